@@ -1,0 +1,32 @@
+//! Exact polynomials over named sizes, and counts per class of scalar operation.
+//!
+//! A size (`n` tokens, `h` heads) is a [`Symbol`]; what depends on sizes is a [`Poly`] with
+//! rational coefficients. Coefficients and values are unbounded integers, so nothing wraps or
+//! rounds, and every polynomial has one canonical form, so `==` is mathematical equality.
+//!
+//! ```
+//! use opledger_dims::{Binding, Poly};
+//!
+//! let cost: Poly = "4·b·n·c² + 2·b·n²·c".parse()?;
+//! let factored: Poly = "2*b*n*c*(2*c + n)".parse()?;
+//! assert_eq!(cost, factored);
+//! assert_eq!(cost.to_string(), "4·b·n·c² + 2·b·n²·c");
+//! let at = Binding::from_iter([("b", 32), ("n", 1024), ("c", 512)]);
+//! assert_eq!(cost.at(&at)?.to_string(), "68719476736");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod binding;
+mod counts;
+mod display;
+mod monomial;
+mod parse;
+mod poly;
+mod symbol;
+
+pub use binding::Binding;
+pub use counts::{Class, Counts};
+pub use num_bigint::BigInt as Integer;
+pub use parse::ParseError;
+pub use poly::{EvalError, Poly};
+pub use symbol::Symbol;
