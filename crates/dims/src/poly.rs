@@ -355,3 +355,12 @@ impl<'a> Product<&'a Poly> for Poly {
         iter.fold(Poly::one(), |product, p| product * p)
     }
 }
+
+impl Zero for Poly {
+    fn zero() -> Self {
+        Poly::default()
+    }
+    fn is_zero(&self) -> bool {
+        Poly::is_zero(self)
+    }
+}

@@ -1,0 +1,26 @@
+//! The graph: operations recorded once, each with its signature, its cost and its reference.
+//!
+//! A layer's forward pass records nodes in a [`Graph`] whose shapes are polynomials over named
+//! sizes. Costs, parameters, bytes, text and execution are readings of that one record.
+
+mod axis;
+mod cost;
+mod definition;
+mod error;
+mod graph;
+mod mask;
+mod mermaid;
+mod op;
+pub mod ops;
+mod record;
+mod text;
+mod value;
+
+pub use axis::{Axis, Elem, Shape};
+pub use cost::{Cost, Part, PartCounts};
+pub use definition::Definition;
+pub use error::{BindingError, GraphError, OpError, ShapeError};
+pub use graph::{Graph, Loop, Node, Repeat, RepeatId, Scope, Scoped, Var};
+pub use mask::{Band, Mask, Support};
+pub use op::{Op, Operation};
+pub use value::{Call, Value, indices, strides, to_usize};

@@ -1,0 +1,165 @@
+//! Symbols that follow from others: the side conditions under which a formula is a polynomial.
+
+use std::fmt;
+
+use num_traits::{Signed, Zero};
+use opledger_dims::{Binding, Integer, Poly, Symbol};
+
+use crate::mask::band_support;
+use crate::{BindingError, Var};
+
+/// A symbol that follows from other sizes, or from the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Definition {
+    /// `whole = first·second`, such as `c = h·e`; formulas are written with `whole`.
+    Product {
+        /// The product.
+        whole: Symbol,
+        /// Its two factors.
+        factors: [Symbol; 2],
+    },
+    /// `symbol = ⌈numerator / denominator⌉`.
+    CeilDiv {
+        /// The quotient.
+        symbol: Symbol,
+        /// What is divided.
+        numerator: Poly,
+        /// By what.
+        denominator: Poly,
+    },
+    /// The pairs a causal band leaves of `queries × keys`.
+    Band {
+        /// The number of pairs.
+        pairs: Symbol,
+        /// The number of queries that see a key.
+        rows: Symbol,
+        /// How many queries.
+        queries: Poly,
+        /// How many keys.
+        keys: Poly,
+        /// Query `i` sees keys `j <= i + offset`.
+        offset: Poly,
+        /// Of those, the last `window`.
+        window: Option<Poly>,
+    },
+    /// The pairs that a mask tensor leaves; known when the tensor is.
+    Kept {
+        /// The number of (batch, query, key) pairs.
+        pairs: Symbol,
+        /// The number of (batch, query) rows that see a key.
+        rows: Symbol,
+        /// The mask tensor `[batch…, keys]`.
+        keep: Var,
+        /// How many queries.
+        queries: Poly,
+        /// The causal offset, if any.
+        offset: Option<Poly>,
+        /// The sliding window, if any.
+        window: Option<Poly>,
+    },
+}
+
+impl Definition {
+    /// The symbols it defines.
+    pub fn defines(&self) -> Vec<&Symbol> {
+        match self {
+            Definition::Product { whole, .. } => vec![whole],
+            Definition::CeilDiv { symbol, .. } => vec![symbol],
+            Definition::Band { pairs, rows, .. } | Definition::Kept { pairs, rows, .. } => vec![pairs, rows],
+        }
+    }
+
+    /// Adds to `binding` what follows from it; returns whether anything was added.
+    pub(crate) fn apply(&self, binding: &mut Binding) -> Result<bool, BindingError> {
+        match self {
+            Definition::Product { whole, factors: [a, b] } => complete_product(binding, whole, a, b),
+            Definition::CeilDiv { symbol, numerator, denominator } => {
+                let (Ok(n), Ok(d)) = (numerator.at(binding), denominator.at(binding)) else { return Ok(false) };
+                if binding.get(symbol).is_some() || !d.is_positive() {
+                    return Ok(false);
+                }
+                binding.set(symbol, (n + &d - 1u32) / d);
+                Ok(true)
+            }
+            Definition::Band { pairs, rows, queries, keys, offset, window } => {
+                let at = |p: &Poly| p.at(binding).ok();
+                let (Some(n), Some(m), Some(o)) = (at(queries), at(keys), at(offset)) else { return Ok(false) };
+                let w = window.as_ref().map(at);
+                if binding.get(pairs).is_some() || w == Some(None) {
+                    return Ok(false);
+                }
+                let (p, r) = band_support(&n, &m, &o, w.flatten().as_ref());
+                binding.set(pairs, p).set(rows, r);
+                Ok(true)
+            }
+            Definition::Kept { .. } => Ok(false),
+        }
+    }
+}
+
+fn complete_product(
+    binding: &mut Binding,
+    whole: &Symbol,
+    a: &Symbol,
+    b: &Symbol,
+) -> Result<bool, BindingError> {
+    let value = |s: &Symbol| binding.get(s).cloned();
+    match (value(whole), value(a), value(b)) {
+        (None, Some(x), Some(y)) => {
+            binding.set(whole, x * y);
+            Ok(true)
+        }
+        (Some(w), Some(x), None) => divide(binding, whole, &w, a, &x, b),
+        (Some(w), None, Some(y)) => divide(binding, whole, &w, b, &y, a),
+        (Some(w), Some(x), Some(y)) if w != &x * &y => Err(BindingError::Contradiction {
+            whole: whole.clone(),
+            value: w.to_string(),
+            factors: format!("{a}·{b}"),
+            product: (x * y).to_string(),
+        }),
+        _ => Ok(false),
+    }
+}
+
+fn divide(
+    binding: &mut Binding,
+    whole: &Symbol,
+    value: &Integer,
+    factor: &Symbol,
+    divisor: &Integer,
+    other: &Symbol,
+) -> Result<bool, BindingError> {
+    if divisor.is_zero() || !(value % divisor).is_zero() {
+        return Err(BindingError::Indivisible {
+            whole: whole.clone(),
+            value: value.to_string(),
+            factor: factor.clone(),
+            divisor: divisor.to_string(),
+        });
+    }
+    binding.set(other, value / divisor);
+    Ok(true)
+}
+
+impl fmt::Display for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Definition::Product { whole, factors: [a, b] } => write!(f, "{whole} = {a}·{b}"),
+            Definition::CeilDiv { symbol, numerator, denominator } => {
+                write!(f, "{symbol} = ⌈({numerator}) / ({denominator})⌉")
+            }
+            Definition::Band { pairs, rows, queries, keys, offset, window } => {
+                write!(f, "{pairs} = pairs (i < {queries}, j < {keys}) with j ≤ i + {offset}")?;
+                if let Some(w) = window {
+                    write!(f, " and j > i + {offset} - {w}")?;
+                }
+                write!(f, "; {rows} = queries that see a key")
+            }
+            Definition::Kept { pairs, rows, queries, .. } => write!(
+                f,
+                "{pairs} = visible (batch, query, key) pairs of {queries} queries under the mask tensor; \
+                 {rows} = queries that see a key"
+            ),
+        }
+    }
+}

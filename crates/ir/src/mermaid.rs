@@ -1,0 +1,70 @@
+//! A graph as a Mermaid flowchart, scopes as boxes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::graph::{Graph, Node};
+use crate::op::{Op, Operation};
+use crate::ops::Source;
+
+/// Nodes and boxes inside one scope.
+#[derive(Default)]
+struct Group<'a> {
+    nodes: Vec<(usize, &'a Node)>,
+    inner: BTreeMap<&'a str, Group<'a>>,
+}
+
+impl Graph {
+    /// The executed graph as a Mermaid flowchart: one shape a node with its axes, parameters as
+    /// cylinders, scopes as boxes.
+    pub fn mermaid(&self) -> String {
+        let mut root = Group::default();
+        for (i, node) in self.nodes().iter().enumerate() {
+            let segments: Vec<&str> = node.path.split('.').collect();
+            let mut group = &mut root;
+            for segment in &segments[..segments.len() - 1] {
+                group = group.inner.entry(segment).or_default();
+            }
+            group.nodes.push((i, node));
+        }
+        let mut out = String::from("flowchart TD\n");
+        // Writing to a String cannot fail.
+        let _ = self.write_group(&mut out, &root, "", 1);
+        for (i, node) in self.nodes().iter().enumerate() {
+            for input in &node.inputs {
+                let _ = writeln!(out, "  n{} --> n{i}", input.index());
+            }
+        }
+        out
+    }
+
+    fn write_group(&self, out: &mut String, group: &Group<'_>, id: &str, depth: usize) -> std::fmt::Result {
+        let indent = "  ".repeat(depth);
+        for (i, node) in &group.nodes {
+            let label = node.path.rsplit('.').next().unwrap_or_default();
+            let (open, close) = match &node.op {
+                Op::Source(Source::Param { .. }) => ("[(", ")]"),
+                Op::Source(_) => ("([", "])"),
+                _ => ("[", "]"),
+            };
+            let name = if label == node.op.name() || node.op.is_source() {
+                label.to_owned()
+            } else {
+                format!("{label}: {}", node.op.name())
+            };
+            writeln!(out, "{indent}n{i}{open}\"{}<br/>{}\"{close}", escape(&name), escape(&node.shape.to_string()))?;
+        }
+        for (name, inner) in &group.inner {
+            let id = format!("{id}_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "x"));
+            writeln!(out, "{indent}subgraph s{id} [\"{}\"]", escape(name))?;
+            self.write_group(out, inner, &id, depth + 1)?;
+            writeln!(out, "{indent}end")?;
+        }
+        Ok(())
+    }
+}
+
+/// Text for a Mermaid label.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+}

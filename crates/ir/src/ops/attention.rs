@@ -1,0 +1,272 @@
+//! Scaled dot-product attention (Vaswani et al. 2017, equation 1), one operation because engines
+//! fuse it: by definition the chain einsum → scale → bias → softmax → einsum over the allowed
+//! (query, key) pairs.
+//!
+//! Count, with P allowed pairs and R rows that see a key, over batch and heads: scores P·e mul and
+//! P·(e − 1) add; scale P mul; bias P add; softmax of P entries in R rows; context P·f mul and
+//! (P − R)·f add. A row that sees no key is 0 and costs nothing; what a hidden key holds can never
+//! reach a result.
+
+use opledger_dims::{Class, Counts, Poly, Symbol};
+use opledger_tensor::Scalar;
+
+use super::Factor;
+use super::softmax::{softmax_counts, softmax_row};
+use crate::cost::dot;
+use crate::op::Operation;
+use crate::value::strides;
+use crate::{Call, Cost, Elem, Mask, OpError, Part, PartCounts, Shape, ShapeError, Support, Value};
+
+/// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
+/// key and value head ⌊i·g/h⌋. Then, where given, a bias whose last axes are query and key, and a
+/// mask tensor `[batch…, m]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Which pairs exist.
+    pub mask: Mask,
+    /// The constant that scores are multiplied with.
+    pub scale: Option<Factor>,
+    /// Whether a bias is an operand.
+    pub bias: bool,
+    /// What the mask leaves.
+    pub support: Support,
+}
+
+/// The sizes of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionSizes {
+    /// The product of the batch axes.
+    pub batch: usize,
+    /// Queries.
+    pub queries: usize,
+    /// Keys.
+    pub keys: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a query and a key.
+    pub head_dim: usize,
+    /// Width of a value.
+    pub value_dim: usize,
+}
+
+impl Attention {
+    pub(crate) fn unmasked(support: Support) -> Self {
+        Attention { mask: Mask::none(), scale: None, bias: false, support }
+    }
+
+    /// Batch, heads, queries and keys of the operands, as polynomials.
+    pub(crate) fn domain(q: &Shape, k: &Shape) -> Result<(Poly, Poly, Poly, Poly), ShapeError> {
+        let [batch @ .., n, h, _] = &q.axes[..] else {
+            return Err(ShapeError::Rank { operand: 0, expected: 3, found: q.axes.len() });
+        };
+        let [.., m, _, _] = &k.axes[..] else {
+            return Err(ShapeError::Rank { operand: 1, expected: 3, found: k.axes.len() });
+        };
+        let batch = batch.iter().map(|a| &a.size).product();
+        Ok((batch, h.size.clone(), n.size.clone(), m.size.clone()))
+    }
+
+    /// The sizes of a call.
+    ///
+    /// # Errors
+    /// When an operand is missing.
+    pub fn sizes<T>(call: &Call<'_, T>) -> Result<AttentionSizes, OpError> {
+        let shape = |i: usize| call.inputs.get(i).map(|v| v.shape()).ok_or(OpError::Operand(i));
+        let ([batch @ .., queries, heads, head_dim], [.., keys, kv_heads, _], [.., value_dim]) =
+            (shape(0)?, shape(1)?, shape(2)?)
+        else {
+            return Err(OpError::Operand(0));
+        };
+        Ok(AttentionSizes {
+            batch: batch.iter().product(),
+            queries: *queries,
+            keys: *keys,
+            heads: *heads,
+            kv_heads: *kv_heads,
+            head_dim: *head_dim,
+            value_dim: *value_dim,
+        })
+    }
+
+    /// For every (batch item, head), where its `[query, key]` matrix of the bias starts.
+    ///
+    /// # Errors
+    /// When the bias is missing.
+    pub fn bias_starts<T>(&self, call: &Call<'_, T>) -> Result<Vec<usize>, OpError> {
+        let bias = call.inputs.get(3).ok_or(OpError::Operand(3))?;
+        let (outer, own) = (call.shapes[0].axes.len() - 3, strides(bias.shape()));
+        // The axes of batch and heads that the bias has, each with its stride in the bias.
+        let head = &call.shapes[0].axes[outer + 1];
+        let named = call.shapes[0].axes[..outer].iter().chain([head]);
+        let along: Vec<usize> =
+            named.map(|a| call.shapes[3].position(&a.name).map_or(0, |at| own[at])).collect();
+        let mut sizes = call.inputs[0].shape()[..outer].to_vec();
+        sizes.push(call.inputs[0].shape()[outer + 1]);
+        Ok(crate::value::indices(&sizes).map(|i| i.iter().zip(&along).map(|(i, s)| i * s).sum()).collect())
+    }
+
+    /// Where the mask tensor stands among the operands.
+    pub fn keep_operand(&self) -> Option<usize> {
+        self.mask.keep.map(|_| 3 + usize::from(self.bias))
+    }
+
+    /// What relation between sizes fails at a binding, if any.
+    pub(crate) fn conflict(inputs: &[&Shape], binding: &opledger_dims::Binding) -> Option<String> {
+        let heads = |i: usize| inputs[i].axes[inputs[i].axes.len() - 2].size.at(binding).ok();
+        let (h, g) = (heads(0)?, heads(1)?);
+        let zero = opledger_dims::Integer::from(0);
+        (g == zero || &h % &g != zero).then(|| format!("{h} query heads do not divide into {g} key/value heads"))
+    }
+}
+
+impl Operation for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let expected = 3 + usize::from(self.bias) + usize::from(self.mask.keep.is_some());
+        if inputs.len() != expected {
+            return Err(ShapeError::Arity { expected, found: inputs.len() });
+        }
+        let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
+        for (operand, shape) in [q, k, v].into_iter().enumerate() {
+            shape.expect_real(operand)?;
+            if shape.axes.len() != q.axes.len() || shape.axes.len() < 3 {
+                let (expected, found) = (q.axes.len().max(3), shape.axes.len());
+                return Err(ShapeError::Rank { operand, expected, found });
+            }
+        }
+        let outer = q.axes.len() - 3;
+        let same = |a: &Shape, b: &Shape, at: usize| {
+            let (x, y) = (&a.axes[at], &b.axes[at]);
+            if x.size == y.size {
+                return Ok(());
+            }
+            let (left, right) = (x.size.clone(), y.size.clone());
+            Err(ShapeError::Size { axis: x.name.clone(), left, right })
+        };
+        for at in 0..outer {
+            same(q, k, at)?;
+            same(q, v, at)?;
+        }
+        same(q, k, outer + 2)?;
+        same(k, v, outer)?;
+        same(k, v, outer + 1)?;
+        let keys = &k.axes[outer];
+        if self.bias {
+            let bias = inputs[3];
+            bias.expect_real(3)?;
+            let [broadcast @ .., n, m] = &bias.axes[..] else {
+                return Err(ShapeError::Rank { operand: 3, expected: 2, found: bias.axes.len() });
+            };
+            let rows = [(n, &q.axes[outer]), (m, keys)];
+            let named = broadcast.iter().map(|axis| match q.position(&axis.name) {
+                Some(at) if at < outer || at == outer + 1 => Ok((axis, &q.axes[at])),
+                _ => Err(ShapeError::Missing { operand: 0, axis: axis.name.clone() }),
+            });
+            for pair in named.chain(rows.into_iter().map(Ok)) {
+                let (axis, own) = pair?;
+                if axis.size != own.size {
+                    let (left, right) = (own.size.clone(), axis.size.clone());
+                    return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
+                }
+            }
+        }
+        if let Some(at) = self.keep_operand() {
+            let keep = inputs[at];
+            if keep.elem != Elem::Index {
+                return Err(ShapeError::Elem { operand: at, expected: Elem::Index, found: keep.elem });
+            }
+            let needed: Vec<&Poly> = q.axes[..outer].iter().chain([keys]).map(|a| &a.size).collect();
+            if !keep.axes.iter().map(|a| &a.size).eq(needed.iter().copied()) {
+                let sizes: Vec<String> = needed.iter().map(|p| p.to_string()).collect();
+                return Err(ShapeError::Sizes(format!(
+                    "the mask has shape {keep} where [{}] is needed (batch, then keys)",
+                    sizes.join(", ")
+                )));
+            }
+        }
+        let mut axes = q.axes.clone();
+        axes[outer + 2] = v.axes[outer + 2].clone();
+        Ok(Shape::real(axes))
+    }
+
+    fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
+        let Support { pairs, rows } = &self.support;
+        let width = |s: &Shape| s.last().map_or_else(Poly::zero, |a| a.size.clone());
+        let (e, f) = (width(inputs[0]), width(output));
+        let context = Counts::zero().with(Class::Mul, pairs * &f).with(Class::Add, (pairs - rows) * &f);
+        let mut parts = vec![(Part::Scores, dot(pairs, &e))];
+        if self.scale.is_some() {
+            parts.push((Part::Scale, Counts::zero().with(Class::Mul, pairs.clone())));
+        }
+        if self.bias {
+            parts.push((Part::Bias, Counts::zero().with(Class::Add, pairs.clone())));
+        }
+        parts.push((Part::Softmax, softmax_counts(pairs, rows)));
+        parts.push((Part::Context, context));
+        PartCounts(parts)
+    }
+
+    fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        let [.., m, _, e] = &inputs[1].axes[..] else { return Vec::new() };
+        [m, e].map(|a| (a.name.clone(), a.size.clone())).into()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        mark: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        let (q, k, v) = (call.real(0)?.data(), call.real(1)?.data(), call.real(2)?.data());
+        let s = Attention::sizes(call)?;
+        let scale = self.scale.as_ref().map(|f| f.value(call)).transpose()?.map(T::from_f64);
+        let bias = if self.bias { Some((call.real(3)?.data(), self.bias_starts(call)?)) } else { None };
+        let keep = self.keep_operand().map(|at| call.index(at)).transpose()?;
+        let band = self.mask.band(call)?;
+        let zero = T::from_f64(0.0);
+        let mut out = vec![zero; call.output_len()];
+        for b in 0..s.batch {
+            for h in 0..s.heads {
+                let g = h / (s.heads / s.kv_heads);
+                for i in 0..s.queries {
+                    let visible = |j: &usize| keep.is_none_or(|keep| keep.data()[b * s.keys + j] != 0);
+                    let keys: Vec<usize> = band.keys(i, s.keys).filter(visible).collect();
+                    let query = &q[((b * s.queries + i) * s.heads + h) * s.head_dim..][..s.head_dim];
+                    let mut row = vec![zero; s.keys];
+                    for &j in &keys {
+                        let key = &k[((b * s.keys + j) * s.kv_heads + g) * s.head_dim..][..s.head_dim];
+                        let products = query.iter().zip(key).map(|(x, y)| *x * *y);
+                        row[j] = super::norm::sum(products).unwrap_or(zero);
+                    }
+                    mark(Part::Scores);
+                    if let Some(scale) = scale {
+                        for &j in &keys {
+                            row[j] = row[j] * scale;
+                        }
+                        mark(Part::Scale);
+                    }
+                    if let Some((bias, starts)) = &bias {
+                        for &j in &keys {
+                            row[j] = row[j] + bias[starts[b * s.heads + h] + i * s.keys + j];
+                        }
+                        mark(Part::Bias);
+                    }
+                    softmax_row(&mut row, &keys);
+                    mark(Part::Softmax);
+                    let start = ((b * s.queries + i) * s.heads + h) * s.value_dim;
+                    for (column, out) in out[start..][..s.value_dim].iter_mut().enumerate() {
+                        let value = |j: usize| v[((b * s.keys + j) * s.kv_heads + g) * s.value_dim + column];
+                        let products = keys.iter().map(|&j| row[j] * value(j));
+                        *out = super::norm::sum(products).unwrap_or(zero);
+                    }
+                    mark(Part::Context);
+                }
+            }
+        }
+        call.result(out)
+    }
+}

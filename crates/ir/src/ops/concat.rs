@@ -1,0 +1,102 @@
+//! Two values side by side along an axis. Count: none.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_tensor::Scalar;
+
+use crate::op::{Operation, operands};
+use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+
+/// Joining along an axis: first operand first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concat {
+    /// The axis along which the operands are joined.
+    pub axis: Symbol,
+}
+
+impl Concat {
+    /// How the operands interleave: elements per step of the first, of the second, for each step of
+    /// the axes outside the joined one.
+    ///
+    /// # Errors
+    /// When the axis is missing.
+    pub fn runs<T>(&self, call: &Call<'_, T>) -> Result<(usize, usize), OpError> {
+        let at = call.shapes[0].position(&self.axis).ok_or(OpError::Operand(0))?;
+        let run = |i: usize| call.inputs[i].shape()[at..].iter().product();
+        Ok((run(0), run(1)))
+    }
+}
+
+impl Operation for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [a, b] = operands(inputs)?;
+        a.expect_real(0)?;
+        b.expect_real(1)?;
+        if a.axes.len() != b.axes.len() {
+            let (expected, found) = (a.axes.len(), b.axes.len());
+            return Err(ShapeError::Rank { operand: 1, expected, found });
+        }
+        let mut joined = a.clone();
+        for (position, (x, y)) in joined.axes.iter_mut().zip(&b.axes).enumerate() {
+            if x.name != y.name {
+                let (expected, found) = (x.name.clone(), y.name.clone());
+                return Err(ShapeError::Name { operand: 1, position, expected, found });
+            }
+            if x.name == self.axis {
+                x.size += &y.size;
+            } else if x.size != y.size {
+                let (left, right) = (x.size.clone(), y.size.clone());
+                return Err(ShapeError::Size { axis: x.name.clone(), left, right });
+            }
+        }
+        a.position(&self.axis).ok_or_else(|| ShapeError::Missing { operand: 0, axis: self.axis.clone() })?;
+        Ok(joined)
+    }
+
+    fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
+        Cost::free()
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        _: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        let (first, second) = self.runs(call)?;
+        let (a, b) = (call.real(0)?.data(), call.real(1)?.data());
+        let steps = call.output_len().checked_div(first + second).unwrap_or(0);
+        let mut out = Vec::with_capacity(call.output_len());
+        for step in 0..steps {
+            out.extend_from_slice(&a[step * first..][..first]);
+            out.extend_from_slice(&b[step * second..][..second]);
+        }
+        call.result(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Graph;
+    use crate::ops::proof::{evaluate, prove};
+
+    #[test]
+    fn operands_stand_side_by_side() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("i", 2), ("j", 1)]).unwrap();
+        let y = g.input("y", [("i", 2), ("j", 2)]).unwrap();
+        let z = g.concat(x, y, "j").unwrap();
+        assert_eq!(g.shape(z).to_string(), "[i=2, j=3]");
+        prove(&g, &[]);
+        let out = evaluate(&g, z, &[("x", &[1., 2.]), ("y", &[3., 4., 5., 6.])]);
+        assert_eq!(out, [1., 3., 4., 2., 5., 6.]);
+        let error = g.concat(x, y, "i").unwrap_err().problem.to_string();
+        assert_eq!(error, "axis `j` is 1 in one operand and 2 in another");
+    }
+}

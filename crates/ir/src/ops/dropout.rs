@@ -1,0 +1,105 @@
+//! Dropout (Srivastava et al. 2014) in its inverted form: in training each element is multiplied by
+//! 0 with probability p, else by 1/(1 − p); in inference it is the identity.
+//!
+//! Count: in training one mul per element; drawing the multiplier is none. In inference none.
+
+use opledger_dims::{Class, Counts, Poly, Symbol};
+use opledger_tensor::{Scalar, seed_of};
+
+use crate::op::{Operation, operands};
+use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+
+/// Dropout with a seed: the same seed drops the same elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dropout {
+    /// The probability of dropping an element.
+    pub p: f64,
+    /// The seed.
+    pub seed: u64,
+    /// Whether elements are dropped at all.
+    pub training: bool,
+}
+
+/// The multiplier of element `flat`: 0 with probability `p`, else 1/(1 − p).
+///
+/// The draw is a hash of seed and position (the finaliser of SplitMix64, Steele et al. 2014), so it
+/// does not depend on the order in which elements are visited.
+pub fn dropout_multiplier(seed: u64, p: f64, flat: usize) -> f64 {
+    let mut x = seed_of(seed, "dropout").wrapping_add((flat as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^= x >> 31;
+    let uniform = (x >> 11) as f64 / (1_u64 << 53) as f64;
+    if uniform < p { 0.0 } else { 1.0 / (1.0 - p) }
+}
+
+impl Operation for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [x] = operands(inputs)?;
+        x.expect_real(0)?;
+        if !(0.0..1.0).contains(&self.p) {
+            return Err(ShapeError::Sizes(format!("dropout probability {} is not in [0, 1)", self.p)));
+        }
+        Ok(x.clone())
+    }
+
+    fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
+        if !self.training {
+            return Cost::free();
+        }
+        Cost::of(Part::Pointwise, Counts::zero().with(Class::Mul, output.elements()))
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        mark: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        if !self.training {
+            return Ok(call.inputs[0].clone());
+        }
+        let multiplier = |flat| T::from_f64(dropout_multiplier(self.seed, self.p, flat));
+        let out = call.real(0)?.data().iter().enumerate().map(|(i, x)| *x * multiplier(i)).collect();
+        mark(Part::Pointwise);
+        call.result(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Graph;
+    use crate::ops::proof::{evaluate, prove};
+
+    #[test]
+    fn counted_reference_equals_cost_in_both_modes() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n"]).unwrap();
+        for training in [false, true] {
+            g.dropout("", x, Dropout { p: 0.25, seed: 1, training }).unwrap();
+        }
+        for (b, n) in [(0, 3), (1, 1), (4, 5)] {
+            prove(&g, &[("b", b), ("n", n)]);
+        }
+    }
+
+    #[test]
+    fn a_quarter_is_dropped_and_the_rest_scaled() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 4000)]).unwrap();
+        let y = g.dropout("", x, Dropout { p: 0.25, seed: 9, training: true }).unwrap();
+        let out = evaluate(&g, y, &[("x", &[3.0; 4000])]);
+        let dropped = out.iter().filter(|v| **v == 0.0).count();
+        assert!((900..1100).contains(&dropped), "{dropped}");
+        assert!(out.iter().all(|v| *v == 0.0 || (*v - 4.0).abs() < 1e-12));
+        assert!(g.dropout("", x, Dropout { p: 1.0, seed: 9, training: true }).is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! Rows of a table by id. A look-up is no arithmetic: count none.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_tensor::Scalar;
+
+use crate::op::{Operation, operands};
+use crate::{Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+
+/// `out[…, c] = table[ids[…], c]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding;
+
+impl Operation for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [ids, table] = operands(inputs)?;
+        if ids.elem != Elem::Index {
+            return Err(ShapeError::Elem { operand: 0, expected: Elem::Index, found: ids.elem });
+        }
+        table.expect_real(1)?;
+        let [_, width] = &table.axes[..] else {
+            return Err(ShapeError::Rank { operand: 1, expected: 2, found: table.axes.len() });
+        };
+        if ids.position(&width.name).is_some() {
+            return Err(ShapeError::Duplicate(width.name.clone()));
+        }
+        Ok(Shape::real(ids.axes.iter().chain([width]).cloned().collect()))
+    }
+
+    fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
+        Cost::free()
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        _: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        let (ids, table) = (call.index(0)?, call.real(1)?);
+        let (rows, width) = (table.shape()[0], table.shape()[1]);
+        let mut out = Vec::with_capacity(call.output_len());
+        for &id in ids.data() {
+            let row = usize::try_from(id).ok().filter(|row| *row < rows);
+            let row = row.ok_or(OpError::Index { index: id, rows })?;
+            out.extend_from_slice(&table.data()[row * width..][..width]);
+        }
+        call.result(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Graph;
+    use crate::ops::Source;
+    use crate::ops::proof::prove;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counted_reference_equals_cost(b in 0..4_usize, n in 1..9_usize, v in 1..5_usize, c in 1..4_usize) {
+            let mut g = Graph::new();
+            let ids = g.input_ids("ids", ["b", "n"], "v").unwrap();
+            let table = g.param("weight", Source::embedding(), ["v", "c"]).unwrap();
+            g.embedding("", ids, table).unwrap();
+            prove(&g, &[("b", b), ("n", n), ("v", v), ("c", c)]);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The operations, one file each: formula and source, signature, cost, reference, proof.
+
+mod activation;
+mod arithmetic;
+mod attention;
+mod concat;
+mod dropout;
+mod einsum;
+mod embedding;
+mod norm;
+mod rearrange;
+mod reduce;
+mod rope;
+mod scale;
+mod sinusoid;
+mod softmax;
+mod source;
+mod table;
+
+#[cfg(test)]
+pub(crate) mod proof;
+
+pub use activation::Activation;
+pub use arithmetic::Arithmetic;
+pub use attention::{Attention, AttentionSizes};
+pub use concat::Concat;
+pub use dropout::{Dropout, dropout_multiplier};
+pub use einsum::{Einsum, Masked};
+pub use embedding::Embedding;
+pub use norm::{Norm, NormKind};
+pub use rearrange::Rearrange;
+pub use reduce::Reduce;
+pub use rope::{Rope, RopePairs, inverse_frequency};
+pub use scale::{Factor, Scale};
+pub use sinusoid::Sinusoid;
+pub use softmax::Softmax;
+pub use source::{Draw, Source};
+pub use table::Table;

@@ -1,0 +1,110 @@
+//! What the tests of every operation use: evaluation of a graph by its references, and the proof
+//! that what they count is what `cost` says.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::{Binding, Counts};
+use opledger_tensor::{Counted, Fill, Scalar, Tensor, counted, seed_of, take_counts};
+
+use super::Source;
+use crate::op::{Op, Operation};
+use crate::value::to_usize;
+use crate::{Call, Definition, Graph, Part, PartCounts, Value, Var};
+
+fn sizes(g: &Graph, var: Var, binding: &Binding) -> Vec<usize> {
+    g.shape(var).axes.iter().map(|a| to_usize(&a.size.at(binding).unwrap()).unwrap()).collect()
+}
+
+/// Pairs and rows that a mask tensor leaves, by looking at every pair.
+fn measure_kept<T>(g: &Graph, values: &BTreeMap<Var, Value<T>>, binding: &mut Binding) {
+    for definition in g.definitions() {
+        let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else { continue };
+        let keep = values[keep].index().unwrap();
+        let keys = *keep.shape().last().unwrap();
+        let signed = |p: &Option<opledger_dims::Poly>| {
+            p.as_ref().map(|p| i64::try_from(&p.at(binding).unwrap()).unwrap())
+        };
+        let band = crate::Band { offset: signed(offset), window: signed(window) };
+        let (mut p, mut r) = (0, 0);
+        for item in keep.data().chunks(keys.max(1)) {
+            for i in 0..to_usize(&queries.at(binding).unwrap()).unwrap() {
+                let seen = (0..keys).filter(|j| item[*j] != 0 && band.allows(i, *j)).count();
+                p += seen;
+                r += usize::from(seen > 0);
+            }
+        }
+        binding.set(pairs, p).set(rows, r);
+    }
+}
+
+fn each<T: Scalar>(
+    g: &Graph,
+    binding: &Binding,
+    feed: impl Fn(&str, &[usize]) -> Option<Vec<f64>>,
+    mut seen: impl FnMut(Var, &PartCounts<u64>, &Binding),
+) -> BTreeMap<Var, Value<T>> {
+    let mut binding = g.complete(binding).unwrap();
+    let mut values: BTreeMap<Var, Value<T>> = BTreeMap::new();
+    for (i, node) in g.nodes().iter().enumerate() {
+        let var = Var(i as u32);
+        let shape = sizes(g, var, &binding);
+        let value = match &node.op {
+            Op::Source(source) => match (feed(&node.path, &shape), source) {
+                (Some(data), _) => {
+                    Tensor::new(&shape, data).unwrap().map(|x| T::from_f64(*x)).into()
+                }
+                (None, Source::Ids { below, .. }) => {
+                    let below = i64::try_from(&below.at(&binding).unwrap()).unwrap();
+                    Value::Index(Tensor::random_index(&shape, i as u64, below).into())
+                }
+                (None, Source::Visible { .. }) => Value::Index(Tensor::random_index(&shape, i as u64, 2).into()),
+                (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Fill::Dyadic)
+                    .map(|x| T::from_f64(f64::from(*x)))
+                    .into(),
+            },
+            op => {
+                measure_kept(g, &values, &mut binding);
+                let inputs: Vec<&Value<T>> = node.inputs.iter().map(|v| &values[v]).collect();
+                let shapes = g.operand_shapes(node);
+                let call = Call { inputs: &inputs, shapes: &shapes, output: &shape, binding: &binding };
+                let mut parts = PartCounts(Vec::new());
+                take_counts();
+                let value = op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
+                assert!(take_counts().is_zero(), "{}: operations counted in no part", node.path);
+                seen(var, &parts, &binding);
+                value
+            }
+        };
+        values.insert(var, value);
+    }
+    values
+}
+
+/// Asserts for every node that what its reference counts, part by part, is what `cost` says.
+pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
+    let binding = Binding::from_iter(binding.iter().copied());
+    each::<Counted<f32>>(g, &binding, |_, _| None, |var, measured, binding| {
+        let node = g.node(var);
+        let derived = g.node_cost(node);
+        let parts: Vec<Part> = derived.0.iter().map(|(p, _)| *p).collect();
+        for part in measured.0.iter().map(|(p, _)| *p).chain(parts) {
+            let derived = derived.part(part).at(binding).unwrap();
+            assert_eq!(measured.part(part).widen(), derived, "{} {part:?} at {binding}", node.path);
+        }
+    });
+    let ((), silent) = counted(|| {
+        each::<f64>(g, &binding, |_, _| None, |_, _, _| {});
+    });
+    assert_eq!(silent, Counts::zero());
+}
+
+/// The value of a node for the given inputs, in double precision.
+pub(crate) fn evaluate(g: &Graph, var: Var, feeds: &[(&str, &[f64])]) -> Vec<f64> {
+    let feed = |path: &str, _: &[usize]| {
+        feeds.iter().find(|(name, _)| *name == path).map(|(_, data)| data.to_vec())
+    };
+    match &each::<f64>(g, &Binding::new(), feed, |_, _, _| {})[&var] {
+        Value::Real(t) => t.data().to_vec(),
+        Value::Index(t) => t.data().iter().map(|x| *x as f64).collect(),
+    }
+}

@@ -1,0 +1,266 @@
+//! Moving without arithmetic: splitting, merging, reordering, cutting, rolling, padding axes.
+//! Count: none.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_tensor::{Scalar, Tensor};
+
+use crate::op::{Operation, operands};
+use crate::value::{indices, strides, to_usize};
+use crate::{Axis, Call, Cost, OpError, Part, Shape, ShapeError, Value};
+
+/// How elements move.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rearrange {
+    /// One axis becomes several, the outermost first; a view.
+    Split {
+        /// The axis.
+        axis: Symbol,
+        /// What it becomes; the product of the sizes is its size.
+        into: Vec<Axis>,
+    },
+    /// Several neighbouring axes become one; a view.
+    Merge {
+        /// The axes, in the order they stand in.
+        axes: Vec<Symbol>,
+        /// The name of the merged axis.
+        into: Symbol,
+    },
+    /// Another name for an axis; a view.
+    Rename {
+        /// The present name.
+        from: Symbol,
+        /// The new name.
+        to: Symbol,
+    },
+    /// Another order of the axes.
+    Permute {
+        /// All axes in their new order.
+        order: Vec<Symbol>,
+    },
+    /// A run of positions of one axis.
+    Slice {
+        /// The axis.
+        axis: Symbol,
+        /// The first position.
+        start: Poly,
+        /// How many positions.
+        len: Poly,
+    },
+    /// Positions shifted cyclically towards the start: position i holds what was at i + by.
+    Roll {
+        /// The axis.
+        axis: Symbol,
+        /// By how many positions.
+        by: Poly,
+    },
+    /// Zeros after the end of an axis.
+    Pad {
+        /// The axis.
+        axis: Symbol,
+        /// Its new size.
+        to: Poly,
+    },
+}
+
+impl Rearrange {
+    /// Whether the elements stay where they are.
+    pub fn is_view(&self) -> bool {
+        matches!(self, Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. })
+    }
+
+    /// Which operand element each element of the result is, `None` for padding.
+    ///
+    /// # Errors
+    /// When a size is unbound or does not fit the machine.
+    pub fn sources<T>(&self, call: &Call<'_, T>) -> Result<Vec<Option<usize>>, OpError> {
+        let input = call.shapes[0];
+        let sizes = call.inputs.first().ok_or(OpError::Operand(0))?.shape();
+        let own = strides(sizes);
+        let axis_at = |axis: &Symbol| input.position(axis).ok_or(OpError::Operand(0));
+        let flat = |index: &[usize]| -> usize { index.iter().zip(&own).map(|(i, s)| i * s).sum() };
+        let each = indices(call.output);
+        Ok(match self {
+            Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. } => {
+                (0..call.output_len()).map(Some).collect()
+            }
+            Rearrange::Permute { order } => {
+                let from = order.iter().map(axis_at).collect::<Result<Vec<_>, _>>()?;
+                each.map(|index| Some(index.iter().zip(&from).map(|(i, at)| i * own[*at]).sum())).collect()
+            }
+            Rearrange::Slice { axis, start, .. } => {
+                let (at, start) = (axis_at(axis)?, call.size(start)?);
+                each.map(|mut index| {
+                    index[at] += start;
+                    Some(flat(&index))
+                })
+                .collect()
+            }
+            Rearrange::Roll { axis, by } => {
+                let (at, by) = (axis_at(axis)?, by.at(call.binding)?);
+                let size = sizes[at].max(1);
+                let by = to_usize(&modulo(&by, size))?;
+                each.map(|mut index| {
+                    index[at] = (index[at] + by) % size;
+                    Some(flat(&index))
+                })
+                .collect()
+            }
+            Rearrange::Pad { axis, .. } => {
+                let at = axis_at(axis)?;
+                each.map(|index| (index[at] < sizes[at]).then(|| flat(&index))).collect()
+            }
+        })
+    }
+}
+
+/// `value` modulo `size`, never negative.
+fn modulo(value: &opledger_dims::Integer, size: usize) -> opledger_dims::Integer {
+    let size = opledger_dims::Integer::from(size);
+    ((value % &size) + &size) % size
+}
+
+impl Operation for Rearrange {
+    fn name(&self) -> &'static str {
+        match self {
+            Rearrange::Split { .. } => "split",
+            Rearrange::Merge { .. } => "merge",
+            Rearrange::Rename { .. } => "rename",
+            Rearrange::Permute { .. } => "permute",
+            Rearrange::Slice { .. } => "slice",
+            Rearrange::Roll { .. } => "roll",
+            Rearrange::Pad { .. } => "pad",
+        }
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [x] = operands(inputs)?;
+        let at = |axis: &Symbol| {
+            x.position(axis).ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.clone() })
+        };
+        let mut axes = x.axes.clone();
+        match self {
+            Rearrange::Split { axis, into } => {
+                let at = at(axis)?;
+                let product: Poly = into.iter().map(|a| &a.size).product();
+                if product != axes[at].size {
+                    let (left, right) = (axes[at].size.clone(), product);
+                    return Err(ShapeError::Size { axis: axis.clone(), left, right });
+                }
+                axes.splice(at..=at, into.iter().cloned());
+            }
+            Rearrange::Merge { axes: merged, into } => {
+                let first = at(merged.first().ok_or(ShapeError::Sizes("no axes to merge".into()))?)?;
+                let range = first..first + merged.len();
+                let run = axes.get(range.clone()).unwrap_or_default();
+                if !run.iter().map(|a| &a.name).eq(merged) {
+                    return Err(ShapeError::Sizes("the axes to merge are not neighbours in this order".into()));
+                }
+                let size = run.iter().map(|a| &a.size).product::<Poly>();
+                axes.splice(range, [Axis { name: into.clone(), size }]);
+            }
+            Rearrange::Rename { from, to } => axes[at(from)?].name = to.clone(),
+            Rearrange::Permute { order } => {
+                if order.len() != axes.len() {
+                    let (expected, found) = (order.len(), axes.len());
+                    return Err(ShapeError::Rank { operand: 0, expected, found });
+                }
+                axes = order.iter().map(|a| at(a).map(|at| x.axes[at].clone())).collect::<Result<_, _>>()?;
+            }
+            Rearrange::Slice { axis, start, len } => {
+                let size = &x.axes[at(axis)?].size;
+                if let (Some(size), Some(end)) = (size.as_integer(), (start + len).as_integer())
+                    && end > size
+                {
+                    return Err(ShapeError::Sizes(format!("axis `{axis}` has {size} positions, {end} are used")));
+                }
+                axes[at(axis)?].size = len.clone();
+            }
+            Rearrange::Roll { axis, .. } => {
+                at(axis)?;
+            }
+            Rearrange::Pad { axis, to } => axes[at(axis)?].size = to.clone(),
+        }
+        for (i, axis) in axes.iter().enumerate() {
+            if axes[..i].iter().any(|a| a.name == axis.name) {
+                return Err(ShapeError::Duplicate(axis.name.clone()));
+            }
+        }
+        Ok(Shape { axes, elem: x.elem })
+    }
+
+    fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
+        Cost::free()
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        _: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        let sources = self.sources(call)?;
+        match call.inputs[0] {
+            Value::Real(x) => {
+                let zero = T::from_f64(0.0);
+                call.result(sources.into_iter().map(|at| at.map_or(zero, |at| x.data()[at])).collect())
+            }
+            Value::Index(x) => {
+                let data = sources.into_iter().map(|at| at.map_or(0, |at| x.data()[at])).collect();
+                Ok(Value::Index(Tensor::new(call.output, data)?.into()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Graph;
+    use crate::ops::proof::{evaluate, prove};
+
+    fn run(how: Rearrange) -> Vec<f64> {
+        let mut g = Graph::new();
+        let x = g.input("x", [("i", 2), ("j", 3)]).unwrap();
+        let y = g.rearrange(x, how).unwrap();
+        prove(&g, &[]);
+        evaluate(&g, y, &[("x", &[1., 2., 3., 4., 5., 6.])])
+    }
+
+    #[test]
+    fn elements_move_as_named() {
+        let same = [1., 2., 3., 4., 5., 6.];
+        let (i, j) = (Symbol::new("i"), Symbol::new("j"));
+        assert_eq!(run(Rearrange::Rename { from: i.clone(), to: "k".into() }), same);
+        assert_eq!(run(Rearrange::Merge { axes: vec![i.clone(), j.clone()], into: "k".into() }), same);
+        let into = vec![Axis::new("p", 3), Axis::new("q", 1)];
+        assert_eq!(run(Rearrange::Split { axis: j.clone(), into }), same);
+        assert_eq!(run(Rearrange::Permute { order: vec![j.clone(), i.clone()] }), [1., 4., 2., 5., 3., 6.]);
+        let (start, len) = (1.into(), 2.into());
+        assert_eq!(run(Rearrange::Slice { axis: j.clone(), start, len }), [2., 3., 5., 6.]);
+        assert_eq!(run(Rearrange::Roll { axis: j.clone(), by: 1.into() }), [2., 3., 1., 5., 6., 4.]);
+        assert_eq!(run(Rearrange::Roll { axis: j.clone(), by: (-1).into() }), [3., 1., 2., 6., 4., 5.]);
+        assert_eq!(run(Rearrange::Pad { axis: j, to: 4.into() }), [1., 2., 3., 0., 4., 5., 6., 0.]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("i", 2), ("j", 3)]).unwrap();
+        let mut error = |how| g.rearrange(x, how).unwrap_err().problem.to_string();
+        let into = vec![Axis::new("p", 2), Axis::new("q", 2)];
+        assert_eq!(
+            error(Rearrange::Split { axis: "j".into(), into }),
+            "axis `j` is 3 in one operand and 4 in another"
+        );
+        let axes = vec!["j".into(), "i".into()];
+        assert!(error(Rearrange::Merge { axes, into: "k".into() }).contains("not neighbours"));
+        assert!(error(Rearrange::Rename { from: "i".into(), to: "j".into() }).contains("two axes `j`"));
+        assert!(error(Rearrange::Roll { axis: "z".into(), by: 1.into() }).contains("no axis `z`"));
+        let slice = Rearrange::Slice { axis: "j".into(), start: 2.into(), len: 2.into() };
+        assert_eq!(error(slice), "axis `j` has 3 positions, 4 are used");
+        assert!(error(Rearrange::Permute { order: vec!["i".into()] }).contains("2 axes where 1"));
+    }
+}

@@ -1,0 +1,104 @@
+//! Multiplication by a constant, such as 1/√e of scaled dot-product attention (Vaswani et al. 2017,
+//! equation 1).
+//!
+//! Count: one mul per element. The constant is known before the run and costs nothing.
+
+use opledger_dims::{Class, Counts, Poly, Symbol};
+use opledger_tensor::Scalar;
+
+use crate::op::{Operation, operands};
+use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+
+/// A constant that may depend on a size.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Factor {
+    /// A number.
+    Number(f64),
+    /// One over the square root of a size.
+    InverseSqrt(Poly),
+    /// The square root of a size.
+    Sqrt(Poly),
+}
+
+impl Factor {
+    /// The value at the binding of a call.
+    ///
+    /// # Errors
+    /// When the size is unbound.
+    pub fn value<T>(&self, call: &Call<'_, T>) -> Result<f64, OpError> {
+        Ok(match self {
+            Factor::Number(value) => *value,
+            Factor::InverseSqrt(size) => 1.0 / (call.size(size)? as f64).sqrt(),
+            Factor::Sqrt(size) => (call.size(size)? as f64).sqrt(),
+        })
+    }
+}
+
+/// `x · factor`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scale {
+    /// The constant.
+    pub factor: Factor,
+}
+
+impl Operation for Scale {
+    fn name(&self) -> &'static str {
+        "scale"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [x] = operands(inputs)?;
+        x.expect_real(0)?;
+        Ok(x.clone())
+    }
+
+    fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
+        Cost::of(Part::Pointwise, Counts::zero().with(Class::Mul, output.elements()))
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        mark: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        let factor = T::from_f64(self.factor.value(call)?);
+        let out = call.real(0)?.data().iter().map(|x| *x * factor).collect();
+        mark(Part::Pointwise);
+        call.result(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Factor;
+    use crate::Graph;
+    use crate::ops::proof::{evaluate, prove};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counted_reference_equals_cost(b in 0..4_usize, n in 1..9_usize) {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n"]).unwrap();
+            g.scale(x, Factor::InverseSqrt("n".into())).unwrap();
+            prove(&g, &[("b", b), ("n", n)]);
+        }
+    }
+
+    #[test]
+    fn factors_are_what_they_say() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 4)]).unwrap();
+        let down = g.scale(x, Factor::InverseSqrt(4.into())).unwrap();
+        let up = g.scale(x, Factor::Sqrt(4.into())).unwrap();
+        let by = g.scale(x, Factor::Number(3.0)).unwrap();
+        let feeds: [(&str, &[f64]); 1] = [("x", &[1., 2., 3., 4.])];
+        assert_eq!(evaluate(&g, down, &feeds), [0.5, 1., 1.5, 2.]);
+        assert_eq!(evaluate(&g, up, &feeds), [2., 4., 6., 8.]);
+        assert_eq!(evaluate(&g, by, &feeds), [3., 6., 9., 12.]);
+    }
+}

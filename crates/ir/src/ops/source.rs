@@ -1,0 +1,154 @@
+//! Values that come from outside: inputs and parameters. They cost nothing.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_tensor::Scalar;
+
+use crate::op::{Operation, operands};
+use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+
+/// How a parameter is drawn when no weights are given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Draw {
+    /// Uniform within ±1/√fan_in, as PyTorch draws a Linear.
+    Weight {
+        /// How many terms each dot product has.
+        fan_in: Poly,
+    },
+    /// Near one: gains of norms.
+    Gain,
+    /// Near zero: shifts and biases.
+    Shift,
+    /// Within ±1: embedding tables.
+    Table,
+}
+
+/// An input or a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// Reals given by the caller.
+    Input {
+        /// The axes.
+        axes: Vec<Axis>,
+    },
+    /// Ids given by the caller.
+    Ids {
+        /// The axes.
+        axes: Vec<Axis>,
+        /// Every id is below this.
+        below: Poly,
+    },
+    /// 0 (hidden) and 1 (visible), given by the caller.
+    Visible {
+        /// The axes.
+        axes: Vec<Axis>,
+    },
+    /// A parameter of the model.
+    Param {
+        /// The axes.
+        axes: Vec<Axis>,
+        /// Whether training changes it.
+        trainable: bool,
+        /// How it is drawn.
+        draw: Draw,
+    },
+}
+
+impl Source {
+    /// A trainable weight whose dot products have `fan_in` terms.
+    pub fn weight(fan_in: impl Into<Poly>) -> Self {
+        Source::drawn(Draw::Weight { fan_in: fan_in.into() })
+    }
+
+    /// A trainable gain, drawn near one.
+    pub fn gain() -> Self {
+        Source::drawn(Draw::Gain)
+    }
+
+    /// A trainable shift or bias, drawn near zero.
+    pub fn shift() -> Self {
+        Source::drawn(Draw::Shift)
+    }
+
+    /// A trainable embedding table.
+    pub fn embedding() -> Self {
+        Source::drawn(Draw::Table)
+    }
+
+    fn drawn(draw: Draw) -> Self {
+        Source::Param { axes: Vec::new(), trainable: true, draw }
+    }
+
+    /// The same parameter, not changed by training.
+    #[must_use]
+    pub fn frozen(mut self) -> Self {
+        if let Source::Param { trainable, .. } = &mut self {
+            *trainable = false;
+        }
+        self
+    }
+
+    pub(crate) fn with_axes(mut self, new: Vec<Axis>) -> Self {
+        *self.axes_mut() = new;
+        self
+    }
+
+    fn axes_mut(&mut self) -> &mut Vec<Axis> {
+        match self {
+            Source::Input { axes }
+            | Source::Ids { axes, .. }
+            | Source::Visible { axes }
+            | Source::Param { axes, .. } => axes,
+        }
+    }
+
+    /// The axes.
+    pub fn axes(&self) -> &[Axis] {
+        match self {
+            Source::Input { axes }
+            | Source::Ids { axes, .. }
+            | Source::Visible { axes }
+            | Source::Param { axes, .. } => axes,
+        }
+    }
+}
+
+impl Operation for Source {
+    fn name(&self) -> &'static str {
+        match self {
+            Source::Param { .. } => "param",
+            _ => "input",
+        }
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [] = operands(inputs)?;
+        let axes = self.axes();
+        for (i, axis) in axes.iter().enumerate() {
+            if axes[..i].iter().any(|a| a.name == axis.name) {
+                return Err(ShapeError::Duplicate(axis.name.clone()));
+            }
+        }
+        let elem = match self {
+            Source::Ids { .. } | Source::Visible { .. } => Elem::Index,
+            _ => Elem::Real,
+        };
+        Ok(Shape { axes: axes.to_vec(), elem })
+    }
+
+    fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
+        Cost::free()
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        _: &Call<'_, T>,
+        _: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        // A source is fed, not computed.
+        Err(OpError::Operand(0))
+    }
+}

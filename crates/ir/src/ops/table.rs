@@ -1,0 +1,150 @@
+//! Tables of constants that depend on sizes only. They are known before the run: count none.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_tensor::{Scalar, Tensor};
+
+use crate::op::{Operation, operands};
+use crate::value::indices;
+use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+
+/// A table of constants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Table {
+    /// For tokens i, j of a square window, the row of their displacement in a table of
+    /// (2·side − 1)² rows: `(yᵢ − yⱼ + side − 1)·(2·side − 1) + xᵢ − xⱼ + side − 1` (Liu et al. 2021, §3.2).
+    /// Shape `[query, key]` of ids.
+    WindowDisplacement {
+        /// Tokens along a side.
+        side: Poly,
+        /// The axis of queries, `side²` long.
+        query: Axis,
+        /// The axis of keys, `side²` long.
+        key: Axis,
+    },
+    /// For windows of an image rolled by `shift`, 0 where query and key were neighbours before the
+    /// roll, −100 where not (Liu et al. 2021, figure 4 and the authors' code). Shape
+    /// `[window, query, key]`.
+    ShiftMask {
+        /// Rows of windows.
+        rows: Poly,
+        /// Columns of windows.
+        columns: Poly,
+        /// Tokens along a side.
+        side: Poly,
+        /// By how many tokens the image is rolled, below `side`.
+        shift: Poly,
+        /// The axis of windows, `rows·columns` long.
+        window: Axis,
+        /// The axis of queries.
+        query: Axis,
+        /// The axis of keys.
+        key: Axis,
+    },
+}
+
+/// What the shift mask adds to hidden scores, as in the authors' code.
+const HIDDEN: f64 = -100.0;
+
+/// In a rolled image of `size` positions, whether a position belongs to the body, to the last window
+/// up to the seam, or to what came round: the three runs that the authors label apart.
+fn region(position: usize, size: usize, side: usize, shift: usize) -> usize {
+    usize::from(position + side >= size) + usize::from(position + shift >= size && shift > 0)
+}
+
+impl Table {
+    fn ids<T>(&self, call: &Call<'_, T>, side: &Poly) -> Result<Vec<i64>, OpError> {
+        let side = call.size(side)?;
+        let displacement = |i: usize, j: usize| i + side - 1 - j;
+        let id = |index: Vec<usize>| {
+            let (i, j) = (index[0], index[1]);
+            let y = displacement(i / side, j / side);
+            (y * (2 * side - 1) + displacement(i % side, j % side)) as i64
+        };
+        Ok(indices(call.output).map(id).collect())
+    }
+}
+
+impl Operation for Table {
+    fn name(&self) -> &'static str {
+        match self {
+            Table::WindowDisplacement { .. } => "window_displacement",
+            Table::ShiftMask { .. } => "shift_mask",
+        }
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [] = operands(inputs)?;
+        Ok(match self {
+            Table::WindowDisplacement { query, key, .. } => {
+                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::Index }
+            }
+            Table::ShiftMask { window, query, key, .. } => {
+                Shape::real(vec![window.clone(), query.clone(), key.clone()])
+            }
+        })
+    }
+
+    fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
+        Cost::free()
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        _: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        match self {
+            Table::WindowDisplacement { side, .. } => {
+                let ids = self.ids(call, side)?;
+                Ok(Value::Index(Tensor::new(call.output, ids)?.into()))
+            }
+            Table::ShiftMask { rows, columns, side, shift, .. } => {
+                let [rows, columns] = [call.size(rows)?, call.size(columns)?];
+                let [side, shift] = [call.size(side)?, call.size(shift)?];
+                let label = |window: usize, token: usize| {
+                    let y = window / columns * side + token / side;
+                    let x = window % columns * side + token % side;
+                    (region(y, rows * side, side, shift), region(x, columns * side, side, shift))
+                };
+                let hidden = |i: &[usize]| label(i[0], i[1]) != label(i[0], i[2]);
+                let entry = |i: Vec<usize>| T::from_f64(if hidden(&i) { HIDDEN } else { 0.0 });
+                call.result(indices(call.output).map(entry).collect())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Graph;
+    use crate::ops::proof::{evaluate, prove};
+
+    #[test]
+    fn displacements_of_a_window_of_two() {
+        let mut g = Graph::new();
+        let (query, key) = (Axis::new("n", 4), Axis::new("m", 4));
+        let ids = g.table("", Table::WindowDisplacement { side: 2.into(), query, key }).unwrap();
+        prove(&g, &[]);
+        let out = evaluate(&g, ids, &[]);
+        // The authors' relative_position_index for a 2 × 2 window.
+        assert_eq!(out, [4., 3., 1., 0., 5., 4., 2., 1., 7., 6., 4., 3., 8., 7., 5., 4.]);
+    }
+
+    #[test]
+    fn a_shift_hides_what_came_round() {
+        let mut g = Graph::new();
+        let [window, query, key] = [("w", 4), ("n", 4), ("m", 4)].map(Axis::from);
+        let (rows, columns, side, shift) = (2.into(), 2.into(), 2.into(), 1.into());
+        let mask = g.table("", Table::ShiftMask { rows, columns, side, shift, window, query, key }).unwrap();
+        prove(&g, &[]);
+        let out = evaluate(&g, mask, &[]);
+        assert!(out[..16].iter().all(|x| *x == 0.0), "the first window holds neighbours only");
+        assert_eq!(out[16..20], [0.0, -100.0, 0.0, -100.0], "a column came round");
+        assert_eq!(out[48..52], [0.0, -100.0, -100.0, -100.0], "row and column came round");
+    }
+}

@@ -1,0 +1,328 @@
+//! One method per operation: what layers call.
+
+use opledger_dims::{Poly, Symbol};
+
+use crate::ops::{
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Masked, Norm, Rearrange,
+    Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax, Source, Table,
+};
+use crate::{Axis, Definition, Graph, GraphError, Mask, Shape, ShapeError, Support, Var};
+
+type Recorded = Result<Var, GraphError>;
+
+impl Graph {
+    /// An input of reals.
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn input<A: Into<Axis>>(&mut self, name: &str, axes: impl IntoIterator<Item = A>) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record(name, Source::Input { axes }, &[])
+    }
+
+    /// An input of ids in `0..below`.
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn input_ids<A: Into<Axis>>(
+        &mut self,
+        name: &str,
+        axes: impl IntoIterator<Item = A>,
+        below: impl Into<Poly>,
+    ) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record(name, Source::Ids { axes, below: below.into() }, &[])
+    }
+
+    /// An input of 0 (hidden) and 1 (visible).
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn input_mask<A: Into<Axis>>(&mut self, name: &str, axes: impl IntoIterator<Item = A>) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record(name, Source::Visible { axes }, &[])
+    }
+
+    /// A parameter; `like` says how it is drawn and whether it is trainable (see [`Source::weight`]
+    /// and its kin).
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn param<A: Into<Axis>>(
+        &mut self,
+        name: &str,
+        like: Source,
+        axes: impl IntoIterator<Item = A>,
+    ) -> Recorded {
+        let source = like.with_axes(axes.into_iter().map(Into::into).collect());
+        self.record(name, source, &[])
+    }
+
+    /// A table of constants.
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn table(&mut self, name: &str, table: Table) -> Recorded {
+        self.record(name, table, &[])
+    }
+
+    /// A contraction such as `"b n c, f c -> b n f"`: letters name axes, an axis that stands in both
+    /// operands and not in the result is summed. A primed axis of the result loses its primes when
+    /// its plain name is free.
+    ///
+    /// # Errors
+    /// When the text does not fit the operands' axes.
+    #[track_caller]
+    pub fn einsum(&mut self, spec: &str, a: Var, b: Var) -> Recorded {
+        self.einsum_as("", spec, a, b)
+    }
+
+    /// The same under a label.
+    ///
+    /// # Errors
+    /// As [`Graph::einsum`].
+    #[track_caller]
+    pub fn einsum_as(&mut self, label: &str, spec: &str, a: Var, b: Var) -> Recorded {
+        match Einsum::parse(spec) {
+            Ok(op) => self.record(label, op, &[a, b]),
+            Err(problem) => {
+                let op = Einsum::default().into();
+                Err(self.error(&op, if label.is_empty() { "einsum" } else { label }, problem, &[a, b]))
+            }
+        }
+    }
+
+    /// Contracts `x` with `weight` over the axes named, which stand last in `weight`: the other axes
+    /// of `x` come first in the result, those of the weight follow.
+    ///
+    /// # Errors
+    /// When an axis is missing or has another size.
+    #[track_caller]
+    pub fn contract(&mut self, label: &str, x: Var, weight: Var, over: &[Symbol]) -> Recorded {
+        let op = Einsum::contract(self.shape(x), self.shape(weight), over);
+        self.record(label, op, &[x, weight])
+    }
+
+    /// `a + b`, where every axis of `b` stands in `a`.
+    ///
+    /// # Errors
+    /// When it does not, or has another size.
+    #[track_caller]
+    pub fn add(&mut self, label: &str, a: Var, b: Var) -> Recorded {
+        self.record(label, Arithmetic::Add, &[a, b])
+    }
+
+    /// `a · b`, where every axis of `b` stands in `a`.
+    ///
+    /// # Errors
+    /// When it does not, or has another size.
+    #[track_caller]
+    pub fn mul(&mut self, label: &str, a: Var, b: Var) -> Recorded {
+        self.record(label, Arithmetic::Mul, &[a, b])
+    }
+
+    /// `x` times a constant.
+    ///
+    /// # Errors
+    /// When `x` holds whole numbers.
+    #[track_caller]
+    pub fn scale(&mut self, x: Var, factor: Factor) -> Recorded {
+        self.record("", Scale { factor }, &[x])
+    }
+
+    /// Softmax over the last axis; a mask hides keys from queries, the last two axes.
+    ///
+    /// # Errors
+    /// When the axes do not fit.
+    #[track_caller]
+    pub fn softmax(&mut self, x: Var, masked: Option<Masked>) -> Recorded {
+        let keep = masked.as_ref().and_then(|m| m.mask.keep);
+        let inputs: Vec<Var> = std::iter::once(x).chain(keep).collect();
+        self.record("", Softmax { masked }, &inputs)
+    }
+
+    /// LayerNorm or RMSNorm over the last axis, with optional gain and shift over that axis.
+    ///
+    /// # Errors
+    /// When gain or shift are not over the last axis.
+    #[track_caller]
+    pub fn norm(&mut self, x: Var, norm: Norm, gain: Option<Var>, shift: Option<Var>) -> Recorded {
+        let norm = Norm { gain: gain.is_some(), shift: shift.is_some(), ..norm };
+        let inputs: Vec<Var> = [Some(x), gain, shift].into_iter().flatten().collect();
+        self.record("", norm, &inputs)
+    }
+
+    /// A pointwise function.
+    ///
+    /// # Errors
+    /// When `x` holds whole numbers.
+    #[track_caller]
+    pub fn activation(&mut self, x: Var, function: Activation) -> Recorded {
+        self.record("", function, &[x])
+    }
+
+    /// The rows of `table` (`[rows, width]`) named by `ids`.
+    ///
+    /// # Errors
+    /// When `ids` holds reals or the table has not two axes.
+    #[track_caller]
+    pub fn embedding(&mut self, label: &str, ids: Var, table: Var) -> Recorded {
+        self.record(label, Embedding, &[ids, table])
+    }
+
+    /// Moving without arithmetic.
+    ///
+    /// # Errors
+    /// When the axes named are not there.
+    #[track_caller]
+    pub fn rearrange(&mut self, x: Var, how: Rearrange) -> Recorded {
+        self.record("", how, &[x])
+    }
+
+    /// Two values side by side along an axis.
+    ///
+    /// # Errors
+    /// When another axis differs.
+    #[track_caller]
+    pub fn concat(&mut self, a: Var, b: Var, axis: impl Into<Symbol>) -> Recorded {
+        self.record("", Concat { axis: axis.into() }, &[a, b])
+    }
+
+    /// Rotary position embedding of `[…, n, h, e]`; position 0 of the input is `offset`.
+    ///
+    /// # Errors
+    /// When there are fewer than three axes.
+    #[track_caller]
+    pub fn rope(&mut self, x: Var, pairs: RopePairs, theta: f64, offset: impl Into<Poly>) -> Recorded {
+        self.record("", Rope { pairs, theta, offset: offset.into() }, &[x])
+    }
+
+    /// The sine and cosine position table of `[positions, width]`.
+    ///
+    /// # Errors
+    /// When the axes share a name.
+    #[track_caller]
+    pub fn sinusoid(&mut self, positions: impl Into<Axis>, width: impl Into<Axis>) -> Recorded {
+        self.record("", Sinusoid { positions: positions.into(), width: width.into() }, &[])
+    }
+
+    /// Softmax attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]` with
+    /// `h` a multiple of `g`; the result is `[batch…, n, h, f]`. An optional bias has the axes query
+    /// and key last, before them any of heads and batch by name.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    #[track_caller]
+    pub fn attention(
+        &mut self,
+        (q, k, v): (Var, Var, Var),
+        mask: Mask,
+        scale: Option<Factor>,
+        bias: Option<Var>,
+    ) -> Recorded {
+        let domain = Attention::domain(self.shape(q), self.shape(k));
+        let support = match domain {
+            Ok((batch, heads, queries, keys)) => self.support(&mask, &batch, &heads, &queries, &keys),
+            Err(problem) => {
+                let op = Attention::unmasked(Support { pairs: Poly::zero(), rows: Poly::zero() }).into();
+                return Err(self.error(&op, "attention", problem, &[q, k, v]));
+            }
+        };
+        let keep = mask.keep;
+        let op = Attention { mask, scale, bias: bias.is_some(), support };
+        let inputs: Vec<Var> = [Some(q), Some(k), Some(v), bias, keep].into_iter().flatten().collect();
+        self.record("", op, &inputs)
+    }
+
+    /// How many pairs and rows a mask leaves, declaring the symbols that this takes.
+    pub fn support(
+        &mut self,
+        mask: &Mask,
+        batch: &Poly,
+        heads: &Poly,
+        queries: &Poly,
+        keys: &Poly,
+    ) -> Support {
+        let (offset, window) = (mask.offset.clone(), mask.window.clone());
+        if let Some(keep) = mask.keep {
+            let (pairs, rows) = self.declare(|pairs, rows| Definition::Kept {
+                pairs,
+                rows,
+                keep,
+                queries: queries.clone(),
+                offset: offset.clone(),
+                window: window.clone(),
+            });
+            return Support { pairs: pairs * heads, rows: rows * heads };
+        }
+        let all = batch * heads;
+        let Some(offset) = offset else {
+            return Support { pairs: all.clone() * queries * keys, rows: all * queries };
+        };
+        if window.is_none() && *keys == queries + &offset {
+            let triangle = (queries * queries + queries).ratio(1, 2);
+            return Support { pairs: &all * &(queries * offset + triangle), rows: all * queries };
+        }
+        let (pairs, rows) = self.declare(|pairs, rows| Definition::Band {
+            pairs,
+            rows,
+            queries: queries.clone(),
+            keys: keys.clone(),
+            offset: offset.clone(),
+            window: window.clone(),
+        });
+        Support { pairs: &all * &pairs, rows: all * rows }
+    }
+
+    /// The symbols of the definition that `make` makes, declared unless the same one stands already.
+    fn declare(&mut self, make: impl Fn(Symbol, Symbol) -> Definition) -> (Poly, Poly) {
+        let standing = self.definitions().iter().find_map(|d| match d.defines()[..] {
+            [pairs, rows] if make(pairs.clone(), rows.clone()) == *d => Some((pairs.clone(), rows.clone())),
+            _ => None,
+        });
+        let (pairs, rows) = standing.unwrap_or_else(|| (self.fresh("pairs"), self.fresh("rows")));
+        self.define(make(pairs.clone(), rows.clone()));
+        (pairs.into(), rows.into())
+    }
+
+    /// Sum, mean or maximum along an axis.
+    ///
+    /// # Errors
+    /// When the axis is missing.
+    #[track_caller]
+    pub fn reduce(&mut self, x: Var, reduce: Reduce) -> Recorded {
+        self.record("", reduce, &[x])
+    }
+
+    /// Dropout: the identity in inference, a seeded multiplication in training.
+    ///
+    /// # Errors
+    /// When `x` holds whole numbers.
+    #[track_caller]
+    pub fn dropout(&mut self, label: &str, x: Var, dropout: Dropout) -> Recorded {
+        self.record(label, dropout, &[x])
+    }
+
+    /// Renames one axis; a view.
+    ///
+    /// # Errors
+    /// When the axis is missing or the new name taken.
+    #[track_caller]
+    pub fn rename(&mut self, x: Var, from: impl Into<Symbol>, to: impl Into<Symbol>) -> Recorded {
+        self.rearrange(x, Rearrange::Rename { from: from.into(), to: to.into() })
+    }
+
+    /// The last axis of a value, for layers that work along it.
+    ///
+    /// # Errors
+    /// When the value has no axes.
+    pub fn last_axis(&self, x: Var) -> Result<Axis, ShapeError> {
+        let shape: &Shape = self.shape(x);
+        shape.last().cloned().ok_or(ShapeError::Rank { operand: 0, expected: 1, found: 0 })
+    }
+}

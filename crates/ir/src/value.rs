@@ -1,0 +1,138 @@
+//! Values, and one call of an operation on them.
+
+use std::sync::Arc;
+
+use opledger_dims::{Binding, Integer, Poly};
+use opledger_tensor::{Scalar, Tensor};
+
+use crate::{Elem, OpError, Shape};
+
+/// A tensor of reals or of whole numbers, shared without copying.
+#[derive(Clone, Debug)]
+pub enum Value<T> {
+    /// Real numbers.
+    Real(Arc<Tensor<T>>),
+    /// Whole numbers.
+    Index(Arc<Tensor<i64>>),
+}
+
+impl<T> Value<T> {
+    /// The size along each axis.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Value::Real(t) => t.shape(),
+            Value::Index(t) => t.shape(),
+        }
+    }
+
+    /// What the elements are.
+    pub fn elem(&self) -> Elem {
+        match self {
+            Value::Real(_) => Elem::Real,
+            Value::Index(_) => Elem::Index,
+        }
+    }
+
+    /// The tensor of reals, when it is one.
+    pub fn real(&self) -> Option<&Tensor<T>> {
+        match self {
+            Value::Real(t) => Some(t),
+            Value::Index(_) => None,
+        }
+    }
+
+    /// The tensor of whole numbers, when it is one.
+    pub fn index(&self) -> Option<&Tensor<i64>> {
+        match self {
+            Value::Index(t) => Some(t),
+            Value::Real(_) => None,
+        }
+    }
+}
+
+impl<T> From<Tensor<T>> for Value<T> {
+    fn from(tensor: Tensor<T>) -> Self {
+        Value::Real(Arc::new(tensor))
+    }
+}
+
+/// One call: operands, the sizes of the result, and the binding that attributes are read at.
+#[derive(Debug)]
+pub struct Call<'a, T> {
+    /// The operands.
+    pub inputs: &'a [&'a Value<T>],
+    /// The operands' named axes.
+    pub shapes: &'a [&'a Shape],
+    /// The sizes of the result.
+    pub output: &'a [usize],
+    /// The values of all symbols.
+    pub binding: &'a Binding,
+}
+
+impl<T> Call<'_, T> {
+    /// Operand `i` as reals.
+    ///
+    /// # Errors
+    /// When it is missing or holds whole numbers.
+    pub fn real(&self, i: usize) -> Result<&Tensor<T>, OpError> {
+        self.inputs.get(i).and_then(|v| v.real()).ok_or(OpError::Operand(i))
+    }
+
+    /// Operand `i` as whole numbers.
+    ///
+    /// # Errors
+    /// When it is missing or holds reals.
+    pub fn index(&self, i: usize) -> Result<&Tensor<i64>, OpError> {
+        self.inputs.get(i).and_then(|v| v.index()).ok_or(OpError::Operand(i))
+    }
+
+    /// A size at the binding of this call.
+    ///
+    /// # Errors
+    /// When a symbol is unbound or the value does not fit the machine.
+    pub fn size(&self, size: &Poly) -> Result<usize, OpError> {
+        to_usize(&size.at(self.binding)?)
+    }
+
+    /// How many elements the result has.
+    pub fn output_len(&self) -> usize {
+        self.output.iter().product()
+    }
+}
+
+impl<T: Scalar> Call<'_, T> {
+    /// A result over `data`, of this call's output shape.
+    pub(crate) fn result(&self, data: Vec<T>) -> Result<Value<T>, OpError> {
+        Ok(Tensor::new(self.output, data)?.into())
+    }
+}
+
+/// A size as the machine's own integer.
+///
+/// # Errors
+/// When it is negative or too large.
+pub fn to_usize(value: &Integer) -> Result<usize, OpError> {
+    usize::try_from(value).map_err(|_| OpError::TooLarge(value.to_string()))
+}
+
+/// Row-major strides of a shape.
+pub fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for i in (1..shape.len()).rev() {
+        strides[i - 1] = strides[i] * shape[i].max(1);
+    }
+    strides
+}
+
+/// Every index of a shape in row-major order; one empty index for a scalar.
+pub fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + '_ {
+    let total: usize = shape.iter().product();
+    (0..total).map(move |mut flat| {
+        let mut index = vec![0; shape.len()];
+        for (i, &size) in shape.iter().enumerate().rev() {
+            index[i] = flat % size;
+            flat /= size;
+        }
+        index
+    })
+}
