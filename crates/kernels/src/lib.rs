@@ -1,0 +1,56 @@
+//! Fast `f32` kernels on the CPU that report what they did: slices in, slices out, counts back.
+//!
+//! The crate knows no graph and no tensor. Every kernel checks its shapes once, cuts its work into
+//! tasks by shape alone, and runs them under rayon; so results and counts are the same bits for
+//! every number of threads. Small problems run on the calling thread.
+//!
+//! # Counting
+//!
+//! Each task sums the operations of the loops it runs in a [`Tally`], from the bounds of those
+//! loops, and gives it to a [`Meter`] once, when it ends. [`NoMeter`] compiles the counting away.
+//!
+//! - *useful* is what the mathematics asks for: a dot product of `k` terms is `k` mul and `k - 1`
+//!   add; each kernel states its own.
+//! - *executed* is the same operations over the extents that the tiles covered (masked-out
+//!   positions that were computed anyway), and the operations that only the blocked algorithm
+//!   needs (rescaling in the online softmax). Lanes that a register or micro-kernel leaves unused
+//!   are not positions and are not counted.
+//! - An operation that is discharged in a cheaper equivalent form (divisions of a row by one number
+//!   done as one reciprocal, a scale folded into a product) counts as the definition states it, for
+//!   every position covered. So `executed >= useful`, class by class.
+//!
+//! # Instruction sets
+//!
+//! Vector loops are compiled for several instruction sets, see [`isa()`]; all of them give the same
+//! bits and counts. Matrix products use the micro-kernel that `matrixmultiply` detects.
+
+mod attention;
+mod elementwise;
+mod error;
+mod gemm;
+mod isa;
+mod lanes;
+pub mod math;
+mod meter;
+mod norm;
+mod position;
+mod product;
+mod reduce;
+mod softmax;
+mod strided;
+mod tasks;
+
+pub use attention::{
+    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
+    masked_context, masked_scores,
+};
+pub use elementwise::{Activation, activation, dropout, scale};
+pub use error::KernelError;
+pub use gemm::{Gemm, Operand, gemm};
+pub use isa::{Isa, isa};
+pub use meter::{AtomicMeter, Meter, NoMeter, Tally};
+pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
+pub use position::{Pairing, Rope, rope, sinusoid};
+pub use reduce::{Reduction, reduce};
+pub use softmax::{Softmax, softmax};
+pub use strided::{BinaryOp, Strided, binary, gather, permute};

@@ -1,0 +1,109 @@
+//! Which keys a query may see.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::error::{KernelError, exactly};
+
+/// The pairs (query `i`, key `j`) that take part in attention; by default all of them.
+///
+/// A pair is allowed when every given part allows it. What a masked key holds, `NaN` included,
+/// never reaches an output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mask<'a> {
+    /// Query `i` sees keys `j <= i + causal_offset`.
+    pub causal_offset: Option<i64>,
+    /// Query `i` sees keys `j > i + offset - window`, where `offset` is `causal_offset` or zero.
+    pub window: Option<usize>,
+    /// `[batch, keys]`: zero masks the key for every query of the batch item.
+    pub keep: Option<&'a [i64]>,
+}
+
+impl<'a> Mask<'a> {
+    pub(crate) fn check(&self, batch: usize, keys: usize) -> Result<(), KernelError> {
+        match self.keep {
+            Some(keep) => exactly("keep", keep.len(), &[batch, keys]),
+            None => Ok(()),
+        }
+    }
+
+    /// The keys of a batch item that are kept.
+    pub(crate) fn keys(&self, item: usize, keys: usize) -> Keys {
+        let kept = self.keep.and_then(|keep| {
+            let keep = &keep[item * keys..][..keys];
+            if keep.iter().all(|&k| k != 0) {
+                return None;
+            }
+            let index: Vec<usize> = (0..keys).filter(|&j| keep[j] != 0).collect();
+            let mut rank = Vec::with_capacity(keys + 1);
+            rank.push(0);
+            for &k in keep {
+                rank.push(rank[rank.len() - 1] + usize::from(k != 0));
+            }
+            Some(Kept { index, rank })
+        });
+        Keys { causal_offset: self.causal_offset, window: self.window, keys, kept }
+    }
+}
+
+/// Vectors of `width` elements, `stride` apart.
+pub(crate) struct Vectors<'a> {
+    pub(crate) data: Cow<'a, [f32]>,
+    pub(crate) stride: usize,
+    pub(crate) width: usize,
+}
+
+/// The kept keys of one batch item, numbered without gaps: the keys that a query sees are then a
+/// range of these numbers.
+pub(crate) struct Keys {
+    causal_offset: Option<i64>,
+    window: Option<usize>,
+    keys: usize,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    /// The position of each kept key.
+    index: Vec<usize>,
+    /// How many keys are kept before each position.
+    rank: Vec<usize>,
+}
+
+impl Keys {
+    /// The numbers of the keys that a query sees.
+    pub(crate) fn seen_by(&self, query: usize) -> Range<usize> {
+        let clip = |edge: i128| edge.clamp(0, self.keys as i128) as usize;
+        let last = query as i128 + i128::from(self.causal_offset.unwrap_or(0));
+        let high = if self.causal_offset.is_some() { clip(last + 1) } else { self.keys };
+        let low = self.window.map_or(0, |window| clip(last - window as i128 + 1)).min(high);
+        match &self.kept {
+            Some(kept) => kept.rank[low]..kept.rank[high],
+            None => low..high,
+        }
+    }
+
+    /// The positions of a range of numbers, if they differ.
+    pub(crate) fn positions(&self, numbers: Range<usize>) -> Option<&[usize]> {
+        self.kept.as_ref().map(|kept| &kept.index[numbers])
+    }
+
+    /// Rows `numbers` of a key or value matrix of one head: in place, or gathered to be contiguous.
+    pub(crate) fn rows<'a>(
+        &self,
+        numbers: Range<usize>,
+        data: &'a [f32],
+        stride: usize,
+        width: usize,
+    ) -> Vectors<'a> {
+        match self.positions(numbers.clone()) {
+            None => Vectors { data: Cow::Borrowed(&data[numbers.start * stride..]), stride, width },
+            Some(positions) => {
+                let mut rows = Vec::with_capacity(positions.len() * width);
+                for &j in positions {
+                    rows.extend_from_slice(&data[j * stride..][..width]);
+                }
+                Vectors { data: Cow::Owned(rows), stride: width, width }
+            }
+        }
+    }
+}

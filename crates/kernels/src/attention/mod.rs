@@ -1,0 +1,200 @@
+//! Attention: fused in [`attention`], or as the chain [`masked_scores`], [`softmax`](crate::softmax()),
+//! [`masked_context`] when the weights are wanted.
+
+mod fused;
+mod mask;
+mod tile;
+mod unfused;
+
+pub use fused::attention;
+pub(crate) use mask::Keys;
+pub use mask::Mask;
+use mask::Vectors;
+pub use unfused::{Context, Scores, masked_context, masked_scores};
+
+use std::borrow::Cow;
+
+use crate::error::{KernelError, reaches};
+use crate::meter::{Meter, Tally};
+
+/// The sizes of an attention problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Batch items.
+    pub batch: usize,
+    /// Queries of each item.
+    pub queries: usize,
+    /// Keys, and values, of each item.
+    pub keys: usize,
+    /// Heads of the queries and of the output.
+    pub heads: usize,
+    /// Heads of the keys and values, a divisor of `heads`: query head `h` uses number
+    /// `h / (heads / kv_heads)`.
+    pub kv_heads: usize,
+    /// Width of a query and of a key in one head.
+    pub key_width: usize,
+    /// Width of a value and of an output in one head.
+    pub value_width: usize,
+}
+
+impl AttentionShape {
+    /// Whether no query exists.
+    fn no_rows(&self) -> bool {
+        self.batch == 0 || self.queries == 0 || self.heads == 0
+    }
+
+    fn check(&self) -> Result<(), KernelError> {
+        if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
+            return Err(KernelError::Shape { what: "kv_heads divides heads" });
+        }
+        Ok(())
+    }
+
+    fn kv_head(&self, head: usize) -> usize {
+        head / (self.heads / self.kv_heads)
+    }
+}
+
+/// Vectors indexed by (batch item, token, head), each contiguous.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'a> {
+    /// The slice that holds them.
+    pub data: &'a [f32],
+    /// Elements from a batch item to the next.
+    pub batch_stride: usize,
+    /// Elements from a token to the next.
+    pub token_stride: usize,
+    /// Elements from a head to the next.
+    pub head_stride: usize,
+}
+
+impl<'a> Heads<'a> {
+    /// A contiguous `[batch, tokens, heads, width]`.
+    pub fn contiguous(data: &'a [f32], tokens: usize, heads: usize, width: usize) -> Self {
+        let token_stride = heads * width;
+        Heads { data, batch_stride: tokens * token_stride, token_stride, head_stride: width }
+    }
+
+    /// The vectors of one head of one item, from its first token on.
+    fn of(&self, item: usize, head: usize) -> &'a [f32] {
+        self.data.get(item * self.batch_stride + head * self.head_stride..).unwrap_or(&[])
+    }
+
+    /// The same from a later token on.
+    fn from(&self, item: usize, head: usize, token: usize, width: usize) -> Vectors<'a> {
+        let data = &self.of(item, head)[token * self.token_stride..];
+        Vectors { data: Cow::Borrowed(data), stride: self.token_stride, width }
+    }
+
+    fn check(
+        &self,
+        what: &'static str,
+        [batch, tokens, heads, width]: [usize; 4],
+    ) -> Result<(), KernelError> {
+        let axes = [
+            (batch, self.batch_stride),
+            (tokens, self.token_stride),
+            (heads, self.head_stride),
+            (width, 1),
+        ];
+        reaches(what, self.data.len(), 0, &axes)
+    }
+}
+
+/// A term added to the scores, indexed by (batch item, head, query, key); keys are contiguous, a
+/// stride of zero repeats it along an axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Bias<'a> {
+    /// The slice that holds it.
+    pub data: &'a [f32],
+    /// Elements from a batch item to the next.
+    pub batch_stride: usize,
+    /// Elements from a head to the next.
+    pub head_stride: usize,
+    /// Elements from a query to the next.
+    pub query_stride: usize,
+}
+
+impl<'a> Bias<'a> {
+    fn check(&self, shape: &AttentionShape) -> Result<(), KernelError> {
+        let axes = [
+            (shape.batch, self.batch_stride),
+            (shape.heads, self.head_stride),
+            (shape.queries, self.query_stride),
+            (shape.keys, 1),
+        ];
+        reaches("bias", self.data.len(), 0, &axes)
+    }
+
+    fn row(&self, item: usize, head: usize, query: usize, keys: usize) -> &'a [f32] {
+        let offset = item * self.batch_stride + head * self.head_stride + query * self.query_stride;
+        &self.data[offset..][..keys]
+    }
+}
+
+/// Attention of queries `[batch, queries, heads, key_width]` over keys
+/// `[batch, keys, kv_heads, key_width]` and values `[batch, keys, kv_heads, value_width]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// The sizes.
+    pub shape: AttentionShape,
+    /// The queries.
+    pub q: Heads<'a>,
+    /// The keys.
+    pub k: Heads<'a>,
+    /// The values.
+    pub v: Heads<'a>,
+    /// The allowed pairs.
+    pub mask: Mask<'a>,
+    /// Added to the scaled scores.
+    pub bias: Option<Bias<'a>>,
+    /// Multiplies the scores; `None` multiplies and counts nothing.
+    pub scale: Option<f32>,
+}
+
+/// One meter per part of attention; they may be the same.
+#[derive(Debug)]
+pub struct AttentionMeters<'a, M> {
+    /// Products of queries and keys: per allowed pair and head, `key_width` mul and
+    /// `key_width - 1` add.
+    pub scores: &'a M,
+    /// One mul per allowed pair and head, when there is a scale.
+    pub scale: &'a M,
+    /// One add per allowed pair and head, when there is a bias.
+    pub bias: &'a M,
+    /// As [`softmax`](crate::softmax()) over the allowed keys of each row.
+    pub softmax: &'a M,
+    /// Products of weights and values: per row with `k` allowed keys, `k·value_width` mul and
+    /// `(k - 1)·value_width` add.
+    pub context: &'a M,
+}
+
+impl<M> Clone for AttentionMeters<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for AttentionMeters<'_, M> {}
+
+/// What one task adds to each of the [`AttentionMeters`].
+#[derive(Default)]
+struct Tallies {
+    scores: Tally,
+    scale: Tally,
+    bias: Tally,
+    softmax: Tally,
+    context: Tally,
+}
+
+impl Tallies {
+    fn record<M: Meter>(&self, meters: &AttentionMeters<'_, M>) {
+        if M::ON {
+            meters.scores.record(&self.scores);
+            meters.scale.record(&self.scale);
+            meters.bias.record(&self.bias);
+            meters.softmax.record(&self.softmax);
+            meters.context.record(&self.context);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! One tile: some queries of a head against some of its keys.
+
+use std::ops::Range;
+
+use opledger_dims::Class;
+
+use super::{Bias, Keys, Tallies, Vectors};
+use crate::isa::{Isa, vectorised};
+use crate::lanes;
+use crate::product::{Dims, Matrix, product_into};
+
+/// Queries of a tile, keys of a tile.
+pub(super) const QUERIES: usize = 128;
+pub(super) const KEYS: usize = 512;
+/// Rows whose key ranges are clipped together.
+const BLOCK: usize = 32;
+/// Elements from a row of scores to the next: no multiple of a page.
+const STRIDE: usize = KEYS + 16;
+
+/// What the queries of a tile share.
+pub(super) struct Place<'a> {
+    pub(super) isa: Isa,
+    pub(super) item: usize,
+    pub(super) head: usize,
+    /// The first query.
+    pub(super) query: usize,
+    pub(super) keys: &'a Keys,
+}
+
+/// Rows whose product with a tile of keys covers the same columns.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Group {
+    rows: Range<usize>,
+    cols: Range<usize>,
+    /// Whether the rows already hold a part of their context.
+    started: bool,
+}
+
+/// The buffers of a thread.
+pub(super) struct Tile {
+    /// The numbers of the keys that each query sees.
+    seen: Vec<Range<usize>>,
+    /// Scores, then weights, `STRIDE` apart.
+    pub(super) weights: Vec<f32>,
+    /// The context of each query, `width` apart.
+    pub(super) context: Vec<f32>,
+    started: Vec<bool>,
+    groups: Vec<Group>,
+}
+
+impl Tile {
+    pub(super) fn new(queries: usize, keys: usize, width: usize) -> Tile {
+        let rows = queries.min(QUERIES);
+        let stored = if keys == 0 { 0 } else { (rows - 1) * STRIDE + keys.min(KEYS) };
+        Tile {
+            seen: Vec::with_capacity(rows),
+            weights: vec![0.0; stored],
+            context: vec![0.0; rows * width],
+            started: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Begins with other queries; returns the numbers of the keys that any of them sees.
+    pub(super) fn begin(&mut self, place: &Place<'_>, rows: usize) -> Range<usize> {
+        self.seen.clear();
+        self.seen.extend((0..rows).map(|i| place.keys.seen_by(place.query + i)));
+        self.started.clear();
+        self.started.resize(rows.div_ceil(BLOCK), false);
+        self.context.fill(0.0);
+        hull(&self.seen)
+    }
+
+    /// Begins with the next keys.
+    pub(super) fn turn(&mut self, keys: &Range<usize>) {
+        self.groups.clear();
+        for (block, seen) in self.seen.chunks(BLOCK).enumerate() {
+            let cols = clip(&hull(seen), keys);
+            if cols.is_empty() {
+                continue;
+            }
+            let start = block * BLOCK;
+            let rows = start..start + seen.len();
+            let started = self.started[block];
+            match self.groups.last_mut() {
+                Some(last)
+                    if last.cols == cols && last.started == started && last.rows.end == start =>
+                {
+                    last.rows.end = rows.end;
+                }
+                _ => self.groups.push(Group { rows, cols, started }),
+            }
+        }
+    }
+
+    /// The rows that see some of the keys, with the columns of `weights` that hold them.
+    pub(super) fn rows(&self, keys: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+        self.seen.iter().enumerate().filter_map(move |(row, seen)| {
+            let cols = clip(seen, keys);
+            (!cols.is_empty()).then_some((row, cols))
+        })
+    }
+
+    /// The columns of `weights` that hold the keys that a row sees.
+    pub(super) fn cols(&self, row: usize, keys: &Range<usize>) -> Range<usize> {
+        clip(&self.seen[row], keys)
+    }
+
+    /// The context of a row.
+    pub(super) fn context_row(&mut self, row: usize, width: usize) -> &mut [f32] {
+        &mut self.context[row * width..][..width]
+    }
+
+    /// The weights of a row at some columns.
+    pub(super) fn weights(&mut self, row: usize, cols: Range<usize>) -> &mut [f32] {
+        &mut self.weights[row * STRIDE..][cols]
+    }
+
+    /// Whether the row has seen keys before those numbered from `start`.
+    pub(super) fn seen_before(&self, row: usize, start: usize) -> bool {
+        self.seen[row].start < start
+    }
+
+    /// `weights = scale·q·kᵀ + bias`, with `q` from the first query of the tile and `k` from the
+    /// first of its keys.
+    pub(super) fn scores(
+        &mut self,
+        place: &Place<'_>,
+        keys: &Range<usize>,
+        q: &Vectors<'_>,
+        k: &Vectors<'_>,
+        scale: Option<f32>,
+        tallies: &mut Tallies,
+    ) {
+        let width = q.width;
+        let q = Matrix { data: &q.data, row: q.stride, col: 1 };
+        let k = Matrix { data: &k.data, row: 1, col: k.stride };
+        for Group { rows, cols, .. } in &self.groups {
+            let dims = Dims { m: rows.len(), k: width, n: cols.len() };
+            let target = &mut self.weights[rows.start * STRIDE + cols.start..];
+            product_into(
+                place.isa,
+                dims,
+                scale.unwrap_or(1.0),
+                q.from(rows.start, 0),
+                k.from(0, cols.start),
+                0.0,
+                target,
+                STRIDE,
+            );
+            let covered = dims.m * dims.n;
+            tallies.scores.executed(Class::Mul, covered * width);
+            tallies.scores.executed(Class::Add, covered * (width - 1));
+            if scale.is_some() {
+                tallies.scale.executed(Class::Mul, covered);
+            }
+        }
+        for (_, cols) in self.rows(keys) {
+            tallies.scores.useful(Class::Mul, cols.len() * width);
+            tallies.scores.useful(Class::Add, cols.len() * (width - 1));
+            if scale.is_some() {
+                tallies.scale.useful(Class::Mul, cols.len());
+            }
+        }
+    }
+
+    /// Adds the bias to the scores.
+    pub(super) fn bias(
+        &mut self,
+        place: &Place<'_>,
+        keys: &Range<usize>,
+        bias: &Bias<'_>,
+        len: usize,
+        tallies: &mut Tallies,
+    ) {
+        for row in 0..self.seen.len() {
+            let cols = clip(&self.seen[row], keys);
+            if cols.is_empty() {
+                continue;
+            }
+            let bias = bias.row(place.item, place.head, place.query + row, len);
+            let numbers = keys.start + cols.start..keys.start + cols.end;
+            tallies.bias.both(Class::Add, cols.len());
+            let scores = &mut self.weights[row * STRIDE..][cols];
+            match place.keys.positions(numbers.clone()) {
+                None => add(place.isa, scores, &bias[numbers]),
+                Some(positions) => {
+                    for (score, &j) in scores.iter_mut().zip(positions) {
+                        *score += bias[j];
+                    }
+                }
+            }
+        }
+    }
+
+    /// `context += weights·v`, with `v` from the first of the keys.
+    pub(super) fn add_context(
+        &mut self,
+        place: &Place<'_>,
+        keys: &Range<usize>,
+        v: &Vectors<'_>,
+        tallies: &mut Tallies,
+    ) {
+        let &Vectors { data: ref v, stride, width } = v;
+        if width == 0 {
+            return;
+        }
+        for (row, cols) in self.rows(keys) {
+            let terms = cols.len() - usize::from(!self.seen_before(row, keys.start));
+            tallies.context.useful(Class::Mul, cols.len() * width);
+            tallies.context.useful(Class::Add, terms * width);
+        }
+        for Group { rows, cols, started } in &self.groups {
+            let mut partial = false;
+            for row in rows.clone() {
+                let seen = clip(&self.seen[row], keys);
+                if seen != *cols {
+                    // A row that sees fewer keys takes the others with weight zero.
+                    partial = true;
+                    let weights = &mut self.weights[row * STRIDE..];
+                    let seen = if seen.is_empty() { cols.start..cols.start } else { seen };
+                    weights[cols.start..seen.start].fill(0.0);
+                    weights[seen.end..cols.end].fill(0.0);
+                }
+            }
+            let values = &v[cols.start * stride..];
+            if partial && !finite(place.isa, values, stride, width, cols.len()) {
+                // Zero times infinity is no zero: each row takes only the keys it sees.
+                for row in rows.clone() {
+                    let seen = clip(&self.seen[row], keys);
+                    let terms = seen.len()
+                        - usize::from(!seen.is_empty() && self.seen[row].start >= keys.start);
+                    let context = &mut self.context[row * width..][..width];
+                    for j in seen.clone() {
+                        let weight = self.weights[row * STRIDE + j];
+                        accumulate(place.isa, context, weight, &v[j * stride..][..width]);
+                    }
+                    tallies.context.executed(Class::Mul, seen.len() * width);
+                    tallies.context.executed(Class::Add, terms * width);
+                }
+            } else {
+                let dims = Dims { m: rows.len(), k: cols.len(), n: width };
+                let weights = &self.weights[rows.start * STRIDE + cols.start..];
+                product_into(
+                    place.isa,
+                    dims,
+                    1.0,
+                    Matrix { data: weights, row: STRIDE, col: 1 },
+                    Matrix { data: values, row: stride, col: 1 },
+                    if *started { 1.0 } else { 0.0 },
+                    &mut self.context[rows.start * width..],
+                    width,
+                );
+                let terms = dims.k - usize::from(!started);
+                tallies.context.executed(Class::Mul, dims.m * dims.k * width);
+                tallies.context.executed(Class::Add, dims.m * terms * width);
+            }
+            for block in rows.start / BLOCK..rows.end.div_ceil(BLOCK) {
+                self.started[block] = true;
+            }
+        }
+    }
+}
+
+/// The smallest range that holds all non-empty ones.
+fn hull(ranges: &[Range<usize>]) -> Range<usize> {
+    let filled = || ranges.iter().filter(|range| !range.is_empty());
+    let start = filled().map(|range| range.start).min().unwrap_or(0);
+    start..filled().map(|range| range.end).max().unwrap_or(start)
+}
+
+/// The part of a range inside `keys`, relative to its start.
+fn clip(range: &Range<usize>, keys: &Range<usize>) -> Range<usize> {
+    let start = range.start.max(keys.start);
+    let end = range.end.min(keys.end);
+    if start < end { start - keys.start..end - keys.start } else { 0..0 }
+}
+
+vectorised! {
+    fn add(x: &mut [f32], y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
+    }
+
+    fn accumulate(x: &mut [f32], factor: f32, y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = factor.mul_add(*y, *x);
+        }
+    }
+
+    fn finite(data: &[f32], stride: usize, width: usize, rows: usize) -> bool {
+        (0..rows).all(|row| lanes::sum_of(&data[row * stride..][..width], |v| v * 0.0) == 0.0)
+    }
+
+    /// Replaces scores by `exp(score - shift)` and returns their sum.
+    pub(super) fn exponentiate(scores: &mut [f32], shift: f32) -> f32 {
+        lanes::map_sum(scores, |score| crate::math::exp_flushed(score - shift))
+    }
+
+    /// The greatest score.
+    pub(super) fn maximum(scores: &[f32]) -> f32 {
+        lanes::max(scores)
+    }
+
+    /// Multiplies by a number.
+    pub(super) fn multiply(x: &mut [f32], factor: f32) {
+        for x in x {
+            *x *= factor;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Reductions over a slice in a fixed number of lanes, so that every instruction set adds the
+//! same terms in the same order. To be called inside [`vectorised!`](crate::isa::vectorised).
+
+const LANES: usize = 32;
+
+/// Adds (or otherwise merges) the lanes by halves.
+#[inline(always)]
+fn merge(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// `Σ f(x)`.
+#[inline(always)]
+pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane += f(v);
+        }
+    }
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane += f(v);
+    }
+    merge(lanes, |a, b| a + b)
+}
+
+/// `Σ xᵢ·yᵢ` over the shorter of the two.
+#[inline(always)]
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (xs, x_rest) = x.as_chunks::<LANES>();
+    let (ys, y_rest) = y.as_chunks::<LANES>();
+    for (x, y) in xs.iter().zip(ys) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane = x.mul_add(y, *lane);
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane = x.mul_add(y, *lane);
+    }
+    merge(lanes, |a, b| a + b)
+}
+
+/// The greatest number; `-∞` for none. `NaN` is passed over.
+#[inline(always)]
+pub(crate) fn max(x: &[f32]) -> f32 {
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, v);
+        }
+    }
+    for (lane, &v) in lanes.iter_mut().zip(rest) {
+        *lane = greater(*lane, v);
+    }
+    merge(lanes, greater)
+}
+
+/// Replaces each `x` by `f(x)` and returns the sum of the new values.
+#[inline(always)]
+pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *v = f(*v);
+            *lane += *v;
+        }
+    }
+    for (lane, v) in lanes.iter_mut().zip(rest) {
+        *v = f(*v);
+        *lane += *v;
+    }
+    merge(lanes, |a, b| a + b)
+}

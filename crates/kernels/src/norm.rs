@@ -1,0 +1,157 @@
+//! Normalisation of rows.
+
+use opledger_dims::Class;
+
+use crate::error::{KernelError, exactly};
+use crate::isa::{isa, vectorised};
+use crate::lanes;
+use crate::meter::Meter;
+use crate::tasks::over_rows;
+
+/// LayerNorm over the last axis of `[rows, width]`.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm<'a> {
+    /// Length of a row.
+    pub width: usize,
+    /// Added to the variance.
+    pub eps: f32,
+    /// `[width]`: multiplies the normalised row.
+    pub gamma: Option<&'a [f32]>,
+    /// `[width]`: added at the end.
+    pub beta: Option<&'a [f32]>,
+}
+
+/// Normalises each row of `x` to mean zero and variance one, in two passes.
+///
+/// Counts per row of `c`: `3c - 1` add, `c` mul, `c + 2` div (the last `c` done as one reciprocal),
+/// one sqrt; `gamma` `c` mul more, `beta` `c` add more.
+///
+/// # Errors
+/// [`KernelError::EmptyReduction`] if `width` is zero, [`KernelError::Length`] if `x` is not whole
+/// rows or another slice disagrees.
+pub fn layer_norm<M: Meter>(
+    norm: &LayerNorm<'_>,
+    x: &[f32],
+    out: &mut [f32],
+    meter: &M,
+) -> Result<(), KernelError> {
+    let isa = isa()?;
+    let c = norm.width;
+    rows("layer_norm", c, x, out)?;
+    for (what, vector) in [("gamma", norm.gamma), ("beta", norm.beta)] {
+        vector.map_or(Ok(()), |vector| exactly(what, vector.len(), &[c]))?;
+    }
+    over_rows(out, c, 2, meter, |first, out, tally| {
+        for (row, out) in out.chunks_mut(c).enumerate() {
+            let x = &x[(first + row) * c..][..c];
+            centre(isa, x, out, norm.eps);
+            tally.both(Class::Add, 3 * c - 1);
+            tally.both(Class::Mul, c);
+            tally.both(Class::Div, c + 2);
+            tally.both(Class::Sqrt, 1);
+            if let Some(gamma) = norm.gamma {
+                multiply(isa, out, gamma);
+                tally.both(Class::Mul, c);
+            }
+            if let Some(beta) = norm.beta {
+                add(isa, out, beta);
+                tally.both(Class::Add, c);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// RMSNorm over the last axis of `[rows, width]`.
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNorm<'a> {
+    /// Length of a row.
+    pub width: usize,
+    /// Added to the mean of squares.
+    pub eps: f32,
+    /// `[width]`: multiplies the normalised row.
+    pub weight: Option<&'a [f32]>,
+}
+
+/// Divides each row of `x` by the root of its mean square.
+///
+/// Counts per row of `c`: `c` mul, `c` add, `c + 1` div (the last `c` done as one reciprocal), one
+/// sqrt; `weight` `c` mul more.
+///
+/// # Errors
+/// As [`layer_norm`].
+pub fn rms_norm<M: Meter>(
+    norm: &RmsNorm<'_>,
+    x: &[f32],
+    out: &mut [f32],
+    meter: &M,
+) -> Result<(), KernelError> {
+    let isa = isa()?;
+    let c = norm.width;
+    rows("rms_norm", c, x, out)?;
+    norm.weight.map_or(Ok(()), |weight| exactly("weight", weight.len(), &[c]))?;
+    over_rows(out, c, 2, meter, |first, out, tally| {
+        for (row, out) in out.chunks_mut(c).enumerate() {
+            let x = &x[(first + row) * c..][..c];
+            divide_by_rms(isa, x, out, norm.eps);
+            tally.both(Class::Mul, c);
+            tally.both(Class::Add, c);
+            tally.both(Class::Div, c + 1);
+            tally.both(Class::Sqrt, 1);
+            if let Some(weight) = norm.weight {
+                multiply(isa, out, weight);
+                tally.both(Class::Mul, c);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn rows(what: &'static str, width: usize, x: &[f32], out: &[f32]) -> Result<(), KernelError> {
+    exactly("output", out.len(), &[x.len()])?;
+    if x.is_empty() {
+        return Ok(());
+    }
+    if width == 0 {
+        return Err(KernelError::EmptyReduction { what });
+    }
+    if !x.len().is_multiple_of(width) {
+        return Err(KernelError::Shape { what: "the input is whole rows" });
+    }
+    Ok(())
+}
+
+vectorised! {
+    fn centre(x: &[f32], out: &mut [f32], eps: f32) {
+        let c = x.len() as f32;
+        let mean = lanes::sum_of(x, |v| v) / c;
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = x - mean;
+        }
+        let variance = lanes::sum_of(out, |v| v * v) / c;
+        let factor = 1.0 / (variance + eps).sqrt();
+        for out in out.iter_mut() {
+            *out *= factor;
+        }
+    }
+
+    fn divide_by_rms(x: &[f32], out: &mut [f32], eps: f32) {
+        let mean = lanes::sum_of(x, |v| v * v) / x.len() as f32;
+        let factor = 1.0 / (mean + eps).sqrt();
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = x * factor;
+        }
+    }
+
+    fn multiply(x: &mut [f32], y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x *= y;
+        }
+    }
+
+    fn add(x: &mut [f32], y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Kernels that read their operands through strides: broadcasts and copies.
+
+use opledger_dims::Class;
+
+use crate::error::{KernelError, exactly, reaches};
+use crate::isa::{Isa, isa, vectorised};
+use crate::meter::Meter;
+use crate::tasks::over_rows;
+
+/// An operand read at `Σ index·stride`, one stride per axis of the output.
+#[derive(Clone, Copy, Debug)]
+pub struct Strided<'a> {
+    /// The slice, from the element at index zero.
+    pub data: &'a [f32],
+    /// Elements from an index to the next, per output axis; zero repeats the operand.
+    pub strides: &'a [usize],
+}
+
+/// An operation on two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinaryOp {
+    /// `a + b`: 1 add.
+    Add,
+    /// `a·b`: 1 mul.
+    Mul,
+}
+
+/// Computes `a op b` into `out`, contiguous of shape `shape`: one operation per output element.
+///
+/// # Errors
+/// [`KernelError::Shape`] if an operand has not one stride per axis; a length or reach error.
+pub fn binary<M: Meter>(
+    op: BinaryOp,
+    shape: &[usize],
+    a: Strided<'_>,
+    b: Strided<'_>,
+    out: &mut [f32],
+    meter: &M,
+) -> Result<(), KernelError> {
+    let isa = isa()?;
+    let walk = Walk::new(shape, [a, b], out)?;
+    let class = match op {
+        BinaryOp::Add => Class::Add,
+        BinaryOp::Mul => Class::Mul,
+    };
+    over_rows(out, walk.width(), 1, meter, |first, out, tally| {
+        let [step_a, step_b] = walk.steps;
+        walk.rows(first, out, |[from_a, from_b], out| {
+            let (a, b) = (&a.data[from_a..], &b.data[from_b..]);
+            match op {
+                BinaryOp::Add => pairs(isa, a, step_a, b, step_b, out, |a, b| a + b),
+                BinaryOp::Mul => pairs(isa, a, step_a, b, step_b, out, |a, b| a * b),
+            }
+            tally.both(class, out.len());
+        });
+    });
+    Ok(())
+}
+
+/// Copies a strided operand into `out`, contiguous of shape `shape`; counts nothing.
+///
+/// # Errors
+/// As [`binary`].
+pub fn permute(shape: &[usize], x: Strided<'_>, out: &mut [f32]) -> Result<(), KernelError> {
+    let walk = Walk::new(shape, [x], out)?;
+    over_rows(out, walk.width(), 1, &crate::NoMeter, |first, out, _| {
+        let [step] = walk.steps;
+        walk.rows(first, out, |[from], out| {
+            let x = &x.data[from..];
+            match step {
+                1 => out.copy_from_slice(&x[..out.len()]),
+                0 => out.fill(x[0]),
+                _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, x)| *out = *x),
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Copies rows of `table`, `[table.len() / width, width]`, into `out`, `[ids.len(), width]`; counts
+/// nothing.
+///
+/// # Errors
+/// [`KernelError::IdOutOfRange`] for the first id that names no row; [`KernelError::Shape`] if the
+/// table is not whole rows; [`KernelError::Length`] if `out` disagrees.
+pub fn gather(
+    table: &[f32],
+    width: usize,
+    ids: &[i64],
+    out: &mut [f32],
+) -> Result<(), KernelError> {
+    exactly("output", out.len(), &[ids.len(), width])?;
+    if out.is_empty() {
+        return Ok(());
+    }
+    if !table.len().is_multiple_of(width) {
+        return Err(KernelError::Shape { what: "the table is whole rows" });
+    }
+    let bound = table.len() / width;
+    let outside = |id: &i64| usize::try_from(*id).map_or(true, |id| id >= bound);
+    if let Some(position) = ids.iter().position(outside) {
+        return Err(KernelError::IdOutOfRange { id: ids[position], position, bound });
+    }
+    over_rows(out, width, 1, &crate::NoMeter, |first, out, _| {
+        for (out, &id) in out.chunks_mut(width).zip(&ids[first..]) {
+            out.copy_from_slice(&table[id as usize * width..][..width]);
+        }
+    });
+    Ok(())
+}
+
+/// The output's axes, neighbours merged where every operand allows it, and the operands' strides.
+struct Walk<const N: usize> {
+    /// All axes but the last.
+    outer: Vec<(usize, [usize; N])>,
+    /// The last axis.
+    len: usize,
+    steps: [usize; N],
+}
+
+impl<const N: usize> Walk<N> {
+    fn new(
+        shape: &[usize],
+        operands: [Strided<'_>; N],
+        out: &[f32],
+    ) -> Result<Walk<N>, KernelError> {
+        exactly("output", out.len(), shape)?;
+        for operand in &operands {
+            if operand.strides.len() != shape.len() {
+                return Err(KernelError::Shape { what: "one stride per axis" });
+            }
+            let axes: Vec<_> = shape.iter().copied().zip(operand.strides.iter().copied()).collect();
+            reaches("operand", operand.data.len(), 0, &axes)?;
+        }
+        let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.len());
+        for (axis, &size) in shape.iter().enumerate().filter(|&(_, &size)| size != 1) {
+            let strides = operands.map(|operand| operand.strides[axis]);
+            match axes.last_mut() {
+                Some((outer, outer_strides))
+                    if (0..N).all(|i| {
+                        size.checked_mul(strides[i]).is_some_and(|s| s == outer_strides[i])
+                    }) =>
+                {
+                    *outer = outer.saturating_mul(size);
+                    *outer_strides = strides;
+                }
+                _ => axes.push((size, strides)),
+            }
+        }
+        let (len, steps) = axes.pop().unwrap_or((1, [1; N]));
+        Ok(Walk { outer: axes, len, steps })
+    }
+
+    /// The length of the rows to cut the output into: long last axes are cut freely.
+    fn width(&self) -> usize {
+        if self.outer.is_empty() { 1 } else { self.len }
+    }
+
+    /// Calls `f(offsets, row)` for the rows of a chunk of the output.
+    fn rows(&self, first: usize, out: &mut [f32], mut f: impl FnMut([usize; N], &mut [f32])) {
+        if self.outer.is_empty() {
+            return f(self.steps.map(|step| first * step), out);
+        }
+        let mut index = vec![0; self.outer.len()];
+        let mut offsets = [0; N];
+        let mut rest = first;
+        for (i, (size, strides)) in self.outer.iter().enumerate().rev() {
+            index[i] = rest % size;
+            rest /= size;
+            for (offset, stride) in offsets.iter_mut().zip(strides) {
+                *offset += index[i] * stride;
+            }
+        }
+        for row in out.chunks_mut(self.len) {
+            f(offsets, row);
+            for (i, (size, strides)) in self.outer.iter().enumerate().rev() {
+                index[i] += 1;
+                for (offset, stride) in offsets.iter_mut().zip(strides) {
+                    *offset += stride;
+                }
+                if index[i] < *size {
+                    break;
+                }
+                index[i] = 0;
+                for (offset, stride) in offsets.iter_mut().zip(strides) {
+                    *offset -= size * stride;
+                }
+            }
+        }
+    }
+}
+
+fn pairs(
+    isa: Isa,
+    a: &[f32],
+    step_a: usize,
+    b: &[f32],
+    step_b: usize,
+    out: &mut [f32],
+    f: impl Fn(f32, f32) -> f32 + Copy,
+) {
+    match (step_a, step_b) {
+        (1, 1) => both(isa, a, b, out, f),
+        (1, 0) => one(isa, a, b[0], out, f),
+        (0, 1) => one(isa, b, a[0], out, move |b, a| f(a, b)),
+        _ => {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = f(a[i * step_a], b[i * step_b]);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn both[F: Fn(f32, f32) -> f32](a: &[f32], b: &[f32], out: &mut [f32], f: F) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = f(*a, *b);
+        }
+    }
+
+    fn one[F: Fn(f32, f32) -> f32](a: &[f32], b: f32, out: &mut [f32], f: F) {
+        for (out, a) in out.iter_mut().zip(a) {
+            *out = f(*a, b);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! Attention, fused and as a chain, against loops over single pairs.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod common;
+
+use common::{Ops, assert_close, bound, data, run, wide};
+use opledger_dims::{Class, Counts};
+use opledger_kernels::*;
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+struct Case {
+    shape: AttentionShape,
+    causal_offset: Option<i64>,
+    window: Option<usize>,
+    keep: Option<Vec<i64>>,
+    /// Axes over which the bias varies: batch, head, query.
+    bias: Option<[bool; 3]>,
+    scale: Option<f32>,
+    poison: bool,
+}
+
+struct Data {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Case {
+    fn mask(&self) -> Mask<'_> {
+        Mask { causal_offset: self.causal_offset, window: self.window, keep: self.keep.as_deref() }
+    }
+
+    fn allowed(&self, b: usize, i: usize, j: usize) -> bool {
+        let (i, j, keys) = (i as i64, j as i64, self.shape.keys);
+        let last = i + self.causal_offset.unwrap_or(0);
+        (self.causal_offset.is_none() || j <= last)
+            && self.window.is_none_or(|w| j > last - w as i64)
+            && self.keep.as_ref().is_none_or(|keep| keep[b * keys + j as usize] != 0)
+    }
+
+    fn data(&self) -> Data {
+        let s = &self.shape;
+        let bias = self.bias.map_or(0, |_| s.batch * s.heads * s.queries * s.keys);
+        let mut data = Data {
+            q: data(s.batch * s.queries * s.heads * s.key_width, 1),
+            k: data(s.batch * s.keys * s.kv_heads * s.key_width, 2),
+            v: data(s.batch * s.keys * s.kv_heads * s.value_width, 3),
+            bias: data(bias, 4),
+        };
+        if self.poison {
+            for b in 0..s.batch {
+                for j in 0..s.keys {
+                    if (0..s.queries).any(|i| self.allowed(b, i, j)) {
+                        continue;
+                    }
+                    let k = s.kv_heads * s.key_width;
+                    let v = s.kv_heads * s.value_width;
+                    data.k[(b * s.keys + j) * k..][..k].fill(f32::NAN);
+                    data.v[(b * s.keys + j) * v..][..v].fill(f32::INFINITY);
+                }
+            }
+        }
+        data
+    }
+
+    fn heads<'a>(&self, d: &'a Data) -> [Heads<'a>; 3] {
+        let s = &self.shape;
+        [
+            Heads::contiguous(&d.q, s.queries, s.heads, s.key_width),
+            Heads::contiguous(&d.k, s.keys, s.kv_heads, s.key_width),
+            Heads::contiguous(&d.v, s.keys, s.kv_heads, s.value_width),
+        ]
+    }
+
+    fn bias<'a>(&self, d: &'a Data) -> Option<Bias<'a>> {
+        let s = &self.shape;
+        self.bias.map(|[batch, head, query]| Bias {
+            data: &d.bias,
+            batch_stride: if batch { s.heads * s.queries * s.keys } else { 0 },
+            head_stride: if head { s.queries * s.keys } else { 0 },
+            query_stride: if query { s.keys } else { 0 },
+        })
+    }
+}
+
+struct Reference {
+    scores: Vec<f64>,
+    weights: Vec<f64>,
+    out: Vec<f64>,
+    /// scores, scale, bias, softmax, context
+    counts: [Counts<u64>; 5],
+}
+
+fn reference(case: &Case, d: &Data) -> Reference {
+    let s = &case.shape;
+    let mut ops: [Ops; 5] = Default::default();
+    let [scores, scale, add_bias, softmax, context] = &mut ops;
+    let (mut all_scores, mut all_weights) = (Vec::new(), Vec::new());
+    let mut out = vec![0.0; s.batch * s.queries * s.heads * s.value_width];
+    let (e, f) = (s.key_width, s.value_width);
+    for b in 0..s.batch {
+        for h in 0..s.heads {
+            let g = h / (s.heads / s.kv_heads);
+            for i in 0..s.queries {
+                let q = wide(&d.q[((b * s.queries + i) * s.heads + h) * e..][..e]);
+                let seen: Vec<usize> = (0..s.keys).filter(|&j| case.allowed(b, i, j)).collect();
+                let mut row = Vec::new();
+                for &j in &seen {
+                    let k = wide(&d.k[((b * s.keys + j) * s.kv_heads + g) * e..][..e]);
+                    let mut score = scores.dot(&q, &k);
+                    if let Some(factor) = case.scale {
+                        score = scale.mul(score, factor.into());
+                    }
+                    if let Some(bias) = case.bias(d) {
+                        let at = b * bias.batch_stride + h * bias.head_stride;
+                        let term = bias.data[at + i * bias.query_stride + j];
+                        score = add_bias.add(score, term.into());
+                    }
+                    row.push(score);
+                }
+                let weights = softmax.softmax(&row);
+                for c in 0..f {
+                    let terms: Vec<f64> = seen
+                        .iter()
+                        .zip(&weights)
+                        .map(|(&j, w)| {
+                            let v = d.v[((b * s.keys + j) * s.kv_heads + g) * f + c];
+                            context.mul(*w, v.into())
+                        })
+                        .collect();
+                    if !terms.is_empty() {
+                        out[((b * s.queries + i) * s.heads + h) * f + c] = context.sum(&terms);
+                    }
+                }
+                let (mut full_scores, mut full_weights) = (vec![0.0; s.keys], vec![0.0; s.keys]);
+                for (n, &j) in seen.iter().enumerate() {
+                    (full_scores[j], full_weights[j]) = (row[n], weights[n]);
+                }
+                all_scores.extend(full_scores);
+                all_weights.extend(full_weights);
+            }
+        }
+    }
+    Reference { scores: all_scores, weights: all_weights, out, counts: ops.map(|ops| ops.counts) }
+}
+
+fn meters(m: &[AtomicMeter; 5]) -> AttentionMeters<'_, AtomicMeter> {
+    let [scores, scale, bias, softmax, context] = m;
+    AttentionMeters { scores, scale, bias, softmax, context }
+}
+
+fn check(case: &Case) {
+    let d = case.data();
+    let [q, k, v] = case.heads(&d);
+    let s = case.shape;
+    let expected = reference(case, &d);
+    let bound = 8.0 * bound(s.key_width + s.keys);
+
+    let problem =
+        Attention { shape: s, q, k, v, mask: case.mask(), bias: case.bias(&d), scale: case.scale };
+    let (out, tallies) = run(expected.out.len(), |out, m: &[AtomicMeter; 5]| {
+        attention(&problem, out, &meters(m)).unwrap()
+    });
+    assert_close(&out, &expected.out, bound);
+    assert_eq!(tallies.map(|tally| tally.useful), expected.counts);
+
+    let problem =
+        Scores { shape: s, q, k, mask: case.mask(), bias: case.bias(&d), scale: case.scale };
+    let (scores, tallies) = run(expected.scores.len(), |out, m: &[AtomicMeter; 5]| {
+        masked_scores(&problem, out, &meters(m)).unwrap()
+    });
+    assert_close(&scores, &expected.scores, bound);
+    let none = Counts::zero();
+    let [a, b, c, ..] = expected.counts;
+    assert_eq!(tallies.map(|tally| tally.useful), [a, b, c, none, none]);
+
+    let rows = Softmax {
+        batch: s.batch,
+        heads: s.heads,
+        queries: s.queries,
+        keys: s.keys,
+        mask: case.mask(),
+    };
+    let (weights, [tally]) =
+        run(scores.len(), |out, [m]: &[AtomicMeter; 1]| softmax(&rows, &scores, out, m).unwrap());
+    assert_close(&weights, &expected.weights, bound);
+    assert_eq!([tally.useful, tally.executed], [expected.counts[3]; 2]);
+
+    // Weights of masked pairs are not read.
+    let spoilt: Vec<f32> = (0..weights.len())
+        .map(|at| {
+            let (row, j) = (at / s.keys, at % s.keys);
+            let allowed = case.allowed(row / s.queries / s.heads, row % s.queries, j);
+            if allowed { weights[at] } else { f32::NAN }
+        })
+        .collect();
+    let problem = Context { shape: s, weights: &spoilt, v, mask: case.mask() };
+    let (out, [tally]) = run(expected.out.len(), |out, [m]: &[AtomicMeter; 1]| {
+        masked_context(&problem, out, m).unwrap()
+    });
+    assert_close(&out, &expected.out, bound);
+    assert_eq!(tally.useful, expected.counts[4]);
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (0usize..3, 0usize..40, 0usize..40, 1usize..3, 1usize..4, 1usize..20, 0usize..20);
+    let mask = (
+        proptest::option::of(-5i64..30),
+        proptest::option::of(0usize..20),
+        proptest::option::of(proptest::collection::vec(0i64..2, 120)),
+    );
+    let rest = (
+        proptest::option::of(any::<[bool; 3]>()),
+        prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
+        any::<bool>(),
+    );
+    (sizes, mask, rest).prop_map(|(sizes, mask, (bias, scale, poison))| {
+        let (batch, queries, keys, kv_heads, group, key_width, value_width) = sizes;
+        let heads = kv_heads * group;
+        let shape =
+            AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
+        let (causal_offset, window, keep) = mask;
+        let keep = keep.map(|keep| keep[..batch * keys].to_vec());
+        Case { shape, causal_offset, window, keep, bias, scale, poison }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn agrees_with_loops(case in cases()) {
+        check(&case);
+    }
+}
+
+fn square(n: usize) -> Case {
+    let shape = AttentionShape {
+        batch: 1,
+        queries: n,
+        keys: n,
+        heads: 2,
+        kv_heads: 1,
+        key_width: 8,
+        value_width: 5,
+    };
+    Case {
+        shape,
+        causal_offset: None,
+        window: None,
+        keep: None,
+        bias: None,
+        scale: Some(0.5),
+        poison: false,
+    }
+}
+
+#[test]
+fn several_tiles_agree_with_loops() {
+    let n = 1100;
+    let every_third = Some((0..n as i64).map(|j| j % 3).collect());
+    for case in [
+        Case { causal_offset: Some(0), ..square(n) },
+        Case { causal_offset: Some(-3), window: Some(70), poison: true, ..square(n) },
+        Case { keep: every_third, causal_offset: Some(5), bias: Some([true; 3]), ..square(n) },
+        Case { window: Some(600), ..square(n) },
+    ] {
+        check(&case);
+    }
+}
+
+#[test]
+fn one_query_against_many_keys() {
+    let mut case = square(700);
+    case.shape.queries = 1;
+    case.causal_offset = Some(650);
+    check(&case);
+}
+
+#[test]
+fn causal_work_is_near_the_triangle() {
+    let case = Case { causal_offset: Some(0), ..square(1024) };
+    let d = case.data();
+    let [q, k, v] = case.heads(&d);
+    let problem =
+        Attention { shape: case.shape, q, k, v, mask: case.mask(), bias: None, scale: case.scale };
+    let meter = AtomicMeter::new();
+    let same = AttentionMeters {
+        scores: &meter,
+        scale: &meter,
+        bias: &meter,
+        softmax: &meter,
+        context: &meter,
+    };
+    let mut out = vec![0.0; 1024 * 2 * 5];
+    attention(&problem, &mut out, &same).unwrap();
+    let Tally { useful, executed } = meter.read();
+    let pairs = 2 * 1024 * 1025 / 2;
+    assert_eq!(useful[Class::Mul], pairs * (8 + 1 + 5));
+    assert!(executed[Class::Mul] as f64 <= 1.15 * useful[Class::Mul] as f64);
+    assert!(executed.total() as f64 <= 1.15 * useful.total() as f64);
+}
+
+/// Runs fused attention on one head.
+fn simple(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    width: usize,
+    mask: Mask<'_>,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let (queries, keys) = (q.len() / width, k.len() / width);
+    let problem = Attention {
+        shape: AttentionShape {
+            batch: 1,
+            queries,
+            keys,
+            heads: 1,
+            kv_heads: 1,
+            key_width: width,
+            value_width: width,
+        },
+        q: Heads::contiguous(q, queries, 1, width),
+        k: Heads::contiguous(k, keys, 1, width),
+        v: Heads::contiguous(v, keys, 1, width),
+        mask,
+        bias: bias.map(|data| Bias { data, batch_stride: 0, head_stride: 0, query_stride: keys }),
+        scale: None,
+    };
+    let mut out = vec![f32::NAN; queries * width];
+    let m = &NoMeter;
+    let meters = AttentionMeters { scores: m, scale: m, bias: m, softmax: m, context: m };
+    attention(&problem, &mut out, &meters).unwrap();
+    out
+}
+
+#[test]
+fn a_future_key_cannot_leak() {
+    // The last key is seen by the last query only, whatever it holds.
+    let n = 70;
+    let (q, mut k, mut v) = (data(n * 4, 1), data(n * 4, 2), data(n * 4, 3));
+    let mask = Mask { causal_offset: Some(0), ..Mask::default() };
+    let clean = simple(&q, &k, &v, 4, mask, None);
+    k[(n - 1) * 4..].fill(f32::NAN);
+    v[(n - 1) * 4..].fill(f32::INFINITY);
+    let spoilt = simple(&q, &k, &v, 4, mask, None);
+    assert!(spoilt[(n - 1) * 4..].iter().all(|x| x.is_nan()));
+    let before = (n - 1) * 4;
+    assert_close(&spoilt[..before], &wide(&clean[..before]), 1e-5);
+}
+
+#[test]
+fn infinities_and_nan_propagate() {
+    let n = 600;
+    let (q, k, v) = (data(2 * 4, 1), data(n * 4, 2), data(n * 4, 3));
+    let mut bias = vec![0.0; 2 * n];
+    bias[..n].fill(f32::NEG_INFINITY);
+    let out = simple(&q, &k, &v, 4, Mask::default(), Some(&bias));
+    assert_eq!(out[..4], [0.0; 4]);
+    assert!(out[4..].iter().all(|x| x.is_finite()));
+    // A first tile of keys without weight leaves no trace.
+    bias[n - 1] = 0.0;
+    let out = simple(&q, &k, &v, 4, Mask::default(), Some(&bias));
+    assert_close(&out[..4], &wide(&v[(n - 1) * 4..]), 1e-6);
+    bias[3] = f32::NAN;
+    bias[n + 5] = f32::INFINITY;
+    let out = simple(&q, &k, &v, 4, Mask::default(), Some(&bias));
+    assert!(out.iter().all(|x| x.is_nan()));
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let x = [0.0; 16];
+    let meters = AttentionMeters {
+        scores: &NoMeter,
+        scale: &NoMeter,
+        bias: &NoMeter,
+        softmax: &NoMeter,
+        context: &NoMeter,
+    };
+    let shape = AttentionShape {
+        batch: 1,
+        queries: 2,
+        keys: 2,
+        heads: 2,
+        kv_heads: 2,
+        key_width: 2,
+        value_width: 2,
+    };
+    let heads = Heads::contiguous(&x[..8], 2, 2, 2);
+    let good = Attention {
+        shape,
+        q: heads,
+        k: heads,
+        v: heads,
+        mask: Mask::default(),
+        bias: None,
+        scale: None,
+    };
+    let mut out = [0.0; 8];
+    assert_eq!(attention(&good, &mut out, &meters), Ok(()));
+    let fails = |problem: Attention<'_>| attention(&problem, &mut [0.0; 8], &meters).unwrap_err();
+    assert!(matches!(attention(&good, &mut [0.0; 7], &meters), Err(KernelError::Length { .. })));
+    let shape_of = |kv_heads, key_width| AttentionShape { kv_heads, key_width, ..shape };
+    assert!(matches!(
+        fails(Attention { shape: shape_of(0, 2), ..good }),
+        KernelError::Shape { .. }
+    ));
+    assert!(matches!(
+        fails(Attention { shape: shape_of(3, 2), ..good }),
+        KernelError::Shape { .. }
+    ));
+    assert!(matches!(
+        fails(Attention { shape: shape_of(2, 0), ..good }),
+        KernelError::EmptyReduction { .. }
+    ));
+    let short = Heads { data: &x[..7], ..heads };
+    for problem in [
+        Attention { q: short, ..good },
+        Attention { k: short, ..good },
+        Attention { v: short, ..good },
+    ] {
+        assert!(matches!(fails(problem), KernelError::Short { needed: 8, found: 7, .. }));
+    }
+    let mask = Mask { keep: Some(&[1]), ..Mask::default() };
+    assert!(matches!(fails(Attention { mask, ..good }), KernelError::Length { .. }));
+    let bias = Some(Bias { data: &x[..1], batch_stride: 0, head_stride: 0, query_stride: 0 });
+    assert!(matches!(fails(Attention { bias, ..good }), KernelError::Short { .. }));
+    let far = Heads { batch_stride: 0, token_stride: usize::MAX, head_stride: 2, data: &x };
+    assert!(matches!(fails(Attention { q: far, ..good }), KernelError::TooLarge { .. }));
+}

@@ -1,0 +1,434 @@
+//! Kernels over rows and elements against loops.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod common;
+
+use common::{Ops, assert_close, bound, data, run_exact, wide};
+use opledger_kernels::*;
+use proptest::prelude::*;
+
+fn affine(len: usize, seed: u64, present: bool) -> Option<Vec<f32>> {
+    present.then(|| data(len, seed))
+}
+
+fn check_norms(rows: usize, c: usize, gamma: bool, beta: bool) {
+    let x = data(rows * c, 1);
+    let (gamma, beta) = (affine(c, 2, gamma), affine(c, 3, beta));
+    let eps = 1e-3f32;
+    let (mut layer, mut layer_out) = (Ops::default(), Vec::new());
+    let (mut rms, mut rms_out) = (Ops::default(), Vec::new());
+    for row in wide(&x).chunks(c) {
+        let n = c as f64;
+        let ops = &mut layer;
+        let sum = ops.sum(row);
+        let mean = ops.div(sum, n);
+        let centred: Vec<f64> = row.iter().map(|x| ops.sub(*x, mean)).collect();
+        let sum = ops.dot(&centred, &centred);
+        let variance = ops.div(sum, n);
+        let shifted = ops.add(variance, eps.into());
+        let deviation = ops.sqrt(shifted);
+        for (i, d) in centred.iter().enumerate() {
+            let mut y = ops.div(*d, deviation);
+            if let Some(gamma) = &gamma {
+                y = ops.mul(y, gamma[i].into());
+            }
+            if let Some(beta) = &beta {
+                y = ops.add(y, beta[i].into());
+            }
+            layer_out.push(y);
+        }
+        let ops = &mut rms;
+        let sum = ops.dot(row, row);
+        let mean = ops.div(sum, n);
+        let shifted = ops.add(mean, eps.into());
+        let root = ops.sqrt(shifted);
+        for (i, x) in row.iter().enumerate() {
+            let mut y = ops.div(*x, root);
+            if let Some(weight) = &gamma {
+                y = ops.mul(y, weight[i].into());
+            }
+            rms_out.push(y);
+        }
+    }
+    let norm = LayerNorm { width: c, eps, gamma: gamma.as_deref(), beta: beta.as_deref() };
+    let out = run_exact(x.len(), &layer, |out, m| layer_norm(&norm, &x, out, m).unwrap());
+    // Centring cancels: its error counts against the deviation, at least √eps.
+    assert_close(&out, &layer_out, 40.0 * bound(c));
+    let norm = RmsNorm { width: c, eps, weight: gamma.as_deref() };
+    let out = run_exact(x.len(), &rms, |out, m| rms_norm(&norm, &x, out, m).unwrap());
+    assert_close(&out, &rms_out, 8.0 * bound(c));
+}
+
+fn check_reduce(rows: usize, k: usize) {
+    let x = data(rows * k, 5);
+    for reduction in [Reduction::Sum, Reduction::Mean, Reduction::Max] {
+        let mut ops = Ops::default();
+        let mut expected = Vec::new();
+        for row in wide(&x).chunks(k) {
+            expected.push(match reduction {
+                Reduction::Sum => ops.sum(row),
+                Reduction::Mean => {
+                    let sum = ops.sum(row);
+                    ops.div(sum, k as f64)
+                }
+                Reduction::Max => row[1..].iter().fold(row[0], |a, b| ops.max(a, *b)),
+            });
+        }
+        let out = run_exact(rows, &ops, |out, m| reduce(reduction, k, &x, out, m).unwrap());
+        assert_close(&out, &expected, bound(k));
+    }
+}
+
+fn check_softmax(rows: usize, k: usize) {
+    let x: Vec<f32> = data(rows * k, 6).iter().map(|x| 20.0 * x).collect();
+    let mut ops = Ops::default();
+    let mut expected = Vec::new();
+    for row in wide(&x).chunks(k) {
+        expected.extend(ops.softmax(row));
+    }
+    let whole = Softmax { batch: 1, heads: 1, queries: rows, keys: k, mask: Mask::default() };
+    let out = run_exact(x.len(), &ops, |out, m| softmax(&whole, &x, out, m).unwrap());
+    assert_close(&out, &expected, bound(k));
+}
+
+fn check_activations(n: usize) {
+    let mut x: Vec<f32> = data(n, 7).iter().map(|x| 9.0 * x).collect();
+    x.extend([0.0, -0.0, 100.0, -100.0]);
+    for function in Activation::ALL {
+        let mut o = Ops::default();
+        let expected: Vec<f64> = wide(&x)
+            .into_iter()
+            .map(|x| match function {
+                Activation::Relu => o.max(x, 0.0),
+                Activation::GeluErf => {
+                    let scaled = o.mul(x, std::f64::consts::FRAC_1_SQRT_2);
+                    let erf = if scaled.abs() > 7.0 {
+                        o.erf(0.0) + scaled.signum()
+                    } else {
+                        o.erf(scaled)
+                    };
+                    let (half, one) = (o.mul(0.5, x), o.add(1.0, erf));
+                    o.mul(half, one)
+                }
+                Activation::GeluTanh => {
+                    let cubic = o.mul(0.044715, x);
+                    let cubic = o.mul(cubic, x);
+                    let cubic = o.mul(cubic, x);
+                    let sum = o.add(x, cubic);
+                    let scaled = o.mul((2.0 / std::f64::consts::PI).sqrt(), sum);
+                    let tanh = o.tanh(scaled);
+                    let (half, one) = (o.mul(0.5, x), o.add(1.0, tanh));
+                    o.mul(half, one)
+                }
+                Activation::Silu => {
+                    let e = o.exp(-x);
+                    let below = o.add(1.0, e);
+                    o.div(x, below)
+                }
+                Activation::Tanh => o.tanh(x),
+                Activation::Sigmoid => {
+                    let e = o.exp(-x);
+                    let below = o.add(1.0, e);
+                    o.div(1.0, below)
+                }
+            })
+            .collect();
+        let out = run_exact(x.len(), &o, |out, m| activation(function, &x, out, m).unwrap());
+        assert_close(&out, &expected, 2e-6);
+        let mut nan = [0.0];
+        activation(function, &[f32::NAN], &mut nan, &NoMeter).unwrap();
+        assert!(nan[0].is_nan(), "{function:?}");
+    }
+}
+
+fn check_elementwise(n: usize) {
+    let x = data(n, 8);
+    let multiplier = |i: usize| if i % 3 == 0 { 0.0 } else { 1.5 };
+    let mut ops = Ops::default();
+    let expected: Vec<f64> = wide(&x).iter().map(|x| ops.mul(*x, 0.7f32.into())).collect();
+    let out = run_exact(n, &ops, |out, m| scale(0.7, &x, out, m).unwrap());
+    assert_close(&out, &expected, 1e-7);
+    let mut ops = Ops::default();
+    let expected: Vec<f64> =
+        wide(&x).iter().enumerate().map(|(i, x)| ops.mul(*x, multiplier(i).into())).collect();
+    let out = run_exact(n, &ops, |out, m| dropout(multiplier, &x, out, m).unwrap());
+    assert_close(&out, &expected, 1e-7);
+}
+
+/// Strides of an operand that has its own order of axes, or repeats some.
+fn strides(shape: &[usize], order: &[usize], repeat: &[bool]) -> (Vec<usize>, usize) {
+    let mut strides = vec![0; shape.len()];
+    let mut size = 1;
+    for &axis in order {
+        if axis < shape.len() && !repeat[axis] {
+            strides[axis] = size;
+            size *= shape[axis];
+        }
+    }
+    (strides, size)
+}
+
+fn check_strided(shape: &[usize], orders: [&[usize]; 2], repeats: [&[bool]; 2]) {
+    let [a, b] = [0, 1].map(|i| {
+        let (strides, size) = strides(shape, orders[i], repeats[i]);
+        (strides, data(size, i as u64 + 9))
+    });
+    let len: usize = shape.iter().product();
+    let at = |index: usize, strides: &[usize]| {
+        let (mut rest, mut offset) = (index, 0);
+        for (size, stride) in shape.iter().zip(strides).rev() {
+            offset += rest % size * stride;
+            rest /= size;
+        }
+        offset
+    };
+    let side = |(strides, data)| {
+        let (strides, data): (&Vec<usize>, &Vec<f32>) = (strides, data);
+        Strided { data, strides }
+    };
+    let (left, right) = (side((&a.0, &a.1)), side((&b.0, &b.1)));
+    for op in [BinaryOp::Add, BinaryOp::Mul] {
+        let mut ops = Ops::default();
+        let expected: Vec<f64> = (0..len)
+            .map(|i| {
+                let (x, y) = (a.1[at(i, &a.0)].into(), b.1[at(i, &b.0)].into());
+                if op == BinaryOp::Add { ops.add(x, y) } else { ops.mul(x, y) }
+            })
+            .collect();
+        let out = run_exact(len, &ops, |out, m| binary(op, shape, left, right, out, m).unwrap());
+        assert_close(&out, &expected, 1e-7);
+    }
+    let copied: Vec<f32> = (0..len).map(|i| a.1[at(i, &a.0)]).collect();
+    let out = run_exact(len, &Ops::default(), |out, _| permute(shape, left, out).unwrap());
+    assert_eq!(out, copied);
+}
+
+fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usize) {
+    let width = 2 * pairs + extra;
+    let inv_freq: Vec<f32> = (0..pairs).map(|i| 0.3f32.powi(i as i32)).collect();
+    let x = data(batch * tokens * heads * width, 11);
+    for pairing in [Pairing::HalfSplit, Pairing::Interleaved] {
+        let mut o = Ops::default();
+        let mut expected = wide(&x);
+        for p in 0..tokens {
+            for (i, freq) in inv_freq.iter().enumerate() {
+                let angle = o.mul((offset + p) as f64, f64::from(*freq));
+                let (sin, cos) = (o.sin(angle), o.cos(angle));
+                let (first, second) = match pairing {
+                    Pairing::HalfSplit => (i, i + pairs),
+                    Pairing::Interleaved => (2 * i, 2 * i + 1),
+                };
+                for row in 0..batch * heads {
+                    let (b, h) = (row / heads, row % heads);
+                    let head = &mut expected[((b * tokens + p) * heads + h) * width..][..width];
+                    let (a, b) = (head[first], head[second]);
+                    let (ac, bs) = (o.mul(a, cos), o.mul(b, sin));
+                    let (bc, as_) = (o.mul(b, cos), o.mul(a, sin));
+                    (head[first], head[second]) = (o.sub(ac, bs), o.add(bc, as_));
+                }
+            }
+        }
+        if x.is_empty() {
+            o = Ops::default();
+        }
+        let problem = Rope { batch, tokens, heads, width, offset, inv_freq: &inv_freq, pairing };
+        let out = run_exact(x.len(), &o, |out, m| rope(&problem, &x, out, m).unwrap());
+        assert_close(&out, &expected, 1e-4);
+    }
+    let mut o = Ops::default();
+    let mut expected = Vec::new();
+    for p in 0..tokens {
+        for freq in &inv_freq {
+            let angle = o.mul((offset + p) as f64, f64::from(*freq));
+            expected.extend([o.sin(angle), o.cos(angle)]);
+        }
+    }
+    let out = run_exact(expected.len(), &o, |out, m| {
+        sinusoid(tokens, offset, &inv_freq, out, m).unwrap();
+    });
+    assert_close(&out, &expected, 1e-4);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn rows_agree_with_loops(rows in 0usize..40, k in 1usize..150, gamma: bool, beta: bool) {
+        check_norms(rows, k, gamma, beta);
+        check_reduce(rows, k);
+        check_softmax(rows, k);
+    }
+
+    #[test]
+    fn elements_agree_with_loops(n in 0usize..300) {
+        check_activations(n);
+        check_elementwise(n);
+    }
+
+    #[test]
+    fn strided_agree_with_loops(
+        shape in proptest::collection::vec(0usize..7, 0..5),
+        orders in [Just(vec![0, 1, 2, 3, 4]).prop_shuffle(), Just(vec![4, 3, 2, 1, 0]).prop_shuffle()],
+        repeats: [[bool; 5]; 2],
+    ) {
+        check_strided(&shape, [&orders[0], &orders[1]], [&repeats[0], &repeats[1]]);
+    }
+
+    #[test]
+    fn positions_agree_with_loops(
+        sizes in (0usize..3, 0usize..20, 0usize..4, 0usize..20, 0usize..4), offset in 0usize..300,
+    ) {
+        let (batch, tokens, heads, pairs, extra) = sizes;
+        check_positions([batch, tokens, heads, pairs, extra], offset);
+    }
+}
+
+#[test]
+fn several_tasks_agree_with_loops() {
+    check_norms(700, 33, true, true);
+    check_norms(2, 30_000, true, false);
+    check_reduce(700, 65);
+    check_reduce(3, 30_000);
+    check_softmax(700, 65);
+    check_softmax(2, 20_000);
+    check_activations(40_000);
+    check_elementwise(40_001);
+    let (down, up) = (&[4, 3, 2, 1, 0][..], &[0, 1, 2, 3, 4][..]);
+    check_strided(&[20, 30, 70], [down, down], [&[false; 5], &[true, true, false]]);
+    check_strided(&[20, 30, 70], [up, down], [&[false; 5], &[false, true, false]]);
+    check_strided(&[40_000], [down, down], [&[false], &[true]]);
+    check_strided(&[40_000], [down, down], [&[true], &[false]]);
+    check_positions([2, 300, 3, 16, 1], 7);
+}
+
+#[test]
+fn gather_copies_rows_and_names_a_bad_id() {
+    let table = data(7 * 3, 1);
+    let mut out = vec![0.0; 12];
+    gather(&table, 3, &[6, 0, 3, 6], &mut out).unwrap();
+    for (row, id) in out.chunks(3).zip([6, 0, 3, 6]) {
+        assert_eq!(row, &table[id * 3..][..3]);
+    }
+    for id in [7, -1, i64::MIN, i64::MAX] {
+        assert_eq!(
+            gather(&table, 3, &[0, id, 9, 1], &mut out),
+            Err(KernelError::IdOutOfRange { id, position: 1, bound: 7 })
+        );
+    }
+    let message = gather(&table, 3, &[7], &mut out[..3]).unwrap_err().to_string();
+    assert_eq!(message, "id 7 at position 0 is outside 0..7");
+    assert_eq!(gather(&table, 3, &[], &mut []), Ok(()));
+    assert!(matches!(gather(&table, 4, &[0], &mut out[..4]), Err(KernelError::Shape { .. })));
+    assert!(matches!(gather(&table, 3, &[0], &mut out), Err(KernelError::Length { .. })));
+}
+
+#[test]
+fn softmax_survives_extremes() {
+    let inf = f32::INFINITY;
+    let rows = |keys| Softmax { batch: 1, heads: 1, queries: 1, keys, mask: Mask::default() };
+    let apply = |x: &[f32]| {
+        let mut out = vec![f32::NAN; x.len()];
+        softmax(&rows(x.len()), x, &mut out, &NoMeter).unwrap();
+        out
+    };
+    assert_eq!(apply(&[1e30, -1e30, 1e30]), [0.5, 0.0, 0.5]);
+    assert_eq!(apply(&[-inf, 3.0]), [0.0, 1.0]);
+    assert_eq!(apply(&[-inf, -inf]), [0.0, 0.0]);
+    assert!(apply(&[inf, 1.0])[0].is_nan());
+    assert!(apply(&[f32::NAN, 1.0]).iter().all(|x| x.is_nan()));
+    assert_eq!(apply(&[]), [0.0; 0]);
+}
+
+#[test]
+fn maxima_keep_nan() {
+    let mut x = data(70, 1);
+    x[66] = f32::NAN;
+    let mut out = [0.0];
+    reduce(Reduction::Max, 70, &x, &mut out, &NoMeter).unwrap();
+    assert!(out[0].is_nan());
+    reduce(Reduction::Max, 2, &[f32::NEG_INFINITY; 2], &mut out, &NoMeter).unwrap();
+    assert_eq!(out[0], f32::NEG_INFINITY);
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let x = [0.0; 6];
+    let mut out = [0.0; 6];
+    let m = &NoMeter;
+    let layer = |width, gamma| LayerNorm { width, eps: 0.0, gamma, beta: None };
+    let length = |result| assert!(matches!(result, Err(KernelError::Length { .. })), "{result:?}");
+    assert!(matches!(
+        layer_norm(&layer(0, None), &x, &mut out, m),
+        Err(KernelError::EmptyReduction { .. })
+    ));
+    assert!(matches!(layer_norm(&layer(4, None), &x, &mut out, m), Err(KernelError::Shape { .. })));
+    length(layer_norm(&layer(3, Some(&x)), &x, &mut out, m));
+    length(layer_norm(&layer(3, None), &x, &mut out[..3], m));
+    length(rms_norm(&RmsNorm { width: 3, eps: 0.0, weight: Some(&x) }, &x, &mut out, m));
+    length(activation(Activation::Relu, &x, &mut out[..5], m));
+    length(scale(1.0, &x, &mut out[..5], m));
+    length(dropout(|_| 1.0, &x, &mut out[..5], m));
+    length(reduce(Reduction::Sum, 2, &x, &mut out, m));
+    assert!(matches!(
+        reduce(Reduction::Sum, 0, &[], &mut out, m),
+        Err(KernelError::EmptyReduction { .. })
+    ));
+    let whole = Strided { data: &x, strides: &[3, 1] };
+    assert!(matches!(permute(&[6], whole, &mut out), Err(KernelError::Shape { .. })));
+    let wide = Strided { data: &x, strides: &[4, 1] };
+    assert!(matches!(permute(&[2, 3], wide, &mut out), Err(KernelError::Short { .. })));
+    length(binary(BinaryOp::Add, &[2, 2], whole, whole, &mut out, m));
+    let spin = |width| Rope {
+        batch: 1,
+        tokens: 1,
+        heads: 1,
+        width,
+        offset: 0,
+        inv_freq: &x[..3],
+        pairing: Pairing::HalfSplit,
+    };
+    length(rope(&spin(7), &x, &mut out, m));
+    assert!(matches!(rope(&spin(5), &x[..5], &mut out[..5], m), Err(KernelError::Shape { .. })));
+    length(sinusoid(2, 0, &x[..1], &mut out, m));
+}
+
+/// The environment is read once per process: each value needs its own.
+#[test]
+fn a_forced_instruction_set_is_used_or_refused() {
+    let program = std::env::current_exe().unwrap();
+    let reports = |value: &str| {
+        let output = std::process::Command::new(&program)
+            .args(["--ignored", "--exact", "reports_the_instruction_set", "--nocapture"])
+            .env("OPLEDGER_ISA", value)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(reports("sse9").contains("isa: OPLEDGER_ISA=sse9 is none of scalar, avx2, avx512"));
+    let names: Vec<_> = Isa::available().map(Isa::name).collect();
+    for name in ["scalar", "avx2", "avx512"] {
+        let expected = if names.contains(&name) {
+            format!("isa: {name}\n")
+        } else {
+            format!("isa: OPLEDGER_ISA={name}, but this machine does not support it")
+        };
+        assert!(reports(name).contains(&expected));
+    }
+}
+
+#[test]
+#[ignore = "run by another test with OPLEDGER_ISA set"]
+fn reports_the_instruction_set() {
+    match isa() {
+        Ok(isa) => {
+            let mut out = [0.0];
+            scale(2.0, &[1.5], &mut out, &NoMeter).unwrap();
+            assert_eq!(out, [3.0]);
+            println!("isa: {isa}");
+        }
+        Err(error) => {
+            assert_eq!(scale(1.0, &[], &mut [], &NoMeter), Err(error.clone()));
+            println!("isa: {error}");
+        }
+    }
+}
