@@ -30,7 +30,11 @@ const LATEX: Notation = Notation {
     dot: r" \, ",
     minus: " - ",
     coefficient: |c| {
-        if c.is_integer() { c.to_string() } else { format!(r"\tfrac{{{}}}{{{}}}", c.numer(), c.denom()) }
+        if c.is_integer() {
+            c.to_string()
+        } else {
+            format!(r"\tfrac{{{}}}{{{}}}", c.numer(), c.denom())
+        }
     },
     power: |symbol, exponent| {
         let base = match symbol.split_once('_') {
@@ -44,11 +48,17 @@ const LATEX: Notation = Notation {
 
 fn superscript(exponent: u32) -> impl Iterator<Item = char> {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-    let digits: Vec<char> = exponent.to_string().bytes().map(|d| DIGITS[usize::from(d - b'0')]).collect();
+    let digits: Vec<char> =
+        exponent.to_string().bytes().map(|d| DIGITS[usize::from(d - b'0')]).collect();
     digits.into_iter()
 }
 
-fn term(out: &mut impl Write, notation: &Notation, monomial: &Monomial, size: &Rational) -> fmt::Result {
+fn term(
+    out: &mut impl Write,
+    notation: &Notation,
+    monomial: &Monomial,
+    size: &Rational,
+) -> fmt::Result {
     let mut first = true;
     if !size.is_one() || monomial.powers().is_empty() {
         out.write_str(&(notation.coefficient)(size))?;

@@ -42,7 +42,8 @@ impl Monomial {
 
     /// The same product with `symbol` taken out `times` times; the caller holds that many.
     pub(crate) fn without(&self, symbol: &Symbol, times: u32) -> Self {
-        let lowered = self.0.iter().map(|(s, e)| (s.clone(), if s == symbol { e - times } else { *e }));
+        let lowered =
+            self.0.iter().map(|(s, e)| (s.clone(), if s == symbol { e - times } else { *e }));
         Monomial(lowered.filter(|(_, e)| *e > 0).collect())
     }
 }

@@ -56,7 +56,11 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn error(&self, problem: &str) -> ParseError {
-        ParseError { problem: problem.to_owned(), position: self.at + 1, text: self.text.to_owned() }
+        ParseError {
+            problem: problem.to_owned(),
+            position: self.at + 1,
+            text: self.text.to_owned(),
+        }
     }
 
     fn peek(&mut self) -> Option<char> {
@@ -97,7 +101,11 @@ impl Parser<'_> {
                     Some(d) if !d.is_zero() => {
                         product = product * Poly::from_rational(Ratio::new(1.into(), d));
                     }
-                    _ => return Err(self.error("division by something that is not a non-zero number")),
+                    _ => {
+                        return Err(
+                            self.error("division by something that is not a non-zero number")
+                        );
+                    }
                 }
             } else if self.peek().is_some_and(|c| c == '(' || c.is_alphanumeric()) {
                 let next = self.power()?;
@@ -121,7 +129,8 @@ impl Parser<'_> {
             self.peek();
             self.digits(|c| c.to_digit(10))
         } else {
-            match self.digits(|c| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|s| s == c).map(|p| p as u32)) {
+            match self.digits(|c| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().position(|s| s == c).map(|p| p as u32))
+            {
                 None => return Ok(base),
                 some => some,
             }
@@ -158,10 +167,16 @@ impl Parser<'_> {
             }
             Some(c) if c.is_ascii_alphabetic() => {
                 let start = self.at;
-                while self.chars.get(self.at).is_some_and(|c| c.is_ascii_alphanumeric() || *c == '_') {
+                while self
+                    .chars
+                    .get(self.at)
+                    .is_some_and(|c| c.is_ascii_alphanumeric() || *c == '_')
+                {
                     self.at += 1;
                 }
-                Ok(Poly::symbol(Symbol::from(self.chars[start..self.at].iter().collect::<String>())))
+                Ok(Poly::symbol(Symbol::from(
+                    self.chars[start..self.at].iter().collect::<String>(),
+                )))
             }
             Some(c) => Err(self.error(&format!("unexpected `{c}`"))),
         }

@@ -138,7 +138,8 @@ impl Poly {
         for (monomial, coefficient) in &self.terms {
             let mut product = Integer::one();
             for (symbol, exponent) in monomial.powers() {
-                let value = binding.get(symbol).ok_or_else(|| EvalError::Unbound(symbol.clone()))?;
+                let value =
+                    binding.get(symbol).ok_or_else(|| EvalError::Unbound(symbol.clone()))?;
                 product *= value.pow(*exponent);
             }
             sum += coefficient * product;

@@ -1,0 +1,24 @@
+//! Interpreters of a graph.
+//!
+//! [`run`] drives any [`Interpreter`] over a graph: it orders the work, repeats bodies, frees dead
+//! values, fills the [`Ledger`] and wraps errors. [`Oracle`] executes the textbook references on a
+//! scalar that counts itself; [`Fast`] executes the kernels. [`prove`] holds the two against the
+//! derived cost, node by node.
+
+mod driver;
+mod error;
+mod fast;
+mod feeds;
+mod ledger;
+mod memory;
+mod oracle;
+mod theorem;
+
+pub use driver::{Interpreter, Observer, Quiet, Run, run};
+pub use error::RunError;
+pub use fast::Fast;
+pub use feeds::{Feeds, Store};
+pub use ledger::{Ledger, Row, RowCounts};
+pub use memory::{available_memory, peak_bytes};
+pub use oracle::Oracle;
+pub use theorem::{Mismatch, Theorem, compare, prove};

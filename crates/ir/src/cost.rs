@@ -19,6 +19,8 @@ pub enum Part {
     Softmax,
     /// Attention: weights times values.
     Context,
+    /// Counted by an interpreter in a part that the cost does not have.
+    Unforeseen,
 }
 
 impl Part {
@@ -37,6 +39,7 @@ impl Part {
             Part::Bias => "bias",
             Part::Softmax => "softmax",
             Part::Context => "context",
+            Part::Unforeseen => "unforeseen",
         }
     }
 }

@@ -65,16 +65,22 @@ impl Definition {
         match self {
             Definition::Product { whole, .. } => vec![whole],
             Definition::CeilDiv { symbol, .. } => vec![symbol],
-            Definition::Band { pairs, rows, .. } | Definition::Kept { pairs, rows, .. } => vec![pairs, rows],
+            Definition::Band { pairs, rows, .. } | Definition::Kept { pairs, rows, .. } => {
+                vec![pairs, rows]
+            }
         }
     }
 
     /// Adds to `binding` what follows from it; returns whether anything was added.
     pub(crate) fn apply(&self, binding: &mut Binding) -> Result<bool, BindingError> {
         match self {
-            Definition::Product { whole, factors: [a, b] } => complete_product(binding, whole, a, b),
+            Definition::Product { whole, factors: [a, b] } => {
+                complete_product(binding, whole, a, b)
+            }
             Definition::CeilDiv { symbol, numerator, denominator } => {
-                let (Ok(n), Ok(d)) = (numerator.at(binding), denominator.at(binding)) else { return Ok(false) };
+                let (Ok(n), Ok(d)) = (numerator.at(binding), denominator.at(binding)) else {
+                    return Ok(false);
+                };
                 if binding.get(symbol).is_some() || !d.is_positive() {
                     return Ok(false);
                 }
@@ -83,7 +89,9 @@ impl Definition {
             }
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
                 let at = |p: &Poly| p.at(binding).ok();
-                let (Some(n), Some(m), Some(o)) = (at(queries), at(keys), at(offset)) else { return Ok(false) };
+                let (Some(n), Some(m), Some(o)) = (at(queries), at(keys), at(offset)) else {
+                    return Ok(false);
+                };
                 let w = window.as_ref().map(at);
                 if binding.get(pairs).is_some() || w == Some(None) {
                     return Ok(false);

@@ -139,7 +139,11 @@ impl Graph {
     /// parameters, one set for each iteration, and record the body with [`Graph::repeat`].
     pub fn repeated(&mut self, name: &str, count: impl Into<Poly>) -> Scope {
         let scope = self.scope.join(name);
-        self.repeats.push(Repeat { scope: scope.clone(), count: count.into(), parent: self.scope.repeat });
+        self.repeats.push(Repeat {
+            scope: scope.clone(),
+            count: count.into(),
+            parent: self.scope.repeat,
+        });
         Scope { path: format!("{scope}.*"), repeat: Some(RepeatId(self.repeats.len() - 1)) }
     }
 
@@ -161,7 +165,8 @@ impl Graph {
         let result = body(&mut inner, carry)?;
         let (before, after) = (inner.shape(carry), inner.shape(result));
         if before != after {
-            let problem = ShapeError::Sizes(format!("the repeated body turns {before} into {after}"));
+            let problem =
+                ShapeError::Sizes(format!("the repeated body turns {before} into {after}"));
             return Err(inner.error(&Op::Exit, "exit", problem, &[carry, result]).into());
         }
         drop(inner);
@@ -179,7 +184,12 @@ impl Graph {
     /// # Errors
     /// The relation between the operands' shapes that does not hold, with its place.
     #[track_caller]
-    pub fn record(&mut self, label: &str, op: impl Into<Op>, inputs: &[Var]) -> Result<Var, GraphError> {
+    pub fn record(
+        &mut self,
+        label: &str,
+        op: impl Into<Op>,
+        inputs: &[Var],
+    ) -> Result<Var, GraphError> {
         let op = op.into();
         let label = if label.is_empty() { op.name() } else { label };
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.shape(*v)).collect();
@@ -198,7 +208,13 @@ impl Graph {
     }
 
     #[track_caller]
-    pub(crate) fn error(&self, op: &Op, label: &str, problem: ShapeError, inputs: &[Var]) -> GraphError {
+    pub(crate) fn error(
+        &self,
+        op: &Op,
+        label: &str,
+        problem: ShapeError,
+        inputs: &[Var],
+    ) -> GraphError {
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.shape(*v)).collect();
         GraphError {
             path: self.scope.join(label),
@@ -271,7 +287,8 @@ impl Graph {
 
     /// A symbol name that no definition uses yet: `stem`, or `stem_2`, `stem_3`, ….
     pub(crate) fn fresh(&self, stem: &str) -> Symbol {
-        let taken: BTreeSet<&Symbol> = self.definitions.iter().flat_map(Definition::defines).collect();
+        let taken: BTreeSet<&Symbol> =
+            self.definitions.iter().flat_map(Definition::defines).collect();
         let names = std::iter::once(stem.to_owned()).chain((2..).map(|i| format!("{stem}_{i}")));
         names.map(Symbol::from).find(|s| !taken.contains(s)).unwrap_or_else(|| Symbol::new(stem))
     }
@@ -399,7 +416,8 @@ impl Graph {
             None => Ok(()),
             Some(symbol) => {
                 let known: Vec<_> = symbols.iter().map(Symbol::to_string).collect();
-                let known = if known.is_empty() { "all fixed".to_owned() } else { known.join(", ") };
+                let known =
+                    if known.is_empty() { "all fixed".to_owned() } else { known.join(", ") };
                 Err(BindingError::Unknown { symbol: symbol.clone(), known })
             }
         }
@@ -426,7 +444,11 @@ impl Graph {
             }
             for (axis, size) in node.op.summed(&self.operand_shapes(node)) {
                 if size.at(binding)?.is_zero() {
-                    return Err(BindingError::Empty { path: node.path.clone(), axis, op: node.op.name() });
+                    return Err(BindingError::Empty {
+                        path: node.path.clone(),
+                        axis,
+                        op: node.op.name(),
+                    });
                 }
             }
             if let Some(problem) = node.op.conflict(&self.operand_shapes(node), binding) {
@@ -440,7 +462,10 @@ impl Graph {
     ///
     /// # Errors
     /// When the binding cannot be completed.
-    pub fn counts_at(&self, binding: &Binding) -> Result<Counts<opledger_dims::Integer>, BindingError> {
+    pub fn counts_at(
+        &self,
+        binding: &Binding,
+    ) -> Result<Counts<opledger_dims::Integer>, BindingError> {
         Ok(self.cost().total().at(&self.complete(binding)?)?)
     }
 }

@@ -135,9 +135,17 @@ mod tests {
                         let pairs: usize = lengths.clone().sum();
                         let rows = lengths.filter(|l| *l > 0).count();
                         let window = window.map(Integer::from);
-                        let closed =
-                            band_support(&queries.into(), &keys.into(), &offset.into(), window.as_ref());
-                        assert_eq!(closed, (pairs.into(), rows.into()), "{queries} {keys} {offset} {window:?}");
+                        let closed = band_support(
+                            &queries.into(),
+                            &keys.into(),
+                            &offset.into(),
+                            window.as_ref(),
+                        );
+                        assert_eq!(
+                            closed,
+                            (pairs.into(), rows.into()),
+                            "{queries} {keys} {offset} {window:?}"
+                        );
                     }
                 }
             }

@@ -38,7 +38,13 @@ impl Graph {
         out
     }
 
-    fn write_group(&self, out: &mut String, group: &Group<'_>, id: &str, depth: usize) -> std::fmt::Result {
+    fn write_group(
+        &self,
+        out: &mut String,
+        group: &Group<'_>,
+        id: &str,
+        depth: usize,
+    ) -> std::fmt::Result {
         let indent = "  ".repeat(depth);
         for (i, node) in &group.nodes {
             let label = node.path.rsplit('.').next().unwrap_or_default();
@@ -52,7 +58,12 @@ impl Graph {
             } else {
                 format!("{label}: {}", node.op.name())
             };
-            writeln!(out, "{indent}n{i}{open}\"{}<br/>{}\"{close}", escape(&name), escape(&node.shape.to_string()))?;
+            writeln!(
+                out,
+                "{indent}n{i}{open}\"{}<br/>{}\"{close}",
+                escape(&name),
+                escape(&node.shape.to_string())
+            )?;
         }
         for (name, inner) in &group.inner {
             let id = format!("{id}_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "x"));

@@ -4,8 +4,8 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Norm, Rearrange, Reduce, Rope,
-    Scale, Sinusoid, Softmax, Source, Table,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Norm, Rearrange, Reduce,
+    Rope, Scale, Sinusoid, Softmax, Source, Table,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -157,7 +157,9 @@ impl Op {
 }
 
 /// Checks that there are exactly `N` operands.
-pub(crate) fn operands<'a, const N: usize>(inputs: &[&'a Shape]) -> Result<[&'a Shape; N], ShapeError> {
+pub(crate) fn operands<'a, const N: usize>(
+    inputs: &[&'a Shape],
+) -> Result<[&'a Shape; N], ShapeError> {
     inputs.try_into().map_err(|_| ShapeError::Arity { expected: N, found: inputs.len() })
 }
 
@@ -167,14 +169,16 @@ impl Op {
         let odd = |size: &Poly| size.at(binding).is_ok_and(|size| size % 2u32 != 0u32.into());
         match self {
             Op::Attention(_) => Attention::conflict(inputs, binding),
-            Op::Rope(_) => inputs[0].last().filter(|a| odd(&a.size)).map(|a| {
-                format!("axis `{}` is odd; rotation turns pairs", a.name)
-            }),
+            Op::Rope(_) => inputs[0]
+                .last()
+                .filter(|a| odd(&a.size))
+                .map(|a| format!("axis `{}` is odd; rotation turns pairs", a.name)),
             Op::Sinusoid(s) if odd(&s.width.size) => {
                 Some(format!("axis `{}` is odd; sines and cosines come in pairs", s.width.name))
             }
             Op::Rearrange(Rearrange::Slice { axis, start, len }) => {
-                let size = inputs[0].axes.iter().find(|a| a.name == *axis)?.size.at(binding).ok()?;
+                let size =
+                    inputs[0].axes.iter().find(|a| a.name == *axis)?.size.at(binding).ok()?;
                 let end = (start + len).at(binding).ok()?;
                 (end > size).then(|| format!("axis `{axis}` has {size} positions, {end} are used"))
             }

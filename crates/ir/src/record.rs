@@ -3,8 +3,8 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Masked, Norm, Rearrange,
-    Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax, Source, Table,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Masked, Norm,
+    Rearrange, Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax, Source, Table,
 };
 use crate::{Axis, Definition, Graph, GraphError, Mask, Shape, ShapeError, Support, Var};
 
@@ -16,7 +16,11 @@ impl Graph {
     /// # Errors
     /// When two axes share a name.
     #[track_caller]
-    pub fn input<A: Into<Axis>>(&mut self, name: &str, axes: impl IntoIterator<Item = A>) -> Recorded {
+    pub fn input<A: Into<Axis>>(
+        &mut self,
+        name: &str,
+        axes: impl IntoIterator<Item = A>,
+    ) -> Recorded {
         let axes = axes.into_iter().map(Into::into).collect();
         self.record(name, Source::Input { axes }, &[])
     }
@@ -41,7 +45,11 @@ impl Graph {
     /// # Errors
     /// When two axes share a name.
     #[track_caller]
-    pub fn input_mask<A: Into<Axis>>(&mut self, name: &str, axes: impl IntoIterator<Item = A>) -> Recorded {
+    pub fn input_mask<A: Into<Axis>>(
+        &mut self,
+        name: &str,
+        axes: impl IntoIterator<Item = A>,
+    ) -> Recorded {
         let axes = axes.into_iter().map(Into::into).collect();
         self.record(name, Source::Visible { axes }, &[])
     }
@@ -92,7 +100,12 @@ impl Graph {
             Ok(op) => self.record(label, op, &[a, b]),
             Err(problem) => {
                 let op = Einsum::default().into();
-                Err(self.error(&op, if label.is_empty() { "einsum" } else { label }, problem, &[a, b]))
+                Err(self.error(
+                    &op,
+                    if label.is_empty() { "einsum" } else { label },
+                    problem,
+                    &[a, b],
+                ))
             }
         }
     }
@@ -198,7 +211,13 @@ impl Graph {
     /// # Errors
     /// When there are fewer than three axes.
     #[track_caller]
-    pub fn rope(&mut self, x: Var, pairs: RopePairs, theta: f64, offset: impl Into<Poly>) -> Recorded {
+    pub fn rope(
+        &mut self,
+        x: Var,
+        pairs: RopePairs,
+        theta: f64,
+        offset: impl Into<Poly>,
+    ) -> Recorded {
         self.record("", Rope { pairs, theta, offset: offset.into() }, &[x])
     }
 
@@ -227,15 +246,19 @@ impl Graph {
     ) -> Recorded {
         let domain = Attention::domain(self.shape(q), self.shape(k));
         let support = match domain {
-            Ok((batch, heads, queries, keys)) => self.support(&mask, &batch, &heads, &queries, &keys),
+            Ok((batch, heads, queries, keys)) => {
+                self.support(&mask, &batch, &heads, &queries, &keys)
+            }
             Err(problem) => {
-                let op = Attention::unmasked(Support { pairs: Poly::zero(), rows: Poly::zero() }).into();
+                let op =
+                    Attention::unmasked(Support { pairs: Poly::zero(), rows: Poly::zero() }).into();
                 return Err(self.error(&op, "attention", problem, &[q, k, v]));
             }
         };
         let keep = mask.keep;
         let op = Attention { mask, scale, bias: bias.is_some(), support };
-        let inputs: Vec<Var> = [Some(q), Some(k), Some(v), bias, keep].into_iter().flatten().collect();
+        let inputs: Vec<Var> =
+            [Some(q), Some(k), Some(v), bias, keep].into_iter().flatten().collect();
         self.record("", op, &inputs)
     }
 
@@ -282,7 +305,9 @@ impl Graph {
     /// The symbols of the definition that `make` makes, declared unless the same one stands already.
     fn declare(&mut self, make: impl Fn(Symbol, Symbol) -> Definition) -> (Poly, Poly) {
         let standing = self.definitions().iter().find_map(|d| match d.defines()[..] {
-            [pairs, rows] if make(pairs.clone(), rows.clone()) == *d => Some((pairs.clone(), rows.clone())),
+            [pairs, rows] if make(pairs.clone(), rows.clone()) == *d => {
+                Some((pairs.clone(), rows.clone()))
+            }
             _ => None,
         });
         let (pairs, rows) = standing.unwrap_or_else(|| (self.fresh("pairs"), self.fresh("rows")));

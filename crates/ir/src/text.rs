@@ -15,7 +15,9 @@ impl Op {
                 Some(_) => format!("{e}, masked"),
             },
             Op::Norm(n) => match (n.kind, n.gain, n.shift) {
-                (NormKind::Layer, false, false) | (NormKind::Rms, false, _) => "not affine".to_owned(),
+                (NormKind::Layer, false, false) | (NormKind::Rms, false, _) => {
+                    "not affine".to_owned()
+                }
                 _ => String::new(),
             },
             Op::Attention(a) => {
@@ -37,7 +39,8 @@ impl Op {
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, node) in self.nodes().iter().enumerate() {
-            let inputs: Vec<String> = node.inputs.iter().map(|v| format!("%{}", v.index())).collect();
+            let inputs: Vec<String> =
+                node.inputs.iter().map(|v| format!("%{}", v.index())).collect();
             let detail = match node.op.detail() {
                 detail if detail.is_empty() => detail,
                 detail => format!(" {{{detail}}}"),
@@ -47,7 +50,13 @@ impl fmt::Display for Graph {
                 times => format!(" × {times}"),
             };
             let op = node.op.name();
-            writeln!(f, "%{i} {}: {} = {op}({}){detail}{times}", node.path, node.shape, inputs.join(", "))?;
+            writeln!(
+                f,
+                "%{i} {}: {} = {op}({}){detail}{times}",
+                node.path,
+                node.shape,
+                inputs.join(", ")
+            )?;
             for (part, counts) in &self.node_cost(node).0 {
                 writeln!(f, "     {}: {counts}", part.name())?;
             }

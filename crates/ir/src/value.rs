@@ -1,7 +1,5 @@
 //! Values, and one call of an operation on them.
 
-use std::sync::Arc;
-
 use opledger_dims::{Binding, Integer, Poly};
 use opledger_tensor::{Scalar, Tensor};
 
@@ -11,9 +9,9 @@ use crate::{Elem, OpError, Shape};
 #[derive(Clone, Debug)]
 pub enum Value<T> {
     /// Real numbers.
-    Real(Arc<Tensor<T>>),
+    Real(Tensor<T>),
     /// Whole numbers.
-    Index(Arc<Tensor<i64>>),
+    Index(Tensor<i64>),
 }
 
 impl<T> Value<T> {
@@ -52,7 +50,7 @@ impl<T> Value<T> {
 
 impl<T> From<Tensor<T>> for Value<T> {
     fn from(tensor: Tensor<T>) -> Self {
-        Value::Real(Arc::new(tensor))
+        Value::Real(tensor)
     }
 }
 

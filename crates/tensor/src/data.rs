@@ -32,7 +32,9 @@ impl Tensor<f32> {
     pub fn random(shape: &[usize], seed: u64, fill: Fill) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let draw = move || match fill {
-            Fill::Uniform { centre, radius } => (centre + radius * rng.random_range(-1.0..1.0)) as f32,
+            Fill::Uniform { centre, radius } => {
+                (centre + radius * rng.random_range(-1.0..1.0)) as f32
+            }
             Fill::Dyadic => rng.random_range(-8..=8) as f32 / 8.0,
         };
         Tensor::from(ndarray::ArrayD::from_shape_simple_fn(shape, draw))
@@ -43,7 +45,9 @@ impl Tensor<i64> {
     /// A tensor of random integers in `0..below`, all zero when `below` is at most 1.
     pub fn random_index(shape: &[usize], seed: u64, below: i64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        Tensor::from(ndarray::ArrayD::from_shape_simple_fn(shape, || rng.random_range(0..below.max(1))))
+        Tensor::from(ndarray::ArrayD::from_shape_simple_fn(shape, || {
+            rng.random_range(0..below.max(1))
+        }))
     }
 }
 
@@ -59,7 +63,9 @@ mod tests {
         assert_ne!(x, Tensor::random(&[4, 5], seed_of(2, "x"), fill));
         assert_ne!(x, Tensor::random(&[4, 5], seed_of(1, "y"), fill));
         assert!(x.data().iter().all(|v| (-1.0..1.0).contains(v)));
-        assert!(Tensor::random(&[99], 7, Fill::Dyadic).data().iter().all(|v| (v * 8.0).fract() == 0.0));
+        assert!(
+            Tensor::random(&[99], 7, Fill::Dyadic).data().iter().all(|v| (v * 8.0).fract() == 0.0)
+        );
         assert!(Tensor::random_index(&[99], 7, 3).data().iter().all(|v| (0..3).contains(v)));
         assert_eq!(Tensor::random_index(&[2], 7, 0).data(), [0, 0]);
     }

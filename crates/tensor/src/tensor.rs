@@ -1,13 +1,20 @@
-//! The tensor: an owned, dynamic-rank array in row-major order.
+//! The tensor: a shared, dynamic-rank array in row-major order.
 
-use ndarray::{ArrayBase, ArrayD, ArrayViewD, Data, Dimension, IxDyn};
+use ndarray::{ArcArray, ArrayBase, ArrayD, ArrayViewD, Data, Dimension, IxDyn};
 
-/// An owned array of any rank whose elements lie in row-major order without gaps.
+/// An array of any rank whose elements lie in row-major order without gaps. Clones and reshaped
+/// tensors share the elements.
 ///
-/// It wraps an [`ndarray::ArrayD`]; [`Tensor::from`] takes any `ndarray` array and copies only when
+/// It wraps an [`ndarray::ArcArray`]; [`Tensor::from`] takes any `ndarray` array and copies only when
 /// its layout is another one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor<T>(ArrayD<T>);
+#[derive(Debug, PartialEq)]
+pub struct Tensor<T>(ArcArray<T, IxDyn>);
+
+impl<T> Clone for Tensor<T> {
+    fn clone(&self) -> Self {
+        Tensor(self.0.clone())
+    }
+}
 
 /// A buffer whose length is not the product of the sizes asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +40,7 @@ impl<T> Tensor<T> {
     /// When the buffer's length is not the product of the sizes.
     pub fn new(shape: &[usize], data: Vec<T>) -> Result<Self, LayoutError> {
         let len = data.len();
-        ArrayD::from_shape_vec(IxDyn(shape), data)
+        ArcArray::from_shape_vec(IxDyn(shape), data)
             .map(Tensor)
             .map_err(|_| LayoutError { shape: shape.to_vec(), len })
     }
@@ -59,17 +66,13 @@ impl<T> Tensor<T> {
         self.0.as_slice().unwrap_or_default()
     }
 
-    /// The elements in row-major order, given up by the tensor.
-    pub fn into_data(self) -> Vec<T> {
-        self.0.into_raw_vec_and_offset().0
-    }
-
-    /// The same elements under other sizes of equal product.
+    /// The same elements under other sizes of equal product, without copying.
     ///
     /// # Errors
     /// When the products differ.
-    pub fn reshape(self, shape: &[usize]) -> Result<Self, LayoutError> {
-        Tensor::new(shape, self.into_data())
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self, LayoutError> {
+        let error = || LayoutError { shape: shape.to_vec(), len: self.len() };
+        self.0.clone().into_shape_with_order(IxDyn(shape)).map(Tensor).map_err(|_| error())
     }
 
     /// As an `ndarray` view.
@@ -77,20 +80,27 @@ impl<T> Tensor<T> {
         self.0.view()
     }
 
-    /// As an owned `ndarray` array.
-    pub fn into_array(self) -> ArrayD<T> {
-        self.0
-    }
-
     /// Applies `f` to each element.
     pub fn map<U>(&self, f: impl FnMut(&T) -> U) -> Tensor<U> {
-        Tensor(self.0.map(f))
+        Tensor(self.0.map(f).into())
+    }
+}
+
+impl<T: Clone> Tensor<T> {
+    /// The elements in row-major order, copied only when another tensor shares them.
+    pub fn into_data(self) -> Vec<T> {
+        self.0.into_owned().into_raw_vec_and_offset().0
+    }
+
+    /// As an owned `ndarray` array, copied only when another tensor shares the elements.
+    pub fn into_array(self) -> ArrayD<T> {
+        self.0.into_owned()
     }
 }
 
 impl<T: Clone, S: Data<Elem = T>, D: Dimension> From<ArrayBase<S, D>> for Tensor<T> {
     fn from(array: ArrayBase<S, D>) -> Self {
-        Tensor(array.into_dyn().as_standard_layout().into_owned())
+        Tensor(array.into_dyn().as_standard_layout().into_owned().into_shared())
     }
 }
 
@@ -112,6 +122,9 @@ mod tests {
         let error = Tensor::new(&[2, 3], vec![0; 5]).unwrap_err();
         assert_eq!(error.to_string(), "5 elements do not fill a tensor of shape [2, 3]");
         assert!(Tensor::new(&[0, 3], Vec::<u8>::new()).is_ok());
-        assert_eq!(Tensor::new(&[2, 3], vec![0; 6]).unwrap().reshape(&[3, 2]).unwrap().shape(), [3, 2]);
+        assert_eq!(
+            Tensor::new(&[2, 3], vec![0; 6]).unwrap().reshape(&[3, 2]).unwrap().shape(),
+            [3, 2]
+        );
     }
 }

@@ -49,7 +49,8 @@ impl Operation for Arithmetic {
         }
         for axis in &b.axes {
             let at = a.position(&axis.name);
-            let at = at.ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.name.clone() })?;
+            let at =
+                at.ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.name.clone() })?;
             if a.axes[at].size != axis.size {
                 let (left, right) = (a.axes[at].size.clone(), axis.size.clone());
                 return Err(ShapeError::Size { axis: axis.name.clone(), left, right });

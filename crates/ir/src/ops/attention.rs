@@ -104,7 +104,9 @@ impl Attention {
             named.map(|a| call.shapes[3].position(&a.name).map_or(0, |at| own[at])).collect();
         let mut sizes = call.inputs[0].shape()[..outer].to_vec();
         sizes.push(call.inputs[0].shape()[outer + 1]);
-        Ok(crate::value::indices(&sizes).map(|i| i.iter().zip(&along).map(|(i, s)| i * s).sum()).collect())
+        Ok(crate::value::indices(&sizes)
+            .map(|i| i.iter().zip(&along).map(|(i, s)| i * s).sum())
+            .collect())
     }
 
     /// Where the mask tensor stands among the operands.
@@ -117,7 +119,8 @@ impl Attention {
         let heads = |i: usize| inputs[i].axes[inputs[i].axes.len() - 2].size.at(binding).ok();
         let (h, g) = (heads(0)?, heads(1)?);
         let zero = opledger_dims::Integer::from(0);
-        (g == zero || &h % &g != zero).then(|| format!("{h} query heads do not divide into {g} key/value heads"))
+        (g == zero || &h % &g != zero)
+            .then(|| format!("{h} query heads do not divide into {g} key/value heads"))
     }
 }
 
@@ -178,9 +181,14 @@ impl Operation for Attention {
         if let Some(at) = self.keep_operand() {
             let keep = inputs[at];
             if keep.elem != Elem::Index {
-                return Err(ShapeError::Elem { operand: at, expected: Elem::Index, found: keep.elem });
+                return Err(ShapeError::Elem {
+                    operand: at,
+                    expected: Elem::Index,
+                    found: keep.elem,
+                });
             }
-            let needed: Vec<&Poly> = q.axes[..outer].iter().chain([keys]).map(|a| &a.size).collect();
+            let needed: Vec<&Poly> =
+                q.axes[..outer].iter().chain([keys]).map(|a| &a.size).collect();
             if !keep.axes.iter().map(|a| &a.size).eq(needed.iter().copied()) {
                 let sizes: Vec<String> = needed.iter().map(|p| p.to_string()).collect();
                 return Err(ShapeError::Sizes(format!(
@@ -198,7 +206,8 @@ impl Operation for Attention {
         let Support { pairs, rows } = &self.support;
         let width = |s: &Shape| s.last().map_or_else(Poly::zero, |a| a.size.clone());
         let (e, f) = (width(inputs[0]), width(output));
-        let context = Counts::zero().with(Class::Mul, pairs * &f).with(Class::Add, (pairs - rows) * &f);
+        let context =
+            Counts::zero().with(Class::Mul, pairs * &f).with(Class::Add, (pairs - rows) * &f);
         let mut parts = vec![(Part::Scores, dot(pairs, &e))];
         if self.scale.is_some() {
             parts.push((Part::Scale, Counts::zero().with(Class::Mul, pairs.clone())));
@@ -224,7 +233,8 @@ impl Operation for Attention {
         let (q, k, v) = (call.real(0)?.data(), call.real(1)?.data(), call.real(2)?.data());
         let s = Attention::sizes(call)?;
         let scale = self.scale.as_ref().map(|f| f.value(call)).transpose()?.map(T::from_f64);
-        let bias = if self.bias { Some((call.real(3)?.data(), self.bias_starts(call)?)) } else { None };
+        let bias =
+            if self.bias { Some((call.real(3)?.data(), self.bias_starts(call)?)) } else { None };
         let keep = self.keep_operand().map(|at| call.index(at)).transpose()?;
         let band = self.mask.band(call)?;
         let zero = T::from_f64(0.0);
@@ -233,12 +243,15 @@ impl Operation for Attention {
             for h in 0..s.heads {
                 let g = h / (s.heads / s.kv_heads);
                 for i in 0..s.queries {
-                    let visible = |j: &usize| keep.is_none_or(|keep| keep.data()[b * s.keys + j] != 0);
+                    let visible =
+                        |j: &usize| keep.is_none_or(|keep| keep.data()[b * s.keys + j] != 0);
                     let keys: Vec<usize> = band.keys(i, s.keys).filter(visible).collect();
-                    let query = &q[((b * s.queries + i) * s.heads + h) * s.head_dim..][..s.head_dim];
+                    let query =
+                        &q[((b * s.queries + i) * s.heads + h) * s.head_dim..][..s.head_dim];
                     let mut row = vec![zero; s.keys];
                     for &j in &keys {
-                        let key = &k[((b * s.keys + j) * s.kv_heads + g) * s.head_dim..][..s.head_dim];
+                        let key =
+                            &k[((b * s.keys + j) * s.kv_heads + g) * s.head_dim..][..s.head_dim];
                         let products = query.iter().zip(key).map(|(x, y)| *x * *y);
                         row[j] = super::norm::sum(products).unwrap_or(zero);
                     }
@@ -259,7 +272,9 @@ impl Operation for Attention {
                     mark(Part::Softmax);
                     let start = ((b * s.queries + i) * s.heads + h) * s.value_dim;
                     for (column, out) in out[start..][..s.value_dim].iter_mut().enumerate() {
-                        let value = |j: usize| v[((b * s.keys + j) * s.kv_heads + g) * s.value_dim + column];
+                        let value = |j: usize| {
+                            v[((b * s.keys + j) * s.kv_heads + g) * s.value_dim + column]
+                        };
                         let products = keys.iter().map(|&j| row[j] * value(j));
                         *out = super::norm::sum(products).unwrap_or(zero);
                     }

@@ -52,7 +52,8 @@ impl Operation for Concat {
                 return Err(ShapeError::Size { axis: x.name.clone(), left, right });
             }
         }
-        a.position(&self.axis).ok_or_else(|| ShapeError::Missing { operand: 0, axis: self.axis.clone() })?;
+        a.position(&self.axis)
+            .ok_or_else(|| ShapeError::Missing { operand: 0, axis: self.axis.clone() })?;
         Ok(joined)
     }
 

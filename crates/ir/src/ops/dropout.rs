@@ -25,7 +25,8 @@ pub struct Dropout {
 /// The draw is a hash of seed and position (the finaliser of SplitMix64, Steele et al. 2014), so it
 /// does not depend on the order in which elements are visited.
 pub fn dropout_multiplier(seed: u64, p: f64, flat: usize) -> f64 {
-    let mut x = seed_of(seed, "dropout").wrapping_add((flat as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut x =
+        seed_of(seed, "dropout").wrapping_add((flat as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^= x >> 31;
@@ -42,7 +43,10 @@ impl Operation for Dropout {
         let [x] = operands(inputs)?;
         x.expect_real(0)?;
         if !(0.0..1.0).contains(&self.p) {
-            return Err(ShapeError::Sizes(format!("dropout probability {} is not in [0, 1)", self.p)));
+            return Err(ShapeError::Sizes(format!(
+                "dropout probability {} is not in [0, 1)",
+                self.p
+            )));
         }
         Ok(x.clone())
     }
@@ -67,7 +71,8 @@ impl Operation for Dropout {
             return Ok(call.inputs[0].clone());
         }
         let multiplier = |flat| T::from_f64(dropout_multiplier(self.seed, self.p, flat));
-        let out = call.real(0)?.data().iter().enumerate().map(|(i, x)| *x * multiplier(i)).collect();
+        let out =
+            call.real(0)?.data().iter().enumerate().map(|(i, x)| *x * multiplier(i)).collect();
         mark(Part::Pointwise);
         call.result(out)
     }

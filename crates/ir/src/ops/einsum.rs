@@ -57,7 +57,8 @@ impl Einsum {
     /// The contraction of `x` with a weight over `over`; see [`Graph::contract`](crate::Graph::contract).
     pub(crate) fn contract(x: &Shape, weight: &Shape, over: &[Symbol]) -> Self {
         let names = |s: &Shape| -> Vec<Symbol> { s.axes.iter().map(|a| a.name.clone()).collect() };
-        let kept = |s: &Shape| names(s).into_iter().filter(|n| !over.contains(n)).collect::<Vec<_>>();
+        let kept =
+            |s: &Shape| names(s).into_iter().filter(|n| !over.contains(n)).collect::<Vec<_>>();
         let out = [kept(x), kept(weight)].concat();
         Einsum { lhs: names(x), rhs: names(weight), out, masked: None }
     }
@@ -84,7 +85,11 @@ impl Einsum {
 
     fn check_operand(names: &[Symbol], shape: &Shape, operand: usize) -> Result<(), ShapeError> {
         if names.len() != shape.axes.len() {
-            return Err(ShapeError::Rank { operand, expected: names.len(), found: shape.axes.len() });
+            return Err(ShapeError::Rank {
+                operand,
+                expected: names.len(),
+                found: shape.axes.len(),
+            });
         }
         if shape.elem != Elem::Real {
             return Err(ShapeError::Elem { operand, expected: Elem::Real, found: shape.elem });
@@ -154,7 +159,12 @@ impl Operation for Einsum {
             None => dot(&output.elements(), &terms),
             // The key axis is summed: each row that sees a key is one dot product per value column.
             Some(Masked { key, support, .. }) if self.summed_axes().any(|n| n == key) => {
-                let columns: Poly = self.out.iter().filter(|n| !self.lhs.contains(n)).map(|n| self.size_of(n, inputs)).product();
+                let columns: Poly = self
+                    .out
+                    .iter()
+                    .filter(|n| !self.lhs.contains(n))
+                    .map(|n| self.size_of(n, inputs))
+                    .product();
                 Counts::zero()
                     .with(Class::Mul, &support.pairs * &columns)
                     .with(Class::Add, (&support.pairs - &support.rows) * columns)
@@ -183,7 +193,10 @@ impl Operation for Einsum {
         // The stride with which an operand moves along each axis of the loops.
         let along = |operand: &[Symbol], shape: &[usize]| -> Vec<usize> {
             let own = strides(shape);
-            names.iter().map(|n| operand.iter().position(|m| m == *n).map_or(0, |at| own[at])).collect()
+            names
+                .iter()
+                .map(|n| operand.iter().position(|m| m == *n).map_or(0, |at| own[at]))
+                .collect()
         };
         let (a_strides, b_strides) = (along(&self.lhs, a.shape()), along(&self.rhs, b.shape()));
         let at = |strides: &[usize], index: &[usize]| -> usize {
@@ -224,21 +237,24 @@ impl Masked {
         call: &'a Call<'_, T>,
         names: &[&Symbol],
     ) -> Result<impl Fn(&[usize]) -> bool + use<'a, T>, OpError> {
-        let position = |name: &Symbol| names.iter().position(|n| *n == name).ok_or(OpError::Operand(0));
+        let position =
+            |name: &Symbol| names.iter().position(|n| *n == name).ok_or(OpError::Operand(0));
         let (query, key) = (position(&self.query)?, position(&self.key)?);
         let band = self.mask.band(call)?;
         let mut keep = None;
         if self.mask.keep.is_some() {
             let last = call.inputs.len() - 1;
             let batch = &call.shapes[last].axes[..call.shapes[last].axes.len() - 1];
-            let mut along = batch.iter().map(|a| position(&a.name)).collect::<Result<Vec<_>, _>>()?;
+            let mut along =
+                batch.iter().map(|a| position(&a.name)).collect::<Result<Vec<_>, _>>()?;
             along.push(key);
             let tensor = call.index(last)?;
             keep = Some((tensor, strides(tensor.shape()), along));
         }
         Ok(move |index: &[usize]| {
             let visible = keep.as_ref().is_none_or(|(tensor, strides, along)| {
-                let at: usize = along.iter().zip(strides).map(|(axis, stride)| index[*axis] * stride).sum();
+                let at: usize =
+                    along.iter().zip(strides).map(|(axis, stride)| index[*axis] * stride).sum();
                 tensor.data()[at] != 0
             });
             visible && band.allows(index[query], index[key])
@@ -248,7 +264,8 @@ impl Masked {
 
 impl fmt::Display for Einsum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |names: &[Symbol]| names.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ");
+        let names =
+            |names: &[Symbol]| names.iter().map(Symbol::as_str).collect::<Vec<_>>().join(" ");
         write!(f, "{}, {} -> {}", names(&self.lhs), names(&self.rhs), names(&self.out))
     }
 }
@@ -289,14 +306,24 @@ mod tests {
         let mut g = Graph::new();
         let x = g.input("x", ["b", "n", "c"]).unwrap();
         let w = g.input("w", [Axis::new("f", "f"), Axis::new("c", 7)]).unwrap();
-        let error = |g: &mut Graph, spec: &str| g.einsum(spec, x, w).unwrap_err().problem.to_string();
-        assert_eq!(error(&mut g, "b n c, f c -> b n f"), "axis `c` is c in one operand and 7 in another");
-        assert_eq!(error(&mut g, "b n d, f c -> b n f"), "axis 2 of operand 0 is `c` where `d` is needed");
+        let error =
+            |g: &mut Graph, spec: &str| g.einsum(spec, x, w).unwrap_err().problem.to_string();
+        assert_eq!(
+            error(&mut g, "b n c, f c -> b n f"),
+            "axis `c` is c in one operand and 7 in another"
+        );
+        assert_eq!(
+            error(&mut g, "b n d, f c -> b n f"),
+            "axis 2 of operand 0 is `c` where `d` is needed"
+        );
         assert_eq!(error(&mut g, "b n, f c -> b n f"), "operand 0 has 3 axes where 2 are needed");
         assert!(error(&mut g, "b n c f c").contains("not of the form"));
         let w = g.input("v", ["f", "c"]).unwrap();
         let lone = g.einsum("b n c, f c -> b n", x, w).unwrap_err().problem;
-        assert_eq!(lone.to_string(), "axis `f` is summed but stands in one operand only; reduce it first");
+        assert_eq!(
+            lone.to_string(),
+            "axis `f` is summed but stands in one operand only; reduce it first"
+        );
         let none = g.einsum("b n c, f c -> b n f q", x, w).unwrap_err().problem;
         assert_eq!(none.to_string(), "operand 0 has no axis `q`");
     }

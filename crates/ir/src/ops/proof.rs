@@ -18,7 +18,9 @@ fn sizes(g: &Graph, var: Var, binding: &Binding) -> Vec<usize> {
 /// Pairs and rows that a mask tensor leaves, by looking at every pair.
 fn measure_kept<T>(g: &Graph, values: &BTreeMap<Var, Value<T>>, binding: &mut Binding) {
     for definition in g.definitions() {
-        let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else { continue };
+        let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else {
+            continue;
+        };
         let keep = values[keep].index().unwrap();
         let keys = *keep.shape().last().unwrap();
         let signed = |p: &Option<opledger_dims::Poly>| {
@@ -55,9 +57,11 @@ fn each<T: Scalar>(
                 }
                 (None, Source::Ids { below, .. }) => {
                     let below = i64::try_from(&below.at(&binding).unwrap()).unwrap();
-                    Value::Index(Tensor::random_index(&shape, i as u64, below).into())
+                    Value::Index(Tensor::random_index(&shape, i as u64, below))
                 }
-                (None, Source::Visible { .. }) => Value::Index(Tensor::random_index(&shape, i as u64, 2).into()),
+                (None, Source::Visible { .. }) => {
+                    Value::Index(Tensor::random_index(&shape, i as u64, 2))
+                }
                 (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Fill::Dyadic)
                     .map(|x| T::from_f64(f64::from(*x)))
                     .into(),
@@ -66,10 +70,12 @@ fn each<T: Scalar>(
                 measure_kept(g, &values, &mut binding);
                 let inputs: Vec<&Value<T>> = node.inputs.iter().map(|v| &values[v]).collect();
                 let shapes = g.operand_shapes(node);
-                let call = Call { inputs: &inputs, shapes: &shapes, output: &shape, binding: &binding };
+                let call =
+                    Call { inputs: &inputs, shapes: &shapes, output: &shape, binding: &binding };
                 let mut parts = PartCounts(Vec::new());
                 take_counts();
-                let value = op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
+                let value =
+                    op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
                 assert!(take_counts().is_zero(), "{}: operations counted in no part", node.path);
                 seen(var, &parts, &binding);
                 value
@@ -83,15 +89,25 @@ fn each<T: Scalar>(
 /// Asserts for every node that what its reference counts, part by part, is what `cost` says.
 pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
     let binding = Binding::from_iter(binding.iter().copied());
-    each::<Counted<f32>>(g, &binding, |_, _| None, |var, measured, binding| {
-        let node = g.node(var);
-        let derived = g.node_cost(node);
-        let parts: Vec<Part> = derived.0.iter().map(|(p, _)| *p).collect();
-        for part in measured.0.iter().map(|(p, _)| *p).chain(parts) {
-            let derived = derived.part(part).at(binding).unwrap();
-            assert_eq!(measured.part(part).widen(), derived, "{} {part:?} at {binding}", node.path);
-        }
-    });
+    each::<Counted<f32>>(
+        g,
+        &binding,
+        |_, _| None,
+        |var, measured, binding| {
+            let node = g.node(var);
+            let derived = g.node_cost(node);
+            let parts: Vec<Part> = derived.0.iter().map(|(p, _)| *p).collect();
+            for part in measured.0.iter().map(|(p, _)| *p).chain(parts) {
+                let derived = derived.part(part).at(binding).unwrap();
+                assert_eq!(
+                    measured.part(part).widen(),
+                    derived,
+                    "{} {part:?} at {binding}",
+                    node.path
+                );
+            }
+        },
+    );
     let ((), silent) = counted(|| {
         each::<f64>(g, &binding, |_, _| None, |_, _, _| {});
     });

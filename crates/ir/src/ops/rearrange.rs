@@ -85,7 +85,8 @@ impl Rearrange {
             }
             Rearrange::Permute { order } => {
                 let from = order.iter().map(axis_at).collect::<Result<Vec<_>, _>>()?;
-                each.map(|index| Some(index.iter().zip(&from).map(|(i, at)| i * own[*at]).sum())).collect()
+                each.map(|index| Some(index.iter().zip(&from).map(|(i, at)| i * own[*at]).sum()))
+                    .collect()
             }
             Rearrange::Slice { axis, start, .. } => {
                 let (at, start) = (axis_at(axis)?, call.size(start)?);
@@ -149,11 +150,14 @@ impl Operation for Rearrange {
                 axes.splice(at..=at, into.iter().cloned());
             }
             Rearrange::Merge { axes: merged, into } => {
-                let first = at(merged.first().ok_or(ShapeError::Sizes("no axes to merge".into()))?)?;
+                let first =
+                    at(merged.first().ok_or(ShapeError::Sizes("no axes to merge".into()))?)?;
                 let range = first..first + merged.len();
                 let run = axes.get(range.clone()).unwrap_or_default();
                 if !run.iter().map(|a| &a.name).eq(merged) {
-                    return Err(ShapeError::Sizes("the axes to merge are not neighbours in this order".into()));
+                    return Err(ShapeError::Sizes(
+                        "the axes to merge are not neighbours in this order".into(),
+                    ));
                 }
                 let size = run.iter().map(|a| &a.size).product::<Poly>();
                 axes.splice(range, [Axis { name: into.clone(), size }]);
@@ -164,14 +168,19 @@ impl Operation for Rearrange {
                     let (expected, found) = (order.len(), axes.len());
                     return Err(ShapeError::Rank { operand: 0, expected, found });
                 }
-                axes = order.iter().map(|a| at(a).map(|at| x.axes[at].clone())).collect::<Result<_, _>>()?;
+                axes = order
+                    .iter()
+                    .map(|a| at(a).map(|at| x.axes[at].clone()))
+                    .collect::<Result<_, _>>()?;
             }
             Rearrange::Slice { axis, start, len } => {
                 let size = &x.axes[at(axis)?].size;
                 if let (Some(size), Some(end)) = (size.as_integer(), (start + len).as_integer())
                     && end > size
                 {
-                    return Err(ShapeError::Sizes(format!("axis `{axis}` has {size} positions, {end} are used")));
+                    return Err(ShapeError::Sizes(format!(
+                        "axis `{axis}` has {size} positions, {end} are used"
+                    )));
                 }
                 axes[at(axis)?].size = len.clone();
             }
@@ -205,11 +214,13 @@ impl Operation for Rearrange {
         match call.inputs[0] {
             Value::Real(x) => {
                 let zero = T::from_f64(0.0);
-                call.result(sources.into_iter().map(|at| at.map_or(zero, |at| x.data()[at])).collect())
+                call.result(
+                    sources.into_iter().map(|at| at.map_or(zero, |at| x.data()[at])).collect(),
+                )
             }
             Value::Index(x) => {
                 let data = sources.into_iter().map(|at| at.map_or(0, |at| x.data()[at])).collect();
-                Ok(Value::Index(Tensor::new(call.output, data)?.into()))
+                Ok(Value::Index(Tensor::new(call.output, data)?))
             }
         }
     }
@@ -234,14 +245,26 @@ mod tests {
         let same = [1., 2., 3., 4., 5., 6.];
         let (i, j) = (Symbol::new("i"), Symbol::new("j"));
         assert_eq!(run(Rearrange::Rename { from: i.clone(), to: "k".into() }), same);
-        assert_eq!(run(Rearrange::Merge { axes: vec![i.clone(), j.clone()], into: "k".into() }), same);
+        assert_eq!(
+            run(Rearrange::Merge { axes: vec![i.clone(), j.clone()], into: "k".into() }),
+            same
+        );
         let into = vec![Axis::new("p", 3), Axis::new("q", 1)];
         assert_eq!(run(Rearrange::Split { axis: j.clone(), into }), same);
-        assert_eq!(run(Rearrange::Permute { order: vec![j.clone(), i.clone()] }), [1., 4., 2., 5., 3., 6.]);
+        assert_eq!(
+            run(Rearrange::Permute { order: vec![j.clone(), i.clone()] }),
+            [1., 4., 2., 5., 3., 6.]
+        );
         let (start, len) = (1.into(), 2.into());
         assert_eq!(run(Rearrange::Slice { axis: j.clone(), start, len }), [2., 3., 5., 6.]);
-        assert_eq!(run(Rearrange::Roll { axis: j.clone(), by: 1.into() }), [2., 3., 1., 5., 6., 4.]);
-        assert_eq!(run(Rearrange::Roll { axis: j.clone(), by: (-1).into() }), [3., 1., 2., 6., 4., 5.]);
+        assert_eq!(
+            run(Rearrange::Roll { axis: j.clone(), by: 1.into() }),
+            [2., 3., 1., 5., 6., 4.]
+        );
+        assert_eq!(
+            run(Rearrange::Roll { axis: j.clone(), by: (-1).into() }),
+            [3., 1., 2., 6., 4., 5.]
+        );
         assert_eq!(run(Rearrange::Pad { axis: j, to: 4.into() }), [1., 2., 3., 0., 4., 5., 6., 0.]);
     }
 
@@ -257,7 +280,9 @@ mod tests {
         );
         let axes = vec!["j".into(), "i".into()];
         assert!(error(Rearrange::Merge { axes, into: "k".into() }).contains("not neighbours"));
-        assert!(error(Rearrange::Rename { from: "i".into(), to: "j".into() }).contains("two axes `j`"));
+        assert!(
+            error(Rearrange::Rename { from: "i".into(), to: "j".into() }).contains("two axes `j`")
+        );
         assert!(error(Rearrange::Roll { axis: "z".into(), by: 1.into() }).contains("no axis `z`"));
         let slice = Rearrange::Slice { axis: "j".into(), start: 2.into(), len: 2.into() };
         assert_eq!(error(slice), "axis `j` has 3 positions, 4 are used");

@@ -42,7 +42,9 @@ impl Operation for Reduce {
         let [x] = operands(inputs)?;
         x.expect_real(0)?;
         let axis = self.axis();
-        let at = x.position(axis).ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.clone() })?;
+        let at = x
+            .position(axis)
+            .ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.clone() })?;
         let mut shape = x.clone();
         shape.axes.remove(at);
         Ok(shape)

@@ -47,9 +47,10 @@ impl Operation for Rope {
             return Err(ShapeError::Rank { operand: 0, expected: 3, found: x.axes.len() });
         };
         match width.size.as_integer() {
-            Some(e) if &e % 2 != 0.into() => {
-                Err(ShapeError::Sizes(format!("axis `{}` is {e}; rotation turns pairs", width.name)))
-            }
+            Some(e) if &e % 2 != 0.into() => Err(ShapeError::Sizes(format!(
+                "axis `{}` is {e}; rotation turns pairs",
+                width.name
+            ))),
             _ => Ok(x.clone()),
         }
     }
@@ -77,7 +78,9 @@ impl Operation for Rope {
     ) -> Result<Value<T>, OpError> {
         let x = call.real(0)?;
         let offset = call.size(&self.offset)?;
-        let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
+        let [batch @ .., tokens, heads, width] = call.output else {
+            return Err(OpError::Operand(0));
+        };
         let mut out = x.data().to_vec();
         for token in 0..*tokens {
             for pair in 0..width / 2 {
@@ -130,7 +133,10 @@ mod tests {
         let feeds: [(&str, &[f64]); 1] = [("x", &[1., 1., 0., 0.])];
         let (fast, slow) = (2.0_f64, 2.0 * 0.1_f64);
         let close = |a: Vec<f64>, b: [f64; 4]| a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-12);
-        assert!(close(evaluate(&g, halves, &feeds), [fast.cos(), slow.cos(), fast.sin(), slow.sin()]));
+        assert!(close(
+            evaluate(&g, halves, &feeds),
+            [fast.cos(), slow.cos(), fast.sin(), slow.sin()]
+        ));
         assert!(close(
             evaluate(&g, neighbours, &feeds),
             [fast.cos() - fast.sin(), fast.sin() + fast.cos(), 0., 0.]

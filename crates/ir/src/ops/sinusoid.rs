@@ -39,7 +39,9 @@ impl Operation for Sinusoid {
         match self.width.size.as_integer() {
             Some(c) if &c % 2 != 0.into() => {
                 let name = &self.width.name;
-                Err(ShapeError::Sizes(format!("axis `{name}` is {c}; sines and cosines come in pairs")))
+                Err(ShapeError::Sizes(format!(
+                    "axis `{name}` is {c}; sines and cosines come in pairs"
+                )))
             }
             _ if self.positions.name == self.width.name => {
                 Err(ShapeError::Duplicate(self.width.name.clone()))

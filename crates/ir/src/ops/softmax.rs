@@ -70,7 +70,8 @@ impl Operation for Softmax {
         let counts = match &self.masked {
             Some(m) => softmax_counts(&m.support.pairs, &m.support.rows),
             None => {
-                let rows: Poly = output.axes[..output.axes.len() - 1].iter().map(|a| &a.size).product();
+                let rows: Poly =
+                    output.axes[..output.axes.len() - 1].iter().map(|a| &a.size).product();
                 softmax_counts(&output.elements(), &rows)
             }
         };

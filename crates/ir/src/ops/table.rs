@@ -100,7 +100,7 @@ impl Operation for Table {
         match self {
             Table::WindowDisplacement { side, .. } => {
                 let ids = self.ids(call, side)?;
-                Ok(Value::Index(Tensor::new(call.output, ids)?.into()))
+                Ok(Value::Index(Tensor::new(call.output, ids)?))
             }
             Table::ShiftMask { rows, columns, side, shift, .. } => {
                 let [rows, columns] = [call.size(rows)?, call.size(columns)?];
@@ -140,7 +140,9 @@ mod tests {
         let mut g = Graph::new();
         let [window, query, key] = [("w", 4), ("n", 4), ("m", 4)].map(Axis::from);
         let (rows, columns, side, shift) = (2.into(), 2.into(), 2.into(), 1.into());
-        let mask = g.table("", Table::ShiftMask { rows, columns, side, shift, window, query, key }).unwrap();
+        let mask = g
+            .table("", Table::ShiftMask { rows, columns, side, shift, window, query, key })
+            .unwrap();
         prove(&g, &[]);
         let out = evaluate(&g, mask, &[]);
         assert!(out[..16].iter().all(|x| *x == 0.0), "the first window holds neighbours only");

@@ -1,0 +1,270 @@
+//! The driver: any interpreter over any graph.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use opledger_dims::{Binding, Integer};
+use opledger_ir::{Call, Graph, Loop, Node, Op, OpError, Operation, Shape, Value, Var, to_usize};
+use opledger_tensor::Tensor;
+
+use crate::feeds::{path_at, sizes_at};
+use crate::memory::last_uses;
+use crate::{Feeds, Ledger, Row, RunError, Store, available_memory, peak_bytes};
+
+/// What executes one operation.
+pub trait Interpreter {
+    /// The type of a real number.
+    type Scalar: Copy;
+
+    /// Takes a fed tensor over.
+    fn adopt(&self, value: &Value<f32>) -> Value<Self::Scalar>;
+
+    /// Gives a result back as numbers; `None` for whole numbers.
+    fn release(&self, value: &Value<Self::Scalar>) -> Option<Tensor<f64>>;
+
+    /// Executes a node's operation and records in the row what was done.
+    ///
+    /// # Errors
+    /// When the values do not fit the operation.
+    fn apply(
+        &mut self,
+        node: &Node,
+        call: &Call<'_, Self::Scalar>,
+        row: &Row,
+    ) -> Result<Value<Self::Scalar>, OpError>;
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// A node begins.
+    fn started(&mut self, node: &Node, ledger: &Ledger);
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn started(&mut self, _: &Node, _: &Ledger) {}
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Run<T> {
+    /// The results of the graph, by name.
+    pub outputs: Vec<(String, Value<T>)>,
+    /// What every node did.
+    pub ledger: Ledger,
+    /// The sizes of all symbols, those that followed from others and from the data included.
+    pub binding: Binding,
+    /// Wall-clock time of the computation, without drawing or reading the tensors fed.
+    pub wall: Duration,
+}
+
+impl<T: Clone> Run<T> {
+    /// The result of a name as an `ndarray` array; `None` when there is none or it holds whole numbers.
+    pub fn output(&self, name: &str) -> Option<ndarray::ArrayD<T>> {
+        let (_, value) = self.outputs.iter().find(|(n, _)| n == name)?;
+        value.real().map(|t| t.view().to_owned())
+    }
+}
+
+/// Executes a graph at a binding of its free symbols.
+///
+/// # Errors
+/// When the binding does not fit, the run would not fit in memory, a tensor fed does not fit, or an
+/// operation fails.
+pub fn run<I: Interpreter>(
+    graph: &Graph,
+    binding: &Binding,
+    interpreter: &mut I,
+    feeds: &Feeds,
+    observer: &mut dyn Observer,
+) -> Result<Run<I::Scalar>, RunError> {
+    let mut binding = graph.complete(binding)?;
+    graph.check(&binding)?;
+    check_memory(graph, &binding, size_of::<I::Scalar>())?;
+    let store = feeds.store(graph, &mut binding)?;
+    run_stored(graph, binding, interpreter, &store, observer)
+}
+
+/// Executes a graph on tensors that are already there.
+pub(crate) fn run_stored<I: Interpreter>(
+    graph: &Graph,
+    binding: Binding,
+    interpreter: &mut I,
+    store: &Store,
+    observer: &mut dyn Observer,
+) -> Result<Run<I::Scalar>, RunError> {
+    let mut machine = Machine {
+        graph,
+        store,
+        interpreter,
+        observer,
+        last_uses: last_uses(graph),
+        values: vec![None; graph.nodes().len()],
+        ledger: Ledger::new(graph),
+        binding,
+        iterations: Vec::new(),
+    };
+    let start = Instant::now();
+    machine.execute(0..graph.nodes().len())?;
+    let wall = start.elapsed();
+    let mut outputs = Vec::new();
+    for (name, var) in graph.outputs() {
+        if let Some(value) = machine.value(*var) {
+            outputs.push((name.clone(), value));
+        }
+    }
+    Ok(Run { outputs, ledger: machine.ledger, binding: machine.binding, wall })
+}
+
+pub(crate) fn check_memory(
+    graph: &Graph,
+    binding: &Binding,
+    real_bytes: usize,
+) -> Result<(), RunError> {
+    let needed = peak_bytes(graph, binding, real_bytes)?;
+    match available_memory() {
+        Some(available) if needed > available => Err(RunError::Memory { needed, available }),
+        None if needed > Integer::from(isize::MAX) => {
+            Err(RunError::Memory { needed, available: isize::MAX.into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Machine<'a, I: Interpreter> {
+    graph: &'a Graph,
+    store: &'a Store,
+    interpreter: &'a mut I,
+    observer: &'a mut dyn Observer,
+    last_uses: Vec<usize>,
+    values: Vec<Option<Value<I::Scalar>>>,
+    ledger: Ledger,
+    binding: Binding,
+    /// The present iteration of each repetition around the node at work, the outermost first.
+    iterations: Vec<usize>,
+}
+
+impl<I: Interpreter> Machine<'_, I> {
+    fn execute(&mut self, range: Range<usize>) -> Result<(), RunError> {
+        let mut at = range.start;
+        while at < range.end {
+            match self.graph.loops().iter().find(|l| l.body.start == at) {
+                Some(repetition) => {
+                    self.repeat(repetition)?;
+                    at = repetition.body.end + 1;
+                }
+                None => {
+                    self.step(at)?;
+                    self.free(at);
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn repeat(&mut self, repetition: &Loop) -> Result<(), RunError> {
+        let (carry, exit) = (repetition.body.start, repetition.body.end);
+        let count = self.graph.repetition(repetition.repeat).count.at(&self.binding);
+        let count = count.map_err(OpError::from).and_then(|count| to_usize(&count));
+        let count = count.map_err(|problem| self.error(&self.graph.nodes()[carry], problem))?;
+        let mut value = self.value(self.graph.nodes()[carry].inputs[0]);
+        for iteration in 0..count {
+            self.values[carry] = value.take();
+            self.iterations.push(iteration);
+            self.execute(carry + 1..exit)?;
+            self.iterations.pop();
+            value = self.value(repetition.result);
+        }
+        self.values[carry] = None;
+        self.values[exit] = value;
+        self.free(exit);
+        Ok(())
+    }
+
+    fn step(&mut self, at: usize) -> Result<(), RunError> {
+        let node = &self.graph.nodes()[at];
+        if node.op.is_source() {
+            return Ok(());
+        }
+        self.observer.started(node, &self.ledger);
+        let operands = node.inputs.iter().enumerate().map(|(i, var)| (i, self.value(*var)));
+        let operands: Result<Vec<_>, _> =
+            operands.map(|(i, v)| v.ok_or(OpError::Operand(i))).collect();
+        let operands = operands.map_err(|problem| self.error(node, problem))?;
+        let inputs: Vec<&Value<I::Scalar>> = operands.iter().collect();
+        let shapes: Vec<&Shape> = self.graph.operand_shapes(node);
+        let output =
+            sizes_at(&node.shape, &self.binding).map_err(|problem| self.error(node, problem))?;
+        let call =
+            Call { inputs: &inputs, shapes: &shapes, output: &output, binding: &self.binding };
+        let row = self.ledger.row(at);
+        let start = Instant::now();
+        let value = self
+            .interpreter
+            .apply(node, &call, row)
+            .map_err(|problem| self.error(node, problem))?;
+        let time = start.elapsed();
+        let bytes = |value: &Value<I::Scalar>| {
+            value.shape().iter().product::<usize>() as u64 * value.elem().bytes()
+        };
+        let moved = if node.op.is_view() {
+            (0, 0)
+        } else {
+            (inputs.iter().map(|v| bytes(v)).sum(), bytes(&value))
+        };
+        row.record_run(time, moved.0, moved.1);
+        self.values[at] = Some(value);
+        Ok(())
+    }
+
+    /// The value of a node: fed when it is a source, computed otherwise. A source of a repeated scope
+    /// is fed for the present iteration; one of an outer scope has fewer repetitions in its path.
+    fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
+        let node = self.graph.node(var);
+        if node.op.is_source() {
+            return self
+                .store
+                .get(&path_at(&node.path, &self.iterations))
+                .map(|v| self.interpreter.adopt(v));
+        }
+        self.values[var.index()].clone()
+    }
+
+    /// Drops the values whose last use was the node at a position.
+    fn free(&mut self, at: usize) {
+        for (var, last) in self.last_uses.iter().enumerate().take(at + 1) {
+            if *last == at {
+                self.values[var] = None;
+            }
+        }
+    }
+
+    fn error(&self, node: &Node, problem: OpError) -> RunError {
+        let operands: Vec<String> = node
+            .inputs
+            .iter()
+            .map(|v| {
+                let shape = self.graph.shape(*v);
+                match sizes_at(shape, &self.binding) {
+                    Ok(sizes) => format!("{shape} = {sizes:?}"),
+                    Err(_) => shape.to_string(),
+                }
+            })
+            .collect();
+        RunError::Op {
+            path: path_at(&node.path, &self.iterations),
+            op: node.op.name(),
+            operands: operands.join(" and "),
+            problem,
+        }
+    }
+}
+
+/// Whether a node does work that the ledger should have a row for.
+pub(crate) fn computes(node: &Node) -> bool {
+    !matches!(node.op, Op::Source(_) | Op::Carry | Op::Exit)
+}

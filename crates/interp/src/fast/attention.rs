@@ -1,0 +1,162 @@
+//! Attention, fused and by its parts.
+
+use std::slice;
+
+use opledger_dims::Symbol;
+use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
+use opledger_ir::{Call, Mask, OpError, Part, Value};
+use opledger_kernels::{
+    self as kernels, AtomicMeter, AttentionMeters, AttentionShape, Bias, Heads,
+};
+
+use super::filled;
+use crate::Row;
+
+/// A mask in numbers; the mask tensor, when there is one, is operand `keep`.
+fn mask<'a>(
+    mask: &Mask,
+    keep: Option<usize>,
+    call: &'a Call<'_, f32>,
+) -> Result<kernels::Mask<'a>, OpError> {
+    let band = mask.band(call)?;
+    Ok(kernels::Mask {
+        causal_offset: band.offset,
+        window: band.window.map(|w| usize::try_from(w).unwrap_or(0)),
+        keep: keep.map(|at| call.index(at)).transpose()?.map(|t| t.data()),
+    })
+}
+
+pub(super) fn apply(
+    op: &Attention,
+    call: &Call<'_, f32>,
+    row: &Row,
+) -> Result<Value<f32>, OpError> {
+    let s: AttentionSizes = Attention::sizes(call)?;
+    let shape = AttentionShape {
+        batch: s.batch,
+        queries: s.queries,
+        keys: s.keys,
+        heads: s.heads,
+        kv_heads: s.kv_heads,
+        key_width: s.head_dim,
+        value_width: s.value_dim,
+    };
+    let starts = if op.bias { op.bias_starts(call)? } else { Vec::new() };
+    let bias = match op.bias {
+        true => {
+            let data = call.real(3)?.data();
+            let head_stride = starts.get(1).filter(|_| s.heads > 1).copied().unwrap_or(0);
+            let batch_stride = starts.get(s.heads).copied().unwrap_or(0);
+            Some(Bias { data, batch_stride, head_stride, query_stride: s.keys })
+        }
+        false => None,
+    };
+    let problem = kernels::Attention {
+        shape,
+        q: Heads::contiguous(call.real(0)?.data(), s.queries, s.heads, s.head_dim),
+        k: Heads::contiguous(call.real(1)?.data(), s.keys, s.kv_heads, s.head_dim),
+        v: Heads::contiguous(call.real(2)?.data(), s.keys, s.kv_heads, s.value_dim),
+        mask: mask(&op.mask, op.keep_operand(), call)?,
+        bias,
+        scale: op.scale.as_ref().map(|f| f.value(call)).transpose()?.map(|f| f as f32),
+    };
+    let meters = AttentionMeters {
+        scores: row.meter(Part::Scores),
+        scale: row.meter(Part::Scale),
+        bias: row.meter(Part::Bias),
+        softmax: row.meter(Part::Softmax),
+        context: row.meter(Part::Context),
+    };
+    filled(call, |out| kernels::attention(&problem, out, &meters))
+}
+
+pub(super) fn softmax(
+    op: &Softmax,
+    call: &Call<'_, f32>,
+    meter: &AtomicMeter,
+) -> Result<Value<f32>, OpError> {
+    let x = call.real(0)?.data();
+    let [outer @ .., queries, keys] = call.output else {
+        let keys = call.output.first().copied().unwrap_or(1);
+        let rows = kernels::Softmax {
+            batch: 1,
+            heads: 1,
+            queries: 1,
+            keys,
+            mask: kernels::Mask::default(),
+        };
+        return filled(call, |out| kernels::softmax(&rows, x, out, meter));
+    };
+    let masked = op.masked.as_ref().map(|m| &m.mask);
+    let keep = masked.and_then(|m| m.keep).map(|_| 1);
+    // The axes of batch are those of the mask tensor; without one they need not be told from heads.
+    let batch_axes = keep.map_or(0, |at| call.inputs[at].shape().len() - 1);
+    let rows = kernels::Softmax {
+        batch: outer[..batch_axes].iter().product(),
+        heads: outer[batch_axes..].iter().product(),
+        queries: *queries,
+        keys: *keys,
+        mask: masked.map(|m| mask(m, keep, call)).transpose()?.unwrap_or_default(),
+    };
+    filled(call, |out| kernels::softmax(&rows, x, out, meter))
+}
+
+/// A contraction over the pairs of a mask: scores `batch… n heads… e, batch… m kv… e -> batch… heads…
+/// n m`, or context `batch… heads… n m, batch… m kv… f -> batch… n heads… f`.
+pub(super) fn masked(
+    op: &Einsum,
+    masked: &Masked,
+    call: &Call<'_, f32>,
+    meter: &AtomicMeter,
+) -> Result<Value<f32>, OpError> {
+    let layout =
+        || OpError::Kernel(format!("a masked contraction of the form `{op}` has no kernel"));
+    let (a, b) = (call.real(0)?, call.real(1)?);
+    let Masked { mask: rule, query, key, .. } = masked;
+    let outer = op.rhs.iter().position(|n| n == key).ok_or_else(layout)?;
+    let (batch_names, value_name) = (&op.rhs[..outer], op.rhs.last().ok_or_else(layout)?);
+    let query_at = op.lhs.iter().position(|n| n == query).ok_or_else(layout)?;
+    let is_context = op.lhs.contains(key);
+    let head_names =
+        if is_context { &op.lhs[outer..query_at] } else { &op.lhs[query_at + 1..op.lhs.len() - 1] };
+    let heads = if is_context {
+        &a.shape()[outer..query_at]
+    } else {
+        &a.shape()[query_at + 1..a.shape().len() - 1]
+    };
+    let made: Vec<Symbol> = match is_context {
+        true => {
+            [batch_names, slice::from_ref(query), head_names, slice::from_ref(value_name)].concat()
+        }
+        false => [batch_names, head_names, slice::from_ref(query), slice::from_ref(key)].concat(),
+    };
+    if op.out != made {
+        return Err(layout());
+    }
+    let width = b.shape()[b.shape().len() - 1];
+    let shape = AttentionShape {
+        batch: b.shape()[..outer].iter().product(),
+        queries: a.shape()[query_at],
+        keys: b.shape()[outer],
+        heads: heads.iter().product(),
+        kv_heads: b.shape()[outer + 1..b.shape().len() - 1].iter().product(),
+        key_width: width,
+        value_width: width,
+    };
+    let mask = mask(rule, rule.keep.map(|_| 2), call)?;
+    let right = Heads::contiguous(b.data(), shape.keys, shape.kv_heads, width);
+    if is_context {
+        let problem = kernels::Context { shape, weights: a.data(), v: right, mask };
+        return filled(call, |out| kernels::masked_context(&problem, out, meter));
+    }
+    let left = Heads::contiguous(a.data(), shape.queries, shape.heads, width);
+    let problem = kernels::Scores { shape, q: left, k: right, mask, bias: None, scale: None };
+    let meters = AttentionMeters {
+        scores: meter,
+        scale: meter,
+        bias: meter,
+        softmax: meter,
+        context: meter,
+    };
+    filled(call, |out| kernels::masked_scores(&problem, out, &meters))
+}

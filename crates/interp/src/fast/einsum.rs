@@ -1,0 +1,145 @@
+//! Contractions as batched matrix products.
+
+use opledger_dims::Symbol;
+use opledger_ir::ops::Einsum;
+use opledger_ir::{Call, OpError, Part, Value, indices, strides};
+use opledger_kernels::{self as kernels, Gemm, Operand, Strided};
+use opledger_tensor::Tensor;
+
+use super::{attention, filled, refused};
+use crate::Row;
+
+/// An axis with its size and its stride in an operand.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    size: usize,
+    stride: usize,
+}
+
+/// The axes of one operand that play one role, joined into one if they lie so in memory.
+fn joined(runs: &[Run]) -> Option<Run> {
+    let mut joined = Run { size: 1, stride: 1 };
+    for run in runs.iter().rev().filter(|run| run.size != 1) {
+        if joined.size == 1 {
+            joined = *run;
+        } else if run.stride == joined.stride * joined.size {
+            joined.size *= run.size;
+        } else {
+            return None;
+        }
+    }
+    Some(joined)
+}
+
+/// An operand of the product: a matrix for each batch item.
+struct Side<'a> {
+    names: &'a [Symbol],
+    tensor: &'a Tensor<f32>,
+}
+
+/// Where the matrices of a side lie, copied into order when its axes cannot be joined in place.
+struct Matrices {
+    copy: Option<Vec<f32>>,
+    offsets: Vec<usize>,
+    outer: Run,
+    inner: Run,
+}
+
+impl Side<'_> {
+    fn runs(&self, axes: &[&Symbol]) -> Vec<Run> {
+        let own = strides(self.tensor.shape());
+        let at = |name: &&Symbol| self.names.iter().position(|n| n == *name);
+        axes.iter()
+            .map(|name| match at(name) {
+                Some(at) => Run { size: self.tensor.shape()[at], stride: own[at] },
+                None => Run { size: 1, stride: 0 },
+            })
+            .collect()
+    }
+
+    fn matrices(
+        &self,
+        batch: &[&Symbol],
+        outer: &[&Symbol],
+        inner: &[&Symbol],
+    ) -> Result<Matrices, OpError> {
+        let (b, o, i) = (self.runs(batch), self.runs(outer), self.runs(inner));
+        if let (Some(outer), Some(inner)) = (joined(&o), joined(&i)) {
+            let sizes: Vec<usize> = b.iter().map(|run| run.size).collect();
+            let start =
+                |index: Vec<usize>| index.iter().zip(&b).map(|(i, run)| i * run.stride).sum();
+            let offsets = indices(&sizes).map(start).collect();
+            return Ok(Matrices { copy: None, offsets, outer, inner });
+        }
+        let all: Vec<Run> = [b.clone(), o.clone(), i.clone()].concat();
+        let (shape, along): (Vec<usize>, Vec<usize>) =
+            all.iter().map(|run| (run.size, run.stride)).unzip();
+        let mut copy = vec![0.0; self.tensor.len()];
+        let source = Strided { data: self.tensor.data(), strides: &along };
+        kernels::permute(&shape, source, &mut copy).map_err(refused)?;
+        let size = |runs: &[Run]| runs.iter().map(|run| run.size).product::<usize>();
+        let (outer, inner) = (size(&o), size(&i));
+        let offsets = (0..size(&b)).map(|item| item * outer * inner).collect();
+        let (outer, inner) = (Run { size: outer, stride: inner }, Run { size: inner, stride: 1 });
+        Ok(Matrices { copy: Some(copy), offsets, outer, inner })
+    }
+}
+
+pub(super) fn apply(op: &Einsum, call: &Call<'_, f32>, row: &Row) -> Result<Value<f32>, OpError> {
+    let meter = row.meter(Part::Contraction);
+    if let Some(masked) = &op.masked {
+        return attention::masked(op, masked, call, meter);
+    }
+    let left = Side { names: &op.lhs, tensor: call.real(0)? };
+    let right = Side { names: &op.rhs, tensor: call.real(1)? };
+    let (in_left, in_right) = (|n: &Symbol| op.lhs.contains(n), |n: &Symbol| op.rhs.contains(n));
+    let batch: Vec<&Symbol> = op.out.iter().filter(|n| in_left(n) && in_right(n)).collect();
+    let rows: Vec<&Symbol> = op.out.iter().filter(|n| in_left(n) && !in_right(n)).collect();
+    let columns: Vec<&Symbol> = op.out.iter().filter(|n| !in_left(n) && in_right(n)).collect();
+    let summed: Vec<&Symbol> = op.summed_axes().collect();
+
+    // The product comes out as batch, rows, columns; with the operands exchanged as batch, columns,
+    // rows. Any other order takes a copy.
+    let wanted: Vec<&Symbol> = op.out.iter().collect();
+    let order = |a: &[&Symbol], b: &[&Symbol]| -> Vec<Symbol> {
+        batch.iter().chain(a).chain(b).map(|n| (*n).clone()).collect()
+    };
+    let exchanged = order(&columns, &rows).iter().eq(wanted.iter().copied()) && !columns.is_empty();
+    let (a, b, rows, columns) =
+        if exchanged { (right, left, columns, rows) } else { (left, right, rows, columns) };
+    let made = order(&rows, &columns);
+    let a_matrices = a.matrices(&batch, &rows, &summed)?;
+    let b_matrices = b.matrices(&batch, &columns, &summed)?;
+    let problem = Gemm {
+        batch: a_matrices.offsets.len(),
+        m: a_matrices.outer.size,
+        k: a_matrices.inner.size,
+        n: b_matrices.outer.size,
+        a: Operand {
+            data: a_matrices.copy.as_deref().unwrap_or(a.tensor.data()),
+            offsets: &a_matrices.offsets,
+            row_stride: a_matrices.outer.stride,
+            col_stride: a_matrices.inner.stride,
+        },
+        b: Operand {
+            data: b_matrices.copy.as_deref().unwrap_or(b.tensor.data()),
+            offsets: &b_matrices.offsets,
+            row_stride: b_matrices.inner.stride,
+            col_stride: b_matrices.outer.stride,
+        },
+    };
+    if made.iter().eq(wanted.iter().copied()) {
+        return filled(call, |out| kernels::gemm(&problem, out, meter));
+    }
+    let mut product = vec![0.0; call.output_len()];
+    kernels::gemm(&problem, &mut product, meter).map_err(refused)?;
+    let sizes: Vec<usize> = made
+        .iter()
+        .map(|n| op.out.iter().position(|m| m == n).map_or(1, |at| call.output[at]))
+        .collect();
+    let own = strides(&sizes);
+    let along: Vec<usize> =
+        op.out.iter().map(|n| made.iter().position(|m| m == n).map_or(0, |at| own[at])).collect();
+    let source = Strided { data: &product, strides: &along };
+    filled(call, |out| kernels::permute(call.output, source, out))
+}

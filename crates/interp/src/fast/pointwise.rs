@@ -1,0 +1,140 @@
+//! Operations that go over their operand row by row.
+
+use opledger_ir::ops::{
+    Activation, Arithmetic, Dropout, Norm, NormKind, Reduce, Rope, RopePairs, Scale, Sinusoid,
+    dropout_multiplier, inverse_frequency,
+};
+use opledger_ir::{Call, OpError, Value, strides};
+use opledger_kernels::{
+    self as kernels, AtomicMeter, BinaryOp, LayerNorm, Pairing, Reduction, RmsNorm, Strided,
+};
+
+use super::{filled, refused};
+
+type Applied = Result<Value<f32>, OpError>;
+
+pub(super) fn arithmetic(op: &Arithmetic, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let (a, b) = (call.real(0)?, call.real(1)?);
+    let own = strides(b.shape());
+    let along = Arithmetic::broadcast(call.shapes[0], call.shapes[1]);
+    let b_strides: Vec<usize> = along.iter().map(|at| at.map_or(0, |at| own[at])).collect();
+    let a_strides = strides(a.shape());
+    let kind = match op {
+        Arithmetic::Add => BinaryOp::Add,
+        Arithmetic::Mul => BinaryOp::Mul,
+    };
+    let a = Strided { data: a.data(), strides: &a_strides };
+    let b = Strided { data: b.data(), strides: &b_strides };
+    filled(call, |out| kernels::binary(kind, call.output, a, b, out, meter))
+}
+
+pub(super) fn scale(op: &Scale, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let factor = op.factor.value(call)? as f32;
+    let x = call.real(0)?.data();
+    filled(call, |out| kernels::scale(factor, x, out, meter))
+}
+
+pub(super) fn norm(op: &Norm, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let x = call.real(0)?.data();
+    let gain = if op.gain { Some(call.real(1)?.data()) } else { None };
+    let shift = if op.shift { Some(call.real(1 + usize::from(op.gain))?.data()) } else { None };
+    let width = call.output.last().copied().unwrap_or(0);
+    let eps = op.eps as f32;
+    match (op.kind, shift) {
+        (NormKind::Layer, _) => {
+            let norm = LayerNorm { width, eps, gamma: gain, beta: shift };
+            filled(call, |out| kernels::layer_norm(&norm, x, out, meter))
+        }
+        (NormKind::Rms, None) => {
+            let norm = RmsNorm { width, eps, weight: gain };
+            filled(call, |out| kernels::rms_norm(&norm, x, out, meter))
+        }
+        (NormKind::Rms, Some(shift)) => filled(call, |out| {
+            let mut normed = vec![0.0; out.len()];
+            kernels::rms_norm(&RmsNorm { width, eps, weight: gain }, x, &mut normed, meter)?;
+            let rows = [out.len() / width.max(1), width];
+            let (normed, shift) = (
+                Strided { data: &normed, strides: &[width, 1] },
+                Strided { data: shift, strides: &[0, 1] },
+            );
+            kernels::binary(BinaryOp::Add, &rows, normed, shift, out, meter)
+        }),
+    }
+}
+
+pub(super) fn activation(op: Activation, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let function = match op {
+        Activation::Relu => kernels::Activation::Relu,
+        Activation::GeluErf => kernels::Activation::GeluErf,
+        Activation::GeluTanh => kernels::Activation::GeluTanh,
+        Activation::Silu => kernels::Activation::Silu,
+        Activation::Sigmoid => kernels::Activation::Sigmoid,
+        Activation::Tanh => kernels::Activation::Tanh,
+    };
+    let x = call.real(0)?.data();
+    filled(call, |out| kernels::activation(function, x, out, meter))
+}
+
+pub(super) fn embedding(call: &Call<'_, f32>) -> Applied {
+    let (ids, table) = (call.index(0)?, call.real(1)?);
+    let width = table.shape().last().copied().unwrap_or(0);
+    filled(call, |out| kernels::gather(table.data(), width, ids.data(), out))
+}
+
+pub(super) fn rope(op: &Rope, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
+    let inv_freq: Vec<f32> =
+        (0..width / 2).map(|p| inverse_frequency(op.theta, p, *width) as f32).collect();
+    let rope = kernels::Rope {
+        batch: batch.iter().product(),
+        tokens: *tokens,
+        heads: *heads,
+        width: *width,
+        offset: call.size(&op.offset)?,
+        inv_freq: &inv_freq,
+        pairing: match op.pairs {
+            RopePairs::Halves => Pairing::HalfSplit,
+            RopePairs::Neighbours => Pairing::Interleaved,
+        },
+    };
+    let x = call.real(0)?.data();
+    filled(call, |out| kernels::rope(&rope, x, out, meter))
+}
+
+pub(super) fn sinusoid(call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let [positions, width] = call.output else { return Err(OpError::Operand(0)) };
+    let frequencies: Vec<f32> = Sinusoid::frequencies(*width).iter().map(|f| *f as f32).collect();
+    filled(call, |out| kernels::sinusoid(*positions, 0, &frequencies, out, meter))
+}
+
+pub(super) fn reduce(op: &Reduce, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    let x = call.real(0)?;
+    let at = call.shapes[0].position(op.axis()).ok_or(OpError::Operand(0))?;
+    let width = x.shape()[at];
+    let kind = match op {
+        Reduce::Sum(_) => Reduction::Sum,
+        Reduce::Mean(_) => Reduction::Mean,
+        Reduce::Max(_) => Reduction::Max,
+    };
+    if at + 1 == x.shape().len() {
+        return filled(call, |out| kernels::reduce(kind, width, x.data(), out, meter));
+    }
+    // The kernel reduces rows, so the axis is moved to the end first.
+    let (mut shape, mut own) = (x.shape().to_vec(), strides(x.shape()));
+    let (size, stride) = (shape.remove(at), own.remove(at));
+    shape.push(size);
+    own.push(stride);
+    let mut rows = vec![0.0; x.len()];
+    kernels::permute(&shape, Strided { data: x.data(), strides: &own }, &mut rows)
+        .map_err(refused)?;
+    filled(call, |out| kernels::reduce(kind, width, &rows, out, meter))
+}
+
+pub(super) fn dropout(op: &Dropout, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+    if !op.training {
+        return Ok(call.inputs[0].clone());
+    }
+    let x = call.real(0)?.data();
+    let multiplier = |flat| dropout_multiplier(op.seed, op.p, flat) as f32;
+    filled(call, |out| kernels::dropout(multiplier, x, out, meter))
+}

@@ -1,0 +1,243 @@
+//! What a graph is fed with: tensors by path, the rest drawn from a seed.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::{Binding, Integer, Poly};
+use opledger_ir::ops::{Draw, Source};
+use opledger_ir::{Band, Definition, Graph, Node, Op, RepeatId, Shape, Value, to_usize};
+use opledger_tensor::{Fill, Tensor, seed_of};
+
+use crate::RunError;
+
+/// Tensors by the path of their source; what is not given is drawn from the seed.
+#[derive(Clone, Debug, Default)]
+pub struct Feeds {
+    given: BTreeMap<String, Value<f32>>,
+    seed: u64,
+    dyadic: bool,
+}
+
+impl Feeds {
+    /// Everything is drawn from a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Feeds { seed, ..Feeds::default() }
+    }
+
+    /// The same feeds, with small multiples of 1/8 for all reals that are drawn, so that short sums
+    /// are exact.
+    #[must_use]
+    pub fn dyadic(self) -> Self {
+        Feeds { dyadic: true, ..self }
+    }
+
+    /// The same feeds with one tensor given. Of a repeated layer the path names the iteration:
+    /// `layers.0.linear1.weight`.
+    #[must_use]
+    pub fn with(mut self, path: &str, value: impl Into<Value<f32>>) -> Self {
+        self.given.insert(path.to_owned(), value.into());
+        self
+    }
+
+    /// Gives or draws every source of a graph at a complete binding, and adds to the binding what
+    /// only the tensors tell (how many pairs a mask tensor leaves).
+    ///
+    /// # Errors
+    /// When a given tensor does not fit or is not taken.
+    pub fn store(&self, graph: &Graph, binding: &mut Binding) -> Result<Store, RunError> {
+        let mut values = BTreeMap::new();
+        for node in graph.nodes() {
+            if let Op::Source(source) = &node.op {
+                for path in instances(graph, node, binding)? {
+                    let value = self.value(node, source, &path, binding)?;
+                    values.insert(path, value);
+                }
+            }
+        }
+        if let Some(path) = self.given.keys().find(|path| !values.contains_key(*path)) {
+            let known = values.keys().take(20).cloned().collect::<Vec<_>>().join(", ");
+            return Err(RunError::FeedUnknown { path: path.clone(), known });
+        }
+        let store = Store(values);
+        store.measure_masks(graph, binding)?;
+        Ok(store)
+    }
+
+    fn value(
+        &self,
+        node: &Node,
+        source: &Source,
+        path: &str,
+        binding: &Binding,
+    ) -> Result<Value<f32>, RunError> {
+        let sizes = sizes_at(&node.shape, binding).map_err(|problem| op_error(node, problem))?;
+        let below = match source {
+            Source::Ids { below, .. } => Some(integer(below, binding)?),
+            Source::Visible { .. } => Some(2),
+            _ => None,
+        };
+        let Some(given) = self.given.get(path) else {
+            return Ok(match below {
+                Some(below) => self.draw_ids(source, path, &sizes, below),
+                None => self.draw(source, path, &sizes, binding)?.into(),
+            });
+        };
+        if given.shape() != sizes {
+            return Err(RunError::FeedShape {
+                path: path.to_owned(),
+                axes: node.shape.to_string(),
+                expected: sizes,
+                found: given.shape().to_vec(),
+            });
+        }
+        let wrong = |problem: String| RunError::FeedElements { path: path.to_owned(), problem };
+        match (given, below) {
+            (Value::Real(_), None) => Ok(given.clone()),
+            (Value::Index(ids), Some(below)) => {
+                match ids.data().iter().find(|id| !(0..below).contains(*id)) {
+                    Some(id) => Err(wrong(format!("element {id} is not in 0..{below}"))),
+                    None => Ok(given.clone()),
+                }
+            }
+            (Value::Index(_), None) => {
+                Err(wrong("whole numbers are given where reals are needed".into()))
+            }
+            (Value::Real(_), Some(_)) => {
+                Err(wrong("reals are given where whole numbers are needed".into()))
+            }
+        }
+    }
+
+    fn draw_ids(&self, source: &Source, path: &str, sizes: &[usize], below: i64) -> Value<f32> {
+        let seed = seed_of(self.seed, path);
+        let mut ids = Tensor::random_index(sizes, seed, below).into_data();
+        // A mask that hid every key would leave nothing to compute: the first one stays visible.
+        if let (Source::Visible { .. }, Some(keys)) = (source, sizes.last()) {
+            ids.iter_mut().step_by((*keys).max(1)).for_each(|id| *id = 1);
+        }
+        Value::Index(
+            Tensor::new(sizes, ids).unwrap_or_else(|_| Tensor::random_index(sizes, seed, below)),
+        )
+    }
+
+    fn draw(
+        &self,
+        source: &Source,
+        path: &str,
+        sizes: &[usize],
+        binding: &Binding,
+    ) -> Result<Tensor<f32>, RunError> {
+        let uniform = |centre, radius| Fill::Uniform { centre, radius };
+        let fill = match source {
+            _ if self.dyadic => Fill::Dyadic,
+            Source::Param { draw: Draw::Weight { fan_in }, .. } => {
+                uniform(0.0, 1.0 / (integer(fan_in, binding)? as f64).sqrt())
+            }
+            Source::Param { draw: Draw::Gain, .. } => uniform(1.0, 0.1),
+            Source::Param { draw: Draw::Shift, .. } => uniform(0.0, 0.1),
+            _ => uniform(0.0, 1.0),
+        };
+        Ok(Tensor::random(sizes, seed_of(self.seed, path), fill))
+    }
+}
+
+/// The tensors of all sources of a graph, by path.
+#[derive(Clone, Debug)]
+pub struct Store(BTreeMap<String, Value<f32>>);
+
+impl Store {
+    /// The tensor of a source.
+    pub fn get(&self, path: &str) -> Option<&Value<f32>> {
+        self.0.get(path)
+    }
+
+    /// All tensors by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<f32>)> {
+        self.0.iter().map(|(path, value)| (path.as_str(), value))
+    }
+
+    /// Counts, by looking at every pair, what mask tensors leave.
+    fn measure_masks(&self, graph: &Graph, binding: &mut Binding) -> Result<(), RunError> {
+        for definition in graph.definitions() {
+            let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else {
+                continue;
+            };
+            let node = graph.node(*keep);
+            let Some(keep) = self.get(&node.path).and_then(Value::index) else {
+                let problem = "a key mask must be an input of the graph".to_owned();
+                return Err(RunError::FeedElements { path: node.path.clone(), problem });
+            };
+            let size = |p: &Option<Poly>| p.as_ref().map(|p| integer(p, binding)).transpose();
+            let band = Band { offset: size(offset)?, window: size(window)? };
+            let keys = keep.shape().last().copied().unwrap_or(0);
+            let queries = integer(queries, binding)? as usize;
+            let (mut seen_pairs, mut seen_rows) = (0_u64, 0_u64);
+            for item in keep.data().chunks(keys.max(1)) {
+                for query in 0..queries {
+                    let seen = item[band.keys(query, keys)].iter().filter(|k| **k != 0).count();
+                    seen_pairs += seen as u64;
+                    seen_rows += u64::from(seen > 0);
+                }
+            }
+            binding.set(pairs, seen_pairs).set(rows, seen_rows);
+        }
+        Ok(())
+    }
+}
+
+fn integer(size: &Poly, binding: &Binding) -> Result<i64, RunError> {
+    let value: Integer = size.at(binding).map_err(opledger_ir::BindingError::from)?;
+    i64::try_from(&value).map_err(|_| RunError::Memory {
+        needed: value,
+        available: crate::available_memory().unwrap_or_default(),
+    })
+}
+
+pub(crate) fn sizes_at(
+    shape: &Shape,
+    binding: &Binding,
+) -> Result<Vec<usize>, opledger_ir::OpError> {
+    shape.axes.iter().map(|axis| to_usize(&axis.size.at(binding)?)).collect()
+}
+
+pub(crate) fn op_error(node: &Node, problem: opledger_ir::OpError) -> RunError {
+    use opledger_ir::Operation;
+    RunError::Op {
+        path: node.path.clone(),
+        op: node.op.name(),
+        operands: node.shape.to_string(),
+        problem,
+    }
+}
+
+/// The repetitions around a node, the outermost first.
+fn repetitions(graph: &Graph, node: &Node) -> Vec<RepeatId> {
+    let parents = std::iter::successors(node.repeat, |id| graph.repetition(*id).parent);
+    let mut chain: Vec<_> = parents.collect();
+    chain.reverse();
+    chain
+}
+
+/// The path of a node in given iterations of the repetitions around it.
+pub(crate) fn path_at(path: &str, iterations: &[usize]) -> String {
+    let mut iterations = iterations.iter();
+    let number = |segment: &str| match (segment, iterations.len()) {
+        ("*", 1..) => iterations.next().map_or_else(|| segment.to_owned(), usize::to_string),
+        _ => segment.to_owned(),
+    };
+    path.split('.').map(number).collect::<Vec<_>>().join(".")
+}
+
+/// The paths of all instances of a source: one for each iteration of the repetitions around it.
+fn instances(graph: &Graph, node: &Node, binding: &Binding) -> Result<Vec<String>, RunError> {
+    let mut iterations: Vec<Vec<usize>> = vec![Vec::new()];
+    for id in repetitions(graph, node) {
+        let count = integer(&graph.repetition(id).count, binding)?;
+        iterations = iterations
+            .iter()
+            .flat_map(|outer| {
+                (0..count as usize).map(|i| outer.iter().copied().chain([i]).collect())
+            })
+            .collect();
+    }
+    Ok(iterations.iter().map(|i| path_at(&node.path, i)).collect())
+}

@@ -1,0 +1,159 @@
+//! The theorem over single operations and small chains, by both interpreters.
+
+use opledger_dims::Binding;
+use opledger_interp::{Fast, Feeds, Oracle, Quiet, prove, run};
+use opledger_ir::ops::{Activation, Factor, Norm, Reduce, Source};
+use opledger_ir::{Axis, Graph, Mask, Var};
+
+fn heads(g: &mut Graph, name: &str, token: &str, heads: &str, width: &str) -> Var {
+    g.input(name, [Axis::from("b"), Axis::from(token), Axis::from(heads), Axis::from(width)])
+        .unwrap()
+}
+
+fn attention(mask: impl Fn(&mut Graph) -> Mask, bias: bool) -> Graph {
+    let mut g = Graph::new();
+    let q = heads(&mut g, "q", "n", "h", "e");
+    let k = heads(&mut g, "k", "m", "g", "e");
+    let v = heads(&mut g, "v", "m", "g", "f");
+    let mask = mask(&mut g);
+    let bias = bias.then(|| g.input("bias", ["h", "n", "m"]).unwrap());
+    let y = g.attention((q, k, v), mask, Some(Factor::InverseSqrt("e".into())), bias).unwrap();
+    g.output("y", y);
+    g
+}
+
+fn assert_proved(g: &Graph, binding: &Binding) {
+    let theorem = prove(g, binding, &Feeds::seeded(3)).unwrap();
+    assert!(theorem.holds(), "{}", theorem.mismatches[0]);
+    let oracle = run(g, binding, &mut Oracle::<f64>::new(), &Feeds::seeded(3), &mut Quiet).unwrap();
+    let fast = Fast::new().unwrap().run(g, binding, &Feeds::seeded(3)).unwrap();
+    for (name, value) in &fast.outputs {
+        let exact = oracle.output(name).unwrap();
+        for (x, y) in value.real().unwrap().data().iter().zip(&exact) {
+            assert!((f64::from(*x) - y.0).abs() < 1e-5, "{name}: {x} for {}", y.0);
+        }
+    }
+}
+
+#[test]
+fn attention_under_every_mask() {
+    let keep = |g: &mut Graph| g.input_mask("keep", ["b", "m"]).unwrap();
+    for (b, n, m, h, kv) in
+        [(1, 1, 1, 1, 1), (2, 7, 9, 4, 2), (0, 3, 4, 2, 1), (3, 5, 5, 6, 6), (1, 150, 300, 2, 1)]
+    {
+        let binding = Binding::from_iter([
+            ("b", b),
+            ("n", n),
+            ("m", m),
+            ("h", h),
+            ("g", kv),
+            ("e", 5),
+            ("f", 3),
+        ]);
+        for bias in [false, true] {
+            for graph in [
+                attention(|_| Mask::none(), bias),
+                attention(|_| Mask::causal(), bias),
+                attention(|_| Mask { offset: Some("m".into()), ..Mask::none() }, bias),
+                attention(|_| Mask::sliding(3), bias),
+                attention(|g| Mask::none().keeping(keep(g)), bias),
+                attention(|g| Mask::sliding(4).keeping(keep(g)), bias),
+            ] {
+                assert_proved(&graph, &binding);
+            }
+        }
+    }
+}
+
+#[test]
+fn contractions_of_every_layout() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let w = g.param("w", Source::weight("c"), ["h", "e", "c"]).unwrap();
+    let o = g
+        .param("o", Source::weight("c"), [Axis::from("c"), Axis::from("h"), Axis::from("e")])
+        .unwrap();
+    let q = g.einsum("b n c, h e c -> b n h e", x, w).unwrap();
+    let by_head = g.einsum("b n c, h e c -> b h n e", x, w).unwrap();
+    let back = g.einsum("b n h e, c h e -> b n c", q, o).unwrap();
+    let turned = g.einsum("b n h e, c h e -> c b n", q, o).unwrap();
+    let odd = g.einsum("b h n e, c h e -> b n c", by_head, o).unwrap();
+    let y = g.input("y", ["b", "m", "c"]).unwrap();
+    let scores = g.einsum("b n c, b m c -> b n m", x, y).unwrap();
+    let outer = g.einsum("b n m, b m c -> n b c", scores, y).unwrap();
+    let batched = g.einsum("b n h e, h e c -> h b n c", q, w).unwrap();
+    for (name, var) in
+        [("back", back), ("turned", turned), ("odd", odd), ("outer", outer), ("batched", batched)]
+    {
+        g.output(name, var);
+    }
+    for (b, n, m, c, h, e) in
+        [(1, 1, 1, 1, 1, 1), (2, 3, 4, 6, 2, 3), (0, 2, 2, 2, 1, 2), (3, 40, 9, 33, 4, 7)]
+    {
+        let binding =
+            Binding::from_iter([("b", b), ("n", n), ("m", m), ("c", c), ("h", h), ("e", e)]);
+        assert_proved(&g, &binding);
+    }
+}
+
+#[test]
+fn a_repeated_body_has_its_own_parameters() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "c"]).unwrap();
+    let layers = g.repeated("layers", "l");
+    let w = g
+        .enter(&layers)
+        .param("weight", Source::weight("c"), [Axis::new("c'", "c"), Axis::from("c")])
+        .unwrap();
+    let y = g
+        .repeat(&layers, x, |g, x| {
+            let y = g.einsum("b c, c' c -> b c'", x, w)?;
+            let y = g.activation(y, Activation::Tanh)?;
+            g.add("residual", y, x)
+        })
+        .unwrap();
+    let y = g.norm(y, Norm::layer(1e-5), None, None).unwrap();
+    let y = g.reduce(y, Reduce::Mean("b".into())).unwrap();
+    g.output("y", y);
+    assert_eq!(g.parameters().0.to_string(), "l·c²");
+    for l in [0, 1, 3] {
+        assert_proved(&g, &Binding::from_iter([("b", 2), ("c", 6), ("l", l)]));
+    }
+    let run = Fast::new().unwrap().run(
+        &g,
+        &Binding::from_iter([("b", 2), ("c", 6), ("l", 3)]),
+        &Feeds::seeded(3),
+    );
+    assert_eq!(run.unwrap().ledger.row(3).counts().runs, 3);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "c"]).unwrap();
+    let w = g.param("w", Source::weight("c"), ["f", "c"]).unwrap();
+    let y = g.contract("", x, w, &["c".into()]).unwrap();
+    g.output("y", y);
+    let fail = |pairs: &[(&str, i64)], feeds: Feeds| {
+        let binding = Binding::from_iter(pairs.iter().copied());
+        Fast::new().unwrap().run(&g, &binding, &feeds).unwrap_err().to_string()
+    };
+    let seeded = Feeds::seeded(1);
+    assert!(fail(&[("b", 2), ("c", 3)], seeded.clone()).contains("symbol `f` has no value"));
+    assert!(
+        fail(&[("b", 2), ("c", 0), ("f", 2)], seeded.clone())
+            .contains("`c` is 0, and einsum over nothing")
+    );
+    assert!(fail(&[("b", -1), ("c", 2), ("f", 2)], seeded.clone()).contains("size -1"));
+    assert!(
+        fail(&[("b", 1), ("c", 2), ("f", 2), ("z", 2)], seeded.clone())
+            .contains("`z` is no size of this model")
+    );
+    let huge = fail(&[("b", 1_000_000_000_000), ("c", 1000), ("f", 1000)], seeded.clone());
+    assert!(huge.starts_with("the run needs 8000000004000000 bytes of memory"), "{huge}");
+    let tensor = opledger_tensor::Tensor::new(&[2, 2], vec![0.0; 4]).unwrap();
+    let shaped = fail(&[("b", 2), ("c", 3), ("f", 2)], seeded.clone().with("x", tensor.clone()));
+    assert_eq!(shaped, "tensor `x` has shape [2, 2] where [2, 3] is needed ([b, c])");
+    let unknown = fail(&[("b", 2), ("c", 3), ("f", 2)], seeded.with("weight", tensor));
+    assert_eq!(unknown, "tensor `weight` is no input or parameter of this model; it takes w, x");
+}
