@@ -32,6 +32,7 @@ mod isa;
 mod lanes;
 pub mod math;
 mod meter;
+mod micro;
 mod norm;
 mod position;
 mod product;

@@ -147,6 +147,10 @@ fn reference(case: &Case, d: &Data) -> Reference {
     Reference { scores: all_scores, weights: all_weights, out, counts: ops.map(|ops| ops.counts) }
 }
 
+fn counts(numbers: &[(Class, u64)]) -> Counts<u64> {
+    numbers.iter().fold(Counts::zero(), |counts, &(class, n)| counts.with(class, n))
+}
+
 fn meters(m: &[AtomicMeter; 5]) -> AttentionMeters<'_, AtomicMeter> {
     let [scores, scale, bias, softmax, context] = m;
     AttentionMeters { scores, scale, bias, softmax, context }
@@ -340,16 +344,82 @@ fn simple(
 #[test]
 fn a_future_key_cannot_leak() {
     // The last key is seen by the last query only, whatever it holds.
-    let n = 70;
-    let (q, mut k, mut v) = (data(n * 4, 1), data(n * 4, 2), data(n * 4, 3));
-    let mask = Mask { causal_offset: Some(0), ..Mask::default() };
-    let clean = simple(&q, &k, &v, 4, mask, None);
-    k[(n - 1) * 4..].fill(f32::NAN);
-    v[(n - 1) * 4..].fill(f32::INFINITY);
-    let spoilt = simple(&q, &k, &v, 4, mask, None);
-    assert!(spoilt[(n - 1) * 4..].iter().all(|x| x.is_nan()));
-    let before = (n - 1) * 4;
-    assert_close(&spoilt[..before], &wide(&clean[..before]), 1e-5);
+    for n in [5, 70] {
+        let (q, mut k, mut v) = (data(n * 4, 1), data(n * 4, 2), data(n * 4, 3));
+        let mask = Mask { causal_offset: Some(0), ..Mask::default() };
+        let clean = simple(&q, &k, &v, 4, mask, None);
+        k[(n - 1) * 4..].fill(f32::NAN);
+        v[(n - 1) * 4..].fill(f32::INFINITY);
+        let spoilt = simple(&q, &k, &v, 4, mask, None);
+        let before = (n - 1) * 4;
+        assert!(spoilt[before..].iter().all(|x| x.is_nan()));
+        assert_close(&spoilt[..before], &wide(&clean[..before]), 1e-5);
+    }
+}
+
+#[test]
+fn executed_counts_are_those_of_the_tiles() {
+    let case = Case { causal_offset: Some(0), ..square(64) };
+    let d = case.data();
+    let [q, k, v] = case.heads(&d);
+    let (shape, mask) = (case.shape, case.mask());
+    let problem = Attention { shape, q, k, v, mask, bias: None, scale: case.scale };
+    let (_, [scores, scale, _, softmax, context]) =
+        run(64 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+    // Two heads; the first 32 keys with all queries, the others with the last 32.
+    let pairs = 2 * (32 * 64 + 32 * 32);
+    assert_eq!(scores.executed, counts(&[(Class::Mul, 8 * pairs), (Class::Add, 7 * pairs)]));
+    assert_eq!(scale.executed, counts(&[(Class::Mul, pairs)]));
+    assert_eq!(context.executed, counts(&[(Class::Mul, 5 * pairs), (Class::Add, 5 * pairs)]));
+    let rest = [(Class::Add, 2 * pairs), (Class::Exp, pairs), (Class::Div, pairs)];
+    assert_eq!(softmax.executed, counts(&[&[(Class::Max, pairs)], &rest[..]].concat()));
+
+    // One tile for a few queries: exactly what was asked for.
+    let mut shape = shape;
+    shape.queries = 3;
+    let problem = Attention { shape, mask: Mask::default(), ..problem };
+    let (_, tallies) =
+        run(3 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+    for tally in tallies {
+        assert_eq!(tally.executed, tally.useful);
+    }
+}
+
+#[test]
+fn rescaling_is_executed_but_not_useful() {
+    // The greatest score stands in the last tile of keys.
+    let n = 1030;
+    for queries in [2, 40] {
+        let (q, mut k, v) = (vec![1.0; queries], data(n, 2), data(n, 3));
+        k[n - 1] = 5.0;
+        let shape = AttentionShape {
+            batch: 1,
+            queries,
+            keys: n,
+            heads: 1,
+            kv_heads: 1,
+            key_width: 1,
+            value_width: 1,
+        };
+        let heads = |x, tokens| Heads::contiguous(x, tokens, 1, 1);
+        let problem = Attention {
+            shape,
+            q: heads(&q, queries),
+            k: heads(&k, n),
+            v: heads(&v, n),
+            mask: Mask::default(),
+            bias: None,
+            scale: None,
+        };
+        let (_, [.., softmax, _]) =
+            run(queries, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+        let queries = queries as u64;
+        let [useful, executed] = [softmax.useful, softmax.executed];
+        assert_eq!(useful[Class::Mul], 0);
+        let moves = executed[Class::Exp] - useful[Class::Exp];
+        assert!(moves >= queries && moves % queries == 0);
+        assert_eq!(executed[Class::Mul], 2 * moves);
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn check_activations(n: usize) {
 
 fn check_elementwise(n: usize) {
     let x = data(n, 8);
-    let multiplier = |i: usize| if i % 3 == 0 { 0.0 } else { 1.5 };
+    let multiplier = |i: usize| if i.is_multiple_of(3) { 0.0 } else { 1.5 };
     let mut ops = Ops::default();
     let expected: Vec<f64> = wide(&x).iter().map(|x| ops.mul(*x, 0.7f32.into())).collect();
     let out = run_exact(n, &ops, |out, m| scale(0.7, &x, out, m).unwrap());

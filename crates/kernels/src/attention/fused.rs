@@ -4,6 +4,7 @@ use opledger_dims::Class;
 use rayon::prelude::*;
 
 use super::tile::{KEYS, Place, QUERIES, Tile, exponentiate, maximum, multiply};
+use super::wide::{self, Wide};
 use super::{Attention, AttentionMeters, Tallies};
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, isa};
@@ -74,6 +75,24 @@ pub fn attention<M: Meter>(
 
     let keys: Vec<_> = (0..shape.batch).map(|b| problem.mask.keys(b, shape.keys)).collect();
     let shared = Shared::new(out);
+    let width = shape.value_width;
+    let offset = |item, query, head| ((item * shape.queries + query) * shape.heads + head) * width;
+    if shape.queries >= wide::MIN_QUERIES {
+        let state = || Wide::new(problem);
+        over_tiles(shape, wide::QUERIES, state, |state, item, head, query, rows| {
+            let mut tallies = Tallies::default();
+            let place = Place { isa, item, head, query, keys: &keys[item] };
+            state.run(problem, &place, rows, &mut tallies);
+            state.finish(isa);
+            for row in 0..rows {
+                // SAFETY: each (item, query, head) belongs to one task.
+                let target = unsafe { shared.part(offset(item, query + row, head), width) };
+                state.row(row, target);
+            }
+            tallies.record(meters);
+        });
+        return Ok(());
+    }
     let state = || Rows {
         tile: Tile::new(shape.queries, shape.keys, shape.value_width),
         maxima: Vec::new(),
@@ -83,11 +102,9 @@ pub fn attention<M: Meter>(
         let mut tallies = Tallies::default();
         let place = Place { isa, item, head, query, keys: &keys[item] };
         state.run(problem, &place, rows, &mut tallies);
-        let width = shape.value_width;
         for row in 0..rows {
-            let offset = ((item * shape.queries + query + row) * shape.heads + head) * width;
             // SAFETY: each (item, query, head) belongs to one task.
-            let target = unsafe { shared.part(offset, width) };
+            let target = unsafe { shared.part(offset(item, query + row, head), width) };
             state.finish(isa, row, target);
         }
         tallies.record(meters);

@@ -5,6 +5,7 @@ mod fused;
 mod mask;
 mod tile;
 mod unfused;
+mod wide;
 
 pub use fused::attention;
 pub(crate) use mask::Keys;

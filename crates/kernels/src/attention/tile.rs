@@ -263,14 +263,14 @@ impl Tile {
 }
 
 /// The smallest range that holds all non-empty ones.
-fn hull(ranges: &[Range<usize>]) -> Range<usize> {
+pub(super) fn hull(ranges: &[Range<usize>]) -> Range<usize> {
     let filled = || ranges.iter().filter(|range| !range.is_empty());
     let start = filled().map(|range| range.start).min().unwrap_or(0);
     start..filled().map(|range| range.end).max().unwrap_or(start)
 }
 
 /// The part of a range inside `keys`, relative to its start.
-fn clip(range: &Range<usize>, keys: &Range<usize>) -> Range<usize> {
+pub(super) fn clip(range: &Range<usize>, keys: &Range<usize>) -> Range<usize> {
     let start = range.start.max(keys.start);
     let end = range.end.min(keys.end);
     if start < end { start - keys.start..end - keys.start } else { 0..0 }
@@ -289,7 +289,8 @@ vectorised! {
         }
     }
 
-    fn finite(data: &[f32], stride: usize, width: usize, rows: usize) -> bool {
+    /// Whether the first rows hold no infinity and no NaN.
+    pub(super) fn finite(data: &[f32], stride: usize, width: usize, rows: usize) -> bool {
         (0..rows).all(|row| lanes::sum_of(&data[row * stride..][..width], |v| v * 0.0) == 0.0)
     }
 
