@@ -23,6 +23,8 @@ mod monomial;
 mod parse;
 mod poly;
 mod symbol;
+#[cfg(test)]
+mod tests;
 
 pub use binding::Binding;
 pub use counts::{Class, Counts};
