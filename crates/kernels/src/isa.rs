@@ -88,7 +88,8 @@ impl fmt::Display for Isa {
 /// The instruction set of the vector loops: the widest of this machine, or the one that the
 /// environment variable `OPLEDGER_ISA` names. Chosen at the first call, for the whole process.
 ///
-/// Matrix products choose their own micro-kernel and do not follow the variable.
+/// [`gemm`](crate::gemm()), and attention where it multiplies the same way, choose their own
+/// micro-kernel and do not follow the variable.
 ///
 /// # Errors
 /// As [`Isa::named`], for the value of `OPLEDGER_ISA`.

@@ -22,7 +22,8 @@
 //! # Instruction sets
 //!
 //! Vector loops are compiled for several instruction sets, see [`isa()`]; all of them give the same
-//! bits and counts. Matrix products use the micro-kernel that `matrixmultiply` detects.
+//! bits and counts. [`gemm()`], the chain of attention and attention with very few queries multiply with
+//! the micro-kernel that `matrixmultiply` detects, whatever is forced.
 
 mod attention;
 mod elementwise;

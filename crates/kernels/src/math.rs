@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "every single-precision number: about a minute"]
+    #[ignore = "every single-precision number: many minutes"]
     fn exp_is_accurate_everywhere() {
         for part in 0..256u32 {
             check_exp(&(0..1 << 24).map(|i| f32::from_bits(part << 24 | i)).collect::<Vec<_>>());

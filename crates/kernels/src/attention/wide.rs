@@ -14,7 +14,7 @@ use crate::micro::Product;
 
 /// Queries of a tile, keys of a tile.
 pub(super) const QUERIES: usize = 128;
-const KEYS: usize = 512;
+const KEYS: usize = 256;
 /// Keys, and queries, whose ranges are clipped together.
 const KEY_BLOCK: usize = 32;
 const LANES: usize = 16;
