@@ -26,6 +26,7 @@ struct Data {
     k: Vec<f32>,
     v: Vec<f32>,
     bias: Vec<f32>,
+    starts: Vec<usize>,
 }
 
 impl Case {
@@ -41,6 +42,14 @@ impl Case {
             && self.keep.as_ref().is_none_or(|keep| keep[b * keys + j as usize] != 0)
     }
 
+    fn bias_start(&self, matrix: usize) -> usize {
+        let [batch, head, _] = self.bias.unwrap_or_default();
+        let s = &self.shape;
+        let item = if batch { matrix / s.heads } else { 0 };
+        let head = if head { matrix % s.heads } else { 0 };
+        (item * s.heads + head) * s.queries * s.keys
+    }
+
     fn data(&self) -> Data {
         let s = &self.shape;
         let bias = self.bias.map_or(0, |_| s.batch * s.heads * s.queries * s.keys);
@@ -49,6 +58,7 @@ impl Case {
             k: data(s.batch * s.keys * s.kv_heads * s.key_width, 2),
             v: data(s.batch * s.keys * s.kv_heads * s.value_width, 3),
             bias: data(bias, 4),
+            starts: (0..s.batch * s.heads).map(|matrix| self.bias_start(matrix)).collect(),
         };
         if self.poison {
             for b in 0..s.batch {
@@ -77,10 +87,9 @@ impl Case {
 
     fn bias<'a>(&self, d: &'a Data) -> Option<Bias<'a>> {
         let s = &self.shape;
-        self.bias.map(|[batch, head, query]| Bias {
+        self.bias.map(|[_, _, query]| Bias {
             data: &d.bias,
-            batch_stride: if batch { s.heads * s.queries * s.keys } else { 0 },
-            head_stride: if head { s.queries * s.keys } else { 0 },
+            starts: &d.starts,
             query_stride: if query { s.keys } else { 0 },
         })
     }
@@ -115,8 +124,8 @@ fn reference(case: &Case, d: &Data) -> Reference {
                         score = scale.mul(score, factor.into());
                     }
                     if let Some(bias) = case.bias(d) {
-                        let at = b * bias.batch_stride + h * bias.head_stride;
-                        let term = bias.data[at + i * bias.query_stride + j];
+                        let term =
+                            bias.data[bias.starts[b * s.heads + h] + i * bias.query_stride + j];
                         score = add_bias.add(score, term.into());
                     }
                     row.push(score);
@@ -331,7 +340,7 @@ fn simple(
         k: Heads::contiguous(k, keys, 1, width),
         v: Heads::contiguous(v, keys, 1, width),
         mask,
-        bias: bias.map(|data| Bias { data, batch_stride: 0, head_stride: 0, query_stride: keys }),
+        bias: bias.map(|data| Bias { data, starts: &[0], query_stride: keys }),
         scale: None,
     };
     let mut out = vec![f32::NAN; queries * width];
@@ -497,8 +506,10 @@ fn wrong_shapes_are_errors() {
     }
     let mask = Mask { keep: Some(&[1]), ..Mask::default() };
     assert!(matches!(fails(Attention { mask, ..good }), KernelError::Length { .. }));
-    let bias = Some(Bias { data: &x[..1], batch_stride: 0, head_stride: 0, query_stride: 0 });
+    let bias = Some(Bias { data: &x[..1], starts: &[0, 0], query_stride: 0 });
     assert!(matches!(fails(Attention { bias, ..good }), KernelError::Short { .. }));
+    let bias = Some(Bias { data: &x, starts: &[0], query_stride: 0 });
+    assert!(matches!(fails(Attention { bias, ..good }), KernelError::Shape { .. }));
     let far = Heads { batch_stride: 0, token_stride: usize::MAX, head_stride: 2, data: &x };
     assert!(matches!(fails(Attention { q: far, ..good }), KernelError::TooLarge { .. }));
 }

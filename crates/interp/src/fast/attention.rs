@@ -43,12 +43,7 @@ pub(super) fn apply(
     };
     let starts = if op.bias { op.bias_starts(call)? } else { Vec::new() };
     let bias = match op.bias {
-        true => {
-            let data = call.real(3)?.data();
-            let head_stride = starts.get(1).filter(|_| s.heads > 1).copied().unwrap_or(0);
-            let batch_stride = starts.get(s.heads).copied().unwrap_or(0);
-            Some(Bias { data, batch_stride, head_stride, query_stride: s.keys })
-        }
+        true => Some(Bias { data: call.real(3)?.data(), starts: &starts, query_stride: s.keys }),
         false => None,
     };
     let problem = kernels::Attention {

@@ -81,7 +81,8 @@ pub fn attention<M: Meter>(
         let state = || Wide::new(problem);
         over_tiles(shape, wide::QUERIES, state, |state, item, head, query, rows| {
             let mut tallies = Tallies::default();
-            let place = Place { isa, item, head, query, keys: &keys[item] };
+            let matrix = item * shape.heads + head;
+            let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
             state.run(problem, &place, rows, &mut tallies);
             state.finish(isa);
             for row in 0..rows {
@@ -100,7 +101,8 @@ pub fn attention<M: Meter>(
     };
     over_tiles(shape, QUERIES, state, |state, item, head, query, rows| {
         let mut tallies = Tallies::default();
-        let place = Place { isa, item, head, query, keys: &keys[item] };
+        let matrix = item * shape.heads + head;
+        let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
         state.run(problem, &place, rows, &mut tallies);
         for row in 0..rows {
             // SAFETY: each (item, query, head) belongs to one task.

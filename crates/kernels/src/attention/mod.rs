@@ -102,34 +102,37 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// A term added to the scores, indexed by (batch item, head, query, key); keys are contiguous, a
-/// stride of zero repeats it along an axis.
+/// A term added to the scores, indexed by (batch item, head, query, key); keys are contiguous. Batch
+/// items and heads that share a start share the term.
 #[derive(Clone, Copy, Debug)]
 pub struct Bias<'a> {
     /// The slice that holds it.
     pub data: &'a [f32],
-    /// Elements from a batch item to the next.
-    pub batch_stride: usize,
-    /// Elements from a head to the next.
-    pub head_stride: usize,
+    /// Where each (batch item, head) starts, heads inner.
+    pub starts: &'a [usize],
     /// Elements from a query to the next.
     pub query_stride: usize,
 }
 
 impl<'a> Bias<'a> {
     fn check(&self, shape: &AttentionShape) -> Result<(), KernelError> {
-        let axes = [
-            (shape.batch, self.batch_stride),
-            (shape.heads, self.head_stride),
-            (shape.queries, self.query_stride),
-            (shape.keys, 1),
-        ];
-        reaches("bias", self.data.len(), 0, &axes)
+        if self.starts.len() != shape.batch * shape.heads {
+            return Err(KernelError::Shape {
+                what: "one start of the bias per batch item and head",
+            });
+        }
+        let last = self.starts.iter().copied().max().unwrap_or(0);
+        reaches(
+            "bias",
+            self.data.len(),
+            last,
+            &[(shape.queries, self.query_stride), (shape.keys, 1)],
+        )
     }
 
-    fn row(&self, item: usize, head: usize, query: usize, keys: usize) -> &'a [f32] {
-        let offset = item * self.batch_stride + head * self.head_stride + query * self.query_stride;
-        &self.data[offset..][..keys]
+    /// The terms of one query; `matrix` is `item·heads + head`.
+    fn row(&self, matrix: usize, query: usize, keys: usize) -> &'a [f32] {
+        &self.data[self.starts[matrix] + query * self.query_stride..][..keys]
     }
 }
 

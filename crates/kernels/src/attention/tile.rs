@@ -22,6 +22,8 @@ pub(super) struct Place<'a> {
     pub(super) isa: Isa,
     pub(super) item: usize,
     pub(super) head: usize,
+    /// `item·heads + head`.
+    pub(super) matrix: usize,
     /// The first query.
     pub(super) query: usize,
     pub(super) keys: &'a Keys,
@@ -178,7 +180,7 @@ impl Tile {
             if cols.is_empty() {
                 continue;
             }
-            let bias = bias.row(place.item, place.head, place.query + row, len);
+            let bias = bias.row(place.matrix, place.query + row, len);
             let numbers = keys.start + cols.start..keys.start + cols.end;
             tallies.bias.both(Class::Add, cols.len());
             let scores = &mut self.weights[row * STRIDE..][cols];

@@ -61,7 +61,8 @@ pub fn masked_scores<M: Meter>(
     let state = || Tile::new(shape.queries, shape.keys, 0);
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
         let mut tallies = Tallies::default();
-        let place = Place { isa, item, head, query, keys: &keys[item] };
+        let matrix = item * shape.heads + head;
+        let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         // SAFETY: each (item, head, query) belongs to one task.
         let target = unsafe { shared.part(offset, rows * shape.keys) };
@@ -137,7 +138,8 @@ pub fn masked_context<M: Meter>(
     let state = || Tile::new(shape.queries, shape.keys, width);
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
         let mut tallies = Tallies::default();
-        let place = Place { isa, item, head, query, keys: &keys[item] };
+        let matrix = item * shape.heads + head;
+        let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         let source = &weights[offset..][..rows * shape.keys];
         let all = tile.begin(&place, rows);

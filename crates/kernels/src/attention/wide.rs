@@ -211,7 +211,7 @@ impl Wide {
                 let positions = place.keys.positions(numbers.clone());
                 for lane in group.lanes.start..group.lanes.end.min(rows) {
                     let row = place.query + lane;
-                    let bias = bias.row(place.item, place.head, row, problem.shape.keys);
+                    let bias = bias.row(place.matrix, row, problem.shape.keys);
                     let scores = self.weights[group.keys.start * lanes + lane..]
                         .iter_mut()
                         .step_by(lanes)
