@@ -1,0 +1,63 @@
+//! Layers of Transformers that record themselves in a [`Graph`](opledger_ir::Graph).
+//!
+//! A layer is made once, in the graph's present scope: `new` records its parameters under their
+//! usual names (`self_attn.q_proj.weight`), and `forward` records its computation under the same
+//! path, wherever the graph stands by then. Sizes are numbers or symbols; what a layer costs is then
+//! read off the graph.
+//!
+//! Axes have fixed names: `c` is the model width, `f` the hidden width of a feed-forward layer, `h`
+//! the heads, `g` the key and value heads when there are fewer, `e` the width of a head, `v` the
+//! vocabulary. Weights are stored output axes first, as PyTorch stores them: a weight `[h, e, c]` is
+//! PyTorch's `[h·e, c]` in the same memory order.
+//!
+//! ```
+//! use opledger_ir::Graph;
+//! use opledger_nn::{AttentionConfig, MultiheadAttention};
+//!
+//! let mut g = Graph::new();
+//! let x = g.input("x", ["b", "n", "c"])?;
+//! let config = AttentionConfig { bias: false, out_bias: false, ..AttentionConfig::new("c", "h") };
+//! let attention = MultiheadAttention::new(&mut g.scope("self_attn"), &config)?;
+//! let y = attention.forward(&mut g, x, x, x)?;
+//! assert_eq!(g.shape(y).to_string(), "[b, n, c]");
+//! assert_eq!(g.cost().macs().to_string(), "4·b·n·c² + 2·b·n²·c");
+//! assert_eq!(g.parameters().0.to_string(), "4·c²");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod attention;
+mod bert;
+mod dropout;
+mod embedding;
+mod error;
+mod feed_forward;
+mod linear;
+mod lm_head;
+mod mlp_stack;
+mod norm;
+mod positions;
+mod single_head;
+mod sizes;
+mod stack;
+mod sublayers;
+mod transformer;
+mod vit;
+mod window;
+
+pub use attention::{Attend, Attended, AttentionConfig, MultiheadAttention, Weights};
+pub use bert::{BertEmbedding, BertEmbeddingConfig};
+pub use dropout::{Dropout, DropoutConfig};
+pub use embedding::Embedding;
+pub use error::NnError;
+pub use feed_forward::{FeedForward, FeedForwardConfig};
+pub use linear::{Linear, LinearConfig};
+pub use lm_head::LmHead;
+pub use mlp_stack::{AttentionMlpStack, AttentionMlpStackConfig};
+pub use norm::{Norm, NormConfig};
+pub use positions::{LearnedPositions, SinusoidalPositions};
+pub use single_head::{SelfAttention, SelfAttentionConfig};
+pub use stack::{Decoder, Encoder};
+pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig};
+pub use transformer::{Transformer, TransformerConfig, TransformerMasks};
+pub use vit::{VitAttention, VitAttentionConfig};
+pub use window::{WindowAttention, WindowAttentionConfig};

@@ -1,0 +1,196 @@
+//! Attention of projected heads: one fused operation, or the chain that defines it where its inside
+//! is asked for.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::ops::{Einsum, Factor, Masked, Rearrange, Reduce, Softmax};
+use opledger_ir::{Axis, Graph, Mask, Shape, Var};
+
+use super::{Attended, Weights};
+use crate::sizes::{Named, quotient};
+use crate::{DropoutConfig, NnError};
+
+/// How heads attend.
+pub(crate) struct Core<'a> {
+    /// Which pairs exist.
+    pub(crate) mask: &'a Mask,
+    /// What is added to the scores: axes query and key last, before them any of heads and batch.
+    pub(crate) biases: &'a [Var],
+    /// The width of a head, whose inverse square root scales the scores.
+    pub(crate) head_dim: &'a Poly,
+    /// Which weights are asked for.
+    pub(crate) weights: Weights,
+    /// Dropout of the weights.
+    pub(crate) dropout: DropoutConfig,
+}
+
+impl Core<'_> {
+    /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`, giving
+    /// `[batch…, n, h, f]` and the weights asked for.
+    ///
+    /// The one fused operation is recorded unless weights, several biases or dropout of the weights
+    /// need its inside.
+    pub(crate) fn attend(
+        &self,
+        g: &mut Graph,
+        (q, k, v): (Var, Var, Var),
+    ) -> Result<Attended, NnError> {
+        let fused =
+            self.weights == Weights::None && self.biases.len() <= 1 && !self.dropout.is_active();
+        if fused {
+            let (mask, scale) = (self.mask.clone(), self.scale());
+            let output = g.attention((q, k, v), mask, Some(scale), self.biases.first().copied())?;
+            return Ok(Attended { output, weights: None });
+        }
+        self.chain(g, (q, k, v))
+    }
+
+    fn scale(&self) -> Factor {
+        Factor::InverseSqrt(self.head_dim.clone())
+    }
+
+    /// einsum → scale → bias → softmax → einsum, node by node.
+    fn chain(&self, g: &mut Graph, (q, k, v): (Var, Var, Var)) -> Result<Attended, NnError> {
+        let axes = Axes::of(g, q, k)?;
+        let [k, v] = [axes.rename_keys(g, k)?, axes.rename_keys(g, v)?];
+        let masked = self.masked(g, &axes);
+        let grouped = axes.split_heads(g, q)?;
+        let names = [&axes.batch[..], &axes.heads(), &[axes.query.name.clone(), axes.key.clone()]];
+        let scores = contract(g, "scores", grouped, k, names.concat(), masked.clone())?;
+        let scores = axes.merge_heads(g, scores)?;
+        let mut scores = g.scale(scores, self.scale())?;
+        for bias in self.biases {
+            scores = g.add("bias", scores, *bias)?;
+        }
+        let softmax = Softmax { masked: masked.clone() };
+        let softmax = g.record("", softmax, &with_keep(&[scores], masked.as_ref()))?;
+        let weights = self.dropout.apply(g, "dropout", softmax)?;
+        let grouped = axes.split_heads(g, weights)?;
+        let width = names_of(g.shape(v)).pop().into_iter().collect::<Vec<_>>();
+        let names =
+            [&axes.batch[..], std::slice::from_ref(&axes.query.name), &axes.heads(), &width];
+        let output = contract(g, "context", grouped, v, names.concat(), masked)?;
+        let output = axes.merge_heads(g, output)?;
+        let weights = match self.weights {
+            Weights::None => None,
+            Weights::Heads => Some(weights),
+            Weights::Mean => Some(g.reduce(weights, Reduce::Mean(axes.head.name.clone()))?),
+        };
+        Ok(Attended { output, weights })
+    }
+
+    fn masked(&self, g: &mut Graph, axes: &Axes) -> Option<Masked> {
+        if self.mask.is_none() {
+            return None;
+        }
+        let (mask, query, key) = (self.mask.clone(), axes.query.name.clone(), axes.key.clone());
+        let sizes = [&axes.head.size, &axes.query.size, &axes.keys];
+        let support = g.support(&mask, &axes.batch_size, sizes[0], sizes[1], sizes[2]);
+        Some(Masked { mask, query, key, support })
+    }
+}
+
+fn names_of(shape: &Shape) -> Vec<Symbol> {
+    shape.axes.iter().map(|a| a.name.clone()).collect()
+}
+
+/// Operands with the mask tensor, if there is one, last.
+fn with_keep(operands: &[Var], masked: Option<&Masked>) -> Vec<Var> {
+    operands.iter().copied().chain(masked.and_then(|m| m.mask.keep)).collect()
+}
+
+fn contract(
+    g: &mut Graph,
+    label: &str,
+    a: Var,
+    b: Var,
+    out: Vec<Symbol>,
+    masked: Option<Masked>,
+) -> Result<Var, NnError> {
+    let operands = with_keep(&[a, b], masked.as_ref());
+    let einsum = Einsum { lhs: names_of(g.shape(a)), rhs: names_of(g.shape(b)), out, masked };
+    Ok(g.record(label, einsum, &operands)?)
+}
+
+/// The axes of one attention.
+struct Axes {
+    batch: Vec<Symbol>,
+    batch_size: Poly,
+    query: Axis,
+    /// The name of the key axis beside the query axis.
+    key: Symbol,
+    keys: Poly,
+    head: Axis,
+    /// Key and value heads, and how many query heads share each, when those are several.
+    groups: Option<[Axis; 2]>,
+}
+
+impl Axes {
+    fn of(g: &mut Graph, q: Var, k: Var) -> Result<Self, NnError> {
+        let rank = |shape: &Shape| NnError::Rank {
+            layer: "attention",
+            expected: "[…, n, h, e]",
+            found: shape.to_string(),
+        };
+        let [batch @ .., query, head, _] = &g.shape(q).axes[..] else {
+            return Err(rank(g.shape(q)));
+        };
+        let [.., key, kv_head, _] = &g.shape(k).axes[..] else { return Err(rank(g.shape(k))) };
+        let key_name = match (key.name == query.name, query.name.as_str()) {
+            (false, _) => key.name.clone(),
+            (true, "m") => "n".into(),
+            (true, _) => "m".into(),
+        };
+        let mut axes = Axes {
+            batch: batch.iter().map(|a| a.name.clone()).collect(),
+            batch_size: batch.iter().map(|a| &a.size).product(),
+            query: query.clone(),
+            key: key_name,
+            keys: key.size.clone(),
+            head: head.clone(),
+            groups: None,
+        };
+        let kv_head = kv_head.clone();
+        if kv_head.size != axes.head.size {
+            let (heads, kv_heads) =
+                (Named("num_heads", &axes.head.size), Named("kv_heads", &kv_head.size));
+            let shared = quotient(g, "r", heads, kv_heads, "fused attention")?;
+            axes.groups = Some([Axis::new("g", kv_head.size), Axis::new("r", shared)]);
+        }
+        Ok(axes)
+    }
+
+    /// The names of the head axes of a grouped value.
+    fn heads(&self) -> Vec<Symbol> {
+        match &self.groups {
+            Some(groups) => groups.iter().map(|a| a.name.clone()).collect(),
+            None => vec![self.head.name.clone()],
+        }
+    }
+
+    /// Keys or values under the names of the chain.
+    fn rename_keys(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let at = self.batch.len();
+        let mut renamed = x;
+        for (axis, to) in [(at, &self.key), (at + 1, &self.heads()[0])] {
+            let from = g.shape(renamed).axes[axis].name.clone();
+            if from != *to {
+                renamed = g.rename(renamed, from, to.clone())?;
+            }
+        }
+        Ok(renamed)
+    }
+
+    fn split_heads(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let Some(groups) = &self.groups else { return Ok(x) };
+        let axis = self.head.name.clone();
+        Ok(g.rearrange(x, Rearrange::Split { axis, into: groups.to_vec() })?)
+    }
+
+    fn merge_heads(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        if self.groups.is_none() {
+            return Ok(x);
+        }
+        let into = self.head.name.clone();
+        Ok(g.rearrange(x, Rearrange::Merge { axes: self.heads(), into })?)
+    }
+}

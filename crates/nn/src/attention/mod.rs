@@ -1,0 +1,264 @@
+//! Multi-head attention (Vaswani et al. 2017, §3.2): `softmax(q·kᵀ/√e + bias)·v` for each head, the
+//! heads joined and projected. Fewer key and value heads than query heads make it grouped-query
+//! (Ainslie et al. 2023) or, with one, multi-query attention (Shazeer 2019).
+
+mod core;
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Rearrange, Rope};
+use opledger_ir::{Axis, Graph, Mask, Scope, Var};
+
+pub(crate) use self::core::Core;
+use crate::sizes::{Named, positive, quotient};
+use crate::{DropoutConfig, Linear, LinearConfig, NnError};
+
+/// Options of a [`MultiheadAttention`].
+///
+/// ```
+/// use opledger_nn::AttentionConfig;
+///
+/// // Llama 3's: 8 key and value heads, no biases.
+/// let config = AttentionConfig {
+///     kv_heads: Some(8.into()),
+///     bias: false,
+///     out_bias: false,
+///     ..AttentionConfig::new(4096, 32)
+/// };
+/// # let _ = config;
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionConfig {
+    /// The width of queries' input and of the result.
+    pub embed_dim: Poly,
+    /// Query heads.
+    pub num_heads: Poly,
+    /// Key and value heads; as many as query heads when `None`.
+    pub kv_heads: Option<Poly>,
+    /// The width of a query and key head; `embed_dim / num_heads` when `None`.
+    pub head_dim: Option<Poly>,
+    /// The width of a value head; `head_dim` when `None`.
+    pub value_head_dim: Option<Poly>,
+    /// The width of keys' input; `embed_dim` when `None`.
+    pub kdim: Option<Poly>,
+    /// The width of values' input; `embed_dim` when `None`.
+    pub vdim: Option<Poly>,
+    /// Whether the projections of queries, keys and values have biases.
+    pub bias: bool,
+    /// Whether heads are projected after they are joined.
+    pub out_proj: bool,
+    /// Whether that projection has a bias.
+    pub out_bias: bool,
+    /// Rotation of queries and keys by position.
+    pub rope: Option<Rope>,
+    /// Dropout of the attention weights; in inference it is not recorded.
+    pub dropout: DropoutConfig,
+    /// Whether training leaves the parameters alone.
+    pub frozen: bool,
+    /// The scopes of the projections of queries, keys, values and result.
+    pub names: [&'static str; 4],
+}
+
+impl AttentionConfig {
+    /// PyTorch's `nn.MultiheadAttention(embed_dim, num_heads)`.
+    pub fn new(embed_dim: impl Into<Poly>, num_heads: impl Into<Poly>) -> Self {
+        AttentionConfig {
+            embed_dim: embed_dim.into(),
+            num_heads: num_heads.into(),
+            kv_heads: None,
+            head_dim: None,
+            value_head_dim: None,
+            kdim: None,
+            vdim: None,
+            bias: true,
+            out_proj: true,
+            out_bias: true,
+            rope: None,
+            dropout: DropoutConfig::default(),
+            frozen: false,
+            names: ["q_proj", "k_proj", "v_proj", "out_proj"],
+        }
+    }
+
+    fn linear(&self, bias: bool) -> LinearConfig {
+        LinearConfig { bias, frozen: self.frozen }
+    }
+}
+
+/// Which attention weights a call gives back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// None: the fused operation is recorded.
+    #[default]
+    None,
+    /// Their mean over the heads, `[b, n, m]`, as PyTorch gives back.
+    Mean,
+    /// Those of each head, `[b, h, n, m]`.
+    Heads,
+}
+
+/// Options of one call.
+#[derive(Clone, Debug, Default)]
+pub struct Attend {
+    /// Which query sees which key.
+    pub mask: Mask,
+    /// Added to the scores; axes query and key last, before them any of heads and batch by name.
+    pub bias: Option<Var>,
+    /// Which weights to give back.
+    pub weights: Weights,
+}
+
+impl From<Mask> for Attend {
+    fn from(mask: Mask) -> Self {
+        Attend { mask, ..Attend::default() }
+    }
+}
+
+/// What a call gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attended {
+    /// The result, `[b, n, c]`.
+    pub output: Var,
+    /// The weights asked for.
+    pub weights: Option<Var>,
+}
+
+/// Multi-head attention. Parameters `q_proj.weight [h, e, c]`, `k_proj.weight` and `v_proj.weight
+/// [g, e, c]`, `out_proj.weight [c, h, e]`, and their biases.
+///
+/// ```
+/// use opledger_ir::{Graph, Mask};
+/// use opledger_nn::{AttentionConfig, MultiheadAttention};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", ["b", "n", "c"])?;
+/// let attention = MultiheadAttention::new(&mut g, &AttentionConfig::new("c", "h"))?;
+/// let causal = attention.forward_with(&mut g, x, x, x, Mask::causal().into())?;
+/// assert_eq!(g.shape(causal.output).to_string(), "[b, n, c]");
+/// assert_eq!(g.parameters().0.to_string(), "4·c² + 4·c");
+/// assert_eq!(g.cost().macs().to_string(), "4·b·n·c² + b·n²·c + b·n·c");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MultiheadAttention {
+    scope: Scope,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Option<Linear>,
+    head_dim: Poly,
+    rope: Option<Rope>,
+    dropout: DropoutConfig,
+}
+
+impl MultiheadAttention {
+    /// Attention in the present scope.
+    ///
+    /// # Errors
+    /// When a size is below one, or the heads do not divide the width.
+    pub fn new(g: &mut Graph, config: &AttentionConfig) -> Result<Self, NnError> {
+        let (c, h) = (&config.embed_dim, &config.num_heads);
+        let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
+        let head_dim = match &config.head_dim {
+            Some(given) => given.clone(),
+            None => quotient(g, "e", Named("embed_dim", c), Named("num_heads", h), "head_dim")?,
+        };
+        let value_dim = config.value_head_dim.as_ref().unwrap_or(&head_dim);
+        positive("kv_heads", kv_heads)?;
+        if let (Some(value), Some(by)) = (h.as_integer(), kv_heads.as_integer())
+            && &value % &by != 0.into()
+        {
+            return Err(NnError::Indivisible {
+                whole: "num_heads",
+                value,
+                divisor: "kv_heads",
+                by,
+            });
+        }
+
+        let width = |size: &Option<Poly>| Axis::new("c", size.as_ref().unwrap_or(c));
+        let heads = Axis::new("h", h);
+        let shared = Axis::new(if kv_heads == h { "h" } else { "g" }, kv_heads);
+        let e = Axis::new("e", &head_dim);
+        let f = Axis::new(if *value_dim == head_dim { "e" } else { "f" }, value_dim);
+        let linear = config.linear(config.bias);
+        let mut project = |name: &str, from: Axis, to: Vec<Axis>| {
+            Linear::between(&mut g.scope(name), vec![from], to, linear)
+        };
+        let [q, k, v, o] = config.names;
+        let query = project(q, Axis::new("c", c), vec![heads.clone(), e.clone()])?;
+        let key = project(k, width(&config.kdim), vec![shared.clone(), e])?;
+        let value = project(v, width(&config.vdim), vec![shared, f.clone()])?;
+        let out = match config.out_proj {
+            true => {
+                let (from, to) = (vec![heads, f], vec![Axis::new("c", c)]);
+                Some(Linear::between(&mut g.scope(o), from, to, config.linear(config.out_bias))?)
+            }
+            false => None,
+        };
+        let (rope, dropout) = (config.rope.clone(), config.dropout);
+        Ok(MultiheadAttention { scope: g.here(), query, key, value, out, head_dim, rope, dropout })
+    }
+
+    /// Queries `[b, n, c]`, keys `[b, m, c]` and values `[b, m, c]` to `[b, n, c]`.
+    ///
+    /// # Errors
+    /// When the operands do not fit the configuration or each other.
+    pub fn forward(&self, g: &mut Graph, query: Var, key: Var, value: Var) -> Result<Var, NnError> {
+        Ok(self.forward_with(g, query, key, value, Attend::default())?.output)
+    }
+
+    /// The same with a mask, a bias, or the weights given back. With weights the chain einsum →
+    /// scale → bias → softmax → einsum is recorded instead of the fused operation.
+    ///
+    /// # Errors
+    /// When the operands do not fit the configuration or each other.
+    pub fn forward_with(
+        &self,
+        g: &mut Graph,
+        query: Var,
+        key: Var,
+        value: Var,
+        call: Attend,
+    ) -> Result<Attended, NnError> {
+        let g = &mut *g.enter(&self.scope);
+        for x in [query, key, value] {
+            let shape = g.shape(x);
+            if shape.axes.len() < 2 {
+                let (layer, expected, found) =
+                    ("MultiheadAttention", "[…, n, c]", shape.to_string());
+                return Err(NnError::Rank { layer, expected, found });
+            }
+        }
+        let mut q = self.query.forward(g, query)?;
+        let mut k = self.key.forward(g, key)?;
+        let v = self.value.forward(g, value)?;
+        if let Some(rope) = &self.rope {
+            q = g.record("rope", rope.clone(), &[q])?;
+            k = g.record("rope", rope.clone(), &[k])?;
+        }
+        let core = Core {
+            mask: &call.mask,
+            biases: call.bias.as_slice(),
+            head_dim: &self.head_dim,
+            weights: call.weights,
+            dropout: self.dropout,
+        };
+        let attended = core.attend(g, (q, k, v))?;
+        let output = join_heads(g, attended.output, self.out.as_ref())?;
+        Ok(Attended { output, ..attended })
+    }
+}
+
+/// `[…, n, h, e]` to `[…, n, c]`: projected, or the heads side by side.
+pub(crate) fn join_heads(g: &mut Graph, x: Var, out: Option<&Linear>) -> Result<Var, NnError> {
+    match out {
+        Some(out) => out.forward(g, x),
+        None => {
+            let axes = g.shape(x).axes.iter().rev().take(2).rev().map(|a| a.name.clone()).collect();
+            Ok(g.rearrange(x, Rearrange::Merge { axes, into: "c".into() })?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! Rows of a learned table by id.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::Source;
+use opledger_ir::{Axis, Graph, Scope, Var};
+
+use crate::NnError;
+use crate::linear::param;
+use crate::sizes::positive;
+
+/// An embedding table. Parameter `weight [v, c]`.
+///
+/// ```
+/// use opledger_ir::Graph;
+/// use opledger_nn::Embedding;
+///
+/// let mut g = Graph::new();
+/// let ids = g.input_ids("input_ids", ["b", "n"], "v")?;
+/// let embedding = Embedding::new(&mut g.scope("embed_tokens"), "v", "c")?;
+/// let x = embedding.forward(&mut g, ids)?;
+/// assert_eq!(g.shape(x).to_string(), "[b, n, c]");
+/// assert_eq!(g.parameters().0.to_string(), "c·v");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    scope: Scope,
+    weight: Var,
+}
+
+impl Embedding {
+    /// A trainable table of `num_embeddings` rows of `embedding_dim` elements.
+    ///
+    /// # Errors
+    /// When a size is below one.
+    pub fn new(
+        g: &mut Graph,
+        num_embeddings: impl Into<Poly>,
+        embedding_dim: impl Into<Poly>,
+    ) -> Result<Self, NnError> {
+        Embedding::table(g, Axis::new("v", num_embeddings), embedding_dim.into(), false)
+    }
+
+    /// The same table, not changed by training.
+    ///
+    /// # Errors
+    /// When a size is below one.
+    pub fn frozen(
+        g: &mut Graph,
+        num_embeddings: impl Into<Poly>,
+        embedding_dim: impl Into<Poly>,
+    ) -> Result<Self, NnError> {
+        Embedding::table(g, Axis::new("v", num_embeddings), embedding_dim.into(), true)
+    }
+
+    /// A table whose rows are an axis of any name.
+    pub(crate) fn table(
+        g: &mut Graph,
+        rows: Axis,
+        width: Poly,
+        frozen: bool,
+    ) -> Result<Self, NnError> {
+        positive("num_embeddings", &rows.size)?;
+        positive("embedding_dim", &width)?;
+        let axes = vec![rows, Axis::new("c", width)];
+        let weight = param(g, "weight", Source::embedding(), axes, frozen)?;
+        Ok(Embedding { scope: g.here(), weight })
+    }
+
+    /// Ids `[…]` to `[…, c]`.
+    ///
+    /// # Errors
+    /// When `ids` holds reals.
+    pub fn forward(&self, g: &mut Graph, ids: Var) -> Result<Var, NnError> {
+        Ok(g.enter(&self.scope).embedding("", ids, self.weight)?)
+    }
+
+    /// A table that is recorded already.
+    pub(crate) fn of(scope: Scope, weight: Var) -> Self {
+        Embedding { scope, weight }
+    }
+
+    /// Where the table stands.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The table, `[v, c]`, for a head tied to it.
+    pub fn weight(&self) -> Var {
+        self.weight
+    }
+}

@@ -1,0 +1,108 @@
+//! LayerNorm (Ba, Kiros, Hinton 2016) and RMSNorm (Zhang, Sennrich 2019) over the last axis.
+
+use opledger_ir::ops::{self, NormKind, Source};
+use opledger_ir::{Axis, Graph, Scope, Var};
+
+use crate::NnError;
+use crate::linear::param;
+use crate::sizes::positive;
+
+/// Options of a [`Norm`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormConfig {
+    /// Which norm.
+    pub kind: NormKind,
+    /// ε under the square root.
+    pub eps: f64,
+    /// Whether the result is multiplied by a gain.
+    pub weight: bool,
+    /// Whether a shift is added.
+    pub bias: bool,
+    /// Whether training leaves the parameters alone.
+    pub frozen: bool,
+}
+
+impl NormConfig {
+    /// LayerNorm with gain and shift and PyTorch's ε of 1e-5.
+    pub fn layer() -> Self {
+        NormConfig { kind: NormKind::Layer, eps: 1e-5, weight: true, bias: true, frozen: false }
+    }
+
+    /// RMSNorm with gain, and ε of 1e-5 as Llama 2 and 3 have it.
+    pub fn rms() -> Self {
+        NormConfig { kind: NormKind::Rms, bias: false, ..NormConfig::layer() }
+    }
+}
+
+/// A norm over the last axis. Parameters `weight` and `bias`, each `[c]`.
+///
+/// ```
+/// use opledger_ir::Graph;
+/// use opledger_nn::Norm;
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", ["b", "n", "c"])?;
+/// let norm = Norm::layer(&mut g.scope("norm"), "c")?;
+/// norm.forward(&mut g, x)?;
+/// assert_eq!(g.parameters().0.to_string(), "2·c");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "LayerNorm")]
+#[doc(alias = "RmsNorm")]
+#[derive(Clone, Debug)]
+pub struct Norm {
+    scope: Scope,
+    op: ops::Norm,
+    weight: Option<Var>,
+    bias: Option<Var>,
+}
+
+impl Norm {
+    /// A norm over `axis`.
+    ///
+    /// # Errors
+    /// When the size is below one or ε is negative or not a number.
+    pub fn new(g: &mut Graph, axis: impl Into<Axis>, config: NormConfig) -> Result<Self, NnError> {
+        let axis = axis.into();
+        positive("normalized_shape", &axis.size)?;
+        if !(config.eps >= 0.0 && config.eps.is_finite()) {
+            return Err(NnError::Config(format!("eps = {} is no number from 0 on", config.eps)));
+        }
+        let op = match config.kind {
+            NormKind::Layer => ops::Norm::layer(config.eps),
+            NormKind::Rms => ops::Norm::rms(config.eps),
+        };
+        let mut affine = |wanted: bool, name: &str, source| match wanted {
+            true => param(g, name, source, vec![axis.clone()], config.frozen).map(Some),
+            false => Ok(None),
+        };
+        let weight = affine(config.weight, "weight", Source::gain())?;
+        let bias = affine(config.bias, "bias", Source::shift())?;
+        Ok(Norm { scope: g.here(), op, weight, bias })
+    }
+
+    /// LayerNorm with PyTorch's options.
+    ///
+    /// # Errors
+    /// When the size is below one.
+    pub fn layer(g: &mut Graph, axis: impl Into<Axis>) -> Result<Self, NnError> {
+        Norm::new(g, axis, NormConfig::layer())
+    }
+
+    /// RMSNorm with a gain.
+    ///
+    /// # Errors
+    /// When the size is below one.
+    pub fn rms(g: &mut Graph, axis: impl Into<Axis>) -> Result<Self, NnError> {
+        Norm::new(g, axis, NormConfig::rms())
+    }
+
+    /// The same shape, normalised along the last axis.
+    ///
+    /// # Errors
+    /// When the last axis of `x` is not the norm's.
+    pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let g = &mut *g.enter(&self.scope);
+        Ok(g.norm(x, self.op.clone(), self.weight, self.bias)?)
+    }
+}

@@ -1,0 +1,115 @@
+//! Positions added to embeddings: fixed sines and cosines (Vaswani et al. 2017, §3.5), or learned.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::Rearrange;
+use opledger_ir::{Axis, Graph, Scope, Var};
+
+use crate::{Embedding, NnError};
+
+/// The token axis and the width of `[…, n, c]`.
+fn tokens_and_width(g: &Graph, layer: &'static str, x: Var) -> Result<(Axis, Axis), NnError> {
+    match &g.shape(x).axes[..] {
+        [.., tokens, width] => Ok((tokens.clone(), width.clone())),
+        _ => {
+            let found = g.shape(x).to_string();
+            Err(NnError::Rank { layer, expected: "[…, n, c]", found })
+        }
+    }
+}
+
+/// Fixed sines and cosines. No parameters.
+///
+/// ```
+/// use opledger_ir::Graph;
+/// use opledger_nn::SinusoidalPositions;
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", ["b", "n", "c"])?;
+/// let positions = SinusoidalPositions::new(&mut g.scope("positions"));
+/// positions.forward(&mut g, x)?;
+/// assert_eq!(g.cost().total()[opledger_dims::Class::Add].to_string(), "b·n·c");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SinusoidalPositions {
+    scope: Scope,
+}
+
+impl SinusoidalPositions {
+    /// Positions in the present scope.
+    pub fn new(g: &mut Graph) -> Self {
+        SinusoidalPositions { scope: g.here() }
+    }
+
+    /// `[…, n, c]` plus the table of its `n` positions.
+    ///
+    /// # Errors
+    /// When `x` has fewer than two axes or an odd width.
+    pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let g = &mut *g.enter(&self.scope);
+        let (tokens, width) = tokens_and_width(g, "SinusoidalPositions", x)?;
+        let table = g.sinusoid(tokens, width)?;
+        Ok(g.add("add_positions", x, table)?)
+    }
+}
+
+/// A learned row for each position. Parameter `weight [p, c]`.
+#[derive(Clone, Debug)]
+pub struct LearnedPositions {
+    table: Embedding,
+}
+
+impl LearnedPositions {
+    /// A table of `max_positions` rows of `embedding_dim` elements.
+    ///
+    /// # Errors
+    /// When a size is below one.
+    pub fn new(
+        g: &mut Graph,
+        max_positions: impl Into<Poly>,
+        embedding_dim: impl Into<Poly>,
+    ) -> Result<Self, NnError> {
+        let rows = Axis::new("p", max_positions);
+        Ok(LearnedPositions::of(Embedding::table(g, rows, embedding_dim.into(), false)?))
+    }
+
+    /// The rows of a table `[p, c]`.
+    pub(crate) fn of(table: Embedding) -> Self {
+        LearnedPositions { table }
+    }
+
+    /// `[…, n, c]` plus the first `n` rows of the table.
+    ///
+    /// # Errors
+    /// When `x` has fewer than two axes, another width, or more tokens than the table rows.
+    pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let g = &mut *g.enter(self.table.scope());
+        let (tokens, _) = tokens_and_width(g, "LearnedPositions", x)?;
+        let (axis, start) = ("p".into(), Poly::zero());
+        let slice = Rearrange::Slice { axis, start, len: tokens.size };
+        let rows = g.rearrange(self.table.weight(), slice)?;
+        let rows = g.rename(rows, "p", tokens.name)?;
+        Ok(g.add("add_positions", x, rows)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learned_positions_cost_one_addition_an_element() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        let positions = LearnedPositions::new(&mut g.scope("positions"), 512, "c").unwrap();
+        positions.forward(&mut g, x).unwrap();
+        assert_eq!(g.cost().total().to_string(), "add = b·n·c");
+        assert_eq!(g.parameters().0.to_string(), "512·c");
+        let long = g.input("long", [("n", 513.into()), ("c", Poly::from("c"))]).unwrap();
+        let error = positions.forward(&mut g, long).unwrap_err().to_string();
+        assert!(error.contains("axis `p` has 512 positions, 513 are used"), "{error}");
+        let row = g.input("row", ["c"]).unwrap();
+        let error = positions.forward(&mut g, row).unwrap_err().to_string();
+        assert_eq!(error, "LearnedPositions needs a value of […, n, c], not [c]");
+    }
+}
