@@ -193,7 +193,12 @@ impl Graph {
         let op = op.into();
         let label = if label.is_empty() { op.name() } else { label };
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.shape(*v)).collect();
-        let mut shape = match op.signature(&shapes) {
+        let signature = op.signature(&shapes).or_else(|problem| {
+            // Sizes may be equal by definition only, as h and g·r are when h = g·r.
+            let expanded: Vec<Shape> = shapes.iter().map(|s| self.definitions.expand_shape(s)).collect();
+            op.signature(&expanded.iter().collect::<Vec<_>>()).map_err(|_| problem)
+        });
+        let mut shape = match signature {
             Ok(shape) => shape,
             Err(problem) => return Err(self.error(&op, label, problem, inputs)),
         };
@@ -358,11 +363,18 @@ impl Graph {
         let mut symbols = BTreeSet::new();
         for node in &self.nodes {
             symbols.extend(node.shape.axes.iter().flat_map(|a| a.size.symbols()));
+            symbols.extend(node.op.sizes().into_iter().flat_map(Poly::symbols));
             for (_, counts) in &self.node_cost(node).0 {
                 symbols.extend(counts.iter().flat_map(|(_, p)| p.symbols()));
             }
         }
         symbols.extend(self.repeats.iter().flat_map(|r| r.count.symbols()));
+        for definition in &self.definitions {
+            if let Definition::Band { queries, keys, offset, window, .. } = definition {
+                let sizes = [queries, keys, offset].into_iter().chain(window);
+                symbols.extend(sizes.flat_map(Poly::symbols));
+            }
+        }
         for definition in &self.definitions {
             match definition {
                 Definition::Product { whole, factors: [_, divided] } => {
@@ -470,17 +482,45 @@ impl Graph {
     }
 }
 
-/// Folding by a list of definitions.
-trait Fold {
+/// Reading sizes by a list of definitions.
+trait Defined {
+    /// A size with the products that are defined written by their names.
     fn fold(&self, poly: &Poly) -> Poly;
+
+    /// A shape with the names of products written out.
+    fn expand_shape(&self, shape: &Shape) -> Shape;
 }
 
-impl Fold for Vec<Definition> {
+impl Defined for Vec<Definition> {
     fn fold(&self, poly: &Poly) -> Poly {
-        self.iter().fold(poly.clone(), |poly, definition| match definition {
-            Definition::Product { whole, factors } => poly.fold(whole, factors),
-            _ => poly,
-        })
+        let mut folded = poly.clone();
+        // Folding h = g·r may make h·e, which folds to c. Each fold lowers the degree.
+        loop {
+            let before = folded.clone();
+            for definition in self {
+                if let Definition::Product { whole, factors } = definition {
+                    folded = folded.fold(whole, factors);
+                }
+            }
+            if folded == before {
+                return folded;
+            }
+        }
+    }
+
+    fn expand_shape(&self, shape: &Shape) -> Shape {
+        let mut shape = shape.clone();
+        for axis in &mut shape.axes {
+            // A chain of definitions is no longer than the list.
+            for _ in 0..self.len() {
+                for definition in self {
+                    if let Definition::Product { whole, factors: [a, b] } = definition {
+                        axis.size = axis.size.substitute(whole, &(Poly::symbol(a) * Poly::symbol(b)));
+                    }
+                }
+            }
+        }
+        shape
     }
 }
 
@@ -507,5 +547,47 @@ impl DerefMut for Scoped<'_> {
 impl Drop for Scoped<'_> {
     fn drop(&mut self) {
         self.graph.scope = std::mem::take(&mut self.outer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::Rearrange;
+    use crate::{Axis, Definition, Graph, Mask};
+    use opledger_dims::Binding;
+
+    #[test]
+    fn sizes_equal_by_definition_are_equal() {
+        let mut g = Graph::new();
+        let product = |whole: &str, factors: [&str; 2]| Definition::Product {
+            whole: whole.into(),
+            factors: factors.map(Into::into),
+        };
+        g.define(product("c", ["h", "e"]));
+        g.define(product("h", ["kv", "r"]));
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        let into = vec![Axis::new("g", "kv"), Axis::new("r", "r"), Axis::new("e", "e")];
+        let y = g.rearrange(x, Rearrange::Split { axis: "c".into(), into }).unwrap();
+        assert_eq!(g.shape(y).to_string(), "[b, n, g=kv, r, e]");
+        let axes = vec!["g".into(), "r".into(), "e".into()];
+        let z = g.rearrange(y, Rearrange::Merge { axes, into: "c".into() }).unwrap();
+        assert_eq!(g.shape(z).to_string(), "[b, n, c]");
+        let into = vec![Axis::new("g", "kv"), Axis::new("e", "e")];
+        let error = g.rearrange(x, Rearrange::Split { axis: "c".into(), into }).unwrap_err();
+        assert_eq!(error.problem.to_string(), "axis `c` is c in one operand and e·kv in another");
+    }
+
+    #[test]
+    fn sizes_that_stand_in_operations_only_are_sizes_of_the_graph() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
+        g.rearrange(x, Rearrange::Roll { axis: "n".into(), by: "shift".into() }).unwrap();
+        g.rope(x, crate::ops::RopePairs::Halves, 1e4, "past").unwrap();
+        g.attention((x, x, x), Mask::sliding("w"), None, None).unwrap();
+        let symbols: Vec<String> = g.symbols().iter().map(ToString::to_string).collect();
+        assert_eq!(symbols, ["b", "n", "h", "e", "past", "shift", "w"]);
+        let sizes = ["b", "n", "h", "e", "past", "shift", "w"].map(|s| (s, 2));
+        let binding = g.complete(&Binding::from_iter(sizes)).unwrap();
+        g.check(&binding).unwrap();
     }
 }

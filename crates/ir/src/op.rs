@@ -4,8 +4,8 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Norm, Rearrange, Reduce,
-    Rope, Scale, Sinusoid, Softmax, Source, Table,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Norm, Rearrange,
+    Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -164,6 +164,26 @@ pub(crate) fn operands<'a, const N: usize>(
 }
 
 impl Op {
+    /// The sizes that stand in the operation itself; they need not stand in a shape.
+    pub(crate) fn sizes(&self) -> Vec<&Poly> {
+        match self {
+            Op::Source(Source::Ids { below, .. }) => vec![below],
+            Op::Table(Table::WindowDisplacement { side, .. }) => vec![side],
+            Op::Table(Table::ShiftMask { rows, columns, side, shift, .. }) => {
+                vec![rows, columns, side, shift]
+            }
+            Op::Rearrange(Rearrange::Slice { start, len, .. }) => vec![start, len],
+            Op::Rearrange(Rearrange::Roll { by, .. }) => vec![by],
+            Op::Rope(rope) => vec![&rope.offset],
+            Op::Scale(Scale { factor }) => factor.size().into_iter().collect(),
+            Op::Attention(a) => {
+                let scale = a.scale.as_ref().and_then(Factor::size);
+                scale.into_iter().chain(&a.mask.offset).chain(&a.mask.window).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What relation between sizes fails at a complete binding, if any.
     pub(crate) fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
         let odd = |size: &Poly| size.at(binding).is_ok_and(|size| size % 2u32 != 0u32.into());

@@ -21,6 +21,14 @@ pub enum Factor {
 }
 
 impl Factor {
+    /// The size it depends on.
+    pub(crate) fn size(&self) -> Option<&Poly> {
+        match self {
+            Factor::Number(_) => None,
+            Factor::InverseSqrt(size) | Factor::Sqrt(size) => Some(size),
+        }
+    }
+
     /// The value at the binding of a call.
     ///
     /// # Errors
