@@ -5,7 +5,7 @@ use std::iter::{Product, Sum};
 use std::ops::{Add, AddAssign, Mul, Neg, Sub};
 
 use num_rational::Ratio;
-use num_traits::{One, Zero};
+use num_traits::{One, Signed, Zero};
 
 use crate::monomial::Monomial;
 use crate::{Binding, Integer, Symbol};
@@ -108,6 +108,11 @@ impl Poly {
     /// The highest power of `symbol`.
     pub fn degree_in(&self, symbol: &Symbol) -> u32 {
         self.terms.keys().map(|m| m.exponent(symbol)).max().unwrap_or(0)
+    }
+
+    /// Whether no coefficient is negative, so that the value is none wherever sizes are not.
+    pub fn is_never_negative(&self) -> bool {
+        self.terms.values().all(|c| !c.is_negative())
     }
 
     /// How many terms the canonical form has.

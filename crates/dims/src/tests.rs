@@ -113,7 +113,9 @@ fn parse(text: &str) -> Poly {
 
 #[test]
 fn written_as_papers_write() {
-    for text in ["4·b·n·c² + 2·b·n²·c", "1/2·n² + 1/2·n", "-b + 3", "0", "12", "b·l·n·m·h·g·e·f·c·d_ff"] {
+    for text in
+        ["4·b·n·c² + 2·b·n²·c", "1/2·n² + 1/2·n", "-b + 3", "0", "12", "b·l·n·m·h·g·e·f·c·d_ff"]
+    {
         assert_eq!(parse(text).to_string(), text);
     }
     assert_eq!(parse("n(n+1)/2").to_string(), "1/2·n² + 1/2·n");
@@ -135,8 +137,14 @@ fn errors_point_at_the_character() {
     assert_eq!(error("2·n +"), "a number, a name or `(` is missing at character 6 of `2·n +`");
     assert_eq!(error("2·n $"), "unexpected `$` at character 5 of `2·n $`");
     assert_eq!(error("(n"), "`)` is missing at character 3 of `(n`");
-    assert_eq!(error("n/c"), "division by something that is not a non-zero number at character 4 of `n/c`");
-    assert_eq!(error("n/0"), "division by something that is not a non-zero number at character 4 of `n/0`");
+    assert_eq!(
+        error("n/c"),
+        "division by something that is not a non-zero number at character 4 of `n/c`"
+    );
+    assert_eq!(
+        error("n/0"),
+        "division by something that is not a non-zero number at character 4 of `n/0`"
+    );
     assert_eq!(error("n^x"), "a power that is not a whole number at character 3 of `n^x`");
     assert_eq!(error("n^99"), "a power above 64 at character 5 of `n^99`");
     assert!(error(&"(".repeat(40)).starts_with("parentheses deeper than 32"));
@@ -149,7 +157,10 @@ fn errors_point_at_the_character() {
 fn values_are_exact_or_refused() {
     let huge = parse("n^9").at(&Binding::new().with("n", Integer::from(10).pow(30))).unwrap();
     assert_eq!(huge.to_string(), format!("1{}", "0".repeat(270)));
-    assert_eq!(parse("b·n").at(&Binding::new().with("b", 2)).unwrap_err(), EvalError::Unbound("n".into()));
+    assert_eq!(
+        parse("b·n").at(&Binding::new().with("b", 2)).unwrap_err(),
+        EvalError::Unbound("n".into())
+    );
     let fraction = parse("n/2").at(&Binding::new().with("n", 3)).unwrap_err().to_string();
     assert_eq!(fraction, "`1/2·n` is 3/2 at n=3, not a whole number");
     assert_eq!(parse("7").as_integer(), Some(7.into()));
@@ -157,6 +168,8 @@ fn values_are_exact_or_refused() {
     assert_eq!(parse("n").as_symbol(), Some(&Symbol::new("n")));
     assert!(["2·n", "n²", "n+b", "3"].iter().all(|t| parse(t).as_symbol().is_none()));
     assert_eq!(parse("n²·c + n + 1").num_terms(), 3);
+    assert!(parse("n + 1/2").is_never_negative() && parse("0").is_never_negative());
+    assert!(!parse("n² - n").is_never_negative());
 }
 
 #[test]

@@ -195,7 +195,8 @@ impl Graph {
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.shape(*v)).collect();
         let signature = op.signature(&shapes).or_else(|problem| {
             // Sizes may be equal by definition only, as h and g·r are when h = g·r.
-            let expanded: Vec<Shape> = shapes.iter().map(|s| self.definitions.expand_shape(s)).collect();
+            let expanded: Vec<Shape> =
+                shapes.iter().map(|s| self.definitions.expand_shape(s)).collect();
             op.signature(&expanded.iter().collect::<Vec<_>>()).map_err(|_| problem)
         });
         let mut shape = match signature {
@@ -515,7 +516,8 @@ impl Defined for Vec<Definition> {
             for _ in 0..self.len() {
                 for definition in self {
                     if let Definition::Product { whole, factors: [a, b] } = definition {
-                        axis.size = axis.size.substitute(whole, &(Poly::symbol(a) * Poly::symbol(b)));
+                        axis.size =
+                            axis.size.substitute(whole, &(Poly::symbol(a) * Poly::symbol(b)));
                     }
                 }
             }

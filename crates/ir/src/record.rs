@@ -287,7 +287,8 @@ impl Graph {
         let Some(offset) = offset else {
             return Support { pairs: all.clone() * queries * keys, rows: all * queries };
         };
-        if window.is_none() && *keys == queries + &offset {
+        // The triangle on top of `offset` full columns: needs an offset that is nowhere negative.
+        if window.is_none() && offset.is_never_negative() && *keys == queries + &offset {
             let triangle = (queries * queries + queries).ratio(1, 2);
             return Support { pairs: &all * &(queries * offset + triangle), rows: all * queries };
         }

@@ -285,3 +285,178 @@ impl Operation for Attention {
         call.result(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::proof::{evaluate, prove};
+    use crate::ops::{Einsum, Masked, Rearrange};
+    use crate::{Axis, Graph, Var};
+    use proptest::prelude::*;
+
+    const SIZES: [&str; 7] = ["b", "n", "m", "g", "r", "e", "f"];
+
+    struct Operands {
+        q: Var,
+        k: Var,
+        v: Var,
+        bias: Var,
+        keep: Var,
+    }
+
+    fn operands(g: &mut Graph) -> Operands {
+        let heads = Axis::new("h", Poly::from("g") * Poly::from("r"));
+        let axis = Axis::from;
+        Operands {
+            q: g.input("q", [axis("b"), axis("n"), heads.clone(), axis("e")]).unwrap(),
+            k: g.input("k", ["b", "m", "g", "e"]).unwrap(),
+            v: g.input("v", ["b", "m", "g", "f"]).unwrap(),
+            bias: g.input("bias", [heads, axis("n"), axis("m")]).unwrap(),
+            keep: g.input_mask("keep", ["b", "m"]).unwrap(),
+        }
+    }
+
+    /// Attention as the chain that defines it, operation by operation.
+    fn chain(g: &mut Graph, o: &Operands, mask: &Mask) -> Var {
+        let split =
+            |axis: &str| Rearrange::Split { axis: axis.into(), into: vec!["g".into(), "r".into()] };
+        let q = g.rearrange(o.q, split("h")).unwrap();
+        let bias = g.rearrange(o.bias, split("h")).unwrap();
+        let heads = Poly::from("g") * Poly::from("r");
+        let support = g.support(mask, &"b".into(), &heads, &"n".into(), &"m".into());
+        let masked = Masked { mask: mask.clone(), query: "n".into(), key: "m".into(), support };
+        let with_keep = |vars: &[Var]| vars.iter().copied().chain(mask.keep).collect::<Vec<_>>();
+        let over = |spec: &str| Einsum::parse(spec).unwrap().over(masked.clone());
+        let scores = over("b n g r e, b m g e -> b g r n m");
+        let scores = g.record("scores", scores, &with_keep(&[q, o.k])).unwrap();
+        let scaled = g.scale(scores, Factor::InverseSqrt("e".into())).unwrap();
+        let biased = g.add("bias", scaled, bias).unwrap();
+        let weights = g.softmax(biased, Some(masked.clone())).unwrap();
+        let context = over("b g r n m, b m g f -> b n g r f");
+        g.record("context", context, &with_keep(&[weights, o.v])).unwrap()
+    }
+
+    fn masks(keep: Var) -> [Mask; 6] {
+        [
+            Mask::none(),
+            Mask::causal(),
+            Mask { offset: Some(Poly::from("m") - Poly::from("n")), ..Mask::none() },
+            Mask::sliding(2),
+            Mask::none().keeping(keep),
+            Mask::sliding(3).keeping(keep),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn counted_reference_equals_cost(
+            b in 0..3_usize, n in 1..6_usize, m in 1..6_usize, g in 1..3_usize, r in 1..3_usize, e in 1..4_usize,
+        ) {
+            let mut graph = Graph::new();
+            let o = operands(&mut graph);
+            for mask in masks(o.keep) {
+                let scale = Some(Factor::InverseSqrt("e".into()));
+                graph.attention((o.q, o.k, o.v), mask.clone(), scale, Some(o.bias)).unwrap();
+                graph.attention((o.q, o.k, o.v), mask.clone(), None, None).unwrap();
+                chain(&mut graph, &o, &mask);
+            }
+            let sizes: Vec<(&str, usize)> = SIZES.into_iter().zip([b, n, m, g, r, e, 3]).collect();
+            prove(&graph, &sizes);
+        }
+    }
+
+    #[test]
+    fn the_cost_is_that_of_the_chain() {
+        let count = masks(Var(0)).len();
+        for i in 0..count {
+            let cost_of = |fused: bool| {
+                let mut g = Graph::new();
+                let o = operands(&mut g);
+                let mask = masks(o.keep)[i].clone();
+                if fused {
+                    let scale = Some(Factor::InverseSqrt("e".into()));
+                    g.attention((o.q, o.k, o.v), mask, scale, Some(o.bias)).unwrap();
+                } else {
+                    chain(&mut g, &o, &mask);
+                }
+                let total = g.cost();
+                (total.macs(), total.total(), mask_free(&g))
+            };
+            let ((fused_macs, fused, support), (macs, chained, _)) =
+                (cost_of(true), cost_of(false));
+            assert_eq!(fused_macs, macs);
+            // Outside the allowed pairs the chain scales and biases entries that do not exist in the
+            // fused operation; without a mask there are none.
+            if support {
+                assert_eq!(fused, chained);
+            }
+            assert_eq!(fused[Class::Exp], chained[Class::Exp]);
+            assert_eq!(fused[Class::Div], chained[Class::Div]);
+            assert_eq!(fused[Class::Max], chained[Class::Max]);
+        }
+    }
+
+    fn mask_free(g: &Graph) -> bool {
+        g.nodes().iter().all(|node| match &node.op {
+            crate::Op::Attention(a) => a.mask.is_none(),
+            crate::Op::Softmax(s) => s.masked.as_ref().is_none_or(|m| m.mask.is_none()),
+            _ => true,
+        })
+    }
+
+    #[test]
+    fn causal_is_the_exact_triangle() {
+        let mut g = Graph::new();
+        let q = g.input("q", ["b", "n", "h", "e"]).unwrap();
+        g.attention((q, q, q), Mask::causal(), None, None).unwrap();
+        assert_eq!(g.cost().macs().to_string(), "b·n²·h·e + b·n·h·e");
+        let mut g = Graph::new();
+        let q = g.input("q", ["b", "n", "h", "e"]).unwrap();
+        let k = g
+            .input(
+                "k",
+                [
+                    Axis::from("b"),
+                    Axis::new("m", Poly::from("p") + Poly::from("n")),
+                    Axis::from("h"),
+                    Axis::from("e"),
+                ],
+            )
+            .unwrap();
+        let offset = Mask { offset: Some("p".into()), ..Mask::none() };
+        g.attention((q, k, k), offset, None, None).unwrap();
+        assert_eq!(g.cost().macs().to_string(), "2·b·n·h·e·p + b·n²·h·e + b·n·h·e");
+    }
+
+    #[test]
+    fn a_hidden_key_never_matters_and_a_blind_row_is_zero() {
+        let mut g = Graph::new();
+        let axes = [("n", 2), ("h", 1), ("e", 1)].map(Axis::from);
+        let q = g.input("q", axes.clone()).unwrap();
+        let v = g.input("v", axes).unwrap();
+        let causal = g.attention((q, q, v), Mask::causal(), None, None).unwrap();
+        let before = Mask { offset: Some((-1).into()), ..Mask::none() };
+        let strict = g.attention((q, q, v), before, None, None).unwrap();
+        let feeds: [(&str, &[f64]); 2] = [("q", &[1.0, f64::NAN]), ("v", &[5.0, f64::NAN])];
+        assert_eq!(evaluate(&g, causal, &feeds)[0], 5.0);
+        assert_eq!(evaluate(&g, strict, &feeds)[0], 0.0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let mut g = Graph::new();
+        let q = g.input("q", ["b", "n", "h", "e"]).unwrap();
+        let narrow = g.input("k", [("b", "b"), ("m", "m"), ("h", "h"), ("e", "z")]).unwrap();
+        let error =
+            g.attention((q, narrow, q), Mask::none(), None, None).unwrap_err().problem.to_string();
+        assert_eq!(error, "axis `e` is e in one operand and z in another");
+        let bias = g.input("bias", ["q", "n", "n'"]).unwrap();
+        let error =
+            g.attention((q, q, q), Mask::none(), None, Some(bias)).unwrap_err().problem.to_string();
+        assert_eq!(error, "operand 0 has no axis `q`");
+        let keep = g.input_mask("keep", ["n"]).unwrap();
+        let mask = Mask::none().keeping(keep);
+        let error = g.attention((q, q, q), mask, None, None).unwrap_err().problem.to_string();
+        assert_eq!(error, "the mask has shape [n] where [b, n] is needed (batch, then keys)");
+    }
+}
