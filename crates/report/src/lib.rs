@@ -1,0 +1,32 @@
+//! Results as plain records, and their rendering: a table for people, JSON, CSV, Markdown, LaTeX.
+//!
+//! A record is built once and rendered at the edge, so the table and the JSON cannot disagree. Whole
+//! numbers of any size are JSON integers, never rounded; every number names its convention.
+//!
+//! ```
+//! use opledger_report::{Format, Style, thousands};
+//!
+//! assert_eq!(thousands(&68_719_476_736_u64.into()), "68,719,476,736");
+//! assert_eq!("json".parse(), Ok(Format::Json));
+//! assert_eq!(Style::plain().width, Some(100));
+//! ```
+
+mod csv;
+mod document;
+mod format;
+mod json;
+mod latex;
+mod markdown;
+mod number;
+mod records;
+mod text;
+
+pub use document::{Block, Cell, Column, Document, Row, Table, Tone};
+pub use format::{Format, Record, RenderError, Style, render};
+pub use json::Quantity;
+pub use number::thousands;
+pub use records::{
+    Account, AccountNode, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode, Execution,
+    Kind, KindKey, Kinds, Output, Parameters, Settled, TheoremRecord, Verdict, Verification,
+    WallMs,
+};

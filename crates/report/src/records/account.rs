@@ -1,0 +1,286 @@
+//! What a model costs without running it: exact numbers at a binding, or formulas.
+
+use num_traits::Zero;
+use opledger_dims::{Binding, Class, Counts, Integer, Poly};
+use serde::Serialize;
+
+use super::{CONVENTIONS, convention_line};
+use crate::{Block, Cell, Column, Document, Quantity, Record, Row, Table, json, latex};
+
+/// Parameters of a model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(bound = "N: Quantity")]
+pub struct Parameters<N> {
+    /// All of them.
+    #[serde(serialize_with = "json::quantity")]
+    pub total: N,
+    /// Those that training changes.
+    #[serde(serialize_with = "json::quantity")]
+    pub trainable: N,
+}
+
+/// Bytes moved.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(bound = "N: Quantity")]
+pub struct Bytes<N> {
+    /// By reading operands.
+    #[serde(serialize_with = "json::quantity")]
+    pub read: N,
+    /// By writing results.
+    #[serde(serialize_with = "json::quantity")]
+    pub written: N,
+}
+
+/// What a model costs: `N` is [`Integer`] when counted at a binding, [`Poly`] when derived.
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound = "N: Quantity")]
+pub struct Account<N> {
+    /// The model.
+    pub model: String,
+    /// The sizes.
+    #[serde(serialize_with = "json::binding")]
+    pub binding: Binding,
+    /// Its parameters.
+    pub params: Parameters<N>,
+    /// Scalar operations by class.
+    #[serde(serialize_with = "json::counts")]
+    pub counts: Counts<N>,
+    /// Multiplications inside contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: N,
+    /// All scalar operations, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: N,
+    /// Twice the macs.
+    #[serde(serialize_with = "json::quantity")]
+    pub matmul_flops: N,
+    /// Bytes moved, no reuse between nodes.
+    pub bytes: Bytes<N>,
+    /// The nodes, or groups of them.
+    pub nodes: Vec<AccountNode<N>>,
+    /// What symbols of the formulas stand for, such as `c = h·e`.
+    pub definitions: Vec<String>,
+    /// What the numbers mean.
+    #[serde(serialize_with = "json::pairs")]
+    pub conventions: Vec<(&'static str, &'static str)>,
+}
+
+/// What a node costs, or a group of nodes under one path.
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound = "N: Quantity")]
+pub struct AccountNode<N> {
+    /// The path.
+    pub path: String,
+    /// The operation; none for a group.
+    pub op: Option<&'static str>,
+    /// How many nodes it stands for.
+    pub members: usize,
+    /// The axes of the result; none for a group.
+    pub axes: Option<Vec<String>>,
+    /// The size along each axis.
+    #[serde(serialize_with = "json::quantities")]
+    pub shape: Option<Vec<N>>,
+    /// The closed form of the counts.
+    pub formula: String,
+    /// Scalar operations by class.
+    #[serde(serialize_with = "json::counts")]
+    pub counts: Counts<N>,
+    /// The same by part of the operation.
+    #[serde(serialize_with = "json::parts")]
+    pub parts: Vec<(&'static str, Counts<N>)>,
+    /// Multiplications inside contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: N,
+    /// All scalar operations, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: N,
+    /// Parameters.
+    #[serde(serialize_with = "json::quantity")]
+    pub params: N,
+    /// Bytes moved.
+    pub bytes: Bytes<N>,
+}
+
+impl<N: Quantity> Account<N> {
+    fn title(&self) -> Block {
+        Block::Title(title(&self.model, &self.binding))
+    }
+
+    fn footer(&self) -> Vec<Block> {
+        let names: Vec<&str> = CONVENTIONS.iter().map(|(name, _)| *name).collect();
+        let mut blocks = Vec::new();
+        if !self.definitions.is_empty() {
+            let lines = self.definitions.iter().map(|d| format!("where {d}")).collect();
+            blocks.push(Block::Lines(lines));
+        }
+        blocks.push(Block::Text(convention_line(&names)));
+        blocks
+    }
+
+    /// The numbers of the whole model by name, and whether a rule stands above.
+    fn totals(&self) -> Vec<(&'static str, &N, bool)>
+    where
+        N: Clone + Zero,
+    {
+        let classes = self.counts.nonzero().map(|(class, n)| (class.name(), n, false));
+        classes
+            .chain([
+                ("flops", &self.flops, true),
+                ("macs", &self.macs, false),
+                ("matmul-flops", &self.matmul_flops, false),
+                ("params", &self.params.total, true),
+                ("trainable", &self.params.trainable, false),
+                ("bytes read", &self.bytes.read, true),
+                ("bytes written", &self.bytes.written, false),
+            ])
+            .collect()
+    }
+
+    fn node_rows(&self) -> Table {
+        let mut columns: Vec<Column> =
+            ["path", "op", "shape", "params", "macs", "flops"].map(Column::word).to_vec();
+        columns.extend(Class::ALL.map(|class| Column::word(class.name())));
+        columns.extend(["bytes_read", "bytes_written"].map(Column::word));
+        let rows = self.nodes.iter().map(|node| {
+            let mut cells = vec![
+                node.path.as_str().into(),
+                node.op.unwrap_or_default().into(),
+                node.shape_shown().into(),
+                node.params.cell(),
+                node.macs.cell(),
+                node.flops.cell(),
+            ];
+            cells.extend(node.counts.iter().map(|(_, n)| n.cell()));
+            cells.extend([node.bytes.read.cell(), node.bytes.written.cell()]);
+            Row::new(cells)
+        });
+        Table { columns, rows: rows.collect() }
+    }
+}
+
+impl<N: Quantity> AccountNode<N> {
+    fn shape_shown(&self) -> String {
+        let Some(shape) = &self.shape else { return String::new() };
+        format!("[{}]", shape.iter().map(|n| n.cell().raw()).collect::<Vec<_>>().join(", "))
+    }
+
+    fn op_shown(&self) -> String {
+        match (self.op, self.members) {
+            (Some(op), _) => op.to_owned(),
+            (None, members) => format!("{members} nodes"),
+        }
+    }
+}
+
+/// `mha:c=512,h=8 at b=32, n=1024`.
+pub(crate) fn title(model: &str, binding: &Binding) -> String {
+    if binding.is_empty() { model.to_owned() } else { format!("{model} at {binding}") }
+}
+
+impl Record for Account<Integer> {
+    fn document(&self) -> Document {
+        let mut nodes = Table {
+            columns: vec![
+                Column::name("node"),
+                Column::word("op"),
+                Column { narrowest: Some(10), ..Column::word("shape") },
+                Column::number("macs"),
+                Column::number("flops"),
+            ],
+            rows: Vec::new(),
+        };
+        for node in self.nodes.iter().filter(|node| !node.flops.is_zero()) {
+            nodes.rows.push(Row::new([
+                node.path.as_str().into(),
+                node.op_shown().into(),
+                node.shape_shown().into(),
+                node.macs.cell(),
+                node.flops.cell(),
+            ]));
+        }
+        let total = ["total".into(), Cell::Empty, Cell::Empty, self.macs.cell(), self.flops.cell()];
+        nodes.rows.push(Row::new(total).ruled());
+        let totals = Table {
+            columns: vec![Column::word("whole model"), Column::number("count")],
+            rows: self.totals().into_iter().map(total_row).collect(),
+        };
+        let mut blocks = vec![self.title(), Block::Table(nodes), Block::Table(totals)];
+        blocks.extend(self.footer());
+        Document { blocks }
+    }
+
+    fn rows(&self) -> Table {
+        self.node_rows()
+    }
+}
+
+/// A row of a table of totals.
+fn total_row<N: Quantity>((name, n, ruled): (&'static str, &N, bool)) -> Row {
+    Row { cells: vec![name.into(), n.cell()], ruled }
+}
+
+impl Record for Account<Poly> {
+    fn document(&self) -> Document {
+        let mut nodes = Table {
+            columns: vec![
+                Column::name("node"),
+                Column::word("op"),
+                Column::word("class"),
+                Column::text("closed form"),
+            ],
+            rows: Vec::new(),
+        };
+        for node in &self.nodes {
+            let parts = match node.parts.len() {
+                0 | 1 => vec![("", &node.counts)],
+                _ => node.parts.iter().map(|(part, counts)| (*part, counts)).collect(),
+            };
+            let mut path = Cell::from(node.path.as_str());
+            let mut op = Cell::from(node.op_shown());
+            for (part, counts) in parts {
+                let occurring: Vec<_> = counts.nonzero().collect();
+                if !part.is_empty() && !occurring.is_empty() {
+                    op = format!("{}: {part}", node.op_shown()).into();
+                }
+                for (class, poly) in occurring {
+                    let (path, op) = (std::mem::take(&mut path), std::mem::take(&mut op));
+                    nodes.rows.push(Row::new([path, op, class.name().into(), poly.cell()]));
+                }
+            }
+        }
+        let totals = Table {
+            columns: vec![Column::word("whole model"), Column::text("closed form")],
+            rows: self.totals().into_iter().map(total_row).collect(),
+        };
+        let mut blocks = vec![self.title(), Block::Table(totals), Block::Table(nodes)];
+        blocks.extend(self.footer());
+        Document { blocks }
+    }
+
+    fn rows(&self) -> Table {
+        self.node_rows()
+    }
+
+    fn latex(&self) -> Option<String> {
+        let mut totals = latex::classes(&self.counts);
+        for (name, poly) in [
+            ("flops", &self.flops),
+            ("macs", &self.macs),
+            ("params", &self.params.total),
+            ("bytes\\ read", &self.bytes.read),
+            ("bytes\\ written", &self.bytes.written),
+        ] {
+            totals.push((latex::operator(name), poly.latex()));
+        }
+        let mut out = format!("% {}\n", title(&self.model, &self.binding));
+        out += &latex::align(&totals);
+        for node in self.nodes.iter().filter(|node| !node.counts.is_zero()) {
+            out += &format!("% {}\n", node.path);
+            out += &latex::align(&latex::classes(&node.counts));
+        }
+        for definition in &self.definitions {
+            out += &format!("where {}\n", latex::escape(definition));
+        }
+        Some(out)
+    }
+}

@@ -1,0 +1,214 @@
+//! What a run did: useful and executed counts, time, and the theorem.
+
+use opledger_dims::{Binding, Class, Counts, Integer};
+use serde::Serialize;
+
+use super::account::title;
+use super::{Bytes, convention_line};
+use crate::{Block, Cell, Column, Document, Record, Row, Table, json};
+
+/// What was done: as the mathematics asks for, and as the loops covered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Done {
+    /// Scalar operations by class.
+    #[serde(serialize_with = "json::counts")]
+    pub counts: Counts<Integer>,
+    /// All scalar operations, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+    /// Multiplications inside contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: Integer,
+}
+
+/// Wall-clock milliseconds of the computation over its repetitions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct WallMs {
+    /// The fastest.
+    pub min: f64,
+    /// The one in the middle.
+    pub median: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+/// How many counts were held against the derived cost, and how many did not agree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TheoremRecord {
+    /// Nodes compared.
+    pub nodes: usize,
+    /// Pairs of a node and a binding compared.
+    pub points: usize,
+    /// Counts that did not agree.
+    pub mismatches: usize,
+    /// Each of them in words.
+    pub details: Vec<String>,
+}
+
+impl TheoremRecord {
+    /// As a line and its details.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let TheoremRecord { nodes, points, mismatches, details } = self;
+        let head = format!(
+            "theorem: {nodes} nodes at {points} points, {mismatches} mismatches \
+             (derived = useful, executed ≥ useful, class by class)"
+        );
+        std::iter::once(head).chain(details.iter().map(|d| format!("  {d}"))).collect()
+    }
+}
+
+/// A node that was executed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExecutedNode {
+    /// The path.
+    pub path: String,
+    /// The operation.
+    pub op: &'static str,
+    /// How often it ran in one run of the model.
+    pub runs: u64,
+    /// What the mathematics asks for.
+    pub useful: Done,
+    /// What the loops covered.
+    pub executed: Done,
+    /// Bytes moved.
+    pub bytes: Bytes<Integer>,
+    /// Milliseconds in the median run of the model.
+    pub ms: f64,
+    /// Useful flops per nanosecond; none when it took no time.
+    pub gflop_per_s: Option<f64>,
+}
+
+/// A result of the model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// The kind of its elements.
+    pub dtype: &'static str,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+}
+
+/// A run of a model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Execution {
+    /// The model.
+    pub model: String,
+    /// The sizes.
+    #[serde(serialize_with = "json::binding")]
+    pub binding: Binding,
+    /// Who executed.
+    pub interpreter: &'static str,
+    /// How many threads.
+    pub threads: usize,
+    /// The seed of what was drawn.
+    pub seed: u64,
+    /// How often the model ran.
+    pub repeat: usize,
+    /// Time of the computation.
+    pub wall_ms: WallMs,
+    /// What the mathematics asks for, in one run.
+    pub useful: Done,
+    /// What the loops covered, in one run.
+    pub executed: Done,
+    /// Useful flops per nanosecond of the median run; none when it took no time.
+    pub gflop_per_s: Option<f64>,
+    /// The ledger against the derived cost.
+    pub theorem: TheoremRecord,
+    /// The results.
+    pub outputs: Vec<Output>,
+    /// The nodes.
+    pub nodes: Vec<ExecutedNode>,
+    /// What the numbers mean.
+    #[serde(serialize_with = "json::pairs")]
+    pub conventions: Vec<(&'static str, &'static str)>,
+}
+
+impl Record for Execution {
+    fn document(&self) -> Document {
+        let mut table = Table {
+            columns: vec![
+                Column::name("node"),
+                Column::word("op"),
+                Column::number("macs"),
+                Column::number("useful flops"),
+                Column::number("executed flops"),
+                Column::number("ms"),
+                Column::number("GFLOP/s"),
+            ],
+            rows: Vec::new(),
+        };
+        for node in &self.nodes {
+            table.rows.push(Row::new([
+                node.path.as_str().into(),
+                node.op.into(),
+                (&node.useful.macs).into(),
+                (&node.useful.flops).into(),
+                (&node.executed.flops).into(),
+                Cell::Real(node.ms, 3),
+                Cell::real(node.gflop_per_s, 2),
+            ]));
+        }
+        let total = [
+            "total".into(),
+            Cell::Empty,
+            (&self.useful.macs).into(),
+            (&self.useful.flops).into(),
+            (&self.executed.flops).into(),
+            Cell::Real(self.wall_ms.median, 3),
+            Cell::real(self.gflop_per_s, 2),
+        ];
+        table.rows.push(Row::new(total).ruled());
+        let WallMs { min, median, max } = self.wall_ms;
+        let mut lines = vec![format!(
+            "{} interpreter, {}, seed {}, {}: min {min:.3}, median {median:.3}, max {max:.3} ms",
+            self.interpreter,
+            plural(self.threads, "thread"),
+            self.seed,
+            plural(self.repeat, "run"),
+        )];
+        for Output { name, dtype, shape } in &self.outputs {
+            lines.push(format!("output {name}: {dtype} {shape:?}"));
+        }
+        lines.extend(self.theorem.lines());
+        let rate = "GFLOP/s = useful flops / time; useful = what the mathematics asks for; \
+                    executed = what the loops covered";
+        let footer = format!("{}; {rate}", convention_line(&["macs", "flops"]));
+        let blocks = vec![
+            Block::Title(title(&self.model, &self.binding)),
+            Block::Table(table),
+            Block::Lines(lines),
+            Block::Text(footer),
+        ];
+        Document { blocks }
+    }
+
+    fn rows(&self) -> Table {
+        let mut columns: Vec<Column> =
+            ["path", "op", "runs", "ms", "gflop_per_s", "macs", "useful_flops", "executed_flops"]
+                .map(Column::word)
+                .to_vec();
+        columns.extend(Class::ALL.map(|class| Column::word(class.name())));
+        columns.extend(["bytes_read", "bytes_written"].map(Column::word));
+        let rows = self.nodes.iter().map(|node| {
+            let mut cells = vec![
+                node.path.as_str().into(),
+                node.op.into(),
+                Cell::Number(node.runs.into()),
+                Cell::Real(node.ms, 6),
+                Cell::real(node.gflop_per_s, 6),
+                (&node.useful.macs).into(),
+                (&node.useful.flops).into(),
+                (&node.executed.flops).into(),
+            ];
+            cells.extend(node.useful.counts.iter().map(|(_, n)| n.into()));
+            cells.extend([(&node.bytes.read).into(), (&node.bytes.written).into()]);
+            Row::new(cells)
+        });
+        Table { columns, rows: rows.collect() }
+    }
+}
+
+fn plural(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,25 @@
+//! The records: what each command of the product results in.
+
+mod account;
+mod execution;
+mod kinds;
+mod verification;
+
+pub use account::{Account, AccountNode, Bytes, Parameters};
+pub use execution::{Done, ExecutedNode, Execution, Output, TheoremRecord, WallMs};
+pub use kinds::{Kind, KindKey, Kinds};
+pub use verification::{Claim, ClaimList, Settled, Verdict, Verification};
+
+/// What the printed numbers mean, by name.
+pub const CONVENTIONS: [(&str, &str); 4] = [
+    ("macs", "multiplications inside contractions"),
+    ("flops", "all scalar operations, each worth one"),
+    ("matmul-flops", "2·macs"),
+    ("bytes", "each operand read once, each result written once, f32"),
+];
+
+/// The conventions of these names as one line.
+pub(crate) fn convention_line(names: &[&str]) -> String {
+    let told = CONVENTIONS.iter().filter(|(name, _)| names.contains(name));
+    told.map(|(name, meaning)| format!("{name} = {meaning}")).collect::<Vec<_>>().join("; ")
+}
