@@ -36,7 +36,7 @@ pub trait Interpreter {
 
 /// Watches a run.
 pub trait Observer {
-    /// A node begins.
+    /// A node begins. A clone of the ledger may be read on another thread while tasks fill it.
     fn started(&mut self, node: &Node, ledger: &Ledger);
 }
 
@@ -81,17 +81,34 @@ pub fn run<I: Interpreter>(
     feeds: &Feeds,
     observer: &mut dyn Observer,
 ) -> Result<Run<I::Scalar>, RunError> {
+    let (binding, store) = prepare::<I>(graph, binding, feeds)?;
+    run_stored(graph, &binding, interpreter, &store, observer)
+}
+
+/// Checks that an interpreter can execute a graph at a binding, and makes what it needs: the complete
+/// binding and all tensors. What is prepared once can be run as often as wanted by [`run_stored`].
+///
+/// # Errors
+/// When the binding does not fit, the run would not fit in memory, or a tensor fed does not fit.
+pub fn prepare<I: Interpreter>(
+    graph: &Graph,
+    binding: &Binding,
+    feeds: &Feeds,
+) -> Result<(Binding, Store), RunError> {
     let mut binding = graph.complete(binding)?;
     graph.check(&binding)?;
     check_memory(graph, &binding, size_of::<I::Scalar>())?;
     let store = feeds.store(graph, &mut binding)?;
-    run_stored(graph, binding, interpreter, &store, observer)
+    Ok((binding, store))
 }
 
-/// Executes a graph on tensors that are already there.
-pub(crate) fn run_stored<I: Interpreter>(
+/// Executes a graph on what [`prepare`] made of it.
+///
+/// # Errors
+/// When an operation fails.
+pub fn run_stored<I: Interpreter>(
     graph: &Graph,
-    binding: Binding,
+    binding: &Binding,
     interpreter: &mut I,
     store: &Store,
     observer: &mut dyn Observer,
@@ -104,7 +121,7 @@ pub(crate) fn run_stored<I: Interpreter>(
         last_uses: last_uses(graph),
         values: vec![None; graph.nodes().len()],
         ledger: Ledger::new(graph),
-        binding,
+        binding: binding.clone(),
         iterations: Vec::new(),
     };
     let start = Instant::now();

@@ -1,5 +1,6 @@
 //! The ledger: what every node did, written through atomics while tasks run.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use opledger_ir::{Graph, Part, PartCounts};
 use opledger_kernels::AtomicMeter;
 
 /// One row per node of a graph. Rows of a repeated body add up over its iterations.
-#[derive(Debug)]
+///
+/// Clones share the rows, so a run can be watched from another thread.
+#[derive(Clone, Debug)]
 pub struct Ledger {
-    rows: Vec<Row>,
+    rows: Arc<[Row]>,
 }
 
 /// What one node did.

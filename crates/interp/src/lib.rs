@@ -14,7 +14,7 @@ mod memory;
 mod oracle;
 mod theorem;
 
-pub use driver::{Interpreter, Observer, Quiet, Run, run};
+pub use driver::{Interpreter, Observer, Quiet, Run, prepare, run, run_stored};
 pub use error::RunError;
 pub use fast::Fast;
 pub use feeds::{Feeds, Store};

@@ -1,9 +1,11 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
 use opledger_dims::Binding;
-use opledger_interp::{Fast, Feeds, Oracle, Quiet, prove, run};
+use opledger_interp::{
+    Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored,
+};
 use opledger_ir::ops::{Activation, Factor, Norm, Reduce, Source};
-use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_ir::{Axis, Graph, Mask, Node, Var};
 
 fn heads(g: &mut Graph, name: &str, token: &str, heads: &str, width: &str) -> Var {
     g.input(name, [Axis::from("b"), Axis::from(token), Axis::from(heads), Axis::from(width)])
@@ -125,6 +127,28 @@ fn a_repeated_body_has_its_own_parameters() {
         &Feeds::seeded(3),
     );
     assert_eq!(run.unwrap().ledger.row(3).counts().runs, 3);
+}
+
+#[test]
+fn what_is_prepared_once_runs_often_and_can_be_watched() {
+    struct Keep(Option<Ledger>);
+    impl Observer for Keep {
+        fn started(&mut self, _: &Node, ledger: &Ledger) {
+            self.0 = Some(ledger.clone());
+        }
+    }
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "c"]).unwrap();
+    let y = g.activation(x, Activation::Tanh).unwrap();
+    g.output("y", y);
+    let binding = Binding::from_iter([("b", 2), ("c", 6)]);
+    let (binding, store) = prepare::<Fast>(&g, &binding, &Feeds::seeded(3)).unwrap();
+    let (mut fast, mut watcher) = (Fast::new().unwrap(), Keep(None));
+    let first = run_stored(&g, &binding, &mut fast, &store, &mut watcher).unwrap();
+    let second = run_stored(&g, &binding, &mut fast, &store, &mut Quiet).unwrap();
+    assert_eq!(first.output("y"), second.output("y"));
+    assert_eq!(first.ledger.useful(), second.ledger.useful());
+    assert_eq!(watcher.0.unwrap().useful(), first.ledger.useful(), "a clone shares the rows");
 }
 
 #[test]
