@@ -1,0 +1,139 @@
+//! Graphs of the layers without attention.
+
+use opledger_ir::ops::Activation;
+use opledger_ir::{Axis, Graph, Var};
+use opledger_nn::{
+    BertEmbedding, BertEmbeddingConfig, Embedding, FeedForward, FeedForwardConfig,
+    LearnedPositions, Linear, LinearConfig, LmHead, Norm, NormConfig, SinusoidalPositions,
+};
+
+use super::LayerError;
+use super::settings::Settings;
+
+/// The input `[b, tokens, c]`, the last two sized by keys.
+pub(super) fn input(
+    s: &Settings,
+    g: &mut Graph,
+    name: &str,
+    tokens: &'static str,
+    width: impl Into<Axis>,
+) -> Result<Var, LayerError> {
+    Ok(g.input(name, [s.axis("b", "b"), s.axis(tokens, tokens), width.into()])?)
+}
+
+/// The input `x [b, n, c]`.
+pub(super) fn x(s: &Settings, g: &mut Graph) -> Result<Var, LayerError> {
+    input(s, g, "x", "n", s.axis("c", "c"))
+}
+
+/// Ids `[b, tokens]` below the size of a key.
+pub(super) fn ids(
+    s: &Settings,
+    g: &mut Graph,
+    name: &str,
+    tokens: &'static str,
+    below: &'static str,
+) -> Result<Var, LayerError> {
+    Ok(g.input_ids(name, [s.axis("b", "b"), s.axis(tokens, tokens)], s.size(below))?)
+}
+
+pub(super) fn activation(s: &Settings) -> Activation {
+    match s.choice("act") {
+        "gelu" => Activation::GeluErf,
+        "gelu-tanh" => Activation::GeluTanh,
+        "silu" => Activation::Silu,
+        _ => Activation::Relu,
+    }
+}
+
+pub(super) fn feed_forward(s: &Settings) -> FeedForwardConfig {
+    FeedForwardConfig {
+        activation: activation(s),
+        gated: s.flag("gated"),
+        bias: s.flag("bias"),
+        dropout: s.dropout(),
+        ..FeedForwardConfig::new(s.size("c"), s.size("ff"))
+    }
+}
+
+pub(super) fn linear(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let (from, to) = (s.axis("in", "in"), s.axis("out", "out"));
+    let x = input(s, g, "x", "n", from.clone())?;
+    let y = Linear::new(g, from, to, LinearConfig::bias(s.flag("bias")))?.forward(g, x)?;
+    g.output("y", y);
+    Ok(())
+}
+
+pub(super) fn ffn(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let x = x(s, g)?;
+    let y = FeedForward::new(g, &feed_forward(s))?.forward(g, x)?;
+    g.output("y", y);
+    Ok(())
+}
+
+pub(super) fn layer_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    norm(s, g, NormConfig { bias: s.flag("bias"), ..NormConfig::layer() })
+}
+
+pub(super) fn rms_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    norm(s, g, NormConfig::rms())
+}
+
+fn norm(s: &Settings, g: &mut Graph, config: NormConfig) -> Result<(), LayerError> {
+    let x = x(s, g)?;
+    let config = NormConfig { eps: s.number("eps"), ..config };
+    let y = Norm::new(g, s.axis("c", "c"), config)?.forward(g, x)?;
+    g.output("y", y);
+    Ok(())
+}
+
+pub(super) fn embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let ids = ids(s, g, "input_ids", "n", "v")?;
+    let rows = Embedding::new(g, s.size("v"), s.size("c"))?.forward(g, ids)?;
+    let y = match s.choice("positions") {
+        "sinusoid" => {
+            let scope = &mut g.scope("positions");
+            SinusoidalPositions::new(scope).forward(scope, rows)?
+        }
+        "learned" => {
+            let scope = &mut g.scope("positions");
+            let positions = LearnedPositions::new(scope, s.size("p"), s.size("c"))?;
+            positions.forward(scope, rows)?
+        }
+        _ => rows,
+    };
+    g.output("y", y);
+    Ok(())
+}
+
+pub(super) fn bert_embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let words = ids(s, g, "input_ids", "n", "v")?;
+    let types = ids(s, g, "token_type_ids", "n", "types")?;
+    let config = BertEmbeddingConfig {
+        max_position_embeddings: s.size("p"),
+        type_vocab_size: s.size("types"),
+        layer_norm_eps: s.number("eps"),
+        dropout: s.dropout(),
+        ..BertEmbeddingConfig::new(s.size("v"), s.size("c"))
+    };
+    let y = BertEmbedding::new(g, &config)?.forward(g, words, types)?;
+    g.output("y", y);
+    Ok(())
+}
+
+pub(super) fn lm_head(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let (c, v) = (s.size("c"), s.size("v"));
+    let (x, head) = if s.flag("tied") {
+        if s.flag("bias") {
+            return Err(LayerError::Conflict("a tied head has no bias".to_owned()));
+        }
+        let ids = ids(s, g, "input_ids", "n", "v")?;
+        let table = Embedding::new(&mut g.scope("embedding"), v, c)?;
+        (table.forward(g, ids)?, LmHead::tied(&mut g.scope("lm_head"), &table))
+    } else {
+        (x(s, g)?, LmHead::new(g, c, v, s.flag("bias"))?)
+    };
+    let y = head.forward(g, x)?;
+    g.output("y", y);
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What can be wrong with the text of a layer.
+
+use opledger_ir::{BindingError, GraphError};
+use opledger_nn::NnError;
+
+/// Why a text is no layer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayerError {
+    /// A text that no layer needs.
+    #[error("a layer of {length} characters; {limit} are read")]
+    TooLong {
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// No kind of that name.
+    #[error("`{kind}` is no kind of layer{}", did_you_mean(.nearest))]
+    UnknownKind {
+        /// The name given.
+        kind: String,
+        /// The most similar kind.
+        nearest: Option<&'static str>,
+    },
+    /// No key of that name in this kind.
+    #[error("`{kind}` has no key `{key}`{}; its keys are {known}", did_you_mean(.nearest))]
+    UnknownKey {
+        /// The kind.
+        kind: &'static str,
+        /// The key given.
+        key: String,
+        /// The most similar key.
+        nearest: Option<&'static str>,
+        /// All keys of the kind.
+        known: String,
+    },
+    /// A piece that is no `key=value`.
+    #[error("`{0}` is not of the form key=value")]
+    Malformed(String),
+    /// A key given twice.
+    #[error("`{0}` is given twice")]
+    Duplicate(&'static str),
+    /// A value of the wrong form.
+    #[error("{key}={value}: expected {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What it takes.
+        expected: String,
+        /// What it was given.
+        value: String,
+    },
+    /// Two keys whose values do not fit together.
+    #[error("{0}")]
+    Conflict(String),
+    /// A size that nothing depends on with the other settings as they are.
+    #[error("`{key}` has no effect on this `{kind}`")]
+    Unused {
+        /// The key.
+        key: String,
+        /// The kind.
+        kind: &'static str,
+    },
+    /// The layer could not be made.
+    #[error(transparent)]
+    Layer(#[from] NnError),
+    /// Sizes that do not fit together.
+    #[error(transparent)]
+    Binding(Box<BindingError>),
+}
+
+impl From<GraphError> for LayerError {
+    fn from(error: GraphError) -> Self {
+        LayerError::Layer(error.into())
+    }
+}
+
+impl From<BindingError> for LayerError {
+    fn from(error: BindingError) -> Self {
+        LayerError::Binding(Box::new(error))
+    }
+}
+
+fn did_you_mean(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}
+
+/// A text as messages show it: cut when it is long.
+pub(crate) fn shown(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let mut cut: String = text.chars().take(SHOWN).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The most similar of `names`, if any is close.
+pub(crate) fn nearest(
+    name: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let close = names.map(|candidate| (distance(name, candidate), candidate)).min()?;
+    let (length, other) = (name.chars().count(), close.1.len());
+    (close.0 <= other.div_ceil(3) && close.0 < length.max(other)).then_some(close.1)
+}
+
+/// How many characters to insert, delete or replace to get from `a` to `b` (Levenshtein 1965).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    // Names are short; what comes after is as far away as it gets.
+    for (i, x) in a.chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,469 @@
+//! The table of kinds and keys: what the parser goes by, and what a listing shows.
+
+use opledger_ir::Graph;
+
+use super::error::{nearest, shown};
+use super::settings::Settings;
+use super::{LayerError, attention, build, stacks};
+
+/// A kind of layer.
+pub struct Kind {
+    /// The name before the colon.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// What may follow the colon.
+    pub keys: &'static [Key],
+    pub(super) build: fn(&Settings, &mut Graph) -> Result<(), LayerError>,
+}
+
+impl std::fmt::Debug for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kind").field("name", &self.name).field("keys", &self.keys).finish()
+    }
+}
+
+/// A key of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The name before the equals sign.
+    pub name: &'static str,
+    /// What holds when the key is not given: a value, or another key whose value it shares. A size
+    /// whose default is its own name stays a free symbol.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What it takes.
+    pub values: Values,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// A whole number, or a formula of sizes.
+    Size {
+        /// The least number.
+        least: i64,
+    },
+    /// The same, and there is no size when the key is not given.
+    Optional {
+        /// The least number.
+        least: i64,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// A number in a half-open range.
+    Number {
+        /// The least number.
+        from: f64,
+        /// What it is below.
+        below: f64,
+    },
+    /// One of some words.
+    Choice(&'static [&'static str]),
+}
+
+/// Every kind of layer.
+pub fn kinds() -> &'static [Kind] {
+    KINDS
+}
+
+pub(super) fn find(name: &str) -> Result<&'static Kind, LayerError> {
+    KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| LayerError::UnknownKind {
+        kind: shown(name),
+        nearest: nearest(name, KINDS.iter().map(|kind| kind.name)),
+    })
+}
+
+pub(super) fn key(kind: &'static Kind, name: &str) -> Result<&'static Key, LayerError> {
+    kind.keys.iter().find(|key| key.name == name).ok_or_else(|| {
+        let names = || kind.keys.iter().map(|key| key.name);
+        LayerError::UnknownKey {
+            kind: kind.name,
+            key: shown(name),
+            nearest: nearest(name, names()),
+            known: names().collect::<Vec<_>>().join(", "),
+        }
+    })
+}
+
+const fn key_of(
+    name: &'static str,
+    values: Values,
+    default: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { name, default, meaning, values }
+}
+
+/// A size that stays a free symbol unless given.
+const fn free(name: &'static str, meaning: &'static str) -> Key {
+    size(name, name, meaning)
+}
+
+const fn size(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    key_of(name, Values::Size { least: 1 }, default, meaning)
+}
+
+const fn optional(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    key_of(name, Values::Optional { least: 1 }, default, meaning)
+}
+
+const fn flag(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    key_of(name, Values::Flag, default, meaning)
+}
+
+const fn eps(default: &'static str) -> Key {
+    key_of("eps", Values::Number { from: 0.0, below: 1.0 }, default, "ε under the root of a norm")
+}
+
+const B: Key = free("b", "sequences in a batch");
+const N: Key = free("n", "tokens of a sequence; queries");
+const M: Key = free("m", "tokens of the source; keys");
+const L: Key = free("l", "layers");
+const C: Key = free("c", "model width");
+const H: Key = free("h", "heads");
+const KV: Key = size("kv", "h", "key and value heads, a divisor of h");
+const E: Key = optional("e", "c/h", "width of a head, when it is not c/h");
+const FF: Key = free("ff", "hidden width of the feed-forward layer");
+const V: Key = free("v", "words of the vocabulary");
+const BIAS: Key = flag("bias", "true", "biases of the linear maps");
+const QKV_BIAS: Key = flag("qkv_bias", "bias", "biases of the query, key and value projections");
+const OUT_PROJ: Key = flag("out_proj", "true", "projection of the joined heads");
+const MASK: Key = mask("none");
+const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query");
+const PADDING: Key = flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
+const WEIGHTS: Key = key_of(
+    "weights",
+    Values::Choice(&["none", "mean", "heads"]),
+    "none",
+    "attention weights as a second output",
+);
+const ROPE: Key = flag("rope", "false", "rotation of queries and keys by position");
+const THETA: Key = key_of(
+    "theta",
+    Values::Number { from: 1.0, below: 1e30 },
+    "10000.0",
+    "base of the rotation's angles",
+);
+const ACT: Key = key_of(
+    "act",
+    Values::Choice(&["relu", "gelu", "gelu-tanh", "silu"]),
+    "relu",
+    "activation of the feed-forward layer",
+);
+const GATED: Key = flag("gated", "false", "a third map that the activation gates");
+const NORM: Key =
+    key_of("norm", Values::Choice(&["post", "pre"]), "post", "norm after the residual or before");
+const RMS: Key = flag("rms", "false", "RMSNorm in place of LayerNorm");
+const EPS: Key = eps("1e-5");
+const FINAL_NORM: Key = flag("final_norm", "false", "a norm after the last layer");
+const DROPOUT: Key = dropout("0.0");
+const TRAINING: Key = flag("training", "false", "dropout at work");
+
+const fn mask(default: &'static str) -> Key {
+    let masks = Values::Choice(&["none", "causal", "window"]);
+    key_of("mask", masks, default, "which keys a query sees")
+}
+
+const fn dropout(default: &'static str) -> Key {
+    let probability = Values::Number { from: 0.0, below: 1.0 };
+    key_of("dropout", probability, default, "probability that training drops an element")
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "linear",
+        summary: "linear map x·Wᵀ + b",
+        keys: &[B, N, free("in", "width of the input"), free("out", "width of the result"), BIAS],
+        build: build::linear,
+    },
+    Kind {
+        name: "self-attention",
+        summary: "self-attention with one head, queries and keys of their own width",
+        keys: &[
+            B,
+            N,
+            C,
+            size("c1", "c", "width of values"),
+            size("c2", "c", "width of queries and keys"),
+            flag("bias", "false", "biases of the projections"),
+            flag("out_proj", "false", "output projection W_O"),
+            MASK,
+            WINDOW,
+            PADDING,
+            WEIGHTS,
+        ],
+        build: attention::self_attention,
+    },
+    Kind {
+        name: "mha",
+        summary: "multi-head attention, of x to itself or, with m, to a memory",
+        keys: &[
+            B,
+            N,
+            optional("m", "n", "tokens of the memory"),
+            C,
+            H,
+            KV,
+            E,
+            optional("kdim", "c", "width of the keys' input"),
+            optional("vdim", "c", "width of the values' input"),
+            BIAS,
+            QKV_BIAS,
+            OUT_PROJ,
+            MASK,
+            WINDOW,
+            PADDING,
+            WEIGHTS,
+            ROPE,
+            THETA,
+            DROPOUT,
+            TRAINING,
+        ],
+        build: attention::multihead,
+    },
+    Kind {
+        name: "cross-attention",
+        summary: "multi-head attention of x to a memory",
+        keys: &[
+            B,
+            N,
+            M,
+            C,
+            H,
+            KV,
+            E,
+            optional("kdim", "c", "width of the keys' input"),
+            optional("vdim", "c", "width of the values' input"),
+            BIAS,
+            QKV_BIAS,
+            OUT_PROJ,
+            MASK,
+            WINDOW,
+            PADDING,
+            WEIGHTS,
+            DROPOUT,
+            TRAINING,
+        ],
+        build: attention::multihead,
+    },
+    Kind {
+        name: "window-attention",
+        summary: "attention within windows of an image (Swin), shifted or not",
+        keys: &[
+            B,
+            free("height", "rows of the image"),
+            free("width", "columns of the image"),
+            free("side", "tokens along a side of a window"),
+            key_of("shift", Values::Size { least: 0 }, "0", "roll of the image, below side"),
+            C,
+            H,
+            BIAS,
+            QKV_BIAS,
+            OUT_PROJ,
+            flag("position_bias", "true", "learned bias for each displacement"),
+        ],
+        build: attention::window,
+    },
+    Kind {
+        name: "vit-attention",
+        summary: "attention with one map for queries, keys and values",
+        keys: &[
+            B,
+            N,
+            C,
+            H,
+            E,
+            BIAS,
+            flag("qkv_bias", "false", "bias of the qkv map"),
+            OUT_PROJ,
+            WEIGHTS,
+            DROPOUT,
+            TRAINING,
+        ],
+        build: attention::vit,
+    },
+    Kind {
+        name: "ffn",
+        summary: "feed-forward layer act(x·W₁)·W₂, gated (act(x·W₁) ⊙ x·W₃)·W₂",
+        keys: &[B, N, C, FF, ACT, GATED, BIAS, DROPOUT, TRAINING],
+        build: build::ffn,
+    },
+    Kind {
+        name: "layer-norm",
+        summary: "LayerNorm over the width",
+        keys: &[B, N, C, EPS, flag("bias", "true", "the shift")],
+        build: build::layer_norm,
+    },
+    Kind {
+        name: "rms-norm",
+        summary: "RMSNorm over the width",
+        keys: &[B, N, C, EPS],
+        build: build::rms_norm,
+    },
+    Kind {
+        name: "embedding",
+        summary: "rows of a table by id, with positions if wanted",
+        keys: &[
+            B,
+            N,
+            V,
+            C,
+            key_of(
+                "positions",
+                Values::Choice(&["none", "sinusoid", "learned"]),
+                "none",
+                "positions added to the rows",
+            ),
+            size("p", "n", "rows of the table of learned positions"),
+        ],
+        build: build::embedding,
+    },
+    Kind {
+        name: "bert-embedding",
+        summary: "word, token-type and position embeddings, added and normalised",
+        keys: &[
+            B,
+            N,
+            V,
+            C,
+            free("p", "rows of the position table"),
+            free("types", "rows of the token-type table"),
+            eps("1e-12"),
+            DROPOUT,
+            TRAINING,
+        ],
+        build: build::bert_embedding,
+    },
+    Kind {
+        name: "encoder-layer",
+        summary: "self-attention and feed-forward, each with residual and norm",
+        keys: &[
+            B, N, C, H, KV, E, FF, ACT, GATED, BIAS, QKV_BIAS, NORM, RMS, EPS, MASK, WINDOW,
+            PADDING, ROPE, THETA, DROPOUT, TRAINING,
+        ],
+        build: stacks::encoder_layer,
+    },
+    Kind {
+        name: "decoder-layer",
+        summary: "self-attention, attention to a memory, feed-forward",
+        keys: &[
+            B,
+            N,
+            M,
+            C,
+            H,
+            KV,
+            E,
+            FF,
+            ACT,
+            GATED,
+            BIAS,
+            QKV_BIAS,
+            NORM,
+            RMS,
+            EPS,
+            mask("causal"),
+            WINDOW,
+            PADDING,
+            ROPE,
+            THETA,
+            DROPOUT,
+            TRAINING,
+        ],
+        build: stacks::decoder_layer,
+    },
+    Kind {
+        name: "encoder",
+        summary: "l encoder layers",
+        keys: &[
+            B, L, N, C, H, KV, E, FF, ACT, GATED, BIAS, QKV_BIAS, NORM, RMS, EPS, FINAL_NORM, MASK,
+            WINDOW, PADDING, ROPE, THETA, DROPOUT, TRAINING,
+        ],
+        build: stacks::encoder,
+    },
+    Kind {
+        name: "decoder",
+        summary: "l decoder layers",
+        keys: &[
+            B,
+            L,
+            N,
+            M,
+            C,
+            H,
+            KV,
+            E,
+            FF,
+            ACT,
+            GATED,
+            BIAS,
+            QKV_BIAS,
+            NORM,
+            RMS,
+            EPS,
+            FINAL_NORM,
+            mask("causal"),
+            WINDOW,
+            PADDING,
+            ROPE,
+            THETA,
+            DROPOUT,
+            TRAINING,
+        ],
+        build: stacks::decoder,
+    },
+    Kind {
+        name: "transformer",
+        summary: "encoder and decoder, with embeddings and head if wanted",
+        keys: &[
+            B,
+            L,
+            size("ld", "l", "layers of the decoder"),
+            N,
+            M,
+            C,
+            H,
+            KV,
+            E,
+            FF,
+            ACT,
+            GATED,
+            BIAS,
+            QKV_BIAS,
+            NORM,
+            RMS,
+            EPS,
+            flag("final_norm", "true", "a norm after the last layers"),
+            mask("causal"),
+            WINDOW,
+            PADDING,
+            DROPOUT,
+            TRAINING,
+            flag("embed", "false", "ids in and scores over the vocabulary out"),
+            V,
+            flag("tied", "true", "one table for source, target and scores"),
+        ],
+        build: stacks::transformer,
+    },
+    Kind {
+        name: "lm-head",
+        summary: "scores over the vocabulary; tied, with the embedding that lends its table",
+        keys: &[
+            B,
+            N,
+            C,
+            V,
+            flag("bias", "false", "bias of the scores"),
+            flag("tied", "false", "the table of an embedding in place of a weight"),
+        ],
+        build: build::lm_head,
+    },
+    Kind {
+        name: "attention-mlp-stack",
+        summary: "l times: multi-head attention with weights, Linear, ReLU, Dropout, Linear",
+        keys: &[B, N, size("l", "2", "layers"), C, H, FF, dropout("0.1"), TRAINING],
+        build: stacks::attention_mlp_stack,
+    },
+];
