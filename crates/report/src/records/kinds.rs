@@ -18,8 +18,6 @@ pub struct Kind {
     pub name: String,
     /// What it is.
     pub summary: String,
-    /// A model of this kind, as one would write it.
-    pub example: String,
     /// Its keys.
     pub keys: Vec<KindKey>,
 }
@@ -29,8 +27,10 @@ pub struct Kind {
 pub struct KindKey {
     /// Its name.
     pub name: String,
-    /// Its value when it is not given; none when it must be given.
-    pub default: Option<String>,
+    /// What it takes.
+    pub values: String,
+    /// Its value when it is not given.
+    pub default: String,
     /// What it means.
     pub meaning: String,
 }
@@ -41,6 +41,7 @@ impl Record for Kinds {
             columns: vec![
                 Column::word("kind"),
                 Column::word("key"),
+                Column { narrowest: Some(10), ..Column::text("values") },
                 Column { narrowest: Some(10), ..Column::text("default") },
                 Column::text("meaning"),
             ],
@@ -51,6 +52,7 @@ impl Record for Kinds {
                 kind.name.as_str().into(),
                 Cell::Empty,
                 Cell::Empty,
+                Cell::Empty,
                 kind.summary.as_str().into(),
             ]);
             table.rows.push(Row { ruled: i > 0, ..head });
@@ -58,29 +60,27 @@ impl Record for Kinds {
                 table.rows.push(Row::new([
                     Cell::Empty,
                     key.name.as_str().into(),
-                    key.default.as_deref().unwrap_or("needed").into(),
+                    key.values.as_str().into(),
+                    key.default.as_str().into(),
                     key.meaning.as_str().into(),
                 ]));
             }
         }
-        let mut lines = vec!["examples:".to_owned()];
-        lines.extend(self.kinds.iter().map(|kind| format!("  {}", kind.example)));
         let symbols =
             "symbols: b batch, n tokens, m source tokens, l depth; --set gives them sizes";
-        Document {
-            blocks: vec![Block::Table(table), Block::Lines(lines), Block::Text(symbols.to_owned())],
-        }
+        Document { blocks: vec![Block::Table(table), Block::Text(symbols.to_owned())] }
     }
 
     fn rows(&self) -> Table {
-        let columns = ["kind", "key", "default", "meaning"].map(Column::word).to_vec();
+        let columns = ["kind", "key", "values", "default", "meaning"].map(Column::word).to_vec();
         let mut rows = Vec::new();
         for kind in &self.kinds {
             for key in &kind.keys {
                 rows.push(Row::new([
                     kind.name.as_str().into(),
                     key.name.as_str().into(),
-                    key.default.as_deref().unwrap_or_default().into(),
+                    key.values.as_str().into(),
+                    key.default.as_str().into(),
                     key.meaning.as_str().into(),
                 ]));
             }

@@ -1,0 +1,147 @@
+//! The command line: every flag is defined here once, with its help.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use opledger_report::Format;
+
+use crate::sizes::{Assignment, assignment};
+
+const EXAMPLES: &str = "\
+Examples:
+  opledger verify                              settle every claim by execution
+  opledger derive mha                          closed forms in b, n, c, h
+  opledger count mha:c=512,h=8 --set b=32 --set n=1024
+  opledger run mha:c=512,h=8 --set b=32 --set n=1024
+  opledger layers                              the models there are
+
+A model is a layer written as kind:key=value,…; sizes without a value are symbols, such as
+b (batch), n (tokens), m (source tokens), l (depth), which --set gives a size.";
+
+/// Runs Transformers on the CPU and keeps an exact ledger of every scalar operation they execute.
+#[derive(Debug, Parser)]
+#[command(name = "opledger", version, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Settle published claims about operation and parameter counts by execution
+    Verify(VerifyArgs),
+    /// Count exactly, without running: any size, in no memory
+    Count(CountArgs),
+    /// Derive the closed form of every count
+    Derive(DeriveArgs),
+    /// Execute, and hold what was counted against the closed form
+    Run(RunArgs),
+    /// List the kinds of layers, their keys and defaults
+    Layers(LayersArgs),
+}
+
+/// Which model, and its sizes.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A layer written as kind:key=value,… such as mha:c=512,h=8; see `opledger layers`
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Give a symbol a size, such as b=32, n=1_024 or n=10^12; may be repeated
+    #[arg(long = "set", value_name = "SYMBOL=SIZE", value_parser = assignment)]
+    pub(crate) sizes: Vec<Assignment>,
+}
+
+const FORMAT_HELP: &str = "How the result is written to stdout";
+
+/// The four formats of every command, and those of one command alone.
+fn formats(own: &[Format]) -> impl TypedValueParser<Value = Format> {
+    let common = [Format::Table, Format::Json, Format::Csv, Format::Markdown];
+    let names = common.iter().chain(own).map(|format| format.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The claims to settle, such as B2; all when none is named
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// List the claims and settle none
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Leave out the largest executions
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Show the evidence line by line
+    #[arg(long)]
+    pub(crate) details: bool,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `count`.
+#[derive(Debug, Args)]
+pub(crate) struct CountArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Group nodes by the first D segments of their paths
+    #[arg(long, value_name = "D")]
+    pub(crate) depth: Option<usize>,
+    #[arg(long, default_value = "table", value_parser = formats(&[Format::Mermaid]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `derive`.
+#[derive(Debug, Args)]
+pub(crate) struct DeriveArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[arg(long, default_value = "table", value_parser = formats(&[Format::Latex]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Who executes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Interpreter {
+    /// Vectorised kernels on all cores
+    Fast,
+    /// Textbook loops on scalars that count themselves
+    Oracle,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Seed of the tensors that are not given
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many threads execute; results are the same bits for any number [default: all cores]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// Who executes
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) interpreter: Interpreter,
+    /// How often to execute; tensors are drawn or read once
+    #[arg(long, value_name = "R", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
+    /// Read inputs and parameters, by path or input name, from a safetensors file (F32, I64)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Write the results to a safetensors file, whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `layers`.
+#[derive(Debug, Args)]
+pub(crate) struct LayersArgs {
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}

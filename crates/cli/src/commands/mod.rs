@@ -1,0 +1,28 @@
+//! The commands: each builds a record and shows it.
+
+mod count;
+mod derive;
+mod layers;
+mod run;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+use crate::output;
+
+/// Does what the command line says.
+pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        None => output::print(&Cli::command().render_help().to_string())?,
+        Some(Command::Count(args)) => count::execute(&args)?,
+        Some(Command::Derive(args)) => derive::execute(&args)?,
+        Some(Command::Layers(args)) => layers::execute(&args)?,
+        Some(Command::Run(args)) => return run::execute(&args),
+        Some(Command::Verify(args)) => return verify::execute(&args),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,191 @@
+//! `opledger run`: executes a model and holds its ledger against the closed form.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use num_traits::ToPrimitive;
+use opledger_dims::{Binding, Integer};
+use opledger_interp::{
+    Fast, Feeds, Interpreter, Ledger, Oracle, Theorem, compare, prepare, run_stored,
+};
+use opledger_ir::{Graph, Operation, PartCounts, Value};
+use opledger_report::{
+    Bytes, CONVENTIONS, Done, ExecutedNode, Execution, Output, TheoremRecord, WallMs,
+};
+
+use crate::args::{self, RunArgs};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Progress;
+use crate::subject::{Needs, Subject};
+use crate::tensors::{self, Destination, Named};
+
+/// The runs of one model.
+struct Runs {
+    binding: Binding,
+    /// Ledger and time of each, the fastest first.
+    runs: Vec<(Duration, Ledger)>,
+    theorem: Theorem,
+    outputs: Vec<Named>,
+}
+
+pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let subject = Subject::new(&args.model, Needs::Run)?;
+    if let Some(threads) = args.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        let started = pool.build_global();
+        started.map_err(|e| Failure::Threads { threads, problem: e.to_string() })?;
+    }
+    let mut feeds = Feeds::seeded(args.seed);
+    if let Some(path) = &args.input {
+        for (path, value) in tensors::read(path, &subject.graph, &subject.binding)? {
+            feeds = feeds.with(&path, value);
+        }
+    }
+    let destination = args.output.as_deref().map(Destination::new).transpose()?;
+    let (name, runs) = match args.interpreter {
+        args::Interpreter::Fast => ("fast", repeat(&subject, &mut Fast::new()?, &feeds, args)?),
+        args::Interpreter::Oracle => {
+            ("oracle", repeat(&subject, &mut Oracle::<f32>::new(), &feeds, args)?)
+        }
+    };
+    if let Some(destination) = destination {
+        destination.write(&runs.outputs)?;
+    }
+    let record = record(&subject, args, name, runs);
+    output::show(&record, args.format)?;
+    Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn repeat<I: Interpreter>(
+    subject: &Subject,
+    interpreter: &mut I,
+    feeds: &Feeds,
+    args: &RunArgs,
+) -> Result<Runs, Failure> {
+    let graph = &subject.graph;
+    let (binding, store) = prepare::<I>(graph, &subject.binding, feeds)?;
+    let mut progress = Progress::new(&graph.counts_at(&binding)?.total());
+    let counter = match args.interpreter {
+        args::Interpreter::Fast => "the kernels",
+        args::Interpreter::Oracle => "the oracle",
+    };
+    let (mut runs, mut theorem, mut outputs) = (Vec::new(), Theorem::default(), Vec::new());
+    for _ in 0..args.repeat {
+        let run = run_stored(graph, &binding, interpreter, &store, &mut progress)?;
+        theorem.merge(compare(graph, &binding, &run.ledger, counter)?);
+        runs.push((run.wall, run.ledger));
+        outputs = run.outputs;
+    }
+    theorem.nodes /= args.repeat as usize;
+    runs.sort_by_key(|(wall, _)| *wall);
+    let released = outputs
+        .into_iter()
+        .filter_map(|(name, value)| release(interpreter, &value).map(|value| (name, value)));
+    Ok(Runs { binding, runs, theorem, outputs: released.collect() })
+}
+
+/// A result as `f32`, or as whole numbers.
+fn release<I: Interpreter>(interpreter: &I, value: &Value<I::Scalar>) -> Option<Value<f32>> {
+    match value {
+        Value::Index(ids) => Some(Value::Index(ids.clone())),
+        Value::Real(_) => interpreter.release(value).map(|t| Value::Real(t.map(|x| *x as f32))),
+    }
+}
+
+fn record(subject: &Subject, args: &RunArgs, name: &'static str, runs: Runs) -> Execution {
+    let Runs { binding, runs, theorem, outputs } = runs;
+    let graph = &subject.graph;
+    let walls: Vec<f64> = runs.iter().map(|(wall, _)| milliseconds(*wall)).collect();
+    let (median, ledger) = &runs[runs.len() / 2];
+    let nodes = executed(graph, ledger);
+    let (mut useful, mut covered) = (PartCounts::free(), PartCounts::free());
+    for row in ledger.rows() {
+        let counts = row.counts();
+        merge(&mut useful, &counts.useful);
+        merge(&mut covered, &counts.executed);
+    }
+    let (useful, covered) = (done(&useful), done(&covered));
+    Execution {
+        model: subject.name.clone(),
+        binding,
+        interpreter: name,
+        threads: rayon::current_num_threads(),
+        seed: args.seed,
+        repeat: walls.len(),
+        wall_ms: WallMs {
+            min: walls.first().copied().unwrap_or(0.0),
+            median: milliseconds(*median),
+            max: walls.last().copied().unwrap_or(0.0),
+        },
+        gflop_per_s: rate(&useful.flops, *median),
+        useful,
+        executed: covered,
+        theorem: theorem_record(&theorem),
+        outputs: outputs.iter().map(described).collect(),
+        nodes,
+        conventions: CONVENTIONS.to_vec(),
+    }
+}
+
+/// The nodes that did something, as the ledger has them.
+fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
+    let mut nodes = Vec::new();
+    for (node, row) in graph.nodes().iter().zip(ledger.rows()) {
+        let counts = row.counts();
+        if counts.runs == 0 || node.op.is_view() {
+            continue;
+        }
+        let (mut useful, mut covered) = (PartCounts::free(), PartCounts::free());
+        merge(&mut useful, &counts.useful);
+        merge(&mut covered, &counts.executed);
+        let useful = done(&useful);
+        nodes.push(ExecutedNode {
+            path: node.path.clone(),
+            op: node.op.name(),
+            runs: counts.runs,
+            ms: milliseconds(counts.time),
+            gflop_per_s: rate(&useful.flops, counts.time),
+            useful,
+            executed: done(&covered),
+            bytes: Bytes { read: counts.bytes_read.into(), written: counts.bytes_written.into() },
+        });
+    }
+    nodes
+}
+
+fn merge(sum: &mut PartCounts<Integer>, counts: &PartCounts<u64>) {
+    for (part, counts) in &counts.0 {
+        sum.add(*part, &counts.widen());
+    }
+}
+
+fn done(counts: &PartCounts<Integer>) -> Done {
+    Done { counts: counts.total(), flops: counts.total().total(), macs: counts.macs() }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Operations per nanosecond; none when nothing was done or no time passed.
+fn rate(flops: &Integer, time: Duration) -> Option<f64> {
+    let nanoseconds = time.as_nanos() as f64;
+    let flops = flops.to_f64().filter(|flops| *flops > 0.0)?;
+    (nanoseconds > 0.0).then(|| flops / nanoseconds)
+}
+
+fn described((name, value): &Named) -> Output {
+    let dtype = tensors::dtype_name(value.elem());
+    Output { name: name.clone(), dtype, shape: value.shape().to_vec() }
+}
+
+/// A comparison as a record.
+pub(crate) fn theorem_record(theorem: &Theorem) -> TheoremRecord {
+    TheoremRecord {
+        nodes: theorem.nodes,
+        points: theorem.points,
+        mismatches: theorem.mismatches.len(),
+        details: theorem.mismatches.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,61 @@
+//! Why a command ended without a result: one message each.
+
+use std::path::PathBuf;
+
+use opledger_dims::{EvalError, Integer, Symbol};
+use opledger_interp::RunError;
+use opledger_ir::BindingError;
+use opledger_models::layer::LayerError;
+use opledger_report::RenderError;
+use opledger_verify::VerifyError;
+
+use crate::tensors::TensorError;
+
+/// Why a command ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
+    #[error("--set gives {symbol} twice: {first} and {second}")]
+    Twice { symbol: Symbol, first: Integer, second: Integer },
+    #[error("{symbol} is {fixed} in `{model}` and {given} by --set")]
+    Conflict { symbol: Symbol, model: String, fixed: Integer, given: Integer },
+    #[error("`{model}` has no size for {}; give {} with {}{hint}", list(symbols), if symbols.len() == 1 { "it" } else { "them" }, flags(symbols))]
+    Unbound { model: String, symbols: Vec<Symbol>, hint: String },
+    #[error("there is no claim `{id}`{}; the claims are {known}", nearest.map(|n| format!(", did you mean {n}?")).unwrap_or_default())]
+    Claim { id: String, nearest: Option<&'static str>, known: String },
+    #[error("a pool of {threads} threads could not be started: {problem}")]
+    Threads { threads: u16, problem: String },
+    #[error("the result could not be written to stdout: {0}")]
+    Stdout(std::io::Error),
+    #[error("`{}` could not be written: {problem}", path.display())]
+    Write { path: PathBuf, problem: String },
+}
+
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Self {
+        Failure::Binding(error.into())
+    }
+}
+
+fn list(symbols: &[Symbol]) -> String {
+    let names: Vec<_> = symbols.iter().map(Symbol::to_string).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(""),
+    }
+}
+
+fn flags(symbols: &[Symbol]) -> String {
+    symbols.iter().map(|s| format!("--set {s}=<size>")).collect::<Vec<_>>().join(" ")
+}

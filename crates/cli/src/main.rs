@@ -1,0 +1,29 @@
+//! The command `opledger`: counts, derives, runs and verifies Transformers.
+
+mod account;
+mod args;
+mod commands;
+mod failure;
+mod interrupt;
+mod output;
+mod progress;
+mod sizes;
+mod subject;
+mod tensors;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    interrupt::install();
+    match commands::execute(args::Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nobody is left to tell when stderr is closed.
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Where results go: stdout, as wide as the terminal is.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use opledger_report::{Format, Record, Style, render};
+
+use crate::failure::Failure;
+
+/// Writes a result to stdout.
+pub(crate) fn show(record: &impl Record, format: Format) -> Result<(), Failure> {
+    print(&render(record, format, style())?)
+}
+
+/// Writes text to stdout. A reader that has gone away is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
+        _ => Ok(()),
+    }
+}
+
+fn style() -> Style {
+    if !std::io::stdout().is_terminal() {
+        return Style::plain();
+    }
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let colour = set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb");
+    Style { width: width.or(Style::plain().width), colour }
+}

@@ -1,0 +1,70 @@
+//! The model a command is about, and the sizes it has.
+
+use std::collections::BTreeSet;
+
+use opledger_dims::{Binding, Symbol};
+use opledger_ir::{Definition, Graph};
+use opledger_models::layer;
+
+use crate::args::ModelArgs;
+use crate::failure::Failure;
+use crate::sizes::merge;
+
+/// A model with sizes.
+pub(crate) struct Subject {
+    /// As it was written.
+    pub(crate) name: String,
+    pub(crate) graph: Graph,
+    /// The sizes given, and those that follow from them.
+    pub(crate) binding: Binding,
+}
+
+/// Which symbols a command needs sizes for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// None: what is free stays a symbol.
+    Nothing,
+    /// All that the tensors themselves do not tell.
+    Run,
+    /// All.
+    Count,
+}
+
+impl Subject {
+    /// Reads the model and checks its sizes as far as a command needs them.
+    pub(crate) fn new(args: &ModelArgs, needs: Needs) -> Result<Self, Failure> {
+        let model = layer::parse(&args.model)?;
+        let binding = merge(&args.model, &model.binding, &args.sizes)?;
+        let graph = model.graph;
+        let binding = graph.complete(&binding)?;
+        let subject = Subject { name: args.model.clone(), graph, binding };
+        if needs != Needs::Nothing {
+            subject.check_bound(needs)?;
+        }
+        if needs == Needs::Count {
+            subject.graph.check(&subject.binding)?;
+        }
+        Ok(subject)
+    }
+
+    fn check_bound(&self, needs: Needs) -> Result<(), Failure> {
+        let told: BTreeSet<&Symbol> = self
+            .graph
+            .definitions()
+            .iter()
+            .filter(|d| matches!(d, Definition::Kept { .. }))
+            .flat_map(Definition::defines)
+            .collect();
+        let needed = |s: &Symbol| needs == Needs::Count || !told.contains(s);
+        let unbound = self.graph.symbols().into_iter().filter(|s| self.binding.get(s).is_none());
+        let symbols: Vec<Symbol> = unbound.filter(needed).collect();
+        if symbols.is_empty() {
+            return Ok(());
+        }
+        let hint = match symbols.iter().any(|s| told.contains(s)) {
+            true => "; what a mask leaves follows from its contents, which `opledger run` has",
+            false => "",
+        };
+        Err(Failure::Unbound { model: self.name.clone(), symbols, hint: hint.to_owned() })
+    }
+}
