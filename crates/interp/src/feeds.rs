@@ -14,7 +14,7 @@ use crate::RunError;
 pub struct Feeds {
     given: BTreeMap<String, Value<f32>>,
     seed: u64,
-    dyadic: bool,
+    fill: Option<Fill>,
 }
 
 impl Feeds {
@@ -27,7 +27,13 @@ impl Feeds {
     /// are exact.
     #[must_use]
     pub fn dyadic(self) -> Self {
-        Feeds { dyadic: true, ..self }
+        Feeds { fill: Some(Fill::Dyadic), ..self }
+    }
+
+    /// The same feeds, with zeros for all reals: for looking at sizes only.
+    #[must_use]
+    pub fn zeros(self) -> Self {
+        Feeds { fill: Some(Fill::Zero), ..self }
     }
 
     /// The same feeds with one tensor given. Of a repeated layer the path names the iteration:
@@ -126,9 +132,11 @@ impl Feeds {
         sizes: &[usize],
         binding: &Binding,
     ) -> Result<Tensor<f32>, RunError> {
+        if let Some(fill) = self.fill {
+            return Ok(Tensor::random(sizes, seed_of(self.seed, path), fill));
+        }
         let uniform = |centre, radius| Fill::Uniform { centre, radius };
         let fill = match source {
-            _ if self.dyadic => Fill::Dyadic,
             Source::Param { draw: Draw::Weight { fan_in }, .. } => {
                 uniform(0.0, 1.0 / (integer(fan_in, binding)? as f64).sqrt())
             }

@@ -17,6 +17,8 @@ pub enum Fill {
     },
     /// Multiples of 1/8 in `[-1, 1]`: sums and products of few of them are exact in `f32`.
     Dyadic,
+    /// Zeros.
+    Zero,
 }
 
 /// A seed for one named tensor of a run: FNV-1a over the run's seed and the name.
@@ -36,7 +38,11 @@ impl Tensor<f32> {
                 (centre + radius * rng.random_range(-1.0..1.0)) as f32
             }
             Fill::Dyadic => rng.random_range(-8..=8) as f32 / 8.0,
+            Fill::Zero => 0.0,
         };
+        if fill == Fill::Zero {
+            return Tensor::from(ndarray::ArrayD::zeros(shape));
+        }
         Tensor::from(ndarray::ArrayD::from_shape_simple_fn(shape, draw))
     }
 }

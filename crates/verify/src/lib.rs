@@ -1,0 +1,15 @@
+//! Published claims about operation and parameter counts, settled by execution.
+//!
+//! Every claim is a statement of a source with the formula or number it gives. [`settle`] derives
+//! the formula from the recorded graph, executes the graph by the oracle on a grid of sizes that
+//! identifies it and by the kernels at the claim's own size, and compares. A verdict is computed;
+//! none is written down.
+
+mod bench;
+mod claim;
+mod claims;
+mod judge;
+mod permutation;
+mod reading;
+
+pub use claim::{Claim, Options, Report, Settled, Verdict, VerifyError, claims, settle};

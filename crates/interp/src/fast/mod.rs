@@ -8,6 +8,7 @@ use opledger_ir::ops::Rearrange;
 use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
 use opledger_kernels::KernelError;
 use opledger_tensor::{Scalar, Tensor};
+use rayon::prelude::*;
 
 use crate::{Feeds, Interpreter, Quiet, Row, Run, RunError};
 
@@ -111,23 +112,29 @@ impl Interpreter for Fast {
 }
 
 fn rearrange(op: &Rearrange, call: &Call<'_, f32>) -> Result<Value<f32>, OpError> {
-    let viewed = match call.inputs[0] {
-        _ if !op.is_view() => None,
-        Value::Real(x) => Some(Value::Real(x.reshape(call.output)?)),
-        Value::Index(x) => Some(Value::Index(x.reshape(call.output)?)),
-    };
-    match (viewed, op, call.inputs[0]) {
-        (Some(value), ..) => Ok(value),
-        (None, Rearrange::Permute { order }, Value::Real(x)) => {
+    match (op, call.inputs[0]) {
+        (op, Value::Real(x)) if op.is_view() => Ok(x.reshape(call.output)?.into()),
+        (op, Value::Index(x)) if op.is_view() => Ok(Value::Index(x.reshape(call.output)?)),
+        (Rearrange::Permute { order }, Value::Real(x)) => {
             let own = opledger_ir::strides(x.shape());
-            let at = |axis| call.shapes[0].position(axis).ok_or(OpError::Operand(0));
-            let strides = order
-                .iter()
-                .map(|axis| at(axis).map(|at| own[at]))
-                .collect::<Result<Vec<_>, _>>()?;
+            let stride =
+                |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
+            let strides = order.iter().map(stride).collect::<Result<Vec<_>, _>>()?;
             let source = opledger_kernels::Strided { data: x.data(), strides: &strides };
             filled(call, |out| opledger_kernels::permute(call.output, source, out))
         }
-        _ => op.reference(call, &mut |_| {}),
+        (op, Value::Real(x)) => {
+            let Some(runs) = op.runs(call)? else { return op.reference(call, &mut |_| {}) };
+            filled(call, |out| {
+                out.par_chunks_mut(runs.to.max(1)).enumerate().for_each(|(block, out)| {
+                    for run in &runs.copied {
+                        let from = &x.data()[block * runs.from + run.from..][..run.len];
+                        out[run.to..][..run.len].copy_from_slice(from);
+                    }
+                });
+                Ok(())
+            })
+        }
+        (op, Value::Index(_)) => op.reference(call, &mut |_| {}),
     }
 }

@@ -28,7 +28,7 @@ pub use dropout::{Dropout, dropout_multiplier};
 pub use einsum::{Einsum, Masked};
 pub use embedding::Embedding;
 pub use norm::{Norm, NormKind};
-pub use rearrange::Rearrange;
+pub use rearrange::{Rearrange, Run, Runs};
 pub use reduce::Reduce;
 pub use rope::{Rope, RopePairs, inverse_frequency};
 pub use scale::{Factor, Scale};

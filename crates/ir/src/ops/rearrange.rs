@@ -68,50 +68,87 @@ impl Rearrange {
         matches!(self, Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. })
     }
 
-    /// Which operand element each element of the result is, `None` for padding.
+    /// How elements are copied: the operand and the result fall into blocks of these lengths, and each
+    /// block of the result takes these runs of its operand block, the rest being padding. `None` for a
+    /// view and for a permutation.
     ///
     /// # Errors
     /// When a size is unbound or does not fit the machine.
-    pub fn sources<T>(&self, call: &Call<'_, T>) -> Result<Vec<Option<usize>>, OpError> {
-        let input = call.shapes[0];
+    pub fn runs<T>(&self, call: &Call<'_, T>) -> Result<Option<Runs>, OpError> {
         let sizes = call.inputs.first().ok_or(OpError::Operand(0))?.shape();
-        let own = strides(sizes);
-        let axis_at = |axis: &Symbol| input.position(axis).ok_or(OpError::Operand(0));
-        let flat = |index: &[usize]| -> usize { index.iter().zip(&own).map(|(i, s)| i * s).sum() };
-        let each = indices(call.output);
-        Ok(match self {
-            Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. } => {
-                (0..call.output_len()).map(Some).collect()
+        let (Rearrange::Slice { axis, .. }
+        | Rearrange::Roll { axis, .. }
+        | Rearrange::Pad { axis, .. }) = self
+        else {
+            return Ok(None);
+        };
+        let at = call.shapes[0].position(axis).ok_or(OpError::Operand(0))?;
+        let inner: usize = sizes[at + 1..].iter().product();
+        let size = sizes[at];
+        let copied = match self {
+            Rearrange::Slice { start, len, .. } => vec![(0, call.size(start)?, call.size(len)?)],
+            Rearrange::Roll { by, .. } if size > 0 => {
+                let by = to_usize(&modulo(&by.at(call.binding)?, size))?;
+                vec![(0, by, size - by), (size - by, 0, by)]
             }
-            Rearrange::Permute { order } => {
-                let from = order.iter().map(axis_at).collect::<Result<Vec<_>, _>>()?;
-                each.map(|index| Some(index.iter().zip(&from).map(|(i, at)| i * own[*at]).sum()))
-                    .collect()
-            }
-            Rearrange::Slice { axis, start, .. } => {
-                let (at, start) = (axis_at(axis)?, call.size(start)?);
-                each.map(|mut index| {
-                    index[at] += start;
-                    Some(flat(&index))
-                })
-                .collect()
-            }
-            Rearrange::Roll { axis, by } => {
-                let (at, by) = (axis_at(axis)?, by.at(call.binding)?);
-                let size = sizes[at].max(1);
-                let by = to_usize(&modulo(&by, size))?;
-                each.map(|mut index| {
-                    index[at] = (index[at] + by) % size;
-                    Some(flat(&index))
-                })
-                .collect()
-            }
-            Rearrange::Pad { axis, .. } => {
-                let at = axis_at(axis)?;
-                each.map(|index| (index[at] < sizes[at]).then(|| flat(&index))).collect()
-            }
-        })
+            _ => vec![(0, 0, size)],
+        };
+        let copied = copied.into_iter().map(|(to, from, len)| Run {
+            to: to * inner,
+            from: from * inner,
+            len: len * inner,
+        });
+        Ok(Some(Runs { from: size * inner, to: call.output[at] * inner, copied: copied.collect() }))
     }
+
+    /// The elements of the result in order, padding being `zero`.
+    fn moved<T, E: Copy>(
+        &self,
+        call: &Call<'_, T>,
+        data: &[E],
+        zero: E,
+    ) -> Result<Vec<E>, OpError> {
+        if let Rearrange::Permute { order } = self {
+            let own = strides(call.inputs[0].shape());
+            let stride =
+                |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
+            let along = order.iter().map(stride).collect::<Result<Vec<_>, _>>()?;
+            let at = |index: Vec<usize>| {
+                data[index.iter().zip(&along).map(|(i, s)| i * s).sum::<usize>()]
+            };
+            return Ok(indices(call.output).map(at).collect());
+        }
+        let Some(runs) = self.runs(call)? else { return Ok(data.to_vec()) };
+        let mut out = vec![zero; call.output_len()];
+        for (block, out) in out.chunks_mut(runs.to.max(1)).enumerate() {
+            for Run { to, from, len } in &runs.copied {
+                out[*to..][..*len].copy_from_slice(&data[block * runs.from + from..][..*len]);
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Blocks of operand and result, and what is copied from one to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    /// Elements of an operand block.
+    pub from: usize,
+    /// Elements of a result block.
+    pub to: usize,
+    /// What each result block takes from its operand block.
+    pub copied: Vec<Run>,
+}
+
+/// A run of neighbouring elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Where it starts in the result block.
+    pub to: usize,
+    /// Where it starts in the operand block.
+    pub from: usize,
+    /// How many elements.
+    pub len: usize,
 }
 
 /// `value` modulo `size`, never negative.
@@ -210,17 +247,10 @@ impl Operation for Rearrange {
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
     ) -> Result<Value<T>, OpError> {
-        let sources = self.sources(call)?;
-        match call.inputs[0] {
-            Value::Real(x) => {
-                let zero = T::from_f64(0.0);
-                call.result(
-                    sources.into_iter().map(|at| at.map_or(zero, |at| x.data()[at])).collect(),
-                )
-            }
+        match call.inputs.first().ok_or(OpError::Operand(0))? {
+            Value::Real(x) => call.result(self.moved(call, x.data(), T::from_f64(0.0))?),
             Value::Index(x) => {
-                let data = sources.into_iter().map(|at| at.map_or(0, |at| x.data()[at])).collect();
-                Ok(Value::Index(Tensor::new(call.output, data)?))
+                Ok(Value::Index(Tensor::new(call.output, self.moved(call, x.data(), 0)?)?))
             }
         }
     }

@@ -1,0 +1,176 @@
+//! Claims, verdicts, and the run that settles them.
+
+use opledger_interp::{RunError, Theorem};
+use opledger_ir::GraphError;
+use opledger_nn::NnError;
+
+use crate::bench::Bench;
+use crate::claims::ALL;
+
+/// A statement of a source.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Its name, such as `B2`.
+    pub id: &'static str,
+    /// Who says so.
+    pub source: &'static str,
+    /// What is said, in the source's own terms.
+    pub statement: &'static str,
+    pub(crate) settle: fn(&mut Bench<'_>) -> Result<Finding, VerifyError>,
+}
+
+/// What execution says of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// True as stated.
+    Holds,
+    /// True when the source's word is read in a narrower sense, which is named.
+    HoldsUnderConvention,
+    /// Not true in any reading tried.
+    Refuted,
+}
+
+impl Verdict {
+    /// The name used in reports and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Holds => "holds",
+            Verdict::HoldsUnderConvention => "holds-under-convention",
+            Verdict::Refuted => "refuted",
+        }
+    }
+}
+
+/// The evidence on one claim.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) verdict: Verdict,
+    pub(crate) convention: Option<String>,
+    pub(crate) claimed: String,
+    pub(crate) derived: String,
+    pub(crate) measured: String,
+    pub(crate) note: String,
+    pub(crate) details: Vec<String>,
+    /// Whether derivation and measurement agree, so that the verdict stands on both.
+    pub(crate) settled: bool,
+}
+
+/// A settled claim.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Its name, such as `B2`.
+    pub id: &'static str,
+    /// Who says so.
+    pub source: &'static str,
+    /// What is said.
+    pub statement: String,
+    /// What execution says of it.
+    pub verdict: Verdict,
+    /// The convention under which it holds, when it does under one only.
+    pub convention: Option<String>,
+    /// The formula or number the source gives.
+    pub claimed: String,
+    /// What the recorded graph gives.
+    pub derived: String,
+    /// What was counted while it ran.
+    pub measured: String,
+    /// What a reader should know beside.
+    pub note: String,
+    /// The evidence at length, line by line.
+    pub details: Vec<String>,
+    /// Whether derivation and measurement agree.
+    pub settled: bool,
+}
+
+/// All claims asked for, and the theorem over everything that was executed for them.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The claims, in their order.
+    pub claims: Vec<Settled>,
+    /// Derived cost against both interpreters, at every node and size that was executed.
+    pub theorem: Theorem,
+}
+
+impl Report {
+    /// Whether every claim was settled and no count differed.
+    pub fn complete(&self) -> bool {
+        self.claims.iter().all(|c| c.settled) && self.theorem.holds()
+    }
+}
+
+/// How claims are settled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Leave out executions of over two thousand million operations.
+    pub quick: bool,
+}
+
+/// Why claims could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// No claim has this name.
+    #[error("there is no claim `{id}`; the claims are {known}")]
+    Unknown {
+        /// The name asked for.
+        id: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A run failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A graph could not be recorded.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A layer could not be made.
+    #[error(transparent)]
+    Layer(#[from] NnError),
+    /// A claim's own formula does not parse.
+    #[error(transparent)]
+    Formula(#[from] opledger_dims::ParseError),
+    /// A claim's evidence is not there.
+    #[error("evidence is missing: {0}")]
+    Evidence(String),
+}
+
+/// Every claim, in order.
+pub fn claims() -> &'static [Claim] {
+    ALL
+}
+
+/// Settles the claims named, or all when none is named. `progress` hears of each before it is tried.
+///
+/// # Errors
+/// When a name is unknown or an execution fails.
+pub fn settle(
+    ids: &[String],
+    options: Options,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Report, VerifyError> {
+    let known = |id: &String| ALL.iter().any(|c| c.id.eq_ignore_ascii_case(id));
+    if let Some(id) = ids.iter().find(|id| !known(id)) {
+        let known = ALL.iter().map(|c| c.id).collect::<Vec<_>>().join(" ");
+        return Err(VerifyError::Unknown { id: id.clone(), known });
+    }
+    let wanted = |c: &&Claim| ids.is_empty() || ids.iter().any(|id| c.id.eq_ignore_ascii_case(id));
+    let mut bench = Bench { quick: options.quick, progress, theorem: Theorem::default() };
+    let mut settled = Vec::new();
+    for claim in ALL.iter().filter(wanted) {
+        (bench.progress)(claim.id);
+        let finding = (claim.settle)(&mut bench)?;
+        settled.push(Settled {
+            id: claim.id,
+            source: claim.source,
+            statement: claim.statement.to_owned(),
+            verdict: finding.verdict,
+            convention: finding.convention,
+            claimed: finding.claimed,
+            derived: finding.derived,
+            measured: finding.measured,
+            note: finding.note,
+            details: finding.details,
+            settled: finding.settled,
+        });
+    }
+    Ok(Report { claims: settled, theorem: bench.theorem })
+}

@@ -1,0 +1,174 @@
+//! Claims A: one block's multiplications, and windows.
+
+use opledger_dims::{Integer, Poly, Symbol};
+use opledger_interp::{Fast, Feeds, Oracle, Quiet, run};
+use opledger_ir::{Axis, Graph, Part};
+use opledger_nn::{
+    SelfAttention, SelfAttentionConfig, VitAttention, VitAttentionConfig, WindowAttention,
+    WindowAttentionConfig,
+};
+
+use crate::bench::{Bench, binding};
+use crate::claim::{Finding, Verdict, VerifyError};
+use crate::judge::{Question, at, grouped};
+use crate::reading::{Reading, Scope};
+
+type Answer = Result<Finding, VerifyError>;
+
+/// The block: one head over `n = H·W` tokens, with W_O, widths `c1` and `c2`.
+fn block(value_width: &str, key_width: &str) -> Result<Graph, VerifyError> {
+    let mut g = Graph::new();
+    let x = g.input("x", [Axis::from("n"), Axis::new("c", value_width)])?;
+    let config = SelfAttentionConfig {
+        key_dim: Some(key_width.into()),
+        out_proj: true,
+        ..SelfAttentionConfig::new(value_width)
+    };
+    let y = SelfAttention::new(&mut g, &config)?.forward(&mut g, x)?;
+    g.output("y", y);
+    Ok(g)
+}
+
+fn multiplications(graph: &Graph, scope: Scope, claimed: &str, bench: &mut Bench<'_>) -> Answer {
+    Question::new(graph, claimed, &[Reading::Multiplications]).within(scope).judge(bench)
+}
+
+pub(crate) fn projections(bench: &mut Bench<'_>) -> Answer {
+    let g = block("c1", "c2")?;
+    Ok(Finding::all(vec![
+        ("q", multiplications(&g, Scope::within(&["q_proj"]), "n·c1·c2", bench)?),
+        ("k", multiplications(&g, Scope::within(&["k_proj"]), "n·c1·c2", bench)?),
+        ("v", multiplications(&g, Scope::within(&["v_proj"]), "n·c1²", bench)?),
+    ]))
+}
+
+pub(crate) fn products(bench: &mut Bench<'_>) -> Answer {
+    let g = block("c1", "c2")?;
+    Ok(Finding::all(vec![
+        ("scores", multiplications(&g, Scope::part(Part::Scores), "n²·c2", bench)?),
+        ("context", multiplications(&g, Scope::part(Part::Context), "n²·c1", bench)?),
+    ]))
+}
+
+pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
+    let g = block("c1", "c2")?;
+    let finding = multiplications(&g, Scope::within(&["out_proj"]), "n·c1²", bench)?;
+    Ok(finding.noting(
+        "the map counted here is the output projection W_O of attention, not a feed-forward layer",
+    ))
+}
+
+pub(crate) fn total(bench: &mut Bench<'_>) -> Answer {
+    let readings = [Reading::Multiplications, Reading::Macs];
+    let (general, equal) = (block("c1", "c2")?, block("c", "c")?);
+    let formula = "2·n·c1·c2 + 2·n·c1² + n²·c2 + n²·c1";
+    let finding = Finding::all(vec![
+        ("C1, C2", Question::new(&general, formula, &readings).judge(bench)?),
+        ("C", Question::new(&equal, "4·n·c² + 2·n²·c", &readings).judge(bench)?),
+    ]);
+    let all = Scope::ALL.derived(&equal, Reading::Multiplications);
+    let contractions = Scope::ALL.derived(&equal, Reading::Macs);
+    let scaling = &all - &contractions;
+    let flops = Scope::ALL.derived(&equal, Reading::Flops);
+    Ok(finding.noting(format!(
+        "scaling by 1/√e is {scaling} multiplications more (one per score and head); with softmax and all \
+         additions the block is {flops} operations"
+    )))
+}
+
+pub(crate) fn widths_differ(bench: &mut Bench<'_>) -> Answer {
+    let g = block("c1", "c2")?;
+    let sizes = [(7, 6, 10), (5, 9, 4), (3, 4, 4)];
+    let (mut worst, mut shapes_fit) = (0.0_f64, true);
+    for (n, c1, c2) in sizes {
+        let at = binding(&[("n", n), ("c1", c1), ("c2", c2)]);
+        let exact = run(&g, &at, &mut Oracle::<f64>::new(), &Feeds::seeded(5), &mut Quiet)?;
+        let fast = Fast::new()?.run(&g, &at, &Feeds::seeded(5))?;
+        let missing = || VerifyError::Evidence("output y".into());
+        let (exact, fast) =
+            (exact.output("y").ok_or_else(missing)?, fast.output("y").ok_or_else(missing)?);
+        shapes_fit &= fast.shape() == [n as usize, c1 as usize];
+        worst =
+            exact.iter().zip(&fast).map(|(x, y)| (x.0 - f64::from(*y)).abs()).fold(worst, f64::max);
+    }
+    let grid = bench.grid(&g, &[])?;
+    let formula = Scope::ALL.derived(&g, Reading::Macs);
+    let counted = grid.agrees(&g, Scope::ALL, Reading::Macs, &formula);
+    let holds = shapes_fit && worst < 1e-5;
+    Ok(Finding {
+        verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        convention: None,
+        claimed: "C2 ≠ C1".into(),
+        derived: format!("{formula} multiply-accumulates"),
+        measured: format!("executed at (C1, C2) = (6, 10), (9, 4), (4, 4); {}", grid.describe()),
+        note: format!("kernels and oracle differ by at most {worst:.1e}; the output has width C1"),
+        details: Vec::new(),
+        settled: counted,
+    })
+}
+
+/// Window attention over a whole number of windows: `height = s·wy`, `width = s·wx`.
+fn window(height: Poly, width: Poly) -> Result<Graph, VerifyError> {
+    let mut g = Graph::new();
+    let x =
+        g.input("x", [Axis::new("height", height), Axis::new("width", width), Axis::from("c")])?;
+    let attention = VitAttentionConfig { qkv_bias: false, ..VitAttentionConfig::new("c", "h") };
+    let config = WindowAttentionConfig { attention, ..WindowAttentionConfig::new("c", "h", "s") };
+    let y = WindowAttention::new(&mut g, &config)?.forward(&mut g, x)?;
+    g.output("y", y);
+    Ok(g)
+}
+
+pub(crate) fn windows(bench: &mut Bench<'_>) -> Answer {
+    let mut global = Graph::new();
+    let tokens = Poly::symbol("height") * Poly::symbol("width");
+    let x = global.input("x", [Axis::new("n", tokens), Axis::from("c")])?;
+    let config = VitAttentionConfig { qkv_bias: false, ..VitAttentionConfig::new("c", "h") };
+    let y = VitAttention::new(&mut global, &config)?.forward(&mut global, x)?;
+    global.output("y", y);
+    let formula = "4·height·width·c² + 2·height²·width²·c";
+    let msa = Question::new(&global, formula, &[Reading::Macs]).fixed(&[("h", 2)]).judge(bench)?;
+
+    let local = window("height".into(), "width".into())?;
+    // Where windows fill the image, height = s·wy and width = s·wx.
+    let filled = |text: &str| -> Result<Poly, VerifyError> {
+        let claimed: Poly = text.parse()?;
+        let side = |rows: &str| Poly::symbol("s") * Poly::symbol(rows);
+        let claimed = claimed.substitute(&Symbol::new("height"), &side("wy"));
+        Ok(claimed.substitute(&Symbol::new("width"), &side("wx")))
+    };
+    let paper = "4·height·width·c² + 2·s²·height·width·c";
+    let derived = Scope::ALL.derived(&local, Reading::Macs);
+    let agrees = filled(paper)? == derived;
+    let (mut settled, mut details) = (true, Vec::new());
+    for (height, width, side) in [(4, 4, 2), (6, 9, 3), (7, 7, 7), (5, 5, 3), (10, 13, 7)] {
+        let sizes = [("height", height), ("width", width), ("s", side), ("c", 6), ("h", 2)];
+        let Some(own) = bench.own_size(&local, &sizes)? else { continue };
+        let executed = Scope::ALL.counted(&local, &own.ledger, Reading::Macs);
+        let claimed: Integer = at(&local, &paper.parse()?, &sizes)?;
+        let fills = height % side == 0 && width % side == 0;
+        settled &= executed == at(&local, &derived, &sizes)?;
+        settled &= if fills { executed == claimed } else { executed > claimed };
+        let verdict =
+            if fills { "windows fill it" } else { "padded: executed > the formula's useful count" };
+        details.push(format!(
+            "{height}×{width}, M={side}: formula {}, executed {} ({verdict})",
+            grouped(&claimed),
+            grouped(&executed)
+        ));
+    }
+    let small = bench.grid(&local, &[("s", 2), ("h", 2), ("height", 3), ("width", 4)])?;
+    settled &= small.agrees(&local, Scope::ALL, Reading::Macs, &derived);
+    let mut finding = Finding::all(vec![("MSA", msa)]);
+    if !agrees {
+        finding.verdict = Verdict::Refuted;
+    }
+    finding.claimed = format!("MSA: 4·h·w·c² + 2·(h·w)²·c; W-MSA: {paper}");
+    finding.derived.push_str(&format!("; W-MSA: {derived}, wy·wx windows of s²"));
+    finding.settled &= settled;
+    finding.details.extend(details);
+    Ok(finding.noting(
+        "the paper's columns say FLOPs and count multiply-accumulates; where windows do not fill the image \
+         the padded tokens are executed too (see --details)",
+    ))
+}

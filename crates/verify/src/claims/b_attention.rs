@@ -1,0 +1,107 @@
+//! Claims B1 and B2: a worked example, and numbers printed by a tool.
+
+use opledger_interp::{Fast, Feeds, Oracle, Quiet, run};
+use opledger_ir::ops::{Factor, Source};
+use opledger_ir::{Axis, Graph};
+use opledger_nn::{VitAttention, VitAttentionConfig};
+use opledger_tensor::Tensor;
+
+use crate::bench::{Bench, binding};
+use crate::claim::{Finding, Verdict, VerifyError};
+use crate::judge::{Number, grouped};
+use crate::reading::{Reading, Scope};
+
+type Answer = Result<Finding, VerifyError>;
+
+/// The numbers of the example, by the name they have in it, to the digits it prints.
+const EXAMPLE: [(&str, &[f64]); 4] = [
+    ("q", &[1.0, 2.0, 1.0, 1.0]),
+    ("scores", &[0.71, 1.41, 0.71, 0.71]),
+    ("weights", &[0.33, 0.67, 0.50, 0.50]),
+    ("b", &[0.33, 0.67, 0.50, 0.50]),
+];
+
+pub(crate) fn worked_example(bench: &mut Bench<'_>) -> Answer {
+    let mut g = Graph::new();
+    let a = g.input("a", [("n", 2), ("c", 2)])?;
+    let w = g.param("Wq", Source::weight(2), [("c", 2), ("e", 2)])?;
+    let k = g.input("k", [("m", 2), ("e", 2)])?;
+    let v = g.input("v", [("m", 2), ("f", 2)])?;
+    let q = g.einsum("n c, c e -> n e", a, w)?;
+    let products = g.einsum("n e, m e -> n m", q, k)?;
+    let scores = g.scale(products, Factor::InverseSqrt(2.into()))?;
+    let weights = g.softmax(scores, None)?;
+    let b = g.einsum("n m, m f -> n f", weights, v)?;
+    for (name, var) in [("q", q), ("scores", scores), ("weights", weights), ("b", b)] {
+        g.output(name, var);
+    }
+    let matrix = |data: [f32; 4]| {
+        Tensor::new(&[2, 2], data.to_vec()).map_err(|e| VerifyError::Evidence(e.to_string()))
+    };
+    let feeds = Feeds::seeded(0)
+        .with("a", matrix([1., 1., 1., 0.])?)
+        .with("Wq", matrix([1., 1., 0., 1.])?)
+        .with("k", matrix([1., 0., 0., 1.])?)
+        .with("v", matrix([1., 0., 0., 1.])?);
+    let at = binding(&[]);
+    let exact = run(&g, &at, &mut Oracle::<f64>::new(), &feeds, &mut Quiet)?;
+    let fast = Fast::new()?.run(&g, &at, &feeds)?;
+    let (mut holds, mut settled, mut details) = (true, true, Vec::new());
+    for (name, printed) in EXAMPLE {
+        let missing = || VerifyError::Evidence(name.to_owned());
+        let exact: Vec<f64> = exact.output(name).ok_or_else(missing)?.iter().map(|x| x.0).collect();
+        let fast = fast.output(name).ok_or_else(missing)?;
+        settled &= exact.iter().zip(&fast).all(|(x, y)| (x - f64::from(*y)).abs() < 1e-6);
+        holds &= exact.iter().zip(printed).all(|(x, p)| (x - p).abs() <= 0.005);
+        let values: Vec<String> = exact.iter().map(|x| format!("{x:.4}")).collect();
+        details.push(format!("{name}: executed {}; printed {printed:?}", values.join(", ")));
+    }
+    let grid = bench.grid(&g, &[])?;
+    Ok(Finding {
+        verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        convention: None,
+        claimed: "b1=(0.33,0.67), b2=(0.50,0.50)".into(),
+        derived: "softmax(q·kᵀ/√2)·v".into(),
+        measured: details.last().cloned().unwrap_or_default(),
+        note: "to the two decimals printed".into(),
+        details,
+        settled: settled && grid.len() == 1,
+    })
+}
+
+/// The module that the tool was run on: one projection to q, k and v without bias.
+fn module(num_heads: i64, out_proj: bool) -> Result<Graph, VerifyError> {
+    let mut g = Graph::new();
+    let x = g.input("x", [Axis::new("b", 32), Axis::new("n", 1024), Axis::new("c", 512)])?;
+    let config =
+        VitAttentionConfig { qkv_bias: false, out_proj, ..VitAttentionConfig::new(512, num_heads) };
+    let y = VitAttention::new(&mut g, &config)?.forward(&mut g, x)?;
+    g.output("y", y);
+    Ok(g)
+}
+
+pub(crate) fn tool_numbers(bench: &mut Bench<'_>) -> Answer {
+    let cases = [
+        ("1 head", 1, false, 60_129_542_144),
+        ("8 heads + W_O", 8, true, 68_719_476_736),
+        ("8 heads", 8, false, 60_129_542_144),
+    ];
+    let (mut findings, mut flops) = (Vec::new(), Vec::new());
+    for (name, heads, out_proj, claimed) in cases {
+        let graph = module(heads, out_proj)?;
+        let readings = &[Reading::Flops, Reading::MatmulFlops, Reading::Macs];
+        let number = Number { graph: &graph, scope: Scope::ALL, claimed, readings, own_size: &[] };
+        findings.push((name, number.judge(bench)?));
+        let all = Scope::ALL.derived(&graph, Reading::Flops).as_integer().unwrap_or_default();
+        flops.push(grouped(&all));
+    }
+    let measured: Vec<String> =
+        findings.iter().map(|(name, f)| format!("{name}: {}", f.measured)).collect();
+    let mut finding = Finding::all(findings);
+    finding.measured = measured.join("; ");
+    Ok(finding.noting(format!(
+        "fvcore's \"flop\" is one multiply-accumulate, half the usual two; every scalar operation counted, the \
+         three modules take {} flops",
+        flops.join(", ")
+    )))
+}

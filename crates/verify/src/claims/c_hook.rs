@@ -1,0 +1,122 @@
+//! Claims C: counting a small model with a hook-based tool.
+
+use std::collections::BTreeSet;
+
+use opledger_interp::{Fast, Feeds};
+use opledger_ir::{Axis, Graph};
+use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
+
+use crate::bench::{Bench, binding};
+use crate::claim::{Finding, Verdict, VerifyError};
+use crate::judge::{Number, grouped};
+use crate::reading::{Reading, Scope};
+
+type Answer = Result<Finding, VerifyError>;
+
+/// The model on input [10, 32, 64] = (sequence, batch, embed).
+fn model() -> Result<Graph, VerifyError> {
+    let mut g = Graph::new();
+    let x = g.input("x", [Axis::new("b", 32), Axis::new("n", 10), Axis::new("c", 64)])?;
+    let y =
+        AttentionMlpStack::new(&mut g, &AttentionMlpStackConfig::default())?.forward(&mut g, x)?;
+    g.output("y", y);
+    Ok(g)
+}
+
+/// A count belongs to the work, a rate to the machine: the same work twice, by one thread and by two.
+pub(crate) fn not_a_rate(_: &mut Bench<'_>) -> Answer {
+    let graph = model()?;
+    let mut runs = Vec::new();
+    for seed in [1, 2, 3] {
+        let run = Fast::new()?.run(&graph, &binding(&[]), &Feeds::seeded(seed))?;
+        runs.push((run.ledger.useful().total(), run.wall));
+    }
+    let counts: BTreeSet<_> = runs.iter().map(|(count, _)| count.clone()).collect();
+    let times: BTreeSet<_> = runs.iter().map(|(_, wall)| *wall).collect();
+    let describe = |(count, wall): &(opledger_dims::Integer, std::time::Duration)| {
+        let rate = count.to_string().parse::<f64>().unwrap_or(f64::NAN) / wall.as_secs_f64() / 1e9;
+        format!(
+            "{} operations in {:.3} ms: {rate:.2} GFLOP/s",
+            grouped(count),
+            wall.as_secs_f64() * 1e3
+        )
+    };
+    let details: Vec<String> = runs.iter().map(describe).collect();
+    // One count, several times: what is counted cannot be a rate.
+    let refuted = counts.len() == 1 && times.len() > 1;
+    Ok(Finding {
+        verdict: if refuted { Verdict::Refuted } else { Verdict::Holds },
+        convention: None,
+        claimed: "operations per second".into(),
+        derived: "FLOPs are operations, a count; FLOP/s is the rate".into(),
+        measured: details.first().cloned().unwrap_or_default(),
+        note: "the count is the same in every run, the rate is not".into(),
+        details,
+        settled: counts.len() == 1,
+    })
+}
+
+pub(crate) fn small_model(bench: &mut Bench<'_>) -> Answer {
+    let graph = model()?;
+    let number = |claimed, readings, scope| Number {
+        graph: &graph,
+        scope,
+        claimed,
+        readings,
+        own_size: &[],
+    };
+    let flops =
+        number(10_485_760, &[Reading::Flops, Reading::MatmulFlops, Reading::Macs], Scope::ALL)
+            .judge(bench)?;
+    let parameters = number(33_152, &[Reading::Parameters], Scope::ALL).judge(bench)?;
+    // What the tool sees: the Linear modules that are not inside MultiheadAttention.
+    let linear = Scope::within(&["linear1", "linear2"]);
+    let seen = number(10_485_760, &[Reading::Macs], linear).judge(bench)?;
+    let seen_parameters = number(33_152, &[Reading::Parameters], linear).judge(bench)?;
+    let explained = seen.verdict == Verdict::Holds && seen_parameters.verdict == Verdict::Holds;
+    let macs = Scope::ALL.derived(&graph, Reading::Macs).as_integer().unwrap_or_default();
+    let own = bench.own_size(&graph, &[])?;
+    let counted = own.as_ref().map(|own| Scope::ALL.counted(&graph, &own.ledger, Reading::Macs));
+    let mut finding = Finding::all(vec![("FLOPs", flops), ("parameters", parameters)]);
+    finding.measured = format!(
+        "{} multiply-accumulates, {} parameters",
+        counted.as_ref().map_or_else(|| "not executed".into(), grouped),
+        grouped(&bench.stored(&graph, &[], Scope::ALL, Reading::Parameters)?)
+    );
+    finding.settled &= counted == Some(macs);
+    let reason = if explained {
+        "thop 0.1.1 sees the Linear modules only: their multiply-accumulates and parameters are exactly its \
+         numbers; the attention inside nn.MultiheadAttention is the missing half"
+    } else {
+        "the Linear modules alone do not explain the tool's numbers"
+    };
+    Ok(finding.noting(reason))
+}
+
+/// The product draws what it executed: every node that ran is in the diagram, every edge too.
+pub(crate) fn diagram(bench: &mut Bench<'_>) -> Answer {
+    let graph = model()?;
+    let drawing = graph.mermaid();
+    let drawn = |i: usize| {
+        let id = format!("n{i}");
+        drawing.lines().any(|line| {
+            line.trim_start().strip_prefix(&id).is_some_and(|rest| rest.starts_with(['[', '(']))
+        })
+    };
+    let all_nodes = (0..graph.nodes().len()).all(drawn);
+    let edges = graph.nodes().iter().map(|node| node.inputs.len()).sum::<usize>();
+    let arrows = drawing.lines().filter(|line| line.contains(" --> ")).count();
+    let own = bench.own_size(&graph, &[])?.ok_or_else(|| VerifyError::Evidence("a run".into()))?;
+    let ran = own.ledger.rows().iter().filter(|row| row.counts().runs > 0).count();
+    let holds = all_nodes && arrows == edges && ran > 0;
+    Ok(Finding {
+        verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        convention: None,
+        claimed: "drawn by hand".into(),
+        derived: format!("{} nodes and {edges} edges as a Mermaid flowchart", graph.nodes().len()),
+        measured: format!("{ran} nodes executed, all of them drawn"),
+        note: "`opledger count attention-mlp-stack --format mermaid` prints it".into(),
+        details: drawing.lines().map(str::to_owned).collect(),
+        settled: holds,
+    })
+}

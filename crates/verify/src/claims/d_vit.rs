@@ -1,0 +1,158 @@
+//! Claims D: a ViT attention module, operator by operator.
+
+use opledger_dims::{Class, Poly, Symbol};
+use opledger_ir::{Graph, Op, Operation, Part};
+use opledger_nn::{DropoutConfig, VitAttention, VitAttentionConfig};
+
+use crate::bench::Bench;
+use crate::claim::{Finding, Verdict, VerifyError};
+use crate::judge::Question;
+use crate::reading::{Reading, Scope};
+
+type Answer = Result<Finding, VerifyError>;
+
+/// The module: qkv, split into heads, scale, softmax, weighted sum, projection, dropout.
+fn module(qkv_bias: bool) -> Result<Graph, VerifyError> {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"])?;
+    let config = VitAttentionConfig {
+        qkv_bias,
+        out_bias: false,
+        dropout: DropoutConfig::inference(0.1),
+        ..VitAttentionConfig::new("c", "h")
+    };
+    let y = VitAttention::new(&mut g, &config)?.forward(&mut g, x)?;
+    g.output("y", y);
+    Ok(g)
+}
+
+fn ask(scope: Scope, claimed: &str, readings: &[Reading], bench: &mut Bench<'_>) -> Answer {
+    Question::new(&module(false)?, claimed, readings).within(scope).judge(bench)
+}
+
+const PRODUCTS: &[Reading] = &[Reading::Multiplications];
+
+pub(crate) fn qkv(bench: &mut Bench<'_>) -> Answer {
+    let finding =
+        ask(Scope::within(&["qkv"]), "3·c²", &[Reading::Multiplications, Reading::Flops], bench)?;
+    Ok(finding.noting("3C² is the number of weights; each meets every one of the B·N tokens"))
+}
+
+pub(crate) fn scores(bench: &mut Bench<'_>) -> Answer {
+    ask(Scope::part(Part::Scores), "b·n²·c", PRODUCTS, bench)
+}
+
+pub(crate) fn scaling(bench: &mut Bench<'_>) -> Answer {
+    let finding = ask(Scope::part(Part::Scale), "b·n²·h", &[Reading::Flops], bench)?;
+    let graph = module(false)?;
+    let moving = |node: &&opledger_ir::Node| matches!(node.op, Op::Rearrange(_) | Op::Dropout(_));
+    let moved: Vec<_> = graph.nodes().iter().filter(moving).collect();
+    let free = moved.iter().all(|node| graph.node_cost(node).total().is_zero());
+    let own = bench.own_size(&graph, &[("b", 2), ("n", 5), ("c", 8), ("h", 2)])?;
+    let own = own.ok_or_else(|| VerifyError::Evidence("a run".into()))?;
+    let counted = graph.nodes().iter().zip(own.ledger.rows()).filter(|(node, _)| moving(node));
+    let none_counted =
+        counted.map(|(_, row)| row.counts().executed.total().total()).sum::<u64>() == 0;
+    let mut finding = finding;
+    if !(free && none_counted && !moved.is_empty()) {
+        finding.verdict = Verdict::Refuted;
+    }
+    let names: std::collections::BTreeSet<_> = moved.iter().map(|node| node.op.name()).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    Ok(finding.noting(format!("{} executed without a scalar operation", names.join(", "))))
+}
+
+pub(crate) fn softmax(bench: &mut Bench<'_>) -> Answer {
+    let readings = [Reading::Flops, Reading::Only(Class::Exp)];
+    let finding = ask(Scope::part(Part::Softmax), "b·n²·h", &readings, bench)?;
+    let graph = module(false)?;
+    let all = Scope::part(Part::Softmax).derived(&graph, Reading::Flops);
+    let attention = graph.nodes().iter().find(|node| matches!(node.op, Op::Attention(_)));
+    let exact = attention.map(|node| graph.node_cost(node).part(Part::Softmax).to_string());
+    Ok(finding.noting(format!("in full {all} operations: {}", exact.unwrap_or_default())))
+}
+
+pub(crate) fn weighted_sum(bench: &mut Bench<'_>) -> Answer {
+    let summary = ask(Scope::part(Part::Context), "b·n²", PRODUCTS, bench)?;
+    let comment = ask(Scope::part(Part::Context), "b·n²·c", PRODUCTS, bench)?;
+    let comment_holds = comment.verdict == Verdict::Holds;
+    let mut finding = summary;
+    finding.settled &= comment.settled;
+    Ok(finding.noting(if comment_holds {
+        "the comment in the source's code, B·N²·C, holds; its summary lost the factor C"
+    } else {
+        "the comment in the source's code, B·N²·C, does not hold either"
+    }))
+}
+
+pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
+    ask(Scope::within(&["proj"]), "b·n·c²", PRODUCTS, bench)
+}
+
+pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
+    let graph = module(false)?;
+    let (h, e) = (Symbol::new("h"), Symbol::new("e"));
+    let mut details = Vec::new();
+    let mut holds = true;
+    let mut parts: Vec<(&str, Scope)> =
+        vec![("qkv", Scope::within(&["qkv"])), ("proj", Scope::within(&["proj"]))];
+    parts.extend(
+        [Part::Scores, Part::Scale, Part::Softmax, Part::Context]
+            .map(|p| (p.name(), Scope::part(p))),
+    );
+    for (name, scope) in parts {
+        let formula = scope.derived(&graph, Reading::Multiplications);
+        let all = scope.derived(&graph, Reading::Flops);
+        // Of a contraction the source counts the multiplications, of the rest everything.
+        let (counted, expected) =
+            if ["scale", "softmax"].contains(&name) { (all, 1) } else { (formula, 0) };
+        let proportional = counted.substitute(&h, &Poly::zero()).is_zero();
+        let fits = counted.degree_in(&h) == expected
+            && counted.degree_in(&e) == 0
+            && (expected == 0 || proportional);
+        holds &= fits;
+        details.push(format!("{name}: {counted} (degree {} in h)", counted.degree_in(&h)));
+    }
+    let grid = bench.grid(&graph, &[])?;
+    let flops = Scope::ALL.derived(&graph, Reading::Flops);
+    Ok(Finding {
+        verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        convention: None,
+        claimed: "scaling and softmax ∝ h; the rest free of h".into(),
+        derived: details.join("; "),
+        measured: grid.describe(),
+        note: "at a given width C; multiplications for contractions, every operation for scaling and softmax".into(),
+        details,
+        settled: grid.agrees(&graph, Scope::ALL, Reading::Flops, &flops),
+    })
+}
+
+pub(crate) fn bias(bench: &mut Bench<'_>) -> Answer {
+    let (with, without) = (module(true)?, module(false)?);
+    let more = |reading| {
+        let difference = Scope::ALL.derived(&with, reading) - Scope::ALL.derived(&without, reading);
+        with.fold(&difference)
+    };
+    let (additions, all, parameters) =
+        (more(Reading::Only(Class::Add)), more(Reading::Flops), more(Reading::Parameters));
+    let claimed: (Poly, Poly) = ("3·b·n·c".parse()?, "3·c".parse()?);
+    let holds = additions == claimed.0 && all == claimed.0 && parameters == claimed.1;
+    let mut settled = true;
+    for graph in [&with, &without] {
+        let grid = bench.grid(graph, &[])?;
+        let formula = Scope::ALL.derived(graph, Reading::Only(Class::Add));
+        settled &= grid.agrees(graph, Scope::ALL, Reading::Only(Class::Add), &formula);
+        let parameters = Scope::ALL.derived(graph, Reading::Parameters);
+        settled &= bench.parameter_grid(graph, Scope::ALL, Reading::Parameters, &parameters)?.1;
+    }
+    Ok(Finding {
+        verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        convention: None,
+        claimed: format!("{} additions, {} parameters", claimed.0, claimed.1),
+        derived: format!("{additions} additions, {parameters} parameters"),
+        measured: "with and without, both executed over grids of sizes".into(),
+        note: String::new(),
+        details: Vec::new(),
+        settled,
+    })
+}

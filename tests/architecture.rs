@@ -1,0 +1,166 @@
+//! The invariants of ARCHITECTURE.md, read off `cargo metadata` and the sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every edge from a crate of the workspace to another that normal dependencies may have.
+const EDGES: &[(&str, &[&str])] = &[
+    ("dims", &[]),
+    ("tensor", &["dims"]),
+    ("kernels", &["dims"]),
+    ("report", &["dims"]),
+    ("ir", &["dims", "tensor"]),
+    ("interp", &["dims", "ir", "kernels", "tensor"]),
+    ("nn", &["dims", "ir"]),
+    ("models", &["dims", "ir", "nn", "tensor"]),
+    ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
+    ("opledger", &["dims", "interp", "ir", "models", "nn", "report", "tensor", "verify"]),
+];
+
+/// Crates that may turn records into text formats.
+const SERIALISE: &[&str] = &["report", "models", "cli"];
+
+/// The most direct third-party dependencies of the core crates together.
+const MAX_THIRD_PARTY: usize = 15;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// For each crate of the workspace, its normal dependencies by name.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let normal = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
+            let names = normal.map(|d| d["name"].as_str().unwrap().to_owned()).collect();
+            (package["name"].as_str().unwrap().to_owned(), names)
+        })
+        .collect()
+}
+
+fn full(name: &str) -> String {
+    if name == "opledger" { name.to_owned() } else { format!("opledger-{name}") }
+}
+
+/// All Rust files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The code of a file without comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn crate_sources() -> Vec<(String, PathBuf)> {
+    let crates = fs::read_dir(root().join("crates")).unwrap().map(|e| e.unwrap().path());
+    let named = crates.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path));
+    named.flat_map(|(name, path)| sources(&path.join("src")).into_iter().map(move |f| (name.clone(), f))).collect()
+}
+
+#[test]
+fn dependencies_point_downward_only() {
+    let dependencies = dependencies();
+    for (name, allowed) in EDGES {
+        let own = dependencies[&full(name)].iter().filter(|d| d.starts_with("opledger"));
+        let allowed: Vec<String> = allowed.iter().map(|a| full(a)).collect();
+        for edge in own {
+            assert!(allowed.contains(edge), "{name} may not depend on {edge}");
+        }
+    }
+}
+
+#[test]
+fn third_party_dependencies_are_few() {
+    let dependencies = dependencies();
+    let core = EDGES.iter().flat_map(|(name, _)| &dependencies[&full(name)]);
+    let third: BTreeSet<&String> = core.filter(|d| !d.starts_with("opledger")).collect();
+    assert!(third.len() <= MAX_THIRD_PARTY, "{} third-party dependencies: {third:?}", third.len());
+}
+
+#[test]
+fn the_command_line_tree_is_small() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["tree", "-p", "opledger-cli", "-e", "normal", "--prefix", "none", "--format", "{p}", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let packages: BTreeSet<&str> = text.lines().map(|l| l.split(" (").next().unwrap_or(l)).collect();
+    assert!(output.status.success() && packages.len() < 90, "{} packages", packages.len());
+}
+
+#[test]
+fn only_kernels_has_unsafe_code() {
+    for (name, file) in crate_sources() {
+        let has = code(&file).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+        assert!(name == "kernels" || !has, "{} has unsafe code", file.display());
+    }
+}
+
+#[test]
+fn layers_and_models_name_no_tensor_type_and_the_graph_does_no_io() {
+    let forbidden: &[(&str, &[&str])] = &[
+        ("nn", &["opledger_tensor", "ndarray", "Tensor"]),
+        ("ir", &["std::fs", "std::io", "std::net", "std::env", "println!", "eprintln!"]),
+        ("kernels", &["opledger_ir", "opledger_tensor", "ndarray"]),
+    ];
+    for (name, file) in crate_sources() {
+        for word in forbidden.iter().filter(|(n, _)| *n == name).flat_map(|(_, words)| *words) {
+            assert!(!code(&file).contains(word), "{} names {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_edges_serialise() {
+    for (name, file) in crate_sources() {
+        let serialises = ["serde", "serde_json"].iter().any(|word| code(&file).contains(&format!("{word}::")));
+        assert!(SERIALISE.contains(&name.as_str()) || !serialises, "{} serialises", file.display());
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for (_, file) in crate_sources() {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//!"), "{} has no description", file.display());
+        assert!(text.lines().count() <= 700, "{} has over 700 lines", file.display());
+    }
+}
+
+#[test]
+fn every_operation_proves_itself() {
+    // A source is fed and never computed.
+    let exempt = ["mod.rs", "proof.rs", "source.rs"];
+    for file in sources(&root().join("crates/ir/src/ops")) {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let proves = fs::read_to_string(&file).unwrap().contains("prove(");
+        assert!(exempt.contains(&name.as_str()) || proves, "{name} has no proof of its cost");
+    }
+}

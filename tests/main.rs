@@ -1,0 +1,5 @@
+//! Tests of Opledger as a whole, one binary.
+
+mod architecture;
+mod golden;
+mod theorem;

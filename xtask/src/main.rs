@@ -1,0 +1,39 @@
+//! `cargo xtask check`: every check of the project, cheapest first, stopping at the first failure.
+
+use std::process::{Command, ExitCode};
+
+/// The name of a check, the command, and the environment it wants.
+type Check = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+
+const LINT: &[Check] = &[
+    ("formatting", &["fmt", "--all", "--check"], &[]),
+    ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+    ("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+];
+
+const TEST: &[Check] = &[
+    ("benches in test mode", &["bench", "--profile", "dev", "-p", "opledger-benches", "--", "--test"], &[]),
+    ("tests", &["test"], &[]),
+];
+
+fn main() -> ExitCode {
+    let argument = std::env::args().nth(1);
+    let checks = match argument.as_deref() {
+        Some("check") => [LINT, TEST].concat(),
+        Some("lint") => LINT.to_vec(),
+        _ => {
+            eprintln!("usage: cargo xtask check|lint");
+            return ExitCode::from(2);
+        }
+    };
+    for (name, arguments, environment) in checks {
+        eprintln!("== {name}: cargo {}", arguments.join(" "));
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let status = Command::new(cargo).args(arguments).envs(environment.iter().copied()).status();
+        if !status.is_ok_and(|status| status.success()) {
+            eprintln!("== {name} failed");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
