@@ -1,0 +1,66 @@
+//! Opledger runs Transformers on the CPU and keeps an exact ledger of every scalar operation they
+//! execute. A formula is believed only when the ledger agrees with it.
+//!
+//! Build a layer, read its cost off the graph, run it on an `ndarray` array, and hold what was
+//! measured against the closed form:
+//!
+//! ```
+//! use ndarray::Array3;
+//! use opledger::nn::{AttentionConfig, MultiheadAttention};
+//! use opledger::{Binding, Fast, Feeds, Graph, Tensor};
+//! use rand::{RngExt, SeedableRng, rngs::StdRng};
+//!
+//! let mut g = Graph::new();
+//! let x = g.input("x", ["b", "n", "c"])?;
+//! let config = AttentionConfig { bias: false, out_bias: false, ..AttentionConfig::new("c", "h") };
+//! let attention = MultiheadAttention::new(&mut g, &config)?;
+//! let y = attention.forward(&mut g, x, x, x)?;
+//! g.output("y", y);
+//!
+//! println!("{}", g.cost().total()); // add = …, mul = 4·b·n·c² + 2·b·n²·c + b·n²·h, div = b·n²·h, …
+//! assert_eq!(g.cost().macs(), "4·b·n·c² + 2·b·n²·c".parse()?);
+//!
+//! let mut rng = StdRng::seed_from_u64(1);
+//! let tokens = Array3::from_shape_fn((2, 16, 64), |_| rng.random_range(-1.0_f32..1.0));
+//! let sizes = Binding::from_iter([("b", 2), ("n", 16), ("c", 64), ("h", 4)]);
+//! let run = Fast::new()?.run(&g, &sizes, &Feeds::seeded(1).with("x", Tensor::from(tokens)))?;
+//!
+//! let output = run.output("y").ok_or("no output")?; // an ndarray array
+//! assert_eq!(output.shape(), [2, 16, 64]);
+//! assert_eq!(run.ledger.useful(), g.counts_at(&sizes)?); // measured = closed form, class by class
+//! assert_eq!(run.ledger.macs(), 589_824.into());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`dims`] | exact polynomials over named sizes, counts per class of operation |
+//! | [`tensor`] | tensors on `ndarray`, the scalar that counts itself, seeded data |
+//! | [`ir`] | the graph, its operations, what each costs |
+//! | [`interp`] | the fast and the exact interpreter, the ledger, the theorem |
+//! | [`nn`] | layers |
+//! | [`models`] | models by name |
+//! | [`verify`] | published claims, settled by execution |
+//! | [`report`] | results as tables, JSON, CSV, Markdown, LaTeX |
+
+#[doc(inline)]
+pub use opledger_dims as dims;
+#[doc(inline)]
+pub use opledger_interp as interp;
+#[doc(inline)]
+pub use opledger_ir as ir;
+#[doc(inline)]
+pub use opledger_models as models;
+#[doc(inline)]
+pub use opledger_nn as nn;
+#[doc(inline)]
+pub use opledger_report as report;
+#[doc(inline)]
+pub use opledger_tensor as tensor;
+#[doc(inline)]
+pub use opledger_verify as verify;
+
+pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Symbol};
+pub use opledger_interp::{Fast, Feeds, Ledger, Oracle, Quiet, Run, Theorem, compare, prove, run};
+pub use opledger_ir::{Graph, Mask, Shape, Value, Var};
+pub use opledger_tensor::Tensor;
