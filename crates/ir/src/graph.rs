@@ -371,10 +371,16 @@ impl Graph {
         }
         symbols.extend(self.repeats.iter().flat_map(|r| r.count.symbols()));
         for definition in &self.definitions {
-            if let Definition::Band { queries, keys, offset, window, .. } = definition {
-                let sizes = [queries, keys, offset].into_iter().chain(window);
-                symbols.extend(sizes.flat_map(Poly::symbols));
-            }
+            let sizes: Vec<&Poly> = match definition {
+                Definition::Band { queries, keys, offset, window, .. } => {
+                    [queries, keys, offset].into_iter().chain(window).collect()
+                }
+                Definition::Kept { queries, offset, window, .. } => {
+                    std::iter::once(queries).chain(offset).chain(window).collect()
+                }
+                Definition::Product { .. } | Definition::CeilDiv { .. } => Vec::new(),
+            };
+            symbols.extend(sizes.into_iter().flat_map(Poly::symbols));
         }
         for definition in &self.definitions {
             match definition {
@@ -586,9 +592,12 @@ mod tests {
         g.rearrange(x, Rearrange::Roll { axis: "n".into(), by: "shift".into() }).unwrap();
         g.rope(x, crate::ops::RopePairs::Halves, 1e4, "past").unwrap();
         g.attention((x, x, x), Mask::sliding("w"), None, None).unwrap();
+        let keep = g.input_mask("keep", ["b", "n"]).unwrap();
+        let [b, h, n] = ["b", "h", "n"].map(opledger_dims::Poly::from);
+        g.support(&Mask::sliding("u").keeping(keep), &b, &h, &n, &n);
         let symbols: Vec<String> = g.symbols().iter().map(ToString::to_string).collect();
-        assert_eq!(symbols, ["b", "n", "h", "e", "past", "shift", "w"]);
-        let sizes = ["b", "n", "h", "e", "past", "shift", "w"].map(|s| (s, 2));
+        assert_eq!(symbols, ["b", "n", "h", "e", "past", "shift", "u", "w"]);
+        let sizes = ["b", "n", "h", "e", "past", "shift", "u", "w"].map(|s| (s, 2));
         let binding = g.complete(&Binding::from_iter(sizes)).unwrap();
         g.check(&binding).unwrap();
     }

@@ -135,6 +135,7 @@ fn options_reach_the_graph() {
         |text: &str, label: &str| layer(text).graph.nodes().iter().any(|n| n.path.ends_with(label));
     assert!(has("mha:weights=mean", "softmax") && !has("mha", "softmax"));
     assert!(has("mha:kv=kv,weights=heads,mask=window,window=3", "scores"));
+    layer("encoder-layer:mask=window,window=3,padding=true,training=true,dropout=0.1");
     assert!(has("mha:rope=true", "rope") && !has("mha", "rope"));
     assert!(has("mha:training=true,dropout=0.1", "dropout") && !has("mha:dropout=0.1", "dropout"));
     assert!(has("ffn:act=gelu-tanh", "gelu_tanh") && has("ffn:act=silu,gated=true", "gate"));
