@@ -55,7 +55,7 @@ fn read(path: &PathBuf) -> Case {
             }
             (Dtype::I64, None) => {
                 let data = numbers(view.data(), i64::from_le_bytes);
-                let ids = Value::Index(Tensor::new(shape, data).unwrap().into());
+                let ids = Value::Index(Tensor::new(shape, data).unwrap());
                 feeds = feeds.with(name, ids);
                 fed.insert(name.to_owned());
             }
