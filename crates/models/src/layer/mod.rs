@@ -17,6 +17,7 @@
 mod attention;
 mod build;
 mod error;
+mod keys;
 mod settings;
 mod stacks;
 mod table;

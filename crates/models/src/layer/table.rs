@@ -3,6 +3,7 @@
 use opledger_ir::Graph;
 
 use super::error::{nearest, shown};
+use super::keys::*;
 use super::settings::Settings;
 use super::{LayerError, attention, build, stacks};
 
@@ -85,90 +86,6 @@ pub(super) fn key(kind: &'static Kind, name: &str) -> Result<&'static Key, Layer
             known: names().collect::<Vec<_>>().join(", "),
         }
     })
-}
-
-const fn key_of(
-    name: &'static str,
-    values: Values,
-    default: &'static str,
-    meaning: &'static str,
-) -> Key {
-    Key { name, default, meaning, values }
-}
-
-/// A size that stays a free symbol unless given.
-const fn free(name: &'static str, meaning: &'static str) -> Key {
-    size(name, name, meaning)
-}
-
-const fn size(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
-    key_of(name, Values::Size { least: 1 }, default, meaning)
-}
-
-const fn optional(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
-    key_of(name, Values::Optional { least: 1 }, default, meaning)
-}
-
-const fn flag(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
-    key_of(name, Values::Flag, default, meaning)
-}
-
-const fn eps(default: &'static str) -> Key {
-    key_of("eps", Values::Number { from: 0.0, below: 1.0 }, default, "ε under the root of a norm")
-}
-
-const B: Key = free("b", "sequences in a batch");
-const N: Key = free("n", "tokens of a sequence; queries");
-const M: Key = free("m", "tokens of the source; keys");
-const L: Key = free("l", "layers");
-const C: Key = free("c", "model width");
-const H: Key = free("h", "heads");
-const KV: Key = size("kv", "h", "key and value heads, a divisor of h");
-const E: Key = optional("e", "c/h", "width of a head, when it is not c/h");
-const FF: Key = free("ff", "hidden width of the feed-forward layer");
-const V: Key = free("v", "words of the vocabulary");
-const BIAS: Key = flag("bias", "true", "biases of the linear maps");
-const QKV_BIAS: Key = flag("qkv_bias", "bias", "biases of the query, key and value projections");
-const OUT_PROJ: Key = flag("out_proj", "true", "projection of the joined heads");
-const MASK: Key = mask("none");
-const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query");
-const PADDING: Key = flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
-const WEIGHTS: Key = key_of(
-    "weights",
-    Values::Choice(&["none", "mean", "heads"]),
-    "none",
-    "attention weights as a second output",
-);
-const ROPE: Key = flag("rope", "false", "rotation of queries and keys by position");
-const THETA: Key = key_of(
-    "theta",
-    Values::Number { from: 1.0, below: 1e30 },
-    "10000.0",
-    "base of the rotation's angles",
-);
-const ACT: Key = key_of(
-    "act",
-    Values::Choice(&["relu", "gelu", "gelu-tanh", "silu"]),
-    "relu",
-    "activation of the feed-forward layer",
-);
-const GATED: Key = flag("gated", "false", "a third map that the activation gates");
-const NORM: Key =
-    key_of("norm", Values::Choice(&["post", "pre"]), "post", "norm after the residual or before");
-const RMS: Key = flag("rms", "false", "RMSNorm in place of LayerNorm");
-const EPS: Key = eps("1e-5");
-const FINAL_NORM: Key = flag("final_norm", "false", "a norm after the last layer");
-const DROPOUT: Key = dropout("0.0");
-const TRAINING: Key = flag("training", "false", "dropout at work");
-
-const fn mask(default: &'static str) -> Key {
-    let masks = Values::Choice(&["none", "causal", "window"]);
-    key_of("mask", masks, default, "which keys a query sees")
-}
-
-const fn dropout(default: &'static str) -> Key {
-    let probability = Values::Number { from: 0.0, below: 1.0 };
-    key_of("dropout", probability, default, "probability that training drops an element")
 }
 
 const KINDS: &[Kind] = &[

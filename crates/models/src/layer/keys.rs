@@ -1,0 +1,93 @@
+//! The keys that kinds share, and how a key is written.
+
+use super::table::{Key, Values};
+
+pub(super) const fn key_of(
+    name: &'static str,
+    values: Values,
+    default: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { name, default, meaning, values }
+}
+
+/// A size that stays a free symbol unless given.
+pub(super) const fn free(name: &'static str, meaning: &'static str) -> Key {
+    size(name, name, meaning)
+}
+
+pub(super) const fn size(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    key_of(name, Values::Size { least: 1 }, default, meaning)
+}
+
+pub(super) const fn optional(
+    name: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Key {
+    key_of(name, Values::Optional { least: 1 }, default, meaning)
+}
+
+pub(super) const fn flag(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    key_of(name, Values::Flag, default, meaning)
+}
+
+pub(super) const fn eps(default: &'static str) -> Key {
+    key_of("eps", Values::Number { from: 0.0, below: 1.0 }, default, "ε under the root of a norm")
+}
+
+pub(super) const B: Key = free("b", "sequences in a batch");
+pub(super) const N: Key = free("n", "tokens of a sequence; queries");
+pub(super) const M: Key = free("m", "tokens of the source; keys");
+pub(super) const L: Key = free("l", "layers");
+pub(super) const C: Key = free("c", "model width");
+pub(super) const H: Key = free("h", "heads");
+pub(super) const KV: Key = size("kv", "h", "key and value heads, a divisor of h");
+pub(super) const E: Key = optional("e", "c/h", "width of a head, when it is not c/h");
+pub(super) const FF: Key = free("ff", "hidden width of the feed-forward layer");
+pub(super) const V: Key = free("v", "words of the vocabulary");
+pub(super) const BIAS: Key = flag("bias", "true", "biases of the linear maps");
+pub(super) const QKV_BIAS: Key =
+    flag("qkv_bias", "bias", "biases of the query, key and value projections");
+pub(super) const OUT_PROJ: Key = flag("out_proj", "true", "projection of the joined heads");
+pub(super) const MASK: Key = mask("none");
+pub(super) const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query");
+pub(super) const PADDING: Key =
+    flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
+pub(super) const WEIGHTS: Key = key_of(
+    "weights",
+    Values::Choice(&["none", "mean", "heads"]),
+    "none",
+    "attention weights as a second output",
+);
+pub(super) const ROPE: Key = flag("rope", "false", "rotation of queries and keys by position");
+pub(super) const THETA: Key = key_of(
+    "theta",
+    Values::Number { from: 1.0, below: 1e30 },
+    "10000.0",
+    "base of the rotation's angles",
+);
+pub(super) const ACT: Key = key_of(
+    "act",
+    Values::Choice(&["relu", "gelu", "gelu-tanh", "silu"]),
+    "relu",
+    "activation of the feed-forward layer",
+);
+pub(super) const GATED: Key = flag("gated", "false", "a third map that the activation gates");
+pub(super) const NORM: Key =
+    key_of("norm", Values::Choice(&["post", "pre"]), "post", "norm after the residual or before");
+pub(super) const RMS: Key = flag("rms", "false", "RMSNorm in place of LayerNorm");
+pub(super) const EPS: Key = eps("1e-5");
+pub(super) const FINAL_NORM: Key = flag("final_norm", "false", "a norm after the last layer");
+pub(super) const DROPOUT: Key = dropout("0.0");
+pub(super) const TRAINING: Key = flag("training", "false", "dropout at work");
+
+pub(super) const fn mask(default: &'static str) -> Key {
+    let masks = Values::Choice(&["none", "causal", "window"]);
+    key_of("mask", masks, default, "which keys a query sees")
+}
+
+pub(super) const fn dropout(default: &'static str) -> Key {
+    let probability = Values::Number { from: 0.0, below: 1.0 };
+    key_of("dropout", probability, default, "probability that training drops an element")
+}
