@@ -1,0 +1,52 @@
+//! What the benches share: a layer, its sizes, and one run of it.
+//!
+//! Throughput is in elements per second, an element being one scalar operation that the ledger of a
+//! first run counted as useful (the convention `flops`); it reads as FLOP/s.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkGroup, BenchmarkId, Throughput, measurement::WallTime};
+use opledger_dims::Binding;
+use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Quiet, prepare, run_stored};
+use opledger_models::layer::parse;
+
+/// Times runs of `model` at the given sizes. Tensors are drawn once, outside the time.
+///
+/// # Panics
+/// When the layer or the sizes are wrong, which only a mistake in a bench can cause.
+#[allow(clippy::expect_used)]
+pub fn time<I: Interpreter>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    parameter: impl std::fmt::Display,
+    (model, sizes): (&str, &[(&str, u64)]),
+    interpreter: &mut I,
+) {
+    let model = parse(model).expect("a layer of the grammar");
+    let sizes = sizes.iter().fold(model.binding.clone(), |at: Binding, (s, v)| at.with(*s, *v));
+    let (sizes, store) =
+        prepare::<I>(&model.graph, &sizes, &Feeds::seeded(1)).expect("sizes that fit");
+    let mut run =
+        || run_stored(&model.graph, &sizes, interpreter, &store, &mut Quiet).expect("a run");
+    let first = run();
+    let operations = u64::try_from(first.ledger.useful().total()).unwrap_or(u64::MAX);
+    group.throughput(Throughput::Elements(operations));
+    group.sample_size(10).warm_up_time(Duration::from_millis(300));
+    group.bench_function(BenchmarkId::new(name, parameter), |b| {
+        b.iter(&mut run);
+    });
+}
+
+/// The fast interpreter.
+///
+/// # Panics
+/// When `OPLEDGER_ISA` asks for what the machine lacks.
+#[allow(clippy::expect_used)]
+pub fn fast() -> Fast {
+    Fast::new().expect("the instruction set asked for")
+}
+
+/// The oracle on `f32`.
+pub fn oracle() -> Oracle<f32> {
+    Oracle::new()
+}
