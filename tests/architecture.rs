@@ -43,7 +43,8 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let packages = metadata["packages"].as_array().unwrap().iter();
     packages
         .map(|package| {
-            let normal = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
+            let normal =
+                package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
             let names = normal.map(|d| d["name"].as_str().unwrap().to_owned()).collect();
             (package["name"].as_str().unwrap().to_owned(), names)
         })
@@ -79,7 +80,11 @@ fn code(path: &Path) -> String {
 fn crate_sources() -> Vec<(String, PathBuf)> {
     let crates = fs::read_dir(root().join("crates")).unwrap().map(|e| e.unwrap().path());
     let named = crates.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), path));
-    named.flat_map(|(name, path)| sources(&path.join("src")).into_iter().map(move |f| (name.clone(), f))).collect()
+    named
+        .flat_map(|(name, path)| {
+            sources(&path.join("src")).into_iter().map(move |f| (name.clone(), f))
+        })
+        .collect()
 }
 
 #[test]
@@ -106,19 +111,33 @@ fn third_party_dependencies_are_few() {
 fn the_command_line_tree_is_small() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
-        .args(["tree", "-p", "opledger-cli", "-e", "normal", "--prefix", "none", "--format", "{p}", "--offline"])
+        .args([
+            "tree",
+            "-p",
+            "opledger-cli",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let packages: BTreeSet<&str> = text.lines().map(|l| l.split(" (").next().unwrap_or(l)).collect();
+    let packages: BTreeSet<&str> =
+        text.lines().map(|l| l.split(" (").next().unwrap_or(l)).collect();
     assert!(output.status.success() && packages.len() < 90, "{} packages", packages.len());
 }
 
 #[test]
 fn only_kernels_has_unsafe_code() {
     for (name, file) in crate_sources() {
-        let has = code(&file).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+        let has = code(&file)
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .any(|word| word == "unsafe");
         assert!(name == "kernels" || !has, "{} has unsafe code", file.display());
     }
 }
@@ -140,7 +159,8 @@ fn layers_and_models_name_no_tensor_type_and_the_graph_does_no_io() {
 #[test]
 fn only_the_edges_serialise() {
     for (name, file) in crate_sources() {
-        let serialises = ["serde", "serde_json"].iter().any(|word| code(&file).contains(&format!("{word}::")));
+        let serialises =
+            ["serde", "serde_json"].iter().any(|word| code(&file).contains(&format!("{word}::")));
         assert!(SERIALISE.contains(&name.as_str()) || !serialises, "{} serialises", file.display());
     }
 }

@@ -1,3 +1,5 @@
+//! Costs and shapes of attention in every form.
+
 use opledger_dims::{Binding, Class, Counts};
 use opledger_ir::{Op, Part};
 

@@ -1,0 +1,192 @@
+//! The theorem over random layers and sizes: at every node, derived cost = the oracle's count = the
+//! kernels' useful count, and the kernels' values are as good as textbook loops.
+//!
+//! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`].
+
+use opledger_dims::Binding;
+use opledger_interp::{Fast, Feeds, Oracle, Quiet, Theorem, prove, run};
+use opledger_models::layer::{Kind, Values, kinds, parse};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Layers drawn in the ordinary run.
+const CASES: u32 = 2400;
+
+/// One choice per size and option of a kind, as numbers that [`spec`] reads.
+#[derive(Clone, Debug)]
+struct Draw {
+    kind: usize,
+    choices: Vec<u8>,
+}
+
+fn draw() -> impl Strategy<Value = Draw> {
+    let choices = prop::collection::vec(any::<u8>(), 40);
+    (0..kinds().len(), choices).prop_map(|(kind, choices)| Draw { kind, choices })
+}
+
+/// A size that fits its neighbours: widths are whole numbers of heads, heads of groups.
+fn size(name: &str, free: u8, [groups, ratio, half]: [u8; 3]) -> u64 {
+    let (groups, ratio, half) =
+        (u64::from(groups % 2) + 1, u64::from(ratio % 3) + 1, u64::from(half % 3) + 1);
+    let free = u64::from(free);
+    match name {
+        "kv" => groups,
+        "h" => groups * ratio,
+        "e" => 2 * half,
+        "c" => groups * ratio * 2 * half,
+        "b" => free % 3,
+        "l" => free % 3,
+        "side" => 1 + free % 3,
+        "shift" => free % 2,
+        "n" | "m" => 1 + free % 7,
+        "p" => 8,
+        _ => 1 + free % 6,
+    }
+}
+
+/// The layer and the sizes that a draw stands for.
+fn spec(kind: &Kind, draw: &Draw) -> String {
+    let shared = [draw.choices[0], draw.choices[1], draw.choices[2]];
+    let mut settings = Vec::new();
+    for (i, key) in kind.keys.iter().enumerate() {
+        let choice = draw.choices[3 + i % 37];
+        // Sizes are always given; of the options about half.
+        let given = choice % 2 == 0;
+        let value = match key.values {
+            Values::Size { least } => {
+                Some(size(key.name, choice / 2, shared).max(least as u64).to_string())
+            }
+            Values::Optional { least } if given || matches!(key.name, "kv" | "e") => {
+                Some(size(key.name, choice / 2, shared).max(least as u64).to_string())
+            }
+            Values::Flag if given => Some((choice % 4 == 0).to_string()),
+            Values::Choice(words) if given => {
+                Some(words[usize::from(choice / 2) % words.len()].to_owned())
+            }
+            Values::Number { from, below } if given => Some(format!(
+                "{}",
+                from.max(1e-5) + (below.min(1.0) - from) * 0.4 * f64::from(choice % 3) / 2.0
+            )),
+            _ => None,
+        };
+        settings.extend(value.map(|value| format!("{}={value}", key.name)));
+    }
+    format!("{}:{}", kind.name, settings.join(","))
+}
+
+/// How far the kernels may be off: what textbook loops in `f32` are off at the same place anyway, a
+/// few times over since sums are taken in another order, and the rounding of the largest value.
+fn bound(single_error: f64, largest: f64) -> f64 {
+    8.0 * single_error + 64.0 * f64::from(f32::EPSILON) * largest
+}
+
+/// Proves one layer. `None` when the combination is one that layers refuse.
+fn check(text: &str) -> Option<Result<Theorem, String>> {
+    let model = parse(text).ok()?;
+    let binding = model.graph.symbols().into_iter().filter(|s| model.binding.get(s).is_none());
+    let binding = binding
+        .filter(|s| !s.as_str().starts_with("pairs") && !s.as_str().starts_with("rows"))
+        .fold(model.binding.clone(), |at: Binding, s| at.with(s, 3));
+    let complete = model.graph.complete(&binding).ok()?;
+    model.graph.check(&complete).ok()?;
+    let feeds = Feeds::seeded(7);
+    let theorem = match prove(&model.graph, &binding, &feeds) {
+        Ok(theorem) => theorem,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let exact = run(&model.graph, &binding, &mut Oracle::<f64>::new(), &feeds, &mut Quiet).unwrap();
+    let single =
+        run(&model.graph, &binding, &mut Oracle::<f32>::new(), &feeds, &mut Quiet).unwrap();
+    let fast = Fast::new().unwrap().run(&model.graph, &binding, &feeds).unwrap();
+    for (name, _) in &exact.outputs {
+        let (Some(exact), Some(single), Some(fast)) =
+            (exact.output(name), single.output(name), fast.output(name))
+        else {
+            continue;
+        };
+        let error = |values: &mut dyn Iterator<Item = f64>| {
+            exact.iter().zip(values).map(|(x, y)| (x.0 - y).abs()).fold(0.0, f64::max)
+        };
+        let single_error = error(&mut single.iter().map(|x| f64::from(x.0)));
+        let fast_error = error(&mut fast.iter().map(|x| f64::from(*x)));
+        let largest = exact.iter().map(|x| x.0.abs()).fold(0.0, f64::max);
+        if !(fast_error <= bound(single_error, largest)) {
+            return Some(Err(format!(
+                "{name} is off by {fast_error:e}, textbook loops by {single_error:e}"
+            )));
+        }
+    }
+    Some(Ok(theorem))
+}
+
+#[test]
+fn holds_at_every_node_of_random_layers() {
+    let cases = std::env::var("OPLEDGER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    let config = Config {
+        cases,
+        max_global_rejects: 4 * cases,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut nodes = 0;
+    let result = TestRunner::new_with_rng(
+        config,
+        proptest::test_runner::TestRng::deterministic_rng(
+            proptest::test_runner::RngAlgorithm::ChaCha,
+        ),
+    )
+    .run(&draw(), |draw| {
+        let text = spec(&kinds()[draw.kind], &draw);
+        match check(&text) {
+            None => Err(TestCaseError::reject("layers refuse this combination")),
+            Some(Err(problem)) => Err(TestCaseError::fail(format!("{text}: {problem}"))),
+            Some(Ok(theorem)) => {
+                prop_assert!(theorem.holds(), "{text}: {}", theorem.mismatches[0]);
+                Ok(())
+            }
+        }
+    });
+    result.unwrap();
+    // Each kind must have had its share: none may be refused whatever is drawn.
+    for kind in kinds() {
+        let accepted = (0_u8..60).filter(|seed| {
+            let choices =
+                (0..40_u32).map(|i| (u32::from(*seed) * 37 + i * i * 11 + i * 5) as u8).collect();
+            match check(&spec(kind, &Draw { kind: 0, choices })) {
+                Some(Ok(theorem)) => {
+                    nodes += theorem.nodes;
+                    true
+                }
+                _ => false,
+            }
+        });
+        let accepted = accepted.count();
+        assert!(accepted >= 5, "{}: only {accepted} of 60 combinations are layers", kind.name);
+    }
+    assert!(nodes > 5000, "{nodes} nodes");
+}
+
+#[test]
+fn bits_and_counts_do_not_depend_on_threads() {
+    let layers = [
+        "encoder-layer:b=2,n=130,c=48,h=4,ff=96,act=gelu",
+        "decoder-layer:b=1,n=70,m=90,c=32,h=2,ff=64",
+        "mha:b=3,n=200,c=40,h=4,kv=2,mask=window,window=33",
+        "window-attention:b=2,height=10,width=13,side=4,shift=2,c=24,h=3",
+    ];
+    for text in layers {
+        let model = parse(text).unwrap();
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let run = pool.install(|| {
+                Fast::new().unwrap().run(&model.graph, &model.binding, &Feeds::seeded(5)).unwrap()
+            });
+            let bits: Vec<u32> = run.output("y").unwrap().iter().map(|x| x.to_bits()).collect();
+            (bits, run.ledger.useful(), run.ledger.executed())
+        };
+        let one = with(1);
+        for threads in [2, 3, 4, 7, 8, 16] {
+            assert!(with(threads) == one, "{text} with {threads} threads");
+        }
+    }
+}
