@@ -7,7 +7,9 @@ use num_traits::Zero;
 use opledger_dims::{Class, Counts, EvalError, Poly};
 use opledger_ir::ops::Source;
 use opledger_ir::{Cost, Op, Operation, PartCounts, Shape};
-use opledger_report::{Account, AccountNode, Bytes, CONVENTIONS, Parameters, Quantity};
+use opledger_report::{
+    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Parameters, Quantity,
+};
 
 use crate::failure::Failure;
 use crate::subject::Subject;
@@ -58,7 +60,16 @@ where
             shape: if single { Some(sizes().collect::<Result<_, _>>()?) } else { None },
             formula: formula(&group.cost.total()),
             counts: cost.total(),
-            parts: cost.0.iter().map(|(part, c)| (part.name(), c.clone())).collect(),
+            parts: cost
+                .0
+                .iter()
+                .map(|(part, counts)| AccountPart {
+                    name: part.name(),
+                    counts: counts.clone(),
+                    macs: PartCounts::of(*part, counts.clone()).macs(),
+                    flops: counts.total(),
+                })
+                .collect(),
             macs: cost.macs(),
             flops: cost.total().total(),
             params: value(&group.params)?,

@@ -121,13 +121,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
     /// How many threads execute; results are the same bits for any number [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// Who executes
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) interpreter: Interpreter,
     /// How often to execute; tensors are drawn or read once
-    #[arg(long, value_name = "R", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "R", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
     /// Read inputs and parameters, by path or input name, from a safetensors file (F32, I64)
     #[arg(long, value_name = "FILE")]

@@ -243,12 +243,15 @@ impl Destination {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
+        if !folder.is_dir() {
+            return Err(fail(format!("there is no folder `{}`", folder.display())));
+        }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".opledger-").suffix(".unfinished");
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let file = interrupt::begin(|| builder.tempfile_in(folder), NamedTempFile::path)
-            .map_err(|e| fail(e.to_string()))?;
+            .map_err(|e| fail(e.kind().to_string()))?;
         Ok(Destination { path: path.to_owned(), file })
     }
 

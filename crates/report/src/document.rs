@@ -42,27 +42,36 @@ pub struct Column {
     pub right: bool,
     /// The width down to which its cells may be wrapped; `None` when they are never.
     pub narrowest: Option<usize>,
+    /// Whether it may be left out where the table is too wide otherwise: never for 0, the highest
+    /// number first.
+    pub dispensable: u8,
 }
 
 impl Column {
     /// A column of short names, wrapped only where a table would not fit otherwise.
     pub fn name(title: &'static str) -> Self {
-        Column { title, right: false, narrowest: Some(18) }
+        Column { narrowest: Some(24), ..Column::word(title) }
     }
 
     /// A column of words that are never wrapped.
     pub fn word(title: &'static str) -> Self {
-        Column { title, right: false, narrowest: None }
+        Column { title, right: false, narrowest: None, dispensable: 0 }
     }
 
     /// A column of text or formulas, wrapped to what room there is.
     pub fn text(title: &'static str) -> Self {
-        Column { title, right: false, narrowest: Some(14) }
+        Column { narrowest: Some(14), ..Column::word(title) }
     }
 
     /// A column of numbers.
     pub fn number(title: &'static str) -> Self {
-        Column { title, right: true, narrowest: None }
+        Column { right: true, ..Column::word(title) }
+    }
+
+    /// The same column, which may be left out where there is no room.
+    #[must_use]
+    pub fn dispensable(self, rank: u8) -> Self {
+        Column { dispensable: rank, ..self }
     }
 }
 

@@ -71,25 +71,6 @@ pub(crate) fn counts<N: Quantity, S: Serializer>(
     map.end()
 }
 
-struct CountsJson<'a, N>(&'a Counts<N>);
-
-impl<N: Quantity> Serialize for CountsJson<'_, N> {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        counts(self.0, out)
-    }
-}
-
-pub(crate) fn parts<N: Quantity, S: Serializer>(
-    parts: &[(&'static str, Counts<N>)],
-    out: S,
-) -> Result<S::Ok, S::Error> {
-    let mut map = out.serialize_map(Some(parts.len()))?;
-    for (part, counts) in parts {
-        map.serialize_entry(part, &CountsJson(counts))?;
-    }
-    map.end()
-}
-
 pub(crate) fn binding<S: Serializer>(binding: &Binding, out: S) -> Result<S::Ok, S::Error> {
     let mut map = out.serialize_map(None)?;
     for (symbol, value) in binding.iter() {

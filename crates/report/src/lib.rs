@@ -26,7 +26,7 @@ pub use format::{Format, Record, RenderError, Style, render};
 pub use json::Quantity;
 pub use number::thousands;
 pub use records::{
-    Account, AccountNode, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode, Execution,
-    Kind, KindKey, Kinds, Output, Parameters, Settled, TheoremRecord, Verdict, Verification,
-    WallMs,
+    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode,
+    ExecutedPart, Execution, Kind, KindKey, Kinds, Output, Parameters, Settled, TheoremRecord,
+    Verdict, Verification, WallMs,
 };

@@ -35,55 +35,76 @@ fn paint(text: &str, code: &str, style: Style) -> String {
 fn table(table: &Table, style: Style) -> String {
     let shown: Vec<Vec<String>> =
         table.rows.iter().map(|row| row.cells.iter().map(Cell::shown).collect()).collect();
-    let widths = widths(table, &shown, style.width);
+    let (kept, widths) = arrange(table, &shown, style.width);
     let rule: Vec<String> = widths.iter().map(|w| "─".repeat(*w)).collect();
+    let rule = rule.join(&" ".repeat(GAP)) + "\n";
+    let columns: Vec<&Column> = kept.iter().map(|i| &table.columns[*i]).collect();
+    let titles: Vec<&str> = columns.iter().map(|c| c.title).collect();
     let mut out = String::new();
-    let titles: Vec<String> = table.columns.iter().map(|c| c.title.to_owned()).collect();
-    write_row(&mut out, &table.columns, &widths, &titles, |text, _| paint(text, "1", style));
-    out += &(rule.join(&" ".repeat(GAP)) + "\n");
+    write_row(&mut out, &columns, &widths, &titles, |text, _| paint(text, "1", style));
+    out += &rule;
     for (row, cells) in table.rows.iter().zip(&shown) {
         if row.ruled {
-            out += &(rule.join(&" ".repeat(GAP)) + "\n");
+            out += &rule;
         }
-        write_row(&mut out, &table.columns, &widths, cells, |text, column| {
-            match row.cells.get(column) {
-                Some(Cell::Toned(_, Tone::Good)) => paint(text, "32", style),
-                Some(Cell::Toned(_, Tone::Careful)) => paint(text, "33", style),
-                Some(Cell::Toned(_, Tone::Bad)) => paint(text, "31", style),
-                _ => text.to_owned(),
-            }
+        let cells: Vec<&str> =
+            kept.iter().map(|i| cells.get(*i).map_or("", String::as_str)).collect();
+        write_row(&mut out, &columns, &widths, &cells, |text, at| match row.cells.get(kept[at]) {
+            Some(Cell::Toned(_, Tone::Good)) => paint(text, "32", style),
+            Some(Cell::Toned(_, Tone::Careful)) => paint(text, "33", style),
+            Some(Cell::Toned(_, Tone::Bad)) => paint(text, "31", style),
+            _ => text.to_owned(),
         });
+    }
+    let left_out: Vec<&str> = (0..table.columns.len())
+        .filter(|i| !kept.contains(i))
+        .map(|i| table.columns[i].title)
+        .collect();
+    if !left_out.is_empty() {
+        out += &fill(&format!("(no room for {})", left_out.join(", ")), style.width);
+        out.push('\n');
     }
     out
 }
 
-/// The width of each column: its widest cell, and less for the widest columns that may be wrapped
-/// until the table fits the page.
-fn widths(table: &Table, shown: &[Vec<String>], page: Option<usize>) -> Vec<usize> {
+/// The columns that are shown, and their widths: of the widest cell, and less for the widest columns
+/// that may be wrapped until the table fits the page. Where that does not suffice, dispensable
+/// columns are left out.
+fn arrange(table: &Table, shown: &[Vec<String>], page: Option<usize>) -> (Vec<usize>, Vec<usize>) {
     let columns = &table.columns;
-    let widest = |i: usize| {
-        let cells = shown.iter().filter_map(|row| row.get(i)).map(|cell| length(cell)).max();
-        cells.unwrap_or(0).max(length(columns[i].title))
+    let natural = |i: usize| {
+        let cells = shown.iter().filter_map(|row| row.get(i));
+        let longest = cells.flat_map(|cell| cell.split('\n')).map(length).max();
+        longest.unwrap_or(0).max(length(columns[i].title))
     };
-    let mut widths: Vec<usize> = (0..columns.len()).map(widest).collect();
-    let gaps = GAP * columns.len().saturating_sub(1);
-    while let Some(page) = page
-        && widths.iter().sum::<usize>() + gaps > page
-    {
-        let room = |i: &usize| columns[*i].narrowest.is_some_and(|least| widths[*i] > least);
-        match (0..columns.len()).filter(room).max_by_key(|i| widths[*i]) {
-            Some(i) => widths[i] -= 1,
+    let natural: Vec<usize> = (0..columns.len()).map(natural).collect();
+    let least = |i: &usize| columns[*i].narrowest.unwrap_or(usize::MAX).min(natural[*i]);
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
+    let page = page.unwrap_or(usize::MAX);
+    let gaps = |columns: usize| GAP * columns.saturating_sub(1);
+    while kept.iter().map(least).sum::<usize>() + gaps(kept.len()) > page {
+        let dispensable = kept.iter().filter(|i| columns[**i].dispensable > 0);
+        let Some(first) = dispensable.max_by_key(|i| columns[**i].dispensable).copied() else {
+            break;
+        };
+        kept.retain(|i| *i != first);
+    }
+    let mut widths: Vec<usize> = kept.iter().map(|i| natural[*i]).collect();
+    while widths.iter().sum::<usize>() + gaps(kept.len()) > page {
+        let room = (0..kept.len()).filter(|at| widths[*at] > least(&kept[*at]));
+        match room.max_by_key(|at| widths[*at]) {
+            Some(at) => widths[at] -= 1,
             None => break,
         }
     }
-    widths
+    (kept, widths)
 }
 
 fn write_row(
     out: &mut String,
-    columns: &[Column],
+    columns: &[&Column],
     widths: &[usize],
-    cells: &[String],
+    cells: &[&str],
     paint: impl Fn(&str, usize) -> String,
 ) {
     let wrapped: Vec<Vec<String>> =
@@ -152,7 +173,7 @@ fn cut(word: &str, width: usize) -> usize {
     let (mut last, mut joint) = (word.len(), None);
     for (end, c) in ends {
         last = end;
-        if matches!(c, '.' | '·' | ',' | '/' | '-' | '_') {
+        if matches!(c, '.' | '·' | ',' | '/') {
             joint = Some(end);
         }
     }
@@ -191,6 +212,12 @@ formula                       macs
 ";
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| length(line) <= 34), "{text}");
+        let narrow = table(&all, Style { width: Some(20), colour: false });
+        assert!(narrow.contains("68,719,476,736"), "numbers are never wrapped: {narrow}");
+        let mut dispensable = all.clone();
+        dispensable.columns[1].dispensable = 1;
+        let narrow = table(&dispensable, Style { width: Some(20), colour: false });
+        assert!(narrow.ends_with("(no room for macs)\n"), "{narrow}");
         let bare = table(&all, Style { width: None, colour: true });
         assert!(bare.contains("\x1b[1mformula\x1b[0m"), "{bare}");
     }

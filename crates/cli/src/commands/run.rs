@@ -6,11 +6,11 @@ use std::time::Duration;
 use num_traits::ToPrimitive;
 use opledger_dims::{Binding, Integer};
 use opledger_interp::{
-    Fast, Feeds, Interpreter, Ledger, Oracle, Theorem, compare, prepare, run_stored,
+    Fast, Feeds, Interpreter, Ledger, Oracle, RowCounts, Theorem, compare, prepare, run_stored,
 };
-use opledger_ir::{Graph, Operation, PartCounts, Value};
+use opledger_ir::{Graph, Operation, Part, PartCounts, Value};
 use opledger_report::{
-    Bytes, CONVENTIONS, Done, ExecutedNode, Execution, Output, TheoremRecord, WallMs,
+    Bytes, CONVENTIONS, Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -102,8 +102,8 @@ fn record(subject: &Subject, args: &RunArgs, name: &'static str, runs: Runs) -> 
     let (mut useful, mut covered) = (PartCounts::free(), PartCounts::free());
     for row in ledger.rows() {
         let counts = row.counts();
-        merge(&mut useful, &counts.useful);
-        merge(&mut covered, &counts.executed);
+        useful.0.extend(widened(&counts.useful).0);
+        covered.0.extend(widened(&counts.executed).0);
     }
     let (useful, covered) = (done(&useful), done(&covered));
     Execution {
@@ -136,10 +136,7 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
         if counts.runs == 0 || node.op.is_view() {
             continue;
         }
-        let (mut useful, mut covered) = (PartCounts::free(), PartCounts::free());
-        merge(&mut useful, &counts.useful);
-        merge(&mut covered, &counts.executed);
-        let useful = done(&useful);
+        let (useful, covered) = (done(&widened(&counts.useful)), done(&widened(&counts.executed)));
         nodes.push(ExecutedNode {
             path: node.path.clone(),
             op: node.op.name(),
@@ -147,17 +144,21 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
             ms: milliseconds(counts.time),
             gflop_per_s: rate(&useful.flops, counts.time),
             useful,
-            executed: done(&covered),
+            executed: covered,
+            parts: row.parts().map(|part| executed_part(part, &counts)).collect(),
             bytes: Bytes { read: counts.bytes_read.into(), written: counts.bytes_written.into() },
         });
     }
     nodes
 }
 
-fn merge(sum: &mut PartCounts<Integer>, counts: &PartCounts<u64>) {
-    for (part, counts) in &counts.0 {
-        sum.add(*part, &counts.widen());
-    }
+fn executed_part(part: Part, counts: &RowCounts) -> ExecutedPart {
+    let of = |all: &PartCounts<u64>| done(&PartCounts::of(part, all.part(part).widen()));
+    ExecutedPart { name: part.name(), useful: of(&counts.useful), executed: of(&counts.executed) }
+}
+
+fn widened(counts: &PartCounts<u64>) -> PartCounts<Integer> {
+    PartCounts(counts.0.iter().map(|(part, counts)| (*part, counts.widen())).collect())
 }
 
 fn done(counts: &PartCounts<Integer>) -> Done {

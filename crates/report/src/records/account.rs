@@ -86,8 +86,7 @@ pub struct AccountNode<N> {
     #[serde(serialize_with = "json::counts")]
     pub counts: Counts<N>,
     /// The same by part of the operation.
-    #[serde(serialize_with = "json::parts")]
-    pub parts: Vec<(&'static str, Counts<N>)>,
+    pub parts: Vec<AccountPart<N>>,
     /// Multiplications inside contractions.
     #[serde(serialize_with = "json::quantity")]
     pub macs: N,
@@ -99,6 +98,23 @@ pub struct AccountNode<N> {
     pub params: N,
     /// Bytes moved.
     pub bytes: Bytes<N>,
+}
+
+/// What a part of an operation costs, such as the softmax of attention.
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound = "N: Quantity")]
+pub struct AccountPart<N> {
+    /// The part.
+    pub name: &'static str,
+    /// Scalar operations by class.
+    #[serde(serialize_with = "json::counts")]
+    pub counts: Counts<N>,
+    /// Multiplications inside contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: N,
+    /// All scalar operations, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: N,
 }
 
 impl<N: Quantity> Account<N> {
@@ -182,8 +198,8 @@ impl Record for Account<Integer> {
         let mut nodes = Table {
             columns: vec![
                 Column::name("node"),
-                Column::word("op"),
-                Column { narrowest: Some(10), ..Column::word("shape") },
+                Column::word("op").dispensable(1),
+                Column::word("shape").dispensable(2),
                 Column::number("macs"),
                 Column::number("flops"),
             ],
@@ -197,6 +213,15 @@ impl Record for Account<Integer> {
                 node.macs.cell(),
                 node.flops.cell(),
             ]));
+            for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
+                nodes.rows.push(Row::new([
+                    format!("  {}", part.name).into(),
+                    Cell::Empty,
+                    Cell::Empty,
+                    part.macs.cell(),
+                    part.flops.cell(),
+                ]));
+            }
         }
         let total = ["total".into(), Cell::Empty, Cell::Empty, self.macs.cell(), self.flops.cell()];
         nodes.rows.push(Row::new(total).ruled());
@@ -233,7 +258,7 @@ impl Record for Account<Poly> {
         for node in &self.nodes {
             let parts = match node.parts.len() {
                 0 | 1 => vec![("", &node.counts)],
-                _ => node.parts.iter().map(|(part, counts)| (*part, counts)).collect(),
+                _ => node.parts.iter().map(|part| (part.name, &part.counts)).collect(),
             };
             let mut path = Cell::from(node.path.as_str());
             let mut op = Cell::from(node.op_shown());

@@ -70,12 +70,25 @@ pub struct ExecutedNode {
     pub useful: Done,
     /// What the loops covered.
     pub executed: Done,
+    /// The same by part of the operation.
+    pub parts: Vec<ExecutedPart>,
     /// Bytes moved.
     pub bytes: Bytes<Integer>,
     /// Milliseconds in the median run of the model.
     pub ms: f64,
     /// Useful flops per nanosecond; none when it took no time.
     pub gflop_per_s: Option<f64>,
+}
+
+/// A part of an operation that was executed, such as the softmax of attention.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExecutedPart {
+    /// The part.
+    pub name: &'static str,
+    /// What the mathematics asks for.
+    pub useful: Done,
+    /// What the loops covered.
+    pub executed: Done,
 }
 
 /// A result of the model.
@@ -129,8 +142,8 @@ impl Record for Execution {
         let mut table = Table {
             columns: vec![
                 Column::name("node"),
-                Column::word("op"),
-                Column::number("macs"),
+                Column::word("op").dispensable(2),
+                Column::number("macs").dispensable(1),
                 Column::number("useful flops"),
                 Column::number("executed flops"),
                 Column::number("ms"),
@@ -148,6 +161,15 @@ impl Record for Execution {
                 Cell::Real(node.ms, 3),
                 Cell::real(node.gflop_per_s, 2),
             ]));
+            for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
+                table.rows.push(Row::new([
+                    format!("  {}", part.name).into(),
+                    Cell::Empty,
+                    (&part.useful.macs).into(),
+                    (&part.useful.flops).into(),
+                    (&part.executed.flops).into(),
+                ]));
+            }
         }
         let total = [
             "total".into(),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Block, Cell, Column, Document, Record, Row, Table};
+use crate::{Block, Column, Document, Record, Row, Table};
 
 /// The kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,38 +37,25 @@ pub struct KindKey {
 
 impl Record for Kinds {
     fn document(&self) -> Document {
-        let mut table = Table {
-            columns: vec![
-                Column::word("kind"),
-                Column::word("key"),
+        let mut blocks = Vec::new();
+        for kind in &self.kinds {
+            let columns = vec![
+                Column { narrowest: Some(10), ..Column::word("key") },
                 Column { narrowest: Some(10), ..Column::text("values") },
                 Column { narrowest: Some(10), ..Column::text("default") },
                 Column::text("meaning"),
-            ],
-            rows: Vec::new(),
-        };
-        for (i, kind) in self.kinds.iter().enumerate() {
-            let head = Row::new([
-                kind.name.as_str().into(),
-                Cell::Empty,
-                Cell::Empty,
-                Cell::Empty,
-                kind.summary.as_str().into(),
-            ]);
-            table.rows.push(Row { ruled: i > 0, ..head });
-            for key in &kind.keys {
-                table.rows.push(Row::new([
-                    Cell::Empty,
-                    key.name.as_str().into(),
-                    key.values.as_str().into(),
-                    key.default.as_str().into(),
-                    key.meaning.as_str().into(),
-                ]));
-            }
+            ];
+            let row = |key: &KindKey| {
+                Row::new(
+                    [&key.name, &key.values, &key.default, &key.meaning].map(|t| t.as_str().into()),
+                )
+            };
+            blocks.push(Block::Title(format!("{}: {}", kind.name, kind.summary)));
+            blocks.push(Block::Table(Table { columns, rows: kind.keys.iter().map(row).collect() }));
         }
-        let symbols =
-            "symbols: b batch, n tokens, m source tokens, l depth; --set gives them sizes";
-        Document { blocks: vec![Block::Table(table), Block::Text(symbols.to_owned())] }
+        let symbols = "A key whose default is a symbol stays one unless --set gives it a size.";
+        blocks.push(Block::Text(symbols.to_owned()));
+        Document { blocks }
     }
 
     fn rows(&self) -> Table {

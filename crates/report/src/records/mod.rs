@@ -5,8 +5,8 @@ mod execution;
 mod kinds;
 mod verification;
 
-pub use account::{Account, AccountNode, Bytes, Parameters};
-pub use execution::{Done, ExecutedNode, Execution, Output, TheoremRecord, WallMs};
+pub use account::{Account, AccountNode, AccountPart, Bytes, Parameters};
+pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use verification::{Claim, ClaimList, Settled, Verdict, Verification};
 

@@ -1,0 +1,34 @@
+//! The command as a user runs it.
+
+mod bad_input;
+mod files;
+mod records;
+mod tables;
+
+use std::process::{Command, Output, Stdio};
+
+/// What a command wrote and how it ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_opledger"));
+    command.args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn opledger(arguments: &[&str]) -> Ended {
+    let Output { status, stdout, stderr } = command(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The stdout of a command that must succeed and be silent otherwise.
+fn stdout(arguments: &[&str]) -> String {
+    let ended = opledger(arguments);
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{arguments:?}");
+    ended.stdout
+}
