@@ -3,7 +3,10 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use opledger_benches::{fast, time};
 
-const LAYERS: &[(&str, &str, &[(&str, u64)])] = &[
+/// A name, a layer of the grammar, and sizes.
+type Case = (&'static str, &'static str, &'static [(&'static str, u64)]);
+
+const LAYERS: &[Case] = &[
     ("linear 512→2048", "linear:in=512,out=2048", &[("b", 8), ("n", 128)]),
     ("ffn 512, 2048, gelu", "ffn:c=512,ff=2048,act=gelu", &[("b", 8), ("n", 128)]),
     ("layer-norm 512", "layer-norm:c=512", &[("b", 8), ("n", 1024)]),

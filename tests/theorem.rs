@@ -51,7 +51,7 @@ fn spec(kind: &Kind, draw: &Draw) -> String {
     for (i, key) in kind.keys.iter().enumerate() {
         let choice = draw.choices[3 + i % 37];
         // Sizes are always given; of the options about half.
-        let given = choice % 2 == 0;
+        let given = choice.is_multiple_of(2);
         let value = match key.values {
             Values::Size { least } => {
                 Some(size(key.name, choice / 2, shared).max(least as u64).to_string())
@@ -59,7 +59,7 @@ fn spec(kind: &Kind, draw: &Draw) -> String {
             Values::Optional { least } if given || matches!(key.name, "kv" | "e") => {
                 Some(size(key.name, choice / 2, shared).max(least as u64).to_string())
             }
-            Values::Flag if given => Some((choice % 4 == 0).to_string()),
+            Values::Flag if given => Some((choice.is_multiple_of(4)).to_string()),
             Values::Choice(words) if given => {
                 Some(words[usize::from(choice / 2) % words.len()].to_owned())
             }
@@ -110,7 +110,7 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
         let single_error = error(&mut single.iter().map(|x| f64::from(x.0)));
         let fast_error = error(&mut fast.iter().map(|x| f64::from(*x)));
         let largest = exact.iter().map(|x| x.0.abs()).fold(0.0, f64::max);
-        if !(fast_error <= bound(single_error, largest)) {
+        if fast_error.is_nan() || fast_error > bound(single_error, largest) {
             return Some(Err(format!(
                 "{name} is off by {fast_error:e}, textbook loops by {single_error:e}"
             )));

@@ -12,7 +12,11 @@ const LINT: &[Check] = &[
 ];
 
 const TEST: &[Check] = &[
-    ("benches in test mode", &["bench", "--profile", "dev", "-p", "opledger-benches", "--", "--test"], &[]),
+    (
+        "benches in test mode",
+        &["bench", "--profile", "dev", "-p", "opledger-benches", "--", "--test"],
+        &[],
+    ),
     ("tests", &["test"], &[]),
 ];
 

@@ -12,6 +12,8 @@ mod feeds;
 mod ledger;
 mod memory;
 mod oracle;
+#[cfg(test)]
+mod tests;
 mod theorem;
 
 pub use driver::{Interpreter, Observer, Quiet, Run, prepare, run, run_stored};

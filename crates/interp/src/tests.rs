@@ -1,7 +1,7 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
 use opledger_dims::Binding;
-use opledger_interp::{
+use crate::{
     Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored,
 };
 use opledger_ir::ops::{Activation, Factor, Norm, Reduce, Source};
