@@ -50,7 +50,7 @@ pub struct Column {
 impl Column {
     /// A column of short names, wrapped only where a table would not fit otherwise.
     pub fn name(title: &'static str) -> Self {
-        Column { narrowest: Some(24), ..Column::word(title) }
+        Column { narrowest: Some(36), ..Column::word(title) }
     }
 
     /// A column of words that are never wrapped.

@@ -1,5 +1,8 @@
 //! The command as a user runs it.
 
+// Helpers of tests fail loudly, as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod bad_input;
 mod files;
 mod records;

@@ -113,7 +113,7 @@ impl Verification {
     fn summary(&self) -> String {
         let of = |verdict| self.claims.iter().filter(|c| c.verdict == verdict).count();
         format!(
-            "{} claims: {} hold, {} hold under a named convention, {} refuted; {} not settled",
+            "claims: {}; hold: {}; hold under a named convention: {}; refuted: {}; not settled: {}",
             self.claims.len(),
             of(Verdict::Holds),
             of(Verdict::HoldsUnderConvention),
