@@ -10,9 +10,9 @@ use crate::{Fast, Feeds, Ledger, Oracle, Quiet, RunError, run};
 /// What was compared, and where it did not agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Theorem {
-    /// How many nodes were compared, over all graphs.
+    /// How many nodes were compared, each once however often it was executed.
     pub nodes: usize,
-    /// How many (node, binding) pairs were compared.
+    /// How many (node, size) pairs were compared.
     pub points: usize,
     /// Where two counts differed.
     pub mismatches: Vec<Mismatch>,
@@ -53,9 +53,16 @@ impl Theorem {
         self.mismatches.is_empty()
     }
 
-    /// Adds another comparison to this one.
+    /// Adds a comparison of another graph.
     pub fn merge(&mut self, other: Theorem) {
         self.nodes += other.nodes;
+        self.points += other.points;
+        self.mismatches.extend(other.mismatches);
+    }
+
+    /// Adds a comparison of the same graph at another size.
+    pub fn extend(&mut self, other: Theorem) {
+        self.nodes = self.nodes.max(other.nodes);
         self.points += other.points;
         self.mismatches.extend(other.mismatches);
     }

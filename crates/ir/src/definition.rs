@@ -149,12 +149,17 @@ fn divide(
     Ok(true)
 }
 
+/// A polynomial as one factor: in parentheses when it is a sum.
+fn grouped(poly: &Poly) -> String {
+    if poly.num_terms() > 1 { format!("({poly})") } else { poly.to_string() }
+}
+
 impl fmt::Display for Definition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Definition::Product { whole, factors: [a, b] } => write!(f, "{whole} = {a}·{b}"),
             Definition::CeilDiv { symbol, numerator, denominator } => {
-                write!(f, "{symbol} = ⌈({numerator}) / ({denominator})⌉")
+                write!(f, "{symbol} = ⌈{} / {}⌉", grouped(numerator), grouped(denominator))
             }
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
                 write!(f, "{pairs} = pairs (i < {queries}, j < {keys}) with j ≤ i + {offset}")?;

@@ -38,13 +38,13 @@ pub(crate) fn binding(pairs: &[(&str, i64)]) -> Binding {
 }
 
 impl Bench<'_> {
-    fn prove(&mut self, graph: &Graph, at: &Binding) -> Result<Ledger, VerifyError> {
+    fn prove(graph: &Graph, at: &Binding, theorem: &mut Theorem) -> Result<Ledger, VerifyError> {
         let feeds = Feeds::seeded(SEED);
         let oracle = run(graph, at, &mut Oracle::<f32>::new(), &feeds, &mut Quiet)?;
         let fast = run(graph, at, &mut Fast::new()?, &feeds, &mut Quiet)?;
-        self.theorem.merge(compare(graph, &oracle.binding, &oracle.ledger, "the oracle")?);
+        theorem.extend(compare(graph, &oracle.binding, &oracle.ledger, "the oracle")?);
         let kernels = compare(graph, &fast.binding, &fast.ledger, "the kernels")?;
-        self.theorem.mismatches.extend(kernels.mismatches);
+        theorem.mismatches.extend(kernels.mismatches);
         Ok(oracle.ledger)
     }
 
@@ -68,12 +68,13 @@ impl Bench<'_> {
             };
             points = points.iter().flat_map(with).collect();
         }
-        let mut executed = Vec::new();
+        let (mut executed, mut theorem) = (Vec::new(), Theorem::default());
         for point in points {
-            let ledger = self.prove(graph, &point)?;
+            let ledger = Bench::prove(graph, &point, &mut theorem)?;
             executed
                 .push((graph.complete(&point).map_err(opledger_interp::RunError::from)?, ledger));
         }
+        self.theorem.merge(theorem);
         Ok(Grid { points: executed, degrees })
     }
 
