@@ -11,5 +11,7 @@ mod claims;
 mod judge;
 mod permutation;
 mod reading;
+mod settle;
 
-pub use claim::{Claim, Options, Report, Settled, Verdict, VerifyError, claims, settle};
+pub use claim::{Claim, Options, Report, Settled, Verdict, VerifyError};
+pub use settle::{claims, settle};

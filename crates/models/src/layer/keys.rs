@@ -16,6 +16,11 @@ pub(super) const fn free(name: &'static str, meaning: &'static str) -> Key {
     size(name, name, meaning)
 }
 
+/// The same, and it may be zero: an empty batch, no layers.
+const fn possibly_none(name: &'static str, meaning: &'static str) -> Key {
+    key_of(name, Values::Size { least: 0 }, name, meaning)
+}
+
 pub(super) const fn size(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
     key_of(name, Values::Size { least: 1 }, default, meaning)
 }
@@ -36,10 +41,10 @@ pub(super) const fn eps(default: &'static str) -> Key {
     key_of("eps", Values::Number { from: 0.0, below: 1.0 }, default, "ε under the root of a norm")
 }
 
-pub(super) const B: Key = free("b", "sequences in a batch");
+pub(super) const B: Key = possibly_none("b", "sequences in a batch");
 pub(super) const N: Key = free("n", "tokens of a sequence; queries");
 pub(super) const M: Key = free("m", "tokens of the source; keys");
-pub(super) const L: Key = free("l", "layers");
+pub(super) const L: Key = possibly_none("l", "layers");
 pub(super) const C: Key = free("c", "model width");
 pub(super) const H: Key = free("h", "heads");
 pub(super) const KV: Key = size("kv", "h", "key and value heads, a divisor of h");

@@ -1,0 +1,49 @@
+//! The run that settles claims.
+
+use opledger_interp::Theorem;
+
+use crate::bench::Bench;
+use crate::claim::{Claim, Options, Report, Settled, VerifyError};
+use crate::claims::ALL;
+
+/// Every claim, in order.
+pub fn claims() -> &'static [Claim] {
+    ALL
+}
+
+/// Settles the claims named, or all when none is named. `progress` hears of each before it is tried.
+///
+/// # Errors
+/// When a name is unknown or an execution fails.
+pub fn settle(
+    ids: &[String],
+    options: Options,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Report, VerifyError> {
+    let known = |id: &String| ALL.iter().any(|c| c.id.eq_ignore_ascii_case(id));
+    if let Some(id) = ids.iter().find(|id| !known(id)) {
+        let known = ALL.iter().map(|c| c.id).collect::<Vec<_>>().join(" ");
+        return Err(VerifyError::Unknown { id: id.clone(), known });
+    }
+    let wanted = |c: &&Claim| ids.is_empty() || ids.iter().any(|id| c.id.eq_ignore_ascii_case(id));
+    let mut bench = Bench { quick: options.quick, progress, theorem: Theorem::default() };
+    let mut settled = Vec::new();
+    for claim in ALL.iter().filter(wanted) {
+        (bench.progress)(claim.id);
+        let finding = (claim.settle)(&mut bench)?;
+        settled.push(Settled {
+            id: claim.id,
+            source: claim.source,
+            statement: claim.statement.to_owned(),
+            verdict: finding.verdict,
+            convention: finding.convention,
+            claimed: finding.claimed,
+            derived: finding.derived,
+            measured: finding.measured,
+            note: finding.note,
+            details: finding.details,
+            settled: finding.settled,
+        });
+    }
+    Ok(Report { claims: settled, theorem: bench.theorem })
+}
