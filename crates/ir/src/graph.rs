@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut, Range};
 use std::panic::Location;
 
-use num_traits::{Signed, Zero};
-use opledger_dims::{Binding, Counts, Poly, Symbol};
+use opledger_dims::{Poly, Symbol};
 
 use crate::error::list_shapes;
 use crate::op::{Op, Operation};
-use crate::ops::Source;
-use crate::{BindingError, Cost, Definition, GraphError, PartCounts, Shape, ShapeError};
+use crate::{Definition, GraphError, Shape, ShapeError};
 
 /// A value of a graph: the result of one of its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -279,6 +277,11 @@ impl Graph {
         &self.repeats[id.0]
     }
 
+    /// All repetitions.
+    pub fn repetitions(&self) -> &[Repeat] {
+        &self.repeats
+    }
+
     /// The symbols that follow from others.
     pub fn definitions(&self) -> &[Definition] {
         &self.definitions
@@ -302,190 +305,6 @@ impl Graph {
     /// Writes a polynomial with the products the graph declares, such as `c` for `h·e`.
     pub fn fold(&self, poly: &Poly) -> Poly {
         self.definitions.fold(poly)
-    }
-
-    /// How often a node runs: the product of the repetitions around it.
-    pub fn multiplicity(&self, node: &Node) -> Poly {
-        let mut product = Poly::one();
-        let mut at = node.repeat;
-        while let Some(id) = at {
-            product = product * &self.repeats[id.0].count;
-            at = self.repeats[id.0].parent;
-        }
-        product
-    }
-
-    /// The cost of one node, all its runs together.
-    pub fn node_cost(&self, node: &Node) -> Cost {
-        let once = node.op.cost(&self.operand_shapes(node), &node.shape);
-        let times = self.multiplicity(node);
-        PartCounts(once.0.iter().map(|(p, c)| (*p, c.map(|c| self.fold(&(c * &times))))).collect())
-    }
-
-    /// The cost of the whole graph, derived: the sum over its nodes.
-    pub fn cost(&self) -> Cost {
-        let mut sum = Cost::free();
-        for node in &self.nodes {
-            for (part, counts) in &self.node_cost(node).0 {
-                sum.add(*part, counts);
-            }
-        }
-        sum
-    }
-
-    /// Bytes a node reads and writes, all its runs together: each operand once, the result once, no
-    /// reuse between nodes. Views and sources move nothing.
-    pub fn node_bytes(&self, node: &Node) -> (Poly, Poly) {
-        if node.op.is_view() {
-            return (Poly::zero(), Poly::zero());
-        }
-        let times = self.multiplicity(node);
-        let bytes = |s: &Shape| self.fold(&(s.elements() * &times * s.elem.bytes() as i64));
-        (node.inputs.iter().map(|v| bytes(self.shape(*v))).sum(), bytes(&node.shape))
-    }
-
-    /// Parameters: all of them, and those that are trainable.
-    pub fn parameters(&self) -> (Poly, Poly) {
-        let (mut total, mut trainable) = (Poly::zero(), Poly::zero());
-        for node in &self.nodes {
-            if let Op::Source(Source::Param { trainable: is_trainable, .. }) = &node.op {
-                let size = self.fold(&(node.shape.elements() * self.multiplicity(node)));
-                total += &size;
-                if *is_trainable {
-                    trainable += size;
-                }
-            }
-        }
-        (total, trainable)
-    }
-
-    /// The symbols to be bound before the graph can run, those that follow from others left out.
-    pub fn symbols(&self) -> BTreeSet<Symbol> {
-        let mut symbols = BTreeSet::new();
-        for node in &self.nodes {
-            symbols.extend(node.shape.axes.iter().flat_map(|a| a.size.symbols()));
-            symbols.extend(node.op.sizes().into_iter().flat_map(Poly::symbols));
-            for (_, counts) in &self.node_cost(node).0 {
-                symbols.extend(counts.iter().flat_map(|(_, p)| p.symbols()));
-            }
-        }
-        symbols.extend(self.repeats.iter().flat_map(|r| r.count.symbols()));
-        for definition in &self.definitions {
-            let sizes: Vec<&Poly> = match definition {
-                Definition::Band { queries, keys, offset, window, .. } => {
-                    [queries, keys, offset].into_iter().chain(window).collect()
-                }
-                Definition::Kept { queries, offset, window, .. } => {
-                    std::iter::once(queries).chain(offset).chain(window).collect()
-                }
-                Definition::Product { .. } | Definition::CeilDiv { .. } => Vec::new(),
-            };
-            symbols.extend(sizes.into_iter().flat_map(Poly::symbols));
-        }
-        for definition in &self.definitions {
-            match definition {
-                Definition::Product { whole, factors: [_, divided] } => {
-                    // Of c = h·e, users give c and h.
-                    if symbols.contains(whole) {
-                        symbols.remove(divided);
-                    }
-                }
-                Definition::CeilDiv { symbol, numerator, denominator } => {
-                    symbols.remove(symbol);
-                    symbols.extend(numerator.symbols());
-                    symbols.extend(denominator.symbols());
-                }
-                Definition::Band { pairs, rows, .. } => {
-                    symbols.remove(pairs);
-                    symbols.remove(rows);
-                }
-                Definition::Kept { .. } => {}
-            }
-        }
-        symbols
-    }
-
-    /// The binding with every symbol that follows from it added.
-    ///
-    /// # Errors
-    /// When the values contradict a definition, or name no size of the graph.
-    pub fn complete(&self, binding: &Binding) -> Result<Binding, BindingError> {
-        self.check_known(binding)?;
-        let mut complete = binding.clone();
-        loop {
-            let mut changed = false;
-            for definition in &self.definitions {
-                changed |= definition.apply(&mut complete)?;
-            }
-            if !changed {
-                return Ok(complete);
-            }
-        }
-    }
-
-    fn check_known(&self, binding: &Binding) -> Result<(), BindingError> {
-        let symbols = self.symbols();
-        let defined = |s: &Symbol| {
-            self.definitions.iter().any(|d| match d {
-                Definition::Product { whole, factors } => whole == s || factors.contains(s),
-                other => other.defines().contains(&s),
-            })
-        };
-        match binding.iter().map(|(s, _)| s).find(|s| !symbols.contains(*s) && !defined(s)) {
-            None => Ok(()),
-            Some(symbol) => {
-                let known: Vec<_> = symbols.iter().map(Symbol::to_string).collect();
-                let known =
-                    if known.is_empty() { "all fixed".to_owned() } else { known.join(", ") };
-                Err(BindingError::Unknown { symbol: symbol.clone(), known })
-            }
-        }
-    }
-
-    /// Checks a complete binding: every size is bound, none is negative, and no operation sums over
-    /// nothing.
-    ///
-    /// # Errors
-    /// The first node and axis for which that does not hold.
-    pub fn check(&self, binding: &Binding) -> Result<(), BindingError> {
-        for node in &self.nodes {
-            let times = self.multiplicity(node).at(binding)?;
-            for axis in &node.shape.axes {
-                let size = axis.size.at(binding)?;
-                if size.is_negative() {
-                    let (path, axis) = (node.path.clone(), axis.name.clone());
-                    return Err(BindingError::Negative { path, axis, size: size.to_string() });
-                }
-            }
-            if times.is_negative() {
-                let (path, axis) = (node.path.clone(), Symbol::new("repeat"));
-                return Err(BindingError::Negative { path, axis, size: times.to_string() });
-            }
-            for (axis, size) in node.op.summed(&self.operand_shapes(node)) {
-                if size.at(binding)?.is_zero() {
-                    return Err(BindingError::Empty {
-                        path: node.path.clone(),
-                        axis,
-                        op: node.op.name(),
-                    });
-                }
-            }
-            if let Some(problem) = node.op.conflict(&self.operand_shapes(node), binding) {
-                return Err(BindingError::Sizes { path: node.path.clone(), problem });
-            }
-        }
-        Ok(())
-    }
-
-    /// The exact counts at a binding of the free symbols.
-    ///
-    /// # Errors
-    /// When the binding cannot be completed.
-    pub fn counts_at(
-        &self,
-        binding: &Binding,
-    ) -> Result<Counts<opledger_dims::Integer>, BindingError> {
-        Ok(self.cost().total().at(&self.complete(binding)?)?)
     }
 }
 
@@ -555,50 +374,5 @@ impl DerefMut for Scoped<'_> {
 impl Drop for Scoped<'_> {
     fn drop(&mut self) {
         self.graph.scope = std::mem::take(&mut self.outer);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::ops::Rearrange;
-    use crate::{Axis, Definition, Graph, Mask};
-    use opledger_dims::Binding;
-
-    #[test]
-    fn sizes_equal_by_definition_are_equal() {
-        let mut g = Graph::new();
-        let product = |whole: &str, factors: [&str; 2]| Definition::Product {
-            whole: whole.into(),
-            factors: factors.map(Into::into),
-        };
-        g.define(product("c", ["h", "e"]));
-        g.define(product("h", ["kv", "r"]));
-        let x = g.input("x", ["b", "n", "c"]).unwrap();
-        let into = vec![Axis::new("g", "kv"), Axis::new("r", "r"), Axis::new("e", "e")];
-        let y = g.rearrange(x, Rearrange::Split { axis: "c".into(), into }).unwrap();
-        assert_eq!(g.shape(y).to_string(), "[b, n, g=kv, r, e]");
-        let axes = vec!["g".into(), "r".into(), "e".into()];
-        let z = g.rearrange(y, Rearrange::Merge { axes, into: "c".into() }).unwrap();
-        assert_eq!(g.shape(z).to_string(), "[b, n, c]");
-        let into = vec![Axis::new("g", "kv"), Axis::new("e", "e")];
-        let error = g.rearrange(x, Rearrange::Split { axis: "c".into(), into }).unwrap_err();
-        assert_eq!(error.problem.to_string(), "axis `c` is c in one operand and e·kv in another");
-    }
-
-    #[test]
-    fn sizes_that_stand_in_operations_only_are_sizes_of_the_graph() {
-        let mut g = Graph::new();
-        let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
-        g.rearrange(x, Rearrange::Roll { axis: "n".into(), by: "shift".into() }).unwrap();
-        g.rope(x, crate::ops::RopePairs::Halves, 1e4, "past").unwrap();
-        g.attention((x, x, x), Mask::sliding("w"), None, None).unwrap();
-        let keep = g.input_mask("keep", ["b", "n"]).unwrap();
-        let [b, h, n] = ["b", "h", "n"].map(opledger_dims::Poly::from);
-        g.support(&Mask::sliding("u").keeping(keep), &b, &h, &n, &n);
-        let symbols: Vec<String> = g.symbols().iter().map(ToString::to_string).collect();
-        assert_eq!(symbols, ["b", "n", "h", "e", "past", "shift", "u", "w"]);
-        let sizes = ["b", "n", "h", "e", "past", "shift", "u", "w"].map(|s| (s, 2));
-        let binding = g.complete(&Binding::from_iter(sizes)).unwrap();
-        g.check(&binding).unwrap();
     }
 }

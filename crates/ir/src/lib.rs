@@ -7,12 +7,14 @@ mod axis;
 mod cost;
 mod definition;
 mod error;
+mod folds;
 mod graph;
 mod mask;
 mod mermaid;
 mod op;
 pub mod ops;
 mod record;
+mod sizes;
 mod text;
 mod value;
 

@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::Graph;
     use crate::ops::proof::{evaluate, prove};
+    use approx::assert_relative_eq;
     use proptest::prelude::*;
 
     proptest! {
@@ -150,7 +151,7 @@ mod tests {
             let y = g.activation(x, function).unwrap();
             let out = evaluate(&g, y, &[("x", &[-1.5, 0.75])]);
             for (value, expected) in out.iter().zip(expected) {
-                assert!((value - expected).abs() < 1e-14, "{function:?}: {value} for {expected}");
+                assert_relative_eq!(*value, expected, max_relative = 1e-14);
             }
         }
     }

@@ -111,6 +111,7 @@ mod tests {
     use super::RopePairs;
     use crate::Graph;
     use crate::ops::proof::{evaluate, prove};
+    use approx::assert_abs_diff_eq;
     use proptest::prelude::*;
 
     proptest! {
@@ -132,15 +133,10 @@ mod tests {
         let neighbours = g.rope(x, RopePairs::Neighbours, 100.0, 2).unwrap();
         let feeds: [(&str, &[f64]); 1] = [("x", &[1., 1., 0., 0.])];
         let (fast, slow) = (2.0_f64, 2.0 * 0.1_f64);
-        let close = |a: Vec<f64>, b: [f64; 4]| a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-12);
-        assert!(close(
-            evaluate(&g, halves, &feeds),
-            [fast.cos(), slow.cos(), fast.sin(), slow.sin()]
-        ));
-        assert!(close(
-            evaluate(&g, neighbours, &feeds),
-            [fast.cos() - fast.sin(), fast.sin() + fast.cos(), 0., 0.]
-        ));
+        let expected = [fast.cos(), slow.cos(), fast.sin(), slow.sin()];
+        assert_abs_diff_eq!(evaluate(&g, halves, &feeds)[..], expected[..], epsilon = 1e-12);
+        let expected = [fast.cos() - fast.sin(), fast.sin() + fast.cos(), 0., 0.];
+        assert_abs_diff_eq!(evaluate(&g, neighbours, &feeds)[..], expected[..], epsilon = 1e-12);
         let odd = g.input("odd", [("n", 1), ("h", 1), ("e", 3)]).unwrap();
         let error = g.rope(odd, RopePairs::Halves, 1e4, 0).unwrap_err().problem.to_string();
         assert_eq!(error, "axis `e` is 3; rotation turns pairs");

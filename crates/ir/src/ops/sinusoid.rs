@@ -87,6 +87,7 @@ impl Operation for Sinusoid {
 mod tests {
     use crate::Graph;
     use crate::ops::proof::{evaluate, prove};
+    use approx::assert_abs_diff_eq;
 
     #[test]
     fn counted_reference_equals_cost() {
@@ -103,7 +104,7 @@ mod tests {
         let table = g.sinusoid(("n", 2), ("c", 4)).unwrap();
         let out = evaluate(&g, table, &[]);
         let expected = [0.0, 1.0, 0.0, 1.0, 1f64.sin(), 1f64.cos(), 0.01f64.sin(), 0.01f64.cos()];
-        assert!(out.iter().zip(expected).all(|(x, y)| (x - y).abs() < 1e-12));
+        assert_abs_diff_eq!(out[..], expected[..], epsilon = 1e-12);
         assert!(g.sinusoid(("n", 2), ("c", 3)).is_err());
     }
 }
