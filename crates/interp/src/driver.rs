@@ -216,8 +216,14 @@ impl<I: Interpreter> Machine<'_, I> {
         let shapes: Vec<&Shape> = self.graph.operand_shapes(node);
         let output =
             sizes_at(&node.shape, &self.binding).map_err(|problem| self.error(node, problem))?;
-        let call =
-            Call { inputs: &inputs, shapes: &shapes, output: &output, binding: &self.binding };
+        let path = path_at(&node.path, &self.iterations);
+        let call = Call {
+            path: &path,
+            inputs: &inputs,
+            shapes: &shapes,
+            output: &output,
+            binding: &self.binding,
+        };
         let row = self.ledger.row(at);
         let start = Instant::now();
         let value = self

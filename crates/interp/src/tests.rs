@@ -1,10 +1,8 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
+use crate::{Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored};
 use opledger_dims::Binding;
-use crate::{
-    Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored,
-};
-use opledger_ir::ops::{Activation, Factor, Norm, Reduce, Source};
+use opledger_ir::ops::{Activation, Dropout, Factor, Masked, Norm, Reduce, Source};
 use opledger_ir::{Axis, Graph, Mask, Node, Var};
 
 fn heads(g: &mut Graph, name: &str, token: &str, heads: &str, width: &str) -> Var {
@@ -68,6 +66,45 @@ fn attention_under_every_mask() {
 }
 
 #[test]
+fn masked_entries_of_every_layout() {
+    let mut g = Graph::new();
+    let scores = g.input("scores", ["b", "w", "h", "n", "m"]).unwrap();
+    let bias = g.input("bias", ["h", "n", "m"]).unwrap();
+    let turned = g.input("turned", ["m", "b", "n"]).unwrap();
+    let gate = g.input("gate", ["w", "n"]).unwrap();
+    let keep = g.input_mask("keep", ["b", "w", "m"]).unwrap();
+    let [batch, h, n, m] = ["b·w", "h", "n", "m"].map(|size| size.parse().unwrap());
+    let before = Mask { offset: Some((-2).into()), ..Mask::none() };
+    for (i, mask) in [
+        Mask::none(),
+        Mask::causal(),
+        before,
+        Mask::sliding(3),
+        Mask::none().keeping(keep),
+        Mask::sliding(4).keeping(keep),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let support = g.support(&mask, &batch, &h, &n, &m);
+        let masked = Some(Masked { mask, query: "n".into(), key: "m".into(), support });
+        let x = g.scale_masked(scores, Factor::Number(0.3), masked.clone()).unwrap();
+        let x = g.add_masked("", x, bias, masked.clone()).unwrap();
+        let x = g.mul_masked("", x, turned, masked.clone()).unwrap();
+        let x = g.mul_masked("", x, gate, masked.clone()).unwrap();
+        let y = g.softmax(x, masked).unwrap();
+        g.output(&format!("entries {i}"), x);
+        g.output(&format!("weights {i}"), y);
+    }
+    for (b, w, h, n, m) in
+        [(1, 1, 1, 1, 1), (2, 3, 2, 5, 7), (0, 2, 1, 2, 2), (1, 2, 3, 9, 1), (2, 1, 3, 60, 70)]
+    {
+        let sizes = [("b", b), ("w", w), ("h", h), ("n", n), ("m", m)];
+        assert_proved(&g, &Binding::from_iter(sizes));
+    }
+}
+
+#[test]
 fn contractions_of_every_layout() {
     let mut g = Graph::new();
     let x = g.input("x", ["b", "n", "c"]).unwrap();
@@ -127,6 +164,35 @@ fn a_repeated_body_has_its_own_parameters() {
         &Feeds::seeded(3),
     );
     assert_eq!(run.unwrap().ledger.row(3).counts().runs, 3);
+}
+
+#[test]
+fn each_iteration_drops_elements_of_its_own() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["n"]).unwrap();
+    let layers = g.repeated("layers", "l");
+    let drop = Dropout { p: 0.5, seed: 1, training: true };
+    let y = g.repeat(&layers, x, |g, x| g.dropout("", x, drop)).unwrap();
+    g.output("y", y);
+    let feeds =
+        Feeds::seeded(3).with("x", opledger_tensor::Tensor::new(&[256], vec![1.0; 256]).unwrap());
+    let kept = |l: i64| {
+        let binding = Binding::from_iter([("n", 256), ("l", l)]);
+        assert!(prove(&g, &binding, &feeds).unwrap().holds());
+        let fast = || Fast::new().unwrap().run(&g, &binding, &feeds).unwrap().output("y").unwrap();
+        let oracle = run(&g, &binding, &mut Oracle::<f32>::new(), &feeds, &mut Quiet).unwrap();
+        let oracle = oracle.output("y").unwrap().mapv(|y| y.0);
+        assert_eq!(fast(), fast(), "the same run gives the same bits");
+        assert_eq!(fast(), oracle);
+        let scale = 2.0_f32.powi(l as i32);
+        assert!(oracle.iter().all(|y| *y == 0.0 || *y == scale));
+        oracle.iter().map(|y| *y != 0.0).collect::<Vec<bool>>()
+    };
+    let (one, two) = (kept(1), kept(2));
+    // With the elements of the first iteration the second would drop none that is left.
+    let count = |kept: &[bool]| kept.iter().filter(|kept| **kept).count();
+    assert!((96..160).contains(&count(&one)) && (40..90).contains(&count(&two)));
+    assert!(one.iter().zip(&two).all(|(one, two)| *one || !two));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod error;
 mod folds;
 mod graph;
 mod mask;
+mod masked;
 mod mermaid;
 mod op;
 pub mod ops;

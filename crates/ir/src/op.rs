@@ -4,8 +4,8 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Norm, Rearrange,
-    Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Masked, Norm,
+    Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -154,6 +154,17 @@ impl Op {
             _ => false,
         }
     }
+
+    /// The mask of an operation other than attention, when it computes the allowed pairs only.
+    pub fn masked(&self) -> Option<&Masked> {
+        match self {
+            Op::Einsum(op) => op.masked.as_ref(),
+            Op::Arithmetic(op) => op.masked.as_ref(),
+            Op::Scale(op) => op.masked.as_ref(),
+            Op::Softmax(op) => op.masked.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// Checks that there are exactly `N` operands.
@@ -175,7 +186,7 @@ impl Op {
             Op::Rearrange(Rearrange::Slice { start, len, .. }) => vec![start, len],
             Op::Rearrange(Rearrange::Roll { by, .. }) => vec![by],
             Op::Rope(rope) => vec![&rope.offset],
-            Op::Scale(Scale { factor }) => factor.size().into_iter().collect(),
+            Op::Scale(Scale { factor, .. }) => factor.size().into_iter().collect(),
             Op::Attention(a) => {
                 let scale = a.scale.as_ref().and_then(Factor::size);
                 scale.into_iter().chain(&a.mask.offset).chain(&a.mask.window).collect()

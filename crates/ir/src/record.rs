@@ -3,10 +3,10 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Masked, Norm,
-    Rearrange, Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax, Source, Table,
+    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Factor,
+    Masked, Norm, Rearrange, Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax, Source, Table,
 };
-use crate::{Axis, Definition, Graph, GraphError, Mask, Shape, ShapeError, Support, Var};
+use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Shape, ShapeError, Support, Var};
 
 type Recorded = Result<Var, GraphError>;
 
@@ -79,6 +79,18 @@ impl Graph {
         self.record(name, table, &[])
     }
 
+    /// As [`Graph::record`], with the tensor of the operation's mask, if it has one, as last operand.
+    ///
+    /// # Errors
+    /// As [`Graph::record`].
+    #[track_caller]
+    pub fn record_masked(&mut self, label: &str, op: impl Into<Op>, operands: &[Var]) -> Recorded {
+        let op = op.into();
+        let keep = op.masked().and_then(|masked| masked.mask.keep);
+        let operands: Vec<Var> = operands.iter().copied().chain(keep).collect();
+        self.record(label, op, &operands)
+    }
+
     /// A contraction such as `"b n c, f c -> b n f"`: letters name axes, an axis that stands in both
     /// operands and not in the result is summed. A primed axis of the result loses its primes when
     /// its plain name is free.
@@ -127,7 +139,7 @@ impl Graph {
     /// When it does not, or has another size.
     #[track_caller]
     pub fn add(&mut self, label: &str, a: Var, b: Var) -> Recorded {
-        self.record(label, Arithmetic::Add, &[a, b])
+        self.add_masked(label, a, b, None)
     }
 
     /// `a · b`, where every axis of `b` stands in `a`.
@@ -136,7 +148,25 @@ impl Graph {
     /// When it does not, or has another size.
     #[track_caller]
     pub fn mul(&mut self, label: &str, a: Var, b: Var) -> Recorded {
-        self.record(label, Arithmetic::Mul, &[a, b])
+        self.mul_masked(label, a, b, None)
+    }
+
+    /// `a + b` where a mask allows it, 0 elsewhere; queries and keys are the last two axes.
+    ///
+    /// # Errors
+    /// As [`Graph::add`], or the mask does not fit.
+    #[track_caller]
+    pub fn add_masked(&mut self, label: &str, a: Var, b: Var, masked: Option<Masked>) -> Recorded {
+        self.record_masked(label, Arithmetic { kind: ArithmeticKind::Add, masked }, &[a, b])
+    }
+
+    /// `a · b` where a mask allows it, 0 elsewhere; queries and keys are the last two axes.
+    ///
+    /// # Errors
+    /// As [`Graph::mul`], or the mask does not fit.
+    #[track_caller]
+    pub fn mul_masked(&mut self, label: &str, a: Var, b: Var, masked: Option<Masked>) -> Recorded {
+        self.record_masked(label, Arithmetic { kind: ArithmeticKind::Mul, masked }, &[a, b])
     }
 
     /// `x` times a constant.
@@ -145,7 +175,17 @@ impl Graph {
     /// When `x` holds whole numbers.
     #[track_caller]
     pub fn scale(&mut self, x: Var, factor: Factor) -> Recorded {
-        self.record("", Scale { factor }, &[x])
+        self.scale_masked(x, factor, None)
+    }
+
+    /// `x` times a constant where a mask allows it, 0 elsewhere; queries and keys are the last two
+    /// axes.
+    ///
+    /// # Errors
+    /// As [`Graph::scale`], or the mask does not fit.
+    #[track_caller]
+    pub fn scale_masked(&mut self, x: Var, factor: Factor, masked: Option<Masked>) -> Recorded {
+        self.record_masked("", Scale { factor, masked }, &[x])
     }
 
     /// Softmax over the last axis; a mask hides keys from queries, the last two axes.
@@ -154,9 +194,7 @@ impl Graph {
     /// When the axes do not fit.
     #[track_caller]
     pub fn softmax(&mut self, x: Var, masked: Option<Masked>) -> Recorded {
-        let keep = masked.as_ref().and_then(|m| m.mask.keep);
-        let inputs: Vec<Var> = std::iter::once(x).chain(keep).collect();
-        self.record("", Softmax { masked }, &inputs)
+        self.record_masked("", Softmax { masked }, &[x])
     }
 
     /// LayerNorm or RMSNorm over the last axis, with optional gain and shift over that axis.

@@ -10,10 +10,8 @@ impl Op {
     /// What a reader needs beside the operation's name, or nothing.
     pub fn detail(&self) -> String {
         match self {
-            Op::Einsum(e) => match &e.masked {
-                None => e.to_string(),
-                Some(_) => format!("{e}, masked"),
-            },
+            Op::Einsum(e) if e.masked.is_some() => format!("{e}, masked"),
+            Op::Einsum(e) => e.to_string(),
             Op::Norm(n) => match (n.kind, n.gain, n.shift) {
                 (NormKind::Layer, false, false) | (NormKind::Rms, false, _) => {
                     "not affine".to_owned()
@@ -31,6 +29,7 @@ impl Op {
             }
             Op::Source(Source::Param { trainable: false, .. }) => "frozen".to_owned(),
             Op::Dropout(d) if d.training => format!("p={}", d.p),
+            op if op.masked().is_some() => "masked".to_owned(),
             _ => String::new(),
         }
     }

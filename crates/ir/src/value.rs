@@ -54,9 +54,12 @@ impl<T> From<Tensor<T>> for Value<T> {
     }
 }
 
-/// One call: operands, the sizes of the result, and the binding that attributes are read at.
+/// One call: where, the operands, the sizes of the result, and the binding that attributes are read
+/// at.
 #[derive(Debug)]
 pub struct Call<'a, T> {
+    /// The concrete path of the node in the present iteration, such as `layers.2.dropout`.
+    pub path: &'a str,
     /// The operands.
     pub inputs: &'a [&'a Value<T>],
     /// The operands' named axes.

@@ -37,7 +37,8 @@ pub struct Rope<'a> {
 
 /// Rotates each pair `(a, b)` of `x` by its angle: `(a·cos - b·sin, b·cos + a·sin)`.
 ///
-/// Counts 1 mul, 1 sin and 1 cos per position and pair, 4 mul and 2 add per rotated pair.
+/// Counts 1 mul, 1 sin and 1 cos per position and pair, whatever the batch; 4 mul and 2 add per
+/// rotated pair.
 ///
 /// # Errors
 /// [`KernelError::Shape`] if there are more pairs than `width` holds; [`KernelError::Length`] if a
@@ -55,9 +56,6 @@ pub fn rope<M: Meter>(
     let pairs = inv_freq.len();
     if pairs > width / 2 {
         return Err(KernelError::Shape { what: "2·pairs <= width" });
-    }
-    if out.is_empty() {
-        return Ok(());
     }
     let mut table = vec![0.0; volume("angles", &[tokens, 2, pairs])?];
     angles(offset, inv_freq, &mut table, meter, |row, i| [i, row + i]);

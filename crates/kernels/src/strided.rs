@@ -25,6 +25,38 @@ pub enum BinaryOp {
     Mul,
 }
 
+impl BinaryOp {
+    pub(crate) fn class(self) -> Class {
+        match self {
+            BinaryOp::Add => Class::Add,
+            BinaryOp::Mul => Class::Mul,
+        }
+    }
+
+    /// Of two elements.
+    #[inline(always)]
+    pub(crate) fn of(self, a: f32, b: f32) -> f32 {
+        match self {
+            BinaryOp::Add => a + b,
+            BinaryOp::Mul => a * b,
+        }
+    }
+
+    /// Of two rows, each with its step from an element to the next.
+    pub(crate) fn apply(
+        self,
+        isa: Isa,
+        (a, step_a): (&[f32], usize),
+        (b, step_b): (&[f32], usize),
+        out: &mut [f32],
+    ) {
+        match self {
+            BinaryOp::Add => pairs(isa, a, step_a, b, step_b, out, |a, b| a + b),
+            BinaryOp::Mul => pairs(isa, a, step_a, b, step_b, out, |a, b| a * b),
+        }
+    }
+}
+
 /// Computes `a op b` into `out`, contiguous of shape `shape`: one operation per output element.
 ///
 /// # Errors
@@ -39,19 +71,11 @@ pub fn binary<M: Meter>(
 ) -> Result<(), KernelError> {
     let isa = isa()?;
     let walk = Walk::new(shape, [a, b], out)?;
-    let class = match op {
-        BinaryOp::Add => Class::Add,
-        BinaryOp::Mul => Class::Mul,
-    };
     over_rows(out, walk.width(), 1, meter, |first, out, tally| {
         let [step_a, step_b] = walk.steps;
         walk.rows(first, out, |[from_a, from_b], out| {
-            let (a, b) = (&a.data[from_a..], &b.data[from_b..]);
-            match op {
-                BinaryOp::Add => pairs(isa, a, step_a, b, step_b, out, |a, b| a + b),
-                BinaryOp::Mul => pairs(isa, a, step_a, b, step_b, out, |a, b| a * b),
-            }
-            tally.both(class, out.len());
+            op.apply(isa, (&a.data[from_a..], step_a), (&b.data[from_b..], step_b), out);
+            tally.both(op.class(), out.len());
         });
     });
     Ok(())
@@ -110,7 +134,7 @@ pub fn gather(
 }
 
 /// The output's axes, neighbours merged where every operand allows it, and the operands' strides.
-struct Walk<const N: usize> {
+pub(crate) struct Walk<const N: usize> {
     /// All axes but the last.
     outer: Vec<(usize, [usize; N])>,
     /// The last axis.
@@ -124,6 +148,25 @@ impl<const N: usize> Walk<N> {
         operands: [Strided<'_>; N],
         out: &[f32],
     ) -> Result<Walk<N>, KernelError> {
+        Walk::over(shape, shape.len(), operands, out)
+    }
+
+    /// The walk whose rows are those of the last axis.
+    pub(crate) fn by_row(
+        shape: &[usize],
+        operands: [Strided<'_>; N],
+        out: &[f32],
+    ) -> Result<Walk<N>, KernelError> {
+        Walk::over(shape, shape.len().saturating_sub(1), operands, out)
+    }
+
+    /// Merges what can be merged of the first `mergeable` axes and keeps the others as they are.
+    fn over(
+        shape: &[usize],
+        mergeable: usize,
+        operands: [Strided<'_>; N],
+        out: &[f32],
+    ) -> Result<Walk<N>, KernelError> {
         exactly("output", out.len(), shape)?;
         for operand in &operands {
             if operand.strides.len() != shape.len() {
@@ -133,13 +176,15 @@ impl<const N: usize> Walk<N> {
             reaches("operand", operand.data.len(), 0, &axes)?;
         }
         let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.len());
-        for (axis, &size) in shape.iter().enumerate().filter(|&(_, &size)| size != 1) {
+        let counted = |&(axis, &size): &(usize, &usize)| axis >= mergeable || size != 1;
+        for (axis, &size) in shape.iter().enumerate().filter(counted) {
             let strides = operands.map(|operand| operand.strides[axis]);
             match axes.last_mut() {
                 Some((outer, outer_strides))
-                    if (0..N).all(|i| {
-                        size.checked_mul(strides[i]).is_some_and(|s| s == outer_strides[i])
-                    }) =>
+                    if axis < mergeable
+                        && (0..N).all(|i| {
+                            size.checked_mul(strides[i]).is_some_and(|s| s == outer_strides[i])
+                        }) =>
                 {
                     *outer = outer.saturating_mul(size);
                     *outer_strides = strides;
@@ -151,13 +196,23 @@ impl<const N: usize> Walk<N> {
         Ok(Walk { outer: axes, len, steps })
     }
 
+    /// The operands' strides along a row.
+    pub(crate) fn steps(&self) -> [usize; N] {
+        self.steps
+    }
+
     /// The length of the rows to cut the output into: long last axes are cut freely.
     fn width(&self) -> usize {
         if self.outer.is_empty() { 1 } else { self.len }
     }
 
     /// Calls `f(offsets, row)` for the rows of a chunk of the output.
-    fn rows(&self, first: usize, out: &mut [f32], mut f: impl FnMut([usize; N], &mut [f32])) {
+    pub(crate) fn rows(
+        &self,
+        first: usize,
+        out: &mut [f32],
+        mut f: impl FnMut([usize; N], &mut [f32]),
+    ) {
         if self.outer.is_empty() {
             return f(self.steps.map(|step| first * step), out);
         }

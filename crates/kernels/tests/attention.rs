@@ -190,7 +190,7 @@ fn check(case: &Case) {
     let [a, b, c, ..] = expected.counts;
     assert_eq!(tallies.map(|tally| tally.useful), [a, b, c, none, none]);
 
-    let rows = Softmax {
+    let rows = Rows {
         batch: s.batch,
         heads: s.heads,
         queries: s.queries,

@@ -87,7 +87,7 @@ fn check_softmax(rows: usize, k: usize) {
     for row in wide(&x).chunks(k) {
         expected.extend(ops.softmax(row));
     }
-    let whole = Softmax { batch: 1, heads: 1, queries: rows, keys: k, mask: Mask::default() };
+    let whole = Rows { batch: 1, heads: 1, queries: rows, keys: k, mask: Mask::default() };
     let out = run_exact(x.len(), &ops, |out, m| softmax(&whole, &x, out, m).unwrap());
     assert_close(&out, &expected, bound(k));
 }
@@ -229,9 +229,6 @@ fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usi
                 }
             }
         }
-        if x.is_empty() {
-            o = Ops::default();
-        }
         let problem = Rope { batch, tokens, heads, width, offset, inv_freq: &inv_freq, pairing };
         let out = run_exact(x.len(), &o, |out, m| rope(&problem, &x, out, m).unwrap());
         assert_close(&out, &expected, 1e-4);
@@ -325,7 +322,7 @@ fn gather_copies_rows_and_names_a_bad_id() {
 #[test]
 fn softmax_survives_extremes() {
     let inf = f32::INFINITY;
-    let rows = |keys| Softmax { batch: 1, heads: 1, queries: 1, keys, mask: Mask::default() };
+    let rows = |keys| Rows { batch: 1, heads: 1, queries: 1, keys, mask: Mask::default() };
     let apply = |x: &[f32]| {
         let mut out = vec![f32::NAN; x.len()];
         softmax(&rows(x.len()), x, &mut out, &NoMeter).unwrap();

@@ -11,7 +11,7 @@ pub struct DropoutConfig {
     pub p: f64,
     /// Whether elements are dropped at all.
     pub training: bool,
-    /// The seed; places with different paths drop different elements under one seed.
+    /// The seed; each place and each iteration of a repeated layer drops elements of its own.
     pub seed: u64,
 }
 
@@ -31,18 +31,9 @@ impl DropoutConfig {
         if self.p == 0.0 {
             return Ok(x);
         }
-        let place = format!("{}.{label}.{}", g.here().path(), g.nodes().len());
-        let op = ops::Dropout { p: self.p, seed: mix(self.seed, &place), training: self.training };
-        Ok(g.dropout(label, x, op)?)
+        let DropoutConfig { p, training, seed } = *self;
+        Ok(g.dropout(label, x, ops::Dropout { p, seed, training })?)
     }
-}
-
-/// The FNV-1a hash of a seed and a place.
-fn mix(seed: u64, place: &str) -> u64 {
-    let bytes = seed.to_le_bytes().into_iter().chain(place.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// Dropout as a layer.

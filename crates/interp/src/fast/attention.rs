@@ -65,34 +65,34 @@ pub(super) fn apply(
     filled(call, |out| kernels::attention(&problem, out, &meters))
 }
 
+/// The rows of a result that is masked or not; the mask tensor, when there is one, is the last operand.
+pub(super) fn rows<'a>(
+    masked: Option<&Masked>,
+    call: &'a Call<'_, f32>,
+) -> Result<kernels::Rows<'a>, OpError> {
+    let [outer @ .., queries, keys] = call.output else {
+        let (keys, mask) = (call.output.first().copied().unwrap_or(1), kernels::Mask::default());
+        return Ok(kernels::Rows { batch: 1, heads: 1, queries: 1, keys, mask });
+    };
+    let rule = masked.map(|m| &m.mask);
+    let keep = rule.and_then(|m| m.keep).map(|_| call.inputs.len() - 1);
+    // The axes of batch are those of the mask tensor; without one they need not be told from heads.
+    let batch_axes = keep.map_or(0, |at| call.inputs[at].shape().len() - 1);
+    Ok(kernels::Rows {
+        batch: outer[..batch_axes].iter().product(),
+        heads: outer[batch_axes..].iter().product(),
+        queries: *queries,
+        keys: *keys,
+        mask: rule.map(|m| mask(m, keep, call)).transpose()?.unwrap_or_default(),
+    })
+}
+
 pub(super) fn softmax(
     op: &Softmax,
     call: &Call<'_, f32>,
     meter: &AtomicMeter,
 ) -> Result<Value<f32>, OpError> {
-    let x = call.real(0)?.data();
-    let [outer @ .., queries, keys] = call.output else {
-        let keys = call.output.first().copied().unwrap_or(1);
-        let rows = kernels::Softmax {
-            batch: 1,
-            heads: 1,
-            queries: 1,
-            keys,
-            mask: kernels::Mask::default(),
-        };
-        return filled(call, |out| kernels::softmax(&rows, x, out, meter));
-    };
-    let masked = op.masked.as_ref().map(|m| &m.mask);
-    let keep = masked.and_then(|m| m.keep).map(|_| 1);
-    // The axes of batch are those of the mask tensor; without one they need not be told from heads.
-    let batch_axes = keep.map_or(0, |at| call.inputs[at].shape().len() - 1);
-    let rows = kernels::Softmax {
-        batch: outer[..batch_axes].iter().product(),
-        heads: outer[batch_axes..].iter().product(),
-        queries: *queries,
-        keys: *keys,
-        mask: masked.map(|m| mask(m, keep, call)).transpose()?.unwrap_or_default(),
-    };
+    let (rows, x) = (rows(op.masked.as_ref(), call)?, call.real(0)?.data());
     filled(call, |out| kernels::softmax(&rows, x, out, meter))
 }
 

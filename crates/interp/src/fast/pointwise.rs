@@ -1,14 +1,15 @@
 //! Operations that go over their operand row by row.
 
 use opledger_ir::ops::{
-    Activation, Arithmetic, Dropout, Norm, NormKind, Reduce, Rope, RopePairs, Scale, Sinusoid,
-    dropout_multiplier, inverse_frequency,
+    Activation, Arithmetic, ArithmeticKind, Dropout, Norm, NormKind, Reduce, Rope, RopePairs,
+    Scale, Sinusoid, inverse_frequency,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
     self as kernels, AtomicMeter, BinaryOp, LayerNorm, Pairing, Reduction, RmsNorm, Strided,
 };
 
+use super::attention::rows;
 use super::{filled, refused};
 
 type Applied = Result<Value<f32>, OpError>;
@@ -19,18 +20,31 @@ pub(super) fn arithmetic(op: &Arithmetic, call: &Call<'_, f32>, meter: &AtomicMe
     let along = Arithmetic::broadcast(call.shapes[0], call.shapes[1]);
     let b_strides: Vec<usize> = along.iter().map(|at| at.map_or(0, |at| own[at])).collect();
     let a_strides = strides(a.shape());
-    let kind = match op {
-        Arithmetic::Add => BinaryOp::Add,
-        Arithmetic::Mul => BinaryOp::Mul,
+    let kind = match op.kind {
+        ArithmeticKind::Add => BinaryOp::Add,
+        ArithmeticKind::Mul => BinaryOp::Mul,
     };
     let a = Strided { data: a.data(), strides: &a_strides };
     let b = Strided { data: b.data(), strides: &b_strides };
+    if let Some(masked) = &op.masked {
+        let (rows, sizes) = (rows(Some(masked), call)?, call.output);
+        return filled(call, |out| kernels::masked_binary(kind, &rows, sizes, [a, b], out, meter));
+    }
     filled(call, |out| kernels::binary(kind, call.output, a, b, out, meter))
 }
 
 pub(super) fn scale(op: &Scale, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
     let factor = op.factor.value(call)? as f32;
     let x = call.real(0)?.data();
+    if let Some(masked) = &op.masked {
+        let (rows, sizes) = (rows(Some(masked), call)?, call.output);
+        let (own, same) = (strides(sizes), vec![0; sizes.len()]);
+        let sides =
+            [Strided { data: x, strides: &own }, Strided { data: &[factor], strides: &same }];
+        return filled(call, |out| {
+            kernels::masked_binary(BinaryOp::Mul, &rows, sizes, sides, out, meter)
+        });
+    }
     filled(call, |out| kernels::scale(factor, x, out, meter))
 }
 
@@ -135,6 +149,7 @@ pub(super) fn dropout(op: &Dropout, call: &Call<'_, f32>, meter: &AtomicMeter) -
         return Ok(call.inputs[0].clone());
     }
     let x = call.real(0)?.data();
-    let multiplier = |flat| dropout_multiplier(op.seed, op.p, flat) as f32;
+    let draw = op.multiplier(call.path);
+    let multiplier = |flat| draw(flat) as f32;
     filled(call, |out| kernels::dropout(multiplier, x, out, meter))
 }

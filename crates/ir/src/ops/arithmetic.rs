@@ -1,21 +1,32 @@
 //! Addition and multiplication, element by element, the second operand broadcast by axis name.
 //!
-//! Count: one add or one mul per element of the result.
+//! Count: one add or one mul per element of the result. Under a mask only the allowed entries are
+//! computed; the others are 0 and cost nothing.
 
 use opledger_dims::{Class, Counts, Poly, Symbol};
 use opledger_tensor::Scalar;
 
-use crate::op::{Operation, operands};
+use crate::masked::{self, Masked};
+use crate::op::Operation;
 use crate::value::{indices, strides};
 use crate::{Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
 
-/// `a + b` or `a · b`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Arithmetic {
+/// Which operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArithmeticKind {
     /// Addition: biases, residuals.
     Add,
     /// Multiplication: gates.
     Mul,
+}
+
+/// `a + b` or `a · b`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arithmetic {
+    /// Which of the two.
+    pub kind: ArithmeticKind,
+    /// Which entries exist, when not all: queries are the axis before the last, keys the last.
+    pub masked: Option<Masked>,
 }
 
 impl Arithmetic {
@@ -34,14 +45,14 @@ fn offsets(from: &[Option<usize>], shape: &[usize], output: &[usize]) -> Vec<usi
 
 impl Operation for Arithmetic {
     fn name(&self) -> &'static str {
-        match self {
-            Arithmetic::Add => "add",
-            Arithmetic::Mul => "mul",
+        match self.kind {
+            ArithmeticKind::Add => "add",
+            ArithmeticKind::Mul => "mul",
         }
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
-        let [a, b] = operands(inputs)?;
+        let [a, b] = masked::entries(self.masked.as_ref(), inputs)?;
         for (operand, shape) in [a, b].into_iter().enumerate() {
             if shape.elem != Elem::Real {
                 return Err(ShapeError::Elem { operand, expected: Elem::Real, found: shape.elem });
@@ -60,11 +71,12 @@ impl Operation for Arithmetic {
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
-        let class = match self {
-            Arithmetic::Add => Class::Add,
-            Arithmetic::Mul => Class::Mul,
+        let class = match self.kind {
+            ArithmeticKind::Add => Class::Add,
+            ArithmeticKind::Mul => Class::Mul,
         };
-        Cost::of(Part::Pointwise, Counts::zero().with(class, output.elements()))
+        let entries = masked::count(self.masked.as_ref(), output);
+        Cost::of(Part::Pointwise, Counts::zero().with(class, entries))
     }
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
@@ -79,11 +91,14 @@ impl Operation for Arithmetic {
         let (a, b) = (call.real(0)?, call.real(1)?);
         let from = Arithmetic::broadcast(call.shapes[0], call.shapes[1]);
         let offsets = offsets(&from, b.shape(), call.output);
-        let pairs = a.data().iter().zip(offsets).map(|(x, at)| (*x, b.data()[at]));
-        let out = match self {
-            Arithmetic::Add => pairs.map(|(x, y)| x + y).collect(),
-            Arithmetic::Mul => pairs.map(|(x, y)| x * y).collect(),
+        let visible = masked::visible(self.masked.as_ref(), call)?;
+        let entries = a.data().iter().zip(offsets).zip(visible);
+        let compute = |((x, at), visible): ((&T, usize), bool)| match (visible, self.kind) {
+            (false, _) => T::from_f64(0.0),
+            (true, ArithmeticKind::Add) => *x + b.data()[at],
+            (true, ArithmeticKind::Mul) => *x * b.data()[at],
         };
+        let out = entries.map(compute).collect();
         mark(Part::Pointwise);
         call.result(out)
     }
@@ -92,6 +107,7 @@ impl Operation for Arithmetic {
 #[cfg(test)]
 mod tests {
     use crate::Graph;
+    use crate::masked::tests::every_mask;
     use crate::ops::proof::{evaluate, prove};
     use proptest::prelude::*;
 
@@ -104,6 +120,21 @@ mod tests {
             g.add("", x, y).unwrap();
             g.mul("", x, y).unwrap();
             prove(&g, &[("b", b), ("n", n), ("c", c)]);
+        }
+
+        #[test]
+        fn counted_reference_equals_cost_under_every_mask(
+            b in 0..3_usize, h in 1..3_usize, n in 1..6_usize, m in 1..7_usize, w in 1..4_i64,
+        ) {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "h", "n", "m"]).unwrap();
+            let bias = g.input("bias", ["h", "n", "m"]).unwrap();
+            let column = g.input("column", ["n"]).unwrap();
+            for masked in every_mask(&mut g, w) {
+                g.add_masked("", x, bias, Some(masked.clone())).unwrap();
+                g.mul_masked("", x, column, Some(masked)).unwrap();
+            }
+            prove(&g, &[("b", b), ("h", h), ("n", n), ("m", m)]);
         }
     }
 

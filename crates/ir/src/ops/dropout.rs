@@ -9,7 +9,8 @@ use opledger_tensor::{Scalar, seed_of};
 use crate::op::{Operation, operands};
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
-/// Dropout with a seed: the same seed drops the same elements.
+/// Dropout with a seed. The seed and the concrete path of the node, such as `layers.2.dropout`, decide
+/// what is dropped: places and iterations differ, runs do not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dropout {
     /// The probability of dropping an element.
@@ -20,18 +21,23 @@ pub struct Dropout {
     pub training: bool,
 }
 
-/// The multiplier of element `flat`: 0 with probability `p`, else 1/(1 − p).
-///
-/// The draw is a hash of seed and position (the finaliser of SplitMix64, Steele et al. 2014), so it
-/// does not depend on the order in which elements are visited.
-pub fn dropout_multiplier(seed: u64, p: f64, flat: usize) -> f64 {
-    let mut x =
-        seed_of(seed, "dropout").wrapping_add((flat as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^= x >> 31;
-    let uniform = (x >> 11) as f64 / (1_u64 << 53) as f64;
-    if uniform < p { 0.0 } else { 1.0 / (1.0 - p) }
+impl Dropout {
+    /// The multiplier of each element, by position, at a concrete path: 0 with probability `p`, else
+    /// 1/(1 − p).
+    ///
+    /// The draw is a hash of seed and position (the finaliser of SplitMix64, Steele et al. 2014), so
+    /// it does not depend on the order in which elements are visited.
+    pub fn multiplier(&self, path: &str) -> impl Fn(usize) -> f64 + use<> {
+        let (seed, p) = (seed_of(self.seed, path), self.p);
+        move |flat| {
+            let mut x = seed.wrapping_add((flat as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            x ^= x >> 31;
+            let uniform = (x >> 11) as f64 / (1_u64 << 53) as f64;
+            if uniform < p { 0.0 } else { 1.0 / (1.0 - p) }
+        }
+    }
 }
 
 impl Operation for Dropout {
@@ -70,9 +76,9 @@ impl Operation for Dropout {
         if !self.training {
             return Ok(call.inputs[0].clone());
         }
-        let multiplier = |flat| T::from_f64(dropout_multiplier(self.seed, self.p, flat));
-        let out =
-            call.real(0)?.data().iter().enumerate().map(|(i, x)| *x * multiplier(i)).collect();
+        let multiplier = self.multiplier(call.path);
+        let elements = call.real(0)?.data().iter().enumerate();
+        let out = elements.map(|(i, x)| *x * T::from_f64(multiplier(i))).collect();
         mark(Part::Pointwise);
         call.result(out)
     }
@@ -94,6 +100,17 @@ mod tests {
         for (b, n) in [(0, 3), (1, 1), (4, 5)] {
             prove(&g, &[("b", b), ("n", n)]);
         }
+    }
+
+    #[test]
+    fn each_place_drops_elements_of_its_own() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 64)]).unwrap();
+        let dropout = Dropout { p: 0.5, seed: 9, training: true };
+        let [a, b] = [0, 1].map(|_| g.dropout("", x, dropout.clone()).unwrap());
+        let drop = |var| evaluate(&g, var, &[("x", &[1.0; 64])]);
+        assert_eq!(drop(a), drop(a));
+        assert_ne!(drop(a), drop(b));
     }
 
     #[test]

@@ -11,22 +11,10 @@ use opledger_dims::{Class, Counts, Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::cost::dot;
-use crate::op::{Operation, operands};
+use crate::masked::{self, Masked};
+use crate::op::Operation;
 use crate::value::{indices, strides};
-use crate::{Axis, Call, Cost, Elem, Mask, OpError, Part, Shape, ShapeError, Support, Value};
-
-/// The mask of a masked operation, the axes it acts on, and how much it leaves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Masked {
-    /// The rule.
-    pub mask: Mask,
-    /// The axis of queries.
-    pub query: Symbol,
-    /// The axis of keys.
-    pub key: Symbol,
-    /// What the rule leaves, over batch and heads.
-    pub support: Support,
-}
+use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
 
 /// A contraction of two operands, by axis names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,13 +101,7 @@ impl Operation for Einsum {
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
-        let [a, b] = match &self.masked {
-            Some(Masked { mask: Mask { keep: Some(_), .. }, .. }) => {
-                let [a, b, _keep] = operands(inputs)?;
-                [a, b]
-            }
-            _ => operands(inputs)?,
-        };
+        let ([a, b], _) = masked::operands(self.masked.as_ref(), inputs)?;
         Einsum::check_operand(&self.lhs, a, 0)?;
         Einsum::check_operand(&self.rhs, b, 1)?;
         for name in &self.lhs {
@@ -226,39 +208,6 @@ impl Operation for Einsum {
         }
         mark(Part::Contraction);
         call.result(out)
-    }
-}
-
-impl Masked {
-    /// Whether the pair at an index over the axes `names` is allowed. The mask tensor, when there is
-    /// one, is the last operand: its batch axes by name, then the keys.
-    pub(crate) fn allowed<'a, T: Scalar>(
-        &self,
-        call: &'a Call<'_, T>,
-        names: &[&Symbol],
-    ) -> Result<impl Fn(&[usize]) -> bool + use<'a, T>, OpError> {
-        let position =
-            |name: &Symbol| names.iter().position(|n| *n == name).ok_or(OpError::Operand(0));
-        let (query, key) = (position(&self.query)?, position(&self.key)?);
-        let band = self.mask.band(call)?;
-        let mut keep = None;
-        if self.mask.keep.is_some() {
-            let last = call.inputs.len() - 1;
-            let batch = &call.shapes[last].axes[..call.shapes[last].axes.len() - 1];
-            let mut along =
-                batch.iter().map(|a| position(&a.name)).collect::<Result<Vec<_>, _>>()?;
-            along.push(key);
-            let tensor = call.index(last)?;
-            keep = Some((tensor, strides(tensor.shape()), along));
-        }
-        Ok(move |index: &[usize]| {
-            let visible = keep.as_ref().is_none_or(|(tensor, strides, along)| {
-                let at: usize =
-                    along.iter().zip(strides).map(|(axis, stride)| index[*axis] * stride).sum();
-                tensor.data()[at] != 0
-            });
-            visible && band.allows(index[query], index[key])
-        })
     }
 }
 

@@ -20,12 +20,13 @@ mod table;
 #[cfg(test)]
 pub(crate) mod proof;
 
+pub use crate::masked::Masked;
 pub use activation::Activation;
-pub use arithmetic::Arithmetic;
+pub use arithmetic::{Arithmetic, ArithmeticKind};
 pub use attention::{Attention, AttentionSizes};
 pub use concat::Concat;
-pub use dropout::{Dropout, dropout_multiplier};
-pub use einsum::{Einsum, Masked};
+pub use dropout::Dropout;
+pub use einsum::Einsum;
 pub use embedding::Embedding;
 pub use norm::{Norm, NormKind};
 pub use rearrange::{Rearrange, Run, Runs};

@@ -70,8 +70,13 @@ fn each<T: Scalar>(
                 measure_kept(g, &values, &mut binding);
                 let inputs: Vec<&Value<T>> = node.inputs.iter().map(|v| &values[v]).collect();
                 let shapes = g.operand_shapes(node);
-                let call =
-                    Call { inputs: &inputs, shapes: &shapes, output: &shape, binding: &binding };
+                let call = Call {
+                    path: &node.path,
+                    inputs: &inputs,
+                    shapes: &shapes,
+                    output: &shape,
+                    binding: &binding,
+                };
                 let mut parts = PartCounts(Vec::new());
                 take_counts();
                 let value =

@@ -1,12 +1,14 @@
 //! Multiplication by a constant, such as 1/√e of scaled dot-product attention (Vaswani et al. 2017,
 //! equation 1).
 //!
-//! Count: one mul per element. The constant is known before the run and costs nothing.
+//! Count: one mul per element. The constant is known before the run and costs nothing. Under a mask
+//! only the allowed entries are multiplied; the others are 0 and cost nothing.
 
 use opledger_dims::{Class, Counts, Poly, Symbol};
 use opledger_tensor::Scalar;
 
-use crate::op::{Operation, operands};
+use crate::masked::{self, Masked};
+use crate::op::Operation;
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
 /// A constant that may depend on a size.
@@ -47,6 +49,8 @@ impl Factor {
 pub struct Scale {
     /// The constant.
     pub factor: Factor,
+    /// Which entries exist, when not all: queries are the axis before the last, keys the last.
+    pub masked: Option<Masked>,
 }
 
 impl Operation for Scale {
@@ -55,13 +59,14 @@ impl Operation for Scale {
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
-        let [x] = operands(inputs)?;
+        let [x] = masked::entries(self.masked.as_ref(), inputs)?;
         x.expect_real(0)?;
         Ok(x.clone())
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
-        Cost::of(Part::Pointwise, Counts::zero().with(Class::Mul, output.elements()))
+        let entries = masked::count(self.masked.as_ref(), output);
+        Cost::of(Part::Pointwise, Counts::zero().with(Class::Mul, entries))
     }
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
@@ -74,7 +79,10 @@ impl Operation for Scale {
         mark: &mut dyn FnMut(Part),
     ) -> Result<Value<T>, OpError> {
         let factor = T::from_f64(self.factor.value(call)?);
-        let out = call.real(0)?.data().iter().map(|x| *x * factor).collect();
+        let visible = masked::visible(self.masked.as_ref(), call)?;
+        let entries = call.real(0)?.data().iter().zip(visible);
+        let zero = T::from_f64(0.0);
+        let out = entries.map(|(x, visible)| if visible { *x * factor } else { zero }).collect();
         mark(Part::Pointwise);
         call.result(out)
     }
@@ -84,6 +92,7 @@ impl Operation for Scale {
 mod tests {
     use super::Factor;
     use crate::Graph;
+    use crate::masked::tests::every_mask;
     use crate::ops::proof::{evaluate, prove};
     use proptest::prelude::*;
 
@@ -94,6 +103,18 @@ mod tests {
             let x = g.input("x", ["b", "n"]).unwrap();
             g.scale(x, Factor::InverseSqrt("n".into())).unwrap();
             prove(&g, &[("b", b), ("n", n)]);
+        }
+
+        #[test]
+        fn counted_reference_equals_cost_under_every_mask(
+            b in 0..3_usize, h in 1..3_usize, n in 1..6_usize, m in 1..7_usize, w in 1..4_i64,
+        ) {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "h", "n", "m"]).unwrap();
+            for masked in every_mask(&mut g, w) {
+                g.scale_masked(x, Factor::InverseSqrt("n".into()), Some(masked)).unwrap();
+            }
+            prove(&g, &[("b", b), ("h", h), ("n", n), ("m", m)]);
         }
     }
 

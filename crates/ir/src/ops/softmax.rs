@@ -7,9 +7,8 @@
 use opledger_dims::{Class, Counts, Poly, Symbol};
 use opledger_tensor::Scalar;
 
-use super::Masked;
+use crate::masked::{self, Masked};
 use crate::op::Operation;
-use crate::value::indices;
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
 /// Softmax over the last axis.
@@ -54,11 +53,7 @@ impl Operation for Softmax {
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
-        let expected = 1 + usize::from(self.masked.as_ref().is_some_and(|m| m.mask.keep.is_some()));
-        if inputs.len() != expected {
-            return Err(ShapeError::Arity { expected, found: inputs.len() });
-        }
-        let x = inputs[0];
+        let [x] = masked::entries(self.masked.as_ref(), inputs)?;
         x.expect_real(0)?;
         if x.axes.is_empty() {
             return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
@@ -88,23 +83,16 @@ impl Operation for Softmax {
         mark: &mut dyn FnMut(Part),
     ) -> Result<Value<T>, OpError> {
         let x = call.real(0)?;
-        let names: Vec<&Symbol> = call.shapes[0].axes.iter().map(|a| &a.name).collect();
-        let allowed = self.masked.as_ref().map(|m| m.allowed(call, &names)).transpose()?;
-        let width = call.output.last().copied().unwrap_or(1);
-        let outer = &call.output[..call.output.len() - 1];
-        let mut out = Vec::with_capacity(call.output_len());
-        for (row, mut index) in x.data().chunks(width.max(1)).zip(indices(outer)) {
-            index.push(0);
-            let visible = |j: &usize| {
-                index[outer.len()] = *j;
-                allowed.as_ref().is_none_or(|allowed| allowed(&index))
-            };
-            let keys: Vec<usize> = (0..width).filter(visible).collect();
-            let mut row = row.to_vec();
-            softmax_row(&mut row, &keys);
-            for (j, x) in row.iter().enumerate() {
-                out.push(if keys.contains(&j) { *x } else { T::from_f64(0.0) });
+        let visible = masked::visible(self.masked.as_ref(), call)?;
+        let width = call.output.last().copied().unwrap_or(1).max(1);
+        let mut out = vec![T::from_f64(0.0); call.output_len()];
+        let rows = x.data().chunks(width).zip(visible.chunks(width)).zip(out.chunks_mut(width));
+        for ((x, visible), out) in rows {
+            let keys: Vec<usize> = (0..x.len()).filter(|j| visible[*j]).collect();
+            for &j in &keys {
+                out[j] = x[j];
             }
+            softmax_row(out, &keys);
         }
         mark(Part::Pointwise);
         call.result(out)
@@ -113,16 +101,11 @@ impl Operation for Softmax {
 
 #[cfg(test)]
 mod tests {
+    use crate::Graph;
+    use crate::masked::tests::every_mask;
     use crate::ops::proof::{evaluate, prove};
-    use crate::ops::{Masked, Softmax};
-    use crate::{Graph, Mask};
+    use approx::assert_abs_diff_eq;
     use proptest::prelude::*;
-
-    fn masked(g: &mut Graph, mask: Mask) -> Masked {
-        let [b, h, n, m] = ["b", "h", "n", "m"].map(opledger_dims::Poly::from);
-        let support = g.support(&mask, &b, &h, &n, &m);
-        Masked { mask, query: "n".into(), key: "m".into(), support }
-    }
 
     proptest! {
         #[test]
@@ -131,13 +114,10 @@ mod tests {
         ) {
             let mut g = Graph::new();
             let x = g.input("x", ["b", "h", "n", "m"]).unwrap();
-            let keep = g.input_mask("keep", ["b", "m"]).unwrap();
-            g.softmax(x, None).unwrap();
-            for mask in [Mask::causal(), Mask::sliding(w), Mask::none().keeping(keep), Mask::sliding(w).keeping(keep)] {
-                let masked = masked(&mut g, mask);
-                g.record("", Softmax { masked: Some(masked.clone()) },
-                    &[Some(x), masked.mask.keep].into_iter().flatten().collect::<Vec<_>>()).unwrap();
+            for masked in every_mask(&mut g, w) {
+                g.softmax(x, Some(masked)).unwrap();
             }
+            g.softmax(x, None).unwrap();
             prove(&g, &[("b", b), ("h", h), ("n", n), ("m", m)]);
         }
     }
@@ -148,6 +128,6 @@ mod tests {
         let x = g.input("x", [("b", 1), ("n", 1), ("m", 2)]).unwrap();
         let y = g.softmax(x, None).unwrap();
         let out = evaluate(&g, y, &[("x", &[0.0, 2.0_f64.ln()])]);
-        assert!((out[0] - 1.0 / 3.0).abs() < 1e-15 && (out[1] - 2.0 / 3.0).abs() < 1e-15);
+        assert_abs_diff_eq!(out[..], [1.0 / 3.0, 2.0 / 3.0][..], epsilon = 1e-15);
     }
 }

@@ -2,7 +2,7 @@
 //! is asked for.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::{Einsum, Factor, Masked, Rearrange, Reduce, Softmax};
+use opledger_ir::ops::{Einsum, Factor, Masked, Rearrange, Reduce};
 use opledger_ir::{Axis, Graph, Mask, Shape, Var};
 
 use super::{Attended, Weights};
@@ -57,12 +57,11 @@ impl Core<'_> {
         let names = [&axes.batch[..], &axes.heads(), &[axes.query.name.clone(), axes.key.clone()]];
         let scores = contract(g, "scores", grouped, k, names.concat(), masked.clone())?;
         let scores = axes.merge_heads(g, scores)?;
-        let mut scores = g.scale(scores, self.scale())?;
+        let mut scores = g.scale_masked(scores, self.scale(), masked.clone())?;
         for bias in self.biases {
-            scores = g.add("bias", scores, *bias)?;
+            scores = g.add_masked("bias", scores, *bias, masked.clone())?;
         }
-        let softmax = Softmax { masked: masked.clone() };
-        let softmax = g.record("", softmax, &with_keep(&[scores], masked.as_ref()))?;
+        let softmax = g.softmax(scores, masked.clone())?;
         let weights = self.dropout.apply(g, "dropout", softmax)?;
         let grouped = axes.split_heads(g, weights)?;
         let width = names_of(g.shape(v)).pop().into_iter().collect::<Vec<_>>();
@@ -93,11 +92,6 @@ fn names_of(shape: &Shape) -> Vec<Symbol> {
     shape.axes.iter().map(|a| a.name.clone()).collect()
 }
 
-/// Operands with the mask tensor, if there is one, last.
-fn with_keep(operands: &[Var], masked: Option<&Masked>) -> Vec<Var> {
-    operands.iter().copied().chain(masked.and_then(|m| m.mask.keep)).collect()
-}
-
 fn contract(
     g: &mut Graph,
     label: &str,
@@ -106,9 +100,8 @@ fn contract(
     out: Vec<Symbol>,
     masked: Option<Masked>,
 ) -> Result<Var, NnError> {
-    let operands = with_keep(&[a, b], masked.as_ref());
     let einsum = Einsum { lhs: names_of(g.shape(a)), rhs: names_of(g.shape(b)), out, masked };
-    Ok(g.record(label, einsum, &operands)?)
+    Ok(g.record_masked(label, einsum, &[a, b])?)
 }
 
 /// The axes of one attention.

@@ -1,0 +1,124 @@
+//! Rows of scores under the masks of attention, and the element-wise kernel on them.
+//!
+//! Count: one operation per allowed entry; hidden entries are 0 and neither read nor counted.
+
+use std::ops::Range;
+
+use crate::attention::{Keys, Mask};
+use crate::error::{KernelError, exactly};
+use crate::isa::isa;
+use crate::meter::Meter;
+use crate::strided::{BinaryOp, Strided, Walk};
+use crate::tasks::over_rows;
+
+/// Rows of entries, one per key, contiguous `[batch, heads, queries, keys]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// Batch items; with `heads` and `queries`, the rows. Without a mask only their product counts.
+    pub batch: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Queries.
+    pub queries: usize,
+    /// Length of a row.
+    pub keys: usize,
+    /// The entries that take part in each row.
+    pub mask: Mask<'a>,
+}
+
+impl Rows<'_> {
+    /// Checks that a slice holds these rows.
+    pub(crate) fn check(&self, what: &'static str, found: usize) -> Result<(), KernelError> {
+        exactly(what, found, &[self.batch, self.heads, self.queries, self.keys])
+    }
+
+    /// The allowed entries of every row.
+    pub(crate) fn allowed(&self) -> Result<Allowed, KernelError> {
+        let &Rows { batch, heads, queries, keys, mask } = self;
+        mask.check(batch, keys)?;
+        let items = match mask.keep {
+            Some(_) => (0..batch).map(|item| mask.keys(item, keys)).collect(),
+            None => vec![mask.keys(0, keys)],
+        };
+        Ok(Allowed { items, heads, queries })
+    }
+}
+
+/// The allowed entries of every row: those of one batch item stand for all without a key mask.
+pub(crate) struct Allowed {
+    items: Vec<Keys>,
+    heads: usize,
+    queries: usize,
+}
+
+/// The allowed entries of one row.
+pub(crate) enum Seen<'a> {
+    /// Neighbours.
+    Run(Range<usize>),
+    /// Positions in ascending order.
+    Positions(&'a [usize]),
+}
+
+impl Allowed {
+    /// The allowed entries of a row.
+    pub(crate) fn of(&self, row: usize) -> Seen<'_> {
+        let item = if self.items.len() == 1 { 0 } else { row / self.queries / self.heads };
+        let keys = &self.items[item];
+        let seen = keys.seen_by(row % self.queries);
+        match keys.positions(seen.clone()) {
+            None => Seen::Run(seen),
+            Some(positions) => Seen::Positions(positions),
+        }
+    }
+}
+
+/// Computes `a op b` into `out` for the allowed entries of `rows`, whose axes in full are `shape`, and
+/// zero for the others: one operation per allowed entry.
+///
+/// # Errors
+/// [`KernelError::Shape`] if the last axis of `shape` is not that of the keys; a length error if
+/// `shape` and `rows` differ, or the mask is not `[batch, keys]`; else as
+/// [`binary`](crate::binary()).
+pub fn masked_binary<M: Meter>(
+    op: BinaryOp,
+    rows: &Rows<'_>,
+    shape: &[usize],
+    [a, b]: [Strided<'_>; 2],
+    out: &mut [f32],
+    meter: &M,
+) -> Result<(), KernelError> {
+    let isa = isa()?;
+    rows.check("output", out.len())?;
+    if shape.last() != Some(&rows.keys) {
+        return Err(KernelError::Shape { what: "the last axis is that of the keys" });
+    }
+    let walk = Walk::by_row(shape, [a, b], out)?;
+    let allowed = rows.allowed()?;
+    over_rows(out, rows.keys, 1, meter, |first, out, tally| {
+        let [step_a, step_b] = walk.steps();
+        let mut row = first;
+        walk.rows(first, out, |[from_a, from_b], out| {
+            match allowed.of(row) {
+                Seen::Run(run) => {
+                    out[..run.start].fill(0.0);
+                    out[run.end..].fill(0.0);
+                    if !run.is_empty() {
+                        let a = &a.data[from_a + run.start * step_a..];
+                        let b = &b.data[from_b + run.start * step_b..];
+                        op.apply(isa, (a, step_a), (b, step_b), &mut out[run.clone()]);
+                        tally.both(op.class(), run.len());
+                    }
+                }
+                Seen::Positions(positions) => {
+                    out.fill(0.0);
+                    for &j in positions {
+                        out[j] = op.of(a.data[from_a + j * step_a], b.data[from_b + j * step_b]);
+                        tally.both(op.class(), 1);
+                    }
+                }
+            }
+            row += 1;
+        });
+    });
+    Ok(())
+}

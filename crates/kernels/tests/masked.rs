@@ -1,0 +1,129 @@
+//! The element-wise kernel under masks against loops over single entries.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod common;
+
+use common::{Ops, assert_close, data, run_exact};
+use opledger_kernels::*;
+use proptest::prelude::*;
+
+/// Entries `[batch, heads, queries, keys]` under a mask.
+#[derive(Clone, Debug)]
+struct Case {
+    sizes: [usize; 4],
+    causal_offset: Option<i64>,
+    window: Option<usize>,
+    keep: Option<Vec<i64>>,
+    /// Over which axes the second operand repeats.
+    repeat: [bool; 4],
+}
+
+impl Case {
+    fn allowed(&self, [b, _, i, j]: [usize; 4]) -> bool {
+        let (query, key) = (i as i64, j as i64);
+        let last = query + self.causal_offset.unwrap_or(0);
+        (self.causal_offset.is_none() || key <= last)
+            && self.window.is_none_or(|w| key > last - w as i64)
+            && self.keep.as_ref().is_none_or(|keep| keep[b * self.sizes[3] + j] != 0)
+    }
+
+    fn index(&self, mut flat: usize) -> [usize; 4] {
+        let mut index = [0; 4];
+        for axis in (0..4).rev() {
+            index[axis] = flat % self.sizes[axis];
+            flat /= self.sizes[axis];
+        }
+        index
+    }
+
+    /// Row-major strides, zero where the operand repeats.
+    fn strides(&self, repeat: [bool; 4]) -> ([usize; 4], usize) {
+        let (mut strides, mut len) = ([0; 4], 1);
+        for axis in (0..4).rev().filter(|axis| !repeat[*axis]) {
+            strides[axis] = len;
+            len *= self.sizes[axis];
+        }
+        (strides, len)
+    }
+}
+
+fn check(case: &Case) {
+    let [batch, heads, queries, keys] = case.sizes;
+    let mask =
+        Mask { causal_offset: case.causal_offset, window: case.window, keep: case.keep.as_deref() };
+    let rows = Rows { batch, heads, queries, keys, mask };
+    let ((a_strides, len), (b_strides, b_len)) =
+        (case.strides([false; 4]), case.strides(case.repeat));
+    let (mut a, b) = (data(len, 1), data(b_len, 2));
+    let indices: Vec<[usize; 4]> = (0..len).map(|flat| case.index(flat)).collect();
+    for (a, index) in a.iter_mut().zip(&indices) {
+        if !case.allowed(*index) {
+            *a = f32::NAN;
+        }
+    }
+    let second = |index: &[usize; 4]| -> f64 {
+        b[index.iter().zip(b_strides).map(|(i, s)| i * s).sum::<usize>()].into()
+    };
+    for op in [BinaryOp::Add, BinaryOp::Mul] {
+        let mut ops = Ops::default();
+        let expected: Vec<f64> = indices
+            .iter()
+            .zip(&a)
+            .map(|(index, a)| match (case.allowed(*index), op) {
+                (false, _) => 0.0,
+                (true, BinaryOp::Add) => ops.add((*a).into(), second(index)),
+                (true, BinaryOp::Mul) => ops.mul((*a).into(), second(index)),
+            })
+            .collect();
+        let operands =
+            [Strided { data: &a, strides: &a_strides }, Strided { data: &b, strides: &b_strides }];
+        let out = run_exact(len, &ops, |out, m| {
+            masked_binary(op, &rows, &case.sizes, operands, out, m).unwrap();
+        });
+        assert_close(&out, &expected, 1e-7);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn agrees_with_loops(
+        sizes in [0usize..4, 0usize..4, 0usize..12, 0usize..20],
+        causal_offset in proptest::option::of(-5i64..15),
+        window in proptest::option::of(0usize..9),
+        keep in proptest::option::of(proptest::collection::vec(0i64..2, 60)),
+        repeat: [bool; 4],
+    ) {
+        let keep = keep.map(|keep| keep[..sizes[0] * sizes[3]].to_vec());
+        check(&Case { sizes, causal_offset, window, keep, repeat });
+    }
+}
+
+#[test]
+fn several_tasks_agree_with_loops() {
+    let keep = Some((0..2 * 150).map(|j| j % 3).collect());
+    for (window, keep) in [(None, None), (Some(40), None), (Some(90), keep)] {
+        for repeat in [[false; 4], [true, false, false, false], [true; 4]] {
+            let (sizes, keep) = ([2, 3, 120, 150], keep.clone());
+            check(&Case { sizes, causal_offset: Some(20), window, keep, repeat });
+        }
+    }
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let x = [0.0; 6];
+    let side = Strided { data: &x, strides: &[3, 1] };
+    let rows = |mask| Rows { batch: 1, heads: 1, queries: 2, keys: 3, mask };
+    let run = |mask, shape: &[usize], len| {
+        let operands = [side, side];
+        masked_binary(BinaryOp::Add, &rows(mask), shape, operands, &mut vec![0.0; len], &NoMeter)
+    };
+    assert_eq!(run(Mask::default(), &[2, 3], 6), Ok(()));
+    assert!(matches!(run(Mask::default(), &[2, 3], 5), Err(KernelError::Length { .. })));
+    assert!(matches!(run(Mask::default(), &[3, 2], 6), Err(KernelError::Shape { .. })));
+    assert!(matches!(run(Mask::default(), &[4, 3], 6), Err(KernelError::Length { .. })));
+    let keep = Mask { keep: Some(&[1, 1]), ..Mask::default() };
+    assert!(matches!(run(keep, &[2, 3], 6), Err(KernelError::Length { .. })));
+}
