@@ -152,7 +152,8 @@ fn errors_point_at_the_character() {
     assert!("n".repeat(4096).parse::<Poly>().is_ok());
     assert!(error("(a+b+c+d+e+f+g+h)^9").starts_with("a product of over 4096 terms"));
     assert!("64·n^64".parse::<Poly>().is_ok());
-    let deep = |depth: usize| format!("{}n{}", "(".repeat(depth), ")".repeat(depth)).parse::<Poly>();
+    let deep =
+        |depth: usize| format!("{}n{}", "(".repeat(depth), ")".repeat(depth)).parse::<Poly>();
     assert!(deep(32).is_ok() && deep(33).is_err());
     assert!("(a+b)(a+b)(a+b)".parse::<Poly>().is_ok());
 }

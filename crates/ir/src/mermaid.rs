@@ -29,7 +29,7 @@ impl Graph {
         }
         let mut out = String::from("flowchart TD\n");
         // Writing to a String cannot fail.
-        let _ = self.write_group(&mut out, &root, "", 1);
+        let _ = self.write_group(&mut out, &root, &[]);
         for (i, node) in self.nodes().iter().enumerate() {
             for input in &node.inputs {
                 let _ = writeln!(out, "  n{} --> n{i}", input.index());
@@ -38,14 +38,8 @@ impl Graph {
         out
     }
 
-    fn write_group(
-        &self,
-        out: &mut String,
-        group: &Group<'_>,
-        id: &str,
-        depth: usize,
-    ) -> std::fmt::Result {
-        let indent = "  ".repeat(depth);
+    fn write_group(&self, out: &mut String, group: &Group<'_>, path: &[&str]) -> std::fmt::Result {
+        let indent = "  ".repeat(path.len() + 1);
         for (i, node) in &group.nodes {
             let label = node.path.rsplit('.').next().unwrap_or_default();
             let (open, close) = match &node.op {
@@ -66,12 +60,26 @@ impl Graph {
             )?;
         }
         for (name, inner) in &group.inner {
-            let id = format!("{id}_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "x"));
-            writeln!(out, "{indent}subgraph s{id} [\"{}\"]", escape(name))?;
-            self.write_group(out, inner, &id, depth + 1)?;
+            let path = [path, &[*name]].concat();
+            let id = path.join("_").replace(|c: char| !c.is_ascii_alphanumeric(), "x");
+            writeln!(out, "{indent}subgraph s_{id} [\"{}\"]", escape(&self.title(&path)))?;
+            self.write_group(out, inner, &path)?;
             writeln!(out, "{indent}end")?;
         }
         Ok(())
+    }
+
+    /// The name of a scope; of a repeated one, how often it runs.
+    fn title(&self, path: &[&str]) -> String {
+        match path {
+            [outer @ .., "*"] => {
+                let scope = outer.join(".");
+                let count = self.repetitions().iter().find(|r| r.scope == scope).map(|r| &r.count);
+                count.map_or_else(|| "*".to_owned(), |count| format!("× {count}"))
+            }
+            [.., name] => (*name).to_owned(),
+            [] => String::new(),
+        }
     }
 }
 

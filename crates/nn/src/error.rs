@@ -46,6 +46,14 @@ pub enum NnError {
         /// Its value.
         value: Integer,
     },
+    /// A number of repetitions below zero.
+    #[error("{name} = {value}, but nothing is repeated less than 0 times")]
+    Repetitions {
+        /// The argument.
+        name: &'static str,
+        /// Its value.
+        value: Integer,
+    },
     /// A value with too few axes for the layer.
     #[error("{layer} needs a value of {expected}, not {found}")]
     Rank {

@@ -65,7 +65,7 @@ impl AttentionMlpStack {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &AttentionMlpStackConfig) -> Result<Self, NnError> {
-        crate::sizes::positive("num_layers", &config.num_layers)?;
+        crate::sizes::not_negative("num_layers", &config.num_layers)?;
         let layers = g.repeated("layers", config.num_layers.clone());
         let g = &mut *g.enter(&layers);
         let attention = AttentionConfig::new(&config.embed_dim, &config.num_heads);

@@ -14,6 +14,14 @@ pub(crate) fn positive(name: &'static str, size: &Poly) -> Result<(), NnError> {
     }
 }
 
+/// Refuses a number of repetitions below zero; none at all is a model too.
+pub(crate) fn not_negative(name: &'static str, count: &Poly) -> Result<(), NnError> {
+    match count.as_integer() {
+        Some(value) if value < Integer::from(0) => Err(NnError::Repetitions { name, value }),
+        _ => Ok(()),
+    }
+}
+
 /// A size with the name of the argument that gave it.
 pub(crate) struct Named<'a>(pub(crate) &'static str, pub(crate) &'a Poly);
 

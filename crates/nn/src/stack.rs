@@ -4,7 +4,7 @@
 use opledger_dims::Poly;
 use opledger_ir::{Graph, Mask, Scope, Var};
 
-use crate::sizes::positive;
+use crate::sizes::not_negative;
 use crate::{DecoderLayer, EncoderLayer, LayerConfig, NnError, Norm};
 
 /// The parts that both stacks share.
@@ -24,7 +24,7 @@ impl<L> Stack<L> {
         norm: bool,
         make: impl FnOnce(&mut Graph, &LayerConfig) -> Result<L, NnError>,
     ) -> Result<Self, NnError> {
-        positive("num_layers", &num_layers)?;
+        not_negative("num_layers", &num_layers)?;
         let layers = g.repeated("layers", num_layers);
         let layer = make(&mut g.enter(&layers), config)?;
         let norm = if norm { Some(config.norm(g, "norm")?) } else { None };

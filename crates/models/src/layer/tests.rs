@@ -1,3 +1,5 @@
+//! What the grammar reads, and what it refuses.
+
 use opledger_dims::{Binding, Integer, Poly};
 use proptest::prelude::*;
 
