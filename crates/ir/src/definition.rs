@@ -162,16 +162,21 @@ impl fmt::Display for Definition {
                 write!(f, "{symbol} = ⌈{} / {}⌉", grouped(numerator), grouped(denominator))
             }
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
-                write!(f, "{pairs} = pairs (i < {queries}, j < {keys}) with j ≤ i + {offset}")?;
-                if let Some(w) = window {
-                    write!(f, " and j > i + {offset} - {w}")?;
-                }
-                write!(f, "; {rows} = queries that see a key")
+                let last = Poly::symbol("i") + offset;
+                let first = window
+                    .as_ref()
+                    .map(|w| format!("{last} - {} < ", grouped(w)))
+                    .unwrap_or_default();
+                write!(
+                    f,
+                    "{pairs} = number of (i, j) with i < {queries}, j < {keys}, {first}j ≤ {last}"
+                )?;
+                write!(f, "; {rows} = number of i with such a j")
             }
             Definition::Kept { pairs, rows, queries, .. } => write!(
                 f,
-                "{pairs} = visible (batch, query, key) pairs of {queries} queries under the mask tensor; \
-                 {rows} = queries that see a key"
+                "{pairs} = number of (batch, query, key) that the mask tensor leaves {queries} queries; \
+                 {rows} = number of (batch, query) with such a key"
             ),
         }
     }
