@@ -73,11 +73,10 @@ fn repeat<I: Interpreter>(
     let (mut runs, mut theorem, mut outputs) = (Vec::new(), Theorem::default(), Vec::new());
     for _ in 0..args.repeat {
         let run = run_stored(graph, &binding, interpreter, &store, &mut progress)?;
-        theorem.merge(compare(graph, &binding, &run.ledger, counter)?);
+        theorem.extend(compare(graph, &binding, &run.ledger, counter)?);
         runs.push((run.wall, run.ledger));
         outputs = run.outputs;
     }
-    theorem.nodes /= args.repeat as usize;
     runs.sort_by_key(|(wall, _)| *wall);
     let released = outputs
         .into_iter()
