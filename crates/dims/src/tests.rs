@@ -156,6 +156,11 @@ fn errors_point_at_the_character() {
         |depth: usize| format!("{}n{}", "(".repeat(depth), ")".repeat(depth)).parse::<Poly>();
     assert!(deep(32).is_ok() && deep(33).is_err());
     assert!("(a+b)(a+b)(a+b)".parse::<Poly>().is_ok());
+    let square = |terms: usize| {
+        let sum = (0..terms).map(|i| format!("x{i}")).collect::<Vec<_>>().join("+");
+        format!("({sum})({sum})").parse::<Poly>()
+    };
+    assert!(square(64).is_ok() && square(65).is_err());
 }
 
 #[test]
