@@ -8,13 +8,23 @@ use opledger_ir::{Call, Graph, Loop, Node, Op, OpError, Operation, Shape, Value,
 use opledger_tensor::Tensor;
 
 use crate::feeds::{path_at, sizes_at};
-use crate::memory::last_uses;
+use crate::memory::{last_uses, live_elements};
 use crate::{Feeds, Ledger, Row, RunError, Store, available_memory, peak_bytes};
 
 /// What executes one operation.
 pub trait Interpreter {
     /// The type of a real number.
     type Scalar: Copy;
+
+    /// A run begins, which needs at most so many elements of computed values at once.
+    fn begin(&mut self, live_elements: u64) {
+        let _ = live_elements;
+    }
+
+    /// Takes a value that nothing in the run reads any more.
+    fn retire(&mut self, value: Value<Self::Scalar>) {
+        drop(value);
+    }
 
     /// Takes a fed tensor over.
     fn adopt(&self, value: &Value<f32>) -> Value<Self::Scalar>;
@@ -113,6 +123,7 @@ pub fn run_stored<I: Interpreter>(
     store: &Store,
     observer: &mut dyn Observer,
 ) -> Result<Run<I::Scalar>, RunError> {
+    let live_elements = u64::try_from(live_elements(graph, binding)?).unwrap_or(u64::MAX);
     let mut machine = Machine {
         graph,
         store,
@@ -124,6 +135,7 @@ pub fn run_stored<I: Interpreter>(
         binding: binding.clone(),
         iterations: Vec::new(),
     };
+    machine.interpreter.begin(live_elements);
     let start = Instant::now();
     machine.execute(0..graph.nodes().len())?;
     let wall = start.elapsed();
@@ -261,7 +273,9 @@ impl<I: Interpreter> Machine<'_, I> {
     fn free(&mut self, at: usize) {
         for (var, last) in self.last_uses.iter().enumerate().take(at + 1) {
             if *last == at {
-                self.values[var] = None;
+                if let Some(value) = self.values[var].take() {
+                    self.interpreter.retire(value);
+                }
             }
         }
     }

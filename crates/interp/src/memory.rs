@@ -48,9 +48,24 @@ pub fn peak_bytes(
     binding: &Binding,
     real_bytes: usize,
 ) -> Result<Integer, BindingError> {
+    let (sources, live) = footprint(graph, binding, real_bytes as u64)?;
+    Ok(sources + live)
+}
+
+/// Elements of live computed values at the worst moment of a run.
+pub(crate) fn live_elements(graph: &Graph, binding: &Binding) -> Result<Integer, BindingError> {
+    Ok(footprint(graph, binding, 1)?.1)
+}
+
+/// Bytes of the sources, and of the live computed values at the worst moment.
+fn footprint(
+    graph: &Graph,
+    binding: &Binding,
+    real_bytes: u64,
+) -> Result<(Integer, Integer), BindingError> {
     let bytes = |node: &Node| -> Result<Integer, BindingError> {
         let each = match node.shape.elem {
-            Elem::Real => real_bytes as u64,
+            Elem::Real => real_bytes,
             Elem::Index => node.shape.elem.bytes(),
         };
         Ok(node.shape.elements().at(binding)? * each)
@@ -77,7 +92,7 @@ pub fn peak_bytes(
             live -= bytes(&graph.nodes()[*dead])?;
         }
     }
-    Ok(sources + peak)
+    Ok((sources, peak))
 }
 
 /// Bytes of memory this process may still take, as the operating system tells: the machine's

@@ -92,6 +92,15 @@ impl<T: Clone> Tensor<T> {
         self.0.into_owned().into_raw_vec_and_offset().0
     }
 
+    /// The elements in row-major order without copying.
+    ///
+    /// # Errors
+    /// The tensor itself, when another one shares its elements.
+    pub fn try_into_data(self) -> Result<Vec<T>, Self> {
+        let owned = self.0.try_into_owned_nocopy().map_err(Tensor)?;
+        Ok(owned.into_raw_vec_and_offset().0)
+    }
+
     /// As an owned `ndarray` array, copied only when another tensor shares the elements.
     pub fn into_array(self) -> ArrayD<T> {
         self.0.into_owned()

@@ -4,12 +4,12 @@ use std::slice;
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
-use opledger_ir::{Call, Mask, OpError, Part, Value};
+use opledger_ir::{Call, Mask, OpError, Part};
 use opledger_kernels::{
     self as kernels, AtomicMeter, AttentionMeters, AttentionShape, Bias, Heads,
 };
 
-use super::filled;
+use super::refused;
 use crate::Row;
 
 /// A mask in numbers; the mask tensor, when there is one, is operand `keep`.
@@ -29,8 +29,9 @@ fn mask<'a>(
 pub(super) fn apply(
     op: &Attention,
     call: &Call<'_, f32>,
+    out: &mut [f32],
     row: &Row,
-) -> Result<Value<f32>, OpError> {
+) -> Result<(), OpError> {
     let s: AttentionSizes = Attention::sizes(call)?;
     let shape = AttentionShape {
         batch: s.batch,
@@ -62,7 +63,7 @@ pub(super) fn apply(
         softmax: row.meter(Part::Softmax),
         context: row.meter(Part::Context),
     };
-    filled(call, |out| kernels::attention(&problem, out, &meters))
+    kernels::attention(&problem, out, &meters).map_err(refused)
 }
 
 /// The rows of a result that is masked or not; the mask tensor, when there is one, is the last operand.
@@ -90,10 +91,11 @@ pub(super) fn rows<'a>(
 pub(super) fn softmax(
     op: &Softmax,
     call: &Call<'_, f32>,
+    out: &mut [f32],
     meter: &AtomicMeter,
-) -> Result<Value<f32>, OpError> {
+) -> Result<(), OpError> {
     let (rows, x) = (rows(op.masked.as_ref(), call)?, call.real(0)?.data());
-    filled(call, |out| kernels::softmax(&rows, x, out, meter))
+    kernels::softmax(&rows, x, out, meter).map_err(refused)
 }
 
 /// A contraction over the pairs of a mask: scores `batch… n heads… e, batch… m kv… e -> batch… heads…
@@ -102,8 +104,9 @@ pub(super) fn masked(
     op: &Einsum,
     masked: &Masked,
     call: &Call<'_, f32>,
+    out: &mut [f32],
     meter: &AtomicMeter,
-) -> Result<Value<f32>, OpError> {
+) -> Result<(), OpError> {
     let layout =
         || OpError::Kernel(format!("a masked contraction of the form `{op}` has no kernel"));
     let (a, b) = (call.real(0)?, call.real(1)?);
@@ -142,7 +145,7 @@ pub(super) fn masked(
     let right = Heads::contiguous(b.data(), shape.keys, shape.kv_heads, width);
     if is_context {
         let problem = kernels::Context { shape, weights: a.data(), v: right, mask };
-        return filled(call, |out| kernels::masked_context(&problem, out, meter));
+        return kernels::masked_context(&problem, out, meter).map_err(refused);
     }
     let left = Heads::contiguous(a.data(), shape.queries, shape.heads, width);
     let problem = kernels::Scores { shape, q: left, k: right, mask, bias: None, scale: None };
@@ -153,5 +156,5 @@ pub(super) fn masked(
         softmax: meter,
         context: meter,
     };
-    filled(call, |out| kernels::masked_scores(&problem, out, &meters))
+    kernels::masked_scores(&problem, out, &meters).map_err(refused)
 }

@@ -2,11 +2,11 @@
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::Einsum;
-use opledger_ir::{Call, OpError, Part, Value, indices, strides};
+use opledger_ir::{Call, OpError, Part, indices, strides};
 use opledger_kernels::{self as kernels, Gemm, Operand, Strided};
 use opledger_tensor::Tensor;
 
-use super::{attention, filled, refused};
+use super::{attention, refused};
 use crate::Row;
 
 /// An axis with its size and its stride in an operand.
@@ -85,10 +85,15 @@ impl Side<'_> {
     }
 }
 
-pub(super) fn apply(op: &Einsum, call: &Call<'_, f32>, row: &Row) -> Result<Value<f32>, OpError> {
+pub(super) fn apply(
+    op: &Einsum,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    row: &Row,
+) -> Result<(), OpError> {
     let meter = row.meter(Part::Contraction);
     if let Some(masked) = &op.masked {
-        return attention::masked(op, masked, call, meter);
+        return attention::masked(op, masked, call, out, meter);
     }
     let left = Side { names: &op.lhs, tensor: call.real(0)? };
     let right = Side { names: &op.rhs, tensor: call.real(1)? };
@@ -129,7 +134,7 @@ pub(super) fn apply(op: &Einsum, call: &Call<'_, f32>, row: &Row) -> Result<Valu
         },
     };
     if made.iter().eq(wanted.iter().copied()) {
-        return filled(call, |out| kernels::gemm(&problem, out, meter));
+        return kernels::gemm(&problem, out, meter).map_err(refused);
     }
     let mut product = vec![0.0; call.output_len()];
     kernels::gemm(&problem, &mut product, meter).map_err(refused)?;
@@ -141,5 +146,5 @@ pub(super) fn apply(op: &Einsum, call: &Call<'_, f32>, row: &Row) -> Result<Valu
     let along: Vec<usize> =
         op.out.iter().map(|n| made.iter().position(|m| m == n).map_or(0, |at| own[at])).collect();
     let source = Strided { data: &product, strides: &along };
-    filled(call, |out| kernels::permute(call.output, source, out))
+    kernels::permute(call.output, source, out).map_err(refused)
 }

@@ -3,13 +3,15 @@
 mod attention;
 mod einsum;
 mod pointwise;
+mod pool;
 
 use opledger_ir::ops::Rearrange;
 use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
-use opledger_kernels::KernelError;
+use opledger_kernels::{KernelError, Strided};
 use opledger_tensor::{Scalar, Tensor};
 use rayon::prelude::*;
 
+use self::pool::Pool;
 use crate::{Feeds, Interpreter, Quiet, Row, Run, RunError};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
@@ -30,8 +32,10 @@ use crate::{Feeds, Interpreter, Quiet, Row, Run, RunError};
 /// assert_eq!(run.ledger.useful(), g.counts_at(&binding)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Fast(());
+#[derive(Clone, Debug)]
+pub struct Fast {
+    pool: Pool,
+}
 
 impl Fast {
     /// The interpreter for this machine.
@@ -40,7 +44,7 @@ impl Fast {
     /// When `OPLEDGER_ISA` asks for an instruction set the machine lacks.
     pub fn new() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
-        Ok(Fast(()))
+        Ok(Fast { pool: Pool::default() })
     }
 
     /// Executes a graph at a binding of its free symbols.
@@ -61,18 +65,12 @@ pub(crate) fn refused(error: KernelError) -> OpError {
     OpError::Kernel(error.to_string())
 }
 
-/// A result made by a kernel that fills a slice of zeros.
-fn filled(
-    call: &Call<'_, f32>,
-    fill: impl FnOnce(&mut [f32]) -> Result<(), KernelError>,
-) -> Result<Value<f32>, OpError> {
-    let mut out = vec![0.0; call.output_len()];
-    fill(&mut out).map_err(refused)?;
-    Ok(Tensor::new(call.output, out)?.into())
-}
-
 impl Interpreter for Fast {
     type Scalar = f32;
+
+    fn begin(&mut self, live_elements: u64) {
+        self.pool.begin(live_elements);
+    }
 
     fn adopt(&self, value: &Value<f32>) -> Value<f32> {
         value.clone()
@@ -82,59 +80,85 @@ impl Interpreter for Fast {
         value.real().map(|t| t.map(|x| x.to_f64()))
     }
 
+    fn retire(&mut self, value: Value<f32>) {
+        // A buffer that a view or a result still shares is not given back.
+        if let Value::Real(tensor) = value
+            && let Ok(buffer) = tensor.try_into_data()
+        {
+            self.pool.give(buffer);
+        }
+    }
+
     fn apply(
         &mut self,
         node: &Node,
         call: &Call<'_, f32>,
         row: &Row,
     ) -> Result<Value<f32>, OpError> {
-        let meter = row.meter(Part::Pointwise);
-        match &node.op {
-            Op::Einsum(op) => einsum::apply(op, call, row),
-            Op::Attention(op) => attention::apply(op, call, row),
-            Op::Arithmetic(op) => pointwise::arithmetic(op, call, meter),
-            Op::Scale(op) => pointwise::scale(op, call, meter),
-            Op::Softmax(op) => attention::softmax(op, call, meter),
-            Op::Norm(op) => pointwise::norm(op, call, meter),
-            Op::Activation(op) => pointwise::activation(*op, call, meter),
-            Op::Embedding(_) => pointwise::embedding(call),
-            Op::Rope(op) => pointwise::rope(op, call, meter),
-            Op::Sinusoid(_) => pointwise::sinusoid(call, meter),
-            Op::Reduce(op) => pointwise::reduce(op, call, meter),
-            Op::Dropout(op) => pointwise::dropout(op, call, meter),
-            Op::Rearrange(op) => rearrange(op, call),
-            // Moving and tables have no arithmetic: the reference is as good as a kernel.
-            Op::Concat(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
-                node.op.reference(call, &mut |_| {})
+        match (&node.op, call.inputs.first()) {
+            (Op::Rearrange(op), Some(Value::Real(x))) if op.is_view() => {
+                return Ok(x.reshape(call.output)?.into());
             }
+            (Op::Rearrange(op), Some(Value::Index(x))) if op.is_view() => {
+                return Ok(Value::Index(x.reshape(call.output)?));
+            }
+            // Tables, ids and what does not change the value have no kernel.
+            (Op::Rearrange(_), Some(Value::Index(_)))
+            | (Op::Concat(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
+                return node.op.reference(call, &mut |_| {});
+            }
+            (Op::Dropout(op), Some(x)) if !op.training => return Ok((*x).clone()),
+            _ => {}
+        }
+        let mut buffer = self.pool.take(call.output_len());
+        compute(&node.op, call, &mut buffer, row)?;
+        Ok(Tensor::new(call.output, buffer)?.into())
+    }
+}
+
+/// Computes every element of a result by the kernel of its operation.
+fn compute(op: &Op, call: &Call<'_, f32>, out: &mut [f32], row: &Row) -> Result<(), OpError> {
+    let meter = row.meter(Part::Pointwise);
+    match op {
+        Op::Einsum(op) => einsum::apply(op, call, out, row),
+        Op::Attention(op) => attention::apply(op, call, out, row),
+        Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
+        Op::Scale(op) => pointwise::scale(op, call, out, meter),
+        Op::Softmax(op) => attention::softmax(op, call, out, meter),
+        Op::Norm(op) => pointwise::norm(op, call, out, meter),
+        Op::Activation(op) => pointwise::activation(*op, call, out, meter),
+        Op::Embedding(_) => pointwise::embedding(call, out),
+        Op::Rope(op) => pointwise::rope(op, call, out, meter),
+        Op::Sinusoid(_) => pointwise::sinusoid(call, out, meter),
+        Op::Reduce(op) => pointwise::reduce(op, call, out, meter),
+        Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
+        Op::Rearrange(op) => rearrange(op, call, out),
+        Op::Concat(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
+            Err(OpError::Kernel(format!("{} has no kernel", op.name())))
         }
     }
 }
 
-fn rearrange(op: &Rearrange, call: &Call<'_, f32>) -> Result<Value<f32>, OpError> {
-    match (op, call.inputs[0]) {
-        (op, Value::Real(x)) if op.is_view() => Ok(x.reshape(call.output)?.into()),
-        (op, Value::Index(x)) if op.is_view() => Ok(Value::Index(x.reshape(call.output)?)),
-        (Rearrange::Permute { order }, Value::Real(x)) => {
-            let own = opledger_ir::strides(x.shape());
-            let stride =
-                |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
-            let strides = order.iter().map(stride).collect::<Result<Vec<_>, _>>()?;
-            let source = opledger_kernels::Strided { data: x.data(), strides: &strides };
-            filled(call, |out| opledger_kernels::permute(call.output, source, out))
-        }
-        (op, Value::Real(x)) => {
-            let Some(runs) = op.runs(call)? else { return op.reference(call, &mut |_| {}) };
-            filled(call, |out| {
-                out.par_chunks_mut(runs.to.max(1)).enumerate().for_each(|(block, out)| {
-                    for run in &runs.copied {
-                        let from = &x.data()[block * runs.from + run.from..][..run.len];
-                        out[run.to..][..run.len].copy_from_slice(from);
-                    }
-                });
-                Ok(())
-            })
-        }
-        (op, Value::Index(_)) => op.reference(call, &mut |_| {}),
+fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
+    let x = call.real(0)?;
+    if let Rearrange::Permute { order } = op {
+        let own = opledger_ir::strides(x.shape());
+        let stride =
+            |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
+        let strides = order.iter().map(stride).collect::<Result<Vec<_>, _>>()?;
+        let source = Strided { data: x.data(), strides: &strides };
+        return opledger_kernels::permute(call.output, source, out).map_err(refused);
     }
+    let Some(runs) = op.runs(call)? else { return Err(OpError::Operand(0)) };
+    out.par_chunks_mut(runs.to.max(1)).enumerate().for_each(|(block, out)| {
+        let mut filled = 0;
+        for run in &runs.copied {
+            let from = &x.data()[block * runs.from + run.from..][..run.len];
+            out[run.to..][..run.len].copy_from_slice(from);
+            filled = filled.max(run.to + run.len);
+        }
+        // Padding comes after what is copied.
+        out[filled..].fill(0.0);
+    });
+    Ok(())
 }

@@ -4,17 +4,22 @@ use opledger_ir::ops::{
     Activation, Arithmetic, ArithmeticKind, Dropout, Norm, NormKind, Reduce, Rope, RopePairs,
     Scale, Sinusoid, inverse_frequency,
 };
-use opledger_ir::{Call, OpError, Value, strides};
+use opledger_ir::{Call, OpError, strides};
 use opledger_kernels::{
     self as kernels, AtomicMeter, BinaryOp, LayerNorm, Pairing, Reduction, RmsNorm, Strided,
 };
 
 use super::attention::rows;
-use super::{filled, refused};
+use super::refused;
 
-type Applied = Result<Value<f32>, OpError>;
+type Applied = Result<(), OpError>;
 
-pub(super) fn arithmetic(op: &Arithmetic, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn arithmetic(
+    op: &Arithmetic,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let (a, b) = (call.real(0)?, call.real(1)?);
     let own = strides(b.shape());
     let along = Arithmetic::broadcast(call.shapes[0], call.shapes[1]);
@@ -28,12 +33,17 @@ pub(super) fn arithmetic(op: &Arithmetic, call: &Call<'_, f32>, meter: &AtomicMe
     let b = Strided { data: b.data(), strides: &b_strides };
     if let Some(masked) = &op.masked {
         let (rows, sizes) = (rows(Some(masked), call)?, call.output);
-        return filled(call, |out| kernels::masked_binary(kind, &rows, sizes, [a, b], out, meter));
+        return kernels::masked_binary(kind, &rows, sizes, [a, b], out, meter).map_err(refused);
     }
-    filled(call, |out| kernels::binary(kind, call.output, a, b, out, meter))
+    kernels::binary(kind, call.output, a, b, out, meter).map_err(refused)
 }
 
-pub(super) fn scale(op: &Scale, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn scale(
+    op: &Scale,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let factor = op.factor.value(call)? as f32;
     let x = call.real(0)?.data();
     if let Some(masked) = &op.masked {
@@ -41,14 +51,18 @@ pub(super) fn scale(op: &Scale, call: &Call<'_, f32>, meter: &AtomicMeter) -> Ap
         let (own, same) = (strides(sizes), vec![0; sizes.len()]);
         let sides =
             [Strided { data: x, strides: &own }, Strided { data: &[factor], strides: &same }];
-        return filled(call, |out| {
-            kernels::masked_binary(BinaryOp::Mul, &rows, sizes, sides, out, meter)
-        });
+        return { kernels::masked_binary(BinaryOp::Mul, &rows, sizes, sides, out, meter) }
+            .map_err(refused);
     }
-    filled(call, |out| kernels::scale(factor, x, out, meter))
+    kernels::scale(factor, x, out, meter).map_err(refused)
 }
 
-pub(super) fn norm(op: &Norm, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn norm(
+    op: &Norm,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let x = call.real(0)?.data();
     let gain = if op.gain { Some(call.real(1)?.data()) } else { None };
     let shift = if op.shift { Some(call.real(1 + usize::from(op.gain))?.data()) } else { None };
@@ -57,26 +71,30 @@ pub(super) fn norm(op: &Norm, call: &Call<'_, f32>, meter: &AtomicMeter) -> Appl
     match (op.kind, shift) {
         (NormKind::Layer, _) => {
             let norm = LayerNorm { width, eps, gamma: gain, beta: shift };
-            filled(call, |out| kernels::layer_norm(&norm, x, out, meter))
+            kernels::layer_norm(&norm, x, out, meter).map_err(refused)
         }
         (NormKind::Rms, None) => {
             let norm = RmsNorm { width, eps, weight: gain };
-            filled(call, |out| kernels::rms_norm(&norm, x, out, meter))
+            kernels::rms_norm(&norm, x, out, meter).map_err(refused)
         }
-        (NormKind::Rms, Some(shift)) => filled(call, |out| {
+        (NormKind::Rms, Some(shift)) => {
             let mut normed = vec![0.0; out.len()];
-            kernels::rms_norm(&RmsNorm { width, eps, weight: gain }, x, &mut normed, meter)?;
+            let norm = RmsNorm { width, eps, weight: gain };
+            kernels::rms_norm(&norm, x, &mut normed, meter).map_err(refused)?;
             let rows = [out.len() / width.max(1), width];
-            let (normed, shift) = (
-                Strided { data: &normed, strides: &[width, 1] },
-                Strided { data: shift, strides: &[0, 1] },
-            );
-            kernels::binary(BinaryOp::Add, &rows, normed, shift, out, meter)
-        }),
+            let normed = Strided { data: &normed, strides: &[width, 1] };
+            let shift = Strided { data: shift, strides: &[0, 1] };
+            kernels::binary(BinaryOp::Add, &rows, normed, shift, out, meter).map_err(refused)
+        }
     }
 }
 
-pub(super) fn activation(op: Activation, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn activation(
+    op: Activation,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let function = match op {
         Activation::Relu => kernels::Activation::Relu,
         Activation::GeluErf => kernels::Activation::GeluErf,
@@ -86,16 +104,21 @@ pub(super) fn activation(op: Activation, call: &Call<'_, f32>, meter: &AtomicMet
         Activation::Tanh => kernels::Activation::Tanh,
     };
     let x = call.real(0)?.data();
-    filled(call, |out| kernels::activation(function, x, out, meter))
+    kernels::activation(function, x, out, meter).map_err(refused)
 }
 
-pub(super) fn embedding(call: &Call<'_, f32>) -> Applied {
+pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
     let (ids, table) = (call.index(0)?, call.real(1)?);
     let width = table.shape().last().copied().unwrap_or(0);
-    filled(call, |out| kernels::gather(table.data(), width, ids.data(), out))
+    kernels::gather(table.data(), width, ids.data(), out).map_err(refused)
 }
 
-pub(super) fn rope(op: &Rope, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn rope(
+    op: &Rope,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
     let inv_freq: Vec<f32> =
         (0..width / 2).map(|p| inverse_frequency(op.theta, p, *width) as f32).collect();
@@ -112,16 +135,21 @@ pub(super) fn rope(op: &Rope, call: &Call<'_, f32>, meter: &AtomicMeter) -> Appl
         },
     };
     let x = call.real(0)?.data();
-    filled(call, |out| kernels::rope(&rope, x, out, meter))
+    kernels::rope(&rope, x, out, meter).map_err(refused)
 }
 
-pub(super) fn sinusoid(call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn sinusoid(call: &Call<'_, f32>, out: &mut [f32], meter: &AtomicMeter) -> Applied {
     let [positions, width] = call.output else { return Err(OpError::Operand(0)) };
     let frequencies: Vec<f32> = Sinusoid::frequencies(*width).iter().map(|f| *f as f32).collect();
-    filled(call, |out| kernels::sinusoid(*positions, 0, &frequencies, out, meter))
+    kernels::sinusoid(*positions, 0, &frequencies, out, meter).map_err(refused)
 }
 
-pub(super) fn reduce(op: &Reduce, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
+pub(super) fn reduce(
+    op: &Reduce,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let x = call.real(0)?;
     let at = call.shapes[0].position(op.axis()).ok_or(OpError::Operand(0))?;
     let width = x.shape()[at];
@@ -131,7 +159,7 @@ pub(super) fn reduce(op: &Reduce, call: &Call<'_, f32>, meter: &AtomicMeter) -> 
         Reduce::Max(_) => Reduction::Max,
     };
     if at + 1 == x.shape().len() {
-        return filled(call, |out| kernels::reduce(kind, width, x.data(), out, meter));
+        return kernels::reduce(kind, width, x.data(), out, meter).map_err(refused);
     }
     // The kernel reduces rows, so the axis is moved to the end first.
     let (mut shape, mut own) = (x.shape().to_vec(), strides(x.shape()));
@@ -141,15 +169,17 @@ pub(super) fn reduce(op: &Reduce, call: &Call<'_, f32>, meter: &AtomicMeter) -> 
     let mut rows = vec![0.0; x.len()];
     kernels::permute(&shape, Strided { data: x.data(), strides: &own }, &mut rows)
         .map_err(refused)?;
-    filled(call, |out| kernels::reduce(kind, width, &rows, out, meter))
+    kernels::reduce(kind, width, &rows, out, meter).map_err(refused)
 }
 
-pub(super) fn dropout(op: &Dropout, call: &Call<'_, f32>, meter: &AtomicMeter) -> Applied {
-    if !op.training {
-        return Ok(call.inputs[0].clone());
-    }
+pub(super) fn dropout(
+    op: &Dropout,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let x = call.real(0)?.data();
     let draw = op.multiplier(call.path);
     let multiplier = |flat| draw(flat) as f32;
-    filled(call, |out| kernels::dropout(multiplier, x, out, meter))
+    kernels::dropout(multiplier, x, out, meter).map_err(refused)
 }
