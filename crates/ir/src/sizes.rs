@@ -183,4 +183,48 @@ mod tests {
         let binding = g.complete(&Binding::from_iter(sizes)).unwrap();
         g.check(&binding).unwrap();
     }
+
+    #[test]
+    fn sums_over_nothing_are_refused_and_negative_sizes_too() {
+        use crate::ops::{Norm, Reduce, Source};
+        let empty = |record: &dyn Fn(&mut Graph, crate::Var)| {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
+            record(&mut g, x);
+            let refused = |axis: &str| {
+                let sizes = ["b", "n", "h", "e"].map(|s| (s, i64::from(s != axis)));
+                let binding = g.complete(&Binding::from_iter(sizes)).unwrap();
+                g.check(&binding).err().map(|e| e.to_string())
+            };
+            ["b", "n", "h", "e"].map(|axis| refused(axis).is_some())
+        };
+        let none = [false; 4];
+        assert_eq!(empty(&|_, _| {}), none);
+        let contract = |g: &mut Graph, x| {
+            let axes = [Axis::new("f", 2), Axis::from("e")];
+            let w = g.param("w", Source::weight("e"), axes).unwrap();
+            g.contract("", x, w, &["e".into()]).unwrap();
+        };
+        assert_eq!(empty(&contract), [false, false, false, true]);
+        let norm = |g: &mut Graph, x| {
+            g.norm(x, Norm::layer(1e-5), None, None).unwrap();
+        };
+        assert_eq!(empty(&norm), [false, false, false, true]);
+        let softmax = |g: &mut Graph, x| {
+            g.softmax(x, None).unwrap();
+        };
+        assert_eq!(empty(&softmax), [false, false, false, true]);
+        let reduce = |g: &mut Graph, x| {
+            g.reduce(x, Reduce::Sum("h".into())).unwrap();
+        };
+        assert_eq!(empty(&reduce), [false, false, true, false]);
+        let attention = |g: &mut Graph, x| {
+            g.attention((x, x, x), Mask::none(), None, None).unwrap();
+        };
+        assert_eq!(empty(&attention), [false, true, true, true]);
+        let mut g = Graph::new();
+        g.input("x", ["b"]).unwrap();
+        let error = g.check(&Binding::new().with("b", -2)).unwrap_err().to_string();
+        assert_eq!(error, "x: axis `b` would have size -2");
+    }
 }

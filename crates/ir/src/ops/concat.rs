@@ -90,14 +90,14 @@ mod tests {
     #[test]
     fn operands_stand_side_by_side() {
         let mut g = Graph::new();
-        let x = g.input("x", [("i", 2), ("j", 1)]).unwrap();
-        let y = g.input("y", [("i", 2), ("j", 2)]).unwrap();
+        let x = g.input("x", [("i", 2), ("j", 2)]).unwrap();
+        let y = g.input("y", [("i", 2), ("j", 3)]).unwrap();
         let z = g.concat(x, y, "j").unwrap();
-        assert_eq!(g.shape(z).to_string(), "[i=2, j=3]");
+        assert_eq!(g.shape(z).to_string(), "[i=2, j=5]");
         prove(&g, &[]);
-        let out = evaluate(&g, z, &[("x", &[1., 2.]), ("y", &[3., 4., 5., 6.])]);
-        assert_eq!(out, [1., 3., 4., 2., 5., 6.]);
+        let out = evaluate(&g, z, &[("x", &[1., 2., 3., 4.]), ("y", &[5., 6., 7., 8., 9., 10.])]);
+        assert_eq!(out, [1., 2., 5., 6., 7., 3., 4., 8., 9., 10.]);
         let error = g.concat(x, y, "i").unwrap_err().problem.to_string();
-        assert_eq!(error, "axis `j` is 1 in one operand and 2 in another");
+        assert_eq!(error, "axis `j` is 2 in one operand and 3 in another");
     }
 }

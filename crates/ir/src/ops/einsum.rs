@@ -168,10 +168,8 @@ impl Operation for Einsum {
         let (a, b) = (call.real(0)?, call.real(1)?);
         let summed: Vec<&Symbol> = self.summed_axes().collect();
         let names: Vec<&Symbol> = self.out.iter().chain(summed.iter().copied()).collect();
-        let size_of = |name: &Symbol| match self.lhs.iter().position(|n| n == name) {
-            Some(at) => a.shape()[at],
-            None => self.rhs.iter().position(|n| n == name).map_or(1, |at| b.shape()[at]),
-        };
+        let size_of =
+            |name: &Symbol| self.lhs.iter().position(|n| n == name).map_or(1, |at| a.shape()[at]);
         // The stride with which an operand moves along each axis of the loops.
         let along = |operand: &[Symbol], shape: &[usize]| -> Vec<usize> {
             let own = strides(shape);

@@ -57,9 +57,11 @@ impl Operation for Embedding {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::Graph;
     use crate::ops::Source;
     use crate::ops::proof::prove;
+    use opledger_tensor::Tensor;
     use proptest::prelude::*;
 
     proptest! {
@@ -71,5 +73,33 @@ mod tests {
             g.embedding("", ids, table).unwrap();
             prove(&g, &[("b", b), ("n", n), ("v", v), ("c", c)]);
         }
+    }
+
+    #[test]
+    fn rows_are_looked_up_and_an_id_outside_is_named() {
+        let rows = |ids: Vec<i64>| {
+            let mut g = Graph::new();
+            let input = g.input_ids("ids", [("n", ids.len())], 3).unwrap();
+            let table = g.param("weight", Source::embedding(), [("v", 3), ("c", 2)]).unwrap();
+            let y = g.embedding("", input, table).unwrap();
+            let ids = Value::Index(Tensor::new(&[ids.len()], ids).unwrap());
+            let weight = Tensor::new(&[3, 2], vec![0., 1., 10., 11., 20., 21.]).unwrap().into();
+            let output = [ids.shape()[0], 2];
+            let shapes = g.operand_shapes(g.node(y));
+            let inputs: [&Value<f64>; 2] = [&ids, &weight];
+            let binding = opledger_dims::Binding::new();
+            let call = Call {
+                inputs: &inputs,
+                shapes: &shapes,
+                output: &output,
+                binding: &binding,
+                path: "",
+            };
+            let value = Embedding.reference(&call, &mut |_| {})?;
+            Ok::<_, OpError>(value.real().unwrap().data().to_vec())
+        };
+        assert_eq!(rows(vec![2, 0, 1]).unwrap(), [20., 21., 0., 1., 10., 11.]);
+        assert_eq!(rows(vec![3]).unwrap_err(), OpError::Index { index: 3, rows: 3 });
+        assert_eq!(rows(vec![-1]).unwrap_err(), OpError::Index { index: -1, rows: 3 });
     }
 }

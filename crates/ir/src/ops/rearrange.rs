@@ -299,6 +299,27 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_inside_an_axis_moves_with_it() {
+        let run = |size: i64, how: Rearrange| {
+            let mut g = Graph::new();
+            let x = g.input("x", [("i", 2), ("j", size), ("k", 2)]).unwrap();
+            let y = g.rearrange(x, how).unwrap();
+            let data: Vec<f64> = (0..4 * size).map(|v| v as f64).collect();
+            evaluate(&g, y, &[("x", &data)])
+        };
+        let axis = Symbol::new("j");
+        let slice = Rearrange::Slice { axis: axis.clone(), start: 1.into(), len: 2.into() };
+        assert_eq!(run(3, slice), [2., 3., 4., 5., 8., 9., 10., 11.]);
+        let roll = |by: i64| Rearrange::Roll { axis: axis.clone(), by: by.into() };
+        assert_eq!(run(3, roll(1)), [2., 3., 4., 5., 0., 1., 8., 9., 10., 11., 6., 7.]);
+        assert_eq!(run(3, roll(2)), [4., 5., 0., 1., 2., 3., 10., 11., 6., 7., 8., 9.]);
+        assert_eq!(run(1, roll(5)), [0., 1., 2., 3.]);
+        assert!(run(0, roll(1)).is_empty());
+        let pad = Rearrange::Pad { axis: axis.clone(), to: 3.into() };
+        assert_eq!(run(2, pad), [0., 1., 2., 3., 0., 0., 4., 5., 6., 7., 0., 0.]);
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         let mut g = Graph::new();
         let x = g.input("x", [("i", 2), ("j", 3)]).unwrap();
