@@ -272,10 +272,10 @@ impl<I: Interpreter> Machine<'_, I> {
     /// Drops the values whose last use was the node at a position.
     fn free(&mut self, at: usize) {
         for (var, last) in self.last_uses.iter().enumerate().take(at + 1) {
-            if *last == at {
-                if let Some(value) = self.values[var].take() {
-                    self.interpreter.retire(value);
-                }
+            if *last == at
+                && let Some(value) = self.values[var].take()
+            {
+                self.interpreter.retire(value);
             }
         }
     }

@@ -124,4 +124,13 @@ mod tests {
         assert_eq!(run(Reduce::Mean("j".into())), [1.5, 4.5]);
         assert_eq!(run(Reduce::Max("i".into())), [3., 6.]);
     }
+
+    #[test]
+    fn a_middle_axis_keeps_what_lies_inside_it() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("i", 2), ("j", 3), ("k", 2)]).unwrap();
+        let y = g.reduce(x, Reduce::Sum("j".into())).unwrap();
+        let data: Vec<f64> = (0..12).map(f64::from).collect();
+        assert_eq!(evaluate(&g, y, &[("x", &data)]), [6., 9., 24., 27.]);
+    }
 }

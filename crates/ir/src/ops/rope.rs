@@ -141,4 +141,19 @@ mod tests {
         let error = g.rope(odd, RopePairs::Halves, 1e4, 0).unwrap_err().problem.to_string();
         assert_eq!(error, "axis `e` is 3; rotation turns pairs");
     }
+
+    #[test]
+    fn each_token_of_every_batch_and_head_turns_by_its_position() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("b", 2), ("n", 3), ("h", 2), ("e", 2)]).unwrap();
+        let y = g.rope(x, RopePairs::Halves, 1e4, 0).unwrap();
+        let lengths: Vec<f64> = (1..=12).map(f64::from).collect();
+        let data: Vec<f64> = lengths.iter().flat_map(|v| [*v, 0.0]).collect();
+        let turned = |(i, v): (usize, &f64)| {
+            let angle = (i / 2 % 3) as f64;
+            [v * angle.cos(), v * angle.sin()]
+        };
+        let expected: Vec<f64> = lengths.iter().enumerate().flat_map(turned).collect();
+        assert_abs_diff_eq!(evaluate(&g, y, &[("x", &data)])[..], expected[..], epsilon = 1e-12);
+    }
 }
