@@ -130,4 +130,13 @@ mod tests {
         let out = evaluate(&g, y, &[("x", &[0.0, 2.0_f64.ln()])]);
         assert_abs_diff_eq!(out[..], [1.0 / 3.0, 2.0 / 3.0][..], epsilon = 1e-15);
     }
+
+    #[test]
+    fn the_shift_by_the_maximum_keeps_large_entries_finite() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 1), ("m", 2)]).unwrap();
+        let y = g.softmax(x, None).unwrap();
+        let out = evaluate(&g, y, &[("x", &[1000.0, 1000.0 + 2.0_f64.ln()])]);
+        assert_abs_diff_eq!(out[..], [1.0 / 3.0, 2.0 / 3.0][..], epsilon = 1e-12);
+    }
 }
