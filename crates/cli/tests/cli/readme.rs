@@ -5,7 +5,7 @@ use super::stdout;
 const README: &str = include_str!("../../../../README.md");
 
 /// The command lines of the README whose output it shows, with that output.
-fn sessions() -> Vec<(Vec<&'static str>, &'static str)> {
+fn transcripts() -> Vec<(Vec<&'static str>, &'static str)> {
     let blocks = README.split("```console\n").skip(1).filter_map(|rest| rest.split_once("```"));
     let shown = blocks.filter_map(|(block, _)| {
         let (line, output) = block.split_once('\n')?;
@@ -20,9 +20,9 @@ fn sessions() -> Vec<(Vec<&'static str>, &'static str)> {
 
 #[test]
 fn shown_output_is_the_output() {
-    let sessions = sessions();
-    assert!(sessions.len() >= 2, "the README shows {} outputs", sessions.len());
-    for (arguments, shown) in sessions {
+    let transcripts = transcripts();
+    assert!(transcripts.len() >= 2, "the README shows {} outputs", transcripts.len());
+    for (arguments, shown) in transcripts {
         let printed = stdout(&arguments);
         match shown.strip_suffix("…\n") {
             Some(beginning) => assert!(printed.starts_with(beginning), "{arguments:?}: {printed}"),
