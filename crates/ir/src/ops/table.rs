@@ -149,4 +149,38 @@ mod tests {
         assert_eq!(out[16..20], [0.0, -100.0, 0.0, -100.0], "a column came round");
         assert_eq!(out[48..52], [0.0, -100.0, -100.0, -100.0], "row and column came round");
     }
+
+    /// The authors' construction: label the rolled image by slices, cut it into windows, compare.
+    #[test]
+    fn the_shift_mask_is_the_authors() {
+        let (rows, columns, side, shift) = (2, 3, 3, 2);
+        let (height, width) = (rows * side, columns * side);
+        let slices = |size: usize| [0..size - side, size - side..size - shift, size - shift..size];
+        let mut image = vec![0; height * width];
+        for (label, (ys, xs)) in slices(height)
+            .iter()
+            .flat_map(|ys| slices(width).map(|xs| (ys.clone(), xs)))
+            .enumerate()
+        {
+            for (y, x) in ys.flat_map(|y| xs.clone().map(move |x| (y, x))) {
+                image[y * width + x] = label;
+            }
+        }
+        let mut expected = Vec::new();
+        for (top, left) in (0..rows).flat_map(|r| (0..columns).map(move |c| (r * side, c * side))) {
+            let tokens =
+                (0..side).flat_map(|y| (0..side).map(move |x| (top + y) * width + left + x));
+            let labels: Vec<usize> = tokens.map(|at| image[at]).collect();
+            for query in &labels {
+                expected.extend(labels.iter().map(|key| if key == query { 0.0 } else { HIDDEN }));
+            }
+        }
+        let mut g = Graph::new();
+        let [window, query, key] =
+            [("w", rows * columns), ("n", side * side), ("m", side * side)].map(Axis::from);
+        let [rows, columns, side, shift] = [rows, columns, side, shift].map(Poly::from);
+        let mask = Table::ShiftMask { rows, columns, side, shift, window, query, key };
+        let mask = g.table("", mask).unwrap();
+        assert_eq!(evaluate(&g, mask, &[]), expected);
+    }
 }
