@@ -124,6 +124,7 @@ fn wrong_shapes_are_errors() {
     assert!(matches!(run(Mask::default(), &[2, 3], 5), Err(KernelError::Length { .. })));
     assert!(matches!(run(Mask::default(), &[3, 2], 6), Err(KernelError::Shape { .. })));
     assert!(matches!(run(Mask::default(), &[4, 3], 6), Err(KernelError::Length { .. })));
+    assert!(matches!(run(Mask::default(), &[1, 3], 3), Err(KernelError::Length { .. })));
     let keep = Mask { keep: Some(&[1, 1]), ..Mask::default() };
     assert!(matches!(run(keep, &[2, 3], 6), Err(KernelError::Length { .. })));
 }

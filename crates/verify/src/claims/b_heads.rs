@@ -96,8 +96,9 @@ pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
         fa.iter().zip(&fb).map(|(x, y)| f64::from((x - y).abs())).fold(0.0, f64::max);
     let macs = |g: &Graph| Scope::ALL.derived(g, Reading::Macs);
     let same_cost = macs(&split) == macs(&per_head);
+    let mut settled = true;
     for graph in [&split, &per_head] {
-        bench.grid(graph, &[])?;
+        settled &= bench.grid(graph, &[])?.agrees(graph, Scope::ALL, Reading::Macs, &macs(graph));
     }
     let holds = difference == 0.0 && fast_difference < 1e-6 && same_cost;
     Ok(Finding {
@@ -112,7 +113,7 @@ pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
             "[{BATCH},{TOKENS},{WIDTH}], {HEADS} heads; head i uses rows i·e to (i+1)·e of the big weight"
         ),
         details: Vec::new(),
-        settled: true,
+        settled,
     })
 }
 

@@ -23,7 +23,7 @@ fn model() -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-/// A count belongs to the work, a rate to the machine: the same work twice, by one thread and by two.
+/// A count belongs to the work, a rate to the machine: the same work on three sets of data.
 pub(crate) fn not_a_rate(_: &mut Bench<'_>) -> Answer {
     let graph = model()?;
     let mut runs = Vec::new();
