@@ -1,82 +1,23 @@
-//! Functions of one element, and dropout.
+//! Activation functions over a slice, scaling and dropout.
 
 use opledger_dims::Class;
 
+use crate::activation::{Activation, Loop};
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, isa, vectorised};
-use crate::math::{erf, exp, tanh};
-use crate::meter::{Meter, Tally};
+use crate::meter::Meter;
 use crate::tasks::over_rows;
 
-/// An activation function, with its operations per element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// `max(x, 0)`: 1 max.
-    Relu,
-    /// `0.5·x·(1 + erf(x·(1/√2)))`: 3 mul, 1 add, 1 erf.
-    GeluErf,
-    /// `0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))`: 6 mul, 2 add, 1 tanh.
-    GeluTanh,
-    /// `x / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
-    Silu,
-    /// `tanh x`: 1 tanh.
-    Tanh,
-    /// `1 / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
-    Sigmoid,
+/// Writes the function of each element of `x`.
+struct Map<'a> {
+    isa: Isa,
+    x: &'a [f32],
+    out: &'a mut [f32],
 }
 
-impl Activation {
-    /// Every activation.
-    pub const ALL: [Activation; 6] = [
-        Activation::Relu,
-        Activation::GeluErf,
-        Activation::GeluTanh,
-        Activation::Silu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-    ];
-
-    fn apply(self, isa: Isa, x: &[f32], out: &mut [f32], tally: &mut Tally) {
-        let n = out.len();
-        match self {
-            Activation::Relu => {
-                // NaN stays.
-                map(isa, x, out, |x| if x < 0.0 { 0.0 } else { x });
-                tally.both(Class::Max, n);
-            }
-            Activation::GeluErf => {
-                let scale = std::f32::consts::FRAC_1_SQRT_2;
-                map(isa, x, out, move |x| 0.5 * x * (1.0 + erf(x * scale)));
-                tally.both(Class::Mul, 3 * n);
-                tally.both(Class::Add, n);
-                tally.both(Class::Erf, n);
-            }
-            Activation::GeluTanh => {
-                let scale = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
-                map(isa, x, out, move |x| {
-                    0.5 * x * (1.0 + tanh(scale * (x + 0.044715 * x * x * x)))
-                });
-                tally.both(Class::Mul, 6 * n);
-                tally.both(Class::Add, 2 * n);
-                tally.both(Class::Tanh, n);
-            }
-            Activation::Silu => {
-                map(isa, x, out, |x| x / (1.0 + exp(-x)));
-                tally.both(Class::Exp, n);
-                tally.both(Class::Add, n);
-                tally.both(Class::Div, n);
-            }
-            Activation::Tanh => {
-                map(isa, x, out, tanh);
-                tally.both(Class::Tanh, n);
-            }
-            Activation::Sigmoid => {
-                map(isa, x, out, |x| 1.0 / (1.0 + exp(-x)));
-                tally.both(Class::Exp, n);
-                tally.both(Class::Add, n);
-                tally.both(Class::Div, n);
-            }
-        }
+impl Loop for Map<'_> {
+    fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
+        map(self.isa, self.x, self.out, f);
     }
 }
 
@@ -101,7 +42,8 @@ pub fn activation<M: Meter>(
     let isa = isa()?;
     exactly("output", out.len(), &[x.len()])?;
     over_rows(out, 1, 4, meter, |first, out, tally| {
-        function.apply(isa, &x[first..][..out.len()], out, tally);
+        function.count(out.len(), tally);
+        function.drive(Map { isa, x: &x[first..][..out.len()], out });
     });
     Ok(())
 }

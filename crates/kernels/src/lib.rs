@@ -25,6 +25,7 @@
 //! bits and counts. [`gemm()`], the chain of attention and attention with very few queries multiply with
 //! the micro-kernel that `matrixmultiply` detects, whatever is forced.
 
+mod activation;
 mod attention;
 mod elementwise;
 mod error;
@@ -43,11 +44,12 @@ mod softmax;
 mod strided;
 mod tasks;
 
+pub use activation::Activation;
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,
 };
-pub use elementwise::{Activation, activation, dropout, scale};
+pub use elementwise::{activation, dropout, scale};
 pub use error::KernelError;
 pub use gemm::{Gemm, Operand, gemm};
 pub use isa::{Isa, isa};

@@ -1,0 +1,75 @@
+//! Activation functions: what they are and what they count.
+
+use opledger_dims::Class;
+
+use crate::math::{erf, exp, tanh};
+use crate::meter::Tally;
+
+/// An activation function, with its operations per element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `max(x, 0)`: 1 max.
+    Relu,
+    /// `0.5·x·(1 + erf(x·(1/√2)))`: 3 mul, 1 add, 1 erf.
+    GeluErf,
+    /// `0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))`: 6 mul, 2 add, 1 tanh.
+    GeluTanh,
+    /// `x / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
+    Silu,
+    /// `tanh x`: 1 tanh.
+    Tanh,
+    /// `1 / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
+    Sigmoid,
+}
+
+/// A loop over numbers that is compiled for each activation function.
+pub(crate) trait Loop {
+    fn run<F: Fn(f32) -> f32 + Copy>(self, f: F);
+}
+
+impl Activation {
+    /// Every activation.
+    pub const ALL: [Activation; 6] = [
+        Activation::Relu,
+        Activation::GeluErf,
+        Activation::GeluTanh,
+        Activation::Silu,
+        Activation::Tanh,
+        Activation::Sigmoid,
+    ];
+
+    /// Runs a loop with the function.
+    pub(crate) fn drive(self, body: impl Loop) {
+        match self {
+            // NaN stays.
+            Activation::Relu => body.run(|x| if x < 0.0 { 0.0 } else { x }),
+            Activation::GeluErf => {
+                let scale = std::f32::consts::FRAC_1_SQRT_2;
+                body.run(move |x| 0.5 * x * (1.0 + erf(x * scale)));
+            }
+            Activation::GeluTanh => {
+                let scale = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
+                body.run(move |x| 0.5 * x * (1.0 + tanh(scale * (x + 0.044715 * x * x * x))));
+            }
+            Activation::Silu => body.run(|x| x / (1.0 + exp(-x))),
+            Activation::Tanh => body.run(tanh),
+            Activation::Sigmoid => body.run(|x| 1.0 / (1.0 + exp(-x))),
+        }
+    }
+
+    /// Counts the function of `n` elements.
+    pub(crate) fn count(self, n: usize, tally: &mut Tally) {
+        let counts: &[(Class, usize)] = match self {
+            Activation::Relu => &[(Class::Max, 1)],
+            Activation::GeluErf => &[(Class::Mul, 3), (Class::Add, 1), (Class::Erf, 1)],
+            Activation::GeluTanh => &[(Class::Mul, 6), (Class::Add, 2), (Class::Tanh, 1)],
+            Activation::Silu | Activation::Sigmoid => {
+                &[(Class::Exp, 1), (Class::Add, 1), (Class::Div, 1)]
+            }
+            Activation::Tanh => &[(Class::Tanh, 1)],
+        };
+        for &(class, number) in counts {
+            tally.both(class, number * n);
+        }
+    }
+}
