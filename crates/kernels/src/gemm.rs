@@ -3,10 +3,14 @@
 use opledger_dims::Class;
 use rayon::prelude::*;
 
+use crate::buffer::Buffer;
+use crate::epilogue::{Block, Epilogue, GemmMeters, Tallies};
 use crate::error::{KernelError, exactly, reaches};
-use crate::isa::isa;
-use crate::meter::{Meter, Tally};
-use crate::product::{Dims, Matrix, product};
+use crate::isa::{Isa, isa};
+use crate::meter::Meter;
+use crate::micro::{HALF, Product, WIDTH};
+use crate::panels::{PackedMatrix, pack, pack_panel};
+use crate::product::{Dims, FEW, Matrix, product};
 use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
@@ -44,6 +48,15 @@ impl<'a> Operand<'a> {
     }
 }
 
+/// The right factors of a [`Gemm`].
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a> {
+    /// As they are stored.
+    Plain(Operand<'a>),
+    /// One for all items, packed before.
+    Packed(&'a PackedMatrix),
+}
+
 /// `C[i] = A[i]·B[i]` for each item `i` of a batch: `A` is `m×k`, `B` is `k×n`.
 #[derive(Clone, Copy, Debug)]
 pub struct Gemm<'a> {
@@ -58,17 +71,268 @@ pub struct Gemm<'a> {
     /// The left factors, `m×k` each.
     pub a: Operand<'a>,
     /// The right factors, `k×n` each.
-    pub b: Operand<'a>,
+    pub b: Right<'a>,
 }
 
-/// Multiplications below which one task takes several batch items.
+impl Gemm<'_> {
+    fn check(&self, epilogue: &Epilogue<'_>, c: &[f32]) -> Result<(), KernelError> {
+        let &Gemm { batch, m, k, n, a, b } = self;
+        exactly("C", c.len(), &[batch, m, n])?;
+        if let Some(bias) = epilogue.bias {
+            exactly("bias", bias.len(), &[n])?;
+        }
+        if let Some(residual) = epilogue.residual {
+            exactly("residual", residual.len(), &[batch, m, n])?;
+        }
+        if c.is_empty() {
+            return Ok(());
+        }
+        if k == 0 {
+            return Err(KernelError::EmptyReduction { what: "k" });
+        }
+        a.check("A", batch, m, k)?;
+        match b {
+            Right::Plain(b) => b.check("B", batch, k, n),
+            Right::Packed(b) if b.shape() == [k, n] => Ok(()),
+            Right::Packed(_) => Err(KernelError::Shape { what: "the packed B is k×n" }),
+        }
+    }
+}
+
+/// Computes a batch of matrix products into `c`, contiguous `[batch, m, n]`.
+///
+/// Counts `k` multiplications and `k - 1` additions per element of `c`, block by block.
+///
+/// # Errors
+/// [`KernelError::EmptyReduction`] if `k` is zero and `c` is not empty; a length or reach error if
+/// a slice does not hold its matrices; [`KernelError::Shape`] for a wrong number of offsets or a
+/// packed matrix of another shape.
+pub fn gemm<M: Meter>(problem: &Gemm<'_>, c: &mut [f32], meter: &M) -> Result<(), KernelError> {
+    gemm_with(problem, &Epilogue::default(), c, &GemmMeters::all(meter))
+}
+
+/// As [`gemm`], and applies an [`Epilogue`] to each block while it is in the cache.
+///
+/// # Errors
+/// As [`gemm`], and a length error if the bias or the residual has another shape.
+pub fn gemm_with<M: Meter>(
+    problem: &Gemm<'_>,
+    epilogue: &Epilogue<'_>,
+    c: &mut [f32],
+    meters: &GemmMeters<'_, M>,
+) -> Result<(), KernelError> {
+    let isa = isa()?;
+    problem.check(epilogue, c)?;
+    if c.is_empty() {
+        return Ok(());
+    }
+    let &Gemm { batch, m, k, n, b, .. } = problem;
+    let direct = match b {
+        Right::Packed(_) => false,
+        // Few rows do not repay the packing.
+        Right::Plain(b) => {
+            isa == Isa::SCALAR || (m <= FEW && (b.row_stride == 1 || b.col_stride == 1)) || n == 1
+        }
+    };
+    let shared = match b {
+        Right::Plain(b) if !direct && b.offsets.len() == 1 && batch * m > ROWS => {
+            let mut panels = Buffer::take(n.next_multiple_of(WIDTH) * k);
+            pack(isa, b.item(0), k, n, &mut panels);
+            Some(panels)
+        }
+        _ => None,
+    };
+    let source = match (&shared, b) {
+        (Some(panels), _) => Source::Panels(panels),
+        (None, Right::Packed(packed)) => Source::Panels(packed.panels()),
+        (None, Right::Plain(b)) if direct => Source::Direct(b),
+        (None, Right::Plain(b)) => Source::Plain(b),
+    };
+    let cut = Cut::new(problem, &source);
+    let (row_cuts, col_cuts) = (m.div_ceil(cut.rows), n.div_ceil(cut.cols));
+    let whole = Shared::new(c);
+    let task = |task: usize| {
+        // Neighbouring tasks share the columns of B.
+        let (rest, row_cut) = (task / row_cuts, task % row_cuts);
+        let (group, col_cut) = (rest / col_cuts, rest % col_cuts);
+        let (row, col) = (row_cut * cut.rows, col_cut * cut.cols);
+        let dims = Dims { m: cut.rows.min(m - row), k, n: cut.cols.min(n - col) };
+        let mut tallies = Tallies::default();
+        for item in group * cut.items..batch.min((group + 1) * cut.items) {
+            let offset = (item * m + row) * n + col;
+            let c = whole.pointer(offset);
+            let a = problem.a.item(item).from(row, 0);
+            let block = Block { c, rows: dims.m, cols: dims.n, stride: n, offset, col };
+            // SAFETY: the block of `c` lies inside it, and each block belongs to one task.
+            unsafe {
+                match source {
+                    Source::Direct(b) => {
+                        let b = b.item(item).from(0, col);
+                        product(isa, dims, 1.0, a, b, 0.0, c, n);
+                        epilogue.apply(isa, block, &mut tallies);
+                    }
+                    Source::Panels(panels) => {
+                        let panels = &panels[col * k..];
+                        over_panels(
+                            isa,
+                            dims,
+                            a,
+                            Panels::Packed(panels),
+                            epilogue,
+                            block,
+                            &mut tallies,
+                        );
+                    }
+                    Source::Plain(b) => {
+                        let b = b.item(item).from(0, col);
+                        over_panels(isa, dims, a, Panels::Plain(b), epilogue, block, &mut tallies);
+                    }
+                }
+            }
+            tallies.product.both(Class::Mul, dims.m * dims.n * k);
+            tallies.product.both(Class::Add, dims.m * dims.n * (k - 1));
+        }
+        tallies.record(meters);
+    };
+    let tasks = batch.div_ceil(cut.items) * row_cuts * col_cuts;
+    let work = batch.saturating_mul(m).saturating_mul(k).saturating_mul(n);
+    if tasks == 1 || work <= SERIAL {
+        (0..tasks).for_each(task);
+    } else {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    }
+    if let Some(panels) = shared {
+        panels.keep();
+    }
+    Ok(())
+}
+
+/// Where the tasks find the right factor.
+enum Source<'a> {
+    /// In panels that all tasks share.
+    Panels(&'a [f32]),
+    /// As stored; each task packs the panels it needs.
+    Plain(Operand<'a>),
+    /// As stored, and read so.
+    Direct(Operand<'a>),
+}
+
+/// The columns of one task.
+#[derive(Clone, Copy)]
+enum Panels<'a> {
+    Packed(&'a [f32]),
+    Plain(Matrix<'a>),
+}
+
+/// Computes a block of `C` panel by panel.
+///
+/// # Safety
+/// The block's rows are valid for reads and writes and reached by nobody else meanwhile.
+unsafe fn over_panels(
+    isa: Isa,
+    Dims { m, k, n }: Dims,
+    a: Matrix<'_>,
+    b: Panels<'_>,
+    epilogue: &Epilogue<'_>,
+    block: Block,
+    tallies: &mut Tallies,
+) {
+    // Few rows take each panel while it is hot; many keep all panels close for the next rows.
+    let group = if m <= ROWS { WIDTH } else { n };
+    let mut packed = match b {
+        Panels::Packed(_) => Buffer::take(0),
+        Panels::Plain(_) => Buffer::take(k.min(TERMS) * group.next_multiple_of(WIDTH)),
+    };
+    let mut edge = Buffer::take(if n.is_multiple_of(WIDTH) { 0 } else { m.min(ROWS) * WIDTH });
+    for term in (0..k).step_by(TERMS) {
+        let terms = TERMS.min(k - term);
+        for first in (0..n).step_by(group) {
+            let width = group.min(n - first);
+            if let Panels::Plain(b) = b {
+                for col in (0..width).step_by(WIDTH) {
+                    let out = &mut packed[col * terms..];
+                    pack_panel(isa, b.from(term, first + col), terms, WIDTH.min(width - col), out);
+                }
+            }
+            for row in (0..m).step_by(ROWS) {
+                for col in (0..width).step_by(WIDTH) {
+                    let panel = match b {
+                        Panels::Packed(panels) => &panels[(first + col) * k + term * WIDTH..],
+                        Panels::Plain(_) => &packed[col * terms..],
+                    };
+                    let offset = row * block.stride + first + col;
+                    let cols = WIDTH.min(width - col);
+                    let product = Product {
+                        m: ROWS.min(m - row),
+                        k: terms,
+                        n: if cols <= HALF { HALF } else { WIDTH },
+                        a: a.from(row, term).data,
+                        a_row: a.row,
+                        a_term: a.col,
+                        b: &panel[..terms * WIDTH],
+                        add: term > 0,
+                        far: true,
+                    };
+                    let block = Block {
+                        // SAFETY: these rows and columns lie inside the block.
+                        c: unsafe { block.c.add(offset) },
+                        rows: product.m,
+                        cols,
+                        stride: block.stride,
+                        offset: block.offset + offset,
+                        col: block.col + first + col,
+                    };
+                    // SAFETY: the block is a part of the whole, by contract.
+                    unsafe {
+                        into_block(isa, product, block, &mut edge);
+                        if term + terms == k {
+                            epilogue.apply(isa, block, tallies);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    packed.keep();
+    edge.keep();
+}
+
+/// Computes a product into a block, by way of `edge` where the block is narrower than the panel.
+///
+/// # Safety
+/// As [`over_panels`].
+unsafe fn into_block(isa: Isa, product: Product<'_>, block: Block, edge: &mut [f32]) {
+    if block.cols == product.n {
+        // SAFETY: by contract.
+        return unsafe { product.into_rows(isa, block.c, block.stride) };
+    }
+    let rows = || {
+        // SAFETY: by contract; one row is used at a time.
+        (0..block.rows).map(|i| unsafe {
+            std::slice::from_raw_parts_mut(block.c.add(i * block.stride), block.cols)
+        })
+    };
+    if product.add {
+        for (edge, row) in edge.chunks_exact_mut(WIDTH).zip(rows()) {
+            edge[..block.cols].copy_from_slice(row);
+        }
+    }
+    product.into(isa, edge, WIDTH);
+    for (edge, row) in edge.chunks_exact(WIDTH).zip(rows()) {
+        row.copy_from_slice(&edge[..block.cols]);
+    }
+}
+
+/// Terms of a product that are summed before the next panel.
+const TERMS: usize = 1024;
+/// Rows of `C` per task where the panels are shared: with their terms they stay in the
+/// second-level cache.
+const ROWS: usize = 96;
+/// Multiplications below which one task takes several batch items, or no smaller cut is made.
 const TASK: usize = 1 << 19;
 /// Multiplications below which no other thread is started.
-const SERIAL: usize = 1 << 17;
-/// Rows and columns of `C` per task: at most, and at least when cut for parallelism.
-const ROWS: (usize, usize) = (256, 64);
-const COLS: (usize, usize) = (1024, 64);
-/// Tasks aimed at in a large product.
+const SERIAL: usize = 1 << 18;
+/// Tasks aimed at.
 const TASKS: usize = 32;
 
 /// The part of `C` that a task computes.
@@ -81,79 +345,30 @@ struct Cut {
 
 impl Cut {
     /// Depends on the sizes alone; `k` is never cut.
-    fn new(batch: usize, m: usize, k: usize, n: usize) -> Cut {
+    fn new(problem: &Gemm<'_>, source: &Source<'_>) -> Cut {
+        let &Gemm { batch, m, k, n, .. } = problem;
         let item = m.saturating_mul(k).saturating_mul(n);
         if item < TASK {
             return Cut { items: (TASK / item.max(1)).clamp(1, batch), rows: m, cols: n };
         }
-        let mut cut = Cut { items: 1, rows: m.min(ROWS.0), cols: n.min(COLS.0) };
+        let rows = match source {
+            Source::Panels(_) => m.min(ROWS),
+            // Each cut of rows would pack the same columns again.
+            Source::Plain(_) => m,
+            Source::Direct(_) => m.min(256),
+        };
+        let mut cut = Cut { items: 1, rows, cols: n };
         let tasks = |cut: &Cut| {
             batch.saturating_mul(m.div_ceil(cut.rows)).saturating_mul(n.div_ceil(cut.cols))
         };
-        while tasks(&cut) < TASKS && cut.rows.saturating_mul(k).saturating_mul(cut.cols) > TASK {
-            if cut.rows > ROWS.1 && cut.rows * 2 > cut.cols {
-                cut.rows = (cut.rows / 2).max(ROWS.1).next_multiple_of(16);
-            } else if cut.cols > COLS.1 {
-                cut.cols = (cut.cols / 2).max(COLS.1).next_multiple_of(16);
-            } else {
-                break;
-            }
+        while tasks(&cut) < TASKS
+            && cut.cols > WIDTH
+            && cut.rows.saturating_mul(k).saturating_mul(cut.cols) > TASK
+        {
+            cut.cols = (cut.cols / 2).next_multiple_of(WIDTH);
         }
         cut
     }
-}
-
-/// Computes a batch of matrix products into `c`, contiguous `[batch, m, n]`.
-///
-/// Counts `k` multiplications and `k - 1` additions per element of `c`, block by block.
-///
-/// # Errors
-/// [`KernelError::EmptyReduction`] if `k` is zero and `c` is not empty; a length or reach error if
-/// a slice does not hold its matrices; [`KernelError::Shape`] for a wrong number of offsets.
-pub fn gemm<M: Meter>(problem: &Gemm<'_>, c: &mut [f32], meter: &M) -> Result<(), KernelError> {
-    let &Gemm { batch, m, k, n, a, b } = problem;
-    let isa = isa()?;
-    exactly("C", c.len(), &[batch, m, n])?;
-    if c.is_empty() {
-        return Ok(());
-    }
-    if k == 0 {
-        return Err(KernelError::EmptyReduction { what: "k" });
-    }
-    a.check("A", batch, m, k)?;
-    b.check("B", batch, k, n)?;
-
-    let cut = Cut::new(batch, m, k, n);
-    let (row_cuts, col_cuts) = (m.div_ceil(cut.rows), n.div_ceil(cut.cols));
-    let shared = Shared::new(c);
-    let task = |task: usize| {
-        // Neighbouring tasks share the columns of B.
-        let (rest, row_cut) = (task / row_cuts, task % row_cuts);
-        let (group, col_cut) = (rest / col_cuts, rest % col_cuts);
-        let (row, col) = (row_cut * cut.rows, col_cut * cut.cols);
-        let dims = Dims { m: cut.rows.min(m - row), k, n: cut.cols.min(n - col) };
-        let mut tally = Tally::default();
-        for item in group * cut.items..batch.min((group + 1) * cut.items) {
-            let left = a.item(item).from(row, 0);
-            let right = b.item(item).from(0, col);
-            let target = shared.pointer((item * m + row) * n + col);
-            // SAFETY: the block of `c` lies inside it, and each block belongs to one task.
-            unsafe { product(isa, dims, 1.0, left, right, 0.0, target, n) };
-            tally.both(Class::Mul, dims.m * dims.n * k);
-            tally.both(Class::Add, dims.m * dims.n * (k - 1));
-        }
-        if M::ON {
-            meter.record(&tally);
-        }
-    };
-    let tasks = batch.div_ceil(cut.items) * row_cuts * col_cuts;
-    let work = batch.saturating_mul(m).saturating_mul(k).saturating_mul(n);
-    if tasks == 1 || work <= SERIAL {
-        (0..tasks).for_each(task);
-    } else {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -162,12 +377,20 @@ mod tests {
 
     #[test]
     fn large_products_are_cut_and_small_items_grouped() {
-        let cut = Cut::new(1, 4096, 512, 512);
-        assert!(4096_usize.div_ceil(cut.rows) * 512_usize.div_ceil(cut.cols) >= TASKS);
-        let cut = Cut::new(1, 1, 4096, 4096);
-        assert!(4096 / cut.cols >= TASKS && cut.rows == 1);
-        let cut = Cut::new(1000, 8, 8, 8);
-        assert_eq!((cut.items, cut.rows, cut.cols), (1000, 8, 8));
-        assert_eq!(Cut::new(3, 1000, 512, 512).items, 1);
+        let data = vec![0.0; 1];
+        let cut = |batch, m, k, n, packed: bool| {
+            let plain = Operand { data: &data, offsets: &[0], row_stride: 0, col_stride: 0 };
+            let problem = Gemm { batch, m, k, n, a: plain, b: Right::Plain(plain) };
+            let source = if packed { Source::Panels(&data) } else { Source::Plain(plain) };
+            Cut::new(&problem, &source)
+        };
+        let large = cut(1, 4096, 512, 512, true);
+        assert!(4096_usize.div_ceil(large.rows) * 512_usize.div_ceil(large.cols) >= TASKS);
+        let row = cut(1, 1, 4096, 4096, true);
+        assert!(4096 / row.cols >= TASKS && row.rows == 1);
+        let small = cut(1000, 8, 8, 8, false);
+        assert_eq!((small.items, small.rows, small.cols), (1000, 8, 8));
+        let items = cut(3, 1000, 512, 512, false);
+        assert_eq!((items.items, items.rows), (1, 1000));
     }
 }

@@ -88,8 +88,8 @@ impl fmt::Display for Isa {
 /// The instruction set of the vector loops: the widest of this machine, or the one that the
 /// environment variable `OPLEDGER_ISA` names. Chosen at the first call, for the whole process.
 ///
-/// [`gemm`](crate::gemm()), and attention where it multiplies the same way, choose their own
-/// micro-kernel and do not follow the variable.
+/// Where products go to `matrixmultiply` (see the crate's documentation) it chooses its own
+/// micro-kernel and does not follow the variable.
 ///
 /// # Errors
 /// As [`Isa::named`], for the value of `OPLEDGER_ISA`.

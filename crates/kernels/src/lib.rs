@@ -21,13 +21,16 @@
 //!
 //! # Instruction sets
 //!
-//! Vector loops are compiled for several instruction sets, see [`isa()`]; all of them give the same
-//! bits and counts. [`gemm()`], the chain of attention and attention with very few queries multiply with
-//! the micro-kernel that `matrixmultiply` detects, whatever is forced.
+//! Vector loops and the register kernel of products are compiled for several instruction sets, see
+//! [`isa()`]; all of them give the same counts, and the vector loops and fused attention the same
+//! bits. Portable code multiplies with `matrixmultiply`, as do products of a few rows and the chain
+//! of attention everywhere; it detects its own instruction set, whatever is forced.
 
 mod activation;
 mod attention;
+mod buffer;
 mod elementwise;
+mod epilogue;
 mod error;
 mod gemm;
 mod isa;
@@ -37,6 +40,7 @@ pub mod math;
 mod meter;
 mod micro;
 mod norm;
+mod panels;
 mod position;
 mod product;
 mod reduce;
@@ -50,12 +54,14 @@ pub use attention::{
     masked_context, masked_scores,
 };
 pub use elementwise::{activation, dropout, scale};
+pub use epilogue::{Epilogue, GemmMeters};
 pub use error::KernelError;
-pub use gemm::{Gemm, Operand, gemm};
+pub use gemm::{Gemm, Operand, Right, gemm, gemm_with};
 pub use isa::{Isa, isa};
 pub use masked::{Rows, masked_binary};
 pub use meter::{AtomicMeter, Meter, NoMeter, Tally};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
+pub use panels::PackedMatrix;
 pub use position::{Pairing, Rope, rope, sinusoid};
 pub use reduce::{Reduction, reduce};
 pub use softmax::softmax;

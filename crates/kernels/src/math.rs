@@ -70,6 +70,21 @@ pub(crate) fn exp_flushed(x: f32) -> f32 {
     if x < LOW { 0.0 } else { value }
 }
 
+/// `2^x` for `x <= 0`, zero wherever the result would be subnormal; `NaN` stays `NaN`.
+#[inline(always)]
+pub(crate) fn exp2_flushed(x: f32) -> f32 {
+    let clipped = if x < -126.0 { -126.0 } else { x };
+    let shifted = clipped + ROUND;
+    let r = clipped - (shifted - ROUND);
+    let p = polynomial(
+        r,
+        [1.339_887_4e-3, 9.618_437e-3, 5.550_333e-2, 0.240_226_48, std::f32::consts::LN_2, 1.0],
+    );
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    let value = p * power_of_two(n);
+    if x < -126.0 { 0.0 } else { value }
+}
+
 /// `tanh x` within [`TANH_MAX_ULP`]; `±1` at `±∞`, `NaN` stays `NaN`.
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {

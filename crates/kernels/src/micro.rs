@@ -1,48 +1,68 @@
-//! Matrix product of a matrix read element by element with one read by rows, in registers.
+//! Matrix product of a matrix read element by element with a panel of few columns, in registers.
 //!
 //! Every element of the result is one chain of fused multiply-adds in the order of the terms, so
-//! all instruction sets give the same bits.
+//! all instruction sets, and all cuts of the terms, give the same bits.
 
-use std::ops::Range;
+use std::hint::black_box;
 
 use crate::isa::{Isa, Level};
 
-/// `C = A·B + C`, or `C = A·B`: `A` is `m×k`, `B` is `k×n`.
+/// Columns of a panel.
+pub(crate) const WIDTH: usize = 32;
+/// Columns of the narrow half of a panel.
+pub(crate) const HALF: usize = 16;
+
+/// `C = A·B`, or `C = C + A·B`: `A` is `m×k`, `B` a panel of `k` rows of [`WIDTH`], of which the
+/// first `n` columns count.
 #[derive(Clone, Copy)]
 pub(crate) struct Product<'a> {
     pub(crate) m: usize,
     pub(crate) k: usize,
+    /// [`WIDTH`] or [`HALF`].
     pub(crate) n: usize,
     /// `A`, read at `row·a_row + term·a_term`.
     pub(crate) a: &'a [f32],
     pub(crate) a_row: usize,
     pub(crate) a_term: usize,
-    /// `B`, read at `term·b_term + column`.
+    /// `B`, read at `term·WIDTH + column`.
     pub(crate) b: &'a [f32],
-    pub(crate) b_term: usize,
-    /// Whether `C` is added to.
+    /// Whether the sums begin with `C`.
     pub(crate) add: bool,
+    /// Whether `C` is likely in no near cache.
+    pub(crate) far: bool,
 }
 
 impl Product<'_> {
     /// Computes the product into rows of `c` that are `c_row` apart.
     pub(crate) fn into(self, isa: Isa, c: &mut [f32], c_row: usize) {
+        assert!(self.m == 0 || (self.m - 1) * c_row + self.n <= c.len());
+        assert!(self.m <= 1 || self.n <= c_row);
+        // SAFETY: the slice holds every row, as asserted, and is borrowed exclusively.
+        unsafe { self.into_rows(isa, c.as_mut_ptr(), c_row) }
+    }
+
+    /// As [`Product::into`] for rows that lie among those of others.
+    ///
+    /// # Safety
+    /// `c` points to `m` rows of `n` elements, `c_row` apart, valid for reads and writes and reached
+    /// by nobody else meanwhile.
+    pub(crate) unsafe fn into_rows(self, isa: Isa, c: *mut f32, c_row: usize) {
         let Product { m, k, n, .. } = self;
-        if m == 0 || n == 0 {
+        if m == 0 {
             return;
         }
+        assert!(n == WIDTH || n == HALF);
         assert!(k > 0 && (m - 1) * self.a_row + (k - 1) * self.a_term < self.a.len());
-        assert!((k - 1) * self.b_term + n <= self.b.len());
-        assert!((m - 1) * c_row + n <= c.len() && (m == 1 || n <= c_row));
+        assert!((k - 1) * WIDTH + n <= self.b.len());
         match isa.level() {
             // SAFETY: an `Isa` of this level exists only where the features were detected; the
-            // assertions bound every index.
+            // assertions bound every index of A and B, the contract those of C.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => unsafe { x86::avx512(self, c, c_row) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::avx2(self, c, c_row) },
-            // SAFETY: the assertions bound every index.
+            // SAFETY: as above, with no feature needed.
             _ => unsafe { blocks::<[f32; 8], 4>(self, c, c_row) },
         }
     }
@@ -65,6 +85,8 @@ trait Vector: Copy {
     /// # Safety
     /// As [`Vector::splat`].
     unsafe fn fused(self, factor: Self, term: Self) -> Self;
+    /// Brings the cache line of an address that will be written close; never faults.
+    fn prefetch(to: *mut f32);
 }
 
 impl Vector for [f32; 8] {
@@ -87,28 +109,8 @@ impl Vector for [f32; 8] {
     unsafe fn fused(self, factor: Self, term: Self) -> Self {
         std::array::from_fn(|i| self[i].mul_add(factor[i], term[i]))
     }
-}
-
-impl Vector for f32 {
-    const LANES: usize = 1;
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        x
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: by contract.
-        unsafe { *from }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: by contract.
-        unsafe { *to = self }
-    }
-    #[inline(always)]
-    unsafe fn fused(self, factor: Self, term: Self) -> Self {
-        self.mul_add(factor, term)
-    }
+    fn prefetch(_: *mut f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -141,6 +143,11 @@ mod x86 {
                     // SAFETY: by contract.
                     unsafe { $fused(self, factor, term) }
                 }
+                #[inline(always)]
+                fn prefetch(to: *mut f32) {
+                    // SAFETY: a prefetch reads nothing, whatever the address.
+                    unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.cast()) }
+                }
             }
         };
     }
@@ -150,7 +157,7 @@ mod x86 {
     /// # Safety
     /// As [`blocks`].
     #[target_feature(enable = "avx512f,avx2,fma")]
-    pub(super) unsafe fn avx512(p: Product<'_>, c: &mut [f32], c_row: usize) {
+    pub(super) unsafe fn avx512(p: Product<'_>, c: *mut f32, c_row: usize) {
         // SAFETY: by contract.
         unsafe { blocks::<__m512, 12>(p, c, c_row) }
     }
@@ -158,117 +165,121 @@ mod x86 {
     /// # Safety
     /// As [`blocks`].
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(p: Product<'_>, c: &mut [f32], c_row: usize) {
+    pub(super) unsafe fn avx2(p: Product<'_>, c: *mut f32, c_row: usize) {
         // SAFETY: by contract.
         unsafe { blocks::<__m256, 6>(p, c, c_row) }
     }
 }
 
-/// Elements of `B` that stay in the first-level cache beside the rest.
-const B_CACHED: usize = 1 << 13;
-
-/// Cuts the result into blocks of `ROWS` rows and two vectors of columns.
+/// Cuts the result into blocks of at most `ROWS` rows, of nearly equal height, and two vectors of
+/// columns, or one.
 ///
 /// # Safety
 /// The processor has the instruction set of `V`, and every index of the product is in bounds.
 #[inline(always)]
-unsafe fn blocks<V: Vector, const ROWS: usize>(p: Product<'_>, c: &mut [f32], c_row: usize) {
-    // With a small B each row of A is read once; else a strip of B stays for all rows.
-    let rows_at_once = if p.k * p.n <= B_CACHED { ROWS } else { p.m };
-    let mut from = 0;
-    while from < p.m {
-        let rows = from..p.m.min(from + rows_at_once);
-        let mut col = 0;
-        while col < p.n {
-            // SAFETY: by contract; the columns of each call exist.
+unsafe fn blocks<V: Vector, const ROWS: usize>(p: Product<'_>, c: *mut f32, c_row: usize) {
+    let count = p.m.div_ceil(ROWS);
+    let (height, taller) = (p.m / count, p.m % count);
+    // Rows 0, 3, 6 and 9 of a block. Hidden, so that no chain of additions is made of them.
+    let steps: [usize; 4] = std::array::from_fn(|i| black_box(3 * i * p.a_row));
+    let mut col = 0;
+    while col < p.n {
+        let two = p.n - col >= 2 * V::LANES;
+        let mut row = 0;
+        for index in 0..count {
+            let rows = height + usize::from(index < taller);
+            // SAFETY: by contract; the rows and columns of each call exist.
             unsafe {
-                if p.n - col >= 2 * V::LANES {
-                    columns::<V, 2, ROWS>(&p, c, c_row, rows.clone(), col);
-                    col += 2 * V::LANES;
-                } else if p.n - col >= V::LANES {
-                    columns::<V, 1, ROWS>(&p, c, c_row, rows.clone(), col);
-                    col += V::LANES;
+                if two {
+                    sized::<V, 2>(&p, steps, c, c_row, row, rows, col);
                 } else {
-                    columns::<f32, 1, ROWS>(&p, c, c_row, rows.clone(), col);
-                    col += 1;
+                    sized::<V, 1>(&p, steps, c, c_row, row, rows, col);
                 }
             }
+            row += rows;
         }
-        from = rows.end;
+        col += if two { 2 * V::LANES } else { V::LANES };
     }
 }
 
 /// # Safety
-/// As [`blocks`], for some rows and `COLS` vectors of columns from `col` on.
+/// As [`block`], for 1 to 12 rows.
 #[inline(always)]
-unsafe fn columns<V: Vector, const COLS: usize, const ROWS: usize>(
+unsafe fn sized<V: Vector, const COLS: usize>(
     p: &Product<'_>,
-    c: &mut [f32],
+    steps: [usize; 4],
+    c: *mut f32,
     c_row: usize,
-    rows: Range<usize>,
+    row: usize,
+    rows: usize,
     col: usize,
 ) {
-    let Range { start: mut row, end } = rows;
-    // SAFETY: by contract; the rows of each call exist.
+    // SAFETY: by contract.
     unsafe {
-        while end - row >= ROWS {
-            block::<V, COLS, ROWS>(p, c, c_row, row, col);
-            row += ROWS;
-        }
-        if end - row >= 8 {
-            block::<V, COLS, 8>(p, c, c_row, row, col);
-            row += 8;
-        }
-        if end - row >= 4 {
-            block::<V, COLS, 4>(p, c, c_row, row, col);
-            row += 4;
-        }
-        while row < end {
-            block::<V, COLS, 1>(p, c, c_row, row, col);
-            row += 1;
+        match rows {
+            1 => block::<V, COLS, 1>(p, steps, c, c_row, row, col),
+            2 => block::<V, COLS, 2>(p, steps, c, c_row, row, col),
+            3 => block::<V, COLS, 3>(p, steps, c, c_row, row, col),
+            4 => block::<V, COLS, 4>(p, steps, c, c_row, row, col),
+            5 => block::<V, COLS, 5>(p, steps, c, c_row, row, col),
+            6 => block::<V, COLS, 6>(p, steps, c, c_row, row, col),
+            7 => block::<V, COLS, 7>(p, steps, c, c_row, row, col),
+            8 => block::<V, COLS, 8>(p, steps, c, c_row, row, col),
+            9 => block::<V, COLS, 9>(p, steps, c, c_row, row, col),
+            10 => block::<V, COLS, 10>(p, steps, c, c_row, row, col),
+            11 => block::<V, COLS, 11>(p, steps, c, c_row, row, col),
+            _ => block::<V, COLS, 12>(p, steps, c, c_row, row, col),
         }
     }
 }
 
 /// # Safety
-/// As [`columns`], for `ROWS` rows from `row` on.
+/// As [`blocks`], for `ROWS` rows from `row` on and `COLS` vectors of columns from `col` on.
 #[inline(always)]
 unsafe fn block<V: Vector, const COLS: usize, const ROWS: usize>(
     p: &Product<'_>,
-    c: &mut [f32],
+    steps: [usize; 4],
+    c: *mut f32,
     c_row: usize,
     row: usize,
     col: usize,
 ) {
     // SAFETY: the block lies inside the product, whose indices are in bounds by contract.
     unsafe {
+        let c = c.add(row * c_row + col);
         let mut sums = [[V::splat(0.0); COLS]; ROWS];
-        let mut a = p.a.as_ptr().add(row * p.a_row);
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                let from = c.add(i * c_row + j * V::LANES);
+                if p.add {
+                    *sum = V::load(from);
+                } else if p.far {
+                    V::prefetch(from);
+                }
+            }
+        }
+        // One pointer for three rows: an address is then a register and a multiple of another.
+        let first = p.a.as_ptr().add(row * p.a_row);
+        let mut a = steps.map(|step| first.wrapping_add(step));
         let mut b = p.b.as_ptr().add(col);
-        for term in 0..p.k {
+        for _ in 0..p.k {
             let mut b_now = [V::splat(0.0); COLS];
             for (j, b_now) in b_now.iter_mut().enumerate() {
                 *b_now = V::load(b.add(j * V::LANES));
             }
             for (i, sums) in sums.iter_mut().enumerate() {
-                let factor = V::splat(*a.add(i * p.a_row));
+                let factor = V::splat(*a[i / 3].add(i % 3 * p.a_row));
                 for (sum, b_now) in sums.iter_mut().zip(b_now) {
                     *sum = factor.fused(b_now, *sum);
                 }
             }
-            if term + 1 < p.k {
-                a = a.add(p.a_term);
-                b = b.add(p.b_term);
-            }
+            // Past the last term the addresses are not followed.
+            a = a.map(|a| a.wrapping_add(p.a_term));
+            b = b.wrapping_add(WIDTH);
         }
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {
-                let to = c.as_mut_ptr().add((row + i) * c_row + col + j * V::LANES);
-                if p.add {
-                    sum.fused(V::splat(1.0), V::load(to)).store(to);
-                } else {
-                    sum.store(to);
-                }
+                sum.store(c.add(i * c_row + j * V::LANES));
             }
         }
     }
@@ -280,30 +291,30 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_bits_of_one_chain() {
-        let sizes = [(1, 1, 1), (3, 5, 7), (12, 9, 32), (13, 4, 49), (27, 33, 64), (25, 130, 80)];
-        for (m, k, n) in sizes {
-            let number = |i: usize| ((i * 37 + 11) % 101) as f32 / 50.0 - 1.0;
-            let (a_row, a_term, b_term, c_row) = (1, m + 2, n + 3, n + 1);
-            let a: Vec<f32> = (0..a_term * k).map(number).collect();
-            let b: Vec<f32> = (0..b_term * k).map(|i| number(i + 5)).collect();
-            for add in [false, true] {
-                let before: Vec<f32> = (0..c_row * m).map(|i| number(i + 9)).collect();
-                let mut expected = before.clone();
-                for i in 0..m {
-                    for j in 0..n {
-                        let sum = (0..k).fold(0.0, |sum, p| {
-                            f32::mul_add(a[i * a_row + p * a_term], b[p * b_term + j], sum)
-                        });
-                        let c = &mut expected[i * c_row + j];
-                        *c = if add { sum + *c } else { sum };
+        for m in (1..=30).chain([97]) {
+            for (k, n) in [(1, HALF), (5, WIDTH), (33, HALF), (70, WIDTH)] {
+                let number = |i: usize| ((i * 37 + 11) % 101) as f32 / 50.0 - 1.0;
+                let (a_row, a_term, c_row) = (1 + m % 2 * (k + 1), 2 - m % 2, n + 3);
+                let a: Vec<f32> = (0..m * a_row + k * a_term).map(number).collect();
+                let b: Vec<f32> = (0..WIDTH * k).map(|i| number(i + 5)).collect();
+                for add in [false, true] {
+                    let before: Vec<f32> = (0..c_row * m).map(|i| number(i + 9)).collect();
+                    let mut expected = before.clone();
+                    for i in 0..m {
+                        for j in 0..n {
+                            let c = &mut expected[i * c_row + j];
+                            *c = (0..k).fold(if add { *c } else { 0.0 }, |sum, p| {
+                                f32::mul_add(a[i * a_row + p * a_term], b[p * WIDTH + j], sum)
+                            });
+                        }
                     }
-                }
-                for isa in Isa::available() {
-                    let mut c = before.clone();
-                    let (a, b) = (&a[..], &b[..]);
-                    let product = Product { m, k, n, a, a_row, a_term, b, b_term, add };
-                    product.into(isa, &mut c, c_row);
-                    assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");
+                    for isa in Isa::available() {
+                        let mut c = before.clone();
+                        let product =
+                            Product { m, k, n, a: &a, a_row, a_term, b: &b, add, far: add };
+                        product.into(isa, &mut c, c_row);
+                        assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");
+                    }
                 }
             }
         }

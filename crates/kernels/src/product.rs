@@ -35,7 +35,7 @@ pub(crate) struct Dims {
 }
 
 /// Rows of `C` up to which packing `B` costs more than it saves.
-const FEW: usize = 4;
+pub(crate) const FEW: usize = 4;
 
 /// `C = alpha·A·B + beta·C`; with `beta` zero `C` is not read.
 ///

@@ -67,7 +67,7 @@ fn check([batch, m, k, n]: [usize; 4], layouts: [Layout; 2], shared: [bool; 2]) 
             }
         }
     }
-    let problem = Gemm { batch, m, k, n, a: a.operand(), b: b.operand() };
+    let problem = Gemm { batch, m, k, n, a: a.operand(), b: Right::Plain(b.operand()) };
     let found = run_exact(expected.len(), &ops, |c, meter| gemm(&problem, c, meter).unwrap());
     assert_close(&found, &expected, bound(k));
 }
@@ -111,17 +111,108 @@ fn products_of_several_tasks_agree_with_loops() {
 fn wrong_shapes_are_errors() {
     let x = [0.0; 6];
     let side = |row_stride| Operand { data: &x, offsets: &[0], row_stride, col_stride: 1 };
-    let good = Gemm { batch: 1, m: 2, k: 3, n: 2, a: side(3), b: side(2) };
+    let good = Gemm { batch: 1, m: 2, k: 3, n: 2, a: side(3), b: Right::Plain(side(2)) };
     let fails = |p: Gemm<'_>| gemm(&p, &mut [0.0; 4], &NoMeter).unwrap_err();
     assert_eq!(gemm(&good, &mut [0.0; 4], &NoMeter), Ok(()));
     assert!(matches!(fails(Gemm { k: 0, ..good }), KernelError::EmptyReduction { .. }));
     assert!(matches!(fails(Gemm { m: 3, ..good }), KernelError::Length { expected: 6, .. }));
     assert!(matches!(fails(Gemm { a: side(4), ..good }), KernelError::Short { needed: 7, .. }));
-    assert!(matches!(fails(Gemm { b: side(3), ..good }), KernelError::Short { needed: 8, .. }));
+    assert!(matches!(
+        fails(Gemm { b: Right::Plain(side(3)), ..good }),
+        KernelError::Short { needed: 8, .. }
+    ));
     let offsets = Operand { offsets: &[0, 0], ..side(3) };
     assert!(matches!(fails(Gemm { a: offsets, ..good }), KernelError::Shape { .. }));
     let late = Operand { offsets: &[1], ..side(3) };
     assert!(matches!(fails(Gemm { a: late, ..good }), KernelError::Short { .. }));
     let huge = Gemm { m: usize::MAX, ..good };
     assert!(matches!(fails(huge), KernelError::TooLarge { .. }));
+}
+
+/// A packed factor and an epilogue against loops: `f(a·b + bias) + residual`.
+fn check_epilogue([batch, m, k, n]: [usize; 4], activation: Option<Activation>, parts: [bool; 2]) {
+    let (a, b) = (data(batch * m * k, 1), data(n * k, 2));
+    let (bias, residual) = (data(n, 3), data(batch * m * n, 4));
+    let packed = PackedMatrix::new(&b, [k, n], [1, k]).unwrap();
+    assert_eq!(packed.shape(), [k, n]);
+    let offsets: Vec<usize> = (0..batch).map(|item| item * m * k).collect();
+    let left = Operand { data: &a, offsets: &offsets, row_stride: k, col_stride: 1 };
+    let epilogue = Epilogue {
+        bias: parts[0].then_some(&bias[..]),
+        activation,
+        residual: parts[1].then_some(&residual[..]),
+    };
+    let plain = Operand { data: &b, offsets: &[0], row_stride: 1, col_stride: k };
+    for right in [Right::Packed(&packed), Right::Plain(plain)] {
+        let problem = Gemm { batch, m, k, n, a: left, b: right };
+        let mut out = vec![f32::NAN; batch * m * n];
+        let meters: [AtomicMeter; 4] = Default::default();
+        let [product, bias_meter, activation_meter, residual_meter] = &meters;
+        let by_part = GemmMeters {
+            product,
+            bias: bias_meter,
+            activation: activation_meter,
+            residual: residual_meter,
+        };
+        gemm_with(&problem, &epilogue, &mut out, &by_part).unwrap();
+
+        // The same steps, one kernel each.
+        let mut steps = vec![0.0; out.len()];
+        let step_meters: [AtomicMeter; 4] = Default::default();
+        gemm(&problem, &mut steps, &step_meters[0]).unwrap();
+        let rows = [batch * m, n];
+        let add = |x: Vec<f32>, y: &[f32], strides: &[usize], meter: &AtomicMeter| {
+            let mut sum = vec![0.0; x.len()];
+            let x = Strided { data: &x, strides: &[n, 1] };
+            binary(BinaryOp::Add, &rows, x, Strided { data: y, strides }, &mut sum, meter).unwrap();
+            sum
+        };
+        if parts[0] {
+            steps = add(steps, &bias, &[0, 1], &step_meters[1]);
+        }
+        if let Some(function) = activation {
+            let x = steps.clone();
+            opledger_kernels::activation(function, &x, &mut steps, &step_meters[2]).unwrap();
+        }
+        if parts[1] {
+            steps = add(steps, &residual, &[n, 1], &step_meters[3]);
+        }
+        assert_eq!(out, steps, "{batch}x{m}x{k}x{n}");
+        for (fused, apart) in meters.iter().zip(&step_meters) {
+            assert_eq!(fused.read(), apart.read());
+        }
+    }
+}
+
+#[test]
+fn packed_factors_and_epilogues_give_the_bits_of_separate_kernels() {
+    for size in [[1, 1, 1, 1], [1, 7, 5, 33], [2, 13, 40, 70], [1, 200, 1100, 64], [3, 97, 9, 31]] {
+        check_epilogue(size, None, [false, false]);
+        check_epilogue(size, None, [true, false]);
+        check_epilogue(size, Some(Activation::Relu), [true, true]);
+    }
+    for activation in Activation::ALL {
+        check_epilogue([1, 30, 20, 48], Some(activation), [true, true]);
+        check_epilogue([1, 30, 20, 45], Some(activation), [false, false]);
+    }
+}
+
+#[test]
+fn epilogues_of_wrong_length_are_errors() {
+    let (a, c) = (data(6, 1), &mut [0.0; 4]);
+    let side = Operand { data: &a, offsets: &[0], row_stride: 3, col_stride: 1 };
+    let packed = PackedMatrix::new(&a, [3, 2], [2, 1]).unwrap();
+    let problem = Gemm { batch: 1, m: 2, k: 3, n: 2, a: side, b: Right::Packed(&packed) };
+    let meters = GemmMeters::all(&NoMeter);
+    let bias = Epilogue { bias: Some(&a[..3]), ..Epilogue::default() };
+    assert!(matches!(gemm_with(&problem, &bias, c, &meters), Err(KernelError::Length { .. })));
+    let residual = Epilogue { residual: Some(&a[..5]), ..Epilogue::default() };
+    assert!(matches!(gemm_with(&problem, &residual, c, &meters), Err(KernelError::Length { .. })));
+    let other = Gemm { k: 2, ..problem };
+    assert!(matches!(gemm(&other, c, &NoMeter), Err(KernelError::Shape { .. })));
+    assert!(matches!(
+        PackedMatrix::new(&a, [0, 2], [2, 1]),
+        Err(KernelError::EmptyReduction { .. })
+    ));
+    assert!(matches!(PackedMatrix::new(&a, [4, 2], [2, 1]), Err(KernelError::Short { .. })));
 }

@@ -3,7 +3,7 @@
 use opledger_dims::Symbol;
 use opledger_ir::ops::Einsum;
 use opledger_ir::{Call, OpError, Part, indices, strides};
-use opledger_kernels::{self as kernels, Gemm, Operand, Strided};
+use opledger_kernels::{self as kernels, Gemm, Operand, Right, Strided};
 use opledger_tensor::Tensor;
 
 use super::{attention, refused};
@@ -126,12 +126,12 @@ pub(super) fn apply(
             row_stride: a_matrices.outer.stride,
             col_stride: a_matrices.inner.stride,
         },
-        b: Operand {
+        b: Right::Plain(Operand {
             data: b_matrices.copy.as_deref().unwrap_or(b.tensor.data()),
             offsets: &b_matrices.offsets,
             row_stride: b_matrices.inner.stride,
             col_stride: b_matrices.outer.stride,
-        },
+        }),
     };
     if made.iter().eq(wanted.iter().copied()) {
         return kernels::gemm(&problem, out, meter).map_err(refused);

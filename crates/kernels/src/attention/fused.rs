@@ -3,8 +3,8 @@
 use opledger_dims::Class;
 use rayon::prelude::*;
 
+use super::strips::over_strips;
 use super::tile::{KEYS, Place, QUERIES, Tile, exponentiate, maximum, multiply};
-use super::wide::{self, Wide};
 use super::{Attention, AttentionMeters, Tallies};
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, isa};
@@ -39,6 +39,9 @@ pub(super) fn over_tiles<S>(
         (0..tasks).into_par_iter().for_each_init(&state, run);
     }
 }
+
+/// Queries from which on a lane for each pays.
+const MIN_QUERIES: usize = 8;
 
 /// Computes `softmax(scale·q·kᵀ + bias)·v` into `out`, contiguous
 /// `[batch, queries, heads, value_width]`, without storing the weights.
@@ -77,21 +80,8 @@ pub fn attention<M: Meter>(
     let shared = Shared::new(out);
     let width = shape.value_width;
     let offset = |item, query, head| ((item * shape.queries + query) * shape.heads + head) * width;
-    if shape.queries >= wide::MIN_QUERIES {
-        let state = || Wide::new(problem);
-        over_tiles(shape, wide::QUERIES, state, |state, item, head, query, rows| {
-            let mut tallies = Tallies::default();
-            let matrix = item * shape.heads + head;
-            let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
-            state.run(problem, &place, rows, &mut tallies);
-            state.finish(isa);
-            for row in 0..rows {
-                // SAFETY: each (item, query, head) belongs to one task.
-                let target = unsafe { shared.part(offset(item, query + row, head), width) };
-                state.row(row, target);
-            }
-            tallies.record(meters);
-        });
+    if shape.queries >= MIN_QUERIES {
+        over_strips(isa, problem, &keys, &shared, meters);
         return Ok(());
     }
     let state = || Rows {

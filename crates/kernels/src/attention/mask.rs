@@ -106,4 +106,19 @@ impl Keys {
             }
         }
     }
+
+    /// How many keys are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.kept.as_ref().map_or(self.keys, |kept| kept.index.len())
+    }
+
+    /// The position of a key of a number.
+    pub(crate) fn position(&self, number: usize) -> usize {
+        self.kept.as_ref().map_or(number, |kept| kept.index[number])
+    }
+
+    /// Whether no key is left out.
+    pub(crate) fn all(&self) -> bool {
+        self.kept.is_none()
+    }
 }

@@ -3,9 +3,10 @@
 
 mod fused;
 mod mask;
+mod strip;
+mod strips;
 mod tile;
 mod unfused;
-mod wide;
 
 pub use fused::attention;
 pub(crate) use mask::Keys;

@@ -1,0 +1,216 @@
+//! Strips of queries over the keys and values of their head, those first brought together.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::fused::SERIAL;
+use super::strip::{Strip, Tile};
+use super::tile::{Place, hull};
+use super::{Attention, AttentionMeters, Heads, Keys, Tallies};
+use crate::buffer::Buffer;
+use crate::isa::Isa;
+use crate::meter::Meter;
+use crate::micro::WIDTH;
+use crate::tasks::Shared;
+
+/// Keys of a tile: the scores of a strip stay in the first-level cache.
+const KEYS: usize = 256;
+/// Elements of queries and context of one task, and its strips at least and at most: with a tile of
+/// keys and values they stay in the second-level cache.
+const STATE: usize = 1 << 16;
+const STRIPS: (usize, usize) = (2, 16);
+/// Tasks aimed at.
+const TASKS: usize = 32;
+/// Elements of keys and values that are brought together at once.
+const WAVE: usize = 1 << 22;
+/// Rows that one task brings together.
+const ROWS: usize = 64;
+
+/// Runs the queries of all heads in strips. Keys and values are brought together once per head, for
+/// all queries of its group of heads.
+pub(super) fn over_strips<M: Meter>(
+    isa: Isa,
+    problem: &Attention<'_>,
+    keys: &[Keys],
+    out: &Shared<'_>,
+    meters: &AttentionMeters<'_, M>,
+) {
+    let shape = &problem.shape;
+    let work = [shape.queries, shape.keys, shape.key_width + shape.value_width]
+        .iter()
+        .fold(shape.batch * shape.heads, |work, &size| work.saturating_mul(size));
+    let parallel = work > SERIAL;
+    let pairs = shape.batch * shape.kv_heads;
+    let size = shape.keys.saturating_mul(shape.key_width + shape.value_width);
+    let wave = (WAVE / size.max(1)).clamp(1, pairs);
+    for first in (0..pairs).step_by(wave) {
+        let heads = first..pairs.min(first + wave);
+        let k = Rows::gather(&problem.k, shape.key_width, problem, keys, heads.clone(), parallel);
+        let v = Rows::gather(&problem.v, shape.value_width, problem, keys, heads.clone(), parallel);
+        let cut = Cut::new(problem, heads.len());
+        let task = |index: usize| {
+            let (pair, chunk) = (heads.start + index / cut.chunks, index % cut.chunks);
+            let (item, kv_head) = (pair / shape.kv_heads, pair % shape.kv_heads);
+            let strips = chunk * cut.strips..cut.all.min((chunk + 1) * cut.strips);
+            let head = |strip: usize| {
+                let head = kv_head * cut.group + strip / cut.per_head;
+                let (matrix, query) = (item * shape.heads + head, strip % cut.per_head * WIDTH);
+                Place { isa, item, head, matrix, query, keys: &keys[item] }
+            };
+            let mut tallies = Tallies::default();
+            run(problem, strips.map(head), k.of(pair), v.of(pair), out, &mut tallies);
+            tallies.record(meters);
+        };
+        let tasks = heads.len() * cut.chunks;
+        if parallel && tasks > 1 {
+            (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+        } else {
+            (0..tasks).for_each(task);
+        }
+        k.keep();
+        v.keep();
+    }
+}
+
+/// Runs some strips of queries over the keys and values of their head.
+fn run<'p>(
+    problem: &Attention<'_>,
+    places: impl Iterator<Item = Place<'p>>,
+    k: &[f32],
+    v: &[f32],
+    out: &Shared<'_>,
+    tallies: &mut Tallies,
+) {
+    let shape = &problem.shape;
+    let (key_width, value_width) = (shape.key_width, shape.value_width);
+    let strip = |place: Place<'p>| {
+        let strip = Strip::new(problem, &place, WIDTH.min(shape.queries - place.query));
+        (place, strip)
+    };
+    let mut strips: Vec<(Place<'_>, Strip)> = places.map(strip).collect();
+    let ranges: Vec<_> = strips.iter().map(|(_, strip)| strip.keys()).collect();
+    let seen = hull(&ranges);
+    let mut scores = Buffer::take(seen.len().min(KEYS) * WIDTH);
+    for start in seen.clone().step_by(KEYS) {
+        let keys = start..seen.end.min(start + KEYS);
+        let rows = |data, width| part(data, &keys, width);
+        let tile = Tile { k: rows(k, key_width), v: rows(v, value_width), keys: keys.clone() };
+        for (place, strip) in &mut strips {
+            strip.add(problem, place, &tile, &mut scores, tallies);
+        }
+    }
+    scores.keep();
+    for (place, strip) in strips {
+        let token = place.item * shape.queries + place.query;
+        let first = (token * shape.heads + place.head) * value_width;
+        if value_width > 0 {
+            // SAFETY: each (item, query, head) belongs to one task.
+            unsafe { strip.finish(place.isa, out.pointer(first), shape.heads * value_width) };
+        }
+    }
+}
+
+fn part<'a>(data: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
+    &data[rows.start * width..rows.end * width]
+}
+
+/// How the strips of a head are shared between tasks.
+struct Cut {
+    /// Query heads of a key head, strips of a query head, and of all of them.
+    group: usize,
+    per_head: usize,
+    all: usize,
+    /// Strips of a task, and tasks of a key head.
+    strips: usize,
+    chunks: usize,
+}
+
+impl Cut {
+    /// Depends on the sizes alone.
+    fn new(problem: &Attention<'_>, heads: usize) -> Cut {
+        let shape = &problem.shape;
+        let group = shape.heads / shape.kv_heads;
+        let per_head = shape.queries.div_ceil(WIDTH);
+        let all = group * per_head;
+        let fitting = STATE / ((shape.key_width + shape.value_width).max(1) * WIDTH);
+        let spread = (heads * all).div_ceil(TASKS);
+        let strips = fitting.min(spread).clamp(STRIPS.0, STRIPS.1).min(all);
+        Cut { group, per_head, all, strips, chunks: all.div_ceil(strips) }
+    }
+}
+
+/// The key or value rows of some heads.
+struct Rows<'a> {
+    heads: &'a Heads<'a>,
+    kv_heads: usize,
+    width: usize,
+    /// Rows of each head, without those that are left out; the first head that was copied.
+    copy: Option<Buffer>,
+    rows: usize,
+    first: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Copies rows that do not follow each other, or of which some are left out.
+    fn gather(
+        heads: &'a Heads<'a>,
+        width: usize,
+        problem: &Attention<'_>,
+        keys: &[Keys],
+        pairs: Range<usize>,
+        parallel: bool,
+    ) -> Rows<'a> {
+        let (rows, kv_heads) = (problem.shape.keys, problem.shape.kv_heads);
+        let mut gathered = Rows { heads, kv_heads, width, copy: None, rows, first: pairs.start };
+        let items = pairs.start / kv_heads..pairs.end.div_ceil(kv_heads);
+        let whole = keys[items.clone()].iter().all(Keys::all);
+        if width == 0 || rows == 0 || (whole && heads.token_stride == width) {
+            return gathered;
+        }
+        let mut copy = Buffer::take(pairs.len() * rows * width);
+        let shared = Shared::new(&mut copy);
+        let blocks = rows.div_ceil(ROWS);
+        let task = |index: usize| {
+            let (item, block) = (items.start + index / blocks, index % blocks);
+            let of_item = item * kv_heads..(item + 1) * kv_heads;
+            let of_item = pairs.start.max(of_item.start)..pairs.end.min(of_item.end);
+            let keys = &keys[item];
+            for number in block * ROWS..keys.count().min((block + 1) * ROWS) {
+                let position = keys.position(number);
+                for pair in of_item.clone() {
+                    let from = heads.of(item, pair % kv_heads);
+                    let to = ((pair - pairs.start) * rows + number) * width;
+                    // SAFETY: each row of the copy belongs to one task.
+                    unsafe { shared.part(to, width) }
+                        .copy_from_slice(&from[position * heads.token_stride..][..width]);
+                }
+            }
+        };
+        let tasks = items.len() * blocks;
+        if parallel {
+            (0..tasks).into_par_iter().for_each(task);
+        } else {
+            (0..tasks).for_each(task);
+        }
+        gathered.copy = Some(copy);
+        gathered
+    }
+
+    /// The rows of one (item, head), each after the other.
+    fn of(&self, pair: usize) -> &[f32] {
+        match &self.copy {
+            Some(copy) => {
+                let size = self.rows * self.width;
+                &copy[(pair - self.first) * size..][..size]
+            }
+            None => self.heads.of(pair / self.kv_heads, pair % self.kv_heads),
+        }
+    }
+
+    fn keep(self) {
+        if let Some(copy) = self.copy {
+            copy.keep();
+        }
+    }
+}

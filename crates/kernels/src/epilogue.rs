@@ -1,0 +1,150 @@
+//! What follows a matrix product while its block is still in the cache.
+
+use opledger_dims::Class;
+
+use crate::activation::{Activation, Loop};
+use crate::isa::{Isa, vectorised};
+use crate::meter::{Meter, Tally};
+use crate::micro::WIDTH;
+
+/// `C = activation(A·B + bias) + residual`; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Added to each column, `[n]`.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to each element.
+    pub activation: Option<Activation>,
+    /// Added to each element, contiguous `[batch, m, n]`.
+    pub residual: Option<&'a [f32]>,
+}
+
+/// One meter per part of a product with an [`Epilogue`].
+#[derive(Debug)]
+pub struct GemmMeters<'a, M> {
+    /// `k` mul and `k - 1` add per element.
+    pub product: &'a M,
+    /// One add per element, if there is a bias.
+    pub bias: &'a M,
+    /// As [`Activation`] says.
+    pub activation: &'a M,
+    /// One add per element, if there is a residual.
+    pub residual: &'a M,
+}
+
+impl<'a, M> GemmMeters<'a, M> {
+    /// The same meter for every part.
+    pub fn all(meter: &'a M) -> Self {
+        GemmMeters { product: meter, bias: meter, activation: meter, residual: meter }
+    }
+}
+
+/// What one task adds to each of the [`GemmMeters`].
+#[derive(Default)]
+pub(crate) struct Tallies {
+    pub(crate) product: Tally,
+    bias: Tally,
+    activation: Tally,
+    residual: Tally,
+}
+
+impl Tallies {
+    pub(crate) fn record<M: Meter>(&self, meters: &GemmMeters<'_, M>) {
+        if M::ON {
+            meters.product.record(&self.product);
+            meters.bias.record(&self.bias);
+            meters.activation.record(&self.activation);
+            meters.residual.record(&self.residual);
+        }
+    }
+}
+
+/// A block of `C` that one task owns.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    pub(crate) c: *mut f32,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// Elements from a row to the next, of `C` and of the residual.
+    pub(crate) stride: usize,
+    /// Where the block begins in `C`, and its first column.
+    pub(crate) offset: usize,
+    pub(crate) col: usize,
+}
+
+impl Epilogue<'_> {
+    /// Applies everything to a block that holds the finished product.
+    ///
+    /// # Safety
+    /// The block's rows are valid for reads and writes and reached by nobody else meanwhile.
+    #[allow(unused_unsafe)]
+    pub(crate) unsafe fn apply(&self, isa: Isa, block: Block, tallies: &mut Tallies) {
+        let count = block.rows * block.cols;
+        let bias = self.bias.map(|bias| &bias[block.col..][..block.cols]);
+        let residual = self.residual.map(|residual| &residual[block.offset..]);
+        if bias.is_some() {
+            tallies.bias.both(Class::Add, count);
+        }
+        if let Some(activation) = self.activation {
+            activation.count(count, &mut tallies.activation);
+        }
+        if residual.is_some() {
+            tallies.residual.both(Class::Add, count);
+        }
+        let over = Over { isa, block, bias, residual };
+        match self.activation {
+            None if bias.is_none() && residual.is_none() => {}
+            None => over.run(|x| x),
+            Some(activation) => activation.drive(over),
+        }
+    }
+}
+
+/// A block with what is added to it; made only where [`Epilogue::apply`]'s contract holds.
+struct Over<'a> {
+    isa: Isa,
+    block: Block,
+    bias: Option<&'a [f32]>,
+    residual: Option<&'a [f32]>,
+}
+
+impl Loop for Over<'_> {
+    fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
+        let Block { c, rows, cols, stride, .. } = self.block;
+        for_rows(self.isa, c, [rows, cols, stride], self.bias, self.residual, f);
+    }
+}
+
+vectorised! {
+    /// `c = f(c + bias) + residual`, row by row.
+    fn for_rows[F: Fn(f32) -> f32](
+        c: *mut f32,
+        shape: [usize; 3],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        f: F,
+    ) {
+        let [rows, cols, stride] = shape;
+        for row in 0..rows {
+            // SAFETY: the rows of the block, by the contract of `Epilogue::apply`.
+            let c = unsafe { std::slice::from_raw_parts_mut(c.add(row * stride), cols) };
+            let residual = residual.map(|residual| &residual[row * stride..][..cols]);
+            // The usual width has loops of known length.
+            match (<&mut [f32; WIDTH]>::try_from(&mut *c), bias, residual) {
+                (Ok(c), bias, residual) => {
+                    let bias = bias.and_then(|bias| <&[f32; WIDTH]>::try_from(bias).ok());
+                    let residual = residual.and_then(|r| <&[f32; WIDTH]>::try_from(r).ok());
+                    for j in 0..WIDTH {
+                        let x = f(bias.map_or(c[j], |bias| c[j] + bias[j]));
+                        c[j] = residual.map_or(x, |residual| x + residual[j]);
+                    }
+                }
+                (Err(_), bias, residual) => {
+                    for j in 0..cols {
+                        let x = f(bias.map_or(c[j], |bias| c[j] + bias[j]));
+                        c[j] = residual.map_or(x, |residual| x + residual[j]);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The right factor of a product, packed into the panels that the register kernel reads.
+
+use rayon::prelude::*;
+
+use crate::buffer::Buffer;
+use crate::error::{KernelError, reaches};
+use crate::isa::{Isa, Level, isa};
+use crate::micro::WIDTH;
+use crate::product::Matrix;
+
+/// A `k×n` right factor of [`gemm`](crate::gemm()), packed once for many products.
+///
+/// Columns stand in panels of 32, the last one filled up with zeros, so it takes
+/// `4·k·⌈n/32⌉·32` bytes.
+pub struct PackedMatrix {
+    k: usize,
+    n: usize,
+    panels: Buffer,
+}
+
+/// Elements below which packing starts no other thread.
+const SERIAL: usize = 1 << 16;
+
+impl PackedMatrix {
+    /// Packs the `k×n` matrix whose element (`p`, `j`) is `data[p·row_stride + j·col_stride]`. The
+    /// weight `[n, k]` of a linear layer has strides 1 and `k`.
+    ///
+    /// # Errors
+    /// [`KernelError::EmptyReduction`] if `k` is zero; a reach error if `data` does not hold the
+    /// matrix; [`KernelError::TooLarge`].
+    pub fn new(
+        data: &[f32],
+        [k, n]: [usize; 2],
+        [row_stride, col_stride]: [usize; 2],
+    ) -> Result<PackedMatrix, KernelError> {
+        let isa = isa()?;
+        if k == 0 {
+            return Err(KernelError::EmptyReduction { what: "k" });
+        }
+        reaches("B", data.len(), 0, &[(k, row_stride), (n, col_stride)])?;
+        let len = Self::elements(k, n).ok_or(KernelError::TooLarge { what: "packed B" })?;
+        let mut panels = Buffer::new(len);
+        pack(isa, Matrix { data, row: row_stride, col: col_stride }, k, n, &mut panels);
+        Ok(PackedMatrix { k, n, panels })
+    }
+
+    /// Elements that a packed `k×n` matrix holds; `None` if they exceed the address space.
+    pub fn elements(k: usize, n: usize) -> Option<usize> {
+        n.checked_next_multiple_of(WIDTH)?.checked_mul(k)
+    }
+
+    /// Rows and columns, `[k, n]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.k, self.n]
+    }
+
+    pub(crate) fn panels(&self) -> &[f32] {
+        &self.panels
+    }
+}
+
+impl std::fmt::Debug for PackedMatrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedMatrix({}×{})", self.k, self.n)
+    }
+}
+
+/// Packs all columns of a matrix: panel `i` is elements `i·k·WIDTH..` of `out`.
+pub(crate) fn pack(isa: Isa, b: Matrix<'_>, k: usize, n: usize, out: &mut [f32]) {
+    let panel = |(index, out): (usize, &mut [f32])| {
+        let col = index * WIDTH;
+        pack_panel(isa, b.from(0, col), k, WIDTH.min(n - col), out);
+    };
+    if k * n <= SERIAL {
+        out.chunks_mut(k * WIDTH).enumerate().for_each(panel);
+    } else {
+        out.par_chunks_mut(k * WIDTH).enumerate().for_each(panel);
+    }
+}
+
+/// Packs the first `cols` columns of `k` rows, at most [`WIDTH`], and fills up with zeros.
+pub(crate) fn pack_panel(isa: Isa, b: Matrix<'_>, k: usize, cols: usize, out: &mut [f32]) {
+    assert!(out.len() >= k * WIDTH && cols <= WIDTH && cols > 0 && k > 0);
+    assert!((k - 1) * b.row + (cols - 1) * b.col < b.data.len());
+    if b.col == 1 {
+        for (p, out) in out.chunks_exact_mut(WIDTH).take(k).enumerate() {
+            out[..cols].copy_from_slice(&b.data[p * b.row..][..cols]);
+            out[cols..].fill(0.0);
+        }
+        return;
+    }
+    if cols < WIDTH {
+        out[..k * WIDTH].fill(0.0);
+    }
+    // Rows and columns that whole blocks transpose.
+    let (mut rows, mut wide) = (0, 0);
+    if b.row == 1 {
+        match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => (rows, wide) = (k / 4 * 4, cols / 16 * 16),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => (rows, wide) = (k / 4 * 4, cols / 8 * 8),
+            _ => {}
+        }
+        for row in (0..rows).step_by(4) {
+            match isa.level() {
+                // SAFETY: an `Isa` of this level exists only where the features were detected; the
+                // assertions above hold the rows and columns of both sides.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { x86::four_by_16(b, row, wide, out) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { x86::four_by_8(b, row, wide, out) },
+                _ => {}
+            }
+        }
+    }
+    for j in 0..cols {
+        let from = if j < wide { rows } else { 0 };
+        for p in from..k {
+            out[p * WIDTH + j] = b.data[p * b.row + j * b.col];
+        }
+    }
+}
+
+/// Writes the first `cols` columns of a panel as rows, `stride` elements apart.
+///
+/// # Safety
+/// `out` points to the first of `cols` rows, each valid for writes of one element per row of the
+/// panel and reached by nobody else meanwhile.
+pub(crate) unsafe fn unpack_panel(
+    isa: Isa,
+    panel: &[f32],
+    cols: usize,
+    out: *mut f32,
+    stride: usize,
+) {
+    let k = panel.len() / WIDTH;
+    assert!(cols <= WIDTH);
+    let (rows, wide) = match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx2 => (k / 4 * 4, cols / 8 * 8),
+        _ => (0, 0),
+    };
+    #[cfg(target_arch = "x86_64")]
+    for col in (0..wide).step_by(8) {
+        // SAFETY: both levels have the features; the rows and columns exist on both sides.
+        unsafe { x86::eight_columns(panel, rows, col, out.add(col * stride), stride) };
+    }
+    for j in 0..cols {
+        let from = if j < wide { rows } else { 0 };
+        for p in from..k {
+            // SAFETY: by contract.
+            unsafe { *out.add(j * stride + p) = panel[p * WIDTH + j] };
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Matrix, WIDTH};
+
+    /// Transposes four elements of each of 16 columns at a time.
+    ///
+    /// # Safety
+    /// The processor has the features, rows `row..row + 4` of the first `cols` columns, each
+    /// contiguous, lie inside `b`, and these rows of the panel inside `out`.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn four_by_16(b: Matrix<'_>, row: usize, cols: usize, out: &mut [f32]) {
+        for col in (0..cols).step_by(16) {
+            // SAFETY: by contract.
+            unsafe {
+                let at = |j: usize| _mm_loadu_ps(b.data.as_ptr().add((col + j) * b.col + row));
+                // Lane group `g` holds column `4g + i`.
+                let columns = |i: usize| {
+                    let x = _mm512_castps128_ps512(at(i));
+                    let x = _mm512_insertf32x4::<1>(x, at(4 + i));
+                    let x = _mm512_insertf32x4::<2>(x, at(8 + i));
+                    _mm512_insertf32x4::<3>(x, at(12 + i))
+                };
+                let [c0, c1, c2, c3] = [columns(0), columns(1), columns(2), columns(3)];
+                let (low01, high01) = (_mm512_unpacklo_ps(c0, c1), _mm512_unpackhi_ps(c0, c1));
+                let (low23, high23) = (_mm512_unpacklo_ps(c2, c3), _mm512_unpackhi_ps(c2, c3));
+                let rows = [
+                    _mm512_shuffle_ps::<0b01_00_01_00>(low01, low23),
+                    _mm512_shuffle_ps::<0b11_10_11_10>(low01, low23),
+                    _mm512_shuffle_ps::<0b01_00_01_00>(high01, high23),
+                    _mm512_shuffle_ps::<0b11_10_11_10>(high01, high23),
+                ];
+                for (p, x) in rows.into_iter().enumerate() {
+                    _mm512_storeu_ps(out.as_mut_ptr().add((row + p) * WIDTH + col), x);
+                }
+            }
+        }
+    }
+
+    /// As [`four_by_16`], 8 columns at a time.
+    ///
+    /// # Safety
+    /// As [`four_by_16`].
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn four_by_8(b: Matrix<'_>, row: usize, cols: usize, out: &mut [f32]) {
+        for col in (0..cols).step_by(8) {
+            // SAFETY: by contract.
+            unsafe {
+                let at = |j: usize| _mm_loadu_ps(b.data.as_ptr().add((col + j) * b.col + row));
+                let columns =
+                    |i: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(at(i)), at(4 + i));
+                let [c0, c1, c2, c3] = [columns(0), columns(1), columns(2), columns(3)];
+                let (low01, high01) = (_mm256_unpacklo_ps(c0, c1), _mm256_unpackhi_ps(c0, c1));
+                let (low23, high23) = (_mm256_unpacklo_ps(c2, c3), _mm256_unpackhi_ps(c2, c3));
+                let rows = [
+                    _mm256_shuffle_ps::<0b01_00_01_00>(low01, low23),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(low01, low23),
+                    _mm256_shuffle_ps::<0b01_00_01_00>(high01, high23),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(high01, high23),
+                ];
+                for (p, x) in rows.into_iter().enumerate() {
+                    _mm256_storeu_ps(out.as_mut_ptr().add((row + p) * WIDTH + col), x);
+                }
+            }
+        }
+    }
+
+    /// Writes 8 columns of a panel, the first `rows` of its rows, as rows.
+    ///
+    /// # Safety
+    /// The processor has the features, the columns from `col` on and the rows, a multiple of four,
+    /// lie inside the panel, and `out` holds 8 rows of so many elements.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn eight_columns(
+        panel: &[f32],
+        rows: usize,
+        col: usize,
+        out: *mut f32,
+        stride: usize,
+    ) {
+        for row in (0..rows).step_by(4) {
+            // SAFETY: by contract.
+            unsafe {
+                let at = |p: usize| _mm256_loadu_ps(panel.as_ptr().add((row + p) * WIDTH + col));
+                let [r0, r1, r2, r3] = [at(0), at(1), at(2), at(3)];
+                let (low01, high01) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
+                let (low23, high23) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
+                let columns = [
+                    _mm256_shuffle_ps::<0b01_00_01_00>(low01, low23),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(low01, low23),
+                    _mm256_shuffle_ps::<0b01_00_01_00>(high01, high23),
+                    _mm256_shuffle_ps::<0b11_10_11_10>(high01, high23),
+                ];
+                // The low half holds column `i`, the high half column `4 + i`.
+                for (i, x) in columns.into_iter().enumerate() {
+                    let to = |j: usize| out.add(j * stride + row);
+                    _mm_storeu_ps(to(i), _mm256_castps256_ps128(x));
+                    _mm_storeu_ps(to(4 + i), _mm256_extractf128_ps::<1>(x));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_hold_the_columns_on_every_instruction_set() {
+        for (k, n) in [(1, 1), (4, 32), (7, 31), (33, 70), (18, 16), (5, 24)] {
+            for (row, col) in [(n, 1), (1, k), (1, k + 3), (2 * n, 2)] {
+                let data: Vec<f32> = (0..k * row + n * col).map(|i| i as f32).collect();
+                for isa in Isa::available() {
+                    let mut out = vec![f32::NAN; PackedMatrix::elements(k, n).unwrap_or(0)];
+                    pack(isa, Matrix { data: &data, row, col }, k, n, &mut out);
+                    for (at, &x) in out.iter().enumerate() {
+                        let (panel, p, j) = (at / (k * WIDTH), at / WIDTH % k, at % WIDTH);
+                        let j = panel * WIDTH + j;
+                        let expected = if j < n { data[p * row + j * col] } else { 0.0 };
+                        assert_eq!(x, expected, "{isa}, {k}x{n}, row {p}, column {j}");
+                    }
+                }
+            }
+        }
+    }
+}
