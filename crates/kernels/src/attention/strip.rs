@@ -379,10 +379,10 @@ vectorised! {
 
     /// Multiplies by the reciprocals of the sums; zero where it is zero, whatever the context is.
     fn divide(x: &mut [f32], reciprocals: &Lanes) {
+        let kept = reciprocals.map(|factor| if factor == 0.0 { 0 } else { u32::MAX });
         for row in x.as_chunks_mut::<WIDTH>().0 {
-            for (x, factor) in row.iter_mut().zip(reciprocals) {
-                let product = *x * factor;
-                *x = if *factor == 0.0 { 0.0 } else { product };
+            for ((x, factor), kept) in row.iter_mut().zip(reciprocals).zip(&kept) {
+                *x = f32::from_bits((*x * factor).to_bits() & kept);
             }
         }
     }

@@ -11,7 +11,7 @@ use super::{Attention, AttentionMeters, Heads, Keys, Tallies};
 use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::meter::Meter;
-use crate::micro::WIDTH;
+use crate::micro::{WIDTH, prefetch, prefetch_write};
 use crate::tasks::Shared;
 
 /// Keys of a tile: the scores of a strip stay in the first-level cache.
@@ -84,11 +84,20 @@ fn run<'p>(
 ) {
     let shape = &problem.shape;
     let (key_width, value_width) = (shape.key_width, shape.value_width);
-    let strip = |place: Place<'p>| {
-        let strip = Strip::new(problem, &place, WIDTH.min(shape.queries - place.query));
-        (place, strip)
-    };
-    let mut strips: Vec<(Place<'_>, Strip)> = places.map(strip).collect();
+    let rows = |place: &Place<'_>| WIDTH.min(shape.queries - place.query);
+    let mut places = places.peekable();
+    let mut strips: Vec<(Place<'_>, Strip)> = Vec::with_capacity(places.size_hint().0);
+    while let Some(place) = places.next() {
+        // The next queries come closer meanwhile.
+        if let Some(next) = places.peek() {
+            let q = problem.q.from(next.item, next.head, next.query, key_width);
+            for row in 0..rows(next) {
+                prefetch(q.data[row * q.stride..].as_ptr(), key_width);
+            }
+        }
+        let strip = Strip::new(problem, &place, rows(&place));
+        strips.push((place, strip));
+    }
     let ranges: Vec<_> = strips.iter().map(|(_, strip)| strip.keys()).collect();
     let seen = hull(&ranges);
     let mut scores = Buffer::take(seen.len().min(KEYS) * WIDTH);
@@ -101,13 +110,23 @@ fn run<'p>(
         }
     }
     scores.keep();
-    for (place, strip) in strips {
+    if value_width == 0 {
+        return;
+    }
+    let stride = shape.heads * value_width;
+    let first = |place: &Place<'_>| {
         let token = place.item * shape.queries + place.query;
-        let first = (token * shape.heads + place.head) * value_width;
-        if value_width > 0 {
-            // SAFETY: each (item, query, head) belongs to one task.
-            unsafe { strip.finish(place.isa, out.pointer(first), shape.heads * value_width) };
+        out.pointer((token * shape.heads + place.head) * value_width)
+    };
+    let mut strips = strips.into_iter().peekable();
+    while let Some((place, strip)) = strips.next() {
+        if let Some((next, _)) = strips.peek() {
+            for row in 0..rows(next) {
+                prefetch_write(first(next).wrapping_add(row * stride), value_width);
+            }
         }
+        // SAFETY: each (item, query, head) belongs to one task.
+        unsafe { strip.finish(place.isa, first(&place), stride) };
     }
 }
 
