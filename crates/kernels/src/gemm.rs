@@ -1,5 +1,7 @@
 //! Batched strided matrix product.
 
+use std::ops::Range;
+
 use opledger_dims::Class;
 use rayon::prelude::*;
 
@@ -134,29 +136,54 @@ pub fn gemm_with<M: Meter>(
             isa == Isa::SCALAR || (m <= FEW && (b.row_stride == 1 || b.col_stride == 1)) || n == 1
         }
     };
-    let shared = match b {
-        Right::Plain(b) if !direct && b.offsets.len() == 1 && batch * m > ROWS => {
-            let mut panels = Buffer::take(n.next_multiple_of(WIDTH) * k);
-            pack(isa, b.item(0), k, n, &mut panels);
-            Some(panels)
-        }
-        _ => None,
-    };
-    let source = match (&shared, b) {
-        (Some(panels), _) => Source::Panels(panels),
-        (None, Right::Packed(packed)) => Source::Panels(packed.panels()),
-        (None, Right::Plain(b)) if direct => Source::Direct(b),
-        (None, Right::Plain(b)) => Source::Plain(b),
-    };
-    let cut = Cut::new(problem, &source);
-    let (row_cuts, col_cuts) = (m.div_ceil(cut.rows), n.div_ceil(cut.cols));
     let whole = Shared::new(c);
+    match b {
+        Right::Packed(packed) => {
+            run(problem, Source::Panels(packed.panels()), 0..n, epilogue, &whole, meters, isa);
+        }
+        Right::Plain(b) if direct => {
+            run(problem, Source::Direct(b), 0..n, epilogue, &whole, meters, isa);
+        }
+        Right::Plain(b) if b.offsets.len() > 1 || batch * m <= ROWS => {
+            run(problem, Source::Plain(b), 0..n, epilogue, &whole, meters, isa);
+        }
+        Right::Plain(b) => {
+            // Some columns after the other, packed for all rows.
+            let wave = (WAVE / k / WIDTH).max(1) * WIDTH;
+            let mut panels = Buffer::take(wave.min(n.next_multiple_of(WIDTH)) * k);
+            for first in (0..n).step_by(wave) {
+                let columns = first..n.min(first + wave);
+                let used = columns.len().next_multiple_of(WIDTH) * k;
+                pack(isa, b.item(0).from(0, first), k, columns.len(), &mut panels[..used]);
+                run(problem, Source::Panels(&panels), columns, epilogue, &whole, meters, isa);
+            }
+            panels.keep();
+        }
+    }
+    Ok(())
+}
+
+/// Computes some columns of all items.
+fn run<M: Meter>(
+    problem: &Gemm<'_>,
+    source: Source<'_>,
+    columns: Range<usize>,
+    epilogue: &Epilogue<'_>,
+    whole: &Shared<'_>,
+    meters: &GemmMeters<'_, M>,
+    isa: Isa,
+) {
+    let &Gemm { batch, m, k, n, .. } = problem;
+    let width = columns.len();
+    let cut = Cut::new([batch, m, k, width], &source);
+    let (row_cuts, col_cuts) = (m.div_ceil(cut.rows), width.div_ceil(cut.cols));
     let task = |task: usize| {
         // Neighbouring tasks share the columns of B.
         let (rest, row_cut) = (task / row_cuts, task % row_cuts);
         let (group, col_cut) = (rest / col_cuts, rest % col_cuts);
-        let (row, col) = (row_cut * cut.rows, col_cut * cut.cols);
-        let dims = Dims { m: cut.rows.min(m - row), k, n: cut.cols.min(n - col) };
+        let (row, first) = (row_cut * cut.rows, col_cut * cut.cols);
+        let col = columns.start + first;
+        let dims = Dims { m: cut.rows.min(m - row), k, n: cut.cols.min(width - first) };
         let mut tallies = Tallies::default();
         for item in group * cut.items..batch.min((group + 1) * cut.items) {
             let offset = (item * m + row) * n + col;
@@ -165,27 +192,14 @@ pub fn gemm_with<M: Meter>(
             let block = Block { c, rows: dims.m, cols: dims.n, stride: n, offset, col };
             // SAFETY: the block of `c` lies inside it, and each block belongs to one task.
             unsafe {
+                let mut over = |b| over_panels(isa, dims, a, b, epilogue, block, &mut tallies);
                 match source {
+                    Source::Panels(panels) => over(Panels::Packed(&panels[first * k..])),
+                    Source::Plain(b) => over(Panels::Plain(b.item(item).from(0, col))),
                     Source::Direct(b) => {
                         let b = b.item(item).from(0, col);
                         product(isa, dims, 1.0, a, b, 0.0, c, n);
                         epilogue.apply(isa, block, &mut tallies);
-                    }
-                    Source::Panels(panels) => {
-                        let panels = &panels[col * k..];
-                        over_panels(
-                            isa,
-                            dims,
-                            a,
-                            Panels::Packed(panels),
-                            epilogue,
-                            block,
-                            &mut tallies,
-                        );
-                    }
-                    Source::Plain(b) => {
-                        let b = b.item(item).from(0, col);
-                        over_panels(isa, dims, a, Panels::Plain(b), epilogue, block, &mut tallies);
                     }
                 }
             }
@@ -195,21 +209,17 @@ pub fn gemm_with<M: Meter>(
         tallies.record(meters);
     };
     let tasks = batch.div_ceil(cut.items) * row_cuts * col_cuts;
-    let work = batch.saturating_mul(m).saturating_mul(k).saturating_mul(n);
+    let work = batch.saturating_mul(m).saturating_mul(k).saturating_mul(width);
     if tasks == 1 || work <= SERIAL {
         (0..tasks).for_each(task);
     } else {
         (0..tasks).into_par_iter().with_max_len(1).for_each(task);
     }
-    if let Some(panels) = shared {
-        panels.keep();
-    }
-    Ok(())
 }
 
 /// Where the tasks find the right factor.
 enum Source<'a> {
-    /// In panels that all tasks share.
+    /// The panels of the columns at work, which all tasks share.
     Panels(&'a [f32]),
     /// As stored; each task packs the panels it needs.
     Plain(Operand<'a>),
@@ -328,6 +338,8 @@ const TERMS: usize = 1024;
 /// Rows of `C` per task where the panels are shared: with their terms they stay in the
 /// second-level cache.
 const ROWS: usize = 96;
+/// Elements of B that are packed at once for all rows.
+const WAVE: usize = 1 << 21;
 /// Multiplications below which one task takes several batch items, or no smaller cut is made.
 const TASK: usize = 1 << 19;
 /// Multiplications below which no other thread is started.
@@ -345,8 +357,7 @@ struct Cut {
 
 impl Cut {
     /// Depends on the sizes alone; `k` is never cut.
-    fn new(problem: &Gemm<'_>, source: &Source<'_>) -> Cut {
-        let &Gemm { batch, m, k, n, .. } = problem;
+    fn new([batch, m, k, n]: [usize; 4], source: &Source<'_>) -> Cut {
         let item = m.saturating_mul(k).saturating_mul(n);
         if item < TASK {
             return Cut { items: (TASK / item.max(1)).clamp(1, batch), rows: m, cols: n };
@@ -380,9 +391,8 @@ mod tests {
         let data = vec![0.0; 1];
         let cut = |batch, m, k, n, packed: bool| {
             let plain = Operand { data: &data, offsets: &[0], row_stride: 0, col_stride: 0 };
-            let problem = Gemm { batch, m, k, n, a: plain, b: Right::Plain(plain) };
             let source = if packed { Source::Panels(&data) } else { Source::Plain(plain) };
-            Cut::new(&problem, &source)
+            Cut::new([batch, m, k, n], &source)
         };
         let large = cut(1, 4096, 512, 512, true);
         assert!(4096_usize.div_ceil(large.rows) * 512_usize.div_ceil(large.cols) >= TASKS);

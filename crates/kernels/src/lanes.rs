@@ -49,6 +49,30 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     merge(lanes, |a, b| a + b)
 }
 
+/// `Σ xᵢ·yᵢ` and `Σ xᵢ·zᵢ`, each with the bits of [`dot`]; all are equally long.
+#[inline(always)]
+pub(crate) fn two_dots(x: &[f32], y: &[f32], z: &[f32]) -> (f32, f32) {
+    let (mut y_lanes, mut z_lanes) = ([0.0f32; LANES], [0.0f32; LANES]);
+    let (xs, x_rest) = x.as_chunks::<LANES>();
+    let (ys, y_rest) = y.as_chunks::<LANES>();
+    let (zs, z_rest) = z.as_chunks::<LANES>();
+    for ((x, y), z) in xs.iter().zip(ys).zip(zs) {
+        for ((lane, &x), &y) in y_lanes.iter_mut().zip(x).zip(y) {
+            *lane = x.mul_add(y, *lane);
+        }
+        for ((lane, &x), &z) in z_lanes.iter_mut().zip(x).zip(z) {
+            *lane = x.mul_add(z, *lane);
+        }
+    }
+    for ((lane, &x), &y) in y_lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane = x.mul_add(y, *lane);
+    }
+    for ((lane, &x), &z) in z_lanes.iter_mut().zip(x_rest).zip(z_rest) {
+        *lane = x.mul_add(z, *lane);
+    }
+    (merge(y_lanes, |a, b| a + b), merge(z_lanes, |a, b| a + b))
+}
+
 /// The greatest number; `-∞` for none. `NaN` is passed over.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
