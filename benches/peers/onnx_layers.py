@@ -1,0 +1,100 @@
+"""Layers as ONNX models: of the fused operators of com.microsoft, exported from PyTorch, and exported
+and rewritten by the optimiser for Transformers that comes with onnxruntime."""
+
+import os
+import tempfile
+import warnings
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def model(graph):
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def fused(spec, values):
+    """Attention with packed weights, MatMul and Add; of an encoder layer also SkipLayerNormalization
+    and BiasGelu."""
+    width = spec["width"]
+    encoder = spec["layer"] == "encoder-layer"
+    inside = "self_attn." if encoder else ""
+    nodes, constants = [], []
+
+    def constant(name, transposed=False):
+        value = values[name]
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(value.T if transposed else value), name))
+        return name
+
+    def node(op, inputs, output, domain="", **attributes):
+        nodes.append(helper.make_node(op, inputs, [output], domain=domain, **attributes))
+        return output
+
+    def product(x, name, output):
+        return node("MatMul", [x, constant(f"{name}.weight", transposed=True)], output)
+
+    def linear(x, name, output):
+        return node("Add", [product(x, name, f"{output}_product"), constant(f"{name}.bias")], output)
+
+    def norm(x, skip, name, output):
+        gain, bias = constant(f"{name}.weight"), constant(f"{name}.bias")
+        return node(
+            "SkipLayerNormalization", [x, skip, gain, bias], output, "com.microsoft", epsilon=1e-5
+        )
+
+    packed = [constant(f"{inside}in_proj_weight", transposed=True), constant(f"{inside}in_proj_bias")]
+    heads = node("Attention", ["x", *packed], "heads", "com.microsoft", num_heads=spec["heads"])
+    if encoder:
+        attended = linear(heads, "self_attn.out_proj", "attended")
+        x = norm(attended, "x", "norm1", "x1")
+        hidden = product(x, "linear1", "hidden_product")
+        hidden = node("BiasGelu", [hidden, constant("linear1.bias")], "hidden", "com.microsoft")
+        norm(linear(hidden, "linear2", "fed"), x, "norm2", "y")
+    else:
+        linear(heads, "out_proj", "y")
+    shape = [spec["batch"], spec["tokens"], width]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
+    return model(helper.make_graph(nodes, "layer", ends[:1], ends[1:], constants))
+
+
+def exported(spec, values):
+    """The graph that torch.onnx.export records of PyTorch's module."""
+    import torch
+
+    import torch_worker
+
+    del values
+    block, x = torch_worker.module(spec)
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = block
+
+        def forward(self, x):
+            if spec["layer"] == "mha":
+                return self.block(x, x, x, need_weights=False)[0]
+            return self.block(x)
+
+    torch.backends.mha.set_fastpath_enabled(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Layer().eval(), (x,), input_names=["x"], output_names=["y"], opset_version=18, dynamo=True, verbose=False
+        )
+    return program.model_proto
+
+
+def optimised(spec, values):
+    """The exported graph after onnxruntime.transformers.optimizer."""
+    from onnxruntime.transformers import optimizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "layer.onnx")
+        onnx.save(exported(spec, values), path)
+        rewritten = optimizer.optimize_model(
+            path, model_type="bert", num_heads=spec["heads"], hidden_size=spec["width"], opt_level=0
+        )
+        return rewritten.model

@@ -1,0 +1,23 @@
+//! The worker of Opledger.
+
+mod attention;
+mod gemm;
+mod layer;
+mod rows;
+
+use opledger_peers::Error;
+use opledger_peers::problem::{Problem, Spec};
+use opledger_peers::serve::{Work, serve};
+
+fn prepare(spec: &Spec) -> Result<Box<dyn Work>, Error> {
+    match spec.problem {
+        Problem::Attention(problem) => attention::prepare(problem, &spec.variant),
+        Problem::Layer(problem) => layer::prepare(problem),
+        Problem::Gemm(problem) => gemm::prepare(problem, &spec.variant),
+        Problem::Rows(problem) => Ok(rows::prepare(problem)),
+    }
+}
+
+fn main() -> Result<(), Error> {
+    serve(prepare)
+}

@@ -1,0 +1,8 @@
+//! What the workers of the comparison share: problems, their seeded data, and the lines they speak.
+
+pub mod data;
+pub mod problem;
+pub mod serve;
+
+/// Why a worker cannot do what it is asked for; the text reaches the report.
+pub type Error = Box<dyn std::error::Error>;
