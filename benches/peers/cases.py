@@ -59,7 +59,8 @@ def layer_entries(layer, t):
 def layer(group, t, layer, batch, tokens, width, heads, hidden, **options):
     spec = dict(kind="layer", layer=layer, batch=batch, tokens=tokens, width=width, heads=heads, hidden=hidden)
     macs = batch * tokens * (4 * width * width + 2 * tokens * width + 2 * width * hidden)
-    title = f"{layer} batch {batch}, {tokens} tokens, width {width}, {heads} heads"
+    name = {"mha": "attention module", "encoder-layer": "encoder layer"}[layer]
+    title = f"{name}, batch {batch}, {tokens} tokens, width {width}, {heads} heads"
     title += f", hidden {hidden}" if hidden else ""
     return Case(group, title, spec, 2.0 * macs, layer_entries(layer, t), **options)
 
@@ -71,7 +72,7 @@ def attention(group, t, batch, queries, keys, heads, width, kv_heads=None, causa
     )
     pairs = queries * (queries + 1) / 2 if causal else queries * keys
     size = f"{queries} tokens" if queries == keys else f"{queries} query, {keys} keys"
-    title = f"attention batch {batch}, {size}, {heads} heads of {width}"
+    title = f"attention, batch {batch}, {size}, {heads} heads of {width}"
     title += f", {kv} of keys and values" if kv != heads else ""
     title += ", causal" if causal else ""
     decode = queries == 1
@@ -107,7 +108,7 @@ def gemm(m, k, n, t):
         Entry("gemm", "crates", "gemm", "x86-v4, through candle", t),
         Entry("faer", "crates", "faer", "matmul", t),
         Entry("gemmkit", "crates", "gemmkit", "gemm", t),
-        Entry("gemmkit", "crates", "gemmkit-packed", "weights packed before", t),
+        Entry("gemmkit", "crates", "gemmkit-packed", "weights packed before, result by columns", t),
         Entry("PyTorch", "torch", "mm", "mm (MKL)", t),
     ]
     spec = dict(kind="gemm", m=m, k=k, n=n)
@@ -120,7 +121,8 @@ def rows(op, t, rows, width):
         Entry("Opledger", "ours", "counted", "kernel, counting", t),
         Entry("PyTorch", "torch", "out", "written in place", t),
     ]
-    title = f"{op} [{rows}, {width}]"
+    name = {"layer-norm": "LayerNorm", "softmax": "softmax", "gelu": "GELU"}[op]
+    title = f"{name} of [{rows}, {width}]"
     return Case("i", title, spec, 0.0, entries, bytes=8.0 * rows * width, chart=False)
 
 

@@ -16,19 +16,20 @@ WIDTH, BAR, GAP = 980, 15, 26
 
 
 def chosen(case):
-    """The fastest row of each engine."""
+    """The fastest row of each engine, of Opledger the first, which counts."""
     best = {}
     for row in case["rows"]:
         engine = row["entry"]["engine"]
         if row.get("seconds") and not row["error"]:
-            if engine not in best or row["seconds"] < best[engine]["seconds"]:
+            better = engine not in best or row["seconds"] < best[engine]["seconds"]
+            if better and (engine != "Opledger" or row is case["rows"][0]):
                 best[engine] = row
     return list(best.values())
 
 
 def label(case):
     """The title in lines that fit beside the bars."""
-    words, lines = case["title"].split(", "), [""]
+    words, lines = f"{case['group']}. {case['title']}".split(", "), [""]
     for word in words:
         joined = f"{lines[-1]}, {word}" if lines[-1] else word
         if len(joined) > 42:

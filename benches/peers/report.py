@@ -61,9 +61,9 @@ def brief(case):
         if row["error"]:
             lines.append(f"{name} {row['error'][:150]}")
             continue
-        rate = case["flops"] / row["seconds"] / 1e9
+        rate, unit = (case["bytes"] or case["flops"]) / row["seconds"] / 1e9, "GB/s" if case["bytes"] else "GFLOP/s"
         lines.append(
-            f"{name} {time(row['seconds']):>9} {rate:6.1f} GFLOP/s  ours/theirs {ratio(row)}"
+            f"{name} {time(row['seconds']):>9} {rate:6.1f} {unit}  ours/theirs {ratio(row)}"
             f"  differs {row.get('difference', 0.0):.1e}"
         )
     lines.append(f"  other programs {case['foreign']:.2f} cores, idle engines {case['idle']:.2f} cores")
@@ -155,7 +155,7 @@ def products(results, cases):
             f"### {threads} threads",
             "",
             f"GFLOP/s; share of P{threads} of our packed product; ratio of times to the best other crate for weights"
-            " as stored and packed before, and to PyTorch (MKL). gemmkit also runs with packed weights.",
+            " as stored and packed before, and to PyTorch (MKL). gemmkit also runs with packed weights, its result then stored by columns.",
             "",
             f"| m×k×n | ours | ours, packed | share of P{threads} | best other crate | its GFLOP/s | ratio, stored |"
             " ratio, packed | PyTorch | ratio to PyTorch, packed |",

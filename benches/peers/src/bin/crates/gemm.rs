@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-use gemmkit::{PackedRhs, Parallelism};
+use faer::{Accum, Par};
+use gemmkit::{MatMut, MatRef, PackedRhs, Parallelism};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use opledger_peers::Error;
@@ -31,7 +31,7 @@ pub(super) fn prepare(problem: Gemm, variant: &str) -> Result<Box<dyn Work>, Err
         "gemm" => return candle(problem, data),
         "gemmkit-packed" => {
             let [a, w] = data;
-            let w = gemmkit::prepack_rhs(transposed(&problem, &w));
+            let w = gemmkit::prepack_rhs(MatRef::from_col_major(&w, problem.k, problem.n));
             return Ok(Box::new(Packed { problem, a, w, c }));
         }
         _ => return Err(format!("no variant {variant}").into()),
@@ -60,18 +60,13 @@ fn matrixmultiply(p: &Gemm, a: &[f32], w: &[f32], c: &mut [f32]) -> Result<(), E
 }
 
 fn faer(p: &Gemm, a: &[f32], w: &[f32], c: &mut [f32]) -> Result<(), Error> {
-    let a = MatRef::from_row_major_slice(a, p.m, p.k);
-    let w = MatRef::from_row_major_slice(w, p.n, p.k);
-    let c = MatMut::from_row_major_slice_mut(c, p.m, p.n);
+    let a = faer::MatRef::from_row_major_slice(a, p.m, p.k);
+    let w = faer::MatRef::from_row_major_slice(w, p.n, p.k);
+    let c = faer::MatMut::from_row_major_slice_mut(c, p.m, p.n);
     let threads = rayon::current_num_threads();
     let par = if threads == 1 { Par::Seq } else { Par::rayon(threads) };
     matmul(c, Accum::Replace, a, w.transpose(), 1.0, par);
     Ok(())
-}
-
-/// `Wᵀ` as a view.
-fn transposed<'a>(p: &Gemm, w: &'a [f32]) -> gemmkit::MatRef<'a, f32> {
-    gemmkit::MatRef::from_col_major(w, p.k, p.n)
 }
 
 fn threads() -> Parallelism {
@@ -82,12 +77,13 @@ fn threads() -> Parallelism {
 }
 
 fn gemmkit(p: &Gemm, a: &[f32], w: &[f32], c: &mut [f32]) -> Result<(), Error> {
-    let a = gemmkit::MatRef::from_row_major(a, p.m, p.k);
-    let c = gemmkit::MatMut::from_row_major(c, p.m, p.n);
-    gemmkit::gemm(1.0, a, transposed(p, w), 0.0, c, threads());
+    let a = MatRef::from_row_major(a, p.m, p.k);
+    let w = MatRef::from_col_major(w, p.k, p.n);
+    gemmkit::gemm(1.0, a, w, 0.0, MatMut::from_row_major(c, p.m, p.n), threads());
     Ok(())
 }
 
+/// The result stored by columns, the only layout a packed right factor is for.
 struct Packed {
     problem: Gemm,
     a: Vec<f32>,
@@ -98,15 +94,16 @@ struct Packed {
 impl Work for Packed {
     fn run(&mut self) -> Result<(), Error> {
         let Gemm { m, k, n } = self.problem;
-        let a = gemmkit::MatRef::from_row_major(&self.a, m, k);
-        let c = gemmkit::MatMut::from_row_major(&mut self.c, m, n);
+        let a = MatRef::from_row_major(&self.a, m, k);
+        let c = MatMut::from_col_major(&mut self.c, m, n);
         gemmkit::gemm_packed_b(1.0, a, &self.w, 0.0, c, threads());
         Ok(())
     }
 
     fn output(&mut self) -> Result<(Vec<f32>, Value), Error> {
         self.run()?;
-        Ok((self.c.clone(), json!({})))
+        let c = ArrayView2::from_shape((self.problem.n, self.problem.m), &self.c)?;
+        Ok((c.t().iter().copied().collect(), json!({})))
     }
 }
 
