@@ -4,7 +4,7 @@
 //! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`].
 
 use opledger_dims::Binding;
-use opledger_interp::{Fast, Feeds, Oracle, Quiet, Theorem, prove, run};
+use opledger_interp::{Fast, Feeds, Oracle, Quiet, Run, Theorem, prove, run};
 use opledger_models::layer::{Kind, Values, kinds, parse};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -188,5 +188,39 @@ fn bits_and_counts_do_not_depend_on_threads() {
         for threads in [2, 3, 4, 7, 8, 16] {
             assert!(with(threads) == one, "{text} with {threads} threads");
         }
+    }
+}
+
+/// A product with what follows it in one kernel gives what its nodes give one by one, in bits and in
+/// every row of the ledger.
+#[test]
+fn chains_do_what_their_nodes_do() {
+    let layers = [
+        "encoder-layer:b=2,n=19,c=48,h=4,ff=80,act=gelu",
+        "encoder-layer:b=1,n=33,c=32,h=2,ff=64,act=relu,norm=pre",
+        "decoder-layer:b=1,n=7,m=9,c=32,h=2,ff=64",
+        "ffn:b=3,n=11,c=24,ff=50,act=silu",
+    ];
+    for text in layers {
+        let model = parse(text).unwrap();
+        let run = |fast: Fast| fast.run(&model.graph, &model.binding, &Feeds::seeded(5)).unwrap();
+        let (chained, single) =
+            (run(Fast::new().unwrap()), run(Fast::new().unwrap().node_by_node()));
+        let bits = |run: &Run<f32>| -> Vec<u32> {
+            run.output("y").unwrap().iter().map(|x| x.to_bits()).collect()
+        };
+        assert!(bits(&chained) == bits(&single), "{text}");
+        let mut without_time = 0;
+        for (node, (a, b)) in chained.ledger.rows().iter().zip(single.ledger.rows()).enumerate() {
+            let (a, b) = (a.counts(), b.counts());
+            assert_eq!((&a.useful, &a.executed), (&b.useful, &b.executed), "{text}, node {node}");
+            assert_eq!(
+                (a.bytes_read, a.bytes_written, a.runs),
+                (b.bytes_read, b.bytes_written, b.runs),
+                "{text}, node {node}"
+            );
+            without_time += usize::from(a.time.is_zero() && !b.time.is_zero());
+        }
+        assert!(without_time > 0, "{text} has no chain");
     }
 }

@@ -4,11 +4,13 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use opledger_dims::{Binding, Integer};
+use opledger_ir::ops::{Activation, Einsum};
 use opledger_ir::{Call, Graph, Loop, Node, Op, OpError, Operation, Shape, Value, Var, to_usize};
 use opledger_tensor::Tensor;
 
+use crate::chain::{Chain, activation};
 use crate::feeds::{path_at, sizes_at};
-use crate::memory::{last_uses, live_elements};
+use crate::plan::{Plan, Role, Schedule};
 use crate::{Feeds, Ledger, Row, RunError, Store, available_memory, peak_bytes};
 
 /// What executes one operation.
@@ -42,6 +44,41 @@ pub trait Interpreter {
         call: &Call<'_, Self::Scalar>,
         row: &Row,
     ) -> Result<Value<Self::Scalar>, OpError>;
+
+    /// Whether chains of nodes are to be given to [`Interpreter::apply_chain`].
+    fn chains(&self) -> bool {
+        false
+    }
+
+    /// Executes a product by a weight and what follows it at once, and records in each row what was
+    /// done for its node.
+    ///
+    /// # Errors
+    /// When the values do not fit the operations.
+    fn apply_chain(
+        &mut self,
+        chain: &ChainCall<'_, Self::Scalar>,
+    ) -> Result<Value<Self::Scalar>, OpError> {
+        let _ = chain;
+        Err(OpError::Kernel("chains are not executed at once".into()))
+    }
+}
+
+/// A product by a weight, and what follows it before any other node reads it: the value is
+/// `activation(product + bias) + residual`.
+pub struct ChainCall<'a, T> {
+    /// The product.
+    pub product: &'a Einsum,
+    /// Its operands, and the sizes of the result.
+    pub call: Call<'a, T>,
+    /// The row of the product.
+    pub row: &'a Row,
+    /// Added along the axes of the weight, contiguous.
+    pub bias: Option<(&'a Value<T>, &'a Row)>,
+    /// Applied to each element.
+    pub activation: Option<(Activation, &'a Row)>,
+    /// Added at the end, of the shape of the result.
+    pub residual: Option<(&'a Value<T>, &'a Row)>,
 }
 
 /// Watches a run.
@@ -123,19 +160,22 @@ pub fn run_stored<I: Interpreter>(
     store: &Store,
     observer: &mut dyn Observer,
 ) -> Result<Run<I::Scalar>, RunError> {
-    let live_elements = u64::try_from(live_elements(graph, binding)?).unwrap_or(u64::MAX);
+    let plan = store.plan(graph, binding)?;
+    let ledger = Ledger::with_parts(plan.steps.iter().map(|step| &step.parts[..]));
+    let chained = interpreter.chains();
     let mut machine = Machine {
         graph,
         store,
         interpreter,
         observer,
-        last_uses: last_uses(graph),
+        schedule: if chained { &plan.chained } else { &plan.single },
+        plan: &plan,
         values: vec![None; graph.nodes().len()],
-        ledger: Ledger::new(graph),
-        binding: binding.clone(),
+        ledger,
+        binding,
         iterations: Vec::new(),
     };
-    machine.interpreter.begin(live_elements);
+    machine.interpreter.begin(plan.live_elements);
     let start = Instant::now();
     machine.execute(0..graph.nodes().len())?;
     let wall = start.elapsed();
@@ -145,7 +185,7 @@ pub fn run_stored<I: Interpreter>(
             outputs.push((name.clone(), value));
         }
     }
-    Ok(Run { outputs, ledger: machine.ledger, binding: machine.binding, wall })
+    Ok(Run { outputs, ledger: machine.ledger, binding: binding.clone(), wall })
 }
 
 pub(crate) fn check_memory(
@@ -168,10 +208,11 @@ struct Machine<'a, I: Interpreter> {
     store: &'a Store,
     interpreter: &'a mut I,
     observer: &'a mut dyn Observer,
-    last_uses: Vec<usize>,
+    plan: &'a Plan,
+    schedule: &'a Schedule,
     values: Vec<Option<Value<I::Scalar>>>,
     ledger: Ledger,
-    binding: Binding,
+    binding: &'a Binding,
     /// The present iteration of each repetition around the node at work, the outermost first.
     iterations: Vec<usize>,
 }
@@ -197,7 +238,7 @@ impl<I: Interpreter> Machine<'_, I> {
 
     fn repeat(&mut self, repetition: &Loop) -> Result<(), RunError> {
         let (carry, exit) = (repetition.body.start, repetition.body.end);
-        let count = self.graph.repetition(repetition.repeat).count.at(&self.binding);
+        let count = self.graph.repetition(repetition.repeat).count.at(self.binding);
         let count = count.map_err(OpError::from).and_then(|count| to_usize(&count));
         let count = count.map_err(|problem| self.error(&self.graph.nodes()[carry], problem))?;
         let mut value = self.value(self.graph.nodes()[carry].inputs[0]);
@@ -215,45 +256,87 @@ impl<I: Interpreter> Machine<'_, I> {
     }
 
     fn step(&mut self, at: usize) -> Result<(), RunError> {
-        let node = &self.graph.nodes()[at];
+        let (graph, schedule) = (self.graph, self.schedule);
+        let node = &graph.nodes()[at];
         if node.op.is_source() {
             return Ok(());
         }
         self.observer.started(node, &self.ledger);
-        let operands = node.inputs.iter().enumerate().map(|(i, var)| (i, self.value(*var)));
-        let operands: Result<Vec<_>, _> =
-            operands.map(|(i, v)| v.ok_or(OpError::Operand(i))).collect();
-        let operands = operands.map_err(|problem| self.error(node, problem))?;
+        match &schedule.roles[at] {
+            Role::Alone => self.single(at, node),
+            Role::Member => Ok(()),
+            Role::Last(chain) => self.chain(chain),
+        }
+    }
+
+    fn single(&mut self, at: usize, node: &Node) -> Result<(), RunError> {
+        let operands = self.operands(node)?;
         let inputs: Vec<&Value<I::Scalar>> = operands.iter().collect();
         let shapes: Vec<&Shape> = self.graph.operand_shapes(node);
-        let output =
-            sizes_at(&node.shape, &self.binding).map_err(|problem| self.error(node, problem))?;
         let path = path_at(&node.path, &self.iterations);
-        let call = Call {
-            path: &path,
-            inputs: &inputs,
-            shapes: &shapes,
-            output: &output,
-            binding: &self.binding,
-        };
+        let (plan, binding) = (self.plan, self.binding);
+        let output = &plan.steps[at].output;
+        let call = Call { path: &path, inputs: &inputs, shapes: &shapes, output, binding };
         let row = self.ledger.row(at);
         let start = Instant::now();
         let value = self
             .interpreter
             .apply(node, &call, row)
             .map_err(|problem| self.error(node, problem))?;
-        let time = start.elapsed();
-        let bytes = |value: &Value<I::Scalar>| {
-            value.shape().iter().product::<usize>() as u64 * value.elem().bytes()
-        };
-        let moved = if node.op.is_view() {
-            (0, 0)
-        } else {
-            (inputs.iter().map(|v| bytes(v)).sum(), bytes(&value))
-        };
-        row.record_run(time, moved.0, moved.1);
+        row.record_run(start.elapsed(), self.plan.steps[at].bytes);
         self.values[at] = Some(value);
         Ok(())
+    }
+
+    /// Executes a chain; its time is the product's.
+    fn chain(&mut self, chain: &Chain) -> Result<(), RunError> {
+        let graph = self.graph;
+        let node = &graph.nodes()[chain.product];
+        let Op::Einsum(product) = &node.op else {
+            return Err(self.error(node, OpError::Operand(0)));
+        };
+        let operands = self.operands(node)?;
+        let inputs: Vec<&Value<I::Scalar>> = operands.iter().collect();
+        let shapes: Vec<&Shape> = graph.operand_shapes(node);
+        let path = path_at(&node.path, &self.iterations);
+        let operand = |link: Option<(usize, Var)>| -> Result<_, RunError> {
+            let Some((at, var)) = link else { return Ok(None) };
+            let value = self.value(var).ok_or(OpError::Operand(1));
+            Ok(Some((value.map_err(|e| self.error(&graph.nodes()[at], e))?, at)))
+        };
+        let (bias, residual) = (operand(chain.bias)?, operand(chain.residual)?);
+        let ledger = &self.ledger;
+        let start = Instant::now();
+        let value = self
+            .interpreter
+            .apply_chain(&ChainCall {
+                product,
+                call: Call {
+                    path: &path,
+                    inputs: &inputs,
+                    shapes: &shapes,
+                    output: &self.plan.steps[chain.product].output,
+                    binding: self.binding,
+                },
+                row: ledger.row(chain.product),
+                bias: bias.as_ref().map(|(value, at)| (value, ledger.row(*at))),
+                activation: activation(graph, chain).zip(chain.activation.map(|at| ledger.row(at))),
+                residual: residual.as_ref().map(|(value, at)| (value, ledger.row(*at))),
+            })
+            .map_err(|problem| self.error(node, problem))?;
+        let time = start.elapsed();
+        for at in chain.nodes() {
+            let time = if at == chain.product { time } else { Duration::ZERO };
+            ledger.row(at).record_run(time, self.plan.steps[at].bytes);
+        }
+        self.values[chain.last] = Some(value);
+        Ok(())
+    }
+
+    fn operands(&self, node: &Node) -> Result<Vec<Value<I::Scalar>>, RunError> {
+        let value = |(i, var): (usize, &Var)| self.value(*var).ok_or(OpError::Operand(i));
+        let operands: Result<Vec<_>, _> = node.inputs.iter().enumerate().map(value).collect();
+        operands.map_err(|problem| self.error(node, problem))
     }
 
     /// The value of a node: fed when it is a source, computed otherwise. A source of a repeated scope
@@ -261,20 +344,19 @@ impl<I: Interpreter> Machine<'_, I> {
     fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
         let node = self.graph.node(var);
         if node.op.is_source() {
-            return self
-                .store
-                .get(&path_at(&node.path, &self.iterations))
-                .map(|v| self.interpreter.adopt(v));
+            let source = match &self.plan.steps[var.index()].source {
+                Some(source) => Some(source),
+                None => self.store.get(&path_at(&node.path, &self.iterations)),
+            };
+            return source.map(|v| self.interpreter.adopt(v));
         }
         self.values[var.index()].clone()
     }
 
     /// Drops the values whose last use was the node at a position.
     fn free(&mut self, at: usize) {
-        for (var, last) in self.last_uses.iter().enumerate().take(at + 1) {
-            if *last == at
-                && let Some(value) = self.values[var].take()
-            {
+        for &var in &self.schedule.dying[at] {
+            if let Some(value) = self.values[var].take() {
                 self.interpreter.retire(value);
             }
         }
@@ -286,7 +368,7 @@ impl<I: Interpreter> Machine<'_, I> {
             .iter()
             .map(|v| {
                 let shape = self.graph.shape(*v);
-                match sizes_at(shape, &self.binding) {
+                match sizes_at(shape, self.binding) {
                     Ok(sizes) => format!("{shape} = {sizes:?}"),
                     Err(_) => shape.to_string(),
                 }

@@ -1,6 +1,7 @@
 //! What a graph is fed with: tensors by path, the rest drawn from a seed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use opledger_dims::{Binding, Integer, Poly};
 use opledger_ir::ops::{Draw, Source};
@@ -8,6 +9,7 @@ use opledger_ir::{Band, Definition, Graph, Node, Op, RepeatId, Shape, Value, to_
 use opledger_tensor::{Fill, Tensor, seed_of};
 
 use crate::RunError;
+use crate::plan::Plan;
 
 /// Tensors by the path of their source; what is not given is drawn from the seed.
 #[derive(Clone, Debug, Default)]
@@ -63,8 +65,9 @@ impl Feeds {
             let known = values.keys().take(20).cloned().collect::<Vec<_>>().join(", ");
             return Err(RunError::FeedUnknown { path: path.clone(), known });
         }
-        let store = Store(values);
+        let mut store = Store { values, plan: None };
         store.measure_masks(graph, binding)?;
+        store.plan = Some(Arc::new(Plan::new(graph, binding, &store)?));
         Ok(store)
     }
 
@@ -148,19 +151,30 @@ impl Feeds {
     }
 }
 
-/// The tensors of all sources of a graph, by path.
+/// The tensors of all sources of a graph, by path, and the plan of runs that they are for.
 #[derive(Clone, Debug)]
-pub struct Store(BTreeMap<String, Value<f32>>);
+pub struct Store {
+    values: BTreeMap<String, Value<f32>>,
+    plan: Option<Arc<Plan>>,
+}
 
 impl Store {
     /// The tensor of a source.
     pub fn get(&self, path: &str) -> Option<&Value<f32>> {
-        self.0.get(path)
+        self.values.get(path)
     }
 
     /// All tensors by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<f32>)> {
-        self.0.iter().map(|(path, value)| (path.as_str(), value))
+        self.values.iter().map(|(path, value)| (path.as_str(), value))
+    }
+
+    /// The plan, made for a graph and a binding.
+    pub(crate) fn plan(&self, graph: &Graph, binding: &Binding) -> Result<Arc<Plan>, RunError> {
+        match &self.plan {
+            Some(plan) if plan.is_for(graph, binding) => Ok(plan.clone()),
+            _ => Ok(Arc::new(Plan::new(graph, binding, self)?)),
+        }
     }
 
     /// Counts, by looking at every pair, what mask tensors leave.

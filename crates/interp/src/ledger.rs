@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opledger_dims::{Counts, Integer};
-use opledger_ir::{Graph, Part, PartCounts};
+use opledger_ir::{Part, PartCounts};
 use opledger_kernels::AtomicMeter;
 
 /// One row per node of a graph. Rows of a repeated body add up over its iterations.
@@ -45,22 +45,17 @@ pub struct RowCounts {
 }
 
 impl Ledger {
-    /// An empty ledger for a graph.
-    pub fn new(graph: &Graph) -> Self {
-        let row = |node| Row {
-            parts: graph
-                .node_cost(node)
-                .0
-                .iter()
-                .map(|(part, _)| (*part, AtomicMeter::default()))
-                .collect(),
+    /// An empty ledger whose rows keep these parts apart, one row per node.
+    pub(crate) fn with_parts<'a>(parts: impl Iterator<Item = &'a [Part]>) -> Self {
+        let row = |parts: &[Part]| Row {
+            parts: parts.iter().map(|part| (*part, AtomicMeter::default())).collect(),
             elsewhere: AtomicMeter::default(),
             nanoseconds: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             runs: AtomicU64::new(0),
         };
-        Ledger { rows: graph.nodes().iter().map(row).collect() }
+        Ledger { rows: parts.map(row).collect() }
     }
 
     /// The row of the node at a position of the graph.
@@ -105,7 +100,7 @@ impl Row {
         self.parts.iter().map(|(part, _)| *part)
     }
 
-    pub(crate) fn record_run(&self, time: Duration, read: u64, written: u64) {
+    pub(crate) fn record_run(&self, time: Duration, [read, written]: [u64; 2]) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
         self.bytes_read.fetch_add(read, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 //! scalar that counts itself; [`Fast`] executes the kernels. [`prove`] holds the two against the
 //! derived cost, node by node.
 
+mod chain;
 mod driver;
 mod error;
 mod fast;
@@ -12,11 +13,12 @@ mod feeds;
 mod ledger;
 mod memory;
 mod oracle;
+mod plan;
 #[cfg(test)]
 mod tests;
 mod theorem;
 
-pub use driver::{Interpreter, Observer, Quiet, Run, prepare, run, run_stored};
+pub use driver::{ChainCall, Interpreter, Observer, Quiet, Run, prepare, run, run_stored};
 pub use error::RunError;
 pub use fast::Fast;
 pub use feeds::{Feeds, Store};

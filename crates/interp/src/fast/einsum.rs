@@ -2,12 +2,13 @@
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::Einsum;
-use opledger_ir::{Call, OpError, Part, indices, strides};
-use opledger_kernels::{self as kernels, Gemm, Operand, Right, Strided};
+use opledger_ir::{Call, OpError, Part, Value, indices, strides};
+use opledger_kernels::{self as kernels, Epilogue, Gemm, GemmMeters, Operand, Right, Strided};
 use opledger_tensor::Tensor;
 
-use super::{attention, refused};
-use crate::Row;
+use super::weights::Weights;
+use super::{attention, pointwise, refused};
+use crate::{ChainCall, Row};
 
 /// An axis with its size and its stride in an operand.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,64 @@ impl Side<'_> {
     }
 }
 
+/// A contraction as a batched matrix product.
+struct Product<'a> {
+    a: Side<'a>,
+    b: Side<'a>,
+    a_matrices: Matrices,
+    b_matrices: Matrices,
+    /// The axes of the result as the product makes them.
+    made: Vec<Symbol>,
+}
+
+impl<'a> Product<'a> {
+    fn new(op: &'a Einsum, call: &'a Call<'_, f32>) -> Result<Self, OpError> {
+        let left = Side { names: &op.lhs, tensor: call.real(0)? };
+        let right = Side { names: &op.rhs, tensor: call.real(1)? };
+        let in_left = |n: &Symbol| op.lhs.contains(n);
+        let in_right = |n: &Symbol| op.rhs.contains(n);
+        let batch: Vec<&Symbol> = op.out.iter().filter(|n| in_left(n) && in_right(n)).collect();
+        let rows: Vec<&Symbol> = op.out.iter().filter(|n| in_left(n) && !in_right(n)).collect();
+        let columns: Vec<&Symbol> = op.out.iter().filter(|n| !in_left(n) && in_right(n)).collect();
+        let summed: Vec<&Symbol> = op.summed_axes().collect();
+
+        // The product comes out as batch, rows, columns; with the operands exchanged as batch,
+        // columns, rows. Any other order takes a copy.
+        let order = |a: &[&Symbol], b: &[&Symbol]| -> Vec<Symbol> {
+            batch.iter().chain(a).chain(b).map(|n| (*n).clone()).collect()
+        };
+        let exchanged = order(&columns, &rows) == op.out && !columns.is_empty();
+        let (a, b, rows, columns) =
+            if exchanged { (right, left, columns, rows) } else { (left, right, rows, columns) };
+        let made = order(&rows, &columns);
+        let a_matrices = a.matrices(&batch, &rows, &summed)?;
+        let b_matrices = b.matrices(&batch, &columns, &summed)?;
+        Ok(Product { a, b, a_matrices, b_matrices, made })
+    }
+
+    fn problem(&self) -> Gemm<'_> {
+        let (a, b) = (&self.a_matrices, &self.b_matrices);
+        Gemm {
+            batch: a.offsets.len(),
+            m: a.outer.size,
+            k: a.inner.size,
+            n: b.outer.size,
+            a: Operand {
+                data: a.copy.as_deref().unwrap_or(self.a.tensor.data()),
+                offsets: &a.offsets,
+                row_stride: a.outer.stride,
+                col_stride: a.inner.stride,
+            },
+            b: Right::Plain(Operand {
+                data: b.copy.as_deref().unwrap_or(self.b.tensor.data()),
+                offsets: &b.offsets,
+                row_stride: b.inner.stride,
+                col_stride: b.outer.stride,
+            }),
+        }
+    }
+}
+
 pub(super) fn apply(
     op: &Einsum,
     call: &Call<'_, f32>,
@@ -95,49 +154,14 @@ pub(super) fn apply(
     if let Some(masked) = &op.masked {
         return attention::masked(op, masked, call, out, meter);
     }
-    let left = Side { names: &op.lhs, tensor: call.real(0)? };
-    let right = Side { names: &op.rhs, tensor: call.real(1)? };
-    let (in_left, in_right) = (|n: &Symbol| op.lhs.contains(n), |n: &Symbol| op.rhs.contains(n));
-    let batch: Vec<&Symbol> = op.out.iter().filter(|n| in_left(n) && in_right(n)).collect();
-    let rows: Vec<&Symbol> = op.out.iter().filter(|n| in_left(n) && !in_right(n)).collect();
-    let columns: Vec<&Symbol> = op.out.iter().filter(|n| !in_left(n) && in_right(n)).collect();
-    let summed: Vec<&Symbol> = op.summed_axes().collect();
-
-    // The product comes out as batch, rows, columns; with the operands exchanged as batch, columns,
-    // rows. Any other order takes a copy.
-    let wanted: Vec<&Symbol> = op.out.iter().collect();
-    let order = |a: &[&Symbol], b: &[&Symbol]| -> Vec<Symbol> {
-        batch.iter().chain(a).chain(b).map(|n| (*n).clone()).collect()
-    };
-    let exchanged = order(&columns, &rows).iter().eq(wanted.iter().copied()) && !columns.is_empty();
-    let (a, b, rows, columns) =
-        if exchanged { (right, left, columns, rows) } else { (left, right, rows, columns) };
-    let made = order(&rows, &columns);
-    let a_matrices = a.matrices(&batch, &rows, &summed)?;
-    let b_matrices = b.matrices(&batch, &columns, &summed)?;
-    let problem = Gemm {
-        batch: a_matrices.offsets.len(),
-        m: a_matrices.outer.size,
-        k: a_matrices.inner.size,
-        n: b_matrices.outer.size,
-        a: Operand {
-            data: a_matrices.copy.as_deref().unwrap_or(a.tensor.data()),
-            offsets: &a_matrices.offsets,
-            row_stride: a_matrices.outer.stride,
-            col_stride: a_matrices.inner.stride,
-        },
-        b: Right::Plain(Operand {
-            data: b_matrices.copy.as_deref().unwrap_or(b.tensor.data()),
-            offsets: &b_matrices.offsets,
-            row_stride: b_matrices.inner.stride,
-            col_stride: b_matrices.outer.stride,
-        }),
-    };
-    if made.iter().eq(wanted.iter().copied()) {
+    let product = Product::new(op, call)?;
+    let problem = product.problem();
+    let made = &product.made;
+    if *made == op.out {
         return kernels::gemm(&problem, out, meter).map_err(refused);
     }
-    let mut product = vec![0.0; call.output_len()];
-    kernels::gemm(&problem, &mut product, meter).map_err(refused)?;
+    let mut result = vec![0.0; call.output_len()];
+    kernels::gemm(&problem, &mut result, meter).map_err(refused)?;
     let sizes: Vec<usize> = made
         .iter()
         .map(|n| op.out.iter().position(|m| m == n).map_or(1, |at| call.output[at]))
@@ -145,6 +169,54 @@ pub(super) fn apply(
     let own = strides(&sizes);
     let along: Vec<usize> =
         op.out.iter().map(|n| made.iter().position(|m| m == n).map_or(0, |at| own[at])).collect();
-    let source = Strided { data: &product, strides: &along };
+    let source = Strided { data: &result, strides: &along };
     kernels::permute(call.output, source, out).map_err(refused)
+}
+
+/// A product by a weight and what follows it, as one kernel.
+pub(super) fn chain(
+    chain: &ChainCall<'_, f32>,
+    weights: &mut Weights,
+    out: &mut [f32],
+) -> Result<(), OpError> {
+    let product = Product::new(chain.product, &chain.call)?;
+    let mut problem = product.problem();
+    let packed;
+    // One row reads the weight once, in whatever order; a copied or repeated weight is no matrix
+    // of the model.
+    if let Right::Plain(b) = problem.b
+        && problem.batch * problem.m > 1
+        && problem.k > 0
+        && product.b_matrices.copy.is_none()
+        && b.offsets == [0]
+    {
+        let (shape, strides) = ([problem.k, problem.n], [b.row_stride, b.col_stride]);
+        packed = weights.packed(product.b.tensor, shape, strides).map_err(refused)?;
+        if let Some(packed) = &packed {
+            problem.b = Right::Packed(packed);
+        }
+    }
+    let real = |value: &'_ Value<f32>| match value {
+        Value::Real(tensor) => Ok(tensor.clone()),
+        Value::Index(_) => Err(OpError::Operand(1)),
+    };
+    let bias = chain.bias.map(|(value, _)| real(value)).transpose()?;
+    let residual = chain.residual.map(|(value, _)| real(value)).transpose()?;
+    let epilogue = Epilogue {
+        bias: bias.as_ref().map(|bias| bias.data()),
+        activation: chain.activation.map(|(function, _)| pointwise::function(function)),
+        residual: residual.as_ref().map(|residual| residual.data()),
+    };
+    let own = chain.row.meter(Part::Contraction);
+    let mut meters = GemmMeters::all(own);
+    if let Some((_, row)) = chain.bias {
+        meters.bias = row.meter(Part::Pointwise);
+    }
+    if let Some((_, row)) = chain.activation {
+        meters.activation = row.meter(Part::Pointwise);
+    }
+    if let Some((_, row)) = chain.residual {
+        meters.residual = row.meter(Part::Pointwise);
+    }
+    kernels::gemm_with(&problem, &epilogue, out, &meters).map_err(refused)
 }

@@ -4,6 +4,7 @@ mod attention;
 mod einsum;
 mod pointwise;
 mod pool;
+mod weights;
 
 use opledger_ir::ops::Rearrange;
 use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
@@ -12,7 +13,8 @@ use opledger_tensor::{Scalar, Tensor};
 use rayon::prelude::*;
 
 use self::pool::Pool;
-use crate::{Feeds, Interpreter, Quiet, Row, Run, RunError};
+use self::weights::Weights;
+use crate::{ChainCall, Feeds, Interpreter, Quiet, Row, Run, RunError};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
 ///
@@ -35,6 +37,8 @@ use crate::{Feeds, Interpreter, Quiet, Row, Run, RunError};
 #[derive(Clone, Debug)]
 pub struct Fast {
     pool: Pool,
+    weights: Weights,
+    chains: bool,
 }
 
 impl Fast {
@@ -44,7 +48,13 @@ impl Fast {
     /// When `OPLEDGER_ISA` asks for an instruction set the machine lacks.
     pub fn new() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
-        Ok(Fast { pool: Pool::default() })
+        Ok(Fast { pool: Pool::default(), weights: Weights::default(), chains: true })
+    }
+
+    /// The same interpreter executing every node by itself.
+    #[must_use]
+    pub fn node_by_node(self) -> Self {
+        Fast { chains: false, ..self }
     }
 
     /// Executes a graph at a binding of its free symbols.
@@ -70,6 +80,7 @@ impl Interpreter for Fast {
 
     fn begin(&mut self, live_elements: u64) {
         self.pool.begin(live_elements);
+        self.weights.begin();
     }
 
     fn adopt(&self, value: &Value<f32>) -> Value<f32> {
@@ -87,6 +98,16 @@ impl Interpreter for Fast {
         {
             self.pool.give(buffer);
         }
+    }
+
+    fn chains(&self) -> bool {
+        self.chains
+    }
+
+    fn apply_chain(&mut self, chain: &ChainCall<'_, f32>) -> Result<Value<f32>, OpError> {
+        let mut buffer = self.pool.take(chain.call.output_len());
+        einsum::chain(chain, &mut self.weights, &mut buffer)?;
+        Ok(Tensor::new(chain.call.output, buffer)?.into())
     }
 
     fn apply(

@@ -89,22 +89,26 @@ pub(super) fn norm(
     }
 }
 
-pub(super) fn activation(
-    op: Activation,
-    call: &Call<'_, f32>,
-    out: &mut [f32],
-    meter: &AtomicMeter,
-) -> Applied {
-    let function = match op {
+/// The kernel's name of an activation function.
+pub(super) fn function(op: Activation) -> kernels::Activation {
+    match op {
         Activation::Relu => kernels::Activation::Relu,
         Activation::GeluErf => kernels::Activation::GeluErf,
         Activation::GeluTanh => kernels::Activation::GeluTanh,
         Activation::Silu => kernels::Activation::Silu,
         Activation::Sigmoid => kernels::Activation::Sigmoid,
         Activation::Tanh => kernels::Activation::Tanh,
-    };
+    }
+}
+
+pub(super) fn activation(
+    op: Activation,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &AtomicMeter,
+) -> Applied {
     let x = call.real(0)?.data();
-    kernels::activation(function, x, out, meter).map_err(refused)
+    kernels::activation(function(op), x, out, meter).map_err(refused)
 }
 
 pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
