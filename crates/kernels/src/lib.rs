@@ -45,8 +45,10 @@ mod position;
 mod product;
 mod reduce;
 mod softmax;
+mod stream;
 mod strided;
 mod tasks;
+mod vector;
 
 pub use activation::Activation;
 pub use attention::{

@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use crate::isa::{Isa, Level};
+use crate::vector::Vector;
 
 /// Columns of a panel.
 pub(crate) const WIDTH: usize = 32;
@@ -68,117 +69,11 @@ impl Product<'_> {
     }
 }
 
-/// Brings `len` numbers that will be read into the second-level cache; never faults.
-#[inline(always)]
-pub(crate) fn prefetch(from: *const f32, len: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..len).step_by(16) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(line).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (from, len);
-}
-
-/// As [`prefetch`], of numbers that will be written.
-#[inline(always)]
-pub(crate) fn prefetch_write(to: *const f32, len: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..len).step_by(16) {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // SAFETY: as above.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(line).cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (to, len);
-}
-
-/// Some numbers in one register.
-trait Vector: Copy {
-    const LANES: usize;
-    /// # Safety
-    /// The processor has the instruction set of the type.
-    unsafe fn splat(x: f32) -> Self;
-    /// # Safety
-    /// As [`Vector::splat`], and `LANES` numbers can be read.
-    unsafe fn load(from: *const f32) -> Self;
-    /// # Safety
-    /// As [`Vector::splat`], and `LANES` numbers can be written.
-    unsafe fn store(self, to: *mut f32);
-    /// `self·factor + term`.
-    ///
-    /// # Safety
-    /// As [`Vector::splat`].
-    unsafe fn fused(self, factor: Self, term: Self) -> Self;
-    /// Brings the cache line of an address that will be written close; never faults.
-    fn prefetch(to: *mut f32);
-}
-
-impl Vector for [f32; 8] {
-    const LANES: usize = 8;
-    #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        [x; 8]
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: by contract.
-        unsafe { from.cast::<[f32; 8]>().read_unaligned() }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: by contract.
-        unsafe { to.cast::<[f32; 8]>().write_unaligned(self) }
-    }
-    #[inline(always)]
-    unsafe fn fused(self, factor: Self, term: Self) -> Self {
-        std::array::from_fn(|i| self[i].mul_add(factor[i], term[i]))
-    }
-    #[inline(always)]
-    fn prefetch(_: *mut f32) {}
-}
-
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Product, Vector, blocks};
-
-    macro_rules! vector {
-        ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fused:ident) => {
-            impl Vector for $type {
-                const LANES: usize = $lanes;
-                #[inline(always)]
-                unsafe fn splat(x: f32) -> Self {
-                    // SAFETY: by contract.
-                    unsafe { $splat(x) }
-                }
-                #[inline(always)]
-                unsafe fn load(from: *const f32) -> Self {
-                    // SAFETY: by contract.
-                    unsafe { $load(from) }
-                }
-                #[inline(always)]
-                unsafe fn store(self, to: *mut f32) {
-                    // SAFETY: by contract.
-                    unsafe { $store(to, self) }
-                }
-                #[inline(always)]
-                unsafe fn fused(self, factor: Self, term: Self) -> Self {
-                    // SAFETY: by contract.
-                    unsafe { $fused(self, factor, term) }
-                }
-                #[inline(always)]
-                fn prefetch(to: *mut f32) {
-                    // SAFETY: a prefetch reads nothing, whatever the address.
-                    unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.cast()) }
-                }
-            }
-        };
-    }
-    vector!(__m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps);
-    vector!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
+    use super::{Product, blocks};
 
     /// # Safety
     /// As [`blocks`].

@@ -375,30 +375,52 @@ fn executed_counts_are_those_of_the_tiles() {
     let problem = Attention { shape, q, k, v, mask, bias: None, scale: case.scale };
     let (_, [scores, scale, _, softmax, context]) =
         run(64 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-    // Two heads; the first 32 keys with all queries, the others with the last 32.
-    let pairs = 2 * (32 * 64 + 32 * 32);
+    // Strips of 16 queries in both heads of the group, each with the keys up to its last query.
+    let pairs = 32 * (16 + 32 + 48 + 64);
     assert_eq!(scores.executed, counts(&[(Class::Mul, 8 * pairs), (Class::Add, 7 * pairs)]));
     assert_eq!(scale.executed, counts(&[(Class::Mul, pairs)]));
     assert_eq!(context.executed, counts(&[(Class::Mul, 5 * pairs), (Class::Add, 5 * pairs)]));
     let rest = [(Class::Add, 2 * pairs), (Class::Exp, pairs), (Class::Div, pairs)];
     assert_eq!(softmax.executed, counts(&[&[(Class::Max, pairs)], &rest[..]].concat()));
 
-    // One tile for a few queries: exactly what was asked for.
+    // For a few queries what was asked for, with sums that begin at zero.
     let mut shape = shape;
     shape.queries = 3;
     let problem = Attention { shape, mask: Mask::default(), ..problem };
     let (_, tallies) =
         run(3 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-    for tally in tallies {
-        assert_eq!(tally.executed, tally.useful);
+    let rows = 3 * 2;
+    for (tally, more) in
+        tallies.into_iter().zip([[0, 0], [0, 0], [0, 0], [rows, rows], [5 * rows, 0]])
+    {
+        let mut expected = tally.useful;
+        expected[Class::Add] += more[0];
+        expected[Class::Max] += more[1];
+        assert_eq!(tally.executed, expected);
     }
+}
+
+#[test]
+fn lanes_without_a_query_are_executed() {
+    let case = square(40);
+    let d = case.data();
+    let [q, k, v] = case.heads(&d);
+    let mut shape = case.shape;
+    shape.queries = 5;
+    let problem = Attention { shape, q, k, v, mask: Mask::default(), bias: None, scale: None };
+    let (_, [scores, .., softmax, context]) =
+        run(5 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+    // Ten rows of a group in sixteen lanes of products, and in all lanes of the softmax.
+    assert_eq!(scores.useful[Class::Mul], 10 * 40 * 8);
+    assert_eq!(scores.executed[Class::Mul], 16 * 40 * 8);
+    assert_eq!(context.executed[Class::Mul], 16 * 40 * 5);
+    assert_eq!(softmax.executed[Class::Exp], 32 * 40);
 }
 
 #[test]
 fn rescaling_is_executed_but_not_useful() {
     // The greatest score stands in the last tile of keys.
-    let n = 1030;
-    for queries in [2, 40] {
+    for (queries, n) in [(2, 70_000), (40, 1030)] {
         let (q, mut k, v) = (vec![1.0; queries], data(n, 2), data(n, 3));
         k[n - 1] = 5.0;
         let shape = AttentionShape {
@@ -422,11 +444,12 @@ fn rescaling_is_executed_but_not_useful() {
         };
         let (_, [.., softmax, _]) =
             run(queries, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-        let queries = queries as u64;
+        // Strips run over whole lanes.
+        let lanes = if queries == 2 { 2 } else { 2 * 32 };
         let [useful, executed] = [softmax.useful, softmax.executed];
         assert_eq!(useful[Class::Mul], 0);
-        let moves = executed[Class::Exp] - useful[Class::Exp];
-        assert!(moves >= queries && moves % queries == 0);
+        let moves = executed[Class::Exp] - lanes * n as u64;
+        assert!(moves >= lanes && moves % lanes == 0, "{moves}");
         assert_eq!(executed[Class::Mul], 2 * moves);
     }
 }

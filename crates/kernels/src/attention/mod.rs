@@ -1,6 +1,7 @@
 //! Attention: fused in [`attention`], or as the chain [`masked_scores`], [`softmax`](crate::softmax()),
 //! [`masked_context`] when the weights are wanted.
 
+mod decode;
 mod fused;
 mod mask;
 mod strip;
@@ -15,6 +16,8 @@ use mask::Vectors;
 pub use unfused::{Context, Scores, masked_context, masked_scores};
 
 use std::borrow::Cow;
+
+use opledger_dims::Class;
 
 use crate::error::{KernelError, reaches};
 use crate::meter::{Meter, Tally};
@@ -52,8 +55,13 @@ impl AttentionShape {
         Ok(())
     }
 
+    /// Query heads of a key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
     fn kv_head(&self, head: usize) -> usize {
-        head / (self.heads / self.kv_heads)
+        head / self.group()
     }
 }
 
@@ -193,6 +201,25 @@ struct Tallies {
 }
 
 impl Tallies {
+    /// Counts what attention asks for: its pairs, and its pairs but the first of each row.
+    fn useful(&mut self, problem: &Attention<'_>, pairs: usize, joined: usize) {
+        let AttentionShape { key_width, value_width, .. } = problem.shape;
+        self.scores.useful(Class::Mul, pairs * key_width);
+        self.scores.useful(Class::Add, pairs * (key_width - 1));
+        if problem.scale.is_some() {
+            self.scale.useful(Class::Mul, pairs);
+        }
+        if problem.bias.is_some() {
+            self.bias.useful(Class::Add, pairs);
+        }
+        self.softmax.useful(Class::Max, joined);
+        self.softmax.useful(Class::Add, pairs + joined);
+        self.softmax.useful(Class::Exp, pairs);
+        self.softmax.useful(Class::Div, pairs);
+        self.context.useful(Class::Mul, pairs * value_width);
+        self.context.useful(Class::Add, joined * value_width);
+    }
+
     fn record<M: Meter>(&self, meters: &AttentionMeters<'_, M>) {
         if M::ON {
             meters.scores.record(&self.scores);

@@ -5,17 +5,63 @@ use std::ops::Range;
 
 use opledger_dims::Class;
 
-use super::tile::{Place, clip, hull};
-use super::{Attention, Tallies};
+use super::tile::{clip, hull};
+use super::{Attention, AttentionShape, Keys, Tallies};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, vectorised};
 use crate::math::exp2_flushed;
 use crate::micro::{HALF, Product, WIDTH};
 use crate::panels::{pack_panel, unpack_panel};
 use crate::product::Matrix;
+use crate::tasks::Shared;
 
 /// One number per query.
 type Lanes = [f32; WIDTH];
+
+/// Some rows of a key head; a row is a query and a head of the group, heads inner.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) isa: Isa,
+    pub(super) problem: &'a Attention<'a>,
+    pub(super) keys: &'a Keys,
+    pub(super) item: usize,
+    pub(super) kv_head: usize,
+    /// The first row, and how many.
+    pub(super) first: usize,
+    pub(super) rows: usize,
+}
+
+impl<'a> Place<'a> {
+    fn query(&self, lane: usize) -> usize {
+        (self.first + lane) / self.problem.shape.group()
+    }
+
+    fn head(&self, lane: usize) -> usize {
+        let group = self.problem.shape.group();
+        self.kv_head * group + (self.first + lane) % group
+    }
+
+    /// The query of a lane.
+    pub(super) fn vector(&self, lane: usize) -> &'a [f32] {
+        let (query, head) = (self.query(lane), self.head(lane));
+        let Attention { shape, q, .. } = self.problem;
+        &q.of(self.item, head)[query * q.token_stride..][..shape.key_width]
+    }
+
+    /// Where the result of a lane goes, in elements.
+    pub(super) fn target(&self, lane: usize) -> usize {
+        let shape = &self.problem.shape;
+        let token = self.item * shape.queries + self.query(lane);
+        (token * shape.heads + self.head(lane)) * shape.value_width
+    }
+
+    fn bias(&self, lane: usize) -> Option<&'a [f32]> {
+        let shape = &self.problem.shape;
+        let matrix = self.item * shape.heads + self.head(lane);
+        let bias = self.problem.bias.as_ref();
+        bias.map(|bias| bias.row(matrix, self.query(lane), shape.keys))
+    }
+}
 
 /// Keys and values of some keys, each row contiguous.
 pub(super) struct Tile<'a> {
@@ -25,8 +71,9 @@ pub(super) struct Tile<'a> {
     pub(super) v: &'a [f32],
 }
 
-/// The queries of a strip and what they have gathered so far.
-pub(super) struct Strip {
+/// The rows of a strip and what they have gathered so far.
+pub(super) struct Strip<'a> {
+    place: Place<'a>,
     seen: Vec<Range<usize>>,
     /// The keys that any of them sees.
     all: Range<usize>,
@@ -45,14 +92,9 @@ struct Cover {
     keys: Range<usize>,
     /// Those that every query sees; before and after it some do not.
     full: Range<usize>,
-    queries: usize,
 }
 
 impl Cover {
-    fn pairs(&self) -> usize {
-        self.keys.len() * self.queries
-    }
-
     /// The keys that some query does not see.
     fn partial(&self) -> impl Iterator<Item = Range<usize>> {
         let ends = [self.keys.start..self.full.start, self.full.end..self.keys.end];
@@ -60,22 +102,38 @@ impl Cover {
     }
 }
 
-impl Strip {
-    /// `place` names the first of `rows` queries.
-    pub(super) fn new(problem: &Attention<'_>, place: &Place<'_>, rows: usize) -> Strip {
-        let (key_width, value_width) = (problem.shape.key_width, problem.shape.value_width);
-        let seen: Vec<_> = (0..rows).map(|i| place.keys.seen_by(place.query + i)).collect();
-        let q = problem.q.from(place.item, place.head, place.query, key_width);
+impl<'a> Strip<'a> {
+    pub(super) fn new(place: Place<'a>) -> Strip<'a> {
+        let Place { isa, problem, rows, .. } = place;
+        let AttentionShape { key_width, value_width, .. } = problem.shape;
+        let seen: Vec<_> = (0..rows).map(|lane| place.keys.seen_by(place.query(lane))).collect();
         let mut queries = Buffer::take(key_width * WIDTH);
-        let columns = Matrix { data: &q.data, row: 1, col: q.stride };
-        pack_panel(place.isa, columns, key_width, rows, &mut queries);
+        if problem.shape.group() == 1 {
+            let data =
+                &problem.q.of(place.item, place.kv_head)[place.first * problem.q.token_stride..];
+            let columns = Matrix { data, row: 1, col: problem.q.token_stride };
+            pack_panel(isa, columns, key_width, rows, &mut queries);
+        } else {
+            let mut copy = Buffer::take(rows * key_width);
+            for (lane, copy) in copy.chunks_exact_mut(key_width).enumerate() {
+                copy.copy_from_slice(place.vector(lane));
+            }
+            let columns = Matrix { data: &copy, row: 1, col: key_width };
+            pack_panel(isa, columns, key_width, rows, &mut queries);
+            copy.keep();
+        }
         let scale = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
-        multiply(place.isa, &mut queries, scale);
+        multiply(isa, &mut queries, scale);
         let mut context = Buffer::take(value_width * WIDTH);
         context.fill(0.0);
         let (maxima, sums) = ([f32::NEG_INFINITY; WIDTH], [0.0; WIDTH]);
         let alike = seen.windows(2).all(|pair| pair[0] == pair[1]);
-        Strip { all: hull(&seen), alike, seen, queries, context, maxima, sums }
+        Strip { place, all: hull(&seen), alike, seen, queries, context, maxima, sums }
+    }
+
+    /// Its rows.
+    pub(super) fn place(&self) -> &Place<'a> {
+        &self.place
     }
 
     /// The keys that any query of the strip sees.
@@ -88,30 +146,26 @@ impl Strip {
     }
 
     /// Takes a tile of keys into account; `scores` holds [`WIDTH`] numbers per key.
-    pub(super) fn add(
-        &mut self,
-        problem: &Attention<'_>,
-        place: &Place<'_>,
-        tile: &Tile<'_>,
-        scores: &mut [f32],
-        tallies: &mut Tallies,
-    ) {
+    pub(super) fn add(&mut self, tile: &Tile<'_>, scores: &mut [f32], tallies: &mut Tallies) {
+        let Place { isa, problem, .. } = self.place;
         let keys = clip(&self.all, &tile.keys);
         if keys.is_empty() {
             return;
         }
-        self.useful(problem, &tile.keys, tallies);
+        self.useful(&tile.keys, tallies);
         let full = if self.alike { keys.clone() } else { self.full(&keys, &tile.keys) };
-        let cover = Cover { keys, full, queries: self.seen.len() };
+        let cover = Cover { keys, full };
         let scores = &mut scores[cover.keys.start * WIDTH..cover.keys.end * WIDTH];
-        self.score(problem, place, tile, &cover, scores, tallies);
-        self.rescale(place.isa, scores, problem.shape.value_width, tallies);
-        weigh(place.isa, scores, &self.maxima, &mut self.sums);
-        tallies.softmax.executed(Class::Max, cover.pairs());
-        tallies.softmax.executed(Class::Add, 2 * cover.pairs());
-        tallies.softmax.executed(Class::Exp, cover.pairs());
-        tallies.softmax.executed(Class::Div, cover.pairs());
-        self.add_context(place.isa, tile, &cover, scores, problem.shape.value_width, tallies);
+        self.score(tile, &cover, scores, tallies);
+        self.rescale(isa, scores, problem.shape.value_width, tallies);
+        weigh(isa, scores, &self.maxima, &mut self.sums);
+        // The softmax runs over all lanes.
+        let pairs = cover.keys.len() * WIDTH;
+        tallies.softmax.executed(Class::Max, pairs);
+        tallies.softmax.executed(Class::Add, 2 * pairs);
+        tallies.softmax.executed(Class::Exp, pairs);
+        tallies.softmax.executed(Class::Div, pairs);
+        self.add_context(isa, tile, &cover, scores, problem.shape.value_width, tallies);
     }
 
     /// The part of `keys`, relative to a tile, that every query sees.
@@ -122,10 +176,9 @@ impl Strip {
         if full.is_empty() { keys.end..keys.end } else { full }
     }
 
-    /// Counts what the definition asks for, query by query.
-    fn useful(&self, problem: &Attention<'_>, keys: &Range<usize>, tallies: &mut Tallies) {
-        let (key_width, value_width) = (problem.shape.key_width, problem.shape.value_width);
-        // Pairs, and pairs but the first of each query.
+    /// Counts what the definition asks for, row by row.
+    fn useful(&self, keys: &Range<usize>, tallies: &mut Tallies) {
+        // Pairs, and pairs but the first of each row.
         let (mut pairs, mut joined) = (0, 0);
         let of_query = |seen: &Range<usize>| {
             let len = clip(seen, keys).len();
@@ -139,33 +192,14 @@ impl Strip {
                 (pairs, joined) = (pairs + len, joined + rest);
             }
         }
-        tallies.scores.useful(Class::Mul, pairs * key_width);
-        tallies.scores.useful(Class::Add, pairs * (key_width - 1));
-        if problem.scale.is_some() {
-            tallies.scale.useful(Class::Mul, pairs);
-        }
-        if problem.bias.is_some() {
-            tallies.bias.useful(Class::Add, pairs);
-        }
-        tallies.softmax.useful(Class::Max, joined);
-        tallies.softmax.useful(Class::Add, pairs + joined);
-        tallies.softmax.useful(Class::Exp, pairs);
-        tallies.softmax.useful(Class::Div, pairs);
-        tallies.context.useful(Class::Mul, pairs * value_width);
-        tallies.context.useful(Class::Add, joined * value_width);
+        tallies.useful(self.place.problem, pairs, joined);
     }
 
     /// Computes the scores, `-∞` where a query does not see a key.
-    fn score(
-        &self,
-        problem: &Attention<'_>,
-        place: &Place<'_>,
-        tile: &Tile<'_>,
-        cover: &Cover,
-        scores: &mut [f32],
-        tallies: &mut Tallies,
-    ) {
+    fn score(&self, tile: &Tile<'_>, cover: &Cover, scores: &mut [f32], tallies: &mut Tallies) {
+        let Place { isa, problem, .. } = self.place;
         let width = problem.shape.key_width;
+        let pairs = cover.keys.len() * self.width();
         let product = Product {
             m: cover.keys.len(),
             k: width,
@@ -177,27 +211,24 @@ impl Strip {
             add: false,
             far: false,
         };
-        product.into(place.isa, scores, WIDTH);
-        tallies.scores.executed(Class::Mul, cover.pairs() * width);
-        tallies.scores.executed(Class::Add, cover.pairs() * (width - 1));
+        product.into(isa, scores, WIDTH);
+        tallies.scores.executed(Class::Mul, pairs * width);
+        tallies.scores.executed(Class::Add, pairs * (width - 1));
         if problem.scale.is_some() {
-            tallies.scale.executed(Class::Mul, cover.pairs());
+            tallies.scale.executed(Class::Mul, pairs);
         }
-        if let Some(bias) = &problem.bias {
-            let numbers = tile.keys.start + cover.keys.start..tile.keys.start + cover.keys.end;
-            let positions = place.keys.positions(numbers.clone());
-            for lane in 0..cover.queries {
-                let bias = bias.row(place.matrix, place.query + lane, problem.shape.keys);
-                let scores = scores[lane..].iter_mut().step_by(WIDTH);
-                let add = |(score, bias): (&mut f32, &f32)| {
-                    *score = bias.mul_add(std::f32::consts::LOG2_E, *score);
-                };
-                match positions {
-                    None => scores.zip(&bias[numbers.clone()]).for_each(add),
-                    Some(at) => scores.zip(at.iter().map(|&j| &bias[j])).for_each(add),
-                }
+        let numbers = tile.keys.start + cover.keys.start..tile.keys.start + cover.keys.end;
+        for lane in 0..self.place.rows {
+            let Some(bias) = self.place.bias(lane) else { break };
+            let scores = scores[lane..].iter_mut().step_by(WIDTH);
+            let add = |(score, bias): (&mut f32, &f32)| {
+                *score = bias.mul_add(std::f32::consts::LOG2_E, *score);
+            };
+            match self.place.keys.positions(numbers.clone()) {
+                None => scores.zip(&bias[numbers.clone()]).for_each(add),
+                Some(at) => scores.zip(at.iter().map(|&j| &bias[j])).for_each(add),
             }
-            tallies.bias.executed(Class::Add, cover.pairs());
+            tallies.bias.executed(Class::Add, cover.keys.len());
         }
         if self.alike {
             return;
@@ -209,7 +240,7 @@ impl Strip {
         }
         for part in cover.partial() {
             let scores = &mut scores[(part.start - cover.keys.start) * WIDTH..];
-            mask(place.isa, scores, part, &first, &last);
+            mask(isa, scores, part, &first, &last);
         }
     }
 
@@ -224,10 +255,9 @@ impl Strip {
         }
         multiply_rows(isa, &mut self.sums, &factors);
         multiply_rows(isa, &mut self.context, &factors);
-        let rows = self.seen.len();
-        tallies.softmax.executed(Class::Add, rows);
-        tallies.softmax.executed(Class::Exp, rows);
-        tallies.softmax.executed(Class::Mul, rows * (1 + width));
+        tallies.softmax.executed(Class::Add, WIDTH);
+        tallies.softmax.executed(Class::Exp, WIDTH);
+        tallies.softmax.executed(Class::Mul, WIDTH * (1 + width));
     }
 
     /// Adds the weighted values.
@@ -243,8 +273,9 @@ impl Strip {
         if width == 0 {
             return;
         }
-        tallies.context.executed(Class::Mul, cover.pairs() * width);
-        tallies.context.executed(Class::Add, cover.pairs() * width);
+        let pairs = cover.keys.len() * self.width();
+        tallies.context.executed(Class::Mul, pairs * width);
+        tallies.context.executed(Class::Add, pairs * width);
         let value = |key: usize| &tile.v[key * width..][..width];
         let infinite = |part: Range<usize>| {
             let values = &tile.v[part.start * width..part.end * width];
@@ -283,17 +314,31 @@ impl Strip {
         product.into(isa, &mut self.context, WIDTH);
     }
 
-    /// Divides by the sums of weights and writes each query's row, `stride` elements after the one
-    /// before.
+    /// Divides by the sums of weights and writes each row where it belongs in `out`.
     ///
     /// # Safety
-    /// `out` points to the first row; all rows are valid for writes and reached by nobody else
-    /// meanwhile.
-    pub(super) unsafe fn finish(mut self, isa: Isa, out: *mut f32, stride: usize) {
-        let reciprocals = self.sums.map(|sum| if sum == 0.0 { 0.0 } else { 1.0 / sum });
-        divide(isa, &mut self.context, &reciprocals);
-        // SAFETY: by contract.
-        unsafe { unpack_panel(isa, &self.context, self.seen.len(), out, stride) };
+    /// Nobody else reaches these rows of `out` meanwhile.
+    pub(super) unsafe fn finish(mut self, out: &Shared<'_>) {
+        let Place { isa, problem, rows, .. } = self.place;
+        let AttentionShape { heads, value_width, .. } = problem.shape;
+        if value_width > 0 {
+            let reciprocals = self.sums.map(|sum| if sum == 0.0 { 0.0 } else { 1.0 / sum });
+            divide(isa, &mut self.context, &reciprocals);
+        }
+        if value_width > 0 && problem.shape.group() == 1 {
+            let first = out.pointer(self.place.target(0));
+            // SAFETY: these are the rows of the strip, `heads` rows apart, by contract.
+            unsafe { unpack_panel(isa, &self.context, rows, first, heads * value_width) };
+        } else if value_width > 0 {
+            let mut copy = Buffer::take(rows * value_width);
+            // SAFETY: the copy holds all rows, each after the other.
+            unsafe { unpack_panel(isa, &self.context, rows, copy.as_mut_ptr(), value_width) };
+            for (lane, copy) in copy.chunks_exact(value_width).enumerate() {
+                // SAFETY: a row of the strip, by contract.
+                unsafe { out.part(self.place.target(lane), value_width) }.copy_from_slice(copy);
+            }
+            copy.keep();
+        }
         self.queries.keep();
         self.context.keep();
     }

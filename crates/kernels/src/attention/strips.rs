@@ -5,14 +5,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::fused::SERIAL;
-use super::strip::{Strip, Tile};
-use super::tile::{Place, hull};
+use super::strip::{Place, Strip, Tile};
+use super::tile::hull;
 use super::{Attention, AttentionMeters, Heads, Keys, Tallies};
 use crate::buffer::Buffer;
 use crate::isa::Isa;
 use crate::meter::Meter;
-use crate::micro::{WIDTH, prefetch, prefetch_write};
+use crate::micro::WIDTH;
 use crate::tasks::Shared;
+use crate::vector::{prefetch, prefetch_write};
 
 /// Keys of a tile: the scores of a strip stay in the first-level cache.
 const KEYS: usize = 256;
@@ -53,13 +54,13 @@ pub(super) fn over_strips<M: Meter>(
             let (pair, chunk) = (heads.start + index / cut.chunks, index % cut.chunks);
             let (item, kv_head) = (pair / shape.kv_heads, pair % shape.kv_heads);
             let strips = chunk * cut.strips..cut.all.min((chunk + 1) * cut.strips);
-            let head = |strip: usize| {
-                let head = kv_head * cut.group + strip / cut.per_head;
-                let (matrix, query) = (item * shape.heads + head, strip % cut.per_head * WIDTH);
-                Place { isa, item, head, matrix, query, keys: &keys[item] }
+            let place = |strip: usize| {
+                let (first, keys) = (strip * WIDTH, &keys[item]);
+                let rows = WIDTH.min(cut.rows - first);
+                Place { isa, problem, keys, item, kv_head, first, rows }
             };
             let mut tallies = Tallies::default();
-            run(problem, strips.map(head), k.of(pair), v.of(pair), out, &mut tallies);
+            run(problem, strips.map(place), k.of(pair), v.of(pair), out, &mut tallies);
             tallies.record(meters);
         };
         let tasks = heads.len() * cut.chunks;
@@ -84,49 +85,38 @@ fn run<'p>(
 ) {
     let shape = &problem.shape;
     let (key_width, value_width) = (shape.key_width, shape.value_width);
-    let rows = |place: &Place<'_>| WIDTH.min(shape.queries - place.query);
     let mut places = places.peekable();
-    let mut strips: Vec<(Place<'_>, Strip)> = Vec::with_capacity(places.size_hint().0);
+    let mut strips: Vec<Strip<'_>> = Vec::with_capacity(places.size_hint().0);
     while let Some(place) = places.next() {
         // The next queries come closer meanwhile.
         if let Some(next) = places.peek() {
-            let q = problem.q.from(next.item, next.head, next.query, key_width);
-            for row in 0..rows(next) {
-                prefetch(q.data[row * q.stride..].as_ptr(), key_width);
-            }
+            (0..next.rows).for_each(|lane| prefetch(next.vector(lane).as_ptr(), key_width));
         }
-        let strip = Strip::new(problem, &place, rows(&place));
-        strips.push((place, strip));
+        strips.push(Strip::new(place));
     }
-    let ranges: Vec<_> = strips.iter().map(|(_, strip)| strip.keys()).collect();
+    let ranges: Vec<_> = strips.iter().map(Strip::keys).collect();
     let seen = hull(&ranges);
     let mut scores = Buffer::take(seen.len().min(KEYS) * WIDTH);
     for start in seen.clone().step_by(KEYS) {
         let keys = start..seen.end.min(start + KEYS);
         let rows = |data, width| part(data, &keys, width);
         let tile = Tile { k: rows(k, key_width), v: rows(v, value_width), keys: keys.clone() };
-        for (place, strip) in &mut strips {
-            strip.add(problem, place, &tile, &mut scores, tallies);
+        for strip in &mut strips {
+            strip.add(&tile, &mut scores, tallies);
         }
     }
     scores.keep();
-    if value_width == 0 {
-        return;
-    }
-    let stride = shape.heads * value_width;
-    let first = |place: &Place<'_>| {
-        let token = place.item * shape.queries + place.query;
-        out.pointer((token * shape.heads + place.head) * value_width)
-    };
     let mut strips = strips.into_iter().peekable();
-    while let Some((place, strip)) = strips.next() {
-        if let Some((next, _)) = strips.peek() {
-            for row in 0..rows(next) {
-                prefetch_write(first(next).wrapping_add(row * stride), value_width);
+    while let Some(strip) = strips.next() {
+        if let Some(next) = strips.peek()
+            && value_width > 0
+        {
+            for lane in 0..next.place().rows {
+                prefetch_write(out.pointer(next.place().target(lane)), value_width);
             }
         }
         // SAFETY: each (item, query, head) belongs to one task.
-        unsafe { strip.finish(place.isa, first(&place), stride) };
+        unsafe { strip.finish(out) };
     }
 }
 
@@ -136,9 +126,8 @@ fn part<'a>(data: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
 
 /// How the strips of a head are shared between tasks.
 struct Cut {
-    /// Query heads of a key head, strips of a query head, and of all of them.
-    group: usize,
-    per_head: usize,
+    /// Rows and strips of a key head.
+    rows: usize,
     all: usize,
     /// Strips of a task, and tasks of a key head.
     strips: usize,
@@ -149,13 +138,12 @@ impl Cut {
     /// Depends on the sizes alone.
     fn new(problem: &Attention<'_>, heads: usize) -> Cut {
         let shape = &problem.shape;
-        let group = shape.heads / shape.kv_heads;
-        let per_head = shape.queries.div_ceil(WIDTH);
-        let all = group * per_head;
+        let rows = shape.queries * shape.group();
+        let all = rows.div_ceil(WIDTH);
         let fitting = STATE / ((shape.key_width + shape.value_width).max(1) * WIDTH);
         let spread = (heads * all).div_ceil(TASKS);
         let strips = fitting.min(spread).clamp(STRIPS.0, STRIPS.1).min(all);
-        Cut { group, per_head, all, strips, chunks: all.div_ceil(strips) }
+        Cut { rows, all, strips, chunks: all.div_ceil(strips) }
     }
 }
 

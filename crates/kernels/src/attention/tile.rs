@@ -20,8 +20,6 @@ const STRIDE: usize = KEYS + 16;
 /// What the queries of a tile share.
 pub(super) struct Place<'a> {
     pub(super) isa: Isa,
-    pub(super) item: usize,
-    pub(super) head: usize,
     /// `item·heads + head`.
     pub(super) matrix: usize,
     /// The first query.
@@ -294,16 +292,6 @@ vectorised! {
     /// Whether the first rows hold no infinity and no NaN.
     pub(super) fn finite(data: &[f32], stride: usize, width: usize, rows: usize) -> bool {
         (0..rows).all(|row| lanes::sum_of(&data[row * stride..][..width], |v| v * 0.0) == 0.0)
-    }
-
-    /// Replaces scores by `exp(score - shift)` and returns their sum.
-    pub(super) fn exponentiate(scores: &mut [f32], shift: f32) -> f32 {
-        lanes::map_sum(scores, |score| crate::math::exp_flushed(score - shift))
-    }
-
-    /// The greatest score.
-    pub(super) fn maximum(scores: &[f32]) -> f32 {
-        lanes::max(scores)
     }
 
     /// Multiplies by a number.

@@ -62,7 +62,7 @@ pub fn masked_scores<M: Meter>(
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
         let mut tallies = Tallies::default();
         let matrix = item * shape.heads + head;
-        let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
+        let place = Place { isa, matrix, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         // SAFETY: each (item, head, query) belongs to one task.
         let target = unsafe { shared.part(offset, rows * shape.keys) };
@@ -139,7 +139,7 @@ pub fn masked_context<M: Meter>(
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
         let mut tallies = Tallies::default();
         let matrix = item * shape.heads + head;
-        let place = Place { isa, item, head, matrix, query, keys: &keys[item] };
+        let place = Place { isa, matrix, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         let source = &weights[offset..][..rows * shape.keys];
         let all = tile.begin(&place, rows);

@@ -1,0 +1,330 @@
+//! Few queries over many keys: keys and values are read once, in the order of memory, for all
+//! queries and for all heads of a group.
+
+use std::ops::Range;
+
+use opledger_dims::Class;
+use rayon::prelude::*;
+
+use super::fused::SERIAL;
+use super::tile::clip;
+use super::{Attention, AttentionMeters, AttentionShape, Heads, Keys, Tallies};
+use crate::buffer::Buffer;
+use crate::isa::{Isa, vectorised};
+use crate::lanes;
+use crate::math::exp2_flushed;
+use crate::meter::Meter;
+use crate::stream::{Block, VECTORS};
+use crate::tasks::Shared;
+use crate::vector::prefetch;
+
+/// Queries of one key head, over all heads of its group, up to which this pays.
+pub(super) const MAX_ROWS: usize = 8;
+/// Elements at least from a vector to the one that is brought closer meanwhile.
+const AHEAD: usize = 2048;
+/// Elements of keys and values of a task.
+const CHUNK: usize = 1 << 17;
+
+/// Runs all queries over chunks of keys, and merges what they gathered in the order of the keys.
+pub(super) fn over_chunks<M: Meter>(
+    isa: Isa,
+    problem: &Attention<'_>,
+    keys: &[Keys],
+    out: &mut [f32],
+    meters: &AttentionMeters<'_, M>,
+) {
+    let shape = &problem.shape;
+    let rows = shape.queries * shape.heads;
+    let of_key = shape.kv_heads * (shape.key_width + shape.value_width);
+    let chunk = (CHUNK / of_key.max(1)).max(1);
+    let chunks = shape.keys.div_ceil(chunk).max(1);
+    let work = (rows * shape.batch)
+        .saturating_mul(shape.keys)
+        .saturating_mul(shape.key_width + shape.value_width);
+    let parallel = work > SERIAL;
+
+    let queries = scaled(isa, problem);
+    let state = rows * (shape.value_width + 2);
+    let mut states = Buffer::take(shape.batch * chunks * state);
+    let shared = Shared::new(&mut states);
+    let task = |index: usize| {
+        let (item, chunk_at) = (index / chunks, index % chunks);
+        let first = chunk_at * chunk;
+        let numbers = first..keys[item].count().min(first + chunk).max(first);
+        // SAFETY: each state belongs to one task.
+        let state = State::new(unsafe { shared.part(index * state, state) }, rows);
+        let queries = &queries[item * rows * shape.key_width..][..rows * shape.key_width];
+        let mut tallies = Tallies::default();
+        let part = Part { isa, problem, item, keys: &keys[item], numbers };
+        part.run(queries, state, &mut tallies);
+        tallies.record(meters);
+    };
+    for_each(shape.batch * chunks, parallel, task);
+
+    let width = shape.value_width;
+    let out = Shared::new(out);
+    let finish = |index: usize| {
+        let (item, row) = (index / rows, index % rows);
+        let parts = states[item * chunks * state..][..chunks * state].chunks_exact(state);
+        // SAFETY: each row belongs to one task.
+        let out = unsafe { out.part(index * width, width) };
+        let mut tallies = Tallies::default();
+        merge(isa, parts, row, rows, out, &mut tallies);
+        tallies.record(meters);
+    };
+    for_each(shape.batch * rows, parallel && chunks > 1, finish);
+    states.keep();
+    queries.keep();
+}
+
+fn for_each(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
+    if parallel && tasks > 1 {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    } else {
+        (0..tasks).for_each(task);
+    }
+}
+
+/// The queries `[batch, queries, heads, key_width]`, multiplied by the scale and log₂e: scores are
+/// then in powers of two.
+fn scaled(isa: Isa, problem: &Attention<'_>) -> Buffer {
+    let AttentionShape { batch, queries, heads, key_width, .. } = problem.shape;
+    let mut scaled = Buffer::take(batch * queries * heads * key_width);
+    let factor = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
+    for (index, row) in scaled.chunks_exact_mut(key_width).enumerate() {
+        let (item, query, head) =
+            (index / (queries * heads), index / heads % queries, index % heads);
+        let q = problem.q.from(item, head, query, key_width);
+        row.copy_from_slice(&q.data[..key_width]);
+    }
+    super::tile::multiply(isa, &mut scaled, factor);
+    scaled
+}
+
+/// What the rows of an item gathered from a chunk; a row is a query and a head, heads inner.
+struct State<'a> {
+    maxima: &'a mut [f32],
+    sums: &'a mut [f32],
+    /// `value_width` elements for each row.
+    context: &'a mut [f32],
+}
+
+impl<'a> State<'a> {
+    fn new(data: &'a mut [f32], rows: usize) -> State<'a> {
+        let (maxima, rest) = data.split_at_mut(rows);
+        let (sums, context) = rest.split_at_mut(rows);
+        State { maxima, sums, context }
+    }
+}
+
+/// A chunk of the keys of an item.
+struct Part<'a> {
+    isa: Isa,
+    problem: &'a Attention<'a>,
+    item: usize,
+    keys: &'a Keys,
+    numbers: Range<usize>,
+}
+
+impl Part<'_> {
+    fn run(&self, queries: &[f32], state: State<'_>, tallies: &mut Tallies) {
+        let Part { isa, problem, .. } = *self;
+        let shape = &problem.shape;
+        let seen: Vec<_> = (0..shape.queries).map(|query| self.seen_by(query, tallies)).collect();
+        let len = self.numbers.len();
+        let mut scores = Buffer::take(shape.queries * shape.heads * len);
+        let layout = Layout { shape, seen: &seen, positions: self.positions(), len };
+        let width = shape.key_width;
+        layout.meet(&self.vectors(&problem.k, width), |rows, key, vectors| {
+            let queries = &queries[rows.start * width..];
+            let scores = &mut scores[rows.start * len + key..];
+            let (rows, stride) = (rows.len(), len);
+            Block { vectors, rows, stride }.dots(isa, queries, scores);
+        });
+        self.add_bias(&seen, &mut scores);
+        for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
+            let seen = seen[row / shape.heads].clone();
+            (state.maxima[row], state.sums[row]) = weigh(isa, &mut scores[seen]);
+        }
+        state.context.fill(0.0);
+        if len == 0 {
+            state.maxima.fill(f32::NEG_INFINITY);
+            state.sums.fill(0.0);
+        } else if shape.value_width > 0 {
+            let width = shape.value_width;
+            layout.meet(&self.vectors(&problem.v, width), |rows, key, vectors| {
+                let weights = &scores[rows.start * len + key..];
+                let context = &mut state.context[rows.start * width..];
+                let (rows, stride) = (rows.len(), len);
+                Block { vectors, rows, stride }.add_multiples(isa, weights, context);
+            });
+        }
+        scores.keep();
+    }
+
+    /// The keys of the chunk that a query sees, counted for all heads.
+    fn seen_by(&self, query: usize, tallies: &mut Tallies) -> Range<usize> {
+        let seen = self.keys.seen_by(query);
+        let here = clip(&seen, &self.numbers);
+        let first = !here.is_empty() && seen.start >= self.numbers.start;
+        let heads = self.problem.shape.heads;
+        let (pairs, joined) = (heads * here.len(), heads * (here.len() - usize::from(first)));
+        tallies.useful(self.problem, pairs, joined);
+        self.executed(pairs, tallies);
+        here
+    }
+
+    /// Only pairs that a query sees are computed.
+    fn executed(&self, pairs: usize, tallies: &mut Tallies) {
+        let AttentionShape { key_width, value_width, .. } = self.problem.shape;
+        tallies.scores.executed(Class::Mul, pairs * key_width);
+        tallies.scores.executed(Class::Add, pairs * (key_width - 1));
+        if self.problem.scale.is_some() {
+            tallies.scale.executed(Class::Mul, pairs);
+        }
+        if self.problem.bias.is_some() {
+            tallies.bias.executed(Class::Add, pairs);
+        }
+        tallies.softmax.executed(Class::Max, pairs);
+        tallies.softmax.executed(Class::Add, 2 * pairs);
+        tallies.softmax.executed(Class::Exp, pairs);
+        tallies.softmax.executed(Class::Div, pairs);
+        tallies.context.executed(Class::Mul, pairs * value_width);
+        tallies.context.executed(Class::Add, pairs * value_width);
+    }
+
+    fn positions(&self) -> Positions<'_> {
+        match self.keys.positions(self.numbers.clone()) {
+            Some(positions) => Positions::Kept(positions),
+            None => Positions::From(self.numbers.start),
+        }
+    }
+
+    fn vectors<'a>(&self, heads: &Heads<'a>, width: usize) -> Rows<'a> {
+        let Heads { token_stride, head_stride, .. } = *heads;
+        Rows { data: heads.of(self.item, 0), token_stride, head_stride, width }
+    }
+
+    fn add_bias(&self, seen: &[Range<usize>], scores: &mut [f32]) {
+        let shape = &self.problem.shape;
+        let Some(bias) = &self.problem.bias else { return };
+        let len = self.numbers.len();
+        for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
+            let (query, head) = (row / shape.heads, row % shape.heads);
+            let bias = bias.row(self.item * shape.heads + head, query, shape.keys);
+            for at in seen[query].clone() {
+                let position = self.keys.position(self.numbers.start + at);
+                scores[at] = bias[position].mul_add(std::f32::consts::LOG2_E, scores[at]);
+            }
+        }
+    }
+}
+
+/// Merges what a row gathered from each chunk, in their order.
+fn merge<'a>(
+    isa: Isa,
+    parts: impl Iterator<Item = &'a [f32]> + Clone,
+    row: usize,
+    rows: usize,
+    out: &mut [f32],
+    tallies: &mut Tallies,
+) {
+    let greatest = parts.clone().map(|part| part[row]);
+    let greatest = greatest.fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let width = out.len();
+    out.fill(0.0);
+    let (mut sum, mut count) = (0.0, 0);
+    for part in parts {
+        // A chunk in which the row sees nothing, or only scores of -∞.
+        if part[rows + row] == 0.0 {
+            continue;
+        }
+        let shift = if greatest == f32::NEG_INFINITY { 0.0 } else { greatest };
+        let factor = exp2_flushed(part[row] - shift);
+        sum = part[rows + row].mul_add(factor, sum);
+        let part = &part[2 * rows + row * width..][..width];
+        if width > 0 {
+            Block { vectors: &[part], rows: 1, stride: 1 }.add_multiples(isa, &[factor], out)
+        };
+        count += 1;
+    }
+    super::tile::multiply(isa, out, if sum == 0.0 { 0.0 } else { 1.0 / sum });
+    if count > 1 {
+        tallies.softmax.executed(Class::Max, count - 1);
+        tallies.softmax.executed(Class::Exp, count);
+        tallies.softmax.executed(Class::Add, count * (2 + width));
+        tallies.softmax.executed(Class::Mul, count * (1 + width));
+    }
+}
+
+/// Where the keys of a chunk are.
+#[derive(Clone, Copy)]
+enum Positions<'a> {
+    From(usize),
+    Kept(&'a [usize]),
+}
+
+/// How the rows of an item meet the keys of a chunk.
+struct Layout<'a> {
+    shape: &'a AttentionShape,
+    /// The keys that each query sees.
+    seen: &'a [Range<usize>],
+    positions: Positions<'a>,
+    /// Keys of the chunk, and scores of a row.
+    len: usize,
+}
+
+/// Keys or values of an item.
+struct Rows<'a> {
+    data: &'a [f32],
+    token_stride: usize,
+    head_stride: usize,
+    width: usize,
+}
+
+impl Layout<'_> {
+    /// Calls `visit(rows, first key, vectors)` for the rows of each query and some of the keys that it
+    /// sees, nearly in the order of the vectors in memory.
+    fn meet<'v>(
+        &self,
+        vectors: &Rows<'v>,
+        mut visit: impl FnMut(Range<usize>, usize, &[&'v [f32]]),
+    ) {
+        let (heads, kv_heads, group) = (self.shape.heads, self.shape.kv_heads, self.shape.group());
+        let blocks = self.len.div_ceil(VECTORS);
+        let by_token = vectors.head_stride <= vectors.token_stride;
+        let ahead = AHEAD.max(VECTORS * vectors.token_stride);
+        let (outer, inner) = if by_token { (blocks, kv_heads) } else { (kv_heads, blocks) };
+        for (outer, inner) in (0..outer).flat_map(|outer| (0..inner).map(move |i| (outer, i))) {
+            let (block, kv_head) = if by_token { (outer, inner) } else { (inner, outer) };
+            let keys = block * VECTORS..self.len.min((block + 1) * VECTORS);
+            let mut some: [&[f32]; VECTORS] = [&[]; VECTORS];
+            for (vector, key) in some.iter_mut().zip(keys.clone()) {
+                let position = match self.positions {
+                    Positions::From(first) => first + key,
+                    Positions::Kept(positions) => positions[key],
+                };
+                let at = position * vectors.token_stride + kv_head * vectors.head_stride;
+                *vector = &vectors.data[at..][..vectors.width];
+                prefetch(vector.as_ptr().wrapping_add(ahead), vectors.width);
+            }
+            for (query, seen) in self.seen.iter().enumerate() {
+                let first = query * heads + kv_head * group;
+                let here = clip(seen, &keys);
+                if !here.is_empty() {
+                    visit(first..first + group, keys.start + here.start, &some[here]);
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Replaces scores by `2^(score - maximum)`; returns the maximum and the sum.
+    fn weigh(scores: &mut [f32]) -> (f32, f32) {
+        let maximum = lanes::max(scores);
+        // With no score above -∞ the weights are zero, not NaN.
+        let shift = if maximum == f32::NEG_INFINITY { 0.0 } else { maximum };
+        (maximum, lanes::map_sum(scores, |score| exp2_flushed(score - shift)))
+    }
+}
