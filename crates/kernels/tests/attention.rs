@@ -292,6 +292,65 @@ fn one_query_against_many_keys() {
     check(&case);
 }
 
+/// One item with two queries, eight heads in groups of two, and keys for three tasks.
+fn few_queries() -> Case {
+    let mut case = square(700);
+    case.shape = AttentionShape {
+        queries: 2,
+        heads: 8,
+        kv_heads: 4,
+        key_width: 64,
+        value_width: 45,
+        ..case.shape
+    };
+    case
+}
+
+#[test]
+fn few_queries_against_several_chunks_of_keys() {
+    let every_third: Vec<i64> = (0..700).map(|j| j % 3).collect();
+    let first_chunk_out: Vec<i64> = (0..700).map(|j| i64::from(j >= 400)).collect();
+    for case in [
+        few_queries(),
+        Case { causal_offset: Some(310), ..few_queries() },
+        Case { causal_offset: Some(400), window: Some(80), poison: true, ..few_queries() },
+        Case { keep: Some(every_third), bias: Some([true; 3]), ..few_queries() },
+        Case { keep: Some(first_chunk_out), poison: true, scale: None, ..few_queries() },
+        Case { keep: Some(vec![0; 700]), ..few_queries() },
+    ] {
+        check(&case);
+    }
+}
+
+#[test]
+fn the_order_of_heads_and_tokens_in_memory_changes_no_bit() {
+    for case in [few_queries(), square(90)] {
+        let (s, d) = (case.shape, case.data());
+        let [q, k, v] = case.heads(&d);
+        let by_head = |from: Heads<'_>, heads: usize, width: usize| -> Vec<f32> {
+            let rows = (0..heads).flat_map(|head| (0..s.keys).map(move |token| (head, token)));
+            let start = |(head, token)| token * from.token_stride + head * from.head_stride;
+            rows.flat_map(|row| from.data[start(row)..][..width].to_vec()).collect()
+        };
+        let (k_data, v_data) =
+            (by_head(k, s.kv_heads, s.key_width), by_head(v, s.kv_heads, s.value_width));
+        let other = |data, width| Heads {
+            data,
+            batch_stride: s.keys * s.kv_heads * width,
+            token_stride: width,
+            head_stride: s.keys * width,
+        };
+        let result = |k, v| {
+            let problem =
+                Attention { shape: s, q, k, v, mask: case.mask(), bias: None, scale: case.scale };
+            let len = s.queries * s.heads * s.value_width;
+            run(len, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap())
+        };
+        let moved = result(other(&k_data, s.key_width), other(&v_data, s.value_width));
+        assert_eq!(result(k, v), moved);
+    }
+}
+
 #[test]
 fn causal_work_is_near_the_triangle() {
     let case = Case { causal_offset: Some(0), ..square(1024) };

@@ -49,8 +49,8 @@ pub(super) fn over_chunks<M: Meter>(
     let shared = Shared::new(&mut states);
     let task = |index: usize| {
         let (item, chunk_at) = (index / chunks, index % chunks);
-        let first = chunk_at * chunk;
-        let numbers = first..keys[item].count().min(first + chunk).max(first);
+        let count = keys[item].count();
+        let numbers = count.min(chunk_at * chunk)..count.min((chunk_at + 1) * chunk);
         // SAFETY: each state belongs to one task.
         let state = State::new(unsafe { shared.part(index * state, state) }, rows);
         let queries = &queries[item * rows * shape.key_width..][..rows * shape.key_width];
