@@ -107,3 +107,22 @@ pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
     }
     merge(lanes, |a, b| a + b)
 }
+
+/// Writes `f(x)` for each `x` and returns the sum of the values.
+#[inline(always)]
+pub(crate) fn write_sum(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let (out_chunks, out_rest) = out.as_chunks_mut::<LANES>();
+    for (chunk, out) in chunks.iter().zip(out_chunks) {
+        for ((lane, &x), out) in lanes.iter_mut().zip(chunk).zip(out) {
+            *out = f(x);
+            *lane += *out;
+        }
+    }
+    for ((lane, &x), out) in lanes.iter_mut().zip(rest).zip(out_rest) {
+        *out = f(x);
+        *lane += *out;
+    }
+    merge(lanes, |a, b| a + b)
+}

@@ -21,7 +21,7 @@ pub struct LayerNorm<'a> {
     pub beta: Option<&'a [f32]>,
 }
 
-/// Normalises each row of `x` to mean zero and variance one, in two passes.
+/// Normalises each row of `x` to mean zero and variance one, in two passes over each row in the cache, and one that writes it.
 ///
 /// Counts per row of `c`: `3c - 1` add, `c` mul, `c + 2` div (the last `c` done as one reciprocal),
 /// one sqrt; `gamma` `c` mul more, `beta` `c` add more.
@@ -44,17 +44,23 @@ pub fn layer_norm<M: Meter>(
     over_rows(out, c, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(c).enumerate() {
             let x = &x[(first + row) * c..][..c];
-            centre(isa, x, out, norm.eps);
+            let [mean, factor] = moments(isa, x, norm.eps);
+            match (norm.gamma, norm.beta) {
+                (Some(gamma), Some(beta)) => full(isa, x, mean, factor, gamma, beta, out),
+                (Some(gamma), None) => scaled(isa, x, mean, factor, gamma, out),
+                (None, beta) => {
+                    plain(isa, x, mean, factor, out);
+                    beta.iter().for_each(|beta| add(isa, out, beta));
+                }
+            }
             tally.both(Class::Add, 3 * c - 1);
             tally.both(Class::Mul, c);
             tally.both(Class::Div, c + 2);
             tally.both(Class::Sqrt, 1);
-            if let Some(gamma) = norm.gamma {
-                multiply(isa, out, gamma);
+            if norm.gamma.is_some() {
                 tally.both(Class::Mul, c);
             }
-            if let Some(beta) = norm.beta {
-                add(isa, out, beta);
+            if norm.beta.is_some() {
                 tally.both(Class::Add, c);
             }
         }
@@ -93,13 +99,16 @@ pub fn rms_norm<M: Meter>(
     over_rows(out, c, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(c).enumerate() {
             let x = &x[(first + row) * c..][..c];
-            divide_by_rms(isa, x, out, norm.eps);
+            let factor = one_by_rms(isa, x, norm.eps);
+            match norm.weight {
+                Some(weight) => scaled(isa, x, 0.0, factor, weight, out),
+                None => plain(isa, x, 0.0, factor, out),
+            }
             tally.both(Class::Mul, c);
             tally.both(Class::Add, c);
             tally.both(Class::Div, c + 1);
             tally.both(Class::Sqrt, 1);
-            if let Some(weight) = norm.weight {
-                multiply(isa, out, weight);
+            if norm.weight.is_some() {
                 tally.both(Class::Mul, c);
             }
         }
@@ -122,30 +131,34 @@ fn rows(what: &'static str, width: usize, x: &[f32], out: &[f32]) -> Result<(), 
 }
 
 vectorised! {
-    fn centre(x: &[f32], out: &mut [f32], eps: f32) {
+    /// The mean, and the reciprocal of the standard deviation.
+    fn moments(x: &[f32], eps: f32) -> [f32; 2] {
         let c = x.len() as f32;
         let mean = lanes::sum_of(x, |v| v) / c;
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = x - mean;
-        }
-        let variance = lanes::sum_of(out, |v| v * v) / c;
-        let factor = 1.0 / (variance + eps).sqrt();
-        for out in out.iter_mut() {
-            *out *= factor;
-        }
+        let variance = lanes::sum_of(x, |v| (v - mean) * (v - mean)) / c;
+        [mean, 1.0 / (variance + eps).sqrt()]
     }
 
-    fn divide_by_rms(x: &[f32], out: &mut [f32], eps: f32) {
+    fn one_by_rms(x: &[f32], eps: f32) -> f32 {
         let mean = lanes::sum_of(x, |v| v * v) / x.len() as f32;
-        let factor = 1.0 / (mean + eps).sqrt();
+        1.0 / (mean + eps).sqrt()
+    }
+
+    fn plain(x: &[f32], mean: f32, factor: f32, out: &mut [f32]) {
         for (out, x) in out.iter_mut().zip(x) {
-            *out = x * factor;
+            *out = (x - mean) * factor;
         }
     }
 
-    fn multiply(x: &mut [f32], y: &[f32]) {
-        for (x, y) in x.iter_mut().zip(y) {
-            *x *= y;
+    fn scaled(x: &[f32], mean: f32, factor: f32, gamma: &[f32], out: &mut [f32]) {
+        for ((out, x), gamma) in out.iter_mut().zip(x).zip(gamma) {
+            *out = (x - mean) * factor * gamma;
+        }
+    }
+
+    fn full(x: &[f32], mean: f32, factor: f32, gamma: &[f32], beta: &[f32], out: &mut [f32]) {
+        for (((out, x), gamma), beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+            *out = (x - mean) * factor * gamma + beta;
         }
     }
 

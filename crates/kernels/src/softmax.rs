@@ -70,10 +70,7 @@ vectorised! {
     fn normalise(x: &[f32], out: &mut [f32]) {
         let greatest = lanes::max(x);
         let shift = if greatest == f32::NEG_INFINITY { 0.0 } else { greatest };
-        for (out, x) in out.iter_mut().zip(x) {
-            *out = x - shift;
-        }
-        let sum = lanes::map_sum(out, math::exp);
+        let sum = lanes::write_sum(x, out, |x| math::exp(x - shift));
         let factor = if sum == 0.0 { 0.0 } else { 1.0 / sum };
         for out in out.iter_mut() {
             *out *= factor;
