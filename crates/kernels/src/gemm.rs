@@ -103,7 +103,9 @@ impl Gemm<'_> {
 
 /// Computes a batch of matrix products into `c`, contiguous `[batch, m, n]`.
 ///
-/// Counts `k` multiplications and `k - 1` additions per element of `c`, block by block.
+/// Counts `k` multiplications and `k - 1` additions per element of `c`, block by block. Executed are
+/// the columns that registers hold, in sixteens; what `matrixmultiply` pads, where it does the
+/// product, is not seen.
 ///
 /// # Errors
 /// [`KernelError::EmptyReduction`] if `k` is zero and `c` is not empty; a length or reach error if
@@ -131,9 +133,10 @@ pub fn gemm_with<M: Meter>(
     let &Gemm { batch, m, k, n, b, .. } = problem;
     let direct = match b {
         Right::Packed(_) => false,
-        // Few rows do not repay the packing.
+        // Few rows do not repay the packing, few columns the empty lanes.
         Right::Plain(b) => {
-            isa == Isa::SCALAR || (m <= FEW && (b.row_stride == 1 || b.col_stride == 1)) || n == 1
+            let few = m <= FEW && (b.row_stride == 1 || b.col_stride == 1);
+            isa == Isa::SCALAR || few || n < PackedMatrix::MIN_COLUMNS
         }
     };
     let whole = Shared::new(c);
@@ -203,8 +206,14 @@ fn run<M: Meter>(
                     }
                 }
             }
-            tallies.product.both(Class::Mul, dims.m * dims.n * k);
-            tallies.product.both(Class::Add, dims.m * dims.n * (k - 1));
+            let padded = match source {
+                Source::Direct(_) => dims.n,
+                _ => dims.n.next_multiple_of(HALF),
+            };
+            for (class, terms) in [(Class::Mul, k), (Class::Add, k - 1)] {
+                tallies.product.useful(class, dims.m * dims.n * terms);
+                tallies.product.executed(class, dims.m * padded * terms);
+            }
         }
         tallies.record(meters);
     };

@@ -22,6 +22,9 @@ pub struct PackedMatrix {
 const SERIAL: usize = 1 << 16;
 
 impl PackedMatrix {
+    /// Columns from which on packing pays: registers hold sixteen, filled or not.
+    pub const MIN_COLUMNS: usize = 8;
+
     /// Packs the `k×n` matrix whose element (`p`, `j`) is `data[p·row_stride + j·col_stride]`. The
     /// weight `[n, k]` of a linear layer has strides 1 and `k`.
     ///

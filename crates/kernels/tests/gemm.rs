@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Ops, assert_close, bound, data, run_exact, wide};
+use common::{Ops, assert_close, bound, data, run, wide};
+use opledger_dims::Class;
 use opledger_kernels::*;
 use proptest::prelude::*;
 
@@ -68,7 +69,14 @@ fn check([batch, m, k, n]: [usize; 4], layouts: [Layout; 2], shared: [bool; 2]) 
         }
     }
     let problem = Gemm { batch, m, k, n, a: a.operand(), b: Right::Plain(b.operand()) };
-    let found = run_exact(expected.len(), &ops, |c, meter| gemm(&problem, c, meter).unwrap());
+    let (found, [tally]) = run(expected.len(), |c, [meter]: &[AtomicMeter; 1]| {
+        gemm(&problem, c, meter).unwrap();
+    });
+    assert_eq!(tally.useful, ops.counts);
+    // Registers hold columns in sixteens.
+    let padded = [n, n.next_multiple_of(16)].map(|n| (batch * m * n * k) as u64);
+    assert!(padded.contains(&tally.executed[Class::Mul]), "{:?}", tally.executed);
+    assert_eq!(tally.executed[Class::Add] * k as u64, tally.executed[Class::Mul] * (k as u64 - 1));
     assert_close(&found, &expected, bound(k));
 }
 
@@ -105,6 +113,21 @@ fn products_of_several_tasks_agree_with_loops() {
     check([1, 3, 300, 2500], rows, [true; 2]);
     check([70, 16, 64, 16], rows, [false; 2]);
     check([1, 2100, 300, 1], rows, [false; 2]);
+}
+
+#[test]
+fn columns_that_only_fill_registers_are_executed() {
+    let (a, b) = (data(20 * 5, 1), data(5 * 24, 2));
+    let side = |data, row_stride| Operand { data, offsets: &[0], row_stride, col_stride: 1 };
+    let problem =
+        Gemm { batch: 1, m: 20, k: 5, n: 24, a: side(&a, 5), b: Right::Plain(side(&b, 24)) };
+    let (_, [tally]) = run(20 * 24, |c, [meter]: &[AtomicMeter; 1]| {
+        gemm(&problem, c, meter).unwrap();
+    });
+    // The portable product is not ours.
+    let columns = if isa().unwrap() == Isa::SCALAR { 24 } else { 32 };
+    assert_eq!(tally.useful[Class::Mul], 20 * 5 * 24);
+    assert_eq!(tally.executed[Class::Mul], 20 * 5 * columns);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use opledger_dims::Symbol;
 use opledger_ir::ops::Einsum;
 use opledger_ir::{Call, OpError, Part, Value, indices, strides};
-use opledger_kernels::{self as kernels, Epilogue, Gemm, GemmMeters, Operand, Right, Strided};
+use opledger_kernels::{
+    self as kernels, Epilogue, Gemm, GemmMeters, Operand, PackedMatrix, Right, Strided,
+};
 use opledger_tensor::Tensor;
 
 use super::weights::Weights;
@@ -187,6 +189,7 @@ pub(super) fn chain(
     if let Right::Plain(b) = problem.b
         && problem.batch * problem.m > 1
         && problem.k > 0
+        && problem.n >= PackedMatrix::MIN_COLUMNS
         && product.b_matrices.copy.is_none()
         && b.offsets == [0]
     {
