@@ -1,13 +1,14 @@
 //! What the benches share: a layer, its sizes, and one run of it.
 //!
-//! Throughput is in elements per second, an element being one scalar operation that the ledger of a
-//! first run counted as useful (the convention `flops`); it reads as FLOP/s.
+//! Throughput is in elements per second, an element being one useful scalar operation by the derived
+//! formula, which the tests hold against the ledger (the convention `flops`); it reads as FLOP/s.
 
 use std::time::Duration;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput, measurement::WallTime};
 use opledger_dims::Binding;
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Quiet, prepare, run_stored};
+use opledger_kernels::NoMeter;
 use opledger_models::layer::parse;
 
 /// Times runs of `model` at the given sizes. Tensors are drawn once, outside the time.
@@ -28,8 +29,8 @@ pub fn time<I: Interpreter>(
         prepare::<I>(&model.graph, &sizes, &Feeds::seeded(1)).expect("sizes that fit");
     let mut run =
         || run_stored(&model.graph, &sizes, interpreter, &store, &mut Quiet).expect("a run");
-    let first = run();
-    let operations = u64::try_from(first.ledger.useful().total()).unwrap_or(u64::MAX);
+    let derived = model.graph.counts_at(&sizes).expect("sizes that fit");
+    let operations = u64::try_from(derived.total()).unwrap_or(u64::MAX);
     group.throughput(Throughput::Elements(operations));
     group.sample_size(10).warm_up_time(Duration::from_millis(300));
     group.bench_function(BenchmarkId::new(name, parameter), |b| {
@@ -44,6 +45,15 @@ pub fn time<I: Interpreter>(
 #[allow(clippy::expect_used)]
 pub fn fast() -> Fast {
     Fast::new().expect("the instruction set asked for")
+}
+
+/// The fast interpreter with counting compiled out.
+///
+/// # Panics
+/// As [`fast`].
+#[allow(clippy::expect_used)]
+pub fn uncounted() -> Fast<NoMeter> {
+    Fast::uncounted().expect("the instruction set asked for")
 }
 
 /// The oracle on `f32`.

@@ -20,7 +20,7 @@ mod theorem;
 
 pub use driver::{ChainCall, Interpreter, Observer, Quiet, Run, prepare, run, run_stored};
 pub use error::RunError;
-pub use fast::Fast;
+pub use fast::{Counting, Fast};
 pub use feeds::{Feeds, Store};
 pub use ledger::{Ledger, Row, RowCounts};
 pub use memory::{available_memory, peak_bytes};

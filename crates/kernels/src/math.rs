@@ -25,6 +25,7 @@ const EXP_HIGH: f32 = 89.0;
 const EXPONENTIAL: [f32; 7] =
     [0.001_381_459_9, 0.008_368_717, 0.041_668_39, 0.166_665_21, 0.499_999_94, 1.0, 1.0];
 /// `2ʳ` for `|r| <= 1/2`.
+#[allow(clippy::approx_constant, reason = "a coefficient of the fit, near ln 2")]
 const POWER_OF_TWO: [f32; 6] =
     [0.001_326_473, 0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
 
@@ -57,21 +58,6 @@ pub fn exp(x: f32) -> f32 {
     let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let half = n >> 1;
     p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
-}
-
-/// `eˣ` as [`exp`], but zero wherever the result would be subnormal.
-#[inline(always)]
-pub(crate) fn exp_flushed(x: f32) -> f32 {
-    // The smallest argument whose exponential is a normal number.
-    const LOW: f32 = -87.336_54;
-    let clipped = if x < LOW { LOW } else { x };
-    let shifted = clipped.mul_add(LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = (-n).mul_add(LN2_LOW, (-n).mul_add(LN2_HIGH, clipped));
-    let p = polynomial(r, EXPONENTIAL);
-    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    let value = p * power_of_two(n);
-    if x < LOW { 0.0 } else { value }
 }
 
 /// `2^x` for `x <= 0` within 2.5 units in the last place, zero wherever the result would be

@@ -5,11 +5,9 @@ use std::slice;
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
 use opledger_ir::{Call, Mask, OpError, Part};
-use opledger_kernels::{
-    self as kernels, AtomicMeter, AttentionMeters, AttentionShape, Bias, Heads,
-};
+use opledger_kernels::{self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Meter};
 
-use super::refused;
+use super::{Counting, refused};
 use crate::Row;
 
 /// A mask in numbers; the mask tensor, when there is one, is operand `keep`.
@@ -26,7 +24,7 @@ fn mask<'a>(
     })
 }
 
-pub(super) fn apply(
+pub(super) fn apply<M: Counting>(
     op: &Attention,
     call: &Call<'_, f32>,
     out: &mut [f32],
@@ -57,11 +55,11 @@ pub(super) fn apply(
         scale: op.scale.as_ref().map(|f| f.value(call)).transpose()?.map(|f| f as f32),
     };
     let meters = AttentionMeters {
-        scores: row.meter(Part::Scores),
-        scale: row.meter(Part::Scale),
-        bias: row.meter(Part::Bias),
-        softmax: row.meter(Part::Softmax),
-        context: row.meter(Part::Context),
+        scores: M::of(row, Part::Scores),
+        scale: M::of(row, Part::Scale),
+        bias: M::of(row, Part::Bias),
+        softmax: M::of(row, Part::Softmax),
+        context: M::of(row, Part::Context),
     };
     kernels::attention(&problem, out, &meters).map_err(refused)
 }
@@ -92,7 +90,7 @@ pub(super) fn softmax(
     op: &Softmax,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Result<(), OpError> {
     let (rows, x) = (rows(op.masked.as_ref(), call)?, call.real(0)?.data());
     kernels::softmax(&rows, x, out, meter).map_err(refused)
@@ -105,7 +103,7 @@ pub(super) fn masked(
     masked: &Masked,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Result<(), OpError> {
     let layout =
         || OpError::Kernel(format!("a masked contraction of the form `{op}` has no kernel"));

@@ -9,7 +9,7 @@ use opledger_kernels::{
 use opledger_tensor::Tensor;
 
 use super::weights::Weights;
-use super::{attention, pointwise, refused};
+use super::{Counting, attention, pointwise, refused};
 use crate::{ChainCall, Row};
 
 /// An axis with its size and its stride in an operand.
@@ -146,13 +146,13 @@ impl<'a> Product<'a> {
     }
 }
 
-pub(super) fn apply(
+pub(super) fn apply<M: Counting>(
     op: &Einsum,
     call: &Call<'_, f32>,
     out: &mut [f32],
     row: &Row,
 ) -> Result<(), OpError> {
-    let meter = row.meter(Part::Contraction);
+    let meter = M::of(row, Part::Contraction);
     if let Some(masked) = &op.masked {
         return attention::masked(op, masked, call, out, meter);
     }
@@ -176,7 +176,7 @@ pub(super) fn apply(
 }
 
 /// A product by a weight and what follows it, as one kernel.
-pub(super) fn chain(
+pub(super) fn chain<M: Counting>(
     chain: &ChainCall<'_, f32>,
     weights: &mut Weights,
     out: &mut [f32],
@@ -210,16 +210,16 @@ pub(super) fn chain(
         activation: chain.activation.map(|(function, _)| pointwise::function(function)),
         residual: residual.as_ref().map(|residual| residual.data()),
     };
-    let own = chain.row.meter(Part::Contraction);
+    let own = M::of(chain.row, Part::Contraction);
     let mut meters = GemmMeters::all(own);
     if let Some((_, row)) = chain.bias {
-        meters.bias = row.meter(Part::Pointwise);
+        meters.bias = M::of(row, Part::Pointwise);
     }
     if let Some((_, row)) = chain.activation {
-        meters.activation = row.meter(Part::Pointwise);
+        meters.activation = M::of(row, Part::Pointwise);
     }
     if let Some((_, row)) = chain.residual {
-        meters.residual = row.meter(Part::Pointwise);
+        meters.residual = M::of(row, Part::Pointwise);
     }
     kernels::gemm_with(&problem, &epilogue, out, &meters).map_err(refused)
 }

@@ -6,9 +6,11 @@ mod pointwise;
 mod pool;
 mod weights;
 
+use std::marker::PhantomData;
+
 use opledger_ir::ops::Rearrange;
 use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
-use opledger_kernels::{KernelError, Strided};
+use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter, Strided};
 use opledger_tensor::{Scalar, Tensor};
 use rayon::prelude::*;
 
@@ -35,10 +37,40 @@ use crate::{ChainCall, Feeds, Interpreter, Quiet, Row, Run, RunError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Fast {
+pub struct Fast<M = AtomicMeter> {
     pool: Pool,
     weights: Weights,
     chains: bool,
+    meter: PhantomData<M>,
+}
+
+/// Where kernels count, if they do.
+pub trait Counting: Meter + Send {
+    /// The meter of a part of a row.
+    fn of(row: &Row, part: Part) -> &Self;
+}
+
+impl Counting for AtomicMeter {
+    fn of(row: &Row, part: Part) -> &Self {
+        row.meter(part)
+    }
+}
+
+impl Counting for NoMeter {
+    fn of(_: &Row, _: Part) -> &Self {
+        &NoMeter
+    }
+}
+
+impl Fast<NoMeter> {
+    /// An interpreter whose kernels are compiled without counting, to measure what counting costs.
+    /// Its ledgers hold times and bytes only.
+    ///
+    /// # Errors
+    /// As [`Fast::new`].
+    pub fn uncounted() -> Result<Self, RunError> {
+        Self::made()
+    }
 }
 
 impl Fast {
@@ -47,8 +79,15 @@ impl Fast {
     /// # Errors
     /// When `OPLEDGER_ISA` asks for an instruction set the machine lacks.
     pub fn new() -> Result<Self, RunError> {
+        Self::made()
+    }
+}
+
+impl<M: Counting> Fast<M> {
+    fn made() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
-        Ok(Fast { pool: Pool::default(), weights: Weights::default(), chains: true })
+        let (pool, weights) = (Pool::default(), Weights::default());
+        Ok(Fast { pool, weights, chains: true, meter: PhantomData })
     }
 
     /// The same interpreter executing every node by itself.
@@ -75,7 +114,7 @@ pub(crate) fn refused(error: KernelError) -> OpError {
     OpError::Kernel(error.to_string())
 }
 
-impl Interpreter for Fast {
+impl<M: Counting> Interpreter for Fast<M> {
     type Scalar = f32;
 
     fn begin(&mut self, live_elements: u64) {
@@ -106,7 +145,7 @@ impl Interpreter for Fast {
 
     fn apply_chain(&mut self, chain: &ChainCall<'_, f32>) -> Result<Value<f32>, OpError> {
         let mut buffer = self.pool.take(chain.call.output_len());
-        einsum::chain(chain, &mut self.weights, &mut buffer)?;
+        einsum::chain::<M>(chain, &mut self.weights, &mut buffer)?;
         Ok(Tensor::new(chain.call.output, buffer)?.into())
     }
 
@@ -132,17 +171,22 @@ impl Interpreter for Fast {
             _ => {}
         }
         let mut buffer = self.pool.take(call.output_len());
-        compute(&node.op, call, &mut buffer, row)?;
+        compute::<M>(&node.op, call, &mut buffer, row)?;
         Ok(Tensor::new(call.output, buffer)?.into())
     }
 }
 
 /// Computes every element of a result by the kernel of its operation.
-fn compute(op: &Op, call: &Call<'_, f32>, out: &mut [f32], row: &Row) -> Result<(), OpError> {
-    let meter = row.meter(Part::Pointwise);
+fn compute<M: Counting>(
+    op: &Op,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    row: &Row,
+) -> Result<(), OpError> {
+    let meter = M::of(row, Part::Pointwise);
     match op {
-        Op::Einsum(op) => einsum::apply(op, call, out, row),
-        Op::Attention(op) => attention::apply(op, call, out, row),
+        Op::Einsum(op) => einsum::apply::<M>(op, call, out, row),
+        Op::Attention(op) => attention::apply::<M>(op, call, out, row),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),
         Op::Softmax(op) => attention::softmax(op, call, out, meter),

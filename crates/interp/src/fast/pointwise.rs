@@ -6,7 +6,7 @@ use opledger_ir::ops::{
 };
 use opledger_ir::{Call, OpError, strides};
 use opledger_kernels::{
-    self as kernels, AtomicMeter, BinaryOp, LayerNorm, Pairing, Reduction, RmsNorm, Strided,
+    self as kernels, BinaryOp, LayerNorm, Meter, Pairing, Reduction, RmsNorm, Strided,
 };
 
 use super::attention::rows;
@@ -18,7 +18,7 @@ pub(super) fn arithmetic(
     op: &Arithmetic,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let (a, b) = (call.real(0)?, call.real(1)?);
     let own = strides(b.shape());
@@ -42,7 +42,7 @@ pub(super) fn scale(
     op: &Scale,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let factor = op.factor.value(call)? as f32;
     let x = call.real(0)?.data();
@@ -61,7 +61,7 @@ pub(super) fn norm(
     op: &Norm,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let x = call.real(0)?.data();
     let gain = if op.gain { Some(call.real(1)?.data()) } else { None };
@@ -105,7 +105,7 @@ pub(super) fn activation(
     op: Activation,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let x = call.real(0)?.data();
     kernels::activation(function(op), x, out, meter).map_err(refused)
@@ -121,7 +121,7 @@ pub(super) fn rope(
     op: &Rope,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
     let inv_freq: Vec<f32> =
@@ -142,7 +142,7 @@ pub(super) fn rope(
     kernels::rope(&rope, x, out, meter).map_err(refused)
 }
 
-pub(super) fn sinusoid(call: &Call<'_, f32>, out: &mut [f32], meter: &AtomicMeter) -> Applied {
+pub(super) fn sinusoid(call: &Call<'_, f32>, out: &mut [f32], meter: &impl Meter) -> Applied {
     let [positions, width] = call.output else { return Err(OpError::Operand(0)) };
     let frequencies: Vec<f32> = Sinusoid::frequencies(*width).iter().map(|f| *f as f32).collect();
     kernels::sinusoid(*positions, 0, &frequencies, out, meter).map_err(refused)
@@ -152,7 +152,7 @@ pub(super) fn reduce(
     op: &Reduce,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let x = call.real(0)?;
     let at = call.shapes[0].position(op.axis()).ok_or(OpError::Operand(0))?;
@@ -180,7 +180,7 @@ pub(super) fn dropout(
     op: &Dropout,
     call: &Call<'_, f32>,
     out: &mut [f32],
-    meter: &AtomicMeter,
+    meter: &impl Meter,
 ) -> Applied {
     let x = call.real(0)?.data();
     let draw = op.multiplier(call.path);
