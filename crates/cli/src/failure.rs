@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
+use opledger_measure::MeasureError;
 use opledger_models::layer::LayerError;
 use opledger_report::RenderError;
 use opledger_verify::VerifyError;
@@ -26,6 +27,20 @@ pub(crate) enum Failure {
     Render(#[from] RenderError),
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    #[error("--set gives {symbol} twice; list its sizes once, as {symbol}=1,2,4")]
+    TwiceSwept { symbol: Symbol },
+    #[error("--set gives {first} and {second} several sizes; give one of them a single size")]
+    Swept { first: Symbol, second: Symbol },
+    #[error("`{symbol}` is no size of this bench; its sizes are {known}")]
+    Size { symbol: Symbol, known: &'static str },
+    #[error("{symbol}={size} is more than any memory holds; give a smaller size")]
+    Large { symbol: Symbol, size: Integer },
+    #[error("`{}` could not be read as a baseline: {problem}", path.display())]
+    Baseline { path: PathBuf, problem: String },
+    #[error("--save and --svg both name `{}`; give each a file of its own", path.display())]
+    SameFile { path: PathBuf },
     #[error("--set gives {symbol} twice: {first} and {second}")]
     Twice { symbol: Symbol, first: Integer, second: Integer },
     #[error("{symbol} is {fixed} in `{model}` and {given} by --set")]

@@ -3,12 +3,14 @@
 mod account;
 mod args;
 mod commands;
+mod destination;
 mod failure;
 mod interrupt;
 mod output;
 mod progress;
 mod sizes;
 mod subject;
+mod sweep;
 mod tensors;
 
 use std::io::Write;

@@ -10,8 +10,8 @@ const MAX_DIGITS: usize = 1000;
 /// A symbol and the size it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
-    symbol: Symbol,
-    size: Integer,
+    pub(crate) symbol: Symbol,
+    pub(crate) size: Integer,
 }
 
 /// Reads `symbol=size`.
@@ -25,7 +25,8 @@ pub(crate) fn assignment(text: &str) -> Result<Assignment, String> {
     Ok(Assignment { symbol: Symbol::new(symbol), size: size_of(size.trim())? })
 }
 
-fn size_of(text: &str) -> Result<Integer, String> {
+/// Reads a size.
+pub(crate) fn size_of(text: &str) -> Result<Integer, String> {
     if text.starts_with(['-', '−']) {
         return Err("a size cannot be negative".to_owned());
     }

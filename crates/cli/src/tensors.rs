@@ -10,10 +10,6 @@ use opledger_ir::{Elem, Graph, Node, Op, Value, to_usize};
 use opledger_tensor::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use tempfile::NamedTempFile;
-
-use crate::failure::Failure;
-use crate::interrupt;
 
 /// The longest header that is read.
 const MAX_HEADER: u64 = 64 << 20;
@@ -226,47 +222,8 @@ fn fits(node: &Node, sizes: &[usize], found: &[usize]) -> bool {
     merged && rest.all(|size| *size == 1)
 }
 
-/// A file for results that stands under its name only when it is whole.
-pub(crate) struct Destination {
-    path: PathBuf,
-    file: NamedTempFile,
-}
-
-impl Destination {
-    /// Makes sure, before anything is computed, that the results can be written.
-    pub(crate) fn new(path: &Path) -> Result<Self, Failure> {
-        let fail = |problem: String| Failure::Write { path: path.to_owned(), problem };
-        if path.is_dir() {
-            return Err(fail("it is a folder".to_owned()));
-        }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            return Err(fail(format!("there is no folder `{}`", folder.display())));
-        }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".opledger-").suffix(".unfinished");
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = interrupt::begin(|| builder.tempfile_in(folder), NamedTempFile::path)
-            .map_err(|e| fail(e.kind().to_string()))?;
-        Ok(Destination { path: path.to_owned(), file })
-    }
-
-    /// Writes the results and gives the file its name.
-    pub(crate) fn write(self, tensors: &[Named]) -> Result<(), Failure> {
-        let Destination { path, file } = self;
-        let fail = |problem: String| Failure::Write { path: path.clone(), problem };
-        write_tensors(file.as_file(), tensors).map_err(fail)?;
-        file.as_file().sync_all().map_err(|e| fail(e.to_string()))?;
-        interrupt::finish(|| file.persist(&path)).map_err(|e| fail(e.error.to_string()))?;
-        Ok(())
-    }
-}
-
-fn write_tensors(file: &File, tensors: &[Named]) -> Result<(), String> {
+/// Writes tensors as a safetensors file.
+pub(crate) fn write(file: &File, tensors: &[Named]) -> Result<(), String> {
     let mut infos = Vec::new();
     let mut offset = 0;
     for (name, value) in tensors {

@@ -1,8 +1,10 @@
 //! The commands: each builds a record and shows it.
 
+mod bench;
 mod count;
 mod derive;
 mod layers;
+mod machine;
 mod run;
 mod verify;
 
@@ -18,9 +20,11 @@ use crate::output;
 pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         None => output::print(&Cli::command().render_help().to_string())?,
+        Some(Command::Bench(args)) => bench::execute(&args)?,
         Some(Command::Count(args)) => count::execute(&args)?,
         Some(Command::Derive(args)) => derive::execute(&args)?,
         Some(Command::Layers(args)) => layers::execute(&args)?,
+        Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),
         Some(Command::Verify(args)) => return verify::execute(&args),
     }

@@ -14,11 +14,12 @@ use opledger_report::{
 };
 
 use crate::args::{self, RunArgs};
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
 use crate::subject::{Needs, Subject};
-use crate::tensors::{self, Destination, Named};
+use crate::tensors::{self, Named};
 
 /// The runs of one model.
 struct Runs {
@@ -50,7 +51,7 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
         }
     };
     if let Some(destination) = destination {
-        destination.write(&runs.outputs)?;
+        destination.write(|file| tensors::write(file, &runs.outputs))?;
     }
     let record = record(&subject, args, name, runs);
     output::show(&record, args.format)?;

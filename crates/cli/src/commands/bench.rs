@@ -1,0 +1,260 @@
+//! `opledger bench`: times the kernels and holds what they reach against the measured roof.
+
+use opledger_dims::{Integer, Symbol};
+use opledger_measure::{Attention, Case, Gemm, Layer, Plan, Problem, Saved, Settings, chart, run};
+use opledger_models::layer;
+
+use crate::args::{AttentionSizes, Bench, BenchArgs, BenchOptions, ModelArgs};
+use crate::destination::Destination;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Notes;
+use crate::sizes::Assignment;
+use crate::subject::{Needs, Subject};
+use crate::sweep::Sweep;
+
+/// The least number of timed runs of each point.
+const RUNS: usize = 5;
+
+/// Products of the projections and feed-forward layers of common Transformers, and of one token.
+const PRODUCTS: [[usize; 3]; 8] = [
+    [1, 4096, 4096],
+    [1, 4096, 14336],
+    [512, 512, 512],
+    [512, 768, 768],
+    [512, 768, 3072],
+    [512, 3072, 768],
+    [2048, 1024, 4096],
+    [512, 4096, 4096],
+];
+
+pub(crate) fn execute(args: &BenchArgs) -> Result<(), Failure> {
+    match &args.bench {
+        Bench::Attention { sizes, causal, options } => {
+            let defaults = [("b", 1), ("h", 8), ("kv", 0), ("e", 64)];
+            let tokens = [256, 512, 1024, 2048, 4096, 8192];
+            let points = Points::new(sizes, &defaults, &tokens)?;
+            let plan = attention("attention", &points, *causal, Problem::Attention)?;
+            measure(&plan, options)
+        }
+        Bench::Decode { sizes, options } => {
+            let defaults = [("b", 1), ("h", 32), ("kv", 8), ("e", 128)];
+            let tokens = [1024, 2048, 4096, 8192, 16384, 32768, 65536];
+            let points = Points::new(sizes, &defaults, &tokens)?;
+            measure(&attention("decode", &points, false, Problem::Decode)?, options)
+        }
+        Bench::Gemm { shapes, options } => {
+            let shapes = if shapes.is_empty() { &PRODUCTS[..] } else { shapes };
+            let case = |&[m, k, n]: &[usize; 3]| Case {
+                at: format!("{m}×{k}×{n}"),
+                size: None,
+                problem: Problem::Gemm(Gemm { m, k, n }),
+            };
+            let plan = Plan {
+                bench: "gemm".to_owned(),
+                subject: "matrix products by packed weights".to_owned(),
+                axis: "m×k×n".to_owned(),
+                cases: shapes.iter().map(case).collect(),
+            };
+            measure(&plan, options)
+        }
+        Bench::Layer { model, sizes, options } => {
+            let (subjects, axis) = layers(model, sizes)?;
+            measure(&layer_plan(model, &subjects, &axis), options)
+        }
+    }
+}
+
+/// Sizes of attention, one of which may take several values.
+struct Points {
+    /// `b`, `h`, `kv`, `e`, `n`.
+    base: [(&'static str, Option<usize>); 5],
+    axis: &'static str,
+    values: Vec<usize>,
+}
+
+impl Points {
+    fn new(
+        AttentionSizes { sizes }: &AttentionSizes,
+        defaults: &[(&'static str, usize); 4],
+        tokens: &[usize],
+    ) -> Result<Points, Failure> {
+        let [b, h, kv, e] = defaults.map(|(name, size)| (name, (size > 0).then_some(size)));
+        let mut base = [b, h, kv, e, ("n", None)];
+        let mut axis = None;
+        let swept = check(sizes)?;
+        for Sweep { symbol, sizes } in sizes {
+            let known = "b, h, kv, e and n";
+            let entry = base.iter_mut().find(|(name, _)| *name == symbol.as_str());
+            let entry = entry.ok_or_else(|| Failure::Size { symbol: symbol.clone(), known })?;
+            let sizes = sizes.iter().map(|size| {
+                let large = || Failure::Large { symbol: symbol.clone(), size: size.clone() };
+                usize::try_from(size.clone()).map_err(|_| large())
+            });
+            let sizes = sizes.collect::<Result<Vec<usize>, Failure>>()?;
+            entry.1 = sizes.first().copied();
+            if swept == Some(symbol) || (swept.is_none() && symbol.as_str() == "n") {
+                axis = Some((entry.0, sizes));
+            }
+        }
+        if axis.is_some() && base[4].1.is_none() {
+            base[4].1 = Some(1024);
+        }
+        let (axis, values) = axis.unwrap_or_else(|| ("n", tokens.to_vec()));
+        Ok(Points { base, axis, values })
+    }
+
+    /// The size of a symbol at a point.
+    fn get(&self, name: &str, at: usize) -> Option<usize> {
+        if name == self.axis {
+            return Some(at);
+        }
+        self.base.iter().find(|(known, _)| *known == name).and_then(|(_, size)| *size)
+    }
+}
+
+/// Checks that no symbol is given twice and finds the one that takes several sizes.
+fn check(sizes: &[Sweep]) -> Result<Option<&Symbol>, Failure> {
+    for (at, Sweep { symbol, .. }) in sizes.iter().enumerate() {
+        if sizes[..at].iter().any(|other| other.symbol == *symbol) {
+            return Err(Failure::TwiceSwept { symbol: symbol.clone() });
+        }
+    }
+    let mut several = sizes.iter().filter(|sweep| sweep.sizes.len() > 1).map(|sweep| &sweep.symbol);
+    match (several.next(), several.next()) {
+        (Some(first), Some(second)) => {
+            Err(Failure::Swept { first: first.clone(), second: second.clone() })
+        }
+        (first, _) => Ok(first),
+    }
+}
+
+fn attention(
+    bench: &str,
+    points: &Points,
+    causal: bool,
+    problem: fn(Attention) -> Problem<'static>,
+) -> Result<Plan<'static>, Failure> {
+    let sizes = |at: usize| {
+        let get = |name| points.get(name, at).unwrap_or(1);
+        let heads = get("h");
+        Attention {
+            batch: get("b"),
+            tokens: get("n"),
+            heads,
+            kv_heads: points.get("kv", at).unwrap_or(heads),
+            width: get("e"),
+            causal,
+        }
+    };
+    let case = |&at: &usize| Case {
+        at: at.to_string(),
+        size: Some(at as u64),
+        problem: problem(sizes(at)),
+    };
+    let Attention { batch, tokens, heads, kv_heads, width, .. } = sizes(points.values[0]);
+    let all = [("b", batch), ("n", tokens), ("h", heads), ("kv", kv_heads), ("e", width)];
+    let follows = |name: &str| name == "kv" && points.axis == "h" && points.get("kv", 0).is_none();
+    let shared = all.iter().filter(|(name, _)| *name != points.axis && !follows(name));
+    let mut shared: Vec<String> = shared.map(|(name, size)| format!("{name}={size}")).collect();
+    if causal {
+        shared.push("causal".to_owned());
+    }
+    Ok(Plan {
+        bench: bench.to_owned(),
+        subject: shared.join(", "),
+        axis: points.axis.to_owned(),
+        cases: points.values.iter().map(case).collect(),
+    })
+}
+
+/// The model at every size of the symbol that takes several, and that symbol.
+fn layers(model: &str, sizes: &[Sweep]) -> Result<(Vec<(Integer, Subject)>, Symbol), Failure> {
+    let swept = check(sizes)?.cloned();
+    let parsed = layer::parse(model)?;
+    let complete = parsed.graph.complete(&parsed.binding)?;
+    let mut sizes = sizes.to_vec();
+    let mut default = |name: &str, values: &[u32]| {
+        let symbol = Symbol::new(name);
+        let free = complete.get(&symbol).is_none() && parsed.graph.symbols().contains(&symbol);
+        if free && sizes.iter().all(|sweep| sweep.symbol != symbol) {
+            sizes.push(Sweep { symbol, sizes: values.iter().map(|n| Integer::from(*n)).collect() });
+        }
+    };
+    default("b", &[1]);
+    let tokens: &[u32] = if swept.is_some() { &[512] } else { &[128, 256, 512, 1024, 2048] };
+    default("n", tokens);
+    // Of several symbols with one size each, the tokens tell the only point.
+    let axis = check(&sizes)?.cloned().or_else(|| {
+        let tokens = sizes.iter().find(|sweep| sweep.symbol.as_str() == "n");
+        tokens.or(sizes.last()).map(|sweep| sweep.symbol.clone())
+    });
+    let axis = axis.unwrap_or_else(|| Symbol::new("n"));
+    let values = sizes.iter().find(|sweep| sweep.symbol == axis).map(|sweep| sweep.sizes.clone());
+    let at = |value: &Integer| {
+        let assignment = |sweep: &Sweep| Assignment {
+            symbol: sweep.symbol.clone(),
+            size: if sweep.symbol == axis { value.clone() } else { sweep.sizes[0].clone() },
+        };
+        let sizes = sizes.iter().map(assignment).collect();
+        let subject = Subject::new(&ModelArgs { model: model.to_owned(), sizes }, Needs::Run)?;
+        Ok((value.clone(), subject))
+    };
+    let values = values.unwrap_or_else(|| vec![Integer::from(1)]);
+    Ok((values.iter().map(at).collect::<Result<Vec<_>, Failure>>()?, axis))
+}
+
+fn layer_plan<'g>(model: &str, subjects: &'g [(Integer, Subject)], axis: &Symbol) -> Plan<'g> {
+    // What the points share, of what the model itself does not say.
+    let binding = subjects.first().map(|(_, subject)| &subject.binding);
+    let shared = binding.into_iter().flat_map(|binding| binding.iter());
+    let shared = shared.filter(|(symbol, _)| ["b", "l", "m", "n"].contains(&symbol.as_str()));
+    let shared = shared.filter(|(symbol, _)| *symbol != axis);
+    let shared = shared.map(|(symbol, size)| format!("{symbol}={size}"));
+    let subject: Vec<String> = std::iter::once(model.to_owned()).chain(shared).collect();
+    let mut cases = Vec::new();
+    for (size, subject) in subjects {
+        let layer = Layer {
+            name: subject.name.clone(),
+            graph: &subject.graph,
+            binding: subject.binding.clone(),
+        };
+        cases.push(Case {
+            at: size.to_string(),
+            size: u64::try_from(size.clone()).ok(),
+            problem: Problem::Layer(layer),
+        });
+    }
+    Plan { bench: "layer".to_owned(), subject: subject.join(", "), axis: axis.to_string(), cases }
+}
+
+fn measure(plan: &Plan<'_>, options: &BenchOptions) -> Result<(), Failure> {
+    let saved = options.baseline.as_deref().map(|path| {
+        let problem = |problem: String| Failure::Baseline { path: path.to_owned(), problem };
+        let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
+        Saved::parse(&text).map_err(|e| problem(e.to_string()))
+    });
+    let saved: Option<Saved> = saved.transpose()?;
+    if let (Some(save), Some(svg)) = (&options.save, &options.svg)
+        && save == svg
+    {
+        return Err(Failure::SameFile { path: svg.clone() });
+    }
+    let save = options.save.as_deref().map(Destination::new).transpose()?;
+    let svg = options.svg.as_deref().map(Destination::new).transpose()?;
+    let threads = options.threads.map_or_else(rayon::current_num_threads, usize::from);
+    let settings = Settings { threads, runs: RUNS, time: options.seconds };
+    let notes = Notes::new();
+    let mut bench = run(plan, &settings, &mut |text| notes.say(text))?;
+    drop(notes);
+    if let Some(destination) = save {
+        destination.write_text(&bench.saved()?)?;
+    }
+    if let Some(saved) = &saved {
+        bench.compare(saved);
+    }
+    if let Some(destination) = svg {
+        destination.write_text(&chart(&bench, saved.as_ref())?)?;
+    }
+    output::show(&bench, options.format)
+}

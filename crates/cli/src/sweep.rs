@@ -1,0 +1,147 @@
+//! Sizes of benches on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
+
+use opledger_dims::{Integer, Symbol};
+
+use crate::sizes::size_of;
+
+/// The most sizes that one symbol may take.
+const MOST: usize = 100;
+
+/// A symbol and the sizes it takes one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sweep {
+    pub(crate) symbol: Symbol,
+    pub(crate) sizes: Vec<Integer>,
+}
+
+/// Reads `symbol=sizes`.
+pub(crate) fn sweep(text: &str) -> Result<Sweep, String> {
+    let form = "it is not of the form symbol=sizes, such as n=128, n=1,2,4 or n=256..8192:*2";
+    let (symbol, sizes) = text.split_once('=').ok_or(form)?;
+    let symbol = symbol.trim();
+    if symbol.is_empty() {
+        return Err("the symbol before `=` is missing, as in n=128".to_owned());
+    }
+    let mut all: Vec<Integer> = Vec::new();
+    for part in sizes.split(',') {
+        for size in range(part.trim())? {
+            if all.contains(&size) {
+                return Err(format!("{symbol} is {size} twice; give each size once"));
+            }
+            all.push(size);
+        }
+    }
+    if all.len() > MOST {
+        return Err(many());
+    }
+    Ok(Sweep { symbol: Symbol::new(symbol), sizes: all })
+}
+
+fn many() -> String {
+    format!("these are over {MOST} sizes; take larger steps")
+}
+
+/// A size, or `first..last:*factor` or `first..last:+step`, the last included where a step meets it.
+fn range(text: &str) -> Result<Vec<Integer>, String> {
+    let Some((first, rest)) = text.split_once("..") else { return Ok(vec![positive(text)?]) };
+    let step = || format!("`{text}` has no step; write {first}..{rest}:*2 or {first}..{rest}:+256");
+    let (last, step) = rest.split_once(':').ok_or_else(step)?;
+    let (first, last) = (positive(first)?, positive(last)?);
+    if first > last {
+        return Err(format!("`{text}` ends below its beginning; write the smaller size first"));
+    }
+    let (by, factor) = match (step.strip_prefix('*'), step.strip_prefix('+')) {
+        (Some(by), _) => (size_of(by)?, true),
+        (_, Some(by)) => (size_of(by)?, false),
+        _ => {
+            return Err(format!("the step `{step}` is neither *factor, as *2, nor +step, as +256"));
+        }
+    };
+    if by < Integer::from(if factor { 2 } else { 1 }) {
+        return Err(format!("the step `{step}` leads nowhere; take *2 or +1, or more"));
+    }
+    let (mut size, mut sizes) = (first, Vec::new());
+    while size <= last {
+        if sizes.len() == MOST {
+            return Err(many());
+        }
+        let next = if factor { &size * &by } else { &size + &by };
+        sizes.push(std::mem::replace(&mut size, next));
+    }
+    Ok(sizes)
+}
+
+fn positive(text: &str) -> Result<Integer, String> {
+    match size_of(text.trim())? {
+        none if none == Integer::from(0) => Err("a size of a bench is at least 1".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// Reads `m`x`k`x`n`.
+pub(crate) fn product(text: &str) -> Result<[usize; 3], String> {
+    let form = || {
+        format!("`{text}` is not of the form MxKxN, such as 512x768x3072: rows, terms and columns")
+    };
+    let sizes = text.split(['x', '×']).map(|size| {
+        let size = positive(size)?;
+        usize::try_from(size).map_err(|_| format!("`{text}` has a size that no memory holds"))
+    });
+    let sizes: Vec<Result<usize, String>> = sizes.collect();
+    if sizes.len() != 3 {
+        return Err(form());
+    }
+    let sizes = sizes.into_iter().collect::<Result<Vec<usize>, String>>()?;
+    sizes.try_into().map_err(|_| form())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_listed_one_after_the_other() {
+        let sizes = |text: &str| {
+            sweep(text)
+                .map(|s| s.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(sweep("kv=2").unwrap().symbol, Symbol::new("kv"));
+        assert_eq!(sizes("n=128").unwrap(), "128");
+        assert_eq!(sizes("n=1, 2,4_000").unwrap(), "1 2 4000");
+        assert_eq!(sizes("n=256..2048:*2").unwrap(), "256 512 1024 2048");
+        assert_eq!(sizes("n=3..20:*3,100..300:+100").unwrap(), "3 9 100 200 300");
+        assert_eq!(sizes("n=7..7:+1").unwrap(), "7");
+        for (bad, message) in [
+            ("n", "n=256..8192:*2"),
+            ("=2", "missing"),
+            ("n=", "not a whole number"),
+            ("n=0", "at least 1"),
+            ("n=-4", "cannot be negative"),
+            ("n=2..8", "write 2..8:*2 or 2..8:+256"),
+            ("n=8..2:*2", "smaller size first"),
+            ("n=2..8:2", "neither *factor"),
+            ("n=2..8:*1", "leads nowhere"),
+            ("n=2..8:+0", "leads nowhere"),
+            ("n=1..10^9:+1", "over 100 sizes"),
+            ("n=4,2..8:*2", "n is 4 twice"),
+        ] {
+            let error = sizes(bad).unwrap_err();
+            assert!(error.contains(message), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn products_have_three_sizes() {
+        assert_eq!(product("2x3x4"), Ok([2, 3, 4]));
+        assert_eq!(product("1_000×2^3×1"), Ok([1000, 8, 1]));
+        for (bad, message) in [
+            ("2x3", "512x768x3072"),
+            ("2x3x4x5", "rows, terms and columns"),
+            ("2x0x4", "at least 1"),
+            ("ax3x4", "not a whole number"),
+            ("2x3x10^30", "no memory"),
+        ] {
+            assert!(product(bad).unwrap_err().contains(message), "{bad}");
+        }
+    }
+}

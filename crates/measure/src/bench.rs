@@ -1,0 +1,302 @@
+//! A bench: problems timed one after the other, held against the roof of the machine.
+
+use std::collections::BTreeMap;
+
+use opledger_kernels::isa;
+use opledger_report::CONVENTIONS;
+use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::{Against, Comparison};
+use crate::probes::{ReadBuffer, best_peak, pool};
+use crate::times::repeat;
+use crate::work::{Counted, prepared};
+use crate::{Machine, MeasureError, Problem, Quantity, Settings, Times};
+
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub struct Plan<'g> {
+    /// The name of the bench, such as `attention`.
+    pub bench: String,
+    /// What all points share.
+    pub subject: String,
+    /// What tells the points apart: a symbol, or `m×k×n`.
+    pub axis: String,
+    /// The points.
+    pub cases: Vec<Case<'g>>,
+}
+
+/// A point that is to be measured.
+#[derive(Clone, Debug)]
+pub struct Case<'g> {
+    /// Its place on the axis.
+    pub at: String,
+    /// Its place on a logarithmic axis; `None` where the axis has names.
+    pub size: Option<u64>,
+    /// What is computed.
+    pub problem: Problem<'g>,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
+    /// The name of the bench.
+    pub bench: String,
+    /// What all points share.
+    pub subject: String,
+    /// What tells the points apart.
+    pub axis: String,
+    /// The version of this library.
+    pub version: String,
+    /// The machine.
+    pub machine: Machine,
+    /// Threads that executed.
+    pub threads: usize,
+    /// What no point can exceed while it works from main memory.
+    pub roof: Roof,
+    /// The points.
+    pub points: Vec<Point>,
+    /// What the bench was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Comparison>,
+    /// What the numbers mean.
+    #[serde(default)]
+    pub conventions: BTreeMap<String, String>,
+}
+
+/// A roof, measured with the threads of the bench, before and after its points.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Roof {
+    /// What it is.
+    pub name: String,
+    /// The instruction set that gave it.
+    pub isa: String,
+    /// The greater of the two.
+    pub value: f64,
+    /// Its unit.
+    pub unit: String,
+}
+
+/// A point that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Which problem on how many threads.
+    pub key: String,
+    /// Its place on the axis.
+    pub at: String,
+    /// Its place on a logarithmic axis; `None` where the axis has names.
+    pub size: Option<u64>,
+    /// How long it took.
+    pub times: Times,
+    /// Multiplications inside contractions.
+    pub macs: u64,
+    /// All scalar operations that the mathematics asks for.
+    pub useful_flops: u64,
+    /// All scalar operations over what the loops covered.
+    pub executed_flops: u64,
+    /// `matmul-flops` per nanosecond of the median run.
+    pub gflop_per_s: f64,
+    /// The same of the best run.
+    pub best_gflop_per_s: f64,
+    /// Bytes of keys and values, where these bound the work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes: Option<u64>,
+    /// Those bytes per nanosecond of the median run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gb_per_s: Option<f64>,
+    /// The same of the best run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_gb_per_s: Option<f64>,
+    /// The rate of the median run over the roof.
+    pub share: f64,
+    /// The same point when it was saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<Against>,
+}
+
+impl Point {
+    fn new(case: &Case<'_>, threads: usize, times: Times, counted: Counted, roof: &Roof) -> Point {
+        let per_nanosecond = |number: u64, ms: f64| number as f64 / (ms * 1e6).max(1.0);
+        let flops = counted.macs.saturating_mul(2);
+        let cache_bytes = match &case.problem {
+            Problem::Decode(sizes) => u64::try_from(sizes.cache_bytes()).ok(),
+            _ => None,
+        };
+        let mut point = Point {
+            key: format!("{}; threads={threads}", case.problem.key()),
+            at: case.at.clone(),
+            size: case.size,
+            times,
+            macs: counted.macs,
+            useful_flops: counted.useful,
+            executed_flops: counted.executed,
+            gflop_per_s: per_nanosecond(flops, times.median_ms),
+            best_gflop_per_s: per_nanosecond(flops, times.best_ms),
+            cache_bytes,
+            gb_per_s: cache_bytes.map(|bytes| per_nanosecond(bytes, times.median_ms)),
+            best_gb_per_s: cache_bytes.map(|bytes| per_nanosecond(bytes, times.best_ms)),
+            share: 0.0,
+            against: None,
+        };
+        point.share = point.rate() / roof.value;
+        point
+    }
+
+    /// What is held against the roof, of the median run and in the roof's unit.
+    pub fn rate(&self) -> f64 {
+        self.gb_per_s.unwrap_or(self.gflop_per_s)
+    }
+
+    /// The same of the best run.
+    pub fn best_rate(&self) -> f64 {
+        self.best_gb_per_s.unwrap_or(self.best_gflop_per_s)
+    }
+}
+
+/// What bounds a plan: reading memory where one query passes over a cache, else arithmetic.
+fn quantity(plan: &Plan<'_>) -> Quantity {
+    let decodes = plan.cases.iter().any(|case| matches!(case.problem, Problem::Decode(_)));
+    if decodes { Quantity::ReadBandwidth } else { Quantity::FmaPeak }
+}
+
+fn roof(quantity: Quantity, machine: &Machine, pool: &ThreadPool) -> Result<Roof, MeasureError> {
+    let (isa, value) = match quantity {
+        Quantity::FmaPeak => best_peak(pool),
+        Quantity::ReadBandwidth => {
+            let isa = isa()?;
+            (isa, ReadBuffer::new(machine).bandwidth(pool, isa))
+        }
+    };
+    let (name, unit) = (quantity.name().to_owned(), quantity.unit().to_owned());
+    Ok(Roof { name, isa: isa.name().to_owned(), value, unit })
+}
+
+/// Measures every point, and the roof before and after. `note` is told what is at work.
+///
+/// # Errors
+/// When a point cannot be computed, which is checked as far as possible before the first one is, or
+/// threads are not to be had.
+pub fn run(
+    plan: &Plan<'_>,
+    settings: &Settings,
+    note: &mut dyn FnMut(&str),
+) -> Result<Bench, MeasureError> {
+    for case in &plan.cases {
+        case.problem.check()?;
+    }
+    let machine = Machine::here()?;
+    let pool = pool(settings.threads)?;
+    let quantity = quantity(plan);
+    note(quantity.name());
+    let mut best = roof(quantity, &machine, &pool)?;
+    let mut measured = Vec::new();
+    for case in &plan.cases {
+        note(&case.problem.key());
+        measured.push((case, pool.install(|| measure(case, settings))?));
+    }
+    note(quantity.name());
+    let after = roof(quantity, &machine, &pool)?;
+    if after.value > best.value {
+        best = after;
+    }
+    let point = |(case, (times, counted)): (&Case<'_>, _)| {
+        Point::new(case, settings.threads, times, counted, &best)
+    };
+    let told = CONVENTIONS.iter().filter(|(name, _)| ["macs", "matmul-flops"].contains(name));
+    Ok(Bench {
+        bench: plan.bench.clone(),
+        subject: plan.subject.clone(),
+        axis: plan.axis.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine,
+        threads: settings.threads,
+        points: measured.into_iter().map(point).collect(),
+        roof: best,
+        against: None,
+        conventions: told.map(|(name, what)| ((*name).to_owned(), (*what).to_owned())).collect(),
+    })
+}
+
+fn measure(case: &Case<'_>, settings: &Settings) -> Result<(Times, Counted), MeasureError> {
+    let mut work = prepared(&case.problem)?;
+    let mut counted = Counted::default();
+    let times = repeat(settings, || {
+        counted = work.run()?;
+        Ok::<(), MeasureError>(())
+    })?;
+    Ok((times, counted))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Attention, Gemm};
+
+    /// A bench of small products.
+    pub(crate) fn products() -> Bench {
+        let cases = [[2, 3, 4], [5, 6, 7], [8, 8, 8]].map(|[m, k, n]| Case {
+            at: format!("{m}×{k}×{n}"),
+            size: None,
+            problem: Problem::Gemm(Gemm { m, k, n }),
+        });
+        bench("gemm", cases.into())
+    }
+
+    /// A bench of one query over small caches.
+    pub(crate) fn decoding() -> Bench {
+        let sizes =
+            Attention { batch: 1, tokens: 0, heads: 2, kv_heads: 1, width: 8, causal: false };
+        let cases = [16, 32, 64, 128].map(|tokens| Case {
+            at: tokens.to_string(),
+            size: Some(tokens as u64),
+            problem: Problem::Decode(Attention { tokens, ..sizes }),
+        });
+        bench("decode", cases.into())
+    }
+
+    fn bench(name: &str, cases: Vec<Case<'_>>) -> Bench {
+        let (bench, subject) = (name.to_owned(), "small".to_owned());
+        let plan = Plan { bench, subject, axis: "n".to_owned(), cases };
+        let settings = Settings { threads: 2, runs: 3, time: Duration::from_millis(1) };
+        run(&plan, &settings, &mut |_| ()).unwrap()
+    }
+
+    #[test]
+    fn rates_follow_from_counts_times_and_the_roof() {
+        let bench = products();
+        assert_eq!((bench.roof.unit.as_str(), bench.threads), ("GFLOP/s", 2));
+        for (point, macs) in bench.points.iter().zip([24, 210, 512]) {
+            assert_eq!(point.macs, macs);
+            assert!(point.executed_flops >= point.useful_flops);
+            assert!(point.times.runs >= 3 && point.times.best_ms <= point.times.median_ms);
+            let rate = 2.0 * macs as f64 / (point.times.median_ms * 1e6).max(1.0);
+            assert_eq!((point.gflop_per_s, point.gb_per_s), (rate, None));
+            assert_eq!(point.share, rate / bench.roof.value);
+            assert!(point.key.ends_with("; threads=2"), "{}", point.key);
+        }
+        let decoding = decoding();
+        assert_eq!(decoding.roof.unit, "GB/s");
+        let point = &decoding.points[1];
+        assert_eq!(point.cache_bytes, Some(2 * 32 * 8 * 4));
+        assert_eq!(point.share, point.rate() / decoding.roof.value);
+        assert_eq!(Some(point.rate()), point.gb_per_s);
+    }
+
+    #[test]
+    fn nothing_is_measured_when_a_point_cannot_be() {
+        let case = |m| Case {
+            at: String::new(),
+            size: None,
+            problem: Problem::Gemm(Gemm { m, k: 1, n: 1 }),
+        };
+        let named = || "x".to_owned();
+        let plan =
+            Plan { bench: named(), subject: named(), axis: named(), cases: vec![case(1), case(0)] };
+        let settings = Settings { threads: 1, runs: 1, time: Duration::ZERO };
+        let mut notes = 0;
+        let error = run(&plan, &settings, &mut |_| notes += 1).unwrap_err();
+        assert!(matches!(error, MeasureError::Zero { size: "m", .. }) && notes == 0);
+    }
+}
