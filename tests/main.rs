@@ -7,4 +7,6 @@ mod architecture;
 mod claims;
 mod corpus;
 mod golden;
+#[cfg(target_os = "linux")]
+mod memory;
 mod theorem;
