@@ -11,20 +11,20 @@
 //!
 //! - *useful* is what the mathematics asks for: a dot product of `k` terms is `k` mul and `k - 1`
 //!   add; each kernel states its own.
-//! - *executed* is the same operations over the extents that the tiles covered (masked-out
-//!   positions that were computed anyway), and the operations that only the blocked algorithm
-//!   needs (rescaling in the online softmax). Lanes that a register or micro-kernel leaves unused
-//!   are not positions and are not counted.
+//! - *executed* is the same operations over the extents that the loops covered: masked-out positions
+//!   that were computed anyway, columns and lanes that only fill a register, and the operations that
+//!   only the blocked algorithm needs (rescaling in the online softmax).
 //! - An operation that is discharged in a cheaper equivalent form (divisions of a row by one number
 //!   done as one reciprocal, a scale folded into a product) counts as the definition states it, for
 //!   every position covered. So `executed >= useful`, class by class.
 //!
 //! # Instruction sets
 //!
-//! Vector loops and the register kernel of products are compiled for several instruction sets, see
-//! [`isa()`]; all of them give the same counts, and the vector loops and fused attention the same
-//! bits. Portable code multiplies with `matrixmultiply`, as do products of a few rows and the chain
-//! of attention everywhere; it detects its own instruction set, whatever is forced.
+//! Vector loops and the register kernels are compiled for several instruction sets, see [`isa()`].
+//! All of them give the same useful counts; vector loops, register kernels and fused attention give
+//! the same bits. Portable code multiplies with `matrixmultiply`, as do narrow products and the
+//! chain of attention everywhere; it detects its own instruction set, whatever is forced, and what
+//! its tiles pad is not seen.
 
 mod activation;
 mod attention;
