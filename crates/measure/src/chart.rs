@@ -17,7 +17,7 @@ const HEIGHT: u32 = 540;
 /// Where the plot begins and ends, in pixels.
 const LEFT: i32 = 84;
 const RIGHT: i32 = 28;
-const TOP: i32 = 92;
+const TOP: i32 = 84;
 const BOTTOM: i32 = 64;
 /// Points up to which each is labelled with its rate.
 const LABELLED: usize = 14;
@@ -126,7 +126,7 @@ fn draw(
     };
 
     let head = format!("opledger bench {}: {}", bench.bench, bench.subject);
-    text(&head, &style(18, INK, HPos::Left, VPos::Center), (left, 28))?;
+    text(&head, &style(22, INK, HPos::Left, VPos::Center), (left, 28))?;
     let machine = bench.machine.processor.as_deref().unwrap_or("processor unknown");
     let isa = &bench.machine.isa;
     let told = format!(
@@ -134,7 +134,7 @@ fn draw(
         bench.threads_text(),
         bench.version
     );
-    text(&told, &style(13, FAINT, HPos::Left, VPos::Center), (left, 52))?;
+    text(&told, &style(16, FAINT, HPos::Left, VPos::Center), (left, 52))?;
 
     // The grid, and the rates at its lines.
     let places = if frame.step < 0.1 {
@@ -149,14 +149,14 @@ fn draw(
         let y = frame.y(rate);
         line(vec![(left, y), (right, y)], if index == 0 { FAINT } else { GRID }, 1)?;
         let label = format!("{rate:.places$}");
-        text(&label, &style(12, FAINT, HPos::Right, VPos::Center), (left - 8, y))?;
+        text(&label, &style(15, FAINT, HPos::Right, VPos::Center), (left - 8, y))?;
     }
     let what = if bench.roof.unit == "GB/s" {
         "GB/s of keys and values"
     } else {
         "GFLOP/s (matmul-flops)"
     };
-    let upright = style(13, INK, HPos::Center, VPos::Center).transform(FontTransform::Rotate270);
+    let upright = style(16, INK, HPos::Center, VPos::Center).transform(FontTransform::Rotate270);
     text(what, &upright, (22, (top + bottom) / 2))?;
 
     // The sizes.
@@ -168,7 +168,7 @@ fn draw(
         let x = frame.x(index, point);
         line(vec![(x, bottom), (x, bottom + 5)], FAINT, 1)?;
         if index % every == 0 {
-            let below = style(12, FAINT, HPos::Center, VPos::Top);
+            let below = style(15, FAINT, HPos::Center, VPos::Top);
             text(&point.at, &below, (x, bottom + 9))?;
         }
     }
@@ -176,7 +176,7 @@ fn draw(
         Some(_) => format!("{} (logarithmic)", bench.axis),
         None => bench.axis.clone(),
     };
-    text(&axis, &style(13, INK, HPos::Center, VPos::Center), (middle, HEIGHT as i32 - 18))?;
+    text(&axis, &style(16, INK, HPos::Center, VPos::Center), (middle, HEIGHT as i32 - 18))?;
 
     let roof = frame.y(bench.roof.value);
     for x in (left..right).step_by(11) {
@@ -199,7 +199,7 @@ fn draw(
             // Beside the roof there is room below only.
             let above = (y - 20..*y).contains(&roof);
             let (at, v) = if above { (y + 10, VPos::Top) } else { (y - 10, VPos::Bottom) };
-            text(&label, &style(12, INK, HPos::Center, v), (*x, at))?;
+            text(&label, &style(15, INK, HPos::Center, v), (*x, at))?;
         }
     }
     label(area, frame, bench, &marks)
@@ -223,11 +223,11 @@ fn then(
         area.draw(&Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], THEN.filled()))?;
     }
     let right = frame.width as i32 - RIGHT;
-    let key = style(12, FAINT, HPos::Left, VPos::Center);
-    area.draw(&Rectangle::new([(right - 128, 68), (right - 120, 76)], THEN.filled()))?;
-    area.draw_text("saved", &key, (right - 112, 72))?;
-    area.draw(&Rectangle::new([(right - 60, 68), (right - 52, 76)], NOW.filled()))?;
-    area.draw_text("now", &key, (right - 44, 72))
+    let key = style(15, FAINT, HPos::Left, VPos::Center);
+    area.draw(&Rectangle::new([(right - 136, 66), (right - 128, 74)], THEN.filled()))?;
+    area.draw_text("saved", &key, (right - 120, 70))?;
+    area.draw(&Rectangle::new([(right - 60, 66), (right - 52, 74)], NOW.filled()))?;
+    area.draw_text("now", &key, (right - 44, 70))
 }
 
 /// The roof's name and value, at the end of the roof that is farther from any mark.
@@ -248,7 +248,7 @@ fn label(
         shown(roof.value),
         roof.unit
     );
-    let wide = words.chars().count() as i32 * 7;
+    let wide = words.chars().count() as i32 * 8;
     let right = frame.width as i32 - RIGHT;
     let crossed = |from: i32, to: i32, over: i32, under: i32| {
         marks.iter().filter(|(x, at)| (from..to).contains(x) && (over..under).contains(at)).count()
@@ -265,7 +265,7 @@ fn label(
         .min_by_key(|(x, over, under)| crossed(*x, x + wide, over - 8, under + 26));
     let (x, over, under) = place.unwrap_or((LEFT, y - 26, y - 4));
     let (h, at) = if x == LEFT { (HPos::Left, LEFT + 4) } else { (HPos::Right, right - 4) };
-    area.draw_text(&words, &style(13, ROOF, h, VPos::Center), (at, (over + under) / 2))
+    area.draw_text(&words, &style(16, ROOF, h, VPos::Center), (at, (over + under) / 2))
 }
 
 /// Three figures.

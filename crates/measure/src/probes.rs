@@ -109,9 +109,9 @@ fn told(quantity: Quantity, isa: Isa, pool: &ThreadPool, value: f64) -> Measured
 
 /// How long one repetition of the peak lasts, about: less than a scheduler's turn, so that some
 /// repetition has every core to itself.
-const PEAK: Duration = Duration::from_millis(2);
+const PEAK: Duration = Duration::from_millis(1);
 /// Repetitions, of which the best counts.
-const REPEAT: usize = 24;
+const REPEAT: usize = 64;
 
 /// GFLOP/s of fused multiply-adds on all threads of a pool.
 pub(crate) fn fma_peak(pool: &ThreadPool, isa: Isa) -> f64 {

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod files;
+mod measured;
 mod readme;
 mod records;
 mod tables;
