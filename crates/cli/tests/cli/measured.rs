@@ -149,7 +149,7 @@ fn what_cannot_be_timed_says_how_to_mend_it() {
         ("decode --set n=10^15", "bytes of memory"),
         ("gemm 2x3", "such as 512x768x3072"),
         ("gemm 2x3x4 --threads 0", "0 is not in 1..=1024"),
-        ("gemm 2x3x4 --seconds -1", "from 0 to 3600"),
+        ("gemm 2x3x4 --seconds=-1", "from 0 to 3600"),
         ("layer mhaa", "did you mean `mha`"),
         ("layer cross-attention:c=8,h=2", "give it with --set m=<size>"),
         ("layer mha:c=8,h=2 --set q=3", "`q` is no size of this model"),
