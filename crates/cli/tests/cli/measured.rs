@@ -155,7 +155,8 @@ fn what_cannot_be_timed_says_how_to_mend_it() {
         ("layer mha:c=8,h=2 --set q=3", "`q` is no size of this model"),
         ("layer mha:c=8,h=2 --set n=10^12", "bytes of memory"),
         ("attention --threads 2 --format latex", "possible values"),
-        ("run", "attention"),
+        ("run", "unrecognized subcommand"),
+        ("layer mha:c=8,h=2 --seconds 0 --set n=4,10^12", "smaller sizes"),
     ] {
         let error = refused(arguments);
         assert!(error.contains(part) && !error.contains("panicked"), "{arguments}: {error}");
