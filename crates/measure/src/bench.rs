@@ -229,13 +229,25 @@ fn measure(case: &Case<'_>, settings: &Settings) -> Result<(Times, Counted), Mea
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
     use crate::{Attention, Gemm};
 
-    /// A bench of small products.
+    /// A bench of small products, measured once.
     pub(crate) fn products() -> Bench {
+        static MEASURED: LazyLock<Bench> = LazyLock::new(measured_products);
+        MEASURED.clone()
+    }
+
+    /// A bench of one query over small caches, measured once.
+    pub(crate) fn decoding() -> Bench {
+        static MEASURED: LazyLock<Bench> = LazyLock::new(measured_decoding);
+        MEASURED.clone()
+    }
+
+    fn measured_products() -> Bench {
         let cases = [[2, 3, 4], [5, 6, 7], [8, 8, 8]].map(|[m, k, n]| Case {
             at: format!("{m}×{k}×{n}"),
             size: None,
@@ -244,8 +256,7 @@ pub(crate) mod tests {
         bench("gemm", cases.into())
     }
 
-    /// A bench of one query over small caches.
-    pub(crate) fn decoding() -> Bench {
+    fn measured_decoding() -> Bench {
         let sizes =
             Attention { batch: 1, tokens: 0, heads: 2, kv_heads: 1, width: 8, causal: false };
         let cases = [16, 32, 64, 128].map(|tokens| Case {

@@ -190,7 +190,7 @@ fn draw(
     let marks: Vec<(i32, i32)> = bench.points.iter().enumerate().map(place).collect();
     match frame.logs {
         Some(_) => line(marks.clone(), NOW, 2)?,
-        None => marks.iter().try_for_each(|(x, y)| line(vec![(*x, bottom), (*x, *y)], NOW, 6))?,
+        None => marks.iter().try_for_each(|(x, y)| line(vec![(*x, bottom), (*x, *y)], NOW, 10))?,
     }
     for ((x, y), point) in marks.iter().zip(&bench.points) {
         area.draw(&Circle::new((*x, *y), 5, NOW.filled()))?;
@@ -265,6 +265,9 @@ fn label(
         .min_by_key(|(x, over, under)| crossed(*x, x + wide, over - 8, under + 26));
     let (x, over, under) = place.unwrap_or((LEFT, y - 26, y - 4));
     let (h, at) = if x == LEFT { (HPos::Left, LEFT + 4) } else { (HPos::Right, right - 4) };
+    // No line of the grid goes through the words.
+    let left = if x == LEFT { LEFT + 1 } else { x };
+    area.draw(&Rectangle::new([(left, over + 1), (left + wide - 1, under - 1)], WHITE.filled()))?;
     area.draw_text(&words, &style(16, ROOF, h, VPos::Center), (at, (over + under) / 2))
 }
 

@@ -1,7 +1,7 @@
 //! What is timed: attention, matrix products and layers at given sizes.
 
 use opledger_dims::{Binding, Integer};
-use opledger_interp::available_memory;
+use opledger_interp::{available_memory, peak_bytes};
 use opledger_ir::Graph;
 use opledger_kernels::PackedMatrix;
 
@@ -93,8 +93,13 @@ impl Problem<'_> {
     /// When a size is zero, heads do not divide, or memory does not suffice.
     pub fn check(&self) -> Result<(), MeasureError> {
         let (sizes, needed) = match self {
-            // The driver of runs checks its layers.
-            Problem::Layer(_) => return Ok(()),
+            // What the driver refuses when the run begins, an unbound size for one, is its to tell.
+            Problem::Layer(layer) => {
+                match peak_bytes(layer.graph, &layer.binding, size_of::<f32>()) {
+                    Ok(needed) => (Vec::new(), needed),
+                    Err(_) => return Ok(()),
+                }
+            }
             Problem::Attention(a) | Problem::Decode(a) => {
                 let sizes = vec![
                     ("b", a.batch),
@@ -163,7 +168,15 @@ mod tests {
         assert_eq!(none, "k is 0 in gemm:4x0x4; give it at least 1");
         let huge = Attention { tokens: usize::MAX, ..SMALL };
         assert!(huge.cache_bytes() > Integer::from(u64::MAX));
+        let model = opledger_models::layer::parse("mha:c=8,h=2").unwrap();
+        let layer = |tokens: u64| {
+            let binding = model.binding.clone().with("b", 1u64).with("n", tokens);
+            let binding = model.graph.complete(&binding).unwrap();
+            Problem::Layer(Layer { name: model.name.clone(), graph: &model.graph, binding })
+        };
+        layer(4).check().unwrap();
         if available_memory().is_some() {
+            assert!(refused(layer(1 << 50)).contains("bytes of memory"));
             let error = refused(Problem::Decode(huge));
             assert!(
                 error.contains("bytes of memory") && error.ends_with("smaller sizes"),

@@ -149,13 +149,14 @@ fn what_cannot_be_timed_says_how_to_mend_it() {
         ("decode --set n=10^15", "bytes of memory"),
         ("gemm 2x3", "such as 512x768x3072"),
         ("gemm 2x3x4 --threads 0", "0 is not in 1..=1024"),
-        ("gemm 2x3x4 --seconds -1", "from 0 to 3600"),
+        ("gemm 2x3x4 --seconds=-1", "from 0 to 3600"),
         ("layer mhaa", "did you mean `mha`"),
         ("layer cross-attention:c=8,h=2", "give it with --set m=<size>"),
         ("layer mha:c=8,h=2 --set q=3", "`q` is no size of this model"),
         ("layer mha:c=8,h=2 --set n=10^12", "bytes of memory"),
         ("attention --threads 2 --format latex", "possible values"),
-        ("run", "attention"),
+        ("run", "unrecognized subcommand"),
+        ("layer mha:c=8,h=2 --seconds 0 --set n=4,10^12", "smaller sizes"),
     ] {
         let error = refused(arguments);
         assert!(error.contains(part) && !error.contains("panicked"), "{arguments}: {error}");
