@@ -508,7 +508,7 @@ fn rescaling_is_executed_but_not_useful() {
         let [useful, executed] = [softmax.useful, softmax.executed];
         assert_eq!(useful[Class::Mul], 0);
         let moves = executed[Class::Exp] - lanes * n as u64;
-        assert!(moves >= lanes && moves % lanes == 0, "{moves}");
+        assert!(moves >= lanes && moves.is_multiple_of(lanes), "{moves}");
         assert_eq!(executed[Class::Mul], 2 * moves);
     }
 }
