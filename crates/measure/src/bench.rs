@@ -8,6 +8,7 @@ use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Against, Comparison};
+use crate::machine::load;
 use crate::probes::{ReadBuffer, best_peak, pool};
 use crate::times::repeat;
 use crate::work::{Counted, prepared};
@@ -50,6 +51,9 @@ pub struct Bench {
     pub version: String,
     /// The machine.
     pub machine: Machine,
+    /// Threads of all programs that ran or waited over the minute before.
+    #[serde(default)]
+    pub load: Option<f64>,
     /// Threads that executed.
     pub threads: usize,
     /// What no point can exceed while it works from main memory.
@@ -184,7 +188,7 @@ pub fn run(
     for case in &plan.cases {
         case.problem.check()?;
     }
-    let machine = Machine::here()?;
+    let (machine, load) = (Machine::here()?, load());
     let pool = pool(settings.threads)?;
     let quantity = quantity(plan);
     note(quantity.name());
@@ -209,6 +213,7 @@ pub fn run(
         axis: plan.axis.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine,
+        load,
         threads: settings.threads,
         points: measured.into_iter().map(point).collect(),
         roof: best,

@@ -128,6 +128,21 @@ impl std::fmt::Display for Cache {
     }
 }
 
+/// How many threads of all programs ran or waited for a core over the last minute, as Linux tells.
+pub(crate) fn load() -> Option<f64> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Says so when other programs took a good part of the machine.
+pub(crate) fn busy(load: Option<f64>, cores: usize) -> Option<String> {
+    let load = load.filter(|load| *load > 0.3 * cores as f64)?;
+    Some(format!(
+        "the machine was busy before (load average {load:.1}, usable cores {cores}): what is \
+         measured may be too low"
+    ))
+}
+
 /// A number of bytes in the greatest unit of which it has at least one.
 pub(crate) fn binary(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
@@ -286,6 +301,15 @@ mod tests {
         let found = one.differences(&other);
         assert_eq!(found[0], "processor: then B, now A Processor");
         assert!(found[1].starts_with("caches: then ") && found.len() == 2, "{found:?}");
+    }
+
+    #[test]
+    fn a_busy_machine_is_told() {
+        assert_eq!(busy(None, 2), None);
+        assert_eq!(busy(Some(0.5), 2), None);
+        let told = busy(Some(3.2), 2).unwrap();
+        assert!(told.contains("load average 3.2, usable cores 2"), "{told}");
+        assert_eq!(load().is_some(), cfg!(target_os = "linux"));
     }
 
     #[test]

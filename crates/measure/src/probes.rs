@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
-use crate::machine::binary;
+use crate::machine::{binary, busy, load};
 use crate::{Machine, MeasureError};
 
 /// What was measured.
@@ -64,6 +64,8 @@ pub struct MachineReport {
     pub machine: Machine,
     /// The version of this library.
     pub version: String,
+    /// Threads of all programs that ran or waited over the minute before.
+    pub load: Option<f64>,
     /// Bytes of the buffer that was read.
     pub buffer_bytes: u64,
     /// Each number, by quantity, instruction set and threads.
@@ -83,7 +85,7 @@ pub(crate) fn pool(threads: usize) -> Result<ThreadPool, MeasureError> {
 /// # Errors
 /// When threads are not to be had, or the instruction set that `OPLEDGER_ISA` asks for.
 pub fn probe() -> Result<MachineReport, MeasureError> {
-    let machine = Machine::here()?;
+    let (machine, load) = (Machine::here()?, load());
     let all = rayon::current_num_threads();
     let counts = if all > 1 { vec![1, all] } else { vec![1] };
     let pools = counts.iter().map(|t| pool(*t)).collect::<Result<Vec<_>, _>>()?;
@@ -99,7 +101,7 @@ pub fn probe() -> Result<MachineReport, MeasureError> {
         measured.push(told(Quantity::ReadBandwidth, isa, pool, buffer.bandwidth(pool, isa)));
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(MachineReport { machine, version, buffer_bytes: buffer.bytes(), measured })
+    Ok(MachineReport { machine, version, load, buffer_bytes: buffer.bytes(), measured })
 }
 
 fn told(quantity: Quantity, isa: Isa, pool: &ThreadPool, value: f64) -> Measured {
@@ -260,12 +262,13 @@ impl Record for MachineReport {
              repetitions",
             self.machine.isa,
         );
-        let blocks = vec![
+        let mut blocks = vec![
             Block::Title(format!("this machine, measured by opledger {}", self.version)),
             Block::Table(facts),
             Block::Table(self.rows()),
             Block::Text(notes),
         ];
+        blocks.extend(busy(self.load, self.machine.usable_cores).map(Block::Text));
         Document { blocks }
     }
 

@@ -3,6 +3,7 @@
 use opledger_report::{Block, Cell, Column, Document, Record, Row, Table, Tone};
 
 use crate::Bench;
+use crate::machine::busy;
 
 impl Bench {
     fn decodes(&self) -> bool {
@@ -24,6 +25,7 @@ impl Bench {
             roof.unit,
             roof.isa,
         )];
+        lines.extend(busy(self.load, self.machine.usable_cores));
         if let Some(against) = &self.against {
             let (matched, all) = (against.matched, self.points.len());
             lines.push(format!(
