@@ -25,7 +25,7 @@ const EXP_HIGH: f32 = 89.0;
 const EXPONENTIAL: [f32; 7] =
     [0.001_381_459_9, 0.008_368_717, 0.041_668_39, 0.166_665_21, 0.499_999_94, 1.0, 1.0];
 /// `2ʳ` for `|r| <= 1/2`.
-#[allow(clippy::approx_constant, reason = "a coefficient of the fit, near ln 2")]
+#[expect(clippy::approx_constant, reason = "a coefficient of the fit, not ln 2")]
 const POWER_OF_TWO: [f32; 6] =
     [0.001_326_473, 0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
 
