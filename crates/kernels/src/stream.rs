@@ -4,10 +4,36 @@
 //! are added one after the other.
 
 use crate::isa::{Isa, Level};
-use crate::vector::{SUMS, TERMS, Vector};
+use crate::vector::{SUMS, TERMS, Vector, prefetch};
 
 /// Vectors that one call should bring.
 pub(crate) const VECTORS: usize = 8;
+/// Which of what comes next is brought closer by the work on some rows: the memory is asked all along,
+/// not all at once.
+#[derive(Clone, Copy)]
+struct Share {
+    first: usize,
+    step: usize,
+    ahead: usize,
+}
+
+impl Share {
+    fn new<const ROWS: usize>(block: &Block<'_>, row: usize) -> Share {
+        let step = block.rows.div_ceil(ROWS);
+        Share { first: (row / ROWS).min(step - 1), step, ahead: block.ahead }
+    }
+
+    /// Of the cache lines at some addresses, those of this share.
+    #[inline(always)]
+    fn prefetch<const N: usize>(self, line: impl Fn(usize) -> *const f32) {
+        let mut at = self.first;
+        while at < N {
+            prefetch(line(at).wrapping_add(self.ahead), 1);
+            at += self.step;
+        }
+    }
+}
+
 /// Registers of a row that take all vectors before they are stored.
 const COLUMNS: usize = 4;
 
@@ -17,6 +43,8 @@ pub(crate) struct Block<'a> {
     pub(crate) vectors: &'a [&'a [f32]],
     pub(crate) rows: usize,
     pub(crate) stride: usize,
+    /// Elements from each vector to one that is brought closer meanwhile.
+    pub(crate) ahead: usize,
 }
 
 impl Block<'_> {
@@ -61,7 +89,7 @@ impl Block<'_> {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::add256(self, numbers, rows) },
             // SAFETY: as above, with no feature needed.
-            _ => unsafe { all_sums::<[f32; 8]>(self, numbers, rows) },
+            _ => unsafe { all_sums::<[f32; 8], 1>(self, numbers, rows) },
         }
     }
 }
@@ -73,13 +101,13 @@ mod x86 {
     use super::{Block, all_dots, all_sums};
 
     macro_rules! compiled {
-        ($features:literal, $vector:ty, $registers:literal, $rows:literal, $dots:ident, $add:ident) => {
+        ($features:literal, $vector:ty, $registers:literal, $few:literal, $many:literal, $dots:ident, $add:ident) => {
             /// # Safety
             /// As [`all_dots`].
             #[target_feature(enable = $features)]
             pub(super) unsafe fn $dots(block: &Block<'_>, rows: *const f32, out: *mut f32) {
                 // SAFETY: by contract.
-                unsafe { all_dots::<$vector, $registers, $rows>(block, rows, out) }
+                unsafe { all_dots::<$vector, $registers, $few>(block, rows, out) }
             }
 
             /// # Safety
@@ -87,12 +115,12 @@ mod x86 {
             #[target_feature(enable = $features)]
             pub(super) unsafe fn $add(block: &Block<'_>, numbers: *const f32, rows: *mut f32) {
                 // SAFETY: by contract.
-                unsafe { all_sums::<$vector>(block, numbers, rows) }
+                unsafe { all_sums::<$vector, $many>(block, numbers, rows) }
             }
         };
     }
-    compiled!("avx512f,avx2,fma", __m512, 1, 2, dots512, add512);
-    compiled!("avx2,fma", __m256, 2, 1, dots256, add256);
+    compiled!("avx512f,avx2,fma", __m512, 1, 2, 4, dots512, add512);
+    compiled!("avx2,fma", __m256, 2, 1, 2, dots256, add256);
 }
 
 /// # Safety
@@ -116,11 +144,12 @@ unsafe fn all_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
                 let rows = rows.add(row * width);
                 let out = out.add(row * stride + some * SUMS);
                 let count = vectors.len();
+                let share = Share::new::<ROWS>(block, row);
                 if row + ROWS <= block.rows {
-                    some_dots::<V, REGISTERS, ROWS>(from, width, rows, out, stride, count);
+                    some_dots::<V, REGISTERS, ROWS>(from, width, rows, out, stride, count, share);
                     row += ROWS;
                 } else {
-                    some_dots::<V, REGISTERS, 1>(from, width, rows, out, stride, count);
+                    some_dots::<V, REGISTERS, 1>(from, width, rows, out, stride, count, share);
                     row += 1;
                 }
             }
@@ -138,6 +167,7 @@ unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
     out: *mut f32,
     stride: usize,
     count: usize,
+    share: Share,
 ) {
     let whole = width - width % TERMS;
     // SAFETY: the rows and vectors hold `width` elements each.
@@ -146,6 +176,7 @@ unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
         let mut sums = [[[V::splat(0.0); REGISTERS]; SUMS]; ROWS];
         let mut at = 0;
         while at < whole {
+            share.prefetch::<SUMS>(|i| vectors[i].wrapping_add(at));
             for part in 0..REGISTERS {
                 let at = at + part * V::LANES;
                 let mut x = [V::splat(0.0); SUMS];
@@ -181,7 +212,13 @@ unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
         }
         for (row, sums) in sums.iter().enumerate() {
             let totals = V::totals(sums);
-            std::ptr::copy_nonoverlapping(totals.as_ptr(), out.add(row * stride), count);
+            if count == SUMS {
+                out.add(row * stride).cast::<[f32; SUMS]>().write_unaligned(totals);
+            } else {
+                for (at, total) in totals.into_iter().enumerate().take(count) {
+                    *out.add(row * stride + at) = total;
+                }
+            }
         }
     }
 }
@@ -189,18 +226,23 @@ unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
 /// # Safety
 /// As [`all_dots`], with the numbers of the block in `numbers` and rows that may be written.
 #[inline(always)]
-unsafe fn all_sums<V: Vector>(block: &Block<'_>, numbers: *const f32, rows: *mut f32) {
+unsafe fn all_sums<V: Vector, const ROWS: usize>(
+    block: &Block<'_>,
+    numbers: *const f32,
+    rows: *mut f32,
+) {
     let width = block.width();
     let mut row = 0;
     while row < block.rows {
         // SAFETY: the rows of the block, by contract.
         unsafe {
+            let share = Share::new::<ROWS>(block, row);
             let (numbers, rows) = (numbers.add(row * block.stride), rows.add(row * width));
-            if row + 2 <= block.rows {
-                some_sums::<V, 2>(block, numbers, rows);
-                row += 2;
+            if row + ROWS <= block.rows {
+                some_sums::<V, ROWS>(block, numbers, rows, share);
+                row += ROWS;
             } else {
-                some_sums::<V, 1>(block, numbers, rows);
+                some_sums::<V, 1>(block, numbers, rows, share);
                 row += 1;
             }
         }
@@ -214,17 +256,18 @@ unsafe fn some_sums<V: Vector, const ROWS: usize>(
     block: &Block<'_>,
     numbers: *const f32,
     rows: *mut f32,
+    share: Share,
 ) {
     let width = block.width();
     let mut at = 0;
     // SAFETY: the columns of all calls exist.
     unsafe {
         while at + COLUMNS * V::LANES <= width {
-            columns::<V, ROWS, COLUMNS>(block, numbers, rows, at);
+            columns::<V, ROWS, COLUMNS>(block, numbers, rows, at, share);
             at += COLUMNS * V::LANES;
         }
         while at + V::LANES <= width {
-            columns::<V, ROWS, 1>(block, numbers, rows, at);
+            columns::<V, ROWS, 1>(block, numbers, rows, at, share);
             at += V::LANES;
         }
         for at in at..width {
@@ -247,6 +290,7 @@ unsafe fn columns<V: Vector, const ROWS: usize, const COLS: usize>(
     numbers: *const f32,
     rows: *mut f32,
     at: usize,
+    share: Share,
 ) {
     let width = block.width();
     // SAFETY: by contract.
@@ -258,6 +302,7 @@ unsafe fn columns<V: Vector, const ROWS: usize, const COLS: usize>(
             }
         }
         for (i, vector) in block.vectors.iter().enumerate() {
+            share.prefetch::<COLS>(|col| vector.as_ptr().wrapping_add(at + col * V::LANES));
             let mut x = [V::splat(0.0); COLS];
             for (col, x) in x.iter_mut().enumerate() {
                 *x = V::load(vector.as_ptr().add(at + col * V::LANES));
@@ -291,7 +336,7 @@ mod tests {
         let slices: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
         let data: Vec<f32> = (0..rows * width).map(|i| number(i + 3)).collect();
         let weights: Vec<f32> = (0..rows * stride).map(|i| number(i + 8)).collect();
-        let block = Block { vectors: &slices, rows, stride };
+        let block = Block { vectors: &slices, rows, stride, ahead: 0 };
         let mut first = None;
         for isa in Isa::available() {
             let mut out = vec![7.0; rows * stride];

@@ -292,9 +292,9 @@ fn one_query_against_many_keys() {
     check(&case);
 }
 
-/// One item with two queries, eight heads in groups of two, and keys for three tasks.
+/// One item with two queries, eight heads in groups of two, and keys for several tasks.
 fn few_queries() -> Case {
-    let mut case = square(700);
+    let mut case = square(1400);
     case.shape = AttentionShape {
         queries: 2,
         heads: 8,
@@ -308,15 +308,15 @@ fn few_queries() -> Case {
 
 #[test]
 fn few_queries_against_several_chunks_of_keys() {
-    let every_third: Vec<i64> = (0..700).map(|j| j % 3).collect();
-    let first_chunk_out: Vec<i64> = (0..700).map(|j| i64::from(j >= 400)).collect();
+    let every_third: Vec<i64> = (0..1400).map(|j| j % 3).collect();
+    let first_chunk_out: Vec<i64> = (0..1400).map(|j| i64::from(j >= 800)).collect();
     for case in [
         few_queries(),
-        Case { causal_offset: Some(310), ..few_queries() },
-        Case { causal_offset: Some(400), window: Some(80), poison: true, ..few_queries() },
+        Case { causal_offset: Some(710), ..few_queries() },
+        Case { causal_offset: Some(800), window: Some(80), poison: true, ..few_queries() },
         Case { keep: Some(every_third), bias: Some([true; 3]), ..few_queries() },
         Case { keep: Some(first_chunk_out), poison: true, scale: None, ..few_queries() },
-        Case { keep: Some(vec![0; 700]), ..few_queries() },
+        Case { keep: Some(vec![0; 1400]), ..few_queries() },
     ] {
         check(&case);
     }
@@ -479,7 +479,7 @@ fn lanes_without_a_query_are_executed() {
 #[test]
 fn rescaling_is_executed_but_not_useful() {
     // The greatest score stands in the last tile of keys.
-    for (queries, n) in [(2, 70_000), (40, 1030)] {
+    for (queries, n) in [(2, 140_000), (40, 1030)] {
         let (q, mut k, v) = (vec![1.0; queries], data(n, 2), data(n, 3));
         k[n - 1] = 5.0;
         let shape = AttentionShape {

@@ -16,14 +16,15 @@ use crate::math::exp2_flushed;
 use crate::meter::Meter;
 use crate::stream::{Block, VECTORS};
 use crate::tasks::Shared;
-use crate::vector::prefetch;
 
 /// Queries of one key head, over all heads of its group, up to which this pays.
 pub(super) const MAX_ROWS: usize = 8;
 /// Elements at least from a vector to the one that is brought closer meanwhile.
 const AHEAD: usize = 2048;
-/// Elements of keys and values of a task.
-const CHUNK: usize = 1 << 17;
+/// Elements of keys and values of a task at least, and tasks of an item at most: what tasks leave for
+/// merging stays small.
+const CHUNK: usize = 1 << 18;
+const MAX_CHUNKS: usize = 64;
 
 /// Runs all queries over chunks of keys, and merges what they gathered in the order of the keys.
 pub(super) fn over_chunks<M: Meter>(
@@ -36,7 +37,7 @@ pub(super) fn over_chunks<M: Meter>(
     let shape = &problem.shape;
     let rows = shape.queries * shape.heads;
     let of_key = shape.kv_heads * (shape.key_width + shape.value_width);
-    let chunk = (CHUNK / of_key.max(1)).max(1);
+    let chunk = (CHUNK / of_key.max(1)).max(shape.keys.div_ceil(MAX_CHUNKS)).max(1);
     let chunks = shape.keys.div_ceil(chunk).max(1);
     let work = (rows * shape.batch)
         .saturating_mul(shape.keys)
@@ -135,11 +136,13 @@ impl Part<'_> {
         let mut scores = Buffer::take(shape.queries * shape.heads * len);
         let layout = Layout { shape, seen: &seen, positions: self.positions(), len };
         let width = shape.key_width;
-        layout.meet(&self.vectors(&problem.k, width), |rows, key, vectors| {
+        let keys = self.vectors(&problem.k, width);
+        let ahead = keys.ahead();
+        layout.meet(&keys, |rows, key, vectors| {
             let queries = &queries[rows.start * width..];
             let scores = &mut scores[rows.start * len + key..];
             let (rows, stride) = (rows.len(), len);
-            Block { vectors, rows, stride }.dots(isa, queries, scores);
+            Block { vectors, rows, stride, ahead }.dots(isa, queries, scores);
         });
         self.add_bias(&seen, &mut scores);
         for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
@@ -152,11 +155,13 @@ impl Part<'_> {
             state.sums.fill(0.0);
         } else if shape.value_width > 0 {
             let width = shape.value_width;
-            layout.meet(&self.vectors(&problem.v, width), |rows, key, vectors| {
+            let values = self.vectors(&problem.v, width);
+            let ahead = values.ahead();
+            layout.meet(&values, |rows, key, vectors| {
                 let weights = &scores[rows.start * len + key..];
                 let context = &mut state.context[rows.start * width..];
                 let (rows, stride) = (rows.len(), len);
-                Block { vectors, rows, stride }.add_multiples(isa, weights, context);
+                Block { vectors, rows, stride, ahead }.add_multiples(isa, weights, context);
             });
         }
         scores.keep();
@@ -244,7 +249,11 @@ fn merge<'a>(
         sum = part[rows + row].mul_add(factor, sum);
         let part = &part[2 * rows + row * width..][..width];
         if width > 0 {
-            Block { vectors: &[part], rows: 1, stride: 1 }.add_multiples(isa, &[factor], out)
+            Block { vectors: &[part], rows: 1, stride: 1, ahead: 0 }.add_multiples(
+                isa,
+                &[factor],
+                out,
+            )
         };
         count += 1;
     }
@@ -282,6 +291,13 @@ struct Rows<'a> {
     width: usize,
 }
 
+impl Rows<'_> {
+    /// Elements from a vector to the one that takes its place in the next block of keys.
+    fn ahead(&self) -> usize {
+        AHEAD.max(VECTORS * self.token_stride)
+    }
+}
+
 impl Layout<'_> {
     /// Calls `visit(rows, first key, vectors)` for the rows of each query and some of the keys that it
     /// sees, nearly in the order of the vectors in memory.
@@ -293,7 +309,6 @@ impl Layout<'_> {
         let (heads, kv_heads, group) = (self.shape.heads, self.shape.kv_heads, self.shape.group());
         let blocks = self.len.div_ceil(VECTORS);
         let by_token = vectors.head_stride <= vectors.token_stride;
-        let ahead = AHEAD.max(VECTORS * vectors.token_stride);
         let (outer, inner) = if by_token { (blocks, kv_heads) } else { (kv_heads, blocks) };
         for (outer, inner) in (0..outer).flat_map(|outer| (0..inner).map(move |i| (outer, i))) {
             let (block, kv_head) = if by_token { (outer, inner) } else { (inner, outer) };
@@ -306,7 +321,6 @@ impl Layout<'_> {
                 };
                 let at = position * vectors.token_stride + kv_head * vectors.head_stride;
                 *vector = &vectors.data[at..][..vectors.width];
-                prefetch(vector.as_ptr().wrapping_add(ahead), vectors.width);
             }
             for (query, seen) in self.seen.iter().enumerate() {
                 let first = query * heads + kv_head * group;
