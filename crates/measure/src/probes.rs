@@ -263,7 +263,8 @@ impl Record for MachineReport {
         let buffer = binary(self.buffer_bytes);
         let notes = format!(
             "FMA peak = f32 multiply-adds in registers, one multiply-add being two operations; \
-             scalar = portable code; read bandwidth over {buffer}, by {}; best of {REPEAT} \
+             scalar = portable code, which calls a function for each where the target that it was \
+             built for has no such instruction; read bandwidth over {buffer}, by {}; best of {REPEAT} \
              repetitions",
             self.machine.isa,
         );
