@@ -196,8 +196,10 @@ fn draw(
         area.draw(&Circle::new((*x, *y), 5, NOW.filled()))?;
         if marks.len() <= LABELLED {
             let label = shown(point.rate());
-            // Beside the roof there is room below only.
-            let above = (y - 20..*y).contains(&roof);
+            // Where the roof or the saved mark is right above, there is room below only.
+            let then = point.against.filter(|_| saved.is_some()).map(|a| frame.y(a.rate));
+            let above =
+                [Some(roof), then].into_iter().flatten().any(|it| (y - 26..*y).contains(&it));
             let (at, v) = if above { (y + 10, VPos::Top) } else { (y - 10, VPos::Bottom) };
             text(&label, &style(15, INK, HPos::Center, v), (*x, at))?;
         }

@@ -115,6 +115,9 @@ const PEAK: Duration = Duration::from_millis(1);
 /// Repetitions, of which the best counts.
 const REPEAT: usize = 64;
 
+/// Rest before each repetition.
+const REST: Duration = Duration::from_micros(500);
+
 /// GFLOP/s of fused multiply-adds on all threads of a pool.
 pub(crate) fn fma_peak(pool: &ThreadPool, isa: Isa) -> f64 {
     let chains = |rounds| fma_chains(isa, rounds, black_box(-0.999), black_box(0.5));
@@ -192,9 +195,11 @@ fn best_together<T>(
     let (threads, arrived) = (pool.current_num_threads(), AtomicUsize::new(0));
     let spans = pool.broadcast(|thread| {
         let span = |repetition: usize| {
+            // Whoever slept a little is given a core at once, even on a busy machine.
+            std::thread::sleep(REST);
             arrived.fetch_add(1, Ordering::AcqRel);
             let mut turns = 0u32;
-            // A thread that slept would begin late.
+            // A thread that sleeps here would begin late.
             while arrived.load(Ordering::Acquire) < (repetition + 1) * threads {
                 turns += 1;
                 if turns.is_multiple_of(1 << 14) {
@@ -258,7 +263,8 @@ impl Record for MachineReport {
         let buffer = binary(self.buffer_bytes);
         let notes = format!(
             "FMA peak = f32 multiply-adds in registers, one multiply-add being two operations; \
-             scalar = portable code; read bandwidth over {buffer}, by {}; best of {REPEAT} \
+             scalar = portable code, which calls a function for each where the target that it was \
+             built for has no such instruction; read bandwidth over {buffer}, by {}; best of {REPEAT} \
              repetitions",
             self.machine.isa,
         );
