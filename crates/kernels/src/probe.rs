@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use crate::isa::{Isa, Level, vectorised};
+use crate::vector::prefetch;
 
 /// Chains that do not depend on each other. A core with two units of latency four needs eight to
 /// keep both busy, one of latency five needs ten.
@@ -116,21 +117,30 @@ mod x86 {
         _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
 }
 
-/// Independent sums of a read, so that no addition waits for the one before.
-const SUMS: usize = 128;
+/// Streams that a read follows side by side, pages of one stream after the other, and numbers of a page
+/// and of a cache line: one stream alone does not occupy a memory.
+const STREAMS: usize = 8;
+const PAGE: usize = 1024;
+const LINE: usize = 16;
 
 vectorised! {
     /// Reads all of `data` once and returns the sum of its numbers modulo 2³².
     pub fn read_sum(data: &[u32]) -> u32 {
-        let mut sums = [0u32; SUMS];
-        let (chunks, rest) = data.as_chunks::<SUMS>();
-        for chunk in chunks {
-            for (sum, &x) in sums.iter_mut().zip(chunk) {
-                *sum = sum.wrapping_add(x);
+        let mut sums = [[0u32; LINE]; STREAMS];
+        let (blocks, rest) = data.as_chunks::<{ STREAMS * PAGE }>();
+        for block in blocks {
+            for line in (0..PAGE).step_by(LINE) {
+                for (stream, sums) in sums.iter_mut().enumerate() {
+                    let numbers = &block[stream * PAGE + line..][..LINE];
+                    prefetch(numbers.as_ptr().wrapping_add(block.len()).cast(), LINE);
+                    for (sum, x) in sums.iter_mut().zip(numbers) {
+                        *sum = sum.wrapping_add(*x);
+                    }
+                }
             }
         }
         let total = rest.iter().fold(0u32, |sum, &x| sum.wrapping_add(x));
-        sums.iter().fold(total, |sum, &x| sum.wrapping_add(x))
+        sums.as_flattened().iter().fold(total, |sum, &x| sum.wrapping_add(x))
     }
 }
 
@@ -165,9 +175,9 @@ mod tests {
     #[test]
     fn a_read_sums_every_number() {
         let data: Vec<u32> =
-            (0..1000).map(|i: u32| i.wrapping_mul(0x9e37_79b9) ^ 0x85eb_ca6b).collect();
+            (0..20_000).map(|i: u32| i.wrapping_mul(0x9e37_79b9) ^ 0x85eb_ca6b).collect();
         for isa in Isa::available() {
-            for len in [0, 1, 127, 128, 129, 640, 1000] {
+            for len in [0, 1, 127, 8191, 8192, 8193, 20_000] {
                 let expected = data[..len].iter().fold(0u32, |sum, &x| sum.wrapping_add(x));
                 assert_eq!(read_sum(isa, &data[..len]), expected, "{isa}, {len} numbers");
             }
