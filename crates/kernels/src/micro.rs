@@ -6,8 +6,10 @@
 use std::hint::black_box;
 
 use crate::isa::{Isa, Level};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch_near};
 
+/// Terms after which the first rows bring a panel closer.
+const AHEAD: usize = 32;
 /// Columns of a panel.
 pub(crate) const WIDTH: usize = 32;
 /// Columns of the narrow half of a panel.
@@ -183,7 +185,12 @@ unsafe fn block<V: Vector, const COLS: usize, const ROWS: usize>(
         let first = p.a.as_ptr().add(row * p.a_row);
         let mut a = steps.map(|step| first.wrapping_add(step));
         let mut b = p.b.as_ptr().add(col);
+        let ahead = if row == 0 { AHEAD * WIDTH } else { 0 };
         for _ in 0..p.k {
+            prefetch_near(b.wrapping_add(ahead));
+            if COLS * V::LANES > 16 {
+                prefetch_near(b.wrapping_add(ahead + 16));
+            }
             let mut b_now = [V::splat(0.0); COLS];
             for (j, b_now) in b_now.iter_mut().enumerate() {
                 *b_now = V::load(b.add(j * V::LANES));

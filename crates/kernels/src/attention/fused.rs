@@ -11,7 +11,7 @@ use crate::meter::Meter;
 use crate::tasks::Shared;
 
 /// Multiplications below which no other thread is started.
-pub(super) const SERIAL: usize = 1 << 17;
+pub(super) const SERIAL: usize = 1 << 19;
 
 /// Calls `task(state, item, head, first query, rows)` for each tile of queries.
 pub(super) fn over_tiles<S>(
