@@ -183,6 +183,13 @@ def arguments():
     return options
 
 
+def write(results, folder):
+    """What there is so far, so that an interrupted run is not lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.md").write_text(report.markdown(results))
+    (folder / "results.svg").write_text(chart.svg(results))
+
+
 def main():
     options = arguments()
     if not options.no_build:
@@ -207,13 +214,12 @@ def main():
                 result = Comparison(case, pool, options).run()
                 results["cases"].append(result)
                 print(report.brief(result), file=sys.stderr, flush=True)
+                write(results, options.output)
     finally:
         pool.stop()
     if "j" in only:
         results["memory"] = peak_memory(4096 if options.quick else 65536, options.threads)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.md").write_text(report.markdown(results))
-    (options.output / "results.svg").write_text(chart.svg(results))
+    write(results, options.output)
     wrong = [r for c in results["cases"] for r in c["rows"] if "another result" in (r["error"] or "")]
     return 1 if wrong else 0
 
