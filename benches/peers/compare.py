@@ -186,6 +186,7 @@ def arguments():
 def write(results, folder):
     """What there is so far, so that an interrupted run is not lost."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (folder / "results.md").write_text(report.markdown(results))
     (folder / "results.svg").write_text(chart.svg(results))
 

@@ -5,34 +5,21 @@ import statistics
 from cases import GROUPS
 
 
+def measured(results, quantity, threads):
+    """The greatest value that `opledger machine` measured with some threads; None when it did not."""
+    found = results["machine"].get("measured", [])
+    values = [m["value"] for m in found if m["quantity"] == quantity and m["threads"] == threads]
+    return max(values, default=None)
+
+
 def peak(results, threads):
-    """Measured multiply-add peak in GFLOP/s with some threads; None when not measured."""
-    machine = results["machine"]
-    names = [f"p{threads}", f"peak_{threads}"]
-    for name in names:
-        value = find(machine, name)
-        if value:
-            return value
-    return None
+    """Multiply-add peak in GFLOP/s."""
+    return measured(results, "fma-peak", threads)
 
 
 def bandwidth(results):
-    """Measured read bandwidth in GB/s; None when not measured."""
-    return find(results["machine"], "read_bandwidth")
-
-
-def find(value, name):
-    """The number under a key of nested JSON, whatever case the key has."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key.lower() == name and isinstance(inner, (int, float)):
-                return float(inner)
-            found = find(inner, name)
-            if found is not None:
-                return found
-    if isinstance(value, list):
-        return next((f for f in (find(inner, name) for inner in value) if f is not None), None)
-    return None
+    """Read bandwidth in GB/s of all threads."""
+    return measured(results, "read-bandwidth", results["threads"])
 
 
 def time(seconds):

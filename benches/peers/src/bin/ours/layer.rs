@@ -1,7 +1,9 @@
 //! Layers of the grammar through the fast interpreter, ledger included.
 
 use opledger_dims::Binding;
-use opledger_interp::{Fast, Feeds, Quiet, Run, Store, prepare as prepare_run, run_stored};
+use opledger_interp::{
+    Counting, Fast, Feeds, Quiet, Run, Store, prepare as prepare_run, run_stored,
+};
 use opledger_models::{Model, layer::parse};
 use opledger_peers::problem::{Layer, LayerKind};
 use opledger_peers::serve::Work;
@@ -9,14 +11,22 @@ use opledger_peers::{Error, data};
 use opledger_tensor::Tensor;
 use serde_json::{Value, json};
 
-struct Recorded {
+struct Recorded<M> {
     model: Model,
     sizes: Binding,
     store: Store,
-    fast: Fast,
+    fast: Fast<M>,
 }
 
-pub(super) fn prepare(problem: Layer) -> Result<Box<dyn Work>, Error> {
+pub(super) fn prepare(problem: Layer, variant: &str) -> Result<Box<dyn Work>, Error> {
+    match variant {
+        "counted" => Ok(Box::new(recorded(problem, Fast::new()?)?)),
+        "not-counted" => Ok(Box::new(recorded(problem, Fast::uncounted()?)?)),
+        _ => Err(format!("no variant {variant}").into()),
+    }
+}
+
+fn recorded<M: Counting>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, Error> {
     let Layer { layer, batch, tokens, width, heads, hidden } = problem;
     let text = match layer {
         LayerKind::Mha => format!("mha:c={width},h={heads}"),
@@ -38,17 +48,17 @@ pub(super) fn prepare(problem: Layer) -> Result<Box<dyn Work>, Error> {
         feeds = feeds.with(path, Tensor::new(value.shape(), numbers)?);
     }
     let (sizes, store) = prepare_run::<Fast>(&model.graph, &sizes, &feeds)?;
-    Ok(Box::new(Recorded { model, sizes, store, fast: Fast::new()? }))
+    Ok(Recorded { model, sizes, store, fast })
 }
 
-impl Recorded {
+impl<M: Counting> Recorded<M> {
     fn compute(&mut self) -> Result<Run<f32>, Error> {
         let Recorded { model, sizes, store, fast } = self;
         Ok(run_stored(&model.graph, sizes, fast, store, &mut Quiet)?)
     }
 }
 
-impl Work for Recorded {
+impl<M: Counting> Work for Recorded<M> {
     fn run(&mut self) -> Result<(), Error> {
         self.compute().map(drop)
     }

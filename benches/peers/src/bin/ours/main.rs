@@ -12,7 +12,7 @@ use opledger_peers::serve::{Work, serve};
 fn prepare(spec: &Spec) -> Result<Box<dyn Work>, Error> {
     match spec.problem {
         Problem::Attention(problem) => attention::prepare(problem, &spec.variant),
-        Problem::Layer(problem) => layer::prepare(problem),
+        Problem::Layer(problem) => layer::prepare(problem, &spec.variant),
         Problem::Gemm(problem) => gemm::prepare(problem, &spec.variant),
         Problem::Rows(problem) => Ok(rows::prepare(problem)),
     }
