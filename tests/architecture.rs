@@ -185,3 +185,14 @@ fn every_operation_proves_itself() {
         assert!(exempt.contains(&name.as_str()) || proves, "{name} has no proof of its cost");
     }
 }
+
+/// The loops that do the work are compiled once, whether anything is counted or not.
+#[test]
+fn inner_loops_know_no_meter() {
+    let kernels = root().join("crates/kernels/src");
+    for name in ["micro", "stream", "vector", "lanes", "math", "panels", "product"] {
+        let text = fs::read_to_string(kernels.join(format!("{name}.rs"))).unwrap();
+        let knows = ["Meter", "Tally", "Tallies"].iter().any(|word| text.contains(word));
+        assert!(!knows, "{name}.rs counts");
+    }
+}

@@ -200,6 +200,8 @@ fn chains_do_what_their_nodes_do() {
         "encoder-layer:b=1,n=33,c=32,h=2,ff=64,act=relu,norm=pre",
         "decoder-layer:b=1,n=7,m=9,c=32,h=2,ff=64",
         "ffn:b=3,n=11,c=24,ff=50,act=silu",
+        "ffn:b=1,n=1,c=24,ff=50,act=silu",
+        "ffn:b=2,n=1,c=24,ff=7,act=silu",
     ];
     for text in layers {
         let model = parse(text).unwrap();
@@ -222,5 +224,12 @@ fn chains_do_what_their_nodes_do() {
             without_time += usize::from(a.time.is_zero() && !b.time.is_zero());
         }
         assert!(without_time > 0, "{text} has no chain");
+
+        // Compiled without counting: the same bits, and nothing counted.
+        let feeds = Feeds::seeded(5);
+        let uncounted = Fast::uncounted().unwrap().run(&model.graph, &model.binding, &feeds);
+        let uncounted = uncounted.unwrap();
+        assert!(bits(&chained) == bits(&uncounted), "{text}");
+        assert!(uncounted.ledger.executed().is_zero() && !chained.ledger.useful().is_zero());
     }
 }

@@ -12,7 +12,7 @@ use crate::isa::{Isa, isa};
 use crate::meter::Meter;
 use crate::micro::{HALF, Product, WIDTH};
 use crate::panels::{PackedMatrix, pack, pack_panel};
-use crate::product::{Dims, FEW, Matrix, product};
+use crate::product::{Dims, Matrix, product};
 use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
@@ -133,11 +133,7 @@ pub fn gemm_with<M: Meter>(
     let &Gemm { batch, m, k, n, b, .. } = problem;
     let direct = match b {
         Right::Packed(_) => false,
-        // Few rows do not repay the packing, few columns the empty lanes.
-        Right::Plain(b) => {
-            let few = m <= FEW && (b.row_stride == 1 || b.col_stride == 1);
-            isa == Isa::SCALAR || few || n < PackedMatrix::MIN_COLUMNS
-        }
+        Right::Plain(_) => !PackedMatrix::pays(isa, m, n),
     };
     let whole = Shared::new(c);
     match b {

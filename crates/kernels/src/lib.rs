@@ -7,7 +7,8 @@
 //! # Counting
 //!
 //! Each task sums the operations of the loops it runs in a [`Tally`], from the bounds of those
-//! loops, and gives it to a [`Meter`] once, when it ends. [`NoMeter`] compiles the counting away.
+//! loops, and gives it to a [`Meter`] once, when it ends. With [`NoMeter`] nothing is handed over. The
+//! inner loops know neither, so they are the same code.
 //!
 //! - *useful* is what the mathematics asks for: a dot product of `k` terms is `k` mul and `k - 1`
 //!   add; each kernel states its own.

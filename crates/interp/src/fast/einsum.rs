@@ -184,12 +184,11 @@ pub(super) fn chain<M: Counting>(
     let product = Product::new(chain.product, &chain.call)?;
     let mut problem = product.problem();
     let packed;
-    // One row reads the weight once, in whatever order; a copied or repeated weight is no matrix
-    // of the model.
+    let isa = kernels::isa().map_err(refused)?;
+    // A copied or repeated weight is no matrix of the model.
     if let Right::Plain(b) = problem.b
-        && problem.batch * problem.m > 1
+        && PackedMatrix::pays(isa, problem.m, problem.n)
         && problem.k > 0
-        && problem.n >= PackedMatrix::MIN_COLUMNS
         && product.b_matrices.copy.is_none()
         && b.offsets == [0]
     {
