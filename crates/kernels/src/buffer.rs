@@ -10,7 +10,7 @@ struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 /// Elements that a thread keeps in all; larger buffers go back to the system.
-const KEPT: usize = 1 << 22;
+const KEPT: usize = 1 << 23;
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };

@@ -72,10 +72,12 @@ struct Kept {
 impl Keys {
     /// The numbers of the keys that a query sees.
     pub(crate) fn seen_by(&self, query: usize) -> Range<usize> {
-        let clip = |edge: i128| edge.clamp(0, self.keys as i128) as usize;
-        let last = query as i128 + i128::from(self.causal_offset.unwrap_or(0));
-        let high = if self.causal_offset.is_some() { clip(last + 1) } else { self.keys };
-        let low = self.window.map_or(0, |window| clip(last - window as i128 + 1)).min(high);
+        // No slice is longer than `isize::MAX`.
+        let clip = |edge: i64| edge.clamp(0, self.keys as i64) as usize;
+        let end = (query as i64 + 1).saturating_add(self.causal_offset.unwrap_or(0));
+        let high = if self.causal_offset.is_some() { clip(end) } else { self.keys };
+        let start = |window| end.saturating_sub(i64::try_from(window).unwrap_or(i64::MAX));
+        let low = self.window.map_or(0, |window| clip(start(window))).min(high);
         match &self.kept {
             Some(kept) => kept.rank[low]..kept.rank[high],
             None => low..high,

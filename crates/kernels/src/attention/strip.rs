@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use opledger_dims::Class;
 
-use super::tile::{clip, hull};
+use super::tile::{clip, common, hull};
 use super::{Attention, AttentionShape, Keys, Tallies};
 use crate::buffer::Buffer;
 use crate::isa::{Isa, vectorised};
@@ -75,10 +75,9 @@ pub(super) struct Tile<'a> {
 pub(super) struct Strip<'a> {
     place: Place<'a>,
     seen: Vec<Range<usize>>,
-    /// The keys that any of them sees.
+    /// The keys that any of them sees, and those that each sees.
     all: Range<usize>,
-    /// Whether all see the same.
-    alike: bool,
+    every: Range<usize>,
     /// Queries by element, multiplied by the scale and log₂e: scores are then in powers of two.
     queries: Buffer,
     /// The context by element.
@@ -127,8 +126,8 @@ impl<'a> Strip<'a> {
         let mut context = Buffer::take(value_width * WIDTH);
         context.fill(0.0);
         let (maxima, sums) = ([f32::NEG_INFINITY; WIDTH], [0.0; WIDTH]);
-        let alike = seen.windows(2).all(|pair| pair[0] == pair[1]);
-        Strip { place, all: hull(&seen), alike, seen, queries, context, maxima, sums }
+        let (all, every) = (hull(&seen), common(&seen));
+        Strip { place, all, every, seen, queries, context, maxima, sums }
     }
 
     /// Its rows.
@@ -153,7 +152,8 @@ impl<'a> Strip<'a> {
             return;
         }
         self.useful(&tile.keys, tallies);
-        let full = if self.alike { keys.clone() } else { self.full(&keys, &tile.keys) };
+        let full = clip(&self.every, &tile.keys);
+        let full = if full.is_empty() { keys.end..keys.end } else { full };
         let cover = Cover { keys, full };
         let scores = &mut scores[cover.keys.start * WIDTH..cover.keys.end * WIDTH];
         self.score(tile, &cover, scores, tallies);
@@ -168,30 +168,20 @@ impl<'a> Strip<'a> {
         self.add_context(isa, tile, &cover, scores, problem.shape.value_width, tallies);
     }
 
-    /// The part of `keys`, relative to a tile, that every query sees.
-    fn full(&self, keys: &Range<usize>, tile: &Range<usize>) -> Range<usize> {
-        let everyone = self.seen.iter().map(|seen| clip(seen, tile));
-        let full = everyone
-            .fold(keys.clone(), |full, seen| full.start.max(seen.start)..full.end.min(seen.end));
-        if full.is_empty() { keys.end..keys.end } else { full }
-    }
-
     /// Counts what the definition asks for, row by row.
     fn useful(&self, keys: &Range<usize>, tallies: &mut Tallies) {
-        // Pairs, and pairs but the first of each row.
-        let (mut pairs, mut joined) = (0, 0);
-        let of_query = |seen: &Range<usize>| {
-            let len = clip(seen, keys).len();
-            (len, len - usize::from(len > 0 && seen.start >= keys.start))
-        };
-        if self.alike {
-            let (len, rest) = of_query(&self.all);
-            (pairs, joined) = (len * self.seen.len(), rest * self.seen.len());
+        // Pairs, and rows that begin here: their first pair joins nothing.
+        let (rows, here) = (self.seen.len(), clip(&self.every, keys));
+        let starting = |seen: &&Range<usize>| keys.contains(&seen.start) && !seen.is_empty();
+        let (pairs, first) = if self.all == self.every {
+            (rows * here.len(), if keys.contains(&self.all.start) { rows } else { 0 })
+        } else if here.len() == keys.len() && self.every.start < keys.start {
+            (rows * here.len(), 0)
         } else {
-            for (len, rest) in self.seen.iter().map(of_query) {
-                (pairs, joined) = (pairs + len, joined + rest);
-            }
-        }
+            let pairs = self.seen.iter().map(|seen| clip(seen, keys).len()).sum();
+            (pairs, self.seen.iter().filter(starting).count())
+        };
+        let joined = pairs - if pairs == 0 { 0 } else { first };
         tallies.useful(self.place.problem, pairs, joined);
     }
 
@@ -230,7 +220,7 @@ impl<'a> Strip<'a> {
             }
             tallies.bias.executed(Class::Add, cover.keys.len());
         }
-        if self.alike {
+        if cover.partial().next().is_none() {
             return;
         }
         let (mut first, mut last) = ([0; WIDTH], [0; WIDTH]);
@@ -279,7 +269,7 @@ impl<'a> Strip<'a> {
         let value = |key: usize| &tile.v[key * width..][..width];
         let infinite = |part: Range<usize>| {
             let values = &tile.v[part.start * width..part.end * width];
-            !super::tile::finite(isa, values, width, width, part.len())
+            !super::tile::finite(isa, values, values.len(), values.len(), 1)
         };
         let mut keys = cover.keys.clone();
         if cover.partial().any(infinite) {
