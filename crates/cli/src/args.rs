@@ -16,7 +16,9 @@ Examples:
   opledger derive mha                          closed forms in b, n, c, h
   opledger count mha:c=512,h=8 --set b=32 --set n=1024
   opledger run mha:c=512,h=8 --set b=32 --set n=1024
-  opledger layers                              the models there are
+  opledger layers                              the kinds of layers there are
+  opledger models                              the published models known by name
+  opledger count llama-3.1-405b --set n=8192
   opledger bench attention --set n=256..8192:*2 --causal --svg attention.svg
 
 A model is a layer written as kind:key=value,…; sizes without a value are symbols, such as
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// List the kinds of layers, their keys and defaults
     Layers(LayersArgs),
+    /// List the published models that are known by name, with their parameters
+    Models(ModelsArgs),
+    /// Generate tokens with a causal model, and hold what each step counted against the closed form
+    Generate(GenerateArgs),
     /// Say what this machine is, and measure its peak and its read bandwidth
     Machine(MachineArgs),
     /// Time the kernels, and hold what they reach against the measured peak
@@ -53,12 +59,16 @@ pub(crate) enum Command {
 /// Which model, and its sizes.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// A layer written as kind:key=value,… such as mha:c=512,h=8; see `opledger layers`
+    /// A layer such as mha:c=512,h=8 (see `opledger layers`), a published model such as llama-3.1-8b
+    /// (see `opledger models`), a config.json, or a directory that holds one
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     /// Give a symbol a size, such as b=32, n=1_024 or n=10^12; may be repeated
     #[arg(long = "set", value_name = "SYMBOL=SIZE", value_parser = assignment)]
     pub(crate) sizes: Vec<Assignment>,
+    /// Let a causal model read p earlier tokens from a cache of keys and values; --set p=… implies it
+    #[arg(long)]
+    pub(crate) past: bool,
 }
 
 const FORMAT_HELP: &str = "How the result is written to stdout";
@@ -149,6 +159,36 @@ pub(crate) struct RunArgs {
 /// Arguments of `layers`.
 #[derive(Debug, Args)]
 pub(crate) struct LayersArgs {
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `models`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// A directory with config.json and weights; of a published model or a bare config.json the
+    /// weights are drawn from the seed
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// The ids of the tokens to go on from, such as 1,15043,29892
+    #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
+    pub(crate) ids: Vec<u32>,
+    /// How many tokens to add; each is the one with the highest score
+    #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) new_tokens: u32,
+    /// Seed of the weights that are not given
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many threads execute; results are the same bits for any number [default: all cores]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -6,6 +6,7 @@ use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
 use opledger_measure::MeasureError;
+use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
 use opledger_report::RenderError;
 use opledger_verify::VerifyError;
@@ -17,6 +18,8 @@ use crate::tensors::TensorError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Layer(#[from] LayerError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Binding(#[from] BindingError),
     #[error(transparent)]
@@ -51,6 +54,10 @@ pub(crate) enum Failure {
     Claim { id: String, nearest: Option<&'static str>, known: String },
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: u16, problem: String },
+    #[error("`{model}` gives no scores of words; generating takes a causal language model")]
+    NoScores { model: String },
+    #[error("the ids given do not fit: {0}")]
+    Ids(String),
     #[error("the result could not be written to stdout: {0}")]
     Stdout(std::io::Error),
     #[error("`{}` could not be written: {problem}", path.display())]

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod destination;
 mod failure;
+mod found;
 mod interrupt;
 mod output;
 mod progress;

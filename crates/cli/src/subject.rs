@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use opledger_dims::{Binding, Symbol};
 use opledger_ir::{Definition, Graph};
-use opledger_models::layer;
+use opledger_models::{Model, Request};
 
 use crate::args::ModelArgs;
 use crate::failure::Failure;
+use crate::found::find;
 use crate::sizes::merge;
 
 /// A model with sizes.
@@ -17,6 +18,13 @@ pub(crate) struct Subject {
     pub(crate) graph: Graph,
     /// The sizes given, and those that follow from them.
     pub(crate) binding: Binding,
+}
+
+/// Tells something beside the result.
+pub(crate) fn note(text: &str) {
+    use std::io::Write;
+    // Nobody is left to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "note: {text}");
 }
 
 /// Which symbols a command needs sizes for.
@@ -33,8 +41,30 @@ pub(crate) enum Needs {
 impl Subject {
     /// Reads the model and checks its sizes as far as a command needs them.
     pub(crate) fn new(args: &ModelArgs, needs: Needs) -> Result<Self, Failure> {
-        let model = layer::parse(&args.model)?;
-        let binding = merge(&args.model, &model.binding, &args.sizes)?;
+        let past = args.past || args.sizes.iter().any(|size| size.symbol.as_str() == "p");
+        let request = Request { past, ..Request::default() };
+        let (model, one_item) = find(&args.model)?.model(&args.model, &request)?;
+        Subject::of(model, args, needs, one_item)
+    }
+
+    /// A model at the sizes given; `one_item` is whether `b` is one unless it is given.
+    pub(crate) fn of(
+        model: Model,
+        args: &ModelArgs,
+        needs: Needs,
+        one_item: bool,
+    ) -> Result<Self, Failure> {
+        if !model.unread_keys.is_empty() {
+            let keys = model.unread_keys.join(", ");
+            note(&format!(
+                "keys of the configuration that are not known, taken to change nothing: {keys}"
+            ));
+        }
+        let mut binding = merge(&args.model, &model.binding, &args.sizes)?;
+        let items = Symbol::new("b");
+        if one_item && needs != Needs::Nothing && binding.get(&items).is_none() {
+            binding.set(&items, 1);
+        }
         let graph = model.graph;
         let binding = graph.complete(&binding)?;
         let subject = Subject { name: args.model.clone(), graph, binding };

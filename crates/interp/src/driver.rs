@@ -98,7 +98,8 @@ impl Observer for Quiet {
 /// A finished run.
 #[derive(Debug)]
 pub struct Run<T> {
-    /// The results of the graph, by name.
+    /// The results of the graph, by name; of one inside a repetition there is one for each iteration,
+    /// whose number stands in place of the `*` in its name.
     pub outputs: Vec<(String, Value<T>)>,
     /// What every node did.
     pub ledger: Ledger,
@@ -174,18 +175,15 @@ pub fn run_stored<I: Interpreter>(
         ledger,
         binding,
         iterations: Vec::new(),
+        outputs: Vec::new(),
     };
     machine.interpreter.begin(plan.live_elements);
     let start = Instant::now();
     machine.execute(0..graph.nodes().len())?;
     let wall = start.elapsed();
-    let mut outputs = Vec::new();
-    for (name, var) in graph.outputs() {
-        if let Some(value) = machine.value(*var) {
-            outputs.push((name.clone(), value));
-        }
-    }
-    Ok(Run { outputs, ledger: machine.ledger, binding: binding.clone(), wall })
+    machine.collect(|node| node.repeat.is_none());
+    let Machine { outputs, ledger, .. } = machine;
+    Ok(Run { outputs, ledger, binding: binding.clone(), wall })
 }
 
 pub(crate) fn check_memory(
@@ -215,6 +213,7 @@ struct Machine<'a, I: Interpreter> {
     binding: &'a Binding,
     /// The present iteration of each repetition around the node at work, the outermost first.
     iterations: Vec<usize>,
+    outputs: Vec<(String, Value<I::Scalar>)>,
 }
 
 impl<I: Interpreter> Machine<'_, I> {
@@ -246,6 +245,7 @@ impl<I: Interpreter> Machine<'_, I> {
             self.values[carry] = value.take();
             self.iterations.push(iteration);
             self.execute(carry + 1..exit)?;
+            self.collect(|node| node.repeat == Some(repetition.repeat));
             self.iterations.pop();
             value = self.value(repetition.result);
         }
@@ -253,6 +253,18 @@ impl<I: Interpreter> Machine<'_, I> {
         self.values[exit] = value;
         self.free(exit);
         Ok(())
+    }
+
+    /// Keeps the results that belong to some nodes, those of a repeated scope under the path of the
+    /// present iteration.
+    fn collect(&mut self, of: impl Fn(&Node) -> bool) {
+        for (name, var) in self.graph.outputs() {
+            if of(self.graph.node(*var))
+                && let Some(value) = self.value(*var)
+            {
+                self.outputs.push((path_at(name, &self.iterations), value));
+            }
+        }
     }
 
     fn step(&mut self, at: usize) -> Result<(), RunError> {

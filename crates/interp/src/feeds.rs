@@ -164,6 +164,12 @@ impl Store {
         self.values.get(path)
     }
 
+    /// Gives a source another tensor; runs at other sizes then need another plan.
+    pub(crate) fn set(&mut self, path: &str, value: Value<f32>) {
+        self.values.insert(path.to_owned(), value);
+        self.plan = None;
+    }
+
     /// All tensors by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<f32>)> {
         self.values.iter().map(|(path, value)| (path.as_str(), value))

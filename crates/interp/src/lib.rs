@@ -14,6 +14,7 @@ mod ledger;
 mod memory;
 mod oracle;
 mod plan;
+mod session;
 #[cfg(test)]
 mod tests;
 mod theorem;
@@ -25,4 +26,5 @@ pub use feeds::{Feeds, Store};
 pub use ledger::{Ledger, Row, RowCounts};
 pub use memory::{available_memory, peak_bytes};
 pub use oracle::Oracle;
+pub use session::Session;
 pub use theorem::{Mismatch, Theorem, compare, prove};

@@ -92,6 +92,14 @@ fn footprint(
             live -= bytes(&graph.nodes()[*dead])?;
         }
     }
+    // Results inside a repetition are kept for every iteration.
+    for (_, var) in graph.outputs() {
+        let node = graph.node(*var);
+        if node.repeat.is_some() {
+            let others: Integer = graph.multiplicity(node).at(binding)? - 1;
+            sources += bytes(node)? * others.max(Integer::default());
+        }
+    }
     Ok((sources, peak))
 }
 

@@ -15,8 +15,10 @@ pub struct BertEmbeddingConfig {
     pub hidden_size: Poly,
     /// Rows of the position table.
     pub max_position_embeddings: Poly,
-    /// Rows of the token-type table.
-    pub type_vocab_size: Poly,
+    /// The row of the first token's position.
+    pub first_position: Poly,
+    /// Rows of the token-type table; none when tokens have no type.
+    pub type_vocab_size: Option<Poly>,
     /// ε of the norm.
     pub layer_norm_eps: f64,
     /// Dropout at the end.
@@ -32,7 +34,8 @@ impl BertEmbeddingConfig {
             vocab_size: vocab_size.into(),
             hidden_size: hidden_size.into(),
             max_position_embeddings: 512.into(),
-            type_vocab_size: 2.into(),
+            first_position: Poly::zero(),
+            type_vocab_size: Some(2.into()),
             layer_norm_eps: 1e-12,
             dropout: DropoutConfig::default(),
             frozen: false,
@@ -56,7 +59,7 @@ impl BertEmbeddingConfig {
 pub struct BertEmbedding {
     scope: Scope,
     words: Embedding,
-    types: Embedding,
+    types: Option<Embedding>,
     positions: LearnedPositions,
     norm: Norm,
     dropout: DropoutConfig,
@@ -74,28 +77,45 @@ impl BertEmbedding {
         };
         let words = table("word_embeddings", "v", &config.vocab_size)?;
         let positions = table("position_embeddings", "p", &config.max_position_embeddings)?;
-        let types = table("token_type_embeddings", "t", &config.type_vocab_size)?;
+        let types = match &config.type_vocab_size {
+            Some(types) => Some(table("token_type_embeddings", "t", types)?),
+            None => None,
+        };
         let norm = NormConfig { eps: config.layer_norm_eps, frozen, ..NormConfig::layer() };
         let norm = Norm::new(&mut g.scope("LayerNorm"), ("c", c), norm)?;
-        let positions = LearnedPositions::of(positions);
+        let positions = LearnedPositions::of(positions).starting_at(&config.first_position);
         let dropout = config.dropout;
         Ok(BertEmbedding { scope: g.here(), words, types, positions, norm, dropout })
     }
 
-    /// Word ids `[…, n]` and token-type ids `[…, n]` to `[…, n, c]`.
+    /// The word table, `[v, c]`, for a head tied to it.
+    pub fn words(&self) -> Var {
+        self.words.weight()
+    }
+
+    /// Word ids `[…, n]` and, where tokens have types, token-type ids `[…, n]` to `[…, n, c]`.
     ///
     /// # Errors
-    /// When the two shapes differ or hold reals.
+    /// When the two shapes differ or hold reals, or the types are missing.
     pub fn forward(
         &self,
         g: &mut Graph,
         input_ids: Var,
-        token_type_ids: Var,
+        token_type_ids: Option<Var>,
     ) -> Result<Var, NnError> {
         let g = &mut *g.enter(&self.scope);
-        let words = self.words.forward(g, input_ids)?;
-        let types = self.types.forward(g, token_type_ids)?;
-        let sum = g.add("add_types", words, types)?;
+        let mut sum = self.words.forward(g, input_ids)?;
+        match (&self.types, token_type_ids) {
+            (Some(types), Some(ids)) => {
+                let types = types.forward(g, ids)?;
+                sum = g.add("add_types", sum, types)?;
+            }
+            (None, None) => {}
+            (types, _) => {
+                let needs = if types.is_some() { "needs" } else { "has no" };
+                return Err(NnError::Config(format!("BertEmbedding {needs} token types")));
+            }
+        }
         let sum = self.positions.forward(g, sum)?;
         let normed = self.norm.forward(g, sum)?;
         self.dropout.apply(g, "dropout", normed)

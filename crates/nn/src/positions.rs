@@ -57,6 +57,7 @@ impl SinusoidalPositions {
 #[derive(Clone, Debug)]
 pub struct LearnedPositions {
     table: Embedding,
+    first: Poly,
 }
 
 impl LearnedPositions {
@@ -75,17 +76,24 @@ impl LearnedPositions {
 
     /// The rows of a table `[p, c]`.
     pub(crate) fn of(table: Embedding) -> Self {
-        LearnedPositions { table }
+        LearnedPositions { table, first: Poly::zero() }
     }
 
-    /// `[…, n, c]` plus the first `n` rows of the table.
+    /// The same table for tokens of which the first stands at a position, such as after `p` tokens
+    /// that came before.
+    #[must_use]
+    pub fn starting_at(self, first: impl Into<Poly>) -> Self {
+        LearnedPositions { first: first.into(), ..self }
+    }
+
+    /// `[…, n, c]` plus `n` rows of the table.
     ///
     /// # Errors
     /// When `x` has fewer than two axes, another width, or more tokens than the table rows.
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
         let g = &mut *g.enter(self.table.scope());
         let (tokens, _) = tokens_and_width(g, "LearnedPositions", x)?;
-        let (axis, start) = ("p".into(), Poly::zero());
+        let (axis, start) = ("p".into(), self.first.clone());
         let slice = Rearrange::Slice { axis, start, len: tokens.size };
         let rows = g.rearrange(self.table.weight(), slice)?;
         let rows = g.rename(rows, "p", tokens.name)?;

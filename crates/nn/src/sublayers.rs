@@ -8,8 +8,8 @@ use opledger_dims::Poly;
 use opledger_ir::{Graph, Mask, Scope, Var};
 
 use crate::{
-    AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig, MultiheadAttention, NnError,
-    Norm, NormConfig,
+    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
+    MultiheadAttention, NnError, Norm, NormConfig,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
@@ -25,6 +25,33 @@ pub struct LayerConfig {
     pub norm_first: bool,
     /// Dropout of each sublayer's result.
     pub dropout: DropoutConfig,
+    /// Where the parts stand.
+    pub names: LayerNames,
+}
+
+/// The scopes of the parts of a layer; an empty one is the layer's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerNames {
+    /// The first attention.
+    pub self_attn: &'static str,
+    /// The attention of a decoder layer to the encoder's result.
+    pub multihead_attn: &'static str,
+    /// The feed-forward layer.
+    pub feed_forward: &'static str,
+    /// The norms, in the order of the sublayers.
+    pub norms: [&'static str; 3],
+}
+
+impl Default for LayerNames {
+    /// PyTorch's.
+    fn default() -> Self {
+        LayerNames {
+            self_attn: "self_attn",
+            multihead_attn: "multihead_attn",
+            feed_forward: "",
+            norms: ["norm1", "norm2", "norm3"],
+        }
+    }
 }
 
 impl LayerConfig {
@@ -41,6 +68,7 @@ impl LayerConfig {
             norm: NormConfig::layer(),
             norm_first: false,
             dropout: DropoutConfig::default(),
+            names: LayerNames::default(),
         }
     }
 
@@ -126,9 +154,10 @@ impl EncoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        let self_attn = MultiheadAttention::new(&mut g.scope("self_attn"), &config.attention)?;
-        let feed_forward = FeedForward::new(g, &config.feed_forward)?;
-        let norms = [config.norm(g, "norm1")?, config.norm(g, "norm2")?];
+        let LayerNames { self_attn, feed_forward, norms: [first, second, _], .. } = config.names;
+        let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
+        let feed_forward = FeedForward::new(&mut g.scope(feed_forward), &config.feed_forward)?;
+        let norms = [config.norm(g, first)?, config.norm(g, second)?];
         Ok(EncoderLayer { scope: g.here(), self_attn, feed_forward, norms, wrap: Wrap::of(config) })
     }
 
@@ -137,12 +166,23 @@ impl EncoderLayer {
     /// # Errors
     /// When `x` does not fit the configuration.
     pub fn forward(&self, g: &mut Graph, x: Var, mask: Mask) -> Result<Var, NnError> {
+        Ok(self.forward_with(g, x, mask.into())?.output)
+    }
+
+    /// The same with a bias, earlier tokens, or the weights of the attention given back.
+    ///
+    /// # Errors
+    /// When an operand does not fit the configuration.
+    pub fn forward_with(&self, g: &mut Graph, x: Var, call: Attend) -> Result<Attended, NnError> {
         let g = &mut *g.enter(&self.scope);
         let [norm1, norm2] = &self.norms;
+        let mut attended = None;
         let x = self.wrap.apply(g, norm1, x, |g, x| {
-            Ok(self.self_attn.forward_with(g, x, x, x, mask.into())?.output)
+            Ok(attended.insert(self.self_attn.forward_with(g, x, x, x, call)?).output)
         })?;
-        self.wrap.apply(g, norm2, x, |g, x| self.feed_forward.forward(g, x))
+        let output = self.wrap.apply(g, norm2, x, |g, x| self.feed_forward.forward(g, x))?;
+        let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
+        Ok(Attended { output, weights, present })
     }
 }
 
@@ -180,11 +220,13 @@ impl DecoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        let self_attn = MultiheadAttention::new(&mut g.scope("self_attn"), &config.attention)?;
+        let LayerNames { self_attn, multihead_attn, feed_forward, norms } = config.names;
+        let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let cross = AttentionConfig { rope: None, ..config.attention.clone() };
-        let multihead_attn = MultiheadAttention::new(&mut g.scope("multihead_attn"), &cross)?;
-        let feed_forward = FeedForward::new(g, &config.feed_forward)?;
-        let norms = [config.norm(g, "norm1")?, config.norm(g, "norm2")?, config.norm(g, "norm3")?];
+        let multihead_attn = MultiheadAttention::new(&mut g.scope(multihead_attn), &cross)?;
+        let feed_forward = FeedForward::new(&mut g.scope(feed_forward), &config.feed_forward)?;
+        let [first, second, third] = norms;
+        let norms = [config.norm(g, first)?, config.norm(g, second)?, config.norm(g, third)?];
         let (scope, wrap) = (g.here(), Wrap::of(config));
         Ok(DecoderLayer { scope, self_attn, multihead_attn, feed_forward, norms, wrap })
     }

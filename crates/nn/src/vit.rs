@@ -141,7 +141,7 @@ impl VitAttention {
         let core = Core {
             mask: &call.mask,
             biases,
-            head_dim: &self.head_dim,
+            scale: Some(&self.head_dim),
             weights: call.weights,
             dropout: self.dropout,
         };

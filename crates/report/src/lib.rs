@@ -27,6 +27,6 @@ pub use json::Quantity;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode,
-    ExecutedPart, Execution, Kind, KindKey, Kinds, Output, Parameters, Settled, TheoremRecord,
-    Verdict, Verification, WallMs,
+    ExecutedPart, Execution, Generation, Kind, KindKey, Kinds, KnownModel, KnownModels, Output,
+    Parameters, Settled, Step, TheoremRecord, Verdict, Verification, WallMs,
 };

@@ -3,8 +3,10 @@
 mod bench;
 mod count;
 mod derive;
+mod generate;
 mod layers;
 mod machine;
+mod models;
 mod run;
 mod verify;
 
@@ -24,6 +26,8 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Count(args)) => count::execute(&args)?,
         Some(Command::Derive(args)) => derive::execute(&args)?,
         Some(Command::Layers(args)) => layers::execute(&args)?,
+        Some(Command::Models(args)) => models::execute(&args)?,
+        Some(Command::Generate(args)) => return generate::execute(&args),
         Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),
         Some(Command::Verify(args)) => return verify::execute(&args),

@@ -32,11 +32,7 @@ struct Runs {
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let subject = Subject::new(&args.model, Needs::Run)?;
-    if let Some(threads) = args.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-        let started = pool.build_global();
-        started.map_err(|e| Failure::Threads { threads, problem: e.to_string() })?;
-    }
+    start_threads(args.threads)?;
     let mut feeds = Feeds::seeded(args.seed);
     if let Some(path) = &args.input {
         for (path, value) in tensors::read(path, &subject.graph, &subject.binding)? {
@@ -56,6 +52,13 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let record = record(&subject, args, name, runs);
     output::show(&record, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Starts as many threads as asked for.
+pub(super) fn start_threads(threads: Option<u16>) -> Result<(), Failure> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+    pool.build_global().map_err(|e| Failure::Threads { threads, problem: e.to_string() })
 }
 
 fn repeat<I: Interpreter>(

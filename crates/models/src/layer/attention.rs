@@ -60,7 +60,7 @@ fn call(s: &Settings, g: &mut Graph, keys: &'static str) -> Result<Attend, Layer
         _ => Weights::None,
     };
     let mask = padded(s, g, band(s), "attention_mask", keys)?;
-    Ok(Attend { mask, bias: None, weights })
+    Ok(Attend { mask, weights, ..Attend::default() })
 }
 
 fn outputs(g: &mut Graph, attended: Attended) {

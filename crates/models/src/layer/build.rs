@@ -111,12 +111,12 @@ pub(super) fn bert_embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerErr
     let types = ids(s, g, "token_type_ids", "n", "types")?;
     let config = BertEmbeddingConfig {
         max_position_embeddings: s.size("p"),
-        type_vocab_size: s.size("types"),
+        type_vocab_size: Some(s.size("types")),
         layer_norm_eps: s.number("eps"),
         dropout: s.dropout(),
         ..BertEmbeddingConfig::new(s.size("v"), s.size("c"))
     };
-    let y = BertEmbedding::new(g, &config)?.forward(g, words, types)?;
+    let y = BertEmbedding::new(g, &config)?.forward(g, words, Some(types))?;
     g.output("y", y);
     Ok(())
 }

@@ -95,11 +95,8 @@ pub(crate) fn shown(text: &str) -> String {
     cut
 }
 
-/// The most similar of `names`, if any is close.
-pub(crate) fn nearest(
-    name: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+/// The most similar of some names, if any is close.
+pub fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let close = names.map(|candidate| (distance(name, candidate), candidate)).min()?;
     let (length, other) = (name.chars().count(), close.1.len());
     (close.0 <= other.div_ceil(3) && close.0 < length.max(other)).then_some(close.1)

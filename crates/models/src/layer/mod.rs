@@ -16,7 +16,7 @@
 
 mod attention;
 mod build;
-mod error;
+pub(crate) mod error;
 mod keys;
 mod settings;
 mod stacks;
@@ -49,7 +49,7 @@ pub fn parse(text: &str) -> Result<Model, LayerError> {
     let mut graph = Graph::new();
     (kind.build)(&settings, &mut graph)?;
     match graph.complete(&settings.binding) {
-        Ok(_) => Ok(Model { name: text.to_owned(), graph, binding: settings.binding }),
+        Ok(_) => Ok(Model::new(text, graph, settings.binding)),
         Err(BindingError::Unknown { symbol, .. }) => {
             Err(LayerError::Unused { key: symbol.to_string(), kind: kind.name })
         }

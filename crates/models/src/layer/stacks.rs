@@ -3,7 +3,7 @@
 use opledger_ir::{Graph, Mask};
 use opledger_nn::{
     AttentionMlpStack, AttentionMlpStackConfig, Decoder, DecoderLayer, Encoder, EncoderLayer,
-    LayerConfig, NormConfig, Transformer, TransformerConfig, TransformerMasks,
+    LayerConfig, LayerNames, NormConfig, Transformer, TransformerConfig, TransformerMasks,
 };
 
 use super::LayerError;
@@ -22,6 +22,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         norm: NormConfig { eps: s.number("eps"), ..norm },
         norm_first: s.choice("norm") == "pre",
         dropout: s.dropout(),
+        names: LayerNames::default(),
     })
 }
 

@@ -15,8 +15,8 @@ pub(crate) struct Core<'a> {
     pub(crate) mask: &'a Mask,
     /// What is added to the scores: axes query and key last, before them any of heads and batch.
     pub(crate) biases: &'a [Var],
-    /// The width of a head, whose inverse square root scales the scores.
-    pub(crate) head_dim: &'a Poly,
+    /// The width of a head, whose inverse square root scales the scores, if anything does.
+    pub(crate) scale: Option<&'a Poly>,
     /// Which weights are asked for.
     pub(crate) weights: Weights,
     /// Dropout of the weights.
@@ -38,14 +38,14 @@ impl Core<'_> {
             self.weights == Weights::None && self.biases.len() <= 1 && !self.dropout.is_active();
         if fused {
             let (mask, scale) = (self.mask.clone(), self.scale());
-            let output = g.attention((q, k, v), mask, Some(scale), self.biases.first().copied())?;
-            return Ok(Attended { output, weights: None });
+            let output = g.attention((q, k, v), mask, scale, self.biases.first().copied())?;
+            return Ok(Attended { output, weights: None, present: None });
         }
         self.chain(g, (q, k, v))
     }
 
-    fn scale(&self) -> Factor {
-        Factor::InverseSqrt(self.head_dim.clone())
+    fn scale(&self) -> Option<Factor> {
+        self.scale.map(|width| Factor::InverseSqrt(width.clone()))
     }
 
     /// einsum → scale → bias → softmax → einsum, node by node.
@@ -56,8 +56,10 @@ impl Core<'_> {
         let grouped = axes.split_heads(g, q)?;
         let names = [&axes.batch[..], &axes.heads(), &[axes.query.name.clone(), axes.key.clone()]];
         let scores = contract(g, "scores", grouped, k, names.concat(), masked.clone())?;
-        let scores = axes.merge_heads(g, scores)?;
-        let mut scores = g.scale_masked(scores, self.scale(), masked.clone())?;
+        let mut scores = axes.merge_heads(g, scores)?;
+        if let Some(scale) = self.scale() {
+            scores = g.scale_masked(scores, scale, masked.clone())?;
+        }
         for bias in self.biases {
             scores = g.add_masked("bias", scores, *bias, masked.clone())?;
         }
@@ -74,7 +76,7 @@ impl Core<'_> {
             Weights::Heads => Some(weights),
             Weights::Mean => Some(g.reduce(weights, Reduce::Mean(axes.head.name.clone()))?),
         };
-        Ok(Attended { output, weights })
+        Ok(Attended { output, weights, present: None })
     }
 
     fn masked(&self, g: &mut Graph, axes: &Axes) -> Option<Masked> {

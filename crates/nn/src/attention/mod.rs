@@ -5,12 +5,12 @@
 mod core;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Rearrange, Rope};
+use opledger_ir::ops::{Concat, Rearrange, Rope};
 use opledger_ir::{Axis, Graph, Mask, Scope, Var};
 
 pub(crate) use self::core::Core;
 use crate::sizes::{Named, positive, quotient};
-use crate::{DropoutConfig, Linear, LinearConfig, NnError};
+use crate::{DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig};
 
 /// Options of a [`MultiheadAttention`].
 ///
@@ -48,8 +48,12 @@ pub struct AttentionConfig {
     pub out_proj: bool,
     /// Whether that projection has a bias.
     pub out_bias: bool,
+    /// A norm of each head's queries and keys, before the rotation (Qwen 3).
+    pub qk_norm: Option<NormConfig>,
     /// Rotation of queries and keys by position.
     pub rope: Option<Rope>,
+    /// Whether scores are divided by the square root of the head's width; T5 does not.
+    pub scaled: bool,
     /// Dropout of the attention weights; in inference it is not recorded.
     pub dropout: DropoutConfig,
     /// Whether training leaves the parameters alone.
@@ -72,7 +76,9 @@ impl AttentionConfig {
             bias: true,
             out_proj: true,
             out_bias: true,
+            qk_norm: None,
             rope: None,
+            scaled: true,
             dropout: DropoutConfig::default(),
             frozen: false,
             names: ["q_proj", "k_proj", "v_proj", "out_proj"],
@@ -105,6 +111,9 @@ pub struct Attend {
     pub bias: Option<Var>,
     /// Which weights to give back.
     pub weights: Weights,
+    /// Keys and values of earlier tokens, `[b, p, g, e]`, the token axis under the name it has in
+    /// the keys' input; they come before those of this call.
+    pub past: Option<(Var, Var)>,
 }
 
 impl From<Mask> for Attend {
@@ -120,6 +129,8 @@ pub struct Attended {
     pub output: Var,
     /// The weights asked for.
     pub weights: Option<Var>,
+    /// Keys and values of earlier tokens and of this call, where earlier ones were given.
+    pub present: Option<(Var, Var)>,
 }
 
 /// Multi-head attention. Parameters `q_proj.weight [h, e, c]`, `k_proj.weight` and `v_proj.weight
@@ -146,7 +157,9 @@ pub struct MultiheadAttention {
     value: Linear,
     out: Option<Linear>,
     head_dim: Poly,
+    qk_norm: Option<[Norm; 2]>,
     rope: Option<Rope>,
+    scaled: bool,
     dropout: DropoutConfig,
 }
 
@@ -195,8 +208,25 @@ impl MultiheadAttention {
             }
             false => None,
         };
-        let (rope, dropout) = (config.rope.clone(), config.dropout);
-        Ok(MultiheadAttention { scope: g.here(), query, key, value, out, head_dim, rope, dropout })
+        let mut norm = |name, config| Norm::new(&mut g.scope(name), ("e", &head_dim), config);
+        let qk_norm = match config.qk_norm {
+            Some(config) => Some([norm("q_norm", config)?, norm("k_norm", config)?]),
+            None => None,
+        };
+        let (rope, scaled, dropout) = (config.rope.clone(), config.scaled, config.dropout);
+        let scope = g.here();
+        Ok(MultiheadAttention {
+            scope,
+            query,
+            key,
+            value,
+            out,
+            head_dim,
+            qk_norm,
+            rope,
+            scaled,
+            dropout,
+        })
     }
 
     /// Queries `[b, n, c]`, keys `[b, m, c]` and values `[b, m, c]` to `[b, n, c]`.
@@ -231,22 +261,37 @@ impl MultiheadAttention {
         }
         let mut q = self.query.forward(g, query)?;
         let mut k = self.key.forward(g, key)?;
-        let v = self.value.forward(g, value)?;
+        let mut v = self.value.forward(g, value)?;
+        if let Some([query, key]) = &self.qk_norm {
+            (q, k) = (query.forward(g, q)?, key.forward(g, k)?);
+        }
         if let Some(rope) = &self.rope {
             q = g.record("rope", rope.clone(), &[q])?;
             k = g.record("rope", rope.clone(), &[k])?;
         }
+        let mut present = None;
+        if let Some((keys, values)) = call.past {
+            (k, v) = (append(g, "keys", keys, k)?, append(g, "values", values, v)?);
+            present = Some((k, v));
+        }
         let core = Core {
             mask: &call.mask,
             biases: call.bias.as_slice(),
-            head_dim: &self.head_dim,
+            scale: self.scaled.then_some(&self.head_dim),
             weights: call.weights,
             dropout: self.dropout,
         };
         let attended = core.attend(g, (q, k, v))?;
         let output = join_heads(g, attended.output, self.out.as_ref())?;
-        Ok(Attended { output, ..attended })
+        Ok(Attended { output, present, ..attended })
     }
+}
+
+/// `[…, p, g, e]` and `[…, n, g, e]` to `[…, p + n, g, e]`.
+fn append(g: &mut Graph, label: &str, past: Var, new: Var) -> Result<Var, NnError> {
+    let tokens = g.shape(new).axes.iter().rev().nth(2).map(|axis| axis.name.clone());
+    let axis = tokens.unwrap_or_else(|| "n".into());
+    Ok(g.record(label, Concat { axis }, &[past, new])?)
 }
 
 /// `[…, n, h, e]` to `[…, n, c]`: projected, or the heads side by side.

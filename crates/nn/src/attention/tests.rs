@@ -120,7 +120,7 @@ fn the_fused_operation_costs_what_its_chain_costs() {
             let attend = |weights| {
                 record(&config(kv_heads), |g| {
                     let bias = Some(g.input("bias", [("h", "h"), ("n", "n"), ("m", "n")]).unwrap());
-                    Attend { mask: mask(g), bias, weights }
+                    Attend { mask: mask(g), bias, weights, past: None }
                 })
             };
             let (fused, _) = attend(Weights::None);

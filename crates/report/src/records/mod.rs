@@ -2,12 +2,16 @@
 
 mod account;
 mod execution;
+mod generation;
 mod kinds;
+mod models;
 mod verification;
 
 pub use account::{Account, AccountNode, AccountPart, Bytes, Parameters};
 pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
+pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
+pub use models::{KnownModel, KnownModels};
 pub use verification::{Claim, ClaimList, Settled, Verdict, Verification};
 
 /// What the printed numbers mean, by name.

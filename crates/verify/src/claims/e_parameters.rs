@@ -32,8 +32,8 @@ fn count(graph: &Graph, claimed: u64, readings: &[Reading], bench: &mut Bench<'_
 fn bert(config: &BertEmbeddingConfig) -> Result<Graph, VerifyError> {
     let mut g = Graph::new();
     let ids = g.input_ids("input_ids", ["b", "n"], config.vocab_size.clone())?;
-    let types = g.input_ids("token_type_ids", ["b", "n"], config.type_vocab_size.clone())?;
-    let y = BertEmbedding::new(&mut g, config)?.forward(&mut g, ids, types)?;
+    let types = g.input_ids("token_type_ids", ["b", "n"], config.type_vocab_size.clone().unwrap_or_default())?;
+    let y = BertEmbedding::new(&mut g, config)?.forward(&mut g, ids, Some(types))?;
     g.output("y", y);
     Ok(g)
 }
@@ -155,7 +155,7 @@ pub(crate) fn trainable(bench: &mut Bench<'_>) -> Answer {
         ..BertEmbeddingConfig::new("v", "c")
     };
     let embedding = BertEmbedding::new(&mut g.scope("embeddings"), &embedding)?;
-    let x = embedding.forward(&mut g, ids, types)?;
+    let x = embedding.forward(&mut g, ids, Some(types))?;
     let attention =
         MultiheadAttention::new(&mut g.scope("attention"), &AttentionConfig::new("c", "h"))?;
     let y = attention.forward(&mut g, x, x, x)?;

@@ -1,0 +1,77 @@
+//! `opledger generate`: tokens by a causal model, each step's ledger held against the closed form.
+
+use std::process::ExitCode;
+
+use opledger_dims::Integer;
+use opledger_interp::{Fast, Feeds, Ledger, Quiet, Run, Session, Theorem, compare};
+use opledger_ir::PartCounts;
+use opledger_models::{Logits, Request};
+use opledger_report::{CONVENTIONS, Generation, Step};
+use opledger_tensor::Tensor;
+
+use super::run::{start_threads, theorem_record};
+use crate::args::GenerateArgs;
+use crate::failure::Failure;
+use crate::found::find;
+use crate::output;
+
+pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
+    start_threads(args.threads)?;
+    let request = Request { past: true, logits: Logits::Last, ..Request::default() };
+    let (model, _) = find(&args.model)?.model(&args.model, &request)?;
+    let graph = &model.graph;
+    if !graph.outputs().iter().any(|(name, _)| name == "logits") {
+        let name = args.model.clone();
+        return Err(Failure::NoScores { model: name });
+    }
+    let sizes = model.binding.with("b", 1);
+    let feeds = Feeds::seeded(args.seed);
+    let mut session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
+    let prompt: Vec<i64> = args.ids.iter().map(|id| i64::from(*id)).collect();
+    let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
+    let mut next = prompt.clone();
+    for _ in 0..args.new_tokens {
+        let (past, tokens) = (session.past(), next.len());
+        let ids = Tensor::new(&[1, tokens], next).map_err(|e| Failure::Ids(e.to_string()))?;
+        let run = session.step(&ids, &mut Quiet)?;
+        theorem.extend(compare(graph, &run.binding, &run.ledger, "the kernels")?);
+        let (macs, flops) = totals(&run.ledger);
+        steps.push(Step { past, tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops });
+        let id = best(&run).ok_or_else(|| Failure::NoScores { model: args.model.clone() })?;
+        generated.push(id);
+        next = vec![id];
+    }
+    let record = Generation {
+        model: args.model.clone(),
+        prompt,
+        generated,
+        text: None,
+        threads: rayon::current_num_threads(),
+        steps,
+        cache_bytes: session.cache_bytes(),
+        theorem: theorem_record(&theorem),
+        conventions: CONVENTIONS[..2].to_vec(),
+    };
+    output::show(&record, args.format)?;
+    Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The id with the highest score, the first of equals.
+fn best(run: &Run<f32>) -> Option<i64> {
+    let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits")?;
+    let scores = scores.real()?.data();
+    let better = |best: Option<usize>, at: usize| match best {
+        Some(best) if !(scores[at] > scores[best]) => Some(best),
+        _ => Some(at),
+    };
+    (0..scores.len()).fold(None, better).map(|at| at as i64)
+}
+
+/// Multiplications inside contractions and all operations of a ledger.
+fn totals(ledger: &Ledger) -> (Integer, Integer) {
+    let mut all: PartCounts<Integer> = PartCounts::free();
+    for row in ledger.rows() {
+        all.0.extend(row.counts().useful.0.iter().map(|(part, counts)| (*part, counts.widen())));
+    }
+    (all.macs(), all.total().total())
+}

@@ -1,0 +1,55 @@
+//! What MODEL names: a layer of the grammar, a preset, a configuration, or a directory with one.
+
+use std::path::{Path, PathBuf};
+
+use opledger_models::layer::{self, kinds};
+use opledger_models::{Config, ConfigError, Model, Request, nearest, preset, preset_names};
+
+use crate::failure::Failure;
+
+/// A model that was found.
+pub(crate) enum Found {
+    /// A layer of the grammar.
+    Layer(Box<Model>),
+    /// A configuration, and the directory that may hold its weights.
+    Config { config: Config, directory: Option<PathBuf> },
+}
+
+/// Finds what a text names.
+pub(crate) fn find(text: &str) -> Result<Found, Failure> {
+    let path = Path::new(text);
+    let kind = text.split(':').next().unwrap_or_default().trim();
+    if kinds().iter().any(|known| known.name == kind) {
+        return Ok(Found::Layer(Box::new(layer::parse(text)?)));
+    }
+    if path.is_dir() {
+        let config = Config::read(&path.join("config.json"))?;
+        return Ok(Found::Config { config, directory: Some(path.to_owned()) });
+    }
+    if path.exists() || path.extension().is_some_and(|e| e == "json") {
+        let config = Config::read(path)?;
+        return Ok(Found::Config { config, directory: None });
+    }
+    if text.contains(':') {
+        return Ok(Found::Layer(Box::new(layer::parse(text)?)));
+    }
+    match preset(text) {
+        Ok(preset) => Ok(Found::Config { config: preset.config(), directory: None }),
+        Err(ConfigError::Unknown { name, .. }) => {
+            let known = kinds().iter().map(|kind| kind.name).chain(preset_names());
+            let nearest = nearest(&name, known);
+            Err(ConfigError::Unknown { name, nearest }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Found {
+    /// The model, and whether its number of items is one unless given.
+    pub(crate) fn model(self, name: &str, request: &Request) -> Result<(Model, bool), Failure> {
+        match self {
+            Found::Layer(model) => Ok((*model, false)),
+            Found::Config { config, .. } => Ok((config.model(name, request)?, true)),
+        }
+    }
+}

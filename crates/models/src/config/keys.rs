@@ -1,0 +1,299 @@
+//! The keys of a configuration: each is read by the family that knows it, and none is passed over.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::ConfigError;
+
+/// The greatest size a key may have.
+const MAX_SIZE: u64 = 1 << 40;
+
+/// The longest value that an error repeats, in characters.
+const MAX_SHOWN: usize = 80;
+
+/// Keys that every family may have and that change no result in inference.
+const HARMLESS: &[&str] = &[
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "attention_dropout",
+    "attention_dropout_prob",
+    "attention_probs_dropout_prob",
+    "attn_pdrop",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "classifier_dropout",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "drop_path_rate",
+    "dropout",
+    "dropout_rate",
+    "dtype",
+    "early_stopping",
+    "embd_pdrop",
+    "encoder_no_repeat_ngram_size",
+    "eos_token_id",
+    "exponential_decay_length_penalty",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "gradient_checkpointing",
+    "hidden_dropout_prob",
+    "initializer_factor",
+    "initializer_range",
+    "language",
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "output_scores",
+    "pretraining_tp",
+    "problem_type",
+    "qa_dropout",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "resid_pdrop",
+    "return_dict",
+    "return_dict_in_generate",
+    "router_aux_loss_coef",
+    "router_jitter_noise",
+    "sep_token_id",
+    "seq_classif_dropout",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "typical_p",
+    "use_bfloat16",
+    "use_cache",
+];
+
+/// The keys of one object of a configuration.
+pub(crate) struct Keys<'a> {
+    map: &'a Map<String, Value>,
+    origin: &'a str,
+    /// The path of the object, with a point at its end; empty for the whole configuration.
+    path: String,
+    read: &'a RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(
+        map: &'a Map<String, Value>,
+        origin: &'a str,
+        read: &'a RefCell<BTreeSet<String>>,
+    ) -> Keys<'a> {
+        Keys { map, origin, path: String::new(), read }
+    }
+
+    /// The file or preset.
+    pub(crate) fn origin(&self) -> String {
+        self.origin.to_owned()
+    }
+
+    fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.path)
+    }
+
+    /// The value of a key; none when it is missing or null.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.read.borrow_mut().insert(self.name(key));
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn needed<T>(&self, key: &str, value: Option<T>) -> Result<T, ConfigError> {
+        value.ok_or_else(|| ConfigError::Missing { origin: self.origin(), key: self.name(key) })
+    }
+
+    fn wrong(&self, key: &str, value: &Value, expected: impl Into<String>) -> ConfigError {
+        let (origin, key, expected) = (self.origin(), self.name(key), expected.into());
+        ConfigError::Value { origin, key, found: shown(value), expected }
+    }
+
+    /// A value that is not supported.
+    pub(crate) fn unsupported(&self, key: &str, supported: impl Into<String>) -> ConfigError {
+        let found = self.map.get(key).map_or("missing".to_owned(), shown);
+        let (origin, key, supported) = (self.origin(), self.name(key), supported.into());
+        ConfigError::Unsupported { origin, key, found, supported }
+    }
+
+    /// Two keys that contradict each other.
+    pub(crate) fn contradiction(&self, first: &str, second: &str, why: &str) -> ConfigError {
+        let value = |key: &str| self.map.get(key).map_or("missing".to_owned(), shown);
+        ConfigError::Contradiction {
+            origin: self.origin(),
+            first: self.name(first),
+            first_value: value(first),
+            second: self.name(second),
+            second_value: value(second),
+            why: why.to_owned(),
+        }
+    }
+
+    /// A size from `least` on, if it is given.
+    fn whole(&self, key: &str, least: u64) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let size = value.as_u64().filter(|size| (least..=MAX_SIZE).contains(size));
+        let expected = || format!("a whole number from {least} to 2^40");
+        size.map(Some).ok_or_else(|| self.wrong(key, value, expected()))
+    }
+
+    /// A size of at least one.
+    pub(crate) fn size(&self, key: &str) -> Result<u64, ConfigError> {
+        let size = self.whole(key, 1)?;
+        self.needed(key, size)
+    }
+
+    /// A size of at least one, if it is given.
+    pub(crate) fn optional(&self, key: &str) -> Result<Option<u64>, ConfigError> {
+        self.whole(key, 1)
+    }
+
+    /// A size of at least one, or the family's default.
+    pub(crate) fn size_or(&self, key: &str, default: u64) -> Result<u64, ConfigError> {
+        Ok(self.whole(key, 1)?.unwrap_or(default))
+    }
+
+    /// How often something is repeated, zero included.
+    pub(crate) fn times(&self, key: &str) -> Result<u64, ConfigError> {
+        let times = self.whole(key, 0)?;
+        self.needed(key, times)
+    }
+
+    /// A whole number, or the family's default.
+    pub(crate) fn whole_or(&self, key: &str, default: u64) -> Result<u64, ConfigError> {
+        Ok(self.whole(key, 0)?.unwrap_or(default))
+    }
+
+    /// Sizes of at least one.
+    pub(crate) fn sizes(&self, key: &str) -> Result<Vec<u64>, ConfigError> {
+        let value = self.needed(key, self.get(key))?;
+        let sizes = value.as_array().and_then(|items| {
+            items.iter().map(|v| v.as_u64().filter(|size| (1..=MAX_SIZE).contains(size))).collect()
+        });
+        sizes.ok_or_else(|| self.wrong(key, value, "a list of whole numbers from 1 to 2^40"))
+    }
+
+    /// A size, or two for height and width.
+    pub(crate) fn pair(&self, key: &str) -> Result<[u64; 2], ConfigError> {
+        match self.get(key) {
+            Some(Value::Array(_)) => match self.sizes(key)?[..] {
+                [height, width] => Ok([height, width]),
+                _ => Err(self.unsupported(key, "one size, or two for height and width")),
+            },
+            _ => Ok([self.size(key)?; 2]),
+        }
+    }
+
+    /// A number that is at least zero, or the family's default.
+    pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        let number = value.as_f64().filter(|number| number.is_finite() && *number >= 0.0);
+        number.ok_or_else(|| self.wrong(key, value, "a number from 0 on"))
+    }
+
+    /// A number that is at least zero.
+    pub(crate) fn number(&self, key: &str) -> Result<f64, ConfigError> {
+        self.needed(key, self.get(key))?;
+        self.number_or(key, 0.0)
+    }
+
+    /// True or false, or the family's default.
+    pub(crate) fn flag_or(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        value.as_bool().ok_or_else(|| self.wrong(key, value, "true or false"))
+    }
+
+    /// A text, if it is given.
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&'a str>, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value.as_str().map(Some).ok_or_else(|| self.wrong(key, value, "a text"))
+    }
+
+    /// What one of some texts stands for, `default` when the key is missing.
+    pub(crate) fn choice<T: Clone>(
+        &self,
+        key: &str,
+        default: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, ConfigError> {
+        let text = self.text(key)?.unwrap_or(default);
+        let found = choices.iter().find(|(name, _)| *name == text);
+        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        found.map(|(_, value)| value.clone()).ok_or_else(|| self.unsupported(key, names()))
+    }
+
+    /// Refuses any value of a key but one, which holds also when the key is missing.
+    pub(crate) fn only(&self, key: &str, supported: impl Into<Value>) -> Result<(), ConfigError> {
+        let supported = supported.into();
+        match self.get(key) {
+            Some(value) if *value != supported => Err(self.unsupported(key, shown(&supported))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keys that have no influence on what this family computes.
+    pub(crate) fn pass_over(&self, keys: &[&str]) {
+        for key in keys {
+            self.get(key);
+        }
+    }
+
+    /// An object inside.
+    pub(crate) fn inner(&self, key: &str) -> Result<Option<Keys<'a>>, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let map = value.as_object().ok_or_else(|| self.wrong(key, value, "an object"))?;
+        let path = format!("{}.", self.name(key));
+        Ok(Some(Keys { map, origin: self.origin, path, read: self.read }))
+    }
+
+    /// The keys of this object that nobody has read.
+    pub(super) fn unread(&self) -> Vec<String> {
+        let read = self.read.borrow();
+        let mut unread = Vec::new();
+        for (key, value) in self.map {
+            let name = self.name(key);
+            if HARMLESS.contains(&key.as_str()) {
+                continue;
+            }
+            match (read.contains(&name), value) {
+                (false, _) => unread.push(name),
+                // An object of which some keys were read.
+                (true, Value::Object(map)) => {
+                    let path = format!("{name}.");
+                    if read.iter().any(|key| key.starts_with(&path)) {
+                        let inner = Keys { map, origin: self.origin, path, read: self.read };
+                        unread.extend(inner.unread());
+                    }
+                }
+                _ => {}
+            }
+        }
+        unread
+    }
+}
+
+/// A value as an error repeats it.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}

@@ -1,0 +1,244 @@
+//! BERT (Devlin et al. 2018) and what descends from it: RoBERTa (Liu et al. 2019), DistilBERT (Sanh
+//! et al. 2019). Encoders with norms after the residuals. Named as in the `transformers` library.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Activation, Rearrange, Source};
+use opledger_ir::{Graph, Mask, Var};
+use opledger_nn::{
+    AttentionConfig, BertEmbedding, BertEmbeddingConfig, EncoderLayer, FeedForwardConfig,
+    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig,
+};
+
+use super::decoder::ACTIVATIONS;
+use super::{Problem, Recorder, Request, head, multiple, no_past};
+use crate::config::Keys;
+use crate::weights::Names;
+
+/// What stands on the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// Nothing.
+    None,
+    /// The first token through a map and tanh.
+    Pooler,
+    /// A score for each word.
+    Words,
+}
+
+/// What the families differ in.
+struct Family {
+    /// The scope of the encoder.
+    scope: &'static str,
+    /// The scope of its layers.
+    layers: &'static str,
+    /// The names of the sizes in a configuration.
+    keys: SizeKeys,
+    attention: [&'static str; 4],
+    feed_forward: [&'static str; 2],
+    norms: [&'static str; 2],
+    /// The map, the norm and the bias of the head of words.
+    words: [&'static str; 3],
+    /// The file's copy of the word table and of the bias.
+    copies: [&'static str; 2],
+}
+
+/// Width, heads, layers, hidden width, activation.
+type SizeKeys = [&'static str; 5];
+
+const LONG: SizeKeys =
+    ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size", "hidden_act"];
+
+const BERT: Family = Family {
+    scope: "bert",
+    layers: "encoder.layer",
+    keys: LONG,
+    attention: [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+    ],
+    feed_forward: ["intermediate.dense", "output.dense"],
+    norms: ["attention.output.LayerNorm", "output.LayerNorm"],
+    words: [
+        "cls.predictions.transform.dense",
+        "cls.predictions.transform.LayerNorm",
+        "cls.predictions.bias",
+    ],
+    copies: ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
+};
+
+const ROBERTA: Family = Family {
+    scope: "roberta",
+    words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
+    copies: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
+    ..BERT
+};
+
+const DISTILBERT: Family = Family {
+    scope: "distilbert",
+    layers: "transformer.layer",
+    keys: ["dim", "n_heads", "n_layers", "hidden_dim", "activation"],
+    attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"],
+    feed_forward: ["ffn.lin1", "ffn.lin2"],
+    norms: ["sa_layer_norm", "output_layer_norm"],
+    words: ["vocab_transform", "vocab_layer_norm", "vocab_projector.bias"],
+    copies: ["vocab_projector.weight", ""],
+};
+
+pub(super) fn bert(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let heads = [("BertModel", Head::Pooler), ("BertForMaskedLM", Head::Words)];
+    build(keys, request, r, &BERT, &heads, Poly::zero())
+}
+
+pub(super) fn roberta(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let heads = [("RobertaModel", Head::Pooler), ("RobertaForMaskedLM", Head::Words)];
+    // The first token stands one after the padding token's id; padding itself is taken for text.
+    let first = keys.whole_or("pad_token_id", 1)? + 1;
+    build(keys, request, r, &ROBERTA, &heads, first.into())
+}
+
+pub(super) fn distilbert(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+) -> Result<(), Problem> {
+    let heads = [("DistilBertModel", Head::None), ("DistilBertForMaskedLM", Head::Words)];
+    keys.pass_over(&["sinusoidal_pos_embds", "tie_weights_"]);
+    build(keys, request, r, &DISTILBERT, &heads, Poly::zero())
+}
+
+fn build(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    family: &Family,
+    heads: &[(&str, Head)],
+    first_position: Poly,
+) -> Result<(), Problem> {
+    let head = head(keys, heads)?;
+    no_past(keys, request)?;
+    keys.only("position_embedding_type", "absolute")?;
+    keys.only("is_decoder", false)?;
+    keys.only("add_cross_attention", false)?;
+    keys.only("tie_word_embeddings", true)?;
+    keys.only("pruned_heads", serde_json::Map::new())?;
+    keys.pass_over(&["pad_token_id"]);
+    let [width_key, heads_key, layers_key, hidden_key, activation_key] = family.keys;
+    let (width, heads) = (keys.size(width_key)?, keys.size(heads_key)?);
+    multiple(keys, (width_key, width), (heads_key, heads))?;
+    let activation = keys.choice(activation_key, "gelu", ACTIVATIONS)?;
+    let eps = keys.number_or("layer_norm_eps", 1e-12)?;
+    let types =
+        if family.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };
+    let positions = keys.size("max_position_embeddings")?;
+    let (c, h) = (r.size("c", width), r.size("h", heads));
+    let (v, l) = (keys.size("vocab_size")?, keys.times(layers_key)?);
+    let (v, l) = (r.size("v", v), r.size("l", l));
+    let ff = r.size("ff", keys.size(hidden_key)?);
+
+    let norm = NormConfig { eps, ..NormConfig::layer() };
+    let [first, second] = family.feed_forward;
+    let config = LayerConfig {
+        attention: AttentionConfig {
+            names: family.attention,
+            ..AttentionConfig::new(c.clone(), h.clone())
+        },
+        feed_forward: FeedForwardConfig {
+            activation,
+            names: [first, second, ""],
+            ..FeedForwardConfig::new(c.clone(), ff)
+        },
+        norm,
+        names: LayerNames {
+            self_attn: "",
+            norms: [family.norms[0], family.norms[1], ""],
+            ..LayerNames::default()
+        },
+        ..LayerConfig::new(c.clone(), h, 1)
+    };
+    let embedding = BertEmbeddingConfig {
+        max_position_embeddings: positions.into(),
+        first_position,
+        type_vocab_size: types.map(Poly::from),
+        layer_norm_eps: eps,
+        ..BertEmbeddingConfig::new(v.clone(), c.clone())
+    };
+
+    let g = &mut r.graph;
+    let ids = g.input_ids("input_ids", ["b", "n"], v)?;
+    let types = match types {
+        Some(types) => Some(g.input_ids("token_type_ids", ["b", "n"], types)?),
+        None => None,
+    };
+    let mask = match request.attention_mask {
+        true => Mask::none().keeping(g.input_mask("attention_mask", ["b", "n"])?),
+        false => Mask::none(),
+    };
+    let mut scope = g.scope(family.scope);
+    let m = &mut *scope;
+    let embeddings = BertEmbedding::new(&mut m.scope("embeddings"), &embedding)?;
+    let layers = m.repeated(family.layers, l);
+    let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
+    let x = embeddings.forward(m, ids, types)?;
+    let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, mask))?;
+    drop(scope);
+    g.output("last_hidden_state", x);
+    r.names = names(family);
+    match head {
+        Head::None => Ok(()),
+        Head::Pooler => pooler(&mut g.scope(family.scope), x, &c),
+        Head::Words => {
+            let table = embeddings.words();
+            words(g, family, x, table, (activation, norm))
+        }
+    }
+}
+
+/// `tanh(W·x₀ + b)` of the first token's `x₀`.
+fn pooler(g: &mut Graph, x: Var, c: &Poly) -> Result<(), Problem> {
+    let dense =
+        Linear::new(&mut g.scope("pooler.dense"), ("c", c), ("c", c), LinearConfig::default())?;
+    let (axis, start, len) = ("n".into(), Poly::zero(), Poly::one());
+    let first = g.rearrange(x, Rearrange::Slice { axis, start, len })?;
+    let axes = vec!["b".into(), "n".into()];
+    let first = g.rearrange(first, Rearrange::Merge { axes, into: "b".into() })?;
+    let pooled = dense.forward(g, first)?;
+    let pooled = g.activation(pooled, Activation::Relu)?;
+    g.output("pooler_output", pooled);
+    Ok(())
+}
+
+/// A score for each word, by the word table.
+fn words(
+    g: &mut Graph,
+    family: &Family,
+    x: Var,
+    table: Var,
+    (activation, norm): (Activation, NormConfig),
+) -> Result<(), Problem> {
+    let c =
+        g.last_axis(x).map_err(|e| Problem::Layer(opledger_nn::NnError::Config(e.to_string())))?;
+    let [dense, norm_scope, bias] = family.words;
+    let dense = Linear::new(&mut g.scope(dense), c.clone(), c.clone(), LinearConfig::default())?;
+    let norm = Norm::new(&mut g.scope(norm_scope), c, norm)?;
+    let bias = g.param(bias, Source::shift(), ["v"])?;
+    let x = dense.forward(g, x)?;
+    let x = g.activation(x, activation)?;
+    let x = norm.forward(g, x)?;
+    let scores = g.contract("decoder", x, table, &["c".into()])?;
+    let scores = g.add("decoder_bias", scores, bias)?;
+    g.output("logits", scores);
+    Ok(())
+}
+
+fn names(family: &Family) -> Names {
+    let scope = family.scope;
+    let [_, _, bias] = family.words;
+    let [weight_copy, bias_copy] = family.copies;
+    let names = Names::default()
+        .prefix(&format!("{scope}."))
+        .ignore(&format!("{scope}.embeddings.position_ids"))
+        .tie(weight_copy, &format!("{scope}.embeddings.word_embeddings.weight"));
+    if bias_copy.is_empty() { names } else { names.tie(bias_copy, bias) }
+}

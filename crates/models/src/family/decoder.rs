@@ -1,0 +1,226 @@
+//! Causal decoders with RMSNorm, rotation by position and a gated feed-forward layer (Touvron et al.
+//! 2023), of which several families are variants. Named as in the `transformers` library.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Activation, Rearrange};
+use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_nn::{
+    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
+    LmHead, Norm, NormConfig,
+};
+
+use super::rope::rope;
+use super::{Logits, Problem, Recorder, Request, head, multiple};
+use crate::config::Keys;
+use crate::weights::Names;
+
+/// What the families differ in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Variant {
+    /// The class with a head, and the one without.
+    pub(super) classes: [&'static str; 2],
+    /// Biases of the projections of queries, keys and values.
+    pub(super) qkv_bias: bool,
+    /// Bias of the output projection.
+    pub(super) out_bias: bool,
+    /// Biases of the feed-forward layer.
+    pub(super) mlp_bias: bool,
+    /// Norms of each head's queries and keys.
+    pub(super) qk_norm: bool,
+    /// How many tokens a query sees, itself included.
+    pub(super) window: Option<u64>,
+    /// Whether `tie_word_embeddings` is true when it is missing.
+    pub(super) tied: bool,
+}
+
+/// Functions between the maps of a feed-forward layer, by their names in configurations.
+pub(super) const ACTIVATIONS: &[(&str, Activation)] = &[
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("relu", Activation::Relu),
+    ("gelu", Activation::GeluErf),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+];
+
+/// Records a decoder.
+pub(super) fn build(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    variant: &Variant,
+) -> Result<(), Problem> {
+    let [causal, base] = variant.classes;
+    let with_head = head(keys, &[(causal, true), (base, false)])?;
+    keys.pass_over(&["max_position_embeddings", "pad_token_id"]);
+    let tied = keys.flag_or("tie_word_embeddings", variant.tied)?;
+    let (config, kv_axis) = layer(keys, request, r, variant)?;
+    let (v, l) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
+    let (v, l) = (r.size("v", v), r.size("l", l));
+    let c = Poly::from("c");
+
+    let g = &mut r.graph;
+    let ids = g.input_ids("input_ids", ["b", "n"], v.clone())?;
+    let mask = causal_mask(g, request, variant.window)?;
+    let mut scope = g.scope("model");
+    let m = &mut *scope;
+    let embedding = Embedding::new(&mut m.scope("embed_tokens"), v.clone(), c.clone())?;
+    let layers = m.repeated("layers", l);
+    let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
+    let norm = Norm::new(&mut m.scope("norm"), ("c", &c), config.norm)?;
+    let x = embedding.forward(m, ids)?;
+    let mut present = None;
+    let x = m.repeat(&layers, x, |g, x| -> Result<Var, Problem> {
+        let past = past(g, "self_attn", request, &kv_axis)?;
+        let call = Attend { mask, past, ..Attend::default() };
+        let attended = layer.forward_with(g, x, call)?;
+        present = attended.present;
+        Ok(attended.output)
+    })?;
+    let x = norm.forward(m, x)?;
+    drop(scope);
+    if let Some((key, value)) = present {
+        g.output("model.layers.*.self_attn.present_key", key);
+        g.output("model.layers.*.self_attn.present_value", value);
+    }
+    r.names =
+        Names::default().prefix("model.").ignore("model.layers.*.self_attn.rotary_emb.inv_freq");
+    if !with_head {
+        g.output("last_hidden_state", x);
+        return Ok(());
+    }
+    let head = match tied {
+        true => LmHead::tied(&mut g.scope("lm_head"), &embedding),
+        false => LmHead::new(&mut g.scope("lm_head"), c, v, false)?,
+    };
+    if tied {
+        r.names = std::mem::take(&mut r.names).tie("lm_head.weight", "model.embed_tokens.weight");
+    }
+    logits(g, request, x, |g, x| head.forward(g, x))
+}
+
+/// The scores of the tokens asked for.
+pub(super) fn logits(
+    g: &mut Graph,
+    request: &Request,
+    x: Var,
+    head: impl FnOnce(&mut Graph, Var) -> Result<Var, opledger_nn::NnError>,
+) -> Result<(), Problem> {
+    let x = match request.logits {
+        Logits::All => x,
+        Logits::Last => {
+            let (start, len) = (Poly::from("n") - Poly::one(), Poly::one());
+            g.rearrange(x, Rearrange::Slice { axis: "n".into(), start, len })?
+        }
+    };
+    let scores = head(g, x)?;
+    g.output("logits", scores);
+    Ok(())
+}
+
+/// Where the first of the new tokens stands.
+pub(super) fn first_position(request: &Request) -> Poly {
+    if request.past { "p".into() } else { Poly::zero() }
+}
+
+/// Every token sees itself and those before it, as far back as a window says.
+pub(super) fn causal_mask(
+    g: &mut Graph,
+    request: &Request,
+    window: Option<u64>,
+) -> Result<Mask, Problem> {
+    let offset = first_position(request);
+    let tokens = Axis::new("n", &offset + &Poly::from("n"));
+    let mask = Mask { offset: Some(offset), window: window.map(Poly::from), keep: None };
+    Ok(match request.attention_mask {
+        true => mask.keeping(g.input_mask("attention_mask", [Axis::from("b"), tokens])?),
+        false => mask,
+    })
+}
+
+/// Keys and values of earlier tokens, as inputs of an attention.
+pub(super) fn past(
+    g: &mut Graph,
+    scope: &str,
+    request: &Request,
+    heads: &[Axis; 2],
+) -> Result<Option<(Var, Var)>, Problem> {
+    if !request.past {
+        return Ok(None);
+    }
+    let [kv, e] = heads;
+    let g = &mut *g.scope(scope);
+    let axes = || [Axis::from("b"), Axis::new("n", "p"), kv.clone(), e.clone()];
+    Ok(Some((g.input("past_key", axes())?, g.input("past_value", axes())?)))
+}
+
+/// The layers, and the axes of key and value heads.
+fn layer(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    variant: &Variant,
+) -> Result<(LayerConfig, [Axis; 2]), Problem> {
+    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
+    let kv_heads = keys.size_or("num_key_value_heads", heads)?;
+    multiple(keys, ("num_attention_heads", heads), ("num_key_value_heads", kv_heads))?;
+    let head_dim = match keys.optional("head_dim")? {
+        Some(given) => given,
+        None => {
+            multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
+            width / heads
+        }
+    };
+    if head_dim % 2 == 1 {
+        let pairs = "an even head width, since the rotation turns pairs";
+        return Err(keys.unsupported("head_dim", pairs).into());
+    }
+    let eps = keys.number_or("rms_norm_eps", 1e-6)?;
+    let activation = keys.choice("hidden_act", "silu", ACTIVATIONS)?;
+    let hidden = keys.size("intermediate_size")?;
+    let rope = rope(keys, first_position(request))?;
+
+    let (c, h) = (r.size("c", width), r.size("h", heads));
+    let ff = r.size("ff", hidden);
+    let kv = if kv_heads == heads { h.clone() } else { r.size("kv", kv_heads) };
+    // With c = h·e formulas are written with c.
+    let e = r.size("e", head_dim);
+    if head_dim * heads == width {
+        let factors = ["h".into(), "e".into()];
+        r.graph.define(opledger_ir::Definition::Product { whole: "c".into(), factors });
+    }
+    let norm = NormConfig { eps, ..NormConfig::rms() };
+    let attention = AttentionConfig {
+        kv_heads: Some(kv.clone()),
+        head_dim: Some(e.clone()),
+        bias: variant.qkv_bias,
+        out_bias: variant.out_bias,
+        qk_norm: variant.qk_norm.then_some(norm),
+        rope: Some(rope),
+        names: ["q_proj", "k_proj", "v_proj", "o_proj"],
+        ..AttentionConfig::new(c.clone(), h.clone())
+    };
+    let feed_forward = FeedForwardConfig {
+        activation,
+        gated: true,
+        bias: variant.mlp_bias,
+        names: ["gate_proj", "down_proj", "up_proj"],
+        ..FeedForwardConfig::new(c.clone(), ff)
+    };
+    let names = LayerNames {
+        feed_forward: "mlp",
+        norms: ["input_layernorm", "post_attention_layernorm", ""],
+        ..LayerNames::default()
+    };
+    let axes = [Axis::new(if kv == h { "h" } else { "g" }, kv), Axis::new("e", e)];
+    let config = LayerConfig {
+        attention,
+        feed_forward,
+        norm,
+        norm_first: true,
+        names,
+        ..LayerConfig::new(c, h, 1)
+    };
+    Ok((config, axes))
+}

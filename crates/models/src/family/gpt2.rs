@@ -1,0 +1,118 @@
+//! GPT-2 (Radford et al. 2019): learned positions, norms before the sublayers, one map for queries,
+//! keys and values. Named as in the `transformers` library.
+
+use opledger_dims::Poly;
+use opledger_ir::{Axis, Var};
+use opledger_nn::{
+    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
+    LearnedPositions, LmHead, Norm, NormConfig,
+};
+
+use super::decoder::{ACTIVATIONS, causal_mask, first_position, logits, past};
+use super::{Problem, Recorder, Request, head, multiple};
+use crate::config::Keys;
+use crate::weights::Names;
+
+pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let with_head = head(keys, &[("GPT2LMHeadModel", true), ("GPT2Model", false)])?;
+    keys.only("scale_attn_weights", true)?;
+    keys.only("scale_attn_by_inverse_layer_idx", false)?;
+    keys.only("add_cross_attention", false)?;
+    keys.only("tie_word_embeddings", true)?;
+    keys.pass_over(&[
+        "n_ctx",
+        "reorder_and_upcast_attn",
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj",
+        "pad_token_id",
+    ]);
+    let (width, heads) = (keys.size("n_embd")?, keys.size("n_head")?);
+    multiple(keys, ("n_embd", width), ("n_head", heads))?;
+    let hidden = keys.size_or("n_inner", 4 * width)?;
+    let (vocabulary, layers) = (keys.size("vocab_size")?, keys.times("n_layer")?);
+    let positions = keys.size("n_positions")?;
+    let activation = keys.choice("activation_function", "gelu_new", ACTIVATIONS)?;
+    let eps = keys.number_or("layer_norm_epsilon", 1e-5)?;
+
+    let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
+    let (v, ff) = (r.size("v", vocabulary), r.size("ff", hidden));
+    let norm = NormConfig { eps, ..NormConfig::layer() };
+    let config = LayerConfig {
+        attention: AttentionConfig {
+            names: ["c_attn.q", "c_attn.k", "c_attn.v", "c_proj"],
+            ..AttentionConfig::new(c.clone(), h.clone())
+        },
+        feed_forward: FeedForwardConfig {
+            activation,
+            names: ["c_fc", "c_proj", ""],
+            ..FeedForwardConfig::new(c.clone(), ff)
+        },
+        norm,
+        norm_first: true,
+        names: LayerNames {
+            self_attn: "attn",
+            feed_forward: "mlp",
+            norms: ["ln_1", "ln_2", ""],
+            ..LayerNames::default()
+        },
+        ..LayerConfig::new(c.clone(), h, 1)
+    };
+
+    let g = &mut r.graph;
+    let ids = g.input_ids("input_ids", ["b", "n"], v.clone())?;
+    let mask = causal_mask(g, request, None)?;
+    let mut scope = g.scope("transformer");
+    let m = &mut *scope;
+    let words = Embedding::new(&mut m.scope("wte"), v, c.clone())?;
+    let table = LearnedPositions::new(&mut m.scope("wpe"), positions, c.clone())?;
+    let table = table.starting_at(first_position(request));
+    let layers = m.repeated("h", l);
+    let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
+    let norm = Norm::new(&mut m.scope("ln_f"), ("c", &c), norm)?;
+    let x = words.forward(m, ids)?;
+    let x = table.forward(m, x)?;
+    let axes = [Axis::from("h"), Axis::new("e", Poly::from("e"))];
+    let mut present = None;
+    let x = m.repeat(&layers, x, |g, x| -> Result<Var, Problem> {
+        let past = past(g, "attn", request, &axes)?;
+        let attended = layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })?;
+        present = attended.present;
+        Ok(attended.output)
+    })?;
+    let x = norm.forward(m, x)?;
+    drop(scope);
+    if let Some((key, value)) = present {
+        g.output("transformer.h.*.attn.present_key", key);
+        g.output("transformer.h.*.attn.present_value", value);
+    }
+    r.names = names();
+    if with_head {
+        let head = LmHead::tied(&mut g.scope("lm_head"), &words);
+        return logits(g, request, x, |g, x| head.forward(g, x));
+    }
+    g.output("last_hidden_state", x);
+    Ok(())
+}
+
+/// Its matrices are stored `[in, out]`, and those of queries, keys and values side by side.
+fn names() -> Names {
+    let parts = ["weight", "bias"].map(|kind| {
+        let part = |p: &str| format!("transformer.h.*.attn.c_attn.{p}.{kind}");
+        (["q", "k", "v"].map(part), format!("transformer.h.*.attn.c_attn.{kind}"))
+    });
+    let mut names = Names::default()
+        .prefix("transformer.")
+        .ignore("transformer.h.*.attn.bias")
+        .ignore("transformer.h.*.attn.masked_bias")
+        .tie("lm_head.weight", "transformer.wte.weight");
+    for (parts, whole) in &parts {
+        names = names.join(&parts.each_ref().map(String::as_str), whole);
+    }
+    for map in ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"] {
+        names = names.transpose(&format!("transformer.h.*.{map}.weight"));
+    }
+    names
+}

@@ -1,0 +1,152 @@
+//! Published models: a small file each, with its configuration and its source.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::config::{Config, ConfigError, json};
+use crate::layer::error::nearest;
+
+/// A published model.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// What it is called here.
+    pub name: String,
+    /// Who published it.
+    pub source: String,
+    /// Its parameters, tied ones once.
+    pub parameters: u64,
+    /// Its configuration.
+    config: Map<String, Value>,
+}
+
+impl Preset {
+    /// Its configuration.
+    pub fn config(&self) -> Config {
+        Config::of(format!("preset `{}`", self.name), self.config.clone())
+    }
+
+    /// The value of `model_type`.
+    pub fn family(&self) -> &str {
+        self.config.get("model_type").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn read(name: &str, text: &str) -> Result<Preset, ConfigError> {
+        let malformed = |problem: serde_json::Error| ConfigError::Malformed {
+            origin: format!("preset `{name}`"),
+            problem: problem.to_string(),
+        };
+        json::parse(text.as_bytes()).map_err(malformed)?;
+        serde_json::from_str(text).map_err(malformed)
+    }
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        const FILES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../presets/", $name, ".json")))),*];
+    };
+}
+
+files! {
+    "all-minilm-l6-v2",
+    "bert-base",
+    "bert-large",
+    "distilbert-base",
+    "gpt2",
+    "gpt2-large",
+    "gpt2-medium",
+    "gpt2-xl",
+    "llama-13b",
+    "llama-2-13b",
+    "llama-2-70b",
+    "llama-2-7b",
+    "llama-3-70b",
+    "llama-3-8b",
+    "llama-3.1-405b",
+    "llama-3.1-70b",
+    "llama-3.1-8b",
+    "llama-3.2-1b",
+    "llama-3.2-3b",
+    "llama-33b",
+    "llama-65b",
+    "llama-7b",
+    "mistral-7b",
+    "qwen2-0.5b",
+    "qwen2-1.5b",
+    "qwen2-7b",
+    "qwen2.5-0.5b",
+    "qwen2.5-1.5b",
+    "qwen2.5-14b",
+    "qwen2.5-32b",
+    "qwen2.5-3b",
+    "qwen2.5-72b",
+    "qwen2.5-7b",
+    "qwen3-0.6b",
+    "qwen3-1.7b",
+    "qwen3-14b",
+    "qwen3-32b",
+    "qwen3-4b",
+    "qwen3-8b",
+    "roberta-base",
+    "roberta-large",
+    "tinyllama-1.1b",
+}
+
+/// The names of all presets.
+pub fn preset_names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// All presets.
+///
+/// # Errors
+/// When a file is not of the form of a preset.
+pub fn presets() -> Result<Vec<Preset>, ConfigError> {
+    FILES.iter().map(|(name, text)| Preset::read(name, text)).collect()
+}
+
+/// The preset of a name.
+///
+/// # Errors
+/// [`ConfigError::Unknown`] when there is none.
+pub fn preset(name: &str) -> Result<Preset, ConfigError> {
+    match FILES.iter().find(|(known, _)| *known == name) {
+        Some((name, text)) => Preset::read(name, text),
+        None => Err(ConfigError::Unknown {
+            name: name.to_owned(),
+            nearest: nearest(name, preset_names()),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+
+    #[test]
+    fn every_file_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/presets");
+        let mut there: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().to_string_lossy().trim_end_matches(".json").to_owned())
+            .collect();
+        there.sort();
+        assert_eq!(preset_names().collect::<Vec<_>>(), there);
+    }
+
+    #[test]
+    fn parameters_are_the_published_ones_to_the_unit() {
+        let mut checked = 0;
+        for preset in presets().unwrap() {
+            let model = preset.config().model(&preset.name, &Request::default()).unwrap();
+            let binding = model.graph.complete(&model.binding).unwrap();
+            let parameters = model.graph.parameters().0.at(&binding).unwrap();
+            assert_eq!(parameters, preset.parameters.into(), "{}", preset.name);
+            assert!(model.unread_keys.is_empty(), "{}: {:?}", preset.name, model.unread_keys);
+            checked += 1;
+        }
+        assert!(checked >= 25);
+    }
+}
