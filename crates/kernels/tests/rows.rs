@@ -121,6 +121,12 @@ fn check_activations(n: usize) {
                     let (half, one) = (o.mul(0.5, x), o.add(1.0, tanh));
                     o.mul(half, one)
                 }
+                Activation::QuickGelu => {
+                    let scaled = o.mul(-1.702, x);
+                    let e = o.exp(scaled);
+                    let below = o.add(1.0, e);
+                    o.div(x, below)
+                }
                 Activation::Silu => {
                     let e = o.exp(-x);
                     let below = o.add(1.0, e);

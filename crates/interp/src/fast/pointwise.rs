@@ -95,6 +95,7 @@ pub(super) fn function(op: Activation) -> kernels::Activation {
         Activation::Relu => kernels::Activation::Relu,
         Activation::GeluErf => kernels::Activation::GeluErf,
         Activation::GeluTanh => kernels::Activation::GeluTanh,
+        Activation::QuickGelu => kernels::Activation::QuickGelu,
         Activation::Silu => kernels::Activation::Silu,
         Activation::Sigmoid => kernels::Activation::Sigmoid,
         Activation::Tanh => kernels::Activation::Tanh,

@@ -2,7 +2,7 @@
 
 use super::assert_proved;
 use opledger_dims::Binding;
-use opledger_ir::ops::{Rearrange, Source};
+use opledger_ir::ops::{Activation, Rearrange, Source};
 use opledger_ir::{Axis, Graph};
 
 /// ViT (Dosovitskiy et al. 2021, equation 1): one class token for every item of the batch.
@@ -19,5 +19,23 @@ fn a_class_token_stands_before_the_patches() {
     g.output("x", x);
     for (b, n, c) in [(1, 1, 1), (3, 4, 5), (0, 2, 3), (2, 0, 3), (40, 9, 65)] {
         assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c)]));
+    }
+}
+
+/// BERT, GPT-2, T5, Llama, ViT and CLIP: alone and after a product by a weight.
+#[test]
+fn activations_of_every_kind() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["n", "c"]).unwrap();
+    let w = g.param("w", Source::weight("c"), ["f", "c"]).unwrap();
+    for (i, function) in Activation::ALL.into_iter().enumerate() {
+        let alone = g.activation(x, function).unwrap();
+        let product = g.einsum("n c, f c -> n f", x, w).unwrap();
+        let chained = g.activation(product, function).unwrap();
+        g.output(&format!("alone {i}"), alone);
+        g.output(&format!("chained {i}"), chained);
+    }
+    for (n, c, f) in [(1, 1, 1), (0, 2, 2), (7, 33, 20), (70, 40, 65)] {
+        assert_proved(&g, &Binding::from_iter([("n", n), ("c", c), ("f", f)]));
     }
 }
