@@ -2,7 +2,7 @@
 
 use super::assert_proved;
 use opledger_dims::Binding;
-use opledger_ir::ops::{Activation, Rearrange, Source};
+use opledger_ir::ops::{Activation, Rearrange, Rope, RopePairs, RopeScaling, Source};
 use opledger_ir::{Axis, Graph};
 
 /// ViT (Dosovitskiy et al. 2021, equation 1): one class token for every item of the batch.
@@ -37,5 +37,38 @@ fn activations_of_every_kind() {
     }
     for (n, c, f) in [(1, 1, 1), (0, 2, 2), (7, 33, 20), (70, 40, 65)] {
         assert_proved(&g, &Binding::from_iter([("n", n), ("c", c), ("f", f)]));
+    }
+}
+
+#[test]
+fn rotation_under_every_scaling() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
+    let yarn = |attention_factor| RopeScaling::Yarn {
+        factor: 4.0,
+        beta_fast: 32.0,
+        beta_slow: 1.0,
+        original_max_position_embeddings: 64,
+        attention_factor,
+    };
+    let llama3 = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 64,
+    };
+    let linear = RopeScaling::Linear { factor: 2.0 };
+    for (i, scaling) in
+        [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125)].into_iter().enumerate()
+    {
+        for pairs in [RopePairs::Halves, RopePairs::Neighbours] {
+            let rope = Rope { pairs, theta: 1e4, offset: "p".into(), scaling };
+            let y = g.record("", rope, &[x]).unwrap();
+            g.output(&format!("{pairs:?} {i}"), y);
+        }
+    }
+    for (b, n, h, e, p) in [(1, 1, 1, 2, 0), (2, 5, 3, 8, 7), (0, 2, 1, 4, 1), (2, 40, 2, 32, 9)] {
+        let sizes = [("b", b), ("n", n), ("h", h), ("e", e), ("p", p)];
+        assert_proved(&g, &Binding::from_iter(sizes));
     }
 }
