@@ -1,5 +1,7 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
+mod models;
+
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored};
 use opledger_dims::Binding;
 use opledger_ir::ops::{Activation, Dropout, Factor, Masked, Norm, Reduce, Source};

@@ -8,6 +8,7 @@ mod cost;
 mod definition;
 mod error;
 mod folds;
+mod frequencies;
 mod graph;
 mod mask;
 mod masked;

@@ -4,7 +4,8 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
     Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Factor,
-    Masked, Norm, Rearrange, Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax, Source, Table,
+    Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid, Softmax,
+    Source, Table,
 };
 use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Shape, ShapeError, Support, Var};
 
@@ -244,7 +245,8 @@ impl Graph {
         self.record("", Concat { axis: axis.into() }, &[a, b])
     }
 
-    /// Rotary position embedding of `[…, n, h, e]`; position 0 of the input is `offset`.
+    /// Rotary position embedding of `[…, n, h, e]`, its frequencies not scaled; position 0 of the
+    /// input is `offset`. Record a [`Rope`] itself to scale them.
     ///
     /// # Errors
     /// When there are fewer than three axes.
@@ -256,7 +258,11 @@ impl Graph {
         theta: f64,
         offset: impl Into<Poly>,
     ) -> Recorded {
-        self.record("", Rope { pairs, theta, offset: offset.into() }, &[x])
+        self.record(
+            "",
+            Rope { pairs, theta, offset: offset.into(), scaling: RopeScaling::None },
+            &[x],
+        )
     }
 
     /// The sine and cosine position table of `[positions, width]`.

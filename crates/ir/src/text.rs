@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::graph::Graph;
 use crate::op::{Op, Operation};
-use crate::ops::{NormKind, Source};
+use crate::ops::{NormKind, RopeScaling, Source};
 
 impl Op {
     /// What a reader needs beside the operation's name, or nothing.
@@ -27,6 +27,12 @@ impl Op {
                 ];
                 mask.into_iter().flatten().collect::<Vec<_>>().join(", ")
             }
+            Op::Rope(rope) => match rope.scaling {
+                RopeScaling::None => String::new(),
+                RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
+                RopeScaling::Llama3 { factor, .. } => format!("llama3, factor {factor}"),
+                RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
+            },
             Op::Source(Source::Param { trainable: false, .. }) => "frozen".to_owned(),
             Op::Dropout(d) if d.training => format!("p={}", d.p),
             op if op.masked().is_some() => "masked".to_owned(),

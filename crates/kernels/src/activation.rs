@@ -14,6 +14,8 @@ pub enum Activation {
     GeluErf,
     /// `0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))`: 6 mul, 2 add, 1 tanh.
     GeluTanh,
+    /// `x / (1 + exp(-1.702·x))`: 1 mul, 1 exp, 1 add, 1 div.
+    QuickGelu,
     /// `x / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
     Silu,
     /// `tanh x`: 1 tanh.
@@ -29,10 +31,11 @@ pub(crate) trait Loop {
 
 impl Activation {
     /// Every activation.
-    pub const ALL: [Activation; 6] = [
+    pub const ALL: [Activation; 7] = [
         Activation::Relu,
         Activation::GeluErf,
         Activation::GeluTanh,
+        Activation::QuickGelu,
         Activation::Silu,
         Activation::Tanh,
         Activation::Sigmoid,
@@ -51,6 +54,7 @@ impl Activation {
                 let scale = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
                 body.run(move |x| 0.5 * x * (1.0 + tanh(scale * (x + 0.044715 * x * x * x))));
             }
+            Activation::QuickGelu => body.run(|x| x / (1.0 + exp(-1.702 * x))),
             Activation::Silu => body.run(|x| x / (1.0 + exp(-x))),
             Activation::Tanh => body.run(tanh),
             Activation::Sigmoid => body.run(|x| 1.0 / (1.0 + exp(-x))),
@@ -63,6 +67,9 @@ impl Activation {
             Activation::Relu => &[(Class::Max, 1)],
             Activation::GeluErf => &[(Class::Mul, 3), (Class::Add, 1), (Class::Erf, 1)],
             Activation::GeluTanh => &[(Class::Mul, 6), (Class::Add, 2), (Class::Tanh, 1)],
+            Activation::QuickGelu => {
+                &[(Class::Mul, 1), (Class::Exp, 1), (Class::Add, 1), (Class::Div, 1)]
+            }
             Activation::Silu | Activation::Sigmoid => {
                 &[(Class::Exp, 1), (Class::Add, 1), (Class::Div, 1)]
             }

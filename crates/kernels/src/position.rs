@@ -31,14 +31,16 @@ pub struct Rope<'a> {
     pub offset: usize,
     /// `[pairs]`: the angle of a pair per position; elements from `2·pairs` on are copied.
     pub inv_freq: &'a [f32],
+    /// What sines and cosines are multiplied by, if they are.
+    pub factor: Option<f32>,
     /// The pairs.
     pub pairing: Pairing,
 }
 
 /// Rotates each pair `(a, b)` of `x` by its angle: `(a·cos - b·sin, b·cos + a·sin)`.
 ///
-/// Counts 1 mul, 1 sin and 1 cos per position and pair, whatever the batch; 4 mul and 2 add per
-/// rotated pair.
+/// Counts 1 mul, 1 sin and 1 cos per position and pair, whatever the batch, 2 mul more with a
+/// `factor`; 4 mul and 2 add per rotated pair.
 ///
 /// # Errors
 /// [`KernelError::Shape`] if there are more pairs than `width` holds; [`KernelError::Length`] if a
@@ -50,7 +52,7 @@ pub fn rope<M: Meter>(
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
-    let &Rope { batch, tokens, heads, width, offset, inv_freq, pairing } = rope;
+    let &Rope { batch, tokens, heads, width, offset, inv_freq, factor, pairing } = rope;
     exactly("input", x.len(), &[batch, tokens, heads, width])?;
     exactly("output", out.len(), &[batch, tokens, heads, width])?;
     let pairs = inv_freq.len();
@@ -58,7 +60,7 @@ pub fn rope<M: Meter>(
         return Err(KernelError::Shape { what: "2·pairs <= width" });
     }
     let mut table = vec![0.0; volume("angles", &[tokens, 2, pairs])?];
-    angles(offset, inv_freq, &mut table, meter, |row, i| [i, row + i]);
+    angles(offset, inv_freq, factor, &mut table, meter, |row, i| [i, row + i]);
     over_rows(out, heads * width, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(heads * width).enumerate() {
             let row = first + row;
@@ -93,14 +95,16 @@ pub fn sinusoid<M: Meter>(
     meter: &M,
 ) -> Result<(), KernelError> {
     exactly("output", out.len(), &[tokens, 2, inv_freq.len()])?;
-    angles(offset, inv_freq, out, meter, |_, i| [2 * i, 2 * i + 1]);
+    angles(offset, inv_freq, None, out, meter, |_, i| [2 * i, 2 * i + 1]);
     Ok(())
 }
 
-/// Writes sine and cosine of each angle at the places `at(pairs, pair)` of the position's row.
+/// Writes sine and cosine of each angle, times `factor`, at the places `at(pairs, pair)` of the
+/// position's row.
 fn angles<M: Meter>(
     offset: usize,
     inv_freq: &[f32],
+    factor: Option<f32>,
     table: &mut [f32],
     meter: &M,
     at: impl Fn(usize, usize) -> [usize; 2] + Sync,
@@ -114,6 +118,10 @@ fn angles<M: Meter>(
                 let [at_sin, at_cos] = at(pairs, i);
                 out[at_sin] = sin;
                 out[at_cos] = cos;
+            }
+            if let Some(factor) = factor {
+                out.iter_mut().for_each(|x| *x *= factor);
+                tally.both(Class::Mul, out.len());
             }
             tally.both(Class::Mul, pairs);
             tally.both(Class::Sin, pairs);

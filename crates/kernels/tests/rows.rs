@@ -121,6 +121,12 @@ fn check_activations(n: usize) {
                     let (half, one) = (o.mul(0.5, x), o.add(1.0, tanh));
                     o.mul(half, one)
                 }
+                Activation::QuickGelu => {
+                    let scaled = o.mul(-1.702, x);
+                    let e = o.exp(scaled);
+                    let below = o.add(1.0, e);
+                    o.div(x, below)
+                }
                 Activation::Silu => {
                     let e = o.exp(-x);
                     let below = o.add(1.0, e);
@@ -208,13 +214,16 @@ fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usi
     let width = 2 * pairs + extra;
     let inv_freq: Vec<f32> = (0..pairs).map(|i| 0.3f32.powi(i as i32)).collect();
     let x = data(batch * tokens * heads * width, 11);
-    for pairing in [Pairing::HalfSplit, Pairing::Interleaved] {
+    for (pairing, factor) in [(Pairing::HalfSplit, None), (Pairing::Interleaved, Some(1.25))] {
         let mut o = Ops::default();
         let mut expected = wide(&x);
         for p in 0..tokens {
             for (i, freq) in inv_freq.iter().enumerate() {
                 let angle = o.mul((offset + p) as f64, f64::from(*freq));
-                let (sin, cos) = (o.sin(angle), o.cos(angle));
+                let (mut sin, mut cos) = (o.sin(angle), o.cos(angle));
+                if let Some(factor) = factor {
+                    (sin, cos) = (o.mul(sin, f64::from(factor)), o.mul(cos, f64::from(factor)));
+                }
                 let (first, second) = match pairing {
                     Pairing::HalfSplit => (i, i + pairs),
                     Pairing::Interleaved => (2 * i, 2 * i + 1),
@@ -229,7 +238,8 @@ fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usi
                 }
             }
         }
-        let problem = Rope { batch, tokens, heads, width, offset, inv_freq: &inv_freq, pairing };
+        let inv_freq = &inv_freq;
+        let problem = Rope { batch, tokens, heads, width, offset, inv_freq, factor, pairing };
         let out = run_exact(x.len(), &o, |out, m| rope(&problem, &x, out, m).unwrap());
         assert_close(&out, &expected, 1e-4);
     }
@@ -382,6 +392,7 @@ fn wrong_shapes_are_errors() {
         width,
         offset: 0,
         inv_freq: &x[..3],
+        factor: None,
         pairing: Pairing::HalfSplit,
     };
     length(rope(&spin(7), &x, &mut out, m));

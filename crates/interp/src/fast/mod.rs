@@ -8,7 +8,7 @@ mod weights;
 
 use std::marker::PhantomData;
 
-use opledger_ir::ops::Rearrange;
+use opledger_ir::ops::{Concat, Rearrange};
 use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
 use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter, Strided};
 use opledger_tensor::{Scalar, Tensor};
@@ -164,7 +164,7 @@ impl<M: Counting> Interpreter for Fast<M> {
             }
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Concat(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
+            | (Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
                 return node.op.reference(call, &mut |_| {});
             }
             (Op::Dropout(op), Some(x)) if !op.training => return Ok((*x).clone()),
@@ -198,7 +198,8 @@ fn compute<M: Counting>(
         Op::Reduce(op) => pointwise::reduce(op, call, out, meter),
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => rearrange(op, call, out),
-        Op::Concat(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
+        Op::Concat(op) => concat(op, call, out),
+        Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
             Err(OpError::Kernel(format!("{} has no kernel", op.name())))
         }
     }
@@ -206,11 +207,7 @@ fn compute<M: Counting>(
 
 fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
     let x = call.real(0)?;
-    if let Rearrange::Permute { order } = op {
-        let own = opledger_ir::strides(x.shape());
-        let stride =
-            |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
-        let strides = order.iter().map(stride).collect::<Result<Vec<_>, _>>()?;
+    if let Some(strides) = op.strides(call)? {
         let source = Strided { data: x.data(), strides: &strides };
         return opledger_kernels::permute(call.output, source, out).map_err(refused);
     }
@@ -224,6 +221,17 @@ fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Result<()
         }
         // Padding comes after what is copied.
         out[filled..].fill(0.0);
+    });
+    Ok(())
+}
+
+fn concat(op: &Concat, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
+    let (first, second) = op.runs(call)?;
+    let (a, b) = (call.real(0)?.data(), call.real(1)?.data());
+    out.par_chunks_mut((first + second).max(1)).enumerate().for_each(|(step, out)| {
+        let (head, tail) = out.split_at_mut(first);
+        head.copy_from_slice(&a[step * first..][..first]);
+        tail.copy_from_slice(&b[step * second..][..second]);
     });
     Ok(())
 }

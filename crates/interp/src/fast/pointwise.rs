@@ -2,7 +2,7 @@
 
 use opledger_ir::ops::{
     Activation, Arithmetic, ArithmeticKind, Dropout, Norm, NormKind, Reduce, Rope, RopePairs,
-    Scale, Sinusoid, inverse_frequency,
+    Scale, Sinusoid,
 };
 use opledger_ir::{Call, OpError, strides};
 use opledger_kernels::{
@@ -95,6 +95,7 @@ pub(super) fn function(op: Activation) -> kernels::Activation {
         Activation::Relu => kernels::Activation::Relu,
         Activation::GeluErf => kernels::Activation::GeluErf,
         Activation::GeluTanh => kernels::Activation::GeluTanh,
+        Activation::QuickGelu => kernels::Activation::QuickGelu,
         Activation::Silu => kernels::Activation::Silu,
         Activation::Sigmoid => kernels::Activation::Sigmoid,
         Activation::Tanh => kernels::Activation::Tanh,
@@ -124,8 +125,8 @@ pub(super) fn rope(
     meter: &impl Meter,
 ) -> Applied {
     let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
-    let inv_freq: Vec<f32> =
-        (0..width / 2).map(|p| inverse_frequency(op.theta, p, *width) as f32).collect();
+    let inv_freq = op.scaling.frequencies(op.theta, *width);
+    let inv_freq: Vec<f32> = inv_freq.iter().map(|f| *f as f32).collect();
     let rope = kernels::Rope {
         batch: batch.iter().product(),
         tokens: *tokens,
@@ -133,6 +134,7 @@ pub(super) fn rope(
         width: *width,
         offset: call.size(&op.offset)?,
         inv_freq: &inv_freq,
+        factor: op.scaling.attention_factor().map(|factor| factor as f32),
         pairing: match op.pairs {
             RopePairs::Halves => Pairing::HalfSplit,
             RopePairs::Neighbours => Pairing::Interleaved,

@@ -5,6 +5,7 @@
 //! | relu | max(x, 0) | 1 max |
 //! | gelu (erf) | 0.5·x·(1 + erf(x·(1/√2))) (Hendrycks, Gimpel 2016) | 3 mul, 1 add, 1 erf |
 //! | gelu (tanh) | 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x))) (ibid.) | 6 mul, 2 add, 1 tanh |
+//! | gelu (sigmoid) | x / (1 + exp(−1.702·x)) (ibid.) | 1 mul, 1 exp, 1 add, 1 div |
 //! | silu | x / (1 + exp(−x)) (Elfwing et al. 2017) | 1 exp, 1 add, 1 div |
 //! | sigmoid | 1 / (1 + exp(−x)) | 1 exp, 1 add, 1 div |
 //! | tanh | tanh(x) | 1 tanh |
@@ -24,8 +25,10 @@ pub enum Activation {
     Relu,
     /// Gaussian error linear unit by the error function.
     GeluErf,
-    /// Its approximation by the hyperbolic tangent.
+    /// Its approximation by the hyperbolic tangent; GPT-2's `gelu_new`.
     GeluTanh,
+    /// Its approximation by the logistic function; CLIP's `quick_gelu`.
+    QuickGelu,
     /// Sigmoid linear unit, also called swish.
     Silu,
     /// Logistic function.
@@ -36,10 +39,11 @@ pub enum Activation {
 
 impl Activation {
     /// Every function.
-    pub const ALL: [Activation; 6] = [
+    pub const ALL: [Activation; 7] = [
         Activation::Relu,
         Activation::GeluErf,
         Activation::GeluTanh,
+        Activation::QuickGelu,
         Activation::Silu,
         Activation::Sigmoid,
         Activation::Tanh,
@@ -54,6 +58,7 @@ impl Activation {
                 let cubic = T::from_f64(0.044_715) * x * x * x;
                 half * x * (one + (T::from_f64((2.0 / PI).sqrt()) * (x + cubic)).tanh())
             }
+            Activation::QuickGelu => x / (one + (T::from_f64(-1.702) * x).exp()),
             Activation::Silu => x / (one + (-x).exp()),
             Activation::Sigmoid => one / (one + (-x).exp()),
             Activation::Tanh => x.tanh(),
@@ -65,6 +70,9 @@ impl Activation {
             Activation::Relu => &[(Class::Max, 1)],
             Activation::GeluErf => &[(Class::Mul, 3), (Class::Add, 1), (Class::Erf, 1)],
             Activation::GeluTanh => &[(Class::Mul, 6), (Class::Add, 2), (Class::Tanh, 1)],
+            Activation::QuickGelu => {
+                &[(Class::Mul, 1), (Class::Exp, 1), (Class::Add, 1), (Class::Div, 1)]
+            }
             Activation::Silu | Activation::Sigmoid => {
                 &[(Class::Exp, 1), (Class::Add, 1), (Class::Div, 1)]
             }
@@ -79,6 +87,7 @@ impl Operation for Activation {
             Activation::Relu => "relu",
             Activation::GeluErf => "gelu",
             Activation::GeluTanh => "gelu_tanh",
+            Activation::QuickGelu => "quick_gelu",
             Activation::Silu => "silu",
             Activation::Sigmoid => "sigmoid",
             Activation::Tanh => "tanh",
@@ -141,6 +150,7 @@ mod tests {
             (Activation::Relu, [0.0, 0.75]),
             (Activation::GeluErf, [-0.100_210_801_903_287, 0.580_029_485_717_349]),
             (Activation::GeluTanh, [-0.100_428_423_019_767, 0.579_960_555_165_620]),
+            (Activation::QuickGelu, [-0.108_337_801_552_923, 0.586_390_057_534_638]),
             (Activation::Silu, [-0.273_638_285_709_535, 0.509_384_024_381_545]),
             (Activation::Sigmoid, [0.182_425_523_806_356, 0.679_178_699_175_393]),
             (Activation::Tanh, [-0.905_148_253_644_866, 0.635_148_952_387_287]),

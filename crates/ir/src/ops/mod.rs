@@ -20,6 +20,7 @@ mod table;
 #[cfg(test)]
 pub(crate) mod proof;
 
+pub use crate::frequencies::{RopeScaling, inverse_frequency};
 pub use crate::masked::Masked;
 pub use activation::Activation;
 pub use arithmetic::{Arithmetic, ArithmeticKind};
@@ -31,7 +32,7 @@ pub use embedding::Embedding;
 pub use norm::{Norm, NormKind};
 pub use rearrange::{Rearrange, Run, Runs};
 pub use reduce::Reduce;
-pub use rope::{Rope, RopePairs, inverse_frequency};
+pub use rope::{Rope, RopePairs};
 pub use scale::{Factor, Scale};
 pub use sinusoid::Sinusoid;
 pub use softmax::Softmax;

@@ -1,5 +1,5 @@
-//! Moving without arithmetic: splitting, merging, reordering, cutting, rolling, padding axes.
-//! Count: none.
+//! Moving without arithmetic: splitting, merging, reordering, cutting, rolling, padding, repeating
+//! axes. Count: none.
 
 use opledger_dims::{Poly, Symbol};
 use opledger_tensor::{Scalar, Tensor};
@@ -60,6 +60,11 @@ pub enum Rearrange {
         /// Its new size.
         to: Poly,
     },
+    /// A new first axis along which the value is repeated.
+    Expand {
+        /// The axis; its size says how often.
+        axis: Axis,
+    },
 }
 
 impl Rearrange {
@@ -68,9 +73,27 @@ impl Rearrange {
         matches!(self, Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. })
     }
 
+    /// The operand's stride along each axis of the result, for a permutation and a repetition; `None`
+    /// for all others.
+    ///
+    /// # Errors
+    /// When the operand or an axis is missing.
+    pub fn strides<T>(&self, call: &Call<'_, T>) -> Result<Option<Vec<usize>>, OpError> {
+        let own = strides(call.inputs.first().ok_or(OpError::Operand(0))?.shape());
+        let stride =
+            |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
+        match self {
+            Rearrange::Permute { order } => {
+                order.iter().map(stride).collect::<Result<_, _>>().map(Some)
+            }
+            Rearrange::Expand { .. } => Ok(Some([&[0], &own[..]].concat())),
+            _ => Ok(None),
+        }
+    }
+
     /// How elements are copied: the operand and the result fall into blocks of these lengths, and each
     /// block of the result takes these runs of its operand block, the rest being padding. `None` for a
-    /// view and for a permutation.
+    /// view and for what [`Rearrange::strides`] describes.
     ///
     /// # Errors
     /// When a size is unbound or does not fit the machine.
@@ -108,11 +131,7 @@ impl Rearrange {
         data: &[E],
         zero: E,
     ) -> Result<Vec<E>, OpError> {
-        if let Rearrange::Permute { order } = self {
-            let own = strides(call.inputs[0].shape());
-            let stride =
-                |axis| call.shapes[0].position(axis).map(|at| own[at]).ok_or(OpError::Operand(0));
-            let along = order.iter().map(stride).collect::<Result<Vec<_>, _>>()?;
+        if let Some(along) = self.strides(call)? {
             let at = |index: Vec<usize>| {
                 data[index.iter().zip(&along).map(|(i, s)| i * s).sum::<usize>()]
             };
@@ -167,6 +186,7 @@ impl Operation for Rearrange {
             Rearrange::Slice { .. } => "slice",
             Rearrange::Roll { .. } => "roll",
             Rearrange::Pad { .. } => "pad",
+            Rearrange::Expand { .. } => "expand",
         }
     }
 
@@ -225,6 +245,7 @@ impl Operation for Rearrange {
                 at(axis)?;
             }
             Rearrange::Pad { axis, to } => axes[at(axis)?].size = to.clone(),
+            Rearrange::Expand { axis } => axes.insert(0, axis.clone()),
         }
         for (i, axis) in axes.iter().enumerate() {
             if axes[..i].iter().any(|a| a.name == axis.name) {
@@ -296,6 +317,8 @@ mod tests {
             [3., 1., 2., 6., 4., 5.]
         );
         assert_eq!(run(Rearrange::Pad { axis: j, to: 4.into() }), [1., 2., 3., 0., 4., 5., 6., 0.]);
+        assert_eq!(run(Rearrange::Expand { axis: Axis::new("b", 2) }), [same, same].concat());
+        assert!(run(Rearrange::Expand { axis: Axis::new("b", 0) }).is_empty());
     }
 
     #[test]
@@ -335,6 +358,7 @@ mod tests {
             error(Rearrange::Rename { from: "i".into(), to: "j".into() }).contains("two axes `j`")
         );
         assert!(error(Rearrange::Roll { axis: "z".into(), by: 1.into() }).contains("no axis `z`"));
+        assert!(error(Rearrange::Expand { axis: Axis::new("j", 4) }).contains("two axes `j`"));
         let slice = Rearrange::Slice { axis: "j".into(), start: 2.into(), len: 2.into() };
         assert_eq!(error(slice), "axis `j` has 3 positions, 4 are used");
         assert!(error(Rearrange::Permute { order: vec!["i".into()] }).contains("2 axes where 1"));

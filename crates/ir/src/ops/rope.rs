@@ -2,11 +2,14 @@
 //! by position · θ^(−2p/e), p being the pair.
 //!
 //! Count: for each (position, pair) once, whatever the batch and heads: 1 mul (the angle), 1 sin,
-//! 1 cos; for each pair of elements turned: 4 mul, 2 add. The frequencies are constants.
+//! 1 cos; for each pair of elements turned: 4 mul, 2 add. The frequencies are constants, scaled or
+//! not. Where YaRN's attention factor is not 1, sine and cosine are multiplied by it: 2 mul more for
+//! each (position, pair).
 
 use opledger_dims::{Class, Counts, Poly, Symbol};
 use opledger_tensor::Scalar;
 
+use super::RopeScaling;
 use crate::op::{Operation, operands};
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -28,11 +31,8 @@ pub struct Rope {
     pub theta: f64,
     /// The position of the first token.
     pub offset: Poly,
-}
-
-/// The angle per position of pair `pair` among `width` elements: θ^(−2·pair/width).
-pub fn inverse_frequency(theta: f64, pair: usize, width: usize) -> f64 {
-    theta.powf(-2.0 * pair as f64 / width as f64)
+    /// How the frequencies are scaled.
+    pub scaling: RopeScaling,
 }
 
 impl Operation for Rope {
@@ -46,6 +46,9 @@ impl Operation for Rope {
         let [.., _, _, width] = &x.axes[..] else {
             return Err(ShapeError::Rank { operand: 0, expected: 3, found: x.axes.len() });
         };
+        if let Some(problem) = self.scaling.problem() {
+            return Err(ShapeError::Sizes(problem.to_owned()));
+        }
         match width.size.as_integer() {
             Some(e) if &e % 2 != 0.into() => Err(ShapeError::Sizes(format!(
                 "axis `{}` is {e}; rotation turns pairs",
@@ -59,8 +62,9 @@ impl Operation for Rope {
         let all = output.elements();
         let [.., tokens, _, width] = &output.axes[..] else { return Cost::free() };
         let angles = (&tokens.size * &width.size).ratio(1, 2);
+        let per_angle = if self.scaling.attention_factor().is_some() { 3 } else { 1 };
         let counts = Counts::zero()
-            .with(Class::Mul, &all * 2 + &angles)
+            .with(Class::Mul, &all * 2 + &angles * per_angle)
             .with(Class::Add, all)
             .with(Class::Sin, angles.clone())
             .with(Class::Cos, angles);
@@ -81,12 +85,14 @@ impl Operation for Rope {
         let [batch @ .., tokens, heads, width] = call.output else {
             return Err(OpError::Operand(0));
         };
+        let frequencies = self.scaling.frequencies(self.theta, *width);
+        let factor = self.scaling.attention_factor().map(T::from_f64);
+        let scaled = |x: T| factor.map_or(x, |factor| x * factor);
         let mut out = x.data().to_vec();
         for token in 0..*tokens {
-            for pair in 0..width / 2 {
-                let frequency = T::from_f64(inverse_frequency(self.theta, pair, *width));
-                let angle = T::from_f64((offset + token) as f64) * frequency;
-                let (sin, cos) = (angle.sin(), angle.cos());
+            for (pair, frequency) in frequencies.iter().enumerate() {
+                let angle = T::from_f64((offset + token) as f64) * T::from_f64(*frequency);
+                let (sin, cos) = (scaled(angle.sin()), scaled(angle.cos()));
                 let (first, second) = match self.pairs {
                     RopePairs::Halves => (pair, pair + width / 2),
                     RopePairs::Neighbours => (2 * pair, 2 * pair + 1),
@@ -108,11 +114,24 @@ impl Operation for Rope {
 
 #[cfg(test)]
 mod tests {
-    use super::RopePairs;
+    use super::{Rope, RopePairs};
     use crate::Graph;
+    use crate::ops::RopeScaling;
     use crate::ops::proof::{evaluate, prove};
     use approx::assert_abs_diff_eq;
     use proptest::prelude::*;
+
+    fn yarn(attention_factor: f64) -> RopeScaling {
+        let (factor, beta_fast, beta_slow) = (4.0, 32.0, 1.0);
+        let original_max_position_embeddings = 64;
+        RopeScaling::Yarn {
+            factor,
+            beta_fast,
+            beta_slow,
+            original_max_position_embeddings,
+            attention_factor,
+        }
+    }
 
     proptest! {
         #[test]
@@ -121,6 +140,11 @@ mod tests {
             let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
             g.rope(x, RopePairs::Halves, 1e4, 0).unwrap();
             g.rope(x, RopePairs::Neighbours, 1e4, 3).unwrap();
+            for attention_factor in [1.0, 1.25] {
+                let scaling = yarn(attention_factor);
+                let rope = Rope { pairs: RopePairs::Halves, theta: 1e4, offset: 3.into(), scaling };
+                g.record("", rope, &[x]).unwrap();
+            }
             prove(&g, &[("b", b), ("n", n), ("h", h), ("e", 2 * p)]);
         }
     }
@@ -140,6 +164,25 @@ mod tests {
         let odd = g.input("odd", [("n", 1), ("h", 1), ("e", 3)]).unwrap();
         let error = g.rope(odd, RopePairs::Halves, 1e4, 0).unwrap_err().problem.to_string();
         assert_eq!(error, "axis `e` is 3; rotation turns pairs");
+    }
+
+    #[test]
+    fn scaled_frequencies_turn_and_the_attention_factor_stretches() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 1), ("h", 1), ("e", 2)]).unwrap();
+        let mut turned = |scaling| {
+            let rope = Rope { pairs: RopePairs::Halves, theta: 1e4, offset: 8.into(), scaling };
+            let y = g.record("", rope, &[x])?;
+            Ok::<_, crate::GraphError>(evaluate(&g, y, &[("x", &[1., 0.])]))
+        };
+        let (cos, sin) = (2.0_f64.cos(), 2.0_f64.sin());
+        let linear = turned(RopeScaling::Linear { factor: 4.0 }).unwrap();
+        assert_abs_diff_eq!(linear[..], [cos, sin][..], epsilon = 1e-12);
+        let yarned = turned(yarn(1.5)).unwrap();
+        let plain = turned(yarn(1.0)).unwrap();
+        assert_abs_diff_eq!(yarned[..], [1.5 * plain[0], 1.5 * plain[1]][..], epsilon = 1e-12);
+        let error = turned(RopeScaling::Linear { factor: 0.0 }).unwrap_err().problem.to_string();
+        assert_eq!(error, "the factor of a rope scaling must be a positive number");
     }
 
     #[test]

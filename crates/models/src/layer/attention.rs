@@ -1,7 +1,7 @@
 //! Graphs of the attentions.
 
 use opledger_dims::{Integer, Poly};
-use opledger_ir::ops::{Rope, RopePairs};
+use opledger_ir::ops::{Rope, RopePairs, RopeScaling};
 use opledger_ir::{Axis, Graph, Mask};
 use opledger_nn::{
     Attend, Attended, AttentionConfig, MultiheadAttention, SelfAttention, SelfAttentionConfig,
@@ -15,7 +15,12 @@ use super::settings::Settings;
 /// Multi-head attention as the keys say, for the layers built on it too.
 pub(super) fn config(s: &Settings) -> Result<AttentionConfig, LayerError> {
     s.divides("kv", "h")?;
-    let rope = Rope { pairs: RopePairs::Halves, theta: s.number("theta"), offset: Poly::zero() };
+    let rope = Rope {
+        pairs: RopePairs::Halves,
+        theta: s.number("theta"),
+        offset: Poly::zero(),
+        scaling: RopeScaling::None,
+    };
     let all = AttentionConfig::new(s.size("c"), s.size("h"));
     Ok(AttentionConfig {
         kv_heads: s.given("kv"),

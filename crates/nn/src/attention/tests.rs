@@ -1,6 +1,7 @@
 //! Costs and shapes of attention in every form.
 
 use opledger_dims::{Binding, Counts};
+use opledger_ir::ops::{RopePairs, RopeScaling};
 use opledger_ir::{Op, Part};
 
 use super::*;
@@ -164,7 +165,8 @@ fn cross_attention_with_widths_of_its_own() {
 
 #[test]
 fn rotation_and_dropout() {
-    let rope = Rope { pairs: opledger_ir::ops::RopePairs::Halves, theta: 1e4, offset: 0.into() };
+    let (pairs, scaling) = (RopePairs::Halves, RopeScaling::None);
+    let rope = Rope { pairs, theta: 1e4, offset: 0.into(), scaling };
     let (g, _) = record(&AttentionConfig { rope: Some(rope), ..config(Some("kv")) }, |_| {
         Attend::from(Mask::causal())
     });
