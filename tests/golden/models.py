@@ -1,0 +1,247 @@
+"""Writes models/<name>/: small checkpoints as `transformers` saves them, and what it computes from them.
+
+    python -m venv env && env/bin/pip install -r requirements.txt && env/bin/python models.py [--check]
+
+A folder holds `config.json`, `model.safetensors` (or shards and their index) and `io.safetensors`: the
+inputs under the library's names, the results of the reloaded checkpoint as `expected.<output>`, and as
+`expected.generated` the tokens that greedy decoding appends to the first item of the batch. Everything is
+computed with eager attention in double precision, also where the library casts to single precision.
+
+Metadata: `macs`, half of what PyTorch's FlopCounterMode counts in one forward pass without cache (all pairs
+of positions, masked ones as well; rotary angles left out), `macs.attention`, the share of the batched
+products in it (scores and context), and `params`, the number of parameters, tied ones once.
+"""
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import json
+import pathlib
+import shutil
+import tempfile
+import zlib
+from unittest import mock
+
+import torch
+import transformers
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch.utils.flop_counter import FlopCounterMode
+
+from models_cases import CASES
+
+HERE = pathlib.Path(__file__).parent / "models"
+EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
+OUTPUTS = [
+    "last_hidden_state", "pooler_output", "logits", "cls_logits", "distillation_logits", "encoder_last_hidden_state",
+]
+
+
+@contextlib.contextmanager
+def in_double():
+    """Double precision, also where a model casts to single precision (norms, softmax, rotary angles)."""
+    with (
+        mock.patch.object(torch, "float32", torch.float64),
+        mock.patch.object(torch, "float", torch.float64),
+        mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
+    ):
+        yield
+
+
+def untie(model, config):
+    """Gives T5 a head of its own: the library ties it until it meets a checkpoint that has one."""
+    if config.get("tie_word_embeddings") is False and model.config.tie_word_embeddings:
+        model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
+
+
+def draw(model, generator, dtype):
+    """Draws every parameter anew, in numbers that `dtype` has: libraries start biases and padding rows at zero."""
+    for name, parameter in model.named_parameters():
+        module = model.get_submodule(name.rpartition(".")[0])
+        value = torch.randn(parameter.shape, generator=generator)
+        if "norm" in type(module).__name__.lower() and name.endswith("weight"):
+            value = 1 + 0.2 * value
+        elif isinstance(module, torch.nn.Embedding):
+            value = 0.4 * value
+        elif parameter.dim() == 2:
+            value = 1.5 * value / min(parameter.shape) ** 0.5
+        else:
+            value = 0.2 * value
+        parameter.data = value.to(dtype).float()
+
+
+def inputs(case, config, generator):
+    """Images of the model's size, or a batch of texts padded on the right."""
+    if hasattr(config, "image_size"):
+        size = config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return {"pixel_values": torch.randn(2, config.num_channels, height, width, generator=generator)}
+    longest, pad = max(case.lengths), config.pad_token_id or 0
+
+    def tokens(*shape):
+        return torch.randint(pad + 1, config.vocab_size, shape, generator=generator)
+
+    mask = (torch.arange(longest)[None, :] < torch.tensor(case.lengths)[:, None]).long()
+    made = {"input_ids": tokens(*mask.shape).where(mask == 1, pad), "attention_mask": mask}
+    if getattr(config, "type_vocab_size", 1) > 1:
+        made["token_type_ids"] = torch.randint(config.type_vocab_size, mask.shape, generator=generator)
+    if config.is_encoder_decoder:
+        made["decoder_input_ids"] = tokens(*mask.shape)[:, : case.decoder_length]
+        made["decoder_input_ids"][:, 0] = config.decoder_start_token_id
+    return made
+
+
+def load(case, folder, dtype):
+    """The checkpoint as a user loads it."""
+    model, report = getattr(transformers, case.architecture).from_pretrained(
+        folder, dtype=dtype, output_loading_info=True, **EAGER
+    )
+    assert not any(report[kind] for kind in ("missing_keys", "mismatched_keys")), (case.name, report)
+    return model.eval()
+
+
+def forward(model, given):
+    floats = {name: x.to(model.dtype) if x.is_floating_point() else x for name, x in given.items()}
+    kwargs = {} if "pixel_values" in given else {"use_cache": False}
+    if model.config.model_type in ("bert", "roberta", "distilbert"):
+        kwargs = {}
+    result = model(**floats, **kwargs)
+    return {name: result[name] for name in OUTPUTS if result.get(name) is not None}
+
+
+def generate(model, prompt, new=8):
+    """Greedy tokens, the same with and without cache, none of them decided by rounding."""
+    model.generation_config.eos_token_id = None
+    runs = []
+    for use_cache in (True, False):
+        run = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=new, do_sample=False, pad_token_id=0,
+            use_cache=use_cache, return_dict_in_generate=True, output_logits=True,
+        )
+        first, second = torch.stack(run.logits).topk(2).values.unbind(-1)
+        assert (first - second).min() > 1e-3, "two tokens are nearly equally likely"
+        runs.append(run.sequences[0, -new:])
+    assert torch.equal(*runs), "the cache changes the tokens"
+    assert len(set(runs[0].tolist())) > 2, f"degenerate: {runs[0].tolist()}"
+    return runs[0]
+
+
+def count(model, given):
+    """MACs of a forward pass: all, and those of scores and context."""
+    with FlopCounterMode(display=False) as counter:
+        forward(model, given)
+    counts = counter.get_flop_counts()
+    operations = dict(counts["Global"])
+    for module, inner in counts.items():
+        if module.endswith(".rotary_emb"):
+            for operation, flops in inner.items():
+                operations[operation] -= flops
+    batched = [flops for operation, flops in operations.items() if "bmm" in str(operation)]
+    return sum(operations.values()) // 2, sum(batched) // 2
+
+
+def published_config(path):
+    """The keys of configurations published before version 5 of the library."""
+    config = json.loads(path.read_text())
+    if rope := config.pop("rope_parameters", None):
+        config["rope_theta"] = rope.pop("rope_theta")
+        config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+    if "scale_decoder_outputs" in config:
+        config["tie_word_embeddings"] = config.pop("scale_decoder_outputs")
+    config["torch_dtype"] = config.pop("dtype")
+    config.pop("layer_types", None)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def save(case, model, folder):
+    folder.mkdir(parents=True)
+    model = copy.deepcopy(model).to(getattr(torch, case.dtype))
+    model.save_pretrained(folder, **({"max_shard_size": case.shards} if case.shards else {}))
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    if case.published:
+        published_config(folder / "config.json")
+        weights = folder / "model.safetensors"
+        save_file(case.published(load_file(weights)), weights, {"format": "pt"})
+
+
+def write(case, root):
+    folder = root / case.name
+    generator = torch.Generator().manual_seed(zlib.crc32(case.name.encode()) + case.seed)
+    architecture = getattr(transformers, case.architecture)
+    config = architecture.config_class(**case.config)
+    model = architecture._from_config(config, **EAGER).eval()
+    untie(model, case.config)
+    draw(model, generator, getattr(torch, case.dtype))
+    given = inputs(case, config, generator)
+    save(case, model, folder)
+
+    exact = load(case, folder, torch.float64)
+    with in_double():
+        for name, module in list(exact.named_modules()):
+            if hasattr(module, "inv_freq"):
+                exact.set_submodule(name, type(module)(module.config))
+        expected = forward(exact, given)
+        if exact.can_generate():
+            expected["generated"] = generate(exact, given["input_ids"][:1, : case.lengths[0]])
+        macs, attention = count(exact, given)
+        params = sum(parameter.numel() for parameter in exact.parameters())
+    for name, single in forward(model, given).items():
+        torch.testing.assert_close(single.double(), expected[name], rtol=1e-4, atol=1e-4, msg=f"{case.name}: {name}")
+
+    tensors = {name: x.contiguous() for name, x in given.items()}
+    tensors |= {f"expected.{name}": x.detach().contiguous() for name, x in expected.items()}
+    metadata = {
+        "transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0],
+        "macs": str(macs), "macs.attention": str(attention), "params": str(params),
+    }
+    save_file(tensors, folder / "io.safetensors", dict(sorted(metadata.items())))
+
+
+def contents(path):
+    """Metadata and tensors of a file of tensors, or the bytes of another."""
+    if path.suffix != ".safetensors":
+        return path.read_bytes(), {}
+    with safe_open(path, "pt") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+
+
+def differences(made, kept):
+    """Files that differ; results in double precision may differ in their last digits."""
+    names = {path.relative_to(root) for root in (made, kept) for path in root.rglob("*") if path.is_file()}
+    for name in sorted(names):
+        if not (made / name).exists() or not (kept / name).exists():
+            yield f"{name}: only in one of the two"
+            continue
+        (data, tensors), (kept_data, kept_tensors) = contents(made / name), contents(kept / name)
+        if data != kept_data or tensors.keys() != kept_tensors.keys():
+            yield f"{name}: other contents"
+            continue
+        for tensor, value in tensors.items():
+            tolerance = 1e-10 if value.dtype == torch.float64 else 0
+            if value.shape != kept_tensors[tensor].shape or not torch.allclose(
+                value, kept_tensors[tensor], rtol=tolerance, atol=tolerance
+            ):
+                yield f"{name}: {tensor}"
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--check", action="store_true", help="compare with the files that are there")
+    check = arguments.parse_args().check
+    torch.set_grad_enabled(False)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as scratch:
+        made = pathlib.Path(scratch) / "models"
+        for case in CASES:
+            write(case, made)
+        if check:
+            found = list(differences(made, HERE))
+            raise SystemExit("\n".join(found) if found else 0)
+        shutil.rmtree(HERE, ignore_errors=True)
+        shutil.copytree(made, HERE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The checkpoints that `models.py` writes: small sizes, awkward on purpose."""
+
+import dataclasses
+import re
+
+import torch
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    architecture: str
+    config: dict
+    lengths: tuple = (7, 5)
+    decoder_length: int = 0
+    dtype: str = "float32"
+    # Largest size of a file, if the checkpoint is cut into several.
+    shards: str | None = None
+    # How the tensors of the first published checkpoints of the family differ from what is saved today.
+    published: object = None
+    # Another draw, where greedy decoding only repeats itself.
+    seed: int = 0
+
+
+def as_gpt2(tensors):
+    """openai-community/gpt2: no prefix, and the causal masks as tensors."""
+    tensors = {name.removeprefix("transformer."): x for name, x in tensors.items()}
+    for name in [name for name in tensors if name.endswith("attn.c_attn.weight")]:
+        positions = tensors["wpe.weight"].shape[0]
+        tensors[name.replace("c_attn.weight", "bias")] = torch.ones(1, 1, positions, positions).tril()
+    return tensors
+
+
+def as_bert(tensors):
+    """google-bert/bert-base-uncased: gains and shifts of norms are `gamma` and `beta`."""
+    names = {name: re.sub(r"LayerNorm\.weight$", "LayerNorm.gamma", name) for name in tensors}
+    names = {name: re.sub(r"LayerNorm\.bias$", "LayerNorm.beta", new) for name, new in names.items()}
+    return {names[name]: x for name, x in tensors.items()}
+
+
+BERT = dict(
+    vocab_size=83, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+    max_position_embeddings=16, type_vocab_size=2,
+)
+ROBERTA = BERT | dict(max_position_embeddings=18, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5)
+DISTILBERT = dict(vocab_size=83, dim=20, n_layers=2, n_heads=5, hidden_dim=36, max_position_embeddings=16)
+GPT2 = dict(vocab_size=71, n_positions=24, n_embd=20, n_layer=2, n_head=5, n_inner=44)
+LLAMA = dict(
+    vocab_size=89, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
+    intermediate_size=40, max_position_embeddings=64, pad_token_id=0, tie_word_embeddings=False,
+)
+LLAMA3 = dict(
+    rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+    original_max_position_embeddings=32,
+)
+TIED = dict(tie_word_embeddings=True)
+VIT = dict(
+    image_size=[30, 25], patch_size=5, num_channels=3, hidden_size=20, num_hidden_layers=2, num_attention_heads=5,
+    intermediate_size=36,
+)
+SWIN = dict(
+    image_size=[40, 32], patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
+)
+T5 = dict(
+    vocab_size=79, d_model=20, d_kv=6, d_ff=32, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
+    relative_attention_max_distance=12, feed_forward_proj="relu", pad_token_id=0, decoder_start_token_id=0,
+)
+
+CASES = [
+    Case("bert_base", "BertModel", BERT),
+    Case("bert_masked_lm", "BertForMaskedLM", BERT | dict(hidden_size=20, num_attention_heads=5), published=as_bert),
+    Case("bert_relu", "BertModel", BERT | dict(hidden_act="relu", num_hidden_layers=3, hidden_size=16,
+         num_attention_heads=4), (9, 4), dtype="float16"),
+    Case("roberta_base", "RobertaModel", ROBERTA),
+    Case("roberta_masked_lm", "RobertaForMaskedLM", ROBERTA | dict(hidden_size=21, intermediate_size=35), (6, 9),
+         dtype="bfloat16"),
+    Case("distilbert_base", "DistilBertModel", DISTILBERT),
+    Case("distilbert_masked_lm", "DistilBertForMaskedLM", DISTILBERT | dict(activation="relu"), (8, 3)),
+    Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
+    Case("gpt2_published", "GPT2LMHeadModel", GPT2 | dict(n_inner=None, n_head=4), (5, 9), published=as_gpt2),
+    Case("llama_untied", "LlamaForCausalLM", LLAMA, shards="20KB"),
+    Case("llama_tied_scaled", "LlamaForCausalLM", LLAMA | TIED | dict(head_dim=10, rope_parameters=LLAMA3), (11, 6),
+         published=dict),
+    Case("llama_bias", "LlamaForCausalLM", LLAMA | dict(attention_bias=True, mlp_bias=True, num_key_value_heads=3),
+         dtype="bfloat16"),
+    Case("mistral_window", "MistralForCausalLM", LLAMA | dict(sliding_window=3), (9, 7)),
+    Case("mistral_head_dim", "MistralForCausalLM", LLAMA | TIED | dict(sliding_window=4, head_dim=6), (11, 9),
+         dtype="float16", published=dict),
+    Case("mixtral_window", "MixtralForCausalLM", LLAMA | dict(num_local_experts=4, num_experts_per_tok=2,
+         sliding_window=4, intermediate_size=20), (9, 7)),
+    Case("mixtral_full", "MixtralForCausalLM", LLAMA | dict(num_local_experts=5, num_experts_per_tok=3,
+         sliding_window=None, intermediate_size=18, hidden_size=18, head_dim=4), dtype="bfloat16", shards="20KB"),
+    Case("qwen2_tied", "Qwen2ForCausalLM", LLAMA | TIED, seed=5),
+    Case("qwen2_untied", "Qwen2ForCausalLM", LLAMA | dict(hidden_size=30, num_attention_heads=5, num_key_value_heads=1, sliding_window=3,
+         use_sliding_window=False), (9, 7), published=dict),
+    Case("qwen3_tied", "Qwen3ForCausalLM", LLAMA | TIED | dict(hidden_size=20, num_attention_heads=4, head_dim=6)),
+    Case("qwen3_untied", "Qwen3ForCausalLM", LLAMA | dict(head_dim=8, attention_bias=True), (8, 8),
+         dtype="bfloat16", published=dict),
+    Case("vit_pooler", "ViTModel", VIT),
+    Case("vit_classes", "ViTForImageClassification", VIT | dict(image_size=[30, 26], qkv_bias=False, num_labels=7)),
+    Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1)),
+    Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
+         num_attention_heads=3)),
+    Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7)),
+    Case("swin_odd", "SwinModel", SWIN | dict(image_size=[36, 28], window_size=4, num_heads=[3, 4], qkv_bias=False)),
+    Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
+    Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
+         num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,
+         published=dict),
+]
