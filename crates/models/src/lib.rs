@@ -1,6 +1,8 @@
-//! Models by name: a text such as `mha:c=512,h=8` becomes a graph and the sizes it gives.
+//! Models by name: a text such as `mha:c=512,h=8` becomes a graph and the sizes it gives. And their
+//! weights, read from files.
 
 pub mod layer;
+pub mod weights;
 
 use opledger_dims::Binding;
 use opledger_ir::Graph;
