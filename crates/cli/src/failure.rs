@@ -56,8 +56,6 @@ pub(crate) enum Failure {
     Threads { threads: u16, problem: String },
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores { model: String },
-    #[error("the ids given do not fit: {0}")]
-    Ids(String),
     #[error("the result could not be written to stdout: {0}")]
     Stdout(std::io::Error),
     #[error("`{}` could not be written: {problem}", path.display())]

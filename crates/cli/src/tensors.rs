@@ -1,18 +1,14 @@
 //! Tensors in safetensors files.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use opledger_dims::Binding;
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Value, to_usize};
-use opledger_tensor::Tensor;
-use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
-
-/// The longest header that is read.
-const MAX_HEADER: u64 = 64 << 20;
+use opledger_models::weights::{Checkpoint, Pattern, TensorInfo, WeightsError, escaped, fits};
+use safetensors::{Dtype, tensor};
 
 /// A tensor and its name.
 pub(crate) type Named = (String, Value<f32>);
@@ -20,10 +16,8 @@ pub(crate) type Named = (String, Value<f32>);
 /// Why a file of tensors could not be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TensorError {
-    #[error("`{}` could not be read: {problem}", path.display())]
-    Unreadable { path: PathBuf, problem: String },
-    #[error("`{}` is no safetensors file: {problem}", path.display())]
-    Malformed { path: PathBuf, problem: String },
+    #[error(transparent)]
+    File(#[from] WeightsError),
     #[error(
         "tensor `{name}` of `{}` is {found} where {expected} is needed ({axes})", path.display()
     )]
@@ -51,90 +45,33 @@ pub(crate) fn read(
     graph: &Graph,
     binding: &Binding,
 ) -> Result<Vec<Named>, TensorError> {
-    let unreadable = |problem: std::io::Error| TensorError::Unreadable {
-        path: path.to_owned(),
-        problem: problem.to_string(),
-    };
-    let mut file = File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        let problem = "it is no regular file".to_owned();
-        return Err(TensorError::Unreadable { path: path.to_owned(), problem });
-    }
-    let (start, header) = header(path, &mut file)?;
-    let mut wanted = Vec::new();
-    for name in header.offset_keys() {
-        let (Some(info), Some(source)) = (header.info(&name), source(path, graph, &name)?) else {
+    let file = Checkpoint::open_file(path)?;
+    let mut targets: Vec<(&str, &Node, String)> = Vec::new();
+    for name in file.names() {
+        let (Some((info, _)), Some(node)) = (file.info(name), source(path, graph, name)?) else {
             let known: Vec<&str> = sources(graph).map(|node| node.path.as_str()).collect();
-            let (path, known) = (path.to_owned(), known.join(", "));
+            let (path, name, known) = (path.to_owned(), escaped(name), known.join(", "));
             return Err(TensorError::Unknown { path, name, known });
         };
-        check(path, &name, info, source, binding)?;
-        wanted.push((name, info, source));
-    }
-    let mut tensors: Vec<(String, String, Value<f32>)> = Vec::new();
-    for (name, info, node) in wanted {
-        let target = if matches(&node.path, &name) { name.clone() } else { node.path.clone() };
-        if let Some((first, ..)) = tensors.iter().find(|(_, path, _)| *path == target) {
-            let (first, second) = (first.clone(), name);
+        check(path, name, info, node, binding)?;
+        let instance = Pattern::new(&node.path).matches(name);
+        let target = if instance { name } else { &node.path };
+        if let Some((first, ..)) = targets.iter().find(|(.., path)| *path == target) {
+            let (first, second) = (escaped(first), escaped(name));
             return Err(TensorError::Twice { path: path.to_owned(), first, second });
         }
-        let (begin, end) = info.data_offsets;
-        let mut bytes = vec![0; end - begin];
-        file.seek(SeekFrom::Start(start + begin as u64)).map_err(unreadable)?;
-        file.read_exact(&mut bytes).map_err(unreadable)?;
-        let sizes = sizes(node, binding).unwrap_or_else(|| info.shape.clone());
-        let value = match node.shape.elem {
-            Elem::Real => Tensor::new(&sizes, numbers(&bytes, f32::from_le_bytes)).map(Value::Real),
-            Elem::Index => {
-                Tensor::new(&sizes, numbers(&bytes, i64::from_le_bytes)).map(Value::Index)
+        targets.push((name, node, target.to_owned()));
+    }
+    let value = |(name, node, target): (&str, &Node, String)| {
+        let value = match (file.read(name)?, sizes(node, binding)) {
+            (Value::Real(tensor), Some(sizes)) => {
+                Value::Real(tensor.reshape(&sizes).unwrap_or(tensor))
             }
+            (value, _) => value,
         };
-        let value = value.map_err(|problem| malformed(path, problem))?;
-        tensors.push((name, target, value));
-    }
-    Ok(tensors.into_iter().map(|(_, target, value)| (target, value)).collect())
-}
-
-fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
-}
-
-fn malformed(path: &Path, problem: impl ToString) -> TensorError {
-    TensorError::Malformed { path: path.to_owned(), problem: problem.to_string() }
-}
-
-/// The header of a file, checked against its length, and where the elements begin.
-fn header(path: &Path, file: &mut File) -> Result<(u64, Metadata), TensorError> {
-    let bad = |problem: String| malformed(path, problem);
-    let length = file.metadata().map_err(|e| bad(e.to_string()))?.len();
-    let mut bytes = [0; 8];
-    file.read_exact(&mut bytes).map_err(|_| bad("it is shorter than 8 bytes".to_owned()))?;
-    let size = u64::from_le_bytes(bytes);
-    if size > MAX_HEADER || size > length - 8 {
-        return Err(bad(format!("its header claims {size} bytes of a file of {length}")));
-    }
-    let mut text = vec![0; size as usize];
-    file.read_exact(&mut text).map_err(|e| bad(e.to_string()))?;
-    let header: Metadata =
-        serde_json::from_slice(&text).map_err(|e| bad(format!("its header: {e}")))?;
-    let (needed, there) = (header.data_len() as u64, length - 8 - size);
-    if needed != there {
-        return Err(bad(format!("its tensors take {needed} bytes, {there} are there")));
-    }
-    Ok((8 + size, header))
-}
-
-/// Whether a path of the graph, in which `*` stands for any iteration, has an instance of a name.
-fn matches(path: &str, name: &str) -> bool {
-    let (mut path, mut name) = (path.split('.'), name.split('.'));
-    loop {
-        match (path.next(), name.next()) {
-            (None, None) => return true,
-            (Some("*"), Some(n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => {}
-            (Some(p), Some(n)) if p == n => {}
-            _ => return false,
-        }
-    }
+        Ok((target, value))
+    };
+    targets.into_iter().map(value).collect()
 }
 
 fn sources(graph: &Graph) -> impl Iterator<Item = &Node> {
@@ -143,7 +80,7 @@ fn sources(graph: &Graph) -> impl Iterator<Item = &Node> {
 
 /// The source that a name stands for: the one of that path, else the only input whose path ends so.
 fn source<'g>(path: &Path, graph: &'g Graph, name: &str) -> Result<Option<&'g Node>, TensorError> {
-    if let Some(node) = sources(graph).find(|node| matches(&node.path, name)) {
+    if let Some(node) = sources(graph).find(|node| Pattern::new(&node.path).matches(name)) {
         return Ok(Some(node));
     }
     let input = |node: &&Node| !matches!(node.op, Op::Source(Source::Param { .. }));
@@ -154,7 +91,7 @@ fn source<'g>(path: &Path, graph: &'g Graph, name: &str) -> Result<Option<&'g No
         [node] => Ok(Some(node)),
         _ => {
             let paths: Vec<&str> = found.iter().map(|node| node.path.as_str()).collect();
-            let (name, candidates) = (name.to_owned(), paths.join(", "));
+            let (name, candidates) = (escaped(name), paths.join(", "));
             Err(TensorError::Ambiguous { path: path.to_owned(), name, candidates })
         }
     }
@@ -178,7 +115,10 @@ fn check(
         Elem::Index => Dtype::I64,
     };
     let expected = sizes(node, binding);
-    let same = expected.as_ref().is_some_and(|sizes| fits(node, sizes, &info.shape));
+    // Only parameters may be stored with axes merged.
+    let parameter = matches!(node.op, Op::Source(Source::Param { .. }));
+    let same =
+        expected.is_some_and(|sizes| sizes == info.shape || parameter && fits(&sizes, &info.shape));
     if same && info.dtype == dtype {
         return Ok(());
     }
@@ -190,36 +130,11 @@ fn check(
         .collect();
     Err(TensorError::Mismatch {
         path: path.to_owned(),
-        name: name.to_owned(),
+        name: escaped(name),
         expected: format!("{dtype:?} [{}]", sizes.join(", ")),
         found: format!("{:?} {:?}", info.dtype, info.shape),
         axes: node.shape.to_string(),
     })
-}
-
-/// Whether a shape in a file is a source's: the same sizes, or for parameters the same with
-/// neighbouring axes merged, as other tools store the heads of a projection: `[h·e, c]`.
-fn fits(node: &Node, sizes: &[usize], found: &[usize]) -> bool {
-    if sizes == found {
-        return true;
-    }
-    if !matches!(node.op, Op::Source(Source::Param { .. })) {
-        return false;
-    }
-    let mut rest = sizes.iter();
-    let merged = found.iter().all(|size| {
-        let mut product = 1_usize;
-        loop {
-            match rest.next().and_then(|next| product.checked_mul(*next)) {
-                Some(next) => product = next,
-                None => return false,
-            }
-            if product >= *size {
-                return product == *size;
-            }
-        }
-    });
-    merged && rest.all(|size| *size == 1)
 }
 
 /// Writes tensors as a safetensors file.
@@ -234,10 +149,11 @@ pub(crate) fn write(file: &File, tensors: &[Named]) -> Result<(), String> {
             Elem::Index => Dtype::I64,
         };
         let shape = value.shape().to_vec();
-        infos.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (offset, end) }));
+        let data_offsets = (offset, end);
+        infos.push((name.clone(), tensor::TensorInfo { dtype, shape, data_offsets }));
         offset = end;
     }
-    let header = Metadata::new(None, infos).map_err(|e| e.to_string())?;
+    let header = tensor::Metadata::new(None, infos).map_err(|e| e.to_string())?;
     let mut header = serde_json::to_string(&header).map_err(|e| e.to_string())?;
     // The elements begin at a multiple of eight bytes.
     header += &" ".repeat(header.len().next_multiple_of(8) - header.len());

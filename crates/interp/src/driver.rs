@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use opledger_dims::{Binding, Integer};
 use opledger_ir::ops::{Activation, Einsum};
-use opledger_ir::{Call, Graph, Loop, Node, Op, OpError, Operation, Shape, Value, Var, to_usize};
+use opledger_ir::{
+    Call, Graph, Loop, Node, Op, OpError, Operation, Shape, Value, Var, path_at, to_usize,
+};
 use opledger_tensor::Tensor;
 
 use crate::chain::{Chain, activation};
-use crate::feeds::{path_at, sizes_at};
+use crate::feeds::sizes_at;
 use crate::plan::{Plan, Role, Schedule};
 use crate::{Feeds, Ledger, Row, RunError, Store, available_memory, peak_bytes};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use opledger_dims::{Binding, Integer, Poly};
 use opledger_ir::ops::{Draw, Source};
-use opledger_ir::{Band, Definition, Graph, Node, Op, RepeatId, Shape, Value, to_usize};
+use opledger_ir::{Band, Definition, Graph, Node, Op, Shape, Value, to_usize};
 use opledger_tensor::{Fill, Tensor, seed_of};
 
 use crate::RunError;
@@ -55,7 +55,9 @@ impl Feeds {
         let mut values = BTreeMap::new();
         for node in graph.nodes() {
             if let Op::Source(source) = &node.op {
-                for path in instances(graph, node, binding)? {
+                let paths =
+                    graph.instances(node, binding).map_err(|problem| op_error(node, problem))?;
+                for path in paths {
                     let value = self.value(node, source, &path, binding)?;
                     values.insert(path, value);
                 }
@@ -170,6 +172,28 @@ impl Store {
         self.plan = None;
     }
 
+    /// Gives an input of ids other ids, checked as those of [`Feeds`].
+    pub(crate) fn feed(
+        &mut self,
+        graph: &Graph,
+        binding: &Binding,
+        path: &str,
+        ids: &[i64],
+    ) -> Result<(), RunError> {
+        let node = graph.nodes().iter().find(|node| node.path == path && node.op.is_source());
+        let unknown = || RunError::FeedUnknown { path: path.to_owned(), known: String::new() };
+        let node = node.ok_or_else(unknown)?;
+        let Op::Source(source) = &node.op else { return Err(unknown()) };
+        let sizes = sizes_at(&node.shape, binding).map_err(|problem| op_error(node, problem))?;
+        let ids = Tensor::new(&sizes, ids.to_vec()).map_err(|problem| {
+            RunError::FeedElements { path: path.to_owned(), problem: problem.to_string() }
+        })?;
+        let feeds = Feeds::default().with(path, Value::Index(ids));
+        let value = feeds.value(node, source, path, binding)?;
+        self.set(path, value);
+        Ok(())
+    }
+
     /// All tensors by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<f32>)> {
         self.values.iter().map(|(path, value)| (path.as_str(), value))
@@ -235,37 +259,4 @@ pub(crate) fn op_error(node: &Node, problem: opledger_ir::OpError) -> RunError {
         operands: node.shape.to_string(),
         problem,
     }
-}
-
-/// The repetitions around a node, the outermost first.
-fn repetitions(graph: &Graph, node: &Node) -> Vec<RepeatId> {
-    let parents = std::iter::successors(node.repeat, |id| graph.repetition(*id).parent);
-    let mut chain: Vec<_> = parents.collect();
-    chain.reverse();
-    chain
-}
-
-/// The path of a node in given iterations of the repetitions around it.
-pub(crate) fn path_at(path: &str, iterations: &[usize]) -> String {
-    let mut iterations = iterations.iter();
-    let number = |segment: &str| match (segment, iterations.len()) {
-        ("*", 1..) => iterations.next().map_or_else(|| segment.to_owned(), usize::to_string),
-        _ => segment.to_owned(),
-    };
-    path.split('.').map(number).collect::<Vec<_>>().join(".")
-}
-
-/// The paths of all instances of a source: one for each iteration of the repetitions around it.
-fn instances(graph: &Graph, node: &Node, binding: &Binding) -> Result<Vec<String>, RunError> {
-    let mut iterations: Vec<Vec<usize>> = vec![Vec::new()];
-    for id in repetitions(graph, node) {
-        let count = integer(&graph.repetition(id).count, binding)?;
-        iterations = iterations
-            .iter()
-            .flat_map(|outer| {
-                (0..count as usize).map(|i| outer.iter().copied().chain([i]).collect())
-            })
-            .collect();
-    }
-    Ok(iterations.iter().map(|i| path_at(&node.path, i)).collect())
 }

@@ -2,12 +2,13 @@
 //! earlier one is read from the cache.
 
 use opledger_dims::{Binding, Integer};
-use opledger_ir::{Graph, Value};
-use opledger_tensor::Tensor;
+use opledger_ir::Graph;
 
 use crate::driver::{Observer, check_memory};
 use crate::{Feeds, Interpreter, Run, RunError, Store, run_stored};
 
+/// The input of tokens.
+const IDS: &str = "input_ids";
 /// The ending of the inputs that hold earlier keys and values, and of the results that hold all.
 const ENDINGS: [(&str, &str); 2] =
     [(".past_key", ".present_key"), (".past_value", ".present_value")];
@@ -61,19 +62,19 @@ impl<'g, I: Interpreter<Scalar = f32>> Session<'g, I> {
         Ok(binding)
     }
 
-    /// Runs the model on the next tokens, `[b, n]`, and keeps their keys and values.
+    /// Runs the model on the next `n` tokens of each item, `[b, n]`, and keeps their keys and values.
     ///
     /// # Errors
     /// When the tokens do not fit, memory does not suffice, or an operation fails.
     pub fn step(
         &mut self,
-        tokens: &Tensor<i64>,
+        n: usize,
+        tokens: &[i64],
         observer: &mut dyn Observer,
     ) -> Result<Run<f32>, RunError> {
-        let count = tokens.shape().last().copied().unwrap_or(0);
-        let binding = self.binding(count)?;
+        let binding = self.binding(n)?;
         check_memory(self.graph, &binding, size_of::<f32>())?;
-        self.store.set("input_ids", Value::Index(tokens.clone()));
+        self.store.feed(self.graph, &binding, IDS, tokens)?;
         let (graph, interpreter) = (self.graph, &mut self.interpreter);
         let mut run = run_stored(graph, &binding, interpreter, &self.store, observer)?;
         let mut outputs = Vec::with_capacity(run.outputs.len());
@@ -87,7 +88,7 @@ impl<'g, I: Interpreter<Scalar = f32>> Session<'g, I> {
             }
         }
         run.outputs = outputs;
-        self.past += count;
+        self.past += n;
         Ok(run)
     }
 

@@ -1,5 +1,5 @@
 //! Models by name: a layer such as `mha:c=512,h=8`, a configuration of the `transformers` library, or a
-//! preset becomes a graph and the sizes it gives.
+//! preset becomes a graph and the sizes it gives. And their weights, read from files.
 
 mod config;
 mod family;

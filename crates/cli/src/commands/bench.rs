@@ -197,7 +197,8 @@ fn layers(model: &str, sizes: &[Sweep]) -> Result<(Vec<(Integer, Subject)>, Symb
             size: if sweep.symbol == axis { value.clone() } else { sweep.sizes[0].clone() },
         };
         let sizes = sizes.iter().map(assignment).collect();
-        let subject = Subject::new(&ModelArgs { model: model.to_owned(), sizes, past: false }, Needs::Run)?;
+        let subject =
+            Subject::new(&ModelArgs { model: model.to_owned(), sizes, past: false }, Needs::Run)?;
         Ok((value.clone(), subject))
     };
     let values = values.unwrap_or_else(|| vec![Integer::from(1)]);

@@ -7,7 +7,6 @@ use opledger_interp::{Fast, Feeds, Ledger, Quiet, Run, Session, Theorem, compare
 use opledger_ir::PartCounts;
 use opledger_models::{Logits, Request};
 use opledger_report::{CONVENTIONS, Generation, Step};
-use opledger_tensor::Tensor;
 
 use super::run::{start_threads, theorem_record};
 use crate::args::GenerateArgs;
@@ -32,8 +31,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let mut next = prompt.clone();
     for _ in 0..args.new_tokens {
         let (past, tokens) = (session.past(), next.len());
-        let ids = Tensor::new(&[1, tokens], next).map_err(|e| Failure::Ids(e.to_string()))?;
-        let run = session.step(&ids, &mut Quiet)?;
+        let run = session.step(tokens, &next, &mut Quiet)?;
         theorem.extend(compare(graph, &run.binding, &run.ledger, "the kernels")?);
         let (macs, flops) = totals(&run.ledger);
         steps.push(Step { past, tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops });

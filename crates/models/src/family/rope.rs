@@ -2,7 +2,7 @@
 //! in `rope_parameters`.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Rope, RopePairs};
+use opledger_ir::ops::{Rope, RopePairs, RopeScaling};
 
 use crate::config::{ConfigError, Keys};
 
@@ -14,7 +14,7 @@ pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
         None => keys.inner("rope_scaling")?,
     };
     let Some(inner) = scaling else {
-        return Ok(Rope { pairs: RopePairs::Halves, theta, offset });
+        return Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling: RopeScaling::None });
     };
     let theta = inner.number_or("rope_theta", theta)?;
     // Earlier files name the kind `type`.
@@ -24,8 +24,33 @@ pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
         }
         (new, old) => new.or(old).unwrap_or("default"),
     };
-    if kind != "default" {
-        return Err(inner.unsupported("rope_type", "default"));
-    }
-    Ok(Rope { pairs: RopePairs::Halves, theta, offset })
+    let scaling = match kind {
+        "default" => RopeScaling::None,
+        "linear" => RopeScaling::Linear { factor: inner.number("factor")? },
+        "llama3" => RopeScaling::Llama3 {
+            factor: inner.number("factor")?,
+            low_freq_factor: inner.number("low_freq_factor")?,
+            high_freq_factor: inner.number("high_freq_factor")?,
+            original_max_position_embeddings: original(&inner)?,
+        },
+        "yarn" => {
+            let factor = inner.number("factor")?;
+            RopeScaling::Yarn {
+                factor,
+                beta_fast: inner.number_or("beta_fast", 32.0)?,
+                beta_slow: inner.number_or("beta_slow", 1.0)?,
+                original_max_position_embeddings: original(&inner)?,
+                attention_factor: inner
+                    .number_or("attention_factor", 0.1 * factor.max(1.0).ln() + 1.0)?,
+            }
+        }
+        _ => return Err(inner.unsupported("rope_type", "default, linear, llama3, yarn")),
+    };
+    Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling })
+}
+
+fn original(keys: &Keys<'_>) -> Result<usize, ConfigError> {
+    let key = "original_max_position_embeddings";
+    let too_large = |_| keys.unsupported(key, "a number of tokens");
+    usize::try_from(keys.size(key)?).map_err(too_large)
 }

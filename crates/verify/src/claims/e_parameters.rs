@@ -32,7 +32,11 @@ fn count(graph: &Graph, claimed: u64, readings: &[Reading], bench: &mut Bench<'_
 fn bert(config: &BertEmbeddingConfig) -> Result<Graph, VerifyError> {
     let mut g = Graph::new();
     let ids = g.input_ids("input_ids", ["b", "n"], config.vocab_size.clone())?;
-    let types = g.input_ids("token_type_ids", ["b", "n"], config.type_vocab_size.clone().unwrap_or_default())?;
+    let types = g.input_ids(
+        "token_type_ids",
+        ["b", "n"],
+        config.type_vocab_size.clone().unwrap_or_default(),
+    )?;
     let y = BertEmbedding::new(&mut g, config)?.forward(&mut g, ids, Some(types))?;
     g.output("y", y);
     Ok(g)

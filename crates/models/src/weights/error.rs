@@ -1,0 +1,165 @@
+//! What can be wrong with weights.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use opledger_dims::Integer;
+use opledger_ir::OpError;
+
+/// Why weights could not be read. What comes from a file is shown [`escaped`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeightsError {
+    /// A file that cannot be opened or read.
+    #[error("`{}` could not be read: {problem}", shown(path))]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
+    /// A file whose header is none, or does not describe the file.
+    #[error("`{}` is no safetensors file: {problem}", shown(path))]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An index that does not describe the files beside it.
+    #[error("`{}` is no index of weights: {problem}", shown(path))]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file that is not what it was when its header was read.
+    #[error("`{}` changed while it was read; read it again when nothing writes to it", shown(path))]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No tensor of that name.
+    #[error("`{}` has no tensor `{}`", shown(path), escaped(name))]
+    Unknown {
+        /// The file or folder.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+    },
+    /// Elements of a kind that is not read.
+    #[error(
+        "tensor `{}` of `{}` is {dtype}; F32, F16, BF16 and I64 are read",
+        escaped(name),
+        shown(path)
+    )]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The kind.
+        dtype: String,
+    },
+    /// The tensors would not fit in memory.
+    #[error("the weights of `{}` need {needed} bytes of memory{}", shown(path), .available.as_ref().map(|n| format!(", {n} are available")).unwrap_or_default())]
+    Memory {
+        /// The file or folder.
+        path: PathBuf,
+        /// Bytes of the tensors, or of the one that could not be had.
+        needed: Integer,
+        /// Bytes that may be taken, when known.
+        available: Option<Integer>,
+    },
+    /// A size of a parameter that has no value, or none that fits the machine.
+    #[error("parameter `{path}`: {problem}")]
+    Size {
+        /// The path in the graph.
+        path: String,
+        /// What is wrong.
+        problem: OpError,
+    },
+    /// Tensors that are not those of the graph.
+    #[error("`{}` has not the weights of this model: {differences}", shown(path))]
+    Different {
+        /// The file or folder.
+        path: PathBuf,
+        /// All of them.
+        differences: Differences,
+    },
+    /// A copy of a parameter that is none.
+    #[error(
+        "tensor `{}` of `{}` is taken for a copy of `{parameter}`, and has other elements",
+        escaped(name),
+        shown(path)
+    )]
+    Untied {
+        /// The file or folder.
+        path: PathBuf,
+        /// The copy.
+        name: String,
+        /// The path in the graph.
+        parameter: String,
+    },
+}
+
+/// In what the tensors of files and the parameters of a graph differ, one line each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Tensors that the graph needs and no file has.
+    pub missing: Vec<String>,
+    /// Tensors that the graph does not take.
+    pub extra: Vec<String>,
+    /// Tensors of another shape or kind, or with another use.
+    pub mismatched: Vec<String>,
+}
+
+impl Differences {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.extra.is_empty() && self.mismatched.is_empty()
+    }
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        let kinds = [
+            ("missing", &self.missing),
+            ("too many", &self.extra),
+            ("different", &self.mismatched),
+        ];
+        let counts = kinds.map(|(kind, lines)| format!("{} {kind}", lines.len()));
+        f.write_str(&counts.join(", "))?;
+        for (kind, lines) in kinds {
+            for line in lines.iter().take(SHOWN) {
+                write!(f, "\n  {kind}: {line}")?;
+            }
+            if lines.len() > SHOWN {
+                write!(f, "\n  {kind}: and {} more", lines.len() - SHOWN)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A text out of a file as messages show it: characters that steer a terminal are escaped, and what
+/// is long is cut.
+pub fn escaped(text: &str) -> String {
+    const SHOWN: usize = 300;
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        match c {
+            ' '..='~' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}

@@ -1,0 +1,119 @@
+//! The parameters of a graph, read from a checkpoint.
+
+use opledger_dims::{Binding, Integer};
+use opledger_ir::{Graph, Value};
+use opledger_tensor::Tensor;
+
+use super::checkpoint::{Checkpoint, Located, unreadable};
+use super::plan::{Piece, parameters, plan};
+use super::read::Reader;
+use super::{Names, WeightsError};
+
+/// The parameters of a graph, and what reading them showed.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Every parameter in every iteration, by its path.
+    pub tensors: Vec<(String, Value<f32>)>,
+    /// Bytes of elements that were read.
+    pub bytes_read: u64,
+    /// The parameters with elements that are infinite or no numbers, and how many these are.
+    pub non_finite: Vec<(String, usize)>,
+    /// Tensors of the files that were passed over.
+    pub ignored: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Reads the parameters of a graph at a complete binding ([`Graph::complete`]), each iteration of
+    /// repeated scopes its own; sizes of inputs need no value. `available` is how many bytes the
+    /// tensors may take, when that is known.
+    ///
+    /// # Errors
+    /// Before any element is read: sizes without a value, tensors that do not fit in memory, and all
+    /// tensors together that are missing, not taken, or of another shape or kind. After that: a file
+    /// that cannot be read or has changed, a copy that differs.
+    pub fn load(
+        &self,
+        graph: &Graph,
+        binding: &Binding,
+        names: &Names,
+        available: Option<&Integer>,
+    ) -> Result<Loaded, WeightsError> {
+        let parameters = parameters(self, graph, binding, available)?;
+        let plan = plan(self, &parameters, names).map_err(|differences| {
+            WeightsError::Different { path: self.path.clone(), differences }
+        })?;
+        let mut reader = Reader::new(self);
+        let (mut tensors, mut non_finite) = (Vec::new(), Vec::new());
+        for (parameter, (pieces, transposed)) in parameters.into_iter().zip(&plan.pieces) {
+            let mut data =
+                self.room(pieces.iter().map(|piece| piece.part.len() * piece.ins).sum())?;
+            for piece in pieces {
+                if *transposed {
+                    read_transposed(&mut reader, piece, &mut data)?;
+                } else {
+                    let range = piece.part.start * piece.ins..piece.part.end * piece.ins;
+                    reader
+                        .stream(piece.tensor, range, |numbers| data.extend_from_slice(numbers))?;
+                }
+            }
+            let wrong = data.iter().filter(|x| !x.is_finite()).count();
+            if wrong > 0 {
+                non_finite.push((parameter.path.clone(), wrong));
+            }
+            let tensor = Tensor::new(&parameter.sizes, data);
+            let tensor = tensor.map_err(|problem| unreadable(&self.path, problem))?;
+            tensors.push((parameter.path, Value::Real(tensor)));
+        }
+        for (name, located, at) in plan.copies {
+            let (parameter, value) = &tensors[at];
+            let same = is_copy(&mut reader, (name, located), value.real())?;
+            if !same {
+                let (name, parameter) = (name.to_owned(), parameter.clone());
+                return Err(WeightsError::Untied { path: self.path.clone(), name, parameter });
+            }
+        }
+        let ignored = plan.ignored.into_iter().map(str::to_owned).collect();
+        Ok(Loaded { tensors, bytes_read: reader.finish()?, non_finite, ignored })
+    }
+}
+
+/// Whether a tensor of a file has the elements of another, bit by bit.
+fn is_copy(
+    reader: &mut Reader<'_>,
+    tensor: (&str, &Located),
+    original: Option<&Tensor<f32>>,
+) -> Result<bool, WeightsError> {
+    let (mut rest, mut same) = (original.map_or(&[][..], Tensor::data), true);
+    reader.stream(tensor, 0..tensor.1.info.elements(), |numbers| {
+        let (compared, left) = rest.split_at(numbers.len().min(rest.len()));
+        same &= compared.iter().map(|x| x.to_bits()).eq(numbers.iter().map(|x| x.to_bits()));
+        rest = left;
+    })?;
+    Ok(same && rest.is_empty())
+}
+
+/// Appends the rows of a piece, whose file holds the matrix column by column.
+fn read_transposed(
+    reader: &mut Reader<'_>,
+    piece: &Piece<'_>,
+    data: &mut Vec<f32>,
+) -> Result<(), WeightsError> {
+    let Piece { tensor, part, outs, ins } = piece;
+    let begin = data.len();
+    data.resize(begin + part.len() * ins, 0.0);
+    let rows = &mut data[begin..];
+    let mut at = 0;
+    reader.stream(*tensor, 0..outs * ins, |numbers| {
+        // All of a row that is here goes at once, so that writes lie next to each other.
+        for first in 0..numbers.len().min(*outs) {
+            let (column, row) = ((at + first) / outs, (at + first) % outs);
+            if part.contains(&row) {
+                let row = &mut rows[(row - part.start) * ins..][column..];
+                row.iter_mut()
+                    .zip(numbers[first..].iter().step_by(*outs))
+                    .for_each(|(d, s)| *d = *s);
+            }
+        }
+        at += numbers.len();
+    })
+}

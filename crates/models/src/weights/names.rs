@@ -1,0 +1,179 @@
+//! Under which names a checkpoint has the parameters of a graph, and in what layout.
+
+use opledger_ir::path_at;
+
+/// A dotted name in which `*` stands for any number: `layers.*.norm.weight`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// The pattern that a text is.
+    pub fn new(text: &str) -> Self {
+        Pattern(text.to_owned())
+    }
+
+    /// Whether a name is of this form.
+    pub fn matches(&self, name: &str) -> bool {
+        self.numbers(name).is_some()
+    }
+
+    /// The numbers that a name has for each `*`, when it is of this form.
+    fn numbers(&self, name: &str) -> Option<Vec<usize>> {
+        let (mut pattern, mut name) = (self.0.split('.'), name.split('.'));
+        let mut numbers = Vec::new();
+        loop {
+            match (pattern.next(), name.next()) {
+                (None, None) => return Some(numbers),
+                (Some("*"), Some(n)) => {
+                    let number = n.parse::<usize>().ok().filter(|number| number.to_string() == n);
+                    numbers.push(number?);
+                }
+                (Some(p), Some(n)) if p == n => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// How the names in files follow from the paths of a graph. Without any rule they are the same.
+///
+/// Where a rule's pattern of a file has `*`, it takes the numbers of the path in their order. Rules
+/// are tried in the order they were given, then the path itself.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    prefixes: Vec<String>,
+    rules: Vec<Rule>,
+    transposed: Vec<Pattern>,
+    ignored: Vec<Pattern>,
+    tied: Vec<(Pattern, String)>,
+}
+
+#[derive(Clone, Debug)]
+enum Rule {
+    Renamed { graph: Pattern, file: Pattern },
+    Stacked { graph: Pattern, file: Pattern },
+    Joined { parts: Vec<Pattern>, file: Pattern },
+}
+
+/// Where a parameter may be found.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The names of the tensors, outermost first.
+    pub(super) files: Vec<String>,
+    /// Whether each of them is one entry of the parameter's outermost axis.
+    pub(super) stacked: bool,
+    /// The paths of the parameters that one tensor has along its outermost axis; empty when it is
+    /// one parameter's alone.
+    pub(super) parts: Vec<String>,
+}
+
+impl Names {
+    /// Files may have this prefix before every name, or lack it: `bert.`.
+    #[must_use]
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.prefixes.push(prefix.to_owned());
+        self
+    }
+
+    /// A parameter may have another name in files.
+    #[must_use]
+    pub fn rename(mut self, graph: &str, file: &str) -> Self {
+        let (graph, file) = (Pattern::new(graph), Pattern::new(file));
+        self.rules.push(Rule::Renamed { graph, file });
+        self
+    }
+
+    /// Files hold the matrix of a parameter, `[out…, in…]` in the graph, as `[in, out]`.
+    #[must_use]
+    pub fn transpose(mut self, graph: &str) -> Self {
+        self.transposed.push(Pattern::new(graph));
+        self
+    }
+
+    /// Files hold each entry of a parameter's outermost axis as a tensor; its number is the last `*`
+    /// of `file`, which the path has not: `experts.w1` and `experts.*.w1`.
+    #[must_use]
+    pub fn stack(mut self, graph: &str, file: &str) -> Self {
+        let (graph, file) = (Pattern::new(graph), Pattern::new(file));
+        self.rules.push(Rule::Stacked { graph, file });
+        self
+    }
+
+    /// Files hold several parameters as one tensor, one after another along its outermost axis (of a
+    /// transposed one, the axis of outputs).
+    #[must_use]
+    pub fn join(mut self, graph: &[&str], file: &str) -> Self {
+        let parts = graph.iter().copied().map(Pattern::new).collect();
+        self.rules.push(Rule::Joined { parts, file: Pattern::new(file) });
+        self
+    }
+
+    /// Files may hold tensors of these names, which no parameter is read from.
+    #[must_use]
+    pub fn ignore(mut self, file: &str) -> Self {
+        self.ignored.push(Pattern::new(file));
+        self
+    }
+
+    /// Files may hold a copy of a parameter under this name, beside it or in its stead. A copy beside
+    /// it has the same elements.
+    #[must_use]
+    pub fn tie(mut self, file: &str, graph: &str) -> Self {
+        self.tied.push((Pattern::new(file), graph.to_owned()));
+        self
+    }
+
+    /// The places where a parameter may be, those of rules first. `outermost` is how many entries its
+    /// outermost axis has.
+    pub(super) fn places(&self, path: &str, outermost: usize) -> Vec<Place> {
+        let alone = |name: String| Place { files: vec![name], stacked: false, parts: Vec::new() };
+        let mut places = Vec::new();
+        for rule in &self.rules {
+            places.extend(match rule {
+                Rule::Renamed { graph, file } => {
+                    graph.numbers(path).map(|numbers| alone(path_at(&file.0, &numbers)))
+                }
+                Rule::Stacked { graph, file } => graph.numbers(path).map(|numbers| {
+                    let name = |i| path_at(&file.0, &[&numbers[..], &[i]].concat());
+                    let files = (0..outermost).map(name).collect();
+                    Place { files, stacked: true, parts: Vec::new() }
+                }),
+                Rule::Joined { parts, file } => {
+                    parts.iter().find_map(|part| part.numbers(path)).map(|numbers| Place {
+                        files: vec![path_at(&file.0, &numbers)],
+                        stacked: false,
+                        parts: parts.iter().map(|part| path_at(&part.0, &numbers)).collect(),
+                    })
+                }
+            });
+        }
+        places.push(alone(path.to_owned()));
+        let copies = self.tied.iter().filter(|(_, graph)| graph == path);
+        places.extend(copies.map(|(file, _)| alone(file.0.clone())));
+        places
+    }
+
+    /// A name with and without the prefixes, itself first.
+    pub(super) fn spellings(&self, name: &str) -> Vec<String> {
+        let prefixed = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+        let stripped = self.prefixes.iter().filter_map(|prefix| name.strip_prefix(&**prefix));
+        let own = std::iter::once(name.to_owned());
+        own.chain(prefixed).chain(stripped.map(str::to_owned)).collect()
+    }
+
+    pub(super) fn is_transposed(&self, path: &str) -> bool {
+        self.transposed.iter().any(|pattern| pattern.matches(path))
+    }
+
+    pub(super) fn is_ignored(&self, file: &str) -> bool {
+        let names = self.spellings(file);
+        names.iter().any(|name| self.ignored.iter().any(|pattern| pattern.matches(name)))
+    }
+
+    /// The parameter that a tensor is a copy of.
+    pub(super) fn original(&self, file: &str) -> Option<&str> {
+        let names = self.spellings(file);
+        let matching = |(pattern, _): &&(Pattern, String)| names.iter().any(|n| pattern.matches(n));
+        self.tied.iter().find(matching).map(|(_, graph)| &**graph)
+    }
+}

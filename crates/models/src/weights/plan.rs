@@ -1,0 +1,252 @@
+//! Which tensors of a checkpoint become which parameters of a graph, settled before any is read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use opledger_dims::{Binding, Integer};
+use opledger_ir::ops::Source;
+use opledger_ir::{Graph, Op, OpError, to_usize};
+
+use super::checkpoint::{Checkpoint, Located};
+use super::error::escaped;
+use super::names::{Names, Place};
+use super::read::conversion;
+use super::{Differences, MAX_TENSORS, WeightsError};
+
+/// A parameter in one iteration of the repetitions around it.
+pub(super) struct Parameter {
+    pub(super) path: String,
+    pub(super) sizes: Vec<usize>,
+}
+
+/// A share of a tensor: `part` of the `outs` rows of a matrix of `ins` columns, which the file holds
+/// row by row or, transposed, column by column.
+pub(super) struct Piece<'c> {
+    pub(super) tensor: (&'c str, &'c Located),
+    pub(super) part: Range<usize>,
+    pub(super) outs: usize,
+    pub(super) ins: usize,
+}
+
+/// What is to be read.
+#[derive(Default)]
+pub(super) struct Plan<'c> {
+    /// For each parameter, the pieces that follow one another in it, and whether they are transposed.
+    pub(super) pieces: Vec<(Vec<Piece<'c>>, bool)>,
+    /// Tensors to be compared with a parameter.
+    pub(super) copies: Vec<(&'c str, &'c Located, usize)>,
+    /// Tensors that are passed over.
+    pub(super) ignored: Vec<&'c str>,
+}
+
+/// The parameters of a graph, refused when their elements take more bytes than are `available`.
+pub(super) fn parameters(
+    checkpoint: &Checkpoint,
+    graph: &Graph,
+    binding: &Binding,
+    available: Option<&Integer>,
+) -> Result<Vec<Parameter>, WeightsError> {
+    let nodes = || {
+        let nodes = graph.nodes().iter();
+        nodes.filter(|node| matches!(node.op, Op::Source(Source::Param { .. })))
+    };
+    let (mut count, mut needed) = (Integer::default(), Integer::default());
+    for node in nodes() {
+        let fail = |problem: OpError| WeightsError::Size { path: node.path.clone(), problem };
+        let times = graph.multiplicity(node).at(binding).map_err(|e| fail(e.into()))?;
+        let elements = node.shape.elements().at(binding).map_err(|e| fail(e.into()))?;
+        needed += elements * &times * node.shape.elem.bytes();
+        count += times;
+        if count > Integer::from(MAX_TENSORS) {
+            return Err(fail(OpError::TooLarge(format!("of {count} parameters"))));
+        }
+    }
+    if available.is_some_and(|available| needed > *available) {
+        let (path, available) = (checkpoint.path.clone(), available.cloned());
+        return Err(WeightsError::Memory { path, needed, available });
+    }
+    let mut parameters = Vec::new();
+    for node in nodes() {
+        let fail = |problem: OpError| WeightsError::Size { path: node.path.clone(), problem };
+        let size = |axis: &opledger_ir::Axis| to_usize(&axis.size.at(binding)?);
+        let sizes: Vec<usize> =
+            node.shape.axes.iter().map(size).collect::<Result<_, OpError>>().map_err(fail)?;
+        for path in graph.instances(node, binding).map_err(fail)? {
+            parameters.push(Parameter { path, sizes: sizes.clone() });
+        }
+    }
+    Ok(parameters)
+}
+
+/// Finds every parameter in a checkpoint.
+///
+/// # Errors
+/// All that is missing, too many, or different.
+pub(super) fn plan<'c>(
+    checkpoint: &'c Checkpoint,
+    parameters: &[Parameter],
+    names: &Names,
+) -> Result<Plan<'c>, Differences> {
+    let positions: BTreeMap<&str, usize> =
+        parameters.iter().enumerate().map(|(at, parameter)| (&*parameter.path, at)).collect();
+    let mut planner =
+        Planner { checkpoint, names, users: BTreeMap::new(), differences: Differences::default() };
+    let mut plan = Plan::default();
+    for parameter in parameters {
+        let sizes = |path: &String| Some(&*parameters[*positions.get(&**path)?].sizes);
+        plan.pieces.push(planner.find(parameter, sizes));
+    }
+    let Planner { users, mut differences, .. } = planner;
+    for (name, located) in
+        checkpoint.tensors.iter().filter(|(name, _)| !users.contains_key(&***name))
+    {
+        let original = names.original(name).and_then(|path| positions.get(path));
+        if let Some(at) = original {
+            let problem = mismatch(
+                located,
+                &parameters[*at].sizes,
+                fits(&parameters[*at].sizes, &located.info.shape),
+            );
+            differences.mismatched.extend(problem.map(|problem| {
+                format!("`{}` {problem} (a copy of `{}`)", escaped(name), parameters[*at].path)
+            }));
+            plan.copies.push((name, located, *at));
+        } else if names.is_ignored(name) {
+            plan.ignored.push(name);
+        } else {
+            let (dtype, shape) = (located.info.dtype, &located.info.shape);
+            differences.extra.push(format!("`{}`, {dtype} {shape:?}", escaped(name)));
+        }
+    }
+    if differences.is_empty() { Ok(plan) } else { Err(differences) }
+}
+
+struct Planner<'c, 'n> {
+    checkpoint: &'c Checkpoint,
+    names: &'n Names,
+    /// Who reads each tensor.
+    users: BTreeMap<&'c str, String>,
+    differences: Differences,
+}
+
+impl<'c> Planner<'c, '_> {
+    /// A tensor under one of the spellings of its name.
+    fn tensor(&self, name: &str) -> Option<(&'c str, &'c Located)> {
+        let spellings = self.names.spellings(name);
+        let found = spellings.iter().find_map(|name| self.checkpoint.tensors.get_key_value(name));
+        found.map(|(name, located)| (&**name, located))
+    }
+
+    /// The pieces of a parameter; what keeps it from being read is noted.
+    fn find<'p>(
+        &mut self,
+        parameter: &'p Parameter,
+        sizes_of: impl Fn(&String) -> Option<&'p [usize]>,
+    ) -> (Vec<Piece<'c>>, bool) {
+        let Parameter { path, sizes } = parameter;
+        let transposed = self.names.is_transposed(path);
+        // More entries than there are tensors are not there, however many they are.
+        let outermost = sizes.first().map_or(1, |n| (*n).min(self.checkpoint.tensors.len() + 1));
+        let mut places = self.names.places(path, outermost);
+        let there = |place: &Place| place.files.iter().any(|file| self.tensor(file).is_some());
+        let place = places.swap_remove(places.iter().position(there).unwrap_or(0));
+        let own = if place.stacked { sizes.get(1..).unwrap_or_default() } else { sizes };
+        let (siblings, at, user) = match place.parts.iter().position(|part| part == path) {
+            None => (vec![own], 0, path.clone()),
+            Some(at) => {
+                // Without all of them nobody knows where each begins: none fits.
+                let parts: Option<Vec<_>> = place.parts.iter().map(sizes_of).collect();
+                (parts.unwrap_or_default(), at, place.parts.join(", "))
+            }
+        };
+        let mut pieces = Vec::new();
+        for file in &place.files {
+            let Some(tensor) = self.tensor(file) else {
+                let name = if file == path { String::new() } else { format!(" (for `{path}`)") };
+                self.differences.missing.push(format!("`{file}`{name}"));
+                continue;
+            };
+            let (name, located) = tensor;
+            let piece = piece(tensor, transposed, &siblings, at);
+            let problem = mismatch(located, own, piece.is_some()).map(|problem| {
+                let layout = if transposed { ", stored as [in, out]" } else { "" };
+                let share = if place.parts.is_empty() { "" } else { ", as one of several parts" };
+                format!("`{}` {problem}{layout}{share} (for `{path}`)", escaped(name))
+            });
+            let first = self.users.entry(name).or_insert_with(|| user.clone());
+            if *first != user {
+                let problem = format!("`{}` is both `{first}` and `{user}`", escaped(name));
+                self.differences.mismatched.push(problem);
+            }
+            self.differences.mismatched.extend(problem);
+            pieces.extend(piece);
+        }
+        (pieces, transposed)
+    }
+}
+
+/// What is wrong with a tensor's kind, or with its sizes.
+fn mismatch(located: &Located, sizes: &[usize], fits: bool) -> Option<String> {
+    let (dtype, shape) = (located.info.dtype, &located.info.shape);
+    if conversion(dtype).is_none() {
+        return Some(format!("is {dtype}; F32, F16 and BF16 are read"));
+    }
+    (!fits).then(|| format!("is {shape:?} where {sizes:?} is needed"))
+}
+
+/// The share of a tensor that is parameter `at` of those that follow one another in it.
+fn piece<'c>(
+    tensor: (&'c str, &'c Located),
+    transposed: bool,
+    siblings: &[&[usize]],
+    at: usize,
+) -> Option<Piece<'c>> {
+    let mut shape = tensor.1.info.shape.clone();
+    if let [sizes] = siblings
+        && !transposed
+    {
+        let ins = tensor.1.info.elements();
+        return fits(sizes, &shape).then_some(Piece { tensor, part: 0..1, outs: 1, ins });
+    }
+    if transposed {
+        let [ins, outs] = shape[..] else { return None };
+        shape = vec![outs, ins];
+    }
+    let product = |sizes: &[usize]| sizes.iter().try_fold(1_usize, |p, size| p.checked_mul(*size));
+    let (outs, inner) = shape.split_first()?;
+    let ins = product(inner)?;
+    let (mut end, mut part) = (0_usize, 0..0);
+    for (i, sizes) in siblings.iter().enumerate() {
+        let rows = product(sizes)?.checked_div(ins)?;
+        if i == at {
+            part = end..end.checked_add(rows)?;
+            if !fits(sizes, &[&[rows], inner].concat()) {
+                return None;
+            }
+        }
+        end = end.checked_add(rows)?;
+    }
+    (end == *outs).then_some(Piece { tensor, part, outs: *outs, ins })
+}
+
+/// Whether a shape in a file is that of a parameter: the same sizes, or the same with neighbouring
+/// axes merged, as other tools store the heads of a projection: `[h·e, c]`.
+pub fn fits(sizes: &[usize], found: &[usize]) -> bool {
+    if sizes == found {
+        return true;
+    }
+    let mut rest = sizes.iter();
+    let merged = found.iter().all(|size| {
+        let mut product = 1_usize;
+        loop {
+            match rest.next().and_then(|next| product.checked_mul(*next)) {
+                Some(next) => product = next,
+                None => return false,
+            }
+            if product >= *size {
+                return product == *size;
+            }
+        }
+    });
+    merged && rest.all(|size| *size == 1)
+}

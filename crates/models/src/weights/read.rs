@@ -1,0 +1,157 @@
+//! Elements out of files, as `f32`, a piece at a time.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use half::{bf16, f16};
+use opledger_ir::Value;
+use opledger_tensor::Tensor;
+use safetensors::Dtype;
+
+use super::checkpoint::{Checkpoint, Located, Shard, unreadable};
+use super::{TensorInfo, WeightsError};
+
+/// Elements that are converted at a time.
+const PIECE: usize = 1 << 16;
+
+/// How elements become `f32`: their width in bytes, and the conversion.
+type Conversion = (usize, fn(&[u8], &mut Vec<f32>));
+
+/// The conversion of a kind of elements; none when it is not read as `f32`.
+pub(super) fn conversion(dtype: Dtype) -> Option<Conversion> {
+    match dtype {
+        Dtype::F32 => Some((4, |bytes, out| extend(bytes, out, f32::from_le_bytes))),
+        Dtype::F16 => {
+            Some((2, |bytes, out| extend(bytes, out, |x| f16::from_le_bytes(x).to_f32())))
+        }
+        Dtype::BF16 => {
+            Some((2, |bytes, out| extend(bytes, out, |x| bf16::from_le_bytes(x).to_f32())))
+        }
+        _ => None,
+    }
+}
+
+fn extend<T, const N: usize>(bytes: &[u8], out: &mut Vec<T>, read: fn([u8; N]) -> T) {
+    out.extend(bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)));
+}
+
+/// The files of a checkpoint, opened when they are first read.
+pub(super) struct Reader<'c> {
+    checkpoint: &'c Checkpoint,
+    files: BTreeMap<usize, File>,
+    bytes: Vec<u8>,
+    numbers: Vec<f32>,
+    read: u64,
+}
+
+impl<'c> Reader<'c> {
+    pub(super) fn new(checkpoint: &'c Checkpoint) -> Self {
+        let files = BTreeMap::new();
+        Reader { checkpoint, files, bytes: Vec::new(), numbers: Vec::new(), read: 0 }
+    }
+
+    /// Hands over the elements of a range, in their order, as `f32`.
+    pub(super) fn stream(
+        &mut self,
+        (name, located): (&str, &Located),
+        range: Range<usize>,
+        mut take: impl FnMut(&[f32]),
+    ) -> Result<(), WeightsError> {
+        let (width, convert) = conversion(located.info.dtype)
+            .ok_or_else(|| self.checkpoint.dtype_error(name, located))?;
+        let mut at = range.start;
+        while at < range.end {
+            let count = PIECE.min(range.end - at);
+            self.fill(located, at as u64 * width as u64, count * width)?;
+            self.numbers.clear();
+            convert(&self.bytes, &mut self.numbers);
+            take(&self.numbers);
+            at += count;
+        }
+        Ok(())
+    }
+
+    /// Reads `count` bytes of a tensor from its byte `offset` on.
+    fn fill(&mut self, located: &Located, offset: u64, count: usize) -> Result<(), WeightsError> {
+        let shard = &self.checkpoint.shards[located.shard];
+        let file = match self.files.entry(located.shard) {
+            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
+            std::collections::btree_map::Entry::Vacant(new) => new.insert(shard.open()?),
+        };
+        self.bytes.resize(count, 0);
+        file.seek(SeekFrom::Start(shard.start + located.info.range.start + offset))
+            .and_then(|_| file.read_exact(&mut self.bytes))
+            .map_err(|e| match e.kind() {
+                ErrorKind::UnexpectedEof => shard.changed(),
+                _ => unreadable(&shard.path, e),
+            })?;
+        self.read += count as u64;
+        Ok(())
+    }
+
+    /// Checks that no file changed meanwhile, and says how many bytes were read.
+    pub(super) fn finish(self) -> Result<u64, WeightsError> {
+        for (shard, file) in &self.files {
+            self.checkpoint.shards[*shard].check(file)?;
+        }
+        Ok(self.read)
+    }
+}
+
+impl Checkpoint {
+    /// Reads one tensor: reals from F32, F16 and BF16, whole numbers from I64.
+    ///
+    /// # Errors
+    /// When there is none of that name, its elements are of another kind, it does not fit in memory,
+    /// or the file cannot be read or has changed.
+    pub fn read(&self, name: &str) -> Result<Value<f32>, WeightsError> {
+        let located = self.tensors.get(name).ok_or_else(|| WeightsError::Unknown {
+            path: self.path.clone(),
+            name: name.to_owned(),
+        })?;
+        let TensorInfo { dtype, shape, .. } = &located.info;
+        let (len, mut reader) = (located.info.elements(), Reader::new(self));
+        let value = if *dtype == Dtype::I64 {
+            let mut ids = self.room(len)?;
+            for at in (0..len).step_by(PIECE) {
+                reader.fill(located, 8 * at as u64, 8 * PIECE.min(len - at))?;
+                extend(&reader.bytes, &mut ids, i64::from_le_bytes);
+            }
+            Tensor::new(shape, ids).map(Value::Index)
+        } else {
+            let mut data = self.room(len)?;
+            reader.stream((name, located), 0..len, |piece| data.extend_from_slice(piece))?;
+            Tensor::new(shape, data).map(Value::Real)
+        };
+        reader.finish()?;
+        value.map_err(|problem| unreadable(&self.path, problem))
+    }
+
+    /// An empty buffer for `len` elements.
+    pub(super) fn room<T>(&self, len: usize) -> Result<Vec<T>, WeightsError> {
+        let mut data = Vec::new();
+        data.try_reserve_exact(len).map_err(|_| WeightsError::Memory {
+            path: self.path.clone(),
+            needed: (len as u128 * size_of::<T>() as u128).into(),
+            available: None,
+        })?;
+        Ok(data)
+    }
+
+    fn dtype_error(&self, name: &str, located: &Located) -> WeightsError {
+        let Shard { path, .. } = &self.shards[located.shard];
+        let (path, dtype) = (path.clone(), located.info.dtype.to_string());
+        WeightsError::Dtype { path, name: name.to_owned(), dtype }
+    }
+}
+
+impl TensorInfo {
+    /// How many elements the tensor has.
+    pub(super) fn elements(&self) -> usize {
+        // The header's parser compared the sizes with the bytes that the file has; a product of
+        // others with a size of 0 may still be large.
+        self.shape.iter().fold(1, |product, size| product.saturating_mul(*size))
+    }
+}
