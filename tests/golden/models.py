@@ -15,7 +15,6 @@ products in it (scores and context), and `params`, the number of parameters, tie
 import argparse
 import contextlib
 import copy
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -146,7 +145,9 @@ def published_config(path):
     config = json.loads(path.read_text())
     if rope := config.pop("rope_parameters", None):
         config["rope_theta"] = rope.pop("rope_theta")
-        config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+        if rope["rope_type"] != "llama3":
+            rope["type"] = rope.pop("rope_type")
+        config["rope_scaling"] = None if rope.get("type") == "default" else rope
     if "scale_decoder_outputs" in config:
         config["tie_word_embeddings"] = config.pop("scale_decoder_outputs")
     config["torch_dtype"] = config.pop("dtype")

@@ -22,13 +22,18 @@ class Case:
     seed: int = 0
 
 
+def unchanged(tensors):
+    """Only the configuration is the earlier one."""
+    return tensors
+
+
 def as_gpt2(tensors):
     """openai-community/gpt2: no prefix, and the causal masks as tensors."""
     tensors = {name.removeprefix("transformer."): x for name, x in tensors.items()}
-    for name in [name for name in tensors if name.endswith("attn.c_attn.weight")]:
-        positions = tensors["wpe.weight"].shape[0]
-        tensors[name.replace("c_attn.weight", "bias")] = torch.ones(1, 1, positions, positions).tril()
-    return tensors
+    positions = tensors["wpe.weight"].shape[0]
+    mask = torch.ones(1, 1, positions, positions).tril()
+    masks = {name.replace("c_attn.weight", "bias"): mask.clone() for name in tensors if name.endswith("c_attn.weight")}
+    return tensors | masks
 
 
 def as_bert(tensors):
@@ -36,6 +41,34 @@ def as_bert(tensors):
     names = {name: re.sub(r"LayerNorm\.weight$", "LayerNorm.gamma", name) for name in tensors}
     names = {name: re.sub(r"LayerNorm\.bias$", "LayerNorm.beta", new) for name, new in names.items()}
     return {names[name]: x for name, x in tensors.items()}
+
+
+def as_roberta(tensors):
+    """FacebookAI/roberta-base: the numbers of the positions as a tensor."""
+    positions = tensors["roberta.embeddings.position_embeddings.weight"].shape[0]
+    return tensors | {"roberta.embeddings.position_ids": torch.arange(positions)[None]}
+
+
+def as_llama(tensors):
+    """huggyllama/llama-7b: the rotary frequencies of every layer as a tensor."""
+    frequencies = 10000.0 ** -(torch.arange(0, 4, 2) / 4)
+    layers = [name for name in tensors if name.endswith("self_attn.q_proj.weight")]
+    return tensors | {name.replace("q_proj.weight", "rotary_emb.inv_freq"): frequencies.clone() for name in layers}
+
+
+def as_qwen3(tensors):
+    """Qwen/Qwen3-0.6B: the tied head once more."""
+    return tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+
+
+def as_swin(tensors):
+    """microsoft/swin-tiny-patch4-window7-224: which entry of the table each pair of positions reads."""
+    side = 3
+    cells = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+    down, across = (cells[:, None] - cells[None, :] + side - 1).unbind(-1)
+    index = down * (2 * side - 1) + across
+    tables = [name for name in tensors if name.endswith("relative_position_bias_table")]
+    return tensors | {name.replace("bias_table", "index"): index.clone() for name in tables}
 
 
 BERT = dict(
@@ -53,6 +86,8 @@ LLAMA3 = dict(
     rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
     original_max_position_embeddings=32,
 )
+LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
 TIED = dict(tie_word_embeddings=True)
 VIT = dict(
     image_size=[30, 25], patch_size=5, num_channels=3, hidden_size=20, num_hidden_layers=2, num_attention_heads=5,
@@ -73,38 +108,46 @@ CASES = [
          num_attention_heads=4), (9, 4), dtype="float16"),
     Case("roberta_base", "RobertaModel", ROBERTA),
     Case("roberta_masked_lm", "RobertaForMaskedLM", ROBERTA | dict(hidden_size=21, intermediate_size=35), (6, 9),
-         dtype="bfloat16"),
+         dtype="bfloat16", published=as_roberta),
     Case("distilbert_base", "DistilBertModel", DISTILBERT),
     Case("distilbert_masked_lm", "DistilBertForMaskedLM", DISTILBERT | dict(activation="relu"), (8, 3)),
     Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
     Case("gpt2_published", "GPT2LMHeadModel", GPT2 | dict(n_inner=None, n_head=4), (5, 9), published=as_gpt2),
     Case("llama_untied", "LlamaForCausalLM", LLAMA, shards="20KB"),
+    Case("llama_published", "LlamaForCausalLM", LLAMA | dict(num_key_value_heads=6, intermediate_size=28),
+         dtype="float16", published=as_llama),
+    Case("llama_linear", "LlamaForCausalLM", LLAMA | TIED | dict(num_hidden_layers=1, rope_parameters=LINEAR), (8, 3),
+         dtype="bfloat16", published=unchanged),
     Case("llama_tied_scaled", "LlamaForCausalLM", LLAMA | TIED | dict(head_dim=10, rope_parameters=LLAMA3), (11, 6),
-         published=dict),
+         published=unchanged),
     Case("llama_bias", "LlamaForCausalLM", LLAMA | dict(attention_bias=True, mlp_bias=True, num_key_value_heads=3),
          dtype="bfloat16"),
     Case("mistral_window", "MistralForCausalLM", LLAMA | dict(sliding_window=3), (9, 7)),
     Case("mistral_head_dim", "MistralForCausalLM", LLAMA | TIED | dict(sliding_window=4, head_dim=6), (11, 9),
-         dtype="float16", published=dict),
+         dtype="float16", published=unchanged),
     Case("mixtral_window", "MixtralForCausalLM", LLAMA | dict(num_local_experts=4, num_experts_per_tok=2,
          sliding_window=4, intermediate_size=20), (9, 7)),
     Case("mixtral_full", "MixtralForCausalLM", LLAMA | dict(num_local_experts=5, num_experts_per_tok=3,
          sliding_window=None, intermediate_size=18, hidden_size=18, head_dim=4), dtype="bfloat16", shards="20KB"),
     Case("qwen2_tied", "Qwen2ForCausalLM", LLAMA | TIED, seed=5),
-    Case("qwen2_untied", "Qwen2ForCausalLM", LLAMA | dict(hidden_size=30, num_attention_heads=5, num_key_value_heads=1, sliding_window=3,
-         use_sliding_window=False), (9, 7), published=dict),
-    Case("qwen3_tied", "Qwen3ForCausalLM", LLAMA | TIED | dict(hidden_size=20, num_attention_heads=4, head_dim=6)),
+    Case("qwen2_untied", "Qwen2ForCausalLM", LLAMA | dict(hidden_size=30, num_attention_heads=5,
+         num_key_value_heads=1, sliding_window=3, use_sliding_window=False), (9, 7), published=unchanged),
+    Case("qwen2_yarn", "Qwen2ForCausalLM", LLAMA | TIED | dict(head_dim=8, rope_parameters=YARN), (13, 9),
+         dtype="bfloat16", published=unchanged),
+    Case("qwen3_tied", "Qwen3ForCausalLM", LLAMA | TIED | dict(hidden_size=20, num_attention_heads=4, head_dim=6),
+         published=as_qwen3),
     Case("qwen3_untied", "Qwen3ForCausalLM", LLAMA | dict(head_dim=8, attention_bias=True), (8, 8),
-         dtype="bfloat16", published=dict),
+         dtype="bfloat16", published=unchanged),
     Case("vit_pooler", "ViTModel", VIT),
     Case("vit_classes", "ViTForImageClassification", VIT | dict(image_size=[30, 26], qkv_bias=False, num_labels=7)),
-    Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1)),
+    Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
-    Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7)),
-    Case("swin_odd", "SwinModel", SWIN | dict(image_size=[36, 28], window_size=4, num_heads=[3, 4], qkv_bias=False)),
+    Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7), published=as_swin),
+    Case("swin_odd", "SwinModel", SWIN | dict(image_size=[36, 28], window_size=4, num_heads=[3, 4], qkv_bias=False,
+         mlp_ratio=2.0)),
     Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
          num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,
-         published=dict),
+         published=unchanged),
 ]
