@@ -9,4 +9,5 @@ mod corpus;
 mod golden;
 #[cfg(target_os = "linux")]
 mod memory;
+mod models;
 mod theorem;

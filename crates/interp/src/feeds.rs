@@ -185,8 +185,9 @@ impl Store {
         let node = node.ok_or_else(unknown)?;
         let Op::Source(source) = &node.op else { return Err(unknown()) };
         let sizes = sizes_at(&node.shape, binding).map_err(|problem| op_error(node, problem))?;
-        let ids = Tensor::new(&sizes, ids.to_vec()).map_err(|problem| {
-            RunError::FeedElements { path: path.to_owned(), problem: problem.to_string() }
+        let ids = Tensor::new(&sizes, ids.to_vec()).map_err(|problem| RunError::FeedElements {
+            path: path.to_owned(),
+            problem: problem.to_string(),
         })?;
         let feeds = Feeds::default().with(path, Value::Index(ids));
         let value = feeds.value(node, source, path, binding)?;

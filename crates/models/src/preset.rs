@@ -16,6 +16,9 @@ pub struct Preset {
     pub source: String,
     /// Its parameters, tied ones once.
     pub parameters: u64,
+    /// Those of them that a token meets, where a router leaves some out.
+    #[serde(default)]
+    pub active_parameters: Option<u64>,
     /// Its configuration.
     config: Map<String, Value>,
 }

@@ -204,7 +204,7 @@ fn pooler(g: &mut Graph, x: Var, c: &Poly) -> Result<(), Problem> {
     let axes = vec!["b".into(), "n".into()];
     let first = g.rearrange(first, Rearrange::Merge { axes, into: "b".into() })?;
     let pooled = dense.forward(g, first)?;
-    let pooled = g.activation(pooled, Activation::Relu)?;
+    let pooled = g.activation(pooled, Activation::Tanh)?;
     g.output("pooler_output", pooled);
     Ok(())
 }
@@ -233,12 +233,21 @@ fn words(
 }
 
 fn names(family: &Family) -> Names {
-    let scope = family.scope;
-    let [_, _, bias] = family.words;
-    let [weight_copy, bias_copy] = family.copies;
-    let names = Names::default()
+    let Family { scope, layers, norms, words: [_, words_norm, bias], copies, .. } = family;
+    let mut names = Names::default()
         .prefix(&format!("{scope}."))
         .ignore(&format!("{scope}.embeddings.position_ids"))
-        .tie(weight_copy, &format!("{scope}.embeddings.word_embeddings.weight"));
-    if bias_copy.is_empty() { names } else { names.tie(bias_copy, bias) }
+        .tie(copies[0], &format!("{scope}.embeddings.word_embeddings.weight"));
+    if !copies[1].is_empty() {
+        names = names.tie(copies[1], bias);
+    }
+    // The first releases call gain and shift so.
+    let layer = |norm: &&str| format!("{scope}.{layers}.*.{norm}");
+    let norms = norms.iter().map(layer);
+    for norm in norms.chain([format!("{scope}.embeddings.LayerNorm"), (*words_norm).to_owned()]) {
+        for (new, old) in [("weight", "gamma"), ("bias", "beta")] {
+            names = names.rename(&format!("{norm}.{new}"), &format!("{norm}.{old}"));
+        }
+    }
+    names
 }

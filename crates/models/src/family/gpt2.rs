@@ -111,7 +111,9 @@ fn names() -> Names {
     for (parts, whole) in &parts {
         names = names.join(&parts.each_ref().map(String::as_str), whole);
     }
-    for map in ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"] {
+    for map in
+        ["attn.c_attn.q", "attn.c_attn.k", "attn.c_attn.v", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"]
+    {
         names = names.transpose(&format!("transformer.h.*.{map}.weight"));
     }
     names

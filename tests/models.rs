@@ -1,0 +1,279 @@
+//! Models against the `transformers` library: the checkpoints that `golden/models.py` wrote, read from
+//! their configuration and run from their weights by the oracle and by the kernels.
+
+use std::path::{Path, PathBuf};
+
+use opledger_dims::{Binding, Integer};
+use opledger_interp::{
+    Fast, Feeds, Interpreter, Oracle, Quiet, Session, compare, prepare, run_stored,
+};
+use opledger_ir::{Graph, Op, Part, Value};
+use opledger_models::weights::Checkpoint;
+use opledger_models::{Config, Logits, Model, Request, families};
+use opledger_tensor::Tensor;
+use safetensors::{Dtype, SafeTensors};
+
+/// The greatest difference from the library's results in double precision.
+const SINGLE: f64 = 1e-4;
+/// The same of the oracle in double precision: the library and this differ in the order of sums only.
+const DOUBLE: f64 = 1e-10;
+
+/// A checkpoint and what the library made of it.
+struct Case {
+    name: String,
+    folder: PathBuf,
+    config: Config,
+    inputs: Vec<(String, Tensor<i64>)>,
+    pixels: Option<Tensor<f32>>,
+    expected: Vec<(String, Tensor<f64>)>,
+    generated: Vec<i64>,
+    metadata: std::collections::HashMap<String, String>,
+}
+
+fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
+    bytes.chunks_exact(N).map(|chunk| read(chunk.try_into().unwrap())).collect()
+}
+
+fn read(folder: &Path) -> Case {
+    let bytes = std::fs::read(folder.join("io.safetensors")).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut case = Case {
+        name: folder.file_name().unwrap().to_string_lossy().into_owned(),
+        folder: folder.to_owned(),
+        config: Config::read(&folder.join("config.json")).unwrap(),
+        inputs: Vec::new(),
+        pixels: None,
+        expected: Vec::new(),
+        generated: Vec::new(),
+        metadata: header.metadata().clone().unwrap(),
+    };
+    for (name, view) in SafeTensors::deserialize(&bytes).unwrap().iter() {
+        let (shape, data) = (view.shape(), view.data());
+        match (view.dtype(), name.strip_prefix("expected.")) {
+            (Dtype::I64, Some("generated")) => case.generated = numbers(data, i64::from_le_bytes),
+            (Dtype::F64, Some(output)) => {
+                let tensor = Tensor::new(shape, numbers(data, f64::from_le_bytes)).unwrap();
+                case.expected.push((output.to_owned(), tensor));
+            }
+            (Dtype::F32, None) => {
+                case.pixels = Some(Tensor::new(shape, numbers(data, f32::from_le_bytes)).unwrap());
+            }
+            (Dtype::I64, None) => {
+                let tensor = Tensor::new(shape, numbers(data, i64::from_le_bytes)).unwrap();
+                case.inputs.push((name.to_owned(), tensor));
+            }
+            other => panic!("{}: {name} is {other:?}", folder.display()),
+        }
+    }
+    case
+}
+
+fn cases() -> Vec<Case> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/models");
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    let family = |folder: &PathBuf| {
+        let text = std::fs::read(folder.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let family = config["model_type"].as_str().unwrap().to_owned();
+        families().any(|known| known == family)
+    };
+    folders.iter().filter(|folder| family(folder)).map(|folder| read(folder)).collect()
+}
+
+impl Case {
+    fn input(&self, name: &str) -> Option<&Tensor<i64>> {
+        self.inputs.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
+    }
+
+    fn number(&self, key: &str) -> Integer {
+        self.metadata[key].parse().unwrap()
+    }
+
+    fn model(&self, request: &Request) -> Model {
+        let model = self.config.model(&self.name, request).unwrap_or_else(|e| panic!("{e}"));
+        assert!(model.unread_keys.is_empty(), "{}: {:?}", self.name, model.unread_keys);
+        model
+    }
+
+    /// Sizes of the inputs.
+    fn binding(&self, model: &Model) -> Binding {
+        let mut binding = model.binding.clone();
+        for (name, symbol) in [("input_ids", "n"), ("decoder_input_ids", "n")] {
+            if let Some(ids) = self.input(name) {
+                binding.set("b", ids.shape()[0]).set(symbol, ids.shape()[1]);
+            }
+        }
+        if self.input("decoder_input_ids").is_some() {
+            binding.set("m", self.input("input_ids").unwrap().shape()[1]);
+        }
+        if let Some(pixels) = &self.pixels {
+            binding.set("b", pixels.shape()[0]);
+        }
+        binding
+    }
+
+    /// Every parameter from the files, and the inputs.
+    fn feeds(&self, model: &Model, binding: &Binding) -> Feeds {
+        let complete = model.graph.complete(binding).unwrap();
+        let checkpoint = Checkpoint::open(&self.folder).unwrap();
+        let loaded = checkpoint.load(&model.graph, &complete, &model.names, None);
+        let loaded = loaded.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        assert!(loaded.non_finite.is_empty());
+        let feeds = Feeds::seeded(0);
+        let feeds = loaded.tensors.into_iter().fold(feeds, |f, (path, value)| f.with(&path, value));
+        let takes = |name: &str| model.graph.nodes().iter().any(|node| node.path == name);
+        let inputs = self.inputs.iter().filter(|(name, _)| takes(name));
+        let feeds = inputs.fold(feeds, |f, (name, ids)| f.with(name, Value::Index(ids.clone())));
+        match &self.pixels {
+            Some(pixels) => feeds.with("pixel_values", pixels.clone()),
+            None => feeds,
+        }
+    }
+
+    /// Holds the results of an interpreter against the library's, and its ledger against the formulas.
+    fn check<I: Interpreter>(&self, model: &Model, feeds: &Feeds, mut interpreter: I, bound: f64) {
+        let prepared = prepare::<I>(&model.graph, &self.binding(model), feeds);
+        let (binding, store) = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let run = run_stored(&model.graph, &binding, &mut interpreter, &store, &mut Quiet);
+        let run = run.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let theorem = compare(&model.graph, &binding, &run.ledger, "the interpreter").unwrap();
+        assert!(theorem.mismatches.is_empty(), "{}: {:?}", self.name, theorem.mismatches);
+        assert!(theorem.points > 0);
+        for (name, expected) in &self.expected {
+            let (_, value) = run.outputs.iter().find(|(n, _)| n == name).unwrap();
+            let result = interpreter.release(value).unwrap();
+            assert_eq!(result.shape(), expected.shape(), "{} {name}", self.name);
+            self.compare(name, result.data(), expected, bound);
+        }
+    }
+
+    /// Compares the rows of visible tokens.
+    fn compare(&self, name: &str, result: &[f64], expected: &Tensor<f64>, bound: f64) {
+        let width = *expected.shape().last().unwrap();
+        let mask = match self.input("decoder_input_ids") {
+            Some(_) => self.input("decoder_attention_mask"),
+            None => self.input("attention_mask"),
+        };
+        let rows = result.chunks_exact(width).zip(expected.data().chunks_exact(width));
+        let by_token = expected.shape().len() == 3;
+        let first = |row: &[f64]| {
+            let better = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
+            (0..row.len()).fold(0, better)
+        };
+        let mut compared = 0;
+        for (at, (row, wanted)) in rows.enumerate() {
+            if by_token && mask.is_some_and(|mask| mask.data()[at] == 0) {
+                continue;
+            }
+            for (x, y) in row.iter().zip(wanted) {
+                let difference = (x - y).abs();
+                assert!(difference <= bound, "{} {name} row {at}: {x} for {y}", self.name);
+            }
+            assert_eq!(first(row), first(wanted), "{} {name} row {at}", self.name);
+            compared += 1;
+        }
+        assert!(compared > 0, "{} {name}", self.name);
+    }
+
+    fn request(&self) -> Request {
+        let attention_mask = self.input("attention_mask").is_some();
+        Request { attention_mask, ..Request::default() }
+    }
+}
+
+/// Multiplications in contractions outside attention, and inside when every pair is computed, as
+/// engines that mask by adding −∞ do.
+fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
+    let (mut outside, mut inside) = (Integer::default(), Integer::default());
+    for node in graph.nodes() {
+        let times = graph.multiplicity(node);
+        if let Op::Attention(_) = node.op {
+            let shapes = graph.operand_shapes(node);
+            let last = |at: usize| &shapes[at].axes.last().unwrap().size;
+            let (q, k) = (shapes[0], shapes[1]);
+            let keys = &k.axes[k.axes.len() - 3].size;
+            let rows = q.elements() * keys * times;
+            let (rows, width) = (rows.at(binding).unwrap(), last(0).at(binding).unwrap());
+            inside += &rows + rows.clone() / width * last(2).at(binding).unwrap();
+        } else {
+            let macs = graph.node_cost(node).part(Part::Contraction);
+            let macs = macs[opledger_dims::Class::Mul].at(binding).unwrap();
+            outside += macs;
+        }
+    }
+    (outside, inside)
+}
+
+#[test]
+fn results_are_those_of_transformers() {
+    let cases = cases();
+    for case in &cases {
+        let model = case.model(&case.request());
+        let feeds = case.feeds(&model, &case.binding(&model));
+        case.check(&model, &feeds, Oracle::<f64>::new(), DOUBLE);
+        case.check(&model, &feeds, Fast::new().unwrap(), SINGLE);
+    }
+    assert!(cases.len() >= 15, "{} cases", cases.len());
+}
+
+#[test]
+fn parameters_and_contractions_are_those_that_pytorch_counts() {
+    for case in cases() {
+        let model = case.model(&Request::default());
+        let binding = model.graph.complete(&case.binding(&model)).unwrap();
+        let parameters = model.graph.parameters().0.at(&binding).unwrap();
+        assert_eq!(parameters, case.number("params"), "{}", case.name);
+        let (outside, inside) = contractions(&model.graph, &binding);
+        assert_eq!(inside, case.number("macs.attention"), "{}", case.name);
+        assert_eq!(outside + inside, case.number("macs"), "{}", case.name);
+    }
+}
+
+#[test]
+fn generating_with_a_cache_is_generating_without_one() {
+    let mut generations = 0;
+    for case in cases().iter().filter(|case| !case.generated.is_empty()) {
+        let prompt = case.input("input_ids").unwrap();
+        let length = case.prompt_length();
+        let prompt = prompt.data()[..length].to_vec();
+        let request = Request { past: true, logits: Logits::Last, ..Request::default() };
+        let model = case.model(&request);
+        let sizes = model.binding.clone().with("b", 1);
+        let feeds = case.feeds_of_weights(&model, &sizes);
+        let mut session = Session::new(&model.graph, &sizes, &feeds, Fast::new().unwrap()).unwrap();
+        let (mut next, mut counted) = (prompt.clone(), Vec::new());
+        for (at, expected) in case.generated.iter().enumerate() {
+            let run = session.step(next.len(), &next, &mut Quiet).unwrap();
+            let theorem = compare(&model.graph, &run.binding, &run.ledger, "step").unwrap();
+            assert!(theorem.mismatches.is_empty(), "{}", case.name);
+            counted.push(run.ledger.useful().total());
+            let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits").unwrap();
+            let scores = scores.real().unwrap().data();
+            let best = (0..scores.len()).fold(0, |b, i| if scores[i] > scores[b] { i } else { b });
+            assert_eq!(best as i64, *expected, "{} token {at}", case.name);
+            next = vec![*expected];
+        }
+        assert_eq!(session.past(), length + case.generated.len() - 1);
+        generations += 1;
+    }
+    assert!(generations >= 8, "{generations} generations");
+}
+
+impl Case {
+    /// The tokens of the first item that are no padding.
+    fn prompt_length(&self) -> usize {
+        let ids = self.input("input_ids").unwrap();
+        let all = ids.shape()[1];
+        let visible = |mask: &Tensor<i64>| mask.data()[..all].iter().filter(|v| **v != 0).count();
+        self.input("attention_mask").map_or(all, visible)
+    }
+
+    fn feeds_of_weights(&self, model: &Model, sizes: &Binding) -> Feeds {
+        let complete = model.graph.complete(&sizes.clone().with("p", 0).with("n", 1)).unwrap();
+        let checkpoint = Checkpoint::open(&self.folder).unwrap();
+        let loaded = checkpoint.load(&model.graph, &complete, &model.names, None).unwrap();
+        loaded.tensors.into_iter().fold(Feeds::seeded(0), |f, (path, v)| f.with(&path, v))
+    }
+}
