@@ -183,6 +183,7 @@ impl Op {
             Op::Table(Table::ShiftMask { rows, columns, side, shift, .. }) => {
                 vec![rows, columns, side, shift]
             }
+            Op::Table(Table::RelativeBuckets { offset, .. }) => vec![offset],
             Op::Rearrange(Rearrange::Slice { start, len, .. }) => vec![start, len],
             Op::Rearrange(Rearrange::Roll { by, .. }) => vec![by],
             Op::Rope(rope) => vec![&rope.offset],

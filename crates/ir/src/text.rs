@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::graph::Graph;
 use crate::op::{Op, Operation};
-use crate::ops::{NormKind, RopeScaling, Source};
+use crate::ops::{NormKind, RopeScaling, Source, Table};
 
 impl Op {
     /// What a reader needs beside the operation's name, or nothing.
@@ -33,6 +33,10 @@ impl Op {
                 RopeScaling::Llama3 { factor, .. } => format!("llama3, factor {factor}"),
                 RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
             },
+            Op::Table(Table::RelativeBuckets { bidirectional, buckets, max_distance, .. }) => {
+                let ways = if *bidirectional { "both ways" } else { "to earlier keys" };
+                format!("{buckets} up to distance {max_distance}, {ways}")
+            }
             Op::Source(Source::Param { trainable: false, .. }) => "frozen".to_owned(),
             Op::Dropout(d) if d.training => format!("p={}", d.p),
             op if op.masked().is_some() => "masked".to_owned(),

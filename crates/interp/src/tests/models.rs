@@ -1,9 +1,12 @@
 //! The operations that published models need, by both interpreters.
 
 use super::assert_proved;
-use opledger_dims::Binding;
-use opledger_ir::ops::{Activation, Rearrange, Rope, RopePairs, RopeScaling, Source};
-use opledger_ir::{Axis, Graph};
+use crate::{Fast, Feeds};
+use opledger_dims::{Binding, Poly};
+use opledger_ir::ops::{
+    Activation, Factor, Rearrange, Rope, RopePairs, RopeScaling, Source, Table,
+};
+use opledger_ir::{Axis, Graph, GraphError, Mask};
 
 /// ViT (Dosovitskiy et al. 2021, equation 1): one class token for every item of the batch.
 #[test]
@@ -70,5 +73,133 @@ fn rotation_under_every_scaling() {
     for (b, n, h, e, p) in [(1, 1, 1, 2, 0), (2, 5, 3, 8, 7), (0, 2, 1, 4, 1), (2, 40, 2, 32, 9)] {
         let sizes = [("b", b), ("n", n), ("h", h), ("e", e), ("p", p)];
         assert_proved(&g, &Binding::from_iter(sizes));
+    }
+}
+
+/// The keys and values of `p` tokens are there already, each layer's own.
+#[test]
+fn attention_to_a_cache_in_every_layer() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let layers = g.repeated("layers", "l");
+    let mut inner = g.enter(&layers);
+    let mut weight = |name, axes: [&str; 3]| inner.param(name, Source::weight("c"), axes).unwrap();
+    let query = weight("q", ["h", "e", "c"]);
+    let [key, value] = ["k", "v"].map(|name| weight(name, ["g", "e", "c"]));
+    let out = weight("o", ["c", "h", "e"]);
+    let past = ["b".into(), Axis::new("m", "p"), "g".into(), "e".into()];
+    let [past_k, past_v] =
+        ["past_k", "past_v"].map(|name| inner.input(name, past.clone()).unwrap());
+    drop(inner);
+    let causal = Mask { offset: Some("p".into()), ..Mask::none() };
+    let y = g
+        .repeat::<GraphError>(&layers, x, |g, x| {
+            let q = g.einsum("b n c, h e c -> b n h e", x, query)?;
+            let q = g.rope(q, RopePairs::Halves, 1e4, "p")?;
+            let k = g.einsum("b n c, g e c -> b n g e", x, key)?;
+            let k = g.rope(k, RopePairs::Halves, 1e4, "p")?;
+            let v = g.einsum("b n c, g e c -> b n g e", x, value)?;
+            let (k, v) = (g.rename(k, "n", "m")?, g.rename(v, "n", "m")?);
+            let (k, v) = (g.concat(past_k, k, "m")?, g.concat(past_v, v, "m")?);
+            let scale = Some(Factor::InverseSqrt("e".into()));
+            let y = g.attention((q, k, v), causal.clone(), scale, None)?;
+            let y = g.einsum("b n h e, c h e -> b n c", y, out)?;
+            g.add("residual", y, x)
+        })
+        .unwrap();
+    g.output("y", y);
+    for (b, n, p, h, kv, l) in [
+        (2, 5, 0, 4, 2, 2),
+        (1, 1, 0, 1, 1, 1),
+        (2, 1, 7, 4, 2, 3),
+        (1, 6, 9, 2, 2, 2),
+        (0, 2, 3, 2, 1, 1),
+        (1, 1, 300, 4, 1, 1),
+        (1, 40, 90, 2, 1, 0),
+    ] {
+        let sizes = [("b", b), ("n", n), ("p", p), ("h", h), ("g", kv), ("l", l)];
+        let binding = Binding::from_iter(sizes).with("e", 4).with("c", 6);
+        assert_proved(&g, &binding);
+    }
+}
+
+#[test]
+fn attention_to_a_cache_is_attention_to_the_whole() {
+    let mut g = Graph::new();
+    let size = Poly::from("p") + Poly::from("n");
+    let mut whole = |name: &str, token: &str, heads: &str| {
+        g.input(name, ["b".into(), Axis::new(token, size.clone()), heads.into(), "e".into()])
+            .unwrap()
+    };
+    let (q, k, v) = (whole("q", "n", "h"), whole("k", "m", "g"), whole("v", "m", "g"));
+    let scale = || Some(Factor::InverseSqrt("e".into()));
+    let part = |g: &mut Graph, x, axis: &str, start: Poly, len: &str| {
+        let len = len.into();
+        g.rearrange(x, Rearrange::Slice { axis: axis.into(), start, len }).unwrap()
+    };
+    let all = g.attention((q, k, v), Mask::causal(), scale(), None).unwrap();
+    let expected = part(&mut g, all, "n", "p".into(), "n");
+    let q = part(&mut g, q, "n", "p".into(), "n");
+    let mut cached = |x| {
+        let (past, new) =
+            (part(&mut g, x, "m", 0.into(), "p"), part(&mut g, x, "m", "p".into(), "n"));
+        g.concat(past, new, "m").unwrap()
+    };
+    let (k, v) = (cached(k), cached(v));
+    let causal = Mask { offset: Some("p".into()), ..Mask::none() };
+    let y = g.attention((q, k, v), causal, scale(), None).unwrap();
+    g.output("expected", expected);
+    g.output("y", y);
+    for (n, p) in [(1, 0), (9, 0), (1, 8), (5, 6), (40, 100)] {
+        let sizes = [("b", 2), ("n", n), ("p", p), ("h", 4), ("g", 2), ("e", 8)];
+        let binding = Binding::from_iter(sizes);
+        assert_proved(&g, &binding);
+        let run = Fast::new().unwrap().run(&g, &binding, &Feeds::seeded(5)).unwrap();
+        let (y, expected) = (run.output("y").unwrap(), run.output("expected").unwrap());
+        assert!(y.iter().zip(&expected).all(|(y, e)| (y - e).abs() < 1e-6), "n = {n}, p = {p}");
+    }
+}
+
+/// T5 (Raffel et al. 2020): no scale, and a bias that depends on the bucket of the distance.
+#[test]
+fn relative_buckets_bias_attention() {
+    for bidirectional in [true, false] {
+        let mut g = Graph::new();
+        let keys = Axis::new("m", Poly::from("p") + Poly::from("n"));
+        let heads = |g: &mut Graph, name: &str, token: &Axis| {
+            g.input(name, ["b".into(), token.clone(), "h".into(), "e".into()]).unwrap()
+        };
+        let q = heads(&mut g, "q", &"n".into());
+        let (k, v) = (heads(&mut g, "k", &keys), heads(&mut g, "v", &keys));
+        let table = Table::RelativeBuckets {
+            bidirectional,
+            buckets: 8,
+            max_distance: 20,
+            offset: "p".into(),
+            query: "n".into(),
+            key: keys,
+        };
+        let ids = g.table("buckets", table).unwrap();
+        let weight = g
+            .param(
+                "relative_attention_bias",
+                Source::embedding(),
+                [Axis::new("buckets", 8), Axis::from("h")],
+            )
+            .unwrap();
+        let bias = g.embedding("", ids, weight).unwrap();
+        let order = ["h", "n", "m"].map(Into::into).into();
+        let bias = g.rearrange(bias, Rearrange::Permute { order }).unwrap();
+        let mask = match bidirectional {
+            true => Mask::none(),
+            false => Mask { offset: Some("p".into()), ..Mask::none() },
+        };
+        let y = g.attention((q, k, v), mask, None, Some(bias)).unwrap();
+        g.output("y", y);
+        for (b, n, p, h) in [(1, 1, 0, 1), (2, 30, 0, 3), (2, 1, 30, 2), (0, 2, 1, 1), (1, 7, 9, 2)]
+        {
+            let sizes = [("b", b), ("n", n), ("p", p), ("h", h), ("e", 5)];
+            assert_proved(&g, &Binding::from_iter(sizes));
+        }
     }
 }

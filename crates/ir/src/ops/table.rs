@@ -40,6 +40,25 @@ pub enum Table {
         /// The axis of keys.
         key: Axis,
     },
+    /// The bucket of the distance from a query to a key, `d = key − query − offset` (Raffel et al.
+    /// 2020, §2.1, and the authors' code): short distances have a bucket each, longer ones share
+    /// buckets whose widths grow logarithmically up to `max_distance`, beyond which all share the
+    /// last. Bidirectional, the second half of the buckets is that of `d > 0`; otherwise `d > 0` falls
+    /// into bucket 0. Shape `[query, key]` of ids below `buckets`.
+    RelativeBuckets {
+        /// Whether keys after the query are told apart.
+        bidirectional: bool,
+        /// How many buckets there are in all.
+        buckets: usize,
+        /// From this distance on, the last bucket.
+        max_distance: usize,
+        /// The position of the first query; that of the first key is 0.
+        offset: Poly,
+        /// The axis of queries.
+        query: Axis,
+        /// The axis of keys.
+        key: Axis,
+    },
 }
 
 /// What the shift mask adds to hidden scores, as in the authors' code.
@@ -51,7 +70,58 @@ fn region(position: usize, size: usize, side: usize, shift: usize) -> usize {
     usize::from(position + side >= size) + usize::from(position + shift >= size && shift > 0)
 }
 
+/// Buckets of one direction: how many, how many of them hold a single distance, and the distance
+/// from which all share the last.
+#[derive(Clone, Copy)]
+struct Buckets {
+    all: usize,
+    exact: usize,
+    max_distance: usize,
+}
+
+impl Buckets {
+    fn new(bidirectional: bool, buckets: usize, max_distance: usize) -> Self {
+        let all = if bidirectional { buckets / 2 } else { buckets };
+        Buckets { all, exact: all / 2, max_distance }
+    }
+
+    /// The bucket of a distance, rounded as in the authors' code: the logarithm and all that follows
+    /// it in single precision, the divisor found in double precision.
+    fn of(self, distance: usize) -> usize {
+        let Buckets { all, exact, max_distance } = self;
+        if distance < exact {
+            return distance;
+        }
+        let range = (max_distance as f64 / exact as f64).ln() as f32;
+        let share = (distance as f32 / exact as f32).ln() / range * (all - exact) as f32;
+        (exact + share as usize).min(all - 1)
+    }
+}
+
 impl Table {
+    /// The bucket of each pair of query and key.
+    fn buckets<T>(&self, call: &Call<'_, T>) -> Result<Vec<i64>, OpError> {
+        let Table::RelativeBuckets { bidirectional, buckets, max_distance, offset, .. } = self
+        else {
+            return Err(OpError::Operand(0));
+        };
+        let offset = call.size(offset)?;
+        let [queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
+        let rule = Buckets::new(*bidirectional, *buckets, *max_distance);
+        let last = offset + queries;
+        // From the last query to the first key, up to the first query and the last key.
+        let by_distance: Vec<i64> = (1..queries + keys)
+            .map(|key| match (key > last, bidirectional) {
+                (true, true) => rule.all + rule.of(key - last),
+                (true, false) => 0,
+                (false, _) => rule.of(last - key),
+            })
+            .map(|bucket| bucket as i64)
+            .collect();
+        let rows = (0..queries).rev().map(|row| &by_distance[row..row + keys]);
+        Ok(rows.flatten().copied().collect())
+    }
+
     fn ids<T>(&self, call: &Call<'_, T>, side: &Poly) -> Result<Vec<i64>, OpError> {
         let side = call.size(side)?;
         let displacement = |i: usize, j: usize| i + side - 1 - j;
@@ -69,6 +139,7 @@ impl Operation for Table {
         match self {
             Table::WindowDisplacement { .. } => "window_displacement",
             Table::ShiftMask { .. } => "shift_mask",
+            Table::RelativeBuckets { .. } => "relative_buckets",
         }
     }
 
@@ -80,6 +151,16 @@ impl Operation for Table {
             }
             Table::ShiftMask { window, query, key, .. } => {
                 Shape::real(vec![window.clone(), query.clone(), key.clone()])
+            }
+            Table::RelativeBuckets { bidirectional, buckets, max_distance, query, key, .. } => {
+                let Buckets { exact, .. } = Buckets::new(*bidirectional, *buckets, *max_distance);
+                if exact == 0 || *max_distance <= exact {
+                    return Err(ShapeError::Sizes(format!(
+                        "{buckets} buckets up to distance {max_distance} leave {exact} for short \
+                         distances; at least 1, and fewer than the distance, are needed"
+                    )));
+                }
+                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::Index }
             }
         })
     }
@@ -101,6 +182,9 @@ impl Operation for Table {
             Table::WindowDisplacement { side, .. } => {
                 let ids = self.ids(call, side)?;
                 Ok(Value::Index(Tensor::new(call.output, ids)?))
+            }
+            Table::RelativeBuckets { .. } => {
+                Ok(Value::Index(Tensor::new(call.output, self.buckets(call)?)?))
             }
             Table::ShiftMask { rows, columns, side, shift, .. } => {
                 let [rows, columns] = [call.size(rows)?, call.size(columns)?];
@@ -148,6 +232,64 @@ mod tests {
         assert!(out[..16].iter().all(|x| *x == 0.0), "the first window holds neighbours only");
         assert_eq!(out[16..20], [0.0, -100.0, 0.0, -100.0], "a column came round");
         assert_eq!(out[48..52], [0.0, -100.0, -100.0, -100.0], "row and column came round");
+    }
+
+    fn buckets(
+        bidirectional: bool,
+        (buckets, max_distance): (usize, usize),
+        offset: i64,
+        (queries, keys): (i64, i64),
+    ) -> Result<Vec<f64>, crate::GraphError> {
+        let mut g = Graph::new();
+        let (query, key) = (Axis::new("n", queries), Axis::new("m", keys));
+        let offset = offset.into();
+        let table =
+            Table::RelativeBuckets { bidirectional, buckets, max_distance, offset, query, key };
+        let ids = g.table("", table)?;
+        prove(&g, &[]);
+        Ok(evaluate(&g, ids, &[]))
+    }
+
+    /// From distance −1000 to 1000 between key and query, the distances at which the bucket changes
+    /// that `T5Attention._relative_position_bucket` gives in PyTorch: down to 0, then up.
+    #[test]
+    fn relative_buckets_are_those_of_t5() {
+        let short = [-7, -6, -5, -4, -3, -2, -1, 0];
+        let middle = [-15, -14, -13, -12, -11, -10, -9, -8];
+        let both = [&[-90, -63, -45, -31, -22, -15, -11][..], &short].concat();
+        let after = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];
+        let far = [-112, -98, -86, -76, -66, -58, -51, -45, -39, -34, -30, -26, -23, -20, -18];
+        let past = [&far[..], &middle, &short].concat();
+        let other = [&[-72, -53, -38, -28, -20, -15, -10][..], &short].concat();
+        for (bidirectional, sizes, before, after) in [
+            (true, (32, 128), both, &after[..]),
+            (false, (32, 128), past, &[]),
+            (false, (16, 100), other, &[]),
+        ] {
+            let found = buckets(bidirectional, sizes, 1000, (1, 2001)).unwrap();
+            let expected = (-1000..=1000).map(|distance| {
+                let passed = |begins: &[i64]| begins.iter().filter(|b| **b <= distance).count();
+                match passed(after) {
+                    0 => before.len() - passed(&before),
+                    passed => sizes.0 / 2 + passed,
+                }
+            });
+            assert_eq!(
+                found,
+                expected.map(|bucket| bucket as f64).collect::<Vec<_>>(),
+                "{sizes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn relative_buckets_depend_on_the_distance_from_the_offset() {
+        let whole = buckets(true, (8, 16), 0, (6, 9)).unwrap();
+        assert_eq!(buckets(true, (8, 16), 4, (2, 9)).unwrap(), whole[4 * 9..]);
+        assert_eq!(whole[..4], [0., 5., 6., 6.]);
+        let error = buckets(true, (2, 16), 0, (1, 1)).unwrap_err().problem.to_string();
+        assert!(error.starts_with("2 buckets up to distance 16 leave 0"), "{error}");
+        assert!(buckets(false, (32, 16), 0, (1, 1)).is_err());
     }
 
     /// The authors' construction: label the rolled image by slices, cut it into windows, compare.
