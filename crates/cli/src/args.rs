@@ -71,6 +71,13 @@ pub(crate) struct ModelArgs {
     pub(crate) past: bool,
 }
 
+impl ModelArgs {
+    /// Whether earlier tokens come from a cache.
+    pub(crate) fn wants_past(&self) -> bool {
+        self.past || self.sizes.iter().any(|size| size.symbol.as_str() == "p")
+    }
+}
+
 const FORMAT_HELP: &str = "How the result is written to stdout";
 
 /// The four formats of every command, and those of one command alone.

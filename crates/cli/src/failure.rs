@@ -8,6 +8,7 @@ use opledger_ir::BindingError;
 use opledger_measure::MeasureError;
 use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
+use opledger_models::weights::WeightsError;
 use opledger_report::RenderError;
 use opledger_verify::VerifyError;
 
@@ -30,6 +31,8 @@ pub(crate) enum Failure {
     Render(#[from] RenderError),
     #[error(transparent)]
     Tensor(#[from] TensorError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error(transparent)]
     Measure(#[from] MeasureError),
     #[error("--set gives {symbol} twice; list its sizes once, as {symbol}=1,2,4")]

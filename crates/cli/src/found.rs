@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use opledger_models::layer::{self, kinds};
 use opledger_models::{Config, ConfigError, Model, Request, nearest, preset, preset_names};
 
+use crate::checkpoint;
 use crate::failure::Failure;
 
 /// A model that was found.
@@ -45,11 +46,26 @@ pub(crate) fn find(text: &str) -> Result<Found, Failure> {
 }
 
 impl Found {
-    /// The model, and whether its number of items is one unless given.
-    pub(crate) fn model(self, name: &str, request: &Request) -> Result<(Model, bool), Failure> {
+    /// The model.
+    pub(crate) fn model(&self, name: &str, request: &Request) -> Result<Model, Failure> {
         match self {
-            Found::Layer(model) => Ok((*model, false)),
-            Found::Config { config, .. } => Ok((config.model(name, request)?, true)),
+            Found::Layer(model) => Ok((**model).clone()),
+            Found::Config { config, .. } => Ok(config.model(name, request)?),
+        }
+    }
+
+    /// Whether there is one item unless a number is given.
+    pub(crate) fn is_one_item(&self) -> bool {
+        matches!(self, Found::Config { .. })
+    }
+
+    /// The directory of the configuration, when it holds weights.
+    pub(crate) fn weights(&self) -> Option<&Path> {
+        match self {
+            Found::Config { directory: Some(folder), .. } if checkpoint::is_there(folder) => {
+                Some(folder)
+            }
+            _ => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 mod args;
+mod checkpoint;
 mod commands;
 mod destination;
 mod failure;

@@ -20,6 +20,24 @@ pub(crate) struct Subject {
     pub(crate) binding: Binding,
 }
 
+/// One item, unless a number is given.
+pub(crate) fn one_unless_given(binding: &mut Binding) {
+    let items = Symbol::new("b");
+    if binding.get(&items).is_none() {
+        binding.set(&items, 1);
+    }
+}
+
+/// Tells what of a configuration was not understood.
+pub(crate) fn model_notes(model: &Model) {
+    if !model.unread_keys.is_empty() {
+        let keys = model.unread_keys.join(", ");
+        note(&format!(
+            "the configuration has keys that are not known, taken to change nothing: {keys}"
+        ));
+    }
+}
+
 /// Tells something beside the result.
 pub(crate) fn note(text: &str) {
     use std::io::Write;
@@ -41,10 +59,10 @@ pub(crate) enum Needs {
 impl Subject {
     /// Reads the model and checks its sizes as far as a command needs them.
     pub(crate) fn new(args: &ModelArgs, needs: Needs) -> Result<Self, Failure> {
-        let past = args.past || args.sizes.iter().any(|size| size.symbol.as_str() == "p");
-        let request = Request { past, ..Request::default() };
-        let (model, one_item) = find(&args.model)?.model(&args.model, &request)?;
-        Subject::of(model, args, needs, one_item)
+        let request = Request { past: args.wants_past(), ..Request::default() };
+        let found = find(&args.model)?;
+        let model = found.model(&args.model, &request)?;
+        Subject::of(model, args, needs, found.is_one_item())
     }
 
     /// A model at the sizes given; `one_item` is whether `b` is one unless it is given.
@@ -54,20 +72,23 @@ impl Subject {
         needs: Needs,
         one_item: bool,
     ) -> Result<Self, Failure> {
-        if !model.unread_keys.is_empty() {
-            let keys = model.unread_keys.join(", ");
-            note(&format!(
-                "keys of the configuration that are not known, taken to change nothing: {keys}"
-            ));
-        }
+        model_notes(&model);
         let mut binding = merge(&args.model, &model.binding, &args.sizes)?;
-        let items = Symbol::new("b");
-        if one_item && needs != Needs::Nothing && binding.get(&items).is_none() {
-            binding.set(&items, 1);
+        if one_item && needs != Needs::Nothing {
+            one_unless_given(&mut binding);
         }
-        let graph = model.graph;
-        let binding = graph.complete(&binding)?;
-        let subject = Subject { name: args.model.clone(), graph, binding };
+        Subject::at(model.graph, &args.model, &binding, needs)
+    }
+
+    /// A graph at a binding, checked as far as a command needs it.
+    pub(crate) fn at(
+        graph: Graph,
+        name: &str,
+        binding: &Binding,
+        needs: Needs,
+    ) -> Result<Self, Failure> {
+        let binding = graph.complete(binding)?;
+        let subject = Subject { name: name.to_owned(), graph, binding };
         if needs != Needs::Nothing {
             subject.check_bound(needs)?;
         }

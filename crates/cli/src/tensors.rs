@@ -38,14 +38,52 @@ pub(crate) fn dtype_name(elem: Elem) -> &'static str {
     }
 }
 
-/// Reads the tensors of a file under the paths of the graph's sources. Sizes are compared before any
-/// element is read.
-pub(crate) fn read(
+/// A file of inputs and parameters.
+pub(crate) struct Inputs {
+    path: PathBuf,
+    file: Checkpoint,
+}
+
+impl Inputs {
+    /// Reads the header of a file.
+    pub(crate) fn open(path: &Path) -> Result<Inputs, TensorError> {
+        Ok(Inputs { path: path.to_owned(), file: Checkpoint::open_file(path)? })
+    }
+
+    /// Whether the file has a tensor of a name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.file.info(name).is_some()
+    }
+
+    /// Gives symbols without a size the one that a tensor of the file has along their axis.
+    pub(crate) fn sizes(&self, graph: &Graph, binding: &mut Binding) {
+        for name in self.file.names() {
+            let Some((info, _)) = self.file.info(name) else { continue };
+            let Ok(Some(node)) = source(&self.path, graph, name) else { continue };
+            for (axis, size) in node.shape.axes.iter().zip(&info.shape) {
+                if let Some(symbol) = axis.size.as_symbol()
+                    && node.shape.axes.len() == info.shape.len()
+                    && graph.complete(binding).is_ok_and(|all| all.get(symbol).is_none())
+                {
+                    binding.set(symbol, *size);
+                }
+            }
+        }
+    }
+
+    /// Reads the tensors under the paths of the graph's sources. Sizes are compared before any
+    /// element is read.
+    pub(crate) fn read(&self, graph: &Graph, binding: &Binding) -> Result<Vec<Named>, TensorError> {
+        read(&self.path, &self.file, graph, binding)
+    }
+}
+
+fn read(
     path: &Path,
+    file: &Checkpoint,
     graph: &Graph,
     binding: &Binding,
 ) -> Result<Vec<Named>, TensorError> {
-    let file = Checkpoint::open_file(path)?;
     let mut targets: Vec<(&str, &Node, String)> = Vec::new();
     for name in file.names() {
         let (Some((info, _)), Some(node)) = (file.info(name), source(path, graph, name)?) else {

@@ -1,6 +1,6 @@
 //! What a graph is fed with: tensors by path, the rest drawn from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use opledger_dims::{Binding, Integer, Poly};
@@ -15,6 +15,7 @@ use crate::plan::Plan;
 #[derive(Clone, Debug, Default)]
 pub struct Feeds {
     given: BTreeMap<String, Value<f32>>,
+    zeros: BTreeSet<String>,
     seed: u64,
     fill: Option<Fill>,
 }
@@ -43,6 +44,13 @@ impl Feeds {
     #[must_use]
     pub fn with(mut self, path: &str, value: impl Into<Value<f32>>) -> Self {
         self.given.insert(path.to_owned(), value.into());
+        self
+    }
+
+    /// The same feeds, with zeros for the ids of an input of this path, if there is one.
+    #[must_use]
+    pub fn zeros_at(mut self, path: &str) -> Self {
+        self.zeros.insert(path.to_owned());
         self
     }
 
@@ -88,6 +96,7 @@ impl Feeds {
         };
         let Some(given) = self.given.get(path) else {
             return Ok(match below {
+                Some(_) if self.zeros.contains(path) => self.draw_ids(source, path, &sizes, 1),
                 Some(below) => self.draw_ids(source, path, &sizes, below),
                 None => self.draw(source, path, &sizes, binding)?.into(),
             });

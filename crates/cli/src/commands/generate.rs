@@ -10,21 +10,29 @@ use opledger_report::{CONVENTIONS, Generation, Step};
 
 use super::run::{start_threads, theorem_record};
 use crate::args::GenerateArgs;
+use crate::checkpoint;
 use crate::failure::Failure;
 use crate::found::find;
 use crate::output;
+use crate::subject::model_notes;
 
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     start_threads(args.threads)?;
     let request = Request { past: true, logits: Logits::Last, ..Request::default() };
-    let (model, _) = find(&args.model)?.model(&args.model, &request)?;
+    let found = find(&args.model)?;
+    let model = found.model(&args.model, &request)?;
+    model_notes(&model);
     let graph = &model.graph;
     if !graph.outputs().iter().any(|(name, _)| name == "logits") {
         let name = args.model.clone();
         return Err(Failure::NoScores { model: name });
     }
     let sizes = model.binding.with("b", 1);
-    let feeds = Feeds::seeded(args.seed);
+    let mut feeds = Feeds::seeded(args.seed);
+    if let Some(folder) = found.weights() {
+        let binding = graph.complete(&sizes)?;
+        feeds = checkpoint::load(folder, (graph, &model.names), &binding, feeds)?;
+    }
     let mut session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
     let prompt: Vec<i64> = args.ids.iter().map(|id| i64::from(*id)).collect();
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());

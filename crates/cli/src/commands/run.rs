@@ -9,16 +9,20 @@ use opledger_interp::{
     Fast, Feeds, Interpreter, Ledger, Oracle, RowCounts, Theorem, compare, prepare, run_stored,
 };
 use opledger_ir::{Graph, Operation, Part, PartCounts, Value};
+use opledger_models::Request;
 use opledger_report::{
     Bytes, CONVENTIONS, Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
+use crate::checkpoint;
 use crate::destination::Destination;
 use crate::failure::Failure;
+use crate::found::find;
 use crate::output;
 use crate::progress::Progress;
-use crate::subject::{Needs, Subject};
+use crate::sizes::merge;
+use crate::subject::{Needs, Subject, model_notes, one_unless_given};
 use crate::tensors::{self, Named};
 
 /// The runs of one model.
@@ -31,14 +35,8 @@ struct Runs {
 }
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
-    let subject = Subject::new(&args.model, Needs::Run)?;
     start_threads(args.threads)?;
-    let mut feeds = Feeds::seeded(args.seed);
-    if let Some(path) = &args.input {
-        for (path, value) in tensors::read(path, &subject.graph, &subject.binding)? {
-            feeds = feeds.with(&path, value);
-        }
-    }
+    let (subject, feeds) = prepared(args)?;
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
     let (name, runs) = match args.interpreter {
         args::Interpreter::Fast => ("fast", repeat(&subject, &mut Fast::new()?, &feeds, args)?),
@@ -52,6 +50,42 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let record = record(&subject, args, name, runs);
     output::show(&record, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The model at its sizes, and the tensors that are given.
+fn prepared(args: &RunArgs) -> Result<(Subject, Feeds), Failure> {
+    let found = find(&args.model.model)?;
+    let input = args.input.as_deref().map(tensors::Inputs::open).transpose()?;
+    let request = Request {
+        past: args.model.wants_past(),
+        attention_mask: input.as_ref().is_some_and(|input| input.has("attention_mask")),
+        ..Request::default()
+    };
+    let mut model = found.model(&args.model.model, &request)?;
+    model_notes(&model);
+    let mut binding = merge(&args.model.model, &model.binding, &args.model.sizes)?;
+    if let Some(input) = &input {
+        input.sizes(&model.graph, &mut binding);
+    }
+    if found.is_one_item() {
+        one_unless_given(&mut binding);
+    }
+    let graph = std::mem::take(&mut model.graph);
+    let subject = Subject::at(graph, &args.model.model, &binding, Needs::Run)?;
+    let mut feeds = Feeds::seeded(args.seed);
+    if let Some(folder) = found.weights() {
+        feeds = checkpoint::load(folder, (&subject.graph, &model.names), &subject.binding, feeds)?;
+    }
+    if let Some(input) = &input {
+        for (path, value) in input.read(&subject.graph, &subject.binding)? {
+            feeds = feeds.with(&path, value);
+        }
+    }
+    // Token types that are not given are of the first kind, as in the `transformers` library.
+    if found.is_one_item() && !input.is_some_and(|input| input.has("token_type_ids")) {
+        feeds = feeds.zeros_at("token_type_ids");
+    }
+    Ok((subject, feeds))
 }
 
 /// Starts as many threads as asked for.
