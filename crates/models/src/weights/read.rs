@@ -155,3 +155,43 @@ impl TensorInfo {
         self.shape.iter().fold(1, |product, size| product.saturating_mul(*size))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    /// What happens to a file between two pieces of a tensor.
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error() {
+        let header = br#"{"w":{"dtype":"F32","shape":[131072],"data_offsets":[0,524288]}}"#;
+        let length = (header.len() as u64).to_le_bytes();
+        let bytes = [&length[..], header, &[0; 524_288]].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let between = |change: &dyn Fn(&mut File)| {
+            std::fs::write(&path, &bytes).unwrap();
+            let checkpoint = Checkpoint::open_file(&path).unwrap();
+            let mut reader = Reader::new(&checkpoint);
+            let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+            let (mut pieces, w) = (0, ("w", &checkpoint.tensors["w"]));
+            let read = reader.stream(w, 0..131_072, |_| {
+                pieces += 1;
+                if pieces == 1 {
+                    change(&mut file);
+                }
+            });
+            (pieces, read.and_then(|()| reader.finish()))
+        };
+        let changed = || Err(WeightsError::Changed { path: path.clone() });
+        assert_eq!(between(&|_| ()), (2, Ok(524_288)));
+        assert_eq!(between(&|file| file.set_len(300_000).unwrap()), (1, changed()));
+        let append = |file: &mut File| {
+            file.seek(SeekFrom::End(0)).unwrap();
+            file.write_all(b"x").unwrap();
+        };
+        assert_eq!(between(&append), (2, changed()));
+    }
+}
