@@ -1,6 +1,7 @@
 //! Elements out of files, as `f32`, a piece at a time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -33,7 +34,7 @@ pub(super) fn conversion(dtype: Dtype) -> Option<Conversion> {
     }
 }
 
-fn extend<T, const N: usize>(bytes: &[u8], out: &mut Vec<T>, read: fn([u8; N]) -> T) {
+fn extend<T, const N: usize>(bytes: &[u8], out: &mut Vec<T>, read: impl Fn([u8; N]) -> T) {
     out.extend(bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)));
 }
 
@@ -77,8 +78,8 @@ impl<'c> Reader<'c> {
     fn fill(&mut self, located: &Located, offset: u64, count: usize) -> Result<(), WeightsError> {
         let shard = &self.checkpoint.shards[located.shard];
         let file = match self.files.entry(located.shard) {
-            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(shard.open()?),
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(shard.open()?),
         };
         self.bytes.resize(count, 0);
         file.seek(SeekFrom::Start(shard.start + located.info.range.start + offset))

@@ -71,7 +71,10 @@ fn all_differences_are_told_together() {
     let error = load(&checkpoint, &g, &Names::default()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("2 missing, 2 too many, 1 different"), "{text}");
-    assert!(text.contains("different: `c` is [3, 2] where [2, 3] is needed (for `c`)"), "{text}");
+    assert!(
+        text.contains("different: `c` is F32 [3, 2] where [2, 3] is needed (for `c`)"),
+        "{text}"
+    );
     let found = differences(Err(error));
     assert_eq!(found.missing, ["`b`", "`d`"]);
     assert_eq!(found.extra, ["`x`, F32 [1]", "`y`, F32 []"]);
