@@ -170,7 +170,7 @@ fn check(
         path: path.to_owned(),
         name: escaped(name),
         expected: format!("{dtype:?} [{}]", sizes.join(", ")),
-        found: format!("{:?} {:?}", info.dtype, info.shape),
+        found: info.to_string(),
         axes: node.shape.to_string(),
     })
 }

@@ -5,6 +5,7 @@
 //! `safetensors` crate takes the last of two equal keys, and keys that it does not know.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use safetensors::Dtype;
@@ -24,6 +25,13 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
     /// Where the elements lie, in bytes after the header.
     pub(super) range: Range<u64>,
+}
+
+impl fmt::Display for TensorInfo {
+    /// Kind and sizes: `F32 [2, 3]`, cut when they are many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escaped(&format!("{} {:?}", self.dtype, self.shape)))
+    }
 }
 
 /// Reads the header of a safetensors file, the JSON alone: the tensors by name. `data_len` is how

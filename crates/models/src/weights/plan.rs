@@ -97,25 +97,19 @@ pub(super) fn plan<'c>(
         plan.pieces.push(planner.find(parameter, sizes));
     }
     let Planner { users, mut differences, .. } = planner;
-    for (name, located) in
-        checkpoint.tensors.iter().filter(|(name, _)| !users.contains_key(&***name))
-    {
+    let unused = checkpoint.tensors.iter().filter(|(name, _)| !users.contains_key(&***name));
+    for (name, located) in unused {
         let original = names.original(name).and_then(|path| positions.get(path));
         if let Some(at) = original {
-            let problem = mismatch(
-                located,
-                &parameters[*at].sizes,
-                fits(&parameters[*at].sizes, &located.info.shape),
-            );
-            differences.mismatched.extend(problem.map(|problem| {
-                format!("`{}` {problem} (a copy of `{}`)", escaped(name), parameters[*at].path)
-            }));
+            let Parameter { path, sizes } = &parameters[*at];
+            let problem = mismatch(located, sizes, fits(sizes, &located.info.shape));
+            let line = |problem| format!("`{}` {problem} (a copy of `{path}`)", escaped(name));
+            differences.mismatched.extend(problem.map(line));
             plan.copies.push((name, located, *at));
         } else if names.is_ignored(name) {
             plan.ignored.push(name);
         } else {
-            let (dtype, shape) = (located.info.dtype, &located.info.shape);
-            differences.extra.push(format!("`{}`, {dtype} {shape:?}", escaped(name)));
+            differences.extra.push(format!("`{}`, {}", escaped(name), located.info));
         }
     }
     if differences.is_empty() { Ok(plan) } else { Err(differences) }
@@ -187,11 +181,11 @@ impl<'c> Planner<'c, '_> {
 
 /// What is wrong with a tensor's kind, or with its sizes.
 fn mismatch(located: &Located, sizes: &[usize], fits: bool) -> Option<String> {
-    let (dtype, shape) = (located.info.dtype, &located.info.shape);
-    if conversion(dtype).is_none() {
-        return Some(format!("is {dtype}; F32, F16 and BF16 are read"));
+    let info = &located.info;
+    if conversion(info.dtype).is_none() {
+        return Some(format!("is {}; F32, F16 and BF16 are read", info.dtype));
     }
-    (!fits).then(|| format!("is {shape:?} where {sizes:?} is needed"))
+    (!fits).then(|| format!("is {info} where {sizes:?} is needed"))
 }
 
 /// The share of a tensor that is parameter `at` of those that follow one another in it.

@@ -1,6 +1,7 @@
 //! Elements out of files, as `f32`, a piece at a time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -33,7 +34,7 @@ pub(super) fn conversion(dtype: Dtype) -> Option<Conversion> {
     }
 }
 
-fn extend<T, const N: usize>(bytes: &[u8], out: &mut Vec<T>, read: fn([u8; N]) -> T) {
+fn extend<T, const N: usize>(bytes: &[u8], out: &mut Vec<T>, read: impl Fn([u8; N]) -> T) {
     out.extend(bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)));
 }
 
@@ -77,8 +78,8 @@ impl<'c> Reader<'c> {
     fn fill(&mut self, located: &Located, offset: u64, count: usize) -> Result<(), WeightsError> {
         let shard = &self.checkpoint.shards[located.shard];
         let file = match self.files.entry(located.shard) {
-            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(shard.open()?),
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => new.insert(shard.open()?),
         };
         self.bytes.resize(count, 0);
         file.seek(SeekFrom::Start(shard.start + located.info.range.start + offset))
@@ -153,5 +154,45 @@ impl TensorInfo {
         // The header's parser compared the sizes with the bytes that the file has; a product of
         // others with a size of 0 may still be large.
         self.shape.iter().fold(1, |product, size| product.saturating_mul(*size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    /// What happens to a file between two pieces of a tensor.
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_an_error() {
+        let header = br#"{"w":{"dtype":"F32","shape":[131072],"data_offsets":[0,524288]}}"#;
+        let length = (header.len() as u64).to_le_bytes();
+        let bytes = [&length[..], header, &[0; 524_288]].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let between = |change: &dyn Fn(&mut File)| {
+            std::fs::write(&path, &bytes).unwrap();
+            let checkpoint = Checkpoint::open_file(&path).unwrap();
+            let mut reader = Reader::new(&checkpoint);
+            let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+            let (mut pieces, w) = (0, ("w", &checkpoint.tensors["w"]));
+            let read = reader.stream(w, 0..131_072, |_| {
+                pieces += 1;
+                if pieces == 1 {
+                    change(&mut file);
+                }
+            });
+            (pieces, read.and_then(|()| reader.finish()))
+        };
+        let changed = || Err(WeightsError::Changed { path: path.clone() });
+        assert_eq!(between(&|_| ()), (2, Ok(524_288)));
+        assert_eq!(between(&|file| file.set_len(300_000).unwrap()), (1, changed()));
+        let append = |file: &mut File| {
+            file.seek(SeekFrom::End(0)).unwrap();
+            file.write_all(b"x").unwrap();
+        };
+        assert_eq!(between(&append), (2, changed()));
     }
 }
