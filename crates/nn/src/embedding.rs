@@ -67,6 +67,24 @@ impl Embedding {
         Ok(Embedding { scope: g.here(), weight })
     }
 
+    /// A table whose rows are the entries of an axis and whose columns are an axis of any name.
+    ///
+    /// # Errors
+    /// When a size is below one.
+    pub fn rows(
+        g: &mut Graph,
+        rows: Axis,
+        width: impl Into<Poly>,
+        column: &str,
+    ) -> Result<Self, NnError> {
+        let width = width.into();
+        positive("num_embeddings", &rows.size)?;
+        positive("embedding_dim", &width)?;
+        let weight =
+            param(g, "weight", Source::shift(), vec![rows, Axis::new(column, width)], false)?;
+        Ok(Embedding { scope: g.here(), weight })
+    }
+
     /// Ids `[…]` to `[…, c]`.
     ///
     /// # Errors

@@ -243,14 +243,29 @@ impl DecoderLayer {
         mask: Mask,
         memory_mask: Mask,
     ) -> Result<Var, NnError> {
+        self.forward_with(g, x, memory, mask.into(), memory_mask.into())
+    }
+
+    /// The same with options of the two attentions; weights and keys they give back are dropped.
+    ///
+    /// # Errors
+    /// When the operands do not fit the configuration.
+    pub fn forward_with(
+        &self,
+        g: &mut Graph,
+        x: Var,
+        memory: Var,
+        call: Attend,
+        cross: Attend,
+    ) -> Result<Var, NnError> {
         let g = &mut *g.enter(&self.scope);
         let [norm1, norm2, norm3] = &self.norms;
-        let x = self.wrap.apply(g, norm1, x, |g, x| {
-            Ok(self.self_attn.forward_with(g, x, x, x, mask.into())?.output)
-        })?;
+        let x = self
+            .wrap
+            .apply(g, norm1, x, |g, x| Ok(self.self_attn.forward_with(g, x, x, x, call)?.output))?;
         let x = self.wrap.apply(g, norm2, x, |g, x| {
-            let cross = &self.multihead_attn;
-            Ok(cross.forward_with(g, x, memory, memory, memory_mask.into())?.output)
+            let attention = &self.multihead_attn;
+            Ok(attention.forward_with(g, x, memory, memory, cross)?.output)
         })?;
         self.wrap.apply(g, norm3, x, |g, x| self.feed_forward.forward(g, x))
     }

@@ -10,6 +10,7 @@ mod gpt2;
 mod llama;
 mod qwen;
 mod rope;
+mod t5;
 
 use opledger_dims::{Binding, Poly};
 use opledger_ir::{Graph, GraphError};
@@ -59,6 +60,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "mistral", build: llama::mistral },
     Family { name: "qwen2", build: qwen::qwen2 },
     Family { name: "qwen3", build: qwen::qwen3 },
+    Family { name: "t5", build: t5::build },
 ];
 
 /// The values of `model_type` that are supported.

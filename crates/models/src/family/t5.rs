@@ -1,0 +1,214 @@
+//! T5 (Raffel et al. 2020; version 1.1: Shazeer 2020, table 1): an encoder and a decoder with RMSNorm
+//! before the sublayers, a learned bias by relative position, and scores that are not scaled. Named as
+//! in the `transformers` library.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Activation, Factor, Rearrange, Table};
+use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_nn::{
+    Attend, AttentionConfig, DecoderLayer, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
+    LayerNames, LmHead, Norm, NormConfig,
+};
+
+use super::{Problem, Recorder, Request, head, no_past};
+use crate::config::Keys;
+use crate::weights::Names;
+
+/// Which parts a class has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// Both stacks and a score for each word.
+    Scores,
+    /// Both stacks.
+    Stacks,
+    /// The encoder.
+    Encoder,
+}
+
+const CLASSES: &[(&str, Class)] = &[
+    ("T5ForConditionalGeneration", Class::Scores),
+    ("T5Model", Class::Stacks),
+    ("T5EncoderModel", Class::Encoder),
+];
+
+/// The function between the maps, and whether it gates a third one.
+const FEED_FORWARD: &[(&str, (Activation, bool))] = &[
+    ("relu", (Activation::Relu, false)),
+    ("gated-relu", (Activation::Relu, true)),
+    ("gated-gelu", (Activation::GeluTanh, true)),
+    ("gated-silu", (Activation::Silu, true)),
+    ("gelu", (Activation::GeluErf, false)),
+    ("silu", (Activation::Silu, false)),
+];
+
+/// The buckets of relative positions.
+struct Buckets {
+    count: u64,
+    max_distance: u64,
+    heads: Poly,
+}
+
+pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let class = head(keys, CLASSES)?;
+    no_past(keys, request)?;
+    // What `feed_forward_proj` says in other words, and what says how to train or generate.
+    keys.pass_over(&["dense_act_fn", "is_gated_act", "n_positions", "pad_token_id", "output_past"]);
+    keys.only("is_decoder", false)?;
+    keys.pass_over(&["is_encoder_decoder", "use_decoder_only_language_modeling"]);
+    let tied = keys.flag_or("tie_word_embeddings", true)?;
+    // With the table of words as its map, the head takes smaller values.
+    let scaled = keys.flag_or("scale_decoder_outputs", tied)?;
+    let (activation, gated) = keys.choice("feed_forward_proj", "relu", FEED_FORWARD)?;
+    let eps = keys.number_or("layer_norm_epsilon", 1e-6)?;
+    let (width, heads) = (keys.size("d_model")?, keys.size("num_heads")?);
+    let (head_dim, hidden) = (keys.size("d_kv")?, keys.size("d_ff")?);
+    let layers = keys.times("num_layers")?;
+    let decoder_layers = keys.whole_or("num_decoder_layers", layers)?;
+    let vocabulary = keys.size("vocab_size")?;
+    let (c, h, e) = (r.size("c", width), r.size("h", heads), r.size("e", head_dim));
+    if head_dim * heads == width {
+        let factors = ["h".into(), "e".into()];
+        r.graph.define(opledger_ir::Definition::Product { whole: "c".into(), factors });
+    }
+    let (v, ff, l) = (r.size("v", vocabulary), r.size("ff", hidden), r.size("l", layers));
+    let buckets = Buckets {
+        count: keys.size_or("relative_attention_num_buckets", 32)?,
+        max_distance: keys.size_or("relative_attention_max_distance", 128)?,
+        heads: h.clone(),
+    };
+    if buckets.count < 4 || buckets.max_distance <= buckets.count {
+        let (first, second) = ("relative_attention_num_buckets", "relative_attention_max_distance");
+        let why = "there are at least 4 buckets, and the greatest distance is beyond their number";
+        return Err(keys.contradiction(first, second, why).into());
+    }
+
+    let norm = NormConfig { eps, ..NormConfig::rms() };
+    let config = |names| LayerConfig {
+        attention: AttentionConfig {
+            head_dim: Some(e.clone()),
+            bias: false,
+            out_bias: false,
+            scaled: false,
+            names: ["q", "k", "v", "o"],
+            ..AttentionConfig::new(c.clone(), h.clone())
+        },
+        feed_forward: FeedForwardConfig {
+            activation,
+            gated,
+            bias: false,
+            names: if gated { ["wi_0", "wo", "wi_1"] } else { ["wi", "wo", ""] },
+            ..FeedForwardConfig::new(c.clone(), ff.clone())
+        },
+        norm,
+        norm_first: true,
+        names,
+        ..LayerConfig::new(c.clone(), h.clone(), 1)
+    };
+
+    r.names = names();
+    let g = &mut r.graph;
+    let ids = g.input_ids("input_ids", ["b", "m"], v.clone())?;
+    let keep = match request.attention_mask {
+        true => Some(g.input_mask("attention_mask", ["b", "m"])?),
+        false => None,
+    };
+    let padding = || keep.map_or_else(Mask::none, |keep| Mask::none().keeping(keep));
+    let shared = Embedding::new(&mut g.scope("shared"), v.clone(), c.clone())?;
+
+    let mut scope = g.scope("encoder");
+    let stack = scope.repeated("block", l);
+    let layer = EncoderLayer::new(
+        &mut scope.enter(&stack),
+        &config(LayerNames {
+            self_attn: "layer.0.SelfAttention",
+            feed_forward: "layer.1.DenseReluDense",
+            norms: ["layer.0.layer_norm", "layer.1.layer_norm", ""],
+            ..LayerNames::default()
+        }),
+    )?;
+    let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
+    let x = shared.forward(&mut scope, ids)?;
+    let bias = buckets.bias(&mut scope, true, "m")?;
+    let memory = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
+        let call = Attend { mask: padding(), bias: Some(bias), ..Attend::default() };
+        Ok(layer.forward_with(g, x, call)?.output)
+    })?;
+    let memory = last.forward(&mut scope, memory)?;
+    drop(scope);
+    if class == Class::Encoder {
+        g.output("last_hidden_state", memory);
+        return Ok(());
+    }
+
+    g.output("encoder_last_hidden_state", memory);
+    let targets = g.input_ids("decoder_input_ids", ["b", "n"], v.clone())?;
+    let mut scope = g.scope("decoder");
+    let stack = scope.repeated("block", decoder_layers);
+    let layer = DecoderLayer::new(
+        &mut scope.enter(&stack),
+        &config(LayerNames {
+            self_attn: "layer.0.SelfAttention",
+            multihead_attn: "layer.1.EncDecAttention",
+            feed_forward: "layer.2.DenseReluDense",
+            norms: ["layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"],
+        }),
+    )?;
+    let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
+    let x = shared.forward(&mut scope, targets)?;
+    let bias = buckets.bias(&mut scope, false, "n")?;
+    let x = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
+        let call = Attend { mask: Mask::causal(), bias: Some(bias), ..Attend::default() };
+        let cross = Attend { mask: padding(), ..Attend::default() };
+        Ok(layer.forward_with(g, x, memory, call, cross)?)
+    })?;
+    let x = last.forward(&mut scope, x)?;
+    drop(scope);
+    if class == Class::Stacks {
+        g.output("last_hidden_state", x);
+        return Ok(());
+    }
+    let g = &mut *g.scope("lm_head");
+    let x = if scaled { g.scale(x, Factor::InverseSqrt(c.clone()))? } else { x };
+    let head = match tied {
+        true => LmHead::tied(g, &shared),
+        false => LmHead::new(g, c, v, false)?,
+    };
+    let scores = head.forward(g, x)?;
+    g.output("logits", scores);
+    if tied {
+        r.names = std::mem::take(&mut r.names).tie("lm_head.weight", "shared.weight");
+    }
+    Ok(())
+}
+
+impl Buckets {
+    /// `[h, query, key]`: the row of the table for each relative position, the same in every layer.
+    fn bias(&self, g: &mut Graph, bidirectional: bool, tokens: &str) -> Result<Var, Problem> {
+        let g = &mut *g.scope("block.0.layer.0.SelfAttention.relative_attention_bias");
+        let table = Embedding::rows(g, Axis::new("t", self.count), &self.heads, "h")?;
+        let (query, key) = (Axis::from(tokens), Axis::new(format!("{tokens}'"), tokens));
+        let ids = g.table(
+            "",
+            Table::RelativeBuckets {
+                bidirectional,
+                buckets: self.count as usize,
+                max_distance: self.max_distance as usize,
+                offset: Poly::zero(),
+                query: query.clone(),
+                key: key.clone(),
+            },
+        )?;
+        let bias = table.forward(g, ids)?;
+        let order = vec!["h".into(), query.name, key.name];
+        Ok(g.rearrange(bias, Rearrange::Permute { order })?)
+    }
+}
+
+fn names() -> Names {
+    let mut names = Names::default();
+    for stack in ["encoder", "decoder"] {
+        names = names.tie(&format!("{stack}.embed_tokens.weight"), "shared.weight");
+    }
+    // A first release has a table that nothing reads.
+    names.ignore("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight")
+}
