@@ -50,6 +50,7 @@ mod softmax;
 mod stream;
 mod strided;
 mod tasks;
+mod top_k;
 mod vector;
 
 pub use activation::Activation;
@@ -71,3 +72,4 @@ pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use softmax::softmax;
 pub use strided::{BinaryOp, Strided, binary, gather, permute};
+pub use top_k::top_k;

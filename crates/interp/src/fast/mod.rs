@@ -164,8 +164,11 @@ impl<M: Counting> Interpreter for Fast<M> {
             }
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
+            | (Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
                 return node.op.reference(call, &mut |_| {});
+            }
+            (Op::TopK(_), _) => {
+                return pointwise::top_k(call, M::of(row, Part::Pointwise));
             }
             (Op::Dropout(op), Some(x)) if !op.training => return Ok((*x).clone()),
             _ => {}
@@ -199,7 +202,7 @@ fn compute<M: Counting>(
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => rearrange(op, call, out),
         Op::Concat(op) => concat(op, call, out),
-        Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
+        Op::TopK(_) | Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
             Err(OpError::Kernel(format!("{} has no kernel", op.name())))
         }
     }

@@ -7,6 +7,7 @@ mod concat;
 mod dropout;
 mod einsum;
 mod embedding;
+mod gather;
 mod norm;
 mod rearrange;
 mod reduce;
@@ -16,6 +17,7 @@ mod sinusoid;
 mod softmax;
 mod source;
 mod table;
+mod top_k;
 
 #[cfg(test)]
 pub(crate) mod proof;
@@ -29,6 +31,7 @@ pub use concat::Concat;
 pub use dropout::Dropout;
 pub use einsum::Einsum;
 pub use embedding::Embedding;
+pub use gather::Gather;
 pub use norm::{Norm, NormKind};
 pub use rearrange::{Rearrange, Run, Runs};
 pub use reduce::Reduce;
@@ -38,3 +41,4 @@ pub use sinusoid::Sinusoid;
 pub use softmax::Softmax;
 pub use source::{Draw, Source};
 pub use table::Table;
+pub use top_k::TopK;
