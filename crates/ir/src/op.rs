@@ -4,8 +4,8 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Gather, Masked,
-    Norm, Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Experts, Factor, Gather,
+    Masked, Norm, Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -140,6 +140,8 @@ ops! {
     TopK(TopK),
     /// Entries by their place.
     Gather(Gather),
+    /// A linear map by the weights of chosen experts.
+    Experts(Experts),
 }
 
 impl Op {

@@ -3,8 +3,8 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Factor,
-    Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
+    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Experts,
+    Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
     Softmax, Source, Table, TopK,
 };
 use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Shape, ShapeError, Support, Var};
@@ -395,6 +395,16 @@ impl Graph {
     #[track_caller]
     pub fn gather(&mut self, x: Var, ids: Var) -> Recorded {
         self.record("", Gather, &[x, ids])
+    }
+
+    /// The linear map of `x […, c]` or `[…, k, c]` by the weights `[x, f, c]` of the experts that
+    /// `ids […, k]` choose: `[…, k, f]`.
+    ///
+    /// # Errors
+    /// When the axes do not fit.
+    #[track_caller]
+    pub fn experts(&mut self, label: &str, x: Var, ids: Var, weight: Var) -> Recorded {
+        self.record(label, Experts, &[x, ids, weight])
     }
 
     /// Dropout: the identity in inference, a seeded multiplication in training.

@@ -33,6 +33,7 @@ mod buffer;
 mod elementwise;
 mod epilogue;
 mod error;
+mod experts;
 mod gemm;
 mod isa;
 mod lanes;
@@ -61,6 +62,7 @@ pub use attention::{
 pub use elementwise::{activation, dropout, scale};
 pub use epilogue::{Epilogue, GemmMeters};
 pub use error::KernelError;
+pub use experts::{Experts, experts};
 pub use gemm::{Gemm, Operand, Right, gemm, gemm_with};
 pub use isa::{Isa, isa};
 pub use masked::{Rows, masked_binary};

@@ -190,6 +190,7 @@ fn compute<M: Counting>(
     match op {
         Op::Einsum(op) => einsum::apply::<M>(op, call, out, row),
         Op::Attention(op) => attention::apply::<M>(op, call, out, row),
+        Op::Experts(_) => einsum::experts(call, out, M::of(row, Part::Contraction)),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),
         Op::Softmax(op) => attention::softmax(op, call, out, meter),

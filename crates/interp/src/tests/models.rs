@@ -232,3 +232,37 @@ fn a_router_chooses_experts_and_weighs_them() {
         assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-6));
     }
 }
+
+/// The feed-forward layer of Mixtral: experts of three maps each, their results weighed and summed.
+#[test]
+fn a_mixture_of_experts() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let gate = g.param("gate", Source::weight("c"), ["x", "c"]).unwrap();
+    let mut weight = |name, axes: [&str; 3]| g.param(name, Source::weight(axes[2]), axes).unwrap();
+    let [up, gated] = ["w1", "w3"].map(|name| weight(name, ["x", "f", "c"]));
+    let down = weight("w2", ["x", "c", "f"]);
+    let scores = g.einsum("b n c, x c -> b n x", x, gate).unwrap();
+    let (ids, weights) = route(&mut g, scores);
+    let inner = g.experts("up", x, ids, up).unwrap();
+    let inner = g.activation(inner, Activation::Silu).unwrap();
+    let gated = g.experts("gated", x, ids, gated).unwrap();
+    let inner = g.mul("gate", inner, gated).unwrap();
+    let outer = g.experts("down", inner, ids, down).unwrap();
+    let y = g.einsum("b n k c, b n k -> b n c", outer, weights).unwrap();
+    g.output("inner", inner);
+    g.output("y", y);
+    let macs = "b·n·x·c + 3·b·n·k·f·c + b·n·k·c".parse::<Poly>().unwrap();
+    assert_eq!(g.cost().macs(), macs);
+    for (b, n, c, x, f, k) in [
+        (1, 1, 1, 1, 1, 1),
+        (2, 5, 6, 8, 7, 2),
+        (0, 2, 3, 4, 2, 2),
+        (1, 1, 40, 8, 65, 2),
+        (3, 30, 33, 4, 20, 3),
+        (1, 300, 24, 2, 40, 1),
+    ] {
+        let sizes = [("b", b), ("n", n), ("c", c), ("x", x), ("f", f), ("k", k)];
+        assert_proved(&g, &Binding::from_iter(sizes));
+    }
+}
