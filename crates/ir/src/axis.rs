@@ -115,4 +115,36 @@ impl Shape {
             found => Err(crate::ShapeError::Elem { operand, expected: Elem::Real, found }),
         }
     }
+
+    /// Checks that the elements are whole numbers.
+    pub(crate) fn expect_index(&self, operand: usize) -> Result<(), crate::ShapeError> {
+        match self.elem {
+            Elem::Index => Ok(()),
+            found => Err(crate::ShapeError::Elem { operand, expected: Elem::Index, found }),
+        }
+    }
+
+    /// Checks that the axes are these, and `more` after them.
+    pub(crate) fn expect_leading(
+        &self,
+        operand: usize,
+        axes: &[Axis],
+        more: usize,
+    ) -> Result<(), crate::ShapeError> {
+        if self.axes.len() != axes.len() + more {
+            let (expected, found) = (axes.len() + more, self.axes.len());
+            return Err(crate::ShapeError::Rank { operand, expected, found });
+        }
+        for (position, (own, axis)) in self.axes.iter().zip(axes).enumerate() {
+            if own.name != axis.name {
+                let (expected, found) = (axis.name.clone(), own.name.clone());
+                return Err(crate::ShapeError::Name { operand, position, expected, found });
+            }
+            if own.size != axis.size {
+                let (axis, left, right) = (own.name.clone(), own.size.clone(), axis.size.clone());
+                return Err(crate::ShapeError::Size { axis, left, right });
+            }
+        }
+        Ok(())
+    }
 }

@@ -4,8 +4,8 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Factor, Masked, Norm,
-    Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Experts, Factor, Gather,
+    Masked, Norm, Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -110,7 +110,7 @@ ops! {
     Table(Table),
     /// A contraction of two operands.
     Einsum(Einsum),
-    /// Addition or multiplication with broadcast by axis name.
+    /// Addition, multiplication or division with broadcast by axis name.
     Arithmetic(Arithmetic),
     /// Multiplication by a constant.
     Scale(Scale),
@@ -136,6 +136,12 @@ ops! {
     Reduce(Reduce),
     /// Dropout.
     Dropout(Dropout),
+    /// The places of the largest entries.
+    TopK(TopK),
+    /// Entries by their place.
+    Gather(Gather),
+    /// A linear map by the weights of chosen experts.
+    Experts(Experts),
 }
 
 impl Op {
@@ -205,6 +211,11 @@ impl Op {
                 .last()
                 .filter(|a| odd(&a.size))
                 .map(|a| format!("axis `{}` is odd; rotation turns pairs", a.name)),
+            Op::TopK(op) => {
+                let entries = inputs[0].last()?;
+                let sizes = (entries.size.at(binding).ok()?, op.k.size.at(binding).ok()?);
+                TopK::problem(&entries.name, &sizes.0, &sizes.1)
+            }
             Op::Sinusoid(s) if odd(&s.width.size) => {
                 Some(format!("axis `{}` is odd; sines and cosines come in pairs", s.width.name))
             }

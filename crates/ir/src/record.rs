@@ -3,9 +3,9 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Factor,
-    Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid, Softmax,
-    Source, Table,
+    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Experts,
+    Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
+    Softmax, Source, Table, TopK,
 };
 use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Shape, ShapeError, Support, Var};
 
@@ -150,6 +150,15 @@ impl Graph {
     #[track_caller]
     pub fn mul(&mut self, label: &str, a: Var, b: Var) -> Recorded {
         self.mul_masked(label, a, b, None)
+    }
+
+    /// `a / b`, where every axis of `b` stands in `a`.
+    ///
+    /// # Errors
+    /// When it does not, or has another size.
+    #[track_caller]
+    pub fn div(&mut self, label: &str, a: Var, b: Var) -> Recorded {
+        self.record(label, Arithmetic { kind: ArithmeticKind::Div, masked: None }, &[a, b])
     }
 
     /// `a + b` where a mask allows it, 0 elsewhere; queries and keys are the last two axes.
@@ -367,6 +376,35 @@ impl Graph {
     #[track_caller]
     pub fn reduce(&mut self, x: Var, reduce: Reduce) -> Recorded {
         self.record("", reduce, &[x])
+    }
+
+    /// The places of the `k` largest entries along the last axis, the largest first: `[…, x]` to ids
+    /// `[…, k]`.
+    ///
+    /// # Errors
+    /// When `k` is more than there are, or its name stands in `x` already.
+    #[track_caller]
+    pub fn top_k(&mut self, x: Var, k: impl Into<Axis>) -> Recorded {
+        self.record("", TopK { k: k.into() }, &[x])
+    }
+
+    /// The entries of `x […, x]` at the places `ids […, k]` along its last axis: `[…, k]`.
+    ///
+    /// # Errors
+    /// When `ids` holds reals, or another axis differs.
+    #[track_caller]
+    pub fn gather(&mut self, x: Var, ids: Var) -> Recorded {
+        self.record("", Gather, &[x, ids])
+    }
+
+    /// The linear map of `x […, c]` or `[…, k, c]` by the weights `[x, f, c]` of the experts that
+    /// `ids […, k]` choose: `[…, k, f]`.
+    ///
+    /// # Errors
+    /// When the axes do not fit.
+    #[track_caller]
+    pub fn experts(&mut self, label: &str, x: Var, ids: Var, weight: Var) -> Recorded {
+        self.record(label, Experts, &[x, ids, weight])
     }
 
     /// Dropout: the identity in inference, a seeded multiplication in training.

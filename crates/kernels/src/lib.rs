@@ -33,6 +33,7 @@ mod buffer;
 mod elementwise;
 mod epilogue;
 mod error;
+mod experts;
 mod gemm;
 mod isa;
 mod lanes;
@@ -50,6 +51,7 @@ mod softmax;
 mod stream;
 mod strided;
 mod tasks;
+mod top_k;
 mod vector;
 
 pub use activation::Activation;
@@ -60,6 +62,7 @@ pub use attention::{
 pub use elementwise::{activation, dropout, scale};
 pub use epilogue::{Epilogue, GemmMeters};
 pub use error::KernelError;
+pub use experts::{Experts, experts};
 pub use gemm::{Gemm, Operand, Right, gemm, gemm_with};
 pub use isa::{Isa, isa};
 pub use masked::{Rows, masked_binary};
@@ -71,3 +74,4 @@ pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use softmax::softmax;
 pub use strided::{BinaryOp, Strided, binary, gather, permute};
+pub use top_k::top_k;

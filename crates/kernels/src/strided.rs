@@ -23,6 +23,8 @@ pub enum BinaryOp {
     Add,
     /// `a·b`: 1 mul.
     Mul,
+    /// `a / b`: 1 div.
+    Div,
 }
 
 impl BinaryOp {
@@ -30,6 +32,7 @@ impl BinaryOp {
         match self {
             BinaryOp::Add => Class::Add,
             BinaryOp::Mul => Class::Mul,
+            BinaryOp::Div => Class::Div,
         }
     }
 
@@ -39,6 +42,7 @@ impl BinaryOp {
         match self {
             BinaryOp::Add => a + b,
             BinaryOp::Mul => a * b,
+            BinaryOp::Div => a / b,
         }
     }
 
@@ -53,6 +57,7 @@ impl BinaryOp {
         match self {
             BinaryOp::Add => pairs(isa, a, step_a, b, step_b, out, |a, b| a + b),
             BinaryOp::Mul => pairs(isa, a, step_a, b, step_b, out, |a, b| a * b),
+            BinaryOp::Div => pairs(isa, a, step_a, b, step_b, out, |a, b| a / b),
         }
     }
 }

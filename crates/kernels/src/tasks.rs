@@ -15,18 +15,18 @@ const SERIAL: usize = 1 << 14;
 /// Runs `task(first_row, rows, tally)` over chunks of whole rows of `out`.
 ///
 /// `weight` is the work per output element in units of a plain pass over memory.
-pub(crate) fn over_rows<M: Meter>(
-    out: &mut [f32],
+pub(crate) fn over_rows<T: Send, M: Meter>(
+    out: &mut [T],
     width: usize,
     weight: usize,
     meter: &M,
-    task: impl Fn(usize, &mut [f32], &mut Tally) + Sync,
+    task: impl Fn(usize, &mut [T], &mut Tally) + Sync,
 ) {
     if out.is_empty() || width == 0 {
         return;
     }
     let rows = (CHUNK / weight.max(1) / width).max(1);
-    let run = |(chunk, part): (usize, &mut [f32])| {
+    let run = |(chunk, part): (usize, &mut [T])| {
         let mut tally = Tally::default();
         task(chunk * rows, part, &mut tally);
         if M::ON {

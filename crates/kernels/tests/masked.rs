@@ -65,7 +65,7 @@ fn check(case: &Case) {
     let second = |index: &[usize; 4]| -> f64 {
         b[index.iter().zip(b_strides).map(|(i, s)| i * s).sum::<usize>()].into()
     };
-    for op in [BinaryOp::Add, BinaryOp::Mul] {
+    for op in [BinaryOp::Add, BinaryOp::Mul, BinaryOp::Div] {
         let mut ops = Ops::default();
         let expected: Vec<f64> = indices
             .iter()
@@ -74,6 +74,7 @@ fn check(case: &Case) {
                 (false, _) => 0.0,
                 (true, BinaryOp::Add) => ops.add((*a).into(), second(index)),
                 (true, BinaryOp::Mul) => ops.mul((*a).into(), second(index)),
+                (true, BinaryOp::Div) => ops.div((*a).into(), second(index)),
             })
             .collect();
         let operands =

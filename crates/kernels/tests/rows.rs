@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Ops, assert_close, bound, data, run_exact, wide};
+use common::{Ops, assert_close, bound, data, pools, run_exact, wide};
 use opledger_kernels::*;
 use proptest::prelude::*;
 
@@ -77,6 +77,31 @@ fn check_reduce(rows: usize, k: usize) {
         }
         let out = run_exact(rows, &ops, |out, m| reduce(reduction, k, &x, out, m).unwrap());
         assert_close(&out, &expected, bound(k));
+    }
+}
+
+fn check_top_k(rows: usize, width: usize, k: usize) {
+    // Few distinct numbers, so that many are equal.
+    let x: Vec<f32> = data(rows * width, 12).iter().map(|x| (4.0 * x).round()).collect();
+    let mut ops = Ops::default();
+    let mut expected = Vec::new();
+    for row in x.chunks(width) {
+        let mut places: Vec<usize> = (0..width).collect();
+        // The order of equals stays.
+        places.sort_by(|a, b| row[*b].partial_cmp(&row[*a]).unwrap());
+        expected.extend(places[..k].iter().map(|place| *place as i64));
+        for pass in 0..k {
+            (1..width - pass).for_each(|_| {
+                ops.max(0.0, 0.0);
+            });
+        }
+    }
+    for pool in pools() {
+        let (meter, mut out) = (AtomicMeter::new(), vec![-1; rows * k]);
+        pool.install(|| top_k(width, k, &x, &mut out, &meter).unwrap());
+        assert_eq!(out, expected);
+        let tally = meter.read();
+        assert_eq!((tally.useful, tally.executed), (ops.counts, ops.counts));
     }
 }
 
@@ -194,12 +219,16 @@ fn check_strided(shape: &[usize], orders: [&[usize]; 2], repeats: [&[bool]; 2]) 
         Strided { data, strides }
     };
     let (left, right) = (side((&a.0, &a.1)), side((&b.0, &b.1)));
-    for op in [BinaryOp::Add, BinaryOp::Mul] {
+    for op in [BinaryOp::Add, BinaryOp::Mul, BinaryOp::Div] {
         let mut ops = Ops::default();
         let expected: Vec<f64> = (0..len)
             .map(|i| {
                 let (x, y) = (a.1[at(i, &a.0)].into(), b.1[at(i, &b.0)].into());
-                if op == BinaryOp::Add { ops.add(x, y) } else { ops.mul(x, y) }
+                match op {
+                    BinaryOp::Add => ops.add(x, y),
+                    BinaryOp::Mul => ops.mul(x, y),
+                    BinaryOp::Div => ops.div(x, y),
+                }
             })
             .collect();
         let out = run_exact(len, &ops, |out, m| binary(op, shape, left, right, out, m).unwrap());
@@ -264,6 +293,7 @@ proptest! {
         check_norms(rows, k, gamma, beta);
         check_reduce(rows, k);
         check_softmax(rows, k);
+        check_top_k(rows, k, k.min(3));
     }
 
     #[test]
@@ -298,6 +328,8 @@ fn several_tasks_agree_with_loops() {
     check_reduce(3, 30_000);
     check_softmax(700, 65);
     check_softmax(2, 20_000);
+    check_top_k(9000, 8, 2);
+    check_top_k(40, 300, 300);
     check_activations(40_000);
     check_elementwise(40_001);
     let (down, up) = (&[4, 3, 2, 1, 0][..], &[0, 1, 2, 3, 4][..]);
@@ -327,6 +359,19 @@ fn gather_copies_rows_and_names_a_bad_id() {
     assert_eq!(gather(&table, 3, &[], &mut []), Ok(()));
     assert!(matches!(gather(&table, 4, &[0], &mut out[..4]), Err(KernelError::Shape { .. })));
     assert!(matches!(gather(&table, 3, &[0], &mut out), Err(KernelError::Length { .. })));
+}
+
+#[test]
+fn nan_is_the_largest_and_more_than_there_are_cannot_be_chosen() {
+    let x = [1.0, f32::NAN, f32::INFINITY, f32::NAN];
+    let mut out = [0; 4];
+    top_k(4, 4, &x, &mut out, &NoMeter).unwrap();
+    assert_eq!(out, [1, 3, 2, 0]);
+    let error = |width, k, out: &mut [i64]| top_k(width, k, &x, out, &NoMeter).unwrap_err();
+    assert_eq!(error(2, 3, &mut out), KernelError::Shape { what: "k <= width" });
+    assert!(matches!(error(4, 2, &mut out), KernelError::Length { .. }));
+    assert!(matches!(error(2, 2, &mut out[..3]), KernelError::Length { .. }));
+    assert_eq!(top_k(4, 0, &x, &mut [], &NoMeter), Ok(()));
 }
 
 #[test]

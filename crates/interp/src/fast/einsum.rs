@@ -1,10 +1,10 @@
 //! Contractions as batched matrix products.
 
 use opledger_dims::Symbol;
-use opledger_ir::ops::Einsum;
+use opledger_ir::ops::{Einsum, Experts};
 use opledger_ir::{Call, OpError, Part, Value, indices, strides};
 use opledger_kernels::{
-    self as kernels, Epilogue, Gemm, GemmMeters, Operand, PackedMatrix, Right, Strided,
+    self as kernels, Epilogue, Gemm, GemmMeters, Meter, Operand, PackedMatrix, Right, Strided,
 };
 use opledger_tensor::Tensor;
 
@@ -173,6 +173,26 @@ pub(super) fn apply<M: Counting>(
         op.out.iter().map(|n| made.iter().position(|m| m == n).map_or(0, |at| own[at])).collect();
     let source = Strided { data: &result, strides: &along };
     kernels::permute(call.output, source, out).map_err(refused)
+}
+
+/// Rows by the weights of the experts chosen for them.
+pub(super) fn experts(
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Result<(), OpError> {
+    let weight = call.real(2)?;
+    let [experts, width, terms] = weight.shape()[..] else { return Err(OpError::Operand(2)) };
+    let problem = kernels::Experts {
+        x: call.real(0)?.data(),
+        choices: Experts::ids_per_row(call)?,
+        ids: call.index(1)?.data(),
+        weight: weight.data(),
+        experts,
+        width,
+        terms,
+    };
+    kernels::experts(&problem, out, meter).map_err(refused)
 }
 
 /// A product by a weight and what follows it, as one kernel.

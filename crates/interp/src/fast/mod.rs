@@ -164,8 +164,11 @@ impl<M: Counting> Interpreter for Fast<M> {
             }
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
+            | (Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
                 return node.op.reference(call, &mut |_| {});
+            }
+            (Op::TopK(_), _) => {
+                return pointwise::top_k(call, M::of(row, Part::Pointwise));
             }
             (Op::Dropout(op), Some(x)) if !op.training => return Ok((*x).clone()),
             _ => {}
@@ -187,6 +190,7 @@ fn compute<M: Counting>(
     match op {
         Op::Einsum(op) => einsum::apply::<M>(op, call, out, row),
         Op::Attention(op) => attention::apply::<M>(op, call, out, row),
+        Op::Experts(_) => einsum::experts(call, out, M::of(row, Part::Contraction)),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),
         Op::Softmax(op) => attention::softmax(op, call, out, meter),
@@ -199,7 +203,7 @@ fn compute<M: Counting>(
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => rearrange(op, call, out),
         Op::Concat(op) => concat(op, call, out),
-        Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
+        Op::TopK(_) | Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
             Err(OpError::Kernel(format!("{} has no kernel", op.name())))
         }
     }

@@ -4,10 +4,11 @@ use opledger_ir::ops::{
     Activation, Arithmetic, ArithmeticKind, Dropout, Norm, NormKind, Reduce, Rope, RopePairs,
     Scale, Sinusoid,
 };
-use opledger_ir::{Call, OpError, strides};
+use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
     self as kernels, BinaryOp, LayerNorm, Meter, Pairing, Reduction, RmsNorm, Strided,
 };
+use opledger_tensor::Tensor;
 
 use super::attention::rows;
 use super::refused;
@@ -28,6 +29,7 @@ pub(super) fn arithmetic(
     let kind = match op.kind {
         ArithmeticKind::Add => BinaryOp::Add,
         ArithmeticKind::Mul => BinaryOp::Mul,
+        ArithmeticKind::Div => BinaryOp::Div,
     };
     let a = Strided { data: a.data(), strides: &a_strides };
     let b = Strided { data: b.data(), strides: &b_strides };
@@ -176,6 +178,15 @@ pub(super) fn reduce(
     kernels::permute(&shape, Strided { data: x.data(), strides: &own }, &mut rows)
         .map_err(refused)?;
     kernels::reduce(kind, width, &rows, out, meter).map_err(refused)
+}
+
+pub(super) fn top_k(call: &Call<'_, f32>, meter: &impl Meter) -> Result<Value<f32>, OpError> {
+    let x = call.real(0)?;
+    let size = |shape: &[usize]| shape.last().copied().ok_or(OpError::Operand(0));
+    let mut ids = vec![0; call.output_len()];
+    let (width, k) = (size(x.shape())?, size(call.output)?);
+    kernels::top_k(width, k, x.data(), &mut ids, meter).map_err(refused)?;
+    Ok(Value::Index(Tensor::new(call.output, ids)?))
 }
 
 pub(super) fn dropout(

@@ -2,11 +2,11 @@
 
 use super::assert_proved;
 use crate::{Fast, Feeds};
-use opledger_dims::{Binding, Poly};
+use opledger_dims::{Binding, Class, Poly};
 use opledger_ir::ops::{
-    Activation, Factor, Rearrange, Rope, RopePairs, RopeScaling, Source, Table,
+    Activation, Factor, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Source, Table,
 };
-use opledger_ir::{Axis, Graph, GraphError, Mask};
+use opledger_ir::{Axis, Graph, GraphError, Mask, Var};
 
 /// ViT (Dosovitskiy et al. 2021, equation 1): one class token for every item of the batch.
 #[test]
@@ -201,5 +201,68 @@ fn relative_buckets_bias_attention() {
             let sizes = [("b", b), ("n", n), ("p", p), ("h", h), ("e", 5)];
             assert_proved(&g, &Binding::from_iter(sizes));
         }
+    }
+}
+
+/// Mixtral (Jiang et al. 2024, §2.1): softmax over all experts, the `k` largest, their sum made 1.
+fn route(g: &mut Graph, scores: Var) -> (Var, Var) {
+    let scores = g.softmax(scores, None).unwrap();
+    let ids = g.top_k(scores, "k").unwrap();
+    let weights = g.gather(scores, ids).unwrap();
+    let sum = g.reduce(weights, Reduce::Sum("k".into())).unwrap();
+    (ids, g.div("renormalise", weights, sum).unwrap())
+}
+
+#[test]
+fn a_router_chooses_experts_and_weighs_them() {
+    let mut g = Graph::new();
+    let scores = g.input("scores", ["b", "n", "x"]).unwrap();
+    let (_, weights) = route(&mut g, scores);
+    g.output("weights", weights);
+    let total = g.cost().total();
+    let poly = |text: &str| text.parse::<Poly>().unwrap();
+    assert_eq!(total[Class::Max], poly("b·n·(x - 1) + b·n·(k·x - 1/2·k·(k + 1))"));
+    assert_eq!(total[Class::Add], poly("b·n·(2·x - 1) + b·n·(k - 1)"));
+    assert_eq!(total[Class::Div], poly("b·n·x + b·n·k"));
+    for (b, n, x, k) in [(1, 1, 1, 1), (2, 5, 8, 2), (0, 2, 4, 2), (3, 700, 16, 4), (1, 3, 6, 6)] {
+        let binding = Binding::from_iter([("b", b), ("n", n), ("x", x), ("k", k)]);
+        assert_proved(&g, &binding);
+        let run = Fast::new().unwrap().run(&g, &binding, &Feeds::seeded(5)).unwrap();
+        let sums = run.output("weights").unwrap().sum_axis(ndarray::Axis(2));
+        assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+    }
+}
+
+/// The feed-forward layer of Mixtral: experts of three maps each, their results weighed and summed.
+#[test]
+fn a_mixture_of_experts() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let gate = g.param("gate", Source::weight("c"), ["x", "c"]).unwrap();
+    let mut weight = |name, axes: [&str; 3]| g.param(name, Source::weight(axes[2]), axes).unwrap();
+    let [up, gated] = ["w1", "w3"].map(|name| weight(name, ["x", "f", "c"]));
+    let down = weight("w2", ["x", "c", "f"]);
+    let scores = g.einsum("b n c, x c -> b n x", x, gate).unwrap();
+    let (ids, weights) = route(&mut g, scores);
+    let inner = g.experts("up", x, ids, up).unwrap();
+    let inner = g.activation(inner, Activation::Silu).unwrap();
+    let gated = g.experts("gated", x, ids, gated).unwrap();
+    let inner = g.mul("gate", inner, gated).unwrap();
+    let outer = g.experts("down", inner, ids, down).unwrap();
+    let y = g.einsum("b n k c, b n k -> b n c", outer, weights).unwrap();
+    g.output("inner", inner);
+    g.output("y", y);
+    let macs = "b·n·x·c + 3·b·n·k·f·c + b·n·k·c".parse::<Poly>().unwrap();
+    assert_eq!(g.cost().macs(), macs);
+    for (b, n, c, x, f, k) in [
+        (1, 1, 1, 1, 1, 1),
+        (2, 5, 6, 8, 7, 2),
+        (0, 2, 3, 4, 2, 2),
+        (1, 1, 40, 8, 65, 2),
+        (3, 30, 33, 4, 20, 3),
+        (1, 300, 24, 2, 40, 1),
+    ] {
+        let sizes = [("b", b), ("n", n), ("c", c), ("x", x), ("f", f), ("k", k)];
+        assert_proved(&g, &Binding::from_iter(sizes));
     }
 }

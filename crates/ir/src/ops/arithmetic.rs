@@ -1,6 +1,7 @@
-//! Addition and multiplication, element by element, the second operand broadcast by axis name.
+//! Addition, multiplication and division, element by element, the second operand broadcast by axis
+//! name.
 //!
-//! Count: one add or one mul per element of the result. Under a mask only the allowed entries are
+//! Count: one add, mul or div per element of the result. Under a mask only the allowed entries are
 //! computed; the others are 0 and cost nothing.
 
 use opledger_dims::{Class, Counts, Poly, Symbol};
@@ -18,12 +19,14 @@ pub enum ArithmeticKind {
     Add,
     /// Multiplication: gates.
     Mul,
+    /// Division: weights by their sum.
+    Div,
 }
 
-/// `a + b` or `a · b`.
+/// `a + b`, `a · b` or `a / b`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arithmetic {
-    /// Which of the two.
+    /// Which of the three.
     pub kind: ArithmeticKind,
     /// Which entries exist, when not all: queries are the axis before the last, keys the last.
     pub masked: Option<Masked>,
@@ -48,6 +51,7 @@ impl Operation for Arithmetic {
         match self.kind {
             ArithmeticKind::Add => "add",
             ArithmeticKind::Mul => "mul",
+            ArithmeticKind::Div => "div",
         }
     }
 
@@ -74,6 +78,7 @@ impl Operation for Arithmetic {
         let class = match self.kind {
             ArithmeticKind::Add => Class::Add,
             ArithmeticKind::Mul => Class::Mul,
+            ArithmeticKind::Div => Class::Div,
         };
         let entries = masked::count(self.masked.as_ref(), output);
         Cost::of(Part::Pointwise, Counts::zero().with(class, entries))
@@ -97,6 +102,7 @@ impl Operation for Arithmetic {
             (false, _) => T::from_f64(0.0),
             (true, ArithmeticKind::Add) => *x + b.data()[at],
             (true, ArithmeticKind::Mul) => *x * b.data()[at],
+            (true, ArithmeticKind::Div) => *x / b.data()[at],
         };
         let out = entries.map(compute).collect();
         mark(Part::Pointwise);
@@ -119,6 +125,7 @@ mod tests {
             let y = g.input("y", ["c", "b"]).unwrap();
             g.add("", x, y).unwrap();
             g.mul("", x, y).unwrap();
+            g.div("", x, y).unwrap();
             prove(&g, &[("b", b), ("n", n), ("c", c)]);
         }
 
@@ -147,6 +154,8 @@ mod tests {
         let feeds: [(&str, &[f64]); 2] = [("x", &[1., 2., 3., 4.]), ("y", &[10., 20.])];
         assert_eq!(evaluate(&g, sum, &feeds), [11., 12., 23., 24.]);
         assert_eq!(evaluate(&g, product, &feeds), [10., 20., 60., 80.]);
+        let quotient = g.div("", x, y).unwrap();
+        assert_eq!(evaluate(&g, quotient, &feeds), [0.1, 0.2, 0.15, 0.2]);
         let error = g.add("", y, x).unwrap_err().problem.to_string();
         assert_eq!(error, "operand 0 has no axis `j`");
         let z = g.input("z", [("i", 3)]).unwrap();

@@ -4,7 +4,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_tensor::Scalar;
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
 /// `out[…, c] = table[ids[…], c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +17,7 @@ impl Operation for Embedding {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [ids, table] = operands(inputs)?;
-        if ids.elem != Elem::Index {
-            return Err(ShapeError::Elem { operand: 0, expected: Elem::Index, found: ids.elem });
-        }
+        ids.expect_index(0)?;
         table.expect_real(1)?;
         let [_, width] = &table.axes[..] else {
             return Err(ShapeError::Rank { operand: 1, expected: 2, found: table.axes.len() });

@@ -1,0 +1,87 @@
+//! Entries by their place along the last axis: `out[…, j] = x[…, ids[…, j]]`. A look-up is no
+//! arithmetic: count none.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_tensor::Scalar;
+
+use crate::op::{Operation, operands};
+use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+
+/// `[…, x]` and places `[…, k]` in `0..x` to `[…, k]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gather;
+
+impl Operation for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+        let [x, ids] = operands(inputs)?;
+        x.expect_real(0)?;
+        ids.expect_index(1)?;
+        if x.axes.is_empty() {
+            return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
+        }
+        ids.expect_leading(1, &x.axes[..x.axes.len() - 1], 1)?;
+        Ok(Shape::real(ids.axes.clone()))
+    }
+
+    fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
+        Cost::free()
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        _: &mut dyn FnMut(Part),
+    ) -> Result<Value<T>, OpError> {
+        let (x, ids) = (call.real(0)?, call.index(1)?);
+        let size = |shape: &[usize]| shape.last().copied().ok_or(OpError::Operand(0));
+        let (entries, chosen) = (size(x.shape())?, size(ids.shape())?);
+        let mut out = Vec::with_capacity(call.output_len());
+        for (at, &id) in ids.data().iter().enumerate() {
+            let place = usize::try_from(id).ok().filter(|place| *place < entries);
+            let place = place.ok_or(OpError::Index { index: id, rows: entries })?;
+            out.push(x.data()[at / chosen * entries + place]);
+        }
+        call.result(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Graph;
+    use crate::ops::proof::{evaluate, prove};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counted_reference_equals_cost(b in 0..3_usize, n in 1..5_usize, x in 1..6_usize, k in 0..6_usize) {
+            let mut g = Graph::new();
+            let scores = g.input("scores", ["b", "n", "x"]).unwrap();
+            let ids = g.input_ids("ids", ["b", "n", "k"], "x").unwrap();
+            g.gather(scores, ids).unwrap();
+            prove(&g, &[("b", b), ("n", n), ("x", x), ("k", k)]);
+        }
+    }
+
+    #[test]
+    fn each_row_has_its_own_places() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 2), ("x", 3)]).unwrap();
+        let ids = g.top_k(x, ("k", 2)).unwrap();
+        let y = g.gather(x, ids).unwrap();
+        assert_eq!(g.shape(y).to_string(), "[n=2, k=2]");
+        assert_eq!(evaluate(&g, y, &[("x", &[1., 3., 2., 6., 4., 5.])]), [3., 2., 6., 5.]);
+        let other = g.input_ids("other", [("n", 3), ("k", 2)], 3).unwrap();
+        let error = g.gather(x, other).unwrap_err().problem.to_string();
+        assert_eq!(error, "axis `n` is 3 in one operand and 2 in another");
+        let error = g.gather(x, y).unwrap_err().problem.to_string();
+        assert_eq!(error, "operand 1 holds Real elements where Index are needed");
+    }
+}

@@ -1,0 +1,105 @@
+//! Products of rows by the weights of the experts chosen for them.
+
+use crate::buffer::Buffer;
+use crate::error::{KernelError, exactly};
+use crate::gemm::{Gemm, Operand, Right, gemm};
+use crate::meter::Meter;
+
+/// Rows, the experts chosen for each, and the experts' weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Experts<'a> {
+    /// The rows, `[rows, terms]`.
+    pub x: &'a [f32],
+    /// Experts chosen for a row.
+    pub choices: usize,
+    /// The experts chosen for each row, `[rows, choices]`, each in `0..experts`.
+    pub ids: &'a [i64],
+    /// A matrix for each expert, `[experts, width, terms]`.
+    pub weight: &'a [f32],
+    /// Experts.
+    pub experts: usize,
+    /// Columns of the result.
+    pub width: usize,
+    /// Terms of each dot product.
+    pub terms: usize,
+}
+
+/// Rows of an expert that are multiplied at once: their copies stay small beside its weight.
+const ROWS: usize = 256;
+
+impl Experts<'_> {
+    fn check(&self, out: &[f32]) -> Result<(), KernelError> {
+        let &Experts { x, choices, ids, weight, experts, width, terms } = self;
+        exactly("output", out.len(), &[ids.len(), width])?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        if terms == 0 {
+            return Err(KernelError::EmptyReduction { what: "terms" });
+        }
+        exactly("ids", ids.len(), &[x.len() / terms, choices])?;
+        exactly("x", x.len(), &[ids.len() / choices, terms])?;
+        exactly("weight", weight.len(), &[experts, width, terms])?;
+        let outside = |id: &i64| usize::try_from(*id).map_or(true, |id| id >= experts);
+        match ids.iter().position(outside) {
+            Some(position) => {
+                Err(KernelError::IdOutOfRange { id: ids[position], position, bound: experts })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Multiplies each row by the transposed matrix of each expert chosen for it, into `out`,
+/// `[rows, choices, width]`. The rows of an expert are multiplied together; the matrix of an expert
+/// that nobody chose is not read.
+///
+/// Counts as [`gemm`](crate::gemm()): `terms` multiplications and `terms - 1` additions per element.
+///
+/// # Errors
+/// [`KernelError::IdOutOfRange`] for the first id that names no expert;
+/// [`KernelError::EmptyReduction`] if there are no terms; [`KernelError::Length`] if a slice
+/// disagrees.
+pub fn experts<M: Meter>(
+    problem: &Experts<'_>,
+    out: &mut [f32],
+    meter: &M,
+) -> Result<(), KernelError> {
+    problem.check(out)?;
+    if out.is_empty() {
+        return Ok(());
+    }
+    let &Experts { x, choices, ids, weight, width, terms, .. } = problem;
+    let mut by_expert: Vec<usize> = (0..ids.len()).collect();
+    // A stable sort: the rows of an expert stay in their order.
+    by_expert.sort_by_key(|place| ids[*place]);
+    let of_one = || by_expert.chunk_by(|a, b| ids[*a] == ids[*b]).flat_map(|one| one.chunks(ROWS));
+    let most = of_one().map(<[usize]>::len).max().unwrap_or(0);
+    let (mut rows, mut products) = (Buffer::take(most * terms), Buffer::take(most * width));
+    for places in of_one() {
+        for (row, place) in rows.chunks_exact_mut(terms).zip(places) {
+            row.copy_from_slice(&x[place / choices * terms..][..terms]);
+        }
+        let expert = ids[places[0]] as usize;
+        let problem = Gemm {
+            batch: 1,
+            m: places.len(),
+            k: terms,
+            n: width,
+            a: Operand { data: &rows, offsets: &[0], row_stride: terms, col_stride: 1 },
+            b: Right::Plain(Operand {
+                data: &weight[expert * width * terms..][..width * terms],
+                offsets: &[0],
+                row_stride: 1,
+                col_stride: terms,
+            }),
+        };
+        gemm(&problem, &mut products[..places.len() * width], meter)?;
+        for (product, place) in products.chunks_exact(width).zip(places) {
+            out[place * width..][..width].copy_from_slice(product);
+        }
+    }
+    rows.keep();
+    products.keep();
+    Ok(())
+}

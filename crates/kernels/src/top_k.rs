@@ -1,0 +1,51 @@
+//! The places of the largest entries of rows.
+
+use opledger_dims::Class;
+
+use crate::error::{KernelError, exactly};
+use crate::meter::Meter;
+use crate::tasks::over_rows;
+
+/// Writes the places of the `k` largest entries of each row of `x`, `[rows, width]`, into `out`,
+/// `[rows, k]`: the largest first, of equal entries the first, NaN before every number.
+///
+/// Counts per row: `k` passes, each one max fewer than entries are left.
+///
+/// # Errors
+/// [`KernelError::Shape`] if `k` is more than `width`; [`KernelError::Length`] if `x` disagrees.
+pub fn top_k<M: Meter>(
+    width: usize,
+    k: usize,
+    x: &[f32],
+    out: &mut [i64],
+    meter: &M,
+) -> Result<(), KernelError> {
+    if k > width {
+        return Err(KernelError::Shape { what: "k <= width" });
+    }
+    if out.is_empty() {
+        return Ok(());
+    }
+    exactly("input", x.len(), &[out.len() / k.max(1), width])?;
+    exactly("output", out.len(), &[x.len() / width, k])?;
+    over_rows(out, k, width, meter, |first, out, tally| {
+        let mut left = Vec::with_capacity(width);
+        for (row, out) in out.chunks_mut(k).enumerate() {
+            let x = &x[(first + row) * width..][..width];
+            left.clear();
+            left.extend(0..width);
+            for out in out {
+                let mut best = 0;
+                for at in 1..left.len() {
+                    let (value, other) = (x[left[best]], x[left[at]]);
+                    if other > value || other.is_nan() && !value.is_nan() {
+                        best = at;
+                    }
+                }
+                tally.both(Class::Max, left.len() - 1);
+                *out = left.remove(best) as i64;
+            }
+        }
+    });
+    Ok(())
+}
