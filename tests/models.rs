@@ -200,7 +200,9 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
         } else {
             let macs = graph.node_cost(node).part(Part::Contraction);
             let macs = macs[opledger_dims::Class::Mul].at(binding).unwrap();
-            outside += macs;
+            // Attention with several biases is recorded as the chain that defines it.
+            let of_chain = [".scores", ".context"].iter().any(|end| node.path.ends_with(end));
+            *if of_chain { &mut inside } else { &mut outside } += macs;
         }
     }
     (outside, inside)

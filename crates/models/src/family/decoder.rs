@@ -42,6 +42,8 @@ pub(super) const ACTIVATIONS: &[(&str, Activation)] = &[
     ("gelu_new", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
     ("gelu_fast", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("tanh", Activation::Tanh),
 ];
 
 /// Records a decoder.
