@@ -9,7 +9,7 @@ use opledger_ir::{Graph, Mask, Scope, Var};
 
 use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
-    MultiheadAttention, NnError, Norm, NormConfig,
+    MixtureConfig, MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
@@ -19,6 +19,8 @@ pub struct LayerConfig {
     pub attention: AttentionConfig,
     /// The feed-forward layer.
     pub feed_forward: FeedForwardConfig,
+    /// A mixture of experts in its place.
+    pub mixture: Option<MixtureConfig>,
     /// The norms.
     pub norm: NormConfig,
     /// Pre-norm instead of post-norm.
@@ -65,6 +67,7 @@ impl LayerConfig {
         LayerConfig {
             attention: AttentionConfig::new(&d_model, num_heads),
             feed_forward: FeedForwardConfig::new(d_model, dim_feedforward),
+            mixture: None,
             norm: NormConfig::layer(),
             norm_first: false,
             dropout: DropoutConfig::default(),
@@ -87,6 +90,7 @@ impl LayerConfig {
     pub fn frozen(mut self) -> Self {
         self.attention.frozen = true;
         self.feed_forward.frozen = true;
+        self.mixture = self.mixture.map(|mixture| MixtureConfig { frozen: true, ..mixture });
         self.norm.frozen = true;
         self
     }
@@ -94,6 +98,30 @@ impl LayerConfig {
     /// A norm over the layer's width.
     pub(crate) fn norm(&self, g: &mut Graph, name: &str) -> Result<Norm, NnError> {
         Norm::new(&mut g.scope(name), ("c", &self.attention.embed_dim), self.norm)
+    }
+}
+
+/// The sublayer that works on each token alone.
+#[derive(Clone, Debug)]
+enum Tokenwise {
+    FeedForward(FeedForward),
+    Mixture(MixtureOfExperts),
+}
+
+impl Tokenwise {
+    fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
+        let g = &mut *g.scope(config.names.feed_forward);
+        Ok(match &config.mixture {
+            Some(mixture) => Tokenwise::Mixture(MixtureOfExperts::new(g, mixture)?),
+            None => Tokenwise::FeedForward(FeedForward::new(g, &config.feed_forward)?),
+        })
+    }
+
+    fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        match self {
+            Tokenwise::FeedForward(layer) => layer.forward(g, x),
+            Tokenwise::Mixture(layer) => layer.forward(g, x),
+        }
     }
 }
 
@@ -143,7 +171,7 @@ impl Wrap {
 pub struct EncoderLayer {
     scope: Scope,
     self_attn: MultiheadAttention,
-    feed_forward: FeedForward,
+    feed_forward: Tokenwise,
     norms: [Norm; 2],
     wrap: Wrap,
 }
@@ -154,9 +182,9 @@ impl EncoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        let LayerNames { self_attn, feed_forward, norms: [first, second, _], .. } = config.names;
+        let LayerNames { self_attn, norms: [first, second, _], .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
-        let feed_forward = FeedForward::new(&mut g.scope(feed_forward), &config.feed_forward)?;
+        let feed_forward = Tokenwise::new(g, config)?;
         let norms = [config.norm(g, first)?, config.norm(g, second)?];
         Ok(EncoderLayer { scope: g.here(), self_attn, feed_forward, norms, wrap: Wrap::of(config) })
     }
@@ -209,7 +237,7 @@ pub struct DecoderLayer {
     scope: Scope,
     self_attn: MultiheadAttention,
     multihead_attn: MultiheadAttention,
-    feed_forward: FeedForward,
+    feed_forward: Tokenwise,
     norms: [Norm; 3],
     wrap: Wrap,
 }
@@ -220,11 +248,11 @@ impl DecoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        let LayerNames { self_attn, multihead_attn, feed_forward, norms } = config.names;
+        let LayerNames { self_attn, multihead_attn, norms, .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let cross = AttentionConfig { rope: None, ..config.attention.clone() };
         let multihead_attn = MultiheadAttention::new(&mut g.scope(multihead_attn), &cross)?;
-        let feed_forward = FeedForward::new(&mut g.scope(feed_forward), &config.feed_forward)?;
+        let feed_forward = Tokenwise::new(g, config)?;
         let [first, second, third] = norms;
         let norms = [config.norm(g, first)?, config.norm(g, second)?, config.norm(g, third)?];
         let (scope, wrap) = (g.here(), Wrap::of(config));

@@ -2,7 +2,7 @@
 //! et al. 2019). Encoders with norms after the residuals. Named as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Rearrange, Source};
+use opledger_ir::ops::{Activation, Source};
 use opledger_ir::{Graph, Mask, Var};
 use opledger_nn::{
     AttentionConfig, BertEmbedding, BertEmbeddingConfig, EncoderLayer, FeedForwardConfig,
@@ -10,7 +10,7 @@ use opledger_nn::{
 };
 
 use super::decoder::ACTIVATIONS;
-use super::{Problem, Recorder, Request, head, multiple, no_past};
+use super::{Problem, Recorder, Request, head, multiple, no_past, pooler};
 use crate::config::Keys;
 use crate::weights::Names;
 
@@ -187,26 +187,12 @@ fn build(
     r.names = names(family);
     match head {
         Head::None => Ok(()),
-        Head::Pooler => pooler(&mut g.scope(family.scope), x, &c),
+        Head::Pooler => pooler(&mut g.scope(family.scope), x, c, Activation::Tanh),
         Head::Words => {
             let table = embeddings.words();
             words(g, family, x, table, (activation, norm))
         }
     }
-}
-
-/// `tanh(W·x₀ + b)` of the first token's `x₀`.
-fn pooler(g: &mut Graph, x: Var, c: &Poly) -> Result<(), Problem> {
-    let dense =
-        Linear::new(&mut g.scope("pooler.dense"), ("c", c), ("c", c), LinearConfig::default())?;
-    let (axis, start, len) = ("n".into(), Poly::zero(), Poly::one());
-    let first = g.rearrange(x, Rearrange::Slice { axis, start, len })?;
-    let axes = vec!["b".into(), "n".into()];
-    let first = g.rearrange(first, Rearrange::Merge { axes, into: "b".into() })?;
-    let pooled = dense.forward(g, first)?;
-    let pooled = g.activation(pooled, Activation::Tanh)?;
-    g.output("pooler_output", pooled);
-    Ok(())
 }
 
 /// A score for each word, by the word table.

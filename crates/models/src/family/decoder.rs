@@ -6,7 +6,7 @@ use opledger_ir::ops::{Activation, Rearrange};
 use opledger_ir::{Axis, Graph, Mask, Var};
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, Norm, NormConfig,
+    LmHead, MixtureConfig, Norm, NormConfig,
 };
 
 use super::rope::rope;
@@ -29,6 +29,8 @@ pub(super) struct Variant {
     pub(super) qk_norm: bool,
     /// How many tokens a query sees, itself included.
     pub(super) window: Option<u64>,
+    /// The scope of a mixture of experts in place of the feed-forward layer.
+    pub(super) mixture: Option<&'static str>,
     /// Whether `tie_word_embeddings` is true when it is missing.
     pub(super) tied: bool,
 }
@@ -42,6 +44,8 @@ pub(super) const ACTIVATIONS: &[(&str, Activation)] = &[
     ("gelu_new", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
     ("gelu_fast", Activation::GeluTanh),
+    ("quick_gelu", Activation::QuickGelu),
+    ("tanh", Activation::Tanh),
 ];
 
 /// Records a decoder.
@@ -60,6 +64,15 @@ pub(super) fn build(
     let (v, l) = (r.size("v", v), r.size("l", l));
     let c = Poly::from("c");
 
+    r.names =
+        Names::default().prefix("model.").ignore("model.layers.*.self_attn.rotary_emb.inv_freq");
+    if let Some(scope) = variant.mixture {
+        for map in ["w1", "w2", "w3"] {
+            let graph = format!("model.layers.*.{scope}.experts.{map}.weight");
+            let file = format!("model.layers.*.{scope}.experts.*.{map}.weight");
+            r.names = std::mem::take(&mut r.names).stack(&graph, &file);
+        }
+    }
     let g = &mut r.graph;
     let ids = g.input_ids("input_ids", ["b", "n"], v.clone())?;
     let mask = causal_mask(g, request, variant.window)?;
@@ -84,8 +97,6 @@ pub(super) fn build(
         g.output("model.layers.*.self_attn.present_key", key);
         g.output("model.layers.*.self_attn.present_value", value);
     }
-    r.names =
-        Names::default().prefix("model.").ignore("model.layers.*.self_attn.rotary_emb.inv_freq");
     if !with_head {
         g.output("last_hidden_state", x);
         return Ok(());
@@ -206,10 +217,30 @@ fn layer(
         gated: true,
         bias: variant.mlp_bias,
         names: ["gate_proj", "down_proj", "up_proj"],
-        ..FeedForwardConfig::new(c.clone(), ff)
+        ..FeedForwardConfig::new(c.clone(), ff.clone())
+    };
+    let mixture = match variant.mixture {
+        Some(_) => {
+            let (all, chosen) =
+                (keys.size("num_local_experts")?, keys.size("num_experts_per_tok")?);
+            if chosen > all {
+                let why = "more experts are to run than there are";
+                let (first, second) = ("num_experts_per_tok", "num_local_experts");
+                return Err(keys.contradiction(first, second, why).into());
+            }
+            Some(MixtureConfig {
+                d_model: c.clone(),
+                dim_feedforward: ff.clone(),
+                num_experts: r.size("x", all),
+                experts_per_token: r.size("k", chosen),
+                activation,
+                frozen: false,
+            })
+        }
+        None => None,
     };
     let names = LayerNames {
-        feed_forward: "mlp",
+        feed_forward: variant.mixture.unwrap_or("mlp"),
         norms: ["input_layernorm", "post_attention_layernorm", ""],
         ..LayerNames::default()
     };
@@ -217,6 +248,7 @@ fn layer(
     let config = LayerConfig {
         attention,
         feed_forward,
+        mixture,
         norm,
         norm_first: true,
         names,

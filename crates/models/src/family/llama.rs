@@ -1,5 +1,5 @@
 //! Llama (Touvron et al. 2023; Grattafiori et al. 2024), and Mistral 7B (Jiang et al. 2023), which
-//! adds a sliding window.
+//! adds a sliding window, and Mixtral (Jiang et al. 2024), which adds experts.
 
 use super::decoder::{self, Variant};
 use super::{Problem, Recorder, Request};
@@ -21,6 +21,16 @@ pub(super) fn mistral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
     let variant = Variant {
         classes: ["MistralForCausalLM", "MistralModel"],
         window: keys.optional("sliding_window")?,
+        ..Variant::default()
+    };
+    decoder::build(keys, request, r, &variant)
+}
+
+pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let variant = Variant {
+        classes: ["MixtralForCausalLM", "MixtralModel"],
+        window: keys.optional("sliding_window")?,
+        mixture: Some("block_sparse_moe"),
         ..Variant::default()
     };
     decoder::build(keys, request, r, &variant)

@@ -7,14 +7,18 @@
 mod bert;
 mod decoder;
 mod gpt2;
+mod image;
 mod llama;
 mod qwen;
 mod rope;
+mod swin;
 mod t5;
+mod vit;
 
 use opledger_dims::{Binding, Poly};
-use opledger_ir::{Graph, GraphError};
-use opledger_nn::NnError;
+use opledger_ir::ops::{Activation, Rearrange};
+use opledger_ir::{Graph, GraphError, Var};
+use opledger_nn::{Linear, LinearConfig, NnError};
 use serde_json::Value;
 
 use crate::Model;
@@ -58,9 +62,13 @@ const FAMILIES: &[Family] = &[
     Family { name: "gpt2", build: gpt2::build },
     Family { name: "llama", build: llama::llama },
     Family { name: "mistral", build: llama::mistral },
+    Family { name: "mixtral", build: llama::mixtral },
     Family { name: "qwen2", build: qwen::qwen2 },
     Family { name: "qwen3", build: qwen::qwen3 },
     Family { name: "t5", build: t5::build },
+    Family { name: "vit", build: vit::vit },
+    Family { name: "deit", build: vit::deit },
+    Family { name: "swin", build: swin::build },
 ];
 
 /// The values of `model_type` that are supported.
@@ -179,4 +187,24 @@ pub(crate) fn no_past(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigEr
                     .to_owned(),
         }),
     }
+}
+
+/// One token of `[b, n, c]`, as `[b, c]`.
+pub(crate) fn token(g: &mut Graph, x: Var, at: u64) -> Result<Var, GraphError> {
+    let (axis, start, len) = ("n".into(), Poly::from(at), Poly::one());
+    let token = g.rearrange(x, Rearrange::Slice { axis, start, len })?;
+    let axes = vec!["b".into(), "n".into()];
+    g.rearrange(token, Rearrange::Merge { axes, into: "b".into() })
+}
+
+/// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide; a result.
+pub(crate) fn pooler(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<(), Problem> {
+    let from = g.last_axis(x).map_err(|e| Problem::Layer(NnError::Config(e.to_string())))?;
+    let config = LinearConfig::default();
+    let dense = Linear::new(&mut g.scope("pooler.dense"), from, ("c", c), config)?;
+    let first = token(g, x, 0)?;
+    let pooled = dense.forward(g, first)?;
+    let pooled = g.activation(pooled, act)?;
+    g.output("pooler_output", pooled);
+    Ok(())
 }

@@ -52,6 +52,7 @@ pub struct Names {
 enum Rule {
     Renamed { graph: Pattern, file: Pattern },
     Stacked { graph: Pattern, file: Pattern },
+    Packed { graph: Pattern, files: Vec<Pattern> },
     Joined { parts: Vec<Pattern>, file: Pattern },
 }
 
@@ -99,6 +100,15 @@ impl Names {
         self
     }
 
+    /// Files hold each entry of a parameter's outermost axis as a tensor of its own name, in this order:
+    /// `qkv` and `query`, `key`, `value`.
+    #[must_use]
+    pub fn pack(mut self, graph: &str, files: &[&str]) -> Self {
+        let files = files.iter().copied().map(Pattern::new).collect();
+        self.rules.push(Rule::Packed { graph: Pattern::new(graph), files });
+        self
+    }
+
     /// Files hold several parameters as one tensor, one after another along its outermost axis (of a
     /// transposed one, the axis of outputs).
     #[must_use]
@@ -138,6 +148,13 @@ impl Names {
                     let files = (0..outermost).map(name).collect();
                     Place { files, stacked: true, parts: Vec::new() }
                 }),
+                Rule::Packed { graph, files } => {
+                    let numbers = graph.numbers(path).filter(|_| files.len() == outermost);
+                    numbers.map(|numbers| {
+                        let files = files.iter().map(|file| path_at(&file.0, &numbers)).collect();
+                        Place { files, stacked: true, parts: Vec::new() }
+                    })
+                }
                 Rule::Joined { parts, file } => {
                     parts.iter().find_map(|part| part.numbers(path)).map(|numbers| Place {
                         files: vec![path_at(&file.0, &numbers)],

@@ -1,0 +1,132 @@
+//! What models of images have in common: patches, classes, what cannot be asked of them.
+
+use std::cmp::Ordering;
+
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::ops::Rearrange;
+use opledger_ir::{Axis, Graph, GraphError, Var};
+use opledger_nn::{Linear, LinearConfig};
+use serde_json::Value;
+
+use super::{Problem, Request, no_past};
+use crate::config::{ConfigError, Keys};
+
+/// How an image is cut into patches; sizes are height and width in pixels.
+pub(super) struct Patches {
+    channels: u64,
+    image: [u64; 2],
+    side: [u64; 2],
+}
+
+impl Patches {
+    /// What a configuration says.
+    pub(super) fn read(keys: &Keys<'_>) -> Result<Self, ConfigError> {
+        Ok(Patches {
+            channels: keys.size("num_channels")?,
+            image: keys.pair("image_size")?,
+            side: keys.pair("patch_size")?,
+        })
+    }
+
+    /// Patches that are whole, down and across.
+    pub(super) fn whole(&self) -> [u64; 2] {
+        [0, 1].map(|at| self.image[at] / self.side[at])
+    }
+
+    /// Patches that hold every pixel, down and across.
+    pub(super) fn all(&self) -> [u64; 2] {
+        [0, 1].map(|at| self.image[at].div_ceil(self.side[at]))
+    }
+
+    /// The input `pixel_values [b, s, y, x]`, `s` channels.
+    pub(super) fn input(&self, g: &mut Graph) -> Result<Var, Problem> {
+        let [height, width] = self.image;
+        let sizes = [("s", self.channels), ("y", height), ("x", width)];
+        let axes = sizes.map(|(name, size)| Axis::new(name, size));
+        Ok(g.input("pixel_values", std::iter::once("b".into()).chain(axes))?)
+    }
+
+    /// `[b, s, y, x]` to `[b, y, x, c]`, a token for each of `grid` patches: a convolution whose stride
+    /// is its width, so a map of each patch's pixels. Pixels beyond the patches are dropped, those that
+    /// are missing are zeros.
+    pub(super) fn embed(
+        &self,
+        g: &mut Graph,
+        pixels: Var,
+        grid: [u64; 2],
+        c: &Poly,
+    ) -> Result<Var, Problem> {
+        let [rows, columns] = self.side;
+        let inputs = [("s", self.channels), ("i", rows), ("j", columns)];
+        let inputs = inputs.map(|(name, size)| Axis::new(name, size)).into();
+        let outputs = vec![Axis::new("c", c)];
+        let scope = "patch_embeddings.projection";
+        let config = LinearConfig::default();
+        let map = Linear::between(&mut g.scope(scope), inputs, outputs, config)?;
+        let x = cut(g, pixels, self.image, grid, self.side)?;
+        Ok(map.forward(g, x)?)
+    }
+}
+
+/// Cuts rows `y` and columns `x`, `from` many, into `grid` cells of `side` positions: axes `i` and `j`
+/// within a cell follow their own. Positions beyond the cells are dropped, missing ones are zeros.
+pub(super) fn cut(
+    g: &mut Graph,
+    x: Var,
+    from: [u64; 2],
+    grid: [u64; 2],
+    side: [u64; 2],
+) -> Result<Var, GraphError> {
+    let mut x = x;
+    for (at, [name, within]) in [["y", "i"], ["x", "j"]].into_iter().enumerate() {
+        let (axis, to) = (Symbol::from(name), grid[at] * side[at]);
+        let (start, len) = (Poly::zero(), to.into());
+        match from[at].cmp(&to) {
+            Ordering::Less => x = g.rearrange(x, Rearrange::Pad { axis: axis.clone(), to: len })?,
+            Ordering::Equal => {}
+            Ordering::Greater => {
+                x = g.rearrange(x, Rearrange::Slice { axis: axis.clone(), start, len })?;
+            }
+        }
+        let into = vec![Axis::new(name, grid[at]), Axis::new(within, side[at])];
+        x = g.rearrange(x, Rearrange::Split { axis, into })?;
+    }
+    Ok(x)
+}
+
+/// `[b, y, x, c]` to `[b, n, c]`.
+pub(super) fn tokens(g: &mut Graph, x: Var) -> Result<Var, Problem> {
+    let axes = vec!["y".into(), "x".into()];
+    Ok(g.rearrange(x, Rearrange::Merge { axes, into: "n".into() })?)
+}
+
+/// How many classes there are; two when no key says.
+pub(super) fn classes(keys: &Keys<'_>) -> Result<u64, ConfigError> {
+    keys.pass_over(&["label2id"]);
+    let given = keys.optional("num_labels")?;
+    let named = match keys.get("id2label") {
+        None => return Ok(given.unwrap_or(2)),
+        Some(Value::Object(names)) if !names.is_empty() => names.len() as u64,
+        Some(_) => return Err(keys.unsupported("id2label", "a name for each class")),
+    };
+    match given {
+        Some(given) if given != named => {
+            Err(keys.contradiction("num_labels", "id2label", "each class has one name"))
+        }
+        _ => Ok(named),
+    }
+}
+
+/// Refuses what only models of text have.
+pub(super) fn no_text(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
+    no_past(keys, request)?;
+    match request.attention_mask {
+        false => Ok(()),
+        true => Err(ConfigError::Request {
+            origin: keys.origin(),
+            problem: "this model takes images, in which no token is padding that an \
+                      attention_mask could hide"
+                .to_owned(),
+        }),
+    }
+}
