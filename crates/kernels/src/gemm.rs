@@ -12,7 +12,7 @@ use crate::isa::{Isa, isa};
 use crate::meter::Meter;
 use crate::micro::{HALF, Product, WIDTH};
 use crate::panels::{PackedMatrix, pack, pack_panel};
-use crate::product::{Dims, Matrix, product};
+use crate::product::{Dims, Matrix, product, sweeps};
 use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
@@ -133,7 +133,10 @@ pub fn gemm_with<M: Meter>(
     let &Gemm { batch, m, k, n, b, .. } = problem;
     let direct = match b {
         Right::Packed(_) => false,
-        Right::Plain(_) => !PackedMatrix::pays(isa, m, n),
+        Right::Plain(b) => {
+            let swept = b.col_stride == 1 && b.offsets.len() == batch && sweeps(isa, m, n);
+            swept || !PackedMatrix::pays(isa, m, n)
+        }
     };
     let whole = Shared::new(c);
     match b {

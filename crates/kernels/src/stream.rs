@@ -273,10 +273,12 @@ unsafe fn some_sums<V: Vector, const ROWS: usize>(
         for at in at..width {
             for row in 0..ROWS {
                 let to = rows.add(row * width + at);
+                let mut sum = *to;
                 for (i, vector) in block.vectors.iter().enumerate() {
                     let number = *numbers.add(row * block.stride + i);
-                    *to = number.mul_add(*vector.as_ptr().add(at), *to);
+                    sum = number.mul_add(*vector.as_ptr().add(at), sum);
                 }
+                *to = sum;
             }
         }
     }
