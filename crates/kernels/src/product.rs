@@ -42,7 +42,7 @@ pub(crate) struct Dims {
 /// Rows of `C` up to which `B` is read as stored, for each of them if its columns are contiguous.
 const FEW: usize = 2;
 /// Rows of `C` that vector registers let share one pass over a `B` whose rows are contiguous.
-const SWEPT: usize = 8;
+pub(crate) const SWEPT: usize = 8;
 
 /// Whether a few rows of `C` are computed in one pass over a `B` whose rows are contiguous, which
 /// then needs no packing.
@@ -79,6 +79,10 @@ pub(crate) unsafe fn product(
         let dims = Dims { m: 1, k, n: m };
         // SAFETY: the only column of C as a row, by the contract of this function.
         unsafe { product(isa, dims, alpha, b.transposed(), a.transposed(), beta, c, m) }
+    } else if b.col == 1 && m == 1 && n <= NARROW {
+        // SAFETY: the only row of C, by the contract of this function.
+        let row = unsafe { std::slice::from_raw_parts_mut(c, n) };
+        narrow(isa, &contiguous(a, 1, k).0[..k], b.data, b.row, alpha, beta, row);
     } else if b.col == 1 && sweeps(isa, m, n) {
         // SAFETY: by the contract of this function.
         unsafe { sweep(isa, Dims { m, k, n }, alpha, a, b, beta, c, stride) }
@@ -135,6 +139,10 @@ fn contiguous(a: Matrix<'_>, m: usize, k: usize) -> (Cow<'_, [f32]>, usize) {
 
 /// Columns whose sums [`sweep`] keeps in the cache.
 const SWEEP: usize = 1024;
+/// Elements of `B` that meet all rows of `C` before the next, and the rows of `B` that hold them at
+/// most.
+const TOGETHER: usize = 4096;
+const MOST: usize = 64;
 
 /// [`product`] where each row of `B` is contiguous: some rows of `B` after the others, so that it is
 /// read once and in the order of memory. Each element is one chain of fused multiply-adds in the
@@ -155,21 +163,19 @@ unsafe fn sweep(
 ) {
     let (x, x_row) = contiguous(a, m, k);
     let mut buffer = Buffer::take(m * n.min(SWEEP));
+    let mut vectors = [&[][..]; MOST];
     for col in (0..n).step_by(SWEEP) {
         let width = SWEEP.min(n - col);
         let sums = &mut buffer[..m * width];
         sums.fill(0.0);
-        for term in (0..k).step_by(VECTORS) {
-            let mut vectors = [&[][..]; VECTORS];
-            let vectors = &mut vectors[..VECTORS.min(k - term)];
+        let group = (TOGETHER / width).clamp(VECTORS, MOST);
+        for term in (0..k).step_by(group) {
+            let vectors = &mut vectors[..group.min(k - term)];
             for (i, vector) in vectors.iter_mut().enumerate() {
                 *vector = &b.data[(term + i) * b.row + col..][..width];
             }
-            Block { vectors, rows: m, stride: x_row, ahead: VECTORS * b.row }.add_multiples(
-                isa,
-                &x[term..],
-                sums,
-            );
+            let block = Block { vectors, rows: m, stride: x_row, ahead: 0 };
+            block.add_multiples(isa, &x[term..], sums);
         }
         for (i, sums) in sums.chunks_exact(width).enumerate() {
             // SAFETY: columns of row i of C, by contract.
@@ -181,6 +187,9 @@ unsafe fn sweep(
     }
     buffer.keep();
 }
+
+/// Columns that [`narrow`] keeps in registers.
+const NARROW: usize = 64;
 
 vectorised! {
     /// Each column of `B` is contiguous: a dot product per output, two columns at a time so that
@@ -200,6 +209,26 @@ vectorised! {
         }
         for (j, c) in last.iter_mut().enumerate() {
             write(c, dot(x, column(done + j)));
+        }
+    }
+
+    /// Each of the short rows of `B` is contiguous: their sums stay in registers.
+    fn narrow(x: &[f32], b: &[f32], stride: usize, alpha: f32, beta: f32, c: &mut [f32]) {
+        let mut sums = [0.0f32; NARROW];
+        for (p, &x) in x.iter().enumerate() {
+            let row = &b[p * stride..][..c.len()];
+            if let Ok(row) = <&[f32; NARROW]>::try_from(row) {
+                for (sum, &b) in sums.iter_mut().zip(row) {
+                    *sum = x.mul_add(b, *sum);
+                }
+            } else {
+                for (sum, &b) in sums.iter_mut().zip(row) {
+                    *sum = x.mul_add(b, *sum);
+                }
+            }
+        }
+        for (c, &sum) in c.iter_mut().zip(&sums) {
+            *c = if beta == 0.0 { alpha * sum } else { beta * *c + alpha * sum };
         }
     }
 }
