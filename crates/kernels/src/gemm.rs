@@ -12,7 +12,7 @@ use crate::isa::{Isa, isa};
 use crate::meter::Meter;
 use crate::micro::{HALF, Product, WIDTH};
 use crate::panels::{PackedMatrix, pack, pack_panel};
-use crate::product::{Dims, Matrix, product};
+use crate::product::{Dims, Matrix, SWEPT, product, sweeps};
 use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
@@ -133,7 +133,10 @@ pub fn gemm_with<M: Meter>(
     let &Gemm { batch, m, k, n, b, .. } = problem;
     let direct = match b {
         Right::Packed(_) => false,
-        Right::Plain(_) => !PackedMatrix::pays(isa, m, n),
+        Right::Plain(b) => {
+            let swept = b.col_stride == 1 && b.offsets.len() == batch && sweeps(isa, m, n);
+            swept || !PackedMatrix::pays(isa, m, n)
+        }
     };
     let whole = Shared::new(c);
     match b {
@@ -347,6 +350,9 @@ const ROWS: usize = 96;
 const WAVE: usize = 1 << 21;
 /// Multiplications below which one task takes several batch items, or no smaller cut is made.
 const TASK: usize = 1 << 19;
+/// Columns that are not cut where rows of B are read as they are stored: memory delivers long pieces
+/// faster.
+const WIDE: usize = 384;
 /// Multiplications below which no other thread is started.
 const SERIAL: usize = 1 << 18;
 /// Tasks aimed at.
@@ -373,12 +379,16 @@ impl Cut {
             Source::Plain(_) => m,
             Source::Direct(_) => m.min(256),
         };
+        let narrowest = match source {
+            Source::Direct(b) if b.col_stride == 1 && m <= SWEPT => WIDE,
+            _ => WIDTH,
+        };
         let mut cut = Cut { items: 1, rows, cols: n };
         let tasks = |cut: &Cut| {
             batch.saturating_mul(m.div_ceil(cut.rows)).saturating_mul(n.div_ceil(cut.cols))
         };
         while tasks(&cut) < TASKS
-            && cut.cols > WIDTH
+            && cut.cols > narrowest
             && cut.rows.saturating_mul(k).saturating_mul(cut.cols) > TASK
         {
             cut.cols = (cut.cols / 2).next_multiple_of(WIDTH);

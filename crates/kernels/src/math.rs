@@ -29,6 +29,27 @@ const EXPONENTIAL: [f32; 7] =
 const POWER_OF_TWO: [f32; 6] =
     [0.001_326_473, 0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
 
+/// `erf x / x` in `x² - ERF_MIDDLE` for `|x| <= 3.72`, beyond which `1 - erf x` is below 1.5e-7.
+const ERF: [f32; 15] = [
+    1.221_184_8e-15,
+    -2.380_145_1e-14,
+    1.729_814_9e-13,
+    -1.798_391_2e-12,
+    3.396_014_4e-11,
+    -4.454_286_4e-10,
+    4.754_295_6e-9,
+    -4.957_727e-8,
+    4.951_376_7e-7,
+    -4.605_728e-6,
+    4.054_594_7e-5,
+    -0.000_346_280_72,
+    0.002_973_571_2,
+    -0.027_646_53,
+    0.381_305_4,
+];
+const ERF_MIDDLE: f32 = 6.875;
+const ERF_FAR: f32 = 3.72 * 3.72 - ERF_MIDDLE;
+
 /// `Σ coefficients[i]·x^(len-1-i)`.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
@@ -45,19 +66,24 @@ fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
+/// `eʳ` and the bits of a number whose low ones hold `n + bias`, where `x` is `n·ln 2 + r`.
+#[inline(always)]
+fn reduced(x: f32, bias: f32) -> (f32, u32) {
+    let shifted = x.mul_add(LOG2_E, ROUND + bias);
+    let n = shifted - (ROUND + bias);
+    let r = (-n).mul_add(LN2_LOW, (-n).mul_add(LN2_HIGH, x));
+    (polynomial(r, EXPONENTIAL), shifted.to_bits())
+}
+
 /// `eˣ` within [`EXP_MAX_ULP`], subnormal results and `±∞` included; `NaN` stays `NaN`.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let x = if x < EXP_LOW { EXP_LOW } else { x };
     let x = if x > EXP_HIGH { EXP_HIGH } else { x };
-    let shifted = x.mul_add(LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = (-n).mul_add(LN2_LOW, (-n).mul_add(LN2_HIGH, x));
-    let p = polynomial(r, EXPONENTIAL);
     // Two factors: the result may be subnormal or infinite where 2ⁿ is out of range.
-    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    let (p, n) = reduced(x, 254.0);
     let half = n >> 1;
-    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+    p * f32::from_bits(half << 23) * f32::from_bits(n.wrapping_sub(half) << 23)
 }
 
 /// `2^x` for `x <= 0` within 2.5 units in the last place, zero wherever the result would be
@@ -81,38 +107,25 @@ pub fn tanh(x: f32) -> f32 {
     let p =
         polynomial(s, [-0.006_045_165, 0.020_961_31, -0.053_843_264, 0.133_327_19, -0.333_333_28]);
     let near = (p * s).mul_add(x, x);
-    let far = (1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0)).copysign(x);
+    let t = 2.0 * x.abs();
+    // At 20 and beyond the result rounds to 1.
+    let t = if t > 20.0 { 20.0 } else { t };
+    let (q, n) = reduced(t, 127.0);
+    let far = (1.0 - 2.0 / q.mul_add(f32::from_bits(n << 23), 1.0)).copysign(x);
     if x.abs() < 0.625 { near } else { far }
 }
 
 /// The error function within [`ERF_MAX_ABS`]; `±1` at `±∞`, `NaN` stays `NaN`.
 #[inline(always)]
 pub fn erf(x: f32) -> f32 {
-    let s = x * x;
-    // erf x / x - 1 for |x| <= 1.
-    let p = polynomial(
-        s,
-        [-5.648_06e-4, 0.004_921_762, -0.026_715_054, 0.112_803_17, -0.376_123_44, 0.128_379_13],
-    );
-    let near = p.mul_add(x, x);
-    // ln(1 - erf t) for 1 <= t <= 4; at 4 the result rounds to 1.
-    let t = x.abs();
-    let t = if t > 4.0 { 4.0 } else { t };
-    let q = polynomial(
-        t,
-        [
-            -1.327_236_2e-5,
-            3.169_370_2e-4,
-            -0.003_432_351_4,
-            0.022_604_772,
-            -0.103_281_12,
-            -0.639_141_26,
-            -1.125_893_7,
-            -7.658_978e-4,
-        ],
-    );
-    let far = (1.0 - exp(q)).copysign(x);
-    if x.abs() < 1.0 { near } else { far }
+    // About the middle of the range the terms alternate in sign: all are positive at zero, so their
+    // sizes never add up to more than erf x / x there, and little cancels.
+    let s = x.mul_add(x, -ERF_MIDDLE);
+    let s = if s > ERF_FAR { ERF_FAR } else { s };
+    let y = x * polynomial(s, ERF);
+    // Beyond the range the product grows with x.
+    let y = if y > 1.0 { 1.0 } else { y };
+    if y < -1.0 { -1.0 } else { y }
 }
 
 #[cfg(test)]

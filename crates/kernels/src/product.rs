@@ -1,7 +1,12 @@
 //! One matrix product on one thread.
 
+use std::borrow::Cow;
+
+use crate::buffer::Buffer;
 use crate::isa::{Isa, vectorised};
 use crate::lanes::{dot, two_dots};
+use crate::micro::HALF;
+use crate::stream::{Block, VECTORS};
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy)]
@@ -34,8 +39,16 @@ pub(crate) struct Dims {
     pub(crate) n: usize,
 }
 
-/// Rows of `C` up to which packing `B` costs more than it saves.
-pub(crate) const FEW: usize = 2;
+/// Rows of `C` up to which `B` is read as stored, for each of them if its columns are contiguous.
+const FEW: usize = 2;
+/// Rows of `C` that vector registers let share one pass over a `B` whose rows are contiguous.
+pub(crate) const SWEPT: usize = 8;
+
+/// Whether a few rows of `C` are computed in one pass over a `B` whose rows are contiguous, which
+/// then needs no packing.
+pub(crate) fn sweeps(isa: Isa, rows: usize, columns: usize) -> bool {
+    rows <= FEW || rows <= SWEPT && columns >= HALF && isa != Isa::SCALAR
+}
 
 /// `C = alpha·A·B + beta·C`; with `beta` zero `C` is not read.
 ///
@@ -55,16 +68,24 @@ pub(crate) unsafe fn product(
 ) {
     debug_assert!(m > 0 && k > 0 && n > 0 && n <= stride);
     assert!(a.holds(m, k) && b.holds(k, n));
-    if m <= FEW && (b.row == 1 || b.col == 1) {
+    if m <= FEW && b.row == 1 {
+        let (x, x_row) = contiguous(a, m, k);
         for i in 0..m {
             // SAFETY: row i of C, by the contract of this function.
             let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), n) };
-            vector_product(isa, a.from(i, 0), b, k, alpha, beta, row);
+            dots(isa, &x[i * x_row..][..k], b.data, b.col, alpha, beta, row);
         }
     } else if n == 1 && stride == 1 && (a.row == 1 || a.col == 1) {
-        // SAFETY: the only column of C, by the contract of this function.
-        let column = unsafe { std::slice::from_raw_parts_mut(c, m) };
-        vector_product(isa, b.transposed(), a.transposed(), k, alpha, beta, column);
+        let dims = Dims { m: 1, k, n: m };
+        // SAFETY: the only column of C as a row, by the contract of this function.
+        unsafe { product(isa, dims, alpha, b.transposed(), a.transposed(), beta, c, m) }
+    } else if b.col == 1 && m == 1 && n <= NARROW {
+        // SAFETY: the only row of C, by the contract of this function.
+        let row = unsafe { std::slice::from_raw_parts_mut(c, n) };
+        narrow(isa, &contiguous(a, 1, k).0[..k], b.data, b.row, alpha, beta, row);
+    } else if b.col == 1 && sweeps(isa, m, n) {
+        // SAFETY: by the contract of this function.
+        unsafe { sweep(isa, Dims { m, k, n }, alpha, a, b, beta, c, stride) }
     } else {
         let stride_of = |stride: usize| stride as isize;
         // SAFETY: A and B hold their elements as asserted above, C by contract; a stride of an
@@ -107,33 +128,68 @@ pub(crate) fn product_into(
     unsafe { product(isa, dims, alpha, a, b, beta, c.as_mut_ptr(), stride) }
 }
 
-/// `c = alpha·x·B + beta·c` with `x` the first row of `a`.
-fn vector_product(
-    isa: Isa,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    k: usize,
-    alpha: f32,
-    beta: f32,
-    c: &mut [f32],
-) {
-    let copied: Vec<f32>;
-    let x = if a.col == 1 {
-        &a.data[..k]
-    } else {
-        copied = a.data.iter().step_by(a.col.max(1)).copied().take(k).collect();
-        // A zero stride repeats the first element.
-        if a.col == 0 { &vec![a.data[0]; k] } else { &copied }
-    };
-    if b.row == 1 {
-        dots(isa, x, b.data, b.col, alpha, beta, c);
-    } else {
-        sweep(isa, x, b.data, b.row, alpha, beta, c);
+/// The rows of `A`, each contiguous, and the elements from one to the next.
+fn contiguous(a: Matrix<'_>, m: usize, k: usize) -> (Cow<'_, [f32]>, usize) {
+    if a.col == 1 {
+        return (Cow::Borrowed(a.data), a.row);
     }
+    let row = |i| (0..k).map(move |p| a.data[i * a.row + p * a.col]);
+    (Cow::Owned((0..m).flat_map(row).collect()), k)
 }
 
-/// Columns that [`sweep`] keeps in registers.
-const SWEEP: usize = 64;
+/// Columns whose sums [`sweep`] keeps in the cache.
+const SWEEP: usize = 1024;
+/// Elements of `B` that meet all rows of `C` before the next, and the rows of `B` that hold them at
+/// most.
+const TOGETHER: usize = 4096;
+const MOST: usize = 64;
+
+/// [`product`] where each row of `B` is contiguous: some rows of `B` after the others, so that it is
+/// read once and in the order of memory. Each element is one chain of fused multiply-adds in the
+/// order of the terms.
+///
+/// # Safety
+/// As [`product`].
+#[allow(clippy::too_many_arguments)]
+unsafe fn sweep(
+    isa: Isa,
+    Dims { m, k, n }: Dims,
+    alpha: f32,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    beta: f32,
+    c: *mut f32,
+    stride: usize,
+) {
+    let (x, x_row) = contiguous(a, m, k);
+    let mut buffer = Buffer::take(m * n.min(SWEEP));
+    let mut vectors = [&[][..]; MOST];
+    for col in (0..n).step_by(SWEEP) {
+        let width = SWEEP.min(n - col);
+        let sums = &mut buffer[..m * width];
+        sums.fill(0.0);
+        let group = (TOGETHER / width).clamp(VECTORS, MOST);
+        for term in (0..k).step_by(group) {
+            let vectors = &mut vectors[..group.min(k - term)];
+            for (i, vector) in vectors.iter_mut().enumerate() {
+                *vector = &b.data[(term + i) * b.row + col..][..width];
+            }
+            let block = Block { vectors, rows: m, stride: x_row, ahead: 0 };
+            block.add_multiples(isa, &x[term..], sums);
+        }
+        for (i, sums) in sums.chunks_exact(width).enumerate() {
+            // SAFETY: columns of row i of C, by contract.
+            let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride + col), width) };
+            for (c, &sum) in row.iter_mut().zip(sums) {
+                *c = if beta == 0.0 { alpha * sum } else { beta * *c + alpha * sum };
+            }
+        }
+    }
+    buffer.keep();
+}
+
+/// Columns that [`narrow`] keeps in registers.
+const NARROW: usize = 64;
 
 vectorised! {
     /// Each column of `B` is contiguous: a dot product per output, two columns at a time so that
@@ -156,25 +212,23 @@ vectorised! {
         }
     }
 
-    /// Each row of `B` is contiguous: a block of columns is swept row by row.
-    fn sweep(x: &[f32], b: &[f32], stride: usize, alpha: f32, beta: f32, c: &mut [f32]) {
-        for (block, c) in c.chunks_mut(SWEEP).enumerate() {
-            let mut sums = [0.0f32; SWEEP];
-            for (p, &x) in x.iter().enumerate() {
-                let row = &b[p * stride + block * SWEEP..][..c.len()];
-                if let Ok(row) = <&[f32; SWEEP]>::try_from(row) {
-                    for (sum, &b) in sums.iter_mut().zip(row) {
-                        *sum = x.mul_add(b, *sum);
-                    }
-                } else {
-                    for (sum, &b) in sums.iter_mut().zip(row) {
-                        *sum = x.mul_add(b, *sum);
-                    }
+    /// Each of the short rows of `B` is contiguous: their sums stay in registers.
+    fn narrow(x: &[f32], b: &[f32], stride: usize, alpha: f32, beta: f32, c: &mut [f32]) {
+        let mut sums = [0.0f32; NARROW];
+        for (p, &x) in x.iter().enumerate() {
+            let row = &b[p * stride..][..c.len()];
+            if let Ok(row) = <&[f32; NARROW]>::try_from(row) {
+                for (sum, &b) in sums.iter_mut().zip(row) {
+                    *sum = x.mul_add(b, *sum);
+                }
+            } else {
+                for (sum, &b) in sums.iter_mut().zip(row) {
+                    *sum = x.mul_add(b, *sum);
                 }
             }
-            for (c, &sum) in c.iter_mut().zip(&sums) {
-                *c = if beta == 0.0 { alpha * sum } else { beta * *c + alpha * sum };
-            }
+        }
+        for (c, &sum) in c.iter_mut().zip(&sums) {
+            *c = if beta == 0.0 { alpha * sum } else { beta * *c + alpha * sum };
         }
     }
 }

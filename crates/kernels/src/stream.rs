@@ -26,7 +26,7 @@ impl Share {
     /// Of the cache lines at some addresses, those of this share.
     #[inline(always)]
     fn prefetch<const N: usize>(self, line: impl Fn(usize) -> *const f32) {
-        let mut at = self.first;
+        let mut at = if self.ahead == 0 { N } else { self.first };
         while at < N {
             prefetch(line(at).wrapping_add(self.ahead), 1);
             at += self.step;
@@ -43,7 +43,7 @@ pub(crate) struct Block<'a> {
     pub(crate) vectors: &'a [&'a [f32]],
     pub(crate) rows: usize,
     pub(crate) stride: usize,
-    /// Elements from each vector to one that is brought closer meanwhile.
+    /// Elements from each vector to one that is brought closer meanwhile; none if zero.
     pub(crate) ahead: usize,
 }
 
@@ -241,6 +241,9 @@ unsafe fn all_sums<V: Vector, const ROWS: usize>(
             if row + ROWS <= block.rows {
                 some_sums::<V, ROWS>(block, numbers, rows, share);
                 row += ROWS;
+            } else if row + 2 <= block.rows {
+                some_sums::<V, 2>(block, numbers, rows, share);
+                row += 2;
             } else {
                 some_sums::<V, 1>(block, numbers, rows, share);
                 row += 1;
@@ -273,10 +276,12 @@ unsafe fn some_sums<V: Vector, const ROWS: usize>(
         for at in at..width {
             for row in 0..ROWS {
                 let to = rows.add(row * width + at);
+                let mut sum = *to;
                 for (i, vector) in block.vectors.iter().enumerate() {
                     let number = *numbers.add(row * block.stride + i);
-                    *to = number.mul_add(*vector.as_ptr().add(at), *to);
+                    sum = number.mul_add(*vector.as_ptr().add(at), sum);
                 }
+                *to = sum;
             }
         }
     }

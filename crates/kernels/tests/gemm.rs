@@ -116,6 +116,24 @@ fn products_of_several_tasks_agree_with_loops() {
 }
 
 #[test]
+fn a_few_rows_by_a_matrix_stored_by_rows_have_the_bits_of_panels() {
+    let most = if isa().unwrap() == Isa::SCALAR { 2 } else { 8 };
+    for (k, n) in [(5, 16), (70, 64), (197, 65), (1100, 1500)] {
+        for (m, layout) in (1..=most).flat_map(|m| [(m, Layout::Rows), (m, Layout::Spread)]) {
+            let a = Stored::new(1, m, k, layout, true, 1);
+            let b = Stored::new(1, k, n, Layout::Rows, true, 2);
+            let packed = PackedMatrix::new(&b.data, [k, n], [n, 1]).unwrap();
+            let [plain, panels] = [Right::Plain(b.operand()), Right::Packed(&packed)].map(|b| {
+                let mut c = vec![f32::NAN; m * n];
+                gemm(&Gemm { batch: 1, m, k, n, a: a.operand(), b }, &mut c, &NoMeter).unwrap();
+                c
+            });
+            assert_eq!(plain, panels, "{m}x{k}x{n}");
+        }
+    }
+}
+
+#[test]
 fn columns_that_only_fill_registers_are_executed() {
     let (a, b) = (data(20 * 5, 1), data(5 * 24, 2));
     let side = |data, row_stride| Operand { data, offsets: &[0], row_stride, col_stride: 1 };
