@@ -67,7 +67,7 @@ fn best(run: &Run<f32>) -> Option<i64> {
     let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits")?;
     let scores = scores.real()?.data();
     let better = |best: Option<usize>, at: usize| match best {
-        Some(best) if !(scores[at] > scores[best]) => Some(best),
+        Some(other) if scores[at].total_cmp(&scores[other]).is_le() => Some(other),
         _ => Some(at),
     };
     (0..scores.len()).fold(None, better).map(|at| at as i64)
