@@ -1,9 +1,15 @@
 //! Products of rows by the weights of the experts chosen for them.
 
+use opledger_dims::Class;
+use rayon::prelude::*;
+
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
 use crate::gemm::{Gemm, Operand, Right, gemm};
-use crate::meter::Meter;
+use crate::isa::{Isa, isa};
+use crate::meter::{Meter, Tally};
+use crate::stream::Block;
+use crate::vector::{SUMS, TERMS};
 
 /// Rows, the experts chosen for each, and the experts' weights.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +32,10 @@ pub struct Experts<'a> {
 
 /// Rows of an expert that are multiplied at once: their copies stay small beside its weight.
 const ROWS: usize = 256;
+/// Rows of an expert up to which its weight is read as it comes from memory, not packed.
+const FEW: usize = 8;
+/// Elements of the weight that a task reads then, at least.
+const TASK: usize = 1 << 18;
 
 impl Experts<'_> {
     fn check(&self, out: &[f32]) -> Result<(), KernelError> {
@@ -54,7 +64,8 @@ impl Experts<'_> {
 /// `[rows, choices, width]`. The rows of an expert are multiplied together; the matrix of an expert
 /// that nobody chose is not read.
 ///
-/// Counts as [`gemm`](crate::gemm()): `terms` multiplications and `terms - 1` additions per element.
+/// Counts `terms` multiplications and `terms - 1` additions per element. Executed are, for few rows,
+/// the terms that registers hold, else as [`gemm`](crate::gemm()) says.
 ///
 /// # Errors
 /// [`KernelError::IdOutOfRange`] for the first id that names no expert;
@@ -65,6 +76,7 @@ pub fn experts<M: Meter>(
     out: &mut [f32],
     meter: &M,
 ) -> Result<(), KernelError> {
+    let isa = isa()?;
     problem.check(out)?;
     if out.is_empty() {
         return Ok(());
@@ -80,26 +92,60 @@ pub fn experts<M: Meter>(
         for (row, place) in rows.chunks_exact_mut(terms).zip(places) {
             row.copy_from_slice(&x[place / choices * terms..][..terms]);
         }
-        let expert = ids[places[0]] as usize;
-        let problem = Gemm {
-            batch: 1,
-            m: places.len(),
-            k: terms,
-            n: width,
-            a: Operand { data: &rows, offsets: &[0], row_stride: terms, col_stride: 1 },
-            b: Right::Plain(Operand {
-                data: &weight[expert * width * terms..][..width * terms],
-                offsets: &[0],
-                row_stride: 1,
-                col_stride: terms,
-            }),
-        };
-        gemm(&problem, &mut products[..places.len() * width], meter)?;
-        for (product, place) in products.chunks_exact(width).zip(places) {
-            out[place * width..][..width].copy_from_slice(product);
+        let (m, expert) = (places.len(), ids[places[0]] as usize);
+        let weight = &weight[expert * width * terms..][..width * terms];
+        let products = &mut products[..m * width];
+        let columns = if m <= FEW { columns(terms).min(width) } else { width };
+        if m <= FEW {
+            few(isa, [m, columns, terms], &rows, weight, products, meter);
+        } else {
+            let b = Operand { data: weight, offsets: &[0], row_stride: 1, col_stride: terms };
+            let a = Operand { data: &rows, offsets: &[0], row_stride: terms, col_stride: 1 };
+            let problem = Gemm { batch: 1, m, k: terms, n: width, a, b: Right::Plain(b) };
+            gemm(&problem, products, meter)?;
+        }
+        // The products stand in blocks of so many columns.
+        for (block, products) in products.chunks(m * columns).enumerate() {
+            let columns = block * columns..block * columns + products.len() / m;
+            for (product, place) in products.chunks_exact(columns.len()).zip(places) {
+                out[place * width..][columns.clone()].copy_from_slice(product);
+            }
         }
     }
     rows.keep();
     products.keep();
     Ok(())
+}
+
+/// Columns of a task that takes few rows.
+fn columns(terms: usize) -> usize {
+    TASK.div_ceil(terms).next_multiple_of(SUMS)
+}
+
+/// Multiplies `m` rows by a weight `[…, terms]` into blocks of columns, each `[m, columns]`.
+fn few<M: Meter>(
+    isa: Isa,
+    [m, columns, terms]: [usize; 3],
+    rows: &[f32],
+    weight: &[f32],
+    products: &mut [f32],
+    meter: &M,
+) {
+    let blocks = products.par_chunks_mut(m * columns).zip(weight.par_chunks(columns * terms));
+    blocks.for_each(|(products, weight)| {
+        let vectors: Vec<&[f32]> = weight.chunks_exact(terms).collect();
+        let stride = vectors.len();
+        Block { vectors: &vectors, rows: m, stride, ahead: SUMS * terms }.dots(isa, rows, products);
+        if M::ON {
+            let mut tally = Tally::default();
+            let padded = terms.next_multiple_of(TERMS);
+            for (class, terms, padded) in
+                [(Class::Mul, terms, padded), (Class::Add, terms - 1, padded - 1)]
+            {
+                tally.useful(class, products.len() * terms);
+                tally.executed(class, products.len() * padded);
+            }
+            meter.record(&tally);
+        }
+    });
 }
