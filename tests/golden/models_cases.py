@@ -144,7 +144,7 @@ CASES = [
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
     Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7), published=as_swin),
-    Case("swin_odd", "SwinModel", SWIN | dict(image_size=[36, 28], window_size=4, num_heads=[3, 4], qkv_bias=False,
+    Case("swin_odd", "SwinModel", SWIN | dict(image_size=[34, 26], window_size=4, num_heads=[3, 4], qkv_bias=False,
          mlp_ratio=2.0)),
     Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,

@@ -130,3 +130,83 @@ pub(super) fn no_text(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigEr
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Model;
+    use crate::config::Config;
+    use serde_json::json;
+
+    /// A small model of a family with some keys changed.
+    fn changed(family: &str, changes: Value, request: &Request) -> Result<Model, ConfigError> {
+        let mut config = match family {
+            "vit" => json!({
+                "hidden_size": 12, "num_attention_heads": 3, "num_hidden_layers": 2,
+                "intermediate_size": 24, "patch_size": 4,
+            }),
+            _ => json!({
+                "embed_dim": 12, "depths": [2, 2], "num_heads": [3, 6], "window_size": 7,
+                "patch_size": 4,
+            }),
+        };
+        for more in [json!({"model_type": family, "image_size": 32, "num_channels": 3}), changes] {
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        }
+        Config::parse("it", config.to_string().as_bytes())?.model(family, request)
+    }
+
+    #[test]
+    fn what_is_no_image_model_is_refused() {
+        let plain = Request::default();
+        let cases = [
+            ("vit", json!({"image_size": 3}), plain, "the image is smaller than a patch"),
+            ("vit", json!({"image_size": [224, 224, 3]}), plain, "two for height and width"),
+            (
+                "vit",
+                json!({"num_labels": 2, "id2label": {"0": "cat"}}),
+                plain,
+                "each class has one name",
+            ),
+            ("vit", json!({"id2label": []}), plain, "a name for each class"),
+            ("vit", json!({"architectures": ["ViTMAEModel"]}), plain, "ViTModel"),
+            ("vit", json!({}), Request { past: true, ..plain }, "no causal decoder"),
+            ("swin", json!({}), Request { attention_mask: true, ..plain }, "takes images"),
+            ("swin", json!({"depths": [2, 2, 6]}), plain, "different stages"),
+            ("swin", json!({"depths": [2, 1_u64 << 40]}), plain, "at most 1024 blocks"),
+            ("swin", json!({"num_heads": [5, 6]}), plain, "not a multiple of num_heads = 5"),
+            ("swin", json!({"use_absolute_embeddings": true}), plain, "supported: false"),
+        ];
+        for (name, keys, request, expected) in cases {
+            let error = changed(name, keys, &request).unwrap_err().to_string();
+            assert!(error.starts_with("it: ") && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn classes_are_counted_or_named() {
+        let logits = |keys: Value| {
+            let model = changed("vit", keys, &Request::default()).unwrap();
+            let (_, logits) = model.graph.outputs().last().unwrap();
+            model.graph.shape(*logits).to_string()
+        };
+        assert_eq!(logits(json!({})), "[b, k=2]");
+        assert_eq!(logits(json!({"num_labels": 5})), "[b, k=5]");
+        let named = json!({"id2label": {"0": "cat", "1": "dog", "2": "cow"}});
+        assert_eq!(logits(named), "[b, k=3]");
+    }
+
+    #[test]
+    fn a_window_is_no_larger_than_the_image() {
+        // 36 × 36 pixels are 9 × 9 tokens, and 5 × 5 after a merger.
+        let model = changed("swin", json!({"image_size": 36}), &Request::default()).unwrap();
+        let table = |at: &str| {
+            let path =
+                format!("swin.encoder.layers.{at}.attention.self.relative_position_bias_table");
+            let node = model.graph.nodes().iter().find(|node| node.path == path).unwrap();
+            node.shape.to_string()
+        };
+        assert_eq!(table("0.blocks.1"), "[t=169, h=3]");
+        assert_eq!(table("1.blocks.1"), "[t=81, h=6]");
+    }
+}

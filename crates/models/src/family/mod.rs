@@ -2,7 +2,8 @@
 //!
 //! One file per family. A family reads its keys, gives sizes to the symbols that the layers use (`c`
 //! width, `h` heads, `kv` key and value heads, `e` head width, `ff` hidden width, `v` vocabulary, `l`
-//! layers), and records the graph; `b` items, `n` tokens and `p` cached tokens stay free.
+//! layers), and records the graph; `b` items, `n` tokens and `p` cached tokens stay free. The size of
+//! an image is a number, as are all widths where they change from stage to stage.
 
 mod bert;
 mod decoder;

@@ -121,7 +121,7 @@ impl Blocks {
     /// `[b, y, x, c]` to the same shape.
     fn record(&self, g: &mut Graph, x: Var, stage: Stage, shifted: bool) -> Result<Var, Problem> {
         let Stage { grid: [rows, columns], width, heads } = stage;
-        // A smaller image is one window (the authors' code).
+        // No larger than the image, as in the authors' code; this then has one window along a side.
         let side = self.window.min(rows).min(columns);
         let shift = if shifted { side / 2 } else { 0 };
         let attention = WindowAttentionConfig {

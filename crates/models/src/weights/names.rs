@@ -194,3 +194,17 @@ impl Names {
         self.tied.iter().find(matching).map(|(_, graph)| &**graph)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_parameter_takes_its_tensors_in_their_order() {
+        let names = Names::default().pack("layers.*.qkv", &["layers.*.q", "layers.*.k"]);
+        let files = |path, outermost| names.places(path, outermost).swap_remove(0).files;
+        assert_eq!(files("layers.7.qkv", 2), ["layers.7.q", "layers.7.k"]);
+        // Another number of entries is not what the rule is for.
+        assert_eq!(files("layers.7.qkv", 3), ["layers.7.qkv"]);
+    }
+}
