@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::time::{Duration, SystemTime};
 
-use opledger_models::weights::{Checkpoint, MAX_HEADER, WeightsError};
+use opledger_models::weights::{Checkpoint, MAX_HEADER, MAX_TENSORS, WeightsError, parse_header};
 
 use crate::{Folder, file, ramp, reals, single};
 
@@ -61,6 +61,15 @@ fn a_header_over_the_limit_is_not_read() {
     let sparse = OpenOptions::new().write(true).open(folder.file("model.safetensors")).unwrap();
     sparse.set_len(2 * MAX_HEADER).unwrap();
     assert!(folder.refused().contains("at most 100000000 are read"));
+}
+
+#[test]
+fn tensors_are_counted_before_they_fill_the_memory() {
+    let entry = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
+    let entries: Vec<String> = (0..=MAX_TENSORS).map(|i| format!("\"{i}\":{entry}")).collect();
+    let text = format!("{{{}}}", entries.join(","));
+    let problem = parse_header(text.as_bytes(), 0).unwrap_err();
+    assert!(problem.contains("over 1048576 tensors"), "{problem}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use opledger_dims::{Binding, Integer};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph};
-use opledger_models::weights::{Checkpoint, Differences, Dtype, Loaded, Names, WeightsError, fits};
+use opledger_models::weights::{
+    Checkpoint, Differences, Dtype, Loaded, Names, Pattern, WeightsError, fits,
+};
 
 use crate::{Folder, file, ramp, reals, single};
 
@@ -170,6 +172,12 @@ fn what_does_not_fit_in_memory_is_refused() {
     ));
     assert!(matches!(load(1 << 60, 0, None), WeightsError::Size { .. }));
     assert_eq!(differences(Err(load(1, 1 << 60, None))).missing, ["`layers.0.w`"]);
+    let three = load(3, 2, Some(&Integer::from(23))).to_string();
+    assert!(three.contains("need 24 bytes of memory, 23 are available"), "{three}");
+    let experts = graph(&[("experts", &[1 << 50, 1])]);
+    let names = Names::default().stack("experts", "experts.*");
+    let missing = differences(checkpoint.load(&experts, &Binding::new(), &names, None)).missing;
+    assert_eq!(missing, ["`experts.0` (for `experts`)", "`experts.1` (for `experts`)"]);
 }
 
 #[test]
@@ -362,6 +370,17 @@ fn a_model_may_lie_in_several_files() {
     std::fs::write(folder.file("2.safetensors"), b"").unwrap();
     let changed = load(&checkpoint, &g, &Names::default()).unwrap_err();
     assert_eq!(changed, WeightsError::Changed { path: folder.file("2.safetensors") });
+}
+
+#[test]
+fn a_star_is_a_number_as_paths_have_it() {
+    let pattern = Pattern::new("layers.*.norm");
+    for (name, right) in
+        [("0", true), ("12", true), ("07", false), ("+7", false), ("", false), ("x", false)]
+    {
+        assert_eq!(pattern.matches(&format!("layers.{name}.norm")), right, "{name}");
+    }
+    assert!(!pattern.matches("layers.0.norm.weight") && !pattern.matches("layers.0"));
 }
 
 #[test]
