@@ -29,7 +29,8 @@ const EXPONENTIAL: [f32; 7] =
 const POWER_OF_TWO: [f32; 6] =
     [0.001_326_473, 0.009_671_513, 0.055_507_336, 0.240_222_42, 0.693_147, 1.0];
 
-/// `erf x / x` in `x² - ERF_MIDDLE` for `|x| <= 3.72`, beyond which `1 - erf x` is below 1.5e-7.
+/// `erf x / x` in `x² - ERF_MIDDLE` for `|x| <= 3.72`, the largest error of `erf` being least; beyond,
+/// `1 - erf x` is below 1.5e-7.
 const ERF: [f32; 15] = [
     1.221_184_8e-15,
     -2.380_145_1e-14,
