@@ -87,6 +87,7 @@ where
         flops: sum.total().total(),
         matmul_flops,
         bytes: Bytes { read, written },
+        memory: None,
         nodes,
         definitions: definitions(subject),
         conventions: CONVENTIONS.to_vec(),

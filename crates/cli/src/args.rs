@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use opledger_report::Format;
 
 use crate::sizes::{Assignment, assignment};
-use crate::sweep::{Sweep, product, sweep};
+use crate::sweep::{Sweep, counted, product, sweep};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,11 +106,60 @@ pub(crate) struct VerifyArgs {
     pub(crate) format: Format,
 }
 
+/// The kind of stored elements.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Dtype {
+    /// 4 bytes
+    F32,
+    /// 2 bytes
+    Bf16,
+    /// 2 bytes
+    F16,
+    /// 1 byte
+    Int8,
+}
+
+impl Dtype {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::Bf16 => "bf16",
+            Dtype::F16 => "f16",
+            Dtype::Int8 => "int8",
+        }
+    }
+
+    /// Bytes of an element.
+    pub(crate) fn bytes(self) -> u32 {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::Bf16 | Dtype::F16 => 2,
+            Dtype::Int8 => 1,
+        }
+    }
+}
+
 /// Arguments of `count`.
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    /// A layer such as mha:c=512,h=8 (see `opledger layers`), a published model such as llama-3.1-8b
+    /// (see `opledger models`), a config.json, or a directory that holds one
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// Give a symbol a size, such as b=32, n=1_024 or n=10^12, or several: n=1,2,4, n=128..131072:*2,
+    /// p=0..4096:+64; several symbols with several sizes make a grid
+    #[arg(long = "set", value_name = "SYMBOL=SIZES", value_parser = counted)]
+    pub(crate) sizes: Vec<Sweep>,
+    /// Let a causal model read p earlier tokens from a cache of keys and values; --set p=… implies it
+    #[arg(long)]
+    pub(crate) past: bool,
+    /// Count a whole generation: a run over n tokens, then K − 1 steps of one token each
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) new_tokens: Option<u64>,
+    /// The kind of the elements of parameters and of the cache, for the bytes they take
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: Dtype,
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,

@@ -39,6 +39,10 @@ pub(crate) enum Failure {
     TwiceSwept { symbol: Symbol },
     #[error("--set gives {first} and {second} several sizes; give one of them a single size")]
     Swept { first: Symbol, second: Symbol },
+    #[error("a generation is counted at one size of {symbol}; give --set {symbol}=<size>")]
+    SweptGeneration { symbol: Symbol },
+    #[error("a generation begins without earlier tokens; leave out --set p={size}")]
+    GivenPast { size: Integer },
     #[error("`{symbol}` is no size of this bench; its sizes are {known}")]
     Size { symbol: Symbol, known: &'static str },
     #[error("{symbol}={size} is more than any memory holds; give a smaller size")]

@@ -1,11 +1,14 @@
-//! Sizes of benches on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
+//! Several sizes of a symbol on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
+
+use std::collections::BTreeSet;
 
 use opledger_dims::{Integer, Symbol};
 
 use crate::sizes::size_of;
 
-/// The most sizes that one symbol may take.
+/// The most sizes that one symbol may take in a bench, and in counting.
 const MOST: usize = 100;
+const MOST_COUNTED: usize = 1 << 20;
 
 /// A symbol and the sizes it takes one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,39 +17,50 @@ pub(crate) struct Sweep {
     pub(crate) sizes: Vec<Integer>,
 }
 
-/// Reads `symbol=sizes`.
+/// Reads `symbol=sizes` of a bench, from 1 on.
 pub(crate) fn sweep(text: &str) -> Result<Sweep, String> {
+    sizes_of(text, MOST, 1)
+}
+
+/// Reads `symbol=sizes` of a count, from 0 on.
+pub(crate) fn counted(text: &str) -> Result<Sweep, String> {
+    sizes_of(text, MOST_COUNTED, 0)
+}
+
+fn sizes_of(text: &str, most: usize, least: u32) -> Result<Sweep, String> {
     let form = "it is not of the form symbol=sizes, such as n=128, n=1,2,4 or n=256..8192:*2";
     let (symbol, sizes) = text.split_once('=').ok_or(form)?;
     let symbol = symbol.trim();
     if symbol.is_empty() {
         return Err("the symbol before `=` is missing, as in n=128".to_owned());
     }
-    let mut all: Vec<Integer> = Vec::new();
+    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
     for part in sizes.split(',') {
-        for size in range(part.trim())? {
-            if all.contains(&size) {
+        for size in range(part.trim(), most, least)? {
+            if !seen.insert(size.clone()) {
                 return Err(format!("{symbol} is {size} twice; give each size once"));
             }
             all.push(size);
         }
     }
-    if all.len() > MOST {
-        return Err(many());
+    if all.len() > most {
+        return Err(many(most));
     }
     Ok(Sweep { symbol: Symbol::new(symbol), sizes: all })
 }
 
-fn many() -> String {
-    format!("these are over {MOST} sizes; take larger steps")
+fn many(most: usize) -> String {
+    format!("these are over {most} sizes; take larger steps")
 }
 
 /// A size, or `first..last:*factor` or `first..last:+step`, the last included where a step meets it.
-fn range(text: &str) -> Result<Vec<Integer>, String> {
-    let Some((first, rest)) = text.split_once("..") else { return Ok(vec![positive(text)?]) };
+fn range(text: &str, most: usize, least: u32) -> Result<Vec<Integer>, String> {
+    let Some((first, rest)) = text.split_once("..") else {
+        return Ok(vec![at_least(text, least)?]);
+    };
     let step = || format!("`{text}` has no step; write {first}..{rest}:*2 or {first}..{rest}:+256");
     let (last, step) = rest.split_once(':').ok_or_else(step)?;
-    let (first, last) = (positive(first)?, positive(last)?);
+    let (first, last) = (at_least(first, least)?, at_least(last, least)?);
     if first > last {
         return Err(format!("`{text}` ends below its beginning; write the smaller size first"));
     }
@@ -57,13 +71,13 @@ fn range(text: &str) -> Result<Vec<Integer>, String> {
             return Err(format!("the step `{step}` is neither *factor, as *2, nor +step, as +256"));
         }
     };
-    if by < Integer::from(if factor { 2 } else { 1 }) {
+    if by < Integer::from(if factor { 2 } else { 1 }) || factor && first == Integer::from(0) {
         return Err(format!("the step `{step}` leads nowhere; take *2 or +1, or more"));
     }
     let (mut size, mut sizes) = (first, Vec::new());
     while size <= last {
-        if sizes.len() == MOST {
-            return Err(many());
+        if sizes.len() == most {
+            return Err(many(most));
         }
         let next = if factor { &size * &by } else { &size + &by };
         sizes.push(std::mem::replace(&mut size, next));
@@ -72,8 +86,12 @@ fn range(text: &str) -> Result<Vec<Integer>, String> {
 }
 
 fn positive(text: &str) -> Result<Integer, String> {
+    at_least(text, 1)
+}
+
+fn at_least(text: &str, least: u32) -> Result<Integer, String> {
     match size_of(text.trim())? {
-        none if none == Integer::from(0) => Err("a size of a bench is at least 1".to_owned()),
+        small if small < Integer::from(least) => Err("a size of a bench is at least 1".to_owned()),
         size => Ok(size),
     }
 }

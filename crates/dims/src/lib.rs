@@ -17,6 +17,7 @@
 //! ```
 
 mod binding;
+mod compiled;
 mod counts;
 mod display;
 mod monomial;
@@ -27,6 +28,7 @@ mod symbol;
 mod tests;
 
 pub use binding::Binding;
+pub use compiled::Compiled;
 pub use counts::{Class, Counts};
 pub use num_bigint::BigInt as Integer;
 pub use parse::ParseError;

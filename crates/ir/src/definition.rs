@@ -71,6 +71,28 @@ impl Definition {
         }
     }
 
+    /// The same definition with sizes put in where a binding has them.
+    pub(crate) fn bind(&self, binding: &Binding) -> Definition {
+        let at = |poly: &Poly| poly.bind(binding);
+        let mut bound = self.clone();
+        match &mut bound {
+            Definition::Product { .. } => {}
+            Definition::CeilDiv { numerator, denominator, .. } => {
+                (*numerator, *denominator) = (at(numerator), at(denominator));
+            }
+            Definition::Band { queries, keys, offset, window, .. } => {
+                (*queries, *keys, *offset) = (at(queries), at(keys), at(offset));
+                *window = window.as_ref().map(at);
+            }
+            Definition::Kept { queries, offset, window, .. } => {
+                *queries = at(queries);
+                *offset = offset.as_ref().map(at);
+                *window = window.as_ref().map(at);
+            }
+        }
+        bound
+    }
+
     /// Adds to `binding` what follows from it; returns whether anything was added.
     pub(crate) fn apply(&self, binding: &mut Binding) -> Result<bool, BindingError> {
         match self {

@@ -19,6 +19,7 @@ pub mod ops;
 mod record;
 mod sizes;
 mod text;
+mod totals;
 mod value;
 
 pub use axis::{Axis, Elem, Shape};
@@ -29,4 +30,5 @@ pub use graph::{Graph, Loop, Node, Repeat, RepeatId, Scope, Scoped, Var};
 pub use instances::path_at;
 pub use mask::{Band, Mask, Support};
 pub use op::{Op, Operation};
+pub use totals::{Total, Totals};
 pub use value::{Call, Value, indices, strides, to_usize};

@@ -3,7 +3,7 @@
 use crate::Table;
 
 pub(crate) fn table(table: &Table) -> String {
-    let mut out = record(table.columns.iter().map(|c| c.title.to_owned()));
+    let mut out = record(table.columns.iter().map(|c| c.title.to_string()));
     for row in &table.rows {
         out += &record(row.cells.iter().map(|cell| cell.raw()));
     }

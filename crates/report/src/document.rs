@@ -1,5 +1,7 @@
 //! What a record looks like to a reader, before any notation.
 
+use std::borrow::Cow;
+
 use opledger_dims::Integer;
 
 use crate::number::{decimals, thousands};
@@ -37,7 +39,7 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// Its name.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// Whether cells stand at its right edge, as numbers do.
     pub right: bool,
     /// The width down to which its cells may be wrapped; `None` when they are never.
@@ -49,22 +51,26 @@ pub struct Column {
 
 impl Column {
     /// A column of short names, wrapped only where a table would not fit otherwise.
-    pub fn name(title: &'static str) -> Self {
+    pub fn name(title: impl Into<Cow<'static, str>>) -> Self {
+        let title = title.into();
         Column { narrowest: Some(36), ..Column::word(title) }
     }
 
     /// A column of words that are never wrapped.
-    pub fn word(title: &'static str) -> Self {
+    pub fn word(title: impl Into<Cow<'static, str>>) -> Self {
+        let title = title.into();
         Column { title, right: false, narrowest: None, dispensable: 0 }
     }
 
     /// A column of text or formulas, wrapped to what room there is.
-    pub fn text(title: &'static str) -> Self {
+    pub fn text(title: impl Into<Cow<'static, str>>) -> Self {
+        let title = title.into();
         Column { narrowest: Some(14), ..Column::word(title) }
     }
 
     /// A column of numbers.
-    pub fn number(title: &'static str) -> Self {
+    pub fn number(title: impl Into<Cow<'static, str>>) -> Self {
+        let title = title.into();
         Column { right: true, ..Column::word(title) }
     }
 

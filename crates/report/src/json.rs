@@ -51,7 +51,25 @@ pub(crate) fn quantities<N: Quantity, S: Serializer>(
     list: &Option<Vec<N>>,
     out: S,
 ) -> Result<S::Ok, S::Error> {
-    let Some(list) = list else { return out.serialize_none() };
+    match list {
+        Some(list) => self::list(list, out),
+        None => out.serialize_none(),
+    }
+}
+
+/// A number, or null.
+pub(crate) fn optional<N: Quantity, S: Serializer>(
+    n: &Option<N>,
+    out: S,
+) -> Result<S::Ok, S::Error> {
+    match n {
+        Some(n) => quantity(n, out),
+        None => out.serialize_none(),
+    }
+}
+
+/// A list of numbers.
+pub(crate) fn list<N: Quantity, S: Serializer>(list: &[N], out: S) -> Result<S::Ok, S::Error> {
     let mut seq = out.serialize_seq(Some(list.len()))?;
     for n in list {
         seq.serialize_element(&n.json())?;

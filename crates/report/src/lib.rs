@@ -27,6 +27,7 @@ pub use json::Quantity;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode,
-    ExecutedPart, Execution, Generation, Kind, KindKey, Kinds, KnownModel, KnownModels, Output,
-    Parameters, Settled, Step, TheoremRecord, Verdict, Verification, WallMs,
+    ExecutedPart, Execution, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
+    KnownModel, KnownModels, Memory, Output, Parameters, Settled, Step, Summed, TheoremRecord,
+    Verdict, Verification, WallMs,
 };

@@ -19,7 +19,7 @@ fn block(block: &Block) -> String {
 }
 
 fn table(table: &Table) -> String {
-    let mut out = line(table.columns.iter().map(|c| escape(c.title)));
+    let mut out = line(table.columns.iter().map(|c| escape(&c.title)));
     out += &line(table.columns.iter().map(|c| if c.right { "---:" } else { "---" }.to_owned()));
     for row in &table.rows {
         out += &line(row.cells.iter().map(|cell| escape(&cell.shown())));

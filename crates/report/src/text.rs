@@ -39,7 +39,7 @@ fn table(table: &Table, style: Style) -> String {
     let rule: Vec<String> = widths.iter().map(|w| "─".repeat(*w)).collect();
     let rule = rule.join(&" ".repeat(GAP)) + "\n";
     let columns: Vec<&Column> = kept.iter().map(|i| &table.columns[*i]).collect();
-    let titles: Vec<&str> = columns.iter().map(|c| c.title).collect();
+    let titles: Vec<&str> = columns.iter().map(|c| &*c.title).collect();
     let mut out = String::new();
     write_row(&mut out, &columns, &widths, &titles, |text, _| paint(text, "1", style));
     out += &rule;
@@ -58,7 +58,7 @@ fn table(table: &Table, style: Style) -> String {
     }
     let left_out: Vec<&str> = (0..table.columns.len())
         .filter(|i| !kept.contains(i))
-        .map(|i| table.columns[i].title)
+        .map(|i| &*table.columns[i].title)
         .collect();
     if !left_out.is_empty() {
         out += &fill(&format!("(no room for {})", left_out.join(", ")), style.width);
@@ -75,7 +75,7 @@ fn arrange(table: &Table, shown: &[Vec<String>], page: Option<usize>) -> (Vec<us
     let natural = |i: usize| {
         let cells = shown.iter().filter_map(|row| row.get(i));
         let longest = cells.flat_map(|cell| cell.split('\n')).map(length).max();
-        longest.unwrap_or(0).max(length(columns[i].title))
+        longest.unwrap_or(0).max(length(&columns[i].title))
     };
     let natural: Vec<usize> = (0..columns.len()).map(natural).collect();
     let least = |i: &usize| columns[*i].narrowest.unwrap_or(usize::MAX).min(natural[*i]);

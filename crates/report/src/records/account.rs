@@ -56,6 +56,9 @@ pub struct Account<N> {
     pub matmul_flops: N,
     /// Bytes moved, no reuse between nodes.
     pub bytes: Bytes<N>,
+    /// Bytes to hold it, where sizes are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     /// The nodes, or groups of them.
     pub nodes: Vec<AccountNode<N>>,
     /// What symbols of the formulas stand for, such as `c = h·e`.
@@ -63,6 +66,46 @@ pub struct Account<N> {
     /// What the numbers mean.
     #[serde(serialize_with = "json::pairs")]
     pub conventions: Vec<(&'static str, &'static str)>,
+}
+
+/// Bytes that a model takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// The kind of the elements of parameters and of the cache.
+    pub dtype: &'static str,
+    /// All parameters.
+    #[serde(serialize_with = "json::quantity")]
+    pub parameters: Integer,
+    /// Parameters that one token meets, where a router leaves some out: how many, not their bytes.
+    #[serde(serialize_with = "json::optional")]
+    pub active_parameters: Option<Integer>,
+    /// Keys and values of one token in all layers, of models that cache them.
+    #[serde(serialize_with = "json::optional")]
+    pub cache_per_token: Option<Integer>,
+    /// Keys and values of all tokens of all items.
+    #[serde(serialize_with = "json::optional")]
+    pub cache: Option<Integer>,
+    /// Values that are alive at once at the worst moment of a run here, f32.
+    #[serde(serialize_with = "json::quantity")]
+    pub activations: Integer,
+}
+
+impl Memory {
+    fn table(&self) -> Table {
+        let mut rows = Vec::new();
+        let mut row = |name: String, n: Option<&Integer>| {
+            if let Some(n) = n {
+                rows.push(Row::new([name.into(), n.cell()]));
+            }
+        };
+        row("active parameters".to_owned(), self.active_parameters.as_ref());
+        row(format!("parameters, bytes as {}", self.dtype), Some(&self.parameters));
+        let cached = format!("keys and values of a token, bytes as {}", self.dtype);
+        row(cached, self.cache_per_token.as_ref());
+        row(format!("keys and values of all tokens, bytes as {}", self.dtype), self.cache.as_ref());
+        row("peak of activations, bytes as f32".to_owned(), Some(&self.activations));
+        Table { columns: vec![Column::word("memory"), Column::number("count")], rows }
+    }
 }
 
 /// What a node costs, or a group of nodes under one path.
@@ -230,6 +273,7 @@ impl Record for Account<Integer> {
             rows: self.totals().into_iter().map(total_row).collect(),
         };
         let mut blocks = vec![self.title(), Block::Table(nodes), Block::Table(totals)];
+        blocks.extend(self.memory.iter().map(|memory| Block::Table(memory.table())));
         blocks.extend(self.footer());
         Document { blocks }
     }

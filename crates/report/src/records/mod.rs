@@ -5,13 +5,15 @@ mod execution;
 mod generation;
 mod kinds;
 mod models;
+mod totals;
 mod verification;
 
-pub use account::{Account, AccountNode, AccountPart, Bytes, Parameters};
+pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
 pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
+pub use totals::{GenerationCount, Grid, GridPoint, Summed};
 pub use verification::{Claim, ClaimList, Settled, Verdict, Verification};
 
 /// What the printed numbers mean, by name.

@@ -1,0 +1,170 @@
+//! The totals of a graph at many sizes.
+
+use num_traits::{ToPrimitive, Zero};
+use opledger_dims::{Binding, Class, Compiled, Counts, Integer, Poly, Symbol};
+
+use crate::{BindingError, Definition, Graph};
+
+/// What a graph costs in all, over some free symbols.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    free: Vec<Symbol>,
+    /// Definitions of symbols that follow from the free ones, over the sizes that are bound.
+    definitions: Vec<Definition>,
+    symbols: Vec<Symbol>,
+    classes: Vec<(Class, Compiled)>,
+    macs: Compiled,
+    params: Compiled,
+    read: Compiled,
+    written: Compiled,
+}
+
+/// Exact totals at one point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// Scalar operations by class.
+    pub counts: Counts<Integer>,
+    /// Multiplications inside contractions.
+    pub macs: Integer,
+    /// Parameters.
+    pub params: Integer,
+    /// Bytes of operands, each read once.
+    pub read: Integer,
+    /// Bytes of results, each written once.
+    pub written: Integer,
+}
+
+impl Total {
+    /// Nothing.
+    pub fn none() -> Self {
+        let none = Integer::zero;
+        let (macs, params, read, written) = (none(), none(), none(), none());
+        Total { counts: Counts::zero(), macs, params, read, written }
+    }
+
+    /// All scalar operations.
+    pub fn flops(&self) -> Integer {
+        self.counts.total()
+    }
+
+    /// Adds another run of the same model: its parameters stay the same.
+    pub fn add_run(&mut self, other: &Total) {
+        self.counts += &other.counts;
+        self.macs += &other.macs;
+        self.params.clone_from(&other.params);
+        self.read += &other.read;
+        self.written += &other.written;
+    }
+}
+
+impl Graph {
+    /// The totals where `binding` gives sizes to all symbols but some.
+    ///
+    /// # Errors
+    /// When the binding contradicts a definition, or leaves another symbol without a size.
+    pub fn totals(&self, binding: &Binding, free: &[Symbol]) -> Result<Totals, BindingError> {
+        let bound = self.complete(binding)?;
+        let mut symbols = free.to_vec();
+        let mut definitions = Vec::new();
+        for definition in self.definitions() {
+            if definition.defines().iter().all(|s| bound.get(s).is_some()) {
+                continue;
+            }
+            symbols.extend(definition.defines().into_iter().cloned());
+            definitions.push(definition.bind(&bound));
+        }
+        let compile = |poly: &Poly| Ok::<_, BindingError>(poly.bind(&bound).compile(&symbols)?);
+        let (mut read, mut written) = (Poly::zero(), Poly::zero());
+        for node in self.nodes() {
+            let bytes = self.node_bytes(node);
+            read += bytes.0;
+            written += bytes.1;
+        }
+        let cost = self.cost();
+        let total = cost.total();
+        let mut classes = Vec::new();
+        for (class, poly) in total.nonzero() {
+            classes.push((class, compile(poly)?));
+        }
+        Ok(Totals {
+            classes,
+            macs: compile(&cost.macs())?,
+            params: compile(&self.parameters().0)?,
+            read: compile(&read)?,
+            written: compile(&written)?,
+            free: free.to_vec(),
+            definitions,
+            symbols,
+        })
+    }
+}
+
+impl Totals {
+    /// The totals where each free symbol has the size at its position.
+    ///
+    /// # Errors
+    /// When a size leaves a symbol without a value, or a count is not whole.
+    pub fn at(&self, sizes: &[i128]) -> Result<Total, BindingError> {
+        let defined;
+        let values: &[i128] = match self.definitions.is_empty() {
+            true => sizes,
+            false => {
+                defined = self.defined(sizes)?;
+                &defined
+            }
+        };
+        let mut counts = Counts::zero();
+        for (class, poly) in &self.classes {
+            counts[*class] = poly.at(values)?;
+        }
+        Ok(Total {
+            counts,
+            macs: self.macs.at(values)?,
+            params: self.params.at(values)?,
+            read: self.read.at(values)?,
+            written: self.written.at(values)?,
+        })
+    }
+
+    /// The free sizes and what follows from them.
+    fn defined(&self, sizes: &[i128]) -> Result<Vec<i128>, BindingError> {
+        let given = self.free.iter().cloned().zip(sizes.iter().copied());
+        let mut binding = Binding::from_iter(given);
+        while {
+            let mut changed = false;
+            for definition in &self.definitions {
+                changed |= definition.apply(&mut binding)?;
+            }
+            changed
+        } {}
+        let value = |symbol: &Symbol| {
+            let value = binding.get(symbol);
+            let unbound = || opledger_dims::EvalError::Unbound(symbol.clone());
+            Ok(value.ok_or_else(unbound)?.to_i128().unwrap_or(i128::MAX))
+        };
+        self.symbols.iter().map(value).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Mask;
+
+    #[test]
+    fn totals_are_those_of_the_graph_at_every_point() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
+        let y = g.attention((x, x, x), Mask::sliding(3), None, None).unwrap();
+        g.attention((y, y, y), Mask::causal(), None, None).unwrap();
+        let fixed = Binding::from_iter([("b", 2), ("h", 3), ("e", 4)]);
+        let totals = g.totals(&fixed, &["n".into()]).unwrap();
+        for n in 1..9_i128 {
+            let binding = g.complete(&fixed.clone().with("n", n)).unwrap();
+            let total = totals.at(&[n]).unwrap();
+            assert_eq!(total.counts, g.cost().total().at(&binding).unwrap());
+            assert_eq!(total.macs, g.cost().macs().at(&binding).unwrap());
+        }
+        assert!(g.totals(&fixed, &[]).is_err(), "n has no size");
+    }
+}
