@@ -108,29 +108,29 @@ fn third_party_dependencies_are_few() {
     assert!(third.len() <= MAX_THIRD_PARTY, "{} third-party dependencies: {third:?}", third.len());
 }
 
-#[test]
-fn the_command_line_tree_is_small() {
+/// Packages of the command's tree; `features` are those without which, or with which, it is built.
+fn packages(features: &[&str]) -> usize {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let tree = ["tree", "-p", "opledger-cli", "-e", "normal", "--prefix", "none", "--format", "{p}"];
     let output = Command::new(cargo)
-        .args([
-            "tree",
-            "-p",
-            "opledger-cli",
-            "-e",
-            "normal",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-            "--offline",
-        ])
+        .args(tree)
+        .arg("--offline")
+        .args(features)
         .current_dir(root())
         .output()
         .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let packages: BTreeSet<&str> =
         text.lines().map(|l| l.split(" (").next().unwrap_or(l)).collect();
-    assert!(output.status.success() && packages.len() < 90, "{} packages", packages.len());
+    packages.len()
+}
+
+#[test]
+fn the_command_line_tree_is_small() {
+    let (without, with) = (packages(&["--no-default-features"]), packages(&[]));
+    assert!(without < 90, "{without} packages without tokenizers");
+    assert!(with < 140, "{with} packages");
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod corpus;
 mod golden;
 #[cfg(target_os = "linux")]
 mod memory;
+mod minilm;
 mod models;
 mod theorem;

@@ -205,6 +205,10 @@ pub(crate) struct RunArgs {
     /// Read inputs and parameters, by path or input name, from a safetensors file (F32, I64)
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
+    /// Read text as `input_ids`, by the tokenizer.json beside the weights; may be repeated, each text
+    /// then being an item and the shorter ones padded
+    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    pub(crate) text: Vec<String>,
     /// Write the results to a safetensors file, whole or not at all
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -234,8 +238,11 @@ pub(crate) struct GenerateArgs {
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     /// The ids of the tokens to go on from, such as 1,15043,29892
-    #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "text")]
     pub(crate) ids: Vec<u32>,
+    /// The text to go on from, by the tokenizer.json beside the weights
+    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
+    pub(crate) text: Option<String>,
     /// How many tokens to add; each is the one with the highest score
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) new_tokens: u32,

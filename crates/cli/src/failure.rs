@@ -13,6 +13,7 @@ use opledger_report::RenderError;
 use opledger_verify::VerifyError;
 
 use crate::tensors::TensorError;
+use crate::text::TextError;
 
 /// Why a command ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,12 @@ pub(crate) enum Failure {
     Tensor(#[from] TensorError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error("--text and --input both give `input_ids`; give one of them")]
+    TextAndInput,
+    #[error("`{model}` takes no input `input_ids`, so no text")]
+    NoIds { model: String },
     #[error(transparent)]
     Measure(#[from] MeasureError),
     #[error("--set gives {symbol} twice; list its sizes once, as {symbol}=1,2,4")]

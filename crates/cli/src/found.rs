@@ -59,13 +59,16 @@ impl Found {
         matches!(self, Found::Config { .. })
     }
 
+    /// The directory of the configuration, when one was named.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Found::Config { directory, .. } => directory.as_deref(),
+            Found::Layer(_) => None,
+        }
+    }
+
     /// The directory of the configuration, when it holds weights.
     pub(crate) fn weights(&self) -> Option<&Path> {
-        match self {
-            Found::Config { directory: Some(folder), .. } if checkpoint::is_there(folder) => {
-                Some(folder)
-            }
-            _ => None,
-        }
+        self.directory().filter(|folder| checkpoint::is_there(folder))
     }
 }

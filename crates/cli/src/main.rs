@@ -14,6 +14,7 @@ mod sizes;
 mod subject;
 mod sweep;
 mod tensors;
+mod text;
 
 use std::io::Write;
 use std::process::ExitCode;

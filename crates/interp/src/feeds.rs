@@ -47,6 +47,18 @@ impl Feeds {
         self
     }
 
+    /// The same feeds with the ids of one input given.
+    ///
+    /// # Errors
+    /// When there are not as many ids as the shape says.
+    pub fn with_ids(self, path: &str, shape: &[usize], ids: Vec<i64>) -> Result<Self, RunError> {
+        let ids = Tensor::new(shape, ids).map_err(|problem| RunError::FeedElements {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        })?;
+        Ok(self.with(path, Value::Index(ids)))
+    }
+
     /// The same feeds, with zeros for the ids of an input of this path, if there is one.
     #[must_use]
     pub fn zeros_at(mut self, path: &str) -> Self {

@@ -6,7 +6,7 @@ use opledger_dims::Integer;
 use opledger_interp::{Fast, Feeds, Ledger, Quiet, Run, Session, Theorem, compare};
 use opledger_ir::PartCounts;
 use opledger_models::{Logits, Request};
-use opledger_report::{CONVENTIONS, Generation, Step};
+use opledger_report::{CONVENTIONS, Format, Generation, Step};
 
 use super::run::{start_threads, theorem_record};
 use crate::args::GenerateArgs;
@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::found::find;
 use crate::output;
 use crate::subject::model_notes;
+use crate::text::{self, Text};
 
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     start_threads(args.threads)?;
@@ -34,7 +35,15 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         feeds = checkpoint::load(folder, (graph, &model.names), &binding, feeds)?;
     }
     let mut session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
-    let prompt: Vec<i64> = args.ids.iter().map(|id| i64::from(*id)).collect();
+    let text = match &args.text {
+        Some(_) => Some(text::beside(&args.model, &found)?),
+        None => None,
+    };
+    let prompt: Vec<i64> = match (&text, &args.text) {
+        (Some(text), Some(prompt)) => text.ids(prompt)?,
+        _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
+    };
+    let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
     let mut next = prompt.clone();
     for _ in 0..args.new_tokens {
@@ -45,13 +54,15 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         steps.push(Step { past, tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops });
         let id = best(&run).ok_or_else(|| Failure::NoScores { model: args.model.clone() })?;
         generated.push(id);
+        stream.show(&generated)?;
         next = vec![id];
     }
+    stream.end()?;
     let record = Generation {
         model: args.model.clone(),
         prompt,
-        generated,
-        text: None,
+        generated: generated.clone(),
+        text: text.and_then(|text| text.text(&generated)),
         threads: rayon::current_num_threads(),
         steps,
         cache_bytes: session.cache_bytes(),
@@ -60,6 +71,34 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     };
     output::show(&record, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Shows text as it comes, when the result is a table for a reader.
+struct Stream<'t> {
+    text: Option<&'t Text>,
+    shown: usize,
+}
+
+impl<'t> Stream<'t> {
+    fn new(text: Option<&'t Text>, format: Format) -> Self {
+        Stream { text: text.filter(|_| format == Format::Table), shown: 0 }
+    }
+
+    /// Shows what is new; a character whose last byte is yet to come waits.
+    fn show(&mut self, ids: &[i64]) -> Result<(), Failure> {
+        let Some(all) = self.text.and_then(|text| text.text(ids)) else { return Ok(()) };
+        match all.get(self.shown..) {
+            Some(new) if !new.is_empty() && !new.ends_with('\u{fffd}') => {
+                self.shown = all.len();
+                output::print(new)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&self) -> Result<(), Failure> {
+        if self.shown > 0 { output::print("\n\n") } else { Ok(()) }
+    }
 }
 
 /// The id with the highest score, the first of equals.

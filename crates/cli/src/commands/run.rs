@@ -24,6 +24,7 @@ use crate::progress::Progress;
 use crate::sizes::merge;
 use crate::subject::{Needs, Subject, model_notes, one_unless_given};
 use crate::tensors::{self, Named};
+use crate::text::{self, Texts};
 
 /// The runs of one model.
 struct Runs {
@@ -56,9 +57,14 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
 fn prepared(args: &RunArgs) -> Result<(Subject, Feeds), Failure> {
     let found = find(&args.model.model)?;
     let input = args.input.as_deref().map(tensors::Inputs::open).transpose()?;
+    let texts = match &args.text[..] {
+        [] => None,
+        texts => Some(Texts::read(texts, &text::beside(&args.model.model, &found)?)?),
+    };
+    let padded = texts.as_ref().is_some_and(Texts::is_padded);
     let request = Request {
         past: args.model.wants_past(),
-        attention_mask: input.as_ref().is_some_and(|input| input.has("attention_mask")),
+        attention_mask: padded || input.as_ref().is_some_and(|input| input.has("attention_mask")),
         ..Request::default()
     };
     let mut model = found.model(&args.model.model, &request)?;
@@ -66,6 +72,12 @@ fn prepared(args: &RunArgs) -> Result<(Subject, Feeds), Failure> {
     let mut binding = merge(&args.model.model, &model.binding, &args.model.sizes)?;
     if let Some(input) = &input {
         input.sizes(&model.graph, &mut binding);
+    }
+    if let Some(texts) = &texts {
+        if !model.graph.nodes().iter().any(|node| node.path == "input_ids") {
+            return Err(Failure::NoIds { model: args.model.model.clone() });
+        }
+        binding.set("b", texts.items()).set("n", texts.length());
     }
     if found.is_one_item() {
         one_unless_given(&mut binding);
@@ -80,6 +92,9 @@ fn prepared(args: &RunArgs) -> Result<(Subject, Feeds), Failure> {
         for (path, value) in input.read(&subject.graph, &subject.binding)? {
             feeds = feeds.with(&path, value);
         }
+    }
+    if let Some(texts) = texts {
+        feeds = texts.feed(feeds, padded)?;
     }
     // Token types that are not given are of the first kind, as in the `transformers` library.
     if found.is_one_item() && !input.is_some_and(|input| input.has("token_type_ids")) {

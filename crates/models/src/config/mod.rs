@@ -4,6 +4,8 @@
 mod error;
 pub(crate) mod json;
 mod keys;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

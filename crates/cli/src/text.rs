@@ -1,0 +1,152 @@
+//! Text in place of ids: the `tokenizer.json` beside a configuration.
+
+use std::path::{Path, PathBuf};
+
+use opledger_interp::{Feeds, RunError};
+
+use crate::found::Found;
+
+/// Why text could not be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TextError {
+    #[error("`{model}` has no tokenizer.json beside its configuration; give ids instead")]
+    Missing { model: String },
+    #[cfg(feature = "text")]
+    #[error("`{}` is no tokenizer: {problem}", path.display())]
+    Malformed { path: PathBuf, problem: String },
+    #[cfg(feature = "text")]
+    #[error("the text could not be turned into ids: {0}")]
+    Encode(String),
+    #[cfg(feature = "text")]
+    #[error("the text has no tokens; give some words")]
+    Empty,
+    #[cfg(not(feature = "text"))]
+    #[error("this build reads no text: it was made without the feature `text`; give ids instead")]
+    Unsupported,
+}
+
+/// The tokenizer beside a model's configuration, if there is one.
+pub(crate) fn beside(model: &str, found: &Found) -> Result<Text, TextError> {
+    let missing = || TextError::Missing { model: model.to_owned() };
+    let path = found.directory().ok_or_else(missing)?.join("tokenizer.json");
+    if path.is_file() { Text::open(&path) } else { Err(missing()) }
+}
+
+#[cfg(feature = "text")]
+mod with {
+    use std::fs::File;
+    use std::io::Read;
+
+    use tokenizers::Tokenizer;
+
+    use super::{Path, TextError};
+
+    /// The longest tokenizer that is read, in bytes.
+    const MAX_BYTES: u64 = 256 << 20;
+
+    /// A tokenizer.
+    pub(crate) struct Text(Tokenizer);
+
+    impl Text {
+        pub(super) fn open(path: &Path) -> Result<Text, TextError> {
+            let malformed =
+                |problem: String| TextError::Malformed { path: path.to_owned(), problem };
+            let file = File::open(path).map_err(|e| malformed(e.to_string()))?;
+            let mut bytes = Vec::new();
+            let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+            read.map_err(|e| malformed(e.to_string()))?;
+            if bytes.len() as u64 > MAX_BYTES {
+                return Err(malformed(format!("it is longer than {MAX_BYTES} bytes")));
+            }
+            let mut tokenizer =
+                Tokenizer::from_bytes(bytes).map_err(|e| malformed(e.to_string()))?;
+            // Texts are taken whole, and made equally long here.
+            tokenizer.with_padding(None);
+            tokenizer.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
+            Ok(Text(tokenizer))
+        }
+
+        /// The ids of a text, special tokens included.
+        pub(crate) fn ids(&self, text: &str) -> Result<Vec<i64>, TextError> {
+            let encoding =
+                self.0.encode(text, true).map_err(|e| TextError::Encode(e.to_string()))?;
+            match encoding.get_ids() {
+                [] => Err(TextError::Empty),
+                ids => Ok(ids.iter().map(|id| i64::from(*id)).collect()),
+            }
+        }
+
+        /// The text of some ids, special tokens left out.
+        pub(crate) fn text(&self, ids: &[i64]) -> Option<String> {
+            let ids: Option<Vec<u32>> = ids.iter().map(|id| u32::try_from(*id).ok()).collect();
+            self.0.decode(&ids?, true).ok()
+        }
+    }
+}
+
+#[cfg(not(feature = "text"))]
+mod with {
+    use super::{Path, TextError};
+
+    /// No tokenizer can be made.
+    pub(crate) enum Text {}
+
+    impl Text {
+        pub(super) fn open(_: &Path) -> Result<Text, TextError> {
+            Err(TextError::Unsupported)
+        }
+
+        /// The ids of a text.
+        pub(crate) fn ids(&self, _: &str) -> Result<Vec<i64>, TextError> {
+            match *self {}
+        }
+
+        /// The text of some ids.
+        pub(crate) fn text(&self, _: &[i64]) -> Option<String> {
+            match *self {}
+        }
+    }
+}
+
+pub(crate) use with::Text;
+
+/// The ids of some texts, the shorter ones padded with zeros to the longest.
+pub(crate) struct Texts(Vec<Vec<i64>>);
+
+impl Texts {
+    pub(crate) fn read(texts: &[String], by: &Text) -> Result<Texts, TextError> {
+        Ok(Texts(texts.iter().map(|text| by.ids(text)).collect::<Result<_, _>>()?))
+    }
+
+    /// How many texts.
+    pub(crate) fn items(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Tokens of the longest.
+    pub(crate) fn length(&self) -> usize {
+        self.0.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// Whether some are shorter than others.
+    pub(crate) fn is_padded(&self) -> bool {
+        self.0.iter().any(|ids| ids.len() < self.length())
+    }
+
+    /// Feeds `input_ids` and, where texts are padded, `attention_mask`.
+    pub(crate) fn feed(&self, feeds: Feeds, padded: bool) -> Result<Feeds, RunError> {
+        let rows = |row: &dyn Fn(&Vec<i64>) -> Vec<i64>| -> Vec<i64> {
+            let padding = |mut row: Vec<i64>| {
+                row.resize(self.length(), 0);
+                row
+            };
+            self.0.iter().flat_map(|ids| padding(row(ids))).collect()
+        };
+        let shape = [self.items(), self.length()];
+        let feeds = feeds.with_ids("input_ids", &shape, rows(&Vec::clone))?;
+        match padded {
+            true => feeds.with_ids("attention_mask", &shape, rows(&|ids| vec![1; ids.len()])),
+            false => Ok(feeds),
+        }
+    }
+}

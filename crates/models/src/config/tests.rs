@@ -1,0 +1,136 @@
+//! What is wrong with a configuration is told by its keys.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Config, ConfigError};
+use crate::{Model, Request, families, preset_names};
+
+/// A small Llama, and changes to it.
+fn llama(changes: &[(&str, Value)]) -> Result<Model, ConfigError> {
+    let mut config = json!({
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"],
+        "vocab_size": 50, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
+        "num_attention_heads": 6, "num_key_value_heads": 2, "torch_dtype": "float16",
+    });
+    for (key, value) in changes {
+        match value {
+            Value::String(text) if text == "(removed)" => config.as_object_mut().unwrap().remove(*key),
+            _ => config.as_object_mut().unwrap().insert((*key).to_owned(), value.clone()),
+        };
+    }
+    Config::parse("config", config.to_string().as_bytes())?.model("m", &Request::default())
+}
+
+fn told(changes: &[(&str, Value)]) -> String {
+    llama(changes).map(|_| String::new()).unwrap_or_else(|e| e.to_string())
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_key() {
+    assert_eq!(told(&[]), "");
+    let cases: &[(&str, Value, &str)] = &[
+        ("hidden_size", json!("(removed)"), "config: the key `hidden_size` is missing"),
+        ("hidden_size", json!(-24), "config: `hidden_size` is -24, but a whole number from 1 to 2^40 is needed"),
+        ("hidden_size", json!(2.5), "config: `hidden_size` is 2.5, but a whole number from 1 to 2^40 is needed"),
+        ("vocab_size", json!(0), "config: `vocab_size` is 0, but a whole number from 1 to 2^40 is needed"),
+        (
+            "num_attention_heads",
+            json!(5),
+            "config: `num_attention_heads` = 5 and `num_key_value_heads` = 2 contradict each other: \
+             the one is no multiple of the other",
+        ),
+        (
+            "hidden_size",
+            json!(25),
+            "config: `hidden_size` = 25 and `num_attention_heads` = 6 contradict each other: the one \
+             is no multiple of the other",
+        ),
+        ("head_dim", json!(3), "config: `head_dim` = 3 is not supported; supported: an even head width, since the rotation turns pairs"),
+        ("hidden_act", json!("xielu"), "config: `hidden_act` = \"xielu\" is not supported; supported: silu"),
+        ("hidden_act", json!(7), "config: `hidden_act` is 7, but a text is needed"),
+        ("tie_word_embeddings", json!("yes"), "config: `tie_word_embeddings` is \"yes\", but true or false is needed"),
+        ("rms_norm_eps", json!(-1e-5), "config: `rms_norm_eps` is -0.00001, but a number from 0 on is needed"),
+        ("architectures", json!(["LlamaForTokenClassification"]), "config: `architectures` = [\"LlamaForTokenClassification\"] is not supported; supported: LlamaForCausalLM, LlamaModel"),
+        ("model_type", json!("lama"), "config: model_type `lama` is not supported (did you mean `llama`?); supported: bert"),
+        ("rope_scaling", json!({"rope_type": "longrope"}), "config: `rope_scaling.rope_type` = \"longrope\" is not supported; supported: default, linear, llama3, yarn"),
+        ("rope_scaling", json!({"rope_type": "linear"}), "config: the key `rope_scaling.factor` is missing"),
+        ("rope_scaling", json!({"rope_type": "linear", "type": "yarn"}), "config: `rope_scaling.rope_type` = \"linear\" and `rope_scaling.type` = \"yarn\" contradict each other"),
+        ("rope_scaling", json!("linear"), "config: `rope_scaling` is \"linear\", but an object is needed"),
+    ];
+    for (key, value, expected) in cases {
+        let found = told(&[(key, value.clone())]);
+        assert!(found.starts_with(expected), "{key} = {value}: {found}");
+    }
+    let duplicate = Config::parse("config", br#"{"hidden_size": 1, "hidden_size": 2}"#);
+    let error = duplicate.unwrap_err().to_string();
+    assert!(error.contains("the key `hidden_size` stands twice"), "{error}");
+    assert!(Config::parse("config", b"[]").unwrap_err().to_string().contains("no JSON object"));
+    assert!(Config::read("no such file.json".as_ref()).is_err());
+}
+
+#[test]
+fn keys_that_nobody_reads_are_told() {
+    let unread = |changes: &[(&str, Value)]| llama(changes).unwrap().unread_keys;
+    assert_eq!(unread(&[]), Vec::<String>::new());
+    assert_eq!(unread(&[("logit_softcap", json!(30.0))]), ["logit_softcap"]);
+    let scaling = json!({"rope_type": "linear", "factor": 2.0, "speed": 1});
+    assert_eq!(unread(&[("rope_scaling", scaling)]), ["rope_scaling.speed"]);
+}
+
+#[test]
+fn a_cache_is_refused_where_there_is_none() {
+    let mut refused = 0;
+    for name in preset_names() {
+        let preset = crate::preset(name).unwrap();
+        let request = Request { past: true, ..Request::default() };
+        match preset.config().model(name, &request) {
+            Ok(model) => assert!(model.graph.nodes().iter().any(|n| n.path.ends_with("past_key"))),
+            Err(error) => {
+                assert!(matches!(error, ConfigError::Request { .. }), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 20);
+}
+
+/// Values that a key may wrongly have.
+fn values() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0..40_u64).prop_map(Value::from),
+        "[a-z_]{0,12}".prop_map(Value::from),
+        prop::collection::vec(0..9_u64, 0..4).prop_map(Value::from),
+        Just(json!({"rope_type": "yarn", "factor": 1e300})),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_configuration_panics(
+        family in 0..16_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), values()), 0..4),
+        past: bool,
+    ) {
+        let known: Vec<&str> = families().collect();
+        let family = known[family % known.len()];
+        let of_family = |name: &&str| crate::preset(name).is_ok_and(|p| p.family() == family);
+        let name = preset_names().find(of_family).unwrap();
+        let mut config = crate::preset(name).unwrap().config();
+        for (at, value) in changes {
+            let key = config.map.keys().nth(at.index(config.map.len())).unwrap().clone();
+            if key != "model_type" {
+                config.map.insert(key, value);
+            }
+        }
+        let request = Request { past, attention_mask: past, ..Request::default() };
+        if let Ok(model) = config.model(name, &request) {
+            let binding = model.binding.clone().with("b", 1).with("n", 3).with("p", 0).with("m", 2);
+            let _ = model.graph.complete(&binding).map(|all| model.graph.counts_at(&all));
+        }
+    }
+}
