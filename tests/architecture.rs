@@ -111,7 +111,8 @@ fn third_party_dependencies_are_few() {
 /// Packages of the command's tree; `features` are those without which, or with which, it is built.
 fn packages(features: &[&str]) -> usize {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let tree = ["tree", "-p", "opledger-cli", "-e", "normal", "--prefix", "none", "--format", "{p}"];
+    let tree =
+        ["tree", "-p", "opledger-cli", "-e", "normal", "--prefix", "none", "--format", "{p}"];
     let output = Command::new(cargo)
         .args(tree)
         .arg("--offline")

@@ -36,8 +36,6 @@ pub(crate) enum Failure {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Text(#[from] TextError),
-    #[error("--text and --input both give `input_ids`; give one of them")]
-    TextAndInput,
     #[error("`{model}` takes no input `input_ids`, so no text")]
     NoIds { model: String },
     #[error(transparent)]

@@ -11,12 +11,14 @@ use crate::{Binding, EvalError, Integer, Poly, Symbol};
 #[derive(Clone, Debug)]
 pub struct Compiled {
     symbols: Vec<Symbol>,
-    /// Coefficients, and the powers by the position of their symbol; none where a coefficient exceeds
-    /// 128 bits.
-    terms: Option<Vec<(i128, Vec<(usize, u32)>)>>,
+    /// None where a coefficient exceeds 128 bits.
+    terms: Option<Vec<Term>>,
     denominator: i128,
     poly: Poly,
 }
+
+/// A coefficient, and the powers of symbols by their position.
+type Term = (i128, Vec<(usize, u32)>);
 
 impl Poly {
     /// The polynomial over the symbols given, which all of its own are.

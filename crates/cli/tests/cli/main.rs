@@ -6,6 +6,7 @@
 mod bad_input;
 mod files;
 mod measured;
+mod models;
 mod readme;
 mod records;
 mod tables;

@@ -15,7 +15,9 @@ fn llama(changes: &[(&str, Value)]) -> Result<Model, ConfigError> {
     });
     for (key, value) in changes {
         match value {
-            Value::String(text) if text == "(removed)" => config.as_object_mut().unwrap().remove(*key),
+            Value::String(text) if text == "(removed)" => {
+                config.as_object_mut().unwrap().remove(*key)
+            }
             _ => config.as_object_mut().unwrap().insert((*key).to_owned(), value.clone()),
         };
     }
@@ -31,9 +33,21 @@ fn what_is_wrong_is_named_by_its_key() {
     assert_eq!(told(&[]), "");
     let cases: &[(&str, Value, &str)] = &[
         ("hidden_size", json!("(removed)"), "config: the key `hidden_size` is missing"),
-        ("hidden_size", json!(-24), "config: `hidden_size` is -24, but a whole number from 1 to 2^40 is needed"),
-        ("hidden_size", json!(2.5), "config: `hidden_size` is 2.5, but a whole number from 1 to 2^40 is needed"),
-        ("vocab_size", json!(0), "config: `vocab_size` is 0, but a whole number from 1 to 2^40 is needed"),
+        (
+            "hidden_size",
+            json!(-24),
+            "config: `hidden_size` is -24, but a whole number from 1 to 2^40 is needed",
+        ),
+        (
+            "hidden_size",
+            json!(2.5),
+            "config: `hidden_size` is 2.5, but a whole number from 1 to 2^40 is needed",
+        ),
+        (
+            "vocab_size",
+            json!(0),
+            "config: `vocab_size` is 0, but a whole number from 1 to 2^40 is needed",
+        ),
         (
             "num_attention_heads",
             json!(5),
@@ -46,17 +60,57 @@ fn what_is_wrong_is_named_by_its_key() {
             "config: `hidden_size` = 25 and `num_attention_heads` = 6 contradict each other: the one \
              is no multiple of the other",
         ),
-        ("head_dim", json!(3), "config: `head_dim` = 3 is not supported; supported: an even head width, since the rotation turns pairs"),
-        ("hidden_act", json!("xielu"), "config: `hidden_act` = \"xielu\" is not supported; supported: silu"),
+        (
+            "head_dim",
+            json!(3),
+            "config: `head_dim` = 3 is not supported; supported: an even head width, since the rotation turns pairs",
+        ),
+        (
+            "hidden_act",
+            json!("xielu"),
+            "config: `hidden_act` = \"xielu\" is not supported; supported: silu",
+        ),
         ("hidden_act", json!(7), "config: `hidden_act` is 7, but a text is needed"),
-        ("tie_word_embeddings", json!("yes"), "config: `tie_word_embeddings` is \"yes\", but true or false is needed"),
-        ("rms_norm_eps", json!(-1e-5), "config: `rms_norm_eps` is -0.00001, but a number from 0 on is needed"),
-        ("architectures", json!(["LlamaForTokenClassification"]), "config: `architectures` = [\"LlamaForTokenClassification\"] is not supported; supported: LlamaForCausalLM, LlamaModel"),
-        ("model_type", json!("lama"), "config: model_type `lama` is not supported (did you mean `llama`?); supported: bert"),
-        ("rope_scaling", json!({"rope_type": "longrope"}), "config: `rope_scaling.rope_type` = \"longrope\" is not supported; supported: default, linear, llama3, yarn"),
-        ("rope_scaling", json!({"rope_type": "linear"}), "config: the key `rope_scaling.factor` is missing"),
-        ("rope_scaling", json!({"rope_type": "linear", "type": "yarn"}), "config: `rope_scaling.rope_type` = \"linear\" and `rope_scaling.type` = \"yarn\" contradict each other"),
-        ("rope_scaling", json!("linear"), "config: `rope_scaling` is \"linear\", but an object is needed"),
+        (
+            "tie_word_embeddings",
+            json!("yes"),
+            "config: `tie_word_embeddings` is \"yes\", but true or false is needed",
+        ),
+        (
+            "rms_norm_eps",
+            json!(-1e-5),
+            "config: `rms_norm_eps` is -0.00001, but a number from 0 on is needed",
+        ),
+        (
+            "architectures",
+            json!(["LlamaForTokenClassification"]),
+            "config: `architectures` = [\"LlamaForTokenClassification\"] is not supported; supported: LlamaForCausalLM, LlamaModel",
+        ),
+        (
+            "model_type",
+            json!("lama"),
+            "config: model_type `lama` is not supported (did you mean `llama`?); supported: bert",
+        ),
+        (
+            "rope_scaling",
+            json!({"rope_type": "longrope"}),
+            "config: `rope_scaling.rope_type` = \"longrope\" is not supported; supported: default, linear, llama3, yarn",
+        ),
+        (
+            "rope_scaling",
+            json!({"rope_type": "linear"}),
+            "config: the key `rope_scaling.factor` is missing",
+        ),
+        (
+            "rope_scaling",
+            json!({"rope_type": "linear", "type": "yarn"}),
+            "config: `rope_scaling.rope_type` = \"linear\" and `rope_scaling.type` = \"yarn\" contradict each other",
+        ),
+        (
+            "rope_scaling",
+            json!("linear"),
+            "config: `rope_scaling` is \"linear\", but an object is needed",
+        ),
     ];
     for (key, value, expected) in cases {
         let found = told(&[(key, value.clone())]);
