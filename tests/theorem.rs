@@ -202,6 +202,7 @@ fn chains_do_what_their_nodes_do() {
         "ffn:b=3,n=11,c=24,ff=50,act=silu",
         "ffn:b=1,n=1,c=24,ff=50,act=silu",
         "ffn:b=2,n=1,c=24,ff=7,act=silu",
+        "ffn:b=2,n=2,c=1,ff=50,act=silu",
     ];
     for text in layers {
         let model = parse(text).unwrap();

@@ -1,4 +1,4 @@
-//! Several sizes of a symbol on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
+//! Several sizes on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
 
 use std::collections::BTreeSet;
 

@@ -202,7 +202,10 @@ impl Store {
         ids: &[i64],
     ) -> Result<(), RunError> {
         let node = graph.nodes().iter().find(|node| node.path == path && node.op.is_source());
-        let unknown = || RunError::FeedUnknown { path: path.to_owned(), known: String::new() };
+        let unknown = || {
+            let known = self.values.keys().take(20).cloned().collect::<Vec<_>>().join(", ");
+            RunError::FeedUnknown { path: path.to_owned(), known }
+        };
         let node = node.ok_or_else(unknown)?;
         let Op::Source(source) = &node.op else { return Err(unknown()) };
         let sizes = sizes_at(&node.shape, binding).map_err(|problem| op_error(node, problem))?;

@@ -52,6 +52,20 @@ pub fn peak_bytes(
     Ok(sources + live)
 }
 
+/// Bytes of the computed values that are alive at the worst moment of a run, at a complete binding,
+/// with `real_bytes` to a real number: [`peak_bytes`] without sources and without what a repetition
+/// gives back in every iteration.
+///
+/// # Errors
+/// When a size is unbound.
+pub fn activation_bytes(
+    graph: &Graph,
+    binding: &Binding,
+    real_bytes: usize,
+) -> Result<Integer, BindingError> {
+    Ok(footprint(graph, binding, real_bytes as u64)?.1)
+}
+
 /// Elements of live computed values at the worst moment of a run.
 pub(crate) fn live_elements(graph: &Graph, binding: &Binding) -> Result<Integer, BindingError> {
     Ok(footprint(graph, binding, 1)?.1)

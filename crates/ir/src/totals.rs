@@ -9,6 +9,8 @@ use crate::{BindingError, Definition, Graph};
 #[derive(Clone, Debug)]
 pub struct Totals {
     free: Vec<Symbol>,
+    /// Sizes that products of free symbols are made of.
+    fixed: Binding,
     /// Definitions of symbols that follow from the free ones, over the sizes that are bound.
     definitions: Vec<Definition>,
     symbols: Vec<Symbol>,
@@ -64,13 +66,26 @@ impl Graph {
     /// When the binding contradicts a definition, or leaves another symbol without a size.
     pub fn totals(&self, binding: &Binding, free: &[Symbol]) -> Result<Totals, BindingError> {
         let bound = self.complete(binding)?;
-        let mut symbols = free.to_vec();
+        let (mut symbols, mut fixed) = (free.to_vec(), Binding::new());
         let mut definitions = Vec::new();
         for definition in self.definitions() {
-            if definition.defines().iter().all(|s| bound.get(s).is_some()) {
+            // Of c = h·e any may follow from the other two.
+            let involved = match definition {
+                Definition::Product { whole, factors: [a, b] } => vec![whole, a, b],
+                other => other.defines(),
+            };
+            if involved.iter().all(|s| bound.get(s).is_some()) {
                 continue;
             }
-            symbols.extend(definition.defines().into_iter().cloned());
+            for symbol in involved {
+                match bound.get(symbol) {
+                    Some(size) => {
+                        fixed.set(symbol, size.clone());
+                    }
+                    None if symbols.contains(symbol) => {}
+                    None => symbols.push(symbol.clone()),
+                }
+            }
             definitions.push(definition.bind(&bound));
         }
         let compile = |poly: &Poly| Ok::<_, BindingError>(poly.bind(&bound).compile(&symbols)?);
@@ -93,6 +108,7 @@ impl Graph {
             read: compile(&read)?,
             written: compile(&written)?,
             free: free.to_vec(),
+            fixed,
             definitions,
             symbols,
         })
@@ -128,8 +144,10 @@ impl Totals {
 
     /// The free sizes and what follows from them.
     fn defined(&self, sizes: &[i128]) -> Result<Vec<i128>, BindingError> {
-        let given = self.free.iter().cloned().zip(sizes.iter().copied());
-        let mut binding = Binding::from_iter(given);
+        let mut binding = self.fixed.clone();
+        for (symbol, size) in self.free.iter().zip(sizes) {
+            binding.set(symbol, *size);
+        }
         while {
             let mut changed = false;
             for definition in &self.definitions {
@@ -166,5 +184,22 @@ mod tests {
             assert_eq!(total.macs, g.cost().macs().at(&binding).unwrap());
         }
         assert!(g.totals(&fixed, &[]).is_err(), "n has no size");
+    }
+
+    #[test]
+    fn a_factor_follows_from_a_free_one() {
+        let mut g = Graph::new();
+        let factors = ["h".into(), "e".into()];
+        g.define(Definition::Product { whole: "c".into(), factors });
+        let x = g.input("x", ["n", "h", "e"]).unwrap();
+        g.attention((x, x, x), Mask::none(), None, None).unwrap();
+        let fixed = Binding::from_iter([("n", 5), ("c", 12)]);
+        let totals = g.totals(&fixed, &["h".into()]).unwrap();
+        for h in [1, 2, 3, 4, 6, 12_i128] {
+            let counts = g.counts_at(&fixed.clone().with("h", h)).unwrap();
+            assert_eq!(totals.at(&[h]).unwrap().counts, counts);
+        }
+        let error = totals.at(&[5]).unwrap_err().to_string();
+        assert!(error.contains('5') && error.contains("12"), "{error}");
     }
 }

@@ -77,6 +77,25 @@ pub struct Gemm<'a> {
 }
 
 impl Gemm<'_> {
+    /// Whether the right factor is brought into panels, so that a [`PackedMatrix`] saves work: not for
+    /// few rows by a factor whose rows are contiguous, nor for a single one, which read it once as it
+    /// is stored; nor for few columns, since registers hold sixteen, filled or not; nor without vector
+    /// registers, where `matrixmultiply` computes the product.
+    ///
+    /// # Errors
+    /// When `OPLEDGER_ISA` asks for an instruction set the machine lacks.
+    pub fn packs(&self) -> Result<bool, KernelError> {
+        let isa = isa()?;
+        Ok(match self.b {
+            Right::Packed(_) => true,
+            Right::Plain(b) => {
+                let contiguous = b.col_stride == 1 && b.offsets.len() == self.batch;
+                let read_once = self.m == 1 || contiguous && sweeps(isa, self.m, self.n);
+                isa != Isa::SCALAR && !read_once && self.n >= FEW_COLUMNS
+            }
+        })
+    }
+
     fn check(&self, epilogue: &Epilogue<'_>, c: &[f32]) -> Result<(), KernelError> {
         let &Gemm { batch, m, k, n, a, b } = self;
         exactly("C", c.len(), &[batch, m, n])?;
@@ -131,13 +150,7 @@ pub fn gemm_with<M: Meter>(
         return Ok(());
     }
     let &Gemm { batch, m, k, n, b, .. } = problem;
-    let direct = match b {
-        Right::Packed(_) => false,
-        Right::Plain(b) => {
-            let swept = b.col_stride == 1 && b.offsets.len() == batch && sweeps(isa, m, n);
-            swept || !PackedMatrix::pays(isa, m, n)
-        }
-    };
+    let direct = !problem.packs()?;
     let whole = Shared::new(c);
     match b {
         Right::Packed(packed) => {
@@ -341,6 +354,8 @@ unsafe fn into_block(isa: Isa, product: Product<'_>, block: Block, edge: &mut [f
     }
 }
 
+/// Columns below which panels would be mostly empty.
+const FEW_COLUMNS: usize = 8;
 /// Terms of a product that are summed before the next panel.
 const TERMS: usize = 1024;
 /// Rows of `C` per task where the panels are shared: with their terms they stay in the

@@ -22,13 +22,6 @@ pub struct PackedMatrix {
 const SERIAL: usize = 1 << 16;
 
 impl PackedMatrix {
-    /// Whether a product of so many rows and columns is faster by panels: one row reads the matrix
-    /// once in whatever order, registers hold sixteen columns, filled or not, and without vector
-    /// registers `matrixmultiply` does it.
-    pub fn pays(isa: Isa, rows: usize, columns: usize) -> bool {
-        isa != Isa::SCALAR && rows > 1 && columns >= 8
-    }
-
     /// Packs the `k×n` matrix whose element (`p`, `j`) is `data[p·row_stride + j·col_stride]`. The
     /// weight `[n, k]` of a linear layer has strides 1 and `k`.
     ///

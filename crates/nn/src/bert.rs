@@ -2,7 +2,7 @@
 //! added, then LayerNorm and dropout. Names and order as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Graph, Scope, Var};
 
 use crate::{DropoutConfig, Embedding, LearnedPositions, NnError, Norm, NormConfig};
 
@@ -73,7 +73,7 @@ impl BertEmbedding {
     pub fn new(g: &mut Graph, config: &BertEmbeddingConfig) -> Result<Self, NnError> {
         let (c, frozen) = (&config.hidden_size, config.frozen);
         let mut table = |name: &str, axis: &str, rows: &Poly| {
-            Embedding::table(&mut g.scope(name), Axis::new(axis, rows), c.clone(), frozen)
+            Embedding::table(&mut g.scope(name), (axis, rows), ("c", c), frozen)
         };
         let words = table("word_embeddings", "v", &config.vocab_size)?;
         let positions = table("position_embeddings", "p", &config.max_position_embeddings)?;

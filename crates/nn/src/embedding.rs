@@ -38,7 +38,7 @@ impl Embedding {
         num_embeddings: impl Into<Poly>,
         embedding_dim: impl Into<Poly>,
     ) -> Result<Self, NnError> {
-        Embedding::table(g, Axis::new("v", num_embeddings), embedding_dim.into(), false)
+        Embedding::table(g, ("v", num_embeddings), ("c", embedding_dim), false)
     }
 
     /// The same table, not changed by training.
@@ -50,38 +50,23 @@ impl Embedding {
         num_embeddings: impl Into<Poly>,
         embedding_dim: impl Into<Poly>,
     ) -> Result<Self, NnError> {
-        Embedding::table(g, Axis::new("v", num_embeddings), embedding_dim.into(), true)
+        Embedding::table(g, ("v", num_embeddings), ("c", embedding_dim), true)
     }
 
-    /// A table whose rows are an axis of any name.
-    pub(crate) fn table(
-        g: &mut Graph,
-        rows: Axis,
-        width: Poly,
-        frozen: bool,
-    ) -> Result<Self, NnError> {
-        positive("num_embeddings", &rows.size)?;
-        positive("embedding_dim", &width)?;
-        let axes = vec![rows, Axis::new("c", width)];
-        let weight = param(g, "weight", Source::embedding(), axes, frozen)?;
-        Ok(Embedding { scope: g.here(), weight })
-    }
-
-    /// A table whose rows are the entries of an axis and whose columns are an axis of any name.
+    /// A table `[rows, columns]` of any two axes, changed by training unless `frozen`.
     ///
     /// # Errors
     /// When a size is below one.
-    pub fn rows(
+    pub fn table(
         g: &mut Graph,
-        rows: Axis,
-        width: impl Into<Poly>,
-        column: &str,
+        rows: impl Into<Axis>,
+        columns: impl Into<Axis>,
+        frozen: bool,
     ) -> Result<Self, NnError> {
-        let width = width.into();
+        let (rows, columns) = (rows.into(), columns.into());
         positive("num_embeddings", &rows.size)?;
-        positive("embedding_dim", &width)?;
-        let weight =
-            param(g, "weight", Source::shift(), vec![rows, Axis::new(column, width)], false)?;
+        positive("embedding_dim", &columns.size)?;
+        let weight = param(g, "weight", Source::embedding(), vec![rows, columns], frozen)?;
         Ok(Embedding { scope: g.here(), weight })
     }
 

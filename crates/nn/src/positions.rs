@@ -71,7 +71,7 @@ impl LearnedPositions {
         embedding_dim: impl Into<Poly>,
     ) -> Result<Self, NnError> {
         let rows = Axis::new("p", max_positions);
-        Ok(LearnedPositions::of(Embedding::table(g, rows, embedding_dim.into(), false)?))
+        Ok(LearnedPositions::of(Embedding::table(g, rows, ("c", embedding_dim), false)?))
     }
 
     /// The rows of a table `[p, c]`.

@@ -1,9 +1,9 @@
 //! `opledger count`: exact counts without running.
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
-use opledger_interp::peak_bytes;
+use opledger_interp::activation_bytes;
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Op, Total};
+use opledger_ir::{Definition, Graph, Op, Total};
 use opledger_models::{Logits, Request};
 use opledger_report::{CONVENTIONS, Format, GenerationCount, Grid, GridPoint, Memory, Summed};
 
@@ -69,26 +69,14 @@ fn grid(args: &CountArgs) -> Result<Grid, Failure> {
             _ => swept.push(sweep),
         }
     }
-    // The corners hold what no size in between breaks: relations between sizes are monotone.
     let smallest = Subject::new(&args.at(|sweep| least(&sweep.sizes)), Needs::Count)?;
     Subject::new(&args.at(|sweep| greatest(&sweep.sizes)), Needs::Count)?;
     let free: Vec<Symbol> = swept.iter().map(|sweep| sweep.symbol.clone()).collect();
-    let model = args.at(|sweep| sweep.sizes[0].clone());
-    let fixed = ModelArgs {
-        sizes: model.sizes.into_iter().filter(|size| !free.contains(&size.symbol)).collect(),
-        ..model
-    };
-    let past = ModelArgs { past: args.at(|sweep| sweep.sizes[0].clone()).wants_past(), ..fixed };
-    let items = free.iter().any(|symbol| symbol.as_str() == "b");
-    let found = find(&args.model)?;
-    let request = Request { past: past.past, ..Request::default() };
-    let model = found.model(&args.model, &request)?;
-    let subject = Subject::of(model, &past, Needs::Nothing, false)?;
-    let mut binding = subject.binding.clone();
-    if found.is_one_item() && !items {
-        crate::subject::one_unless_given(&mut binding);
-    }
-    let totals = subject.graph.totals(&binding, &free)?;
+    // What bounds these is broken by the greatest first; others may have to divide each other.
+    let bounded = free.iter().all(|symbol| ["b", "l", "m", "n", "p"].contains(&symbol.as_str()));
+    let binding = without(&smallest.binding, &smallest.graph, &free.iter().collect::<Vec<_>>());
+    let graph = &smallest.graph;
+    let totals = graph.totals(&binding, &free)?;
     let mut points = Vec::new();
     let mut at = vec![0; swept.len()];
     let value = |size: &Integer| -> Result<i128, Failure> {
@@ -99,6 +87,11 @@ fn grid(args: &CountArgs) -> Result<Grid, Failure> {
     let mut sizes = swept.iter().map(|s| value(&s.sizes[0])).collect::<Result<Vec<_>, _>>()?;
     loop {
         let total = totals.at(&sizes)?;
+        if !bounded {
+            let sizes = free.iter().cloned().zip(sizes.iter().copied());
+            let point = sizes.fold(binding.clone(), |point, (symbol, n)| point.with(symbol, n));
+            graph.check(&graph.complete(&point)?)?;
+        }
         let shown = at.iter().zip(&swept).map(|(at, sweep)| sweep.sizes[*at].clone()).collect();
         points.push(GridPoint { sizes: shown, total: summed(total) });
         // The last symbol turns fastest.
@@ -111,11 +104,9 @@ fn grid(args: &CountArgs) -> Result<Grid, Failure> {
             sizes[i] = value(&swept[i].sizes[at[i]])?;
         }
     }
-    let (total, _) = smallest.graph.parameters();
     Ok(Grid {
         model: args.model.clone(),
         binding,
-        params: total.at(&smallest.binding)?,
         symbols: free.iter().map(ToString::to_string).collect(),
         points,
         conventions: CONVENTIONS.to_vec(),
@@ -181,9 +172,10 @@ fn generation(args: &CountArgs, new_tokens: u64) -> Result<GenerationCount, Fail
 /// The sizes that were given or belong to the model, without some symbols and what follows from them.
 fn without(binding: &Binding, graph: &Graph, symbols: &[&Symbol]) -> Binding {
     let follows = |symbol: &Symbol| {
-        graph.definitions().iter().any(|definition| {
-            !matches!(definition, opledger_ir::Definition::Product { .. })
-                && definition.defines().contains(&symbol)
+        graph.definitions().iter().any(|definition| match definition {
+            // Of c = h·e, users give c and h.
+            Definition::Product { factors: [_, divided], .. } => divided == symbol,
+            other => other.defines().contains(&symbol),
         })
     };
     let kept = binding.iter().filter(|(s, _)| !symbols.contains(s) && !follows(s));
@@ -208,15 +200,6 @@ fn memory(found: &Found, subject: &Subject, dtype: Dtype) -> Result<Memory, Fail
     let Subject { graph, binding, .. } = subject;
     let each = Integer::from(dtype.bytes());
     let parameters = graph.parameters().0.at(binding)?;
-    let sources: Poly = graph
-        .nodes()
-        .iter()
-        .filter(|node| node.op.is_source())
-        .map(|node| {
-            node.shape.elements() * graph.multiplicity(node) * node.shape.elem.bytes() as i64
-        })
-        .sum();
-    let activations = peak_bytes(graph, binding, size_of::<f32>())? - sources.at(binding)?;
     let cache = cache_per_token(found, subject)?.map(|elements| elements * &each);
     let size = |symbol: &str| binding.get(&Symbol::new(symbol)).cloned();
     let tokens = size("n").unwrap_or_default() + size("p").unwrap_or_default();
@@ -227,7 +210,7 @@ fn memory(found: &Found, subject: &Subject, dtype: Dtype) -> Result<Memory, Fail
         parameters: parameters * &each,
         cache: cache.as_ref().map(|cache| cache * tokens * items),
         cache_per_token: cache,
-        activations,
+        activations: activation_bytes(graph, binding, size_of::<f32>())?,
     })
 }
 

@@ -4,7 +4,7 @@ use opledger_dims::Symbol;
 use opledger_ir::ops::{Einsum, Experts};
 use opledger_ir::{Call, OpError, Part, Value, indices, strides};
 use opledger_kernels::{
-    self as kernels, Epilogue, Gemm, GemmMeters, Meter, Operand, PackedMatrix, Right, Strided,
+    self as kernels, Epilogue, Gemm, GemmMeters, Meter, Operand, Right, Strided,
 };
 use opledger_tensor::Tensor;
 
@@ -204,11 +204,10 @@ pub(super) fn chain<M: Counting>(
     let product = Product::new(chain.product, &chain.call)?;
     let mut problem = product.problem();
     let packed;
-    let isa = kernels::isa().map_err(refused)?;
     // A copied or repeated weight is no matrix of the model.
     if let Right::Plain(b) = problem.b
-        && PackedMatrix::pays(isa, problem.m, problem.n)
         && problem.k > 0
+        && problem.packs().map_err(refused)?
         && product.b_matrices.copy.is_none()
         && b.offsets == [0]
     {

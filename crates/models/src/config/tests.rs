@@ -116,6 +116,12 @@ fn what_is_wrong_is_named_by_its_key() {
         let found = told(&[(key, value.clone())]);
         assert!(found.starts_with(expected), "{key} = {value}: {found}");
     }
+    let two = [("rope_theta", json!(1e4)), ("rope_parameters", json!({"rope_theta": 5e5}))];
+    let found = told(&two);
+    assert!(found.contains("they name two bases"), "{found}");
+    let two = [("rope_scaling", json!({"factor": 2})), ("rope_parameters", json!({"factor": 3}))];
+    let found = told(&two);
+    assert!(found.contains("they name two rotations"), "{found}");
     let duplicate = Config::parse("config", br#"{"hidden_size": 1, "hidden_size": 2}"#);
     let error = duplicate.unwrap_err().to_string();
     assert!(error.contains("the key `hidden_size` stands twice"), "{error}");

@@ -9,14 +9,20 @@ use crate::config::{ConfigError, Keys};
 /// The rotation, for a model whose first token stands at `offset`.
 pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
     let theta = keys.number_or("rope_theta", 10_000.0)?;
-    let scaling = match keys.inner("rope_parameters")? {
-        Some(inner) => Some(inner),
-        None => keys.inner("rope_scaling")?,
-    };
+    let (new, old) = ("rope_parameters", "rope_scaling");
+    if keys.get(new).is_some() && keys.get(old).is_some_and(|other| keys.get(new) != Some(other)) {
+        return Err(keys.contradiction(new, old, "they name two rotations"));
+    }
+    let place = if keys.get(new).is_some() { new } else { old };
+    let scaling = keys.inner(place)?;
     let Some(inner) = scaling else {
         return Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling: RopeScaling::None });
     };
-    let theta = inner.number_or("rope_theta", theta)?;
+    let inner_theta = inner.number_or("rope_theta", theta)?;
+    if keys.get("rope_theta").is_some() && inner_theta != theta {
+        return Err(keys.contradiction("rope_theta", place, "they name two bases"));
+    }
+    let theta = inner_theta;
     // Earlier files name the kind `type`.
     let kind = match (inner.text("rope_type")?, inner.text("type")?) {
         (Some(new), Some(old)) if new != old => {

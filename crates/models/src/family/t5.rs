@@ -185,7 +185,7 @@ impl Buckets {
     /// `[h, query, key]`: the row of the table for each relative position, the same in every layer.
     fn bias(&self, g: &mut Graph, bidirectional: bool, tokens: &str) -> Result<Var, Problem> {
         let g = &mut *g.scope("block.0.layer.0.SelfAttention.relative_attention_bias");
-        let table = Embedding::rows(g, Axis::new("t", self.count), &self.heads, "h")?;
+        let table = Embedding::table(g, ("t", self.count), ("h", &self.heads), false)?;
         let (query, key) = (Axis::from(tokens), Axis::new(format!("{tokens}'"), tokens));
         let ids = g.table(
             "",

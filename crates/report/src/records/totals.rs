@@ -43,9 +43,6 @@ pub struct Grid {
     /// The sizes that all points share.
     #[serde(serialize_with = "json::binding")]
     pub binding: Binding,
-    /// Its parameters.
-    #[serde(serialize_with = "json::quantity")]
-    pub params: Integer,
     /// The symbols that take several sizes.
     pub symbols: Vec<String>,
     /// The points.
