@@ -108,6 +108,7 @@ pub struct Graph {
     outputs: Vec<(String, Var)>,
     scope: Scope,
     paths: BTreeMap<String, u32>,
+    modules: BTreeMap<String, &'static str>,
 }
 
 impl Graph {
@@ -131,6 +132,16 @@ impl Graph {
     /// The present scope, for a layer to come back to.
     pub fn here(&self) -> Scope {
         self.scope.clone()
+    }
+
+    /// Says that the present scope is a module of a class, by the name PyTorch gives such a class.
+    pub fn module(&mut self, class: &'static str) {
+        self.modules.insert(self.scope.path.clone(), class);
+    }
+
+    /// The modules that were declared: path and class.
+    pub fn modules(&self) -> &BTreeMap<String, &'static str> {
+        &self.modules
     }
 
     /// Declares a scope whose content is repeated `count` times; enter it to make the layers'
@@ -250,6 +261,11 @@ impl Graph {
     /// The nodes, in the order of recording, which is an order of execution.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The values, in the order of their nodes.
+    pub fn vars(&self) -> impl Iterator<Item = Var> {
+        (0..self.nodes.len() as u32).map(Var)
     }
 
     /// The node of a value.

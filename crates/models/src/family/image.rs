@@ -62,7 +62,11 @@ impl Patches {
         let outputs = vec![Axis::new("c", c)];
         let scope = "patch_embeddings.projection";
         let config = LinearConfig::default();
-        let map = Linear::between(&mut g.scope(scope), inputs, outputs, config)?;
+        let map = {
+            let g = &mut *g.scope(scope);
+            g.module("Conv2d");
+            Linear::between(g, inputs, outputs, config)?
+        };
         let x = cut(g, pixels, self.image, grid, self.side)?;
         Ok(map.forward(g, x)?)
     }

@@ -169,6 +169,7 @@ impl MultiheadAttention {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &AttentionConfig) -> Result<Self, NnError> {
+        g.module("MultiheadAttention");
         let (c, h) = (&config.embed_dim, &config.num_heads);
         let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
         let head_dim = match &config.head_dim {

@@ -1,0 +1,257 @@
+//! A convention: a named, versioned file of rules from calls, or from the ledger's classes, to one
+//! number.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::{Class, Poly};
+use serde::Deserialize;
+
+use crate::error::nearest;
+use crate::units::Manner;
+use crate::{Call, ConventionError, Share, Unit};
+
+/// A way of counting.
+#[derive(Clone, Debug)]
+pub struct Convention {
+    /// Name and version: `fvcore@0.1.5`.
+    pub name: String,
+    /// What one unit of its number is.
+    pub unit: String,
+    /// Where its rules were read.
+    pub source: String,
+    /// How it counts.
+    pub counting: Counting,
+    /// What the tool does with what no rule names, as its users are told.
+    pub unseen: Option<String>,
+    /// Classes of modules that run as one native operator while it looks, which it counts as nothing.
+    pub native: Vec<String>,
+    /// What in its rules is no intent but a mistake, by name.
+    pub bugs: Vec<Bug>,
+}
+
+/// What a convention counts by.
+#[derive(Clone, Debug)]
+pub enum Counting {
+    /// By the ledger: the weight of each class in some shares.
+    Classes(BTreeMap<Share, Vec<(Class, i64)>>),
+    /// By rules for modules and for calls; both apply to a module that makes calls.
+    Rules {
+        /// Rules for classes of modules.
+        modules: Vec<Rule>,
+        /// Rules for operators.
+        calls: Vec<Rule>,
+    },
+}
+
+/// A mistake of a tool that its convention repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bug {
+    /// Its name.
+    pub name: String,
+    /// What happens.
+    pub text: String,
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The operators or classes it is for.
+    of: Vec<String>,
+    /// How the operator is called; however it is when empty.
+    by: Vec<Manner>,
+    /// What each share is, by the sizes of the call.
+    pub counts: BTreeMap<Share, Formula>,
+    /// Why, where that is not plain.
+    pub why: Option<String>,
+}
+
+/// A formula of a rule.
+#[derive(Clone, Debug)]
+pub struct Formula {
+    /// As the file writes it.
+    pub text: String,
+    /// The same.
+    pub poly: Poly,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    #[serde(default)]
+    version: Option<String>,
+    unit: String,
+    source: String,
+    #[serde(default)]
+    classes: Vec<Weights>,
+    #[serde(default)]
+    modules: Vec<RuleText>,
+    #[serde(default)]
+    calls: Vec<RuleText>,
+    #[serde(default)]
+    unseen: Option<String>,
+    #[serde(default)]
+    native: Vec<String>,
+    #[serde(default)]
+    bugs: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Weights {
+    shares: Vec<Share>,
+    weights: BTreeMap<String, i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleText {
+    of: Vec<String>,
+    #[serde(default)]
+    by: Vec<Manner>,
+    counts: BTreeMap<Share, String>,
+    #[serde(default)]
+    why: Option<String>,
+    /// The bug that makes the rule what it is, and what it would be without.
+    #[serde(default)]
+    bug: Option<String>,
+    #[serde(default)]
+    mended: Option<BTreeMap<Share, String>>,
+}
+
+impl Rule {
+    pub(crate) fn applies_to_module(&self, unit: &Unit) -> bool {
+        unit.class.is_some_and(|class| self.of.iter().any(|of| of == class))
+    }
+
+    pub(crate) fn applies_to_call(&self, call: &Call) -> bool {
+        (self.by.is_empty() || self.by.contains(&call.by)) && self.of.iter().any(|of| of == call.op)
+    }
+}
+
+impl Convention {
+    /// Reads a convention, without some of its bugs.
+    ///
+    /// # Errors
+    /// What in the file is no convention, and which bugs it does not have.
+    pub fn read(file: &str, text: &str, without: &[String]) -> Result<Convention, ConventionError> {
+        let malformed =
+            |problem: String| ConventionError::Malformed { file: file.to_owned(), problem };
+        let raw: File = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+        let name = match &raw.version {
+            Some(version) => format!("{}@{version}", raw.name),
+            None => raw.name.clone(),
+        };
+        if let Some(bug) = without.iter().find(|bug| !raw.bugs.contains_key(*bug)) {
+            let known = raw.bugs.keys().cloned().collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            return Err(ConventionError::Bug { convention: name, bug: bug.clone(), known });
+        }
+        let rules = |texts: Vec<RuleText>| -> Result<Vec<Rule>, ConventionError> {
+            let rule = |text: RuleText| {
+                if let Some(bug) = text.bug.as_ref().filter(|bug| !raw.bugs.contains_key(*bug)) {
+                    return Err(malformed(format!("the bug `{bug}` of a rule is not described")));
+                }
+                let is_mended = text.bug.as_ref().is_some_and(|bug| without.contains(bug));
+                let counts = match (is_mended, text.mended) {
+                    (true, Some(mended)) => mended,
+                    _ => text.counts,
+                };
+                let formula = |text: String| -> Result<Formula, ConventionError> {
+                    let poly = text.parse().map_err(|source| ConventionError::Formula {
+                        file: file.to_owned(),
+                        source,
+                    })?;
+                    Ok(Formula { text: text.replace('*', "·"), poly })
+                };
+                let counts = counts.into_iter().map(|(share, text)| Ok((share, formula(text)?)));
+                let counts = counts.collect::<Result<_, ConventionError>>()?;
+                Ok(Rule { of: text.of, by: text.by, counts, why: text.why })
+            };
+            texts.into_iter().map(rule).collect()
+        };
+        let counting = if raw.classes.is_empty() {
+            Counting::Rules { modules: rules(raw.modules)?, calls: rules(raw.calls)? }
+        } else {
+            let mut classes = BTreeMap::new();
+            for entry in raw.classes {
+                let weights = entry.weights.iter().map(|(name, weight)| {
+                    let class = Class::ALL.into_iter().find(|class| class.name() == name);
+                    let class = class.ok_or_else(|| malformed(format!("`{name}` is no class")))?;
+                    Ok((class, *weight))
+                });
+                let weights = weights.collect::<Result<Vec<_>, ConventionError>>()?;
+                classes.extend(entry.shares.into_iter().map(|share| (share, weights.clone())));
+            }
+            Counting::Classes(classes)
+        };
+        Ok(Convention {
+            name,
+            unit: raw.unit,
+            source: raw.source,
+            counting,
+            unseen: raw.unseen,
+            native: raw.native,
+            bugs: raw.bugs.into_iter().map(|(name, text)| Bug { name, text }).collect(),
+        })
+    }
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        const FILES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../data/", $name, ".json")))),*];
+    };
+}
+
+files! {
+    "macs",
+    "flops",
+    "matmul-flops",
+    "multiplications",
+    "torch-flop-counter",
+    "torch-flop-counter-training",
+    "torch-flop-counter-backward",
+    "fvcore",
+    "thop",
+    "ultralytics-thop",
+    "ptflops",
+    "ptflops-aten",
+    "calflops",
+    "calflops-macs",
+    "deepspeed",
+    "deepspeed-macs",
+    "torchinfo",
+    "torchlens",
+}
+
+/// The names of all conventions, without versions.
+pub fn convention_names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// All conventions.
+///
+/// # Errors
+/// When a file is no convention.
+pub fn conventions() -> Result<Vec<Convention>, ConventionError> {
+    FILES.iter().map(|(name, text)| Convention::read(name, text, &[])).collect()
+}
+
+/// A convention by name, with its version or without: `fvcore`, `fvcore@0.1.5`; and without some of
+/// its bugs.
+///
+/// # Errors
+/// When there is none of that name or version, with the closest; when it has no such bug.
+pub fn convention(name: &str, without: &[String]) -> Result<Convention, ConventionError> {
+    let plain = name.split_once('@').map_or(name, |(plain, _)| plain);
+    let unknown = || ConventionError::Unknown {
+        kind: "convention",
+        name: name.escape_debug().to_string(),
+        nearest: nearest(plain, convention_names()),
+        known: convention_names().collect::<Vec<_>>().join(", "),
+    };
+    let (file, text) = FILES.iter().find(|(known, _)| *known == plain).ok_or_else(unknown)?;
+    let found = Convention::read(file, text, without)?;
+    if name != plain && found.name != name { Err(unknown()) } else { Ok(found) }
+}

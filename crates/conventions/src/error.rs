@@ -1,0 +1,91 @@
+//! Why a convention cannot be read or applied.
+
+use opledger_dims::{EvalError, ParseError};
+use opledger_ir::OpError;
+
+/// Why a convention cannot be read or applied.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ConventionError {
+    /// No such name.
+    #[error("{kind} `{name}` is not known{}; there are: {known}", hint(nearest))]
+    Unknown {
+        /// What was looked for.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The closest one there is.
+        nearest: Option<&'static str>,
+        /// All of them.
+        known: String,
+    },
+    /// A file is not of the form of its kind.
+    #[error("{file}: {problem}")]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A formula cannot be read.
+    #[error("{file}: {source}")]
+    Formula {
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        source: ParseError,
+    },
+    /// No such bug of the convention.
+    #[error("{convention} has no bug `{bug}`; it has: {known}")]
+    Bug {
+        /// Of which convention.
+        convention: String,
+        /// What was asked for.
+        bug: String,
+        /// What there is.
+        known: String,
+    },
+    /// A convention has no rule for a call, and its tool does not say what it does then.
+    #[error(
+        "{convention} has no rule for `{op}`, which {path} calls; add one to its file, or say there what the tool does"
+    )]
+    NoRule {
+        /// Which convention.
+        convention: String,
+        /// The operator.
+        op: String,
+        /// Where.
+        path: String,
+    },
+    /// A rule cannot be evaluated.
+    #[error("{convention}, {op} of {path}: {source}")]
+    Rule {
+        /// Which convention.
+        convention: String,
+        /// The operator or the module.
+        op: String,
+        /// Where.
+        path: String,
+        /// A size the rule names and the call does not have.
+        source: EvalError,
+    },
+    /// A size is free or does not fit.
+    #[error(transparent)]
+    Size(#[from] EvalError),
+    /// A size of the graph.
+    #[error(transparent)]
+    Graph(#[from] OpError),
+}
+
+fn hint(nearest: &Option<&'static str>) -> String {
+    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// The known name that is most like another, if any is much like it.
+pub(crate) fn nearest(
+    name: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let score = |known: &'static str| (strsim::jaro_winkler(name, known), known);
+    let best = names.map(score).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (best.0 > 0.7).then_some(best.1)
+}

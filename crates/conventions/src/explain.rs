@@ -1,0 +1,147 @@
+//! The difference between two conventions, as an exact sum of lines with reasons.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::Integer;
+
+use crate::{Convention, ConventionError, Share, Tally, Units};
+
+/// One line: what two conventions count for one share, and why they differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What for.
+    pub share: Share,
+    /// In which module, where its inside is seen by some tools only.
+    pub module: Option<&'static str>,
+    /// How many places it is about.
+    pub places: usize,
+    /// One of them.
+    pub place: String,
+    /// What the first counts.
+    pub first: Integer,
+    /// What the second counts.
+    pub second: Integer,
+    /// Why they differ; none when no rule says.
+    pub reason: Option<String>,
+}
+
+impl Line {
+    /// The first less the second.
+    pub fn difference(&self) -> Integer {
+        &self.first - &self.second
+    }
+}
+
+/// Why two conventions give different numbers for a graph.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The conventions' names and totals.
+    pub conventions: [(String, Integer); 2],
+    /// The lines that differ, the largest first.
+    pub lines: Vec<Line>,
+    /// What both count alike.
+    pub agreed: Integer,
+}
+
+impl Explanation {
+    /// The difference that no line with a reason accounts for.
+    pub fn unaccounted(&self) -> Integer {
+        let [(_, first), (_, second)] = &self.conventions;
+        let told = self.lines.iter().filter(|line| line.reason.is_some());
+        first - second - told.map(Line::difference).sum::<Integer>()
+    }
+
+    /// Whether every line has a reason and the lines add up to the difference.
+    pub fn is_complete(&self) -> bool {
+        self.unaccounted() == 0.into() && self.lines.iter().all(|line| line.reason.is_some())
+    }
+}
+
+/// What one convention says of one share of one unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    count: Integer,
+    /// The formulas, each with how often it occurs.
+    rules: BTreeMap<String, usize>,
+}
+
+impl Said {
+    fn text(&self) -> String {
+        let each = |(rule, times): (&String, &usize)| match times {
+            1 => rule.clone(),
+            _ => format!("{times} × ({rule})"),
+        };
+        self.rules.iter().map(each).collect::<Vec<_>>().join(" + ")
+    }
+}
+
+fn said(tally: &Tally) -> BTreeMap<(usize, Share), Said> {
+    let mut all: BTreeMap<(usize, Share), Said> = BTreeMap::new();
+    for entry in &tally.entries {
+        let said = all.entry((entry.unit, entry.share)).or_default();
+        said.count += &entry.count;
+        *said.rules.entry(entry.rule.clone()).or_insert(0) += 1;
+    }
+    all
+}
+
+/// Why two conventions give different numbers for the units of a graph.
+///
+/// # Errors
+/// When one of them has no rule for a call.
+pub fn explain(
+    first: &Convention,
+    second: &Convention,
+    units: &Units,
+) -> Result<Explanation, ConventionError> {
+    let tallies = [Tally::new(first, units)?, Tally::new(second, units)?];
+    let [a, b] = [said(&tallies[0]), said(&tallies[1])];
+    let mut keys: Vec<(usize, Share)> = a.keys().chain(b.keys()).copied().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut agreed = Integer::default();
+    let mut lines: BTreeMap<(Share, Option<&'static str>, Option<String>), Line> = BTreeMap::new();
+    for (at, share) in keys {
+        let nothing = Said::default();
+        let [x, y] = [&a, &b].map(|all| all.get(&(at, share)).unwrap_or(&nothing));
+        if x.count == y.count {
+            agreed += &x.count;
+            continue;
+        }
+        let unit = &units.units[at];
+        let names = [&tallies[0], &tallies[1]].map(|tally| tally.convention.as_str());
+        let unseen = [&tallies[0], &tallies[1]].map(|tally| tally.unseen[at].as_str());
+        let reason = reason([x, y], names, unseen);
+        let module = unit.class.filter(|class| *class == "MultiheadAttention");
+        let line = lines.entry((share, module, reason.clone())).or_insert_with(|| Line {
+            share,
+            module,
+            places: 0,
+            place: unit.path.clone(),
+            first: 0.into(),
+            second: 0.into(),
+            reason,
+        });
+        line.places += 1;
+        line.first += &x.count;
+        line.second += &y.count;
+    }
+    let mut lines: Vec<Line> = lines.into_values().collect();
+    let size = |line: &Line| line.difference().magnitude().clone();
+    lines.sort_by_key(|line| std::cmp::Reverse(size(line)));
+    let conventions = tallies.map(|tally| (tally.convention.clone(), tally.total()));
+    Ok(Explanation { conventions, lines, agreed })
+}
+
+/// Why two counts differ: a rule that the other lacks, or two rules.
+fn reason(said: [&Said; 2], names: [&str; 2], unseen: [&str; 2]) -> Option<String> {
+    match [said[0].rules.is_empty(), said[1].rules.is_empty()] {
+        [false, false] if said[0].rules == said[1].rules => None,
+        [false, false] => Some(format!("{} against {}", said[0].text(), said[1].text())),
+        [blind, _] => {
+            let at = usize::from(!blind);
+            let (name, why) = (names[at], unseen[at]);
+            if why.is_empty() { None } else { Some(format!("not counted by {name}: {why}")) }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a convention says of the units of a graph.
+
+use opledger_dims::{Binding, Integer};
+
+use crate::convention::{Convention, Counting, Rule};
+use crate::{ConventionError, Share, Unit, Units};
+
+/// What a convention counts for a share of a unit, all runs of the unit together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which unit, by its place in [`Units::units`].
+    pub unit: usize,
+    /// What for.
+    pub share: Share,
+    /// How many.
+    pub count: Integer,
+    /// The formula or weight it comes from.
+    pub rule: String,
+}
+
+/// What a convention counts for a graph.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Whose.
+    pub convention: String,
+    /// The entries, in the order of units.
+    pub entries: Vec<Entry>,
+    /// For each unit, why the convention does not count what it does not count.
+    pub unseen: Vec<String>,
+}
+
+impl Tally {
+    /// Counts by a convention.
+    ///
+    /// # Errors
+    /// When the convention has no rule for a call and no word on what it does then, or a rule names a
+    /// size that its call does not have.
+    pub fn new(convention: &Convention, units: &Units) -> Result<Tally, ConventionError> {
+        let mut tally =
+            Tally { convention: convention.name.clone(), entries: Vec::new(), unseen: Vec::new() };
+        for (at, unit) in units.units.iter().enumerate() {
+            let native = unit.native.iter().find(|c| convention.native.iter().any(|n| n == *c));
+            let unseen = match (native, &convention.unseen) {
+                (Some(class), _) => format!("{class} runs as one native operator, counted as 0"),
+                (None, unseen) => unseen.clone().unwrap_or_default(),
+            };
+            tally.unseen.push(unseen);
+            if native.is_none() {
+                tally.count(convention, at, unit)?;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// The sum.
+    pub fn total(&self) -> Integer {
+        self.entries.iter().map(|entry| &entry.count).sum()
+    }
+
+    /// What is counted for a unit.
+    pub fn of_unit(&self, unit: usize) -> Integer {
+        self.entries.iter().filter(|entry| entry.unit == unit).map(|entry| &entry.count).sum()
+    }
+
+    fn count(
+        &mut self,
+        convention: &Convention,
+        at: usize,
+        unit: &Unit,
+    ) -> Result<(), ConventionError> {
+        match &convention.counting {
+            Counting::Classes(classes) => {
+                for (share, counts) in &unit.counts {
+                    let Some(weights) = classes.get(share) else { continue };
+                    let used = weights.iter().filter(|(class, _)| counts[*class] != 0.into());
+                    let used: Vec<_> = used.collect();
+                    let count = used.iter().map(|(class, weight)| &counts[*class] * weight).sum();
+                    let each = |(class, weight): &&(opledger_dims::Class, i64)| match weight {
+                        1 => class.name().to_owned(),
+                        _ => format!("{weight}·{}", class.name()),
+                    };
+                    let rule = used.iter().map(each).collect::<Vec<_>>().join(" + ");
+                    self.add(at, *share, count, rule);
+                }
+            }
+            Counting::Rules { modules, calls } => {
+                if let Some(rule) = modules.iter().find(|rule| rule.applies_to_module(unit)) {
+                    let module = unit.class.unwrap_or_default();
+                    let sizes = unit.sizes.clone().with("params", unit.parameters.clone());
+                    self.apply(convention, (at, unit), rule, module, &sizes)?;
+                }
+                for call in &unit.calls {
+                    match calls.iter().find(|rule| rule.applies_to_call(call)) {
+                        Some(rule) => {
+                            self.apply(convention, (at, unit), rule, call.op, &call.sizes)?;
+                        }
+                        None if convention.unseen.is_some() => {}
+                        None => {
+                            return Err(ConventionError::NoRule {
+                                convention: convention.name.clone(),
+                                op: call.op.to_owned(),
+                                path: unit.path.clone(),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        convention: &Convention,
+        (at, unit): (usize, &Unit),
+        rule: &Rule,
+        op: &str,
+        sizes: &Binding,
+    ) -> Result<(), ConventionError> {
+        if rule.counts.is_empty()
+            && let (Some(why), Some(unseen)) = (&rule.why, self.unseen.get_mut(at))
+        {
+            unseen.clone_from(why);
+        }
+        for (share, formula) in &rule.counts {
+            let once = formula.poly.at(sizes).map_err(|source| ConventionError::Rule {
+                convention: convention.name.clone(),
+                op: op.to_owned(),
+                path: unit.path.clone(),
+                source,
+            })?;
+            let text = match &rule.why {
+                Some(why) => format!("{} ({why})", formula.text),
+                None => formula.text.clone(),
+            };
+            self.add(at, own_share(*share, op, unit), once * &unit.times, text);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, unit: usize, share: Share, count: Integer, rule: String) {
+        if count != 0.into() {
+            self.entries.push(Entry { unit, share, count, rule });
+        }
+    }
+}
+
+/// Where a share of a call belongs in its unit: a sum or product is for what the unit is for.
+fn own_share(share: Share, op: &str, unit: &Unit) -> Share {
+    let plain = matches!(share, Share::Addition | Share::Multiplication | Share::Other);
+    let own = unit.counts.keys().next();
+    match own {
+        Some(own) if plain && unit.counts.len() == 1 && !own.is_contraction() => *own,
+        _ if plain && unit.counts.contains_key(&Share::Softmax) => match op {
+            "mul" => Share::AttentionScale,
+            "add" => Share::AttentionBias,
+            _ => share,
+        },
+        _ => share,
+    }
+}

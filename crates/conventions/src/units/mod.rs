@@ -1,0 +1,310 @@
+//! A graph as what a tool watches: modules and functions, with the calls they make, and the ledger's
+//! own counts of the nodes behind them.
+
+mod calls;
+mod sizes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opledger_dims::{Binding, Class, Counts, Integer};
+use opledger_ir::ops::{ArithmeticKind, Source};
+use opledger_ir::{Graph, Node, Op, Part, Var};
+use serde::Deserialize;
+
+use crate::{ConventionError, Share, Written};
+
+/// How an operator is called: what decides whether a tool that replaces functions sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Manner {
+    /// A function of `torch` or `torch.nn.functional`.
+    Function,
+    /// A method of a tensor.
+    Method,
+    /// An operator of the language: `+`, `*`, `@`.
+    Operator,
+    /// A function that was taken hold of before a tool could replace it.
+    Captured,
+}
+
+/// One call of an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Which operator.
+    pub op: &'static str,
+    /// How it is called.
+    pub by: Manner,
+    /// Its sizes, by the names that rules use.
+    pub sizes: Binding,
+}
+
+/// A module, or a function outside any, of a model.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Where: the path of the module or of the node.
+    pub path: String,
+    /// The module's class, unless it is a function.
+    pub class: Option<&'static str>,
+    /// The classes of modules around or at it that may run as one native operator, their conditions
+    /// being met.
+    pub native: Vec<&'static str>,
+    /// Sizes of the module, by the names that rules use.
+    pub sizes: Binding,
+    /// The calls it makes, one run of it.
+    pub calls: Vec<Call>,
+    /// What its parameters are, one run of it.
+    pub parameters: Integer,
+    /// How often it runs.
+    pub times: Integer,
+    /// What the ledger counts for it, all its runs together.
+    pub counts: BTreeMap<Share, Counts<Integer>>,
+}
+
+/// All units of a graph.
+#[derive(Clone, Debug)]
+pub struct Units {
+    /// In the order of execution.
+    pub units: Vec<Unit>,
+}
+
+/// Which iterations of repetitions a reading is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Iteration {
+    First,
+    Later,
+}
+
+/// What a reading of a graph needs at every node.
+pub(crate) struct Reading<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) binding: &'a Binding,
+    pub(crate) written: &'a Written,
+    /// For each node, whether a gradient flows to it in training: in the first iteration of the
+    /// repetitions around it, or in later ones.
+    gradient: Vec<bool>,
+    /// For each node, the node that adds a parameter to it.
+    biased: BTreeMap<Var, Var>,
+}
+
+impl<'a> Reading<'a> {
+    /// The reading of the first iteration of every repetition, or of later ones.
+    fn new(
+        graph: &'a Graph,
+        binding: &'a Binding,
+        written: &'a Written,
+        iteration: Iteration,
+    ) -> Self {
+        let mut gradient: Vec<bool> = Vec::new();
+        let mut biased = BTreeMap::new();
+        for (var, node) in graph.vars().zip(graph.nodes()) {
+            let reached = match &node.op {
+                Op::Source(Source::Param { trainable, .. }) => *trainable,
+                // What a repeated body with parameters gave back.
+                Op::Carry if iteration == Iteration::Later => true,
+                _ => node.inputs.iter().any(|v| gradient.get(v.index()).copied().unwrap_or(false)),
+            };
+            gradient.push(reached);
+            if let (Op::Arithmetic(op), [x, bias]) = (&node.op, &node.inputs[..])
+                && op.kind == ArithmeticKind::Add
+                && is_parameter(graph.node(*bias))
+                && is_linear(graph, graph.node(*x))
+            {
+                biased.insert(*x, var);
+            }
+        }
+        Reading { graph, binding, written, gradient, biased }
+    }
+
+    /// Whether a gradient flows to a value in training.
+    pub(crate) fn gradient(&self, var: Var) -> bool {
+        self.gradient.get(var.index()).copied().unwrap_or(false)
+    }
+}
+
+fn is_parameter(node: &Node) -> bool {
+    matches!(node.op, Op::Source(Source::Param { .. }))
+}
+
+/// Whether a node is a product with a weight.
+fn is_linear(graph: &Graph, node: &Node) -> bool {
+    let weighted = || node.inputs.iter().any(|v| is_parameter(graph.node(*v)));
+    matches!(node.op, Op::Einsum(_)) && weighted()
+}
+
+/// The path without its last segment.
+fn parent(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(parent, _)| parent)
+}
+
+/// Whether a path lies in a scope.
+fn within(path: &str, scope: &str) -> bool {
+    scope.is_empty() || path.strip_prefix(scope).is_some_and(|rest| rest.starts_with('.'))
+}
+
+impl Units {
+    /// The units of a graph at a binding that gives all of its sizes.
+    ///
+    /// # Errors
+    /// When a size is free.
+    pub fn new(
+        graph: &Graph,
+        binding: &Binding,
+        written: &Written,
+    ) -> Result<Units, ConventionError> {
+        let reading = Reading::new(graph, binding, written, Iteration::Later);
+        let first = Reading::new(graph, binding, written, Iteration::First);
+        let mut grouped: Vec<(Place, Vec<Var>)> = Vec::new();
+        let mut known: BTreeMap<Place, usize> = BTreeMap::new();
+        let joined: BTreeSet<Var> = reading.biased.values().copied().collect();
+        for (var, node) in graph.vars().zip(graph.nodes()) {
+            let silent =
+                matches!(node.op, Op::Source(_) | Op::Carry | Op::Exit) || joined.contains(&var);
+            if silent {
+                continue;
+            }
+            let place = reading.place(node);
+            let at = *known.entry(place.clone()).or_insert_with(|| {
+                grouped.push((place, Vec::new()));
+                grouped.len() - 1
+            });
+            grouped[at].1.push(var);
+            grouped[at].1.extend(reading.biased.get(&var));
+        }
+        let mut units = Vec::new();
+        for (place, vars) in grouped {
+            let mut unit = reading.unit(&place, &vars)?;
+            let (_, calls) = first.calls(&place.class, &vars)?;
+            if calls != unit.calls && unit.times > 0.into() {
+                unit.times -= 1;
+                let once = Unit { calls, times: 1.into(), counts: <_>::default(), ..unit.clone() };
+                units.push(once);
+            }
+            if !(unit.calls.is_empty() && unit.counts.is_empty() && unit.class.is_none()) {
+                units.push(unit);
+            }
+        }
+        units.extend(reading.rotary()?);
+        Ok(Units { units })
+    }
+}
+
+/// What makes nodes one unit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    path: String,
+    class: Option<&'static str>,
+}
+
+impl Reading<'_> {
+    fn place(&self, node: &Node) -> Place {
+        if let Some(scope) = self.multihead(&node.path) {
+            return Place { path: scope.to_owned(), class: Some("MultiheadAttention") };
+        }
+        let class = self.class(node);
+        let path = match class {
+            Some(_) if !matches!(node.op, Op::Activation(_)) => parent(&node.path).to_owned(),
+            _ => node.path.clone(),
+        };
+        Place { path, class }
+    }
+
+    /// The attention module around a path that keeps its projections to itself.
+    fn multihead(&self, path: &str) -> Option<&str> {
+        if self.written.attention != crate::written::AttentionModule::Multihead {
+            return None;
+        }
+        self.around(path, "MultiheadAttention")
+    }
+
+    /// The innermost module of a class around a path.
+    pub(crate) fn around(&self, path: &str, class: &str) -> Option<&str> {
+        let modules = self.graph.modules().iter();
+        let around = modules.filter(|(scope, c)| **c == class && within(path, scope));
+        around.map(|(scope, _)| scope.as_str()).max_by_key(|scope| scope.len())
+    }
+
+    fn unit(&self, place: &Place, vars: &[Var]) -> Result<Unit, ConventionError> {
+        let nodes: Vec<&Node> = vars.iter().map(|v| self.graph.node(*v)).collect();
+        let Some(first) = nodes.first() else {
+            return Err(ConventionError::Malformed {
+                file: place.path.clone(),
+                problem: "a unit without nodes".to_owned(),
+            });
+        };
+        let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
+        for node in &nodes {
+            let linear = is_linear(self.graph, node);
+            let conv = self.around(&node.path, "Conv2d").is_some();
+            for (part, cost) in &self.graph.node_cost(node).0 {
+                let share = match (&node.op, part) {
+                    (Op::Einsum(_), _) if linear && conv => Share::ConvolutionProducts,
+                    (Op::Einsum(_), _) if linear => Share::LinearProducts,
+                    (Op::Experts(_), _) => Share::LinearProducts,
+                    (Op::Einsum(_), _) | (_, Part::Scores | Part::Context) => {
+                        Share::AttentionProducts
+                    }
+                    (_, Part::Scale) => Share::AttentionScale,
+                    (_, Part::Bias) => Share::AttentionBias,
+                    (_, Part::Softmax) => Share::Softmax,
+                    _ => self.share(node, conv),
+                };
+                let sum = counts.entry(share).or_insert_with(Counts::zero);
+                let more = cost.at(self.binding)?;
+                *sum = Counts::from_fn(|class: Class| &sum[class] + &more[class]);
+            }
+        }
+        let (sizes, calls) = self.calls(&place.class, vars)?;
+        Ok(Unit {
+            native: self.native(place, &nodes)?,
+            parameters: self.parameters(&nodes)?,
+            times: self.graph.multiplicity(first).at(self.binding)?,
+            path: place.path.clone(),
+            class: place.class,
+            sizes,
+            calls,
+            counts,
+        })
+    }
+
+    /// The share of a node that has only one.
+    fn share(&self, node: &Node, conv: bool) -> Share {
+        match &node.op {
+            Op::Softmax(_) => match self.around(&node.path, "router").is_some() {
+                true => Share::Routing,
+                false => Share::Softmax,
+            },
+            Op::Scale(_) => Share::AttentionScale,
+            Op::Norm(_) => Share::Normalisation,
+            Op::Activation(_) => Share::Activation,
+            Op::Rope(_) => Share::Rotation,
+            Op::Embedding(_) => Share::Embedding,
+            Op::TopK(_) => Share::Routing,
+            Op::Arithmetic(op) => match op.kind {
+                ArithmeticKind::Add => match node.inputs.first() {
+                    Some(x) if is_linear(self.graph, self.graph.node(*x)) => match conv {
+                        _ if !self.biased.contains_key(x) => Share::Addition,
+                        true => Share::ConvolutionBias,
+                        false => Share::LinearBias,
+                    },
+                    _ if op.masked.is_some() || node.path.ends_with(".bias") => {
+                        Share::AttentionBias
+                    }
+                    _ => Share::Addition,
+                },
+                ArithmeticKind::Mul => Share::Multiplication,
+                ArithmeticKind::Div => Share::Other,
+            },
+            _ => Share::Other,
+        }
+    }
+
+    /// The elements of the parameters that nodes read, in one run.
+    fn parameters(&self, nodes: &[&Node]) -> Result<Integer, ConventionError> {
+        let read: BTreeSet<Var> = nodes.iter().flat_map(|node| node.inputs.iter().copied()).collect();
+        let mut sum = Integer::default();
+        for var in read.into_iter().filter(|v| is_parameter(self.graph.node(*v))) {
+            sum += self.graph.shape(var).elements().at(self.binding)?;
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,128 @@
+//! Sizes of calls, by the names that rules use.
+
+use opledger_dims::{Binding, Integer, Poly};
+use opledger_ir::{Axis, Node, Op, Shape, Var};
+
+use super::{Reading, is_parameter};
+use crate::ConventionError;
+
+/// An integer size.
+pub(super) type Size = Result<Integer, ConventionError>;
+
+impl Reading<'_> {
+    pub(super) fn at(&self, poly: &Poly) -> Size {
+        Ok(poly.at(self.binding)?)
+    }
+
+    pub(super) fn elements(&self, var: Var) -> Size {
+        self.at(&self.graph.shape(var).elements())
+    }
+
+    pub(super) fn output_elements(&self, node: &Node) -> Size {
+        self.at(&node.shape.elements())
+    }
+
+    fn product(&self, axes: &[Axis]) -> Size {
+        self.at(&axes.iter().map(|a| &a.size).product::<Poly>())
+    }
+
+    /// The first size of a shape as the framework lays it out.
+    pub(super) fn first(&self, shape: &Shape) -> Size {
+        let tokens = shape.axes.iter().find(|a| a.name.as_str() == "n" || a.name.as_str() == "m");
+        let axis = match (self.written.sequence_first, tokens) {
+            (true, Some(axis)) => Some(axis),
+            _ => shape.axes.first(),
+        };
+        axis.map_or_else(|| Ok(1.into()), |a| self.at(&a.size))
+    }
+
+    /// Whether gradients flow to a value in training, as 1 or 0.
+    pub(super) fn grad(&self, var: Var) -> Integer {
+        u32::from(self.gradient(var)).into()
+    }
+
+    /// `rows`, `in`, `out`, `bias`, `first` of a product with a weight; `fused_bias`, whether one
+    /// operator adds the bias as well; `grad`, whether its operand needs a gradient.
+    pub(super) fn linear(&self, node: &Node, var: Var) -> Result<Binding, ConventionError> {
+        let weight = node.inputs.iter().copied().find(|v| is_parameter(self.graph.node(*v)));
+        let operand = node.inputs.iter().copied().find(|v| Some(*v) != weight);
+        let (weight, operand) = (weight.unwrap_or(var), operand.unwrap_or(var));
+        let summed: Integer = match &node.op {
+            Op::Einsum(op) => {
+                let axes = &self.graph.shape(weight).axes;
+                let named = op.summed_axes().filter_map(|n| axes.iter().find(|a| a.name == *n));
+                self.product(&named.cloned().collect::<Vec<_>>())?
+            }
+            _ => 1.into(),
+        };
+        let elements = self.elements(operand)?;
+        let bias = u32::from(self.biased.contains_key(&var));
+        Ok(Binding::new()
+            .with("rows", divide(&elements, &summed))
+            .with("in", summed.clone())
+            .with("out", divide(&self.elements(weight)?, &summed))
+            .with("bias", bias)
+            .with("fused_bias", 1)
+            .with("first", self.first(&node.shape)?)
+            .with("grad", self.grad(operand)))
+    }
+
+    /// `batch`, `heads`, `kv_heads`, `queries`, `keys`, `head_dim`, `value_dim` of an attention.
+    pub(super) fn attention(&self, q: Var, k: Var, v: Var) -> Result<Binding, ConventionError> {
+        let [query, key, value] = [q, k, v].map(|var| self.graph.shape(var));
+        let (
+            [batch @ .., queries, heads, head_dim],
+            [.., keys, kv_heads, _],
+            [.., value_dim],
+        ) = (&query.axes[..], &key.axes[..], &value.axes[..])
+        else {
+            return Ok(Binding::new());
+        };
+        let grad = [q, k, v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
+        Ok(Binding::new()
+            .with("batch", self.product(batch)?)
+            .with("queries", self.at(&queries.size)?)
+            .with("keys", self.at(&keys.size)?)
+            .with("heads", self.at(&heads.size)?)
+            .with("kv_heads", self.at(&kv_heads.size)?)
+            .with("head_dim", self.at(&head_dim.size)?)
+            .with("value_dim", self.at(&value_dim.size)?)
+            .with("grad", grad))
+    }
+
+    /// `elements` and `left` of a sum or product of two values: the elements of the result, and those
+    /// of the operands broadcast as if they were aligned at their first axes.
+    pub(super) fn pair(&self, a: Var, b: Var) -> Result<Binding, ConventionError> {
+        let [x, y] = [a, b].map(|v| {
+            let axes = self.graph.shape(v).axes.iter();
+            axes.map(|axis| self.at(&axis.size)).collect::<Result<Vec<_>, _>>()
+        });
+        let (x, y) = (x?, y?);
+        let one = Integer::from(1);
+        let at = |sizes: &[Integer], i: usize| sizes.get(i).cloned().unwrap_or_else(|| one.clone());
+        let left: Integer =
+            (0..x.len().max(y.len())).map(|i| at(&x, i).max(at(&y, i))).product();
+        Ok(pointwise(x.iter().product()).with("left", left))
+    }
+}
+
+/// `elements` of a pointwise call.
+pub(super) fn pointwise(elements: Integer) -> Binding {
+    Binding::new().with("left", elements.clone()).with("elements", elements)
+}
+
+/// `batch`, `m`, `n`, `k` of a batched product of matrices, and `grad`, how many operands need a
+/// gradient.
+pub(super) fn product(
+    batch: Integer,
+    (m, n, k): (Integer, Integer, Integer),
+    grad: Integer,
+) -> Binding {
+    Binding::new().with("batch", batch).with("m", m).with("n", n).with("k", k).with("grad", grad)
+}
+
+/// A quotient of sizes of which one divides the other; none of nothing.
+pub(super) fn divide(a: &Integer, b: &Integer) -> Integer {
+    let zero = Integer::default();
+    if *b == zero { zero } else { a / b }
+}

@@ -1,0 +1,148 @@
+//! How a model is written in the framework that a tool watches: the same mathematics is other calls
+//! in `torch.nn`, in the `transformers` library and by hand.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::ConventionError;
+use crate::error::nearest;
+use crate::units::Manner;
+
+/// A way of writing models.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// What it is called.
+    pub name: String,
+    /// Whose code it describes, with versions.
+    pub of: String,
+    /// What projects to heads and back.
+    pub attention: AttentionModule,
+    /// What attends.
+    pub core: Core,
+    /// How activations are called, by the activation's name; others are modules.
+    #[serde(default)]
+    pub activations: BTreeMap<String, ActivationManner>,
+    /// Linear maps that are of another class, by the last segment of their path.
+    #[serde(default)]
+    pub conv1d: Vec<String>,
+    /// How RMSNorm is written.
+    #[serde(default)]
+    pub rms_norm: NormManner,
+    /// Whether rotary angles are a product of matrices of their own, once for all layers.
+    #[serde(default)]
+    pub rotary_product: bool,
+    /// Whether the axis of tokens comes before that of items.
+    #[serde(default)]
+    pub sequence_first: bool,
+}
+
+/// What projects to heads and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum AttentionModule {
+    /// One module that keeps its projections to itself.
+    #[serde(rename = "nn.MultiheadAttention")]
+    Multihead,
+    /// A linear module for each projection.
+    #[serde(rename = "nn.Linear")]
+    Linears,
+}
+
+/// What attends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, tag = "as", rename_all = "lowercase")]
+pub enum Core {
+    /// `F.scaled_dot_product_attention`, unless weights are asked for.
+    Sdpa,
+    /// Product, scale, softmax, product.
+    Chain {
+        /// How products are called: `torch.matmul`, or the operator `@`.
+        products: Manner,
+        /// How softmax is called.
+        softmax: Manner,
+        /// Whether queries are scaled, or scores.
+        scaled: Scaled,
+    },
+}
+
+/// What is multiplied with the constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scaled {
+    /// The queries, before the product.
+    Queries,
+    /// The scores, after it.
+    Scores,
+}
+
+/// How an activation is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActivationManner {
+    /// A module of its own.
+    Module,
+    /// A function.
+    Function,
+    /// A function that was taken hold of before any tool could replace it.
+    Captured,
+    /// Its formula, operator by operator.
+    Spelled,
+}
+
+/// How RMSNorm is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormManner {
+    /// `nn.RMSNorm`.
+    #[default]
+    Module,
+    /// Its formula, operator by operator.
+    Spelled,
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        const FILES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../written/", $name, ".json")))),*];
+    };
+}
+
+files! { "torch.nn", "torch.nn-sequence-first", "plain", "plain-sdpa", "transformers", "transformers-eager", "timm", "timm-eager" }
+
+/// The names of all ways of writing.
+pub fn written_names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// A way of writing by name.
+///
+/// # Errors
+/// When there is none of that name, with the closest.
+pub fn written(name: &str) -> Result<Written, ConventionError> {
+    let found = FILES.iter().find(|(known, _)| *known == name);
+    let (name, text) = found.ok_or_else(|| ConventionError::Unknown {
+        kind: "way of writing",
+        name: name.escape_debug().to_string(),
+        nearest: nearest(name, written_names()),
+        known: written_names().collect::<Vec<_>>().join(", "),
+    })?;
+    serde_json::from_str(text).map_err(|problem| ConventionError::Malformed {
+        file: format!("way of writing `{name}`"),
+        problem: problem.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_reads_and_bears_its_name() {
+        for name in written_names() {
+            assert_eq!(written(name).unwrap().name, name);
+        }
+        let error = written("torch-nn").unwrap_err().to_string();
+        assert!(error.contains("did you mean `torch.nn`?"), "{error}");
+    }
+}
