@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use opledger_report::Format;
 
+use crate::assertion::{Assertion, AssertionError};
 use crate::sizes::{Assignment, assignment};
 use crate::sweep::{Sweep, counted, product, sweep};
 
@@ -42,6 +43,10 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// Derive the closed form of every count
     Derive(DeriveArgs),
+    /// Explain why two tools print different numbers, to the last unit
+    Explain(ExplainArgs),
+    /// List the conventions by which tools count
+    Conventions(ConventionsArgs),
     /// Execute, and hold what was counted against the closed form
     Run(RunArgs),
     /// List the kinds of layers, their keys and defaults
@@ -163,7 +168,57 @@ pub(crate) struct CountArgs {
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
+    /// Count as a tool does, such as fvcore (see `opledger conventions`), or as all of them; may be
+    /// repeated
+    #[arg(long = "convention", value_name = "TOOL")]
+    pub(crate) conventions: Vec<String>,
+    #[command(flatten)]
+    pub(crate) watched: WatchedArgs,
+    /// Exit with 1 unless this holds, such as 'params == 124439808' or 'fvcore <= 2.5e9'; may be
+    /// repeated
+    #[arg(long = "assert", value_name = "ASSERTION", value_parser = asserted)]
+    pub(crate) assertions: Vec<Assertion>,
     #[arg(long, default_value = "table", value_parser = formats(&[Format::Mermaid]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+fn asserted(text: &str) -> Result<Assertion, String> {
+    text.parse().map_err(|problem: AssertionError| problem.to_string())
+}
+
+/// How the model is written that tools watch, and what of them is mended.
+#[derive(Debug, Args)]
+pub(crate) struct WatchedArgs {
+    /// How the model is written in the framework that the tool watches: torch.nn, plain,
+    /// transformers-eager, …; what is usual for the model by default
+    #[arg(long, value_name = "WAY")]
+    pub(crate) written: Option<String>,
+    /// Mend a bug of the tools, such as left-aligned-broadcast; may be repeated
+    #[arg(long, value_name = "BUG")]
+    pub(crate) without: Vec<String>,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// A convention (see `opledger conventions`)
+    #[arg(value_name = "A")]
+    pub(crate) first: String,
+    /// Another
+    #[arg(value_name = "B")]
+    pub(crate) second: String,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) watched: WatchedArgs,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `conventions`.
+#[derive(Debug, Args)]
+pub(crate) struct ConventionsArgs {
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }
 

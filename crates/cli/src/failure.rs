@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use opledger_conventions::ConventionError;
 use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
@@ -40,6 +41,16 @@ pub(crate) enum Failure {
     NoIds { model: String },
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    #[error(transparent)]
+    Convention(#[from] ConventionError),
+    #[error("--assert holds one count against its bounds; give {symbol} one size")]
+    SweptAssertion { symbol: Symbol },
+    #[error("--convention counts one size; give {symbol} one size")]
+    SweptConvention { symbol: Symbol },
+    #[error(
+        "--{option} and --new-tokens do not go together; count the prompt and a step apart, with --set p=…"
+    )]
+    Generated { option: &'static str },
     #[error("--set gives {symbol} twice; list its sizes once, as {symbol}=1,2,4")]
     TwiceSwept { symbol: Symbol },
     #[error("--set gives {first} and {second} several sizes; give one of them a single size")]

@@ -2,8 +2,10 @@
 
 mod account;
 mod args;
+mod assertion;
 mod checkpoint;
 mod commands;
+mod counted_by;
 mod destination;
 mod failure;
 mod found;

@@ -13,7 +13,7 @@ mod tally;
 mod units;
 mod written;
 
-pub use convention::{Bug, Convention, Counting, Rule, convention_names, convention, conventions};
+pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
 pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain};
 pub use share::Share;

@@ -26,8 +26,9 @@ pub use format::{Format, Record, RenderError, Style, render};
 pub use json::Quantity;
 pub use number::thousands;
 pub use records::{
-    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode,
-    ExecutedPart, Execution, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
-    KnownModel, KnownModels, Memory, Output, Parameters, Settled, Step, Summed, TheoremRecord,
-    Verdict, Verification, WallMs,
+    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, ConventionCounts,
+    ConventionTotal, Done, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine,
+    Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds, KnownConvention,
+    KnownConventions, KnownModel, KnownModels, Memory, Output, Parameters, Settled, Step, Summed,
+    TheoremRecord, UnitCounts, Verdict, Verification, WallMs,
 };

@@ -1,44 +1,109 @@
 //! `opledger count`: exact counts without running.
 
-use opledger_dims::{Binding, Integer, Poly, Symbol};
+use std::process::ExitCode;
+
+use opledger_dims::{Binding, Class, Integer, Poly, Symbol};
 use opledger_interp::activation_bytes;
 use opledger_ir::ops::Source;
 use opledger_ir::{Definition, Graph, Op, Total};
 use opledger_models::{Logits, Request};
-use opledger_report::{CONVENTIONS, Format, GenerationCount, Grid, GridPoint, Memory, Summed};
+use opledger_report::{
+    CONVENTIONS, Format, GenerationCount, Grid, GridPoint, Memory, Summed, thousands,
+};
 
 use crate::account::account;
 use crate::args::{CountArgs, Dtype, ModelArgs};
+use crate::counted_by::Watched;
 use crate::failure::Failure;
 use crate::found::{Found, find};
 use crate::output;
 use crate::sizes::Assignment;
-use crate::subject::{Needs, Subject};
+use crate::subject::{Needs, Subject, note};
 use crate::sweep::Sweep;
 
-pub(crate) fn execute(args: &CountArgs) -> Result<(), Failure> {
+pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
+    let swept = args.sizes.iter().find(|sweep| sweep.sizes.len() > 1);
+    args.check_one_count(swept)?;
     if let Some(new_tokens) = args.new_tokens {
-        return output::show(&generation(args, new_tokens)?, args.format);
+        output::show(&generation(args, new_tokens)?, args.format)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    if args.sizes.iter().any(|sweep| sweep.sizes.len() > 1) {
-        return output::show(&grid(args)?, args.format);
+    if swept.is_some() {
+        output::show(&grid(args)?, args.format)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let model = args.at(|sweep| sweep.sizes[0].clone());
     if args.format == Format::Mermaid {
         let subject = Subject::new(&model, Needs::Nothing)?;
-        return output::print(&subject.graph.mermaid());
+        output::print(&subject.graph.mermaid())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let found = find(&args.model)?;
     let request = Request { past: model.wants_past(), ..Request::default() };
     let built = found.model(&args.model, &request)?;
     let subject = Subject::of(built, &model, Needs::Count, found.is_one_item())?;
+    if !args.conventions.is_empty() {
+        let watched = Watched::new(&found, &subject, &args.watched)?;
+        output::show(&watched.count(&args.conventions)?, args.format)?;
+        return hold(args, &found, &subject);
+    }
     let at = |poly: &Poly| poly.at(&subject.binding);
     let mut record = account(&subject, args.depth, at, ToString::to_string)?;
     record.memory = Some(memory(&found, &subject, args.dtype)?);
-    output::show(&record, args.format)
+    output::show(&record, args.format)?;
+    hold(args, &found, &subject)
+}
+
+/// Holds a count against what is asserted of it.
+fn hold(args: &CountArgs, found: &Found, subject: &Subject) -> Result<ExitCode, Failure> {
+    let mut code = ExitCode::SUCCESS;
+    for assertion in &args.assertions {
+        let counted = quantity(assertion.quantity(), args, found, subject)?;
+        if !assertion.holds(&counted) {
+            note(&format!("assertion failed: {assertion}; counted {}", thousands(&counted)));
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+/// A quantity by its name in a report, or by the name of a convention.
+fn quantity(
+    name: &str,
+    args: &CountArgs,
+    found: &Found,
+    subject: &Subject,
+) -> Result<Integer, Failure> {
+    let Subject { graph, binding, .. } = subject;
+    let at = |poly: Poly| Ok(poly.at(binding)?);
+    let class = Class::ALL.into_iter().find(|class| class.name() == name);
+    match (name, class) {
+        ("params", _) => at(graph.parameters().0),
+        ("trainable", _) => at(graph.parameters().1),
+        ("bytes-read", _) => at(graph.nodes().iter().map(|n| graph.node_bytes(n).0).sum()),
+        ("bytes-written", _) => at(graph.nodes().iter().map(|n| graph.node_bytes(n).1).sum()),
+        (_, Some(class)) => at(graph.cost().total()[class].clone()),
+        _ => Watched::new(found, subject, &args.watched)?.total(name),
+    }
 }
 
 impl CountArgs {
+    /// Refuses what is about one count where several are asked for.
+    fn check_one_count(&self, swept: Option<&Sweep>) -> Result<(), Failure> {
+        let (asserts, counts) = (!self.assertions.is_empty(), !self.conventions.is_empty());
+        match (swept, self.new_tokens) {
+            (Some(sweep), _) if asserts => {
+                Err(Failure::SweptAssertion { symbol: sweep.symbol.clone() })
+            }
+            (Some(sweep), _) if counts => {
+                Err(Failure::SweptConvention { symbol: sweep.symbol.clone() })
+            }
+            (_, Some(_)) if asserts => Err(Failure::Generated { option: "assert" }),
+            (_, Some(_)) if counts => Err(Failure::Generated { option: "convention" }),
+            _ => Ok(()),
+        }
+    }
+
     /// The model with one size for each symbol.
     fn at(&self, size: impl Fn(&Sweep) -> Integer) -> ModelArgs {
         let one = |sweep: &Sweep| Assignment { symbol: sweep.symbol.clone(), size: size(sweep) };

@@ -1,8 +1,10 @@
 //! The commands: each builds a record and shows it.
 
 mod bench;
+mod conventions;
 mod count;
 mod derive;
+mod explain;
 mod generate;
 mod layers;
 mod machine;
@@ -23,8 +25,10 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         None => output::print(&Cli::command().render_help().to_string())?,
         Some(Command::Bench(args)) => bench::execute(&args)?,
-        Some(Command::Count(args)) => count::execute(&args)?,
+        Some(Command::Conventions(args)) => conventions::execute(&args)?,
+        Some(Command::Count(args)) => return count::execute(&args),
         Some(Command::Derive(args)) => derive::execute(&args)?,
+        Some(Command::Explain(args)) => return explain::execute(&args),
         Some(Command::Layers(args)) => layers::execute(&args)?,
         Some(Command::Models(args)) => models::execute(&args)?,
         Some(Command::Generate(args)) => return generate::execute(&args),

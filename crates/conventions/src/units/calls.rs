@@ -93,8 +93,9 @@ impl Reading<'_> {
                     .with("affine", u32::from(norm.gain))
                     .with("first", self.first(&node.shape)?)
             }
-            Op::Embedding(_) => pointwise(self.output_elements(node)?)
-                .with("first", self.first(&node.shape)?),
+            Op::Embedding(_) => {
+                pointwise(self.output_elements(node)?).with("first", self.first(&node.shape)?)
+            }
             _ => pointwise(self.output_elements(node)?).with("first", self.first(&node.shape)?),
         };
         Ok((sizes.clone(), self.pointwise_calls(node, sizes)?))
@@ -143,14 +144,16 @@ impl Reading<'_> {
             }
             Op::Scale(_) => one("mul", Operator),
             Op::Softmax(_) => vec![call("softmax", self.softmax(), self.softmax_sizes(node)?)],
-            Op::Rope(_) => ["mul", "neg", "cat", "mul", "add"].map(|op| match op {
-                "neg" => {
-                    let half = sizes.get(&"elements".into()).cloned().unwrap_or_default() / 2;
-                    call(op, Operator, pointwise(half))
-                }
-                "cat" => call(op, Function, sizes.clone()),
-                _ => call(op, Operator, sizes.clone()),
-            }).into(),
+            Op::Rope(_) => ["mul", "neg", "cat", "mul", "add"]
+                .map(|op| match op {
+                    "neg" => {
+                        let half = sizes.get(&"elements".into()).cloned().unwrap_or_default() / 2;
+                        call(op, Operator, pointwise(half))
+                    }
+                    "cat" => call(op, Function, sizes.clone()),
+                    _ => call(op, Operator, sizes.clone()),
+                })
+                .into(),
             Op::Attention(_) => self.core(node)?,
             Op::Einsum(_) => match &node.inputs[..] {
                 [a, b] => {
@@ -216,7 +219,8 @@ impl Reading<'_> {
         let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
         let batch = size("batch") * size("heads");
         let scores = &batch * size("queries") * size("keys");
-        let shape = |n, k| product(batch.clone(), (size("queries"), n, k), size("grad").min(2.into()));
+        let shape =
+            |n, k| product(batch.clone(), (size("queries"), n, k), size("grad").min(2.into()));
         let mut calls = Vec::new();
         if op.scale.is_some() && *scaled == Scaled::Queries {
             calls.push(call("mul", Manner::Operator, pointwise(self.elements(*q)?)));

@@ -300,7 +300,8 @@ impl Reading<'_> {
 
     /// The elements of the parameters that nodes read, in one run.
     fn parameters(&self, nodes: &[&Node]) -> Result<Integer, ConventionError> {
-        let read: BTreeSet<Var> = nodes.iter().flat_map(|node| node.inputs.iter().copied()).collect();
+        let read: BTreeSet<Var> =
+            nodes.iter().flat_map(|node| node.inputs.iter().copied()).collect();
         let mut sum = Integer::default();
         for var in read.into_iter().filter(|v| is_parameter(self.graph.node(*v))) {
             sum += self.graph.shape(var).elements().at(self.binding)?;

@@ -70,11 +70,8 @@ impl Reading<'_> {
     /// `batch`, `heads`, `kv_heads`, `queries`, `keys`, `head_dim`, `value_dim` of an attention.
     pub(super) fn attention(&self, q: Var, k: Var, v: Var) -> Result<Binding, ConventionError> {
         let [query, key, value] = [q, k, v].map(|var| self.graph.shape(var));
-        let (
-            [batch @ .., queries, heads, head_dim],
-            [.., keys, kv_heads, _],
-            [.., value_dim],
-        ) = (&query.axes[..], &key.axes[..], &value.axes[..])
+        let ([batch @ .., queries, heads, head_dim], [.., keys, kv_heads, _], [.., value_dim]) =
+            (&query.axes[..], &key.axes[..], &value.axes[..])
         else {
             return Ok(Binding::new());
         };
@@ -100,8 +97,7 @@ impl Reading<'_> {
         let (x, y) = (x?, y?);
         let one = Integer::from(1);
         let at = |sizes: &[Integer], i: usize| sizes.get(i).cloned().unwrap_or_else(|| one.clone());
-        let left: Integer =
-            (0..x.len().max(y.len())).map(|i| at(&x, i).max(at(&y, i))).product();
+        let left: Integer = (0..x.len().max(y.len())).map(|i| at(&x, i).max(at(&y, i))).product();
         Ok(pointwise(x.iter().product()).with("left", left))
     }
 }

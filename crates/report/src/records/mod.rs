@@ -1,6 +1,7 @@
 //! The records: what each command of the product results in.
 
 mod account;
+mod conventions;
 mod execution;
 mod generation;
 mod kinds;
@@ -9,6 +10,10 @@ mod totals;
 mod verification;
 
 pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
+pub use conventions::{
+    ConventionCounts, ConventionTotal, Explained, ExplainedLine, KnownConvention, KnownConventions,
+    UnitCounts,
+};
 pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};

@@ -1,0 +1,179 @@
+//! Assertions about counts: `flops <= 2.5e9`, `params == 124439808`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use opledger_dims::Integer;
+
+/// How a count is held against a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Less,
+    AtMost,
+    Equal,
+    AtLeast,
+    More,
+    NotEqual,
+}
+
+/// The longer ones first, so that `<=` is not read as `<`.
+const RELATIONS: [(&str, Relation); 6] = [
+    ("<=", Relation::AtMost),
+    (">=", Relation::AtLeast),
+    ("==", Relation::Equal),
+    ("!=", Relation::NotEqual),
+    ("<", Relation::Less),
+    (">", Relation::More),
+];
+
+/// The most digits a bound may stand for.
+const MAX_EXPONENT: u32 = 1000;
+
+/// What must hold of a count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assertion {
+    text: String,
+    quantity: String,
+    relation: Relation,
+    /// The bound times a power of ten that makes it whole.
+    bound: Integer,
+    scale: Integer,
+}
+
+/// Why a text is no assertion.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{expected} at character {position}\n  {text}\n  {}^", " ".repeat(position - 1))]
+pub(crate) struct AssertionError {
+    expected: &'static str,
+    /// Counted from 1.
+    position: usize,
+    text: String,
+}
+
+impl Assertion {
+    /// The name of the quantity it is about.
+    pub(crate) fn quantity(&self) -> &str {
+        &self.quantity
+    }
+
+    /// Whether a count keeps it.
+    pub(crate) fn holds(&self, count: &Integer) -> bool {
+        let order = (count * &self.scale).cmp(&self.bound);
+        match self.relation {
+            Relation::Less => order.is_lt(),
+            Relation::AtMost => order.is_le(),
+            Relation::Equal => order.is_eq(),
+            Relation::AtLeast => order.is_ge(),
+            Relation::More => order.is_gt(),
+            Relation::NotEqual => order.is_ne(),
+        }
+    }
+}
+
+impl fmt::Display for Assertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Assertion {
+    type Err = AssertionError;
+
+    fn from_str(text: &str) -> Result<Self, AssertionError> {
+        let error = |expected, byte: usize| AssertionError {
+            expected,
+            position: text[..byte].chars().count() + 1,
+            text: text.to_owned(),
+        };
+        let skip = |at: usize| at + (text[at..].len() - text[at..].trim_start().len());
+        let start = skip(0);
+        let named = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+        let end = text[start..].find(|c| !named(c)).map_or(text.len(), |at| start + at);
+        if start == end {
+            return Err(error("expected a quantity such as flops, params or fvcore", start));
+        }
+        let at = skip(end);
+        let relation = RELATIONS.iter().find(|(sign, _)| text[at..].starts_with(sign));
+        let Some((sign, relation)) = relation else {
+            return Err(error("expected one of <, <=, ==, !=, >=, >", at));
+        };
+        let at = skip(at + sign.len());
+        let number = text[at..].trim_end();
+        let (bound, scale) = decimal(number).map_err(|(what, byte)| error(what, at + byte))?;
+        Ok(Assertion {
+            text: text.trim().to_owned(),
+            quantity: text[start..end].to_owned(),
+            relation: *relation,
+            bound,
+            scale,
+        })
+    }
+}
+
+/// `2.5e9`, `1_000`, `1,000` or `10^12` as a whole number over a power of ten; otherwise what is
+/// expected and at which byte.
+fn decimal(text: &str) -> Result<(Integer, Integer), (&'static str, usize)> {
+    let ten = || Integer::from(10);
+    let power = |digits: &str, at: usize| match digits.parse::<u32>() {
+        Ok(exponent) if exponent <= MAX_EXPONENT => Ok(exponent),
+        _ => Err(("expected an exponent of at most 1000", at)),
+    };
+    if let Some((base, exponent)) = text.split_once('^') {
+        let number: Integer = base.trim().parse().map_err(|_| ("expected a number", 0))?;
+        return Ok((number.pow(power(exponent.trim(), base.len() + 1)?), 1.into()));
+    }
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => (&text[..at], power(text[at + 1..].trim_start_matches('+'), at + 1)?),
+        None => (text, 0),
+    };
+    let (mut digits, mut decimals, mut seen) = (String::new(), 0, false);
+    for (at, c) in mantissa.char_indices() {
+        match c {
+            '0'..='9' => {
+                digits.push(c);
+                decimals += u32::from(seen);
+            }
+            '.' if !seen => seen = true,
+            '_' | ',' if !digits.is_empty() && !seen => {}
+            _ => return Err(("expected a number such as 1000, 2.5e9 or 10^12", at)),
+        }
+    }
+    let number: Integer =
+        digits.parse().map_err(|_| ("expected a number such as 1000, 2.5e9 or 10^12", 0))?;
+    Ok((number * ten().pow(exponent), ten().pow(decimals)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(text: &str, count: i64) -> bool {
+        text.parse::<Assertion>().unwrap().holds(&count.into())
+    }
+
+    #[test]
+    fn counts_are_held_against_bounds_exactly() {
+        assert!(holds("flops <= 2.5e9", 2_500_000_000) && !holds("flops <= 2.5e9", 2_500_000_001));
+        assert!(holds("params==124_439_808", 124_439_808) && !holds("params==124,439,808", 1));
+        assert!(holds("macs<10^3", 999) && !holds("macs < 10^3", 1000));
+        assert!(holds("fvcore@0.1.5 >= 1.5", 2) && !holds("x > 1.5", 1) && holds("x != 7", 8));
+    }
+
+    #[test]
+    fn a_text_that_is_none_points_at_the_character() {
+        let cases = [
+            ("", "quantity", 1),
+            ("flops 5", "one of <", 7),
+            ("flops = 5", "one of <", 7),
+            ("flops <= ", "a number", 10),
+            ("flops <= 2.5.1", "a number", 13),
+            ("flops <= 1e9999", "exponent", 12),
+            ("flöps ≤ 1", "one of <", 7),
+        ];
+        for (text, expected, position) in cases {
+            let error = text.parse::<Assertion>().unwrap_err();
+            assert!(error.expected.contains(expected), "{text}: {error}");
+            assert_eq!(error.position, position, "{text}");
+        }
+    }
+}
