@@ -174,6 +174,9 @@ pub(crate) struct CountArgs {
     pub(crate) conventions: Vec<String>,
     #[command(flatten)]
     pub(crate) watched: WatchedArgs,
+    /// Draw the numbers of --convention as bars into an SVG file
+    #[arg(long, value_name = "FILE", requires = "conventions")]
+    pub(crate) svg: Option<PathBuf>,
     /// Exit with 1 unless this holds, such as 'params == 124439808' or 'fvcore <= 2.5e9'; may be
     /// repeated
     #[arg(long = "assert", value_name = "ASSERTION", value_parser = asserted)]

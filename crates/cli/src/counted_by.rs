@@ -143,6 +143,7 @@ impl<'a> Watched<'a> {
             lines: explanation.lines.iter().map(line).collect(),
             agreed: explanation.agreed.clone(),
             unaccounted: explanation.unaccounted(),
+            notes: explanation.notes.clone(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The difference between two conventions, as an exact sum of lines with reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::Integer;
 
@@ -41,6 +41,8 @@ pub struct Explanation {
     pub lines: Vec<Line>,
     /// What both count alike.
     pub agreed: Integer,
+    /// What each convention does with what it has no rule for, where a line says that it has none.
+    pub notes: Vec<String>,
 }
 
 impl Explanation {
@@ -99,7 +101,7 @@ pub fn explain(
     let mut keys: Vec<(usize, Share)> = a.keys().chain(b.keys()).copied().collect();
     keys.sort_unstable();
     keys.dedup();
-    let mut agreed = Integer::default();
+    let (mut agreed, mut notes) = (Integer::default(), BTreeSet::new());
     let mut lines: BTreeMap<(Share, Option<&'static str>, Option<String>), Line> = BTreeMap::new();
     for (at, share) in keys {
         let nothing = Said::default();
@@ -109,9 +111,7 @@ pub fn explain(
             continue;
         }
         let unit = &units.units[at];
-        let names = [&tallies[0], &tallies[1]].map(|tally| tally.convention.as_str());
-        let unseen = [&tallies[0], &tallies[1]].map(|tally| tally.unseen[at].as_str());
-        let reason = reason([x, y], names, unseen);
+        let reason = reason([x, y], &tallies, at, &mut notes);
         let module = unit.class.filter(|class| *class == "MultiheadAttention");
         let line = lines.entry((share, module, reason.clone())).or_insert_with(|| Line {
             share,
@@ -130,18 +130,33 @@ pub fn explain(
     let size = |line: &Line| line.difference().magnitude().clone();
     lines.sort_by_key(|line| std::cmp::Reverse(size(line)));
     let conventions = tallies.map(|tally| (tally.convention.clone(), tally.total()));
-    Ok(Explanation { conventions, lines, agreed })
+    Ok(Explanation { conventions, lines, agreed, notes: notes.into_iter().collect() })
 }
 
 /// Why two counts differ: a rule that the other lacks, or two rules.
-fn reason(said: [&Said; 2], names: [&str; 2], unseen: [&str; 2]) -> Option<String> {
+fn reason(
+    said: [&Said; 2],
+    tallies: &[Tally; 2],
+    unit: usize,
+    notes: &mut BTreeSet<String>,
+) -> Option<String> {
     match [said[0].rules.is_empty(), said[1].rules.is_empty()] {
         [false, false] if said[0].rules == said[1].rules => None,
         [false, false] => Some(format!("{} against {}", said[0].text(), said[1].text())),
         [blind, _] => {
-            let at = usize::from(!blind);
-            let (name, why) = (names[at], unseen[at]);
-            if why.is_empty() { None } else { Some(format!("not counted by {name}: {why}")) }
+            let tally = &tallies[usize::from(!blind)];
+            let name = plain(&tally.convention);
+            if let Some(own) = &tally.reasons[unit] {
+                return Some(format!("not counted by {name}: {own}"));
+            }
+            let unseen = tally.unseen.as_ref()?;
+            notes.insert(format!("{name}: {unseen}"));
+            Some(format!("not counted by {name}"))
         }
     }
+}
+
+/// The name of a convention without its version.
+fn plain(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(plain, _)| plain)
 }

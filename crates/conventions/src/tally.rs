@@ -25,8 +25,10 @@ pub struct Tally {
     pub convention: String,
     /// The entries, in the order of units.
     pub entries: Vec<Entry>,
-    /// For each unit, why the convention does not count what it does not count.
-    pub unseen: Vec<String>,
+    /// What the convention does with what no rule names.
+    pub unseen: Option<String>,
+    /// For each unit, why the convention does not count it, where that is for another reason.
+    pub reasons: Vec<Option<String>>,
 }
 
 impl Tally {
@@ -36,15 +38,17 @@ impl Tally {
     /// When the convention has no rule for a call and no word on what it does then, or a rule names a
     /// size that its call does not have.
     pub fn new(convention: &Convention, units: &Units) -> Result<Tally, ConventionError> {
-        let mut tally =
-            Tally { convention: convention.name.clone(), entries: Vec::new(), unseen: Vec::new() };
+        let mut tally = Tally {
+            convention: convention.name.clone(),
+            entries: Vec::new(),
+            unseen: convention.unseen.clone(),
+            reasons: Vec::new(),
+        };
         for (at, unit) in units.units.iter().enumerate() {
             let native = unit.native.iter().find(|c| convention.native.iter().any(|n| n == *c));
-            let unseen = match (native, &convention.unseen) {
-                (Some(class), _) => format!("{class} runs as one native operator, counted as 0"),
-                (None, unseen) => unseen.clone().unwrap_or_default(),
-            };
-            tally.unseen.push(unseen);
+            let reason =
+                native.map(|class| format!("{class} runs as one native operator, counted as 0"));
+            tally.reasons.push(reason);
             if native.is_none() {
                 tally.count(convention, at, unit)?;
             }
@@ -118,9 +122,9 @@ impl Tally {
         sizes: &Binding,
     ) -> Result<(), ConventionError> {
         if rule.counts.is_empty()
-            && let (Some(why), Some(unseen)) = (&rule.why, self.unseen.get_mut(at))
+            && let Some(reason) = self.reasons.get_mut(at)
         {
-            unseen.clone_from(why);
+            reason.clone_from(&rule.why);
         }
         for (share, formula) in &rule.counts {
             let once = formula.poly.at(sizes).map_err(|source| ConventionError::Rule {

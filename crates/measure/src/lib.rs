@@ -8,6 +8,7 @@
 //! Useful operations come from the ledger of the timed runs themselves. Rates count contractions
 //! only, by the convention `matmul-flops`: a multiplication and its addition are two operations.
 
+mod bars;
 mod baseline;
 mod bench;
 mod chart;
@@ -19,6 +20,7 @@ mod table;
 mod times;
 mod work;
 
+pub use bars::{Bar, bars};
 pub use baseline::{Against, Comparison, Saved};
 pub use bench::{Bench, Case, Plan, Point, Roof, run};
 pub use chart::chart;

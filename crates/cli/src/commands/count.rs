@@ -2,18 +2,22 @@
 
 use std::process::ExitCode;
 
+use num_traits::ToPrimitive;
 use opledger_dims::{Binding, Class, Integer, Poly, Symbol};
 use opledger_interp::activation_bytes;
 use opledger_ir::ops::Source;
 use opledger_ir::{Definition, Graph, Op, Total};
+use opledger_measure::{Bar, bars};
 use opledger_models::{Logits, Request};
 use opledger_report::{
-    CONVENTIONS, Format, GenerationCount, Grid, GridPoint, Memory, Summed, thousands,
+    CONVENTIONS, ConventionCounts, ConventionTotal, Format, GenerationCount, Grid, GridPoint,
+    Memory, Summed, thousands,
 };
 
 use crate::account::account;
 use crate::args::{CountArgs, Dtype, ModelArgs};
 use crate::counted_by::Watched;
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::found::{Found, find};
 use crate::output;
@@ -44,7 +48,11 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let subject = Subject::of(built, &model, Needs::Count, found.is_one_item())?;
     if !args.conventions.is_empty() {
         let watched = Watched::new(&found, &subject, &args.watched)?;
-        output::show(&watched.count(&args.conventions)?, args.format)?;
+        let counted = watched.count(&args.conventions)?;
+        if let Some(path) = &args.svg {
+            Destination::new(path)?.write_text(&drawn(&counted)?)?;
+        }
+        output::show(&counted, args.format)?;
         return hold(args, &found, &subject);
     }
     let at = |poly: &Poly| poly.at(&subject.binding);
@@ -52,6 +60,20 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     record.memory = Some(memory(&found, &subject, args.dtype)?);
     output::show(&record, args.format)?;
     hold(args, &found, &subject)
+}
+
+/// A count by conventions as bars, those of the runtime itself marked.
+fn drawn(counted: &ConventionCounts) -> Result<String, Failure> {
+    let bar = |one: &ConventionTotal| Bar {
+        label: one.name.clone(),
+        value: one.total.to_f64().unwrap_or(f64::MAX),
+        text: thousands(&one.total),
+        marked: CONVENTIONS.iter().any(|(own, _)| *own == one.name)
+            || one.name == "multiplications",
+    };
+    let all: Vec<Bar> = counted.conventions.iter().map(bar).collect();
+    let told = "one forward pass; what each tool prints, and in green what was executed";
+    Ok(bars(&format!("{} at {}", counted.model, counted.binding), told, &all)?)
 }
 
 /// Holds a count against what is asserted of it.

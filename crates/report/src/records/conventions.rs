@@ -71,7 +71,7 @@ impl Record for ConventionCounts {
             blocks.push(Block::Table(self.rows()));
         }
         blocks.push(Block::Table(self.totals()));
-        blocks.push(Block::Text(format!("model written as: {}", self.written)));
+        blocks.push(Block::Text(format!("model written as {}", self.written)));
         Document { blocks }
     }
 
@@ -117,6 +117,8 @@ pub struct Explained {
     /// What no line with a reason accounts for.
     #[serde(serialize_with = "json::quantity")]
     pub unaccounted: Integer,
+    /// What a convention does with what it has no rule for.
+    pub notes: Vec<String>,
 }
 
 /// A part of the difference.
@@ -151,6 +153,8 @@ impl Record for Explained {
         };
         let difference = thousands(&self.difference);
         let agreed = thousands(&self.agreed);
+        let mut notes = self.notes.clone();
+        notes.push(format!("model written as {}", self.written));
         Document {
             blocks: vec![
                 Block::Title(title(&self.model, &self.binding)),
@@ -160,18 +164,22 @@ impl Record for Explained {
                     format!("difference: {difference}; counted alike by both: {agreed}"),
                     accounted,
                 ]),
-                Block::Text(format!("model written as: {}", self.written)),
+                Block::Text(notes.join("; ")),
             ],
         }
     }
 
     fn rows(&self) -> Table {
-        let [first, second] = &self.conventions;
+        let plain = |c: &ConventionTotal| match c.name.split_once('@') {
+            Some((name, _)) => name.to_owned(),
+            None => c.name.clone(),
+        };
+        let [first, second] = [&self.conventions[0], &self.conventions[1]].map(plain);
         let columns = vec![
             Column::text("what"),
             Column::number("difference"),
-            Column::number(first.name.clone()).dispensable(1),
-            Column::number(second.name.clone()).dispensable(1),
+            Column::number(first).dispensable(1),
+            Column::number(second).dispensable(1),
             Column::text("why"),
         ];
         let row = |line: &ExplainedLine| {
