@@ -17,13 +17,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("interp", &["dims", "ir", "kernels", "tensor"]),
     ("nn", &["dims", "ir"]),
     ("models", &["dims", "ir", "nn", "tensor"]),
+    ("conventions", &["dims", "ir"]),
     ("measure", &["dims", "interp", "ir", "kernels", "report"]),
     ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
     ("opledger", &["dims", "interp", "ir", "models", "nn", "report", "tensor", "verify"]),
 ];
 
 /// Crates that may turn records into text formats, or read them back.
-const SERIALISE: &[&str] = &["report", "measure", "models", "cli"];
+const SERIALISE: &[&str] = &["report", "measure", "models", "conventions", "cli"];
 
 /// The most direct third-party dependencies of the core crates together.
 const MAX_THIRD_PARTY: usize = 15;

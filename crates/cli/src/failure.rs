@@ -7,9 +7,9 @@ use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
 use opledger_measure::MeasureError;
-use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
 use opledger_models::weights::WeightsError;
+use opledger_models::{ConfigError, nearest};
 use opledger_report::RenderError;
 use opledger_verify::VerifyError;
 
@@ -41,8 +41,8 @@ pub(crate) enum Failure {
     NoIds { model: String },
     #[error(transparent)]
     Measure(#[from] MeasureError),
-    #[error(transparent)]
-    Convention(#[from] ConventionError),
+    #[error("{problem}{}", did_you_mean(problem))]
+    Convention { problem: ConventionError },
     #[error("--assert holds one count against its bounds; give {symbol} one size")]
     SweptAssertion { symbol: Symbol },
     #[error("--convention counts one size; give {symbol} one size")]
@@ -83,6 +83,20 @@ pub(crate) enum Failure {
     Stdout(std::io::Error),
     #[error("`{}` could not be written: {problem}", path.display())]
     Write { path: PathBuf, problem: String },
+}
+
+impl From<ConventionError> for Failure {
+    fn from(problem: ConventionError) -> Self {
+        Failure::Convention { problem }
+    }
+}
+
+/// The known name that is nearest to one that is not known.
+fn did_you_mean(problem: &ConventionError) -> String {
+    let ConventionError::Unknown { name, known, .. } = problem else { return String::new() };
+    let plain = name.split_once('@').map_or(name.as_str(), |(plain, _)| plain);
+    let nearest = nearest(plain, known.iter().copied());
+    nearest.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 
 impl From<EvalError> for Failure {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use opledger_dims::{Class, Poly};
 use serde::Deserialize;
 
-use crate::error::nearest;
 use crate::units::Manner;
 use crate::{Call, ConventionError, Share, Unit};
 
@@ -242,14 +241,13 @@ pub fn conventions() -> Result<Vec<Convention>, ConventionError> {
 /// its bugs.
 ///
 /// # Errors
-/// When there is none of that name or version, with the closest; when it has no such bug.
+/// When there is none of that name or version; when it has no such bug.
 pub fn convention(name: &str, without: &[String]) -> Result<Convention, ConventionError> {
     let plain = name.split_once('@').map_or(name, |(plain, _)| plain);
     let unknown = || ConventionError::Unknown {
         kind: "convention",
         name: name.escape_debug().to_string(),
-        nearest: nearest(plain, convention_names()),
-        known: convention_names().collect::<Vec<_>>().join(", "),
+        known: convention_names().collect(),
     };
     let (file, text) = FILES.iter().find(|(known, _)| *known == plain).ok_or_else(unknown)?;
     let found = Convention::read(file, text, without)?;

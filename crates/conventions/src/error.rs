@@ -7,16 +7,14 @@ use opledger_ir::OpError;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ConventionError {
     /// No such name.
-    #[error("{kind} `{name}` is not known{}; there are: {known}", hint(nearest))]
+    #[error("{kind} `{name}` is not known; there are: {}", known.join(", "))]
     Unknown {
         /// What was looked for.
         kind: &'static str,
         /// The name.
         name: String,
-        /// The closest one there is.
-        nearest: Option<&'static str>,
-        /// All of them.
-        known: String,
+        /// All that there are.
+        known: Vec<&'static str>,
     },
     /// A file is not of the form of its kind.
     #[error("{file}: {problem}")]
@@ -74,18 +72,4 @@ pub enum ConventionError {
     /// A size of the graph.
     #[error(transparent)]
     Graph(#[from] OpError),
-}
-
-fn hint(nearest: &Option<&'static str>) -> String {
-    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
-}
-
-/// The known name that is most like another, if any is much like it.
-pub(crate) fn nearest(
-    name: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
-    let score = |known: &'static str| (strsim::jaro_winkler(name, known), known);
-    let best = names.map(score).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.7).then_some(best.1)
 }

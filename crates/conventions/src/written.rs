@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::ConventionError;
-use crate::error::nearest;
 use crate::units::Manner;
 
 /// A way of writing models.
@@ -118,14 +117,13 @@ pub fn written_names() -> impl Iterator<Item = &'static str> {
 /// A way of writing by name.
 ///
 /// # Errors
-/// When there is none of that name, with the closest.
+/// When there is none of that name.
 pub fn written(name: &str) -> Result<Written, ConventionError> {
     let found = FILES.iter().find(|(known, _)| *known == name);
     let (name, text) = found.ok_or_else(|| ConventionError::Unknown {
         kind: "way of writing",
         name: name.escape_debug().to_string(),
-        nearest: nearest(name, written_names()),
-        known: written_names().collect::<Vec<_>>().join(", "),
+        known: written_names().collect(),
     })?;
     serde_json::from_str(text).map_err(|problem| ConventionError::Malformed {
         file: format!("way of writing `{name}`"),
@@ -143,6 +141,6 @@ mod tests {
             assert_eq!(written(name).unwrap().name, name);
         }
         let error = written("torch-nn").unwrap_err().to_string();
-        assert!(error.contains("did you mean `torch.nn`?"), "{error}");
+        assert!(error.contains("`torch-nn` is not known; there are: torch.nn, "), "{error}");
     }
 }

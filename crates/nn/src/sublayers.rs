@@ -182,7 +182,9 @@ impl EncoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        g.module("TransformerEncoderLayer");
+        if config.names == LayerNames::default() {
+            g.module("TransformerEncoderLayer");
+        }
         let LayerNames { self_attn, norms: [first, second, _], .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let feed_forward = Tokenwise::new(g, config)?;
@@ -249,7 +251,9 @@ impl DecoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        g.module("TransformerDecoderLayer");
+        if config.names == LayerNames::default() {
+            g.module("TransformerDecoderLayer");
+        }
         let LayerNames { self_attn, multihead_attn, norms, .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let cross = AttentionConfig { rope: None, ..config.attention.clone() };

@@ -62,6 +62,9 @@ pub struct AttentionConfig {
     pub names: [&'static str; 4],
 }
 
+/// The scopes of the projections in PyTorch's `nn.MultiheadAttention`.
+const PYTORCH_NAMES: [&str; 4] = ["q_proj", "k_proj", "v_proj", "out_proj"];
+
 impl AttentionConfig {
     /// PyTorch's `nn.MultiheadAttention(embed_dim, num_heads)`.
     pub fn new(embed_dim: impl Into<Poly>, num_heads: impl Into<Poly>) -> Self {
@@ -81,7 +84,7 @@ impl AttentionConfig {
             scaled: true,
             dropout: DropoutConfig::default(),
             frozen: false,
-            names: ["q_proj", "k_proj", "v_proj", "out_proj"],
+            names: PYTORCH_NAMES,
         }
     }
 
@@ -169,7 +172,10 @@ impl MultiheadAttention {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &AttentionConfig) -> Result<Self, NnError> {
-        g.module("MultiheadAttention");
+        // Under other names it is another library's, whose parts are modules of their own.
+        if config.names == PYTORCH_NAMES {
+            g.module("MultiheadAttention");
+        }
         let (c, h) = (&config.embed_dim, &config.num_heads);
         let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
         let head_dim = match &config.head_dim {
