@@ -20,7 +20,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("conventions", &["dims", "ir"]),
     ("measure", &["dims", "interp", "ir", "kernels", "report"]),
     ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
-    ("opledger", &["dims", "interp", "ir", "models", "nn", "report", "tensor", "verify"]),
+    (
+        "opledger",
+        &["conventions", "dims", "interp", "ir", "models", "nn", "report", "tensor", "verify"],
+    ),
 ];
 
 /// Crates that may turn records into text formats, or read them back.

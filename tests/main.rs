@@ -5,6 +5,7 @@
 
 mod architecture;
 mod claims;
+mod conventions;
 mod corpus;
 mod golden;
 #[cfg(target_os = "linux")]

@@ -18,6 +18,8 @@ pub struct Convention {
     pub unit: String,
     /// Where its rules were read.
     pub source: String,
+    /// Which printed numbers it was held against.
+    pub checked: String,
     /// How it counts.
     pub counting: Counting,
     /// What the tool does with what no rule names, as its users are told.
@@ -81,6 +83,7 @@ struct File {
     version: Option<String>,
     unit: String,
     source: String,
+    checked: String,
     #[serde(default)]
     classes: Vec<Weights>,
     #[serde(default)]
@@ -188,6 +191,7 @@ impl Convention {
             name,
             unit: raw.unit,
             source: raw.source,
+            checked: raw.checked,
             counting,
             unseen: raw.unseen,
             native: raw.native,
@@ -222,6 +226,8 @@ files! {
     "deepspeed-macs",
     "torchinfo",
     "torchlens",
+    "onnx-tool",
+    "xla",
 }
 
 /// The names of all conventions, without versions.

@@ -149,7 +149,10 @@ fn reason(
             if let Some(own) = &tally.reasons[unit] {
                 return Some(format!("not counted by {name}: {own}"));
             }
-            let unseen = tally.unseen.as_ref()?;
+            // Without a word on what it does not know, it has a rule for every call there is.
+            let Some(unseen) = &tally.unseen else {
+                return Some(format!("no such operation where {name} looks"));
+            };
             notes.insert(format!("{name}: {unseen}"));
             Some(format!("not counted by {name}"))
         }

@@ -29,9 +29,13 @@ pub struct Written {
     /// How RMSNorm is written.
     #[serde(default)]
     pub rms_norm: NormManner,
-    /// Whether rotary angles are a product of matrices of their own, once for all layers.
+    /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
-    pub rotary_product: bool,
+    pub layer_norm_subclass: bool,
+    /// Models that have dropout before their layers, after softmax and before residuals: the first
+    /// segment of their paths, and its usual probability.
+    #[serde(default)]
+    pub dropouts: BTreeMap<String, f64>,
     /// Whether the axis of tokens comes before that of items.
     #[serde(default)]
     pub sequence_first: bool,
@@ -46,6 +50,9 @@ pub enum AttentionModule {
     /// A linear module for each projection.
     #[serde(rename = "nn.Linear")]
     Linears,
+    /// Linear modules within an attention module of the `timm` library.
+    #[serde(rename = "timm.Attention")]
+    Timm,
 }
 
 /// What attends.
@@ -107,7 +114,17 @@ macro_rules! files {
     };
 }
 
-files! { "torch.nn", "torch.nn-sequence-first", "plain", "plain-sdpa", "transformers", "transformers-eager", "timm", "timm-eager" }
+files! {
+    "torch.nn",
+    "torch.nn-sequence-first",
+    "plain",
+    "plain-sdpa",
+    "transformers",
+    "transformers-eager",
+    "timm",
+    "timm-eager",
+    "jax",
+}
 
 /// The names of all ways of writing.
 pub fn written_names() -> impl Iterator<Item = &'static str> {

@@ -40,9 +40,12 @@
 //! | [`interp`] | the fast and the exact interpreter, the ledger, the theorem |
 //! | [`nn`] | layers |
 //! | [`models`] | models by name |
+//! | [`conventions`] | how other tools count, and why two of them differ |
 //! | [`verify`] | published claims, settled by execution |
 //! | [`report`] | results as tables, JSON, CSV, Markdown, LaTeX |
 
+#[doc(inline)]
+pub use opledger_conventions as conventions;
 #[doc(inline)]
 pub use opledger_dims as dims;
 #[doc(inline)]

@@ -12,6 +12,7 @@ pub(crate) fn execute(args: &ConventionsArgs) -> Result<(), Failure> {
         name: convention.name,
         unit: convention.unit,
         source: convention.source,
+        checked: convention.checked,
         bugs: convention.bugs.into_iter().map(|bug| bug.name).collect(),
     };
     let conventions = conventions()?.into_iter().map(known).collect();

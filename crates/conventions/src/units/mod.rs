@@ -1,6 +1,7 @@
 //! A graph as what a tool watches: modules and functions, with the calls they make, and the ledger's
 //! own counts of the nodes behind them.
 
+mod attention;
 mod calls;
 mod sizes;
 
@@ -162,7 +163,7 @@ impl Units {
             if silent {
                 continue;
             }
-            let place = reading.place(node);
+            let place = reading.place(var, node);
             let at = *known.entry(place.clone()).or_insert_with(|| {
                 grouped.push((place, Vec::new()));
                 grouped.len() - 1
@@ -183,7 +184,6 @@ impl Units {
                 units.push(unit);
             }
         }
-        units.extend(reading.rotary()?);
         Ok(Units { units })
     }
 }
@@ -193,19 +193,33 @@ impl Units {
 struct Place {
     path: String,
     class: Option<&'static str>,
+    /// Which call of a module that is called anew for each.
+    call: Option<Var>,
 }
 
 impl Reading<'_> {
-    fn place(&self, node: &Node) -> Place {
+    fn place(&self, var: Var, node: &Node) -> Place {
         if let Some(scope) = self.multihead(&node.path) {
-            return Place { path: scope.to_owned(), class: Some("MultiheadAttention") };
+            return Place { path: scope.to_owned(), class: Some("MultiheadAttention"), call: None };
         }
         let class = self.class(node);
+        if let Some(path) = self.conv1d(&node.path).filter(|_| class == Some("Conv1D")) {
+            return Place { path: path.to_owned(), class, call: None };
+        }
         let path = match class {
             Some(_) if !matches!(node.op, Op::Activation(_)) => parent(&node.path).to_owned(),
             _ => node.path.clone(),
         };
-        Place { path, class }
+        Place { path, class, call: Some(var) }
+    }
+
+    /// The path of the linear map of another class that a path lies in, which may hold several maps.
+    pub(crate) fn conv1d<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let mut end = 0;
+        path.split('.').find_map(|segment| {
+            end += segment.len() + 1;
+            self.written.conv1d.iter().any(|name| name == segment).then(|| &path[..end - 1])
+        })
     }
 
     /// The attention module around a path that keeps its projections to itself.

@@ -42,7 +42,8 @@ impl Reading<'_> {
     }
 
     /// `rows`, `in`, `out`, `bias`, `first` of a product with a weight; `fused_bias`, whether one
-    /// operator adds the bias as well; `grad`, whether its operand needs a gradient.
+    /// operator adds the bias as well; `split` and `split_bias`, whether
+    /// the weight and the bias are parts of parameters; `grad`, whether its operand needs a gradient.
     pub(super) fn linear(&self, node: &Node, var: Var) -> Result<Binding, ConventionError> {
         let weight = node.inputs.iter().copied().find(|v| is_parameter(self.graph.node(*v)));
         let operand = node.inputs.iter().copied().find(|v| Some(*v) != weight);
@@ -63,6 +64,8 @@ impl Reading<'_> {
             .with("out", divide(&self.elements(weight)?, &summed))
             .with("bias", bias)
             .with("fused_bias", 1)
+            .with("split", 0)
+            .with("split_bias", 0)
             .with("first", self.first(&node.shape)?)
             .with("grad", self.grad(operand)))
     }

@@ -212,6 +212,8 @@ pub struct KnownConvention {
     pub unit: String,
     /// Where its rules were read.
     pub source: String,
+    /// Which printed numbers it was held against.
+    pub checked: String,
     /// Names of the mistakes in it that can be mended.
     pub bugs: Vec<String>,
 }
@@ -226,6 +228,7 @@ impl Record for KnownConventions {
             Column::name("convention"),
             Column::text("counts in"),
             Column::text("rules read in"),
+            Column::text("held against").dispensable(2),
             Column::text("bugs, for --without"),
         ];
         let row = |known: &KnownConvention| {
@@ -233,6 +236,7 @@ impl Record for KnownConventions {
                 known.name.as_str().into(),
                 known.unit.as_str().into(),
                 known.source.as_str().into(),
+                known.checked.as_str().into(),
                 known.bugs.join(", ").into(),
             ])
         };

@@ -1,0 +1,267 @@
+//! The calls of attention: the fused function, the chain, and the module that keeps its projections.
+
+use opledger_dims::{Binding, Integer};
+use opledger_ir::{Mask, Node, Op, Operation, Var};
+
+use super::calls::{Calls, call, last};
+use super::sizes::{divide, pointwise, product};
+use super::{Call, Manner, Place, Reading, is_linear, parent};
+use crate::ConventionError;
+use crate::written::{AttentionModule, Core, Scaled};
+
+impl Reading<'_> {
+    /// Products of a batched product: those of all pairs, whatever a mask leaves.
+    pub(super) fn node_macs(&self, node: &Node) -> Result<Integer, ConventionError> {
+        let Op::Einsum(op) = &node.op else { return Ok(0.into()) };
+        let mut all = self.output_elements(node)?;
+        for name in op.summed_axes() {
+            let shapes = node.inputs.iter().map(|v| self.graph.shape(*v));
+            let axis = shapes.flat_map(|s| &s.axes).find(|a| a.name == *name);
+            all *= axis.map_or(Ok(1.into()), |a| self.at(&a.size))?;
+        }
+        Ok(all)
+    }
+
+    pub(super) fn matmul(&self, sizes: Binding) -> Call {
+        match &self.written.core {
+            Core::Chain { products, .. } => call("matmul", *products, sizes),
+            Core::Sdpa => call("matmul", Manner::Function, sizes),
+        }
+    }
+
+    pub(super) fn softmax(&self) -> Manner {
+        match &self.written.core {
+            Core::Chain { softmax, .. } => *softmax,
+            Core::Sdpa => Manner::Function,
+        }
+    }
+
+    pub(super) fn softmax_sizes(&self, node: &Node) -> Result<Binding, ConventionError> {
+        let elements = self.output_elements(node)?;
+        let width = node.shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size))?;
+        Ok(pointwise(elements.clone()).with("rows", divide(&elements, &width)))
+    }
+
+    /// Attention, by one function or by its chain.
+    pub(super) fn core(&self, node: &Node) -> Result<Calls, ConventionError> {
+        let [q, k, v, more @ ..] = &node.inputs[..] else { return Ok(Vec::new()) };
+        let Op::Attention(op) = &node.op else { return Ok(Vec::new()) };
+        let sizes = self.attention(*q, *k, *v)?;
+        let Core::Chain { softmax, scaled, .. } = &self.written.core else {
+            let masked = u32::from(!more.is_empty() || op.mask != Mask::none());
+            // A bias that is trained keeps attention off the fused kernel, and so does, in training,
+            // dropout of the weights.
+            let biased = more.iter().any(|bias| self.gradient(*bias));
+            let dropped = biased || self.drops_out(&node.path);
+            let sizes = sizes
+                .with("masked", masked)
+                .with("math", u32::from(biased))
+                .with("math_training", u32::from(dropped));
+            return Ok(vec![call("sdpa", Manner::Function, sizes)]);
+        };
+        let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
+        let batch = size("batch") * size("heads");
+        let scores = &batch * size("queries") * size("keys");
+        let shape =
+            |n, k| product(batch.clone(), (size("queries"), n, k), size("grad").min(2.into()));
+        let mut calls = Vec::new();
+        if op.scale.is_some() && *scaled == Scaled::Queries {
+            calls.push(call("mul", Manner::Operator, pointwise(self.elements(*q)?)));
+        }
+        calls.push(self.matmul(shape(size("keys"), size("head_dim"))));
+        if op.scale.is_some() && *scaled == Scaled::Scores {
+            calls.push(call("mul", Manner::Operator, pointwise(scores.clone())));
+        }
+        if op.bias || op.mask != Mask::none() {
+            calls.push(call("add", Manner::Operator, pointwise(scores.clone())));
+        }
+        let rows = &batch * size("queries");
+        calls.push(call("softmax", *softmax, pointwise(scores.clone()).with("rows", rows)));
+        calls
+            .extend(self.drops(node).then(|| call("dropout", Manner::Function, pointwise(scores))));
+        calls.push(self.matmul(shape(size("value_dim"), size("keys"))));
+        Ok(calls)
+    }
+
+    /// `nn.MultiheadAttention`: projections by functions, then the fused function, or two batched
+    /// products where weights are asked for.
+    pub(super) fn multihead_calls(
+        &self,
+        vars: &[Var],
+    ) -> Result<(Binding, Calls), ConventionError> {
+        let (mut module, mut calls) = (Binding::new(), Vec::new());
+        for &var in vars {
+            let node = self.graph.node(var);
+            if is_linear(self.graph, node) {
+                let out = last(parent(&node.path)) == "out_proj";
+                // The operands of the others are transposed, so that a bias is added apart.
+                let fused = u32::from(out || self.written.sequence_first || self.is_one_row(node)?);
+                let split = u32::from(!out && self.packed(vars)?);
+                let sizes = self.linear(node, var)?;
+                let other = u32::from(!out && !self.attends_to_itself(vars));
+                let sizes =
+                    sizes.with("fused_bias", fused).with("split", split).with("split_bias", other);
+                let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
+                match last(parent(&node.path)) {
+                    "q_proj" => {
+                        module.set("embed", size("in")).set("bias", size("bias"));
+                        module.set("first", size("first"));
+                    }
+                    "k_proj" => drop(module.set("kdim", size("in"))),
+                    "v_proj" => drop(module.set("vdim", size("in"))),
+                    _ => {}
+                }
+                calls.push(call("linear", Manner::Function, sizes));
+                continue;
+            }
+            match &node.op {
+                Op::Attention(_) => {
+                    let [q, k, v, ..] = &node.inputs[..] else { continue };
+                    let sizes = self.attention(*q, *k, *v)?;
+                    for (name, value) in sizes.iter().filter(|(name, _)| name.as_str() != "grad") {
+                        module.set(name, value.clone());
+                    }
+                    calls.extend(self.core(node)?);
+                }
+                Op::Einsum(_) => {
+                    let [a, b] = &node.inputs[..] else { continue };
+                    let (left, right) = (self.elements(*a)?, self.elements(*b)?);
+                    let out = self.output_elements(node)?;
+                    let grad = self.grad(*a) + self.grad(*b);
+                    let sizes = batched(&left, &right, &out, &self.node_macs(node)?, grad);
+                    calls.push(call("bmm", Manner::Function, sizes));
+                }
+                // Queries are scaled where the graph scales scores.
+                Op::Scale(_) => {
+                    let scores = node.inputs.first().map(|v| self.graph.node(*v));
+                    let queries = scores.and_then(|node| node.inputs.first());
+                    let elements = queries.map_or(Ok(0.into()), |v| self.elements(*v))?;
+                    calls.push(call("mul", Manner::Operator, pointwise(elements)));
+                }
+                Op::Arithmetic(_)
+                    if node
+                        .inputs
+                        .iter()
+                        .any(|v| vars.contains(v) && self.biased.contains_key(v)) => {}
+                Op::Dropout(_) => {}
+                Op::Softmax(_) => {
+                    let sizes = self.softmax_sizes(node)?;
+                    let [batch @ .., heads, queries, keys] = &node.shape.axes[..] else { continue };
+                    let batch = batch.iter().map(|a| &a.size).product();
+                    module.set("batch", self.at(&batch)?);
+                    for (name, axis) in [("heads", heads), ("queries", queries), ("keys", keys)] {
+                        module.set(name, self.at(&axis.size)?);
+                    }
+                    calls.push(call("softmax", Manner::Function, sizes));
+                }
+                _ => {
+                    let sizes = pointwise(self.output_elements(node)?);
+                    calls.extend(self.pointwise_calls(node, sizes)?);
+                }
+            }
+        }
+        Ok((module, calls))
+    }
+
+    /// The operands of the projections to heads among some nodes.
+    pub(super) fn projected(&self, vars: &[Var]) -> Vec<Var> {
+        let linear = vars.iter().map(|v| self.graph.node(*v)).filter(|n| is_linear(self.graph, n));
+        let projected = |node: &&Node| last(parent(&node.path)) != "out_proj";
+        linear.filter(projected).map(|node| node.inputs[0]).collect()
+    }
+
+    /// Whether the projections among some nodes are of one value.
+    pub(super) fn attends_to_itself(&self, vars: &[Var]) -> bool {
+        self.projected(vars).windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    /// Whether the projections among some nodes are parts of one parameter that are cut apart: those of
+    /// two values of one width.
+    pub(super) fn packed(&self, vars: &[Var]) -> Result<bool, ConventionError> {
+        let width = |var: &Var| match self.graph.shape(*var).axes.last() {
+            Some(axis) => self.at(&axis.size),
+            None => Ok(1.into()),
+        };
+        let widths = self.projected(vars).iter().map(width).collect::<Result<Vec<_>, _>>()?;
+        Ok(!self.attends_to_itself(vars) && widths.windows(2).all(|pair| pair[0] == pair[1]))
+    }
+
+    /// Whether the axes of items and tokens of an operand can be swapped in place.
+    pub(super) fn is_one_row(&self, node: &Node) -> Result<bool, ConventionError> {
+        let [.., items, tokens, _] = &self.graph.shape(node.inputs[0]).axes[..] else {
+            return Ok(true);
+        };
+        let one = Integer::from(1);
+        Ok(self.at(&items.size)? == one || self.at(&tokens.size)? == one)
+    }
+
+    /// The modules that may run as one native operator here.
+    pub(super) fn native(
+        &self,
+        place: &Place,
+        nodes: &[&Node],
+    ) -> Result<Vec<&'static str>, ConventionError> {
+        let mut found = Vec::new();
+        if self.written.attention != AttentionModule::Multihead || self.written.sequence_first {
+            return Ok(found);
+        }
+        if let Some(scope) = self.around(&place.path, "TransformerEncoderLayer") {
+            let inside = self.graph.nodes().iter().filter(|n| super::within(&n.path, scope));
+            let inside: Vec<&Node> = inside.collect();
+            if self.fusable(&inside)? && inside.iter().all(|n| relu_or_gelu(n)) {
+                found.push("TransformerEncoderLayer");
+            }
+        }
+        // A mask of numbers, which a causal one is, keeps the module off its native operator.
+        let masked =
+            |node: &&Node| matches!(&node.op, Op::Attention(op) if op.mask != Mask::none());
+        let unmasked = !nodes.iter().any(masked);
+        if place.class == Some("MultiheadAttention") && unmasked && self.fusable(nodes)? {
+            found.push("MultiheadAttention");
+        }
+        Ok(found)
+    }
+
+    /// Whether attention among nodes is of a value to itself, with biases, by an even number of heads
+    /// (the conditions in `torch/nn/modules/activation.py`).
+    pub(super) fn fusable(&self, nodes: &[&Node]) -> Result<bool, ConventionError> {
+        let mut operands = Vec::new();
+        for (var, node) in self.graph.vars().zip(self.graph.nodes()) {
+            let inside = nodes.iter().any(|n| n.path == node.path);
+            if !inside || !is_linear(self.graph, node) {
+                continue;
+            }
+            if ["q_proj", "k_proj", "v_proj"].contains(&last(parent(&node.path))) {
+                operands.push(node.inputs[0]);
+            }
+            if !self.biased.contains_key(&var) {
+                return Ok(false);
+            }
+        }
+        let mut even = true;
+        for node in nodes {
+            if let Op::Attention(_) = &node.op {
+                let heads = node.shape.axes.iter().rev().nth(1);
+                even &= heads.map_or(Ok(0.into()), |a| self.at(&a.size))? % 2 == 0.into();
+            }
+        }
+        Ok(even && operands.windows(2).all(|pair| pair[0] == pair[1]))
+    }
+}
+
+fn relu_or_gelu(node: &Node) -> bool {
+    !matches!(node.op, Op::Activation(_)) || matches!(node.op.name(), "relu" | "gelu" | "gelu_tanh")
+}
+
+/// The sizes of a batched product from those of its operands and result.
+pub(super) fn batched(
+    left: &Integer,
+    right: &Integer,
+    out: &Integer,
+    macs: &Integer,
+    grad: Integer,
+) -> Binding {
+    // left = b·m·k, right = b·k·n, out = b·m·n, macs = b·m·n·k.
+    let (k, n, m) = (divide(macs, out), divide(macs, left), divide(macs, right));
+    product(divide(out, &(&m * &n)), (m, n, k), grad)
+}

@@ -1,0 +1,219 @@
+//! Conventions against what the tools themselves printed, and explanations of every pair.
+
+use std::collections::BTreeMap;
+
+use opledger_conventions::{
+    Convention, Tally, Units, Written, convention, convention_names, conventions, explain, written,
+    written_names,
+};
+use opledger_dims::{Binding, Counts, Integer};
+use opledger_ir::Graph;
+use opledger_models::layer::{kinds, parse};
+use opledger_models::{Config, Model, Request, preset, preset_names, presets};
+use serde_json::Value;
+
+/// A graph at small sizes.
+fn sized(graph: &Graph, known: &Binding) -> Binding {
+    let mut sizes = known.clone();
+    for (symbol, size) in [("b", 2), ("n", 6), ("m", 5), ("l", 3), ("h", 2), ("c", 8)] {
+        if sizes.get(&symbol.into()).is_none() && graph.symbols().contains(&symbol.into()) {
+            sizes.set(symbol, size);
+        }
+    }
+    let mut sizes = graph.complete(&sizes).unwrap();
+    for symbol in graph.symbols() {
+        if sizes.get(&symbol).is_none() {
+            sizes = graph.complete(&sizes.with(symbol, 4)).unwrap();
+        }
+    }
+    sizes
+}
+
+/// Every kind of layer, and a published model of each family.
+fn models() -> Vec<(String, Graph, Binding)> {
+    let layers = kinds().iter().map(|kind| (kind.name.to_owned(), parse(kind.name).unwrap()));
+    let presets = presets().unwrap().into_iter().map(|preset| (preset.family().to_owned(), preset));
+    let families: BTreeMap<_, _> = presets.collect();
+    let published = families.into_values().map(|preset| {
+        let model = preset.config().model(&preset.name, &Request::default()).unwrap();
+        (preset.name, model)
+    });
+    let all = layers.chain(published);
+    all.map(|(name, model)| {
+        let sizes = sized(&model.graph, &model.binding);
+        (name, model.graph, sizes)
+    })
+    .collect()
+}
+
+fn ways() -> Vec<Written> {
+    written_names().map(|name| written(name).unwrap()).collect()
+}
+
+#[test]
+fn units_hold_every_operation_of_the_ledger() {
+    for (name, graph, sizes) in models() {
+        let total = graph.cost().total().at(&sizes).unwrap();
+        for way in ways() {
+            let units = Units::new(&graph, &sizes, &way).unwrap();
+            let mut sum: Counts<Integer> = Counts::zero();
+            for counts in units.units.iter().flat_map(|unit| unit.counts.values()) {
+                sum += counts;
+            }
+            assert_eq!(sum, total, "{name}, {}", way.name);
+        }
+    }
+}
+
+#[test]
+fn every_difference_is_explained_to_the_last_unit() {
+    let all: Vec<Convention> = conventions().unwrap();
+    for (name, graph, sizes) in models() {
+        for way in ways() {
+            let units = Units::new(&graph, &sizes, &way).unwrap();
+            for (at, first) in all.iter().enumerate() {
+                for second in &all[at + 1..] {
+                    let explanation = explain(first, second, &units).unwrap();
+                    assert!(
+                        explanation.is_complete(),
+                        "{name}, {}, {} against {}: {explanation:?}",
+                        way.name,
+                        first.name,
+                        second.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn own_conventions_are_views_of_the_ledger() {
+    for (name, graph, sizes) in models() {
+        let units = Units::new(&graph, &sizes, &written("plain").unwrap()).unwrap();
+        let cost = graph.cost();
+        let total =
+            |name: &str| Tally::new(&convention(name, &[]).unwrap(), &units).unwrap().total();
+        assert_eq!(total("macs"), cost.macs().at(&sizes).unwrap(), "{name}");
+        assert_eq!(total("flops"), cost.total().total().at(&sizes).unwrap(), "{name}");
+        assert_eq!(total("matmul-flops"), total("macs") * 2, "{name}");
+    }
+}
+
+#[test]
+fn names_come_with_versions_and_bugs_can_be_mended() {
+    let name = |text: &str| convention(text, &[]).map(|c| c.name).map_err(|e| e.to_string());
+    for plain in convention_names() {
+        let full = name(plain).unwrap();
+        assert_eq!(name(&full).unwrap(), full);
+    }
+    let wrong = name("fvcor").unwrap_err();
+    assert!(wrong.contains("`fvcor` is not known; there are: macs, "), "{wrong}");
+    assert!(name("fvcore@7").unwrap_err().contains("`fvcore@7` is not known"));
+    let unknown = convention("fvcore", &["padding".to_owned()]).unwrap_err().to_string();
+    assert!(unknown.contains("no bug `padding`; it has: none"), "{unknown}");
+}
+
+/// Which figure of which tool a convention stands for: convention, tool, figure.
+const FIGURES: &[(&str, &str, &str)] = &[
+    ("torch-flop-counter", "torch-flop-counter", "total"),
+    ("torch-flop-counter-training", "torch-flop-counter-training", "total"),
+    ("torch-flop-counter-backward", "torch-flop-counter-backward", "total"),
+    ("fvcore", "fvcore", "total"),
+    ("thop", "thop", "macs"),
+    ("ultralytics-thop", "ultralytics-thop", "macs"),
+    ("ptflops", "ptflops", "macs"),
+    ("ptflops-aten", "ptflops-aten", "macs"),
+    ("calflops", "calflops", "flops"),
+    ("calflops-macs", "calflops", "macs"),
+    ("deepspeed", "deepspeed", "flops"),
+    ("deepspeed-macs", "deepspeed", "macs"),
+    ("torchinfo", "torchinfo", "mult_adds"),
+    ("torchlens", "torchlens", "flops"),
+    ("onnx-tool", "onnx-tool", "macs"),
+    ("xla", "xla", "flops"),
+];
+
+/// Numbers that are not given, since the graph does not have what was counted. torchlens counts
+/// dropout modules of `timm` and what `transformers` does to build masks, positions and rotary tables;
+/// the exporter that onnx-tool reads adds masks of `transformers` that hide nothing, and drops attention
+/// weights that nobody uses.
+const NOT_GIVEN: &[(&str, &str)] = &[
+    ("gpt2_small_eager", "torchlens"),
+    ("gpt2_small_sdpa", "torchlens"),
+    ("llama_small_eager", "torchlens"),
+    ("llama_small_sdpa", "torchlens"),
+    ("t5_small_eager", "torchlens"),
+    ("t5_small_sdpa", "torchlens"),
+    ("timm_vit_tiny_patch16_224", "torchlens"),
+    ("timm_vit_tiny_patch16_224_eager", "torchlens"),
+    ("seed002_thop_model", "onnx-tool"),
+    ("bert_small_eager", "onnx-tool"),
+    ("bert-base_eager_b1_n128", "onnx-tool"),
+    ("t5_small_eager", "onnx-tool"),
+    ("vit_small_eager", "onnx-tool"),
+];
+
+/// Every number that tools printed and this does not give, and how many it gives.
+fn compare(file: &str) -> (Vec<String>, usize) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conventions").join(file);
+    let observed: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let (mut wrong, mut right) = (Vec::new(), 0);
+    for case in observed["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let Some(model) = model(case) else { continue };
+        let mut sizes = model.binding.clone();
+        for (symbol, size) in case["sizes"].as_object().unwrap() {
+            sizes.set(symbol.as_str(), size.as_u64().unwrap());
+        }
+        let sizes = model.graph.complete(&sizes).unwrap();
+        if let Some(params) = case["params"].as_u64() {
+            assert_eq!(model.graph.parameters().0.at(&sizes).unwrap(), params.into(), "{name}");
+        }
+        let way = written(case["written"].as_str().unwrap()).unwrap();
+        let units = Units::new(&model.graph, &sizes, &way).unwrap();
+        for (own, tool, figure) in FIGURES {
+            let Some(printed) = case["tools"][tool][figure].as_u64() else { continue };
+            let total = Tally::new(&convention(own, &[]).unwrap(), &units).unwrap().total();
+            let is_given = !NOT_GIVEN.contains(&(name, own));
+            if (total == Integer::from(printed)) == is_given {
+                right += 1;
+            } else {
+                let difference = &total - Integer::from(printed);
+                wrong.push(format!("{name}: {own} {total}, printed {printed} ({difference})"));
+            }
+        }
+    }
+    (wrong, right)
+}
+
+/// The model of a case: a layer, a preset, or a configuration; none of what Opledger has no word for.
+fn model(case: &Value) -> Option<Model> {
+    let name = case["model"].as_str()?;
+    let request = Request::default();
+    let config = match case.get("config") {
+        Some(config) if config.is_object() => {
+            Some(Config::parse(name, config.to_string().as_bytes()).unwrap())
+        }
+        _ if preset_names().any(|known| known == name) => Some(preset(name).unwrap().config()),
+        _ => None,
+    };
+    Some(match config {
+        Some(config) => config.model(name, &request).unwrap(),
+        None => parse(name).unwrap(),
+    })
+}
+
+#[test]
+fn conventions_print_what_tools_print() {
+    let (wrong, right) = compare("observed.json");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(right > 300, "{right}");
+}
+
+#[test]
+fn xla_prints_what_its_cost_analysis_says() {
+    let (wrong, right) = compare("observed_xla.json");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(right, 10);
+}
