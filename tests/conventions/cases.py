@@ -41,7 +41,8 @@ case("rms_norm_96_b3_n17", "rms-norm:c=96", "torch.nn", {"b": 3, "n": 17},
      "nn.Sequential(nn.RMSNorm(96)), [x(3, 17, 96)]")
 case("embedding_1000_96_b3_n17", "embedding:v=1000,c=96", "torch.nn", {"b": 3, "n": 17},
      "nn.Sequential(nn.Embedding(1000, 96)), [ids(3, 17)]")
-for act, kind in {"relu": "ReLU()", "gelu": "GELU()", "gelu-tanh": 'GELU(approximate="tanh")', "silu": "SiLU()"}.items():
+ACTIVATIONS = {"relu": "ReLU()", "gelu": "GELU()", "gelu-tanh": 'GELU(approximate="tanh")', "silu": "SiLU()"}
+for act, kind in ACTIVATIONS.items():
     case(f"ffn_{act}_96_224_b3_n17", f"ffn:c=96,ff=224,act={act}", "torch.nn", {"b": 3, "n": 17},
          f"nn.Sequential(nn.Linear(96, 224), nn.{kind}, nn.Linear(224, 96)), [x(3, 17, 96)]")
 case("softmax_b3_n17_96", None, "torch.nn", {"b": 3, "n": 17}, "nn.Sequential(nn.Softmax(dim=-1)), [x(3, 17, 96)]")

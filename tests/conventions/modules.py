@@ -8,16 +8,23 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def tensors(results):
+    """What a module returns, without what is no tensor."""
+    if isinstance(results, torch.Tensor):
+        return results
+    kept = tuple(result for result in results if isinstance(result, torch.Tensor))
+    return kept if len(kept) > 1 else kept[0]
+
+
 class Call(nn.Module):
-    """A module called with keyword arguments that stay the same; of several results, the first."""
+    """A module called with keyword arguments that stay the same."""
 
     def __init__(self, inner, **fixed):
         super().__init__()
         self.inner, self.fixed = inner, fixed
 
     def forward(self, *args):
-        result = self.inner(*args, **self.fixed)
-        return result if isinstance(result, torch.Tensor) else result[0]
+        return tensors(self.inner(*args, **self.fixed))
 
 
 class ToItself(nn.Module):
@@ -29,7 +36,7 @@ class ToItself(nn.Module):
 
     def forward(self, x, memory=None):
         memory = x if memory is None else memory
-        return self.inner(x, memory, memory, **self.fixed)[0]
+        return tensors(self.inner(x, memory, memory, **self.fixed))
 
 
 class Plain(nn.Module):
@@ -111,7 +118,7 @@ class Pair(nn.Module):
         self.inner = inner
 
     def forward(self, source, target):
-        return self.inner(input_ids=source, decoder_input_ids=target, use_cache=False, return_dict=False)[0]
+        return tensors(self.inner(input_ids=source, decoder_input_ids=target, use_cache=False, return_dict=False))
 
 
 def configured(attention, **config):

@@ -37,9 +37,15 @@ PACKAGES = ["torch", "numpy", "transformers", "timm", "torchvision", "fvcore", "
 
 
 def build(source):
-    """Module and arguments, from the line of Python that names them."""
+    """Module and arguments, from the line of Python that names them; every parameter is drawn.
+
+    Parameters that start as nought or one would let an exporter drop the operations that they belong to.
+    """
     torch.manual_seed(0)
-    return eval(source, {"torch": torch, "nn": nn, **vars(modules)})
+    module, args = eval(source, {"torch": torch, "nn": nn, **vars(modules)})
+    for parameter in module.parameters():
+        nn.init.uniform_(parameter, -0.02, 0.02)
+    return module, args
 
 
 def answer(tool, module, args):

@@ -40,7 +40,7 @@ def flop_counter(module, args, backward=False):
     with counter:
         result = module(*args)
         if backward:
-            result.sum().backward()
+            sum(t.sum() for t in (result if isinstance(result, tuple) else [result])).backward()
     by = counter.get_flop_counts().get("Global", {})
     return {"total": counter.get_total_flops(), "by": {str(op): n for op, n in by.items()}}
 
