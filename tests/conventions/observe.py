@@ -1,6 +1,7 @@
 """Writes observed.json: what tools that count operations print for the modules of cases.py.
 
-    python3.11 -m venv env && env/bin/pip install -r requirements.txt
+    python3.11 -m venv env && env/bin/pip install torch==2.15.0 wheel setuptools
+    env/bin/pip install --no-build-isolation -r requirements.txt
     env/bin/pip install --no-deps --target ultralytics ultralytics-thop==2.1.6   # its package is named thop as well
     ULTRALYTICS_THOP=ultralytics env/bin/python observe.py [--case NAME ...] [--tool NAME ...]
 
