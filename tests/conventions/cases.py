@@ -15,13 +15,13 @@ case("seed001_mha8_no_proj", "mha:c=512,h=8,bias=false,out_proj=false", "plain",
      "Plain(512, 8, out_proj=False), [x(32, 1024, 512)]")
 case("mha8_fused_sdpa", "mha:c=512,h=8,qkv_bias=false", "plain-sdpa", BIG,
      "Plain(512, 8, fused=True), [x(32, 1024, 512)]")
-case("seed002_thop_model", "attention-mlp-stack:l=2,c=64,h=4,ff=128", "torch.nn", {"b": 32, "n": 10},
+case("seed002_thop_model", "attention-mlp-stack:l=2,c=64,h=4,ff=128", "torch.nn-sequence-first", {"b": 32, "n": 10},
      "Stack(2, 64, 4, 128), [x(10, 32, 64)]")
 case("nn_mha_512_8_b2_n128", "mha:c=512,h=8", "torch.nn", {"b": 2, "n": 128},
      "ToItself(nn.MultiheadAttention(512, 8, batch_first=True), need_weights=False), [x(2, 128, 512)]")
-case("encoder_layer_512_8_2048_b2_n128", "encoder-layer:c=512,h=8,ff=2048", "torch.nn", {"b": 2, "n": 128},
+case("encoder_layer_512_8_2048_b2_n128", "encoder-layer:c=512,h=8,ff=2048,dropout=0.1", "torch.nn", {"b": 2, "n": 128},
      "nn.TransformerEncoderLayer(512, 8, 2048, batch_first=True), [x(2, 128, 512)]")
-case("decoder_layer_512_8_2048_b2_t96_s128", "decoder-layer:c=512,h=8,ff=2048,mask=none", "torch.nn",
+case("decoder_layer_512_8_2048_b2_t96_s128", "decoder-layer:c=512,h=8,ff=2048,mask=none,dropout=0.1", "torch.nn",
      {"b": 2, "n": 96, "m": 128},
      "nn.TransformerDecoderLayer(512, 8, 2048, batch_first=True), [x(2, 96, 512), x(2, 128, 512)]")
 case("linear_512_2048_b2_n128", "linear:in=512,out=2048", "torch.nn", {"b": 2, "n": 128},
@@ -71,34 +71,34 @@ case("nn_mha_kdim_vdim_weights_96_4_b3_n17_m23", "cross-attention:c=96,h=4,kdim=
      {"b": 3, "n": 17, "m": 23},
      "Call(nn.MultiheadAttention(96, 4, kdim=40, vdim=56, batch_first=True)), "
      "[x(3, 17, 96), x(3, 23, 40), x(3, 23, 56)]")
-case("encoder_layer_gelu_768_12_3072_b1_n128", "encoder-layer:c=768,h=12,ff=3072,act=gelu", "torch.nn",
+case("encoder_layer_gelu_768_12_3072_b1_n128", "encoder-layer:c=768,h=12,ff=3072,act=gelu,dropout=0.1", "torch.nn",
      {"b": 1, "n": 128},
      'nn.TransformerEncoderLayer(768, 12, 3072, activation="gelu", batch_first=True), [x(1, 128, 768)]')
 case("encoder_layer_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224", "torch.nn", {"b": 3, "n": 17},
      "nn.TransformerEncoderLayer(96, 4, 224, dropout=0.0, batch_first=True), [x(3, 17, 96)]")
-case("encoder_layer_pre_gelu_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224,act=gelu,norm=pre", "torch.nn",
+case("encoder_layer_pre_gelu_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224,act=gelu,norm=pre,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17}, 'nn.TransformerEncoderLayer(96, 4, 224, activation="gelu", norm_first=True, '
      "batch_first=True), [x(3, 17, 96)]")
-case("encoder_layer_no_bias_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224,bias=false", "torch.nn",
+case("encoder_layer_no_bias_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224,bias=false,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17}, "nn.TransformerEncoderLayer(96, 4, 224, bias=False, batch_first=True), [x(3, 17, 96)]")
-case("encoder_layer_causal_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224,mask=causal", "torch.nn",
+case("encoder_layer_causal_96_4_224_b3_n17", "encoder-layer:c=96,h=4,ff=224,mask=causal,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17}, "Call(nn.TransformerEncoderLayer(96, 4, 224, batch_first=True), src_mask=causal(17), "
      "is_causal=True), [x(3, 17, 96)]")
-case("encoder_2_96_4_224_b3_n17", "encoder:l=2,c=96,h=4,ff=224", "torch.nn", {"b": 3, "n": 17},
+case("encoder_2_96_4_224_b3_n17", "encoder:l=2,c=96,h=4,ff=224,dropout=0.1", "torch.nn", {"b": 3, "n": 17},
      "nn.TransformerEncoder(nn.TransformerEncoderLayer(96, 4, 224, batch_first=True), 2), [x(3, 17, 96)]")
-case("encoder_3_pre_norm_96_4_224_b2_n31", "encoder:l=3,c=96,h=4,ff=224,norm=pre,final_norm=true", "torch.nn",
+case("encoder_3_pre_norm_96_4_224_b2_n31", "encoder:l=3,c=96,h=4,ff=224,norm=pre,final_norm=true,dropout=0.1", "torch.nn",
      {"b": 2, "n": 31}, "nn.TransformerEncoder(nn.TransformerEncoderLayer(96, 4, 224, norm_first=True, "
      "batch_first=True), 3, norm=nn.LayerNorm(96)), [x(2, 31, 96)]")
-case("decoder_layer_gelu_96_4_224_b3_n17_m23", "decoder-layer:c=96,h=4,ff=224,act=gelu,mask=none", "torch.nn",
+case("decoder_layer_gelu_96_4_224_b3_n17_m23", "decoder-layer:c=96,h=4,ff=224,act=gelu,mask=none,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17, "m": 23}, 'nn.TransformerDecoderLayer(96, 4, 224, activation="gelu", batch_first=True), '
      "[x(3, 17, 96), x(3, 23, 96)]")
-case("decoder_layer_causal_96_4_224_b3_n17_m23", "decoder-layer:c=96,h=4,ff=224", "torch.nn",
+case("decoder_layer_causal_96_4_224_b3_n17_m23", "decoder-layer:c=96,h=4,ff=224,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17, "m": 23}, "Call(nn.TransformerDecoderLayer(96, 4, 224, batch_first=True), "
      "tgt_mask=causal(17), tgt_is_causal=True), [x(3, 17, 96), x(3, 23, 96)]")
-case("decoder_2_96_4_224_b3_n17_m23", "decoder:l=2,c=96,h=4,ff=224,mask=none", "torch.nn",
+case("decoder_2_96_4_224_b3_n17_m23", "decoder:l=2,c=96,h=4,ff=224,mask=none,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17, "m": 23}, "nn.TransformerDecoder(nn.TransformerDecoderLayer(96, 4, 224, batch_first=True), 2), "
      "[x(3, 17, 96), x(3, 23, 96)]")
-case("transformer_2_3_96_4_224_b3_n17_m23", "transformer:l=2,ld=3,c=96,h=4,ff=224,mask=none", "torch.nn",
+case("transformer_2_3_96_4_224_b3_n17_m23", "transformer:l=2,ld=3,c=96,h=4,ff=224,mask=none,dropout=0.1", "torch.nn",
      {"b": 3, "n": 17, "m": 23}, "nn.Transformer(96, 4, 2, 3, 224, batch_first=True), [x(3, 23, 96), x(3, 17, 96)]")
 
 # Published families from their configuration, with random weights; first small ones.
@@ -142,8 +142,6 @@ for fused, written in {True: "timm", False: "timm-eager"}.items():
     for name, preset in {"vit_tiny_patch16_224": "vit-ti16", "vit_base_patch16_224": "vit-b16",
                          "swin_tiny_patch4_window7_224": "swin-t"}.items():
         case(f"timm_{name}{'' if fused else '_eager'}", preset, written, {"b": 1}, f'timm("{name}", {fused}), {IMAGE}')
-for name, preset in {"vit_b_16": "vit-b16", "swin_t": "swin-t"}.items():
-    case(f"torchvision_{name}", preset, "torchvision", {"b": 1}, f'torchvision("{name}"), {IMAGE}')
 for attention, written in WRITTEN.items():
     case(f"vit-b16_{attention}_b1", "vit-b16", written, {"b": 1}, f'preset("{attention}", "vit-b16"), {IMAGE}')
     case(f"t5-small_{attention}_b1_n64_m96", "t5-small", written, {"b": 1, "n": 64, "m": 96},
