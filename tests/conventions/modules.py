@@ -1,0 +1,155 @@
+"""Modules that the cases are made of, besides those of torch.nn and of libraries of models."""
+
+import json
+import pathlib
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def tensors(results):
+    """What a module returns, without what is no tensor."""
+    if isinstance(results, torch.Tensor):
+        return results
+    kept = tuple(result for result in results if isinstance(result, torch.Tensor))
+    return kept if len(kept) > 1 else kept[0]
+
+
+class Call(nn.Module):
+    """A module called with keyword arguments that stay the same."""
+
+    def __init__(self, inner, **fixed):
+        super().__init__()
+        self.inner, self.fixed = inner, fixed
+
+    def forward(self, *args):
+        return tensors(self.inner(*args, **self.fixed))
+
+
+class ToItself(nn.Module):
+    """nn.MultiheadAttention of x to itself, or of x to a memory that lends keys and values."""
+
+    def __init__(self, inner, **fixed):
+        super().__init__()
+        self.inner, self.fixed = inner, fixed
+
+    def forward(self, x, memory=None):
+        memory = x if memory is None else memory
+        return tensors(self.inner(x, memory, memory, **self.fixed))
+
+
+class Plain(nn.Module):
+    """Multi-head attention written out: one map for queries, keys and values, scores scaled after the product."""
+
+    def __init__(self, c, h, qkv_bias=False, out_proj=True, fused=False, causal=False):
+        super().__init__()
+        self.h, self.fused, self.causal, self.scale = h, fused, causal, (c / h) ** -0.5
+        self.qkv = nn.Linear(c, 3 * c, bias=qkv_bias)
+        self.out = nn.Linear(c, c) if out_proj else None
+
+    def forward(self, x):
+        b, n, c = x.shape
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        if self.h > 1:
+            q, k, v = (t.view(b, n, self.h, c // self.h).transpose(1, 2) for t in (q, k, v))
+        if self.fused:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        else:
+            y = (q @ k.transpose(-2, -1) * self.scale).softmax(-1) @ v
+        if self.h > 1:
+            y = y.transpose(1, 2).reshape(b, n, c)
+        return y if self.out is None else self.out(y)
+
+
+class Block(nn.Module):
+    """A pre-norm encoder layer written out: LayerNorm, attention, feed-forward layer with F.gelu, residuals by `+`."""
+
+    def __init__(self, c, h, ff, fused=False):
+        super().__init__()
+        self.norm1, self.attention, self.norm2 = nn.LayerNorm(c), Plain(c, h, True, fused=fused), nn.LayerNorm(c)
+        self.linear1, self.linear2 = nn.Linear(c, ff), nn.Linear(ff, c)
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.linear2(F.gelu(self.linear1(self.norm2(x))))
+
+
+class Stack(nn.Module):
+    """l times: nn.MultiheadAttention with its weights returned, Linear, ReLU, Dropout, Linear; sequence first."""
+
+    def __init__(self, l, c, h, ff):
+        super().__init__()
+        self.attention = nn.ModuleList(nn.MultiheadAttention(c, h) for _ in range(l))
+        self.mlp = nn.ModuleList(
+            nn.Sequential(nn.Linear(c, ff), nn.ReLU(), nn.Dropout(0.1), nn.Linear(ff, c)) for _ in range(l)
+        )
+
+    def forward(self, x):
+        for attention, mlp in zip(self.attention, self.mlp):
+            x, _ = attention(x, x, x)
+            x = mlp(x)
+        return x
+
+
+def x(*shape):
+    """An input of the given shape."""
+    return torch.rand(shape)
+
+
+def ids(*shape):
+    """Ids below 100."""
+    return torch.randint(100, shape)
+
+
+def causal(n):
+    """The mask that hides later tokens, as nn.Transformer makes it."""
+    return nn.Transformer.generate_square_subsequent_mask(n)
+
+
+PRESETS = pathlib.Path(__file__).parents[2] / "crates/models/presets"
+
+
+class Pair(nn.Module):
+    """An encoder and decoder of `transformers`, called with the ids of both."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, source, target):
+        return tensors(self.inner(input_ids=source, decoder_input_ids=target, use_cache=False, return_dict=False))
+
+
+def configured(attention, **config):
+    """A model of `transformers` from the keys of its config.json, with random weights."""
+    import transformers
+
+    keys = {key: value for key, value in config.items() if key != "architectures"}
+    model = getattr(transformers, config["architectures"][0])(transformers.AutoConfig.for_model(**keys))
+    model.set_attn_implementation(attention)
+    if config["model_type"] == "t5":
+        return Pair(model)
+    cache = {"use_cache": False} if "CausalLM" in type(model).__name__ or "LMHead" in type(model).__name__ else {}
+    return Call(model, return_dict=False, **cache)
+
+
+def preset(attention, name):
+    """A model of `transformers` with the configuration of one of Opledger's presets."""
+    return configured(attention, **json.loads((PRESETS / f"{name}.json").read_text())["config"])
+
+
+def timm(name, fused):
+    """A model of timm, its attention by F.scaled_dot_product_attention or written out."""
+    import timm
+    from timm.layers import set_fused_attn
+
+    set_fused_attn(fused)
+    return timm.create_model(name)
+
+
+def torchvision(name):
+    """A model of torchvision."""
+    import torchvision
+
+    return getattr(torchvision.models, name)()
