@@ -217,3 +217,10 @@ fn xla_prints_what_its_cost_analysis_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(right, 10);
 }
+
+#[test]
+fn conventions_give_numbers_that_others_published() {
+    let (wrong, right) = compare("published.json");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(right, 9);
+}

@@ -47,6 +47,9 @@ pub enum AttentionModule {
     /// One module that keeps its projections to itself.
     #[serde(rename = "nn.MultiheadAttention")]
     Multihead,
+    /// The same, in a block whose attention has a scope of the name.
+    #[serde(rename = "nn.MultiheadAttention in a block")]
+    MultiheadInBlock,
     /// A linear module for each projection.
     #[serde(rename = "nn.Linear")]
     Linears,
@@ -123,6 +126,7 @@ files! {
     "transformers-eager",
     "timm",
     "timm-eager",
+    "torchvision",
     "jax",
 }
 

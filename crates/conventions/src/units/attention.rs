@@ -7,7 +7,25 @@ use super::calls::{Calls, call, last};
 use super::sizes::{divide, pointwise, product};
 use super::{Call, Manner, Place, Reading, is_linear, parent};
 use crate::ConventionError;
-use crate::written::{AttentionModule, Core, Scaled};
+use crate::written::{Core, Scaled};
+
+/// Which projection of an attention module a linear map is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Projection {
+    Query,
+    Key,
+    Value,
+    Out,
+}
+
+fn projection(node: &Node) -> Projection {
+    match last(parent(&node.path)) {
+        "q_proj" | "query" => Projection::Query,
+        "k_proj" | "key" => Projection::Key,
+        "v_proj" | "value" => Projection::Value,
+        _ => Projection::Out,
+    }
+}
 
 impl Reading<'_> {
     /// Products of a batched product: those of all pairs, whatever a mask leaves.
@@ -93,7 +111,7 @@ impl Reading<'_> {
         for &var in vars {
             let node = self.graph.node(var);
             if is_linear(self.graph, node) {
-                let out = last(parent(&node.path)) == "out_proj";
+                let out = projection(node) == Projection::Out;
                 // The operands of the others are transposed, so that a bias is added apart.
                 let fused = u32::from(out || self.written.sequence_first || self.is_one_row(node)?);
                 let split = u32::from(!out && self.packed(vars)?);
@@ -102,14 +120,14 @@ impl Reading<'_> {
                 let sizes =
                     sizes.with("fused_bias", fused).with("split", split).with("split_bias", other);
                 let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
-                match last(parent(&node.path)) {
-                    "q_proj" => {
+                match projection(node) {
+                    Projection::Query => {
                         module.set("embed", size("in")).set("bias", size("bias"));
                         module.set("first", size("first"));
                     }
-                    "k_proj" => drop(module.set("kdim", size("in"))),
-                    "v_proj" => drop(module.set("vdim", size("in"))),
-                    _ => {}
+                    Projection::Key => drop(module.set("kdim", size("in"))),
+                    Projection::Value => drop(module.set("vdim", size("in"))),
+                    Projection::Out => {}
                 }
                 calls.push(call("linear", Manner::Function, sizes));
                 continue;
@@ -166,7 +184,7 @@ impl Reading<'_> {
     /// The operands of the projections to heads among some nodes.
     pub(super) fn projected(&self, vars: &[Var]) -> Vec<Var> {
         let linear = vars.iter().map(|v| self.graph.node(*v)).filter(|n| is_linear(self.graph, n));
-        let projected = |node: &&Node| last(parent(&node.path)) != "out_proj";
+        let projected = |node: &&Node| projection(node) != Projection::Out;
         linear.filter(projected).map(|node| node.inputs[0]).collect()
     }
 
@@ -202,7 +220,7 @@ impl Reading<'_> {
         nodes: &[&Node],
     ) -> Result<Vec<&'static str>, ConventionError> {
         let mut found = Vec::new();
-        if self.written.attention != AttentionModule::Multihead || self.written.sequence_first {
+        if !self.keeps_projections() || self.written.sequence_first {
             return Ok(found);
         }
         if let Some(scope) = self.around(&place.path, "TransformerEncoderLayer") {
@@ -231,7 +249,7 @@ impl Reading<'_> {
             if !inside || !is_linear(self.graph, node) {
                 continue;
             }
-            if ["q_proj", "k_proj", "v_proj"].contains(&last(parent(&node.path))) {
+            if projection(node) != Projection::Out {
                 operands.push(node.inputs[0]);
             }
             if !self.biased.contains_key(&var) {

@@ -6,7 +6,7 @@ use opledger_ir::{Node, Op, Operation, Var};
 
 use super::attention::batched;
 use super::sizes::{divide, pointwise};
-use super::{Call, Manner, Reading, is_linear};
+use super::{Call, Manner, Reading, is_linear, is_vision_transformer};
 use crate::ConventionError;
 use crate::written::{ActivationManner, AttentionModule, NormManner};
 
@@ -52,11 +52,10 @@ impl Reading<'_> {
 
     /// Whether a node lies in an attention module of `timm`'s Vision Transformers.
     fn in_timm_attention(&self, node: &Node) -> bool {
-        let published = ["vit.", "deit."].iter().any(|root| node.path.starts_with(root));
         // A layer of its own is all attention.
         let alone = !node.path.contains(".attention.") && self.graph.loops().is_empty();
         self.written.attention == AttentionModule::Timm
-            && (alone || published && node.path.contains(".attention"))
+            && (alone || is_vision_transformer(&node.path) && node.path.contains(".attention"))
     }
 
     /// Whether a node takes the first rows of a parameter, which others look up by position.

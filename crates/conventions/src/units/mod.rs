@@ -12,6 +12,7 @@ use opledger_ir::ops::{ArithmeticKind, Source};
 use opledger_ir::{Graph, Node, Op, Part, Var};
 use serde::Deserialize;
 
+use crate::written::AttentionModule;
 use crate::{ConventionError, Share, Written};
 
 /// How an operator is called: what decides whether a tool that replaces functions sees it.
@@ -132,6 +133,11 @@ fn is_linear(graph: &Graph, node: &Node) -> bool {
     matches!(node.op, Op::Einsum(_)) && weighted()
 }
 
+/// Whether a path lies in a published Vision Transformer.
+fn is_vision_transformer(path: &str) -> bool {
+    ["vit.", "deit."].iter().any(|root| path.starts_with(root))
+}
+
 /// The path without its last segment.
 fn parent(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(parent, _)| parent)
@@ -222,12 +228,25 @@ impl Reading<'_> {
         })
     }
 
+    /// Whether attention is a module that keeps its projections to itself.
+    fn keeps_projections(&self) -> bool {
+        matches!(
+            self.written.attention,
+            AttentionModule::Multihead | AttentionModule::MultiheadInBlock
+        )
+    }
+
     /// The attention module around a path that keeps its projections to itself.
-    fn multihead(&self, path: &str) -> Option<&str> {
-        if self.written.attention != crate::written::AttentionModule::Multihead {
-            return None;
+    fn multihead<'p>(&'p self, path: &'p str) -> Option<&'p str> {
+        match self.written.attention {
+            AttentionModule::Multihead => self.around(path, "MultiheadAttention"),
+            AttentionModule::MultiheadInBlock => {
+                let at = format!("{path}.").find(".attention.")?;
+                let published = is_vision_transformer(path);
+                path.get(..at + ".attention".len()).filter(|_| published)
+            }
+            _ => None,
         }
-        self.around(path, "MultiheadAttention")
     }
 
     /// The innermost module of a class around a path.
