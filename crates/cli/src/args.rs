@@ -168,8 +168,8 @@ pub(crate) struct CountArgs {
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
-    /// Count as a tool does, such as fvcore (see `opledger conventions`), or as all of them; may be
-    /// repeated
+    /// Count as a tool does, such as fvcore (see `opledger conventions`), or as all of them do in a
+    /// forward pass; may be repeated
     #[arg(long = "convention", value_name = "TOOL")]
     pub(crate) conventions: Vec<String>,
     #[command(flatten)]

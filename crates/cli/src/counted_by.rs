@@ -59,15 +59,16 @@ impl<'a> Watched<'a> {
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
     }
 
-    /// Conventions by their names; `all` is every one.
+    /// Conventions by their names; `all` is every one of the forward pass.
     fn conventions(&self, names: &[String]) -> Result<Vec<Convention>, Failure> {
         let all = names.iter().any(|name| name == "all");
         let names: Vec<&str> = match all {
             true => convention_names().collect(),
             false => names.iter().map(String::as_str).collect(),
         };
-        let found: Vec<Convention> =
+        let mut found: Vec<Convention> =
             names.into_iter().map(|name| self.convention(name)).collect::<Result<_, _>>()?;
+        found.retain(|convention| !all || !convention.backward);
         for bug in self.without {
             if !found.iter().any(|one| convention_has(one, bug)) {
                 let first = found.first().map_or("macs", |one| one.name.as_str());

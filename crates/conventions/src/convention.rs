@@ -26,6 +26,8 @@ pub struct Convention {
     pub unseen: Option<String>,
     /// Classes of modules that run as one native operator while it looks, which it counts as nothing.
     pub native: Vec<String>,
+    /// Whether it counts the backward pass as well.
+    pub backward: bool,
     /// What in its rules is no intent but a mistake, by name.
     pub bugs: Vec<Bug>,
 }
@@ -94,6 +96,8 @@ struct File {
     unseen: Option<String>,
     #[serde(default)]
     native: Vec<String>,
+    #[serde(default)]
+    backward: bool,
     #[serde(default)]
     bugs: BTreeMap<String, String>,
 }
@@ -195,6 +199,7 @@ impl Convention {
             counting,
             unseen: raw.unseen,
             native: raw.native,
+            backward: raw.backward,
             bugs: raw.bugs.into_iter().map(|(name, text)| Bug { name, text }).collect(),
         })
     }

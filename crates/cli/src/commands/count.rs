@@ -71,8 +71,10 @@ fn drawn(counted: &ConventionCounts) -> Result<String, Failure> {
         marked: CONVENTIONS.iter().any(|(own, _)| *own == one.name)
             || one.name == "multiplications",
     };
-    let all: Vec<Bar> = counted.conventions.iter().map(bar).collect();
-    let told = "one forward pass; what each tool prints, and in green what was executed";
+    let mut all: Vec<Bar> = counted.conventions.iter().map(bar).collect();
+    all.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let told =
+        "one forward pass: what each tool prints; green: counts of the operations themselves";
     Ok(bars(&format!("{} at {}", counted.model, counted.binding), told, &all)?)
 }
 
