@@ -18,12 +18,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("nn", &["dims", "ir"]),
     ("models", &["dims", "ir", "nn", "tensor"]),
     ("measure", &["dims", "interp", "ir", "kernels", "report"]),
+    ("audit", &["dims", "ir", "models", "report"]),
     ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
     ("opledger", &["dims", "interp", "ir", "models", "nn", "report", "tensor", "verify"]),
 ];
 
 /// Crates that may turn records into text formats, or read them back.
-const SERIALISE: &[&str] = &["report", "measure", "models", "cli"];
+const SERIALISE: &[&str] = &["report", "measure", "models", "audit", "cli"];
 
 /// The most direct third-party dependencies of the core crates together.
 const MAX_THIRD_PARTY: usize = 15;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use opledger_audit::AuditError;
 use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
@@ -38,6 +39,10 @@ pub(crate) enum Failure {
     Text(#[from] TextError),
     #[error("`{model}` takes no input `input_ids`, so no text")]
     NoIds { model: String },
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error("these tables have no approximate rule to draw; those that have one: {known}")]
+    NoRule { known: String },
     #[error(transparent)]
     Measure(#[from] MeasureError),
     #[error("--set gives {symbol} twice; list its sizes once, as {symbol}=1,2,4")]

@@ -11,6 +11,7 @@
 mod baseline;
 mod bench;
 mod chart;
+mod curves;
 mod error;
 mod machine;
 mod probes;
@@ -22,6 +23,7 @@ mod work;
 pub use baseline::{Against, Comparison, Saved};
 pub use bench::{Bench, Case, Plan, Point, Roof, run};
 pub use chart::chart;
+pub use curves::{Curve, Curves, curves};
 pub use error::MeasureError;
 pub use machine::{Cache, Machine};
 pub use probes::{MachineReport, Measured, Quantity, probe};

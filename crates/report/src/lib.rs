@@ -26,8 +26,9 @@ pub use format::{Format, Record, RenderError, Style, render};
 pub use json::Quantity;
 pub use number::thousands;
 pub use records::{
-    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode,
-    ExecutedPart, Execution, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
-    KnownModel, KnownModels, Memory, Output, Parameters, Settled, Step, Summed, TheoremRecord,
-    Verdict, Verification, WallMs,
+    Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedReading, AuditedRule,
+    AuditedSearch, AuditedSeries, AuditedTable, Bytes, CONVENTIONS, Claim, ClaimList, Done,
+    ExecutedNode, ExecutedPart, Execution, Generation, GenerationCount, Grid, GridPoint, Kind,
+    KindKey, Kinds, KnownModel, KnownModels, Memory, Output, Parameters, SearchedRow, Settled,
+    Step, Summed, TheoremRecord, Verdict, Verification, WallMs,
 };

@@ -1,6 +1,7 @@
 //! The records: what each command of the product results in.
 
 mod account;
+mod audit;
 mod execution;
 mod generation;
 mod kinds;
@@ -9,6 +10,10 @@ mod totals;
 mod verification;
 
 pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
+pub use audit::{
+    Audit, AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
+    SearchedRow,
+};
 pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
