@@ -9,11 +9,18 @@ pub(crate) struct Printed {
     exponent: i32,
 }
 
+/// What stands for a power of ten after a number.
+const SUFFIXES: [(&str, &str); 4] = [("M", "6"), ("G", "9"), ("B", "9"), ("T", "12")];
+
 impl Printed {
-    /// Reads `65`, `1.03`, `1,542` or `3.14E23`.
+    /// Reads `65`, `1.03`, `1,542`, `125M` or `3.14E23`.
     pub(crate) fn read(text: &str) -> Option<Printed> {
         let text = text.replace([',', '_'], "");
-        let (mantissa, power) = text.split_once(['E', 'e']).unwrap_or((&text, "0"));
+        let suffix = SUFFIXES.iter().find_map(|(suffix, power)| {
+            text.strip_suffix(suffix).map(|mantissa| (mantissa, *power))
+        });
+        let (mantissa, power) =
+            suffix.or(text.split_once(['E', 'e'])).unwrap_or((text.as_str(), "0"));
         let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{whole}{decimals}");
         let plain = !whole.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -86,11 +93,15 @@ impl Fraction {
         format!("{sign}{whole}{point}{decimals}")
     }
 
+    /// Whether it is a whole number.
+    pub(crate) fn is_whole(&self) -> bool {
+        &self.numerator % &self.denominator == Integer::from(0)
+    }
+
     /// The greatest whole number that is not above.
     pub(crate) fn floor(&self) -> Integer {
         let quotient = &self.numerator / &self.denominator;
-        let below =
-            self.numerator < Integer::from(0) && &quotient * &self.denominator != self.numerator;
+        let below = self.numerator < Integer::from(0) && !self.is_whole();
         if below { quotient - 1 } else { quotient }
     }
 
@@ -135,6 +146,7 @@ mod tests {
         assert!(!is("3.14E23", 314, 100));
         assert!(is("3.14E2", 314_499, 1000) && !is("3.14E2", 314_501, 1000));
         assert!(is("1,542", 15_424, 10));
+        assert!(is("1.3B", 1_349_999_999, 1) && !is("1.3B", 1_350_000_001, 1));
         for text in ["", ".", "1.0.0", "12a", "-3", "1e99"] {
             assert_eq!(Printed::read(text), None, "{text}");
         }

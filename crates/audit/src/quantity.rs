@@ -77,15 +77,24 @@ impl Row {
 }
 
 impl Quantity {
+    /// The columns whose cells stand in the model's text.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &str> {
+        self.model.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
+    }
+
     /// The fold at a row's sizes.
     pub(crate) fn poly(&self, row: &Row) -> Result<Poly, String> {
         let name = row.fill(&self.model)?;
         let model = model(&name, self.of == Fold::Cache)?;
         let mut binding = if self.symbolic { Binding::new() } else { model.binding };
+        let fold = self.fold(&model.graph)?;
+        let known = |symbol: &Symbol| {
+            fold.symbols().contains(symbol) || model.graph.symbols().contains(symbol)
+        };
         let mut renamed = Vec::new();
         for (symbol, text) in &self.with {
             let symbol = Symbol::new(symbol);
-            if binding.get(&symbol).is_some() || !model.graph.symbols().contains(&symbol) {
+            if binding.get(&symbol).is_some() || !known(&symbol) {
                 return Err(format!("`{name}` leaves no size `{symbol}` open"));
             }
             let size = row.poly(text)?;
@@ -95,7 +104,7 @@ impl Quantity {
             }
         }
         let binding = model.graph.complete(&binding).map_err(|e| format!("`{name}`: {e}"))?;
-        Ok(substitute(&self.fold(&model.graph)?.bind(&binding), &renamed))
+        Ok(substitute(&fold.bind(&binding), &renamed))
     }
 
     fn fold(&self, graph: &Graph) -> Result<Poly, String> {
@@ -108,7 +117,8 @@ impl Quantity {
             Fold::Flops => cost.total().total(),
             Fold::Cache => {
                 let cached = graph.nodes().iter().filter(|node| is_cache(node));
-                cached.map(|node| node.shape.elements() * graph.multiplicity(node)).sum()
+                let elements = cached.map(|node| node.shape.elements() * graph.multiplicity(node));
+                graph.fold(&elements.sum())
             }
         })
     }

@@ -49,6 +49,11 @@ impl Reading {
         Ok(Fraction::new(whole(&value)?, whole(&over)?))
     }
 
+    /// Whether the row has every cell that models are made of.
+    pub(crate) fn applies(&self, row: &Row) -> bool {
+        self.quantities.values().flat_map(Quantity::columns).all(|name| row.text(name).is_some())
+    }
+
     /// Whether graphs take part, and not the source's arithmetic alone.
     pub(crate) fn is_derived(&self) -> bool {
         !self.quantities.is_empty()

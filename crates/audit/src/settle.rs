@@ -1,6 +1,6 @@
 //! Settling a table: each cell under each reading, formulas as polynomials, rules along a size.
 
-use opledger_dims::{Integer, Poly, Symbol};
+use opledger_dims::{Poly, Symbol};
 use opledger_report::{AuditedCell, AuditedReading, AuditedRule, AuditedSeries, AuditedTable};
 
 use crate::AuditError;
@@ -24,7 +24,7 @@ impl Table {
                 let place = || format!("column `{column}`, row `{name}`");
                 let readings = self.readings.iter().filter(|r| r.column.as_deref() == Some(column));
                 let readings = readings
-                    .filter(|reading| reading.unknown.is_none())
+                    .filter(|reading| reading.unknown.is_none() && reading.applies(row))
                     .map(|reading| number(reading, row, &printed))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|problem| self.place(place(), problem))?;
@@ -88,7 +88,7 @@ impl Table {
     /// The number printed in a row's cell, where there is one.
     fn printed(&self, row: &Row, column: &str) -> Result<Option<Printed>, AuditError> {
         let Some(text) = row.text(column) else { return Ok(None) };
-        let problem = || format!("`{text}` is no number, such as 65, 1.03 or 3.14E23");
+        let problem = || format!("`{text}` is no number, such as 65, 1.03, 125M or 3.14E23");
         let printed = Printed::read(text);
         printed.map(Some).ok_or_else(|| self.place(format!("column `{column}`"), problem()))
     }
@@ -98,8 +98,7 @@ impl Table {
 fn number(reading: &Reading, row: &Row, printed: &Printed) -> Result<AuditedReading, String> {
     let value = reading.number(row).map_err(|e| format!("reading `{}`: {e}", reading.name))?;
     let agrees = printed.is(&value);
-    let whole = value.denominator == Integer::from(1);
-    let places = if whole { 0 } else { printed.places() + 2 };
+    let places = if value.is_whole() { 0 } else { printed.places() + 2 };
     let difference = if agrees { None } else { printed.percent_off(&value) };
     Ok(AuditedReading {
         name: reading.name.clone(),

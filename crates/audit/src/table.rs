@@ -36,6 +36,9 @@ pub struct Table {
     pub(crate) formulas: Vec<Formula>,
     #[serde(default)]
     pub(crate) rules: Vec<Rule>,
+    /// What errors call the file.
+    #[serde(skip)]
+    file: String,
 }
 
 /// A printed formula.
@@ -78,15 +81,24 @@ impl Table {
     /// [`AuditError::Malformed`] with the key or the line, [`AuditError::Place`] for what contradicts
     /// the columns.
     pub fn read(file: &str, text: &str) -> Result<Table, AuditError> {
-        let table: Table = serde_json::from_str(text).map_err(|problem| AuditError::Malformed {
-            file: file.to_owned(),
-            problem: problem.to_string(),
+        let mut table: Table = serde_json::from_str(text).map_err(|problem| {
+            AuditError::Malformed { file: file.to_owned(), problem: problem.to_string() }
         })?;
+        table.file = file.to_owned();
         for (index, row) in table.rows.iter().enumerate() {
             let (found, wanted) = (row.len(), table.columns.len());
             if found != wanted {
                 let problem = format!("it has {found} cells, the table {wanted} columns");
                 return Err(table.place(format!("row {}", index + 1), problem));
+            }
+        }
+        let rules = table.rules.iter().map(|rule| &rule.reading);
+        for reading in table.readings.iter().chain(rules) {
+            let mut named = reading.quantities.values().flat_map(|quantity| quantity.columns());
+            if let Some(name) = named.find(|name| !table.columns.iter().any(|c| c == name)) {
+                let problem =
+                    format!("`{{{name}}}` is none of the columns {}", table.columns.join(", "));
+                return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
         for reading in &table.readings {
@@ -105,7 +117,7 @@ impl Table {
     }
 
     pub(crate) fn place(&self, place: String, problem: String) -> AuditError {
-        AuditError::Place { file: file_name(&self.id), place, problem }
+        AuditError::Place { file: self.file.clone(), place, problem }
     }
 
     /// The columns that are computed, in their order.
@@ -142,10 +154,6 @@ impl Table {
     }
 }
 
-fn file_name(id: &str) -> String {
-    format!("{id}.json")
-}
-
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         const FILES: &[(&str, &str)] =
@@ -155,7 +163,21 @@ macro_rules! files {
 
 files! {
     "bert",
+    "chinchilla-appendix-f",
+    "chinchilla-table-a4",
+    "chinchilla-table-a9",
+    "gpt-2",
+    "gpt-3-table-2.1",
+    "inference-arithmetic",
+    "korthikanti-activations",
+    "llama",
+    "megatron-table-1",
+    "palm-mfu",
+    "rules",
+    "scaling-book",
+    "swin-table-1",
     "vaswani-table-3",
+    "vit-table-1",
 }
 
 /// The names of all tables.
@@ -169,7 +191,7 @@ pub fn table_names() -> impl Iterator<Item = &'static str> {
 /// [`AuditError::Unknown`] when there is none.
 pub fn table(name: &str) -> Result<Table, AuditError> {
     match FILES.iter().find(|(known, _)| *known == name) {
-        Some((name, text)) => Table::read(&file_name(name), text),
+        Some((name, text)) => Table::read(&format!("{name}.json"), text),
         None => Err(AuditError::Unknown {
             name: name.chars().take(40).collect::<String>().escape_debug().to_string(),
             nearest: nearest(name, table_names()),

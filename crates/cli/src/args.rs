@@ -112,7 +112,8 @@ pub(crate) struct VerifyArgs {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// The tables to show cell by cell, such as vaswani-table-3; all, in a line each, when none is named
+    /// The tables to show cell by cell, such as vaswani-table-3 or a file mine.json of the same form; all,
+    /// in a line each, when none is named
     #[arg(value_name = "TABLE")]
     pub(crate) tables: Vec<String>,
     /// Draw the error of the table's approximate rule

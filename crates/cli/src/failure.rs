@@ -41,6 +41,8 @@ pub(crate) enum Failure {
     NoIds { model: String },
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error("`{}` could not be read as a table: {problem}", path.display())]
+    Table { path: PathBuf, problem: String },
     #[error("these tables have no approximate rule to draw; those that have one: {known}")]
     NoRule { known: String },
     #[error(transparent)]

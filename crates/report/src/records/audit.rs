@@ -128,6 +128,11 @@ fn shown(found: &Option<(Integer, Integer)>) -> String {
     }
 }
 
+/// A whole number with commas, as people read it; anything else as it is.
+fn grouped(computed: &str) -> String {
+    computed.parse().map_or_else(|_| computed.to_owned(), |number| thousands(&number))
+}
+
 /// How many cells there are, agree, and agree only under a later reading.
 fn tally<'a>(cells: impl Iterator<Item = &'a AuditedCell>) -> [usize; 3] {
     cells.fold([0; 3], |[all, agree, later], cell| {
@@ -162,7 +167,9 @@ impl AuditedTable {
         ];
         let mut rows = Vec::new();
         for cell in &self.cells {
-            for (at, reading) in cell.readings.iter().enumerate() {
+            let first = cell.readings.iter().position(|reading| reading.agrees);
+            let shown = first.map_or(cell.readings.len(), |at| at + 1);
+            for (at, reading) in cell.readings.iter().take(shown).enumerate() {
                 let once = |text: &str| Cell::from(if at == 0 { text } else { "" });
                 let (verdict, tone) = match (reading.agrees, &reading.difference) {
                     (true, _) => ("agrees".to_owned(), Tone::Good),
@@ -174,7 +181,7 @@ impl AuditedTable {
                     once(&cell.row),
                     once(&cell.column),
                     once(&cell.printed),
-                    reading.computed.as_str().into(),
+                    grouped(&reading.computed).into(),
                     Cell::Toned(verdict, tone),
                     format!("{}{source}", reading.name).into(),
                 ]));
