@@ -17,6 +17,8 @@ mod reading;
 mod search;
 mod settle;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use error::AuditError;
 pub use table::{Table, audit, table, table_names};

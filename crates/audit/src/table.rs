@@ -25,10 +25,10 @@ pub struct Table {
     pub assumes: Vec<String>,
     /// Titles of the columns; the first names the rows.
     #[serde(default)]
-    columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// A cell for each column as printed; null where nothing is.
     #[serde(default)]
-    rows: Vec<Vec<Value>>,
+    pub(crate) rows: Vec<Vec<Value>>,
     /// How columns are computed, the source's own words first.
     #[serde(default)]
     pub(crate) readings: Vec<Reading>,
