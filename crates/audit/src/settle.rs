@@ -1,7 +1,9 @@
 //! Settling a table: each cell under each reading, formulas as polynomials, rules along a size.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_report::{AuditedCell, AuditedReading, AuditedRule, AuditedSeries, AuditedTable};
+use opledger_report::{
+    AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
+};
 
 use crate::AuditError;
 use crate::number::Printed;
@@ -64,10 +66,7 @@ impl Table {
         })
     }
 
-    fn searches(
-        &self,
-        rows: &[(String, Row)],
-    ) -> Result<Vec<opledger_report::AuditedSearch>, AuditError> {
+    fn searches(&self, rows: &[(String, Row)]) -> Result<Vec<AuditedSearch>, AuditError> {
         let mut searches = Vec::new();
         for reading in &self.readings {
             let (Some(unknown), Some(column)) = (&reading.unknown, &reading.column) else {
@@ -103,6 +102,7 @@ fn number(reading: &Reading, row: &Row, printed: &Printed) -> Result<AuditedRead
     Ok(AuditedReading {
         name: reading.name.clone(),
         computed: value.decimal(places),
+        exact: Some((value.numerator, value.denominator)),
         agrees,
         difference,
         derived: reading.is_derived(),
@@ -126,6 +126,7 @@ fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, Strin
     Ok(AuditedReading {
         name: reading.name.clone(),
         computed: format!("{value}{over}"),
+        exact: None,
         agrees,
         difference: (!agrees).then(|| format!("{difference}{over}")),
         derived: reading.is_derived(),

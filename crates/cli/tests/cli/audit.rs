@@ -33,6 +33,8 @@ fn every_reading_is_in_json_and_csv() {
     assert_eq!(ratio["readings"][0]["agrees"], false);
     assert_eq!(ratio["readings"][0]["difference"], "+3.83 %");
     assert_eq!(ratio["readings"][1]["computed"], "0.9942");
+    // 6·2,048 times the 6,795,694,080 parameters.
+    assert_eq!(ratio["readings"][1]["exact"][1].to_string(), "83505488855040");
     let csv = stdout(&["audit", "chinchilla-table-a4", "--format", "csv"]);
     // A head, one reading of each size and two of each ratio.
     assert_eq!(csv.lines().count(), 1 + 6 + 2 * 6, "{csv}");

@@ -59,8 +59,11 @@ impl AuditedCell {
 pub struct AuditedReading {
     /// How the cell is understood.
     pub name: String,
-    /// Its value, or its closed form.
+    /// Its value with two more digits than are printed, or its closed form.
     pub computed: String,
+    /// The value as numerator and denominator; none of a formula.
+    #[serde(serialize_with = "pair")]
+    pub exact: Option<(Integer, Integer)>,
     /// Whether the value rounds to the printed digits, or the closed forms are equal.
     pub agrees: bool,
     /// How far the computed is above the printed: percent of the printed, or a closed form.
@@ -77,7 +80,7 @@ pub struct AuditedSearch {
     /// How cells are understood.
     pub reading: String,
     /// First and last of the sizes that fit most rows together.
-    #[serde(serialize_with = "interval")]
+    #[serde(serialize_with = "pair")]
     pub shared: Option<(Integer, Integer)>,
     /// The rows.
     pub rows: Vec<SearchedRow>,
@@ -89,7 +92,7 @@ pub struct SearchedRow {
     /// The row.
     pub row: String,
     /// First and last; none where no size fits.
-    #[serde(serialize_with = "interval")]
+    #[serde(serialize_with = "pair")]
     pub found: Option<(Integer, Integer)>,
     /// Whether the sizes that fit most rows fit this one.
     pub shares: bool,
@@ -117,8 +120,8 @@ pub struct AuditedSeries {
     pub points: Vec<(u64, f64)>,
 }
 
-fn interval<S: Serializer>(found: &Option<(Integer, Integer)>, out: S) -> Result<S::Ok, S::Error> {
-    found.as_ref().map(|(from, to)| [from.json(), to.json()]).serialize(out)
+fn pair<S: Serializer>(pair: &Option<(Integer, Integer)>, out: S) -> Result<S::Ok, S::Error> {
+    pair.as_ref().map(|(first, second)| [first.json(), second.json()]).serialize(out)
 }
 
 fn shown(found: &Option<(Integer, Integer)>) -> String {
@@ -162,7 +165,7 @@ impl AuditedTable {
             Column::text("column").dispensable(2),
             Column { narrowest: Some(12), ..Column::text("printed") },
             Column { narrowest: Some(20), ..Column::text("computed") },
-            Column { narrowest: Some(16), ..Column::text("verdict") },
+            Column { narrowest: Some(16), ..Column::text("outcome") },
             Column { narrowest: Some(16), ..Column::text("reading") },
         ];
         let mut rows = Vec::new();
@@ -171,7 +174,7 @@ impl AuditedTable {
             let shown = first.map_or(cell.readings.len(), |at| at + 1);
             for (at, reading) in cell.readings.iter().take(shown).enumerate() {
                 let once = |text: &str| Cell::from(if at == 0 { text } else { "" });
-                let (verdict, tone) = match (reading.agrees, &reading.difference) {
+                let (outcome, tone) = match (reading.agrees, &reading.difference) {
                     (true, _) => ("agrees".to_owned(), Tone::Good),
                     (false, Some(by)) => (format!("differs by {by}"), Tone::Careful),
                     (false, None) => ("differs".to_owned(), Tone::Careful),
@@ -182,7 +185,7 @@ impl AuditedTable {
                     once(&cell.column),
                     once(&cell.printed),
                     grouped(&reading.computed).into(),
-                    Cell::Toned(verdict, tone),
+                    Cell::Toned(outcome, tone),
                     format!("{}{source}", reading.name).into(),
                 ]));
             }
