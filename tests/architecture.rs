@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("models", &["dims", "ir", "nn", "tensor"]),
     ("conventions", &["dims", "ir"]),
     ("measure", &["dims", "interp", "ir", "kernels", "report"]),
+    ("audit", &["dims", "ir", "models", "report"]),
     ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
     (
         "opledger",
@@ -27,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that may turn records into text formats, or read them back.
-const SERIALISE: &[&str] = &["report", "measure", "models", "conventions", "cli"];
+const SERIALISE: &[&str] = &["report", "measure", "models", "conventions", "audit", "cli"];
 
 /// The most direct third-party dependencies of the core crates together.
 const MAX_THIRD_PARTY: usize = 15;

@@ -14,6 +14,7 @@ use crate::sweep::{Sweep, counted, product, sweep};
 const EXAMPLES: &str = "\
 Examples:
   opledger verify                              settle every claim by execution
+  opledger audit                               recompute published tables and formulas
   opledger derive mha                          closed forms in b, n, c, h
   opledger count mha:c=512,h=8 --set b=32 --set n=1024
   opledger run mha:c=512,h=8 --set b=32 --set n=1024
@@ -39,6 +40,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Settle published claims about operation and parameter counts by execution
     Verify(VerifyArgs),
+    /// Recompute published tables and formulas about the cost of Transformers
+    Audit(AuditArgs),
     /// Count exactly, without running: any size, in no memory
     Count(CountArgs),
     /// Derive the closed form of every count
@@ -107,6 +110,20 @@ pub(crate) struct VerifyArgs {
     /// Show the evidence line by line
     #[arg(long)]
     pub(crate) details: bool,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The tables to show cell by cell, such as vaswani-table-3 or a file mine.json of the same form; all,
+    /// in a line each, when none is named
+    #[arg(value_name = "TABLE")]
+    pub(crate) tables: Vec<String>,
+    /// Draw the error of the table's approximate rule
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use opledger_audit::AuditError;
 use opledger_conventions::ConventionError;
 use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
@@ -39,6 +40,12 @@ pub(crate) enum Failure {
     Text(#[from] TextError),
     #[error("`{model}` takes no input `input_ids`, so no text")]
     NoIds { model: String },
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error("`{}` could not be read as a table: {problem}", path.display())]
+    Table { path: PathBuf, problem: String },
+    #[error("these tables have no approximate rule to draw; those that have one: {known}")]
+    NoRule { known: String },
     #[error(transparent)]
     Measure(#[from] MeasureError),
     #[error("{problem}{}", did_you_mean(problem))]

@@ -63,4 +63,20 @@ impl Graph {
         }
         (total, trainable)
     }
+
+    /// The parameters that a token meets: of experts, those of the ones that run.
+    pub fn active_parameters(&self) -> Poly {
+        let mut active = self.parameters().0;
+        for node in self.nodes().iter().filter(|node| matches!(node.op, Op::Experts(_))) {
+            let shapes = self.operand_shapes(node);
+            let (ids, weight) = (shapes[1], shapes[2]);
+            let (Some(chosen), Some(all)) = (ids.axes.last(), weight.axes.first()) else {
+                continue;
+            };
+            let expert = weight.axes[1..].iter().map(|a| &a.size).product::<Poly>();
+            let idle = (&all.size - &chosen.size) * expert * self.multiplicity(node);
+            active = active - self.fold(&idle);
+        }
+        active
+    }
 }

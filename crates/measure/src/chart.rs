@@ -6,9 +6,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::{Bench, MeasureError, Point, Saved};
 
-const INK: RGBColor = RGBColor(31, 41, 55);
-const FAINT: RGBColor = RGBColor(107, 114, 128);
-const GRID: RGBColor = RGBColor(229, 231, 235);
+pub(crate) const INK: RGBColor = RGBColor(31, 41, 55);
+pub(crate) const FAINT: RGBColor = RGBColor(107, 114, 128);
+pub(crate) const GRID: RGBColor = RGBColor(229, 231, 235);
 const NOW: RGBColor = RGBColor(37, 99, 235);
 const ROOF: RGBColor = RGBColor(185, 28, 28);
 const THEN: RGBColor = RGBColor(156, 163, 175);
@@ -98,13 +98,13 @@ impl Frame {
 }
 
 /// A round distance between lines, of which there are four to ten.
-fn step(top: f64) -> f64 {
+pub(crate) fn step(top: f64) -> f64 {
     let power = 10f64.powf((top / 4.0).log10().floor());
     let fits = [5.0, 2.5, 2.0, 1.0].into_iter().map(|times| times * power);
     fits.into_iter().find(|step| top / step >= 4.0).unwrap_or(power)
 }
 
-fn style(size: u32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+pub(crate) fn style(size: u32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
     let font = ("DejaVu Sans, Helvetica, Arial, sans-serif", size);
     font.into_font().color(&colour).pos(Pos::new(h, v))
 }

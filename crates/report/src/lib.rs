@@ -26,9 +26,10 @@ pub use format::{Format, Record, RenderError, Style, render};
 pub use json::Quantity;
 pub use number::thousands;
 pub use records::{
-    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, ConventionCounts,
-    ConventionTotal, Done, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine,
-    Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds, KnownConvention,
-    KnownConventions, KnownModel, KnownModels, Memory, Output, Parameters, Settled, Step, Summed,
-    TheoremRecord, UnitCounts, Verdict, Verification, WallMs,
+    Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedReading, AuditedRule,
+    AuditedSearch, AuditedSeries, AuditedTable, Bytes, CONVENTIONS, Claim, ClaimList,
+    ConventionCounts, ConventionTotal, Done, ExecutedNode, ExecutedPart, Execution, Explained,
+    ExplainedLine, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
+    KnownConvention, KnownConventions, KnownModel, KnownModels, Memory, Output, Parameters,
+    SearchedRow, Settled, Step, Summed, TheoremRecord, UnitCounts, Verdict, Verification, WallMs,
 };

@@ -323,16 +323,6 @@ fn cache_per_token(found: &Found, subject: &Subject) -> Result<Option<Integer>, 
 
 /// The parameters that a token meets: of experts, those of the ones that run. None where all do.
 fn active_parameters(graph: &Graph, binding: &Binding) -> Result<Option<Integer>, Failure> {
-    let mut idle = Integer::default();
-    for node in graph.nodes().iter().filter(|node| matches!(node.op, Op::Experts(_))) {
-        let shapes = graph.operand_shapes(node);
-        let size = |poly: &Poly| poly.at(binding);
-        let (ids, weight) = (shapes[1], shapes[2]);
-        let (Some(chosen), Some(all)) = (ids.axes.last(), weight.axes.first()) else { continue };
-        let expert = weight.axes[1..].iter().map(|a| &a.size).product::<Poly>();
-        let runs = size(&(expert * graph.multiplicity(node)))?;
-        idle += (size(&all.size)? - size(&chosen.size)?) * runs;
-    }
-    let zero = Integer::default();
-    Ok(if idle == zero { None } else { Some(graph.parameters().0.at(binding)? - idle) })
+    let active = graph.active_parameters().at(binding)?;
+    Ok((active != graph.parameters().0.at(binding)?).then_some(active))
 }

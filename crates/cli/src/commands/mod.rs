@@ -1,5 +1,6 @@
 //! The commands: each builds a record and shows it.
 
+mod audit;
 mod bench;
 mod conventions;
 mod count;
@@ -24,6 +25,7 @@ use crate::output;
 pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         None => output::print(&Cli::command().render_help().to_string())?,
+        Some(Command::Audit(args)) => audit::execute(&args)?,
         Some(Command::Bench(args)) => bench::execute(&args)?,
         Some(Command::Conventions(args)) => conventions::execute(&args)?,
         Some(Command::Count(args)) => return count::execute(&args),

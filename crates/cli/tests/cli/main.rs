@@ -3,6 +3,7 @@
 // Helpers of tests fail loudly, as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod bad_input;
 mod files;
 mod measured;

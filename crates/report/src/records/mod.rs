@@ -1,6 +1,7 @@
 //! The records: what each command of the product results in.
 
 mod account;
+mod audit;
 mod conventions;
 mod execution;
 mod generation;
@@ -10,6 +11,10 @@ mod totals;
 mod verification;
 
 pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
+pub use audit::{
+    Audit, AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
+    SearchedRow,
+};
 pub use conventions::{
     ConventionCounts, ConventionTotal, Explained, ExplainedLine, KnownConvention, KnownConventions,
     UnitCounts,

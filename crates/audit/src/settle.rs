@@ -1,0 +1,156 @@
+//! Settling a table: each cell under each reading, formulas as polynomials, rules along a size.
+
+use opledger_dims::{Poly, Symbol};
+use opledger_report::{
+    AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
+};
+
+use crate::AuditError;
+use crate::number::Printed;
+use crate::quantity::{Row, substitute};
+use crate::reading::Reading;
+use crate::search::search;
+use crate::table::{Formula, Rule, Table};
+
+impl Table {
+    /// Computes every cell, formula, search and rule.
+    ///
+    /// # Errors
+    /// Which column, row, formula or key of the file has no meaning.
+    pub fn settle(&self) -> Result<AuditedTable, AuditError> {
+        let rows = self.rows()?;
+        let mut cells = Vec::new();
+        for (name, row) in &rows {
+            for column in self.computed() {
+                let Some(printed) = self.printed(row, column)? else { continue };
+                let place = || format!("column `{column}`, row `{name}`");
+                let readings = self.readings.iter().filter(|r| r.column.as_deref() == Some(column));
+                let readings = readings
+                    .filter(|reading| reading.unknown.is_none() && reading.applies(row))
+                    .map(|reading| number(reading, row, &printed))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|problem| self.place(place(), problem))?;
+                let printed = row.text(column).unwrap_or_default().to_owned();
+                cells.push(AuditedCell {
+                    row: name.clone(),
+                    column: column.to_owned(),
+                    printed,
+                    readings,
+                });
+            }
+        }
+        for formula in &self.formulas {
+            let readings = formula.readings.iter().map(|reading| compare(formula, reading));
+            let readings = readings
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|problem| self.place(format!("formula `{}`", formula.name), problem))?;
+            cells.push(AuditedCell {
+                row: formula.name.clone(),
+                column: "formula".to_owned(),
+                printed: formula.text.clone().unwrap_or_else(|| formula.printed.clone()),
+                readings,
+            });
+        }
+        let rule = |rule: &Rule| {
+            let place = |problem| self.place(format!("rule `{}`", rule.name), problem);
+            series(rule, &rows).map_err(place)
+        };
+        Ok(AuditedTable {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            source: self.source.clone(),
+            assumes: self.assumes.clone(),
+            cells,
+            searches: self.searches(&rows)?,
+            rules: self.rules.iter().map(rule).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn searches(&self, rows: &[(String, Row)]) -> Result<Vec<AuditedSearch>, AuditError> {
+        let mut searches = Vec::new();
+        for reading in &self.readings {
+            let (Some(unknown), Some(column)) = (&reading.unknown, &reading.column) else {
+                continue;
+            };
+            let mut printed = Vec::new();
+            for (name, row) in rows {
+                if let Some(number) = self.printed(row, column)? {
+                    printed.push((name.clone(), row.clone(), number));
+                }
+            }
+            let place = |problem| self.place(format!("reading `{}`", reading.name), problem);
+            searches.push(search(reading, unknown, &printed).map_err(place)?);
+        }
+        Ok(searches)
+    }
+
+    /// The number printed in a row's cell, where there is one.
+    fn printed(&self, row: &Row, column: &str) -> Result<Option<Printed>, AuditError> {
+        let Some(text) = row.text(column) else { return Ok(None) };
+        let problem = || format!("`{text}` is no number, such as 65, 1.03, 125M or 3.14E23");
+        let printed = Printed::read(text);
+        printed.map(Some).ok_or_else(|| self.place(format!("column `{column}`"), problem()))
+    }
+}
+
+/// A number under a reading.
+fn number(reading: &Reading, row: &Row, printed: &Printed) -> Result<AuditedReading, String> {
+    let value = reading.number(row).map_err(|e| format!("reading `{}`: {e}", reading.name))?;
+    let agrees = printed.is(&value);
+    let places = if value.is_whole() { 0 } else { printed.places() + 2 };
+    let difference = if agrees { None } else { printed.percent_off(&value) };
+    Ok(AuditedReading {
+        name: reading.name.clone(),
+        computed: value.decimal(places),
+        exact: Some((value.numerator, value.denominator)),
+        agrees,
+        difference,
+        derived: reading.is_derived(),
+    })
+}
+
+/// A formula against the polynomial that a reading derives.
+fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, String> {
+    let none = Row::default();
+    let mut printed = none.poly(&formula.printed)?;
+    let mut sizes = Vec::new();
+    for (symbol, text) in &formula.sizes {
+        sizes.push((Symbol::new(symbol), none.poly(text)?));
+    }
+    printed = substitute(&printed, &sizes);
+    let (value, over) =
+        reading.ratio(&none).map_err(|e| format!("reading `{}`: {e}", reading.name))?;
+    let difference = &value - &(&printed * &over);
+    let agrees = difference.is_zero();
+    let over = if over == Poly::one() { String::new() } else { format!(" over {over}") };
+    Ok(AuditedReading {
+        name: reading.name.clone(),
+        computed: format!("{value}{over}"),
+        exact: None,
+        agrees,
+        difference: (!agrees).then(|| format!("{difference}{over}")),
+        derived: reading.is_derived(),
+    })
+}
+
+/// How far a rule is above what is exact, along the sizes of a symbol.
+fn series(rule: &Rule, rows: &[(String, Row)]) -> Result<AuditedRule, String> {
+    let mut series = Vec::new();
+    for (name, row) in rows {
+        let mut points = Vec::new();
+        for size in &rule.sizes {
+            let mut row = row.clone();
+            row.sizes.set(Symbol::new(&rule.symbol), *size);
+            let mut ratio = rule.reading.number(&row).map_err(|e| format!("row `{name}`: {e}"))?;
+            ratio.numerator = (ratio.numerator - &ratio.denominator) * 100;
+            points.push((*size, ratio.real()));
+        }
+        series.push(AuditedSeries { name: name.clone(), points });
+    }
+    Ok(AuditedRule {
+        name: rule.name.clone(),
+        states: rule.states.clone(),
+        symbol: rule.symbol.clone(),
+        series,
+    })
+}

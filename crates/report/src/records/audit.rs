@@ -1,0 +1,304 @@
+//! Published tables, and what becomes of them when they are recomputed.
+
+use opledger_dims::Integer;
+use serde::{Serialize, Serializer};
+
+use crate::{Block, Cell, Column, Document, Quantity, Record, Row, Table, Tone, thousands};
+
+/// Tables that were recomputed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Audit {
+    /// Each of them.
+    pub tables: Vec<AuditedTable>,
+    /// Whether people see every cell, and not a line for each table.
+    #[serde(skip)]
+    pub details: bool,
+}
+
+/// A published table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditedTable {
+    /// Its name.
+    pub id: String,
+    /// What it is about.
+    pub title: String,
+    /// Paper and table, or address.
+    pub source: String,
+    /// What is assumed where the source leaves it open.
+    pub assumes: Vec<String>,
+    /// Numbers and formulas.
+    pub cells: Vec<AuditedCell>,
+    /// Sizes of unknowns that fit.
+    pub searches: Vec<AuditedSearch>,
+    /// Approximate rules.
+    pub rules: Vec<AuditedRule>,
+}
+
+/// A printed number or formula.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditedCell {
+    /// Its row.
+    pub row: String,
+    /// Its column.
+    pub column: String,
+    /// As printed.
+    pub printed: String,
+    /// What it is under each reading, the source's own words first.
+    pub readings: Vec<AuditedReading>,
+}
+
+impl AuditedCell {
+    /// Whether it agrees under some reading.
+    pub fn agrees(&self) -> bool {
+        self.readings.iter().any(|reading| reading.agrees)
+    }
+}
+
+/// A cell under a reading.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditedReading {
+    /// How the cell is understood.
+    pub name: String,
+    /// Its value with two more digits than are printed, or its closed form.
+    pub computed: String,
+    /// The value as numerator and denominator; none of a formula.
+    #[serde(serialize_with = "pair")]
+    pub exact: Option<(Integer, Integer)>,
+    /// Whether the value rounds to the printed digits, or the closed forms are equal.
+    pub agrees: bool,
+    /// How far the computed is above the printed: percent of the printed, or a closed form.
+    pub difference: Option<String>,
+    /// Whether it follows from graphs; else it is the source's own arithmetic.
+    pub derived: bool,
+}
+
+/// Sizes of an unknown for which cells agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditedSearch {
+    /// The unknown.
+    pub unknown: String,
+    /// How cells are understood.
+    pub reading: String,
+    /// First and last of the sizes that fit most rows together.
+    #[serde(serialize_with = "pair")]
+    pub shared: Option<(Integer, Integer)>,
+    /// The rows.
+    pub rows: Vec<SearchedRow>,
+}
+
+/// Sizes of an unknown for which a row's cell agrees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SearchedRow {
+    /// The row.
+    pub row: String,
+    /// First and last; none where no size fits.
+    #[serde(serialize_with = "pair")]
+    pub found: Option<(Integer, Integer)>,
+    /// Whether the sizes that fit most rows fit this one.
+    pub shares: bool,
+}
+
+/// An approximate rule against what is exact.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditedRule {
+    /// The rule.
+    pub name: String,
+    /// What it approximates.
+    pub states: String,
+    /// The symbol along which it is followed.
+    pub symbol: String,
+    /// A line for each model.
+    pub series: Vec<AuditedSeries>,
+}
+
+/// The error of a rule for one model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditedSeries {
+    /// The model.
+    pub name: String,
+    /// Sizes, and how far the rule is above what is exact, in percent.
+    pub points: Vec<(u64, f64)>,
+}
+
+fn pair<S: Serializer>(pair: &Option<(Integer, Integer)>, out: S) -> Result<S::Ok, S::Error> {
+    pair.as_ref().map(|(first, second)| [first.json(), second.json()]).serialize(out)
+}
+
+fn shown(found: &Option<(Integer, Integer)>) -> String {
+    match found {
+        Some((from, to)) => format!("{} … {}", thousands(from), thousands(to)),
+        None => "none".to_owned(),
+    }
+}
+
+/// A whole number with commas, as people read it; anything else as it is.
+fn grouped(computed: &str) -> String {
+    computed.parse().map_or_else(|_| computed.to_owned(), |number| thousands(&number))
+}
+
+/// How many cells there are, agree, and agree only under a later reading.
+fn tally<'a>(cells: impl Iterator<Item = &'a AuditedCell>) -> [usize; 3] {
+    cells.fold([0; 3], |[all, agree, later], cell| {
+        let first = cell.readings.first().is_some_and(|reading| reading.agrees);
+        let agrees = cell.agrees();
+        [all + 1, agree + usize::from(agrees), later + usize::from(agrees && !first)]
+    })
+}
+
+impl AuditedTable {
+    fn blocks(&self) -> Vec<Block> {
+        let mut lines = vec![format!("Source: {}.", self.source.trim_end_matches('.'))];
+        lines.extend(self.assumes.iter().map(|text| format!("Assumed: {text}")));
+        let mut blocks = vec![Block::Title(format!("{}: {}", self.id, self.title))];
+        blocks.extend(lines.into_iter().map(Block::Text));
+        if !self.cells.is_empty() {
+            blocks.push(Block::Table(self.cells()));
+        }
+        blocks.extend(self.searches.iter().flat_map(AuditedSearch::blocks));
+        blocks.extend(self.rules.iter().flat_map(AuditedRule::blocks));
+        blocks
+    }
+
+    fn cells(&self) -> Table {
+        let columns = vec![
+            Column::text("row"),
+            Column::text("column").dispensable(2),
+            Column { narrowest: Some(12), ..Column::text("printed") },
+            Column { narrowest: Some(20), ..Column::text("computed") },
+            Column { narrowest: Some(16), ..Column::text("outcome") },
+            Column { narrowest: Some(16), ..Column::text("reading") },
+        ];
+        let mut rows = Vec::new();
+        for cell in &self.cells {
+            let first = cell.readings.iter().position(|reading| reading.agrees);
+            let shown = first.map_or(cell.readings.len(), |at| at + 1);
+            for (at, reading) in cell.readings.iter().take(shown).enumerate() {
+                let once = |text: &str| Cell::from(if at == 0 { text } else { "" });
+                let (outcome, tone) = match (reading.agrees, &reading.difference) {
+                    (true, _) => ("agrees".to_owned(), Tone::Good),
+                    (false, Some(by)) => (format!("differs by {by}"), Tone::Careful),
+                    (false, None) => ("differs".to_owned(), Tone::Careful),
+                };
+                let source = if reading.derived { "" } else { " (arithmetic of the source)" };
+                rows.push(Row::new([
+                    once(&cell.row),
+                    once(&cell.column),
+                    once(&cell.printed),
+                    grouped(&reading.computed).into(),
+                    Cell::Toned(outcome, tone),
+                    format!("{}{source}", reading.name).into(),
+                ]));
+            }
+        }
+        Table { columns, rows }
+    }
+}
+
+impl AuditedSearch {
+    fn blocks(&self) -> [Block; 2] {
+        let columns =
+            vec![Column::text("row"), Column::number(self.unknown.clone()), Column::word("shared")];
+        let row = |row: &SearchedRow| {
+            let shares = if row.shares { "yes" } else { "no" };
+            Row::new([row.row.as_str().into(), shown(&row.found).into(), shares.into()])
+        };
+        let rows = self.rows.iter().map(row).collect();
+        let (all, fit) = (self.rows.len(), self.rows.iter().filter(|row| row.shares).count());
+        let told = match fit == all {
+            true => format!("{} = {} fits all {all} rows", self.unknown, shown(&self.shared)),
+            false => format!(
+                "no {} fits all {all} rows; {} fits {fit} of them",
+                self.unknown,
+                shown(&self.shared)
+            ),
+        };
+        let told = format!("Search, {}: {told}.", self.reading);
+        [Block::Text(told), Block::Table(Table { columns, rows })]
+    }
+}
+
+impl AuditedRule {
+    fn blocks(&self) -> [Block; 2] {
+        let told = format!("Rule {}: {}. Percent above what is exact:", self.name, self.states);
+        let sizes = self.series.first().map(|s| s.points.as_slice()).unwrap_or_default();
+        let series = self.series.iter().map(|s| Column::number(s.name.clone()));
+        let columns = std::iter::once(Column::number(self.symbol.clone())).chain(series).collect();
+        let row = |(at, (size, _)): (usize, &(u64, f64))| {
+            let errors = self.series.iter().map(|s| Cell::real(s.points.get(at).map(|p| p.1), 2));
+            Row::new(std::iter::once(Cell::Number((*size).into())).chain(errors))
+        };
+        let rows = sizes.iter().enumerate().map(row).collect();
+        [Block::Text(told), Block::Table(Table { columns, rows })]
+    }
+}
+
+impl Audit {
+    fn summary(&self) -> String {
+        let [all, agree, later] = tally(self.tables.iter().flat_map(|table| &table.cells));
+        format!(
+            "cells: {all}; agree: {agree}, of these only under a later reading: {later}; differ: {}",
+            all - agree
+        )
+    }
+
+    fn list(&self) -> Table {
+        let columns = vec![
+            Column::word("table"),
+            Column::text("about"),
+            Column::number("cells"),
+            Column::number("agree"),
+            Column::number("differ"),
+        ];
+        let row = |table: &AuditedTable| {
+            let [all, agree, _] = tally(table.cells.iter());
+            let numbers = [all, agree, all - agree].map(|n| Cell::Number(n.into()));
+            let names = [table.id.as_str().into(), table.title.as_str().into()];
+            Row::new(names.into_iter().chain(numbers))
+        };
+        Table { columns, rows: self.tables.iter().map(row).collect() }
+    }
+}
+
+impl Record for Audit {
+    fn document(&self) -> Document {
+        let mut blocks = match self.details {
+            true => self.tables.iter().flat_map(AuditedTable::blocks).collect(),
+            false => vec![Block::Table(self.list())],
+        };
+        blocks.push(Block::Lines(vec![self.summary()]));
+        Document { blocks }
+    }
+
+    fn rows(&self) -> Table {
+        let titles = [
+            "table",
+            "row",
+            "column",
+            "printed",
+            "reading",
+            "derived",
+            "computed",
+            "agrees",
+            "difference",
+        ];
+        let mut rows = Vec::new();
+        for table in &self.tables {
+            for cell in &table.cells {
+                for reading in &cell.readings {
+                    rows.push(Row::new([
+                        table.id.as_str().into(),
+                        cell.row.as_str().into(),
+                        cell.column.as_str().into(),
+                        cell.printed.as_str().into(),
+                        reading.name.as_str().into(),
+                        reading.derived.to_string().into(),
+                        reading.computed.as_str().into(),
+                        reading.agrees.to_string().into(),
+                        reading.difference.as_deref().unwrap_or_default().into(),
+                    ]));
+                }
+            }
+        }
+        Table { columns: titles.map(Column::word).to_vec(), rows }
+    }
+}
