@@ -13,6 +13,8 @@ use opledger_models::{Config, Logits, Model, Request, families};
 use opledger_tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::theorem::memory;
+
 /// The greatest difference from the library's results in double precision.
 const SINGLE: f64 = 1e-4;
 /// The same of the oracle in double precision: the library and this differ in the order of sums only.
@@ -217,6 +219,21 @@ fn results_are_those_of_transformers() {
         case.check(&model, &feeds, Fast::new().unwrap(), SINGLE);
     }
     assert!(cases.len() >= 15, "{} cases", cases.len());
+}
+
+#[test]
+fn peaks_of_memory_are_those_foreseen() {
+    for case in cases() {
+        let model = case.model(&case.request());
+        let (graph, binding) = (&model.graph, case.binding(&model));
+        let feeds = case.feeds(&model, &binding);
+        for (fast, equal) in
+            [(Fast::new().unwrap(), false), (Fast::new().unwrap().node_by_node(), true)]
+        {
+            let run = fast.run(graph, &binding, &feeds).unwrap();
+            memory(graph, &run, equal).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        }
+    }
 }
 
 #[test]

@@ -13,16 +13,21 @@ use opledger_tensor::Tensor;
 use crate::chain::{Chain, activation};
 use crate::feeds::sizes_at;
 use crate::plan::{Plan, Role, Schedule};
-use crate::{Feeds, Ledger, Row, RunError, Store, available_memory, peak_bytes};
+use crate::{Feeds, Ledger, Reached, Row, RunError, Store, available_memory, peak_bytes};
 
 /// What executes one operation.
 pub trait Interpreter {
     /// The type of a real number.
     type Scalar: Copy;
 
-    /// A run begins, which needs at most so many elements of computed values at once.
-    fn begin(&mut self, live_elements: u64) {
-        let _ = live_elements;
+    /// A run begins, which needs at most so many bytes of computed values at once, as `f32`.
+    fn begin(&mut self, computed_bytes: u64) {
+        let _ = computed_bytes;
+    }
+
+    /// The peak of what the run has needed since it began, where the interpreter counts it.
+    fn reached(&self) -> Option<Reached> {
+        None
     }
 
     /// Takes a value that nothing in the run reads any more.
@@ -109,6 +114,8 @@ pub struct Run<T> {
     pub binding: Binding,
     /// Wall-clock time of the computation, without drawing or reading the tensors fed.
     pub wall: Duration,
+    /// The peak of computed values, where the interpreter counts it.
+    pub reached: Option<Reached>,
 }
 
 impl<T: Clone> Run<T> {
@@ -179,13 +186,14 @@ pub fn run_stored<I: Interpreter>(
         iterations: Vec::new(),
         outputs: Vec::new(),
     };
-    machine.interpreter.begin(plan.live_elements);
+    machine.interpreter.begin(plan.computed_bytes);
     let start = Instant::now();
     machine.execute(0..graph.nodes().len())?;
     let wall = start.elapsed();
     machine.collect(|node| node.repeat.is_none());
+    let reached = machine.interpreter.reached();
     let Machine { outputs, ledger, .. } = machine;
-    Ok(Run { outputs, ledger, binding: binding.clone(), wall })
+    Ok(Run { outputs, ledger, binding: binding.clone(), wall, reached })
 }
 
 pub(crate) fn check_memory(
@@ -245,13 +253,19 @@ impl<I: Interpreter> Machine<'_, I> {
         let mut value = self.value(self.graph.nodes()[carry].inputs[0]);
         for iteration in 0..count {
             self.values[carry] = value.take();
+            self.free(carry);
             self.iterations.push(iteration);
             self.execute(carry + 1..exit)?;
             self.collect(|node| node.repeat == Some(repetition.repeat));
             self.iterations.pop();
-            value = self.value(repetition.result);
+            // The next iteration alone has what the body made, so that its buffer dies there.
+            let result = repetition.result;
+            value = match repetition.body.contains(&result.index()) {
+                true => self.values[result.index()].take(),
+                false => self.value(result),
+            };
         }
-        self.values[carry] = None;
+        self.free(carry);
         self.values[exit] = value;
         self.free(exit);
         Ok(())

@@ -28,6 +28,6 @@ pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Claim, ClaimList, Done, ExecutedNode,
     ExecutedPart, Execution, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
-    KnownModel, KnownModels, Memory, Output, Parameters, Settled, Step, Summed, TheoremRecord,
-    Verdict, Verification, WallMs,
+    KnownModel, KnownModels, Memory, Output, Parameters, PeakBytes, Settled, Step, Summed,
+    TheoremRecord, Verdict, Verification, WallMs,
 };

@@ -9,7 +9,9 @@ mod totals;
 mod verification;
 
 pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
-pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
+pub use execution::{
+    Done, ExecutedNode, ExecutedPart, Execution, Output, PeakBytes, TheoremRecord, WallMs,
+};
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
