@@ -11,4 +11,5 @@ mod golden;
 mod memory;
 mod minilm;
 mod models;
+mod sizes;
 mod theorem;
