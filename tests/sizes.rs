@@ -24,7 +24,7 @@ const MODELS: &[(&str, &[(&str, u64)])] = &[
 
 /// `cargo test --release -p opledger-tests sizes -- --ignored --nocapture`
 #[test]
-#[ignore = "up to 9 GB of memory and some minutes"]
+#[ignore = "8.7 GB of memory, and minutes"]
 fn the_theorem_holds_at_the_sizes_of_published_models() {
     for (name, sizes) in MODELS {
         let start = Instant::now();
