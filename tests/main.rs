@@ -12,4 +12,5 @@ mod golden;
 mod memory;
 mod minilm;
 mod models;
+mod sizes;
 mod theorem;

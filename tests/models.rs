@@ -13,6 +13,8 @@ use opledger_models::{Config, Logits, Model, Request, families};
 use opledger_tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::theorem::memory;
+
 /// The greatest difference from the library's results in double precision.
 const SINGLE: f64 = 1e-4;
 /// The same of the oracle in double precision: the library and this differ in the order of sums only.
@@ -220,6 +222,21 @@ fn results_are_those_of_transformers() {
 }
 
 #[test]
+fn peaks_of_memory_are_those_foreseen() {
+    for case in cases() {
+        let model = case.model(&case.request());
+        let (graph, binding) = (&model.graph, case.binding(&model));
+        let feeds = case.feeds(&model, &binding);
+        for (fast, equal) in
+            [(Fast::new().unwrap(), false), (Fast::new().unwrap().node_by_node(), true)]
+        {
+            let run = fast.run(graph, &binding, &feeds).unwrap();
+            memory(graph, &run, equal).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        }
+    }
+}
+
+#[test]
 fn parameters_and_contractions_are_those_that_pytorch_counts() {
     for case in cases() {
         let model = case.model(&Request::default());
@@ -251,6 +268,8 @@ fn generating_with_a_cache_is_generating_without_one() {
             let theorem = compare(&model.graph, &run.binding, &run.ledger, "step").unwrap();
             assert!(theorem.mismatches.is_empty(), "{}", case.name);
             counted.push(run.ledger.useful().total());
+            // Buffers of dead values do not stand beside more than was foreseen.
+            memory(&model.graph, &run, false).unwrap_or_else(|e| panic!("{}: {e}", case.name));
             let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits").unwrap();
             let scores = scores.real().unwrap().data();
             let best = (0..scores.len()).fold(0, |b, i| if scores[i] > scores[b] { i } else { b });

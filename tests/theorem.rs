@@ -3,8 +3,11 @@
 //!
 //! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`].
 
-use opledger_dims::Binding;
-use opledger_interp::{Fast, Feeds, Oracle, Quiet, Run, Theorem, prove, run};
+use opledger_dims::{Binding, Integer};
+use opledger_interp::{
+    Fast, Feeds, Oracle, Quiet, Reached, Run, Theorem, computed_bytes, prove, run,
+};
+use opledger_ir::{Graph, Node};
 use opledger_models::layer::{Kind, Values, kinds, parse};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -80,6 +83,22 @@ fn bound(single_error: f64, largest: f64) -> f64 {
     8.0 * single_error + 64.0 * f64::from(f32::EPSILON) * largest
 }
 
+/// Holds the peak that a run has reached against what was foreseen: never more, and not less where
+/// every node runs by itself and every repetition at least twice, since the first iteration of one
+/// works on what it is given and not on a buffer of its own.
+pub(crate) fn memory(graph: &Graph, run: &Run<f32>, equal: bool) -> Result<(), String> {
+    let foreseen = computed_bytes(graph, &run.binding, size_of::<f32>()).unwrap();
+    let Reached { live, held } = run.reached.unwrap();
+    let times = |node: &Node| graph.multiplicity(node).at(&run.binding).unwrap();
+    let again = |node: &Node| node.repeat.is_none() || times(node) >= 2.into();
+    let equal = equal && graph.nodes().iter().all(again);
+    let fits = live <= held && Integer::from(held) <= foreseen;
+    match fits && (!equal || Integer::from(live) == foreseen) {
+        true => Ok(()),
+        false => Err(format!("{live} bytes alive and {held} held, {foreseen} foreseen")),
+    }
+}
+
 /// Proves one layer. `None` when the combination is one that layers refuse.
 fn check(text: &str) -> Option<Result<Theorem, String>> {
     let model = parse(text).ok()?;
@@ -98,6 +117,12 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
     let single =
         run(&model.graph, &binding, &mut Oracle::<f32>::new(), &feeds, &mut Quiet).unwrap();
     let fast = Fast::new().unwrap().run(&model.graph, &binding, &feeds).unwrap();
+    let one_by_one = Fast::new().unwrap().node_by_node().run(&model.graph, &binding, &feeds);
+    for (run, equal) in [(&fast, false), (&one_by_one.unwrap(), true)] {
+        if let Err(problem) = memory(&model.graph, run, equal) {
+            return Some(Err(problem));
+        }
+    }
     for (name, _) in &exact.outputs {
         let (Some(exact), Some(single), Some(fast)) =
             (exact.output(name), single.output(name), fast.output(name))

@@ -1,5 +1,6 @@
 //! The driver: any interpreter over any graph.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,21 @@ use opledger_tensor::Tensor;
 use crate::chain::{Chain, activation};
 use crate::feeds::sizes_at;
 use crate::plan::{Plan, Role, Schedule};
-use crate::{Feeds, Ledger, Row, RunError, Store, available_memory, peak_bytes};
+use crate::{Feeds, Ledger, Reached, Row, RunError, Store, available_memory, peak_bytes};
 
 /// What executes one operation.
 pub trait Interpreter {
     /// The type of a real number.
     type Scalar: Copy;
 
-    /// A run begins, which needs at most so many elements of computed values at once.
-    fn begin(&mut self, live_elements: u64) {
-        let _ = live_elements;
+    /// A run begins, which needs at most so many bytes of computed values at once, as `f32`.
+    fn begin(&mut self, computed_bytes: u64) {
+        let _ = computed_bytes;
+    }
+
+    /// The peak of what the run has needed since it began, where the interpreter counts it.
+    fn reached(&self) -> Option<Reached> {
+        None
     }
 
     /// Takes a value that nothing in the run reads any more.
@@ -109,6 +115,8 @@ pub struct Run<T> {
     pub binding: Binding,
     /// Wall-clock time of the computation, without drawing or reading the tensors fed.
     pub wall: Duration,
+    /// The peak of computed values, where the interpreter counts it.
+    pub reached: Option<Reached>,
 }
 
 impl<T: Clone> Run<T> {
@@ -163,12 +171,29 @@ pub fn run_stored<I: Interpreter>(
     store: &Store,
     observer: &mut dyn Observer,
 ) -> Result<Run<I::Scalar>, RunError> {
+    run_cached(graph, binding, interpreter, store, &mut Caches::new(), observer)
+}
+
+/// Values that stand for those of sources, by path. A concatenation that alone reads one takes it and
+/// lengthens it in its place.
+pub(crate) type Caches<T> = BTreeMap<String, Value<T>>;
+
+/// The same with some sources cached.
+pub(crate) fn run_cached<I: Interpreter>(
+    graph: &Graph,
+    binding: &Binding,
+    interpreter: &mut I,
+    store: &Store,
+    caches: &mut Caches<I::Scalar>,
+    observer: &mut dyn Observer,
+) -> Result<Run<I::Scalar>, RunError> {
     let plan = store.plan(graph, binding)?;
     let ledger = Ledger::with_parts(plan.steps.iter().map(|step| &step.parts[..]));
     let chained = interpreter.chains();
     let mut machine = Machine {
         graph,
         store,
+        caches,
         interpreter,
         observer,
         schedule: if chained { &plan.chained } else { &plan.single },
@@ -179,13 +204,14 @@ pub fn run_stored<I: Interpreter>(
         iterations: Vec::new(),
         outputs: Vec::new(),
     };
-    machine.interpreter.begin(plan.live_elements);
+    machine.interpreter.begin(plan.computed_bytes);
     let start = Instant::now();
     machine.execute(0..graph.nodes().len())?;
     let wall = start.elapsed();
     machine.collect(|node| node.repeat.is_none());
+    let reached = machine.interpreter.reached();
     let Machine { outputs, ledger, .. } = machine;
-    Ok(Run { outputs, ledger, binding: binding.clone(), wall })
+    Ok(Run { outputs, ledger, binding: binding.clone(), wall, reached })
 }
 
 pub(crate) fn check_memory(
@@ -206,6 +232,7 @@ pub(crate) fn check_memory(
 struct Machine<'a, I: Interpreter> {
     graph: &'a Graph,
     store: &'a Store,
+    caches: &'a mut Caches<I::Scalar>,
     interpreter: &'a mut I,
     observer: &'a mut dyn Observer,
     plan: &'a Plan,
@@ -245,13 +272,19 @@ impl<I: Interpreter> Machine<'_, I> {
         let mut value = self.value(self.graph.nodes()[carry].inputs[0]);
         for iteration in 0..count {
             self.values[carry] = value.take();
+            self.free(carry);
             self.iterations.push(iteration);
             self.execute(carry + 1..exit)?;
             self.collect(|node| node.repeat == Some(repetition.repeat));
             self.iterations.pop();
-            value = self.value(repetition.result);
+            // The next iteration alone has what the body made, so that its buffer dies there.
+            let result = repetition.result;
+            value = match repetition.body.contains(&result.index()) {
+                true => self.values[result.index()].take(),
+                false => self.value(result),
+            };
         }
-        self.values[carry] = None;
+        self.free(carry);
         self.values[exit] = value;
         self.free(exit);
         Ok(())
@@ -284,6 +317,9 @@ impl<I: Interpreter> Machine<'_, I> {
     }
 
     fn single(&mut self, at: usize, node: &Node) -> Result<(), RunError> {
+        if let Some(past) = self.cache(node) {
+            return self.lengthen(at, node, past);
+        }
         let operands = self.operands(node)?;
         let inputs: Vec<&Value<I::Scalar>> = operands.iter().collect();
         let shapes: Vec<&Shape> = self.graph.operand_shapes(node);
@@ -299,6 +335,40 @@ impl<I: Interpreter> Machine<'_, I> {
             .map_err(|problem| self.error(node, problem))?;
         row.record_run(start.elapsed(), self.plan.steps[at].bytes);
         self.values[at] = Some(value);
+        Ok(())
+    }
+
+    /// The cache that a node takes to lengthen it: the first operand of a concatenation that alone
+    /// reads it, where what is added comes after all its elements.
+    fn cache(&mut self, node: &Node) -> Option<Value<I::Scalar>> {
+        let Op::Concat(op) = &node.op else { return None };
+        let past = *node.inputs.first()?;
+        let axis = node.shape.position(&op.axis)?;
+        let outside = self.plan.steps[past.index()].output.get(..axis)?.iter().product::<usize>();
+        let uses = self.graph.nodes().iter().flat_map(|n| &n.inputs).filter(|v| **v == past);
+        let source = self.graph.node(past);
+        if outside != 1 || !source.op.is_source() || uses.count() != 1 {
+            return None;
+        }
+        self.caches.remove(&path_at(&source.path, &self.iterations))
+    }
+
+    /// Executes a concatenation in the buffer of its first operand.
+    fn lengthen(&mut self, at: usize, node: &Node, past: Value<I::Scalar>) -> Result<(), RunError> {
+        let step = &self.plan.steps[at];
+        let new = self.value(node.inputs[1]);
+        let start = Instant::now();
+        let value = match (past, &new) {
+            (Value::Real(past), Some(Value::Real(new))) => {
+                let mut data = past.into_data();
+                data.extend_from_slice(new.data());
+                Tensor::new(&step.output, data).map_err(OpError::from)
+            }
+            _ => Err(OpError::Operand(1)),
+        };
+        let value = value.map_err(|problem| self.error(node, problem))?;
+        self.ledger.row(at).record_run(start.elapsed(), step.bytes);
+        self.values[at] = Some(value.into());
         Ok(())
     }
 
@@ -358,9 +428,15 @@ impl<I: Interpreter> Machine<'_, I> {
     fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
         let node = self.graph.node(var);
         if node.op.is_source() {
+            let path = || path_at(&node.path, &self.iterations);
+            if !self.caches.is_empty()
+                && let Some(cache) = self.caches.get(&path())
+            {
+                return Some(cache.clone());
+            }
             let source = match &self.plan.steps[var.index()].source {
                 Some(source) => Some(source),
-                None => self.store.get(&path_at(&node.path, &self.iterations)),
+                None => self.store.get(&path()),
             };
             return source.map(|v| self.interpreter.adopt(v));
         }

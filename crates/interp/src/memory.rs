@@ -8,10 +8,14 @@ use opledger_ir::{BindingError, Elem, Graph, Node, Op};
 pub(crate) fn last_uses(graph: &Graph) -> Vec<usize> {
     let mut last: Vec<usize> = (0..graph.nodes().len()).collect();
     for (at, node) in graph.nodes().iter().enumerate() {
-        for var in &node.inputs {
-            // A value from outside a repeated body is used until the body's last iteration.
-            let outer =
-                graph.loops().iter().filter(|l| l.body.contains(&at) && var.index() < l.body.start);
+        // The first operand of an exit is its result where nothing is repeated; the driver holds it.
+        let inputs = &node.inputs[usize::from(matches!(node.op, Op::Exit))..];
+        for var in inputs {
+            // A value from outside a repeated body is used until the body's last iteration, one that
+            // the carry takes over by the carry only.
+            let outer = graph.loops().iter().filter(|l| {
+                (l.body.start + 1..l.body.end).contains(&at) && var.index() < l.body.start
+            });
             let until = outer.map(|l| l.body.end).max().unwrap_or(at);
             last[var.index()] = last[var.index()].max(until);
         }
@@ -26,11 +30,13 @@ pub(crate) fn last_uses(graph: &Graph) -> Vec<usize> {
     last
 }
 
-/// The node whose buffer a value is: views share their operand's.
+/// The node whose buffer a value is: views share their operand's. A carry counts as a buffer, that
+/// of the iteration before.
 fn root(graph: &Graph, mut at: usize) -> usize {
     while let node = &graph.nodes()[at]
         && node.op.is_view()
         && !node.op.is_source()
+        && !matches!(node.op, Op::Carry)
         && let Some(input) = node.inputs.last()
     {
         at = input.index();
@@ -48,13 +54,29 @@ pub fn peak_bytes(
     binding: &Binding,
     real_bytes: usize,
 ) -> Result<Integer, BindingError> {
-    let (sources, live) = footprint(graph, binding, real_bytes as u64)?;
-    Ok(sources + live)
+    let Footprint { sources, live, kept } = footprint(graph, binding, real_bytes as u64)?;
+    Ok(sources + live + kept)
 }
 
 /// Bytes of the computed values that are alive at the worst moment of a run, at a complete binding,
-/// with `real_bytes` to a real number: [`peak_bytes`] without sources and without what a repetition
-/// gives back in every iteration.
+/// with `real_bytes` to a real number: [`peak_bytes`] without sources.
+///
+/// No run reaches more. One whose nodes run one by one reaches it where every repetition runs at
+/// least twice (the first iteration works on what it is given, not on a buffer of its own) and gives
+/// back no result of each iteration (all of which the last one may not need beside its own).
+///
+/// # Errors
+/// When a size is unbound.
+pub fn computed_bytes(
+    graph: &Graph,
+    binding: &Binding,
+    real_bytes: usize,
+) -> Result<Integer, BindingError> {
+    let Footprint { live, kept, .. } = footprint(graph, binding, real_bytes as u64)?;
+    Ok(live + kept)
+}
+
+/// [`computed_bytes`] without what a repetition gives back in every iteration.
 ///
 /// # Errors
 /// When a size is unbound.
@@ -63,20 +85,29 @@ pub fn activation_bytes(
     binding: &Binding,
     real_bytes: usize,
 ) -> Result<Integer, BindingError> {
-    Ok(footprint(graph, binding, real_bytes as u64)?.1)
+    Ok(footprint(graph, binding, real_bytes as u64)?.live)
 }
 
-/// Elements of live computed values at the worst moment of a run.
-pub(crate) fn live_elements(graph: &Graph, binding: &Binding) -> Result<Integer, BindingError> {
-    Ok(footprint(graph, binding, 1)?.1)
+/// Bytes that a run has had in computed values at its worst moments, counted where buffers are made
+/// and freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reached {
+    /// In values alive.
+    pub live: u64,
+    /// In values alive, and in buffers of dead ones that are kept for later ones.
+    pub held: u64,
 }
 
-/// Bytes of the sources, and of the live computed values at the worst moment.
-fn footprint(
-    graph: &Graph,
-    binding: &Binding,
-    real_bytes: u64,
-) -> Result<(Integer, Integer), BindingError> {
+/// Bytes by what they are needed for.
+struct Footprint {
+    sources: Integer,
+    /// Live computed values at the worst moment.
+    live: Integer,
+    /// Results inside a repetition, of all iterations but one.
+    kept: Integer,
+}
+
+fn footprint(graph: &Graph, binding: &Binding, real_bytes: u64) -> Result<Footprint, BindingError> {
     let bytes = |node: &Node| -> Result<Integer, BindingError> {
         let each = match node.shape.elem {
             Elem::Real => real_bytes,
@@ -89,32 +120,38 @@ fn footprint(
         let root = root(graph, at);
         last[root] = last[root].max(last[at]);
     }
-    let (mut sources, mut live, mut peak) =
-        (Integer::default(), Integer::default(), Integer::default());
+    let (mut sources, mut live, mut peak, mut kept) =
+        (Integer::default(), Integer::default(), Integer::default(), Integer::default());
     let mut dying: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes().len() + 1];
     for (at, node) in graph.nodes().iter().enumerate() {
         if node.op.is_source() {
             sources += bytes(node)? * graph.multiplicity(node).at(binding)?;
             continue;
         }
-        if !node.op.is_view() || matches!(node.op, Op::Carry) {
-            live += bytes(node)?;
-            dying[last[at]].push(at);
+        // A carry takes the buffer of what it is given.
+        let carry = matches!(node.op, Op::Carry);
+        let made = if carry || !node.op.is_view() { bytes(node)? } else { Integer::default() };
+        if !carry {
+            peak = peak.max(&live + &made);
+        }
+        live += made;
+        dying[last[at]].push(at);
+        for dead in &dying[at] {
+            let dead = &graph.nodes()[*dead];
+            if matches!(dead.op, Op::Carry) || !dead.op.is_view() {
+                live -= bytes(dead)?;
+            }
         }
         peak = peak.max(live.clone());
-        for dead in &dying[at] {
-            live -= bytes(&graph.nodes()[*dead])?;
-        }
     }
-    // Results inside a repetition are kept for every iteration.
     for (_, var) in graph.outputs() {
         let node = graph.node(*var);
         if node.repeat.is_some() {
             let others: Integer = graph.multiplicity(node).at(binding)? - 1;
-            sources += bytes(node)? * others.max(Integer::default());
+            kept += bytes(node)? * others.max(Integer::default());
         }
     }
-    Ok((sources, peak))
+    Ok(Footprint { sources, live: peak, kept })
 }
 
 /// Bytes of memory this process may still take, as the operating system tells: the machine's

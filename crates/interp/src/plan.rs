@@ -6,14 +6,14 @@ use opledger_ir::{Graph, Node, Op, OpError, Part, Value};
 use crate::RunError;
 use crate::chain::{Chain, chains};
 use crate::feeds::{Store, op_error, sizes_at};
-use crate::memory::{last_uses, live_elements};
+use crate::memory::{computed_bytes, last_uses};
 
 /// The nodes of a graph at a complete binding, ready to be executed.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
-    /// Elements of computed values that are alive at once.
-    pub(crate) live_elements: u64,
+    /// Bytes of computed values that are alive at once, as `f32`.
+    pub(crate) computed_bytes: u64,
     /// Nodes one by one, and with chains as one step.
     pub(crate) single: Schedule,
     pub(crate) chained: Schedule,
@@ -79,11 +79,11 @@ impl Plan {
             });
             debug_assert_eq!(steps.len(), at + 1);
         }
-        let live = live_elements(graph, binding)?;
+        let computed = computed_bytes(graph, binding, size_of::<f32>())?;
         let last = last_uses(graph);
         Ok(Plan {
             steps,
-            live_elements: u64::try_from(live).unwrap_or(u64::MAX),
+            computed_bytes: u64::try_from(computed).unwrap_or(u64::MAX),
             single: Schedule::new(graph, &last, Vec::new()),
             chained: Schedule::new(graph, &last, chains(graph)),
             binding: binding.clone(),

@@ -31,5 +31,6 @@ pub use records::{
     ConventionCounts, ConventionTotal, Done, ExecutedNode, ExecutedPart, Execution, Explained,
     ExplainedLine, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
     KnownConvention, KnownConventions, KnownModel, KnownModels, Memory, Output, Parameters,
-    SearchedRow, Settled, Step, Summed, TheoremRecord, UnitCounts, Verdict, Verification, WallMs,
+    PeakBytes, SearchedRow, Settled, Step, Summed, TheoremRecord, UnitCounts, Verdict,
+    Verification, WallMs,
 };

@@ -34,7 +34,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         let binding = graph.complete(&sizes)?;
         feeds = checkpoint::load(folder, (graph, &model.names), &binding, feeds)?;
     }
-    let mut session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
+    let session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
     let text = match &args.text {
         Some(_) => Some(text::beside(&args.model, &found)?),
         None => None,
@@ -43,6 +43,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         (Some(text), Some(prompt)) => text.ids(prompt)?,
         _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
     };
+    let mut session = session.with_room(prompt.len().saturating_add(args.new_tokens as usize));
     let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
     let mut next = prompt.clone();

@@ -6,12 +6,14 @@ use std::time::Duration;
 use num_traits::ToPrimitive;
 use opledger_dims::{Binding, Integer};
 use opledger_interp::{
-    Fast, Feeds, Interpreter, Ledger, Oracle, RowCounts, Theorem, compare, prepare, run_stored,
+    Fast, Feeds, Interpreter, Ledger, Oracle, Reached, RowCounts, Theorem, compare, computed_bytes,
+    prepare, run_stored,
 };
 use opledger_ir::{Graph, Operation, Part, PartCounts, Value};
 use opledger_models::Request;
 use opledger_report::{
-    Bytes, CONVENTIONS, Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs,
+    Bytes, CONVENTIONS, Done, ExecutedNode, ExecutedPart, Execution, Output, PeakBytes,
+    TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -32,6 +34,7 @@ struct Runs {
     /// Ledger and time of each, the fastest first.
     runs: Vec<(Duration, Ledger)>,
     theorem: Theorem,
+    peak: Option<PeakBytes>,
     outputs: Vec<Named>,
 }
 
@@ -123,10 +126,13 @@ fn repeat<I: Interpreter>(
         args::Interpreter::Fast => "the kernels",
         args::Interpreter::Oracle => "the oracle",
     };
+    let foreseen = computed_bytes(graph, &binding, size_of::<f32>())?;
     let (mut runs, mut theorem, mut outputs) = (Vec::new(), Theorem::default(), Vec::new());
+    let mut peak: Option<Reached> = None;
     for _ in 0..args.repeat {
         let run = run_stored(graph, &binding, interpreter, &store, &mut progress)?;
         theorem.extend(compare(graph, &binding, &run.ledger, counter)?);
+        peak = peak.max(run.reached);
         runs.push((run.wall, run.ledger));
         outputs = run.outputs;
     }
@@ -134,7 +140,12 @@ fn repeat<I: Interpreter>(
     let released = outputs
         .into_iter()
         .filter_map(|(name, value)| release(interpreter, &value).map(|value| (name, value)));
-    Ok(Runs { binding, runs, theorem, outputs: released.collect() })
+    let peak = peak.map(|Reached { live, held }| PeakBytes {
+        foreseen,
+        reached: live.into(),
+        held: held.into(),
+    });
+    Ok(Runs { binding, runs, theorem, peak, outputs: released.collect() })
 }
 
 /// A result as `f32`, or as whole numbers.
@@ -146,7 +157,7 @@ fn release<I: Interpreter>(interpreter: &I, value: &Value<I::Scalar>) -> Option<
 }
 
 fn record(subject: &Subject, args: &RunArgs, name: &'static str, runs: Runs) -> Execution {
-    let Runs { binding, runs, theorem, outputs } = runs;
+    let Runs { binding, runs, theorem, peak, outputs } = runs;
     let graph = &subject.graph;
     let walls: Vec<f64> = runs.iter().map(|(wall, _)| milliseconds(*wall)).collect();
     let (median, ledger) = &runs[runs.len() / 2];
@@ -173,6 +184,7 @@ fn record(subject: &Subject, args: &RunArgs, name: &'static str, runs: Runs) -> 
         gflop_per_s: rate(&useful.flops, *median),
         useful,
         executed: covered,
+        peak_bytes: peak,
         theorem: theorem_record(&theorem),
         outputs: outputs.iter().map(described).collect(),
         nodes,

@@ -77,6 +77,14 @@ fn a_run_agrees_with_the_count() {
         assert_eq!(run["theorem"]["points"], 27);
         let wall = |key: &str| run["wall_ms"][key].as_f64().unwrap();
         assert!(wall("min") <= wall("median") && wall("median") <= wall("max"));
+        // Queries, keys and values of 2·7 tokens, 32 wide, and what attention makes of them.
+        let peak = &run["peak_bytes"];
+        match interpreter {
+            "fast" => {
+                assert_eq!((&peak["foreseen"], &peak["reached"]), (&7168.into(), &7168.into()))
+            }
+            _ => assert!(peak.is_null()),
+        }
         for node in run["nodes"].as_array().unwrap() {
             let flops = |kind: &str| integer(&node[kind]["flops"]).parse::<u64>().unwrap();
             assert!(flops("executed") >= flops("useful") && node["ms"].as_f64().is_some());

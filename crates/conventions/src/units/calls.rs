@@ -33,7 +33,7 @@ impl Reading<'_> {
                 })
             }
             Op::Norm(norm) => Some(match (norm.kind, self.written.rms_norm) {
-                (NormKind::Layer, _) if self.written.layer_norm_subclass => "LayerNorm subclass",
+                (NormKind::Layer, _) if self.is_subclass(node) => "LayerNorm subclass",
                 (NormKind::Layer, _) => "LayerNorm",
                 (NormKind::Rms, NormManner::Module) => "RMSNorm",
                 (NormKind::Rms, NormManner::Spelled) => "custom RMSNorm",
@@ -50,10 +50,15 @@ impl Reading<'_> {
         }
     }
 
+    /// Whether a LayerNorm is of a class of the library's own.
+    fn is_subclass(&self, node: &Node) -> bool {
+        self.written.layer_norm_subclass && is_vision_transformer(&node.path)
+    }
+
     /// Whether a node lies in an attention module of `timm`'s Vision Transformers.
     fn in_timm_attention(&self, node: &Node) -> bool {
         // A layer of its own is all attention.
-        let alone = !node.path.contains(".attention.") && self.graph.loops().is_empty();
+        let alone = ["qkv.", "proj.", "attention"].iter().any(|root| node.path.starts_with(root));
         self.written.attention == AttentionModule::Timm
             && (alone || is_vision_transformer(&node.path) && node.path.contains(".attention"))
     }

@@ -14,9 +14,9 @@ use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter, Strided};
 use opledger_tensor::{Scalar, Tensor};
 use rayon::prelude::*;
 
-use self::pool::Pool;
+use self::pool::{Pool, bytes};
 use self::weights::Weights;
-use crate::{ChainCall, Feeds, Interpreter, Quiet, Row, Run, RunError};
+use crate::{ChainCall, Feeds, Interpreter, Quiet, Reached, Row, Run, RunError};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
 ///
@@ -110,6 +110,17 @@ impl<M: Counting> Fast<M> {
     }
 }
 
+impl<M> Fast<M> {
+    /// A value whose buffer is not of the pool.
+    fn noted(&mut self, value: Value<f32>) -> Value<f32> {
+        self.pool.made(match &value {
+            Value::Real(t) => bytes::<f32>(t.len()),
+            Value::Index(t) => bytes::<i64>(t.len()),
+        });
+        value
+    }
+}
+
 pub(crate) fn refused(error: KernelError) -> OpError {
     OpError::Kernel(error.to_string())
 }
@@ -117,9 +128,13 @@ pub(crate) fn refused(error: KernelError) -> OpError {
 impl<M: Counting> Interpreter for Fast<M> {
     type Scalar = f32;
 
-    fn begin(&mut self, live_elements: u64) {
-        self.pool.begin(live_elements);
+    fn begin(&mut self, computed_bytes: u64) {
+        self.pool.begin(computed_bytes);
         self.weights.begin();
+    }
+
+    fn reached(&self) -> Option<Reached> {
+        Some(self.pool.reached())
     }
 
     fn adopt(&self, value: &Value<f32>) -> Value<f32> {
@@ -132,10 +147,17 @@ impl<M: Counting> Interpreter for Fast<M> {
 
     fn retire(&mut self, value: Value<f32>) {
         // A buffer that a view or a result still shares is not given back.
-        if let Value::Real(tensor) = value
-            && let Ok(buffer) = tensor.try_into_data()
-        {
-            self.pool.give(buffer);
+        match value {
+            Value::Real(tensor) => {
+                if let Ok(buffer) = tensor.try_into_data() {
+                    self.pool.give(buffer);
+                }
+            }
+            Value::Index(tensor) => {
+                if let Ok(buffer) = tensor.try_into_data() {
+                    self.pool.gone(bytes::<i64>(buffer.len()));
+                }
+            }
         }
     }
 
@@ -165,10 +187,10 @@ impl<M: Counting> Interpreter for Fast<M> {
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
             | (Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
-                return node.op.reference(call, &mut |_| {});
+                return Ok(self.noted(node.op.reference(call, &mut |_| {})?));
             }
             (Op::TopK(_), _) => {
-                return pointwise::top_k(call, M::of(row, Part::Pointwise));
+                return Ok(self.noted(pointwise::top_k(call, M::of(row, Part::Pointwise))?));
             }
             (Op::Dropout(op), Some(x)) if !op.training => return Ok((*x).clone()),
             _ => {}

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::account::title;
 use super::{Bytes, convention_line};
-use crate::{Block, Cell, Column, Document, Record, Row, Table, json};
+use crate::{Block, Cell, Column, Document, Record, Row, Table, json, thousands};
 
 /// What was done: as the mathematics asks for, and as the loops covered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,6 +30,20 @@ pub struct WallMs {
     pub median: f64,
     /// The slowest.
     pub max: f64,
+}
+
+/// Bytes of computed values at the worst moment of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PeakBytes {
+    /// From the lifetimes of the values.
+    #[serde(serialize_with = "json::quantity")]
+    pub foreseen: Integer,
+    /// In values that were alive.
+    #[serde(serialize_with = "json::quantity")]
+    pub reached: Integer,
+    /// In values that were alive and in buffers kept for later ones.
+    #[serde(serialize_with = "json::quantity")]
+    pub held: Integer,
 }
 
 /// How many counts were held against the derived cost, and how many did not agree.
@@ -126,6 +140,8 @@ pub struct Execution {
     pub executed: Done,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
+    /// The peak of memory; none where the interpreter does not count it.
+    pub peak_bytes: Option<PeakBytes>,
     /// The ledger against the derived cost.
     pub theorem: TheoremRecord,
     /// The results.
@@ -191,6 +207,13 @@ impl Record for Execution {
         )];
         for Output { name, dtype, shape } in &self.outputs {
             lines.push(format!("output {name}: {dtype} {shape:?}"));
+        }
+        if let Some(PeakBytes { foreseen, reached, held }) = &self.peak_bytes {
+            let [foreseen, reached, held] = [foreseen, reached, held].map(thousands);
+            lines.push(format!(
+                "peak of activations: foreseen {foreseen}, reached {reached}, with kept buffers \
+                 {held} bytes, f32"
+            ));
         }
         lines.extend(self.theorem.lines());
         let rate = "GFLOP/s = useful flops / time; useful = what the mathematics asks for; \

@@ -19,7 +19,9 @@ pub use conventions::{
     ConventionCounts, ConventionTotal, Explained, ExplainedLine, KnownConvention, KnownConventions,
     UnitCounts,
 };
-pub use execution::{Done, ExecutedNode, ExecutedPart, Execution, Output, TheoremRecord, WallMs};
+pub use execution::{
+    Done, ExecutedNode, ExecutedPart, Execution, Output, PeakBytes, TheoremRecord, WallMs,
+};
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
