@@ -141,10 +141,11 @@ IMAGE = "[x(1, 3, 224, 224)]"
 for fused, written in {True: "timm", False: "timm-eager"}.items():
     for name, preset in {"vit_tiny_patch16_224": "vit-ti16", "vit_base_patch16_224": "vit-b16",
                          "swin_tiny_patch4_window7_224": "swin-t"}.items():
+        # Swin's fused attention is experimental, and off.
+        if fused and preset == "swin-t":
+            continue
         case(f"timm_{name}{'' if fused else '_eager'}", preset, written, {"b": 1}, f'timm("{name}", {fused}), {IMAGE}')
 for attention, written in WRITTEN.items():
     case(f"vit-b16_{attention}_b1", "vit-b16", written, {"b": 1}, f'preset("{attention}", "vit-b16"), {IMAGE}')
     case(f"t5-small_{attention}_b1_n64_m96", "t5-small", written, {"b": 1, "n": 64, "m": 96},
          f'preset("{attention}", "t5-small"), [ids(1, 96), ids(1, 64)]')
-    case(f"tinyllama-1.1b_{attention}_b1_n32", "tinyllama-1.1b", written, {"b": 1, "n": 32},
-         f'preset("{attention}", "tinyllama-1.1b"), [ids(1, 32)]')

@@ -94,7 +94,8 @@ impl Reading<'_> {
             calls.push(call("add", Manner::Operator, pointwise(scores.clone())));
         }
         let rows = &batch * size("queries");
-        calls.push(call("softmax", *softmax, pointwise(scores.clone()).with("rows", rows)));
+        let by = if self.is_softmax_module(node) { Manner::Function } else { *softmax };
+        calls.push(call("softmax", by, pointwise(scores.clone()).with("rows", rows)));
         calls
             .extend(self.drops(node).then(|| call("dropout", Manner::Function, pointwise(scores))));
         calls.push(self.matmul(shape(size("value_dim"), size("keys"))));

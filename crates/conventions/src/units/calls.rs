@@ -39,7 +39,8 @@ impl Reading<'_> {
                 (NormKind::Rms, NormManner::Spelled) => "custom RMSNorm",
             }),
             Op::Attention(_) if self.in_timm_attention(node) => Some("Attention"),
-            Op::Embedding(_) => Some("Embedding"),
+            Op::Embedding(_) if self.is_module(node) => Some("Embedding"),
+            Op::Attention(_) | Op::Softmax(_) if self.is_softmax_module(node) => Some("Softmax"),
             Op::Rearrange(_) if self.is_table(node) => Some("Embedding"),
             Op::Dropout(_) => Some("Dropout"),
             Op::Activation(_) => match self.activation(node) {
@@ -48,6 +49,16 @@ impl Reading<'_> {
             },
             _ => None,
         }
+    }
+
+    /// Whether a look-up is of a module's weight, not of a parameter of a module around it.
+    fn is_module(&self, node: &Node) -> bool {
+        node.inputs.iter().any(|v| self.graph.node(*v).path.ends_with("weight"))
+    }
+
+    /// Whether softmax is a module of its own, as in `timm`'s window attention.
+    pub(super) fn is_softmax_module(&self, node: &Node) -> bool {
+        self.written.attention == AttentionModule::Timm && node.path.starts_with("swin.")
     }
 
     /// Whether a LayerNorm is of a class of the library's own.
@@ -168,7 +179,14 @@ impl Reading<'_> {
             _ => pointwise(self.output_elements(node)?).with("first", self.first(&node.shape)?),
         };
         let sizes = match (&node.op, &node.inputs[..]) {
-            (Op::Attention(_), [q, k, v, ..]) => self.attention(*q, *k, *v)?,
+            (Op::Softmax(_), _) => self.softmax_sizes(node)?,
+            (Op::Attention(_), [q, k, v, ..]) => {
+                let sizes = self.attention(*q, *k, *v)?;
+                let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
+                let rows = size("batch") * size("heads") * size("queries");
+                let elements = &rows * size("keys");
+                sizes.with("rows", rows).with("elements", elements)
+            }
             _ => sizes,
         };
         let mut calls = self.pointwise_calls(node, sizes.clone())?;
@@ -248,7 +266,8 @@ impl Reading<'_> {
             Op::Scale(_) => one("mul", Operator),
             Op::Softmax(_) => {
                 let sizes = self.softmax_sizes(node)?;
-                let mut calls = vec![call("softmax", self.softmax(), sizes.clone())];
+                let by = if self.is_softmax_module(node) { Function } else { self.softmax() };
+                let mut calls = vec![call("softmax", by, sizes.clone())];
                 calls.extend(self.drops(node).then(|| call("dropout", Function, sizes)));
                 calls
             }

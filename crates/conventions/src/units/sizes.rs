@@ -26,14 +26,16 @@ impl Reading<'_> {
         self.at(&axes.iter().map(|a| &a.size).product::<Poly>())
     }
 
-    /// The first size of a shape as the framework lays it out.
+    /// The first size of a shape as the framework lays it out: of items, windows side by side, or of
+    /// tokens where these come first.
     pub(super) fn first(&self, shape: &Shape) -> Size {
-        let tokens = shape.axes.iter().find(|a| a.name.as_str() == "n" || a.name.as_str() == "m");
-        let axis = match (self.written.sequence_first, tokens) {
-            (true, Some(axis)) => Some(axis),
-            _ => shape.axes.first(),
-        };
-        axis.map_or_else(|| Ok(1.into()), |a| self.at(&a.size))
+        let axes = &shape.axes;
+        let tokens = axes.iter().position(|a| a.name.as_str() == "n" || a.name.as_str() == "m");
+        match (self.written.sequence_first, tokens) {
+            (true, Some(at)) => self.at(&axes[at].size),
+            (false, Some(at @ 1..)) => self.product(&axes[..at]),
+            _ => axes.first().map_or_else(|| Ok(1.into()), |a| self.at(&a.size)),
+        }
     }
 
     /// Whether gradients flow to a value in training, as 1 or 0.
