@@ -1,5 +1,7 @@
 //! What other tools count, beside each other, and why two of them differ.
 
+use std::collections::BTreeMap;
+
 use opledger_dims::{Binding, Integer};
 use serde::Serialize;
 
@@ -220,24 +222,33 @@ pub struct KnownConvention {
 
 impl Record for KnownConventions {
     fn document(&self) -> Document {
-        Document { blocks: vec![Block::Table(self.rows())] }
+        let mut bugs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for known in &self.conventions {
+            for bug in &known.bugs {
+                bugs.entry(bug).or_default().push(&known.name);
+            }
+        }
+        let each =
+            |(bug, of): (&str, Vec<&str>)| format!("--without {bug} mends {}", of.join(", "));
+        let told = bugs.into_iter().map(each).collect::<Vec<_>>().join("; ");
+        let mut blocks = vec![Block::Table(self.rows())];
+        if !told.is_empty() {
+            blocks.push(Block::Text(told));
+        }
+        Document { blocks }
     }
 
     fn rows(&self) -> Table {
         let columns = vec![
             Column::name("convention"),
-            Column::text("counts in"),
+            Column::text("counted in"),
             Column::text("rules read in"),
-            Column::text("held against").dispensable(2),
-            Column::text("bugs, for --without"),
         ];
         let row = |known: &KnownConvention| {
             Row::new([
                 known.name.as_str().into(),
                 known.unit.as_str().into(),
                 known.source.as_str().into(),
-                known.checked.as_str().into(),
-                known.bugs.join(", ").into(),
             ])
         };
         Table { columns, rows: self.conventions.iter().map(row).collect() }
