@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_input;
+mod conventions;
 mod files;
 mod measured;
 mod models;

@@ -1,0 +1,64 @@
+//! Counting as other tools do, explaining them, and assertions about counts.
+
+use insta::assert_snapshot;
+
+use crate::{opledger, stdout};
+
+const LAYER: [&str; 5] = ["encoder-layer:c=64,h=4,ff=128", "--set", "b=2", "--set", "n=16"];
+
+fn asked(before: &[&str], after: &[&str]) -> String {
+    stdout(&[before, &LAYER[..], after].concat())
+}
+
+#[test]
+fn conventions_side_by_side() {
+    assert_snapshot!(asked(&["count"], &["--convention", "thop", "--convention", "fvcore@0.1.5"]));
+    assert_snapshot!("conventions_all", asked(&["count"], &["--convention", "all"]));
+}
+
+#[test]
+fn a_difference_is_explained() {
+    assert_snapshot!(asked(&["explain", "thop", "flops"], &[]));
+}
+
+#[test]
+fn conventions_are_listed() {
+    let listed = stdout(&["conventions", "--format", "csv"]);
+    for name in ["macs,", "fvcore@0.1.5,", "torch-flop-counter-backward@2.15,", "xla@"] {
+        assert!(listed.contains(&format!("\n{name}")), "{name}: {listed}");
+    }
+}
+
+#[test]
+fn what_is_no_convention_is_refused() {
+    for (arguments, expected) in [
+        (&["count", "--convention", "fvcor"][..], "(did you mean fvcore?)"),
+        (&["count", "--convention", "fvcore@9"], "`fvcore@9` is not known"),
+        (&["count", "--convention", "fvcore", "--written", "torch"], "did you mean torch.nn?"),
+        (&["count", "--convention", "fvcore", "--without", "x"], "no bug `x`; it has: none"),
+        (&["count", "--convention", "thop", "--set", "c=1,2"], "--convention counts one size"),
+        (&["explain", "thop", "all"], "takes two conventions"),
+    ] {
+        let ended = opledger(&[arguments, &LAYER[..]].concat());
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{arguments:?}");
+        assert!(ended.stderr.contains(expected), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn assertions_decide_the_exit_code() {
+    let run = |assertion: &str| {
+        opledger(&[&["count"], &LAYER[..], &["--assert", assertion, "--format", "csv"]].concat())
+    };
+    for holds in ["params == 33472", "macs < 1.2e6", "thop <= 10^6", "exp >= 2048", "flops != 0"] {
+        assert_eq!((run(holds).code, &*run(holds).stderr), (Some(0), ""), "{holds}");
+    }
+    let ended = run("fvcore <= 1");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("note: assertion failed: fvcore <= 1; counted "));
+    assert!(!ended.stdout.is_empty());
+    let ended = run("flops =< 5");
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("at character 7\n  flops =< 5\n        ^\n"), "{}", ended.stderr);
+    assert!(run("flopz <= 5").stderr.contains("(did you mean flops?)"));
+}
