@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use opledger_dims::{Class, Poly};
 use serde::Deserialize;
 
-use crate::units::Manner;
+use crate::call::Manner;
 use crate::{Call, ConventionError, Share, Unit};
 
 /// A way of counting.

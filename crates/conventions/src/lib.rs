@@ -5,6 +5,7 @@
 //! is a file of rules over such calls, or of weights over the ledger's classes. [`Explanation`] puts
 //! two of them side by side, share by share, until nothing is left of their difference.
 
+mod call;
 mod convention;
 mod error;
 mod explain;
@@ -13,10 +14,11 @@ mod tally;
 mod units;
 mod written;
 
+pub use call::{Call, Manner};
 pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
 pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain};
 pub use share::Share;
 pub use tally::{Entry, Tally};
-pub use units::{Call, Manner, Unit, Units};
+pub use units::{Unit, Units};
 pub use written::{Written, written, written_names};

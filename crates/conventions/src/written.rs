@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::ConventionError;
-use crate::units::Manner;
+use crate::call::Manner;
 
 /// A way of writing models.
 #[derive(Clone, Debug, Deserialize)]

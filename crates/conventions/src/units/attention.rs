@@ -3,10 +3,10 @@
 use opledger_dims::{Binding, Integer};
 use opledger_ir::{Mask, Node, Op, Operation, Var};
 
-use super::calls::{Calls, call, last};
-use super::sizes::{divide, pointwise, product};
-use super::{Call, Manner, Place, Reading, is_linear, parent};
+use super::sizes::{batched, divide, pointwise, product};
+use super::{Place, Reading, is_linear, last, parent};
 use crate::ConventionError;
+use crate::call::{Call, Manner};
 use crate::written::{Core, Scaled};
 
 /// Which projection of an attention module a linear map is.
@@ -42,8 +42,8 @@ impl Reading<'_> {
 
     pub(super) fn matmul(&self, sizes: Binding) -> Call {
         match &self.written.core {
-            Core::Chain { products, .. } => call("matmul", *products, sizes),
-            Core::Sdpa => call("matmul", Manner::Function, sizes),
+            Core::Chain { products, .. } => Call::new("matmul", *products, sizes),
+            Core::Sdpa => Call::new("matmul", Manner::Function, sizes),
         }
     }
 
@@ -61,7 +61,7 @@ impl Reading<'_> {
     }
 
     /// Attention, by one function or by its chain.
-    pub(super) fn core(&self, node: &Node) -> Result<Calls, ConventionError> {
+    pub(super) fn core(&self, node: &Node) -> Result<Vec<Call>, ConventionError> {
         let [q, k, v, more @ ..] = &node.inputs[..] else { return Ok(Vec::new()) };
         let Op::Attention(op) = &node.op else { return Ok(Vec::new()) };
         let sizes = self.attention(*q, *k, *v)?;
@@ -75,7 +75,7 @@ impl Reading<'_> {
                 .with("masked", masked)
                 .with("math", u32::from(biased))
                 .with("math_training", u32::from(dropped));
-            return Ok(vec![call("sdpa", Manner::Function, sizes)]);
+            return Ok(vec![Call::new("sdpa", Manner::Function, sizes)]);
         };
         let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
         let batch = size("batch") * size("heads");
@@ -84,20 +84,21 @@ impl Reading<'_> {
             |n, k| product(batch.clone(), (size("queries"), n, k), size("grad").min(2.into()));
         let mut calls = Vec::new();
         if op.scale.is_some() && *scaled == Scaled::Queries {
-            calls.push(call("mul", Manner::Operator, pointwise(self.elements(*q)?)));
+            calls.push(Call::new("mul", Manner::Operator, pointwise(self.elements(*q)?)));
         }
         calls.push(self.matmul(shape(size("keys"), size("head_dim"))));
         if op.scale.is_some() && *scaled == Scaled::Scores {
-            calls.push(call("mul", Manner::Operator, pointwise(scores.clone())));
+            calls.push(Call::new("mul", Manner::Operator, pointwise(scores.clone())));
         }
         if op.bias || op.mask != Mask::none() {
-            calls.push(call("add", Manner::Operator, pointwise(scores.clone())));
+            calls.push(Call::new("add", Manner::Operator, pointwise(scores.clone())));
         }
         let rows = &batch * size("queries");
         let by = if self.is_softmax_module(node) { Manner::Function } else { *softmax };
-        calls.push(call("softmax", by, pointwise(scores.clone()).with("rows", rows)));
-        calls
-            .extend(self.drops(node).then(|| call("dropout", Manner::Function, pointwise(scores))));
+        calls.push(Call::new("softmax", by, pointwise(scores.clone()).with("rows", rows)));
+        calls.extend(
+            self.drops(node).then(|| Call::new("dropout", Manner::Function, pointwise(scores))),
+        );
         calls.push(self.matmul(shape(size("value_dim"), size("keys"))));
         Ok(calls)
     }
@@ -107,7 +108,7 @@ impl Reading<'_> {
     pub(super) fn multihead_calls(
         &self,
         vars: &[Var],
-    ) -> Result<(Binding, Calls), ConventionError> {
+    ) -> Result<(Binding, Vec<Call>), ConventionError> {
         let (mut module, mut calls) = (Binding::new(), Vec::new());
         for &var in vars {
             let node = self.graph.node(var);
@@ -130,7 +131,7 @@ impl Reading<'_> {
                     Projection::Value => drop(module.set("vdim", size("in"))),
                     Projection::Out => {}
                 }
-                calls.push(call("linear", Manner::Function, sizes));
+                calls.push(Call::new("linear", Manner::Function, sizes));
                 continue;
             }
             match &node.op {
@@ -148,14 +149,14 @@ impl Reading<'_> {
                     let out = self.output_elements(node)?;
                     let grad = self.grad(*a) + self.grad(*b);
                     let sizes = batched(&left, &right, &out, &self.node_macs(node)?, grad);
-                    calls.push(call("bmm", Manner::Function, sizes));
+                    calls.push(Call::new("bmm", Manner::Function, sizes));
                 }
                 // Queries are scaled where the graph scales scores.
                 Op::Scale(_) => {
                     let scores = node.inputs.first().map(|v| self.graph.node(*v));
                     let queries = scores.and_then(|node| node.inputs.first());
                     let elements = queries.map_or(Ok(0.into()), |v| self.elements(*v))?;
-                    calls.push(call("mul", Manner::Operator, pointwise(elements)));
+                    calls.push(Call::new("mul", Manner::Operator, pointwise(elements)));
                 }
                 Op::Arithmetic(_)
                     if node
@@ -171,7 +172,7 @@ impl Reading<'_> {
                     for (name, axis) in [("heads", heads), ("queries", queries), ("keys", keys)] {
                         module.set(name, self.at(&axis.size)?);
                     }
-                    calls.push(call("softmax", Manner::Function, sizes));
+                    calls.push(Call::new("softmax", Manner::Function, sizes));
                 }
                 _ => {
                     let sizes = pointwise(self.output_elements(node)?);
@@ -270,17 +271,4 @@ impl Reading<'_> {
 
 fn relu_or_gelu(node: &Node) -> bool {
     !matches!(node.op, Op::Activation(_)) || matches!(node.op.name(), "relu" | "gelu" | "gelu_tanh")
-}
-
-/// The sizes of a batched product from those of its operands and result.
-pub(super) fn batched(
-    left: &Integer,
-    right: &Integer,
-    out: &Integer,
-    macs: &Integer,
-    grad: Integer,
-) -> Binding {
-    // left = b·m·k, right = b·k·n, out = b·m·n, macs = b·m·n·k.
-    let (k, n, m) = (divide(macs, out), divide(macs, left), divide(macs, right));
-    product(divide(out, &(&m * &n)), (m, n, k), grad)
 }

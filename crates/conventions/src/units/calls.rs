@@ -4,21 +4,11 @@ use opledger_dims::Binding;
 use opledger_ir::ops::{ArithmeticKind, NormKind, Rearrange};
 use opledger_ir::{Node, Op, Operation, Var};
 
-use super::attention::batched;
-use super::sizes::{divide, pointwise};
-use super::{Call, Manner, Reading, is_linear, is_vision_transformer};
+use super::sizes::{batched, divide, pointwise};
+use super::{Reading, is_linear, is_vision_transformer, last};
 use crate::ConventionError;
+use crate::call::{Call, Manner};
 use crate::written::{ActivationManner, AttentionModule, NormManner};
-
-pub(super) type Calls = Vec<Call>;
-
-pub(super) fn call(op: &'static str, by: Manner, sizes: Binding) -> Call {
-    Call { op, by, sizes }
-}
-
-pub(super) fn last(path: &str) -> &str {
-    path.rsplit_once('.').map_or(path, |(_, last)| last)
-}
 
 impl Reading<'_> {
     /// The class of the module that a node is, if it is one.
@@ -105,7 +95,9 @@ impl Reading<'_> {
         let mut carries = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Carry));
         let enters = carries.find(|node| node.inputs.first() == Some(&var));
         match enters.and_then(|node| self.dropout(&node.path)) {
-            Some(_) => Ok(Some(call("dropout", Manner::Function, pointwise(self.elements(var)?)))),
+            Some(_) => {
+                Ok(Some(Call::new("dropout", Manner::Function, pointwise(self.elements(var)?))))
+            }
             None => Ok(None),
         }
     }
@@ -139,7 +131,7 @@ impl Reading<'_> {
         &self,
         class: &Option<&'static str>,
         vars: &[Var],
-    ) -> Result<(Binding, Calls), ConventionError> {
+    ) -> Result<(Binding, Vec<Call>), ConventionError> {
         if *class == Some("MultiheadAttention") {
             return self.multihead_calls(vars);
         }
@@ -154,7 +146,7 @@ impl Reading<'_> {
                     Some("Conv1D") => "addmm",
                     _ => "linear",
                 };
-                return Ok((sizes.clone(), vec![call(op, function, sizes)]));
+                return Ok((sizes.clone(), vec![Call::new(op, function, sizes)]));
             }
             Op::Norm(norm) => {
                 let elements = self.output_elements(node)?;
@@ -210,9 +202,9 @@ impl Reading<'_> {
         &self,
         node: &Node,
         sizes: Binding,
-    ) -> Result<Calls, ConventionError> {
+    ) -> Result<Vec<Call>, ConventionError> {
         use Manner::{Captured, Function, Method, Operator};
-        let one = |op, by| vec![call(op, by, sizes.clone())];
+        let one = |op, by| vec![Call::new(op, by, sizes.clone())];
         Ok(match &node.op {
             Op::Norm(norm) => match (norm.kind, self.written.rms_norm) {
                 (NormKind::Layer, _) => one("layer_norm", Function),
@@ -221,12 +213,12 @@ impl Reading<'_> {
                     let rows = sizes.get(&"rows".into()).cloned().unwrap_or_default();
                     let rows = pointwise(rows);
                     vec![
-                        call("pow", Method, sizes.clone()),
-                        call("mean", Method, sizes.clone()),
-                        call("add", Operator, rows.clone()),
-                        call("rsqrt", Function, rows),
-                        call("mul", Operator, sizes.clone()),
-                        call("mul", Operator, sizes),
+                        Call::new("pow", Method, sizes.clone()),
+                        Call::new("mean", Method, sizes.clone()),
+                        Call::new("add", Operator, rows.clone()),
+                        Call::new("rsqrt", Function, rows),
+                        Call::new("mul", Operator, sizes.clone()),
+                        Call::new("mul", Operator, sizes),
                     ]
                 }
             },
@@ -235,7 +227,10 @@ impl Reading<'_> {
                 match self.activation(node) {
                     ActivationManner::Module | ActivationManner::Function => one(op, Function),
                     ActivationManner::Captured if self.multihead_layer(&node.path) => {
-                        vec![call(op, Captured, sizes.clone()), call("dropout", Function, sizes)]
+                        vec![
+                            Call::new(op, Captured, sizes.clone()),
+                            Call::new("dropout", Function, sizes),
+                        ]
                     }
                     ActivationManner::Captured => one(op, Captured),
                     ActivationManner::Spelled => spelled(node.op.name(), &sizes),
@@ -256,10 +251,10 @@ impl Reading<'_> {
                     ArithmeticKind::Mul => "mul",
                     ArithmeticKind::Div => "div",
                 };
-                let mut calls = vec![call(name, Operator, sizes.clone())];
+                let mut calls = vec![Call::new(name, Operator, sizes.clone())];
                 let residual = op.kind == ArithmeticKind::Add;
                 if self.multihead_layer(&node.path) || residual && self.drops(node) {
-                    calls.push(call("dropout", Function, sizes));
+                    calls.push(Call::new("dropout", Function, sizes));
                 }
                 calls
             }
@@ -267,18 +262,18 @@ impl Reading<'_> {
             Op::Softmax(_) => {
                 let sizes = self.softmax_sizes(node)?;
                 let by = if self.is_softmax_module(node) { Function } else { self.softmax() };
-                let mut calls = vec![call("softmax", by, sizes.clone())];
-                calls.extend(self.drops(node).then(|| call("dropout", Function, sizes)));
+                let mut calls = vec![Call::new("softmax", by, sizes.clone())];
+                calls.extend(self.drops(node).then(|| Call::new("dropout", Function, sizes)));
                 calls
             }
             Op::Rope(_) => ["mul", "neg", "cat", "mul", "add"]
                 .map(|op| match op {
                     "neg" => {
                         let half = sizes.get(&"elements".into()).cloned().unwrap_or_default() / 2;
-                        call(op, Operator, pointwise(half))
+                        Call::new(op, Operator, pointwise(half))
                     }
-                    "cat" => call(op, Function, sizes.clone()),
-                    _ => call(op, Operator, sizes.clone()),
+                    "cat" => Call::new(op, Function, sizes.clone()),
+                    _ => Call::new(op, Operator, sizes.clone()),
                 })
                 .into(),
             Op::Attention(_) => self.core(node)?,
@@ -293,7 +288,7 @@ impl Reading<'_> {
             },
             Op::Reduce(_) => {
                 let elements = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
-                vec![call("mean", Method, pointwise(elements))]
+                vec![Call::new("mean", Method, pointwise(elements))]
             }
             _ => Vec::new(),
         })
@@ -323,7 +318,7 @@ fn activation_op(name: &str) -> &'static str {
 }
 
 /// An activation operator by operator.
-fn spelled(name: &str, sizes: &Binding) -> Calls {
+fn spelled(name: &str, sizes: &Binding) -> Vec<Call> {
     use Manner::{Function, Operator};
     let calls: &[(&str, Manner)] = match name {
         // 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
@@ -342,5 +337,5 @@ fn spelled(name: &str, sizes: &Binding) -> Calls {
         _ => &[],
     };
     let named = |op: &&str| ["mul", "pow", "add", "tanh", "sigmoid"].into_iter().find(|n| n == op);
-    calls.iter().filter_map(|(op, by)| Some(call(named(op)?, *by, sizes.clone()))).collect()
+    calls.iter().filter_map(|(op, by)| Some(Call::new(named(op)?, *by, sizes.clone()))).collect()
 }

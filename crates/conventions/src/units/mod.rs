@@ -10,35 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use opledger_dims::{Binding, Class, Counts, Integer};
 use opledger_ir::ops::{ArithmeticKind, Source};
 use opledger_ir::{Graph, Node, Op, Part, Var};
-use serde::Deserialize;
 
+use crate::call::Call;
 use crate::written::AttentionModule;
 use crate::{ConventionError, Share, Written};
-
-/// How an operator is called: what decides whether a tool that replaces functions sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Manner {
-    /// A function of `torch` or `torch.nn.functional`.
-    Function,
-    /// A method of a tensor.
-    Method,
-    /// An operator of the language: `+`, `*`, `@`.
-    Operator,
-    /// A function that was taken hold of before a tool could replace it.
-    Captured,
-}
-
-/// One call of an operator.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Call {
-    /// Which operator.
-    pub op: &'static str,
-    /// How it is called.
-    pub by: Manner,
-    /// Its sizes, by the names that rules use.
-    pub sizes: Binding,
-}
 
 /// A module, or a function outside any, of a model.
 #[derive(Clone, Debug)]
@@ -141,6 +116,11 @@ fn is_vision_transformer(path: &str) -> bool {
 /// The path without its last segment.
 fn parent(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(parent, _)| parent)
+}
+
+/// The last segment of a path.
+fn last(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, last)| last)
 }
 
 /// Whether a path lies in a scope.

@@ -127,3 +127,16 @@ pub(super) fn divide(a: &Integer, b: &Integer) -> Integer {
     let zero = Integer::default();
     if *b == zero { zero } else { a / b }
 }
+
+/// The sizes of a batched product from those of its operands and result.
+pub(super) fn batched(
+    left: &Integer,
+    right: &Integer,
+    out: &Integer,
+    macs: &Integer,
+    grad: Integer,
+) -> Binding {
+    // left = b·m·k, right = b·k·n, out = b·m·n, macs = b·m·n·k.
+    let (k, n, m) = (divide(macs, out), divide(macs, left), divide(macs, right));
+    product(divide(out, &(&m * &n)), (m, n, k), grad)
+}
