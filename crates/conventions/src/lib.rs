@@ -4,6 +4,26 @@
 //! functions with their sizes, as a [`Written`] way of writing the model calls them. A [`Convention`]
 //! is a file of rules over such calls, or of weights over the ledger's classes. [`Explanation`] puts
 //! two of them side by side, share by share, until nothing is left of their difference.
+//!
+//! ```
+//! use opledger_conventions::{Tally, Units, convention, explain, written};
+//! use opledger_dims::Binding;
+//! use opledger_ir::{Graph, ops::Source};
+//!
+//! let mut g = Graph::new();
+//! let x = g.input("x", ["b", "n", "c"])?;
+//! let w = g.param("fc.weight", Source::weight("c"), ["f", "c"])?;
+//! g.einsum("b n c, f c -> b n f", x, w)?;
+//! let sizes = Binding::from_iter([("b", 2), ("n", 3), ("c", 4), ("f", 5)]);
+//!
+//! let units = Units::new(&g, &sizes, &written("torch.nn")?)?;
+//! let [fvcore, torchinfo] = [convention("fvcore", &[])?, convention("torchinfo", &[])?];
+//! assert_eq!(Tally::new(&fvcore, &units)?.total(), 120.into()); // b·n·c·f multiply-accumulates
+//! assert_eq!(Tally::new(&torchinfo, &units)?.total(), 40.into()); // parameters times b
+//! let explanation = explain(&fvcore, &torchinfo, &units)?;
+//! assert_eq!(explanation.unaccounted(), 0.into());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod call;
 mod convention;
