@@ -141,6 +141,7 @@ const FIGURES: &[(&str, &str, &str)] = &[
     ("torchinfo", "torchinfo", "mult_adds"),
     ("torchlens", "torchlens", "flops"),
     ("onnx-tool", "onnx-tool", "macs"),
+    ("tract", "tract", "fma"),
     ("xla", "xla", "flops"),
     // Printed in units of 10⁹, rounded.
     ("macs", "macs", "giga"),
@@ -253,6 +254,13 @@ fn conventions_print_what_tools_print() {
     let (wrong, right) = compare("observed.json");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(right > 900, "{right}");
+}
+
+#[test]
+fn tract_says_what_its_costs_add_up_to() {
+    let (wrong, right) = compare("observed_tract.json");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(right, 12);
 }
 
 #[test]

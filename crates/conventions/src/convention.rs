@@ -232,6 +232,7 @@ files! {
     "torchinfo",
     "torchlens",
     "onnx-tool",
+    "tract",
     "xla",
 }
 
