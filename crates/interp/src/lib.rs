@@ -24,7 +24,7 @@ pub use error::RunError;
 pub use fast::{Counting, Fast};
 pub use feeds::{Feeds, Store};
 pub use ledger::{Ledger, Row, RowCounts};
-pub use memory::{Reached, activation_bytes, available_memory, computed_bytes, peak_bytes};
+pub use memory::{Reached, available_memory, computed_bytes, peak_bytes};
 pub use oracle::Oracle;
 pub use session::Session;
 pub use theorem::{Mismatch, Theorem, compare, prove};

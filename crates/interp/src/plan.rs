@@ -6,7 +6,7 @@ use opledger_ir::{Graph, Node, Op, OpError, Part, Value};
 use crate::RunError;
 use crate::chain::{Chain, chains};
 use crate::feeds::{Store, op_error, sizes_at};
-use crate::memory::{computed_bytes, last_uses};
+use crate::memory::computed_bytes;
 
 /// The nodes of a graph at a complete binding, ready to be executed.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Plan {
             debug_assert_eq!(steps.len(), at + 1);
         }
         let computed = computed_bytes(graph, binding, size_of::<f32>())?;
-        let last = last_uses(graph);
+        let last = graph.last_uses();
         Ok(Plan {
             steps,
             computed_bytes: u64::try_from(computed).unwrap_or(u64::MAX),

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use num_traits::ToPrimitive;
 use opledger_dims::{Binding, Class, Integer, Poly, Symbol};
-use opledger_interp::activation_bytes;
 use opledger_ir::ops::Source;
 use opledger_ir::{Definition, Graph, Op, Total};
 use opledger_measure::{Bar, bars};
@@ -299,7 +298,7 @@ fn memory(found: &Found, subject: &Subject, dtype: Dtype) -> Result<Memory, Fail
         parameters: parameters * &each,
         cache: cache.as_ref().map(|cache| cache * tokens * items),
         cache_per_token: cache,
-        activations: activation_bytes(graph, binding, size_of::<f32>())?,
+        activations: graph.footprint(binding, size_of::<f32>())?.live,
     })
 }
 
