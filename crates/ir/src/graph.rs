@@ -8,6 +8,7 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::error::list_shapes;
 use crate::op::{Op, Operation};
+use crate::role::{Cache, Module, ModuleId, Role, SizeRole};
 use crate::{Definition, GraphError, Shape, ShapeError};
 
 /// A value of a graph: the result of one of its nodes.
@@ -52,6 +53,7 @@ pub struct Loop {
 pub struct Scope {
     pub(crate) path: String,
     pub(crate) repeat: Option<RepeatId>,
+    pub(crate) module: Option<ModuleId>,
 }
 
 impl Scope {
@@ -82,6 +84,10 @@ pub struct Node {
     pub shape: Shape,
     /// The repetition it belongs to.
     pub repeat: Option<RepeatId>,
+    /// The innermost module it belongs to.
+    pub module: Option<ModuleId>,
+    /// What it is in its model.
+    pub role: Option<Role>,
     /// The source line that recorded it.
     pub location: &'static Location<'static>,
 }
@@ -108,7 +114,9 @@ pub struct Graph {
     outputs: Vec<(String, Var)>,
     scope: Scope,
     paths: BTreeMap<String, u32>,
-    modules: BTreeMap<String, &'static str>,
+    modules: Vec<Module>,
+    caches: Vec<Cache>,
+    sizes: BTreeMap<SizeRole, Symbol>,
 }
 
 impl Graph {
@@ -119,7 +127,7 @@ impl Graph {
 
     /// Enters a scope below the present one until the guard is dropped. An empty name stays here.
     pub fn scope(&mut self, name: &str) -> Scoped<'_> {
-        let inner = Scope { path: self.scope.join(name), repeat: self.scope.repeat };
+        let inner = Scope { path: self.scope.join(name), ..self.scope.clone() };
         self.enter(&inner)
     }
 
@@ -134,14 +142,36 @@ impl Graph {
         self.scope.clone()
     }
 
-    /// Says that the present scope is a module of a class, by the name PyTorch gives such a class.
-    pub fn module(&mut self, class: &'static str) {
-        self.modules.insert(self.scope.path.clone(), class);
+    /// The modules that layers declared; a module stands after the one around it.
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
     }
 
-    /// The modules that were declared: path and class.
-    pub fn modules(&self) -> &BTreeMap<String, &'static str> {
-        &self.modules
+    pub(crate) fn add_module(&mut self, module: Module) -> ModuleId {
+        self.modules.push(module);
+        ModuleId(self.modules.len() - 1)
+    }
+
+    /// The cached inputs and the results that take their places.
+    pub fn caches(&self) -> &[Cache] {
+        &self.caches
+    }
+
+    pub(crate) fn add_cache(&mut self, cache: Cache) {
+        self.caches.push(cache);
+    }
+
+    /// What sizes count, as far as layers said it.
+    pub fn sizes_by_role(&self) -> &BTreeMap<SizeRole, Symbol> {
+        &self.sizes
+    }
+
+    pub(crate) fn set_size(&mut self, role: SizeRole, symbol: Symbol) {
+        self.sizes.insert(role, symbol);
+    }
+
+    pub(crate) fn node_mut(&mut self, var: Var) -> &mut Node {
+        &mut self.nodes[var.index()]
     }
 
     /// Declares a scope whose content is repeated `count` times; enter it to make the layers'
@@ -153,7 +183,11 @@ impl Graph {
             count: count.into(),
             parent: self.scope.repeat,
         });
-        Scope { path: format!("{scope}.*"), repeat: Some(RepeatId(self.repeats.len() - 1)) }
+        Scope {
+            path: format!("{scope}.*"),
+            repeat: Some(RepeatId(self.repeats.len() - 1)),
+            module: self.scope.module,
+        }
     }
 
     /// Records the body of a repetition once: `body` maps the value entering an iteration to the
@@ -184,7 +218,7 @@ impl Graph {
             self.loops.push(Loop { repeat, body: start..end, result });
         }
         let outer = scope.repeat.and_then(|r| self.repeats[r.0].parent);
-        let exit = Scope { path: scope.path.clone(), repeat: outer };
+        let exit = Scope { path: scope.path.clone(), repeat: outer, module: scope.module };
         Ok(self.enter(&exit).record("", Op::Exit, &[initial, result])?)
     }
 
@@ -216,9 +250,16 @@ impl Graph {
             axis.size = self.definitions.fold(&axis.size);
         }
         let path = self.unique(label);
-        let repeat = self.scope.repeat;
-        let location = Location::caller();
-        self.nodes.push(Node { path, op, inputs: inputs.to_vec(), shape, repeat, location });
+        self.nodes.push(Node {
+            path,
+            op,
+            inputs: inputs.to_vec(),
+            shape,
+            repeat: self.scope.repeat,
+            module: self.scope.module,
+            role: None,
+            location: Location::caller(),
+        });
         Ok(Var(self.nodes.len() as u32 - 1))
     }
 

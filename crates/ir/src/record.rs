@@ -7,7 +7,7 @@ use crate::ops::{
     Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
     Softmax, Source, Table, TopK,
 };
-use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Shape, ShapeError, Support, Var};
+use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Role, Shape, ShapeError, Support, Var};
 
 type Recorded = Result<Var, GraphError>;
 
@@ -52,7 +52,9 @@ impl Graph {
         axes: impl IntoIterator<Item = A>,
     ) -> Recorded {
         let axes = axes.into_iter().map(Into::into).collect();
-        self.record(name, Source::Visible { axes }, &[])
+        let mask = self.record(name, Source::Visible { axes }, &[])?;
+        self.mark(mask, Role::Visible);
+        Ok(mask)
     }
 
     /// A parameter; `like` says how it is drawn and whether it is trainable (see [`Source::weight`]

@@ -5,7 +5,7 @@
 //! `x ← x + sublayer(norm(x))`.
 
 use opledger_dims::Poly;
-use opledger_ir::{Graph, Mask, Scope, Var};
+use opledger_ir::{Graph, Mask, ModuleClass, Scope, Var};
 
 use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
@@ -182,9 +182,11 @@ impl EncoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        if config.names == LayerNames::default() {
-            g.module("TransformerEncoderLayer");
-        }
+        let scope = match config.names == LayerNames::default() {
+            true => g.module(ModuleClass::EncoderLayer),
+            false => g.here(),
+        };
+        let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, norms: [first, second, _], .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let feed_forward = Tokenwise::new(g, config)?;
@@ -251,9 +253,11 @@ impl DecoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        if config.names == LayerNames::default() {
-            g.module("TransformerDecoderLayer");
-        }
+        let scope = match config.names == LayerNames::default() {
+            true => g.module(ModuleClass::DecoderLayer),
+            false => g.here(),
+        };
+        let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, multihead_attn, norms, .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let cross = AttentionConfig { rope: None, ..config.attention.clone() };

@@ -1,7 +1,7 @@
 //! The calls of attention: the fused function, the chain, and the module that keeps its projections.
 
 use opledger_dims::{Binding, Integer};
-use opledger_ir::{Mask, Node, Op, Operation, Var};
+use opledger_ir::{Mask, ModuleClass, Node, Op, Operation, Var};
 
 use super::sizes::{batched, divide, pointwise, product};
 use super::{Place, Reading, is_linear, last, parent};
@@ -70,7 +70,7 @@ impl Reading<'_> {
             // A bias that is trained keeps attention off the fused kernel, and so does, in training,
             // dropout of the weights.
             let biased = more.iter().any(|bias| self.gradient(*bias));
-            let dropped = biased || self.drops_out(&node.path);
+            let dropped = biased || self.drops_out(node);
             let sizes = sizes
                 .with("masked", masked)
                 .with("math", u32::from(biased))
@@ -225,8 +225,9 @@ impl Reading<'_> {
         if !self.keeps_projections() || self.written.sequence_first {
             return Ok(found);
         }
-        if let Some(scope) = self.around(&place.path, "TransformerEncoderLayer") {
-            let inside = self.graph.nodes().iter().filter(|n| super::within(&n.path, scope));
+        let layer = nodes.first().and_then(|node| self.around(node, ModuleClass::EncoderLayer));
+        if let Some(layer) = layer {
+            let inside = self.graph.nodes().iter().filter(|n| self.within(n, layer));
             let inside: Vec<&Node> = inside.collect();
             if self.fusable(&inside)? && inside.iter().all(|n| relu_or_gelu(n)) {
                 found.push("TransformerEncoderLayer");

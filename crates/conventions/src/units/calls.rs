@@ -2,7 +2,7 @@
 
 use opledger_dims::Binding;
 use opledger_ir::ops::{ArithmeticKind, NormKind, Rearrange};
-use opledger_ir::{Node, Op, Operation, Var};
+use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Var};
 
 use super::sizes::{batched, divide, pointwise};
 use super::{Reading, is_linear, is_vision_transformer, last};
@@ -15,7 +15,7 @@ impl Reading<'_> {
     pub(super) fn class(&self, node: &Node) -> Option<&'static str> {
         match &node.op {
             Op::Einsum(_) if is_linear(self.graph, node) => {
-                Some(match self.around(&node.path, "Conv2d") {
+                Some(match self.around(node, ModuleClass::Convolution) {
                     Some(_) => "Conv2d",
                     None if self.conv1d(&node.path).is_some() => "Conv1D",
                     None if self.in_timm_attention(node) => "Linear in Attention",
@@ -70,11 +70,16 @@ impl Reading<'_> {
         matches!(&node.op, Op::Rearrange(Rearrange::Slice { .. })) && of_parameter()
     }
 
-    /// Whether a path lies in an encoder or decoder layer of torch.nn.
-    fn multihead_layer(&self, path: &str) -> bool {
-        let layers = ["TransformerEncoderLayer", "TransformerDecoderLayer"];
+    /// The encoder or decoder layer of torch.nn around a node.
+    fn torch_layer(&self, node: &Node) -> Option<ModuleId> {
+        let layers = [ModuleClass::EncoderLayer, ModuleClass::DecoderLayer];
+        layers.into_iter().find_map(|class| self.around(node, class))
+    }
+
+    /// Whether a node lies in an encoder or decoder layer of torch.nn.
+    fn multihead_layer(&self, node: &Node) -> bool {
         self.written.attention == AttentionModule::Multihead
-            && layers.iter().any(|class| self.around(path, class).is_some())
+            && self.torch_layer(node).is_some()
     }
 
     /// Whether the library has dropout after the softmax and before the residual that a node is.
@@ -102,15 +107,13 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether training drops attention weights out at a path.
-    pub(super) fn drops_out(&self, path: &str) -> bool {
-        if self.dropout(path).is_some_and(|p| p > 0.0) {
+    /// Whether training drops attention weights out at a node.
+    pub(super) fn drops_out(&self, node: &Node) -> bool {
+        if self.dropout(&node.path).is_some_and(|p| p > 0.0) {
             return true;
         }
-        let layers = ["TransformerEncoderLayer", "TransformerDecoderLayer"];
-        let around = layers.iter().find_map(|class| self.around(path, class));
-        around.is_some_and(|scope| {
-            let inside = self.graph.nodes().iter().filter(|node| super::within(&node.path, scope));
+        self.torch_layer(node).is_some_and(|layer| {
+            let inside = self.graph.nodes().iter().filter(|node| self.within(node, layer));
             inside.into_iter().any(|node| matches!(node.op, Op::Dropout(_)))
         })
     }
@@ -121,7 +124,7 @@ impl Reading<'_> {
         match self.written.activations.get(name) {
             Some(manner) => *manner,
             // The layers of torch.nn keep the function itself.
-            None if self.multihead_layer(&node.path) => ActivationManner::Captured,
+            None if self.multihead_layer(node) => ActivationManner::Captured,
             None => ActivationManner::Module,
         }
     }
@@ -226,7 +229,7 @@ impl Reading<'_> {
                 let op = activation_op(node.op.name());
                 match self.activation(node) {
                     ActivationManner::Module | ActivationManner::Function => one(op, Function),
-                    ActivationManner::Captured if self.multihead_layer(&node.path) => {
+                    ActivationManner::Captured if self.multihead_layer(node) => {
                         vec![
                             Call::new(op, Captured, sizes.clone()),
                             Call::new("dropout", Function, sizes),
@@ -239,7 +242,7 @@ impl Reading<'_> {
             Op::Embedding(_) => one("embedding", Function),
             Op::Rearrange(_) if self.is_table(node) => one("embedding", Function),
             // Layers of torch.nn have the module also where its probability is zero.
-            Op::Dropout(_) if self.multihead_layer(&node.path) => Vec::new(),
+            Op::Dropout(_) if self.multihead_layer(node) => Vec::new(),
             Op::Dropout(_) => one("dropout", Function),
             Op::Arithmetic(op) => {
                 let sizes = match &node.inputs[..] {
@@ -253,7 +256,7 @@ impl Reading<'_> {
                 };
                 let mut calls = vec![Call::new(name, Operator, sizes.clone())];
                 let residual = op.kind == ArithmeticKind::Add;
-                if self.multihead_layer(&node.path) || residual && self.drops(node) {
+                if self.multihead_layer(node) || residual && self.drops(node) {
                     calls.push(Call::new("dropout", Function, sizes));
                 }
                 calls

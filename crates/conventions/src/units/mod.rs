@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Class, Counts, Integer};
 use opledger_ir::ops::{ArithmeticKind, Source};
-use opledger_ir::{Graph, Node, Op, Part, Var};
+use opledger_ir::{Graph, ModuleClass, ModuleId, Node, Op, Part, Var};
 
 use crate::call::Call;
 use crate::written::AttentionModule;
@@ -123,11 +123,6 @@ fn last(path: &str) -> &str {
     path.rsplit_once('.').map_or(path, |(_, last)| last)
 }
 
-/// Whether a path lies in a scope.
-fn within(path: &str, scope: &str) -> bool {
-    scope.is_empty() || path.strip_prefix(scope).is_some_and(|rest| rest.starts_with('.'))
-}
-
 impl Units {
     /// The units of a graph at a binding that gives all of its sizes.
     ///
@@ -185,7 +180,7 @@ struct Place {
 
 impl Reading<'_> {
     fn place(&self, var: Var, node: &Node) -> Place {
-        if let Some(scope) = self.multihead(&node.path) {
+        if let Some(scope) = self.multihead(node) {
             return Place { path: scope.to_owned(), class: Some("MultiheadAttention"), call: None };
         }
         let class = self.class(node);
@@ -217,10 +212,14 @@ impl Reading<'_> {
     }
 
     /// The attention module around a path that keeps its projections to itself.
-    fn multihead<'p>(&'p self, path: &'p str) -> Option<&'p str> {
+    fn multihead<'p>(&'p self, node: &'p Node) -> Option<&'p str> {
         match self.written.attention {
-            AttentionModule::Multihead => self.around(path, "MultiheadAttention"),
+            AttentionModule::Multihead => {
+                let id = self.around(node, ModuleClass::MultiheadAttention)?;
+                Some(&self.graph.module_of(id).path)
+            }
             AttentionModule::MultiheadInBlock => {
+                let path = node.path.as_str();
                 let at = format!("{path}.").find(".attention.")?;
                 let published = is_vision_transformer(path);
                 path.get(..at + ".attention".len()).filter(|_| published)
@@ -229,11 +228,14 @@ impl Reading<'_> {
         }
     }
 
-    /// The innermost module of a class around a path.
-    pub(crate) fn around(&self, path: &str, class: &str) -> Option<&str> {
-        let modules = self.graph.modules().iter();
-        let around = modules.filter(|(scope, c)| **c == class && within(path, scope));
-        around.map(|(scope, _)| scope.as_str()).max_by_key(|scope| scope.len())
+    /// The innermost module of a class around a node.
+    pub(crate) fn around(&self, node: &Node, class: ModuleClass) -> Option<ModuleId> {
+        self.graph.modules_around(node).find(|(_, module)| module.class == class).map(|(id, _)| id)
+    }
+
+    /// Whether a node lies in a module.
+    pub(crate) fn within(&self, node: &Node, id: ModuleId) -> bool {
+        self.graph.modules_around(node).any(|(around, _)| around == id)
     }
 
     fn unit(&self, place: &Place, vars: &[Var]) -> Result<Unit, ConventionError> {
@@ -247,7 +249,7 @@ impl Reading<'_> {
         let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
         for node in &nodes {
             let linear = is_linear(self.graph, node);
-            let conv = self.around(&node.path, "Conv2d").is_some();
+            let conv = self.around(node, ModuleClass::Convolution).is_some();
             for (part, cost) in &self.graph.node_cost(node).0 {
                 let share = match (&node.op, part) {
                     (Op::Einsum(_), _) if linear && conv => Share::ConvolutionProducts,
@@ -282,7 +284,7 @@ impl Reading<'_> {
     /// The share of a node that has only one.
     fn share(&self, node: &Node, conv: bool) -> Share {
         match &node.op {
-            Op::Softmax(_) => match self.around(&node.path, "router").is_some() {
+            Op::Softmax(_) => match self.around(node, ModuleClass::Router).is_some() {
                 true => Share::Routing,
                 false => Share::Softmax,
             },

@@ -3,13 +3,13 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Source};
-use opledger_ir::{Graph, Mask, Var};
+use opledger_ir::{Graph, Mask, Role, SizeRole, Var};
 use opledger_nn::{
     AttentionConfig, BertEmbedding, BertEmbeddingConfig, EncoderLayer, FeedForwardConfig,
     LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig,
 };
 
-use super::decoder::ACTIVATIONS;
+use super::decoder::{ACTIVATIONS, token_ids};
 use super::{Problem, Recorder, Request, head, multiple, no_past, pooler};
 use crate::config::Keys;
 use crate::weights::Names;
@@ -166,9 +166,15 @@ fn build(
     };
 
     let g = &mut r.graph;
-    let ids = g.input_ids("input_ids", ["b", "n"], v)?;
+    let ids = token_ids(g, "input_ids", ["b", "n"], v)?;
+    g.size_role(SizeRole::Batch, "b");
+    g.size_role(SizeRole::Tokens, "n");
     let types = match types {
-        Some(types) => Some(g.input_ids("token_type_ids", ["b", "n"], types)?),
+        Some(types) => {
+            let types = g.input_ids("token_type_ids", ["b", "n"], types)?;
+            g.mark(types, Role::Segments);
+            Some(types)
+        }
         None => None,
     };
     let mask = match request.attention_mask {

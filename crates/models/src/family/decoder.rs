@@ -3,10 +3,10 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange};
-use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_ir::{Axis, Cached, Graph, GraphError, Mask, Role, Scope, SizeRole, Var};
 use opledger_nn::{
-    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, MixtureConfig, Norm, NormConfig,
+    Attend, Attended, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
+    LmHead, MixtureConfig, NnError, Norm, NormConfig,
 };
 
 use super::rope::rope;
@@ -74,7 +74,8 @@ pub(super) fn build(
         }
     }
     let g = &mut r.graph;
-    let ids = g.input_ids("input_ids", ["b", "n"], v.clone())?;
+    let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
+    causal_sizes(g, request);
     let mask = causal_mask(g, request, variant.window)?;
     let mut scope = g.scope("model");
     let m = &mut *scope;
@@ -83,20 +84,11 @@ pub(super) fn build(
     let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
     let norm = Norm::new(&mut m.scope("norm"), ("c", &c), config.norm)?;
     let x = embedding.forward(m, ids)?;
-    let mut present = None;
-    let x = m.repeat(&layers, x, |g, x| -> Result<Var, Problem> {
-        let past = past(g, "self_attn", request, &kv_axis)?;
-        let call = Attend { mask, past, ..Attend::default() };
-        let attended = layer.forward_with(g, x, call)?;
-        present = attended.present;
-        Ok(attended.output)
+    let x = causal_layers(m, request, (&layers, "self_attn", &kv_axis), x, |g, x, past| {
+        layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })
     })?;
     let x = norm.forward(m, x)?;
     drop(scope);
-    if let Some((key, value)) = present {
-        g.output("model.layers.*.self_attn.present_key", key);
-        g.output("model.layers.*.self_attn.present_value", value);
-    }
     if !with_head {
         g.output("last_hidden_state", x);
         return Ok(());
@@ -109,6 +101,51 @@ pub(super) fn build(
         r.names = std::mem::take(&mut r.names).tie("lm_head.weight", "model.embed_tokens.weight");
     }
     logits(g, request, x, |g, x| head.forward(g, x))
+}
+
+/// An input of token ids.
+pub(super) fn token_ids(
+    g: &mut Graph,
+    name: &str,
+    axes: [&str; 2],
+    below: Poly,
+) -> Result<Var, GraphError> {
+    let ids = g.input_ids(name, axes, below)?;
+    g.mark(ids, Role::Tokens);
+    Ok(ids)
+}
+
+/// What the sizes of a causal model count.
+pub(super) fn causal_sizes(g: &mut Graph, request: &Request) {
+    g.size_role(SizeRole::Batch, "b");
+    g.size_role(SizeRole::Tokens, "n");
+    if request.past {
+        g.size_role(SizeRole::Past, "p");
+    }
+}
+
+/// The repeated layers of a causal model: `body` maps what enters a layer, with the earlier keys and
+/// values of the attention in scope `attention`, to what leaves it. Keys and values of all tokens
+/// are results `present_key` and `present_value`.
+pub(super) fn causal_layers(
+    g: &mut Graph,
+    request: &Request,
+    (layers, attention, heads): (&Scope, &str, &[Axis; 2]),
+    x: Var,
+    body: impl FnOnce(&mut Graph, Var, Option<(Var, Var)>) -> Result<Attended, NnError>,
+) -> Result<Var, Problem> {
+    g.repeat(layers, x, |g, x| {
+        let past = past(g, attention, request, heads)?;
+        let attended = body(g, x, past)?;
+        if let (Some(past), Some(present)) = (past, attended.present) {
+            let path = |kind: &str| format!("{}.{attention}.present_{kind}", layers.path());
+            g.output(&path("key"), present.0);
+            g.output(&path("value"), present.1);
+            g.cache(Cached::Keys, past.0, present.0);
+            g.cache(Cached::Values, past.1, present.1);
+        }
+        Ok(attended.output)
+    })
 }
 
 /// The scores of the tokens asked for.

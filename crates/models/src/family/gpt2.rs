@@ -2,13 +2,15 @@
 //! keys and values. Named as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::{Axis, Var};
+use opledger_ir::Axis;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
     LearnedPositions, LmHead, Norm, NormConfig,
 };
 
-use super::decoder::{ACTIVATIONS, causal_mask, first_position, logits, past};
+use super::decoder::{
+    ACTIVATIONS, causal_layers, causal_mask, causal_sizes, first_position, logits, token_ids,
+};
 use super::{Problem, Recorder, Request, head, multiple};
 use crate::config::Keys;
 use crate::weights::Names;
@@ -62,7 +64,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     };
 
     let g = &mut r.graph;
-    let ids = g.input_ids("input_ids", ["b", "n"], v.clone())?;
+    let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
+    causal_sizes(g, request);
     let mask = causal_mask(g, request, None)?;
     let mut scope = g.scope("transformer");
     let m = &mut *scope;
@@ -75,19 +78,11 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let x = words.forward(m, ids)?;
     let x = table.forward(m, x)?;
     let axes = [Axis::from("h"), Axis::new("e", Poly::from("e"))];
-    let mut present = None;
-    let x = m.repeat(&layers, x, |g, x| -> Result<Var, Problem> {
-        let past = past(g, "attn", request, &axes)?;
-        let attended = layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })?;
-        present = attended.present;
-        Ok(attended.output)
+    let x = causal_layers(m, request, (&layers, "attn", &axes), x, |g, x, past| {
+        layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })
     })?;
     let x = norm.forward(m, x)?;
     drop(scope);
-    if let Some((key, value)) = present {
-        g.output("transformer.h.*.attn.present_key", key);
-        g.output("transformer.h.*.attn.present_value", value);
-    }
     r.names = names();
     if with_head {
         let head = LmHead::tied(&mut g.scope("lm_head"), &words);

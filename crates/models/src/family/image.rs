@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Rearrange;
-use opledger_ir::{Axis, Graph, GraphError, Var};
+use opledger_ir::{Axis, Graph, GraphError, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{Linear, LinearConfig};
 use serde_json::Value;
 
@@ -43,7 +43,10 @@ impl Patches {
         let [height, width] = self.image;
         let sizes = [("s", self.channels), ("y", height), ("x", width)];
         let axes = sizes.map(|(name, size)| Axis::new(name, size));
-        Ok(g.input("pixel_values", std::iter::once("b".into()).chain(axes))?)
+        let pixels = g.input("pixel_values", std::iter::once("b".into()).chain(axes))?;
+        g.mark(pixels, Role::Image);
+        g.size_role(SizeRole::Batch, "b");
+        Ok(pixels)
     }
 
     /// `[b, s, y, x]` to `[b, y, x, c]`, a token for each of `grid` patches: a convolution whose stride
@@ -63,9 +66,8 @@ impl Patches {
         let scope = "patch_embeddings.projection";
         let config = LinearConfig::default();
         let map = {
-            let g = &mut *g.scope(scope);
-            g.module("Conv2d");
-            Linear::between(g, inputs, outputs, config)?
+            let module = g.scope(scope).module(ModuleClass::Convolution);
+            Linear::between(&mut g.enter(&module), inputs, outputs, config)?
         };
         let x = cut(g, pixels, self.image, grid, self.side)?;
         Ok(map.forward(g, x)?)

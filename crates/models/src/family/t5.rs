@@ -4,12 +4,13 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Rearrange, Table};
-use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
 use opledger_nn::{
     Attend, AttentionConfig, DecoderLayer, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
     LayerNames, LmHead, Norm, NormConfig,
 };
 
+use super::decoder::token_ids;
 use super::{Problem, Recorder, Request, head, no_past};
 use crate::config::Keys;
 use crate::weights::Names;
@@ -107,7 +108,9 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 
     r.names = names();
     let g = &mut r.graph;
-    let ids = g.input_ids("input_ids", ["b", "m"], v.clone())?;
+    let ids = token_ids(g, "input_ids", ["b", "m"], v.clone())?;
+    g.size_role(SizeRole::Batch, "b");
+    g.size_role(SizeRole::Memory, "m");
     let keep = match request.attention_mask {
         true => Some(g.input_mask("attention_mask", ["b", "m"])?),
         false => None,
@@ -141,7 +144,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     }
 
     g.output("encoder_last_hidden_state", memory);
-    let targets = g.input_ids("decoder_input_ids", ["b", "n"], v.clone())?;
+    let targets = token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?;
+    g.size_role(SizeRole::Tokens, "n");
     let mut scope = g.scope("decoder");
     let stack = scope.repeated("block", decoder_layers);
     let layer = DecoderLayer::new(

@@ -1,7 +1,7 @@
 //! Graphs of the layers without attention.
 
 use opledger_ir::ops::Activation;
-use opledger_ir::{Axis, Graph, Var};
+use opledger_ir::{Axis, Graph, Role, SizeRole, Var};
 use opledger_nn::{
     BertEmbedding, BertEmbeddingConfig, Embedding, FeedForward, FeedForwardConfig,
     LearnedPositions, Linear, LinearConfig, LmHead, Norm, NormConfig, SinusoidalPositions,
@@ -18,7 +18,30 @@ pub(super) fn input(
     tokens: &'static str,
     width: impl Into<Axis>,
 ) -> Result<Var, LayerError> {
-    Ok(g.input(name, [s.axis("b", "b"), s.axis(tokens, tokens), width.into()])?)
+    let axes = [batch(s, g), sequence(s, g, tokens), width.into()];
+    Ok(g.input(name, axes)?)
+}
+
+/// The axis of items.
+fn batch(s: &Settings, g: &mut Graph) -> Axis {
+    let axis = s.axis("b", "b");
+    name_size(g, SizeRole::Batch, &axis);
+    axis
+}
+
+/// The axis of tokens that attend, `n`, or of those they attend to, `m`.
+fn sequence(s: &Settings, g: &mut Graph, tokens: &'static str) -> Axis {
+    let axis = s.axis(tokens, tokens);
+    let role = if tokens == "m" { SizeRole::Memory } else { SizeRole::Tokens };
+    name_size(g, role, &axis);
+    axis
+}
+
+/// Says what the size of an axis counts, where the text leaves it free.
+fn name_size(g: &mut Graph, role: SizeRole, axis: &Axis) {
+    if let Some(symbol) = axis.size.as_symbol() {
+        g.size_role(role, symbol.clone());
+    }
 }
 
 /// The input `x [b, n, c]`.
@@ -34,7 +57,10 @@ pub(super) fn ids(
     tokens: &'static str,
     below: &'static str,
 ) -> Result<Var, LayerError> {
-    Ok(g.input_ids(name, [s.axis("b", "b"), s.axis(tokens, tokens)], s.size(below))?)
+    let axes = [batch(s, g), sequence(s, g, tokens)];
+    let ids = g.input_ids(name, axes, s.size(below))?;
+    g.mark(ids, Role::Tokens);
+    Ok(ids)
 }
 
 pub(super) fn activation(s: &Settings) -> Activation {

@@ -6,7 +6,7 @@ mod core;
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Concat, Rearrange, Rope};
-use opledger_ir::{Axis, Graph, Mask, Scope, Var};
+use opledger_ir::{Axis, Graph, Mask, ModuleClass, Scope, Var};
 
 pub(crate) use self::core::Core;
 use crate::sizes::{Named, positive, quotient};
@@ -173,9 +173,11 @@ impl MultiheadAttention {
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &AttentionConfig) -> Result<Self, NnError> {
         // Under other names it is another library's, whose parts are modules of their own.
-        if config.names == PYTORCH_NAMES {
-            g.module("MultiheadAttention");
-        }
+        let scope = match config.names == PYTORCH_NAMES {
+            true => g.module(ModuleClass::MultiheadAttention),
+            false => g.here(),
+        };
+        let g = &mut *g.enter(&scope);
         let (c, h) = (&config.embed_dim, &config.num_heads);
         let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
         let head_dim = match &config.head_dim {
@@ -221,7 +223,6 @@ impl MultiheadAttention {
             None => None,
         };
         let (rope, scaled, dropout) = (config.rope.clone(), config.scaled, config.dropout);
-        let scope = g.here();
         Ok(MultiheadAttention {
             scope,
             query,

@@ -1,0 +1,173 @@
+//! What nodes, scopes and sizes are, said by the layers that record them. Paths are for people and
+//! for the names of weights; nothing is decided by looking into one.
+
+use opledger_dims::Symbol;
+
+use crate::graph::{Graph, Node, Scope};
+use crate::Var;
+
+/// What a node is in its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// An input of token ids.
+    Tokens,
+    /// An input that says to which of two sentences a token belongs.
+    Segments,
+    /// An input of positions.
+    Positions,
+    /// An input of pixels.
+    Image,
+    /// An input of 0 (hidden) and 1 (visible).
+    Visible,
+    /// An input of keys or values of earlier tokens.
+    Cache(Cached),
+    /// The addition of a layer's bias.
+    Bias,
+    /// The addition of a sublayer's result to what went into it.
+    Residual,
+    /// The addition of positions to embeddings.
+    PositionSum,
+    /// The addition of a bias to attention's scores.
+    ScoreBias,
+    /// The product of queries and keys.
+    Scores,
+    /// The product of attention's weights and values.
+    Context,
+    /// The softmax of attention's scores.
+    AttentionWeights,
+    /// The choice of experts: scores to probabilities, the best of them, their normalisation.
+    Routing,
+    /// The sum of the experts' results, weighted by the router.
+    Combine,
+    /// The product of a feed-forward layer's two branches.
+    Gate,
+}
+
+/// What a cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cached {
+    /// Keys.
+    Keys,
+    /// Values.
+    Values,
+}
+
+/// A cached input and the result that takes its place in the next run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// What it holds.
+    pub of: Cached,
+    /// The input, of the tokens so far.
+    pub past: Var,
+    /// The result, of those and the new ones.
+    pub present: Var,
+}
+
+/// What a size counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SizeRole {
+    /// Items of a batch.
+    Batch,
+    /// Tokens of an item, those that queries are made of.
+    Tokens,
+    /// Tokens of the other sequence, which a decoder attends to.
+    Memory,
+    /// Tokens in the cache.
+    Past,
+    /// Repetitions of a layer.
+    Layers,
+}
+
+/// Which linear map of an attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Projection {
+    /// To queries.
+    Query,
+    /// To keys.
+    Key,
+    /// To values.
+    Value,
+    /// From the heads to the result.
+    Output,
+}
+
+/// What a framework builds as one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ModuleClass {
+    /// A model of a published family, by the family's name.
+    Model(&'static str),
+    /// A convolution.
+    Convolution,
+    /// PyTorch's `nn.MultiheadAttention`, which keeps its projections to itself.
+    MultiheadAttention,
+    /// PyTorch's `nn.TransformerEncoderLayer`.
+    EncoderLayer,
+    /// PyTorch's `nn.TransformerDecoderLayer`.
+    DecoderLayer,
+    /// The choice of experts.
+    Router,
+}
+
+/// A module that a layer declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// The path of its scope.
+    pub path: String,
+    /// What it is.
+    pub class: ModuleClass,
+    /// The module around it.
+    pub parent: Option<ModuleId>,
+}
+
+/// A module of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleId(pub(crate) usize);
+
+impl Graph {
+    /// Says what a node is.
+    pub fn mark(&mut self, var: Var, role: Role) {
+        self.node_mut(var).role = Some(role);
+    }
+
+    /// Declares that the present scope is a module. Nodes recorded in the scope that comes back, and
+    /// below it, belong to the module.
+    #[must_use = "the module is entered by the scope that comes back"]
+    pub fn module(&mut self, class: ModuleClass) -> Scope {
+        let here = self.here();
+        let id = self.add_module(Module { path: here.path().to_owned(), class, parent: here.module });
+        Scope { module: Some(id), ..here }
+    }
+
+    /// The module of an id.
+    pub fn module_of(&self, id: ModuleId) -> &Module {
+        &self.modules()[id.0]
+    }
+
+    /// The modules around a node, the innermost first.
+    pub fn modules_around(&self, node: &Node) -> impl Iterator<Item = (ModuleId, &Module)> {
+        let step = |id: &ModuleId| self.module_of(*id).parent;
+        std::iter::successors(node.module, step).map(|id| (id, self.module_of(id)))
+    }
+
+    /// Says that `present` takes the place of the cached input `past` in the next run.
+    pub fn cache(&mut self, of: Cached, past: Var, present: Var) {
+        self.mark(past, Role::Cache(of));
+        self.add_cache(Cache { of, past, present });
+    }
+
+    /// The inputs of a role, in the order of recording.
+    pub fn inputs_of(&self, role: Role) -> impl Iterator<Item = Var> {
+        let of_role = move |var: &Var| self.node(*var).role == Some(role);
+        self.vars().filter(|var| self.node(*var).op.is_source()).filter(of_role)
+    }
+
+    /// Says what a size counts.
+    pub fn size_role(&mut self, role: SizeRole, symbol: impl Into<Symbol>) {
+        self.set_size(role, symbol.into());
+    }
+
+    /// The size that counts something, if a layer said which.
+    pub fn size_of(&self, role: SizeRole) -> Option<&Symbol> {
+        self.sizes_by_role().get(&role)
+    }
+}
