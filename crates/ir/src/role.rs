@@ -3,8 +3,8 @@
 
 use opledger_dims::Symbol;
 
-use crate::graph::{Graph, Node, Scope};
 use crate::Var;
+use crate::graph::{Graph, Node, Scope};
 
 /// What a node is in its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,7 +134,8 @@ impl Graph {
     #[must_use = "the module is entered by the scope that comes back"]
     pub fn module(&mut self, class: ModuleClass) -> Scope {
         let here = self.here();
-        let id = self.add_module(Module { path: here.path().to_owned(), class, parent: here.module });
+        let id =
+            self.add_module(Module { path: here.path().to_owned(), class, parent: here.module });
         Scope { module: Some(id), ..here }
     }
 

@@ -78,8 +78,7 @@ impl Reading<'_> {
 
     /// Whether a node lies in an encoder or decoder layer of torch.nn.
     fn multihead_layer(&self, node: &Node) -> bool {
-        self.written.attention == AttentionModule::Multihead
-            && self.torch_layer(node).is_some()
+        self.written.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
     }
 
     /// Whether the library has dropout after the softmax and before the residual that a node is.

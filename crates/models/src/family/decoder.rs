@@ -5,8 +5,8 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange};
 use opledger_ir::{Axis, Cached, Graph, GraphError, Mask, Role, Scope, SizeRole, Var};
 use opledger_nn::{
-    Attend, Attended, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, MixtureConfig, NnError, Norm, NormConfig,
+    Attend, Attended, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
+    LayerNames, LmHead, MixtureConfig, NnError, Norm, NormConfig,
 };
 
 use super::rope::rope;
