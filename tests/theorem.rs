@@ -3,7 +3,7 @@
 //!
 //! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`].
 
-use opledger_dims::{Binding, Integer};
+use opledger_dims::{Activation, Binding, Integer};
 use opledger_interp::{
     Fast, Feeds, Oracle, Quiet, Reached, Run, Theorem, computed_bytes, prove, run,
 };
@@ -63,6 +63,10 @@ fn spec(kind: &Kind, draw: &Draw) -> String {
                 Some(size(key.name, choice / 2, shared).max(least as u64).to_string())
             }
             Values::Flag if given => Some((choice.is_multiple_of(4)).to_string()),
+            Values::Activation if given => {
+                let words = Activation::NAMES;
+                Some(words[usize::from(choice / 2) % words.len()].to_owned())
+            }
             Values::Choice(words) if given => {
                 Some(words[usize::from(choice / 2) % words.len()].to_owned())
             }

@@ -1,4 +1,5 @@
-//! Exact polynomials over named sizes, and counts per class of scalar operation.
+//! Exact polynomials over named sizes, counts per class of scalar operation, and the numbers that
+//! count themselves.
 //!
 //! A size (`n` tokens, `h` heads) is a [`Symbol`]; what depends on sizes is a [`Poly`] with
 //! rational coefficients. Coefficients and values are unbounded integers, so nothing wraps or
@@ -16,21 +17,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod activation;
 mod binding;
 mod compiled;
+mod counted;
 mod counts;
 mod display;
 mod monomial;
 mod parse;
 mod poly;
+mod scalar;
 mod symbol;
 #[cfg(test)]
 mod tests;
 
+pub use activation::Activation;
 pub use binding::Binding;
 pub use compiled::Compiled;
+pub use counted::{Counted, counted, take_counts};
 pub use counts::{Class, Counts};
 pub use num_bigint::BigInt as Integer;
 pub use parse::ParseError;
 pub use poly::{EvalError, Poly};
+pub use scalar::Scalar;
 pub use symbol::Symbol;

@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 
 use opledger_ir::{Call, Node, OpError, Operation, Value};
 use opledger_kernels::{Meter, Tally};
-use opledger_tensor::{Counted, Scalar, Tensor, take_counts};
+use opledger_dims::{Counted, Scalar, take_counts};
+use opledger_tensor::{Tensor};
 
 use crate::{Interpreter, Row};
 

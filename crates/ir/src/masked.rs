@@ -3,8 +3,7 @@
 //!
 //! Count: a hidden pair costs nothing; as an entry it is 0, in a sum it is absent.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::value::{indices, strides};
 use crate::{Call, Elem, Mask, OpError, Shape, ShapeError, Support};

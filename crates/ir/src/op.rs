@@ -1,7 +1,6 @@
 //! The closed set of operations, and what each of them must say of itself.
 
-use opledger_dims::{Binding, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::ops::{
     Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Experts, Factor, Gather,

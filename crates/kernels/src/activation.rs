@@ -1,48 +1,26 @@
-//! Activation functions: what they are and what they count.
+//! Activation functions: how they are computed and what that counts.
 
-use opledger_dims::Class;
+use opledger_dims::{Activation, Class};
 
 use crate::math::{erf, exp, tanh};
 use crate::meter::Tally;
-
-/// An activation function, with its operations per element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// `max(x, 0)`: 1 max.
-    Relu,
-    /// `0.5·x·(1 + erf(x·(1/√2)))`: 3 mul, 1 add, 1 erf.
-    GeluErf,
-    /// `0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x)))`: 6 mul, 2 add, 1 tanh.
-    GeluTanh,
-    /// `x / (1 + exp(-1.702·x))`: 1 mul, 1 exp, 1 add, 1 div.
-    QuickGelu,
-    /// `x / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
-    Silu,
-    /// `tanh x`: 1 tanh.
-    Tanh,
-    /// `1 / (1 + exp(-x))`: 1 exp, 1 add, 1 div.
-    Sigmoid,
-}
 
 /// A loop over numbers that is compiled for each activation function.
 pub(crate) trait Loop {
     fn run<F: Fn(f32) -> f32 + Copy>(self, f: F);
 }
 
-impl Activation {
-    /// Every activation.
-    pub const ALL: [Activation; 7] = [
-        Activation::Relu,
-        Activation::GeluErf,
-        Activation::GeluTanh,
-        Activation::QuickGelu,
-        Activation::Silu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-    ];
-
+/// An activation function as a kernel runs and counts it.
+pub(crate) trait Function {
     /// Runs a loop with the function.
-    pub(crate) fn drive(self, body: impl Loop) {
+    fn drive(self, body: impl Loop);
+
+    /// Counts the function of `n` elements.
+    fn count(self, n: usize, tally: &mut Tally);
+}
+
+impl Function for Activation {
+    fn drive(self, body: impl Loop) {
         match self {
             // NaN stays.
             Activation::Relu => body.run(|x| if x < 0.0 { 0.0 } else { x }),
@@ -61,8 +39,7 @@ impl Activation {
         }
     }
 
-    /// Counts the function of `n` elements.
-    pub(crate) fn count(self, n: usize, tally: &mut Tally) {
+    fn count(self, n: usize, tally: &mut Tally) {
         let counts: &[(Class, usize)] = match self {
             Activation::Relu => &[(Class::Max, 1)],
             Activation::GeluErf => &[(Class::Mul, 3), (Class::Add, 1), (Class::Erf, 1)],

@@ -2,7 +2,9 @@
 
 use opledger_dims::Class;
 
-use crate::activation::{Activation, Loop};
+use opledger_dims::Activation;
+
+use crate::activation::{Function, Loop};
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::Meter;

@@ -54,7 +54,7 @@ mod tasks;
 mod top_k;
 mod vector;
 
-pub use activation::Activation;
+pub use opledger_dims::Activation;
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,

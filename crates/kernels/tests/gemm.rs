@@ -232,7 +232,7 @@ fn packed_factors_and_epilogues_give_the_bits_of_separate_kernels() {
         check_epilogue(size, None, [true, false]);
         check_epilogue(size, Some(Activation::Relu), [true, true]);
     }
-    for activation in Activation::ALL {
+    for &activation in Activation::ALL {
         check_epilogue([1, 30, 20, 48], Some(activation), [true, true]);
         check_epilogue([1, 30, 20, 45], Some(activation), [false, false]);
     }

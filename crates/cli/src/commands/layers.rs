@@ -22,6 +22,7 @@ fn key(key: &Key) -> KindKey {
         Values::Optional { least } => format!("size ≥ {least} or none"),
         Values::Flag => "true or false".to_owned(),
         Values::Number { from, below } => format!("{from} ≤ number < {below}"),
+        Values::Activation => opledger_dims::Activation::NAMES.join(", "),
         Values::Choice(words) => words.join(", "),
     };
     let free = matches!(key.values, Values::Size { .. } | Values::Optional { .. });

@@ -9,7 +9,7 @@ use opledger_kernels::{
 use opledger_tensor::Tensor;
 
 use super::weights::Weights;
-use super::{Counting, attention, pointwise, refused};
+use super::{Counting, attention, refused};
 use crate::{ChainCall, Row};
 
 /// An axis with its size and its stride in an operand.
@@ -225,7 +225,7 @@ pub(super) fn chain<M: Counting>(
     let residual = chain.residual.map(|(value, _)| real(value)).transpose()?;
     let epilogue = Epilogue {
         bias: bias.as_ref().map(|bias| bias.data()),
-        activation: chain.activation.map(|(function, _)| pointwise::function(function)),
+        activation: chain.activation.map(|(function, _)| function),
         residual: residual.as_ref().map(|residual| residual.data()),
     };
     let own = M::of(chain.row, Part::Contraction);

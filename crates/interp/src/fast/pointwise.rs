@@ -91,19 +91,6 @@ pub(super) fn norm(
     }
 }
 
-/// The kernel's name of an activation function.
-pub(super) fn function(op: Activation) -> kernels::Activation {
-    match op {
-        Activation::Relu => kernels::Activation::Relu,
-        Activation::GeluErf => kernels::Activation::GeluErf,
-        Activation::GeluTanh => kernels::Activation::GeluTanh,
-        Activation::QuickGelu => kernels::Activation::QuickGelu,
-        Activation::Silu => kernels::Activation::Silu,
-        Activation::Sigmoid => kernels::Activation::Sigmoid,
-        Activation::Tanh => kernels::Activation::Tanh,
-    }
-}
-
 pub(super) fn activation(
     op: Activation,
     call: &Call<'_, f32>,
@@ -111,7 +98,7 @@ pub(super) fn activation(
     meter: &impl Meter,
 ) -> Applied {
     let x = call.real(0)?.data();
-    kernels::activation(function(op), x, out, meter).map_err(refused)
+    kernels::activation(op, x, out, meter).map_err(refused)
 }
 
 pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {

@@ -31,7 +31,7 @@ fn activations_of_every_kind() {
     let mut g = Graph::new();
     let x = g.input("x", ["n", "c"]).unwrap();
     let w = g.param("w", Source::weight("c"), ["f", "c"]).unwrap();
-    for (i, function) in Activation::ALL.into_iter().enumerate() {
+    for (i, function) in Activation::ALL.iter().copied().enumerate() {
         let alone = g.activation(x, function).unwrap();
         let product = g.einsum("n c, f c -> n f", x, w).unwrap();
         let chained = g.activation(product, function).unwrap();

@@ -4,8 +4,7 @@
 //! Count: one add, mul or div per element of the result. Under a mask only the allowed entries are
 //! computed; the others are 0 and cost nothing.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;

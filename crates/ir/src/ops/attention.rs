@@ -7,8 +7,7 @@
 //! (P − R)·f add. A row that sees no key is 0 and costs nothing; what a hidden key holds can never
 //! reach a result.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use super::Factor;
 use super::softmax::{softmax_counts, softmax_row};

@@ -1,7 +1,6 @@
 //! Two values side by side along an axis. Count: none.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};

@@ -7,8 +7,7 @@
 
 use std::fmt;
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use crate::cost::dot;
 use crate::masked::{self, Masked};

@@ -1,7 +1,6 @@
 //! Rows of a table by id. A look-up is no arithmetic: count none.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};

@@ -4,8 +4,7 @@
 //!
 //! Count: each result is a dot product of c terms: c mul, c − 1 add, whichever experts are chosen.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Poly, Scalar, Symbol};
 
 use super::norm::sum;
 use crate::cost::dot;

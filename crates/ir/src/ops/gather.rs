@@ -1,8 +1,7 @@
 //! Entries by their place along the last axis: `out[…, j] = x[…, ids[…, j]]`. A look-up is no
 //! arithmetic: count none.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};

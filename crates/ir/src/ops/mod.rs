@@ -25,7 +25,7 @@ pub(crate) mod proof;
 
 pub use crate::frequencies::{RopeScaling, inverse_frequency};
 pub use crate::masked::Masked;
-pub use activation::Activation;
+pub use opledger_dims::Activation;
 pub use arithmetic::{Arithmetic, ArithmeticKind};
 pub use attention::{Attention, AttentionSizes};
 pub use concat::Concat;

@@ -4,8 +4,8 @@
 //! variance (c − 1 add, 1 div), ε (1 add), 1 sqrt, c div. RMSNorm: squares (c mul), mean (c − 1 add,
 //! 1 div), ε (1 add), 1 sqrt, c div. A gain adds c mul, a shift c add.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::{Scalar, Tensor};
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_tensor::{Tensor};
 
 use crate::op::Operation;
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};

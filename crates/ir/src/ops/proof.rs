@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Binding, Counts};
-use opledger_tensor::{Counted, Fill, Scalar, Tensor, counted, seed_of, take_counts};
+use opledger_dims::{Binding, Counted, Counts, Scalar, counted, take_counts};
+use opledger_tensor::{Fill, Tensor, seed_of};
 
 use super::Source;
 use crate::op::{Op, Operation};

@@ -1,8 +1,8 @@
 //! Moving without arithmetic: splitting, merging, reordering, cutting, rolling, padding, repeating
 //! axes. Count: none.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::{Scalar, Tensor};
+use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_tensor::{Tensor};
 
 use crate::op::{Operation, operands};
 use crate::value::{indices, strides, to_usize};

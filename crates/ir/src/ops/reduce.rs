@@ -2,8 +2,7 @@
 //!
 //! Count, per result over k elements: sum k − 1 add; mean one div more; maximum k − 1 max.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use super::norm::sum;
 use crate::op::{Operation, operands};

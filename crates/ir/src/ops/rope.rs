@@ -6,8 +6,7 @@
 //! not. Where YaRN's attention factor is not 1, sine and cosine are multiplied by it: 2 mul more for
 //! each (position, pair).
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use super::RopeScaling;
 use crate::op::{Operation, operands};

@@ -4,8 +4,7 @@
 //! Count: one mul per element. The constant is known before the run and costs nothing. Under a mask
 //! only the allowed entries are multiplied; the others are 0 and cost nothing.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;

@@ -3,8 +3,7 @@
 //!
 //! Count, per position and pair of elements: 1 mul, 1 sin, 1 cos. The frequencies are constants.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use super::inverse_frequency;
 use crate::op::{Operation, operands};

@@ -4,8 +4,7 @@
 //! Count, per row of n allowed entries: n − 1 max, n add (the subtractions), n exp, n − 1 add, n div.
 //! Entries that a mask hides are 0 and cost nothing; a row that sees nothing is all 0.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;

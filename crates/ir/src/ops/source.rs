@@ -1,7 +1,6 @@
 //! Values that come from outside: inputs and parameters. They cost nothing.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_tensor::Scalar;
+use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
 use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};

@@ -4,8 +4,8 @@
 //! Count, per row of x entries: k passes, each a maximum over the entries that are left:
 //! Σ_{i<k} (x − 1 − i) = k·x − k·(k + 1)/2 max.
 
-use opledger_dims::{Class, Counts, Poly, Symbol};
-use opledger_tensor::{Scalar, Tensor};
+use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_tensor::{Tensor};
 
 use crate::op::{Operation, operands};
 use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use opledger_dims::Activation;
 use serde_json::{Map, Value};
 
 use super::ConfigError;
@@ -237,6 +238,17 @@ impl<'a> Keys<'a> {
         let found = choices.iter().find(|(name, _)| *name == text);
         let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         found.map(|(_, value)| value.clone()).ok_or_else(|| self.unsupported(key, names()))
+    }
+
+    /// The function of one number that a key names.
+    pub(crate) fn activation(
+        &self,
+        key: &str,
+        default: Activation,
+    ) -> Result<Activation, ConfigError> {
+        let Some(text) = self.text(key)? else { return Ok(default) };
+        Activation::named(text)
+            .ok_or_else(|| self.unsupported(key, Activation::NAMES.join(", ")))
     }
 
     /// Refuses any value of a key but one, which holds also when the key is missing.

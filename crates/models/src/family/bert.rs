@@ -9,7 +9,7 @@ use opledger_nn::{
     LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig,
 };
 
-use super::decoder::{ACTIVATIONS, token_ids};
+use super::decoder::token_ids;
 use super::{Problem, Recorder, Request, head, multiple, no_past, pooler};
 use crate::config::Keys;
 use crate::weights::Names;
@@ -127,7 +127,7 @@ fn build(
     let [width_key, heads_key, layers_key, hidden_key, activation_key] = family.keys;
     let (width, heads) = (keys.size(width_key)?, keys.size(heads_key)?);
     multiple(keys, (width_key, width), (heads_key, heads))?;
-    let activation = keys.choice(activation_key, "gelu", ACTIVATIONS)?;
+    let activation = keys.activation(activation_key, Activation::GeluErf)?;
     let eps = keys.number_or("layer_norm_eps", 1e-12)?;
     let types =
         if family.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };

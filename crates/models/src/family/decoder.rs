@@ -35,19 +35,6 @@ pub(super) struct Variant {
     pub(super) tied: bool,
 }
 
-/// Functions between the maps of a feed-forward layer, by their names in configurations.
-pub(super) const ACTIVATIONS: &[(&str, Activation)] = &[
-    ("silu", Activation::Silu),
-    ("swish", Activation::Silu),
-    ("relu", Activation::Relu),
-    ("gelu", Activation::GeluErf),
-    ("gelu_new", Activation::GeluTanh),
-    ("gelu_pytorch_tanh", Activation::GeluTanh),
-    ("gelu_fast", Activation::GeluTanh),
-    ("quick_gelu", Activation::QuickGelu),
-    ("tanh", Activation::Tanh),
-];
-
 /// Records a decoder.
 pub(super) fn build(
     keys: &Keys<'_>,
@@ -225,7 +212,7 @@ fn layer(
         return Err(keys.unsupported("head_dim", pairs).into());
     }
     let eps = keys.number_or("rms_norm_eps", 1e-6)?;
-    let activation = keys.choice("hidden_act", "silu", ACTIVATIONS)?;
+    let activation = keys.activation("hidden_act", Activation::Silu)?;
     let hidden = keys.size("intermediate_size")?;
     let rope = rope(keys, first_position(request))?;
 

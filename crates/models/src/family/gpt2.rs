@@ -3,13 +3,14 @@
 
 use opledger_dims::Poly;
 use opledger_ir::Axis;
+use opledger_ir::ops::Activation;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
     LearnedPositions, LmHead, Norm, NormConfig,
 };
 
 use super::decoder::{
-    ACTIVATIONS, causal_layers, causal_mask, causal_sizes, first_position, logits, token_ids,
+    causal_layers, causal_mask, causal_sizes, first_position, logits, token_ids,
 };
 use super::{Problem, Recorder, Request, head, multiple};
 use crate::config::Keys;
@@ -36,7 +37,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let hidden = keys.size_or("n_inner", 4 * width)?;
     let (vocabulary, layers) = (keys.size("vocab_size")?, keys.times("n_layer")?);
     let positions = keys.size("n_positions")?;
-    let activation = keys.choice("activation_function", "gelu_new", ACTIVATIONS)?;
+    let activation = keys.activation("activation_function", Activation::GeluTanh)?;
     let eps = keys.number_or("layer_norm_epsilon", 1e-5)?;
 
     let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));

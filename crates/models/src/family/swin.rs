@@ -8,7 +8,6 @@ use opledger_nn::{
     WindowAttention, WindowAttentionConfig,
 };
 
-use super::decoder::ACTIVATIONS;
 use super::image::{Patches, classes, cut, no_text, tokens};
 use super::{Problem, Recorder, Request, head};
 use crate::config::{ConfigError, Keys};
@@ -56,7 +55,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         window: keys.size("window_size")?,
         mlp_ratio: keys.number_or("mlp_ratio", 4.0)?,
         qkv_bias: keys.flag_or("qkv_bias", true)?,
-        activation: keys.choice("hidden_act", "gelu", ACTIVATIONS)?,
+        activation: keys.activation("hidden_act", Activation::GeluErf)?,
         norm: NormConfig { eps: keys.number_or("layer_norm_eps", 1e-5)?, ..NormConfig::layer() },
     };
     let classes = classes(keys)?;

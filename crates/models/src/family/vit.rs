@@ -3,14 +3,13 @@
 //! `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Factor, Rearrange, Source};
+use opledger_ir::ops::{Activation, Factor, Rearrange, Source};
 use opledger_ir::{Axis, Graph, Mask, Var};
 use opledger_nn::{
     AttentionConfig, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames, Linear,
     LinearConfig, Norm, NormConfig,
 };
 
-use super::decoder::ACTIVATIONS;
 use super::image::{Patches, classes, no_text, tokens};
 use super::{Problem, Recorder, Request, head, multiple, pooler, token};
 use crate::config::Keys;
@@ -73,10 +72,10 @@ fn build(
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
     let (hidden, layers) = (keys.size("intermediate_size")?, keys.times("num_hidden_layers")?);
-    let activation = keys.choice("hidden_act", "gelu", ACTIVATIONS)?;
+    let activation = keys.activation("hidden_act", Activation::GeluErf)?;
     let eps = keys.number_or("layer_norm_eps", 1e-12)?;
     let pooled = keys.size_or("pooler_output_size", width)?;
-    let pooler_act = keys.choice("pooler_act", "tanh", ACTIVATIONS)?;
+    let pooler_act = keys.activation("pooler_act", Activation::Tanh)?;
     let classes = classes(keys)?;
 
     let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));

@@ -1,6 +1,5 @@
 //! Graphs of the layers without attention.
 
-use opledger_ir::ops::Activation;
 use opledger_ir::{Axis, Graph, Role, SizeRole, Var};
 use opledger_nn::{
     BertEmbedding, BertEmbeddingConfig, Embedding, FeedForward, FeedForwardConfig,
@@ -63,23 +62,14 @@ pub(super) fn ids(
     Ok(ids)
 }
 
-pub(super) fn activation(s: &Settings) -> Activation {
-    match s.choice("act") {
-        "gelu" => Activation::GeluErf,
-        "gelu-tanh" => Activation::GeluTanh,
-        "silu" => Activation::Silu,
-        _ => Activation::Relu,
-    }
-}
-
-pub(super) fn feed_forward(s: &Settings) -> FeedForwardConfig {
-    FeedForwardConfig {
-        activation: activation(s),
+pub(super) fn feed_forward(s: &Settings) -> Result<FeedForwardConfig, LayerError> {
+    Ok(FeedForwardConfig {
+        activation: s.activation("act")?,
         gated: s.flag("gated"),
         bias: s.flag("bias"),
         dropout: s.dropout(),
         ..FeedForwardConfig::new(s.size("c"), s.size("ff"))
-    }
+    })
 }
 
 pub(super) fn linear(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
@@ -92,7 +82,7 @@ pub(super) fn linear(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
 
 pub(super) fn ffn(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let x = x(s, g)?;
-    let y = FeedForward::new(g, &feed_forward(s))?.forward(g, x)?;
+    let y = FeedForward::new(g, &feed_forward(s)?)?.forward(g, x)?;
     g.output("y", y);
     Ok(())
 }

@@ -74,7 +74,7 @@ pub(super) const THETA: Key = key_of(
 );
 pub(super) const ACT: Key = key_of(
     "act",
-    Values::Choice(&["relu", "gelu", "gelu-tanh", "silu"]),
+    Values::Activation,
     "relu",
     "activation of the feed-forward layer",
 );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Binding, Integer, Poly, Symbol};
+use opledger_dims::{Activation, Binding, Integer, Poly, Symbol};
 use opledger_ir::Axis;
 use opledger_nn::DropoutConfig;
 
@@ -42,9 +42,10 @@ impl Settings {
                         None => formulas.push((key, size)),
                     }
                 }
-                Values::Flag | Values::Number { .. } | Values::Choice(_) => {
-                    key.values.check(key, value)?
-                }
+                Values::Flag
+                | Values::Number { .. }
+                | Values::Activation
+                | Values::Choice(_) => key.values.check(key, value)?,
             }
         }
         settings.given = given;
@@ -144,6 +145,19 @@ impl Settings {
         self.text(key)
     }
 
+    /// A function of one number.
+    ///
+    /// # Errors
+    /// When the word of the key, or of its default, names none.
+    pub(super) fn activation(&self, key: &'static str) -> Result<Activation, LayerError> {
+        let text = self.text(key);
+        Activation::named(text).ok_or_else(|| LayerError::Value {
+            key,
+            expected: one_of(text, Activation::NAMES),
+            value: shown(text),
+        })
+    }
+
     /// A number; a kind without the key has zero.
     pub(super) fn number(&self, key: &'static str) -> f64 {
         self.text(key).parse().unwrap_or(0.0)
@@ -205,23 +219,27 @@ fn read_size(key: &'static Key, least: i64, text: &str) -> Result<Poly, LayerErr
     Ok(size)
 }
 
+/// The words there are, and the one that is near.
+fn one_of(text: &str, words: &[&'static str]) -> String {
+    let near = nearest(text, words.iter().copied());
+    let near = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+    format!("one of {}{near}", words.join(", "))
+}
+
 impl Values {
     /// Checks a value that is no size.
     fn check(&self, key: &'static Key, text: &str) -> Result<(), LayerError> {
         let expected = match self {
             Values::Flag if ["true", "false"].contains(&text) => return Ok(()),
             Values::Choice(choices) if choices.contains(&text) => return Ok(()),
+            Values::Activation if Activation::named(text).is_some() => return Ok(()),
             Values::Number { from, below } => match text.parse::<f64>() {
                 Ok(number) if (*from..*below).contains(&number) => return Ok(()),
                 _ => format!("a number from {from:?} to below {below:?}"),
             },
             Values::Flag => "true or false".to_owned(),
-            Values::Choice(choices) => {
-                let near = nearest(text, choices.iter().copied());
-                let near =
-                    near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
-                format!("one of {}{near}", choices.join(", "))
-            }
+            Values::Choice(choices) => one_of(text, choices),
+            Values::Activation => one_of(text, Activation::NAMES),
             Values::Size { .. } | Values::Optional { .. } => return Ok(()),
         };
         Err(LayerError::Value { key: key.name, expected, value: shown(text) })

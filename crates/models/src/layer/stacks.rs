@@ -18,7 +18,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
     };
     Ok(LayerConfig {
         attention: config(s)?,
-        feed_forward: feed_forward(s),
+        feed_forward: feed_forward(s)?,
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
         norm_first: s.choice("norm") == "pre",

@@ -60,6 +60,8 @@ pub enum Values {
         /// What it is below.
         below: f64,
     },
+    /// The name of a function of one number.
+    Activation,
     /// One of some words.
     Choice(&'static [&'static str]),
 }

@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// A real number as the reference algorithms see it.
 ///
 /// Every method but the conversions and [`Neg`] is one operation of a
-/// [`Class`](opledger_dims::Class); a sign change moves one bit and is none.
+/// [`Class`](crate::Class); a sign change moves one bit and is none.
 pub trait Scalar:
     Copy
     + Debug

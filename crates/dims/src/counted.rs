@@ -3,9 +3,7 @@
 use std::cell::Cell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use opledger_dims::{Class, Counts};
-
-use crate::Scalar;
+use crate::{Class, Counts, Scalar};
 
 thread_local! {
     static TALLY: [Cell<u64>; Class::ALL.len()] = const { [const { Cell::new(0) }; Class::ALL.len()] };
