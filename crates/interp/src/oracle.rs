@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
+use opledger_dims::{Counted, Scalar, take_counts};
 use opledger_ir::{Call, Node, OpError, Operation, Value};
 use opledger_kernels::{Meter, Tally};
-use opledger_dims::{Counted, Scalar, take_counts};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 
 use crate::{Interpreter, Row};
 

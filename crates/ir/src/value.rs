@@ -1,7 +1,7 @@
 //! Values, and one call of an operation on them.
 
 use opledger_dims::{Binding, Integer, Poly, Scalar};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 
 use crate::{Elem, OpError, Shape};
 

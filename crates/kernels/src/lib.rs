@@ -54,7 +54,6 @@ mod tasks;
 mod top_k;
 mod vector;
 
-pub use opledger_dims::Activation;
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,
@@ -68,6 +67,7 @@ pub use isa::{Isa, isa};
 pub use masked::{Rows, masked_binary};
 pub use meter::{AtomicMeter, Meter, NoMeter, Tally};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
+pub use opledger_dims::Activation;
 pub use panels::PackedMatrix;
 pub use position::{Pairing, Rope, rope, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};

@@ -8,11 +8,11 @@ mod weights;
 
 use std::marker::PhantomData;
 
+use opledger_dims::Scalar;
 use opledger_ir::ops::{Concat, Rearrange};
 use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
 use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter, Strided};
-use opledger_dims::{Scalar};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 use rayon::prelude::*;
 
 use self::pool::{Pool, bytes};

@@ -4,7 +4,7 @@
 //! Count: in training one mul per element; drawing the multiplier is none. In inference none.
 
 use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
-use opledger_tensor::{seed_of};
+use opledger_tensor::seed_of;
 
 use crate::op::{Operation, operands};
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};

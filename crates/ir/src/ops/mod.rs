@@ -25,7 +25,6 @@ pub(crate) mod proof;
 
 pub use crate::frequencies::{RopeScaling, inverse_frequency};
 pub use crate::masked::Masked;
-pub use opledger_dims::Activation;
 pub use arithmetic::{Arithmetic, ArithmeticKind};
 pub use attention::{Attention, AttentionSizes};
 pub use concat::Concat;
@@ -35,6 +34,7 @@ pub use embedding::Embedding;
 pub use experts::Experts;
 pub use gather::Gather;
 pub use norm::{Norm, NormKind};
+pub use opledger_dims::Activation;
 pub use rearrange::{Rearrange, Run, Runs};
 pub use reduce::Reduce;
 pub use rope::{Rope, RopePairs};

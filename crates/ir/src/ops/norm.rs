@@ -5,7 +5,7 @@
 //! 1 div), ε (1 add), 1 sqrt, c div. A gain adds c mul, a shift c add.
 
 use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 
 use crate::op::Operation;
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};

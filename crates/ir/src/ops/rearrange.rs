@@ -2,7 +2,7 @@
 //! axes. Count: none.
 
 use opledger_dims::{Poly, Scalar, Symbol};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
 use crate::value::{indices, strides, to_usize};

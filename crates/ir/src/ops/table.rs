@@ -1,7 +1,7 @@
 //! Tables of constants that depend on sizes only. They are known before the run: count none.
 
 use opledger_dims::{Poly, Scalar, Symbol};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
 use crate::value::indices;

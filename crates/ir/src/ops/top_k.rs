@@ -5,7 +5,7 @@
 //! Σ_{i<k} (x − 1 − i) = k·x − k·(k + 1)/2 max.
 
 use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
-use opledger_tensor::{Tensor};
+use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
 use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};

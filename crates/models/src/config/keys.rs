@@ -247,8 +247,7 @@ impl<'a> Keys<'a> {
         default: Activation,
     ) -> Result<Activation, ConfigError> {
         let Some(text) = self.text(key)? else { return Ok(default) };
-        Activation::named(text)
-            .ok_or_else(|| self.unsupported(key, Activation::NAMES.join(", ")))
+        Activation::named(text).ok_or_else(|| self.unsupported(key, Activation::NAMES.join(", ")))
     }
 
     /// Refuses any value of a key but one, which holds also when the key is missing.

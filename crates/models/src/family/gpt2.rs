@@ -9,9 +9,7 @@ use opledger_nn::{
     LearnedPositions, LmHead, Norm, NormConfig,
 };
 
-use super::decoder::{
-    causal_layers, causal_mask, causal_sizes, first_position, logits, token_ids,
-};
+use super::decoder::{causal_layers, causal_mask, causal_sizes, first_position, logits, token_ids};
 use super::{Problem, Recorder, Request, head, multiple};
 use crate::config::Keys;
 use crate::weights::Names;

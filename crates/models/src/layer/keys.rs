@@ -72,12 +72,8 @@ pub(super) const THETA: Key = key_of(
     "10000.0",
     "base of the rotation's angles",
 );
-pub(super) const ACT: Key = key_of(
-    "act",
-    Values::Activation,
-    "relu",
-    "activation of the feed-forward layer",
-);
+pub(super) const ACT: Key =
+    key_of("act", Values::Activation, "relu", "activation of the feed-forward layer");
 pub(super) const GATED: Key = flag("gated", "false", "a third map that the activation gates");
 pub(super) const NORM: Key =
     key_of("norm", Values::Choice(&["post", "pre"]), "post", "norm after the residual or before");

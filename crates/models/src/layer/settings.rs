@@ -42,10 +42,9 @@ impl Settings {
                         None => formulas.push((key, size)),
                     }
                 }
-                Values::Flag
-                | Values::Number { .. }
-                | Values::Activation
-                | Values::Choice(_) => key.values.check(key, value)?,
+                Values::Flag | Values::Number { .. } | Values::Activation | Values::Choice(_) => {
+                    key.values.check(key, value)?
+                }
             }
         }
         settings.given = given;
