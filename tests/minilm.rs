@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use opledger_interp::{Fast, Feeds};
-use opledger_models::weights::Checkpoint;
-use opledger_models::{Config, Request};
+use opledger_models::Request;
+use opledger_weights::{Checkpoint, read_config};
 use safetensors::SafeTensors;
 
 #[test]
@@ -30,7 +30,7 @@ fn sentences_are_embedded_as_by_transformers() {
         .collect();
 
     let request = Request { attention_mask: true, ..Request::default() };
-    let model = Config::read(&folder.join("config.json")).unwrap().model("m", &request).unwrap();
+    let model = read_config(&folder).unwrap().model("m", &request).unwrap();
     let sizes = model.binding.clone().with("b", shape[0]).with("n", shape[1]);
     let complete = model.graph.complete(&sizes).unwrap();
     let checkpoint = Checkpoint::open(&folder).unwrap();

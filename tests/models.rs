@@ -8,9 +8,9 @@ use opledger_interp::{
     Fast, Feeds, Interpreter, Oracle, Quiet, Session, compare, prepare, run_stored,
 };
 use opledger_ir::{Graph, Op, Part, Value};
-use opledger_models::weights::Checkpoint;
 use opledger_models::{Config, Logits, Model, Request, families};
 use opledger_tensor::Tensor;
+use opledger_weights::{Checkpoint, read_config};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::theorem::memory;
@@ -42,7 +42,7 @@ fn read(folder: &Path) -> Case {
     let mut case = Case {
         name: folder.file_name().unwrap().to_string_lossy().into_owned(),
         folder: folder.to_owned(),
-        config: Config::read(&folder.join("config.json")).unwrap(),
+        config: read_config(folder).unwrap(),
         inputs: Vec::new(),
         pixels: None,
         expected: Vec::new(),

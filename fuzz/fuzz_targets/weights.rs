@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use libfuzzer_sys::fuzz_target;
-use opledger_models::weights::{Checkpoint, parse_header};
+use opledger_weights::{Checkpoint, parse_header};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((size, rest)) = bytes.split_first_chunk() else { return };

@@ -5,7 +5,8 @@ use std::path::Path;
 use opledger_dims::Binding;
 use opledger_interp::{Feeds, available_memory};
 use opledger_ir::Graph;
-use opledger_models::weights::{Checkpoint, Names, escaped};
+use opledger_models::Names;
+use opledger_weights::{Checkpoint, escaped};
 
 use crate::failure::Failure;
 use crate::subject::note;

@@ -9,10 +9,10 @@ use opledger_interp::RunError;
 use opledger_ir::BindingError;
 use opledger_measure::MeasureError;
 use opledger_models::layer::LayerError;
-use opledger_models::weights::WeightsError;
 use opledger_models::{ConfigError, nearest};
 use opledger_report::RenderError;
 use opledger_verify::VerifyError;
+use opledger_weights::{ConfigFileError, WeightsError};
 
 use crate::tensors::TensorError;
 use crate::text::TextError;
@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Layer(#[from] LayerError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    ConfigFile(#[from] ConfigFileError),
     #[error(transparent)]
     Binding(#[from] BindingError),
     #[error(transparent)]

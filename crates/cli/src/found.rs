@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use opledger_models::layer::{self, kinds};
 use opledger_models::{Config, ConfigError, Model, Request, nearest, preset, preset_names};
+use opledger_weights::read_config;
 
 use crate::checkpoint;
 use crate::failure::Failure;
@@ -24,11 +25,11 @@ pub(crate) fn find(text: &str) -> Result<Found, Failure> {
         return Ok(Found::Layer(Box::new(layer::parse(text)?)));
     }
     if path.is_dir() {
-        let config = Config::read(&path.join("config.json"))?;
+        let config = read_config(path)?;
         return Ok(Found::Config { config, directory: Some(path.to_owned()) });
     }
     if path.exists() || path.extension().is_some_and(|e| e == "json") {
-        let config = Config::read(path)?;
+        let config = read_config(path)?;
         return Ok(Found::Config { config, directory: None });
     }
     if text.contains(':') {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use opledger_dims::Binding;
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Value, to_usize};
-use opledger_models::weights::{Checkpoint, Pattern, TensorInfo, WeightsError, escaped, fits};
+use opledger_models::Pattern;
+use opledger_weights::{Checkpoint, TensorInfo, WeightsError, escaped, fits};
 use safetensors::{Dtype, tensor};
 
 /// A tensor and its name.

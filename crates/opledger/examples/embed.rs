@@ -11,8 +11,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use opledger::models::weights::Checkpoint;
-use opledger::models::{Config, Request};
+use opledger::models::Request;
+use opledger::weights::{Checkpoint, read_config};
 use opledger::{Fast, Feeds};
 use tokenizers::{PaddingParams, Tokenizer};
 
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         encodings.iter().flat_map(|e| e.get_attention_mask()).map(|m| i64::from(*m)).collect();
 
     let request = Request { attention_mask: true, ..Request::default() };
-    let model = Config::read(&folder.join("config.json"))?.model("encoder", &request)?;
+    let model = read_config(folder)?.model("encoder", &request)?;
     let sizes = model.binding.clone().with("b", shape[0]).with("n", shape[1]);
     let all_sizes = model.graph.complete(&sizes)?;
     let weights = Checkpoint::open(folder)?.load(&model.graph, &all_sizes, &model.names, None)?;

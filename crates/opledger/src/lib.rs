@@ -40,6 +40,7 @@
 //! | [`interp`] | the fast and the exact interpreter, the ledger, the theorem |
 //! | [`nn`] | layers |
 //! | [`models`] | models by name |
+//! | [`weights`] | the files of a model: safetensors, and the configuration beside them |
 //! | [`conventions`] | how other tools count, and why two of them differ |
 //! | [`verify`] | published claims, settled by execution |
 //! | [`report`] | results as tables, JSON, CSV, Markdown, LaTeX |
@@ -62,6 +63,8 @@ pub use opledger_report as report;
 pub use opledger_tensor as tensor;
 #[doc(inline)]
 pub use opledger_verify as verify;
+#[doc(inline)]
+pub use opledger_weights as weights;
 
 pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Symbol};
 pub use opledger_interp::{Fast, Feeds, Ledger, Oracle, Quiet, Run, Theorem, compare, prove, run};

@@ -1,21 +1,11 @@
 //! Why a configuration could not be used.
 
-use std::path::PathBuf;
-
 use opledger_nn::NnError;
 
 /// A configuration that names no model that can be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The file could not be read.
-    #[error("`{}` could not be read: {problem}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        problem: String,
-    },
-    /// The file is no JSON object.
+    /// The text is no JSON object.
     #[error("{origin} is no configuration: {problem}")]
     Malformed {
         /// The file or preset.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use opledger_dims::Activation;
 use serde_json::{Map, Value};
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// The greatest size a key may have.
 const MAX_SIZE: u64 = 1 << 40;

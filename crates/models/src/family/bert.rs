@@ -9,10 +9,12 @@ use opledger_nn::{
     LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig,
 };
 
-use super::decoder::token_ids;
-use super::{Problem, Recorder, Request, head, multiple, no_past, pooler};
+use super::checks::{head, multiple, no_past};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
+use super::tokens::{pooler, token_ids};
 use crate::config::Keys;
-use crate::weights::Names;
+use crate::names::Names;
 
 /// What stands on the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ enum Head {
 }
 
 /// What the families differ in.
-struct Family {
+struct BertVariant {
     /// The scope of the encoder.
     scope: &'static str,
     /// The scope of its layers.
@@ -48,7 +50,7 @@ type SizeKeys = [&'static str; 5];
 const LONG: SizeKeys =
     ["hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size", "hidden_act"];
 
-const BERT: Family = Family {
+const BERT: BertVariant = BertVariant {
     scope: "bert",
     layers: "encoder.layer",
     keys: LONG,
@@ -68,14 +70,14 @@ const BERT: Family = Family {
     copies: ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
 };
 
-const ROBERTA: Family = Family {
+const ROBERTA: BertVariant = BertVariant {
     scope: "roberta",
     words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
     copies: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
     ..BERT
 };
 
-const DISTILBERT: Family = Family {
+const DISTILBERT: BertVariant = BertVariant {
     scope: "distilbert",
     layers: "transformer.layer",
     keys: ["dim", "n_heads", "n_layers", "hidden_dim", "activation"],
@@ -112,7 +114,7 @@ fn build(
     keys: &Keys<'_>,
     request: &Request,
     r: &mut Recorder,
-    family: &Family,
+    variant: &BertVariant,
     heads: &[(&str, Head)],
     first_position: Poly,
 ) -> Result<(), Problem> {
@@ -124,13 +126,13 @@ fn build(
     keys.only("tie_word_embeddings", true)?;
     keys.only("pruned_heads", serde_json::Map::new())?;
     keys.pass_over(&["pad_token_id"]);
-    let [width_key, heads_key, layers_key, hidden_key, activation_key] = family.keys;
+    let [width_key, heads_key, layers_key, hidden_key, activation_key] = variant.keys;
     let (width, heads) = (keys.size(width_key)?, keys.size(heads_key)?);
     multiple(keys, (width_key, width), (heads_key, heads))?;
     let activation = keys.activation(activation_key, Activation::GeluErf)?;
     let eps = keys.number_or("layer_norm_eps", 1e-12)?;
     let types =
-        if family.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };
+        if variant.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };
     let positions = keys.size("max_position_embeddings")?;
     let (c, h) = (r.size("c", width), r.size("h", heads));
     let (v, l) = (keys.size("vocab_size")?, keys.times(layers_key)?);
@@ -138,10 +140,10 @@ fn build(
     let ff = r.size("ff", keys.size(hidden_key)?);
 
     let norm = NormConfig { eps, ..NormConfig::layer() };
-    let [first, second] = family.feed_forward;
+    let [first, second] = variant.feed_forward;
     let config = LayerConfig {
         attention: AttentionConfig {
-            names: family.attention,
+            names: variant.attention,
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
@@ -152,7 +154,7 @@ fn build(
         norm,
         names: LayerNames {
             self_attn: "",
-            norms: [family.norms[0], family.norms[1], ""],
+            norms: [variant.norms[0], variant.norms[1], ""],
             ..LayerNames::default()
         },
         ..LayerConfig::new(c.clone(), h, 1)
@@ -181,22 +183,22 @@ fn build(
         true => Mask::none().keeping(g.input_mask("attention_mask", ["b", "n"])?),
         false => Mask::none(),
     };
-    let mut scope = g.scope(family.scope);
+    let mut scope = g.scope(variant.scope);
     let m = &mut *scope;
     let embeddings = BertEmbedding::new(&mut m.scope("embeddings"), &embedding)?;
-    let layers = m.repeated(family.layers, l);
+    let layers = m.repeated(variant.layers, l);
     let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
     let x = embeddings.forward(m, ids, types)?;
     let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, mask))?;
     drop(scope);
     g.output("last_hidden_state", x);
-    r.names = names(family);
+    r.names = names(variant);
     match head {
         Head::None => Ok(()),
-        Head::Pooler => pooler(&mut g.scope(family.scope), x, c, Activation::Tanh),
+        Head::Pooler => pooler(&mut g.scope(variant.scope), x, c, Activation::Tanh),
         Head::Words => {
             let table = embeddings.words();
-            words(g, family, x, table, (activation, norm))
+            words(g, variant, x, table, (activation, norm))
         }
     }
 }
@@ -204,14 +206,14 @@ fn build(
 /// A score for each word, by the word table.
 fn words(
     g: &mut Graph,
-    family: &Family,
+    variant: &BertVariant,
     x: Var,
     table: Var,
     (activation, norm): (Activation, NormConfig),
 ) -> Result<(), Problem> {
     let c =
         g.last_axis(x).map_err(|e| Problem::Layer(opledger_nn::NnError::Config(e.to_string())))?;
-    let [dense, norm_scope, bias] = family.words;
+    let [dense, norm_scope, bias] = variant.words;
     let dense = Linear::new(&mut g.scope(dense), c.clone(), c.clone(), LinearConfig::default())?;
     let norm = Norm::new(&mut g.scope(norm_scope), c, norm)?;
     let bias = g.param(bias, Source::shift(), ["v"])?;
@@ -224,8 +226,8 @@ fn words(
     Ok(())
 }
 
-fn names(family: &Family) -> Names {
-    let Family { scope, layers, norms, words: [_, words_norm, bias], copies, .. } = family;
+fn names(variant: &BertVariant) -> Names {
+    let BertVariant { scope, layers, norms, words: [_, words_norm, bias], copies, .. } = variant;
     let mut names = Names::default()
         .prefix(&format!("{scope}."))
         .ignore(&format!("{scope}.embeddings.position_ids"))

@@ -2,17 +2,21 @@
 //! 2023), of which several families are variants. Named as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Rearrange};
-use opledger_ir::{Axis, Cached, Graph, GraphError, Mask, Role, Scope, SizeRole, Var};
+use opledger_ir::Axis;
+use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, Attended, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
-    LayerNames, LmHead, MixtureConfig, NnError, Norm, NormConfig,
+    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
+    LmHead, MixtureConfig, Norm, NormConfig,
 };
 
+use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
+use super::checks::{head, multiple};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
 use super::rope::rope;
-use super::{Logits, Problem, Recorder, Request, head, multiple};
+use super::tokens::token_ids;
 use crate::config::Keys;
-use crate::weights::Names;
+use crate::names::Names;
 
 /// What the families differ in.
 #[derive(Clone, Debug, Default)]
@@ -88,106 +92,6 @@ pub(super) fn build(
         r.names = std::mem::take(&mut r.names).tie("lm_head.weight", "model.embed_tokens.weight");
     }
     logits(g, request, x, |g, x| head.forward(g, x))
-}
-
-/// An input of token ids.
-pub(super) fn token_ids(
-    g: &mut Graph,
-    name: &str,
-    axes: [&str; 2],
-    below: Poly,
-) -> Result<Var, GraphError> {
-    let ids = g.input_ids(name, axes, below)?;
-    g.mark(ids, Role::Tokens);
-    Ok(ids)
-}
-
-/// What the sizes of a causal model count.
-pub(super) fn causal_sizes(g: &mut Graph, request: &Request) {
-    g.size_role(SizeRole::Batch, "b");
-    g.size_role(SizeRole::Tokens, "n");
-    if request.past {
-        g.size_role(SizeRole::Past, "p");
-    }
-}
-
-/// The repeated layers of a causal model: `body` maps what enters a layer, with the earlier keys and
-/// values of the attention in scope `attention`, to what leaves it. Keys and values of all tokens
-/// are results `present_key` and `present_value`.
-pub(super) fn causal_layers(
-    g: &mut Graph,
-    request: &Request,
-    (layers, attention, heads): (&Scope, &str, &[Axis; 2]),
-    x: Var,
-    body: impl FnOnce(&mut Graph, Var, Option<(Var, Var)>) -> Result<Attended, NnError>,
-) -> Result<Var, Problem> {
-    g.repeat(layers, x, |g, x| {
-        let past = past(g, attention, request, heads)?;
-        let attended = body(g, x, past)?;
-        if let (Some(past), Some(present)) = (past, attended.present) {
-            let path = |kind: &str| format!("{}.{attention}.present_{kind}", layers.path());
-            g.output(&path("key"), present.0);
-            g.output(&path("value"), present.1);
-            g.cache(Cached::Keys, past.0, present.0);
-            g.cache(Cached::Values, past.1, present.1);
-        }
-        Ok(attended.output)
-    })
-}
-
-/// The scores of the tokens asked for.
-pub(super) fn logits(
-    g: &mut Graph,
-    request: &Request,
-    x: Var,
-    head: impl FnOnce(&mut Graph, Var) -> Result<Var, opledger_nn::NnError>,
-) -> Result<(), Problem> {
-    let x = match request.logits {
-        Logits::All => x,
-        Logits::Last => {
-            let (start, len) = (Poly::from("n") - Poly::one(), Poly::one());
-            g.rearrange(x, Rearrange::Slice { axis: "n".into(), start, len })?
-        }
-    };
-    let scores = head(g, x)?;
-    g.output("logits", scores);
-    Ok(())
-}
-
-/// Where the first of the new tokens stands.
-pub(super) fn first_position(request: &Request) -> Poly {
-    if request.past { "p".into() } else { Poly::zero() }
-}
-
-/// Every token sees itself and those before it, as far back as a window says.
-pub(super) fn causal_mask(
-    g: &mut Graph,
-    request: &Request,
-    window: Option<u64>,
-) -> Result<Mask, Problem> {
-    let offset = first_position(request);
-    let tokens = Axis::new("n", &offset + &Poly::from("n"));
-    let mask = Mask { offset: Some(offset), window: window.map(Poly::from), keep: None };
-    Ok(match request.attention_mask {
-        true => mask.keeping(g.input_mask("attention_mask", [Axis::from("b"), tokens])?),
-        false => mask,
-    })
-}
-
-/// Keys and values of earlier tokens, as inputs of an attention.
-pub(super) fn past(
-    g: &mut Graph,
-    scope: &str,
-    request: &Request,
-    heads: &[Axis; 2],
-) -> Result<Option<(Var, Var)>, Problem> {
-    if !request.past {
-        return Ok(None);
-    }
-    let [kv, e] = heads;
-    let g = &mut *g.scope(scope);
-    let axes = || [Axis::from("b"), Axis::new("n", "p"), kv.clone(), e.clone()];
-    Ok(Some((g.input("past_key", axes())?, g.input("past_value", axes())?)))
 }
 
 /// The layers, and the axes of key and value heads.

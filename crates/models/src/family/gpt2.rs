@@ -9,10 +9,13 @@ use opledger_nn::{
     LearnedPositions, LmHead, Norm, NormConfig,
 };
 
-use super::decoder::{causal_layers, causal_mask, causal_sizes, first_position, logits, token_ids};
-use super::{Problem, Recorder, Request, head, multiple};
+use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
+use super::checks::{head, multiple};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
+use super::tokens::token_ids;
 use crate::config::Keys;
-use crate::weights::Names;
+use crate::names::Names;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let with_head = head(keys, &[("GPT2LMHeadModel", true), ("GPT2Model", false)])?;

@@ -8,7 +8,9 @@ use opledger_ir::{Axis, Graph, GraphError, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{Linear, LinearConfig};
 use serde_json::Value;
 
-use super::{Problem, Request, no_past};
+use super::checks::no_past;
+use super::recorder::Problem;
+use super::request::Request;
 use crate::config::{ConfigError, Keys};
 
 /// How an image is cut into patches; sizes are height and width in pixels.

@@ -2,7 +2,8 @@
 //! adds a sliding window, and Mixtral (Jiang et al. 2024), which adds experts.
 
 use super::decoder::{self, Variant};
-use super::{Problem, Recorder, Request};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
 use crate::config::Keys;
 
 pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {

@@ -6,51 +6,30 @@
 //! an image is a number, as are all widths where they change from stage to stage.
 
 mod bert;
+mod causal;
+mod checks;
 mod decoder;
 mod gpt2;
 mod image;
 mod llama;
 mod qwen;
+mod recorder;
+mod request;
 mod rope;
 mod swin;
 mod t5;
+mod tokens;
 mod vit;
 
-use opledger_dims::{Binding, Poly};
-use opledger_ir::ops::{Activation, Rearrange};
-use opledger_ir::{Graph, GraphError, Var};
-use opledger_nn::{Linear, LinearConfig, NnError};
-use serde_json::Value;
-
-use crate::Model;
 use crate::config::{Config, ConfigError, Keys};
-use crate::layer::error::nearest;
-use crate::weights::Names;
+use crate::model::Model;
+use crate::similar::nearest;
+use recorder::{Problem, Recorder};
 
-/// What is asked of a model beside its configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Request {
-    /// Earlier tokens come as keys and values: inputs `past_key` and `past_value` of each layer, `p`
-    /// tokens long, and results `present_key` and `present_value`.
-    pub past: bool,
-    /// An input `attention_mask` says which tokens are padding.
-    pub attention_mask: bool,
-    /// Of which tokens a language model gives scores.
-    pub logits: Logits,
-}
-
-/// Of which tokens a language model gives scores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Logits {
-    /// Of each, as the `forward` of the `transformers` library.
-    #[default]
-    All,
-    /// Of the last, which is all that generating takes.
-    Last,
-}
+pub use request::{Logits, Request};
 
 /// A family of models.
-pub(crate) struct Family {
+struct Family {
     /// What `model_type` says.
     name: &'static str,
     build: fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>,
@@ -75,47 +54,6 @@ const FAMILIES: &[Family] = &[
 /// The values of `model_type` that are supported.
 pub fn families() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name)
-}
-
-/// A model as it is recorded.
-#[derive(Default)]
-pub(crate) struct Recorder {
-    pub(crate) graph: Graph,
-    pub(crate) sizes: Binding,
-    pub(crate) names: Names,
-}
-
-impl Recorder {
-    /// A symbol of a size.
-    pub(crate) fn size(&mut self, symbol: &str, value: u64) -> Poly {
-        let symbol = opledger_dims::Symbol::from(symbol);
-        self.sizes.set(&symbol, value);
-        symbol.into()
-    }
-}
-
-/// What keeps a family from building a model.
-pub(crate) enum Problem {
-    Config(ConfigError),
-    Layer(NnError),
-}
-
-impl From<ConfigError> for Problem {
-    fn from(error: ConfigError) -> Self {
-        Problem::Config(error)
-    }
-}
-
-impl From<NnError> for Problem {
-    fn from(error: NnError) -> Self {
-        Problem::Layer(error)
-    }
-}
-
-impl From<GraphError> for Problem {
-    fn from(error: GraphError) -> Self {
-        Problem::Layer(error.into())
-    }
 }
 
 impl Config {
@@ -144,68 +82,6 @@ impl Config {
             Ok(recorder)
         };
         let (Recorder { graph, sizes, names }, unread_keys) = self.with_keys(build)?;
-        Ok(Model { names, unread_keys, ..Model::new(name, graph, sizes) })
+        Ok(Model { name: name.to_owned(), graph, binding: sizes, names, unread_keys })
     }
-}
-
-/// The head that the class in `architectures` has; the first of `heads` when there is no such key.
-pub(crate) fn head<T: Copy>(keys: &Keys<'_>, heads: &[(&str, T)]) -> Result<T, ConfigError> {
-    let names = || heads.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let class = match keys.get("architectures") {
-        None => {
-            return heads
-                .first()
-                .map(|(_, head)| *head)
-                .ok_or_else(|| keys.unsupported("architectures", names()));
-        }
-        Some(Value::Array(classes)) => classes.first().and_then(Value::as_str),
-        Some(_) => None,
-    };
-    let found = heads.iter().find(|(name, _)| Some(*name) == class);
-    found.map(|(_, head)| *head).ok_or_else(|| keys.unsupported("architectures", names()))
-}
-
-/// Checks that one key's size is a multiple of another's.
-pub(crate) fn multiple(
-    keys: &Keys<'_>,
-    (whole, value): (&str, u64),
-    (part, by): (&str, u64),
-) -> Result<(), ConfigError> {
-    match value % by {
-        0 => Ok(()),
-        _ => Err(keys.contradiction(whole, part, "the one is no multiple of the other")),
-    }
-}
-
-/// Refuses a cache where the model has none.
-pub(crate) fn no_past(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
-    match request.past {
-        false => Ok(()),
-        true => Err(ConfigError::Request {
-            origin: keys.origin(),
-            problem:
-                "this model is no causal decoder and keeps no keys and values of earlier tokens"
-                    .to_owned(),
-        }),
-    }
-}
-
-/// One token of `[b, n, c]`, as `[b, c]`.
-pub(crate) fn token(g: &mut Graph, x: Var, at: u64) -> Result<Var, GraphError> {
-    let (axis, start, len) = ("n".into(), Poly::from(at), Poly::one());
-    let token = g.rearrange(x, Rearrange::Slice { axis, start, len })?;
-    let axes = vec!["b".into(), "n".into()];
-    g.rearrange(token, Rearrange::Merge { axes, into: "b".into() })
-}
-
-/// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide; a result.
-pub(crate) fn pooler(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<(), Problem> {
-    let from = g.last_axis(x).map_err(|e| Problem::Layer(NnError::Config(e.to_string())))?;
-    let config = LinearConfig::default();
-    let dense = Linear::new(&mut g.scope("pooler.dense"), from, ("c", c), config)?;
-    let first = token(g, x, 0)?;
-    let pooled = dense.forward(g, first)?;
-    let pooled = g.activation(pooled, act)?;
-    g.output("pooler_output", pooled);
-    Ok(())
 }

@@ -2,7 +2,8 @@
 //! with norms of each head's queries and keys.
 
 use super::decoder::{self, Variant};
-use super::{Problem, Recorder, Request};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
 use crate::config::{ConfigError, Keys};
 
 pub(super) fn qwen2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {

@@ -8,10 +8,12 @@ use opledger_nn::{
     WindowAttention, WindowAttentionConfig,
 };
 
+use super::checks::head;
 use super::image::{Patches, classes, cut, no_text, tokens};
-use super::{Problem, Recorder, Request, head};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
 use crate::config::{ConfigError, Keys};
-use crate::weights::Names;
+use crate::names::Names;
 
 /// Every block is recorded by itself, so there is a bound to how many are.
 const MAX_BLOCKS: u64 = 1 << 10;

@@ -10,10 +10,12 @@ use opledger_nn::{
     LayerNames, LmHead, Norm, NormConfig,
 };
 
-use super::decoder::token_ids;
-use super::{Problem, Recorder, Request, head, no_past};
+use super::checks::{head, no_past};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
+use super::tokens::token_ids;
 use crate::config::Keys;
-use crate::weights::Names;
+use crate::names::Names;
 
 /// Which parts a class has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,13 @@ use opledger_nn::{
     LinearConfig, Norm, NormConfig,
 };
 
+use super::checks::{head, multiple};
 use super::image::{Patches, classes, no_text, tokens};
-use super::{Problem, Recorder, Request, head, multiple, pooler, token};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
+use super::tokens::{pooler, token};
 use crate::config::Keys;
-use crate::weights::Names;
+use crate::names::Names;
 
 /// What stands on the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +30,20 @@ enum Head {
 }
 
 /// What the families differ in.
-struct Family {
+struct VitVariant {
     scope: &'static str,
     /// The tokens before those of patches.
     tokens: &'static [&'static str],
     heads: &'static [(&'static str, Head)],
 }
 
-const VIT: Family = Family {
+const VIT: VitVariant = VitVariant {
     scope: "vit",
     tokens: &["cls_token"],
     heads: &[("ViTForImageClassification", Head::Classes), ("ViTModel", Head::Pooler)],
 };
 
-const DEIT: Family = Family {
+const DEIT: VitVariant = VitVariant {
     scope: "deit",
     tokens: &["cls_token", "distillation_token"],
     heads: &[("DeiTForImageClassificationWithTeacher", Head::Teacher), ("DeiTModel", Head::Pooler)],
@@ -58,9 +61,9 @@ fn build(
     keys: &Keys<'_>,
     request: &Request,
     r: &mut Recorder,
-    family: &Family,
+    variant: &VitVariant,
 ) -> Result<(), Problem> {
-    let head = head(keys, family.heads)?;
+    let head = head(keys, variant.heads)?;
     no_text(keys, request)?;
     keys.pass_over(&["encoder_stride"]);
     let patches = Patches::read(keys)?;
@@ -109,12 +112,12 @@ fn build(
 
     let g = &mut r.graph;
     let pixels = patches.input(g)?;
-    let mut scope = g.scope(family.scope);
+    let mut scope = g.scope(variant.scope);
     let m = &mut *scope;
     let mut embeddings = m.scope("embeddings");
     let x = patches.embed(&mut embeddings, pixels, grid, &c)?;
     let x = tokens(&mut embeddings, x)?;
-    let x = positioned(&mut embeddings, x, family.tokens, grid, &c)?;
+    let x = positioned(&mut embeddings, x, variant.tokens, grid, &c)?;
     drop(embeddings);
     let layers = m.repeated("encoder.layer", l);
     let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
@@ -122,7 +125,7 @@ fn build(
     let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, Mask::none()))?;
     let x = norm.forward(m, x)?;
     drop(scope);
-    r.names = Names::default().prefix(&format!("{}.", family.scope));
+    r.names = Names::default().prefix(&format!("{}.", variant.scope));
     let scores = |g: &mut Graph, name: &str, at: u64| -> Result<Var, Problem> {
         let (from, to) = (("c", &c), ("k", &Poly::from(classes)));
         let classifier = Linear::new(&mut g.scope(name), from, to, LinearConfig::default())?;
@@ -133,7 +136,7 @@ fn build(
         Head::Pooler => {
             g.output("last_hidden_state", x);
             let pooled = if pooled == width { c } else { pooled.into() };
-            pooler(&mut g.scope(family.scope), x, pooled, pooler_act)?;
+            pooler(&mut g.scope(variant.scope), x, pooled, pooler_act)?;
         }
         Head::Classes => {
             let scores = scores(g, "classifier", 0)?;

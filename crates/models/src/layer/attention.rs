@@ -8,8 +8,8 @@ use opledger_nn::{
     VitAttention, VitAttentionConfig, Weights, WindowAttention, WindowAttentionConfig,
 };
 
-use super::LayerError;
 use super::build::{input, x};
+use super::error::LayerError;
 use super::settings::Settings;
 
 /// Multi-head attention as the keys say, for the layers built on it too.

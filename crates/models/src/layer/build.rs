@@ -6,7 +6,7 @@ use opledger_nn::{
     LearnedPositions, Linear, LinearConfig, LmHead, Norm, NormConfig, SinusoidalPositions,
 };
 
-use super::LayerError;
+use super::error::LayerError;
 use super::settings::Settings;
 
 /// The input `[b, tokens, c]`, the last two sized by keys.

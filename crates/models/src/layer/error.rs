@@ -94,26 +94,3 @@ pub(crate) fn shown(text: &str) -> String {
     }
     cut
 }
-
-/// The most similar of some names, if any is close.
-pub fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let close = names.map(|candidate| (distance(name, candidate), candidate)).min()?;
-    let (length, other) = (name.chars().count(), close.1.len());
-    (close.0 <= other.div_ceil(3) && close.0 < length.max(other)).then_some(close.1)
-}
-
-/// How many characters to insert, delete or replace to get from `a` to `b` (Levenshtein 1965).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    // Names are short; what comes after is as far away as it gets.
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}

@@ -1,6 +1,64 @@
-//! The keys that kinds share, and how a key is written.
+//! What a key of a kind is, and the keys that kinds share.
 
-use super::table::{Key, Values};
+use super::error::{LayerError, shown};
+use crate::similar::nearest;
+
+/// A key of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The name before the equals sign.
+    pub name: &'static str,
+    /// What holds when the key is not given: a value, or another key whose value it shares. A size
+    /// whose default is its own name stays a free symbol.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What it takes.
+    pub values: Values,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// A whole number, or a formula of sizes.
+    Size {
+        /// The least number.
+        least: i64,
+    },
+    /// The same, and there is no size when the key is not given.
+    Optional {
+        /// The least number.
+        least: i64,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// A number in a half-open range.
+    Number {
+        /// The least number.
+        from: f64,
+        /// What it is below.
+        below: f64,
+    },
+    /// The name of a function of one number.
+    Activation,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+}
+
+/// The key of a name, of those of a kind.
+pub(super) fn find(
+    kind: &'static str,
+    keys: &'static [Key],
+    name: &str,
+) -> Result<&'static Key, LayerError> {
+    let names = || keys.iter().map(|key| key.name);
+    keys.iter().find(|key| key.name == name).ok_or_else(|| LayerError::UnknownKey {
+        kind,
+        key: shown(name),
+        nearest: nearest(name, names()),
+        known: names().collect::<Vec<_>>().join(", "),
+    })
+}
 
 pub(super) const fn key_of(
     name: &'static str,

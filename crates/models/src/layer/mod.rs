@@ -16,7 +16,7 @@
 
 mod attention;
 mod build;
-pub(crate) mod error;
+mod error;
 mod keys;
 mod settings;
 mod stacks;
@@ -24,11 +24,13 @@ mod table;
 
 use opledger_ir::{BindingError, Graph};
 
-use crate::Model;
+use crate::model::Model;
+use crate::names::Names;
 use settings::Settings;
 
 pub use error::LayerError;
-pub use table::{Key, Kind, Values, kinds};
+pub use keys::{Key, Values};
+pub use table::{Kind, kinds};
 
 /// The longest text that is read, in characters.
 const MAX_LENGTH: usize = 4096;
@@ -45,11 +47,17 @@ pub fn parse(text: &str) -> Result<Model, LayerError> {
     let text = text.trim();
     let (name, settings) = text.split_once(':').unwrap_or((text, ""));
     let kind = table::find(name.trim())?;
-    let settings = Settings::read(kind, settings)?;
+    let settings = Settings::read(kind.name, kind.keys, settings)?;
     let mut graph = Graph::new();
     (kind.build)(&settings, &mut graph)?;
     match graph.complete(&settings.binding) {
-        Ok(_) => Ok(Model::new(text, graph, settings.binding)),
+        Ok(_) => Ok(Model {
+            name: text.to_owned(),
+            graph,
+            binding: settings.binding,
+            names: Names::default(),
+            unread_keys: Vec::new(),
+        }),
         Err(BindingError::Unknown { symbol, .. }) => {
             Err(LayerError::Unused { key: symbol.to_string(), kind: kind.name })
         }

@@ -6,9 +6,9 @@ use opledger_dims::{Activation, Binding, Integer, Poly, Symbol};
 use opledger_ir::Axis;
 use opledger_nn::DropoutConfig;
 
-use super::error::{nearest, shown};
-use super::table::{Key, Kind, Values};
-use super::{LayerError, table};
+use super::error::{LayerError, shown};
+use super::keys::{self, Key, Values};
+use crate::similar::nearest;
 
 /// The largest size.
 const LARGEST: &str = "1000000000000000000000000000000";
@@ -20,20 +20,25 @@ const MAX_PRODUCT: usize = 64;
 
 /// What the text and the defaults say.
 pub(super) struct Settings {
-    kind: &'static Kind,
+    keys: &'static [Key],
     given: BTreeMap<&'static str, String>,
     sizes: BTreeMap<&'static str, Poly>,
     pub(super) binding: Binding,
 }
 
 impl Settings {
-    pub(super) fn read(kind: &'static Kind, text: &str) -> Result<Self, LayerError> {
-        let given = pieces(kind, text)?;
+    /// Reads the text of a kind with these keys.
+    pub(super) fn read(
+        kind: &'static str,
+        keys: &'static [Key],
+        text: &str,
+    ) -> Result<Self, LayerError> {
+        let given = pieces(kind, keys, text)?;
         let (sizes, binding) = (BTreeMap::new(), Binding::new());
-        let mut settings = Settings { kind, given: BTreeMap::new(), sizes, binding };
+        let mut settings = Settings { keys, given: BTreeMap::new(), sizes, binding };
         let mut formulas = Vec::new();
         for (key, value) in &given {
-            let key = table::key(kind, key)?;
+            let key = keys::find(kind, keys, key)?;
             match key.values {
                 Values::Size { least } | Values::Optional { least } => {
                     let size = read_size(key, least, value)?;
@@ -84,7 +89,7 @@ impl Settings {
     }
 
     fn set_defaults(&mut self) -> Result<(), LayerError> {
-        for key in self.kind.keys {
+        for key in self.keys {
             let Values::Size { least } = key.values else { continue };
             if self.sizes.contains_key(key.name) {
                 continue;
@@ -94,7 +99,7 @@ impl Settings {
                 self.settle(key, number);
                 continue;
             }
-            for other in self.kind.keys.iter().filter(|other| other.name != key.name) {
+            for other in self.keys.iter().filter(|other| other.name != key.name) {
                 if let Some(value) = self.sizes.get(other.name) {
                     size = size.substitute(&Symbol::new(other.name), value);
                 }
@@ -109,8 +114,8 @@ impl Settings {
         if let Some(given) = self.given.get(key) {
             return given;
         }
-        let default = table::key(self.kind, key).map_or("", |k| k.default);
-        match self.kind.keys.iter().find(|k| k.name == default && k.name != key) {
+        let default = self.keys.iter().find(|k| k.name == key).map_or("", |k| k.default);
+        match self.keys.iter().find(|k| k.name == default && k.name != key) {
             Some(other) => self.text(other.name),
             None => default,
         }
@@ -182,7 +187,11 @@ impl Settings {
 }
 
 /// The pieces `key=value` of a text.
-fn pieces(kind: &'static Kind, text: &str) -> Result<BTreeMap<&'static str, String>, LayerError> {
+fn pieces(
+    kind: &'static str,
+    keys: &'static [Key],
+    text: &str,
+) -> Result<BTreeMap<&'static str, String>, LayerError> {
     let mut given = BTreeMap::new();
     if text.trim().is_empty() {
         return Ok(given);
@@ -190,7 +199,7 @@ fn pieces(kind: &'static Kind, text: &str) -> Result<BTreeMap<&'static str, Stri
     for piece in text.split(',') {
         let (name, value) =
             piece.split_once('=').ok_or_else(|| LayerError::Malformed(shown(piece)))?;
-        let key = table::key(kind, name.trim())?;
+        let key = keys::find(kind, keys, name.trim())?;
         if given.insert(key.name, value.trim().to_owned()).is_some() {
             return Err(LayerError::Duplicate(key.name));
         }

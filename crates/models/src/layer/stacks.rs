@@ -6,9 +6,9 @@ use opledger_nn::{
     LayerConfig, LayerNames, NormConfig, Transformer, TransformerConfig, TransformerMasks,
 };
 
-use super::LayerError;
 use super::attention::{band, config, padded};
 use super::build::{feed_forward, ids, input, x};
+use super::error::LayerError;
 use super::settings::Settings;
 
 fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {

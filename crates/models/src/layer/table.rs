@@ -1,11 +1,12 @@
-//! The table of kinds and keys: what the parser goes by, and what a listing shows.
+//! The table of kinds and their keys: what the parser goes by, and what a listing shows.
 
 use opledger_ir::Graph;
 
-use super::error::{nearest, shown};
+use super::error::{LayerError, shown};
 use super::keys::*;
 use super::settings::Settings;
-use super::{LayerError, attention, build, stacks};
+use super::{attention, build, stacks};
+use crate::similar::nearest;
 
 /// A kind of layer.
 pub struct Kind {
@@ -24,48 +25,6 @@ impl std::fmt::Debug for Kind {
     }
 }
 
-/// A key of a kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// The name before the equals sign.
-    pub name: &'static str,
-    /// What holds when the key is not given: a value, or another key whose value it shares. A size
-    /// whose default is its own name stays a free symbol.
-    pub default: &'static str,
-    /// What it means.
-    pub meaning: &'static str,
-    /// What it takes.
-    pub values: Values,
-}
-
-/// What a key takes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Values {
-    /// A whole number, or a formula of sizes.
-    Size {
-        /// The least number.
-        least: i64,
-    },
-    /// The same, and there is no size when the key is not given.
-    Optional {
-        /// The least number.
-        least: i64,
-    },
-    /// `true` or `false`.
-    Flag,
-    /// A number in a half-open range.
-    Number {
-        /// The least number.
-        from: f64,
-        /// What it is below.
-        below: f64,
-    },
-    /// The name of a function of one number.
-    Activation,
-    /// One of some words.
-    Choice(&'static [&'static str]),
-}
-
 /// Every kind of layer.
 pub fn kinds() -> &'static [Kind] {
     KINDS
@@ -75,18 +34,6 @@ pub(super) fn find(name: &str) -> Result<&'static Kind, LayerError> {
     KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| LayerError::UnknownKind {
         kind: shown(name),
         nearest: nearest(name, KINDS.iter().map(|kind| kind.name)),
-    })
-}
-
-pub(super) fn key(kind: &'static Kind, name: &str) -> Result<&'static Key, LayerError> {
-    kind.keys.iter().find(|key| key.name == name).ok_or_else(|| {
-        let names = || kind.keys.iter().map(|key| key.name);
-        LayerError::UnknownKey {
-            kind: kind.name,
-            key: shown(name),
-            nearest: nearest(name, names()),
-            known: names().collect::<Vec<_>>().join(", "),
-        }
     })
 }
 

@@ -6,41 +6,42 @@ use std::ops::Range;
 use opledger_dims::{Binding, Integer};
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, OpError, to_usize};
+use opledger_models::{Names, Place};
 
-use super::checkpoint::{Checkpoint, Located};
-use super::error::escaped;
-use super::names::{Names, Place};
-use super::read::conversion;
-use super::{Differences, MAX_TENSORS, WeightsError};
+use crate::checkpoint::{Checkpoint, Located};
+use crate::error::{Differences, WeightsError};
+use crate::files::escaped;
+use crate::limits::MAX_TENSORS;
+use crate::read::conversion;
 
 /// A parameter in one iteration of the repetitions around it.
-pub(super) struct Parameter {
-    pub(super) path: String,
-    pub(super) sizes: Vec<usize>,
+pub(crate) struct Parameter {
+    pub(crate) path: String,
+    pub(crate) sizes: Vec<usize>,
 }
 
 /// A share of a tensor: `part` of the `outs` rows of a matrix of `ins` columns, which the file holds
 /// row by row or, transposed, column by column.
-pub(super) struct Piece<'c> {
-    pub(super) tensor: (&'c str, &'c Located),
-    pub(super) part: Range<usize>,
-    pub(super) outs: usize,
-    pub(super) ins: usize,
+pub(crate) struct Piece<'c> {
+    pub(crate) tensor: (&'c str, &'c Located),
+    pub(crate) part: Range<usize>,
+    pub(crate) outs: usize,
+    pub(crate) ins: usize,
 }
 
 /// What is to be read.
 #[derive(Default)]
-pub(super) struct Plan<'c> {
+pub(crate) struct Plan<'c> {
     /// For each parameter, the pieces that follow one another in it, and whether they are transposed.
-    pub(super) pieces: Vec<(Vec<Piece<'c>>, bool)>,
+    pub(crate) pieces: Vec<(Vec<Piece<'c>>, bool)>,
     /// Tensors to be compared with a parameter.
-    pub(super) copies: Vec<(&'c str, &'c Located, usize)>,
+    pub(crate) copies: Vec<(&'c str, &'c Located, usize)>,
     /// Tensors that are passed over.
-    pub(super) ignored: Vec<&'c str>,
+    pub(crate) ignored: Vec<&'c str>,
 }
 
 /// The parameters of a graph, refused when their elements take more bytes than are `available`.
-pub(super) fn parameters(
+pub(crate) fn parameters(
     checkpoint: &Checkpoint,
     graph: &Graph,
     binding: &Binding,
@@ -82,7 +83,7 @@ pub(super) fn parameters(
 ///
 /// # Errors
 /// All that is missing, too many, or different.
-pub(super) fn plan<'c>(
+pub(crate) fn plan<'c>(
     checkpoint: &'c Checkpoint,
     parameters: &[Parameter],
     names: &Names,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_models::weights::{Dtype, parse_header};
+use opledger_weights::{Dtype, parse_header};
 use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 

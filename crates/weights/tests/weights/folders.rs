@@ -86,7 +86,7 @@ fn an_index_leads_to_no_file_outside_its_folder() {
     fs::create_dir(&folder).unwrap();
     let refused = |name: &str| {
         fs::write(folder.join(INDEX), index(&[("a", name)])).unwrap();
-        opledger_models::weights::Checkpoint::open(&folder).unwrap_err().to_string()
+        opledger_weights::Checkpoint::open(&folder).unwrap_err().to_string()
     };
     let absolute = outer.file("1.safetensors");
     let absolute = absolute.to_str().unwrap();
@@ -106,11 +106,11 @@ fn an_index_leads_to_no_file_outside_its_folder() {
         fs::rename(outer.file("1.safetensors"), folder.join("here")).unwrap();
         symlink("here", folder.join("in")).unwrap();
         fs::write(folder.join(INDEX), index(&[("a", "in")])).unwrap();
-        let checkpoint = opledger_models::weights::Checkpoint::open(&folder).unwrap();
+        let checkpoint = opledger_weights::Checkpoint::open(&folder).unwrap();
         assert_eq!(checkpoint.read("a").unwrap().shape(), [4]);
         // Two names of one file are two files with the same tensor.
         fs::write(folder.join(INDEX), index(&[("a", "in"), ("b", "here")])).unwrap();
-        let message = opledger_models::weights::Checkpoint::open(&folder).unwrap_err().to_string();
+        let message = opledger_weights::Checkpoint::open(&folder).unwrap_err().to_string();
         assert!(message.contains("tensor `a` is in two files"), "{message}");
     }
 }

@@ -11,8 +11,9 @@ use opledger_ir::Value;
 use opledger_tensor::Tensor;
 use safetensors::Dtype;
 
-use super::checkpoint::{Checkpoint, Located, Shard, unreadable};
-use super::{TensorInfo, WeightsError};
+use crate::checkpoint::{Checkpoint, Located, Shard, unreadable};
+use crate::error::WeightsError;
+use crate::header::TensorInfo;
 
 /// Elements that are converted at a time.
 const PIECE: usize = 1 << 16;
@@ -21,7 +22,7 @@ const PIECE: usize = 1 << 16;
 type Conversion = (usize, fn(&[u8], &mut Vec<f32>));
 
 /// The conversion of a kind of elements; none when it is not read as `f32`.
-pub(super) fn conversion(dtype: Dtype) -> Option<Conversion> {
+pub(crate) fn conversion(dtype: Dtype) -> Option<Conversion> {
     match dtype {
         Dtype::F32 => Some((4, |bytes, out| extend(bytes, out, f32::from_le_bytes))),
         Dtype::F16 => {
@@ -39,7 +40,7 @@ fn extend<T, const N: usize>(bytes: &[u8], out: &mut Vec<T>, read: impl Fn([u8; 
 }
 
 /// The files of a checkpoint, opened when they are first read.
-pub(super) struct Reader<'c> {
+pub(crate) struct Reader<'c> {
     checkpoint: &'c Checkpoint,
     files: BTreeMap<usize, File>,
     bytes: Vec<u8>,
@@ -48,13 +49,13 @@ pub(super) struct Reader<'c> {
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(checkpoint: &'c Checkpoint) -> Self {
+    pub(crate) fn new(checkpoint: &'c Checkpoint) -> Self {
         let files = BTreeMap::new();
         Reader { checkpoint, files, bytes: Vec::new(), numbers: Vec::new(), read: 0 }
     }
 
     /// Hands over the elements of a range, in their order, as `f32`.
-    pub(super) fn stream(
+    pub(crate) fn stream(
         &mut self,
         (name, located): (&str, &Located),
         range: Range<usize>,
@@ -93,7 +94,7 @@ impl<'c> Reader<'c> {
     }
 
     /// Checks that no file changed meanwhile, and says how many bytes were read.
-    pub(super) fn finish(self) -> Result<u64, WeightsError> {
+    pub(crate) fn finish(self) -> Result<u64, WeightsError> {
         for (shard, file) in &self.files {
             self.checkpoint.shards[*shard].check(file)?;
         }
@@ -131,7 +132,7 @@ impl Checkpoint {
     }
 
     /// An empty buffer for `len` elements.
-    pub(super) fn room<T>(&self, len: usize) -> Result<Vec<T>, WeightsError> {
+    pub(crate) fn room<T>(&self, len: usize) -> Result<Vec<T>, WeightsError> {
         let mut data = Vec::new();
         data.try_reserve_exact(len).map_err(|_| WeightsError::Memory {
             path: self.path.clone(),
@@ -145,15 +146,6 @@ impl Checkpoint {
         let Shard { path, .. } = &self.shards[located.shard];
         let (path, dtype) = (path.clone(), located.info.dtype.to_string());
         WeightsError::Dtype { path, name: name.to_owned(), dtype }
-    }
-}
-
-impl TensorInfo {
-    /// How many elements the tensor has.
-    pub(super) fn elements(&self) -> usize {
-        // The header's parser compared the sizes with the bytes that the file has; a product of
-        // others with a size of 0 may still be large.
-        self.shape.iter().fold(1, |product, size| product.saturating_mul(*size))
     }
 }
 

@@ -10,7 +10,7 @@ mod properties;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use opledger_models::weights::{Checkpoint, WeightsError};
+use opledger_weights::{Checkpoint, WeightsError};
 
 /// A file of a header and as many bytes of data.
 fn file(header: &str, data: &[u8]) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Weights: safetensors files, one or several with an index, checked against a graph.
+//! The files of a model: its weights, in safetensors files, one or several with an index, which are
+//! checked against a graph, and the configuration beside them.
 //!
 //! A file is not trusted. Its header and its index are checked as a whole before any element is
 //! read; what does not agree is an error that says where, and no size that a file claims is
@@ -10,7 +11,8 @@
 //!
 //! ```no_run
 //! use opledger_dims::Binding;
-//! use opledger_models::weights::{Checkpoint, Names};
+//! use opledger_models::Names;
+//! use opledger_weights::Checkpoint;
 //! # let (graph, binding) = (opledger_ir::Graph::new(), Binding::new());
 //!
 //! let names = Names::default().prefix("model.").tie("lm_head.weight", "embed_tokens.weight");
@@ -19,28 +21,25 @@
 //! for (path, value) in loaded.tensors {
 //!     println!("{path} {:?}", value.shape());
 //! }
-//! # Ok::<(), opledger_models::weights::WeightsError>(())
+//! # Ok::<(), opledger_weights::WeightsError>(())
 //! ```
 
 mod checkpoint;
+mod config;
 mod error;
+mod files;
 mod header;
-mod json;
+mod limits;
 mod load;
-mod names;
 mod plan;
 mod read;
 
 pub use checkpoint::Checkpoint;
-pub use error::{Differences, WeightsError, escaped};
-pub use header::{TensorInfo, parse_header};
+pub use config::{ConfigFileError, read_config};
+pub use error::{Differences, IndexError, WeightsError};
+pub use files::escaped;
+pub use header::{EntryError, HeaderError, TensorInfo, parse_header};
+pub use limits::{MAX_HEADER, MAX_TENSORS};
 pub use load::Loaded;
-pub use names::{Names, Pattern};
 pub use plan::fits;
 pub use safetensors::Dtype;
-
-/// The longest header or index that is read, in bytes: the limit of the `safetensors` library.
-pub const MAX_HEADER: u64 = 100_000_000;
-
-/// The most tensors that are read, of a file and of several together, and the most parameters.
-pub const MAX_TENSORS: usize = 1 << 20;

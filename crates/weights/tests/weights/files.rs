@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::time::{Duration, SystemTime};
 
-use opledger_models::weights::{Checkpoint, MAX_HEADER, MAX_TENSORS, WeightsError, parse_header};
+use opledger_weights::{Checkpoint, MAX_HEADER, MAX_TENSORS, WeightsError, parse_header};
 
 use crate::{Folder, file, ramp, reals, single};
 
@@ -68,7 +68,7 @@ fn tensors_are_counted_before_they_fill_the_memory() {
     let entry = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
     let entries: Vec<String> = (0..=MAX_TENSORS).map(|i| format!("\"{i}\":{entry}")).collect();
     let text = format!("{{{}}}", entries.join(","));
-    let problem = parse_header(text.as_bytes(), 0).unwrap_err();
+    let problem = parse_header(text.as_bytes(), 0).unwrap_err().to_string();
     assert!(problem.contains("over 1048576 tensors"), "{problem}");
 }
 

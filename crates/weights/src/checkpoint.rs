@@ -1,17 +1,17 @@
 //! The files of a checkpoint: one safetensors file, or several with an index.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use opledger_json::{Object, Strict, unknown};
 use serde::de::MapAccess;
 
-use super::error::escaped;
-use super::header::{TensorInfo, parse_header};
-use super::json::{Object, Strict, unknown};
-use super::{MAX_HEADER, MAX_TENSORS, WeightsError};
+use crate::error::{IndexError, WeightsError};
+use crate::files::{Identity, open_regular};
+use crate::header::{HeaderError, TensorInfo, parse_header};
+use crate::limits::{MAX_HEADER, MAX_TENSORS};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -20,25 +20,25 @@ const INDEX: &str = "model.safetensors.index.json";
 /// are read when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    pub(super) path: PathBuf,
-    pub(super) shards: Vec<Shard>,
-    pub(super) tensors: BTreeMap<String, Located>,
+    pub(crate) path: PathBuf,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) tensors: BTreeMap<String, Located>,
 }
 
 /// A file of a checkpoint.
 #[derive(Clone, Debug)]
-pub(super) struct Shard {
-    pub(super) path: PathBuf,
+pub(crate) struct Shard {
+    pub(crate) path: PathBuf,
     identity: Identity,
     /// Where the elements begin, in bytes.
-    pub(super) start: u64,
+    pub(crate) start: u64,
 }
 
 /// A tensor, and the position of its file.
 #[derive(Clone, Debug)]
-pub(super) struct Located {
-    pub(super) info: TensorInfo,
-    pub(super) shard: usize,
+pub(crate) struct Located {
+    pub(crate) info: TensorInfo,
+    pub(crate) shard: usize,
 }
 
 impl Checkpoint {
@@ -88,20 +88,18 @@ impl Checkpoint {
 
     /// Adds the tensors of a file; gives back the name of one that is there already.
     fn add(&mut self, path: PathBuf) -> Result<Option<String>, WeightsError> {
-        let (mut file, identity) = open_regular(&path)?;
-        let bad = |problem: String| WeightsError::Malformed { path: path.clone(), problem };
+        let (mut file, identity) = open(&path)?;
+        let bad = |problem: HeaderError| WeightsError::Malformed { path: path.clone(), problem };
         let mut bytes = [0; 8];
-        file.read_exact(&mut bytes).map_err(|_| bad("it is shorter than 8 bytes".to_owned()))?;
+        file.read_exact(&mut bytes).map_err(|_| bad(HeaderError::Short))?;
         let (size, rest) = (u64::from_le_bytes(bytes), identity.length.saturating_sub(8));
         if size > rest.min(MAX_HEADER) {
-            let length = identity.length;
-            return Err(bad(format!(
-                "its header claims {size} bytes of a file of {length}; at most {MAX_HEADER} are read"
-            )));
+            let (claimed, length, limit) = (size, identity.length, MAX_HEADER);
+            return Err(bad(HeaderError::TooLong { claimed, length, limit }));
         }
         let mut text = vec![0; size as usize];
         file.read_exact(&mut text).map_err(|_| WeightsError::Changed { path: path.clone() })?;
-        let tensors = parse_header(&text, rest - size).map_err(|e| bad(escaped(&e)))?;
+        let tensors = parse_header(&text, rest - size).map_err(bad)?;
         let shard = self.shards.len();
         for (name, info) in tensors {
             if self.tensors.contains_key(&name) || self.tensors.len() == MAX_TENSORS {
@@ -114,39 +112,34 @@ impl Checkpoint {
     }
 
     fn open_index(folder: &Path, path: &Path) -> Result<Self, WeightsError> {
-        let bad = |problem: String| WeightsError::Index { path: path.to_owned(), problem };
+        let bad = |problem: IndexError| WeightsError::Index { path: path.to_owned(), problem };
         let mut text = Vec::new();
-        let (file, _) = open_regular(path)?;
+        let (file, _) = open(path)?;
         let read = file.take(MAX_HEADER + 1).read_to_end(&mut text);
         if read.map_err(|e| unreadable(path, e))? as u64 > MAX_HEADER {
-            return Err(bad(format!("it is longer than {MAX_HEADER} bytes")));
+            return Err(bad(IndexError::TooLong { limit: MAX_HEADER }));
         }
         let Strict(index) = serde_json::from_slice::<Strict<Index>>(&text)
-            .map_err(|e| bad(escaped(&e.to_string())))?;
+            .map_err(|e| bad(IndexError::Json(e.to_string())))?;
         let nested = |value: &serde_json::Value| value.is_object() || value.is_array();
         if index.metadata.unwrap_or_default().values().any(nested) {
-            return Err(bad("its metadata is no map of single values".to_owned()));
+            return Err(bad(IndexError::Metadata));
         }
-        let map = index.weight_map.ok_or_else(|| bad("it has no `weight_map`".to_owned()))?;
+        let map = index.weight_map.ok_or_else(|| bad(IndexError::NoMap))?;
         let mut checkpoint = Checkpoint::empty(folder);
         for shard in map.values().collect::<BTreeSet<_>>() {
-            let shard = shard_path(folder, shard)
-                .map_err(|problem| bad(format!("its file `{}` {problem}", escaped(shard))))?;
-            if let Some(name) = checkpoint.add(shard)? {
-                let name = escaped(&name);
-                return Err(bad(format!("tensor `{name}` is in two files, or one of too many")));
+            let shard = shard_path(folder, shard).map_err(bad)?;
+            if let Some(tensor) = checkpoint.add(shard)? {
+                return Err(bad(IndexError::TooMany { tensor }));
             }
         }
         let names = map.keys().chain(checkpoint.tensors.keys()).collect::<BTreeSet<_>>();
-        for name in names {
-            let there = checkpoint.info(name).and_then(|(_, path)| path.file_name()?.to_str());
-            let said = map.get(name).map(String::as_str);
+        for tensor in names {
+            let there = checkpoint.info(tensor).and_then(|(_, path)| path.file_name()?.to_str());
+            let said = map.get(tensor).map(String::as_str);
             if there != said {
-                let place = |file: Option<&str>| {
-                    file.map_or("no file".to_owned(), |file| format!("`{}`", escaped(file)))
-                };
-                let (name, said, there) = (escaped(name), place(said), place(there));
-                return Err(bad(format!("tensor `{name}` should be in {said} and is in {there}")));
+                let (said, there) = (said.map(str::to_owned), there.map(str::to_owned));
+                return Err(bad(IndexError::Elsewhere { tensor: tensor.clone(), said, there }));
             }
         }
         Ok(checkpoint)
@@ -175,65 +168,43 @@ impl Object for Index {
 }
 
 /// The path of a file that an index names: a file of the folder, not one reached through it.
-fn shard_path(folder: &Path, name: &str) -> Result<PathBuf, String> {
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', ':', '\0']) {
-        return Err("is no plain file name".to_owned());
+fn shard_path(folder: &Path, file: &str) -> Result<PathBuf, IndexError> {
+    let bad = |problem| Err(IndexError::File { file: file.to_owned(), problem });
+    if file.is_empty() || file == "." || file == ".." || file.contains(['/', '\\', ':', '\0']) {
+        return bad("is no plain file name");
     }
-    let path = folder.join(name);
-    let real = |path: &Path| fs::canonicalize(path).map_err(|e| format!("is not there: {e}"));
+    let real = |path: &Path| {
+        fs::canonicalize(path).map_err(|e| {
+            let (file, problem) = (file.to_owned(), e.to_string());
+            IndexError::NotThere { file, problem }
+        })
+    };
+    let path = folder.join(file);
     if real(&path)?.starts_with(real(folder)?) {
         return Ok(path);
     }
-    Err("is a link that leads out of the folder; put a copy of the file there".to_owned())
+    bad("is a link that leads out of the folder; put a copy of the file there")
 }
 
-/// By what a file is known again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Identity {
-    length: u64,
-    modified: Option<SystemTime>,
-    /// Device and number on it, where the system has them.
-    number: Option<(u64, u64)>,
+/// Opens a regular file.
+fn open(path: &Path) -> Result<(File, Identity), WeightsError> {
+    open_regular(path).map_err(|problem| unreadable(path, problem))
 }
 
-impl Identity {
-    fn of(metadata: &Metadata) -> Self {
-        #[cfg(unix)]
-        let number = {
-            use std::os::unix::fs::MetadataExt;
-            Some((metadata.dev(), metadata.ino()))
-        };
-        #[cfg(not(unix))]
-        let number = None;
-        Identity { length: metadata.len(), modified: metadata.modified().ok(), number }
-    }
-}
-
-/// Opens a regular file; what is none (a pipe would keep this waiting) is not opened.
-fn open_regular(path: &Path) -> Result<(File, Identity), WeightsError> {
-    let fail = |e: std::io::Error| unreadable(path, e);
-    if !fs::metadata(path).map_err(fail)?.is_file() {
-        return Err(unreadable(path, "it is no regular file"));
-    }
-    let file = File::open(path).map_err(fail)?;
-    let metadata = file.metadata().map_err(fail)?;
-    Ok((file, Identity::of(&metadata)))
-}
-
-pub(super) fn unreadable(path: &Path, problem: impl ToString) -> WeightsError {
+pub(crate) fn unreadable(path: &Path, problem: impl ToString) -> WeightsError {
     WeightsError::Unreadable { path: path.to_owned(), problem: problem.to_string() }
 }
 
 impl Shard {
     /// Opens the file once more; it is the one whose header was read.
-    pub(super) fn open(&self) -> Result<File, WeightsError> {
-        let (file, _) = open_regular(&self.path)?;
+    pub(crate) fn open(&self) -> Result<File, WeightsError> {
+        let (file, _) = open(&self.path)?;
         self.check(&file)?;
         Ok(file)
     }
 
     /// Checks that a file is, still, the one whose header was read.
-    pub(super) fn check(&self, file: &File) -> Result<(), WeightsError> {
+    pub(crate) fn check(&self, file: &File) -> Result<(), WeightsError> {
         let metadata = file.metadata().map_err(|e| unreadable(&self.path, e))?;
         match Identity::of(&metadata) == self.identity {
             true => Ok(()),
@@ -241,7 +212,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn changed(&self) -> WeightsError {
+    pub(crate) fn changed(&self) -> WeightsError {
         WeightsError::Changed { path: self.path.clone() }
     }
 }

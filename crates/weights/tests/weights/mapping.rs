@@ -3,9 +3,8 @@
 use opledger_dims::{Binding, Integer};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph};
-use opledger_models::weights::{
-    Checkpoint, Differences, Dtype, Loaded, Names, Pattern, WeightsError, fits,
-};
+use opledger_models::{Names, Pattern};
+use opledger_weights::{Checkpoint, Differences, Dtype, Loaded, WeightsError, fits};
 
 use crate::{Folder, file, ramp, reals, single};
 

@@ -2,12 +2,13 @@
 
 use opledger_dims::{Binding, Integer};
 use opledger_ir::{Graph, Value};
+use opledger_models::Names;
 use opledger_tensor::Tensor;
 
-use super::checkpoint::{Checkpoint, Located, unreadable};
-use super::plan::{Piece, parameters, plan};
-use super::read::Reader;
-use super::{Names, WeightsError};
+use crate::checkpoint::{Checkpoint, Located, unreadable};
+use crate::error::WeightsError;
+use crate::plan::{Piece, parameters, plan};
+use crate::read::Reader;
 
 /// The parameters of a graph, and what reading them showed.
 #[derive(Clone, Debug)]

@@ -1,16 +1,19 @@
 //! What can be wrong with weights.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use opledger_dims::Integer;
 use opledger_ir::OpError;
+
+use crate::files::{display, escaped};
+use crate::header::HeaderError;
 
 /// Why weights could not be read. What comes from a file is shown [`escaped`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
     /// A file that cannot be opened or read.
-    #[error("`{}` could not be read: {problem}", shown(path))]
+    #[error("`{}` could not be read: {problem}", display(path))]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
@@ -18,29 +21,32 @@ pub enum WeightsError {
         problem: String,
     },
     /// A file whose header is none, or does not describe the file.
-    #[error("`{}` is no safetensors file: {problem}", shown(path))]
+    #[error("`{}` is no safetensors file: {}", display(path), escaped(&problem.to_string()))]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        problem: String,
+        problem: HeaderError,
     },
     /// An index that does not describe the files beside it.
-    #[error("`{}` is no index of weights: {problem}", shown(path))]
+    #[error("`{}` is no index of weights: {}", display(path), escaped(&problem.to_string()))]
     Index {
         /// The index.
         path: PathBuf,
         /// What is wrong.
-        problem: String,
+        problem: IndexError,
     },
     /// A file that is not what it was when its header was read.
-    #[error("`{}` changed while it was read; read it again when nothing writes to it", shown(path))]
+    #[error(
+        "`{}` changed while it was read; read it again when nothing writes to it",
+        display(path)
+    )]
     Changed {
         /// The file.
         path: PathBuf,
     },
     /// No tensor of that name.
-    #[error("`{}` has no tensor `{}`", shown(path), escaped(name))]
+    #[error("`{}` has no tensor `{}`", display(path), escaped(name))]
     Unknown {
         /// The file or folder.
         path: PathBuf,
@@ -51,7 +57,7 @@ pub enum WeightsError {
     #[error(
         "tensor `{}` of `{}` is {dtype}; F32, F16, BF16 and I64 are read",
         escaped(name),
-        shown(path)
+        display(path)
     )]
     Dtype {
         /// The file.
@@ -62,7 +68,7 @@ pub enum WeightsError {
         dtype: String,
     },
     /// The tensors would not fit in memory.
-    #[error("the weights of `{}` need {needed} bytes of memory{}", shown(path), .available.as_ref().map(|n| format!(", {n} are available")).unwrap_or_default())]
+    #[error("the weights of `{}` need {needed} bytes of memory{}", display(path), .available.as_ref().map(|n| format!(", {n} are available")).unwrap_or_default())]
     Memory {
         /// The file or folder.
         path: PathBuf,
@@ -80,7 +86,7 @@ pub enum WeightsError {
         problem: OpError,
     },
     /// Tensors that are not those of the graph.
-    #[error("`{}` has not the weights of this model: {differences}", shown(path))]
+    #[error("`{}` has not the weights of this model: {differences}", display(path))]
     Different {
         /// The file or folder.
         path: PathBuf,
@@ -91,7 +97,7 @@ pub enum WeightsError {
     #[error(
         "tensor `{}` of `{}` is taken for a copy of `{parameter}`, and has other elements",
         escaped(name),
-        shown(path)
+        display(path)
     )]
     Untied {
         /// The file or folder.
@@ -101,6 +107,62 @@ pub enum WeightsError {
         /// The path in the graph.
         parameter: String,
     },
+}
+
+/// Why a text is no index of the files beside it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IndexError {
+    /// More than is read.
+    #[error("it is longer than {limit} bytes")]
+    TooLong {
+        /// The longest that is read.
+        limit: u64,
+    },
+    /// No JSON object of the keys of an index, each once.
+    #[error("{0}")]
+    Json(String),
+    /// A key that is needed and missing.
+    #[error("it has no `weight_map`")]
+    NoMap,
+    /// Metadata with objects or lists.
+    #[error("its metadata is no map of single values")]
+    Metadata,
+    /// A file that is not a file of the folder.
+    #[error("its file `{}` {problem}", escaped(file))]
+    File {
+        /// As the index names it.
+        file: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A file that cannot be found.
+    #[error("its file `{}` is not there: {problem}", escaped(file))]
+    NotThere {
+        /// As the index names it.
+        file: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// A tensor that two files have, or one more than is read.
+    #[error("tensor `{}` is in two files, or one of too many", escaped(tensor))]
+    TooMany {
+        /// Its name.
+        tensor: String,
+    },
+    /// A tensor that is in another file than the index says.
+    #[error("tensor `{}` should be in {} and is in {}", escaped(tensor), place(said), place(there))]
+    Elsewhere {
+        /// Its name.
+        tensor: String,
+        /// Where it should be.
+        said: Option<String>,
+        /// Where it is.
+        there: Option<String>,
+    },
+}
+
+fn place(file: &Option<String>) -> String {
+    file.as_ref().map_or("no file".to_owned(), |file| format!("`{}`", escaped(file)))
 }
 
 /// In what the tensors of files and the parameters of a graph differ, one line each.
@@ -141,25 +203,4 @@ impl fmt::Display for Differences {
         }
         Ok(())
     }
-}
-
-/// A text out of a file as messages show it: characters that steer a terminal are escaped, and what
-/// is long is cut.
-pub fn escaped(text: &str) -> String {
-    const SHOWN: usize = 300;
-    let mut shown = String::new();
-    for c in text.chars().take(SHOWN) {
-        match c {
-            ' '..='~' => shown.push(c),
-            _ => shown.extend(c.escape_debug()),
-        }
-    }
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-fn shown(path: &Path) -> String {
-    escaped(&path.to_string_lossy())
 }

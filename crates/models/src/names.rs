@@ -1,4 +1,5 @@
-//! Under which names a checkpoint has the parameters of a graph, and in what layout.
+//! Under which names a checkpoint has the parameters of a graph, and in what layout: what a family
+//! says, and what a reader of files asks.
 
 use opledger_ir::path_at;
 
@@ -57,15 +58,15 @@ enum Rule {
 }
 
 /// Where a parameter may be found.
-#[derive(Debug)]
-pub(super) struct Place {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
     /// The names of the tensors, outermost first.
-    pub(super) files: Vec<String>,
+    pub files: Vec<String>,
     /// Whether each of them is one entry of the parameter's outermost axis.
-    pub(super) stacked: bool,
+    pub stacked: bool,
     /// The paths of the parameters that one tensor has along its outermost axis; empty when it is
     /// one parameter's alone.
-    pub(super) parts: Vec<String>,
+    pub parts: Vec<String>,
 }
 
 impl Names {
@@ -135,7 +136,7 @@ impl Names {
 
     /// The places where a parameter may be, those of rules first. `outermost` is how many entries its
     /// outermost axis has.
-    pub(super) fn places(&self, path: &str, outermost: usize) -> Vec<Place> {
+    pub fn places(&self, path: &str, outermost: usize) -> Vec<Place> {
         let alone = |name: String| Place { files: vec![name], stacked: false, parts: Vec::new() };
         let mut places = Vec::new();
         for rule in &self.rules {
@@ -171,24 +172,26 @@ impl Names {
     }
 
     /// A name with and without the prefixes, itself first.
-    pub(super) fn spellings(&self, name: &str) -> Vec<String> {
+    pub fn spellings(&self, name: &str) -> Vec<String> {
         let prefixed = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
         let stripped = self.prefixes.iter().filter_map(|prefix| name.strip_prefix(&**prefix));
         let own = std::iter::once(name.to_owned());
         own.chain(prefixed).chain(stripped.map(str::to_owned)).collect()
     }
 
-    pub(super) fn is_transposed(&self, path: &str) -> bool {
+    /// Whether files hold the matrix of a parameter as `[in, out]`.
+    pub fn is_transposed(&self, path: &str) -> bool {
         self.transposed.iter().any(|pattern| pattern.matches(path))
     }
 
-    pub(super) fn is_ignored(&self, file: &str) -> bool {
+    /// Whether files may hold a tensor of this name that no parameter is read from.
+    pub fn is_ignored(&self, file: &str) -> bool {
         let names = self.spellings(file);
         names.iter().any(|name| self.ignored.iter().any(|pattern| pattern.matches(name)))
     }
 
     /// The parameter that a tensor is a copy of.
-    pub(super) fn original(&self, file: &str) -> Option<&str> {
+    pub fn original(&self, file: &str) -> Option<&str> {
         let names = self.spellings(file);
         let matching = |(pattern, _): &&(Pattern, String)| names.iter().any(|n| pattern.matches(n));
         self.tied.iter().find(matching).map(|(_, graph)| &**graph)

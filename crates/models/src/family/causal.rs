@@ -1,0 +1,97 @@
+//! What causal decoders have in common: who sees whom, the cache, the scores.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::Rearrange;
+use opledger_ir::{Axis, Cached, Graph, Mask, Scope, SizeRole, Var};
+use opledger_nn::{Attended, NnError};
+
+use super::recorder::Problem;
+use super::request::{Logits, Request};
+
+/// What the sizes of a causal model count.
+pub(super) fn causal_sizes(g: &mut Graph, request: &Request) {
+    g.size_role(SizeRole::Batch, "b");
+    g.size_role(SizeRole::Tokens, "n");
+    if request.past {
+        g.size_role(SizeRole::Past, "p");
+    }
+}
+
+/// The repeated layers of a causal model: `body` maps what enters a layer, with the earlier keys and
+/// values of the attention in scope `attention`, to what leaves it. Keys and values of all tokens
+/// are results `present_key` and `present_value`.
+pub(super) fn causal_layers(
+    g: &mut Graph,
+    request: &Request,
+    (layers, attention, heads): (&Scope, &str, &[Axis; 2]),
+    x: Var,
+    body: impl FnOnce(&mut Graph, Var, Option<(Var, Var)>) -> Result<Attended, NnError>,
+) -> Result<Var, Problem> {
+    g.repeat(layers, x, |g, x| {
+        let past = past(g, attention, request, heads)?;
+        let attended = body(g, x, past)?;
+        if let (Some(past), Some(present)) = (past, attended.present) {
+            let path = |kind: &str| format!("{}.{attention}.present_{kind}", layers.path());
+            g.output(&path("key"), present.0);
+            g.output(&path("value"), present.1);
+            g.cache(Cached::Keys, past.0, present.0);
+            g.cache(Cached::Values, past.1, present.1);
+        }
+        Ok(attended.output)
+    })
+}
+
+/// The scores of the tokens asked for.
+pub(super) fn logits(
+    g: &mut Graph,
+    request: &Request,
+    x: Var,
+    head: impl FnOnce(&mut Graph, Var) -> Result<Var, NnError>,
+) -> Result<(), Problem> {
+    let x = match request.logits {
+        Logits::All => x,
+        Logits::Last => {
+            let (start, len) = (Poly::from("n") - Poly::one(), Poly::one());
+            g.rearrange(x, Rearrange::Slice { axis: "n".into(), start, len })?
+        }
+    };
+    let scores = head(g, x)?;
+    g.output("logits", scores);
+    Ok(())
+}
+
+/// Where the first of the new tokens stands.
+pub(super) fn first_position(request: &Request) -> Poly {
+    if request.past { "p".into() } else { Poly::zero() }
+}
+
+/// Every token sees itself and those before it, as far back as a window says.
+pub(super) fn causal_mask(
+    g: &mut Graph,
+    request: &Request,
+    window: Option<u64>,
+) -> Result<Mask, Problem> {
+    let offset = first_position(request);
+    let tokens = Axis::new("n", &offset + &Poly::from("n"));
+    let mask = Mask { offset: Some(offset), window: window.map(Poly::from), keep: None };
+    Ok(match request.attention_mask {
+        true => mask.keeping(g.input_mask("attention_mask", [Axis::from("b"), tokens])?),
+        false => mask,
+    })
+}
+
+/// Keys and values of earlier tokens, as inputs of an attention.
+fn past(
+    g: &mut Graph,
+    scope: &str,
+    request: &Request,
+    heads: &[Axis; 2],
+) -> Result<Option<(Var, Var)>, Problem> {
+    if !request.past {
+        return Ok(None);
+    }
+    let [kv, e] = heads;
+    let g = &mut *g.scope(scope);
+    let axes = || [Axis::from("b"), Axis::new("n", "p"), kv.clone(), e.clone()];
+    Ok(Some((g.input("past_key", axes())?, g.input("past_value", axes())?)))
+}

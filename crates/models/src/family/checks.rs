@@ -1,0 +1,48 @@
+//! What several families read and refuse alike.
+
+use serde_json::Value;
+
+use super::request::Request;
+use crate::config::{ConfigError, Keys};
+
+/// The head that the class in `architectures` has; the first of `heads` when there is no such key.
+pub(crate) fn head<T: Copy>(keys: &Keys<'_>, heads: &[(&str, T)]) -> Result<T, ConfigError> {
+    let names = || heads.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let class = match keys.get("architectures") {
+        None => {
+            return heads
+                .first()
+                .map(|(_, head)| *head)
+                .ok_or_else(|| keys.unsupported("architectures", names()));
+        }
+        Some(Value::Array(classes)) => classes.first().and_then(Value::as_str),
+        Some(_) => None,
+    };
+    let found = heads.iter().find(|(name, _)| Some(*name) == class);
+    found.map(|(_, head)| *head).ok_or_else(|| keys.unsupported("architectures", names()))
+}
+
+/// Checks that one key's size is a multiple of another's.
+pub(crate) fn multiple(
+    keys: &Keys<'_>,
+    (whole, value): (&str, u64),
+    (part, by): (&str, u64),
+) -> Result<(), ConfigError> {
+    match value % by {
+        0 => Ok(()),
+        _ => Err(keys.contradiction(whole, part, "the one is no multiple of the other")),
+    }
+}
+
+/// Refuses a cache where the model has none.
+pub(crate) fn no_past(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
+    match request.past {
+        false => Ok(()),
+        true => Err(ConfigError::Request {
+            origin: keys.origin(),
+            problem:
+                "this model is no causal decoder and keeps no keys and values of earlier tokens"
+                    .to_owned(),
+        }),
+    }
+}

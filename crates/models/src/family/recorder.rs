@@ -1,0 +1,49 @@
+//! What a family hands back: the graph as it is recorded, or what keeps it from that.
+
+use opledger_dims::{Binding, Poly, Symbol};
+use opledger_ir::{Graph, GraphError};
+use opledger_nn::NnError;
+
+use crate::config::ConfigError;
+use crate::names::Names;
+
+/// A model as it is recorded.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) graph: Graph,
+    pub(crate) sizes: Binding,
+    pub(crate) names: Names,
+}
+
+impl Recorder {
+    /// A symbol of a size.
+    pub(crate) fn size(&mut self, symbol: &str, value: u64) -> Poly {
+        let symbol = Symbol::from(symbol);
+        self.sizes.set(&symbol, value);
+        symbol.into()
+    }
+}
+
+/// What keeps a family from building a model.
+pub(crate) enum Problem {
+    Config(ConfigError),
+    Layer(NnError),
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        Problem::Config(error)
+    }
+}
+
+impl From<NnError> for Problem {
+    fn from(error: NnError) -> Self {
+        Problem::Layer(error)
+    }
+}
+
+impl From<GraphError> for Problem {
+    fn from(error: GraphError) -> Self {
+        Problem::Layer(error.into())
+    }
+}

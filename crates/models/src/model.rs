@@ -1,0 +1,21 @@
+//! What a name becomes.
+
+use opledger_dims::Binding;
+use opledger_ir::Graph;
+
+use crate::names::Names;
+
+/// A computation with a name, and the sizes that are settled already.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What it is called.
+    pub name: String,
+    /// The computation; sizes are symbols.
+    pub graph: Graph,
+    /// Sizes of some of those symbols; the others are free.
+    pub binding: Binding,
+    /// What its parameters are called in weight files.
+    pub names: Names,
+    /// Keys of its configuration that are not known, and taken to change nothing.
+    pub unread_keys: Vec<String>,
+}

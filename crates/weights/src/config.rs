@@ -1,0 +1,42 @@
+//! The configuration beside weights.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use opledger_models::{Config, ConfigError};
+
+use crate::files::{display, open_regular};
+use crate::limits::MAX_CONFIG;
+
+/// Why a file gave no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFileError {
+    /// The file could not be read.
+    #[error("`{}` could not be read: {problem}", display(path))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        problem: String,
+    },
+    /// The file is no configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// Reads a configuration from a file; of a folder, from its `config.json`.
+///
+/// # Errors
+/// When it cannot be read, is too long, or is no JSON object with distinct keys.
+pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
+    let path = &if path.is_dir() { path.join("config.json") } else { path.to_owned() };
+    let unreadable =
+        |problem: String| ConfigFileError::Unreadable { path: path.to_owned(), problem };
+    let (file, _) = open_regular(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let read = file.take(MAX_CONFIG + 1).read_to_end(&mut bytes);
+    if read.map_err(|e| unreadable(e.to_string()))? as u64 > MAX_CONFIG {
+        return Err(unreadable(format!("it is longer than {MAX_CONFIG} bytes")));
+    }
+    Ok(Config::parse(&format!("`{}`", display(path)), &bytes)?)
+}
