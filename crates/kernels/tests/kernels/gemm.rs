@@ -1,13 +1,10 @@
 //! Matrix products against loops.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-mod common;
-
-use common::{Ops, assert_close, bound, data, run, wide};
 use opledger_dims::Class;
 use opledger_kernels::*;
 use proptest::prelude::*;
+
+use crate::common::{Ops, assert_close, bound, data, run, wide};
 
 /// A batch of matrices with some layout.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,10 @@
 //! Kernels over rows and elements against loops.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-mod common;
-
-use common::{Ops, assert_close, bound, data, pools, run_exact, wide};
 use opledger_dims::{Counted, counted};
 use opledger_kernels::*;
 use proptest::prelude::*;
+
+use crate::common::{Ops, assert_close, bound, data, pools, run_exact, wide};
 
 fn affine(len: usize, seed: u64, present: bool) -> Option<Vec<f32>> {
     present.then(|| data(len, seed))
@@ -413,7 +410,7 @@ fn a_forced_instruction_set_is_used_or_refused() {
     let program = std::env::current_exe().unwrap();
     let reports = |value: &str| {
         let output = std::process::Command::new(&program)
-            .args(["--ignored", "--exact", "reports_the_instruction_set", "--nocapture"])
+            .args(["--ignored", "--exact", "rows::reports_the_instruction_set", "--nocapture"])
             .env("OPLEDGER_ISA", value)
             .output()
             .unwrap();

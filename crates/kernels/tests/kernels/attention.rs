@@ -1,13 +1,10 @@
 //! Attention, fused and as a chain, against loops over single pairs.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-mod common;
-
-use common::{Ops, assert_close, bound, data, run, wide};
 use opledger_dims::{Class, Counts};
 use opledger_kernels::*;
 use proptest::prelude::*;
+
+use crate::common::{Ops, assert_close, bound, data, run, wide};
 
 #[derive(Clone, Debug)]
 struct Case {

@@ -1,7 +1,5 @@
 //! What the tests share: seeded data, arithmetic that counts itself, and runs under several pools.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 use std::sync::OnceLock;
 
 use opledger_dims::{Class, Counts};

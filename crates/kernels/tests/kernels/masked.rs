@@ -1,12 +1,9 @@
 //! The element-wise kernel under masks against loops over single entries.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-mod common;
-
-use common::{Ops, assert_close, data, run_exact};
 use opledger_kernels::*;
 use proptest::prelude::*;
+
+use crate::common::{Ops, assert_close, data, run_exact};
 
 /// Entries `[batch, heads, queries, keys]` under a mask.
 #[derive(Clone, Debug)]

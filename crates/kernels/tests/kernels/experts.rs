@@ -1,12 +1,9 @@
 //! Products by the weights of chosen experts against loops.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-
-mod common;
-
-use common::{Ops, assert_close, bound, data, run, wide};
 use opledger_kernels::{Experts, KernelError, NoMeter, experts};
 use proptest::prelude::*;
+
+use crate::common::{Ops, assert_close, bound, data, run, wide};
 
 fn check([rows, choices, count, width, terms]: [usize; 5], ids: &[i64]) {
     let (x, mut weight) = (data(rows * terms, 1), data(count * width * terms, 2));

@@ -1,0 +1,10 @@
+//! The kernels against loops.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod attention;
+mod common;
+mod experts;
+mod gemm;
+mod masked;
+mod rows;
