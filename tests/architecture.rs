@@ -20,7 +20,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("models", &["dims", "ir", "json", "nn"]),
     ("weights", &["dims", "ir", "json", "models", "tensor"]),
     ("conventions", &["dims", "ir"]),
-    ("measure", &["dims", "interp", "ir", "kernels", "report"]),
+    ("charts", &[]),
+    ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
     ("audit", &["dims", "ir", "models", "report"]),
     ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
     (

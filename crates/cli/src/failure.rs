@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use opledger_audit::AuditError;
+use opledger_charts::ChartError;
 use opledger_conventions::ConventionError;
 use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_interp::RunError;
@@ -50,6 +51,8 @@ pub(crate) enum Failure {
     NoRule { known: String },
     #[error(transparent)]
     Measure(#[from] MeasureError),
+    #[error("the chart could not be drawn: {0}")]
+    Chart(#[from] ChartError),
     #[error("{problem}{}", did_you_mean(problem))]
     Convention { problem: ConventionError },
     #[error("--assert holds one count against its bounds; give {symbol} one size")]

@@ -1,10 +1,10 @@
-//! Why something could not be measured, compared or drawn.
+//! Why something could not be measured or compared.
 
 use opledger_dims::Integer;
 use opledger_interp::RunError;
 use opledger_kernels::KernelError;
 
-/// Why something could not be measured, compared or drawn.
+/// Why something could not be measured or compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MeasureError {
@@ -54,12 +54,6 @@ pub enum MeasureError {
     #[error("it holds no saved bench ({problem}); write one with --save")]
     Saved {
         /// What is wrong.
-        problem: String,
-    },
-    /// A chart could not be drawn.
-    #[error("the chart could not be drawn: {problem}")]
-    Chart {
-        /// What went wrong.
         problem: String,
     },
 }

@@ -3,16 +3,14 @@
 //! [`Machine`] says what the hardware is, [`probe`] measures its peak of fused multiply-adds and its
 //! read bandwidth, and [`run`] times attention, layers, matrix products and decoding, holding each
 //! against the roof that was measured in the same run. What was measured can be saved, compared with
-//! what was saved before, and drawn.
+//! what was saved before, and drawn ([`Bench::chart`]).
 //!
 //! Useful operations come from the ledger of the timed runs themselves. Rates count contractions
 //! only, by the convention `matmul-flops`: a multiplication and its addition are two operations.
 
-mod bars;
 mod baseline;
 mod bench;
 mod chart;
-mod curves;
 mod error;
 mod machine;
 mod probes;
@@ -21,11 +19,8 @@ mod table;
 mod times;
 mod work;
 
-pub use bars::{Bar, bars};
 pub use baseline::{Against, Comparison, Saved};
 pub use bench::{Bench, Case, Plan, Point, Roof, run};
-pub use chart::chart;
-pub use curves::{Curve, Curves, curves};
 pub use error::MeasureError;
 pub use machine::{Cache, Machine};
 pub use probes::{MachineReport, Measured, Quantity, probe};

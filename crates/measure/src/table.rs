@@ -6,7 +6,7 @@ use crate::Bench;
 use crate::machine::busy;
 
 impl Bench {
-    fn decodes(&self) -> bool {
+    pub(crate) fn decodes(&self) -> bool {
         self.points.iter().any(|point| point.gb_per_s.is_some())
     }
 

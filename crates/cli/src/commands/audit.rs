@@ -1,7 +1,7 @@
 //! `opledger audit`: published tables and formulas, recomputed.
 
 use opledger_audit::{Table, audit, table_names};
-use opledger_measure::{Curve, Curves, curves};
+use opledger_charts::{Line, LineChart};
 use opledger_report::{Audit, AuditedSeries, AuditedTable};
 
 use crate::args::AuditArgs;
@@ -40,15 +40,16 @@ fn draw(tables: &[AuditedTable]) -> Result<String, Failure> {
         let with = |name: &&str| opledger_audit::table(name).is_ok_and(|table| table.has_rules());
         Failure::NoRule { known: table_names().filter(with).collect::<Vec<_>>().join(", ") }
     })?;
-    let curve = |series: &AuditedSeries| Curve {
+    let line = |series: &AuditedSeries| Line {
         name: series.name.clone(),
         points: series.points.iter().map(|(size, error)| (*size as f64, *error)).collect(),
     };
-    Ok(curves(&Curves {
+    let chart = LineChart {
         title: format!("opledger audit {}: {}", table.id, rule.name),
         subtitle: rule.states.clone(),
         x: rule.symbol.clone(),
         y: "percent above what is exact".to_owned(),
-        curves: rule.series.iter().map(curve).collect(),
-    })?)
+        lines: rule.series.iter().map(line).collect(),
+    };
+    Ok(chart.svg()?)
 }

@@ -1,7 +1,7 @@
 //! `opledger bench`: times the kernels and holds what they reach against the measured roof.
 
 use opledger_dims::{Integer, Symbol};
-use opledger_measure::{Attention, Case, Gemm, Layer, Plan, Problem, Saved, Settings, chart, run};
+use opledger_measure::{Attention, Case, Gemm, Layer, Plan, Problem, Saved, Settings, run};
 use opledger_models::layer;
 
 use crate::args::{AttentionSizes, Bench, BenchArgs, BenchOptions, ModelArgs};
@@ -255,7 +255,7 @@ fn measure(plan: &Plan<'_>, options: &BenchOptions) -> Result<(), Failure> {
         bench.compare(saved);
     }
     if let Some(destination) = svg {
-        destination.write_text(&chart(&bench, saved.as_ref())?)?;
+        destination.write_text(&bench.chart().svg()?)?;
     }
     output::show(&bench, options.format)
 }

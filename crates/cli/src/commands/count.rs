@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use num_traits::ToPrimitive;
+use opledger_charts::{Bar, BarChart};
 use opledger_dims::{Binding, Class, Integer, Poly, Symbol};
 use opledger_ir::ops::Source;
 use opledger_ir::{Definition, Graph, Op, Total};
-use opledger_measure::{Bar, bars};
 use opledger_models::{Logits, Request};
 use opledger_report::{
     CONVENTIONS, ConventionCounts, ConventionTotal, Format, GenerationCount, Grid, GridPoint,
@@ -74,7 +74,8 @@ fn drawn(counted: &ConventionCounts) -> Result<String, Failure> {
     all.sort_by(|a, b| a.value.total_cmp(&b.value));
     let told =
         "one forward pass: what each tool prints; green: counts of the operations themselves";
-    Ok(bars(&format!("{} at {}", counted.model, counted.binding), told, &all)?)
+    let title = format!("{} at {}", counted.model, counted.binding);
+    Ok(BarChart { title, subtitle: told.to_owned(), bars: all }.svg()?)
 }
 
 /// Holds a count against what is asserted of it.

@@ -62,3 +62,15 @@ fn assertions_decide_the_exit_code() {
     assert!(ended.stderr.contains("at character 7\n  flops =< 5\n        ^\n"), "{}", ended.stderr);
     assert!(run("flopz <= 5").stderr.contains("(did you mean flops?)"));
 }
+
+#[test]
+fn the_bars_of_all_conventions_are_those_of_the_readme() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answers.svg");
+    let layer = "encoder-layer:c=768,h=12,ff=3072,act=gelu";
+    let sizes = ["--set", "b=1", "--set", "n=128", "--convention", "all"];
+    stdout(&[&["count", layer, "--svg", path.to_str().unwrap()], &sizes[..]].concat());
+    let drawn = std::fs::read_to_string(path).unwrap();
+    let kept = include_str!("../../../conventions/answers.svg");
+    assert!(drawn == kept, "write crates/conventions/answers.svg anew");
+}
