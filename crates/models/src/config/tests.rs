@@ -68,7 +68,7 @@ fn what_is_wrong_is_named_by_its_key() {
         (
             "hidden_act",
             json!("xielu"),
-            "config: `hidden_act` = \"xielu\" is not supported; supported: silu",
+            "config: `hidden_act` = \"xielu\" is not supported; supported: relu, gelu, ",
         ),
         ("hidden_act", json!(7), "config: `hidden_act` is 7, but a text is needed"),
         (
