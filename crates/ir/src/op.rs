@@ -191,7 +191,7 @@ impl Op {
             Op::Table(Table::RelativeBuckets { offset, .. }) => vec![offset],
             Op::Rearrange(Rearrange::Slice { start, len, .. }) => vec![start, len],
             Op::Rearrange(Rearrange::Roll { by, .. }) => vec![by],
-            Op::Rope(rope) => vec![&rope.offset],
+            Op::Rope(rope) => std::iter::once(&rope.offset).chain(&rope.rotated).collect(),
             Op::Scale(Scale { factor, .. }) => factor.size().into_iter().collect(),
             Op::Attention(a) => {
                 let scale = a.scale.as_ref().and_then(Factor::size);
@@ -206,10 +206,7 @@ impl Op {
         let odd = |size: &Poly| size.at(binding).is_ok_and(|size| size % 2u32 != 0u32.into());
         match self {
             Op::Attention(_) => Attention::conflict(inputs, binding),
-            Op::Rope(_) => inputs[0]
-                .last()
-                .filter(|a| odd(&a.size))
-                .map(|a| format!("axis `{}` is odd; rotation turns pairs", a.name)),
+            Op::Rope(rope) => rope.problem(inputs[0].last()?, |size| size.at(binding).ok()),
             Op::TopK(op) => {
                 let entries = inputs[0].last()?;
                 let sizes = (entries.size.at(binding).ok()?, op.k.size.at(binding).ok()?);

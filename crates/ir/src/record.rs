@@ -257,7 +257,8 @@ impl Graph {
     }
 
     /// Rotary position embedding of `[…, n, h, e]`, its frequencies not scaled; position 0 of the
-    /// input is `offset`. Record a [`Rope`] itself to scale them.
+    /// input is `offset`. Record a [`Rope`] itself to scale them, or to turn
+    /// only a part of each head.
     ///
     /// # Errors
     /// When there are fewer than three axes.
@@ -271,7 +272,7 @@ impl Graph {
     ) -> Recorded {
         self.record(
             "",
-            Rope { pairs, theta, offset: offset.into(), scaling: RopeScaling::None },
+            Rope { pairs, theta, offset: offset.into(), scaling: RopeScaling::None, rotated: None },
             &[x],
         )
     }

@@ -27,12 +27,16 @@ impl Op {
                 ];
                 mask.into_iter().flatten().collect::<Vec<_>>().join(", ")
             }
-            Op::Rope(rope) => match rope.scaling {
-                RopeScaling::None => String::new(),
-                RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
-                RopeScaling::Llama3 { factor, .. } => format!("llama3, factor {factor}"),
-                RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
-            },
+            Op::Rope(rope) => {
+                let scaling = match rope.scaling {
+                    RopeScaling::None => None,
+                    RopeScaling::Linear { factor } => Some(format!("linear, factor {factor}")),
+                    RopeScaling::Llama3 { factor, .. } => Some(format!("llama3, factor {factor}")),
+                    RopeScaling::Yarn { factor, .. } => Some(format!("yarn, factor {factor}")),
+                };
+                let part = rope.rotated.as_ref().map(|width| format!("the first {width}"));
+                part.into_iter().chain(scaling).collect::<Vec<_>>().join(", ")
+            }
             Op::Table(Table::RelativeBuckets { bidirectional, buckets, max_distance, .. }) => {
                 let ways = if *bidirectional { "both ways" } else { "to earlier keys" };
                 format!("{buckets} up to distance {max_distance}, {ways}")

@@ -268,16 +268,28 @@ impl Reading<'_> {
                 calls.extend(self.drops(node).then(|| Call::new("dropout", Function, sizes)));
                 calls
             }
-            Op::Rope(_) => ["mul", "neg", "cat", "mul", "add"]
-                .map(|op| match op {
-                    "neg" => {
-                        let half = sizes.get(&"elements".into()).cloned().unwrap_or_default() / 2;
-                        Call::new(op, Operator, pointwise(half))
+            Op::Rope(rope) => {
+                let all = sizes;
+                let elements = all.get(&"elements".into()).cloned().unwrap_or_default();
+                let (sizes, half) = match (&rope.rotated, node.shape.axes.last()) {
+                    (Some(rotated), Some(axis)) => {
+                        let turned =
+                            elements * self.at(rotated)? / self.at(&axis.size)?.max(1.into());
+                        (pointwise(turned.clone()), turned / 2)
                     }
-                    "cat" => Call::new(op, Function, sizes.clone()),
-                    _ => Call::new(op, Operator, sizes.clone()),
-                })
-                .into(),
+                    _ => (all.clone(), elements / 2),
+                };
+                let mut calls = vec![
+                    Call::new("mul", Operator, sizes.clone()),
+                    Call::new("neg", Operator, pointwise(half)),
+                    Call::new("cat", Function, sizes.clone()),
+                    Call::new("mul", Operator, sizes.clone()),
+                    Call::new("add", Operator, sizes),
+                ];
+                // What is not turned is joined to what is.
+                calls.extend(rope.rotated.as_ref().map(|_| Call::new("cat", Function, all)));
+                calls
+            }
             Op::Attention(_) => self.core(node)?,
             Op::Einsum(_) => match &node.inputs[..] {
                 [a, b] => {

@@ -114,7 +114,8 @@ pub(super) fn rope(
     meter: &impl Meter,
 ) -> Applied {
     let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
-    let inv_freq = op.scaling.frequencies(op.theta, *width);
+    let rotated = op.rotated.as_ref().map_or(Ok(*width), |size| call.size(size))?;
+    let inv_freq = op.scaling.frequencies(op.theta, rotated);
     let inv_freq: Vec<f32> = inv_freq.iter().map(|f| *f as f32).collect();
     let rope = kernels::Rope {
         batch: batch.iter().product(),

@@ -65,14 +65,19 @@ fn rotation_under_every_scaling() {
         [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125)].into_iter().enumerate()
     {
         for pairs in [RopePairs::Halves, RopePairs::Neighbours] {
-            let rope = Rope { pairs, theta: 1e4, offset: "p".into(), scaling };
-            let y = g.record("", rope, &[x]).unwrap();
-            g.output(&format!("{pairs:?} {i}"), y);
+            for rotated in [None, Some("r".into())] {
+                let name = format!("{pairs:?} {i} {}", rotated.is_some());
+                let rope = Rope { pairs, theta: 1e4, offset: "p".into(), scaling, rotated };
+                let y = g.record("", rope, &[x]).unwrap();
+                g.output(&name, y);
+            }
         }
     }
     for (b, n, h, e, p) in [(1, 1, 1, 2, 0), (2, 5, 3, 8, 7), (0, 2, 1, 4, 1), (2, 40, 2, 32, 9)] {
-        let sizes = [("b", b), ("n", n), ("h", h), ("e", e), ("p", p)];
-        assert_proved(&g, &Binding::from_iter(sizes));
+        for rotated in [0, 2, e] {
+            let sizes = [("b", b), ("n", n), ("h", h), ("e", e), ("p", p), ("r", rotated)];
+            assert_proved(&g, &Binding::from_iter(sizes));
+        }
     }
 }
 

@@ -1,21 +1,22 @@
-//! Rotary position embedding (Su et al. 2021, equation 34): each pair of elements of a head is turned
-//! by position · θ^(−2p/e), p being the pair.
+//! Rotary position embedding (Su et al. 2021, equation 34): each pair of the first r elements of a
+//! head is turned by position · θ^(−2p/r), p being the pair. r is the head's width e, or less (Black
+//! et al. 2022, §2.1.1): the other elements stay as they are.
 //!
 //! Count: for each (position, pair) once, whatever the batch and heads: 1 mul (the angle), 1 sin,
 //! 1 cos; for each pair of elements turned: 4 mul, 2 add. The frequencies are constants, scaled or
 //! not. Where YaRN's attention factor is not 1, sine and cosine are multiplied by it: 2 mul more for
 //! each (position, pair).
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Class, Counts, Integer, Poly, Scalar, Symbol};
 
 use super::RopeScaling;
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
 /// Which elements form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopePairs {
-    /// Element p with p + e/2, as Llama's weights are stored.
+    /// Element p with p + r/2, as Llama's weights are stored.
     Halves,
     /// Element 2p with 2p + 1, as the paper writes it.
     Neighbours,
@@ -32,6 +33,33 @@ pub struct Rope {
     pub offset: Poly,
     /// How the frequencies are scaled.
     pub scaling: RopeScaling,
+    /// How many elements of a head are turned, its first; all when `None`.
+    pub rotated: Option<Poly>,
+}
+
+impl Rope {
+    /// How many elements of a head as wide as an axis are turned.
+    pub fn width<'a>(&'a self, axis: &'a Axis) -> &'a Poly {
+        self.rotated.as_ref().unwrap_or(&axis.size)
+    }
+
+    /// Why so many elements cannot be turned, if they cannot.
+    pub(crate) fn problem(
+        &self,
+        axis: &Axis,
+        size: impl Fn(&Poly) -> Option<Integer>,
+    ) -> Option<String> {
+        let rotated = size(self.width(axis))?;
+        let odd = &rotated % 2u32 != 0u32.into();
+        match &self.rotated {
+            None if odd => Some(format!("axis `{}` is {rotated}; rotation turns pairs", axis.name)),
+            Some(_) if odd => Some(format!("{rotated} elements are to turn; rotation turns pairs")),
+            Some(_) => size(&axis.size).filter(|all| rotated > *all).map(|all| {
+                format!("{rotated} elements of axis `{}` are to turn, and it has {all}", axis.name)
+            }),
+            None => None,
+        }
+    }
 }
 
 impl Operation for Rope {
@@ -48,19 +76,18 @@ impl Operation for Rope {
         if let Some(problem) = self.scaling.problem() {
             return Err(ShapeError::Sizes(problem.to_owned()));
         }
-        match width.size.as_integer() {
-            Some(e) if &e % 2 != 0.into() => Err(ShapeError::Sizes(format!(
-                "axis `{}` is {e}; rotation turns pairs",
-                width.name
-            ))),
-            _ => Ok(x.clone()),
+        match self.problem(width, Poly::as_integer) {
+            Some(problem) => Err(ShapeError::Sizes(problem)),
+            None => Ok(x.clone()),
         }
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
-        let all = output.elements();
-        let [.., tokens, _, width] = &output.axes[..] else { return Cost::free() };
-        let angles = (&tokens.size * &width.size).ratio(1, 2);
+        let [rows @ .., width] = &output.axes[..] else { return Cost::free() };
+        let [.., tokens, _] = rows else { return Cost::free() };
+        let rotated = self.width(width);
+        let all = rows.iter().map(|axis| &axis.size).product::<Poly>() * rotated;
+        let angles = (&tokens.size * rotated).ratio(1, 2);
         let per_angle = if self.scaling.attention_factor().is_some() { 3 } else { 1 };
         let counts = Counts::zero()
             .with(Class::Mul, &all * 2 + &angles * per_angle)
@@ -84,7 +111,8 @@ impl Operation for Rope {
         let [batch @ .., tokens, heads, width] = call.output else {
             return Err(OpError::Operand(0));
         };
-        let frequencies = self.scaling.frequencies(self.theta, *width);
+        let rotated = self.rotated.as_ref().map_or(Ok(*width), |size| call.size(size))?;
+        let frequencies = self.scaling.frequencies(self.theta, rotated);
         let factor = self.scaling.attention_factor().map(T::from_f64);
         let scaled = |x: T| factor.map_or(x, |factor| x * factor);
         let mut out = x.data().to_vec();
@@ -93,7 +121,7 @@ impl Operation for Rope {
                 let angle = T::from_f64((offset + token) as f64) * T::from_f64(*frequency);
                 let (sin, cos) = (scaled(angle.sin()), scaled(angle.cos()));
                 let (first, second) = match self.pairs {
-                    RopePairs::Halves => (pair, pair + width / 2),
+                    RopePairs::Halves => (pair, pair + rotated / 2),
                     RopePairs::Neighbours => (2 * pair, 2 * pair + 1),
                 };
                 for item in 0..batch.iter().product() {
@@ -141,10 +169,13 @@ mod tests {
             g.rope(x, RopePairs::Neighbours, 1e4, 3).unwrap();
             for attention_factor in [1.0, 1.25] {
                 let scaling = yarn(attention_factor);
-                let rope = Rope { pairs: RopePairs::Halves, theta: 1e4, offset: 3.into(), scaling };
-                g.record("", rope, &[x]).unwrap();
+                for rotated in [None, Some("r".into())] {
+                    let (pairs, offset) = (RopePairs::Halves, 3.into());
+                    let rope = Rope { pairs, theta: 1e4, offset, scaling, rotated };
+                    g.record("", rope, &[x]).unwrap();
+                }
             }
-            prove(&g, &[("b", b), ("n", n), ("h", h), ("e", 2 * p)]);
+            prove(&g, &[("b", b), ("n", n), ("h", h), ("e", 2 * p), ("r", 2 * (p / 2))]);
         }
     }
 
@@ -170,7 +201,8 @@ mod tests {
         let mut g = Graph::new();
         let x = g.input("x", [("n", 1), ("h", 1), ("e", 2)]).unwrap();
         let mut turned = |scaling| {
-            let rope = Rope { pairs: RopePairs::Halves, theta: 1e4, offset: 8.into(), scaling };
+            let (pairs, offset) = (RopePairs::Halves, 8.into());
+            let rope = Rope { pairs, theta: 1e4, offset, scaling, rotated: None };
             let y = g.record("", rope, &[x])?;
             Ok::<_, crate::GraphError>(evaluate(&g, y, &[("x", &[1., 0.])]))
         };
@@ -182,6 +214,28 @@ mod tests {
         assert_abs_diff_eq!(yarned[..], [1.5 * plain[0], 1.5 * plain[1]][..], epsilon = 1e-12);
         let error = turned(RopeScaling::Linear { factor: 0.0 }).unwrap_err().problem.to_string();
         assert_eq!(error, "the factor of a rope scaling must be a positive number");
+    }
+
+    #[test]
+    fn what_is_not_rotated_stays() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 1), ("h", 1), ("e", 5)]).unwrap();
+        let mut first = |rotated: i64, pairs| {
+            let rotated = Some(rotated.into());
+            let (offset, scaling) = (2.into(), RopeScaling::None);
+            let y = g.record("", Rope { pairs, theta: 100.0, offset, scaling, rotated }, &[x])?;
+            Ok::<_, crate::GraphError>(evaluate(&g, y, &[("x", &[1., 1., 0., 0., 7.])]))
+        };
+        let (fast, slow) = (2.0_f64, 2.0 * 0.1_f64);
+        let halves = first(4, RopePairs::Halves).unwrap();
+        let expected = [fast.cos(), slow.cos(), fast.sin(), slow.sin(), 7.];
+        assert_abs_diff_eq!(halves[..], expected[..], epsilon = 1e-12);
+        let neighbours = first(2, RopePairs::Neighbours).unwrap();
+        let expected = [fast.cos() - fast.sin(), fast.sin() + fast.cos(), 0., 0., 7.];
+        assert_abs_diff_eq!(neighbours[..], expected[..], epsilon = 1e-12);
+        let mut refused = |r| first(r, RopePairs::Halves).unwrap_err().problem.to_string();
+        assert_eq!(refused(3), "3 elements are to turn; rotation turns pairs");
+        assert_eq!(refused(6), "6 elements of axis `e` are to turn, and it has 5");
     }
 
     #[test]

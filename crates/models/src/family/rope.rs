@@ -16,7 +16,13 @@ pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
     let place = if keys.get(new).is_some() { new } else { old };
     let scaling = keys.inner(place)?;
     let Some(inner) = scaling else {
-        return Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling: RopeScaling::None });
+        return Ok(Rope {
+            pairs: RopePairs::Halves,
+            theta,
+            offset,
+            scaling: RopeScaling::None,
+            rotated: None,
+        });
     };
     let inner_theta = inner.number_or("rope_theta", theta)?;
     if keys.get("rope_theta").is_some() && inner_theta != theta {
@@ -52,7 +58,7 @@ pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
         }
         _ => return Err(inner.unsupported("rope_type", "default, linear, llama3, yarn")),
     };
-    Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling })
+    Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling, rotated: None })
 }
 
 fn original(keys: &Keys<'_>) -> Result<usize, ConfigError> {

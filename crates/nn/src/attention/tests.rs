@@ -166,7 +166,7 @@ fn cross_attention_with_widths_of_its_own() {
 #[test]
 fn rotation_and_dropout() {
     let (pairs, scaling) = (RopePairs::Halves, RopeScaling::None);
-    let rope = Rope { pairs, theta: 1e4, offset: 0.into(), scaling };
+    let rope = Rope { pairs, theta: 1e4, offset: 0.into(), scaling, rotated: None };
     let (g, _) = record(&AttentionConfig { rope: Some(rope), ..config(Some("kv")) }, |_| {
         Attend::from(Mask::causal())
     });
