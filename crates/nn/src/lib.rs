@@ -59,7 +59,7 @@ pub use norm::{Norm, NormConfig};
 pub use positions::{LearnedPositions, SinusoidalPositions};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
 pub use stack::{Decoder, Encoder};
-pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, LayerNames};
+pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, LayerNames, Residual};
 pub use transformer::{Transformer, TransformerConfig, TransformerMasks};
 pub use vit::{VitAttention, VitAttentionConfig};
 pub use window::{WindowAttention, WindowAttentionConfig};

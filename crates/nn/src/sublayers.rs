@@ -1,8 +1,7 @@
 //! One layer of the encoder and of the decoder (Vaswani et al. 2017, §3.1), with the names of
 //! PyTorch's `nn.TransformerEncoderLayer` and `nn.TransformerDecoderLayer`.
 //!
-//! Post-norm, as published: `x ← norm(x + sublayer(x))`. Pre-norm (Xiong et al. 2020):
-//! `x ← x + sublayer(norm(x))`.
+//! Where norms and residuals stand is one of [`Residual`].
 
 use opledger_dims::Poly;
 use opledger_ir::{Graph, Mask, ModuleClass, Scope, Var};
@@ -23,12 +22,28 @@ pub struct LayerConfig {
     pub mixture: Option<MixtureConfig>,
     /// The norms.
     pub norm: NormConfig,
-    /// Pre-norm instead of post-norm.
-    pub norm_first: bool,
+    /// Where norms and residuals stand.
+    pub residual: Residual,
     /// Dropout of each sublayer's result.
     pub dropout: DropoutConfig,
     /// Where the parts stand.
     pub names: LayerNames,
+}
+
+/// Where the norms and the residuals of a layer stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residual {
+    /// One sublayer after the other: `x ← norm(x + sublayer(x))` (Vaswani et al. 2017, §3.1).
+    #[default]
+    PostNorm,
+    /// One after the other: `x ← x + sublayer(norm(x))` (Xiong et al. 2020).
+    PreNorm,
+    /// Side by side, each with its norm: `x + attention(norm1(x)) + feed_forward(norm2(x))` (Black
+    /// et al. 2022, §2.1.2).
+    Parallel,
+    /// Side by side behind one norm: `x + attention(norm1(x)) + feed_forward(norm1(x))` (Wang and
+    /// Komatsuzaki 2021, GPT-J).
+    ParallelOneNorm,
 }
 
 /// The scopes of the parts of a layer; an empty one is the layer's own.
@@ -40,7 +55,7 @@ pub struct LayerNames {
     pub multihead_attn: &'static str,
     /// The feed-forward layer.
     pub feed_forward: &'static str,
-    /// The norms, in the order of the sublayers.
+    /// The norms, in the order of the sublayers; those that the layer does not have are passed over.
     pub norms: [&'static str; 3],
 }
 
@@ -69,7 +84,7 @@ impl LayerConfig {
             feed_forward: FeedForwardConfig::new(d_model, dim_feedforward),
             mixture: None,
             norm: NormConfig::layer(),
-            norm_first: false,
+            residual: Residual::PostNorm,
             dropout: DropoutConfig::default(),
             names: LayerNames::default(),
         }
@@ -134,20 +149,27 @@ struct Wrap {
 
 impl Wrap {
     fn of(config: &LayerConfig) -> Self {
-        Wrap { norm_first: config.norm_first, dropout: config.dropout }
+        let norm_first = config.residual != Residual::PostNorm;
+        Wrap { norm_first, dropout: config.dropout }
     }
 
+    /// What goes past a sublayer plus, after dropout, what it gives.
+    fn add(&self, g: &mut Graph, past: Var, change: Var) -> Result<Var, NnError> {
+        let change = self.dropout.apply(g, "dropout", change)?;
+        Ok(g.add("residual", past, change)?)
+    }
+
+    /// A sublayer of `x`, with its norm, added to what goes `past` it.
     fn apply(
         &self,
         g: &mut Graph,
         norm: &Norm,
-        x: Var,
+        [x, past]: [Var; 2],
         sublayer: impl FnOnce(&mut Graph, Var) -> Result<Var, NnError>,
     ) -> Result<Var, NnError> {
         let inner = if self.norm_first { norm.forward(g, x)? } else { x };
         let change = sublayer(g, inner)?;
-        let change = self.dropout.apply(g, "dropout", change)?;
-        let sum = g.add("residual", x, change)?;
+        let sum = self.add(g, past, change)?;
         if self.norm_first { Ok(sum) } else { norm.forward(g, sum) }
     }
 }
@@ -172,7 +194,10 @@ pub struct EncoderLayer {
     scope: Scope,
     self_attn: MultiheadAttention,
     feed_forward: Tokenwise,
-    norms: [Norm; 2],
+    norm1: Norm,
+    /// None where one norm is before both sublayers.
+    norm2: Option<Norm>,
+    parallel: bool,
     wrap: Wrap,
 }
 
@@ -190,8 +215,15 @@ impl EncoderLayer {
         let LayerNames { self_attn, norms: [first, second, _], .. } = config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let feed_forward = Tokenwise::new(g, config)?;
-        let norms = [config.norm(g, first)?, config.norm(g, second)?];
-        Ok(EncoderLayer { scope: g.here(), self_attn, feed_forward, norms, wrap: Wrap::of(config) })
+        let (parallel, one_norm) = match config.residual {
+            Residual::PostNorm | Residual::PreNorm => (false, false),
+            Residual::Parallel => (true, false),
+            Residual::ParallelOneNorm => (true, true),
+        };
+        let norm1 = config.norm(g, first)?;
+        let norm2 = if one_norm { None } else { Some(config.norm(g, second)?) };
+        let (scope, wrap) = (g.here(), Wrap::of(config));
+        Ok(EncoderLayer { scope, self_attn, feed_forward, norm1, norm2, parallel, wrap })
     }
 
     /// `[b, n, c]` to the same shape.
@@ -208,12 +240,22 @@ impl EncoderLayer {
     /// When an operand does not fit the configuration.
     pub fn forward_with(&self, g: &mut Graph, x: Var, call: Attend) -> Result<Attended, NnError> {
         let g = &mut *g.enter(&self.scope);
-        let [norm1, norm2] = &self.norms;
+        let mut inner = x;
         let mut attended = None;
-        let x = self.wrap.apply(g, norm1, x, |g, x| {
+        let y = self.wrap.apply(g, &self.norm1, [x, x], |g, x| {
+            inner = x;
             Ok(attended.insert(self.self_attn.forward_with(g, x, x, x, call)?).output)
         })?;
-        let output = self.wrap.apply(g, norm2, x, |g, x| self.feed_forward.forward(g, x))?;
+        let output = match &self.norm2 {
+            Some(norm) => {
+                let from = if self.parallel { x } else { y };
+                self.wrap.apply(g, norm, [from, y], |g, x| self.feed_forward.forward(g, x))?
+            }
+            None => {
+                let change = self.feed_forward.forward(g, inner)?;
+                self.wrap.add(g, y, change)?
+            }
+        };
         let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
         Ok(Attended { output, weights, present })
     }
@@ -251,8 +293,13 @@ impl DecoderLayer {
     /// A layer in the present scope.
     ///
     /// # Errors
-    /// When a size is below one, or the heads do not divide the width.
+    /// When a size is below one, the heads do not divide the width, or the sublayers are to stand
+    /// side by side.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
+        if let Residual::Parallel | Residual::ParallelOneNorm = config.residual {
+            let problem = "the sublayers of a decoder layer follow one another";
+            return Err(NnError::Config(problem.to_owned()));
+        }
         let scope = match config.names == LayerNames::default() {
             true => g.module(ModuleClass::DecoderLayer),
             false => g.here(),
@@ -298,14 +345,14 @@ impl DecoderLayer {
     ) -> Result<Var, NnError> {
         let g = &mut *g.enter(&self.scope);
         let [norm1, norm2, norm3] = &self.norms;
-        let x = self
-            .wrap
-            .apply(g, norm1, x, |g, x| Ok(self.self_attn.forward_with(g, x, x, x, call)?.output))?;
-        let x = self.wrap.apply(g, norm2, x, |g, x| {
+        let x = self.wrap.apply(g, norm1, [x, x], |g, x| {
+            Ok(self.self_attn.forward_with(g, x, x, x, call)?.output)
+        })?;
+        let x = self.wrap.apply(g, norm2, [x, x], |g, x| {
             let attention = &self.multihead_attn;
             Ok(attention.forward_with(g, x, memory, memory, cross)?.output)
         })?;
-        self.wrap.apply(g, norm3, x, |g, x| self.feed_forward.forward(g, x))
+        self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))
     }
 }
 
@@ -324,16 +371,39 @@ mod tests {
         assert_eq!(g.parameters(), (4_204_032.into(), 0.into()));
     }
 
+    /// What a layer costs, and what its parameters are.
+    fn layer(residual: Residual) -> (opledger_dims::Counts<Poly>, Poly) {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        let config = LayerConfig { residual, ..LayerConfig::new("c", "h", "f") };
+        let layer = EncoderLayer::new(&mut g, &config).unwrap();
+        layer.forward(&mut g, x, Mask::causal()).unwrap();
+        (g.cost().total(), g.parameters().0)
+    }
+
     #[test]
-    fn pre_and_post_norm_cost_the_same() {
-        let cost = |norm_first| {
-            let mut g = Graph::new();
-            let x = g.input("x", ["b", "n", "c"]).unwrap();
-            let config = LayerConfig { norm_first, ..LayerConfig::new("c", "h", "f") };
-            let layer = EncoderLayer::new(&mut g, &config).unwrap();
-            layer.forward(&mut g, x, Mask::causal()).unwrap();
-            g.cost().total()
-        };
-        assert_eq!(cost(false), cost(true));
+    fn where_norms_and_residuals_stand_costs_nothing() {
+        let published = layer(Residual::PostNorm);
+        assert_eq!(layer(Residual::PreNorm), published);
+        assert_eq!(layer(Residual::Parallel), published);
+    }
+
+    #[test]
+    fn one_norm_before_both_sublayers_saves_the_other() {
+        let ((two, parameters), (one, fewer)) =
+            (layer(Residual::Parallel), layer(Residual::ParallelOneNorm));
+        assert_eq!(parameters - fewer, Poly::from("c") * 2);
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        let norm = Norm::new(&mut g, ("c", "c"), NormConfig::layer()).unwrap();
+        norm.forward(&mut g, x).unwrap();
+        assert_eq!(two, one + g.cost().total());
+    }
+
+    #[test]
+    fn sublayers_of_a_decoder_layer_follow_one_another() {
+        let config = LayerConfig { residual: Residual::Parallel, ..LayerConfig::new(8, 2, 16) };
+        let error = DecoderLayer::new(&mut Graph::new(), &config).unwrap_err().to_string();
+        assert!(error.contains("follow one another"), "{error}");
     }
 }

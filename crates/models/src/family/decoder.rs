@@ -6,7 +6,7 @@ use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, MixtureConfig, Norm, NormConfig,
+    LmHead, MixtureConfig, Norm, NormConfig, Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -178,7 +178,7 @@ fn layer(
         feed_forward,
         mixture,
         norm,
-        norm_first: true,
+        residual: Residual::PreNorm,
         names,
         ..LayerConfig::new(c, h, 1)
     };

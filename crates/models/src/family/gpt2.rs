@@ -6,7 +6,7 @@ use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LearnedPositions, LmHead, Norm, NormConfig,
+    LearnedPositions, LmHead, Norm, NormConfig, Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -55,7 +55,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
-        norm_first: true,
+        residual: Residual::PreNorm,
         names: LayerNames {
             self_attn: "attn",
             feed_forward: "mlp",

@@ -7,7 +7,7 @@ use opledger_ir::ops::{Activation, Factor, Rearrange, Table};
 use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
 use opledger_nn::{
     Attend, AttentionConfig, DecoderLayer, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
-    LayerNames, LmHead, Norm, NormConfig,
+    LayerNames, LmHead, Norm, NormConfig, Residual,
 };
 
 use super::checks::{head, no_past};
@@ -103,7 +103,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             ..FeedForwardConfig::new(c.clone(), ff.clone())
         },
         norm,
-        norm_first: true,
+        residual: Residual::PreNorm,
         names,
         ..LayerConfig::new(c.clone(), h.clone(), 1)
     };

@@ -7,7 +7,7 @@ use opledger_ir::ops::{Activation, Factor, Rearrange, Source};
 use opledger_ir::{Axis, Graph, Mask, Var};
 use opledger_nn::{
     AttentionConfig, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames, Linear,
-    LinearConfig, Norm, NormConfig,
+    LinearConfig, Norm, NormConfig, Residual,
 };
 
 use super::checks::{head, multiple};
@@ -101,7 +101,7 @@ fn build(
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
-        norm_first: true,
+        residual: Residual::PreNorm,
         names: LayerNames {
             self_attn: "",
             norms: ["layernorm_before", "layernorm_after", ""],

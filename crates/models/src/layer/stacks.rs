@@ -3,7 +3,8 @@
 use opledger_ir::{Graph, Mask};
 use opledger_nn::{
     AttentionMlpStack, AttentionMlpStackConfig, Decoder, DecoderLayer, Encoder, EncoderLayer,
-    LayerConfig, LayerNames, NormConfig, Transformer, TransformerConfig, TransformerMasks,
+    LayerConfig, LayerNames, NormConfig, Residual, Transformer, TransformerConfig,
+    TransformerMasks,
 };
 
 use super::attention::{band, config, padded};
@@ -16,12 +17,16 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         true => NormConfig::rms(),
         false => NormConfig { bias: s.flag("bias"), ..NormConfig::layer() },
     };
+    let residual = match s.choice("norm") == "pre" {
+        true => Residual::PreNorm,
+        false => Residual::PostNorm,
+    };
     Ok(LayerConfig {
         attention: config(s)?,
         feed_forward: feed_forward(s)?,
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
-        norm_first: s.choice("norm") == "pre",
+        residual,
         dropout: s.dropout(),
         names: LayerNames::default(),
     })
