@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use opledger_dims::Binding;
 use opledger_ir::ops::Source;
-use opledger_ir::{Elem, Graph, Node, Op, Value, to_usize};
+use opledger_ir::{Kind, Graph, Node, Op, Value, to_usize};
 use opledger_models::Pattern;
 use opledger_weights::{Checkpoint, TensorInfo, WeightsError, escaped, fits};
 use safetensors::{Dtype, tensor};
@@ -32,10 +32,10 @@ pub(crate) enum TensorError {
 }
 
 /// The name of an element kind in a file.
-pub(crate) fn dtype_name(elem: Elem) -> &'static str {
-    match elem {
-        Elem::Real => "F32",
-        Elem::Index => "I64",
+pub(crate) fn dtype_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "F32",
+        Kind::Whole => "I64",
     }
 }
 
@@ -149,9 +149,9 @@ fn check(
     node: &Node,
     binding: &Binding,
 ) -> Result<(), TensorError> {
-    let dtype = match node.shape.elem {
-        Elem::Real => Dtype::F32,
-        Elem::Index => Dtype::I64,
+    let dtype = match node.shape.elem.kind() {
+        Kind::Real => Dtype::F32,
+        Kind::Whole => Dtype::I64,
     };
     let expected = sizes(node, binding);
     // Only parameters may be stored with axes merged.
@@ -182,10 +182,13 @@ pub(crate) fn write(file: &File, tensors: &[Named]) -> Result<(), String> {
     let mut offset = 0;
     for (name, value) in tensors {
         let count: usize = value.shape().iter().product();
-        let end = offset + count * value.elem().bytes() as usize;
-        let dtype = match value.elem() {
-            Elem::Real => Dtype::F32,
-            Elem::Index => Dtype::I64,
+        let end = offset + count * match value.kind() {
+            Kind::Real => size_of::<f32>(),
+            Kind::Whole => size_of::<i64>(),
+        };
+        let dtype = match value.kind() {
+            Kind::Real => Dtype::F32,
+            Kind::Whole => Dtype::I64,
         };
         let shape = value.shape().to_vec();
         let data_offsets = (offset, end);

@@ -64,7 +64,7 @@ impl Plan {
             let wrong = |problem: OpError| op_error(node, problem);
             let output = sizes_at(&node.shape, binding).map_err(wrong)?;
             let bytes = |node: &Node, sizes: &[usize]| {
-                sizes.iter().product::<usize>() as u64 * node.shape.elem.bytes()
+                (sizes.iter().product::<usize>() as u64 * node.shape.elem.bits()).div_ceil(8)
             };
             let operands = node.inputs.iter();
             let read = operands.map(|v| bytes(graph.node(*v), &steps[v.index()].output)).sum();

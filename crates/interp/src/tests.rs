@@ -4,7 +4,7 @@ mod models;
 
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored};
 use opledger_dims::Binding;
-use opledger_ir::ops::{Activation, Dropout, Factor, Masked, Norm, Reduce, Source};
+use opledger_ir::ops::{Activation, Dropout, Factor, Norm, Reduce, Source};
 use opledger_ir::{Axis, Graph, Mask, Node, Var};
 
 fn heads(g: &mut Graph, name: &str, token: &str, heads: &str, width: &str) -> Var {
@@ -89,7 +89,7 @@ fn masked_entries_of_every_layout() {
     .enumerate()
     {
         let support = g.support(&mask, &batch, &h, &n, &m);
-        let masked = Some(Masked { mask, query: "n".into(), key: "m".into(), support });
+        let masked = Some(mask.over("n", "m", support));
         let x = g.scale_masked(scores, Factor::Number(0.3), masked.clone()).unwrap();
         let x = g.add_masked("", x, bias, masked.clone()).unwrap();
         let x = g.mul_masked("", x, turned, masked.clone()).unwrap();

@@ -4,6 +4,8 @@ use std::fmt;
 
 use opledger_dims::{Poly, Symbol};
 
+use crate::{Elem, Kind, ShapeError};
+
 /// An axis: its name and its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Axis {
@@ -47,25 +49,6 @@ impl fmt::Display for Axis {
     }
 }
 
-/// What the elements of a tensor are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Elem {
-    /// Real numbers, 4 bytes each as `f32`.
-    Real,
-    /// Whole numbers (token ids, masks), 8 bytes each.
-    Index,
-}
-
-impl Elem {
-    /// Bytes per element in the fast interpreter.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Elem::Real => 4,
-            Elem::Index => 8,
-        }
-    }
-}
-
 /// Named axes in order, and what the elements are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -76,9 +59,19 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A shape of reals.
+    /// A shape of reals, as `f32`.
     pub fn real(axes: Vec<Axis>) -> Self {
-        Shape { axes, elem: Elem::Real }
+        Shape { axes, elem: Elem::F32 }
+    }
+
+    /// The same elements over other axes.
+    pub(crate) fn with_axes(&self, axes: Vec<Axis>) -> Self {
+        Shape { axes, elem: self.elem }
+    }
+
+    /// The bits its elements take.
+    pub fn bits(&self) -> Poly {
+        self.elements() * self.elem.bits() as i64
     }
 
     /// How many elements.
@@ -108,19 +101,11 @@ impl fmt::Display for Shape {
 }
 
 impl Shape {
-    /// Checks that the elements are reals.
-    pub(crate) fn expect_real(&self, operand: usize) -> Result<(), crate::ShapeError> {
-        match self.elem {
-            Elem::Real => Ok(()),
-            found => Err(crate::ShapeError::Elem { operand, expected: Elem::Real, found }),
-        }
-    }
-
-    /// Checks that the elements are whole numbers.
-    pub(crate) fn expect_index(&self, operand: usize) -> Result<(), crate::ShapeError> {
-        match self.elem {
-            Elem::Index => Ok(()),
-            found => Err(crate::ShapeError::Elem { operand, expected: Elem::Index, found }),
+    /// Checks what the elements are.
+    pub(crate) fn expect(&self, operand: usize, expected: Kind) -> Result<(), ShapeError> {
+        match self.elem.kind() == expected {
+            true => Ok(()),
+            false => Err(ShapeError::Elem { operand, expected, found: self.elem }),
         }
     }
 
@@ -130,19 +115,19 @@ impl Shape {
         operand: usize,
         axes: &[Axis],
         more: usize,
-    ) -> Result<(), crate::ShapeError> {
+    ) -> Result<(), ShapeError> {
         if self.axes.len() != axes.len() + more {
             let (expected, found) = (axes.len() + more, self.axes.len());
-            return Err(crate::ShapeError::Rank { operand, expected, found });
+            return Err(ShapeError::Rank { operand, expected, found });
         }
         for (position, (own, axis)) in self.axes.iter().zip(axes).enumerate() {
             if own.name != axis.name {
                 let (expected, found) = (axis.name.clone(), own.name.clone());
-                return Err(crate::ShapeError::Name { operand, position, expected, found });
+                return Err(ShapeError::Name { operand, position, expected, found });
             }
             if own.size != axis.size {
                 let (axis, left, right) = (own.name.clone(), own.size.clone(), axis.size.clone());
-                return Err(crate::ShapeError::Size { axis, left, right });
+                return Err(ShapeError::Size { axis, left, right });
             }
         }
         Ok(())

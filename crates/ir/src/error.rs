@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use opledger_dims::{EvalError, Poly, Symbol};
 
-use crate::{Elem, Shape};
+use crate::{Elem, Kind, Shape};
 
 /// The relation between shapes that an operation needs and did not find.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,12 +65,12 @@ pub enum ShapeError {
     #[error("axis `{0}` is summed but stands in one operand only; reduce it first")]
     Unpaired(Symbol),
     /// Numbers of the wrong kind.
-    #[error("operand {operand} holds {found:?} elements where {expected:?} are needed")]
+    #[error("operand {operand} holds {found} elements where {expected} are needed")]
     Elem {
         /// Which operand, from 0.
         operand: usize,
         /// The kind needed.
-        expected: Elem,
+        expected: Kind,
         /// The kind found.
         found: Elem,
     },

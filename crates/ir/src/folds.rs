@@ -45,7 +45,7 @@ impl Graph {
             return (Poly::zero(), Poly::zero());
         }
         let times = self.multiplicity(node);
-        let bytes = |s: &Shape| self.fold(&(s.elements() * &times * s.elem.bytes() as i64));
+        let bytes = |s: &Shape| self.fold(&(s.bits() * &times).ratio(1, 8));
         (node.inputs.iter().map(|v| bytes(self.shape(*v))).sum(), bytes(&node.shape))
     }
 

@@ -6,6 +6,7 @@
 mod axis;
 mod cost;
 mod definition;
+mod elem;
 mod error;
 mod folds;
 mod frequencies;
@@ -24,13 +25,14 @@ mod text;
 mod totals;
 mod value;
 
-pub use axis::{Axis, Elem, Shape};
+pub use axis::{Axis, Shape};
 pub use cost::{Cost, Part, PartCounts};
 pub use definition::Definition;
+pub use elem::{Elem, Kind};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
 pub use graph::{Graph, Loop, Node, Repeat, RepeatId, Scope, Scoped, Var};
 pub use instances::path_at;
-pub use mask::{Band, Mask, Support};
+pub use mask::{Band, Mask, MaskRule, Masking, Support};
 pub use memory::Footprint;
 pub use op::{Op, Operation};
 pub use role::{Cache, Cached, Module, ModuleClass, ModuleId, Projection, Role, SizeRole};

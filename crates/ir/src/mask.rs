@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use num_traits::{One, Zero};
-use opledger_dims::{Integer, Poly};
+use opledger_dims::{Integer, Poly, Symbol};
 
+use crate::masked::Masked;
 use crate::{Call, OpError, Var};
 
-/// Which keys a query may see. Without any rule, all of them.
+/// Which keys a query may see, as an operation is recorded with it. Without any rule, all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     /// Causal: query `i` sees keys `j <= i + offset`.
@@ -43,6 +44,55 @@ impl Mask {
     /// Whether every pair is allowed.
     pub fn is_none(&self) -> bool {
         *self == Mask::default()
+    }
+
+    /// What an operation says of the mask; the tensor is an operand.
+    pub fn rule(&self) -> MaskRule {
+        let (offset, window) = (self.offset.clone(), self.window.clone());
+        MaskRule { offset, window, keep: self.keep.is_some() }
+    }
+
+    /// The mask of an operation over the axes of queries and keys, of which it leaves `support`.
+    pub fn over(
+        &self,
+        query: impl Into<Symbol>,
+        key: impl Into<Symbol>,
+        support: Support,
+    ) -> Masking {
+        let (rule, query, key) = (self.rule(), query.into(), key.into());
+        Masking { masked: Masked { rule, query, key, support }, keep: self.keep }
+    }
+}
+
+/// The mask of an operation that computes allowed pairs only, and the tensor that is its operand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Masking {
+    /// What the operation says.
+    pub masked: Masked,
+    /// Its last operand, when a tensor hides keys.
+    pub keep: Option<Var>,
+}
+
+/// Which keys a query may see, as an operation says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaskRule {
+    /// Causal: query `i` sees keys `j <= i + offset`.
+    pub offset: Option<Poly>,
+    /// Sliding window, with `offset` only: of those, the last `window` keys.
+    pub window: Option<Poly>,
+    /// Whether the last operand is a tensor `[batch…, keys]` of 0 (hidden) and 1 (visible).
+    pub keep: bool,
+}
+
+impl MaskRule {
+    /// Whether every pair is allowed.
+    pub fn is_none(&self) -> bool {
+        *self == MaskRule::default()
+    }
+
+    /// The sizes it is made of.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = &Poly> {
+        self.offset.iter().chain(&self.window)
     }
 
     /// The band of keys at the binding of a call.

@@ -6,13 +6,13 @@
 use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::value::{indices, strides};
-use crate::{Call, Elem, Mask, OpError, Shape, ShapeError, Support};
+use crate::{Call, Kind, MaskRule, OpError, Shape, ShapeError, Support};
 
 /// The mask of a masked operation, the axes it acts on, and how much it leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Masked {
     /// The rule.
-    pub mask: Mask,
+    pub rule: MaskRule,
     /// The axis of queries.
     pub query: Symbol,
     /// The axis of keys.
@@ -32,9 +32,9 @@ impl Masked {
         let position =
             |name: &Symbol| names.iter().position(|n| *n == name).ok_or(OpError::Operand(0));
         let (query, key) = (position(&self.query)?, position(&self.key)?);
-        let band = self.mask.band(call)?;
+        let band = self.rule.band(call)?;
         let mut keep = None;
-        if self.mask.keep.is_some() {
+        if self.rule.keep {
             let last = call.inputs.len() - 1;
             let batch = &call.shapes[last].axes[..call.shapes[last].axes.len() - 1];
             let mut along =
@@ -85,15 +85,15 @@ pub(crate) fn operands<'a, const N: usize>(
     masked: Option<&Masked>,
     inputs: &[&'a Shape],
 ) -> Result<([&'a Shape; N], Option<&'a Shape>), ShapeError> {
-    let has_keep = masked.is_some_and(|m| m.mask.keep.is_some());
+    let has_keep = masked.is_some_and(|m| m.rule.keep);
     let (own, keep) = match inputs {
         [own @ .., keep] if has_keep => (own, Some(*keep)),
         own => (own, None),
     };
     let expected = N + usize::from(has_keep);
     let own = own.try_into().map_err(|_| ShapeError::Arity { expected, found: inputs.len() })?;
-    if let Some(Shape { elem: found @ Elem::Real, .. }) = keep {
-        return Err(ShapeError::Elem { operand: N, expected: Elem::Index, found: *found });
+    if let Some(keep) = keep {
+        keep.expect(N, Kind::Whole)?;
     }
     Ok((own, keep))
 }
@@ -130,10 +130,10 @@ pub(crate) fn visible<T: Scalar>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::Graph;
+    use crate::{Graph, Mask, Masking};
 
     /// Masks of every kind over scores `[b, h, n, m]`.
-    pub(crate) fn every_mask(g: &mut Graph, window: i64) -> Vec<Masked> {
+    pub(crate) fn every_mask(g: &mut Graph, window: i64) -> Vec<Masking> {
         let keep = g.input_mask("keep", ["b", "m"]).unwrap();
         let masks = [
             Mask::none(),
@@ -148,7 +148,7 @@ pub(crate) mod tests {
         let [b, h, n, m] = ["b", "h", "n", "m"].map(Poly::from);
         let masked = |mask: Mask| {
             let support = g.support(&mask, &b, &h, &n, &m);
-            Masked { mask, query: "n".into(), key: "m".into(), support }
+            mask.over("n", "m", support)
         };
         masks.map(masked).into()
     }
@@ -161,18 +161,19 @@ pub(crate) mod tests {
         let turned = g.input("turned", ["b", "h", "m", "n"]).unwrap();
         let row = g.input("row", ["m"]).unwrap();
         let by_head = g.input_mask("by head", ["h", "m"]).unwrap();
-        let mut error = |x, masked: &Masked| {
+        let mut error = |x, masked: &Masking| {
             g.softmax(x, Some(masked.clone())).unwrap_err().problem.to_string()
         };
         assert_eq!(error(turned, &masked), "axis 2 of operand 0 is `m` where `n` is needed");
         assert_eq!(error(row, &masked), "operand 0 has 1 axes where 2 are needed");
-        let with = |keep| Masked { mask: Mask::none().keeping(keep), ..masked.clone() };
-        assert_eq!(error(x, &with(row)), "operand 1 holds Real elements where Index are needed");
+        let support = masked.masked.support.clone();
+        let with = |keep| Mask::none().keeping(keep).over("n", "m", support.clone());
+        assert_eq!(error(x, &with(row)), "operand 1 holds f32 elements where whole numbers are needed");
         assert_eq!(
             error(x, &with(by_head)),
             "the mask has shape [h, m] where the first axes of [b, h, n, m] are needed, then its keys"
         );
-        let alone = g.record("", crate::ops::Softmax { masked: Some(masked) }, &[x]);
+        let alone = g.record("", crate::ops::Softmax { masked: Some(masked.masked) }, &[x]);
         let problem = alone.unwrap_err().problem.to_string();
         assert_eq!(problem, "2 operands are needed, 1 were given");
     }

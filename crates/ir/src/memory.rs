@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 
-use crate::{BindingError, Elem, Graph, Node, Op};
+use crate::{BindingError, Kind, Graph, Node, Op};
 
 /// Bytes that a run needs at its worst moment, by what they are needed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +70,9 @@ impl Graph {
         real_bytes: usize,
     ) -> Result<Footprint, BindingError> {
         let bytes = |node: &Node| -> Result<Integer, BindingError> {
-            let each = match node.shape.elem {
-                Elem::Real => real_bytes as u64,
-                Elem::Index => node.shape.elem.bytes(),
+            let each = match node.shape.elem.kind() {
+                Kind::Real => real_bytes as u64,
+                Kind::Whole => size_of::<i64>() as u64,
             };
             Ok(node.shape.elements().at(binding)? * each)
         };

@@ -7,9 +7,14 @@ use crate::ops::{
     Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
     Softmax, Source, Table, TopK,
 };
-use crate::{Axis, Definition, Graph, GraphError, Mask, Op, Role, Shape, ShapeError, Support, Var};
+use crate::{Axis, Definition, Elem, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support, Var};
 
 type Recorded = Result<Var, GraphError>;
+
+/// What an operation says of its mask, and the tensor that is its last operand.
+fn parts(mask: Option<Masking>) -> (Option<Masked>, Option<Var>) {
+    mask.map_or((None, None), |Masking { masked, keep }| (Some(masked), keep))
+}
 
 impl Graph {
     /// An input of reals.
@@ -23,7 +28,7 @@ impl Graph {
         axes: impl IntoIterator<Item = A>,
     ) -> Recorded {
         let axes = axes.into_iter().map(Into::into).collect();
-        self.record(name, Source::Input { axes }, &[])
+        self.record(name, Source::Input { axes, elem: Elem::F32 }, &[])
     }
 
     /// An input of ids in `0..below`.
@@ -82,14 +87,18 @@ impl Graph {
         self.record(name, table, &[])
     }
 
-    /// As [`Graph::record`], with the tensor of the operation's mask, if it has one, as last operand.
+    /// As [`Graph::record`], with the tensor of the operation's mask, if there is one, as last operand.
     ///
     /// # Errors
     /// As [`Graph::record`].
     #[track_caller]
-    pub fn record_masked(&mut self, label: &str, op: impl Into<Op>, operands: &[Var]) -> Recorded {
-        let op = op.into();
-        let keep = op.masked().and_then(|masked| masked.mask.keep);
+    pub fn record_masked(
+        &mut self,
+        label: &str,
+        op: impl Into<Op>,
+        operands: &[Var],
+        keep: Option<Var>,
+    ) -> Recorded {
         let operands: Vec<Var> = operands.iter().copied().chain(keep).collect();
         self.record(label, op, &operands)
     }
@@ -168,8 +177,10 @@ impl Graph {
     /// # Errors
     /// As [`Graph::add`], or the mask does not fit.
     #[track_caller]
-    pub fn add_masked(&mut self, label: &str, a: Var, b: Var, masked: Option<Masked>) -> Recorded {
-        self.record_masked(label, Arithmetic { kind: ArithmeticKind::Add, masked }, &[a, b])
+    pub fn add_masked(&mut self, label: &str, a: Var, b: Var, mask: Option<Masking>) -> Recorded {
+        let (masked, keep) = parts(mask);
+        let op = Arithmetic { kind: ArithmeticKind::Add, masked };
+        self.record_masked(label, op, &[a, b], keep)
     }
 
     /// `a · b` where a mask allows it, 0 elsewhere; queries and keys are the last two axes.
@@ -177,8 +188,10 @@ impl Graph {
     /// # Errors
     /// As [`Graph::mul`], or the mask does not fit.
     #[track_caller]
-    pub fn mul_masked(&mut self, label: &str, a: Var, b: Var, masked: Option<Masked>) -> Recorded {
-        self.record_masked(label, Arithmetic { kind: ArithmeticKind::Mul, masked }, &[a, b])
+    pub fn mul_masked(&mut self, label: &str, a: Var, b: Var, mask: Option<Masking>) -> Recorded {
+        let (masked, keep) = parts(mask);
+        let op = Arithmetic { kind: ArithmeticKind::Mul, masked };
+        self.record_masked(label, op, &[a, b], keep)
     }
 
     /// `x` times a constant.
@@ -196,8 +209,9 @@ impl Graph {
     /// # Errors
     /// As [`Graph::scale`], or the mask does not fit.
     #[track_caller]
-    pub fn scale_masked(&mut self, x: Var, factor: Factor, masked: Option<Masked>) -> Recorded {
-        self.record_masked("", Scale { factor, masked }, &[x])
+    pub fn scale_masked(&mut self, x: Var, factor: Factor, mask: Option<Masking>) -> Recorded {
+        let (masked, keep) = parts(mask);
+        self.record_masked("", Scale { factor, masked }, &[x], keep)
     }
 
     /// Softmax over the last axis; a mask hides keys from queries, the last two axes.
@@ -205,8 +219,9 @@ impl Graph {
     /// # Errors
     /// When the axes do not fit.
     #[track_caller]
-    pub fn softmax(&mut self, x: Var, masked: Option<Masked>) -> Recorded {
-        self.record_masked("", Softmax { masked }, &[x])
+    pub fn softmax(&mut self, x: Var, mask: Option<Masking>) -> Recorded {
+        let (masked, keep) = parts(mask);
+        self.record_masked("", Softmax { masked }, &[x], keep)
     }
 
     /// LayerNorm or RMSNorm over the last axis, with optional gain and shift over that axis.
@@ -312,7 +327,7 @@ impl Graph {
             }
         };
         let keep = mask.keep;
-        let op = Attention { mask, scale, bias: bias.is_some(), support };
+        let op = Attention { mask: mask.rule(), scale, bias: bias.is_some(), support };
         let inputs: Vec<Var> =
             [Some(q), Some(k), Some(v), bias, keep].into_iter().flatten().collect();
         self.record("", op, &inputs)

@@ -22,7 +22,7 @@ impl Op {
                 let mask = [
                     a.mask.offset.as_ref().map(|o| format!("causal from {o}")),
                     a.mask.window.as_ref().map(|w| format!("window {w}")),
-                    a.mask.keep.map(|_| "key mask".to_owned()),
+                    a.mask.keep.then(|| "key mask".to_owned()),
                     a.bias.then(|| "bias".to_owned()),
                 ];
                 mask.into_iter().flatten().collect::<Vec<_>>().join(", ")

@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Integer, Poly, Scalar};
 use opledger_tensor::Tensor;
 
-use crate::{Elem, OpError, Shape};
+use crate::{Kind, OpError, Shape};
 
 /// A tensor of reals or of whole numbers, shared without copying.
 #[derive(Clone, Debug)]
@@ -24,10 +24,10 @@ impl<T> Value<T> {
     }
 
     /// What the elements are.
-    pub fn elem(&self) -> Elem {
+    pub fn kind(&self) -> Kind {
         match self {
-            Value::Real(_) => Elem::Real,
-            Value::Index(_) => Elem::Index,
+            Value::Real(_) => Kind::Real,
+            Value::Index(_) => Kind::Whole,
         }
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn parameters(
         let fail = |problem: OpError| WeightsError::Size { path: node.path.clone(), problem };
         let times = graph.multiplicity(node).at(binding).map_err(|e| fail(e.into()))?;
         let elements = node.shape.elements().at(binding).map_err(|e| fail(e.into()))?;
-        needed += elements * &times * node.shape.elem.bytes();
+        needed += elements * &times * size_of::<f32>();
         count += times;
         if count > Integer::from(MAX_TENSORS) {
             return Err(fail(OpError::TooLarge(format!("of {count} parameters"))));

@@ -241,7 +241,7 @@ fn rate(flops: &Integer, time: Duration) -> Option<f64> {
 }
 
 fn described((name, value): &Named) -> Output {
-    let dtype = tensors::dtype_name(value.elem());
+    let dtype = tensors::dtype_name(value.kind());
     Output { name: name.clone(), dtype, shape: value.shape().to_vec() }
 }
 

@@ -1,7 +1,7 @@
 //! The calls of attention: the fused function, the chain, and the module that keeps its projections.
 
 use opledger_dims::{Binding, Integer};
-use opledger_ir::{Mask, ModuleClass, Node, Op, Operation, Var};
+use opledger_ir::{ModuleClass, Node, Op, Operation, Var};
 
 use super::sizes::{batched, divide, pointwise, product};
 use super::{Place, Reading, is_linear, last, parent};
@@ -66,7 +66,7 @@ impl Reading<'_> {
         let Op::Attention(op) = &node.op else { return Ok(Vec::new()) };
         let sizes = self.attention(*q, *k, *v)?;
         let Core::Chain { softmax, scaled, .. } = &self.written.core else {
-            let masked = u32::from(!more.is_empty() || op.mask != Mask::none());
+            let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained keeps attention off the fused kernel, and so does, in training,
             // dropout of the weights.
             let biased = more.iter().any(|bias| self.gradient(*bias));
@@ -90,7 +90,7 @@ impl Reading<'_> {
         if op.scale.is_some() && *scaled == Scaled::Scores {
             calls.push(Call::new("mul", Manner::Operator, pointwise(scores.clone())));
         }
-        if op.bias || op.mask != Mask::none() {
+        if op.bias || !op.mask.is_none() {
             calls.push(Call::new("add", Manner::Operator, pointwise(scores.clone())));
         }
         let rows = &batch * size("queries");
@@ -235,7 +235,7 @@ impl Reading<'_> {
         }
         // A mask of numbers, which a causal one is, keeps the module off its native operator.
         let masked =
-            |node: &&Node| matches!(&node.op, Op::Attention(op) if op.mask != Mask::none());
+            |node: &&Node| matches!(&node.op, Op::Attention(op) if !op.mask.is_none());
         let unmasked = !nodes.iter().any(masked);
         if place.class == Some("MultiheadAttention") && unmasked && self.fusable(nodes)? {
             found.push("MultiheadAttention");

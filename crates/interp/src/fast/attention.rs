@@ -4,7 +4,7 @@ use std::slice;
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
-use opledger_ir::{Call, Mask, OpError, Part};
+use opledger_ir::{Call, MaskRule, OpError, Part};
 use opledger_kernels::{self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Meter};
 
 use super::{Counting, refused};
@@ -12,7 +12,7 @@ use crate::Row;
 
 /// A mask in numbers; the mask tensor, when there is one, is operand `keep`.
 fn mask<'a>(
-    mask: &Mask,
+    mask: &MaskRule,
     keep: Option<usize>,
     call: &'a Call<'_, f32>,
 ) -> Result<kernels::Mask<'a>, OpError> {
@@ -73,8 +73,8 @@ pub(super) fn rows<'a>(
         let (keys, mask) = (call.output.first().copied().unwrap_or(1), kernels::Mask::default());
         return Ok(kernels::Rows { batch: 1, heads: 1, queries: 1, keys, mask });
     };
-    let rule = masked.map(|m| &m.mask);
-    let keep = rule.and_then(|m| m.keep).map(|_| call.inputs.len() - 1);
+    let rule = masked.map(|m| &m.rule);
+    let keep = rule.is_some_and(|m| m.keep).then(|| call.inputs.len() - 1);
     // The axes of batch are those of the mask tensor; without one they need not be told from heads.
     let batch_axes = keep.map_or(0, |at| call.inputs[at].shape().len() - 1);
     Ok(kernels::Rows {
@@ -108,7 +108,7 @@ pub(super) fn masked(
     let layout =
         || OpError::Kernel(format!("a masked contraction of the form `{op}` has no kernel"));
     let (a, b) = (call.real(0)?, call.real(1)?);
-    let Masked { mask: rule, query, key, .. } = masked;
+    let Masked { rule, query, key, .. } = masked;
     let outer = op.rhs.iter().position(|n| n == key).ok_or_else(layout)?;
     let (batch_names, value_name) = (&op.rhs[..outer], op.rhs.last().ok_or_else(layout)?);
     let query_at = op.lhs.iter().position(|n| n == query).ok_or_else(layout)?;
@@ -139,7 +139,7 @@ pub(super) fn masked(
         key_width: width,
         value_width: width,
     };
-    let mask = mask(rule, rule.keep.map(|_| 2), call)?;
+    let mask = mask(rule, rule.keep.then_some(2), call)?;
     let right = Heads::contiguous(b.data(), shape.keys, shape.kv_heads, width);
     if is_context {
         let problem = kernels::Context { shape, weights: a.data(), v: right, mask };

@@ -3,7 +3,7 @@
 use opledger_dims::{Activation, Counts, Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 impl Operation for Activation {
     fn name(&self) -> &'static str {
@@ -12,7 +12,7 @@ impl Operation for Activation {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = operands(inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         Ok(x.clone())
     }
 

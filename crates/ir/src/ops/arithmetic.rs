@@ -9,7 +9,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 use crate::masked::{self, Masked};
 use crate::op::Operation;
 use crate::value::{indices, strides};
-use crate::{Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,7 @@ impl Operation for Arithmetic {
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [a, b] = masked::entries(self.masked.as_ref(), inputs)?;
         for (operand, shape) in [a, b].into_iter().enumerate() {
-            if shape.elem != Elem::Real {
-                return Err(ShapeError::Elem { operand, expected: Elem::Real, found: shape.elem });
-            }
+            shape.expect(operand, Kind::Real)?;
         }
         for axis in &b.axes {
             let at = a.position(&axis.name);

@@ -14,7 +14,7 @@ use super::softmax::{softmax_counts, softmax_row};
 use crate::cost::dot;
 use crate::op::Operation;
 use crate::value::strides;
-use crate::{Call, Cost, Elem, Mask, OpError, Part, PartCounts, Shape, ShapeError, Support, Value};
+use crate::{Call, Cost, Kind, MaskRule, OpError, Part, PartCounts, Shape, ShapeError, Support, Value};
 
 /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
 /// key and value head ⌊i·g/h⌋. Then, where given, a bias whose last axes are query and key, and a
@@ -22,7 +22,7 @@ use crate::{Call, Cost, Elem, Mask, OpError, Part, PartCounts, Shape, ShapeError
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// Which pairs exist.
-    pub mask: Mask,
+    pub mask: MaskRule,
     /// The constant that scores are multiplied with.
     pub scale: Option<Factor>,
     /// Whether a bias is an operand.
@@ -52,7 +52,7 @@ pub struct AttentionSizes {
 
 impl Attention {
     pub(crate) fn unmasked(support: Support) -> Self {
-        Attention { mask: Mask::none(), scale: None, bias: false, support }
+        Attention { mask: MaskRule::default(), scale: None, bias: false, support }
     }
 
     /// Batch, heads, queries and keys of the operands, as polynomials.
@@ -110,7 +110,7 @@ impl Attention {
 
     /// Where the mask tensor stands among the operands.
     pub fn keep_operand(&self) -> Option<usize> {
-        self.mask.keep.map(|_| 3 + usize::from(self.bias))
+        self.mask.keep.then(|| 3 + usize::from(self.bias))
     }
 
     /// What relation between sizes fails at a binding, if any.
@@ -129,13 +129,13 @@ impl Operation for Attention {
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
-        let expected = 3 + usize::from(self.bias) + usize::from(self.mask.keep.is_some());
+        let expected = 3 + usize::from(self.bias) + usize::from(self.mask.keep);
         if inputs.len() != expected {
             return Err(ShapeError::Arity { expected, found: inputs.len() });
         }
         let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
         for (operand, shape) in [q, k, v].into_iter().enumerate() {
-            shape.expect_real(operand)?;
+            shape.expect(operand, Kind::Real)?;
             if shape.axes.len() != q.axes.len() || shape.axes.len() < 3 {
                 let (expected, found) = (q.axes.len().max(3), shape.axes.len());
                 return Err(ShapeError::Rank { operand, expected, found });
@@ -160,7 +160,7 @@ impl Operation for Attention {
         let keys = &k.axes[outer];
         if self.bias {
             let bias = inputs[3];
-            bias.expect_real(3)?;
+            bias.expect(3, Kind::Real)?;
             let [broadcast @ .., n, m] = &bias.axes[..] else {
                 return Err(ShapeError::Rank { operand: 3, expected: 2, found: bias.axes.len() });
             };
@@ -179,13 +179,7 @@ impl Operation for Attention {
         }
         if let Some(at) = self.keep_operand() {
             let keep = inputs[at];
-            if keep.elem != Elem::Index {
-                return Err(ShapeError::Elem {
-                    operand: at,
-                    expected: Elem::Index,
-                    found: keep.elem,
-                });
-            }
+            keep.expect(at, Kind::Whole)?;
             let needed: Vec<&Poly> =
                 q.axes[..outer].iter().chain([keys]).map(|a| &a.size).collect();
             if !keep.axes.iter().map(|a| &a.size).eq(needed.iter().copied()) {
@@ -198,7 +192,7 @@ impl Operation for Attention {
         }
         let mut axes = q.axes.clone();
         axes[outer + 2] = v.axes[outer + 2].clone();
-        Ok(Shape::real(axes))
+        Ok(q.with_axes(axes))
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -289,7 +283,8 @@ impl Operation for Attention {
 mod tests {
     use super::*;
     use crate::ops::proof::{evaluate, prove};
-    use crate::ops::{Einsum, Masked, Rearrange};
+    use crate::Mask;
+    use crate::ops::{Einsum, Rearrange};
     use crate::{Axis, Graph, Var};
     use proptest::prelude::*;
 
@@ -323,16 +318,16 @@ mod tests {
         let bias = g.rearrange(o.bias, split("h")).unwrap();
         let heads = Poly::from("g") * Poly::from("r");
         let support = g.support(mask, &"b".into(), &heads, &"n".into(), &"m".into());
-        let masked = Masked { mask: mask.clone(), query: "n".into(), key: "m".into(), support };
-        let over = |spec: &str| Einsum::parse(spec).unwrap().over(masked.clone());
+        let masked = mask.over("n", "m", support);
+        let over = |spec: &str| Einsum::parse(spec).unwrap().over(masked.masked.clone());
         let scores = over("b n g r e, b m g e -> b g r n m");
-        let scores = g.record_masked("scores", scores, &[q, o.k]).unwrap();
+        let scores = g.record_masked("scores", scores, &[q, o.k], masked.keep).unwrap();
         let factor = Factor::InverseSqrt("e".into());
         let scaled = g.scale_masked(scores, factor, Some(masked.clone())).unwrap();
         let biased = g.add_masked("bias", scaled, bias, Some(masked.clone())).unwrap();
         let weights = g.softmax(biased, Some(masked.clone())).unwrap();
         let context = over("b g r n m, b m g f -> b n g r f");
-        let context = g.record_masked("context", context, &[weights, o.v]).unwrap();
+        let context = g.record_masked("context", context, &[weights, o.v], masked.keep).unwrap();
         [scores, scaled, biased, weights, context]
     }
 

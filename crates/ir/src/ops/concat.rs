@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Joining along an axis: first operand first.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +32,8 @@ impl Operation for Concat {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [a, b] = operands(inputs)?;
-        a.expect_real(0)?;
-        b.expect_real(1)?;
+        a.expect(0, Kind::Real)?;
+        b.expect(1, Kind::Real)?;
         if a.axes.len() != b.axes.len() {
             let (expected, found) = (a.axes.len(), b.axes.len());
             return Err(ShapeError::Rank { operand: 1, expected, found });

@@ -7,7 +7,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::seed_of;
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Dropout with a seed. The seed and the concrete path of the node, such as `layers.2.dropout`, decide
 /// what is dropped: places and iterations differ, runs do not.
@@ -47,7 +47,7 @@ impl Operation for Dropout {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = operands(inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         if !(0.0..1.0).contains(&self.p) {
             return Err(ShapeError::Sizes(format!(
                 "dropout probability {} is not in [0, 1)",

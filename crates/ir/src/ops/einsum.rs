@@ -13,7 +13,7 @@ use crate::cost::dot;
 use crate::masked::{self, Masked};
 use crate::op::Operation;
 use crate::value::{indices, strides};
-use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A contraction of two operands, by axis names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,9 +78,7 @@ impl Einsum {
                 found: shape.axes.len(),
             });
         }
-        if shape.elem != Elem::Real {
-            return Err(ShapeError::Elem { operand, expected: Elem::Real, found: shape.elem });
-        }
+        shape.expect(operand, Kind::Real)?;
         for (position, (name, axis)) in names.iter().zip(&shape.axes).enumerate() {
             if *name != axis.name {
                 let (expected, found) = (name.clone(), axis.name.clone());
@@ -131,7 +129,7 @@ impl Operation for Einsum {
             }
             axes.push(Axis::new(shown, self.size_of(name, inputs)));
         }
-        Ok(Shape::real(axes))
+        Ok(inputs[0].with_axes(axes))
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {

@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `out[…, c] = table[ids[…], c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,15 +16,15 @@ impl Operation for Embedding {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [ids, table] = operands(inputs)?;
-        ids.expect_index(0)?;
-        table.expect_real(1)?;
+        ids.expect(0, Kind::Whole)?;
+        table.expect(1, Kind::Real)?;
         let [_, width] = &table.axes[..] else {
             return Err(ShapeError::Rank { operand: 1, expected: 2, found: table.axes.len() });
         };
         if ids.position(&width.name).is_some() {
             return Err(ShapeError::Duplicate(width.name.clone()));
         }
-        Ok(Shape::real(ids.axes.iter().chain([width]).cloned().collect()))
+        Ok(table.with_axes(ids.axes.iter().chain([width]).cloned().collect()))
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {

@@ -9,7 +9,7 @@ use opledger_dims::{Poly, Scalar, Symbol};
 use super::norm::sum;
 use crate::cost::dot;
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `x […, c]` or `[…, k, c]`, ids `[…, k]` in `0..x` and a weight `[x, f, c]` to `[…, k, f]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +33,9 @@ impl Operation for Experts {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x, ids, weight] = operands(inputs)?;
-        x.expect_real(0)?;
-        ids.expect_index(1)?;
-        weight.expect_real(2)?;
+        x.expect(0, Kind::Real)?;
+        ids.expect(1, Kind::Whole)?;
+        weight.expect(2, Kind::Real)?;
         let [_, width, terms] = &weight.axes[..] else {
             return Err(ShapeError::Rank { operand: 2, expected: 3, found: weight.axes.len() });
         };
@@ -56,7 +56,7 @@ impl Operation for Experts {
         if ids.position(&width.name).is_some() {
             return Err(ShapeError::Duplicate(width.name.clone()));
         }
-        Ok(Shape::real([&ids.axes, std::slice::from_ref(width)].concat()))
+        Ok(x.with_axes([&ids.axes, std::slice::from_ref(width)].concat()))
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -162,6 +162,6 @@ mod tests {
         let wrong = error("d", x, ids, &axes(["x", "f", "c"])[..2]);
         assert_eq!(wrong, "operand 2 has 2 axes where 3 are needed");
         let wrong = error("e", x, x, &axes(["x", "f", "c"]));
-        assert_eq!(wrong, "operand 1 holds Real elements where Index are needed");
+        assert_eq!(wrong, "operand 1 holds f32 elements where whole numbers are needed");
     }
 }

@@ -4,7 +4,7 @@
 use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `[…, x]` and places `[…, k]` in `0..x` to `[…, k]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,13 +17,13 @@ impl Operation for Gather {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x, ids] = operands(inputs)?;
-        x.expect_real(0)?;
-        ids.expect_index(1)?;
+        x.expect(0, Kind::Real)?;
+        ids.expect(1, Kind::Whole)?;
         if x.axes.is_empty() {
             return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
         }
         ids.expect_leading(1, &x.axes[..x.axes.len() - 1], 1)?;
-        Ok(Shape::real(ids.axes.clone()))
+        Ok(x.with_axes(ids.axes.clone()))
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -81,6 +81,6 @@ mod tests {
         let error = g.gather(x, other).unwrap_err().problem.to_string();
         assert_eq!(error, "axis `n` is 3 in one operand and 2 in another");
         let error = g.gather(x, y).unwrap_err().problem.to_string();
-        assert_eq!(error, "operand 1 holds Real elements where Index are needed");
+        assert_eq!(error, "operand 1 holds f32 elements where whole numbers are needed");
     }
 }

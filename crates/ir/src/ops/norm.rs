@@ -8,7 +8,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::op::Operation;
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +80,10 @@ impl Operation for Norm {
             return Err(ShapeError::Arity { expected, found: inputs.len() });
         }
         let x = inputs[0];
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         let last = x.last().ok_or(ShapeError::Rank { operand: 0, expected: 1, found: 0 })?;
         for (operand, affine) in inputs.iter().enumerate().skip(1) {
-            affine.expect_real(operand)?;
+            affine.expect(operand, Kind::Real)?;
             let [axis] = &affine.axes[..] else {
                 return Err(ShapeError::Rank { operand, expected: 1, found: affine.axes.len() });
             };

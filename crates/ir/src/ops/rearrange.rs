@@ -252,7 +252,7 @@ impl Operation for Rearrange {
                 return Err(ShapeError::Duplicate(axis.name.clone()));
             }
         }
-        Ok(Shape { axes, elem: x.elem })
+        Ok(x.with_axes(axes))
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {

@@ -6,7 +6,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use super::norm::sum;
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A reduction along an axis, which the result no longer has.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ impl Operation for Reduce {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = operands(inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         let axis = self.axis();
         let at = x
             .position(axis)

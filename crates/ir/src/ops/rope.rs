@@ -11,7 +11,7 @@ use opledger_dims::{Class, Counts, Integer, Poly, Scalar, Symbol};
 
 use super::RopeScaling;
 use crate::op::{Operation, operands};
-use crate::{Axis, Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which elements form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Operation for Rope {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = operands(inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         let [.., _, _, width] = &x.axes[..] else {
             return Err(ShapeError::Rank { operand: 0, expected: 3, found: x.axes.len() });
         };

@@ -8,7 +8,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A constant that may depend on a size.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,7 @@ impl Operation for Scale {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = masked::entries(self.masked.as_ref(), inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         Ok(x.clone())
     }
 

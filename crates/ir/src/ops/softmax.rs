@@ -8,7 +8,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;
-use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Softmax over the last axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,7 @@ impl Operation for Softmax {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = masked::entries(self.masked.as_ref(), inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         if x.axes.is_empty() {
             return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
         }

@@ -28,6 +28,8 @@ pub enum Source {
     Input {
         /// The axes.
         axes: Vec<Axis>,
+        /// The type of an element.
+        elem: Elem,
     },
     /// Ids given by the caller.
     Ids {
@@ -45,6 +47,8 @@ pub enum Source {
     Param {
         /// The axes.
         axes: Vec<Axis>,
+        /// The type of an element.
+        elem: Elem,
         /// Whether training changes it.
         trainable: bool,
         /// How it is drawn.
@@ -74,7 +78,7 @@ impl Source {
     }
 
     fn drawn(draw: Draw) -> Self {
-        Source::Param { axes: Vec::new(), trainable: true, draw }
+        Source::Param { axes: Vec::new(), elem: Elem::F32, trainable: true, draw }
     }
 
     /// The same parameter, not changed by training.
@@ -86,6 +90,16 @@ impl Source {
         self
     }
 
+    /// The same with elements of another type; ids and masks stay whole numbers.
+    #[must_use]
+    pub fn stored_as(mut self, stored: Elem) -> Self {
+        match &mut self {
+            Source::Input { elem, .. } | Source::Param { elem, .. } => *elem = stored,
+            Source::Ids { .. } | Source::Visible { .. } => {}
+        }
+        self
+    }
+
     pub(crate) fn with_axes(mut self, new: Vec<Axis>) -> Self {
         *self.axes_mut() = new;
         self
@@ -93,7 +107,7 @@ impl Source {
 
     fn axes_mut(&mut self) -> &mut Vec<Axis> {
         match self {
-            Source::Input { axes }
+            Source::Input { axes, .. }
             | Source::Ids { axes, .. }
             | Source::Visible { axes }
             | Source::Param { axes, .. } => axes,
@@ -103,7 +117,7 @@ impl Source {
     /// The axes.
     pub fn axes(&self) -> &[Axis] {
         match self {
-            Source::Input { axes }
+            Source::Input { axes, .. }
             | Source::Ids { axes, .. }
             | Source::Visible { axes }
             | Source::Param { axes, .. } => axes,
@@ -128,8 +142,8 @@ impl Operation for Source {
             }
         }
         let elem = match self {
-            Source::Ids { .. } | Source::Visible { .. } => Elem::Index,
-            _ => Elem::Real,
+            Source::Ids { .. } | Source::Visible { .. } => Elem::I64,
+            Source::Input { elem, .. } | Source::Param { elem, .. } => *elem,
         };
         Ok(Shape { axes: axes.to_vec(), elem })
     }

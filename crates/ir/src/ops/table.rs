@@ -147,7 +147,7 @@ impl Operation for Table {
         let [] = operands(inputs)?;
         Ok(match self {
             Table::WindowDisplacement { query, key, .. } => {
-                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::Index }
+                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::I64 }
             }
             Table::ShiftMask { window, query, key, .. } => {
                 Shape::real(vec![window.clone(), query.clone(), key.clone()])
@@ -160,7 +160,7 @@ impl Operation for Table {
                          distances; at least 1, and fewer than the distance, are needed"
                     )));
                 }
-                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::Index }
+                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::I64 }
             }
         })
     }

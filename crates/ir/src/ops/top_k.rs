@@ -8,7 +8,7 @@ use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
-use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, Call, Cost, Elem, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `[…, x]` to places `[…, k]` in `0..x`. NaN is larger than every number.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ impl Operation for TopK {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
         let [x] = operands(inputs)?;
-        x.expect_real(0)?;
+        x.expect(0, Kind::Real)?;
         let [rows @ .., entries] = &x.axes[..] else {
             return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
         };
@@ -49,7 +49,7 @@ impl Operation for TopK {
         {
             return Err(ShapeError::Sizes(problem));
         }
-        Ok(Shape { axes: [rows, std::slice::from_ref(&self.k)].concat(), elem: Elem::Index })
+        Ok(Shape { axes: [rows, std::slice::from_ref(&self.k)].concat(), elem: Elem::I64 })
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {

@@ -51,18 +51,6 @@ impl Ops {
     pub(crate) fn sqrt(&mut self, a: f64) -> f64 {
         self.one(Class::Sqrt, a.sqrt())
     }
-    pub(crate) fn tanh(&mut self, a: f64) -> f64 {
-        self.one(Class::Tanh, a.tanh())
-    }
-    pub(crate) fn erf(&mut self, a: f64) -> f64 {
-        let (mut term, mut sum, mut i) = (a, a, 1.0);
-        while term.abs() > 1e-18 * f64::abs(sum) {
-            term *= 2.0 * a * a / (2.0 * i + 1.0);
-            sum += term;
-            i += 1.0;
-        }
-        self.one(Class::Erf, std::f64::consts::FRAC_2_SQRT_PI * (-a * a).exp() * sum)
-    }
     pub(crate) fn sin(&mut self, a: f64) -> f64 {
         self.one(Class::Sin, a.sin())
     }

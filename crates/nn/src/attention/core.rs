@@ -2,8 +2,8 @@
 //! is asked for.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::{Einsum, Factor, Masked, Rearrange, Reduce};
-use opledger_ir::{Axis, Graph, Mask, Shape, Var};
+use opledger_ir::ops::{Einsum, Factor, Rearrange, Reduce};
+use opledger_ir::{Axis, Graph, Mask, Masking, Shape, Var};
 
 use super::{Attended, Weights};
 use crate::sizes::{Named, quotient};
@@ -79,14 +79,13 @@ impl Core<'_> {
         Ok(Attended { output, weights, present: None })
     }
 
-    fn masked(&self, g: &mut Graph, axes: &Axes) -> Option<Masked> {
+    fn masked(&self, g: &mut Graph, axes: &Axes) -> Option<Masking> {
         if self.mask.is_none() {
             return None;
         }
-        let (mask, query, key) = (self.mask.clone(), axes.query.name.clone(), axes.key.clone());
         let sizes = [&axes.head.size, &axes.query.size, &axes.keys];
-        let support = g.support(&mask, &axes.batch_size, sizes[0], sizes[1], sizes[2]);
-        Some(Masked { mask, query, key, support })
+        let support = g.support(self.mask, &axes.batch_size, sizes[0], sizes[1], sizes[2]);
+        Some(self.mask.over(&axes.query.name, &axes.key, support))
     }
 }
 
@@ -100,10 +99,12 @@ fn contract(
     a: Var,
     b: Var,
     out: Vec<Symbol>,
-    masked: Option<Masked>,
+    mask: Option<Masking>,
 ) -> Result<Var, NnError> {
-    let einsum = Einsum { lhs: names_of(g.shape(a)), rhs: names_of(g.shape(b)), out, masked };
-    Ok(g.record_masked(label, einsum, &[a, b])?)
+    let (lhs, rhs) = (names_of(g.shape(a)), names_of(g.shape(b)));
+    let keep = mask.as_ref().and_then(|mask| mask.keep);
+    let einsum = Einsum { lhs, rhs, out, masked: mask.map(|mask| mask.masked) };
+    Ok(g.record_masked(label, einsum, &[a, b], keep)?)
 }
 
 /// The axes of one attention.

@@ -1,0 +1,106 @@
+//! What the elements of a tensor are, and how wide.
+
+use std::fmt;
+
+/// The type of an element, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Elem {
+    /// False or true, a byte each.
+    Bool,
+    /// Whole numbers, such as token ids.
+    I64,
+    /// Reals in double precision.
+    F64,
+    /// Reals in single precision.
+    F32,
+    /// Reals, the upper half of an `f32`.
+    Bf16,
+    /// Reals in half precision (IEEE 754 binary16).
+    F16,
+    /// Reals in steps, as quantised to 8 bits.
+    I8,
+    /// Reals in steps, as quantised to 4 bits, two to a byte.
+    I4,
+}
+
+/// What elements of a type stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Real numbers.
+    Real,
+    /// Whole numbers.
+    Whole,
+}
+
+impl Elem {
+    /// Every type.
+    pub const ALL: [Elem; 8] = [
+        Elem::Bool,
+        Elem::I64,
+        Elem::F64,
+        Elem::F32,
+        Elem::Bf16,
+        Elem::F16,
+        Elem::I8,
+        Elem::I4,
+    ];
+
+    /// The width of an element in bits.
+    pub fn bits(self) -> u64 {
+        match self {
+            Elem::I64 | Elem::F64 => 64,
+            Elem::F32 => 32,
+            Elem::Bf16 | Elem::F16 => 16,
+            Elem::Bool | Elem::I8 => 8,
+            Elem::I4 => 4,
+        }
+    }
+
+    /// What the elements stand for.
+    pub fn kind(self) -> Kind {
+        match self {
+            Elem::Bool | Elem::I64 => Kind::Whole,
+            Elem::F64 | Elem::F32 | Elem::Bf16 | Elem::F16 | Elem::I8 | Elem::I4 => Kind::Real,
+        }
+    }
+
+    /// The name, such as `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Elem::Bool => "bool",
+            Elem::I64 => "i64",
+            Elem::F64 => "f64",
+            Elem::F32 => "f32",
+            Elem::Bf16 => "bf16",
+            Elem::F16 => "f16",
+            Elem::I8 => "i8",
+            Elem::I4 => "i4",
+        }
+    }
+
+    /// The type of a name.
+    ///
+    /// ```
+    /// use opledger_ir::Elem;
+    ///
+    /// assert_eq!(Elem::named("i4").map(Elem::bits), Some(4));
+    /// ```
+    pub fn named(name: &str) -> Option<Elem> {
+        Elem::ALL.into_iter().find(|elem| elem.name() == name)
+    }
+}
+
+impl fmt::Display for Elem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Real => "reals",
+            Kind::Whole => "whole numbers",
+        })
+    }
+}
