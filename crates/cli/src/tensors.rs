@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use opledger_dims::Binding;
 use opledger_ir::ops::Source;
-use opledger_ir::{Kind, Graph, Node, Op, Value, to_usize};
+use opledger_ir::{Graph, Kind, Node, Op, Value, to_usize};
 use opledger_models::Pattern;
 use opledger_weights::{Checkpoint, TensorInfo, WeightsError, escaped, fits};
 use safetensors::{Dtype, tensor};
@@ -182,10 +182,12 @@ pub(crate) fn write(file: &File, tensors: &[Named]) -> Result<(), String> {
     let mut offset = 0;
     for (name, value) in tensors {
         let count: usize = value.shape().iter().product();
-        let end = offset + count * match value.kind() {
-            Kind::Real => size_of::<f32>(),
-            Kind::Whole => size_of::<i64>(),
-        };
+        let end = offset
+            + count
+                * match value.kind() {
+                    Kind::Real => size_of::<f32>(),
+                    Kind::Whole => size_of::<i64>(),
+                };
         let dtype = match value.kind() {
             Kind::Real => Dtype::F32,
             Kind::Whole => Dtype::I64,

@@ -34,16 +34,8 @@ pub enum Kind {
 
 impl Elem {
     /// Every type.
-    pub const ALL: [Elem; 8] = [
-        Elem::Bool,
-        Elem::I64,
-        Elem::F64,
-        Elem::F32,
-        Elem::Bf16,
-        Elem::F16,
-        Elem::I8,
-        Elem::I4,
-    ];
+    pub const ALL: [Elem; 8] =
+        [Elem::Bool, Elem::I64, Elem::F64, Elem::F32, Elem::Bf16, Elem::F16, Elem::I8, Elem::I4];
 
     /// The width of an element in bits.
     pub fn bits(self) -> u64 {

@@ -168,7 +168,10 @@ pub(crate) mod tests {
         assert_eq!(error(row, &masked), "operand 0 has 1 axes where 2 are needed");
         let support = masked.masked.support.clone();
         let with = |keep| Mask::none().keeping(keep).over("n", "m", support.clone());
-        assert_eq!(error(x, &with(row)), "operand 1 holds f32 elements where whole numbers are needed");
+        assert_eq!(
+            error(x, &with(row)),
+            "operand 1 holds f32 elements where whole numbers are needed"
+        );
         assert_eq!(
             error(x, &with(by_head)),
             "the mask has shape [h, m] where the first axes of [b, h, n, m] are needed, then its keys"

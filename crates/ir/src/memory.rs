@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 
-use crate::{BindingError, Kind, Graph, Node, Op};
+use crate::{BindingError, Graph, Kind, Node, Op};
 
 /// Bytes that a run needs at its worst moment, by what they are needed for.
 #[derive(Clone, Debug, PartialEq, Eq)]

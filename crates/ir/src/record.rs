@@ -7,7 +7,10 @@ use crate::ops::{
     Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
     Softmax, Source, Table, TopK,
 };
-use crate::{Axis, Definition, Elem, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support, Var};
+use crate::{
+    Axis, Definition, Elem, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support,
+    Var,
+};
 
 type Recorded = Result<Var, GraphError>;
 

@@ -234,8 +234,7 @@ impl Reading<'_> {
             }
         }
         // A mask of numbers, which a causal one is, keeps the module off its native operator.
-        let masked =
-            |node: &&Node| matches!(&node.op, Op::Attention(op) if !op.mask.is_none());
+        let masked = |node: &&Node| matches!(&node.op, Op::Attention(op) if !op.mask.is_none());
         let unmasked = !nodes.iter().any(masked);
         if place.class == Some("MultiheadAttention") && unmasked && self.fusable(nodes)? {
             found.push("MultiheadAttention");

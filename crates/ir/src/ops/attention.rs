@@ -14,7 +14,9 @@ use super::softmax::{softmax_counts, softmax_row};
 use crate::cost::dot;
 use crate::op::Operation;
 use crate::value::strides;
-use crate::{Call, Cost, Kind, MaskRule, OpError, Part, PartCounts, Shape, ShapeError, Support, Value};
+use crate::{
+    Call, Cost, Kind, MaskRule, OpError, Part, PartCounts, Shape, ShapeError, Support, Value,
+};
 
 /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
 /// key and value head ⌊i·g/h⌋. Then, where given, a bias whose last axes are query and key, and a
@@ -282,8 +284,8 @@ impl Operation for Attention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::proof::{evaluate, prove};
     use crate::Mask;
+    use crate::ops::proof::{evaluate, prove};
     use crate::ops::{Einsum, Rearrange};
     use crate::{Axis, Graph, Var};
     use proptest::prelude::*;
