@@ -54,11 +54,11 @@ enum Rule {
     Renamed { graph: Pattern, file: Pattern },
     Stacked { graph: Pattern, file: Pattern },
     Packed { graph: Pattern, files: Vec<Pattern> },
-    Joined { parts: Vec<Pattern>, file: Pattern },
+    Joined { parts: Vec<Pattern>, file: Pattern, interleaved: bool },
 }
 
 /// Where a parameter may be found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The names of the tensors, outermost first.
     pub files: Vec<String>,
@@ -67,6 +67,8 @@ pub struct Place {
     /// The paths of the parameters that one tensor has along its outermost axis; empty when it is
     /// one parameter's alone.
     pub parts: Vec<String>,
+    /// Whether the parts take turns: so many entries of each, again and again.
+    pub interleaved: bool,
 }
 
 impl Names {
@@ -113,9 +115,22 @@ impl Names {
     /// Files hold several parameters as one tensor, one after another along its outermost axis (of a
     /// transposed one, the axis of outputs).
     #[must_use]
-    pub fn join(mut self, graph: &[&str], file: &str) -> Self {
+    pub fn join(self, graph: &[&str], file: &str) -> Self {
+        self.join_parts(graph, file, false)
+    }
+
+    /// Files hold several parameters as one tensor in which they take turns, head by head: for each
+    /// entry of the shortest outermost axis, the share that each parameter has in it. Of queries, keys
+    /// and values with as many heads, a head of each (GPT-NeoX); with fewer heads of keys and values,
+    /// all query heads of a group, then its key head, then its value head (Falcon).
+    #[must_use]
+    pub fn interleave(self, graph: &[&str], file: &str) -> Self {
+        self.join_parts(graph, file, true)
+    }
+
+    fn join_parts(mut self, graph: &[&str], file: &str, interleaved: bool) -> Self {
         let parts = graph.iter().copied().map(Pattern::new).collect();
-        self.rules.push(Rule::Joined { parts, file: Pattern::new(file) });
+        self.rules.push(Rule::Joined { parts, file: Pattern::new(file), interleaved });
         self
     }
 
@@ -137,7 +152,8 @@ impl Names {
     /// The places where a parameter may be, those of rules first. `outermost` is how many entries its
     /// outermost axis has.
     pub fn places(&self, path: &str, outermost: usize) -> Vec<Place> {
-        let alone = |name: String| Place { files: vec![name], stacked: false, parts: Vec::new() };
+        let of = |files: Vec<String>| Place { files, ..Place::default() };
+        let alone = |name: String| of(vec![name]);
         let mut places = Vec::new();
         for rule in &self.rules {
             places.extend(match rule {
@@ -147,20 +163,20 @@ impl Names {
                 Rule::Stacked { graph, file } => graph.numbers(path).map(|numbers| {
                     let name = |i| path_at(&file.0, &[&numbers[..], &[i]].concat());
                     let files = (0..outermost).map(name).collect();
-                    Place { files, stacked: true, parts: Vec::new() }
+                    Place { stacked: true, ..of(files) }
                 }),
                 Rule::Packed { graph, files } => {
                     let numbers = graph.numbers(path).filter(|_| files.len() == outermost);
                     numbers.map(|numbers| {
                         let files = files.iter().map(|file| path_at(&file.0, &numbers)).collect();
-                        Place { files, stacked: true, parts: Vec::new() }
+                        Place { stacked: true, ..of(files) }
                     })
                 }
-                Rule::Joined { parts, file } => {
+                Rule::Joined { parts, file, interleaved } => {
                     parts.iter().find_map(|part| part.numbers(path)).map(|numbers| Place {
-                        files: vec![path_at(&file.0, &numbers)],
-                        stacked: false,
                         parts: parts.iter().map(|part| path_at(&part.0, &numbers)).collect(),
+                        interleaved: *interleaved,
+                        ..alone(path_at(&file.0, &numbers))
                     })
                 }
             });

@@ -162,11 +162,11 @@ impl<'c> Planner<'c, '_> {
                 continue;
             };
             let (name, located) = tensor;
-            let piece = piece(tensor, transposed, &siblings, at);
-            let problem = mismatch(located, own, piece.is_some()).map(|problem| {
+            let share = share(tensor, transposed, (&siblings, place.interleaved), at);
+            let problem = mismatch(located, own, share.is_some()).map(|problem| {
                 let layout = if transposed { ", stored as [in, out]" } else { "" };
-                let share = if place.parts.is_empty() { "" } else { ", as one of several parts" };
-                format!("`{}` {problem}{layout}{share} (for `{path}`)", escaped(name))
+                let part = if place.parts.is_empty() { "" } else { ", as one of several parts" };
+                format!("`{}` {problem}{layout}{part} (for `{path}`)", escaped(name))
             });
             let first = self.users.entry(name).or_insert_with(|| user.clone());
             if *first != user {
@@ -174,7 +174,7 @@ impl<'c> Planner<'c, '_> {
                 self.differences.mismatched.push(problem);
             }
             self.differences.mismatched.extend(problem);
-            pieces.extend(piece);
+            pieces.extend(share.unwrap_or_default());
         }
         (pieces, transposed)
     }
@@ -189,19 +189,20 @@ fn mismatch(located: &Located, sizes: &[usize], fits: bool) -> Option<String> {
     (!fits).then(|| format!("is {info} where {sizes:?} is needed"))
 }
 
-/// The share of a tensor that is parameter `at` of those that follow one another in it.
-fn piece<'c>(
+/// The share of a tensor that is parameter `at` of those that follow one another in it, or take turns
+/// there.
+fn share<'c>(
     tensor: (&'c str, &'c Located),
     transposed: bool,
-    siblings: &[&[usize]],
+    (siblings, interleaved): (&[&[usize]], bool),
     at: usize,
-) -> Option<Piece<'c>> {
+) -> Option<Vec<Piece<'c>>> {
     let mut shape = tensor.1.info.shape.clone();
     if let [sizes] = siblings
         && !transposed
     {
         let ins = tensor.1.info.elements();
-        return fits(sizes, &shape).then_some(Piece { tensor, part: 0..1, outs: 1, ins });
+        return fits(sizes, &shape).then(|| vec![Piece { tensor, part: 0..1, outs: 1, ins }]);
     }
     if transposed {
         let [ins, outs] = shape[..] else { return None };
@@ -210,18 +211,34 @@ fn piece<'c>(
     let product = |sizes: &[usize]| sizes.iter().try_fold(1_usize, |p, size| p.checked_mul(*size));
     let (outs, inner) = shape.split_first()?;
     let ins = product(inner)?;
+    let turns = match interleaved {
+        true => siblings.iter().map(|sizes| sizes.first().copied().unwrap_or(1).max(1)).min()?,
+        false => 1,
+    };
+    // Where the part of a turn begins and ends, and the whole turn.
     let (mut end, mut part) = (0_usize, 0..0);
     for (i, sizes) in siblings.iter().enumerate() {
         let rows = product(sizes)?.checked_div(ins)?;
+        let whole = turns == 1 || sizes.first().is_some_and(|entries| entries % turns == 0);
+        let own = rows.checked_div(turns)?;
         if i == at {
-            part = end..end.checked_add(rows)?;
-            if !fits(sizes, &[&[rows], inner].concat()) {
+            part = end..end.checked_add(own)?;
+            if !whole || !fits(sizes, &[&[rows], inner].concat()) {
                 return None;
             }
         }
-        end = end.checked_add(rows)?;
+        end = end.checked_add(own)?;
     }
-    (end == *outs).then_some(Piece { tensor, part, outs: *outs, ins })
+    if end.checked_mul(turns)? != *outs {
+        return None;
+    }
+    // What has no rows has no pieces, however many turns there are.
+    let turns = if part.is_empty() { 0 } else { turns };
+    let piece = |turn: usize| {
+        let part = turn * end + part.start..turn * end + part.end;
+        Piece { tensor, part, outs: *outs, ins }
+    };
+    Some((0..turns).map(piece).collect())
 }
 
 /// Whether a shape in a file is that of a parameter: the same sizes, or the same with neighbouring

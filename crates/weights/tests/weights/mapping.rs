@@ -327,6 +327,38 @@ fn parameters_may_be_parts_of_one_tensor() {
 }
 
 #[test]
+fn parts_of_one_tensor_may_take_turns() {
+    let names = Names::default().interleave(&["a.q", "a.k", "a.v"], "a.qkv");
+    let read = |heads: [usize; 3], shape: &[usize]| {
+        let sizes = heads.map(|heads| [heads, 2, 3]);
+        let graph = graph(&[("a.q", &sizes[0]), ("a.k", &sizes[1]), ("a.v", &sizes[2])]);
+        let n = shape.iter().product();
+        let (_folder, file) = single(&reals(&[("a.qkv", shape, ramp(n))]));
+        load(&file, &graph, &names)
+    };
+    // Rows of two, of width 3: those of the file at which each head of a parameter begins.
+    let begins = |loaded: &Loaded, path: &str| -> Vec<usize> {
+        data(loaded, path).chunks(6).map(|head| head[0] as usize / 6).collect()
+    };
+    // As many heads of each: a head of queries, of keys, of values, three times.
+    let loaded = read([3, 3, 3], &[18, 3]).unwrap();
+    assert_eq!(data(&loaded, "a.k")[..6], [6., 7., 8., 9., 10., 11.]);
+    assert_eq!(begins(&loaded, "a.q"), [0, 3, 6]);
+    assert_eq!(begins(&loaded, "a.k"), [1, 4, 7]);
+    assert_eq!(begins(&loaded, "a.v"), [2, 5, 8]);
+    assert_eq!(loaded.bytes_read, 4 * 54);
+    // Groups: two heads of queries, then theirs of keys and of values.
+    let loaded = read([4, 2, 2], &[16, 3]).unwrap();
+    assert_eq!(begins(&loaded, "a.q"), [0, 1, 4, 5]);
+    assert_eq!((begins(&loaded, "a.k"), begins(&loaded, "a.v")), (vec![2, 6], vec![3, 7]));
+    // Heads that cannot take turns, too many rows, too few.
+    for (heads, shape) in [([3, 2, 2], [14, 3]), ([4, 2, 2], [17, 3]), ([4, 2, 2], [14, 3])] {
+        let mismatched = differences(read(heads, &shape)).mismatched;
+        assert!(mismatched[0].contains("as one of several parts"), "{mismatched:?}");
+    }
+}
+
+#[test]
 fn a_copy_of_a_parameter_is_one() {
     let g = graph(&[("model.embed", &[2, 2])]);
     let names = Names::default().prefix("model.").tie("head.weight", "model.embed");
