@@ -13,7 +13,7 @@ use criterion::{criterion_group, criterion_main};
 use opledger_benches::{fast, time, uncounted};
 use opledger_kernels::{
     Activation, AtomicMeter, Attention, AttentionMeters, AttentionShape, Gemm, Heads, KernelError,
-    LayerNorm, Mask, Meter, NoMeter, Operand, PackedMatrix, Right, RmsNorm, Rows, activation,
+    LayerNorm, Mask, Meter, NoMeter, Operand, PackedMatrix, Right, RmsNorm, ScoreRows, activation,
     attention, gemm, layer_norm, rms_norm, softmax,
 };
 
@@ -135,7 +135,7 @@ fn by_rows(c: &mut Criterion) {
             rms_norm(&norm, &x, &mut out, &AtomicMeter::new())
         });
         let mask = Mask::default();
-        let rows = Rows { batch: 1, heads: 1, queries: 4096, keys: width, mask };
+        let rows = ScoreRows { batch: 1, heads: 1, queries: 4096, keys: width, mask };
         bench(&mut group, id("softmax"), bytes.clone(), || {
             softmax(&rows, &x, &mut out, &AtomicMeter::new())
         });

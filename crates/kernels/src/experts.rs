@@ -6,10 +6,10 @@ use rayon::prelude::*;
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
 use crate::gemm::{Gemm, Operand, Right, gemm};
+use crate::gemv::VectorBlock;
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
-use crate::stream::Block;
-use crate::vector::{SUMS, TERMS};
+use crate::simd::{SUMS, TERMS};
 
 /// Rows, the experts chosen for each, and the experts' weights.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +135,8 @@ fn few<M: Meter>(
     blocks.for_each(|(products, weight)| {
         let vectors: Vec<&[f32]> = weight.chunks_exact(terms).collect();
         let stride = vectors.len();
-        Block { vectors: &vectors, rows: m, stride, ahead: SUMS * terms }.dots(isa, rows, products);
+        VectorBlock { vectors: &vectors, rows: m, stride, ahead: SUMS * terms }
+            .dots(isa, rows, products);
         if M::ON {
             let mut tally = Tally::default();
             let padded = terms.next_multiple_of(TERMS);

@@ -21,8 +21,8 @@
 //!
 //! # Instruction sets
 //!
-//! Vector loops and the register kernels are compiled for several instruction sets, see [`isa()`].
-//! All of them give the same useful counts; vector loops, register kernels and fused attention give
+//! Vector loops and the microkernels are compiled for several instruction sets, see [`isa()`].
+//! All of them give the same useful counts; vector loops, microkernels and fused attention give
 //! the same bits. Portable code multiplies with `matrixmultiply`, as do narrow products and the
 //! chain of attention everywhere; it detects its own instruction set, whatever is forced, and what
 //! its tiles pad is not seen.
@@ -31,47 +31,41 @@ mod activation;
 mod attention;
 mod buffer;
 mod elementwise;
-mod epilogue;
 mod error;
 mod experts;
 mod gemm;
+mod gemv;
+mod horizontal;
 mod isa;
-mod lanes;
-mod masked;
 pub mod math;
 mod meter;
-mod micro;
 mod norm;
-mod panels;
 mod position;
 mod probe;
-mod product;
 mod reduce;
+mod score_rows;
+mod simd;
 mod softmax;
-mod stream;
 mod strided;
 mod tasks;
 mod top_k;
-mod vector;
 
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,
 };
 pub use elementwise::{activation, dropout, scale};
-pub use epilogue::{Epilogue, GemmMeters};
 pub use error::KernelError;
 pub use experts::{Experts, experts};
-pub use gemm::{Gemm, Operand, Right, gemm, gemm_with};
+pub use gemm::{Epilogue, Gemm, GemmMeters, Operand, PackedMatrix, Right, gemm, gemm_with};
 pub use isa::{Isa, isa};
-pub use masked::{Rows, masked_binary};
 pub use meter::{AtomicMeter, Meter, NoMeter, Tally};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use opledger_dims::Activation;
-pub use panels::PackedMatrix;
 pub use position::{Pairing, Rope, rope, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
+pub use score_rows::{ScoreRows, masked_binary};
 pub use softmax::softmax;
 pub use strided::{BinaryOp, Strided, binary, gather, permute};
 pub use top_k::top_k;

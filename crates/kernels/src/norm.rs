@@ -3,8 +3,8 @@
 use opledger_dims::Class;
 
 use crate::error::{KernelError, exactly};
+use crate::horizontal;
 use crate::isa::{isa, vectorised};
-use crate::lanes;
 use crate::meter::Meter;
 use crate::tasks::over_rows;
 
@@ -134,13 +134,13 @@ vectorised! {
     /// The mean, and the reciprocal of the standard deviation.
     fn moments(x: &[f32], eps: f32) -> [f32; 2] {
         let c = x.len() as f32;
-        let mean = lanes::sum_of(x, |v| v) / c;
-        let variance = lanes::sum_of(x, |v| (v - mean) * (v - mean)) / c;
+        let mean = horizontal::sum_of(x, |v| v) / c;
+        let variance = horizontal::sum_of(x, |v| (v - mean) * (v - mean)) / c;
         [mean, 1.0 / (variance + eps).sqrt()]
     }
 
     fn one_by_rms(x: &[f32], eps: f32) -> f32 {
-        let mean = lanes::sum_of(x, |v| v * v) / x.len() as f32;
+        let mean = horizontal::sum_of(x, |v| v * v) / x.len() as f32;
         1.0 / (mean + eps).sqrt()
     }
 

@@ -3,8 +3,8 @@
 use opledger_dims::Class;
 
 use crate::error::{KernelError, exactly};
+use crate::horizontal;
 use crate::isa::{isa, vectorised};
-use crate::lanes;
 use crate::meter::Meter;
 use crate::tasks::over_rows;
 
@@ -59,12 +59,12 @@ pub fn reduce<M: Meter>(
 
 vectorised! {
     fn sum(x: &[f32]) -> f32 {
-        lanes::sum_of(x, |v| v)
+        horizontal::sum_of(x, |v| v)
     }
 
     fn max(x: &[f32]) -> f32 {
         // Zero unless an entry is NaN.
-        let nan = lanes::sum_of(x, |v| if v.is_nan() { v } else { 0.0 });
-        if nan.is_nan() { nan } else { lanes::max(x) }
+        let nan = horizontal::sum_of(x, |v| if v.is_nan() { v } else { 0.0 });
+        if nan.is_nan() { nan } else { horizontal::max(x) }
     }
 }

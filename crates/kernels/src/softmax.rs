@@ -3,11 +3,11 @@
 use opledger_dims::Class;
 
 use crate::error::KernelError;
+use crate::horizontal;
 use crate::isa::{isa, vectorised};
-use crate::lanes;
-use crate::masked::{Rows, Seen};
 use crate::math;
 use crate::meter::Meter;
+use crate::score_rows::{ScoreRows, Seen};
 use crate::tasks::over_rows;
 
 /// Computes the softmax of each row of `x` into `out`; masked entries give zero whatever they hold.
@@ -20,7 +20,7 @@ use crate::tasks::over_rows;
 /// [`KernelError::Length`] if a slice is not `[batch, heads, queries, keys]` or the mask not
 /// `[batch, keys]`.
 pub fn softmax<M: Meter>(
-    rows: &Rows<'_>,
+    rows: &ScoreRows<'_>,
     x: &[f32],
     out: &mut [f32],
     meter: &M,
@@ -68,9 +68,9 @@ pub fn softmax<M: Meter>(
 
 vectorised! {
     fn normalise(x: &[f32], out: &mut [f32]) {
-        let greatest = lanes::max(x);
+        let greatest = horizontal::max(x);
         let shift = if greatest == f32::NEG_INFINITY { 0.0 } else { greatest };
-        let sum = lanes::write_sum(x, out, |x| math::exp(x - shift));
+        let sum = horizontal::write_sum(x, out, |x| math::exp(x - shift));
         let factor = if sum == 0.0 { 0.0 } else { 1.0 / sum };
         for out in out.iter_mut() {
             *out *= factor;

@@ -68,16 +68,16 @@ pub(super) fn apply<M: Counting>(
 pub(super) fn rows<'a>(
     masked: Option<&Masked>,
     call: &'a Call<'_, f32>,
-) -> Result<kernels::Rows<'a>, OpError> {
+) -> Result<kernels::ScoreRows<'a>, OpError> {
     let [outer @ .., queries, keys] = call.output else {
         let (keys, mask) = (call.output.first().copied().unwrap_or(1), kernels::Mask::default());
-        return Ok(kernels::Rows { batch: 1, heads: 1, queries: 1, keys, mask });
+        return Ok(kernels::ScoreRows { batch: 1, heads: 1, queries: 1, keys, mask });
     };
     let rule = masked.map(|m| &m.rule);
     let keep = rule.is_some_and(|m| m.keep).then(|| call.inputs.len() - 1);
     // The axes of batch are those of the mask tensor; without one they need not be told from heads.
     let batch_axes = keep.map_or(0, |at| call.inputs[at].shape().len() - 1);
-    Ok(kernels::Rows {
+    Ok(kernels::ScoreRows {
         batch: outer[..batch_axes].iter().product(),
         heads: outer[batch_axes..].iter().product(),
         queries: *queries,

@@ -1,4 +1,4 @@
-//! Few queries over many keys: keys and values are read once, in the order of memory, for all
+//! Few queries over many keys, which are cut into chunks and merged (Flash-Decoding, Dao et al. 2023): keys and values are read once, in the order of memory, for all
 //! queries and for all heads of a group.
 
 use std::ops::Range;
@@ -6,15 +6,15 @@ use std::ops::Range;
 use opledger_dims::Class;
 use rayon::prelude::*;
 
-use super::fused::SERIAL;
-use super::tile::clip;
-use super::{Attention, AttentionMeters, AttentionShape, Heads, Keys, Tallies};
+use super::ranges::clip;
+use super::row_loops::multiply;
+use super::{Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, Keys, SERIAL};
 use crate::buffer::Buffer;
+use crate::gemv::{VECTORS, VectorBlock};
+use crate::horizontal;
 use crate::isa::{Isa, vectorised};
-use crate::lanes;
 use crate::math::exp2_flushed;
 use crate::meter::Meter;
-use crate::stream::{Block, VECTORS};
 use crate::tasks::Shared;
 
 /// Queries of one key head, over all heads of its group, up to which this pays.
@@ -55,7 +55,7 @@ pub(super) fn over_chunks<M: Meter>(
         // SAFETY: each state belongs to one task.
         let state = State::new(unsafe { shared.part(index * state, state) }, rows);
         let queries = &queries[item * rows * shape.key_width..][..rows * shape.key_width];
-        let mut tallies = Tallies::default();
+        let mut tallies = AttentionTallies::default();
         let part = Part { isa, problem, item, keys: &keys[item], numbers };
         part.run(queries, state, &mut tallies);
         tallies.record(meters);
@@ -69,7 +69,7 @@ pub(super) fn over_chunks<M: Meter>(
         let parts = states[item * chunks * state..][..chunks * state].chunks_exact(state);
         // SAFETY: each row belongs to one task.
         let out = unsafe { out.part(index * width, width) };
-        let mut tallies = Tallies::default();
+        let mut tallies = AttentionTallies::default();
         merge(isa, parts, row, rows, out, &mut tallies);
         tallies.record(meters);
     };
@@ -98,7 +98,7 @@ fn scaled(isa: Isa, problem: &Attention<'_>) -> Buffer {
         let q = problem.q.from(item, head, query, key_width);
         row.copy_from_slice(&q.data[..key_width]);
     }
-    super::tile::multiply(isa, &mut scaled, factor);
+    multiply(isa, &mut scaled, factor);
     scaled
 }
 
@@ -128,7 +128,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn run(&self, queries: &[f32], state: State<'_>, tallies: &mut Tallies) {
+    fn run(&self, queries: &[f32], state: State<'_>, tallies: &mut AttentionTallies) {
         let Part { isa, problem, .. } = *self;
         let shape = &problem.shape;
         let seen: Vec<_> = (0..shape.queries).map(|query| self.seen_by(query, tallies)).collect();
@@ -142,7 +142,7 @@ impl Part<'_> {
             let queries = &queries[rows.start * width..];
             let scores = &mut scores[rows.start * len + key..];
             let (rows, stride) = (rows.len(), len);
-            Block { vectors, rows, stride, ahead }.dots(isa, queries, scores);
+            VectorBlock { vectors, rows, stride, ahead }.dots(isa, queries, scores);
         });
         self.add_bias(&seen, &mut scores);
         for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
@@ -161,14 +161,14 @@ impl Part<'_> {
                 let weights = &scores[rows.start * len + key..];
                 let context = &mut state.context[rows.start * width..];
                 let (rows, stride) = (rows.len(), len);
-                Block { vectors, rows, stride, ahead }.add_multiples(isa, weights, context);
+                VectorBlock { vectors, rows, stride, ahead }.axpys(isa, weights, context);
             });
         }
         scores.keep();
     }
 
     /// The keys of the chunk that a query sees, counted for all heads.
-    fn seen_by(&self, query: usize, tallies: &mut Tallies) -> Range<usize> {
+    fn seen_by(&self, query: usize, tallies: &mut AttentionTallies) -> Range<usize> {
         let seen = self.keys.seen_by(query);
         let here = clip(&seen, &self.numbers);
         let first = !here.is_empty() && seen.start >= self.numbers.start;
@@ -180,7 +180,7 @@ impl Part<'_> {
     }
 
     /// Only pairs that a query sees are computed.
-    fn executed(&self, pairs: usize, tallies: &mut Tallies) {
+    fn executed(&self, pairs: usize, tallies: &mut AttentionTallies) {
         let AttentionShape { key_width, value_width, .. } = self.problem.shape;
         tallies.scores.executed(Class::Mul, pairs * key_width);
         tallies.scores.executed(Class::Add, pairs * (key_width - 1));
@@ -232,7 +232,7 @@ fn merge<'a>(
     row: usize,
     rows: usize,
     out: &mut [f32],
-    tallies: &mut Tallies,
+    tallies: &mut AttentionTallies,
 ) {
     let greatest = parts.clone().map(|part| part[row]);
     let greatest = greatest.fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
@@ -249,7 +249,7 @@ fn merge<'a>(
         sum = part[rows + row].mul_add(factor, sum);
         let part = &part[2 * rows + row * width..][..width];
         if width > 0 {
-            Block { vectors: &[part], rows: 1, stride: 1, ahead: 0 }.add_multiples(
+            VectorBlock { vectors: &[part], rows: 1, stride: 1, ahead: 0 }.axpys(
                 isa,
                 &[factor],
                 out,
@@ -257,7 +257,7 @@ fn merge<'a>(
         };
         count += 1;
     }
-    super::tile::multiply(isa, out, if sum == 0.0 { 0.0 } else { 1.0 / sum });
+    multiply(isa, out, if sum == 0.0 { 0.0 } else { 1.0 / sum });
     if count > 1 {
         tallies.softmax.executed(Class::Max, count - 1);
         tallies.softmax.executed(Class::Exp, count);
@@ -336,9 +336,9 @@ impl Layout<'_> {
 vectorised! {
     /// Replaces scores by `2^(score - maximum)`; returns the maximum and the sum.
     fn weigh(scores: &mut [f32]) -> (f32, f32) {
-        let maximum = lanes::max(scores);
+        let maximum = horizontal::max(scores);
         // With no score above -∞ the weights are zero, not NaN.
         let shift = if maximum == f32::NEG_INFINITY { 0.0 } else { maximum };
-        (maximum, lanes::map_sum(scores, |score| exp2_flushed(score - shift)))
+        (maximum, horizontal::map_sum(scores, |score| exp2_flushed(score - shift)))
     }
 }

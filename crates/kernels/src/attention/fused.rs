@@ -1,43 +1,12 @@
-//! Attention without the matrix of weights.
-
-use rayon::prelude::*;
+//! Attention without the matrix of weights: many queries of a key head in blocks, few by decoding.
 
 use super::decode::{MAX_ROWS, over_chunks};
-use super::strips::over_strips;
+use super::flash::over_query_blocks;
 use super::{Attention, AttentionMeters};
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
 use crate::tasks::Shared;
-
-/// Multiplications below which no other thread is started.
-pub(super) const SERIAL: usize = 1 << 19;
-
-/// Calls `task(state, item, head, first query, rows)` for each tile of queries.
-pub(super) fn over_tiles<S>(
-    shape: &super::AttentionShape,
-    rows: usize,
-    state: impl Fn() -> S + Sync + Send,
-    task: impl Fn(&mut S, usize, usize, usize, usize) + Sync + Send,
-) {
-    let tiles = shape.queries.div_ceil(rows);
-    let run = |state: &mut S, index: usize| {
-        let (rest, tile) = (index / tiles, index % tiles);
-        let query = tile * rows;
-        let rows = rows.min(shape.queries - query);
-        task(state, rest / shape.heads, rest % shape.heads, query, rows);
-    };
-    let tasks = shape.batch * shape.heads * tiles;
-    let work = [shape.queries, shape.keys, shape.key_width + shape.value_width]
-        .iter()
-        .fold(shape.batch * shape.heads, |work, &size| work.saturating_mul(size));
-    if tasks == 1 || work <= SERIAL {
-        let mut state = state();
-        (0..tasks).for_each(|index| run(&mut state, index));
-    } else {
-        (0..tasks).into_par_iter().for_each_init(&state, run);
-    }
-}
 
 /// Computes `softmax(scale·q·kᵀ + bias)·v` into `out`, contiguous
 /// `[batch, queries, heads, value_width]`, without storing the weights.
@@ -76,7 +45,7 @@ pub fn attention<M: Meter>(
     if shape.queries * shape.group() <= MAX_ROWS {
         over_chunks(isa, problem, &keys, out, meters);
     } else {
-        over_strips(isa, problem, &keys, &Shared::new(out), meters);
+        over_query_blocks(isa, problem, &keys, &Shared::new(out), meters);
     }
     Ok(())
 }

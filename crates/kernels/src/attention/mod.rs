@@ -1,19 +1,21 @@
 //! Attention: fused in [`attention`], or as the chain [`masked_scores`], [`softmax`](crate::softmax()),
 //! [`masked_context`] when the weights are wanted.
 
+mod chain;
 mod decode;
+mod flash;
 mod fused;
 mod mask;
-mod strip;
-mod strips;
-mod tile;
-mod unfused;
+mod online_softmax;
+mod ranges;
+mod row_loops;
+mod score_tile;
 
+pub use chain::{Context, Scores, masked_context, masked_scores};
 pub use fused::attention;
 pub(crate) use mask::Keys;
 pub use mask::Mask;
 use mask::Vectors;
-pub use unfused::{Context, Scores, masked_context, masked_scores};
 
 use std::borrow::Cow;
 
@@ -21,6 +23,9 @@ use opledger_dims::Class;
 
 use crate::error::{KernelError, reaches};
 use crate::meter::{Meter, Tally};
+
+/// Multiplications below which no other thread is started.
+const SERIAL: usize = 1 << 19;
 
 /// The sizes of an attention problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +197,7 @@ impl<M> Copy for AttentionMeters<'_, M> {}
 
 /// What one task adds to each of the [`AttentionMeters`].
 #[derive(Default)]
-struct Tallies {
+struct AttentionTallies {
     scores: Tally,
     scale: Tally,
     bias: Tally,
@@ -200,7 +205,7 @@ struct Tallies {
     context: Tally,
 }
 
-impl Tallies {
+impl AttentionTallies {
     /// Counts what attention asks for: its pairs, and its pairs but the first of each row.
     fn useful(&mut self, problem: &Attention<'_>, pairs: usize, joined: usize) {
         let AttentionShape { key_width, value_width, .. } = problem.shape;

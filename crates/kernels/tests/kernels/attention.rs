@@ -187,7 +187,7 @@ fn check(case: &Case) {
     let [a, b, c, ..] = expected.counts;
     assert_eq!(tallies.map(|tally| tally.useful), [a, b, c, none, none]);
 
-    let rows = Rows {
+    let rows = ScoreRows {
         batch: s.batch,
         heads: s.heads,
         queries: s.queries,
@@ -431,7 +431,7 @@ fn executed_counts_are_those_of_the_tiles() {
     let problem = Attention { shape, q, k, v, mask, bias: None, scale: case.scale };
     let (_, [scores, scale, _, softmax, context]) =
         run(64 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-    // Strips of 16 queries in both heads of the group, each with the keys up to its last query.
+    // Blocks of 16 queries in both heads of the group, each with the keys up to its last query.
     let pairs = 32 * (16 + 32 + 48 + 64);
     assert_eq!(scores.executed, counts(&[(Class::Mul, 8 * pairs), (Class::Add, 7 * pairs)]));
     assert_eq!(scale.executed, counts(&[(Class::Mul, pairs)]));
@@ -500,7 +500,7 @@ fn rescaling_is_executed_but_not_useful() {
         };
         let (_, [.., softmax, _]) =
             run(queries, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-        // Strips run over whole lanes.
+        // Blocks run over whole lanes.
         let lanes = if queries == 2 { 2 } else { 2 * 32 };
         let [useful, executed] = [softmax.useful, softmax.executed];
         assert_eq!(useful[Class::Mul], 0);

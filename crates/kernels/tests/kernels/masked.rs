@@ -49,7 +49,7 @@ fn check(case: &Case) {
     let [batch, heads, queries, keys] = case.sizes;
     let mask =
         Mask { causal_offset: case.causal_offset, window: case.window, keep: case.keep.as_deref() };
-    let rows = Rows { batch, heads, queries, keys, mask };
+    let rows = ScoreRows { batch, heads, queries, keys, mask };
     let ((a_strides, len), (b_strides, b_len)) =
         (case.strides([false; 4]), case.strides(case.repeat));
     let (mut a, b) = (data(len, 1), data(b_len, 2));
@@ -113,7 +113,7 @@ fn several_tasks_agree_with_loops() {
 fn wrong_shapes_are_errors() {
     let x = [0.0; 6];
     let side = Strided { data: &x, strides: &[3, 1] };
-    let rows = |mask| Rows { batch: 1, heads: 1, queries: 2, keys: 3, mask };
+    let rows = |mask| ScoreRows { batch: 1, heads: 1, queries: 2, keys: 3, mask };
     let run = |mask, shape: &[usize], len| {
         let operands = [side, side];
         masked_binary(BinaryOp::Add, &rows(mask), shape, operands, &mut vec![0.0; len], &NoMeter)

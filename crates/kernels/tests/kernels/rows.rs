@@ -110,7 +110,7 @@ fn check_softmax(rows: usize, k: usize) {
     for row in wide(&x).chunks(k) {
         expected.extend(ops.softmax(row));
     }
-    let whole = Rows { batch: 1, heads: 1, queries: rows, keys: k, mask: Mask::default() };
+    let whole = ScoreRows { batch: 1, heads: 1, queries: rows, keys: k, mask: Mask::default() };
     let out = run_exact(x.len(), &ops, |out, m| softmax(&whole, &x, out, m).unwrap());
     assert_close(&out, &expected, bound(k));
 }
@@ -336,7 +336,7 @@ fn nan_is_the_largest_and_more_than_there_are_cannot_be_chosen() {
 #[test]
 fn softmax_survives_extremes() {
     let inf = f32::INFINITY;
-    let rows = |keys| Rows { batch: 1, heads: 1, queries: 1, keys, mask: Mask::default() };
+    let rows = |keys| ScoreRows { batch: 1, heads: 1, queries: 1, keys, mask: Mask::default() };
     let apply = |x: &[f32]| {
         let mut out = vec![f32::NAN; x.len()];
         softmax(&rows(x.len()), x, &mut out, &NoMeter).unwrap();

@@ -1,7 +1,7 @@
 //! Operations over rows, counted.
 
 use opledger_kernels::{
-    Activation, AtomicMeter, LayerNorm, Mask, Rows, activation, layer_norm, softmax,
+    Activation, AtomicMeter, LayerNorm, Mask, ScoreRows, activation, layer_norm, softmax,
 };
 use opledger_peers::problem::RowOp;
 use opledger_peers::serve::Work;
@@ -38,7 +38,7 @@ impl Work for Pass {
             }
             RowOp::Softmax => {
                 let (queries, keys, mask) = (problem.rows, width, Mask::default());
-                softmax(&Rows { batch: 1, heads: 1, queries, keys, mask }, x, out, &meter)?;
+                softmax(&ScoreRows { batch: 1, heads: 1, queries, keys, mask }, x, out, &meter)?;
             }
             RowOp::Gelu => activation(Activation::GeluErf, x, out, &meter)?,
         }

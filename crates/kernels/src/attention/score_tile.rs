@@ -1,13 +1,15 @@
-//! One tile: some queries of a head against some of its keys.
+//! A tile of the matrix of scores: some queries of a head against some of its keys.
 
 use std::ops::Range;
 
 use opledger_dims::Class;
 
-use super::{Bias, Keys, Tallies, Vectors};
+use super::ranges::{clip, hull};
+use super::row_loops::finite;
+use super::{AttentionTallies, Bias, Keys, Vectors};
+use crate::gemm::matrix::{Dims, Matrix};
+use crate::gemm::unpacked::product_into;
 use crate::isa::{Isa, vectorised};
-use crate::lanes;
-use crate::product::{Dims, Matrix, product_into};
 
 /// Queries of a tile, keys of a tile.
 pub(super) const QUERIES: usize = 128;
@@ -18,7 +20,7 @@ const BLOCK: usize = 32;
 const STRIDE: usize = KEYS + 16;
 
 /// What the queries of a tile share.
-pub(super) struct Place<'a> {
+pub(super) struct QueryTile<'a> {
     pub(super) isa: Isa,
     /// `item·heads + head`.
     pub(super) matrix: usize,
@@ -37,7 +39,7 @@ struct Group {
 }
 
 /// The buffers of a thread.
-pub(super) struct Tile {
+pub(super) struct ScoreTile {
     /// The numbers of the keys that each query sees.
     seen: Vec<Range<usize>>,
     /// Scores, then weights, `STRIDE` apart.
@@ -48,11 +50,11 @@ pub(super) struct Tile {
     groups: Vec<Group>,
 }
 
-impl Tile {
-    pub(super) fn new(queries: usize, keys: usize, width: usize) -> Tile {
+impl ScoreTile {
+    pub(super) fn new(queries: usize, keys: usize, width: usize) -> ScoreTile {
         let rows = queries.min(QUERIES);
         let stored = if keys == 0 { 0 } else { (rows - 1) * STRIDE + keys.min(KEYS) };
-        Tile {
+        ScoreTile {
             seen: Vec::with_capacity(rows),
             weights: vec![0.0; stored],
             context: vec![0.0; rows * width],
@@ -62,7 +64,7 @@ impl Tile {
     }
 
     /// Begins with other queries; returns the numbers of the keys that any of them sees.
-    pub(super) fn begin(&mut self, place: &Place<'_>, rows: usize) -> Range<usize> {
+    pub(super) fn begin(&mut self, place: &QueryTile<'_>, rows: usize) -> Range<usize> {
         self.seen.clear();
         self.seen.extend((0..rows).map(|i| place.keys.seen_by(place.query + i)));
         self.started.clear();
@@ -125,12 +127,12 @@ impl Tile {
     /// first of its keys.
     pub(super) fn scores(
         &mut self,
-        place: &Place<'_>,
+        place: &QueryTile<'_>,
         keys: &Range<usize>,
         q: &Vectors<'_>,
         k: &Vectors<'_>,
         scale: Option<f32>,
-        tallies: &mut Tallies,
+        tallies: &mut AttentionTallies,
     ) {
         let width = q.width;
         let q = Matrix { data: &q.data, row: q.stride, col: 1 };
@@ -167,11 +169,11 @@ impl Tile {
     /// Adds the bias to the scores.
     pub(super) fn bias(
         &mut self,
-        place: &Place<'_>,
+        place: &QueryTile<'_>,
         keys: &Range<usize>,
         bias: &Bias<'_>,
         len: usize,
-        tallies: &mut Tallies,
+        tallies: &mut AttentionTallies,
     ) {
         for row in 0..self.seen.len() {
             let cols = clip(&self.seen[row], keys);
@@ -196,10 +198,10 @@ impl Tile {
     /// `context += weights·v`, with `v` from the first of the keys.
     pub(super) fn add_context(
         &mut self,
-        place: &Place<'_>,
+        place: &QueryTile<'_>,
         keys: &Range<usize>,
         v: &Vectors<'_>,
-        tallies: &mut Tallies,
+        tallies: &mut AttentionTallies,
     ) {
         let &Vectors { data: ref v, stride, width } = v;
         if width == 0 {
@@ -262,26 +264,6 @@ impl Tile {
     }
 }
 
-/// The smallest range that holds all non-empty ones.
-pub(super) fn hull(ranges: &[Range<usize>]) -> Range<usize> {
-    let filled = || ranges.iter().filter(|range| !range.is_empty());
-    let start = filled().map(|range| range.start).min().unwrap_or(0);
-    start..filled().map(|range| range.end).max().unwrap_or(start)
-}
-
-/// What all ranges have in common.
-pub(super) fn common(ranges: &[Range<usize>]) -> Range<usize> {
-    let start = ranges.iter().map(|range| range.start).max().unwrap_or(0);
-    start..ranges.iter().map(|range| range.end).min().unwrap_or(start).max(start)
-}
-
-/// The part of a range inside `keys`, relative to its start.
-pub(super) fn clip(range: &Range<usize>, keys: &Range<usize>) -> Range<usize> {
-    let start = range.start.max(keys.start);
-    let end = range.end.min(keys.end);
-    if start < end { start - keys.start..end - keys.start } else { 0..0 }
-}
-
 vectorised! {
     fn add(x: &mut [f32], y: &[f32]) {
         for (x, y) in x.iter_mut().zip(y) {
@@ -292,24 +274,6 @@ vectorised! {
     fn accumulate(x: &mut [f32], factor: f32, y: &[f32]) {
         for (x, y) in x.iter_mut().zip(y) {
             *x = factor.mul_add(*y, *x);
-        }
-    }
-
-    /// Whether the first rows hold no infinity and no NaN.
-    pub(super) fn finite(data: &[f32], stride: usize, width: usize, rows: usize) -> bool {
-        // A closure of `all` would be compiled without the instruction set.
-        for row in 0..rows {
-            if lanes::sum_of(&data[row * stride..][..width], |v| v * 0.0) != 0.0 {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Multiplies by a number.
-    pub(super) fn multiply(x: &mut [f32], factor: f32) {
-        for x in x {
-            *x *= factor;
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The right factor of a product, packed into the panels that the register kernel reads.
+//! Packing: the right factor of a product in the panels that the microkernel reads.
 
 use rayon::prelude::*;
 
+use super::matrix::Matrix;
+use super::microkernel::NR;
 use crate::buffer::Buffer;
 use crate::error::{KernelError, reaches};
 use crate::isa::{Isa, Level, isa};
-use crate::micro::WIDTH;
-use crate::product::Matrix;
 
 /// A `k×n` right factor of [`gemm`](crate::gemm()), packed once for many products.
 ///
@@ -46,7 +46,7 @@ impl PackedMatrix {
 
     /// Elements that a packed `k×n` matrix holds; `None` if they exceed the address space.
     pub fn elements(k: usize, n: usize) -> Option<usize> {
-        n.checked_next_multiple_of(WIDTH)?.checked_mul(k)
+        n.checked_next_multiple_of(NR)?.checked_mul(k)
     }
 
     /// Rows and columns, `[k, n]`.
@@ -65,32 +65,32 @@ impl std::fmt::Debug for PackedMatrix {
     }
 }
 
-/// Packs all columns of a matrix: panel `i` is elements `i·k·WIDTH..` of `out`.
+/// Packs all columns of a matrix: panel `i` is elements `i·k·NR..` of `out`.
 pub(crate) fn pack(isa: Isa, b: Matrix<'_>, k: usize, n: usize, out: &mut [f32]) {
     let panel = |(index, out): (usize, &mut [f32])| {
-        let col = index * WIDTH;
-        pack_panel(isa, b.from(0, col), k, WIDTH.min(n - col), out);
+        let col = index * NR;
+        pack_panel(isa, b.from(0, col), k, NR.min(n - col), out);
     };
     if k * n <= SERIAL {
-        out.chunks_mut(k * WIDTH).enumerate().for_each(panel);
+        out.chunks_mut(k * NR).enumerate().for_each(panel);
     } else {
-        out.par_chunks_mut(k * WIDTH).enumerate().for_each(panel);
+        out.par_chunks_mut(k * NR).enumerate().for_each(panel);
     }
 }
 
-/// Packs the first `cols` columns of `k` rows, at most [`WIDTH`], and fills up with zeros.
+/// Packs the first `cols` columns of `k` rows, at most [`NR`], and fills up with zeros.
 pub(crate) fn pack_panel(isa: Isa, b: Matrix<'_>, k: usize, cols: usize, out: &mut [f32]) {
-    assert!(out.len() >= k * WIDTH && cols <= WIDTH && cols > 0 && k > 0);
+    assert!(out.len() >= k * NR && cols <= NR && cols > 0 && k > 0);
     assert!((k - 1) * b.row + (cols - 1) * b.col < b.data.len());
     if b.col == 1 {
-        for (p, out) in out.chunks_exact_mut(WIDTH).take(k).enumerate() {
+        for (p, out) in out.chunks_exact_mut(NR).take(k).enumerate() {
             out[..cols].copy_from_slice(&b.data[p * b.row..][..cols]);
             out[cols..].fill(0.0);
         }
         return;
     }
-    if cols < WIDTH {
-        out[..k * WIDTH].fill(0.0);
+    if cols < NR {
+        out[..k * NR].fill(0.0);
     }
     // Rows and columns that whole blocks transpose.
     let (mut rows, mut wide) = (0, 0);
@@ -118,7 +118,7 @@ pub(crate) fn pack_panel(isa: Isa, b: Matrix<'_>, k: usize, cols: usize, out: &m
     for j in 0..cols {
         let from = if j < wide { rows } else { 0 };
         for p in from..k {
-            out[p * WIDTH + j] = b.data[p * b.row + j * b.col];
+            out[p * NR + j] = b.data[p * b.row + j * b.col];
         }
     }
 }
@@ -135,8 +135,8 @@ pub(crate) unsafe fn unpack_panel(
     out: *mut f32,
     stride: usize,
 ) {
-    let k = panel.len() / WIDTH;
-    assert!(cols <= WIDTH);
+    let k = panel.len() / NR;
+    assert!(cols <= NR);
     let (rows, wide) = match isa.level() {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 | Level::Avx2 => (k / 4 * 4, cols / 8 * 8),
@@ -151,7 +151,7 @@ pub(crate) unsafe fn unpack_panel(
         let from = if j < wide { rows } else { 0 };
         for p in from..k {
             // SAFETY: by contract.
-            unsafe { *out.add(j * stride + p) = panel[p * WIDTH + j] };
+            unsafe { *out.add(j * stride + p) = panel[p * NR + j] };
         }
     }
 }
@@ -160,7 +160,7 @@ pub(crate) unsafe fn unpack_panel(
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Matrix, WIDTH};
+    use super::{Matrix, NR};
 
     /// Transposes four elements of each of 16 columns at a time.
     ///
@@ -190,7 +190,7 @@ mod x86 {
                     _mm512_shuffle_ps::<0b11_10_11_10>(high01, high23),
                 ];
                 for (p, x) in rows.into_iter().enumerate() {
-                    _mm512_storeu_ps(out.as_mut_ptr().add((row + p) * WIDTH + col), x);
+                    _mm512_storeu_ps(out.as_mut_ptr().add((row + p) * NR + col), x);
                 }
             }
         }
@@ -218,7 +218,7 @@ mod x86 {
                     _mm256_shuffle_ps::<0b11_10_11_10>(high01, high23),
                 ];
                 for (p, x) in rows.into_iter().enumerate() {
-                    _mm256_storeu_ps(out.as_mut_ptr().add((row + p) * WIDTH + col), x);
+                    _mm256_storeu_ps(out.as_mut_ptr().add((row + p) * NR + col), x);
                 }
             }
         }
@@ -240,7 +240,7 @@ mod x86 {
         for row in (0..rows).step_by(4) {
             // SAFETY: by contract.
             unsafe {
-                let at = |p: usize| _mm256_loadu_ps(panel.as_ptr().add((row + p) * WIDTH + col));
+                let at = |p: usize| _mm256_loadu_ps(panel.as_ptr().add((row + p) * NR + col));
                 let [r0, r1, r2, r3] = [at(0), at(1), at(2), at(3)];
                 let (low01, high01) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
                 let (low23, high23) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
@@ -274,8 +274,8 @@ mod tests {
                     let mut out = vec![f32::NAN; PackedMatrix::elements(k, n).unwrap_or(0)];
                     pack(isa, Matrix { data: &data, row, col }, k, n, &mut out);
                     for (at, &x) in out.iter().enumerate() {
-                        let (panel, p, j) = (at / (k * WIDTH), at / WIDTH % k, at % WIDTH);
-                        let j = panel * WIDTH + j;
+                        let (panel, p, j) = (at / (k * NR), at / NR % k, at % NR);
+                        let j = panel * NR + j;
                         let expected = if j < n { data[p * row + j * col] } else { 0.0 };
                         assert_eq!(x, expected, "{isa}, {k}x{n}, row {p}, column {j}");
                     }

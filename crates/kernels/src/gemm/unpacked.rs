@@ -1,43 +1,14 @@
-//! One matrix product on one thread.
+//! One matrix product on one thread that packs nothing: few rows or few columns (in BLIS, skinny and
+//! unpacked), and what is left to `matrixmultiply`.
 
 use std::borrow::Cow;
 
+use super::matrix::{Dims, Matrix};
+use super::microkernel::NR_HALF;
 use crate::buffer::Buffer;
+use crate::gemv::{VECTORS, VectorBlock};
+use crate::horizontal::{dot, two_dots};
 use crate::isa::{Isa, vectorised};
-use crate::lanes::{dot, two_dots};
-use crate::micro::HALF;
-use crate::stream::{Block, VECTORS};
-
-/// A matrix inside a slice.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    pub(crate) data: &'a [f32],
-    pub(crate) row: usize,
-    pub(crate) col: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// The matrix without its first rows and columns.
-    pub(crate) fn from(self, row: usize, col: usize) -> Matrix<'a> {
-        Matrix { data: &self.data[row * self.row + col * self.col..], ..self }
-    }
-
-    pub(crate) fn transposed(self) -> Matrix<'a> {
-        Matrix { data: self.data, row: self.col, col: self.row }
-    }
-
-    fn holds(&self, rows: usize, cols: usize) -> bool {
-        (rows - 1) * self.row + (cols - 1) * self.col < self.data.len()
-    }
-}
-
-/// `A` is `m×k`, `B` is `k×n`; none is zero.
-#[derive(Clone, Copy)]
-pub(crate) struct Dims {
-    pub(crate) m: usize,
-    pub(crate) k: usize,
-    pub(crate) n: usize,
-}
 
 /// Rows of `C` up to which `B` is read as stored, for each of them if its columns are contiguous.
 const FEW: usize = 2;
@@ -47,7 +18,7 @@ pub(crate) const SWEPT: usize = 8;
 /// Whether a few rows of `C` are computed in one pass over a `B` whose rows are contiguous, which
 /// then needs no packing.
 pub(crate) fn sweeps(isa: Isa, rows: usize, columns: usize) -> bool {
-    rows <= FEW || rows <= SWEPT && columns >= HALF && isa != Isa::SCALAR
+    rows <= FEW || rows <= SWEPT && columns >= NR_HALF && isa != Isa::SCALAR
 }
 
 /// `C = alpha·A·B + beta·C`; with `beta` zero `C` is not read.
@@ -174,8 +145,8 @@ unsafe fn sweep(
             for (i, vector) in vectors.iter_mut().enumerate() {
                 *vector = &b.data[(term + i) * b.row + col..][..width];
             }
-            let block = Block { vectors, rows: m, stride: x_row, ahead: 0 };
-            block.add_multiples(isa, &x[term..], sums);
+            let block = VectorBlock { vectors, rows: m, stride: x_row, ahead: 0 };
+            block.axpys(isa, &x[term..], sums);
         }
         for (i, sums) in sums.chunks_exact(width).enumerate() {
             // SAFETY: columns of row i of C, by contract.

@@ -1,8 +1,9 @@
-//! The two products of attention when the matrix of weights is wanted.
+//! The two products of attention as a chain, when the matrix of weights is wanted.
 
-use super::fused::over_tiles;
-use super::tile::{KEYS, Place, QUERIES, Tile};
-use super::{AttentionMeters, AttentionShape, Bias, Heads, Mask, Tallies};
+use rayon::prelude::*;
+
+use super::score_tile::{KEYS, QUERIES, QueryTile, ScoreTile};
+use super::{AttentionMeters, AttentionShape, AttentionTallies, Bias, Heads, Mask, SERIAL};
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
@@ -58,11 +59,11 @@ pub fn masked_scores<M: Meter>(
 
     let keys: Vec<_> = (0..shape.batch).map(|b| mask.keys(b, shape.keys)).collect();
     let shared = Shared::new(out);
-    let state = || Tile::new(shape.queries, shape.keys, 0);
+    let state = || ScoreTile::new(shape.queries, shape.keys, 0);
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
-        let mut tallies = Tallies::default();
+        let mut tallies = AttentionTallies::default();
         let matrix = item * shape.heads + head;
-        let place = Place { isa, matrix, query, keys: &keys[item] };
+        let place = QueryTile { isa, matrix, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         // SAFETY: each (item, head, query) belongs to one task.
         let target = unsafe { shared.part(offset, rows * shape.keys) };
@@ -135,11 +136,11 @@ pub fn masked_context<M: Meter>(
 
     let keys: Vec<_> = (0..shape.batch).map(|b| mask.keys(b, shape.keys)).collect();
     let shared = Shared::new(out);
-    let state = || Tile::new(shape.queries, shape.keys, width);
+    let state = || ScoreTile::new(shape.queries, shape.keys, width);
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
-        let mut tallies = Tallies::default();
+        let mut tallies = AttentionTallies::default();
         let matrix = item * shape.heads + head;
-        let place = Place { isa, matrix, query, keys: &keys[item] };
+        let place = QueryTile { isa, matrix, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         let source = &weights[offset..][..rows * shape.keys];
         let all = tile.begin(&place, rows);
@@ -175,4 +176,30 @@ pub fn masked_context<M: Meter>(
         }
     });
     Ok(())
+}
+
+/// Calls `task(state, item, head, first query, rows)` for each tile of queries.
+fn over_tiles<S>(
+    shape: &AttentionShape,
+    rows: usize,
+    state: impl Fn() -> S + Sync + Send,
+    task: impl Fn(&mut S, usize, usize, usize, usize) + Sync + Send,
+) {
+    let tiles = shape.queries.div_ceil(rows);
+    let run = |state: &mut S, index: usize| {
+        let (rest, tile) = (index / tiles, index % tiles);
+        let query = tile * rows;
+        let rows = rows.min(shape.queries - query);
+        task(state, rest / shape.heads, rest % shape.heads, query, rows);
+    };
+    let tasks = shape.batch * shape.heads * tiles;
+    let work = [shape.queries, shape.keys, shape.key_width + shape.value_width]
+        .iter()
+        .fold(shape.batch * shape.heads, |work, &size| work.saturating_mul(size));
+    if tasks == 1 || work <= SERIAL {
+        let mut state = state();
+        (0..tasks).for_each(|index| run(&mut state, index));
+    } else {
+        (0..tasks).into_par_iter().for_each_init(&state, run);
+    }
 }

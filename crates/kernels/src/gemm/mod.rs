@@ -1,18 +1,32 @@
-//! Batched strided matrix product.
+//! Batched strided matrix products: the loops around the microkernel, packing and epilogue.
+//!
+//! `B` is packed into panels of `NR` columns, `A` is read in place. A task computes some columns of `C`,
+//! `KC` terms and `MC` rows at a time, panel by panel, and applies the epilogue to what is finished. Few
+//! rows or columns go to the loops that pack nothing.
+
+mod epilogue;
+pub(crate) mod matrix;
+pub(crate) mod microkernel;
+pub(crate) mod packing;
+pub(crate) mod unpacked;
 
 use std::ops::Range;
 
 use opledger_dims::Class;
 use rayon::prelude::*;
 
+pub use epilogue::{Epilogue, GemmMeters};
+use epilogue::{GemmTallies, OutputBlock};
+use matrix::{Dims, Matrix};
+use microkernel::{NR, NR_HALF, PanelProduct};
+pub use packing::PackedMatrix;
+use packing::{pack, pack_panel};
+use unpacked::{SWEPT, product, sweeps};
+
 use crate::buffer::Buffer;
-use crate::epilogue::{Block, Epilogue, GemmMeters, Tallies};
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa};
 use crate::meter::Meter;
-use crate::micro::{HALF, Product, WIDTH};
-use crate::panels::{PackedMatrix, pack, pack_panel};
-use crate::product::{Dims, Matrix, SWEPT, product, sweeps};
 use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
@@ -159,16 +173,16 @@ pub fn gemm_with<M: Meter>(
         Right::Plain(b) if direct => {
             run(problem, Source::Direct(b), 0..n, epilogue, &whole, meters, isa);
         }
-        Right::Plain(b) if b.offsets.len() > 1 || batch * m <= ROWS => {
+        Right::Plain(b) if b.offsets.len() > 1 || batch * m <= MC => {
             run(problem, Source::Plain(b), 0..n, epilogue, &whole, meters, isa);
         }
         Right::Plain(b) => {
             // Some columns after the other, packed for all rows.
-            let wave = (WAVE / k / WIDTH).max(1) * WIDTH;
-            let mut panels = Buffer::take(wave.min(n.next_multiple_of(WIDTH)) * k);
+            let wave = (WAVE / k / NR).max(1) * NR;
+            let mut panels = Buffer::take(wave.min(n.next_multiple_of(NR)) * k);
             for first in (0..n).step_by(wave) {
                 let columns = first..n.min(first + wave);
-                let used = columns.len().next_multiple_of(WIDTH) * k;
+                let used = columns.len().next_multiple_of(NR) * k;
                 pack(isa, b.item(0).from(0, first), k, columns.len(), &mut panels[..used]);
                 run(problem, Source::Panels(&panels), columns, epilogue, &whole, meters, isa);
             }
@@ -199,12 +213,12 @@ fn run<M: Meter>(
         let (row, first) = (row_cut * cut.rows, col_cut * cut.cols);
         let col = columns.start + first;
         let dims = Dims { m: cut.rows.min(m - row), k, n: cut.cols.min(width - first) };
-        let mut tallies = Tallies::default();
+        let mut tallies = GemmTallies::default();
         for item in group * cut.items..batch.min((group + 1) * cut.items) {
             let offset = (item * m + row) * n + col;
             let c = whole.pointer(offset);
             let a = problem.a.item(item).from(row, 0);
-            let block = Block { c, rows: dims.m, cols: dims.n, stride: n, offset, col };
+            let block = OutputBlock { c, rows: dims.m, cols: dims.n, stride: n, offset, col };
             // SAFETY: the block of `c` lies inside it, and each block belongs to one task.
             unsafe {
                 let mut over = |b| over_panels(isa, dims, a, b, epilogue, block, &mut tallies);
@@ -220,7 +234,7 @@ fn run<M: Meter>(
             }
             let padded = match source {
                 Source::Direct(_) => dims.n,
-                _ => dims.n.next_multiple_of(HALF),
+                _ => dims.n.next_multiple_of(NR_HALF),
             };
             for (class, terms) in [(Class::Mul, k), (Class::Add, k - 1)] {
                 tallies.product.useful(class, dims.m * dims.n * terms);
@@ -265,46 +279,46 @@ unsafe fn over_panels(
     a: Matrix<'_>,
     b: Panels<'_>,
     epilogue: &Epilogue<'_>,
-    block: Block,
-    tallies: &mut Tallies,
+    block: OutputBlock,
+    tallies: &mut GemmTallies,
 ) {
     // Few rows take each panel while it is hot; many keep all panels close for the next rows.
-    let group = if m <= ROWS { WIDTH } else { n };
+    let group = if m <= MC { NR } else { n };
     let mut packed = match b {
         Panels::Packed(_) => Buffer::take(0),
-        Panels::Plain(_) => Buffer::take(k.min(TERMS) * group.next_multiple_of(WIDTH)),
+        Panels::Plain(_) => Buffer::take(k.min(KC) * group.next_multiple_of(NR)),
     };
-    let mut edge = Buffer::take(if n.is_multiple_of(WIDTH) { 0 } else { m.min(ROWS) * WIDTH });
-    for term in (0..k).step_by(TERMS) {
-        let terms = TERMS.min(k - term);
+    let mut edge = Buffer::take(if n.is_multiple_of(NR) { 0 } else { m.min(MC) * NR });
+    for term in (0..k).step_by(KC) {
+        let terms = KC.min(k - term);
         for first in (0..n).step_by(group) {
             let width = group.min(n - first);
             if let Panels::Plain(b) = b {
-                for col in (0..width).step_by(WIDTH) {
+                for col in (0..width).step_by(NR) {
                     let out = &mut packed[col * terms..];
-                    pack_panel(isa, b.from(term, first + col), terms, WIDTH.min(width - col), out);
+                    pack_panel(isa, b.from(term, first + col), terms, NR.min(width - col), out);
                 }
             }
-            for row in (0..m).step_by(ROWS) {
-                for col in (0..width).step_by(WIDTH) {
+            for row in (0..m).step_by(MC) {
+                for col in (0..width).step_by(NR) {
                     let panel = match b {
-                        Panels::Packed(panels) => &panels[(first + col) * k + term * WIDTH..],
+                        Panels::Packed(panels) => &panels[(first + col) * k + term * NR..],
                         Panels::Plain(_) => &packed[col * terms..],
                     };
                     let offset = row * block.stride + first + col;
-                    let cols = WIDTH.min(width - col);
-                    let product = Product {
-                        m: ROWS.min(m - row),
+                    let cols = NR.min(width - col);
+                    let product = PanelProduct {
+                        m: MC.min(m - row),
                         k: terms,
-                        n: if cols <= HALF { HALF } else { WIDTH },
+                        n: if cols <= NR_HALF { NR_HALF } else { NR },
                         a: a.from(row, term).data,
                         a_row: a.row,
                         a_term: a.col,
-                        b: &panel[..terms * WIDTH],
+                        b: &panel[..terms * NR],
                         add: term > 0,
                         far: true,
                     };
-                    let block = Block {
+                    let block = OutputBlock {
                         // SAFETY: these rows and columns lie inside the block.
                         c: unsafe { block.c.add(offset) },
                         rows: product.m,
@@ -332,7 +346,7 @@ unsafe fn over_panels(
 ///
 /// # Safety
 /// As [`over_panels`].
-unsafe fn into_block(isa: Isa, product: Product<'_>, block: Block, edge: &mut [f32]) {
+unsafe fn into_block(isa: Isa, product: PanelProduct<'_>, block: OutputBlock, edge: &mut [f32]) {
     if block.cols == product.n {
         // SAFETY: by contract.
         return unsafe { product.into_rows(isa, block.c, block.stride) };
@@ -344,24 +358,24 @@ unsafe fn into_block(isa: Isa, product: Product<'_>, block: Block, edge: &mut [f
         })
     };
     if product.add {
-        for (edge, row) in edge.chunks_exact_mut(WIDTH).zip(rows()) {
+        for (edge, row) in edge.chunks_exact_mut(NR).zip(rows()) {
             edge[..block.cols].copy_from_slice(row);
         }
     }
-    product.into(isa, edge, WIDTH);
-    for (edge, row) in edge.chunks_exact(WIDTH).zip(rows()) {
+    product.into(isa, edge, NR);
+    for (edge, row) in edge.chunks_exact(NR).zip(rows()) {
         row.copy_from_slice(&edge[..block.cols]);
     }
 }
 
 /// Columns below which panels would be mostly empty.
 const FEW_COLUMNS: usize = 8;
-/// Terms of a product that are summed before the next panel.
-const TERMS: usize = 1024;
-/// Rows of `C` per task where the panels are shared: with their terms they stay in the
+/// Terms that are summed before the next panel.
+const KC: usize = 1024;
+/// Rows of `C` per task where the panels are shared: with their `KC` terms of `A` they stay in the
 /// second-level cache.
-const ROWS: usize = 96;
-/// Elements of B that are packed at once for all rows.
+const MC: usize = 96;
+/// Elements of B that are packed at once for all rows, `k` rows of `NC` columns.
 const WAVE: usize = 1 << 21;
 /// Multiplications below which one task takes several batch items, or no smaller cut is made.
 const TASK: usize = 1 << 19;
@@ -389,14 +403,14 @@ impl Cut {
             return Cut { items: (TASK / item.max(1)).clamp(1, batch), rows: m, cols: n };
         }
         let rows = match source {
-            Source::Panels(_) => m.min(ROWS),
+            Source::Panels(_) => m.min(MC),
             // Each cut of rows would pack the same columns again.
             Source::Plain(_) => m,
             Source::Direct(_) => m.min(256),
         };
         let narrowest = match source {
             Source::Direct(b) if b.col_stride == 1 && m <= SWEPT => WIDE,
-            _ => WIDTH,
+            _ => NR,
         };
         let mut cut = Cut { items: 1, rows, cols: n };
         let tasks = |cut: &Cut| {
@@ -406,7 +420,7 @@ impl Cut {
             && cut.cols > narrowest
             && cut.rows.saturating_mul(k).saturating_mul(cut.cols) > TASK
         {
-            cut.cols = (cut.cols / 2).next_multiple_of(WIDTH);
+            cut.cols = (cut.cols / 2).next_multiple_of(NR);
         }
         cut
     }

@@ -1,4 +1,4 @@
-//! Registers of some numbers, one type per instruction set, and hints to the caches.
+//! SIMD registers, one type per instruction set, and hints to the caches.
 
 /// Brings `len` numbers that will be read into the second-level cache; never faults.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Reductions over a slice in a fixed number of lanes, so that every instruction set adds the
+//! Horizontal reductions: over a slice in a fixed number of lanes, so that every instruction set adds the
 //! same terms in the same order. To be called inside [`vectorised!`](crate::isa::vectorised).
 
 const LANES: usize = 32;

@@ -1,4 +1,4 @@
-//! Rows of scores under the masks of attention, and the element-wise kernel on them.
+//! ScoreRows of scores under the masks of attention, and the element-wise kernel on them.
 //!
 //! Count: one operation per allowed entry; hidden entries are 0 and neither read nor counted.
 
@@ -11,9 +11,9 @@ use crate::meter::Meter;
 use crate::strided::{BinaryOp, Strided, Walk};
 use crate::tasks::over_rows;
 
-/// Rows of entries, one per key, contiguous `[batch, heads, queries, keys]`.
+/// ScoreRows of entries, one per key, contiguous `[batch, heads, queries, keys]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
+pub struct ScoreRows<'a> {
     /// Batch items; with `heads` and `queries`, the rows. Without a mask only their product counts.
     pub batch: usize,
     /// Heads.
@@ -26,7 +26,7 @@ pub struct Rows<'a> {
     pub mask: Mask<'a>,
 }
 
-impl Rows<'_> {
+impl ScoreRows<'_> {
     /// Checks that a slice holds these rows.
     pub(crate) fn check(&self, what: &'static str, found: usize) -> Result<(), KernelError> {
         exactly(what, found, &[self.batch, self.heads, self.queries, self.keys])
@@ -34,7 +34,7 @@ impl Rows<'_> {
 
     /// The allowed entries of every row.
     pub(crate) fn allowed(&self) -> Result<Allowed, KernelError> {
-        let &Rows { batch, heads, queries, keys, mask } = self;
+        let &ScoreRows { batch, heads, queries, keys, mask } = self;
         mask.check(batch, keys)?;
         let items = match mask.keep {
             Some(_) => (0..batch).map(|item| mask.keys(item, keys)).collect(),
@@ -81,7 +81,7 @@ impl Allowed {
 /// [`binary`](crate::binary()).
 pub fn masked_binary<M: Meter>(
     op: BinaryOp,
-    rows: &Rows<'_>,
+    rows: &ScoreRows<'_>,
     shape: &[usize],
     [a, b]: [Strided<'_>; 2],
     out: &mut [f32],

@@ -1,10 +1,12 @@
-//! Some vectors that come from memory against a few rows that stay in the cache.
+//! Matrix times vector, for a few rows at once: vectors that come from memory are read once against
+//! rows that stay in the cache, as dot products or as multiples added to the rows (the level-1f
+//! `dotxf` and `axpyf` of BLIS).
 //!
 //! All instruction sets give the same bits: a product is summed in 16 lanes, then by halves; multiples
 //! are added one after the other.
 
 use crate::isa::{Isa, Level};
-use crate::vector::{SUMS, TERMS, Vector, prefetch};
+use crate::simd::{SUMS, TERMS, Vector, prefetch};
 
 /// Vectors that one call should bring.
 pub(crate) const VECTORS: usize = 8;
@@ -18,7 +20,7 @@ struct Share {
 }
 
 impl Share {
-    fn new<const ROWS: usize>(block: &Block<'_>, row: usize) -> Share {
+    fn new<const ROWS: usize>(block: &VectorBlock<'_>, row: usize) -> Share {
         let step = block.rows.div_ceil(ROWS);
         Share { first: (row / ROWS).min(step - 1), step, ahead: block.ahead }
     }
@@ -39,7 +41,7 @@ const COLUMNS: usize = 4;
 
 /// Rows, each following the one before, against vectors of their length; a row has a number for each
 /// vector, `stride` elements after those of the row before.
-pub(crate) struct Block<'a> {
+pub(crate) struct VectorBlock<'a> {
     pub(crate) vectors: &'a [&'a [f32]],
     pub(crate) rows: usize,
     pub(crate) stride: usize,
@@ -47,7 +49,7 @@ pub(crate) struct Block<'a> {
     pub(crate) ahead: usize,
 }
 
-impl Block<'_> {
+impl VectorBlock<'_> {
     fn width(&self) -> usize {
         self.vectors.first().map_or(0, |vector| vector.len())
     }
@@ -77,7 +79,7 @@ impl Block<'_> {
     }
 
     /// Adds to each row the vectors times its numbers.
-    pub(crate) fn add_multiples(&self, isa: Isa, numbers: &[f32], rows: &mut [f32]) {
+    pub(crate) fn axpys(&self, isa: Isa, numbers: &[f32], rows: &mut [f32]) {
         self.check(rows, numbers);
         let (numbers, rows) = (numbers.as_ptr(), rows.as_mut_ptr());
         match isa.level() {
@@ -98,14 +100,14 @@ impl Block<'_> {
 mod x86 {
     use std::arch::x86_64::{__m256, __m512};
 
-    use super::{Block, all_dots, all_sums};
+    use super::{VectorBlock, all_dots, all_sums};
 
     macro_rules! compiled {
         ($features:literal, $vector:ty, $registers:literal, $few:literal, $many:literal, $dots:ident, $add:ident) => {
             /// # Safety
             /// As [`all_dots`].
             #[target_feature(enable = $features)]
-            pub(super) unsafe fn $dots(block: &Block<'_>, rows: *const f32, out: *mut f32) {
+            pub(super) unsafe fn $dots(block: &VectorBlock<'_>, rows: *const f32, out: *mut f32) {
                 // SAFETY: by contract.
                 unsafe { all_dots::<$vector, $registers, $few>(block, rows, out) }
             }
@@ -113,7 +115,11 @@ mod x86 {
             /// # Safety
             /// As [`all_sums`].
             #[target_feature(enable = $features)]
-            pub(super) unsafe fn $add(block: &Block<'_>, numbers: *const f32, rows: *mut f32) {
+            pub(super) unsafe fn $add(
+                block: &VectorBlock<'_>,
+                numbers: *const f32,
+                rows: *mut f32,
+            ) {
                 // SAFETY: by contract.
                 unsafe { all_sums::<$vector, $many>(block, numbers, rows) }
             }
@@ -128,7 +134,7 @@ mod x86 {
 /// block; a sum takes `REGISTERS`.
 #[inline(always)]
 unsafe fn all_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
-    block: &Block<'_>,
+    block: &VectorBlock<'_>,
     rows: *const f32,
     out: *mut f32,
 ) {
@@ -227,7 +233,7 @@ unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
 /// As [`all_dots`], with the numbers of the block in `numbers` and rows that may be written.
 #[inline(always)]
 unsafe fn all_sums<V: Vector, const ROWS: usize>(
-    block: &Block<'_>,
+    block: &VectorBlock<'_>,
     numbers: *const f32,
     rows: *mut f32,
 ) {
@@ -256,7 +262,7 @@ unsafe fn all_sums<V: Vector, const ROWS: usize>(
 /// As [`all_sums`], for `ROWS` rows.
 #[inline(always)]
 unsafe fn some_sums<V: Vector, const ROWS: usize>(
-    block: &Block<'_>,
+    block: &VectorBlock<'_>,
     numbers: *const f32,
     rows: *mut f32,
     share: Share,
@@ -291,7 +297,7 @@ unsafe fn some_sums<V: Vector, const ROWS: usize>(
 /// As [`some_sums`], for `COLS` registers from column `at` on.
 #[inline(always)]
 unsafe fn columns<V: Vector, const ROWS: usize, const COLS: usize>(
-    block: &Block<'_>,
+    block: &VectorBlock<'_>,
     numbers: *const f32,
     rows: *mut f32,
     at: usize,
@@ -341,13 +347,13 @@ mod tests {
         let slices: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
         let data: Vec<f32> = (0..rows * width).map(|i| number(i + 3)).collect();
         let weights: Vec<f32> = (0..rows * stride).map(|i| number(i + 8)).collect();
-        let block = Block { vectors: &slices, rows, stride, ahead: 0 };
+        let block = VectorBlock { vectors: &slices, rows, stride, ahead: 0 };
         let mut first = None;
         for isa in Isa::available() {
             let mut out = vec![7.0; rows * stride];
             block.dots(isa, &data, &mut out);
             let mut sums = data.clone();
-            block.add_multiples(isa, &weights, &mut sums);
+            block.axpys(isa, &weights, &mut sums);
             for row in 0..rows {
                 let own = &data[row * width..][..width];
                 for (key, vector) in vectors.iter().enumerate() {

@@ -1,4 +1,8 @@
-//! Matrix product of a matrix read element by element with a panel of few columns, in registers.
+//! The microkernel: a block of `C` stays in registers while rows of `A`, read element by element, meet a
+//! packed panel of `B`.
+//!
+//! In the words of BLIS (Van Zee and van de Geijn 2015) a block is `MR×NR`: `NR` is 32 columns, `MR` 12
+//! rows with AVX-512, 6 with AVX2 and 4 without.
 //!
 //! Every element of the result is one chain of fused multiply-adds in the order of the terms, so
 //! all instruction sets, and all cuts of the terms, give the same bits.
@@ -6,28 +10,28 @@
 use std::hint::black_box;
 
 use crate::isa::{Isa, Level};
-use crate::vector::{Vector, prefetch_near};
+use crate::simd::{Vector, prefetch_near};
 
 /// Terms after which the first rows bring a panel closer.
 const AHEAD: usize = 32;
-/// Columns of a panel.
-pub(crate) const WIDTH: usize = 32;
-/// Columns of the narrow half of a panel.
-pub(crate) const HALF: usize = 16;
+/// Columns of a panel of `B`.
+pub(crate) const NR: usize = 32;
+/// Columns of half a panel.
+pub(crate) const NR_HALF: usize = 16;
 
-/// `C = A·B`, or `C = C + A·B`: `A` is `m×k`, `B` a panel of `k` rows of [`WIDTH`], of which the
+/// `C = A·B`, or `C = C + A·B`: `A` is `m×k`, `B` a panel of `k` rows of [`NR`], of which the
 /// first `n` columns count.
 #[derive(Clone, Copy)]
-pub(crate) struct Product<'a> {
+pub(crate) struct PanelProduct<'a> {
     pub(crate) m: usize,
     pub(crate) k: usize,
-    /// [`WIDTH`] or [`HALF`].
+    /// [`NR`] or [`NR_HALF`].
     pub(crate) n: usize,
     /// `A`, read at `row·a_row + term·a_term`.
     pub(crate) a: &'a [f32],
     pub(crate) a_row: usize,
     pub(crate) a_term: usize,
-    /// `B`, read at `term·WIDTH + column`.
+    /// `B`, read at `term·NR + column`.
     pub(crate) b: &'a [f32],
     /// Whether the sums begin with `C`.
     pub(crate) add: bool,
@@ -35,7 +39,7 @@ pub(crate) struct Product<'a> {
     pub(crate) far: bool,
 }
 
-impl Product<'_> {
+impl PanelProduct<'_> {
     /// Computes the product into rows of `c` that are `c_row` apart.
     pub(crate) fn into(self, isa: Isa, c: &mut [f32], c_row: usize) {
         assert!(self.m == 0 || (self.m - 1) * c_row + self.n <= c.len());
@@ -44,19 +48,19 @@ impl Product<'_> {
         unsafe { self.into_rows(isa, c.as_mut_ptr(), c_row) }
     }
 
-    /// As [`Product::into`] for rows that lie among those of others.
+    /// As [`PanelProduct::into`] for rows that lie among those of others.
     ///
     /// # Safety
     /// `c` points to `m` rows of `n` elements, `c_row` apart, valid for reads and writes and reached
     /// by nobody else meanwhile.
     pub(crate) unsafe fn into_rows(self, isa: Isa, c: *mut f32, c_row: usize) {
-        let Product { m, k, n, .. } = self;
+        let PanelProduct { m, k, n, .. } = self;
         if m == 0 {
             return;
         }
-        assert!(n == WIDTH || n == HALF);
+        assert!(n == NR || n == NR_HALF);
         assert!(k > 0 && (m - 1) * self.a_row + (k - 1) * self.a_term < self.a.len());
-        assert!((k - 1) * WIDTH + n <= self.b.len());
+        assert!((k - 1) * NR + n <= self.b.len());
         match isa.level() {
             // SAFETY: an `Isa` of this level exists only where the features were detected; the
             // assertions bound every index of A and B, the contract those of C.
@@ -66,7 +70,7 @@ impl Product<'_> {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::avx2(self, c, c_row) },
             // SAFETY: as above, with no feature needed.
-            _ => unsafe { blocks::<[f32; 8], 4>(self, c, c_row) },
+            _ => unsafe { row_blocks::<[f32; 8], 4>(self, c, c_row) },
         }
     }
 }
@@ -75,33 +79,33 @@ impl Product<'_> {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Product, blocks};
+    use super::{PanelProduct, row_blocks};
 
     /// # Safety
-    /// As [`blocks`].
+    /// As [`row_blocks`].
     #[target_feature(enable = "avx512f,avx2,fma")]
-    pub(super) unsafe fn avx512(p: Product<'_>, c: *mut f32, c_row: usize) {
+    pub(super) unsafe fn avx512(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
         // SAFETY: by contract.
-        unsafe { blocks::<__m512, 12>(p, c, c_row) }
+        unsafe { row_blocks::<__m512, 12>(p, c, c_row) }
     }
 
     /// # Safety
-    /// As [`blocks`].
+    /// As [`row_blocks`].
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(p: Product<'_>, c: *mut f32, c_row: usize) {
+    pub(super) unsafe fn avx2(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
         // SAFETY: by contract.
-        unsafe { blocks::<__m256, 6>(p, c, c_row) }
+        unsafe { row_blocks::<__m256, 6>(p, c, c_row) }
     }
 }
 
-/// Cuts the result into blocks of at most `ROWS` rows, of nearly equal height, and two vectors of
+/// Cuts the result into blocks of at most `MR` rows, of nearly equal height, and two vectors of
 /// columns, or one.
 ///
 /// # Safety
 /// The processor has the instruction set of `V`, and every index of the product is in bounds.
 #[inline(always)]
-unsafe fn blocks<V: Vector, const ROWS: usize>(p: Product<'_>, c: *mut f32, c_row: usize) {
-    let count = p.m.div_ceil(ROWS);
+unsafe fn row_blocks<V: Vector, const MR: usize>(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
+    let count = p.m.div_ceil(MR);
     let (height, taller) = (p.m / count, p.m % count);
     // Rows 0, 3, 6 and 9 of a block. Hidden, so that no chain of additions is made of them.
     let steps: [usize; 4] = std::array::from_fn(|i| black_box(3 * i * p.a_row));
@@ -114,9 +118,9 @@ unsafe fn blocks<V: Vector, const ROWS: usize>(p: Product<'_>, c: *mut f32, c_ro
             // SAFETY: by contract; the rows and columns of each call exist.
             unsafe {
                 if two {
-                    sized::<V, 2>(&p, steps, c, c_row, row, rows, col);
+                    dispatch::<V, 2>(&p, steps, c, c_row, row, rows, col);
                 } else {
-                    sized::<V, 1>(&p, steps, c, c_row, row, rows, col);
+                    dispatch::<V, 1>(&p, steps, c, c_row, row, rows, col);
                 }
             }
             row += rows;
@@ -126,10 +130,10 @@ unsafe fn blocks<V: Vector, const ROWS: usize>(p: Product<'_>, c: *mut f32, c_ro
 }
 
 /// # Safety
-/// As [`block`], for 1 to 12 rows.
+/// As [`microkernel`], for 1 to 12 rows.
 #[inline(always)]
-unsafe fn sized<V: Vector, const COLS: usize>(
-    p: &Product<'_>,
+unsafe fn dispatch<V: Vector, const COLS: usize>(
+    p: &PanelProduct<'_>,
     steps: [usize; 4],
     c: *mut f32,
     c_row: usize,
@@ -140,27 +144,27 @@ unsafe fn sized<V: Vector, const COLS: usize>(
     // SAFETY: by contract.
     unsafe {
         match rows {
-            1 => block::<V, COLS, 1>(p, steps, c, c_row, row, col),
-            2 => block::<V, COLS, 2>(p, steps, c, c_row, row, col),
-            3 => block::<V, COLS, 3>(p, steps, c, c_row, row, col),
-            4 => block::<V, COLS, 4>(p, steps, c, c_row, row, col),
-            5 => block::<V, COLS, 5>(p, steps, c, c_row, row, col),
-            6 => block::<V, COLS, 6>(p, steps, c, c_row, row, col),
-            7 => block::<V, COLS, 7>(p, steps, c, c_row, row, col),
-            8 => block::<V, COLS, 8>(p, steps, c, c_row, row, col),
-            9 => block::<V, COLS, 9>(p, steps, c, c_row, row, col),
-            10 => block::<V, COLS, 10>(p, steps, c, c_row, row, col),
-            11 => block::<V, COLS, 11>(p, steps, c, c_row, row, col),
-            _ => block::<V, COLS, 12>(p, steps, c, c_row, row, col),
+            1 => microkernel::<V, COLS, 1>(p, steps, c, c_row, row, col),
+            2 => microkernel::<V, COLS, 2>(p, steps, c, c_row, row, col),
+            3 => microkernel::<V, COLS, 3>(p, steps, c, c_row, row, col),
+            4 => microkernel::<V, COLS, 4>(p, steps, c, c_row, row, col),
+            5 => microkernel::<V, COLS, 5>(p, steps, c, c_row, row, col),
+            6 => microkernel::<V, COLS, 6>(p, steps, c, c_row, row, col),
+            7 => microkernel::<V, COLS, 7>(p, steps, c, c_row, row, col),
+            8 => microkernel::<V, COLS, 8>(p, steps, c, c_row, row, col),
+            9 => microkernel::<V, COLS, 9>(p, steps, c, c_row, row, col),
+            10 => microkernel::<V, COLS, 10>(p, steps, c, c_row, row, col),
+            11 => microkernel::<V, COLS, 11>(p, steps, c, c_row, row, col),
+            _ => microkernel::<V, COLS, 12>(p, steps, c, c_row, row, col),
         }
     }
 }
 
 /// # Safety
-/// As [`blocks`], for `ROWS` rows from `row` on and `COLS` vectors of columns from `col` on.
+/// As [`row_blocks`], for `ROWS` rows from `row` on and `COLS` vectors of columns from `col` on.
 #[inline(always)]
-unsafe fn block<V: Vector, const COLS: usize, const ROWS: usize>(
-    p: &Product<'_>,
+unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
+    p: &PanelProduct<'_>,
     steps: [usize; 4],
     c: *mut f32,
     c_row: usize,
@@ -185,7 +189,7 @@ unsafe fn block<V: Vector, const COLS: usize, const ROWS: usize>(
         let first = p.a.as_ptr().add(row * p.a_row);
         let mut a = steps.map(|step| first.wrapping_add(step));
         let mut b = p.b.as_ptr().add(col);
-        let ahead = if row == 0 { AHEAD * WIDTH } else { 0 };
+        let ahead = if row == 0 { AHEAD * NR } else { 0 };
         for _ in 0..p.k {
             prefetch_near(b.wrapping_add(ahead));
             if COLS * V::LANES > 16 {
@@ -203,7 +207,7 @@ unsafe fn block<V: Vector, const COLS: usize, const ROWS: usize>(
             }
             // Past the last term the addresses are not followed.
             a = a.map(|a| a.wrapping_add(p.a_term));
-            b = b.wrapping_add(WIDTH);
+            b = b.wrapping_add(NR);
         }
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {
@@ -220,11 +224,11 @@ mod tests {
     #[test]
     fn every_instruction_set_gives_the_bits_of_one_chain() {
         for m in (1..=30).chain([97]) {
-            for (k, n) in [(1, HALF), (5, WIDTH), (33, HALF), (70, WIDTH)] {
+            for (k, n) in [(1, NR_HALF), (5, NR), (33, NR_HALF), (70, NR)] {
                 let number = |i: usize| ((i * 37 + 11) % 101) as f32 / 50.0 - 1.0;
                 let (a_row, a_term, c_row) = (1 + m % 2 * (k + 1), 2 - m % 2, n + 3);
                 let a: Vec<f32> = (0..m * a_row + k * a_term).map(number).collect();
-                let b: Vec<f32> = (0..WIDTH * k).map(|i| number(i + 5)).collect();
+                let b: Vec<f32> = (0..NR * k).map(|i| number(i + 5)).collect();
                 for add in [false, true] {
                     let before: Vec<f32> = (0..c_row * m).map(|i| number(i + 9)).collect();
                     let mut expected = before.clone();
@@ -232,14 +236,14 @@ mod tests {
                         for j in 0..n {
                             let c = &mut expected[i * c_row + j];
                             *c = (0..k).fold(if add { *c } else { 0.0 }, |sum, p| {
-                                f32::mul_add(a[i * a_row + p * a_term], b[p * WIDTH + j], sum)
+                                f32::mul_add(a[i * a_row + p * a_term], b[p * NR + j], sum)
                             });
                         }
                     }
                     for isa in Isa::available() {
                         let mut c = before.clone();
                         let product =
-                            Product { m, k, n, a: &a, a_row, a_term, b: &b, add, far: add };
+                            PanelProduct { m, k, n, a: &a, a_row, a_term, b: &b, add, far: add };
                         product.into(isa, &mut c, c_row);
                         assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");
                     }

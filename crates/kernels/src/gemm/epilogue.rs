@@ -1,13 +1,11 @@
 //! What follows a matrix product while its block is still in the cache.
 
-use opledger_dims::Class;
+use opledger_dims::{Activation, Class};
 
-use opledger_dims::Activation;
-
+use super::microkernel::NR;
 use crate::activation::{Function, Loop};
 use crate::isa::{Isa, vectorised};
 use crate::meter::{Meter, Tally};
-use crate::micro::WIDTH;
 
 /// `C = activation(A·B + bias) + residual`; by default nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,14 +40,14 @@ impl<'a, M> GemmMeters<'a, M> {
 
 /// What one task adds to each of the [`GemmMeters`].
 #[derive(Default)]
-pub(crate) struct Tallies {
+pub(crate) struct GemmTallies {
     pub(crate) product: Tally,
     bias: Tally,
     activation: Tally,
     residual: Tally,
 }
 
-impl Tallies {
+impl GemmTallies {
     pub(crate) fn record<M: Meter>(&self, meters: &GemmMeters<'_, M>) {
         if M::ON {
             meters.product.record(&self.product);
@@ -62,7 +60,7 @@ impl Tallies {
 
 /// A block of `C` that one task owns.
 #[derive(Clone, Copy)]
-pub(crate) struct Block {
+pub(crate) struct OutputBlock {
     pub(crate) c: *mut f32,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
@@ -79,7 +77,7 @@ impl Epilogue<'_> {
     /// # Safety
     /// The block's rows are valid for reads and writes and reached by nobody else meanwhile.
     #[allow(unused_unsafe)]
-    pub(crate) unsafe fn apply(&self, isa: Isa, block: Block, tallies: &mut Tallies) {
+    pub(crate) unsafe fn apply(&self, isa: Isa, block: OutputBlock, tallies: &mut GemmTallies) {
         let count = block.rows * block.cols;
         let bias = self.bias.map(|bias| &bias[block.col..][..block.cols]);
         let residual = self.residual.map(|residual| &residual[block.offset..]);
@@ -104,14 +102,14 @@ impl Epilogue<'_> {
 /// A block with what is added to it; made only where [`Epilogue::apply`]'s contract holds.
 struct Over<'a> {
     isa: Isa,
-    block: Block,
+    block: OutputBlock,
     bias: Option<&'a [f32]>,
     residual: Option<&'a [f32]>,
 }
 
 impl Loop for Over<'_> {
     fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
-        let Block { c, rows, cols, stride, .. } = self.block;
+        let OutputBlock { c, rows, cols, stride, .. } = self.block;
         for_rows(self.isa, c, [rows, cols, stride], self.bias, self.residual, f);
     }
 }
@@ -131,11 +129,11 @@ vectorised! {
             let c = unsafe { std::slice::from_raw_parts_mut(c.add(row * stride), cols) };
             let residual = residual.map(|residual| &residual[row * stride..][..cols]);
             // The usual width has loops of known length.
-            match (<&mut [f32; WIDTH]>::try_from(&mut *c), bias, residual) {
+            match (<&mut [f32; NR]>::try_from(&mut *c), bias, residual) {
                 (Ok(c), bias, residual) => {
-                    let bias = bias.and_then(|bias| <&[f32; WIDTH]>::try_from(bias).ok());
-                    let residual = residual.and_then(|r| <&[f32; WIDTH]>::try_from(r).ok());
-                    for j in 0..WIDTH {
+                    let bias = bias.and_then(|bias| <&[f32; NR]>::try_from(bias).ok());
+                    let residual = residual.and_then(|r| <&[f32; NR]>::try_from(r).ok());
+                    for j in 0..NR {
                         let x = f(bias.map_or(c[j], |bias| c[j] + bias[j]));
                         c[j] = residual.map_or(x, |residual| x + residual[j]);
                     }

@@ -1,26 +1,26 @@
-//! Strips of queries over the keys and values of their head, those first brought together.
+//! The loops of FlashAttention (Dao et al. 2022): blocks of queries over tiles of the keys and values of
+//! their head, those first brought together.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::fused::SERIAL;
-use super::strip::{Place, Strip, Tile};
-use super::tile::hull;
-use super::{Attention, AttentionMeters, Heads, Keys, Tallies};
+use super::online_softmax::{KeyTile, QueryBlock, QueryRows};
+use super::ranges::hull;
+use super::{Attention, AttentionMeters, AttentionTallies, Heads, Keys, SERIAL};
 use crate::buffer::Buffer;
+use crate::gemm::microkernel::NR;
 use crate::isa::Isa;
 use crate::meter::Meter;
-use crate::micro::WIDTH;
+use crate::simd::{prefetch, prefetch_write};
 use crate::tasks::Shared;
-use crate::vector::{prefetch, prefetch_write};
 
-/// Keys of a tile: the scores of a strip stay in the first-level cache.
+/// Keys of a tile: the scores of a block stay in the first-level cache.
 const KEYS: usize = 256;
-/// Elements of queries and context of one task, and its strips at least and at most: with a tile of
+/// Elements of queries and context of one task, and its blocks at least and at most: with a tile of
 /// keys and values they stay in the second-level cache.
 const STATE: usize = 1 << 16;
-const STRIPS: (usize, usize) = (2, 16);
+const QUERY_BLOCKS: (usize, usize) = (2, 16);
 /// Tasks aimed at.
 const TASKS: usize = 32;
 /// Elements of keys and values that are brought together at once.
@@ -28,9 +28,9 @@ const WAVE: usize = 1 << 22;
 /// Rows that one task brings together.
 const ROWS: usize = 64;
 
-/// Runs the queries of all heads in strips. Keys and values are brought together once per head, for
+/// Runs the queries of all heads in blocks. Keys and values are brought together once per head, for
 /// all queries of its group of heads.
-pub(super) fn over_strips<M: Meter>(
+pub(super) fn over_query_blocks<M: Meter>(
     isa: Isa,
     problem: &Attention<'_>,
     keys: &[Keys],
@@ -47,20 +47,22 @@ pub(super) fn over_strips<M: Meter>(
     let wave = (WAVE / size.max(1)).clamp(1, pairs);
     for first in (0..pairs).step_by(wave) {
         let heads = first..pairs.min(first + wave);
-        let k = Rows::gather(&problem.k, shape.key_width, problem, keys, heads.clone(), parallel);
-        let v = Rows::gather(&problem.v, shape.value_width, problem, keys, heads.clone(), parallel);
+        let k =
+            HeadRows::gather(&problem.k, shape.key_width, problem, keys, heads.clone(), parallel);
+        let v =
+            HeadRows::gather(&problem.v, shape.value_width, problem, keys, heads.clone(), parallel);
         let cut = Cut::new(problem, heads.len());
         let task = |index: usize| {
             let (pair, chunk) = (heads.start + index / cut.chunks, index % cut.chunks);
             let (item, kv_head) = (pair / shape.kv_heads, pair % shape.kv_heads);
-            let strips = chunk * cut.strips..cut.all.min((chunk + 1) * cut.strips);
-            let place = |strip: usize| {
-                let (first, keys) = (strip * WIDTH, &keys[item]);
-                let rows = WIDTH.min(cut.rows - first);
-                Place { isa, problem, keys, item, kv_head, first, rows }
+            let blocks = chunk * cut.blocks..cut.all.min((chunk + 1) * cut.blocks);
+            let place = |block: usize| {
+                let (first, keys) = (block * NR, &keys[item]);
+                let rows = NR.min(cut.rows - first);
+                QueryRows { isa, problem, keys, item, kv_head, first, rows }
             };
-            let mut tallies = Tallies::default();
-            run(problem, strips.map(place), k.of(pair), v.of(pair), out, &mut tallies);
+            let mut tallies = AttentionTallies::default();
+            run(problem, blocks.map(place), k.of(pair), v.of(pair), out, &mut tallies);
             tallies.record(meters);
         };
         let tasks = heads.len() * cut.chunks;
@@ -74,41 +76,41 @@ pub(super) fn over_strips<M: Meter>(
     }
 }
 
-/// Runs some strips of queries over the keys and values of their head.
+/// Runs some blocks of queries over the keys and values of their head.
 fn run<'p>(
     problem: &Attention<'_>,
-    places: impl Iterator<Item = Place<'p>>,
+    places: impl Iterator<Item = QueryRows<'p>>,
     k: &[f32],
     v: &[f32],
     out: &Shared<'_>,
-    tallies: &mut Tallies,
+    tallies: &mut AttentionTallies,
 ) {
     let shape = &problem.shape;
     let (key_width, value_width) = (shape.key_width, shape.value_width);
     let mut places = places.peekable();
-    let mut strips: Vec<Strip<'_>> = Vec::with_capacity(places.size_hint().0);
+    let mut blocks: Vec<QueryBlock<'_>> = Vec::with_capacity(places.size_hint().0);
     while let Some(place) = places.next() {
         // The next queries come closer meanwhile.
         if let Some(next) = places.peek() {
             (0..next.rows).for_each(|lane| prefetch(next.vector(lane).as_ptr(), key_width));
         }
-        strips.push(Strip::new(place));
+        blocks.push(QueryBlock::new(place));
     }
-    let ranges: Vec<_> = strips.iter().map(Strip::keys).collect();
+    let ranges: Vec<_> = blocks.iter().map(QueryBlock::keys).collect();
     let seen = hull(&ranges);
-    let mut scores = Buffer::take(seen.len().min(KEYS) * WIDTH);
+    let mut scores = Buffer::take(seen.len().min(KEYS) * NR);
     for start in seen.clone().step_by(KEYS) {
         let keys = start..seen.end.min(start + KEYS);
         let rows = |data, width| part(data, &keys, width);
-        let tile = Tile { k: rows(k, key_width), v: rows(v, value_width), keys: keys.clone() };
-        for strip in &mut strips {
-            strip.add(&tile, &mut scores, tallies);
+        let tile = KeyTile { k: rows(k, key_width), v: rows(v, value_width), keys: keys.clone() };
+        for block in &mut blocks {
+            block.add(&tile, &mut scores, tallies);
         }
     }
     scores.keep();
-    let mut strips = strips.into_iter().peekable();
-    while let Some(strip) = strips.next() {
-        if let Some(next) = strips.peek()
+    let mut blocks = blocks.into_iter().peekable();
+    while let Some(block) = blocks.next() {
+        if let Some(next) = blocks.peek()
             && value_width > 0
         {
             for lane in 0..next.place().rows {
@@ -116,7 +118,7 @@ fn run<'p>(
             }
         }
         // SAFETY: each (item, query, head) belongs to one task.
-        unsafe { strip.finish(out) };
+        unsafe { block.finish(out) };
     }
 }
 
@@ -124,13 +126,13 @@ fn part<'a>(data: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
     &data[rows.start * width..rows.end * width]
 }
 
-/// How the strips of a head are shared between tasks.
+/// How the blocks of a head are shared between tasks.
 struct Cut {
-    /// Rows and strips of a key head.
+    /// Rows and blocks of a key head.
     rows: usize,
     all: usize,
-    /// Strips of a task, and tasks of a key head.
-    strips: usize,
+    /// Blocks of a task, and tasks of a key head.
+    blocks: usize,
     chunks: usize,
 }
 
@@ -139,16 +141,16 @@ impl Cut {
     fn new(problem: &Attention<'_>, heads: usize) -> Cut {
         let shape = &problem.shape;
         let rows = shape.queries * shape.group();
-        let all = rows.div_ceil(WIDTH);
-        let fitting = STATE / ((shape.key_width + shape.value_width).max(1) * WIDTH);
+        let all = rows.div_ceil(NR);
+        let fitting = STATE / ((shape.key_width + shape.value_width).max(1) * NR);
         let spread = (heads * all).div_ceil(TASKS);
-        let strips = fitting.min(spread).clamp(STRIPS.0, STRIPS.1).min(all);
-        Cut { rows, all, strips, chunks: all.div_ceil(strips) }
+        let blocks = fitting.min(spread).clamp(QUERY_BLOCKS.0, QUERY_BLOCKS.1).min(all);
+        Cut { rows, all, blocks, chunks: all.div_ceil(blocks) }
     }
 }
 
 /// The key or value rows of some heads.
-struct Rows<'a> {
+struct HeadRows<'a> {
     heads: &'a Heads<'a>,
     kv_heads: usize,
     width: usize,
@@ -158,7 +160,7 @@ struct Rows<'a> {
     first: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> HeadRows<'a> {
     /// Copies rows that do not follow each other, or of which some are left out.
     fn gather(
         heads: &'a Heads<'a>,
@@ -167,9 +169,10 @@ impl<'a> Rows<'a> {
         keys: &[Keys],
         pairs: Range<usize>,
         parallel: bool,
-    ) -> Rows<'a> {
+    ) -> HeadRows<'a> {
         let (rows, kv_heads) = (problem.shape.keys, problem.shape.kv_heads);
-        let mut gathered = Rows { heads, kv_heads, width, copy: None, rows, first: pairs.start };
+        let mut gathered =
+            HeadRows { heads, kv_heads, width, copy: None, rows, first: pairs.start };
         let items = pairs.start / kv_heads..pairs.end.div_ceil(kv_heads);
         let whole = keys[items.clone()].iter().all(Keys::all);
         if width == 0 || rows == 0 || (whole && heads.token_stride == width) {
