@@ -110,6 +110,11 @@ pub(crate) fn entries<'a, const N: usize>(
     Ok(own)
 }
 
+/// What a reader is told of a mask.
+pub(crate) fn detail(masked: Option<&Masked>) -> String {
+    masked.map_or_else(String::new, |_| "masked".to_owned())
+}
+
 /// How many entries of a result are computed.
 pub(crate) fn count(masked: Option<&Masked>, output: &Shape) -> Poly {
     masked.map_or_else(|| output.elements(), |m| m.support.pairs.clone())

@@ -2,9 +2,10 @@
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
+use crate::facts::{AxisMap, Facts};
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Experts, Factor, Gather,
-    Masked, Norm, Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
+    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Experts, Gather, Norm,
+    Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -22,6 +23,18 @@ pub trait Operation {
 
     /// The number of scalar operations as polynomials over the sizes, part by part.
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost;
+
+    /// What it is to memory, sizes and ledger.
+    fn facts(&self) -> Facts<'_>;
+
+    /// Which axes of the operands run along with axes of the result.
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap;
+
+    /// What a reader needs beside the name, or nothing.
+    fn detail(&self) -> String;
+
+    /// What relation between sizes fails at a complete binding, if any.
+    fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String>;
 
     /// The axes that must not be empty, since the operation sums or compares along them.
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)>;
@@ -85,6 +98,34 @@ macro_rules! ops {
                 match self {
                     $(Op::$variant(op) => op.summed(inputs),)*
                     Op::Carry | Op::Exit => Vec::new(),
+                }
+            }
+
+            fn facts(&self) -> Facts<'_> {
+                match self {
+                    $(Op::$variant(op) => op.facts(),)*
+                    Op::Carry | Op::Exit => Facts::of(&[]).view(),
+                }
+            }
+
+            fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+                match self {
+                    $(Op::$variant(op) => op.axis_map(inputs, output),)*
+                    Op::Carry | Op::Exit => AxisMap::by_name(inputs, output),
+                }
+            }
+
+            fn detail(&self) -> String {
+                match self {
+                    $(Op::$variant(op) => op.detail(),)*
+                    Op::Carry | Op::Exit => String::new(),
+                }
+            }
+
+            fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
+                match self {
+                    $(Op::$variant(op) => op.conflict(inputs, binding),)*
+                    Op::Carry | Op::Exit => None,
                 }
             }
 
@@ -152,23 +193,7 @@ impl Op {
     /// Whether the result is the operand's own buffer under other axes, so that nothing is read or
     /// written.
     pub fn is_view(&self) -> bool {
-        match self {
-            Op::Carry | Op::Exit | Op::Source(_) => true,
-            Op::Rearrange(r) => r.is_view(),
-            Op::Dropout(d) => !d.training,
-            _ => false,
-        }
-    }
-
-    /// The mask of an operation other than attention, when it computes the allowed pairs only.
-    pub fn masked(&self) -> Option<&Masked> {
-        match self {
-            Op::Einsum(op) => op.masked.as_ref(),
-            Op::Arithmetic(op) => op.masked.as_ref(),
-            Op::Scale(op) => op.masked.as_ref(),
-            Op::Softmax(op) => op.masked.as_ref(),
-            _ => None,
-        }
+        self.facts().view
     }
 }
 
@@ -177,51 +202,4 @@ pub(crate) fn operands<'a, const N: usize>(
     inputs: &[&'a Shape],
 ) -> Result<[&'a Shape; N], ShapeError> {
     inputs.try_into().map_err(|_| ShapeError::Arity { expected: N, found: inputs.len() })
-}
-
-impl Op {
-    /// The sizes that stand in the operation itself; they need not stand in a shape.
-    pub(crate) fn sizes(&self) -> Vec<&Poly> {
-        match self {
-            Op::Source(Source::Ids { below, .. }) => vec![below],
-            Op::Table(Table::WindowDisplacement { side, .. }) => vec![side],
-            Op::Table(Table::ShiftMask { rows, columns, side, shift, .. }) => {
-                vec![rows, columns, side, shift]
-            }
-            Op::Table(Table::RelativeBuckets { offset, .. }) => vec![offset],
-            Op::Rearrange(Rearrange::Slice { start, len, .. }) => vec![start, len],
-            Op::Rearrange(Rearrange::Roll { by, .. }) => vec![by],
-            Op::Rope(rope) => std::iter::once(&rope.offset).chain(&rope.rotated).collect(),
-            Op::Scale(Scale { factor, .. }) => factor.size().into_iter().collect(),
-            Op::Attention(a) => {
-                let scale = a.scale.as_ref().and_then(Factor::size);
-                scale.into_iter().chain(&a.mask.offset).chain(&a.mask.window).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// What relation between sizes fails at a complete binding, if any.
-    pub(crate) fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
-        let odd = |size: &Poly| size.at(binding).is_ok_and(|size| size % 2u32 != 0u32.into());
-        match self {
-            Op::Attention(_) => Attention::conflict(inputs, binding),
-            Op::Rope(rope) => rope.problem(inputs[0].last()?, |size| size.at(binding).ok()),
-            Op::TopK(op) => {
-                let entries = inputs[0].last()?;
-                let sizes = (entries.size.at(binding).ok()?, op.k.size.at(binding).ok()?);
-                TopK::problem(&entries.name, &sizes.0, &sizes.1)
-            }
-            Op::Sinusoid(s) if odd(&s.width.size) => {
-                Some(format!("axis `{}` is odd; sines and cosines come in pairs", s.width.name))
-            }
-            Op::Rearrange(Rearrange::Slice { axis, start, len }) => {
-                let size =
-                    inputs[0].axes.iter().find(|a| a.name == *axis)?.size.at(binding).ok()?;
-                let end = (start + len).at(binding).ok()?;
-                (end > size).then(|| format!("axis `{axis}` has {size} positions, {end} are used"))
-            }
-            _ => None,
-        }
-    }
 }

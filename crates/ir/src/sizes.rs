@@ -15,7 +15,7 @@ impl Graph {
         let mut symbols = BTreeSet::new();
         for node in self.nodes() {
             symbols.extend(node.shape.axes.iter().flat_map(|a| a.size.symbols()));
-            symbols.extend(node.op.sizes().into_iter().flat_map(Poly::symbols));
+            symbols.extend(node.op.facts().sizes.into_iter().flat_map(Poly::symbols));
             for (_, counts) in &self.node_cost(node).0 {
                 symbols.extend(counts.iter().flat_map(|(_, p)| p.symbols()));
             }

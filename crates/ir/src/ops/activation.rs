@@ -1,9 +1,9 @@
 //! Functions of one number, applied to each element; [`Activation`] says what each is and counts.
 
-use opledger_dims::{Activation, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Activation, Binding, Counts, Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 impl Operation for Activation {
     fn name(&self) -> &'static str {
@@ -26,6 +26,22 @@ impl Operation for Activation {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise]).in_place(&[0])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output)
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

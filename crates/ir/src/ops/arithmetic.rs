@@ -4,12 +4,12 @@
 //! Count: one add, mul or div per element of the result. Under a mask only the allowed entries are
 //! computed; the others are 0 and cost nothing.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;
 use crate::value::{indices, strides};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,22 @@ impl Operation for Arithmetic {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise]).masked(self.masked.as_ref()).in_place(&[0])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output)
+    }
+
+    fn detail(&self) -> String {
+        masked::detail(self.masked.as_ref())
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -7,7 +7,7 @@
 //! (P − R)·f add. A row that sees no key is 0 and costs nothing; what a hidden key holds can never
 //! reach a result.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use super::Factor;
 use super::softmax::{softmax_counts, softmax_row};
@@ -15,7 +15,8 @@ use crate::cost::dot;
 use crate::op::Operation;
 use crate::value::strides;
 use crate::{
-    Call, Cost, Kind, MaskRule, OpError, Part, PartCounts, Shape, ShapeError, Support, Value,
+    AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, PartCounts, Shape, ShapeError,
+    Support, Value,
 };
 
 /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
@@ -114,15 +115,6 @@ impl Attention {
     pub fn keep_operand(&self) -> Option<usize> {
         self.mask.keep.then(|| 3 + usize::from(self.bias))
     }
-
-    /// What relation between sizes fails at a binding, if any.
-    pub(crate) fn conflict(inputs: &[&Shape], binding: &opledger_dims::Binding) -> Option<String> {
-        let heads = |i: usize| inputs[i].axes[inputs[i].axes.len() - 2].size.at(binding).ok();
-        let (h, g) = (heads(0)?, heads(1)?);
-        let zero = opledger_dims::Integer::from(0);
-        (g == zero || &h % &g != zero)
-            .then(|| format!("{h} query heads do not divide into {g} key/value heads"))
-    }
 }
 
 impl Operation for Attention {
@@ -218,6 +210,59 @@ impl Operation for Attention {
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
         let [.., m, _, e] = &inputs[1].axes[..] else { return Vec::new() };
         [m, e].map(|a| (a.name.clone(), a.size.clone())).into()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        let parts: &'static [Part] = match (self.scale.is_some(), self.bias) {
+            (false, false) => &[Part::Scores, Part::Softmax, Part::Context],
+            (true, false) => &[Part::Scores, Part::Scale, Part::Softmax, Part::Context],
+            (false, true) => &[Part::Scores, Part::Bias, Part::Softmax, Part::Context],
+            (true, true) => &[Part::Scores, Part::Scale, Part::Bias, Part::Softmax, Part::Context],
+        };
+        let scale = self.scale.as_ref().and_then(Factor::size);
+        Facts::of(parts).sizes(scale.into_iter().chain(self.mask.sizes()))
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        let (rank, outer) = (output.axes.len(), output.axes.len() - 3);
+        let batch = || (0..outer).map(Some);
+        // Query head i reads key head ⌊i·g/h⌋: the same place where there are as many.
+        let own_heads = inputs[0].axes[outer + 1].size == inputs[1].axes[outer + 1].size;
+        let heads = own_heads.then_some(outer + 1);
+        let mut map = vec![
+            batch().chain([Some(outer), Some(outer + 1), None]).collect(),
+            batch().chain([None, heads, None]).collect(),
+            batch().chain([None, heads, Some(rank - 1)]).collect(),
+        ];
+        if self.bias {
+            let axes = &inputs[3].axes;
+            let named = axes[..axes.len() - 2].iter().map(|axis| inputs[0].position(&axis.name));
+            map.push(named.chain([Some(outer), None]).collect());
+        }
+        if self.mask.keep {
+            map.push(batch().chain([None]).collect());
+        }
+        AxisMap::new(map)
+    }
+
+    fn detail(&self) -> String {
+        {
+            let mask = [
+                self.mask.offset.as_ref().map(|o| format!("causal from {o}")),
+                self.mask.window.as_ref().map(|w| format!("window {w}")),
+                self.mask.keep.then(|| "key mask".to_owned()),
+                self.bias.then(|| "bias".to_owned()),
+            ];
+            mask.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        }
+    }
+
+    fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
+        let heads = |i: usize| inputs[i].axes[inputs[i].axes.len() - 2].size.at(binding).ok();
+        let (h, g) = (heads(0)?, heads(1)?);
+        let zero = opledger_dims::Integer::from(0);
+        (g == zero || &h % &g != zero)
+            .then(|| format!("{h} query heads do not divide into {g} key/value heads"))
     }
 
     fn reference<T: Scalar>(

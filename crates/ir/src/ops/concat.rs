@@ -1,9 +1,9 @@
 //! Two values side by side along an axis. Count: none.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Joining along an axis: first operand first.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,26 @@ impl Operation for Concat {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[]).in_place(&[0])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        let map = AxisMap::by_name(inputs, output);
+        match output.position(&self.axis) {
+            Some(at) => map.mixing(0, at).mixing(1, at),
+            None => map,
+        }
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -3,11 +3,11 @@
 //!
 //! Count: in training one mul per element; drawing the multiplier is none. In inference none.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::seed_of;
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Dropout with a seed. The seed and the concrete path of the node, such as `layers.2.dropout`, decide
 /// what is dropped: places and iterations differ, runs do not.
@@ -66,6 +66,27 @@ impl Operation for Dropout {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        if self.training {
+            Facts::of(&[Part::Pointwise]).in_place(&[0])
+        } else {
+            Facts::of(&[]).view()
+        }
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        // What is dropped depends on an element's place.
+        AxisMap::by_name(inputs, output)
+    }
+
+    fn detail(&self) -> String {
+        if self.training { format!("p={}", self.p) } else { String::new() }
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

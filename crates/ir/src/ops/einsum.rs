@@ -7,13 +7,13 @@
 
 use std::fmt;
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use crate::cost::dot;
 use crate::masked::{self, Masked};
 use crate::op::Operation;
 use crate::value::{indices, strides};
-use crate::{Axis, Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A contraction of two operands, by axis names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -155,6 +155,27 @@ impl Operation for Einsum {
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
         self.summed_axes().map(|n| (n.clone(), self.size_of(n, inputs))).collect()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Contraction]).masked(self.masked.as_ref())
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], _: &Shape) -> AxisMap {
+        // By the names of the text: an axis of the result may have lost its primes.
+        let place = |axis: &Axis| self.out.iter().position(|name| *name == axis.name);
+        AxisMap::new(inputs.iter().map(|shape| shape.axes.iter().map(place).collect()))
+    }
+
+    fn detail(&self) -> String {
+        match &self.masked {
+            Some(_) => format!("{self}, masked"),
+            None => self.to_string(),
+        }
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

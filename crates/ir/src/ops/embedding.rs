@@ -1,9 +1,9 @@
 //! Rows of a table by id. A look-up is no arithmetic: count none.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `out[…, c] = table[ids[…], c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,23 @@ impl Operation for Embedding {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], _: &Shape) -> AxisMap {
+        let rows = inputs[0].axes.len();
+        AxisMap::new([(0..rows).map(Some).collect(), vec![None, Some(rows)]])
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

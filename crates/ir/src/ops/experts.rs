@@ -4,12 +4,12 @@
 //!
 //! Count: each result is a dot product of c terms: c mul, c − 1 add, whichever experts are chosen.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use super::norm::sum;
 use crate::cost::dot;
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `x […, c]` or `[…, k, c]`, ids `[…, k]` in `0..x` and a weight `[x, f, c]` to `[…, k, f]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,22 @@ impl Operation for Experts {
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
         inputs[2].last().map(|axis| (axis.name.clone(), axis.size.clone())).into_iter().collect()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Contraction])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output).mixing_last(0).mixing(2, 0).mixing(2, 2)
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -1,10 +1,10 @@
 //! Entries by their place along the last axis: `out[…, j] = x[…, ids[…, j]]`. A look-up is no
 //! arithmetic: count none.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `[…, x]` and places `[…, k]` in `0..x` to `[…, k]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,22 @@ impl Operation for Gather {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output).mixing_last(0)
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

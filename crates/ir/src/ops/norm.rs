@@ -4,11 +4,11 @@
 //! variance (c − 1 add, 1 div), ε (1 add), 1 sqrt, c div. RMSNorm: squares (c mul), mean (c − 1 add,
 //! 1 div), ε (1 add), 1 sqrt, c div. A gain adds c mul, a shift c add.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::op::Operation;
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,25 @@ impl Operation for Norm {
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
         inputs[0].last().map(|a| (a.name.clone(), a.size.clone())).into_iter().collect()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise]).in_place(&[0])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output).mixing_last(0)
+    }
+
+    fn detail(&self) -> String {
+        match (self.kind, self.gain, self.shift) {
+            (NormKind::Layer, false, false) | (NormKind::Rms, false, _) => "not affine".to_owned(),
+            (NormKind::Layer | NormKind::Rms, _, _) => String::new(),
+        }
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

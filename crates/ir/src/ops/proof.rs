@@ -9,7 +9,7 @@ use opledger_tensor::{Fill, Tensor, seed_of};
 use super::Source;
 use crate::op::{Op, Operation};
 use crate::value::to_usize;
-use crate::{Call, Definition, Graph, Part, PartCounts, Value, Var};
+use crate::{Call, Definition, Graph, Part, PartCounts, Shape, Value, Var, indices};
 
 fn sizes(g: &Graph, var: Var, binding: &Binding) -> Vec<usize> {
     g.shape(var).axes.iter().map(|a| to_usize(&a.size.at(binding).unwrap()).unwrap()).collect()
@@ -82,6 +82,8 @@ fn each<T: Scalar>(
                 let value =
                     op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
                 assert!(take_counts().is_zero(), "{}: operations counted in no part", node.path);
+                prove_axes(op, &call, &node.shape, &value);
+                take_counts();
                 seen(var, &parts, &binding);
                 value
             }
@@ -91,7 +93,39 @@ fn each<T: Scalar>(
     values
 }
 
-/// Asserts for every node that what its reference counts, part by part, is what `cost` says.
+/// Asserts of one call that an axis which runs along with one of the result does: other numbers at its
+/// first position change the result at that position alone.
+fn prove_axes<T: Scalar>(op: &Op, call: &Call<'_, T>, outputs: &Shape, result: &Value<T>) {
+    let map = op.axis_map(call.shapes, outputs);
+    for (operand, value) in call.inputs.iter().enumerate() {
+        let Value::Real(x) = value else { continue };
+        assert_eq!(map.of(operand).len(), x.shape().len(), "{}: operand {operand}", call.path);
+        for (axis, along) in map.of(operand).iter().enumerate() {
+            let Some(along) = *along else { continue };
+            assert_eq!(x.shape()[axis], call.output[along], "{}: operand {operand}", call.path);
+            let changed = indices(x.shape()).zip(x.data()).map(|(index, x)| match index[axis] {
+                0 => *x * T::from_f64(0.5) + T::from_f64(0.25),
+                _ => *x,
+            });
+            let changed = Value::Real(Tensor::new(x.shape(), changed.collect()).unwrap());
+            let mut inputs = call.inputs.to_vec();
+            inputs[operand] = &changed;
+            let other = op.reference(&Call { inputs: &inputs, ..*call }, &mut |_| {}).unwrap();
+            let numbers = |value: &Value<T>| match value {
+                Value::Real(t) => t.data().iter().map(|x| x.to_f64().to_bits()).collect(),
+                Value::Index(t) => t.data().iter().map(|x| *x as u64).collect::<Vec<u64>>(),
+            };
+            let pairs = numbers(result).into_iter().zip(numbers(&other));
+            for (index, (before, after)) in indices(call.output).zip(pairs) {
+                let same = index[along] == 0 || before == after;
+                assert!(same, "{}: axis {axis} of operand {operand} at {index:?}", call.path);
+            }
+        }
+    }
+}
+
+/// Asserts for every node that what its reference counts, part by part, is what `cost` says, and that
+/// its facts hold.
 pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
     let binding = Binding::from_iter(binding.iter().copied());
     each::<Counted<f32>>(
@@ -102,6 +136,7 @@ pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
             let node = g.node(var);
             let derived = g.node_cost(node);
             let parts: Vec<Part> = derived.0.iter().map(|(p, _)| *p).collect();
+            assert_eq!(node.op.facts().parts, parts, "{}", node.path);
             for part in measured.0.iter().map(|(p, _)| *p).chain(parts) {
                 let derived = derived.part(part).at(binding).unwrap();
                 assert_eq!(

@@ -1,12 +1,12 @@
 //! Moving without arithmetic: splitting, merging, reordering, cutting, rolling, padding, repeating
 //! axes. Count: none.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
 use crate::value::{indices, strides, to_usize};
-use crate::{Axis, Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// How elements move.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,6 +261,53 @@ impl Operation for Rearrange {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        let facts = Facts::of(&[]);
+        match self {
+            Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. } => {
+                facts.view()
+            }
+            Rearrange::Slice { start, len, .. } => facts.sizes([start, len]),
+            Rearrange::Roll { by, .. } => facts.sizes([by]),
+            Rearrange::Permute { .. } | Rearrange::Pad { .. } | Rearrange::Expand { .. } => facts,
+        }
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        let along = |axis: &Axis| match self {
+            Rearrange::Rename { from, to } if axis.name == *from => output.position(to),
+            Rearrange::Split { axis: moved, .. }
+            | Rearrange::Slice { axis: moved, .. }
+            | Rearrange::Roll { axis: moved, .. }
+            | Rearrange::Pad { axis: moved, .. }
+                if axis.name == *moved =>
+            {
+                None
+            }
+            Rearrange::Merge { axes, .. } if axes.contains(&axis.name) => None,
+            Rearrange::Rename { .. }
+            | Rearrange::Split { .. }
+            | Rearrange::Merge { .. }
+            | Rearrange::Permute { .. }
+            | Rearrange::Slice { .. }
+            | Rearrange::Roll { .. }
+            | Rearrange::Pad { .. }
+            | Rearrange::Expand { .. } => output.position(&axis.name),
+        };
+        AxisMap::new([inputs[0].axes.iter().map(along).collect()])
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
+        let Rearrange::Slice { axis, start, len } = self else { return None };
+        let size = inputs[0].axes.iter().find(|a| a.name == *axis)?.size.at(binding).ok()?;
+        let end = (start + len).at(binding).ok()?;
+        (end > size).then(|| format!("axis `{axis}` has {size} positions, {end} are used"))
     }
 
     fn reference<T: Scalar>(

@@ -2,11 +2,11 @@
 //!
 //! Count, per result over k elements: sum k − 1 add; mean one div more; maximum k − 1 max.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use super::norm::sum;
 use crate::op::{Operation, operands};
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A reduction along an axis, which the result no longer has.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,22 @@ impl Operation for Reduce {
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
         let axis = inputs[0].axes.iter().find(|a| a.name == *self.axis());
         axis.map(|a| (a.name.clone(), a.size.clone())).into_iter().collect()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output)
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -7,11 +7,11 @@
 //! not. Where YaRN's attention factor is not 1, sine and cosine are multiplied by it: 2 mul more for
 //! each (position, pair).
 
-use opledger_dims::{Class, Counts, Integer, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Integer, Poly, Scalar, Symbol};
 
 use super::RopeScaling;
 use crate::op::{Operation, operands};
-use crate::{Axis, Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which elements form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,31 @@ impl Operation for Rope {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise]).sizes(std::iter::once(&self.offset).chain(&self.rotated))
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output).mixing_last(0)
+    }
+
+    fn detail(&self) -> String {
+        {
+            let scaling = match self.scaling {
+                RopeScaling::None => None,
+                RopeScaling::Linear { factor } => Some(format!("linear, factor {factor}")),
+                RopeScaling::Llama3 { factor, .. } => Some(format!("llama3, factor {factor}")),
+                RopeScaling::Yarn { factor, .. } => Some(format!("yarn, factor {factor}")),
+            };
+            let part = self.rotated.as_ref().map(|width| format!("the first {width}"));
+            part.into_iter().chain(scaling).collect::<Vec<_>>().join(", ")
+        }
+    }
+
+    fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
+        self.problem(inputs[0].last()?, |size| size.at(binding).ok())
     }
 
     fn reference<T: Scalar>(

@@ -4,11 +4,11 @@
 //! Count: one mul per element. The constant is known before the run and costs nothing. Under a mask
 //! only the allowed entries are multiplied; the others are 0 and cost nothing.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A constant that may depend on a size.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,25 @@ impl Operation for Scale {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise])
+            .masked(self.masked.as_ref())
+            .sizes(self.factor.size())
+            .in_place(&[0])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output)
+    }
+
+    fn detail(&self) -> String {
+        masked::detail(self.masked.as_ref())
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -3,11 +3,11 @@
 //!
 //! Count, per position and pair of elements: 1 mul, 1 sin, 1 cos. The frequencies are constants.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use super::inverse_frequency;
 use crate::op::{Operation, operands};
-use crate::{Axis, Call, Cost, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// The base of the frequencies.
 const THETA: f64 = 10_000.0;
@@ -60,6 +60,24 @@ impl Operation for Sinusoid {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise])
+    }
+
+    fn axis_map(&self, _: &[&Shape], _: &Shape) -> AxisMap {
+        AxisMap::new([])
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, _: &[&Shape], binding: &Binding) -> Option<String> {
+        let width = self.width.size.at(binding).ok()?;
+        (width % 2u32 != 0u32.into())
+            .then(|| format!("axis `{}` is odd; sines and cosines come in pairs", self.width.name))
     }
 
     fn reference<T: Scalar>(

@@ -4,11 +4,11 @@
 //! Count, per row of n allowed entries: n − 1 max, n add (the subtractions), n exp, n − 1 add, n div.
 //! Entries that a mask hides are 0 and cost nothing; a row that sees nothing is all 0.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
 use crate::op::Operation;
-use crate::{Call, Cost, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Softmax over the last axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,22 @@ impl Operation for Softmax {
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
         inputs[0].last().map(|a| (a.name.clone(), a.size.clone())).into_iter().collect()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise]).masked(self.masked.as_ref()).in_place(&[0])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output).mixing_last(0).mixing_last(1)
+    }
+
+    fn detail(&self) -> String {
+        masked::detail(self.masked.as_ref())
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -1,9 +1,9 @@
 //! Values that come from outside: inputs and parameters. They cost nothing.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::op::{Operation, operands};
-use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Elem, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// How a parameter is drawn when no weights are given.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +154,31 @@ impl Operation for Source {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[]).view().sizes(match self {
+            Source::Ids { below, .. } => Some(below),
+            Source::Input { .. } | Source::Visible { .. } | Source::Param { .. } => None,
+        })
+    }
+
+    fn axis_map(&self, _: &[&Shape], _: &Shape) -> AxisMap {
+        AxisMap::new([])
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Source::Param { trainable: false, .. } => "frozen".to_owned(),
+            Source::Param { trainable: true, .. }
+            | Source::Input { .. }
+            | Source::Ids { .. }
+            | Source::Visible { .. } => String::new(),
+        }
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

@@ -1,11 +1,11 @@
 //! Tables of constants that depend on sizes only. They are known before the run: count none.
 
-use opledger_dims::{Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
 use crate::value::indices;
-use crate::{Axis, Call, Cost, Elem, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Elem, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// A table of constants.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +171,34 @@ impl Operation for Table {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[]).sizes(match self {
+            Table::WindowDisplacement { side, .. } => vec![side],
+            Table::ShiftMask { rows, columns, side, shift, .. } => {
+                vec![rows, columns, side, shift]
+            }
+            Table::RelativeBuckets { offset, .. } => vec![offset],
+        })
+    }
+
+    fn axis_map(&self, _: &[&Shape], _: &Shape) -> AxisMap {
+        AxisMap::new([])
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Table::RelativeBuckets { bidirectional, buckets, max_distance, .. } => {
+                let ways = if *bidirectional { "both ways" } else { "to earlier keys" };
+                format!("{buckets} up to distance {max_distance}, {ways}")
+            }
+            Table::WindowDisplacement { .. } | Table::ShiftMask { .. } => String::new(),
+        }
+    }
+
+    fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
+        None
     }
 
     fn reference<T: Scalar>(

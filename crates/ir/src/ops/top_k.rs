@@ -4,11 +4,13 @@
 //! Count, per row of x entries: k passes, each a maximum over the entries that are left:
 //! Σ_{i<k} (x − 1 − i) = k·x − k·(k + 1)/2 max.
 
-use opledger_dims::{Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::op::{Operation, operands};
-use crate::{Axis, Call, Cost, Elem, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{
+    Axis, AxisMap, Call, Cost, Elem, Facts, Kind, OpError, Part, Shape, ShapeError, Value,
+};
 
 /// `[…, x]` to places `[…, k]` in `0..x`. NaN is larger than every number.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +63,24 @@ impl Operation for TopK {
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
         Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise])
+    }
+
+    fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
+        AxisMap::by_name(inputs, output).mixing_last(0)
+    }
+
+    fn detail(&self) -> String {
+        String::new()
+    }
+
+    fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
+        let entries = inputs[0].last()?;
+        let sizes = (entries.size.at(binding).ok()?, self.k.size.at(binding).ok()?);
+        TopK::problem(&entries.name, &sizes.0, &sizes.1)
     }
 
     fn reference<T: Scalar>(

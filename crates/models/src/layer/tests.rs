@@ -1,6 +1,7 @@
 //! What the grammar reads, and what it refuses.
 
 use opledger_dims::{Binding, Integer, Poly};
+use opledger_ir::Operation;
 use proptest::prelude::*;
 
 use super::*;
