@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput, measurement::WallTime};
 use opledger_dims::Binding;
-use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Quiet, prepare, run_stored};
+use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet};
 use opledger_kernels::NoMeter;
 use opledger_models::layer::parse;
 
@@ -25,10 +25,8 @@ pub fn time<I: Interpreter>(
 ) {
     let model = parse(model).expect("a layer of the grammar");
     let sizes = sizes.iter().fold(model.binding.clone(), |at: Binding, (s, v)| at.with(*s, *v));
-    let (sizes, store) =
-        prepare::<I>(&model.graph, &sizes, &Feeds::seeded(1)).expect("sizes that fit");
-    let mut run =
-        || run_stored(&model.graph, &sizes, interpreter, &store, &mut Quiet).expect("a run");
+    let prepared = Prepared::new(&model.graph, &sizes, &Feeds::seeded(1)).expect("sizes that fit");
+    let mut run = || prepared.run(interpreter, &mut Quiet).expect("a run");
     let derived = model.graph.counts_at(&sizes).expect("sizes that fit");
     let operations = u64::try_from(derived.total()).unwrap_or(u64::MAX);
     group.throughput(Throughput::Elements(operations));

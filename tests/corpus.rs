@@ -39,7 +39,7 @@ fn contractions_and_parameters_are_those_of_other_tools() {
             Some(_) => at.with(s, 3),
             None => at,
         });
-        let theorem = prove(&model.graph, &small, &Feeds::seeded(1)).unwrap();
+        let theorem = prove(&model.graph, &small, &Feeds::seeded(1)).unwrap().theorem;
         assert!(theorem.holds(), "{text}: {}", theorem.mismatches[0]);
     }
 }

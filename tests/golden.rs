@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Quiet, prepare, prove, run_stored};
+use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, prove};
 use opledger_ir::{Operation, Value, to_usize};
 use opledger_models::{Model, layer};
 use opledger_tensor::Tensor;
@@ -99,16 +99,17 @@ impl Case {
     /// The largest difference from PyTorch's result, in units of the bound.
     fn worst<I: Interpreter>(&self, mut interpreter: I, roundoff: f64) -> f64 {
         let Model { graph, binding, .. } = &self.model;
-        let prepared = prepare::<I>(graph, binding, &self.feeds);
-        let (binding, store) = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let taken: BTreeSet<String> = store.iter().map(|(path, _)| path.to_owned()).collect();
+        let prepared = Prepared::new(graph, binding, &self.feeds);
+        let prepared = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let taken: BTreeSet<String> =
+            prepared.tensors().iter().map(|(_, fed)| fed.path.clone()).collect();
         assert_eq!(taken, self.fed, "{}: every input and parameter is given", self.name);
-        let run = run_stored(graph, &binding, &mut interpreter, &store, &mut Quiet);
+        let run = prepared.run(&mut interpreter, &mut Quiet);
         let run = run.unwrap_or_else(|e| panic!("{}: {e}", self.name));
         assert_eq!(run.outputs.len(), self.expected.len(), "{}", self.name);
         let mut worst = 0.0_f64;
-        for (name, value) in &run.outputs {
-            let result = interpreter.release(value).unwrap();
+        for (name, _) in &run.outputs {
+            let result = run.output_f64(name).unwrap();
             let (_, expected) = self.expected.iter().find(|(n, _)| n == name).unwrap();
             assert_eq!(result.shape(), expected.shape(), "{} {name}", self.name);
             let largest = expected.data().iter().fold(1.0_f64, |max, x| max.max(x.abs()));
@@ -152,7 +153,7 @@ fn the_kernels_agree_with_pytorch() {
 fn every_case_costs_what_is_counted() {
     for case in cases() {
         let Model { graph, binding, .. } = &case.model;
-        let theorem = prove(graph, binding, &case.feeds).unwrap();
+        let theorem = prove(graph, binding, &case.feeds).unwrap().theorem;
         assert!(theorem.holds(), "{}: {:?}", case.name, theorem.mismatches);
     }
 }

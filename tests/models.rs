@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use opledger_dims::{Binding, Integer};
-use opledger_interp::{
-    Fast, Feeds, Interpreter, Oracle, Quiet, Session, compare, prepare, run_stored,
-};
+use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
 use opledger_ir::{Graph, Op, Part, Value};
 use opledger_models::{Config, Logits, Model, Request, families};
 use opledger_tensor::Tensor;
@@ -136,16 +134,15 @@ impl Case {
 
     /// Holds the results of an interpreter against the library's, and its ledger against the formulas.
     fn check<I: Interpreter>(&self, model: &Model, feeds: &Feeds, mut interpreter: I, bound: f64) {
-        let prepared = prepare::<I>(&model.graph, &self.binding(model), feeds);
-        let (binding, store) = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let run = run_stored(&model.graph, &binding, &mut interpreter, &store, &mut Quiet);
+        let prepared = Prepared::new(&model.graph, &self.binding(model), feeds);
+        let prepared = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let run = prepared.run(&mut interpreter, &mut Quiet);
         let run = run.unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let theorem = compare(&model.graph, &binding, &run.ledger, "the interpreter").unwrap();
+        let theorem = compare(&model.graph, &run.binding, &run.ledger, "the interpreter").unwrap();
         assert!(theorem.mismatches.is_empty(), "{}: {:?}", self.name, theorem.mismatches);
         assert!(theorem.points > 0);
         for (name, expected) in &self.expected {
-            let (_, value) = run.outputs.iter().find(|(n, _)| n == name).unwrap();
-            let result = interpreter.release(value).unwrap();
+            let result = run.output_f64(name).unwrap();
             assert_eq!(result.shape(), expected.shape(), "{} {name}", self.name);
             self.compare(name, result.data(), expected, bound);
         }
@@ -227,7 +224,7 @@ fn peaks_of_memory_are_those_foreseen() {
         let model = case.model(&case.request());
         let (graph, binding) = (&model.graph, case.binding(&model));
         let feeds = case.feeds(&model, &binding);
-        for (fast, equal) in
+        for (mut fast, equal) in
             [(Fast::new().unwrap(), false), (Fast::new().unwrap().node_by_node(), true)]
         {
             let run = fast.run(graph, &binding, &feeds).unwrap();
@@ -270,8 +267,7 @@ fn generating_with_a_cache_is_generating_without_one() {
             counted.push(run.ledger.useful().total());
             // Buffers of dead values do not stand beside more than was foreseen.
             memory(&model.graph, &run, false).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-            let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits").unwrap();
-            let scores = scores.real().unwrap().data();
+            let scores = run.value("logits").unwrap().real().unwrap().data();
             let best = (0..scores.len()).fold(0, |b, i| if scores[i] > scores[b] { i } else { b });
             assert_eq!(best as i64, *expected, "{} token {at}", case.name);
             next = vec![*expected];
@@ -301,8 +297,7 @@ fn an_encoder_and_a_decoder_generate_token_by_token() {
             let feeds = feeds.clone().with("decoder_input_ids", ids(&targets));
             let binding = sizes.clone().with("n", targets.len());
             let run = Fast::new().unwrap().run(&model.graph, &binding, &feeds).unwrap();
-            let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits").unwrap();
-            let scores = scores.real().unwrap().data();
+            let scores = run.value("logits").unwrap().real().unwrap().data();
             let last = &scores[scores.len() - scores.len() / targets.len()..];
             let best = (0..last.len()).fold(0, |b, i| if last[i] > last[b] { i } else { b });
             assert_eq!(best as i64, *expected, "{} token {}", case.name, targets.len());

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use opledger_interp::{Fast, Feeds, Quiet, compare, prepare, run_stored};
+use opledger_interp::{Fast, Feeds, compare};
 use opledger_models::{Request, preset};
 
 use crate::theorem::memory;
@@ -31,10 +31,8 @@ fn the_theorem_holds_at_the_sizes_of_published_models() {
         let model = preset(name).unwrap().config().model(name, &Request::default()).unwrap();
         let graph = &model.graph;
         let binding = sizes.iter().fold(model.binding.clone(), |at, (s, n)| at.with(*s, *n));
-        let mut fast = Fast::new().unwrap();
-        let (binding, store) = prepare::<Fast>(graph, &binding, &Feeds::seeded(1)).unwrap();
-        let run = run_stored(graph, &binding, &mut fast, &store, &mut Quiet).unwrap();
-        let theorem = compare(graph, &binding, &run.ledger, "the kernels").unwrap();
+        let run = Fast::new().unwrap().run(graph, &binding, &Feeds::seeded(1)).unwrap();
+        let theorem = compare(graph, &run.binding, &run.ledger, "the kernels").unwrap();
         assert!(theorem.holds(), "{name}: {:?}", theorem.mismatches);
         assert_eq!(run.ledger.useful(), graph.counts_at(&binding).unwrap(), "{name}");
         memory(graph, &run, false).unwrap_or_else(|problem| panic!("{name}: {problem}"));

@@ -4,9 +4,7 @@
 //! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`].
 
 use opledger_dims::{Activation, Binding, Integer};
-use opledger_interp::{
-    Fast, Feeds, Oracle, Quiet, Reached, Run, Theorem, computed_bytes, prove, run,
-};
+use opledger_interp::{Fast, Feeds, Oracle, Peak, Run, Theorem, prove};
 use opledger_ir::{Graph, Node};
 use opledger_models::layer::{Kind, Values, kinds, parse};
 use proptest::prelude::*;
@@ -91,8 +89,8 @@ fn bound(single_error: f64, largest: f64) -> f64 {
 /// every node runs by itself and every repetition at least twice, since the first iteration of one
 /// works on what it is given and not on a buffer of its own.
 pub(crate) fn memory(graph: &Graph, run: &Run<f32>, equal: bool) -> Result<(), String> {
-    let foreseen = computed_bytes(graph, &run.binding, size_of::<f32>()).unwrap();
-    let Reached { live, held } = run.reached.unwrap();
+    let foreseen = graph.footprint(&run.binding, size_of::<f32>()).unwrap().computed();
+    let Peak { live, held } = run.peak.unwrap();
     let times = |node: &Node| graph.multiplicity(node).at(&run.binding).unwrap();
     let again = |node: &Node| node.repeat.is_none() || times(node) >= 2.into();
     let equal = equal && graph.nodes().iter().all(again);
@@ -113,14 +111,12 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
     let complete = model.graph.complete(&binding).ok()?;
     model.graph.check(&complete).ok()?;
     let feeds = Feeds::seeded(7);
-    let theorem = match prove(&model.graph, &binding, &feeds) {
-        Ok(theorem) => theorem,
+    let proof = match prove(&model.graph, &binding, &feeds) {
+        Ok(proof) => proof,
         Err(error) => return Some(Err(error.to_string())),
     };
-    let exact = run(&model.graph, &binding, &mut Oracle::<f64>::new(), &feeds, &mut Quiet).unwrap();
-    let single =
-        run(&model.graph, &binding, &mut Oracle::<f32>::new(), &feeds, &mut Quiet).unwrap();
-    let fast = Fast::new().unwrap().run(&model.graph, &binding, &feeds).unwrap();
+    let exact = Oracle::<f64>::new().run(&model.graph, &binding, &feeds).unwrap();
+    let (single, fast) = (proof.oracle, proof.fast);
     let one_by_one = Fast::new().unwrap().node_by_node().run(&model.graph, &binding, &feeds);
     for (run, equal) in [(&fast, false), (&one_by_one.unwrap(), true)] {
         if let Err(problem) = memory(&model.graph, run, equal) {
@@ -128,7 +124,7 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
         }
     }
     for (name, _) in &exact.outputs {
-        let (Some(exact), Some(single), Some(fast)) =
+        let (Ok(exact), Ok(single), Ok(fast)) =
             (exact.output(name), single.output(name), fast.output(name))
         else {
             continue;
@@ -145,7 +141,7 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
             )));
         }
     }
-    Some(Ok(theorem))
+    Some(Ok(proof.theorem))
 }
 
 #[test]
@@ -235,7 +231,8 @@ fn chains_do_what_their_nodes_do() {
     ];
     for text in layers {
         let model = parse(text).unwrap();
-        let run = |fast: Fast| fast.run(&model.graph, &model.binding, &Feeds::seeded(5)).unwrap();
+        let run =
+            |mut fast: Fast| fast.run(&model.graph, &model.binding, &Feeds::seeded(5)).unwrap();
         let (chained, single) =
             (run(Fast::new().unwrap()), run(Fast::new().unwrap().node_by_node()));
         let bits = |run: &Run<f32>| -> Vec<u32> {

@@ -1,258 +1,92 @@
-//! The driver: any interpreter over any graph.
+//! The driver: any interpreter over any graph. It orders the work, repeats bodies, hands values over
+//! and frees them; what nodes do is the interpreter's business.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use opledger_dims::{Binding, Integer};
-use opledger_ir::ops::{Activation, Einsum};
-use opledger_ir::{
-    Call, Graph, Loop, Node, Op, OpError, Operation, Shape, Value, Var, path_at, to_usize,
-};
-use opledger_tensor::Tensor;
+use opledger_ir::ops::Source;
+use opledger_ir::{Graph, Loop, Node, Op, OpError, Operation, Value, Var, path_at};
 
-use crate::chain::{Chain, activation};
-use crate::feeds::sizes_at;
-use crate::plan::{Plan, Role, Schedule};
-use crate::{Feeds, Ledger, Reached, Row, RunError, Store, available_memory, peak_bytes};
+use crate::program::sizes_at;
+use crate::schedule::{Timetable, is_executed};
+use crate::{Instance, Interpreter, Ledger, NodeCall, Observer, Operand, Peak, Prepared, RunError};
 
-/// What executes one operation.
-pub trait Interpreter {
-    /// The type of a real number.
-    type Scalar: Copy;
+/// Values of sources for one run, which takes them. A node that has its operand for itself may change
+/// one in place.
+pub(crate) type Caches<T> = BTreeMap<Instance, Value<T>>;
 
-    /// A run begins, which needs at most so many bytes of computed values at once, as `f32`.
-    fn begin(&mut self, computed_bytes: u64) {
-        let _ = computed_bytes;
-    }
-
-    /// The peak of what the run has needed since it began, where the interpreter counts it.
-    fn reached(&self) -> Option<Reached> {
-        None
-    }
-
-    /// Takes a value that nothing in the run reads any more.
-    fn retire(&mut self, value: Value<Self::Scalar>) {
-        drop(value);
-    }
-
-    /// Takes a fed tensor over.
-    fn adopt(&self, value: &Value<f32>) -> Value<Self::Scalar>;
-
-    /// Gives a result back as numbers; `None` for whole numbers.
-    fn release(&self, value: &Value<Self::Scalar>) -> Option<Tensor<f64>>;
-
-    /// Executes a node's operation and records in the row what was done.
-    ///
-    /// # Errors
-    /// When the values do not fit the operation.
-    fn apply(
-        &mut self,
-        node: &Node,
-        call: &Call<'_, Self::Scalar>,
-        row: &Row,
-    ) -> Result<Value<Self::Scalar>, OpError>;
-
-    /// Whether chains of nodes are to be given to [`Interpreter::apply_chain`].
-    fn chains(&self) -> bool {
-        false
-    }
-
-    /// Executes a product by a weight and what follows it at once, and records in each row what was
-    /// done for its node.
-    ///
-    /// # Errors
-    /// When the values do not fit the operations.
-    fn apply_chain(
-        &mut self,
-        chain: &ChainCall<'_, Self::Scalar>,
-    ) -> Result<Value<Self::Scalar>, OpError> {
-        let _ = chain;
-        Err(OpError::Kernel("chains are not executed at once".into()))
-    }
+/// What a run gives.
+pub(crate) struct Finished<T> {
+    pub(crate) results: Vec<GraphResult<T>>,
+    pub(crate) ledger: Ledger,
+    pub(crate) wall: Duration,
+    pub(crate) peak: Option<Peak>,
 }
 
-/// A product by a weight, and what follows it before any other node reads it: the value is
-/// `activation(product + bias) + residual`.
-pub struct ChainCall<'a, T> {
-    /// The product.
-    pub product: &'a Einsum,
-    /// Its operands, and the sizes of the result.
-    pub call: Call<'a, T>,
-    /// The row of the product.
-    pub row: &'a Row,
-    /// Added along the axes of the weight, contiguous.
-    pub bias: Option<(&'a Value<T>, &'a Row)>,
-    /// Applied to each element.
-    pub activation: Option<(Activation, &'a Row)>,
-    /// Added at the end, of the shape of the result.
-    pub residual: Option<(&'a Value<T>, &'a Row)>,
+/// A result of a graph, of one iteration.
+pub(crate) struct GraphResult<T> {
+    /// Its place among the outputs of the graph.
+    pub(crate) output: usize,
+    /// The instance that made it.
+    pub(crate) of: Instance,
+    pub(crate) value: Value<T>,
 }
 
-/// Watches a run.
-pub trait Observer {
-    /// A node begins. A clone of the ledger may be read on another thread while tasks fill it.
-    fn started(&mut self, node: &Node, ledger: &Ledger);
-}
-
-/// Watches nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Quiet;
-
-impl Observer for Quiet {
-    fn started(&mut self, _: &Node, _: &Ledger) {}
-}
-
-/// A finished run.
-#[derive(Debug)]
-pub struct Run<T> {
-    /// The results of the graph, by name; of one inside a repetition there is one for each iteration,
-    /// whose number stands in place of the `*` in its name.
-    pub outputs: Vec<(String, Value<T>)>,
-    /// What every node did.
-    pub ledger: Ledger,
-    /// The sizes of all symbols, those that followed from others and from the data included.
-    pub binding: Binding,
-    /// Wall-clock time of the computation, without drawing or reading the tensors fed.
-    pub wall: Duration,
-    /// The peak of computed values, where the interpreter counts it.
-    pub reached: Option<Reached>,
-}
-
-impl<T: Clone> Run<T> {
-    /// The result of a name as an `ndarray` array; `None` when there is none or it holds whole numbers.
-    pub fn output(&self, name: &str) -> Option<ndarray::ArrayD<T>> {
-        let (_, value) = self.outputs.iter().find(|(n, _)| n == name)?;
-        value.real().map(|t| t.view().to_owned())
-    }
-}
-
-/// Executes a graph at a binding of its free symbols.
-///
-/// # Errors
-/// When the binding does not fit, the run would not fit in memory, a tensor fed does not fit, or an
-/// operation fails.
-pub fn run<I: Interpreter>(
-    graph: &Graph,
-    binding: &Binding,
+pub(crate) fn execute<I: Interpreter>(
+    prepared: &Prepared,
+    timetable: &Timetable,
     interpreter: &mut I,
-    feeds: &Feeds,
-    observer: &mut dyn Observer,
-) -> Result<Run<I::Scalar>, RunError> {
-    let (binding, store) = prepare::<I>(graph, binding, feeds)?;
-    run_stored(graph, &binding, interpreter, &store, observer)
-}
-
-/// Checks that an interpreter can execute a graph at a binding, and makes what it needs: the complete
-/// binding and all tensors. What is prepared once can be run as often as wanted by [`run_stored`].
-///
-/// # Errors
-/// When the binding does not fit, the run would not fit in memory, or a tensor fed does not fit.
-pub fn prepare<I: Interpreter>(
-    graph: &Graph,
-    binding: &Binding,
-    feeds: &Feeds,
-) -> Result<(Binding, Store), RunError> {
-    let mut binding = graph.complete(binding)?;
-    graph.check(&binding)?;
-    check_memory(graph, &binding, size_of::<I::Scalar>())?;
-    let store = feeds.store(graph, &mut binding)?;
-    Ok((binding, store))
-}
-
-/// Executes a graph on what [`prepare`] made of it.
-///
-/// # Errors
-/// When an operation fails.
-pub fn run_stored<I: Interpreter>(
-    graph: &Graph,
-    binding: &Binding,
-    interpreter: &mut I,
-    store: &Store,
-    observer: &mut dyn Observer,
-) -> Result<Run<I::Scalar>, RunError> {
-    run_cached(graph, binding, interpreter, store, &mut Caches::new(), observer)
-}
-
-/// Values that stand for those of sources, by path. A concatenation that alone reads one takes it and
-/// lengthens it in its place.
-pub(crate) type Caches<T> = BTreeMap<String, Value<T>>;
-
-/// The same with some sources cached.
-pub(crate) fn run_cached<I: Interpreter>(
-    graph: &Graph,
-    binding: &Binding,
-    interpreter: &mut I,
-    store: &Store,
     caches: &mut Caches<I::Scalar>,
     observer: &mut dyn Observer,
-) -> Result<Run<I::Scalar>, RunError> {
-    let plan = store.plan(graph, binding)?;
-    let ledger = Ledger::with_parts(plan.steps.iter().map(|step| &step.parts[..]));
-    let chained = interpreter.chains();
-    let mut machine = Machine {
+) -> Result<Finished<I::Scalar>, RunError> {
+    let graph = prepared.graph();
+    let ledger = Ledger::new(&prepared.program().rows);
+    let mut driver = Driver {
         graph,
-        store,
+        prepared,
+        timetable,
+        ledger: &ledger,
         caches,
         interpreter,
         observer,
-        schedule: if chained { &plan.chained } else { &plan.single },
-        plan: &plan,
         values: vec![None; graph.nodes().len()],
-        ledger,
-        binding,
-        iterations: Vec::new(),
-        outputs: Vec::new(),
+        present: vec![None; graph.repetitions().len()],
+        results: Vec::new(),
     };
-    machine.interpreter.begin(plan.computed_bytes);
+    driver.interpreter.begin(prepared.sizes().computed_bytes);
     let start = Instant::now();
-    machine.execute(0..graph.nodes().len())?;
+    driver.execute(0..graph.nodes().len())?;
     let wall = start.elapsed();
-    machine.collect(|node| node.repeat.is_none());
-    let reached = machine.interpreter.reached();
-    let Machine { outputs, ledger, .. } = machine;
-    Ok(Run { outputs, ledger, binding: binding.clone(), wall, reached })
+    driver.collect(|node| node.repeat.is_none());
+    let (results, peak) = (driver.results, driver.interpreter.peak());
+    Ok(Finished { results, ledger, wall, peak })
 }
 
-pub(crate) fn check_memory(
-    graph: &Graph,
-    binding: &Binding,
-    real_bytes: usize,
-) -> Result<(), RunError> {
-    let needed = peak_bytes(graph, binding, real_bytes)?;
-    match available_memory() {
-        Some(available) if needed > available => Err(RunError::Memory { needed, available }),
-        None if needed > Integer::from(isize::MAX) => {
-            Err(RunError::Memory { needed, available: isize::MAX.into() })
-        }
-        _ => Ok(()),
-    }
-}
-
-struct Machine<'a, I: Interpreter> {
+struct Driver<'a, I: Interpreter> {
     graph: &'a Graph,
-    store: &'a Store,
+    prepared: &'a Prepared,
+    timetable: &'a Timetable,
+    ledger: &'a Ledger,
     caches: &'a mut Caches<I::Scalar>,
     interpreter: &'a mut I,
     observer: &'a mut dyn Observer,
-    plan: &'a Plan,
-    schedule: &'a Schedule,
     values: Vec<Option<Value<I::Scalar>>>,
-    ledger: Ledger,
-    binding: &'a Binding,
-    /// The present iteration of each repetition around the node at work, the outermost first.
-    iterations: Vec<usize>,
-    outputs: Vec<(String, Value<I::Scalar>)>,
+    /// The present iteration of each repetition, inside it.
+    present: Vec<Option<usize>>,
+    results: Vec<GraphResult<I::Scalar>>,
 }
 
-impl<I: Interpreter> Machine<'_, I> {
+impl<'a, I: Interpreter> Driver<'a, I> {
     fn execute(&mut self, range: Range<usize>) -> Result<(), RunError> {
         let mut at = range.start;
         while at < range.end {
-            match self.graph.loops().iter().find(|l| l.body.start == at) {
-                Some(repetition) => {
-                    self.repeat(repetition)?;
-                    at = repetition.body.end + 1;
+            match self.prepared.program().bodies[at] {
+                Some(place) => {
+                    let body = &self.graph.loops()[place];
+                    self.repeat(body)?;
+                    at = body.body.end + 1;
                 }
                 None => {
                     self.step(at)?;
@@ -264,216 +98,163 @@ impl<I: Interpreter> Machine<'_, I> {
         Ok(())
     }
 
-    fn repeat(&mut self, repetition: &Loop) -> Result<(), RunError> {
-        let (carry, exit) = (repetition.body.start, repetition.body.end);
-        let count = self.graph.repetition(repetition.repeat).count.at(self.binding);
-        let count = count.map_err(OpError::from).and_then(|count| to_usize(&count));
-        let count = count.map_err(|problem| self.error(&self.graph.nodes()[carry], problem))?;
+    fn repeat(&mut self, body: &Loop) -> Result<(), RunError> {
+        let (carry, exit) = (body.body.start, body.body.end);
+        let repetition = body.repeat.index();
         let mut value = self.value(self.graph.nodes()[carry].inputs[0]);
-        for iteration in 0..count {
+        for iteration in 0..self.prepared.sizes().counts[repetition] {
             self.values[carry] = value.take();
             self.free(carry);
-            self.iterations.push(iteration);
+            self.present[repetition] = Some(iteration);
             self.execute(carry + 1..exit)?;
-            self.collect(|node| node.repeat == Some(repetition.repeat));
-            self.iterations.pop();
+            self.collect(|node| node.repeat == Some(body.repeat));
             // The next iteration alone has what the body made, so that its buffer dies there.
-            let result = repetition.result;
-            value = match repetition.body.contains(&result.index()) {
-                true => self.values[result.index()].take(),
-                false => self.value(result),
+            value = match body.body.contains(&body.result.index()) {
+                true => self.values[body.result.index()].take(),
+                false => self.value(body.result),
             };
         }
+        self.present[repetition] = None;
         self.free(carry);
         self.values[exit] = value;
         self.free(exit);
         Ok(())
     }
 
-    /// Keeps the results that belong to some nodes, those of a repeated scope under the path of the
-    /// present iteration.
+    /// Keeps the results that belong to some nodes.
     fn collect(&mut self, of: impl Fn(&Node) -> bool) {
-        for (name, var) in self.graph.outputs() {
+        for (output, (_, var)) in self.graph.outputs().iter().enumerate() {
             if of(self.graph.node(*var))
                 && let Some(value) = self.value(*var)
+                && let Some(of) = self.instance(*var)
             {
-                self.outputs.push((path_at(name, &self.iterations), value));
+                self.results.push(GraphResult { output, of, value });
             }
         }
     }
 
+    /// Executes the group that stands at a position.
     fn step(&mut self, at: usize) -> Result<(), RunError> {
-        let (graph, schedule) = (self.graph, self.schedule);
-        let node = &graph.nodes()[at];
-        if node.op.is_source() {
+        let (graph, ledger, sizes) = (self.graph, self.ledger, self.prepared.sizes());
+        if !is_executed(&graph.nodes()[at]) {
             return Ok(());
         }
-        self.observer.started(node, &self.ledger);
-        match &schedule.roles[at] {
-            Role::Alone => self.single(at, node),
-            Role::Member => Ok(()),
-            Role::Last(chain) => self.chain(chain),
+        self.observer.started(&graph.nodes()[at], ledger);
+        let group = self.timetable.schedule.group(at);
+        if group.is_empty() {
+            return Ok(());
         }
-    }
-
-    fn single(&mut self, at: usize, node: &Node) -> Result<(), RunError> {
-        if let Some(past) = self.cache(node) {
-            return self.lengthen(at, node, past);
-        }
-        let operands = self.operands(node)?;
-        let inputs: Vec<&Value<I::Scalar>> = operands.iter().collect();
-        let shapes: Vec<&Shape> = self.graph.operand_shapes(node);
-        let path = path_at(&node.path, &self.iterations);
-        let (plan, binding) = (self.plan, self.binding);
-        let output = &plan.steps[at].output;
-        let call = Call { path: &path, inputs: &inputs, shapes: &shapes, output, binding };
-        let row = self.ledger.row(at);
+        let calls = group.iter().map(|node| self.call(*node, group));
+        let mut calls = calls.collect::<Result<Vec<_>, RunError>>()?;
         let start = Instant::now();
-        let value = self
-            .interpreter
-            .apply(node, &call, row)
-            .map_err(|problem| self.error(node, problem))?;
-        row.record_run(start.elapsed(), self.plan.steps[at].bytes);
+        let value = self.interpreter.apply(&mut calls);
+        // The time of a group is its first node's.
+        let mut time = start.elapsed();
+        drop(calls);
+        let value = value.map_err(|problem| self.error(group[0], problem))?;
+        for node in group {
+            ledger.row(*node).record_run(std::mem::take(&mut time), sizes.nodes[*node].bytes);
+        }
         self.values[at] = Some(value);
         Ok(())
     }
 
-    /// The cache that a node takes to lengthen it: the first operand of a concatenation that alone
-    /// reads it, where what is added comes after all its elements.
-    fn cache(&mut self, node: &Node) -> Option<Value<I::Scalar>> {
-        let Op::Concat(op) = &node.op else { return None };
-        let past = *node.inputs.first()?;
-        let axis = node.shape.position(&op.axis)?;
-        let outside = self.plan.steps[past.index()].output.get(..axis)?.iter().product::<usize>();
-        let uses = self.graph.nodes().iter().flat_map(|n| &n.inputs).filter(|v| **v == past);
-        let source = self.graph.node(past);
-        if outside != 1 || !source.op.is_source() || uses.count() != 1 {
-            return None;
-        }
-        self.caches.remove(&path_at(&source.path, &self.iterations))
-    }
-
-    /// Executes a concatenation in the buffer of its first operand.
-    fn lengthen(&mut self, at: usize, node: &Node, past: Value<I::Scalar>) -> Result<(), RunError> {
-        let step = &self.plan.steps[at];
-        let new = self.value(node.inputs[1]);
-        let start = Instant::now();
-        let value = match (past, &new) {
-            (Value::Real(past), Some(Value::Real(new))) => {
-                let mut data = past.into_data();
-                data.extend_from_slice(new.data());
-                Tensor::new(&step.output, data).map_err(OpError::from)
-            }
-            _ => Err(OpError::Operand(1)),
-        };
-        let value = value.map_err(|problem| self.error(node, problem))?;
-        self.ledger.row(at).record_run(start.elapsed(), step.bytes);
-        self.values[at] = Some(value.into());
-        Ok(())
-    }
-
-    /// Executes a chain; its time is the product's.
-    fn chain(&mut self, chain: &Chain) -> Result<(), RunError> {
-        let graph = self.graph;
-        let node = &graph.nodes()[chain.product];
-        let Op::Einsum(product) = &node.op else {
-            return Err(self.error(node, OpError::Operand(0)));
-        };
-        let operands = self.operands(node)?;
-        let inputs: Vec<&Value<I::Scalar>> = operands.iter().collect();
-        let shapes: Vec<&Shape> = graph.operand_shapes(node);
-        let path = path_at(&node.path, &self.iterations);
-        let operand = |link: Option<(usize, Var)>| -> Result<_, RunError> {
-            let Some((at, var)) = link else { return Ok(None) };
-            let value = self.value(var).ok_or(OpError::Operand(1));
-            Ok(Some((value.map_err(|e| self.error(&graph.nodes()[at], e))?, at)))
-        };
-        let (bias, residual) = (operand(chain.bias)?, operand(chain.residual)?);
-        let ledger = &self.ledger;
-        let start = Instant::now();
-        let value = self
-            .interpreter
-            .apply_chain(&ChainCall {
-                product,
-                call: Call {
-                    path: &path,
-                    inputs: &inputs,
-                    shapes: &shapes,
-                    output: &self.plan.steps[chain.product].output,
-                    binding: self.binding,
-                },
-                row: ledger.row(chain.product),
-                bias: bias.as_ref().map(|(value, at)| (value, ledger.row(*at))),
-                activation: activation(graph, chain).zip(chain.activation.map(|at| ledger.row(at))),
-                residual: residual.as_ref().map(|(value, at)| (value, ledger.row(*at))),
-            })
-            .map_err(|problem| self.error(node, problem))?;
-        let time = start.elapsed();
-        for at in chain.nodes() {
-            let time = if at == chain.product { time } else { Duration::ZERO };
-            ledger.row(at).record_run(time, self.plan.steps[at].bytes);
-        }
-        self.values[chain.last] = Some(value);
-        Ok(())
-    }
-
-    fn operands(&self, node: &Node) -> Result<Vec<Value<I::Scalar>>, RunError> {
-        let value = |(i, var): (usize, &Var)| self.value(*var).ok_or(OpError::Operand(i));
-        let operands: Result<Vec<_>, _> = node.inputs.iter().enumerate().map(value).collect();
-        operands.map_err(|problem| self.error(node, problem))
-    }
-
-    /// The value of a node: fed when it is a source, computed otherwise. A source of a repeated scope
-    /// is fed for the present iteration; one of an outer scope has fewer repetitions in its path.
-    fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
-        let node = self.graph.node(var);
-        if node.op.is_source() {
-            let path = || path_at(&node.path, &self.iterations);
-            if !self.caches.is_empty()
-                && let Some(cache) = self.caches.get(&path())
-            {
-                return Some(cache.clone());
-            }
-            let source = match &self.plan.steps[var.index()].source {
-                Some(source) => Some(source),
-                None => self.store.get(&path()),
+    /// A node of a group with all that it works on.
+    fn call(&mut self, at: usize, group: &[usize]) -> Result<NodeCall<'a, I::Scalar>, RunError> {
+        let (graph, prepared) = (self.graph, self.prepared);
+        let node = &graph.nodes()[at];
+        let mut operands = Vec::with_capacity(node.inputs.len());
+        for (i, var) in node.inputs.iter().enumerate() {
+            let alone = i == 0 && self.timetable.schedule.consumes(at);
+            let operand = match group.iter().position(|member| *member == var.index()) {
+                Some(inside) => Some(Operand::Inside(inside)),
+                None => self.operand(*var, alone),
             };
-            return source.map(|v| self.interpreter.adopt(v));
+            operands.push(operand.ok_or_else(|| self.error(at, OpError::Operand(i)))?);
         }
-        self.values[var.index()].clone()
+        let path = match node.repeat {
+            None => Cow::Borrowed(node.path.as_str()),
+            Some(_) => Cow::Owned(self.path(at)),
+        };
+        Ok(NodeCall {
+            node,
+            path,
+            operands,
+            shapes: graph.operand_shapes(node),
+            output: &prepared.sizes().nodes[at].output,
+            binding: prepared.binding(),
+            row: self.ledger.row(at),
+        })
+    }
+
+    /// A value as an operand; `alone` when nothing reads it afterwards.
+    fn operand(&mut self, var: Var, alone: bool) -> Option<Operand<I::Scalar>> {
+        if !self.graph.node(var).op.is_source() {
+            return self.values[var.index()].clone().map(Operand::Made);
+        }
+        let instance = self.instance(var)?;
+        if alone && let Some(own) = self.caches.remove(&instance) {
+            return Some(Operand::Own(own));
+        }
+        let value = self.fed(instance)?;
+        Some(match self.graph.node(var).op {
+            Op::Source(Source::Param { .. }) => Operand::Parameter(value, instance),
+            _ => Operand::Input(value),
+        })
+    }
+
+    /// The value of a node: fed when it is a source, computed otherwise.
+    fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
+        match self.graph.node(var).op.is_source() {
+            true => self.fed(self.instance(var)?),
+            false => self.values[var.index()].clone(),
+        }
+    }
+
+    fn fed(&self, instance: Instance) -> Option<Value<I::Scalar>> {
+        let cached = || self.caches.get(&instance).cloned();
+        let fed = self.prepared.tensors().of(instance);
+        fed.map(|value| self.interpreter.adopt(value)).or_else(cached)
+    }
+
+    /// The present instance of a node. Of a node of an outer scope, repetitions further in do not
+    /// matter.
+    fn instance(&self, var: Var) -> Option<Instance> {
+        let Driver { prepared, present, .. } = self;
+        prepared.sizes().instance(prepared.program(), var.index(), present)
     }
 
     /// Drops the values whose last use was the node at a position.
     fn free(&mut self, at: usize) {
-        for &var in &self.schedule.dying[at] {
+        for &var in &self.timetable.dying[at] {
             if let Some(value) = self.values[var].take() {
                 self.interpreter.retire(value);
             }
         }
     }
 
-    fn error(&self, node: &Node, problem: OpError) -> RunError {
+    /// The path of a node in the present iterations.
+    fn path(&self, at: usize) -> String {
+        let around = self.prepared.program().around(at);
+        let iterations: Vec<usize> =
+            around.iter().map_while(|repetition| self.present[repetition.index()]).collect();
+        path_at(&self.graph.nodes()[at].path, &iterations)
+    }
+
+    fn error(&self, at: usize, problem: OpError) -> RunError {
+        let node = &self.graph.nodes()[at];
         let operands: Vec<String> = node
             .inputs
             .iter()
             .map(|v| {
                 let shape = self.graph.shape(*v);
-                match sizes_at(shape, self.binding) {
+                match sizes_at(shape, self.prepared.binding()) {
                     Ok(sizes) => format!("{shape} = {sizes:?}"),
                     Err(_) => shape.to_string(),
                 }
             })
             .collect();
-        RunError::Op {
-            path: path_at(&node.path, &self.iterations),
-            op: node.op.name(),
-            operands: operands.join(" and "),
-            problem,
-        }
+        let (path, op) = (self.path(at), node.op.name());
+        RunError::Op { path, op, operands: operands.join(" and "), problem }
     }
-}
-
-/// Whether a node does work that the ledger should have a row for.
-pub(crate) fn computes(node: &Node) -> bool {
-    !matches!(node.op, Op::Source(_) | Op::Carry | Op::Exit)
 }

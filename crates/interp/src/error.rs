@@ -1,9 +1,9 @@
-//! Why a run did not happen or did not finish.
+//! Why a run did not happen or did not finish, or has no such result.
 
 use opledger_dims::Integer;
-use opledger_ir::{BindingError, OpError};
+use opledger_ir::{BindingError, Kind, Node, OpError, Operation};
 
-/// Why a run did not happen or did not finish.
+/// Why a run did not happen or did not finish, or has no such result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
     /// The sizes do not fit the graph.
@@ -57,6 +57,31 @@ pub enum RunError {
         /// What went wrong.
         problem: OpError,
     },
+    /// The graph does not go on from a cache.
+    #[error("this graph cannot generate step by step: it lacks {missing}; record it with a cache")]
+    NoSession {
+        /// What it lacks.
+        missing: &'static str,
+    },
+    /// A result was asked for that the graph does not give.
+    #[error("there is no result `{name}`; the results are {known}")]
+    OutputUnknown {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A result was asked for as what it is not.
+    #[error("result `{name}` holds {}", match found {
+        Kind::Real => "reals; ask for them with `output`",
+        Kind::Whole => "whole numbers; ask for them with `whole_numbers`",
+    })]
+    OutputKind {
+        /// The name given.
+        name: String,
+        /// What the result holds.
+        found: Kind,
+    },
     /// The number of threads is not to be had.
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads {
@@ -68,4 +93,16 @@ pub enum RunError {
     /// The instruction set asked for is not to be had.
     #[error("{0}")]
     Isa(String),
+}
+
+impl RunError {
+    /// What went wrong with a node before it was executed.
+    pub(crate) fn of(node: &Node, problem: OpError) -> Self {
+        RunError::Op {
+            path: node.path.clone(),
+            op: node.op.name(),
+            operands: node.shape.to_string(),
+            problem,
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! What a graph is fed with: tensors by path, the rest drawn from a seed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use opledger_dims::{Binding, Integer, Poly};
 use opledger_ir::ops::{Draw, Source};
-use opledger_ir::{Band, Definition, Graph, Node, Op, Shape, Value, to_usize};
+use opledger_ir::{Node, Value};
 use opledger_tensor::{Fill, Tensor, seed_of};
 
 use crate::RunError;
-use crate::plan::Plan;
+use crate::memory::bytes_of;
+use crate::program::sizes_at;
 
 /// Tensors by the path of their source; what is not given is drawn from the seed.
 #[derive(Clone, Debug, Default)]
@@ -66,77 +66,44 @@ impl Feeds {
         self
     }
 
-    /// Gives or draws every source of a graph at a complete binding, and adds to the binding what
-    /// only the tensors tell (how many pairs a mask tensor leaves).
-    ///
-    /// # Errors
-    /// When a given tensor does not fit or is not taken.
-    pub fn store(&self, graph: &Graph, binding: &mut Binding) -> Result<Store, RunError> {
-        let mut values = BTreeMap::new();
-        for node in graph.nodes() {
-            if let Op::Source(source) = &node.op {
-                let paths =
-                    graph.instances(node, binding).map_err(|problem| op_error(node, problem))?;
-                for path in paths {
-                    let value = self.value(node, source, &path, binding)?;
-                    values.insert(path, value);
-                }
-            }
-        }
-        if let Some(path) = self.given.keys().find(|path| !values.contains_key(*path)) {
-            let known = values.keys().take(20).cloned().collect::<Vec<_>>().join(", ");
-            return Err(RunError::FeedUnknown { path: path.clone(), known });
-        }
-        let mut store = Store { values, plan: None };
-        store.measure_masks(graph, binding)?;
-        store.plan = Some(Arc::new(Plan::new(graph, binding, &store)?));
-        Ok(store)
+    /// The tensor given for a path.
+    pub(crate) fn given(&self, path: &str) -> Option<&Value<f32>> {
+        self.given.get(path)
     }
 
-    fn value(
+    /// Whether a tensor is given for a path.
+    pub(crate) fn gives(&self, path: &str) -> bool {
+        self.given.contains_key(path)
+    }
+
+    /// Whether no tensor is given.
+    pub(crate) fn gives_none(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    /// Bytes of all tensors given.
+    pub(crate) fn bytes(&self) -> Integer {
+        self.given.values().map(|value| Integer::from(bytes_of(value))).sum()
+    }
+
+    /// The paths that tensors are given for.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.given.keys().map(String::as_str)
+    }
+
+    /// Draws the tensor of a source.
+    pub(crate) fn draw(
         &self,
-        node: &Node,
         source: &Source,
         path: &str,
+        sizes: &[usize],
         binding: &Binding,
     ) -> Result<Value<f32>, RunError> {
-        let sizes = sizes_at(&node.shape, binding).map_err(|problem| op_error(node, problem))?;
-        let below = match source {
-            Source::Ids { below, .. } => Some(integer(below, binding)?),
-            Source::Visible { .. } => Some(2),
-            _ => None,
-        };
-        let Some(given) = self.given.get(path) else {
-            return Ok(match below {
-                Some(_) if self.zeros.contains(path) => self.draw_ids(source, path, &sizes, 1),
-                Some(below) => self.draw_ids(source, path, &sizes, below),
-                None => self.draw(source, path, &sizes, binding)?.into(),
-            });
-        };
-        if given.shape() != sizes {
-            return Err(RunError::FeedShape {
-                path: path.to_owned(),
-                axes: node.shape.to_string(),
-                expected: sizes,
-                found: given.shape().to_vec(),
-            });
-        }
-        let wrong = |problem: String| RunError::FeedElements { path: path.to_owned(), problem };
-        match (given, below) {
-            (Value::Real(_), None) => Ok(given.clone()),
-            (Value::Index(ids), Some(below)) => {
-                match ids.data().iter().find(|id| !(0..below).contains(*id)) {
-                    Some(id) => Err(wrong(format!("element {id} is not in 0..{below}"))),
-                    None => Ok(given.clone()),
-                }
-            }
-            (Value::Index(_), None) => {
-                Err(wrong("whole numbers are given where reals are needed".into()))
-            }
-            (Value::Real(_), Some(_)) => {
-                Err(wrong("reals are given where whole numbers are needed".into()))
-            }
-        }
+        Ok(match below(source, binding)? {
+            Some(_) if self.zeros.contains(path) => self.draw_ids(source, path, sizes, 1),
+            Some(below) => self.draw_ids(source, path, sizes, below),
+            None => self.draw_reals(source, path, sizes, binding)?.into(),
+        })
     }
 
     fn draw_ids(&self, source: &Source, path: &str, sizes: &[usize], below: i64) -> Value<f32> {
@@ -151,7 +118,7 @@ impl Feeds {
         )
     }
 
-    fn draw(
+    fn draw_reals(
         &self,
         source: &Source,
         path: &str,
@@ -168,120 +135,59 @@ impl Feeds {
             }
             Source::Param { draw: Draw::Gain, .. } => uniform(1.0, 0.1),
             Source::Param { draw: Draw::Shift, .. } => uniform(0.0, 0.1),
-            _ => uniform(0.0, 1.0),
+            Source::Param { draw: Draw::Table, .. }
+            | Source::Input { .. }
+            | Source::Ids { .. }
+            | Source::Visible { .. } => uniform(0.0, 1.0),
         };
         Ok(Tensor::random(sizes, seed_of(self.seed, path), fill))
     }
 }
 
-/// The tensors of all sources of a graph, by path, and the plan of runs that they are for.
-#[derive(Clone, Debug)]
-pub struct Store {
-    values: BTreeMap<String, Value<f32>>,
-    plan: Option<Arc<Plan>>,
-}
-
-impl Store {
-    /// The tensor of a source.
-    pub fn get(&self, path: &str) -> Option<&Value<f32>> {
-        self.values.get(path)
-    }
-
-    /// Gives a source another tensor; runs at other sizes then need another plan.
-    pub(crate) fn set(&mut self, path: &str, value: Value<f32>) {
-        self.values.insert(path.to_owned(), value);
-        self.plan = None;
-    }
-
-    /// Gives an input of ids other ids, checked as those of [`Feeds`].
-    pub(crate) fn feed(
-        &mut self,
-        graph: &Graph,
-        binding: &Binding,
-        path: &str,
-        ids: &[i64],
-    ) -> Result<(), RunError> {
-        let node = graph.nodes().iter().find(|node| node.path == path && node.op.is_source());
-        let unknown = || {
-            let known = self.values.keys().take(20).cloned().collect::<Vec<_>>().join(", ");
-            RunError::FeedUnknown { path: path.to_owned(), known }
-        };
-        let node = node.ok_or_else(unknown)?;
-        let Op::Source(source) = &node.op else { return Err(unknown()) };
-        let sizes = sizes_at(&node.shape, binding).map_err(|problem| op_error(node, problem))?;
-        let ids = Tensor::new(&sizes, ids.to_vec()).map_err(|problem| RunError::FeedElements {
+/// Checks that a tensor fits a source.
+pub(crate) fn check(
+    node: &Node,
+    source: &Source,
+    path: &str,
+    binding: &Binding,
+    given: &Value<f32>,
+) -> Result<(), RunError> {
+    let sizes = sizes_at(&node.shape, binding).map_err(|problem| RunError::of(node, problem))?;
+    if given.shape() != sizes {
+        return Err(RunError::FeedShape {
             path: path.to_owned(),
-            problem: problem.to_string(),
-        })?;
-        let feeds = Feeds::default().with(path, Value::Index(ids));
-        let value = feeds.value(node, source, path, binding)?;
-        self.set(path, value);
-        Ok(())
+            axes: node.shape.to_string(),
+            expected: sizes,
+            found: given.shape().to_vec(),
+        });
     }
-
-    /// All tensors by path.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<f32>)> {
-        self.values.iter().map(|(path, value)| (path.as_str(), value))
-    }
-
-    /// The plan, made for a graph and a binding.
-    pub(crate) fn plan(&self, graph: &Graph, binding: &Binding) -> Result<Arc<Plan>, RunError> {
-        match &self.plan {
-            Some(plan) if plan.is_for(graph, binding) => Ok(plan.clone()),
-            _ => Ok(Arc::new(Plan::new(graph, binding, self)?)),
-        }
-    }
-
-    /// Counts, by looking at every pair, what mask tensors leave.
-    fn measure_masks(&self, graph: &Graph, binding: &mut Binding) -> Result<(), RunError> {
-        for definition in graph.definitions() {
-            let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else {
-                continue;
-            };
-            let node = graph.node(*keep);
-            let Some(keep) = self.get(&node.path).and_then(Value::index) else {
-                let problem = "a key mask must be an input of the graph".to_owned();
-                return Err(RunError::FeedElements { path: node.path.clone(), problem });
-            };
-            let size = |p: &Option<Poly>| p.as_ref().map(|p| integer(p, binding)).transpose();
-            let band = Band { offset: size(offset)?, window: size(window)? };
-            let keys = keep.shape().last().copied().unwrap_or(0);
-            let queries = integer(queries, binding)? as usize;
-            let (mut seen_pairs, mut seen_rows) = (0_u64, 0_u64);
-            for item in keep.data().chunks(keys.max(1)) {
-                for query in 0..queries {
-                    let seen = item[band.keys(query, keys)].iter().filter(|k| **k != 0).count();
-                    seen_pairs += seen as u64;
-                    seen_rows += u64::from(seen > 0);
-                }
+    let wrong = |problem: String| Err(RunError::FeedElements { path: path.to_owned(), problem });
+    match (given, below(source, binding)?) {
+        (Value::Real(_), None) => Ok(()),
+        (Value::Index(ids), Some(below)) => {
+            match ids.data().iter().find(|id| !(0..below).contains(*id)) {
+                Some(id) => wrong(format!("element {id} is not in 0..{below}")),
+                None => Ok(()),
             }
-            binding.set(pairs, seen_pairs).set(rows, seen_rows);
         }
-        Ok(())
+        (Value::Index(_), None) => wrong("whole numbers are given where reals are needed".into()),
+        (Value::Real(_), Some(_)) => wrong("reals are given where whole numbers are needed".into()),
     }
 }
 
-fn integer(size: &Poly, binding: &Binding) -> Result<i64, RunError> {
+/// What every whole number of a source is below; `None` for reals.
+pub(crate) fn below(source: &Source, binding: &Binding) -> Result<Option<i64>, RunError> {
+    match source {
+        Source::Ids { below, .. } => integer(below, binding).map(Some),
+        Source::Visible { .. } => Ok(Some(2)),
+        Source::Input { .. } | Source::Param { .. } => Ok(None),
+    }
+}
+
+pub(crate) fn integer(size: &Poly, binding: &Binding) -> Result<i64, RunError> {
     let value: Integer = size.at(binding).map_err(opledger_ir::BindingError::from)?;
     i64::try_from(&value).map_err(|_| RunError::Memory {
         needed: value,
         available: crate::available_memory().unwrap_or_default(),
     })
-}
-
-pub(crate) fn sizes_at(
-    shape: &Shape,
-    binding: &Binding,
-) -> Result<Vec<usize>, opledger_ir::OpError> {
-    shape.axes.iter().map(|axis| to_usize(&axis.size.at(binding)?)).collect()
-}
-
-pub(crate) fn op_error(node: &Node, problem: opledger_ir::OpError) -> RunError {
-    use opledger_ir::Operation;
-    RunError::Op {
-        path: node.path.clone(),
-        op: node.op.name(),
-        operands: node.shape.to_string(),
-        problem,
-    }
 }

@@ -1,5 +1,6 @@
 //! The ledger: what every node did, written through atomics while tasks run.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,6 +8,8 @@ use std::time::Duration;
 use opledger_dims::{Counts, Integer};
 use opledger_ir::{Part, PartCounts};
 use opledger_kernels::AtomicMeter;
+
+use crate::program::RowHead;
 
 /// One row per node of a graph. Rows of a repeated body add up over its iterations.
 ///
@@ -19,6 +22,8 @@ pub struct Ledger {
 /// What one node did.
 #[derive(Debug)]
 pub struct Row {
+    path: Arc<str>,
+    op: &'static str,
     parts: Vec<(Part, AtomicMeter)>,
     elsewhere: AtomicMeter,
     nanoseconds: AtomicU64,
@@ -45,17 +50,19 @@ pub struct RowCounts {
 }
 
 impl Ledger {
-    /// An empty ledger whose rows keep these parts apart, one row per node.
-    pub(crate) fn with_parts<'a>(parts: impl Iterator<Item = &'a [Part]>) -> Self {
-        let row = |parts: &[Part]| Row {
-            parts: parts.iter().map(|part| (*part, AtomicMeter::default())).collect(),
+    /// An empty ledger, one row per node.
+    pub(crate) fn new(heads: &[RowHead]) -> Self {
+        let row = |head: &RowHead| Row {
+            path: head.path.clone(),
+            op: head.op,
+            parts: head.parts.iter().map(|part| (*part, AtomicMeter::default())).collect(),
             elsewhere: AtomicMeter::default(),
             nanoseconds: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             runs: AtomicU64::new(0),
         };
-        Ledger { rows: parts.map(row).collect() }
+        Ledger { rows: heads.iter().map(row).collect() }
     }
 
     /// The row of the node at a position of the graph.
@@ -78,7 +85,13 @@ impl Ledger {
         self.sum(|counts| counts.executed.total())
     }
 
-    /// Multiply-accumulates the mathematics asked for: multiplications inside contractions.
+    /// All scalar operations the mathematics asked for, each worth one (the convention `flops`).
+    pub fn flops(&self) -> Integer {
+        self.useful().total()
+    }
+
+    /// Multiply-accumulates the mathematics asked for: multiplications inside contractions (the
+    /// convention `macs`).
     pub fn macs(&self) -> Integer {
         self.rows.iter().map(|row| Integer::from(row.counts().useful.macs())).sum()
     }
@@ -93,6 +106,16 @@ impl Row {
     /// fails the comparison.
     pub fn meter(&self, part: Part) -> &AtomicMeter {
         self.parts.iter().find(|(p, _)| *p == part).map_or(&self.elsewhere, |(_, meter)| meter)
+    }
+
+    /// The path of the node, with a `*` in place of iterations.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The name of its operation.
+    pub fn op(&self) -> &'static str {
+        self.op
     }
 
     /// The parts this row keeps apart.
@@ -126,5 +149,82 @@ impl Row {
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
             runs: self.runs.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// A line for each node that was executed, and their sum: scalar operations that the mathematics asked
+/// for and that the loops covered, and milliseconds.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e3);
+        let mut lines = vec![["node", "op", "runs", "useful", "executed", "ms"].map(str::to_owned)];
+        let mut time = Duration::ZERO;
+        for row in self.rows.iter() {
+            let counts = row.counts();
+            time += counts.time;
+            if counts.runs > 0 {
+                lines.push([
+                    row.path.to_string(),
+                    row.op.to_owned(),
+                    counts.runs.to_string(),
+                    counts.useful.total().total().to_string(),
+                    counts.executed.total().total().to_string(),
+                    milliseconds(counts.time),
+                ]);
+            }
+        }
+        let (useful, executed) = (self.flops(), self.executed().total());
+        lines.push([
+            "total".to_owned(),
+            String::new(),
+            String::new(),
+            useful.to_string(),
+            executed.to_string(),
+            milliseconds(time),
+        ]);
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+        let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
+        for (i, [path, op, numbers @ ..]) in lines.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{path:<0$}  {op:<1$}", widths[0], widths[1])?;
+            for (number, width) in numbers.iter().zip(&widths[2..]) {
+                write!(f, "  {number:>width$}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Fast, Feeds};
+    use opledger_dims::Binding;
+    use opledger_ir::Graph;
+    use opledger_ir::ops::Activation;
+
+    #[test]
+    fn a_ledger_is_a_table() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["n"]).unwrap();
+        let y = g.add("sum", x, x).unwrap();
+        let y = g.activation(y, Activation::Relu).unwrap();
+        g.output("y", y);
+        let sizes = Binding::from_iter([("n", 1200)]);
+        let run = Fast::new().unwrap().run(&g, &sizes, &Feeds::seeded(1)).unwrap();
+        assert_eq!((run.ledger.flops(), run.ledger.macs()), (2400.into(), 0.into()));
+        let text = run.ledger.to_string();
+        let without_time: Vec<&str> =
+            text.lines().map(|line| line.rsplit_once("  ").unwrap().0.trim_end()).collect();
+        assert_eq!(
+            without_time,
+            [
+                "node   op    runs  useful  executed",
+                "sum    add      1    1200      1200",
+                "relu   relu     1    1200      1200",
+                "total                2400      2400",
+            ]
+        );
     }
 }

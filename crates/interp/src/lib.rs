@@ -1,30 +1,39 @@
 //! Interpreters of a graph.
 //!
-//! [`run`] drives any [`Interpreter`] over a graph: it orders the work, repeats bodies, frees dead
-//! values, fills the [`Ledger`] and wraps errors. [`Oracle`] executes the textbook references on a
-//! scalar that counts itself; [`Fast`] executes the kernels. [`prove`] holds the two against the
-//! derived cost, node by node.
+//! A [`Prepared`] run owns a graph with its sizes and tensors, and drives any [`Interpreter`] over it:
+//! it orders the work, repeats bodies, frees dead values, fills the [`Ledger`] and wraps errors.
+//! [`Fast`] executes the kernels, [`Oracle`] the textbook references on a scalar that counts itself. A
+//! [`Session`] is a prepared run that keeps keys and values from step to step. [`prove`] holds both
+//! interpreters against the derived cost, node by node.
 
-mod chain;
 mod driver;
 mod error;
 mod fast;
 mod feeds;
+mod interpreter;
 mod ledger;
 mod memory;
 mod oracle;
-mod plan;
+mod prepared;
+mod program;
+mod run;
+mod schedule;
 mod session;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod theorem;
 
-pub use driver::{ChainCall, Interpreter, Observer, Quiet, Run, prepare, run, run_stored};
 pub use error::RunError;
 pub use fast::{Counting, Fast};
-pub use feeds::{Feeds, Store};
+pub use feeds::Feeds;
+pub use interpreter::{Instance, Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
 pub use ledger::{Ledger, Row, RowCounts};
-pub use memory::{Reached, available_memory, computed_bytes, peak_bytes};
+pub use memory::{Peak, available_memory};
 pub use oracle::Oracle;
+pub use prepared::Prepared;
+pub use run::Run;
+pub use schedule::Schedule;
 pub use session::Session;
-pub use theorem::{Mismatch, Theorem, compare, prove};
+pub use tensors::{Fed, Tensors};
+pub use theorem::{Formulas, Mismatch, Proof, Theorem, compare, prove};

@@ -1,38 +1,15 @@
-//! How much memory a run has used, and may use; what it needs is told by [`Graph::footprint`].
+//! How much memory a run has used, and may use; what it needs is told by
+//! [`Graph::footprint`](opledger_ir::Graph::footprint).
 
-use opledger_dims::{Binding, Integer};
-use opledger_ir::{BindingError, Graph};
+use opledger_dims::Integer;
+use opledger_ir::Value;
 
-/// Bytes of all sources and of the live values at the worst moment of a run: of
-/// [`Graph::footprint`], the peak.
-///
-/// # Errors
-/// When a size is unbound.
-pub fn peak_bytes(
-    graph: &Graph,
-    binding: &Binding,
-    real_bytes: usize,
-) -> Result<Integer, BindingError> {
-    Ok(graph.footprint(binding, real_bytes)?.peak())
-}
+use crate::RunError;
 
-/// Bytes of the computed values that are alive at the worst moment of a run: of
-/// [`Graph::footprint`], what is computed.
-///
-/// # Errors
-/// When a size is unbound.
-pub fn computed_bytes(
-    graph: &Graph,
-    binding: &Binding,
-    real_bytes: usize,
-) -> Result<Integer, BindingError> {
-    Ok(graph.footprint(binding, real_bytes)?.computed())
-}
-
-/// Bytes that a run has had in computed values at its worst moments, counted where buffers are made
-/// and freed.
+/// Bytes that computed values took at the worst moments of a run, counted where buffers are made and
+/// freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reached {
+pub struct Peak {
     /// In values alive.
     pub live: u64,
     /// In values alive, and in buffers of dead ones that are kept for later ones.
@@ -53,4 +30,23 @@ pub fn available_memory() -> Option<Integer> {
     let group = number("/sys/fs/cgroup/memory.max")
         .and_then(|limit| Some(limit.saturating_sub(number("/sys/fs/cgroup/memory.current")?)));
     [machine, group].into_iter().flatten().min().map(Integer::from)
+}
+
+/// Bytes of the elements of a value.
+pub(crate) fn bytes_of<T>(value: &Value<T>) -> u64 {
+    let each = match value {
+        Value::Real(_) => size_of::<T>(),
+        Value::Index(_) => size_of::<i64>(),
+    };
+    (value.shape().iter().product::<usize>() * each) as u64
+}
+
+/// Checks that so many bytes are there to be taken.
+pub(crate) fn fits(needed: &Integer) -> Result<(), RunError> {
+    let most = Integer::from(isize::MAX);
+    let available = available_memory().unwrap_or(most);
+    match *needed > available {
+        true => Err(RunError::Memory { needed: needed.clone(), available }),
+        false => Ok(()),
+    }
 }

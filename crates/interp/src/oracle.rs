@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use opledger_dims::{Counted, Scalar, take_counts};
-use opledger_ir::{Call, Node, OpError, Operation, Value};
+use opledger_dims::{Binding, Counted, Scalar, take_counts};
+use opledger_ir::{Graph, OpError, Operation, Value};
 use opledger_kernels::{Meter, Tally};
-use opledger_tensor::Tensor;
 
-use crate::{Interpreter, Row};
+use crate::interpreter::in_turn;
+use crate::{Feeds, Interpreter, NodeCall, Prepared, Quiet, Run, RunError};
 
 /// Executes every scalar operation one by one and counts each as it happens, in `f32` or `f64`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +17,21 @@ impl<T> Oracle<T> {
     /// An oracle.
     pub fn new() -> Self {
         Oracle(PhantomData)
+    }
+}
+
+impl<T: Scalar> Oracle<T> {
+    /// Executes a graph at values of its free symbols.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`] and [`Prepared::run`].
+    pub fn run(
+        &mut self,
+        graph: &Graph,
+        sizes: &Binding,
+        feeds: &Feeds,
+    ) -> Result<Run<Counted<T>>, RunError> {
+        Prepared::new(graph, sizes, feeds)?.run(self, &mut Quiet)
     }
 }
 
@@ -30,20 +45,16 @@ impl<T: Scalar> Interpreter for Oracle<T> {
         }
     }
 
-    fn release(&self, value: &Value<Counted<T>>) -> Option<Tensor<f64>> {
-        value.real().map(|t| t.map(|x| x.to_f64()))
-    }
-
     fn apply(
         &mut self,
-        node: &Node,
-        call: &Call<'_, Counted<T>>,
-        row: &Row,
+        group: &mut [NodeCall<'_, Counted<T>>],
     ) -> Result<Value<Counted<T>>, OpError> {
-        take_counts();
-        node.op.reference(call, &mut |part| {
-            let counts = take_counts();
-            row.meter(part).record(&Tally { useful: counts, executed: counts });
+        in_turn(group, |node, call, row| {
+            take_counts();
+            node.op.reference(call, &mut |part| {
+                let counts = take_counts();
+                row.meter(part).record(&Tally { useful: counts, executed: counts });
+            })
         })
     }
 }

@@ -1,63 +1,87 @@
 //! A causal model that keeps keys and values: tokens go in, as many as there are at a time, and every
 //! earlier one is read from the cache.
 
-use opledger_dims::{Binding, Integer};
-use opledger_ir::Graph;
+use std::sync::Arc;
+
+use opledger_dims::{Binding, Integer, Symbol};
+use opledger_ir::{Cache, Graph, Role, SizeRole};
 use opledger_tensor::Tensor;
 
-use crate::driver::{Caches, Observer, check_memory, run_cached};
-use crate::{Feeds, Interpreter, Run, RunError, Store};
+use crate::driver::Caches;
+use crate::memory::bytes_of;
+use crate::program::sizes_at;
+use crate::schedule::Timetable;
+use crate::{Feeds, Instance, Interpreter, Observer, Prepared, Run, RunError};
 
-/// The input of tokens.
-const IDS: &str = "input_ids";
-/// The ending of the inputs that hold earlier keys and values, and of the results that hold all.
-const ENDINGS: [(&str, &str); 2] =
-    [(".past_key", ".present_key"), (".past_value", ".present_value")];
-
-/// The state of one generation.
+/// The state of one generation: a prepared run with caches.
 ///
-/// The graph has an input `input_ids` of `b` items of `n` tokens, and for every layer inputs
-/// `past_key` and `past_value` of `p` tokens and results `present_key` and `present_value` of
-/// `p + n`.
+/// The graph has an input of token ids, sizes that count the tokens of a step and those of the cache
+/// ([`SizeRole`]), and caches ([`Graph::caches`]).
 ///
 /// Of one item, the keys and values of a step are written behind the earlier ones, in buffers that
 /// grow by doubling or have [`Session::with_room`]; of several items, each of which has its tokens
 /// side by side, they are copied.
 #[derive(Debug)]
-pub struct Session<'g, I> {
-    graph: &'g Graph,
+pub struct Session<I> {
+    prepared: Prepared,
+    timetable: Timetable,
     interpreter: I,
     sizes: Binding,
-    store: Store,
-    /// Keys and values, by the path of their input.
+    /// The position of the input of token ids.
+    ids: usize,
+    /// The sizes that count the tokens of the cache and of a step.
+    counts: [Symbol; 2],
+    /// Keys and values.
     caches: Caches<f32>,
     /// Tokens in the cache.
     past: usize,
 }
 
-impl<'g, I: Interpreter<Scalar = f32>> Session<'g, I> {
-    /// An empty cache. `sizes` binds all symbols but `p` and `n`; `feeds` has the parameters.
+impl<I: Interpreter<Scalar = f32>> Session<I> {
+    /// An empty cache. `sizes` binds all symbols but those that count tokens; `feeds` has the
+    /// parameters.
     ///
     /// # Errors
-    /// When a size or a parameter does not fit, or memory does not suffice.
+    /// When the graph has no cache, a size or a parameter does not fit, or memory does not suffice.
     pub fn new(
-        graph: &'g Graph,
+        graph: impl Into<Arc<Graph>>,
         sizes: &Binding,
         feeds: &Feeds,
         interpreter: I,
     ) -> Result<Self, RunError> {
-        let mut binding = graph.complete(&sizes.clone().with("p", 0).with("n", 1))?;
-        graph.check(&binding)?;
-        check_memory(graph, &binding, size_of::<f32>())?;
-        let store = feeds.store(graph, &mut binding)?;
-        let caches = empty(&store, 0);
-        Ok(Session { graph, interpreter, sizes: sizes.clone(), store, caches, past: 0 })
+        let graph = graph.into();
+        let ids = graph.inputs_of(Role::Tokens).next();
+        let ids = ids.ok_or(RunError::NoSession { missing: "an input of token ids" })?.index();
+        let count =
+            |role, missing| graph.size_of(role).cloned().ok_or(RunError::NoSession { missing });
+        let counts = [
+            count(SizeRole::Past, "a size that counts the tokens of a cache")?,
+            count(SizeRole::Tokens, "a size that counts the tokens of a step")?,
+        ];
+        let given = |cache: &Cache| graph.outputs().iter().any(|(_, var)| *var == cache.present);
+        if graph.caches().is_empty() || !graph.caches().iter().all(given) {
+            return Err(RunError::NoSession { missing: "caches that are given back" });
+        }
+        let [past, tokens] = &counts;
+        let first = sizes.clone().with(past, 0).with(tokens, 1);
+        let caches = graph.caches().iter().map(|cache| cache.past.index()).collect();
+        let prepared = Prepared::with_caches(graph, &first, feeds, caches)?;
+        let last_uses = &prepared.program().last_uses;
+        let timetable = Timetable::new(prepared.graph(), last_uses, &interpreter);
+        let caches = empty(&prepared, 0);
+        let sizes = sizes.clone();
+        Ok(Session { prepared, timetable, interpreter, sizes, ids, counts, caches, past: 0 })
     }
 
     /// The same empty cache with room for so many tokens of one item.
     #[must_use]
     pub fn with_room(self, tokens: usize) -> Self {
-        Session { caches: empty(&self.store, tokens), past: 0, ..self }
+        Session { caches: empty(&self.prepared, tokens), past: 0, ..self }
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        self.prepared.graph()
     }
 
     /// How many tokens the cache holds.
@@ -70,14 +94,15 @@ impl<'g, I: Interpreter<Scalar = f32>> Session<'g, I> {
     /// # Errors
     /// When they do not fit the model, such as more tokens than it has positions.
     pub fn binding(&self, tokens: usize) -> Result<Binding, RunError> {
-        let sizes = self.sizes.clone().with("p", self.past).with("n", tokens);
-        let binding = self.graph.complete(&sizes)?;
-        self.graph.check(&binding)?;
+        let [past, new] = &self.counts;
+        let sizes = self.sizes.clone().with(past, self.past).with(new, tokens);
+        let binding = self.graph().derive(&sizes)?;
+        self.graph().check(&binding)?;
         Ok(binding)
     }
 
-    /// Runs the model on the next `n` tokens of each item, `[b, n]`, and keeps their keys and values.
-    /// When an operation fails, the cache is empty afterwards.
+    /// Runs the model on the next `n` tokens of each item, `[b, n]`, and keeps their keys and values,
+    /// which are no results then. When an operation fails, the cache is empty afterwards.
     ///
     /// # Errors
     /// When the tokens do not fit, memory does not suffice, or an operation fails.
@@ -88,74 +113,97 @@ impl<'g, I: Interpreter<Scalar = f32>> Session<'g, I> {
         observer: &mut dyn Observer,
     ) -> Result<Run<f32>, RunError> {
         let binding = self.binding(n)?;
-        check_memory(self.graph, &binding, size_of::<f32>())?;
-        self.store.feed(self.graph, &binding, IDS, tokens)?;
+        let node = &self.graph().nodes()[self.ids];
+        let shape = sizes_at(&node.shape, &binding).map_err(|e| RunError::of(node, e))?;
+        let feeds = Feeds::default().with_ids(&node.path, &shape, tokens.to_vec())?;
+        self.prepared.refit(binding, &feeds)?;
         let past = std::mem::take(&mut self.past);
-        let mut caches = std::mem::replace(&mut self.caches, empty(&self.store, 0));
-        let (graph, interpreter) = (self.graph, &mut self.interpreter);
-        let mut run = run_cached(graph, &binding, interpreter, &self.store, &mut caches, observer)?;
-        let mut outputs = Vec::with_capacity(run.outputs.len());
-        for (name, value) in run.outputs {
-            let kept = ENDINGS.iter().find_map(|(past, present)| {
-                name.strip_suffix(present).map(|layer| format!("{layer}{past}"))
-            });
-            match kept {
-                Some(path) => {
-                    self.caches.insert(path, value);
+        let mut caches = std::mem::take(&mut self.caches);
+        let Session { prepared, timetable, interpreter, .. } = self;
+        let finished = prepared.execute(timetable, interpreter, &mut caches, observer);
+        let mut finished = match finished {
+            Ok(finished) => finished,
+            Err(problem) => {
+                self.caches = empty(&self.prepared, 0);
+                return Err(problem);
+            }
+        };
+        let graph = prepared.graph();
+        let mut results = Vec::with_capacity(finished.results.len());
+        for result in finished.results {
+            let (_, var) = graph.outputs()[result.output];
+            match graph.caches().iter().find(|cache| cache.present == var) {
+                Some(cache) => {
+                    let (node, iteration) = (cache.past.index(), result.of.iteration);
+                    self.caches.insert(Instance { node, iteration }, result.value);
                 }
-                None => outputs.push((name, value)),
+                None => results.push(result),
             }
         }
-        run.outputs = outputs;
+        finished.results = results;
         self.past = past + n;
-        Ok(run)
+        Ok(self.prepared.run_of(finished))
     }
 
     /// Bytes of the keys and values kept.
     pub fn cache_bytes(&self) -> Integer {
-        let kept = self.caches.values();
-        kept.map(|value| Integer::from(value.shape().iter().product::<usize>() * 4)).sum()
+        self.caches.values().map(|value| Integer::from(bytes_of(value))).sum()
     }
 }
 
 /// Empty caches, with room for so many tokens of one item.
-fn empty(store: &Store, tokens: usize) -> Caches<f32> {
-    let kept =
-        store.iter().filter(|(path, _)| ENDINGS.iter().any(|(past, _)| path.ends_with(past)));
-    let emptied = kept.filter_map(|(path, value)| {
-        let shape = value.shape();
-        let (_, [_, token @ ..]) = shape.split_first()? else { return None };
-        let mut room = Vec::new();
-        // Without room the buffers grow as they must, and say so when they cannot.
-        let _ = room.try_reserve_exact(token.iter().product::<usize>().saturating_mul(tokens));
-        Some((path.to_owned(), Tensor::new(shape, room).ok()?.into()))
-    });
-    emptied.collect()
+fn empty(prepared: &Prepared, tokens: usize) -> Caches<f32> {
+    let (sizes, mut caches) = (prepared.sizes(), Caches::new());
+    for cache in prepared.graph().caches() {
+        let at = cache.past.index();
+        let [items, _, token @ ..] = &sizes.nodes[at].output[..] else { continue };
+        let shape = [&[*items, 0], token].concat();
+        let room = token.iter().product::<usize>().saturating_mul(tokens);
+        for instance in sizes.instances(prepared.program(), at) {
+            let mut buffer = Vec::new();
+            // Without room the buffers grow as they must, and say so when they cannot.
+            let _ = buffer.try_reserve_exact(room);
+            if let Ok(tensor) = Tensor::new(&shape, buffer) {
+                caches.insert(instance, tensor.into());
+            }
+        }
+    }
+    caches
 }
 
 #[cfg(test)]
 mod tests {
-    use opledger_ir::Axis;
-    use opledger_ir::ops::Source;
+    use opledger_ir::ops::{Reduce, Source};
+    use opledger_ir::{Axis, Cached, Var};
 
     use super::*;
     use crate::{Fast, Quiet};
 
-    /// What a table says of every token so far.
+    /// What a table says of every token so far, and the caches.
     fn graph() -> Graph {
         let mut g = Graph::new();
-        let ids = g.input_ids(IDS, ["b", "n"], 9).unwrap();
+        let ids = g.input_ids("ids", ["b", "n"], 9).unwrap();
+        g.mark(ids, Role::Tokens);
+        g.size_role(SizeRole::Tokens, "n");
+        g.size_role(SizeRole::Past, "p");
         let table = g.param("table", Source::embedding(), [Axis::new("v", 9), "e".into()]).unwrap();
         let new = g.embedding("", ids, table).unwrap();
-        for [past, present] in [["past_key", "present_key"], ["past_value", "present_value"]] {
+        for (of, name) in [(Cached::Keys, "keys"), (Cached::Values, "values")] {
             let axes = [Axis::from("b"), Axis::new("n", "p"), Axis::from("e")];
-            let past = g.input(&format!("layer.{past}"), axes).unwrap();
+            let past = g.input(name, axes).unwrap();
             let all = g.concat(past, new, "n").unwrap();
-            g.output(&format!("layer.{present}"), all);
-            let total = g.reduce(all, opledger_ir::ops::Reduce::Sum("n".into())).unwrap();
-            g.output(present, total);
+            g.output(&format!("all {name}"), all);
+            g.cache(of, past, all);
+            let total = g.reduce(all, Reduce::Sum("n".into())).unwrap();
+            g.output(&format!("sum of {name}"), total);
         }
         g
+    }
+
+    fn cache<I>(session: &Session<I>, of: Cached) -> &Tensor<f32> {
+        let graph = session.prepared.graph();
+        let past: Var = graph.caches().iter().find(|cache| cache.of == of).unwrap().past;
+        session.caches[&Instance { node: past.index(), iteration: 0 }].real().unwrap()
     }
 
     #[test]
@@ -174,12 +222,12 @@ mod tests {
                 let run = stepwise.step(n, &tokens[at..at + n].repeat(items), &mut Quiet).unwrap();
                 assert_eq!(run.outputs.len(), 2);
                 at += n;
-                let cache = stepwise.caches["layer.past_key"].real().unwrap();
+                let cache = cache(&stepwise, Cached::Keys);
                 assert_eq!(cache.shape(), [items, at, 5]);
                 places.push(cache.data().as_ptr());
             }
-            for (path, cache) in &stepwise.caches {
-                assert_eq!(cache.real(), at_once.caches[path].real(), "{items} items, {path}");
+            for of in [Cached::Keys, Cached::Values] {
+                assert_eq!(cache(&stepwise, of), cache(&at_once, of), "{items} items");
             }
             assert_eq!(stepwise.cache_bytes(), (items * 7 * 5 * 2 * 4).into());
             if (items, room) == (1, 7) {
@@ -195,12 +243,25 @@ mod tests {
         let fast = Fast::new().unwrap();
         let mut session = Session::new(&graph, &sizes, &Feeds::seeded(1), fast).unwrap();
         session.step(2, &[1, 2], &mut Quiet).unwrap();
-        let before = session.caches["layer.past_value"].real().cloned();
+        let before = cache(&session, Cached::Values).clone();
         session.step(1, &[9], &mut Quiet).unwrap_err();
         session.step(2, &[1], &mut Quiet).unwrap_err();
+        assert_eq!((session.past(), cache(&session, Cached::Values)), (2, &before));
         assert_eq!(
-            (session.past(), session.caches["layer.past_value"].real().cloned()),
-            (2, before)
+            session.step(1, &[3], &mut Quiet).unwrap().binding.get(&"p".into()),
+            Some(&2.into())
+        );
+    }
+    #[test]
+    fn a_graph_without_caches_is_refused() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n"]).unwrap();
+        g.output("x", x);
+        let new = Session::new(g, &Binding::new(), &Feeds::seeded(1), Fast::new().unwrap());
+        let problem = new.unwrap_err().to_string();
+        assert!(
+            problem.ends_with("it lacks an input of token ids; record it with a cache"),
+            "{problem}"
         );
     }
 }

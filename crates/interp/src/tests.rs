@@ -2,7 +2,7 @@
 
 mod models;
 
-use crate::{Fast, Feeds, Ledger, Observer, Oracle, Quiet, prepare, prove, run, run_stored};
+use crate::{Fast, Feeds, Ledger, Observer, Oracle, Prepared, Quiet, RunError, prove};
 use opledger_dims::Binding;
 use opledger_ir::ops::{Activation, Dropout, Factor, Norm, Reduce, Source};
 use opledger_ir::{Axis, Graph, Mask, Node, Var};
@@ -25,14 +25,13 @@ fn attention(mask: impl Fn(&mut Graph) -> Mask, bias: bool) -> Graph {
 }
 
 fn assert_proved(g: &Graph, binding: &Binding) {
-    let theorem = prove(g, binding, &Feeds::seeded(3)).unwrap();
-    assert!(theorem.holds(), "{}", theorem.mismatches[0]);
-    let oracle = run(g, binding, &mut Oracle::<f64>::new(), &Feeds::seeded(3), &mut Quiet).unwrap();
-    let fast = Fast::new().unwrap().run(g, binding, &Feeds::seeded(3)).unwrap();
-    for (name, value) in &fast.outputs {
-        let exact = oracle.output(name).unwrap();
-        for (x, y) in value.real().unwrap().data().iter().zip(&exact) {
-            assert!((f64::from(*x) - y.0).abs() < 1e-5, "{name}: {x} for {}", y.0);
+    let proof = prove(g, binding, &Feeds::seeded(3)).unwrap();
+    assert!(proof.theorem.holds(), "{}", proof.theorem.mismatches[0]);
+    let oracle = Oracle::<f64>::new().run(g, binding, &Feeds::seeded(3)).unwrap();
+    for (name, value) in &proof.fast.outputs {
+        let exact = oracle.output_f64(name).unwrap();
+        for (x, y) in value.real().unwrap().data().iter().zip(exact.data()) {
+            assert!((f64::from(*x) - y).abs() < 1e-5, "{name}: {x} for {y}");
         }
     }
 }
@@ -180,9 +179,9 @@ fn each_iteration_drops_elements_of_its_own() {
         Feeds::seeded(3).with("x", opledger_tensor::Tensor::new(&[256], vec![1.0; 256]).unwrap());
     let kept = |l: i64| {
         let binding = Binding::from_iter([("n", 256), ("l", l)]);
-        assert!(prove(&g, &binding, &feeds).unwrap().holds());
+        assert!(prove(&g, &binding, &feeds).unwrap().theorem.holds());
         let fast = || Fast::new().unwrap().run(&g, &binding, &feeds).unwrap().output("y").unwrap();
-        let oracle = run(&g, &binding, &mut Oracle::<f32>::new(), &feeds, &mut Quiet).unwrap();
+        let oracle = Oracle::<f32>::new().run(&g, &binding, &feeds).unwrap();
         let oracle = oracle.output("y").unwrap().mapv(|y| y.0);
         assert_eq!(fast(), fast(), "the same run gives the same bits");
         assert_eq!(fast(), oracle);
@@ -210,13 +209,97 @@ fn what_is_prepared_once_runs_often_and_can_be_watched() {
     let y = g.activation(x, Activation::Tanh).unwrap();
     g.output("y", y);
     let binding = Binding::from_iter([("b", 2), ("c", 6)]);
-    let (binding, store) = prepare::<Fast>(&g, &binding, &Feeds::seeded(3)).unwrap();
+    let prepared = Prepared::new(&g, &binding, &Feeds::seeded(3)).unwrap();
     let (mut fast, mut watcher) = (Fast::new().unwrap(), Keep(None));
-    let first = run_stored(&g, &binding, &mut fast, &store, &mut watcher).unwrap();
-    let second = run_stored(&g, &binding, &mut fast, &store, &mut Quiet).unwrap();
+    let first = prepared.run(&mut fast, &mut watcher).unwrap();
+    let second = prepared.run(&mut fast, &mut Quiet).unwrap();
     assert_eq!(first.output("y"), second.output("y"));
     assert_eq!(first.ledger.useful(), second.ledger.useful());
     assert_eq!(watcher.0.unwrap().useful(), first.ledger.useful(), "a clone shares the rows");
+}
+
+/// Two graphs of as many nodes: each runs on its own tensors, whatever ran before.
+#[test]
+fn a_graph_runs_on_its_own_tensors() {
+    let make = |name: &str| {
+        let mut g = Graph::new();
+        let x = g.input("x", ["n", "c"]).unwrap();
+        let w = g.param(name, Source::weight("c"), ["f", "c"]).unwrap();
+        let y = g.einsum("n c, f c -> n f", x, w).unwrap();
+        g.output("y", y);
+        g
+    };
+    let (first, second) = (make("first"), make("second"));
+    let at = Binding::from_iter([("n", 40), ("c", 33), ("f", 20)]);
+    let feeds = Feeds::seeded(1);
+    let expected = Fast::new().unwrap().run(&second, &at, &feeds).unwrap().output("y").unwrap();
+    let mut fast = Fast::new().unwrap();
+    let other = fast.run(&first, &at, &feeds).unwrap().output("y").unwrap();
+    assert_ne!(other, expected, "their weights differ");
+    assert_eq!(fast.run(&second, &at, &feeds).unwrap().output("y").unwrap(), expected);
+    let prepared = Prepared::new(&first, &at, &feeds).unwrap();
+    assert!(prepared.tensors().get("second").is_none());
+    assert_eq!(prepared.run(&mut fast, &mut Quiet).unwrap().output("y").unwrap(), other);
+}
+
+#[test]
+fn sizes_and_tensors_change_between_runs() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["n", "c"]).unwrap();
+    let layers = g.repeated("layers", "l");
+    let w = [Axis::new("c'", "c"), Axis::from("c")];
+    let w = g.enter(&layers).param("w", Source::weight("c"), w).unwrap();
+    let y = g
+        .repeat(&layers, x, |g, x| {
+            let y = g.einsum("n c, c' c -> n c'", x, w)?;
+            g.add("residual", y, x)
+        })
+        .unwrap();
+    g.output("y", y);
+    let at = |n: u64| Binding::from_iter([("n", n), ("c", 24), ("l", 3)]);
+    let (feeds, mut fast) = (Feeds::seeded(1), Fast::new().unwrap());
+    let mut prepared = Prepared::new(&g, &at(5), &feeds).unwrap();
+    let weights = |prepared: &Prepared| -> Vec<opledger_tensor::Tensor<f32>> {
+        let fed = prepared.tensors().iter().filter(|(_, fed)| fed.path.ends_with('w'));
+        fed.map(|(_, fed)| fed.value.real().unwrap().clone()).collect()
+    };
+    let before = weights(&prepared);
+    assert_eq!(before.len(), 3);
+    for n in [70, 1, 40] {
+        prepared.rebind(&at(n), &feeds).unwrap();
+        let run = prepared.run(&mut fast, &mut Quiet).unwrap();
+        let anew = Fast::new().unwrap().run(&g, &at(n), &feeds).unwrap();
+        assert_eq!(run.output("y").unwrap(), anew.output("y").unwrap());
+        assert!(weights(&prepared).iter().zip(&before).all(|(a, b)| a.shares(b)));
+    }
+    // Another weight of the second layer: what was packed of the one before is not used.
+    let other = opledger_tensor::Tensor::new(&[24, 24], vec![0.25; 576]).unwrap();
+    prepared.feed("layers.1.w", other.clone()).unwrap();
+    let run = prepared.run(&mut fast, &mut Quiet).unwrap();
+    let anew = Fast::new().unwrap().run(&g, &at(40), &feeds.clone().with("layers.1.w", other));
+    assert_eq!(run.output("y").unwrap(), anew.unwrap().output("y").unwrap());
+    let unlike = opledger_tensor::Tensor::new(&[2], vec![0.0; 2]).unwrap();
+    prepared.feed("layers.1.w", unlike.clone()).unwrap_err();
+    prepared.feed("layers.3.w", unlike).unwrap_err();
+    prepared.rebind(&Binding::from_iter([("n", 2)]), &feeds).unwrap_err();
+    let again = prepared.run(&mut fast, &mut Quiet).unwrap();
+    assert_eq!(again.output("y").unwrap(), run.output("y").unwrap(), "what failed changed nothing");
+}
+
+#[test]
+fn results_are_asked_for_as_what_they_are() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["n", "c"]).unwrap();
+    let best = g.top_k(x, "k").unwrap();
+    g.output("x", x);
+    g.output("best", best);
+    let at = Binding::from_iter([("n", 2), ("c", 3), ("k", 1)]);
+    let run = Fast::new().unwrap().run(&g, &at, &Feeds::seeded(1)).unwrap();
+    assert_eq!(run.whole_numbers("best").unwrap().shape(), [2, 1]);
+    assert!(matches!(run.output("best"), Err(RunError::OutputKind { .. })));
+    assert!(matches!(run.whole_numbers("x"), Err(RunError::OutputKind { .. })));
+    let problem = run.output("z").unwrap_err().to_string();
+    assert_eq!(problem, "there is no result `z`; the results are x, best");
 }
 
 #[test]

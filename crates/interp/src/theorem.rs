@@ -1,11 +1,11 @@
 //! The theorem, at every node: derived cost = the oracle's count = the useful count of the kernels,
 //! class by class and part by part, and executed ≥ useful.
 
-use opledger_dims::{Binding, Class, Counts, Integer};
-use opledger_ir::{Graph, Operation, Part};
+use opledger_dims::{Binding, Class, Counted, Integer, Poly};
+use opledger_ir::{BindingError, Cost, Graph, Node, Operation, Part};
 
-use crate::driver::computes;
-use crate::{Fast, Feeds, Ledger, Oracle, Quiet, RunError, run};
+use crate::schedule::is_executed;
+use crate::{Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, RunError};
 
 /// What was compared, and where it did not agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,92 @@ impl Theorem {
     }
 }
 
-/// Holds the ledger of one run against the derived cost.
+/// The derived cost of every node of a graph, worked out once to be held against many runs.
+#[derive(Clone, Debug)]
+pub struct Formulas {
+    nodes: Vec<Formula>,
+}
+
+#[derive(Clone, Debug)]
+struct Formula {
+    /// The position of the node.
+    at: usize,
+    path: String,
+    op: &'static str,
+    cost: Cost,
+    /// Bytes read and written.
+    bytes: (Poly, Poly),
+}
+
+impl Formulas {
+    /// The formulas of a graph.
+    pub fn new(graph: &Graph) -> Self {
+        let executed = graph.nodes().iter().enumerate().filter(|(_, node)| is_executed(node));
+        let formula = |(at, node): (usize, &Node)| Formula {
+            at,
+            path: node.path.clone(),
+            op: node.op.name(),
+            cost: graph.node_cost(node),
+            bytes: graph.node_bytes(node),
+        };
+        Formulas { nodes: executed.map(formula).collect() }
+    }
+
+    /// Holds the ledger of one run of the graph against its derived cost; `interpreter` says who
+    /// counted.
+    ///
+    /// # Errors
+    /// When a cost cannot be evaluated at the run's binding.
+    pub fn compare(
+        &self,
+        binding: &Binding,
+        ledger: &Ledger,
+        interpreter: &'static str,
+    ) -> Result<Theorem, RunError> {
+        let mut theorem = Theorem::default();
+        for Formula { at, path, op, cost, bytes: (read, written) } in &self.nodes {
+            let counts = ledger.row(*at).counts();
+            theorem.nodes += 1;
+            theorem.points += 1;
+            let mut check = |what: String, derived: &Integer, measured: &Integer, fits: bool| {
+                if !fits {
+                    theorem.mismatches.push(Mismatch {
+                        path: path.clone(),
+                        op,
+                        what,
+                        binding: binding.clone(),
+                        derived: derived.clone(),
+                        interpreter,
+                        measured: measured.clone(),
+                    });
+                }
+            };
+            let parts: Vec<Part> = counts.useful.0.iter().map(|(part, _)| *part).collect();
+            for part in parts {
+                let derived = cost.part(part).at(binding).map_err(BindingError::from)?;
+                let useful = counts.useful.part(part).widen();
+                let executed = counts.executed.part(part).widen();
+                for class in Class::ALL {
+                    let what = |kind: &str| format!("{kind} {class} of {}", part.name());
+                    let (d, u, e) = (&derived[class], &useful[class], &executed[class]);
+                    check(what("useful"), d, u, d == u);
+                    check(what("executed"), u, e, e >= u);
+                }
+            }
+            for (what, derived, measured) in [
+                ("bytes read", read, counts.bytes_read),
+                ("bytes written", written, counts.bytes_written),
+            ] {
+                let derived = derived.at(binding).map_err(BindingError::from)?;
+                let measured = Integer::from(measured);
+                check(what.to_owned(), &derived, &measured, derived == measured);
+            }
+        }
+        Ok(theorem)
+    }
+}
+
+/// Holds the ledger of one run against the derived cost of its graph, as [`Formulas::compare`].
 ///
 /// # Errors
 /// When a cost cannot be evaluated at the run's binding.
@@ -78,64 +163,32 @@ pub fn compare(
     ledger: &Ledger,
     interpreter: &'static str,
 ) -> Result<Theorem, RunError> {
-    let mut theorem = Theorem::default();
-    for (at, node) in graph.nodes().iter().enumerate().filter(|(_, node)| computes(node)) {
-        let derived = graph.node_cost(node);
-        let row = ledger.row(at);
-        let counts = row.counts();
-        theorem.nodes += 1;
-        theorem.points += 1;
-        let mut check = |what: String, derived: &Integer, measured: &Integer, fits: bool| {
-            if !fits {
-                theorem.mismatches.push(Mismatch {
-                    path: node.path.clone(),
-                    op: node.op.name(),
-                    what,
-                    binding: binding.clone(),
-                    derived: derived.clone(),
-                    interpreter,
-                    measured: measured.clone(),
-                });
-            }
-        };
-        let parts: Vec<Part> = counts.useful.0.iter().map(|(part, _)| *part).collect();
-        for part in parts {
-            let eval = |counts: Counts<opledger_dims::Poly>| {
-                counts.at(binding).map_err(opledger_ir::BindingError::from)
-            };
-            let derived = eval(derived.part(part))?;
-            let useful = counts.useful.part(part).widen();
-            let executed = counts.executed.part(part).widen();
-            for class in Class::ALL {
-                let what = |kind: &str| format!("{kind} {class} of {}", part.name());
-                let (d, u, e) = (&derived[class], &useful[class], &executed[class]);
-                check(what("useful"), d, u, d == u);
-                check(what("executed"), u, e, e >= u);
-            }
-        }
-        let (read, written) = graph.node_bytes(node);
-        for (what, derived, measured) in [
-            ("bytes read", read, counts.bytes_read),
-            ("bytes written", written, counts.bytes_written),
-        ] {
-            let derived = derived.at(binding).map_err(opledger_ir::BindingError::from)?;
-            let measured = Integer::from(measured);
-            check(what.to_owned(), &derived, &measured, derived == measured);
-        }
-    }
-    Ok(theorem)
+    Formulas::new(graph).compare(binding, ledger, interpreter)
 }
 
-/// Executes a graph by the oracle and by the kernels at a binding and holds both against the
-/// derived cost.
+/// A graph executed by both interpreters at one binding.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// Both ledgers against the derived cost.
+    pub theorem: Theorem,
+    /// What the oracle did.
+    pub oracle: Run<Counted<f32>>,
+    /// What the kernels did.
+    pub fast: Run<f32>,
+}
+
+/// Executes a graph by the oracle and by the kernels at values of its free symbols and holds both
+/// against the derived cost.
 ///
 /// # Errors
 /// When either run fails.
-pub fn prove(graph: &Graph, binding: &Binding, feeds: &Feeds) -> Result<Theorem, RunError> {
-    let oracle = run(graph, binding, &mut Oracle::<f32>::new(), feeds, &mut Quiet)?;
-    let fast = run(graph, binding, &mut Fast::new()?, feeds, &mut Quiet)?;
-    let mut theorem = compare(graph, &oracle.binding, &oracle.ledger, "the oracle")?;
-    let kernels = compare(graph, &fast.binding, &fast.ledger, "the kernels")?;
+pub fn prove(graph: &Graph, sizes: &Binding, feeds: &Feeds) -> Result<Proof, RunError> {
+    let prepared = Prepared::new(graph, sizes, feeds)?;
+    let oracle = prepared.run(&mut Oracle::<f32>::new(), &mut Quiet)?;
+    let fast = prepared.run(&mut Fast::new()?, &mut Quiet)?;
+    let formulas = Formulas::new(graph);
+    let mut theorem = formulas.compare(&oracle.binding, &oracle.ledger, "the oracle")?;
+    let kernels = formulas.compare(&fast.binding, &fast.ledger, "the kernels")?;
     theorem.mismatches.extend(kernels.mismatches);
-    Ok(theorem)
+    Ok(Proof { theorem, oracle, fast })
 }

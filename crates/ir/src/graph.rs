@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut, Range};
 use std::panic::Location;
+use std::sync::Arc;
 
 use opledger_dims::{Poly, Symbol};
 
@@ -25,6 +26,13 @@ impl Var {
 /// A scope repeated a symbolic number of times, such as the layers of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RepeatId(usize);
+
+impl RepeatId {
+    /// The position of the repetition among those of the graph.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// A repetition: its scope and how often its body runs.
 #[derive(Clone, Debug)]
@@ -362,6 +370,13 @@ impl Graph {
     /// Writes a polynomial with the products the graph declares, such as `c` for `h·e`.
     pub fn fold(&self, poly: &Poly) -> Poly {
         self.definitions.fold(poly)
+    }
+}
+
+/// A copy, to be shared.
+impl From<&Graph> for Arc<Graph> {
+    fn from(graph: &Graph) -> Self {
+        Arc::new(graph.clone())
     }
 }
 

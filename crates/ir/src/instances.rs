@@ -6,7 +6,7 @@ use crate::{Graph, Node, OpError, RepeatId, indices, to_usize};
 
 impl Graph {
     /// The repetitions around a node, the outermost first.
-    fn repetitions_around(&self, node: &Node) -> Vec<RepeatId> {
+    pub fn repetitions_around(&self, node: &Node) -> Vec<RepeatId> {
         let parents = std::iter::successors(node.repeat, |id| self.repetition(*id).parent);
         let mut chain: Vec<_> = parents.collect();
         chain.reverse();

@@ -62,6 +62,14 @@ impl Graph {
     /// When the values contradict a definition, or name no size of the graph.
     pub fn complete(&self, binding: &Binding) -> Result<Binding, BindingError> {
         self.check_known(binding)?;
+        self.derive(binding)
+    }
+
+    /// The same where every value is known to be that of a size of the graph.
+    ///
+    /// # Errors
+    /// When the values contradict a definition.
+    pub fn derive(&self, binding: &Binding) -> Result<Binding, BindingError> {
         let mut complete = binding.clone();
         loop {
             let mut changed = false;

@@ -1,7 +1,7 @@
 //! What is timed: attention, matrix products and layers at given sizes.
 
 use opledger_dims::{Binding, Integer};
-use opledger_interp::{available_memory, peak_bytes};
+use opledger_interp::available_memory;
 use opledger_ir::Graph;
 use opledger_kernels::PackedMatrix;
 
@@ -95,8 +95,8 @@ impl Problem<'_> {
         let (sizes, needed) = match self {
             // What the driver refuses when the run begins, an unbound size for one, is its to tell.
             Problem::Layer(layer) => {
-                match peak_bytes(layer.graph, &layer.binding, size_of::<f32>()) {
-                    Ok(needed) => (Vec::new(), needed),
+                match layer.graph.footprint(&layer.binding, size_of::<f32>()) {
+                    Ok(needs) => (Vec::new(), needs.peak()),
                     Err(_) => return Ok(()),
                 }
             }

@@ -1,8 +1,7 @@
 //! A problem with its data, ready to be computed again and again, its operations counted each time.
 
-use opledger_dims::{Binding, Counts, Integer};
-use opledger_interp::{Fast, Feeds, Quiet, Store, prepare, run_stored};
-use opledger_ir::Graph;
+use opledger_dims::{Counts, Integer};
+use opledger_interp::{Fast, Feeds, Prepared, Quiet};
 use opledger_kernels::{
     AtomicMeter, Attention as Kernel, AttentionMeters, AttentionShape, Gemm as Product, Heads,
     Mask, Operand, PackedMatrix, Right, attention, gemm,
@@ -154,25 +153,21 @@ impl Work for Multiplying {
     }
 }
 
-struct Running<'g> {
-    graph: &'g Graph,
-    binding: Binding,
-    store: Store,
+struct Running {
+    prepared: Prepared,
     fast: Fast,
 }
 
-impl<'g> Running<'g> {
-    fn new(layer: &Layer<'g>) -> Result<Self, MeasureError> {
-        let graph = layer.graph;
-        let (binding, store) = prepare::<Fast>(graph, &layer.binding, &Feeds::seeded(0))?;
-        Ok(Running { graph, binding, store, fast: Fast::new()? })
+impl Running {
+    fn new(layer: &Layer<'_>) -> Result<Self, MeasureError> {
+        let prepared = Prepared::new(layer.graph, &layer.binding, &Feeds::seeded(0))?;
+        Ok(Running { prepared, fast: Fast::new()? })
     }
 }
 
-impl Work for Running<'_> {
+impl Work for Running {
     fn run(&mut self) -> Result<Counted, MeasureError> {
-        let Running { graph, binding, store, fast } = self;
-        let ledger = run_stored(graph, binding, fast, store, &mut Quiet)?.ledger;
+        let ledger = self.prepared.run(&mut self.fast, &mut Quiet)?.ledger;
         let number = |n: Integer| u64::try_from(n).unwrap_or(u64::MAX);
         let total = |counts: Counts<Integer>| number(counts.total());
         Ok(Counted {

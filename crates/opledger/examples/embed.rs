@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         feeds = feeds.with(&path, weight);
     }
     let run = Fast::new()?.run(&model.graph, &sizes, &feeds)?;
-    let states = run.output("last_hidden_state").ok_or("the model is no encoder")?;
+    let states = run.output("last_hidden_state")?;
 
     let width = states.shape()[2];
     let embedding = |item: usize| {

@@ -25,7 +25,7 @@
 //! let sizes = Binding::from_iter([("b", 2), ("n", 16), ("c", 64), ("h", 4)]);
 //! let run = Fast::new()?.run(&g, &sizes, &Feeds::seeded(1).with("x", Tensor::from(tokens)))?;
 //!
-//! let output = run.output("y").ok_or("no output")?; // an ndarray array
+//! let output = run.output("y")?; // an ndarray array
 //! assert_eq!(output.shape(), [2, 16, 64]);
 //! assert_eq!(run.ledger.useful(), g.counts_at(&sizes)?); // measured = closed form, class by class
 //! assert_eq!(run.ledger.macs(), 589_824.into());
@@ -67,6 +67,8 @@ pub use opledger_verify as verify;
 pub use opledger_weights as weights;
 
 pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Symbol};
-pub use opledger_interp::{Fast, Feeds, Ledger, Oracle, Quiet, Run, Theorem, compare, prove, run};
+pub use opledger_interp::{
+    Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, Session, Theorem, compare, prove,
+};
 pub use opledger_ir::{Graph, Mask, Shape, Value, Var};
 pub use opledger_tensor::Tensor;

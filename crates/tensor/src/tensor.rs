@@ -66,6 +66,11 @@ impl<T> Tensor<T> {
         self.0.as_slice().unwrap_or_default()
     }
 
+    /// Whether both are the same elements in memory under the same sizes.
+    pub fn shares(&self, other: &Tensor<T>) -> bool {
+        std::ptr::eq(self.data(), other.data()) && self.shape() == other.shape()
+    }
+
     /// The same elements under other sizes of equal product, without copying.
     ///
     /// # Errors

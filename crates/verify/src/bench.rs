@@ -1,7 +1,7 @@
 //! The bench on which claims are tried: executions over grids of sizes that identify a polynomial.
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
-use opledger_interp::{Fast, Feeds, Ledger, Oracle, Quiet, Theorem, compare, run};
+use opledger_interp::{Fast, Feeds, Ledger, Tensors, Theorem, compare, prove};
 use opledger_ir::{Definition, Graph};
 
 use crate::VerifyError;
@@ -38,16 +38,6 @@ pub(crate) fn binding(pairs: &[(&str, i64)]) -> Binding {
 }
 
 impl Bench<'_> {
-    fn prove(graph: &Graph, at: &Binding, theorem: &mut Theorem) -> Result<Ledger, VerifyError> {
-        let feeds = Feeds::seeded(SEED);
-        let oracle = run(graph, at, &mut Oracle::<f32>::new(), &feeds, &mut Quiet)?;
-        let fast = run(graph, at, &mut Fast::new()?, &feeds, &mut Quiet)?;
-        theorem.extend(compare(graph, &oracle.binding, &oracle.ledger, "the oracle")?);
-        let kernels = compare(graph, &fast.binding, &fast.ledger, "the kernels")?;
-        theorem.mismatches.extend(kernels.mismatches);
-        Ok(oracle.ledger)
-    }
-
     /// Executes `graph` by both interpreters on a grid of one size more than the degree of its counts
     /// in each symbol. Two polynomials of those degrees that agree on such a grid are equal, since
     /// a non-zero polynomial of degree k in one variable has at most k roots; symbol by symbol.
@@ -70,9 +60,10 @@ impl Bench<'_> {
         }
         let (mut executed, mut theorem) = (Vec::new(), Theorem::default());
         for point in points {
-            let ledger = Bench::prove(graph, &point, &mut theorem)?;
-            executed
-                .push((graph.complete(&point).map_err(opledger_interp::RunError::from)?, ledger));
+            let proof = prove(graph, &point, &Feeds::seeded(SEED))?;
+            theorem.extend(proof.theorem);
+            let at = graph.complete(&point).map_err(opledger_interp::RunError::from)?;
+            executed.push((at, proof.oracle.ledger));
         }
         self.theorem.merge(theorem);
         Ok(Grid { points: executed, degrees })
@@ -89,7 +80,7 @@ impl Bench<'_> {
         if self.quick && counts.total() > QUICK_LIMIT.into() {
             return Ok(None);
         }
-        let fast = run(graph, &at, &mut Fast::new()?, &Feeds::seeded(SEED), &mut Quiet)?;
+        let fast = Fast::new()?.run(graph, &at, &Feeds::seeded(SEED))?;
         self.theorem.merge(compare(graph, &fast.binding, &fast.ledger, "the kernels")?);
         Ok(Some(OwnSize { ledger: fast.ledger }))
     }
@@ -113,11 +104,11 @@ impl Bench<'_> {
         }
         let mut agree = true;
         for point in &points {
-            let mut at = graph.complete(point).map_err(opledger_interp::RunError::from)?;
+            let at = graph.complete(point).map_err(opledger_interp::RunError::from)?;
             let expected = formula.at(&at).map_err(opledger_ir::BindingError::from);
             let expected = expected.map_err(opledger_interp::RunError::from)?;
-            let store = Feeds::seeded(SEED).zeros().store(graph, &mut at)?;
-            agree &= scope.stored(graph, &store, reading) == expected;
+            let tensors = Tensors::new(graph, &at, &Feeds::seeded(SEED).zeros())?;
+            agree &= scope.stored(graph, &tensors, reading) == expected;
         }
         Ok((points.len(), agree))
     }
@@ -130,9 +121,9 @@ impl Bench<'_> {
         scope: Scope,
         reading: Reading,
     ) -> Result<Integer, VerifyError> {
-        let mut at = graph.complete(&binding(at)).map_err(opledger_interp::RunError::from)?;
-        let store = Feeds::seeded(SEED).zeros().store(graph, &mut at)?;
-        Ok(scope.stored(graph, &store, reading))
+        let at = graph.complete(&binding(at)).map_err(opledger_interp::RunError::from)?;
+        let tensors = Tensors::new(graph, &at, &Feeds::seeded(SEED).zeros())?;
+        Ok(scope.stored(graph, &tensors, reading))
     }
 }
 

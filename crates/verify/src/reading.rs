@@ -2,7 +2,7 @@
 //! same counts whether derived or measured.
 
 use opledger_dims::{Class, Integer, Poly};
-use opledger_interp::{Ledger, Store};
+use opledger_interp::{Ledger, Tensors};
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, Part, PartCounts};
 
@@ -118,22 +118,15 @@ impl Scope {
     }
 
     /// How many elements the parameters in memory have.
-    pub(crate) fn stored(&self, graph: &Graph, store: &Store, reading: Reading) -> Integer {
-        let counted = |path: &str| {
-            let general: Vec<&str> =
-                path.split('.').map(|s| if s.parse::<u64>().is_ok() { "*" } else { s }).collect();
-            let node = graph
-                .nodes()
-                .iter()
-                .find(|node| node.path == path || node.path == general.join("."));
-            match node.map(|node| &node.op) {
-                Some(Op::Source(Source::Param { trainable, .. })) => {
-                    *trainable || reading == Reading::Parameters
-                }
-                _ => false,
+    pub(crate) fn stored(&self, graph: &Graph, tensors: &Tensors, reading: Reading) -> Integer {
+        let counted = |node: &opledger_ir::Node| match &node.op {
+            Op::Source(Source::Param { trainable, .. }) => {
+                *trainable || reading == Reading::Parameters
             }
+            _ => false,
         };
-        let chosen = store.iter().filter(|(path, _)| self.holds(path) && counted(path));
-        chosen.map(|(_, value)| Integer::from(value.shape().iter().product::<usize>())).sum()
+        let nodes = tensors.iter().map(|(at, fed)| (&graph.nodes()[at], fed));
+        let chosen = nodes.filter(|(node, _)| self.holds(&node.path) && counted(node));
+        chosen.map(|(_, fed)| Integer::from(fed.value.shape().iter().product::<usize>())).sum()
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use opledger_dims::Integer;
-use opledger_interp::{Fast, Feeds, Ledger, Quiet, Run, Session, Theorem, compare};
+use opledger_interp::{Fast, Feeds, Formulas, Ledger, Quiet, Run, Session, Theorem};
 use opledger_ir::PartCounts;
 use opledger_models::{Logits, Request};
 use opledger_report::{CONVENTIONS, Format, Generation, Step};
@@ -47,10 +47,11 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
     let mut next = prompt.clone();
+    let formulas = Formulas::new(graph);
     for _ in 0..args.new_tokens {
         let (past, tokens) = (session.past(), next.len());
         let run = session.step(tokens, &next, &mut Quiet)?;
-        theorem.extend(compare(graph, &run.binding, &run.ledger, "the kernels")?);
+        theorem.extend(formulas.compare(&run.binding, &run.ledger, "the kernels")?);
         let (macs, flops) = totals(&run.ledger);
         steps.push(Step { past, tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops });
         let id = best(&run).ok_or_else(|| Failure::NoScores { model: args.model.clone() })?;
@@ -104,8 +105,7 @@ impl<'t> Stream<'t> {
 
 /// The id with the highest score, the first of equals.
 fn best(run: &Run<f32>) -> Option<i64> {
-    let (_, scores) = run.outputs.iter().find(|(name, _)| name == "logits")?;
-    let scores = scores.real()?.data();
+    let scores = run.value("logits").ok()?.real()?.data();
     let better = |best: Option<usize>, at: usize| match best {
         Some(other) if scores[at].total_cmp(&scores[other]).is_le() => Some(other),
         _ => Some(at),

@@ -4,10 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use num_traits::ToPrimitive;
-use opledger_dims::{Binding, Integer};
+use opledger_dims::{Binding, Integer, Scalar};
 use opledger_interp::{
-    Fast, Feeds, Interpreter, Ledger, Oracle, Reached, RowCounts, Theorem, compare, computed_bytes,
-    prepare, run_stored,
+    Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Theorem,
 };
 use opledger_ir::{Graph, Operation, Part, PartCounts, Value};
 use opledger_models::Request;
@@ -120,27 +119,27 @@ fn repeat<I: Interpreter>(
     args: &RunArgs,
 ) -> Result<Runs, Failure> {
     let graph = &subject.graph;
-    let (binding, store) = prepare::<I>(graph, &subject.binding, feeds)?;
+    let prepared = Prepared::new(graph, &subject.binding, feeds)?;
+    let binding = prepared.binding().clone();
     let mut progress = Progress::new(&graph.counts_at(&binding)?.total());
     let counter = match args.interpreter {
         args::Interpreter::Fast => "the kernels",
         args::Interpreter::Oracle => "the oracle",
     };
-    let foreseen = computed_bytes(graph, &binding, size_of::<f32>())?;
+    let foreseen = graph.footprint(&binding, size_of::<f32>())?.computed();
+    let formulas = Formulas::new(graph);
     let (mut runs, mut theorem, mut outputs) = (Vec::new(), Theorem::default(), Vec::new());
-    let mut peak: Option<Reached> = None;
+    let mut peak: Option<Peak> = None;
     for _ in 0..args.repeat {
-        let run = run_stored(graph, &binding, interpreter, &store, &mut progress)?;
-        theorem.extend(compare(graph, &binding, &run.ledger, counter)?);
-        peak = peak.max(run.reached);
+        let run = prepared.run(interpreter, &mut progress)?;
+        theorem.extend(formulas.compare(&binding, &run.ledger, counter)?);
+        peak = peak.max(run.peak);
         runs.push((run.wall, run.ledger));
         outputs = run.outputs;
     }
     runs.sort_by_key(|(wall, _)| *wall);
-    let released = outputs
-        .into_iter()
-        .filter_map(|(name, value)| release(interpreter, &value).map(|value| (name, value)));
-    let peak = peak.map(|Reached { live, held }| PeakBytes {
+    let released = outputs.into_iter().map(|(name, value)| (name, single(&value)));
+    let peak = peak.map(|Peak { live, held }| PeakBytes {
         foreseen,
         reached: live.into(),
         held: held.into(),
@@ -149,10 +148,10 @@ fn repeat<I: Interpreter>(
 }
 
 /// A result as `f32`, or as whole numbers.
-fn release<I: Interpreter>(interpreter: &I, value: &Value<I::Scalar>) -> Option<Value<f32>> {
+fn single<T: Scalar>(value: &Value<T>) -> Value<f32> {
     match value {
-        Value::Index(ids) => Some(Value::Index(ids.clone())),
-        Value::Real(_) => interpreter.release(value).map(|t| Value::Real(t.map(|x| *x as f32))),
+        Value::Index(ids) => Value::Index(ids.clone()),
+        Value::Real(reals) => Value::Real(reals.map(|x| x.to_f64() as f32)),
     }
 }
 

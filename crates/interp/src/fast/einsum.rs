@@ -2,15 +2,12 @@
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Einsum, Experts};
-use opledger_ir::{Call, OpError, Part, Value, indices, strides};
-use opledger_kernels::{
-    self as kernels, Epilogue, Gemm, GemmMeters, Meter, Operand, Right, Strided,
-};
+use opledger_ir::{Call, OpError, Part, indices, strides};
+use opledger_kernels::{self as kernels, Gemm, Meter, Operand, Right, Strided};
 use opledger_tensor::Tensor;
 
-use super::weights::Weights;
 use super::{Counting, attention, refused};
-use crate::{ChainCall, Row};
+use crate::Row;
 
 /// An axis with its size and its stride in an operand.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +86,7 @@ impl Side<'_> {
 }
 
 /// A contraction as a batched matrix product.
-struct Product<'a> {
+pub(super) struct Product<'a> {
     a: Side<'a>,
     b: Side<'a>,
     a_matrices: Matrices,
@@ -99,7 +96,7 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    fn new(op: &'a Einsum, call: &'a Call<'_, f32>) -> Result<Self, OpError> {
+    pub(super) fn new(op: &'a Einsum, call: &'a Call<'_, f32>) -> Result<Self, OpError> {
         let left = Side { names: &op.lhs, tensor: call.real(0)? };
         let right = Side { names: &op.rhs, tensor: call.real(1)? };
         let in_left = |n: &Symbol| op.lhs.contains(n);
@@ -123,7 +120,7 @@ impl<'a> Product<'a> {
         Ok(Product { a, b, a_matrices, b_matrices, made })
     }
 
-    fn problem(&self) -> Gemm<'_> {
+    pub(super) fn problem(&self) -> Gemm<'_> {
         let (a, b) = (&self.a_matrices, &self.b_matrices);
         Gemm {
             batch: a.offsets.len(),
@@ -142,6 +139,21 @@ impl<'a> Product<'a> {
                 row_stride: b.inner.stride,
                 col_stride: b.outer.stride,
             }),
+        }
+    }
+}
+
+impl Product<'_> {
+    /// The right factor as one matrix of the model: `[k, n]`, and its strides. A copied or repeated
+    /// one is none.
+    pub(super) fn weight(&self, problem: &Gemm<'_>) -> Option<([usize; 2], [usize; 2])> {
+        match problem.b {
+            Right::Plain(b)
+                if problem.k > 0 && self.b_matrices.copy.is_none() && b.offsets == [0] =>
+            {
+                Some(([problem.k, problem.n], [b.row_stride, b.col_stride]))
+            }
+            _ => None,
         }
     }
 }
@@ -193,51 +205,4 @@ pub(super) fn experts(
         terms,
     };
     kernels::experts(&problem, out, meter).map_err(refused)
-}
-
-/// A product by a weight and what follows it, as one kernel.
-pub(super) fn chain<M: Counting>(
-    chain: &ChainCall<'_, f32>,
-    weights: &mut Weights,
-    out: &mut [f32],
-) -> Result<(), OpError> {
-    let product = Product::new(chain.product, &chain.call)?;
-    let mut problem = product.problem();
-    let packed;
-    // A copied or repeated weight is no matrix of the model.
-    if let Right::Plain(b) = problem.b
-        && problem.k > 0
-        && problem.packs().map_err(refused)?
-        && product.b_matrices.copy.is_none()
-        && b.offsets == [0]
-    {
-        let (shape, strides) = ([problem.k, problem.n], [b.row_stride, b.col_stride]);
-        packed = weights.packed(product.b.tensor, shape, strides).map_err(refused)?;
-        if let Some(packed) = &packed {
-            problem.b = Right::Packed(packed);
-        }
-    }
-    let real = |value: &'_ Value<f32>| match value {
-        Value::Real(tensor) => Ok(tensor.clone()),
-        Value::Index(_) => Err(OpError::Operand(1)),
-    };
-    let bias = chain.bias.map(|(value, _)| real(value)).transpose()?;
-    let residual = chain.residual.map(|(value, _)| real(value)).transpose()?;
-    let epilogue = Epilogue {
-        bias: bias.as_ref().map(|bias| bias.data()),
-        activation: chain.activation.map(|(function, _)| function),
-        residual: residual.as_ref().map(|residual| residual.data()),
-    };
-    let own = M::of(chain.row, Part::Contraction);
-    let mut meters = GemmMeters::all(own);
-    if let Some((_, row)) = chain.bias {
-        meters.bias = M::of(row, Part::Pointwise);
-    }
-    if let Some((_, row)) = chain.activation {
-        meters.activation = M::of(row, Part::Pointwise);
-    }
-    if let Some((_, row)) = chain.residual {
-        meters.residual = M::of(row, Part::Pointwise);
-    }
-    kernels::gemm_with(&problem, &epilogue, out, &meters).map_err(refused)
 }

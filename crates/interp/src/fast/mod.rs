@@ -1,6 +1,8 @@
 //! The fast interpreter: each operation by its kernel, under rayon.
 
 mod attention;
+mod chain;
+mod concat;
 mod einsum;
 mod pointwise;
 mod pool;
@@ -8,16 +10,16 @@ mod weights;
 
 use std::marker::PhantomData;
 
-use opledger_dims::Scalar;
-use opledger_ir::ops::{Concat, Rearrange};
-use opledger_ir::{Call, Node, Op, OpError, Operation, Part, Value};
+use opledger_dims::Binding;
+use opledger_ir::ops::Rearrange;
+use opledger_ir::{Call, Graph, Op, OpError, Operation, Part, Value};
 use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter, Strided};
 use opledger_tensor::Tensor;
 use rayon::prelude::*;
 
 use self::pool::{Pool, bytes};
 use self::weights::Weights;
-use crate::{ChainCall, Feeds, Interpreter, Quiet, Reached, Row, Run, RunError};
+use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunError, Schedule};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
 ///
@@ -33,7 +35,7 @@ use crate::{ChainCall, Feeds, Interpreter, Quiet, Reached, Row, Run, RunError};
 /// g.output("y", y);
 /// let binding = Binding::from_iter([("b", 2), ("n", 3), ("c", 8), ("f", 5)]);
 /// let run = Fast::new()?.run(&g, &binding, &Feeds::seeded(1))?;
-/// assert_eq!(run.output("y").unwrap().shape(), [2, 3, 5]);
+/// assert_eq!(run.output("y")?.shape(), [2, 3, 5]);
 /// assert_eq!(run.ledger.useful(), g.counts_at(&binding)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -41,7 +43,7 @@ use crate::{ChainCall, Feeds, Interpreter, Quiet, Reached, Row, Run, RunError};
 pub struct Fast<M = AtomicMeter> {
     pool: Pool,
     weights: Weights,
-    chains: bool,
+    fused: bool,
     meter: PhantomData<M>,
 }
 
@@ -88,26 +90,28 @@ impl<M: Counting> Fast<M> {
     fn made() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
         let (pool, weights) = (Pool::default(), Weights::default());
-        Ok(Fast { pool, weights, chains: true, meter: PhantomData })
+        Ok(Fast { pool, weights, fused: true, meter: PhantomData })
     }
 
     /// The same interpreter executing every node by itself.
     #[must_use]
     pub fn node_by_node(self) -> Self {
-        Fast { chains: false, ..self }
+        Fast { fused: false, ..self }
     }
 
-    /// Executes a graph at a binding of its free symbols.
+    /// Executes a graph at values of its free symbols. Weights that were packed stay packed for as long
+    /// as the same tensors are given; what is drawn is drawn for each run, unless a [`Prepared`] keeps
+    /// it.
     ///
     /// # Errors
-    /// As [`run`](crate::run).
+    /// As [`Prepared::new`] and [`Prepared::run`].
     pub fn run(
-        mut self,
-        graph: &opledger_ir::Graph,
-        binding: &opledger_dims::Binding,
+        &mut self,
+        graph: &Graph,
+        sizes: &Binding,
         feeds: &Feeds,
     ) -> Result<Run<f32>, RunError> {
-        crate::run(graph, binding, &mut self, feeds, &mut Quiet)
+        Prepared::new(graph, sizes, feeds)?.run(self, &mut Quiet)
     }
 }
 
@@ -129,21 +133,45 @@ pub(crate) fn refused(error: KernelError) -> OpError {
 impl<M: Counting> Interpreter for Fast<M> {
     type Scalar = f32;
 
+    fn schedule(&self, graph: &Graph) -> Schedule {
+        let mut schedule = Schedule::one_by_one(graph);
+        if self.fused {
+            chain::join_all(graph, &mut schedule);
+        }
+        for (at, node) in graph.nodes().iter().enumerate() {
+            if matches!(node.op, Op::Concat(_)) {
+                schedule.consume(graph, at);
+            }
+        }
+        schedule
+    }
+
     fn begin(&mut self, computed_bytes: u64) {
         self.pool.begin(computed_bytes);
         self.weights.begin();
     }
 
-    fn reached(&self) -> Option<Reached> {
-        Some(self.pool.reached())
+    fn peak(&self) -> Option<Peak> {
+        Some(self.pool.peak())
     }
 
     fn adopt(&self, value: &Value<f32>) -> Value<f32> {
         value.clone()
     }
 
-    fn release(&self, value: &Value<f32>) -> Option<Tensor<f64>> {
-        value.real().map(|t| t.map(|x| x.to_f64()))
+    fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Value<f32>, OpError> {
+        match group {
+            [call] if !(self.fused && chain::begins(call)) => match concat::in_place(call)? {
+                Some(value) => Ok(self.noted(value)),
+                None => self.single(call),
+            },
+            _ => {
+                let output = group.last().map_or(&[][..], |call| call.output);
+                let mut buffer = self.pool.take(output.iter().product());
+                chain::apply::<M>(group, &mut self.weights, &mut buffer)?;
+                Ok(Tensor::new(output, buffer)?.into())
+            }
+        }
     }
 
     fn retire(&mut self, value: Value<f32>) {
@@ -161,23 +189,13 @@ impl<M: Counting> Interpreter for Fast<M> {
             }
         }
     }
+}
 
-    fn chains(&self) -> bool {
-        self.chains
-    }
-
-    fn apply_chain(&mut self, chain: &ChainCall<'_, f32>) -> Result<Value<f32>, OpError> {
-        let mut buffer = self.pool.take(chain.call.output_len());
-        einsum::chain::<M>(chain, &mut self.weights, &mut buffer)?;
-        Ok(Tensor::new(chain.call.output, buffer)?.into())
-    }
-
-    fn apply(
-        &mut self,
-        node: &Node,
-        call: &Call<'_, f32>,
-        row: &Row,
-    ) -> Result<Value<f32>, OpError> {
+impl<M: Counting> Fast<M> {
+    /// Executes one node by the kernel of its operation.
+    fn single(&mut self, call: &NodeCall<'_, f32>) -> Result<Value<f32>, OpError> {
+        let (node, row, inputs) = (call.node, call.row, call.inputs()?);
+        let call = &call.on(&inputs);
         match (&node.op, call.inputs.first()) {
             (Op::Rearrange(op), Some(Value::Real(x))) if op.is_view() => {
                 return Ok(x.reshape(call.output)?.into());
@@ -225,7 +243,7 @@ fn compute<M: Counting>(
         Op::Reduce(op) => pointwise::reduce(op, call, out, meter),
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => rearrange(op, call, out),
-        Op::Concat(op) => concat(op, call, out),
+        Op::Concat(op) => concat::apply(op, call, out),
         Op::TopK(_) | Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
             Err(OpError::Kernel(format!("{} has no kernel", op.name())))
         }
@@ -248,17 +266,6 @@ fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Result<()
         }
         // Padding comes after what is copied.
         out[filled..].fill(0.0);
-    });
-    Ok(())
-}
-
-fn concat(op: &Concat, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
-    let (first, second) = op.runs(call)?;
-    let (a, b) = (call.real(0)?.data(), call.real(1)?.data());
-    out.par_chunks_mut((first + second).max(1)).enumerate().for_each(|(step, out)| {
-        let (head, tail) = out.split_at_mut(first);
-        head.copy_from_slice(&a[step * first..][..first]);
-        tail.copy_from_slice(&b[step * second..][..second]);
     });
     Ok(())
 }

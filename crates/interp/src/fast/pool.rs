@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Reached;
+use crate::Peak;
 
 /// Buffers that nothing reads any more, by length.
 ///
@@ -16,19 +16,19 @@ pub(super) struct Pool {
     kept: u64,
     alive: u64,
     limit: u64,
-    reached: Reached,
+    peak: Peak,
 }
 
 impl Pool {
     /// A run begins that needs at most so many bytes at once.
     pub(super) fn begin(&mut self, limit: u64) {
-        (self.alive, self.limit, self.reached) = (0, limit, Reached::default());
+        (self.alive, self.limit, self.peak) = (0, limit, Peak::default());
         self.shrink();
     }
 
     /// The most that was needed since the run began.
-    pub(super) fn reached(&self) -> Reached {
-        self.reached
+    pub(super) fn peak(&self) -> Peak {
+        self.peak
     }
 
     /// A buffer of `len` elements, whatever they are; the caller writes every one.
@@ -45,8 +45,8 @@ impl Pool {
     pub(super) fn made(&mut self, bytes: u64) {
         self.alive += bytes;
         self.shrink();
-        self.reached.live = self.reached.live.max(self.alive);
-        self.reached.held = self.reached.held.max(self.alive + self.kept);
+        self.peak.live = self.peak.live.max(self.alive);
+        self.peak.held = self.peak.held.max(self.alive + self.kept);
     }
 
     /// A value of so many bytes is gone.
@@ -112,9 +112,9 @@ mod tests {
         pool.give(b);
         pool.give(c);
         assert_eq!((pool.kept, pool.alive), (280, 0));
-        assert_eq!(pool.reached(), Reached { live: 320, held: 320 });
+        assert_eq!(pool.peak(), Peak { live: 320, held: 320 });
         pool.begin(120);
         assert_eq!((pool.kept, pool.alive), (120, 0));
-        assert_eq!(pool.reached(), Reached::default());
+        assert_eq!(pool.peak(), Peak::default());
     }
 }

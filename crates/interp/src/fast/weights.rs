@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opledger_kernels::{KernelError, PackedMatrix};
 use opledger_tensor::Tensor;
 
-use crate::available_memory;
+use crate::{Instance, available_memory};
 
 /// Packed forms of the weights of a model.
 #[derive(Clone, Debug, Default)]
@@ -15,10 +15,10 @@ pub(super) struct Weights {
     run: u64,
 }
 
-/// A matrix in memory: where it lies, `[k, n]`, and its strides.
+/// A parameter read as a matrix `[k, n]` with strides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    data: usize,
+    parameter: Instance,
     shape: [usize; 2],
     strides: [usize; 2],
 }
@@ -26,8 +26,8 @@ struct Key {
 #[derive(Clone, Debug)]
 struct Entry {
     matrix: Arc<PackedMatrix>,
-    /// Keeps the memory of the key from being used for anything else.
-    _tensor: Tensor<f32>,
+    /// What was packed. Of another graph, or fed anew, the parameter is another tensor.
+    tensor: Tensor<f32>,
     used: u64,
 }
 
@@ -42,12 +42,15 @@ impl Weights {
     /// The packed form of a weight, made at its first use; `None` where memory would run short.
     pub(super) fn packed(
         &mut self,
+        parameter: Instance,
         tensor: &Tensor<f32>,
         shape: [usize; 2],
         strides: [usize; 2],
     ) -> Result<Option<Arc<PackedMatrix>>, KernelError> {
-        let key = Key { data: tensor.data().as_ptr() as usize, shape, strides };
-        if let Some(entry) = self.packed.get_mut(&key) {
+        let key = Key { parameter, shape, strides };
+        if let Some(entry) = self.packed.get_mut(&key)
+            && entry.tensor.shares(tensor)
+        {
             entry.used = self.run;
             return Ok(Some(entry.matrix.clone()));
         }
@@ -57,7 +60,7 @@ impl Weights {
             return Ok(None);
         }
         let matrix = Arc::new(PackedMatrix::new(tensor.data(), shape, strides)?);
-        let entry = Entry { matrix: matrix.clone(), _tensor: tensor.clone(), used: self.run };
+        let entry = Entry { matrix: matrix.clone(), tensor: tensor.clone(), used: self.run };
         self.packed.insert(key, entry);
         Ok(Some(matrix))
     }

@@ -1,7 +1,7 @@
 //! Claims A: one block's multiplications, and windows.
 
 use opledger_dims::{Integer, Poly, Symbol};
-use opledger_interp::{Fast, Feeds, Oracle, Quiet, run};
+use opledger_interp::{Fast, Feeds, Oracle};
 use opledger_ir::{Axis, Graph, Part};
 use opledger_nn::{
     SelfAttention, SelfAttentionConfig, VitAttention, VitAttentionConfig, WindowAttention,
@@ -82,11 +82,9 @@ pub(crate) fn widths_differ(bench: &mut Bench<'_>) -> Answer {
     let (mut worst, mut shapes_fit) = (0.0_f64, true);
     for (n, c1, c2) in sizes {
         let at = binding(&[("n", n), ("c1", c1), ("c2", c2)]);
-        let exact = run(&g, &at, &mut Oracle::<f64>::new(), &Feeds::seeded(5), &mut Quiet)?;
+        let exact = Oracle::<f64>::new().run(&g, &at, &Feeds::seeded(5))?;
         let fast = Fast::new()?.run(&g, &at, &Feeds::seeded(5))?;
-        let missing = || VerifyError::Evidence("output y".into());
-        let (exact, fast) =
-            (exact.output("y").ok_or_else(missing)?, fast.output("y").ok_or_else(missing)?);
+        let (exact, fast) = (exact.output("y")?, fast.output("y")?);
         shapes_fit &= fast.shape() == [n as usize, c1 as usize];
         worst =
             exact.iter().zip(&fast).map(|(x, y)| (x.0 - f64::from(*y)).abs()).fold(worst, f64::max);

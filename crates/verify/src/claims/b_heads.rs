@@ -1,7 +1,7 @@
 //! Claims B3 and B4: heads split from one projection, and what heads cost.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_interp::{Fast, Feeds, Oracle, Quiet, run};
+use opledger_interp::{Fast, Feeds, Oracle, Tensors};
 use opledger_ir::ops::{Factor, Source};
 use opledger_ir::{Axis, Graph, Mask, Var};
 use opledger_nn::{AttentionConfig, MultiheadAttention, SelfAttention, SelfAttentionConfig};
@@ -66,9 +66,9 @@ fn per_head() -> Result<Graph, VerifyError> {
 pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
     let (split, per_head) = (split()?, per_head()?);
     let seeded = Feeds::seeded(11);
-    let store = seeded.store(&split, &mut binding(&[]))?;
+    let drawn = Tensors::new(&split, &binding(&[]), &seeded)?;
     let tensor = |path: &str| {
-        let value = store.get(path).and_then(|v| v.real()).cloned();
+        let value = drawn.get(path).and_then(|v| v.real()).cloned();
         value.ok_or_else(|| VerifyError::Evidence(path.to_owned()))
     };
     let mut feeds =
@@ -82,16 +82,16 @@ pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
             feeds = feeds.with(&format!("head{head}.{letter}"), own);
         }
     }
-    let (here, missing) = (binding(&[]), || VerifyError::Evidence("y".into()));
+    let here = binding(&[]);
     let exact = |g: &Graph, feeds: &Feeds| -> Result<Vec<f64>, VerifyError> {
-        let run = run(g, &here, &mut Oracle::<f64>::new(), feeds, &mut Quiet)?;
-        Ok(run.output("y").ok_or_else(missing)?.iter().map(|x| x.0).collect())
+        let run = Oracle::<f64>::new().run(g, &here, feeds)?;
+        Ok(run.output("y")?.iter().map(|x| x.0).collect())
     };
     let (a, b) = (exact(&split, &seeded)?, exact(&per_head, &feeds)?);
     let difference = a.iter().zip(&b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
     let (fa, fb) =
         (Fast::new()?.run(&split, &here, &seeded)?, Fast::new()?.run(&per_head, &here, &feeds)?);
-    let (fa, fb) = (fa.output("y").ok_or_else(missing)?, fb.output("y").ok_or_else(missing)?);
+    let (fa, fb) = (fa.output("y")?, fb.output("y")?);
     let fast_difference =
         fa.iter().zip(&fb).map(|(x, y)| f64::from((x - y).abs())).fold(0.0, f64::max);
     let macs = |g: &Graph| Scope::ALL.derived(g, Reading::Macs);

@@ -1,10 +1,7 @@
 //! Layers of the grammar through the fast interpreter, ledger included.
 
-use opledger_dims::Binding;
-use opledger_interp::{
-    Counting, Fast, Feeds, Quiet, Run, Store, prepare as prepare_run, run_stored,
-};
-use opledger_models::{Model, layer::parse};
+use opledger_interp::{Counting, Fast, Fed, Feeds, Prepared, Quiet, Run};
+use opledger_models::layer::parse;
 use opledger_peers::problem::{Layer, LayerKind};
 use opledger_peers::serve::Work;
 use opledger_peers::{Error, data};
@@ -12,9 +9,7 @@ use opledger_tensor::Tensor;
 use serde_json::{Value, json};
 
 struct Recorded<M> {
-    model: Model,
-    sizes: Binding,
-    store: Store,
+    prepared: Prepared,
     fast: Fast<M>,
 }
 
@@ -36,25 +31,23 @@ fn recorded<M: Counting>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, E
     };
     let model = parse(&text)?;
     let sizes = model.binding.clone().with("b", batch as u64).with("n", tokens as u64);
-    let (_, shapes) = prepare_run::<Fast>(&model.graph, &sizes, &Feeds::default().zeros())?;
-    let mut feeds = Feeds::default();
-    for (path, value) in shapes.iter() {
+    let mut prepared = Prepared::new(model.graph, &sizes, &Feeds::default().zeros())?;
+    let shapes: Vec<_> = prepared.tensors().iter().map(|(_, fed)| fed.clone()).collect();
+    for Fed { path, value } in shapes {
         let len = value.shape().iter().product();
         let fan_in = if path.contains("linear2") { hidden } else { width };
-        let numbers = match path {
+        let numbers = match path.as_str() {
             "x" => data::uniform("x", len, 0.0, 1.0),
-            _ => data::parameter(path, len, fan_in),
+            _ => data::parameter(&path, len, fan_in),
         };
-        feeds = feeds.with(path, Tensor::new(value.shape(), numbers)?);
+        prepared.feed(&path, Tensor::new(value.shape(), numbers)?)?;
     }
-    let (sizes, store) = prepare_run::<Fast>(&model.graph, &sizes, &feeds)?;
-    Ok(Recorded { model, sizes, store, fast })
+    Ok(Recorded { prepared, fast })
 }
 
 impl<M: Counting> Recorded<M> {
     fn compute(&mut self) -> Result<Run<f32>, Error> {
-        let Recorded { model, sizes, store, fast } = self;
-        Ok(run_stored(&model.graph, sizes, fast, store, &mut Quiet)?)
+        Ok(self.prepared.run(&mut self.fast, &mut Quiet)?)
     }
 }
 
@@ -65,7 +58,7 @@ impl<M: Counting> Work for Recorded<M> {
 
     fn output(&mut self) -> Result<(Vec<f32>, Value), Error> {
         let run = self.compute()?;
-        let y = run.output("y").ok_or("the layer has no result y")?;
+        let y = run.output("y")?;
         let ledger = &run.ledger;
         let facts = json!({
             "useful": u64::try_from(ledger.useful().total()).ok(),

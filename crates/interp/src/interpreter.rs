@@ -1,0 +1,162 @@
+//! What an interpreter is: how it groups the nodes of a graph, and how it executes a group.
+
+use std::borrow::Cow;
+
+use opledger_dims::{Binding, Scalar};
+use opledger_ir::{Call, Graph, Node, OpError, Shape, Value};
+
+use crate::{Ledger, Peak, Row, Schedule};
+
+/// What executes the nodes of a graph, a group at a time.
+pub trait Interpreter {
+    /// The type of a real number.
+    type Scalar: Scalar;
+
+    /// Which nodes of a graph it executes together: none, unless it says so.
+    fn schedule(&self, graph: &Graph) -> Schedule {
+        Schedule::one_by_one(graph)
+    }
+
+    /// A run begins, whose computed values need at most so many bytes at once, as `f32`.
+    fn begin(&mut self, computed_bytes: u64) {
+        let _ = computed_bytes;
+    }
+
+    /// The most that computed values have needed since the run began; `None` if it is not counted.
+    fn peak(&self) -> Option<Peak> {
+        None
+    }
+
+    /// Takes a tensor that was fed.
+    fn adopt(&self, value: &Value<f32>) -> Value<Self::Scalar>;
+
+    /// Executes the nodes of a group of its schedule, and records in the row of each what was done
+    /// for it. The result is that of the last node.
+    ///
+    /// # Errors
+    /// When the values do not fit the operations.
+    fn apply(
+        &mut self,
+        group: &mut [NodeCall<'_, Self::Scalar>],
+    ) -> Result<Value<Self::Scalar>, OpError>;
+
+    /// Takes back a value that nothing in the run reads any more.
+    fn retire(&mut self, value: Value<Self::Scalar>) {
+        drop(value);
+    }
+}
+
+/// A node in one of its iterations, which are numbered through all repetitions around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instance {
+    /// The position of the node in the graph.
+    pub node: usize,
+    /// The iteration; 0 for a node that is not repeated.
+    pub iteration: usize,
+}
+
+/// What a node works on.
+#[derive(Clone, Debug)]
+pub enum Operand<T> {
+    /// An input.
+    Input(Value<T>),
+    /// A parameter, and which: the same for every node that reads it, in every run.
+    Parameter(Value<T>, Instance),
+    /// What an earlier group made.
+    Made(Value<T>),
+    /// An input of one run that nothing else reads, to be changed in place (see
+    /// [`Schedule::consume`]).
+    Own(Value<T>),
+    /// The result of an earlier node of the same group, by its position there.
+    Inside(usize),
+}
+
+impl<T> Operand<T> {
+    /// The value, if it was there before the group.
+    pub fn value(&self) -> Option<&Value<T>> {
+        match self {
+            Operand::Input(value)
+            | Operand::Parameter(value, _)
+            | Operand::Made(value)
+            | Operand::Own(value) => Some(value),
+            Operand::Inside(_) => None,
+        }
+    }
+}
+
+/// One node of a group that is to be executed.
+#[derive(Debug)]
+pub struct NodeCall<'a, T> {
+    /// The node.
+    pub node: &'a Node,
+    /// Its path in the present iteration.
+    pub path: Cow<'a, str>,
+    /// What it works on.
+    pub operands: Vec<Operand<T>>,
+    /// The named axes of the operands.
+    pub shapes: Vec<&'a Shape>,
+    /// The sizes of the result.
+    pub output: &'a [usize],
+    /// The values of all symbols.
+    pub binding: &'a Binding,
+    /// Where to record what was done.
+    pub row: &'a Row,
+}
+
+impl<T> NodeCall<'_, T> {
+    /// The call of the node's operation on values.
+    pub fn on<'c>(&'c self, inputs: &'c [&'c Value<T>]) -> Call<'c, T> {
+        Call {
+            path: &self.path,
+            inputs,
+            shapes: &self.shapes,
+            output: self.output,
+            binding: self.binding,
+        }
+    }
+
+    /// The values of its operands, none of which may be made inside the group.
+    ///
+    /// # Errors
+    /// The first operand that is.
+    pub fn inputs(&self) -> Result<Vec<&Value<T>>, OpError> {
+        let values = self.operands.iter().enumerate();
+        values.map(|(i, operand)| operand.value().ok_or(OpError::Operand(i))).collect()
+    }
+}
+
+/// Executes the nodes of a group one after the other.
+///
+/// # Errors
+/// The first that `apply` gives, or an operand that no earlier node of the group made.
+pub fn in_turn<T: Scalar>(
+    group: &[NodeCall<'_, T>],
+    mut apply: impl FnMut(&Node, &Call<'_, T>, &Row) -> Result<Value<T>, OpError>,
+) -> Result<Value<T>, OpError> {
+    let mut made: Vec<Value<T>> = Vec::with_capacity(group.len());
+    for call in group {
+        let value = |(i, operand): (usize, &Operand<T>)| match operand {
+            Operand::Inside(at) => made.get(*at).cloned().ok_or(OpError::Operand(i)),
+            given => given.value().cloned().ok_or(OpError::Operand(i)),
+        };
+        let operands = call.operands.iter().enumerate().map(value);
+        let operands = operands.collect::<Result<Vec<_>, _>>()?;
+        let inputs: Vec<&Value<T>> = operands.iter().collect();
+        made.push(apply(call.node, &call.on(&inputs), call.row)?);
+    }
+    made.pop().ok_or(OpError::Operand(0))
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// A node begins. A clone of the ledger may be read on another thread while tasks fill it.
+    fn started(&mut self, node: &Node, ledger: &Ledger);
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn started(&mut self, _: &Node, _: &Ledger) {}
+}
