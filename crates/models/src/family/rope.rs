@@ -1,21 +1,68 @@
-//! The rotation by position as configurations describe it: `rope_theta` and `rope_scaling`, or both
-//! in `rope_parameters`.
+//! The rotation by position as configurations describe it: `rope_theta`, `rope_scaling` and
+//! `partial_rotary_factor`, or all in `rope_parameters`. Some families have other names for the first
+//! and the last.
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Rope, RopePairs, RopeScaling};
 
 use crate::config::{ConfigError, Keys};
 
+/// The present name of the base, and of the share of a head that is turned.
+const THETA: &str = "rope_theta";
+const SHARE: &str = "partial_rotary_factor";
+
 /// The rotation, for a model whose first token stands at `offset`.
 pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
-    let theta = keys.number_or("rope_theta", 10_000.0)?;
+    rope_of(keys, THETA, offset)
+}
+
+/// How many of a head's `width` elements are turned. `key` is what the family calls the share, which is
+/// `default` where no key says.
+pub(super) fn rotated(
+    keys: &Keys<'_>,
+    (key, default): (&str, f64),
+    width: u64,
+) -> Result<u64, ConfigError> {
+    let share = agreed(keys, [key, SHARE], "they name two shares")?.unwrap_or(default);
+    let rotated = (width as f64 * share) as u64;
+    if rotated == 0 || rotated % 2 == 1 || rotated > width {
+        return Err(keys.unsupported(key, format!("a share that is an even part of {width}")));
+    }
+    Ok(rotated)
+}
+
+/// Where scaling is described.
+fn place(keys: &Keys<'_>) -> Result<&'static str, ConfigError> {
     let (new, old) = ("rope_parameters", "rope_scaling");
     if keys.get(new).is_some() && keys.get(old).is_some_and(|other| keys.get(new) != Some(other)) {
         return Err(keys.contradiction(new, old, "they name two rotations"));
     }
-    let place = if keys.get(new).is_some() { new } else { old };
-    let scaling = keys.inner(place)?;
-    let Some(inner) = scaling else {
+    Ok(if keys.get(new).is_some() { new } else { old })
+}
+
+/// What a key says under the family's own name, under the present one, or under that in the object of
+/// the rotation; all that are there agree.
+fn agreed(
+    keys: &Keys<'_>,
+    [own, present]: [&str; 2],
+    why: &str,
+) -> Result<Option<f64>, ConfigError> {
+    let number = |keys: &Keys<'_>, key| keys.get(key).map(|_| keys.number(key)).transpose();
+    let place = place(keys)?;
+    let nested = keys.inner(place)?.map(|inner| number(&inner, present)).transpose()?.flatten();
+    let said = [(own, number(keys, own)?), (present, number(keys, present)?), (place, nested)];
+    let mut said = said.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let Some((first, value)) = said.next() else { return Ok(None) };
+    match said.find(|(_, other)| *other != value) {
+        Some((other, _)) => Err(keys.contradiction(first, other, why)),
+        None => Ok(Some(value)),
+    }
+}
+
+/// The rotation; `key` is what the family calls the base.
+pub(super) fn rope_of(keys: &Keys<'_>, key: &str, offset: Poly) -> Result<Rope, ConfigError> {
+    let theta = agreed(keys, [key, THETA], "they name two bases")?.unwrap_or(10_000.0);
+    let Some(inner) = keys.inner(place(keys)?)? else {
         return Ok(Rope {
             pairs: RopePairs::Halves,
             theta,
@@ -24,11 +71,6 @@ pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
             rotated: None,
         });
     };
-    let inner_theta = inner.number_or("rope_theta", theta)?;
-    if keys.get("rope_theta").is_some() && inner_theta != theta {
-        return Err(keys.contradiction("rope_theta", place, "they name two bases"));
-    }
-    let theta = inner_theta;
     // Earlier files name the kind `type`.
     let kind = match (inner.text("rope_type")?, inner.text("type")?) {
         (Some(new), Some(old)) if new != old => {
