@@ -140,11 +140,18 @@ def count(model, given):
     return sum(operations.values()) // 2, sum(batched) // 2
 
 
+# What families called the base of the rotation and the share of a head that turns.
+ROPE_KEYS = {"gpt_neox": ("rotary_emb_base", "rotary_pct")}
+
+
 def published_config(path):
     """The keys of configurations published before version 5 of the library."""
     config = json.loads(path.read_text())
     if rope := config.pop("rope_parameters", None):
-        config["rope_theta"] = rope.pop("rope_theta")
+        theta, share = ROPE_KEYS.get(config["model_type"], ("rope_theta", "partial_rotary_factor"))
+        config[theta] = rope.pop("rope_theta")
+        if "partial_rotary_factor" in rope:
+            config[share] = rope.pop("partial_rotary_factor")
         if rope["rope_type"] != "llama3":
             rope["type"] = rope.pop("rope_type")
         config["rope_scaling"] = None if rope.get("type") == "default" else rope

@@ -49,6 +49,17 @@ def as_roberta(tensors):
     return tensors | {"roberta.embeddings.position_ids": torch.arange(positions)[None]}
 
 
+def as_gpt_neox(tensors):
+    """EleutherAI/pythia-70m: the causal masks, their filling and the rotary frequencies as tensors."""
+    tensors = {name.replace("lm_head", "embed_out"): x for name, x in tensors.items()}
+    buffers = {
+        "bias": torch.ones(1, 1, 16, 16, dtype=torch.bool).tril(), "masked_bias": torch.tensor(-1e9),
+        "rotary_emb.inv_freq": 10000.0 ** -(torch.arange(0, 4, 2) / 4),
+    }
+    layers = [name.removesuffix("dense.weight") for name in tensors if name.endswith("attention.dense.weight")]
+    return tensors | {layer + name: x.clone() for layer in layers for name, x in buffers.items()}
+
+
 def as_llama(tensors):
     """huggyllama/llama-7b: the rotary frequencies of every layer as a tensor."""
     frequencies = 10000.0 ** -(torch.arange(0, 4, 2) / 4)
@@ -78,10 +89,15 @@ BERT = dict(
 ROBERTA = BERT | dict(max_position_embeddings=18, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5)
 DISTILBERT = dict(vocab_size=83, dim=20, n_layers=2, n_heads=5, hidden_dim=36, max_position_embeddings=16)
 GPT2 = dict(vocab_size=71, n_positions=24, n_embd=20, n_layer=2, n_head=5, n_inner=44)
+GPT_NEOX = dict(
+    vocab_size=67, hidden_size=30, num_hidden_layers=2, num_attention_heads=3, intermediate_size=44,
+    max_position_embeddings=32,
+)
 LLAMA = dict(
     vocab_size=89, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
     intermediate_size=40, max_position_embeddings=64, pad_token_id=0, tie_word_embeddings=False,
 )
+PARTIAL = dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.4)
 LLAMA3 = dict(
     rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
     original_max_position_embeddings=32,
@@ -113,6 +129,10 @@ CASES = [
     Case("distilbert_masked_lm", "DistilBertForMaskedLM", DISTILBERT | dict(activation="relu"), (8, 3)),
     Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
     Case("gpt2_published", "GPT2LMHeadModel", GPT2 | dict(n_inner=None, n_head=4), (5, 9), published=as_gpt2),
+    Case("gpt_neox_parallel", "GPTNeoXForCausalLM", GPT_NEOX | dict(rope_parameters=PARTIAL), (9, 6)),
+    Case("gpt_neox_sequential", "GPTNeoXForCausalLM", GPT_NEOX | dict(use_parallel_residual=False, attention_bias=False,
+         hidden_size=32, num_attention_heads=2, hidden_act="gelu_fast"), (6, 8), dtype="float16",
+         published=as_gpt_neox, seed=2),
     Case("llama_untied", "LlamaForCausalLM", LLAMA, shards="20KB"),
     Case("llama_published", "LlamaForCausalLM", LLAMA | dict(num_key_value_heads=6, intermediate_size=28),
          dtype="float16", published=as_llama),

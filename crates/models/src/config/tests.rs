@@ -129,6 +129,36 @@ fn what_is_wrong_is_named_by_its_key() {
 }
 
 #[test]
+fn a_part_of_each_head_turns() {
+    let turned = |changes: Value| -> Result<Option<u64>, String> {
+        let mut config = json!({
+            "model_type": "gpt_neox", "vocab_size": 50, "hidden_size": 40, "intermediate_size": 44,
+            "num_hidden_layers": 2, "num_attention_heads": 2,
+        });
+        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let config = Config::parse("config", config.to_string().as_bytes()).unwrap();
+        let model = config.model("m", &Request::default()).map_err(|e| e.to_string())?;
+        assert!(model.unread_keys.is_empty(), "{:?}", model.unread_keys);
+        Ok(model.binding.get(&"rot".into()).map(|size| u64::try_from(size).unwrap()))
+    };
+    let inner = |share: f64| json!({"rope_parameters": {"partial_rotary_factor": share}});
+    assert_eq!(turned(json!({"rotary_pct": 0.5})), Ok(Some(10)));
+    assert_eq!(turned(inner(0.4)), Ok(Some(8)));
+    assert_eq!(turned(json!({"rotary_pct": 1.0, "partial_rotary_factor": 1})), Ok(None));
+    let refused = [
+        (json!({}), "a share that is an even part of 20"),
+        (json!({"rotary_pct": 1.2}), "a share that is an even part of 20"),
+        (json!({"rotary_pct": 0.0}), "a share that is an even part of 20"),
+        (json!({"rotary_pct": 0.5, "partial_rotary_factor": 0.4}), "they name two shares"),
+        (json!({"rotary_pct": 0.5, "rotary_emb_base": 9, "rope_theta": 8}), "they name two bases"),
+    ];
+    for (changes, expected) in refused {
+        let error = turned(changes.clone()).unwrap_err();
+        assert!(error.contains(expected), "{changes}: {error}");
+    }
+}
+
+#[test]
 fn keys_that_nobody_reads_are_told() {
     let unread = |changes: &[(&str, Value)]| llama(changes).unwrap().unread_keys;
     assert_eq!(unread(&[]), Vec::<String>::new());

@@ -10,6 +10,7 @@ mod causal;
 mod checks;
 mod decoder;
 mod gpt2;
+mod gpt_neox;
 mod image;
 mod llama;
 mod qwen;
@@ -40,6 +41,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "roberta", build: bert::roberta },
     Family { name: "distilbert", build: bert::distilbert },
     Family { name: "gpt2", build: gpt2::build },
+    Family { name: "gpt_neox", build: gpt_neox::build },
     Family { name: "llama", build: llama::llama },
     Family { name: "mistral", build: llama::mistral },
     Family { name: "mixtral", build: llama::mixtral },
