@@ -22,8 +22,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("conventions", &["dims", "ir"]),
     ("charts", &[]),
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
-    ("audit", &["dims", "ir", "models", "report"]),
-    ("verify", &["dims", "interp", "ir", "models", "nn", "tensor"]),
+    ("account", &["conventions", "dims", "ir", "models", "report", "weights"]),
+    ("audit", &["account", "dims", "ir", "models", "report"]),
+    ("verify", &["dims", "interp", "ir", "nn", "tensor"]),
     (
         "opledger",
         &[

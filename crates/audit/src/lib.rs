@@ -46,5 +46,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use error::AuditError;
+pub use error::{AuditError, Problem};
 pub use table::{Table, audit, table, table_names};

@@ -2,6 +2,8 @@
 
 use opledger_dims::{Binding, Integer, Poly};
 
+use crate::Problem;
+
 /// A printed decimal: `digits · 10^exponent`, exact to half a unit of its last digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Printed {
@@ -125,8 +127,8 @@ impl PartialOrd for Fraction {
 }
 
 /// A polynomial without symbols, as a whole number.
-pub(crate) fn whole(poly: &Poly) -> Result<Integer, String> {
-    poly.at(&Binding::new()).map_err(|e| e.to_string())
+pub(crate) fn whole(poly: &Poly) -> Result<Integer, Problem> {
+    Ok(poly.at(&Binding::new())?)
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use opledger_dims::{Poly, Symbol};
 use serde::Deserialize;
 
+use crate::Problem;
 use crate::number::{Fraction, whole};
-use crate::quantity::{Quantity, Row, substitute};
+use crate::quantity::{Cells, ModelQuantity, substitute};
 
 /// How a cell is computed: `value / over`, over sizes of its row and quantities of graphs.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,7 +19,7 @@ pub(crate) struct Reading {
     pub(crate) column: Option<String>,
     /// Names for folds of graphs.
     #[serde(default)]
-    pub(crate) quantities: BTreeMap<String, Quantity>,
+    pub(crate) quantities: BTreeMap<String, ModelQuantity>,
     /// The value, a polynomial.
     pub(crate) value: String,
     /// What it is divided by, a polynomial.
@@ -29,29 +30,32 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Value and divisor at a row's sizes; symbols without a size stay.
-    pub(crate) fn ratio(&self, row: &Row) -> Result<(Poly, Poly), String> {
+    pub(crate) fn ratio(&self, row: &Cells) -> Result<(Poly, Poly), Problem> {
         let mut quantities = Vec::new();
         for (name, quantity) in &self.quantities {
-            let poly = quantity.poly(row).map_err(|e| format!("quantity `{name}`: {e}"))?;
+            let poly = quantity.poly(row).map_err(|e| e.of(format!("quantity `{name}`")))?;
             quantities.push((Symbol::new(name), poly));
         }
-        let read = |text: &str| Ok::<_, String>(substitute(&row.poly(text)?, &quantities));
+        let read = |text: &str| Ok::<_, Problem>(substitute(&row.poly(text)?, &quantities));
         let over = read(self.over.as_deref().unwrap_or("1"))?;
         match over.is_zero() {
-            true => Err("the divisor `over` is 0".to_owned()),
+            true => Err(Problem::ZeroDivisor),
             false => Ok((read(&self.value)?, over)),
         }
     }
 
     /// The number at a row's sizes.
-    pub(crate) fn number(&self, row: &Row) -> Result<Fraction, String> {
+    pub(crate) fn number(&self, row: &Cells) -> Result<Fraction, Problem> {
         let (value, over) = self.ratio(row)?;
         Ok(Fraction::new(whole(&value)?, whole(&over)?))
     }
 
     /// Whether the row has every cell that models are made of.
-    pub(crate) fn applies(&self, row: &Row) -> bool {
-        self.quantities.values().flat_map(Quantity::columns).all(|name| row.text(name).is_some())
+    pub(crate) fn applies(&self, row: &Cells) -> bool {
+        self.quantities
+            .values()
+            .flat_map(ModelQuantity::columns)
+            .all(|name| row.text(name).is_some())
     }
 
     /// Whether graphs take part, and not the source's arithmetic alone.

@@ -3,8 +3,9 @@
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 use opledger_report::{AuditedSearch, SearchedRow};
 
+use crate::Problem;
 use crate::number::{Fraction, Printed, whole};
-use crate::quantity::Row;
+use crate::quantity::Cells;
 use crate::reading::Reading;
 
 /// The whole numbers from the first to the second.
@@ -14,12 +15,12 @@ type Interval = (Integer, Integer);
 pub(crate) fn search(
     reading: &Reading,
     unknown: &str,
-    rows: &[(String, Row, Printed)],
-) -> Result<AuditedSearch, String> {
+    rows: &[(String, Cells, Printed)],
+) -> Result<AuditedSearch, Problem> {
     let mut searched = Vec::new();
     for (name, row, printed) in rows {
         let found =
-            interval(reading, unknown, row, printed).map_err(|e| format!("row `{name}`: {e}"))?;
+            interval(reading, unknown, row, printed).map_err(|e| e.of(format!("row `{name}`")))?;
         searched.push((name.clone(), found));
     }
     let intervals: Vec<&Interval> = searched.iter().filter_map(|(_, i)| i.as_ref()).collect();
@@ -54,19 +55,19 @@ pub(crate) fn search(
 fn interval(
     reading: &Reading,
     unknown: &str,
-    row: &Row,
+    row: &Cells,
     printed: &Printed,
-) -> Result<Option<Interval>, String> {
+) -> Result<Option<Interval>, Problem> {
     let (value, over) = reading.ratio(row)?;
     let symbol = Symbol::new(unknown);
-    let at = |size: i64| -> Result<Integer, String> {
+    let at = |size: i64| -> Result<Integer, Problem> {
         let poly: Poly = value.bind(&Binding::new().with(&symbol, size));
         whole(&poly)
     };
     let (base, slope) = (at(0)?, at(1)? - at(0)?);
     let over = whole(&over)?;
     if value.degree_in(&symbol) != 1 || slope <= Integer::from(0) || over <= Integer::from(0) {
-        return Err(format!("`{value}` does not grow linearly with `{unknown}`"));
+        return Err(Problem::NotLinear { value, unknown: unknown.to_owned() });
     }
     // base + slope·v = over·bound
     let root = |bound: Fraction| {

@@ -5,12 +5,12 @@ use opledger_report::{
     AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
 };
 
-use crate::AuditError;
 use crate::number::Printed;
-use crate::quantity::{Row, substitute};
+use crate::quantity::{Cells, substitute};
 use crate::reading::Reading;
 use crate::search::search;
 use crate::table::{Formula, Rule, Table};
+use crate::{AuditError, Problem};
 
 impl Table {
     /// Computes every cell, formula, search and rule.
@@ -66,7 +66,7 @@ impl Table {
         })
     }
 
-    fn searches(&self, rows: &[(String, Row)]) -> Result<Vec<AuditedSearch>, AuditError> {
+    fn searches(&self, rows: &[(String, Cells)]) -> Result<Vec<AuditedSearch>, AuditError> {
         let mut searches = Vec::new();
         for reading in &self.readings {
             let (Some(unknown), Some(column)) = (&reading.unknown, &reading.column) else {
@@ -85,17 +85,17 @@ impl Table {
     }
 
     /// The number printed in a row's cell, where there is one.
-    fn printed(&self, row: &Row, column: &str) -> Result<Option<Printed>, AuditError> {
+    fn printed(&self, row: &Cells, column: &str) -> Result<Option<Printed>, AuditError> {
         let Some(text) = row.text(column) else { return Ok(None) };
-        let problem = || format!("`{text}` is no number, such as 65, 1.03, 125M or 3.14E23");
+        let problem = || Problem::NoNumber { text: text.to_owned() };
         let printed = Printed::read(text);
         printed.map(Some).ok_or_else(|| self.place(format!("column `{column}`"), problem()))
     }
 }
 
 /// A number under a reading.
-fn number(reading: &Reading, row: &Row, printed: &Printed) -> Result<AuditedReading, String> {
-    let value = reading.number(row).map_err(|e| format!("reading `{}`: {e}", reading.name))?;
+fn number(reading: &Reading, row: &Cells, printed: &Printed) -> Result<AuditedReading, Problem> {
+    let value = reading.number(row).map_err(|e| e.of(format!("reading `{}`", reading.name)))?;
     let agrees = printed.is(&value);
     let places = if value.is_whole() { 0 } else { printed.places() + 2 };
     let difference = if agrees { None } else { printed.percent_off(&value) };
@@ -110,8 +110,8 @@ fn number(reading: &Reading, row: &Row, printed: &Printed) -> Result<AuditedRead
 }
 
 /// A formula against the polynomial that a reading derives.
-fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, String> {
-    let none = Row::default();
+fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, Problem> {
+    let none = Cells::default();
     let mut printed = none.poly(&formula.printed)?;
     let mut sizes = Vec::new();
     for (symbol, text) in &formula.sizes {
@@ -119,7 +119,7 @@ fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, Strin
     }
     printed = substitute(&printed, &sizes);
     let (value, over) =
-        reading.ratio(&none).map_err(|e| format!("reading `{}`: {e}", reading.name))?;
+        reading.ratio(&none).map_err(|e| e.of(format!("reading `{}`", reading.name)))?;
     let difference = &value - &(&printed * &over);
     let agrees = difference.is_zero();
     let over = if over == Poly::one() { String::new() } else { format!(" over {over}") };
@@ -134,14 +134,14 @@ fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, Strin
 }
 
 /// How far a rule is above what is exact, along the sizes of a symbol.
-fn series(rule: &Rule, rows: &[(String, Row)]) -> Result<AuditedRule, String> {
+fn series(rule: &Rule, rows: &[(String, Cells)]) -> Result<AuditedRule, Problem> {
     let mut series = Vec::new();
     for (name, row) in rows {
         let mut points = Vec::new();
         for size in &rule.sizes {
             let mut row = row.clone();
             row.sizes.set(Symbol::new(&rule.symbol), *size);
-            let mut ratio = rule.reading.number(&row).map_err(|e| format!("row `{name}`: {e}"))?;
+            let mut ratio = rule.reading.number(&row).map_err(|e| e.of(format!("row `{name}`")))?;
             ratio.numerator = (ratio.numerator - &ratio.denominator) * 100;
             points.push((*size, ratio.real()));
         }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use opledger_models::nearest;
+use opledger_dims::nearest;
 use opledger_report::AuditedTable;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::AuditError;
-use crate::quantity::Row;
+use crate::quantity::Cells;
 use crate::reading::Reading;
+use crate::{AuditError, Problem};
 
 /// A published table, or formulas and rules of one source.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,7 +88,7 @@ impl Table {
         for (index, row) in table.rows.iter().enumerate() {
             let (found, wanted) = (row.len(), table.columns.len());
             if found != wanted {
-                let problem = format!("it has {found} cells, the table {wanted} columns");
+                let problem = Problem::Cells { found, wanted };
                 return Err(table.place(format!("row {}", index + 1), problem));
             }
         }
@@ -96,15 +96,16 @@ impl Table {
         for reading in table.readings.iter().chain(rules) {
             let mut named = reading.quantities.values().flat_map(|quantity| quantity.columns());
             if let Some(name) = named.find(|name| !table.columns.iter().any(|c| c == name)) {
-                let problem =
-                    format!("`{{{name}}}` is none of the columns {}", table.columns.join(", "));
+                let name = format!("`{{{name}}}`");
+                let problem = Problem::NoColumn { name, columns: table.columns.join(", ") };
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
         for reading in &table.readings {
             let known = reading.column.as_ref().is_some_and(|c| table.columns.contains(c));
             if !known {
-                let problem = format!("`column` is none of {}", table.columns.join(", "));
+                let name = "`column`".to_owned();
+                let problem = Problem::NoColumn { name, columns: table.columns.join(", ") };
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
@@ -116,7 +117,7 @@ impl Table {
         !self.rules.is_empty()
     }
 
-    pub(crate) fn place(&self, place: String, problem: String) -> AuditError {
+    pub(crate) fn place(&self, place: String, problem: Problem) -> AuditError {
         AuditError::Place { file: self.file.clone(), place, problem }
     }
 
@@ -129,16 +130,16 @@ impl Table {
     }
 
     /// The rows by name.
-    pub(crate) fn rows(&self) -> Result<Vec<(String, Row)>, AuditError> {
+    pub(crate) fn rows(&self) -> Result<Vec<(String, Cells)>, AuditError> {
         let row = |cells: &Vec<Value>| {
-            let mut row = Row::default();
+            let mut row = Cells::default();
             for (column, cell) in self.columns.iter().zip(cells) {
                 let text = match cell {
                     Value::Null => continue,
                     Value::String(text) => text.clone(),
                     Value::Number(number) => number.to_string(),
                     other => {
-                        let problem = format!("{other} is no text, number or null");
+                        let problem = Problem::NoCellValue { found: other.to_string() };
                         return Err(self.place(format!("column `{column}`"), problem));
                     }
                 };

@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use opledger_account::{Assertion, AssertionError, Dtype, Model, Sweep};
+use opledger_models::Request;
 use opledger_report::Format;
 
-use crate::assertion::{Assertion, AssertionError};
+use crate::failure::Failure;
+use crate::notes;
 use crate::sizes::{Assignment, assignment};
-use crate::sweep::{Sweep, counted, product, sweep};
+use crate::sweep::{counted, product, sweep};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,18 +83,28 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Whether earlier tokens come from a cache.
-    pub(crate) fn wants_past(&self) -> bool {
-        self.past || self.sizes.iter().any(|size| size.symbol.as_str() == "p")
+    /// What is asked of the model.
+    pub(crate) fn request(&self) -> Request {
+        let past = self.past || self.sizes.iter().any(|size| size.symbol.as_str() == "p");
+        Request { past, ..Request::default() }
+    }
+
+    /// The model, with a note of what of it was not understood.
+    pub(crate) fn open(&self) -> Result<Model, Failure> {
+        let model = Model::open_for(&self.model, self.request())?;
+        notes::unread_keys(&model);
+        Ok(model)
     }
 }
 
 const FORMAT_HELP: &str = "How the result is written to stdout";
 
-/// The four formats of every command, and those of one command alone.
+/// The formats of every command.
+const COMMON: [Format; 4] = [Format::Table, Format::Json, Format::Csv, Format::Markdown];
+
+/// The formats of every command, and those of one command alone.
 fn formats(own: &[Format]) -> impl TypedValueParser<Value = Format> {
-    let common = [Format::Table, Format::Json, Format::Csv, Format::Markdown];
-    let names = common.iter().chain(own).map(|format| format.name());
+    let names = COMMON.iter().chain(own).map(|format| format.name());
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Format>())
 }
 
@@ -128,40 +141,6 @@ pub(crate) struct AuditArgs {
     pub(crate) format: Format,
 }
 
-/// The kind of stored elements.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Dtype {
-    /// 4 bytes
-    F32,
-    /// 2 bytes
-    Bf16,
-    /// 2 bytes
-    F16,
-    /// 1 byte
-    Int8,
-}
-
-impl Dtype {
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Dtype::F32 => "f32",
-            Dtype::Bf16 => "bf16",
-            Dtype::F16 => "f16",
-            Dtype::Int8 => "int8",
-        }
-    }
-
-    /// Bytes of an element.
-    pub(crate) fn bytes(self) -> u32 {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::Bf16 | Dtype::F16 => 2,
-            Dtype::Int8 => 1,
-        }
-    }
-}
-
 /// Arguments of `count`.
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
@@ -180,7 +159,7 @@ pub(crate) struct CountArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) new_tokens: Option<u64>,
     /// The kind of the elements of parameters and of the cache, for the bytes they take
-    #[arg(long, value_enum, default_value = "f32")]
+    #[arg(long, default_value = "f32", value_parser = dtypes())]
     pub(crate) dtype: Dtype,
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
@@ -190,7 +169,7 @@ pub(crate) struct CountArgs {
     #[arg(long = "convention", value_name = "TOOL")]
     pub(crate) conventions: Vec<String>,
     #[command(flatten)]
-    pub(crate) watched: WatchedArgs,
+    pub(crate) tools: ToolArgs,
     /// Draw the numbers of --convention as bars into an SVG file
     #[arg(long, value_name = "FILE", requires = "conventions")]
     pub(crate) svg: Option<PathBuf>,
@@ -198,17 +177,42 @@ pub(crate) struct CountArgs {
     /// repeated
     #[arg(long = "assert", value_name = "ASSERTION", value_parser = asserted)]
     pub(crate) assertions: Vec<Assertion>,
-    #[arg(long, default_value = "table", value_parser = formats(&[Format::Mermaid]), help = FORMAT_HELP)]
-    pub(crate) format: Format,
+    #[arg(long, default_value = "table", value_parser = counted_formats(), help = FORMAT_HELP)]
+    pub(crate) format: CountFormat,
+}
+
+/// How a count is written: as a record, or the graph as a diagram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CountFormat {
+    Record(Format),
+    Mermaid,
+}
+
+fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
+    let names = COMMON.iter().map(|format| format.name()).chain(["mermaid"]);
+    PossibleValuesParser::new(names).try_map(|name| match &*name {
+        "mermaid" => Ok(CountFormat::Mermaid),
+        name => name.parse().map(CountFormat::Record),
+    })
+}
+
+fn dtypes() -> impl TypedValueParser<Value = Dtype> {
+    let value = |dtype: Dtype| {
+        PossibleValue::new(dtype.name()).help(match dtype.bytes() {
+            1 => "1 byte".to_owned(),
+            bytes => format!("{bytes} bytes"),
+        })
+    };
+    PossibleValuesParser::new(Dtype::ALL.map(value)).try_map(|name| name.parse::<Dtype>())
 }
 
 fn asserted(text: &str) -> Result<Assertion, String> {
     text.parse().map_err(|problem: AssertionError| problem.to_string())
 }
 
-/// How the model is written that tools watch, and what of them is mended.
+/// How the model is written that tools see, and what of them is mended.
 #[derive(Debug, Args)]
-pub(crate) struct WatchedArgs {
+pub(crate) struct ToolArgs {
     /// How the model is written in the framework that the tool watches: torch.nn, plain,
     /// transformers-eager, …; what is usual for the model by default
     #[arg(long, value_name = "WAY")]
@@ -230,7 +234,7 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
-    pub(crate) watched: WatchedArgs,
+    pub(crate) tools: ToolArgs,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
+use opledger_account::AccountError;
 use opledger_audit::AuditError;
 use opledger_charts::ChartError;
 use opledger_conventions::ConventionError;
-use opledger_dims::{EvalError, Integer, Symbol};
+use opledger_dims::{EvalError, Integer, Symbol, nearest};
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
 use opledger_measure::MeasureError;
+use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
-use opledger_models::{ConfigError, nearest};
 use opledger_report::RenderError;
 use opledger_verify::VerifyError;
 use opledger_weights::{ConfigFileError, WeightsError};
@@ -21,6 +22,8 @@ use crate::text::TextError;
 /// Why a command ended without a result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    #[error(transparent)]
+    Account(AccountError),
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error(transparent)]
@@ -69,12 +72,10 @@ pub(crate) enum Failure {
     Swept { first: Symbol, second: Symbol },
     #[error("a generation is counted at one size of {symbol}; give --set {symbol}=<size>")]
     SweptGeneration { symbol: Symbol },
-    #[error("a generation begins without earlier tokens; leave out --set p={size}")]
-    GivenPast { size: Integer },
+    #[error("a generation begins without earlier tokens; leave out --set {symbol}={size}")]
+    GivenPast { symbol: Symbol, size: Integer },
     #[error("`{symbol}` is no size of this bench; its sizes are {known}")]
     Size { symbol: Symbol, known: &'static str },
-    #[error("{symbol}={size} is more than any memory holds; give a smaller size")]
-    Large { symbol: Symbol, size: Integer },
     #[error("`{}` could not be read as a baseline: {problem}", path.display())]
     Baseline { path: PathBuf, problem: String },
     #[error("--save and --svg both name `{}`; give each a file of its own", path.display())]
@@ -95,6 +96,27 @@ pub(crate) enum Failure {
     Stdout(std::io::Error),
     #[error("`{}` could not be written: {problem}", path.display())]
     Write { path: PathBuf, problem: String },
+}
+
+impl From<AccountError> for Failure {
+    /// What the command line can mend is told by its flags.
+    fn from(problem: AccountError) -> Self {
+        match problem {
+            AccountError::Convention(problem) => Failure::Convention { problem },
+            AccountError::Fixed { symbol, model, fixed, given } => {
+                Failure::Conflict { symbol, model, fixed, given }
+            }
+            AccountError::Unbound { model, symbols, by_mask } => {
+                let hint =
+                    "; what a mask leaves follows from its contents, which `opledger run` has";
+                let hint = if by_mask { hint.to_owned() } else { String::new() };
+                Failure::Unbound { model, symbols, hint }
+            }
+            AccountError::Twice { symbol } => Failure::TwiceSwept { symbol },
+            AccountError::GivenPast { symbol, size } => Failure::GivenPast { symbol, size },
+            other => Failure::Account(other),
+        }
+    }
 }
 
 impl From<ConventionError> for Failure {

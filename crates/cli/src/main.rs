@@ -1,19 +1,15 @@
 //! The command `opledger`: counts, derives, runs and verifies Transformers.
 
-mod account;
 mod args;
-mod assertion;
 mod checkpoint;
 mod commands;
-mod counted_by;
 mod destination;
 mod failure;
-mod found;
 mod interrupt;
+mod notes;
 mod output;
 mod progress;
 mod sizes;
-mod subject;
 mod sweep;
 mod tensors;
 mod text;

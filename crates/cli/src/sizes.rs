@@ -52,13 +52,8 @@ pub(crate) fn size_of(text: &str) -> Result<Integer, String> {
     }
 }
 
-/// The sizes of a model with those of the command line added.
-pub(crate) fn merge(
-    model: &str,
-    own: &Binding,
-    assignments: &[Assignment],
-) -> Result<Binding, Failure> {
-    let mut binding = own.clone();
+/// The sizes of the command line, each given once.
+pub(crate) fn binding(assignments: &[Assignment]) -> Result<Binding, Failure> {
     let mut given = Binding::new();
     for Assignment { symbol, size } in assignments {
         if let Some(first) = given.get(symbol) {
@@ -68,20 +63,9 @@ pub(crate) fn merge(
                 second: size.clone(),
             });
         }
-        if let Some(fixed) = own.get(symbol)
-            && fixed != size
-        {
-            return Err(Failure::Conflict {
-                symbol: symbol.clone(),
-                model: model.to_owned(),
-                fixed: fixed.clone(),
-                given: size.clone(),
-            });
-        }
         given.set(symbol, size.clone());
-        binding.set(symbol, size.clone());
     }
-    Ok(binding)
+    Ok(given)
 }
 
 #[cfg(test)]
@@ -108,15 +92,12 @@ mod tests {
 
     #[test]
     fn a_size_is_given_once() {
-        let own = Binding::from_iter([("c", 512)]);
-        let merged = |texts: &[&str]| {
+        let given = |texts: &[&str]| {
             let list: Vec<_> = texts.iter().map(|t| assignment(t).unwrap()).collect();
-            merge("mha:c=512", &own, &list).map(|b| b.to_string()).map_err(|e| e.to_string())
+            binding(&list).map(|b| b.to_string()).map_err(|e| e.to_string())
         };
-        assert_eq!(merged(&["n=2"]).unwrap(), "n=2, c=512");
-        assert_eq!(merged(&["c=512"]).unwrap(), "c=512");
-        assert_eq!(merged(&["c=8"]).unwrap_err(), "c is 512 in `mha:c=512` and 8 by --set");
-        assert_eq!(merged(&["n=2", "n=2"]).unwrap_err(), "--set gives n twice: 2 and 2");
+        assert_eq!(given(&["c=512", "n=2"]).unwrap(), "n=2, c=512");
+        assert_eq!(given(&["n=2", "n=2"]).unwrap_err(), "--set gives n twice: 2 and 2");
         assert!(assignment("n").is_err() && assignment("=3").is_err());
     }
 }

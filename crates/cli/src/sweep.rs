@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use opledger_account::Sweep;
 use opledger_dims::{Integer, Symbol};
 
 use crate::sizes::size_of;
@@ -9,13 +10,6 @@ use crate::sizes::size_of;
 /// The most sizes that one symbol may take in a bench, and in counting.
 const MOST: usize = 100;
 const MOST_COUNTED: usize = 1 << 20;
-
-/// A symbol and the sizes it takes one after the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sweep {
-    pub(crate) symbol: Symbol,
-    pub(crate) sizes: Vec<Integer>,
-}
 
 /// Reads `symbol=sizes` of a bench, from 1 on.
 pub(crate) fn sweep(text: &str) -> Result<Sweep, String> {

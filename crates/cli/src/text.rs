@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use opledger_interp::{Feeds, RunError};
 
-use crate::found::Found;
-
 /// Why text could not be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TextError {
@@ -26,9 +24,9 @@ pub(crate) enum TextError {
 }
 
 /// The tokenizer beside a model's configuration, if there is one.
-pub(crate) fn beside(model: &str, found: &Found) -> Result<Text, TextError> {
+pub(crate) fn beside(model: &str, directory: Option<&Path>) -> Result<Text, TextError> {
     let missing = || TextError::Missing { model: model.to_owned() };
-    let path = found.directory().ok_or_else(missing)?.join("tokenizer.json");
+    let path = directory.ok_or_else(missing)?.join("tokenizer.json");
     if path.is_file() { Text::open(&path) } else { Err(missing()) }
 }
 

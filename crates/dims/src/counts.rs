@@ -118,6 +118,11 @@ impl<N: Clone + Zero> Counts<N> {
         self.0.iter().cloned().fold(N::zero(), N::add)
     }
 
+    /// All scalar operations: another name of [`Counts::total`].
+    pub fn flops(&self) -> N {
+        self.total()
+    }
+
     /// The classes that occur, with their numbers.
     pub fn nonzero(&self) -> impl Iterator<Item = (Class, &N)> {
         self.iter().filter(|(_, n)| !n.is_zero())

@@ -1,5 +1,5 @@
-//! Exact polynomials over named sizes, counts per class of scalar operation, and the numbers that
-//! count themselves.
+//! Exact polynomials over named sizes, counts per class of scalar operation, the quantities that are
+//! taken from them, and the numbers that count themselves.
 //!
 //! A size (`n` tokens, `h` heads) is a [`Symbol`]; what depends on sizes is a [`Poly`] with
 //! rational coefficients. Coefficients and values are unbounded integers, so nothing wraps or
@@ -24,8 +24,10 @@ mod counted;
 mod counts;
 mod display;
 mod monomial;
+mod nearest;
 mod parse;
 mod poly;
+mod quantity;
 mod scalar;
 mod symbol;
 #[cfg(test)]
@@ -36,8 +38,10 @@ pub use binding::Binding;
 pub use compiled::Compiled;
 pub use counted::{Counted, counted, take_counts};
 pub use counts::{Class, Counts};
+pub use nearest::{did_you_mean, nearest};
 pub use num_bigint::BigInt as Integer;
 pub use parse::ParseError;
 pub use poly::{EvalError, Poly};
+pub use quantity::{Quantity, UnknownQuantity};
 pub use scalar::Scalar;
 pub use symbol::Symbol;

@@ -138,6 +138,7 @@ impl Poly {
     ///
     /// # Errors
     /// When a symbol is unbound, or the value is not a whole number.
+    #[doc(alias = "eval")]
     pub fn at(&self, binding: &Binding) -> Result<Integer, EvalError> {
         let mut sum = Rational::zero();
         for (monomial, coefficient) in &self.terms {

@@ -133,13 +133,13 @@ impl Row {
 
     /// The counts at this moment; the node may still be at work.
     pub fn counts(&self) -> RowCounts {
-        let (mut useful, mut executed) = (PartCounts(Vec::new()), PartCounts(Vec::new()));
+        let (mut useful, mut executed) = (PartCounts::free(), PartCounts::free());
         for (part, meter) in
             self.parts.iter().map(|(p, m)| (*p, m)).chain([(Part::Unforeseen, &self.elsewhere)])
         {
             let tally = meter.read();
-            useful.0.push((part, tally.useful));
-            executed.0.push((part, tally.executed));
+            useful.add(part, &tally.useful);
+            executed.add(part, &tally.executed);
         }
         RowCounts {
             useful,

@@ -56,7 +56,7 @@ impl Program {
 
 fn parts(graph: &Graph, node: &Node) -> Vec<Part> {
     let cost = node.op.cost(&graph.operand_shapes(node), &node.shape);
-    cost.0.iter().map(|(part, _)| *part).collect()
+    cost.parts().collect()
 }
 
 /// What depends on sizes, at a complete binding.

@@ -128,7 +128,7 @@ impl Formulas {
                     });
                 }
             };
-            let parts: Vec<Part> = counts.useful.0.iter().map(|(part, _)| *part).collect();
+            let parts: Vec<Part> = counts.useful.parts().collect();
             for part in parts {
                 let derived = cost.part(part).at(binding).map_err(BindingError::from)?;
                 let useful = counts.useful.part(part).widen();

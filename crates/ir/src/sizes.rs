@@ -16,7 +16,7 @@ impl Graph {
         for node in self.nodes() {
             symbols.extend(node.shape.axes.iter().flat_map(|a| a.size.symbols()));
             symbols.extend(node.op.facts().sizes.into_iter().flat_map(Poly::symbols));
-            for (_, counts) in &self.node_cost(node).0 {
+            for (_, counts) in self.node_cost(node).iter() {
                 symbols.extend(counts.iter().flat_map(|(_, p)| p.symbols()));
             }
         }

@@ -26,7 +26,7 @@ impl fmt::Display for Graph {
                 node.shape,
                 inputs.join(", ")
             )?;
-            for (part, counts) in &self.node_cost(node).0 {
+            for (part, counts) in self.node_cost(node).iter() {
                 writeln!(f, "     {}: {counts}", part.name())?;
             }
         }

@@ -8,11 +8,9 @@ pub mod layer;
 mod model;
 mod names;
 mod preset;
-mod similar;
 
 pub use config::{Config, ConfigError};
 pub use family::{Logits, Request, families};
 pub use model::Model;
 pub use names::{Names, Pattern, Place};
 pub use preset::{Preset, preset, preset_names, presets};
-pub use similar::nearest;

@@ -1,10 +1,10 @@
 //! Published models: a small file each, with its configuration and its source.
 
+use opledger_dims::nearest;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::config::{Config, ConfigError};
-use crate::similar::nearest;
 
 /// A published model.
 #[derive(Clone, Debug, Deserialize)]

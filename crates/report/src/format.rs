@@ -20,20 +20,12 @@ pub enum Format {
     Markdown,
     /// For papers: formulas only.
     Latex,
-    /// For diagrams: graphs only.
-    Mermaid,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 6] = [
-        Format::Table,
-        Format::Json,
-        Format::Csv,
-        Format::Markdown,
-        Format::Latex,
-        Format::Mermaid,
-    ];
+    pub const ALL: [Format; 5] =
+        [Format::Table, Format::Json, Format::Csv, Format::Markdown, Format::Latex];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -43,7 +35,6 @@ impl Format {
             Format::Csv => "csv",
             Format::Markdown => "markdown",
             Format::Latex => "latex",
-            Format::Mermaid => "mermaid",
         }
     }
 }
@@ -118,6 +109,5 @@ pub fn render(record: &impl Record, format: Format, style: Style) -> Result<Stri
         Format::Csv => Ok(csv::table(&record.rows())),
         Format::Json => json::pretty(record).map_err(|e| RenderError::Json(e.to_string())),
         Format::Latex => record.latex().ok_or(RenderError::Unsupported(format)),
-        Format::Mermaid => Err(RenderError::Unsupported(format)),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Number, Value};
 use crate::Cell;
 
 /// What a record counts in: whole numbers, or formulas.
-pub trait Quantity {
+pub trait Amount {
     /// An integer as a JSON integer, a formula as a string.
     fn json(&self) -> Value;
 
@@ -18,7 +18,7 @@ pub trait Quantity {
     fn cell(&self) -> Cell;
 }
 
-impl Quantity for Integer {
+impl Amount for Integer {
     fn json(&self) -> Value {
         // The digits of an integer are a JSON number.
         self.to_string().parse::<Number>().map_or(Value::Null, Value::Number)
@@ -29,7 +29,7 @@ impl Quantity for Integer {
     }
 }
 
-impl Quantity for Poly {
+impl Amount for Poly {
     fn json(&self) -> Value {
         Value::String(self.to_string())
     }
@@ -43,11 +43,11 @@ pub(crate) fn pretty(record: &impl Serialize) -> Result<String, serde_json::Erro
     Ok(serde_json::to_string_pretty(record)? + "\n")
 }
 
-pub(crate) fn quantity<N: Quantity, S: Serializer>(n: &N, out: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn quantity<N: Amount, S: Serializer>(n: &N, out: S) -> Result<S::Ok, S::Error> {
     n.json().serialize(out)
 }
 
-pub(crate) fn quantities<N: Quantity, S: Serializer>(
+pub(crate) fn quantities<N: Amount, S: Serializer>(
     list: &Option<Vec<N>>,
     out: S,
 ) -> Result<S::Ok, S::Error> {
@@ -58,10 +58,7 @@ pub(crate) fn quantities<N: Quantity, S: Serializer>(
 }
 
 /// A number, or null.
-pub(crate) fn optional<N: Quantity, S: Serializer>(
-    n: &Option<N>,
-    out: S,
-) -> Result<S::Ok, S::Error> {
+pub(crate) fn optional<N: Amount, S: Serializer>(n: &Option<N>, out: S) -> Result<S::Ok, S::Error> {
     match n {
         Some(n) => quantity(n, out),
         None => out.serialize_none(),
@@ -69,7 +66,7 @@ pub(crate) fn optional<N: Quantity, S: Serializer>(
 }
 
 /// A list of numbers.
-pub(crate) fn list<N: Quantity, S: Serializer>(list: &[N], out: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn list<N: Amount, S: Serializer>(list: &[N], out: S) -> Result<S::Ok, S::Error> {
     let mut seq = out.serialize_seq(Some(list.len()))?;
     for n in list {
         seq.serialize_element(&n.json())?;
@@ -78,7 +75,7 @@ pub(crate) fn list<N: Quantity, S: Serializer>(list: &[N], out: S) -> Result<S::
 }
 
 /// Every class, those that do not occur with zero.
-pub(crate) fn counts<N: Quantity, S: Serializer>(
+pub(crate) fn counts<N: Amount, S: Serializer>(
     counts: &Counts<N>,
     out: S,
 ) -> Result<S::Ok, S::Error> {

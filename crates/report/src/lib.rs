@@ -23,7 +23,7 @@ mod text;
 
 pub use document::{Block, Cell, Column, Document, Row, Table, Tone};
 pub use format::{Format, Record, RenderError, Style, render};
-pub use json::Quantity;
+pub use json::Amount;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedReading, AuditedRule,

@@ -1,11 +1,11 @@
 //! The bench on which claims are tried: executions over grids of sizes that identify a polynomial.
 
-use opledger_dims::{Binding, Integer, Poly, Symbol};
+use opledger_dims::{Binding, Integer, Poly, Quantity, Symbol};
 use opledger_interp::{Fast, Feeds, Ledger, Tensors, Theorem, compare, prove};
-use opledger_ir::{Definition, Graph};
+use opledger_ir::{Definition, Graph, Selection};
 
 use crate::VerifyError;
-use crate::reading::{Reading, Scope};
+use crate::reading::{counted, stored};
 
 /// The seed of all data.
 const SEED: u64 = 20_170_612;
@@ -90,8 +90,8 @@ impl Bench<'_> {
     pub(crate) fn parameter_grid(
         &mut self,
         graph: &Graph,
-        scope: Scope,
-        reading: Reading,
+        scope: Selection,
+        reading: Quantity,
         formula: &Poly,
     ) -> Result<(usize, bool), VerifyError> {
         let mut points = vec![Binding::new()];
@@ -108,7 +108,7 @@ impl Bench<'_> {
             let expected = formula.at(&at).map_err(opledger_ir::BindingError::from);
             let expected = expected.map_err(opledger_interp::RunError::from)?;
             let tensors = Tensors::new(graph, &at, &Feeds::seeded(SEED).zeros())?;
-            agree &= scope.stored(graph, &tensors, reading) == expected;
+            agree &= stored(graph, &tensors, &scope, reading) == expected;
         }
         Ok((points.len(), agree))
     }
@@ -118,12 +118,12 @@ impl Bench<'_> {
         &mut self,
         graph: &Graph,
         at: &[(&str, i64)],
-        scope: Scope,
-        reading: Reading,
+        scope: Selection,
+        reading: Quantity,
     ) -> Result<Integer, VerifyError> {
         let at = graph.complete(&binding(at)).map_err(opledger_interp::RunError::from)?;
         let tensors = Tensors::new(graph, &at, &Feeds::seeded(SEED).zeros())?;
-        Ok(scope.stored(graph, &tensors, reading))
+        Ok(stored(graph, &tensors, &scope, reading))
     }
 }
 
@@ -168,12 +168,12 @@ impl Grid {
     pub(crate) fn agrees(
         &self,
         graph: &Graph,
-        scope: Scope,
-        reading: Reading,
+        scope: Selection,
+        reading: Quantity,
         formula: &Poly,
     ) -> bool {
         self.points.iter().all(|(point, ledger)| {
-            formula.at(point).is_ok_and(|value| value == scope.counted(graph, ledger, reading))
+            formula.at(point).is_ok_and(|value| value == counted(graph, ledger, &scope, reading))
         })
     }
 

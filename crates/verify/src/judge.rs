@@ -1,33 +1,33 @@
 //! The judge: a claimed formula or number against what was derived and what was counted.
 
-use opledger_dims::{Integer, Poly};
-use opledger_ir::Graph;
+use opledger_dims::{Integer, Poly, Quantity};
+use opledger_ir::{Graph, Selection};
 
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
-use crate::reading::{Reading, Scope};
+use crate::reading::{counted, in_words, is_of_parameters};
 
 /// One claimed formula about part of a graph.
 pub(crate) struct Question<'a> {
     /// What is executed.
     pub(crate) graph: &'a Graph,
     /// What the claim speaks of.
-    pub(crate) scope: Scope,
+    pub(crate) scope: Selection<'a>,
     /// The formula, in the symbols of the graph.
     pub(crate) claimed: &'a str,
     /// What the source's words say; then narrower readings, in the order they are tried.
-    pub(crate) readings: &'a [Reading],
+    pub(crate) readings: &'a [Quantity],
     /// Symbols that keep one value on the grid.
     pub(crate) fixed: &'a [(&'a str, i64)],
 }
 
 impl<'a> Question<'a> {
     /// A question about the whole of a graph.
-    pub(crate) fn new(graph: &'a Graph, claimed: &'a str, readings: &'a [Reading]) -> Self {
-        Question { graph, scope: Scope::ALL, claimed, readings, fixed: &[] }
+    pub(crate) fn new(graph: &'a Graph, claimed: &'a str, readings: &'a [Quantity]) -> Self {
+        Question { graph, scope: Selection::ALL, claimed, readings, fixed: &[] }
     }
 
-    pub(crate) fn within(self, scope: Scope) -> Self {
+    pub(crate) fn within(self, scope: Selection<'a>) -> Self {
         Question { scope, ..self }
     }
 
@@ -39,22 +39,22 @@ impl<'a> Question<'a> {
     pub(crate) fn judge(&self, bench: &mut Bench<'_>) -> Result<Finding, VerifyError> {
         let graph = self.graph;
         let claimed = graph.fold(&self.claimed.parse::<Poly>()?);
-        let fits = |reading: &&Reading| self.scope.derived(graph, **reading) == claimed;
+        let fits = |reading: &&Quantity| graph.quantity_of(**reading, &self.scope) == claimed;
         let fitting = self.readings.iter().find(fits).copied();
         let plain = self.readings[0];
         let reading = fitting.unwrap_or(plain);
-        let derived = self.scope.derived(graph, reading);
+        let derived = graph.quantity_of(reading, &self.scope);
 
-        if plain.counts_parameters() {
+        if is_of_parameters(plain) {
             let (points, settled) = bench.parameter_grid(graph, self.scope, reading, &derived)?;
             return Ok(Finding {
                 verdict: verdict(fitting, plain),
-                convention: fitting.filter(|r| *r != plain).map(Reading::name),
+                convention: fitting.filter(|r| *r != plain).map(in_words),
                 claimed: claimed.to_string(),
                 derived: derived.to_string(),
                 measured: format!("elements in memory at {points} sizes"),
                 note: String::new(),
-                details: vec![format!("read as {}", reading.name())],
+                details: vec![format!("read as {}", in_words(reading))],
                 settled,
             });
         }
@@ -62,12 +62,12 @@ impl<'a> Question<'a> {
         let settled = grid.agrees(graph, self.scope, reading, &derived);
         Ok(Finding {
             verdict: verdict(fitting, plain),
-            convention: fitting.filter(|r| *r != plain).map(Reading::name),
+            convention: fitting.filter(|r| *r != plain).map(in_words),
             claimed: claimed.to_string(),
             derived: derived.to_string(),
             measured: grid.describe(),
             note: String::new(),
-            details: vec![format!("read as {}", reading.name())],
+            details: vec![format!("read as {}", in_words(reading))],
             settled,
         })
     }
@@ -78,11 +78,11 @@ pub(crate) struct Number<'a> {
     /// What is executed, or whose parameters are counted.
     pub(crate) graph: &'a Graph,
     /// What the claim speaks of.
-    pub(crate) scope: Scope,
+    pub(crate) scope: Selection<'a>,
     /// The number.
     pub(crate) claimed: u64,
     /// What the source's words say; then narrower readings.
-    pub(crate) readings: &'a [Reading],
+    pub(crate) readings: &'a [Quantity],
     /// The size.
     pub(crate) own_size: &'a [(&'a str, i64)],
 }
@@ -93,17 +93,18 @@ impl Number<'_> {
         let claimed = Integer::from(self.claimed);
         let plain = self.readings[0];
         let own = match plain {
-            Reading::Parameters | Reading::Trainable => None,
+            Quantity::Parameters | Quantity::TrainableParameters => None,
             _ => bench.own_size(self.graph, self.own_size)?,
         };
         let mut values = Vec::new();
         for &reading in self.readings {
-            let derived = at(self.graph, &self.scope.derived(self.graph, reading), self.own_size)?;
+            let derived =
+                at(self.graph, &self.graph.quantity_of(reading, &self.scope), self.own_size)?;
             let measured = match (&own, reading) {
-                (_, Reading::Parameters | Reading::Trainable) => {
+                (_, Quantity::Parameters | Quantity::TrainableParameters) => {
                     bench.stored(self.graph, self.own_size, self.scope, reading)?
                 }
-                (Some(own), _) => self.scope.counted(self.graph, &own.ledger, reading),
+                (Some(own), _) => counted(self.graph, &own.ledger, &self.scope, reading),
                 (None, _) => derived.clone(),
             };
             values.push((reading, derived, measured));
@@ -113,10 +114,10 @@ impl Number<'_> {
         let fitting = fitting.map(|(reading, ..)| *reading);
         let details =
             values.iter().map(|(r, _, m)| format!("{}: {}", r.name(), grouped(m))).collect();
-        let formula = self.scope.derived(self.graph, *reading);
+        let formula = self.graph.quantity_of(*reading, &self.scope);
         Ok(Finding {
             verdict: verdict(fitting, plain),
-            convention: fitting.filter(|r| *r != plain).map(Reading::name),
+            convention: fitting.filter(|r| *r != plain).map(in_words),
             claimed: grouped(&claimed),
             derived: if formula.as_integer().is_some() {
                 grouped(derived)
@@ -124,7 +125,7 @@ impl Number<'_> {
                 format!("{formula} = {}", grouped(derived))
             },
             measured: match (&own, plain) {
-                (None, Reading::Flops | Reading::Macs | Reading::Multiplications) => {
+                (None, Quantity::Flops | Quantity::Macs | Quantity::Multiplications) => {
                     "left out by --quick".into()
                 }
                 _ => grouped(measured),
@@ -137,7 +138,7 @@ impl Number<'_> {
 }
 
 /// The verdict on a claim that holds in one reading, or in none.
-pub(crate) fn verdict(fitting: Option<Reading>, plain: Reading) -> Verdict {
+pub(crate) fn verdict(fitting: Option<Quantity>, plain: Quantity) -> Verdict {
     match fitting {
         Some(reading) if reading == plain => Verdict::Holds,
         Some(_) => Verdict::HoldsUnderConvention,

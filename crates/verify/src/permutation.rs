@@ -1,14 +1,13 @@
 //! Claims B5 and B6: attention does not know the order of its tokens, position encodings tell it.
 
-use opledger_dims::Binding;
+use opledger_dims::{Binding, Quantity};
 use opledger_interp::{Fast, Feeds, Oracle};
-use opledger_ir::{Axis, Graph};
+use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, SinusoidalPositions};
 use opledger_tensor::{Fill, Tensor};
 
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
-use crate::reading::{Reading, Scope};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -203,9 +202,9 @@ pub(crate) fn positions_break_it(bench: &mut Bench<'_>) -> Answer {
             details.push(format!("  output {}: {}  |  {}", i + 1, show(a), show(b)));
         }
         measured.push(format!("{name}: output 1 moves by {moved:.1e}"));
-        let (graph, flops) = (&experiment.graph, Reading::Flops);
-        let formula = Scope::ALL.derived(graph, flops);
-        settled &= bench.grid(graph, &[])?.agrees(graph, Scope::ALL, flops, &formula);
+        let (graph, flops) = (&experiment.graph, Quantity::Flops);
+        let formula = graph.quantity(flops);
+        settled &= bench.grid(graph, &[])?.agrees(graph, Selection::ALL, flops, &formula);
     }
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },

@@ -1,17 +1,15 @@
 //! `opledger bench`: times the kernels and holds what they reach against the measured roof.
 
-use opledger_dims::{Integer, Symbol};
+use opledger_account::{AccountError, Model, Sweep};
+use opledger_dims::{Binding, Integer, Symbol};
+use opledger_ir::SizeRole;
 use opledger_measure::{Attention, Case, Gemm, Layer, Plan, Problem, Saved, Settings, run};
-use opledger_models::layer;
 
-use crate::args::{AttentionSizes, Bench, BenchArgs, BenchOptions, ModelArgs};
+use crate::args::{AttentionSizes, Bench, BenchArgs, BenchOptions};
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Notes;
-use crate::sizes::Assignment;
-use crate::subject::{Needs, Subject};
-use crate::sweep::Sweep;
 
 /// The least number of timed runs of each point.
 const RUNS: usize = 5;
@@ -59,8 +57,7 @@ pub(crate) fn execute(args: &BenchArgs) -> Result<(), Failure> {
             measure(&plan, options)
         }
         Bench::Layer { model, sizes, options } => {
-            let (subjects, axis) = layers(model, sizes)?;
-            measure(&layer_plan(model, &subjects, &axis), options)
+            measure(&Layers::new(model, sizes)?.plan()?, options)
         }
     }
 }
@@ -88,10 +85,10 @@ impl Points {
             let entry = base.iter_mut().find(|(name, _)| *name == symbol.as_str());
             let entry = entry.ok_or_else(|| Failure::Size { symbol: symbol.clone(), known })?;
             let sizes = sizes.iter().map(|size| {
-                let large = || Failure::Large { symbol: symbol.clone(), size: size.clone() };
+                let large = || AccountError::Large { symbol: symbol.clone(), size: size.clone() };
                 usize::try_from(size.clone()).map_err(|_| large())
             });
-            let sizes = sizes.collect::<Result<Vec<usize>, Failure>>()?;
+            let sizes = sizes.collect::<Result<Vec<usize>, AccountError>>()?;
             entry.1 = sizes.first().copied();
             if swept == Some(symbol) || (swept.is_none() && symbol.as_str() == "n") {
                 axis = Some((entry.0, sizes));
@@ -168,65 +165,74 @@ fn attention(
     })
 }
 
-/// The model at every size of the symbol that takes several, and that symbol.
-fn layers(model: &str, sizes: &[Sweep]) -> Result<(Vec<(Integer, Subject)>, Symbol), Failure> {
-    let swept = check(sizes)?.cloned();
-    let parsed = layer::parse(model)?;
-    let complete = parsed.graph.complete(&parsed.binding)?;
-    let mut sizes = sizes.to_vec();
-    let mut default = |name: &str, values: &[u32]| {
-        let symbol = Symbol::new(name);
-        let free = complete.get(&symbol).is_none() && parsed.graph.symbols().contains(&symbol);
-        if free && sizes.iter().all(|sweep| sweep.symbol != symbol) {
-            sizes.push(Sweep { symbol, sizes: values.iter().map(|n| Integer::from(*n)).collect() });
-        }
-    };
-    default("b", &[1]);
-    let tokens: &[u32] = if swept.is_some() { &[512] } else { &[128, 256, 512, 1024, 2048] };
-    default("n", tokens);
-    // Of several symbols with one size each, the tokens tell the only point.
-    let axis = check(&sizes)?.cloned().or_else(|| {
-        let tokens = sizes.iter().find(|sweep| sweep.symbol.as_str() == "n");
-        tokens.or(sizes.last()).map(|sweep| sweep.symbol.clone())
-    });
-    let axis = axis.unwrap_or_else(|| Symbol::new("n"));
-    let values = sizes.iter().find(|sweep| sweep.symbol == axis).map(|sweep| sweep.sizes.clone());
-    let at = |value: &Integer| {
-        let assignment = |sweep: &Sweep| Assignment {
-            symbol: sweep.symbol.clone(),
-            size: if sweep.symbol == axis { value.clone() } else { sweep.sizes[0].clone() },
-        };
-        let sizes = sizes.iter().map(assignment).collect();
-        let subject =
-            Subject::new(&ModelArgs { model: model.to_owned(), sizes, past: false }, Needs::Run)?;
-        Ok((value.clone(), subject))
-    };
-    let values = values.unwrap_or_else(|| vec![Integer::from(1)]);
-    Ok((values.iter().map(at).collect::<Result<Vec<_>, Failure>>()?, axis))
+/// A model, and the sizes it is timed at.
+struct Layers {
+    model: Model,
+    /// The symbol that takes several sizes.
+    axis: Symbol,
+    sizes: Vec<Sweep>,
 }
 
-fn layer_plan<'g>(model: &str, subjects: &'g [(Integer, Subject)], axis: &Symbol) -> Plan<'g> {
-    // What the points share, of what the model itself does not say.
-    let binding = subjects.first().map(|(_, subject)| &subject.binding);
-    let shared = binding.into_iter().flat_map(|binding| binding.iter());
-    let shared = shared.filter(|(symbol, _)| ["b", "l", "m", "n"].contains(&symbol.as_str()));
-    let shared = shared.filter(|(symbol, _)| *symbol != axis);
-    let shared = shared.map(|(symbol, size)| format!("{symbol}={size}"));
-    let subject: Vec<String> = std::iter::once(model.to_owned()).chain(shared).collect();
-    let mut cases = Vec::new();
-    for (size, subject) in subjects {
-        let layer = Layer {
-            name: subject.name.clone(),
-            graph: &subject.graph,
-            binding: subject.binding.clone(),
+impl Layers {
+    fn new(model: &str, sizes: &[Sweep]) -> Result<Layers, Failure> {
+        let swept = check(sizes)?.cloned();
+        let model = Model::open(model)?;
+        let own = model.partly_at(&Binding::new())?;
+        let mut sizes = sizes.to_vec();
+        let mut default = |role: SizeRole, values: &[u32]| {
+            let Some(symbol) = model.graph().size_of(role) else { return };
+            let free = own.sizes().get(symbol).is_none();
+            if free && sizes.iter().all(|sweep| sweep.symbol != *symbol) {
+                let values = values.iter().map(|n| Integer::from(*n)).collect();
+                sizes.push(Sweep { symbol: symbol.clone(), sizes: values });
+            }
         };
-        cases.push(Case {
-            at: size.to_string(),
-            size: u64::try_from(size.clone()).ok(),
-            problem: Problem::Layer(layer),
+        default(SizeRole::Batch, &[1]);
+        let tokens: &[u32] = if swept.is_some() { &[512] } else { &[128, 256, 512, 1024, 2048] };
+        default(SizeRole::Tokens, tokens);
+        // Of several symbols with one size each, the tokens tell the only point.
+        let axis = check(&sizes)?.cloned().or_else(|| {
+            let tokens = model.graph().size_of(SizeRole::Tokens);
+            let tokens = sizes.iter().find(|sweep| Some(&sweep.symbol) == tokens);
+            tokens.or(sizes.last()).map(|sweep| sweep.symbol.clone())
         });
+        let axis = axis.unwrap_or_else(|| Symbol::new("n"));
+        Ok(Layers { model, axis, sizes })
     }
-    Plan { bench: "layer".to_owned(), subject: subject.join(", "), axis: axis.to_string(), cases }
+
+    /// The sizes that all points share.
+    fn shared(&self) -> impl Iterator<Item = (&Symbol, &Integer)> {
+        let single = self.sizes.iter().filter(|sweep| sweep.symbol != self.axis);
+        single.filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.first()?)))
+    }
+
+    fn plan(&self) -> Result<Plan<'_>, Failure> {
+        let shared = self.shared().map(|(symbol, size)| format!("{symbol}={size}"));
+        let subject: Vec<String> =
+            std::iter::once(self.model.name().to_owned()).chain(shared).collect();
+        let mut cases = Vec::new();
+        let one = [Integer::from(1)];
+        let swept = self.sizes.iter().find(|sweep| sweep.symbol == self.axis);
+        for size in swept.map_or(&one[..], |sweep| &sweep.sizes) {
+            let mut sizes: Binding = self.shared().map(|(s, n)| (s, n.clone())).collect();
+            if swept.is_some() {
+                sizes.set(&self.axis, size.clone());
+            }
+            let sized = self.model.run_at(&self.model.merged(&sizes)?)?;
+            let layer = Layer {
+                name: self.model.name().to_owned(),
+                graph: self.model.graph(),
+                binding: sized.sizes().clone(),
+            };
+            cases.push(Case {
+                at: size.to_string(),
+                size: u64::try_from(size.clone()).ok(),
+                problem: Problem::Layer(layer),
+            });
+        }
+        let axis = self.axis.to_string();
+        Ok(Plan { bench: "layer".to_owned(), subject: subject.join(", "), axis, cases })
+    }
 }
 
 fn measure(plan: &Plan<'_>, options: &BenchOptions) -> Result<(), Failure> {

@@ -3,17 +3,15 @@
 use std::process::ExitCode;
 
 use crate::args::ExplainArgs;
-use crate::counted_by::Watched;
 use crate::failure::Failure;
-use crate::found::find;
 use crate::output;
-use crate::subject::{Needs, Subject};
+use crate::sizes::binding;
 
 pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let found = find(&args.model.model)?;
-    let subject = Subject::new(&args.model, Needs::Count)?;
-    let watched = Watched::new(&found, &subject, &args.watched)?;
-    let explained = watched.explain(&args.first, &args.second)?;
+    let model = args.model.open()?;
+    let sized = model.counted_at(&binding(&args.model.sizes)?)?;
+    let tools = sized.as_tools_see_it(args.tools.written.as_deref(), &args.tools.without)?;
+    let explained = tools.explain(&args.first, &args.second)?;
     output::show(&explained, args.format)?;
     let complete = explained.unaccounted == 0.into()
         && explained.lines.iter().all(|line| line.reason.is_some());

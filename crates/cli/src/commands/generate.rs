@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use opledger_dims::Integer;
+use opledger_account::Model;
+use opledger_dims::{Counts, Integer};
 use opledger_interp::{Fast, Feeds, Formulas, Ledger, Quiet, Run, Session, Theorem};
 use opledger_ir::PartCounts;
 use opledger_models::{Logits, Request};
@@ -12,31 +13,28 @@ use super::run::{start_threads, theorem_record};
 use crate::args::GenerateArgs;
 use crate::checkpoint;
 use crate::failure::Failure;
-use crate::found::find;
+use crate::notes;
 use crate::output;
-use crate::subject::model_notes;
 use crate::text::{self, Text};
 
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     start_threads(args.threads)?;
     let request = Request { past: true, logits: Logits::Last, ..Request::default() };
-    let found = find(&args.model)?;
-    let model = found.model(&args.model, &request)?;
-    model_notes(&model);
-    let graph = &model.graph;
+    let model = Model::open_for(&args.model, request)?;
+    notes::unread_keys(&model);
+    let graph = model.graph();
     if !graph.outputs().iter().any(|(name, _)| name == "logits") {
         let name = args.model.clone();
         return Err(Failure::NoScores { model: name });
     }
-    let sizes = model.binding.with("b", 1);
+    let sizes = model.sizes().clone().with("b", 1);
     let mut feeds = Feeds::seeded(args.seed);
-    if let Some(folder) = found.weights() {
-        let binding = graph.complete(&sizes)?;
-        feeds = checkpoint::load(folder, (graph, &model.names), &binding, feeds)?;
+    if let Some(folder) = checkpoint::beside(&model) {
+        feeds = checkpoint::load(folder, &model, &graph.complete(&sizes)?, feeds)?;
     }
     let session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
     let text = match &args.text {
-        Some(_) => Some(text::beside(&args.model, &found)?),
+        Some(_) => Some(text::beside(&args.model, model.directory())?),
         None => None,
     };
     let prompt: Vec<i64> = match (&text, &args.text) {
@@ -117,7 +115,7 @@ fn best(run: &Run<f32>) -> Option<i64> {
 fn totals(ledger: &Ledger) -> (Integer, Integer) {
     let mut all: PartCounts<Integer> = PartCounts::free();
     for row in ledger.rows() {
-        all.0.extend(row.counts().useful.0.iter().map(|(part, counts)| (*part, counts.widen())));
+        all.add_all(&row.counts().useful.map(Counts::widen));
     }
-    (all.macs(), all.total().total())
+    (all.macs(), all.flops())
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use num_traits::ToPrimitive;
-use opledger_dims::{Binding, Integer, Scalar};
+use opledger_account::{Model, ModelReference, SizedModel};
+use opledger_dims::{Binding, Counts, Integer, Scalar};
 use opledger_interp::{
     Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Theorem,
 };
@@ -19,11 +20,10 @@ use crate::args::{self, RunArgs};
 use crate::checkpoint;
 use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::found::find;
+use crate::notes;
 use crate::output;
 use crate::progress::Progress;
-use crate::sizes::merge;
-use crate::subject::{Needs, Subject, model_notes, one_unless_given};
+use crate::sizes::binding;
 use crate::tensors::{self, Named};
 use crate::text::{self, Texts};
 
@@ -39,70 +39,95 @@ struct Runs {
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     start_threads(args.threads)?;
-    let (subject, feeds) = prepared(args)?;
+    let given = Given::read(args)?;
+    let model = Model::open_for(&args.model.model, given.request(args))?;
+    notes::unread_keys(&model);
+    let (sized, feeds) = given.prepare(&model, args)?;
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
     let (name, runs) = match args.interpreter {
-        args::Interpreter::Fast => ("fast", repeat(&subject, &mut Fast::new()?, &feeds, args)?),
+        args::Interpreter::Fast => ("fast", repeat(&sized, &mut Fast::new()?, &feeds, args)?),
         args::Interpreter::Oracle => {
-            ("oracle", repeat(&subject, &mut Oracle::<f32>::new(), &feeds, args)?)
+            ("oracle", repeat(&sized, &mut Oracle::<f32>::new(), &feeds, args)?)
         }
     };
     if let Some(destination) = destination {
         destination.write(|file| tensors::write(file, &runs.outputs))?;
     }
-    let record = record(&subject, args, name, runs);
+    let record = record(&sized, args, name, runs);
     output::show(&record, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The model at its sizes, and the tensors that are given.
-fn prepared(args: &RunArgs) -> Result<(Subject, Feeds), Failure> {
-    let found = find(&args.model.model)?;
-    let input = args.input.as_deref().map(tensors::Inputs::open).transpose()?;
-    let texts = match &args.text[..] {
-        [] => None,
-        texts => Some(Texts::read(texts, &text::beside(&args.model.model, &found)?)?),
-    };
-    let padded = texts.as_ref().is_some_and(Texts::is_padded);
-    let request = Request {
-        past: args.model.wants_past(),
-        attention_mask: padded || input.as_ref().is_some_and(|input| input.has("attention_mask")),
-        ..Request::default()
-    };
-    let mut model = found.model(&args.model.model, &request)?;
-    model_notes(&model);
-    let mut binding = merge(&args.model.model, &model.binding, &args.model.sizes)?;
-    if let Some(input) = &input {
-        input.sizes(&model.graph, &mut binding);
+/// What the command line gives a run beside sizes.
+struct Given {
+    input: Option<tensors::Inputs>,
+    texts: Option<Texts>,
+}
+
+impl Given {
+    fn read(args: &RunArgs) -> Result<Given, Failure> {
+        let input = args.input.as_deref().map(tensors::Inputs::open).transpose()?;
+        let texts = match &args.text[..] {
+            [] => None,
+            texts => {
+                let reference: ModelReference = args.model.model.parse()?;
+                let text = text::beside(&args.model.model, reference.directory())?;
+                Some(Texts::read(texts, &text)?)
+            }
+        };
+        Ok(Given { input, texts })
     }
-    if let Some(texts) = &texts {
-        if !model.graph.nodes().iter().any(|node| node.path == "input_ids") {
-            return Err(Failure::NoIds { model: args.model.model.clone() });
+
+    fn has(&self, name: &str) -> bool {
+        self.input.as_ref().is_some_and(|input| input.has(name))
+    }
+
+    fn padded(&self) -> bool {
+        self.texts.as_ref().is_some_and(Texts::is_padded)
+    }
+
+    fn request(&self, args: &RunArgs) -> Request {
+        let attention_mask = self.padded() || self.has("attention_mask");
+        Request { attention_mask, ..args.model.request() }
+    }
+
+    /// The model at its sizes, and the tensors that are given.
+    fn prepare<'m>(
+        self,
+        model: &'m Model,
+        args: &RunArgs,
+    ) -> Result<(SizedModel<'m>, Feeds), Failure> {
+        let graph = model.graph();
+        let mut sizes = model.merged(&binding(&args.model.sizes)?)?;
+        if let Some(input) = &self.input {
+            input.sizes(graph, &mut sizes);
         }
-        binding.set("b", texts.items()).set("n", texts.length());
-    }
-    if found.is_one_item() {
-        one_unless_given(&mut binding);
-    }
-    let graph = std::mem::take(&mut model.graph);
-    let subject = Subject::at(graph, &args.model.model, &binding, Needs::Run)?;
-    let mut feeds = Feeds::seeded(args.seed);
-    if let Some(folder) = found.weights() {
-        feeds = checkpoint::load(folder, (&subject.graph, &model.names), &subject.binding, feeds)?;
-    }
-    if let Some(input) = &input {
-        for (path, value) in input.read(&subject.graph, &subject.binding)? {
-            feeds = feeds.with(&path, value);
+        if let Some(texts) = &self.texts {
+            if !graph.nodes().iter().any(|node| node.path == "input_ids") {
+                return Err(Failure::NoIds { model: args.model.model.clone() });
+            }
+            sizes.set("b", texts.items()).set("n", texts.length());
         }
+        let sized = model.run_at(&sizes)?;
+        let mut feeds = Feeds::seeded(args.seed);
+        if let Some(folder) = checkpoint::beside(model) {
+            feeds = checkpoint::load(folder, model, sized.sizes(), feeds)?;
+        }
+        if let Some(input) = &self.input {
+            for (path, value) in input.read(graph, sized.sizes())? {
+                feeds = feeds.with(&path, value);
+            }
+        }
+        let padded = self.padded();
+        if let Some(texts) = &self.texts {
+            feeds = texts.feed(feeds, padded)?;
+        }
+        // Token types that are not given are of the first kind, as in the `transformers` library.
+        if model.reference().is_whole_model() && !self.has("token_type_ids") {
+            feeds = feeds.zeros_at("token_type_ids");
+        }
+        Ok((sized, feeds))
     }
-    if let Some(texts) = texts {
-        feeds = texts.feed(feeds, padded)?;
-    }
-    // Token types that are not given are of the first kind, as in the `transformers` library.
-    if found.is_one_item() && !input.is_some_and(|input| input.has("token_type_ids")) {
-        feeds = feeds.zeros_at("token_type_ids");
-    }
-    Ok((subject, feeds))
 }
 
 /// Starts as many threads as asked for.
@@ -113,13 +138,13 @@ pub(super) fn start_threads(threads: Option<u16>) -> Result<(), Failure> {
 }
 
 fn repeat<I: Interpreter>(
-    subject: &Subject,
+    sized: &SizedModel<'_>,
     interpreter: &mut I,
     feeds: &Feeds,
     args: &RunArgs,
 ) -> Result<Runs, Failure> {
-    let graph = &subject.graph;
-    let prepared = Prepared::new(graph, &subject.binding, feeds)?;
+    let graph = sized.graph();
+    let prepared = Prepared::new(graph, sized.sizes(), feeds)?;
     let binding = prepared.binding().clone();
     let mut progress = Progress::new(&graph.counts_at(&binding)?.total());
     let counter = match args.interpreter {
@@ -155,21 +180,21 @@ fn single<T: Scalar>(value: &Value<T>) -> Value<f32> {
     }
 }
 
-fn record(subject: &Subject, args: &RunArgs, name: &'static str, runs: Runs) -> Execution {
+fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs) -> Execution {
     let Runs { binding, runs, theorem, peak, outputs } = runs;
-    let graph = &subject.graph;
+    let graph = sized.graph();
     let walls: Vec<f64> = runs.iter().map(|(wall, _)| milliseconds(*wall)).collect();
     let (median, ledger) = &runs[runs.len() / 2];
     let nodes = executed(graph, ledger);
     let (mut useful, mut covered) = (PartCounts::free(), PartCounts::free());
     for row in ledger.rows() {
         let counts = row.counts();
-        useful.0.extend(widened(&counts.useful).0);
-        covered.0.extend(widened(&counts.executed).0);
+        useful.add_all(&widened(&counts.useful));
+        covered.add_all(&widened(&counts.executed));
     }
     let (useful, covered) = (done(&useful), done(&covered));
     Execution {
-        model: subject.name.clone(),
+        model: sized.model().name().to_owned(),
         binding,
         interpreter: name,
         threads: rayon::current_num_threads(),
@@ -221,11 +246,11 @@ fn executed_part(part: Part, counts: &RowCounts) -> ExecutedPart {
 }
 
 fn widened(counts: &PartCounts<u64>) -> PartCounts<Integer> {
-    PartCounts(counts.0.iter().map(|(part, counts)| (*part, counts.widen())).collect())
+    counts.map(Counts::widen)
 }
 
 fn done(counts: &PartCounts<Integer>) -> Done {
-    Done { counts: counts.total(), flops: counts.total().total(), macs: counts.macs() }
+    Done { counts: counts.total(), flops: counts.flops(), macs: counts.macs() }
 }
 
 fn milliseconds(time: Duration) -> f64 {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use opledger_dims::nearest;
 use opledger_report::{Claim, ClaimList, Settled, Verdict, Verification};
 use opledger_verify::{Options, claims, settle};
 
@@ -55,8 +56,7 @@ fn verdict(verdict: opledger_verify::Verdict) -> Verdict {
 fn check_ids(ids: &[String]) -> Result<(), Failure> {
     let known = |id: &&String| claims().iter().any(|claim| claim.id.eq_ignore_ascii_case(id));
     let Some(id) = ids.iter().find(|id| !known(id)) else { return Ok(()) };
-    let distance = |claim: &str| strsim::damerau_levenshtein(claim, &id.to_ascii_uppercase());
-    let nearest = claims().iter().map(|claim| claim.id).min_by_key(|claim| distance(claim));
+    let nearest = nearest(&id.to_ascii_uppercase(), claims().iter().map(|claim| claim.id));
     let known = claims().iter().map(|claim| claim.id).collect::<Vec<_>>().join(", ");
     Err(Failure::Claim { id: id.clone(), nearest, known })
 }

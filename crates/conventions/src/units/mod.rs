@@ -250,7 +250,7 @@ impl Reading<'_> {
         for node in &nodes {
             let linear = is_linear(self.graph, node);
             let conv = self.around(node, ModuleClass::Convolution).is_some();
-            for (part, cost) in &self.graph.node_cost(node).0 {
+            for (part, cost) in self.graph.node_cost(node).iter() {
                 let share = match (&node.op, part) {
                     (Op::Einsum(_), _) if linear && conv => Share::ConvolutionProducts,
                     (Op::Einsum(_), _) if linear => Share::LinearProducts,

@@ -15,7 +15,7 @@ use crate::cost::dot;
 use crate::op::Operation;
 use crate::value::strides;
 use crate::{
-    AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, PartCounts, Shape, ShapeError,
+    AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Shape, ShapeError,
     Support, Value,
 };
 
@@ -204,7 +204,7 @@ impl Operation for Attention {
         }
         parts.push((Part::Softmax, softmax_counts(pairs, rows)));
         parts.push((Part::Context, context));
-        PartCounts(parts)
+        parts.into_iter().collect()
     }
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {

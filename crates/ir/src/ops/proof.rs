@@ -77,7 +77,7 @@ fn each<T: Scalar>(
                     output: &shape,
                     binding: &binding,
                 };
-                let mut parts = PartCounts(Vec::new());
+                let mut parts = PartCounts::free();
                 take_counts();
                 let value =
                     op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
@@ -135,9 +135,9 @@ pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
         |var, measured, binding| {
             let node = g.node(var);
             let derived = g.node_cost(node);
-            let parts: Vec<Part> = derived.0.iter().map(|(p, _)| *p).collect();
+            let parts: Vec<Part> = derived.parts().collect();
             assert_eq!(node.op.facts().parts, parts, "{}", node.path);
-            for part in measured.0.iter().map(|(p, _)| *p).chain(parts) {
+            for part in measured.parts().chain(parts) {
                 let derived = derived.part(part).at(binding).unwrap();
                 assert_eq!(
                     measured.part(part).widen(),

@@ -24,7 +24,7 @@ mod vit;
 
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::Model;
-use crate::similar::nearest;
+use opledger_dims::nearest;
 use recorder::{Problem, Recorder};
 
 pub use request::{Logits, Request};

@@ -1,7 +1,7 @@
 //! What a key of a kind is, and the keys that kinds share.
 
 use super::error::{LayerError, shown};
-use crate::similar::nearest;
+use opledger_dims::nearest;
 
 /// A key of a kind.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Activation, Binding, Integer, Poly, Symbol};
+use opledger_dims::{Activation, Binding, Integer, Poly, Symbol, nearest};
 use opledger_ir::Axis;
 use opledger_nn::DropoutConfig;
 
 use super::error::{LayerError, shown};
 use super::keys::{self, Key, Values};
-use crate::similar::nearest;
 
 /// The largest size.
 const LARGEST: &str = "1000000000000000000000000000000";

@@ -1,12 +1,12 @@
 //! The table of kinds and their keys: what the parser goes by, and what a listing shows.
 
+use opledger_dims::nearest;
 use opledger_ir::Graph;
 
 use super::error::{LayerError, shown};
 use super::keys::*;
 use super::settings::Settings;
 use super::{attention, build, stacks};
-use crate::similar::nearest;
 
 /// A kind of layer.
 pub struct Kind {

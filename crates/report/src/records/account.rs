@@ -5,11 +5,11 @@ use opledger_dims::{Binding, Class, Counts, Integer, Poly};
 use serde::Serialize;
 
 use super::{CONVENTIONS, convention_line};
-use crate::{Block, Cell, Column, Document, Quantity, Record, Row, Table, json, latex};
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json, latex};
 
 /// Parameters of a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(bound = "N: Quantity")]
+#[serde(bound = "N: Amount")]
 pub struct Parameters<N> {
     /// All of them.
     #[serde(serialize_with = "json::quantity")]
@@ -21,7 +21,7 @@ pub struct Parameters<N> {
 
 /// Bytes moved.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(bound = "N: Quantity")]
+#[serde(bound = "N: Amount")]
 pub struct Bytes<N> {
     /// By reading operands.
     #[serde(serialize_with = "json::quantity")]
@@ -33,7 +33,7 @@ pub struct Bytes<N> {
 
 /// What a model costs: `N` is [`Integer`] when counted at a binding, [`Poly`] when derived.
 #[derive(Clone, Debug, Serialize)]
-#[serde(bound = "N: Quantity")]
+#[serde(bound = "N: Amount")]
 pub struct Account<N> {
     /// The model.
     pub model: String,
@@ -110,7 +110,7 @@ impl Memory {
 
 /// What a node costs, or a group of nodes under one path.
 #[derive(Clone, Debug, Serialize)]
-#[serde(bound = "N: Quantity")]
+#[serde(bound = "N: Amount")]
 pub struct AccountNode<N> {
     /// The path.
     pub path: String,
@@ -145,7 +145,7 @@ pub struct AccountNode<N> {
 
 /// What a part of an operation costs, such as the softmax of attention.
 #[derive(Clone, Debug, Serialize)]
-#[serde(bound = "N: Quantity")]
+#[serde(bound = "N: Amount")]
 pub struct AccountPart<N> {
     /// The part.
     pub name: &'static str,
@@ -160,7 +160,7 @@ pub struct AccountPart<N> {
     pub flops: N,
 }
 
-impl<N: Quantity> Account<N> {
+impl<N: Amount> Account<N> {
     fn title(&self) -> Block {
         Block::Title(title(&self.model, &self.binding))
     }
@@ -217,7 +217,7 @@ impl<N: Quantity> Account<N> {
     }
 }
 
-impl<N: Quantity> AccountNode<N> {
+impl<N: Amount> AccountNode<N> {
     fn shape_shown(&self) -> String {
         let Some(shape) = &self.shape else { return String::new() };
         format!("[{}]", shape.iter().map(|n| n.cell().raw()).collect::<Vec<_>>().join(", "))
@@ -284,7 +284,7 @@ impl Record for Account<Integer> {
 }
 
 /// A row of a table of totals.
-fn total_row<N: Quantity>((name, n, ruled): (&'static str, &N, bool)) -> Row {
+fn total_row<N: Amount>((name, n, ruled): (&'static str, &N, bool)) -> Row {
     Row { cells: vec![name.into(), n.cell()], ruled }
 }
 

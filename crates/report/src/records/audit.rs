@@ -3,7 +3,7 @@
 use opledger_dims::Integer;
 use serde::{Serialize, Serializer};
 
-use crate::{Block, Cell, Column, Document, Quantity, Record, Row, Table, Tone, thousands};
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, Tone, thousands};
 
 /// Tables that were recomputed.
 #[derive(Clone, Debug, PartialEq, Serialize)]

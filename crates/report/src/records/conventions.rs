@@ -6,7 +6,7 @@ use opledger_dims::{Binding, Integer};
 use serde::Serialize;
 
 use super::account::title;
-use crate::{Block, Column, Document, Quantity, Record, Row, Table, json, thousands};
+use crate::{Amount, Block, Column, Document, Record, Row, Table, json, thousands};
 
 /// The most conventions that stand side by side as columns.
 const MOST_COLUMNS: usize = 4;
@@ -85,7 +85,7 @@ impl Record for ConventionCounts {
             let class = unit.class.clone().unwrap_or_default();
             let cells = [unit.path.as_str().into(), class.into()];
             Row::new(
-                cells.into_iter().chain(unit.counts.iter().map(Quantity::cell)).collect::<Vec<_>>(),
+                cells.into_iter().chain(unit.counts.iter().map(Amount::cell)).collect::<Vec<_>>(),
             )
         };
         let mut rows: Vec<Row> = self.units.iter().map(row).collect();

@@ -4,7 +4,7 @@ use opledger_dims::Integer;
 use serde::Serialize;
 
 use super::{TheoremRecord, convention_line};
-use crate::{Block, Column, Document, Quantity, Record, Row, Table, json};
+use crate::{Amount, Block, Column, Document, Record, Row, Table, json};
 
 /// What generating tokens took.
 #[derive(Clone, Debug, Serialize)]

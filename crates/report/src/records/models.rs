@@ -3,7 +3,7 @@
 use opledger_dims::Integer;
 use serde::Serialize;
 
-use crate::{Block, Column, Document, Quantity, Record, Row, Table, json};
+use crate::{Amount, Block, Column, Document, Record, Row, Table, json};
 
 /// The models.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

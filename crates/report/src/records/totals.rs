@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::account::title;
 use super::convention_line;
-use crate::{Block, Cell, Column, Document, Quantity, Record, Row, Table, json};
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json};
 
 /// What was counted for the whole model.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +31,7 @@ const COLUMNS: [&str; 4] = ["macs", "flops", "bytes read", "bytes written"];
 
 impl Summed {
     fn cells(&self) -> [Cell; 4] {
-        [&self.macs, &self.flops, &self.bytes_read, &self.bytes_written].map(Quantity::cell)
+        [&self.macs, &self.flops, &self.bytes_read, &self.bytes_written].map(Amount::cell)
     }
 }
 
@@ -78,7 +78,7 @@ impl Record for Grid {
         let symbols = self.symbols.iter().map(|symbol| Column::number(symbol.clone()));
         let columns = symbols.chain(COLUMNS.map(Column::number)).collect();
         let row = |point: &GridPoint| {
-            let sizes = point.sizes.iter().map(Quantity::cell);
+            let sizes = point.sizes.iter().map(Amount::cell);
             Row::new(sizes.chain(point.total.cells()).collect::<Vec<_>>())
         };
         Table { columns, rows: self.points.iter().map(row).collect() }

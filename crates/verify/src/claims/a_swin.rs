@@ -1,8 +1,8 @@
 //! Claims A: one block's multiplications, and windows.
 
-use opledger_dims::{Integer, Poly, Symbol};
+use opledger_dims::{Integer, Poly, Quantity, Symbol};
 use opledger_interp::{Fast, Feeds, Oracle};
-use opledger_ir::{Axis, Graph, Part};
+use opledger_ir::{Axis, Graph, Part, Selection};
 use opledger_nn::{
     SelfAttention, SelfAttentionConfig, VitAttention, VitAttentionConfig, WindowAttention,
     WindowAttentionConfig,
@@ -11,7 +11,7 @@ use opledger_nn::{
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
 use crate::judge::{Question, at, grouped};
-use crate::reading::{Reading, Scope};
+use crate::reading::counted;
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -29,47 +29,52 @@ fn block(value_width: &str, key_width: &str) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-fn multiplications(graph: &Graph, scope: Scope, claimed: &str, bench: &mut Bench<'_>) -> Answer {
-    Question::new(graph, claimed, &[Reading::Multiplications]).within(scope).judge(bench)
+fn multiplications(
+    graph: &Graph,
+    scope: Selection,
+    claimed: &str,
+    bench: &mut Bench<'_>,
+) -> Answer {
+    Question::new(graph, claimed, &[Quantity::Multiplications]).within(scope).judge(bench)
 }
 
 pub(crate) fn projections(bench: &mut Bench<'_>) -> Answer {
     let g = block("c1", "c2")?;
     Ok(Finding::all(vec![
-        ("q", multiplications(&g, Scope::within(&["q_proj"]), "n·c1·c2", bench)?),
-        ("k", multiplications(&g, Scope::within(&["k_proj"]), "n·c1·c2", bench)?),
-        ("v", multiplications(&g, Scope::within(&["v_proj"]), "n·c1²", bench)?),
+        ("q", multiplications(&g, Selection::within(&["q_proj"]), "n·c1·c2", bench)?),
+        ("k", multiplications(&g, Selection::within(&["k_proj"]), "n·c1·c2", bench)?),
+        ("v", multiplications(&g, Selection::within(&["v_proj"]), "n·c1²", bench)?),
     ]))
 }
 
 pub(crate) fn products(bench: &mut Bench<'_>) -> Answer {
     let g = block("c1", "c2")?;
     Ok(Finding::all(vec![
-        ("scores", multiplications(&g, Scope::part(Part::Scores), "n²·c2", bench)?),
-        ("context", multiplications(&g, Scope::part(Part::Context), "n²·c1", bench)?),
+        ("scores", multiplications(&g, Selection::part(Part::Scores), "n²·c2", bench)?),
+        ("context", multiplications(&g, Selection::part(Part::Context), "n²·c1", bench)?),
     ]))
 }
 
 pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
     let g = block("c1", "c2")?;
-    let finding = multiplications(&g, Scope::within(&["out_proj"]), "n·c1²", bench)?;
+    let finding = multiplications(&g, Selection::within(&["out_proj"]), "n·c1²", bench)?;
     Ok(finding.noting(
         "the map counted here is the output projection W_O of attention, not a feed-forward layer",
     ))
 }
 
 pub(crate) fn total(bench: &mut Bench<'_>) -> Answer {
-    let readings = [Reading::Multiplications, Reading::Macs];
+    let readings = [Quantity::Multiplications, Quantity::Macs];
     let (general, equal) = (block("c1", "c2")?, block("c", "c")?);
     let formula = "2·n·c1·c2 + 2·n·c1² + n²·c2 + n²·c1";
     let finding = Finding::all(vec![
         ("C1, C2", Question::new(&general, formula, &readings).judge(bench)?),
         ("C", Question::new(&equal, "4·n·c² + 2·n²·c", &readings).judge(bench)?),
     ]);
-    let all = Scope::ALL.derived(&equal, Reading::Multiplications);
-    let contractions = Scope::ALL.derived(&equal, Reading::Macs);
+    let all = equal.quantity(Quantity::Multiplications);
+    let contractions = equal.quantity(Quantity::Macs);
     let scaling = &all - &contractions;
-    let flops = Scope::ALL.derived(&equal, Reading::Flops);
+    let flops = equal.quantity(Quantity::Flops);
     Ok(finding.noting(format!(
         "scaling by 1/√e is {scaling} multiplications more (one per score and head); with softmax and all \
          additions the block is {flops} operations"
@@ -90,8 +95,8 @@ pub(crate) fn widths_differ(bench: &mut Bench<'_>) -> Answer {
             exact.iter().zip(&fast).map(|(x, y)| (x.0 - f64::from(*y)).abs()).fold(worst, f64::max);
     }
     let grid = bench.grid(&g, &[])?;
-    let formula = Scope::ALL.derived(&g, Reading::Macs);
-    let counted = grid.agrees(&g, Scope::ALL, Reading::Macs, &formula);
+    let formula = g.quantity(Quantity::Macs);
+    let counted = grid.agrees(&g, Selection::ALL, Quantity::Macs, &formula);
     let holds = shapes_fit && worst < 1e-5;
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
@@ -125,7 +130,7 @@ pub(crate) fn windows(bench: &mut Bench<'_>) -> Answer {
     let y = VitAttention::new(&mut global, &config)?.forward(&mut global, x)?;
     global.output("y", y);
     let formula = "4·height·width·c² + 2·height²·width²·c";
-    let msa = Question::new(&global, formula, &[Reading::Macs]).fixed(&[("h", 2)]).judge(bench)?;
+    let msa = Question::new(&global, formula, &[Quantity::Macs]).fixed(&[("h", 2)]).judge(bench)?;
 
     let local = window("height".into(), "width".into())?;
     // Where windows fill the image, height = s·wy and width = s·wx.
@@ -136,13 +141,13 @@ pub(crate) fn windows(bench: &mut Bench<'_>) -> Answer {
         Ok(claimed.substitute(&Symbol::new("width"), &side("wx")))
     };
     let paper = "4·height·width·c² + 2·s²·height·width·c";
-    let derived = Scope::ALL.derived(&local, Reading::Macs);
+    let derived = local.quantity(Quantity::Macs);
     let agrees = filled(paper)? == derived;
     let (mut settled, mut details) = (true, Vec::new());
     for (height, width, side) in [(4, 4, 2), (6, 9, 3), (7, 7, 7), (5, 5, 3), (10, 13, 7)] {
         let sizes = [("height", height), ("width", width), ("s", side), ("c", 6), ("h", 2)];
         let Some(own) = bench.own_size(&local, &sizes)? else { continue };
-        let executed = Scope::ALL.counted(&local, &own.ledger, Reading::Macs);
+        let executed = counted(&local, &own.ledger, &Selection::ALL, Quantity::Macs);
         let claimed: Integer = at(&local, &paper.parse()?, &sizes)?;
         let fills = height % side == 0 && width % side == 0;
         settled &= executed == at(&local, &derived, &sizes)?;
@@ -156,7 +161,7 @@ pub(crate) fn windows(bench: &mut Bench<'_>) -> Answer {
         ));
     }
     let small = bench.grid(&local, &[("s", 2), ("h", 2), ("height", 3), ("width", 4)])?;
-    settled &= small.agrees(&local, Scope::ALL, Reading::Macs, &derived);
+    settled &= small.agrees(&local, Selection::ALL, Quantity::Macs, &derived);
     let mut finding = Finding::all(vec![("MSA", msa)]);
     if !agrees {
         finding.verdict = Verdict::Refuted;

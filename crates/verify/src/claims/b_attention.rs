@@ -1,15 +1,15 @@
 //! Claims B1 and B2: a worked example, and numbers printed by a tool.
 
+use opledger_dims::Quantity;
 use opledger_interp::{Fast, Feeds, Oracle};
 use opledger_ir::ops::{Factor, Source};
-use opledger_ir::{Axis, Graph};
+use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{VitAttention, VitAttentionConfig};
 use opledger_tensor::Tensor;
 
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
 use crate::judge::{Number, grouped};
-use crate::reading::{Reading, Scope};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -88,10 +88,11 @@ pub(crate) fn tool_numbers(bench: &mut Bench<'_>) -> Answer {
     let (mut findings, mut flops) = (Vec::new(), Vec::new());
     for (name, heads, out_proj, claimed) in cases {
         let graph = module(heads, out_proj)?;
-        let readings = &[Reading::Flops, Reading::MatmulFlops, Reading::Macs];
-        let number = Number { graph: &graph, scope: Scope::ALL, claimed, readings, own_size: &[] };
+        let readings = &[Quantity::Flops, Quantity::MatmulFlops, Quantity::Macs];
+        let number =
+            Number { graph: &graph, scope: Selection::ALL, claimed, readings, own_size: &[] };
         findings.push((name, number.judge(bench)?));
-        let all = Scope::ALL.derived(&graph, Reading::Flops).as_integer().unwrap_or_default();
+        let all = graph.quantity(Quantity::Flops).as_integer().unwrap_or_default();
         flops.push(grouped(&all));
     }
     let measured: Vec<String> =

@@ -1,15 +1,14 @@
 //! Claims B3 and B4: heads split from one projection, and what heads cost.
 
-use opledger_dims::{Poly, Symbol};
+use opledger_dims::{Poly, Quantity, Symbol};
 use opledger_interp::{Fast, Feeds, Oracle, Tensors};
 use opledger_ir::ops::{Factor, Source};
-use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_ir::{Axis, Graph, Mask, Selection, Var};
 use opledger_nn::{AttentionConfig, MultiheadAttention, SelfAttention, SelfAttentionConfig};
 use opledger_tensor::Tensor;
 
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
-use crate::reading::{Reading, Scope};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -94,11 +93,12 @@ pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
     let (fa, fb) = (fa.output("y")?, fb.output("y")?);
     let fast_difference =
         fa.iter().zip(&fb).map(|(x, y)| f64::from((x - y).abs())).fold(0.0, f64::max);
-    let macs = |g: &Graph| Scope::ALL.derived(g, Reading::Macs);
+    let macs = |g: &Graph| g.quantity(Quantity::Macs);
     let same_cost = macs(&split) == macs(&per_head);
     let mut settled = true;
     for graph in [&split, &per_head] {
-        settled &= bench.grid(graph, &[])?.agrees(graph, Scope::ALL, Reading::Macs, &macs(graph));
+        settled &=
+            bench.grid(graph, &[])?.agrees(graph, Selection::ALL, Quantity::Macs, &macs(graph));
     }
     let holds = difference == 0.0 && fast_difference < 1e-6 && same_cost;
     Ok(Finding {
@@ -134,15 +134,15 @@ fn without_output_projection(one_head: bool) -> Result<Graph, VerifyError> {
 
 pub(crate) fn similar_cost(bench: &mut Bench<'_>) -> Answer {
     let (many, one) = (without_output_projection(false)?, without_output_projection(true)?);
-    let of = |reading| (Scope::ALL.derived(&many, reading), Scope::ALL.derived(&one, reading));
-    let (macs_many, macs_one) = of(Reading::Macs);
-    let (flops_many, flops_one) = of(Reading::Flops);
+    let of = |reading| (many.quantity(reading), one.quantity(reading));
+    let (macs_many, macs_one) = of(Quantity::Macs);
+    let (flops_many, flops_one) = of(Quantity::Flops);
     let more = many.fold(&(&flops_many - &flops_one));
     let mut settled = true;
     for (graph, flops, macs) in [(&many, &flops_many, &macs_many), (&one, &flops_one, &macs_one)] {
         let grid = bench.grid(graph, &[])?;
-        settled &= grid.agrees(graph, Scope::ALL, Reading::Flops, flops);
-        settled &= grid.agrees(graph, Scope::ALL, Reading::Macs, macs);
+        settled &= grid.agrees(graph, Selection::ALL, Quantity::Flops, flops);
+        settled &= grid.agrees(graph, Selection::ALL, Quantity::Macs, macs);
     }
     // What grows is linear in the number of heads and independent of the width.
     let h = Symbol::new("h");

@@ -1,7 +1,7 @@
 //! Claim B7: the parameter column of Table 3 of Vaswani et al. 2017.
 
-use opledger_dims::{Integer, Poly, Symbol};
-use opledger_ir::{Axis, Graph};
+use opledger_dims::{Integer, Poly, Quantity, Symbol};
+use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{
     AttentionConfig, FeedForwardConfig, LayerConfig, Transformer, TransformerConfig,
     TransformerMasks,
@@ -10,7 +10,6 @@ use opledger_nn::{
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
 use crate::judge::grouped;
-use crate::reading::{Reading, Scope};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -80,7 +79,7 @@ pub(crate) fn parameter_column(bench: &mut Bench<'_>) -> Answer {
     let mut fitting: Vec<(&str, Integer, Integer)> = Vec::new();
     for &(name, layers, d, ff, heads, key, value, printed) in ROWS {
         let graph = model(layers, d, ff, heads, key, value)?;
-        let formula = Scope::ALL.derived(&graph, Reading::Parameters);
+        let formula = graph.quantity(Quantity::Parameters);
         let v = Symbol::new("v");
         let at = |vocabulary: i64| formula.at(&binding(&[("v", vocabulary)]));
         let evaluated = at(VOCABULARY).map_err(|e| VerifyError::Evidence(e.to_string()))?;
@@ -88,7 +87,7 @@ pub(crate) fn parameter_column(bench: &mut Bench<'_>) -> Answer {
         settled &= formula.degree_in(&v) == 1;
         for vocabulary in [1, 2] {
             let sizes = [("b", 1), ("n", 1), ("m", 1), ("v", vocabulary)];
-            let stored = bench.stored(&graph, &sizes, Scope::ALL, Reading::Parameters)?;
+            let stored = bench.stored(&graph, &sizes, Selection::ALL, Quantity::Parameters)?;
             settled &= at(vocabulary).is_ok_and(|expected| expected == stored);
         }
         let (low, high) = vocabularies(&formula, &v, printed)?;

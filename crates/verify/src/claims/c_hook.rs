@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use opledger_dims::Quantity;
 use opledger_interp::{Fast, Feeds};
-use opledger_ir::{Axis, Graph};
+use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
 
 use crate::bench::{Bench, binding};
 use crate::claim::{Finding, Verdict, VerifyError};
 use crate::judge::{Number, grouped};
-use crate::reading::{Reading, Scope};
+use crate::reading::counted;
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -65,23 +66,27 @@ pub(crate) fn small_model(bench: &mut Bench<'_>) -> Answer {
         readings,
         own_size: &[],
     };
-    let flops =
-        number(10_485_760, &[Reading::Flops, Reading::MatmulFlops, Reading::Macs], Scope::ALL)
-            .judge(bench)?;
-    let parameters = number(33_152, &[Reading::Parameters], Scope::ALL).judge(bench)?;
+    let flops = number(
+        10_485_760,
+        &[Quantity::Flops, Quantity::MatmulFlops, Quantity::Macs],
+        Selection::ALL,
+    )
+    .judge(bench)?;
+    let parameters = number(33_152, &[Quantity::Parameters], Selection::ALL).judge(bench)?;
     // What the tool sees: the Linear modules that are not inside MultiheadAttention.
-    let linear = Scope::within(&["linear1", "linear2"]);
-    let seen = number(10_485_760, &[Reading::Macs], linear).judge(bench)?;
-    let seen_parameters = number(33_152, &[Reading::Parameters], linear).judge(bench)?;
+    let linear = Selection::within(&["linear1", "linear2"]);
+    let seen = number(10_485_760, &[Quantity::Macs], linear).judge(bench)?;
+    let seen_parameters = number(33_152, &[Quantity::Parameters], linear).judge(bench)?;
     let explained = seen.verdict == Verdict::Holds && seen_parameters.verdict == Verdict::Holds;
-    let macs = Scope::ALL.derived(&graph, Reading::Macs).as_integer().unwrap_or_default();
+    let macs = graph.quantity(Quantity::Macs).as_integer().unwrap_or_default();
     let own = bench.own_size(&graph, &[])?;
-    let counted = own.as_ref().map(|own| Scope::ALL.counted(&graph, &own.ledger, Reading::Macs));
+    let counted =
+        own.as_ref().map(|own| counted(&graph, &own.ledger, &Selection::ALL, Quantity::Macs));
     let mut finding = Finding::all(vec![("FLOPs", flops), ("parameters", parameters)]);
     finding.measured = format!(
         "{} multiply-accumulates, {} parameters",
         counted.as_ref().map_or_else(|| "not executed".into(), grouped),
-        grouped(&bench.stored(&graph, &[], Scope::ALL, Reading::Parameters)?)
+        grouped(&bench.stored(&graph, &[], Selection::ALL, Quantity::Parameters)?)
     );
     finding.settled &= counted == Some(macs);
     let reason = if explained {

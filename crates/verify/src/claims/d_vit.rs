@@ -1,13 +1,12 @@
 //! Claims D: a ViT attention module, operator by operator.
 
-use opledger_dims::{Class, Poly, Symbol};
-use opledger_ir::{Graph, Op, Operation, Part};
+use opledger_dims::{Class, Poly, Quantity, Symbol};
+use opledger_ir::{Graph, Op, Operation, Part, Selection};
 use opledger_nn::{DropoutConfig, VitAttention, VitAttentionConfig};
 
 use crate::bench::Bench;
 use crate::claim::{Finding, Verdict, VerifyError};
 use crate::judge::Question;
-use crate::reading::{Reading, Scope};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -26,24 +25,28 @@ fn module(qkv_bias: bool) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-fn ask(scope: Scope, claimed: &str, readings: &[Reading], bench: &mut Bench<'_>) -> Answer {
+fn ask(scope: Selection, claimed: &str, readings: &[Quantity], bench: &mut Bench<'_>) -> Answer {
     Question::new(&module(false)?, claimed, readings).within(scope).judge(bench)
 }
 
-const PRODUCTS: &[Reading] = &[Reading::Multiplications];
+const PRODUCTS: &[Quantity] = &[Quantity::Multiplications];
 
 pub(crate) fn qkv(bench: &mut Bench<'_>) -> Answer {
-    let finding =
-        ask(Scope::within(&["qkv"]), "3·c²", &[Reading::Multiplications, Reading::Flops], bench)?;
+    let finding = ask(
+        Selection::within(&["qkv"]),
+        "3·c²",
+        &[Quantity::Multiplications, Quantity::Flops],
+        bench,
+    )?;
     Ok(finding.noting("3C² is the number of weights; each meets every one of the B·N tokens"))
 }
 
 pub(crate) fn scores(bench: &mut Bench<'_>) -> Answer {
-    ask(Scope::part(Part::Scores), "b·n²·c", PRODUCTS, bench)
+    ask(Selection::part(Part::Scores), "b·n²·c", PRODUCTS, bench)
 }
 
 pub(crate) fn scaling(bench: &mut Bench<'_>) -> Answer {
-    let finding = ask(Scope::part(Part::Scale), "b·n²·h", &[Reading::Flops], bench)?;
+    let finding = ask(Selection::part(Part::Scale), "b·n²·h", &[Quantity::Flops], bench)?;
     let graph = module(false)?;
     let moving = |node: &&opledger_ir::Node| matches!(node.op, Op::Rearrange(_) | Op::Dropout(_));
     let moved: Vec<_> = graph.nodes().iter().filter(moving).collect();
@@ -63,18 +66,18 @@ pub(crate) fn scaling(bench: &mut Bench<'_>) -> Answer {
 }
 
 pub(crate) fn softmax(bench: &mut Bench<'_>) -> Answer {
-    let readings = [Reading::Flops, Reading::Only(Class::Exp)];
-    let finding = ask(Scope::part(Part::Softmax), "b·n²·h", &readings, bench)?;
+    let readings = [Quantity::Flops, Quantity::Class(Class::Exp)];
+    let finding = ask(Selection::part(Part::Softmax), "b·n²·h", &readings, bench)?;
     let graph = module(false)?;
-    let all = Scope::part(Part::Softmax).derived(&graph, Reading::Flops);
+    let all = graph.quantity_of(Quantity::Flops, &Selection::part(Part::Softmax));
     let attention = graph.nodes().iter().find(|node| matches!(node.op, Op::Attention(_)));
     let exact = attention.map(|node| graph.node_cost(node).part(Part::Softmax).to_string());
     Ok(finding.noting(format!("in full {all} operations: {}", exact.unwrap_or_default())))
 }
 
 pub(crate) fn weighted_sum(bench: &mut Bench<'_>) -> Answer {
-    let summary = ask(Scope::part(Part::Context), "b·n²", PRODUCTS, bench)?;
-    let comment = ask(Scope::part(Part::Context), "b·n²·c", PRODUCTS, bench)?;
+    let summary = ask(Selection::part(Part::Context), "b·n²", PRODUCTS, bench)?;
+    let comment = ask(Selection::part(Part::Context), "b·n²·c", PRODUCTS, bench)?;
     let comment_holds = comment.verdict == Verdict::Holds;
     let mut finding = summary;
     finding.settled &= comment.settled;
@@ -86,7 +89,7 @@ pub(crate) fn weighted_sum(bench: &mut Bench<'_>) -> Answer {
 }
 
 pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
-    ask(Scope::within(&["proj"]), "b·n·c²", PRODUCTS, bench)
+    ask(Selection::within(&["proj"]), "b·n·c²", PRODUCTS, bench)
 }
 
 pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
@@ -94,15 +97,15 @@ pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
     let (h, e) = (Symbol::new("h"), Symbol::new("e"));
     let mut details = Vec::new();
     let mut holds = true;
-    let mut parts: Vec<(&str, Scope)> =
-        vec![("qkv", Scope::within(&["qkv"])), ("proj", Scope::within(&["proj"]))];
+    let mut parts: Vec<(&str, Selection)> =
+        vec![("qkv", Selection::within(&["qkv"])), ("proj", Selection::within(&["proj"]))];
     parts.extend(
         [Part::Scores, Part::Scale, Part::Softmax, Part::Context]
-            .map(|p| (p.name(), Scope::part(p))),
+            .map(|p| (p.name(), Selection::part(p))),
     );
     for (name, scope) in parts {
-        let formula = scope.derived(&graph, Reading::Multiplications);
-        let all = scope.derived(&graph, Reading::Flops);
+        let formula = graph.quantity_of(Quantity::Multiplications, &scope);
+        let all = graph.quantity_of(Quantity::Flops, &scope);
         // Of a contraction the source counts the multiplications, of the rest everything.
         let (counted, expected) =
             if ["scale", "softmax"].contains(&name) { (all, 1) } else { (formula, 0) };
@@ -114,7 +117,7 @@ pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
         details.push(format!("{name}: {counted} (degree {} in h)", counted.degree_in(&h)));
     }
     let grid = bench.grid(&graph, &[])?;
-    let flops = Scope::ALL.derived(&graph, Reading::Flops);
+    let flops = graph.quantity(Quantity::Flops);
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
         convention: None,
@@ -123,27 +126,28 @@ pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
         measured: grid.describe(),
         note: "at a given width C; multiplications for contractions, every operation for scaling and softmax".into(),
         details,
-        settled: grid.agrees(&graph, Scope::ALL, Reading::Flops, &flops),
+        settled: grid.agrees(&graph, Selection::ALL, Quantity::Flops, &flops),
     })
 }
 
 pub(crate) fn bias(bench: &mut Bench<'_>) -> Answer {
     let (with, without) = (module(true)?, module(false)?);
     let more = |reading| {
-        let difference = Scope::ALL.derived(&with, reading) - Scope::ALL.derived(&without, reading);
+        let difference = with.quantity(reading) - without.quantity(reading);
         with.fold(&difference)
     };
     let (additions, all, parameters) =
-        (more(Reading::Only(Class::Add)), more(Reading::Flops), more(Reading::Parameters));
+        (more(Quantity::Class(Class::Add)), more(Quantity::Flops), more(Quantity::Parameters));
     let claimed: (Poly, Poly) = ("3·b·n·c".parse()?, "3·c".parse()?);
     let holds = additions == claimed.0 && all == claimed.0 && parameters == claimed.1;
     let mut settled = true;
     for graph in [&with, &without] {
         let grid = bench.grid(graph, &[])?;
-        let formula = Scope::ALL.derived(graph, Reading::Only(Class::Add));
-        settled &= grid.agrees(graph, Scope::ALL, Reading::Only(Class::Add), &formula);
-        let parameters = Scope::ALL.derived(graph, Reading::Parameters);
-        settled &= bench.parameter_grid(graph, Scope::ALL, Reading::Parameters, &parameters)?.1;
+        let formula = graph.quantity(Quantity::Class(Class::Add));
+        settled &= grid.agrees(graph, Selection::ALL, Quantity::Class(Class::Add), &formula);
+        let parameters = graph.quantity(Quantity::Parameters);
+        settled &=
+            bench.parameter_grid(graph, Selection::ALL, Quantity::Parameters, &parameters)?.1;
     }
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },

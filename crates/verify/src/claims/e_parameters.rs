@@ -1,6 +1,7 @@
 //! Claims E: parameters.
 
-use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_dims::Quantity;
+use opledger_ir::{Axis, Graph, Mask, Selection, Var};
 use opledger_nn::{
     AttentionConfig, BertEmbedding, BertEmbeddingConfig, DecoderLayer, EncoderLayer, FeedForward,
     FeedForwardConfig, LayerConfig, LmHead, MultiheadAttention, Norm, NormConfig,
@@ -9,24 +10,24 @@ use opledger_nn::{
 use crate::bench::Bench;
 use crate::claim::{Finding, Verdict, VerifyError};
 use crate::judge::{Number, Question};
-use crate::reading::{Reading, Scope};
+use crate::reading::in_words;
 
 type Answer = Result<Finding, VerifyError>;
 
-const PLAIN: &[Reading] = &[Reading::Parameters];
+const PLAIN: &[Quantity] = &[Quantity::Parameters];
 
 fn input(g: &mut Graph, width: impl Into<opledger_dims::Poly>) -> Result<Var, VerifyError> {
     Ok(g.input("x", [Axis::from("b"), Axis::from("n"), Axis::new("c", width)])?)
 }
 
-fn count(graph: &Graph, claimed: u64, readings: &[Reading], bench: &mut Bench<'_>) -> Answer {
+fn count(graph: &Graph, claimed: u64, readings: &[Quantity], bench: &mut Bench<'_>) -> Answer {
     let sizes: &[(&str, i64)] = &[("b", 1), ("n", 1), ("m", 1)];
     let own: Vec<(&str, i64)> = sizes
         .iter()
         .copied()
         .filter(|(s, _)| graph.symbols().iter().any(|t| t.as_str() == *s))
         .collect();
-    Number { graph, scope: Scope::ALL, claimed, readings, own_size: &own }.judge(bench)
+    Number { graph, scope: Selection::ALL, claimed, readings, own_size: &own }.judge(bench)
 }
 
 fn bert(config: &BertEmbeddingConfig) -> Result<Graph, VerifyError> {
@@ -83,7 +84,7 @@ pub(crate) fn grouped(bench: &mut Bench<'_>) -> Answer {
         ("v", &["v_proj"], "c·g·e", "c·g·e + g·e"),
         ("o", &["out_proj"], "h·e·c", "h·e·c + c"),
     ] {
-        let scope = Scope::within(segment);
+        let scope = Selection::within(segment);
         let finding = Question::new(&without, claimed, PLAIN).within(scope).judge(bench)?;
         let with = Question::new(&with, biased, PLAIN).within(scope).judge(bench)?;
         findings.push((name, finding));
@@ -165,13 +166,13 @@ pub(crate) fn trainable(bench: &mut Bench<'_>) -> Answer {
     let y = attention.forward(&mut g, x, x, x)?;
     g.output("y", y);
     let all = Question::new(&g, "(v + 2 + p)·c + 2·c + 4·(c² + c)", PLAIN).judge(bench)?;
-    let some = Question::new(&g, "4·(c² + c)", &[Reading::Trainable]).judge(bench)?;
+    let some = Question::new(&g, "4·(c² + c)", &[Quantity::TrainableParameters]).judge(bench)?;
     let holds = all.verdict == Verdict::Holds && some.verdict == Verdict::Holds;
     let mut finding = Finding::all(vec![("all", all), ("trainable", some)]);
     if holds {
         // The words hold of one of the two counts only.
         finding.verdict = Verdict::HoldsUnderConvention;
-        finding.convention = Some(Reading::Trainable.name());
+        finding.convention = Some(in_words(Quantity::TrainableParameters));
     }
     Ok(finding.noting("a frozen embedding before a trainable attention: both counts are offered"))
 }

@@ -1,4 +1,4 @@
-//! Assertions about counts: `flops <= 2.5e9`, `params == 124439808`.
+//! Assertions about quantities: `flops <= 2.5e9`, `params == 124439808`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ const MAX_EXPONENT: u32 = 1000;
 
 /// What must hold of a count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Assertion {
+pub struct Assertion {
     text: String,
     quantity: String,
     relation: Relation,
@@ -43,7 +43,7 @@ pub(crate) struct Assertion {
 /// Why a text is no assertion.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{expected} at character {position}\n  {text}\n  {}^", " ".repeat(position - 1))]
-pub(crate) struct AssertionError {
+pub struct AssertionError {
     expected: &'static str,
     /// Counted from 1.
     position: usize,
@@ -52,12 +52,12 @@ pub(crate) struct AssertionError {
 
 impl Assertion {
     /// The name of the quantity it is about.
-    pub(crate) fn quantity(&self) -> &str {
+    pub fn quantity(&self) -> &str {
         &self.quantity
     }
 
     /// Whether a count keeps it.
-    pub(crate) fn holds(&self, count: &Integer) -> bool {
+    pub fn holds(&self, count: &Integer) -> bool {
         let order = (count * &self.scale).cmp(&self.bound);
         match self.relation {
             Relation::Less => order.is_lt(),

@@ -4,15 +4,11 @@ use std::collections::HashMap;
 use std::ops::AddAssign;
 
 use num_traits::Zero;
-use opledger_dims::{Class, Counts, EvalError, Poly};
-use opledger_ir::ops::Source;
-use opledger_ir::{Cost, Op, Operation, PartCounts, Shape};
-use opledger_report::{
-    Account, AccountNode, AccountPart, Bytes, CONVENTIONS, Parameters, Quantity,
-};
+use opledger_dims::{Class, Counts, EvalError, Poly, Quantity};
+use opledger_ir::{Cost, Definition, Operation, PartCounts, Shape};
+use opledger_report::{Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, Parameters};
 
-use crate::failure::Failure;
-use crate::subject::Subject;
+use crate::SizedModel;
 
 /// A node, or the nodes under one path.
 struct Group<'g> {
@@ -29,27 +25,24 @@ struct Group<'g> {
 /// The account of a model, where `value` turns a formula into what is accounted in and `formula`
 /// prints the counts of a node.
 pub(crate) fn account<N>(
-    subject: &Subject,
+    sized: &SizedModel<'_>,
     depth: Option<usize>,
     value: impl Fn(&Poly) -> Result<N, EvalError>,
     formula: impl Fn(&Counts<Poly>) -> String,
-) -> Result<Account<N>, Failure>
+) -> Result<Account<N>, EvalError>
 where
-    N: Quantity + Clone + Zero + for<'a> AddAssign<&'a N>,
+    N: Amount + Clone + Zero + for<'a> AddAssign<&'a N>,
 {
-    let graph = &subject.graph;
-    let (total, trainable) = graph.parameters();
+    let (total, trainable) = sized.graph().parameters();
     let mut nodes = Vec::new();
     let (mut read, mut written) = (N::zero(), N::zero());
     let mut sum = PartCounts::free();
-    for group in groups(subject, depth) {
+    for group in groups(sized, depth) {
         let cost = evaluate(&group.cost, &value)?;
         let bytes = Bytes { read: value(&group.read)?, written: value(&group.written)? };
         read += &bytes.read;
         written += &bytes.written;
-        for (part, counts) in &cost.0 {
-            sum.add(*part, counts);
-        }
+        sum.add_all(&cost);
         let single = group.members == 1;
         let sizes = || group.shape.axes.iter().map(|axis| value(&axis.size));
         nodes.push(AccountNode {
@@ -61,35 +54,32 @@ where
             formula: formula(&group.cost.total()),
             counts: cost.total(),
             parts: cost
-                .0
                 .iter()
                 .map(|(part, counts)| AccountPart {
                     name: part.name(),
                     counts: counts.clone(),
-                    macs: PartCounts::of(*part, counts.clone()).macs(),
+                    macs: Quantity::Macs.of_counts(counts, part.is_contraction()),
                     flops: counts.total(),
                 })
                 .collect(),
             macs: cost.macs(),
-            flops: cost.total().total(),
+            flops: cost.flops(),
             params: value(&group.params)?,
             bytes,
         });
     }
-    let mut matmul_flops = sum.macs();
-    matmul_flops += &sum.macs();
     Ok(Account {
-        model: subject.name.clone(),
-        binding: subject.binding.clone(),
+        model: sized.model().name().to_owned(),
+        binding: sized.sizes().clone(),
         params: Parameters { total: value(&total)?, trainable: value(&trainable)? },
         counts: sum.total(),
         macs: sum.macs(),
-        flops: sum.total().total(),
-        matmul_flops,
+        flops: sum.flops(),
+        matmul_flops: sum.matmul_flops(),
         bytes: Bytes { read, written },
         memory: None,
         nodes,
-        definitions: definitions(subject),
+        definitions: definitions(sized),
         conventions: CONVENTIONS.to_vec(),
     })
 }
@@ -99,22 +89,22 @@ fn evaluate<N>(
     value: impl Fn(&Poly) -> Result<N, EvalError>,
 ) -> Result<PartCounts<N>, EvalError>
 where
-    N: Clone + Zero,
+    N: Clone + Zero + for<'a> AddAssign<&'a N>,
 {
-    let mut parts = Vec::new();
-    for (part, polys) in &cost.0 {
+    let mut parts = PartCounts::free();
+    for (part, polys) in cost.iter() {
         let mut counts = Counts::zero();
         for class in Class::ALL {
             counts[class] = value(&polys[class])?;
         }
-        parts.push((*part, counts));
+        parts.add(part, &counts);
     }
-    Ok(PartCounts(parts))
+    Ok(parts)
 }
 
 /// The nodes one by one, or together by the first `depth` segments of their paths, in order.
-fn groups(subject: &Subject, depth: Option<usize>) -> Vec<Group<'_>> {
-    let graph = &subject.graph;
+fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
+    let graph = sized.graph();
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for node in graph.nodes() {
@@ -124,19 +114,12 @@ fn groups(subject: &Subject, depth: Option<usize>) -> Vec<Group<'_>> {
             Some(depth) => node.path.split('.').take(depth).collect::<Vec<_>>().join("."),
         };
         let (read, written) = graph.node_bytes(node);
-        let params = match &node.op {
-            Op::Source(Source::Param { .. }) => {
-                graph.fold(&(node.shape.elements() * graph.multiplicity(node)))
-            }
-            _ => Poly::zero(),
-        };
+        let params = graph.node_quantity(node, Quantity::Parameters);
         match known.get(&path) {
             Some(at) => {
                 let group = &mut groups[*at];
                 group.members += 1;
-                for (part, counts) in &graph.node_cost(node).0 {
-                    group.cost.add(*part, counts);
-                }
+                group.cost.add_all(&graph.node_cost(node));
                 group.params += params;
                 group.read += read;
                 group.written += written;
@@ -160,12 +143,11 @@ fn groups(subject: &Subject, depth: Option<usize>) -> Vec<Group<'_>> {
 }
 
 /// The definitions of which a symbol is still free.
-fn definitions(subject: &Subject) -> Vec<String> {
-    let free = |d: &&opledger_ir::Definition| match d {
-        opledger_ir::Definition::Product { factors, .. } => {
-            factors.iter().any(|s| subject.binding.get(s).is_none())
-        }
-        other => other.defines().iter().any(|s| subject.binding.get(s).is_none()),
+fn definitions(sized: &SizedModel<'_>) -> Vec<String> {
+    let is_free = |symbol: &opledger_dims::Symbol| sized.sizes().get(symbol).is_none();
+    let free = |definition: &&Definition| match definition {
+        Definition::Product { factors, .. } => factors.iter().any(is_free),
+        other => other.defines().into_iter().any(is_free),
     };
-    subject.graph.definitions().iter().filter(free).map(ToString::to_string).collect()
+    sized.graph().definitions().iter().filter(free).map(ToString::to_string).collect()
 }

@@ -1,66 +1,57 @@
-//! A model as tools count it.
+//! A model as the tools of a framework count it.
 
 use opledger_conventions::{
     Convention, Share, Tally, Units, convention, convention_names, explain, written,
 };
-use opledger_dims::{Binding, Integer};
+use opledger_dims::Integer;
 use opledger_report::{ConventionCounts, ConventionTotal, Explained, ExplainedLine, UnitCounts};
 
-use crate::args::WatchedArgs;
-use crate::failure::Failure;
-use crate::found::Found;
-use crate::subject::Subject;
+use crate::{AccountError, ModelReference, SizedModel};
 
-/// A model as the tools watch it.
-pub(crate) struct Watched<'a> {
-    model: &'a str,
-    binding: &'a Binding,
+/// A model at sizes, read once as what tools see of it, and counted by conventions.
+pub struct ConventionCounter<'a> {
+    sized: &'a SizedModel<'a>,
     units: Units,
     /// How the model is written.
     written: String,
-    without: &'a [String],
+    mended: Vec<String>,
 }
 
 /// The way of writing that is usual for a model.
-fn usual(found: &Found, model: &str) -> &'static str {
-    let kind = model.split(':').next().unwrap_or_default().trim();
-    match (found, kind) {
-        (Found::Config { .. }, _) => "transformers",
+fn usual(sized: &SizedModel<'_>) -> &'static str {
+    let model = sized.model();
+    let kind = model.name().split(':').next().unwrap_or_default().trim();
+    match (model.reference(), kind) {
+        (ModelReference::Config { .. }, _) => "transformers",
         (_, "vit-attention" | "window-attention") => "timm",
         (_, "self-attention") => "plain",
         _ => "torch.nn",
     }
 }
 
-impl<'a> Watched<'a> {
+impl<'a> ConventionCounter<'a> {
     /// Reads a model as tools do.
     pub(crate) fn new(
-        found: &Found,
-        subject: &'a Subject,
-        args: &'a WatchedArgs,
-    ) -> Result<Self, Failure> {
-        let way = args.written.as_deref().unwrap_or_else(|| usual(found, &subject.name));
-        let written = written(way)?;
-        let units = Units::new(&subject.graph, &subject.binding, &written)?;
-        Ok(Watched {
-            model: &subject.name,
-            binding: &subject.binding,
-            units,
-            written: format!("{} ({})", written.name, written.of),
-            without: &args.without,
-        })
+        sized: &'a SizedModel<'a>,
+        way: Option<&str>,
+        mended: &[String],
+    ) -> Result<Self, AccountError> {
+        let written = written(way.unwrap_or_else(|| usual(sized)))?;
+        let units = Units::new(sized.graph(), sized.sizes(), &written)?;
+        let written = format!("{} ({})", written.name, written.of);
+        Ok(ConventionCounter { sized, units, written, mended: mended.to_vec() })
     }
 
     /// A convention, without the bugs that are to be mended and that it has.
-    fn convention(&self, name: &str) -> Result<Convention, Failure> {
+    fn convention(&self, name: &str) -> Result<Convention, AccountError> {
         let found = convention(name, &[])?;
         let own = |bug: &&String| found.bugs.iter().any(|own| own.name == **bug);
-        let mended: Vec<String> = self.without.iter().filter(own).cloned().collect();
+        let mended: Vec<String> = self.mended.iter().filter(own).cloned().collect();
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
     }
 
     /// Conventions by their names; `all` is every one of the forward pass.
-    fn conventions(&self, names: &[String]) -> Result<Vec<Convention>, Failure> {
+    fn conventions(&self, names: &[String]) -> Result<Vec<Convention>, AccountError> {
         let all = names.iter().any(|name| name == "all");
         let names: Vec<&str> = match all {
             true => convention_names().collect(),
@@ -69,7 +60,7 @@ impl<'a> Watched<'a> {
         let mut found: Vec<Convention> =
             names.into_iter().map(|name| self.convention(name)).collect::<Result<_, _>>()?;
         found.retain(|convention| !all || !convention.backward);
-        for bug in self.without {
+        for bug in &self.mended {
             if !found.iter().any(|one| convention_has(one, bug)) {
                 let first = found.first().map_or("macs", |one| one.name.as_str());
                 convention(first, std::slice::from_ref(bug))?;
@@ -79,12 +70,18 @@ impl<'a> Watched<'a> {
     }
 
     /// The number of one convention.
-    pub(crate) fn total(&self, name: &str) -> Result<Integer, Failure> {
+    ///
+    /// # Errors
+    /// When there is no such convention, or it has no rule for a call of the model.
+    pub fn total(&self, name: &str) -> Result<Integer, AccountError> {
         Ok(Tally::new(&self.convention(name)?, &self.units)?.total())
     }
 
-    /// The numbers of some conventions, module by module.
-    pub(crate) fn count(&self, names: &[String]) -> Result<ConventionCounts, Failure> {
+    /// The numbers of some conventions, module by module; `all` is every one of the forward pass.
+    ///
+    /// # Errors
+    /// As [`ConventionCounter::total`], and when none of them has a bug that is to be mended.
+    pub fn count(&self, names: &[String]) -> Result<ConventionCounts, AccountError> {
         let conventions = self.conventions(names)?;
         let tallies: Vec<Tally> = conventions
             .iter()
@@ -103,8 +100,8 @@ impl<'a> Watched<'a> {
         let units = self.units.units.iter().enumerate().map(counts);
         let zero = Integer::default();
         Ok(ConventionCounts {
-            model: self.model.to_owned(),
-            binding: self.binding.clone(),
+            model: self.sized.model().name().to_owned(),
+            binding: self.sized.sizes().clone(),
             written: self.written.clone(),
             conventions: conventions.iter().zip(&tallies).map(total).collect(),
             units: units.filter(|unit| unit.counts.iter().any(|n| *n != zero)).collect(),
@@ -112,15 +109,14 @@ impl<'a> Watched<'a> {
     }
 
     /// Why two conventions differ.
-    pub(crate) fn explain(&self, first: &str, second: &str) -> Result<Explained, Failure> {
+    ///
+    /// # Errors
+    /// As [`ConventionCounter::count`].
+    pub fn explain(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
         let names = [first.to_owned(), second.to_owned()];
         let conventions = self.conventions(&names)?;
         let [a, b] = &conventions[..] else {
-            return Err(opledger_conventions::ConventionError::Malformed {
-                file: "explain".to_owned(),
-                problem: "takes two conventions, not `all`".to_owned(),
-            }
-            .into());
+            return Err(AccountError::TwoConventions);
         };
         let explanation = explain(a, b, &self.units)?;
         let total = |at: usize| ConventionTotal {
@@ -136,8 +132,8 @@ impl<'a> Watched<'a> {
             reason: line.reason.clone(),
         };
         Ok(Explained {
-            model: self.model.to_owned(),
-            binding: self.binding.clone(),
+            model: self.sized.model().name().to_owned(),
+            binding: self.sized.sizes().clone(),
             written: self.written.clone(),
             conventions: [total(0), total(1)],
             difference: &explanation.conventions[0].1 - &explanation.conventions[1].1,

@@ -1,0 +1,99 @@
+//! Why a question about a model has no answer.
+
+use opledger_conventions::ConventionError;
+use opledger_dims::{EvalError, Integer, Symbol};
+use opledger_ir::BindingError;
+use opledger_models::ConfigError;
+use opledger_models::layer::LayerError;
+
+/// Why a question about a model has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AccountError {
+    /// A text that is no layer.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A text that names no model, or a configuration that cannot be read or built.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file that is no configuration.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    File(#[from] opledger_weights::ConfigFileError),
+    /// Sizes that do not fit together, or that the model does not have.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// A convention that is not known or not applicable.
+    #[error(transparent)]
+    Convention(#[from] ConventionError),
+    /// A size that the model has already, given as another.
+    #[error("{symbol} is {fixed} in `{model}`, and {given} was given")]
+    Fixed {
+        /// The symbol.
+        symbol: Symbol,
+        /// The model, as it was written.
+        model: String,
+        /// Its size in the model.
+        fixed: Integer,
+        /// The size given.
+        given: Integer,
+    },
+    /// Symbols that need a size and have none.
+    #[error("`{model}` has no size for {}{}", list(symbols), hint(*by_mask))]
+    Unbound {
+        /// The model, as it was written.
+        model: String,
+        /// The symbols.
+        symbols: Vec<Symbol>,
+        /// Whether one of them follows from the contents of a mask.
+        by_mask: bool,
+    },
+    /// A size that leaves the range in which many sizes are counted.
+    #[error("{symbol}={size} is more than any memory holds; give a smaller size")]
+    Large {
+        /// The symbol.
+        symbol: Symbol,
+        /// Its size.
+        size: Integer,
+    },
+    /// A symbol that is swept twice.
+    #[error("{symbol} is given sizes twice; list them once")]
+    Twice {
+        /// The symbol.
+        symbol: Symbol,
+    },
+    /// A generation with earlier tokens.
+    #[error("a generation begins without earlier tokens; leave out {symbol}={size}")]
+    GivenPast {
+        /// The symbol of cached tokens.
+        symbol: Symbol,
+        /// The size it was given.
+        size: Integer,
+    },
+    /// A generation by a model that has no cache.
+    #[error("`{model}` takes no tokens one after the other from a cache")]
+    NoCache {
+        /// The model, as it was written.
+        model: String,
+    },
+    /// More or fewer than two conventions where a difference is asked for.
+    #[error("explain: takes two conventions, not `all`")]
+    TwoConventions,
+}
+
+impl From<EvalError> for AccountError {
+    fn from(error: EvalError) -> Self {
+        AccountError::Binding(error.into())
+    }
+}
+
+fn list(symbols: &[Symbol]) -> String {
+    let names: Vec<_> = symbols.iter().map(Symbol::to_string).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(""),
+    }
+}
+
+fn hint(by_mask: bool) -> &'static str {
+    if by_mask { "; what a mask leaves follows from its contents, which a run has" } else { "" }
+}

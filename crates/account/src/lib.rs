@@ -1,0 +1,43 @@
+//! What a model costs, answered without running it.
+//!
+//! A text names a [`Model`]: a layer such as `mha:c=512,h=8`, a published model such as
+//! `llama-3.1-8b`, a `config.json` or a directory that holds one. At sizes it is a [`SizedModel`],
+//! which has exact numbers: any [`Quantity`] by its name, an account of every node, memory, and what
+//! the tools of a framework would print. Without sizes the same questions have formulas for answers.
+//!
+//! ```
+//! use opledger_account::{Dtype, Model, Quantity};
+//!
+//! let model = Model::open("llama-3.1-8b")?;
+//! assert_eq!(model.parameters().to_string(), "8030261248");
+//!
+//! let prompt = model.at([("n", 4096)])?; // of one item, unless `b` says otherwise
+//! assert_eq!(prompt.quantity(Quantity::Macs)?.to_string(), "32938641063936");
+//! assert_eq!(prompt.convention("fvcore")?.to_string(), "30739080937472");
+//! let memory = prompt.memory(Dtype::Bf16)?;
+//! assert_eq!(memory.parameters, (2 * 8_030_261_248_u64).into());
+//! # Ok::<(), opledger_account::AccountError>(())
+//! ```
+
+mod assertion;
+mod by_convention;
+mod error;
+mod generation;
+mod grid;
+mod memory;
+mod model;
+mod nodes;
+mod questions;
+mod reference;
+mod sized;
+
+pub use assertion::{Assertion, AssertionError};
+pub use by_convention::ConventionCounter;
+pub use error::AccountError;
+pub use grid::Sweep;
+pub use memory::{Dtype, UnknownDtype};
+pub use model::Model;
+pub use opledger_dims::Quantity;
+pub use questions::Questions;
+pub use reference::ModelReference;
+pub use sized::SizedModel;

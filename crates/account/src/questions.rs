@@ -1,0 +1,51 @@
+//! Questions by name: a quantity of the runtime itself, or the number of a tool.
+
+use opledger_dims::{Integer, Quantity};
+
+use crate::{AccountError, ConventionCounter, SizedModel};
+
+/// Answers questions about one model at sizes, reading it once as tools do, when the first asks for
+/// that.
+pub struct Questions<'a> {
+    sized: &'a SizedModel<'a>,
+    written: Option<&'a str>,
+    mended: &'a [String],
+    tools: Option<ConventionCounter<'a>>,
+}
+
+impl<'a> SizedModel<'a> {
+    /// Answers to questions by name; the model is written, and tools are mended, as in
+    /// [`SizedModel::as_tools_see_it`].
+    ///
+    /// ```
+    /// use opledger_account::Model;
+    ///
+    /// let model = Model::open("linear:in=4,out=5")?;
+    /// let sized = model.at([("b", 2), ("n", 3)])?;
+    /// let mut questions = sized.questions(None, &[]);
+    /// assert_eq!(questions.answer("macs")?, 120.into());
+    /// assert_eq!(questions.answer("params")?, 25.into());
+    /// assert_eq!(questions.answer("fvcore")?, 120.into());
+    /// # Ok::<(), opledger_account::AccountError>(())
+    /// ```
+    pub fn questions(&'a self, written: Option<&'a str>, mended: &'a [String]) -> Questions<'a> {
+        Questions { sized: self, written, mended, tools: None }
+    }
+}
+
+impl Questions<'_> {
+    /// The number of a name: a [`Quantity`], or a convention of a tool.
+    ///
+    /// # Errors
+    /// When there is no such name, or the convention cannot count the model.
+    pub fn answer(&mut self, name: &str) -> Result<Integer, AccountError> {
+        if let Ok(quantity) = name.parse::<Quantity>() {
+            return self.sized.quantity(quantity);
+        }
+        let tools = match &mut self.tools {
+            Some(tools) => tools,
+            none => none.insert(self.sized.as_tools_see_it(self.written, self.mended)?),
+        };
+        tools.total(name)
+    }
+}
