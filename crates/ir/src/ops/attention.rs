@@ -15,8 +15,7 @@ use crate::cost::dot;
 use crate::op::Operation;
 use crate::value::strides;
 use crate::{
-    AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Shape, ShapeError,
-    Support, Value,
+    AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Shape, ShapeError, Support, Value,
 };
 
 /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
