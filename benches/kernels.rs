@@ -13,8 +13,8 @@ use criterion::{criterion_group, criterion_main};
 use opledger_benches::{fast, time, uncounted};
 use opledger_kernels::{
     Activation, AtomicMeter, Attention, AttentionMeters, AttentionShape, Gemm, Heads, KernelError,
-    LayerNorm, Mask, Meter, NoMeter, Operand, PackedMatrix, Right, RmsNorm, ScoreRows, activation,
-    attention, gemm, layer_norm, rms_norm, softmax,
+    LayerNorm, Mask, MatrixBatch, Meter, NoMeter, PackedMatrix, Right, RmsNorm, ScoreRows,
+    activation, attention, gemm, layer_norm, rms_norm, softmax,
 };
 
 type Done = Result<(), KernelError>;
@@ -41,7 +41,7 @@ fn products(c: &mut Criterion) {
         let (a, w) = (numbers(m * k), numbers(n * k));
         let mut out = vec![0.0; m * n];
         let packed = PackedMatrix::new(&w, [k, n], [1, k]).expect("a weight");
-        let a = Operand { data: &a, offsets: &[0], row_stride: k, col_stride: 1 };
+        let a = MatrixBatch { data: &a, offsets: &[0], row_stride: k, col_stride: 1 };
         let problem = Gemm { batch: 1, m, k, n, a, b: Right::Packed(&packed) };
         let operations = Throughput::Elements((m * n * (2 * k - 1)) as u64);
         let size = format!("{m}x{k}x{n}");

@@ -1,5 +1,10 @@
 //! The invariants of ARCHITECTURE.md, read off `cargo metadata` and the sources.
 
+mod circles;
+mod guesses;
+mod homonyms;
+mod tokens;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -181,90 +186,6 @@ fn layers_and_models_name_no_tensor_type_and_neither_they_nor_the_graph_do_io() 
     for (name, file) in crate_sources() {
         for word in forbidden.iter().filter(|(n, _)| *n == name).flat_map(|(_, words)| *words) {
             assert!(!code(&file).contains(word), "{} names {word}", file.display());
-        }
-    }
-}
-
-/// Crates whose files import one another in one direction only.
-const WITHOUT_CIRCLES: &[&str] = &["json", "models", "weights"];
-
-/// The modules of a crate by path, each with those that it imports from. A module's declaration is
-/// no import: `mod.rs` may use its children, and these then nothing of it.
-fn imports(name: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let source = root().join("crates").join(name).join("src");
-    let files: BTreeMap<String, String> = sources(&source)
-        .into_iter()
-        .filter(|file| !file.ends_with("tests.rs"))
-        .map(|file| {
-            let path = file.strip_prefix(&source).unwrap().with_extension("");
-            let mut parts: Vec<_> = path.iter().map(|part| part.to_str().unwrap()).collect();
-            parts.retain(|part| !["lib", "main", "mod"].contains(part));
-            let text = code(&file);
-            let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
-            (parts.join("::"), text)
-        })
-        .collect();
-    // The longest module that a path begins with.
-    let module = |path: &[&str]| {
-        (0..=path.len())
-            .rev()
-            .map(|n| path[..n].join("::"))
-            .find(|m| files.contains_key(m))
-            .unwrap()
-    };
-    let of = |module_path: &String, text: &String| {
-        let own: Vec<&str> = module_path.split("::").filter(|part| !part.is_empty()).collect();
-        let mut found = BTreeSet::new();
-        for path in paths(text) {
-            let mut parts: Vec<&str> = path.split("::").map(str::trim).collect();
-            let base = match parts.remove(0) {
-                "crate" => Vec::new(),
-                "super" => own[..own.len().saturating_sub(1)].to_vec(),
-                "self" => own.clone(),
-                child => own.iter().copied().chain([child]).collect(),
-            };
-            found.insert(module(&[base, parts].concat()));
-        }
-        found.remove(module_path);
-        found
-    };
-    files.iter().map(|(path, text)| (path.clone(), of(path, text))).collect()
-}
-
-/// Every path of this crate in a text, each name in braces as a path of its own.
-fn paths(text: &str) -> Vec<String> {
-    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let mut found = Vec::new();
-    for begin in ["use ", "crate::", "super::", "self::"] {
-        for (at, _) in text.match_indices(begin) {
-            let before = &text[..at];
-            if before.ends_with("use ") || before.ends_with(is_path) {
-                continue;
-            }
-            let rest = text[at..].trim_start_matches("use ");
-            let (path, rest) = rest.split_at(rest.find(|c| !is_path(c)).unwrap_or(rest.len()));
-            match rest.strip_prefix('{').and_then(|names| names.split_once(';')) {
-                Some((names, _)) => {
-                    let names = names.split(|c: char| !is_path(c)).filter(|n| !n.is_empty());
-                    found.extend(names.map(|name| format!("{path}{name}")));
-                }
-                None => found.push(path.to_owned()),
-            }
-        }
-    }
-    found
-}
-
-#[test]
-fn files_of_a_crate_import_in_one_direction() {
-    for name in WITHOUT_CIRCLES {
-        let mut rest = imports(name);
-        // What imports nothing that is left goes, and what nothing left imports, until all have gone.
-        while !rest.is_empty() {
-            let left: BTreeSet<String> = rest.keys().cloned().collect();
-            let imported: BTreeSet<String> = rest.values().flatten().cloned().collect();
-            rest.retain(|module, from| !from.is_disjoint(&left) && imported.contains(module));
-            assert!(rest.len() < left.len(), "{name} has a circle of imports among {rest:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::ChartError;
 use crate::palette::{BLUE, FAINT, GREEN, INK};
-use crate::svg::{Anchor, LABEL, Style, Svg};
+use crate::svg::{Anchor, LABEL, Svg, TextStyle};
 
 const WIDTH: i32 = 920;
 /// Where bars begin, and where the longest ends.
@@ -50,8 +50,8 @@ impl BarChart {
         let longest = longest.max(f64::MIN_POSITIVE);
         let height = TOP + ROW * self.bars.len() as i32 + 20;
         let mut svg = Svg::new(WIDTH, height, &self.title);
-        svg.words(&self.title, Style::new(17, INK), (24, 32));
-        svg.words(&self.subtitle, Style::new(12, FAINT), (24, 60));
+        svg.words(&self.title, TextStyle::new(17, INK), (24, 32));
+        svg.words(&self.subtitle, TextStyle::new(12, FAINT), (24, 60));
         for (row, bar) in self.bars.iter().enumerate() {
             let y = TOP + ROW * row as i32 + ROW / 2;
             let length = (f64::from(RIGHT - LEFT) * bar.value / longest).round() as i32;

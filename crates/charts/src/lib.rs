@@ -28,5 +28,5 @@ mod svg;
 
 pub use bars::{Bar, BarChart};
 pub use error::ChartError;
-pub use lines::{Line, LineChart};
+pub use lines::{LineChart, Series};
 pub use rates::{Ceiling, RateChart, RatePoint};

@@ -21,12 +21,12 @@ pub struct LineChart {
     /// The name of the values.
     pub y: String,
     /// The lines.
-    pub lines: Vec<Line>,
+    pub series: Vec<Series>,
 }
 
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct Series {
     /// Its name.
     pub name: String,
     /// Sizes, which are positive, and values.
@@ -39,7 +39,7 @@ impl LineChart {
     /// # Errors
     /// When there is no point, a size is not positive, or a value is not finite.
     pub fn svg(&self) -> Result<String, ChartError> {
-        let points = || self.lines.iter().flat_map(|line| line.points.iter().copied());
+        let points = || self.series.iter().flat_map(|line| line.points.iter().copied());
         for (size, value) in points() {
             let off_axis = |value| Err(ChartError::off_axis(&self.title, value));
             if !size.is_finite() || size <= 0.0 {
@@ -60,14 +60,14 @@ impl LineChart {
             let share = (size.log2() - first) / (last - first);
             LEFT + (f64::from(right - LEFT) * share).round() as i32
         };
-        let longest = self.lines.iter().map(|line| &line.points).max_by_key(|points| points.len());
+        let longest = self.series.iter().map(|line| &line.points).max_by_key(|points| points.len());
         let sizes: Vec<(i32, String)> = longest
             .into_iter()
             .flatten()
             .map(|(size, _)| (column(*size), size.to_string()))
             .collect();
         plot.ticks(sizes.iter().map(|(x, label)| (*x, label.as_str())), true);
-        for (index, line) in self.lines.iter().enumerate() {
+        for (index, line) in self.series.iter().enumerate() {
             let colour = SERIES[index % SERIES.len()];
             let place = |(size, value): &(f64, f64)| (column(*size), plot.row(*value));
             let places: Vec<_> = line.points.iter().map(place).collect();
@@ -97,7 +97,7 @@ mod tests {
             subtitle: word("subtitle"),
             x: word("n"),
             y: word("percent"),
-            lines: vec![Line { name: word("model"), points }],
+            series: vec![Series { name: word("model"), points }],
         };
         chart.svg()
     }

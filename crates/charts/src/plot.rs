@@ -1,7 +1,7 @@
 //! The ground of a plot: titles, the grid of values, the axis of sizes.
 
 use crate::palette::{Colour, FAINT, GRID, INK};
-use crate::svg::{Anchor, LABEL, Place, Stand, Style, Svg};
+use crate::svg::{Anchor, LABEL, Position, Stand, Svg, TextStyle};
 
 const HEIGHT: i32 = 540;
 pub(crate) const LEFT: i32 = 84;
@@ -38,9 +38,9 @@ impl Plot {
         let right = width - margin;
         let mut plot = Plot { svg, right, least, most };
         let svg = &mut plot.svg;
-        svg.words(frame.title, Style::new(18, INK), (LEFT, 28));
-        svg.words(frame.subtitle, Style::new(13, FAINT), (LEFT, 52));
-        let named = Style::new(13, INK).anchor(Anchor::Middle);
+        svg.words(frame.title, TextStyle::new(18, INK), (LEFT, 28));
+        svg.words(frame.subtitle, TextStyle::new(13, FAINT), (LEFT, 52));
+        let named = TextStyle::new(13, INK).anchor(Anchor::Middle);
         svg.words(frame.y, named.stand(Stand::Upright), (22, i32::midpoint(TOP, BOTTOM)));
         svg.words(frame.x, named, (i32::midpoint(LEFT, right), HEIGHT - 18));
         let step = step(most - least);
@@ -50,7 +50,7 @@ impl Plot {
             let y = plot.row(value);
             let colour = if index == 0 { FAINT } else { GRID };
             plot.svg.line(&[(LEFT, y), (right, y)], colour, 1);
-            let label = Style { colour: FAINT, ..LABEL }.anchor(Anchor::End);
+            let label = TextStyle { colour: FAINT, ..LABEL }.anchor(Anchor::End);
             plot.svg.words(&format!("{value:.places$}"), label, (LEFT - 8, y));
         }
         plot
@@ -74,7 +74,7 @@ impl Plot {
         logarithmic: bool,
     ) {
         let every = if logarithmic { ticks.len().div_ceil(TICKS).max(1) } else { 1 };
-        let style = Style { colour: FAINT, ..LABEL }.anchor(Anchor::Middle).stand(Stand::Below);
+        let style = TextStyle { colour: FAINT, ..LABEL }.anchor(Anchor::Middle).stand(Stand::Below);
         for (index, (x, label)) in ticks.enumerate() {
             self.svg.line(&[(x, BOTTOM), (x, BOTTOM + 5)], FAINT, 1);
             if index.is_multiple_of(every) {
@@ -84,7 +84,7 @@ impl Plot {
     }
 
     /// A line through places, each of which is marked.
-    pub(crate) fn marked_line(&mut self, places: &[Place], colour: Colour, radius: u32) {
+    pub(crate) fn marked_line(&mut self, places: &[Position], colour: Colour, radius: u32) {
         self.svg.line(places, colour, 2);
         for place in places {
             self.svg.circle(*place, radius, colour);

@@ -3,7 +3,7 @@
 use crate::ChartError;
 use crate::palette::{BLUE, FAINT, PALE, PAPER, VERMILION};
 use crate::plot::{Frame, LEFT, Plot, logarithmic};
-use crate::svg::{Anchor, LABEL, Place, Stand, Style};
+use crate::svg::{Anchor, LABEL, Position, Stand, TextStyle};
 
 const MARGIN: i32 = 28;
 /// The least width of the picture, and how much of it each named case takes.
@@ -72,7 +72,7 @@ impl RateChart {
         plot.svg.dashes(&[(LEFT, ceiling), (right, ceiling)], VERMILION, 2);
         self.draw_before(&mut plot, &columns, &at);
 
-        let marks: Vec<Place> =
+        let marks: Vec<Position> =
             at.iter().zip(&self.points).map(|(x, point)| (*x, plot.row(point.rate))).collect();
         if columns.logs.is_some() {
             plot.marked_line(&marks, BLUE, 5);
@@ -116,7 +116,7 @@ impl RateChart {
     fn draw_before(&self, plot: &mut Plot, columns: &Columns, at: &[i32]) {
         let earlier = at.iter().zip(&self.points);
         let earlier = earlier.filter_map(|(x, point)| Some((*x, plot.row(point.before?))));
-        let places: Vec<Place> = earlier.collect();
+        let places: Vec<Position> = earlier.collect();
         if places.is_empty() {
             return;
         }
@@ -127,7 +127,7 @@ impl RateChart {
             let x = if columns.logs.is_some() { *x } else { x + 12 };
             plot.svg.rectangle((x - 4, y - 4), (x + 4, y + 4), PALE);
         }
-        let (right, style) = (plot.right, Style { colour: FAINT, ..LABEL });
+        let (right, style) = (plot.right, TextStyle { colour: FAINT, ..LABEL });
         for (words, colour, x) in [("saved", PALE, right - 136), ("now", BLUE, right - 60)] {
             plot.svg.rectangle((x, 66), (x + 8, 74), colour);
             plot.svg.words(words, style, (x + 16, 70));
@@ -135,12 +135,12 @@ impl RateChart {
     }
 
     /// The ceiling's name and value, at its end that is farther from any mark.
-    fn draw_name(&self, plot: &mut Plot, y: i32, marks: &[Place]) {
+    fn draw_name(&self, plot: &mut Plot, y: i32, marks: &[Position]) {
         let Ceiling { name, value, unit } = &self.ceiling;
         let words = format!("{name}: {} {unit}", figures(*value));
         let (width, right) = (words.chars().count() as i32 * 8, plot.right);
         let crossed = |from: i32, to: i32, over: i32, under: i32| {
-            let on = |(x, y): &&Place| (from..to).contains(x) && (over..under).contains(y);
+            let on = |(x, y): &&Position| (from..to).contains(x) && (over..under).contains(y);
             marks.iter().filter(on).count()
         };
         // Above or below the line, at its left or right end.
@@ -160,7 +160,7 @@ impl RateChart {
         // No line of the grid goes through the words.
         let left = if x == LEFT { LEFT + 1 } else { x };
         plot.svg.rectangle((left, over + 1), (left + width - 1, under - 1), PAPER);
-        let style = Style::new(13, VERMILION).anchor(anchor);
+        let style = TextStyle::new(13, VERMILION).anchor(anchor);
         plot.svg.words(&words, style, (at, i32::midpoint(over, under)));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::palette::{Colour, INK, PAPER};
 
 /// Pixels from the left and from the top.
-pub(crate) type Place = (i32, i32);
+pub(crate) type Position = (i32, i32);
 
 /// A picture that is being drawn.
 pub(crate) struct Svg {
@@ -32,25 +32,25 @@ pub(crate) enum Stand {
 
 /// How words look.
 #[derive(Clone, Copy)]
-pub(crate) struct Style {
+pub(crate) struct TextStyle {
     pub(crate) size: u32,
     pub(crate) colour: Colour,
     pub(crate) anchor: Anchor,
     pub(crate) stand: Stand,
 }
 
-impl Style {
+impl TextStyle {
     /// Level words that begin at their place.
-    pub(crate) const fn new(size: u32, colour: Colour) -> Style {
-        Style { size, colour, anchor: Anchor::Start, stand: Stand::Level }
+    pub(crate) const fn new(size: u32, colour: Colour) -> TextStyle {
+        TextStyle { size, colour, anchor: Anchor::Start, stand: Stand::Level }
     }
 
-    pub(crate) const fn anchor(self, anchor: Anchor) -> Style {
-        Style { anchor, ..self }
+    pub(crate) const fn anchor(self, anchor: Anchor) -> TextStyle {
+        TextStyle { anchor, ..self }
     }
 
-    pub(crate) const fn stand(self, stand: Stand) -> Style {
-        Style { stand, ..self }
+    pub(crate) const fn stand(self, stand: Stand) -> TextStyle {
+        TextStyle { stand, ..self }
     }
 }
 
@@ -69,7 +69,12 @@ impl Svg {
     }
 
     /// Fills the rectangle between two corners.
-    pub(crate) fn rectangle(&mut self, (x, y): Place, (right, bottom): Place, colour: Colour) {
+    pub(crate) fn rectangle(
+        &mut self,
+        (x, y): Position,
+        (right, bottom): Position,
+        colour: Colour,
+    ) {
         let (width, height) = (right - x, bottom - y);
         self.push(format_args!(
             "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{colour}\"/>"
@@ -77,16 +82,16 @@ impl Svg {
     }
 
     /// Joins places by a line.
-    pub(crate) fn line(&mut self, places: &[Place], colour: Colour, width: u32) {
+    pub(crate) fn line(&mut self, places: &[Position], colour: Colour, width: u32) {
         self.polyline(places, colour, width, "");
     }
 
     /// Joins places by a broken line.
-    pub(crate) fn dashes(&mut self, places: &[Place], colour: Colour, width: u32) {
+    pub(crate) fn dashes(&mut self, places: &[Position], colour: Colour, width: u32) {
         self.polyline(places, colour, width, " stroke-dasharray=\"7 4\"");
     }
 
-    fn polyline(&mut self, places: &[Place], colour: Colour, width: u32, dashes: &str) {
+    fn polyline(&mut self, places: &[Position], colour: Colour, width: u32, dashes: &str) {
         let points: Vec<String> = places.iter().map(|(x, y)| format!("{x},{y}")).collect();
         let points = points.join(" ");
         self.push(format_args!(
@@ -95,12 +100,12 @@ impl Svg {
         ));
     }
 
-    pub(crate) fn circle(&mut self, (x, y): Place, radius: u32, colour: Colour) {
+    pub(crate) fn circle(&mut self, (x, y): Position, radius: u32, colour: Colour) {
         self.push(format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" fill=\"{colour}\"/>"));
     }
 
-    pub(crate) fn words(&mut self, words: &str, style: Style, (x, y): Place) {
-        let Style { size, colour, anchor, stand } = style;
+    pub(crate) fn words(&mut self, words: &str, style: TextStyle, (x, y): Position) {
+        let TextStyle { size, colour, anchor, stand } = style;
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -133,7 +138,7 @@ impl Svg {
 }
 
 /// A label beside an axis.
-pub(crate) const LABEL: Style = Style::new(12, INK);
+pub(crate) const LABEL: TextStyle = TextStyle::new(12, INK);
 
 fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

@@ -6,21 +6,21 @@ use crate::math::{erf, exp, tanh};
 use crate::meter::Tally;
 
 /// A loop over numbers that is compiled for each activation function.
-pub(crate) trait Loop {
+pub(crate) trait ElementLoop {
     fn run<F: Fn(f32) -> f32 + Copy>(self, f: F);
 }
 
 /// An activation function as a kernel runs and counts it.
 pub(crate) trait Function {
     /// Runs a loop with the function.
-    fn drive(self, body: impl Loop);
+    fn drive(self, body: impl ElementLoop);
 
     /// Counts the function of `n` elements.
     fn count(self, n: usize, tally: &mut Tally);
 }
 
 impl Function for Activation {
-    fn drive(self, body: impl Loop) {
+    fn drive(self, body: impl ElementLoop) {
         match self {
             // NaN stays.
             Activation::Relu => body.run(|x| if x < 0.0 { 0.0 } else { x }),

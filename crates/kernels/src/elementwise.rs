@@ -4,7 +4,7 @@ use opledger_dims::Class;
 
 use opledger_dims::Activation;
 
-use crate::activation::{Function, Loop};
+use crate::activation::{ElementLoop, Function};
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::Meter;
@@ -17,7 +17,7 @@ struct Map<'a> {
     out: &'a mut [f32],
 }
 
-impl Loop for Map<'_> {
+impl ElementLoop for Map<'_> {
     fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
         map(self.isa, self.x, self.out, f);
     }

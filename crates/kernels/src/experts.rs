@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
-use crate::gemm::{Gemm, Operand, Right, gemm};
+use crate::gemm::{Gemm, MatrixBatch, Right, gemm};
 use crate::gemv::VectorBlock;
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
@@ -99,8 +99,8 @@ pub fn experts<M: Meter>(
         if m <= FEW {
             few(isa, [m, columns, terms], &rows, weight, products, meter);
         } else {
-            let b = Operand { data: weight, offsets: &[0], row_stride: 1, col_stride: terms };
-            let a = Operand { data: &rows, offsets: &[0], row_stride: terms, col_stride: 1 };
+            let b = MatrixBatch { data: weight, offsets: &[0], row_stride: 1, col_stride: terms };
+            let a = MatrixBatch { data: &rows, offsets: &[0], row_stride: terms, col_stride: 1 };
             let problem = Gemm { batch: 1, m, k: terms, n: width, a, b: Right::Plain(b) };
             gemm(&problem, products, meter)?;
         }

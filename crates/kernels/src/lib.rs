@@ -57,7 +57,7 @@ pub use attention::{
 pub use elementwise::{activation, dropout, scale};
 pub use error::KernelError;
 pub use experts::{Experts, experts};
-pub use gemm::{Epilogue, Gemm, GemmMeters, Operand, PackedMatrix, Right, gemm, gemm_with};
+pub use gemm::{Epilogue, Gemm, GemmMeters, MatrixBatch, PackedMatrix, Right, gemm, gemm_with};
 pub use isa::{Isa, isa};
 pub use meter::{AtomicMeter, Meter, NoMeter, Tally};
 pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::attention::{Keys, Mask};
+use crate::attention::{Mask, VisibleKeys};
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
@@ -46,7 +46,7 @@ impl ScoreRows<'_> {
 
 /// The allowed entries of every row: those of one batch item stand for all without a key mask.
 pub(crate) struct Allowed {
-    items: Vec<Keys>,
+    items: Vec<VisibleKeys>,
     heads: usize,
     queries: usize,
 }

@@ -1,51 +1,24 @@
-//! Saved benches, and how a later one compares with them.
+//! Saved benches, and how a later one is held against them.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Bench, MeasureError};
+use crate::comparison::{Comparison, PointComparison};
+use crate::{BenchResult, MeasureError};
 
 /// A bench that was saved.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Saved(pub Bench);
+pub struct Baseline(pub BenchResult);
 
-/// A bench against a saved one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// The version that was saved.
-    pub version: String,
-    /// The roof that was saved.
-    pub roof: f64,
-    /// Points that the saved bench has too.
-    pub matched: usize,
-    /// In what the machines differ, a line for each.
-    pub differences: Vec<String>,
-}
-
-/// A point against the saved point of the same key.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Against {
-    /// The saved rate of the median run.
-    pub rate: f64,
-    /// The saved rate of the best run.
-    pub best_rate: f64,
-    /// The rate of the median run over the saved one: above 1 is faster now.
-    pub ratio: f64,
-    /// The rate of the best run over the saved one.
-    pub best_ratio: f64,
-}
-
-impl Saved {
+impl Baseline {
     /// Reads a bench that was saved.
     ///
     /// # Errors
     /// [`MeasureError::Saved`] when the text is none.
-    pub fn parse(text: &str) -> Result<Saved, MeasureError> {
+    pub fn parse(text: &str) -> Result<Baseline, MeasureError> {
         let parsed = serde_json::from_str(text);
-        parsed.map(Saved).map_err(|e| MeasureError::Saved { problem: e.to_string() })
+        parsed.map(Baseline).map_err(|e| MeasureError::Saved { problem: e.to_string() })
     }
 }
 
-impl Bench {
+impl BenchResult {
     /// The text under which the bench is saved.
     ///
     /// # Errors
@@ -56,11 +29,11 @@ impl Bench {
     }
 
     /// Compares each point with the saved point of the same key.
-    pub fn compare(&mut self, Saved(saved): &Saved) {
+    pub fn compare(&mut self, Baseline(saved): &Baseline) {
         let mut matched = 0;
         for point in &mut self.points {
             let same = saved.points.iter().find(|then| then.key == point.key);
-            point.against = same.map(|then| Against {
+            point.against = same.map(|then| PointComparison {
                 rate: then.rate(),
                 best_rate: then.best_rate(),
                 ratio: point.rate() / then.rate(),
@@ -85,13 +58,13 @@ mod tests {
     #[test]
     fn what_is_saved_is_read_back() {
         for mut bench in [products(), decoding()] {
-            assert_eq!(Saved::parse(&bench.saved().unwrap()).unwrap().0, bench);
-            let saved = Saved(bench.clone());
+            assert_eq!(Baseline::parse(&bench.saved().unwrap()).unwrap().0, bench);
+            let saved = Baseline(bench.clone());
             bench.compare(&saved);
-            assert_eq!(Saved::parse(&bench.saved().unwrap()).unwrap().0, bench);
+            assert_eq!(Baseline::parse(&bench.saved().unwrap()).unwrap().0, bench);
         }
         for text in ["", "{}", "[1]", "{\"points\": []}"] {
-            let error = Saved::parse(text).unwrap_err().to_string();
+            let error = Baseline::parse(text).unwrap_err().to_string();
             assert!(error.contains("no saved bench") && error.contains("--save"), "{error}");
         }
     }
@@ -105,7 +78,7 @@ mod tests {
         saved.points[1].best_gflop_per_s = bench.points[1].best_gflop_per_s * 4.0;
         saved.points.swap(1, 2);
         saved.machine.processor = Some("another".to_owned());
-        bench.compare(&Saved(saved.clone()));
+        bench.compare(&Baseline(saved.clone()));
         assert_eq!(bench.points[0].against, None);
         let against = bench.points[1].against.unwrap();
         assert_eq!((against.ratio, against.best_ratio), (2.0, 0.25));

@@ -7,16 +7,16 @@ use opledger_report::CONVENTIONS;
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{Against, Comparison};
+use crate::comparison::{Comparison, PointComparison};
 use crate::machine::load;
 use crate::probes::{ReadBuffer, best_peak, pool};
 use crate::times::repeat;
-use crate::work::{Counted, prepared};
-use crate::{Machine, MeasureError, Problem, Quantity, Settings, Times};
+use crate::work::{RunCounts, prepared};
+use crate::{Machine, MeasureError, RoofKind, Times, Timing, Workload};
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
-pub struct Plan<'g> {
+pub struct BenchPlan<'g> {
     /// The name of the bench, such as `attention`.
     pub bench: String,
     /// What all points share.
@@ -24,23 +24,23 @@ pub struct Plan<'g> {
     /// What tells the points apart: a symbol, or `m×k×n`.
     pub axis: String,
     /// The points.
-    pub cases: Vec<Case<'g>>,
+    pub cases: Vec<BenchCase<'g>>,
 }
 
 /// A point that is to be measured.
 #[derive(Clone, Debug)]
-pub struct Case<'g> {
+pub struct BenchCase<'g> {
     /// Its place on the axis.
     pub at: String,
     /// Its place on a logarithmic axis; `None` where the axis has names.
     pub size: Option<u64>,
     /// What is computed.
-    pub problem: Problem<'g>,
+    pub workload: Workload<'g>,
 }
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Bench {
+pub struct BenchResult {
     /// The name of the bench.
     pub bench: String,
     /// What all points share.
@@ -59,7 +59,7 @@ pub struct Bench {
     /// What no point can exceed while it works from main memory.
     pub roof: Roof,
     /// The points.
-    pub points: Vec<Point>,
+    pub points: Vec<BenchPoint>,
     /// What the bench was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<Comparison>,
@@ -83,7 +83,7 @@ pub struct Roof {
 
 /// A point that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub struct BenchPoint {
     /// Which problem on how many threads.
     pub key: String,
     /// Its place on the axis.
@@ -115,19 +115,25 @@ pub struct Point {
     pub share: f64,
     /// The same point when it was saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub against: Option<Against>,
+    pub against: Option<PointComparison>,
 }
 
-impl Point {
-    fn new(case: &Case<'_>, threads: usize, times: Times, counted: Counted, roof: &Roof) -> Point {
+impl BenchPoint {
+    fn new(
+        case: &BenchCase<'_>,
+        threads: usize,
+        times: Times,
+        counted: RunCounts,
+        roof: &Roof,
+    ) -> BenchPoint {
         let per_nanosecond = |number: u64, ms: f64| number as f64 / (ms * 1e6).max(1.0);
         let flops = counted.macs.saturating_mul(2);
-        let cache_bytes = match &case.problem {
-            Problem::Decode(sizes) => u64::try_from(sizes.cache_bytes()).ok(),
+        let cache_bytes = match &case.workload {
+            Workload::Decode(sizes) => u64::try_from(sizes.cache_bytes()).ok(),
             _ => None,
         };
-        let mut point = Point {
-            key: format!("{}; threads={threads}", case.problem.key()),
+        let mut point = BenchPoint {
+            key: format!("{}; threads={threads}", case.workload.key()),
             at: case.at.clone(),
             size: case.size,
             times,
@@ -158,15 +164,15 @@ impl Point {
 }
 
 /// What bounds a plan: reading memory where one query passes over a cache, else arithmetic.
-fn quantity(plan: &Plan<'_>) -> Quantity {
-    let decodes = plan.cases.iter().any(|case| matches!(case.problem, Problem::Decode(_)));
-    if decodes { Quantity::ReadBandwidth } else { Quantity::FmaPeak }
+fn quantity(plan: &BenchPlan<'_>) -> RoofKind {
+    let decodes = plan.cases.iter().any(|case| matches!(case.workload, Workload::Decode(_)));
+    if decodes { RoofKind::ReadBandwidth } else { RoofKind::FmaPeak }
 }
 
-fn roof(quantity: Quantity, machine: &Machine, pool: &ThreadPool) -> Result<Roof, MeasureError> {
+fn roof(quantity: RoofKind, machine: &Machine, pool: &ThreadPool) -> Result<Roof, MeasureError> {
     let (isa, value) = match quantity {
-        Quantity::FmaPeak => best_peak(pool),
-        Quantity::ReadBandwidth => {
+        RoofKind::FmaPeak => best_peak(pool),
+        RoofKind::ReadBandwidth => {
             let isa = isa()?;
             (isa, ReadBuffer::new(machine).bandwidth(pool, isa))
         }
@@ -181,12 +187,12 @@ fn roof(quantity: Quantity, machine: &Machine, pool: &ThreadPool) -> Result<Roof
 /// When a point cannot be computed, which is checked as far as possible before the first one is, or
 /// threads are not to be had.
 pub fn run(
-    plan: &Plan<'_>,
-    settings: &Settings,
+    plan: &BenchPlan<'_>,
+    settings: &Timing,
     note: &mut dyn FnMut(&str),
-) -> Result<Bench, MeasureError> {
+) -> Result<BenchResult, MeasureError> {
     for case in &plan.cases {
-        case.problem.check()?;
+        case.workload.check()?;
     }
     let (machine, load) = (Machine::here()?, load());
     let pool = pool(settings.threads)?;
@@ -195,7 +201,7 @@ pub fn run(
     let mut best = roof(quantity, &machine, &pool)?;
     let mut measured = Vec::new();
     for case in &plan.cases {
-        note(&case.problem.key());
+        note(&case.workload.key());
         measured.push((case, pool.install(|| measure(case, settings))?));
     }
     note(quantity.name());
@@ -203,11 +209,11 @@ pub fn run(
     if after.value > best.value {
         best = after;
     }
-    let point = |(case, (times, counted)): (&Case<'_>, _)| {
-        Point::new(case, settings.threads, times, counted, &best)
+    let point = |(case, (times, counted)): (&BenchCase<'_>, _)| {
+        BenchPoint::new(case, settings.threads, times, counted, &best)
     };
     let told = CONVENTIONS.iter().filter(|(name, _)| ["macs", "matmul-flops"].contains(name));
-    Ok(Bench {
+    Ok(BenchResult {
         bench: plan.bench.clone(),
         subject: plan.subject.clone(),
         axis: plan.axis.clone(),
@@ -222,9 +228,9 @@ pub fn run(
     })
 }
 
-fn measure(case: &Case<'_>, settings: &Settings) -> Result<(Times, Counted), MeasureError> {
-    let mut work = prepared(&case.problem)?;
-    let mut counted = Counted::default();
+fn measure(case: &BenchCase<'_>, settings: &Timing) -> Result<(Times, RunCounts), MeasureError> {
+    let mut work = prepared(&case.workload)?;
+    let mut counted = RunCounts::default();
     let times = repeat(settings, || {
         counted = work.run()?;
         Ok::<(), MeasureError>(())
@@ -238,44 +244,50 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Attention, Gemm};
+    use crate::{AttentionWorkload, GemmWorkload};
 
     /// A bench of small products, measured once.
-    pub(crate) fn products() -> Bench {
-        static MEASURED: LazyLock<Bench> = LazyLock::new(measured_products);
+    pub(crate) fn products() -> BenchResult {
+        static MEASURED: LazyLock<BenchResult> = LazyLock::new(measured_products);
         MEASURED.clone()
     }
 
     /// A bench of one query over small caches, measured once.
-    pub(crate) fn decoding() -> Bench {
-        static MEASURED: LazyLock<Bench> = LazyLock::new(measured_decoding);
+    pub(crate) fn decoding() -> BenchResult {
+        static MEASURED: LazyLock<BenchResult> = LazyLock::new(measured_decoding);
         MEASURED.clone()
     }
 
-    fn measured_products() -> Bench {
-        let cases = [[2, 3, 4], [5, 6, 7], [8, 8, 8]].map(|[m, k, n]| Case {
+    fn measured_products() -> BenchResult {
+        let cases = [[2, 3, 4], [5, 6, 7], [8, 8, 8]].map(|[m, k, n]| BenchCase {
             at: format!("{m}×{k}×{n}"),
             size: None,
-            problem: Problem::Gemm(Gemm { m, k, n }),
+            workload: Workload::Gemm(GemmWorkload { m, k, n }),
         });
         bench("gemm", cases.into())
     }
 
-    fn measured_decoding() -> Bench {
-        let sizes =
-            Attention { batch: 1, tokens: 0, heads: 2, kv_heads: 1, width: 8, causal: false };
-        let cases = [16, 32, 64, 128].map(|tokens| Case {
+    fn measured_decoding() -> BenchResult {
+        let sizes = AttentionWorkload {
+            batch: 1,
+            tokens: 0,
+            heads: 2,
+            kv_heads: 1,
+            width: 8,
+            causal: false,
+        };
+        let cases = [16, 32, 64, 128].map(|tokens| BenchCase {
             at: tokens.to_string(),
             size: Some(tokens as u64),
-            problem: Problem::Decode(Attention { tokens, ..sizes }),
+            workload: Workload::Decode(AttentionWorkload { tokens, ..sizes }),
         });
         bench("decode", cases.into())
     }
 
-    fn bench(name: &str, cases: Vec<Case<'_>>) -> Bench {
+    fn bench(name: &str, cases: Vec<BenchCase<'_>>) -> BenchResult {
         let (bench, subject) = (name.to_owned(), "small".to_owned());
-        let plan = Plan { bench, subject, axis: "n".to_owned(), cases };
-        let settings = Settings { threads: 2, runs: 3, time: Duration::from_millis(1) };
+        let plan = BenchPlan { bench, subject, axis: "n".to_owned(), cases };
+        let settings = Timing { threads: 2, runs: 3, time: Duration::from_millis(1) };
         run(&plan, &settings, &mut |_| ()).unwrap()
     }
 
@@ -302,15 +314,19 @@ pub(crate) mod tests {
 
     #[test]
     fn nothing_is_measured_when_a_point_cannot_be() {
-        let case = |m| Case {
+        let case = |m| BenchCase {
             at: String::new(),
             size: None,
-            problem: Problem::Gemm(Gemm { m, k: 1, n: 1 }),
+            workload: Workload::Gemm(GemmWorkload { m, k: 1, n: 1 }),
         };
         let named = || "x".to_owned();
-        let plan =
-            Plan { bench: named(), subject: named(), axis: named(), cases: vec![case(1), case(0)] };
-        let settings = Settings { threads: 1, runs: 1, time: Duration::ZERO };
+        let plan = BenchPlan {
+            bench: named(),
+            subject: named(),
+            axis: named(),
+            cases: vec![case(1), case(0)],
+        };
+        let settings = Timing { threads: 1, runs: 1, time: Duration::ZERO };
         let mut notes = 0;
         let error = run(&plan, &settings, &mut |_| notes += 1).unwrap_err();
         assert!(matches!(error, MeasureError::Zero { size: "m", .. }) && notes == 0);

@@ -2,10 +2,10 @@
 
 use opledger_charts::{Ceiling, RateChart, RatePoint};
 
-use crate::{Bench, Point};
+use crate::{BenchPoint, BenchResult};
 
-impl Bench {
-    /// The rates under the roof and, after [`Bench::compare`], the saved ones behind them.
+impl BenchResult {
+    /// The rates under the roof and, after [`BenchResult::compare`], the saved ones behind them.
     pub fn chart(&self) -> RateChart {
         let machine = &self.machine;
         let processor = machine.processor.as_deref().unwrap_or("processor unknown");
@@ -14,7 +14,7 @@ impl Bench {
             true => "GB/s of keys and values",
             false => "GFLOP/s (matmul-flops)",
         };
-        let point = |point: &Point| RatePoint {
+        let point = |point: &BenchPoint| RatePoint {
             label: point.at.clone(),
             size: point.size,
             rate: point.rate(),
@@ -40,7 +40,7 @@ impl Bench {
 
 #[cfg(test)]
 mod tests {
-    use crate::Saved;
+    use crate::Baseline;
     use crate::bench::tests::{decoding, products};
 
     #[test]
@@ -62,7 +62,7 @@ mod tests {
         let mut bench = decoding();
         let mut saved = bench.clone();
         saved.points.pop();
-        bench.compare(&Saved(saved));
+        bench.compare(&Baseline(saved));
         let before: Vec<bool> = bench.chart().points.iter().map(|p| p.before.is_some()).collect();
         assert_eq!(before, [true, true, true, false]);
     }

@@ -25,7 +25,7 @@ pub struct Machine {
     /// Logical cores that this process may use.
     pub usable_cores: usize,
     /// The caches, nearest first.
-    pub caches: Vec<Cache>,
+    pub caches: Vec<CacheLevel>,
     /// Bytes of main memory.
     pub memory_bytes: Option<u64>,
     /// The instruction set the kernels run on.
@@ -36,7 +36,7 @@ pub struct Machine {
 
 /// The caches of one level and kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cache {
+pub struct CacheLevel {
     /// 1 is nearest to the core.
     pub level: u32,
     /// `data`, `instruction` or `unified`.
@@ -102,7 +102,7 @@ impl Machine {
     /// (the version of the system) is passed over.
     pub fn differences(&self, saved: &Machine) -> Vec<String> {
         let caches = |machine: &Machine| {
-            let shown: Vec<String> = machine.caches.iter().map(Cache::to_string).collect();
+            let shown: Vec<String> = machine.caches.iter().map(CacheLevel::to_string).collect();
             shown.join(", ")
         };
         let number = |n: Option<usize>| n.map_or("unknown".to_owned(), |n| n.to_string());
@@ -121,9 +121,9 @@ impl Machine {
     }
 }
 
-impl std::fmt::Display for Cache {
+impl std::fmt::Display for CacheLevel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Cache { level, kind, bytes, instances } = self;
+        let CacheLevel { level, kind, bytes, instances } = self;
         write!(f, "{} × {} L{level} {kind}", instances, binary(*bytes))
     }
 }
@@ -192,7 +192,7 @@ fn physical(cpus: &Path) -> Option<usize> {
     (!cores.is_empty()).then_some(cores.len())
 }
 
-fn caches(cpus: &Path) -> Vec<Cache> {
+fn caches(cpus: &Path) -> Vec<CacheLevel> {
     let one = |index: std::path::PathBuf| {
         let read = |name: &str| {
             fs::read_to_string(index.join(name)).ok().map(|text| text.trim().to_ascii_lowercase())
@@ -205,13 +205,13 @@ fn caches(cpus: &Path) -> Vec<Cache> {
     let indices =
         numbered(cpus, "cpu").into_iter().flat_map(|c| numbered(&c.join("cache"), "index"));
     let distinct: BTreeSet<_> = indices.filter_map(one).collect();
-    let mut caches: Vec<Cache> = Vec::new();
+    let mut caches: Vec<CacheLevel> = Vec::new();
     for (level, kind, bytes, _) in distinct {
         match caches.last_mut() {
             Some(last) if (last.level, &last.kind, last.bytes) == (level, &kind, bytes) => {
                 last.instances += 1;
             }
-            _ => caches.push(Cache { level, kind, bytes, instances: 1 }),
+            _ => caches.push(CacheLevel { level, kind, bytes, instances: 1 }),
         }
     }
     caches
@@ -263,7 +263,7 @@ mod tests {
         assert!(machine.system.ends_with("A System 12"), "{}", machine.system);
         assert_eq!((machine.logical_cores, machine.physical_cores), (Some(8), Some(4)));
         assert_eq!(machine.memory_bytes, Some(2 << 20));
-        let cache = |level, kind: &str, bytes, instances| Cache {
+        let cache = |level, kind: &str, bytes, instances| CacheLevel {
             level,
             kind: kind.to_owned(),
             bytes,

@@ -17,27 +17,27 @@ use crate::{Machine, MeasureError};
 /// What was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Quantity {
+pub enum RoofKind {
     /// Fused multiply-adds of `f32` in registers; each is two operations.
     FmaPeak,
     /// Reading a buffer that no cache holds.
     ReadBandwidth,
 }
 
-impl Quantity {
+impl RoofKind {
     /// The name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Quantity::FmaPeak => "FMA peak",
-            Quantity::ReadBandwidth => "read bandwidth",
+            RoofKind::FmaPeak => "FMA peak",
+            RoofKind::ReadBandwidth => "read bandwidth",
         }
     }
 
     /// The unit of its values.
     pub fn unit(self) -> &'static str {
         match self {
-            Quantity::FmaPeak => "GFLOP/s",
-            Quantity::ReadBandwidth => "GB/s",
+            RoofKind::FmaPeak => "GFLOP/s",
+            RoofKind::ReadBandwidth => "GB/s",
         }
     }
 }
@@ -46,7 +46,7 @@ impl Quantity {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
     /// What it is.
-    pub quantity: Quantity,
+    pub quantity: RoofKind,
     /// The instruction set.
     pub isa: String,
     /// On how many threads.
@@ -92,19 +92,19 @@ pub fn probe() -> Result<MachineReport, MeasureError> {
     let mut measured = Vec::new();
     for isa in Isa::available() {
         for pool in &pools {
-            measured.push(told(Quantity::FmaPeak, isa, pool, fma_peak(pool, isa)));
+            measured.push(told(RoofKind::FmaPeak, isa, pool, fma_peak(pool, isa)));
         }
     }
     let isa = isa()?;
     let buffer = ReadBuffer::new(&machine);
     for pool in &pools {
-        measured.push(told(Quantity::ReadBandwidth, isa, pool, buffer.bandwidth(pool, isa)));
+        measured.push(told(RoofKind::ReadBandwidth, isa, pool, buffer.bandwidth(pool, isa)));
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Ok(MachineReport { machine, version, load, buffer_bytes: buffer.bytes(), measured })
 }
 
-fn told(quantity: Quantity, isa: Isa, pool: &ThreadPool, value: f64) -> Measured {
+fn told(quantity: RoofKind, isa: Isa, pool: &ThreadPool, value: f64) -> Measured {
     let (isa, threads) = (isa.name().to_owned(), pool.current_num_threads());
     Measured { quantity, isa, threads, value, unit: quantity.unit() }
 }

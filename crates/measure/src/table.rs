@@ -2,10 +2,10 @@
 
 use opledger_report::{Block, Cell, Column, Document, Record, Row, Table, Tone};
 
-use crate::Bench;
+use crate::BenchResult;
 use crate::machine::busy;
 
-impl Bench {
+impl BenchResult {
     pub(crate) fn decodes(&self) -> bool {
         self.points.iter().any(|point| point.gb_per_s.is_some())
     }
@@ -41,7 +41,7 @@ impl Bench {
     }
 }
 
-impl Record for Bench {
+impl Record for BenchResult {
     fn document(&self) -> Document {
         let decodes = self.decodes();
         let rate = |decode, other| Column::number(if decodes { decode } else { other });
@@ -58,7 +58,7 @@ impl Record for Bench {
         if self.against.is_some() {
             columns.extend([Column::number("× saved"), Column::number("best × saved")]);
         }
-        let row = |point: &crate::Point| {
+        let row = |point: &crate::BenchPoint| {
             let work = point.cache_bytes.unwrap_or(point.macs.saturating_mul(2));
             let mut cells = vec![
                 point.at.as_str().into(),
@@ -118,7 +118,7 @@ impl Record for Bench {
             "ratio",
             "best_ratio",
         ];
-        let row = |point: &crate::Point| {
+        let row = |point: &crate::BenchPoint| {
             Row::new([
                 point.key.as_str().into(),
                 point.at.as_str().into(),
@@ -162,13 +162,13 @@ mod tests {
     use opledger_report::{Format, Style, render};
 
     use super::*;
-    use crate::Saved;
+    use crate::Baseline;
     use crate::bench::tests::{decoding, products};
 
     #[test]
     fn a_table_has_a_row_for_each_point_and_names_its_convention() {
         let mut bench = products();
-        let text = |bench: &Bench| render(bench, Format::Table, Style::plain()).unwrap();
+        let text = |bench: &BenchResult| render(bench, Format::Table, Style::plain()).unwrap();
         let alone = text(&bench);
         assert!(alone.starts_with("bench gemm: small\n"), "{alone}");
         for at in ["2×3×4", "5×6×7", "8×8×8", "matmul-flops = 2·macs", "2 threads", "FMA peak"]
@@ -179,7 +179,7 @@ mod tests {
         let mut saved = bench.clone();
         saved.points.remove(0);
         saved.machine.usable_cores += 1;
-        bench.compare(&Saved(saved));
+        bench.compare(&Baseline(saved));
         let compared = text(&bench);
         for part in
             ["× saved", "1.00", "none", "2 of 3 points", "the machine differs: usable cores"]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How something is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct Timing {
     /// Threads that execute.
     pub threads: usize,
     /// The least number of timed runs of each point.
@@ -42,7 +42,7 @@ impl Times {
 
 /// Warms up, then times runs until there are enough of them and they took long enough.
 pub(crate) fn repeat<E>(
-    settings: &Settings,
+    settings: &Timing,
     mut work: impl FnMut() -> Result<(), E>,
 ) -> Result<Times, E> {
     let started = Instant::now();
@@ -83,14 +83,14 @@ mod tests {
 
     #[test]
     fn runs_are_as_many_as_asked_for_after_a_warm_up() {
-        let settings = Settings { threads: 1, runs: 5, time: Duration::ZERO };
+        let settings = Timing { threads: 1, runs: 5, time: Duration::ZERO };
         let mut calls = 0;
         let times = repeat(&settings, || {
             calls += 1;
             Ok::<(), ()>(())
         });
         assert_eq!((times.unwrap().runs, calls), (5, 6));
-        let settings = Settings { runs: 1, time: Duration::from_millis(20), ..settings };
+        let settings = Timing { runs: 1, time: Duration::from_millis(20), ..settings };
         let times = repeat(&settings, || {
             std::thread::sleep(Duration::from_millis(1));
             Ok::<(), ()>(())

@@ -3,17 +3,17 @@
 use opledger_dims::{Counts, Integer};
 use opledger_interp::{Fast, Feeds, Prepared, Quiet};
 use opledger_kernels::{
-    AtomicMeter, Attention as Kernel, AttentionMeters, AttentionShape, Gemm as Product, Heads,
-    Mask, Operand, PackedMatrix, Right, attention, gemm,
+    AtomicMeter, Attention, AttentionMeters, AttentionShape, Gemm, Heads, Mask, MatrixBatch,
+    PackedMatrix, Right, attention, gemm,
 };
 use rayon::prelude::*;
 
-use crate::{Attention, Gemm, Layer, MeasureError, Problem};
+use crate::{AttentionWorkload, GemmWorkload, LayerWorkload, MeasureError, Workload};
 use opledger_dims::Class;
 
 /// Scalar operations of one run, as the ledger has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub(crate) struct RunCounts {
     /// Multiplications inside contractions.
     pub(crate) macs: u64,
     /// All operations that the mathematics asks for.
@@ -25,16 +25,16 @@ pub(crate) struct Counted {
 /// What can be computed again and again.
 pub(crate) trait Work {
     /// Computes once.
-    fn run(&mut self) -> Result<Counted, MeasureError>;
+    fn run(&mut self) -> Result<RunCounts, MeasureError>;
 }
 
 /// Draws the data of a problem.
-pub(crate) fn prepared<'g>(problem: &Problem<'g>) -> Result<Box<dyn Work + 'g>, MeasureError> {
+pub(crate) fn prepared<'g>(problem: &Workload<'g>) -> Result<Box<dyn Work + 'g>, MeasureError> {
     match problem {
-        Problem::Attention(sizes) => Ok(Box::new(Attending::new(*sizes, sizes.tokens))),
-        Problem::Decode(sizes) => Ok(Box::new(Attending::new(*sizes, 1))),
-        Problem::Gemm(sizes) => Ok(Box::new(Multiplying::new(*sizes)?)),
-        Problem::Layer(layer) => Ok(Box::new(Running::new(layer)?)),
+        Workload::Attention(sizes) => Ok(Box::new(Attending::new(*sizes, sizes.tokens))),
+        Workload::Decode(sizes) => Ok(Box::new(Attending::new(*sizes, 1))),
+        Workload::Gemm(sizes) => Ok(Box::new(Multiplying::new(*sizes)?)),
+        Workload::Layer(layer) => Ok(Box::new(Running::new(layer)?)),
     }
 }
 
@@ -55,7 +55,7 @@ fn drawn(seed: u32, len: usize) -> Vec<f32> {
 }
 
 struct Attending {
-    sizes: Attention,
+    sizes: AttentionWorkload,
     queries: usize,
     q: Vec<f32>,
     k: Vec<f32>,
@@ -64,8 +64,8 @@ struct Attending {
 }
 
 impl Attending {
-    fn new(sizes: Attention, queries: usize) -> Self {
-        let Attention { batch, tokens, heads, kv_heads, width, .. } = sizes;
+    fn new(sizes: AttentionWorkload, queries: usize) -> Self {
+        let AttentionWorkload { batch, tokens, heads, kv_heads, width, .. } = sizes;
         let (rows, cache) = (batch * queries * heads * width, batch * tokens * kv_heads * width);
         Attending {
             sizes,
@@ -79,10 +79,10 @@ impl Attending {
 }
 
 impl Work for Attending {
-    fn run(&mut self) -> Result<Counted, MeasureError> {
-        let Attention { batch, tokens, heads, kv_heads, width, causal } = self.sizes;
+    fn run(&mut self) -> Result<RunCounts, MeasureError> {
+        let AttentionWorkload { batch, tokens, heads, kv_heads, width, causal } = self.sizes;
         let queries = self.queries;
-        let problem = Kernel {
+        let problem = Attention {
             shape: AttentionShape {
                 batch,
                 queries,
@@ -113,7 +113,7 @@ impl Work for Attending {
         };
         attention(&problem, &mut self.out, &meters)?;
         let (products, rest) = (products.read(), rest.read());
-        Ok(Counted {
+        Ok(RunCounts {
             macs: products.useful[Class::Mul],
             useful: products.useful.total() + rest.useful.total(),
             executed: products.executed.total() + rest.executed.total(),
@@ -122,15 +122,15 @@ impl Work for Attending {
 }
 
 struct Multiplying {
-    sizes: Gemm,
+    sizes: GemmWorkload,
     a: Vec<f32>,
     weight: PackedMatrix,
     c: Vec<f32>,
 }
 
 impl Multiplying {
-    fn new(sizes: Gemm) -> Result<Self, MeasureError> {
-        let Gemm { m, k, n } = sizes;
+    fn new(sizes: GemmWorkload) -> Result<Self, MeasureError> {
+        let GemmWorkload { m, k, n } = sizes;
         // As a linear layer stores it: a row for each column of the product.
         let weight = PackedMatrix::new(&drawn(2, n * k), [k, n], [1, k])?;
         Ok(Multiplying { sizes, a: drawn(1, m * k), weight, c: vec![0.0; m * n] })
@@ -138,14 +138,14 @@ impl Multiplying {
 }
 
 impl Work for Multiplying {
-    fn run(&mut self) -> Result<Counted, MeasureError> {
-        let Gemm { m, k, n } = self.sizes;
-        let a = Operand { data: &self.a, offsets: &[0], row_stride: k, col_stride: 1 };
-        let product = Product { batch: 1, m, k, n, a, b: Right::Packed(&self.weight) };
+    fn run(&mut self) -> Result<RunCounts, MeasureError> {
+        let GemmWorkload { m, k, n } = self.sizes;
+        let a = MatrixBatch { data: &self.a, offsets: &[0], row_stride: k, col_stride: 1 };
+        let product = Gemm { batch: 1, m, k, n, a, b: Right::Packed(&self.weight) };
         let meter = AtomicMeter::new();
         gemm(&product, &mut self.c, &meter)?;
         let tally = meter.read();
-        Ok(Counted {
+        Ok(RunCounts {
             macs: tally.useful[Class::Mul],
             useful: tally.useful.total(),
             executed: tally.executed.total(),
@@ -159,18 +159,18 @@ struct Running {
 }
 
 impl Running {
-    fn new(layer: &Layer<'_>) -> Result<Self, MeasureError> {
+    fn new(layer: &LayerWorkload<'_>) -> Result<Self, MeasureError> {
         let prepared = Prepared::new(layer.graph, &layer.binding, &Feeds::seeded(0))?;
         Ok(Running { prepared, fast: Fast::new()? })
     }
 }
 
 impl Work for Running {
-    fn run(&mut self) -> Result<Counted, MeasureError> {
+    fn run(&mut self) -> Result<RunCounts, MeasureError> {
         let ledger = self.prepared.run(&mut self.fast, &mut Quiet)?.ledger;
         let number = |n: Integer| u64::try_from(n).unwrap_or(u64::MAX);
         let total = |counts: Counts<Integer>| number(counts.total());
-        Ok(Counted {
+        Ok(RunCounts {
             macs: number(ledger.macs()),
             useful: total(ledger.useful()),
             executed: total(ledger.executed()),
@@ -182,7 +182,7 @@ impl Work for Running {
 mod tests {
     use super::*;
 
-    fn counted(problem: &Problem<'_>) -> Counted {
+    fn counted(problem: &Workload<'_>) -> RunCounts {
         let mut work = prepared(problem).unwrap();
         let first = work.run().unwrap();
         assert_eq!(work.run().unwrap(), first, "every run counts from zero");
@@ -191,19 +191,25 @@ mod tests {
 
     #[test]
     fn contractions_are_counted_as_the_mathematics_asks() {
-        let sizes =
-            Attention { batch: 2, tokens: 5, heads: 4, kv_heads: 2, width: 8, causal: false };
+        let sizes = AttentionWorkload {
+            batch: 2,
+            tokens: 5,
+            heads: 4,
+            kv_heads: 2,
+            width: 8,
+            causal: false,
+        };
         let pairs = |n: u64| 2 * 4 * n;
-        let full = counted(&Problem::Attention(sizes));
+        let full = counted(&Workload::Attention(sizes));
         assert_eq!(full.macs, 2 * pairs(25) * 8);
-        let causal = counted(&Problem::Attention(Attention { causal: true, ..sizes }));
+        let causal = counted(&Workload::Attention(AttentionWorkload { causal: true, ..sizes }));
         assert_eq!(causal.macs, 2 * pairs(15) * 8);
         assert!(causal.executed >= causal.useful && causal.useful < full.useful);
-        let one = counted(&Problem::Decode(sizes));
+        let one = counted(&Workload::Decode(sizes));
         assert_eq!(one.macs, 2 * pairs(5) * 8);
-        let last = counted(&Problem::Decode(Attention { causal: true, ..sizes }));
+        let last = counted(&Workload::Decode(AttentionWorkload { causal: true, ..sizes }));
         assert_eq!(last, one, "the last query sees every key");
-        let product = counted(&Problem::Gemm(Gemm { m: 3, k: 5, n: 7 }));
+        let product = counted(&Workload::Gemm(GemmWorkload { m: 3, k: 5, n: 7 }));
         assert_eq!((product.macs, product.useful), (105, 105 + 84));
     }
 
@@ -211,8 +217,8 @@ mod tests {
     fn a_layer_counts_what_its_ledger_has() {
         let model = opledger_models::layer::parse("mha:c=16,h=2,bias=false").unwrap();
         let binding = model.binding.clone().with("b", 1u64).with("n", 4u64);
-        let layer = Layer { name: model.name.clone(), graph: &model.graph, binding };
-        let counted = counted(&Problem::Layer(layer));
+        let layer = LayerWorkload { name: model.name.clone(), graph: &model.graph, binding };
+        let counted = counted(&Workload::Layer(layer));
         // 4·n·c² + 2·n²·c
         assert_eq!(counted.macs, 4 * 4 * 256 + 2 * 16 * 16);
     }

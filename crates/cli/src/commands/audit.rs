@@ -1,7 +1,7 @@
 //! `opledger audit`: published tables and formulas, recomputed.
 
 use opledger_audit::{Table, audit, table_names};
-use opledger_charts::{Line, LineChart};
+use opledger_charts::{LineChart, Series};
 use opledger_report::{Audit, AuditedSeries, AuditedTable};
 
 use crate::args::AuditArgs;
@@ -40,7 +40,7 @@ fn draw(tables: &[AuditedTable]) -> Result<String, Failure> {
         let with = |name: &&str| opledger_audit::table(name).is_ok_and(|table| table.has_rules());
         Failure::NoRule { known: table_names().filter(with).collect::<Vec<_>>().join(", ") }
     })?;
-    let line = |series: &AuditedSeries| Line {
+    let line = |series: &AuditedSeries| Series {
         name: series.name.clone(),
         points: series.points.iter().map(|(size, error)| (*size as f64, *error)).collect(),
     };
@@ -49,7 +49,7 @@ fn draw(tables: &[AuditedTable]) -> Result<String, Failure> {
         subtitle: rule.states.clone(),
         x: rule.symbol.clone(),
         y: "percent above what is exact".to_owned(),
-        lines: rule.series.iter().map(line).collect(),
+        series: rule.series.iter().map(line).collect(),
     };
     Ok(chart.svg()?)
 }

@@ -3,7 +3,10 @@
 use opledger_account::{AccountError, Model, Sweep};
 use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::SizeRole;
-use opledger_measure::{Attention, Case, Gemm, Layer, Plan, Problem, Saved, Settings, run};
+use opledger_measure::{
+    AttentionWorkload, Baseline, BenchCase, BenchPlan, GemmWorkload, LayerWorkload, Timing,
+    Workload, run,
+};
 
 use crate::args::{AttentionSizes, Bench, BenchArgs, BenchOptions};
 use crate::destination::Destination;
@@ -32,23 +35,23 @@ pub(crate) fn execute(args: &BenchArgs) -> Result<(), Failure> {
             let defaults = [("b", 1), ("h", 8), ("kv", 0), ("e", 64)];
             let tokens = [256, 512, 1024, 2048, 4096, 8192];
             let points = Points::new(sizes, &defaults, &tokens)?;
-            let plan = attention("attention", &points, *causal, Problem::Attention)?;
+            let plan = attention("attention", &points, *causal, Workload::Attention)?;
             measure(&plan, options)
         }
         Bench::Decode { sizes, options } => {
             let defaults = [("b", 1), ("h", 32), ("kv", 8), ("e", 128)];
             let tokens = [1024, 2048, 4096, 8192, 16384, 32768, 65536];
             let points = Points::new(sizes, &defaults, &tokens)?;
-            measure(&attention("decode", &points, false, Problem::Decode)?, options)
+            measure(&attention("decode", &points, false, Workload::Decode)?, options)
         }
         Bench::Gemm { shapes, options } => {
             let shapes = if shapes.is_empty() { &PRODUCTS[..] } else { shapes };
-            let case = |&[m, k, n]: &[usize; 3]| Case {
+            let case = |&[m, k, n]: &[usize; 3]| BenchCase {
                 at: format!("{m}×{k}×{n}"),
                 size: None,
-                problem: Problem::Gemm(Gemm { m, k, n }),
+                workload: Workload::Gemm(GemmWorkload { m, k, n }),
             };
-            let plan = Plan {
+            let plan = BenchPlan {
                 bench: "gemm".to_owned(),
                 subject: "matrix products by packed weights".to_owned(),
                 axis: "m×k×n".to_owned(),
@@ -130,12 +133,12 @@ fn attention(
     bench: &str,
     points: &Points,
     causal: bool,
-    problem: fn(Attention) -> Problem<'static>,
-) -> Result<Plan<'static>, Failure> {
+    workload: fn(AttentionWorkload) -> Workload<'static>,
+) -> Result<BenchPlan<'static>, Failure> {
     let sizes = |at: usize| {
         let get = |name| points.get(name, at).unwrap_or(1);
         let heads = get("h");
-        Attention {
+        AttentionWorkload {
             batch: get("b"),
             tokens: get("n"),
             heads,
@@ -144,12 +147,12 @@ fn attention(
             causal,
         }
     };
-    let case = |&at: &usize| Case {
+    let case = |&at: &usize| BenchCase {
         at: at.to_string(),
         size: Some(at as u64),
-        problem: problem(sizes(at)),
+        workload: workload(sizes(at)),
     };
-    let Attention { batch, tokens, heads, kv_heads, width, .. } = sizes(points.values[0]);
+    let AttentionWorkload { batch, tokens, heads, kv_heads, width, .. } = sizes(points.values[0]);
     let all = [("b", batch), ("n", tokens), ("h", heads), ("kv", kv_heads), ("e", width)];
     let follows = |name: &str| name == "kv" && points.axis == "h" && points.get("kv", 0).is_none();
     let shared = all.iter().filter(|(name, _)| *name != points.axis && !follows(name));
@@ -157,7 +160,7 @@ fn attention(
     if causal {
         shared.push("causal".to_owned());
     }
-    Ok(Plan {
+    Ok(BenchPlan {
         bench: bench.to_owned(),
         subject: shared.join(", "),
         axis: points.axis.to_owned(),
@@ -206,7 +209,7 @@ impl Layers {
         single.filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.first()?)))
     }
 
-    fn plan(&self) -> Result<Plan<'_>, Failure> {
+    fn plan(&self) -> Result<BenchPlan<'_>, Failure> {
         let shared = self.shared().map(|(symbol, size)| format!("{symbol}={size}"));
         let subject: Vec<String> =
             std::iter::once(self.model.name().to_owned()).chain(shared).collect();
@@ -219,29 +222,29 @@ impl Layers {
                 sizes.set(&self.axis, size.clone());
             }
             let sized = self.model.run_at(&self.model.merged(&sizes)?)?;
-            let layer = Layer {
+            let layer = LayerWorkload {
                 name: self.model.name().to_owned(),
                 graph: self.model.graph(),
                 binding: sized.sizes().clone(),
             };
-            cases.push(Case {
+            cases.push(BenchCase {
                 at: size.to_string(),
                 size: u64::try_from(size.clone()).ok(),
-                problem: Problem::Layer(layer),
+                workload: Workload::Layer(layer),
             });
         }
         let axis = self.axis.to_string();
-        Ok(Plan { bench: "layer".to_owned(), subject: subject.join(", "), axis, cases })
+        Ok(BenchPlan { bench: "layer".to_owned(), subject: subject.join(", "), axis, cases })
     }
 }
 
-fn measure(plan: &Plan<'_>, options: &BenchOptions) -> Result<(), Failure> {
+fn measure(plan: &BenchPlan<'_>, options: &BenchOptions) -> Result<(), Failure> {
     let saved = options.baseline.as_deref().map(|path| {
         let problem = |problem: String| Failure::Baseline { path: path.to_owned(), problem };
         let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
-        Saved::parse(&text).map_err(|e| problem(e.to_string()))
+        Baseline::parse(&text).map_err(|e| problem(e.to_string()))
     });
-    let saved: Option<Saved> = saved.transpose()?;
+    let saved: Option<Baseline> = saved.transpose()?;
     if let (Some(save), Some(svg)) = (&options.save, &options.svg)
         && save == svg
     {
@@ -250,7 +253,7 @@ fn measure(plan: &Plan<'_>, options: &BenchOptions) -> Result<(), Failure> {
     let save = options.save.as_deref().map(Destination::new).transpose()?;
     let svg = options.svg.as_deref().map(Destination::new).transpose()?;
     let threads = options.threads.map_or_else(rayon::current_num_threads, usize::from);
-    let settings = Settings { threads, runs: RUNS, time: options.seconds };
+    let settings = Timing { threads, runs: RUNS, time: options.seconds };
     let notes = Notes::new();
     let mut bench = run(plan, &settings, &mut |text| notes.say(text))?;
     drop(notes);

@@ -3,7 +3,7 @@
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Einsum, Experts};
 use opledger_ir::{Call, OpError, Part, indices, strides};
-use opledger_kernels::{self as kernels, Gemm, Meter, Operand, Right, Strided};
+use opledger_kernels::{self as kernels, Gemm, MatrixBatch, Meter, Right, Strided};
 use opledger_tensor::Tensor;
 
 use super::{Counting, attention, refused};
@@ -127,13 +127,13 @@ impl<'a> Product<'a> {
             m: a.outer.size,
             k: a.inner.size,
             n: b.outer.size,
-            a: Operand {
+            a: MatrixBatch {
                 data: a.copy.as_deref().unwrap_or(self.a.tensor.data()),
                 offsets: &a.offsets,
                 row_stride: a.outer.stride,
                 col_stride: a.inner.stride,
             },
-            b: Right::Plain(Operand {
+            b: Right::Plain(MatrixBatch {
                 data: b.copy.as_deref().unwrap_or(self.b.tensor.data()),
                 offsets: &b.offsets,
                 row_stride: b.inner.stride,

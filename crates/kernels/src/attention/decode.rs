@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use super::ranges::clip;
 use super::row_loops::multiply;
-use super::{Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, Keys, SERIAL};
+use super::{
+    Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, SERIAL, VisibleKeys,
+};
 use crate::buffer::Buffer;
 use crate::gemv::{VECTORS, VectorBlock};
 use crate::horizontal;
@@ -30,7 +32,7 @@ const MAX_CHUNKS: usize = 64;
 pub(super) fn over_chunks<M: Meter>(
     isa: Isa,
     problem: &Attention<'_>,
-    keys: &[Keys],
+    keys: &[VisibleKeys],
     out: &mut [f32],
     meters: &AttentionMeters<'_, M>,
 ) {
@@ -123,7 +125,7 @@ struct Part<'a> {
     isa: Isa,
     problem: &'a Attention<'a>,
     item: usize,
-    keys: &'a Keys,
+    keys: &'a VisibleKeys,
     numbers: Range<usize>,
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::online_softmax::{KeyTile, QueryBlock, QueryRows};
 use super::ranges::hull;
-use super::{Attention, AttentionMeters, AttentionTallies, Heads, Keys, SERIAL};
+use super::{Attention, AttentionMeters, AttentionTallies, Heads, SERIAL, VisibleKeys};
 use crate::buffer::Buffer;
 use crate::gemm::microkernel::NR;
 use crate::isa::Isa;
@@ -33,7 +33,7 @@ const ROWS: usize = 64;
 pub(super) fn over_query_blocks<M: Meter>(
     isa: Isa,
     problem: &Attention<'_>,
-    keys: &[Keys],
+    keys: &[VisibleKeys],
     out: &Shared<'_>,
     meters: &AttentionMeters<'_, M>,
 ) {
@@ -166,7 +166,7 @@ impl<'a> HeadRows<'a> {
         heads: &'a Heads<'a>,
         width: usize,
         problem: &Attention<'_>,
-        keys: &[Keys],
+        keys: &[VisibleKeys],
         pairs: Range<usize>,
         parallel: bool,
     ) -> HeadRows<'a> {
@@ -174,7 +174,7 @@ impl<'a> HeadRows<'a> {
         let mut gathered =
             HeadRows { heads, kv_heads, width, copy: None, rows, first: pairs.start };
         let items = pairs.start / kv_heads..pairs.end.div_ceil(kv_heads);
-        let whole = keys[items.clone()].iter().all(Keys::all);
+        let whole = keys[items.clone()].iter().all(VisibleKeys::all);
         if width == 0 || rows == 0 || (whole && heads.token_stride == width) {
             return gathered;
         }

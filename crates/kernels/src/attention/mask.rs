@@ -28,7 +28,7 @@ impl<'a> Mask<'a> {
     }
 
     /// The keys of a batch item that are kept.
-    pub(crate) fn keys(&self, item: usize, keys: usize) -> Keys {
+    pub(crate) fn keys(&self, item: usize, keys: usize) -> VisibleKeys {
         let kept = self.keep.and_then(|keep| {
             let keep = &keep[item * keys..][..keys];
             if keep.iter().all(|&k| k != 0) {
@@ -42,7 +42,7 @@ impl<'a> Mask<'a> {
             }
             Some(Kept { index, rank })
         });
-        Keys { causal_offset: self.causal_offset, window: self.window, keys, kept }
+        VisibleKeys { causal_offset: self.causal_offset, window: self.window, keys, kept }
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Vectors<'a> {
 
 /// The kept keys of one batch item, numbered without gaps: the keys that a query sees are then a
 /// range of these numbers.
-pub(crate) struct Keys {
+pub(crate) struct VisibleKeys {
     causal_offset: Option<i64>,
     window: Option<usize>,
     keys: usize,
@@ -69,7 +69,7 @@ struct Kept {
     rank: Vec<usize>,
 }
 
-impl Keys {
+impl VisibleKeys {
     /// The numbers of the keys that a query sees.
     pub(crate) fn seen_by(&self, query: usize) -> Range<usize> {
         // No slice is longer than `isize::MAX`.

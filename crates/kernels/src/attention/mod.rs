@@ -13,9 +13,9 @@ mod score_tile;
 
 pub use chain::{Context, Scores, masked_context, masked_scores};
 pub use fused::attention;
-pub(crate) use mask::Keys;
 pub use mask::Mask;
 use mask::Vectors;
+pub(crate) use mask::VisibleKeys;
 
 use std::borrow::Cow;
 

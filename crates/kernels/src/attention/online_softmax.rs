@@ -8,7 +8,7 @@ use opledger_dims::Class;
 
 use super::ranges::{clip, common, hull};
 use super::row_loops::{finite, multiply};
-use super::{Attention, AttentionShape, AttentionTallies, Keys};
+use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
 use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
@@ -25,7 +25,7 @@ type Lanes = [f32; NR];
 pub(super) struct QueryRows<'a> {
     pub(super) isa: Isa,
     pub(super) problem: &'a Attention<'a>,
-    pub(super) keys: &'a Keys,
+    pub(super) keys: &'a VisibleKeys,
     pub(super) item: usize,
     pub(super) kv_head: usize,
     /// The first row, and how many.

@@ -6,7 +6,7 @@ use opledger_dims::Class;
 
 use super::ranges::{clip, hull};
 use super::row_loops::finite;
-use super::{AttentionTallies, Bias, Keys, Vectors};
+use super::{AttentionTallies, Bias, Vectors, VisibleKeys};
 use crate::gemm::matrix::{Dims, Matrix};
 use crate::gemm::unpacked::product_into;
 use crate::isa::{Isa, vectorised};
@@ -26,7 +26,7 @@ pub(super) struct QueryTile<'a> {
     pub(super) matrix: usize,
     /// The first query.
     pub(super) query: usize,
-    pub(super) keys: &'a Keys,
+    pub(super) keys: &'a VisibleKeys,
 }
 
 /// Rows whose product with a tile of keys covers the same columns.

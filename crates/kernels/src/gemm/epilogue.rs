@@ -3,7 +3,7 @@
 use opledger_dims::{Activation, Class};
 
 use super::microkernel::NR;
-use crate::activation::{Function, Loop};
+use crate::activation::{ElementLoop, Function};
 use crate::isa::{Isa, vectorised};
 use crate::meter::{Meter, Tally};
 
@@ -107,7 +107,7 @@ struct Over<'a> {
     residual: Option<&'a [f32]>,
 }
 
-impl Loop for Over<'_> {
+impl ElementLoop for Over<'_> {
     fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
         let OutputBlock { c, rows, cols, stride, .. } = self.block;
         for_rows(self.isa, c, [rows, cols, stride], self.bias, self.residual, f);

@@ -31,7 +31,7 @@ use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
 #[derive(Clone, Copy, Debug)]
-pub struct Operand<'a> {
+pub struct MatrixBatch<'a> {
     /// The slice that holds every matrix.
     pub data: &'a [f32],
     /// Where each batch item starts, in elements; a single offset is shared by all items.
@@ -42,7 +42,7 @@ pub struct Operand<'a> {
     pub col_stride: usize,
 }
 
-impl<'a> Operand<'a> {
+impl<'a> MatrixBatch<'a> {
     fn item(&self, item: usize) -> Matrix<'a> {
         let offset = self.offsets[if self.offsets.len() == 1 { 0 } else { item }];
         Matrix { data: &self.data[offset..], row: self.row_stride, col: self.col_stride }
@@ -68,7 +68,7 @@ impl<'a> Operand<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Right<'a> {
     /// As they are stored.
-    Plain(Operand<'a>),
+    Plain(MatrixBatch<'a>),
     /// One for all items, packed before.
     Packed(&'a PackedMatrix),
 }
@@ -85,7 +85,7 @@ pub struct Gemm<'a> {
     /// Columns of `B` and `C`.
     pub n: usize,
     /// The left factors, `m×k` each.
-    pub a: Operand<'a>,
+    pub a: MatrixBatch<'a>,
     /// The right factors, `k×n` each.
     pub b: Right<'a>,
 }
@@ -257,9 +257,9 @@ enum Source<'a> {
     /// The panels of the columns at work, which all tasks share.
     Panels(&'a [f32]),
     /// As stored; each task packs the panels it needs.
-    Plain(Operand<'a>),
+    Plain(MatrixBatch<'a>),
     /// As stored, and read so.
-    Direct(Operand<'a>),
+    Direct(MatrixBatch<'a>),
 }
 
 /// The columns of one task.
@@ -434,7 +434,7 @@ mod tests {
     fn large_products_are_cut_and_small_items_grouped() {
         let data = vec![0.0; 1];
         let cut = |batch, m, k, n, packed: bool| {
-            let plain = Operand { data: &data, offsets: &[0], row_stride: 0, col_stride: 0 };
+            let plain = MatrixBatch { data: &data, offsets: &[0], row_stride: 0, col_stride: 0 };
             let source = if packed { Source::Panels(&data) } else { Source::Plain(plain) };
             Cut::new([batch, m, k, n], &source)
         };

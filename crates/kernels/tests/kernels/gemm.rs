@@ -40,9 +40,9 @@ impl Stored {
         Stored { data: data(items * item, seed), offsets, strides }
     }
 
-    fn operand(&self) -> Operand<'_> {
+    fn operand(&self) -> MatrixBatch<'_> {
         let (row_stride, col_stride) = self.strides;
-        Operand { data: &self.data, offsets: &self.offsets, row_stride, col_stride }
+        MatrixBatch { data: &self.data, offsets: &self.offsets, row_stride, col_stride }
     }
 
     fn at(&self, item: usize, row: usize, col: usize) -> f32 {
@@ -133,7 +133,7 @@ fn a_few_rows_by_a_matrix_stored_by_rows_have_the_bits_of_panels() {
 #[test]
 fn columns_that_only_fill_registers_are_executed() {
     let (a, b) = (data(20 * 5, 1), data(5 * 24, 2));
-    let side = |data, row_stride| Operand { data, offsets: &[0], row_stride, col_stride: 1 };
+    let side = |data, row_stride| MatrixBatch { data, offsets: &[0], row_stride, col_stride: 1 };
     let problem =
         Gemm { batch: 1, m: 20, k: 5, n: 24, a: side(&a, 5), b: Right::Plain(side(&b, 24)) };
     let (_, [tally]) = run(20 * 24, |c, [meter]: &[AtomicMeter; 1]| {
@@ -148,7 +148,7 @@ fn columns_that_only_fill_registers_are_executed() {
 #[test]
 fn wrong_shapes_are_errors() {
     let x = [0.0; 6];
-    let side = |row_stride| Operand { data: &x, offsets: &[0], row_stride, col_stride: 1 };
+    let side = |row_stride| MatrixBatch { data: &x, offsets: &[0], row_stride, col_stride: 1 };
     let good = Gemm { batch: 1, m: 2, k: 3, n: 2, a: side(3), b: Right::Plain(side(2)) };
     let fails = |p: Gemm<'_>| gemm(&p, &mut [0.0; 4], &NoMeter).unwrap_err();
     assert_eq!(gemm(&good, &mut [0.0; 4], &NoMeter), Ok(()));
@@ -159,9 +159,9 @@ fn wrong_shapes_are_errors() {
         fails(Gemm { b: Right::Plain(side(3)), ..good }),
         KernelError::Short { needed: 8, .. }
     ));
-    let offsets = Operand { offsets: &[0, 0], ..side(3) };
+    let offsets = MatrixBatch { offsets: &[0, 0], ..side(3) };
     assert!(matches!(fails(Gemm { a: offsets, ..good }), KernelError::Shape { .. }));
-    let late = Operand { offsets: &[1], ..side(3) };
+    let late = MatrixBatch { offsets: &[1], ..side(3) };
     assert!(matches!(fails(Gemm { a: late, ..good }), KernelError::Short { .. }));
     let huge = Gemm { m: usize::MAX, ..good };
     assert!(matches!(fails(huge), KernelError::TooLarge { .. }));
@@ -174,13 +174,13 @@ fn check_epilogue([batch, m, k, n]: [usize; 4], activation: Option<Activation>, 
     let packed = PackedMatrix::new(&b, [k, n], [1, k]).unwrap();
     assert_eq!(packed.shape(), [k, n]);
     let offsets: Vec<usize> = (0..batch).map(|item| item * m * k).collect();
-    let left = Operand { data: &a, offsets: &offsets, row_stride: k, col_stride: 1 };
+    let left = MatrixBatch { data: &a, offsets: &offsets, row_stride: k, col_stride: 1 };
     let epilogue = Epilogue {
         bias: parts[0].then_some(&bias[..]),
         activation,
         residual: parts[1].then_some(&residual[..]),
     };
-    let plain = Operand { data: &b, offsets: &[0], row_stride: 1, col_stride: k };
+    let plain = MatrixBatch { data: &b, offsets: &[0], row_stride: 1, col_stride: k };
     for right in [Right::Packed(&packed), Right::Plain(plain)] {
         let problem = Gemm { batch, m, k, n, a: left, b: right };
         let mut out = vec![f32::NAN; batch * m * n];
@@ -238,7 +238,7 @@ fn packed_factors_and_epilogues_give_the_bits_of_separate_kernels() {
 #[test]
 fn epilogues_of_wrong_length_are_errors() {
     let (a, c) = (data(6, 1), &mut [0.0; 4]);
-    let side = Operand { data: &a, offsets: &[0], row_stride: 3, col_stride: 1 };
+    let side = MatrixBatch { data: &a, offsets: &[0], row_stride: 3, col_stride: 1 };
     let packed = PackedMatrix::new(&a, [3, 2], [2, 1]).unwrap();
     let problem = Gemm { batch: 1, m: 2, k: 3, n: 2, a: side, b: Right::Packed(&packed) };
     let meters = GemmMeters::all(&NoMeter);

@@ -1,6 +1,6 @@
 //! The matrix product `A·Wᵀ`, counted, of weights as they are stored and packed before.
 
-use opledger_kernels::{AtomicMeter, Gemm, Operand, PackedMatrix, Right, gemm};
+use opledger_kernels::{AtomicMeter, Gemm, MatrixBatch, PackedMatrix, Right, gemm};
 use opledger_peers::serve::Work;
 use opledger_peers::{Error, problem};
 use serde_json::{Value, json};
@@ -23,8 +23,8 @@ pub(super) fn prepare(problem: problem::Gemm, variant: &str) -> Result<Box<dyn W
     Ok(Box::new(Product { problem, data, packed, c: vec![0.0; m * n] }))
 }
 
-fn matrix(data: &[f32], row_stride: usize, col_stride: usize) -> Operand<'_> {
-    Operand { data, offsets: &[0], row_stride, col_stride }
+fn matrix(data: &[f32], row_stride: usize, col_stride: usize) -> MatrixBatch<'_> {
+    MatrixBatch { data, offsets: &[0], row_stride, col_stride }
 }
 
 impl Work for Product {

@@ -9,21 +9,21 @@ use crate::MeasureError;
 
 /// A problem at given sizes.
 #[derive(Clone, Debug)]
-pub enum Problem<'g> {
+pub enum Workload<'g> {
     /// Fused attention of as many queries as keys.
-    Attention(Attention),
+    Attention(AttentionWorkload),
     /// Fused attention of one query over a cache of keys and values.
-    Decode(Attention),
+    Decode(AttentionWorkload),
     /// A matrix product by a packed weight.
-    Gemm(Gemm),
+    Gemm(GemmWorkload),
     /// A layer of the grammar.
-    Layer(Layer<'g>),
+    Layer(LayerWorkload<'g>),
 }
 
 /// Sizes of attention: queries and result `[batch, queries, heads, width]`, keys and values
 /// `[batch, keys, kv_heads, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attention {
+pub struct AttentionWorkload {
     /// Batch items.
     pub batch: usize,
     /// Keys, and values, of each item; in attention the queries are as many, in decoding one.
@@ -38,17 +38,17 @@ pub struct Attention {
     pub causal: bool,
 }
 
-impl Attention {
+impl AttentionWorkload {
     /// Bytes of the keys and values.
     pub fn cache_bytes(&self) -> Integer {
-        let Attention { batch, tokens, kv_heads, width, .. } = *self;
+        let AttentionWorkload { batch, tokens, kv_heads, width, .. } = *self;
         bytes(&[2, batch, tokens, kv_heads, width])
     }
 }
 
 /// Sizes of a matrix product of an `m×k` matrix and a `k×n` weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gemm {
+pub struct GemmWorkload {
     /// Rows of the left factor.
     pub m: usize,
     /// Terms of each dot product.
@@ -59,7 +59,7 @@ pub struct Gemm {
 
 /// A layer and its sizes.
 #[derive(Clone, Debug)]
-pub struct Layer<'g> {
+pub struct LayerWorkload<'g> {
     /// As it was written.
     pub name: String,
     /// What it computes.
@@ -72,18 +72,18 @@ fn bytes(sizes: &[usize]) -> Integer {
     sizes.iter().fold(Integer::from(size_of::<f32>()), |bytes, size| bytes * *size)
 }
 
-impl Problem<'_> {
+impl Workload<'_> {
     /// Says which problem it is, the same in every run.
     pub fn key(&self) -> String {
-        let sizes = |a: &Attention| {
-            let Attention { batch, tokens, heads, kv_heads, width, .. } = a;
+        let sizes = |a: &AttentionWorkload| {
+            let AttentionWorkload { batch, tokens, heads, kv_heads, width, .. } = a;
             format!("b={batch},n={tokens},h={heads},kv={kv_heads},e={width}")
         };
         match self {
-            Problem::Attention(a) => format!("attention:{},causal={}", sizes(a), a.causal),
-            Problem::Decode(a) => format!("decode:{}", sizes(a)),
-            Problem::Gemm(Gemm { m, k, n }) => format!("gemm:{m}x{k}x{n}"),
-            Problem::Layer(layer) => format!("{} at {}", layer.name, layer.binding),
+            Workload::Attention(a) => format!("attention:{},causal={}", sizes(a), a.causal),
+            Workload::Decode(a) => format!("decode:{}", sizes(a)),
+            Workload::Gemm(GemmWorkload { m, k, n }) => format!("gemm:{m}x{k}x{n}"),
+            Workload::Layer(layer) => format!("{} at {}", layer.name, layer.binding),
         }
     }
 
@@ -94,13 +94,13 @@ impl Problem<'_> {
     pub fn check(&self) -> Result<(), MeasureError> {
         let (sizes, needed) = match self {
             // What the driver refuses when the run begins, an unbound size for one, is its to tell.
-            Problem::Layer(layer) => {
+            Workload::Layer(layer) => {
                 match layer.graph.footprint(&layer.binding, size_of::<f32>()) {
                     Ok(needs) => (Vec::new(), needs.peak()),
                     Err(_) => return Ok(()),
                 }
             }
-            Problem::Attention(a) | Problem::Decode(a) => {
+            Workload::Attention(a) | Workload::Decode(a) => {
                 let sizes = vec![
                     ("b", a.batch),
                     ("n", a.tokens),
@@ -108,11 +108,11 @@ impl Problem<'_> {
                     ("kv", a.kv_heads),
                     ("e", a.width),
                 ];
-                let queries = if matches!(self, Problem::Decode(_)) { 1 } else { a.tokens };
+                let queries = if matches!(self, Workload::Decode(_)) { 1 } else { a.tokens };
                 let rows = bytes(&[2, a.batch, queries, a.heads, a.width]);
                 (sizes, a.cache_bytes() + rows)
             }
-            Problem::Gemm(Gemm { m, k, n }) => {
+            Workload::Gemm(GemmWorkload { m, k, n }) => {
                 let packed = PackedMatrix::elements(*k, *n).unwrap_or(usize::MAX);
                 let all = bytes(&[*m, *k]) + bytes(&[*k, *n]) + bytes(&[*m, *n]) + bytes(&[packed]);
                 (vec![("m", *m), ("k", *k), ("n", *n)], all)
@@ -122,7 +122,7 @@ impl Problem<'_> {
         if let Some((size, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(MeasureError::Zero { point: point(), size });
         }
-        if let Problem::Attention(a) | Problem::Decode(a) = self
+        if let Workload::Attention(a) | Workload::Decode(a) = self
             && !a.heads.is_multiple_of(a.kv_heads)
         {
             return Err(MeasureError::Heads { heads: a.heads, kv: a.kv_heads });
@@ -140,17 +140,17 @@ impl Problem<'_> {
 mod tests {
     use super::*;
 
-    const SMALL: Attention =
-        Attention { batch: 2, tokens: 16, heads: 4, kv_heads: 2, width: 8, causal: true };
+    const SMALL: AttentionWorkload =
+        AttentionWorkload { batch: 2, tokens: 16, heads: 4, kv_heads: 2, width: 8, causal: true };
 
     #[test]
     fn keys_tell_problems_apart() {
         let keys = [
-            Problem::Attention(SMALL),
-            Problem::Attention(Attention { causal: false, ..SMALL }),
-            Problem::Attention(Attention { tokens: 17, ..SMALL }),
-            Problem::Decode(SMALL),
-            Problem::Gemm(Gemm { m: 1, k: 2, n: 3 }),
+            Workload::Attention(SMALL),
+            Workload::Attention(AttentionWorkload { causal: false, ..SMALL }),
+            Workload::Attention(AttentionWorkload { tokens: 17, ..SMALL }),
+            Workload::Decode(SMALL),
+            Workload::Gemm(GemmWorkload { m: 1, k: 2, n: 3 }),
         ]
         .map(|p| p.key());
         assert_eq!(keys[0], "attention:b=2,n=16,h=4,kv=2,e=8,causal=true");
@@ -160,24 +160,28 @@ mod tests {
 
     #[test]
     fn what_cannot_be_measured_is_refused() {
-        let refused = |problem: Problem<'_>| problem.check().unwrap_err().to_string();
-        Problem::Attention(SMALL).check().unwrap();
-        let odd = refused(Problem::Decode(Attention { kv_heads: 3, ..SMALL }));
+        let refused = |workload: Workload<'_>| workload.check().unwrap_err().to_string();
+        Workload::Attention(SMALL).check().unwrap();
+        let odd = refused(Workload::Decode(AttentionWorkload { kv_heads: 3, ..SMALL }));
         assert_eq!(odd, "kv = 3 does not divide h = 4; give --set kv=<a divisor of 4>");
-        let none = refused(Problem::Gemm(Gemm { m: 4, k: 0, n: 4 }));
+        let none = refused(Workload::Gemm(GemmWorkload { m: 4, k: 0, n: 4 }));
         assert_eq!(none, "k is 0 in gemm:4x0x4; give it at least 1");
-        let huge = Attention { tokens: usize::MAX, ..SMALL };
+        let huge = AttentionWorkload { tokens: usize::MAX, ..SMALL };
         assert!(huge.cache_bytes() > Integer::from(u64::MAX));
         let model = opledger_models::layer::parse("mha:c=8,h=2").unwrap();
         let layer = |tokens: u64| {
             let binding = model.binding.clone().with("b", 1u64).with("n", tokens);
             let binding = model.graph.complete(&binding).unwrap();
-            Problem::Layer(Layer { name: model.name.clone(), graph: &model.graph, binding })
+            Workload::Layer(LayerWorkload {
+                name: model.name.clone(),
+                graph: &model.graph,
+                binding,
+            })
         };
         layer(4).check().unwrap();
         if available_memory().is_some() {
             assert!(refused(layer(1 << 50)).contains("bytes of memory"));
-            let error = refused(Problem::Decode(huge));
+            let error = refused(Workload::Decode(huge));
             assert!(
                 error.contains("bytes of memory") && error.ends_with("smaller sizes"),
                 "{error}"
