@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Loop, Node, Op, OpError, Operation, Value, Var, path_at};
 
-use crate::program::sizes_at;
-use crate::schedule::{Timetable, is_executed};
-use crate::{Instance, Interpreter, Ledger, NodeCall, Observer, Operand, Peak, Prepared, RunError};
+use crate::error::RunError;
+use crate::interpreter::{Interpreter, NodeCall, Observer, Operand};
+use crate::ledger::Ledger;
+use crate::memory::Peak;
+use crate::program::{Instance, Program, Sizes, sizes_at};
+use crate::schedule::{Schedule, is_executed};
+use crate::tensors::Tensors;
 
 /// Values of sources for one run, which takes them. A node that has its operand for itself may change
 /// one in place.
@@ -34,39 +38,71 @@ pub(crate) struct GraphResult<T> {
     pub(crate) value: Value<T>,
 }
 
-pub(crate) fn execute<I: Interpreter>(
-    prepared: &Prepared,
-    timetable: &Timetable,
-    interpreter: &mut I,
-    caches: &mut Caches<I::Scalar>,
-    observer: &mut dyn Observer,
-) -> Result<Finished<I::Scalar>, RunError> {
-    let graph = prepared.graph();
-    let ledger = Ledger::new(&prepared.program().rows);
-    let mut driver = Driver {
-        graph,
-        prepared,
-        timetable,
-        ledger: &ledger,
-        caches,
-        interpreter,
-        observer,
-        values: vec![None; graph.nodes().len()],
-        present: vec![None; graph.repetitions().len()],
-        results: Vec::new(),
-    };
-    driver.interpreter.begin(prepared.sizes().computed_bytes);
-    let start = Instant::now();
-    driver.execute(0..graph.nodes().len())?;
-    let wall = start.elapsed();
-    driver.collect(|node| node.repeat.is_none());
-    let (results, peak) = (driver.results, driver.interpreter.peak());
-    Ok(Finished { results, ledger, wall, peak })
+/// A schedule, and when values die under it.
+#[derive(Debug)]
+pub(crate) struct Timetable {
+    pub(crate) schedule: Schedule,
+    /// The values that nothing reads after each position.
+    pub(crate) dying: Vec<Vec<usize>>,
+}
+
+impl Timetable {
+    pub(crate) fn new(graph: &Graph, last_uses: &[usize], interpreter: &impl Interpreter) -> Self {
+        let schedule = interpreter.schedule(graph);
+        let count = graph.nodes().len();
+        let mut dying = vec![Vec::new(); count];
+        for (value, &used) in last_uses.iter().enumerate() {
+            let held = !graph.nodes()[value].op.is_source() && schedule.last(value) == value;
+            if held && used < count {
+                // What dies inside a group dies with its last node.
+                dying[schedule.last(used)].push(value);
+            }
+        }
+        Timetable { schedule, dying }
+    }
+}
+
+/// What is to be executed: a graph with its sizes and tensors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) program: &'a Program,
+    pub(crate) sizes: &'a Sizes,
+    pub(crate) tensors: &'a Tensors,
+}
+
+impl Job<'_> {
+    pub(crate) fn execute<I: Interpreter>(
+        self,
+        timetable: &Timetable,
+        interpreter: &mut I,
+        caches: &mut Caches<I::Scalar>,
+        observer: &mut dyn Observer,
+    ) -> Result<Finished<I::Scalar>, RunError> {
+        let ledger = Ledger::new(&self.program.rows);
+        let mut driver = Driver {
+            job: self,
+            timetable,
+            ledger: &ledger,
+            caches,
+            interpreter,
+            observer,
+            values: vec![None; self.graph.nodes().len()],
+            present: vec![None; self.graph.repetitions().len()],
+            results: Vec::new(),
+        };
+        driver.interpreter.begin(self.sizes.computed_bytes);
+        let start = Instant::now();
+        driver.execute(0..self.graph.nodes().len())?;
+        let wall = start.elapsed();
+        driver.collect(|node| node.repeat.is_none());
+        let (results, peak) = (driver.results, driver.interpreter.peak());
+        Ok(Finished { results, ledger, wall, peak })
+    }
 }
 
 struct Driver<'a, I: Interpreter> {
-    graph: &'a Graph,
-    prepared: &'a Prepared,
+    job: Job<'a>,
     timetable: &'a Timetable,
     ledger: &'a Ledger,
     caches: &'a mut Caches<I::Scalar>,
@@ -82,9 +118,9 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     fn execute(&mut self, range: Range<usize>) -> Result<(), RunError> {
         let mut at = range.start;
         while at < range.end {
-            match self.prepared.program().bodies[at] {
+            match self.job.program.bodies[at] {
                 Some(place) => {
-                    let body = &self.graph.loops()[place];
+                    let body = &self.job.graph.loops()[place];
                     self.repeat(body)?;
                     at = body.body.end + 1;
                 }
@@ -101,8 +137,8 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     fn repeat(&mut self, body: &Loop) -> Result<(), RunError> {
         let (carry, exit) = (body.body.start, body.body.end);
         let repetition = body.repeat.index();
-        let mut value = self.value(self.graph.nodes()[carry].inputs[0]);
-        for iteration in 0..self.prepared.sizes().counts[repetition] {
+        let mut value = self.value(self.job.graph.nodes()[carry].inputs[0]);
+        for iteration in 0..self.job.sizes.counts[repetition] {
             self.values[carry] = value.take();
             self.free(carry);
             self.present[repetition] = Some(iteration);
@@ -123,8 +159,8 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// Keeps the results that belong to some nodes.
     fn collect(&mut self, of: impl Fn(&Node) -> bool) {
-        for (output, (_, var)) in self.graph.outputs().iter().enumerate() {
-            if of(self.graph.node(*var))
+        for (output, (_, var)) in self.job.graph.outputs().iter().enumerate() {
+            if of(self.job.graph.node(*var))
                 && let Some(value) = self.value(*var)
                 && let Some(of) = self.instance(*var)
             {
@@ -135,7 +171,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// Executes the group that stands at a position.
     fn step(&mut self, at: usize) -> Result<(), RunError> {
-        let (graph, ledger, sizes) = (self.graph, self.ledger, self.prepared.sizes());
+        let (Job { graph, sizes, .. }, ledger) = (self.job, self.ledger);
         if !is_executed(&graph.nodes()[at]) {
             return Ok(());
         }
@@ -144,8 +180,10 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         if group.is_empty() {
             return Ok(());
         }
-        let calls = group.iter().map(|node| self.call(*node, group));
-        let mut calls = calls.collect::<Result<Vec<_>, RunError>>()?;
+        let mut calls = Vec::with_capacity(group.len());
+        for node in group {
+            calls.push(self.call(*node, group)?);
+        }
         let start = Instant::now();
         let value = self.interpreter.apply(&mut calls);
         // The time of a group is its first node's.
@@ -161,7 +199,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// A node of a group with all that it works on.
     fn call(&mut self, at: usize, group: &[usize]) -> Result<NodeCall<'a, I::Scalar>, RunError> {
-        let (graph, prepared) = (self.graph, self.prepared);
+        let Job { graph, sizes, .. } = self.job;
         let node = &graph.nodes()[at];
         let mut operands = Vec::with_capacity(node.inputs.len());
         for (i, var) in node.inputs.iter().enumerate() {
@@ -181,15 +219,15 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             path,
             operands,
             shapes: graph.operand_shapes(node),
-            output: &prepared.sizes().nodes[at].output,
-            binding: prepared.binding(),
+            output: &sizes.nodes[at].output,
+            binding: &sizes.binding,
             row: self.ledger.row(at),
         })
     }
 
     /// A value as an operand; `alone` when nothing reads it afterwards.
     fn operand(&mut self, var: Var, alone: bool) -> Option<Operand<I::Scalar>> {
-        if !self.graph.node(var).op.is_source() {
+        if !self.job.graph.node(var).op.is_source() {
             return self.values[var.index()].clone().map(Operand::Made);
         }
         let instance = self.instance(var)?;
@@ -197,7 +235,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             return Some(Operand::Own(own));
         }
         let value = self.fed(instance)?;
-        Some(match self.graph.node(var).op {
+        Some(match self.job.graph.node(var).op {
             Op::Source(Source::Param { .. }) => Operand::Parameter(value, instance),
             _ => Operand::Input(value),
         })
@@ -205,7 +243,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// The value of a node: fed when it is a source, computed otherwise.
     fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
-        match self.graph.node(var).op.is_source() {
+        match self.job.graph.node(var).op.is_source() {
             true => self.fed(self.instance(var)?),
             false => self.values[var.index()].clone(),
         }
@@ -213,15 +251,15 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     fn fed(&self, instance: Instance) -> Option<Value<I::Scalar>> {
         let cached = || self.caches.get(&instance).cloned();
-        let fed = self.prepared.tensors().of(instance);
+        let fed = self.job.tensors.of(instance);
         fed.map(|value| self.interpreter.adopt(value)).or_else(cached)
     }
 
     /// The present instance of a node. Of a node of an outer scope, repetitions further in do not
     /// matter.
     fn instance(&self, var: Var) -> Option<Instance> {
-        let Driver { prepared, present, .. } = self;
-        prepared.sizes().instance(prepared.program(), var.index(), present)
+        let Job { program, sizes, .. } = self.job;
+        sizes.instance(program, var.index(), &self.present)
     }
 
     /// Drops the values whose last use was the node at a position.
@@ -235,20 +273,20 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// The path of a node in the present iterations.
     fn path(&self, at: usize) -> String {
-        let around = self.prepared.program().around(at);
+        let around = self.job.program.around(at);
         let iterations: Vec<usize> =
             around.iter().map_while(|repetition| self.present[repetition.index()]).collect();
-        path_at(&self.graph.nodes()[at].path, &iterations)
+        path_at(&self.job.graph.nodes()[at].path, &iterations)
     }
 
     fn error(&self, at: usize, problem: OpError) -> RunError {
-        let node = &self.graph.nodes()[at];
+        let node = &self.job.graph.nodes()[at];
         let operands: Vec<String> = node
             .inputs
             .iter()
             .map(|v| {
-                let shape = self.graph.shape(*v);
-                match sizes_at(shape, self.prepared.binding()) {
+                let shape = self.job.graph.shape(*v);
+                match sizes_at(shape, &self.job.sizes.binding) {
                     Ok(sizes) => format!("{shape} = {sizes:?}"),
                     Err(_) => shape.to_string(),
                 }

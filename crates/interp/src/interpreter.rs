@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use opledger_dims::{Binding, Scalar};
 use opledger_ir::{Call, Graph, Node, OpError, Shape, Value};
 
-use crate::{Ledger, Peak, Row, Schedule};
+use crate::ledger::{Ledger, Row};
+use crate::memory::Peak;
+use crate::program::Instance;
+use crate::schedule::Schedule;
 
 /// What executes the nodes of a graph, a group at a time.
 pub trait Interpreter {
@@ -44,15 +47,6 @@ pub trait Interpreter {
     fn retire(&mut self, value: Value<Self::Scalar>) {
         drop(value);
     }
-}
-
-/// A node in one of its iterations, which are numbered through all repetitions around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Instance {
-    /// The position of the node in the graph.
-    pub node: usize,
-    /// The iteration; 0 for a node that is not repeated.
-    pub iteration: usize,
 }
 
 /// What a node works on.

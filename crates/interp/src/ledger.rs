@@ -9,8 +9,6 @@ use opledger_dims::{Counts, Integer};
 use opledger_ir::{Part, PartCounts};
 use opledger_kernels::AtomicMeter;
 
-use crate::program::RowHead;
-
 /// One row per node of a graph. Rows of a repeated body add up over its iterations.
 ///
 /// Clones share the rows, so a run can be watched from another thread.
@@ -30,6 +28,15 @@ pub struct Row {
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     runs: AtomicU64,
+}
+
+/// What a row is about.
+#[derive(Clone, Debug)]
+pub(crate) struct RowHead {
+    pub(crate) path: Arc<str>,
+    pub(crate) op: &'static str,
+    /// The parts of its cost.
+    pub(crate) parts: Vec<Part>,
 }
 
 /// The counts of a row at one moment.

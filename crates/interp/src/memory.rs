@@ -41,12 +41,38 @@ pub(crate) fn bytes_of<T>(value: &Value<T>) -> u64 {
     (value.shape().iter().product::<usize>() * each) as u64
 }
 
-/// Checks that so many bytes are there to be taken.
-pub(crate) fn fits(needed: &Integer) -> Result<(), RunError> {
-    let most = Integer::from(isize::MAX);
-    let available = available_memory().unwrap_or(most);
-    match *needed > available {
-        true => Err(RunError::Memory { needed: needed.clone(), available }),
-        false => Ok(()),
+/// Bytes that were there to be taken when the operating system was last asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Allowance(Integer);
+
+impl Allowance {
+    /// Checks that so many bytes can be taken, and asks for an eighth more, so that what grows little
+    /// by little seldom asks.
+    pub(crate) fn take(&mut self, needed: &Integer) -> Result<(), RunError> {
+        if *needed <= self.0 {
+            return Ok(());
+        }
+        let available = available_memory().unwrap_or_else(|| isize::MAX.into());
+        if *needed > available {
+            return Err(RunError::Memory { needed: needed.clone(), available });
+        }
+        self.0 = available.min(needed + needed / 8u8);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_refused_however_often_it_was_allowed() {
+        let mut allowance = Allowance::default();
+        allowance.take(&800.into()).unwrap();
+        assert_eq!(allowance.0, 900.into());
+        allowance.take(&900.into()).unwrap();
+        let refused = allowance.take(&(Integer::from(u64::MAX) * 2)).unwrap_err();
+        assert!(matches!(refused, RunError::Memory { .. }));
+        assert_eq!(allowance.0, 900.into());
     }
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use opledger_dims::Binding;
 use opledger_ir::{Graph, Value, path_at};
 
-use crate::driver::{Caches, Finished, execute};
-use crate::memory::fits;
+use crate::driver::{Caches, Finished, Job, Timetable};
+use crate::memory::Allowance;
 use crate::program::{Program, Sizes};
-use crate::schedule::Timetable;
 use crate::{Feeds, Interpreter, Observer, Run, RunError, Tensors};
 
 /// A graph with all its sizes and all its tensors, to be run by any interpreter as often as wanted.
@@ -42,8 +41,7 @@ pub struct Prepared {
     program: Arc<Program>,
     sizes: Sizes,
     tensors: Tensors,
-    /// The sources that every run is given anew.
-    caches: Vec<usize>,
+    allowance: Allowance,
 }
 
 impl Prepared {
@@ -71,14 +69,12 @@ impl Prepared {
         let program = Arc::new(Program::new(&graph));
         let binding = graph.complete(sizes)?;
         graph.check(&binding)?;
-        let needs = graph.footprint(&binding, size_of::<f32>())?;
-        fits(&(needs.peak() - feeds.bytes()))?;
-        let mut tensors = Tensors::none(&graph);
-        let bindings = (&Binding::new(), &binding);
-        let changes = tensors.changes(&graph, bindings, feeds, &caches)?;
-        let sizes = Sizes::new(&graph, changes.binding.clone(), &needs)?;
-        tensors.apply(changes);
-        Ok(Prepared { graph, program, sizes, tensors, caches })
+        let sizes = Sizes::default();
+        let tensors = Tensors::none(&graph, &caches);
+        let allowance = Allowance::default();
+        let mut prepared = Prepared { graph, program, sizes, tensors, allowance };
+        prepared.refit(binding, feeds)?;
+        Ok(prepared)
     }
 
     /// The graph.
@@ -120,9 +116,10 @@ impl Prepared {
     /// The same at a complete binding that was checked.
     pub(crate) fn refit(&mut self, binding: Binding, feeds: &Feeds) -> Result<(), RunError> {
         let needs = self.graph.footprint(&binding, size_of::<f32>())?;
-        fits(&needs.computed())?;
         let bindings = (&self.sizes.binding, &binding);
-        let changes = self.tensors.changes(&self.graph, bindings, feeds, &self.caches)?;
+        let moved = self.tensors.moved(&self.graph, bindings, feeds)?;
+        self.allowance.take(&(needs.computed() + moved.drawn_bytes()))?;
+        let changes = self.tensors.changes(&self.graph, moved, &binding, feeds)?;
         self.sizes = Sizes::new(&self.graph, changes.binding.clone(), &needs)?;
         self.tensors.apply(changes);
         Ok(())
@@ -139,7 +136,8 @@ impl Prepared {
     ) -> Result<Run<I::Scalar>, RunError> {
         let bytes = size_of::<I::Scalar>();
         if bytes > size_of::<f32>() {
-            fits(&self.graph.footprint(&self.sizes.binding, bytes)?.computed())?;
+            let needs = self.graph.footprint(&self.sizes.binding, bytes)?;
+            Allowance::default().take(&needs.computed())?;
         }
         let timetable = Timetable::new(&self.graph, &self.program.last_uses, interpreter);
         let finished = self.execute(&timetable, interpreter, &mut Caches::new(), observer)?;
@@ -154,7 +152,8 @@ impl Prepared {
         caches: &mut Caches<I::Scalar>,
         observer: &mut dyn Observer,
     ) -> Result<Finished<I::Scalar>, RunError> {
-        execute(self, timetable, interpreter, caches, observer)
+        let Prepared { graph, program, sizes, tensors, .. } = self;
+        Job { graph, program, sizes, tensors }.execute(timetable, interpreter, caches, observer)
     }
 
     /// A finished run with the names of its results.

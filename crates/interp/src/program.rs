@@ -1,11 +1,19 @@
 //! What a run needs to know of a graph: once for all sizes, and at the sizes of one run.
 
-use std::sync::Arc;
-
 use opledger_dims::Binding;
 use opledger_ir::{Footprint, Graph, Node, OpError, Operation, Part, RepeatId, Shape, to_usize};
 
-use crate::{Instance, RunError};
+use crate::RunError;
+use crate::ledger::RowHead;
+
+/// A node in one of its iterations, which are numbered through all repetitions around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instance {
+    /// The position of the node in the graph.
+    pub node: usize,
+    /// The iteration; 0 for a node that is not repeated.
+    pub iteration: usize,
+}
 
 /// What does not depend on sizes.
 #[derive(Debug)]
@@ -18,15 +26,6 @@ pub(crate) struct Program {
     pub(crate) last_uses: Vec<usize>,
     /// The body, by its place among the graph's, that begins at each node.
     pub(crate) bodies: Vec<Option<usize>>,
-}
-
-/// A node as the ledger knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct RowHead {
-    pub(crate) path: Arc<str>,
-    pub(crate) op: &'static str,
-    /// The parts of its cost.
-    pub(crate) parts: Vec<Part>,
 }
 
 impl Program {
@@ -60,7 +59,7 @@ fn parts(graph: &Graph, node: &Node) -> Vec<Part> {
 }
 
 /// What depends on sizes, at a complete binding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sizes {
     pub(crate) binding: Binding,
     /// How often each repetition iterates.

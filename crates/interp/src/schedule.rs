@@ -2,8 +2,6 @@
 
 use opledger_ir::{Graph, Node, Op};
 
-use crate::Interpreter;
-
 /// The nodes of a graph in groups. A group is executed where its last node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -72,6 +70,11 @@ impl Schedule {
         fits
     }
 
+    /// The node with which a node is executed: itself, or the last of its group.
+    pub(crate) fn last(&self, node: usize) -> usize {
+        self.last[node]
+    }
+
     /// The nodes to execute at a position, in order.
     pub(crate) fn group(&self, at: usize) -> &[usize] {
         if self.last[at] != at {
@@ -87,33 +90,6 @@ impl Schedule {
     /// Whether a node has its first operand for itself.
     pub(crate) fn consumes(&self, node: usize) -> bool {
         self.consuming.contains(&node)
-    }
-}
-
-/// A schedule, and when values die under it.
-#[derive(Debug)]
-pub(crate) struct Timetable {
-    pub(crate) schedule: Schedule,
-    /// The values that nothing reads after each position.
-    pub(crate) dying: Vec<Vec<usize>>,
-}
-
-impl Timetable {
-    pub(crate) fn new(graph: &Graph, last_uses: &[usize], interpreter: &impl Interpreter) -> Self {
-        Timetable::of(graph, last_uses, interpreter.schedule(graph))
-    }
-
-    fn of(graph: &Graph, last_uses: &[usize], schedule: Schedule) -> Self {
-        let count = graph.nodes().len();
-        let mut dying = vec![Vec::new(); count];
-        for (value, &used) in last_uses.iter().enumerate() {
-            let held = !graph.nodes()[value].op.is_source() && schedule.last[value] == value;
-            if held && used < count {
-                // What dies inside a group dies with its last node.
-                dying[schedule.last[used]].push(value);
-            }
-        }
-        Timetable { schedule, dying }
     }
 }
 
@@ -164,8 +140,6 @@ mod tests {
         assert!(schedule.join(&g, &[c, d]));
         let groups: Vec<&[usize]> = (0..6).map(|at| schedule.group(at)).collect();
         assert_eq!(groups, [&[0][..], &[], &[2], &[a, b], &[], &[c, d]]);
-        let dying = Timetable::of(&g, &g.last_uses(), schedule.clone()).dying;
-        assert_eq!(dying, [vec![], vec![], vec![], vec![], vec![], vec![b]]);
         // The source that y is may be had by its only reader as a first operand only.
         assert!(schedule.consume(&g, a) && !schedule.consume(&g, b));
         assert!(schedule.consumes(a) && !schedule.consumes(b));

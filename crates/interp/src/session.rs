@@ -7,11 +7,10 @@ use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::{Cache, Graph, Role, SizeRole};
 use opledger_tensor::Tensor;
 
-use crate::driver::Caches;
+use crate::driver::{Caches, Timetable};
 use crate::memory::bytes_of;
-use crate::program::sizes_at;
-use crate::schedule::Timetable;
-use crate::{Feeds, Instance, Interpreter, Observer, Prepared, Run, RunError};
+use crate::program::{Instance, sizes_at};
+use crate::{Feeds, Interpreter, Observer, Prepared, Run, RunError};
 
 /// The state of one generation: a prepared run with caches.
 ///

@@ -1,18 +1,27 @@
 //! The tensors of a graph: of every input and parameter, in every iteration.
 
-use opledger_dims::{Binding, Poly};
-use opledger_ir::ops::Source;
-use opledger_ir::{Band, Definition, Graph, Node, Op, Value};
+use std::collections::BTreeSet;
 
-use crate::feeds::{below, check, integer};
-use crate::program::sizes_at;
-use crate::{Feeds, Instance, RunError};
+use opledger_dims::{Binding, Integer, Poly, Symbol};
+use opledger_ir::{Band, BindingError, Definition, Graph, Node, Op, Value, ops};
+
+use crate::error::RunError;
+use crate::feeds::{Feeds, below, check, integer};
+use crate::program::{Instance, sizes_at};
 
 /// The tensors of all sources of a graph.
 #[derive(Clone, Debug)]
 pub struct Tensors {
-    /// For every source, those of its iterations; none for other nodes.
-    nodes: Vec<Vec<Fed>>,
+    nodes: Vec<OfNode>,
+}
+
+/// The tensors of one node.
+#[derive(Clone, Debug)]
+struct OfNode {
+    /// Those of its iterations; none of a node that is no source, or of one that runs are given.
+    fed: Vec<Fed>,
+    /// The symbols that decide how many there are, their sizes, and what ids are below.
+    symbols: Option<Vec<Symbol>>,
 }
 
 /// The tensor of a source in one of its iterations.
@@ -24,6 +33,19 @@ pub struct Fed {
     pub value: Value<f32>,
 }
 
+/// The sources of which some tensor does not stay.
+pub(crate) struct Moved {
+    sources: Vec<Source>,
+    drawn_bytes: Integer,
+}
+
+struct Source {
+    node: usize,
+    sizes: Vec<usize>,
+    /// Whether tensors that are not given stay.
+    same: bool,
+}
+
 /// Tensors that take the place of others.
 pub(crate) struct Changes {
     /// By node.
@@ -32,44 +54,105 @@ pub(crate) struct Changes {
     pub(crate) binding: Binding,
 }
 
+impl Moved {
+    /// Bytes of the tensors to be drawn.
+    pub(crate) fn drawn_bytes(&self) -> &Integer {
+        &self.drawn_bytes
+    }
+}
+
 impl Tensors {
     /// Gives or draws the tensor of every source at a complete binding.
     ///
     /// # Errors
     /// When a tensor given does not fit or is not taken.
     pub fn new(graph: &Graph, binding: &Binding, feeds: &Feeds) -> Result<Self, RunError> {
-        let mut tensors = Tensors::none(graph);
-        let changes = tensors.changes(graph, (&Binding::new(), binding), feeds, &[])?;
+        let mut tensors = Tensors::none(graph, &[]);
+        let moved = tensors.moved(graph, (&Binding::new(), binding), feeds)?;
+        let changes = tensors.changes(graph, moved, binding, feeds)?;
         tensors.apply(changes);
         Ok(tensors)
     }
 
-    /// No tensors yet.
-    pub(crate) fn none(graph: &Graph) -> Self {
-        Tensors { nodes: vec![Vec::new(); graph.nodes().len()] }
+    /// No tensors yet, and never any for the sources that runs are given.
+    pub(crate) fn none(graph: &Graph, given: &[usize]) -> Self {
+        let node = |(at, node): (usize, &Node)| {
+            let source = source_of(node).filter(|_| !given.contains(&at));
+            let symbols = source.map(|source| {
+                let below = match source {
+                    ops::Source::Ids { below, .. } => Some(below),
+                    ops::Source::Visible { .. }
+                    | ops::Source::Input { .. }
+                    | ops::Source::Param { .. } => None,
+                };
+                let sizes = node.shape.axes.iter().map(|axis| &axis.size).chain(below);
+                let times = graph.multiplicity(node);
+                let symbols: BTreeSet<Symbol> =
+                    sizes.chain([&times]).flat_map(Poly::symbols).collect();
+                symbols.into_iter().collect()
+            });
+            OfNode { fed: Vec::new(), symbols }
+        };
+        Tensors { nodes: graph.nodes().iter().enumerate().map(node).collect() }
     }
 
-    /// What changes when a graph goes from one complete binding to another and is fed anew: tensors
-    /// whose sizes stay the same stay unless `feeds` gives others; the rest is given or drawn, but for
-    /// the sources left out.
-    pub(crate) fn changes(
+    /// What does not stay when a graph goes from one complete binding to another and is fed anew:
+    /// tensors whose sizes change and those that are given.
+    pub(crate) fn moved(
         &self,
         graph: &Graph,
         (old, new): (&Binding, &Binding),
         feeds: &Feeds,
-        without: &[usize],
-    ) -> Result<Changes, RunError> {
-        let mut tensors: Vec<(usize, Vec<Fed>)> = Vec::new();
-        for (at, node) in graph.nodes().iter().enumerate() {
-            let Op::Source(source) = &node.op else { continue };
-            if !without.contains(&at) {
-                let change = Change { source, node, before: &self.nodes[at], old, new, feeds };
-                tensors.extend(change.tensors(graph)?.map(|tensors| (at, tensors)));
+    ) -> Result<Moved, RunError> {
+        let mut moved = Moved { sources: Vec::new(), drawn_bytes: Integer::default() };
+        let mut given = feeds.bytes();
+        for (at, (node, of)) in graph.nodes().iter().zip(&self.nodes).enumerate() {
+            let (Some(source), Some(symbols)) = (source_of(node), &of.symbols) else { continue };
+            let gives = !feeds.gives_none() && of.fed.iter().any(|fed| feeds.gives(&fed.path));
+            let stays = |symbol: &Symbol| old.get(symbol) == new.get(symbol);
+            if !of.fed.is_empty() && !gives && symbols.iter().all(stays) {
+                continue;
             }
+            let sizes = sizes_at(&node.shape, new).map_err(|e| RunError::of(node, e))?;
+            let same = of.fed.first().is_some_and(|fed| fed.value.shape() == sizes)
+                && below(source, old)? == below(source, new)?;
+            let times = graph.multiplicity(node).at(new).map_err(BindingError::from)?;
+            if same && !gives && times == of.fed.len().into() {
+                continue;
+            }
+            if !same {
+                let elements: Integer = sizes.iter().map(|size| Integer::from(*size)).product();
+                let each = match below(source, new)? {
+                    None => size_of::<f32>(),
+                    Some(_) => size_of::<i64>(),
+                };
+                moved.drawn_bytes += elements * each * times;
+            }
+            moved.sources.push(Source { node: at, sizes, same });
+        }
+        // What is given is in memory already.
+        given = given.min(moved.drawn_bytes.clone());
+        moved.drawn_bytes -= given;
+        Ok(moved)
+    }
+
+    /// Gives or draws what does not stay at the new binding.
+    pub(crate) fn changes(
+        &self,
+        graph: &Graph,
+        moved: Moved,
+        binding: &Binding,
+        feeds: &Feeds,
+    ) -> Result<Changes, RunError> {
+        let mut tensors: Vec<(usize, Vec<Fed>)> = Vec::with_capacity(moved.sources.len());
+        for moved in moved.sources {
+            let node = &graph.nodes()[moved.node];
+            let before = &self.nodes[moved.node].fed;
+            tensors.push((moved.node, moved.tensors(graph, node, before, binding, feeds)?));
         }
         let after = |node: usize| {
             let changed = tensors.iter().find(|(at, _)| *at == node);
-            changed.map_or(&self.nodes[node][..], |(_, tensors)| tensors)
+            changed.map_or(&self.nodes[node].fed[..], |(_, tensors)| tensors)
         };
         let all = || (0..self.nodes.len()).flat_map(after).map(|fed| fed.path.as_str());
         if let Some(path) = feeds.paths().find(|path| !all().any(|known| known == *path)) {
@@ -78,7 +161,7 @@ impl Tensors {
             known.truncate(20);
             return Err(RunError::FeedUnknown { path: path.to_owned(), known: known.join(", ") });
         }
-        let mut binding = new.clone();
+        let mut binding = binding.clone();
         measure_masks(graph, &mut binding, after)?;
         Ok(Changes { tensors, binding })
     }
@@ -86,14 +169,14 @@ impl Tensors {
     /// Puts tensors into their places.
     pub(crate) fn apply(&mut self, changes: Changes) {
         for (node, tensors) in changes.tensors {
-            self.nodes[node] = tensors;
+            self.nodes[node].fed = tensors;
         }
     }
 
     /// All tensors, with the positions of their nodes, in the order of the graph.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Fed)> {
         let nodes = self.nodes.iter().enumerate();
-        nodes.flat_map(|(at, tensors)| tensors.iter().map(move |fed| (at, fed)))
+        nodes.flat_map(|(at, node)| node.fed.iter().map(move |fed| (at, fed)))
     }
 
     /// The tensor of a source, by its path.
@@ -103,49 +186,42 @@ impl Tensors {
 
     /// The tensor of an instance of a source.
     pub(crate) fn of(&self, instance: Instance) -> Option<&Value<f32>> {
-        self.nodes[instance.node].get(instance.iteration).map(|fed| &fed.value)
+        self.nodes[instance.node].fed.get(instance.iteration).map(|fed| &fed.value)
     }
 }
 
-/// A source whose sizes or tensors may change.
-struct Change<'a> {
-    node: &'a Node,
-    source: &'a Source,
-    before: &'a [Fed],
-    old: &'a Binding,
-    new: &'a Binding,
-    feeds: &'a Feeds,
-}
-
-impl Change<'_> {
-    /// The tensors of all iterations afterwards; `None` when all stay.
-    fn tensors(&self, graph: &Graph) -> Result<Option<Vec<Fed>>, RunError> {
-        let Change { node, source, before, old, new, feeds } = *self;
-        let wrong = |problem| RunError::of(node, problem);
-        let sizes = sizes_at(&node.shape, new).map_err(wrong)?;
-        let same = before.first().is_some_and(|fed| fed.value.shape() == sizes)
-            && below(source, old)? == below(source, new)?;
-        let times = graph.multiplicity(node);
-        if same
-            && times.at(old).ok() == times.at(new).ok()
-            && (feeds.gives_none() || !before.iter().any(|fed| feeds.gives(&fed.path)))
-        {
-            return Ok(None);
-        }
-        let paths = graph.instances(node, new).map_err(wrong)?.into_iter();
-        let fed = paths.enumerate().map(|(at, path)| {
-            let before = before.get(at).filter(|fed| same && fed.path == path);
+impl Source {
+    /// The tensors of all iterations at the new binding.
+    fn tensors(
+        &self,
+        graph: &Graph,
+        node: &Node,
+        before: &[Fed],
+        binding: &Binding,
+        feeds: &Feeds,
+    ) -> Result<Vec<Fed>, RunError> {
+        let Some(source) = source_of(node) else { return Ok(Vec::new()) };
+        let paths = graph.instances(node, binding).map_err(|e| RunError::of(node, e))?;
+        let fed = paths.into_iter().enumerate().map(|(at, path)| {
+            let before = before.get(at).filter(|fed| self.same && fed.path == path);
             let value = match (feeds.given(&path), before) {
                 (Some(given), _) => {
-                    check(node, source, &path, new, given)?;
+                    check(node, source, &path, binding, given)?;
                     given.clone()
                 }
                 (None, Some(fed)) => fed.value.clone(),
-                (None, None) => feeds.draw(source, &path, &sizes, new)?,
+                (None, None) => feeds.draw(source, &path, &self.sizes, binding)?,
             };
             Ok(Fed { path, value })
         });
-        fed.collect::<Result<_, RunError>>().map(Some)
+        fed.collect()
+    }
+}
+
+fn source_of(node: &Node) -> Option<&ops::Source> {
+    match &node.op {
+        Op::Source(source) => Some(source),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The instances of what a graph records once: a node stands for one run in each iteration.
 
+use std::fmt::Write;
+
 use opledger_dims::Binding;
 
 use crate::{Graph, Node, OpError, RepeatId, indices, to_usize};
@@ -30,11 +32,20 @@ impl Graph {
 /// The path of a node in given iterations of the repetitions around it, the outermost first.
 pub fn path_at(path: &str, iterations: &[usize]) -> String {
     let mut iterations = iterations.iter();
-    let number = |segment: &str| match (segment, iterations.len()) {
-        ("*", 1..) => iterations.next().map_or_else(|| segment.to_owned(), usize::to_string),
-        _ => segment.to_owned(),
-    };
-    path.split('.').map(number).collect::<Vec<_>>().join(".")
+    let mut concrete = String::with_capacity(path.len() + iterations.len());
+    for (i, segment) in path.split('.').enumerate() {
+        if i > 0 {
+            concrete.push('.');
+        }
+        match iterations.len() {
+            1.. if segment == "*" => {
+                // Writing to a String cannot fail.
+                let _ = write!(concrete, "{}", iterations.next().unwrap_or(&0));
+            }
+            _ => concrete.push_str(segment),
+        }
+    }
+    concrete
 }
 
 #[cfg(test)]

@@ -74,7 +74,8 @@ impl Graph {
                 Kind::Real => real_bytes as u64,
                 Kind::Whole => size_of::<i64>() as u64,
             };
-            Ok(node.shape.elements().at(binding)? * each)
+            let axes = node.shape.axes.iter();
+            Ok(axes.map(|axis| axis.size.at(binding)).product::<Result<Integer, _>>()? * each)
         };
         let mut last = self.last_uses();
         for at in (0..last.len()).rev() {

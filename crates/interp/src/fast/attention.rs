@@ -7,7 +7,7 @@ use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
 use opledger_ir::{Call, MaskRule, OpError, Part};
 use opledger_kernels::{self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Meter};
 
-use super::{Counting, refused};
+use super::counting::{Counting, refused};
 use crate::Row;
 
 /// A mask in numbers; the mask tensor, when there is one, is operand `keep`.

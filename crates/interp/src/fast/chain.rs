@@ -4,9 +4,9 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Einsum, Source};
 use opledger_ir::{Graph, Node, Op, OpError, Part, Value, Var};
 use opledger_kernels::{self as kernels, Epilogue, GemmMeters, Right};
 
+use super::counting::{Counting, refused};
 use super::einsum::Product;
 use super::weights::Weights;
-use super::{Counting, refused};
 use crate::{NodeCall, Operand, Schedule};
 
 /// Joins, as far as can be, every product by a weight with the bias, activation and residual that

@@ -6,7 +6,8 @@ use opledger_ir::{Call, OpError, Part, indices, strides};
 use opledger_kernels::{self as kernels, Gemm, MatrixBatch, Meter, Right, Strided};
 use opledger_tensor::Tensor;
 
-use super::{Counting, attention, refused};
+use super::attention;
+use super::counting::{Counting, refused};
 use crate::Row;
 
 /// An axis with its size and its stride in an operand.

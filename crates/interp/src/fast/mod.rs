@@ -3,6 +3,7 @@
 mod attention;
 mod chain;
 mod concat;
+mod counting;
 mod einsum;
 mod pointwise;
 mod pool;
@@ -13,10 +14,12 @@ use std::marker::PhantomData;
 use opledger_dims::Binding;
 use opledger_ir::ops::Rearrange;
 use opledger_ir::{Call, Graph, Op, OpError, Operation, Part, Value};
-use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter, Strided};
+use opledger_kernels::{AtomicMeter, NoMeter, Strided};
 use opledger_tensor::Tensor;
 use rayon::prelude::*;
 
+pub use self::counting::Counting;
+use self::counting::refused;
 use self::pool::{Pool, bytes};
 use self::weights::Weights;
 use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunError, Schedule};
@@ -45,24 +48,6 @@ pub struct Fast<M = AtomicMeter> {
     weights: Weights,
     fused: bool,
     meter: PhantomData<M>,
-}
-
-/// Where kernels count, if they do.
-pub trait Counting: Meter + Send {
-    /// The meter of a part of a row.
-    fn of(row: &Row, part: Part) -> &Self;
-}
-
-impl Counting for AtomicMeter {
-    fn of(row: &Row, part: Part) -> &Self {
-        row.meter(part)
-    }
-}
-
-impl Counting for NoMeter {
-    fn of(_: &Row, _: Part) -> &Self {
-        &NoMeter
-    }
 }
 
 impl Fast<NoMeter> {
@@ -124,10 +109,6 @@ impl<M> Fast<M> {
         });
         value
     }
-}
-
-pub(crate) fn refused(error: KernelError) -> OpError {
-    OpError::Kernel(error.to_string())
 }
 
 impl<M: Counting> Interpreter for Fast<M> {

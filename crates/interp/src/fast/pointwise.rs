@@ -11,7 +11,7 @@ use opledger_kernels::{
 use opledger_tensor::Tensor;
 
 use super::attention::rows;
-use super::refused;
+use super::counting::refused;
 
 type Applied = Result<(), OpError>;
 
