@@ -34,6 +34,7 @@ fn size(name: &str, free: u8, [groups, ratio, half]: [u8; 3]) -> u64 {
         "kv" => groups,
         "h" => groups * ratio,
         "e" => 2 * half,
+        "rot" => 2 * (1 + free % half),
         "c" => groups * ratio * 2 * half,
         "b" => free % 3,
         "l" => free % 3,
@@ -75,6 +76,9 @@ fn spec(kind: &Kind, draw: &Draw) -> String {
             _ => None,
         };
         settings.extend(value.map(|value| format!("{}={value}", key.name)));
+    }
+    if !settings.iter().any(|setting| setting == "rope=true") {
+        settings.retain(|setting| !setting.starts_with("rot="));
     }
     format!("{}:{}", kind.name, settings.join(","))
 }

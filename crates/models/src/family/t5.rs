@@ -14,7 +14,7 @@ use super::checks::{head, no_past};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
-use crate::config::Keys;
+use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
 /// Which parts a class has.
@@ -34,16 +34,6 @@ const CLASSES: &[(&str, Class)] = &[
     ("T5EncoderModel", Class::Encoder),
 ];
 
-/// The function between the maps, and whether it gates a third one.
-const FEED_FORWARD: &[(&str, (Activation, bool))] = &[
-    ("relu", (Activation::Relu, false)),
-    ("gated-relu", (Activation::Relu, true)),
-    ("gated-gelu", (Activation::GeluTanh, true)),
-    ("gated-silu", (Activation::Silu, true)),
-    ("gelu", (Activation::GeluErf, false)),
-    ("silu", (Activation::Silu, false)),
-];
-
 /// The buckets of relative positions.
 struct Buckets {
     count: u64,
@@ -61,7 +51,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let tied = keys.flag_or("tie_word_embeddings", true)?;
     // With the table of words as its map, the head takes smaller values.
     let scaled = keys.flag_or("scale_decoder_outputs", tied)?;
-    let (activation, gated) = keys.choice("feed_forward_proj", "relu", FEED_FORWARD)?;
+    let (activation, gated) = feed_forward(keys)?;
     let eps = keys.number_or("layer_norm_epsilon", 1e-6)?;
     let (width, heads) = (keys.size("d_model")?, keys.size("num_heads")?);
     let (head_dim, hidden) = (keys.size("d_kv")?, keys.size("d_ff")?);
@@ -185,6 +175,20 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         r.names = std::mem::take(&mut r.names).tie("lm_head.weight", "shared.weight");
     }
     Ok(())
+}
+
+/// The function between the maps, and whether it gates a third one.
+fn feed_forward(keys: &Keys<'_>) -> Result<(Activation, bool), ConfigError> {
+    let key = "feed_forward_proj";
+    let text = keys.text(key)?.unwrap_or("relu");
+    // In this family the gate's GELU is the approximation.
+    if text == "gated-gelu" {
+        return Ok((Activation::GeluTanh, true));
+    }
+    let gated = text.strip_prefix("gated-");
+    let activation = Activation::named(gated.unwrap_or(text));
+    let known = || format!("{}, and each after `gated-`", Activation::NAMES.join(", "));
+    Ok((activation.ok_or_else(|| keys.unsupported(key, known()))?, gated.is_some()))
 }
 
 impl Buckets {

@@ -20,7 +20,7 @@ pub(super) fn config(s: &Settings) -> Result<AttentionConfig, LayerError> {
         theta: s.number("theta"),
         offset: Poly::zero(),
         scaling: RopeScaling::None,
-        rotated: None,
+        rotated: s.given("rot"),
     };
     let all = AttentionConfig::new(s.size("c"), s.size("h"));
     Ok(AttentionConfig {

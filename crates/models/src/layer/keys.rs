@@ -130,11 +130,19 @@ pub(super) const THETA: Key = key_of(
     "10000.0",
     "base of the rotation's angles",
 );
+pub(super) const ROT: Key = optional("rot", "e", "elements of a head that rope turns, its first");
 pub(super) const ACT: Key =
     key_of("act", Values::Activation, "relu", "activation of the feed-forward layer");
 pub(super) const GATED: Key = flag("gated", "false", "a third map that the activation gates");
 pub(super) const NORM: Key =
     key_of("norm", Values::Choice(&["post", "pre"]), "post", "norm after the residual or before");
+/// The same, where the sublayers may also stand side by side.
+pub(super) const RESIDUAL: Key = key_of(
+    "norm",
+    Values::Choice(&["post", "pre", "parallel", "parallel-one-norm"]),
+    "post",
+    "norm after the residual or before; sublayers side by side",
+);
 pub(super) const RMS: Key = flag("rms", "false", "RMSNorm in place of LayerNorm");
 pub(super) const EPS: Key = eps("1e-5");
 pub(super) const FINAL_NORM: Key = flag("final_norm", "false", "a norm after the last layer");

@@ -17,18 +17,27 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         true => NormConfig::rms(),
         false => NormConfig { bias: s.flag("bias"), ..NormConfig::layer() },
     };
-    let residual = match s.choice("norm") == "pre" {
-        true => Residual::PreNorm,
-        false => Residual::PostNorm,
-    };
     Ok(LayerConfig {
         attention: config(s)?,
         feed_forward: feed_forward(s)?,
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
-        residual,
+        residual: residual(s)?,
         dropout: s.dropout(),
         names: LayerNames::default(),
+    })
+}
+
+fn residual(s: &Settings) -> Result<Residual, LayerError> {
+    Ok(match s.choice("norm") {
+        "post" => Residual::PostNorm,
+        "pre" => Residual::PreNorm,
+        "parallel" => Residual::Parallel,
+        "parallel-one-norm" => Residual::ParallelOneNorm,
+        other => {
+            let problem = format!("norm={other} is no place of norms and residuals");
+            return Err(LayerError::Conflict(problem));
+        }
     })
 }
 

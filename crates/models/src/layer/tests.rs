@@ -267,3 +267,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rotation_may_leave_a_part_of_each_head() {
+    let counts = |text: &str| {
+        let model = layer(text);
+        let all = model.graph.complete(&model.binding).unwrap();
+        (model.graph.check(&all).map_err(|e| e.to_string()), model.graph.counts_at(&all).ok())
+    };
+    let text = |rot: &str| format!("mha:b=1,n=3,c=24,h=2,bias=false,rope=true{rot}");
+    let (all, some) = (counts(&text("")), counts(&text(",rot=4")));
+    let counted = |counts: (_, Option<opledger_dims::Counts<Integer>>)| counts.1.unwrap();
+    assert_eq!(counted(counts(&text(",rot=12"))), counted(all.clone()));
+    let sines = |counts: (_, Option<opledger_dims::Counts<Integer>>)| {
+        counted(counts)[opledger_dims::Class::Sin].clone()
+    };
+    assert_eq!((sines(all), sines(some)), (36.into(), 12.into()));
+    let refused = |rot: &str| counts(&text(rot)).0.unwrap_err();
+    assert!(refused(",rot=3").contains("rotation turns pairs"), "{}", refused(",rot=3"));
+    assert!(refused(",rot=14").contains("it has 12"), "{}", refused(",rot=14"));
+    let error = error("mha:c=24,h=2,rot=4");
+    assert_eq!(error, "`rot` has no effect on this `mha`");
+}
