@@ -210,8 +210,8 @@ fn every_file_says_what_it_is() {
 
 #[test]
 fn every_operation_proves_itself() {
-    // A source is fed and never computed.
-    let exempt = ["mod.rs", "proof.rs", "source.rs"];
+    // A source is fed and never computed; the ends of a repetition are the driver's.
+    let exempt = ["mod.rs", "proof.rs", "scan.rs", "source.rs"];
     for file in sources(&root().join("crates/ir/src/ops")) {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let proves = fs::read_to_string(&file).unwrap().contains("prove(");

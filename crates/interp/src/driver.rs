@@ -16,6 +16,7 @@ use crate::memory::Peak;
 use crate::program::{Instance, Program, Sizes, sizes_at};
 use crate::schedule::{Schedule, is_executed};
 use crate::tensors::Tensors;
+use crate::scan::{self, Stack};
 
 /// Values of sources for one run, which takes them. A node that has its operand for itself may change
 /// one in place.
@@ -87,7 +88,7 @@ impl Job<'_> {
             caches,
             interpreter,
             observer,
-            values: vec![None; self.graph.nodes().len()],
+            values: vec![Vec::new(); self.graph.nodes().len()],
             present: vec![None; self.graph.repetitions().len()],
             results: Vec::new(),
         };
@@ -108,7 +109,8 @@ struct Driver<'a, I: Interpreter> {
     caches: &'a mut Caches<I::Scalar>,
     interpreter: &'a mut I,
     observer: &'a mut dyn Observer,
-    values: Vec<Option<Value<I::Scalar>>>,
+    /// The results of each node that are alive.
+    values: Vec<Vec<Value<I::Scalar>>>,
     /// The present iteration of each repetition, inside it.
     present: Vec<Option<usize>>,
     results: Vec<GraphResult<I::Scalar>>,
@@ -134,25 +136,53 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         Ok(())
     }
 
+    /// Runs a body as often as it is repeated: what one iteration carries out is carried into the next,
+    /// each is given its slice of the stacks, and what it gives is stacked.
     fn repeat(&mut self, body: &Loop) -> Result<(), RunError> {
         let (carry, exit) = (body.body.start, body.body.end);
-        let repetition = body.repeat.index();
-        let mut value = self.value(self.job.graph.nodes()[carry].inputs[0]);
-        for iteration in 0..self.job.sizes.counts[repetition] {
-            self.values[carry] = value.take();
+        let (ends, repetition) = (self.job.graph.ends(body), body.repeat.index());
+        let count = self.job.sizes.counts[repetition];
+        let all = |driver: &Self, at: usize, vars: &[Var]| {
+            let values = vars.iter().enumerate().map(|(i, var)| {
+                driver.value(*var).ok_or_else(|| driver.error(at, OpError::Operand(i)))
+            });
+            values.collect::<Result<Vec<_>, RunError>>()
+        };
+        let mut carried = all(self, carry, ends.entering)?;
+        let stacks = all(self, carry, ends.stacks)?;
+        let shapes = self.job.graph.nodes()[exit].results().skip(carried.len());
+        let mut gathered: Vec<Stack<I::Scalar>> = shapes
+            .map(|shape| Stack::new(shape, &self.job.sizes.binding))
+            .collect::<Result<_, _>>()
+            .map_err(|problem| self.error(exit, problem))?;
+        for turn in 0..count {
+            let iteration = if body.reverse { count - 1 - turn } else { turn };
+            for stack in &stacks {
+                let slice = scan::slice(stack, iteration);
+                carried.push(slice.map_err(|problem| self.error(carry, problem))?);
+            }
+            self.values[carry] = std::mem::take(&mut carried);
             self.free(carry);
             self.present[repetition] = Some(iteration);
             self.execute(carry + 1..exit)?;
             self.collect(|node| node.repeat == Some(body.repeat));
+            for (stack, var) in gathered.iter_mut().zip(ends.stacked) {
+                let value = self.value(*var).ok_or(OpError::Operand(0));
+                let put = value.and_then(|value| stack.put(iteration, &value));
+                put.map_err(|problem| self.error(exit, problem))?;
+            }
+            carried = all(self, exit, ends.next)?;
             // The next iteration alone has what the body made, so that its buffer dies there.
-            value = match body.body.contains(&body.result.index()) {
-                true => self.values[body.result.index()].take(),
-                false => self.value(body.result),
-            };
+            for var in ends.next.iter().filter(|var| body.body.contains(&var.index())) {
+                self.values[var.index()].clear();
+            }
         }
         self.present[repetition] = None;
         self.free(carry);
-        self.values[exit] = value;
+        for stack in gathered {
+            carried.push(stack.value().map_err(|problem| self.error(exit, problem))?);
+        }
+        self.values[exit] = carried;
         self.free(exit);
         Ok(())
     }
@@ -185,15 +215,15 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             calls.push(self.call(*node, group)?);
         }
         let start = Instant::now();
-        let value = self.interpreter.apply(&mut calls);
+        let results = self.interpreter.apply(&mut calls);
         // The time of a group is its first node's.
         let mut time = start.elapsed();
         drop(calls);
-        let value = value.map_err(|problem| self.error(group[0], problem))?;
+        let results = results.map_err(|problem| self.error(group[0], problem))?;
         for node in group {
             ledger.row(*node).record_run(std::mem::take(&mut time), sizes.nodes[*node].bytes);
         }
-        self.values[at] = Some(value);
+        self.values[at] = results;
         Ok(())
     }
 
@@ -205,7 +235,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         for (i, var) in node.inputs.iter().enumerate() {
             let alone = i == 0 && self.timetable.schedule.consumes(at);
             let operand = match group.iter().position(|member| *member == var.index()) {
-                Some(inside) => Some(Operand::Inside(inside)),
+                Some(node) => Some(Operand::Inside { node, result: var.result() }),
                 None => self.operand(*var, alone),
             };
             operands.push(operand.ok_or_else(|| self.error(at, OpError::Operand(i)))?);
@@ -228,7 +258,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     /// A value as an operand; `alone` when nothing reads it afterwards.
     fn operand(&mut self, var: Var, alone: bool) -> Option<Operand<I::Scalar>> {
         if !self.job.graph.node(var).op.is_source() {
-            return self.values[var.index()].clone().map(Operand::Made);
+            return self.made(var).map(Operand::Made);
         }
         let instance = self.instance(var)?;
         if alone && let Some(own) = self.caches.remove(&instance) {
@@ -245,8 +275,12 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     fn value(&self, var: Var) -> Option<Value<I::Scalar>> {
         match self.job.graph.node(var).op.is_source() {
             true => self.fed(self.instance(var)?),
-            false => self.values[var.index()].clone(),
+            false => self.made(var),
         }
+    }
+
+    fn made(&self, var: Var) -> Option<Value<I::Scalar>> {
+        self.values[var.index()].get(var.result()).cloned()
     }
 
     fn fed(&self, instance: Instance) -> Option<Value<I::Scalar>> {
@@ -265,7 +299,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     /// Drops the values whose last use was the node at a position.
     fn free(&mut self, at: usize) {
         for &var in &self.timetable.dying[at] {
-            if let Some(value) = self.values[var].take() {
+            for value in std::mem::take(&mut self.values[var]) {
                 self.interpreter.retire(value);
             }
         }

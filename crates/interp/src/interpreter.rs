@@ -34,14 +34,14 @@ pub trait Interpreter {
     fn adopt(&self, value: &Value<f32>) -> Value<Self::Scalar>;
 
     /// Executes the nodes of a group of its schedule, and records in the row of each what was done
-    /// for it. The result is that of the last node.
+    /// for it. The results are those of the last node.
     ///
     /// # Errors
     /// When the values do not fit the operations.
     fn apply(
         &mut self,
         group: &mut [NodeCall<'_, Self::Scalar>],
-    ) -> Result<Value<Self::Scalar>, OpError>;
+    ) -> Result<Vec<Value<Self::Scalar>>, OpError>;
 
     /// Takes back a value that nothing in the run reads any more.
     fn retire(&mut self, value: Value<Self::Scalar>) {
@@ -61,8 +61,13 @@ pub enum Operand<T> {
     /// An input of one run that nothing else reads, to be changed in place (see
     /// [`Schedule::consume`]).
     Own(Value<T>),
-    /// The result of an earlier node of the same group, by its position there.
-    Inside(usize),
+    /// A result of an earlier node of the same group, by its position there.
+    Inside {
+        /// Which node of the group.
+        node: usize,
+        /// Which of its results.
+        result: usize,
+    },
 }
 
 impl<T> Operand<T> {
@@ -73,7 +78,7 @@ impl<T> Operand<T> {
             | Operand::Parameter(value, _)
             | Operand::Made(value)
             | Operand::Own(value) => Some(value),
-            Operand::Inside(_) => None,
+            Operand::Inside { .. } => None,
         }
     }
 }
@@ -89,7 +94,7 @@ pub struct NodeCall<'a, T> {
     pub operands: Vec<Operand<T>>,
     /// The named axes of the operands.
     pub shapes: Vec<&'a Shape>,
-    /// The sizes of the result.
+    /// The sizes of the first result.
     pub output: &'a [usize],
     /// The values of all symbols.
     pub binding: &'a Binding,
@@ -125,12 +130,15 @@ impl<T> NodeCall<'_, T> {
 /// The first that `apply` gives, or an operand that no earlier node of the group made.
 pub fn in_turn<T: Scalar>(
     group: &[NodeCall<'_, T>],
-    mut apply: impl FnMut(&Node, &Call<'_, T>, &Row) -> Result<Value<T>, OpError>,
-) -> Result<Value<T>, OpError> {
-    let mut made: Vec<Value<T>> = Vec::with_capacity(group.len());
+    mut apply: impl FnMut(&Node, &Call<'_, T>, &Row) -> Result<Vec<Value<T>>, OpError>,
+) -> Result<Vec<Value<T>>, OpError> {
+    let mut made: Vec<Vec<Value<T>>> = Vec::with_capacity(group.len());
     for call in group {
         let value = |(i, operand): (usize, &Operand<T>)| match operand {
-            Operand::Inside(at) => made.get(*at).cloned().ok_or(OpError::Operand(i)),
+            Operand::Inside { node, result } => {
+                let value = made.get(*node).and_then(|results| results.get(*result));
+                value.cloned().ok_or(OpError::Operand(i))
+            }
             given => given.value().cloned().ok_or(OpError::Operand(i)),
         };
         let operands = call.operands.iter().enumerate().map(value);

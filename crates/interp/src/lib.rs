@@ -17,6 +17,7 @@ mod oracle;
 mod prepared;
 mod program;
 mod run;
+mod scan;
 mod schedule;
 mod session;
 mod tensors;

@@ -48,7 +48,7 @@ impl<T: Scalar> Interpreter for Oracle<T> {
     fn apply(
         &mut self,
         group: &mut [NodeCall<'_, Counted<T>>],
-    ) -> Result<Value<Counted<T>>, OpError> {
+    ) -> Result<Vec<Value<Counted<T>>>, OpError> {
         in_turn(group, |node, call, row| {
             take_counts();
             node.op.reference(call, &mut |part| {

@@ -1,7 +1,7 @@
 //! What a run needs to know of a graph: once for all sizes, and at the sizes of one run.
 
 use opledger_dims::Binding;
-use opledger_ir::{Footprint, Graph, Node, OpError, Operation, Part, RepeatId, Shape, to_usize};
+use opledger_ir::{Footprint, Graph, Node, OpError, Operation, RepeatId, Shape, to_usize};
 
 use crate::RunError;
 use crate::ledger::RowHead;
@@ -38,7 +38,7 @@ impl Program {
         let head = |node: &Node| RowHead {
             path: node.path.as_str().into(),
             op: node.op.name(),
-            parts: parts(graph, node),
+            parts: node.op.facts().parts.to_vec(),
         };
         let mut bodies = vec![None; graph.nodes().len()];
         for (place, body) in graph.loops().iter().enumerate() {
@@ -51,11 +51,6 @@ impl Program {
             bodies,
         }
     }
-}
-
-fn parts(graph: &Graph, node: &Node) -> Vec<Part> {
-    let cost = node.op.cost(&graph.operand_shapes(node), &node.shape);
-    cost.parts().collect()
 }
 
 /// What depends on sizes, at a complete binding.

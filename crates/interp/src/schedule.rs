@@ -95,7 +95,7 @@ impl Schedule {
 
 /// Whether an interpreter executes a node: sources are fed, and the driver itself repeats bodies.
 pub(crate) fn is_executed(node: &Node) -> bool {
-    !matches!(node.op, Op::Source(_) | Op::Carry | Op::Exit)
+    !matches!(node.op, Op::Source(_) | Op::Carry(_) | Op::Exit(_))
 }
 
 fn readers(graph: &Graph) -> Vec<Option<usize>> {
@@ -107,8 +107,7 @@ fn readers(graph: &Graph) -> Vec<Option<usize>> {
             uses[input.index()] += 1;
         }
     }
-    let results = graph.outputs().iter().map(|(_, var)| *var);
-    for kept in results.chain(graph.loops().iter().map(|l| l.result)) {
+    for (_, kept) in graph.outputs() {
         uses[kept.index()] += 1;
     }
     readers.iter().zip(uses).map(|(reader, uses)| reader.filter(|_| uses == 1)).collect()

@@ -1,6 +1,7 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
 mod models;
+mod scans;
 
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Prepared, Quiet, RunError, prove};
 use opledger_dims::Binding;

@@ -1,6 +1,7 @@
 //! The graph: nodes recorded once, under scopes, with symbolic repetition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::panic::Location;
 use std::sync::Arc;
@@ -9,17 +10,45 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::error::list_shapes;
 use crate::op::{Op, Operation};
+use crate::ops::{Carry, Exit};
 use crate::role::{Cache, Module, ModuleId, Role, SizeRole};
-use crate::{Definition, GraphError, Shape, ShapeError};
+use crate::{Axis, Definition, GraphError, Shape, ShapeError};
 
-/// A value of a graph: the result of one of its nodes.
+/// A value of a graph: a result of one of its nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Var(pub(crate) u32);
+pub struct Var {
+    node: u32,
+    result: u32,
+}
 
 impl Var {
+    /// The first result of the node at a position.
+    pub(crate) fn first(node: usize) -> Var {
+        Var { node: node as u32, result: 0 }
+    }
+
+    /// Another result of the same node.
+    pub(crate) fn sibling(self, result: usize) -> Var {
+        Var { result: result as u32, ..self }
+    }
+
     /// The position of the node in the graph.
     pub fn index(self) -> usize {
-        self.0 as usize
+        self.node as usize
+    }
+
+    /// Which of the node's results, from 0.
+    pub fn result(self) -> usize {
+        self.result as usize
+    }
+}
+
+impl fmt::Display for Var {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.result {
+            0 => write!(f, "%{}", self.node),
+            result => write!(f, "%{}.{result}", self.node),
+        }
     }
 }
 
@@ -45,15 +74,58 @@ pub struct Repeat {
     pub parent: Option<RepeatId>,
 }
 
-/// One recorded body of a repetition: a run of nodes between a carry and an exit.
-#[derive(Clone, Debug)]
+/// One recorded body of a repetition: a run of nodes between a carry and an exit, which name in their
+/// operands what goes in, round and out.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loop {
     /// Which repetition.
     pub repeat: RepeatId,
     /// The nodes of the body, the carry first and the exit excluded.
     pub body: Range<usize>,
-    /// The value an iteration hands to the next.
-    pub result: Var,
+    /// Whether the last iteration runs first.
+    pub reverse: bool,
+}
+
+/// What goes into a repetition; see [`Graph::scan`].
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Values that go from iteration to iteration.
+    pub carried: Vec<Var>,
+    /// Stacks, whose first axis is the loop's, of which an iteration is given its slice.
+    pub stacks: Vec<Var>,
+    /// The name of the loop's axis.
+    pub axis: Symbol,
+    /// Whether the last iteration runs first.
+    pub reverse: bool,
+}
+
+impl Default for Scan {
+    /// Nothing carried, nothing stacked, forwards along an axis `l`.
+    fn default() -> Self {
+        Scan { carried: Vec::new(), stacks: Vec::new(), axis: "l".into(), reverse: false }
+    }
+}
+
+/// The values at the two ends of a recorded body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends<'a> {
+    /// What is carried into the first iteration.
+    pub entering: &'a [Var],
+    /// The stacks of which every iteration is given its slice.
+    pub stacks: &'a [Var],
+    /// What an iteration hands to the next.
+    pub next: &'a [Var],
+    /// What is stacked of every iteration.
+    pub stacked: &'a [Var],
+}
+
+/// Values of an iteration, entering or leaving, and the results of a repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values {
+    /// Those that are carried.
+    pub carried: Vec<Var>,
+    /// Those that are slices of stacks, or stacks.
+    pub stacked: Vec<Var>,
 }
 
 /// Where nodes are recorded: a path and the repetition it lies in.
@@ -88,8 +160,10 @@ pub struct Node {
     pub op: Op,
     /// Its operands.
     pub inputs: Vec<Var>,
-    /// The shape of its result.
+    /// The shape of its first result.
     pub shape: Shape,
+    /// The shapes of its further results.
+    pub further: Vec<Shape>,
     /// The repetition it belongs to.
     pub repeat: Option<RepeatId>,
     /// The innermost module it belongs to.
@@ -98,6 +172,13 @@ pub struct Node {
     pub role: Option<Role>,
     /// The source line that recorded it.
     pub location: &'static Location<'static>,
+}
+
+impl Node {
+    /// The shapes of its results.
+    pub fn results(&self) -> impl Iterator<Item = &Shape> {
+        std::iter::once(&self.shape).chain(&self.further)
+    }
 }
 
 /// A computation, recorded once: shapes are polynomials over named sizes.
@@ -210,27 +291,79 @@ impl Graph {
         initial: Var,
         body: impl FnOnce(&mut Graph, Var) -> Result<Var, E>,
     ) -> Result<Var, E> {
-        let start = self.nodes.len();
+        let scan = Scan { carried: vec![initial], ..Scan::default() };
+        let results = self.scan(scope, &scan, |g, entering| -> Result<Values, E> {
+            let [x] = entering.carried[..] else { return Ok(entering) };
+            Ok(Values { carried: vec![body(g, x)?], stacked: Vec::new() })
+        })?;
+        Ok(results.carried.first().copied().unwrap_or(initial))
+    }
+
+    /// Records the body of a repetition once, with any number of values carried from iteration to
+    /// iteration, stacks of which each iteration is given its slice, and values of each iteration that
+    /// are stacked. The results are what the last iteration carries out, and the stacks.
+    ///
+    /// ```
+    /// use opledger_ir::{Axis, Graph, GraphError, Scan, Values};
+    ///
+    /// let mut g = Graph::new();
+    /// let x = g.input("x", ["l", "n"])?; // l rows
+    /// let zero = g.input("start", ["n"])?;
+    /// let layers = g.repeated("sums", "l");
+    /// let scan = Scan { carried: vec![zero], stacks: vec![x], ..Scan::default() };
+    /// let sums = g.scan(&layers, &scan, |g, at| -> Result<Values, GraphError> {
+    ///     let sum = g.add("", at.carried[0], at.stacked[0])?;
+    ///     Ok(Values { carried: vec![sum], stacked: vec![sum] })
+    /// })?;
+    /// assert_eq!(g.shape(sums.carried[0]).to_string(), "[n]"); // the sum of all rows
+    /// assert_eq!(g.shape(sums.stacked[0]).to_string(), "[l, n]"); // of each row and those before
+    /// assert_eq!(g.cost().total().to_string(), "add = l·n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the body; a carried value that changes its shape; a stack whose first axis is not the
+    /// loop's; a scope that is not repeated.
+    #[track_caller]
+    pub fn scan<E: From<GraphError>>(
+        &mut self,
+        scope: &Scope,
+        scan: &Scan,
+        body: impl FnOnce(&mut Graph, Values) -> Result<Values, E>,
+    ) -> Result<Values, E> {
+        let (start, k) = (self.nodes.len(), scan.carried.len());
+        let axis = match scope.repeat {
+            Some(repeat) => Axis::new(&scan.axis, &self.repeats[repeat.0].count),
+            None => Axis::new(&scan.axis, 1),
+        };
+        let entering = [&scan.carried[..], &scan.stacks].concat();
         let mut inner = self.enter(scope);
-        let carry = inner.record("", Op::Carry, &[initial])?;
-        let result = body(&mut inner, carry)?;
-        let (before, after) = (inner.shape(carry), inner.shape(result));
-        if before != after {
-            let problem =
-                ShapeError::Sizes(format!("the repeated body turns {before} into {after}"));
-            return Err(inner.error(&Op::Exit, "exit", problem, &[carry, result]).into());
-        }
+        let carry = Carry { carried: k, axis: axis.clone() };
+        let entered = inner.record_all("", carry, &entering)?;
+        let (carried, stacked) = entered.split_at(k);
+        let given =
+            body(&mut inner, Values { carried: carried.to_vec(), stacked: stacked.to_vec() })?;
         drop(inner);
         let end = self.nodes.len();
         if let Some(repeat) = scope.repeat {
-            self.loops.push(Loop { repeat, body: start..end, result });
+            self.loops.push(Loop { repeat, body: start..end, reverse: scan.reverse });
         }
         let outer = scope.repeat.and_then(|r| self.repeats[r.0].parent);
-        let exit = Scope { path: scope.path.clone(), repeat: outer, module: scope.module };
-        Ok(self.enter(&exit).record("", Op::Exit, &[initial, result])?)
+        let exit = Scope { repeat: outer, ..scope.clone() };
+        let operands = [&scan.carried[..], &given.carried, &given.stacked].concat();
+        let exit = self.enter(&exit).record_all("", Exit { carried: k, axis }, &operands);
+        if exit.is_err() && scope.repeat.is_some() {
+            self.loops.pop();
+        }
+        let (carried, stacked) = exit.map(|all| {
+            let (carried, stacked) = all.split_at(k);
+            (carried.to_vec(), stacked.to_vec())
+        })?;
+        Ok(Values { carried, stacked })
     }
 
-    /// Records an operation under `label`, or under the operation's own name when `label` is empty.
+    /// Records an operation under `label`, or under the operation's own name when `label` is empty;
+    /// the value is its first result.
     ///
     /// # Errors
     /// The relation between the operands' shapes that does not hold, with its place.
@@ -241,7 +374,26 @@ impl Graph {
         op: impl Into<Op>,
         inputs: &[Var],
     ) -> Result<Var, GraphError> {
-        let op = op.into();
+        self.record_node(label, op.into(), inputs)
+    }
+
+    /// The same, with all its results.
+    ///
+    /// # Errors
+    /// As [`Graph::record`].
+    #[track_caller]
+    pub fn record_all(
+        &mut self,
+        label: &str,
+        op: impl Into<Op>,
+        inputs: &[Var],
+    ) -> Result<Vec<Var>, GraphError> {
+        let first = self.record_node(label, op.into(), inputs)?;
+        Ok((0..=self.node(first).further.len()).map(|result| first.sibling(result)).collect())
+    }
+
+    #[track_caller]
+    fn record_node(&mut self, label: &str, op: Op, inputs: &[Var]) -> Result<Var, GraphError> {
         let label = if label.is_empty() { op.name() } else { label };
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.shape(*v)).collect();
         let signature = op.signature(&shapes).or_else(|problem| {
@@ -250,25 +402,31 @@ impl Graph {
                 shapes.iter().map(|s| self.definitions.expand_shape(s)).collect();
             op.signature(&expanded.iter().collect::<Vec<_>>()).map_err(|_| problem)
         });
-        let mut shape = match signature {
-            Ok(shape) => shape,
+        let mut results = match signature {
+            Ok(results) => results,
             Err(problem) => return Err(self.error(&op, label, problem, inputs)),
         };
-        for axis in &mut shape.axes {
+        for axis in results.iter_mut().flat_map(|shape| &mut shape.axes) {
             axis.size = self.definitions.fold(&axis.size);
         }
+        let mut results = results.into_iter();
+        let Some(shape) = results.next() else {
+            let problem = ShapeError::Sizes("an operation without a result".to_owned());
+            return Err(self.error(&op, label, problem, inputs));
+        };
         let path = self.unique(label);
         self.nodes.push(Node {
             path,
             op,
             inputs: inputs.to_vec(),
             shape,
+            further: results.collect(),
             repeat: self.scope.repeat,
             module: self.scope.module,
             role: None,
             location: Location::caller(),
         });
-        Ok(Var(self.nodes.len() as u32 - 1))
+        Ok(Var::first(self.nodes.len() - 1))
     }
 
     #[track_caller]
@@ -312,9 +470,9 @@ impl Graph {
         &self.nodes
     }
 
-    /// The values, in the order of their nodes.
+    /// The first result of every node, in the order of the nodes.
     pub fn vars(&self) -> impl Iterator<Item = Var> {
-        (0..self.nodes.len() as u32).map(Var)
+        (0..self.nodes.len()).map(Var::first)
     }
 
     /// The node of a value.
@@ -324,12 +482,26 @@ impl Graph {
 
     /// The shape of a value.
     pub fn shape(&self, var: Var) -> &Shape {
-        &self.nodes[var.index()].shape
+        let node = self.node(var);
+        var.result().checked_sub(1).and_then(|at| node.further.get(at)).unwrap_or(&node.shape)
     }
 
     /// The shapes of a node's operands.
     pub fn operand_shapes(&self, node: &Node) -> Vec<&Shape> {
         node.inputs.iter().map(|v| self.shape(*v)).collect()
+    }
+
+    /// What the two ends of a recorded body name.
+    pub fn ends(&self, body: &Loop) -> Ends<'_> {
+        let (carry, exit) = (&self.nodes[body.body.start], &self.nodes[body.body.end]);
+        let carried = match &exit.op {
+            Op::Exit(op) => op.carried,
+            _ => 0,
+        };
+        let (entering, stacks) = carry.inputs.split_at(carried.min(carry.inputs.len()));
+        let leaving = exit.inputs.get(carried..).unwrap_or_default();
+        let (next, stacked) = leaving.split_at(carried.min(leaving.len()));
+        Ends { entering, stacks, next, stacked }
     }
 
     /// The recorded bodies of repetitions.

@@ -33,7 +33,7 @@ pub use definition::Definition;
 pub use elem::{Elem, Kind};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
 pub use facts::{AxisMap, Facts};
-pub use graph::{Graph, Loop, Node, Repeat, RepeatId, Scope, Scoped, Var};
+pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, Scope, Scoped, Values, Var};
 pub use instances::path_at;
 pub use mask::{Band, Mask, MaskRule, Masking, Support};
 pub use memory::Footprint;

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 
-use crate::{BindingError, Graph, Kind, Node, Op};
+use crate::{BindingError, Graph, Kind, Loop, Node, Op, Shape};
 
 /// Bytes that a run needs at its worst moment, by what they are needed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,31 +32,40 @@ impl Footprint {
 }
 
 impl Graph {
-    /// For every node, the position after which its value is not used any more; outputs are kept to
-    /// the end of the graph, values that are never used are freed at once.
+    /// For every node, the position after which none of its results is used any more; outputs are kept
+    /// to the end of the graph, values that are never used are freed at once.
     pub fn last_uses(&self) -> Vec<usize> {
         let mut last: Vec<usize> = (0..self.nodes().len()).collect();
         for (at, node) in self.nodes().iter().enumerate() {
-            // The first operand of an exit is its result where nothing is repeated; the driver holds it.
-            let inputs = &node.inputs[usize::from(matches!(node.op, Op::Exit))..];
+            // What was carried in is the result of an exit where nothing is repeated; the driver holds
+            // it. A stack is cut in every iteration.
+            let (inputs, until) = match &node.op {
+                Op::Exit(exit) => (&node.inputs[exit.carried..], at),
+                Op::Carry(carry) => (&node.inputs[..carry.carried], at),
+                _ => (&node.inputs[..], at),
+            };
             for var in inputs {
-                // A value from outside a repeated body is used until the body's last iteration, one that
-                // the carry takes over by the carry only.
-                let outer = self.loops().iter().filter(|l| {
-                    (l.body.start + 1..l.body.end).contains(&at) && var.index() < l.body.start
-                });
-                let until = outer.map(|l| l.body.end).max().unwrap_or(at);
-                last[var.index()] = last[var.index()].max(until);
+                self.use_until(&mut last, var.index(), until);
             }
         }
-        for repetition in self.loops() {
-            let result = repetition.result.index();
-            last[result] = last[result].max(repetition.body.end);
+        for body in self.loops() {
+            for var in self.ends(body).stacks {
+                self.use_until(&mut last, var.index(), body.body.end);
+            }
         }
         for (_, var) in self.outputs() {
             last[var.index()] = self.nodes().len();
         }
         last
+    }
+
+    /// Notes that the node at `value` is used by the one at `at`. A value from outside a repeated body
+    /// is used until the body's last iteration, one that the carry takes over by the carry only.
+    fn use_until(&self, last: &mut [usize], value: usize, at: usize) {
+        let around =
+            |l: &&Loop| (l.body.start + 1..l.body.end).contains(&at) && value < l.body.start;
+        let until = self.loops().iter().filter(around).map(|l| l.body.end).max().unwrap_or(at);
+        last[value] = last[value].max(until);
     }
 
     /// The memory that a run needs at its worst moment, at a complete binding, with `real_bytes` to a
@@ -69,40 +78,55 @@ impl Graph {
         binding: &Binding,
         real_bytes: usize,
     ) -> Result<Footprint, BindingError> {
-        let bytes = |node: &Node| -> Result<Integer, BindingError> {
-            let each = match node.shape.elem.kind() {
+        let bytes = |shape: &Shape| -> Result<Integer, BindingError> {
+            let each = match shape.elem.kind() {
                 Kind::Real => real_bytes as u64,
                 Kind::Whole => size_of::<i64>() as u64,
             };
-            let axes = node.shape.axes.iter();
+            let axes = shape.axes.iter();
             Ok(axes.map(|axis| axis.size.at(binding)).product::<Result<Integer, _>>()? * each)
+        };
+        let all = |shapes: &mut dyn Iterator<Item = &Shape>| {
+            shapes.map(bytes).sum::<Result<Integer, BindingError>>()
+        };
+        // What a node's results take beside buffers that are there already: a carry takes over those of
+        // what it is given, and an exit has the stacks.
+        let own = |node: &Node| match &node.op {
+            Op::Carry(_) => all(&mut node.results()),
+            Op::Exit(exit) => all(&mut node.results().skip(exit.carried)),
+            op if op.is_view() => Ok(Integer::default()),
+            _ => all(&mut node.results()),
         };
         let mut last = self.last_uses();
         for at in (0..last.len()).rev() {
-            let buffer = self.buffer(at);
-            last[buffer] = last[buffer].max(last[at]);
+            for buffer in self.shared(at) {
+                last[buffer] = last[buffer].max(last[at]);
+            }
         }
         let (mut sources, mut live, mut peak, mut kept) =
             (Integer::default(), Integer::default(), Integer::default(), Integer::default());
         let mut dying: Vec<Vec<usize>> = vec![Vec::new(); self.nodes().len() + 1];
         for (at, node) in self.nodes().iter().enumerate() {
             if node.op.is_source() {
-                sources += bytes(node)? * self.multiplicity(node).at(binding)?;
+                sources += bytes(&node.shape)? * self.multiplicity(node).at(binding)?;
                 continue;
             }
-            // A carry takes the buffer of what it is given.
-            let carry = matches!(node.op, Op::Carry);
-            let made = if carry || !node.op.is_view() { bytes(node)? } else { Integer::default() };
-            if !carry {
+            // Stacks grow from the first iteration on.
+            let made = match &node.op {
+                Op::Exit(_) => Integer::default(),
+                Op::Carry(_) => match self.loops().iter().find(|l| l.body.start == at) {
+                    Some(body) => own(node)? + own(&self.nodes()[body.body.end])?,
+                    None => own(node)?,
+                },
+                _ => own(node)?,
+            };
+            if !matches!(node.op, Op::Carry(_)) {
                 peak = peak.max(&live + &made);
             }
             live += made;
             dying[last[at]].push(at);
             for dead in &dying[at] {
-                let dead = &self.nodes()[*dead];
-                if matches!(dead.op, Op::Carry) || !dead.op.is_view() {
-                    live -= bytes(dead)?;
-                }
+                live -= own(&self.nodes()[*dead])?;
             }
             peak = peak.max(live.clone());
         }
@@ -110,24 +134,25 @@ impl Graph {
             let node = self.node(*var);
             if node.repeat.is_some() {
                 let others: Integer = self.multiplicity(node).at(binding)? - 1;
-                kept += bytes(node)? * others.max(Integer::default());
+                kept += bytes(self.shape(*var))? * others.max(Integer::default());
             }
         }
         Ok(Footprint { sources, live: peak, kept })
     }
 
-    /// The node whose buffer a value is: views share their operand's. A carry counts as a buffer, that
-    /// of the iteration before.
-    fn buffer(&self, mut at: usize) -> usize {
-        while let node = &self.nodes()[at]
-            && node.op.is_view()
-            && !node.op.is_source()
-            && !matches!(node.op, Op::Carry)
-            && let Some(input) = node.inputs.last()
-        {
-            at = input.index();
+    /// The nodes whose buffers a node's results are: a view shares its operand's, an exit those that an
+    /// iteration hands to the next. A carry counts as a buffer, that of the iteration before.
+    fn shared(&self, at: usize) -> Vec<usize> {
+        let node = &self.nodes()[at];
+        match &node.op {
+            Op::Source(_) | Op::Carry(_) => Vec::new(),
+            Op::Exit(exit) => {
+                let next = node.inputs.iter().skip(exit.carried).take(exit.carried);
+                next.map(|var| var.index()).collect()
+            }
+            op if op.is_view() => node.inputs.last().map(|var| var.index()).into_iter().collect(),
+            _ => Vec::new(),
         }
-        at
     }
 }
 

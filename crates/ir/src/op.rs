@@ -4,8 +4,8 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::facts::{AxisMap, Facts};
 use crate::ops::{
-    Activation, Arithmetic, Attention, Concat, Dropout, Einsum, Embedding, Experts, Gather, Norm,
-    Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
+    Activation, Arithmetic, Attention, Carry, Concat, Dropout, Einsum, Embedding, Exit, Experts,
+    Gather, Norm, Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -15,11 +15,11 @@ pub trait Operation {
     /// The name used in paths and reports.
     fn name(&self) -> &'static str;
 
-    /// The shape of the result.
+    /// The shapes of the results.
     ///
     /// # Errors
     /// The relation between the operands' shapes that does not hold.
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError>;
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError>;
 
     /// The number of scalar operations as polynomials over the sizes, part by part.
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost;
@@ -48,7 +48,7 @@ pub trait Operation {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError>;
+    ) -> Result<Vec<Value<T>>, OpError>;
 }
 
 macro_rules! ops {
@@ -57,10 +57,6 @@ macro_rules! ops {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Op {
             $($(#[$doc])* $variant($type),)*
-            /// The value that enters an iteration of a repeated body.
-            Carry,
-            /// The value that leaves a repeated body after its last iteration.
-            Exit,
         }
 
         $(impl From<$type> for Op {
@@ -73,59 +69,48 @@ macro_rules! ops {
             fn name(&self) -> &'static str {
                 match self {
                     $(Op::$variant(op) => op.name(),)*
-                    Op::Carry => "carry",
-                    Op::Exit => "exit",
                 }
             }
 
-            fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+            fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
                 match self {
                     $(Op::$variant(op) => op.signature(inputs),)*
-                    Op::Carry | Op::Exit => {
-                        inputs.first().map(|s| (*s).clone()).ok_or(ShapeError::Arity { expected: 1, found: 0 })
-                    }
                 }
             }
 
             fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
                 match self {
                     $(Op::$variant(op) => op.cost(inputs, output),)*
-                    Op::Carry | Op::Exit => Cost::free(),
                 }
             }
 
             fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
                 match self {
                     $(Op::$variant(op) => op.summed(inputs),)*
-                    Op::Carry | Op::Exit => Vec::new(),
                 }
             }
 
             fn facts(&self) -> Facts<'_> {
                 match self {
                     $(Op::$variant(op) => op.facts(),)*
-                    Op::Carry | Op::Exit => Facts::of(&[]).view(),
                 }
             }
 
             fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
                 match self {
                     $(Op::$variant(op) => op.axis_map(inputs, output),)*
-                    Op::Carry | Op::Exit => AxisMap::by_name(inputs, output),
                 }
             }
 
             fn detail(&self) -> String {
                 match self {
                     $(Op::$variant(op) => op.detail(),)*
-                    Op::Carry | Op::Exit => String::new(),
                 }
             }
 
             fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
                 match self {
                     $(Op::$variant(op) => op.conflict(inputs, binding),)*
-                    Op::Carry | Op::Exit => None,
                 }
             }
 
@@ -133,10 +118,9 @@ macro_rules! ops {
                 &self,
                 call: &Call<'_, T>,
                 mark: &mut dyn FnMut(Part),
-            ) -> Result<Value<T>, OpError> {
+            ) -> Result<Vec<Value<T>>, OpError> {
                 match self {
                     $(Op::$variant(op) => op.reference(call, mark),)*
-                    Op::Carry | Op::Exit => call.inputs.last().map(|v| (*v).clone()).ok_or(OpError::Operand(0)),
                 }
             }
         }
@@ -182,6 +166,10 @@ ops! {
     Gather(Gather),
     /// A linear map by the weights of chosen experts.
     Experts(Experts),
+    /// Where an iteration of a repeated body begins.
+    Carry(Carry),
+    /// Where a repetition ends.
+    Exit(Exit),
 }
 
 impl Op {

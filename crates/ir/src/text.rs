@@ -8,8 +8,7 @@ use crate::op::Operation;
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, node) in self.nodes().iter().enumerate() {
-            let inputs: Vec<String> =
-                node.inputs.iter().map(|v| format!("%{}", v.index())).collect();
+            let inputs: Vec<String> = node.inputs.iter().map(|v| v.to_string()).collect();
             let detail = match node.op.detail() {
                 detail if detail.is_empty() => detail,
                 detail => format!(" {{{detail}}}"),
@@ -34,7 +33,7 @@ impl fmt::Display for Graph {
             writeln!(f, "where {definition}")?;
         }
         for (name, var) in self.outputs() {
-            writeln!(f, "return {name} = %{}", var.index())?;
+            writeln!(f, "return {name} = {var}")?;
         }
         Ok(())
     }

@@ -64,7 +64,8 @@ pub struct Call<'a, T> {
     pub inputs: &'a [&'a Value<T>],
     /// The operands' named axes.
     pub shapes: &'a [&'a Shape],
-    /// The sizes of the result.
+    /// The sizes of the first result; what those of further ones are, an operation knows from its
+    /// operands.
     pub output: &'a [usize],
     /// The values of all symbols.
     pub binding: &'a Binding,
@@ -102,9 +103,9 @@ impl<T> Call<'_, T> {
 }
 
 impl<T: Scalar> Call<'_, T> {
-    /// A result over `data`, of this call's output shape.
-    pub(crate) fn result(&self, data: Vec<T>) -> Result<Value<T>, OpError> {
-        Ok(Tensor::new(self.output, data)?.into())
+    /// The one result, over `data` and of this call's output shape.
+    pub(crate) fn result(&self, data: Vec<T>) -> Result<Vec<Value<T>>, OpError> {
+        Ok(vec![Tensor::new(self.output, data)?.into()])
     }
 }
 

@@ -96,7 +96,7 @@ impl Reading<'_> {
 
     /// Dropout of the value that enters the layers.
     fn entry(&self, var: Var) -> Result<Option<Call>, ConventionError> {
-        let mut carries = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Carry));
+        let mut carries = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Carry(_)));
         let enters = carries.find(|node| node.inputs.first() == Some(&var));
         match enters.and_then(|node| self.dropout(&node.path)) {
             Some(_) => {

@@ -77,7 +77,7 @@ impl<'a> Reading<'a> {
             let reached = match &node.op {
                 Op::Source(Source::Param { trainable, .. }) => *trainable,
                 // What a repeated body with parameters gave back.
-                Op::Carry if iteration == Iteration::Later => true,
+                Op::Carry(_) if iteration == Iteration::Later => true,
                 _ => node.inputs.iter().any(|v| gradient.get(v.index()).copied().unwrap_or(false)),
             };
             gradient.push(reached);
@@ -140,7 +140,7 @@ impl Units {
         let joined: BTreeSet<Var> = reading.biased.values().copied().collect();
         for (var, node) in graph.vars().zip(graph.nodes()) {
             let silent =
-                matches!(node.op, Op::Source(_) | Op::Carry | Op::Exit) || joined.contains(&var);
+                matches!(node.op, Op::Source(_) | Op::Carry(_) | Op::Exit(_)) || joined.contains(&var);
             if silent {
                 continue;
             }

@@ -140,17 +140,17 @@ impl<M: Counting> Interpreter for Fast<M> {
         value.clone()
     }
 
-    fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Value<f32>, OpError> {
+    fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
         match group {
             [call] if !(self.fused && chain::begins(call)) => match concat::in_place(call)? {
-                Some(value) => Ok(self.noted(value)),
+                Some(value) => Ok(vec![self.noted(value)]),
                 None => self.single(call),
             },
             _ => {
                 let output = group.last().map_or(&[][..], |call| call.output);
                 let mut buffer = self.pool.take(output.iter().product());
                 chain::apply::<M>(group, &mut self.weights, &mut buffer)?;
-                Ok(Tensor::new(output, buffer)?.into())
+                Ok(vec![Tensor::new(output, buffer)?.into()])
             }
         }
     }
@@ -174,30 +174,32 @@ impl<M: Counting> Interpreter for Fast<M> {
 
 impl<M: Counting> Fast<M> {
     /// Executes one node by the kernel of its operation.
-    fn single(&mut self, call: &NodeCall<'_, f32>) -> Result<Value<f32>, OpError> {
+    fn single(&mut self, call: &NodeCall<'_, f32>) -> Result<Vec<Value<f32>>, OpError> {
         let (node, row, inputs) = (call.node, call.row, call.inputs()?);
         let call = &call.on(&inputs);
         match (&node.op, call.inputs.first()) {
             (Op::Rearrange(op), Some(Value::Real(x))) if op.is_view() => {
-                return Ok(x.reshape(call.output)?.into());
+                return Ok(vec![x.reshape(call.output)?.into()]);
             }
             (Op::Rearrange(op), Some(Value::Index(x))) if op.is_view() => {
-                return Ok(Value::Index(x.reshape(call.output)?));
+                return Ok(vec![Value::Index(x.reshape(call.output)?)]);
             }
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit, _) => {
-                return Ok(self.noted(node.op.reference(call, &mut |_| {})?));
+            | (Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
+                let results = node.op.reference(call, &mut |_| {})?;
+                return Ok(results.into_iter().map(|value| self.noted(value)).collect());
             }
             (Op::TopK(_), _) => {
-                return Ok(self.noted(pointwise::top_k(call, M::of(row, Part::Pointwise))?));
+                let places = pointwise::top_k(call, M::of(row, Part::Pointwise))?;
+                return Ok(vec![self.noted(places)]);
             }
-            (Op::Dropout(op), Some(x)) if !op.training => return Ok((*x).clone()),
+            (Op::Dropout(op), Some(x)) if !op.training => return Ok(vec![(*x).clone()]),
             _ => {}
         }
         let mut buffer = self.pool.take(call.output_len());
         compute::<M>(&node.op, call, &mut buffer, row)?;
-        Ok(Tensor::new(call.output, buffer)?.into())
+        Ok(vec![Tensor::new(call.output, buffer)?.into()])
     }
 }
 
@@ -225,7 +227,7 @@ fn compute<M: Counting>(
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => rearrange(op, call, out),
         Op::Concat(op) => concat::apply(op, call, out),
-        Op::TopK(_) | Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry | Op::Exit => {
+        Op::TopK(_) | Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry(_) | Op::Exit(_) => {
             Err(OpError::Kernel(format!("{} has no kernel", op.name())))
         }
     }

@@ -10,10 +10,10 @@ impl Operation for Activation {
         (*self).name()
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
-        Ok(x.clone())
+        Ok(vec![x.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
@@ -48,7 +48,7 @@ impl Operation for Activation {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let out = call.real(0)?.data().iter().map(|x| self.apply(*x)).collect();
         mark(Part::Pointwise);
         call.result(out)

@@ -54,7 +54,7 @@ impl Operation for Arithmetic {
         }
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [a, b] = masked::entries(self.masked.as_ref(), inputs)?;
         for (operand, shape) in [a, b].into_iter().enumerate() {
             shape.expect(operand, Kind::Real)?;
@@ -68,7 +68,7 @@ impl Operation for Arithmetic {
                 return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
             }
         }
-        Ok(a.clone())
+        Ok(vec![a.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
@@ -105,7 +105,7 @@ impl Operation for Arithmetic {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (a, b) = (call.real(0)?, call.real(1)?);
         let from = Arithmetic::broadcast(call.shapes[0], call.shapes[1]);
         let offsets = offsets(&from, b.shape(), call.output);

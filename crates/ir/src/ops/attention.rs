@@ -121,7 +121,7 @@ impl Operation for Attention {
         "attention"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let expected = 3 + usize::from(self.bias) + usize::from(self.mask.keep);
         if inputs.len() != expected {
             return Err(ShapeError::Arity { expected, found: inputs.len() });
@@ -185,7 +185,7 @@ impl Operation for Attention {
         }
         let mut axes = q.axes.clone();
         axes[outer + 2] = v.axes[outer + 2].clone();
-        Ok(q.with_axes(axes))
+        Ok(vec![q.with_axes(axes)])
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -268,7 +268,7 @@ impl Operation for Attention {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (q, k, v) = (call.real(0)?.data(), call.real(1)?.data(), call.real(2)?.data());
         let s = Attention::sizes(call)?;
         let scale = self.scale.as_ref().map(|f| f.value(call)).transpose()?.map(T::from_f64);
@@ -411,7 +411,7 @@ mod tests {
     fn the_cost_is_that_of_the_chain() {
         const PARTS: [Part; 5] =
             [Part::Scores, Part::Scale, Part::Bias, Part::Softmax, Part::Context];
-        for i in 0..masks(Var(0)).len() {
+        for i in 0..masks(Var::first(0)).len() {
             let cost_of = |fused: bool| {
                 let mut g = Graph::new();
                 let o = operands(&mut g);

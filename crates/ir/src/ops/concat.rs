@@ -30,7 +30,7 @@ impl Operation for Concat {
         "concat"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [a, b] = operands(inputs)?;
         a.expect(0, Kind::Real)?;
         b.expect(1, Kind::Real)?;
@@ -53,7 +53,7 @@ impl Operation for Concat {
         }
         a.position(&self.axis)
             .ok_or_else(|| ShapeError::Missing { operand: 0, axis: self.axis.clone() })?;
-        Ok(joined)
+        Ok(vec![joined])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -88,7 +88,7 @@ impl Operation for Concat {
         &self,
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (first, second) = self.runs(call)?;
         let (a, b) = (call.real(0)?.data(), call.real(1)?.data());
         let steps = call.output_len().checked_div(first + second).unwrap_or(0);

@@ -45,7 +45,7 @@ impl Operation for Dropout {
         "dropout"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
         if !(0.0..1.0).contains(&self.p) {
@@ -54,7 +54,7 @@ impl Operation for Dropout {
                 self.p
             )));
         }
-        Ok(x.clone())
+        Ok(vec![x.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
@@ -93,9 +93,9 @@ impl Operation for Dropout {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         if !self.training {
-            return Ok(call.inputs[0].clone());
+            return Ok(vec![call.inputs[0].clone()]);
         }
         let multiplier = self.multiplier(call.path);
         let elements = call.real(0)?.data().iter().enumerate();

@@ -97,7 +97,7 @@ impl Operation for Einsum {
         "einsum"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let ([a, b], _) = masked::operands(self.masked.as_ref(), inputs)?;
         Einsum::check_operand(&self.lhs, a, 0)?;
         Einsum::check_operand(&self.rhs, b, 1)?;
@@ -129,7 +129,7 @@ impl Operation for Einsum {
             }
             axes.push(Axis::new(shown, self.size_of(name, inputs)));
         }
-        Ok(inputs[0].with_axes(axes))
+        Ok(vec![inputs[0].with_axes(axes)])
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -182,7 +182,7 @@ impl Operation for Einsum {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (a, b) = (call.real(0)?, call.real(1)?);
         let summed: Vec<&Symbol> = self.summed_axes().collect();
         let names: Vec<&Symbol> = self.out.iter().chain(summed.iter().copied()).collect();

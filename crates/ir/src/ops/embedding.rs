@@ -14,7 +14,7 @@ impl Operation for Embedding {
         "embedding"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [ids, table] = operands(inputs)?;
         ids.expect(0, Kind::Whole)?;
         table.expect(1, Kind::Real)?;
@@ -24,7 +24,7 @@ impl Operation for Embedding {
         if ids.position(&width.name).is_some() {
             return Err(ShapeError::Duplicate(width.name.clone()));
         }
-        Ok(table.with_axes(ids.axes.iter().chain([width]).cloned().collect()))
+        Ok(vec![table.with_axes(ids.axes.iter().chain([width]).cloned().collect())])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -56,7 +56,7 @@ impl Operation for Embedding {
         &self,
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (ids, table) = (call.index(0)?, call.real(1)?);
         let (rows, width) = (table.shape()[0], table.shape()[1]);
         let mut out = Vec::with_capacity(call.output_len());
@@ -110,7 +110,7 @@ mod tests {
                 path: "",
             };
             let value = Embedding.reference(&call, &mut |_| {})?;
-            Ok::<_, OpError>(value.real().unwrap().data().to_vec())
+            Ok::<_, OpError>(value[0].real().unwrap().data().to_vec())
         };
         assert_eq!(rows(vec![2, 0, 1]).unwrap(), [20., 21., 0., 1., 10., 11.]);
         assert_eq!(rows(vec![3]).unwrap_err(), OpError::Index { index: 3, rows: 3 });

@@ -31,7 +31,7 @@ impl Operation for Experts {
         "experts"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x, ids, weight] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
         ids.expect(1, Kind::Whole)?;
@@ -56,7 +56,7 @@ impl Operation for Experts {
         if ids.position(&width.name).is_some() {
             return Err(ShapeError::Duplicate(width.name.clone()));
         }
-        Ok(x.with_axes([&ids.axes, std::slice::from_ref(width)].concat()))
+        Ok(vec![x.with_axes([&ids.axes, std::slice::from_ref(width)].concat())])
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -88,7 +88,7 @@ impl Operation for Experts {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (x, ids, weight) = (call.real(0)?, call.index(1)?, call.real(2)?);
         let [experts, width, terms] = weight.shape()[..] else { return Err(OpError::Operand(2)) };
         let per_row = Experts::ids_per_row(call)?;

@@ -15,7 +15,7 @@ impl Operation for Gather {
         "gather"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x, ids] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
         ids.expect(1, Kind::Whole)?;
@@ -23,7 +23,7 @@ impl Operation for Gather {
             return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
         }
         ids.expect_leading(1, &x.axes[..x.axes.len() - 1], 1)?;
-        Ok(x.with_axes(ids.axes.clone()))
+        Ok(vec![x.with_axes(ids.axes.clone())])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -54,7 +54,7 @@ impl Operation for Gather {
         &self,
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let (x, ids) = (call.real(0)?, call.index(1)?);
         let size = |shape: &[usize]| shape.last().copied().ok_or(OpError::Operand(0));
         let (entries, chosen) = (size(x.shape())?, size(ids.shape())?);

@@ -74,7 +74,7 @@ impl Operation for Norm {
         }
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let expected = 1 + usize::from(self.gain) + usize::from(self.shift);
         if inputs.len() != expected {
             return Err(ShapeError::Arity { expected, found: inputs.len() });
@@ -96,7 +96,7 @@ impl Operation for Norm {
                 return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
             }
         }
-        Ok(x.clone())
+        Ok(vec![x.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
@@ -148,7 +148,7 @@ impl Operation for Norm {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let x = call.real(0)?;
         let gain = if self.gain { Some(call.real(1)?) } else { None };
         let shift = if self.shift { Some(call.real(1 + usize::from(self.gain))?) } else { None };

@@ -48,10 +48,10 @@ fn each<T: Scalar>(
     let mut binding = g.complete(binding).unwrap();
     let mut values: BTreeMap<Var, Value<T>> = BTreeMap::new();
     for (i, node) in g.nodes().iter().enumerate() {
-        let var = Var(i as u32);
+        let var = Var::first(i);
         let shape = sizes(g, var, &binding);
-        let value = match &node.op {
-            Op::Source(source) => match (feed(&node.path, &shape), source) {
+        let results = match &node.op {
+            Op::Source(source) => vec![match (feed(&node.path, &shape), source) {
                 (Some(data), _) => {
                     Tensor::new(&shape, data).unwrap().map(|x| T::from_f64(*x)).into()
                 }
@@ -65,7 +65,7 @@ fn each<T: Scalar>(
                 (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Fill::Dyadic)
                     .map(|x| T::from_f64(f64::from(*x)))
                     .into(),
-            },
+            }],
             op => {
                 measure_kept(g, &values, &mut binding);
                 let inputs: Vec<&Value<T>> = node.inputs.iter().map(|v| &values[v]).collect();
@@ -82,13 +82,15 @@ fn each<T: Scalar>(
                 let value =
                     op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
                 assert!(take_counts().is_zero(), "{}: operations counted in no part", node.path);
-                prove_axes(op, &call, &node.shape, &value);
+                prove_axes(op, &call, &node.shape, &value[0]);
                 take_counts();
                 seen(var, &parts, &binding);
                 value
             }
         };
-        values.insert(var, value);
+        for (result, value) in results.into_iter().enumerate() {
+            values.insert(var.sibling(result), value);
+        }
     }
     values
 }
@@ -115,7 +117,7 @@ fn prove_axes<T: Scalar>(op: &Op, call: &Call<'_, T>, outputs: &Shape, result: &
                 Value::Real(t) => t.data().iter().map(|x| x.to_f64().to_bits()).collect(),
                 Value::Index(t) => t.data().iter().map(|x| *x as u64).collect::<Vec<u64>>(),
             };
-            let pairs = numbers(result).into_iter().zip(numbers(&other));
+            let pairs = numbers(result).into_iter().zip(numbers(&other[0]));
             for (index, (before, after)) in indices(call.output).zip(pairs) {
                 let same = index[along] == 0 || before == after;
                 assert!(same, "{}: axis {axis} of operand {operand} at {index:?}", call.path);

@@ -190,7 +190,7 @@ impl Operation for Rearrange {
         }
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
         let at = |axis: &Symbol| {
             x.position(axis).ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.clone() })
@@ -252,7 +252,7 @@ impl Operation for Rearrange {
                 return Err(ShapeError::Duplicate(axis.name.clone()));
             }
         }
-        Ok(x.with_axes(axes))
+        Ok(vec![x.with_axes(axes)])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -314,11 +314,12 @@ impl Operation for Rearrange {
         &self,
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         match call.inputs.first().ok_or(OpError::Operand(0))? {
             Value::Real(x) => call.result(self.moved(call, x.data(), T::from_f64(0.0))?),
             Value::Index(x) => {
-                Ok(Value::Index(Tensor::new(call.output, self.moved(call, x.data(), 0)?)?))
+                let moved = self.moved(call, x.data(), 0)?;
+                Ok(vec![Value::Index(Tensor::new(call.output, moved)?)])
             }
         }
     }

@@ -37,7 +37,7 @@ impl Operation for Reduce {
         }
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
         let axis = self.axis();
@@ -46,7 +46,7 @@ impl Operation for Reduce {
             .ok_or_else(|| ShapeError::Missing { operand: 0, axis: axis.clone() })?;
         let mut shape = x.clone();
         shape.axes.remove(at);
-        Ok(shape)
+        Ok(vec![shape])
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -85,7 +85,7 @@ impl Operation for Reduce {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let x = call.real(0)?;
         let at = call.shapes[0].position(self.axis()).ok_or(OpError::Operand(0))?;
         let terms = x.shape()[at];

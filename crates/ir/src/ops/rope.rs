@@ -67,7 +67,7 @@ impl Operation for Rope {
         "rope"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
         let [.., _, _, width] = &x.axes[..] else {
@@ -78,7 +78,7 @@ impl Operation for Rope {
         }
         match self.problem(width, Poly::as_integer) {
             Some(problem) => Err(ShapeError::Sizes(problem)),
-            None => Ok(x.clone()),
+            None => Ok(vec![x.clone()]),
         }
     }
 
@@ -130,7 +130,7 @@ impl Operation for Rope {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let x = call.real(0)?;
         let offset = call.size(&self.offset)?;
         let [batch @ .., tokens, heads, width] = call.output else {

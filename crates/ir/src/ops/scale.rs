@@ -57,10 +57,10 @@ impl Operation for Scale {
         "scale"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = masked::entries(self.masked.as_ref(), inputs)?;
         x.expect(0, Kind::Real)?;
-        Ok(x.clone())
+        Ok(vec![x.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
@@ -95,7 +95,7 @@ impl Operation for Scale {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let factor = T::from_f64(self.factor.value(call)?);
         let visible = masked::visible(self.masked.as_ref(), call)?;
         let entries = call.real(0)?.data().iter().zip(visible);

@@ -33,7 +33,7 @@ impl Operation for Sinusoid {
         "sinusoid"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [] = operands(inputs)?;
         match self.width.size.as_integer() {
             Some(c) if &c % 2 != 0.into() => {
@@ -45,7 +45,7 @@ impl Operation for Sinusoid {
             _ if self.positions.name == self.width.name => {
                 Err(ShapeError::Duplicate(self.width.name.clone()))
             }
-            _ => Ok(Shape::real(vec![self.positions.clone(), self.width.clone()])),
+            _ => Ok(vec![Shape::real(vec![self.positions.clone(), self.width.clone()])]),
         }
     }
 
@@ -84,7 +84,7 @@ impl Operation for Sinusoid {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let [positions, width] = call.output else { return Err(OpError::Operand(0)) };
         let frequencies = Sinusoid::frequencies(*width);
         let mut out = Vec::with_capacity(call.output_len());

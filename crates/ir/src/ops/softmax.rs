@@ -51,13 +51,13 @@ impl Operation for Softmax {
         "softmax"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = masked::entries(self.masked.as_ref(), inputs)?;
         x.expect(0, Kind::Real)?;
         if x.axes.is_empty() {
             return Err(ShapeError::Rank { operand: 0, expected: 1, found: 0 });
         }
-        Ok(x.clone())
+        Ok(vec![x.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
@@ -96,7 +96,7 @@ impl Operation for Softmax {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let x = call.real(0)?;
         let visible = masked::visible(self.masked.as_ref(), call)?;
         let width = call.output.last().copied().unwrap_or(1).max(1);

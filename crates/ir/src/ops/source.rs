@@ -133,7 +133,7 @@ impl Operation for Source {
         }
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [] = operands(inputs)?;
         let axes = self.axes();
         for (i, axis) in axes.iter().enumerate() {
@@ -145,7 +145,7 @@ impl Operation for Source {
             Source::Ids { .. } | Source::Visible { .. } => Elem::I64,
             Source::Input { elem, .. } | Source::Param { elem, .. } => *elem,
         };
-        Ok(Shape { axes: axes.to_vec(), elem })
+        Ok(vec![Shape { axes: axes.to_vec(), elem }])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -185,7 +185,7 @@ impl Operation for Source {
         &self,
         _: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         // A source is fed, not computed.
         Err(OpError::Operand(0))
     }

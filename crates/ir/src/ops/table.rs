@@ -143,9 +143,9 @@ impl Operation for Table {
         }
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [] = operands(inputs)?;
-        Ok(match self {
+        let shape = match self {
             Table::WindowDisplacement { query, key, .. } => {
                 Shape { axes: vec![query.clone(), key.clone()], elem: Elem::I64 }
             }
@@ -162,7 +162,8 @@ impl Operation for Table {
                 }
                 Shape { axes: vec![query.clone(), key.clone()], elem: Elem::I64 }
             }
-        })
+        };
+        Ok(vec![shape])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -205,14 +206,14 @@ impl Operation for Table {
         &self,
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         match self {
             Table::WindowDisplacement { side, .. } => {
                 let ids = self.ids(call, side)?;
-                Ok(Value::Index(Tensor::new(call.output, ids)?))
+                Ok(vec![Value::Index(Tensor::new(call.output, ids)?)])
             }
             Table::RelativeBuckets { .. } => {
-                Ok(Value::Index(Tensor::new(call.output, self.buckets(call)?)?))
+                Ok(vec![Value::Index(Tensor::new(call.output, self.buckets(call)?)?)])
             }
             Table::ShiftMask { rows, columns, side, shift, .. } => {
                 let [rows, columns] = [call.size(rows)?, call.size(columns)?];

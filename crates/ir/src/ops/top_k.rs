@@ -37,7 +37,7 @@ impl Operation for TopK {
         "top_k"
     }
 
-    fn signature(&self, inputs: &[&Shape]) -> Result<Shape, ShapeError> {
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
         x.expect(0, Kind::Real)?;
         let [rows @ .., entries] = &x.axes[..] else {
@@ -51,7 +51,7 @@ impl Operation for TopK {
         {
             return Err(ShapeError::Sizes(problem));
         }
-        Ok(Shape { axes: [rows, std::slice::from_ref(&self.k)].concat(), elem: Elem::I64 })
+        Ok(vec![Shape { axes: [rows, std::slice::from_ref(&self.k)].concat(), elem: Elem::I64 }])
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
@@ -87,7 +87,7 @@ impl Operation for TopK {
         &self,
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
-    ) -> Result<Value<T>, OpError> {
+    ) -> Result<Vec<Value<T>>, OpError> {
         let x = call.real(0)?;
         let (entries, k) = (x.shape().last().copied(), call.output.last().copied());
         let (entries, k) = entries.zip(k).ok_or(OpError::Operand(0))?;
@@ -110,7 +110,7 @@ impl Operation for TopK {
             }
         }
         mark(Part::Pointwise);
-        Ok(Value::Index(Tensor::new(call.output, ids)?))
+        Ok(vec![Value::Index(Tensor::new(call.output, ids)?)])
     }
 }
 
