@@ -14,9 +14,9 @@ use crate::interpreter::{Interpreter, NodeCall, Observer, Operand};
 use crate::ledger::Ledger;
 use crate::memory::Peak;
 use crate::program::{Instance, Program, Sizes, sizes_at};
+use crate::scan::{self, Stack};
 use crate::schedule::{Schedule, is_executed};
 use crate::tensors::Tensors;
-use crate::scan::{self, Stack};
 
 /// Values of sources for one run, which takes them. A node that has its operand for itself may change
 /// one in place.
