@@ -33,10 +33,13 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "opledger",
         &[
+            "account",
+            "audit",
             "conventions",
             "dims",
             "interp",
             "ir",
+            "measure",
             "models",
             "nn",
             "report",

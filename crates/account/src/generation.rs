@@ -13,12 +13,12 @@ impl Model {
     /// step for each of the others, every step counted at its own number of cached tokens.
     ///
     /// ```
-    /// use opledger_account::Model;
+    /// use opledger::Model;
     ///
     /// let sizes = [("n", 128)].into_iter().collect();
     /// let generation = Model::open("gpt2")?.generation(&sizes, 16)?;
     /// assert_eq!(generation.all.macs, &generation.prompt.macs + &generation.steps.macs);
-    /// # Ok::<(), opledger_account::AccountError>(())
+    /// # Ok::<(), opledger::AccountError>(())
     /// ```
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 //! the tools of a framework would print. Without sizes the same questions have formulas for answers.
 //!
 //! ```
-//! use opledger_account::{Dtype, Model, Quantity};
+//! use opledger::{Dtype, Model, Quantity};
 //!
 //! let model = Model::open("llama-3.1-8b")?;
 //! assert_eq!(model.parameters().to_string(), "8030261248");
@@ -16,7 +16,7 @@
 //! assert_eq!(prompt.convention("fvcore")?.to_string(), "30739080937472");
 //! let memory = prompt.memory(Dtype::Bf16)?;
 //! assert_eq!(memory.parameters, (2 * 8_030_261_248_u64).into());
-//! # Ok::<(), opledger_account::AccountError>(())
+//! # Ok::<(), opledger::AccountError>(())
 //! ```
 
 mod assertion;

@@ -24,14 +24,14 @@ impl Model {
     /// holds one.
     ///
     /// ```
-    /// use opledger_account::Model;
+    /// use opledger::Model;
     ///
     /// let model = Model::open("mha:c=512,h=8")?;
     /// assert_eq!(model.cost().macs().to_string(), "4·b·n·c² + 2·b·n²·c");
     /// assert_eq!(model.parameters().to_string(), "1050624");
     /// let error = Model::open("lama-3.1-8b").unwrap_err().to_string();
     /// assert!(error.contains("did you mean `llama-3.1-8b`?"));
-    /// # Ok::<(), opledger_account::AccountError>(())
+    /// # Ok::<(), opledger::AccountError>(())
     /// ```
     ///
     /// # Errors

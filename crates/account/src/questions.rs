@@ -15,10 +15,10 @@ pub struct Questions<'a> {
 
 impl<'a> SizedModel<'a> {
     /// Answers to questions by name; the model is written, and tools are mended, as in
-    /// [`SizedModel::as_tools_see_it`].
+    /// [`SizedModel::convention_counter`].
     ///
     /// ```
-    /// use opledger_account::Model;
+    /// use opledger::Model;
     ///
     /// let model = Model::open("linear:in=4,out=5")?;
     /// let sized = model.at([("b", 2), ("n", 3)])?;
@@ -26,7 +26,7 @@ impl<'a> SizedModel<'a> {
     /// assert_eq!(questions.answer("macs")?, 120.into());
     /// assert_eq!(questions.answer("params")?, 25.into());
     /// assert_eq!(questions.answer("fvcore")?, 120.into());
-    /// # Ok::<(), opledger_account::AccountError>(())
+    /// # Ok::<(), opledger::AccountError>(())
     /// ```
     pub fn questions(&'a self, written: Option<&'a str>, mended: &'a [String]) -> Questions<'a> {
         Questions { sized: self, written, mended, tools: None }
@@ -44,7 +44,7 @@ impl Questions<'_> {
         }
         let tools = match &mut self.tools {
             Some(tools) => tools,
-            none => none.insert(self.sized.as_tools_see_it(self.written, self.mended)?),
+            none => none.insert(self.sized.convention_counter(self.written, self.mended)?),
         };
         tools.total(name)
     }

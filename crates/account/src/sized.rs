@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Counts, Integer, Poly, Quantity};
 use opledger_ir::{Graph, PartCounts};
-use opledger_report::Account;
+use opledger_report::{Account, Explained};
 
 use crate::nodes::account;
 use crate::{AccountError, ConventionCounter, Model};
@@ -80,7 +80,16 @@ impl<'m> SizedModel<'m> {
     /// # Errors
     /// When there is no such convention, or it has no rule for a call of the model.
     pub fn convention(&self, name: &str) -> Result<Integer, AccountError> {
-        self.as_tools_see_it(None, &[])?.total(name)
+        self.convention_counter(None, &[])?.total(name)
+    }
+
+    /// Why two conventions give different numbers, line by line, until nothing is left of their
+    /// difference.
+    ///
+    /// # Errors
+    /// As [`SizedModel::convention`].
+    pub fn explain(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
+        self.convention_counter(None, &[])?.explain(first, second)
     }
 
     /// The model as the tools of a framework see it: written in the way of a name, what is usual for
@@ -88,7 +97,7 @@ impl<'m> SizedModel<'m> {
     ///
     /// # Errors
     /// When there is no such way of writing, or a size is unbound.
-    pub fn as_tools_see_it(
+    pub fn convention_counter(
         &self,
         written: Option<&str>,
         mended: &[String],

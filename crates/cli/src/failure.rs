@@ -86,8 +86,6 @@ pub(crate) enum Failure {
     Conflict { symbol: Symbol, model: String, fixed: Integer, given: Integer },
     #[error("`{model}` has no size for {}; give {} with {}{hint}", list(symbols), if symbols.len() == 1 { "it" } else { "them" }, flags(symbols))]
     Unbound { model: String, symbols: Vec<Symbol>, hint: String },
-    #[error("there is no claim `{id}`{}; the claims are {known}", nearest.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default())]
-    Claim { id: String, nearest: Option<&'static str>, known: String },
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: u16, problem: String },
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Class, Poly};
+use opledger_dims::{Class, Poly, Quantity};
 use serde::Deserialize;
 
 use crate::call::Manner;
@@ -46,6 +46,22 @@ pub enum Counting {
     },
 }
 
+impl Counting {
+    /// As a quantity of the runtime counts.
+    fn of_quantity(quantity: Quantity) -> Counting {
+        let weights = |share: Share| {
+            let weight = |class| quantity.weight(class, share.is_contraction()).unwrap_or(0);
+            let mut weights: Vec<(Class, i64)> =
+                Class::ALL.into_iter().map(|class| (class, i64::from(weight(class)))).collect();
+            weights.retain(|(_, weight)| *weight != 0);
+            weights.sort_by_key(|(class, _)| class.name());
+            weights
+        };
+        let all = Share::ALL.iter().map(|share| (*share, weights(*share)));
+        Counting::Classes(all.filter(|(_, weights)| !weights.is_empty()).collect())
+    }
+}
+
 /// A mistake of a tool that its convention repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bug {
@@ -86,6 +102,8 @@ struct File {
     unit: String,
     source: String,
     checked: String,
+    #[serde(default)]
+    quantity: Option<String>,
     #[serde(default)]
     classes: Vec<Weights>,
     #[serde(default)]
@@ -176,7 +194,13 @@ impl Convention {
             };
             texts.into_iter().map(rule).collect()
         };
-        let counting = if raw.classes.is_empty() {
+        let counting = if let Some(name) = &raw.quantity {
+            let quantity = name.parse::<Quantity>().map_err(|e| malformed(e.to_string()))?;
+            if !quantity.counts_operations() {
+                return Err(malformed(format!("`{quantity}` counts no operations")));
+            }
+            Counting::of_quantity(quantity)
+        } else if raw.classes.is_empty() {
             Counting::Rules { modules: rules(raw.modules)?, calls: rules(raw.calls)? }
         } else {
             let mut classes = BTreeMap::new();

@@ -51,7 +51,7 @@ impl Class {
     ];
 
     /// The name used in reports and JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Class::Add => "add",
             Class::Mul => "mul",

@@ -68,7 +68,7 @@ impl Quantity {
     }
 
     /// The name by which it is asked for and reported.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Quantity::Macs => "macs",
             Quantity::Flops => "flops",
@@ -85,7 +85,7 @@ impl Quantity {
     }
 
     /// What it is, in the words of reports.
-    pub fn meaning(self) -> &'static str {
+    pub const fn meaning(self) -> &'static str {
         match self {
             Quantity::Macs => "multiplications inside contractions",
             Quantity::Flops => "all scalar operations, each worth one",

@@ -1,5 +1,7 @@
 //! The totals of a graph at many sizes.
 
+use std::fmt;
+
 use num_traits::{ToPrimitive, Zero};
 use opledger_dims::{Binding, Class, Compiled, Counts, Integer, Poly, Symbol};
 
@@ -56,6 +58,15 @@ impl Total {
         self.params.clone_from(&other.params);
         self.read += &other.read;
         self.written += &other.written;
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Total { macs, params, read, written, .. } = self;
+        let flops = self.flops();
+        write!(f, "flops = {flops}, macs = {macs}, params = {params}, ")?;
+        write!(f, "bytes read = {read}, bytes written = {written}")
     }
 }
 
@@ -182,6 +193,7 @@ mod tests {
             let total = totals.at(&[n]).unwrap();
             assert_eq!(total.counts, g.cost().total().at(&binding).unwrap());
             assert_eq!(total.macs, g.cost().macs().at(&binding).unwrap());
+            assert!(total.to_string().starts_with(&format!("flops = {}, macs = ", total.flops())));
         }
         assert!(g.totals(&fixed, &[]).is_err(), "n has no size");
     }

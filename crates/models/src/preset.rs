@@ -19,6 +19,9 @@ pub struct Preset {
     /// Those of them that a token meets, where a router leaves some out.
     #[serde(default)]
     pub active_parameters: Option<u64>,
+    /// Under which name its checkpoint is published on the Hugging Face hub.
+    #[serde(default)]
+    pub hub: Option<String>,
     /// Its configuration.
     config: Map<String, Value>,
 }
@@ -151,16 +154,42 @@ pub fn presets() -> Result<Vec<Preset>, ConfigError> {
     FILES.iter().map(|(name, text)| Preset::read(name, text)).collect()
 }
 
-/// The preset of a name.
+/// The preset of a name, in small letters or capitals, or of the name its checkpoint is published
+/// under: `llama-3.1-8b`, `Llama-3.1-8B` and `meta-llama/Llama-3.1-8B` are one.
 ///
 /// # Errors
 /// [`ConfigError::Unknown`] when there is none.
 pub fn preset(name: &str) -> Result<Preset, ConfigError> {
-    match FILES.iter().find(|(known, _)| *known == name) {
+    if name.contains('/') {
+        let published =
+            |preset: &Preset| preset.hub.as_ref().is_some_and(|hub| hub.eq_ignore_ascii_case(name));
+        if let Some(preset) = presets()?.into_iter().find(published) {
+            return Ok(preset);
+        }
+    }
+    match FILES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
         Some((name, text)) => Preset::read(name, text),
         None => Err(ConfigError::Unknown {
             name: name.to_owned(),
             nearest: nearest(name, preset_names()),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_is_found_by_its_name_and_by_that_of_its_checkpoint() {
+        for name in ["llama-3.1-8b", "Llama-3.1-8B", "meta-llama/Llama-3.1-8B"] {
+            assert_eq!(preset(name).unwrap().name, "llama-3.1-8b");
+        }
+        let mut hubs: Vec<String> = presets().unwrap().into_iter().filter_map(|p| p.hub).collect();
+        let all = hubs.len();
+        hubs.sort();
+        hubs.dedup();
+        assert_eq!(hubs.len(), all, "two presets of one checkpoint");
+        assert!(preset("meta-llama/Llama-9-8B").is_err());
     }
 }

@@ -32,6 +32,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A model by name answers the same questions without running, at any size:
+//!
+//! ```
+//! use opledger::{Dtype, Model, Quantity};
+//!
+//! // A published model by its name here or on the hub, a layer, a config.json, or a directory.
+//! let model: Model = "meta-llama/Llama-3.1-8B".parse()?;
+//! println!("{}", model.formula(Quantity::Macs)); // in b and n, derived from its graph
+//! assert_eq!(model.parameters(), 8_030_261_248_i64.into());
+//!
+//! let prompt = model.at([("n", 4096)])?; // one item, unless `b` says otherwise
+//! assert_eq!(prompt.macs()?, 32_938_641_063_936_i64.into());
+//! assert_eq!(prompt.matmul_flops()?, prompt.macs()? * 2);
+//! assert_eq!(prompt.convention("fvcore")?, 30_739_080_937_472_i64.into()); // what fvcore prints
+//! assert_eq!(prompt.explain("macs", "fvcore")?.unaccounted, 0.into()); // and why it differs
+//!
+//! let memory = prompt.memory(Dtype::Bf16)?;
+//! assert_eq!(memory.cache, Some((2_u64 * 2 * 32 * 8 * 128 * 4096).into())); // keys and values
+//! let generation = model.generation(&[("n", 128)].into_iter().collect(), 256)?;
+//! assert_eq!(generation.all.macs, &generation.prompt.macs + &generation.steps.macs);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | [`dims`] | exact polynomials over named sizes, counts per class of operation |
@@ -40,11 +63,18 @@
 //! | [`interp`] | the fast and the exact interpreter, the ledger, the theorem |
 //! | [`nn`] | layers |
 //! | [`models`] | models by name |
+//! | [`account`] | what a model costs, without running it: every question by name |
 //! | [`weights`] | the files of a model: safetensors, and the configuration beside them |
 //! | [`conventions`] | how other tools count, and why two of them differ |
 //! | [`verify`] | published claims, settled by execution |
+//! | [`audit`] | published tables and formulas, recomputed from graphs |
+//! | [`measure`] | the machine, its roofs, and what the kernels reach of them |
 //! | [`report`] | results as tables, JSON, CSV, Markdown, LaTeX |
 
+#[doc(inline)]
+pub use opledger_account as account;
+#[doc(inline)]
+pub use opledger_audit as audit;
 #[doc(inline)]
 pub use opledger_conventions as conventions;
 #[doc(inline)]
@@ -53,6 +83,8 @@ pub use opledger_dims as dims;
 pub use opledger_interp as interp;
 #[doc(inline)]
 pub use opledger_ir as ir;
+#[doc(inline)]
+pub use opledger_measure as measure;
 #[doc(inline)]
 pub use opledger_models as models;
 #[doc(inline)]
@@ -66,7 +98,9 @@ pub use opledger_verify as verify;
 #[doc(inline)]
 pub use opledger_weights as weights;
 
-pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Symbol};
+// Questions that need no run; a `Prepared` run answers what is measured.
+pub use opledger_account::{AccountError, Dtype, Model, SizedModel, Sweep};
+pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Quantity, Symbol};
 pub use opledger_interp::{
     Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, Session, Theorem, compare, prove,
 };

@@ -13,5 +13,5 @@ mod permutation;
 mod reading;
 mod settle;
 
-pub use claim::{Claim, Options, Report, Settled, Verdict, VerifyError};
-pub use settle::{claims, settle};
+pub use claim::{Claim, Evidence, Options, Report, Settled, Verdict, VerifyError};
+pub use settle::{claims, claims_named, settle};

@@ -7,7 +7,7 @@ use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, Sinusoi
 use opledger_tensor::{Fill, Tensor};
 
 use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::claim::{Evidence, Finding, Verdict, VerifyError};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -60,7 +60,7 @@ impl Experiment {
     fn outputs(&self, tokens: &[Vec<f32>], order: &[usize]) -> Result<Vec<Vec<f64>>, VerifyError> {
         let data: Vec<f32> = order.iter().flat_map(|i| tokens[*i].clone()).collect();
         let x = Tensor::new(&[1, self.tokens, self.width], data);
-        let x = x.map_err(|e| VerifyError::Evidence(e.to_string()))?;
+        let x = x?;
         let at = binding(&[("b", 1)]);
         let feeds = Feeds::seeded(2).with("x", x);
         let fast = Fast::new()?.run(&self.graph, &at, &feeds)?;
@@ -68,7 +68,7 @@ impl Experiment {
         let (fast, exact) = (fast.output("y")?, exact.output("y")?);
         let apart = fast.iter().zip(&exact).any(|(x, y)| (f64::from(*x) - y.0).abs() > UNCHANGED);
         if apart {
-            return Err(VerifyError::Evidence("kernels and oracle disagree".into()));
+            return Err(VerifyError::Missing(Evidence::Agreement));
         }
         let values: Vec<f64> = fast.iter().map(|x| f64::from(*x)).collect();
         Ok(values.chunks(self.width).map(<[f64]>::to_vec).collect())
@@ -119,8 +119,7 @@ fn empty_run(details: &mut Vec<String>) -> Result<bool, VerifyError> {
     let y = attention.forward(&mut g, x, x, x)?;
     g.output("y", y);
     let outputs = |tokens: &[Vec<f32>]| -> Result<Vec<Vec<f64>>, VerifyError> {
-        let x = Tensor::new(&[3, 1, 2], tokens.concat())
-            .map_err(|e| VerifyError::Evidence(e.to_string()))?;
+        let x = Tensor::new(&[3, 1, 2], tokens.concat())?;
         let run = Fast::new()?.run(&g, &Binding::new(), &Feeds::seeded(2).with("x", x))?;
         let y = run.output("y")?;
         let values: Vec<f64> = y.iter().map(|v| f64::from(*v)).collect();

@@ -1,5 +1,6 @@
 //! The run that settles claims.
 
+use opledger_dims::nearest;
 use opledger_interp::Theorem;
 
 use crate::bench::Bench;
@@ -11,6 +12,21 @@ pub fn claims() -> &'static [Claim] {
     ALL
 }
 
+/// The claims of some names, in small letters or capitals; all when none is named.
+///
+/// # Errors
+/// When a name is unknown.
+pub fn claims_named(ids: &[String]) -> Result<Vec<&'static Claim>, VerifyError> {
+    let has = |claim: &Claim, id: &String| claim.id.eq_ignore_ascii_case(id);
+    if let Some(id) = ids.iter().find(|id| !ALL.iter().any(|claim| has(claim, id))) {
+        let nearest = nearest(&id.to_ascii_uppercase(), ALL.iter().map(|claim| claim.id));
+        let known = ALL.iter().map(|claim| claim.id).collect::<Vec<_>>().join(", ");
+        return Err(VerifyError::Unknown { id: id.clone(), nearest, known });
+    }
+    let wanted = |claim: &&Claim| ids.is_empty() || ids.iter().any(|id| has(claim, id));
+    Ok(ALL.iter().filter(wanted).collect())
+}
+
 /// Settles the claims named, or all when none is named. `progress` hears of each before it is tried.
 ///
 /// # Errors
@@ -20,15 +36,10 @@ pub fn settle(
     options: Options,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, VerifyError> {
-    let known = |id: &String| ALL.iter().any(|c| c.id.eq_ignore_ascii_case(id));
-    if let Some(id) = ids.iter().find(|id| !known(id)) {
-        let known = ALL.iter().map(|c| c.id).collect::<Vec<_>>().join(" ");
-        return Err(VerifyError::Unknown { id: id.clone(), known });
-    }
-    let wanted = |c: &&Claim| ids.is_empty() || ids.iter().any(|id| c.id.eq_ignore_ascii_case(id));
+    let claims = claims_named(ids)?;
     let mut bench = Bench { quick: options.quick, progress, theorem: Theorem::default() };
     let mut settled = Vec::new();
-    for claim in ALL.iter().filter(wanted) {
+    for claim in claims {
         (bench.progress)(claim.id);
         let finding = (claim.settle)(&mut bench)?;
         settled.push(Settled {

@@ -49,7 +49,7 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         record.memory = Some(sized.memory(args.dtype)?);
         output::show(&record, format)?;
     } else {
-        let tools = sized.as_tools_see_it(args.tools.written.as_deref(), &args.tools.without)?;
+        let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
         let counted = tools.count(&args.conventions)?;
         if let Some(path) = &args.svg {
             Destination::new(path)?.write_text(&drawn(&counted)?)?;

@@ -10,7 +10,7 @@ use crate::sizes::binding;
 pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let model = args.model.open()?;
     let sized = model.counted_at(&binding(&args.model.sizes)?)?;
-    let tools = sized.as_tools_see_it(args.tools.written.as_deref(), &args.tools.without)?;
+    let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
     let explained = tools.explain(&args.first, &args.second)?;
     output::show(&explained, args.format)?;
     let complete = explained.unaccounted == 0.into()

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use opledger_dims::nearest;
 use opledger_report::{Claim, ClaimList, Settled, Verdict, Verification};
-use opledger_verify::{Options, claims, settle};
+use opledger_verify::{Options, claims_named, settle};
 
 use crate::args::VerifyArgs;
 use crate::commands::run::theorem_record;
@@ -13,9 +12,8 @@ use crate::output;
 use crate::progress::Notes;
 
 pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    check_ids(&args.ids)?;
     if args.list {
-        output::show(&listed(&args.ids), args.format)?;
+        output::show(&listed(claims_named(&args.ids)?), args.format)?;
         return Ok(ExitCode::SUCCESS);
     }
     let notes = Notes::new();
@@ -52,22 +50,11 @@ fn verdict(verdict: opledger_verify::Verdict) -> Verdict {
     }
 }
 
-/// Refuses an id that no claim has, naming the nearest.
-fn check_ids(ids: &[String]) -> Result<(), Failure> {
-    let known = |id: &&String| claims().iter().any(|claim| claim.id.eq_ignore_ascii_case(id));
-    let Some(id) = ids.iter().find(|id| !known(id)) else { return Ok(()) };
-    let nearest = nearest(&id.to_ascii_uppercase(), claims().iter().map(|claim| claim.id));
-    let known = claims().iter().map(|claim| claim.id).collect::<Vec<_>>().join(", ");
-    Err(Failure::Claim { id: id.clone(), nearest, known })
-}
-
-fn listed(ids: &[String]) -> ClaimList {
-    let wanted = |id: &str| ids.is_empty() || ids.iter().any(|i| i.eq_ignore_ascii_case(id));
-    let claims = claims().iter().filter(|claim| wanted(claim.id));
+fn listed(claims: Vec<&opledger_verify::Claim>) -> ClaimList {
     let claim = |claim: &opledger_verify::Claim| Claim {
         id: claim.id.to_owned(),
         source: claim.source.to_owned(),
         statement: claim.statement.to_owned(),
     };
-    ClaimList { claims: claims.map(claim).collect() }
+    ClaimList { claims: claims.into_iter().map(claim).collect() }
 }

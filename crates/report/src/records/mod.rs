@@ -28,13 +28,19 @@ pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, Grid, GridPoint, Summed};
 pub use verification::{Claim, ClaimList, Settled, Verdict, Verification};
 
+use opledger_dims::Quantity;
+
 /// What the printed numbers mean, by name.
 pub const CONVENTIONS: [(&str, &str); 4] = [
-    ("macs", "multiplications inside contractions"),
-    ("flops", "all scalar operations, each worth one"),
-    ("matmul-flops", "2·macs"),
+    told(Quantity::Macs),
+    told(Quantity::Flops),
+    told(Quantity::MatmulFlops),
     ("bytes", "each operand read once, each result written once, f32"),
 ];
+
+const fn told(quantity: Quantity) -> (&'static str, &'static str) {
+    (quantity.name(), quantity.meaning())
+}
 
 /// The conventions of these names as one line.
 pub(crate) fn convention_line(names: &[&str]) -> String {

@@ -35,9 +35,7 @@ pub(crate) fn worked_example(bench: &mut Bench<'_>) -> Answer {
     for (name, var) in [("q", q), ("scores", scores), ("weights", weights), ("b", b)] {
         g.output(name, var);
     }
-    let matrix = |data: [f32; 4]| {
-        Tensor::new(&[2, 2], data.to_vec()).map_err(|e| VerifyError::Evidence(e.to_string()))
-    };
+    let matrix = |data: [f32; 4]| Ok::<_, VerifyError>(Tensor::new(&[2, 2], data.to_vec())?);
     let feeds = Feeds::seeded(0)
         .with("a", matrix([1., 1., 1., 0.])?)
         .with("Wq", matrix([1., 1., 0., 1.])?)

@@ -8,7 +8,7 @@ use opledger_nn::{AttentionConfig, MultiheadAttention, SelfAttention, SelfAttent
 use opledger_tensor::Tensor;
 
 use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::claim::{Evidence, Finding, Verdict, VerifyError};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -54,7 +54,7 @@ fn per_head() -> Result<Graph, VerifyError> {
             Some(before) => g.concat(before, y, "h")?,
         });
     }
-    let joined = joined.ok_or_else(|| VerifyError::Evidence("no heads".into()))?;
+    let joined = joined.ok_or_else(|| VerifyError::Missing(Evidence::Heads))?;
     let axes = [Axis::new("c", WIDTH), Axis::new("h", HEADS), Axis::new("e", HEAD_DIM)];
     let out = g.param("out", Source::weight(WIDTH), axes)?;
     let y = g.einsum("b n h e, c h e -> b n c", joined, out)?;
@@ -68,7 +68,7 @@ pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
     let drawn = Tensors::new(&split, &binding(&[]), &seeded)?;
     let tensor = |path: &str| {
         let value = drawn.get(path).and_then(|v| v.real()).cloned();
-        value.ok_or_else(|| VerifyError::Evidence(path.to_owned()))
+        value.ok_or_else(|| VerifyError::Missing(Evidence::Parameter(path.to_owned())))
     };
     let mut feeds =
         Feeds::seeded(11).with("x", tensor("x")?).with("out", tensor("out_proj.weight")?);
@@ -77,7 +77,7 @@ pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
         let rows = HEAD_DIM * WIDTH;
         for (head, slice) in big.data().chunks(rows).enumerate() {
             let own = Tensor::new(&[1, HEAD_DIM, WIDTH], slice.to_vec());
-            let own = own.map_err(|e| VerifyError::Evidence(e.to_string()))?;
+            let own = own?;
             feeds = feeds.with(&format!("head{head}.{letter}"), own);
         }
     }

@@ -82,7 +82,7 @@ pub(crate) fn parameter_column(bench: &mut Bench<'_>) -> Answer {
         let formula = graph.quantity(Quantity::Parameters);
         let v = Symbol::new("v");
         let at = |vocabulary: i64| formula.at(&binding(&[("v", vocabulary)]));
-        let evaluated = at(VOCABULARY).map_err(|e| VerifyError::Evidence(e.to_string()))?;
+        let evaluated = at(VOCABULARY)?;
         // Two sizes of vocabulary in memory identify a formula of degree one.
         settled &= formula.degree_in(&v) == 1;
         for vocabulary in [1, 2] {
@@ -160,7 +160,7 @@ fn vocabularies(
 ) -> Result<(Integer, Integer), VerifyError> {
     let at = |vocabulary: i64| {
         let value = formula.at(&opledger_dims::Binding::new().with(v, vocabulary));
-        value.map_err(|e| VerifyError::Evidence(e.to_string()))
+        Ok::<_, VerifyError>(value?)
     };
     let (rest, slope) = (at(0)?, at(1)? - at(0)?);
     let (low, high) = (

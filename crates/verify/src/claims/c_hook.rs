@@ -8,7 +8,7 @@ use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
 
 use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::claim::{Evidence, Finding, Verdict, VerifyError};
 use crate::judge::{Number, grouped};
 use crate::reading::counted;
 
@@ -111,7 +111,7 @@ pub(crate) fn diagram(bench: &mut Bench<'_>) -> Answer {
     let all_nodes = (0..graph.nodes().len()).all(drawn);
     let edges = graph.nodes().iter().map(|node| node.inputs.len()).sum::<usize>();
     let arrows = drawing.lines().filter(|line| line.contains(" --> ")).count();
-    let own = bench.own_size(&graph, &[])?.ok_or_else(|| VerifyError::Evidence("a run".into()))?;
+    let own = bench.own_size(&graph, &[])?.ok_or_else(|| VerifyError::Missing(Evidence::Run))?;
     let ran = own.ledger.rows().iter().filter(|row| row.counts().runs > 0).count();
     let holds = all_nodes && arrows == edges && ran > 0;
     Ok(Finding {

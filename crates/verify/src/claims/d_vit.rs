@@ -5,7 +5,7 @@ use opledger_ir::{Graph, Op, Operation, Part, Selection};
 use opledger_nn::{DropoutConfig, VitAttention, VitAttentionConfig};
 
 use crate::bench::Bench;
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::claim::{Evidence, Finding, Verdict, VerifyError};
 use crate::judge::Question;
 
 type Answer = Result<Finding, VerifyError>;
@@ -52,7 +52,7 @@ pub(crate) fn scaling(bench: &mut Bench<'_>) -> Answer {
     let moved: Vec<_> = graph.nodes().iter().filter(moving).collect();
     let free = moved.iter().all(|node| graph.node_cost(node).total().is_zero());
     let own = bench.own_size(&graph, &[("b", 2), ("n", 5), ("c", 8), ("h", 2)])?;
-    let own = own.ok_or_else(|| VerifyError::Evidence("a run".into()))?;
+    let own = own.ok_or_else(|| VerifyError::Missing(Evidence::Run))?;
     let counted = graph.nodes().iter().zip(own.ledger.rows()).filter(|(node, _)| moving(node));
     let none_counted =
         counted.map(|(_, row)| row.counts().executed.total().total()).sum::<u64>() == 0;
