@@ -13,5 +13,6 @@ mod golden;
 mod memory;
 mod minilm;
 mod models;
+mod rebuild;
 mod sizes;
 mod theorem;

@@ -259,6 +259,29 @@ impl Graph {
         self.sizes.insert(role, symbol);
     }
 
+    /// A graph without nodes that has the repetitions, modules, sizes and definitions of this one.
+    pub(crate) fn frame(&self) -> Graph {
+        Graph {
+            repeats: self.repeats.clone(),
+            modules: self.modules.clone(),
+            sizes: self.sizes.clone(),
+            definitions: self.definitions.clone(),
+            ..Graph::default()
+        }
+    }
+
+    pub(crate) fn definitions_mut(&mut self) -> &mut [Definition] {
+        &mut self.definitions
+    }
+
+    pub(crate) fn push_loop(&mut self, body: Loop) {
+        self.loops.push(body);
+    }
+
+    pub(crate) fn replace_scope(&mut self, scope: Scope) -> Scope {
+        std::mem::replace(&mut self.scope, scope)
+    }
+
     pub(crate) fn node_mut(&mut self, var: Var) -> &mut Node {
         &mut self.nodes[var.index()]
     }
@@ -443,6 +466,18 @@ impl Graph {
             op: op.name(),
             problem,
             operands: list_shapes(&shapes),
+            location: Location::caller(),
+        }
+    }
+
+    /// That nothing stands for a value any more.
+    #[track_caller]
+    pub(crate) fn missing(&self, var: Var) -> GraphError {
+        GraphError {
+            path: self.scope.path.clone(),
+            op: "rebuild",
+            problem: ShapeError::Sizes(format!("nothing was recorded for the value {var}")),
+            operands: String::new(),
             location: Location::caller(),
         }
     }

@@ -8,7 +8,7 @@ use crate::ops::{
     Softmax, Source, Table, TopK,
 };
 use crate::{
-    Axis, Definition, Elem, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support,
+    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support,
     Var,
 };
 
@@ -31,7 +31,7 @@ impl Graph {
         axes: impl IntoIterator<Item = A>,
     ) -> Recorded {
         let axes = axes.into_iter().map(Into::into).collect();
-        self.record(name, Source::Input { axes, elem: Elem::F32 }, &[])
+        self.record(name, Source::Input { axes }, &[])
     }
 
     /// An input of ids in `0..below`.

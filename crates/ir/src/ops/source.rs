@@ -28,8 +28,6 @@ pub enum Source {
     Input {
         /// The axes.
         axes: Vec<Axis>,
-        /// The type of an element.
-        elem: Elem,
     },
     /// Ids given by the caller.
     Ids {
@@ -47,8 +45,6 @@ pub enum Source {
     Param {
         /// The axes.
         axes: Vec<Axis>,
-        /// The type of an element.
-        elem: Elem,
         /// Whether training changes it.
         trainable: bool,
         /// How it is drawn.
@@ -78,7 +74,7 @@ impl Source {
     }
 
     fn drawn(draw: Draw) -> Self {
-        Source::Param { axes: Vec::new(), elem: Elem::F32, trainable: true, draw }
+        Source::Param { axes: Vec::new(), trainable: true, draw }
     }
 
     /// The same parameter, not changed by training.
@@ -86,16 +82,6 @@ impl Source {
     pub fn frozen(mut self) -> Self {
         if let Source::Param { trainable, .. } = &mut self {
             *trainable = false;
-        }
-        self
-    }
-
-    /// The same with elements of another type; ids and masks stay whole numbers.
-    #[must_use]
-    pub fn stored_as(mut self, stored: Elem) -> Self {
-        match &mut self {
-            Source::Input { elem, .. } | Source::Param { elem, .. } => *elem = stored,
-            Source::Ids { .. } | Source::Visible { .. } => {}
         }
         self
     }
@@ -143,7 +129,7 @@ impl Operation for Source {
         }
         let elem = match self {
             Source::Ids { .. } | Source::Visible { .. } => Elem::I64,
-            Source::Input { elem, .. } | Source::Param { elem, .. } => *elem,
+            Source::Input { .. } | Source::Param { .. } => Elem::F32,
         };
         Ok(vec![Shape { axes: axes.to_vec(), elem }])
     }
