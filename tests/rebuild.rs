@@ -18,7 +18,11 @@ fn assert_same(graph: &Graph, name: &str) {
     assert_eq!(copy.sizes_by_role(), graph.sizes_by_role(), "{name}");
     assert_eq!(copy.last_uses(), graph.last_uses(), "{name}");
     for (new, old) in copy.nodes().iter().zip(graph.nodes()) {
-        assert_eq!((new.role, new.module, new.repeat), (old.role, old.module, old.repeat), "{name}");
+        assert_eq!(
+            (new.role, new.module, new.repeat),
+            (old.role, old.module, old.repeat),
+            "{name}"
+        );
     }
 }
 

@@ -106,7 +106,8 @@ impl Graph {
         for (at, definition) in self.definitions().iter().enumerate() {
             if let Definition::Kept { keep, .. } = definition {
                 let var = to.of(*keep)?;
-                if let Some(Definition::Kept { keep, .. }) = to.graph.definitions_mut().get_mut(at) {
+                if let Some(Definition::Kept { keep, .. }) = to.graph.definitions_mut().get_mut(at)
+                {
                     *keep = var;
                 }
             }

@@ -8,8 +8,7 @@ use crate::ops::{
     Softmax, Source, Table, TopK,
 };
 use crate::{
-    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support,
-    Var,
+    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support, Var,
 };
 
 type Recorded = Result<Var, GraphError>;
