@@ -6,7 +6,7 @@
 //! ```
 //! assert_eq!(opledger_json::parse(br#"{"a": [1, 2.5]}"#)?["a"][1], 2.5);
 //! let twice = opledger_json::parse(br#"{"b": {"a": 1, "a": 2}}"#).unwrap_err();
-//! assert_eq!(twice.to_string(), "the key `a` stands twice at line 1 column 19");
+//! assert_eq!(twice.to_string(), "the key `a` stands twice at line 1 column 22");
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 

@@ -227,19 +227,6 @@ impl<'a> Keys<'a> {
         value.as_str().map(Some).ok_or_else(|| self.wrong(key, value, "a text"))
     }
 
-    /// What one of some texts stands for, `default` when the key is missing.
-    pub(crate) fn choice<T: Clone>(
-        &self,
-        key: &str,
-        default: &str,
-        choices: &[(&str, T)],
-    ) -> Result<T, ConfigError> {
-        let text = self.text(key)?.unwrap_or(default);
-        let found = choices.iter().find(|(name, _)| *name == text);
-        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        found.map(|(_, value)| value.clone()).ok_or_else(|| self.unsupported(key, names()))
-    }
-
     /// The function of one number that a key names.
     pub(crate) fn activation(
         &self,
