@@ -236,6 +236,11 @@ impl Graph {
         &self.modules
     }
 
+    /// Stays in a scope.
+    pub(crate) fn set_root(&mut self, scope: Scope) {
+        self.scope = scope;
+    }
+
     pub(crate) fn add_module(&mut self, module: Module) -> ModuleId {
         self.modules.push(module);
         ModuleId(self.modules.len() - 1)

@@ -41,6 +41,8 @@ pub use memory::Footprint;
 pub use op::{Op, Operation};
 pub use quantity::Selection;
 pub use rebuild::{Rebuild, Storage};
-pub use role::{Cache, Cached, Module, ModuleClass, ModuleId, Projection, Role, SizeRole};
+pub use role::{
+    Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Role, SizeRole,
+};
 pub use totals::{Total, Totals};
 pub use value::{Call, Value, indices, strides, to_usize};

@@ -27,6 +27,8 @@ pub enum Role {
     Residual,
     /// The addition of positions to embeddings.
     PositionSum,
+    /// The multiplication of attention's scores by a constant.
+    ScoreScale,
     /// The addition of a bias to attention's scores.
     ScoreBias,
     /// The product of queries and keys.
@@ -87,8 +89,19 @@ pub enum Projection {
     Key,
     /// To values.
     Value,
+    /// To queries, keys and values, side by side.
+    QueryKeyValue,
     /// From the heads to the result.
     Output,
+}
+
+/// What a linear map is beside its sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinearFacts {
+    /// Which map of an attention it is, if it is one.
+    pub projection: Option<Projection>,
+    /// Whether its library stores it `[in, out]`, as the `Conv1D` of GPT-2.
+    pub inputs_first: bool,
 }
 
 /// What a framework builds as one object.
@@ -96,16 +109,41 @@ pub enum Projection {
 pub enum ModuleClass {
     /// A model of a published family, by the family's name.
     Model(&'static str),
+    /// A linear map.
+    Linear(LinearFacts),
+    /// One linear map that holds those declared within it, side by side.
+    FusedLinear(LinearFacts),
     /// A convolution.
     Convolution,
+    /// A table whose rows are looked up by id.
+    Embedding,
+    /// A table whose rows are looked up by position.
+    Positions {
+        /// Whether positions are looked up for each item anew, and not once for all.
+        per_item: bool,
+    },
+    /// LayerNorm.
+    LayerNorm,
+    /// RMSNorm.
+    RmsNorm,
+    /// Dropout.
+    Dropout,
     /// PyTorch's `nn.MultiheadAttention`, which keeps its projections to itself.
     MultiheadAttention,
+    /// The attention of another library, whose projections are modules of their own.
+    Attention,
+    /// Attention within windows, which lie side by side with the items.
+    WindowAttention,
     /// PyTorch's `nn.TransformerEncoderLayer`.
     EncoderLayer,
     /// PyTorch's `nn.TransformerDecoderLayer`.
     DecoderLayer,
     /// The choice of experts.
     Router,
+    /// Experts, and the sum of their results.
+    Experts,
+    /// What makes one value of a sequence.
+    Pooler,
 }
 
 /// A module that a layer declared.
@@ -124,9 +162,10 @@ pub struct Module {
 pub struct ModuleId(pub(crate) usize);
 
 impl Graph {
-    /// Says what a node is.
-    pub fn mark(&mut self, var: Var, role: Role) {
+    /// Says what a node is; gives its value back.
+    pub fn mark(&mut self, var: Var, role: Role) -> Var {
         self.node_mut(var).role = Some(role);
+        var
     }
 
     /// Declares that the present scope is a module. Nodes recorded in the scope that comes back, and
@@ -137,6 +176,14 @@ impl Graph {
         let id =
             self.add_module(Module { path: here.path().to_owned(), class, parent: here.module });
         Scope { module: Some(id), ..here }
+    }
+
+    /// An empty graph that is a model of a published family.
+    pub fn of_model(family: &'static str) -> Graph {
+        let mut graph = Graph::default();
+        let scope = graph.module(ModuleClass::Model(family));
+        graph.set_root(scope);
+        graph
     }
 
     /// The module of an id.

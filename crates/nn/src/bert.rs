@@ -17,6 +17,8 @@ pub struct BertEmbeddingConfig {
     pub max_position_embeddings: Poly,
     /// The row of the first token's position.
     pub first_position: Poly,
+    /// Whether positions are looked up for each item anew, and not once for all.
+    pub positions_per_item: bool,
     /// Rows of the token-type table; none when tokens have no type.
     pub type_vocab_size: Option<Poly>,
     /// ε of the norm.
@@ -35,6 +37,7 @@ impl BertEmbeddingConfig {
             hidden_size: hidden_size.into(),
             max_position_embeddings: 512.into(),
             first_position: Poly::zero(),
+            positions_per_item: false,
             type_vocab_size: Some(2.into()),
             layer_norm_eps: 1e-12,
             dropout: DropoutConfig::default(),
@@ -72,18 +75,24 @@ impl BertEmbedding {
     /// When a size is below one.
     pub fn new(g: &mut Graph, config: &BertEmbeddingConfig) -> Result<Self, NnError> {
         let (c, frozen) = (&config.hidden_size, config.frozen);
-        let mut table = |name: &str, axis: &str, rows: &Poly| {
+        let table = |g: &mut Graph, name: &str, axis: &str, rows: &Poly| {
             Embedding::table(&mut g.scope(name), (axis, rows), ("c", c), frozen)
         };
-        let words = table("word_embeddings", "v", &config.vocab_size)?;
-        let positions = table("position_embeddings", "p", &config.max_position_embeddings)?;
+        let words = table(g, "word_embeddings", "v", &config.vocab_size)?;
+        let (rows, per_item) = (config.max_position_embeddings.clone(), config.positions_per_item);
+        let positions = LearnedPositions::table(
+            &mut g.scope("position_embeddings"),
+            (rows, c.clone()),
+            frozen,
+            per_item,
+        )?;
+        let positions = positions.starting_at(&config.first_position);
         let types = match &config.type_vocab_size {
-            Some(types) => Some(table("token_type_embeddings", "t", types)?),
+            Some(types) => Some(table(g, "token_type_embeddings", "t", types)?),
             None => None,
         };
         let norm = NormConfig { eps: config.layer_norm_eps, frozen, ..NormConfig::layer() };
         let norm = Norm::new(&mut g.scope("LayerNorm"), ("c", c), norm)?;
-        let positions = LearnedPositions::of(positions).starting_at(&config.first_position);
         let dropout = config.dropout;
         Ok(BertEmbedding { scope: g.here(), words, types, positions, norm, dropout })
     }

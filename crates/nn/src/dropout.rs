@@ -1,6 +1,6 @@
 //! Dropout (Srivastava et al. 2014): the identity in inference, seeded in training.
 
-use opledger_ir::{Graph, Scope, Var, ops};
+use opledger_ir::{Graph, ModuleClass, Scope, Var, ops};
 
 use crate::NnError;
 
@@ -32,7 +32,8 @@ impl DropoutConfig {
             return Ok(x);
         }
         let DropoutConfig { p, training, seed } = *self;
-        Ok(g.dropout(label, x, ops::Dropout { p, seed, training })?)
+        let module = g.module(ModuleClass::Dropout);
+        Ok(g.enter(&module).dropout(label, x, ops::Dropout { p, seed, training })?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Source;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Scope, Var};
 
 use crate::NnError;
 use crate::linear::param;
@@ -66,8 +66,10 @@ impl Embedding {
         let (rows, columns) = (rows.into(), columns.into());
         positive("num_embeddings", &rows.size)?;
         positive("embedding_dim", &columns.size)?;
-        let weight = param(g, "weight", Source::embedding(), vec![rows, columns], frozen)?;
-        Ok(Embedding { scope: g.here(), weight })
+        let scope = g.module(ModuleClass::Embedding);
+        let axes = vec![rows, columns];
+        let weight = param(&mut g.enter(&scope), "weight", Source::embedding(), axes, frozen)?;
+        Ok(Embedding { scope, weight })
     }
 
     /// Ids `[…]` to `[…, c]`.
@@ -78,14 +80,9 @@ impl Embedding {
         Ok(g.enter(&self.scope).embedding("", ids, self.weight)?)
     }
 
-    /// A table that is recorded already.
+    /// A table that is recorded already, a parameter of the module at a scope.
     pub(crate) fn of(scope: Scope, weight: Var) -> Self {
         Embedding { scope, weight }
-    }
-
-    /// Where the table stands.
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.scope
     }
 
     /// The table, `[v, c]`, for a head tied to it.

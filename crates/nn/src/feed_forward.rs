@@ -3,7 +3,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Activation;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, LinearFacts, Role, Scope, Var};
 
 use crate::{DropoutConfig, Linear, LinearConfig, NnError};
 
@@ -24,6 +24,8 @@ pub struct FeedForwardConfig {
     pub dropout: DropoutConfig,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
+    /// Whether the library stores the maps `[in, out]`.
+    pub inputs_first: bool,
     /// The scopes of W₁ (in, or gate), W₂ (out) and W₃ (the gated map).
     pub names: [&'static str; 3],
 }
@@ -39,6 +41,7 @@ impl FeedForwardConfig {
             bias: true,
             dropout: DropoutConfig::default(),
             frozen: false,
+            inputs_first: false,
             names: ["linear1", "linear2", "linear3"],
         }
     }
@@ -77,7 +80,11 @@ impl FeedForward {
     pub fn new(g: &mut Graph, config: &FeedForwardConfig) -> Result<Self, NnError> {
         let c = Axis::new("c", &config.d_model);
         let f = Axis::new("f", &config.dim_feedforward);
-        let linear = LinearConfig { bias: config.bias, frozen: config.frozen };
+        let linear = LinearConfig {
+            bias: config.bias,
+            frozen: config.frozen,
+            facts: LinearFacts { projection: None, inputs_first: config.inputs_first },
+        };
         let [first, second, third] = config.names;
         let linear1 = Linear::new(&mut g.scope(first), c.clone(), f.clone(), linear)?;
         let linear2 = Linear::new(&mut g.scope(second), f.clone(), c.clone(), linear)?;
@@ -100,6 +107,7 @@ impl FeedForward {
         if let Some(linear3) = &self.gated {
             let other = linear3.forward(g, x)?;
             hidden = g.mul("gate", hidden, other)?;
+            g.mark(hidden, Role::Gate);
         }
         let hidden = self.dropout.apply(g, "dropout", hidden)?;
         self.linear2.forward(g, hidden)

@@ -45,7 +45,7 @@ mod transformer;
 mod vit;
 mod window;
 
-pub use attention::{Attend, Attended, AttentionConfig, MultiheadAttention, Weights};
+pub use attention::{Attend, Attended, AttentionConfig, MultiheadAttention, Origin, Weights};
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::Embedding;

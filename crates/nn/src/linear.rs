@@ -2,7 +2,7 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Source;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, LinearFacts, ModuleClass, Projection, Role, Scope, Var};
 
 use crate::NnError;
 use crate::sizes::positive;
@@ -14,12 +14,14 @@ pub struct LinearConfig {
     pub bias: bool,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
+    /// What the map is for, and how its library stores it.
+    pub facts: LinearFacts,
 }
 
 impl Default for LinearConfig {
     /// With bias, trainable.
     fn default() -> Self {
-        LinearConfig { bias: true, frozen: false }
+        LinearConfig { bias: true, frozen: false, facts: LinearFacts::default() }
     }
 }
 
@@ -27,6 +29,12 @@ impl LinearConfig {
     /// Trainable, with or without bias.
     pub fn bias(bias: bool) -> Self {
         LinearConfig { bias, ..LinearConfig::default() }
+    }
+
+    /// The same as a map of an attention.
+    pub(crate) fn projection(self, which: Projection) -> Self {
+        let facts = LinearFacts { projection: Some(which), ..self.facts };
+        LinearConfig { facts, ..self }
     }
 }
 
@@ -88,12 +96,14 @@ impl Linear {
             false => axis.clone(),
         };
         let axes: Vec<Axis> = outputs.iter().map(primed).chain(inputs.iter().cloned()).collect();
+        let scope = g.module(ModuleClass::Linear(config.facts));
+        let g = &mut *g.enter(&scope);
         let weight = param(g, "weight", Source::weight(fan_in), axes, config.frozen)?;
         let bias = match config.bias {
             true => Some(param(g, "bias", Source::shift(), outputs, config.frozen)?),
             false => None,
         };
-        Ok(Linear { scope: g.here(), weight, bias, over })
+        Ok(Linear { scope, weight, bias, over })
     }
 
     /// `[…, in…]` to `[…, out…]`.
@@ -103,10 +113,9 @@ impl Linear {
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
         let g = &mut *g.enter(&self.scope);
         let y = g.contract("matmul", x, self.weight, &self.over)?;
-        Ok(match self.bias {
-            Some(bias) => g.add("add_bias", y, bias)?,
-            None => y,
-        })
+        let Some(bias) = self.bias else { return Ok(y) };
+        let y = g.add("add_bias", y, bias)?;
+        Ok(g.mark(y, Role::Bias))
     }
 
     /// The weight, `[out…, in…]`.

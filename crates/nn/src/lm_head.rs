@@ -1,7 +1,7 @@
 //! The language-model head: hidden states to one score per word of the vocabulary.
 
 use opledger_dims::Poly;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, LinearFacts, ModuleClass, Scope, Var};
 
 use crate::{Embedding, Linear, LinearConfig, NnError};
 
@@ -45,7 +45,8 @@ impl LmHead {
 
     /// A head that uses an embedding's table and has no parameters.
     pub fn tied(g: &mut Graph, embedding: &Embedding) -> Self {
-        LmHead(Kind::Tied { scope: g.here(), weight: embedding.weight() })
+        let scope = g.module(ModuleClass::Linear(LinearFacts::default()));
+        LmHead(Kind::Tied { scope, weight: embedding.weight() })
     }
 
     /// `[…, c]` to `[…, v]`.

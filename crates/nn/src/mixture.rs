@@ -4,7 +4,7 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Activation, Einsum, Reduce, Source};
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, Var};
 
 use crate::linear::param;
 use crate::sizes::positive;
@@ -52,6 +52,7 @@ pub struct MixtureConfig {
 /// ```
 #[derive(Clone, Debug)]
 pub struct MixtureOfExperts {
+    router: Scope,
     scope: Scope,
     gate: Linear,
     /// The first map, the second, and the gated one.
@@ -81,8 +82,14 @@ impl MixtureOfExperts {
         for (name, axis) in [("num_experts", &experts), ("dim_feedforward", &f)] {
             positive(name, &axis.size)?;
         }
-        let linear = LinearConfig { bias: false, frozen: *frozen };
-        let gate = Linear::new(&mut g.scope("gate"), c.clone(), experts.clone(), linear)?;
+        let linear = LinearConfig { frozen: *frozen, ..LinearConfig::bias(false) };
+        let router = g.module(ModuleClass::Router);
+        let gate = {
+            let mut g = g.enter(&router);
+            Linear::new(&mut g.scope("gate"), c.clone(), experts.clone(), linear)?
+        };
+        let scope = g.module(ModuleClass::Experts);
+        let g = &mut *g.enter(&scope);
         let mut map = |name: &str, to: &Axis, from: &Axis| {
             let axes = vec![experts.clone(), to.clone(), from.clone()];
             let source = Source::weight(from.size.clone());
@@ -90,7 +97,7 @@ impl MixtureOfExperts {
         };
         let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
         let (chosen, activation) = (chosen.clone(), *activation);
-        Ok(MixtureOfExperts { scope: g.here(), gate, maps, chosen, activation })
+        Ok(MixtureOfExperts { router, scope, gate, maps, chosen, activation })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -98,23 +105,34 @@ impl MixtureOfExperts {
     /// # Errors
     /// When the last axis of `x` is not `c` of the right size.
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let (ids, weights) = self.route(&mut g.enter(&self.router), x)?;
         let g = &mut *g.enter(&self.scope);
-        let scores = self.gate.forward(g, x)?;
-        let scores = g.softmax(scores, None)?;
-        let ids = g.top_k(scores, Axis::new("k", &self.chosen))?;
-        let weights = g.gather(scores, ids)?;
-        let sum = g.reduce(weights, Reduce::Sum("k".into()))?;
-        let weights = g.div("normalise", weights, sum)?;
         let [first, second, gated] = self.maps;
         let hidden = g.experts("w1", x, ids, first)?;
         let hidden = g.activation(hidden, self.activation)?;
         let other = g.experts("w3", x, ids, gated)?;
         let hidden = g.mul("gate_experts", hidden, other)?;
+        g.mark(hidden, Role::Gate);
         let results = g.experts("w2", hidden, ids, second)?;
         let names = |axes: &[Axis]| axes.iter().map(|a| a.name.clone()).collect::<Vec<Symbol>>();
         let (lhs, rhs) = (names(&g.shape(results).axes), names(&g.shape(weights).axes));
         let out = names(&g.shape(x).axes);
         let sum = Einsum { lhs, rhs, out, ..Einsum::default() };
-        Ok(g.record("combine", sum, &[results, weights])?)
+        let sum = g.record("combine", sum, &[results, weights])?;
+        Ok(g.mark(sum, Role::Combine))
+    }
+
+    /// The chosen experts and their weights, `[…, k]` each.
+    fn route(&self, g: &mut Graph, x: Var) -> Result<(Var, Var), NnError> {
+        let scores = self.gate.forward(g, x)?;
+        let scores = g.softmax(scores, None)?;
+        let ids = g.top_k(scores, Axis::new("k", &self.chosen))?;
+        let chosen = g.gather(scores, ids)?;
+        let sum = g.reduce(chosen, Reduce::Sum("k".into()))?;
+        let weights = g.div("normalise", chosen, sum)?;
+        for var in [scores, ids, chosen, sum, weights] {
+            g.mark(var, Role::Routing);
+        }
+        Ok((ids, weights))
     }
 }

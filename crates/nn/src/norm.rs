@@ -1,7 +1,7 @@
 //! LayerNorm (Ba, Kiros, Hinton 2016) and RMSNorm (Zhang, Sennrich 2019) over the last axis.
 
 use opledger_ir::ops::{self, NormKind, Source};
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Scope, Var};
 
 use crate::NnError;
 use crate::linear::param;
@@ -68,17 +68,19 @@ impl Norm {
         if !(config.eps >= 0.0 && config.eps.is_finite()) {
             return Err(NnError::Config(format!("eps = {} is no number from 0 on", config.eps)));
         }
-        let op = match config.kind {
-            NormKind::Layer => ops::Norm::layer(config.eps),
-            NormKind::Rms => ops::Norm::rms(config.eps),
+        let (op, class) = match config.kind {
+            NormKind::Layer => (ops::Norm::layer(config.eps), ModuleClass::LayerNorm),
+            NormKind::Rms => (ops::Norm::rms(config.eps), ModuleClass::RmsNorm),
         };
+        let scope = g.module(class);
+        let g = &mut *g.enter(&scope);
         let mut affine = |wanted: bool, name: &str, source| match wanted {
             true => param(g, name, source, vec![axis.clone()], config.frozen).map(Some),
             false => Ok(None),
         };
         let weight = affine(config.weight, "weight", Source::gain())?;
         let bias = affine(config.bias, "bias", Source::shift())?;
-        Ok(Norm { scope: g.here(), op, weight, bias })
+        Ok(Norm { scope, op, weight, bias })
     }
 
     /// LayerNorm with PyTorch's options.

@@ -1,10 +1,12 @@
 //! Positions added to embeddings: fixed sines and cosines (Vaswani et al. 2017, §3.5), or learned.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::Rearrange;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::ops::{Rearrange, Source};
+use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, Var};
 
-use crate::{Embedding, NnError};
+use crate::NnError;
+use crate::linear::param;
+use crate::sizes::positive;
 
 /// The token axis and the width of `[…, n, c]`.
 fn tokens_and_width(g: &Graph, layer: &'static str, x: Var) -> Result<(Axis, Axis), NnError> {
@@ -49,14 +51,16 @@ impl SinusoidalPositions {
         let g = &mut *g.enter(&self.scope);
         let (tokens, width) = tokens_and_width(g, "SinusoidalPositions", x)?;
         let table = g.sinusoid(tokens, width)?;
-        Ok(g.add("add_positions", x, table)?)
+        let sum = g.add("add_positions", x, table)?;
+        Ok(g.mark(sum, Role::PositionSum))
     }
 }
 
 /// A learned row for each position. Parameter `weight [p, c]`.
 #[derive(Clone, Debug)]
 pub struct LearnedPositions {
-    table: Embedding,
+    scope: Scope,
+    table: Var,
     first: Poly,
 }
 
@@ -70,13 +74,26 @@ impl LearnedPositions {
         max_positions: impl Into<Poly>,
         embedding_dim: impl Into<Poly>,
     ) -> Result<Self, NnError> {
-        let rows = Axis::new("p", max_positions);
-        Ok(LearnedPositions::of(Embedding::table(g, rows, ("c", embedding_dim), false)?))
+        LearnedPositions::table(g, (max_positions.into(), embedding_dim.into()), false, false)
     }
 
-    /// The rows of a table `[p, c]`.
-    pub(crate) fn of(table: Embedding) -> Self {
-        LearnedPositions { table, first: Poly::zero() }
+    /// The same, changed by training unless `frozen`, with positions looked up once for all items or
+    /// for each anew.
+    ///
+    /// # Errors
+    /// When a size is below one.
+    pub(crate) fn table(
+        g: &mut Graph,
+        (rows, columns): (Poly, Poly),
+        frozen: bool,
+        per_item: bool,
+    ) -> Result<Self, NnError> {
+        positive("max_positions", &rows)?;
+        positive("embedding_dim", &columns)?;
+        let scope = g.module(ModuleClass::Positions { per_item });
+        let axes = vec![Axis::new("p", rows), Axis::new("c", columns)];
+        let table = param(&mut g.enter(&scope), "weight", Source::embedding(), axes, frozen)?;
+        Ok(LearnedPositions { scope, table, first: Poly::zero() })
     }
 
     /// The same table for tokens of which the first stands at a position, such as after `p` tokens
@@ -91,13 +108,14 @@ impl LearnedPositions {
     /// # Errors
     /// When `x` has fewer than two axes, another width, or more tokens than the table rows.
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
-        let g = &mut *g.enter(self.table.scope());
+        let g = &mut *g.enter(&self.scope);
         let (tokens, _) = tokens_and_width(g, "LearnedPositions", x)?;
         let (axis, start) = ("p".into(), self.first.clone());
         let slice = Rearrange::Slice { axis, start, len: tokens.size };
-        let rows = g.rearrange(self.table.weight(), slice)?;
+        let rows = g.rearrange(self.table, slice)?;
         let rows = g.rename(rows, "p", tokens.name)?;
-        Ok(g.add("add_positions", x, rows)?)
+        let sum = g.add("add_positions", x, rows)?;
+        Ok(g.mark(sum, Role::PositionSum))
     }
 }
 

@@ -4,17 +4,17 @@
 //! Where norms and residuals stand is one of [`Residual`].
 
 use opledger_dims::Poly;
-use opledger_ir::{Graph, Mask, ModuleClass, Scope, Var};
+use opledger_ir::{Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
-    MixtureConfig, MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig,
+    MixtureConfig, MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig, Origin,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerConfig {
-    /// The attentions.
+    /// The attentions; whose code they are, the layer is.
     pub attention: AttentionConfig,
     /// The feed-forward layer.
     pub feed_forward: FeedForwardConfig,
@@ -156,7 +156,8 @@ impl Wrap {
     /// What goes past a sublayer plus, after dropout, what it gives.
     fn add(&self, g: &mut Graph, past: Var, change: Var) -> Result<Var, NnError> {
         let change = self.dropout.apply(g, "dropout", change)?;
-        Ok(g.add("residual", past, change)?)
+        let sum = g.add("residual", past, change)?;
+        Ok(g.mark(sum, Role::Residual))
     }
 
     /// A sublayer of `x`, with its norm, added to what goes `past` it.
@@ -207,9 +208,9 @@ impl EncoderLayer {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        let scope = match config.names == LayerNames::default() {
-            true => g.module(ModuleClass::EncoderLayer),
-            false => g.here(),
+        let scope = match config.attention.origin {
+            Origin::Torch => g.module(ModuleClass::EncoderLayer),
+            Origin::Library => g.here(),
         };
         let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, norms: [first, second, _], .. } = config.names;
@@ -300,9 +301,9 @@ impl DecoderLayer {
             let problem = "the sublayers of a decoder layer follow one another";
             return Err(NnError::Config(problem.to_owned()));
         }
-        let scope = match config.names == LayerNames::default() {
-            true => g.module(ModuleClass::DecoderLayer),
-            false => g.here(),
+        let scope = match config.attention.origin {
+            Origin::Torch => g.module(ModuleClass::DecoderLayer),
+            Origin::Library => g.here(),
         };
         let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, multihead_attn, norms, .. } = config.names;

@@ -3,7 +3,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Rearrange;
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Projection, Scope, Var};
 
 use crate::attention::{Core, join_heads};
 use crate::sizes::{Named, quotient};
@@ -76,6 +76,12 @@ impl VitAttention {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &VitAttentionConfig) -> Result<Self, NnError> {
+        let scope = g.module(ModuleClass::Attention);
+        VitAttention::here(&mut g.enter(&scope), config)
+    }
+
+    /// The same as part of the module around it.
+    pub(crate) fn here(g: &mut Graph, config: &VitAttentionConfig) -> Result<Self, NnError> {
         let head_dim = match &config.head_dim {
             Some(given) => given.clone(),
             None => {
@@ -86,14 +92,17 @@ impl VitAttention {
         };
         let (c, s) = (Axis::new("c", &config.dim), Axis::new("s", 3));
         let heads = [Axis::new("h", &config.num_heads), Axis::new("e", &head_dim)];
-        let linear = |bias| LinearConfig { bias, frozen: config.frozen };
+        let linear = |bias, which| {
+            LinearConfig { frozen: config.frozen, ..LinearConfig::bias(bias) }.projection(which)
+        };
         let three = std::iter::once(s).chain(heads.clone()).collect();
-        let qkv = linear(config.qkv_bias);
+        let qkv = linear(config.qkv_bias, Projection::QueryKeyValue);
         let qkv = Linear::between(&mut g.scope("qkv"), vec![c.clone()], three, qkv)?;
         let proj = match config.out_proj {
             true => {
                 let scope = &mut g.scope("proj");
-                Some(Linear::between(scope, heads.into(), vec![c], linear(config.out_bias))?)
+                let linear = linear(config.out_bias, Projection::Output);
+                Some(Linear::between(scope, heads.into(), vec![c], linear)?)
             }
             false => None,
         };

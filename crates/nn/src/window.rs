@@ -8,7 +8,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Rearrange, Source, Table};
-use opledger_ir::{Axis, Graph, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Scope, Var};
 
 use crate::linear::param;
 use crate::sizes::{ceil_div, positive};
@@ -82,7 +82,9 @@ impl WindowAttention {
                 "shift = {shift} is not from 0 to below side = {side}"
             )));
         }
-        let attention = VitAttention::new(g, &config.attention)?;
+        let scope = g.module(ModuleClass::WindowAttention);
+        let g = &mut *g.enter(&scope);
+        let attention = VitAttention::here(g, &config.attention)?;
         let table = match config.position_bias {
             true => {
                 let reach = &side * 2 - Poly::one();

@@ -3,10 +3,10 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Source};
-use opledger_ir::{Graph, Mask, Role, SizeRole, Var};
+use opledger_ir::{Graph, LinearFacts, Mask, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{
     AttentionConfig, BertEmbedding, BertEmbeddingConfig, EncoderLayer, FeedForwardConfig,
-    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig,
+    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin,
 };
 
 use super::checks::{head, multiple, no_past};
@@ -33,6 +33,8 @@ struct BertVariant {
     scope: &'static str,
     /// The scope of its layers.
     layers: &'static str,
+    /// Whether positions follow from each item's tokens.
+    positions_per_item: bool,
     /// The names of the sizes in a configuration.
     keys: SizeKeys,
     attention: [&'static str; 4],
@@ -53,6 +55,7 @@ const LONG: SizeKeys =
 const BERT: BertVariant = BertVariant {
     scope: "bert",
     layers: "encoder.layer",
+    positions_per_item: false,
     keys: LONG,
     attention: [
         "attention.self.query",
@@ -72,6 +75,7 @@ const BERT: BertVariant = BertVariant {
 
 const ROBERTA: BertVariant = BertVariant {
     scope: "roberta",
+    positions_per_item: true,
     words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
     copies: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
     ..BERT
@@ -80,6 +84,7 @@ const ROBERTA: BertVariant = BertVariant {
 const DISTILBERT: BertVariant = BertVariant {
     scope: "distilbert",
     layers: "transformer.layer",
+    positions_per_item: false,
     keys: ["dim", "n_heads", "n_layers", "hidden_dim", "activation"],
     attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"],
     feed_forward: ["ffn.lin1", "ffn.lin2"],
@@ -143,6 +148,7 @@ fn build(
     let [first, second] = variant.feed_forward;
     let config = LayerConfig {
         attention: AttentionConfig {
+            origin: Origin::Library,
             names: variant.attention,
             ..AttentionConfig::new(c.clone(), h.clone())
         },
@@ -163,6 +169,7 @@ fn build(
         max_position_embeddings: positions.into(),
         first_position,
         type_vocab_size: types.map(Poly::from),
+        positions_per_item: variant.positions_per_item,
         layer_norm_eps: eps,
         ..BertEmbeddingConfig::new(v.clone(), c.clone())
     };
@@ -220,8 +227,11 @@ fn words(
     let x = dense.forward(g, x)?;
     let x = g.activation(x, activation)?;
     let x = norm.forward(g, x)?;
+    let decoder = g.module(ModuleClass::Linear(LinearFacts::default()));
+    let g = &mut *g.enter(&decoder);
     let scores = g.contract("decoder", x, table, &["c".into()])?;
     let scores = g.add("decoder_bias", scores, bias)?;
+    g.mark(scores, Role::Bias);
     g.output("logits", scores);
     Ok(())
 }

@@ -6,7 +6,7 @@ use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, MixtureConfig, Norm, NormConfig, Residual,
+    LmHead, MixtureConfig, Norm, NormConfig, Origin, Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -137,6 +137,7 @@ fn layer(
         out_bias: variant.out_bias,
         qk_norm: variant.qk_norm.then_some(norm),
         rope: Some(rope),
+        origin: Origin::Library,
         names: ["q_proj", "k_proj", "v_proj", "o_proj"],
         ..AttentionConfig::new(c.clone(), h.clone())
     };

@@ -6,7 +6,7 @@ use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LearnedPositions, LmHead, Norm, NormConfig, Residual,
+    LearnedPositions, LmHead, Norm, NormConfig, Origin, Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -46,11 +46,15 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let config = LayerConfig {
         attention: AttentionConfig {
-            names: ["c_attn.q", "c_attn.k", "c_attn.v", "c_proj"],
+            origin: Origin::Library,
+            inputs_first: true,
+            fused: Some("c_attn"),
+            names: ["q", "k", "v", "c_proj"],
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
             activation,
+            inputs_first: true,
             names: ["c_fc", "c_proj", ""],
             ..FeedForwardConfig::new(c.clone(), ff)
         },

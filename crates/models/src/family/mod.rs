@@ -76,7 +76,7 @@ impl Config {
                 nearest: nearest(found, families()),
                 known: families().collect::<Vec<_>>().join(", "),
             })?;
-            let mut recorder = Recorder::default();
+            let mut recorder = Recorder::new(family.name);
             (family.build)(keys, request, &mut recorder).map_err(|problem| match problem {
                 Problem::Config(error) => error,
                 Problem::Layer(problem) => ConfigError::Layer { origin: keys.origin(), problem },

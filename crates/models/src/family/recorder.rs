@@ -8,7 +8,6 @@ use crate::config::ConfigError;
 use crate::names::Names;
 
 /// A model as it is recorded.
-#[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) graph: Graph,
     pub(crate) sizes: Binding,
@@ -16,6 +15,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// A model of a family, nothing of it recorded yet.
+    pub(crate) fn new(family: &'static str) -> Self {
+        let (sizes, names) = (Binding::new(), Names::default());
+        Recorder { graph: Graph::of_model(family), sizes, names }
+    }
+
     /// A symbol of a size.
     pub(crate) fn size(&mut self, symbol: &str, value: u64) -> Poly {
         let symbol = Symbol::from(symbol);

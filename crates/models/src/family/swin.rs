@@ -2,7 +2,7 @@
 //! between which four neighbouring tokens become one. Named as in the `transformers` library.
 
 use opledger_ir::ops::{Activation, Rearrange, Reduce};
-use opledger_ir::{Graph, Var};
+use opledger_ir::{Graph, ModuleClass, Role, Var};
 use opledger_nn::{
     FeedForward, FeedForwardConfig, Linear, LinearConfig, Norm, NormConfig, VitAttentionConfig,
     WindowAttention, WindowAttentionConfig,
@@ -87,7 +87,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let norm = Norm::new(&mut m.scope("layernorm"), ("c", stage.width), blocks.norm)?;
     let x = tokens(m, x)?;
     let x = norm.forward(m, x)?;
-    let pooled = m.reduce(x, Reduce::Mean("n".into()))?;
+    let pooler = m.module(ModuleClass::Pooler);
+    let pooled = m.enter(&pooler).reduce(x, Reduce::Mean("n".into()))?;
     drop(scope);
     r.names = names();
     if with_head {
@@ -148,9 +149,11 @@ impl Blocks {
         let change = before.forward(g, x)?;
         let change = attention.forward(g, change)?;
         let x = g.add("residual", x, change)?;
+        g.mark(x, Role::Residual);
         let change = after.forward(g, x)?;
         let change = feed_forward.forward(g, change)?;
-        Ok(g.add("residual", x, change)?)
+        let x = g.add("residual", x, change)?;
+        Ok(g.mark(x, Role::Residual))
     }
 }
 

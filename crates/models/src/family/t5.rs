@@ -7,7 +7,7 @@ use opledger_ir::ops::{Activation, Factor, Rearrange, Table};
 use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
 use opledger_nn::{
     Attend, AttentionConfig, DecoderLayer, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
-    LayerNames, LmHead, Norm, NormConfig, Residual,
+    LayerNames, LmHead, Norm, NormConfig, Origin, Residual,
 };
 
 use super::checks::{head, no_past};
@@ -82,6 +82,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             bias: false,
             out_bias: false,
             scaled: false,
+            origin: Origin::Library,
             names: ["q", "k", "v", "o"],
             ..AttentionConfig::new(c.clone(), h.clone())
         },

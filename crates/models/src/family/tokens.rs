@@ -2,7 +2,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange};
-use opledger_ir::{Graph, GraphError, Role, Var};
+use opledger_ir::{Graph, GraphError, ModuleClass, Role, Var};
 use opledger_nn::{Linear, LinearConfig, NnError};
 
 use super::recorder::Problem;
@@ -30,6 +30,8 @@ pub(crate) fn token(g: &mut Graph, x: Var, at: u64) -> Result<Var, GraphError> {
 /// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide; a result.
 pub(crate) fn pooler(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<(), Problem> {
     let from = g.last_axis(x).map_err(|e| Problem::Layer(NnError::Config(e.to_string())))?;
+    let module = g.module(ModuleClass::Pooler);
+    let g = &mut *g.enter(&module);
     let config = LinearConfig::default();
     let dense = Linear::new(&mut g.scope("pooler.dense"), from, ("c", c), config)?;
     let first = token(g, x, 0)?;

@@ -4,10 +4,10 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Rearrange, Source};
-use opledger_ir::{Axis, Graph, Mask, Var};
+use opledger_ir::{Axis, Graph, Mask, Role, Var};
 use opledger_nn::{
     AttentionConfig, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames, Linear,
-    LinearConfig, Norm, NormConfig, Residual,
+    LinearConfig, Norm, NormConfig, Origin, Residual,
 };
 
 use super::checks::{head, multiple};
@@ -87,6 +87,7 @@ fn build(
     let config = LayerConfig {
         attention: AttentionConfig {
             bias: keys.flag_or("qkv_bias", true)?,
+            origin: Origin::Library,
             names: [
                 "attention.attention.query",
                 "attention.attention.key",
@@ -171,7 +172,8 @@ fn positioned(
     }
     let count = Poly::from(grid[0]) * Poly::from(grid[1]) + Poly::from(tokens.len() as u64);
     let positions = row(g, "position_embeddings", count, c)?;
-    Ok(g.add("add_positions", x, positions)?)
+    let sum = g.add("add_positions", x, positions)?;
+    Ok(g.mark(sum, Role::PositionSum))
 }
 
 /// A parameter `[1, n, c]` as `[n, c]`.

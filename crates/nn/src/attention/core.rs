@@ -3,7 +3,7 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Einsum, Factor, Rearrange, Reduce};
-use opledger_ir::{Axis, Graph, Mask, Masking, Shape, Var};
+use opledger_ir::{Axis, Graph, Mask, Masking, Role, Shape, Var};
 
 use super::{Attended, Weights};
 use crate::sizes::{Named, quotient};
@@ -56,20 +56,25 @@ impl Core<'_> {
         let grouped = axes.split_heads(g, q)?;
         let names = [&axes.batch[..], &axes.heads(), &[axes.query.name.clone(), axes.key.clone()]];
         let scores = contract(g, "scores", grouped, k, names.concat(), masked.clone())?;
+        g.mark(scores, Role::Scores);
         let mut scores = axes.merge_heads(g, scores)?;
         if let Some(scale) = self.scale() {
             scores = g.scale_masked(scores, scale, masked.clone())?;
+            g.mark(scores, Role::ScoreScale);
         }
         for bias in self.biases {
             scores = g.add_masked("bias", scores, *bias, masked.clone())?;
+            g.mark(scores, Role::ScoreBias);
         }
         let softmax = g.softmax(scores, masked.clone())?;
+        g.mark(softmax, Role::AttentionWeights);
         let weights = self.dropout.apply(g, "dropout", softmax)?;
         let grouped = axes.split_heads(g, weights)?;
         let width = names_of(g.shape(v)).pop().into_iter().collect::<Vec<_>>();
         let names =
             [&axes.batch[..], std::slice::from_ref(&axes.query.name), &axes.heads(), &width];
         let output = contract(g, "context", grouped, v, names.concat(), masked)?;
+        g.mark(output, Role::Context);
         let output = axes.merge_heads(g, output)?;
         let weights = match self.weights {
             Weights::None => None,

@@ -6,7 +6,7 @@ mod core;
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Concat, Rearrange, Rope};
-use opledger_ir::{Axis, Graph, Mask, ModuleClass, Scope, Var};
+use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
 use crate::sizes::{Named, positive, quotient};
@@ -58,12 +58,26 @@ pub struct AttentionConfig {
     pub dropout: DropoutConfig,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
-    /// The scopes of the projections of queries, keys, values and result.
+    /// Whose code it is.
+    pub origin: Origin,
+    /// Whether the library stores the projections `[in, out]`.
+    pub inputs_first: bool,
+    /// The scope of one map that holds the projections of queries, keys and values, if one does.
+    pub fused: Option<&'static str>,
+    /// The scopes of the projections of queries, keys, values, which stand in that of the map that
+    /// holds them, and result.
     pub names: [&'static str; 4],
 }
 
-/// The scopes of the projections in PyTorch's `nn.MultiheadAttention`.
-const PYTORCH_NAMES: [&str; 4] = ["q_proj", "k_proj", "v_proj", "out_proj"];
+/// Whose code a layer is: the same mathematics is other modules in other libraries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A layer of `torch.nn`.
+    #[default]
+    Torch,
+    /// Another library's, whose parts are modules of their own.
+    Library,
+}
 
 impl AttentionConfig {
     /// PyTorch's `nn.MultiheadAttention(embed_dim, num_heads)`.
@@ -84,12 +98,17 @@ impl AttentionConfig {
             scaled: true,
             dropout: DropoutConfig::default(),
             frozen: false,
-            names: PYTORCH_NAMES,
+            origin: Origin::Torch,
+            inputs_first: false,
+            fused: None,
+            names: ["q_proj", "k_proj", "v_proj", "out_proj"],
         }
     }
 
-    fn linear(&self, bias: bool) -> LinearConfig {
-        LinearConfig { bias, frozen: self.frozen }
+    fn linear(&self, bias: bool, projection: Projection) -> LinearConfig {
+        let facts =
+            LinearFacts { projection: Some(projection), inputs_first: self.inputs_first };
+        LinearConfig { bias, frozen: self.frozen, facts }
     }
 }
 
@@ -172,11 +191,10 @@ impl MultiheadAttention {
     /// # Errors
     /// When a size is below one, or the heads do not divide the width.
     pub fn new(g: &mut Graph, config: &AttentionConfig) -> Result<Self, NnError> {
-        // Under other names it is another library's, whose parts are modules of their own.
-        let scope = match config.names == PYTORCH_NAMES {
-            true => g.module(ModuleClass::MultiheadAttention),
-            false => g.here(),
-        };
+        let scope = g.module(match config.origin {
+            Origin::Torch => ModuleClass::MultiheadAttention,
+            Origin::Library => ModuleClass::Attention,
+        });
         let g = &mut *g.enter(&scope);
         let (c, h) = (&config.embed_dim, &config.num_heads);
         let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
@@ -202,18 +220,27 @@ impl MultiheadAttention {
         let shared = Axis::new(if kv_heads == h { "h" } else { "g" }, kv_heads);
         let e = Axis::new("e", &head_dim);
         let f = Axis::new(if *value_dim == head_dim { "e" } else { "f" }, value_dim);
-        let linear = config.linear(config.bias);
-        let mut project = |name: &str, from: Axis, to: Vec<Axis>| {
-            Linear::between(&mut g.scope(name), vec![from], to, linear)
-        };
         let [q, k, v, o] = config.names;
-        let query = project(q, Axis::new("c", c), vec![heads.clone(), e.clone()])?;
-        let key = project(k, width(&config.kdim), vec![shared.clone(), e])?;
-        let value = project(v, width(&config.vdim), vec![shared, f.clone()])?;
+        let maps = match config.fused {
+            Some(name) => {
+                let which = Projection::QueryKeyValue;
+                g.scope(name).module(ModuleClass::FusedLinear(config.linear(false, which).facts))
+            }
+            None => g.here(),
+        };
+        let mut project = |name: &str, which: Projection, from: Axis, to: Vec<Axis>| {
+            let linear = config.linear(config.bias, which);
+            Linear::between(&mut g.enter(&maps).scope(name), vec![from], to, linear)
+        };
+        let to = vec![heads.clone(), e.clone()];
+        let query = project(q, Projection::Query, Axis::new("c", c), to)?;
+        let key = project(k, Projection::Key, width(&config.kdim), vec![shared.clone(), e])?;
+        let value = project(v, Projection::Value, width(&config.vdim), vec![shared, f.clone()])?;
         let out = match config.out_proj {
             true => {
                 let (from, to) = (vec![heads, f], vec![Axis::new("c", c)]);
-                Some(Linear::between(&mut g.scope(o), from, to, config.linear(config.out_bias))?)
+                let linear = config.linear(config.out_bias, Projection::Output);
+                Some(Linear::between(&mut g.scope(o), from, to, linear)?)
             }
             false => None,
         };
