@@ -1,7 +1,8 @@
 //! A model as the tools of a framework count it.
 
 use opledger_conventions::{
-    Convention, Share, Tally, Units, convention, convention_names, explain, written,
+    Convention, ConventionError, Share, Tally, Units, convention, convention_names, explain,
+    written,
 };
 use opledger_dims::Integer;
 use opledger_report::{ConventionCounts, ConventionTotal, Explained, ExplainedLine, UnitCounts};
@@ -50,7 +51,8 @@ impl<'a> ConventionCounter<'a> {
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
     }
 
-    /// Conventions by their names; `all` is every one of the forward pass.
+    /// Conventions by their names; `all` is every one of the forward pass that has a rule for every
+    /// call of the model.
     fn conventions(&self, names: &[String]) -> Result<Vec<Convention>, AccountError> {
         let all = names.iter().any(|name| name == "all");
         let names: Vec<&str> = match all {
@@ -59,7 +61,11 @@ impl<'a> ConventionCounter<'a> {
         };
         let mut found: Vec<Convention> =
             names.into_iter().map(|name| self.convention(name)).collect::<Result<_, _>>()?;
-        found.retain(|convention| !all || !convention.backward);
+        let answers = |convention: &Convention| {
+            let refused = Tally::new(convention, &self.units).err();
+            !matches!(refused, Some(ConventionError::NoRule { .. }))
+        };
+        found.retain(|convention| !all || (!convention.backward && answers(convention)));
         for bug in &self.mended {
             if !found.iter().any(|one| convention_has(one, bug)) {
                 let first = found.first().map_or("macs", |one| one.name.as_str());

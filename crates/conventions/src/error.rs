@@ -54,6 +54,18 @@ pub enum ConventionError {
         /// Where.
         path: String,
     },
+    /// A way of writing does not say which calls stand for a node.
+    #[error("models written as {written} have no calls for `{op}` at {path}: {missing}")]
+    Unwritten {
+        /// Which way of writing.
+        written: String,
+        /// The operation.
+        op: &'static str,
+        /// Where.
+        path: String,
+        /// What it does not say.
+        missing: String,
+    },
     /// A rule cannot be evaluated.
     #[error("{convention}, {op} of {path}: {source}")]
     Rule {

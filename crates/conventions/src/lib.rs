@@ -8,12 +8,13 @@
 //! ```
 //! use opledger_conventions::{Tally, Units, convention, explain, written};
 //! use opledger_dims::Binding;
-//! use opledger_ir::{Graph, ops::Source};
+//! use opledger_ir::{Graph, LinearFacts, ModuleClass, ops::Source};
 //!
 //! let mut g = Graph::new();
 //! let x = g.input("x", ["b", "n", "c"])?;
-//! let w = g.param("fc.weight", Source::weight("c"), ["f", "c"])?;
-//! g.einsum("b n c, f c -> b n f", x, w)?;
+//! let linear = g.scope("fc").module(ModuleClass::Linear(LinearFacts::default()));
+//! let w = g.enter(&linear).param("weight", Source::weight("c"), ["f", "c"])?;
+//! g.enter(&linear).einsum("b n c, f c -> b n f", x, w)?;
 //! let sizes = Binding::from_iter([("b", 2), ("n", 3), ("c", 4), ("f", 5)]);
 //!
 //! let units = Units::new(&g, &sizes, &written("torch.nn")?)?;

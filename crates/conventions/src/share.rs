@@ -35,6 +35,10 @@ shares! {
     ConvolutionProducts = "convolution products",
     /// Biases of a convolution.
     ConvolutionBias = "convolution bias",
+    /// The sum of experts' results, weighted by their scores.
+    Combination = "combination of experts",
+    /// Other products of values with values.
+    Products = "products",
     /// Queries times keys and weights times values.
     AttentionProducts = "attention products",
     /// Queries or scores times a constant.
@@ -66,7 +70,11 @@ impl Share {
     pub fn is_contraction(self) -> bool {
         matches!(
             self,
-            Share::LinearProducts | Share::ConvolutionProducts | Share::AttentionProducts
+            Share::LinearProducts
+                | Share::ConvolutionProducts
+                | Share::Combination
+                | Share::Products
+                | Share::AttentionProducts
         )
     }
 }

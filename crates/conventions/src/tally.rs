@@ -149,12 +149,16 @@ impl Tally {
     }
 }
 
-/// Where a share of a call belongs in its unit: a sum or product is for what the unit is for.
+/// Where a share of a call belongs in its unit: a sum or product is for what the unit is for, and so
+/// is the one product of matrices, or the softmax of a router.
 fn own_share(share: Share, op: &str, unit: &Unit) -> Share {
     let plain = matches!(share, Share::Addition | Share::Multiplication | Share::Other);
-    let own = unit.counts.keys().next();
-    match own {
-        Some(own) if plain && unit.counts.len() == 1 && !own.is_contraction() => *own,
+    let only = unit.counts.keys().next().filter(|_| unit.counts.len() == 1);
+    match only {
+        Some(Share::Combination) if plain => Share::Combination,
+        Some(Share::Routing) if plain || share == Share::Softmax => Share::Routing,
+        Some(own) if plain && !own.is_contraction() => *own,
+        Some(own) if share.is_contraction() && own.is_contraction() => *own,
         _ if plain && unit.counts.contains_key(&Share::Softmax) => match op {
             "mul" => Share::AttentionScale,
             "add" => Share::AttentionBias,

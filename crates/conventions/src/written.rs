@@ -23,17 +23,26 @@ pub struct Written {
     /// How activations are called, by the activation's name; others are modules.
     #[serde(default)]
     pub activations: BTreeMap<String, ActivationManner>,
-    /// Linear maps that are of another class, by the last segment of their path.
+    /// Families whose attention and LayerNorm are of the library's own classes.
     #[serde(default)]
-    pub conv1d: Vec<String>,
+    pub families: Vec<String>,
+    /// Whether linear maps that are stored `[in, out]` are of the class `Conv1D`.
+    #[serde(default)]
+    pub conv1d: bool,
+    /// What scores experts.
+    #[serde(default)]
+    pub router: RouterManner,
+    /// Families whose mean over tokens is a module.
+    #[serde(default)]
+    pub poolers: Vec<String>,
     /// How RMSNorm is written.
     #[serde(default)]
     pub rms_norm: NormManner,
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,
-    /// Models that have dropout before their layers, after softmax and before residuals: the first
-    /// segment of their paths, and its usual probability.
+    /// Families that have dropout before their layers, after softmax and before residuals, and its
+    /// usual probability.
     #[serde(default)]
     pub dropouts: BTreeMap<String, f64>,
     /// Whether the axis of tokens comes before that of items.
@@ -97,6 +106,17 @@ pub enum ActivationManner {
     Captured,
     /// Its formula, operator by operator.
     Spelled,
+}
+
+/// What scores experts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouterManner {
+    /// A linear module.
+    #[default]
+    Module,
+    /// A function, by the weight of a module of its own.
+    Function,
 }
 
 /// How RMSNorm is written.

@@ -1,252 +1,86 @@
-//! The calls of the framework behind the nodes of a unit.
+//! The calls of the framework behind a node.
 
-use opledger_dims::Binding;
-use opledger_ir::ops::{ArithmeticKind, NormKind, Rearrange};
-use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Var};
+use opledger_dims::{Activation, Binding};
+use opledger_ir::ops::{ArithmeticKind, NormKind, Reduce, Rope};
+use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Var};
 
-use super::sizes::{batched, divide, pointwise};
-use super::{Reading, is_linear, is_vision_transformer, last};
+use super::activation::{operator, spelled};
+use super::program::{Owner, Program};
+use super::sizes::{batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
 use crate::written::{ActivationManner, AttentionModule, NormManner};
 
-impl Reading<'_> {
-    /// The class of the module that a node is, if it is one.
-    pub(super) fn class(&self, node: &Node) -> Option<&'static str> {
-        match &node.op {
-            Op::Einsum(_) if is_linear(self.graph, node) => {
-                Some(match self.around(node, ModuleClass::Convolution) {
-                    Some(_) => "Conv2d",
-                    None if self.conv1d(&node.path).is_some() => "Conv1D",
-                    None if self.in_timm_attention(node) => "Linear in Attention",
-                    None => "Linear",
-                })
+/// Sizes of a module and the calls it makes.
+pub(super) type Calls = Result<(Binding, Vec<Call>), ConventionError>;
+
+impl Program<'_> {
+    /// Sizes of a unit and the calls it makes.
+    pub(super) fn calls(&self, owner: Owner, vars: &[Var]) -> Calls {
+        match owner {
+            Owner::Multihead(_) => self.multihead_calls(vars),
+            Owner::Fused(..) => self.linear_calls(owner, vars),
+            Owner::Node(var) if self.is_linear(var) => self.linear_calls(owner, vars),
+            Owner::Node(var) => {
+                let (sizes, mut calls) = self.node_calls(var)?;
+                calls.extend(self.entry(var)?);
+                Ok((sizes, calls))
             }
-            Op::Norm(norm) => Some(match (norm.kind, self.written.rms_norm) {
-                (NormKind::Layer, _) if self.is_subclass(node) => "LayerNorm subclass",
-                (NormKind::Layer, _) => "LayerNorm",
-                (NormKind::Rms, NormManner::Module) => "RMSNorm",
-                (NormKind::Rms, NormManner::Spelled) => "custom RMSNorm",
-            }),
-            Op::Attention(_) if self.in_timm_attention(node) => Some("Attention"),
-            Op::Embedding(_) if self.is_module(node) => Some("Embedding"),
-            Op::Attention(_) | Op::Softmax(_) if self.is_softmax_module(node) => Some("Softmax"),
-            Op::Rearrange(_) if self.is_table(node) => Some("Embedding"),
-            Op::Dropout(_) => Some("Dropout"),
-            Op::Activation(_) => match self.activation(node) {
-                ActivationManner::Module => Some(activation_class(node.op.name())),
-                _ => None,
-            },
-            _ => None,
         }
     }
 
-    /// Whether a look-up is of a module's weight, not of a parameter of a module around it.
-    fn is_module(&self, node: &Node) -> bool {
-        node.inputs.iter().any(|v| self.graph.node(*v).path.ends_with("weight"))
-    }
-
-    /// Whether softmax is a module of its own, as in `timm`'s window attention.
-    pub(super) fn is_softmax_module(&self, node: &Node) -> bool {
-        self.written.attention == AttentionModule::Timm && node.path.starts_with("swin.")
-    }
-
-    /// Whether a LayerNorm is of a class of the library's own.
-    fn is_subclass(&self, node: &Node) -> bool {
-        self.written.layer_norm_subclass && is_vision_transformer(&node.path)
-    }
-
-    /// Whether a node lies in an attention module of `timm`'s Vision Transformers.
-    fn in_timm_attention(&self, node: &Node) -> bool {
-        // A layer of its own is all attention.
-        let alone = ["qkv.", "proj.", "attention"].iter().any(|root| node.path.starts_with(root));
-        self.written.attention == AttentionModule::Timm
-            && (alone || is_vision_transformer(&node.path) && node.path.contains(".attention"))
-    }
-
-    /// Whether a node takes the first rows of a parameter, which others look up by position.
-    fn is_table(&self, node: &Node) -> bool {
-        let of_parameter = || node.inputs.iter().all(|v| super::is_parameter(self.graph.node(*v)));
-        matches!(&node.op, Op::Rearrange(Rearrange::Slice { .. })) && of_parameter()
-    }
-
-    /// The encoder or decoder layer of torch.nn around a node.
-    fn torch_layer(&self, node: &Node) -> Option<ModuleId> {
-        let layers = [ModuleClass::EncoderLayer, ModuleClass::DecoderLayer];
-        layers.into_iter().find_map(|class| self.around(node, class))
-    }
-
-    /// Whether a node lies in an encoder or decoder layer of torch.nn.
-    fn multihead_layer(&self, node: &Node) -> bool {
-        self.written.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
-    }
-
-    /// Whether the library has dropout after the softmax and before the residual that a node is.
-    pub(super) fn drops(&self, node: &Node) -> bool {
-        let inner = last(&node.path);
-        let after = ["residual", "attention", "softmax"].iter().any(|name| inner.starts_with(name));
-        after && self.dropout(&node.path).is_some()
-    }
-
-    /// The probability with which the library drops elements of the model around a path, if it has
-    /// dropout there.
-    fn dropout(&self, path: &str) -> Option<f64> {
-        self.written.dropouts.get(path.split('.').next().unwrap_or_default()).copied()
-    }
-
-    /// Dropout of the value that enters the layers.
-    fn entry(&self, var: Var) -> Result<Option<Call>, ConventionError> {
-        let mut carries = self.graph.nodes().iter().filter(|node| matches!(node.op, Op::Carry(_)));
-        let enters = carries.find(|node| node.inputs.first() == Some(&var));
-        match enters.and_then(|node| self.dropout(&node.path)) {
-            Some(_) => {
-                Ok(Some(Call::new("dropout", Manner::Function, pointwise(self.elements(var)?))))
-            }
-            None => Ok(None),
+    /// The linear maps of one module: what they give lies side by side.
+    fn linear_calls(&self, owner: Owner, vars: &[Var]) -> Calls {
+        let mut sizes = Binding::new();
+        for &var in vars.iter().filter(|var| self.is_linear(**var)) {
+            let own = self.linear(var)?;
+            let out = size(&sizes, "out") + size(&own, "out");
+            sizes = own.with("out", out);
         }
+        let op = match self.class(owner) {
+            Some("Conv2d") => "conv2d",
+            Some("Conv1D") => "addmm",
+            _ => "linear",
+        };
+        Ok((sizes.clone(), vec![Call::new(op, Manner::Function, sizes)]))
     }
 
-    /// Whether training drops attention weights out at a node.
-    pub(super) fn drops_out(&self, node: &Node) -> bool {
-        if self.dropout(&node.path).is_some_and(|p| p > 0.0) {
-            return true;
-        }
-        self.torch_layer(node).is_some_and(|layer| {
-            let inside = self.graph.nodes().iter().filter(|node| self.within(node, layer));
-            inside.into_iter().any(|node| matches!(node.op, Op::Dropout(_)))
-        })
-    }
-
-    /// How an activation is called.
-    fn activation(&self, node: &Node) -> ActivationManner {
-        let name = node.op.name();
-        match self.written.activations.get(name) {
-            Some(manner) => *manner,
-            // The layers of torch.nn keep the function itself.
-            None if self.multihead_layer(node) => ActivationManner::Captured,
-            None => ActivationManner::Module,
-        }
-    }
-
-    /// Sizes of the module and the calls it makes.
-    pub(super) fn calls(
-        &self,
-        class: &Option<&'static str>,
-        vars: &[Var],
-    ) -> Result<(Binding, Vec<Call>), ConventionError> {
-        if *class == Some("MultiheadAttention") {
-            return self.multihead_calls(vars);
-        }
-        let Some(&var) = vars.first() else { return Ok(<_>::default()) };
+    /// The calls of a node that is no product with a weight.
+    pub(super) fn node_calls(&self, var: Var) -> Calls {
+        use Manner::{Function, Method, Operator};
         let node = self.graph.node(var);
-        let function = Manner::Function;
-        let sizes = match &node.op {
-            Op::Einsum(_) if is_linear(self.graph, node) => {
-                let sizes = self.joined(vars)?;
-                let op = match class {
-                    Some("Conv2d") => "conv2d",
-                    Some("Conv1D") => "addmm",
-                    _ => "linear",
-                };
-                return Ok((sizes.clone(), vec![Call::new(op, function, sizes)]));
-            }
-            Op::Norm(norm) => {
-                let elements = self.output_elements(node)?;
-                let width = node.shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size))?;
-                pointwise(elements.clone())
-                    .with("rows", divide(&elements, &width))
-                    .with("affine", u32::from(norm.gain))
-                    .with("first", self.first(&node.shape)?)
-            }
-            Op::Embedding(_) | Op::Rearrange(_) => {
-                let elements = self.output_elements(node)?;
-
-                let width = node.shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size))?;
-                pointwise(elements.clone())
-                    .with("rows", divide(&elements, &width))
-                    // Positions are looked up once for all items.
-                    .with(
-                        "first",
-                        if self.is_table(node) { 1.into() } else { self.first(&node.shape)? },
-                    )
-            }
-            _ => pointwise(self.output_elements(node)?).with("first", self.first(&node.shape)?),
-        };
-        let sizes = match (&node.op, &node.inputs[..]) {
-            (Op::Softmax(_), _) => self.softmax_sizes(node)?,
-            (Op::Attention(_), [q, k, v, ..]) => {
-                let sizes = self.attention(*q, *k, *v)?;
-                let size = |name: &str| sizes.get(&name.into()).cloned().unwrap_or_default();
-                let rows = size("batch") * size("heads") * size("queries");
-                let elements = &rows * size("keys");
-                sizes.with("rows", rows).with("elements", elements)
-            }
-            _ => sizes,
-        };
-        let mut calls = self.pointwise_calls(node, sizes.clone())?;
-        calls.extend(self.entry(var)?);
-        Ok((sizes, calls))
-    }
-
-    /// Sizes of the linear maps of one module: what they give lies side by side.
-    fn joined(&self, vars: &[Var]) -> Result<Binding, ConventionError> {
-        let mut joined = Binding::new();
-        for &var in vars.iter().filter(|v| is_linear(self.graph, self.graph.node(**v))) {
-            let sizes = self.linear(self.graph.node(var), var)?;
-            let before = joined.get(&"out".into()).cloned().unwrap_or_default();
-            let out = sizes.get(&"out".into()).cloned().unwrap_or_default();
-            joined = sizes.with("out", before + out);
-        }
-        Ok(joined)
-    }
-
-    pub(super) fn pointwise_calls(
-        &self,
-        node: &Node,
-        sizes: Binding,
-    ) -> Result<Vec<Call>, ConventionError> {
-        use Manner::{Captured, Function, Method, Operator};
-        let one = |op, by| vec![Call::new(op, by, sizes.clone())];
+        let each = || Ok::<_, ConventionError>(pointwise(self.elements(var)?));
+        let one = |op, by, sizes: Binding| (sizes.clone(), vec![Call::new(op, by, sizes)]);
         Ok(match &node.op {
-            Op::Norm(norm) => match (norm.kind, self.written.rms_norm) {
-                (NormKind::Layer, _) => one("layer_norm", Function),
-                (NormKind::Rms, NormManner::Module) => one("rms_norm", Function),
-                (NormKind::Rms, NormManner::Spelled) => {
-                    let rows = sizes.get(&"rows".into()).cloned().unwrap_or_default();
-                    let rows = pointwise(rows);
-                    vec![
-                        Call::new("pow", Method, sizes.clone()),
-                        Call::new("mean", Method, sizes.clone()),
-                        Call::new("add", Operator, rows.clone()),
-                        Call::new("rsqrt", Function, rows),
-                        Call::new("mul", Operator, sizes.clone()),
-                        Call::new("mul", Operator, sizes),
-                    ]
+            Op::Norm(norm) => {
+                let sizes = self.rows(node)?.with("affine", u32::from(norm.gain));
+                let calls = self.norm_calls(norm.kind, &sizes);
+                (sizes, calls)
+            }
+            Op::Activation(function) => {
+                let sizes = each()?;
+                let calls = self.activation_calls(node, *function, &sizes)?;
+                (sizes, calls)
+            }
+            Op::Embedding(_) => one("embedding", Function, self.rows(node)?),
+            Op::Rearrange(_) => match self.around(node).next().map(|(_, module)| module.class) {
+                Some(ModuleClass::Positions { per_item }) if self.is_rows(node) => {
+                    one("embedding", Function, self.position_rows(node, per_item)?)
                 }
+                _ => silent(each()?),
             },
-            Op::Activation(_) => {
-                let op = activation_op(node.op.name());
-                match self.activation(node) {
-                    ActivationManner::Module | ActivationManner::Function => one(op, Function),
-                    ActivationManner::Captured if self.multihead_layer(node) => {
-                        vec![
-                            Call::new(op, Captured, sizes.clone()),
-                            Call::new("dropout", Function, sizes),
-                        ]
-                    }
-                    ActivationManner::Captured => one(op, Captured),
-                    ActivationManner::Spelled => spelled(node.op.name(), &sizes),
+            Op::Dropout(_) => {
+                let sizes = each()?;
+                // Layers of torch.nn have the module also where its probability is zero.
+                match self.in_torch_layer(node) {
+                    true => silent(sizes),
+                    false => one("dropout", Function, sizes),
                 }
             }
-            Op::Embedding(_) => one("embedding", Function),
-            Op::Rearrange(_) if self.is_table(node) => one("embedding", Function),
-            // Layers of torch.nn have the module also where its probability is zero.
-            Op::Dropout(_) if self.multihead_layer(node) => Vec::new(),
-            Op::Dropout(_) => one("dropout", Function),
             Op::Arithmetic(op) => {
                 let sizes = match &node.inputs[..] {
-                    [a, b] => self.pair(*a, *b)?,
-                    _ => sizes,
+                    [a, b, ..] => self.pair(*a, *b)?,
+                    _ => each()?,
                 };
                 let name = match op.kind {
                     ArithmeticKind::Add => "add",
@@ -254,102 +88,205 @@ impl Reading<'_> {
                     ArithmeticKind::Div => "div",
                 };
                 let mut calls = vec![Call::new(name, Operator, sizes.clone())];
-                let residual = op.kind == ArithmeticKind::Add;
-                if self.multihead_layer(node) || residual && self.drops(node) {
+                let residual = node.role == Some(Role::Residual);
+                if residual && (self.in_torch_layer(node) || self.dropout(node).is_some()) {
                     calls.push(Call::new("dropout", Function, sizes));
                 }
-                calls
+                (each()?, calls)
             }
-            Op::Scale(_) => one("mul", Operator),
+            Op::Scale(_) => one("mul", Operator, each()?),
             Op::Softmax(_) => {
                 let sizes = self.softmax_sizes(node)?;
                 let by = if self.is_softmax_module(node) { Function } else { self.softmax() };
                 let mut calls = vec![Call::new("softmax", by, sizes.clone())];
-                calls.extend(self.drops(node).then(|| Call::new("dropout", Function, sizes)));
-                calls
+                if node.role == Some(Role::AttentionWeights) && self.dropout(node).is_some() {
+                    calls.push(Call::new("dropout", Function, sizes.clone()));
+                }
+                (sizes, calls)
             }
             Op::Rope(rope) => {
-                let all = sizes;
-                let elements = all.get(&"elements".into()).cloned().unwrap_or_default();
-                let (sizes, half) = match (&rope.rotated, node.shape.axes.last()) {
-                    (Some(rotated), Some(axis)) => {
-                        let turned =
-                            elements * self.at(rotated)? / self.at(&axis.size)?.max(1.into());
-                        (pointwise(turned.clone()), turned / 2)
-                    }
-                    _ => (all.clone(), elements / 2),
-                };
-                let mut calls = vec![
-                    Call::new("mul", Operator, sizes.clone()),
-                    Call::new("neg", Operator, pointwise(half)),
-                    Call::new("cat", Function, sizes.clone()),
-                    Call::new("mul", Operator, sizes.clone()),
-                    Call::new("add", Operator, sizes),
-                ];
-                // What is not turned is joined to what is.
-                calls.extend(rope.rotated.as_ref().map(|_| Call::new("cat", Function, all)));
-                calls
+                let sizes = each()?;
+                let calls = self.rope_calls(node, rope, &sizes)?;
+                (sizes, calls)
             }
             Op::Attention(_) => self.core(node)?,
-            Op::Einsum(_) => match &node.inputs[..] {
-                [a, b] => {
-                    let (left, right) = (self.elements(*a)?, self.elements(*b)?);
-                    let out = self.output_elements(node)?;
-                    let grad = self.grad(*a) + self.grad(*b);
-                    vec![self.matmul(batched(&left, &right, &out, &self.node_macs(node)?, grad))]
-                }
-                _ => Vec::new(),
-            },
-            Op::Reduce(_) => {
-                let elements = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
-                vec![Call::new("mean", Method, pointwise(elements))]
+            Op::Einsum(_) => {
+                let sizes = each()?;
+                let calls = match node.role {
+                    Some(Role::Combine) => self.combine_calls(node)?,
+                    _ => vec![self.matmul(self.batched(node)?)],
+                };
+                (sizes, calls)
             }
-            _ => Vec::new(),
+            Op::Reduce(reduce) => {
+                let read = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
+                let sizes = pointwise(read).with("results", self.elements(var)?);
+                match reduce {
+                    Reduce::Mean(_) if self.pools(node) => {
+                        one("adaptive_avg_pool1d", Function, sizes)
+                    }
+                    Reduce::Mean(_) => one("mean", Method, sizes),
+                    Reduce::Sum(_) => one("sum", Method, sizes),
+                    Reduce::Max(_) => one("amax", Method, sizes),
+                }
+            }
+            Op::TopK(_) => one("topk", Function, each()?),
+            Op::Experts(_) => one("grouped_mm", Function, each()?),
+            // Moving without arithmetic, which no tool counts, and what the framework has before it
+            // runs: constants, and the entries that `topk` gives with their places.
+            Op::Concat(_) | Op::Gather(_) | Op::Table(_) | Op::Sinusoid(_) => silent(each()?),
+            Op::Source(_) | Op::Carry(_) | Op::Exit(_) => silent(Binding::new()),
         })
     }
-}
 
-fn activation_class(name: &str) -> &'static str {
-    match name {
-        "relu" => "ReLU",
-        "gelu" | "gelu_tanh" => "GELU",
-        "silu" => "SiLU",
-        "sigmoid" => "Sigmoid",
-        "tanh" => "Tanh",
-        _ => "QuickGELU",
+    fn norm_calls(&self, kind: NormKind, sizes: &Binding) -> Vec<Call> {
+        use Manner::{Function, Method, Operator};
+        let call = |op, by| Call::new(op, by, sizes.clone());
+        match (kind, self.written.rms_norm) {
+            (NormKind::Layer, _) => vec![call("layer_norm", Function)],
+            (NormKind::Rms, NormManner::Module) => vec![call("rms_norm", Function)],
+            (NormKind::Rms, NormManner::Spelled) => {
+                let rows = pointwise(size(sizes, "rows"));
+                vec![
+                    call("pow", Method),
+                    call("mean", Method),
+                    Call::new("add", Operator, rows.clone()),
+                    Call::new("rsqrt", Function, rows),
+                    call("mul", Operator),
+                    call("mul", Operator),
+                ]
+            }
+        }
+    }
+
+    /// How an activation is called.
+    pub(super) fn activation(&self, node: &Node, function: Activation) -> ActivationManner {
+        match self.written.activations.get(function.name()) {
+            Some(manner) => *manner,
+            // The layers of torch.nn keep the function itself.
+            None if self.in_torch_layer(node) => ActivationManner::Captured,
+            None => ActivationManner::Module,
+        }
+    }
+
+    fn activation_calls(
+        &self,
+        node: &Node,
+        function: Activation,
+        sizes: &Binding,
+    ) -> Result<Vec<Call>, ConventionError> {
+        use Manner::{Captured, Function};
+        let manner = self.activation(node, function);
+        let spelled = || {
+            let missing = format!("`{}` as a formula of other operators", function.name());
+            spelled(function, sizes).ok_or_else(|| self.unwritten(node, missing))
+        };
+        let called = |by| match operator(function) {
+            Some(op) => Ok(vec![Call::new(op, by, sizes.clone())]),
+            None => spelled(),
+        };
+        let mut calls = match manner {
+            ActivationManner::Module | ActivationManner::Function => called(Function)?,
+            ActivationManner::Captured => called(Captured)?,
+            ActivationManner::Spelled => spelled()?,
+        };
+        if manner == ActivationManner::Captured && self.in_torch_layer(node) {
+            calls.push(Call::new("dropout", Function, sizes.clone()));
+        }
+        Ok(calls)
+    }
+
+    fn rope_calls(
+        &self,
+        node: &Node,
+        rope: &Rope,
+        all: &Binding,
+    ) -> Result<Vec<Call>, ConventionError> {
+        use Manner::{Function, Operator};
+        let elements = size(all, "elements");
+        let turned = match (&rope.rotated, node.shape.axes.last()) {
+            (Some(rotated), Some(axis)) => {
+                elements * self.at(rotated)? / self.at(&axis.size)?.max(1.into())
+            }
+            _ => elements,
+        };
+        let sizes = pointwise(turned.clone());
+        let mut calls = vec![
+            Call::new("mul", Operator, sizes.clone()),
+            Call::new("neg", Operator, pointwise(turned / 2)),
+            Call::new("cat", Function, sizes.clone()),
+            Call::new("mul", Operator, sizes.clone()),
+            Call::new("add", Operator, sizes),
+        ];
+        // What is not turned is joined to what is.
+        calls.extend(rope.rotated.as_ref().map(|_| Call::new("cat", Function, all.clone())));
+        Ok(calls)
+    }
+
+    /// The experts' results times their weights, then added up: two operators on elements, no product
+    /// of matrices.
+    fn combine_calls(&self, node: &Node) -> Result<Vec<Call>, ConventionError> {
+        let results = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
+        let sizes = pointwise(results);
+        Ok(vec![
+            Call::new("mul", Manner::Operator, sizes.clone()),
+            Call::new("sum", Manner::Method, sizes),
+        ])
+    }
+
+    /// Sizes of a batched product of two values.
+    pub(super) fn batched(&self, node: &Node) -> Result<Binding, ConventionError> {
+        let [a, b, ..] = &node.inputs[..] else {
+            return Err(self.unwritten(node, "a contraction of fewer than two values".to_owned()));
+        };
+        let (left, right) = (self.elements(*a)?, self.elements(*b)?);
+        let out = self.output_elements(node)?;
+        let grad = self.grad(*a) + self.grad(*b);
+        Ok(batched(&left, &right, &out, &self.node_macs(node)?, grad))
+    }
+
+    /// The encoder or decoder layer of torch.nn around a node.
+    pub(super) fn torch_layer(&self, node: &Node) -> Option<ModuleId> {
+        let layers = [ModuleClass::EncoderLayer, ModuleClass::DecoderLayer];
+        layers.into_iter().find_map(|class| self.within(node, class))
+    }
+
+    /// Whether a node lies in an encoder or decoder layer that is torch.nn's.
+    fn in_torch_layer(&self, node: &Node) -> bool {
+        self.written.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
+    }
+
+    /// The probability with which the library drops elements of the model around a node, if it has
+    /// dropout before the layers, after softmax and before residuals.
+    pub(super) fn dropout(&self, node: &Node) -> Option<f64> {
+        self.family(node).and_then(|family| self.written.dropouts.get(family)).copied()
+    }
+
+    /// Dropout of a value that enters the layers.
+    fn entry(&self, var: Var) -> Result<Option<Call>, ConventionError> {
+        let enters =
+            |node: &&Node| matches!(node.op, Op::Carry(_)) && node.inputs.first() == Some(&var);
+        let carry = self.graph.nodes().iter().find(enters);
+        match carry.and_then(|node| self.dropout(node)) {
+            Some(_) => {
+                Ok(Some(Call::new("dropout", Manner::Function, pointwise(self.elements(var)?))))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// A node that the way of writing has no calls for.
+    pub(super) fn unwritten(&self, node: &Node, missing: String) -> ConventionError {
+        ConventionError::Unwritten {
+            written: self.written.name.clone(),
+            op: node.op.name(),
+            path: node.path.clone(),
+            missing,
+        }
     }
 }
 
-fn activation_op(name: &str) -> &'static str {
-    match name {
-        "relu" => "relu",
-        "gelu_tanh" => "gelu_tanh",
-        "silu" => "silu",
-        "sigmoid" => "sigmoid",
-        "tanh" => "tanh",
-        _ => "gelu",
-    }
-}
-
-/// An activation operator by operator.
-fn spelled(name: &str, sizes: &Binding) -> Vec<Call> {
-    use Manner::{Function, Operator};
-    let calls: &[(&str, Manner)] = match name {
-        // 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
-        "gelu_tanh" => &[
-            ("mul", Operator),
-            ("pow", Function),
-            ("mul", Operator),
-            ("add", Operator),
-            ("mul", Operator),
-            ("tanh", Function),
-            ("add", Operator),
-            ("mul", Operator),
-        ],
-        // x·sigmoid(1.702·x)
-        "quick_gelu" => &[("mul", Operator), ("sigmoid", Function), ("mul", Operator)],
-        _ => &[],
-    };
-    let named = |op: &&str| ["mul", "pow", "add", "tanh", "sigmoid"].into_iter().find(|n| n == op);
-    calls.iter().filter_map(|(op, by)| Some(Call::new(named(op)?, *by, sizes.clone()))).collect()
+/// No call that any tool counts.
+fn silent(sizes: Binding) -> (Binding, Vec<Call>) {
+    (sizes, Vec::new())
 }

@@ -1,15 +1,15 @@
 //! Sizes of calls, by the names that rules use.
 
-use opledger_dims::{Binding, Integer, Poly};
-use opledger_ir::{Axis, Node, Op, Shape, Var};
+use opledger_dims::{Binding, Integer, Poly, Symbol};
+use opledger_ir::{Axis, ModuleClass, Node, Op, SizeRole, Var};
 
-use super::{Reading, is_parameter};
+use super::program::Program;
 use crate::ConventionError;
 
 /// An integer size.
 pub(super) type Size = Result<Integer, ConventionError>;
 
-impl Reading<'_> {
+impl Program<'_> {
     pub(super) fn at(&self, poly: &Poly) -> Size {
         Ok(poly.at(self.binding)?)
     }
@@ -26,16 +26,51 @@ impl Reading<'_> {
         self.at(&axes.iter().map(|a| &a.size).product::<Poly>())
     }
 
-    /// The first size of a shape as the framework lays it out: of items, windows side by side, or of
-    /// tokens where these come first.
-    pub(super) fn first(&self, shape: &Shape) -> Size {
-        let axes = &shape.axes;
-        let tokens = axes.iter().position(|a| a.name.as_str() == "n" || a.name.as_str() == "m");
-        match (self.written.sequence_first, tokens) {
-            (true, Some(at)) => self.at(&axes[at].size),
-            (false, Some(at @ 1..)) => self.product(&axes[..at]),
-            _ => axes.first().map_or_else(|| Ok(1.into()), |a| self.at(&a.size)),
+    /// The size of the first axis of a value, as the framework lays it out, of which these are the
+    /// axes but for those of features: items, with windows side by side, or tokens where these come
+    /// first.
+    pub(super) fn first(&self, node: &Node, rows: &[Axis]) -> Size {
+        let [items @ .., tokens] = rows else { return Ok(1.into()) };
+        if self.written.sequence_first {
+            self.at(&tokens.size)
+        } else if self.is_router(node) {
+            self.product(rows)
+        } else if self.within(node, ModuleClass::WindowAttention).is_some() {
+            self.product(items)
+        } else {
+            self.at(&rows[0].size)
         }
+    }
+
+    /// `elements`, `rows` and `first` of a value whose last axis is its features.
+    pub(super) fn rows(&self, node: &Node) -> Result<Binding, ConventionError> {
+        let elements = self.output_elements(node)?;
+        let Some((width, rows)) = node.shape.axes.split_last() else {
+            return Ok(pointwise(elements).with("rows", 1).with("first", 1));
+        };
+        Ok(pointwise(elements.clone())
+            .with("rows", divide(&elements, &self.at(&width.size)?))
+            .with("first", self.first(node, rows)?))
+    }
+
+    /// The same of rows of a table of positions, looked up for all items at once or for each.
+    pub(super) fn position_rows(
+        &self,
+        node: &Node,
+        per_item: bool,
+    ) -> Result<Binding, ConventionError> {
+        let once = self.rows(node)?;
+        if !per_item {
+            return Ok(once.with("first", 1));
+        }
+        let Some(items) = self.graph.size_of(SizeRole::Batch) else {
+            let missing = "positions for each item, where no size counts items".to_owned();
+            return Err(self.unwritten(node, missing));
+        };
+        let items = self.at(&Poly::symbol(items))?;
+        Ok(pointwise(size(&once, "elements") * &items)
+            .with("rows", size(&once, "rows") * &items)
+            .with("first", items))
     }
 
     /// Whether gradients flow to a value in training, as 1 or 0.
@@ -46,29 +81,29 @@ impl Reading<'_> {
     /// `rows`, `in`, `out`, `bias`, `first` of a product with a weight; `fused_bias`, whether one
     /// operator adds the bias as well; `split` and `split_bias`, whether
     /// the weight and the bias are parts of parameters; `grad`, whether its operand needs a gradient.
-    pub(super) fn linear(&self, node: &Node, var: Var) -> Result<Binding, ConventionError> {
-        let weight = node.inputs.iter().copied().find(|v| is_parameter(self.graph.node(*v)));
+    pub(super) fn linear(&self, var: Var) -> Result<Binding, ConventionError> {
+        let node = self.graph.node(var);
+        let weight = node.inputs.iter().copied().find(|v| self.is_parameter(*v));
         let operand = node.inputs.iter().copied().find(|v| Some(*v) != weight);
-        let (weight, operand) = (weight.unwrap_or(var), operand.unwrap_or(var));
-        let summed: Integer = match &node.op {
-            Op::Einsum(op) => {
-                let axes = &self.graph.shape(weight).axes;
-                let named = op.summed_axes().filter_map(|n| axes.iter().find(|a| a.name == *n));
-                self.product(&named.cloned().collect::<Vec<_>>())?
-            }
-            _ => 1.into(),
+        let (Op::Einsum(op), Some(weight), Some(operand)) = (&node.op, weight, operand) else {
+            return Err(self.unwritten(node, "a product of a value with a weight".to_owned()));
         };
-        let elements = self.elements(operand)?;
-        let bias = u32::from(self.biased.contains_key(&var));
+        let over: Vec<&Symbol> = op.summed_axes().collect();
+        let axes = |var: Var, summed: bool| -> Vec<Axis> {
+            let axes = self.graph.shape(var).axes.iter();
+            axes.filter(|axis| over.contains(&&axis.name) == summed).cloned().collect()
+        };
+        let summed = self.product(&axes(weight, true))?;
+        let bias = u32::from(self.biases.contains_key(&var));
         Ok(Binding::new()
-            .with("rows", divide(&elements, &summed))
+            .with("rows", divide(&self.elements(operand)?, &summed))
             .with("in", summed.clone())
             .with("out", divide(&self.elements(weight)?, &summed))
             .with("bias", bias)
             .with("fused_bias", 1)
             .with("split", 0)
             .with("split_bias", 0)
-            .with("first", self.first(&node.shape)?)
+            .with("first", self.first(node, &axes(operand, false))?)
             .with("grad", self.grad(operand)))
     }
 
@@ -105,6 +140,11 @@ impl Reading<'_> {
         let left: Integer = (0..x.len().max(y.len())).map(|i| at(&x, i).max(at(&y, i))).product();
         Ok(pointwise(x.iter().product()).with("left", left))
     }
+}
+
+/// A size of a call; zero when it has none of the name.
+pub(super) fn size(sizes: &Binding, name: &str) -> Integer {
+    sizes.get(&name.into()).cloned().unwrap_or_default()
 }
 
 /// `elements` of a pointwise call.

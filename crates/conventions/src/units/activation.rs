@@ -1,0 +1,69 @@
+//! Activations as a framework has them: as modules, as functions, operator by operator.
+
+use opledger_dims::{Activation, Binding};
+
+use crate::call::{Call, Manner};
+
+/// The class of an activation's module.
+pub(super) fn class(function: Activation) -> &'static str {
+    match function {
+        Activation::Relu => "ReLU",
+        Activation::GeluErf | Activation::GeluTanh => "GELU",
+        Activation::QuickGelu => "QuickGELU",
+        Activation::Silu => "SiLU",
+        Activation::Sigmoid => "Sigmoid",
+        Activation::Tanh => "Tanh",
+    }
+}
+
+/// The operator of an activation; none when it is written by others.
+pub(super) fn operator(function: Activation) -> Option<&'static str> {
+    match function {
+        Activation::Relu => Some("relu"),
+        Activation::GeluErf => Some("gelu"),
+        Activation::GeluTanh => Some("gelu_tanh"),
+        Activation::QuickGelu => None,
+        Activation::Silu => Some("silu"),
+        Activation::Sigmoid => Some("sigmoid"),
+        Activation::Tanh => Some("tanh"),
+    }
+}
+
+/// An activation operator by operator; none when no library writes it so.
+pub(super) fn spelled(function: Activation, sizes: &Binding) -> Option<Vec<Call>> {
+    use Manner::{Function, Operator};
+    let calls: &[(&'static str, Manner)] = match function {
+        // 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))
+        Activation::GeluTanh => &[
+            ("mul", Operator),
+            ("pow", Function),
+            ("mul", Operator),
+            ("add", Operator),
+            ("mul", Operator),
+            ("tanh", Function),
+            ("add", Operator),
+            ("mul", Operator),
+        ],
+        // x·sigmoid(1.702·x)
+        Activation::QuickGelu => &[("mul", Operator), ("sigmoid", Function), ("mul", Operator)],
+        Activation::Relu
+        | Activation::GeluErf
+        | Activation::Silu
+        | Activation::Sigmoid
+        | Activation::Tanh => return None,
+    };
+    Some(calls.iter().map(|(op, by)| Call::new(op, *by, sizes.clone())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_activation_is_an_operator_or_spelled() {
+        for function in Activation::ALL {
+            let spelled = spelled(*function, &Binding::new());
+            assert!(operator(*function).is_some() || spelled.is_some(), "{function:?}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The class of the module that a unit is.
+
+use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Var};
+
+use super::activation;
+use super::program::{Owner, Program};
+use crate::written::{ActivationManner, AttentionModule, NormManner, RouterManner};
+
+impl Program<'_> {
+    /// The class of the module that is called, if one is.
+    pub(super) fn class(&self, owner: Owner) -> Option<&'static str> {
+        match owner {
+            Owner::Multihead(_) => Some("MultiheadAttention"),
+            Owner::Fused(_, facts) => Some(self.stored_class(facts)),
+            Owner::Node(var) => self.class_at(var),
+        }
+    }
+
+    fn class_at(&self, var: Var) -> Option<&'static str> {
+        let node = self.graph.node(var);
+        if let Op::Activation(function) = &node.op {
+            let is_module = self.activation(node, *function) == ActivationManner::Module;
+            return is_module.then(|| activation::class(*function));
+        }
+        let (_, module) = self.around(node).next()?;
+        let is_norm = matches!(node.op, Op::Norm(_));
+        match module.class {
+            ModuleClass::Linear(facts) => {
+                self.is_linear(var).then(|| self.linear_class(node, facts))
+            }
+            ModuleClass::LayerNorm if self.written.layer_norm_subclass => {
+                is_norm.then(|| match self.is_own_family(node) {
+                    true => "LayerNorm subclass",
+                    false => "LayerNorm",
+                })
+            }
+            ModuleClass::LayerNorm => is_norm.then_some("LayerNorm"),
+            ModuleClass::RmsNorm => is_norm.then_some(match self.written.rms_norm {
+                NormManner::Module => "RMSNorm",
+                NormManner::Spelled => "custom RMSNorm",
+            }),
+            ModuleClass::Embedding => matches!(node.op, Op::Embedding(_)).then_some("Embedding"),
+            ModuleClass::Positions { .. } => self.is_rows(node).then_some("Embedding"),
+            ModuleClass::Dropout => matches!(node.op, Op::Dropout(_)).then_some("Dropout"),
+            ModuleClass::Attention => {
+                let is_core = matches!(node.op, Op::Attention(_));
+                (is_core && self.in_timm_attention(node)).then_some("Attention")
+            }
+            ModuleClass::WindowAttention => self.is_softmax_module(node).then_some("Softmax"),
+            ModuleClass::Pooler => {
+                let is_module = matches!(node.op, Op::Reduce(_)) && self.pools(node);
+                is_module.then_some("AdaptiveAvgPool1d")
+            }
+            // Their parts are modules and functions of their own.
+            ModuleClass::Model(_)
+            | ModuleClass::FusedLinear(_)
+            | ModuleClass::Convolution
+            | ModuleClass::MultiheadAttention
+            | ModuleClass::EncoderLayer
+            | ModuleClass::DecoderLayer
+            | ModuleClass::Router
+            | ModuleClass::Experts => None,
+        }
+    }
+
+    /// The class of a linear map by how it is stored.
+    fn stored_class(&self, facts: LinearFacts) -> &'static str {
+        match self.written.conv1d && facts.inputs_first {
+            true => "Conv1D",
+            false => "Linear",
+        }
+    }
+
+    fn linear_class(&self, node: &Node, facts: LinearFacts) -> &'static str {
+        if self.within(node, ModuleClass::Convolution).is_some() {
+            "Conv2d"
+        } else if self.is_router(node) {
+            "Router"
+        } else if self.in_timm_attention(node) {
+            "Linear in Attention"
+        } else {
+            self.stored_class(facts)
+        }
+    }
+
+    /// Whether a node lies in a router that is a module with a weight, and not a linear module.
+    pub(super) fn is_router(&self, node: &Node) -> bool {
+        let functional = self.written.router == RouterManner::Function;
+        functional && self.within(node, ModuleClass::Router).is_some()
+    }
+
+    /// Whether a node takes rows of a table by position.
+    pub(super) fn is_rows(&self, node: &Node) -> bool {
+        matches!(node.op, Op::Rearrange(_)) && node.inputs.iter().all(|v| self.is_parameter(*v))
+    }
+
+    /// Whether the mean over tokens is a module of the library.
+    pub(super) fn pools(&self, node: &Node) -> bool {
+        self.family(node).is_some_and(|family| self.written.poolers.iter().any(|f| f == family))
+    }
+
+    /// Whether softmax is a module of its own, as in `timm`'s window attention.
+    pub(super) fn is_softmax_module(&self, node: &Node) -> bool {
+        self.written.attention == AttentionModule::Timm
+            && matches!(node.op, Op::Softmax(_) | Op::Attention(_))
+            && self.within(node, ModuleClass::WindowAttention).is_some()
+    }
+
+    /// Whether a node lies in an attention module of `timm`'s Vision Transformers.
+    fn in_timm_attention(&self, node: &Node) -> bool {
+        self.written.attention == AttentionModule::Timm
+            && self.within(node, ModuleClass::Attention).is_some()
+            && (self.is_own_family(node) || self.family(node).is_none())
+    }
+}

@@ -1,0 +1,27 @@
+//! To which values a gradient flows in training.
+
+use opledger_ir::ops::Source;
+use opledger_ir::{Graph, Op};
+
+/// Which iterations of repetitions are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Iteration {
+    First,
+    Later,
+}
+
+/// For each node, whether a gradient flows to it: in the first iteration of the repetitions around
+/// it, or in later ones.
+pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
+    let mut reached: Vec<bool> = Vec::new();
+    for node in graph.nodes() {
+        let here = match &node.op {
+            Op::Source(Source::Param { trainable, .. }) => *trainable,
+            // What a repeated body with parameters gave back.
+            Op::Carry(_) if iteration == Iteration::Later => true,
+            _ => node.inputs.iter().any(|v| reached.get(v.index()).copied().unwrap_or(false)),
+        };
+        reached.push(here);
+    }
+    reached
+}

@@ -1,0 +1,136 @@
+//! A graph as a program of a framework: its nodes under a way of writing, and which of them are one
+//! unit.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::Binding;
+use opledger_ir::ops::Source;
+use opledger_ir::{
+    Graph, LinearFacts, Module, ModuleClass, ModuleId, Node, Op, Projection, Role, Var,
+};
+
+use super::gradient::{Iteration, gradients};
+use crate::Written;
+use crate::written::AttentionModule;
+
+/// A graph at a binding, as a way of writing calls it.
+pub(super) struct Program<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) binding: &'a Binding,
+    pub(super) written: &'a Written,
+    /// For each node, whether a gradient flows to it in training.
+    gradients: Vec<bool>,
+    /// The nodes that add a bias, by the products they add it to.
+    pub(super) biases: BTreeMap<Var, Var>,
+}
+
+/// What the nodes of a unit have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Owner {
+    /// An attention that keeps its projections to itself.
+    Multihead(ModuleId),
+    /// A linear map that holds others.
+    Fused(ModuleId, LinearFacts),
+    /// A node, with the bias that is added to it.
+    Node(Var),
+}
+
+impl<'a> Program<'a> {
+    pub(super) fn new(
+        graph: &'a Graph,
+        binding: &'a Binding,
+        written: &'a Written,
+        iteration: Iteration,
+    ) -> Self {
+        let gradients = gradients(graph, iteration);
+        let mut program = Program { graph, binding, written, gradients, biases: BTreeMap::new() };
+        for (var, node) in graph.vars().zip(graph.nodes()) {
+            if let (Some(Role::Bias), [product, ..]) = (node.role, &node.inputs[..])
+                && program.is_linear(*product)
+            {
+                program.biases.insert(*product, var);
+            }
+        }
+        program
+    }
+
+    /// Whether a gradient flows to a value in training.
+    pub(super) fn gradient(&self, var: Var) -> bool {
+        self.gradients.get(var.index()).copied().unwrap_or(false)
+    }
+
+    pub(super) fn is_parameter(&self, var: Var) -> bool {
+        matches!(self.graph.node(var).op, Op::Source(Source::Param { .. }))
+    }
+
+    /// Whether a value is a product with a weight.
+    pub(super) fn is_linear(&self, var: Var) -> bool {
+        let node = self.graph.node(var);
+        matches!(node.op, Op::Einsum(_)) && node.inputs.iter().any(|v| self.is_parameter(*v))
+    }
+
+    /// The modules around a node, the innermost first.
+    pub(super) fn around(&self, node: &'a Node) -> impl Iterator<Item = (ModuleId, &'a Module)> {
+        self.graph.modules_around(node)
+    }
+
+    /// The innermost module around a node that is of a class.
+    pub(super) fn within(&self, node: &'a Node, class: ModuleClass) -> Option<ModuleId> {
+        self.around(node).find(|(_, module)| module.class == class).map(|(id, _)| id)
+    }
+
+    /// Which map of an attention a node belongs to.
+    pub(super) fn projection(&self, node: &'a Node) -> Option<Projection> {
+        self.around(node).find_map(|(_, module)| match module.class {
+            ModuleClass::Linear(facts) => facts.projection,
+            _ => None,
+        })
+    }
+
+    /// The published family of the model around a node.
+    pub(super) fn family(&self, node: &'a Node) -> Option<&'static str> {
+        self.around(node).find_map(|(_, module)| match module.class {
+            ModuleClass::Model(family) => Some(family),
+            _ => None,
+        })
+    }
+
+    /// Whether a node lies in a model of a family whose blocks the way of writing has classes of its
+    /// own for.
+    pub(super) fn is_own_family(&self, node: &'a Node) -> bool {
+        self.family(node).is_some_and(|family| self.written.families.iter().any(|f| f == family))
+    }
+
+    /// The unit that a node belongs to.
+    pub(super) fn owner(&self, var: Var) -> Owner {
+        let node = self.graph.node(var);
+        let whole = match self.written.attention {
+            AttentionModule::Multihead => self.within(node, ModuleClass::MultiheadAttention),
+            AttentionModule::MultiheadInBlock if self.is_own_family(node) => {
+                self.within(node, ModuleClass::Attention)
+            }
+            AttentionModule::MultiheadInBlock
+            | AttentionModule::Linears
+            | AttentionModule::Timm => None,
+        };
+        let fused = |(id, module): (ModuleId, &Module)| match module.class {
+            ModuleClass::FusedLinear(facts) => Some(Owner::Fused(id, facts)),
+            _ => None,
+        };
+        let fused = || self.around(node).find_map(fused);
+        whole.map(Owner::Multihead).or_else(fused).unwrap_or(Owner::Node(var))
+    }
+
+    /// Where a unit of a class stands: in its module, or for what is none, at its node.
+    pub(super) fn path(&self, owner: Owner, class: Option<&'static str>) -> String {
+        let node = match owner {
+            Owner::Multihead(id) | Owner::Fused(id, _) => {
+                return self.graph.module_of(id).path.clone();
+            }
+            Owner::Node(var) => self.graph.node(var),
+        };
+        let module = self.around(node).next().map(|(_, module)| module.path.clone());
+        let declared = class.is_some() && !matches!(node.op, Op::Activation(_));
+        module.filter(|_| declared).unwrap_or_else(|| node.path.clone())
+    }
+}

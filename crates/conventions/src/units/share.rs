@@ -1,0 +1,106 @@
+//! What the ledger's counts of a node are for.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::{Class, Counts, Integer};
+use opledger_ir::ops::ArithmeticKind;
+use opledger_ir::{ModuleClass, Op, Part, Role, Var};
+
+use super::program::Program;
+use crate::{ConventionError, Share};
+
+impl Program<'_> {
+    /// What the ledger counts for nodes, all their runs together, by share.
+    pub(super) fn counts(
+        &self,
+        nodes: &[Var],
+    ) -> Result<BTreeMap<Share, Counts<Integer>>, ConventionError> {
+        let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
+        for var in nodes {
+            for (part, cost) in self.graph.node_cost(self.graph.node(*var)).iter() {
+                let sum = counts.entry(self.share(*var, *part)).or_insert_with(Counts::zero);
+                let more = cost.at(self.binding)?;
+                *sum = Counts::from_fn(|class: Class| &sum[class] + &more[class]);
+            }
+        }
+        Ok(counts)
+    }
+
+    fn share(&self, var: Var, part: Part) -> Share {
+        let node = self.graph.node(var);
+        let share = of_part(part).or_else(|| node.role.and_then(of_role));
+        let share = share.unwrap_or_else(|| match &node.op {
+            Op::Einsum(_) if self.is_linear(var) => Share::LinearProducts,
+            op => of_operation(op),
+        });
+        match (share, self.within(node, ModuleClass::Convolution)) {
+            (Share::LinearProducts, Some(_)) => Share::ConvolutionProducts,
+            (Share::LinearBias, Some(_)) => Share::ConvolutionBias,
+            _ => share,
+        }
+    }
+}
+
+/// What a part of an operation is for, where it is for one thing only.
+fn of_part(part: Part) -> Option<Share> {
+    match part {
+        Part::Scores | Part::Context => Some(Share::AttentionProducts),
+        Part::Scale => Some(Share::AttentionScale),
+        Part::Bias => Some(Share::AttentionBias),
+        Part::Softmax => Some(Share::Softmax),
+        Part::Contraction | Part::Pointwise | Part::Unforeseen => None,
+    }
+}
+
+/// What a node of a role is for.
+fn of_role(role: Role) -> Option<Share> {
+    match role {
+        Role::Bias => Some(Share::LinearBias),
+        Role::Residual | Role::PositionSum => Some(Share::Addition),
+        Role::ScoreScale => Some(Share::AttentionScale),
+        Role::ScoreBias => Some(Share::AttentionBias),
+        Role::Scores | Role::Context => Some(Share::AttentionProducts),
+        Role::AttentionWeights => Some(Share::Softmax),
+        Role::Routing => Some(Share::Routing),
+        Role::Combine => Some(Share::Combination),
+        Role::Gate => Some(Share::Multiplication),
+        // Inputs, which count nothing.
+        Role::Tokens
+        | Role::Segments
+        | Role::Positions
+        | Role::Image
+        | Role::Visible
+        | Role::Cache(_) => None,
+    }
+}
+
+/// What an operation without a role is for.
+fn of_operation(op: &Op) -> Share {
+    match op {
+        Op::Einsum(_) => Share::Products,
+        Op::Experts(_) => Share::LinearProducts,
+        Op::Attention(_) => Share::AttentionProducts,
+        Op::Softmax(_) => Share::Softmax,
+        Op::Scale(_) => Share::Multiplication,
+        Op::Arithmetic(op) => match op.kind {
+            ArithmeticKind::Add => Share::Addition,
+            ArithmeticKind::Mul => Share::Multiplication,
+            ArithmeticKind::Div => Share::Other,
+        },
+        Op::Norm(_) => Share::Normalisation,
+        Op::Activation(_) => Share::Activation,
+        Op::Rope(_) => Share::Rotation,
+        Op::Embedding(_) => Share::Embedding,
+        Op::TopK(_)
+        | Op::Reduce(_)
+        | Op::Dropout(_)
+        | Op::Source(_)
+        | Op::Table(_)
+        | Op::Sinusoid(_)
+        | Op::Rearrange(_)
+        | Op::Concat(_)
+        | Op::Gather(_)
+        | Op::Carry(_)
+        | Op::Exit(_) => Share::Other,
+    }
+}
