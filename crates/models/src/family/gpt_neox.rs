@@ -7,7 +7,7 @@ use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, Norm, NormConfig, Residual,
+    LmHead, Norm, NormConfig, Origin, Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -46,7 +46,9 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             bias,
             out_bias: bias,
             rope: Some(rope),
-            names: ["query_key_value.q", "query_key_value.k", "query_key_value.v", "dense"],
+            origin: Origin::Library,
+            fused: Some("query_key_value"),
+            names: ["q", "k", "v", "dense"],
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
