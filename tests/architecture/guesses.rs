@@ -20,10 +20,6 @@ const GUESSES: &[(&str, usize)] = &[
     ("cli/commands/count.rs", 3),
     ("cli/commands/run.rs", 1),
     ("cli/tensors.rs", 1),
-    ("conventions/units/attention.rs", 1),
-    ("conventions/units/calls.rs", 5),
-    ("conventions/units/mod.rs", 5),
-    ("conventions/units/sizes.rs", 2),
     ("models/layer/build.rs", 1),
 ];
 

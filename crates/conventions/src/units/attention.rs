@@ -4,13 +4,13 @@ use opledger_dims::{Binding, Integer};
 use opledger_ir::{Node, Op};
 
 use super::calls::Calls;
-use super::program::Program;
+use super::lowering::Lowering;
 use super::sizes::{divide, pointwise, product, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
 use crate::written::{Core, Scaled};
 
-impl Program<'_> {
+impl Lowering<'_> {
     /// Products of a batched product: those of all pairs, whatever a mask leaves.
     pub(super) fn node_macs(&self, node: &Node) -> Result<Integer, ConventionError> {
         let Op::Einsum(op) = &node.op else { return Ok(0.into()) };
@@ -52,6 +52,7 @@ impl Program<'_> {
         let rows = size(&sizes, "batch") * size(&sizes, "heads") * size(&sizes, "queries");
         let scores = &rows * size(&sizes, "keys");
         let module = sizes.clone().with("rows", rows.clone()).with("elements", scores.clone());
+        let grad = [*q, *k, *v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
         let Core::Chain { softmax, scaled, .. } = &self.written.core else {
             let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained keeps attention off the fused kernel, and so does, in training,
@@ -59,13 +60,14 @@ impl Program<'_> {
             let biased = more.iter().any(|bias| self.gradient(*bias));
             let dropped = biased || self.drops_out(node);
             let sizes = sizes
+                .with("grad", grad)
                 .with("masked", masked)
                 .with("math", u32::from(biased))
                 .with("math_training", u32::from(dropped));
             return Ok((module, vec![Call::new("sdpa", Manner::Function, sizes)]));
         };
         let batch = size(&sizes, "batch") * size(&sizes, "heads");
-        let grad = size(&sizes, "grad").min(2.into());
+        let grad = grad.min(2.into());
         let shape = |n, k| product(batch.clone(), (size(&sizes, "queries"), n, k), grad.clone());
         let mut calls = Vec::new();
         if op.scale.is_some() && *scaled == Scaled::Queries {

@@ -5,7 +5,7 @@ use opledger_ir::ops::{ArithmeticKind, NormKind, Reduce, Rope};
 use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Var};
 
 use super::activation::{operator, spelled};
-use super::program::{Owner, Program};
+use super::lowering::{Lowering, Owner};
 use super::sizes::{batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
@@ -14,7 +14,7 @@ use crate::written::{ActivationManner, AttentionModule, NormManner};
 /// Sizes of a module and the calls it makes.
 pub(super) type Calls = Result<(Binding, Vec<Call>), ConventionError>;
 
-impl Program<'_> {
+impl Lowering<'_> {
     /// Sizes of a unit and the calls it makes.
     pub(super) fn calls(&self, owner: Owner, vars: &[Var]) -> Calls {
         match owner {

@@ -3,10 +3,10 @@
 use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Var};
 
 use super::activation;
-use super::program::{Owner, Program};
+use super::lowering::{Lowering, Owner};
 use crate::written::{ActivationManner, AttentionModule, NormManner, RouterManner};
 
-impl Program<'_> {
+impl Lowering<'_> {
     /// The class of the module that is called, if one is.
     pub(super) fn class(&self, owner: Owner) -> Option<&'static str> {
         match owner {

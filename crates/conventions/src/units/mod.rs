@@ -6,9 +6,9 @@ mod attention;
 mod calls;
 mod class;
 mod gradient;
+mod lowering;
 mod multihead;
 mod native;
-mod program;
 mod share;
 mod sizes;
 
@@ -18,7 +18,7 @@ use opledger_dims::{Binding, Counts, Integer};
 use opledger_ir::{Graph, Op, Var};
 
 use self::gradient::Iteration;
-use self::program::{Owner, Program};
+use self::lowering::{Lowering, Owner};
 use crate::call::Call;
 use crate::{ConventionError, Share, Written};
 
@@ -64,28 +64,28 @@ impl Units {
         binding: &Binding,
         written: &Written,
     ) -> Result<Units, ConventionError> {
-        let program = Program::new(graph, binding, written, Iteration::Later);
-        let first = Program::new(graph, binding, written, Iteration::First);
+        let lowering = Lowering::new(graph, binding, written, Iteration::Later);
+        let first = Lowering::new(graph, binding, written, Iteration::First);
         let mut grouped: Vec<(Owner, Vec<Var>)> = Vec::new();
         let mut known: BTreeMap<Owner, usize> = BTreeMap::new();
-        let joined: BTreeSet<Var> = program.biases.values().copied().collect();
+        let joined: BTreeSet<Var> = lowering.biases.values().copied().collect();
         for (var, node) in graph.vars().zip(graph.nodes()) {
             let silent =
                 matches!(node.op, Op::Source(_) | Op::Carry(_) | Op::Exit(_)) || joined.contains(&var);
             if silent {
                 continue;
             }
-            let owner = program.owner(var);
+            let owner = lowering.owner(var);
             let at = *known.entry(owner).or_insert_with(|| {
                 grouped.push((owner, Vec::new()));
                 grouped.len() - 1
             });
             grouped[at].1.push(var);
-            grouped[at].1.extend(program.biases.get(&var));
+            grouped[at].1.extend(lowering.biases.get(&var));
         }
         let mut units = Vec::new();
         for (owner, nodes) in grouped {
-            let mut unit = program.unit(owner, nodes)?;
+            let mut unit = lowering.unit(owner, nodes)?;
             let (_, calls) = first.calls(owner, &unit.nodes)?;
             if calls != unit.calls && unit.times > 0.into() {
                 unit.times -= 1;
@@ -103,7 +103,7 @@ impl Units {
     }
 }
 
-impl Program<'_> {
+impl Lowering<'_> {
     fn unit(&self, owner: Owner, nodes: Vec<Var>) -> Result<Unit, ConventionError> {
         let class = self.class(owner);
         let (sizes, calls) = self.calls(owner, &nodes)?;

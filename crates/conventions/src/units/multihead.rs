@@ -5,12 +5,12 @@ use opledger_dims::{Binding, Integer};
 use opledger_ir::{Op, Projection, Role, Var};
 
 use super::calls::Calls;
-use super::program::Program;
+use super::lowering::Lowering;
 use super::sizes::{pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
 
-impl Program<'_> {
+impl Lowering<'_> {
     pub(super) fn multihead_calls(&self, vars: &[Var]) -> Calls {
         let (mut module, mut calls) = (Binding::new(), Vec::new());
         for &var in vars {
@@ -22,10 +22,7 @@ impl Program<'_> {
             match &node.op {
                 Op::Attention(_) => {
                     if let [q, k, v, ..] = &node.inputs[..] {
-                        let sizes = self.attention(*q, *k, *v)?;
-                        for (name, value) in
-                            sizes.iter().filter(|(name, _)| name.as_str() != "grad")
-                        {
+                        for (name, value) in self.attention(*q, *k, *v)?.iter() {
                             module.set(name, value.clone());
                         }
                     }

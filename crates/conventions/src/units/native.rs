@@ -3,11 +3,11 @@
 use opledger_dims::Activation;
 use opledger_ir::{ModuleClass, ModuleId, Op, Var};
 
-use super::program::{Owner, Program};
+use super::lowering::{Lowering, Owner};
 use crate::ConventionError;
 use crate::written::AttentionModule;
 
-impl Program<'_> {
+impl Lowering<'_> {
     /// The modules around or at a unit that may run as one native operator.
     pub(super) fn native(
         &self,

@@ -6,10 +6,10 @@ use opledger_dims::{Class, Counts, Integer};
 use opledger_ir::ops::ArithmeticKind;
 use opledger_ir::{ModuleClass, Op, Part, Role, Var};
 
-use super::program::Program;
+use super::lowering::Lowering;
 use crate::{ConventionError, Share};
 
-impl Program<'_> {
+impl Lowering<'_> {
     /// What the ledger counts for nodes, all their runs together, by share.
     pub(super) fn counts(
         &self,
@@ -18,7 +18,7 @@ impl Program<'_> {
         let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
         for var in nodes {
             for (part, cost) in self.graph.node_cost(self.graph.node(*var)).iter() {
-                let sum = counts.entry(self.share(*var, *part)).or_insert_with(Counts::zero);
+                let sum = counts.entry(self.share(*var, part)).or_insert_with(Counts::zero);
                 let more = cost.at(self.binding)?;
                 *sum = Counts::from_fn(|class: Class| &sum[class] + &more[class]);
             }

@@ -3,13 +3,13 @@
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 use opledger_ir::{Axis, ModuleClass, Node, Op, SizeRole, Var};
 
-use super::program::Program;
+use super::lowering::Lowering;
 use crate::ConventionError;
 
 /// An integer size.
 pub(super) type Size = Result<Integer, ConventionError>;
 
-impl Program<'_> {
+impl Lowering<'_> {
     pub(super) fn at(&self, poly: &Poly) -> Size {
         Ok(poly.at(self.binding)?)
     }
@@ -115,7 +115,6 @@ impl Program<'_> {
         else {
             return Ok(Binding::new());
         };
-        let grad = [q, k, v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
         Ok(Binding::new()
             .with("batch", self.product(batch)?)
             .with("queries", self.at(&queries.size)?)
@@ -123,8 +122,7 @@ impl Program<'_> {
             .with("heads", self.at(&heads.size)?)
             .with("kv_heads", self.at(&kv_heads.size)?)
             .with("head_dim", self.at(&head_dim.size)?)
-            .with("value_dim", self.at(&value_dim.size)?)
-            .with("grad", grad))
+            .with("value_dim", self.at(&value_dim.size)?))
     }
 
     /// `elements` and `left` of a sum or product of two values: the elements of the result, and those

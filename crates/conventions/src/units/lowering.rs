@@ -1,4 +1,5 @@
-//! A graph as a program of a framework: its nodes under a way of writing, and which of them are one
+//! A graph lowered to the calls of a framework, as a way of writing has them: what is asked of nodes,
+//! and which of them are one
 //! unit.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::Written;
 use crate::written::AttentionModule;
 
 /// A graph at a binding, as a way of writing calls it.
-pub(super) struct Program<'a> {
+pub(super) struct Lowering<'a> {
     pub(super) graph: &'a Graph,
     pub(super) binding: &'a Binding,
     pub(super) written: &'a Written,
@@ -35,7 +36,7 @@ pub(super) enum Owner {
     Node(Var),
 }
 
-impl<'a> Program<'a> {
+impl<'a> Lowering<'a> {
     pub(super) fn new(
         graph: &'a Graph,
         binding: &'a Binding,
@@ -43,15 +44,15 @@ impl<'a> Program<'a> {
         iteration: Iteration,
     ) -> Self {
         let gradients = gradients(graph, iteration);
-        let mut program = Program { graph, binding, written, gradients, biases: BTreeMap::new() };
+        let mut lowering = Lowering { graph, binding, written, gradients, biases: BTreeMap::new() };
         for (var, node) in graph.vars().zip(graph.nodes()) {
             if let (Some(Role::Bias), [product, ..]) = (node.role, &node.inputs[..])
-                && program.is_linear(*product)
+                && lowering.is_linear(*product)
             {
-                program.biases.insert(*product, var);
+                lowering.biases.insert(*product, var);
             }
         }
-        program
+        lowering
     }
 
     /// Whether a gradient flows to a value in training.
