@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use opledger_conventions::{
-    Convention, ConventionError, Tally, Units, Written, convention, convention_names, conventions, explain, written,
-    written_names,
+    Convention, ConventionError, Tally, Units, Written, convention, convention_names, conventions,
+    explain, written, written_names,
 };
 use opledger_dims::{Binding, Counts, Integer};
 use opledger_ir::Graph;

@@ -70,8 +70,8 @@ impl Units {
         let mut known: BTreeMap<Owner, usize> = BTreeMap::new();
         let joined: BTreeSet<Var> = lowering.biases.values().copied().collect();
         for (var, node) in graph.vars().zip(graph.nodes()) {
-            let silent =
-                matches!(node.op, Op::Source(_) | Op::Carry(_) | Op::Exit(_)) || joined.contains(&var);
+            let silent = matches!(node.op, Op::Source(_) | Op::Carry(_) | Op::Exit(_))
+                || joined.contains(&var);
             if silent {
                 continue;
             }

@@ -106,8 +106,7 @@ impl AttentionConfig {
     }
 
     fn linear(&self, bias: bool, projection: Projection) -> LinearConfig {
-        let facts =
-            LinearFacts { projection: Some(projection), inputs_first: self.inputs_first };
+        let facts = LinearFacts { projection: Some(projection), inputs_first: self.inputs_first };
         LinearConfig { bias, frozen: self.frozen, facts }
     }
 }
