@@ -1,5 +1,7 @@
 //! Conventions against what the tools themselves printed, and explanations of every pair.
 
+mod roles;
+
 use std::collections::BTreeMap;
 
 use opledger_conventions::{

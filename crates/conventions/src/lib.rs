@@ -42,4 +42,4 @@ pub use explain::{Explanation, Line, explain};
 pub use share::Share;
 pub use tally::{Entry, Tally};
 pub use units::{Unit, Units};
-pub use written::{Written, written, written_names};
+pub use written::{ActivationManner, Written, written, written_names};
