@@ -64,9 +64,8 @@ fn every_node_is_in_one_unit() {
 
 /// What a node lacks that conventions ask it for.
 fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
-    let of_parameter = |var: &opledger_ir::Var| {
-        matches!(graph.node(*var).op, Op::Source(Source::Param { .. }))
-    };
+    let of_parameter =
+        |var: &opledger_ir::Var| matches!(graph.node(*var).op, Op::Source(Source::Param { .. }));
     let weighted = node.inputs.iter().any(of_parameter);
     let within = |wanted: &[ModuleClass]| {
         graph.modules_around(node).any(|(_, module)| wanted.contains(&module.class))
@@ -98,7 +97,8 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
 #[test]
 fn layers_say_what_conventions_ask() {
     for (name, graph, _) in models() {
-        let lacking = graph.nodes().iter().filter_map(|node| Some((&node.path, lacks(&graph, node)?)));
+        let lacking =
+            graph.nodes().iter().filter_map(|node| Some((&node.path, lacks(&graph, node)?)));
         assert_eq!(lacking.collect::<Vec<_>>(), [], "{name}");
     }
 }
@@ -116,8 +116,9 @@ fn a_node_without_a_role_is_told_apart() {
 fn totals(config: &Value, way: &str, names: &[&str]) -> BTreeMap<String, String> {
     let model = Config::parse("config.json", config.to_string().as_bytes()).unwrap();
     let model = model.model("config.json", &Request::default()).unwrap();
-    let sizes = [("b", 3), ("n", 17)].into_iter();
-    let sizes = sizes.fold(model.binding.clone(), |all, (name, size)| all.with(name, size));
+    let free = [("b", 3), ("n", 17)];
+    let free = free.into_iter().filter(|(name, _)| model.graph.symbols().contains(&(*name).into()));
+    let sizes = free.fold(model.binding.clone(), |all, (name, size)| all.with(name, size));
     let sizes = model.graph.complete(&sizes).unwrap();
     let units = Units::new(&model.graph, &sizes, &written(way).unwrap()).unwrap();
     let total = |name: &&str| {
@@ -181,13 +182,16 @@ fn routing_and_the_sum_of_experts_are_not_attention() {
     let sizes = model.graph.complete(&sizes).unwrap();
     let units = Units::new(&model.graph, &sizes, &written("transformers").unwrap()).unwrap();
     let shares = |name: &str| {
-        let of = |unit: &&Unit| unit.nodes.iter().any(|var| model.graph.node(*var).op.name() == name);
+        let of =
+            |unit: &&Unit| unit.nodes.iter().any(|var| model.graph.node(*var).op.name() == name);
         units.units.iter().filter(of).flat_map(|unit| unit.counts.keys()).collect::<Vec<_>>()
     };
     assert_eq!(shares("softmax"), [&Share::Routing]);
     let multiplied = |share| {
         let of_share = units.units.iter().filter_map(|unit| unit.counts.get(&share));
-        of_share.map(|counts| counts[opledger_dims::Class::Mul].clone()).sum::<opledger_dims::Integer>()
+        of_share
+            .map(|counts| counts[opledger_dims::Class::Mul].clone())
+            .sum::<opledger_dims::Integer>()
     };
     // l·b·n·k·c, and twice l·b·h·n²·e.
     assert_eq!(multiplied(Share::Combination), (2 * 3 * 17 * 2 * 48).into());
@@ -210,6 +214,32 @@ fn positions_of_roberta_are_looked_up_for_each_item() {
         expect(&config("RobertaModel"), way, &[("torchinfo", 154_320)]);
         expect(&config("RobertaForMaskedLM"), way, &[("torchinfo", 169_455)]);
     }
+}
+
+fn swin() -> Value {
+    let labels: serde_json::Map<String, Value> =
+        (0..10).map(|at| (at.to_string(), json!(at.to_string()))).collect();
+    json!({
+        "model_type": "swin", "architectures": ["SwinForImageClassification"], "image_size": 64,
+        "patch_size": 4, "num_channels": 3, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4],
+        "window_size": 4, "mlp_ratio": 4.0, "qkv_bias": true, "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5, "use_absolute_embeddings": false, "id2label": labels,
+    })
+}
+
+/// The tools run on `SwinForImageClassification` of transformers 5.23.0 and 5.24.0, torch 2.15.0.
+#[test]
+fn swin_calls_the_fused_function_and_a_module_that_pools() {
+    let eager = [("thop", 23_640_624), ("ptflops", 25_539_006), ("calflops", 50_432_832)];
+    expect(&swin(), "transformers-eager", &eager);
+    let fused = [
+        ("thop", 23_640_624),
+        ("fvcore", 23_787_936),
+        ("ptflops", 23_695_806),
+        ("calflops", 46_820_160),
+        ("calflops-macs", 23_004_576),
+    ];
+    expect(&swin(), "transformers", &fused);
 }
 
 #[test]

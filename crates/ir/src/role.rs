@@ -134,6 +134,8 @@ pub enum ModuleClass {
     Attention,
     /// Attention within windows, which lie side by side with the items.
     WindowAttention,
+    /// Attention recorded node by node, of which nothing but the result is asked for.
+    AttentionCore,
     /// PyTorch's `nn.TransformerEncoderLayer`.
     EncoderLayer,
     /// PyTorch's `nn.TransformerDecoderLayer`.

@@ -1,7 +1,7 @@
 //! The calls of attention by one fused function, or by its chain.
 
 use opledger_dims::{Binding, Integer};
-use opledger_ir::{Node, Op};
+use opledger_ir::{Node, Op, Role, Var};
 
 use super::calls::Calls;
 use super::lowering::Lowering;
@@ -87,6 +87,50 @@ impl Lowering<'_> {
         }
         calls.push(self.matmul(shape(size(&sizes, "value_dim"), size(&sizes, "keys"))));
         Ok((module, calls))
+    }
+
+    /// The fused function for attention that the graph has node by node.
+    pub(super) fn core_calls(&self, vars: &[Var]) -> Calls {
+        let of = |role| vars.iter().copied().find(|var| self.graph.node(*var).role == Some(role));
+        let found = (of(Role::Scores), of(Role::AttentionWeights), of(Role::Context));
+        let (Some(scores), Some(weights), Some(context)) = found else {
+            let missing = "attention without scores, weights or context".to_owned();
+            return match vars.first() {
+                Some(var) => Err(self.unwritten(self.graph.node(*var), missing)),
+                None => Ok(<_>::default()),
+            };
+        };
+        let [scores, weights, context] = [scores, weights, context].map(|v| self.graph.node(v));
+        let [batch @ .., heads, queries, keys] = &weights.shape.axes[..] else {
+            return Err(
+                self.unwritten(weights, "weights [batch…, heads, queries, keys]".to_owned())
+            );
+        };
+        let (left, right) = (self.batched(scores)?, self.batched(context)?);
+        let mut sizes = Binding::new()
+            .with("batch", self.at(&batch.iter().map(|a| &a.size).product())?)
+            .with("heads", self.at(&heads.size)?)
+            .with("queries", self.at(&queries.size)?)
+            .with("keys", self.at(&keys.size)?)
+            .with("head_dim", size(&left, "k"))
+            .with("value_dim", size(&right, "n"));
+        if let Some(k) = scores.inputs.get(1) {
+            let one = size(&sizes, "batch") * size(&sizes, "keys") * size(&sizes, "head_dim");
+            sizes.set("kv_heads", divide(&self.elements(*k)?, &one));
+        }
+        let biases = vars.iter().map(|var| self.graph.node(*var));
+        let biases: Vec<_> = biases.filter(|node| node.role == Some(Role::ScoreBias)).collect();
+        let masked = !biases.is_empty() || scores.inputs.len() > 2;
+        let mut added = biases.iter().filter_map(|node| node.inputs.get(1));
+        let biased = added.any(|bias| self.gradient(*bias));
+        let grad = size(&left, "grad") + size(&right, "grad").min(1.into());
+        let call = sizes
+            .clone()
+            .with("grad", grad)
+            .with("masked", u32::from(masked))
+            .with("math", u32::from(biased))
+            .with("math_training", u32::from(biased || self.drops_out(weights)));
+        Ok((sizes, vec![Call::new("sdpa", Manner::Function, call)]))
     }
 
     /// Whether training drops attention weights out at a node.

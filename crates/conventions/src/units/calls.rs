@@ -19,6 +19,7 @@ impl Lowering<'_> {
     pub(super) fn calls(&self, owner: Owner, vars: &[Var]) -> Calls {
         match owner {
             Owner::Multihead(_) => self.multihead_calls(vars),
+            Owner::Core(_) => self.core_calls(vars),
             Owner::Fused(..) => self.linear_calls(owner, vars),
             Owner::Node(var) if self.is_linear(var) => self.linear_calls(owner, vars),
             Owner::Node(var) => {

@@ -11,6 +11,7 @@ impl Lowering<'_> {
     pub(super) fn class(&self, owner: Owner) -> Option<&'static str> {
         match owner {
             Owner::Multihead(_) => Some("MultiheadAttention"),
+            Owner::Core(_) => None,
             Owner::Fused(_, facts) => Some(self.stored_class(facts)),
             Owner::Node(var) => self.class_at(var),
         }
@@ -46,7 +47,9 @@ impl Lowering<'_> {
                 let is_core = matches!(node.op, Op::Attention(_));
                 (is_core && self.in_timm_attention(node)).then_some("Attention")
             }
-            ModuleClass::WindowAttention => self.is_softmax_module(node).then_some("Softmax"),
+            ModuleClass::WindowAttention | ModuleClass::AttentionCore => {
+                self.is_softmax_module(node).then_some("Softmax")
+            }
             ModuleClass::Pooler => {
                 let is_module = matches!(node.op, Op::Reduce(_)) && self.pools(node);
                 is_module.then_some("AdaptiveAvgPool1d")

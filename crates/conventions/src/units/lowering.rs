@@ -12,7 +12,7 @@ use opledger_ir::{
 
 use super::gradient::{Iteration, gradients};
 use crate::Written;
-use crate::written::AttentionModule;
+use crate::written::{AttentionModule, Core};
 
 /// A graph at a binding, as a way of writing calls it.
 pub(super) struct Lowering<'a> {
@@ -30,6 +30,8 @@ pub(super) struct Lowering<'a> {
 pub(super) enum Owner {
     /// An attention that keeps its projections to itself.
     Multihead(ModuleId),
+    /// Attention of which nothing but the result is asked for, where one function computes it.
+    Core(ModuleId),
     /// A linear map that holds others.
     Fused(ModuleId, LinearFacts),
     /// A node, with the bias that is added to it.
@@ -119,13 +121,18 @@ impl<'a> Lowering<'a> {
             _ => None,
         };
         let fused = || self.around(node).find_map(fused);
-        whole.map(Owner::Multihead).or_else(fused).unwrap_or(Owner::Node(var))
+        let core = match self.written.core {
+            Core::Sdpa => self.within(node, ModuleClass::AttentionCore),
+            Core::Chain { .. } => None,
+        };
+        let whole = whole.map(Owner::Multihead).or_else(|| core.map(Owner::Core));
+        whole.or_else(fused).unwrap_or(Owner::Node(var))
     }
 
     /// Where a unit of a class stands: in its module, or for what is none, at its node.
     pub(super) fn path(&self, owner: Owner, class: Option<&'static str>) -> String {
         let node = match owner {
-            Owner::Multihead(id) | Owner::Fused(id, _) => {
+            Owner::Multihead(id) | Owner::Core(id) | Owner::Fused(id, _) => {
                 return self.graph.module_of(id).path.clone();
             }
             Owner::Node(var) => self.graph.node(var),

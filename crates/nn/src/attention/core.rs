@@ -3,7 +3,7 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Einsum, Factor, Rearrange, Reduce};
-use opledger_ir::{Axis, Graph, Mask, Masking, Role, Shape, Var};
+use opledger_ir::{Axis, Graph, Mask, Masking, ModuleClass, Role, Shape, Var};
 
 use super::{Attended, Weights};
 use crate::sizes::{Named, quotient};
@@ -41,7 +41,11 @@ impl Core<'_> {
             let output = g.attention((q, k, v), mask, scale, self.biases.first().copied())?;
             return Ok(Attended { output, weights: None, present: None });
         }
-        self.chain(g, (q, k, v))
+        let scope = match self.weights {
+            Weights::None => g.module(ModuleClass::AttentionCore),
+            Weights::Mean | Weights::Heads => g.here(),
+        };
+        self.chain(&mut g.enter(&scope), (q, k, v))
     }
 
     fn scale(&self) -> Option<Factor> {
