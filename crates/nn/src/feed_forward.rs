@@ -5,7 +5,7 @@ use opledger_dims::Poly;
 use opledger_ir::ops::Activation;
 use opledger_ir::{Axis, Graph, LinearFacts, Role, Scope, Var};
 
-use crate::{DropoutConfig, Linear, LinearConfig, NnError};
+use crate::{DropoutConfig, FeedForwardNames, Linear, LinearConfig, NnError};
 
 /// Options of a [`FeedForward`].
 #[derive(Clone, Debug, PartialEq)]
@@ -26,8 +26,8 @@ pub struct FeedForwardConfig {
     pub frozen: bool,
     /// Whether the library stores the maps `[in, out]`.
     pub inputs_first: bool,
-    /// The scopes of W₁ (in, or gate), W₂ (out) and W₃ (the gated map).
-    pub names: [&'static str; 3],
+    /// Where the maps stand.
+    pub names: FeedForwardNames,
 }
 
 impl FeedForwardConfig {
@@ -42,7 +42,7 @@ impl FeedForwardConfig {
             dropout: DropoutConfig::default(),
             frozen: false,
             inputs_first: false,
-            names: ["linear1", "linear2", "linear3"],
+            names: FeedForwardNames::default(),
         }
     }
 }
@@ -85,11 +85,11 @@ impl FeedForward {
             frozen: config.frozen,
             facts: LinearFacts { projection: None, inputs_first: config.inputs_first },
         };
-        let [first, second, third] = config.names;
-        let linear1 = Linear::new(&mut g.scope(first), c.clone(), f.clone(), linear)?;
-        let linear2 = Linear::new(&mut g.scope(second), f.clone(), c.clone(), linear)?;
+        let names = &config.names;
+        let linear1 = Linear::new(&mut g.scope(&names.input), c.clone(), f.clone(), linear)?;
+        let linear2 = Linear::new(&mut g.scope(&names.output), f.clone(), c.clone(), linear)?;
         let gated = match config.gated {
-            true => Some(Linear::new(&mut g.scope(third), c, f, linear)?),
+            true => Some(Linear::new(&mut g.scope(&names.gated), c, f, linear)?),
             false => None,
         };
         let (activation, dropout) = (config.activation, config.dropout);

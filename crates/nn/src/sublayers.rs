@@ -7,7 +7,7 @@ use opledger_dims::Poly;
 use opledger_ir::{Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
-    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
+    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig, LayerNames,
     MixtureConfig, MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig, Origin,
 };
 
@@ -44,31 +44,6 @@ pub enum Residual {
     /// Side by side behind one norm: `x + attention(norm1(x)) + feed_forward(norm1(x))` (Wang and
     /// Komatsuzaki 2021, GPT-J).
     ParallelOneNorm,
-}
-
-/// The scopes of the parts of a layer; an empty one is the layer's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LayerNames {
-    /// The first attention.
-    pub self_attn: &'static str,
-    /// The attention of a decoder layer to the encoder's result.
-    pub multihead_attn: &'static str,
-    /// The feed-forward layer.
-    pub feed_forward: &'static str,
-    /// The norms, in the order of the sublayers; those that the layer does not have are passed over.
-    pub norms: [&'static str; 3],
-}
-
-impl Default for LayerNames {
-    /// PyTorch's.
-    fn default() -> Self {
-        LayerNames {
-            self_attn: "self_attn",
-            multihead_attn: "multihead_attn",
-            feed_forward: "",
-            norms: ["norm1", "norm2", "norm3"],
-        }
-    }
 }
 
 impl LayerConfig {
@@ -125,7 +100,7 @@ enum Tokenwise {
 
 impl Tokenwise {
     fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        let g = &mut *g.scope(config.names.feed_forward);
+        let g = &mut *g.scope(&config.names.feed_forward);
         Ok(match &config.mixture {
             Some(mixture) => Tokenwise::Mixture(MixtureOfExperts::new(g, mixture)?),
             None => Tokenwise::FeedForward(FeedForward::new(g, &config.feed_forward)?),
@@ -213,7 +188,7 @@ impl EncoderLayer {
             Origin::Library => g.here(),
         };
         let g = &mut *g.enter(&scope);
-        let LayerNames { self_attn, norms: [first, second, _], .. } = config.names;
+        let LayerNames { self_attn, norms: [first, second, _], .. } = &config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let feed_forward = Tokenwise::new(g, config)?;
         let (parallel, one_norm) = match config.residual {
@@ -306,7 +281,7 @@ impl DecoderLayer {
             Origin::Library => g.here(),
         };
         let g = &mut *g.enter(&scope);
-        let LayerNames { self_attn, multihead_attn, norms, .. } = config.names;
+        let LayerNames { self_attn, multihead_attn, norms, .. } = &config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let cross = AttentionConfig { rope: None, ..config.attention.clone() };
         let multihead_attn = MultiheadAttention::new(&mut g.scope(multihead_attn), &cross)?;

@@ -5,8 +5,9 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Source};
 use opledger_ir::{Graph, LinearFacts, Mask, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{
-    AttentionConfig, BertEmbedding, BertEmbeddingConfig, EncoderLayer, FeedForwardConfig,
-    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin,
+    AttentionConfig, AttentionNames, BertEmbedding, BertEmbeddingConfig, EncoderLayer,
+    FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames, Linear, LinearConfig, Norm,
+    NormConfig, Origin,
 };
 
 use super::checks::{head, multiple, no_past};
@@ -146,23 +147,20 @@ fn build(
 
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let [first, second] = variant.feed_forward;
+    let [query, key, value, out] = variant.attention;
     let config = LayerConfig {
         attention: AttentionConfig {
             origin: Origin::Library,
-            names: variant.attention,
+            names: AttentionNames::new(query, key, value, out),
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
             activation,
-            names: [first, second, ""],
+            names: FeedForwardNames::new(first, second),
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
-        names: LayerNames {
-            self_attn: "",
-            norms: [variant.norms[0], variant.norms[1], ""],
-            ..LayerNames::default()
-        },
+        names: LayerNames::encoder("", "", variant.norms),
         ..LayerConfig::new(c.clone(), h, 1)
     };
     let embedding = BertEmbeddingConfig {

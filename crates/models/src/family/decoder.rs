@@ -5,8 +5,9 @@ use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, MixtureConfig, Norm, NormConfig, Origin, Residual,
+    Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
+    FeedForwardNames, LayerConfig, LayerNames, LmHead, MixtureConfig, Norm, NormConfig, Origin,
+    Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -138,14 +139,14 @@ fn layer(
         qk_norm: variant.qk_norm.then_some(norm),
         rope: Some(rope),
         origin: Origin::Library,
-        names: ["q_proj", "k_proj", "v_proj", "o_proj"],
+        names: AttentionNames::new("q_proj", "k_proj", "v_proj", "o_proj"),
         ..AttentionConfig::new(c.clone(), h.clone())
     };
     let feed_forward = FeedForwardConfig {
         activation,
         gated: true,
         bias: variant.mlp_bias,
-        names: ["gate_proj", "down_proj", "up_proj"],
+        names: FeedForwardNames::gated("gate_proj", "down_proj", "up_proj"),
         ..FeedForwardConfig::new(c.clone(), ff.clone())
     };
     let mixture = match variant.mixture {
@@ -168,11 +169,8 @@ fn layer(
         }
         None => None,
     };
-    let names = LayerNames {
-        feed_forward: variant.mixture.unwrap_or("mlp"),
-        norms: ["input_layernorm", "post_attention_layernorm", ""],
-        ..LayerNames::default()
-    };
+    let norms = ["input_layernorm", "post_attention_layernorm"];
+    let names = LayerNames::encoder("self_attn", variant.mixture.unwrap_or("mlp"), norms);
     let axes = [Axis::new(if kv == h { "h" } else { "g" }, kv), Axis::new("e", e)];
     let config = LayerConfig {
         attention,

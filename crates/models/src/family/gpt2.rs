@@ -5,8 +5,9 @@ use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LearnedPositions, LmHead, Norm, NormConfig, Origin, Residual,
+    Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
+    FeedForwardNames, LayerConfig, LayerNames, LearnedPositions, LmHead, Norm, NormConfig, Origin,
+    Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -48,24 +49,18 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         attention: AttentionConfig {
             origin: Origin::Library,
             inputs_first: true,
-            fused: Some("c_attn"),
-            names: ["q", "k", "v", "c_proj"],
+            names: AttentionNames::fused("c_attn", "c_proj"),
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
             activation,
             inputs_first: true,
-            names: ["c_fc", "c_proj", ""],
+            names: FeedForwardNames::new("c_fc", "c_proj"),
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
         residual: Residual::PreNorm,
-        names: LayerNames {
-            self_attn: "attn",
-            feed_forward: "mlp",
-            norms: ["ln_1", "ln_2", ""],
-            ..LayerNames::default()
-        },
+        names: LayerNames::encoder("attn", "mlp", ["ln_1", "ln_2"]),
         ..LayerConfig::new(c.clone(), h, 1)
     };
 

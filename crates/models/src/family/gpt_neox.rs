@@ -6,8 +6,8 @@ use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, AttentionConfig, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames,
-    LmHead, Norm, NormConfig, Origin, Residual,
+    Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
+    FeedForwardNames, LayerConfig, LayerNames, LmHead, Norm, NormConfig, Origin, Residual,
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
@@ -47,23 +47,21 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             out_bias: bias,
             rope: Some(rope),
             origin: Origin::Library,
-            fused: Some("query_key_value"),
-            names: ["q", "k", "v", "dense"],
+            names: AttentionNames::fused("query_key_value", "dense"),
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
             activation,
-            names: ["dense_h_to_4h", "dense_4h_to_h", ""],
+            names: FeedForwardNames::new("dense_h_to_4h", "dense_4h_to_h"),
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
         residual,
-        names: LayerNames {
-            self_attn: "attention",
-            feed_forward: "mlp",
-            norms: ["input_layernorm", "post_attention_layernorm", ""],
-            ..LayerNames::default()
-        },
+        names: LayerNames::encoder(
+            "attention",
+            "mlp",
+            ["input_layernorm", "post_attention_layernorm"],
+        ),
         ..LayerConfig::new(c.clone(), h, 1)
     };
 

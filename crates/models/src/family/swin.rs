@@ -4,8 +4,8 @@
 use opledger_ir::ops::{Activation, Rearrange, Reduce};
 use opledger_ir::{Graph, ModuleClass, Role, Var};
 use opledger_nn::{
-    FeedForward, FeedForwardConfig, Linear, LinearConfig, Norm, NormConfig, VitAttentionConfig,
-    WindowAttention, WindowAttentionConfig,
+    FeedForward, FeedForwardConfig, FeedForwardNames, Linear, LinearConfig, Norm, NormConfig,
+    VitAttentionConfig, WindowAttention, WindowAttentionConfig,
 };
 
 use super::checks::head;
@@ -137,7 +137,7 @@ impl Blocks {
         let hidden = (width as f64 * self.mlp_ratio) as u64;
         let feed_forward = FeedForwardConfig {
             activation: self.activation,
-            names: ["intermediate.dense", "output.dense", ""],
+            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
             ..FeedForwardConfig::new(width, hidden)
         };
         let norm = |g: &mut Graph, name| Norm::new(&mut g.scope(name), ("c", width), self.norm);

@@ -6,8 +6,9 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Rearrange, Table};
 use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
 use opledger_nn::{
-    Attend, AttentionConfig, DecoderLayer, Embedding, EncoderLayer, FeedForwardConfig, LayerConfig,
-    LayerNames, LmHead, Norm, NormConfig, Origin, Residual,
+    Attend, AttentionConfig, AttentionNames, DecoderLayer, Embedding, EncoderLayer,
+    FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames, LmHead, Norm, NormConfig, Origin,
+    Residual,
 };
 
 use super::checks::{head, no_past};
@@ -83,14 +84,17 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             out_bias: false,
             scaled: false,
             origin: Origin::Library,
-            names: ["q", "k", "v", "o"],
+            names: AttentionNames::new("q", "k", "v", "o"),
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
             activation,
             gated,
             bias: false,
-            names: if gated { ["wi_0", "wo", "wi_1"] } else { ["wi", "wo", ""] },
+            names: match gated {
+                true => FeedForwardNames::gated("wi_0", "wo", "wi_1"),
+                false => FeedForwardNames::new("wi", "wo"),
+            },
             ..FeedForwardConfig::new(c.clone(), ff.clone())
         },
         norm,
@@ -115,12 +119,11 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let stack = scope.repeated("block", l);
     let layer = EncoderLayer::new(
         &mut scope.enter(&stack),
-        &config(LayerNames {
-            self_attn: "layer.0.SelfAttention",
-            feed_forward: "layer.1.DenseReluDense",
-            norms: ["layer.0.layer_norm", "layer.1.layer_norm", ""],
-            ..LayerNames::default()
-        }),
+        &config(LayerNames::encoder(
+            "layer.0.SelfAttention",
+            "layer.1.DenseReluDense",
+            ["layer.0.layer_norm", "layer.1.layer_norm"],
+        )),
     )?;
     let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = shared.forward(&mut scope, ids)?;
@@ -143,12 +146,12 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let stack = scope.repeated("block", decoder_layers);
     let layer = DecoderLayer::new(
         &mut scope.enter(&stack),
-        &config(LayerNames {
-            self_attn: "layer.0.SelfAttention",
-            multihead_attn: "layer.1.EncDecAttention",
-            feed_forward: "layer.2.DenseReluDense",
-            norms: ["layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"],
-        }),
+        &config(LayerNames::decoder(
+            "layer.0.SelfAttention",
+            "layer.1.EncDecAttention",
+            "layer.2.DenseReluDense",
+            ["layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"],
+        )),
     )?;
     let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = shared.forward(&mut scope, targets)?;

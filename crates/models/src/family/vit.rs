@@ -6,8 +6,8 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Rearrange, Source};
 use opledger_ir::{Axis, Graph, Mask, Role, Var};
 use opledger_nn::{
-    AttentionConfig, EncoderLayer, FeedForwardConfig, LayerConfig, LayerNames, Linear,
-    LinearConfig, Norm, NormConfig, Origin, Residual,
+    AttentionConfig, AttentionNames, EncoderLayer, FeedForwardConfig, FeedForwardNames,
+    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
 };
 
 use super::checks::{head, multiple};
@@ -88,26 +88,22 @@ fn build(
         attention: AttentionConfig {
             bias: keys.flag_or("qkv_bias", true)?,
             origin: Origin::Library,
-            names: [
+            names: AttentionNames::new(
                 "attention.attention.query",
                 "attention.attention.key",
                 "attention.attention.value",
                 "attention.output.dense",
-            ],
+            ),
             ..AttentionConfig::new(c.clone(), h.clone())
         },
         feed_forward: FeedForwardConfig {
             activation,
-            names: ["intermediate.dense", "output.dense", ""],
+            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
         residual: Residual::PreNorm,
-        names: LayerNames {
-            self_attn: "",
-            norms: ["layernorm_before", "layernorm_after", ""],
-            ..LayerNames::default()
-        },
+        names: LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"]),
         ..LayerConfig::new(c.clone(), h, 1)
     };
 

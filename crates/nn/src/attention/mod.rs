@@ -10,7 +10,7 @@ use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope
 
 pub(crate) use self::core::Core;
 use crate::sizes::{Named, positive, quotient};
-use crate::{DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig};
+use crate::{AttentionNames, DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig};
 
 /// Options of a [`MultiheadAttention`].
 ///
@@ -62,11 +62,8 @@ pub struct AttentionConfig {
     pub origin: Origin,
     /// Whether the library stores the projections `[in, out]`.
     pub inputs_first: bool,
-    /// The scope of one map that holds the projections of queries, keys and values, if one does.
-    pub fused: Option<&'static str>,
-    /// The scopes of the projections of queries, keys, values, which stand in that of the map that
-    /// holds them, and result.
-    pub names: [&'static str; 4],
+    /// Where the projections stand.
+    pub names: AttentionNames,
 }
 
 /// Whose code a layer is: the same mathematics is other modules in other libraries.
@@ -100,8 +97,7 @@ impl AttentionConfig {
             frozen: false,
             origin: Origin::Torch,
             inputs_first: false,
-            fused: None,
-            names: ["q_proj", "k_proj", "v_proj", "out_proj"],
+            names: AttentionNames::default(),
         }
     }
 
@@ -219,8 +215,8 @@ impl MultiheadAttention {
         let shared = Axis::new(if kv_heads == h { "h" } else { "g" }, kv_heads);
         let e = Axis::new("e", &head_dim);
         let f = Axis::new(if *value_dim == head_dim { "e" } else { "f" }, value_dim);
-        let [q, k, v, o] = config.names;
-        let maps = match config.fused {
+        let names = &config.names;
+        let maps = match &names.fused {
             Some(name) => {
                 let which = Projection::QueryKeyValue;
                 g.scope(name).module(ModuleClass::FusedLinear(config.linear(false, which).facts))
@@ -232,14 +228,16 @@ impl MultiheadAttention {
             Linear::between(&mut g.enter(&maps).scope(name), vec![from], to, linear)
         };
         let to = vec![heads.clone(), e.clone()];
-        let query = project(q, Projection::Query, Axis::new("c", c), to)?;
-        let key = project(k, Projection::Key, width(&config.kdim), vec![shared.clone(), e])?;
-        let value = project(v, Projection::Value, width(&config.vdim), vec![shared, f.clone()])?;
+        let query = project(&names.query, Projection::Query, Axis::new("c", c), to)?;
+        let key =
+            project(&names.key, Projection::Key, width(&config.kdim), vec![shared.clone(), e])?;
+        let value =
+            project(&names.value, Projection::Value, width(&config.vdim), vec![shared, f.clone()])?;
         let out = match config.out_proj {
             true => {
                 let (from, to) = (vec![heads, f], vec![Axis::new("c", c)]);
                 let linear = config.linear(config.out_bias, Projection::Output);
-                Some(Linear::between(&mut g.scope(o), from, to, linear)?)
+                Some(Linear::between(&mut g.scope(&names.out), from, to, linear)?)
             }
             false => None,
         };
