@@ -65,3 +65,30 @@ impl Weights {
         Ok(Some(matrix))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_is_packed_once_for_as_long_as_it_is_the_same_tensor() {
+        let mut weights = Weights::default();
+        let tensor = |x: f32| Tensor::new(&[2, 3], vec![x; 6]).unwrap();
+        let (first, other) = (tensor(1.0), tensor(1.0));
+        let at = |iteration| Instance { node: 7, iteration };
+        let mut packed = |weights: &mut Weights, which, tensor: &Tensor<f32>| {
+            weights.packed(which, tensor, [3, 2], [1, 3]).unwrap().unwrap()
+        };
+        weights.begin();
+        let kept = packed(&mut weights, at(0), &first);
+        let next = packed(&mut weights, at(1), &first);
+        assert!(!Arc::ptr_eq(&kept, &next), "each iteration has its own");
+        weights.begin();
+        assert!(Arc::ptr_eq(&kept, &packed(&mut weights, at(0), &first)));
+        let anew = packed(&mut weights, at(0), &other);
+        assert!(!Arc::ptr_eq(&kept, &anew), "equal numbers in another tensor");
+        weights.begin();
+        assert_eq!(weights.packed.len(), 1, "what the last run did not use is dropped");
+        assert!(Arc::ptr_eq(&anew, &packed(&mut weights, at(0), &other)));
+    }
+}
