@@ -15,8 +15,6 @@ use super::{root, sources};
 /// Circles that stand: a crate and the neighbours.
 const CIRCLES: &[(&str, &[&str])] = &[
     ("account", &["by_convention", "model", "nodes", "sized"]),
-    ("interp", &["driver", "prepared"]),
-    ("interp", &["interpreter", "ledger", "program", "schedule"]),
     ("ir", &["axis", "error"]),
     ("ir", &["definition", "facts", "graph", "mask", "masked", "op", "ops", "role"]),
     ("report", &["format", "text"]),

@@ -16,7 +16,6 @@ const HOMONYMS: &[&str] = &[
     "Call",
     "Claim",
     "Core",
-    "Counting",
     "Formula",
     "Grid",
     "Interpreter",

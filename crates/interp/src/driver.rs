@@ -12,7 +12,7 @@ use opledger_ir::{Graph, Loop, Node, Op, OpError, Operation, Value, Var, path_at
 use crate::error::RunError;
 use crate::interpreter::{Interpreter, NodeCall, Observer, Operand};
 use crate::ledger::Ledger;
-use crate::memory::Peak;
+use crate::memory::{Peak, bytes_of};
 use crate::program::{Instance, Program, Sizes, sizes_at};
 use crate::scan::{self, Stack};
 use crate::schedule::{Schedule, is_executed};
@@ -155,11 +155,14 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             .map(|shape| Stack::new(shape, &self.job.sizes.binding))
             .collect::<Result<_, _>>()
             .map_err(|problem| self.error(exit, problem))?;
+        self.interpreter.hold(gathered.iter().map(Stack::bytes).sum());
         for turn in 0..count {
             let iteration = if body.reverse { count - 1 - turn } else { turn };
             for stack in &stacks {
                 let slice = scan::slice(stack, iteration);
-                carried.push(slice.map_err(|problem| self.error(carry, problem))?);
+                let slice = slice.map_err(|problem| self.error(carry, problem))?;
+                self.interpreter.hold(bytes_of(&slice));
+                carried.push(slice);
             }
             self.values[carry] = std::mem::take(&mut carried);
             self.free(carry);
@@ -172,10 +175,9 @@ impl<'a, I: Interpreter> Driver<'a, I> {
                 put.map_err(|problem| self.error(exit, problem))?;
             }
             carried = all(self, exit, ends.next)?;
-            // The next iteration alone has what the body made, so that its buffer dies there.
-            for var in ends.next.iter().filter(|var| body.body.contains(&var.index())) {
-                self.values[var.index()].clear();
-            }
+            // The next iteration alone has what is carried out, so that its buffer dies there; the rest
+            // dies here.
+            self.free_of(exit, &body.body);
         }
         self.present[repetition] = None;
         self.free(carry);
@@ -298,8 +300,13 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// Drops the values whose last use was the node at a position.
     fn free(&mut self, at: usize) {
-        for &var in &self.timetable.dying[at] {
-            for value in std::mem::take(&mut self.values[var]) {
+        self.free_of(at, &(0..self.job.graph.nodes().len()));
+    }
+
+    /// The same for the values of some nodes.
+    fn free_of(&mut self, at: usize, nodes: &Range<usize>) {
+        for node in self.timetable.dying[at].iter().filter(|node| nodes.contains(node)) {
+            for value in std::mem::take(&mut self.values[*node]) {
                 self.interpreter.retire(value);
             }
         }

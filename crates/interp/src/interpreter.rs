@@ -43,6 +43,12 @@ pub trait Interpreter {
         group: &mut [NodeCall<'_, Self::Scalar>],
     ) -> Result<Vec<Value<Self::Scalar>>, OpError>;
 
+    /// So many bytes were taken for values that are moved and not computed: a slice of a stack, a stack
+    /// of what iterations give.
+    fn hold(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
+
     /// Takes back a value that nothing in the run reads any more.
     fn retire(&mut self, value: Value<Self::Scalar>) {
         drop(value);

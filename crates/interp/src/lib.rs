@@ -26,7 +26,7 @@ mod tests;
 mod theorem;
 
 pub use error::RunError;
-pub use fast::{Counting, Fast};
+pub use fast::{Fast, Metering};
 pub use feeds::Feeds;
 pub use interpreter::{Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
 pub use ledger::{Ledger, Row, RowCounts};

@@ -46,6 +46,15 @@ impl<T: Scalar> Stack<T> {
         Ok(Stack { sizes, data })
     }
 
+    /// Bytes of all its elements.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match &self.data {
+            Data::Real(data) => size_of_val(&data[..]),
+            Data::Whole(data) => size_of_val(&data[..]),
+        };
+        bytes as u64
+    }
+
     /// Puts the value of an iteration in its place.
     pub(crate) fn put(&mut self, iteration: usize, value: &Value<T>) -> Result<(), OpError> {
         let len: usize = self.sizes.iter().skip(1).product();

@@ -7,7 +7,7 @@ use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
 use opledger_ir::{Call, MaskRule, OpError, Part};
 use opledger_kernels::{self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Meter};
 
-use super::counting::{Counting, refused};
+use super::metering::{Metering, refused};
 use crate::Row;
 
 /// A mask in numbers; the mask tensor, when there is one, is operand `keep`.
@@ -24,7 +24,7 @@ fn mask<'a>(
     })
 }
 
-pub(super) fn apply<M: Counting>(
+pub(super) fn apply<M: Metering>(
     op: &Attention,
     call: &Call<'_, f32>,
     out: &mut [f32],

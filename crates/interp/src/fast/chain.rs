@@ -4,9 +4,9 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Einsum, Source};
 use opledger_ir::{Graph, Node, Op, OpError, Part, Value, Var};
 use opledger_kernels::{self as kernels, Epilogue, GemmMeters, Right};
 
-use super::counting::{Counting, refused};
 use super::einsum::Product;
-use super::weights::Weights;
+use super::metering::{Metering, refused};
+use super::weights::PackedWeights;
 use crate::{NodeCall, Operand, Schedule};
 
 /// Joins, as far as can be, every product by a weight with the bias, activation and residual that
@@ -101,9 +101,9 @@ pub(super) fn begins(call: &NodeCall<'_, f32>) -> bool {
 }
 
 /// Executes a chain as one kernel.
-pub(super) fn apply<M: Counting>(
+pub(super) fn apply<M: Metering>(
     group: &[NodeCall<'_, f32>],
-    weights: &mut Weights,
+    weights: &mut PackedWeights,
     out: &mut [f32],
 ) -> Result<(), OpError> {
     let unknown = || OpError::Kernel("these nodes have no kernel together".into());

@@ -7,7 +7,7 @@ use opledger_kernels::{self as kernels, Gemm, MatrixBatch, Meter, Right, Strided
 use opledger_tensor::Tensor;
 
 use super::attention;
-use super::counting::{Counting, refused};
+use super::metering::{Metering, refused};
 use crate::Row;
 
 /// An axis with its size and its stride in an operand.
@@ -159,7 +159,7 @@ impl Product<'_> {
     }
 }
 
-pub(super) fn apply<M: Counting>(
+pub(super) fn apply<M: Metering>(
     op: &Einsum,
     call: &Call<'_, f32>,
     out: &mut [f32],

@@ -3,8 +3,8 @@
 mod attention;
 mod chain;
 mod concat;
-mod counting;
 mod einsum;
+mod metering;
 mod pointwise;
 mod pool;
 mod weights;
@@ -18,10 +18,10 @@ use opledger_kernels::{AtomicMeter, NoMeter, Strided};
 use opledger_tensor::Tensor;
 use rayon::prelude::*;
 
-pub use self::counting::Counting;
-use self::counting::refused;
+pub use self::metering::Metering;
+use self::metering::refused;
 use self::pool::{Pool, bytes};
-use self::weights::Weights;
+use self::weights::PackedWeights;
 use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunError, Schedule};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
@@ -45,7 +45,7 @@ use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunEr
 #[derive(Clone, Debug)]
 pub struct Fast<M = AtomicMeter> {
     pool: Pool,
-    weights: Weights,
+    weights: PackedWeights,
     fused: bool,
     meter: PhantomData<M>,
 }
@@ -71,10 +71,10 @@ impl Fast {
     }
 }
 
-impl<M: Counting> Fast<M> {
+impl<M: Metering> Fast<M> {
     fn made() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
-        let (pool, weights) = (Pool::default(), Weights::default());
+        let (pool, weights) = (Pool::default(), PackedWeights::default());
         Ok(Fast { pool, weights, fused: true, meter: PhantomData })
     }
 
@@ -84,7 +84,7 @@ impl<M: Counting> Fast<M> {
         Fast { fused: false, ..self }
     }
 
-    /// Executes a graph at values of its free symbols. Weights that were packed stay packed for as long
+    /// Executes a graph at values of its free symbols. PackedWeights that were packed stay packed for as long
     /// as the same tensors are given; what is drawn is drawn for each run, unless a [`Prepared`] keeps
     /// it.
     ///
@@ -111,7 +111,7 @@ impl<M> Fast<M> {
     }
 }
 
-impl<M: Counting> Interpreter for Fast<M> {
+impl<M: Metering> Interpreter for Fast<M> {
     type Scalar = f32;
 
     fn schedule(&self, graph: &Graph) -> Schedule {
@@ -155,6 +155,10 @@ impl<M: Counting> Interpreter for Fast<M> {
         }
     }
 
+    fn hold(&mut self, bytes: u64) {
+        self.pool.made(bytes);
+    }
+
     fn retire(&mut self, value: Value<f32>) {
         // A buffer that a view or a result still shares is not given back.
         match value {
@@ -172,7 +176,7 @@ impl<M: Counting> Interpreter for Fast<M> {
     }
 }
 
-impl<M: Counting> Fast<M> {
+impl<M: Metering> Fast<M> {
     /// Executes one node by the kernel of its operation.
     fn single(&mut self, call: &NodeCall<'_, f32>) -> Result<Vec<Value<f32>>, OpError> {
         let (node, row, inputs) = (call.node, call.row, call.inputs()?);
@@ -204,7 +208,7 @@ impl<M: Counting> Fast<M> {
 }
 
 /// Computes every element of a result by the kernel of its operation.
-fn compute<M: Counting>(
+fn compute<M: Metering>(
     op: &Op,
     call: &Call<'_, f32>,
     out: &mut [f32],

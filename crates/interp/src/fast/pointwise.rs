@@ -11,7 +11,7 @@ use opledger_kernels::{
 use opledger_tensor::Tensor;
 
 use super::attention::rows;
-use super::counting::refused;
+use super::metering::refused;
 
 type Applied = Result<(), OpError>;
 

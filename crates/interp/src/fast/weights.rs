@@ -1,4 +1,4 @@
-//! Weights packed once for all runs.
+//! PackedWeights packed once for all runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::{Instance, available_memory};
 
 /// Packed forms of the weights of a model.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Weights {
+pub(super) struct PackedWeights {
     packed: HashMap<Key, Entry>,
     run: u64,
 }
@@ -31,7 +31,7 @@ struct Entry {
     used: u64,
 }
 
-impl Weights {
+impl PackedWeights {
     /// A run begins: what the last one did not use is dropped.
     pub(super) fn begin(&mut self) {
         let last = self.run;
@@ -72,11 +72,11 @@ mod tests {
 
     #[test]
     fn a_weight_is_packed_once_for_as_long_as_it_is_the_same_tensor() {
-        let mut weights = Weights::default();
+        let mut weights = PackedWeights::default();
         let tensor = |x: f32| Tensor::new(&[2, 3], vec![x; 6]).unwrap();
         let (first, other) = (tensor(1.0), tensor(1.0));
         let at = |iteration| Instance { node: 7, iteration };
-        let mut packed = |weights: &mut Weights, which, tensor: &Tensor<f32>| {
+        let packed = |weights: &mut PackedWeights, which, tensor: &Tensor<f32>| {
             weights.packed(which, tensor, [3, 2], [1, 3]).unwrap().unwrap()
         };
         weights.begin();

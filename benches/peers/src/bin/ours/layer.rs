@@ -1,6 +1,6 @@
 //! Layers of the grammar through the fast interpreter, ledger included.
 
-use opledger_interp::{Counting, Fast, Fed, Feeds, Prepared, Quiet, Run};
+use opledger_interp::{Metering, Fast, Fed, Feeds, Prepared, Quiet, Run};
 use opledger_models::layer::parse;
 use opledger_peers::problem::{Layer, LayerKind};
 use opledger_peers::serve::Work;
@@ -21,7 +21,7 @@ pub(super) fn prepare(problem: Layer, variant: &str) -> Result<Box<dyn Work>, Er
     }
 }
 
-fn recorded<M: Counting>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, Error> {
+fn recorded<M: Metering>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, Error> {
     let Layer { layer, batch, tokens, width, heads, hidden } = problem;
     let text = match layer {
         LayerKind::Mha => format!("mha:c={width},h={heads}"),
@@ -45,13 +45,13 @@ fn recorded<M: Counting>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, E
     Ok(Recorded { prepared, fast })
 }
 
-impl<M: Counting> Recorded<M> {
+impl<M: Metering> Recorded<M> {
     fn compute(&mut self) -> Result<Run<f32>, Error> {
         Ok(self.prepared.run(&mut self.fast, &mut Quiet)?)
     }
 }
 
-impl<M: Counting> Work for Recorded<M> {
+impl<M: Metering> Work for Recorded<M> {
     fn run(&mut self) -> Result<(), Error> {
         self.compute().map(drop)
     }

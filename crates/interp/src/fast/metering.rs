@@ -6,18 +6,18 @@ use opledger_kernels::{AtomicMeter, KernelError, Meter, NoMeter};
 use crate::Row;
 
 /// Where kernels count, if they do.
-pub trait Counting: Meter + Send {
+pub trait Metering: Meter + Send {
     /// The meter of a part of a row.
     fn of(row: &Row, part: Part) -> &Self;
 }
 
-impl Counting for AtomicMeter {
+impl Metering for AtomicMeter {
     fn of(row: &Row, part: Part) -> &Self {
         row.meter(part)
     }
 }
 
-impl Counting for NoMeter {
+impl Metering for NoMeter {
     fn of(_: &Row, _: Part) -> &Self {
         &NoMeter
     }
