@@ -209,23 +209,36 @@ pub fn run(
     if after.value > best.value {
         best = after;
     }
-    let point = |(case, (times, counted)): (&BenchCase<'_>, _)| {
-        BenchPoint::new(case, settings.threads, times, counted, &best)
+    Ok(result(plan, settings.threads, (machine, load), best, measured))
+}
+
+/// A point with how long it took and what it counted.
+type MeasuredCase<'p, 'g> = (&'p BenchCase<'g>, (Times, RunCounts));
+
+fn result(
+    plan: &BenchPlan<'_>,
+    threads: usize,
+    (machine, load): (Machine, Option<f64>),
+    roof: Roof,
+    measured: Vec<MeasuredCase<'_, '_>>,
+) -> BenchResult {
+    let point = |(case, (times, counted)): MeasuredCase<'_, '_>| {
+        BenchPoint::new(case, threads, times, counted, &roof)
     };
     let told = CONVENTIONS.iter().filter(|(name, _)| ["macs", "matmul-flops"].contains(name));
-    Ok(BenchResult {
+    BenchResult {
         bench: plan.bench.clone(),
         subject: plan.subject.clone(),
         axis: plan.axis.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine,
         load,
-        threads: settings.threads,
+        threads,
         points: measured.into_iter().map(point).collect(),
-        roof: best,
+        roof,
         against: None,
         conventions: told.map(|(name, what)| ((*name).to_owned(), (*what).to_owned())).collect(),
-    })
+    }
 }
 
 fn measure(case: &BenchCase<'_>, settings: &Timing) -> Result<(Times, RunCounts), MeasureError> {
@@ -240,34 +253,45 @@ fn measure(case: &BenchCase<'_>, settings: &Timing) -> Result<(Times, RunCounts)
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
     use crate::{AttentionWorkload, GemmWorkload};
 
-    /// A bench of small products, measured once.
+    const SETTINGS: Timing = Timing { threads: 2, runs: 3, time: Duration::from_millis(1) };
+
+    /// A bench of small products, of made-up times.
     pub(crate) fn products() -> BenchResult {
-        static MEASURED: LazyLock<BenchResult> = LazyLock::new(measured_products);
-        MEASURED.clone()
+        made_up(&plan_of_products())
     }
 
-    /// A bench of one query over small caches, measured once.
+    /// A bench of one query over small caches, of made-up times.
     pub(crate) fn decoding() -> BenchResult {
-        static MEASURED: LazyLock<BenchResult> = LazyLock::new(measured_decoding);
-        MEASURED.clone()
+        made_up(&plan_of_decoding())
     }
 
-    fn measured_products() -> BenchResult {
+    fn made_up(plan: &BenchPlan<'_>) -> BenchResult {
+        let quantity = quantity(plan);
+        let (name, unit) = (quantity.name().to_owned(), quantity.unit().to_owned());
+        let roof = Roof { name, isa: "avx2".to_owned(), value: 80.0, unit };
+        let measured = plan.cases.iter().zip(1_u64..).map(|(case, number)| {
+            let times = Times { runs: 3, median_ms: 1e-5, best_ms: 5e-6 };
+            (case, (times, RunCounts { macs: number, useful: 2 * number, executed: 3 * number }))
+        });
+        let machine = (Machine::here().unwrap(), None);
+        result(plan, SETTINGS.threads, machine, roof, measured.collect())
+    }
+
+    fn plan_of_products() -> BenchPlan<'static> {
         let cases = [[2, 3, 4], [5, 6, 7], [8, 8, 8]].map(|[m, k, n]| BenchCase {
             at: format!("{m}×{k}×{n}"),
             size: None,
             workload: Workload::Gemm(GemmWorkload { m, k, n }),
         });
-        bench("gemm", cases.into())
+        plan("gemm", cases.into())
     }
 
-    fn measured_decoding() -> BenchResult {
+    fn plan_of_decoding() -> BenchPlan<'static> {
         let sizes = AttentionWorkload {
             batch: 1,
             tokens: 0,
@@ -281,19 +305,18 @@ pub(crate) mod tests {
             size: Some(tokens as u64),
             workload: Workload::Decode(AttentionWorkload { tokens, ..sizes }),
         });
-        bench("decode", cases.into())
+        plan("decode", cases.into())
     }
 
-    fn bench(name: &str, cases: Vec<BenchCase<'_>>) -> BenchResult {
+    fn plan(name: &str, cases: Vec<BenchCase<'static>>) -> BenchPlan<'static> {
         let (bench, subject) = (name.to_owned(), "small".to_owned());
-        let plan = BenchPlan { bench, subject, axis: "n".to_owned(), cases };
-        let settings = Timing { threads: 2, runs: 3, time: Duration::from_millis(1) };
-        run(&plan, &settings, &mut |_| ()).unwrap()
+        BenchPlan { bench, subject, axis: "n".to_owned(), cases }
     }
 
     #[test]
     fn rates_follow_from_counts_times_and_the_roof() {
-        let bench = products();
+        let measured = |plan| run(&plan, &SETTINGS, &mut |_| ()).unwrap();
+        let bench = measured(plan_of_products());
         assert_eq!((bench.roof.unit.as_str(), bench.threads), ("GFLOP/s", 2));
         for (point, macs) in bench.points.iter().zip([24, 210, 512]) {
             assert_eq!(point.macs, macs);
@@ -304,7 +327,7 @@ pub(crate) mod tests {
             assert_eq!(point.share, rate / bench.roof.value);
             assert!(point.key.ends_with("; threads=2"), "{}", point.key);
         }
-        let decoding = decoding();
+        let decoding = measured(plan_of_decoding());
         assert_eq!(decoding.roof.unit, "GB/s");
         let point = &decoding.points[1];
         assert_eq!(point.cache_bytes, Some(2 * 32 * 8 * 4));
