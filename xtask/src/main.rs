@@ -7,18 +7,23 @@ type Check = (&'static str, &'static [&'static str], &'static [(&'static str, &'
 
 const LINT: &[Check] = &[
     ("formatting", &["fmt", "--all", "--check"], &[]),
+    ("lock file", &lock_file("Cargo.toml"), &[]),
+    ("lock file of the fuzz targets", &lock_file("fuzz/Cargo.toml"), &[]),
+    ("lock file of the peers", &lock_file("benches/peers/Cargo.toml"), &[]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
     ("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
 ];
 
+/// Benches run each of their cases once.
 const TEST: &[Check] = &[
-    (
-        "benches in test mode",
-        &["bench", "--profile", "dev", "-p", "opledger-benches", "--", "--test"],
-        &[],
-    ),
-    ("tests", &["test"], &[]),
+    ("tests and benches", &["test", "--workspace", "--all-targets"], &[]),
+    ("examples of the documentation", &["test", "--workspace", "--doc"], &[]),
 ];
+
+/// Fails if the lock file of a workspace would change. Nothing is downloaded but the index.
+const fn lock_file(manifest: &'static str) -> [&'static str; 6] {
+    ["update", "--quiet", "--workspace", "--locked", "--manifest-path", manifest]
+}
 
 fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
