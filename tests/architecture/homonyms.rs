@@ -23,7 +23,6 @@ const HOMONYMS: &[&str] = &[
     "Model",
     "Named",
     "Problem",
-    "Reading",
     "Row",
     "Rule",
     "Run",
@@ -31,7 +30,6 @@ const HOMONYMS: &[&str] = &[
     "Table",
     "Tally",
     "Verdict",
-    "Weights",
 ];
 
 /// The types that a file declares for others.

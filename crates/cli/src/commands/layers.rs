@@ -1,6 +1,6 @@
 //! `opledger layers`: the kinds of layers, their keys and defaults.
 
-use opledger_models::layer::{Key, Values, kinds};
+use opledger_models::layer::{Domain, Key, kinds};
 use opledger_report::{Kind, KindKey, Kinds};
 
 use crate::args::LayersArgs;
@@ -18,14 +18,14 @@ pub(crate) fn execute(args: &LayersArgs) -> Result<(), Failure> {
 
 fn key(key: &Key) -> KindKey {
     let values = match key.values {
-        Values::Size { least } => format!("size ≥ {least}"),
-        Values::Optional { least } => format!("size ≥ {least} or none"),
-        Values::Flag => "true or false".to_owned(),
-        Values::Number { from, below } => format!("{from} ≤ number < {below}"),
-        Values::Activation => opledger_dims::Activation::NAMES.join(", "),
-        Values::Choice(words) => words.join(", "),
+        Domain::Size { least } => format!("size ≥ {least}"),
+        Domain::Optional { least } => format!("size ≥ {least} or none"),
+        Domain::Flag => "true or false".to_owned(),
+        Domain::Number { from, below } => format!("{from} ≤ number < {below}"),
+        Domain::Activation => opledger_dims::Activation::NAMES.join(", "),
+        Domain::Choice(words) => words.join(", "),
     };
-    let free = matches!(key.values, Values::Size { .. } | Values::Optional { .. });
+    let free = matches!(key.values, Domain::Size { .. } | Domain::Optional { .. });
     let default = match key.default {
         own if free && own == key.name => format!("symbol {own}"),
         other => other.to_owned(),

@@ -14,12 +14,37 @@ pub struct Key {
     /// What it means.
     pub meaning: &'static str,
     /// What it takes.
-    pub values: Values,
+    pub values: Domain,
+    /// What its size must be to fit the others.
+    pub fit: Fit,
+}
+
+/// What a size must be to fit another size of its kind, where the kind has that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// Any size fits.
+    Free,
+    /// An even number: rotation turns pairs.
+    Even,
+    /// An even number, no more than the size of this name.
+    EvenUpTo(&'static str),
+    /// A multiple of the size of this name.
+    MultipleOf(&'static str),
+    /// Less than the size of this name.
+    Below(&'static str),
+    /// No less than the size of this name.
+    AtLeast(&'static str),
+}
+
+impl Key {
+    pub(super) const fn fitting(self, fit: Fit) -> Key {
+        Key { fit, ..self }
+    }
 }
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Values {
+pub enum Domain {
     /// A whole number, or a formula of sizes.
     Size {
         /// The least number.
@@ -62,11 +87,11 @@ pub(super) fn find(
 
 pub(super) const fn key_of(
     name: &'static str,
-    values: Values,
+    values: Domain,
     default: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key { name, default, meaning, values }
+    Key { name, default, meaning, values, fit: Fit::Free }
 }
 
 /// A size that stays a free symbol unless given.
@@ -76,11 +101,11 @@ pub(super) const fn free(name: &'static str, meaning: &'static str) -> Key {
 
 /// The same, and it may be zero: an empty batch, no layers.
 const fn possibly_none(name: &'static str, meaning: &'static str) -> Key {
-    key_of(name, Values::Size { least: 0 }, name, meaning)
+    key_of(name, Domain::Size { least: 0 }, name, meaning)
 }
 
 pub(super) const fn size(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
-    key_of(name, Values::Size { least: 1 }, default, meaning)
+    key_of(name, Domain::Size { least: 1 }, default, meaning)
 }
 
 pub(super) const fn optional(
@@ -88,25 +113,26 @@ pub(super) const fn optional(
     default: &'static str,
     meaning: &'static str,
 ) -> Key {
-    key_of(name, Values::Optional { least: 1 }, default, meaning)
+    key_of(name, Domain::Optional { least: 1 }, default, meaning)
 }
 
 pub(super) const fn flag(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
-    key_of(name, Values::Flag, default, meaning)
+    key_of(name, Domain::Flag, default, meaning)
 }
 
 pub(super) const fn eps(default: &'static str) -> Key {
-    key_of("eps", Values::Number { from: 0.0, below: 1.0 }, default, "ε under the root of a norm")
+    key_of("eps", Domain::Number { from: 0.0, below: 1.0 }, default, "ε under the root of a norm")
 }
 
 pub(super) const B: Key = possibly_none("b", "sequences in a batch");
 pub(super) const N: Key = free("n", "tokens of a sequence; queries");
 pub(super) const M: Key = free("m", "tokens of the source; keys");
 pub(super) const L: Key = possibly_none("l", "layers");
-pub(super) const C: Key = free("c", "model width");
-pub(super) const H: Key = free("h", "heads");
+pub(super) const C: Key = free("c", "model width").fitting(Fit::MultipleOf("h"));
+pub(super) const H: Key = free("h", "heads").fitting(Fit::MultipleOf("kv"));
 pub(super) const KV: Key = size("kv", "h", "key and value heads, a divisor of h");
-pub(super) const E: Key = optional("e", "c/h", "width of a head, when it is not c/h");
+pub(super) const E: Key =
+    optional("e", "c/h", "width of a head, when it is not c/h").fitting(Fit::Even);
 pub(super) const FF: Key = free("ff", "hidden width of the feed-forward layer");
 pub(super) const V: Key = free("v", "words of the vocabulary");
 pub(super) const BIAS: Key = flag("bias", "true", "biases of the linear maps");
@@ -119,27 +145,28 @@ pub(super) const PADDING: Key =
     flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
 pub(super) const WEIGHTS: Key = key_of(
     "weights",
-    Values::Choice(&["none", "mean", "heads"]),
+    Domain::Choice(&["none", "mean", "heads"]),
     "none",
     "attention weights as a second output",
 );
 pub(super) const ROPE: Key = flag("rope", "false", "rotation of queries and keys by position");
 pub(super) const THETA: Key = key_of(
     "theta",
-    Values::Number { from: 1.0, below: 1e30 },
+    Domain::Number { from: 1.0, below: 1e30 },
     "10000.0",
     "base of the rotation's angles",
 );
-pub(super) const ROT: Key = optional("rot", "e", "elements of a head that rope turns, its first");
+pub(super) const ROT: Key = optional("rot", "e", "elements of a head that rope turns, its first")
+    .fitting(Fit::EvenUpTo("e"));
 pub(super) const ACT: Key =
-    key_of("act", Values::Activation, "relu", "activation of the feed-forward layer");
+    key_of("act", Domain::Activation, "relu", "activation of the feed-forward layer");
 pub(super) const GATED: Key = flag("gated", "false", "a third map that the activation gates");
 pub(super) const NORM: Key =
-    key_of("norm", Values::Choice(&["post", "pre"]), "post", "norm after the residual or before");
+    key_of("norm", Domain::Choice(&["post", "pre"]), "post", "norm after the residual or before");
 /// The same, where the sublayers may also stand side by side.
 pub(super) const RESIDUAL: Key = key_of(
     "norm",
-    Values::Choice(&["post", "pre", "parallel", "parallel-one-norm"]),
+    Domain::Choice(&["post", "pre", "parallel", "parallel-one-norm"]),
     "post",
     "norm after the residual or before; sublayers side by side",
 );
@@ -150,11 +177,11 @@ pub(super) const DROPOUT: Key = dropout("0.0");
 pub(super) const TRAINING: Key = flag("training", "false", "dropout at work");
 
 pub(super) const fn mask(default: &'static str) -> Key {
-    let masks = Values::Choice(&["none", "causal", "window"]);
+    let masks = Domain::Choice(&["none", "causal", "window"]);
     key_of("mask", masks, default, "which keys a query sees")
 }
 
 pub(super) const fn dropout(default: &'static str) -> Key {
-    let probability = Values::Number { from: 0.0, below: 1.0 };
+    let probability = Domain::Number { from: 0.0, below: 1.0 };
     key_of("dropout", probability, default, "probability that training drops an element")
 }

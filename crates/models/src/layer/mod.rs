@@ -29,7 +29,7 @@ use crate::names::Names;
 use settings::Settings;
 
 pub use error::LayerError;
-pub use keys::{Key, Values};
+pub use keys::{Domain, Fit, Key};
 pub use table::{Kind, kinds};
 
 /// The longest text that is read, in characters.

@@ -7,7 +7,7 @@ use opledger_ir::Axis;
 use opledger_nn::DropoutConfig;
 
 use super::error::{LayerError, shown};
-use super::keys::{self, Key, Values};
+use super::keys::{self, Domain, Key};
 
 /// The largest size.
 const LARGEST: &str = "1000000000000000000000000000000";
@@ -39,14 +39,14 @@ impl Settings {
         for (key, value) in &given {
             let key = keys::find(kind, keys, key)?;
             match key.values {
-                Values::Size { least } | Values::Optional { least } => {
+                Domain::Size { least } | Domain::Optional { least } => {
                     let size = read_size(key, least, value)?;
                     match size.as_integer() {
                         Some(number) => settings.settle(key, number),
                         None => formulas.push((key, size)),
                     }
                 }
-                Values::Flag | Values::Number { .. } | Values::Activation | Values::Choice(_) => {
+                Domain::Flag | Domain::Number { .. } | Domain::Activation | Domain::Choice(_) => {
                     key.values.check(key, value)?
                 }
             }
@@ -89,7 +89,7 @@ impl Settings {
 
     fn set_defaults(&mut self) -> Result<(), LayerError> {
         for key in self.keys {
-            let Values::Size { least } = key.values else { continue };
+            let Domain::Size { least } = key.values else { continue };
             if self.sizes.contains_key(key.name) {
                 continue;
             }
@@ -233,21 +233,21 @@ fn one_of(text: &str, words: &[&'static str]) -> String {
     format!("one of {}{near}", words.join(", "))
 }
 
-impl Values {
+impl Domain {
     /// Checks a value that is no size.
     fn check(&self, key: &'static Key, text: &str) -> Result<(), LayerError> {
         let expected = match self {
-            Values::Flag if ["true", "false"].contains(&text) => return Ok(()),
-            Values::Choice(choices) if choices.contains(&text) => return Ok(()),
-            Values::Activation if Activation::named(text).is_some() => return Ok(()),
-            Values::Number { from, below } => match text.parse::<f64>() {
+            Domain::Flag if ["true", "false"].contains(&text) => return Ok(()),
+            Domain::Choice(choices) if choices.contains(&text) => return Ok(()),
+            Domain::Activation if Activation::named(text).is_some() => return Ok(()),
+            Domain::Number { from, below } => match text.parse::<f64>() {
                 Ok(number) if (*from..*below).contains(&number) => return Ok(()),
                 _ => format!("a number from {from:?} to below {below:?}"),
             },
-            Values::Flag => "true or false".to_owned(),
-            Values::Choice(choices) => one_of(text, choices),
-            Values::Activation => one_of(text, Activation::NAMES),
-            Values::Size { .. } | Values::Optional { .. } => return Ok(()),
+            Domain::Flag => "true or false".to_owned(),
+            Domain::Choice(choices) => one_of(text, choices),
+            Domain::Activation => one_of(text, Activation::NAMES),
+            Domain::Size { .. } | Domain::Optional { .. } => return Ok(()),
         };
         Err(LayerError::Value { key: key.name, expected, value: shown(text) })
     }

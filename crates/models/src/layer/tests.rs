@@ -59,7 +59,7 @@ fn every_key_is_described_and_its_default_is_a_value() {
                 kind.name,
                 key.name
             );
-            if !matches!(key.values, Values::Size { .. } | Values::Optional { .. }) {
+            if !matches!(key.values, Domain::Size { .. } | Domain::Optional { .. }) {
                 let default =
                     kind.keys.iter().find(|k| k.name == key.default).unwrap_or(key).default;
                 layer(&format!("{}:{}={default}", kind.name, key.name));
