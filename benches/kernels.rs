@@ -12,9 +12,9 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use criterion::{criterion_group, criterion_main};
 use opledger_benches::{fast, time, uncounted};
 use opledger_kernels::{
-    Activation, AtomicMeter, Attention, AttentionMeters, AttentionShape, Gemm, Heads, KernelError,
-    LayerNorm, Mask, MatrixBatch, Meter, NoMeter, PackedMatrix, Right, RmsNorm, ScoreRows,
-    activation, attention, gemm, layer_norm, rms_norm, softmax,
+    Activation, AtomicMeter, Attention, AttentionMeters, AttentionShape, Channels, Gemm, Heads,
+    KernelError, LayerNorm, Mask, MatrixBatch, Meter, NoMeter, PackedMatrix, Right, RmsNorm,
+    ScoreRows, activation, attention, gemm, layer_norm, rms_norm, softmax,
 };
 
 type Done = Result<(), KernelError>;
@@ -126,7 +126,13 @@ fn by_rows(c: &mut Criterion) {
         let mut out = vec![0.0; x.len()];
         let bytes = Throughput::Bytes(8 * x.len() as u64);
         let id = |name| BenchmarkId::new(name, width);
-        let norm = LayerNorm { width, eps: 1e-5, gamma: Some(&gain), beta: Some(&gain) };
+        let norm = LayerNorm {
+            width,
+            eps: 1e-5,
+            gamma: Some(&gain),
+            beta: Some(&gain),
+            channels: Channels::ELEMENTS,
+        };
         bench(&mut group, id("LayerNorm"), bytes.clone(), || {
             layer_norm(&norm, &x, &mut out, &AtomicMeter::new())
         });

@@ -126,6 +126,8 @@ pub enum ModuleClass {
     LayerNorm,
     /// RMSNorm.
     RmsNorm,
+    /// GroupNorm.
+    GroupNorm,
     /// Dropout.
     Dropout,
     /// PyTorch's `nn.MultiheadAttention`, which keeps its projections to itself.

@@ -60,7 +60,7 @@ pub use experts::{Experts, experts};
 pub use gemm::{Epilogue, Gemm, GemmMeters, MatrixBatch, PackedMatrix, Right, gemm, gemm_with};
 pub use isa::{Isa, isa};
 pub use meter::{AtomicMeter, Meter, NoMeter, Tally};
-pub use norm::{LayerNorm, RmsNorm, layer_norm, rms_norm};
+pub use norm::{Channels, LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use opledger_dims::Activation;
 pub use position::{Pairing, Rope, rope, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};

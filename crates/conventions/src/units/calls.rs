@@ -1,7 +1,7 @@
 //! The calls of the framework behind a node.
 
 use opledger_dims::{Activation, Binding};
-use opledger_ir::ops::{ArithmeticKind, NormKind, Reduce, Rope};
+use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce, Rope};
 use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Var};
 
 use super::activation::{operator, spelled};
@@ -55,7 +55,7 @@ impl Lowering<'_> {
         Ok(match &node.op {
             Op::Norm(norm) => {
                 let sizes = self.rows(node)?.with("affine", u32::from(norm.gain));
-                let calls = self.norm_calls(norm.kind, &sizes);
+                let calls = self.norm_calls(norm, &sizes);
                 (sizes, calls)
             }
             Op::Activation(function) => {
@@ -140,10 +140,11 @@ impl Lowering<'_> {
         })
     }
 
-    fn norm_calls(&self, kind: NormKind, sizes: &Binding) -> Vec<Call> {
+    fn norm_calls(&self, norm: &Norm, sizes: &Binding) -> Vec<Call> {
         use Manner::{Function, Method, Operator};
         let call = |op, by| Call::new(op, by, sizes.clone());
-        match (kind, self.written.rms_norm) {
+        match (norm.kind, self.written.rms_norm) {
+            (NormKind::Layer, _) if norm.over > 1 => vec![call("group_norm", Function)],
             (NormKind::Layer, _) => vec![call("layer_norm", Function)],
             (NormKind::Rms, NormManner::Module) => vec![call("rms_norm", Function)],
             (NormKind::Rms, NormManner::Spelled) => {

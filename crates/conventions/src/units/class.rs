@@ -40,6 +40,7 @@ impl Lowering<'_> {
                 NormManner::Module => "RMSNorm",
                 NormManner::Spelled => "custom RMSNorm",
             }),
+            ModuleClass::GroupNorm => is_norm.then_some("GroupNorm"),
             ModuleClass::Embedding => matches!(node.op, Op::Embedding(_)).then_some("Embedding"),
             ModuleClass::Positions { .. } => self.is_rows(node).then_some("Embedding"),
             ModuleClass::Dropout => matches!(node.op, Op::Dropout(_)).then_some("Dropout"),

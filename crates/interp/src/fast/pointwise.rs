@@ -6,7 +6,7 @@ use opledger_ir::ops::{
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
-    self as kernels, BinaryOp, LayerNorm, Meter, Pairing, Reduction, RmsNorm, Strided,
+    self as kernels, BinaryOp, Channels, LayerNorm, Meter, Pairing, Reduction, RmsNorm, Strided,
 };
 use opledger_tensor::Tensor;
 
@@ -68,11 +68,14 @@ pub(super) fn norm(
     let x = call.real(0)?.data();
     let gain = if op.gain { Some(call.real(1)?.data()) } else { None };
     let shift = if op.shift { Some(call.real(1 + usize::from(op.gain))?.data()) } else { None };
-    let width = call.output.last().copied().unwrap_or(0);
+    let width = op.width(call.output);
+    let positions = op.positions(call)?;
+    let numbers = gain.or(shift).map_or(width, |affine| affine.len() * positions);
+    let channels = Channels { groups: numbers.checked_div(width).unwrap_or(1).max(1), positions };
     let eps = op.eps as f32;
     match (op.kind, shift) {
         (NormKind::Layer, _) => {
-            let norm = LayerNorm { width, eps, gamma: gain, beta: shift };
+            let norm = LayerNorm { width, eps, gamma: gain, beta: shift, channels };
             kernels::layer_norm(&norm, x, out, meter).map_err(refused)
         }
         (NormKind::Rms, None) => {

@@ -1,6 +1,8 @@
-//! LayerNorm (Ba, Kiros, Hinton 2016) and RMSNorm (Zhang, Sennrich 2019) over the last axis.
+//! LayerNorm (Ba, Kiros, Hinton 2016) and RMSNorm (Zhang, Sennrich 2019) over the last axis, or over
+//! several: with the channels of a group and all their positions last, LayerNorm is GroupNorm (Wu, He
+//! 2018).
 //!
-//! LayerNorm, two-pass, per row of c: mean (c − 1 add, 1 div), centring (c add), squares (c mul),
+//! LayerNorm, two-pass, per row of c elements: mean (c − 1 add, 1 div), centring (c add), squares (c mul),
 //! variance (c − 1 add, 1 div), ε (1 add), 1 sqrt, c div. RMSNorm: squares (c mul), mean (c − 1 add,
 //! 1 div), ε (1 add), 1 sqrt, c div. A gain adds c mul, a shift c add.
 
@@ -19,11 +21,13 @@ pub enum NormKind {
     Rms,
 }
 
-/// Normalisation over the last axis.
+/// Normalisation over the last axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
     /// Which norm.
     pub kind: NormKind,
+    /// How many of the last axes are a row.
+    pub over: usize,
     /// ε, added to the variance or mean square.
     pub eps: f64,
     /// Whether a gain is an operand.
@@ -35,7 +39,29 @@ pub struct Norm {
 impl Norm {
     /// LayerNorm without affine operands.
     pub fn layer(eps: f64) -> Self {
-        Norm { kind: NormKind::Layer, eps, gain: false, shift: false }
+        Norm { kind: NormKind::Layer, over: 1, eps, gain: false, shift: false }
+    }
+
+    /// The same over so many of the last axes.
+    #[must_use]
+    pub fn over(self, axes: usize) -> Self {
+        Norm { over: axes, ..self }
+    }
+
+    /// How many elements a row has.
+    pub fn width(&self, output: &[usize]) -> usize {
+        output[output.len().saturating_sub(self.over)..].iter().product()
+    }
+
+    /// How many neighbouring elements, the positions of a channel, share a number of gain and shift.
+    ///
+    /// # Errors
+    /// When their axes are none of the value's.
+    pub fn positions<T>(&self, call: &Call<'_, T>) -> Result<usize, OpError> {
+        let Some(affine) = call.shapes.get(1) else { return Ok(1) };
+        let last = affine.last().and_then(|axis| call.shapes[0].position(&axis.name));
+        let last = last.ok_or(OpError::Operand(1))?;
+        Ok(call.output[last + 1..].iter().product())
     }
 
     /// RMSNorm without affine operands.
@@ -66,6 +92,34 @@ impl Norm {
     }
 }
 
+impl Norm {
+    /// Checks that gain and shift have neighbouring axes of the value, in their order: the last one, or
+    /// those that channels are split into.
+    fn check_affine(&self, x: &Shape, operand: usize, affine: &Shape) -> Result<(), ShapeError> {
+        let first = affine.axes.first().and_then(|axis| x.position(&axis.name));
+        let least = x.axes.len() - self.over;
+        if self.over == 1 && affine.axes.len() != 1 || affine.axes.is_empty() {
+            return Err(ShapeError::Rank { operand, expected: 1, found: affine.axes.len() });
+        }
+        let start = if self.over == 1 { least } else { first.unwrap_or(least) };
+        for (position, axis) in affine.axes.iter().enumerate() {
+            let Some(own) = x.axes.get(start + position) else {
+                let (expected, found) = (x.axes.len() - start, affine.axes.len());
+                return Err(ShapeError::Rank { operand, expected, found });
+            };
+            if axis.name != own.name {
+                let (expected, found) = (own.name.clone(), axis.name.clone());
+                return Err(ShapeError::Name { operand, position, expected, found });
+            }
+            if axis.size != own.size {
+                let (left, right) = (own.size.clone(), axis.size.clone());
+                return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Operation for Norm {
     fn name(&self) -> &'static str {
         match self.kind {
@@ -81,27 +135,20 @@ impl Operation for Norm {
         }
         let x = inputs[0];
         x.expect(0, Kind::Real)?;
-        let last = x.last().ok_or(ShapeError::Rank { operand: 0, expected: 1, found: 0 })?;
+        if self.over == 0 || x.axes.len() < self.over {
+            let (expected, found) = (self.over.max(1), x.axes.len());
+            return Err(ShapeError::Rank { operand: 0, expected, found });
+        }
         for (operand, affine) in inputs.iter().enumerate().skip(1) {
             affine.expect(operand, Kind::Real)?;
-            let [axis] = &affine.axes[..] else {
-                return Err(ShapeError::Rank { operand, expected: 1, found: affine.axes.len() });
-            };
-            if axis.name != last.name {
-                let (expected, found) = (last.name.clone(), axis.name.clone());
-                return Err(ShapeError::Name { operand, position: 0, expected, found });
-            }
-            if axis.size != last.size {
-                let (left, right) = (last.size.clone(), axis.size.clone());
-                return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
-            }
+            self.check_affine(x, operand, affine)?;
         }
         Ok(vec![x.clone()])
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
-        let (all, last) = (output.elements(), output.axes.len() - 1);
-        let rows: Poly = output.axes[..last].iter().map(|a| &a.size).product();
+        let (all, outer) = (output.elements(), output.axes.len() - self.over);
+        let rows: Poly = output.axes[..outer].iter().map(|a| &a.size).product();
         let mut counts = Counts::zero()
             .with(Class::Add, all.clone())
             .with(Class::Mul, all.clone())
@@ -122,7 +169,9 @@ impl Operation for Norm {
     }
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
-        inputs[0].last().map(|a| (a.name.clone(), a.size.clone())).into_iter().collect()
+        let x = inputs[0];
+        let row = &x.axes[x.axes.len() - self.over..];
+        row.iter().map(|a| (a.name.clone(), a.size.clone())).collect()
     }
 
     fn facts(&self) -> Facts<'_> {
@@ -130,7 +179,8 @@ impl Operation for Norm {
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
-        AxisMap::by_name(inputs, output).mixing_last(0)
+        let row = output.axes.len() - self.over..output.axes.len();
+        row.fold(AxisMap::by_name(inputs, output), |map, axis| map.mixing(0, axis))
     }
 
     fn detail(&self) -> String {
@@ -152,15 +202,16 @@ impl Operation for Norm {
         let x = call.real(0)?;
         let gain = if self.gain { Some(call.real(1)?) } else { None };
         let shift = if self.shift { Some(call.real(1 + usize::from(self.gain))?) } else { None };
-        let width = call.output.last().copied().unwrap_or(1).max(1);
+        let (width, run) = (self.width(call.output).max(1), self.positions(call)?.max(1));
         let mut out = Vec::with_capacity(call.output_len());
         for row in x.data().chunks(width) {
-            for (j, mut y) in self.normalise(row).unwrap_or_default().into_iter().enumerate() {
+            for mut y in self.normalise(row).unwrap_or_default() {
+                let channel = out.len() / run;
                 if let Some(gain) = gain.map(Tensor::data) {
-                    y = y * gain[j];
+                    y = y * gain[channel % gain.len()];
                 }
                 if let Some(shift) = shift.map(Tensor::data) {
-                    y = y + shift[j];
+                    y = y + shift[channel % shift.len()];
                 }
                 out.push(y);
             }
@@ -192,6 +243,36 @@ mod tests {
             }
             prove(&g, &[("b", b), ("n", n), ("c", c)]);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn groups_of_channels_cost_what_they_count(b in 0..3_usize, g in 1..4_usize, w in 1..4_usize, n in 1..5_usize) {
+            let mut graph = Graph::new();
+            let x = graph.input("x", ["b", "g", "w", "n"]).unwrap();
+            let gain = graph.param("weight", Source::gain(), ["g", "w"]).unwrap();
+            let shift = graph.param("bias", Source::shift(), ["g", "w"]).unwrap();
+            for (gain, shift) in [(None, None), (Some(gain), None), (Some(gain), Some(shift))] {
+                graph.norm(x, Norm::layer(1e-5).over(2), gain, shift).unwrap();
+            }
+            let turned = graph.param("turned", Source::gain(), ["w", "g"]).unwrap();
+            assert!(graph.norm(x, Norm::layer(1e-5).over(2), Some(turned), None).is_err());
+            prove(&graph, &[("b", b), ("g", g), ("w", w), ("n", n)]);
+        }
+    }
+
+    /// `torch.nn.functional.group_norm` of two groups of two channels of two elements, by hand: mean
+    /// and deviation of (1, 3, 1, 3) are 2 and 1, those of (0, 0, 4, 4) are 2 and 2.
+    #[test]
+    fn groups_by_hand() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("g", 2), ("w", 2), ("n", 2)]).unwrap();
+        let gain = g.input("gain", [("g", 2), ("w", 2)]).unwrap();
+        let y = g.norm(x, Norm::layer(0.0).over(2), Some(gain), None).unwrap();
+        let feeds: [(&str, &[f64]); 2] =
+            [("x", &[1., 3., 1., 3., 0., 0., 4., 4.]), ("gain", &[1., 10., 100., 1000.])];
+        let expected = [-1., 1., -10., 10., -100., -100., 1000., 1000.];
+        assert_eq!(evaluate(&g, y, &feeds), expected);
     }
 
     #[test]

@@ -49,11 +49,12 @@ fn check_norms(rows: usize, c: usize, gamma: bool, beta: bool) {
             rms_out.push(y);
         }
     }
-    let norm = LayerNorm { width: c, eps, gamma: gamma.as_deref(), beta: beta.as_deref() };
+    let (gamma, beta) = (gamma.as_deref(), beta.as_deref());
+    let norm = LayerNorm { width: c, eps, gamma, beta, channels: Channels::ELEMENTS };
     let out = run_exact(x.len(), &layer, |out, m| layer_norm(&norm, &x, out, m).unwrap());
     // Centring cancels: its error counts against the deviation, at least √eps.
     assert_close(&out, &layer_out, 40.0 * bound(c));
-    let norm = RmsNorm { width: c, eps, weight: gamma.as_deref() };
+    let norm = RmsNorm { width: c, eps, weight: gamma };
     let out = run_exact(x.len(), &rms, |out, m| rms_norm(&norm, &x, out, m).unwrap());
     assert_close(&out, &rms_out, 8.0 * bound(c));
 }
@@ -366,7 +367,13 @@ fn wrong_shapes_are_errors() {
     let x = [0.0; 6];
     let mut out = [0.0; 6];
     let m = &NoMeter;
-    let layer = |width, gamma| LayerNorm { width, eps: 0.0, gamma, beta: None };
+    let layer = |width, gamma| LayerNorm {
+        width,
+        eps: 0.0,
+        gamma,
+        beta: None,
+        channels: Channels::ELEMENTS,
+    };
     let length = |result| assert!(matches!(result, Err(KernelError::Length { .. })), "{result:?}");
     assert!(matches!(
         layer_norm(&layer(0, None), &x, &mut out, m),

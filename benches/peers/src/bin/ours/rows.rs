@@ -1,7 +1,7 @@
 //! Operations over rows, counted.
 
 use opledger_kernels::{
-    Activation, AtomicMeter, LayerNorm, Mask, ScoreRows, activation, layer_norm, softmax,
+    Activation, AtomicMeter, Channels, LayerNorm, Mask, ScoreRows, activation, layer_norm, softmax,
 };
 use opledger_peers::problem::RowOp;
 use opledger_peers::serve::Work;
@@ -33,7 +33,7 @@ impl Work for Pass {
         let (width, meter) = (problem.width, AtomicMeter::new());
         match problem.op {
             RowOp::LayerNorm => {
-                let norm = LayerNorm { width, eps: 1e-5, gamma: Some(gamma), beta: Some(beta) };
+                let norm = LayerNorm { width, eps: 1e-5, gamma: Some(gamma), beta: Some(beta), channels: Channels::ELEMENTS };
                 layer_norm(&norm, x, out, &meter)?;
             }
             RowOp::Softmax => {
