@@ -59,5 +59,5 @@ fn claims_are_found_by_name() {
         ("3·c²", "3·b·n·c²")
     );
     let error = settle(&["Z9".into()], Options::default(), &mut |_| {}).unwrap_err().to_string();
-    assert!(error.starts_with("there is no claim `Z9`; the claims are A1 A2"), "{error}");
+    assert!(error.starts_with("there is no claim `Z9`; the claims are A1, A2"), "{error}");
 }

@@ -89,7 +89,7 @@ pub struct Loop {
 /// What goes into a repetition; see [`Graph::scan`].
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// Values that go from iteration to iteration.
+    /// ScanValues that go from iteration to iteration.
     pub carried: Vec<Var>,
     /// Stacks, whose first axis is the loop's, of which an iteration is given its slice.
     pub stacks: Vec<Var>,
@@ -119,9 +119,9 @@ pub struct Ends<'a> {
     pub stacked: &'a [Var],
 }
 
-/// Values of an iteration, entering or leaving, and the results of a repetition.
+/// ScanValues of an iteration, entering or leaving, and the results of a repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Values {
+pub struct ScanValues {
     /// Those that are carried.
     pub carried: Vec<Var>,
     /// Those that are slices of stacks, or stacks.
@@ -320,9 +320,9 @@ impl Graph {
         body: impl FnOnce(&mut Graph, Var) -> Result<Var, E>,
     ) -> Result<Var, E> {
         let scan = Scan { carried: vec![initial], ..Scan::default() };
-        let results = self.scan(scope, &scan, |g, entering| -> Result<Values, E> {
+        let results = self.scan(scope, &scan, |g, entering| -> Result<ScanValues, E> {
             let [x] = entering.carried[..] else { return Ok(entering) };
-            Ok(Values { carried: vec![body(g, x)?], stacked: Vec::new() })
+            Ok(ScanValues { carried: vec![body(g, x)?], stacked: Vec::new() })
         })?;
         Ok(results.carried.first().copied().unwrap_or(initial))
     }
@@ -332,16 +332,16 @@ impl Graph {
     /// are stacked. The results are what the last iteration carries out, and the stacks.
     ///
     /// ```
-    /// use opledger_ir::{Axis, Graph, GraphError, Scan, Values};
+    /// use opledger_ir::{Axis, Graph, GraphError, Scan, ScanValues};
     ///
     /// let mut g = Graph::new();
     /// let x = g.input("x", ["l", "n"])?; // l rows
     /// let zero = g.input("start", ["n"])?;
     /// let layers = g.repeated("sums", "l");
     /// let scan = Scan { carried: vec![zero], stacks: vec![x], ..Scan::default() };
-    /// let sums = g.scan(&layers, &scan, |g, at| -> Result<Values, GraphError> {
+    /// let sums = g.scan(&layers, &scan, |g, at| -> Result<ScanValues, GraphError> {
     ///     let sum = g.add("", at.carried[0], at.stacked[0])?;
-    ///     Ok(Values { carried: vec![sum], stacked: vec![sum] })
+    ///     Ok(ScanValues { carried: vec![sum], stacked: vec![sum] })
     /// })?;
     /// assert_eq!(g.shape(sums.carried[0]).to_string(), "[n]"); // the sum of all rows
     /// assert_eq!(g.shape(sums.stacked[0]).to_string(), "[l, n]"); // of each row and those before
@@ -357,8 +357,8 @@ impl Graph {
         &mut self,
         scope: &Scope,
         scan: &Scan,
-        body: impl FnOnce(&mut Graph, Values) -> Result<Values, E>,
-    ) -> Result<Values, E> {
+        body: impl FnOnce(&mut Graph, ScanValues) -> Result<ScanValues, E>,
+    ) -> Result<ScanValues, E> {
         let (start, k) = (self.nodes.len(), scan.carried.len());
         let axis = match scope.repeat {
             Some(repeat) => Axis::new(&scan.axis, &self.repeats[repeat.0].count),
@@ -370,7 +370,7 @@ impl Graph {
         let entered = inner.record_all("", carry, &entering)?;
         let (carried, stacked) = entered.split_at(k);
         let given =
-            body(&mut inner, Values { carried: carried.to_vec(), stacked: stacked.to_vec() })?;
+            body(&mut inner, ScanValues { carried: carried.to_vec(), stacked: stacked.to_vec() })?;
         drop(inner);
         let end = self.nodes.len();
         if let Some(repeat) = scope.repeat {
@@ -387,7 +387,7 @@ impl Graph {
             let (carried, stacked) = all.split_at(k);
             (carried.to_vec(), stacked.to_vec())
         })?;
-        Ok(Values { carried, stacked })
+        Ok(ScanValues { carried, stacked })
     }
 
     /// Records an operation under `label`, or under the operation's own name when `label` is empty;

@@ -34,7 +34,7 @@ pub use definition::Definition;
 pub use elem::{Elem, Kind};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
 pub use facts::{AxisMap, Facts};
-pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, Scope, Scoped, Values, Var};
+pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, ScanValues, Scope, Scoped, Var};
 pub use instances::path_at;
 pub use mask::{Band, Mask, MaskRule, Masking, Support};
 pub use memory::Footprint;

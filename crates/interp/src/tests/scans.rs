@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, GraphError, Scan, Values};
+use opledger_ir::{Graph, GraphError, Scan, ScanValues};
 use opledger_tensor::Tensor;
 
 use crate::{Fast, Feeds, Oracle, prove};
@@ -17,10 +17,10 @@ fn running_sums(reverse: bool) -> Graph {
     let scale = g.enter(&scope).param("scale", Source::gain(), ["n"]).unwrap();
     let scan = Scan { carried: vec![start, start], stacks: vec![x], reverse, ..Scan::default() };
     let results = g
-        .scan(&scope, &scan, |g, at| -> Result<Values, GraphError> {
+        .scan(&scope, &scan, |g, at| -> Result<ScanValues, GraphError> {
             let row = g.mul("", at.stacked[0], scale)?;
             let sum = g.add("", at.carried[0], row)?;
-            Ok(Values { carried: vec![sum, at.carried[1]], stacked: vec![sum] })
+            Ok(ScanValues { carried: vec![sum, at.carried[1]], stacked: vec![sum] })
         })
         .unwrap();
     g.output("sum", results.carried[0]);

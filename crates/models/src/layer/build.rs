@@ -2,7 +2,7 @@
 
 use opledger_ir::{Axis, Graph, Role, SizeRole, Var};
 use opledger_nn::{
-    BertEmbedding, BertEmbeddingConfig, Embedding, FeedForward, FeedForwardConfig,
+    BertEmbedding, BertEmbeddingConfig, Embedding, FeedForward, FeedForwardConfig, GroupNorm,
     LearnedPositions, Linear, LinearConfig, LmHead, Norm, NormConfig, SinusoidalPositions,
 };
 
@@ -89,6 +89,14 @@ pub(super) fn ffn(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
 
 pub(super) fn layer_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     norm(s, g, NormConfig { bias: s.flag("bias"), ..NormConfig::layer() })
+}
+
+pub(super) fn group_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let axes = [batch(s, g), s.axis("c", "c"), sequence(s, g, "n")];
+    let x = g.input("x", axes)?;
+    let y = GroupNorm::new(g, s.size("groups"), s.size("c"), s.number("eps"))?.forward(g, x)?;
+    g.output("y", y);
+    Ok(())
 }
 
 pub(super) fn rms_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {

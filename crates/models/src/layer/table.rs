@@ -165,6 +165,12 @@ const KINDS: &[Kind] = &[
         build: build::layer_norm,
     },
     Kind {
+        name: "group-norm",
+        summary: "GroupNorm of channels over all tokens",
+        keys: &[B, N, C, size("groups", "1", "groups of channels, a divisor of c"), EPS],
+        build: build::group_norm,
+    },
+    Kind {
         name: "rms-norm",
         summary: "RMSNorm over the width",
         keys: &[B, N, C, EPS],
