@@ -1,6 +1,8 @@
 //! Text in place of ids: the `tokenizer.json` beside a configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "text")]
+use std::path::PathBuf;
 
 use opledger_interp::{Feeds, RunError};
 
