@@ -5,8 +5,8 @@ mod roles;
 use std::collections::BTreeMap;
 
 use opledger_conventions::{
-    Convention, ConventionError, Tally, Units, Written, convention, convention_names, conventions,
-    explain, written, written_names,
+    Convention, ConventionError, Dialect, Tally, Units, convention, convention_names, conventions,
+    dialect, dialect_names, explain,
 };
 use opledger_dims::{Binding, Counts, Integer};
 use opledger_ir::Graph;
@@ -48,8 +48,8 @@ fn models() -> Vec<(String, Graph, Binding)> {
     .collect()
 }
 
-fn ways() -> Vec<Written> {
-    written_names().map(|name| written(name).unwrap()).collect()
+fn ways() -> Vec<Dialect> {
+    dialect_names().map(|name| dialect(name).unwrap()).collect()
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn only_xla_refuses_and_only_what_it_was_never_seen_to_count() {
 #[test]
 fn own_conventions_are_views_of_the_ledger() {
     for (name, graph, sizes) in models() {
-        let units = Units::new(&graph, &sizes, &written("plain").unwrap()).unwrap();
+        let units = Units::new(&graph, &sizes, &dialect("plain").unwrap()).unwrap();
         let cost = graph.cost();
         let total =
             |name: &str| Tally::new(&convention(name, &[]).unwrap(), &units).unwrap().total();
@@ -122,7 +122,7 @@ fn names_come_with_versions_and_bugs_can_be_mended() {
 fn a_mended_bug_changes_what_it_says() {
     let model = parse("encoder-layer:c=768,h=12,ff=3072,act=gelu").unwrap();
     let sizes = model.graph.complete(&model.binding.clone().with("b", 1).with("n", 128)).unwrap();
-    let units = Units::new(&model.graph, &sizes, &written("torch.nn").unwrap()).unwrap();
+    let units = Units::new(&model.graph, &sizes, &dialect("torch.nn").unwrap()).unwrap();
     let total = |name: &str, bugs: &[&str]| {
         let bugs: Vec<String> = bugs.iter().map(ToString::to_string).collect();
         Tally::new(&convention(name, &bugs).unwrap(), &units).unwrap().total()
@@ -235,7 +235,7 @@ fn compare(file: &str) -> (Vec<String>, usize) {
         if let Some(params) = case["params"].as_u64() {
             assert_eq!(model.graph.parameters().0.at(&sizes).unwrap(), params.into(), "{name}");
         }
-        let way = written(case["written"].as_str().unwrap()).unwrap();
+        let way = dialect(case["written"].as_str().unwrap()).unwrap();
         let units = Units::new(&model.graph, &sizes, &way).unwrap();
         wrong.extend(unexplained(&units).into_iter().map(|pair| format!("{name}: {pair}")));
         for (own, tool, figure) in FIGURES {

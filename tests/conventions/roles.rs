@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_conventions::{Share, Tally, Unit, Units, convention, written};
+use opledger_conventions::{Share, Tally, Unit, Units, convention, dialect};
 use opledger_dims::Binding;
 use opledger_ir::{Graph, GraphError, ModuleClass, Node, Op, Operation, Role, ops::Source};
 use opledger_models::{Config, Request, layer};
@@ -120,7 +120,7 @@ fn totals(config: &Value, way: &str, names: &[&str]) -> BTreeMap<String, String>
     let free = free.into_iter().filter(|(name, _)| model.graph.symbols().contains(&(*name).into()));
     let sizes = free.fold(model.binding.clone(), |all, (name, size)| all.with(name, size));
     let sizes = model.graph.complete(&sizes).unwrap();
-    let units = Units::new(&model.graph, &sizes, &written(way).unwrap()).unwrap();
+    let units = Units::new(&model.graph, &sizes, &dialect(way).unwrap()).unwrap();
     let total = |name: &&str| {
         let tally = Tally::new(&convention(name, &[]).unwrap(), &units).unwrap();
         ((*name).to_owned(), tally.total().to_string())
@@ -180,7 +180,7 @@ fn routing_and_the_sum_of_experts_are_not_attention() {
     let model = model.model("it", &Request::default()).unwrap();
     let sizes = model.binding.clone().with("b", 3).with("n", 17);
     let sizes = model.graph.complete(&sizes).unwrap();
-    let units = Units::new(&model.graph, &sizes, &written("transformers").unwrap()).unwrap();
+    let units = Units::new(&model.graph, &sizes, &dialect("transformers").unwrap()).unwrap();
     let shares = |name: &str| {
         let of =
             |unit: &&Unit| unit.nodes.iter().any(|var| model.graph.node(*var).op.name() == name);
@@ -251,7 +251,7 @@ fn a_map_of_no_known_use_in_multi_head_attention_is_refused() {
     let weight = g.enter(&linear).param("weight", Source::weight("c"), ["f", "c"]).unwrap();
     g.enter(&linear).contract("matmul", x, weight, &["c".into()]).unwrap();
     let sizes = Binding::from_iter([("b", 2), ("n", 3), ("c", 4), ("f", 5)]);
-    let refused = |way: &str| Units::new(&g, &sizes, &written(way).unwrap()).err();
+    let refused = |way: &str| Units::new(&g, &sizes, &dialect(way).unwrap()).err();
     let error = refused("torch.nn").unwrap().to_string();
     let expected = "models written as torch.nn have no calls for `einsum` at attn.extra.matmul: a \
                     linear map of nn.MultiheadAttention that is none of its four";
@@ -263,7 +263,7 @@ fn a_map_of_no_known_use_in_multi_head_attention_is_refused() {
 fn an_activation_that_no_library_spells_is_refused() {
     let model = layer::parse("ffn:c=8,ff=16,act=silu").unwrap();
     let sizes = model.graph.complete(&model.binding.with("b", 1).with("n", 2)).unwrap();
-    let mut way = written("transformers").unwrap();
+    let mut way = dialect("transformers").unwrap();
     way.activations.insert("silu".to_owned(), opledger_conventions::ActivationManner::Spelled);
     let error = Units::new(&model.graph, &sizes, &way).unwrap_err().to_string();
     assert!(error.ends_with("`silu` as a formula of other operators"), "{error}");

@@ -1,8 +1,8 @@
 //! A model as the tools of a framework count it.
 
 use opledger_conventions::{
-    Convention, ConventionError, Share, Tally, Units, convention, convention_names, explain,
-    written,
+    Convention, ConventionError, Share, Tally, Units, convention, convention_names, dialect,
+    explain,
 };
 use opledger_dims::Integer;
 use opledger_report::{ConventionCounts, ConventionTotal, Explained, ExplainedLine, UnitCounts};
@@ -37,9 +37,9 @@ impl<'a> ConventionCounter<'a> {
         way: Option<&str>,
         mended: &[String],
     ) -> Result<Self, AccountError> {
-        let written = written(way.unwrap_or_else(|| usual(sized)))?;
-        let units = Units::new(sized.graph(), sized.sizes(), &written)?;
-        let written = format!("{} ({})", written.name, written.of);
+        let dialect = dialect(way.unwrap_or_else(|| usual(sized)))?;
+        let units = Units::new(sized.graph(), sized.sizes(), &dialect)?;
+        let written = format!("{} ({})", dialect.name, dialect.of);
         Ok(ConventionCounter { sized, units, written, mended: mended.to_vec() })
     }
 

@@ -54,11 +54,11 @@ pub enum ConventionError {
         /// Where.
         path: String,
     },
-    /// A way of writing does not say which calls stand for a node.
-    #[error("models written as {written} have no calls for `{op}` at {path}: {missing}")]
+    /// A dialect does not say which calls stand for a node.
+    #[error("models written as {dialect} have no calls for `{op}` at {path}: {missing}")]
     Unwritten {
-        /// Which way of writing.
-        written: String,
+        /// Which dialect.
+        dialect: String,
         /// The operation.
         op: &'static str,
         /// Where.

@@ -1,12 +1,12 @@
 //! How tools count operations, as data; what each of them says of a graph, and why two differ.
 //!
 //! A graph is read as the calls of the framework a tool watches: [`Units`] are its modules and
-//! functions with their sizes, as a [`Written`] way of writing the model calls them. A [`Convention`]
+//! functions with their sizes, as the [`Dialect`] that the model is written in calls them. A [`Convention`]
 //! is a file of rules over such calls, or of weights over the ledger's classes. [`Explanation`] puts
 //! two of them side by side, share by share, until nothing is left of their difference.
 //!
 //! ```
-//! use opledger_conventions::{Tally, Units, convention, explain, written};
+//! use opledger_conventions::{Tally, Units, convention, dialect, explain};
 //! use opledger_dims::Binding;
 //! use opledger_ir::{Graph, LinearFacts, ModuleClass, ops::Source};
 //!
@@ -17,7 +17,7 @@
 //! g.enter(&linear).einsum("b n c, f c -> b n f", x, w)?;
 //! let sizes = Binding::from_iter([("b", 2), ("n", 3), ("c", 4), ("f", 5)]);
 //!
-//! let units = Units::new(&g, &sizes, &written("torch.nn")?)?;
+//! let units = Units::new(&g, &sizes, &dialect("torch.nn")?)?;
 //! let [fvcore, torchinfo] = [convention("fvcore", &[])?, convention("torchinfo", &[])?];
 //! assert_eq!(Tally::new(&fvcore, &units)?.total(), 120.into()); // b·n·c·f multiply-accumulates
 //! assert_eq!(Tally::new(&torchinfo, &units)?.total(), 40.into()); // parameters times b
@@ -28,18 +28,18 @@
 
 mod call;
 mod convention;
+mod dialect;
 mod error;
 mod explain;
 mod share;
 mod tally;
 mod units;
-mod written;
 
 pub use call::{Call, Manner};
 pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
+pub use dialect::{ActivationManner, Dialect, dialect, dialect_names};
 pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain};
 pub use share::Share;
 pub use tally::{Entry, Tally};
 pub use units::{Unit, Units};
-pub use written::{ActivationManner, Written, written, written_names};

@@ -8,7 +8,7 @@ use super::lowering::Lowering;
 use super::sizes::{divide, pointwise, product, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
-use crate::written::{Core, Scaled};
+use crate::dialect::{Core, Scaled};
 
 impl Lowering<'_> {
     /// Products of a batched product: those of all pairs, whatever a mask leaves.
@@ -24,14 +24,14 @@ impl Lowering<'_> {
     }
 
     pub(super) fn matmul(&self, sizes: Binding) -> Call {
-        match &self.written.core {
+        match &self.dialect.core {
             Core::Chain { products, .. } => Call::new("matmul", *products, sizes),
             Core::Sdpa => Call::new("matmul", Manner::Function, sizes),
         }
     }
 
     pub(super) fn softmax(&self) -> Manner {
-        match &self.written.core {
+        match &self.dialect.core {
             Core::Chain { softmax, .. } => *softmax,
             Core::Sdpa => Manner::Function,
         }
@@ -53,7 +53,7 @@ impl Lowering<'_> {
         let scores = &rows * size(&sizes, "keys");
         let module = sizes.clone().with("rows", rows.clone()).with("elements", scores.clone());
         let grad = [*q, *k, *v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
-        let Core::Chain { softmax, scaled, .. } = &self.written.core else {
+        let Core::Chain { softmax, scaled, .. } = &self.dialect.core else {
             let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained keeps attention off the fused kernel, and so does, in training,
             // dropout of the weights.

@@ -9,7 +9,7 @@ use super::lowering::{Lowering, Owner};
 use super::sizes::{batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
-use crate::written::{ActivationManner, AttentionModule, NormManner};
+use crate::dialect::{ActivationManner, AttentionModule, NormManner};
 
 /// Sizes of a module and the calls it makes.
 pub(super) type Calls = Result<(Binding, Vec<Call>), ConventionError>;
@@ -143,7 +143,7 @@ impl Lowering<'_> {
     fn norm_calls(&self, norm: &Norm, sizes: &Binding) -> Vec<Call> {
         use Manner::{Function, Method, Operator};
         let call = |op, by| Call::new(op, by, sizes.clone());
-        match (norm.kind, self.written.rms_norm) {
+        match (norm.kind, self.dialect.rms_norm) {
             (NormKind::Layer, _) if norm.over > 1 => vec![call("group_norm", Function)],
             (NormKind::Layer, _) => vec![call("layer_norm", Function)],
             (NormKind::Rms, NormManner::Module) => vec![call("rms_norm", Function)],
@@ -163,7 +163,7 @@ impl Lowering<'_> {
 
     /// How an activation is called.
     pub(super) fn activation(&self, node: &Node, function: Activation) -> ActivationManner {
-        match self.written.activations.get(function.name()) {
+        match self.dialect.activations.get(function.name()) {
             Some(manner) => *manner,
             // The layers of torch.nn keep the function itself.
             None if self.in_torch_layer(node) => ActivationManner::Captured,
@@ -255,13 +255,13 @@ impl Lowering<'_> {
 
     /// Whether a node lies in an encoder or decoder layer that is torch.nn's.
     fn in_torch_layer(&self, node: &Node) -> bool {
-        self.written.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
+        self.dialect.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
     }
 
     /// The probability with which the library drops elements of the model around a node, if it has
     /// dropout before the layers, after softmax and before residuals.
     pub(super) fn dropout(&self, node: &Node) -> Option<f64> {
-        self.family(node).and_then(|family| self.written.dropouts.get(family)).copied()
+        self.family(node).and_then(|family| self.dialect.dropouts.get(family)).copied()
     }
 
     /// Dropout of a value that enters the layers.
@@ -277,10 +277,10 @@ impl Lowering<'_> {
         }
     }
 
-    /// A node that the way of writing has no calls for.
+    /// A node that the dialect has no calls for.
     pub(super) fn unwritten(&self, node: &Node, missing: String) -> ConventionError {
         ConventionError::Unwritten {
-            written: self.written.name.clone(),
+            dialect: self.dialect.name.clone(),
             op: node.op.name(),
             path: node.path.clone(),
             missing,

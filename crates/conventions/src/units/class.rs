@@ -4,7 +4,7 @@ use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Var};
 
 use super::activation;
 use super::lowering::{Lowering, Owner};
-use crate::written::{ActivationManner, AttentionModule, NormManner, RouterManner};
+use crate::dialect::{ActivationManner, AttentionModule, NormManner, RouterManner};
 
 impl Lowering<'_> {
     /// The class of the module that is called, if one is.
@@ -29,14 +29,14 @@ impl Lowering<'_> {
             ModuleClass::Linear(facts) => {
                 self.is_linear(var).then(|| self.linear_class(node, facts))
             }
-            ModuleClass::LayerNorm if self.written.layer_norm_subclass => {
+            ModuleClass::LayerNorm if self.dialect.layer_norm_subclass => {
                 is_norm.then(|| match self.is_own_family(node) {
                     true => "LayerNorm subclass",
                     false => "LayerNorm",
                 })
             }
             ModuleClass::LayerNorm => is_norm.then_some("LayerNorm"),
-            ModuleClass::RmsNorm => is_norm.then_some(match self.written.rms_norm {
+            ModuleClass::RmsNorm => is_norm.then_some(match self.dialect.rms_norm {
                 NormManner::Module => "RMSNorm",
                 NormManner::Spelled => "custom RMSNorm",
             }),
@@ -69,7 +69,7 @@ impl Lowering<'_> {
 
     /// The class of a linear map by how it is stored.
     fn stored_class(&self, facts: LinearFacts) -> &'static str {
-        match self.written.conv1d && facts.inputs_first {
+        match self.dialect.conv1d && facts.inputs_first {
             true => "Conv1D",
             false => "Linear",
         }
@@ -89,7 +89,7 @@ impl Lowering<'_> {
 
     /// Whether a node lies in a router that is a module with a weight, and not a linear module.
     pub(super) fn is_router(&self, node: &Node) -> bool {
-        let functional = self.written.router == RouterManner::Function;
+        let functional = self.dialect.router == RouterManner::Function;
         functional && self.within(node, ModuleClass::Router).is_some()
     }
 
@@ -100,19 +100,19 @@ impl Lowering<'_> {
 
     /// Whether the mean over tokens is a module of the library.
     pub(super) fn pools(&self, node: &Node) -> bool {
-        self.family(node).is_some_and(|family| self.written.poolers.iter().any(|f| f == family))
+        self.family(node).is_some_and(|family| self.dialect.poolers.iter().any(|f| f == family))
     }
 
     /// Whether softmax is a module of its own, as in `timm`'s window attention.
     pub(super) fn is_softmax_module(&self, node: &Node) -> bool {
-        self.written.attention == AttentionModule::Timm
+        self.dialect.attention == AttentionModule::Timm
             && matches!(node.op, Op::Softmax(_) | Op::Attention(_))
             && self.within(node, ModuleClass::WindowAttention).is_some()
     }
 
     /// Whether a node lies in an attention module of `timm`'s Vision Transformers.
     fn in_timm_attention(&self, node: &Node) -> bool {
-        self.written.attention == AttentionModule::Timm
+        self.dialect.attention == AttentionModule::Timm
             && self.within(node, ModuleClass::Attention).is_some()
             && (self.is_own_family(node) || self.family(node).is_none())
     }

@@ -1,6 +1,5 @@
-//! A graph lowered to the calls of a framework, as a way of writing has them: what is asked of nodes,
-//! and which of them are one
-//! unit.
+//! A graph lowered to the calls of a framework, as a dialect has them: what is asked of nodes, and
+//! which of them are one unit.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +10,14 @@ use opledger_ir::{
 };
 
 use super::gradient::{Iteration, gradients};
-use crate::Written;
-use crate::written::{AttentionModule, Core};
+use crate::Dialect;
+use crate::dialect::{AttentionModule, Core};
 
-/// A graph at a binding, as a way of writing calls it.
+/// A graph at a binding, as a dialect writes it.
 pub(super) struct Lowering<'a> {
     pub(super) graph: &'a Graph,
     pub(super) binding: &'a Binding,
-    pub(super) written: &'a Written,
+    pub(super) dialect: &'a Dialect,
     /// For each node, whether a gradient flows to it in training.
     gradients: Vec<bool>,
     /// The nodes that add a bias, by the products they add it to.
@@ -42,11 +41,11 @@ impl<'a> Lowering<'a> {
     pub(super) fn new(
         graph: &'a Graph,
         binding: &'a Binding,
-        written: &'a Written,
+        dialect: &'a Dialect,
         iteration: Iteration,
     ) -> Self {
         let gradients = gradients(graph, iteration);
-        let mut lowering = Lowering { graph, binding, written, gradients, biases: BTreeMap::new() };
+        let mut lowering = Lowering { graph, binding, dialect, gradients, biases: BTreeMap::new() };
         for (var, node) in graph.vars().zip(graph.nodes()) {
             if let (Some(Role::Bias), [product, ..]) = (node.role, &node.inputs[..])
                 && lowering.is_linear(*product)
@@ -98,16 +97,16 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// Whether a node lies in a model of a family whose blocks the way of writing has classes of its
+    /// Whether a node lies in a model of a family whose blocks the dialect has classes of its
     /// own for.
     pub(super) fn is_own_family(&self, node: &'a Node) -> bool {
-        self.family(node).is_some_and(|family| self.written.families.iter().any(|f| f == family))
+        self.family(node).is_some_and(|family| self.dialect.families.iter().any(|f| f == family))
     }
 
     /// The unit that a node belongs to.
     pub(super) fn owner(&self, var: Var) -> Owner {
         let node = self.graph.node(var);
-        let whole = match self.written.attention {
+        let whole = match self.dialect.attention {
             AttentionModule::Multihead => self.within(node, ModuleClass::MultiheadAttention),
             AttentionModule::MultiheadInBlock if self.is_own_family(node) => {
                 self.within(node, ModuleClass::Attention)
@@ -121,7 +120,7 @@ impl<'a> Lowering<'a> {
             _ => None,
         };
         let fused = || self.around(node).find_map(fused);
-        let core = match self.written.core {
+        let core = match self.dialect.core {
             Core::Sdpa => self.within(node, ModuleClass::AttentionCore),
             Core::Chain { .. } => None,
         };

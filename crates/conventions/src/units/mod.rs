@@ -20,7 +20,7 @@ use opledger_ir::{Graph, Op, Var};
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
 use crate::call::Call;
-use crate::{ConventionError, Share, Written};
+use crate::{ConventionError, Dialect, Share};
 
 /// A module, or a function outside any, of a model.
 #[derive(Clone, Debug)]
@@ -58,14 +58,14 @@ impl Units {
     /// The units of a graph at a binding that gives all of its sizes.
     ///
     /// # Errors
-    /// When a size is free; when the way of writing does not say how a node is written.
+    /// When a size is free; when the dialect does not say how a node is written.
     pub fn new(
         graph: &Graph,
         binding: &Binding,
-        written: &Written,
+        dialect: &Dialect,
     ) -> Result<Units, ConventionError> {
-        let lowering = Lowering::new(graph, binding, written, Iteration::Later);
-        let first = Lowering::new(graph, binding, written, Iteration::First);
+        let lowering = Lowering::new(graph, binding, dialect, Iteration::Later);
+        let first = Lowering::new(graph, binding, dialect, Iteration::First);
         let mut grouped: Vec<(Owner, Vec<Var>)> = Vec::new();
         let mut known: BTreeMap<Owner, usize> = BTreeMap::new();
         let joined: BTreeSet<Var> = lowering.biases.values().copied().collect();

@@ -101,7 +101,7 @@ impl Lowering<'_> {
         }
         let out = projection == Some(Projection::Output);
         // The operands of the others are transposed, so that a bias is added apart.
-        let fused = out || self.written.sequence_first || self.is_one_row(var)?;
+        let fused = out || self.dialect.sequence_first || self.is_one_row(var)?;
         let sizes = own
             .with("fused_bias", u32::from(fused))
             .with("split", u32::from(!out && self.packed(vars)?))

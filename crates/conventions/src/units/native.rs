@@ -5,7 +5,7 @@ use opledger_ir::{ModuleClass, ModuleId, Op, Var};
 
 use super::lowering::{Lowering, Owner};
 use crate::ConventionError;
-use crate::written::AttentionModule;
+use crate::dialect::AttentionModule;
 
 impl Lowering<'_> {
     /// The modules around or at a unit that may run as one native operator.
@@ -15,11 +15,11 @@ impl Lowering<'_> {
         nodes: &[Var],
     ) -> Result<Vec<&'static str>, ConventionError> {
         let mut found = Vec::new();
-        let keeps_projections = match self.written.attention {
+        let keeps_projections = match self.dialect.attention {
             AttentionModule::Multihead | AttentionModule::MultiheadInBlock => true,
             AttentionModule::Linears | AttentionModule::Timm => false,
         };
-        if !keeps_projections || self.written.sequence_first {
+        if !keeps_projections || self.dialect.sequence_first {
             return Ok(found);
         }
         let first = nodes.first().map(|var| self.graph.node(*var));

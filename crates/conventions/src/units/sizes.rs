@@ -31,7 +31,7 @@ impl Lowering<'_> {
     /// first.
     pub(super) fn first(&self, node: &Node, rows: &[Axis]) -> Size {
         let [items @ .., tokens] = rows else { return Ok(1.into()) };
-        if self.written.sequence_first {
+        if self.dialect.sequence_first {
             self.at(&tokens.size)
         } else if self.is_router(node) {
             self.product(rows)

@@ -1,17 +1,18 @@
-//! How a model is written in the framework that a tool watches: the same mathematics is other calls
-//! in `torch.nn`, in the `transformers` library and by hand.
+//! Dialects: how a model is written in the framework that a tool watches. The same mathematics is
+//! other calls in `torch.nn`, in the `transformers` library and by hand.
 
 use std::collections::BTreeMap;
 
+use opledger_dims::Activation;
 use serde::Deserialize;
 
 use crate::ConventionError;
 use crate::call::Manner;
 
-/// A way of writing models.
+/// A dialect: a way of writing models.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
+pub struct Dialect {
     /// What it is called.
     pub name: String,
     /// Whose code it describes, with versions.
@@ -133,7 +134,7 @@ pub enum NormManner {
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         const FILES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../written/", $name, ".json")))),*];
+            &[$(($name, include_str!(concat!("../dialects/", $name, ".json")))),*];
     };
 }
 
@@ -151,25 +152,31 @@ files! {
 }
 
 /// The names of all ways of writing.
-pub fn written_names() -> impl Iterator<Item = &'static str> {
+pub fn dialect_names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
-/// A way of writing by name.
+/// A dialect by name.
 ///
 /// # Errors
 /// When there is none of that name.
-pub fn written(name: &str) -> Result<Written, ConventionError> {
+pub fn dialect(name: &str) -> Result<Dialect, ConventionError> {
     let found = FILES.iter().find(|(known, _)| *known == name);
     let (name, text) = found.ok_or_else(|| ConventionError::Unknown {
         kind: "way of writing",
         name: name.escape_debug().to_string(),
-        known: written_names().collect(),
+        known: dialect_names().collect(),
     })?;
-    serde_json::from_str(text).map_err(|problem| ConventionError::Malformed {
+    let malformed = |problem: String| ConventionError::Malformed {
         file: format!("way of writing `{name}`"),
-        problem: problem.to_string(),
-    })
+        problem,
+    };
+    let found: Dialect = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+    let is_name = |word: &&String| Activation::NAMES.contains(&word.as_str());
+    match found.activations.keys().find(|word| !is_name(word)) {
+        Some(word) => Err(malformed(format!("`{word}` is no activation"))),
+        None => Ok(found),
+    }
 }
 
 #[cfg(test)]
@@ -178,10 +185,10 @@ mod tests {
 
     #[test]
     fn every_file_reads_and_bears_its_name() {
-        for name in written_names() {
-            assert_eq!(written(name).unwrap().name, name);
+        for name in dialect_names() {
+            assert_eq!(dialect(name).unwrap().name, name);
         }
-        let error = written("torch-nn").unwrap_err().to_string();
+        let error = dialect("torch-nn").unwrap_err().to_string();
         assert!(error.contains("`torch-nn` is not known; there are: torch.nn, "), "{error}");
     }
 }
