@@ -84,6 +84,7 @@ fn only_xla_refuses_and_only_what_it_was_never_seen_to_count() {
             let (_, refused) = answering(&Units::new(&graph, &sizes, &way).unwrap());
             let expected: &[&str] = match &name[..] {
                 "mixtral-8x7b" => &["xla@jax-0.10.2: topk"],
+                "group-norm" => &["xla@jax-0.10.2: group_norm"],
                 _ => &[],
             };
             assert_eq!(refused, expected, "{name}, {}", way.name);

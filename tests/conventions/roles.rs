@@ -79,7 +79,10 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         Op::Einsum(_) if weighted => (linear(), "a linear module"),
         Op::Einsum(_) => (has(&[Role::Scores, Role::Context, Role::Combine]), "what it multiplies"),
         Op::Softmax(_) => (has(&[Role::AttentionWeights, Role::Routing]), "what softmax is of"),
-        Op::Norm(_) => (within(&[ModuleClass::LayerNorm, ModuleClass::RmsNorm]), "a norm"),
+        Op::Norm(_) => (
+            within(&[ModuleClass::LayerNorm, ModuleClass::RmsNorm, ModuleClass::GroupNorm]),
+            "a norm",
+        ),
         Op::Dropout(_) => (within(&[ModuleClass::Dropout]), "a dropout"),
         Op::Embedding(_) => {
             (within(&[ModuleClass::Embedding, ModuleClass::WindowAttention]), "a table")
