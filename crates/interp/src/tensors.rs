@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
-use opledger_ir::{Band, BindingError, Definition, Graph, Node, Op, Value, ops};
+use opledger_ir::{Band, BindingError, Definition, Graph, Kind, Node, Op, Value, ops};
 
 use crate::error::RunError;
 use crate::feeds::{Feeds, below, check, integer};
@@ -41,7 +41,6 @@ pub(crate) struct Moved {
 
 struct Source {
     node: usize,
-    sizes: Vec<usize>,
     /// Whether tensors that are not given stay.
     same: bool,
 }
@@ -113,22 +112,27 @@ impl Tensors {
             if !of.fed.is_empty() && !gives && symbols.iter().all(stays) {
                 continue;
             }
-            let sizes = sizes_at(&node.shape, new).map_err(|e| RunError::of(node, e))?;
-            let same = of.fed.first().is_some_and(|fed| fed.value.shape() == sizes)
-                && below(source, old)? == below(source, new)?;
+            let sizes = node.shape.axes.iter().map(|axis| axis.size.at(new));
+            let sizes: Vec<Integer> =
+                sizes.collect::<Result<_, _>>().map_err(BindingError::from)?;
+            let held = |fed: &Fed| {
+                let held = fed.value.shape().iter().map(|size| Integer::from(*size));
+                held.eq(sizes.iter().cloned())
+            };
+            let same =
+                of.fed.first().is_some_and(held) && below(source, old)? == below(source, new)?;
             let times = graph.multiplicity(node).at(new).map_err(BindingError::from)?;
             if same && !gives && times == of.fed.len().into() {
                 continue;
             }
             if !same {
-                let elements: Integer = sizes.iter().map(|size| Integer::from(*size)).product();
-                let each = match below(source, new)? {
-                    None => size_of::<f32>(),
-                    Some(_) => size_of::<i64>(),
+                let each = match node.shape.elem.kind() {
+                    Kind::Real => size_of::<f32>(),
+                    Kind::Whole => size_of::<i64>(),
                 };
-                moved.drawn_bytes += elements * each * times;
+                moved.drawn_bytes += sizes.iter().product::<Integer>() * each * times;
             }
-            moved.sources.push(Source { node: at, sizes, same });
+            moved.sources.push(Source { node: at, same });
         }
         // What is given is in memory already.
         given = given.min(moved.drawn_bytes.clone());
@@ -201,7 +205,9 @@ impl Source {
         feeds: &Feeds,
     ) -> Result<Vec<Fed>, RunError> {
         let Some(source) = source_of(node) else { return Ok(Vec::new()) };
-        let paths = graph.instances(node, binding).map_err(|e| RunError::of(node, e))?;
+        let wrong = |problem| RunError::of(node, problem);
+        let sizes = sizes_at(&node.shape, binding).map_err(wrong)?;
+        let paths = graph.instances(node, binding).map_err(wrong)?;
         let fed = paths.into_iter().enumerate().map(|(at, path)| {
             let before = before.get(at).filter(|fed| self.same && fed.path == path);
             let value = match (feeds.given(&path), before) {
@@ -210,7 +216,7 @@ impl Source {
                     given.clone()
                 }
                 (None, Some(fed)) => fed.value.clone(),
-                (None, None) => feeds.draw(source, &path, &self.sizes, binding)?,
+                (None, None) => feeds.draw(source, &path, &sizes, binding)?,
             };
             Ok(Fed { path, value })
         });

@@ -327,6 +327,10 @@ fn what_does_not_fit_is_refused() {
     );
     let huge = fail(&[("b", 1_000_000_000_000), ("c", 1000), ("f", 1000)], seeded.clone());
     assert!(huge.starts_with("the run needs 8000000004000000 bytes of memory"), "{huge}");
+    let more = "1".repeat(300).parse::<opledger_dims::Integer>().unwrap();
+    let sizes = Binding::from_iter([("c", 1000), ("f", 1)]).with("b", more);
+    let huge = Fast::new().unwrap().run(&g, &sizes, &seeded).unwrap_err().to_string();
+    assert!(huge.starts_with("the run needs ") && huge.contains("bytes of memory"), "{huge}");
     let tensor = opledger_tensor::Tensor::new(&[2, 2], vec![0.0; 4]).unwrap();
     let shaped = fail(&[("b", 2), ("c", 3), ("f", 2)], seeded.clone().with("x", tensor.clone()));
     assert_eq!(shaped, "tensor `x` has shape [2, 2] where [2, 3] is needed ([b, c])");
