@@ -137,13 +137,12 @@ fn third_party_dependencies_are_few() {
     assert!(third.len() <= MAX_THIRD_PARTY, "{} third-party dependencies: {third:?}", third.len());
 }
 
-/// Packages of others in the command's tree; `features` are those without which, or with which, it is built.
-fn packages(features: &[&str]) -> usize {
+/// A package and all it needs, as names with versions; `features` are those without which, or with
+/// which, it is built.
+fn tree(package: &str, features: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let tree =
-        ["tree", "-p", "opledger-cli", "-e", "normal", "--prefix", "none", "--format", "{p}"];
     let output = Command::new(cargo)
-        .args(tree)
+        .args(["tree", "-p", package, "-e", "normal", "--prefix", "none", "--format", "{p}"])
         .arg("--offline")
         .args(features)
         .current_dir(root())
@@ -151,9 +150,12 @@ fn packages(features: &[&str]) -> usize {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    let packages: BTreeSet<&str> =
-        text.lines().map(|l| l.split(" (").next().unwrap_or(l)).collect();
-    packages.iter().filter(|name| !name.starts_with("opledger")).count()
+    text.lines().map(|line| line.split(" (").next().unwrap_or(line).to_owned()).collect()
+}
+
+/// Packages of others in the command's tree.
+fn packages(features: &[&str]) -> usize {
+    tree("opledger-cli", features).iter().filter(|name| !name.starts_with("opledger")).count()
 }
 
 #[test]
@@ -161,6 +163,28 @@ fn the_command_line_tree_is_small() {
     let (without, with) = (packages(&["--no-default-features"]), packages(&[]));
     assert!(without < 80, "{without} packages without tokenizers");
     assert!(with < 125, "{with} packages");
+}
+
+/// A page without files and threads answers what a model costs.
+#[test]
+fn what_a_model_costs_is_answered_without_files_threads_or_kernels() {
+    let tree = tree("opledger-account", &["--no-default-features"]);
+    for name in ["opledger-interp", "opledger-kernels", "opledger-weights", "rayon", "safetensors"]
+    {
+        let there = tree.iter().any(|package| package.split(' ').next() == Some(name));
+        assert!(!there, "account depends on {name}");
+    }
+}
+
+/// Readers of the façade's pages can copy their examples.
+#[test]
+fn examples_of_the_facade_name_the_facade_alone() {
+    for (name, file) in crate_sources() {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut examples = text.lines().filter_map(|line| line.trim_start().strip_prefix("//"));
+        let own = examples.any(|line| line.contains("opledger_"));
+        assert!(!["opledger", "account"].contains(&&*name) || !own, "{}", file.display());
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use opledger_conventions::{
 use opledger_dims::{Binding, Counts, Integer};
 use opledger_ir::Graph;
 use opledger_models::layer::{kinds, parse};
-use opledger_models::{Config, Model, Request, preset, preset_names, presets};
+use opledger_models::{Config, ModelGraph, Request, preset, preset_names, presets};
 use serde_json::Value;
 
 /// A graph at small sizes.
@@ -265,7 +265,7 @@ fn compare(file: &str) -> (Vec<String>, usize) {
 }
 
 /// The model of a case: a layer, a preset, or a configuration; none of what Opledger has no word for.
-fn model(case: &Value) -> Option<Model> {
+fn model(case: &Value) -> Option<ModelGraph> {
     let name = case["model"].as_str()?;
     let request = Request::default();
     let config = match case.get("config") {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, prove};
 use opledger_ir::{Operation, Value, to_usize};
-use opledger_models::{Model, layer};
+use opledger_models::{ModelGraph, layer};
 use opledger_tensor::Tensor;
 use safetensors::{Dtype, SafeTensors};
 
@@ -25,7 +25,7 @@ const DOUBLE: f64 = 1.0 / (1_u64 << 53) as f64;
 /// A case as it lies on the disk.
 struct Case {
     name: String,
-    model: Model,
+    model: ModelGraph,
     feeds: Feeds,
     fed: BTreeSet<String>,
     expected: Vec<(String, Tensor<f64>)>,
@@ -98,7 +98,7 @@ impl Case {
 
     /// The largest difference from PyTorch's result, in units of the bound.
     fn worst<I: Interpreter>(&self, mut interpreter: I, roundoff: f64) -> f64 {
-        let Model { graph, binding, .. } = &self.model;
+        let ModelGraph { graph, binding, .. } = &self.model;
         let prepared = Prepared::new(graph, binding, &self.feeds);
         let prepared = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let taken: BTreeSet<String> =
@@ -152,7 +152,7 @@ fn the_kernels_agree_with_pytorch() {
 #[test]
 fn every_case_costs_what_is_counted() {
     for case in cases() {
-        let Model { graph, binding, .. } = &case.model;
+        let ModelGraph { graph, binding, .. } = &case.model;
         let theorem = prove(graph, binding, &case.feeds).unwrap().theorem;
         assert!(theorem.holds(), "{}: {:?}", case.name, theorem.mismatches);
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use opledger_dims::{Binding, Integer};
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
 use opledger_ir::{Graph, Op, Part, Value};
-use opledger_models::{Config, Logits, Model, Request, families};
+use opledger_models::{Config, Logits, ModelGraph, Request, families};
 use opledger_tensor::Tensor;
 use opledger_weights::{Checkpoint, read_config};
 use safetensors::{Dtype, SafeTensors};
@@ -91,14 +91,14 @@ impl Case {
         self.metadata[key].parse().unwrap()
     }
 
-    fn model(&self, request: &Request) -> Model {
+    fn model(&self, request: &Request) -> ModelGraph {
         let model = self.config.model(&self.name, request).unwrap_or_else(|e| panic!("{e}"));
         assert!(model.unread_keys.is_empty(), "{}: {:?}", self.name, model.unread_keys);
         model
     }
 
     /// Sizes of the inputs.
-    fn binding(&self, model: &Model) -> Binding {
+    fn binding(&self, model: &ModelGraph) -> Binding {
         let mut binding = model.binding.clone();
         for (name, symbol) in [("input_ids", "n"), ("decoder_input_ids", "n")] {
             if let Some(ids) = self.input(name) {
@@ -115,7 +115,7 @@ impl Case {
     }
 
     /// Every parameter from the files, and the inputs.
-    fn feeds(&self, model: &Model, binding: &Binding) -> Feeds {
+    fn feeds(&self, model: &ModelGraph, binding: &Binding) -> Feeds {
         let complete = model.graph.complete(binding).unwrap();
         let checkpoint = Checkpoint::open(&self.folder).unwrap();
         let loaded = checkpoint.load(&model.graph, &complete, &model.names, None);
@@ -133,7 +133,13 @@ impl Case {
     }
 
     /// Holds the results of an interpreter against the library's, and its ledger against the formulas.
-    fn check<I: Interpreter>(&self, model: &Model, feeds: &Feeds, mut interpreter: I, bound: f64) {
+    fn check<I: Interpreter>(
+        &self,
+        model: &ModelGraph,
+        feeds: &Feeds,
+        mut interpreter: I,
+        bound: f64,
+    ) {
         let prepared = Prepared::new(&model.graph, &self.binding(model), feeds);
         let prepared = prepared.unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let run = prepared.run(&mut interpreter, &mut Quiet);
@@ -317,7 +323,7 @@ impl Case {
         self.input("attention_mask").map_or(all, visible)
     }
 
-    fn feeds_of_weights(&self, model: &Model, sizes: &Binding) -> Feeds {
+    fn feeds_of_weights(&self, model: &ModelGraph, sizes: &Binding) -> Feeds {
         let complete = model.graph.complete(&sizes.clone().with("p", 0).with("n", 1)).unwrap();
         let checkpoint = Checkpoint::open(&self.folder).unwrap();
         let loaded = checkpoint.load(&model.graph, &complete, &model.names, None).unwrap();

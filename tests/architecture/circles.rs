@@ -14,11 +14,8 @@ use super::{root, sources};
 
 /// Circles that stand: a crate and the neighbours.
 const CIRCLES: &[(&str, &[&str])] = &[
-    ("account", &["by_convention", "model", "nodes", "sized"]),
     ("ir", &["axis", "error"]),
     ("ir", &["definition", "facts", "graph", "mask", "masked", "op", "ops", "role"]),
-    ("report", &["format", "text"]),
-    ("verify", &["bench", "claim"]),
 ];
 
 /// A path as it is written, from the module that names it.

@@ -10,27 +10,7 @@ use super::tokens::{Token, tokens};
 const SHARED: &[&str] = &["Attention", "Dropout", "Embedding", "Experts", "Mask", "Norm", "Rope"];
 
 /// Names that several types bear still.
-const HOMONYMS: &[&str] = &[
-    "AttentionSizes",
-    "Bench",
-    "Call",
-    "Claim",
-    "Core",
-    "Formula",
-    "Grid",
-    "Interpreter",
-    "Kind",
-    "Model",
-    "Named",
-    "Problem",
-    "Row",
-    "Rule",
-    "Run",
-    "Settled",
-    "Table",
-    "Tally",
-    "Verdict",
-];
+const HOMONYMS: &[&str] = &["Call", "Core", "Kind", "Row", "Run", "Table", "Tally"];
 
 /// The types that a file declares for others.
 fn types(tokens: &[Token]) -> BTreeSet<String> {

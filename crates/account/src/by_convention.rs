@@ -30,6 +30,38 @@ fn usual(sized: &SizedModel<'_>) -> &'static str {
     }
 }
 
+impl SizedModel<'_> {
+    /// The number that a convention gives, such as `fvcore` or `thop`; of a model written as usual.
+    ///
+    /// # Errors
+    /// When there is no such convention, or it has no rule for a call of the model.
+    pub fn convention(&self, name: &str) -> Result<Integer, AccountError> {
+        self.convention_counter(None, &[])?.total(name)
+    }
+
+    /// Why two conventions give different numbers, line by line, until nothing is left of their
+    /// difference.
+    ///
+    /// # Errors
+    /// As [`SizedModel::convention`].
+    pub fn explain(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
+        self.convention_counter(None, &[])?.explain(first, second)
+    }
+
+    /// The model as the tools of a framework see it: written in the way of a name, what is usual for
+    /// the model if none, and with some bugs of the tools mended.
+    ///
+    /// # Errors
+    /// When there is no such way of writing, or a size is unbound.
+    pub fn convention_counter(
+        &self,
+        written: Option<&str>,
+        mended: &[String],
+    ) -> Result<ConventionCounter<'_>, AccountError> {
+        ConventionCounter::new(self, written, mended)
+    }
+}
+
 impl<'a> ConventionCounter<'a> {
     /// Reads a model as tools do.
     pub(crate) fn new(

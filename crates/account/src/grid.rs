@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::{Definition, Graph, Total};
-use opledger_report::{CONVENTIONS, Grid, GridPoint, Summed};
+use opledger_report::{CONVENTIONS, Grid, GridPoint, RunTotals};
 
 use crate::{AccountError, Model};
 
@@ -86,8 +86,8 @@ pub(crate) fn machine(symbol: &Symbol, size: &Integer) -> Result<i128, AccountEr
     i128::try_from(size).map_err(large)
 }
 
-pub(crate) fn summed(total: Total) -> Summed {
-    Summed {
+pub(crate) fn summed(total: Total) -> RunTotals {
+    RunTotals {
         flops: total.flops(),
         counts: total.counts,
         macs: total.macs,

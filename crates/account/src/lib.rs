@@ -30,6 +30,8 @@ mod nodes;
 mod questions;
 mod reference;
 mod sized;
+#[cfg(test)]
+mod tests;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;

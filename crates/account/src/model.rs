@@ -1,14 +1,13 @@
 //! A model by name, recorded as a graph.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 
-use opledger_dims::{Binding, Integer, Poly, Quantity, Symbol};
-use opledger_ir::{Cost, Definition, Graph, SizeRole};
+use opledger_dims::{Binding, Poly, Quantity};
+use opledger_ir::{BindingError, Cost, Graph, SizeRole};
 use opledger_models::{ConfigError, Request};
 
-use crate::{AccountError, ModelReference, SizedModel};
+use crate::{AccountError, ModelReference};
 
 /// A model by name, recorded as a graph whose sizes are symbols.
 #[derive(Clone, Debug)]
@@ -16,7 +15,7 @@ pub struct Model {
     name: String,
     reference: ModelReference,
     request: Request,
-    recorded: opledger_models::Model,
+    recorded: opledger_models::ModelGraph,
 }
 
 impl Model {
@@ -50,6 +49,21 @@ impl Model {
         Ok(Model { name: text.to_owned(), reference, request, recorded })
     }
 
+    /// The model that a text names, recorded as a request asks, and with a cache where a size is given
+    /// that only the cache has, such as `p` earlier tokens.
+    ///
+    /// # Errors
+    /// As [`Model::open_for`].
+    pub fn open_at(text: &str, request: Request, sizes: &Binding) -> Result<Model, AccountError> {
+        let model = Model::open_for(text, request)?;
+        let Err(BindingError::Unknown { symbol, .. }) = model.graph().complete(sizes) else {
+            return Ok(model);
+        };
+        let cached = model.with_cache(request)?;
+        let is_past = |cached: &Model| cached.graph().size_of(SizeRole::Past) == Some(&symbol);
+        Ok(cached.filter(is_past).unwrap_or(model))
+    }
+
     /// The same model, recorded for another request.
     ///
     /// # Errors
@@ -81,7 +95,7 @@ impl Model {
     }
 
     /// The graph with the names of its parameters in files.
-    pub fn recorded(&self) -> &opledger_models::Model {
+    pub fn recorded(&self) -> &opledger_models::ModelGraph {
         &self.recorded
     }
 
@@ -115,116 +129,6 @@ impl Model {
     /// Parameters, tied ones once: a number where the model has all sizes, otherwise a formula.
     pub fn parameters(&self) -> Poly {
         self.formula(Quantity::Parameters)
-    }
-
-    /// The model's sizes with others added.
-    ///
-    /// # Errors
-    /// When one of them is another in the model.
-    pub fn merged(&self, given: &Binding) -> Result<Binding, AccountError> {
-        let mut sizes = self.sizes().clone();
-        for (symbol, size) in given.iter() {
-            match self.sizes().get(symbol) {
-                Some(fixed) if fixed != size => {
-                    return Err(AccountError::Fixed {
-                        symbol: symbol.clone(),
-                        model: self.name.clone(),
-                        fixed: fixed.clone(),
-                        given: size.clone(),
-                    });
-                }
-                _ => drop(sizes.set(symbol, size.clone())),
-            }
-        }
-        Ok(sizes)
-    }
-
-    /// Gives a whole model one item where no number of items is given.
-    pub fn one_item_unless_given(&self, sizes: &mut Binding) {
-        if !self.reference.is_whole_model() {
-            return;
-        }
-        if let Some(items) = self.graph().size_of(SizeRole::Batch)
-            && sizes.get(items).is_none()
-        {
-            sizes.set(items, 1);
-        }
-    }
-
-    /// The model at sizes, all of its symbols bound: of one item, unless a number of items is given.
-    ///
-    /// # Errors
-    /// When a size is missing, is another in the model, is no size of it, or does not fit the others.
-    pub fn at<S, N>(
-        &self,
-        sizes: impl IntoIterator<Item = (S, N)>,
-    ) -> Result<SizedModel<'_>, AccountError>
-    where
-        S: Into<Symbol>,
-        N: Into<Integer>,
-    {
-        self.counted_at(&sizes.into_iter().collect())
-    }
-
-    /// [`Model::at`] of a binding.
-    ///
-    /// # Errors
-    /// As [`Model::at`].
-    pub fn counted_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
-        let mut sizes = self.merged(sizes)?;
-        self.one_item_unless_given(&mut sizes);
-        let sized = self.completed(&sizes)?;
-        self.check_bound(sized.sizes(), |_| true)?;
-        self.graph().check(sized.sizes())?;
-        Ok(sized)
-    }
-
-    /// The model at some sizes; what is free stays a symbol.
-    ///
-    /// # Errors
-    /// When a size is another in the model, is no size of it, or contradicts the others.
-    pub fn partly_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
-        self.completed(&self.merged(sizes)?)
-    }
-
-    /// The model at the sizes of a run, those of the model among them; what a mask leaves may stay
-    /// free.
-    ///
-    /// # Errors
-    /// As [`Model::at`].
-    pub fn run_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
-        let mut sizes = sizes.clone();
-        self.one_item_unless_given(&mut sizes);
-        let sized = self.completed(&sizes)?;
-        let by_mask = self.by_mask();
-        self.check_bound(sized.sizes(), |symbol| !by_mask.contains(symbol))?;
-        Ok(sized)
-    }
-
-    fn completed(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
-        Ok(SizedModel::new(self, self.graph().complete(sizes)?))
-    }
-
-    /// Symbols that follow from the contents of a mask.
-    fn by_mask(&self) -> BTreeSet<&Symbol> {
-        let definitions = self.graph().definitions().iter();
-        let kept = definitions.filter(|d| matches!(d, Definition::Kept { .. }));
-        kept.flat_map(Definition::defines).collect()
-    }
-
-    fn check_bound(
-        &self,
-        sizes: &Binding,
-        needed: impl Fn(&Symbol) -> bool,
-    ) -> Result<(), AccountError> {
-        let unbound = self.graph().symbols().into_iter().filter(|s| sizes.get(s).is_none());
-        let symbols: Vec<Symbol> = unbound.filter(needed).collect();
-        if symbols.is_empty() {
-            return Ok(());
-        }
-        let by_mask = self.by_mask();
-        let by_mask = symbols.iter().any(|symbol| by_mask.contains(symbol));
-        Err(AccountError::Unbound { model: self.name.clone(), symbols, by_mask })
     }
 
     /// The same model with a cache of keys and values; none of a model without.

@@ -4,11 +4,32 @@ use std::collections::HashMap;
 use std::ops::AddAssign;
 
 use num_traits::Zero;
-use opledger_dims::{Class, Counts, EvalError, Poly, Quantity};
+use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity};
 use opledger_ir::{Cost, Definition, Operation, PartCounts, Shape};
 use opledger_report::{Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, Parameters};
 
-use crate::SizedModel;
+use crate::{AccountError, SizedModel};
+
+impl SizedModel<'_> {
+    /// The account of the whole and of every node, or of the nodes under the first `depth` segments
+    /// of their paths together.
+    ///
+    /// # Errors
+    /// When a size is unbound.
+    pub fn account(&self, depth: Option<usize>) -> Result<Account<Integer>, AccountError> {
+        Ok(account(self, depth, |poly| poly.at(self.sizes()), ToString::to_string)?)
+    }
+
+    /// The account of the whole and of every node as formulas in the symbols without a size.
+    ///
+    /// # Errors
+    /// None that a recorded model has.
+    pub fn formulas(&self) -> Result<Account<Poly>, AccountError> {
+        let bind = |poly: &Poly| poly.bind(self.sizes());
+        let formula = |counts: &Counts<Poly>| counts.map(bind).to_string();
+        Ok(account(self, None, |poly| Ok(bind(poly)), formula)?)
+    }
+}
 
 /// A node, or the nodes under one path.
 struct Group<'g> {
@@ -24,7 +45,7 @@ struct Group<'g> {
 
 /// The account of a model, where `value` turns a formula into what is accounted in and `formula`
 /// prints the counts of a node.
-pub(crate) fn account<N>(
+fn account<N>(
     sized: &SizedModel<'_>,
     depth: Option<usize>,
     value: impl Fn(&Poly) -> Result<N, EvalError>,
@@ -111,7 +132,7 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
         let path = match depth {
             None => node.path.clone(),
             Some(0) => "(all)".to_owned(),
-            Some(depth) => node.path.split('.').take(depth).collect::<Vec<_>>().join("."),
+            Some(depth) => node.path_to(depth),
         };
         let (read, written) = graph.node_bytes(node);
         let params = graph.node_quantity(node, Quantity::Parameters);

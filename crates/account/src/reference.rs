@@ -14,7 +14,7 @@ use crate::AccountError;
 #[derive(Clone, Debug)]
 pub enum ModelReference {
     /// A layer of the grammar, which is the same for every request.
-    Layer(Box<opledger_models::Model>),
+    Layer(Box<opledger_models::ModelGraph>),
     /// A configuration: of a published model, of a file, or of a directory that may hold weights.
     Config {
         /// What it says.
@@ -73,7 +73,7 @@ impl ModelReference {
         &self,
         name: &str,
         request: &Request,
-    ) -> Result<opledger_models::Model, AccountError> {
+    ) -> Result<opledger_models::ModelGraph, AccountError> {
         match self {
             ModelReference::Layer(model) => Ok((**model).clone()),
             ModelReference::Config { config, .. } => Ok(config.model(name, request)?),

@@ -1,11 +1,11 @@
 //! A model at sizes.
 
-use opledger_dims::{Binding, Counts, Integer, Poly, Quantity};
-use opledger_ir::{Graph, PartCounts};
-use opledger_report::{Account, Explained};
+use std::collections::BTreeSet;
 
-use crate::nodes::account;
-use crate::{AccountError, ConventionCounter, Model};
+use opledger_dims::{Binding, Integer, Quantity, Symbol};
+use opledger_ir::{Definition, Graph, PartCounts, SizeRole};
+
+use crate::{AccountError, Model};
 
 /// A model at sizes: all of them, or some while the others stay symbols.
 #[derive(Clone, Debug)]
@@ -74,53 +74,116 @@ impl<'m> SizedModel<'m> {
     pub fn matmul_flops(&self) -> Result<Integer, AccountError> {
         self.quantity(Quantity::MatmulFlops)
     }
+}
 
-    /// The number that a convention gives, such as `fvcore` or `thop`; of a model written as usual.
+impl Model {
+    /// The model's sizes with others added.
     ///
     /// # Errors
-    /// When there is no such convention, or it has no rule for a call of the model.
-    pub fn convention(&self, name: &str) -> Result<Integer, AccountError> {
-        self.convention_counter(None, &[])?.total(name)
+    /// When one of them is another in the model.
+    pub fn merged(&self, given: &Binding) -> Result<Binding, AccountError> {
+        let mut sizes = self.sizes().clone();
+        for (symbol, size) in given.iter() {
+            match self.sizes().get(symbol) {
+                Some(fixed) if fixed != size => {
+                    return Err(AccountError::Fixed {
+                        symbol: symbol.clone(),
+                        model: self.name().to_owned(),
+                        fixed: fixed.clone(),
+                        given: size.clone(),
+                    });
+                }
+                _ => drop(sizes.set(symbol, size.clone())),
+            }
+        }
+        Ok(sizes)
     }
 
-    /// Why two conventions give different numbers, line by line, until nothing is left of their
-    /// difference.
-    ///
-    /// # Errors
-    /// As [`SizedModel::convention`].
-    pub fn explain(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
-        self.convention_counter(None, &[])?.explain(first, second)
+    /// Gives a whole model one item where no number of items is given.
+    pub fn one_item_unless_given(&self, sizes: &mut Binding) {
+        if !self.reference().is_whole_model() {
+            return;
+        }
+        if let Some(items) = self.graph().size_of(SizeRole::Batch)
+            && sizes.get(items).is_none()
+        {
+            sizes.set(items, 1);
+        }
     }
 
-    /// The model as the tools of a framework see it: written in the way of a name, what is usual for
-    /// the model if none, and with some bugs of the tools mended.
+    /// The model at sizes, all of its symbols bound: of one item, unless a number of items is given.
     ///
     /// # Errors
-    /// When there is no such way of writing, or a size is unbound.
-    pub fn convention_counter(
+    /// When a size is missing, is another in the model, is no size of it, or does not fit the others.
+    pub fn at<S, N>(
         &self,
-        written: Option<&str>,
-        mended: &[String],
-    ) -> Result<ConventionCounter<'_>, AccountError> {
-        ConventionCounter::new(self, written, mended)
+        sizes: impl IntoIterator<Item = (S, N)>,
+    ) -> Result<SizedModel<'_>, AccountError>
+    where
+        S: Into<Symbol>,
+        N: Into<Integer>,
+    {
+        self.counted_at(&sizes.into_iter().collect())
     }
 
-    /// The account of the whole and of every node, or of the nodes under the first `depth` segments
-    /// of their paths together.
+    /// [`Model::at`] of a binding.
     ///
     /// # Errors
-    /// When a size is unbound.
-    pub fn account(&self, depth: Option<usize>) -> Result<Account<Integer>, AccountError> {
-        Ok(account(self, depth, |poly| poly.at(&self.sizes), ToString::to_string)?)
+    /// As [`Model::at`].
+    pub fn counted_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
+        let mut sizes = self.merged(sizes)?;
+        self.one_item_unless_given(&mut sizes);
+        let sized = self.completed(&sizes)?;
+        self.check_bound(sized.sizes(), |_| true)?;
+        self.graph().check(sized.sizes())?;
+        Ok(sized)
     }
 
-    /// The account of the whole and of every node as formulas in the symbols without a size.
+    /// The model at some sizes; what is free stays a symbol.
     ///
     /// # Errors
-    /// None that a recorded model has.
-    pub fn formulas(&self) -> Result<Account<Poly>, AccountError> {
-        let bind = |poly: &Poly| poly.bind(&self.sizes);
-        let formula = |counts: &Counts<Poly>| counts.map(bind).to_string();
-        Ok(account(self, None, |poly| Ok(bind(poly)), formula)?)
+    /// When a size is another in the model, is no size of it, or contradicts the others.
+    pub fn partly_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
+        self.completed(&self.merged(sizes)?)
+    }
+
+    /// The model at the sizes of a run, those of the model among them; what a mask leaves may stay
+    /// free.
+    ///
+    /// # Errors
+    /// As [`Model::at`].
+    pub fn run_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
+        let mut sizes = sizes.clone();
+        self.one_item_unless_given(&mut sizes);
+        let sized = self.completed(&sizes)?;
+        let by_mask = self.by_mask();
+        self.check_bound(sized.sizes(), |symbol| !by_mask.contains(symbol))?;
+        Ok(sized)
+    }
+
+    fn completed(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
+        Ok(SizedModel::new(self, self.graph().complete(sizes)?))
+    }
+
+    /// Symbols that follow from the contents of a mask.
+    fn by_mask(&self) -> BTreeSet<&Symbol> {
+        let definitions = self.graph().definitions().iter();
+        let kept = definitions.filter(|d| matches!(d, Definition::Kept { .. }));
+        kept.flat_map(Definition::defines).collect()
+    }
+
+    fn check_bound(
+        &self,
+        sizes: &Binding,
+        needed: impl Fn(&Symbol) -> bool,
+    ) -> Result<(), AccountError> {
+        let unbound = self.graph().symbols().into_iter().filter(|s| sizes.get(s).is_none());
+        let symbols: Vec<Symbol> = unbound.filter(needed).collect();
+        if symbols.is_empty() {
+            return Ok(());
+        }
+        let by_mask = self.by_mask();
+        let by_mask = symbols.iter().any(|symbol| by_mask.contains(symbol));
+        Err(AccountError::Unbound { model: self.name().to_owned(), symbols, by_mask })
     }
 }

@@ -32,13 +32,13 @@ pub enum AuditError {
         /// The column, row, formula or key.
         place: String,
         /// What is wrong there.
-        problem: Problem,
+        problem: TableProblem,
     },
 }
 
 /// What is wrong at a place of a table's file.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Problem {
+pub enum TableProblem {
     /// A row with more or fewer cells than there are columns.
     #[error("it has {found} cells, the table {wanted} columns")]
     Cells {
@@ -77,7 +77,7 @@ pub enum Problem {
     },
     /// A text that is no formula.
     #[error(transparent)]
-    Formula(#[from] ParseError),
+    PrintedFormula(#[from] ParseError),
     /// A formula with symbols that have no size.
     #[error(transparent)]
     Size(#[from] EvalError),
@@ -120,13 +120,13 @@ pub enum Problem {
         /// The reading, row or quantity.
         of: String,
         /// What is wrong there.
-        problem: Box<Problem>,
+        problem: Box<TableProblem>,
     },
 }
 
-impl Problem {
+impl TableProblem {
     /// The problem of something inside.
-    pub(crate) fn of(self, of: String) -> Problem {
-        Problem::Of { of, problem: Box::new(self) }
+    pub(crate) fn of(self, of: String) -> TableProblem {
+        TableProblem::Of { of, problem: Box::new(self) }
     }
 }

@@ -25,7 +25,7 @@
 //!      "quantities": {"params": {"model": "ffn:c=d,ff=f", "of": "params"}}}]}
 //!   ]
 //! }"#;
-//! let table = opledger_audit::Table::read("mine.json", file)?.settle()?;
+//! let table = opledger_audit::PublishedTable::read("mine.json", file)?.settle()?;
 //! let [params, flops, formula] = &table.cells[..] else { panic!() };
 //! assert!(params.agrees() && flops.agrees() && !formula.agrees());
 //! assert_eq!(formula.readings[0].difference.as_deref(), Some("d + f"));
@@ -46,5 +46,5 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use error::{AuditError, Problem};
-pub use table::{Table, audit, table, table_names};
+pub use error::{AuditError, TableProblem};
+pub use table::{PublishedTable, audit, table, table_names};

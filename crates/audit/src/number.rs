@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer, Poly};
 
-use crate::Problem;
+use crate::TableProblem;
 
 /// A printed decimal: `digits · 10^exponent`, exact to half a unit of its last digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl PartialOrd for Fraction {
 }
 
 /// A polynomial without symbols, as a whole number.
-pub(crate) fn whole(poly: &Poly) -> Result<Integer, Problem> {
+pub(crate) fn whole(poly: &Poly) -> Result<Integer, TableProblem> {
     Ok(poly.at(&Binding::new())?)
 }
 

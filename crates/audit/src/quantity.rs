@@ -8,7 +8,7 @@ use opledger_ir::{Graph, Selection};
 use opledger_models::Request;
 use serde::{Deserialize, Deserializer};
 
-use crate::Problem;
+use crate::TableProblem;
 
 /// A quantity of a model, or of one part of its operations.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,21 +47,21 @@ impl Cells {
     }
 
     /// A text with cells in place of `{column}`.
-    fn fill(&self, text: &str) -> Result<String, Problem> {
+    fn fill(&self, text: &str) -> Result<String, TableProblem> {
         let mut filled = text.to_owned();
         for (column, cell) in &self.texts {
             filled = filled.replace(&format!("{{{column}}}"), cell);
         }
         match filled.split_once('{') {
             Some((_, rest)) => {
-                Err(Problem::NoCell { column: rest.to_owned(), text: text.to_owned() })
+                Err(TableProblem::NoCell { column: rest.to_owned(), text: text.to_owned() })
             }
             None => Ok(filled),
         }
     }
 
     /// A formula at this row's sizes.
-    pub(crate) fn poly(&self, text: &str) -> Result<Poly, Problem> {
+    pub(crate) fn poly(&self, text: &str) -> Result<Poly, TableProblem> {
         Ok(text.parse::<Poly>()?.bind(&self.sizes))
     }
 }
@@ -73,9 +73,10 @@ impl ModelQuantity {
     }
 
     /// The quantity at a row's sizes.
-    pub(crate) fn poly(&self, row: &Cells) -> Result<Poly, Problem> {
+    pub(crate) fn poly(&self, row: &Cells) -> Result<Poly, TableProblem> {
         let name = row.fill(&self.model)?;
-        let of_model = |problem| Problem::Model { name: name.clone(), problem: Box::new(problem) };
+        let of_model =
+            |problem| TableProblem::Model { name: name.clone(), problem: Box::new(problem) };
         let request = Request { past: self.of == Quantity::Cache, ..Request::default() };
         let model = Model::open_for(&name, request).map_err(of_model)?;
         let graph = model.graph();
@@ -88,7 +89,7 @@ impl ModelQuantity {
         for (symbol, text) in &self.with {
             let symbol = Symbol::new(symbol);
             if sizes.get(&symbol).is_some() || !known(&symbol) {
-                return Err(Problem::NotOpen { model: name, symbol });
+                return Err(TableProblem::NotOpen { model: name, symbol });
             }
             let size = row.poly(text)?;
             match size.as_integer() {
@@ -101,10 +102,10 @@ impl ModelQuantity {
     }
 
     /// The part that is asked for.
-    fn selection(&self, graph: &Graph) -> Result<Selection<'static>, Problem> {
+    fn selection(&self, graph: &Graph) -> Result<Selection<'static>, TableProblem> {
         let Some(name) = &self.part else { return Ok(Selection::ALL) };
         let part = graph.cost().parts().find(|part| part.name() == name);
-        part.map(Selection::part).ok_or_else(|| Problem::NoPart { part: name.clone() })
+        part.map(Selection::part).ok_or_else(|| TableProblem::NoPart { part: name.clone() })
     }
 }
 

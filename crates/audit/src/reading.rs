@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opledger_dims::{Poly, Symbol};
 use serde::Deserialize;
 
-use crate::Problem;
+use crate::TableProblem;
 use crate::number::{Fraction, whole};
 use crate::quantity::{Cells, ModelQuantity, substitute};
 
@@ -30,22 +30,22 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Value and divisor at a row's sizes; symbols without a size stay.
-    pub(crate) fn ratio(&self, row: &Cells) -> Result<(Poly, Poly), Problem> {
+    pub(crate) fn ratio(&self, row: &Cells) -> Result<(Poly, Poly), TableProblem> {
         let mut quantities = Vec::new();
         for (name, quantity) in &self.quantities {
             let poly = quantity.poly(row).map_err(|e| e.of(format!("quantity `{name}`")))?;
             quantities.push((Symbol::new(name), poly));
         }
-        let read = |text: &str| Ok::<_, Problem>(substitute(&row.poly(text)?, &quantities));
+        let read = |text: &str| Ok::<_, TableProblem>(substitute(&row.poly(text)?, &quantities));
         let over = read(self.over.as_deref().unwrap_or("1"))?;
         match over.is_zero() {
-            true => Err(Problem::ZeroDivisor),
+            true => Err(TableProblem::ZeroDivisor),
             false => Ok((read(&self.value)?, over)),
         }
     }
 
     /// The number at a row's sizes.
-    pub(crate) fn number(&self, row: &Cells) -> Result<Fraction, Problem> {
+    pub(crate) fn number(&self, row: &Cells) -> Result<Fraction, TableProblem> {
         let (value, over) = self.ratio(row)?;
         Ok(Fraction::new(whole(&value)?, whole(&over)?))
     }

@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 use opledger_report::{AuditedSearch, SearchedRow};
 
-use crate::Problem;
+use crate::TableProblem;
 use crate::number::{Fraction, Printed, whole};
 use crate::quantity::Cells;
 use crate::reading::Reading;
@@ -16,7 +16,7 @@ pub(crate) fn search(
     reading: &Reading,
     unknown: &str,
     rows: &[(String, Cells, Printed)],
-) -> Result<AuditedSearch, Problem> {
+) -> Result<AuditedSearch, TableProblem> {
     let mut searched = Vec::new();
     for (name, row, printed) in rows {
         let found =
@@ -57,17 +57,17 @@ fn interval(
     unknown: &str,
     row: &Cells,
     printed: &Printed,
-) -> Result<Option<Interval>, Problem> {
+) -> Result<Option<Interval>, TableProblem> {
     let (value, over) = reading.ratio(row)?;
     let symbol = Symbol::new(unknown);
-    let at = |size: i64| -> Result<Integer, Problem> {
+    let at = |size: i64| -> Result<Integer, TableProblem> {
         let poly: Poly = value.bind(&Binding::new().with(&symbol, size));
         whole(&poly)
     };
     let (base, slope) = (at(0)?, at(1)? - at(0)?);
     let over = whole(&over)?;
     if value.degree_in(&symbol) != 1 || slope <= Integer::from(0) || over <= Integer::from(0) {
-        return Err(Problem::NotLinear { value, unknown: unknown.to_owned() });
+        return Err(TableProblem::NotLinear { value, unknown: unknown.to_owned() });
     }
     // base + slope·v = over·bound
     let root = |bound: Fraction| {

@@ -9,10 +9,10 @@ use crate::number::Printed;
 use crate::quantity::{Cells, substitute};
 use crate::reading::Reading;
 use crate::search::search;
-use crate::table::{Formula, Rule, Table};
-use crate::{AuditError, Problem};
+use crate::table::{ApproximateRule, PrintedFormula, PublishedTable};
+use crate::{AuditError, TableProblem};
 
-impl Table {
+impl PublishedTable {
     /// Computes every cell, formula, search and rule.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Table {
                 readings,
             });
         }
-        let rule = |rule: &Rule| {
+        let rule = |rule: &ApproximateRule| {
             let place = |problem| self.place(format!("rule `{}`", rule.name), problem);
             series(rule, &rows).map_err(place)
         };
@@ -87,14 +87,18 @@ impl Table {
     /// The number printed in a row's cell, where there is one.
     fn printed(&self, row: &Cells, column: &str) -> Result<Option<Printed>, AuditError> {
         let Some(text) = row.text(column) else { return Ok(None) };
-        let problem = || Problem::NoNumber { text: text.to_owned() };
+        let problem = || TableProblem::NoNumber { text: text.to_owned() };
         let printed = Printed::read(text);
         printed.map(Some).ok_or_else(|| self.place(format!("column `{column}`"), problem()))
     }
 }
 
 /// A number under a reading.
-fn number(reading: &Reading, row: &Cells, printed: &Printed) -> Result<AuditedReading, Problem> {
+fn number(
+    reading: &Reading,
+    row: &Cells,
+    printed: &Printed,
+) -> Result<AuditedReading, TableProblem> {
     let value = reading.number(row).map_err(|e| e.of(format!("reading `{}`", reading.name)))?;
     let agrees = printed.is(&value);
     let places = if value.is_whole() { 0 } else { printed.places() + 2 };
@@ -110,7 +114,7 @@ fn number(reading: &Reading, row: &Cells, printed: &Printed) -> Result<AuditedRe
 }
 
 /// A formula against the polynomial that a reading derives.
-fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, Problem> {
+fn compare(formula: &PrintedFormula, reading: &Reading) -> Result<AuditedReading, TableProblem> {
     let none = Cells::default();
     let mut printed = none.poly(&formula.printed)?;
     let mut sizes = Vec::new();
@@ -134,7 +138,7 @@ fn compare(formula: &Formula, reading: &Reading) -> Result<AuditedReading, Probl
 }
 
 /// How far a rule is above what is exact, along the sizes of a symbol.
-fn series(rule: &Rule, rows: &[(String, Cells)]) -> Result<AuditedRule, Problem> {
+fn series(rule: &ApproximateRule, rows: &[(String, Cells)]) -> Result<AuditedRule, TableProblem> {
     let mut series = Vec::new();
     for (name, row) in rows {
         let mut points = Vec::new();

@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::quantity::Cells;
 use crate::reading::Reading;
-use crate::{AuditError, Problem};
+use crate::{AuditError, TableProblem};
 
 /// A published table, or formulas and rules of one source.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+pub struct PublishedTable {
     /// Its name here.
     pub id: String,
     /// What it is about.
@@ -33,9 +33,9 @@ pub struct Table {
     #[serde(default)]
     pub(crate) readings: Vec<Reading>,
     #[serde(default)]
-    pub(crate) formulas: Vec<Formula>,
+    pub(crate) formulas: Vec<PrintedFormula>,
     #[serde(default)]
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<ApproximateRule>,
     /// What errors call the file.
     #[serde(skip)]
     file: String,
@@ -44,7 +44,7 @@ pub struct Table {
 /// A printed formula.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Formula {
+pub(crate) struct PrintedFormula {
     /// What it gives.
     pub(crate) name: String,
     /// As the source writes it, where that is no polynomial text.
@@ -61,7 +61,7 @@ pub(crate) struct Formula {
 /// An approximate rule, held against what is exact for each row, at sizes of a symbol.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
+pub(crate) struct ApproximateRule {
     /// The rule.
     pub(crate) name: String,
     /// What it approximates.
@@ -74,21 +74,21 @@ pub(crate) struct Rule {
     pub(crate) reading: Reading,
 }
 
-impl Table {
+impl PublishedTable {
     /// Reads a table; `file` is what errors call it.
     ///
     /// # Errors
     /// [`AuditError::Malformed`] with the key or the line, [`AuditError::Place`] for what contradicts
     /// the columns.
-    pub fn read(file: &str, text: &str) -> Result<Table, AuditError> {
-        let mut table: Table = serde_json::from_str(text).map_err(|problem| {
+    pub fn read(file: &str, text: &str) -> Result<PublishedTable, AuditError> {
+        let mut table: PublishedTable = serde_json::from_str(text).map_err(|problem| {
             AuditError::Malformed { file: file.to_owned(), problem: problem.to_string() }
         })?;
         table.file = file.to_owned();
         for (index, row) in table.rows.iter().enumerate() {
             let (found, wanted) = (row.len(), table.columns.len());
             if found != wanted {
-                let problem = Problem::Cells { found, wanted };
+                let problem = TableProblem::Cells { found, wanted };
                 return Err(table.place(format!("row {}", index + 1), problem));
             }
         }
@@ -97,7 +97,7 @@ impl Table {
             let mut named = reading.quantities.values().flat_map(|quantity| quantity.columns());
             if let Some(name) = named.find(|name| !table.columns.iter().any(|c| c == name)) {
                 let name = format!("`{{{name}}}`");
-                let problem = Problem::NoColumn { name, columns: table.columns.join(", ") };
+                let problem = TableProblem::NoColumn { name, columns: table.columns.join(", ") };
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
@@ -105,7 +105,7 @@ impl Table {
             let known = reading.column.as_ref().is_some_and(|c| table.columns.contains(c));
             if !known {
                 let name = "`column`".to_owned();
-                let problem = Problem::NoColumn { name, columns: table.columns.join(", ") };
+                let problem = TableProblem::NoColumn { name, columns: table.columns.join(", ") };
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
@@ -117,7 +117,7 @@ impl Table {
         !self.rules.is_empty()
     }
 
-    pub(crate) fn place(&self, place: String, problem: Problem) -> AuditError {
+    pub(crate) fn place(&self, place: String, problem: TableProblem) -> AuditError {
         AuditError::Place { file: self.file.clone(), place, problem }
     }
 
@@ -139,7 +139,7 @@ impl Table {
                     Value::String(text) => text.clone(),
                     Value::Number(number) => number.to_string(),
                     other => {
-                        let problem = Problem::NoCellValue { found: other.to_string() };
+                        let problem = TableProblem::NoCellValue { found: other.to_string() };
                         return Err(self.place(format!("column `{column}`"), problem));
                     }
                 };
@@ -190,9 +190,9 @@ pub fn table_names() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// [`AuditError::Unknown`] when there is none.
-pub fn table(name: &str) -> Result<Table, AuditError> {
+pub fn table(name: &str) -> Result<PublishedTable, AuditError> {
     match FILES.iter().find(|(known, _)| *known == name) {
-        Some((name, text)) => Table::read(&format!("{name}.json"), text),
+        Some((name, text)) => PublishedTable::read(&format!("{name}.json"), text),
         None => Err(AuditError::Unknown {
             name: name.chars().take(40).collect::<String>().escape_debug().to_string(),
             nearest: nearest(name, table_names()),
@@ -204,7 +204,7 @@ pub fn table(name: &str) -> Result<Table, AuditError> {
 /// Settles the table of a name.
 ///
 /// # Errors
-/// As [`table`] and [`Table::settle`].
+/// As [`table`] and [`PublishedTable::settle`].
 pub fn audit(name: &str) -> Result<AuditedTable, AuditError> {
     table(name)?.settle()
 }

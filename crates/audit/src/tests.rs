@@ -6,7 +6,7 @@ use opledger_dims::Integer;
 use opledger_report::{AuditedCell, AuditedTable};
 use serde_json::Value;
 
-use crate::{AuditError, Table, audit, table, table_names};
+use crate::{AuditError, PublishedTable, audit, table, table_names};
 
 /// Every cell that agrees under no reading.
 const DIFFER: &[(&str, &str, &str)] = &[
@@ -111,7 +111,7 @@ fn no_vocabulary_fits_all_of_vaswani_table_3() {
     // The ends of an interval round to what is printed, and what lies beyond them does not.
     let at = |words: &str, row: &str| {
         let text = include_str!("../tables/vaswani-table-3.json").replace("41000", words);
-        let settled = Table::read("test.json", &text).unwrap().settle().unwrap();
+        let settled = PublishedTable::read("test.json", &text).unwrap().settle().unwrap();
         cell(&settled, row, "params (10^6)").readings[1].agrees
     };
     assert_eq!(
@@ -187,7 +187,7 @@ fn errors_name_the_file_and_the_place() {
     let text = include_str!("../tables/bert.json");
     let error = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
-        let read = Table::read("mine.json", &text.replace(from, to));
+        let read = PublishedTable::read("mine.json", &text.replace(from, to));
         read.and_then(|table| table.settle()).unwrap_err().to_string()
     };
     let cases = [

@@ -6,12 +6,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use opledger_account::{Assertion, AssertionError, Dtype, Model, Sweep};
+use opledger_dims::Binding;
 use opledger_models::Request;
 use opledger_report::Format;
 
 use crate::failure::Failure;
 use crate::notes;
-use crate::sizes::{Assignment, assignment};
+use crate::sizes::{Assignment, assignment, binding};
 use crate::sweep::{counted, product, sweep};
 
 const EXAMPLES: &str = "\
@@ -83,17 +84,13 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// What is asked of the model.
-    pub(crate) fn request(&self) -> Request {
-        let past = self.past || self.sizes.iter().any(|size| size.symbol.as_str() == "p");
-        Request { past, ..Request::default() }
-    }
-
-    /// The model, with a note of what of it was not understood.
-    pub(crate) fn open(&self) -> Result<Model, Failure> {
-        let model = Model::open_for(&self.model, self.request())?;
+    /// The model and its sizes, with a note of what of it was not understood.
+    pub(crate) fn open(&self, request: Request) -> Result<(Model, Binding), Failure> {
+        let sizes = binding(&self.sizes)?;
+        let request = Request { past: self.past, ..request };
+        let model = Model::open_at(&self.model, request, &sizes)?;
         notes::unread_keys(&model);
-        Ok(model)
+        Ok((model, sizes))
     }
 }
 
@@ -257,7 +254,7 @@ pub(crate) struct DeriveArgs {
 
 /// Who executes.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Interpreter {
+pub(crate) enum Executor {
     /// Vectorised kernels on all cores
     Fast,
     /// Textbook loops on scalars that count themselves
@@ -277,7 +274,7 @@ pub(crate) struct RunArgs {
     pub(crate) threads: Option<u16>,
     /// Who executes
     #[arg(long, value_enum, default_value = "fast")]
-    pub(crate) interpreter: Interpreter,
+    pub(crate) interpreter: Executor,
     /// How often to execute; tensors are drawn or read once
     #[arg(long, value_name = "R", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
@@ -355,7 +352,7 @@ pub(crate) enum Bench {
     /// Fused attention of n queries over n keys
     Attention {
         #[command(flatten)]
-        sizes: AttentionSizes,
+        sizes: SweptSizes,
         /// A query sees no later key
         #[arg(long)]
         causal: bool,
@@ -385,7 +382,7 @@ pub(crate) enum Bench {
     /// Fused attention of one query over a cache of n keys and values
     Decode {
         #[command(flatten)]
-        sizes: AttentionSizes,
+        sizes: SweptSizes,
         #[command(flatten)]
         options: BenchOptions,
     },
@@ -393,7 +390,7 @@ pub(crate) enum Bench {
 
 /// Sizes of attention.
 #[derive(Debug, Args)]
-pub(crate) struct AttentionSizes {
+pub(crate) struct SweptSizes {
     /// Give b (batch), h (heads), kv (heads of keys and values), e (width of a head) or n (tokens) a
     /// size, or one of them several: n=128, n=1,2,4, n=256..8192:*2
     #[arg(long = "set", value_name = "SYMBOL=SIZES", value_parser = sweep)]

@@ -12,7 +12,7 @@ use opledger_weights::{Checkpoint, TensorInfo, WeightsError, escaped, fits};
 use safetensors::{Dtype, tensor};
 
 /// A tensor and its name.
-pub(crate) type Named = (String, Value<f32>);
+pub(crate) type NamedTensor = (String, Value<f32>);
 
 /// Why a file of tensors could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,11 @@ impl Inputs {
 
     /// Reads the tensors under the paths of the graph's sources. Sizes are compared before any
     /// element is read.
-    pub(crate) fn read(&self, graph: &Graph, binding: &Binding) -> Result<Vec<Named>, TensorError> {
+    pub(crate) fn read(
+        &self,
+        graph: &Graph,
+        binding: &Binding,
+    ) -> Result<Vec<NamedTensor>, TensorError> {
         read(&self.path, &self.file, graph, binding)
     }
 }
@@ -84,7 +88,7 @@ fn read(
     file: &Checkpoint,
     graph: &Graph,
     binding: &Binding,
-) -> Result<Vec<Named>, TensorError> {
+) -> Result<Vec<NamedTensor>, TensorError> {
     let mut targets: Vec<(&str, &Node, String)> = Vec::new();
     for name in file.names() {
         let (Some((info, _)), Some(node)) = (file.info(name), source(path, graph, name)?) else {
@@ -177,7 +181,7 @@ fn check(
 }
 
 /// Writes tensors as a safetensors file.
-pub(crate) fn write(file: &File, tensors: &[Named]) -> Result<(), String> {
+pub(crate) fn write(file: &File, tensors: &[NamedTensor]) -> Result<(), String> {
     let mut infos = Vec::new();
     let mut offset = 0;
     for (name, value) in tensors {

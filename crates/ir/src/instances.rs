@@ -29,6 +29,13 @@ impl Graph {
     }
 }
 
+impl Node {
+    /// The first `depth` segments of its path.
+    pub fn path_to(&self, depth: usize) -> String {
+        self.path.split('.').take(depth).collect::<Vec<_>>().join(".")
+    }
+}
+
 /// The path of a node in given iterations of the repetitions around it, the outermost first.
 pub fn path_at(path: &str, iterations: &[usize]) -> String {
     let mut iterations = iterations.iter();

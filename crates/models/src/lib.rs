@@ -11,6 +11,6 @@ mod preset;
 
 pub use config::{Config, ConfigError};
 pub use family::{Logits, Request, families};
-pub use model::Model;
+pub use model::ModelGraph;
 pub use names::{Names, Pattern, Place};
 pub use preset::{Preset, preset, preset_names, presets};

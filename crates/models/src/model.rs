@@ -7,7 +7,7 @@ use crate::names::Names;
 
 /// A computation with a name, and the sizes that are settled already.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub struct ModelGraph {
     /// What it is called.
     pub name: String,
     /// The computation; sizes are symbols.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::text::Style;
 use crate::{Document, Table, csv, json, markdown, text};
 
 /// How a record is written.
@@ -51,22 +52,6 @@ impl FromStr for Format {
     fn from_str(name: &str) -> Result<Self, RenderError> {
         let format = Format::ALL.into_iter().find(|f| f.name() == name);
         format.ok_or_else(|| RenderError::Unknown(name.to_owned()))
-    }
-}
-
-/// The page that text is set on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Style {
-    /// How many characters fit on a line; `None` for any number.
-    pub width: Option<usize>,
-    /// Whether escape sequences colour the text.
-    pub colour: bool,
-}
-
-impl Style {
-    /// A page of 100 characters without colour.
-    pub fn plain() -> Self {
-        Style { width: Some(100), colour: false }
     }
 }
 

@@ -22,15 +22,16 @@ mod records;
 mod text;
 
 pub use document::{Block, Cell, Column, Document, Row, Table, Tone};
-pub use format::{Format, Record, RenderError, Style, render};
+pub use format::{Format, Record, RenderError, render};
 pub use json::Amount;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedReading, AuditedRule,
-    AuditedSearch, AuditedSeries, AuditedTable, Bytes, CONVENTIONS, Claim, ClaimList,
-    ConventionCounts, ConventionTotal, Done, ExecutedNode, ExecutedPart, Execution, Explained,
+    AuditedSearch, AuditedSeries, AuditedTable, Bytes, CONVENTIONS, ClaimList, ClaimRecord,
+    ConventionCounts, ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained,
     ExplainedLine, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
-    KnownConvention, KnownConventions, KnownModel, KnownModels, Memory, Output, Parameters,
-    PeakBytes, SearchedRow, Settled, Step, Summed, TheoremRecord, UnitCounts, Verdict,
-    Verification, WallMs,
+    KnownConvention, KnownConventions, KnownModel, KnownModels, Memory, OperationCounts, Output,
+    Parameters, PeakBytes, RunTotals, SearchedRow, SettledRecord, Step, TheoremRecord, UnitCounts,
+    VerdictRecord, Verification, WallMs,
 };
+pub use text::Style;

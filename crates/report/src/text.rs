@@ -2,7 +2,23 @@
 
 use std::fmt::Write;
 
-use crate::{Block, Cell, Column, Document, Style, Table, Tone};
+use crate::{Block, Cell, Column, Document, Table, Tone};
+
+/// The page that text is set on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// How many characters fit on a line; `None` for any number.
+    pub width: Option<usize>,
+    /// Whether escape sequences colour the text.
+    pub colour: bool,
+}
+
+impl Style {
+    /// A page of 100 characters without colour.
+    pub fn plain() -> Self {
+        Style { width: Some(100), colour: false }
+    }
+}
 
 const GAP: usize = 2;
 

@@ -14,14 +14,14 @@ const SEED: u64 = 20_170_612;
 const QUICK_LIMIT: u64 = 2_000_000_000;
 
 /// Where claims are tried; gathers the theorem over everything that is executed.
-pub(crate) struct Bench<'a> {
+pub(crate) struct Trials<'a> {
     pub(crate) quick: bool,
     pub(crate) progress: &'a mut dyn FnMut(&str),
     pub(crate) theorem: Theorem,
 }
 
 /// A graph executed by the oracle at every point of a grid.
-pub(crate) struct Grid {
+pub(crate) struct ExecutedGrid {
     points: Vec<(Binding, Ledger)>,
     /// The highest power of each free symbol in any count of the graph.
     degrees: Vec<(Symbol, u32)>,
@@ -37,7 +37,7 @@ pub(crate) fn binding(pairs: &[(&str, i64)]) -> Binding {
     Binding::from_iter(pairs.iter().map(|(s, v)| (*s, *v)))
 }
 
-impl Bench<'_> {
+impl Trials<'_> {
     /// Executes `graph` by both interpreters on a grid of one size more than the degree of its counts
     /// in each symbol. Two polynomials of those degrees that agree on such a grid are equal, since
     /// a non-zero polynomial of degree k in one variable has at most k roots; symbol by symbol.
@@ -47,7 +47,7 @@ impl Bench<'_> {
         &mut self,
         graph: &Graph,
         fixed: &[(&str, i64)],
-    ) -> Result<Grid, VerifyError> {
+    ) -> Result<ExecutedGrid, VerifyError> {
         let fixed = binding(fixed);
         let degrees = degrees(graph, &fixed);
         let mut points = vec![fixed];
@@ -66,7 +66,7 @@ impl Bench<'_> {
             executed.push((at, proof.oracle.ledger));
         }
         self.theorem.merge(theorem);
-        Ok(Grid { points: executed, degrees })
+        Ok(ExecutedGrid { points: executed, degrees })
     }
 
     /// Executes `graph` by the kernels at one binding; `None` when it is too long for a quick look.
@@ -158,7 +158,7 @@ fn degrees(graph: &Graph, fixed: &Binding) -> Vec<(Symbol, u32)> {
     symbols.into_iter().map(degree).collect()
 }
 
-impl Grid {
+impl ExecutedGrid {
     /// How many points were executed.
     pub(crate) fn len(&self) -> usize {
         self.points.len()

@@ -1,12 +1,9 @@
 //! Claims, findings and verdicts.
 
-use opledger_dims::{EvalError, did_you_mean};
-use opledger_interp::{RunError, Theorem};
-use opledger_ir::GraphError;
-use opledger_nn::NnError;
-use opledger_tensor::LayoutError;
+use opledger_interp::Theorem;
 
-use crate::bench::Bench;
+use crate::VerifyError;
+use crate::bench::Trials;
 
 /// A statement of a source.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +14,7 @@ pub struct Claim {
     pub source: &'static str,
     /// What is said, in the source's own terms.
     pub statement: &'static str,
-    pub(crate) settle: fn(&mut Bench<'_>) -> Result<Finding, VerifyError>,
+    pub(crate) settle: fn(&mut Trials<'_>) -> Result<Finding, VerifyError>,
 }
 
 /// What execution says of a claim.
@@ -58,7 +55,7 @@ pub(crate) struct Finding {
 
 /// A settled claim.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct SettledClaim {
     /// Its name, such as `B2`.
     pub id: &'static str,
     /// Who says so.
@@ -87,7 +84,7 @@ pub struct Settled {
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The claims, in their order.
-    pub claims: Vec<Settled>,
+    pub claims: Vec<SettledClaim>,
     /// Derived cost against both interpreters, at every node and size that was executed.
     pub theorem: Theorem,
 }
@@ -104,57 +101,4 @@ impl Report {
 pub struct Options {
     /// Leave out executions of over two thousand million operations.
     pub quick: bool,
-}
-
-/// What a verdict stands on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Evidence {
-    /// A run at the claim's own size.
-    #[error("a run at the claim's own size")]
-    Run,
-    /// A layer with heads.
-    #[error("a layer with heads")]
-    Heads,
-    /// A parameter in memory.
-    #[error("the parameter `{0}`")]
-    Parameter(String),
-    /// Results on which kernels and oracle agree.
-    #[error("results on which kernels and oracle agree")]
-    Agreement,
-}
-
-/// Why claims could not be tried.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// No claim has this name.
-    #[error("there is no claim `{id}`{}; the claims are {known}", did_you_mean(.nearest))]
-    Unknown {
-        /// The name asked for.
-        id: String,
-        /// The most similar name, if any is close.
-        nearest: Option<&'static str>,
-        /// The names there are.
-        known: String,
-    },
-    /// A run failed.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// A graph could not be recorded.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A layer could not be made.
-    #[error(transparent)]
-    Layer(#[from] NnError),
-    /// A claim's own formula does not parse.
-    #[error(transparent)]
-    Formula(#[from] opledger_dims::ParseError),
-    /// A formula has no value at a size.
-    #[error(transparent)]
-    Size(#[from] EvalError),
-    /// Data that do not fill their shape.
-    #[error(transparent)]
-    Tensor(#[from] LayoutError),
-    /// A claim's evidence is not there.
-    #[error("evidence is missing: {0}")]
-    Missing(Evidence),
 }

@@ -3,8 +3,9 @@
 use opledger_dims::{Integer, Poly, Quantity};
 use opledger_ir::{Graph, Selection};
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::VerifyError;
 use crate::reading::{counted, in_words, is_of_parameters};
 
 /// One claimed formula about part of a graph.
@@ -36,7 +37,7 @@ impl<'a> Question<'a> {
     }
 
     /// Derives, executes, compares.
-    pub(crate) fn judge(&self, bench: &mut Bench<'_>) -> Result<Finding, VerifyError> {
+    pub(crate) fn judge(&self, bench: &mut Trials<'_>) -> Result<Finding, VerifyError> {
         let graph = self.graph;
         let claimed = graph.fold(&self.claimed.parse::<Poly>()?);
         let fits = |reading: &&Quantity| graph.quantity_of(**reading, &self.scope) == claimed;
@@ -89,7 +90,7 @@ pub(crate) struct Number<'a> {
 
 impl Number<'_> {
     /// Derives, executes, compares. The count that decides is the measured one.
-    pub(crate) fn judge(&self, bench: &mut Bench<'_>) -> Result<Finding, VerifyError> {
+    pub(crate) fn judge(&self, bench: &mut Trials<'_>) -> Result<Finding, VerifyError> {
         let claimed = Integer::from(self.claimed);
         let plain = self.readings[0];
         let own = match plain {

@@ -8,10 +8,12 @@
 mod bench;
 mod claim;
 mod claims;
+mod error;
 mod judge;
 mod permutation;
 mod reading;
 mod settle;
 
-pub use claim::{Claim, Evidence, Options, Report, Settled, Verdict, VerifyError};
+pub use claim::{Claim, Options, Report, SettledClaim, Verdict};
+pub use error::{Evidence, VerifyError};
 pub use settle::{claims, claims_named, settle};

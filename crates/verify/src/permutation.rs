@@ -6,8 +6,9 @@ use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, SinusoidalPositions};
 use opledger_tensor::{Fill, Tensor};
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Evidence, Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::{Evidence, VerifyError};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -139,7 +140,7 @@ fn empty_run(details: &mut Vec<String>) -> Result<bool, VerifyError> {
     Ok(blind)
 }
 
-pub(crate) fn equivariance(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn equivariance(bench: &mut Trials<'_>) -> Answer {
     let mut details = Vec::new();
     let blind = empty_run(&mut details)?;
 
@@ -182,7 +183,7 @@ pub(crate) fn equivariance(bench: &mut Bench<'_>) -> Answer {
     })
 }
 
-pub(crate) fn positions_break_it(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn positions_break_it(bench: &mut Trials<'_>) -> Answer {
     let (mut details, mut measured, mut holds, mut settled) = (Vec::new(), Vec::new(), true, true);
     for (name, positions) in [
         ("no positions", Positions::None),

@@ -3,9 +3,10 @@
 use opledger_dims::nearest;
 use opledger_interp::Theorem;
 
-use crate::bench::Bench;
-use crate::claim::{Claim, Options, Report, Settled, VerifyError};
+use crate::bench::Trials;
+use crate::claim::{Claim, Options, Report, SettledClaim};
 use crate::claims::ALL;
+use crate::error::VerifyError;
 
 /// Every claim, in order.
 pub fn claims() -> &'static [Claim] {
@@ -37,12 +38,12 @@ pub fn settle(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, VerifyError> {
     let claims = claims_named(ids)?;
-    let mut bench = Bench { quick: options.quick, progress, theorem: Theorem::default() };
+    let mut bench = Trials { quick: options.quick, progress, theorem: Theorem::default() };
     let mut settled = Vec::new();
     for claim in claims {
         (bench.progress)(claim.id);
         let finding = (claim.settle)(&mut bench)?;
-        settled.push(Settled {
+        settled.push(SettledClaim {
             id: claim.id,
             source: claim.source,
             statement: claim.statement.to_owned(),

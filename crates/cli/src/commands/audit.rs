@@ -1,6 +1,6 @@
 //! `opledger audit`: published tables and formulas, recomputed.
 
-use opledger_audit::{Table, audit, table_names};
+use opledger_audit::{PublishedTable, audit, table_names};
 use opledger_charts::{LineChart, Series};
 use opledger_report::{Audit, AuditedSeries, AuditedTable};
 
@@ -29,7 +29,7 @@ fn settle(name: &str) -> Result<AuditedTable, Failure> {
     }
     let problem = |e: std::io::Error| Failure::Table { path: name.into(), problem: e.to_string() };
     let text = std::fs::read_to_string(name).map_err(problem)?;
-    Ok(Table::read(name, &text)?.settle()?)
+    Ok(PublishedTable::read(name, &text)?.settle()?)
 }
 
 /// The errors of the first rule of these tables.

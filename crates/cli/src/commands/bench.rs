@@ -8,7 +8,7 @@ use opledger_measure::{
     Workload, run,
 };
 
-use crate::args::{AttentionSizes, Bench, BenchArgs, BenchOptions};
+use crate::args::{Bench, BenchArgs, BenchOptions, SweptSizes};
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::output;
@@ -75,7 +75,7 @@ struct Points {
 
 impl Points {
     fn new(
-        AttentionSizes { sizes }: &AttentionSizes,
+        SweptSizes { sizes }: &SweptSizes,
         defaults: &[(&'static str, usize); 4],
         tokens: &[usize],
     ) -> Result<Points, Failure> {

@@ -19,7 +19,10 @@ use crate::sizes::{Assignment, binding};
 pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let swept = args.sizes.iter().find(|sweep| sweep.sizes.len() > 1);
     args.check_one_count(swept)?;
-    let model = Model::open_for(&args.model, args.request())?;
+    let first = args.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.first()?)));
+    let first = first.map(|(symbol, size)| (symbol, size.clone())).collect();
+    let request = Request { past: args.past, ..Request::default() };
+    let model = Model::open_at(&args.model, request, &first)?;
     notes::unread_keys(&model);
     let format = match args.format {
         CountFormat::Record(format) => format,
@@ -104,13 +107,6 @@ impl CountArgs {
             (_, Some(_)) if counts => Err(Failure::Generated { option: "convention" }),
             _ => Ok(()),
         }
-    }
-
-    /// What is asked of the model; a generation asks for itself.
-    fn request(&self) -> Request {
-        let given = |sweep: &Sweep| sweep.symbol.as_str() == "p";
-        let past = self.past || self.sizes.iter().any(given);
-        Request { past: past && self.new_tokens.is_none(), ..Request::default() }
     }
 
     /// The sizes, one of each symbol.

@@ -1,12 +1,13 @@
 //! `opledger derive`: the closed form of every count.
 
+use opledger_models::Request;
+
 use crate::args::DeriveArgs;
 use crate::failure::Failure;
 use crate::output;
-use crate::sizes::binding;
 
 pub(crate) fn execute(args: &DeriveArgs) -> Result<(), Failure> {
-    let model = args.model.open()?;
-    let sized = model.partly_at(&binding(&args.model.sizes)?)?;
+    let (model, sizes) = args.model.open(Request::default())?;
+    let sized = model.partly_at(&sizes)?;
     output::show(&sized.formulas()?, args.format)
 }

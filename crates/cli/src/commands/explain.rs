@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
+use opledger_models::Request;
+
 use crate::args::ExplainArgs;
 use crate::failure::Failure;
 use crate::output;
-use crate::sizes::binding;
 
 pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let model = args.model.open()?;
-    let sized = model.counted_at(&binding(&args.model.sizes)?)?;
+    let (model, sizes) = args.model.open(Request::default())?;
+    let sized = model.counted_at(&sizes)?;
     let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
     let explained = tools.explain(&args.first, &args.second)?;
     output::show(&explained, args.format)?;

@@ -9,10 +9,10 @@ use opledger_dims::{Binding, Counts, Integer, Scalar};
 use opledger_interp::{
     Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Theorem,
 };
-use opledger_ir::{Graph, Operation, Part, PartCounts, Value};
+use opledger_ir::{Graph, Operation, Part, PartCounts, Role, SizeRole, Value};
 use opledger_models::Request;
 use opledger_report::{
-    Bytes, CONVENTIONS, Done, ExecutedNode, ExecutedPart, Execution, Output, PeakBytes,
+    Bytes, CONVENTIONS, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes,
     TheoremRecord, WallMs,
 };
 
@@ -20,11 +20,9 @@ use crate::args::{self, RunArgs};
 use crate::checkpoint;
 use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::notes;
 use crate::output;
 use crate::progress::Progress;
-use crate::sizes::binding;
-use crate::tensors::{self, Named};
+use crate::tensors::{self, NamedTensor};
 use crate::text::{self, Texts};
 
 /// The runs of one model.
@@ -34,19 +32,18 @@ struct Runs {
     runs: Vec<(Duration, Ledger)>,
     theorem: Theorem,
     peak: Option<PeakBytes>,
-    outputs: Vec<Named>,
+    outputs: Vec<NamedTensor>,
 }
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     start_threads(args.threads)?;
     let given = Given::read(args)?;
-    let model = Model::open_for(&args.model.model, given.request(args))?;
-    notes::unread_keys(&model);
-    let (sized, feeds) = given.prepare(&model, args)?;
+    let (model, sizes) = args.model.open(given.request())?;
+    let (sized, feeds) = given.prepare(&model, sizes, args.seed)?;
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
     let (name, runs) = match args.interpreter {
-        args::Interpreter::Fast => ("fast", repeat(&sized, &mut Fast::new()?, &feeds, args)?),
-        args::Interpreter::Oracle => {
+        args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, &feeds, args)?),
+        args::Executor::Oracle => {
             ("oracle", repeat(&sized, &mut Oracle::<f32>::new(), &feeds, args)?)
         }
     };
@@ -86,30 +83,35 @@ impl Given {
         self.texts.as_ref().is_some_and(Texts::is_padded)
     }
 
-    fn request(&self, args: &RunArgs) -> Request {
+    fn request(&self) -> Request {
         let attention_mask = self.padded() || self.has("attention_mask");
-        Request { attention_mask, ..args.model.request() }
+        Request { attention_mask, ..Request::default() }
     }
 
     /// The model at its sizes, and the tensors that are given.
     fn prepare<'m>(
         self,
         model: &'m Model,
-        args: &RunArgs,
+        sizes: Binding,
+        seed: u64,
     ) -> Result<(SizedModel<'m>, Feeds), Failure> {
         let graph = model.graph();
-        let mut sizes = model.merged(&binding(&args.model.sizes)?)?;
+        let mut sizes = model.merged(&sizes)?;
         if let Some(input) = &self.input {
             input.sizes(graph, &mut sizes);
         }
         if let Some(texts) = &self.texts {
-            if !graph.nodes().iter().any(|node| node.path == "input_ids") {
-                return Err(Failure::NoIds { model: args.model.model.clone() });
-            }
-            sizes.set("b", texts.items()).set("n", texts.length());
+            let ids = |var| graph.node(var).path == "input_ids";
+            let takes_text = graph.inputs_of(Role::Tokens).any(ids);
+            let size = |role| graph.size_of(role).filter(|_| takes_text);
+            let (Some(items), Some(tokens)) = (size(SizeRole::Batch), size(SizeRole::Tokens))
+            else {
+                return Err(Failure::NoIds { model: model.name().to_owned() });
+            };
+            sizes.set(items, texts.items()).set(tokens, texts.length());
         }
         let sized = model.run_at(&sizes)?;
-        let mut feeds = Feeds::seeded(args.seed);
+        let mut feeds = Feeds::seeded(seed);
         if let Some(folder) = checkpoint::beside(model) {
             feeds = checkpoint::load(folder, model, sized.sizes(), feeds)?;
         }
@@ -148,8 +150,8 @@ fn repeat<I: Interpreter>(
     let binding = prepared.binding().clone();
     let mut progress = Progress::new(&graph.counts_at(&binding)?.total());
     let counter = match args.interpreter {
-        args::Interpreter::Fast => "the kernels",
-        args::Interpreter::Oracle => "the oracle",
+        args::Executor::Fast => "the kernels",
+        args::Executor::Oracle => "the oracle",
     };
     let foreseen = graph.footprint(&binding, size_of::<f32>())?.computed();
     let formulas = Formulas::new(graph);
@@ -249,8 +251,8 @@ fn widened(counts: &PartCounts<u64>) -> PartCounts<Integer> {
     counts.map(Counts::widen)
 }
 
-fn done(counts: &PartCounts<Integer>) -> Done {
-    Done { counts: counts.total(), flops: counts.flops(), macs: counts.macs() }
+fn done(counts: &PartCounts<Integer>) -> OperationCounts {
+    OperationCounts { counts: counts.total(), flops: counts.flops(), macs: counts.macs() }
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -264,7 +266,7 @@ fn rate(flops: &Integer, time: Duration) -> Option<f64> {
     (nanoseconds > 0.0).then(|| flops / nanoseconds)
 }
 
-fn described((name, value): &Named) -> Output {
+fn described((name, value): &NamedTensor) -> Output {
     let dtype = tensors::dtype_name(value.kind());
     Output { name: name.clone(), dtype, shape: value.shape().to_vec() }
 }

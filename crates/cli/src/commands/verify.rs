@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use opledger_report::{Claim, ClaimList, Settled, Verdict, Verification};
+use opledger_report::{ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification};
+use opledger_verify::{Claim, SettledClaim, Verdict};
 use opledger_verify::{Options, claims_named, settle};
 
 use crate::args::VerifyArgs;
@@ -21,7 +22,7 @@ pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let report = settle(&args.ids, options, &mut |text| notes.say(text))?;
     drop(notes);
     let complete = report.complete();
-    let settled = |claim: opledger_verify::Settled| Settled {
+    let settled = |claim: SettledClaim| SettledRecord {
         id: claim.id.to_owned(),
         source: claim.source.to_owned(),
         statement: claim.statement,
@@ -42,16 +43,16 @@ pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn verdict(verdict: opledger_verify::Verdict) -> Verdict {
+fn verdict(verdict: Verdict) -> VerdictRecord {
     match verdict {
-        opledger_verify::Verdict::Holds => Verdict::Holds,
-        opledger_verify::Verdict::HoldsUnderConvention => Verdict::HoldsUnderConvention,
-        opledger_verify::Verdict::Refuted => Verdict::Refuted,
+        Verdict::Holds => VerdictRecord::Holds,
+        Verdict::HoldsUnderConvention => VerdictRecord::HoldsUnderConvention,
+        Verdict::Refuted => VerdictRecord::Refuted,
     }
 }
 
-fn listed(claims: Vec<&opledger_verify::Claim>) -> ClaimList {
-    let claim = |claim: &opledger_verify::Claim| Claim {
+fn listed(claims: Vec<&Claim>) -> ClaimList {
+    let claim = |claim: &Claim| ClaimRecord {
         id: claim.id.to_owned(),
         source: claim.source.to_owned(),
         statement: claim.statement.to_owned(),

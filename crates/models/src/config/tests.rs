@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Config, ConfigError};
-use crate::{Model, Request, families, preset_names};
+use crate::{ModelGraph, Request, families, preset_names};
 
 /// A small Llama, and changes to it.
-fn llama(changes: &[(&str, Value)]) -> Result<Model, ConfigError> {
+fn llama(changes: &[(&str, Value)]) -> Result<ModelGraph, ConfigError> {
     let mut config = json!({
         "model_type": "llama", "architectures": ["LlamaForCausalLM"],
         "vocab_size": 50, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,

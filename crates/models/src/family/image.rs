@@ -142,12 +142,12 @@ pub(super) fn no_text(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Model;
+    use crate::ModelGraph;
     use crate::config::Config;
     use serde_json::json;
 
     /// A small model of a family with some keys changed.
-    fn changed(family: &str, changes: Value, request: &Request) -> Result<Model, ConfigError> {
+    fn changed(family: &str, changes: Value, request: &Request) -> Result<ModelGraph, ConfigError> {
         let mut config = match family {
             "vit" => json!({
                 "hidden_size": 12, "num_attention_heads": 3, "num_hidden_layers": 2,

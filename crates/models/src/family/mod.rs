@@ -23,7 +23,7 @@ mod tokens;
 mod vit;
 
 use crate::config::{Config, ConfigError, Keys};
-use crate::model::Model;
+use crate::model::ModelGraph;
 use opledger_dims::nearest;
 use recorder::{Problem, Recorder};
 
@@ -63,7 +63,7 @@ impl Config {
     ///
     /// # Errors
     /// Which key is missing, contradicts another, or asks for what is not supported.
-    pub fn model(&self, name: &str, request: &Request) -> Result<Model, ConfigError> {
+    pub fn model(&self, name: &str, request: &Request) -> Result<ModelGraph, ConfigError> {
         let build = |keys: &Keys<'_>| {
             let found = keys.text("model_type")?.ok_or_else(|| ConfigError::Missing {
                 origin: keys.origin(),
@@ -84,6 +84,6 @@ impl Config {
             Ok(recorder)
         };
         let (Recorder { graph, sizes, names }, unread_keys) = self.with_keys(build)?;
-        Ok(Model { name: name.to_owned(), graph, binding: sizes, names, unread_keys })
+        Ok(ModelGraph { name: name.to_owned(), graph, binding: sizes, names, unread_keys })
     }
 }

@@ -24,7 +24,7 @@ mod table;
 
 use opledger_ir::{BindingError, Graph};
 
-use crate::model::Model;
+use crate::model::ModelGraph;
 use crate::names::Names;
 use settings::Settings;
 
@@ -39,7 +39,7 @@ const MAX_LENGTH: usize = 4096;
 ///
 /// # Errors
 /// What in the text has no meaning, or which sizes do not fit together.
-pub fn parse(text: &str) -> Result<Model, LayerError> {
+pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
     let length = text.chars().count();
     if length > MAX_LENGTH {
         return Err(LayerError::TooLong { length, limit: MAX_LENGTH });
@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Model, LayerError> {
     let mut graph = Graph::new();
     (kind.build)(&settings, &mut graph)?;
     match graph.complete(&settings.binding) {
-        Ok(_) => Ok(Model {
+        Ok(_) => Ok(ModelGraph {
             name: text.to_owned(),
             graph,
             binding: settings.binding,

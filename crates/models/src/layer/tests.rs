@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn layer(text: &str) -> Model {
+fn layer(text: &str) -> ModelGraph {
     parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 

@@ -9,7 +9,7 @@ use crate::{Block, Cell, Column, Document, Record, Row, Table, json, thousands};
 
 /// What was done: as the mathematics asks for, and as the loops covered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Done {
+pub struct OperationCounts {
     /// Scalar operations by class.
     #[serde(serialize_with = "json::counts")]
     pub counts: Counts<Integer>,
@@ -81,9 +81,9 @@ pub struct ExecutedNode {
     /// How often it ran in one run of the model.
     pub runs: u64,
     /// What the mathematics asks for.
-    pub useful: Done,
+    pub useful: OperationCounts,
     /// What the loops covered.
-    pub executed: Done,
+    pub executed: OperationCounts,
     /// The same by part of the operation.
     pub parts: Vec<ExecutedPart>,
     /// Bytes moved.
@@ -100,9 +100,9 @@ pub struct ExecutedPart {
     /// The part.
     pub name: &'static str,
     /// What the mathematics asks for.
-    pub useful: Done,
+    pub useful: OperationCounts,
     /// What the loops covered.
-    pub executed: Done,
+    pub executed: OperationCounts,
 }
 
 /// A result of the model.
@@ -135,9 +135,9 @@ pub struct Execution {
     /// Time of the computation.
     pub wall_ms: WallMs,
     /// What the mathematics asks for, in one run.
-    pub useful: Done,
+    pub useful: OperationCounts,
     /// What the loops covered, in one run.
-    pub executed: Done,
+    pub executed: OperationCounts,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.

@@ -20,13 +20,14 @@ pub use conventions::{
     UnitCounts,
 };
 pub use execution::{
-    Done, ExecutedNode, ExecutedPart, Execution, Output, PeakBytes, TheoremRecord, WallMs,
+    ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, TheoremRecord,
+    WallMs,
 };
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
-pub use totals::{GenerationCount, Grid, GridPoint, Summed};
-pub use verification::{Claim, ClaimList, Settled, Verdict, Verification};
+pub use totals::{GenerationCount, Grid, GridPoint, RunTotals};
+pub use verification::{ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification};
 
 use opledger_dims::Quantity;
 

@@ -9,7 +9,7 @@ use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json};
 
 /// What was counted for the whole model.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summed {
+pub struct RunTotals {
     /// Scalar operations by class.
     #[serde(serialize_with = "json::counts")]
     pub counts: Counts<Integer>,
@@ -29,7 +29,7 @@ pub struct Summed {
 
 const COLUMNS: [&str; 4] = ["macs", "flops", "bytes read", "bytes written"];
 
-impl Summed {
+impl RunTotals {
     fn cells(&self) -> [Cell; 4] {
         [&self.macs, &self.flops, &self.bytes_read, &self.bytes_written].map(Amount::cell)
     }
@@ -60,7 +60,7 @@ pub struct GridPoint {
     pub sizes: Vec<Integer>,
     /// What was counted.
     #[serde(flatten)]
-    pub total: Summed,
+    pub total: RunTotals,
 }
 
 impl Record for Grid {
@@ -99,11 +99,11 @@ pub struct GenerationCount {
     /// Tokens added, the first by the run over the prompt.
     pub new_tokens: u64,
     /// The run over the prompt.
-    pub prompt: Summed,
+    pub prompt: RunTotals,
     /// All later steps, one token each.
-    pub steps: Summed,
+    pub steps: RunTotals,
     /// Both.
-    pub all: Summed,
+    pub all: RunTotals,
     /// What the numbers mean.
     #[serde(serialize_with = "json::pairs")]
     pub conventions: Vec<(&'static str, &'static str)>,
@@ -128,7 +128,7 @@ impl Record for GenerationCount {
         let names = [Column::name("phase"), Column::number("runs")];
         let columns = names.into_iter().chain(COLUMNS.map(Column::number)).collect();
         let steps = self.new_tokens.saturating_sub(1);
-        let row = |name: &str, runs: u64, total: &Summed| {
+        let row = |name: &str, runs: u64, total: &RunTotals| {
             let first = [name.into(), Integer::from(runs).cell()];
             Row::new(first.into_iter().chain(total.cells()).collect::<Vec<_>>())
         };

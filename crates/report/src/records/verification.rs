@@ -7,7 +7,7 @@ use crate::{Block, Cell, Column, Document, Record, Row, Table, Tone};
 
 /// A claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Claim {
+pub struct ClaimRecord {
     /// Its id.
     pub id: String,
     /// Who makes it.
@@ -20,7 +20,7 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClaimList {
     /// Each claim.
-    pub claims: Vec<Claim>,
+    pub claims: Vec<ClaimRecord>,
 }
 
 impl Record for ClaimList {
@@ -34,7 +34,7 @@ impl Record for ClaimList {
             Column { narrowest: Some(30), ..Column::text("statement") },
             Column::text("source"),
         ];
-        let row = |claim: &Claim| {
+        let row = |claim: &ClaimRecord| {
             Row::new([&claim.id, &claim.statement, &claim.source].map(|t| t.as_str().into()))
         };
         Table { columns, rows: self.claims.iter().map(row).collect() }
@@ -44,7 +44,7 @@ impl Record for ClaimList {
 /// What execution shows of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum VerdictRecord {
     /// As stated.
     Holds,
     /// As stated, when the numbers mean what a named convention says.
@@ -53,28 +53,28 @@ pub enum Verdict {
     Refuted,
 }
 
-impl Verdict {
+impl VerdictRecord {
     /// The name.
     pub fn name(self) -> &'static str {
         match self {
-            Verdict::Holds => "holds",
-            Verdict::HoldsUnderConvention => "holds-under-convention",
-            Verdict::Refuted => "refuted",
+            VerdictRecord::Holds => "holds",
+            VerdictRecord::HoldsUnderConvention => "holds-under-convention",
+            VerdictRecord::Refuted => "refuted",
         }
     }
 
     fn tone(self) -> Tone {
         match self {
-            Verdict::Holds => Tone::Good,
-            Verdict::HoldsUnderConvention => Tone::Careful,
-            Verdict::Refuted => Tone::Bad,
+            VerdictRecord::Holds => Tone::Good,
+            VerdictRecord::HoldsUnderConvention => Tone::Careful,
+            VerdictRecord::Refuted => Tone::Bad,
         }
     }
 }
 
 /// A claim with its verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Settled {
+pub struct SettledRecord {
     /// Its id.
     pub id: String,
     /// Who makes it.
@@ -82,7 +82,7 @@ pub struct Settled {
     /// What it says.
     pub statement: String,
     /// What execution shows of it.
-    pub verdict: Verdict,
+    pub verdict: VerdictRecord,
     /// The convention under which it holds.
     pub convention: Option<String>,
     /// The closed form or number that it claims.
@@ -104,7 +104,7 @@ pub struct Settled {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verification {
     /// Each claim.
-    pub claims: Vec<Settled>,
+    pub claims: Vec<SettledRecord>,
     /// All counts against all derived costs.
     pub theorem: TheoremRecord,
 }
@@ -115,9 +115,9 @@ impl Verification {
         format!(
             "claims: {}; hold: {}; hold under a named convention: {}; refuted: {}; not settled: {}",
             self.claims.len(),
-            of(Verdict::Holds),
-            of(Verdict::HoldsUnderConvention),
-            of(Verdict::Refuted),
+            of(VerdictRecord::Holds),
+            of(VerdictRecord::HoldsUnderConvention),
+            of(VerdictRecord::Refuted),
             self.claims.iter().filter(|c| !c.settled).count(),
         )
     }
@@ -142,7 +142,7 @@ impl Record for Verification {
             };
             let verdict = match &claim.convention {
                 _ if !claim.settled => format!("not settled ({})", claim.verdict.name()),
-                Some(convention) if claim.verdict == Verdict::HoldsUnderConvention => {
+                Some(convention) if claim.verdict == VerdictRecord::HoldsUnderConvention => {
                     format!("holds under {convention}")
                 }
                 _ => claim.verdict.name().to_owned(),
@@ -187,7 +187,7 @@ impl Record for Verification {
             "note",
             "settled",
         ];
-        let row = |claim: &Settled| {
+        let row = |claim: &SettledRecord| {
             Row::new([
                 claim.id.as_str().into(),
                 claim.source.as_str().into(),

@@ -8,8 +8,9 @@ use opledger_nn::{
     WindowAttentionConfig,
 };
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::VerifyError;
 use crate::judge::{Question, at, grouped};
 use crate::reading::counted;
 
@@ -33,12 +34,12 @@ fn multiplications(
     graph: &Graph,
     scope: Selection,
     claimed: &str,
-    bench: &mut Bench<'_>,
+    bench: &mut Trials<'_>,
 ) -> Answer {
     Question::new(graph, claimed, &[Quantity::Multiplications]).within(scope).judge(bench)
 }
 
-pub(crate) fn projections(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn projections(bench: &mut Trials<'_>) -> Answer {
     let g = block("c1", "c2")?;
     Ok(Finding::all(vec![
         ("q", multiplications(&g, Selection::within(&["q_proj"]), "n·c1·c2", bench)?),
@@ -47,7 +48,7 @@ pub(crate) fn projections(bench: &mut Bench<'_>) -> Answer {
     ]))
 }
 
-pub(crate) fn products(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn products(bench: &mut Trials<'_>) -> Answer {
     let g = block("c1", "c2")?;
     Ok(Finding::all(vec![
         ("scores", multiplications(&g, Selection::part(Part::Scores), "n²·c2", bench)?),
@@ -55,7 +56,7 @@ pub(crate) fn products(bench: &mut Bench<'_>) -> Answer {
     ]))
 }
 
-pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn output_projection(bench: &mut Trials<'_>) -> Answer {
     let g = block("c1", "c2")?;
     let finding = multiplications(&g, Selection::within(&["out_proj"]), "n·c1²", bench)?;
     Ok(finding.noting(
@@ -63,7 +64,7 @@ pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
     ))
 }
 
-pub(crate) fn total(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn total(bench: &mut Trials<'_>) -> Answer {
     let readings = [Quantity::Multiplications, Quantity::Macs];
     let (general, equal) = (block("c1", "c2")?, block("c", "c")?);
     let formula = "2·n·c1·c2 + 2·n·c1² + n²·c2 + n²·c1";
@@ -81,7 +82,7 @@ pub(crate) fn total(bench: &mut Bench<'_>) -> Answer {
     )))
 }
 
-pub(crate) fn widths_differ(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn widths_differ(bench: &mut Trials<'_>) -> Answer {
     let g = block("c1", "c2")?;
     let sizes = [(7, 6, 10), (5, 9, 4), (3, 4, 4)];
     let (mut worst, mut shapes_fit) = (0.0_f64, true);
@@ -122,7 +123,7 @@ fn window(height: Poly, width: Poly) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-pub(crate) fn windows(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn windows(bench: &mut Trials<'_>) -> Answer {
     let mut global = Graph::new();
     let tokens = Poly::symbol("height") * Poly::symbol("width");
     let x = global.input("x", [Axis::new("n", tokens), Axis::from("c")])?;

@@ -7,8 +7,9 @@ use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{VitAttention, VitAttentionConfig};
 use opledger_tensor::Tensor;
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::VerifyError;
 use crate::judge::{Number, grouped};
 
 type Answer = Result<Finding, VerifyError>;
@@ -21,7 +22,7 @@ const EXAMPLE: [(&str, &[f64]); 4] = [
     ("b", &[0.33, 0.67, 0.50, 0.50]),
 ];
 
-pub(crate) fn worked_example(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn worked_example(bench: &mut Trials<'_>) -> Answer {
     let mut g = Graph::new();
     let a = g.input("a", [("n", 2), ("c", 2)])?;
     let w = g.param("Wq", Source::weight(2), [("c", 2), ("e", 2)])?;
@@ -77,7 +78,7 @@ fn module(num_heads: i64, out_proj: bool) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-pub(crate) fn tool_numbers(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn tool_numbers(bench: &mut Trials<'_>) -> Answer {
     let cases = [
         ("1 head", 1, false, 60_129_542_144),
         ("8 heads + W_O", 8, true, 68_719_476_736),

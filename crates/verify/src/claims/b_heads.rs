@@ -7,8 +7,9 @@ use opledger_ir::{Axis, Graph, Mask, Selection, Var};
 use opledger_nn::{AttentionConfig, MultiheadAttention, SelfAttention, SelfAttentionConfig};
 use opledger_tensor::Tensor;
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Evidence, Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::{Evidence, VerifyError};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -54,7 +55,7 @@ fn per_head() -> Result<Graph, VerifyError> {
             Some(before) => g.concat(before, y, "h")?,
         });
     }
-    let joined = joined.ok_or_else(|| VerifyError::Missing(Evidence::Heads))?;
+    let joined = joined.ok_or(VerifyError::Missing(Evidence::Heads))?;
     let axes = [Axis::new("c", WIDTH), Axis::new("h", HEADS), Axis::new("e", HEAD_DIM)];
     let out = g.param("out", Source::weight(WIDTH), axes)?;
     let y = g.einsum("b n h e, c h e -> b n c", joined, out)?;
@@ -62,7 +63,7 @@ fn per_head() -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-pub(crate) fn split_is_per_head(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn split_is_per_head(bench: &mut Trials<'_>) -> Answer {
     let (split, per_head) = (split()?, per_head()?);
     let seeded = Feeds::seeded(11);
     let drawn = Tensors::new(&split, &binding(&[]), &seeded)?;
@@ -132,7 +133,7 @@ fn without_output_projection(one_head: bool) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-pub(crate) fn similar_cost(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn similar_cost(bench: &mut Trials<'_>) -> Answer {
     let (many, one) = (without_output_projection(false)?, without_output_projection(true)?);
     let of = |reading| (many.quantity(reading), one.quantity(reading));
     let (macs_many, macs_one) = of(Quantity::Macs);

@@ -7,8 +7,9 @@ use opledger_nn::{
     TransformerMasks,
 };
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::VerifyError;
 use crate::judge::grouped;
 
 type Answer = Result<Finding, VerifyError>;
@@ -74,7 +75,7 @@ fn model(
     Ok(g)
 }
 
-pub(crate) fn parameter_column(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn parameter_column(bench: &mut Trials<'_>) -> Answer {
     let (mut details, mut settled, mut agreeing) = (Vec::new(), true, 0);
     let mut fitting: Vec<(&str, Integer, Integer)> = Vec::new();
     for &(name, layers, d, ff, heads, key, value, printed) in ROWS {

@@ -7,8 +7,9 @@ use opledger_interp::{Fast, Feeds};
 use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
 
-use crate::bench::{Bench, binding};
-use crate::claim::{Evidence, Finding, Verdict, VerifyError};
+use crate::bench::{Trials, binding};
+use crate::claim::{Finding, Verdict};
+use crate::error::{Evidence, VerifyError};
 use crate::judge::{Number, grouped};
 use crate::reading::counted;
 
@@ -25,7 +26,7 @@ fn model() -> Result<Graph, VerifyError> {
 }
 
 /// A count belongs to the work, a rate to the machine: the same work on three sets of data.
-pub(crate) fn not_a_rate(_: &mut Bench<'_>) -> Answer {
+pub(crate) fn not_a_rate(_: &mut Trials<'_>) -> Answer {
     let graph = model()?;
     let mut runs = Vec::new();
     for seed in [1, 2, 3] {
@@ -57,7 +58,7 @@ pub(crate) fn not_a_rate(_: &mut Bench<'_>) -> Answer {
     })
 }
 
-pub(crate) fn small_model(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn small_model(bench: &mut Trials<'_>) -> Answer {
     let graph = model()?;
     let number = |claimed, readings, scope| Number {
         graph: &graph,
@@ -99,7 +100,7 @@ pub(crate) fn small_model(bench: &mut Bench<'_>) -> Answer {
 }
 
 /// The product draws what it executed: every node that ran is in the diagram, every edge too.
-pub(crate) fn diagram(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn diagram(bench: &mut Trials<'_>) -> Answer {
     let graph = model()?;
     let drawing = graph.mermaid();
     let drawn = |i: usize| {
@@ -111,7 +112,7 @@ pub(crate) fn diagram(bench: &mut Bench<'_>) -> Answer {
     let all_nodes = (0..graph.nodes().len()).all(drawn);
     let edges = graph.nodes().iter().map(|node| node.inputs.len()).sum::<usize>();
     let arrows = drawing.lines().filter(|line| line.contains(" --> ")).count();
-    let own = bench.own_size(&graph, &[])?.ok_or_else(|| VerifyError::Missing(Evidence::Run))?;
+    let own = bench.own_size(&graph, &[])?.ok_or(VerifyError::Missing(Evidence::Run))?;
     let ran = own.ledger.rows().iter().filter(|row| row.counts().runs > 0).count();
     let holds = all_nodes && arrows == edges && ran > 0;
     Ok(Finding {

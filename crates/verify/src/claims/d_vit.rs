@@ -4,8 +4,9 @@ use opledger_dims::{Class, Poly, Quantity, Symbol};
 use opledger_ir::{Graph, Op, Operation, Part, Selection};
 use opledger_nn::{DropoutConfig, VitAttention, VitAttentionConfig};
 
-use crate::bench::Bench;
-use crate::claim::{Evidence, Finding, Verdict, VerifyError};
+use crate::bench::Trials;
+use crate::claim::{Finding, Verdict};
+use crate::error::{Evidence, VerifyError};
 use crate::judge::Question;
 
 type Answer = Result<Finding, VerifyError>;
@@ -25,13 +26,13 @@ fn module(qkv_bias: bool) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-fn ask(scope: Selection, claimed: &str, readings: &[Quantity], bench: &mut Bench<'_>) -> Answer {
+fn ask(scope: Selection, claimed: &str, readings: &[Quantity], bench: &mut Trials<'_>) -> Answer {
     Question::new(&module(false)?, claimed, readings).within(scope).judge(bench)
 }
 
 const PRODUCTS: &[Quantity] = &[Quantity::Multiplications];
 
-pub(crate) fn qkv(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn qkv(bench: &mut Trials<'_>) -> Answer {
     let finding = ask(
         Selection::within(&["qkv"]),
         "3·c²",
@@ -41,18 +42,18 @@ pub(crate) fn qkv(bench: &mut Bench<'_>) -> Answer {
     Ok(finding.noting("3C² is the number of weights; each meets every one of the B·N tokens"))
 }
 
-pub(crate) fn scores(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn scores(bench: &mut Trials<'_>) -> Answer {
     ask(Selection::part(Part::Scores), "b·n²·c", PRODUCTS, bench)
 }
 
-pub(crate) fn scaling(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn scaling(bench: &mut Trials<'_>) -> Answer {
     let finding = ask(Selection::part(Part::Scale), "b·n²·h", &[Quantity::Flops], bench)?;
     let graph = module(false)?;
     let moving = |node: &&opledger_ir::Node| matches!(node.op, Op::Rearrange(_) | Op::Dropout(_));
     let moved: Vec<_> = graph.nodes().iter().filter(moving).collect();
     let free = moved.iter().all(|node| graph.node_cost(node).total().is_zero());
     let own = bench.own_size(&graph, &[("b", 2), ("n", 5), ("c", 8), ("h", 2)])?;
-    let own = own.ok_or_else(|| VerifyError::Missing(Evidence::Run))?;
+    let own = own.ok_or(VerifyError::Missing(Evidence::Run))?;
     let counted = graph.nodes().iter().zip(own.ledger.rows()).filter(|(node, _)| moving(node));
     let none_counted =
         counted.map(|(_, row)| row.counts().executed.total().total()).sum::<u64>() == 0;
@@ -65,7 +66,7 @@ pub(crate) fn scaling(bench: &mut Bench<'_>) -> Answer {
     Ok(finding.noting(format!("{} executed without a scalar operation", names.join(", "))))
 }
 
-pub(crate) fn softmax(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn softmax(bench: &mut Trials<'_>) -> Answer {
     let readings = [Quantity::Flops, Quantity::Class(Class::Exp)];
     let finding = ask(Selection::part(Part::Softmax), "b·n²·h", &readings, bench)?;
     let graph = module(false)?;
@@ -75,7 +76,7 @@ pub(crate) fn softmax(bench: &mut Bench<'_>) -> Answer {
     Ok(finding.noting(format!("in full {all} operations: {}", exact.unwrap_or_default())))
 }
 
-pub(crate) fn weighted_sum(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn weighted_sum(bench: &mut Trials<'_>) -> Answer {
     let summary = ask(Selection::part(Part::Context), "b·n²", PRODUCTS, bench)?;
     let comment = ask(Selection::part(Part::Context), "b·n²·c", PRODUCTS, bench)?;
     let comment_holds = comment.verdict == Verdict::Holds;
@@ -88,11 +89,11 @@ pub(crate) fn weighted_sum(bench: &mut Bench<'_>) -> Answer {
     }))
 }
 
-pub(crate) fn output_projection(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn output_projection(bench: &mut Trials<'_>) -> Answer {
     ask(Selection::within(&["proj"]), "b·n·c²", PRODUCTS, bench)
 }
 
-pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn heads(bench: &mut Trials<'_>) -> Answer {
     let graph = module(false)?;
     let (h, e) = (Symbol::new("h"), Symbol::new("e"));
     let mut details = Vec::new();
@@ -130,7 +131,7 @@ pub(crate) fn heads(bench: &mut Bench<'_>) -> Answer {
     })
 }
 
-pub(crate) fn bias(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn bias(bench: &mut Trials<'_>) -> Answer {
     let (with, without) = (module(true)?, module(false)?);
     let more = |reading| {
         let difference = with.quantity(reading) - without.quantity(reading);

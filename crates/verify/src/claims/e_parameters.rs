@@ -7,8 +7,9 @@ use opledger_nn::{
     FeedForwardConfig, LayerConfig, LmHead, MultiheadAttention, Norm, NormConfig,
 };
 
-use crate::bench::Bench;
-use crate::claim::{Finding, Verdict, VerifyError};
+use crate::bench::Trials;
+use crate::claim::{Finding, Verdict};
+use crate::error::VerifyError;
 use crate::judge::{Number, Question};
 use crate::reading::in_words;
 
@@ -20,7 +21,7 @@ fn input(g: &mut Graph, width: impl Into<opledger_dims::Poly>) -> Result<Var, Ve
     Ok(g.input("x", [Axis::from("b"), Axis::from("n"), Axis::new("c", width)])?)
 }
 
-fn count(graph: &Graph, claimed: u64, readings: &[Quantity], bench: &mut Bench<'_>) -> Answer {
+fn count(graph: &Graph, claimed: u64, readings: &[Quantity], bench: &mut Trials<'_>) -> Answer {
     let sizes: &[(&str, i64)] = &[("b", 1), ("n", 1), ("m", 1)];
     let own: Vec<(&str, i64)> = sizes
         .iter()
@@ -43,7 +44,7 @@ fn bert(config: &BertEmbeddingConfig) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-pub(crate) fn bert_embedding(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn bert_embedding(bench: &mut Trials<'_>) -> Answer {
     let graph = bert(&BertEmbeddingConfig::new(30_522, 1024))?;
     count(&graph, (30_522 + 2 + 512) * 1024 + 2 * 1024, PLAIN, bench)
 }
@@ -57,7 +58,7 @@ fn self_attention(config: &AttentionConfig) -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-pub(crate) fn attention(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn attention(bench: &mut Trials<'_>) -> Answer {
     let plain = AttentionConfig { bias: false, out_bias: false, ..AttentionConfig::new("c", "h") };
     let (without, with) =
         (self_attention(&plain)?, self_attention(&AttentionConfig::new("c", "h"))?);
@@ -69,7 +70,7 @@ pub(crate) fn attention(bench: &mut Bench<'_>) -> Answer {
     ]))
 }
 
-pub(crate) fn grouped(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn grouped(bench: &mut Trials<'_>) -> Answer {
     let config = |bias| AttentionConfig {
         kv_heads: Some("g".into()),
         bias,
@@ -93,7 +94,7 @@ pub(crate) fn grouped(bench: &mut Bench<'_>) -> Answer {
     Ok(Finding::all(findings))
 }
 
-pub(crate) fn feed_forward(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn feed_forward(bench: &mut Trials<'_>) -> Answer {
     let graph = |config: FeedForwardConfig| -> Result<Graph, VerifyError> {
         let mut g = Graph::new();
         let x = input(&mut g, config.d_model.clone())?;
@@ -108,7 +109,7 @@ pub(crate) fn feed_forward(bench: &mut Bench<'_>) -> Answer {
     ]))
 }
 
-pub(crate) fn layer_norm(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn layer_norm(bench: &mut Trials<'_>) -> Answer {
     let graph = |width: Axis| -> Result<Graph, VerifyError> {
         let mut g = Graph::new();
         let x = input(&mut g, width.size.clone())?;
@@ -122,7 +123,7 @@ pub(crate) fn layer_norm(bench: &mut Bench<'_>) -> Answer {
     ]))
 }
 
-pub(crate) fn layers(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn layers(bench: &mut Trials<'_>) -> Answer {
     let config = LayerConfig::new(512, 8, 2048);
     let mut encoder = Graph::new();
     let x = input(&mut encoder, 512)?;
@@ -141,7 +142,7 @@ pub(crate) fn layers(bench: &mut Bench<'_>) -> Answer {
     ]))
 }
 
-pub(crate) fn head(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn head(bench: &mut Trials<'_>) -> Answer {
     let mut g = Graph::new();
     let x = input(&mut g, "c")?;
     let y = LmHead::new(&mut g, "c", "v", false)?.forward(&mut g, x)?;
@@ -150,7 +151,7 @@ pub(crate) fn head(bench: &mut Bench<'_>) -> Answer {
 }
 
 /// A frozen BERT embedding in front of a trainable attention: both counts are offered, and differ.
-pub(crate) fn trainable(bench: &mut Bench<'_>) -> Answer {
+pub(crate) fn trainable(bench: &mut Trials<'_>) -> Answer {
     let mut g = Graph::new();
     let ids = g.input_ids("input_ids", ["b", "n"], "v")?;
     let types = g.input_ids("token_type_ids", ["b", "n"], 2)?;

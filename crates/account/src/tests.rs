@@ -1,0 +1,89 @@
+//! Questions that have no answer, and answers that need care.
+
+use opledger_dims::{Binding, Quantity};
+use opledger_models::Request;
+
+use crate::{AccountError, Assertion, Model, Sweep};
+
+fn sweep(symbol: &str, sizes: &[u64]) -> Sweep {
+    Sweep { symbol: symbol.into(), sizes: sizes.iter().map(|n| (*n).into()).collect() }
+}
+
+#[test]
+fn a_size_too_large_for_a_grid_is_told_with_its_own_symbol() {
+    let model = Model::open("linear:in=4,out=5").unwrap();
+    let huge = 10_u32.into();
+    let mut sweeps = vec![sweep("b", &[1, 2]), sweep("n", &[3, 4])];
+    sweeps[1].sizes[1] = opledger_dims::Integer::pow(&huge, 60);
+    match model.grid(&sweeps).unwrap_err() {
+        AccountError::Large { symbol, .. } => assert_eq!(symbol.to_string(), "n"),
+        other => panic!("{other}"),
+    }
+    assert!(matches!(
+        model.grid(&[sweep("n", &[1]), sweep("n", &[2])]),
+        Err(AccountError::Twice { .. })
+    ));
+}
+
+#[test]
+fn a_grid_has_the_numbers_of_its_points() {
+    let model = Model::open("vit-attention:c=12,h=3").unwrap();
+    let grid = model.grid(&[sweep("n", &[2, 5]), sweep("b", &[1, 3])]).unwrap();
+    assert_eq!(grid.points.len(), 4);
+    for point in &grid.points {
+        let [n, b] = [0, 1].map(|at| point.sizes[at].clone());
+        let sized = model.at([("n", n), ("b", b)]).unwrap();
+        assert_eq!(point.total.flops, sized.flops().unwrap());
+        assert_eq!(point.total.macs, sized.macs().unwrap());
+    }
+    // Heads have to divide the width, which is checked at every point.
+    let heads = Model::open("mha:c=12").unwrap();
+    let sweeps = [sweep("b", &[1]), sweep("n", &[1]), sweep("h", &[2, 5, 6])];
+    assert!(heads.grid(&sweeps).is_err());
+}
+
+#[test]
+fn a_cache_is_there_when_a_size_of_it_is_given_and_counted_once_it_is_asked_for() {
+    let sizes = |p: u64| Binding::from_iter([("n", 1), ("p", p)]);
+    let model = Model::open_at("gpt2", Request::default(), &sizes(7)).unwrap();
+    assert!(model.request().past && !model.graph().caches().is_empty());
+    let sized = model.counted_at(&sizes(7)).unwrap();
+    let per_token = model.cache_per_token().unwrap().unwrap();
+    assert_eq!(sized.quantity(Quantity::Cache).unwrap(), &per_token * 7);
+    assert_eq!(Model::open("gpt2").unwrap().cache_per_token().unwrap(), Some(per_token));
+    assert_eq!(Model::open("bert-base").unwrap().cache_per_token().unwrap(), None);
+    let bert = Model::open_at("bert-base", Request::default(), &sizes(7)).unwrap();
+    assert!(bert.counted_at(&sizes(7)).unwrap_err().to_string().contains("`p` is no size"));
+}
+
+#[test]
+fn what_has_no_answer_says_why() {
+    let error = |result: Result<_, AccountError>| result.map(drop).unwrap_err().to_string();
+    let layer = Model::open("mha:c=8,h=2").unwrap();
+    assert_eq!(error(layer.at([("n", 1)]).map(drop)), "`mha:c=8,h=2` has no size for b");
+    assert_eq!(error(layer.at([("c", 9)]).map(drop)), "c is 8 in `mha:c=8,h=2`, and 9 was given");
+    let none = layer.generation(&Binding::from_iter([("b", 1), ("n", 1)]), 2);
+    assert!(matches!(none, Err(AccountError::NoCache { .. })));
+    let past = Binding::from_iter([("n", 1), ("p", 1)]);
+    let given = Model::open("gpt2").unwrap().generation(&past, 2);
+    assert!(matches!(given, Err(AccountError::GivenPast { .. })));
+    let sized = layer.at([("b", 1), ("n", 1)]).unwrap();
+    assert!(matches!(sized.explain("all", "macs"), Err(AccountError::TwoConventions)));
+    assert!(sized.convention("fvcor").is_err());
+}
+
+#[test]
+fn conventions_of_the_runtime_are_its_quantities() {
+    let model = Model::open("encoder-layer:c=16,h=2,ff=32").unwrap();
+    let sized = model.at([("b", 2), ("n", 3)]).unwrap();
+    let mut questions = sized.questions(None, &[]);
+    for quantity in
+        [Quantity::Macs, Quantity::Flops, Quantity::MatmulFlops, Quantity::Multiplications]
+    {
+        let name = quantity.name();
+        assert_eq!(sized.convention(name).unwrap(), sized.quantity(quantity).unwrap(), "{name}");
+        let assertion: Assertion =
+            format!("{name} == {}", questions.answer(name).unwrap()).parse().unwrap();
+        assert!(assertion.holds(&sized.quantity(quantity).unwrap()));
+    }
+}
