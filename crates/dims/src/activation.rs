@@ -128,6 +128,26 @@ mod tests {
         }
     }
 
+    /// At -1.5 and 0.75, in double precision.
+    #[test]
+    fn values_are_those_of_torch_nn_functional() {
+        for function in Activation::ALL {
+            let expected = match function {
+                Activation::Relu => [0.0, 0.75],
+                Activation::GeluErf => [-0.100_210_801_903_287, 0.580_029_485_717_349],
+                Activation::GeluTanh => [-0.100_428_423_019_767, 0.579_960_555_165_620],
+                Activation::QuickGelu => [-0.108_337_801_552_923, 0.586_390_057_534_638],
+                Activation::Silu => [-0.273_638_285_709_535, 0.509_384_024_381_545],
+                Activation::Sigmoid => [0.182_425_523_806_356, 0.679_178_699_175_393],
+                Activation::Tanh => [-0.905_148_253_644_866, 0.635_148_952_387_287],
+            };
+            for (x, expected) in [-1.5_f64, 0.75].into_iter().zip(expected) {
+                let value = function.apply(x);
+                assert!((value - expected).abs() <= 1e-14, "{}: {value}", function.name());
+            }
+        }
+    }
+
     #[test]
     fn every_name_means_one_function() {
         let mut names = BTreeSet::new();

@@ -59,8 +59,7 @@ impl Operation for Activation {
 mod tests {
     use super::*;
     use crate::Graph;
-    use crate::ops::proof::{evaluate, prove};
-    use approx::assert_relative_eq;
+    use crate::ops::proof::prove;
     use proptest::prelude::*;
 
     proptest! {
@@ -72,29 +71,6 @@ mod tests {
                 g.activation(x, function).unwrap();
             }
             prove(&g, &[("b", b), ("n", n)]);
-        }
-    }
-
-    /// Values of `torch.nn.functional` in double precision at -1.5 and 0.75.
-    #[test]
-    fn values_are_pytorchs() {
-        let cases = [
-            (Activation::Relu, [0.0, 0.75]),
-            (Activation::GeluErf, [-0.100_210_801_903_287, 0.580_029_485_717_349]),
-            (Activation::GeluTanh, [-0.100_428_423_019_767, 0.579_960_555_165_620]),
-            (Activation::QuickGelu, [-0.108_337_801_552_923, 0.586_390_057_534_638]),
-            (Activation::Silu, [-0.273_638_285_709_535, 0.509_384_024_381_545]),
-            (Activation::Sigmoid, [0.182_425_523_806_356, 0.679_178_699_175_393]),
-            (Activation::Tanh, [-0.905_148_253_644_866, 0.635_148_952_387_287]),
-        ];
-        for (function, expected) in cases {
-            let mut g = Graph::new();
-            let x = g.input("x", [("n", 2)]).unwrap();
-            let y = g.activation(x, function).unwrap();
-            let out = evaluate(&g, y, &[("x", &[-1.5, 0.75])]);
-            for (value, expected) in out.iter().zip(expected) {
-                assert_relative_eq!(*value, expected, max_relative = 1e-14);
-            }
         }
     }
 }
