@@ -29,6 +29,14 @@ pub(super) fn operator(function: Activation) -> Option<&'static str> {
     }
 }
 
+/// Whether PyTorch's native encoder layer has an activation.
+pub(super) fn is_native(function: Activation) -> bool {
+    match function {
+        Activation::Relu | Activation::GeluErf | Activation::GeluTanh => true,
+        Activation::QuickGelu | Activation::Silu | Activation::Sigmoid | Activation::Tanh => false,
+    }
+}
+
 /// An activation operator by operator; none when no library writes it so.
 pub(super) fn spelled(function: Activation, sizes: &Binding) -> Option<Vec<Call>> {
     use Manner::{Function, Operator};

@@ -1,8 +1,8 @@
 //! Modules of torch.nn that run as one native operator where their conditions are met.
 
-use opledger_dims::Activation;
 use opledger_ir::{ModuleClass, ModuleId, Op, Var};
 
+use super::activation;
 use super::lowering::{Lowering, Owner};
 use crate::ConventionError;
 use crate::dialect::AttentionModule;
@@ -65,13 +65,7 @@ impl Lowering<'_> {
 
     fn is_relu_or_gelu(&self, var: Var) -> bool {
         match &self.graph.node(var).op {
-            Op::Activation(function) => match function {
-                Activation::Relu | Activation::GeluErf | Activation::GeluTanh => true,
-                Activation::QuickGelu
-                | Activation::Silu
-                | Activation::Sigmoid
-                | Activation::Tanh => false,
-            },
+            Op::Activation(function) => activation::is_native(*function),
             _ => true,
         }
     }
