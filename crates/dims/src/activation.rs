@@ -10,6 +10,7 @@
 //! | silu | x / (1 + exp(−x)) (Elfwing et al. 2017) | 1 exp, 1 add, 1 div |
 //! | sigmoid | 1 / (1 + exp(−x)) | 1 exp, 1 add, 1 div |
 //! | tanh | tanh(x) | 1 tanh |
+//! | softplus | max(x, 0) + ln(1 + exp(−max(x, −x))) (Dugas et al. 2000) | 2 max, 1 exp, 2 add, 1 log |
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -62,6 +63,8 @@ activations! {
     Sigmoid = "sigmoid";
     /// Hyperbolic tangent.
     Tanh = "tanh";
+    /// Smooth rectifier, ln(1 + eˣ), written so that nothing overflows.
+    Softplus = "softplus";
 }
 
 impl Activation {
@@ -91,6 +94,7 @@ impl Activation {
             Activation::Silu => x / (one + (-x).exp()),
             Activation::Sigmoid => one / (one + (-x).exp()),
             Activation::Tanh => x.tanh(),
+            Activation::Softplus => x.max(zero) + (one + (-x.max(-x)).exp()).ln(),
         }
     }
 
@@ -107,6 +111,9 @@ impl Activation {
                 &[(Class::Exp, 1), (Class::Add, 1), (Class::Div, 1)]
             }
             Activation::Tanh => &[(Class::Tanh, 1)],
+            Activation::Softplus => {
+                &[(Class::Max, 2), (Class::Exp, 1), (Class::Add, 2), (Class::Log, 1)]
+            }
         }
     }
 }
@@ -140,6 +147,7 @@ mod tests {
                 Activation::Silu => [-0.273_638_285_709_535, 0.509_384_024_381_545],
                 Activation::Sigmoid => [0.182_425_523_806_356, 0.679_178_699_175_393],
                 Activation::Tanh => [-0.905_148_253_644_866, 0.635_148_952_387_287],
+                Activation::Softplus => [0.201_413_277_982_752, 1.136_871_006_114_900],
             };
             for (x, expected) in [-1.5_f64, 0.75].into_iter().zip(expected) {
                 let value = function.apply(x);

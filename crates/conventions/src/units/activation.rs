@@ -13,6 +13,7 @@ pub(super) fn class(function: Activation) -> &'static str {
         Activation::Silu => "SiLU",
         Activation::Sigmoid => "Sigmoid",
         Activation::Tanh => "Tanh",
+        Activation::Softplus => "Softplus",
     }
 }
 
@@ -26,6 +27,7 @@ pub(super) fn operator(function: Activation) -> Option<&'static str> {
         Activation::Silu => Some("silu"),
         Activation::Sigmoid => Some("sigmoid"),
         Activation::Tanh => Some("tanh"),
+        Activation::Softplus => Some("softplus"),
     }
 }
 
@@ -33,7 +35,11 @@ pub(super) fn operator(function: Activation) -> Option<&'static str> {
 pub(super) fn is_native(function: Activation) -> bool {
     match function {
         Activation::Relu | Activation::GeluErf | Activation::GeluTanh => true,
-        Activation::QuickGelu | Activation::Silu | Activation::Sigmoid | Activation::Tanh => false,
+        Activation::QuickGelu
+        | Activation::Silu
+        | Activation::Sigmoid
+        | Activation::Tanh
+        | Activation::Softplus => false,
     }
 }
 
@@ -58,7 +64,8 @@ pub(super) fn spelled(function: Activation, sizes: &Binding) -> Option<Vec<Call>
         | Activation::GeluErf
         | Activation::Silu
         | Activation::Sigmoid
-        | Activation::Tanh => return None,
+        | Activation::Tanh
+        | Activation::Softplus => return None,
     };
     Some(calls.iter().map(|(op, by)| Call::new(op, *by, sizes.clone())).collect())
 }
