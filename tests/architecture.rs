@@ -3,6 +3,7 @@
 mod circles;
 mod guesses;
 mod homonyms;
+mod pages;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};

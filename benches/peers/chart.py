@@ -106,6 +106,6 @@ def svg(results):
         at = LEFT + top * scale
         parts += [
             line(at, TOP - 6, at, bottom, "#c00", "5 4"),
-            text(at, TOP - 10, f"P{results['threads']} = {top:.0f}", "middle", 11, "#c00"),
+            text(at, TOP - 10, f"peak of {results['threads']} cores: {top:.0f}", "middle", 11, "#c00"),
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -220,6 +220,21 @@ impl Graph {
         self.enter(&inner)
     }
 
+    /// Does something in a scope below the present one, such as making a layer of a larger one.
+    ///
+    /// ```
+    /// use opledger_ir::{Graph, GraphError, Var, ops::Source};
+    ///
+    /// let weight = |g: &mut Graph| g.param("weight", Source::weight("c"), ["f", "c"]);
+    /// let mut g = Graph::new();
+    /// let both: [Result<Var, GraphError>; 2] = [g.within("up", weight), g.within("down", weight)];
+    /// assert_eq!(g.node(both[1].clone()?).path, "down.weight");
+    /// # Ok::<(), GraphError>(())
+    /// ```
+    pub fn within<T>(&mut self, name: &str, inside: impl FnOnce(&mut Graph) -> T) -> T {
+        inside(&mut self.scope(name))
+    }
+
     /// Enters the very scope a layer was made in, wherever the graph stands now.
     pub fn enter(&mut self, scope: &Scope) -> Scoped<'_> {
         let outer = std::mem::replace(&mut self.scope, scope.clone());

@@ -60,6 +60,7 @@ pub use mixture::{MixtureConfig, MixtureOfExperts};
 pub use mlp_stack::{AttentionMlpStack, AttentionMlpStackConfig};
 pub use names::{AttentionNames, FeedForwardNames, LayerNames};
 pub use norm::{Norm, NormConfig};
+pub use opledger_ir::ops::{Activation, NormKind, Rope, RopePairs, RopeScaling};
 pub use positions::{LearnedPositions, SinusoidalPositions};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
 pub use stack::{Decoder, Encoder};

@@ -70,6 +70,16 @@
 //! | [`audit`] | published tables and formulas, recomputed from graphs |
 //! | [`measure`] | the machine, its roofs, and what the kernels reach of them |
 //! | [`report`] | results as tables, JSON, CSV, Markdown, LaTeX |
+//!
+//! [`your_own_layer`] says how a layer of one's own is written, proved and run.
+
+#[doc = include_str!("../../../docs/your-own-layer.md")]
+pub mod your_own_layer {}
+
+/// The example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
 
 #[doc(inline)]
 pub use opledger_account as account;

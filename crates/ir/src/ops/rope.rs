@@ -38,6 +38,12 @@ pub struct Rope {
 }
 
 impl Rope {
+    /// The whole head turned, in halves, from position 0, the frequencies not scaled.
+    pub fn new(theta: f64) -> Self {
+        let (offset, scaling) = (Poly::zero(), RopeScaling::None);
+        Rope { pairs: RopePairs::Halves, theta, offset, scaling, rotated: None }
+    }
+
     /// How many elements of a head as wide as an axis are turned.
     pub fn width<'a>(&'a self, axis: &'a Axis) -> &'a Poly {
         self.rotated.as_ref().unwrap_or(&axis.size)
