@@ -9,6 +9,9 @@
 //! printed digits; a reading that names an empty cell is left out.
 //!
 //! ```
+//! # mod opledger { pub use opledger_audit as audit; }
+//! use opledger::audit::PublishedTable;
+//!
 //! let file = r#"{
 //!   "id": "mine", "title": "A feed-forward layer", "source": "a notebook", "assumes": [],
 //!   "columns": ["model", "c", "ff", "params", "GFLOPs of 1,000 tokens"],
@@ -25,7 +28,7 @@
 //!      "quantities": {"params": {"model": "ffn:c=d,ff=f", "of": "params"}}}]}
 //!   ]
 //! }"#;
-//! let table = opledger_audit::PublishedTable::read("mine.json", file)?.settle()?;
+//! let table = PublishedTable::read("mine.json", file)?.settle()?;
 //! let [params, flops, formula] = &table.cells[..] else { panic!() };
 //! assert!(params.agrees() && flops.agrees() && !formula.agrees());
 //! assert_eq!(formula.readings[0].difference.as_deref(), Some("d + f"));

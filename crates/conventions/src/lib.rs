@@ -6,9 +6,12 @@
 //! two of them side by side, share by share, until nothing is left of their difference.
 //!
 //! ```
-//! use opledger_conventions::{Tally, Units, convention, dialect, explain};
-//! use opledger_dims::Binding;
-//! use opledger_ir::{Graph, LinearFacts, ModuleClass, ops::Source};
+//! # mod opledger {
+//! #     pub use {opledger_conventions as conventions, opledger_dims::*, opledger_ir::{self as ir, *}};
+//! # }
+//! use opledger::conventions::{Tally, Units, convention, dialect, explain};
+//! use opledger::ir::{LinearFacts, ModuleClass, ops::Source};
+//! use opledger::{Binding, Graph};
 //!
 //! let mut g = Graph::new();
 //! let x = g.input("x", ["b", "n", "c"])?;

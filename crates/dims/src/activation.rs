@@ -71,7 +71,8 @@ impl Activation {
     /// The function of a name or an alias.
     ///
     /// ```
-    /// use opledger_dims::Activation;
+    /// # mod opledger { pub use opledger_dims as dims; }
+    /// use opledger::dims::Activation;
     ///
     /// assert_eq!(Activation::named("gelu_new"), Some(Activation::GeluTanh));
     /// assert_eq!(Activation::named("softplus!"), None);

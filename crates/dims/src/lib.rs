@@ -6,7 +6,8 @@
 //! rounds, and every polynomial has one canonical form, so `==` is mathematical equality.
 //!
 //! ```
-//! use opledger_dims::{Binding, Poly};
+//! # mod opledger { pub use opledger_dims::*; }
+//! use opledger::{Binding, Poly};
 //!
 //! let cost: Poly = "4·b·n·c² + 2·b·n²·c".parse()?;
 //! let factored: Poly = "2*b*n*c*(2*c + n)".parse()?;

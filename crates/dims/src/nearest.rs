@@ -4,7 +4,8 @@
 /// inserted, deleted or replaced (Levenshtein 1965).
 ///
 /// ```
-/// use opledger_dims::nearest;
+/// # mod opledger { pub use opledger_dims as dims; }
+/// use opledger::dims::nearest;
 ///
 /// assert_eq!(nearest("flop", ["macs", "flops"].into_iter()), Some("flops"));
 /// assert_eq!(nearest("bananas", ["macs", "flops"].into_iter()), None);

@@ -13,7 +13,8 @@ use crate::{Class, Counts, nearest};
 /// It is a polynomial of a recorded graph and a whole number of a run or of a graph at given sizes.
 ///
 /// ```
-/// use opledger_dims::{Class, Counts, Quantity};
+/// # mod opledger { pub use opledger_dims::*; }
+/// use opledger::{Class, Counts, Quantity};
 ///
 /// let counts = Counts::zero().with(Class::Mul, 6_u64).with(Class::Add, 4);
 /// assert_eq!("matmul-flops".parse(), Ok(Quantity::MatmulFlops));

@@ -13,9 +13,10 @@ use crate::{Feeds, Interpreter, Observer, Run, RunError, Tensors};
 /// A graph with all its sizes and all its tensors, to be run by any interpreter as often as wanted.
 ///
 /// ```
-/// use opledger_dims::Binding;
-/// use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet};
-/// use opledger_ir::{Graph, ops::Source};
+/// # mod opledger {
+/// #     pub use {opledger_dims::*, opledger_interp::*, opledger_ir::{self as ir, *}};
+/// # }
+/// use opledger::{Binding, Fast, Feeds, Graph, Oracle, Prepared, Quiet, ir::ops::Source};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["n", "c"])?;

@@ -73,7 +73,8 @@ impl Elem {
     /// The type of a name.
     ///
     /// ```
-    /// use opledger_ir::Elem;
+    /// # mod opledger { pub use opledger_ir as ir; }
+    /// use opledger::ir::Elem;
     ///
     /// assert_eq!(Elem::named("i4").map(Elem::bits), Some(4));
     /// ```

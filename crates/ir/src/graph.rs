@@ -184,7 +184,8 @@ impl Node {
 /// A computation, recorded once: shapes are polynomials over named sizes.
 ///
 /// ```
-/// use opledger_ir::{Graph, ops::Source};
+/// # mod opledger { pub use opledger_ir::{self as ir, *}; }
+/// use opledger::{Graph, ir::ops::Source};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;
@@ -223,7 +224,8 @@ impl Graph {
     /// Does something in a scope below the present one, such as making a layer of a larger one.
     ///
     /// ```
-    /// use opledger_ir::{Graph, GraphError, Var, ops::Source};
+    /// # mod opledger { pub use opledger_ir::{self as ir, *}; }
+    /// use opledger::{Graph, Var, ir::{GraphError, ops::Source}};
     ///
     /// let weight = |g: &mut Graph| g.param("weight", Source::weight("c"), ["f", "c"]);
     /// let mut g = Graph::new();
@@ -347,7 +349,8 @@ impl Graph {
     /// are stacked. The results are what the last iteration carries out, and the stacks.
     ///
     /// ```
-    /// use opledger_ir::{Axis, Graph, GraphError, Scan, ScanValues};
+    /// # mod opledger { pub use opledger_ir::{self as ir, *}; }
+    /// use opledger::{Graph, ir::{Axis, GraphError, Scan, ScanValues}};
     ///
     /// let mut g = Graph::new();
     /// let x = g.input("x", ["l", "n"])?; // l rows

@@ -43,8 +43,8 @@ impl Graph {
     /// A quantity of the whole graph, as a polynomial in its sizes.
     ///
     /// ```
-    /// use opledger_dims::Quantity;
-    /// use opledger_ir::{Graph, ops::Source};
+    /// # mod opledger { pub use {opledger_dims::*, opledger_ir::{self as ir, *}}; }
+    /// use opledger::{Graph, Quantity, ir::ops::Source};
     ///
     /// let mut g = Graph::new();
     /// let x = g.input("x", ["b", "n", "c"])?;

@@ -55,7 +55,8 @@ impl Graph {
     /// definitions, modules, outputs and caches are carried over.
     ///
     /// ```
-    /// use opledger_ir::{Graph, GraphError, Op, ops::Activation};
+    /// # mod opledger { pub use opledger_ir::{self as ir, *}; }
+    /// use opledger::{Graph, ir::{GraphError, Op, ops::Activation}};
     ///
     /// let mut g = Graph::new();
     /// let x = g.input("x", ["b", "n"])?;

@@ -50,8 +50,8 @@ impl BertEmbeddingConfig {
 /// [t, c]`, `position_embeddings.weight [p, c]`, `LayerNorm.weight [c]`, `LayerNorm.bias [c]`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{BertEmbedding, BertEmbeddingConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::{BertEmbedding, BertEmbeddingConfig}};
 ///
 /// let mut g = Graph::new();
 /// BertEmbedding::new(&mut g.scope("embeddings"), &BertEmbeddingConfig::new(30_522, 1024))?;

@@ -40,8 +40,8 @@ impl DropoutConfig {
 /// Dropout as a layer.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{Dropout, DropoutConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::{Dropout, DropoutConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n"])?;

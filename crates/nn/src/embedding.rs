@@ -11,8 +11,8 @@ use crate::sizes::positive;
 /// An embedding table. Parameter `weight [v, c]`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::Embedding;
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::Embedding};
 ///
 /// let mut g = Graph::new();
 /// let ids = g.input_ids("input_ids", ["b", "n"], "v")?;

@@ -51,8 +51,8 @@ impl FeedForwardConfig {
 /// `linear3.weight [f, c]`, and their biases.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{FeedForward, FeedForwardConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::{FeedForward, FeedForwardConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

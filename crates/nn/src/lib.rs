@@ -11,8 +11,8 @@
 //! PyTorch's `[h·e, c]` in the same memory order.
 //!
 //! ```
-//! use opledger_ir::Graph;
-//! use opledger_nn::{AttentionConfig, MultiheadAttention};
+//! # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+//! use opledger::{Graph, nn::{AttentionConfig, MultiheadAttention}};
 //!
 //! let mut g = Graph::new();
 //! let x = g.input("x", ["b", "n", "c"])?;

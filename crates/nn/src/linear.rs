@@ -41,8 +41,8 @@ impl LinearConfig {
 /// A linear map from the last axes of a value to other axes. Parameters `weight` and `bias`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{Linear, LinearConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::{Linear, LinearConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

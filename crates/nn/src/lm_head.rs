@@ -8,8 +8,8 @@ use crate::{Embedding, Linear, LinearConfig, NnError};
 /// A head with its own weight `[v, c]`, or tied to an embedding table (Press, Wolf 2017).
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::LmHead;
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::LmHead};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

@@ -31,8 +31,8 @@ pub struct MixtureConfig {
 /// `experts.w2.weight [x, c, f]`, `experts.w3.weight [x, f, c]`.
 ///
 /// ```
-/// use opledger_ir::{Graph, ops::Activation};
-/// use opledger_nn::{MixtureConfig, MixtureOfExperts};
+/// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
+/// use opledger::{Graph, ir::ops::Activation, nn::{MixtureConfig, MixtureOfExperts}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

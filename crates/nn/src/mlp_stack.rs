@@ -42,8 +42,8 @@ impl Default for AttentionMlpStackConfig {
 /// `layers.*.linear2.…`.
 ///
 /// ```
-/// use opledger_ir::{Axis, Graph};
-/// use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
+/// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
+/// use opledger::{Graph, ir::Axis, nn::{AttentionMlpStack, AttentionMlpStackConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", [Axis::new("b", 32), Axis::new("n", 10), Axis::new("c", 64)])?;

@@ -37,8 +37,8 @@ impl NormConfig {
 /// A norm over the last axis. Parameters `weight` and `bias`, each `[c]`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::Norm;
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::Norm};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

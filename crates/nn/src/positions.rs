@@ -22,14 +22,14 @@ fn tokens_and_width(g: &Graph, layer: &'static str, x: Var) -> Result<(Axis, Axi
 /// Fixed sines and cosines. No parameters.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::SinusoidalPositions;
+/// # mod opledger { pub use {opledger_dims::*, opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Class, Graph, nn::SinusoidalPositions};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;
 /// let positions = SinusoidalPositions::new(&mut g.scope("positions"));
 /// positions.forward(&mut g, x)?;
-/// assert_eq!(g.cost().total()[opledger_dims::Class::Add].to_string(), "b·n·c");
+/// assert_eq!(g.cost().total()[Class::Add].to_string(), "b·n·c");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

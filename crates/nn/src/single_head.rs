@@ -40,11 +40,11 @@ impl SelfAttentionConfig {
 /// Self-attention with one head. Parameters as [`MultiheadAttention`]'s with `h = 1`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{SelfAttention, SelfAttentionConfig};
+/// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
+/// use opledger::{Graph, ir::Axis, nn::{SelfAttention, SelfAttentionConfig}};
 ///
 /// let mut g = Graph::new();
-/// let x = g.input("x", ["b".into(), "n".into(), opledger_ir::Axis::new("c", "c1")])?;
+/// let x = g.input("x", ["b".into(), "n".into(), Axis::new("c", "c1")])?;
 /// let config = SelfAttentionConfig { key_dim: Some("c2".into()), ..SelfAttentionConfig::new("c1") };
 /// SelfAttention::new(&mut g, &config)?.forward(&mut g, x)?;
 /// assert_eq!(

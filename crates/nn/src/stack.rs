@@ -49,8 +49,8 @@ impl<L> Stack<L> {
 /// A stack of [`EncoderLayer`]s. Parameters `layers.*.…` and, if wanted, `norm.…`.
 ///
 /// ```
-/// use opledger_ir::{Graph, Mask};
-/// use opledger_nn::{Encoder, LayerConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, Mask, nn::{Encoder, LayerConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

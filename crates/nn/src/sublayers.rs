@@ -154,8 +154,8 @@ impl Wrap {
 /// `norm2.…`.
 ///
 /// ```
-/// use opledger_ir::{Graph, Mask};
-/// use opledger_nn::{EncoderLayer, LayerConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, Mask, nn::{EncoderLayer, LayerConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;
@@ -244,8 +244,8 @@ impl EncoderLayer {
 /// not.
 ///
 /// ```
-/// use opledger_ir::{Graph, Mask};
-/// use opledger_nn::{DecoderLayer, LayerConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, Mask, nn::{DecoderLayer, LayerConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("tgt", ["b", "n", "c"])?;

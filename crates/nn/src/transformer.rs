@@ -62,8 +62,8 @@ impl TransformerMasks {
 /// `tgt_embedding.weight` and `generator.weight`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{LayerConfig, Transformer, TransformerConfig, TransformerMasks};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::{LayerConfig, Transformer, TransformerConfig, TransformerMasks}};
 ///
 /// let mut g = Graph::new();
 /// let src = g.input("src", ["b", "m", "c"])?;

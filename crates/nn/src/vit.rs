@@ -50,8 +50,8 @@ impl VitAttentionConfig {
 /// is PyTorch's `[3·c, c]`, `proj.weight [c, h, e]`, and their biases.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::{VitAttention, VitAttentionConfig};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::{VitAttention, VitAttentionConfig}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

@@ -46,8 +46,8 @@ impl WindowAttentionConfig {
 /// [c, h, e]`, their biases, and `relative_position_bias_table [(2·side − 1)², h]`.
 ///
 /// ```
-/// use opledger_ir::{Axis, Graph};
-/// use opledger_nn::{WindowAttention, WindowAttentionConfig};
+/// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
+/// use opledger::{Graph, ir::Axis, nn::{WindowAttention, WindowAttentionConfig}};
 ///
 /// let mut g = Graph::new();
 /// let image = ["b".into(), Axis::new("y", 14), Axis::new("x", 14), "c".into()];

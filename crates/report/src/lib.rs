@@ -4,7 +4,8 @@
 //! numbers of any size are JSON integers, never rounded; every number names its convention.
 //!
 //! ```
-//! use opledger_report::{Format, Style, thousands};
+//! # mod opledger { pub use opledger_report as report; }
+//! use opledger::report::{Format, Style, thousands};
 //!
 //! assert_eq!(thousands(&68_719_476_736_u64.into()), "68,719,476,736");
 //! assert_eq!("json".parse(), Ok(Format::Json));

@@ -1,7 +1,8 @@
 //! Dynamic-rank tensors on [`ndarray`], and seeded data.
 //!
 //! ```
-//! use opledger_tensor::{Fill, Tensor};
+//! # mod opledger { pub use opledger_tensor::{self as tensor, *}; }
+//! use opledger::{Tensor, tensor::Fill};
 //!
 //! let x = Tensor::random(&[2, 3], 7, Fill::Dyadic);
 //! assert_eq!(x.view().shape(), [2, 3]);

@@ -10,9 +10,10 @@
 //! tensors own their elements, those of a mapped file would be copied all the same.
 //!
 //! ```no_run
-//! use opledger_dims::Binding;
-//! use opledger_models::Names;
-//! use opledger_weights::Checkpoint;
+//! # mod opledger {
+//! #     pub use {opledger_dims::*, opledger_models as models, opledger_weights as weights};
+//! # }
+//! use opledger::{Binding, models::Names, weights::Checkpoint};
 //! # let (graph, binding) = (opledger_ir::Graph::new(), Binding::new());
 //!
 //! let names = Names::default().prefix("model.").tie("lm_head.weight", "embed_tokens.weight");

@@ -27,9 +27,10 @@ use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunEr
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
 ///
 /// ```
-/// use opledger_dims::Binding;
-/// use opledger_interp::{Fast, Feeds};
-/// use opledger_ir::{Graph, ops::Source};
+/// # mod opledger {
+/// #     pub use {opledger_dims::*, opledger_interp::*, opledger_ir::{self as ir, *}};
+/// # }
+/// use opledger::{Binding, Fast, Feeds, Graph, ir::ops::Source};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;

@@ -6,7 +6,8 @@
 //! itself goes by.
 //!
 //! ```
-//! use opledger_models::layer::parse;
+//! # mod opledger { pub use opledger_models as models; }
+//! use opledger::models::layer::parse;
 //!
 //! let model = parse("mha:c=512,h=8,bias=false")?;
 //! assert_eq!(model.graph.cost().macs().to_string(), "4·b·n·c² + 2·b·n²·c");

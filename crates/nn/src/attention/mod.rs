@@ -15,7 +15,8 @@ use crate::{AttentionNames, DropoutConfig, Linear, LinearConfig, NnError, Norm, 
 /// Options of a [`MultiheadAttention`].
 ///
 /// ```
-/// use opledger_nn::AttentionConfig;
+/// # mod opledger { pub use opledger_nn as nn; }
+/// use opledger::nn::AttentionConfig;
 ///
 /// // Llama 3's: 8 key and value heads, no biases.
 /// let config = AttentionConfig {
@@ -154,8 +155,8 @@ pub struct Attended {
 /// [g, e, c]`, `out_proj.weight [c, h, e]`, and their biases.
 ///
 /// ```
-/// use opledger_ir::{Graph, Mask};
-/// use opledger_nn::{AttentionConfig, MultiheadAttention};
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, Mask, nn::{AttentionConfig, MultiheadAttention}};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;
