@@ -21,7 +21,8 @@ impl AttentionNames {
     /// Four projections.
     ///
     /// ```
-    /// use opledger_nn::{AttentionConfig, AttentionNames};
+    /// # mod opledger { pub use opledger_nn as nn; }
+    /// use opledger::nn::{AttentionConfig, AttentionNames};
     ///
     /// let names = AttentionNames::new("wq", "wk", "wv", "wo");
     /// let config = AttentionConfig { names, ..AttentionConfig::new("c", "h") };
