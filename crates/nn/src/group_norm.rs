@@ -11,8 +11,8 @@ use crate::sizes::{Named, positive, quotient};
 /// GroupNorm with PyTorch's options. Parameters `weight` and `bias`, each `[c]`.
 ///
 /// ```
-/// use opledger_ir::Graph;
-/// use opledger_nn::GroupNorm;
+/// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
+/// use opledger::{Graph, nn::GroupNorm};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "c", "n"])?;
