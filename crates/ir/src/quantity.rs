@@ -50,8 +50,8 @@ impl Graph {
     /// let x = g.input("x", ["b", "n", "c"])?;
     /// let w = g.param("fc.weight", Source::weight("c"), ["f", "c"])?;
     /// g.einsum("b n c, f c -> b n f", x, w)?;
-    /// assert_eq!(g.quantity(Quantity::MatmulFlops).to_string(), "2·b·n·c·f");
-    /// assert_eq!(g.quantity(Quantity::Parameters).to_string(), "c·f");
+    /// assert_eq!(g.quantity(Quantity::MatmulFlops).to_string(), "2·b·n·f·c");
+    /// assert_eq!(g.quantity(Quantity::Parameters).to_string(), "f·c");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn quantity(&self, quantity: Quantity) -> Poly {
