@@ -12,7 +12,8 @@ fn root() -> PathBuf {
 /// The README and the pages it links to, by file name.
 fn pages() -> Vec<(PathBuf, String)> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = docs.filter(|f| f.extension().is_some_and(|e| e == "md")).collect();
+    let mut files: Vec<PathBuf> =
+        docs.filter(|f| f.extension().is_some_and(|e| e == "md")).collect();
     files.sort();
     files.insert(0, root().join("README.md"));
     files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
@@ -37,8 +38,7 @@ fn transcripts(page: &str) -> Vec<(Vec<&str>, &str)> {
         let arguments = line
             .strip_prefix("opledger ")
             .or_else(|| line.strip_prefix("cargo run --release -- "))?;
-        (!output.is_empty() && !output.starts_with('$'))
-            .then(|| (words(arguments), output))
+        (!output.is_empty() && !output.starts_with('$')).then(|| (words(arguments), output))
     });
     shown.collect()
 }
@@ -75,7 +75,8 @@ fn lines_may_be_left_out_and_none_changed() {
     for shown in [printed, "a\n…\n", "…\nd\n", "a\n…\nc\n…\n", "a\n…\nc\nd\n"] {
         assert!(shows(shown, printed), "{shown}");
     }
-    for shown in ["a\nb\nc\n", "a\nc\nd\n", "b\n…\n", "a\n…\nx\n…\n", "…\nc\n…\nb\n…\n", ""] {
+    for shown in ["a\nb\nc\n", "a\nc\nd\n", "b\n…\n", "a\n…\nx\n…\n", "…\nc\n…\nb\n…\n", ""]
+    {
         assert!(!shows(shown, printed), "{shown}");
     }
 }
