@@ -4,7 +4,7 @@ use std::fmt;
 
 use opledger_dims::{Poly, Symbol};
 
-use crate::{Elem, Kind, ShapeError};
+use crate::Elem;
 
 /// An axis: its name and its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,39 +97,5 @@ impl fmt::Display for Shape {
             write!(f, "{}{axis}", if i == 0 { "" } else { ", " })?;
         }
         f.write_str("]")
-    }
-}
-
-impl Shape {
-    /// Checks what the elements are.
-    pub(crate) fn expect(&self, operand: usize, expected: Kind) -> Result<(), ShapeError> {
-        match self.elem.kind() == expected {
-            true => Ok(()),
-            false => Err(ShapeError::Elem { operand, expected, found: self.elem }),
-        }
-    }
-
-    /// Checks that the axes are these, and `more` after them.
-    pub(crate) fn expect_leading(
-        &self,
-        operand: usize,
-        axes: &[Axis],
-        more: usize,
-    ) -> Result<(), ShapeError> {
-        if self.axes.len() != axes.len() + more {
-            let (expected, found) = (axes.len() + more, self.axes.len());
-            return Err(ShapeError::Rank { operand, expected, found });
-        }
-        for (position, (own, axis)) in self.axes.iter().zip(axes).enumerate() {
-            if own.name != axis.name {
-                let (expected, found) = (axis.name.clone(), own.name.clone());
-                return Err(ShapeError::Name { operand, position, expected, found });
-            }
-            if own.size != axis.size {
-                let (axis, left, right) = (own.name.clone(), own.size.clone(), axis.size.clone());
-                return Err(ShapeError::Size { axis, left, right });
-            }
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Quantity};
 
 use crate::graph::{Graph, Node};
-use crate::op::Operation;
+use crate::operation::Operation;
 use crate::{Cost, Shape};
 
 impl Graph {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::graph::{Graph, Node};
-use crate::op::{Op, Operation};
+use crate::op::Op;
+use crate::operation::Operation;
 use crate::ops::Source;
 
 /// Nodes and boxes inside one scope.

@@ -1,9 +1,9 @@
 //! One way to make a graph of a graph: node by node, each recorded anew or as something else.
 
-use crate::graph::{Graph, Loop, Node, Scope, Var};
+use crate::graph::{Graph, Loop, Node, Scope};
 use crate::ops::{Draw, Source};
 use crate::role::{Cache, Role};
-use crate::{Definition, Elem, GraphError, Kind, Op};
+use crate::{Definition, Elem, GraphError, Kind, Op, Var};
 
 /// The types in which the values of a model are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use num_traits::{Signed, Zero};
 use opledger_dims::{Binding, Counts, Poly, Symbol};
 
 use crate::graph::Graph;
-use crate::op::Operation;
+use crate::operation::Operation;
 use crate::{BindingError, Definition};
 
 impl Graph {

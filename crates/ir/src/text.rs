@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::graph::Graph;
-use crate::op::Operation;
+use crate::operation::Operation;
 
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Activation, Binding, Counts, Poly, Scalar, Symbol};
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 impl Operation for Activation {

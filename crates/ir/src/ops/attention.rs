@@ -12,7 +12,7 @@ use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use super::Factor;
 use super::softmax::{softmax_counts, softmax_row};
 use crate::cost::dot;
-use crate::op::Operation;
+use crate::operation::Operation;
 use crate::value::strides;
 use crate::{
     AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Shape, ShapeError, Support, Value,

@@ -6,7 +6,7 @@
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::seed_of;
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Dropout with a seed. The seed and the concrete path of the node, such as `layers.2.dropout`, decide

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `out[…, c] = table[ids[…], c]`.

@@ -8,7 +8,7 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use super::norm::sum;
 use crate::cost::dot;
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `x […, c]` or `[…, k, c]`, ids `[…, k]` in `0..x` and a weight `[x, f, c]` to `[…, k, f]`.

@@ -3,7 +3,7 @@
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// `[…, x]` and places `[…, k]` in `0..x` to `[…, k]`.

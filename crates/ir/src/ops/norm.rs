@@ -9,7 +9,7 @@
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
-use crate::op::Operation;
+use crate::operation::Operation;
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which norm.

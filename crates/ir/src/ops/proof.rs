@@ -7,7 +7,8 @@ use opledger_dims::{Binding, Counted, Counts, Scalar, counted, take_counts};
 use opledger_tensor::{Fill, Tensor, seed_of};
 
 use super::Source;
-use crate::op::{Op, Operation};
+use crate::op::Op;
+use crate::operation::Operation;
 use crate::value::to_usize;
 use crate::{Call, Definition, Graph, Part, PartCounts, Shape, Value, Var, indices};
 

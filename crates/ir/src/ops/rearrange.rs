@@ -4,7 +4,7 @@
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::value::{indices, strides, to_usize};
 use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
 

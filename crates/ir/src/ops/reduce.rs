@@ -5,7 +5,7 @@
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use super::norm::sum;
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A reduction along an axis, which the result no longer has.

@@ -10,7 +10,7 @@
 use opledger_dims::{Binding, Class, Counts, Integer, Poly, Scalar, Symbol};
 
 use super::RopeScaling;
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{Axis, AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which elements form a pair.

@@ -7,7 +7,7 @@
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use crate::masked::{self, Masked};
-use crate::op::Operation;
+use crate::operation::Operation;
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// A constant that may depend on a size.

@@ -7,7 +7,7 @@
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
-use crate::op::Operation;
+use crate::operation::Operation;
 use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// Where an iteration begins. Operands: the values carried in, then stacks. Results: the values

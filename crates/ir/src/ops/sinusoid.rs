@@ -6,7 +6,7 @@
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use super::inverse_frequency;
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// The base of the frequencies.

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{Axis, AxisMap, Call, Cost, Elem, Facts, OpError, Part, Shape, ShapeError, Value};
 
 /// How a parameter is drawn when no weights are given.

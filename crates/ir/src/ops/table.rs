@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::value::indices;
 use crate::{Axis, AxisMap, Call, Cost, Elem, Facts, OpError, Part, Shape, ShapeError, Value};
 

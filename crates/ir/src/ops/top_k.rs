@@ -7,7 +7,7 @@
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
-use crate::op::{Operation, operands};
+use crate::operation::{Operation, operands};
 use crate::{
     Axis, AxisMap, Call, Cost, Elem, Facts, Kind, OpError, Part, Shape, ShapeError, Value,
 };

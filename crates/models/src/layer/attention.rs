@@ -8,7 +8,7 @@ use opledger_nn::{
     VitAttention, VitAttentionConfig, Weights, WindowAttention, WindowAttentionConfig,
 };
 
-use super::build::{input, x};
+use super::build::{Sequence, input, x};
 use super::error::LayerError;
 use super::settings::Settings;
 
@@ -103,12 +103,13 @@ pub(super) fn multihead(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let (key, value) = match (cross, kdim == vdim) {
         (false, _) => (x, x),
         (true, true) => {
-            let memory = input(s, g, "memory", "m", ("c", kdim))?;
+            let memory = input(s, g, "memory", Sequence::Memory, ("c", kdim))?;
             (memory, memory)
         }
-        (true, false) => {
-            (input(s, g, "key", "m", ("c", kdim))?, input(s, g, "value", "m", ("c", vdim))?)
-        }
+        (true, false) => (
+            input(s, g, "key", Sequence::Memory, ("c", kdim))?,
+            input(s, g, "value", Sequence::Memory, ("c", vdim))?,
+        ),
     };
     let attention = MultiheadAttention::new(g, &config)?;
     let call = call(s, g, keys)?;

@@ -14,10 +14,10 @@ pub(super) fn input(
     s: &Settings,
     g: &mut Graph,
     name: &str,
-    tokens: &'static str,
+    tokens: Sequence,
     width: impl Into<Axis>,
 ) -> Result<Var, LayerError> {
-    let axes = [batch(s, g), sequence(s, g, tokens), width.into()];
+    let axes = [batch(s, g), tokens.axis(s, g), width.into()];
     Ok(g.input(name, axes)?)
 }
 
@@ -28,12 +28,26 @@ fn batch(s: &Settings, g: &mut Graph) -> Axis {
     axis
 }
 
-/// The axis of tokens that attend, `n`, or of those they attend to, `m`.
-fn sequence(s: &Settings, g: &mut Graph, tokens: &'static str) -> Axis {
-    let axis = s.axis(tokens, tokens);
-    let role = if tokens == "m" { SizeRole::Memory } else { SizeRole::Tokens };
-    name_size(g, role, &axis);
-    axis
+/// A sequence of tokens.
+#[derive(Clone, Copy)]
+pub(super) enum Sequence {
+    /// Those that attend.
+    Own,
+    /// Those they attend to.
+    Memory,
+}
+
+impl Sequence {
+    /// Its axis.
+    fn axis(self, s: &Settings, g: &mut Graph) -> Axis {
+        let (key, role) = match self {
+            Sequence::Own => ("n", SizeRole::Tokens),
+            Sequence::Memory => ("m", SizeRole::Memory),
+        };
+        let axis = s.axis(key, key);
+        name_size(g, role, &axis);
+        axis
+    }
 }
 
 /// Says what the size of an axis counts, where the text leaves it free.
@@ -45,7 +59,7 @@ fn name_size(g: &mut Graph, role: SizeRole, axis: &Axis) {
 
 /// The input `x [b, n, c]`.
 pub(super) fn x(s: &Settings, g: &mut Graph) -> Result<Var, LayerError> {
-    input(s, g, "x", "n", s.axis("c", "c"))
+    input(s, g, "x", Sequence::Own, s.axis("c", "c"))
 }
 
 /// Ids `[b, tokens]` below the size of a key.
@@ -53,10 +67,10 @@ pub(super) fn ids(
     s: &Settings,
     g: &mut Graph,
     name: &str,
-    tokens: &'static str,
+    tokens: Sequence,
     below: &'static str,
 ) -> Result<Var, LayerError> {
-    let axes = [batch(s, g), sequence(s, g, tokens)];
+    let axes = [batch(s, g), tokens.axis(s, g)];
     let ids = g.input_ids(name, axes, s.size(below))?;
     g.mark(ids, Role::Tokens);
     Ok(ids)
@@ -74,7 +88,7 @@ pub(super) fn feed_forward(s: &Settings) -> Result<FeedForwardConfig, LayerError
 
 pub(super) fn linear(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let (from, to) = (s.axis("in", "in"), s.axis("out", "out"));
-    let x = input(s, g, "x", "n", from.clone())?;
+    let x = input(s, g, "x", Sequence::Own, from.clone())?;
     let y = Linear::new(g, from, to, LinearConfig::bias(s.flag("bias")))?.forward(g, x)?;
     g.output("y", y);
     Ok(())
@@ -92,7 +106,7 @@ pub(super) fn layer_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> 
 }
 
 pub(super) fn group_norm(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
-    let axes = [batch(s, g), s.axis("c", "c"), sequence(s, g, "n")];
+    let axes = [batch(s, g), s.axis("c", "c"), Sequence::Own.axis(s, g)];
     let x = g.input("x", axes)?;
     let y = GroupNorm::new(g, s.size("groups"), s.size("c"), s.number("eps"))?.forward(g, x)?;
     g.output("y", y);
@@ -112,7 +126,7 @@ fn norm(s: &Settings, g: &mut Graph, config: NormConfig) -> Result<(), LayerErro
 }
 
 pub(super) fn embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
-    let ids = ids(s, g, "input_ids", "n", "v")?;
+    let ids = ids(s, g, "input_ids", Sequence::Own, "v")?;
     let rows = Embedding::new(g, s.size("v"), s.size("c"))?.forward(g, ids)?;
     let y = match s.choice("positions") {
         "sinusoid" => {
@@ -131,8 +145,8 @@ pub(super) fn embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
 }
 
 pub(super) fn bert_embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
-    let words = ids(s, g, "input_ids", "n", "v")?;
-    let types = ids(s, g, "token_type_ids", "n", "types")?;
+    let words = ids(s, g, "input_ids", Sequence::Own, "v")?;
+    let types = ids(s, g, "token_type_ids", Sequence::Own, "types")?;
     let config = BertEmbeddingConfig {
         max_position_embeddings: s.size("p"),
         type_vocab_size: Some(s.size("types")),
@@ -151,7 +165,7 @@ pub(super) fn lm_head(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
         if s.flag("bias") {
             return Err(LayerError::Conflict("a tied head has no bias".to_owned()));
         }
-        let ids = ids(s, g, "input_ids", "n", "v")?;
+        let ids = ids(s, g, "input_ids", Sequence::Own, "v")?;
         let table = Embedding::new(&mut g.scope("embedding"), v, c)?;
         (table.forward(g, ids)?, LmHead::tied(&mut g.scope("lm_head"), &table))
     } else {

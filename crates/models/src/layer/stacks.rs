@@ -8,7 +8,7 @@ use opledger_nn::{
 };
 
 use super::attention::{band, config, padded};
-use super::build::{feed_forward, ids, input, x};
+use super::build::{Sequence, feed_forward, ids, input, x};
 use super::error::LayerError;
 use super::settings::Settings;
 
@@ -64,7 +64,7 @@ const SOURCE_MASK: &str = "encoder_attention_mask";
 
 pub(super) fn decoder_layer(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let x = x(s, g)?;
-    let memory = input(s, g, "memory", "m", s.axis("c", "c"))?;
+    let memory = input(s, g, "memory", Sequence::Memory, s.axis("c", "c"))?;
     let layer = DecoderLayer::new(g, &layer(s)?)?;
     let memory_mask = padded(s, g, Mask::none(), SOURCE_MASK, "m")?;
     let y = layer.forward(g, x, memory, band(s), memory_mask)?;
@@ -74,7 +74,7 @@ pub(super) fn decoder_layer(s: &Settings, g: &mut Graph) -> Result<(), LayerErro
 
 pub(super) fn decoder(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let x = x(s, g)?;
-    let memory = input(s, g, "memory", "m", s.axis("c", "c"))?;
+    let memory = input(s, g, "memory", Sequence::Memory, s.axis("c", "c"))?;
     let decoder = Decoder::new(g, s.size("l"), &layer(s)?, s.flag("final_norm"))?;
     let memory_mask = padded(s, g, Mask::none(), SOURCE_MASK, "m")?;
     let y = decoder.forward(g, x, memory, band(s), memory_mask)?;
@@ -85,10 +85,13 @@ pub(super) fn decoder(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
 pub(super) fn transformer(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let embed = s.flag("embed");
     let (src, tgt) = if embed {
-        (ids(s, g, "src", "m", "v")?, ids(s, g, "tgt", "n", "v")?)
+        (ids(s, g, "src", Sequence::Memory, "v")?, ids(s, g, "tgt", Sequence::Own, "v")?)
     } else {
         let width = || s.axis("c", "c");
-        (input(s, g, "src", "m", width())?, input(s, g, "tgt", "n", width())?)
+        (
+            input(s, g, "src", Sequence::Memory, width())?,
+            input(s, g, "tgt", Sequence::Own, width())?,
+        )
     };
     let config = TransformerConfig {
         num_decoder_layers: s.size("ld"),

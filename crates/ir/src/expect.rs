@@ -1,0 +1,37 @@
+//! What operations expect of the shapes of their operands.
+
+use crate::{Axis, Kind, Shape, ShapeError};
+
+impl Shape {
+    /// Checks what the elements are.
+    pub(crate) fn expect(&self, operand: usize, expected: Kind) -> Result<(), ShapeError> {
+        match self.elem.kind() == expected {
+            true => Ok(()),
+            false => Err(ShapeError::Elem { operand, expected, found: self.elem }),
+        }
+    }
+
+    /// Checks that the axes are these, and `more` after them.
+    pub(crate) fn expect_leading(
+        &self,
+        operand: usize,
+        axes: &[Axis],
+        more: usize,
+    ) -> Result<(), ShapeError> {
+        if self.axes.len() != axes.len() + more {
+            let (expected, found) = (axes.len() + more, self.axes.len());
+            return Err(ShapeError::Rank { operand, expected, found });
+        }
+        for (position, (own, axis)) in self.axes.iter().zip(axes).enumerate() {
+            if own.name != axis.name {
+                let (expected, found) = (axis.name.clone(), own.name.clone());
+                return Err(ShapeError::Name { operand, position, expected, found });
+            }
+            if own.size != axis.size {
+                let (axis, left, right) = (own.name.clone(), own.size.clone(), axis.size.clone());
+                return Err(ShapeError::Size { axis, left, right });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What nodes, scopes and sizes are: how layers say it, and how others ask.
+
+use opledger_dims::Symbol;
+
+use super::{Graph, Node, Scope};
+use crate::Var;
+use crate::role::{Cache, Cached, Module, ModuleClass, ModuleId, Role, SizeRole};
+
+impl Graph {
+    /// Says what a node is; gives its value back.
+    pub fn mark(&mut self, var: Var, role: Role) -> Var {
+        self.node_mut(var).role = Some(role);
+        var
+    }
+
+    /// Declares that the present scope is a module. Nodes recorded in the scope that comes back, and
+    /// below it, belong to the module.
+    #[must_use = "the module is entered by the scope that comes back"]
+    pub fn module(&mut self, class: ModuleClass) -> Scope {
+        let here = self.here();
+        let id =
+            self.add_module(Module { path: here.path().to_owned(), class, parent: here.module });
+        Scope { module: Some(id), ..here }
+    }
+
+    /// An empty graph that is a model of a published family.
+    pub fn of_model(family: &'static str) -> Graph {
+        let mut graph = Graph::default();
+        let scope = graph.module(ModuleClass::Model(family));
+        graph.set_root(scope);
+        graph
+    }
+
+    /// The module of an id.
+    pub fn module_of(&self, id: ModuleId) -> &Module {
+        &self.modules()[id.0]
+    }
+
+    /// The modules around a node, the innermost first.
+    pub fn modules_around(&self, node: &Node) -> impl Iterator<Item = (ModuleId, &Module)> {
+        let step = |id: &ModuleId| self.module_of(*id).parent;
+        std::iter::successors(node.module, step).map(|id| (id, self.module_of(id)))
+    }
+
+    /// Says that `present` takes the place of the cached input `past` in the next run.
+    pub fn cache(&mut self, of: Cached, past: Var, present: Var) {
+        self.mark(past, Role::Cache(of));
+        self.add_cache(Cache { of, past, present });
+    }
+
+    /// The inputs of a role, in the order of recording.
+    pub fn inputs_of(&self, role: Role) -> impl Iterator<Item = Var> {
+        let of_role = move |var: &Var| self.node(*var).role == Some(role);
+        self.vars().filter(|var| self.node(*var).op.is_source()).filter(of_role)
+    }
+
+    /// Says what a size counts.
+    pub fn size_role(&mut self, role: SizeRole, symbol: impl Into<Symbol>) {
+        self.set_size(role, symbol.into());
+    }
+
+    /// The size that counts something, if a layer said which.
+    pub fn size_of(&self, role: SizeRole) -> Option<&Symbol> {
+        self.sizes_by_role().get(&role)
+    }
+}
