@@ -39,13 +39,15 @@ impl Graph {
         for (at, node) in self.nodes().iter().enumerate() {
             // What was carried in is the result of an exit where nothing is repeated; the driver holds
             // it. A stack is cut in every iteration.
-            let (inputs, until) = match &node.op {
-                Op::Exit(exit) => (&node.inputs[exit.carried..], at),
-                Op::Carry(carry) => (&node.inputs[..carry.carried], at),
-                _ => (&node.inputs[..], at),
-            };
+            let mut inputs = &node.inputs[..];
+            if let Op::Exit(exit) = &node.op {
+                inputs = &inputs[exit.carried..];
+            }
+            if let Op::Carry(carry) = &node.op {
+                inputs = &inputs[..carry.carried];
+            }
             for var in inputs {
-                self.use_until(&mut last, var.index(), until);
+                self.use_until(&mut last, var.index(), at);
             }
         }
         for body in self.loops() {
@@ -91,11 +93,14 @@ impl Graph {
         };
         // What a node's results take beside buffers that are there already: a carry takes over those of
         // what it is given, and an exit has the stacks.
-        let own = |node: &Node| match &node.op {
-            Op::Carry(_) => all(&mut node.results()),
-            Op::Exit(exit) => all(&mut node.results().skip(exit.carried)),
-            op if op.is_view() => Ok(Integer::default()),
-            _ => all(&mut node.results()),
+        let own = |node: &Node| {
+            if let Op::Exit(exit) = &node.op {
+                return all(&mut node.results().skip(exit.carried));
+            }
+            match node.op.is_view() && !matches!(node.op, Op::Carry(_)) {
+                true => Ok(Integer::default()),
+                false => all(&mut node.results()),
+            }
         };
         let mut last = self.last_uses();
         for at in (0..last.len()).rev() {
@@ -112,13 +117,11 @@ impl Graph {
                 continue;
             }
             // Stacks grow from the first iteration on.
-            let made = match &node.op {
+            let body = self.loops().iter().find(|l| l.body.start == at);
+            let stacks = body.map_or(Ok(Integer::default()), |l| own(&self.nodes()[l.body.end]))?;
+            let made = match node.op {
                 Op::Exit(_) => Integer::default(),
-                Op::Carry(_) => match self.loops().iter().find(|l| l.body.start == at) {
-                    Some(body) => own(node)? + own(&self.nodes()[body.body.end])?,
-                    None => own(node)?,
-                },
-                _ => own(node)?,
+                _ => own(node)? + stacks,
             };
             if !matches!(node.op, Op::Carry(_)) {
                 peak = peak.max(&live + &made);
@@ -144,15 +147,13 @@ impl Graph {
     /// iteration hands to the next. A carry counts as a buffer, that of the iteration before.
     fn shared(&self, at: usize) -> Vec<usize> {
         let node = &self.nodes()[at];
-        match &node.op {
-            Op::Source(_) | Op::Carry(_) => Vec::new(),
-            Op::Exit(exit) => {
-                let next = node.inputs.iter().skip(exit.carried).take(exit.carried);
-                next.map(|var| var.index()).collect()
-            }
-            op if op.is_view() => node.inputs.last().map(|var| var.index()).into_iter().collect(),
-            _ => Vec::new(),
+        if let Op::Exit(exit) = &node.op {
+            let next = node.inputs.iter().skip(exit.carried).take(exit.carried);
+            return next.map(|var| var.index()).collect();
         }
+        let own = matches!(node.op, Op::Source(_) | Op::Carry(_)) || !node.op.is_view();
+        let operand = node.inputs.last().filter(|_| !own);
+        operand.map(|var| var.index()).into_iter().collect()
     }
 }
 
