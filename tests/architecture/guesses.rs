@@ -17,7 +17,7 @@ const FREE: &[&str] = &["ir", "report"];
 const READINGS: &[(&str, usize)] = &[("cli/commands/bench.rs", 2), ("cli/tensors.rs", 1)];
 
 /// Files that guess still, and how often.
-const GUESSES: &[(&str, usize)] = &[("cli/commands/run.rs", 1)];
+const GUESSES: &[(&str, usize)] = &[];
 
 /// Methods that look into a text.
 const LOOKS: &[&str] = &[

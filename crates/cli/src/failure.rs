@@ -44,7 +44,7 @@ pub(crate) enum Failure {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Text(#[from] TextError),
-    #[error("`{model}` takes no input `input_ids`, so no text")]
+    #[error("`{model}` has not one input of token ids, so it takes no text")]
     NoIds { model: String },
     #[error(transparent)]
     Audit(#[from] AuditError),

@@ -133,8 +133,14 @@ impl Texts {
         self.0.iter().any(|ids| ids.len() < self.length())
     }
 
-    /// Feeds `input_ids` and, where texts are padded, `attention_mask`.
-    pub(crate) fn feed(&self, feeds: Feeds, padded: bool) -> Result<Feeds, RunError> {
+    /// Feeds the input of token ids at a path and, where a path of one is given, the mask that hides
+    /// padding.
+    pub(crate) fn feed(
+        &self,
+        feeds: Feeds,
+        ids: &str,
+        mask: Option<&str>,
+    ) -> Result<Feeds, RunError> {
         let rows = |row: &dyn Fn(&Vec<i64>) -> Vec<i64>| -> Vec<i64> {
             let padding = |mut row: Vec<i64>| {
                 row.resize(self.length(), 0);
@@ -143,10 +149,10 @@ impl Texts {
             self.0.iter().flat_map(|ids| padding(row(ids))).collect()
         };
         let shape = [self.items(), self.length()];
-        let feeds = feeds.with_ids("input_ids", &shape, rows(&Vec::clone))?;
-        match padded {
-            true => feeds.with_ids("attention_mask", &shape, rows(&|ids| vec![1; ids.len()])),
-            false => Ok(feeds),
+        let feeds = feeds.with_ids(ids, &shape, rows(&Vec::clone))?;
+        match mask {
+            Some(mask) => feeds.with_ids(mask, &shape, rows(&|ids| vec![1; ids.len()])),
+            None => Ok(feeds),
         }
     }
 }

@@ -101,10 +101,9 @@ impl Given {
             input.sizes(graph, &mut sizes);
         }
         if let Some(texts) = &self.texts {
-            let ids = |var| graph.node(var).path == "input_ids";
-            let takes_text = graph.inputs_of(Role::Tokens).any(ids);
-            let size = |role| graph.size_of(role).filter(|_| takes_text);
-            let (Some(items), Some(tokens)) = (size(SizeRole::Batch), size(SizeRole::Tokens))
+            let size = |role| graph.size_of(role);
+            let (Some(_), Some(items), Some(tokens)) =
+                (token_ids(graph), size(SizeRole::Batch), size(SizeRole::Tokens))
             else {
                 return Err(Failure::NoIds { model: model.name().to_owned() });
             };
@@ -121,15 +120,25 @@ impl Given {
             }
         }
         let padded = self.padded();
-        if let Some(texts) = &self.texts {
-            feeds = texts.feed(feeds, padded)?;
+        if let (Some(texts), Some(ids)) = (&self.texts, token_ids(graph)) {
+            let mask = graph.inputs_of(Role::Visible).next().filter(|_| padded);
+            feeds = texts.feed(feeds, ids, mask.map(|mask| graph.node(mask).path.as_str()))?;
         }
         // Token types that are not given are of the first kind, as in the `transformers` library.
-        if model.reference().is_whole_model() && !self.has("token_type_ids") {
-            feeds = feeds.zeros_at("token_type_ids");
+        for kinds in graph.inputs_of(Role::Segments).map(|kinds| &graph.node(kinds).path) {
+            if model.reference().is_whole_model() && !self.has(kinds) {
+                feeds = feeds.zeros_at(kinds);
+            }
         }
         Ok((sized, feeds))
     }
+}
+
+/// The path of the input that a text is read as: the one of token ids.
+fn token_ids(graph: &Graph) -> Option<&str> {
+    let mut inputs = graph.inputs_of(Role::Tokens);
+    let only = inputs.next().filter(|_| inputs.next().is_none())?;
+    Some(&graph.node(only).path)
 }
 
 /// Starts as many threads as asked for.

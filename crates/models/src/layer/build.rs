@@ -147,6 +147,7 @@ pub(super) fn embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
 pub(super) fn bert_embedding(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let words = ids(s, g, "input_ids", Sequence::Own, "v")?;
     let types = ids(s, g, "token_type_ids", Sequence::Own, "types")?;
+    g.mark(types, Role::Segments);
     let config = BertEmbeddingConfig {
         max_position_embeddings: s.size("p"),
         type_vocab_size: Some(s.size("types")),
