@@ -6,7 +6,7 @@
 //! the tools of a framework would print. Without sizes the same questions have formulas for answers.
 //!
 //! ```
-//! use opledger::{Dtype, Model, Quantity};
+//! use opledger::{Elem, Model, Quantity};
 //!
 //! let model = Model::open("llama-3.1-8b")?;
 //! assert_eq!(model.parameters().to_string(), "8030261248");
@@ -14,7 +14,7 @@
 //! let prompt = model.at([("n", 4096)])?; // of one item, unless `b` says otherwise
 //! assert_eq!(prompt.quantity(Quantity::Macs)?.to_string(), "32938641063936");
 //! assert_eq!(prompt.convention("fvcore")?.to_string(), "30739080937472");
-//! let memory = prompt.memory(Dtype::Bf16)?;
+//! let memory = prompt.memory(Elem::Bf16)?;
 //! assert_eq!(memory.parameters, (2 * 8_030_261_248_u64).into());
 //! # Ok::<(), opledger::AccountError>(())
 //! ```
@@ -37,7 +37,6 @@ pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
 pub use error::AccountError;
 pub use grid::Sweep;
-pub use memory::{Dtype, UnknownDtype};
 pub use model::Model;
 pub use opledger_dims::Quantity;
 pub use questions::Questions;

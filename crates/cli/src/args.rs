@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use opledger_account::{Assertion, AssertionError, Dtype, Model, Sweep};
+use opledger_account::{Assertion, AssertionError, Model, Sweep};
 use opledger_dims::Binding;
+use opledger_ir::{Elem, Kind};
 use opledger_models::Request;
 use opledger_report::Format;
 
@@ -157,7 +158,7 @@ pub(crate) struct CountArgs {
     pub(crate) new_tokens: Option<u64>,
     /// The kind of the elements of parameters and of the cache, for the bytes they take
     #[arg(long, default_value = "f32", value_parser = dtypes())]
-    pub(crate) dtype: Dtype,
+    pub(crate) dtype: Elem,
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
@@ -193,14 +194,12 @@ fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
     })
 }
 
-fn dtypes() -> impl TypedValueParser<Value = Dtype> {
-    let value = |dtype: Dtype| {
-        PossibleValue::new(dtype.name()).help(match dtype.bytes() {
-            1 => "1 byte".to_owned(),
-            bytes => format!("{bytes} bytes"),
-        })
-    };
-    PossibleValuesParser::new(Dtype::ALL.map(value)).try_map(|name| name.parse::<Dtype>())
+/// The types that reals are stored in.
+fn dtypes() -> impl TypedValueParser<Value = Elem> {
+    let reals = Elem::ALL.into_iter().filter(|elem| elem.kind() == Kind::Real);
+    let value = |elem: Elem| PossibleValue::new(elem.name()).help(format!("{} bits", elem.bits()));
+    let values: Vec<PossibleValue> = reals.map(value).collect();
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Elem>())
 }
 
 fn asserted(text: &str) -> Result<Assertion, String> {

@@ -1,6 +1,7 @@
 //! What the elements of a tensor are, and how wide.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The type of an element, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,21 +66,32 @@ impl Elem {
             Elem::F32 => "f32",
             Elem::Bf16 => "bf16",
             Elem::F16 => "f16",
-            Elem::I8 => "i8",
-            Elem::I4 => "i4",
+            Elem::I8 => "int8",
+            Elem::I4 => "int4",
         }
     }
+}
 
-    /// The type of a name.
-    ///
+/// A name that no type of elements has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is no type of elements; there are {}", Elem::ALL.map(Elem::name).join(", "))]
+pub struct UnknownElem {
+    name: String,
+}
+
+impl FromStr for Elem {
+    type Err = UnknownElem;
+
     /// ```
-    /// # mod opledger { pub use opledger_ir as ir; }
-    /// use opledger::ir::Elem;
+    /// # mod opledger { pub use opledger_ir::*; }
+    /// use opledger::Elem;
     ///
-    /// assert_eq!(Elem::named("i4").map(Elem::bits), Some(4));
+    /// assert_eq!("int4".parse::<Elem>()?.bits(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn named(name: &str) -> Option<Elem> {
-        Elem::ALL.into_iter().find(|elem| elem.name() == name)
+    fn from_str(name: &str) -> Result<Self, UnknownElem> {
+        let named = Elem::ALL.into_iter().find(|elem| elem.name() == name);
+        named.ok_or_else(|| UnknownElem { name: name.escape_debug().to_string() })
     }
 }
 

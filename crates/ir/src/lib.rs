@@ -35,7 +35,7 @@ mod var;
 pub use axis::{Axis, Shape};
 pub use cost::{Cost, Part, PartCounts};
 pub use definition::Definition;
-pub use elem::{Elem, Kind};
+pub use elem::{Elem, Kind, UnknownElem};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
 pub use facts::{AxisMap, Facts};
 pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, ScanValues, Scope, Scoped};

@@ -35,7 +35,7 @@
 //! A model by name answers the same questions without running, at any size:
 //!
 //! ```
-//! use opledger::{Dtype, Model, Quantity};
+//! use opledger::{Elem, Model, Quantity};
 //!
 //! // A published model by its name here or on the hub, a layer, a config.json, or a directory.
 //! let model: Model = "meta-llama/Llama-3.1-8B".parse()?;
@@ -48,7 +48,7 @@
 //! assert_eq!(prompt.convention("fvcore")?, 30_739_080_937_472_i64.into()); // what fvcore prints
 //! assert_eq!(prompt.explain("macs", "fvcore")?.unaccounted, 0.into()); // and why it differs
 //!
-//! let memory = prompt.memory(Dtype::Bf16)?;
+//! let memory = prompt.memory(Elem::Bf16)?;
 //! assert_eq!(memory.cache, Some((2_u64 * 2 * 32 * 8 * 128 * 4096).into())); // keys and values
 //! let generation = model.generation(&[("n", 128)].into_iter().collect(), 256)?;
 //! assert_eq!(generation.all.macs, &generation.prompt.macs + &generation.steps.macs);
@@ -109,10 +109,10 @@ pub use opledger_verify as verify;
 pub use opledger_weights as weights;
 
 // Questions that need no run; a `Prepared` run answers what is measured.
-pub use opledger_account::{AccountError, Dtype, Model, SizedModel, Sweep};
+pub use opledger_account::{AccountError, Model, SizedModel, Sweep};
 pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Quantity, Symbol};
 pub use opledger_interp::{
     Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, Session, Theorem, compare, prove,
 };
-pub use opledger_ir::{Graph, Mask, Shape, Value, Var};
+pub use opledger_ir::{Elem, Graph, Mask, Shape, Value, Var};
 pub use opledger_tensor::Tensor;
