@@ -29,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("charts", &[]),
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
     ("account", &["conventions", "dims", "ir", "models", "report", "weights"]),
+    ("execute", &["account", "dims", "interp", "models", "weights"]),
     ("audit", &["account", "dims", "ir", "models", "report"]),
     ("verify", &["dims", "interp", "ir", "nn", "tensor"]),
     (
@@ -38,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "audit",
             "conventions",
             "dims",
+            "execute",
             "interp",
             "ir",
             "measure",

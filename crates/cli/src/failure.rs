@@ -7,6 +7,7 @@ use opledger_audit::AuditError;
 use opledger_charts::ChartError;
 use opledger_conventions::ConventionError;
 use opledger_dims::{EvalError, Integer, Symbol, nearest};
+use opledger_execute::ExecuteError;
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
 use opledger_measure::MeasureError;
@@ -147,4 +148,15 @@ fn list(symbols: &[Symbol]) -> String {
 
 fn flags(symbols: &[Symbol]) -> String {
     symbols.iter().map(|s| format!("--set {s}=<size>")).collect::<Vec<_>>().join(" ")
+}
+
+impl From<ExecuteError> for Failure {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Account(error) => error.into(),
+            ExecuteError::Weights(error) => error.into(),
+            ExecuteError::Run(error) => error.into(),
+            ExecuteError::NoScores { model } => Failure::NoScores { model },
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! The command `opledger`: counts, derives, runs and verifies Transformers.
 
 mod args;
-mod checkpoint;
 mod commands;
 mod destination;
 mod failure;

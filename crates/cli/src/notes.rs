@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use opledger_account::Model;
+use opledger_weights::escaped;
 
 /// Tells something beside the result.
 pub(crate) fn note(text: &str) {
@@ -18,5 +19,12 @@ pub(crate) fn unread_keys(model: &Model) {
         note(&format!(
             "the configuration has keys that are not known, taken to change nothing: {keys}"
         ));
+    }
+}
+
+/// Tells which parameters have elements that are no numbers.
+pub(crate) fn non_finite(parameters: &[(String, usize)]) {
+    for (path, count) in parameters {
+        note(&format!("{} has {count} elements that are infinite or no numbers", escaped(path)));
     }
 }

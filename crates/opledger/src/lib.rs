@@ -64,6 +64,7 @@
 //! | [`nn`] | layers |
 //! | [`models`] | models by name |
 //! | [`account`] | what a model costs, without running it: every question by name |
+//! | [`execute`] | models that run: their weights, prepared runs, generation |
 //! | [`weights`] | the files of a model: safetensors, and the configuration beside them |
 //! | [`conventions`] | how other tools count, and why two of them differ |
 //! | [`verify`] | published claims, settled by execution |
@@ -90,6 +91,8 @@ pub use opledger_conventions as conventions;
 #[doc(inline)]
 pub use opledger_dims as dims;
 #[doc(inline)]
+pub use opledger_execute as execute;
+#[doc(inline)]
 pub use opledger_interp as interp;
 #[doc(inline)]
 pub use opledger_ir as ir;
@@ -111,6 +114,7 @@ pub use opledger_weights as weights;
 // Questions that need no run; a `Prepared` run answers what is measured.
 pub use opledger_account::{AccountError, Model, SizedModel, Sweep};
 pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Quantity, Symbol};
+pub use opledger_execute::{Execute, ExecuteError, Generator};
 pub use opledger_interp::{
     Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, Session, Theorem, compare, prove,
 };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use num_traits::ToPrimitive;
 use opledger_account::{Model, ModelReference, SizedModel};
 use opledger_dims::{Binding, Counts, Integer, Scalar};
+use opledger_execute::weights;
 use opledger_interp::{
     Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Theorem,
 };
@@ -17,9 +18,9 @@ use opledger_report::{
 };
 
 use crate::args::{self, RunArgs};
-use crate::checkpoint;
 use crate::destination::Destination;
 use crate::failure::Failure;
+use crate::notes;
 use crate::output;
 use crate::progress::Progress;
 use crate::tensors::{self, NamedTensor};
@@ -111,9 +112,9 @@ impl Given {
         }
         let sized = model.run_at(&sizes)?;
         let mut feeds = Feeds::seeded(seed);
-        if let Some(folder) = checkpoint::beside(model) {
-            feeds = checkpoint::load(folder, model, sized.sizes(), feeds)?;
-        }
+        let weights = weights(model, sized.sizes(), feeds)?;
+        notes::non_finite(&weights.non_finite);
+        feeds = weights.feeds;
         if let Some(input) = &self.input {
             for (path, value) in input.read(graph, sized.sizes())? {
                 feeds = feeds.with(&path, value);

@@ -1,0 +1,76 @@
+//! Models that run: the weights beside a configuration, prepared runs, generation.
+//!
+//! A model of `account` is a graph with a name; here it is given tensors and executed.
+
+mod error;
+mod generator;
+
+use opledger_account::{Model, SizedModel};
+use opledger_dims::Binding;
+use opledger_interp::{Feeds, Prepared, available_memory};
+use opledger_weights::Checkpoint;
+
+pub use error::ExecuteError;
+pub use generator::{Generated, Generator};
+
+/// The tensors of a model.
+#[derive(Clone, Debug)]
+pub struct ModelWeights {
+    /// What to feed: every parameter where there are files, the seed for all that is drawn.
+    pub feeds: Feeds,
+    /// Whether the parameters come from files; else they are drawn.
+    pub read: bool,
+    /// The parameters with elements that are infinite or no numbers, and how many these are.
+    pub non_finite: Vec<(String, usize)>,
+}
+
+/// Adds to `feeds` every parameter of a model from the files beside its configuration, if there are
+/// any; `sizes` are complete.
+///
+/// # Errors
+/// When the files cannot be read, or do not hold the model's parameters.
+pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeights, ExecuteError> {
+    let files = ["model.safetensors", "model.safetensors.index.json"];
+    let folder =
+        model.directory().filter(|folder| files.iter().any(|file| folder.join(file).exists()));
+    let Some(folder) = folder else {
+        return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new() });
+    };
+    let (checkpoint, available) = (Checkpoint::open(folder)?, available_memory());
+    let names = &model.recorded().names;
+    let loaded = checkpoint.load(model.graph(), sizes, names, available.as_ref())?;
+    let feeds = loaded.tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
+    Ok(ModelWeights { feeds, read: true, non_finite: loaded.non_finite })
+}
+
+/// Running a model at sizes.
+pub trait Execute {
+    /// The model with its tensors, to be run again and again: weights from the files beside its
+    /// configuration where there are any, all else as `feeds` says.
+    ///
+    /// ```
+    /// # mod opledger { pub use {opledger_account::*, opledger_execute::*, opledger_interp::*}; }
+    /// use opledger::{Execute, Fast, Feeds, Model, Quiet};
+    ///
+    /// let model = Model::open("mha:c=64,h=4")?;
+    /// let sized = model.at([("b", 2), ("n", 16)])?;
+    /// let prepared = sized.prepare(Feeds::seeded(1))?;
+    /// let mut fast = Fast::new()?; // keeps what it packed
+    /// for _ in 0..3 {
+    ///     assert_eq!(prepared.run(&mut fast, &mut Quiet)?.ledger.macs(), sized.macs()?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When files do not hold the model's parameters, a tensor does not fit, or the run would not fit
+    /// in memory.
+    fn prepare(&self, feeds: Feeds) -> Result<Prepared, ExecuteError>;
+}
+
+impl Execute for SizedModel<'_> {
+    fn prepare(&self, feeds: Feeds) -> Result<Prepared, ExecuteError> {
+        let weights = weights(self.model(), self.sizes(), feeds)?;
+        Ok(Prepared::new(self.graph(), self.sizes(), &weights.feeds)?)
+    }
+}
