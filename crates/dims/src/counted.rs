@@ -1,7 +1,8 @@
 //! The scalar that counts itself: each operation on it is executed and tallied one by one.
 
 use std::cell::Cell;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::cmp::Ordering;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
 use crate::{Class, Counts, Scalar};
 
@@ -10,10 +11,7 @@ thread_local! {
 }
 
 fn tick(class: Class) {
-    TALLY.with(|tally| {
-        let cell = &tally[class as usize];
-        cell.set(cell.get() + 1);
-    });
+    count(class, 1);
 }
 
 /// What this thread has counted since the last call; the count restarts at zero.
@@ -28,8 +26,18 @@ pub fn counted<R>(work: impl FnOnce() -> R) -> (R, Counts<u64>) {
     (result, take_counts())
 }
 
-/// A number each of whose operations adds one to this thread's count of its class.
+/// Adds `number` operations of a class to what this thread has counted.
+pub fn count(class: Class, number: u64) {
+    TALLY.with(|tally| {
+        let cell = &tally[class as usize];
+        cell.set(cell.get() + number);
+    });
+}
+
+/// A number each of whose operations adds one to this thread's count of its class; a comparison is one
+/// of [`Class::Max`].
 #[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
 pub struct Counted<T>(pub T);
 
 macro_rules! operator {
@@ -49,6 +57,32 @@ impl<T: Scalar> Neg for Counted<T> {
     type Output = Self;
     fn neg(self) -> Self {
         Counted(-self.0)
+    }
+}
+
+macro_rules! assignment {
+    ($($op:ident $method:ident $class:ident $by:ident)*) => {$(
+        impl<T: Scalar> $op for Counted<T> {
+            fn $method(&mut self, other: Self) {
+                tick(Class::$class);
+                self.0 = self.0.$by(other.0);
+            }
+        }
+    )*};
+}
+assignment!(AddAssign add_assign Add add  MulAssign mul_assign Mul mul);
+
+impl<T: PartialEq> PartialEq for Counted<T> {
+    fn eq(&self, other: &Self) -> bool {
+        tick(Class::Max);
+        self.0 == other.0
+    }
+}
+
+impl<T: PartialOrd> PartialOrd for Counted<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        tick(Class::Max);
+        self.0.partial_cmp(&other.0)
     }
 }
 
@@ -100,6 +134,16 @@ mod tests {
             assert_eq!(counted(operation).1, Counts::zero().with(class, 1));
         }
         assert!(counted(|| -x).1.is_zero());
+        let compared = counted(|| (x < x, x >= x, x == x));
+        assert_eq!(compared, ((false, true, true), Counts::zero().with(Class::Max, 3)));
+        let (changed, counts) = counted(|| {
+            let mut y = x;
+            y += x;
+            y *= x;
+            y
+        });
+        assert_eq!(changed.0, 0.5);
+        assert_eq!(counts, Counts::zero().with(Class::Add, 1).with(Class::Mul, 1));
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod tests;
 pub use activation::Activation;
 pub use binding::Binding;
 pub use compiled::Compiled;
-pub use counted::{Counted, counted, take_counts};
+pub use counted::{Counted, count, counted, take_counts};
 pub use counts::{Class, Counts};
 pub use nearest::{did_you_mean, nearest};
 pub use num_bigint::BigInt as Integer;

@@ -133,7 +133,7 @@ mod x86 {
 /// The processor has the instruction set of `V`; `rows` and `out` hold the rows and numbers of the
 /// block; a sum takes `REGISTERS`.
 #[inline(always)]
-unsafe fn all_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
+unsafe fn all_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS: usize>(
     block: &VectorBlock<'_>,
     rows: *const f32,
     out: *mut f32,
@@ -166,7 +166,7 @@ unsafe fn all_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
 /// # Safety
 /// As [`all_dots`], for `ROWS` rows and the first `count` vectors, all readable.
 #[inline(always)]
-unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
+unsafe fn some_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS: usize>(
     vectors: [*const f32; SUMS],
     width: usize,
     rows: *const f32,
@@ -232,7 +232,7 @@ unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
 /// # Safety
 /// As [`all_dots`], with the numbers of the block in `numbers` and rows that may be written.
 #[inline(always)]
-unsafe fn all_sums<V: Vector, const ROWS: usize>(
+unsafe fn all_sums<V: Vector<Number = f32>, const ROWS: usize>(
     block: &VectorBlock<'_>,
     numbers: *const f32,
     rows: *mut f32,
@@ -261,7 +261,7 @@ unsafe fn all_sums<V: Vector, const ROWS: usize>(
 /// # Safety
 /// As [`all_sums`], for `ROWS` rows.
 #[inline(always)]
-unsafe fn some_sums<V: Vector, const ROWS: usize>(
+unsafe fn some_sums<V: Vector<Number = f32>, const ROWS: usize>(
     block: &VectorBlock<'_>,
     numbers: *const f32,
     rows: *mut f32,
@@ -296,7 +296,7 @@ unsafe fn some_sums<V: Vector, const ROWS: usize>(
 /// # Safety
 /// As [`some_sums`], for `COLS` registers from column `at` on.
 #[inline(always)]
-unsafe fn columns<V: Vector, const ROWS: usize, const COLS: usize>(
+unsafe fn columns<V: Vector<Number = f32>, const ROWS: usize, const COLS: usize>(
     block: &VectorBlock<'_>,
     numbers: *const f32,
     rows: *mut f32,

@@ -1,11 +1,13 @@
 //! Horizontal reductions: over a slice in a fixed number of lanes, so that every instruction set adds the
 //! same terms in the same order. To be called inside [`vectorised!`](crate::isa::vectorised).
 
+use crate::number::Number;
+
 const LANES: usize = 32;
 
 /// Adds (or otherwise merges) the lanes by halves.
 #[inline(always)]
-fn merge(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+fn merge<T: Number>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -18,8 +20,8 @@ fn merge(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// `Σ f(x)`.
 #[inline(always)]
-pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
+pub(crate) fn sum_of<T: Number>(x: &[T], f: impl Fn(T) -> T) -> T {
+    let mut lanes = [T::of(0.0); LANES];
     let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, &v) in lanes.iter_mut().zip(chunk) {
@@ -34,8 +36,8 @@ pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 
 /// `Σ xᵢ·yᵢ` over the shorter of the two.
 #[inline(always)]
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; LANES];
+pub(crate) fn dot<T: Number>(x: &[T], y: &[T]) -> T {
+    let mut lanes = [T::of(0.0); LANES];
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ys, y_rest) = y.as_chunks::<LANES>();
     for (x, y) in xs.iter().zip(ys) {
@@ -51,8 +53,8 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
 
 /// `Σ xᵢ·yᵢ` and `Σ xᵢ·zᵢ`, each with the bits of [`dot`]; all are equally long.
 #[inline(always)]
-pub(crate) fn two_dots(x: &[f32], y: &[f32], z: &[f32]) -> (f32, f32) {
-    let (mut y_lanes, mut z_lanes) = ([0.0f32; LANES], [0.0f32; LANES]);
+pub(crate) fn two_dots<T: Number>(x: &[T], y: &[T], z: &[T]) -> (T, T) {
+    let (mut y_lanes, mut z_lanes) = ([T::of(0.0); LANES], [T::of(0.0); LANES]);
     let (xs, x_rest) = x.as_chunks::<LANES>();
     let (ys, y_rest) = y.as_chunks::<LANES>();
     let (zs, z_rest) = z.as_chunks::<LANES>();
@@ -75,9 +77,9 @@ pub(crate) fn two_dots(x: &[f32], y: &[f32], z: &[f32]) -> (f32, f32) {
 
 /// The greatest number; `-∞` for none. `NaN` is passed over.
 #[inline(always)]
-pub(crate) fn max(x: &[f32]) -> f32 {
-    let greater = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [f32::NEG_INFINITY; LANES];
+pub(crate) fn max<T: Number>(x: &[T]) -> T {
+    let greater = |a: T, b: T| if b > a { b } else { a };
+    let mut lanes = [T::of(f32::NEG_INFINITY); LANES];
     let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, &v) in lanes.iter_mut().zip(chunk) {
@@ -92,8 +94,8 @@ pub(crate) fn max(x: &[f32]) -> f32 {
 
 /// Replaces each `x` by `f(x)` and returns the sum of the new values.
 #[inline(always)]
-pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
+pub(crate) fn map_sum<T: Number>(x: &mut [T], f: impl Fn(T) -> T) -> T {
+    let mut lanes = [T::of(0.0); LANES];
     let (chunks, rest) = x.as_chunks_mut::<LANES>();
     for chunk in chunks {
         for (lane, v) in lanes.iter_mut().zip(chunk) {
@@ -110,8 +112,8 @@ pub(crate) fn map_sum(x: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
 
 /// Writes `f(x)` for each `x` and returns the sum of the values.
 #[inline(always)]
-pub(crate) fn write_sum(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
+pub(crate) fn write_sum<T: Number>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) -> T {
+    let mut lanes = [T::of(0.0); LANES];
     let (chunks, rest) = x.as_chunks::<LANES>();
     let (out_chunks, out_rest) = out.as_chunks_mut::<LANES>();
     for (chunk, out) in chunks.iter().zip(out_chunks) {

@@ -129,5 +129,15 @@ pub fn erf(x: f32) -> f32 {
     if y < -1.0 { -1.0 } else { y }
 }
 
+/// ln(1 + t) for t in 0..=1, within 2e-7: 2·artanh(s) with s = t / (2 + t) ≤ 1/3, whose series is cut
+/// after s¹³.
+#[inline(always)]
+pub(crate) fn ln_1p(t: f32) -> f32 {
+    let s = t / (2.0 + t);
+    let square = s * s;
+    let series = [1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0];
+    2.0 * s * series.into_iter().fold(0.0, |sum, term| sum * square + term)
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,61 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use opledger_dims::{Class, Counts};
 
+/// An operation of the definition that a kernel discharges in another form. The operations of that
+/// form are executed, and counted as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Substitution {
+    /// Divisions by one number: its reciprocal, by which each is multiplied.
+    Reciprocal,
+    /// The scale of scores: multiplied into the queries, of which there are fewer.
+    FoldedScale,
+    /// `1 + x` and its logarithm: one function.
+    LogOfSum,
+    /// A maximum with the number's negative: the sign is cleared.
+    ClearedSign,
+}
+
+impl Substitution {
+    /// Every substitution, in the order of reports.
+    pub const ALL: [Substitution; 4] = [
+        Substitution::Reciprocal,
+        Substitution::FoldedScale,
+        Substitution::LogOfSum,
+        Substitution::ClearedSign,
+    ];
+
+    /// The class of the operations that it takes the place of.
+    pub const fn class(self) -> Class {
+        match self {
+            Substitution::Reciprocal => Class::Div,
+            Substitution::FoldedScale => Class::Mul,
+            Substitution::LogOfSum => Class::Add,
+            Substitution::ClearedSign => Class::Max,
+        }
+    }
+
+    /// What is done in place of what.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Substitution::Reciprocal => "div by one number: its reciprocal, then mul",
+            Substitution::FoldedScale => "mul of scores by the scale: of the queries",
+            Substitution::LogOfSum => "add of 1 before a log: log1p",
+            Substitution::ClearedSign => "max with the negative: the sign cleared",
+        }
+    }
+}
+
 /// The operations of one task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// What the mathematics asks for.
     pub useful: Counts<u64>,
-    /// What the tiles covered, with what only the blocked algorithm needs.
+    /// What the loops did: lanes that only fill a register, masked-out positions that were computed
+    /// anyway, and what only the blocked algorithm needs included.
     pub executed: Counts<u64>,
+    /// Useful operations that were not executed as such, by [`Substitution`]: with those of its
+    /// class, `executed` is never less than `useful`.
+    pub substituted: [u64; Substitution::ALL.len()],
 }
 
 impl Tally {
@@ -25,6 +73,12 @@ impl Tally {
     #[inline(always)]
     pub fn useful(&mut self, class: Class, number: usize) {
         self.useful[class] += number as u64;
+    }
+
+    /// Counts `number` operations that were asked for and discharged in another form.
+    #[inline(always)]
+    pub fn substituted(&mut self, substitution: Substitution, number: usize) {
+        self.substituted[substitution as usize] += number as u64;
     }
 
     /// Counts `number` operations that were executed.
@@ -60,6 +114,7 @@ impl Meter for NoMeter {
 pub struct AtomicMeter {
     useful: [AtomicU64; Class::ALL.len()],
     executed: [AtomicU64; Class::ALL.len()],
+    substituted: [AtomicU64; Substitution::ALL.len()],
 }
 
 impl AtomicMeter {
@@ -73,7 +128,8 @@ impl AtomicMeter {
         let load = |cells: &[AtomicU64; 11]| {
             Counts::from_fn(|class| cells[class as usize].load(Ordering::Relaxed))
         };
-        Tally { useful: load(&self.useful), executed: load(&self.executed) }
+        let substituted = std::array::from_fn(|i| self.substituted[i].load(Ordering::Relaxed));
+        Tally { useful: load(&self.useful), executed: load(&self.executed), substituted }
     }
 }
 
@@ -84,6 +140,11 @@ impl Meter for AtomicMeter {
         for (cells, counts) in [(&self.useful, &tally.useful), (&self.executed, &tally.executed)] {
             for (class, &number) in counts.nonzero() {
                 cells[class as usize].fetch_add(number, Ordering::Relaxed);
+            }
+        }
+        for (cell, &number) in self.substituted.iter().zip(&tally.substituted) {
+            if number > 0 {
+                cell.fetch_add(number, Ordering::Relaxed);
             }
         }
     }

@@ -132,7 +132,7 @@ vectorised! {
             for line in (0..PAGE).step_by(LINE) {
                 for (stream, sums) in sums.iter_mut().enumerate() {
                     let numbers = &block[stream * PAGE + line..][..LINE];
-                    prefetch(numbers.as_ptr().wrapping_add(block.len()).cast(), LINE);
+                    prefetch(numbers.as_ptr().wrapping_add(block.len()), LINE);
                     for (sum, x) in sums.iter_mut().zip(numbers) {
                         *sum = sum.wrapping_add(*x);
                     }

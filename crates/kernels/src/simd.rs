@@ -1,8 +1,10 @@
 //! SIMD registers, one type per instruction set, and hints to the caches.
 
+use crate::number::Number;
+
 /// Brings `len` numbers that will be read into the second-level cache; never faults.
 #[inline(always)]
-pub(crate) fn prefetch(from: *const f32, len: usize) {
+pub(crate) fn prefetch<T>(from: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..len).step_by(16) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
@@ -15,7 +17,7 @@ pub(crate) fn prefetch(from: *const f32, len: usize) {
 
 /// Brings the cache line of a number that will be read soon into the first-level cache; never faults.
 #[inline(always)]
-pub(crate) fn prefetch_near(from: *const f32) {
+pub(crate) fn prefetch_near<T>(from: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -28,7 +30,7 @@ pub(crate) fn prefetch_near(from: *const f32) {
 
 /// As [`prefetch`], of numbers that will be written.
 #[inline(always)]
-pub(crate) fn prefetch_write(to: *const f32, len: usize) {
+pub(crate) fn prefetch_write<T>(to: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..len).step_by(16) {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
@@ -45,16 +47,17 @@ pub(crate) const TERMS: usize = 16;
 
 /// Some numbers in one register.
 pub(crate) trait Vector: Copy {
+    type Number;
     const LANES: usize;
     /// # Safety
     /// The processor has the instruction set of the type.
-    unsafe fn splat(x: f32) -> Self;
+    unsafe fn splat(x: Self::Number) -> Self;
     /// # Safety
     /// As [`Vector::splat`], and `LANES` numbers can be read.
-    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn load(from: *const Self::Number) -> Self;
     /// # Safety
     /// As [`Vector::splat`], and `LANES` numbers can be written.
-    unsafe fn store(self, to: *mut f32);
+    unsafe fn store(self, to: *mut Self::Number);
     /// `self·factor + term`.
     ///
     /// # Safety
@@ -64,41 +67,50 @@ pub(crate) trait Vector: Copy {
     ///
     /// # Safety
     /// As [`Vector::splat`].
-    unsafe fn totals<const REGISTERS: usize>(sums: &[[Self; REGISTERS]; SUMS]) -> [f32; SUMS];
+    unsafe fn totals<const REGISTERS: usize>(
+        sums: &[[Self; REGISTERS]; SUMS],
+    ) -> [Self::Number; SUMS];
     /// Brings the cache line of an address that will be written close; never faults.
-    fn prefetch(to: *mut f32);
+    fn prefetch(to: *mut Self::Number);
 }
 
-impl Vector for [f32; 8] {
-    const LANES: usize = 8;
+impl<T: Number, const LANES: usize> Vector for [T; LANES] {
+    type Number = T;
+    const LANES: usize = LANES;
     #[inline(always)]
-    unsafe fn splat(x: f32) -> Self {
-        [x; 8]
+    unsafe fn splat(x: T) -> Self {
+        [x; LANES]
     }
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
+    unsafe fn load(from: *const T) -> Self {
         // SAFETY: by contract.
-        unsafe { from.cast::<[f32; 8]>().read_unaligned() }
+        unsafe { from.cast::<[T; LANES]>().read_unaligned() }
     }
     #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
+    unsafe fn store(self, to: *mut T) {
         // SAFETY: by contract.
-        unsafe { to.cast::<[f32; 8]>().write_unaligned(self) }
+        unsafe { to.cast::<[T; LANES]>().write_unaligned(self) }
     }
     #[inline(always)]
     unsafe fn fused(self, factor: Self, term: Self) -> Self {
         std::array::from_fn(|i| self[i].mul_add(factor[i], term[i]))
     }
     #[inline(always)]
-    unsafe fn totals<const REGISTERS: usize>(sums: &[[Self; REGISTERS]; SUMS]) -> [f32; SUMS] {
+    unsafe fn totals<const REGISTERS: usize>(sums: &[[Self; REGISTERS]; SUMS]) -> [T; SUMS] {
         sums.map(|sums| {
-            let eight: [f32; 8] = std::array::from_fn(|i| sums[0][i] + sums[1][i]);
-            let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
-            (four[0] + four[2]) + (four[1] + four[3])
+            let mut terms: [T; TERMS] = std::array::from_fn(|i| sums[i / LANES][i % LANES]);
+            let mut half = TERMS / 2;
+            while half > 0 {
+                for i in 0..half {
+                    terms[i] = terms[i] + terms[i + half];
+                }
+                half /= 2;
+            }
+            terms[0]
         })
     }
     #[inline(always)]
-    fn prefetch(_: *mut f32) {}
+    fn prefetch(_: *mut T) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -110,6 +122,7 @@ mod x86 {
     macro_rules! vector {
         ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fused:ident, $totals:ident) => {
             impl Vector for $type {
+                type Number = f32;
                 const LANES: usize = $lanes;
                 #[inline(always)]
                 unsafe fn splat(x: f32) -> Self {

@@ -5,8 +5,8 @@ use opledger_dims::Class;
 use crate::error::KernelError;
 use crate::horizontal;
 use crate::isa::{isa, vectorised};
-use crate::math;
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::score_rows::{ScoreRows, Seen};
 use crate::tasks::over_rows;
 
@@ -19,10 +19,10 @@ use crate::tasks::over_rows;
 /// # Errors
 /// [`KernelError::Length`] if a slice is not `[batch, heads, queries, keys]` or the mask not
 /// `[batch, keys]`.
-pub fn softmax<M: Meter>(
+pub fn softmax<T: Number, M: Meter>(
     rows: &ScoreRows<'_>,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -37,8 +37,8 @@ pub fn softmax<M: Meter>(
             let x = &x[row * width..][..width];
             let k = match allowed.of(row) {
                 Seen::Run(seen) => {
-                    out[..seen.start].fill(0.0);
-                    out[seen.end..].fill(0.0);
+                    out[..seen.start].fill(T::of(0.0));
+                    out[seen.end..].fill(T::of(0.0));
                     normalise(isa, &x[seen.clone()], &mut out[seen.clone()]);
                     seen.len()
                 }
@@ -48,7 +48,7 @@ pub fn softmax<M: Meter>(
                     let compact = &mut out[..positions.len()];
                     normalise(isa, &gathered, compact);
                     gathered.copy_from_slice(compact);
-                    out.fill(0.0);
+                    out.fill(T::of(0.0));
                     for (&j, &value) in positions.iter().zip(&gathered) {
                         out[j] = value;
                     }
@@ -67,11 +67,12 @@ pub fn softmax<M: Meter>(
 }
 
 vectorised! {
-    fn normalise(x: &[f32], out: &mut [f32]) {
+    fn normalise[T: Number](x: &[T], out: &mut [T]) {
+        let (zero, lowest) = (T::of(0.0), T::of(f32::NEG_INFINITY));
         let greatest = horizontal::max(x);
-        let shift = if greatest == f32::NEG_INFINITY { 0.0 } else { greatest };
-        let sum = horizontal::write_sum(x, out, |x| math::exp(x - shift));
-        let factor = if sum == 0.0 { 0.0 } else { 1.0 / sum };
+        let shift = if greatest == lowest { zero } else { greatest };
+        let sum = horizontal::write_sum(x, out, |x| (x - shift).exp());
+        let factor = if sum == zero { zero } else { T::of(1.0) / sum };
         for out in out.iter_mut() {
             *out *= factor;
         }

@@ -41,19 +41,19 @@ pub(crate) fn over_rows<T: Send, M: Meter>(
 }
 
 /// A slice whose disjoint parts are written by concurrent tasks.
-pub(crate) struct Shared<'a> {
-    start: *mut f32,
+pub(crate) struct Shared<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    slice: PhantomData<&'a mut [f32]>,
+    slice: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: it only hands out parts through `part`, whose caller keeps them disjoint.
-unsafe impl Sync for Shared<'_> {}
-// SAFETY: it stands for a `&mut [f32]`, which may be sent.
-unsafe impl Send for Shared<'_> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+// SAFETY: it stands for a `&mut [T]`, which may be sent.
+unsafe impl<T: Send> Send for Shared<'_, T> {}
 
-impl<'a> Shared<'a> {
-    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Shared { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
@@ -62,14 +62,14 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// No other part that overlaps is alive.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn part(&self, offset: usize, len: usize) -> &mut [f32] {
+    pub(crate) unsafe fn part(&self, offset: usize, len: usize) -> &mut [T] {
         assert!(offset <= self.len && len <= self.len - offset);
         // SAFETY: the range was checked, and the caller keeps parts disjoint.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), len) }
     }
 
     /// A pointer to the element at `offset`, to write a strided block.
-    pub(crate) fn pointer(&self, offset: usize) -> *mut f32 {
+    pub(crate) fn pointer(&self, offset: usize) -> *mut T {
         assert!(offset < self.len);
         // SAFETY: the offset is inside the slice.
         unsafe { self.start.add(offset) }

@@ -104,7 +104,7 @@ mod x86 {
 /// # Safety
 /// The processor has the instruction set of `V`, and every index of the product is in bounds.
 #[inline(always)]
-unsafe fn row_blocks<V: Vector, const MR: usize>(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
+unsafe fn row_blocks<V: Vector<Number = f32>, const MR: usize>(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
     let count = p.m.div_ceil(MR);
     let (height, taller) = (p.m / count, p.m % count);
     // Rows 0, 3, 6 and 9 of a block. Hidden, so that no chain of additions is made of them.
@@ -132,7 +132,7 @@ unsafe fn row_blocks<V: Vector, const MR: usize>(p: PanelProduct<'_>, c: *mut f3
 /// # Safety
 /// As [`microkernel`], for 1 to 12 rows.
 #[inline(always)]
-unsafe fn dispatch<V: Vector, const COLS: usize>(
+unsafe fn dispatch<V: Vector<Number = f32>, const COLS: usize>(
     p: &PanelProduct<'_>,
     steps: [usize; 4],
     c: *mut f32,
@@ -163,7 +163,7 @@ unsafe fn dispatch<V: Vector, const COLS: usize>(
 /// # Safety
 /// As [`row_blocks`], for `ROWS` rows from `row` on and `COLS` vectors of columns from `col` on.
 #[inline(always)]
-unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
+unsafe fn microkernel<V: Vector<Number = f32>, const COLS: usize, const ROWS: usize>(
     p: &PanelProduct<'_>,
     steps: [usize; 4],
     c: *mut f32,

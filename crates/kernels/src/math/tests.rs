@@ -236,3 +236,12 @@ fn tanh_is_accurate_everywhere() {
 fn erf_is_accurate_everywhere() {
     ERF.check_all();
 }
+
+#[test]
+fn logarithms_are_within_their_bound() {
+    let worst = (0..=1_000_000_u32)
+        .map(|i| i as f32 / 1e6)
+        .map(|t| (f64::from(super::ln_1p(t)) - f64::from(t).ln_1p()).abs());
+    let worst = worst.fold(0.0, f64::max);
+    assert!(worst <= 2e-7, "{worst:e}");
+}

@@ -1,0 +1,198 @@
+//! What the loops compute with: `f32`, or the same number counting what is done to it.
+//!
+//! Every kernel is generic over [`Number`], so the loops that compute are the loops that a test counts:
+//! with `Counted<f32>` each lane of each addition, multiplication, comparison and function adds one to
+//! the thread's count of its class.
+
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
+
+use opledger_dims::{Class, Counted, count};
+
+use crate::math;
+use crate::simd::Vector;
+
+/// A number of 32 bits that kernels compute with: `f32` or [`Counted<f32>`](Counted).
+///
+/// A function (`exp`, `tanh`, …) is one operation of its class, as in the definitions, whatever its
+/// approximation does inside. Sign, absolute value and bits cost nothing.
+#[expect(private_bounds, reason = "only the numbers of this module are numbers")]
+pub trait Number:
+    Lanes
+    + Copy
+    + Debug
+    + Send
+    + Sync
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + MulAssign
+    + 'static
+{
+    /// A constant.
+    fn of(x: f32) -> Self;
+    /// The number itself.
+    fn value(self) -> f32;
+    /// `self·factor + term`, rounded once: one multiplication and one addition.
+    #[must_use]
+    fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// Square root.
+    #[must_use]
+    fn sqrt(self) -> Self;
+    /// `eˣ`.
+    #[must_use]
+    fn exp(self) -> Self;
+    /// `tanh x`.
+    #[must_use]
+    fn tanh(self) -> Self;
+    /// The error function.
+    #[must_use]
+    fn erf(self) -> Self;
+    /// The number with these bits alone, to clear it without a multiplication.
+    #[must_use]
+    fn masked(self, bits: u32) -> Self {
+        Self::of(f32::from_bits(self.value().to_bits() & bits))
+    }
+    /// Without its sign.
+    #[must_use]
+    fn abs(self) -> Self {
+        Self::of(self.value().abs())
+    }
+}
+
+/// Functions of a number that only kernels use, and the registers that hold it.
+pub(crate) trait Lanes: Sized {
+    /// A register of AVX-512, of AVX2, and of the portable code.
+    type Avx512: Vector<Number = Self>;
+    type Avx2: Vector<Number = Self>;
+    type Portable: Vector<Number = Self>;
+    /// `2ˣ` for `x <= 0`, zero where the result would be subnormal: one exponential.
+    fn exp2_flushed(self) -> Self;
+    /// `ln(1 + x)` for `x` in 0..=1: one logarithm.
+    fn ln_1p(self) -> Self;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn of(x: f32) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn value(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        f32::mul_add(self, factor, term)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        math::exp(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        math::tanh(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        math::erf(self)
+    }
+    #[inline(always)]
+    fn masked(self, bits: u32) -> Self {
+        f32::from_bits(self.to_bits() & bits)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f32::abs(self)
+    }
+}
+
+impl Lanes for f32 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = std::arch::x86_64::__m512;
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = std::arch::x86_64::__m256;
+    #[cfg(not(target_arch = "x86_64"))]
+    type Avx512 = [f32; 16];
+    #[cfg(not(target_arch = "x86_64"))]
+    type Avx2 = [f32; 8];
+    type Portable = [f32; 8];
+    #[inline(always)]
+    fn exp2_flushed(self) -> Self {
+        math::exp2_flushed(self)
+    }
+    #[inline(always)]
+    fn ln_1p(self) -> Self {
+        math::ln_1p(self)
+    }
+}
+
+/// Counts one operation and applies it to the number inside.
+macro_rules! counting {
+    ($($name:ident $class:ident $of:path)*) => {$(
+        fn $name(self) -> Self {
+            count(Class::$class, 1);
+            Counted($of(self.0))
+        }
+    )*};
+}
+
+impl Number for Counted<f32> {
+    fn of(x: f32) -> Self {
+        Counted(x)
+    }
+    fn value(self) -> f32 {
+        self.0
+    }
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        count(Class::Mul, 1);
+        count(Class::Add, 1);
+        Counted(f32::mul_add(self.0, factor.0, term.0))
+    }
+    counting!(sqrt Sqrt f32::sqrt  exp Exp math::exp  tanh Tanh math::tanh  erf Erf math::erf);
+}
+
+impl Lanes for Counted<f32> {
+    type Avx512 = [Counted<f32>; 16];
+    type Avx2 = [Counted<f32>; 8];
+    type Portable = [Counted<f32>; 8];
+    counting!(exp2_flushed Exp math::exp2_flushed  ln_1p Log math::ln_1p);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opledger_dims::{Counts, counted};
+
+    #[test]
+    fn a_counting_number_has_the_bits_of_the_plain_one_and_counts_each_operation() {
+        type Function = (fn(Counted<f32>) -> Counted<f32>, fn(f32) -> f32, Class);
+        let functions: [Function; 6] = [
+            (Number::sqrt, Number::sqrt, Class::Sqrt),
+            (Number::exp, Number::exp, Class::Exp),
+            (Number::tanh, Number::tanh, Class::Tanh),
+            (Number::erf, Number::erf, Class::Erf),
+            (|x| (-x).exp2_flushed(), |x| (-x).exp2_flushed(), Class::Exp),
+            (Lanes::ln_1p, Lanes::ln_1p, Class::Log),
+        ];
+        for (counting, plain, class) in functions {
+            let (value, counts) = counted(|| counting(Counted(0.7)));
+            assert_eq!(value.0.to_bits(), plain(0.7).to_bits());
+            assert_eq!(counts, Counts::zero().with(class, 1));
+        }
+        let x = Counted(0.7_f32);
+        let (value, counts) = counted(|| Number::mul_add(x, x, x));
+        assert_eq!(value.0.to_bits(), 0.7_f32.mul_add(0.7, 0.7).to_bits());
+        assert_eq!(counts, Counts::zero().with(Class::Mul, 1).with(Class::Add, 1));
+        let free = counted(|| (Number::abs(-x).masked(u32::MAX), -x)).1;
+        assert!(free.is_zero());
+    }
+}
