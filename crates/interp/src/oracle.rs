@@ -53,7 +53,11 @@ impl<T: Scalar> Interpreter for Oracle<T> {
             take_counts();
             node.op.reference(call, &mut |part| {
                 let counts = take_counts();
-                row.meter(part).record(&Tally { useful: counts, executed: counts, ..Tally::default() });
+                row.meter(part).record(&Tally {
+                    useful: counts,
+                    executed: counts,
+                    ..Tally::default()
+                });
             })
         })
     }

@@ -104,7 +104,11 @@ mod x86 {
 /// # Safety
 /// The processor has the instruction set of `V`, and every index of the product is in bounds.
 #[inline(always)]
-unsafe fn row_blocks<V: Vector<Number = f32>, const MR: usize>(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
+unsafe fn row_blocks<V: Vector<Number = f32>, const MR: usize>(
+    p: PanelProduct<'_>,
+    c: *mut f32,
+    c_row: usize,
+) {
     let count = p.m.div_ceil(MR);
     let (height, taller) = (p.m / count, p.m % count);
     // Rows 0, 3, 6 and 9 of a block. Hidden, so that no chain of additions is made of them.
