@@ -1,5 +1,6 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
+mod biases;
 mod models;
 mod scans;
 

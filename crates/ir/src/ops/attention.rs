@@ -5,7 +5,9 @@
 //! Count, with P allowed pairs and R rows that see a key, over batch and heads: scores P·e mul and
 //! P·(e − 1) add; scale P mul; bias P add; softmax of P entries in R rows; context P·f mul and
 //! (P − R)·f add. A row that sees no key is 0 and costs nothing; what a hidden key holds can never
-//! reach a result.
+//! reach a result. A row whose every allowed score is −∞ costs what any row does and is 0 whatever the
+//! values hold. A bias of −∞ hides a pair from the weights, not from the count; the least float is a
+//! number.
 
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
@@ -307,7 +309,7 @@ impl Operation for Attention {
                         }
                         mark(Part::Bias);
                     }
-                    softmax_row(&mut row, &keys);
+                    let sees = softmax_row(&mut row, &keys);
                     mark(Part::Softmax);
                     let start = ((b * s.queries + i) * s.heads + h) * s.value_dim;
                     for (column, out) in out[start..][..s.value_dim].iter_mut().enumerate() {
@@ -315,7 +317,8 @@ impl Operation for Attention {
                             v[((b * s.keys + j) * s.kv_heads + g) * s.value_dim + column]
                         };
                         let products = keys.iter().map(|&j| row[j] * value(j));
-                        *out = super::norm::sum(products).unwrap_or(zero);
+                        let sum = super::norm::sum(products).unwrap_or(zero);
+                        *out = if sees { sum } else { zero };
                     }
                     mark(Part::Context);
                 }
@@ -466,6 +469,24 @@ mod tests {
         let feeds: [(&str, &[f64]); 2] = [("q", &[1.0, f64::NAN]), ("v", &[5.0, f64::NAN])];
         assert_eq!(evaluate(&g, causal, &feeds)[0], 5.0);
         assert_eq!(evaluate(&g, strict, &feeds)[0], 0.0);
+    }
+
+    #[test]
+    fn a_row_of_minus_infinities_is_zero_and_one_of_least_floats_a_mean() {
+        let mut g = Graph::new();
+        let [n, m, h, e] = [("n", 2), ("m", 2), ("h", 1), ("e", 1)].map(Axis::from);
+        let q = g.input("q", [n.clone(), h.clone(), e.clone()]).unwrap();
+        let k = g.input("k", [m.clone(), h.clone(), e.clone()]).unwrap();
+        let v = g.input("v", [m.clone(), h.clone(), e]).unwrap();
+        let bias = g.input("bias", [h, n, m]).unwrap();
+        let y = g.attention((q, k, v), Mask::none(), None, Some(bias)).unwrap();
+        let (dark, least) = (f64::NEG_INFINITY, f64::from(f32::MIN));
+        let of = |v: &[f64], bias: &[f64]| {
+            evaluate(&g, y, &[("q", &[1.0, 2.0]), ("v", v), ("bias", bias)])
+        };
+        assert_eq!(of(&[3.0, 5.0], &[dark, dark, least, least]), [0.0, 4.0]);
+        assert_eq!(of(&[3.0, f64::INFINITY], &[dark, dark, dark, 0.0])[0], 0.0);
+        assert_eq!(of(&[3.0, 5.0], &[dark, least, 0.0, dark]), [5.0, 3.0]);
     }
 
     #[test]

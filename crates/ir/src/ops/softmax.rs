@@ -2,7 +2,9 @@
 //! (Bridle 1990; the shift as in Goodfellow et al. 2016, §4.1).
 //!
 //! Count, per row of n allowed entries: n − 1 max, n add (the subtractions), n exp, n − 1 add, n div.
-//! Entries that a mask hides are 0 and cost nothing; a row that sees nothing is all 0.
+//! Entries that a mask hides are 0 and cost nothing; a row that sees nothing is all 0. A row whose
+//! allowed entries are all −∞ is all 0 as well: its shift is 0 and its divisor 1, so that it costs what
+//! any row does. The least float is a number like others.
 
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
@@ -27,23 +29,28 @@ pub(crate) fn softmax_counts(entries: &Poly, rows: &Poly) -> Counts<Poly> {
         .with(Class::Div, entries.clone())
 }
 
-/// Softmax of the allowed entries of one row, in place.
-pub(crate) fn softmax_row<T: Scalar>(row: &mut [T], allowed: &[usize]) {
-    let Some((&first, rest)) = allowed.split_first() else { return };
+/// Softmax of the allowed entries of one row, in place. Returns whether any of them is above −∞; if
+/// none is, all are 0.
+pub(crate) fn softmax_row<T: Scalar>(row: &mut [T], allowed: &[usize]) -> bool {
+    let Some((&first, rest)) = allowed.split_first() else { return false };
     let mut max = row[first];
     for &j in rest {
         max = max.max(row[j]);
     }
+    let sees = max.to_f64() != f64::NEG_INFINITY;
+    let shift = if sees { max } else { T::from_f64(0.0) };
     for &j in allowed {
-        row[j] = (row[j] - max).exp();
+        row[j] = (row[j] - shift).exp();
     }
     let mut sum = row[first];
     for &j in rest {
         sum = sum + row[j];
     }
+    let divisor = if sees { sum } else { T::from_f64(1.0) };
     for &j in allowed {
-        row[j] = row[j] / sum;
+        row[j] = row[j] / divisor;
     }
+    sees
 }
 
 impl Operation for Softmax {
@@ -116,10 +123,12 @@ impl Operation for Softmax {
 
 #[cfg(test)]
 mod tests {
+    use super::softmax_row;
     use crate::Graph;
     use crate::masked::tests::every_mask;
     use crate::ops::proof::{evaluate, prove};
     use approx::assert_abs_diff_eq;
+    use opledger_dims::{Counted, counted};
     use proptest::prelude::*;
 
     proptest! {
@@ -144,6 +153,23 @@ mod tests {
         let y = g.softmax(x, None).unwrap();
         let out = evaluate(&g, y, &[("x", &[0.0, 2.0_f64.ln()])]);
         assert_abs_diff_eq!(out[..], [1.0 / 3.0, 2.0 / 3.0][..], epsilon = 1e-15);
+    }
+
+    #[test]
+    fn a_row_of_minus_infinities_is_zero_and_costs_what_a_row_costs() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 3), ("m", 2)]).unwrap();
+        let y = g.softmax(x, None).unwrap();
+        let (dark, least) = (f64::NEG_INFINITY, f64::from(f32::MIN));
+        let out = evaluate(&g, y, &[("x", &[dark, dark, dark, least, least, least])]);
+        assert_eq!(out, [0.0, 0.0, 0.0, 1.0, 0.5, 0.5]);
+        let count = |row: [f32; 2]| {
+            let mut row = row.map(Counted);
+            counted(|| softmax_row(&mut row, &[0, 1])).1
+        };
+        assert_eq!(count([f32::NEG_INFINITY; 2]), count([0.25, 0.5]));
+        let out = evaluate(&g, y, &[("x", &[dark, f64::NAN, 0.0, 0.0, 0.0, 0.0])]);
+        assert!(out[0].is_nan() && out[1].is_nan());
     }
 
     #[test]

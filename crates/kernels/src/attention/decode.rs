@@ -7,7 +7,7 @@ use opledger_dims::Class;
 use rayon::prelude::*;
 
 use super::ranges::clip;
-use super::row_loops::multiply;
+use super::row_loops::{multiply, within_range};
 use super::{
     Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, SERIAL, VisibleKeys,
 };
@@ -221,7 +221,8 @@ impl Part<'_> {
             let bias = bias.row(self.item * shape.heads + head, query, shape.keys);
             for at in seen[query].clone() {
                 let position = self.keys.position(self.numbers.start + at);
-                scores[at] = bias[position].mul_add(std::f32::consts::LOG2_E, scores[at]);
+                let bias = within_range(bias[position]);
+                scores[at] = bias.mul_add(std::f32::consts::LOG2_E, scores[at]);
             }
         }
     }

@@ -164,7 +164,8 @@ pub struct Attention<'a> {
     pub v: Heads<'a>,
     /// The allowed pairs.
     pub mask: Mask<'a>,
-    /// Added to the scaled scores.
+    /// Added to the scaled scores. A number beyond ±2.358·10³⁸ (the greatest float over log₂e, scores
+    /// being powers of two) counts as that; only `-∞` is `-∞`.
     pub bias: Option<Bias<'a>>,
     /// Multiplies the scores; `None` multiplies and counts nothing.
     pub scale: Option<f32>,

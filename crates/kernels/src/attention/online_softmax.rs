@@ -7,7 +7,7 @@ use std::ops::Range;
 use opledger_dims::Class;
 
 use super::ranges::{clip, common, hull};
-use super::row_loops::{finite, multiply};
+use super::row_loops::{finite, multiply, within_range};
 use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
@@ -225,7 +225,7 @@ impl<'a> QueryBlock<'a> {
             let Some(bias) = self.place.bias(lane) else { break };
             let scores = scores[lane..].iter_mut().step_by(NR);
             let add = |(score, bias): (&mut f32, &f32)| {
-                *score = bias.mul_add(std::f32::consts::LOG2_E, *score);
+                *score = within_range(*bias).mul_add(std::f32::consts::LOG2_E, *score);
             };
             match self.place.keys.positions(numbers.clone()) {
                 None => scores.zip(&bias[numbers.clone()]).for_each(add),
