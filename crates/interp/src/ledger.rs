@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use opledger_dims::{Counts, Integer};
 use opledger_ir::{Part, PartCounts};
-use opledger_kernels::AtomicMeter;
+use opledger_kernels::{AtomicMeter, Substitution};
 
 /// One row per node of a graph. Rows of a repeated body add up over its iterations.
 ///
@@ -39,13 +39,26 @@ pub(crate) struct RowHead {
     pub(crate) parts: Vec<Part>,
 }
 
+/// Useful operations that were not executed as such: those of another form were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Substituted {
+    /// The part whose operations they are.
+    pub part: Part,
+    /// What was done in their place.
+    pub by: Substitution,
+    /// How many they are.
+    pub number: u64,
+}
+
 /// The counts of a row at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowCounts {
     /// What the mathematics asked for, part by part.
     pub useful: PartCounts<u64>,
-    /// What the loops covered, part by part.
+    /// What ran, part by part.
     pub executed: PartCounts<u64>,
+    /// What of the useful operations was done in another form.
+    pub substituted: Vec<Substituted>,
     /// How long the node took, all its runs together.
     pub time: Duration,
     /// Bytes of its operands, counted once a run.
@@ -87,7 +100,7 @@ impl Ledger {
         self.sum(|counts| counts.useful.total())
     }
 
-    /// What the loops covered, summed over all nodes.
+    /// What ran, summed over all nodes.
     pub fn executed(&self) -> Counts<Integer> {
         self.sum(|counts| counts.executed.total())
     }
@@ -105,6 +118,17 @@ impl Ledger {
 
     fn sum(&self, of: impl Fn(&RowCounts) -> Counts<u64>) -> Counts<Integer> {
         self.rows.iter().fold(Counts::zero(), |sum, row| sum + of(&row.counts()).widen())
+    }
+}
+
+impl RowCounts {
+    /// The operations of a part that were done in another form, in their classes.
+    pub fn substituted(&self, part: Part) -> Counts<u64> {
+        let mut counts = Counts::zero();
+        for own in self.substituted.iter().filter(|own| own.part == part) {
+            counts[own.by.class()] += own.number;
+        }
+        counts
     }
 }
 
@@ -141,16 +165,21 @@ impl Row {
     /// The counts at this moment; the node may still be at work.
     pub fn counts(&self) -> RowCounts {
         let (mut useful, mut executed) = (PartCounts::free(), PartCounts::free());
+        let mut substituted = Vec::new();
         for (part, meter) in
             self.parts.iter().map(|(p, m)| (*p, m)).chain([(Part::Unforeseen, &self.elsewhere)])
         {
             let tally = meter.read();
             useful.add(part, &tally.useful);
             executed.add(part, &tally.executed);
+            let forms = Substitution::ALL.into_iter().zip(tally.substituted);
+            let done = forms.filter(|(_, number)| *number > 0);
+            substituted.extend(done.map(|(by, number)| Substituted { part, by, number }));
         }
         RowCounts {
             useful,
             executed,
+            substituted,
             time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
             bytes_written: self.bytes_written.load(Ordering::Relaxed),

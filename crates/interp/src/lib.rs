@@ -29,7 +29,7 @@ pub use error::RunError;
 pub use fast::{Fast, Metering};
 pub use feeds::Feeds;
 pub use interpreter::{Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
-pub use ledger::{Ledger, Row, RowCounts};
+pub use ledger::{Ledger, Row, RowCounts, Substituted};
 pub use memory::{Peak, available_memory};
 pub use oracle::Oracle;
 pub use prepared::Prepared;

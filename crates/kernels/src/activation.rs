@@ -2,44 +2,50 @@
 
 use opledger_dims::{Activation, Class};
 
-use crate::math::{erf, exp, ln_1p, tanh};
-use crate::meter::Tally;
+use crate::meter::{Substitution, Tally};
+use crate::number::Number;
 
 /// A loop over numbers that is compiled for each activation function.
-pub(crate) trait ElementLoop {
-    fn run<F: Fn(f32) -> f32 + Copy>(self, f: F);
+pub(crate) trait ElementLoop<T = f32> {
+    fn run<F: Fn(T) -> T + Copy>(self, f: F);
 }
 
 /// An activation function as a kernel runs and counts it.
 pub(crate) trait Function {
     /// Runs a loop with the function.
-    fn drive(self, body: impl ElementLoop);
+    fn drive<T: Number>(self, body: impl ElementLoop<T>);
 
     /// Counts the function of `n` elements.
     fn count(self, n: usize, tally: &mut Tally);
 }
 
 impl Function for Activation {
-    fn drive(self, body: impl ElementLoop) {
+    fn drive<T: Number>(self, body: impl ElementLoop<T>) {
+        let of = T::of;
         match self {
             // NaN stays.
-            Activation::Relu => body.run(|x| if x < 0.0 { 0.0 } else { x }),
+            Activation::Relu => body.run(move |x| if x < of(0.0) { of(0.0) } else { x }),
             Activation::GeluErf => {
                 let scale = std::f32::consts::FRAC_1_SQRT_2;
-                body.run(move |x| 0.5 * x * (1.0 + erf(x * scale)));
+                body.run(move |x| of(0.5) * x * (of(1.0) + (x * of(scale)).erf()));
             }
             Activation::GeluTanh => {
                 let scale = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
-                body.run(move |x| 0.5 * x * (1.0 + tanh(scale * (x + 0.044715 * x * x * x))));
+                body.run(move |x| {
+                    let inner = of(scale) * (x + of(0.044715) * x * x * x);
+                    of(0.5) * x * (of(1.0) + inner.tanh())
+                });
             }
-            Activation::QuickGelu => body.run(|x| x / (1.0 + exp(-1.702 * x))),
-            Activation::Silu => body.run(|x| x / (1.0 + exp(-x))),
-            Activation::Tanh => body.run(tanh),
-            Activation::Sigmoid => body.run(|x| 1.0 / (1.0 + exp(-x))),
+            Activation::QuickGelu => {
+                body.run(move |x| x / (of(1.0) + (of(-1.702) * x).exp()));
+            }
+            Activation::Silu => body.run(move |x| x / (of(1.0) + (-x).exp())),
+            Activation::Tanh => body.run(T::tanh),
+            Activation::Sigmoid => body.run(move |x| of(1.0) / (of(1.0) + (-x).exp())),
             // NaN stays.
-            Activation::Softplus => body.run(|x| {
-                let positive = if x < 0.0 { 0.0 } else { x };
-                positive + ln_1p(exp(-x.abs()))
+            Activation::Softplus => body.run(move |x| {
+                let positive = if x < of(0.0) { of(0.0) } else { x };
+                positive + (-x.abs()).exp().ln_1p()
             }),
         }
     }
@@ -57,7 +63,11 @@ impl Function for Activation {
             }
             Activation::Tanh => &[(Class::Tanh, 1)],
             Activation::Softplus => {
-                &[(Class::Max, 2), (Class::Exp, 1), (Class::Add, 2), (Class::Log, 1)]
+                for substitution in [Substitution::ClearedSign, Substitution::LogOfSum] {
+                    tally.useful(substitution.class(), n);
+                    tally.substituted(substitution, n);
+                }
+                &[(Class::Max, 1), (Class::Exp, 1), (Class::Add, 1), (Class::Log, 1)]
             }
         };
         for &(class, number) in counts {

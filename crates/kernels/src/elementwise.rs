@@ -8,23 +8,24 @@ use crate::activation::{ElementLoop, Function};
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// Writes the function of each element of `x`.
-struct Map<'a> {
+struct Map<'a, T> {
     isa: Isa,
-    x: &'a [f32],
-    out: &'a mut [f32],
+    x: &'a [T],
+    out: &'a mut [T],
 }
 
-impl ElementLoop for Map<'_> {
-    fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
+impl<T: Number> ElementLoop<T> for Map<'_, T> {
+    fn run<F: Fn(T) -> T + Copy>(self, f: F) {
         map(self.isa, self.x, self.out, f);
     }
 }
 
 vectorised! {
-    fn map[F: Fn(f32) -> f32](x: &[f32], out: &mut [f32], f: F) {
+    fn map[T: Number, F: Fn(T) -> T](x: &[T], out: &mut [T], f: F) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = f(*x);
         }
@@ -35,10 +36,10 @@ vectorised! {
 ///
 /// # Errors
 /// [`KernelError::Length`] if `out` is not as long as `x`.
-pub fn activation<M: Meter>(
+pub fn activation<T: Number, M: Meter>(
     function: Activation,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -54,16 +55,16 @@ pub fn activation<M: Meter>(
 ///
 /// # Errors
 /// [`KernelError::Length`] if `out` is not as long as `x`.
-pub fn scale<M: Meter>(
+pub fn scale<T: Number, M: Meter>(
     factor: f32,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
     exactly("output", out.len(), &[x.len()])?;
     over_rows(out, 1, 1, meter, |first, out, tally| {
-        map(isa, &x[first..][..out.len()], out, move |x| factor * x);
+        map(isa, &x[first..][..out.len()], out, move |x| T::of(factor) * x);
         tally.both(Class::Mul, out.len());
     });
     Ok(())
@@ -73,17 +74,17 @@ pub fn scale<M: Meter>(
 ///
 /// # Errors
 /// [`KernelError::Length`] if `out` is not as long as `x`.
-pub fn dropout<M: Meter>(
+pub fn dropout<T: Number, M: Meter>(
     multiplier: impl Fn(usize) -> f32 + Sync,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     exactly("output", out.len(), &[x.len()])?;
     over_rows(out, 1, 2, meter, |first, out, tally| {
         let x = &x[first..][..out.len()];
         for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
-            *out = multiplier(first + i) * x;
+            *out = T::of(multiplier(first + i)) * *x;
         }
         tally.both(Class::Mul, out.len());
     });

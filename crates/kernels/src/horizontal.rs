@@ -5,6 +5,12 @@ use crate::number::Number;
 
 const LANES: usize = 32;
 
+/// The additions (or maxima) that bring `terms` together: each is joined to a lane, then the lanes to
+/// one number.
+pub(crate) const fn joins(terms: usize) -> usize {
+    terms + LANES - 1
+}
+
 /// Adds (or otherwise merges) the lanes by halves.
 #[inline(always)]
 fn merge<T: Number>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {

@@ -94,6 +94,10 @@ impl fmt::Display for Isa {
 /// # Errors
 /// As [`Isa::named`], for the value of `OPLEDGER_ISA`.
 pub fn isa() -> Result<Isa, KernelError> {
+    #[cfg(test)]
+    if let Some(isa) = tests::IMPOSED.get() {
+        return Ok(isa);
+    }
     static CHOICE: OnceLock<Result<Isa, KernelError>> = OnceLock::new();
     CHOICE
         .get_or_init(|| match std::env::var_os("OPLEDGER_ISA") {
@@ -143,8 +147,23 @@ macro_rules! vectorised {
 pub(crate) use vectorised;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// What [`isa`] answers on this thread, if anything.
+        pub(super) static IMPOSED: Cell<Option<Isa>> = const { Cell::new(None) };
+    }
+
+    /// Runs `work` with the kernels that this thread calls on an instruction set.
+    pub(crate) fn on<R>(isa: Isa, work: impl FnOnce() -> R) -> R {
+        IMPOSED.set(Some(isa));
+        let result = work();
+        IMPOSED.set(None);
+        result
+    }
 
     #[test]
     fn names_are_checked() {

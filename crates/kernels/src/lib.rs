@@ -30,6 +30,8 @@
 mod activation;
 mod attention;
 mod buffer;
+#[cfg(test)]
+mod counting;
 mod elementwise;
 mod error;
 mod experts;

@@ -81,6 +81,15 @@ impl Tally {
         self.substituted[substitution as usize] += number as u64;
     }
 
+    /// The operations that were asked for and discharged in another form, in their classes.
+    pub fn substituted_counts(&self) -> Counts<u64> {
+        let mut counts = Counts::zero();
+        for substitution in Substitution::ALL {
+            counts[substitution.class()] += self.substituted[substitution as usize];
+        }
+        counts
+    }
+
     /// Counts `number` operations that were executed.
     #[inline(always)]
     pub fn executed(&mut self, class: Class, number: usize) {

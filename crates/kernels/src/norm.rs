@@ -3,9 +3,10 @@
 use opledger_dims::Class;
 
 use crate::error::{KernelError, exactly};
-use crate::horizontal;
+use crate::horizontal::{self, joins};
 use crate::isa::{isa, vectorised};
-use crate::meter::Meter;
+use crate::meter::{Meter, Substitution, Tally};
+use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// Which elements share a number of a gain or shift.
@@ -25,15 +26,15 @@ impl Channels {
 
 /// LayerNorm of each row of `[rows, width]`, and GroupNorm, whose rows are groups of channels.
 #[derive(Clone, Copy, Debug)]
-pub struct LayerNorm<'a> {
+pub struct LayerNorm<'a, T = f32> {
     /// Length of a row.
     pub width: usize,
     /// Added to the variance.
     pub eps: f32,
     /// Multiplies the normalised rows; `[width]` for a LayerNorm.
-    pub gamma: Option<&'a [f32]>,
+    pub gamma: Option<&'a [T]>,
     /// Added at the end; `[width]` for a LayerNorm.
-    pub beta: Option<&'a [f32]>,
+    pub beta: Option<&'a [T]>,
     /// What the numbers of `gamma` and `beta` belong to.
     pub channels: Channels,
 }
@@ -46,10 +47,10 @@ pub struct LayerNorm<'a> {
 /// # Errors
 /// [`KernelError::EmptyReduction`] if `width` is zero, [`KernelError::Length`] if `x` is not whole
 /// rows or another slice disagrees.
-pub fn layer_norm<M: Meter>(
-    norm: &LayerNorm<'_>,
-    x: &[f32],
-    out: &mut [f32],
+pub fn layer_norm<T: Number, M: Meter>(
+    norm: &LayerNorm<'_, T>,
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -61,8 +62,8 @@ pub fn layer_norm<M: Meter>(
     over_rows(out, c, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(c).enumerate() {
             let x = &x[(first + row) * c..][..c];
-            let [mean, factor] = moments(isa, x, norm.eps);
-            let own = |vector: &'_ [f32]| of_row(vector, norm.channels, c, first + row);
+            let [mean, factor] = moments(isa, x, T::of(norm.eps));
+            let own = |vector: &'_ [T]| of_row(vector, norm.channels, c, first + row);
             match (norm.gamma, norm.beta, norm.channels.positions) {
                 (Some(gamma), Some(beta), 1) => {
                     full(isa, x, mean, factor, &gamma[own(gamma)], &beta[own(beta)], out);
@@ -84,10 +85,10 @@ pub fn layer_norm<M: Meter>(
                     }
                 }
             }
-            tally.both(Class::Add, 3 * c - 1);
-            tally.both(Class::Mul, c);
-            tally.both(Class::Div, c + 2);
-            tally.both(Class::Sqrt, 1);
+            // Each entry is centred twice: for the variance and for the result.
+            tally.useful(Class::Add, 3 * c - 1);
+            tally.executed(Class::Add, joins(c) + c + joins(c) + 1 + c);
+            normalised(c, 2, tally);
             if norm.gamma.is_some() {
                 tally.both(Class::Mul, c);
             }
@@ -101,13 +102,13 @@ pub fn layer_norm<M: Meter>(
 
 /// RMSNorm over the last axis of `[rows, width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct RmsNorm<'a> {
+pub struct RmsNorm<'a, T = f32> {
     /// Length of a row.
     pub width: usize,
     /// Added to the mean of squares.
     pub eps: f32,
     /// `[width]`: multiplies the normalised row.
-    pub weight: Option<&'a [f32]>,
+    pub weight: Option<&'a [T]>,
 }
 
 /// Divides each row of `x` by the root of its mean square.
@@ -117,10 +118,10 @@ pub struct RmsNorm<'a> {
 ///
 /// # Errors
 /// As [`layer_norm`].
-pub fn rms_norm<M: Meter>(
-    norm: &RmsNorm<'_>,
-    x: &[f32],
-    out: &mut [f32],
+pub fn rms_norm<T: Number, M: Meter>(
+    norm: &RmsNorm<'_, T>,
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -130,15 +131,15 @@ pub fn rms_norm<M: Meter>(
     over_rows(out, c, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(c).enumerate() {
             let x = &x[(first + row) * c..][..c];
-            let factor = one_by_rms(isa, x, norm.eps);
+            let factor = one_by_rms(isa, x, T::of(norm.eps));
             match norm.weight {
-                Some(weight) => scaled(isa, x, 0.0, factor, weight, out),
-                None => plain(isa, x, 0.0, factor, out),
+                Some(weight) => scaled(isa, x, T::of(0.0), factor, weight, out),
+                None => plain(isa, x, T::of(0.0), factor, out),
             }
-            tally.both(Class::Mul, c);
-            tally.both(Class::Add, c);
-            tally.both(Class::Div, c + 1);
-            tally.both(Class::Sqrt, 1);
+            // The loops that write the result subtract a mean, here zero.
+            tally.useful(Class::Add, c);
+            tally.executed(Class::Add, joins(c) + 1 + c);
+            normalised(c, 1, tally);
             if norm.weight.is_some() {
                 tally.both(Class::Mul, c);
             }
@@ -147,8 +148,20 @@ pub fn rms_norm<M: Meter>(
     Ok(())
 }
 
+/// Counts what both norms do to a row of `c` beside their additions: its squares, so many `means`, a
+/// root, and a division of each entry by it, done as a reciprocal.
+fn normalised(c: usize, means: usize, tally: &mut Tally) {
+    tally.both(Class::Mul, c);
+    tally.both(Class::Div, means);
+    tally.both(Class::Sqrt, 1);
+    tally.useful(Class::Div, c);
+    tally.substituted(Substitution::Reciprocal, c);
+    tally.executed(Class::Div, 1);
+    tally.executed(Class::Mul, c);
+}
+
 /// Checks that the numbers of a gain or shift are those of the groups of rows of `c`.
-fn affine(vector: &[f32], channels: Channels, c: usize) -> Result<(), KernelError> {
+fn affine<T>(vector: &[T], channels: Channels, c: usize) -> Result<(), KernelError> {
     let Channels { groups, positions } = channels;
     if groups == 0 || positions == 0 || !c.is_multiple_of(positions) {
         return Err(KernelError::Shape { what: "a row is whole channels" });
@@ -157,13 +170,13 @@ fn affine(vector: &[f32], channels: Channels, c: usize) -> Result<(), KernelErro
 }
 
 /// The numbers of a gain or shift that belong to a row of `c` elements.
-fn of_row(vector: &[f32], channels: Channels, c: usize, row: usize) -> std::ops::Range<usize> {
+fn of_row<T>(vector: &[T], channels: Channels, c: usize, row: usize) -> std::ops::Range<usize> {
     let each = c / channels.positions;
     let start = row % channels.groups * each;
     start..(start + each).min(vector.len())
 }
 
-fn rows(what: &'static str, width: usize, x: &[f32], out: &[f32]) -> Result<(), KernelError> {
+fn rows<T>(what: &'static str, width: usize, x: &[T], out: &[T]) -> Result<(), KernelError> {
     exactly("output", out.len(), &[x.len()])?;
     if x.is_empty() {
         return Ok(());
@@ -179,50 +192,54 @@ fn rows(what: &'static str, width: usize, x: &[f32], out: &[f32]) -> Result<(), 
 
 vectorised! {
     /// The mean, and the reciprocal of the standard deviation.
-    fn moments(x: &[f32], eps: f32) -> [f32; 2] {
-        let c = x.len() as f32;
+    fn moments[T: Number](x: &[T], eps: T) -> [T; 2] {
+        let c = T::of(x.len() as f32);
         let mean = horizontal::sum_of(x, |v| v) / c;
-        let variance = horizontal::sum_of(x, |v| (v - mean) * (v - mean)) / c;
-        [mean, 1.0 / (variance + eps).sqrt()]
+        let square = |v| {
+            let centred = v - mean;
+            centred * centred
+        };
+        let variance = horizontal::sum_of(x, square) / c;
+        [mean, T::of(1.0) / (variance + eps).sqrt()]
     }
 
-    fn one_by_rms(x: &[f32], eps: f32) -> f32 {
-        let mean = horizontal::sum_of(x, |v| v * v) / x.len() as f32;
-        1.0 / (mean + eps).sqrt()
+    fn one_by_rms[T: Number](x: &[T], eps: T) -> T {
+        let mean = horizontal::sum_of(x, |v| v * v) / T::of(x.len() as f32);
+        T::of(1.0) / (mean + eps).sqrt()
     }
 
-    fn plain(x: &[f32], mean: f32, factor: f32, out: &mut [f32]) {
-        for (out, x) in out.iter_mut().zip(x) {
+    fn plain[T: Number](x: &[T], mean: T, factor: T, out: &mut [T]) {
+        for (out, &x) in out.iter_mut().zip(x) {
             *out = (x - mean) * factor;
         }
     }
 
-    fn scaled(x: &[f32], mean: f32, factor: f32, gamma: &[f32], out: &mut [f32]) {
-        for ((out, x), gamma) in out.iter_mut().zip(x).zip(gamma) {
+    fn scaled[T: Number](x: &[T], mean: T, factor: T, gamma: &[T], out: &mut [T]) {
+        for ((out, &x), &gamma) in out.iter_mut().zip(x).zip(gamma) {
             *out = (x - mean) * factor * gamma;
         }
     }
 
-    fn full(x: &[f32], mean: f32, factor: f32, gamma: &[f32], beta: &[f32], out: &mut [f32]) {
-        for (((out, x), gamma), beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
+    fn full[T: Number](x: &[T], mean: T, factor: T, gamma: &[T], beta: &[T], out: &mut [T]) {
+        for (((out, &x), &gamma), &beta) in out.iter_mut().zip(x).zip(gamma).zip(beta) {
             *out = (x - mean) * factor * gamma + beta;
         }
     }
 
-    fn times(x: &mut [f32], y: f32) {
+    fn times[T: Number](x: &mut [T], y: T) {
         for x in x {
             *x *= y;
         }
     }
 
-    fn plus(x: &mut [f32], y: f32) {
+    fn plus[T: Number](x: &mut [T], y: T) {
         for x in x {
             *x += y;
         }
     }
 
-    fn add(x: &mut [f32], y: &[f32]) {
-        for (x, y) in x.iter_mut().zip(y) {
+    fn add[T: Number](x: &mut [T], y: &[T]) {
+        for (x, &y) in x.iter_mut().zip(y) {
             *x += y;
         }
     }

@@ -57,6 +57,12 @@ pub trait Number:
     fn masked(self, bits: u32) -> Self {
         Self::of(f32::from_bits(self.value().to_bits() & bits))
     }
+    /// Sine and cosine.
+    #[must_use]
+    fn sin_cos(self) -> (Self, Self);
+    /// Whether it is no number: one comparison.
+    #[must_use]
+    fn is_nan(self) -> bool;
     /// Without its sign.
     #[must_use]
     fn abs(self) -> Self {
@@ -104,6 +110,14 @@ impl Number for f32 {
     #[inline(always)]
     fn erf(self) -> Self {
         math::erf(self)
+    }
+    #[inline(always)]
+    fn sin_cos(self) -> (Self, Self) {
+        f32::sin_cos(self)
+    }
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        f32::is_nan(self)
     }
     #[inline(always)]
     fn masked(self, bits: u32) -> Self {
@@ -157,6 +171,16 @@ impl Number for Counted<f32> {
         count(Class::Add, 1);
         Counted(f32::mul_add(self.0, factor.0, term.0))
     }
+    fn sin_cos(self) -> (Self, Self) {
+        count(Class::Sin, 1);
+        count(Class::Cos, 1);
+        let (sin, cos) = self.0.sin_cos();
+        (Counted(sin), Counted(cos))
+    }
+    fn is_nan(self) -> bool {
+        count(Class::Max, 1);
+        self.0.is_nan()
+    }
     counting!(sqrt Sqrt f32::sqrt  exp Exp math::exp  tanh Tanh math::tanh  erf Erf math::erf);
 }
 
@@ -192,6 +216,11 @@ mod tests {
         let (value, counts) = counted(|| Number::mul_add(x, x, x));
         assert_eq!(value.0.to_bits(), 0.7_f32.mul_add(0.7, 0.7).to_bits());
         assert_eq!(counts, Counts::zero().with(Class::Mul, 1).with(Class::Add, 1));
+        let ((sin, cos), counts) = counted(|| Number::sin_cos(x));
+        assert_eq!((sin.0, cos.0), 0.7_f32.sin_cos());
+        assert_eq!(counts, Counts::zero().with(Class::Sin, 1).with(Class::Cos, 1));
+        let compared = counted(|| (x.is_nan(), Counted(f32::NAN).is_nan()));
+        assert_eq!(compared, ((false, true), Counts::zero().with(Class::Max, 2)));
         let free = counted(|| (Number::abs(-x).masked(u32::MAX), -x)).1;
         assert!(free.is_zero());
     }

@@ -5,6 +5,7 @@ use opledger_dims::Class;
 use crate::error::{KernelError, exactly, volume};
 use crate::isa::{isa, vectorised};
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// Which elements of a head are rotated together.
@@ -45,10 +46,10 @@ pub struct Rope<'a> {
 /// # Errors
 /// [`KernelError::Shape`] if there are more pairs than `width` holds; [`KernelError::Length`] if a
 /// slice is not `[batch, tokens, heads, width]`.
-pub fn rope<M: Meter>(
+pub fn rope<T: Number, M: Meter>(
     rope: &Rope<'_>,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -59,7 +60,7 @@ pub fn rope<M: Meter>(
     if pairs > width / 2 {
         return Err(KernelError::Shape { what: "2·pairs <= width" });
     }
-    let mut table = vec![0.0; volume("angles", &[tokens, 2, pairs])?];
+    let mut table = vec![T::of(0.0); volume("angles", &[tokens, 2, pairs])?];
     angles(offset, inv_freq, factor, &mut table, meter, |row, i| [i, row + i]);
     over_rows(out, heads * width, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(heads * width).enumerate() {
@@ -87,11 +88,11 @@ pub fn rope<M: Meter>(
 ///
 /// # Errors
 /// [`KernelError::Length`] if `out` is not `[tokens, 2·inv_freq.len()]`.
-pub fn sinusoid<M: Meter>(
+pub fn sinusoid<T: Number, M: Meter>(
     tokens: usize,
     offset: usize,
     inv_freq: &[f32],
-    out: &mut [f32],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     exactly("output", out.len(), &[tokens, 2, inv_freq.len()])?;
@@ -101,26 +102,26 @@ pub fn sinusoid<M: Meter>(
 
 /// Writes sine and cosine of each angle, times `factor`, at the places `at(pairs, pair)` of the
 /// position's row.
-fn angles<M: Meter>(
+fn angles<T: Number, M: Meter>(
     offset: usize,
     inv_freq: &[f32],
     factor: Option<f32>,
-    table: &mut [f32],
+    table: &mut [T],
     meter: &M,
     at: impl Fn(usize, usize) -> [usize; 2] + Sync,
 ) {
     let pairs = inv_freq.len();
     over_rows(table, 2 * pairs, 8, meter, |first, rows, tally| {
         for (row, out) in rows.chunks_mut(2 * pairs).enumerate() {
-            let position = offset.saturating_add(first + row) as f32;
+            let position = T::of(offset.saturating_add(first + row) as f32);
             for (i, freq) in inv_freq.iter().enumerate() {
-                let (sin, cos) = (position * freq).sin_cos();
+                let (sin, cos) = (position * T::of(*freq)).sin_cos();
                 let [at_sin, at_cos] = at(pairs, i);
                 out[at_sin] = sin;
                 out[at_cos] = cos;
             }
             if let Some(factor) = factor {
-                out.iter_mut().for_each(|x| *x *= factor);
+                out.iter_mut().for_each(|x| *x *= T::of(factor));
                 tally.both(Class::Mul, out.len());
             }
             tally.both(Class::Mul, pairs);
@@ -131,7 +132,7 @@ fn angles<M: Meter>(
 }
 
 vectorised! {
-    fn rotate_halves(x: &[f32], out: &mut [f32], sin: &[f32], cos: &[f32]) {
+    fn rotate_halves[T: Number](x: &[T], out: &mut [T], sin: &[T], cos: &[T]) {
         let pairs = sin.len();
         let (a, b) = x[..2 * pairs].split_at(pairs);
         let (out_a, out_b) = out[..2 * pairs].split_at_mut(pairs);
@@ -142,7 +143,7 @@ vectorised! {
         }
     }
 
-    fn rotate_neighbours(x: &[f32], out: &mut [f32], sin: &[f32], cos: &[f32]) {
+    fn rotate_neighbours[T: Number](x: &[T], out: &mut [T], sin: &[T], cos: &[T]) {
         let (x, _) = x.as_chunks::<2>();
         let (out, _) = out.as_chunks_mut::<2>();
         for (((out, &[a, b]), &sin), &cos) in out.iter_mut().zip(x).zip(sin).zip(cos) {

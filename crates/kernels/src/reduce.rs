@@ -3,9 +3,10 @@
 use opledger_dims::Class;
 
 use crate::error::{KernelError, exactly};
-use crate::horizontal;
+use crate::horizontal::{self, joins};
 use crate::isa::{isa, vectorised};
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// How a row becomes one number, with its operations for a row of `k`.
@@ -24,11 +25,11 @@ pub enum Reduction {
 /// # Errors
 /// [`KernelError::EmptyReduction`] if `width` is zero and `out` is not empty;
 /// [`KernelError::Length`] if `x` disagrees.
-pub fn reduce<M: Meter>(
+pub fn reduce<T: Number, M: Meter>(
     reduction: Reduction,
     width: usize,
-    x: &[f32],
-    out: &mut [f32],
+    x: &[T],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -42,29 +43,40 @@ pub fn reduce<M: Meter>(
     over_rows(out, 1, width, meter, |first, out, tally| {
         let x = &x[first * width..];
         for (out, x) in out.iter_mut().zip(x.chunks(width)) {
-            match reduction {
-                Reduction::Sum => *out = sum(isa, x),
-                Reduction::Mean => {
-                    *out = sum(isa, x) / width as f32;
-                    tally.both(Class::Div, 1);
+            let class = match reduction {
+                Reduction::Sum => {
+                    *out = sum(isa, x);
+                    Class::Add
                 }
-                Reduction::Max => *out = max(isa, x),
-            }
-            let class = if reduction == Reduction::Max { Class::Max } else { Class::Add };
-            tally.both(class, x.len() - 1);
+                Reduction::Mean => {
+                    *out = sum(isa, x) / T::of(width as f32);
+                    tally.both(Class::Div, 1);
+                    Class::Add
+                }
+                Reduction::Max => {
+                    *out = max(isa, x);
+                    // NaN is looked for in every entry and in their sum.
+                    tally.executed(Class::Add, joins(width));
+                    tally.executed(Class::Max, width + 1);
+                    Class::Max
+                }
+            };
+            tally.useful(class, width - 1);
+            tally.executed(class, joins(width));
         }
     });
     Ok(())
 }
 
 vectorised! {
-    fn sum(x: &[f32]) -> f32 {
+    fn sum[T: Number](x: &[T]) -> T {
         horizontal::sum_of(x, |v| v)
     }
 
-    fn max(x: &[f32]) -> f32 {
+    fn max[T: Number](x: &[T]) -> T {
         // Zero unless an entry is NaN.
-        let nan = horizontal::sum_of(x, |v| if v.is_nan() { v } else { 0.0 });
-        if nan.is_nan() { nan } else { horizontal::max(x) }
+        let nan = horizontal::sum_of(x, |v| if v.is_nan() { v } else { T::of(0.0) });
+        let greatest = horizontal::max(x);
+        if nan.is_nan() { nan } else { greatest }
     }
 }

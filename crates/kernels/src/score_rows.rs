@@ -8,6 +8,7 @@ use crate::attention::{Mask, VisibleKeys};
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::strided::{BinaryOp, Strided, Walk};
 use crate::tasks::over_rows;
 
@@ -59,6 +60,16 @@ pub(crate) enum Seen<'a> {
     Positions(&'a [usize]),
 }
 
+impl Seen<'_> {
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Seen::Run(run) => run.len(),
+            Seen::Positions(positions) => positions.len(),
+        }
+    }
+}
+
 impl Allowed {
     /// The allowed entries of a row.
     pub(crate) fn of(&self, row: usize) -> Seen<'_> {
@@ -79,12 +90,12 @@ impl Allowed {
 /// [`KernelError::Shape`] if the last axis of `shape` is not that of the keys; a length error if
 /// `shape` and `rows` differ, or the mask is not `[batch, keys]`; else as
 /// [`binary`](crate::binary()).
-pub fn masked_binary<M: Meter>(
+pub fn masked_binary<T: Number, M: Meter>(
     op: BinaryOp,
     rows: &ScoreRows<'_>,
     shape: &[usize],
-    [a, b]: [Strided<'_>; 2],
-    out: &mut [f32],
+    [a, b]: [Strided<'_, T>; 2],
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -100,8 +111,8 @@ pub fn masked_binary<M: Meter>(
         walk.rows(first, out, |[from_a, from_b], out| {
             match allowed.of(row) {
                 Seen::Run(run) => {
-                    out[..run.start].fill(0.0);
-                    out[run.end..].fill(0.0);
+                    out[..run.start].fill(T::of(0.0));
+                    out[run.end..].fill(T::of(0.0));
                     if !run.is_empty() {
                         let a = &a.data[from_a + run.start * step_a..];
                         let b = &b.data[from_b + run.start * step_b..];
@@ -110,7 +121,7 @@ pub fn masked_binary<M: Meter>(
                     }
                 }
                 Seen::Positions(positions) => {
-                    out.fill(0.0);
+                    out.fill(T::of(0.0));
                     for &j in positions {
                         out[j] = op.of(a.data[from_a + j * step_a], b.data[from_b + j * step_b]);
                         tally.both(op.class(), 1);

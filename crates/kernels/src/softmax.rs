@@ -3,9 +3,9 @@
 use opledger_dims::Class;
 
 use crate::error::KernelError;
-use crate::horizontal;
+use crate::horizontal::{self, joins};
 use crate::isa::{isa, vectorised};
-use crate::meter::Meter;
+use crate::meter::{Meter, Substitution};
 use crate::number::Number;
 use crate::score_rows::{ScoreRows, Seen};
 use crate::tasks::over_rows;
@@ -35,12 +35,17 @@ pub fn softmax<T: Number, M: Meter>(
         for (row, out) in out.chunks_mut(width).enumerate() {
             let row = first + row;
             let x = &x[row * width..][..width];
-            let k = match allowed.of(row) {
+            let seen = allowed.of(row);
+            let k = seen.len();
+            if k == 0 {
+                out.fill(T::of(0.0));
+                continue;
+            }
+            match seen {
                 Seen::Run(seen) => {
                     out[..seen.start].fill(T::of(0.0));
                     out[seen.end..].fill(T::of(0.0));
                     normalise(isa, &x[seen.clone()], &mut out[seen.clone()]);
-                    seen.len()
                 }
                 Seen::Positions(positions) => {
                     gathered.clear();
@@ -52,15 +57,18 @@ pub fn softmax<T: Number, M: Meter>(
                     for (&j, &value) in positions.iter().zip(&gathered) {
                         out[j] = value;
                     }
-                    positions.len()
                 }
             };
-            if k > 0 {
-                tally.both(Class::Max, k - 1);
-                tally.both(Class::Add, k + k - 1);
-                tally.both(Class::Exp, k);
-                tally.both(Class::Div, k);
-            }
+            tally.useful(Class::Max, k - 1);
+            tally.useful(Class::Add, k + k - 1);
+            tally.useful(Class::Div, k);
+            tally.both(Class::Exp, k);
+            tally.substituted(Substitution::Reciprocal, k);
+            // Two more: a greatest of -∞, and a sum of zero.
+            tally.executed(Class::Max, joins(k) + 2);
+            tally.executed(Class::Add, k + joins(k));
+            tally.executed(Class::Div, 1);
+            tally.executed(Class::Mul, k);
         }
     });
     Ok(())
@@ -72,7 +80,8 @@ vectorised! {
         let greatest = horizontal::max(x);
         let shift = if greatest == lowest { zero } else { greatest };
         let sum = horizontal::write_sum(x, out, |x| (x - shift).exp());
-        let factor = if sum == zero { zero } else { T::of(1.0) / sum };
+        let reciprocal = T::of(1.0) / sum;
+        let factor = if sum == zero { zero } else { reciprocal };
         for out in out.iter_mut() {
             *out *= factor;
         }

@@ -5,13 +5,14 @@ use opledger_dims::Class;
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// An operand read at `Σ index·stride`, one stride per axis of the output.
 #[derive(Clone, Copy, Debug)]
-pub struct Strided<'a> {
+pub struct Strided<'a, T = f32> {
     /// The slice, from the element at index zero.
-    pub data: &'a [f32],
+    pub data: &'a [T],
     /// Elements from an index to the next, per output axis; zero repeats the operand.
     pub strides: &'a [usize],
 }
@@ -38,7 +39,7 @@ impl BinaryOp {
 
     /// Of two elements.
     #[inline(always)]
-    pub(crate) fn of(self, a: f32, b: f32) -> f32 {
+    pub(crate) fn of<T: Number>(self, a: T, b: T) -> T {
         match self {
             BinaryOp::Add => a + b,
             BinaryOp::Mul => a * b,
@@ -47,12 +48,12 @@ impl BinaryOp {
     }
 
     /// Of two rows, each with its step from an element to the next.
-    pub(crate) fn apply(
+    pub(crate) fn apply<T: Number>(
         self,
         isa: Isa,
-        (a, step_a): (&[f32], usize),
-        (b, step_b): (&[f32], usize),
-        out: &mut [f32],
+        (a, step_a): (&[T], usize),
+        (b, step_b): (&[T], usize),
+        out: &mut [T],
     ) {
         match self {
             BinaryOp::Add => pairs(isa, a, step_a, b, step_b, out, |a, b| a + b),
@@ -66,12 +67,12 @@ impl BinaryOp {
 ///
 /// # Errors
 /// [`KernelError::Shape`] if an operand has not one stride per axis; a length or reach error.
-pub fn binary<M: Meter>(
+pub fn binary<T: Number, M: Meter>(
     op: BinaryOp,
     shape: &[usize],
-    a: Strided<'_>,
-    b: Strided<'_>,
-    out: &mut [f32],
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -90,7 +91,11 @@ pub fn binary<M: Meter>(
 ///
 /// # Errors
 /// As [`binary`].
-pub fn permute(shape: &[usize], x: Strided<'_>, out: &mut [f32]) -> Result<(), KernelError> {
+pub fn permute<T: Number>(
+    shape: &[usize],
+    x: Strided<'_, T>,
+    out: &mut [T],
+) -> Result<(), KernelError> {
     let walk = Walk::new(shape, [x], out)?;
     over_rows(out, walk.width(), 1, &crate::NoMeter, |first, out, _| {
         let [step] = walk.steps;
@@ -112,11 +117,11 @@ pub fn permute(shape: &[usize], x: Strided<'_>, out: &mut [f32]) -> Result<(), K
 /// # Errors
 /// [`KernelError::IdOutOfRange`] for the first id that names no row; [`KernelError::Shape`] if the
 /// table is not whole rows; [`KernelError::Length`] if `out` disagrees.
-pub fn gather(
-    table: &[f32],
+pub fn gather<T: Number>(
+    table: &[T],
     width: usize,
     ids: &[i64],
-    out: &mut [f32],
+    out: &mut [T],
 ) -> Result<(), KernelError> {
     exactly("output", out.len(), &[ids.len(), width])?;
     if out.is_empty() {
@@ -148,29 +153,29 @@ pub(crate) struct Walk<const N: usize> {
 }
 
 impl<const N: usize> Walk<N> {
-    fn new(
+    fn new<T>(
         shape: &[usize],
-        operands: [Strided<'_>; N],
-        out: &[f32],
+        operands: [Strided<'_, T>; N],
+        out: &[T],
     ) -> Result<Walk<N>, KernelError> {
         Walk::over(shape, shape.len(), operands, out)
     }
 
     /// The walk whose rows are those of the last axis.
-    pub(crate) fn by_row(
+    pub(crate) fn by_row<T>(
         shape: &[usize],
-        operands: [Strided<'_>; N],
-        out: &[f32],
+        operands: [Strided<'_, T>; N],
+        out: &[T],
     ) -> Result<Walk<N>, KernelError> {
         Walk::over(shape, shape.len().saturating_sub(1), operands, out)
     }
 
     /// Merges what can be merged of the first `mergeable` axes and keeps the others as they are.
-    fn over(
+    fn over<T>(
         shape: &[usize],
         mergeable: usize,
-        operands: [Strided<'_>; N],
-        out: &[f32],
+        operands: [Strided<'_, T>; N],
+        out: &[T],
     ) -> Result<Walk<N>, KernelError> {
         exactly("output", out.len(), shape)?;
         for operand in &operands {
@@ -183,7 +188,7 @@ impl<const N: usize> Walk<N> {
         let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.len());
         let counted = |&(axis, &size): &(usize, &usize)| axis >= mergeable || size != 1;
         for (axis, &size) in shape.iter().enumerate().filter(counted) {
-            let strides = operands.map(|operand| operand.strides[axis]);
+            let strides = operands.each_ref().map(|operand| operand.strides[axis]);
             match axes.last_mut() {
                 Some((outer, outer_strides))
                     if axis < mergeable
@@ -212,11 +217,11 @@ impl<const N: usize> Walk<N> {
     }
 
     /// Calls `f(offsets, row)` for the rows of a chunk of the output.
-    pub(crate) fn rows(
+    pub(crate) fn rows<T>(
         &self,
         first: usize,
-        out: &mut [f32],
-        mut f: impl FnMut([usize; N], &mut [f32]),
+        out: &mut [T],
+        mut f: impl FnMut([usize; N], &mut [T]),
     ) {
         if self.outer.is_empty() {
             return f(self.steps.map(|step| first * step), out);
@@ -250,14 +255,14 @@ impl<const N: usize> Walk<N> {
     }
 }
 
-fn pairs(
+fn pairs<T: Number>(
     isa: Isa,
-    a: &[f32],
+    a: &[T],
     step_a: usize,
-    b: &[f32],
+    b: &[T],
     step_b: usize,
-    out: &mut [f32],
-    f: impl Fn(f32, f32) -> f32 + Copy,
+    out: &mut [T],
+    f: impl Fn(T, T) -> T + Copy,
 ) {
     match (step_a, step_b) {
         (1, 1) => both(isa, a, b, out, f),
@@ -272,13 +277,13 @@ fn pairs(
 }
 
 vectorised! {
-    fn both[F: Fn(f32, f32) -> f32](a: &[f32], b: &[f32], out: &mut [f32], f: F) {
+    fn both[T: Number, F: Fn(T, T) -> T](a: &[T], b: &[T], out: &mut [T], f: F) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
             *out = f(*a, *b);
         }
     }
 
-    fn one[F: Fn(f32, f32) -> f32](a: &[f32], b: f32, out: &mut [f32], f: F) {
+    fn one[T: Number, F: Fn(T, T) -> T](a: &[T], b: T, out: &mut [T], f: F) {
         for (out, a) in out.iter_mut().zip(a) {
             *out = f(*a, b);
         }

@@ -197,7 +197,7 @@ fn check(case: &Case) {
     let (weights, [tally]) =
         run(scores.len(), |out, [m]: &[AtomicMeter; 1]| softmax(&rows, &scores, out, m).unwrap());
     assert_close(&weights, &expected.weights, bound);
-    assert_eq!([tally.useful, tally.executed], [expected.counts[3]; 2]);
+    assert_eq!(tally.useful, expected.counts[3]);
 
     // Weights of masked pairs are not read.
     let spoilt: Vec<f32> = (0..weights.len())

@@ -3,7 +3,7 @@
 use opledger_kernels::*;
 use proptest::prelude::*;
 
-use crate::common::{Ops, assert_close, data, run_exact};
+use crate::common::{Ops, assert_close, data, run_one};
 
 /// Entries `[batch, heads, queries, keys]` under a mask.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ fn check(case: &Case) {
             .collect();
         let operands =
             [Strided { data: &a, strides: &a_strides }, Strided { data: &b, strides: &b_strides }];
-        let out = run_exact(len, &ops, |out, m| {
+        let out = run_one(len, &ops, |out, m| {
             masked_binary(op, &rows, &case.sizes, operands, out, m).unwrap();
         });
         assert_close(&out, &expected, 1e-7);

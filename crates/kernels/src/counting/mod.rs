@@ -1,0 +1,89 @@
+//! Every kernel on numbers that count themselves: what it says that it executed is what they counted.
+
+mod rows;
+
+use std::sync::LazyLock;
+
+use opledger_dims::{Class, Counted, Counts, counted};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::isa::tests::on;
+use crate::number::Number;
+use crate::{AtomicMeter, Isa, Tally};
+
+/// One thread, so that all is counted on it.
+static ALONE: LazyLock<ThreadPool> =
+    LazyLock::new(|| ThreadPoolBuilder::new().num_threads(1).build().unwrap());
+
+/// What a run of a kernel gave: the bits of its result, what its meters say part by part, and what its
+/// numbers counted.
+type Ran<const PARTS: usize> = (Vec<u32>, [Tally; PARTS], Counts<u64>);
+
+/// Runs a kernel that records to some meters.
+pub(crate) fn run<T: Number, const PARTS: usize>(
+    isa: Isa,
+    kernel: impl FnOnce(&[AtomicMeter; PARTS]) -> Vec<T> + Send,
+) -> Ran<PARTS> {
+    let meters: [AtomicMeter; PARTS] = std::array::from_fn(|_| AtomicMeter::new());
+    let (out, counts) = ALONE.install(|| counted(|| on(isa, || kernel(&meters))));
+    // Which NaN comes of two is not defined.
+    let one_nan = |x: f32| if x.is_nan() { f32::NAN } else { x };
+    let bits = out.into_iter().map(|x| one_nan(x.value()).to_bits()).collect();
+    (bits, meters.each_ref().map(AtomicMeter::read), counts)
+}
+
+/// Holds a run on plain numbers against one on numbers that count themselves.
+pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counting: &Ran<PARTS>) {
+    assert_eq!(plain.0, counting.0, "{what}: bits");
+    assert_eq!(plain.1, counting.1, "{what}: tallies");
+    let mut executed = Counts::zero();
+    for tally in &counting.1 {
+        executed += &tally.executed;
+        let substituted = tally.substituted_counts();
+        for class in Class::ALL {
+            let (useful, executed) = (tally.useful[class], tally.executed[class]);
+            assert!(substituted[class] <= useful, "{what}: substituted {class}");
+            assert!(executed + substituted[class] >= useful, "{what}: executed {class}");
+        }
+    }
+    assert_eq!(executed, counting.2, "{what}: executed");
+}
+
+/// Numbers to compute with.
+pub(crate) fn numbers<T: Number>(x: &[f32]) -> Vec<T> {
+    x.iter().map(|x| T::of(*x)).collect()
+}
+
+/// Runs a kernel on plain numbers and on such that count themselves, on every instruction set, and holds
+/// the runs against each other: `counts_itself!(what, T, |meters| numbers of T)`.
+macro_rules! counts_itself {
+    ($what:expr, $T:ident, |$meters:pat_param| $body:expr) => {
+        for isa in $crate::Isa::available() {
+            let plain = {
+                type $T = f32;
+                $crate::counting::run::<$T, _>(isa, |$meters| $body)
+            };
+            let counting = {
+                type $T = opledger_dims::Counted<f32>;
+                $crate::counting::run::<$T, _>(isa, |$meters| $body)
+            };
+            $crate::counting::compare(&format!("{} on {isa}", $what), &plain, &counting);
+        }
+    };
+}
+pub(crate) use counts_itself;
+
+#[test]
+#[should_panic(expected = "twice: executed")]
+fn what_is_executed_twice_and_said_once_is_found() {
+    let kernel = |meters: &[AtomicMeter; 1]| {
+        let x = Counted(0.5_f32);
+        let _ = x.exp();
+        let mut tally = Tally::default();
+        tally.both(Class::Exp, 1);
+        crate::Meter::record(&meters[0], &tally);
+        vec![x.exp()]
+    };
+    let ran = run(Isa::SCALAR, kernel);
+    compare("twice", &ran, &ran);
+}

@@ -1,0 +1,201 @@
+//! Kernels over rows and elements.
+
+use proptest::prelude::*;
+
+use super::{counts_itself, numbers};
+use crate::*;
+
+/// Pseudo-random numbers, some equal and some −∞ or NaN where `odd` says so.
+fn data(len: usize, seed: u64, odd: bool) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as u32
+    };
+    let number = |bits: u32| bits as f32 / (1 << 21) as f32 - 4.0;
+    (0..len)
+        .map(|_| match next() {
+            bits if odd && bits % 5 == 0 => f32::NEG_INFINITY,
+            bits if odd && bits % 7 == 0 => f32::NAN,
+            bits if odd && bits % 2 == 0 => number(bits).round(),
+            bits => number(bits),
+        })
+        .collect()
+}
+
+/// The masks of rows of so many keys, by number.
+fn mask<'a>(kind: usize, queries: usize, keys: usize, keep: &'a [i64]) -> Mask<'a> {
+    Mask {
+        causal_offset: (kind & 1 > 0).then_some(keys as i64 - queries as i64),
+        window: (kind & 2 > 0).then_some(3),
+        keep: (kind & 4 > 0).then_some(keep),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn softmax_counts_itself(
+        [batch, heads, queries] in [1usize..3, 1usize..3, 1usize..6],
+        keys in prop_oneof![1usize..8, 30usize..36, 60usize..140],
+        kind in 0usize..8,
+        odd: bool,
+        seed: u64,
+    ) {
+        let len = batch * heads * queries * keys;
+        let x = data(len, seed, odd);
+        let keep: Vec<i64> = data(batch * keys, seed + 1, false).iter().map(|x| i64::from(*x > 0.0)).collect();
+        let rows = ScoreRows { batch, heads, queries, keys, mask: mask(kind, queries, keys, &keep) };
+        counts_itself!(format!("softmax of {rows:?}"), T, |[meter]| {
+            let mut out = numbers::<T>(&vec![7.0; len]);
+            softmax(&rows, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+        let [a, b] = [data(len, seed + 2, odd), data(keys, seed + 3, odd)];
+        let shape = [batch * heads, queries, keys];
+        let (strides, repeated) = ([queries * keys, keys, 1], [0, 0, kind % 2]);
+        for op in [BinaryOp::Add, BinaryOp::Mul, BinaryOp::Div] {
+            counts_itself!(format!("{op:?} of {rows:?}"), T, |[meter]| {
+                let mut out = numbers::<T>(&vec![7.0; len]);
+                let (a, b) = (numbers::<T>(&a), numbers::<T>(&b));
+                let a = Strided { data: &a, strides: &strides };
+                let b = Strided { data: &b, strides: &repeated };
+                masked_binary(op, &rows, &shape, [a, b], &mut out, meter).unwrap();
+                out
+            });
+        }
+    }
+
+    #[test]
+    fn norms_count_themselves(
+        rows in 1usize..40,
+        [groups, channels] in [1usize..3, 1usize..40],
+        positions in prop_oneof![Just(1usize), 1usize..9],
+        [gain, shift]: [bool; 2],
+        seed: u64,
+    ) {
+        let width = channels * positions;
+        let x = data(rows * width, seed, false);
+        let gain = gain.then(|| data(groups * channels, seed + 1, false));
+        let shift = shift.then(|| data(groups * channels, seed + 2, false));
+        counts_itself!(format!("layer_norm of {rows} by {channels}·{positions}"), T, |[meter]| {
+            let (gamma, beta) = (gain.as_deref().map(numbers::<T>), shift.as_deref().map(numbers::<T>));
+            let norm = LayerNorm {
+                width,
+                eps: 1e-5,
+                gamma: gamma.as_deref(),
+                beta: beta.as_deref(),
+                channels: Channels { groups, positions },
+            };
+            let mut out = numbers::<T>(&x);
+            layer_norm(&norm, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+        let weight = gain.map(|_| data(width, seed + 3, false));
+        counts_itself!(format!("rms_norm of {rows} by {width}"), T, |[meter]| {
+            let weight = weight.as_deref().map(numbers::<T>);
+            let norm = RmsNorm { width, eps: 1e-5, weight: weight.as_deref() };
+            let mut out = numbers::<T>(&x);
+            rms_norm(&norm, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+    }
+
+    #[test]
+    fn what_goes_over_elements_counts_itself(
+        len in prop_oneof![0usize..70, 5000usize..5003],
+        seed: u64,
+    ) {
+        let x = data(len, seed, true);
+        for &function in Activation::ALL {
+            counts_itself!(format!("{function:?} of {len}"), T, |[meter]| {
+                let mut out = numbers::<T>(&x);
+                activation(function, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
+        }
+        counts_itself!(format!("scale of {len}"), T, |[meter]| {
+            let mut out = numbers::<T>(&x);
+            scale(0.3, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+        counts_itself!(format!("dropout of {len}"), T, |[meter]| {
+            let mut out = numbers::<T>(&x);
+            let multiplier = |i: usize| if i % 3 == 0 { 0.0 } else { 1.25 };
+            dropout(multiplier, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+    }
+
+    #[test]
+    fn broadcasts_count_themselves(shape in [1usize..5, 1usize..5, 1usize..40], seed: u64) {
+        let [a, b, c] = shape;
+        let len = shape.iter().product::<usize>();
+        let x = data(len, seed, true);
+        for (op, strides) in [
+            (BinaryOp::Add, [b * c, c, 1]),
+            (BinaryOp::Mul, [0, 0, 1]),
+            (BinaryOp::Div, [0, 1, 0]),
+            (BinaryOp::Add, [1, a, a * b]),
+        ] {
+            for swapped in [false, true] {
+                counts_itself!(format!("{op:?} of {shape:?} by {strides:?}"), T, |[meter]| {
+                    let mut out = numbers::<T>(&x);
+                    let x = numbers::<T>(&x);
+                    let whole = Strided { data: &x, strides: &[b * c, c, 1] };
+                    let other = Strided { data: &x, strides: &strides };
+                    let [x, y] = if swapped { [other, whole] } else { [whole, other] };
+                    binary(op, &shape, x, y, &mut out, meter).unwrap();
+                    out
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn reductions_count_themselves(rows in 1usize..6, width in 1usize..140, odd: bool, seed: u64) {
+        let x = data(rows * width, seed, odd);
+        for reduction in [Reduction::Sum, Reduction::Mean, Reduction::Max] {
+            counts_itself!(format!("{reduction:?} of {rows} by {width}"), T, |[meter]| {
+                let mut out = numbers::<T>(&vec![0.0; rows]);
+                reduce(reduction, width, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
+        }
+        let k = 1 + seed as usize % width;
+        counts_itself!(format!("the {k} largest of {rows} by {width}"), T, |[meter]| {
+            let mut ids = vec![0; rows * k];
+            top_k(width, k, &numbers::<T>(&x), &mut ids, meter).unwrap();
+            ids.iter().map(|id| T::of(*id as f32)).collect()
+        });
+    }
+
+    #[test]
+    fn positions_count_themselves(
+        [batch, tokens, heads] in [1usize..3, 1usize..6, 1usize..3],
+        [pairs, rest] in [0usize..20, 0usize..4],
+        factor in prop::option::of(0.5f32..2.0),
+        halves: bool,
+        seed: u64,
+    ) {
+        let width = 2 * pairs + rest;
+        let x = data(batch * tokens * heads * width, seed, false);
+        let inv_freq = data(pairs, seed + 1, false);
+        let pairing = if halves { Pairing::HalfSplit } else { Pairing::Interleaved };
+        let offset = (seed % 100) as usize;
+        let problem = Rope { batch, tokens, heads, width, offset, inv_freq: &inv_freq, factor, pairing };
+        counts_itself!(format!("{problem:?}"), T, |[meter]| {
+            let mut out = numbers::<T>(&x);
+            rope(&problem, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+        counts_itself!(format!("sinusoids of {tokens} by {pairs}"), T, |[meter]| {
+            let mut out = numbers::<T>(&vec![0.0; tokens * 2 * pairs]);
+            sinusoid(tokens, offset, &inv_freq, &mut out, meter).unwrap();
+            out
+        });
+    }
+}
