@@ -13,7 +13,7 @@ use crate::{Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, RunError};
 pub struct Theorem {
     /// How many nodes were compared, each once however often it was executed.
     pub nodes: usize,
-    /// How many (node, size) pairs were compared.
+    /// How many (node, size) pairs were compared, each once however often it was executed.
     pub points: usize,
     /// Where two counts differed.
     pub mismatches: Vec<Mismatch>,
@@ -65,6 +65,13 @@ impl Theorem {
     pub fn extend(&mut self, other: Theorem) {
         self.nodes = self.nodes.max(other.nodes);
         self.points += other.points;
+        self.mismatches.extend(other.mismatches);
+    }
+
+    /// Adds a comparison of the same graph at the same size, which is no further point.
+    pub fn again(&mut self, other: Theorem) {
+        self.nodes = self.nodes.max(other.nodes);
+        self.points = self.points.max(other.points);
         self.mismatches.extend(other.mismatches);
     }
 }

@@ -28,9 +28,9 @@ pub use json::Amount;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedReading, AuditedRule,
-    AuditedSearch, AuditedSeries, AuditedTable, Bytes, CONVENTIONS, ClaimList, ClaimRecord,
-    ConventionCounts, ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained,
-    ExplainedLine, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
+    AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes, CONVENTIONS, ClaimList,
+    ClaimRecord, ConventionCounts, ConventionTotal, ExecutedNode, ExecutedPart, Execution,
+    Explained, ExplainedLine, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
     KnownConvention, KnownConventions, KnownModel, KnownModels, Memory, OperationCounts, Output,
     Parameters, PeakBytes, RunTotals, SearchedRow, SettledRecord, Step, TheoremRecord, UnitCounts,
     VerdictRecord, Verification, WallMs,

@@ -3,10 +3,10 @@
 use opledger_dims::{Integer, Poly, Quantity};
 use opledger_ir::{Graph, Selection};
 
-use crate::bench::{Trials, binding};
-use crate::claim::{Finding, Verdict};
+use crate::bench::{Trials, at};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::VerifyError;
-use crate::reading::{counted, in_words, is_of_parameters};
+use crate::reading::{in_words, is_of_parameters};
 
 /// One claimed formula about part of a graph.
 pub(crate) struct Question<'a> {
@@ -20,12 +20,14 @@ pub(crate) struct Question<'a> {
     pub(crate) readings: &'a [Quantity],
     /// Symbols that keep one value on the grid.
     pub(crate) fixed: &'a [(&'a str, i64)],
+    /// Symbols that take multiples of a formula only, where parameters are asked for.
+    pub(crate) multiples: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Question<'a> {
     /// A question about the whole of a graph.
     pub(crate) fn new(graph: &'a Graph, claimed: &'a str, readings: &'a [Quantity]) -> Self {
-        Question { graph, scope: Selection::ALL, claimed, readings, fixed: &[] }
+        Question { graph, scope: Selection::ALL, claimed, readings, fixed: &[], multiples: &[] }
     }
 
     pub(crate) fn within(self, scope: Selection<'a>) -> Self {
@@ -36,40 +38,34 @@ impl<'a> Question<'a> {
         Question { fixed, ..self }
     }
 
+    pub(crate) fn multiples(self, multiples: &'a [(&'a str, &'a str)]) -> Self {
+        Question { multiples, ..self }
+    }
+
     /// Derives, executes, compares.
     pub(crate) fn judge(&self, bench: &mut Trials<'_>) -> Result<Finding, VerifyError> {
         let graph = self.graph;
         let claimed = graph.fold(&self.claimed.parse::<Poly>()?);
-        let fits = |reading: &&Quantity| graph.quantity_of(**reading, &self.scope) == claimed;
-        let fitting = self.readings.iter().find(fits).copied();
+        let derive = |reading: Quantity| bench.derived(graph, reading, &self.scope);
+        let fitting = self.readings.iter().copied().find(|reading| derive(*reading) == claimed);
         let plain = self.readings[0];
         let reading = fitting.unwrap_or(plain);
-        let derived = graph.quantity_of(reading, &self.scope);
-
-        if is_of_parameters(plain) {
-            let (points, settled) = bench.parameter_grid(graph, self.scope, reading, &derived)?;
-            return Ok(Finding {
-                verdict: verdict(fitting, plain),
-                convention: fitting.filter(|r| *r != plain).map(in_words),
-                claimed: claimed.to_string(),
-                derived: derived.to_string(),
-                measured: format!("elements in memory at {points} sizes"),
-                note: String::new(),
-                details: vec![format!("read as {}", in_words(reading))],
-                settled,
-            });
-        }
-        let grid = bench.grid(graph, self.fixed)?;
-        let settled = grid.agrees(graph, self.scope, reading, &derived);
+        let derived = derive(reading);
+        let grid = match is_of_parameters(plain) {
+            true => bench.parameter_grid(graph, self.multiples)?,
+            false => bench.grid(graph, self.fixed)?,
+        };
+        let of = if is_of_parameters(plain) { "parameters read in " } else { "" };
         Ok(Finding {
             verdict: verdict(fitting, plain),
+            basis: Basis::Executed,
             convention: fitting.filter(|r| *r != plain).map(in_words),
             claimed: claimed.to_string(),
             derived: derived.to_string(),
-            measured: grid.describe(),
+            evidence: format!("{of}{}", grid.describe()),
             note: String::new(),
             details: vec![format!("read as {}", in_words(reading))],
-            settled,
+            agrees: grid.agrees(graph, self.scope, reading, &derived),
         })
     }
 }
@@ -89,35 +85,31 @@ pub(crate) struct Number<'a> {
 }
 
 impl Number<'_> {
-    /// Derives, executes, compares. The count that decides is the measured one.
+    /// Derives, executes, compares. The count that decides is the executed one; where the run is left
+    /// out, nothing is decided.
     pub(crate) fn judge(&self, bench: &mut Trials<'_>) -> Result<Finding, VerifyError> {
         let claimed = Integer::from(self.claimed);
-        let plain = self.readings[0];
-        let own = match plain {
-            Quantity::Parameters | Quantity::TrainableParameters => None,
-            _ => bench.own_size(self.graph, self.own_size)?,
-        };
+        let (graph, plain) = (self.graph, self.readings[0]);
+        let own = bench.own_size(graph, self.own_size)?;
         let mut values = Vec::new();
         for &reading in self.readings {
-            let derived =
-                at(self.graph, &self.graph.quantity_of(reading, &self.scope), self.own_size)?;
-            let measured = match (&own, reading) {
-                (_, Quantity::Parameters | Quantity::TrainableParameters) => {
-                    bench.stored(self.graph, self.own_size, self.scope, reading)?
-                }
-                (Some(own), _) => counted(self.graph, &own.ledger, &self.scope, reading),
-                (None, _) => derived.clone(),
-            };
-            values.push((reading, derived, measured));
+            let formula = bench.derived(graph, reading, &self.scope);
+            let derived = at(graph, &formula, self.own_size)?;
+            let told = own.as_ref().map(|own| bench.counted(graph, own, &self.scope, reading));
+            values.push((reading, formula, derived, told));
         }
-        let fitting = values.iter().find(|(_, _, measured)| *measured == claimed);
-        let (reading, derived, measured) = fitting.unwrap_or(&values[0]);
+        let fitting = values.iter().find(|(.., told)| told.as_ref() == Some(&claimed));
+        let (_, formula, derived, told) = fitting.unwrap_or(&values[0]);
         let fitting = fitting.map(|(reading, ..)| *reading);
-        let details =
-            values.iter().map(|(r, _, m)| format!("{}: {}", r.name(), grouped(m))).collect();
-        let formula = self.graph.quantity_of(*reading, &self.scope);
+        let left_out = "left out by --quick";
+        let detail = |(reading, _, derived, told): &(Quantity, Poly, Integer, Option<Integer>)| {
+            let told = told.as_ref().map(|told| format!("counted {}", grouped(told)));
+            let told = told.unwrap_or(left_out.to_owned());
+            format!("{}: derived {}, {told}", reading.name(), grouped(derived))
+        };
         Ok(Finding {
-            verdict: verdict(fitting, plain),
+            verdict: own.as_ref().map_or(Verdict::NotRun, |_| verdict(fitting, plain)),
+            basis: Basis::Executed,
             convention: fitting.filter(|r| *r != plain).map(in_words),
             claimed: grouped(&claimed),
             derived: if formula.as_integer().is_some() {
@@ -125,15 +117,10 @@ impl Number<'_> {
             } else {
                 format!("{formula} = {}", grouped(derived))
             },
-            measured: match (&own, plain) {
-                (None, Quantity::Flops | Quantity::Macs | Quantity::Multiplications) => {
-                    "left out by --quick".into()
-                }
-                _ => grouped(measured),
-            },
+            evidence: told.as_ref().map_or(left_out.to_owned(), grouped),
             note: String::new(),
-            details,
-            settled: values.iter().all(|(_, derived, measured)| derived == measured),
+            details: values.iter().map(detail).collect(),
+            agrees: values.iter().all(|(.., derived, told)| told.iter().all(|t| t == derived)),
         })
     }
 }
@@ -145,17 +132,6 @@ pub(crate) fn verdict(fitting: Option<Quantity>, plain: Quantity) -> Verdict {
         Some(_) => Verdict::HoldsUnderConvention,
         None => Verdict::Refuted,
     }
-}
-
-/// The value of a formula of a graph at a binding of its free symbols.
-pub(crate) fn at(
-    graph: &Graph,
-    formula: &Poly,
-    pairs: &[(&str, i64)],
-) -> Result<Integer, VerifyError> {
-    let complete = graph.complete(&binding(pairs)).map_err(opledger_interp::RunError::from)?;
-    let value = formula.at(&complete).map_err(opledger_ir::BindingError::from);
-    Ok(value.map_err(opledger_interp::RunError::from)?)
 }
 
 /// An integer with its digits in groups of three.
@@ -187,28 +163,26 @@ impl Finding {
                 .collect::<Vec<_>>()
                 .join("; ")
         };
-        let worst = if findings.iter().any(|(_, f)| f.verdict == Verdict::Refuted) {
-            Verdict::Refuted
-        } else if findings.iter().any(|(_, f)| f.verdict == Verdict::HoldsUnderConvention) {
-            Verdict::HoldsUnderConvention
-        } else {
-            Verdict::Holds
-        };
+        let worst = [Verdict::Refuted, Verdict::NotRun, Verdict::HoldsUnderConvention];
+        let worst = worst.into_iter().find(|v| findings.iter().any(|(_, f)| f.verdict == *v));
+        let verdict = worst.unwrap_or(Verdict::Holds);
+        let derived = findings.iter().any(|(_, f)| f.basis == Basis::Derived);
         Finding {
-            verdict: worst,
+            verdict,
+            basis: if derived { Basis::Derived } else { Basis::Executed },
             convention: findings.iter().find_map(|(_, f)| f.convention.clone()),
             claimed: join(|f| &f.claimed),
             derived: join(|f| &f.derived),
-            measured: findings.iter().map(|(_, f)| f.measured.clone()).next().unwrap_or_default(),
+            evidence: findings.iter().map(|(_, f)| f.evidence.clone()).next().unwrap_or_default(),
             note: String::new(),
             details: findings
                 .iter()
                 .flat_map(|(name, f)| {
-                    let head = format!("{name}: {} ({})", f.verdict.name(), f.measured);
+                    let head = format!("{name}: {} ({})", f.verdict.name(), f.evidence);
                     std::iter::once(head).chain(f.details.iter().map(|d| format!("  {d}")))
                 })
                 .collect(),
-            settled: findings.iter().all(|(_, f)| f.settled),
+            agrees: findings.iter().all(|(_, f)| f.agrees),
         }
     }
 }

@@ -7,7 +7,7 @@ use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, Sinusoi
 use opledger_tensor::{Fill, Tensor};
 
 use crate::bench::{Trials, binding};
-use crate::claim::{Finding, Verdict};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
 
 type Answer = Result<Finding, VerifyError>;
@@ -168,18 +168,23 @@ pub(crate) fn equivariance(bench: &mut Trials<'_>) -> Answer {
     }
     details.push(format!("all {} orders of {count} random tokens: outputs move with their tokens, off by at most {worst:.1e}", all.len()));
 
-    bench.grid(&small.graph, &[])?;
-    bench.grid(&large.graph, &[])?;
+    let mut counts_agree = true;
+    for graph in [&small.graph, &large.graph] {
+        let flops = bench.derived(graph, Quantity::Flops, &Selection::ALL);
+        let grid = bench.grid(graph, &[])?;
+        counts_agree &= grid.agrees(graph, Selection::ALL, Quantity::Flops, &flops);
+    }
     let holds = first < UNCHANGED && worst < UNCHANGED;
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "output 1 unchanged".into(),
         derived: "attention is equivariant: outputs move with their tokens".into(),
-        measured: format!("output 1 moves by {first:.1e}; over all {} orders of {count} tokens {worst:.1e}", all.len()),
+        evidence: format!("output 1 moves by {first:.1e}; over all {} orders of {count} tokens {worst:.1e}", all.len()),
         note: "the source's own run has sequence length 1 (its call passes [1,3,2] without batch_first) and shows nothing".into(),
         details,
-        settled: blind,
+        agrees: blind && counts_agree,
     })
 }
 
@@ -203,17 +208,18 @@ pub(crate) fn positions_break_it(bench: &mut Trials<'_>) -> Answer {
         }
         measured.push(format!("{name}: output 1 moves by {moved:.1e}"));
         let (graph, flops) = (&experiment.graph, Quantity::Flops);
-        let formula = graph.quantity(flops);
+        let formula = bench.derived(graph, flops, &Selection::ALL);
         settled &= bench.grid(graph, &[])?.agrees(graph, Selection::ALL, flops, &formula);
     }
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "output 1 changes".into(),
         derived: "the sum of token and position is another token at another place".into(),
-        measured: measured.join("; "),
+        evidence: measured.join("; "),
         note: String::new(),
         details,
-        settled,
+        agrees: settled,
     })
 }

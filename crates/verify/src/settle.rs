@@ -1,9 +1,8 @@
 //! The run that settles claims.
 
 use opledger_dims::nearest;
-use opledger_interp::Theorem;
 
-use crate::bench::Trials;
+use crate::bench::{Trials, Witness};
 use crate::claim::{Claim, Options, Report, SettledClaim};
 use crate::claims::ALL;
 use crate::error::VerifyError;
@@ -38,24 +37,28 @@ pub fn settle(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, VerifyError> {
     let claims = claims_named(ids)?;
-    let mut bench = Trials { quick: options.quick, progress, theorem: Theorem::default() };
-    let mut settled = Vec::new();
-    for claim in claims {
-        (bench.progress)(claim.id);
-        let finding = (claim.settle)(&mut bench)?;
-        settled.push(SettledClaim {
-            id: claim.id,
-            source: claim.source,
-            statement: claim.statement.to_owned(),
-            verdict: finding.verdict,
-            convention: finding.convention,
-            claimed: finding.claimed,
-            derived: finding.derived,
-            measured: finding.measured,
-            note: finding.note,
-            details: finding.details,
-            settled: finding.settled,
-        });
-    }
-    Ok(Report { claims: settled, theorem: bench.theorem })
+    let mut trials = Trials::new(options.quick, Witness::HONEST, progress);
+    let claims = claims.into_iter().map(|claim| settled(claim, &mut trials));
+    let claims = claims.collect::<Result<_, _>>()?;
+    Ok(Report { claims, theorem: trials.theorem() })
+}
+
+/// One claim with its verdict.
+pub(crate) fn settled(claim: &Claim, trials: &mut Trials<'_>) -> Result<SettledClaim, VerifyError> {
+    (trials.progress)(claim.id);
+    let finding = (claim.settle)(trials)?;
+    Ok(SettledClaim {
+        id: claim.id,
+        source: claim.source,
+        statement: claim.statement.to_owned(),
+        verdict: finding.verdict,
+        basis: finding.basis,
+        convention: finding.convention,
+        claimed: finding.claimed,
+        derived: finding.derived,
+        evidence: finding.evidence,
+        note: finding.note,
+        details: finding.details,
+        agrees: finding.agrees,
+    })
 }

@@ -169,7 +169,7 @@ fn repeat<I: Interpreter>(
     let mut peak: Option<Peak> = None;
     for _ in 0..args.repeat {
         let run = prepared.run(interpreter, &mut progress)?;
-        theorem.extend(formulas.compare(&binding, &run.ledger, counter)?);
+        theorem.again(formulas.compare(&binding, &run.ledger, counter)?);
         peak = peak.max(run.peak);
         runs.push((run.wall, run.ledger));
         outputs = run.outputs;

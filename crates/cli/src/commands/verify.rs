@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use opledger_report::{ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification};
-use opledger_verify::{Claim, SettledClaim, Verdict};
-use opledger_verify::{Options, claims_named, settle};
+use opledger_report::{
+    BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
+};
+use opledger_verify::{Basis, Claim, Options, Report, SettledClaim, Verdict, claims_named, settle};
 
 use crate::args::VerifyArgs;
 use crate::commands::run::theorem_record;
@@ -21,26 +22,37 @@ pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let options = Options { quick: args.quick };
     let report = settle(&args.ids, options, &mut |text| notes.say(text))?;
     drop(notes);
-    let complete = report.complete();
+    conclude(report, args)
+}
+
+/// Shows what became of claims; the exit code says whether executions and derivations agree.
+fn conclude(report: Report, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let agrees = report.agrees();
+    output::show(&record(report, args.details), args.format)?;
+    Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn record(report: Report, details: bool) -> Verification {
     let settled = |claim: SettledClaim| SettledRecord {
         id: claim.id.to_owned(),
-        source: claim.source.to_owned(),
+        source: claim.source.name.to_owned(),
+        address: claim.source.address.map(str::to_owned),
+        settled: claim.settled(),
         statement: claim.statement,
         verdict: verdict(claim.verdict),
+        basis: basis(claim.basis),
         convention: claim.convention,
         claimed: claim.claimed,
         derived: claim.derived,
-        measured: claim.measured,
+        evidence: claim.evidence,
         note: claim.note,
-        settled: claim.settled,
-        details: if args.details { claim.details } else { Vec::new() },
+        details: if details { claim.details } else { Vec::new() },
     };
-    let record = Verification {
+    Verification {
         theorem: theorem_record(&report.theorem),
         claims: report.claims.into_iter().map(settled).collect(),
-    };
-    output::show(&record, args.format)?;
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        addresses: details,
+    }
 }
 
 fn verdict(verdict: Verdict) -> VerdictRecord {
@@ -48,14 +60,72 @@ fn verdict(verdict: Verdict) -> VerdictRecord {
         Verdict::Holds => VerdictRecord::Holds,
         Verdict::HoldsUnderConvention => VerdictRecord::HoldsUnderConvention,
         Verdict::Refuted => VerdictRecord::Refuted,
+        Verdict::NotRun => VerdictRecord::NotRun,
+    }
+}
+
+fn basis(basis: Basis) -> BasisRecord {
+    match basis {
+        Basis::Executed => BasisRecord::Executed,
+        Basis::Derived => BasisRecord::Derived,
+        Basis::Definition => BasisRecord::Definition,
     }
 }
 
 fn listed(claims: Vec<&Claim>) -> ClaimList {
     let claim = |claim: &Claim| ClaimRecord {
         id: claim.id.to_owned(),
-        source: claim.source.to_owned(),
+        source: claim.source.name.to_owned(),
+        address: claim.source.address.map(str::to_owned),
         statement: claim.statement.to_owned(),
     };
     ClaimList { claims: claims.into_iter().map(claim).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use opledger_report::{Format, Style, render};
+
+    use super::*;
+
+    /// The exit code of a report, as [`conclude`] gives it.
+    fn code(report: Report) -> ExitCode {
+        let args = VerifyArgs {
+            ids: Vec::new(),
+            list: false,
+            quick: false,
+            details: true,
+            format: Format::Json,
+        };
+        conclude(report, &args).unwrap()
+    }
+
+    #[test]
+    fn the_exit_code_says_whether_executions_and_derivations_agree() {
+        let honest = settle(&["e7".into(), "d1".into()], Options::default(), &mut |_| {}).unwrap();
+        assert_eq!(honest.claims[0].verdict, Verdict::Refuted);
+        assert_eq!(code(honest.clone()), ExitCode::SUCCESS, "a refuted claim is no disagreement");
+        let mut left_out = honest.clone();
+        left_out.claims[0].verdict = Verdict::NotRun;
+        assert_eq!(code(left_out), ExitCode::SUCCESS);
+        let mut claim_disagrees = honest.clone();
+        claim_disagrees.claims[0].agrees = false;
+        assert_eq!(code(claim_disagrees), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn what_was_not_run_is_said_and_counted() {
+        let mut report = settle(&["e7".into()], Options::default(), &mut |_| {}).unwrap();
+        report.claims[0].verdict = Verdict::NotRun;
+        let record = record(report, false);
+        for (format, told) in [
+            (Format::Table, "not run: 1"),
+            (Format::Json, "\"not-run\""),
+            (Format::Csv, "not-run"),
+            (Format::Markdown, "not run"),
+        ] {
+            let shown = render(&record, format, Style::plain()).unwrap();
+            assert!(shown.contains(told), "{shown}");
+        }
+    }
 }

@@ -27,7 +27,9 @@ pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, Grid, GridPoint, RunTotals};
-pub use verification::{ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification};
+pub use verification::{
+    BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
+};
 
 use opledger_dims::Quantity;
 

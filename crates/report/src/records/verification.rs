@@ -12,6 +12,8 @@ pub struct ClaimRecord {
     pub id: String,
     /// Who makes it.
     pub source: String,
+    /// Where that can be read, where an address is known.
+    pub address: Option<String>,
     /// What it says.
     pub statement: String,
 }
@@ -35,13 +37,18 @@ impl Record for ClaimList {
             Column::text("source"),
         ];
         let row = |claim: &ClaimRecord| {
-            Row::new([&claim.id, &claim.statement, &claim.source].map(|t| t.as_str().into()))
+            let source = format!("{} ({})", claim.source, addressed(&claim.address));
+            Row::new([&claim.id, &claim.statement, &source].map(|t| t.as_str().into()))
         };
         Table { columns, rows: self.claims.iter().map(row).collect() }
     }
 }
 
-/// What execution shows of a claim.
+fn addressed(address: &Option<String>) -> &str {
+    address.as_deref().unwrap_or("no address known")
+}
+
+/// What becomes of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictRecord {
@@ -51,6 +58,8 @@ pub enum VerdictRecord {
     HoldsUnderConvention,
     /// Not as stated.
     Refuted,
+    /// Left open, since what it takes was left out.
+    NotRun,
 }
 
 impl VerdictRecord {
@@ -60,14 +69,38 @@ impl VerdictRecord {
             VerdictRecord::Holds => "holds",
             VerdictRecord::HoldsUnderConvention => "holds-under-convention",
             VerdictRecord::Refuted => "refuted",
+            VerdictRecord::NotRun => "not-run",
         }
     }
 
     fn tone(self) -> Tone {
         match self {
             VerdictRecord::Holds => Tone::Good,
-            VerdictRecord::HoldsUnderConvention => Tone::Careful,
+            VerdictRecord::HoldsUnderConvention | VerdictRecord::NotRun => Tone::Careful,
             VerdictRecord::Refuted => Tone::Bad,
+        }
+    }
+}
+
+/// What a verdict stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BasisRecord {
+    /// Executions.
+    Executed,
+    /// Graphs alone.
+    Derived,
+    /// The meaning of a word, or what the product is made to do.
+    Definition,
+}
+
+impl BasisRecord {
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            BasisRecord::Executed => "executed",
+            BasisRecord::Derived => "derived",
+            BasisRecord::Definition => "definition",
         }
     }
 }
@@ -79,21 +112,25 @@ pub struct SettledRecord {
     pub id: String,
     /// Who makes it.
     pub source: String,
+    /// Where that can be read, where an address is known.
+    pub address: Option<String>,
     /// What it says.
     pub statement: String,
-    /// What execution shows of it.
+    /// What becomes of it.
     pub verdict: VerdictRecord,
+    /// What the verdict stands on.
+    pub basis: BasisRecord,
     /// The convention under which it holds.
     pub convention: Option<String>,
     /// The closed form or number that it claims.
     pub claimed: String,
     /// The closed form that the graph derives.
     pub derived: String,
-    /// What was counted while executing.
-    pub measured: String,
+    /// What was executed and counted, or that nothing was.
+    pub evidence: String,
     /// What a reader should know.
     pub note: String,
-    /// Whether the evidence suffices for the verdict.
+    /// Whether what the verdict takes was executed, and nothing disagreed.
     pub settled: bool,
     /// The evidence line by line, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,19 +144,56 @@ pub struct Verification {
     pub claims: Vec<SettledRecord>,
     /// All counts against all derived costs.
     pub theorem: TheoremRecord,
+    /// Whether people see where each source can be read.
+    #[serde(skip)]
+    pub addresses: bool,
 }
 
 impl Verification {
-    fn summary(&self) -> String {
-        let of = |verdict| self.claims.iter().filter(|c| c.verdict == verdict).count();
-        format!(
-            "claims: {}; hold: {}; hold under a named convention: {}; refuted: {}; not settled: {}",
-            self.claims.len(),
-            of(VerdictRecord::Holds),
-            of(VerdictRecord::HoldsUnderConvention),
-            of(VerdictRecord::Refuted),
-            self.claims.iter().filter(|c| !c.settled).count(),
-        )
+    /// Claims that are settled by verdict, and those that are not; then the settled by what they stand
+    /// on.
+    fn summary(&self) -> [String; 2] {
+        let settled = || self.claims.iter().filter(|c| c.settled);
+        let of = |verdict| settled().filter(|c| c.verdict == verdict).count();
+        let on = |basis| settled().filter(|c| c.basis == basis).count();
+        let not_run = self.claims.iter().filter(|c| c.verdict == VerdictRecord::NotRun).count();
+        [
+            format!(
+                "claims: {}; hold: {}; hold under a named convention: {}; refuted: {}; \
+                 not run: {not_run}; not settled: {}",
+                self.claims.len(),
+                of(VerdictRecord::Holds),
+                of(VerdictRecord::HoldsUnderConvention),
+                of(VerdictRecord::Refuted),
+                self.claims.len() - settled().count() - not_run,
+            ),
+            format!(
+                "settled by execution: {}; derived alone: {}; by definition: {}",
+                on(BasisRecord::Executed),
+                on(BasisRecord::Derived),
+                on(BasisRecord::Definition),
+            ),
+        ]
+    }
+}
+
+impl SettledRecord {
+    /// The verdict in words, with the convention it takes and what it stands on where that is no
+    /// execution.
+    fn outcome(&self) -> String {
+        let verdict = match (&self.convention, self.verdict) {
+            (_, VerdictRecord::NotRun) => return "not run".to_owned(),
+            _ if !self.settled => return format!("not settled ({})", self.verdict.name()),
+            (Some(convention), VerdictRecord::HoldsUnderConvention) => {
+                format!("holds under {convention}")
+            }
+            _ => self.verdict.name().to_owned(),
+        };
+        match self.basis {
+            BasisRecord::Executed => verdict,
+            BasisRecord::Derived => format!("{verdict} (derived)"),
+            BasisRecord::Definition => format!("{verdict} (by definition)"),
+        }
     }
 }
 
@@ -129,7 +203,7 @@ impl Record for Verification {
             Column::word("id"),
             Column { narrowest: Some(16), ..Column::text("statement and source") },
             Column { narrowest: Some(16), ..Column::text("closed form") },
-            Column { narrowest: Some(12), ..Column::text("measured") },
+            Column { narrowest: Some(12), ..Column::text("executed") },
             Column { narrowest: Some(10), ..Column::text("verdict") },
         ];
         let mut rows = Vec::new();
@@ -140,20 +214,17 @@ impl Record for Verification {
                 (false, false) if claim.derived.is_empty() => format!("claimed {}", claim.claimed),
                 (false, false) => format!("claimed {}\nderived {}", claim.claimed, claim.derived),
             };
-            let verdict = match &claim.convention {
-                _ if !claim.settled => format!("not settled ({})", claim.verdict.name()),
-                Some(convention) if claim.verdict == VerdictRecord::HoldsUnderConvention => {
-                    format!("holds under {convention}")
-                }
-                _ => claim.verdict.name().to_owned(),
+            let tone = match claim.verdict {
+                VerdictRecord::NotRun => Tone::Careful,
+                _ if claim.settled => claim.verdict.tone(),
+                _ => Tone::Bad,
             };
-            let tone = if claim.settled { claim.verdict.tone() } else { Tone::Bad };
             let row = Row::new([
                 claim.id.as_str().into(),
                 format!("{}\n({})", claim.statement, claim.source).into(),
                 form.into(),
-                claim.measured.as_str().into(),
-                Cell::Toned(verdict, tone),
+                claim.evidence.as_str().into(),
+                Cell::Toned(claim.outcome(), tone),
             ]);
             rows.push(Row { ruled: i > 0, ..row });
         }
@@ -163,12 +234,20 @@ impl Record for Verification {
             if !claim.note.is_empty() {
                 lines.push(format!("{}: {}", claim.id, claim.note));
             }
+            if self.addresses {
+                lines.push(format!(
+                    "{}: source: {}, {}",
+                    claim.id,
+                    claim.source,
+                    addressed(&claim.address)
+                ));
+            }
             lines.extend(claim.details.iter().map(|line| format!("  {line}")));
             if !lines.is_empty() {
                 blocks.push(Block::Lines(lines));
             }
         }
-        let mut summary = vec![self.summary()];
+        let mut summary = self.summary().to_vec();
         summary.extend(self.theorem.lines());
         blocks.push(Block::Lines(summary));
         Document { blocks }
@@ -178,12 +257,14 @@ impl Record for Verification {
         let titles = [
             "id",
             "source",
+            "address",
             "statement",
             "verdict",
+            "basis",
             "convention",
             "claimed",
             "derived",
-            "measured",
+            "evidence",
             "note",
             "settled",
         ];
@@ -191,12 +272,14 @@ impl Record for Verification {
             Row::new([
                 claim.id.as_str().into(),
                 claim.source.as_str().into(),
+                claim.address.as_deref().unwrap_or_default().into(),
                 claim.statement.as_str().into(),
                 claim.verdict.name().into(),
+                claim.basis.name().into(),
                 claim.convention.as_deref().unwrap_or_default().into(),
                 claim.claimed.as_str().into(),
                 claim.derived.as_str().into(),
-                claim.measured.as_str().into(),
+                claim.evidence.as_str().into(),
                 claim.note.as_str().into(),
                 if claim.settled { "true" } else { "false" }.into(),
             ])

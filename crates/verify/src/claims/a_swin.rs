@@ -8,11 +8,10 @@ use opledger_nn::{
     WindowAttentionConfig,
 };
 
-use crate::bench::{Trials, binding};
-use crate::claim::{Finding, Verdict};
+use crate::bench::{Trials, at, binding};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::VerifyError;
-use crate::judge::{Question, at, grouped};
-use crate::reading::counted;
+use crate::judge::{Question, grouped};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -96,18 +95,19 @@ pub(crate) fn widths_differ(bench: &mut Trials<'_>) -> Answer {
             exact.iter().zip(&fast).map(|(x, y)| (x.0 - f64::from(*y)).abs()).fold(worst, f64::max);
     }
     let grid = bench.grid(&g, &[])?;
-    let formula = g.quantity(Quantity::Macs);
+    let formula = bench.derived(&g, Quantity::Macs, &Selection::ALL);
     let counted = grid.agrees(&g, Selection::ALL, Quantity::Macs, &formula);
     let holds = shapes_fit && worst < 1e-5;
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "C2 ≠ C1".into(),
         derived: format!("{formula} multiply-accumulates"),
-        measured: format!("executed at (C1, C2) = (6, 10), (9, 4), (4, 4); {}", grid.describe()),
+        evidence: format!("executed at (C1, C2) = (6, 10), (9, 4), (4, 4); {}", grid.describe()),
         note: format!("kernels and oracle differ by at most {worst:.1e}; the output has width C1"),
         details: Vec::new(),
-        settled: counted,
+        agrees: counted,
     })
 }
 
@@ -142,17 +142,17 @@ pub(crate) fn windows(bench: &mut Trials<'_>) -> Answer {
         Ok(claimed.substitute(&Symbol::new("width"), &side("wx")))
     };
     let paper = "4·height·width·c² + 2·s²·height·width·c";
-    let derived = local.quantity(Quantity::Macs);
+    let derived = bench.derived(&local, Quantity::Macs, &Selection::ALL);
     let agrees = filled(paper)? == derived;
-    let (mut settled, mut details) = (true, Vec::new());
+    let (mut counts_agree, mut details) = (true, Vec::new());
     for (height, width, side) in [(4, 4, 2), (6, 9, 3), (7, 7, 7), (5, 5, 3), (10, 13, 7)] {
         let sizes = [("height", height), ("width", width), ("s", side), ("c", 6), ("h", 2)];
         let Some(own) = bench.own_size(&local, &sizes)? else { continue };
-        let executed = counted(&local, &own.ledger, &Selection::ALL, Quantity::Macs);
+        let executed = bench.counted(&local, &own, &Selection::ALL, Quantity::Macs);
         let claimed: Integer = at(&local, &paper.parse()?, &sizes)?;
         let fills = height % side == 0 && width % side == 0;
-        settled &= executed == at(&local, &derived, &sizes)?;
-        settled &= if fills { executed == claimed } else { executed > claimed };
+        counts_agree &= executed == at(&local, &derived, &sizes)?;
+        counts_agree &= if fills { executed == claimed } else { executed > claimed };
         let verdict =
             if fills { "windows fill it" } else { "padded: executed > the formula's useful count" };
         details.push(format!(
@@ -162,14 +162,14 @@ pub(crate) fn windows(bench: &mut Trials<'_>) -> Answer {
         ));
     }
     let small = bench.grid(&local, &[("s", 2), ("h", 2), ("height", 3), ("width", 4)])?;
-    settled &= small.agrees(&local, Selection::ALL, Quantity::Macs, &derived);
+    counts_agree &= small.agrees(&local, Selection::ALL, Quantity::Macs, &derived);
     let mut finding = Finding::all(vec![("MSA", msa)]);
     if !agrees {
         finding.verdict = Verdict::Refuted;
     }
     finding.claimed = format!("MSA: 4·h·w·c² + 2·(h·w)²·c; W-MSA: {paper}");
     finding.derived.push_str(&format!("; W-MSA: {derived}, wy·wx windows of s²"));
-    finding.settled &= settled;
+    finding.agrees &= counts_agree;
     finding.details.extend(details);
     Ok(finding.noting(
         "the paper's columns say FLOPs and count multiply-accumulates; where windows do not fill the image \

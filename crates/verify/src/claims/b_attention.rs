@@ -8,7 +8,7 @@ use opledger_nn::{VitAttention, VitAttentionConfig};
 use opledger_tensor::Tensor;
 
 use crate::bench::{Trials, binding};
-use crate::claim::{Finding, Verdict};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::VerifyError;
 use crate::judge::{Number, grouped};
 
@@ -55,15 +55,17 @@ pub(crate) fn worked_example(bench: &mut Trials<'_>) -> Answer {
         details.push(format!("{name}: executed {}; printed {printed:?}", values.join(", ")));
     }
     let grid = bench.grid(&g, &[])?;
+    let flops = bench.derived(&g, Quantity::Flops, &Selection::ALL);
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "b1=(0.33,0.67), b2=(0.50,0.50)".into(),
         derived: "softmax(q·kᵀ/√2)·v".into(),
-        measured: details.last().cloned().unwrap_or_default(),
+        evidence: details.last().cloned().unwrap_or_default(),
         note: "to the two decimals printed".into(),
         details,
-        settled: settled && grid.len() == 1,
+        agrees: settled && grid.agrees(&g, Selection::ALL, Quantity::Flops, &flops),
     })
 }
 
@@ -94,10 +96,10 @@ pub(crate) fn tool_numbers(bench: &mut Trials<'_>) -> Answer {
         let all = graph.quantity(Quantity::Flops).as_integer().unwrap_or_default();
         flops.push(grouped(&all));
     }
-    let measured: Vec<String> =
-        findings.iter().map(|(name, f)| format!("{name}: {}", f.measured)).collect();
+    let evidence: Vec<String> =
+        findings.iter().map(|(name, f)| format!("{name}: {}", f.evidence)).collect();
     let mut finding = Finding::all(findings);
-    finding.measured = measured.join("; ");
+    finding.evidence = evidence.join("; ");
     Ok(finding.noting(format!(
         "fvcore's \"flop\" is one multiply-accumulate, half the usual two; every scalar operation counted, the \
          three modules take {} flops",

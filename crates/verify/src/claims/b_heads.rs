@@ -8,7 +8,7 @@ use opledger_nn::{AttentionConfig, MultiheadAttention, SelfAttention, SelfAttent
 use opledger_tensor::Tensor;
 
 use crate::bench::{Trials, binding};
-use crate::claim::{Finding, Verdict};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
 
 type Answer = Result<Finding, VerifyError>;
@@ -94,27 +94,29 @@ pub(crate) fn split_is_per_head(bench: &mut Trials<'_>) -> Answer {
     let (fa, fb) = (fa.output("y")?, fb.output("y")?);
     let fast_difference =
         fa.iter().zip(&fb).map(|(x, y)| f64::from((x - y).abs())).fold(0.0, f64::max);
-    let macs = |g: &Graph| g.quantity(Quantity::Macs);
-    let same_cost = macs(&split) == macs(&per_head);
+    let of = |g: &Graph| bench.derived(g, Quantity::Macs, &Selection::ALL);
+    let (macs_split, macs_per_head) = (of(&split), of(&per_head));
+    let same_cost = macs_split == macs_per_head;
     let mut settled = true;
-    for graph in [&split, &per_head] {
-        settled &=
-            bench.grid(graph, &[])?.agrees(graph, Selection::ALL, Quantity::Macs, &macs(graph));
+    for (graph, macs) in [(&split, &macs_split), (&per_head, &macs_per_head)] {
+        let grid = bench.grid(graph, &[])?;
+        settled &= grid.agrees(graph, Selection::ALL, Quantity::Macs, macs);
     }
     let holds = difference == 0.0 && fast_difference < 1e-6 && same_cost;
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "equal outputs".into(),
-        derived: format!("{} multiply-accumulates either way", macs(&split)),
-        measured: format!(
+        derived: format!("{macs_split} multiply-accumulates either way"),
+        evidence: format!(
             "outputs differ by {difference:e} (oracle, f64) and {fast_difference:.1e} (kernels, f32)"
         ),
         note: format!(
             "[{BATCH},{TOKENS},{WIDTH}], {HEADS} heads; head i uses rows i·e to (i+1)·e of the big weight"
         ),
         details: Vec::new(),
-        settled,
+        agrees: settled,
     })
 }
 
@@ -135,7 +137,8 @@ fn without_output_projection(one_head: bool) -> Result<Graph, VerifyError> {
 
 pub(crate) fn similar_cost(bench: &mut Trials<'_>) -> Answer {
     let (many, one) = (without_output_projection(false)?, without_output_projection(true)?);
-    let of = |reading| (many.quantity(reading), one.quantity(reading));
+    let derive = |graph, reading| bench.derived(graph, reading, &Selection::ALL);
+    let of = |reading| (derive(&many, reading), derive(&one, reading));
     let (macs_many, macs_one) = of(Quantity::Macs);
     let (flops_many, flops_one) = of(Quantity::Flops);
     let more = many.fold(&(&flops_many - &flops_one));
@@ -156,10 +159,11 @@ pub(crate) fn similar_cost(bench: &mut Trials<'_>) -> Answer {
     let share = 100.0 * number(&more) / number(&flops_one);
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "similar".into(),
         derived: format!("multiply-accumulates equal: {macs_many}"),
-        measured: "both executed over grids of sizes".into(),
+        evidence: "both executed over grids of sizes".into(),
         note: format!(
             "all operations: multi-head takes {more} more (scaling and softmax once per head), {share:.1} % at \
              [32,1024,512] with 8 heads"
@@ -168,6 +172,6 @@ pub(crate) fn similar_cost(bench: &mut Trials<'_>) -> Answer {
             format!("multi-head flops: {flops_many}"),
             format!("one head flops: {flops_one}"),
         ],
-        settled,
+        agrees: settled,
     })
 }

@@ -8,10 +8,9 @@ use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
 
 use crate::bench::{Trials, binding};
-use crate::claim::{Finding, Verdict};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
 use crate::judge::{Number, grouped};
-use crate::reading::counted;
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -25,7 +24,8 @@ fn model() -> Result<Graph, VerifyError> {
     Ok(g)
 }
 
-/// A count belongs to the work, a rate to the machine: the same work on three sets of data.
+/// A count belongs to the work, a rate to the machine: a matter of words. Shown by the same work on
+/// three sets of data, of which a rate would say how long each took.
 pub(crate) fn not_a_rate(_: &mut Trials<'_>) -> Answer {
     let graph = model()?;
     let mut runs = Vec::new();
@@ -34,7 +34,6 @@ pub(crate) fn not_a_rate(_: &mut Trials<'_>) -> Answer {
         runs.push((run.ledger.useful().total(), run.wall));
     }
     let counts: BTreeSet<_> = runs.iter().map(|(count, _)| count.clone()).collect();
-    let times: BTreeSet<_> = runs.iter().map(|(_, wall)| *wall).collect();
     let describe = |(count, wall): &(opledger_dims::Integer, std::time::Duration)| {
         let rate = count.to_string().parse::<f64>().unwrap_or(f64::NAN) / wall.as_secs_f64() / 1e9;
         format!(
@@ -44,17 +43,17 @@ pub(crate) fn not_a_rate(_: &mut Trials<'_>) -> Answer {
         )
     };
     let details: Vec<String> = runs.iter().map(describe).collect();
-    // One count, several times: what is counted cannot be a rate.
-    let refuted = counts.len() == 1 && times.len() > 1;
+    let refuted = counts.len() == 1;
     Ok(Finding {
         verdict: if refuted { Verdict::Refuted } else { Verdict::Holds },
+        basis: Basis::Definition,
         convention: None,
         claimed: "operations per second".into(),
         derived: "FLOPs are operations, a count; FLOP/s is the rate".into(),
-        measured: details.first().cloned().unwrap_or_default(),
+        evidence: details.first().cloned().unwrap_or_default(),
         note: "the count is the same in every run, the rate is not".into(),
         details,
-        settled: counts.len() == 1,
+        agrees: counts.len() == 1,
     })
 }
 
@@ -79,17 +78,15 @@ pub(crate) fn small_model(bench: &mut Trials<'_>) -> Answer {
     let seen = number(10_485_760, &[Quantity::Macs], linear).judge(bench)?;
     let seen_parameters = number(33_152, &[Quantity::Parameters], linear).judge(bench)?;
     let explained = seen.verdict == Verdict::Holds && seen_parameters.verdict == Verdict::Holds;
-    let macs = graph.quantity(Quantity::Macs).as_integer().unwrap_or_default();
     let own = bench.own_size(&graph, &[])?;
-    let counted =
-        own.as_ref().map(|own| counted(&graph, &own.ledger, &Selection::ALL, Quantity::Macs));
+    let counted = |of| match &own {
+        Some(own) => grouped(&bench.counted(&graph, own, &Selection::ALL, of)),
+        None => "not executed".into(),
+    };
+    let (macs, read) = (counted(Quantity::Macs), counted(Quantity::Parameters));
     let mut finding = Finding::all(vec![("FLOPs", flops), ("parameters", parameters)]);
-    finding.measured = format!(
-        "{} multiply-accumulates, {} parameters",
-        counted.as_ref().map_or_else(|| "not executed".into(), grouped),
-        grouped(&bench.stored(&graph, &[], Selection::ALL, Quantity::Parameters)?)
-    );
-    finding.settled &= counted == Some(macs);
+    finding.agrees &= seen.agrees && seen_parameters.agrees;
+    finding.evidence = format!("{macs} multiply-accumulates, {read} parameters");
     let reason = if explained {
         "thop 0.1.1 sees the Linear modules only: their multiply-accumulates and parameters are exactly its \
          numbers; the attention inside nn.MultiheadAttention is the missing half"
@@ -117,12 +114,13 @@ pub(crate) fn diagram(bench: &mut Trials<'_>) -> Answer {
     let holds = all_nodes && arrows == edges && ran > 0;
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Definition,
         convention: None,
         claimed: "drawn by hand".into(),
         derived: format!("{} nodes and {edges} edges as a Mermaid flowchart", graph.nodes().len()),
-        measured: format!("{ran} nodes executed, all of them drawn"),
+        evidence: format!("{ran} nodes executed, all of them drawn"),
         note: "`opledger count attention-mlp-stack --format mermaid` prints it".into(),
         details: drawing.lines().map(str::to_owned).collect(),
-        settled: holds,
+        agrees: holds,
     })
 }

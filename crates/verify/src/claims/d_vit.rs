@@ -5,7 +5,7 @@ use opledger_ir::{Graph, Op, Operation, Part, Selection};
 use opledger_nn::{DropoutConfig, VitAttention, VitAttentionConfig};
 
 use crate::bench::Trials;
-use crate::claim::{Finding, Verdict};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
 use crate::judge::Question;
 
@@ -81,7 +81,7 @@ pub(crate) fn weighted_sum(bench: &mut Trials<'_>) -> Answer {
     let comment = ask(Selection::part(Part::Context), "b·n²·c", PRODUCTS, bench)?;
     let comment_holds = comment.verdict == Verdict::Holds;
     let mut finding = summary;
-    finding.settled &= comment.settled;
+    finding.agrees &= comment.agrees;
     Ok(finding.noting(if comment_holds {
         "the comment in the source's code, B·N²·C, holds; its summary lost the factor C"
     } else {
@@ -105,8 +105,8 @@ pub(crate) fn heads(bench: &mut Trials<'_>) -> Answer {
             .map(|p| (p.name(), Selection::part(p))),
     );
     for (name, scope) in parts {
-        let formula = graph.quantity_of(Quantity::Multiplications, &scope);
-        let all = graph.quantity_of(Quantity::Flops, &scope);
+        let formula = bench.derived(&graph, Quantity::Multiplications, &scope);
+        let all = bench.derived(&graph, Quantity::Flops, &scope);
         // Of a contraction the source counts the multiplications, of the rest everything.
         let (counted, expected) =
             if ["scale", "softmax"].contains(&name) { (all, 1) } else { (formula, 0) };
@@ -118,23 +118,25 @@ pub(crate) fn heads(bench: &mut Trials<'_>) -> Answer {
         details.push(format!("{name}: {counted} (degree {} in h)", counted.degree_in(&h)));
     }
     let grid = bench.grid(&graph, &[])?;
-    let flops = graph.quantity(Quantity::Flops);
+    let flops = bench.derived(&graph, Quantity::Flops, &Selection::ALL);
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: "scaling and softmax ∝ h; the rest free of h".into(),
         derived: details.join("; "),
-        measured: grid.describe(),
+        evidence: grid.describe(),
         note: "at a given width C; multiplications for contractions, every operation for scaling and softmax".into(),
         details,
-        settled: grid.agrees(&graph, Selection::ALL, Quantity::Flops, &flops),
+        agrees: grid.agrees(&graph, Selection::ALL, Quantity::Flops, &flops),
     })
 }
 
 pub(crate) fn bias(bench: &mut Trials<'_>) -> Answer {
     let (with, without) = (module(true)?, module(false)?);
     let more = |reading| {
-        let difference = with.quantity(reading) - without.quantity(reading);
+        let derive = |graph| bench.derived(graph, reading, &Selection::ALL);
+        let difference = derive(&with) - derive(&without);
         with.fold(&difference)
     };
     let (additions, all, parameters) =
@@ -144,20 +146,22 @@ pub(crate) fn bias(bench: &mut Trials<'_>) -> Answer {
     let mut settled = true;
     for graph in [&with, &without] {
         let grid = bench.grid(graph, &[])?;
-        let formula = graph.quantity(Quantity::Class(Class::Add));
-        settled &= grid.agrees(graph, Selection::ALL, Quantity::Class(Class::Add), &formula);
-        let parameters = graph.quantity(Quantity::Parameters);
-        settled &=
-            bench.parameter_grid(graph, Selection::ALL, Quantity::Parameters, &parameters)?.1;
+        let parameters = bench.parameter_grid(graph, &[])?;
+        for (grid, of) in [(grid, Quantity::Class(Class::Add)), (parameters, Quantity::Parameters)]
+        {
+            let formula = bench.derived(graph, of, &Selection::ALL);
+            settled &= grid.agrees(graph, Selection::ALL, of, &formula);
+        }
     }
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
+        basis: Basis::Executed,
         convention: None,
         claimed: format!("{} additions, {} parameters", claimed.0, claimed.1),
         derived: format!("{additions} additions, {parameters} parameters"),
-        measured: "with and without, both executed over grids of sizes".into(),
+        evidence: "with and without, both executed over grids of sizes".into(),
         note: String::new(),
         details: Vec::new(),
-        settled,
+        agrees: settled,
     })
 }

@@ -86,8 +86,10 @@ pub(crate) fn grouped(bench: &mut Trials<'_>) -> Answer {
         ("o", &["out_proj"], "h·e·c", "h·e·c + c"),
     ] {
         let scope = Selection::within(segment);
-        let finding = Question::new(&without, claimed, PLAIN).within(scope).judge(bench)?;
-        let with = Question::new(&with, biased, PLAIN).within(scope).judge(bench)?;
+        // Heads are a multiple of the heads of keys.
+        let ask = |graph, claimed| Question::new(graph, claimed, PLAIN).within(scope);
+        let finding = ask(&without, claimed).multiples(&[("h", "g")]).judge(bench)?;
+        let with = ask(&with, biased).multiples(&[("h", "g")]).judge(bench)?;
         findings.push((name, finding));
         findings.push(("with bias", with));
     }

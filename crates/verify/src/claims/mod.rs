@@ -8,15 +8,27 @@ mod c_hook;
 mod d_vit;
 mod e_parameters;
 
-use crate::Claim;
+use crate::claim::{Claim, ClaimSource};
 use crate::permutation;
 
-const SWIN: &str = "Swin lecture notes";
-const HEADS: &str = "self-attention against multi-head attention, a tutorial";
-const VASWANI: &str = "Vaswani et al. 2017, Attention Is All You Need";
-const HOOK: &str = "counting a model with thop, a tutorial";
-const VIT: &str = "a ViT attention module, operator by operator, a tutorial";
-const PARAMETERS: &str = "parameters of a Transformer, a tutorial";
+const SWIN: ClaimSource = unpublished("Swin lecture notes");
+const HEADS: ClaimSource = unpublished("self-attention against multi-head attention, a tutorial");
+const VASWANI: ClaimSource =
+    published("Vaswani et al. 2017, Attention Is All You Need", "arXiv:1706.03762");
+const HOOK: ClaimSource = unpublished("counting a model with thop, a tutorial");
+const VIT: ClaimSource = unpublished("a ViT attention module, operator by operator, a tutorial");
+const PARAMETERS: ClaimSource = unpublished("parameters of a Transformer, a tutorial");
+
+const LIU: ClaimSource = published("Liu et al. 2021, Swin Transformer", "arXiv:2103.14030");
+
+const fn published(name: &'static str, address: &'static str) -> ClaimSource {
+    ClaimSource { name, address: Some(address) }
+}
+
+/// A text whose address is not known.
+const fn unpublished(name: &'static str) -> ClaimSource {
+    ClaimSource { name, address: None }
+}
 
 /// Every claim, in order.
 pub(crate) const ALL: &[Claim] = &[
@@ -52,7 +64,7 @@ pub(crate) const ALL: &[Claim] = &[
     },
     Claim {
         id: "A6",
-        source: "Liu et al. 2021, Swin Transformer",
+        source: LIU,
         statement: "Ω(MSA) = 4hwC² + 2(hw)²C; Ω(W-MSA) = 4hwC² + 2M²hwC",
         settle: a_swin::windows,
     },
