@@ -189,15 +189,19 @@ impl Row {
 }
 
 /// A line for each node that was executed, and their sum: scalar operations that the mathematics asked
-/// for and that the loops covered, and milliseconds.
+/// for and that ran, and milliseconds; then what was done in another form.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = |time: Duration| format!("{:.3}", time.as_secs_f64() * 1e3);
         let mut lines = vec![["node", "op", "runs", "useful", "executed", "ms"].map(str::to_owned)];
         let mut time = Duration::ZERO;
+        let mut substituted = [0; Substitution::ALL.len()];
         for row in self.rows.iter() {
             let counts = row.counts();
             time += counts.time;
+            for own in &counts.substituted {
+                substituted[own.by as usize] += own.number;
+            }
             if counts.runs > 0 {
                 lines.push([
                     row.path.to_string(),
@@ -227,6 +231,12 @@ impl fmt::Display for Ledger {
             write!(f, "{path:<0$}  {op:<1$}", widths[0], widths[1])?;
             for (number, width) in numbers.iter().zip(&widths[2..]) {
                 write!(f, "  {number:>width$}")?;
+            }
+        }
+        for by in Substitution::ALL {
+            let number = substituted[by as usize];
+            if number > 0 {
+                write!(f, "\nsubstituted: {number} {} ({})", by.class(), by.name())?;
             }
         }
         Ok(())

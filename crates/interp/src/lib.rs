@@ -31,6 +31,7 @@ pub use feeds::Feeds;
 pub use interpreter::{Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
 pub use ledger::{Ledger, Row, RowCounts, Substituted};
 pub use memory::{Peak, available_memory};
+pub use opledger_kernels::Substitution;
 pub use oracle::Oracle;
 pub use prepared::Prepared;
 pub use program::Instance;

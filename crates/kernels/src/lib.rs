@@ -12,12 +12,19 @@
 //!
 //! - *useful* is what the mathematics asks for: a dot product of `k` terms is `k` mul and `k - 1`
 //!   add; each kernel states its own.
-//! - *executed* is the same operations over the extents that the loops covered: masked-out positions
-//!   that were computed anyway, columns and lanes that only fill a register, and the operations that
-//!   only the blocked algorithm needs (rescaling in the online softmax).
-//! - An operation that is discharged in a cheaper equivalent form (divisions of a row by one number
-//!   done as one reciprocal, a scale folded into a product) counts as the definition states it, for
-//!   every position covered. So `executed >= useful`, class by class.
+//! - *executed* is what the kernel's arithmetic did: masked-out positions that were computed anyway,
+//!   columns and lanes that only fill a register, the merging of lanes, comparisons that guard a row,
+//!   and the operations that only the blocked algorithm needs (rescaling in the online softmax). A
+//!   fused multiply-add is one mul and one add. A function of one number (`exp`, `tanh`, `erf`,
+//!   `sqrt`, `log1p`, sine, cosine) is one operation of its class, whatever its approximation does
+//!   inside. Sign, absolute value, bits, indices and moves are none.
+//! - *substituted* are useful operations that were not executed as such, by [`Substitution`]:
+//!   divisions of a row by one number are executed as one div, a reciprocal, and a mul each. So
+//!   `substituted <= useful <= executed + substituted`, class by class.
+//!
+//! Kernels are generic over [`Number`]: `f32`, or [`Counted<f32>`](opledger_dims::Counted), whose
+//! operators count. Tests run every kernel on numbers that count, for every instruction set of the
+//! machine, and hold `executed` against what they counted.
 //!
 //! # Instruction sets
 //!

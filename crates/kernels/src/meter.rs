@@ -8,7 +8,7 @@ use opledger_dims::{Class, Counts};
 /// form are executed, and counted as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Substitution {
-    /// Divisions by one number: its reciprocal, by which each is multiplied.
+    /// Divisions by one number: by its reciprocal, each a multiplication.
     Reciprocal,
     /// The scale of scores: multiplied into the queries, of which there are fewer.
     FoldedScale,
@@ -37,13 +37,13 @@ impl Substitution {
         }
     }
 
-    /// What is done in place of what.
+    /// What is done in place of operations of its class.
     pub const fn name(self) -> &'static str {
         match self {
-            Substitution::Reciprocal => "div by one number: its reciprocal, then mul",
-            Substitution::FoldedScale => "mul of scores by the scale: of the queries",
-            Substitution::LogOfSum => "add of 1 before a log: log1p",
-            Substitution::ClearedSign => "max with the negative: the sign cleared",
+            Substitution::Reciprocal => "a reciprocal, then mul",
+            Substitution::FoldedScale => "the scale in the queries",
+            Substitution::LogOfSum => "log1p",
+            Substitution::ClearedSign => "the sign cleared",
         }
     }
 }

@@ -96,7 +96,7 @@ pub struct BenchPoint {
     pub macs: u64,
     /// All scalar operations that the mathematics asks for.
     pub useful_flops: u64,
-    /// All scalar operations over what the loops covered.
+    /// All scalar operations that ran.
     pub executed_flops: u64,
     /// `matmul-flops` per nanosecond of the median run.
     pub gflop_per_s: f64,

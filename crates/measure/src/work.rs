@@ -18,7 +18,7 @@ pub(crate) struct RunCounts {
     pub(crate) macs: u64,
     /// All operations that the mathematics asks for.
     pub(crate) useful: u64,
-    /// All operations over what the loops covered.
+    /// All operations that ran.
     pub(crate) executed: u64,
 }
 

@@ -32,7 +32,7 @@ pub use records::{
     ClaimRecord, ConventionCounts, ConventionTotal, ExecutedNode, ExecutedPart, Execution,
     Explained, ExplainedLine, Generation, GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds,
     KnownConvention, KnownConventions, KnownModel, KnownModels, Memory, OperationCounts, Output,
-    Parameters, PeakBytes, RunTotals, SearchedRow, SettledRecord, Step, TheoremRecord, UnitCounts,
-    VerdictRecord, Verification, WallMs,
+    Parameters, PeakBytes, RunTotals, SearchedRow, SettledRecord, Step, Substituted, TheoremRecord,
+    UnitCounts, VerdictRecord, Verification, WallMs,
 };
 pub use text::Style;

@@ -8,13 +8,14 @@ use opledger_account::{Model, ModelReference, SizedModel};
 use opledger_dims::{Binding, Counts, Integer, Scalar};
 use opledger_execute::weights;
 use opledger_interp::{
-    Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Theorem,
+    Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Substitution,
+    Theorem,
 };
 use opledger_ir::{Graph, Operation, Part, PartCounts, Role, SizeRole, Value};
 use opledger_models::Request;
 use opledger_report::{
     Bytes, CONVENTIONS, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes,
-    TheoremRecord, WallMs,
+    Substituted, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -199,10 +200,12 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
     let (median, ledger) = &runs[runs.len() / 2];
     let nodes = executed(graph, ledger);
     let (mut useful, mut covered) = (PartCounts::free(), PartCounts::free());
+    let mut forms = Vec::new();
     for row in ledger.rows() {
         let counts = row.counts();
         useful.add_all(&widened(&counts.useful));
         covered.add_all(&widened(&counts.executed));
+        forms.extend(counts.substituted);
     }
     let (useful, covered) = (done(&useful), done(&covered));
     Execution {
@@ -220,6 +223,7 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
         gflop_per_s: rate(&useful.flops, *median),
         useful,
         executed: covered,
+        substituted: substituted(&forms),
         peak_bytes: peak,
         theorem: theorem_record(&theorem),
         outputs: outputs.iter().map(described).collect(),
@@ -245,6 +249,7 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
             gflop_per_s: rate(&useful.flops, counts.time),
             useful,
             executed: covered,
+            substituted: substituted(&counts.substituted),
             parts: row.parts().map(|part| executed_part(part, &counts)).collect(),
             bytes: Bytes { read: counts.bytes_read.into(), written: counts.bytes_written.into() },
         });
@@ -254,7 +259,24 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
 
 fn executed_part(part: Part, counts: &RowCounts) -> ExecutedPart {
     let of = |all: &PartCounts<u64>| done(&PartCounts::of(part, all.part(part).widen()));
-    ExecutedPart { name: part.name(), useful: of(&counts.useful), executed: of(&counts.executed) }
+    let own: Vec<_> = counts.substituted.iter().filter(|own| own.part == part).copied().collect();
+    ExecutedPart {
+        name: part.name(),
+        useful: of(&counts.useful),
+        executed: of(&counts.executed),
+        substituted: substituted(&own),
+    }
+}
+
+/// The sums by form.
+fn substituted(all: &[opledger_interp::Substituted]) -> Vec<Substituted> {
+    let sum = |by: Substitution| -> Integer {
+        all.iter().filter(|own| own.by == by).map(|own| Integer::from(own.number)).sum()
+    };
+    let sums = Substitution::ALL.into_iter().map(|by| (by, sum(by)));
+    let done = sums.filter(|(_, number)| *number > Integer::ZERO);
+    done.map(|(by, number)| Substituted { class: by.class().name(), number, by: by.name() })
+        .collect()
 }
 
 fn widened(counts: &PartCounts<u64>) -> PartCounts<Integer> {

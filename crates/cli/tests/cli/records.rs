@@ -79,6 +79,7 @@ fn a_run_agrees_with_the_count() {
         assert!(wall("min") <= wall("median") && wall("median") <= wall("max"));
         // Queries, keys and values of 2·7 tokens, 32 wide, and what attention makes of them.
         let peak = &run["peak_bytes"];
+        let number = |value: &Value| integer(value).parse::<u64>().unwrap();
         match interpreter {
             "fast" => {
                 assert_eq!((&peak["foreseen"], &peak["reached"]), (&7168.into(), &7168.into()))
@@ -86,8 +87,15 @@ fn a_run_agrees_with_the_count() {
             _ => assert!(peak.is_null()),
         }
         for node in run["nodes"].as_array().unwrap() {
-            let flops = |kind: &str| integer(&node[kind]["flops"]).parse::<u64>().unwrap();
-            assert!(flops("executed") >= flops("useful") && node["ms"].as_f64().is_some());
+            assert!(node["ms"].as_f64().is_some());
+            for (class, useful) in node["useful"]["counts"].as_object().unwrap() {
+                let substituted = node["substituted"].as_array().unwrap().iter();
+                let of_class = substituted.filter(|form| form["class"] == **class);
+                let substituted: u64 = of_class.map(|form| number(&form["number"])).sum();
+                let executed = number(&node["executed"]["counts"][class]);
+                assert!(executed + substituted >= number(useful), "{class} of {node}");
+                assert!(interpreter == "fast" || (executed, substituted) == (number(useful), 0));
+            }
         }
     }
 }

@@ -124,7 +124,7 @@ proptest! {
         });
         counts_itself!(format!("dropout of {len}"), T, |[meter]| {
             let mut out = numbers::<T>(&x);
-            let multiplier = |i: usize| if i % 3 == 0 { 0.0 } else { 1.25 };
+            let multiplier = |i: usize| if i.is_multiple_of(3) { 0.0 } else { 1.25 };
             dropout(multiplier, &numbers::<T>(&x), &mut out, meter).unwrap();
             out
         });

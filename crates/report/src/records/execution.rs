@@ -7,7 +7,7 @@ use super::account::title;
 use super::{Bytes, convention_line};
 use crate::{Block, Cell, Column, Document, Record, Row, Table, json, thousands};
 
-/// What was done: as the mathematics asks for, and as the loops covered.
+/// What was done: as the mathematics asks for, or as the arithmetic ran.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OperationCounts {
     /// Scalar operations by class.
@@ -19,6 +19,28 @@ pub struct OperationCounts {
     /// Multiplications inside contractions.
     #[serde(serialize_with = "json::quantity")]
     pub macs: Integer,
+}
+
+/// Operations asked for that another form took the place of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Substituted {
+    /// Their class.
+    pub class: &'static str,
+    /// How many.
+    #[serde(serialize_with = "json::quantity")]
+    pub number: Integer,
+    /// What ran in their place.
+    pub by: &'static str,
+}
+
+impl Substituted {
+    /// As a line; none when nothing was substituted.
+    fn line(all: &[Substituted]) -> Option<String> {
+        let one =
+            |Substituted { class, number, by }: &_| format!("{} {class} ({by})", thousands(number));
+        let words: Vec<String> = all.iter().map(one).collect();
+        (!words.is_empty()).then(|| format!("substituted: {}", words.join("; ")))
+    }
 }
 
 /// Wall-clock milliseconds of the computation over its repetitions.
@@ -65,7 +87,7 @@ impl TheoremRecord {
         let TheoremRecord { nodes, points, mismatches, details } = self;
         let head = format!(
             "theorem: {nodes} nodes at {points} points, {mismatches} mismatches \
-             (derived = useful, executed ≥ useful, class by class)"
+             (derived = useful ≤ executed + substituted, by class)"
         );
         std::iter::once(head).chain(details.iter().map(|d| format!("  {d}"))).collect()
     }
@@ -82,8 +104,10 @@ pub struct ExecutedNode {
     pub runs: u64,
     /// What the mathematics asks for.
     pub useful: OperationCounts,
-    /// What the loops covered.
+    /// What ran.
     pub executed: OperationCounts,
+    /// What of the useful operations another form took the place of.
+    pub substituted: Vec<Substituted>,
     /// The same by part of the operation.
     pub parts: Vec<ExecutedPart>,
     /// Bytes moved.
@@ -101,8 +125,10 @@ pub struct ExecutedPart {
     pub name: &'static str,
     /// What the mathematics asks for.
     pub useful: OperationCounts,
-    /// What the loops covered.
+    /// What ran.
     pub executed: OperationCounts,
+    /// What of the useful operations another form took the place of.
+    pub substituted: Vec<Substituted>,
 }
 
 /// A result of the model.
@@ -136,8 +162,10 @@ pub struct Execution {
     pub wall_ms: WallMs,
     /// What the mathematics asks for, in one run.
     pub useful: OperationCounts,
-    /// What the loops covered, in one run.
+    /// What ran, in one run.
     pub executed: OperationCounts,
+    /// What of the useful operations another form took the place of, in one run.
+    pub substituted: Vec<Substituted>,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.
@@ -215,9 +243,10 @@ impl Record for Execution {
                  {held} bytes, f32"
             ));
         }
+        lines.extend(Substituted::line(&self.substituted));
         lines.extend(self.theorem.lines());
         let rate = "GFLOP/s = useful flops / time; useful = what the mathematics asks for; \
-                    executed = what the loops covered";
+                    executed = what ran; substituted = useful, done in another form";
         let footer = format!("{}; {rate}", convention_line(&["macs", "flops"]));
         let blocks = vec![
             Block::Title(title(&self.model, &self.binding)),

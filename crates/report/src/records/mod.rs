@@ -20,8 +20,8 @@ pub use conventions::{
     UnitCounts,
 };
 pub use execution::{
-    ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, TheoremRecord,
-    WallMs,
+    ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, Substituted,
+    TheoremRecord, WallMs,
 };
 pub use generation::{Generation, Step};
 pub use kinds::{Kind, KindKey, Kinds};
