@@ -6,22 +6,23 @@ use rayon::prelude::*;
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
 use crate::gemm::{Gemm, MatrixBatch, Right, gemm};
-use crate::gemv::VectorBlock;
+use crate::gemv::{VectorBlock, count_dots};
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
-use crate::simd::{SUMS, TERMS};
+use crate::number::Number;
+use crate::simd::SUMS;
 
 /// Rows, the experts chosen for each, and the experts' weights.
 #[derive(Clone, Copy, Debug)]
-pub struct Experts<'a> {
+pub struct Experts<'a, T = f32> {
     /// The rows, `[rows, terms]`.
-    pub x: &'a [f32],
+    pub x: &'a [T],
     /// Experts chosen for a row.
     pub choices: usize,
     /// The experts chosen for each row, `[rows, choices]`, each in `0..experts`.
     pub ids: &'a [i64],
     /// A matrix for each expert, `[experts, width, terms]`.
-    pub weight: &'a [f32],
+    pub weight: &'a [T],
     /// Experts.
     pub experts: usize,
     /// Columns of the result.
@@ -37,8 +38,8 @@ const FEW: usize = 8;
 /// Elements of the weight that a task reads then, at least.
 const TASK: usize = 1 << 18;
 
-impl Experts<'_> {
-    fn check(&self, out: &[f32]) -> Result<(), KernelError> {
+impl<T: Number> Experts<'_, T> {
+    fn check(&self, out: &[T]) -> Result<(), KernelError> {
         let &Experts { x, choices, ids, weight, experts, width, terms } = self;
         exactly("output", out.len(), &[ids.len(), width])?;
         if out.is_empty() {
@@ -65,15 +66,16 @@ impl Experts<'_> {
 /// that nobody chose is not read.
 ///
 /// Counts `terms` multiplications and `terms - 1` additions per element. Executed are, for few rows,
-/// the terms that registers hold, else as [`gemm`](crate::gemm()) says.
+/// what registers hold: terms in sixteens of four elements at a time, and the sums of their lanes;
+/// else as [`gemm`](crate::gemm()) says.
 ///
 /// # Errors
 /// [`KernelError::IdOutOfRange`] for the first id that names no expert;
 /// [`KernelError::EmptyReduction`] if there are no terms; [`KernelError::Length`] if a slice
 /// disagrees.
-pub fn experts<M: Meter>(
-    problem: &Experts<'_>,
-    out: &mut [f32],
+pub fn experts<T: Number, M: Meter>(
+    problem: &Experts<'_, T>,
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -123,29 +125,25 @@ fn columns(terms: usize) -> usize {
 }
 
 /// Multiplies `m` rows by a weight `[…, terms]` into blocks of columns, each `[m, columns]`.
-fn few<M: Meter>(
+fn few<T: Number, M: Meter>(
     isa: Isa,
     [m, columns, terms]: [usize; 3],
-    rows: &[f32],
-    weight: &[f32],
-    products: &mut [f32],
+    rows: &[T],
+    weight: &[T],
+    products: &mut [T],
     meter: &M,
 ) {
     let blocks = products.par_chunks_mut(m * columns).zip(weight.par_chunks(columns * terms));
     blocks.for_each(|(products, weight)| {
-        let vectors: Vec<&[f32]> = weight.chunks_exact(terms).collect();
+        let vectors: Vec<&[T]> = weight.chunks_exact(terms).collect();
         let stride = vectors.len();
         VectorBlock { vectors: &vectors, rows: m, stride, ahead: SUMS * terms }
             .dots(isa, rows, products);
         if M::ON {
             let mut tally = Tally::default();
-            let padded = terms.next_multiple_of(TERMS);
-            for (class, terms, padded) in
-                [(Class::Mul, terms, padded), (Class::Add, terms - 1, padded - 1)]
-            {
-                tally.useful(class, products.len() * terms);
-                tally.executed(class, products.len() * padded);
-            }
+            tally.useful(Class::Mul, products.len() * terms);
+            tally.useful(Class::Add, products.len() * (terms - 1));
+            count_dots::<T>(isa, m * stride.div_ceil(SUMS), terms, &mut tally);
             meter.record(&tally);
         }
     });

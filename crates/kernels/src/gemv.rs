@@ -5,7 +5,11 @@
 //! All instruction sets give the same bits: a product is summed in 16 lanes, then by halves; multiples
 //! are added one after the other.
 
+use opledger_dims::Class;
+
 use crate::isa::{Isa, Level};
+use crate::meter::Tally;
+use crate::number::Number;
 use crate::simd::{SUMS, TERMS, Vector, prefetch};
 
 /// Vectors that one call should bring.
@@ -20,14 +24,14 @@ struct Share {
 }
 
 impl Share {
-    fn new<const ROWS: usize>(block: &VectorBlock<'_>, row: usize) -> Share {
+    fn new<T, const ROWS: usize>(block: &VectorBlock<'_, T>, row: usize) -> Share {
         let step = block.rows.div_ceil(ROWS);
         Share { first: (row / ROWS).min(step - 1), step, ahead: block.ahead }
     }
 
     /// Of the cache lines at some addresses, those of this share.
     #[inline(always)]
-    fn prefetch<const N: usize>(self, line: impl Fn(usize) -> *const f32) {
+    fn prefetch<T, const N: usize>(self, line: impl Fn(usize) -> *const T) {
         let mut at = if self.ahead == 0 { N } else { self.first };
         while at < N {
             prefetch(line(at).wrapping_add(self.ahead), 1);
@@ -41,20 +45,20 @@ const COLUMNS: usize = 4;
 
 /// Rows, each following the one before, against vectors of their length; a row has a number for each
 /// vector, `stride` elements after those of the row before.
-pub(crate) struct VectorBlock<'a> {
-    pub(crate) vectors: &'a [&'a [f32]],
+pub(crate) struct VectorBlock<'a, T> {
+    pub(crate) vectors: &'a [&'a [T]],
     pub(crate) rows: usize,
     pub(crate) stride: usize,
     /// Elements from each vector to one that is brought closer meanwhile; none if zero.
     pub(crate) ahead: usize,
 }
 
-impl VectorBlock<'_> {
+impl<T: Number> VectorBlock<'_, T> {
     fn width(&self) -> usize {
         self.vectors.first().map_or(0, |vector| vector.len())
     }
 
-    fn check(&self, rows: &[f32], numbers: &[f32]) {
+    fn check(&self, rows: &[T], numbers: &[T]) {
         assert!(self.vectors.iter().all(|vector| vector.len() == self.width()));
         assert!(self.rows * self.width() <= rows.len());
         let last = self.rows.saturating_sub(1) * self.stride;
@@ -62,7 +66,7 @@ impl VectorBlock<'_> {
     }
 
     /// Writes the product of each row with each vector.
-    pub(crate) fn dots(&self, isa: Isa, rows: &[f32], out: &mut [f32]) {
+    pub(crate) fn dots(&self, isa: Isa, rows: &[T], out: &mut [T]) {
         self.check(rows, out);
         let (rows, out) = (rows.as_ptr(), out.as_mut_ptr());
         match isa.level() {
@@ -74,12 +78,12 @@ impl VectorBlock<'_> {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::dots256(self, rows, out) },
             // SAFETY: as above, with no feature needed.
-            _ => unsafe { all_dots::<[f32; 8], 2, 1>(self, rows, out) },
+            _ => unsafe { all_dots::<T::Portable, 2, 1>(self, rows, out) },
         }
     }
 
     /// Adds to each row the vectors times its numbers.
-    pub(crate) fn axpys(&self, isa: Isa, numbers: &[f32], rows: &mut [f32]) {
+    pub(crate) fn axpys(&self, isa: Isa, numbers: &[T], rows: &mut [T]) {
         self.check(rows, numbers);
         let (numbers, rows) = (numbers.as_ptr(), rows.as_mut_ptr());
         match isa.level() {
@@ -91,58 +95,73 @@ impl VectorBlock<'_> {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::add256(self, numbers, rows) },
             // SAFETY: as above, with no feature needed.
-            _ => unsafe { all_sums::<[f32; 8], 1>(self, numbers, rows) },
+            _ => unsafe { all_sums::<T::Portable, 1>(self, numbers, rows) },
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m256, __m512};
-
     use super::{VectorBlock, all_dots, all_sums};
+    use crate::number::Number;
 
     macro_rules! compiled {
-        ($features:literal, $vector:ty, $registers:literal, $few:literal, $many:literal, $dots:ident, $add:ident) => {
+        ($features:literal, $vector:ident, $registers:literal, $few:literal, $many:literal, $dots:ident, $add:ident) => {
             /// # Safety
             /// As [`all_dots`].
             #[target_feature(enable = $features)]
-            pub(super) unsafe fn $dots(block: &VectorBlock<'_>, rows: *const f32, out: *mut f32) {
+            pub(super) unsafe fn $dots<T: Number>(
+                block: &VectorBlock<'_, T>,
+                rows: *const T,
+                out: *mut T,
+            ) {
                 // SAFETY: by contract.
-                unsafe { all_dots::<$vector, $registers, $few>(block, rows, out) }
+                unsafe { all_dots::<T::$vector, $registers, $few>(block, rows, out) }
             }
 
             /// # Safety
             /// As [`all_sums`].
             #[target_feature(enable = $features)]
-            pub(super) unsafe fn $add(
-                block: &VectorBlock<'_>,
-                numbers: *const f32,
-                rows: *mut f32,
+            pub(super) unsafe fn $add<T: Number>(
+                block: &VectorBlock<'_, T>,
+                numbers: *const T,
+                rows: *mut T,
             ) {
                 // SAFETY: by contract.
-                unsafe { all_sums::<$vector, $many>(block, numbers, rows) }
+                unsafe { all_sums::<T::$vector, $many>(block, numbers, rows) }
             }
         };
     }
-    compiled!("avx512f,avx2,fma", __m512, 1, 2, 4, dots512, add512);
-    compiled!("avx2,fma", __m256, 2, 1, 2, dots256, add256);
+    compiled!("avx512f,avx2,fma", Avx512, 1, 2, 4, dots512, add512);
+    compiled!("avx2,fma", Avx2, 2, 1, 2, dots256, add256);
+}
+
+/// Counts what [`VectorBlock::dots`] executes for so many rows with up to [`SUMS`] vectors each.
+pub(crate) fn count_dots<T: Number>(isa: Isa, groups: usize, width: usize, tally: &mut Tally) {
+    let totals = match isa.level() {
+        Level::Avx512 => T::Avx512::TOTAL_ADDITIONS,
+        Level::Avx2 => T::Avx2::TOTAL_ADDITIONS,
+        Level::Scalar => T::Portable::TOTAL_ADDITIONS,
+    };
+    let terms = SUMS * width.next_multiple_of(TERMS);
+    tally.executed(Class::Mul, groups * terms);
+    tally.executed(Class::Add, groups * (terms + totals));
 }
 
 /// # Safety
 /// The processor has the instruction set of `V`; `rows` and `out` hold the rows and numbers of the
 /// block; a sum takes `REGISTERS`.
 #[inline(always)]
-unsafe fn all_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS: usize>(
-    block: &VectorBlock<'_>,
-    rows: *const f32,
-    out: *mut f32,
+unsafe fn all_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
+    block: &VectorBlock<'_, V::Number>,
+    rows: *const V::Number,
+    out: *mut V::Number,
 ) {
     let (width, stride) = (block.width(), block.stride);
     for (some, vectors) in block.vectors.chunks(SUMS).enumerate() {
         // Fewer vectors are taken as if the last came again.
         let at = |i: usize| vectors[i.min(vectors.len() - 1)].as_ptr();
-        let from: [*const f32; SUMS] = std::array::from_fn(at);
+        let from: [*const V::Number; SUMS] = std::array::from_fn(at);
         let mut row = 0;
         while row < block.rows {
             // SAFETY: the rows and numbers of the block, by contract.
@@ -150,7 +169,7 @@ unsafe fn all_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS: 
                 let rows = rows.add(row * width);
                 let out = out.add(row * stride + some * SUMS);
                 let count = vectors.len();
-                let share = Share::new::<ROWS>(block, row);
+                let share = Share::new::<_, ROWS>(block, row);
                 if row + ROWS <= block.rows {
                     some_dots::<V, REGISTERS, ROWS>(from, width, rows, out, stride, count, share);
                     row += ROWS;
@@ -166,11 +185,11 @@ unsafe fn all_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS: 
 /// # Safety
 /// As [`all_dots`], for `ROWS` rows and the first `count` vectors, all readable.
 #[inline(always)]
-unsafe fn some_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS: usize>(
-    vectors: [*const f32; SUMS],
+unsafe fn some_dots<V: Vector, const REGISTERS: usize, const ROWS: usize>(
+    vectors: [*const V::Number; SUMS],
     width: usize,
-    rows: *const f32,
-    out: *mut f32,
+    rows: *const V::Number,
+    out: *mut V::Number,
     stride: usize,
     count: usize,
     share: Share,
@@ -178,14 +197,14 @@ unsafe fn some_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS:
     let whole = width - width % TERMS;
     // SAFETY: the rows and vectors hold `width` elements each.
     unsafe {
-        let rows: [*const f32; ROWS] = std::array::from_fn(|row| rows.add(row * width));
-        let mut sums = [[[V::splat(0.0); REGISTERS]; SUMS]; ROWS];
+        let rows: [*const V::Number; ROWS] = std::array::from_fn(|row| rows.add(row * width));
+        let mut sums = [[[V::splat(V::Number::of(0.0)); REGISTERS]; SUMS]; ROWS];
         let mut at = 0;
         while at < whole {
-            share.prefetch::<SUMS>(|i| vectors[i].wrapping_add(at));
+            share.prefetch::<_, SUMS>(|i| vectors[i].wrapping_add(at));
             for part in 0..REGISTERS {
                 let at = at + part * V::LANES;
-                let mut x = [V::splat(0.0); SUMS];
+                let mut x = [V::splat(V::Number::of(0.0)); SUMS];
                 for (x, vector) in x.iter_mut().zip(&vectors) {
                     *x = V::load(vector.add(at));
                 }
@@ -200,8 +219,8 @@ unsafe fn some_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS:
         }
         if whole < width {
             // What is left, with zeros after it.
-            let rest = |from: *const f32| {
-                let mut rest = [0.0; TERMS];
+            let rest = |from: *const V::Number| {
+                let mut rest = [V::Number::of(0.0); TERMS];
                 std::ptr::copy_nonoverlapping(from.add(whole), rest.as_mut_ptr(), width - whole);
                 rest
             };
@@ -219,7 +238,7 @@ unsafe fn some_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS:
         for (row, sums) in sums.iter().enumerate() {
             let totals = V::totals(sums);
             if count == SUMS {
-                out.add(row * stride).cast::<[f32; SUMS]>().write_unaligned(totals);
+                out.add(row * stride).cast::<[V::Number; SUMS]>().write_unaligned(totals);
             } else {
                 for (at, total) in totals.into_iter().enumerate().take(count) {
                     *out.add(row * stride + at) = total;
@@ -232,17 +251,17 @@ unsafe fn some_dots<V: Vector<Number = f32>, const REGISTERS: usize, const ROWS:
 /// # Safety
 /// As [`all_dots`], with the numbers of the block in `numbers` and rows that may be written.
 #[inline(always)]
-unsafe fn all_sums<V: Vector<Number = f32>, const ROWS: usize>(
-    block: &VectorBlock<'_>,
-    numbers: *const f32,
-    rows: *mut f32,
+unsafe fn all_sums<V: Vector, const ROWS: usize>(
+    block: &VectorBlock<'_, V::Number>,
+    numbers: *const V::Number,
+    rows: *mut V::Number,
 ) {
     let width = block.width();
     let mut row = 0;
     while row < block.rows {
         // SAFETY: the rows of the block, by contract.
         unsafe {
-            let share = Share::new::<ROWS>(block, row);
+            let share = Share::new::<_, ROWS>(block, row);
             let (numbers, rows) = (numbers.add(row * block.stride), rows.add(row * width));
             if row + ROWS <= block.rows {
                 some_sums::<V, ROWS>(block, numbers, rows, share);
@@ -261,10 +280,10 @@ unsafe fn all_sums<V: Vector<Number = f32>, const ROWS: usize>(
 /// # Safety
 /// As [`all_sums`], for `ROWS` rows.
 #[inline(always)]
-unsafe fn some_sums<V: Vector<Number = f32>, const ROWS: usize>(
-    block: &VectorBlock<'_>,
-    numbers: *const f32,
-    rows: *mut f32,
+unsafe fn some_sums<V: Vector, const ROWS: usize>(
+    block: &VectorBlock<'_, V::Number>,
+    numbers: *const V::Number,
+    rows: *mut V::Number,
     share: Share,
 ) {
     let width = block.width();
@@ -296,25 +315,25 @@ unsafe fn some_sums<V: Vector<Number = f32>, const ROWS: usize>(
 /// # Safety
 /// As [`some_sums`], for `COLS` registers from column `at` on.
 #[inline(always)]
-unsafe fn columns<V: Vector<Number = f32>, const ROWS: usize, const COLS: usize>(
-    block: &VectorBlock<'_>,
-    numbers: *const f32,
-    rows: *mut f32,
+unsafe fn columns<V: Vector, const ROWS: usize, const COLS: usize>(
+    block: &VectorBlock<'_, V::Number>,
+    numbers: *const V::Number,
+    rows: *mut V::Number,
     at: usize,
     share: Share,
 ) {
     let width = block.width();
     // SAFETY: by contract.
     unsafe {
-        let mut sums = [[V::splat(0.0); COLS]; ROWS];
+        let mut sums = [[V::splat(V::Number::of(0.0)); COLS]; ROWS];
         for (row, sums) in sums.iter_mut().enumerate() {
             for (col, sum) in sums.iter_mut().enumerate() {
                 *sum = V::load(rows.add(row * width + at + col * V::LANES));
             }
         }
         for (i, vector) in block.vectors.iter().enumerate() {
-            share.prefetch::<COLS>(|col| vector.as_ptr().wrapping_add(at + col * V::LANES));
-            let mut x = [V::splat(0.0); COLS];
+            share.prefetch::<_, COLS>(|col| vector.as_ptr().wrapping_add(at + col * V::LANES));
+            let mut x = [V::splat(V::Number::of(0.0)); COLS];
             for (col, x) in x.iter_mut().enumerate() {
                 *x = V::load(vector.as_ptr().add(at + col * V::LANES));
             }

@@ -9,6 +9,7 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
 use opledger_dims::{Class, Counted, count};
 
+use crate::gemm::matrix::{Dims, Matrix};
 use crate::math;
 use crate::simd::Vector;
 
@@ -80,6 +81,59 @@ pub(crate) trait Lanes: Sized {
     fn exp2_flushed(self) -> Self;
     /// `ln(1 + x)` for `x` in 0..=1: one logarithm.
     fn ln_1p(self) -> Self;
+    /// `C = alpha·A·B`, or `C = C + alpha·A·B` with `add`, by `matrixmultiply`: the only arithmetic of
+    /// kernels that is not seen. A counting number takes it for the textbook's, one multiplication and
+    /// one addition per term, and one multiplication by `alpha` per element.
+    ///
+    /// # Safety
+    /// `A` and `B` hold their elements; `c` points to `m` rows of `n` elements, `stride` apart, valid
+    /// for reads and writes and reached by nobody else meanwhile.
+    unsafe fn foreign_product(
+        dims: Dims,
+        alpha: Option<Self>,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        add: bool,
+        c: *mut Self,
+        stride: usize,
+    );
+}
+
+/// [`Lanes::foreign_product`] of numbers that are an `f32` or a transparent wrapper of one.
+///
+/// # Safety
+/// As there.
+unsafe fn sgemm<T: Number>(
+    Dims { m, k, n }: Dims,
+    alpha: Option<T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    add: bool,
+    c: *mut T,
+    stride: usize,
+) {
+    let stride_of = |stride: usize| stride as isize;
+    let beta = if add { 1.0 } else { 0.0 };
+    // SAFETY: A, B and C hold their elements by contract; a stride of an axis longer than one is at
+    // most the length of its slice, and no other is followed.
+    unsafe {
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            alpha.map_or(1.0, Number::value),
+            a.data.as_ptr().cast(),
+            stride_of(a.row),
+            stride_of(a.col),
+            b.data.as_ptr().cast(),
+            stride_of(b.row),
+            stride_of(b.col),
+            beta,
+            c.cast(),
+            stride_of(stride),
+            1,
+        );
+    }
 }
 
 impl Number for f32 {
@@ -147,6 +201,18 @@ impl Lanes for f32 {
     fn ln_1p(self) -> Self {
         math::ln_1p(self)
     }
+    unsafe fn foreign_product(
+        dims: Dims,
+        alpha: Option<Self>,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        add: bool,
+        c: *mut Self,
+        stride: usize,
+    ) {
+        // SAFETY: by contract.
+        unsafe { sgemm(dims, alpha, a, b, add, c, stride) }
+    }
 }
 
 /// Counts one operation and applies it to the number inside.
@@ -189,6 +255,21 @@ impl Lanes for Counted<f32> {
     type Avx2 = [Counted<f32>; 8];
     type Portable = [Counted<f32>; 8];
     counting!(exp2_flushed Exp math::exp2_flushed  ln_1p Log math::ln_1p);
+    unsafe fn foreign_product(
+        dims: Dims,
+        alpha: Option<Self>,
+        a: Matrix<'_, Self>,
+        b: Matrix<'_, Self>,
+        add: bool,
+        c: *mut Self,
+        stride: usize,
+    ) {
+        let elements = (dims.m * dims.n) as u64;
+        count(Class::Mul, elements * (dims.k as u64 + u64::from(alpha.is_some())));
+        count(Class::Add, elements * dims.k as u64);
+        // SAFETY: by contract.
+        unsafe { sgemm(dims, alpha, a, b, add, c, stride) }
+    }
 }
 
 #[cfg(test)]

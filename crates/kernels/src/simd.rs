@@ -47,7 +47,7 @@ pub(crate) const TERMS: usize = 16;
 
 /// Some numbers in one register.
 pub(crate) trait Vector: Copy {
-    type Number;
+    type Number: Number;
     const LANES: usize;
     /// # Safety
     /// The processor has the instruction set of the type.
@@ -63,13 +63,50 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As [`Vector::splat`].
     unsafe fn fused(self, factor: Self, term: Self) -> Self;
-    /// The sums of [`TERMS`] numbers each, in `TERMS / LANES` registers, by halves.
+    /// # Safety
+    /// As [`Vector::splat`].
+    unsafe fn plus(self, other: Self) -> Self;
+    /// Adds the upper half of each sum's lanes to the lower one, in two registers whose sums take
+    /// `LANES >> step` lanes, and brings what is left of both into one; `other` is `self` where its
+    /// sums are wanted no more.
     ///
     /// # Safety
     /// As [`Vector::splat`].
+    unsafe fn halved(self, other: Self, step: u32) -> Self;
+    /// The first lane of each sum, after the last step.
+    ///
+    /// # Safety
+    /// As [`Vector::splat`].
+    unsafe fn firsts(self) -> [Self::Number; SUMS];
+    /// The sums of [`TERMS`] numbers each, in `TERMS / LANES` registers, by halves: of two registers
+    /// at once while there are two.
+    ///
+    /// # Safety
+    /// As [`Vector::splat`].
+    #[inline(always)]
     unsafe fn totals<const REGISTERS: usize>(
         sums: &[[Self; REGISTERS]; SUMS],
-    ) -> [Self::Number; SUMS];
+    ) -> [Self::Number; SUMS] {
+        const { assert!(REGISTERS * Self::LANES == TERMS && REGISTERS > 0) };
+        // SAFETY: by contract.
+        unsafe {
+            let mut firsts = sums.map(|registers| registers[0]);
+            for (sum, registers) in firsts.iter_mut().zip(sums) {
+                for register in &registers[1..] {
+                    *sum = sum.plus(*register);
+                }
+            }
+            let [a, b, c, d] = firsts;
+            let mut sums = a.halved(b, 0).halved(c.halved(d, 0), 1);
+            for step in 2..Self::LANES.ilog2() {
+                sums = sums.halved(sums, step);
+            }
+            sums.firsts()
+        }
+    }
+    /// Additions of [`Vector::totals`], those of lanes that are thrown away included.
+    const TOTAL_ADDITIONS: usize =
+        SUMS * (TERMS - Self::LANES) + (1 + Self::LANES.ilog2() as usize) * Self::LANES;
     /// Brings the cache line of an address that will be written close; never faults.
     fn prefetch(to: *mut Self::Number);
 }
@@ -96,18 +133,21 @@ impl<T: Number, const LANES: usize> Vector for [T; LANES] {
         std::array::from_fn(|i| self[i].mul_add(factor[i], term[i]))
     }
     #[inline(always)]
-    unsafe fn totals<const REGISTERS: usize>(sums: &[[Self; REGISTERS]; SUMS]) -> [T; SUMS] {
-        sums.map(|sums| {
-            let mut terms: [T; TERMS] = std::array::from_fn(|i| sums[i / LANES][i % LANES]);
-            let mut half = TERMS / 2;
-            while half > 0 {
-                for i in 0..half {
-                    terms[i] = terms[i] + terms[i + half];
-                }
-                half /= 2;
-            }
-            terms[0]
+    unsafe fn plus(self, other: Self) -> Self {
+        std::array::from_fn(|i| self[i] + other[i])
+    }
+    #[inline(always)]
+    unsafe fn halved(self, other: Self, step: u32) -> Self {
+        let half = LANES >> (step + 1);
+        std::array::from_fn(|i| {
+            let from = if i < LANES / 2 { self } else { other };
+            let at = i % (LANES / 2) / half * 2 * half + i % half;
+            from[at] + from[at + half]
         })
+    }
+    #[inline(always)]
+    unsafe fn firsts(self) -> [T; SUMS] {
+        std::array::from_fn(|i| self[i])
     }
     #[inline(always)]
     fn prefetch(_: *mut T) {}
@@ -120,7 +160,7 @@ mod x86 {
     use super::{SUMS, Vector};
 
     macro_rules! vector {
-        ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fused:ident, $totals:ident) => {
+        ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fused:ident, $plus:ident, $halved:ident, $firsts:ident) => {
             impl Vector for $type {
                 type Number = f32;
                 const LANES: usize = $lanes;
@@ -145,11 +185,19 @@ mod x86 {
                     unsafe { $fused(self, factor, term) }
                 }
                 #[inline(always)]
-                unsafe fn totals<const REGISTERS: usize>(
-                    sums: &[[Self; REGISTERS]; SUMS],
-                ) -> [f32; SUMS] {
+                unsafe fn plus(self, other: Self) -> Self {
                     // SAFETY: by contract.
-                    unsafe { $totals(sums) }
+                    unsafe { $plus(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn halved(self, other: Self, step: u32) -> Self {
+                    // SAFETY: by contract.
+                    unsafe { $halved(self, other, step) }
+                }
+                #[inline(always)]
+                unsafe fn firsts(self) -> [f32; SUMS] {
+                    // SAFETY: by contract.
+                    unsafe { $firsts(self) }
                 }
                 #[inline(always)]
                 fn prefetch(to: *mut f32) {
@@ -159,53 +207,70 @@ mod x86 {
             }
         };
     }
-    vector!(__m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, of_512);
-    vector!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, of_256);
+    vector!(
+        __m512,
+        16,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps,
+        halved_512,
+        firsts_512
+    );
+    vector!(
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps,
+        halved_256,
+        firsts_256
+    );
 
-    /// In each step the upper halves are added to the lower ones, of two registers at once while
-    /// there are two.
     #[target_feature(enable = "avx512f,avx2,fma")]
     #[inline]
-    fn of_512<const REGISTERS: usize>(sums: &[[__m512; REGISTERS]; SUMS]) -> [f32; SUMS] {
-        let [a, b, c, d] = sums.map(|sums| sums[0]);
-        let eight = |a, b| {
-            let (low, high) =
-                (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
-            _mm512_add_ps(low, high)
+    fn halved_512(a: __m512, b: __m512, step: u32) -> __m512 {
+        let (low, high) = match step {
+            0 => (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)),
+            1 => (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b)),
+            2 => (a, _mm512_permute_ps::<0b01_00_11_10>(a)),
+            _ => (a, _mm512_movehdup_ps(a)),
         };
-        let (ab, cd) = (eight(a, b), eight(c, d));
-        let (low, high) =
-            (_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
-        let four = _mm512_add_ps(low, high);
-        let two = _mm512_add_ps(four, _mm512_permute_ps::<0b01_00_11_10>(four));
-        let one = _mm512_add_ps(two, _mm512_movehdup_ps(two));
+        _mm512_add_ps(low, high)
+    }
+
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    #[inline]
+    fn firsts_512(sums: __m512) -> [f32; SUMS] {
         let firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         let mut totals = [0.0; SUMS];
-        let sums = _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, one));
+        let sums = _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, sums));
         // SAFETY: the array holds four numbers.
         unsafe { _mm_storeu_ps(totals.as_mut_ptr(), sums) };
         totals
     }
 
-    /// As [`of_512`].
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    fn of_256<const REGISTERS: usize>(sums: &[[__m256; REGISTERS]; SUMS]) -> [f32; SUMS] {
-        let eight = sums.map(|sums| _mm256_add_ps(sums[0], sums[1]));
-        let four = |a, b| {
-            let (low, high) =
-                (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
-            _mm256_add_ps(low, high)
+    fn halved_256(a: __m256, b: __m256, step: u32) -> __m256 {
+        let (low, high) = match step {
+            0 => (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b)),
+            // Then the sums of `a` and `b` stand by turns in the halves of the register.
+            1 => {
+                (_mm256_shuffle_ps::<0b01_00_01_00>(a, b), _mm256_shuffle_ps::<0b11_10_11_10>(a, b))
+            }
+            _ => (a, _mm256_movehdup_ps(a)),
         };
-        let (ab, cd) = (four(eight[0], eight[1]), four(eight[2], eight[3]));
-        // Now a and c in the lower half, b and d in the upper one.
-        let (low, high) = (
-            _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
-            _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
-        );
-        let two = _mm256_add_ps(low, high);
-        let one = _mm256_add_ps(two, _mm256_movehdup_ps(two));
-        let (ac, bd) = (_mm256_castps256_ps128(one), _mm256_extractf128_ps::<1>(one));
+        _mm256_add_ps(low, high)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn firsts_256(sums: __m256) -> [f32; SUMS] {
+        let (ac, bd) = (_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums));
         let sums = _mm_unpacklo_ps(
             _mm_shuffle_ps::<0b10_00_10_00>(ac, ac),
             _mm_shuffle_ps::<0b10_00_10_00>(bd, bd),

@@ -7,22 +7,23 @@ use super::{AttentionMeters, AttentionShape, AttentionTallies, Bias, Heads, Mask
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::Shared;
 
 /// Scores of queries `[batch, queries, heads, key_width]` with keys
 /// `[batch, keys, kv_heads, key_width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Scores<'a> {
+pub struct Scores<'a, T = f32> {
     /// The sizes; `value_width` is not used.
     pub shape: AttentionShape,
     /// The queries.
-    pub q: Heads<'a>,
+    pub q: Heads<'a, T>,
     /// The keys.
-    pub k: Heads<'a>,
+    pub k: Heads<'a, T>,
     /// The allowed pairs.
     pub mask: Mask<'a>,
     /// Added to the scaled scores of allowed pairs.
-    pub bias: Option<Bias<'a>>,
+    pub bias: Option<Bias<'a, T>>,
     /// Multiplies the scores; `None` multiplies and counts nothing.
     pub scale: Option<f32>,
 }
@@ -34,9 +35,9 @@ pub struct Scores<'a> {
 ///
 /// # Errors
 /// A shape, length or reach error; [`KernelError::EmptyReduction`] if `key_width` is zero.
-pub fn masked_scores<M: Meter>(
-    problem: &Scores<'_>,
-    out: &mut [f32],
+pub fn masked_scores<T: Number, M: Meter>(
+    problem: &Scores<'_, T>,
+    out: &mut [T],
     meters: &AttentionMeters<'_, M>,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -67,7 +68,7 @@ pub fn masked_scores<M: Meter>(
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         // SAFETY: each (item, head, query) belongs to one task.
         let target = unsafe { shared.part(offset, rows * shape.keys) };
-        target.fill(0.0);
+        target.fill(T::of(0.0));
         let all = tile.begin(&place, rows);
         let queries = q.from(item, head, query, width);
         let k_data = k.of(item, shape.kv_head(head));
@@ -75,7 +76,7 @@ pub fn masked_scores<M: Meter>(
             let keys = start..all.end.min(start + KEYS);
             tile.turn(&keys);
             let k_rows = place.keys.rows(keys.clone(), k_data, k.token_stride, width);
-            tile.scores(&place, &keys, &queries, &k_rows, *scale, &mut tallies);
+            tile.scores(&place, &keys, &queries, &k_rows, scale.map(T::of), &mut tallies);
             if let Some(bias) = bias {
                 tile.bias(&place, &keys, bias, shape.keys, &mut tallies);
             }
@@ -101,13 +102,13 @@ pub fn masked_scores<M: Meter>(
 
 /// Weights `[batch, heads, queries, keys]` applied to values `[batch, keys, kv_heads, value_width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub struct Context<'a, T = f32> {
     /// The sizes; `key_width` is not used.
     pub shape: AttentionShape,
     /// The weights, contiguous; those of masked pairs are not read.
-    pub weights: &'a [f32],
+    pub weights: &'a [T],
     /// The values.
-    pub v: Heads<'a>,
+    pub v: Heads<'a, T>,
     /// The allowed pairs.
     pub mask: Mask<'a>,
 }
@@ -117,9 +118,9 @@ pub struct Context<'a> {
 ///
 /// # Errors
 /// A shape, length or reach error.
-pub fn masked_context<M: Meter>(
-    problem: &Context<'_>,
-    out: &mut [f32],
+pub fn masked_context<T: Number, M: Meter>(
+    problem: &Context<'_, T>,
+    out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;

@@ -7,16 +7,17 @@ use opledger_dims::Class;
 use rayon::prelude::*;
 
 use super::ranges::clip;
-use super::row_loops::{multiply, within_range};
+use super::row_loops::{biased, count_biased, multiply};
 use super::{
     Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, SERIAL, VisibleKeys,
 };
 use crate::buffer::Buffer;
-use crate::gemv::{VECTORS, VectorBlock};
-use crate::horizontal;
+use crate::gemv::{VECTORS, VectorBlock, count_dots};
+use crate::horizontal::{self, joins};
 use crate::isa::{Isa, vectorised};
-use crate::math::exp2_flushed;
-use crate::meter::Meter;
+use crate::meter::{Meter, Tally};
+use crate::number::Number;
+use crate::simd::SUMS;
 use crate::tasks::Shared;
 
 /// Queries of one key head, over all heads of its group, up to which this pays.
@@ -29,11 +30,11 @@ const CHUNK: usize = 1 << 18;
 const MAX_CHUNKS: usize = 64;
 
 /// Runs all queries over chunks of keys, and merges what they gathered in the order of the keys.
-pub(super) fn over_chunks<M: Meter>(
+pub(super) fn over_chunks<T: Number, M: Meter>(
     isa: Isa,
-    problem: &Attention<'_>,
+    problem: &Attention<'_, T>,
     keys: &[VisibleKeys],
-    out: &mut [f32],
+    out: &mut [T],
     meters: &AttentionMeters<'_, M>,
 ) {
     let shape = &problem.shape;
@@ -47,6 +48,9 @@ pub(super) fn over_chunks<M: Meter>(
     let parallel = work > SERIAL;
 
     let queries = scaled(isa, problem);
+    let mut tallies = AttentionTallies::default();
+    tallies.scaled(problem, queries.len());
+    tallies.record(meters);
     let state = rows * (shape.value_width + 2);
     let mut states = Buffer::take(shape.batch * chunks * state);
     let shared = Shared::new(&mut states);
@@ -72,7 +76,7 @@ pub(super) fn over_chunks<M: Meter>(
         // SAFETY: each row belongs to one task.
         let out = unsafe { out.part(index * width, width) };
         let mut tallies = AttentionTallies::default();
-        merge(isa, parts, row, rows, out, &mut tallies);
+        merge(isa, parts, row, rows, out, &mut tallies.softmax);
         tallies.record(meters);
     };
     for_each(shape.batch * rows, parallel && chunks > 1, finish);
@@ -90,7 +94,7 @@ fn for_each(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
 
 /// The queries `[batch, queries, heads, key_width]`, multiplied by the scale and log₂e: scores are
 /// then in powers of two.
-fn scaled(isa: Isa, problem: &Attention<'_>) -> Buffer {
+fn scaled<T: Number>(isa: Isa, problem: &Attention<'_, T>) -> Buffer<T> {
     let AttentionShape { batch, queries, heads, key_width, .. } = problem.shape;
     let mut scaled = Buffer::take(batch * queries * heads * key_width);
     let factor = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
@@ -100,20 +104,20 @@ fn scaled(isa: Isa, problem: &Attention<'_>) -> Buffer {
         let q = problem.q.from(item, head, query, key_width);
         row.copy_from_slice(&q.data[..key_width]);
     }
-    multiply(isa, &mut scaled, factor);
+    multiply(isa, &mut scaled, T::of(factor));
     scaled
 }
 
 /// What the rows of an item gathered from a chunk; a row is a query and a head, heads inner.
-struct State<'a> {
-    maxima: &'a mut [f32],
-    sums: &'a mut [f32],
+struct State<'a, T> {
+    maxima: &'a mut [T],
+    sums: &'a mut [T],
     /// `value_width` elements for each row.
-    context: &'a mut [f32],
+    context: &'a mut [T],
 }
 
-impl<'a> State<'a> {
-    fn new(data: &'a mut [f32], rows: usize) -> State<'a> {
+impl<'a, T> State<'a, T> {
+    fn new(data: &'a mut [T], rows: usize) -> State<'a, T> {
         let (maxima, rest) = data.split_at_mut(rows);
         let (sums, context) = rest.split_at_mut(rows);
         State { maxima, sums, context }
@@ -121,16 +125,16 @@ impl<'a> State<'a> {
 }
 
 /// A chunk of the keys of an item.
-struct Part<'a> {
+struct Part<'a, T> {
     isa: Isa,
-    problem: &'a Attention<'a>,
+    problem: &'a Attention<'a, T>,
     item: usize,
     keys: &'a VisibleKeys,
     numbers: Range<usize>,
 }
 
-impl Part<'_> {
-    fn run(&self, queries: &[f32], state: State<'_>, tallies: &mut AttentionTallies) {
+impl<T: Number> Part<'_, T> {
+    fn run(&self, queries: &[T], state: State<'_, T>, tallies: &mut AttentionTallies) {
         let Part { isa, problem, .. } = *self;
         let shape = &problem.shape;
         let seen: Vec<_> = (0..shape.queries).map(|query| self.seen_by(query, tallies)).collect();
@@ -140,21 +144,24 @@ impl Part<'_> {
         let width = shape.key_width;
         let keys = self.vectors(&problem.k, width);
         let ahead = keys.ahead();
+        let mut groups = 0;
         layout.meet(&keys, |rows, key, vectors| {
+            groups += rows.len() * vectors.len().div_ceil(SUMS);
             let queries = &queries[rows.start * width..];
             let scores = &mut scores[rows.start * len + key..];
             let (rows, stride) = (rows.len(), len);
             VectorBlock { vectors, rows, stride, ahead }.dots(isa, queries, scores);
         });
+        count_dots::<T>(isa, groups, width, &mut tallies.scores);
         self.add_bias(&seen, &mut scores);
         for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
             let seen = seen[row / shape.heads].clone();
             (state.maxima[row], state.sums[row]) = weigh(isa, &mut scores[seen]);
         }
-        state.context.fill(0.0);
+        state.context.fill(T::of(0.0));
         if len == 0 {
-            state.maxima.fill(f32::NEG_INFINITY);
-            state.sums.fill(0.0);
+            state.maxima.fill(T::of(f32::NEG_INFINITY));
+            state.sums.fill(T::of(0.0));
         } else if shape.value_width > 0 {
             let width = shape.value_width;
             let values = self.vectors(&problem.v, width);
@@ -169,7 +176,7 @@ impl Part<'_> {
         scores.keep();
     }
 
-    /// The keys of the chunk that a query sees, counted for all heads.
+    /// The keys of the chunk that a query sees, counted for all heads, but for what computes the scores.
     fn seen_by(&self, query: usize, tallies: &mut AttentionTallies) -> Range<usize> {
         let seen = self.keys.seen_by(query);
         let here = clip(&seen, &self.numbers);
@@ -177,25 +184,23 @@ impl Part<'_> {
         let heads = self.problem.shape.heads;
         let (pairs, joined) = (heads * here.len(), heads * (here.len() - usize::from(first)));
         tallies.useful(self.problem, pairs, joined);
-        self.executed(pairs, tallies);
+        if !self.numbers.is_empty() {
+            self.executed(here.len(), tallies);
+        }
         here
     }
 
-    /// Only pairs that a query sees are computed.
-    fn executed(&self, pairs: usize, tallies: &mut AttentionTallies) {
-        let AttentionShape { key_width, value_width, .. } = self.problem.shape;
-        tallies.scores.executed(Class::Mul, pairs * key_width);
-        tallies.scores.executed(Class::Add, pairs * (key_width - 1));
-        if self.problem.scale.is_some() {
-            tallies.scale.executed(Class::Mul, pairs);
-        }
+    /// Counts what the keys that a query sees execute, for all heads.
+    fn executed(&self, keys: usize, tallies: &mut AttentionTallies) {
+        let AttentionShape { heads, value_width, .. } = self.problem.shape;
+        let pairs = heads * keys;
         if self.problem.bias.is_some() {
-            tallies.bias.executed(Class::Add, pairs);
+            count_biased(pairs, &mut tallies.bias);
         }
-        tallies.softmax.executed(Class::Max, pairs);
-        tallies.softmax.executed(Class::Add, 2 * pairs);
+        // As `weigh` does.
+        tallies.softmax.executed(Class::Max, heads * (joins(keys) + 1));
+        tallies.softmax.executed(Class::Add, heads * (keys + joins(keys)));
         tallies.softmax.executed(Class::Exp, pairs);
-        tallies.softmax.executed(Class::Div, pairs);
         tallies.context.executed(Class::Mul, pairs * value_width);
         tallies.context.executed(Class::Add, pairs * value_width);
     }
@@ -207,12 +212,12 @@ impl Part<'_> {
         }
     }
 
-    fn vectors<'a>(&self, heads: &Heads<'a>, width: usize) -> Rows<'a> {
+    fn vectors<'a>(&self, heads: &Heads<'a, T>, width: usize) -> Rows<'a, T> {
         let Heads { token_stride, head_stride, .. } = *heads;
         Rows { data: heads.of(self.item, 0), token_stride, head_stride, width }
     }
 
-    fn add_bias(&self, seen: &[Range<usize>], scores: &mut [f32]) {
+    fn add_bias(&self, seen: &[Range<usize>], scores: &mut [T]) {
         let shape = &self.problem.shape;
         let Some(bias) = &self.problem.bias else { return };
         let len = self.numbers.len();
@@ -221,34 +226,36 @@ impl Part<'_> {
             let bias = bias.row(self.item * shape.heads + head, query, shape.keys);
             for at in seen[query].clone() {
                 let position = self.keys.position(self.numbers.start + at);
-                let bias = within_range(bias[position]);
-                scores[at] = bias.mul_add(std::f32::consts::LOG2_E, scores[at]);
+                scores[at] = biased(scores[at], bias[position]);
             }
         }
     }
 }
 
 /// Merges what a row gathered from each chunk, in their order.
-fn merge<'a>(
+fn merge<'a, T: Number>(
     isa: Isa,
-    parts: impl Iterator<Item = &'a [f32]> + Clone,
+    parts: impl Iterator<Item = &'a [T]> + Clone,
     row: usize,
     rows: usize,
-    out: &mut [f32],
-    tallies: &mut AttentionTallies,
+    out: &mut [T],
+    tally: &mut Tally,
 ) {
+    let (zero, lowest) = (T::of(0.0), T::of(f32::NEG_INFINITY));
     let greatest = parts.clone().map(|part| part[row]);
-    let greatest = greatest.fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    let greatest = greatest.fold(lowest, |a, b| if b > a { b } else { a });
+    let shift = if greatest == lowest { zero } else { greatest };
     let width = out.len();
-    out.fill(0.0);
-    let (mut sum, mut count) = (0.0, 0);
+    out.fill(zero);
+    let (mut sum, mut all, mut joined) = (zero, 0, 0);
     for part in parts {
+        all += 1;
         // A chunk in which the row sees nothing, or only scores of -∞.
-        if part[rows + row] == 0.0 {
+        if part[rows + row] == zero {
             continue;
         }
-        let shift = if greatest == f32::NEG_INFINITY { 0.0 } else { greatest };
-        let factor = exp2_flushed(part[row] - shift);
+        joined += 1;
+        let factor = (part[row] - shift).exp2_flushed();
         sum = part[rows + row].mul_add(factor, sum);
         let part = &part[2 * rows + row * width..][..width];
         if width > 0 {
@@ -258,15 +265,14 @@ fn merge<'a>(
                 out,
             )
         };
-        count += 1;
     }
-    multiply(isa, out, if sum == 0.0 { 0.0 } else { 1.0 / sum });
-    if count > 1 {
-        tallies.softmax.executed(Class::Max, count - 1);
-        tallies.softmax.executed(Class::Exp, count);
-        tallies.softmax.executed(Class::Add, count * (2 + width));
-        tallies.softmax.executed(Class::Mul, count * (1 + width));
-    }
+    let reciprocal = T::of(1.0) / sum;
+    multiply(isa, out, if sum == zero { zero } else { reciprocal });
+    tally.executed(Class::Max, 2 * all + 2);
+    tally.executed(Class::Exp, joined);
+    tally.executed(Class::Add, joined * (2 + width));
+    tally.executed(Class::Mul, joined * (1 + width) + width);
+    tally.executed(Class::Div, 1);
 }
 
 /// Where the keys of a chunk are.
@@ -287,14 +293,14 @@ struct Layout<'a> {
 }
 
 /// Keys or values of an item.
-struct Rows<'a> {
-    data: &'a [f32],
+struct Rows<'a, T> {
+    data: &'a [T],
     token_stride: usize,
     head_stride: usize,
     width: usize,
 }
 
-impl Rows<'_> {
+impl<T> Rows<'_, T> {
     /// Elements from a vector to the one that takes its place in the next block of keys.
     fn ahead(&self) -> usize {
         AHEAD.max(VECTORS * self.token_stride)
@@ -304,10 +310,10 @@ impl Rows<'_> {
 impl Layout<'_> {
     /// Calls `visit(rows, first key, vectors)` for the rows of each query and some of the keys that it
     /// sees, nearly in the order of the vectors in memory.
-    fn meet<'v>(
+    fn meet<'v, T>(
         &self,
-        vectors: &Rows<'v>,
-        mut visit: impl FnMut(Range<usize>, usize, &[&'v [f32]]),
+        vectors: &Rows<'v, T>,
+        mut visit: impl FnMut(Range<usize>, usize, &[&'v [T]]),
     ) {
         let (heads, kv_heads, group) = (self.shape.heads, self.shape.kv_heads, self.shape.group());
         let blocks = self.len.div_ceil(VECTORS);
@@ -316,7 +322,7 @@ impl Layout<'_> {
         for (outer, inner) in (0..outer).flat_map(|outer| (0..inner).map(move |i| (outer, i))) {
             let (block, kv_head) = if by_token { (outer, inner) } else { (inner, outer) };
             let keys = block * VECTORS..self.len.min((block + 1) * VECTORS);
-            let mut some: [&[f32]; VECTORS] = [&[]; VECTORS];
+            let mut some: [&[T]; VECTORS] = [&[]; VECTORS];
             for (vector, key) in some.iter_mut().zip(keys.clone()) {
                 let position = match self.positions {
                     Positions::From(first) => first + key,
@@ -338,10 +344,10 @@ impl Layout<'_> {
 
 vectorised! {
     /// Replaces scores by `2^(score - maximum)`; returns the maximum and the sum.
-    fn weigh(scores: &mut [f32]) -> (f32, f32) {
+    fn weigh[T: Number](scores: &mut [T]) -> (T, T) {
         let maximum = horizontal::max(scores);
         // With no score above -∞ the weights are zero, not NaN.
-        let shift = if maximum == f32::NEG_INFINITY { 0.0 } else { maximum };
-        (maximum, horizontal::map_sum(scores, |score| exp2_flushed(score - shift)))
+        let shift = if maximum == T::of(f32::NEG_INFINITY) { T::of(0.0) } else { maximum };
+        (maximum, horizontal::map_sum(scores, |score| (score - shift).exp2_flushed()))
     }
 }

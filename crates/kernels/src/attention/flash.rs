@@ -12,6 +12,7 @@ use crate::buffer::Buffer;
 use crate::gemm::microkernel::NR;
 use crate::isa::Isa;
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::simd::{prefetch, prefetch_write};
 use crate::tasks::Shared;
 
@@ -30,11 +31,11 @@ const ROWS: usize = 64;
 
 /// Runs the queries of all heads in blocks. Keys and values are brought together once per head, for
 /// all queries of its group of heads.
-pub(super) fn over_query_blocks<M: Meter>(
+pub(super) fn over_query_blocks<T: Number, M: Meter>(
     isa: Isa,
-    problem: &Attention<'_>,
+    problem: &Attention<'_, T>,
     keys: &[VisibleKeys],
-    out: &Shared<'_>,
+    out: &Shared<'_, T>,
     meters: &AttentionMeters<'_, M>,
 ) {
     let shape = &problem.shape;
@@ -77,24 +78,24 @@ pub(super) fn over_query_blocks<M: Meter>(
 }
 
 /// Runs some blocks of queries over the keys and values of their head.
-fn run<'p>(
-    problem: &Attention<'_>,
-    places: impl Iterator<Item = QueryRows<'p>>,
-    k: &[f32],
-    v: &[f32],
-    out: &Shared<'_>,
+fn run<'p, T: Number>(
+    problem: &Attention<'_, T>,
+    places: impl Iterator<Item = QueryRows<'p, T>>,
+    k: &[T],
+    v: &[T],
+    out: &Shared<'_, T>,
     tallies: &mut AttentionTallies,
 ) {
     let shape = &problem.shape;
     let (key_width, value_width) = (shape.key_width, shape.value_width);
     let mut places = places.peekable();
-    let mut blocks: Vec<QueryBlock<'_>> = Vec::with_capacity(places.size_hint().0);
+    let mut blocks: Vec<QueryBlock<'_, T>> = Vec::with_capacity(places.size_hint().0);
     while let Some(place) = places.next() {
         // The next queries come closer meanwhile.
         if let Some(next) = places.peek() {
             (0..next.rows).for_each(|lane| prefetch(next.vector(lane).as_ptr(), key_width));
         }
-        blocks.push(QueryBlock::new(place));
+        blocks.push(QueryBlock::new(place, tallies));
     }
     let ranges: Vec<_> = blocks.iter().map(QueryBlock::keys).collect();
     let seen = hull(&ranges);
@@ -118,11 +119,11 @@ fn run<'p>(
             }
         }
         // SAFETY: each (item, query, head) belongs to one task.
-        unsafe { block.finish(out) };
+        unsafe { block.finish(out, tallies) };
     }
 }
 
-fn part<'a>(data: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
+fn part<'a, T>(data: &'a [T], rows: &Range<usize>, width: usize) -> &'a [T] {
     &data[rows.start * width..rows.end * width]
 }
 
@@ -138,7 +139,7 @@ struct Cut {
 
 impl Cut {
     /// Depends on the sizes alone.
-    fn new(problem: &Attention<'_>, heads: usize) -> Cut {
+    fn new<T>(problem: &Attention<'_, T>, heads: usize) -> Cut {
         let shape = &problem.shape;
         let rows = shape.queries * shape.group();
         let all = rows.div_ceil(NR);
@@ -150,26 +151,26 @@ impl Cut {
 }
 
 /// The key or value rows of some heads.
-struct HeadRows<'a> {
-    heads: &'a Heads<'a>,
+struct HeadRows<'a, T> {
+    heads: &'a Heads<'a, T>,
     kv_heads: usize,
     width: usize,
     /// Rows of each head, without those that are left out; the first head that was copied.
-    copy: Option<Buffer>,
+    copy: Option<Buffer<T>>,
     rows: usize,
     first: usize,
 }
 
-impl<'a> HeadRows<'a> {
+impl<'a, T: Number> HeadRows<'a, T> {
     /// Copies rows that do not follow each other, or of which some are left out.
     fn gather(
-        heads: &'a Heads<'a>,
+        heads: &'a Heads<'a, T>,
         width: usize,
-        problem: &Attention<'_>,
+        problem: &Attention<'_, T>,
         keys: &[VisibleKeys],
         pairs: Range<usize>,
         parallel: bool,
-    ) -> HeadRows<'a> {
+    ) -> HeadRows<'a, T> {
         let (rows, kv_heads) = (problem.shape.keys, problem.shape.kv_heads);
         let mut gathered =
             HeadRows { heads, kv_heads, width, copy: None, rows, first: pairs.start };
@@ -208,7 +209,7 @@ impl<'a> HeadRows<'a> {
     }
 
     /// The rows of one (item, head), each after the other.
-    fn of(&self, pair: usize) -> &[f32] {
+    fn of(&self, pair: usize) -> &[T] {
         match &self.copy {
             Some(copy) => {
                 let size = self.rows * self.width;

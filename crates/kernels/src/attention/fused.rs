@@ -6,20 +6,24 @@ use super::{Attention, AttentionMeters};
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::Shared;
 
 /// Computes `softmax(scale·q·kᵀ + bias)·v` into `out`, contiguous
 /// `[batch, queries, heads, value_width]`, without storing the weights.
 ///
 /// A query that sees no key, or only scores of `-∞`, gives zeros. Counts per part as
-/// [`AttentionMeters`] says; executed are whole tiles and the rescaling of rows whose maximum
-/// moved.
+/// [`AttentionMeters`] says. Executed are whole tiles, in lanes that hold a query or none: the scale
+/// multiplied into the queries (with log₂e, since exponentials are powers of two; without a scale this
+/// belongs to the softmax), three comparisons, a multiplication and an addition per term of bias,
+/// comparisons for rows without a score, the rescaling where a maximum moved, the merging of chunks of keys, and, in place
+/// of divisions, one reciprocal per row, by which the context is multiplied.
 ///
 /// # Errors
 /// A shape, length or reach error; [`KernelError::EmptyReduction`] if `key_width` is zero.
-pub fn attention<M: Meter>(
-    problem: &Attention<'_>,
-    out: &mut [f32],
+pub fn attention<T: Number, M: Meter>(
+    problem: &Attention<'_, T>,
+    out: &mut [T],
     meters: &AttentionMeters<'_, M>,
 ) -> Result<(), KernelError> {
     let isa = isa()?;

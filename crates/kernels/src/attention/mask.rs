@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::{KernelError, exactly};
+use crate::number::Number;
 
 /// The pairs (query `i`, key `j`) that take part in attention; by default all of them.
 ///
@@ -47,8 +48,8 @@ impl<'a> Mask<'a> {
 }
 
 /// Vectors of `width` elements, `stride` apart.
-pub(crate) struct Vectors<'a> {
-    pub(crate) data: Cow<'a, [f32]>,
+pub(crate) struct Vectors<'a, T: Clone> {
+    pub(crate) data: Cow<'a, [T]>,
     pub(crate) stride: usize,
     pub(crate) width: usize,
 }
@@ -90,13 +91,13 @@ impl VisibleKeys {
     }
 
     /// Rows `numbers` of a key or value matrix of one head: in place, or gathered to be contiguous.
-    pub(crate) fn rows<'a>(
+    pub(crate) fn rows<'a, T: Number>(
         &self,
         numbers: Range<usize>,
-        data: &'a [f32],
+        data: &'a [T],
         stride: usize,
         width: usize,
-    ) -> Vectors<'a> {
+    ) -> Vectors<'a, T> {
         match self.positions(numbers.clone()) {
             None => Vectors { data: Cow::Borrowed(&data[numbers.start * stride..]), stride, width },
             Some(positions) => {

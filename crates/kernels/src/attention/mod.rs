@@ -22,7 +22,8 @@ use std::borrow::Cow;
 use opledger_dims::Class;
 
 use crate::error::{KernelError, reaches};
-use crate::meter::{Meter, Tally};
+use crate::meter::{Meter, Substitution, Tally};
+use crate::number::Number;
 
 /// Multiplications below which no other thread is started.
 const SERIAL: usize = 1 << 19;
@@ -72,9 +73,9 @@ impl AttentionShape {
 
 /// Vectors indexed by (batch item, token, head), each contiguous.
 #[derive(Clone, Copy, Debug)]
-pub struct Heads<'a> {
+pub struct Heads<'a, T = f32> {
     /// The slice that holds them.
-    pub data: &'a [f32],
+    pub data: &'a [T],
     /// Elements from a batch item to the next.
     pub batch_stride: usize,
     /// Elements from a token to the next.
@@ -83,20 +84,20 @@ pub struct Heads<'a> {
     pub head_stride: usize,
 }
 
-impl<'a> Heads<'a> {
+impl<'a, T: Number> Heads<'a, T> {
     /// A contiguous `[batch, tokens, heads, width]`.
-    pub fn contiguous(data: &'a [f32], tokens: usize, heads: usize, width: usize) -> Self {
+    pub fn contiguous(data: &'a [T], tokens: usize, heads: usize, width: usize) -> Self {
         let token_stride = heads * width;
         Heads { data, batch_stride: tokens * token_stride, token_stride, head_stride: width }
     }
 
     /// The vectors of one head of one item, from its first token on.
-    fn of(&self, item: usize, head: usize) -> &'a [f32] {
+    fn of(&self, item: usize, head: usize) -> &'a [T] {
         self.data.get(item * self.batch_stride + head * self.head_stride..).unwrap_or(&[])
     }
 
     /// The same from a later token on.
-    fn from(&self, item: usize, head: usize, token: usize, width: usize) -> Vectors<'a> {
+    fn from(&self, item: usize, head: usize, token: usize, width: usize) -> Vectors<'a, T> {
         let data = &self.of(item, head)[token * self.token_stride..];
         Vectors { data: Cow::Borrowed(data), stride: self.token_stride, width }
     }
@@ -119,16 +120,16 @@ impl<'a> Heads<'a> {
 /// A term added to the scores, indexed by (batch item, head, query, key); keys are contiguous. Batch
 /// items and heads that share a start share the term.
 #[derive(Clone, Copy, Debug)]
-pub struct Bias<'a> {
+pub struct Bias<'a, T = f32> {
     /// The slice that holds it.
-    pub data: &'a [f32],
+    pub data: &'a [T],
     /// Where each (batch item, head) starts, heads inner.
     pub starts: &'a [usize],
     /// Elements from a query to the next.
     pub query_stride: usize,
 }
 
-impl<'a> Bias<'a> {
+impl<'a, T: Number> Bias<'a, T> {
     fn check(&self, shape: &AttentionShape) -> Result<(), KernelError> {
         if self.starts.len() != shape.batch * shape.heads {
             return Err(KernelError::Shape {
@@ -145,7 +146,7 @@ impl<'a> Bias<'a> {
     }
 
     /// The terms of one query; `matrix` is `item·heads + head`.
-    fn row(&self, matrix: usize, query: usize, keys: usize) -> &'a [f32] {
+    fn row(&self, matrix: usize, query: usize, keys: usize) -> &'a [T] {
         &self.data[self.starts[matrix] + query * self.query_stride..][..keys]
     }
 }
@@ -153,20 +154,20 @@ impl<'a> Bias<'a> {
 /// Attention of queries `[batch, queries, heads, key_width]` over keys
 /// `[batch, keys, kv_heads, key_width]` and values `[batch, keys, kv_heads, value_width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Attention<'a> {
+pub struct Attention<'a, T = f32> {
     /// The sizes.
     pub shape: AttentionShape,
     /// The queries.
-    pub q: Heads<'a>,
+    pub q: Heads<'a, T>,
     /// The keys.
-    pub k: Heads<'a>,
+    pub k: Heads<'a, T>,
     /// The values.
-    pub v: Heads<'a>,
+    pub v: Heads<'a, T>,
     /// The allowed pairs.
     pub mask: Mask<'a>,
     /// Added to the scaled scores. A number beyond ±2.358·10³⁸ (the greatest float over log₂e, scores
     /// being powers of two) counts as that; only `-∞` is `-∞`.
-    pub bias: Option<Bias<'a>>,
+    pub bias: Option<Bias<'a, T>>,
     /// Multiplies the scores; `None` multiplies and counts nothing.
     pub scale: Option<f32>,
 }
@@ -177,7 +178,8 @@ pub struct AttentionMeters<'a, M> {
     /// Products of queries and keys: per allowed pair and head, `key_width` mul and
     /// `key_width - 1` add.
     pub scores: &'a M,
-    /// One mul per allowed pair and head, when there is a scale.
+    /// One mul per allowed pair and head, when there is a scale; fused attention multiplies the
+    /// queries instead.
     pub scale: &'a M,
     /// One add per allowed pair and head, when there is a bias.
     pub bias: &'a M,
@@ -208,12 +210,13 @@ struct AttentionTallies {
 
 impl AttentionTallies {
     /// Counts what attention asks for: its pairs, and its pairs but the first of each row.
-    fn useful(&mut self, problem: &Attention<'_>, pairs: usize, joined: usize) {
+    fn useful<T>(&mut self, problem: &Attention<'_, T>, pairs: usize, joined: usize) {
         let AttentionShape { key_width, value_width, .. } = problem.shape;
         self.scores.useful(Class::Mul, pairs * key_width);
         self.scores.useful(Class::Add, pairs * (key_width - 1));
         if problem.scale.is_some() {
             self.scale.useful(Class::Mul, pairs);
+            self.scale.substituted(Substitution::FoldedScale, pairs);
         }
         if problem.bias.is_some() {
             self.bias.useful(Class::Add, pairs);
@@ -222,8 +225,16 @@ impl AttentionTallies {
         self.softmax.useful(Class::Add, pairs + joined);
         self.softmax.useful(Class::Exp, pairs);
         self.softmax.useful(Class::Div, pairs);
+        self.softmax.substituted(Substitution::Reciprocal, pairs);
         self.context.useful(Class::Mul, pairs * value_width);
         self.context.useful(Class::Add, joined * value_width);
+    }
+
+    /// Counts the multiplications of so many elements of queries by the scale and log₂e; without a scale
+    /// they are for the exponentials alone.
+    fn scaled<T>(&mut self, problem: &Attention<'_, T>, elements: usize) {
+        let part = if problem.scale.is_some() { &mut self.scale } else { &mut self.softmax };
+        part.executed(Class::Mul, elements);
     }
 
     fn record<M: Meter>(&self, meters: &AttentionMeters<'_, M>) {

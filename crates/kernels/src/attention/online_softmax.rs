@@ -7,24 +7,24 @@ use std::ops::Range;
 use opledger_dims::Class;
 
 use super::ranges::{clip, common, hull};
-use super::row_loops::{finite, multiply, within_range};
+use super::row_loops::{biased, count_biased, count_finite, finite, multiply};
 use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
 use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, vectorised};
-use crate::math::exp2_flushed;
+use crate::number::Number;
 use crate::tasks::Shared;
 
 /// One number per query.
-type Lanes = [f32; NR];
+type Lanes<T> = [T; NR];
 
 /// Some rows of a key head; a row is a query and a head of the group, heads inner.
 #[derive(Clone, Copy)]
-pub(super) struct QueryRows<'a> {
+pub(super) struct QueryRows<'a, T> {
     pub(super) isa: Isa,
-    pub(super) problem: &'a Attention<'a>,
+    pub(super) problem: &'a Attention<'a, T>,
     pub(super) keys: &'a VisibleKeys,
     pub(super) item: usize,
     pub(super) kv_head: usize,
@@ -33,7 +33,7 @@ pub(super) struct QueryRows<'a> {
     pub(super) rows: usize,
 }
 
-impl<'a> QueryRows<'a> {
+impl<'a, T: Number> QueryRows<'a, T> {
     fn query(&self, lane: usize) -> usize {
         (self.first + lane) / self.problem.shape.group()
     }
@@ -44,7 +44,7 @@ impl<'a> QueryRows<'a> {
     }
 
     /// The query of a lane.
-    pub(super) fn vector(&self, lane: usize) -> &'a [f32] {
+    pub(super) fn vector(&self, lane: usize) -> &'a [T] {
         let (query, head) = (self.query(lane), self.head(lane));
         let Attention { shape, q, .. } = self.problem;
         &q.of(self.item, head)[query * q.token_stride..][..shape.key_width]
@@ -57,7 +57,7 @@ impl<'a> QueryRows<'a> {
         (token * shape.heads + self.head(lane)) * shape.value_width
     }
 
-    fn bias(&self, lane: usize) -> Option<&'a [f32]> {
+    fn bias(&self, lane: usize) -> Option<&'a [T]> {
         let shape = &self.problem.shape;
         let matrix = self.item * shape.heads + self.head(lane);
         let bias = self.problem.bias.as_ref();
@@ -66,26 +66,26 @@ impl<'a> QueryRows<'a> {
 }
 
 /// Keys and values of some keys, each row contiguous.
-pub(super) struct KeyTile<'a> {
+pub(super) struct KeyTile<'a, T> {
     /// The numbers of the keys.
     pub(super) keys: Range<usize>,
-    pub(super) k: &'a [f32],
-    pub(super) v: &'a [f32],
+    pub(super) k: &'a [T],
+    pub(super) v: &'a [T],
 }
 
 /// The rows of a block and what they have gathered so far.
-pub(super) struct QueryBlock<'a> {
-    place: QueryRows<'a>,
+pub(super) struct QueryBlock<'a, T> {
+    place: QueryRows<'a, T>,
     seen: Vec<Range<usize>>,
     /// The keys that any of them sees, and those that each sees.
     all: Range<usize>,
     every: Range<usize>,
     /// Queries by element, multiplied by the scale and log₂e: scores are then in powers of two.
-    queries: Buffer,
+    queries: Buffer<T>,
     /// The context by element.
-    context: Buffer,
-    maxima: Lanes,
-    sums: Lanes,
+    context: Buffer<T>,
+    maxima: Lanes<T>,
+    sums: Lanes<T>,
 }
 
 /// The keys of a tile that a block computes.
@@ -103,8 +103,11 @@ impl Cover {
     }
 }
 
-impl<'a> QueryBlock<'a> {
-    pub(super) fn new(place: QueryRows<'a>) -> QueryBlock<'a> {
+impl<'a, T: Number> QueryBlock<'a, T> {
+    pub(super) fn new(
+        place: QueryRows<'a, T>,
+        tallies: &mut AttentionTallies,
+    ) -> QueryBlock<'a, T> {
         let QueryRows { isa, problem, rows, .. } = place;
         let AttentionShape { key_width, value_width, .. } = problem.shape;
         let seen: Vec<_> = (0..rows).map(|lane| place.keys.seen_by(place.query(lane))).collect();
@@ -124,16 +127,17 @@ impl<'a> QueryBlock<'a> {
             copy.keep();
         }
         let scale = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
-        multiply(isa, &mut queries, scale);
+        multiply(isa, &mut queries, T::of(scale));
+        tallies.scaled(problem, queries.len());
         let mut context = Buffer::take(value_width * NR);
-        context.fill(0.0);
-        let (maxima, sums) = ([f32::NEG_INFINITY; NR], [0.0; NR]);
+        context.fill(T::of(0.0));
+        let (maxima, sums) = ([T::of(f32::NEG_INFINITY); NR], [T::of(0.0); NR]);
         let (all, every) = (hull(&seen), common(&seen));
         QueryBlock { place, all, every, seen, queries, context, maxima, sums }
     }
 
     /// Its rows.
-    pub(super) fn place(&self) -> &QueryRows<'a> {
+    pub(super) fn place(&self) -> &QueryRows<'a, T> {
         &self.place
     }
 
@@ -149,8 +153,8 @@ impl<'a> QueryBlock<'a> {
     /// Takes a tile of keys into account; `scores` holds [`NR`] numbers per key.
     pub(super) fn add(
         &mut self,
-        tile: &KeyTile<'_>,
-        scores: &mut [f32],
+        tile: &KeyTile<'_, T>,
+        scores: &mut [T],
         tallies: &mut AttentionTallies,
     ) {
         let QueryRows { isa, problem, .. } = self.place;
@@ -167,11 +171,9 @@ impl<'a> QueryBlock<'a> {
         self.rescale(isa, scores, problem.shape.value_width, tallies);
         weigh(isa, scores, &self.maxima, &mut self.sums);
         // The softmax runs over all lanes.
-        let pairs = cover.keys.len() * NR;
-        tallies.softmax.executed(Class::Max, pairs);
-        tallies.softmax.executed(Class::Add, 2 * pairs);
-        tallies.softmax.executed(Class::Exp, pairs);
-        tallies.softmax.executed(Class::Div, pairs);
+        tallies.softmax.executed(Class::Max, NR);
+        tallies.softmax.executed(Class::Add, 2 * scores.len());
+        tallies.softmax.executed(Class::Exp, scores.len());
         self.add_context(isa, tile, &cover, scores, problem.shape.value_width, tallies);
     }
 
@@ -195,14 +197,13 @@ impl<'a> QueryBlock<'a> {
     /// Computes the scores, `-∞` where a query does not see a key.
     fn score(
         &self,
-        tile: &KeyTile<'_>,
+        tile: &KeyTile<'_, T>,
         cover: &Cover,
-        scores: &mut [f32],
+        scores: &mut [T],
         tallies: &mut AttentionTallies,
     ) {
         let QueryRows { isa, problem, .. } = self.place;
         let width = problem.shape.key_width;
-        let pairs = cover.keys.len() * self.width();
         let product = PanelProduct {
             m: cover.keys.len(),
             k: width,
@@ -215,23 +216,17 @@ impl<'a> QueryBlock<'a> {
             far: false,
         };
         product.into(isa, scores, NR);
-        tallies.scores.executed(Class::Mul, pairs * width);
-        tallies.scores.executed(Class::Add, pairs * (width - 1));
-        if problem.scale.is_some() {
-            tallies.scale.executed(Class::Mul, pairs);
-        }
+        product.count(&mut tallies.scores);
         let numbers = tile.keys.start + cover.keys.start..tile.keys.start + cover.keys.end;
         for lane in 0..self.place.rows {
             let Some(bias) = self.place.bias(lane) else { break };
             let scores = scores[lane..].iter_mut().step_by(NR);
-            let add = |(score, bias): (&mut f32, &f32)| {
-                *score = within_range(*bias).mul_add(std::f32::consts::LOG2_E, *score);
-            };
+            let add = |(score, bias): (&mut T, &T)| *score = biased(*score, *bias);
             match self.place.keys.positions(numbers.clone()) {
                 None => scores.zip(&bias[numbers.clone()]).for_each(add),
                 Some(at) => scores.zip(at.iter().map(|&j| &bias[j])).for_each(add),
             }
-            tallies.bias.executed(Class::Add, cover.keys.len());
+            count_biased(cover.keys.len(), &mut tallies.bias);
         }
         if cover.partial().next().is_none() {
             return;
@@ -248,18 +243,20 @@ impl<'a> QueryBlock<'a> {
     }
 
     /// Raises the maxima and moves the earlier sums and context to them.
-    fn rescale(&mut self, isa: Isa, scores: &[f32], width: usize, tallies: &mut AttentionTallies) {
+    fn rescale(&mut self, isa: Isa, scores: &[T], width: usize, tallies: &mut AttentionTallies) {
         let mut factors = self.maxima;
         maxima(isa, scores, &mut factors);
         // Lanes without a query hold anything.
         factors[self.seen.len()..].copy_from_slice(&self.maxima[self.seen.len()..]);
+        // Those of the columns in four, and two in each lane to see whether it rises.
+        tallies.softmax.executed(Class::Max, scores.len() + (4 + 2) * NR);
+        tallies.softmax.executed(Class::Add, NR);
+        tallies.softmax.executed(Class::Exp, NR);
         if !advance(isa, &mut factors, &mut self.maxima) {
             return;
         }
         multiply_rows(isa, &mut self.sums, &factors);
         multiply_rows(isa, &mut self.context, &factors);
-        tallies.softmax.executed(Class::Add, NR);
-        tallies.softmax.executed(Class::Exp, NR);
         tallies.softmax.executed(Class::Mul, NR * (1 + width));
     }
 
@@ -267,30 +264,31 @@ impl<'a> QueryBlock<'a> {
     fn add_context(
         &mut self,
         isa: Isa,
-        tile: &KeyTile<'_>,
+        tile: &KeyTile<'_, T>,
         cover: &Cover,
-        weights: &mut [f32],
+        weights: &mut [T],
         width: usize,
         tallies: &mut AttentionTallies,
     ) {
         if width == 0 {
             return;
         }
-        let pairs = cover.keys.len() * self.width();
-        tallies.context.executed(Class::Mul, pairs * width);
-        tallies.context.executed(Class::Add, pairs * width);
         let value = |key: usize| &tile.v[key * width..][..width];
-        let infinite = |part: Range<usize>| {
+        let mut infinite = |part: Range<usize>| {
             let values = &tile.v[part.start * width..part.end * width];
+            count_finite(1, values.len(), &mut tallies.context);
             !finite(isa, values, values.len(), values.len(), 1)
         };
         let mut keys = cover.keys.clone();
-        if cover.partial().any(infinite) {
+        if cover.partial().any(&mut infinite) {
             // Zero times infinity is no zero: there each query takes only the keys it sees.
             keys = cover.full.clone();
             for part in cover.partial() {
                 for (lane, seen) in self.seen.iter().enumerate() {
-                    for key in clip(&clip(seen, &tile.keys), &part).map(|key| key + part.start) {
+                    let seen = clip(&clip(seen, &tile.keys), &part);
+                    tallies.context.executed(Class::Mul, seen.len() * width);
+                    tallies.context.executed(Class::Add, seen.len() * width);
+                    for key in seen.map(|key| key + part.start) {
                         let weight = weights[(key - cover.keys.start) * NR + lane];
                         let context = self.context[lane..].iter_mut().step_by(NR);
                         for (context, v) in context.zip(value(key)) {
@@ -315,18 +313,25 @@ impl<'a> QueryBlock<'a> {
             far: false,
         };
         product.into(isa, &mut self.context, NR);
+        product.count(&mut tallies.context);
     }
 
     /// Divides by the sums of weights and writes each row where it belongs in `out`.
     ///
     /// # Safety
     /// Nobody else reaches these rows of `out` meanwhile.
-    pub(super) unsafe fn finish(mut self, out: &Shared<'_>) {
+    pub(super) unsafe fn finish(mut self, out: &Shared<'_, T>, tallies: &mut AttentionTallies) {
         let QueryRows { isa, problem, rows, .. } = self.place;
         let AttentionShape { heads, value_width, .. } = problem.shape;
         if value_width > 0 {
-            let reciprocals = self.sums.map(|sum| if sum == 0.0 { 0.0 } else { 1.0 / sum });
+            let reciprocals = self.sums.map(|sum| {
+                let reciprocal = T::of(1.0) / sum;
+                if sum == T::of(0.0) { T::of(0.0) } else { reciprocal }
+            });
             divide(isa, &mut self.context, &reciprocals);
+            tallies.softmax.executed(Class::Max, 2 * NR);
+            tallies.softmax.executed(Class::Div, NR);
+            tallies.softmax.executed(Class::Mul, self.context.len());
         }
         if value_width > 0 && problem.shape.group() == 1 {
             let first = out.pointer(self.place.target(0));
@@ -349,17 +354,17 @@ impl<'a> QueryBlock<'a> {
 
 vectorised! {
     /// Writes `-∞` where a lane does not see a key.
-    fn mask(scores: &mut [f32], keys: Range<usize>, first: &[u32; NR], last: &[u32; NR]) {
+    fn mask[T: Number](scores: &mut [T], keys: Range<usize>, first: &[u32; NR], last: &[u32; NR]) {
         for (row, key) in scores.as_chunks_mut::<NR>().0.iter_mut().zip(keys) {
             let key = key as u32;
             for ((score, first), last) in row.iter_mut().zip(first).zip(last) {
-                *score = if *first <= key && key < *last { *score } else { f32::NEG_INFINITY };
+                *score = if *first <= key && key < *last { *score } else { T::of(f32::NEG_INFINITY) };
             }
         }
     }
 
     /// Raises each lane to the greatest of its column; `NaN` is passed over.
-    fn maxima(scores: &[f32], maxima: &mut Lanes) {
+    fn maxima[T: Number](scores: &[T], maxima: &mut Lanes<T>) {
         // Four rows at a time, so that no comparison waits for the one before.
         let mut greatest = [*maxima; 4];
         let (blocks, rest) = scores.as_chunks::<{ 4 * NR }>();
@@ -383,13 +388,13 @@ vectorised! {
     }
 
     /// Replaces scores by `2^(score - maximum)` and adds them to the sums.
-    fn weigh(scores: &mut [f32], maxima: &Lanes, sums: &mut Lanes) {
+    fn weigh[T: Number](scores: &mut [T], maxima: &Lanes<T>, sums: &mut Lanes<T>) {
         // With no score above -∞ the weights are zero, not NaN.
-        let shift = maxima.map(|m| if m == f32::NEG_INFINITY { 0.0 } else { m });
+        let shift = maxima.map(|m| if m == T::of(f32::NEG_INFINITY) { T::of(0.0) } else { m });
         let mut totals = *sums;
         for row in scores.as_chunks_mut::<NR>().0 {
             for ((score, shift), total) in row.iter_mut().zip(&shift).zip(&mut totals) {
-                *score = exp2_flushed(*score - shift);
+                *score = (*score - *shift).exp2_flushed();
                 *total += *score;
             }
         }
@@ -398,12 +403,13 @@ vectorised! {
 
     /// Moves the maxima up to `factors`, which become what the earlier weights are multiplied by.
     /// Returns whether any of them changes.
-    fn advance(factors: &mut Lanes, maxima: &mut Lanes) -> bool {
+    fn advance[T: Number](factors: &mut Lanes<T>, maxima: &mut Lanes<T>) -> bool {
         let mut moved = 0u32;
         for (factor, old) in factors.iter_mut().zip(maxima) {
             let new = *factor;
-            let rises = new > *old && *old > f32::NEG_INFINITY;
-            *factor = if rises { exp2_flushed(*old - new) } else { 1.0 };
+            let rises = (new > *old) & (*old > T::of(f32::NEG_INFINITY));
+            let moved_by = (*old - new).exp2_flushed();
+            *factor = if rises { moved_by } else { T::of(1.0) };
             *old = new;
             moved |= u32::from(rises);
         }
@@ -411,20 +417,20 @@ vectorised! {
     }
 
     /// Multiplies each row lane by lane.
-    fn multiply_rows(x: &mut [f32], factors: &Lanes) {
+    fn multiply_rows[T: Number](x: &mut [T], factors: &Lanes<T>) {
         for row in x.as_chunks_mut::<NR>().0 {
-            for (x, factor) in row.iter_mut().zip(factors) {
+            for (x, &factor) in row.iter_mut().zip(factors) {
                 *x *= factor;
             }
         }
     }
 
     /// Multiplies by the reciprocals of the sums; zero where it is zero, whatever the context is.
-    fn divide(x: &mut [f32], reciprocals: &Lanes) {
-        let kept = reciprocals.map(|factor| if factor == 0.0 { 0 } else { u32::MAX });
+    fn divide[T: Number](x: &mut [T], reciprocals: &Lanes<T>) {
+        let kept = reciprocals.map(|factor| if factor == T::of(0.0) { 0 } else { u32::MAX });
         for row in x.as_chunks_mut::<NR>().0 {
-            for ((x, factor), kept) in row.iter_mut().zip(reciprocals).zip(&kept) {
-                *x = f32::from_bits((*x * factor).to_bits() & kept);
+            for ((x, &factor), &kept) in row.iter_mut().zip(reciprocals).zip(&kept) {
+                *x = (*x * factor).masked(kept);
             }
         }
     }

@@ -5,11 +5,12 @@ use std::ops::Range;
 use opledger_dims::Class;
 
 use super::ranges::{clip, hull};
-use super::row_loops::finite;
+use super::row_loops::{count_finite, finite};
 use super::{AttentionTallies, Bias, Vectors, VisibleKeys};
 use crate::gemm::matrix::{Dims, Matrix};
 use crate::gemm::unpacked::product_into;
 use crate::isa::{Isa, vectorised};
+use crate::number::Number;
 
 /// Queries of a tile, keys of a tile.
 pub(super) const QUERIES: usize = 128;
@@ -39,25 +40,25 @@ struct Group {
 }
 
 /// The buffers of a thread.
-pub(super) struct ScoreTile {
+pub(super) struct ScoreTile<T> {
     /// The numbers of the keys that each query sees.
     seen: Vec<Range<usize>>,
     /// Scores, then weights, `STRIDE` apart.
-    pub(super) weights: Vec<f32>,
+    pub(super) weights: Vec<T>,
     /// The context of each query, `width` apart.
-    pub(super) context: Vec<f32>,
+    pub(super) context: Vec<T>,
     started: Vec<bool>,
     groups: Vec<Group>,
 }
 
-impl ScoreTile {
-    pub(super) fn new(queries: usize, keys: usize, width: usize) -> ScoreTile {
+impl<T: Number> ScoreTile<T> {
+    pub(super) fn new(queries: usize, keys: usize, width: usize) -> ScoreTile<T> {
         let rows = queries.min(QUERIES);
         let stored = if keys == 0 { 0 } else { (rows - 1) * STRIDE + keys.min(KEYS) };
         ScoreTile {
             seen: Vec::with_capacity(rows),
-            weights: vec![0.0; stored],
-            context: vec![0.0; rows * width],
+            weights: vec![T::of(0.0); stored],
+            context: vec![T::of(0.0); rows * width],
             started: Vec::new(),
             groups: Vec::new(),
         }
@@ -69,7 +70,7 @@ impl ScoreTile {
         self.seen.extend((0..rows).map(|i| place.keys.seen_by(place.query + i)));
         self.started.clear();
         self.started.resize(rows.div_ceil(BLOCK), false);
-        self.context.fill(0.0);
+        self.context.fill(T::of(0.0));
         hull(&self.seen)
     }
 
@@ -109,12 +110,12 @@ impl ScoreTile {
     }
 
     /// The context of a row.
-    pub(super) fn context_row(&mut self, row: usize, width: usize) -> &mut [f32] {
+    pub(super) fn context_row(&mut self, row: usize, width: usize) -> &mut [T] {
         &mut self.context[row * width..][..width]
     }
 
     /// The weights of a row at some columns.
-    pub(super) fn weights(&mut self, row: usize, cols: Range<usize>) -> &mut [f32] {
+    pub(super) fn weights(&mut self, row: usize, cols: Range<usize>) -> &mut [T] {
         &mut self.weights[row * STRIDE..][cols]
     }
 
@@ -129,9 +130,9 @@ impl ScoreTile {
         &mut self,
         place: &QueryTile<'_>,
         keys: &Range<usize>,
-        q: &Vectors<'_>,
-        k: &Vectors<'_>,
-        scale: Option<f32>,
+        q: &Vectors<'_, T>,
+        k: &Vectors<'_, T>,
+        scale: Option<T>,
         tallies: &mut AttentionTallies,
     ) {
         let width = q.width;
@@ -143,18 +144,16 @@ impl ScoreTile {
             product_into(
                 place.isa,
                 dims,
-                scale.unwrap_or(1.0),
+                scale,
                 q.from(rows.start, 0),
                 k.from(0, cols.start),
-                0.0,
+                false,
                 target,
                 STRIDE,
+                &mut tallies.scores,
             );
-            let covered = dims.m * dims.n;
-            tallies.scores.executed(Class::Mul, covered * width);
-            tallies.scores.executed(Class::Add, covered * (width - 1));
             if scale.is_some() {
-                tallies.scale.executed(Class::Mul, covered);
+                tallies.scale.executed(Class::Mul, dims.m * dims.n);
             }
         }
         for (_, cols) in self.rows(keys) {
@@ -171,7 +170,7 @@ impl ScoreTile {
         &mut self,
         place: &QueryTile<'_>,
         keys: &Range<usize>,
-        bias: &Bias<'_>,
+        bias: &Bias<'_, T>,
         len: usize,
         tallies: &mut AttentionTallies,
     ) {
@@ -200,7 +199,7 @@ impl ScoreTile {
         &mut self,
         place: &QueryTile<'_>,
         keys: &Range<usize>,
-        v: &Vectors<'_>,
+        v: &Vectors<'_, T>,
         tallies: &mut AttentionTallies,
     ) {
         let &Vectors { data: ref v, stride, width } = v;
@@ -221,24 +220,25 @@ impl ScoreTile {
                     partial = true;
                     let weights = &mut self.weights[row * STRIDE..];
                     let seen = if seen.is_empty() { cols.start..cols.start } else { seen };
-                    weights[cols.start..seen.start].fill(0.0);
-                    weights[seen.end..cols.end].fill(0.0);
+                    weights[cols.start..seen.start].fill(T::of(0.0));
+                    weights[seen.end..cols.end].fill(T::of(0.0));
                 }
             }
             let values = &v[cols.start * stride..];
+            if partial {
+                count_finite(cols.len(), width, &mut tallies.context);
+            }
             if partial && !finite(place.isa, values, stride, width, cols.len()) {
                 // Zero times infinity is no zero: each row takes only the keys it sees.
                 for row in rows.clone() {
                     let seen = clip(&self.seen[row], keys);
-                    let terms = seen.len()
-                        - usize::from(!seen.is_empty() && self.seen[row].start >= keys.start);
                     let context = &mut self.context[row * width..][..width];
                     for j in seen.clone() {
                         let weight = self.weights[row * STRIDE + j];
                         accumulate(place.isa, context, weight, &v[j * stride..][..width]);
                     }
                     tallies.context.executed(Class::Mul, seen.len() * width);
-                    tallies.context.executed(Class::Add, terms * width);
+                    tallies.context.executed(Class::Add, seen.len() * width);
                 }
             } else {
                 let dims = Dims { m: rows.len(), k: cols.len(), n: width };
@@ -246,16 +246,14 @@ impl ScoreTile {
                 product_into(
                     place.isa,
                     dims,
-                    1.0,
+                    None,
                     Matrix { data: weights, row: STRIDE, col: 1 },
                     Matrix { data: values, row: stride, col: 1 },
-                    if *started { 1.0 } else { 0.0 },
+                    *started,
                     &mut self.context[rows.start * width..],
                     width,
+                    &mut tallies.context,
                 );
-                let terms = dims.k - usize::from(!started);
-                tallies.context.executed(Class::Mul, dims.m * dims.k * width);
-                tallies.context.executed(Class::Add, dims.m * terms * width);
             }
             for block in rows.start / BLOCK..rows.end.div_ceil(BLOCK) {
                 self.started[block] = true;
@@ -265,13 +263,13 @@ impl ScoreTile {
 }
 
 vectorised! {
-    fn add(x: &mut [f32], y: &[f32]) {
-        for (x, y) in x.iter_mut().zip(y) {
+    fn add[T: Number](x: &mut [T], y: &[T]) {
+        for (x, &y) in x.iter_mut().zip(y) {
             *x += y;
         }
     }
 
-    fn accumulate(x: &mut [f32], factor: f32, y: &[f32]) {
+    fn accumulate[T: Number](x: &mut [T], factor: T, y: &[T]) {
         for (x, y) in x.iter_mut().zip(y) {
             *x = factor.mul_add(*y, *x);
         }

@@ -1,5 +1,7 @@
 //! Every kernel on numbers that count themselves: what it says that it executed is what they counted.
 
+mod attention;
+mod products;
 mod rows;
 
 use std::sync::LazyLock;
@@ -52,6 +54,26 @@ pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counti
 /// Numbers to compute with.
 pub(crate) fn numbers<T: Number>(x: &[f32]) -> Vec<T> {
     x.iter().map(|x| T::of(*x)).collect()
+}
+
+/// Pseudo-random numbers, some equal and some −∞ or NaN where `odd` says so.
+fn data(len: usize, seed: u64, odd: bool) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as u32
+    };
+    let number = |bits: u32| bits as f32 / (1 << 21) as f32 - 4.0;
+    (0..len)
+        .map(|_| match next() {
+            bits if odd && bits % 5 == 0 => f32::NEG_INFINITY,
+            bits if odd && bits % 7 == 0 => f32::NAN,
+            bits if odd && bits % 2 == 0 => number(bits).round(),
+            bits => number(bits),
+        })
+        .collect()
 }
 
 /// Runs a kernel on plain numbers and on such that count themselves, on every instruction set, and holds

@@ -2,28 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{counts_itself, numbers};
+use super::{counts_itself, data, numbers};
 use crate::*;
-
-/// Pseudo-random numbers, some equal and some −∞ or NaN where `odd` says so.
-fn data(len: usize, seed: u64, odd: bool) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as u32
-    };
-    let number = |bits: u32| bits as f32 / (1 << 21) as f32 - 4.0;
-    (0..len)
-        .map(|_| match next() {
-            bits if odd && bits % 5 == 0 => f32::NEG_INFINITY,
-            bits if odd && bits % 7 == 0 => f32::NAN,
-            bits if odd && bits % 2 == 0 => number(bits).round(),
-            bits => number(bits),
-        })
-        .collect()
-}
 
 /// The masks of rows of so many keys, by number.
 fn mask<'a>(kind: usize, queries: usize, keys: usize, keep: &'a [i64]) -> Mask<'a> {

@@ -6,22 +6,29 @@ use super::microkernel::NR;
 use crate::activation::{ElementLoop, Function};
 use crate::isa::{Isa, vectorised};
 use crate::meter::{Meter, Tally};
+use crate::number::Number;
 
 /// `C = activation(A·B + bias) + residual`; by default nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a, T = f32> {
     /// Added to each column, `[n]`.
-    pub bias: Option<&'a [f32]>,
+    pub bias: Option<&'a [T]>,
     /// Applied to each element.
     pub activation: Option<Activation>,
     /// Added to each element, contiguous `[batch, m, n]`.
-    pub residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [T]>,
+}
+
+impl<T> Default for Epilogue<'_, T> {
+    fn default() -> Self {
+        Epilogue { bias: None, activation: None, residual: None }
+    }
 }
 
 /// One meter per part of a product with an [`Epilogue`].
 #[derive(Debug)]
 pub struct GemmMeters<'a, M> {
-    /// `k` mul and `k - 1` add per element.
+    /// `k` mul and `k - 1` add per element; executed, one mul and one add per term.
     pub product: &'a M,
     /// One add per element, if there is a bias.
     pub bias: &'a M,
@@ -60,8 +67,8 @@ impl GemmTallies {
 
 /// A block of `C` that one task owns.
 #[derive(Clone, Copy)]
-pub(crate) struct OutputBlock {
-    pub(crate) c: *mut f32,
+pub(crate) struct OutputBlock<T> {
+    pub(crate) c: *mut T,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     /// Elements from a row to the next, of `C` and of the residual.
@@ -71,13 +78,13 @@ pub(crate) struct OutputBlock {
     pub(crate) col: usize,
 }
 
-impl Epilogue<'_> {
+impl<T: Number> Epilogue<'_, T> {
     /// Applies everything to a block that holds the finished product.
     ///
     /// # Safety
     /// The block's rows are valid for reads and writes and reached by nobody else meanwhile.
     #[allow(unused_unsafe)]
-    pub(crate) unsafe fn apply(&self, isa: Isa, block: OutputBlock, tallies: &mut GemmTallies) {
+    pub(crate) unsafe fn apply(&self, isa: Isa, block: OutputBlock<T>, tallies: &mut GemmTallies) {
         let count = block.rows * block.cols;
         let bias = self.bias.map(|bias| &bias[block.col..][..block.cols]);
         let residual = self.residual.map(|residual| &residual[block.offset..]);
@@ -100,15 +107,15 @@ impl Epilogue<'_> {
 }
 
 /// A block with what is added to it; made only where [`Epilogue::apply`]'s contract holds.
-struct Over<'a> {
+struct Over<'a, T> {
     isa: Isa,
-    block: OutputBlock,
-    bias: Option<&'a [f32]>,
-    residual: Option<&'a [f32]>,
+    block: OutputBlock<T>,
+    bias: Option<&'a [T]>,
+    residual: Option<&'a [T]>,
 }
 
-impl ElementLoop for Over<'_> {
-    fn run<F: Fn(f32) -> f32 + Copy>(self, f: F) {
+impl<T: Number> ElementLoop<T> for Over<'_, T> {
+    fn run<F: Fn(T) -> T + Copy>(self, f: F) {
         let OutputBlock { c, rows, cols, stride, .. } = self.block;
         for_rows(self.isa, c, [rows, cols, stride], self.bias, self.residual, f);
     }
@@ -116,11 +123,11 @@ impl ElementLoop for Over<'_> {
 
 vectorised! {
     /// `c = f(c + bias) + residual`, row by row.
-    fn for_rows[F: Fn(f32) -> f32](
-        c: *mut f32,
+    fn for_rows[T: Number, F: Fn(T) -> T](
+        c: *mut T,
         shape: [usize; 3],
-        bias: Option<&[f32]>,
-        residual: Option<&[f32]>,
+        bias: Option<&[T]>,
+        residual: Option<&[T]>,
         f: F,
     ) {
         let [rows, cols, stride] = shape;
@@ -129,10 +136,10 @@ vectorised! {
             let c = unsafe { std::slice::from_raw_parts_mut(c.add(row * stride), cols) };
             let residual = residual.map(|residual| &residual[row * stride..][..cols]);
             // The usual width has loops of known length.
-            match (<&mut [f32; NR]>::try_from(&mut *c), bias, residual) {
+            match (<&mut [T; NR]>::try_from(&mut *c), bias, residual) {
                 (Ok(c), bias, residual) => {
-                    let bias = bias.and_then(|bias| <&[f32; NR]>::try_from(bias).ok());
-                    let residual = residual.and_then(|r| <&[f32; NR]>::try_from(r).ok());
+                    let bias = bias.and_then(|bias| <&[T; NR]>::try_from(bias).ok());
+                    let residual = residual.and_then(|r| <&[T; NR]>::try_from(r).ok());
                     for j in 0..NR {
                         let x = f(bias.map_or(c[j], |bias| c[j] + bias[j]));
                         c[j] = residual.map_or(x, |residual| x + residual[j]);

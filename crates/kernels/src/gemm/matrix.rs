@@ -1,20 +1,22 @@
 //! Matrices inside slices, and the sizes of a product.
 
+use crate::number::Number;
+
 /// A matrix inside a slice.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    pub(crate) data: &'a [f32],
+pub(crate) struct Matrix<'a, T> {
+    pub(crate) data: &'a [T],
     pub(crate) row: usize,
     pub(crate) col: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T: Number> Matrix<'a, T> {
     /// The matrix without its first rows and columns.
-    pub(crate) fn from(self, row: usize, col: usize) -> Matrix<'a> {
+    pub(crate) fn from(self, row: usize, col: usize) -> Matrix<'a, T> {
         Matrix { data: &self.data[row * self.row + col * self.col..], ..self }
     }
 
-    pub(crate) fn transposed(self) -> Matrix<'a> {
+    pub(crate) fn transposed(self) -> Matrix<'a, T> {
         Matrix { data: self.data, row: self.col, col: self.row }
     }
 

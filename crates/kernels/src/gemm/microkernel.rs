@@ -9,7 +9,11 @@
 
 use std::hint::black_box;
 
+use opledger_dims::Class;
+
 use crate::isa::{Isa, Level};
+use crate::meter::Tally;
+use crate::number::Number;
 use crate::simd::{Vector, prefetch_near};
 
 /// Terms after which the first rows bring a panel closer.
@@ -22,26 +26,33 @@ pub(crate) const NR_HALF: usize = 16;
 /// `C = A·B`, or `C = C + A·B`: `A` is `m×k`, `B` a panel of `k` rows of [`NR`], of which the
 /// first `n` columns count.
 #[derive(Clone, Copy)]
-pub(crate) struct PanelProduct<'a> {
+pub(crate) struct PanelProduct<'a, T> {
     pub(crate) m: usize,
     pub(crate) k: usize,
     /// [`NR`] or [`NR_HALF`].
     pub(crate) n: usize,
     /// `A`, read at `row·a_row + term·a_term`.
-    pub(crate) a: &'a [f32],
+    pub(crate) a: &'a [T],
     pub(crate) a_row: usize,
     pub(crate) a_term: usize,
     /// `B`, read at `term·NR + column`.
-    pub(crate) b: &'a [f32],
+    pub(crate) b: &'a [T],
     /// Whether the sums begin with `C`.
     pub(crate) add: bool,
     /// Whether `C` is likely in no near cache.
     pub(crate) far: bool,
 }
 
-impl PanelProduct<'_> {
+impl<T: Number> PanelProduct<'_, T> {
+    /// Counts what computing it executes.
+    pub(crate) fn count(&self, tally: &mut Tally) {
+        let terms = self.m * self.k * self.n;
+        tally.executed(Class::Mul, terms);
+        tally.executed(Class::Add, terms);
+    }
+
     /// Computes the product into rows of `c` that are `c_row` apart.
-    pub(crate) fn into(self, isa: Isa, c: &mut [f32], c_row: usize) {
+    pub(crate) fn into(self, isa: Isa, c: &mut [T], c_row: usize) {
         assert!(self.m == 0 || (self.m - 1) * c_row + self.n <= c.len());
         assert!(self.m <= 1 || self.n <= c_row);
         // SAFETY: the slice holds every row, as asserted, and is borrowed exclusively.
@@ -53,7 +64,7 @@ impl PanelProduct<'_> {
     /// # Safety
     /// `c` points to `m` rows of `n` elements, `c_row` apart, valid for reads and writes and reached
     /// by nobody else meanwhile.
-    pub(crate) unsafe fn into_rows(self, isa: Isa, c: *mut f32, c_row: usize) {
+    pub(crate) unsafe fn into_rows(self, isa: Isa, c: *mut T, c_row: usize) {
         let PanelProduct { m, k, n, .. } = self;
         if m == 0 {
             return;
@@ -70,31 +81,30 @@ impl PanelProduct<'_> {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::avx2(self, c, c_row) },
             // SAFETY: as above, with no feature needed.
-            _ => unsafe { row_blocks::<[f32; 8], 4>(self, c, c_row) },
+            _ => unsafe { row_blocks::<T::Portable, 4>(self, c, c_row) },
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::*;
-
     use super::{PanelProduct, row_blocks};
+    use crate::number::Number;
 
     /// # Safety
     /// As [`row_blocks`].
     #[target_feature(enable = "avx512f,avx2,fma")]
-    pub(super) unsafe fn avx512(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
+    pub(super) unsafe fn avx512<T: Number>(p: PanelProduct<'_, T>, c: *mut T, c_row: usize) {
         // SAFETY: by contract.
-        unsafe { row_blocks::<__m512, 12>(p, c, c_row) }
+        unsafe { row_blocks::<T::Avx512, 12>(p, c, c_row) }
     }
 
     /// # Safety
     /// As [`row_blocks`].
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(p: PanelProduct<'_>, c: *mut f32, c_row: usize) {
+    pub(super) unsafe fn avx2<T: Number>(p: PanelProduct<'_, T>, c: *mut T, c_row: usize) {
         // SAFETY: by contract.
-        unsafe { row_blocks::<__m256, 6>(p, c, c_row) }
+        unsafe { row_blocks::<T::Avx2, 6>(p, c, c_row) }
     }
 }
 
@@ -104,9 +114,9 @@ mod x86 {
 /// # Safety
 /// The processor has the instruction set of `V`, and every index of the product is in bounds.
 #[inline(always)]
-unsafe fn row_blocks<V: Vector<Number = f32>, const MR: usize>(
-    p: PanelProduct<'_>,
-    c: *mut f32,
+unsafe fn row_blocks<V: Vector, const MR: usize>(
+    p: PanelProduct<'_, V::Number>,
+    c: *mut V::Number,
     c_row: usize,
 ) {
     let count = p.m.div_ceil(MR);
@@ -136,10 +146,10 @@ unsafe fn row_blocks<V: Vector<Number = f32>, const MR: usize>(
 /// # Safety
 /// As [`microkernel`], for 1 to 12 rows.
 #[inline(always)]
-unsafe fn dispatch<V: Vector<Number = f32>, const COLS: usize>(
-    p: &PanelProduct<'_>,
+unsafe fn dispatch<V: Vector, const COLS: usize>(
+    p: &PanelProduct<'_, V::Number>,
     steps: [usize; 4],
-    c: *mut f32,
+    c: *mut V::Number,
     c_row: usize,
     row: usize,
     rows: usize,
@@ -167,10 +177,10 @@ unsafe fn dispatch<V: Vector<Number = f32>, const COLS: usize>(
 /// # Safety
 /// As [`row_blocks`], for `ROWS` rows from `row` on and `COLS` vectors of columns from `col` on.
 #[inline(always)]
-unsafe fn microkernel<V: Vector<Number = f32>, const COLS: usize, const ROWS: usize>(
-    p: &PanelProduct<'_>,
+unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
+    p: &PanelProduct<'_, V::Number>,
     steps: [usize; 4],
-    c: *mut f32,
+    c: *mut V::Number,
     c_row: usize,
     row: usize,
     col: usize,
@@ -178,7 +188,7 @@ unsafe fn microkernel<V: Vector<Number = f32>, const COLS: usize, const ROWS: us
     // SAFETY: the block lies inside the product, whose indices are in bounds by contract.
     unsafe {
         let c = c.add(row * c_row + col);
-        let mut sums = [[V::splat(0.0); COLS]; ROWS];
+        let mut sums = [[V::splat(V::Number::of(0.0)); COLS]; ROWS];
         for (i, sums) in sums.iter_mut().enumerate() {
             for (j, sum) in sums.iter_mut().enumerate() {
                 let from = c.add(i * c_row + j * V::LANES);
@@ -199,7 +209,7 @@ unsafe fn microkernel<V: Vector<Number = f32>, const COLS: usize, const ROWS: us
             if COLS * V::LANES > 16 {
                 prefetch_near(b.wrapping_add(ahead + 16));
             }
-            let mut b_now = [V::splat(0.0); COLS];
+            let mut b_now = [V::splat(V::Number::of(0.0)); COLS];
             for (j, b_now) in b_now.iter_mut().enumerate() {
                 *b_now = V::load(b.add(j * V::LANES));
             }

@@ -27,13 +27,14 @@ use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa};
 use crate::meter::Meter;
+use crate::number::Number;
 use crate::tasks::Shared;
 
 /// A matrix for each item of a batch, inside one slice.
 #[derive(Clone, Copy, Debug)]
-pub struct MatrixBatch<'a> {
+pub struct MatrixBatch<'a, T = f32> {
     /// The slice that holds every matrix.
-    pub data: &'a [f32],
+    pub data: &'a [T],
     /// Where each batch item starts, in elements; a single offset is shared by all items.
     pub offsets: &'a [usize],
     /// Elements from a row to the next.
@@ -42,8 +43,8 @@ pub struct MatrixBatch<'a> {
     pub col_stride: usize,
 }
 
-impl<'a> MatrixBatch<'a> {
-    fn item(&self, item: usize) -> Matrix<'a> {
+impl<'a, T: Number> MatrixBatch<'a, T> {
+    fn item(&self, item: usize) -> Matrix<'a, T> {
         let offset = self.offsets[if self.offsets.len() == 1 { 0 } else { item }];
         Matrix { data: &self.data[offset..], row: self.row_stride, col: self.col_stride }
     }
@@ -66,16 +67,16 @@ impl<'a> MatrixBatch<'a> {
 
 /// The right factors of a [`Gemm`].
 #[derive(Clone, Copy, Debug)]
-pub enum Right<'a> {
+pub enum Right<'a, T = f32> {
     /// As they are stored.
-    Plain(MatrixBatch<'a>),
+    Plain(MatrixBatch<'a, T>),
     /// One for all items, packed before.
-    Packed(&'a PackedMatrix),
+    Packed(&'a PackedMatrix<T>),
 }
 
 /// `C[i] = A[i]·B[i]` for each item `i` of a batch: `A` is `m×k`, `B` is `k×n`.
 #[derive(Clone, Copy, Debug)]
-pub struct Gemm<'a> {
+pub struct Gemm<'a, T = f32> {
     /// Items of the batch.
     pub batch: usize,
     /// Rows of `A` and `C`.
@@ -85,12 +86,12 @@ pub struct Gemm<'a> {
     /// Columns of `B` and `C`.
     pub n: usize,
     /// The left factors, `m×k` each.
-    pub a: MatrixBatch<'a>,
+    pub a: MatrixBatch<'a, T>,
     /// The right factors, `k×n` each.
-    pub b: Right<'a>,
+    pub b: Right<'a, T>,
 }
 
-impl Gemm<'_> {
+impl<T: Number> Gemm<'_, T> {
     /// Whether the right factor is brought into panels, so that a [`PackedMatrix`] saves work: not for
     /// few rows by a factor whose rows are contiguous, nor for a single one, which read it once as it
     /// is stored; nor for few columns, since registers hold sixteen, filled or not; nor without vector
@@ -110,7 +111,7 @@ impl Gemm<'_> {
         })
     }
 
-    fn check(&self, epilogue: &Epilogue<'_>, c: &[f32]) -> Result<(), KernelError> {
+    fn check(&self, epilogue: &Epilogue<'_, T>, c: &[T]) -> Result<(), KernelError> {
         let &Gemm { batch, m, k, n, a, b } = self;
         exactly("C", c.len(), &[batch, m, n])?;
         if let Some(bias) = epilogue.bias {
@@ -137,14 +138,19 @@ impl Gemm<'_> {
 /// Computes a batch of matrix products into `c`, contiguous `[batch, m, n]`.
 ///
 /// Counts `k` multiplications and `k - 1` additions per element of `c`, block by block. Executed are
-/// the columns that registers hold, in sixteens; what `matrixmultiply` pads, where it does the
-/// product, is not seen.
+/// `k` fused multiply-adds per element, of the columns that registers hold, in sixteens, or what the
+/// lanes of a dot product do; what `matrixmultiply` does, where it computes the product, is not seen,
+/// and counts as `k` multiplications and additions per element.
 ///
 /// # Errors
 /// [`KernelError::EmptyReduction`] if `k` is zero and `c` is not empty; a length or reach error if
 /// a slice does not hold its matrices; [`KernelError::Shape`] for a wrong number of offsets or a
 /// packed matrix of another shape.
-pub fn gemm<M: Meter>(problem: &Gemm<'_>, c: &mut [f32], meter: &M) -> Result<(), KernelError> {
+pub fn gemm<T: Number, M: Meter>(
+    problem: &Gemm<'_, T>,
+    c: &mut [T],
+    meter: &M,
+) -> Result<(), KernelError> {
     gemm_with(problem, &Epilogue::default(), c, &GemmMeters::all(meter))
 }
 
@@ -152,10 +158,10 @@ pub fn gemm<M: Meter>(problem: &Gemm<'_>, c: &mut [f32], meter: &M) -> Result<()
 ///
 /// # Errors
 /// As [`gemm`], and a length error if the bias or the residual has another shape.
-pub fn gemm_with<M: Meter>(
-    problem: &Gemm<'_>,
-    epilogue: &Epilogue<'_>,
-    c: &mut [f32],
+pub fn gemm_with<T: Number, M: Meter>(
+    problem: &Gemm<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+    c: &mut [T],
     meters: &GemmMeters<'_, M>,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
@@ -193,12 +199,12 @@ pub fn gemm_with<M: Meter>(
 }
 
 /// Computes some columns of all items.
-fn run<M: Meter>(
-    problem: &Gemm<'_>,
-    source: Source<'_>,
+fn run<T: Number, M: Meter>(
+    problem: &Gemm<'_, T>,
+    source: Source<'_, T>,
     columns: Range<usize>,
-    epilogue: &Epilogue<'_>,
-    whole: &Shared<'_>,
+    epilogue: &Epilogue<'_, T>,
+    whole: &Shared<'_, T>,
     meters: &GemmMeters<'_, M>,
     isa: Isa,
 ) {
@@ -227,19 +233,14 @@ fn run<M: Meter>(
                     Source::Plain(b) => over(Panels::Plain(b.item(item).from(0, col))),
                     Source::Direct(b) => {
                         let b = b.item(item).from(0, col);
-                        product(isa, dims, 1.0, a, b, 0.0, c, n);
+                        let tally = &mut tallies.product;
+                        product(isa, dims, None, a, b, false, c, n, tally);
                         epilogue.apply(isa, block, &mut tallies);
                     }
                 }
             }
-            let padded = match source {
-                Source::Direct(_) => dims.n,
-                _ => dims.n.next_multiple_of(NR_HALF),
-            };
-            for (class, terms) in [(Class::Mul, k), (Class::Add, k - 1)] {
-                tallies.product.useful(class, dims.m * dims.n * terms);
-                tallies.product.executed(class, dims.m * padded * terms);
-            }
+            tallies.product.useful(Class::Mul, dims.m * dims.n * k);
+            tallies.product.useful(Class::Add, dims.m * dims.n * (k - 1));
         }
         tallies.record(meters);
     };
@@ -253,33 +254,33 @@ fn run<M: Meter>(
 }
 
 /// Where the tasks find the right factor.
-enum Source<'a> {
+enum Source<'a, T> {
     /// The panels of the columns at work, which all tasks share.
-    Panels(&'a [f32]),
+    Panels(&'a [T]),
     /// As stored; each task packs the panels it needs.
-    Plain(MatrixBatch<'a>),
+    Plain(MatrixBatch<'a, T>),
     /// As stored, and read so.
-    Direct(MatrixBatch<'a>),
+    Direct(MatrixBatch<'a, T>),
 }
 
 /// The columns of one task.
 #[derive(Clone, Copy)]
-enum Panels<'a> {
-    Packed(&'a [f32]),
-    Plain(Matrix<'a>),
+enum Panels<'a, T> {
+    Packed(&'a [T]),
+    Plain(Matrix<'a, T>),
 }
 
 /// Computes a block of `C` panel by panel.
 ///
 /// # Safety
 /// The block's rows are valid for reads and writes and reached by nobody else meanwhile.
-unsafe fn over_panels(
+unsafe fn over_panels<T: Number>(
     isa: Isa,
     Dims { m, k, n }: Dims,
-    a: Matrix<'_>,
-    b: Panels<'_>,
-    epilogue: &Epilogue<'_>,
-    block: OutputBlock,
+    a: Matrix<'_, T>,
+    b: Panels<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+    block: OutputBlock<T>,
     tallies: &mut GemmTallies,
 ) {
     // Few rows take each panel while it is hot; many keep all panels close for the next rows.
@@ -327,6 +328,7 @@ unsafe fn over_panels(
                         offset: block.offset + offset,
                         col: block.col + first + col,
                     };
+                    product.count(&mut tallies.product);
                     // SAFETY: the block is a part of the whole, by contract.
                     unsafe {
                         into_block(isa, product, block, &mut edge);
@@ -346,7 +348,12 @@ unsafe fn over_panels(
 ///
 /// # Safety
 /// As [`over_panels`].
-unsafe fn into_block(isa: Isa, product: PanelProduct<'_>, block: OutputBlock, edge: &mut [f32]) {
+unsafe fn into_block<T: Number>(
+    isa: Isa,
+    product: PanelProduct<'_, T>,
+    block: OutputBlock<T>,
+    edge: &mut [T],
+) {
     if block.cols == product.n {
         // SAFETY: by contract.
         return unsafe { product.into_rows(isa, block.c, block.stride) };
@@ -397,7 +404,7 @@ struct Cut {
 
 impl Cut {
     /// Depends on the sizes alone; `k` is never cut.
-    fn new([batch, m, k, n]: [usize; 4], source: &Source<'_>) -> Cut {
+    fn new<T>([batch, m, k, n]: [usize; 4], source: &Source<'_, T>) -> Cut {
         let item = m.saturating_mul(k).saturating_mul(n);
         if item < TASK {
             return Cut { items: (TASK / item.max(1)).clamp(1, batch), rows: m, cols: n };

@@ -7,21 +7,29 @@ use super::microkernel::NR;
 use crate::buffer::Buffer;
 use crate::error::{KernelError, reaches};
 use crate::isa::{Isa, Level, isa};
+use crate::number::Number;
 
 /// A `k×n` right factor of [`gemm`](crate::gemm()), packed once for many products.
 ///
 /// Columns stand in panels of 32, the last one filled up with zeros, so it takes
 /// `4·k·⌈n/32⌉·32` bytes.
-pub struct PackedMatrix {
+pub struct PackedMatrix<T = f32> {
     k: usize,
     n: usize,
-    panels: Buffer,
+    panels: Buffer<T>,
 }
 
 /// Elements below which packing starts no other thread.
 const SERIAL: usize = 1 << 16;
 
 impl PackedMatrix {
+    /// Elements that a packed `k×n` matrix holds; `None` if they exceed the address space.
+    pub fn elements(k: usize, n: usize) -> Option<usize> {
+        n.checked_next_multiple_of(NR)?.checked_mul(k)
+    }
+}
+
+impl<T: Number> PackedMatrix<T> {
     /// Packs the `k×n` matrix whose element (`p`, `j`) is `data[p·row_stride + j·col_stride]`. The
     /// weight `[n, k]` of a linear layer has strides 1 and `k`.
     ///
@@ -29,24 +37,19 @@ impl PackedMatrix {
     /// [`KernelError::EmptyReduction`] if `k` is zero; a reach error if `data` does not hold the
     /// matrix; [`KernelError::TooLarge`].
     pub fn new(
-        data: &[f32],
+        data: &[T],
         [k, n]: [usize; 2],
         [row_stride, col_stride]: [usize; 2],
-    ) -> Result<PackedMatrix, KernelError> {
+    ) -> Result<PackedMatrix<T>, KernelError> {
         let isa = isa()?;
         if k == 0 {
             return Err(KernelError::EmptyReduction { what: "k" });
         }
         reaches("B", data.len(), 0, &[(k, row_stride), (n, col_stride)])?;
-        let len = Self::elements(k, n).ok_or(KernelError::TooLarge { what: "packed B" })?;
+        let len = PackedMatrix::elements(k, n).ok_or(KernelError::TooLarge { what: "packed B" })?;
         let mut panels = Buffer::new(len);
         pack(isa, Matrix { data, row: row_stride, col: col_stride }, k, n, &mut panels);
         Ok(PackedMatrix { k, n, panels })
-    }
-
-    /// Elements that a packed `k×n` matrix holds; `None` if they exceed the address space.
-    pub fn elements(k: usize, n: usize) -> Option<usize> {
-        n.checked_next_multiple_of(NR)?.checked_mul(k)
     }
 
     /// Rows and columns, `[k, n]`.
@@ -54,20 +57,20 @@ impl PackedMatrix {
         [self.k, self.n]
     }
 
-    pub(crate) fn panels(&self) -> &[f32] {
+    pub(crate) fn panels(&self) -> &[T] {
         &self.panels
     }
 }
 
-impl std::fmt::Debug for PackedMatrix {
+impl<T> std::fmt::Debug for PackedMatrix<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PackedMatrix({}×{})", self.k, self.n)
     }
 }
 
 /// Packs all columns of a matrix: panel `i` is elements `i·k·NR..` of `out`.
-pub(crate) fn pack(isa: Isa, b: Matrix<'_>, k: usize, n: usize, out: &mut [f32]) {
-    let panel = |(index, out): (usize, &mut [f32])| {
+pub(crate) fn pack<T: Number>(isa: Isa, b: Matrix<'_, T>, k: usize, n: usize, out: &mut [T]) {
+    let panel = |(index, out): (usize, &mut [T])| {
         let col = index * NR;
         pack_panel(isa, b.from(0, col), k, NR.min(n - col), out);
     };
@@ -79,18 +82,24 @@ pub(crate) fn pack(isa: Isa, b: Matrix<'_>, k: usize, n: usize, out: &mut [f32])
 }
 
 /// Packs the first `cols` columns of `k` rows, at most [`NR`], and fills up with zeros.
-pub(crate) fn pack_panel(isa: Isa, b: Matrix<'_>, k: usize, cols: usize, out: &mut [f32]) {
+pub(crate) fn pack_panel<T: Number>(
+    isa: Isa,
+    b: Matrix<'_, T>,
+    k: usize,
+    cols: usize,
+    out: &mut [T],
+) {
     assert!(out.len() >= k * NR && cols <= NR && cols > 0 && k > 0);
     assert!((k - 1) * b.row + (cols - 1) * b.col < b.data.len());
     if b.col == 1 {
         for (p, out) in out.chunks_exact_mut(NR).take(k).enumerate() {
             out[..cols].copy_from_slice(&b.data[p * b.row..][..cols]);
-            out[cols..].fill(0.0);
+            out[cols..].fill(T::of(0.0));
         }
         return;
     }
     if cols < NR {
-        out[..k * NR].fill(0.0);
+        out[..k * NR].fill(T::of(0.0));
     }
     // Rows and columns that whole blocks transpose.
     let (mut rows, mut wide) = (0, 0);
@@ -128,11 +137,11 @@ pub(crate) fn pack_panel(isa: Isa, b: Matrix<'_>, k: usize, cols: usize, out: &m
 /// # Safety
 /// `out` points to the first of `cols` rows, each valid for writes of one element per row of the
 /// panel and reached by nobody else meanwhile.
-pub(crate) unsafe fn unpack_panel(
+pub(crate) unsafe fn unpack_panel<T: Number>(
     isa: Isa,
-    panel: &[f32],
+    panel: &[T],
     cols: usize,
-    out: *mut f32,
+    out: *mut T,
     stride: usize,
 ) {
     let k = panel.len() / NR;
@@ -161,18 +170,26 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::{Matrix, NR};
+    use crate::number::Number;
 
-    /// Transposes four elements of each of 16 columns at a time.
+    /// Transposes four elements of each of 16 columns at a time; a number is moved as its bits, which
+    /// are those of an `f32`.
     ///
     /// # Safety
     /// The processor has the features, rows `row..row + 4` of the first `cols` columns, each
     /// contiguous, lie inside `b`, and these rows of the panel inside `out`.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn four_by_16(b: Matrix<'_>, row: usize, cols: usize, out: &mut [f32]) {
+    pub(super) unsafe fn four_by_16<T: Number>(
+        b: Matrix<'_, T>,
+        row: usize,
+        cols: usize,
+        out: &mut [T],
+    ) {
         for col in (0..cols).step_by(16) {
             // SAFETY: by contract.
             unsafe {
-                let at = |j: usize| _mm_loadu_ps(b.data.as_ptr().add((col + j) * b.col + row));
+                let at =
+                    |j: usize| _mm_loadu_ps(b.data.as_ptr().add((col + j) * b.col + row).cast());
                 // Lane group `g` holds column `4g + i`.
                 let columns = |i: usize| {
                     let x = _mm512_castps128_ps512(at(i));
@@ -190,7 +207,7 @@ mod x86 {
                     _mm512_shuffle_ps::<0b11_10_11_10>(high01, high23),
                 ];
                 for (p, x) in rows.into_iter().enumerate() {
-                    _mm512_storeu_ps(out.as_mut_ptr().add((row + p) * NR + col), x);
+                    _mm512_storeu_ps(out.as_mut_ptr().add((row + p) * NR + col).cast(), x);
                 }
             }
         }
@@ -201,11 +218,17 @@ mod x86 {
     /// # Safety
     /// As [`four_by_16`].
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn four_by_8(b: Matrix<'_>, row: usize, cols: usize, out: &mut [f32]) {
+    pub(super) unsafe fn four_by_8<T: Number>(
+        b: Matrix<'_, T>,
+        row: usize,
+        cols: usize,
+        out: &mut [T],
+    ) {
         for col in (0..cols).step_by(8) {
             // SAFETY: by contract.
             unsafe {
-                let at = |j: usize| _mm_loadu_ps(b.data.as_ptr().add((col + j) * b.col + row));
+                let at =
+                    |j: usize| _mm_loadu_ps(b.data.as_ptr().add((col + j) * b.col + row).cast());
                 let columns =
                     |i: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(at(i)), at(4 + i));
                 let [c0, c1, c2, c3] = [columns(0), columns(1), columns(2), columns(3)];
@@ -218,7 +241,7 @@ mod x86 {
                     _mm256_shuffle_ps::<0b11_10_11_10>(high01, high23),
                 ];
                 for (p, x) in rows.into_iter().enumerate() {
-                    _mm256_storeu_ps(out.as_mut_ptr().add((row + p) * NR + col), x);
+                    _mm256_storeu_ps(out.as_mut_ptr().add((row + p) * NR + col).cast(), x);
                 }
             }
         }
@@ -230,17 +253,18 @@ mod x86 {
     /// The processor has the features, the columns from `col` on and the rows, a multiple of four,
     /// lie inside the panel, and `out` holds 8 rows of so many elements.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn eight_columns(
-        panel: &[f32],
+    pub(super) unsafe fn eight_columns<T: Number>(
+        panel: &[T],
         rows: usize,
         col: usize,
-        out: *mut f32,
+        out: *mut T,
         stride: usize,
     ) {
         for row in (0..rows).step_by(4) {
             // SAFETY: by contract.
             unsafe {
-                let at = |p: usize| _mm256_loadu_ps(panel.as_ptr().add((row + p) * NR + col));
+                let at =
+                    |p: usize| _mm256_loadu_ps(panel.as_ptr().add((row + p) * NR + col).cast());
                 let [r0, r1, r2, r3] = [at(0), at(1), at(2), at(3)];
                 let (low01, high01) = (_mm256_unpacklo_ps(r0, r1), _mm256_unpackhi_ps(r0, r1));
                 let (low23, high23) = (_mm256_unpacklo_ps(r2, r3), _mm256_unpackhi_ps(r2, r3));
@@ -252,7 +276,7 @@ mod x86 {
                 ];
                 // The low half holds column `i`, the high half column `4 + i`.
                 for (i, x) in columns.into_iter().enumerate() {
-                    let to = |j: usize| out.add(j * stride + row);
+                    let to = |j: usize| out.add(j * stride + row).cast();
                     _mm_storeu_ps(to(i), _mm256_castps256_ps128(x));
                     _mm_storeu_ps(to(4 + i), _mm256_extractf128_ps::<1>(x));
                 }

@@ -3,12 +3,16 @@
 
 use std::borrow::Cow;
 
+use opledger_dims::Class;
+
 use super::matrix::{Dims, Matrix};
 use super::microkernel::NR_HALF;
 use crate::buffer::Buffer;
 use crate::gemv::{VECTORS, VectorBlock};
-use crate::horizontal::{dot, two_dots};
+use crate::horizontal::{dot, joins, two_dots};
 use crate::isa::{Isa, vectorised};
+use crate::meter::Tally;
+use crate::number::Number;
 
 /// Rows of `C` up to which `B` is read as stored, for each of them if its columns are contiguous.
 const FEW: usize = 2;
@@ -21,21 +25,23 @@ pub(crate) fn sweeps(isa: Isa, rows: usize, columns: usize) -> bool {
     rows <= FEW || rows <= SWEPT && columns >= NR_HALF && isa != Isa::SCALAR
 }
 
-/// `C = alpha·A·B + beta·C`; with `beta` zero `C` is not read.
+/// `C = alpha·A·B`, or `C = C + alpha·A·B` with `add`; without `alpha` nothing is multiplied. What it
+/// executes is counted in `tally`, the multiplications by `alpha`, one per element of `C`, aside.
 ///
 /// # Safety
 /// `c` points to `m` rows of `n` elements, `stride` apart, valid for reads and writes and reached
 /// by nobody else meanwhile; `n <= stride`.
 #[allow(clippy::too_many_arguments)]
-pub(crate) unsafe fn product(
+pub(crate) unsafe fn product<T: Number>(
     isa: Isa,
     Dims { m, k, n }: Dims,
-    alpha: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    beta: f32,
-    c: *mut f32,
+    alpha: Option<T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    add: bool,
+    c: *mut T,
     stride: usize,
+    tally: &mut Tally,
 ) {
     debug_assert!(m > 0 && k > 0 && n > 0 && n <= stride);
     assert!(a.holds(m, k) && b.holds(k, n));
@@ -44,63 +50,58 @@ pub(crate) unsafe fn product(
         for i in 0..m {
             // SAFETY: row i of C, by the contract of this function.
             let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), n) };
-            dots(isa, &x[i * x_row..][..k], b.data, b.col, alpha, beta, row);
+            dots(isa, &x[i * x_row..][..k], b.data, b.col, alpha, add, row);
         }
+        tally.executed(Class::Mul, m * n * k);
+        tally.executed(Class::Add, m * n * (joins(k) + usize::from(add)));
     } else if n == 1 && stride == 1 && (a.row == 1 || a.col == 1) {
         let dims = Dims { m: 1, k, n: m };
         // SAFETY: the only column of C as a row, by the contract of this function.
-        unsafe { product(isa, dims, alpha, b.transposed(), a.transposed(), beta, c, m) }
+        unsafe { product(isa, dims, alpha, b.transposed(), a.transposed(), add, c, m, tally) }
     } else if b.col == 1 && m == 1 && n <= NARROW {
         // SAFETY: the only row of C, by the contract of this function.
         let row = unsafe { std::slice::from_raw_parts_mut(c, n) };
-        narrow(isa, &contiguous(a, 1, k).0[..k], b.data, b.row, alpha, beta, row);
+        narrow(isa, &contiguous(a, 1, k).0[..k], b.data, b.row, alpha, add, row);
+        tally.executed(Class::Mul, n * k);
+        tally.executed(Class::Add, n * (k + usize::from(add)));
     } else if b.col == 1 && sweeps(isa, m, n) {
         // SAFETY: by the contract of this function.
-        unsafe { sweep(isa, Dims { m, k, n }, alpha, a, b, beta, c, stride) }
+        unsafe { sweep(isa, Dims { m, k, n }, alpha, a, b, add, c, stride, tally) }
     } else {
-        let stride_of = |stride: usize| stride as isize;
-        // SAFETY: A and B hold their elements as asserted above, C by contract; a stride of an
-        // axis longer than one is at most the length of its slice, and no other is followed.
-        unsafe {
-            matrixmultiply::sgemm(
-                m,
-                k,
-                n,
-                alpha,
-                a.data.as_ptr(),
-                stride_of(a.row),
-                stride_of(a.col),
-                b.data.as_ptr(),
-                stride_of(b.row),
-                stride_of(b.col),
-                beta,
-                c,
-                stride_of(stride),
-                1,
-            );
-        }
+        // SAFETY: A and B hold their elements as asserted above, C by contract.
+        unsafe { T::foreign_product(Dims { m, k, n }, alpha, a, b, add, c, stride) }
+        tally.executed(Class::Mul, m * n * k);
+        tally.executed(Class::Add, m * n * k);
     }
 }
 
 /// As [`product`] into a slice that starts at row 0 of `C`.
 #[allow(clippy::too_many_arguments)]
-pub(crate) fn product_into(
+pub(crate) fn product_into<T: Number>(
     isa: Isa,
     dims: Dims,
-    alpha: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    beta: f32,
-    c: &mut [f32],
+    alpha: Option<T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    add: bool,
+    c: &mut [T],
     stride: usize,
+    tally: &mut Tally,
 ) {
     assert!(dims.n <= stride && (dims.m - 1) * stride + dims.n <= c.len());
     // SAFETY: the slice holds every row, and is borrowed exclusively.
-    unsafe { product(isa, dims, alpha, a, b, beta, c.as_mut_ptr(), stride) }
+    unsafe { product(isa, dims, alpha, a, b, add, c.as_mut_ptr(), stride, tally) }
+}
+
+/// What a sum becomes in `C`.
+#[inline(always)]
+fn ended<T: Number>(sum: T, alpha: Option<T>, add: bool, c: T) -> T {
+    let product = alpha.map_or(sum, |alpha| alpha * sum);
+    if add { c + product } else { product }
 }
 
 /// The rows of `A`, each contiguous, and the elements from one to the next.
-fn contiguous(a: Matrix<'_>, m: usize, k: usize) -> (Cow<'_, [f32]>, usize) {
+fn contiguous<T: Number>(a: Matrix<'_, T>, m: usize, k: usize) -> (Cow<'_, [T]>, usize) {
     if a.col == 1 {
         return (Cow::Borrowed(a.data), a.row);
     }
@@ -122,15 +123,16 @@ const MOST: usize = 64;
 /// # Safety
 /// As [`product`].
 #[allow(clippy::too_many_arguments)]
-unsafe fn sweep(
+unsafe fn sweep<T: Number>(
     isa: Isa,
     Dims { m, k, n }: Dims,
-    alpha: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    beta: f32,
-    c: *mut f32,
+    alpha: Option<T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    add: bool,
+    c: *mut T,
     stride: usize,
+    tally: &mut Tally,
 ) {
     let (x, x_row) = contiguous(a, m, k);
     let mut buffer = Buffer::take(m * n.min(SWEEP));
@@ -138,7 +140,7 @@ unsafe fn sweep(
     for col in (0..n).step_by(SWEEP) {
         let width = SWEEP.min(n - col);
         let sums = &mut buffer[..m * width];
-        sums.fill(0.0);
+        sums.fill(T::of(0.0));
         let group = (TOGETHER / width).clamp(VECTORS, MOST);
         for term in (0..k).step_by(group) {
             let vectors = &mut vectors[..group.min(k - term)];
@@ -152,11 +154,13 @@ unsafe fn sweep(
             // SAFETY: columns of row i of C, by contract.
             let row = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride + col), width) };
             for (c, &sum) in row.iter_mut().zip(sums) {
-                *c = if beta == 0.0 { alpha * sum } else { beta * *c + alpha * sum };
+                *c = ended(sum, alpha, add, *c);
             }
         }
     }
     buffer.keep();
+    tally.executed(Class::Mul, m * n * k);
+    tally.executed(Class::Add, m * n * (k + usize::from(add)));
 }
 
 /// Columns that [`narrow`] keeps in registers.
@@ -165,12 +169,9 @@ const NARROW: usize = 64;
 vectorised! {
     /// Each column of `B` is contiguous: a dot product per output, two columns at a time so that
     /// memory delivers more streams.
-    fn dots(x: &[f32], b: &[f32], stride: usize, alpha: f32, beta: f32, c: &mut [f32]) {
+    fn dots[T: Number](x: &[T], b: &[T], stride: usize, alpha: Option<T>, add: bool, c: &mut [T]) {
         let column = |j: usize| &b[j * stride..][..x.len()];
-        let write = |c: &mut f32, sum: f32| {
-            let value = alpha * sum;
-            *c = if beta == 0.0 { value } else { beta * *c + value };
-        };
+        let write = |c: &mut T, sum| *c = ended(sum, alpha, add, *c);
         let (pairs, last) = c.as_chunks_mut::<2>();
         let done = 2 * pairs.len();
         for (pair, [c0, c1]) in pairs.iter_mut().enumerate() {
@@ -184,11 +185,11 @@ vectorised! {
     }
 
     /// Each of the short rows of `B` is contiguous: their sums stay in registers.
-    fn narrow(x: &[f32], b: &[f32], stride: usize, alpha: f32, beta: f32, c: &mut [f32]) {
-        let mut sums = [0.0f32; NARROW];
+    fn narrow[T: Number](x: &[T], b: &[T], stride: usize, alpha: Option<T>, add: bool, c: &mut [T]) {
+        let mut sums = [T::of(0.0); NARROW];
         for (p, &x) in x.iter().enumerate() {
             let row = &b[p * stride..][..c.len()];
-            if let Ok(row) = <&[f32; NARROW]>::try_from(row) {
+            if let Ok(row) = <&[T; NARROW]>::try_from(row) {
                 for (sum, &b) in sums.iter_mut().zip(row) {
                     *sum = x.mul_add(b, *sum);
                 }
@@ -199,7 +200,7 @@ vectorised! {
             }
         }
         for (c, &sum) in c.iter_mut().zip(&sums) {
-            *c = if beta == 0.0 { alpha * sum } else { beta * *c + alpha * sum };
+            *c = ended(sum, alpha, add, *c);
         }
     }
 }

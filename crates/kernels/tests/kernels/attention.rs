@@ -431,29 +431,51 @@ fn executed_counts_are_those_of_the_tiles() {
     let problem = Attention { shape, q, k, v, mask, bias: None, scale: case.scale };
     let (_, [scores, scale, _, softmax, context]) =
         run(64 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-    // Blocks of 16 queries in both heads of the group, each with the keys up to its last query.
+    // Four blocks of 16 queries in both heads of the group, each with the keys up to its last query. In
+    // each the 15 last keys, which not all queries see, are looked at for infinite values.
     let pairs = 32 * (16 + 32 + 48 + 64);
-    assert_eq!(scores.executed, counts(&[(Class::Mul, 8 * pairs), (Class::Add, 7 * pairs)]));
-    assert_eq!(scale.executed, counts(&[(Class::Mul, pairs)]));
-    assert_eq!(context.executed, counts(&[(Class::Mul, 5 * pairs), (Class::Add, 5 * pairs)]));
-    let rest = [(Class::Add, 2 * pairs), (Class::Exp, pairs), (Class::Div, pairs)];
-    assert_eq!(softmax.executed, counts(&[&[(Class::Max, pairs)], &rest[..]].concat()));
+    let looked = 4 * 15 * 5;
+    assert_eq!(scores.executed, counts(&[(Class::Mul, 8 * pairs), (Class::Add, 8 * pairs)]));
+    assert_eq!(scale.executed, counts(&[(Class::Mul, 4 * 32 * 8)]));
+    assert_eq!(scale.substituted[Substitution::FoldedScale as usize], scale.useful[Class::Mul]);
+    let expected = [
+        (Class::Mul, 5 * pairs + looked),
+        (Class::Add, 5 * pairs + looked + 4 * 31),
+        (Class::Max, 4),
+    ];
+    assert_eq!(context.executed, counts(&expected));
+    // Beside each pair: four maxima of a column joined, whether it rises and from what, by how much;
+    // whether a row has a score, whether its sum and the reciprocal of it are zero.
+    let lanes = 4 * 32;
+    let expected = [
+        (Class::Max, pairs + lanes * (4 + 2 + 1 + 2)),
+        (Class::Add, 2 * pairs + lanes),
+        (Class::Exp, pairs + lanes),
+        (Class::Div, lanes),
+        (Class::Mul, 5 * lanes),
+    ];
+    assert_eq!(softmax.executed, counts(&expected));
+    assert_eq!(softmax.substituted[Substitution::Reciprocal as usize], softmax.useful[Class::Div]);
 
-    // For a few queries what was asked for, with sums that begin at zero.
+    // For a few queries their own pairs alone, the terms of scores in sixteens.
     let mut shape = shape;
     shape.queries = 3;
     let problem = Attention { shape, mask: Mask::default(), ..problem };
-    let (_, tallies) =
+    let (_, [scores, scale, _, softmax, context]) =
         run(3 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-    let rows = 3 * 2;
-    for (tally, more) in
-        tallies.into_iter().zip([[0, 0], [0, 0], [0, 0], [rows, rows], [5 * rows, 0]])
-    {
-        let mut expected = tally.useful;
-        expected[Class::Add] += more[0];
-        expected[Class::Max] += more[1];
-        assert_eq!(tally.executed, expected);
-    }
+    let (rows, pairs) = (6, 6 * 64);
+    assert_eq!(scores.executed[Class::Mul], 16 * pairs);
+    assert_eq!(scale.executed, counts(&[(Class::Mul, 8 * rows)]));
+    assert_eq!(context.executed, counts(&[(Class::Mul, 5 * pairs), (Class::Add, 5 * pairs)]));
+    // Beside each pair the joins of 32 lanes; a chunk of keys is merged as if there were others.
+    let expected = [
+        (Class::Max, pairs + rows * (31 + 1 + 4)),
+        (Class::Add, 2 * pairs + rows * (31 + 2 + 5)),
+        (Class::Exp, pairs + rows),
+        (Class::Div, rows),
+        (Class::Mul, rows * (1 + 5 + 5)),
+    ];
+    assert_eq!(softmax.executed, counts(&expected));
 }
 
 #[test]
@@ -470,19 +492,18 @@ fn lanes_without_a_query_are_executed() {
     assert_eq!(scores.useful[Class::Mul], 10 * 40 * 8);
     assert_eq!(scores.executed[Class::Mul], 16 * 40 * 8);
     assert_eq!(context.executed[Class::Mul], 16 * 40 * 5);
-    assert_eq!(softmax.executed[Class::Exp], 32 * 40);
+    assert_eq!(softmax.executed[Class::Exp], 32 * 40 + 32);
 }
 
 #[test]
 fn rescaling_is_executed_but_not_useful() {
-    // The greatest score stands in the last tile of keys.
-    for (queries, n) in [(2, 140_000), (40, 1030)] {
-        let (q, mut k, v) = (vec![1.0; queries], data(n, 2), data(n, 3));
-        k[n - 1] = 5.0;
+    let softmax_of = |queries: usize, keys: usize, greatest: usize| {
+        let (q, mut k, v) = (vec![1.0; queries], data(keys, 2), data(keys, 3));
+        k[greatest] = 5.0;
         let shape = AttentionShape {
             batch: 1,
             queries,
-            keys: n,
+            keys,
             heads: 1,
             kv_heads: 1,
             key_width: 1,
@@ -492,22 +513,28 @@ fn rescaling_is_executed_but_not_useful() {
         let problem = Attention {
             shape,
             q: heads(&q, queries),
-            k: heads(&k, n),
-            v: heads(&v, n),
+            k: heads(&k, keys),
+            v: heads(&v, keys),
             mask: Mask::default(),
             bias: None,
             scale: None,
         };
         let (_, [.., softmax, _]) =
             run(queries, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
-        // Blocks run over whole lanes.
-        let lanes = if queries == 2 { 2 } else { 2 * 32 };
-        let [useful, executed] = [softmax.useful, softmax.executed];
-        assert_eq!(useful[Class::Mul], 0);
-        let moves = executed[Class::Exp] - lanes * n as u64;
-        assert!(moves >= lanes && moves.is_multiple_of(lanes), "{moves}");
-        assert_eq!(executed[Class::Mul], 2 * moves);
-    }
+        assert_eq!(softmax.useful[Class::Mul], 0);
+        softmax.executed
+    };
+    // Two blocks of lanes over five tiles of keys: without a scale the queries are multiplied for the
+    // softmax, at last the context; where the maximum moves, the sums and the context of a block.
+    let lanes = 2 * 32;
+    let [first, last] = [0, 1029].map(|greatest| softmax_of(40, 1030, greatest));
+    assert_eq!(first[Class::Mul], 2 * lanes);
+    assert!(last[Class::Mul] >= 4 * lanes && last[Class::Mul].is_multiple_of(2 * 32));
+    assert_eq!([first, last].map(|executed| executed[Class::Exp]), [lanes * (1030 + 5); 2]);
+    // Two rows over two chunks of keys, which are merged.
+    let merged = softmax_of(2, 140_000, 139_999);
+    assert_eq!(merged[Class::Exp], 2 * (140_000 + 2));
+    assert_eq!(merged[Class::Mul], 2 * (1 + 2 * 2 + 1));
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn check([batch, m, k, n]: [usize; 4], layouts: [Layout; 2], shared: [bool; 2]) 
     // Registers hold columns in sixteens.
     let padded = [n, n.next_multiple_of(16)].map(|n| (batch * m * n * k) as u64);
     assert!(padded.contains(&tally.executed[Class::Mul]), "{:?}", tally.executed);
-    assert_eq!(tally.executed[Class::Add] * k as u64, tally.executed[Class::Mul] * (k as u64 - 1));
+    // Sums begin at zero.
+    assert!(tally.executed[Class::Add] >= tally.executed[Class::Mul]);
     assert_close(&found, &expected, bound(k));
 }
 

@@ -1,0 +1,168 @@
+//! Attention, fused and as a chain.
+
+use proptest::prelude::*;
+
+use super::{counts_itself, data, numbers};
+use crate::*;
+
+#[derive(Clone, Debug)]
+struct Case {
+    shape: AttentionShape,
+    causal_offset: Option<i64>,
+    window: Option<usize>,
+    /// Every how many keys one is left out.
+    gaps: Option<usize>,
+    /// A bias, some of it −∞ and some the least float where so.
+    bias: Option<bool>,
+    scale: Option<f32>,
+    /// Whether some values are infinite.
+    infinite: bool,
+    seed: u64,
+}
+
+/// Runs fused attention, the scores and the context.
+fn check(case: &Case) {
+    let &Case { shape, causal_offset, window, scale, seed, .. } = case;
+    let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } = shape;
+    let keep: Option<Vec<i64>> =
+        case.gaps.map(|gap| (0..batch * keys).map(|at| (at % gap) as i64).collect());
+    let mask = Mask { causal_offset, window, keep: keep.as_deref() };
+    let q = data(batch * queries * heads * key_width, seed, false);
+    let k = data(batch * keys * kv_heads * key_width, seed + 1, false);
+    let mut v = data(batch * keys * kv_heads * value_width, seed + 2, false);
+    if case.infinite {
+        for key in v.chunks_mut((kv_heads * value_width).max(1)).step_by(5) {
+            key.fill(f32::INFINITY);
+        }
+    }
+    let mut bias = data(if case.bias.is_some() { queries * keys } else { 0 }, seed + 3, false);
+    if case.bias == Some(true) {
+        bias.iter_mut().step_by(3).for_each(|bias| *bias = f32::NEG_INFINITY);
+        bias.iter_mut().step_by(7).for_each(|bias| *bias = f32::MIN);
+    }
+    let weights = data(batch * heads * queries * keys, seed + 4, false);
+    let starts = vec![0; batch * heads];
+    counts_itself!(format!("fused {case:?}"), T, |[scores, scale_meter, sum, softmax, context]| {
+        let (q, k, v) = (numbers::<T>(&q), numbers::<T>(&k), numbers::<T>(&v));
+        let bias = numbers::<T>(&bias);
+        let problem = Attention {
+            shape,
+            q: Heads::contiguous(&q, queries, heads, key_width),
+            k: Heads::contiguous(&k, keys, kv_heads, key_width),
+            v: Heads::contiguous(&v, keys, kv_heads, value_width),
+            mask,
+            bias: case.bias.map(|_| Bias { data: &bias, starts: &starts, query_stride: keys }),
+            scale,
+        };
+        let meters = AttentionMeters { scores, scale: scale_meter, bias: sum, softmax, context };
+        let mut out = numbers::<T>(&vec![7.0; batch * queries * heads * value_width]);
+        attention(&problem, &mut out, &meters).unwrap();
+        out
+    });
+    counts_itself!(format!("scores {case:?}"), T, |[
+        scores,
+        scale_meter,
+        sum,
+        softmax,
+        context,
+    ]| {
+        let (q, k, bias) = (numbers::<T>(&q), numbers::<T>(&k), numbers::<T>(&bias));
+        let problem = Scores {
+            shape,
+            q: Heads::contiguous(&q, queries, heads, key_width),
+            k: Heads::contiguous(&k, keys, kv_heads, key_width),
+            mask,
+            bias: case.bias.map(|_| Bias { data: &bias, starts: &starts, query_stride: keys }),
+            scale,
+        };
+        let meters = AttentionMeters { scores, scale: scale_meter, bias: sum, softmax, context };
+        let mut out = numbers::<T>(&vec![7.0; batch * heads * queries * keys]);
+        masked_scores(&problem, &mut out, &meters).unwrap();
+        out
+    });
+    counts_itself!(format!("context {case:?}"), T, |[meter]| {
+        let (weights, v) = (numbers::<T>(&weights), numbers::<T>(&v));
+        let v = Heads::contiguous(&v, keys, kv_heads, value_width);
+        let problem = Context { shape, weights: &weights, v, mask };
+        let mut out = numbers::<T>(&vec![7.0; batch * queries * heads * value_width]);
+        masked_context(&problem, &mut out, meter).unwrap();
+        out
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn attention_counts_itself(
+        [batch, kv_heads, group] in [1usize..3, 1usize..3, 1usize..4],
+        queries in prop_oneof![1usize..4, 1usize..40],
+        keys in prop_oneof![0usize..3, 1usize..40, 60usize..80],
+        [key_width, value_width] in [1usize..20, 0usize..20],
+        causal_offset in prop::option::of(-5i64..40),
+        window in prop::option::of(0usize..30),
+        gaps in prop::option::of(1usize..5),
+        bias in prop::option::of(any::<bool>()),
+        scale in prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
+        infinite: bool,
+        seed in 0u64..1 << 40,
+    ) {
+        let heads = kv_heads * group;
+        let shape = AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
+        check(&Case { shape, causal_offset, window, gaps, bias, scale, infinite, seed });
+    }
+}
+
+/// Two heads of queries with one of keys.
+fn square(n: usize) -> Case {
+    Case {
+        shape: AttentionShape {
+            batch: 1,
+            queries: n,
+            keys: n,
+            heads: 2,
+            kv_heads: 1,
+            key_width: 8,
+            value_width: 5,
+        },
+        causal_offset: None,
+        window: None,
+        gaps: None,
+        bias: None,
+        scale: Some(0.5),
+        infinite: false,
+        seed: 1,
+    }
+}
+
+#[test]
+fn several_tiles_count_themselves() {
+    for case in [
+        Case { causal_offset: Some(0), ..square(600) },
+        Case { causal_offset: Some(-3), window: Some(70), infinite: true, ..square(300) },
+        Case { gaps: Some(3), causal_offset: Some(5), bias: Some(true), ..square(300) },
+        Case { window: Some(200), scale: None, ..square(300) },
+    ] {
+        check(&case);
+    }
+}
+
+#[test]
+fn several_chunks_of_keys_count_themselves() {
+    let mut few = square(1400);
+    few.shape = AttentionShape {
+        queries: 2,
+        heads: 4,
+        kv_heads: 4,
+        key_width: 64,
+        value_width: 45,
+        ..few.shape
+    };
+    for case in [
+        Case { causal_offset: Some(800), ..few.clone() },
+        Case { causal_offset: Some(800), window: Some(80), scale: None, ..few.clone() },
+        Case { gaps: Some(2), bias: Some(true), infinite: true, ..few },
+    ] {
+        check(&case);
+    }
+}

@@ -1,0 +1,178 @@
+//! Products of matrices, and of rows with the weights of experts.
+
+use opledger_dims::Class;
+use proptest::prelude::*;
+
+use super::{counts_itself, data, numbers};
+use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
+use crate::gemv::{VECTORS, VectorBlock, count_dots};
+use crate::simd::SUMS;
+use crate::*;
+
+/// The strides of a matrix's rows and columns, and how many elements it takes.
+fn layout(kind: usize, [rows, cols]: [usize; 2]) -> ([usize; 2], usize) {
+    match kind {
+        0 => ([cols, 1], rows * cols),
+        1 => ([1, rows], rows * cols),
+        _ => ([2 * cols + 1, 2], rows * (2 * cols + 1)),
+    }
+}
+
+/// Batched products.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    batch: usize,
+    m: usize,
+    k: usize,
+    n: usize,
+    /// How the factors are stored.
+    kinds: [usize; 2],
+    /// Whether all items have the same right factor.
+    shared: bool,
+    bias: bool,
+    activation: Option<Activation>,
+    residual: bool,
+}
+
+/// Runs a product as its factors are stored, and with the right one packed if all items share it.
+fn check(case: Case) {
+    let Case { batch, m, k, n, kinds, shared, .. } = case;
+    let ([a_row, a_col], a_len) = layout(kinds[0], [m, k]);
+    let ([b_row, b_col], b_len) = layout(kinds[1], [k, n]);
+    let items = if shared { 1 } else { batch };
+    let [a, b] = [(a_len * batch, 1), (b_len * items, 2)].map(|(len, by)| data(len, by, false));
+    let [bias, residual] = [(n, 3), (batch * m * n, 4)].map(|(len, by)| data(len, by, false));
+    let a_offsets: Vec<usize> = (0..batch).map(|item| item * a_len).collect();
+    let b_offsets: Vec<usize> = (0..items).map(|item| item * b_len).collect();
+    for packed in [false, true] {
+        if packed && !shared {
+            continue;
+        }
+        counts_itself!(format!("{case:?}, packed: {packed}"), T, |[
+            product,
+            sum,
+            function,
+            rest,
+        ]| {
+            let (a, b) = (numbers::<T>(&a), numbers::<T>(&b));
+            let (bias, residual) = (numbers::<T>(&bias), numbers::<T>(&residual));
+            let panels = PackedMatrix::new(&b, [k, n], [b_row, b_col]).unwrap();
+            let left =
+                MatrixBatch { data: &a, offsets: &a_offsets, row_stride: a_row, col_stride: a_col };
+            let right =
+                MatrixBatch { data: &b, offsets: &b_offsets, row_stride: b_row, col_stride: b_col };
+            let right = if packed { Right::Packed(&panels) } else { Right::Plain(right) };
+            let epilogue = Epilogue {
+                bias: case.bias.then_some(&bias[..]),
+                activation: case.activation,
+                residual: case.residual.then_some(&residual[..]),
+            };
+            let meters = GemmMeters { product, bias: sum, activation: function, residual: rest };
+            let mut out = numbers::<T>(&vec![f32::NAN; batch * m * n]);
+            let problem = Gemm { batch, m, k, n, a: left, b: right };
+            gemm_with(&problem, &epilogue, &mut out, &meters).unwrap();
+            out
+        });
+    }
+}
+
+fn plain([batch, m, k, n]: [usize; 4], kinds: [usize; 2], shared: bool) -> Case {
+    Case { batch, m, k, n, kinds, shared, bias: false, activation: None, residual: false }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn products_count_themselves(
+        batch in 1usize..4,
+        m in prop_oneof![1usize..4, 3usize..14, 20usize..40],
+        k in prop_oneof![1usize..20, 30usize..80],
+        n in prop_oneof![1usize..9, 9usize..40, 60usize..100],
+        kinds in [0usize..3, 0usize..3],
+        [shared, bias, residual]: [bool; 3],
+        activation in prop::option::of(prop::sample::select(Activation::ALL)),
+    ) {
+        check(Case { bias, residual, activation, ..plain([batch, m, k, n], kinds, shared) });
+    }
+
+    #[test]
+    fn panels_count_themselves(m in 0usize..30, k in 1usize..40, half: bool, add: bool, seed: u64) {
+        let n = if half { NR_HALF } else { NR };
+        let [a, b, c] = [m * k, k * NR, m * NR].map(|len| data(len, seed, false));
+        counts_itself!(format!("a panel of {m}x{k}x{n}"), T, |[meter]| {
+            let (a, b, mut c) = (numbers::<T>(&a), numbers::<T>(&b), numbers::<T>(&c));
+            let product =
+                PanelProduct { m, k, n, a: &a, a_row: k, a_term: 1, b: &b, add, far: false };
+            product.into(isa().unwrap(), &mut c, NR);
+            let mut tally = Tally::default();
+            product.count(&mut tally);
+            meter.record(&tally);
+            c
+        });
+    }
+
+    #[test]
+    fn vectors_count_themselves(
+        rows in 1usize..7,
+        count in 1usize..=VECTORS,
+        width in prop_oneof![1usize..40, 60usize..140],
+        seed: u64,
+    ) {
+        let [x, y] = [rows * width, count * width].map(|len| data(len, seed, false));
+        counts_itself!(format!("{rows} rows by {count} vectors of {width}"), T, |[dots, axpys]| {
+            let (mut x, y) = (numbers::<T>(&x), numbers::<T>(&y));
+            let vectors: Vec<&[T]> = y.chunks_exact(width).collect();
+            let block = VectorBlock { vectors: &vectors, rows, stride: count, ahead: 0 };
+            let mut out = numbers::<T>(&vec![7.0; rows * count]);
+            let mut tally = Tally::default();
+            block.dots(isa().unwrap(), &x, &mut out);
+            count_dots::<T>(isa().unwrap(), rows * count.div_ceil(SUMS), width, &mut tally);
+            dots.record(&tally);
+            let mut tally = Tally::default();
+            block.axpys(isa().unwrap(), &out, &mut x);
+            tally.executed(Class::Mul, rows * count * width);
+            tally.executed(Class::Add, rows * count * width);
+            axpys.record(&tally);
+            out.extend(x);
+            out
+        });
+    }
+
+    #[test]
+    fn experts_count_themselves(
+        rows in prop_oneof![0usize..12, 20usize..60],
+        choices in 1usize..4,
+        count in 1usize..6,
+        width in prop_oneof![1usize..9, 9usize..50],
+        terms in 1usize..50,
+        seed: u64,
+    ) {
+        let [x, weight] = [rows * terms, count * width * terms].map(|len| data(len, seed, false));
+        let chosen = data(rows * choices, seed + 1, false);
+        let ids: Vec<i64> = chosen.iter().map(|x| (x * 1e3) as i64).map(|x| x.rem_euclid(count as i64)).collect();
+        counts_itself!(format!("{rows} rows, {choices} of {count} experts, {width} by {terms}"), T, |[meter]| {
+            let (x, weight) = (numbers::<T>(&x), numbers::<T>(&weight));
+            let problem =
+                Experts { x: &x, choices, ids: &ids, weight: &weight, experts: count, width, terms };
+            let mut out = numbers::<T>(&vec![7.0; ids.len() * width]);
+            experts(&problem, &mut out, meter).unwrap();
+            out
+        });
+    }
+}
+
+#[test]
+fn products_of_several_tasks_blocks_and_cuts_of_terms_count_themselves() {
+    for (sizes, kinds, shared) in [
+        ([1, 100, 1030, 45], [0, 0], true),
+        ([1, 5, 1030, 70], [0, 1], true),
+        ([1, 3, 300, 1100], [0, 0], true),
+        ([1, 1, 70, 2100], [0, 0], true),
+        ([1, 2100, 70, 1], [0, 0], true),
+        ([20, 16, 64, 33], [0, 1], false),
+        ([2, 200, 20, 260], [1, 0], true),
+    ] {
+        check(plain(sizes, kinds, shared));
+    }
+}
