@@ -200,8 +200,7 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
             let rows = q.elements() * keys * times;
             let (rows, width) = (rows.at(binding).unwrap(), last(0).at(binding).unwrap());
             inside += &rows + rows.clone() / width * last(2).at(binding).unwrap();
-        } else if !node.path.ends_with(".combine") {
-            // PyTorch sums the results of experts by elementwise operations.
+        } else {
             let macs = graph.node_cost(node).part(Part::Contraction);
             let macs = macs[opledger_dims::Class::Mul].at(binding).unwrap();
             // Attention with several biases is recorded as the chain that defines it.

@@ -72,7 +72,6 @@ impl Share {
             self,
             Share::LinearProducts
                 | Share::ConvolutionProducts
-                | Share::Combination
                 | Share::Products
                 | Share::AttentionProducts
         )

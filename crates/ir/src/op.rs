@@ -6,7 +6,8 @@ use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
     Activation, Arithmetic, Attention, Carry, Concat, Dropout, Einsum, Embedding, Exit, Experts,
-    Gather, Norm, Rearrange, Reduce, Rope, Scale, Sinusoid, Softmax, Source, Table, TopK,
+    Gather, Norm, Rearrange, Reduce, Rope, RotaryAngles, Scale, Sinusoid, Softmax, Source, Table,
+    TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -109,6 +110,8 @@ ops! {
     Rearrange(Rearrange),
     /// Joining along an axis.
     Concat(Concat),
+    /// Cosines and sines of a rotary position embedding.
+    RotaryAngles(RotaryAngles),
     /// Rotary position embedding.
     Rope(Rope),
     /// Sine and cosine position table.

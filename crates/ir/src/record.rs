@@ -4,8 +4,8 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
     Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Experts,
-    Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Scale, Sinusoid,
-    Softmax, Source, Table, TopK,
+    Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax,
+    Source, Table, TopK,
 };
 use crate::{
     Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support, Var,
@@ -273,25 +273,14 @@ impl Graph {
         self.record("", Concat { axis: axis.into() }, &[a, b])
     }
 
-    /// Rotary position embedding of `[…, n, h, e]`, its frequencies not scaled; position 0 of the
-    /// input is `offset`. Record a [`Rope`] itself to scale them, or to turn
-    /// only a part of each head.
+    /// Rotary position embedding of `[…, n, h, e]`, whose first elements turn by a table
+    /// `[n, cos_sin=2, r]` (see [`RotaryAngles`](crate::ops::RotaryAngles)).
     ///
     /// # Errors
-    /// When there are fewer than three axes.
+    /// When there are fewer than three axes, or the table is of other tokens or wider than a head.
     #[track_caller]
-    pub fn rope(
-        &mut self,
-        x: Var,
-        pairs: RopePairs,
-        theta: f64,
-        offset: impl Into<Poly>,
-    ) -> Recorded {
-        self.record(
-            "",
-            Rope { pairs, theta, offset: offset.into(), scaling: RopeScaling::None, rotated: None },
-            &[x],
-        )
+    pub fn rope(&mut self, x: Var, pairs: RopePairs, angles: Var) -> Recorded {
+        self.record("", Rope { pairs }, &[x, angles])
     }
 
     /// The sine and cosine position table of `[positions, width]`.

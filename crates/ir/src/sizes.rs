@@ -180,7 +180,9 @@ mod tests {
         let mut g = Graph::new();
         let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
         g.rearrange(x, Rearrange::Roll { axis: "n".into(), by: "shift".into() }).unwrap();
-        g.rope(x, crate::ops::RopePairs::Halves, 1e4, "past").unwrap();
+        let angles = crate::ops::RotaryAngles::new("n", "e", 1e4);
+        let angles = crate::ops::RotaryAngles { offset: "past".into(), ..angles };
+        g.record("", angles, &[]).unwrap();
         g.attention((x, x, x), Mask::sliding("w"), None, None).unwrap();
         let keep = g.input_mask("keep", ["b", "n"]).unwrap();
         let [b, h, n] = ["b", "h", "n"].map(opledger_dims::Poly::from);

@@ -2,7 +2,7 @@
 
 use opledger_dims::Class;
 
-use crate::error::{KernelError, exactly, volume};
+use crate::error::{KernelError, exactly};
 use crate::isa::{isa, vectorised};
 use crate::meter::Meter;
 use crate::number::Number;
@@ -19,7 +19,7 @@ pub enum Pairing {
 
 /// Rotary encoding of `[batch, tokens, heads, width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Rope<'a> {
+pub struct Rope<'a, T> {
     /// Batch items.
     pub batch: usize,
     /// Tokens of each item.
@@ -28,54 +28,92 @@ pub struct Rope<'a> {
     pub heads: usize,
     /// Width of a head.
     pub width: usize,
-    /// Position of the first token.
-    pub offset: usize,
-    /// `[pairs]`: the angle of a pair per position; elements from `2·pairs` on are copied.
-    pub inv_freq: &'a [f32],
-    /// What sines and cosines are multiplied by, if they are.
-    pub factor: Option<f32>,
+    /// How many elements of a head turn, its first; the others are copied.
+    pub turned: usize,
+    /// `[tokens, 2, turned]`: cosines, then sines. Those of pair `i` stand at `i` and at `i + turned/2`.
+    pub table: &'a [T],
     /// The pairs.
     pub pairing: Pairing,
 }
 
-/// Rotates each pair `(a, b)` of `x` by its angle: `(a·cos - b·sin, b·cos + a·sin)`.
+/// Rotates each pair `(a, b)` of `x` by its angle: `(a·cos - b·sin, b·cos + a·sin)`, `a`'s from the first
+/// half of the table and `b`'s from the second.
 ///
-/// Counts 1 mul, 1 sin and 1 cos per position and pair, whatever the batch, 2 mul more with a
-/// `factor`; 4 mul and 2 add per rotated pair.
+/// Counts 4 mul and 2 add per pair.
 ///
 /// # Errors
-/// [`KernelError::Shape`] if there are more pairs than `width` holds; [`KernelError::Length`] if a
-/// slice is not `[batch, tokens, heads, width]`.
+/// [`KernelError::Shape`] if `turned` is odd or more than `width`; [`KernelError::Length`] if a slice has
+/// not its shape.
 pub fn rope<T: Number, M: Meter>(
-    rope: &Rope<'_>,
+    rope: &Rope<'_, T>,
     x: &[T],
     out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
-    let &Rope { batch, tokens, heads, width, offset, inv_freq, factor, pairing } = rope;
+    let &Rope { batch, tokens, heads, width, turned, table, pairing } = rope;
     exactly("input", x.len(), &[batch, tokens, heads, width])?;
     exactly("output", out.len(), &[batch, tokens, heads, width])?;
-    let pairs = inv_freq.len();
-    if pairs > width / 2 {
-        return Err(KernelError::Shape { what: "2·pairs <= width" });
+    exactly("table", table.len(), &[tokens, 2, turned])?;
+    if turned > width || turned % 2 == 1 {
+        return Err(KernelError::Shape { what: "turned <= width, and even" });
     }
-    let mut table = vec![T::of(0.0); volume("angles", &[tokens, 2, pairs])?];
-    angles(offset, inv_freq, factor, &mut table, meter, |row, i| [i, row + i]);
     over_rows(out, heads * width, 2, meter, |first, out, tally| {
         for (row, out) in out.chunks_mut(heads * width).enumerate() {
             let row = first + row;
             let x = &x[row * heads * width..][..heads * width];
-            let (sin, cos) = table[row % tokens * 2 * pairs..][..2 * pairs].split_at(pairs);
+            let angles = &table[row % tokens * 2 * turned..][..2 * turned];
             for (out, x) in out.chunks_mut(width).zip(x.chunks(width)) {
                 match pairing {
-                    Pairing::HalfSplit => rotate_halves(isa, x, out, sin, cos),
-                    Pairing::Interleaved => rotate_neighbours(isa, x, out, sin, cos),
+                    Pairing::HalfSplit => rotate_halves(isa, x, out, angles),
+                    Pairing::Interleaved => rotate_neighbours(isa, x, out, angles),
                 }
-                out[2 * pairs..].copy_from_slice(&x[2 * pairs..]);
-                tally.both(Class::Mul, 4 * pairs);
-                tally.both(Class::Add, 2 * pairs);
+                out[turned..].copy_from_slice(&x[turned..]);
+                tally.both(Class::Mul, 2 * turned);
+                tally.both(Class::Add, turned);
             }
+        }
+    });
+    Ok(())
+}
+
+/// Writes the table of a rotary encoding, `[tokens, 2, 2·inv_freq.len()]`: cosines, then sines, of
+/// `(offset + p)·inv_freq[i]` at `i` and again at `i + inv_freq.len()`, each evaluated, times `factor`.
+///
+/// Counts per position and pair 1 mul, 2 cos, 2 sin, and 4 mul more with a `factor`.
+///
+/// # Errors
+/// [`KernelError::Length`] if `out` has not this shape.
+pub fn rotary_angles<T: Number, M: Meter>(
+    offset: usize,
+    inv_freq: &[f32],
+    factor: Option<f32>,
+    out: &mut [T],
+    meter: &M,
+) -> Result<(), KernelError> {
+    let (pairs, width) = (inv_freq.len(), 4 * inv_freq.len());
+    if width > 0 && !out.len().is_multiple_of(width) {
+        return Err(KernelError::Shape { what: "whole rows of the table" });
+    }
+    over_rows(out, width, 8, meter, |first, rows, tally| {
+        for (row, out) in rows.chunks_mut(width).enumerate() {
+            let position = T::of(offset.saturating_add(first + row) as f32);
+            let (cos, sin) = out.split_at_mut(2 * pairs);
+            let (once, again) = sin.split_at_mut(pairs);
+            for (angle, freq) in once.iter_mut().zip(inv_freq) {
+                *angle = position * T::of(*freq);
+            }
+            again.copy_from_slice(once);
+            for (cos, sin) in cos.iter_mut().zip(sin) {
+                (*sin, *cos) = sin.sin_cos();
+            }
+            if let Some(factor) = factor {
+                out.iter_mut().for_each(|x| *x *= T::of(factor));
+                tally.both(Class::Mul, width);
+            }
+            tally.both(Class::Mul, pairs);
+            tally.both(Class::Cos, 2 * pairs);
+            tally.both(Class::Sin, 2 * pairs);
         }
     });
     Ok(())
@@ -96,58 +134,46 @@ pub fn sinusoid<T: Number, M: Meter>(
     meter: &M,
 ) -> Result<(), KernelError> {
     exactly("output", out.len(), &[tokens, 2, inv_freq.len()])?;
-    angles(offset, inv_freq, None, out, meter, |_, i| [2 * i, 2 * i + 1]);
+    let width = 2 * inv_freq.len();
+    over_rows(out, width, 8, meter, |first, rows, tally| {
+        for (row, out) in rows.chunks_mut(width).enumerate() {
+            let position = T::of(offset.saturating_add(first + row) as f32);
+            for (out, freq) in out.as_chunks_mut().0.iter_mut().zip(inv_freq) {
+                *out = <[T; 2]>::from((position * T::of(*freq)).sin_cos());
+            }
+            for class in [Class::Mul, Class::Sin, Class::Cos] {
+                tally.both(class, inv_freq.len());
+            }
+        }
+    });
     Ok(())
 }
 
-/// Writes sine and cosine of each angle, times `factor`, at the places `at(pairs, pair)` of the
-/// position's row.
-fn angles<T: Number, M: Meter>(
-    offset: usize,
-    inv_freq: &[f32],
-    factor: Option<f32>,
-    table: &mut [T],
-    meter: &M,
-    at: impl Fn(usize, usize) -> [usize; 2] + Sync,
-) {
-    let pairs = inv_freq.len();
-    over_rows(table, 2 * pairs, 8, meter, |first, rows, tally| {
-        for (row, out) in rows.chunks_mut(2 * pairs).enumerate() {
-            let position = T::of(offset.saturating_add(first + row) as f32);
-            for (i, freq) in inv_freq.iter().enumerate() {
-                let (sin, cos) = (position * T::of(*freq)).sin_cos();
-                let [at_sin, at_cos] = at(pairs, i);
-                out[at_sin] = sin;
-                out[at_cos] = cos;
-            }
-            if let Some(factor) = factor {
-                out.iter_mut().for_each(|x| *x *= T::of(factor));
-                tally.both(Class::Mul, out.len());
-            }
-            tally.both(Class::Mul, pairs);
-            tally.both(Class::Sin, pairs);
-            tally.both(Class::Cos, pairs);
-        }
-    });
-}
-
 vectorised! {
-    fn rotate_halves[T: Number](x: &[T], out: &mut [T], sin: &[T], cos: &[T]) {
-        let pairs = sin.len();
+    fn rotate_halves[T: Number](x: &[T], out: &mut [T], angles: &[T]) {
+        let pairs = angles.len() / 4;
         let (a, b) = x[..2 * pairs].split_at(pairs);
         let (out_a, out_b) = out[..2 * pairs].split_at_mut(pairs);
-        let cos = &cos[..pairs];
+        let [cos_a, cos_b, sin_a, sin_b] = quarters(angles);
         for i in 0..pairs {
-            out_a[i] = a[i] * cos[i] - b[i] * sin[i];
-            out_b[i] = b[i] * cos[i] + a[i] * sin[i];
+            out_a[i] = a[i] * cos_a[i] - b[i] * sin_a[i];
+            out_b[i] = b[i] * cos_b[i] + a[i] * sin_b[i];
         }
     }
 
-    fn rotate_neighbours[T: Number](x: &[T], out: &mut [T], sin: &[T], cos: &[T]) {
+    fn rotate_neighbours[T: Number](x: &[T], out: &mut [T], angles: &[T]) {
         let (x, _) = x.as_chunks::<2>();
         let (out, _) = out.as_chunks_mut::<2>();
-        for (((out, &[a, b]), &sin), &cos) in out.iter_mut().zip(x).zip(sin).zip(cos) {
-            *out = [a * cos - b * sin, b * cos + a * sin];
+        let [cos_a, cos_b, sin_a, sin_b] = quarters(angles);
+        for (i, (out, &[a, b])) in out.iter_mut().zip(x).enumerate().take(cos_a.len()) {
+            *out = [a * cos_a[i] - b * sin_a[i], b * cos_b[i] + a * sin_b[i]];
         }
     }
+}
+
+/// The cosines and sines of the elements `a` and `b` of pairs.
+#[inline(always)]
+fn quarters<T>(angles: &[T]) -> [&[T]; 4] {
+    let pairs = angles.len() / 4;
+    [0, 1, 2, 3].map(|quarter| &angles[quarter * pairs..][..pairs])
 }

@@ -1,8 +1,8 @@
 //! The calls of the framework behind a node.
 
 use opledger_dims::{Activation, Binding};
-use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce, Rope};
-use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Var};
+use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce};
+use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, Var};
 
 use super::activation::{operator, spelled};
 use super::lowering::{Lowering, Owner};
@@ -105,20 +105,13 @@ impl Lowering<'_> {
                 }
                 (sizes, calls)
             }
-            Op::Rope(rope) => {
+            Op::Rope(_) => {
                 let sizes = each()?;
-                let calls = self.rope_calls(node, rope, &sizes)?;
+                let calls = self.rope_calls(node, &sizes)?;
                 (sizes, calls)
             }
             Op::Attention(_) => self.core(node)?,
-            Op::Einsum(_) => {
-                let sizes = each()?;
-                let calls = match node.role {
-                    Some(Role::Combine) => self.combine_calls(node)?,
-                    _ => vec![self.matmul(self.batched(node)?)],
-                };
-                (sizes, calls)
-            }
+            Op::Einsum(_) => (each()?, vec![self.matmul(self.batched(node)?)]),
             Op::Reduce(reduce) => {
                 let read = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
                 let sizes = pointwise(read).with("results", self.elements(var)?);
@@ -135,7 +128,11 @@ impl Lowering<'_> {
             Op::Experts(_) => one("grouped_mm", Function, each()?),
             // Moving without arithmetic, which no tool counts, and what the framework has before it
             // runs: constants, and the entries that `topk` gives with their places.
-            Op::Concat(_) | Op::Gather(_) | Op::Table(_) | Op::Sinusoid(_) => silent(each()?),
+            Op::Concat(_)
+            | Op::Gather(_)
+            | Op::Table(_)
+            | Op::Sinusoid(_)
+            | Op::RotaryAngles(_) => silent(each()?),
             Op::Source(_) | Op::Carry(_) | Op::Exit(_) => silent(Binding::new()),
         })
     }
@@ -198,20 +195,13 @@ impl Lowering<'_> {
         Ok(calls)
     }
 
-    fn rope_calls(
-        &self,
-        node: &Node,
-        rope: &Rope,
-        all: &Binding,
-    ) -> Result<Vec<Call>, ConventionError> {
+    fn rope_calls(&self, node: &Node, all: &Binding) -> Result<Vec<Call>, ConventionError> {
         use Manner::{Function, Operator};
         let elements = size(all, "elements");
-        let turned = match (&rope.rotated, node.shape.axes.last()) {
-            (Some(rotated), Some(axis)) => {
-                elements * self.at(rotated)? / self.at(&axis.size)?.max(1.into())
-            }
-            _ => elements,
-        };
+        let width = |shape: &Shape| shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size));
+        let table = node.inputs.get(1).map(|table| self.graph.shape(*table));
+        let (of_head, of_table) = (width(&node.shape)?, table.map_or(Ok(1.into()), width)?);
+        let turned = &elements * &of_table / of_head.clone().max(1.into());
         let sizes = pointwise(turned.clone());
         let mut calls = vec![
             Call::new("mul", Operator, sizes.clone()),
@@ -221,19 +211,10 @@ impl Lowering<'_> {
             Call::new("add", Operator, sizes),
         ];
         // What is not turned is joined to what is.
-        calls.extend(rope.rotated.as_ref().map(|_| Call::new("cat", Function, all.clone())));
+        if of_table != of_head {
+            calls.push(Call::new("cat", Function, all.clone()));
+        }
         Ok(calls)
-    }
-
-    /// The experts' results times their weights, then added up: two operators on elements, no product
-    /// of matrices.
-    fn combine_calls(&self, node: &Node) -> Result<Vec<Call>, ConventionError> {
-        let results = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
-        let sizes = pointwise(results);
-        Ok(vec![
-            Call::new("mul", Manner::Operator, sizes.clone()),
-            Call::new("sum", Manner::Method, sizes),
-        ])
     }
 
     /// Sizes of a batched product of two values.

@@ -60,6 +60,7 @@ impl Lowering<'_> {
                 | Op::Embedding(_)
                 | Op::Rearrange(_)
                 | Op::Concat(_)
+                | Op::RotaryAngles(_)
                 | Op::Rope(_)
                 | Op::Sinusoid(_)
                 | Op::Reduce(_)

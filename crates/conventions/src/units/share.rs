@@ -89,7 +89,7 @@ fn of_operation(op: &Op) -> Share {
         },
         Op::Norm(_) => Share::Normalisation,
         Op::Activation(_) => Share::Activation,
-        Op::Rope(_) => Share::Rotation,
+        Op::RotaryAngles(_) | Op::Rope(_) => Share::Rotation,
         Op::Embedding(_) => Share::Embedding,
         Op::TopK(_)
         | Op::Reduce(_)

@@ -226,6 +226,7 @@ fn compute<M: Metering>(
         Op::Norm(op) => pointwise::norm(op, call, out, meter),
         Op::Activation(op) => pointwise::activation(*op, call, out, meter),
         Op::Embedding(_) => pointwise::embedding(call, out),
+        Op::RotaryAngles(op) => pointwise::rotary_angles(op, call, out, meter),
         Op::Rope(op) => pointwise::rope(op, call, out, meter),
         Op::Sinusoid(_) => pointwise::sinusoid(call, out, meter),
         Op::Reduce(op) => pointwise::reduce(op, call, out, meter),

@@ -2,7 +2,7 @@
 
 use opledger_ir::ops::{
     Activation, Arithmetic, ArithmeticKind, Dropout, Norm, NormKind, Reduce, Rope, RopePairs,
-    Scale, Sinusoid,
+    RotaryAngles, Scale, Sinusoid,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
@@ -110,6 +110,20 @@ pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
     kernels::gather(table.data(), width, ids.data(), out).map_err(refused)
 }
 
+pub(super) fn rotary_angles(
+    op: &RotaryAngles,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Applied {
+    let [_, _, width] = call.output else { return Err(OpError::Operand(0)) };
+    let frequencies = op.scaling.frequencies(op.theta, *width);
+    let frequencies: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
+    let factor = op.scaling.attention_factor().map(|factor| factor as f32);
+    let offset = call.size(&op.offset)?;
+    kernels::rotary_angles(offset, &frequencies, factor, out, meter).map_err(refused)
+}
+
 pub(super) fn rope(
     op: &Rope,
     call: &Call<'_, f32>,
@@ -117,17 +131,14 @@ pub(super) fn rope(
     meter: &impl Meter,
 ) -> Applied {
     let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
-    let rotated = op.rotated.as_ref().map_or(Ok(*width), |size| call.size(size))?;
-    let inv_freq = op.scaling.frequencies(op.theta, rotated);
-    let inv_freq: Vec<f32> = inv_freq.iter().map(|f| *f as f32).collect();
+    let table = call.real(1)?;
     let rope = kernels::Rope {
         batch: batch.iter().product(),
         tokens: *tokens,
         heads: *heads,
         width: *width,
-        offset: call.size(&op.offset)?,
-        inv_freq: &inv_freq,
-        factor: op.scaling.attention_factor().map(|factor| factor as f32),
+        turned: table.shape().last().copied().unwrap_or(0),
+        table: table.data(),
         pairing: match op.pairs {
             RopePairs::Halves => Pairing::HalfSplit,
             RopePairs::Neighbours => Pairing::Interleaved,
@@ -160,15 +171,8 @@ pub(super) fn reduce(
     if at + 1 == x.shape().len() {
         return kernels::reduce(kind, width, x.data(), out, meter).map_err(refused);
     }
-    // The kernel reduces rows, so the axis is moved to the end first.
-    let (mut shape, mut own) = (x.shape().to_vec(), strides(x.shape()));
-    let (size, stride) = (shape.remove(at), own.remove(at));
-    shape.push(size);
-    own.push(stride);
-    let mut rows = vec![0.0; x.len()];
-    kernels::permute(&shape, Strided { data: x.data(), strides: &own }, &mut rows)
-        .map_err(refused)?;
-    kernels::reduce(kind, width, &rows, out, meter).map_err(refused)
+    let inner = x.shape()[at + 1..].iter().product();
+    kernels::reduce_columns(kind, width, inner, x.data(), out, meter).map_err(refused)
 }
 
 pub(super) fn top_k(call: &Call<'_, f32>, meter: &impl Meter) -> Result<Value<f32>, OpError> {

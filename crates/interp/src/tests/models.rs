@@ -4,7 +4,7 @@ use super::assert_proved;
 use crate::{Fast, Feeds};
 use opledger_dims::{Binding, Class, Poly};
 use opledger_ir::ops::{
-    Activation, Factor, Rearrange, Reduce, Rope, RopePairs, RopeScaling, Source, Table,
+    Activation, Factor, Rearrange, Reduce, RopePairs, RopeScaling, RotaryAngles, Source, Table,
 };
 use opledger_ir::{Axis, Graph, GraphError, Mask, Var};
 
@@ -64,12 +64,13 @@ fn rotation_under_every_scaling() {
     for (i, scaling) in
         [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125)].into_iter().enumerate()
     {
-        for pairs in [RopePairs::Halves, RopePairs::Neighbours] {
-            for rotated in [None, Some("r".into())] {
-                let name = format!("{pairs:?} {i} {}", rotated.is_some());
-                let rope = Rope { pairs, theta: 1e4, offset: "p".into(), scaling, rotated };
-                let y = g.record("", rope, &[x]).unwrap();
-                g.output(&name, y);
+        for width in ["e", "r"] {
+            let offset = "p".into();
+            let angles = RotaryAngles { offset, scaling, ..RotaryAngles::new("n", width, 1e4) };
+            let angles = g.record("", angles, &[]).unwrap();
+            for pairs in [RopePairs::Halves, RopePairs::Neighbours] {
+                let y = g.rope(x, pairs, angles).unwrap();
+                g.output(&format!("{pairs:?} {i} {width}"), y);
             }
         }
     }
@@ -97,12 +98,14 @@ fn attention_to_a_cache_in_every_layer() {
         ["past_k", "past_v"].map(|name| inner.input(name, past.clone()).unwrap());
     drop(inner);
     let causal = Mask { offset: Some("p".into()), ..Mask::none() };
+    let angles = RotaryAngles { offset: "p".into(), ..RotaryAngles::new("n", "e", 1e4) };
+    let angles = g.record("", angles, &[]).unwrap();
     let y = g
         .repeat::<GraphError>(&layers, x, |g, x| {
             let q = g.einsum("b n c, h e c -> b n h e", x, query)?;
-            let q = g.rope(q, RopePairs::Halves, 1e4, "p")?;
+            let q = g.rope(q, RopePairs::Halves, angles)?;
             let k = g.einsum("b n c, g e c -> b n g e", x, key)?;
-            let k = g.rope(k, RopePairs::Halves, 1e4, "p")?;
+            let k = g.rope(k, RopePairs::Halves, angles)?;
             let v = g.einsum("b n c, g e c -> b n g e", x, value)?;
             let (k, v) = (g.rename(k, "n", "m")?, g.rename(v, "n", "m")?);
             let (k, v) = (g.concat(past_k, k, "m")?, g.concat(past_v, v, "m")?);

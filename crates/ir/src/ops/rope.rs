@@ -1,17 +1,15 @@
 //! Rotary position embedding (Su et al. 2021, equation 34): each pair of the first r elements of a
-//! head is turned by position · θ^(−2p/r), p being the pair. r is the head's width e, or less (Black
-//! et al. 2022, §2.1.1): the other elements stay as they are.
+//! head is turned by the angle of its position, whose cosine and sine a table holds for each element
+//! (see [`RotaryAngles`](super::RotaryAngles)). r is the head's width e, or less (Black et al. 2022,
+//! §2.1.1): the other elements stay as they are.
 //!
-//! Count: for each (position, pair) once, whatever the batch and heads: 1 mul (the angle), 1 sin,
-//! 1 cos; for each pair of elements turned: 4 mul, 2 add. The frequencies are constants, scaled or
-//! not. Where YaRN's attention factor is not 1, sine and cosine are multiplied by it: 2 mul more for
-//! each (position, pair).
+//! Count, for each pair of elements: 4 mul, 2 add.
 
-use opledger_dims::{Binding, Class, Counts, Integer, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
-use super::RopeScaling;
+use super::RotaryAngles;
 use crate::operation::{Operation, operands};
-use crate::{Axis, AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
 /// Which elements form a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,49 +20,25 @@ pub enum RopePairs {
     Neighbours,
 }
 
-/// Rotation of `[…, n, h, e]` by position.
+/// Rotation of `[…, n, h, e]` by a table `[n, cos_sin=2, r]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
     /// Which elements form a pair.
     pub pairs: RopePairs,
-    /// The base of the frequencies, usually 10,000.
-    pub theta: f64,
-    /// The position of the first token.
-    pub offset: Poly,
-    /// How the frequencies are scaled.
-    pub scaling: RopeScaling,
-    /// How many elements of a head are turned, its first; all when `None`.
-    pub rotated: Option<Poly>,
 }
 
 impl Rope {
-    /// The whole head turned, in halves, from position 0, the frequencies not scaled.
-    pub fn new(theta: f64) -> Self {
-        let (offset, scaling) = (Poly::zero(), RopeScaling::None);
-        Rope { pairs: RopePairs::Halves, theta, offset, scaling, rotated: None }
-    }
-
-    /// How many elements of a head as wide as an axis are turned.
-    pub fn width<'a>(&'a self, axis: &'a Axis) -> &'a Poly {
-        self.rotated.as_ref().unwrap_or(&axis.size)
-    }
-
-    /// Why so many elements cannot be turned, if they cannot.
-    pub(crate) fn problem(
-        &self,
-        axis: &Axis,
-        size: impl Fn(&Poly) -> Option<Integer>,
-    ) -> Option<String> {
-        let rotated = size(self.width(axis))?;
-        let odd = &rotated % 2u32 != 0u32.into();
-        match &self.rotated {
-            None if odd => Some(format!("axis `{}` is {rotated}; rotation turns pairs", axis.name)),
-            Some(_) if odd => Some(format!("{rotated} elements are to turn; rotation turns pairs")),
-            Some(_) => size(&axis.size).filter(|all| rotated > *all).map(|all| {
-                format!("{rotated} elements of axis `{}` are to turn, and it has {all}", axis.name)
-            }),
-            None => None,
+    /// The elements of a pair among `turned`.
+    fn pair(&self, pair: usize, turned: usize) -> [usize; 2] {
+        match self.pairs {
+            RopePairs::Halves => [pair, pair + turned / 2],
+            RopePairs::Neighbours => [2 * pair, 2 * pair + 1],
         }
+    }
+
+    /// How many elements of each head turn.
+    fn turned(inputs: &[&Shape]) -> Option<Poly> {
+        inputs.get(1)?.last().map(|axis| axis.size.clone())
     }
 }
 
@@ -74,32 +48,37 @@ impl Operation for Rope {
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let [x] = operands(inputs)?;
-        x.expect(0, Kind::Real)?;
-        let [.., _, _, width] = &x.axes[..] else {
+        let [x, table] = operands(inputs)?;
+        for (operand, shape) in [x, table].into_iter().enumerate() {
+            shape.expect(operand, Kind::Real)?;
+        }
+        let [.., tokens, _, _] = &x.axes[..] else {
             return Err(ShapeError::Rank { operand: 0, expected: 3, found: x.axes.len() });
         };
-        if let Some(problem) = self.scaling.problem() {
-            return Err(ShapeError::Sizes(problem.to_owned()));
+        let [positions, functions, _] = &table.axes[..] else {
+            return Err(ShapeError::Rank { operand: 1, expected: 3, found: table.axes.len() });
+        };
+        if positions.name != tokens.name {
+            return Err(ShapeError::Missing { operand: 1, axis: tokens.name.clone() });
         }
-        match self.problem(width, Poly::as_integer) {
+        let two = RotaryAngles::functions();
+        for (axis, other) in [(tokens, positions), (&two, functions)] {
+            if axis.size != other.size {
+                let (left, right) = (axis.size.clone(), other.size.clone());
+                return Err(ShapeError::Size { axis: other.name.clone(), left, right });
+            }
+        }
+        match self.conflict(inputs, &Binding::new()) {
             Some(problem) => Err(ShapeError::Sizes(problem)),
             None => Ok(vec![x.clone()]),
         }
     }
 
-    fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
-        let [rows @ .., width] = &output.axes[..] else { return Cost::free() };
-        let [.., tokens, _] = rows else { return Cost::free() };
-        let rotated = self.width(width);
-        let all = rows.iter().map(|axis| &axis.size).product::<Poly>() * rotated;
-        let angles = (&tokens.size * rotated).ratio(1, 2);
-        let per_angle = if self.scaling.attention_factor().is_some() { 3 } else { 1 };
-        let counts = Counts::zero()
-            .with(Class::Mul, &all * 2 + &angles * per_angle)
-            .with(Class::Add, all)
-            .with(Class::Sin, angles.clone())
-            .with(Class::Cos, angles);
+    fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
+        let [rows @ .., _] = &output.axes[..] else { return Cost::free() };
+        let Some(turned) = Rope::turned(inputs) else { return Cost::free() };
+        let all = rows.iter().map(|axis| &axis.size).product::<Poly>() * turned;
+        let counts = Counts::zero().with(Class::Mul, &all * 2).with(Class::Add, all);
         Cost::of(Part::Pointwise, counts)
     }
 
@@ -108,28 +87,26 @@ impl Operation for Rope {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[Part::Pointwise]).sizes(std::iter::once(&self.offset).chain(&self.rotated))
+        Facts::of(&[Part::Pointwise])
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
-        AxisMap::by_name(inputs, output).mixing_last(0)
+        AxisMap::by_name(inputs, output).mixing_last(0).mixing_last(1)
     }
 
     fn detail(&self) -> String {
-        {
-            let scaling = match self.scaling {
-                RopeScaling::None => None,
-                RopeScaling::Linear { factor } => Some(format!("linear, factor {factor}")),
-                RopeScaling::Llama3 { factor, .. } => Some(format!("llama3, factor {factor}")),
-                RopeScaling::Yarn { factor, .. } => Some(format!("yarn, factor {factor}")),
-            };
-            let part = self.rotated.as_ref().map(|width| format!("the first {width}"));
-            part.into_iter().chain(scaling).collect::<Vec<_>>().join(", ")
-        }
+        String::new()
     }
 
     fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
-        self.problem(inputs[0].last()?, |size| size.at(binding).ok())
+        let turned = Rope::turned(inputs)?.at(binding).ok()?;
+        if &turned % 2u32 != 0u32.into() {
+            return Some(format!("{turned} elements are to turn; rotation turns pairs"));
+        }
+        let width = inputs[0].last()?;
+        width.size.at(binding).ok().filter(|all| turned > *all).map(|all| {
+            format!("{turned} elements of axis `{}` are to turn, and it has {all}", width.name)
+        })
     }
 
     fn reference<T: Scalar>(
@@ -137,31 +114,21 @@ impl Operation for Rope {
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
-        let x = call.real(0)?;
-        let offset = call.size(&self.offset)?;
-        let [batch @ .., tokens, heads, width] = call.output else {
-            return Err(OpError::Operand(0));
-        };
-        let rotated = self.rotated.as_ref().map_or(Ok(*width), |size| call.size(size))?;
-        let frequencies = self.scaling.frequencies(self.theta, rotated);
-        let factor = self.scaling.attention_factor().map(T::from_f64);
-        let scaled = |x: T| factor.map_or(x, |factor| x * factor);
+        let (x, table) = (call.real(0)?, call.real(1)?);
+        let [.., heads, width] = call.output else { return Err(OpError::Operand(0)) };
+        let [tokens, _, turned] = table.shape() else { return Err(OpError::Operand(1)) };
         let mut out = x.data().to_vec();
-        for token in 0..*tokens {
-            for (pair, frequency) in frequencies.iter().enumerate() {
-                let angle = T::from_f64((offset + token) as f64) * T::from_f64(*frequency);
-                let (sin, cos) = (scaled(angle.sin()), scaled(angle.cos()));
-                let (first, second) = match self.pairs {
-                    RopePairs::Halves => (pair, pair + rotated / 2),
-                    RopePairs::Neighbours => (2 * pair, 2 * pair + 1),
-                };
-                for item in 0..batch.iter().product() {
-                    for head in 0..*heads {
-                        let at = ((item * tokens + token) * heads + head) * width;
-                        let (a, b) = (x.data()[at + first], x.data()[at + second]);
-                        out[at + first] = a * cos - b * sin;
-                        out[at + second] = a * sin + b * cos;
-                    }
+        for (row, out) in out.chunks_mut((heads * width).max(1)).enumerate() {
+            let (cos, sin) =
+                table.data()[row % tokens * 2 * turned..][..2 * turned].split_at(*turned);
+            for head in out.chunks_mut((*width).max(1)) {
+                for pair in 0..turned / 2 {
+                    let [first, second] = self.pair(pair, *turned);
+                    let (a, b) = (head[first], head[second]);
+                    // The table holds a pair's angle at p and p + r/2, whichever elements turn by it.
+                    let at = pair + turned / 2;
+                    head[first] = a * cos[pair] - b * sin[pair];
+                    head[second] = a * sin[at] + b * cos[at];
                 }
             }
         }
@@ -172,23 +139,25 @@ impl Operation for Rope {
 
 #[cfg(test)]
 mod tests {
+    use super::RopePairs::{Halves, Neighbours};
     use super::{Rope, RopePairs};
-    use crate::Graph;
-    use crate::ops::RopeScaling;
+    use crate::ops::RotaryAngles;
     use crate::ops::proof::{evaluate, prove};
+    use crate::{Axis, Graph, GraphError, Var};
     use approx::assert_abs_diff_eq;
     use proptest::prelude::*;
 
-    fn yarn(attention_factor: f64) -> RopeScaling {
-        let (factor, beta_fast, beta_slow) = (4.0, 32.0, 1.0);
-        let original_max_position_embeddings = 64;
-        RopeScaling::Yarn {
-            factor,
-            beta_fast,
-            beta_slow,
-            original_max_position_embeddings,
-            attention_factor,
-        }
+    /// Turned by the angles of base 100, the first token at position 2.
+    fn turned(
+        g: &mut Graph,
+        x: Var,
+        pairs: RopePairs,
+        width: impl Into<Axis>,
+    ) -> Result<Var, GraphError> {
+        let tokens = g.shape(x).axes.iter().rev().nth(2).unwrap().clone();
+        let angles = RotaryAngles { offset: 2.into(), ..RotaryAngles::new(tokens, width, 100.0) };
+        let angles = g.record("", angles, &[])?;
+        g.rope(x, pairs, angles)
     }
 
     proptest! {
@@ -196,16 +165,13 @@ mod tests {
         fn counted_reference_equals_cost(b in 0..3_usize, n in 1..5_usize, h in 1..4_usize, p in 1..4_usize) {
             let mut g = Graph::new();
             let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
-            g.rope(x, RopePairs::Halves, 1e4, 0).unwrap();
-            g.rope(x, RopePairs::Neighbours, 1e4, 3).unwrap();
-            for attention_factor in [1.0, 1.25] {
-                let scaling = yarn(attention_factor);
-                for rotated in [None, Some("r".into())] {
-                    let (pairs, offset) = (RopePairs::Halves, 3.into());
-                    let rope = Rope { pairs, theta: 1e4, offset, scaling, rotated };
-                    g.record("", rope, &[x]).unwrap();
+            for pairs in [Halves, Neighbours] {
+                for width in ["e", "r"] {
+                    turned(&mut g, x, pairs, Axis::new("e", width)).unwrap();
                 }
             }
+            let table = g.input("table", ["n".into(), Axis::new("f", 2), "r".into()]).unwrap();
+            g.rope(x, Halves, table).unwrap();
             prove(&g, &[("b", b), ("n", n), ("h", h), ("e", 2 * p), ("r", 2 * (p / 2))]);
         }
     }
@@ -214,70 +180,63 @@ mod tests {
     fn a_pair_turns_by_its_angle() {
         let mut g = Graph::new();
         let x = g.input("x", [("n", 1), ("h", 1), ("e", 4)]).unwrap();
-        let halves = g.rope(x, RopePairs::Halves, 100.0, 2).unwrap();
-        let neighbours = g.rope(x, RopePairs::Neighbours, 100.0, 2).unwrap();
+        let halves = turned(&mut g, x, Halves, ("e", 4)).unwrap();
+        let neighbours = turned(&mut g, x, Neighbours, ("e", 4)).unwrap();
         let feeds: [(&str, &[f64]); 1] = [("x", &[1., 1., 0., 0.])];
         let (fast, slow) = (2.0_f64, 2.0 * 0.1_f64);
         let expected = [fast.cos(), slow.cos(), fast.sin(), slow.sin()];
         assert_abs_diff_eq!(evaluate(&g, halves, &feeds)[..], expected[..], epsilon = 1e-12);
         let expected = [fast.cos() - fast.sin(), fast.sin() + fast.cos(), 0., 0.];
         assert_abs_diff_eq!(evaluate(&g, neighbours, &feeds)[..], expected[..], epsilon = 1e-12);
-        let odd = g.input("odd", [("n", 1), ("h", 1), ("e", 3)]).unwrap();
-        let error = g.rope(odd, RopePairs::Halves, 1e4, 0).unwrap_err().problem.to_string();
-        assert_eq!(error, "axis `e` is 3; rotation turns pairs");
-    }
-
-    #[test]
-    fn scaled_frequencies_turn_and_the_attention_factor_stretches() {
-        let mut g = Graph::new();
-        let x = g.input("x", [("n", 1), ("h", 1), ("e", 2)]).unwrap();
-        let mut turned = |scaling| {
-            let (pairs, offset) = (RopePairs::Halves, 8.into());
-            let rope = Rope { pairs, theta: 1e4, offset, scaling, rotated: None };
-            let y = g.record("", rope, &[x])?;
-            Ok::<_, crate::GraphError>(evaluate(&g, y, &[("x", &[1., 0.])]))
-        };
-        let (cos, sin) = (2.0_f64.cos(), 2.0_f64.sin());
-        let linear = turned(RopeScaling::Linear { factor: 4.0 }).unwrap();
-        assert_abs_diff_eq!(linear[..], [cos, sin][..], epsilon = 1e-12);
-        let yarned = turned(yarn(1.5)).unwrap();
-        let plain = turned(yarn(1.0)).unwrap();
-        assert_abs_diff_eq!(yarned[..], [1.5 * plain[0], 1.5 * plain[1]][..], epsilon = 1e-12);
-        let error = turned(RopeScaling::Linear { factor: 0.0 }).unwrap_err().problem.to_string();
-        assert_eq!(error, "the factor of a rope scaling must be a positive number");
     }
 
     #[test]
     fn what_is_not_rotated_stays() {
         let mut g = Graph::new();
         let x = g.input("x", [("n", 1), ("h", 1), ("e", 5)]).unwrap();
-        let mut first = |rotated: i64, pairs| {
-            let rotated = Some(rotated.into());
-            let (offset, scaling) = (2.into(), RopeScaling::None);
-            let y = g.record("", Rope { pairs, theta: 100.0, offset, scaling, rotated }, &[x])?;
-            Ok::<_, crate::GraphError>(evaluate(&g, y, &[("x", &[1., 1., 0., 0., 7.])]))
+        let mut first = |width: i64, pairs| {
+            let y = turned(&mut g, x, pairs, ("r", width))?;
+            Ok::<_, GraphError>(evaluate(&g, y, &[("x", &[1., 1., 0., 0., 7.])]))
         };
         let (fast, slow) = (2.0_f64, 2.0 * 0.1_f64);
-        let halves = first(4, RopePairs::Halves).unwrap();
+        let halves = first(4, Halves).unwrap();
         let expected = [fast.cos(), slow.cos(), fast.sin(), slow.sin(), 7.];
         assert_abs_diff_eq!(halves[..], expected[..], epsilon = 1e-12);
-        let neighbours = first(2, RopePairs::Neighbours).unwrap();
+        let neighbours = first(2, Neighbours).unwrap();
         let expected = [fast.cos() - fast.sin(), fast.sin() + fast.cos(), 0., 0., 7.];
         assert_abs_diff_eq!(neighbours[..], expected[..], epsilon = 1e-12);
-        let mut refused = |r| first(r, RopePairs::Halves).unwrap_err().problem.to_string();
-        assert_eq!(refused(3), "3 elements are to turn; rotation turns pairs");
-        assert_eq!(refused(6), "6 elements of axis `e` are to turn, and it has 5");
+        let error = first(6, Halves).unwrap_err().problem.to_string();
+        assert_eq!(error, "6 elements of axis `e` are to turn, and it has 5");
+    }
+
+    #[test]
+    fn a_table_that_does_not_fit_is_refused() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
+        let mut refused = |axes: [(&str, i64); 3]| {
+            let table = g.input("", axes.map(|(name, size)| Axis::new(name, size))).unwrap();
+            g.record("", Rope { pairs: Halves }, &[x, table]).unwrap_err().problem.to_string()
+        };
+        assert_eq!(refused([("m", 4), ("f", 2), ("r", 2)]), "operand 1 has no axis `n`");
+        let size = refused([("n", 4), ("f", 2), ("r", 2)]);
+        assert_eq!(size, "axis `n` is n in one operand and 4 in another");
+        let table = g.input("three", ["n".into(), Axis::new("f", 3), Axis::new("r", 2)]).unwrap();
+        let error = g.rope(x, Halves, table).unwrap_err().problem.to_string();
+        assert_eq!(error, "axis `f` is 2 in one operand and 3 in another");
+        let table = g.input("odd", ["n".into(), Axis::new("f", 2), Axis::new("r", 3)]).unwrap();
+        let error = g.rope(x, Halves, table).unwrap_err().problem.to_string();
+        assert_eq!(error, "3 elements are to turn; rotation turns pairs");
     }
 
     #[test]
     fn each_token_of_every_batch_and_head_turns_by_its_position() {
         let mut g = Graph::new();
         let x = g.input("x", [("b", 2), ("n", 3), ("h", 2), ("e", 2)]).unwrap();
-        let y = g.rope(x, RopePairs::Halves, 1e4, 0).unwrap();
+        let y = turned(&mut g, x, Halves, ("e", 2)).unwrap();
         let lengths: Vec<f64> = (1..=12).map(f64::from).collect();
         let data: Vec<f64> = lengths.iter().flat_map(|v| [*v, 0.0]).collect();
         let turned = |(i, v): (usize, &f64)| {
-            let angle = (i / 2 % 3) as f64;
+            let angle = (2 + i / 2 % 3) as f64;
             [v * angle.cos(), v * angle.sin()]
         };
         let expected: Vec<f64> = lengths.iter().enumerate().flat_map(turned).collect();

@@ -144,6 +144,11 @@ proptest! {
                 reduce(reduction, width, &numbers::<T>(&x), &mut out, meter).unwrap();
                 out
             });
+            counts_itself!(format!("{reduction:?} down {rows} of {width}"), T, |[meter]| {
+                let mut out = numbers::<T>(&vec![0.0; width]);
+                reduce_columns(reduction, rows, width, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
         }
         let k = 1 + seed as usize % width;
         counts_itself!(format!("the {k} largest of {rows} by {width}"), T, |[meter]| {
@@ -166,10 +171,16 @@ proptest! {
         let inv_freq = data(pairs, seed + 1, false);
         let pairing = if halves { Pairing::HalfSplit } else { Pairing::Interleaved };
         let offset = (seed % 100) as usize;
-        let problem = Rope { batch, tokens, heads, width, offset, inv_freq: &inv_freq, factor, pairing };
-        counts_itself!(format!("{problem:?}"), T, |[meter]| {
-            let mut out = numbers::<T>(&x);
+        let (turned, table) = (2 * pairs, data(tokens * 4 * pairs, seed + 2, false));
+        counts_itself!(format!("{pairing:?} of {batch}·{tokens}·{heads} by {width}"), T, |[meter]| {
+            let (table, mut out) = (&numbers::<T>(&table), numbers::<T>(&x));
+            let problem = Rope { batch, tokens, heads, width, turned, table, pairing };
             rope(&problem, &numbers::<T>(&x), &mut out, meter).unwrap();
+            out
+        });
+        counts_itself!(format!("angles of {tokens} by {pairs}, {factor:?}"), T, |[meter]| {
+            let mut out = numbers::<T>(&table);
+            rotary_angles(offset, &inv_freq, factor, &mut out, meter).unwrap();
             out
         });
         counts_itself!(format!("sinusoids of {tokens} by {pairs}"), T, |[meter]| {

@@ -79,6 +79,32 @@ fn check_reduce(rows: usize, k: usize) {
     }
 }
 
+/// The reduction of rows upon rows is that of rows laid side by side.
+fn check_reduce_columns(blocks: usize, terms: usize, width: usize) {
+    let x = data(blocks * terms * width, 14);
+    let across = |block: usize, column: usize| {
+        (0..terms).map(|term| f64::from(x[(block * terms + term) * width + column])).collect()
+    };
+    let places = (0..blocks).flat_map(|block| (0..width).map(move |column| (block, column)));
+    let rows: Vec<Vec<f64>> = places.map(|(block, column)| across(block, column)).collect();
+    for reduction in [Reduction::Sum, Reduction::Mean, Reduction::Max] {
+        let mut ops = Ops::default();
+        let mut reduced = |row: &Vec<f64>| match reduction {
+            Reduction::Sum => ops.sum(row),
+            Reduction::Mean => {
+                let sum = ops.sum(row);
+                ops.div(sum, terms as f64)
+            }
+            Reduction::Max => row[1..].iter().fold(row[0], |a, b| ops.max(a, *b)),
+        };
+        let expected: Vec<f64> = rows.iter().map(&mut reduced).collect();
+        let out = run_one(blocks * width, &ops, |out, m| {
+            reduce_columns(reduction, terms, width, &x, out, m).unwrap();
+        });
+        assert_close(&out, &expected, bound(terms));
+    }
+}
+
 fn check_top_k(rows: usize, width: usize, k: usize) {
     // Few distinct numbers, so that many are equal.
     let x: Vec<f32> = data(rows * width, 12).iter().map(|x| (4.0 * x).round()).collect();
@@ -200,19 +226,35 @@ fn check_strided(shape: &[usize], orders: [&[usize]; 2], repeats: [&[bool]; 2]) 
 }
 
 fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usize) {
-    let width = 2 * pairs + extra;
+    let (width, turned) = (2 * pairs + extra, 2 * pairs);
     let inv_freq: Vec<f32> = (0..pairs).map(|i| 0.3f32.powi(i as i32)).collect();
-    let x = data(batch * tokens * heads * width, 11);
-    for (pairing, factor) in [(Pairing::HalfSplit, None), (Pairing::Interleaved, Some(1.25))] {
+    for factor in [None, Some(1.25)] {
+        let mut o = Ops::default();
+        let mut expected = Vec::new();
+        let scaled = |o: &mut Ops, x| factor.map_or(x, |factor: f32| o.mul(x, factor.into()));
+        for p in 0..tokens {
+            let angle = |freq: &f32| o.mul((offset + p) as f64, f64::from(*freq));
+            let once: Vec<f64> = inv_freq.iter().map(angle).collect();
+            for function in [Ops::cos, Ops::sin] {
+                for angle in once.iter().chain(&once) {
+                    let value = function(&mut o, *angle);
+                    expected.push(scaled(&mut o, value));
+                }
+            }
+        }
+        let out = run_one(expected.len(), &o, |out, m| {
+            rotary_angles(offset, &inv_freq, factor, out, m).unwrap();
+        });
+        assert_close(&out, &expected, 1e-4);
+    }
+    // Each element has entries of its own, so that one that is read for another shows.
+    let (x, table) = (data(batch * tokens * heads * width, 11), data(tokens * 2 * turned, 13));
+    for pairing in [Pairing::HalfSplit, Pairing::Interleaved] {
         let mut o = Ops::default();
         let mut expected = wide(&x);
         for p in 0..tokens {
-            for (i, freq) in inv_freq.iter().enumerate() {
-                let angle = o.mul((offset + p) as f64, f64::from(*freq));
-                let (mut sin, mut cos) = (o.sin(angle), o.cos(angle));
-                if let Some(factor) = factor {
-                    (sin, cos) = (o.mul(sin, f64::from(factor)), o.mul(cos, f64::from(factor)));
-                }
+            for i in 0..pairs {
+                let at = |quarter| f64::from(table[p * 2 * turned + quarter * pairs + i]);
                 let (first, second) = match pairing {
                     Pairing::HalfSplit => (i, i + pairs),
                     Pairing::Interleaved => (2 * i, 2 * i + 1),
@@ -221,16 +263,15 @@ fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usi
                     let (b, h) = (row / heads, row % heads);
                     let head = &mut expected[((b * tokens + p) * heads + h) * width..][..width];
                     let (a, b) = (head[first], head[second]);
-                    let (ac, bs) = (o.mul(a, cos), o.mul(b, sin));
-                    let (bc, as_) = (o.mul(b, cos), o.mul(a, sin));
+                    let (ac, bs) = (o.mul(a, at(0)), o.mul(b, at(2)));
+                    let (bc, as_) = (o.mul(b, at(1)), o.mul(a, at(3)));
                     (head[first], head[second]) = (o.sub(ac, bs), o.add(bc, as_));
                 }
             }
         }
-        let inv_freq = &inv_freq;
-        let problem = Rope { batch, tokens, heads, width, offset, inv_freq, factor, pairing };
+        let problem = Rope { batch, tokens, heads, width, turned, table: &table, pairing };
         let out = run_one(x.len(), &o, |out, m| rope(&problem, &x, out, m).unwrap());
-        assert_close(&out, &expected, 1e-4);
+        assert_close(&out, &expected, 1e-5);
     }
     let mut o = Ops::default();
     let mut expected = Vec::new();
@@ -252,6 +293,7 @@ proptest! {
     fn rows_agree_with_loops(rows in 0usize..40, k in 1usize..150, gamma: bool, beta: bool) {
         check_norms(rows, k, gamma, beta);
         check_reduce(rows, k);
+        check_reduce_columns(rows % 7, 1 + rows % 5, k);
         check_softmax(rows, k);
         check_top_k(rows, k, k.min(3));
     }
@@ -286,6 +328,8 @@ fn several_tasks_agree_with_loops() {
     check_norms(2, 30_000, true, false);
     check_reduce(700, 65);
     check_reduce(3, 30_000);
+    check_reduce_columns(3, 5, 20_000);
+    check_reduce_columns(700, 3, 65);
     check_softmax(700, 65);
     check_softmax(2, 20_000);
     check_top_k(9000, 8, 2);
@@ -360,6 +404,9 @@ fn maxima_keep_nan() {
     assert!(out[0].is_nan());
     reduce(Reduction::Max, 2, &[f32::NEG_INFINITY; 2], &mut out, &NoMeter).unwrap();
     assert_eq!(out[0], f32::NEG_INFINITY);
+    let mut out = [0.0; 35];
+    reduce_columns(Reduction::Max, 2, 35, &x, &mut out, &NoMeter).unwrap();
+    assert_eq!(out.iter().position(|x| x.is_nan()), Some(31));
 }
 
 #[test]
@@ -391,23 +438,38 @@ fn wrong_shapes_are_errors() {
         reduce(Reduction::Sum, 0, &[], &mut out, m),
         Err(KernelError::EmptyReduction { .. })
     ));
+    length(reduce_columns(Reduction::Sum, 2, 3, &x, &mut out, m));
+    assert!(matches!(
+        reduce_columns::<f32, _>(Reduction::Sum, 0, 3, &[], &mut out, m),
+        Err(KernelError::EmptyReduction { .. })
+    ));
+    assert!(matches!(
+        reduce_columns(Reduction::Sum, 1, 4, &x, &mut out, m),
+        Err(KernelError::Shape { .. })
+    ));
     let whole = Strided { data: &x, strides: &[3, 1] };
     assert!(matches!(permute(&[6], whole, &mut out), Err(KernelError::Shape { .. })));
     let wide = Strided { data: &x, strides: &[4, 1] };
     assert!(matches!(permute(&[2, 3], wide, &mut out), Err(KernelError::Short { .. })));
     length(binary(BinaryOp::Add, &[2, 2], whole, whole, &mut out, m));
-    let spin = |width| Rope {
+    let spin = |width, turned, table| Rope {
         batch: 1,
         tokens: 1,
         heads: 1,
         width,
-        offset: 0,
-        inv_freq: &x[..3],
-        factor: None,
+        turned,
+        table,
         pairing: Pairing::HalfSplit,
     };
-    length(rope(&spin(7), &x, &mut out, m));
-    assert!(matches!(rope(&spin(5), &x[..5], &mut out[..5], m), Err(KernelError::Shape { .. })));
+    length(rope(&spin(7, 2, &x[..4]), &x, &mut out, m));
+    length(rope(&spin(6, 2, &x[..5]), &x, &mut out, m));
+    for (width, turned) in [(2, 4), (6, 3)] {
+        let spin = spin(width, turned, &[0.0; 8][..2 * turned]);
+        let result = rope(&spin, &x[..width], &mut out[..width], m);
+        assert!(matches!(result, Err(KernelError::Shape { .. })));
+    }
+    let result = rotary_angles(0, &x[..2], None, &mut out, m);
+    assert!(matches!(result, Err(KernelError::Shape { .. })));
     length(sinusoid(2, 0, &x[..1], &mut out, m));
 }
 

@@ -14,7 +14,7 @@ use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, lo
 use super::checks::{head, multiple};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::rope;
+use super::rope::{angles, rope};
 use super::tokens::token_ids;
 use crate::config::Keys;
 use crate::names::Names;
@@ -76,8 +76,9 @@ pub(super) fn build(
     let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
     let norm = Norm::new(&mut m.scope("norm"), ("c", &c), config.norm)?;
     let x = embedding.forward(m, ids)?;
+    let angles = angles(m, &config)?;
     let x = causal_layers(m, request, (&layers, "self_attn", &kv_axis), x, |g, x, past| {
-        layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })
+        layer.forward_with(g, x, Attend { mask, past, angles, ..Attend::default() })
     })?;
     let x = norm.forward(m, x)?;
     drop(scope);

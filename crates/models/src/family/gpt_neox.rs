@@ -14,7 +14,7 @@ use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, lo
 use super::checks::{head, multiple};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::{rope_of, rotated};
+use super::rope::{angles, rope_of, rotated};
 use super::tokens::token_ids;
 use crate::config::Keys;
 use crate::names::Names;
@@ -76,9 +76,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
     let norm = Norm::new(&mut m.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = words.forward(m, ids)?;
+    let angles = angles(m, &config)?;
     let axes = [Axis::from("h"), Axis::new("e", Poly::from("e"))];
     let x = causal_layers(m, request, (&layers, "attention", &axes), x, |g, x, past| {
-        layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })
+        layer.forward_with(g, x, Attend { mask, past, angles, ..Attend::default() })
     })?;
     let x = norm.forward(m, x)?;
     drop(scope);

@@ -3,7 +3,8 @@
 //! and the last.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Rope, RopePairs, RopeScaling};
+use opledger_ir::{Graph, Var};
+use opledger_nn::{LayerConfig, NnError, RopeScaling, RotaryEmbedding};
 
 use crate::config::{ConfigError, Keys};
 
@@ -12,7 +13,7 @@ const THETA: &str = "rope_theta";
 const SHARE: &str = "partial_rotary_factor";
 
 /// The rotation, for a model whose first token stands at `offset`.
-pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<Rope, ConfigError> {
+pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<RotaryEmbedding, ConfigError> {
     rope_of(keys, THETA, offset)
 }
 
@@ -60,16 +61,14 @@ fn agreed(
 }
 
 /// The rotation; `key` is what the family calls the base.
-pub(super) fn rope_of(keys: &Keys<'_>, key: &str, offset: Poly) -> Result<Rope, ConfigError> {
+pub(super) fn rope_of(
+    keys: &Keys<'_>,
+    key: &str,
+    offset: Poly,
+) -> Result<RotaryEmbedding, ConfigError> {
     let theta = agreed(keys, [key, THETA], "they name two bases")?.unwrap_or(10_000.0);
     let Some(inner) = keys.inner(place(keys)?)? else {
-        return Ok(Rope {
-            pairs: RopePairs::Halves,
-            theta,
-            offset,
-            scaling: RopeScaling::None,
-            rotated: None,
-        });
+        return Ok(RotaryEmbedding { offset, ..RotaryEmbedding::new(theta) });
     };
     // Earlier files name the kind `type`.
     let kind = match (inner.text("rope_type")?, inner.text("type")?) {
@@ -100,11 +99,18 @@ pub(super) fn rope_of(keys: &Keys<'_>, key: &str, offset: Poly) -> Result<Rope, 
         }
         _ => return Err(inner.unsupported("rope_type", "default, linear, llama3, yarn")),
     };
-    Ok(Rope { pairs: RopePairs::Halves, theta, offset, scaling, rotated: None })
+    Ok(RotaryEmbedding { offset, scaling, ..RotaryEmbedding::new(theta) })
 }
 
 fn original(keys: &Keys<'_>) -> Result<usize, ConfigError> {
     let key = "original_max_position_embeddings";
     let too_large = |_| keys.unsupported(key, "a number of tokens");
     usize::try_from(keys.size(key)?).map_err(too_large)
+}
+
+/// The table by which the heads of every layer turn, `e` wide: made once, as in the library.
+pub(super) fn angles(g: &mut Graph, config: &LayerConfig) -> Result<Option<Var>, NnError> {
+    let rope = config.attention.rope.as_ref();
+    let g = &mut *g.scope("rotary_emb");
+    rope.map(|rope| rope.angles(g, "n".into(), &"e".into())).transpose()
 }

@@ -1,11 +1,11 @@
 //! Graphs of the attentions.
 
-use opledger_dims::{Integer, Poly};
-use opledger_ir::ops::{Rope, RopePairs, RopeScaling};
+use opledger_dims::Integer;
 use opledger_ir::{Axis, Graph, Mask};
 use opledger_nn::{
-    Attend, Attended, AttentionConfig, MultiheadAttention, SelfAttention, SelfAttentionConfig,
-    VitAttention, VitAttentionConfig, Weights, WindowAttention, WindowAttentionConfig,
+    Attend, Attended, AttentionConfig, MultiheadAttention, RotaryEmbedding, SelfAttention,
+    SelfAttentionConfig, VitAttention, VitAttentionConfig, Weights, WindowAttention,
+    WindowAttentionConfig,
 };
 
 use super::build::{Sequence, input, x};
@@ -15,13 +15,8 @@ use super::settings::Settings;
 /// Multi-head attention as the keys say, for the layers built on it too.
 pub(super) fn config(s: &Settings) -> Result<AttentionConfig, LayerError> {
     s.divides("kv", "h")?;
-    let rope = Rope {
-        pairs: RopePairs::Halves,
-        theta: s.number("theta"),
-        offset: Poly::zero(),
-        scaling: RopeScaling::None,
-        rotated: s.given("rot"),
-    };
+    let rotated = s.given("rot");
+    let rope = RotaryEmbedding { rotated, ..RotaryEmbedding::new(s.number("theta")) };
     let all = AttentionConfig::new(s.size("c"), s.size("h"));
     Ok(AttentionConfig {
         kv_heads: s.given("kv"),

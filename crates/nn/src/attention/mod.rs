@@ -10,7 +10,9 @@ use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope
 
 pub(crate) use self::core::Core;
 use crate::sizes::{Named, positive, quotient};
-use crate::{AttentionNames, DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig};
+use crate::{
+    AttentionNames, DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig, RotaryEmbedding,
+};
 
 /// Options of a [`MultiheadAttention`].
 ///
@@ -52,7 +54,7 @@ pub struct AttentionConfig {
     /// A norm of each head's queries and keys, before the rotation (Qwen 3).
     pub qk_norm: Option<NormConfig>,
     /// Rotation of queries and keys by position.
-    pub rope: Option<Rope>,
+    pub rope: Option<RotaryEmbedding>,
     /// Whether scores are divided by the square root of the head's width; T5 does not.
     pub scaled: bool,
     /// Dropout of the attention weights; in inference it is not recorded.
@@ -132,6 +134,9 @@ pub struct Attend {
     /// Keys and values of earlier tokens, `[b, p, g, e]`, the token axis under the name it has in
     /// the keys' input; they come before those of this call.
     pub past: Option<(Var, Var)>,
+    /// The table by which queries and keys turn, recorded by [`RotaryEmbedding::angles`] for the axis of
+    /// the queries' tokens; without it a layer that turns them records its own.
+    pub angles: Option<Var>,
 }
 
 impl From<Mask> for Attend {
@@ -176,7 +181,7 @@ pub struct MultiheadAttention {
     out: Option<Linear>,
     head_dim: Poly,
     qk_norm: Option<[Norm; 2]>,
-    rope: Option<Rope>,
+    rope: Option<RotaryEmbedding>,
     scaled: bool,
     dropout: DropoutConfig,
 }
@@ -299,8 +304,12 @@ impl MultiheadAttention {
             (q, k) = (query.forward(g, q)?, key.forward(g, k)?);
         }
         if let Some(rope) = &self.rope {
-            q = g.record("rope", rope.clone(), &[q])?;
-            k = g.record("rope", rope.clone(), &[k])?;
+            let (of_queries, of_keys) = (tokens(g, q), tokens(g, k));
+            let own = |g: &mut Graph, axis: &Axis| rope.angles(g, axis.clone(), &self.head_dim);
+            let angles = call.angles.map_or_else(|| own(g, &of_queries), Ok)?;
+            let others = if of_keys == of_queries { angles } else { own(g, &of_keys)? };
+            q = g.record("rope", Rope { pairs: rope.pairs }, &[q, angles])?;
+            k = g.record("rope", Rope { pairs: rope.pairs }, &[k, others])?;
         }
         let mut present = None;
         if let Some((keys, values)) = call.past {
@@ -322,9 +331,13 @@ impl MultiheadAttention {
 
 /// `[…, p, g, e]` and `[…, n, g, e]` to `[…, p + n, g, e]`.
 fn append(g: &mut Graph, label: &str, past: Var, new: Var) -> Result<Var, NnError> {
-    let tokens = g.shape(new).axes.iter().rev().nth(2).map(|axis| axis.name.clone());
-    let axis = tokens.unwrap_or_else(|| "n".into());
+    let axis = tokens(g, new).name;
     Ok(g.record(label, Concat { axis }, &[past, new])?)
+}
+
+/// The tokens of `[…, n, h, e]`.
+fn tokens(g: &Graph, x: Var) -> Axis {
+    g.shape(x).axes.iter().rev().nth(2).map_or_else(|| "n".into(), Axis::clone)
 }
 
 /// `[…, n, h, e]` to `[…, n, c]`: projected, or the heads side by side.

@@ -1,7 +1,6 @@
 //! Costs and shapes of attention in every form.
 
 use opledger_dims::{Binding, Counts};
-use opledger_ir::ops::{RopePairs, RopeScaling};
 use opledger_ir::{Op, Part};
 
 use super::*;
@@ -121,7 +120,7 @@ fn the_fused_operation_costs_what_its_chain_costs() {
             let attend = |weights| {
                 record(&config(kv_heads), |g| {
                     let bias = Some(g.input("bias", [("h", "h"), ("n", "n"), ("m", "n")]).unwrap());
-                    Attend { mask: mask(g), bias, weights, past: None }
+                    Attend { mask: mask(g), bias, weights, ..Attend::default() }
                 })
             };
             let (fused, _) = attend(Weights::None);
@@ -165,12 +164,16 @@ fn cross_attention_with_widths_of_its_own() {
 
 #[test]
 fn rotation_and_dropout() {
-    let (pairs, scaling) = (RopePairs::Halves, RopeScaling::None);
-    let rope = Rope { pairs, theta: 1e4, offset: 0.into(), scaling, rotated: None };
-    let (g, _) = record(&AttentionConfig { rope: Some(rope), ..config(Some("kv")) }, |_| {
-        Attend::from(Mask::causal())
+    let config_of_rope =
+        AttentionConfig { rope: Some(RotaryEmbedding::new(1e4)), ..config(Some("kv")) };
+    let nodes = |g: &Graph, path: &str| g.nodes().iter().filter(|n| n.path.contains(path)).count();
+    let (g, _) = record(&config_of_rope, |_| Attend::from(Mask::causal()));
+    assert_eq!((nodes(&g, "attn.rope"), nodes(&g, "attn.rotary_angles")), (2, 1));
+    let (g, _) = record(&config_of_rope, |g| {
+        let angles = RotaryEmbedding::new(1e4).angles(g, "n".into(), &"e".into()).unwrap();
+        Attend { angles: Some(angles), ..Attend::default() }
     });
-    assert_eq!(g.nodes().iter().filter(|n| n.path.starts_with("attn.rope")).count(), 2);
+    assert_eq!((nodes(&g, "attn.rope"), nodes(&g, "attn.rotary_angles")), (2, 0));
     let dropout = DropoutConfig { training: true, ..DropoutConfig::inference(0.1) };
     let (g, _) = record(&AttentionConfig { dropout, ..config(None) }, |_| Attend::default());
     assert!(g.nodes().iter().any(|n| n.path == "attn.dropout"), "{g}");

@@ -1,0 +1,198 @@
+//! The table of a rotary position embedding (Su et al. 2021, §3.2.2): cosine and sine of position ·
+//! θ^(−2p/r) for each pair p of the r elements that turn. A pair's angle stands at p and again at
+//! p + r/2, and each entry is evaluated, as libraries do (`cat((freqs, freqs))`).
+//!
+//! Count, for each position: r/2 mul (the angles), r cos, r sin. The frequencies are constants, scaled
+//! or not. Where YaRN's attention factor is not 1, cosines and sines are multiplied by it: 2·r mul more.
+
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
+
+use super::RopeScaling;
+use crate::operation::{Operation, operands};
+use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
+
+/// A table `[tokens, cos_sin=2, width]` of cosines and sines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotaryAngles {
+    /// The axis of tokens.
+    pub tokens: Axis,
+    /// The axis of the elements that turn; their number is even.
+    pub width: Axis,
+    /// The position of the first token.
+    pub offset: Poly,
+    /// The base of the frequencies, usually 10,000.
+    pub theta: f64,
+    /// How the frequencies are scaled.
+    pub scaling: RopeScaling,
+}
+
+impl RotaryAngles {
+    /// From position 0 on, the frequencies not scaled.
+    pub fn new(tokens: impl Into<Axis>, width: impl Into<Axis>, theta: f64) -> Self {
+        let (offset, scaling) = (Poly::zero(), RopeScaling::None);
+        RotaryAngles { tokens: tokens.into(), width: width.into(), offset, theta, scaling }
+    }
+
+    /// The axis of the two functions.
+    pub(super) fn functions() -> Axis {
+        Axis::new("cos_sin", 2)
+    }
+}
+
+impl Operation for RotaryAngles {
+    fn name(&self) -> &'static str {
+        "rotary_angles"
+    }
+
+    fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
+        let [] = operands(inputs)?;
+        if let Some(problem) = self.scaling.problem() {
+            return Err(ShapeError::Sizes(problem.to_owned()));
+        }
+        if self.tokens.name == self.width.name {
+            return Err(ShapeError::Duplicate(self.width.name.clone()));
+        }
+        match self.conflict(inputs, &Binding::new()) {
+            Some(problem) => Err(ShapeError::Sizes(problem)),
+            None => {
+                let axes = vec![self.tokens.clone(), Self::functions(), self.width.clone()];
+                Ok(vec![Shape::real(axes)])
+            }
+        }
+    }
+
+    fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
+        let each = output.elements().ratio(1, 2);
+        let factor = match self.scaling.attention_factor() {
+            Some(_) => output.elements(),
+            None => Poly::zero(),
+        };
+        let counts = Counts::zero()
+            .with(Class::Mul, each.clone().ratio(1, 2) + factor)
+            .with(Class::Sin, each.clone())
+            .with(Class::Cos, each);
+        Cost::of(Part::Pointwise, counts)
+    }
+
+    fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
+        Vec::new()
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&[Part::Pointwise]).sizes([&self.offset])
+    }
+
+    fn axis_map(&self, _: &[&Shape], _: &Shape) -> AxisMap {
+        AxisMap::new([])
+    }
+
+    fn detail(&self) -> String {
+        match self.scaling {
+            RopeScaling::None => String::new(),
+            RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
+            RopeScaling::Llama3 { factor, .. } => format!("llama3, factor {factor}"),
+            RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
+        }
+    }
+
+    fn conflict(&self, _: &[&Shape], binding: &Binding) -> Option<String> {
+        let width = self.width.size.at(binding).ok()?;
+        let odd = width % 2u32 != 0u32.into();
+        odd.then(|| format!("axis `{}` is odd; rotation turns pairs", self.width.name))
+    }
+
+    fn reference<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+        mark: &mut dyn FnMut(Part),
+    ) -> Result<Vec<Value<T>>, OpError> {
+        let offset = call.size(&self.offset)?;
+        let [tokens, _, width] = call.output else { return Err(OpError::Operand(0)) };
+        let frequencies = self.scaling.frequencies(self.theta, *width);
+        let factor = self.scaling.attention_factor().map(T::from_f64);
+        let scaled = |x: T| factor.map_or(x, |factor| x * factor);
+        let mut out = Vec::with_capacity(call.output_len());
+        for position in offset..offset + tokens {
+            let position = T::from_f64(position as f64);
+            let angle = |frequency: &f64| position * T::from_f64(*frequency);
+            let once: Vec<T> = frequencies.iter().map(angle).collect();
+            let angles = || once.iter().chain(&once);
+            out.extend(angles().map(|angle| scaled(angle.cos())));
+            out.extend(angles().map(|angle| scaled(angle.sin())));
+        }
+        mark(Part::Pointwise);
+        call.result(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RotaryAngles;
+    use crate::Graph;
+    use crate::ops::RopeScaling;
+    use crate::ops::proof::{evaluate, prove};
+    use approx::assert_abs_diff_eq;
+    use proptest::prelude::*;
+
+    fn yarn(attention_factor: f64) -> RopeScaling {
+        RopeScaling::Yarn {
+            factor: 4.0,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            original_max_position_embeddings: 64,
+            attention_factor,
+        }
+    }
+
+    /// Cosine and sine of each pair at position 8.
+    fn at_eight(scaling: RopeScaling, width: i64) -> Vec<f64> {
+        let mut g = Graph::new();
+        let plain = RotaryAngles::new(("n", 1), ("e", width), 100.0);
+        let angles = RotaryAngles { offset: 8.into(), scaling, ..plain };
+        let table = g.record("", angles, &[]).unwrap();
+        assert_eq!(g.shape(table).to_string(), format!("[n=1, cos_sin=2, e={width}]"));
+        evaluate(&g, table, &[])
+    }
+
+    proptest! {
+        #[test]
+        fn counted_reference_equals_cost(n in 0..5_usize, pairs in 0..4_usize, p in 0..9_usize) {
+            let mut g = Graph::new();
+            for scaling in [RopeScaling::None, yarn(1.0), yarn(1.25)] {
+                let offset = "p".into();
+                let angles = RotaryAngles { offset, scaling, ..RotaryAngles::new("n", "e", 1e4) };
+                g.record("", angles, &[]).unwrap();
+            }
+            prove(&g, &[("n", n), ("e", 2 * pairs), ("p", p)]);
+        }
+    }
+
+    #[test]
+    fn an_angle_is_the_position_times_the_frequency_of_its_pair_and_stands_twice() {
+        let (fast, slow) = (8.0_f64, 0.8_f64);
+        let [c, d, s, t] = [fast.cos(), slow.cos(), fast.sin(), slow.sin()];
+        let expected = [c, d, c, d, s, t, s, t];
+        assert_abs_diff_eq!(at_eight(RopeScaling::None, 4)[..], expected[..], epsilon = 1e-12);
+    }
+
+    #[test]
+    fn frequencies_are_scaled_and_the_attention_factor_multiplies() {
+        let linear = at_eight(RopeScaling::Linear { factor: 4.0 }, 2);
+        let (cos, sin) = (2.0_f64.cos(), 2.0_f64.sin());
+        assert_abs_diff_eq!(linear[..], [cos, cos, sin, sin][..], epsilon = 1e-12);
+        let stretched: Vec<f64> = at_eight(yarn(1.0), 4).iter().map(|x| 1.5 * x).collect();
+        assert_abs_diff_eq!(at_eight(yarn(1.5), 4)[..], stretched[..], epsilon = 1e-12);
+    }
+
+    #[test]
+    fn what_does_not_turn_is_refused() {
+        let mut g = Graph::new();
+        let mut refused = |angles| g.record("", angles, &[]).unwrap_err().problem.to_string();
+        let odd = RotaryAngles::new("n", ("e", 3), 1e4);
+        assert_eq!(refused(odd), "axis `e` is odd; rotation turns pairs");
+        let plain = RotaryAngles::new("n", ("e", 4), 1e4);
+        let scaling = RopeScaling::Linear { factor: 0.0 };
+        let error = refused(RotaryAngles { scaling, ..plain });
+        assert_eq!(error, "the factor of a rope scaling must be a positive number");
+    }
+}
