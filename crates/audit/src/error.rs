@@ -61,6 +61,14 @@ pub enum TableProblem {
         /// The columns.
         columns: String,
     },
+    /// A row or column that the table does not have.
+    #[error("the table has no {what} `{name}`")]
+    NotThere {
+        /// Which of the two.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
     /// A column whose cell is empty in the row at hand.
     #[error("`{{{column}` in `{text}` is no column with a cell here")]
     NoCell {

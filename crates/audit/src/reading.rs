@@ -24,6 +24,9 @@ pub(crate) struct Reading {
     pub(crate) value: String,
     /// What it is divided by, a polynomial.
     pub(crate) over: Option<String>,
+    /// Whether a free size in it was chosen so that cells agree.
+    #[serde(default)]
+    pub(crate) fitted: bool,
     /// A symbol without a size, whose sizes that agree with what is printed are searched.
     pub(crate) unknown: Option<String>,
 }

@@ -2,14 +2,15 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_report::{
-    AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
+    AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
+    AuditedSeries, AuditedTable, Outcome, Provenance,
 };
 
 use crate::number::Printed;
 use crate::quantity::{Cells, substitute};
 use crate::reading::Reading;
 use crate::search::search;
-use crate::table::{ApproximateRule, PrintedFormula, PublishedTable};
+use crate::table::{ApproximateRule, FORMULA, PrintedFormula, PublishedTable};
 use crate::{AuditError, TableProblem};
 
 impl PublishedTable {
@@ -30,13 +31,8 @@ impl PublishedTable {
                     .map(|reading| number(reading, row, &printed))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(|problem| self.place(place(), problem))?;
-                let printed = row.text(column).unwrap_or_default().to_owned();
-                cells.push(AuditedCell {
-                    row: name.clone(),
-                    column: column.to_owned(),
-                    printed,
-                    readings,
-                });
+                let printed = row.text(column).unwrap_or_default();
+                cells.push(self.cell(name, column, printed, readings));
             }
         }
         for formula in &self.formulas {
@@ -44,12 +40,12 @@ impl PublishedTable {
             let readings = readings
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|problem| self.place(format!("formula `{}`", formula.name), problem))?;
-            cells.push(AuditedCell {
-                row: formula.name.clone(),
-                column: "formula".to_owned(),
-                printed: formula.text.clone().unwrap_or_else(|| formula.printed.clone()),
-                readings,
-            });
+            let printed = formula.text.as_ref().unwrap_or(&formula.printed);
+            cells.push(self.cell(&formula.name, FORMULA, printed, readings));
+        }
+        let columns = one_reading_each(&cells);
+        for cell in &mut cells {
+            cell.outcome = outcome(cell, &columns);
         }
         let rule = |rule: &ApproximateRule| {
             let place = |problem| self.place(format!("rule `{}`", rule.name), problem);
@@ -59,11 +55,32 @@ impl PublishedTable {
             id: self.id.clone(),
             title: self.title.clone(),
             source: self.source.clone(),
+            read: self.read.clone(),
             assumes: self.assumes.clone(),
             cells,
+            columns,
             searches: self.searches(&rows)?,
             rules: self.rules.iter().map(rule).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// A cell, with how what it prints is known; what becomes of it is still open.
+    fn cell(
+        &self,
+        row: &str,
+        column: &str,
+        printed: &str,
+        readings: Vec<AuditedReading>,
+    ) -> AuditedCell {
+        let read = self.read.iter().rev().find(|read| read.is_about(row, column));
+        AuditedCell {
+            row: row.to_owned(),
+            column: column.to_owned(),
+            printed: printed.to_owned(),
+            read: read.map(|read| AuditedRead { row: None, column: None, ..read.clone() }),
+            outcome: Outcome::Differs,
+            readings,
+        }
     }
 
     fn searches(&self, rows: &[(String, Cells)]) -> Result<Vec<AuditedSearch>, AuditError> {
@@ -93,6 +110,68 @@ impl PublishedTable {
     }
 }
 
+/// Whether anybody read what a cell prints.
+fn was_read(cell: &AuditedCell) -> bool {
+    cell.read.as_ref().is_none_or(|read| read.how != Provenance::Unread)
+}
+
+/// The column of a cell: a formula is one of its own.
+fn column_of(cell: &AuditedCell) -> String {
+    match cell.column == FORMULA {
+        true => format!("{FORMULA} {}", cell.row),
+        false => cell.column.clone(),
+    }
+}
+
+/// For each column the reading under which most of its cells agree, the first of several. Fitted
+/// readings take no part.
+fn one_reading_each(cells: &[AuditedCell]) -> Vec<AuditedColumn> {
+    let mut columns: Vec<String> = Vec::new();
+    for cell in cells.iter().map(column_of) {
+        if !columns.contains(&cell) {
+            columns.push(cell);
+        }
+    }
+    let column = |name: String| {
+        let own = || cells.iter().filter(|cell| column_of(cell) == name && was_read(cell));
+        let mut readings: Vec<&str> = Vec::new();
+        for reading in own().flat_map(|cell| &cell.readings).filter(|reading| !reading.fitted) {
+            if !readings.contains(&reading.name.as_str()) {
+                readings.push(&reading.name);
+            }
+        }
+        let agree = |name: &str| own().filter(|cell| agrees_under(cell, name)).count();
+        // Of equal counts the last would be taken, so they are gone through from the end.
+        let best = readings.iter().rev().max_by_key(|name| agree(name))?;
+        Some(AuditedColumn {
+            column: name.clone(),
+            reading: (*best).to_owned(),
+            agree: agree(best),
+            cells: own().count(),
+            any: own().filter(|cell| cell.agrees()).count(),
+            readings: readings.len(),
+        })
+    };
+    columns.into_iter().filter_map(column).collect()
+}
+
+fn agrees_under(cell: &AuditedCell, name: &str) -> bool {
+    cell.readings.iter().any(|reading| reading.name == name && reading.agrees && !reading.fitted)
+}
+
+/// What becomes of a cell, given the one reading of its column.
+fn outcome(cell: &AuditedCell, columns: &[AuditedColumn]) -> Outcome {
+    let one = columns.iter().find(|column| column.column == column_of(cell));
+    let fits = |reading: &AuditedReading| reading.agrees && reading.fitted;
+    match one {
+        _ if !was_read(cell) => Outcome::Unread,
+        Some(one) if agrees_under(cell, &one.reading) => Outcome::Agrees,
+        _ if cell.agrees() => Outcome::AgreesOtherwise,
+        _ if cell.readings.iter().any(fits) => Outcome::Fitted,
+        _ => Outcome::Differs,
+    }
+}
+
 /// A number under a reading.
 fn number(
     reading: &Reading,
@@ -109,6 +188,7 @@ fn number(
         exact: Some((value.numerator, value.denominator)),
         agrees,
         difference,
+        fitted: reading.fitted,
         derived: reading.is_derived(),
     })
 }
@@ -133,6 +213,7 @@ fn compare(formula: &PrintedFormula, reading: &Reading) -> Result<AuditedReading
         exact: None,
         agrees,
         difference: (!agrees).then(|| format!("{difference}{over}")),
+        fitted: reading.fitted,
         derived: reading.is_derived(),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::nearest;
-use opledger_report::AuditedTable;
+use opledger_report::{AuditedRead, AuditedTable};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -21,6 +21,9 @@ pub struct PublishedTable {
     pub title: String,
     /// Paper and table, or address.
     pub source: String,
+    /// Where its cells were read; of several that speak of a cell the last counts.
+    #[serde(default)]
+    pub read: Vec<AuditedRead>,
     /// What is assumed where the source leaves it open.
     pub assumes: Vec<String>,
     /// Titles of the columns; the first names the rows.
@@ -101,6 +104,9 @@ impl PublishedTable {
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
+        for read in &table.read {
+            table.check_read(read)?;
+        }
         for reading in &table.readings {
             let known = reading.column.as_ref().is_some_and(|c| table.columns.contains(c));
             if !known {
@@ -115,6 +121,22 @@ impl PublishedTable {
     /// Whether it has an approximate rule.
     pub fn has_rules(&self) -> bool {
         !self.rules.is_empty()
+    }
+
+    /// That the row and the column stand in the table.
+    fn check_read(&self, read: &AuditedRead) -> Result<(), AuditError> {
+        let formulas = self.formulas.iter().map(|formula| formula.name.as_str());
+        let rows = self.rows.iter().filter_map(|row| row.first()?.as_str()).chain(formulas);
+        let columns = self.columns.iter().map(String::as_str).chain([FORMULA]);
+        let named = [("row", &read.row, rows.collect::<Vec<_>>())];
+        let named = named.into_iter().chain([("column", &read.column, columns.collect())]);
+        for (what, name, known) in named {
+            if let Some(name) = name.as_deref().filter(|name| !known.contains(name)) {
+                let problem = TableProblem::NotThere { what, name: name.to_owned() };
+                return Err(self.place("`read`".to_owned(), problem));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn place(&self, place: String, problem: TableProblem) -> AuditError {
@@ -155,6 +177,9 @@ impl PublishedTable {
     }
 }
 
+/// The column under which formulas stand.
+pub(crate) const FORMULA: &str = "formula";
+
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
         const FILES: &[(&str, &str)] =
@@ -170,7 +195,7 @@ files! {
     "gpt-2",
     "gpt-3-table-2.1",
     "inference-arithmetic",
-    "korthikanti-activations",
+    "korthikanti",
     "llama",
     "megatron-table-1",
     "palm-mfu",

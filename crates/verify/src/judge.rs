@@ -71,7 +71,7 @@ impl<'a> Question<'a> {
 }
 
 /// A claimed number about one size of a graph.
-pub(crate) struct Number<'a> {
+pub(crate) struct ClaimedNumber<'a> {
     /// What is executed, or whose parameters are counted.
     pub(crate) graph: &'a Graph,
     /// What the claim speaks of.
@@ -84,7 +84,7 @@ pub(crate) struct Number<'a> {
     pub(crate) own_size: &'a [(&'a str, i64)],
 }
 
-impl Number<'_> {
+impl ClaimedNumber<'_> {
     /// Derives, executes, compares. The count that decides is the executed one; where the run is left
     /// out, nothing is decided.
     pub(crate) fn judge(&self, bench: &mut Trials<'_>) -> Result<Finding, VerifyError> {

@@ -8,7 +8,7 @@ use opledger_ir::{Axis, Graph, Selection};
 use crate::bench::{Trials, Witness};
 use crate::claim::{Claim, ClaimSource, Finding, Report, SettledClaim, Verdict};
 use crate::claims::ALL;
-use crate::judge::{Number, Question};
+use crate::judge::{ClaimedNumber, Question};
 use crate::settle::settled;
 
 const LYING: Witness = Witness { derived: |poly| poly + Poly::one(), ..Witness::HONEST };
@@ -62,7 +62,8 @@ fn number(claimed: u64, of: Quantity, witness: Witness) -> Finding {
     let graph = linear();
     let own_size = &[("n", 3), ("c", 4), ("f", 5)];
     let readings = &[of];
-    let number = Number { graph: &graph, scope: Selection::ALL, claimed, readings, own_size };
+    let number =
+        ClaimedNumber { graph: &graph, scope: Selection::ALL, claimed, readings, own_size };
     under(witness, |t| number.judge(t)).unwrap()
 }
 

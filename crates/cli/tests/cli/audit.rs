@@ -30,6 +30,11 @@ fn every_reading_is_in_json_and_csv() {
     let cells = record["tables"][0]["cells"].as_array().unwrap();
     let ratio = cells.iter().find(|c| c["row"] == "6.8B" && c["column"] == "ratio").unwrap();
     assert_eq!(ratio["printed"], "0.99");
+    assert_eq!(ratio["read"]["how"], "full-text");
+    assert_eq!(ratio["read"]["at"], "arXiv:2203.15556");
+    assert_eq!(ratio["outcome"], "agrees");
+    let column = &record["tables"][0]["columns"][1];
+    assert_eq!((&column["agree"], &column["cells"]), (&6.into(), &6.into()));
     assert_eq!(ratio["readings"][0]["agrees"], false);
     assert_eq!(ratio["readings"][0]["difference"], "+3.83 %");
     assert_eq!(ratio["readings"][1]["computed"], "0.9942");
@@ -38,9 +43,10 @@ fn every_reading_is_in_json_and_csv() {
     let csv = stdout(&["audit", "chinchilla-table-a4", "--format", "csv"]);
     // A head, one reading of each size and two of each ratio.
     assert_eq!(csv.lines().count(), 1 + 6 + 2 * 6, "{csv}");
+    assert!(csv.contains(",in full text,arXiv:2203.15556,agrees,"), "{csv}");
     let json = stdout(&["audit", "vaswani-table-3", "--format", "json"]);
     let record: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(record["tables"][0]["searches"][0]["shared"].to_string(), "[40932,41160]");
+    assert_eq!(record["tables"][0]["searches"][0]["shared"].to_string(), "[41004,41208]");
 }
 
 #[test]

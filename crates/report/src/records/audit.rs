@@ -1,7 +1,7 @@
 //! Published tables, and what becomes of them when they are recomputed.
 
 use opledger_dims::Integer;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, Tone, thousands};
 
@@ -24,14 +24,128 @@ pub struct AuditedTable {
     pub title: String,
     /// Paper and table, or address.
     pub source: String,
+    /// Where its cells were read; of several that speak of a cell the last counts.
+    pub read: Vec<AuditedRead>,
     /// What is assumed where the source leaves it open.
     pub assumes: Vec<String>,
     /// Numbers and formulas.
     pub cells: Vec<AuditedCell>,
+    /// For each column, the one reading that most of its cells agree under.
+    pub columns: Vec<AuditedColumn>,
     /// Sizes of unknowns that fit.
     pub searches: Vec<AuditedSearch>,
     /// Approximate rules.
     pub rules: Vec<AuditedRule>,
+}
+
+/// How it is known what a source prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provenance {
+    /// The source was read in full text.
+    FullText,
+    /// Code prints it, of the authors or of those who published the model.
+    Code,
+    /// The source was not read; transcriptions by others agree.
+    Transcriptions,
+    /// It could not be read; such cells are in no tally.
+    Unread,
+}
+
+impl Provenance {
+    fn words(self) -> &'static str {
+        match self {
+            Provenance::FullText => "in full text",
+            Provenance::Code => "from code",
+            Provenance::Transcriptions => "in transcriptions that agree",
+            Provenance::Unread => "not read",
+        }
+    }
+}
+
+/// Where cells were read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedRead {
+    /// How what is printed is known.
+    pub how: Provenance,
+    /// The address: an arXiv number, a DOI, a file of a repository at a commit.
+    pub at: String,
+    /// The row it is about; every row where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
+    /// The column it is about; every column where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+}
+
+impl AuditedRead {
+    /// Whether it speaks of a cell.
+    pub fn is_about(&self, row: &str, column: &str) -> bool {
+        let fits = |own: &Option<String>, name| own.as_deref().is_none_or(|own| own == name);
+        fits(&self.row, row) && fits(&self.column, column)
+    }
+
+    fn line(&self) -> String {
+        let names = [&self.row, &self.column].into_iter().flatten();
+        let about: Vec<&str> = names.map(String::as_str).collect();
+        let about =
+            if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+        format!("Read{about}: {}, {}.", self.how.words(), self.at.trim_end_matches('.'))
+    }
+}
+
+/// What becomes of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It agrees under the one reading of its column.
+    Agrees,
+    /// It agrees under another reading than most of its column.
+    AgreesOtherwise,
+    /// It agrees only where a free size was chosen so that it does.
+    Fitted,
+    /// It agrees under no reading.
+    Differs,
+    /// Nobody read what is printed.
+    Unread,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 5] = [
+        Outcome::Agrees,
+        Outcome::AgreesOtherwise,
+        Outcome::Fitted,
+        Outcome::Differs,
+        Outcome::Unread,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Outcome::Agrees => "agrees",
+            Outcome::AgreesOtherwise => "agrees-otherwise",
+            Outcome::Fitted => "fitted",
+            Outcome::Differs => "differs",
+            Outcome::Unread => "unread",
+        }
+    }
+}
+
+/// The one reading of a column under which most of its cells agree, the first of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditedColumn {
+    /// The column; a formula is a column of its own.
+    pub column: String,
+    /// The reading.
+    pub reading: String,
+    /// How many cells agree under it.
+    pub agree: usize,
+    /// How many cells there are that were read.
+    pub cells: usize,
+    /// How many agree under some reading that is not fitted.
+    pub any: usize,
+    /// How many readings were tried that are not fitted.
+    pub readings: usize,
 }
 
 /// A printed number or formula.
@@ -43,14 +157,18 @@ pub struct AuditedCell {
     pub column: String,
     /// As printed.
     pub printed: String,
+    /// How that is known, where the table says.
+    pub read: Option<AuditedRead>,
+    /// What becomes of it.
+    pub outcome: Outcome,
     /// What it is under each reading, the source's own words first.
     pub readings: Vec<AuditedReading>,
 }
 
 impl AuditedCell {
-    /// Whether it agrees under some reading.
+    /// Whether it agrees under some reading that is not fitted.
     pub fn agrees(&self) -> bool {
-        self.readings.iter().any(|reading| reading.agrees)
+        self.readings.iter().any(|reading| reading.agrees && !reading.fitted)
     }
 }
 
@@ -68,6 +186,8 @@ pub struct AuditedReading {
     pub agrees: bool,
     /// How far the computed is above the printed: percent of the printed, or a closed form.
     pub difference: Option<String>,
+    /// Whether a free size was chosen so that cells agree, which is then no evidence that they do.
+    pub fitted: bool,
     /// Whether it follows from graphs; else it is the source's own arithmetic.
     pub derived: bool,
 }
@@ -136,24 +256,30 @@ fn grouped(computed: &str) -> String {
     computed.parse().map_or_else(|_| computed.to_owned(), |number| thousands(&number))
 }
 
-/// How many cells there are, agree, and agree only under a later reading.
-fn tally<'a>(cells: impl Iterator<Item = &'a AuditedCell>) -> [usize; 3] {
-    cells.fold([0; 3], |[all, agree, later], cell| {
-        let first = cell.readings.first().is_some_and(|reading| reading.agrees);
-        let agrees = cell.agrees();
-        [all + 1, agree + usize::from(agrees), later + usize::from(agrees && !first)]
-    })
+/// How many cells there are of each outcome, in their order.
+fn tally<'a>(cells: impl Iterator<Item = &'a AuditedCell>) -> [usize; 5] {
+    let outcomes: Vec<Outcome> = cells.map(|cell| cell.outcome).collect();
+    Outcome::ALL.map(|outcome| outcomes.iter().filter(|own| **own == outcome).count())
 }
 
 impl AuditedTable {
     fn blocks(&self) -> Vec<Block> {
         let mut lines = vec![format!("Source: {}.", self.source.trim_end_matches('.'))];
+        lines.extend(self.read.iter().map(AuditedRead::line));
         lines.extend(self.assumes.iter().map(|text| format!("Assumed: {text}")));
         let mut blocks = vec![Block::Title(format!("{}: {}", self.id, self.title))];
         blocks.extend(lines.into_iter().map(Block::Text));
         if !self.cells.is_empty() {
             blocks.push(Block::Table(self.cells()));
         }
+        let several = self.columns.iter().filter(|column| column.readings > 1 && column.cells > 1);
+        blocks
+            .extend(several.map(|AuditedColumn { column, reading, agree, cells, any, .. }| {
+            Block::Text(format!(
+                "One reading for the whole column \"{column}\": \"{reading}\" agrees in {agree} of \
+                 {cells} cells; any reading in {any}."
+            ))
+        }));
         blocks.extend(self.searches.iter().flat_map(AuditedSearch::blocks));
         blocks.extend(self.rules.iter().flat_map(AuditedRule::blocks));
         blocks
@@ -170,14 +296,19 @@ impl AuditedTable {
         ];
         let mut rows = Vec::new();
         for cell in &self.cells {
-            let first = cell.readings.iter().position(|reading| reading.agrees);
+            let first = cell.readings.iter().position(|reading| reading.agrees && !reading.fitted);
             let shown = first.map_or(cell.readings.len(), |at| at + 1);
             for (at, reading) in cell.readings.iter().take(shown).enumerate() {
                 let once = |text: &str| Cell::from(if at == 0 { text } else { "" });
-                let (outcome, tone) = match (reading.agrees, &reading.difference) {
-                    (true, _) => ("agrees".to_owned(), Tone::Good),
-                    (false, Some(by)) => (format!("differs by {by}"), Tone::Careful),
-                    (false, None) => ("differs".to_owned(), Tone::Careful),
+                let (outcome, tone) = match (cell.outcome, reading.agrees, &reading.difference) {
+                    (Outcome::Unread, ..) => ("not read".to_owned(), Tone::Careful),
+                    (_, true, _) if reading.fitted => ("fitted".to_owned(), Tone::Careful),
+                    (Outcome::AgreesOtherwise, true, _) => {
+                        ("agrees otherwise".to_owned(), Tone::Careful)
+                    }
+                    (_, true, _) => ("agrees".to_owned(), Tone::Good),
+                    (_, false, Some(by)) => (format!("differs by {by}"), Tone::Careful),
+                    (_, false, None) => ("differs".to_owned(), Tone::Careful),
                 };
                 let source = if reading.derived { "" } else { " (arithmetic of the source)" };
                 rows.push(Row::new([
@@ -234,10 +365,12 @@ impl AuditedRule {
 
 impl Audit {
     fn summary(&self) -> String {
-        let [all, agree, later] = tally(self.tables.iter().flat_map(|table| &table.cells));
+        let cells = || self.tables.iter().flat_map(|table| &table.cells);
+        let [agree, otherwise, fitted, differ, unread] = tally(cells());
         format!(
-            "cells: {all}; agree: {agree}, of these only under a later reading: {later}; differ: {}",
-            all - agree
+            "cells: {}; agree under one reading a column: {agree}; otherwise: {otherwise}; fitted: {fitted}; \
+             differ: {differ}; not read: {unread}",
+            cells().count() - unread,
         )
     }
 
@@ -247,11 +380,14 @@ impl Audit {
             Column::text("about"),
             Column::number("cells"),
             Column::number("agree"),
+            Column::number("otherwise"),
+            Column::number("fitted"),
             Column::number("differ"),
         ];
         let row = |table: &AuditedTable| {
-            let [all, agree, _] = tally(table.cells.iter());
-            let numbers = [all, agree, all - agree].map(|n| Cell::Number(n.into()));
+            let [agree, otherwise, fitted, differ, unread] = tally(table.cells.iter());
+            let read = table.cells.len() - unread;
+            let numbers = [read, agree, otherwise, fitted, differ].map(|n| Cell::Number(n.into()));
             let names = [table.id.as_str().into(), table.title.as_str().into()];
             Row::new(names.into_iter().chain(numbers))
         };
@@ -275,8 +411,12 @@ impl Record for Audit {
             "row",
             "column",
             "printed",
+            "read",
+            "at",
+            "outcome",
             "reading",
             "derived",
+            "fitted",
             "computed",
             "agrees",
             "difference",
@@ -284,14 +424,19 @@ impl Record for Audit {
         let mut rows = Vec::new();
         for table in &self.tables {
             for cell in &table.cells {
+                let read = cell.read.as_ref();
                 for reading in &cell.readings {
                     rows.push(Row::new([
                         table.id.as_str().into(),
                         cell.row.as_str().into(),
                         cell.column.as_str().into(),
                         cell.printed.as_str().into(),
+                        read.map_or("", |read| read.how.words()).into(),
+                        read.map_or("", |read| read.at.as_str()).into(),
+                        cell.outcome.name().into(),
                         reading.name.as_str().into(),
                         reading.derived.to_string().into(),
+                        reading.fitted.to_string().into(),
                         reading.computed.as_str().into(),
                         reading.agrees.to_string().into(),
                         reading.difference.as_deref().unwrap_or_default().into(),

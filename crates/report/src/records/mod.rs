@@ -12,8 +12,8 @@ mod verification;
 
 pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
 pub use audit::{
-    Audit, AuditedCell, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
-    SearchedRow,
+    Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
+    AuditedSeries, AuditedTable, Outcome, Provenance, SearchedRow,
 };
 pub use conventions::{
     ConventionCounts, ConventionTotal, Explained, ExplainedLine, KnownConvention, KnownConventions,

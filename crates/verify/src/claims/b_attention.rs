@@ -10,7 +10,7 @@ use opledger_tensor::Tensor;
 use crate::bench::{Trials, binding};
 use crate::claim::{Basis, Finding, Verdict};
 use crate::error::VerifyError;
-use crate::judge::{Number, grouped};
+use crate::judge::{ClaimedNumber, grouped};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -90,8 +90,13 @@ pub(crate) fn tool_numbers(bench: &mut Trials<'_>) -> Answer {
     for (name, heads, out_proj, claimed) in cases {
         let graph = module(heads, out_proj)?;
         let readings = &[Quantity::Flops, Quantity::MatmulFlops, Quantity::Macs];
-        let number =
-            Number { graph: &graph, scope: Selection::ALL, claimed, readings, own_size: &[] };
+        let number = ClaimedNumber {
+            graph: &graph,
+            scope: Selection::ALL,
+            claimed,
+            readings,
+            own_size: &[],
+        };
         findings.push((name, number.judge(bench)?));
         let all = graph.quantity(Quantity::Flops).as_integer().unwrap_or_default();
         flops.push(grouped(&all));

@@ -10,7 +10,7 @@ use opledger_nn::{AttentionMlpStack, AttentionMlpStackConfig};
 use crate::bench::{Trials, binding};
 use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
-use crate::judge::{Number, grouped};
+use crate::judge::{ClaimedNumber, grouped};
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -59,7 +59,7 @@ pub(crate) fn not_a_rate(_: &mut Trials<'_>) -> Answer {
 
 pub(crate) fn small_model(bench: &mut Trials<'_>) -> Answer {
     let graph = model()?;
-    let number = |claimed, readings, scope| Number {
+    let number = |claimed, readings, scope| ClaimedNumber {
         graph: &graph,
         scope,
         claimed,

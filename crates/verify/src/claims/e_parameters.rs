@@ -10,7 +10,7 @@ use opledger_nn::{
 use crate::bench::Trials;
 use crate::claim::{Finding, Verdict};
 use crate::error::VerifyError;
-use crate::judge::{Number, Question};
+use crate::judge::{ClaimedNumber, Question};
 use crate::reading::in_words;
 
 type Answer = Result<Finding, VerifyError>;
@@ -28,7 +28,7 @@ fn count(graph: &Graph, claimed: u64, readings: &[Quantity], bench: &mut Trials<
         .copied()
         .filter(|(s, _)| graph.symbols().iter().any(|t| t.as_str() == *s))
         .collect();
-    Number { graph, scope: Selection::ALL, claimed, readings, own_size: &own }.judge(bench)
+    ClaimedNumber { graph, scope: Selection::ALL, claimed, readings, own_size: &own }.judge(bench)
 }
 
 fn bert(config: &BertEmbeddingConfig) -> Result<Graph, VerifyError> {
