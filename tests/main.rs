@@ -7,6 +7,7 @@ mod architecture;
 mod claims;
 mod conventions;
 mod corpus;
+mod einsums;
 mod generation;
 mod golden;
 #[cfg(target_os = "linux")]

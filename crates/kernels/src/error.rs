@@ -115,6 +115,12 @@ pub(crate) fn exactly(
     if found == expected { Ok(()) } else { Err(KernelError::Length { what, expected, found }) }
 }
 
+/// Checks that a slice has at least the elements of a shape, so that no two of them need be one.
+pub(crate) fn holds(what: &'static str, found: usize, sizes: &[usize]) -> Result<(), KernelError> {
+    let needed = volume(what, sizes)?;
+    if needed <= found { Ok(()) } else { Err(KernelError::Short { what, needed, found }) }
+}
+
 /// Checks that a slice holds every element at `offset + Σ index·stride`, for `(size, stride)` axes.
 pub(crate) fn reaches(
     what: &'static str,

@@ -38,8 +38,8 @@ impl ScoreRows<'_> {
         let &ScoreRows { batch, heads, queries, keys, mask } = self;
         mask.check(batch, keys)?;
         let items = match mask.keep {
-            Some(_) => (0..batch).map(|item| mask.keys(item, keys)).collect(),
-            None => vec![mask.keys(0, keys)],
+            Some(_) if keys > 0 => (0..batch).map(|item| mask.keys(item, keys)).collect(),
+            _ => vec![mask.keys(0, keys)],
         };
         Ok(Allowed { items, heads, queries })
     }

@@ -13,7 +13,8 @@ use crate::tasks::over_rows;
 /// Counts per row: `k` passes, each one max fewer than entries are left.
 ///
 /// # Errors
-/// [`KernelError::Shape`] if `k` is more than `width`; [`KernelError::Length`] if `x` disagrees.
+/// [`KernelError::Shape`] if `k` is more than `width`; [`KernelError::Length`] if `out` is not whole
+/// rows or `x` disagrees.
 pub fn top_k<T: Number, M: Meter>(
     width: usize,
     k: usize,
@@ -24,11 +25,12 @@ pub fn top_k<T: Number, M: Meter>(
     if k > width {
         return Err(KernelError::Shape { what: "k <= width" });
     }
+    let rows = out.len().checked_div(k).unwrap_or(0);
+    exactly("output", out.len(), &[rows, k])?;
     if out.is_empty() {
         return Ok(());
     }
-    exactly("input", x.len(), &[out.len() / k.max(1), width])?;
-    exactly("output", out.len(), &[x.len() / width, k])?;
+    exactly("input", x.len(), &[rows, width])?;
     over_rows(out, k, width, meter, |first, out, tally| {
         let mut left = Vec::with_capacity(width);
         for (row, out) in out.chunks_mut(k).enumerate() {

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 use opledger_dims::Class;
 
-use crate::error::{KernelError, reaches};
+use crate::error::{KernelError, holds, reaches};
 use crate::meter::{Meter, Substitution, Tally};
 use crate::number::Number;
 
@@ -71,7 +71,7 @@ impl AttentionShape {
     }
 }
 
-/// Vectors indexed by (batch item, token, head), each contiguous.
+/// Vectors indexed by (batch item, token, head), each contiguous, no two of them sharing elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads<'a, T = f32> {
     /// The slice that holds them.
@@ -87,13 +87,17 @@ pub struct Heads<'a, T = f32> {
 impl<'a, T: Number> Heads<'a, T> {
     /// A contiguous `[batch, tokens, heads, width]`.
     pub fn contiguous(data: &'a [T], tokens: usize, heads: usize, width: usize) -> Self {
-        let token_stride = heads * width;
-        Heads { data, batch_stride: tokens * token_stride, token_stride, head_stride: width }
+        // Strides that overflow are refused with the sizes they come from.
+        let token_stride = heads.saturating_mul(width);
+        let batch_stride = tokens.saturating_mul(token_stride);
+        Heads { data, batch_stride, token_stride, head_stride: width }
     }
 
     /// The vectors of one head of one item, from its first token on.
     fn of(&self, item: usize, head: usize) -> &'a [T] {
-        self.data.get(item * self.batch_stride + head * self.head_stride..).unwrap_or(&[])
+        let [item, head] = [(item, self.batch_stride), (head, self.head_stride)]
+            .map(|(i, by)| i.saturating_mul(by));
+        self.data.get(item.saturating_add(head)..).unwrap_or(&[])
     }
 
     /// The same from a later token on.
@@ -113,7 +117,8 @@ impl<'a, T: Number> Heads<'a, T> {
             (heads, self.head_stride),
             (width, 1),
         ];
-        reaches(what, self.data.len(), 0, &axes)
+        reaches(what, self.data.len(), 0, &axes)?;
+        holds(what, self.data.len(), &[batch, tokens, heads, width])
     }
 }
 
@@ -131,7 +136,7 @@ pub struct Bias<'a, T = f32> {
 
 impl<'a, T: Number> Bias<'a, T> {
     fn check(&self, shape: &AttentionShape) -> Result<(), KernelError> {
-        if self.starts.len() != shape.batch * shape.heads {
+        if Some(self.starts.len()) != shape.batch.checked_mul(shape.heads) {
             return Err(KernelError::Shape {
                 what: "one start of the bias per batch item and head",
             });

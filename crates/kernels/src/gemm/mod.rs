@@ -126,6 +126,11 @@ impl<T: Number> Gemm<'_, T> {
         if k == 0 {
             return Err(KernelError::EmptyReduction { what: "k" });
         }
+        // Terms are brought together, so the slices must have as many.
+        let still = matches!(b, Right::Plain(b) if b.row_stride == 0) || a.col_stride == 0;
+        if k > 1 && still {
+            return Err(KernelError::Shape { what: "the summed axis has a stride" });
+        }
         a.check("A", batch, m, k)?;
         match b {
             Right::Plain(b) => b.check("B", batch, k, n),
@@ -144,8 +149,8 @@ impl<T: Number> Gemm<'_, T> {
 ///
 /// # Errors
 /// [`KernelError::EmptyReduction`] if `k` is zero and `c` is not empty; a length or reach error if
-/// a slice does not hold its matrices; [`KernelError::Shape`] for a wrong number of offsets or a
-/// packed matrix of another shape.
+/// a slice does not hold its matrices; [`KernelError::Shape`] for a wrong number of offsets, terms of
+/// stride zero, or a packed matrix of another shape.
 pub fn gemm<T: Number, M: Meter>(
     problem: &Gemm<'_, T>,
     c: &mut [T],

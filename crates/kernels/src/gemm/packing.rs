@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::matrix::Matrix;
 use super::microkernel::NR;
 use crate::buffer::Buffer;
-use crate::error::{KernelError, reaches};
+use crate::error::{KernelError, holds, reaches};
 use crate::isa::{Isa, Level, isa};
 use crate::number::Number;
 
@@ -35,7 +35,7 @@ impl<T: Number> PackedMatrix<T> {
     ///
     /// # Errors
     /// [`KernelError::EmptyReduction`] if `k` is zero; a reach error if `data` does not hold the
-    /// matrix; [`KernelError::TooLarge`].
+    /// matrix, each element apart; [`KernelError::TooLarge`].
     pub fn new(
         data: &[T],
         [k, n]: [usize; 2],
@@ -46,9 +46,12 @@ impl<T: Number> PackedMatrix<T> {
             return Err(KernelError::EmptyReduction { what: "k" });
         }
         reaches("B", data.len(), 0, &[(k, row_stride), (n, col_stride)])?;
+        holds("B", data.len(), &[k, n])?;
         let len = PackedMatrix::elements(k, n).ok_or(KernelError::TooLarge { what: "packed B" })?;
         let mut panels = Buffer::new(len);
-        pack(isa, Matrix { data, row: row_stride, col: col_stride }, k, n, &mut panels);
+        if len > 0 {
+            pack(isa, Matrix { data, row: row_stride, col: col_stride }, k, n, &mut panels);
+        }
         Ok(PackedMatrix { k, n, panels })
     }
 

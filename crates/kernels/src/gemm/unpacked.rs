@@ -54,7 +54,7 @@ pub(crate) unsafe fn product<T: Number>(
         }
         tally.executed(Class::Mul, m * n * k);
         tally.executed(Class::Add, m * n * (joins(k) + usize::from(add)));
-    } else if n == 1 && stride == 1 && (a.row == 1 || a.col == 1) {
+    } else if n == 1 && m > 1 && stride == 1 && (a.row == 1 || a.col == 1) {
         let dims = Dims { m: 1, k, n: m };
         // SAFETY: the only column of C as a row, by the contract of this function.
         unsafe { product(isa, dims, alpha, b.transposed(), a.transposed(), add, c, m, tally) }

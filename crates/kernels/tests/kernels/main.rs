@@ -8,3 +8,4 @@ mod experts;
 mod gemm;
 mod masked;
 mod rows;
+mod unbacked;
