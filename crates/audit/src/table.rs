@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::nearest;
+use opledger_dims::{escaped, nearest};
 use opledger_report::{AuditedRead, AuditedTable};
 use serde::Deserialize;
 use serde_json::Value;
@@ -219,7 +219,7 @@ pub fn table(name: &str) -> Result<PublishedTable, AuditError> {
     match FILES.iter().find(|(known, _)| *known == name) {
         Some((name, text)) => PublishedTable::read(&format!("{name}.json"), text),
         None => Err(AuditError::Unknown {
-            name: name.chars().take(40).collect::<String>().escape_debug().to_string(),
+            name: escaped(name),
             nearest: nearest(name, table_names()),
             known: table_names().collect::<Vec<_>>().join(", "),
         }),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Class, Poly, Quantity};
+use opledger_dims::{Class, Poly, Quantity, escaped};
 use serde::Deserialize;
 
 use crate::call::Manner;
@@ -282,7 +282,7 @@ pub fn convention(name: &str, without: &[String]) -> Result<Convention, Conventi
     let plain = name.split_once('@').map_or(name, |(plain, _)| plain);
     let unknown = || ConventionError::Unknown {
         kind: "convention",
-        name: name.escape_debug().to_string(),
+        name: escaped(name),
         known: convention_names().collect(),
     };
     let (file, text) = FILES.iter().find(|(known, _)| *known == plain).ok_or_else(unknown)?;

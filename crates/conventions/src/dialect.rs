@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::Activation;
+use opledger_dims::{Activation, escaped};
 use serde::Deserialize;
 
 use crate::ConventionError;
@@ -164,7 +164,7 @@ pub fn dialect(name: &str) -> Result<Dialect, ConventionError> {
     let found = FILES.iter().find(|(known, _)| *known == name);
     let (name, text) = found.ok_or_else(|| ConventionError::Unknown {
         kind: "way of writing",
-        name: name.escape_debug().to_string(),
+        name: escaped(name),
         known: dialect_names().collect(),
     })?;
     let malformed = |problem: String| ConventionError::Malformed {

@@ -22,8 +22,3 @@ pub fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> Option<
 pub fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
 }
-
-/// A text as messages show it: cut when it is long, control characters escaped.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars().take(40).collect::<String>().escape_debug().to_string()
-}

@@ -167,7 +167,7 @@ impl FromStr for Quantity {
 
     fn from_str(name: &str) -> Result<Self, UnknownQuantity> {
         Quantity::all().find(|quantity| quantity.name() == name).ok_or_else(|| UnknownQuantity {
-            name: nearest::shown(name),
+            name: crate::escaped(name),
             nearest: nearest::nearest(name, Quantity::all().map(Quantity::name)),
         })
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use opledger_dims::escaped;
+
 /// The type of an element, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Elem {
@@ -91,7 +93,7 @@ impl FromStr for Elem {
     /// ```
     fn from_str(name: &str) -> Result<Self, UnknownElem> {
         let named = Elem::ALL.into_iter().find(|elem| elem.name() == name);
-        named.ok_or_else(|| UnknownElem { name: name.escape_debug().to_string() })
+        named.ok_or_else(|| UnknownElem { name: escaped(name) })
     }
 }
 

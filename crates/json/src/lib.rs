@@ -50,7 +50,15 @@ pub struct Strict<T>(pub T);
 /// # Errors
 /// Always.
 pub fn unknown<T, E: Error>(key: &str, known: &str) -> Result<T, E> {
-    Err(E::custom(format!("the key `{key}` is none of {known}")))
+    Err(E::custom(format!("the key `{}` is none of {known}", named(key))))
+}
+
+/// The most characters of a key that an error repeats.
+const SHOWN: usize = 80;
+
+/// A key as errors show it.
+fn named(key: &str) -> String {
+    key.chars().take(SHOWN).flat_map(char::escape_debug).collect()
 }
 
 /// Gives an object a key and all that follow it.
@@ -61,8 +69,7 @@ fn fill<'de, A: MapAccess<'de>, T: Object>(
     let mut object = T::default();
     while let Some(key) = next {
         if !object.take(key.clone(), &mut entries)? {
-            let key = key.escape_debug();
-            return Err(A::Error::custom(format!("the key `{key}` stands twice")));
+            return Err(A::Error::custom(format!("the key `{}` stands twice", named(&key))));
         }
         next = entries.next_key()?;
     }

@@ -1,11 +1,10 @@
 //! The configuration beside weights.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use opledger_models::{Config, ConfigError};
 
-use crate::files::{display, open_regular};
+use crate::files::{display, read_bounded};
 use crate::limits::MAX_CONFIG;
 
 /// Why a file gave no configuration.
@@ -32,11 +31,6 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
     let path = &if path.is_dir() { path.join("config.json") } else { path.to_owned() };
     let unreadable =
         |problem: String| ConfigFileError::Unreadable { path: path.to_owned(), problem };
-    let (file, _) = open_regular(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    let read = file.take(MAX_CONFIG + 1).read_to_end(&mut bytes);
-    if read.map_err(|e| unreadable(e.to_string()))? as u64 > MAX_CONFIG {
-        return Err(unreadable(format!("it is longer than {MAX_CONFIG} bytes")));
-    }
+    let bytes = read_bounded(path, MAX_CONFIG).map_err(unreadable)?;
     Ok(Config::parse(&format!("`{}`", display(path)), &bytes)?)
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use opledger_dims::Integer;
+use opledger_dims::{Integer, escaped};
 use opledger_ir::OpError;
 
-use crate::files::{display, escaped};
+use crate::files::{display, quoted};
 use crate::header::HeaderError;
 
 /// Why weights could not be read. What comes from a file is shown [`escaped`].
@@ -21,7 +21,7 @@ pub enum WeightsError {
         problem: String,
     },
     /// A file whose header is none, or does not describe the file.
-    #[error("`{}` is no safetensors file: {}", display(path), escaped(&problem.to_string()))]
+    #[error("`{}` is no safetensors file: {}", display(path), quoted(&problem.to_string()))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum WeightsError {
         problem: HeaderError,
     },
     /// An index that does not describe the files beside it.
-    #[error("`{}` is no index of weights: {}", display(path), escaped(&problem.to_string()))]
+    #[error("`{}` is no index of weights: {}", display(path), quoted(&problem.to_string()))]
     Index {
         /// The index.
         path: PathBuf,
@@ -112,12 +112,6 @@ pub enum WeightsError {
 /// Why a text is no index of the files beside it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {
-    /// More than is read.
-    #[error("it is longer than {limit} bytes")]
-    TooLong {
-        /// The longest that is read.
-        limit: u64,
-    },
     /// No JSON object of the keys of an index, each once.
     #[error("{0}")]
     Json(String),

@@ -1,8 +1,11 @@
 //! Files that are opened, and known again.
 
 use std::fs::{self, File, Metadata};
+use std::io::Read;
 use std::path::Path;
 use std::time::SystemTime;
+
+use opledger_dims::escaped_within;
 
 /// By what a file is known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,24 +41,26 @@ pub(crate) fn open_regular(path: &Path) -> Result<(File, Identity), String> {
     Ok((file, Identity::of(&metadata)))
 }
 
-/// A text out of a file as messages show it: characters that steer a terminal are escaped, and what
-/// is long is cut.
-pub fn escaped(text: &str) -> String {
-    const SHOWN: usize = 300;
-    let mut shown = String::new();
-    for c in text.chars().take(SHOWN) {
-        match c {
-            ' '..='~' => shown.push(c),
-            _ => shown.extend(c.escape_debug()),
-        }
+/// Reads a regular file of at most so many bytes.
+///
+/// # Errors
+/// What the system said, or that the file is none or longer.
+pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let (file, _) = open_regular(path)?;
+    let mut bytes = Vec::new();
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    match read.map_err(|e| e.to_string())? as u64 > most {
+        true => Err(format!("it is longer than {most} bytes")),
+        false => Ok(bytes),
     }
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
+}
+
+/// A path, or a message that quotes a file, as messages show it.
+pub(crate) fn quoted(text: &str) -> String {
+    escaped_within(text, 300)
 }
 
 /// A path as messages show it.
 pub(crate) fn display(path: &Path) -> String {
-    escaped(&path.to_string_lossy())
+    quoted(&path.to_string_lossy())
 }

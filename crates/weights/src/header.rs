@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+use opledger_dims::escaped;
 use opledger_json::{Object, Strict, unknown};
 use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{Error, IntoDeserializer, MapAccess};
 
-use crate::files::escaped;
 use crate::limits::MAX_TENSORS;
 
 /// A tensor of a file.

@@ -38,7 +38,7 @@ mod read;
 pub use checkpoint::Checkpoint;
 pub use config::{ConfigFileError, read_config};
 pub use error::{Differences, IndexError, WeightsError};
-pub use files::escaped;
+pub use files::read_bounded;
 pub use header::{EntryError, HeaderError, TensorInfo, parse_header};
 pub use limits::{MAX_HEADER, MAX_TENSORS};
 pub use load::Loaded;

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use opledger_dims::{Binding, Integer};
+use opledger_dims::{Binding, Integer, escaped};
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, OpError, to_usize};
 use opledger_models::{Names, Place};
 
 use crate::checkpoint::{Checkpoint, Located};
 use crate::error::{Differences, WeightsError};
-use crate::files::escaped;
 use crate::limits::MAX_TENSORS;
 use crate::read::conversion;
 

@@ -1,12 +1,13 @@
 //! Why a configuration could not be used.
 
+use opledger_dims::escaped_within;
 use opledger_nn::NnError;
 
 /// A configuration that names no model that can be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The text is no JSON object.
-    #[error("{origin} is no configuration: {problem}")]
+    #[error("{origin} is no configuration: {}", escaped_within(problem, 300))]
     Malformed {
         /// The file or preset.
         origin: String,

@@ -3,16 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use opledger_dims::Activation;
+use opledger_dims::{Activation, escaped};
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
 
 /// The greatest size a key may have.
 const MAX_SIZE: u64 = 1 << 40;
-
-/// The longest value that an error repeats, in characters.
-const MAX_SHOWN: usize = 80;
 
 /// Keys that every family may have and that change no result in inference.
 const HARMLESS: &[&str] = &[
@@ -289,9 +286,5 @@ impl<'a> Keys<'a> {
 
 /// A value as an error repeats it.
 fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(MAX_SHOWN) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
+    escaped(&value.to_string())
 }

@@ -24,7 +24,7 @@ mod vit;
 
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
-use opledger_dims::nearest;
+use opledger_dims::{escaped, nearest};
 use recorder::{Problem, Recorder};
 
 pub use request::{Logits, Request};
@@ -72,7 +72,7 @@ impl Config {
             let family = FAMILIES.iter().find(|family| family.name == found);
             let family = family.ok_or_else(|| ConfigError::Family {
                 origin: keys.origin(),
-                found: found.escape_debug().to_string(),
+                found: escaped(found),
                 nearest: nearest(found, families()),
                 known: families().collect::<Vec<_>>().join(", "),
             })?;

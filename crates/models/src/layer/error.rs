@@ -84,13 +84,3 @@ impl From<BindingError> for LayerError {
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
 }
-
-/// A text as messages show it: cut when it is long.
-pub(crate) fn shown(text: &str) -> String {
-    const SHOWN: usize = 40;
-    let mut cut: String = text.chars().take(SHOWN).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        cut.push('…');
-    }
-    cut
-}

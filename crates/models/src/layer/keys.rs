@@ -1,7 +1,7 @@
 //! What a key of a kind is, and the keys that kinds share.
 
-use super::error::{LayerError, shown};
-use opledger_dims::nearest;
+use super::error::LayerError;
+use opledger_dims::{escaped, nearest};
 
 /// A key of a kind.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ pub(super) fn find(
     let names = || keys.iter().map(|key| key.name);
     keys.iter().find(|key| key.name == name).ok_or_else(|| LayerError::UnknownKey {
         kind,
-        key: shown(name),
+        key: escaped(name),
         nearest: nearest(name, names()),
         known: names().collect::<Vec<_>>().join(", "),
     })

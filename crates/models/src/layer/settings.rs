@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Activation, Binding, Integer, Poly, Symbol, nearest};
+use opledger_dims::{Activation, Binding, Integer, Poly, Symbol, escaped, nearest};
 use opledger_ir::Axis;
 use opledger_nn::DropoutConfig;
 
-use super::error::{LayerError, shown};
+use super::error::LayerError;
 use super::keys::{self, Domain, Key};
 
 /// The largest size.
@@ -157,7 +157,7 @@ impl Settings {
         Activation::named(text).ok_or_else(|| LayerError::Value {
             key,
             expected: one_of(text, Activation::NAMES),
-            value: shown(text),
+            value: escaped(text),
         })
     }
 
@@ -197,7 +197,7 @@ fn pieces(
     }
     for piece in text.split(',') {
         let (name, value) =
-            piece.split_once('=').ok_or_else(|| LayerError::Malformed(shown(piece)))?;
+            piece.split_once('=').ok_or_else(|| LayerError::Malformed(escaped(piece)))?;
         let key = keys::find(kind, keys, name.trim())?;
         if given.insert(key.name, value.trim().to_owned()).is_some() {
             return Err(LayerError::Duplicate(key.name));
@@ -208,7 +208,7 @@ fn pieces(
 
 fn read_size(key: &'static Key, least: i64, text: &str) -> Result<Poly, LayerError> {
     let bad =
-        |expected: String| Err(LayerError::Value { key: key.name, expected, value: shown(text) });
+        |expected: String| Err(LayerError::Value { key: key.name, expected, value: escaped(text) });
     let Ok(size) = text.parse::<Poly>() else {
         return bad("a whole number or a formula of sizes such as 4*c".to_owned());
     };
@@ -249,6 +249,6 @@ impl Domain {
             Domain::Activation => one_of(text, Activation::NAMES),
             Domain::Size { .. } | Domain::Optional { .. } => return Ok(()),
         };
-        Err(LayerError::Value { key: key.name, expected, value: shown(text) })
+        Err(LayerError::Value { key: key.name, expected, value: escaped(text) })
     }
 }

@@ -1,9 +1,9 @@
 //! The table of kinds and their keys: what the parser goes by, and what a listing shows.
 
-use opledger_dims::nearest;
+use opledger_dims::{escaped, nearest};
 use opledger_ir::Graph;
 
-use super::error::{LayerError, shown};
+use super::error::LayerError;
 use super::keys::*;
 use super::settings::Settings;
 use super::{attention, build, stacks};
@@ -32,7 +32,7 @@ pub fn kinds() -> &'static [Kind] {
 
 pub(super) fn find(name: &str) -> Result<&'static Kind, LayerError> {
     KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| LayerError::UnknownKind {
-        kind: shown(name),
+        kind: escaped(name),
         nearest: nearest(name, KINDS.iter().map(|kind| kind.name)),
     })
 }

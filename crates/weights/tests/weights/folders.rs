@@ -101,8 +101,10 @@ fn an_index_leads_to_no_file_outside_its_folder() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::symlink;
-        symlink("../1.safetensors", folder.join("out")).unwrap();
-        assert!(refused("out").contains("leads out of the folder"));
+        symlink("/dev/zero", folder.join("device")).unwrap();
+        assert!(refused("device").contains("it is no regular file"));
+        symlink("nowhere", folder.join("broken")).unwrap();
+        assert!(refused("broken").contains("its file `broken` is not there"));
         fs::rename(outer.file("1.safetensors"), folder.join("here")).unwrap();
         symlink("here", folder.join("in")).unwrap();
         fs::write(folder.join(INDEX), index(&[("a", "in")])).unwrap();
@@ -113,4 +115,26 @@ fn an_index_leads_to_no_file_outside_its_folder() {
         let message = opledger_weights::Checkpoint::open(&folder).unwrap_err().to_string();
         assert!(message.contains("tensor `a` is in two files"), "{message}");
     }
+}
+
+/// A snapshot of the Hugging Face cache: every file is a link to one named by its hash.
+#[test]
+#[cfg(unix)]
+fn files_of_a_snapshot_are_links_to_blobs() {
+    let cache = Folder::new();
+    let snapshot = cache.path().join("snapshots/revision");
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir(cache.path().join("blobs")).unwrap();
+    let files = [
+        (INDEX, index(&GOOD).into_bytes()),
+        ("1.safetensors", reals(&[("a", &[4], ramp(4))])),
+        ("2.safetensors", reals(&[("b", &[2, 2], ramp(4))])),
+    ];
+    for (at, (name, bytes)) in files.iter().enumerate() {
+        fs::write(cache.path().join(format!("blobs/{at}")), bytes).unwrap();
+        let to = format!("../../blobs/{at}");
+        std::os::unix::fs::symlink(to, snapshot.join(name)).unwrap();
+    }
+    let checkpoint = opledger_weights::Checkpoint::open(&snapshot).unwrap();
+    assert_eq!(checkpoint.read("b").unwrap().real().unwrap().data(), ramp(4));
 }
