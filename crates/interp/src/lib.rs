@@ -6,6 +6,7 @@
 //! [`Session`] is a prepared run that keeps keys and values from step to step. [`prove`] holds both
 //! interpreters against the derived cost, node by node.
 
+mod available;
 mod driver;
 mod error;
 mod fast;
@@ -25,12 +26,13 @@ mod tensors;
 mod tests;
 mod theorem;
 
+pub use available::available_memory;
 pub use error::RunError;
 pub use fast::{Fast, Metering};
 pub use feeds::Feeds;
 pub use interpreter::{Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
 pub use ledger::{Ledger, Row, RowCounts, Substituted};
-pub use memory::{Peak, available_memory};
+pub use memory::Peak;
 pub use opledger_kernels::Substitution;
 pub use oracle::Oracle;
 pub use prepared::Prepared;

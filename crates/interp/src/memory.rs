@@ -4,7 +4,7 @@
 use opledger_dims::Integer;
 use opledger_ir::Value;
 
-use crate::RunError;
+use crate::{RunError, available_memory};
 
 /// Bytes that computed values took at the worst moments of a run, counted where buffers are made and
 /// freed.
@@ -14,22 +14,6 @@ pub struct Peak {
     pub live: u64,
     /// In values alive, and in buffers of dead ones that are kept for later ones.
     pub held: u64,
-}
-
-/// Bytes of memory this process may still take, as the operating system tells: the machine's
-/// available memory and the limit of the control group, whichever is less. `None` where neither is
-/// told.
-pub fn available_memory() -> Option<Integer> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let machine = read("/proc/meminfo").and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(kib * 1024)
-    });
-    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
-    let group = number("/sys/fs/cgroup/memory.max")
-        .and_then(|limit| Some(limit.saturating_sub(number("/sys/fs/cgroup/memory.current")?)));
-    [machine, group].into_iter().flatten().min().map(Integer::from)
 }
 
 /// Bytes of the elements of a value.

@@ -33,6 +33,10 @@ pub struct Fed {
     pub value: Value<f32>,
 }
 
+/// Bytes that a tensor takes beside its elements: its path, its shape, the heads of three buffers, and its
+/// place in the lists of its node, before and after. A run of tensors of one element tells them.
+const BESIDE: u32 = 512;
+
 /// The sources of which some tensor does not stay.
 pub(crate) struct Moved {
     sources: Vec<Source>,
@@ -54,7 +58,7 @@ pub(crate) struct Changes {
 }
 
 impl Moved {
-    /// Bytes of the tensors to be drawn.
+    /// Bytes of the tensors to be drawn, and of what stands beside the elements of all that move.
     pub(crate) fn drawn_bytes(&self) -> &Integer {
         &self.drawn_bytes
     }
@@ -104,6 +108,7 @@ impl Tensors {
         feeds: &Feeds,
     ) -> Result<Moved, RunError> {
         let mut moved = Moved { sources: Vec::new(), drawn_bytes: Integer::default() };
+        let mut number = Integer::default();
         let mut given = feeds.bytes();
         for (at, (node, of)) in graph.nodes().iter().zip(&self.nodes).enumerate() {
             let (Some(source), Some(symbols)) = (source_of(node), &of.symbols) else { continue };
@@ -130,13 +135,15 @@ impl Tensors {
                     Kind::Real => size_of::<f32>(),
                     Kind::Whole => size_of::<i64>(),
                 };
-                moved.drawn_bytes += sizes.iter().product::<Integer>() * each * times;
+                moved.drawn_bytes += sizes.iter().product::<Integer>() * each * &times;
             }
+            number += times;
             moved.sources.push(Source { node: at, same });
         }
         // What is given is in memory already.
         given = given.min(moved.drawn_bytes.clone());
         moved.drawn_bytes -= given;
+        moved.drawn_bytes += number * BESIDE;
         Ok(moved)
     }
 

@@ -1,6 +1,7 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
 mod biases;
+mod graphs;
 mod models;
 mod scans;
 
