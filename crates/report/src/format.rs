@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::text::Style;
-use crate::{Document, Table, csv, json, markdown, text};
+use crate::{Document, Table, csv, json, markdown, steady, text};
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +89,13 @@ pub trait Record: Serialize {
 /// When the record has no form in the format.
 pub fn render(record: &impl Record, format: Format, style: Style) -> Result<String, RenderError> {
     match format {
-        Format::Table => Ok(text::document(&record.document(), style)),
-        Format::Markdown => Ok(markdown::document(&record.document())),
-        Format::Csv => Ok(csv::table(&record.rows())),
-        Format::Json => json::pretty(record).map_err(|e| RenderError::Json(e.to_string())),
+        Format::Table => Ok(text::document(&record.document().steady(), style)),
+        Format::Markdown => Ok(markdown::document(&record.document().steady())),
+        Format::Csv => Ok(csv::table(&record.rows().steady())),
+        Format::Json => match json::pretty(record) {
+            Ok(text) => Ok(steady::json(&text)),
+            Err(e) => Err(RenderError::Json(e.to_string())),
+        },
         Format::Latex => record.latex().ok_or(RenderError::Unsupported(format)),
     }
 }

@@ -20,6 +20,7 @@ mod latex;
 mod markdown;
 mod number;
 mod records;
+mod steady;
 mod text;
 
 pub use document::{Block, Cell, Column, Document, Row, Table, Tone};
