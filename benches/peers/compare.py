@@ -28,16 +28,28 @@ LONG = 2.0
 PAUSE = 0.05
 
 
+# The Rust workers, and what they are built with.
+BUILT = {"ours": [], "crates": ["--features", "crates"]}
+
+
 def build():
-    """Builds the workers; a Rust engine that does not build is left out."""
+    """Builds the workers. A comparison without one of its engines is none, so each must build."""
     cargo = ["cargo", "build", "--release", "--locked", "--quiet"]
-    subprocess.run([*cargo, "--bin", "ours"], cwd=HERE, check=True)
-    subprocess.run([*cargo, "--bin", "crates", "--features", "crates"], cwd=HERE, check=False)
+    for name, features in BUILT.items():
+        if subprocess.run([*cargo, "--bin", name, *features], cwd=HERE).returncode != 0:
+            sys.exit(f"error: the worker `{name}` did not build")
+
+
+def check_built():
+    """Holds that the workers are there."""
+    for name in BUILT:
+        if not (HERE / "target/release" / name).exists():
+            sys.exit(f"error: the worker `{name}` is not there; leave out --no-build")
 
 
 def measured_machine():
     """What `opledger machine` measures; empty where it has no such command."""
-    command = ["cargo", "run", "--release", "--quiet", "-p", "opledger-cli", "--"]
+    command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "opledger-cli", "--"]
     command += ["machine", "--format", "json"]
     done = subprocess.run(command, cwd=HERE.parent.parent, capture_output=True, text=True)
     try:
@@ -193,8 +205,7 @@ def write(results, folder):
 
 def main():
     options = arguments()
-    if not options.no_build:
-        build()
+    check_built() if options.no_build else build()
     only = set(options.only.split(","))
     results = {
         "date": datetime.date.today().isoformat(),
