@@ -4,6 +4,7 @@ mod circles;
 mod guesses;
 mod homonyms;
 mod pages;
+mod supply;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
