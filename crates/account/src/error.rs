@@ -61,6 +61,14 @@ pub enum AccountError {
         /// The symbol.
         symbol: Symbol,
     },
+    /// A grid of too many points.
+    #[error("the sizes make a grid of {points} points, over {most}; take larger steps")]
+    Grid {
+        /// Points of the grid.
+        points: Integer,
+        /// The most that are counted.
+        most: u32,
+    },
     /// A generation with earlier tokens.
     #[error("a generation begins without earlier tokens; leave out {symbol}={size}")]
     GivenPast {

@@ -15,12 +15,16 @@ pub struct Sweep {
     pub sizes: Vec<Integer>,
 }
 
+/// The most points of a grid; each takes about a kilobyte.
+pub const MOST_POINTS: u32 = 1 << 20;
+
 impl Model {
     /// Counts at every point of a grid: symbols with one size have it everywhere, the last symbol with
     /// several turns fastest.
     ///
     /// # Errors
-    /// When a symbol is given twice, or as [`Model::at`] at some point of the grid.
+    /// When a symbol is given twice, the grid has over [`MOST_POINTS`] points, or as [`Model::at`] at some
+    /// point of it.
     pub fn grid(&self, sweeps: &[Sweep]) -> Result<Grid, AccountError> {
         let twice =
             |sweep: &&Sweep| sweeps.iter().filter(|other| other.symbol == sweep.symbol).count() > 1;
@@ -31,6 +35,10 @@ impl Model {
             let sizes = sweeps.iter().filter_map(|sweep| Some((&sweep.symbol, size(sweep)?)));
             sizes.map(|(symbol, size)| (symbol, size.clone())).collect()
         };
+        let number: Integer = sweeps.iter().map(|sweep| Integer::from(sweep.sizes.len())).product();
+        if number > MOST_POINTS.into() {
+            return Err(AccountError::Grid { points: number, most: MOST_POINTS });
+        }
         let smallest = self.counted_at(&corner(|sweep| sweep.sizes.iter().min()))?;
         self.counted_at(&corner(|sweep| sweep.sizes.iter().max()))?;
 

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::notes;
 use crate::sizes::{Assignment, assignment, binding};
 use crate::sweep::{counted, product, sweep};
+use crate::threads::MOST;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -269,7 +270,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
     /// How many threads execute; results are the same bits for any number [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST)))]
     pub(crate) threads: Option<u16>,
     /// Who executes
     #[arg(long, value_enum, default_value = "fast")]
@@ -325,7 +326,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
     /// How many threads execute; results are the same bits for any number [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST)))]
     pub(crate) threads: Option<u16>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
@@ -400,7 +401,7 @@ pub(crate) struct SweptSizes {
 #[derive(Debug, Args)]
 pub(crate) struct BenchOptions {
     /// How many threads execute [default: all cores]
-    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST)))]
     pub(crate) threads: Option<u16>,
     /// How long each point is timed at least, after a third of it to warm up
     #[arg(long, value_name = "S", default_value = "0.3", value_parser = seconds)]

@@ -79,8 +79,8 @@ pub(crate) enum Failure {
     Size { symbol: Symbol, known: &'static str },
     #[error("`{}` could not be read as a baseline: {problem}", path.display())]
     Baseline { path: PathBuf, problem: String },
-    #[error("--save and --svg both name `{}`; give each a file of its own", path.display())]
-    SameFile { path: PathBuf },
+    #[error("--{first} and --{second} both name `{}`; give each a file of its own", path.display())]
+    SameFile { first: &'static str, second: &'static str, path: PathBuf },
     #[error("--set gives {symbol} twice: {first} and {second}")]
     Twice { symbol: Symbol, first: Integer, second: Integer },
     #[error("{symbol} is {fixed} in `{model}` and {given} by --set")]
@@ -88,7 +88,7 @@ pub(crate) enum Failure {
     #[error("`{model}` has no size for {}; give {} with {}{hint}", list(symbols), if symbols.len() == 1 { "it" } else { "them" }, flags(symbols))]
     Unbound { model: String, symbols: Vec<Symbol>, hint: String },
     #[error("a pool of {threads} threads could not be started: {problem}")]
-    Threads { threads: u16, problem: String },
+    Threads { threads: usize, problem: String },
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores { model: String },
     #[error("the result could not be written to stdout: {0}")]

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod destination;
 mod failure;
+mod input;
 mod interrupt;
 mod notes;
 mod output;
@@ -12,8 +13,10 @@ mod sizes;
 mod sweep;
 mod tensors;
 mod text;
+mod threads;
+#[cfg(feature = "text")]
+mod tokenizer;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,12 +28,25 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     interrupt::install();
-    match commands::execute(args::Cli::parse()) {
-        Ok(code) => code,
-        Err(failure) => {
-            // Nobody is left to tell when stderr is closed.
-            let _ = writeln!(std::io::stderr(), "error: {failure}");
-            ExitCode::from(2)
-        }
+    let result = match args::Cli::try_parse() {
+        Ok(cli) => commands::execute(cli),
+        Err(refused) if refused.use_stderr() => return refuse(&refused),
+        // Help, and the version.
+        Err(asked) => output::written(asked.print()).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|failure| {
+        notes::tell("error: ", &failure.to_string());
+        ExitCode::from(2)
+    })
+}
+
+/// Says what is wrong with the arguments, in colours where nothing of it has to be cut.
+fn refuse(refused: &clap::Error) -> ExitCode {
+    let text = refused.render().to_string();
+    if notes::shown(&text) == text {
+        let _ = refused.print();
+    } else {
+        notes::tell("", text.trim_end());
     }
+    ExitCode::from(2)
 }

@@ -13,8 +13,12 @@ pub(crate) fn show(record: &impl Record, format: Format) -> Result<(), Failure> 
 
 /// Writes text to stdout. A reader that has gone away is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// Has what was written to stdout arrive.
+pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result.and_then(|()| std::io::stdout().flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
         _ => Ok(()),
     }

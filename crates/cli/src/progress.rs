@@ -36,7 +36,7 @@ impl Progress {
         let now: Arc<Mutex<Option<(String, Ledger)>>> = Arc::default();
         let done = Arc::new(AtomicBool::new(false));
         let (seen, end) = (Arc::clone(&now), Arc::clone(&done));
-        let drawing = std::thread::spawn(move || {
+        let drawing = std::thread::Builder::new().spawn(move || {
             let bar = bar("{elapsed:>4} {bar:30} {percent:>3}%  {wide_msg}", STEPS);
             while !end.load(Ordering::Relaxed) {
                 std::thread::park_timeout(TICK);
@@ -49,7 +49,8 @@ impl Progress {
             }
             bar.finish_and_clear();
         });
-        Progress(Some(Shown { now, done, drawing: Some(drawing) }))
+        // Without a thread nothing is drawn.
+        Progress(drawing.ok().map(|drawing| Shown { now, done, drawing: Some(drawing) }))
     }
 }
 

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use opledger_dims::Binding;
+use opledger_dims::{Binding, escaped};
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Kind, Node, Op, Value, to_usize};
 use opledger_models::Pattern;
-use opledger_weights::{Checkpoint, TensorInfo, WeightsError, escaped, fits};
+use opledger_weights::{Checkpoint, TensorInfo, WeightsError, fits};
 use safetensors::{Dtype, tensor};
 
 /// A tensor and its name.

@@ -4,6 +4,8 @@ use std::path::Path;
 #[cfg(feature = "text")]
 use std::path::PathBuf;
 
+#[cfg(feature = "text")]
+use opledger_dims::escaped_within;
 use opledger_interp::{Feeds, RunError};
 
 /// Why text could not be used.
@@ -12,10 +14,10 @@ pub(crate) enum TextError {
     #[error("`{model}` has no tokenizer.json beside its configuration; give ids instead")]
     Missing { model: String },
     #[cfg(feature = "text")]
-    #[error("`{}` is no tokenizer: {problem}", path.display())]
+    #[error("`{}` is no tokenizer: {}", path.display(), escaped_within(problem, 300))]
     Malformed { path: PathBuf, problem: String },
     #[cfg(feature = "text")]
-    #[error("the text could not be turned into ids: {0}")]
+    #[error("the text could not be turned into ids: {}", escaped_within(.0, 300))]
     Encode(String),
     #[cfg(feature = "text")]
     #[error("the text has no tokens; give some words")]
@@ -29,20 +31,15 @@ pub(crate) enum TextError {
 pub(crate) fn beside(model: &str, directory: Option<&Path>) -> Result<Text, TextError> {
     let missing = || TextError::Missing { model: model.to_owned() };
     let path = directory.ok_or_else(missing)?.join("tokenizer.json");
-    if path.is_file() { Text::open(&path) } else { Err(missing()) }
+    if path.exists() { Text::open(&path) } else { Err(missing()) }
 }
 
 #[cfg(feature = "text")]
 mod with {
-    use std::fs::File;
-    use std::io::Read;
-
-    use tokenizers::Tokenizer;
+    use opledger_weights::read_bounded;
 
     use super::{Path, TextError};
-
-    /// The longest tokenizer that is read, in bytes.
-    const MAX_BYTES: u64 = 256 << 20;
+    use crate::tokenizer::{MAX_BYTES, Tokenizer};
 
     /// A tokenizer.
     pub(crate) struct Text(Tokenizer);
@@ -51,35 +48,19 @@ mod with {
         pub(super) fn open(path: &Path) -> Result<Text, TextError> {
             let malformed =
                 |problem: String| TextError::Malformed { path: path.to_owned(), problem };
-            let file = File::open(path).map_err(|e| malformed(e.to_string()))?;
-            let mut bytes = Vec::new();
-            let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-            read.map_err(|e| malformed(e.to_string()))?;
-            if bytes.len() as u64 > MAX_BYTES {
-                return Err(malformed(format!("it is longer than {MAX_BYTES} bytes")));
-            }
-            let mut tokenizer =
-                Tokenizer::from_bytes(bytes).map_err(|e| malformed(e.to_string()))?;
-            // Texts are taken whole, and made equally long here.
-            tokenizer.with_padding(None);
-            tokenizer.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
-            Ok(Text(tokenizer))
+            let bytes = read_bounded(path, MAX_BYTES).map_err(malformed)?;
+            Ok(Text(Tokenizer::read(bytes).map_err(malformed)?))
         }
 
         /// The ids of a text, special tokens included.
         pub(crate) fn ids(&self, text: &str) -> Result<Vec<i64>, TextError> {
-            let encoding =
-                self.0.encode(text, true).map_err(|e| TextError::Encode(e.to_string()))?;
-            match encoding.get_ids() {
-                [] => Err(TextError::Empty),
-                ids => Ok(ids.iter().map(|id| i64::from(*id)).collect()),
-            }
+            let ids = self.0.ids(text).map_err(TextError::Encode)?;
+            if ids.is_empty() { Err(TextError::Empty) } else { Ok(ids) }
         }
 
         /// The text of some ids, special tokens left out.
         pub(crate) fn text(&self, ids: &[i64]) -> Option<String> {
-            let ids: Option<Vec<u32>> = ids.iter().map(|id| u32::try_from(*id).ok()).collect();
-            self.0.decode(&ids?, true).ok()
+            self.0.text(ids)
         }
     }
 }

@@ -7,6 +7,7 @@ use opledger_report::{Audit, AuditedSeries, AuditedTable};
 use crate::args::AuditArgs;
 use crate::destination::Destination;
 use crate::failure::Failure;
+use crate::input::read_text;
 use crate::output;
 
 pub(crate) fn execute(args: &AuditArgs) -> Result<(), Failure> {
@@ -27,8 +28,8 @@ fn settle(name: &str) -> Result<AuditedTable, Failure> {
     if !name.ends_with(".json") {
         return Ok(audit(name)?);
     }
-    let problem = |e: std::io::Error| Failure::Table { path: name.into(), problem: e.to_string() };
-    let text = std::fs::read_to_string(name).map_err(problem)?;
+    let problem = |problem| Failure::Table { path: name.into(), problem };
+    let text = read_text(name.as_ref()).map_err(problem)?;
     Ok(PublishedTable::read(name, &text)?.settle()?)
 }
 

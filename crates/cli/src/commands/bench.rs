@@ -9,10 +9,12 @@ use opledger_measure::{
 };
 
 use crate::args::{Bench, BenchArgs, BenchOptions, SweptSizes};
-use crate::destination::Destination;
+use crate::destination::{Destination, distinct};
 use crate::failure::Failure;
+use crate::input::read_text;
 use crate::output;
 use crate::progress::Notes;
+use crate::threads;
 
 /// The least number of timed runs of each point.
 const RUNS: usize = 5;
@@ -241,17 +243,14 @@ impl Layers {
 fn measure(plan: &BenchPlan<'_>, options: &BenchOptions) -> Result<(), Failure> {
     let saved = options.baseline.as_deref().map(|path| {
         let problem = |problem: String| Failure::Baseline { path: path.to_owned(), problem };
-        let text = std::fs::read_to_string(path).map_err(|e| problem(e.to_string()))?;
+        let text = read_text(path).map_err(problem)?;
         Baseline::parse(&text).map_err(|e| problem(e.to_string()))
     });
     let saved: Option<Baseline> = saved.transpose()?;
-    if let (Some(save), Some(svg)) = (&options.save, &options.svg)
-        && save == svg
-    {
-        return Err(Failure::SameFile { path: svg.clone() });
-    }
+    distinct([("save", options.save.as_deref()), ("svg", options.svg.as_deref())])?;
     let save = options.save.as_deref().map(Destination::new).transpose()?;
     let svg = options.svg.as_deref().map(Destination::new).transpose()?;
+    threads::start(options.threads)?;
     let threads = options.threads.map_or_else(rayon::current_num_threads, usize::from);
     let settings = Timing { threads, runs: RUNS, time: options.seconds };
     let notes = Notes::new();

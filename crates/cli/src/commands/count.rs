@@ -47,6 +47,7 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         (None, None) => {}
     }
     let sized = model.counted_at(&args.binding()?)?;
+    let failed = failed(args, &sized)?;
     if args.conventions.is_empty() {
         let mut record = sized.account(args.depth)?;
         record.memory = Some(sized.memory(args.dtype)?);
@@ -59,7 +60,8 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         }
         output::show(&counted, format)?;
     }
-    hold(args, &sized)
+    failed.iter().for_each(|problem| note(problem));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A count by conventions as bars, those of the runtime itself marked.
@@ -78,18 +80,18 @@ fn drawn(counted: &ConventionCounts) -> Result<String, Failure> {
     Ok(BarChart { title, subtitle: told.to_owned(), bars: all }.svg()?)
 }
 
-/// Holds a count against what is asserted of it.
-fn hold(args: &CountArgs, sized: &SizedModel<'_>) -> Result<ExitCode, Failure> {
-    let mut code = ExitCode::SUCCESS;
+/// What is asserted of a count and does not hold.
+fn failed(args: &CountArgs, sized: &SizedModel<'_>) -> Result<Vec<String>, Failure> {
+    let mut failed = Vec::new();
     let mut questions = sized.questions(args.tools.written.as_deref(), &args.tools.without);
     for assertion in &args.assertions {
         let counted = questions.answer(assertion.quantity())?;
         if !assertion.holds(&counted) {
-            note(&format!("assertion failed: {assertion}; counted {}", thousands(&counted)));
-            code = ExitCode::FAILURE;
+            let counted = thousands(&counted);
+            failed.push(format!("assertion failed: {assertion}; counted {counted}"));
         }
     }
-    Ok(code)
+    Ok(failed)
 }
 
 impl CountArgs {

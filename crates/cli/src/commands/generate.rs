@@ -8,15 +8,16 @@ use opledger_interp::{Feeds, Formulas, Ledger, Theorem};
 use opledger_ir::PartCounts;
 use opledger_report::{CONVENTIONS, Format, Generation, Step};
 
-use super::run::{start_threads, theorem_record};
+use super::run::theorem_record;
 use crate::args::GenerateArgs;
 use crate::failure::Failure;
 use crate::notes;
 use crate::output;
 use crate::text::{self, Text};
+use crate::threads;
 
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
-    start_threads(args.threads)?;
+    threads::start(args.threads)?;
     let generator = Generator::open(&args.model, Feeds::seeded(args.seed))?;
     notes::unread_keys(generator.model());
     notes::non_finite(generator.non_finite());

@@ -19,13 +19,14 @@ use opledger_report::{
 };
 
 use crate::args::{self, RunArgs};
-use crate::destination::Destination;
+use crate::destination::{Destination, distinct};
 use crate::failure::Failure;
 use crate::notes;
 use crate::output;
 use crate::progress::Progress;
 use crate::tensors::{self, NamedTensor};
 use crate::text::{self, Texts};
+use crate::threads;
 
 /// The runs of one model.
 struct Runs {
@@ -38,7 +39,8 @@ struct Runs {
 }
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
-    start_threads(args.threads)?;
+    distinct([("input", args.input.as_deref()), ("output", args.output.as_deref())])?;
+    threads::start(args.threads)?;
     let given = Given::read(args)?;
     let (model, sizes) = args.model.open(given.request())?;
     let (sized, feeds) = given.prepare(&model, sizes, args.seed)?;
@@ -141,13 +143,6 @@ fn token_ids(graph: &Graph) -> Option<&str> {
     let mut inputs = graph.inputs_of(Role::Tokens);
     let only = inputs.next().filter(|_| inputs.next().is_none())?;
     Some(&graph.node(only).path)
-}
-
-/// Starts as many threads as asked for.
-pub(super) fn start_threads(threads: Option<u16>) -> Result<(), Failure> {
-    let Some(threads) = threads else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-    pool.build_global().map_err(|e| Failure::Threads { threads, problem: e.to_string() })
 }
 
 fn repeat<I: Interpreter>(

@@ -12,12 +12,14 @@ use crate::commands::run::theorem_record;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Notes;
+use crate::threads;
 
 pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     if args.list {
         output::show(&listed(claims_named(&args.ids)?), args.format)?;
         return Ok(ExitCode::SUCCESS);
     }
+    threads::start(None)?;
     let notes = Notes::new();
     let options = Options { quick: args.quick };
     let report = settle(&args.ids, options, &mut |text| notes.say(text))?;

@@ -1,12 +1,15 @@
 //! The command as a user runs it.
 
 // Helpers of tests fail loudly, as tests do.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod audit;
 mod bad_input;
 mod conventions;
+mod destinations;
 mod files;
+mod hostile;
+mod limits;
 mod measured;
 mod models;
 mod readme;
@@ -29,7 +32,20 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 fn opledger(arguments: &[&str]) -> Ended {
-    let Output { status, stdout, stderr } = command(arguments).output().unwrap();
+    ended(command(arguments))
+}
+
+/// The same in so many KiB of address space.
+#[cfg(target_os = "linux")]
+fn limited(kib: u64, arguments: &[&str]) -> Ended {
+    let mut limited = Command::new("sh");
+    let limit = format!("ulimit -v {kib} && exec \"$@\"");
+    limited.args(["-c", &limit, "sh", env!("CARGO_BIN_EXE_opledger")]).args(arguments);
+    ended(limited)
+}
+
+fn ended(mut command: Command) -> Ended {
+    let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
 }
