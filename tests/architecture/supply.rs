@@ -16,9 +16,10 @@ fn listed(section: &str, name: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(root().join("deny.toml")).unwrap();
     let (_, rest) = text.split_once(&format!("\n[{section}]\n")).unwrap();
     let rest = rest.split("\n[").next().unwrap();
-    let (_, rest) = rest.split_once(&format!("\n{name} = [")).or_else(|| {
-        rest.strip_prefix(&format!("{name} = [")).map(|rest| ("", rest))
-    }).unwrap();
+    let (_, rest) = rest
+        .split_once(&format!("\n{name} = ["))
+        .or_else(|| rest.strip_prefix(&format!("{name} = [")).map(|rest| ("", rest)))
+        .unwrap();
     let (list, _) = rest.split_once(']').unwrap();
     list.split(',').map(|item| item.trim().trim_matches('"').to_owned()).collect()
 }
@@ -36,8 +37,14 @@ fn packages() -> Vec<Value> {
     let metadata = told(
         &cargo,
         &[
-            "metadata", "--format-version", "1", "--locked", "--offline", "--all-features",
-            "--filter-platform", host,
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--all-features",
+            "--filter-platform",
+            host,
         ],
     );
     let metadata: Value = serde_json::from_str(&metadata).unwrap();
@@ -90,7 +97,9 @@ fn one<'w>(words: &'w [&'w str], allowed: &BTreeSet<String>) -> (bool, &'w [&'w 
 #[test]
 fn expressions_of_licences_are_read() {
     let allowed: BTreeSet<String> = ["MIT", "Zlib"].map(str::to_owned).into();
-    for good in ["MIT", "GPL-3.0 OR MIT", "MIT/Apache-2.0", "(MIT OR X) AND Zlib", "X OR MIT AND Zlib"] {
+    for good in
+        ["MIT", "GPL-3.0 OR MIT", "MIT/Apache-2.0", "(MIT OR X) AND Zlib", "X OR MIT AND Zlib"]
+    {
         assert!(allows(good, &allowed), "{good}");
     }
     for bad in ["GPL-3.0", "MIT AND X", "(MIT OR Zlib) AND X", "MIT WITH LLVM-exception", ""] {
@@ -109,7 +118,8 @@ fn licences_are_among_those_allowed() {
     }
     // What is allowed is needed: without it some package would be refused.
     for one in &allowed {
-        let others: BTreeSet<String> = allowed.iter().filter(|other| *other != one).cloned().collect();
+        let others: BTreeSet<String> =
+            allowed.iter().filter(|other| *other != one).cloned().collect();
         let needed = packages.iter().any(|package| !allows(&licence(package), &others));
         assert!(needed, "no package needs {one}");
     }
@@ -123,13 +133,19 @@ fn packages_of_others_come_from_the_registry_and_none_is_refused() {
         let mut others = 0;
         for package in lock.split("[[package]]").skip(1) {
             let field = |name: &str| {
-                let line = package.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+                let line =
+                    package.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
                 line.map(|value| value.trim_matches('"').to_owned())
             };
             let name = field("name").unwrap();
-            assert!(!refused.contains(&name) || workspace == "benches/peers", "{workspace}: {name}");
+            assert!(
+                !refused.contains(&name) || workspace == "benches/peers",
+                "{workspace}: {name}"
+            );
             match field("source") {
-                None => assert!(name.starts_with("opledger") || name == "xtask", "{workspace}: {name}"),
+                None => {
+                    assert!(name.starts_with("opledger") || name == "xtask", "{workspace}: {name}")
+                }
                 Some(source) => {
                     assert_eq!(source, REGISTRY, "{workspace}: {name}");
                     assert!(field("checksum").is_some(), "{workspace}: {name}");

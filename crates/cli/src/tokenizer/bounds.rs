@@ -24,14 +24,14 @@ const MAX_PIECES: usize = 64;
 struct Growth {
     /// Bytes for each byte.
     times: u128,
-    /// Bytes for each piece of the text, of which there are no more than bytes, and at least one.
+    /// Bytes for each place between bytes, first and last; nothing grows out of nothing.
     plus: u128,
 }
 
 impl Growth {
     fn after(self, bytes: u128) -> u128 {
-        let pieces = bytes.saturating_add(1).saturating_mul(self.plus);
-        bytes.saturating_mul(self.times).saturating_add(pieces)
+        let places = if bytes == 0 { 0 } else { bytes.saturating_add(1) };
+        bytes.saturating_mul(self.times).saturating_add(places.saturating_mul(self.plus))
     }
 }
 

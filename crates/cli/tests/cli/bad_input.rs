@@ -67,7 +67,9 @@ fn a_sum_over_nothing_is_refused_and_an_empty_batch_is_not() {
 #[test]
 fn a_run_that_does_not_fit_says_how_many_bytes_it_needs() {
     let run = "run mha:c=512,h=8 --set b=1 --set n=10^12";
-    mentions(run, "the run needs 10240000004202496 bytes of memory");
+    // Elements, and what eight parameters and the input take beside them.
+    let bytes = 10_240_000_004_202_496_u64 + 9 * 512;
+    mentions(run, &format!("the run needs {bytes} bytes of memory"));
     mentions("run encoder:c=64,h=8,ff=64 --set b=1 --set n=1 --set l=10^15", "bytes of memory");
     mentions("run mha:c=512,h=8 --set b=1 --set n=10^300", "bytes of memory");
 }

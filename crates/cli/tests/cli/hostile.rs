@@ -142,7 +142,11 @@ fn a_table_cannot_steer_the_terminal() {
         let ended = opledger(&["audit", path.to_str().unwrap(), "--format", format]);
         let steers = |c: char| c.is_control() && c != '\n' && c != '\r';
         assert!(!ended.stdout.contains(steers) && !ended.stderr.contains(steers), "{format}");
-        let escaped = if format == "json" { "\\u001b[31m\\u009b" } else { r"\u{1b}[31m\u{9b}" };
+        let escaped = match format {
+            "json" => r"\u001b[31m\u009b",
+            "markdown" => r"\\u{1b}[31m\\u{9b}",
+            _ => r"\u{1b}[31m\u{9b}",
+        };
         assert!(ended.stdout.contains(escaped), "{format}: {:.500}", ended.stdout);
         assert_eq!(ended.code, Some(0), "{format}: {}", ended.stderr);
     }

@@ -107,9 +107,9 @@ fn rows_of_no_keys_ask_for_no_memory() {
     for batch in [HUGE, usize::MAX] {
         let mask = Mask { keep: Some(&[]), ..Mask::default() };
         let rows = ScoreRows { batch, heads: 1, queries: 1, keys: 0, mask };
-        assert_eq!(softmax(&rows, &[], &mut [], &NoMeter), Ok(()));
+        assert_eq!(softmax::<f32, _>(&rows, &[], &mut [], &NoMeter), Ok(()));
         let strides = [1, 0];
-        let operand = || Strided { data: &[], strides: &strides };
+        let operand = || Strided { data: &[0.0_f32; 0], strides: &strides };
         let operands = [operand(), operand()];
         let shape = [batch, 0];
         let sum = masked_binary(BinaryOp::Add, &rows, &shape, operands, &mut [], &NoMeter);
@@ -130,13 +130,13 @@ fn angles_that_no_memory_holds_are_refused() {
             factor: None,
             pairing: Pairing::HalfSplit,
         };
-        refused(rope(&problem, &[], &mut [], &NoMeter));
+        refused(rope::<f32, _>(&problem, &[], &mut [], &NoMeter));
     }
 }
 
 #[test]
 fn the_largest_of_nothing_are_none() {
-    assert_eq!(top_k(0, 0, &[], &mut [], &NoMeter), Ok(()));
+    assert_eq!(top_k::<f32, _>(0, 0, &[], &mut [], &NoMeter), Ok(()));
     assert_eq!(top_k(3, 0, &[1.0; 3], &mut [], &NoMeter), Ok(()));
     for (width, k, x) in [(0, 0, &[][..]), (3, 0, &[1.0; 3]), (2, 2, &[1.0; 2])] {
         let result = top_k(width, k, x, &mut [0], &NoMeter);
