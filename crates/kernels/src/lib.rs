@@ -24,15 +24,17 @@
 //!
 //! Kernels are generic over [`Number`]: `f32`, or [`Counted<f32>`](opledger_dims::Counted), whose
 //! operators count. Tests run every kernel on numbers that count, for every instruction set of the
-//! machine, and hold `executed` against what they counted.
+//! machine, and hold `executed` against what they counted. The one exception is `matrixmultiply`, whose
+//! inside is not seen: a product that it computes counts as the textbook's, one mul and one add per
+//! term.
 //!
 //! # Instruction sets
 //!
 //! Vector loops and the microkernels are compiled for several instruction sets, see [`isa()`].
-//! All of them give the same useful counts; vector loops, microkernels and fused attention give
-//! the same bits. Portable code multiplies with `matrixmultiply`, as do narrow products and the
-//! chain of attention everywhere; it detects its own instruction set, whatever is forced, and what
-//! its tiles pad is not seen.
+//! All of them give the same useful counts, and what they execute differs by the lanes that their
+//! registers have; vector loops, microkernels and fused attention give the same bits. Portable code
+//! multiplies with `matrixmultiply`, as do narrow products and the chain of attention everywhere; it
+//! detects its own instruction set, whatever is forced, and what its tiles pad is not seen.
 
 mod activation;
 mod attention;

@@ -142,18 +142,7 @@ impl<M: Metering> Interpreter for Fast<M> {
     }
 
     fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
-        match group {
-            [call] if !(self.fused && chain::begins(call)) => match concat::in_place(call)? {
-                Some(value) => Ok(vec![self.noted(value)]),
-                None => self.single(call),
-            },
-            _ => {
-                let output = group.last().map_or(&[][..], |call| call.output);
-                let mut buffer = self.pool.take(output.iter().product());
-                chain::apply::<M>(group, &mut self.weights, &mut buffer)?;
-                Ok(vec![Tensor::new(output, buffer)?.into()])
-            }
-        }
+        M::execute(self, group)
     }
 
     fn hold(&mut self, bytes: u64) {
@@ -178,6 +167,22 @@ impl<M: Metering> Interpreter for Fast<M> {
 }
 
 impl<M: Metering> Fast<M> {
+    /// Executes nodes that are joined, or one.
+    fn execute(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
+        match group {
+            [call] if !(self.fused && chain::begins(call)) => match concat::in_place(call)? {
+                Some(value) => Ok(vec![self.noted(value)]),
+                None => self.single(call),
+            },
+            _ => {
+                let output = group.last().map_or(&[][..], |call| call.output);
+                let mut buffer = self.pool.take(output.iter().product());
+                chain::apply::<M>(group, &mut self.weights, &mut buffer)?;
+                Ok(vec![Tensor::new(output, buffer)?.into()])
+            }
+        }
+    }
+
     /// Executes one node by the kernel of its operation.
     fn single(&mut self, call: &NodeCall<'_, f32>) -> Result<Vec<Value<f32>>, OpError> {
         let (node, row, inputs) = (call.node, call.row, call.inputs()?);

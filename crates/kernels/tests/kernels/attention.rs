@@ -479,6 +479,54 @@ fn executed_counts_are_those_of_the_tiles() {
 }
 
 #[test]
+fn each_part_has_its_own_operations() {
+    let executed = |case: &Case| {
+        let d = case.data();
+        let [q, k, v] = case.heads(&d);
+        let (shape, mask, bias, scale) = (case.shape, case.mask(), case.bias(&d), case.scale);
+        let problem = Attention { shape, q, k, v, mask, bias, scale };
+        let len = shape.queries * shape.heads * shape.value_width;
+        let (_, tallies) =
+            run(len, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+        tallies.map(|tally| tally.executed)
+    };
+    // In blocks, and few queries over chunks of keys.
+    for queries in [40, 3] {
+        let mut case = Case { causal_offset: Some(0), ..square(40) };
+        case.shape.queries = queries;
+        let plain = executed(&case);
+        let [scores, scale, bias, softmax, context] = plain;
+        assert!(bias.is_zero());
+        let biased = executed(&Case { bias: Some([true; 3]), ..case.clone() });
+        assert_eq!([scores, scale, biased[2], softmax, context], biased);
+        assert!(!biased[2].is_zero());
+
+        let mut other = case.clone();
+        other.shape.key_width = 24;
+        let wider = executed(&other);
+        assert_eq!([wider[0], wider[1], bias, softmax, context], wider);
+        assert_eq!(wider[1][Class::Mul], 3 * scale[Class::Mul]);
+        assert!(wider[0][Class::Mul] > scores[Class::Mul]);
+
+        let mut other = case.clone();
+        other.shape.value_width = 15;
+        let wider = executed(&other);
+        assert_eq!([scores, scale, bias, wider[3], wider[4]], wider);
+        assert_eq!(
+            softmax.with(Class::Mul, wider[3][Class::Mul]).with(Class::Add, wider[3][Class::Add]),
+            wider[3]
+        );
+        assert!(wider[4][Class::Mul] == 3 * context[Class::Mul]);
+
+        // The queries are multiplied for the exponentials all the same.
+        let unscaled = executed(&Case { scale: None, ..case });
+        let multiplied = softmax[Class::Mul] + scale[Class::Mul];
+        let none = Counts::zero();
+        assert_eq!([scores, none, bias, softmax.with(Class::Mul, multiplied), context], unscaled);
+    }
+}
+
+#[test]
 fn lanes_without_a_query_are_executed() {
     let case = square(40);
     let d = case.data();
