@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_dims::{Binding, Integer};
+use opledger_dims::{Binding, Class, Integer};
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
 use opledger_ir::{Graph, Op, Part, Value};
 use opledger_models::{Config, Logits, ModelGraph, Request, families};
@@ -68,8 +68,12 @@ fn read(folder: &Path) -> Case {
     case
 }
 
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
 fn cases() -> Vec<Case> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/models");
+    let folder = golden("models");
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
@@ -87,13 +91,19 @@ impl Case {
         self.inputs.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
     }
 
+    fn family(&self) -> String {
+        let text = std::fs::read(self.folder.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        config["model_type"].as_str().unwrap().to_owned()
+    }
+
     fn number(&self, key: &str) -> Integer {
         self.metadata[key].parse().unwrap()
     }
 
     fn model(&self, request: &Request) -> ModelGraph {
         let model = self.config.model(&self.name, request).unwrap_or_else(|e| panic!("{e}"));
-        assert!(model.unread_keys.is_empty(), "{}: {:?}", self.name, model.unread_keys);
+        assert!(model.not_understood.is_empty(), "{}: {:?}", self.name, model.not_understood);
         model
     }
 
@@ -202,7 +212,7 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
             inside += &rows + rows.clone() / width * last(2).at(binding).unwrap();
         } else {
             let macs = graph.node_cost(node).part(Part::Contraction);
-            let macs = macs[opledger_dims::Class::Mul].at(binding).unwrap();
+            let macs = macs[Class::Mul].at(binding).unwrap();
             // Attention with several biases is recorded as the chain that defines it.
             let of_chain = [".scores", ".context"].iter().any(|end| node.path.ends_with(end));
             *if of_chain { &mut inside } else { &mut outside } += macs;
@@ -248,6 +258,29 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
         let (outside, inside) = contractions(&model.graph, &binding);
         assert_eq!(inside, case.number("macs.attention"), "{}", case.name);
         assert_eq!(outside + inside, case.number("macs"), "{}", case.name);
+        let counts = model.graph.counts_at(&binding).unwrap();
+        for class in [Class::Sin, Class::Cos] {
+            assert_eq!(counts[class], case.number(class.name()), "{} {class}", case.name);
+        }
+    }
+}
+
+/// Every key that the library knows is read, refused or known to change nothing.
+#[test]
+fn no_key_that_the_library_knows_is_left_out() {
+    let text = std::fs::read(golden("config_keys.json")).unwrap();
+    let known: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    for family in families() {
+        let case = cases().into_iter().find(|case| case.family() == family).unwrap();
+        let text = std::fs::read(case.folder.join("config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        for key in known["keys"][family].as_array().unwrap() {
+            let keys = config.as_object_mut().unwrap();
+            keys.entry(key.as_str().unwrap()).or_insert(serde_json::Value::Null);
+        }
+        let config = Config::parse(family, config.to_string().as_bytes()).unwrap();
+        let model = config.model(family, &Request::default()).unwrap();
+        assert!(model.not_understood.is_empty(), "{family}: {:?}", model.not_understood);
     }
 }
 

@@ -9,7 +9,8 @@ computed with eager attention in double precision, also where the library casts 
 
 Metadata: `macs`, half of what PyTorch's FlopCounterMode counts in one forward pass without cache (all pairs
 of positions, masked ones as well; rotary angles left out), `macs.attention`, the share of the batched
-products in it (scores and context), and `params`, the number of parameters, tied ones once.
+products in it (scores and context), `params`, the number of parameters, tied ones once, and `sin` and `cos`,
+how many of each are evaluated in that pass.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import torch
 import transformers
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from models_cases import CASES
@@ -71,7 +73,7 @@ def draw(model, generator, dtype):
 
 
 def inputs(case, config, generator):
-    """Images of the model's size, or a batch of texts padded on the right."""
+    """Images of the model's size, or a batch of texts padded on the right, or on the left."""
     if hasattr(config, "image_size"):
         size = config.image_size
         height, width = (size, size) if isinstance(size, int) else size
@@ -82,6 +84,7 @@ def inputs(case, config, generator):
         return torch.randint(pad + 1, config.vocab_size, shape, generator=generator)
 
     mask = (torch.arange(longest)[None, :] < torch.tensor(case.lengths)[:, None]).long()
+    mask = mask.flip(1) if case.padded_left else mask
     made = {"input_ids": tokens(*mask.shape).where(mask == 1, pad), "attention_mask": mask}
     if getattr(config, "type_vocab_size", 1) > 1:
         made["token_type_ids"] = torch.randint(config.type_vocab_size, mask.shape, generator=generator)
@@ -140,6 +143,20 @@ def count(model, given):
     return sum(operations.values()) // 2, sum(batched) // 2
 
 
+class Evaluations(TorchDispatchMode):
+    """Counts the elements of which sine and cosine are taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = {"sin": 0, "cos": 0}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        if name in self.elements:
+            self.elements[name] += args[0].numel()
+        return function(*args, **(kwargs or {}))
+
+
 # What families called the base of the rotation and the share of a head that turns.
 ROPE_KEYS = {"gpt_neox": ("rotary_emb_base", "rotary_pct")}
 
@@ -190,9 +207,11 @@ def write(case, root):
             if hasattr(module, "inv_freq"):
                 exact.set_submodule(name, type(module)(module.config))
         expected = forward(exact, given)
-        if exact.can_generate():
+        if exact.can_generate() and getattr(config, "is_causal", True):
             expected["generated"] = generate(exact, given["input_ids"][:1, : case.lengths[0]])
         macs, attention = count(exact, given)
+        with Evaluations() as evaluations:
+            forward(exact, given)
         params = sum(parameter.numel() for parameter in exact.parameters())
     for name, single in forward(model, given).items():
         torch.testing.assert_close(single.double(), expected[name], rtol=1e-4, atol=1e-4, msg=f"{case.name}: {name}")
@@ -202,7 +221,7 @@ def write(case, root):
     metadata = {
         "transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0],
         "macs": str(macs), "macs.attention": str(attention), "params": str(params),
-    }
+    } | {name: str(elements) for name, elements in evaluations.elements.items()}
     save_file(tensors, folder / "io.safetensors", dict(sorted(metadata.items())))
 
 

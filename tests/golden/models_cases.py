@@ -13,6 +13,7 @@ class Case:
     config: dict
     lengths: tuple = (7, 5)
     decoder_length: int = 0
+    padded_left: bool = False
     dtype: str = "float32"
     # Largest size of a file, if the checkpoint is cut into several.
     shards: str | None = None
@@ -104,6 +105,7 @@ LLAMA3 = dict(
 )
 LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
+YARN_OF_ALL = YARN | dict(mscale=0.7, mscale_all_dim=0.4, truncate=False, original_max_position_embeddings=48)
 TIED = dict(tie_word_embeddings=True)
 VIT = dict(
     image_size=[30, 25], patch_size=5, num_channels=3, hidden_size=20, num_hidden_layers=2, num_attention_heads=5,
@@ -125,6 +127,7 @@ CASES = [
     Case("roberta_base", "RobertaModel", ROBERTA),
     Case("roberta_masked_lm", "RobertaForMaskedLM", ROBERTA | dict(hidden_size=21, intermediate_size=35), (6, 9),
          dtype="bfloat16", published=as_roberta),
+    Case("roberta_left_padded", "RobertaModel", ROBERTA | dict(num_hidden_layers=1), (8, 5), padded_left=True),
     Case("distilbert_base", "DistilBertModel", DISTILBERT),
     Case("distilbert_masked_lm", "DistilBertForMaskedLM", DISTILBERT | dict(activation="relu"), (8, 3)),
     Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
@@ -154,6 +157,9 @@ CASES = [
          num_key_value_heads=1, sliding_window=3, use_sliding_window=False), (9, 7), published=unchanged),
     Case("qwen2_yarn", "Qwen2ForCausalLM", LLAMA | TIED | dict(head_dim=8, rope_parameters=YARN), (13, 9),
          dtype="bfloat16", published=unchanged),
+    Case("qwen2_yarn_of_all", "Qwen2ForCausalLM", LLAMA | TIED | dict(head_dim=16, num_hidden_layers=1,
+         rope_parameters=YARN_OF_ALL, original_max_position_embeddings=16), (13, 9)),
+    Case("qwen2_bidirectional", "Qwen2ForCausalLM", LLAMA | TIED | dict(is_causal=False), (9, 5)),
     Case("qwen3_tied", "Qwen3ForCausalLM", LLAMA | TIED | dict(hidden_size=20, num_attention_heads=4, head_dim=6),
          published=as_qwen3),
     Case("qwen3_untied", "Qwen3ForCausalLM", LLAMA | dict(head_dim=8, attention_bias=True), (8, 8),

@@ -104,9 +104,9 @@ impl Model {
         &self.recorded.binding
     }
 
-    /// Keys of its configuration that are not known, and taken to change nothing.
-    pub fn unread_keys(&self) -> &[String] {
-        &self.recorded.unread_keys
+    /// Keys of its configuration that are not known: what they ask for is not in the graph.
+    pub fn not_understood(&self) -> &[String] {
+        &self.recorded.not_understood
     }
 
     /// The directory of the configuration, when one was named.

@@ -42,6 +42,8 @@ pub enum RopeScaling {
         original_max_position_embeddings: usize,
         /// What sines and cosines are multiplied by, usually 0.1·ln(`factor`) + 1.
         attention_factor: f64,
+        /// Whether the pairs between which both are mixed are rounded to whole ones.
+        truncate: bool,
     },
 }
 
@@ -87,14 +89,17 @@ impl RopeScaling {
                 beta_fast,
                 beta_slow,
                 original_max_position_embeddings: context,
+                truncate,
                 ..
             } => {
                 // The pair that turns so many times in the original context.
                 let pair_of = |turns: f64| {
                     width as f64 * (context as f64 / (turns * TAU)).ln() / (2.0 * theta.ln())
                 };
-                let first = pair_of(beta_fast).floor().max(0.0);
-                let last = pair_of(beta_slow).ceil().min(width as f64 - 1.0);
+                let (first, last) = (pair_of(beta_fast), pair_of(beta_slow));
+                let (first, last) =
+                    if truncate { (first.floor(), last.ceil()) } else { (first, last) };
+                let (first, last) = (first.max(0.0), last.min(width as f64 - 1.0));
                 // The published code keeps the two apart by this.
                 let last = if first == last { last + 0.001 } else { last };
                 mixed(factor, 1.0 - ((pair as f64 - first) / (last - first)).clamp(0.0, 1.0))
@@ -185,6 +190,7 @@ mod tests {
             beta_slow: 1.0,
             original_max_position_embeddings: 32768,
             attention_factor: 1.138629436111989,
+            truncate: true,
         };
         let expected = [
             (0, 1.0),

@@ -7,7 +7,7 @@ use crate::operation::Operation;
 use crate::ops::{
     Activation, Arithmetic, Attention, Carry, Concat, Dropout, Einsum, Embedding, Exit, Experts,
     Gather, Norm, Rearrange, Reduce, Rope, RotaryAngles, Scale, Sinusoid, Softmax, Source, Table,
-    TopK,
+    TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -92,6 +92,8 @@ ops! {
     Source(Source),
     /// A table of constants that depends on sizes only.
     Table(Table),
+    /// The positions of tokens among those that are no padding.
+    TokenPositions(TokenPositions),
     /// A contraction of two operands.
     Einsum(Einsum),
     /// Addition, multiplication or division with broadcast by axis name.

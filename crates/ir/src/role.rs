@@ -115,10 +115,7 @@ pub enum ModuleClass {
     /// A table whose rows are looked up by id.
     Embedding,
     /// A table whose rows are looked up by position.
-    Positions {
-        /// Whether positions are looked up for each item anew, and not once for all.
-        per_item: bool,
-    },
+    Positions,
     /// LayerNorm.
     LayerNorm,
     /// RMSNorm.

@@ -16,6 +16,6 @@ pub struct ModelGraph {
     pub binding: Binding,
     /// What its parameters are called in weight files.
     pub names: Names,
-    /// Keys of its configuration that are not known, and taken to change nothing.
-    pub unread_keys: Vec<String>,
+    /// Keys of its configuration that are not known: what they ask for is not in the graph.
+    pub not_understood: Vec<String>,
 }

@@ -23,7 +23,7 @@ fn parameters_are_the_published_ones_to_the_unit() {
         let binding = model.graph.complete(&model.binding).unwrap();
         let parameters = model.graph.parameters().0.at(&binding).unwrap();
         assert_eq!(parameters, preset.parameters.into(), "{}", preset.name);
-        assert!(model.unread_keys.is_empty(), "{}: {:?}", preset.name, model.unread_keys);
+        assert!(model.not_understood.is_empty(), "{}: {:?}", preset.name, model.not_understood);
         checked += 1;
     }
     assert!(checked >= 25);

@@ -2,7 +2,8 @@
 //! added, then LayerNorm and dropout. Names and order as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::{Graph, Scope, Var};
+use opledger_ir::ops::TokenPositions;
+use opledger_ir::{Graph, Role, Scope, Var};
 
 use crate::{DropoutConfig, Embedding, LearnedPositions, NnError, Norm, NormConfig};
 
@@ -15,10 +16,9 @@ pub struct BertEmbeddingConfig {
     pub hidden_size: Poly,
     /// Rows of the position table.
     pub max_position_embeddings: Poly,
-    /// The row of the first token's position.
-    pub first_position: Poly,
-    /// Whether positions are looked up for each item anew, and not once for all.
-    pub positions_per_item: bool,
+    /// Which token is padding, where positions number the others of each item, from its id + 1 on
+    /// (RoBERTa); positions number all columns when `None`.
+    pub padding: Option<u32>,
     /// Rows of the token-type table; none when tokens have no type.
     pub type_vocab_size: Option<Poly>,
     /// ε of the norm.
@@ -36,8 +36,7 @@ impl BertEmbeddingConfig {
             vocab_size: vocab_size.into(),
             hidden_size: hidden_size.into(),
             max_position_embeddings: 512.into(),
-            first_position: Poly::zero(),
-            positions_per_item: false,
+            padding: None,
             type_vocab_size: Some(2.into()),
             layer_norm_eps: 1e-12,
             dropout: DropoutConfig::default(),
@@ -63,9 +62,18 @@ pub struct BertEmbedding {
     scope: Scope,
     words: Embedding,
     types: Option<Embedding>,
-    positions: LearnedPositions,
+    positions: Positions,
     norm: Norm,
     dropout: DropoutConfig,
+}
+
+/// How positions are numbered.
+#[derive(Clone, Debug)]
+enum Positions {
+    /// All columns.
+    Columns(LearnedPositions),
+    /// The tokens of each item that are no padding.
+    Tokens { table: Embedding, op: TokenPositions },
 }
 
 impl BertEmbedding {
@@ -79,14 +87,18 @@ impl BertEmbedding {
             Embedding::table(&mut g.scope(name), (axis, rows), ("c", c), frozen)
         };
         let words = table(g, "word_embeddings", "v", &config.vocab_size)?;
-        let (rows, per_item) = (config.max_position_embeddings.clone(), config.positions_per_item);
-        let positions = LearnedPositions::table(
-            &mut g.scope("position_embeddings"),
-            (rows, c.clone()),
-            frozen,
-            per_item,
-        )?;
-        let positions = positions.starting_at(&config.first_position);
+        let rows = &config.max_position_embeddings;
+        let positions = match config.padding {
+            Some(padding) => Positions::Tokens {
+                table: table(g, "position_embeddings", "p", rows)?,
+                op: TokenPositions { padding, rows: rows.clone() },
+            },
+            None => {
+                let g = &mut *g.scope("position_embeddings");
+                let sizes = (rows.clone(), c.clone());
+                Positions::Columns(LearnedPositions::table(g, sizes, frozen)?)
+            }
+        };
         let types = match &config.type_vocab_size {
             Some(types) => Some(table(g, "token_type_embeddings", "t", types)?),
             None => None,
@@ -125,7 +137,15 @@ impl BertEmbedding {
                 return Err(NnError::Config(format!("BertEmbedding {needs} token types")));
             }
         }
-        let sum = self.positions.forward(g, sum)?;
+        let sum = match &self.positions {
+            Positions::Columns(positions) => positions.forward(g, sum)?,
+            Positions::Tokens { table, op } => {
+                let positions = g.record("position_ids", op.clone(), &[input_ids])?;
+                let rows = table.forward(g, positions)?;
+                let sum = g.add("add_positions", sum, rows)?;
+                g.mark(sum, Role::PositionSum)
+            }
+        };
         let normed = self.norm.forward(g, sum)?;
         self.dropout.apply(g, "dropout", normed)
     }

@@ -74,11 +74,10 @@ impl LearnedPositions {
         max_positions: impl Into<Poly>,
         embedding_dim: impl Into<Poly>,
     ) -> Result<Self, NnError> {
-        LearnedPositions::table(g, (max_positions.into(), embedding_dim.into()), false, false)
+        LearnedPositions::table(g, (max_positions.into(), embedding_dim.into()), false)
     }
 
-    /// The same, changed by training unless `frozen`, with positions looked up once for all items or
-    /// for each anew.
+    /// The same, changed by training unless `frozen`.
     ///
     /// # Errors
     /// When a size is below one.
@@ -86,11 +85,10 @@ impl LearnedPositions {
         g: &mut Graph,
         (rows, columns): (Poly, Poly),
         frozen: bool,
-        per_item: bool,
     ) -> Result<Self, NnError> {
         positive("max_positions", &rows)?;
         positive("embedding_dim", &columns)?;
-        let scope = g.module(ModuleClass::Positions { per_item });
+        let scope = g.module(ModuleClass::Positions);
         let axes = vec![Axis::new("p", rows), Axis::new("c", columns)];
         let table = param(&mut g.enter(&scope), "weight", Source::embedding(), axes, frozen)?;
         Ok(LearnedPositions { scope, table, first: Poly::zero() })

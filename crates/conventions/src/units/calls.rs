@@ -65,8 +65,8 @@ impl Lowering<'_> {
             }
             Op::Embedding(_) => one("embedding", Function, self.rows(node)?),
             Op::Rearrange(_) => match self.around(node).next().map(|(_, module)| module.class) {
-                Some(ModuleClass::Positions { per_item }) if self.is_rows(node) => {
-                    one("embedding", Function, self.position_rows(node, per_item)?)
+                Some(ModuleClass::Positions) if self.is_rows(node) => {
+                    one("embedding", Function, self.rows(node)?.with("first", 1))
                 }
                 _ => silent(each()?),
             },
@@ -131,6 +131,7 @@ impl Lowering<'_> {
             Op::Concat(_)
             | Op::Gather(_)
             | Op::Table(_)
+            | Op::TokenPositions(_)
             | Op::Sinusoid(_)
             | Op::RotaryAngles(_) => silent(each()?),
             Op::Source(_) | Op::Carry(_) | Op::Exit(_) => silent(Binding::new()),

@@ -42,7 +42,7 @@ impl Lowering<'_> {
             }),
             ModuleClass::GroupNorm => is_norm.then_some("GroupNorm"),
             ModuleClass::Embedding => matches!(node.op, Op::Embedding(_)).then_some("Embedding"),
-            ModuleClass::Positions { .. } => self.is_rows(node).then_some("Embedding"),
+            ModuleClass::Positions => self.is_rows(node).then_some("Embedding"),
             ModuleClass::Dropout => matches!(node.op, Op::Dropout(_)).then_some("Dropout"),
             ModuleClass::Attention => {
                 let is_core = matches!(node.op, Op::Attention(_));

@@ -96,6 +96,7 @@ fn of_operation(op: &Op) -> Share {
         | Op::Dropout(_)
         | Op::Source(_)
         | Op::Table(_)
+        | Op::TokenPositions(_)
         | Op::Sinusoid(_)
         | Op::Rearrange(_)
         | Op::Concat(_)

@@ -1,7 +1,7 @@
 //! Sizes of calls, by the names that rules use.
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
-use opledger_ir::{Axis, ModuleClass, Node, Op, SizeRole, Var};
+use opledger_ir::{Axis, ModuleClass, Node, Op, Var};
 
 use super::lowering::Lowering;
 use crate::ConventionError;
@@ -51,26 +51,6 @@ impl Lowering<'_> {
         Ok(pointwise(elements.clone())
             .with("rows", divide(&elements, &self.at(&width.size)?))
             .with("first", self.first(node, rows)?))
-    }
-
-    /// The same of rows of a table of positions, looked up for all items at once or for each.
-    pub(super) fn position_rows(
-        &self,
-        node: &Node,
-        per_item: bool,
-    ) -> Result<Binding, ConventionError> {
-        let once = self.rows(node)?;
-        if !per_item {
-            return Ok(once.with("first", 1));
-        }
-        let Some(items) = self.graph.size_of(SizeRole::Batch) else {
-            let missing = "positions for each item, where no size counts items".to_owned();
-            return Err(self.unwritten(node, missing));
-        };
-        let items = self.at(&Poly::symbol(items))?;
-        Ok(pointwise(size(&once, "elements") * &items)
-            .with("rows", size(&once, "rows") * &items)
-            .with("first", items))
     }
 
     /// Whether gradients flow to a value in training, as 1 or 0.

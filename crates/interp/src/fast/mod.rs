@@ -196,7 +196,8 @@ impl<M: Metering> Fast<M> {
             }
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
+            | (Op::Gather(_) | Op::Table(_) | Op::TokenPositions(_), _)
+            | (Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
                 let results = node.op.reference(call, &mut |_| {})?;
                 return Ok(results.into_iter().map(|value| self.noted(value)).collect());
             }
@@ -238,9 +239,13 @@ fn compute<M: Metering>(
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => rearrange(op, call, out),
         Op::Concat(op) => concat::apply(op, call, out),
-        Op::TopK(_) | Op::Gather(_) | Op::Table(_) | Op::Source(_) | Op::Carry(_) | Op::Exit(_) => {
-            Err(OpError::Kernel(format!("{} has no kernel", op.name())))
-        }
+        Op::TopK(_)
+        | Op::Gather(_)
+        | Op::Table(_)
+        | Op::TokenPositions(_)
+        | Op::Source(_)
+        | Op::Carry(_)
+        | Op::Exit(_) => Err(OpError::Kernel(format!("{} has no kernel", op.name()))),
     }
 }
 

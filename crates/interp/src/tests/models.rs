@@ -53,6 +53,7 @@ fn rotation_under_every_scaling() {
         beta_slow: 1.0,
         original_max_position_embeddings: 64,
         attention_factor,
+        truncate: true,
     };
     let llama3 = RopeScaling::Llama3 {
         factor: 8.0,

@@ -20,6 +20,7 @@ mod sinusoid;
 mod softmax;
 mod source;
 mod table;
+mod token_positions;
 mod top_k;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use sinusoid::Sinusoid;
 pub use softmax::Softmax;
 pub use source::{Draw, Source};
 pub use table::Table;
+pub use token_positions::TokenPositions;
 pub use top_k::TopK;

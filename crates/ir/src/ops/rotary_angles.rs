@@ -141,6 +141,7 @@ mod tests {
             beta_slow: 1.0,
             original_max_position_embeddings: 64,
             attention_factor,
+            truncate: true,
         }
     }
 

@@ -1,4 +1,5 @@
-//! The keys of a configuration: each is read by the family that knows it, and none is passed over.
+//! The keys of a configuration: each is read, refused, or known by the family to change nothing; what is
+//! left was not understood.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,7 +12,9 @@ use super::error::ConfigError;
 /// The greatest size a key may have.
 const MAX_SIZE: u64 = 1 << 40;
 
-/// Keys that every family may have and that change no result in inference.
+/// Keys that every family may have and that change no result of a forward pass in inference: training,
+/// generation, results that are given besides, and what files are about. Families that read one of them
+/// do so all the same.
 const HARMLESS: &[&str] = &[
     "_attn_implementation_autoset",
     "_name_or_path",
@@ -40,9 +43,12 @@ const HARMLESS: &[&str] = &[
     "forced_bos_token_id",
     "forced_eos_token_id",
     "gradient_checkpointing",
+    "hidden_dropout",
     "hidden_dropout_prob",
+    "id2label",
     "initializer_factor",
     "initializer_range",
+    "label2id",
     "language",
     "length_penalty",
     "max_length",
@@ -50,6 +56,7 @@ const HARMLESS: &[&str] = &[
     "no_repeat_ngram_size",
     "num_beam_groups",
     "num_beams",
+    "num_labels",
     "num_return_sequences",
     "output_attentions",
     "output_hidden_states",
@@ -258,29 +265,29 @@ impl<'a> Keys<'a> {
         Ok(Some(Keys { map, origin: self.origin, path, read: self.read }))
     }
 
-    /// The keys of this object that nobody has read.
-    pub(super) fn unread(&self) -> Vec<String> {
+    /// The keys of this object that nobody knows.
+    pub(super) fn not_understood(&self) -> Vec<String> {
         let read = self.read.borrow();
-        let mut unread = Vec::new();
+        let mut unknown = Vec::new();
         for (key, value) in self.map {
             let name = self.name(key);
             if HARMLESS.contains(&key.as_str()) {
                 continue;
             }
             match (read.contains(&name), value) {
-                (false, _) => unread.push(name),
+                (false, _) => unknown.push(name),
                 // An object of which some keys were read.
                 (true, Value::Object(map)) => {
                     let path = format!("{name}.");
                     if read.iter().any(|key| key.starts_with(&path)) {
                         let inner = Keys { map, origin: self.origin, path, read: self.read };
-                        unread.extend(inner.unread());
+                        unknown.extend(inner.not_understood());
                     }
                 }
                 _ => {}
             }
         }
-        unread
+        unknown
     }
 }
 

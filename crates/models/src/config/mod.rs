@@ -40,7 +40,7 @@ impl Config {
         Config { origin, map }
     }
 
-    /// Lets `read` take what it knows; returns its result and the keys that it did not ask for.
+    /// Lets `read` take what it knows; returns its result and the keys that it did not know.
     pub(crate) fn with_keys<T>(
         &self,
         read: impl FnOnce(&Keys<'_>) -> Result<T, ConfigError>,
@@ -48,6 +48,6 @@ impl Config {
         let asked = RefCell::new(BTreeSet::new());
         let keys = Keys::new(&self.map, &self.origin, &asked);
         let result = read(&keys)?;
-        Ok((result, keys.unread()))
+        Ok((result, keys.not_understood()))
     }
 }

@@ -119,6 +119,8 @@ fn what_is_wrong_is_named_by_its_key() {
     let two = [("rope_theta", json!(1e4)), ("rope_parameters", json!({"rope_theta": 5e5}))];
     let found = told(&two);
     assert!(found.contains("they name two bases"), "{found}");
+    let old = told(&[("rope_scaling", json!({"type": "dynamic", "factor": 2.0}))]);
+    assert!(old.starts_with("config: `rope_scaling.type` = \"dynamic\" is not supported"), "{old}");
     let two = [("rope_scaling", json!({"factor": 2})), ("rope_parameters", json!({"factor": 3}))];
     let found = told(&two);
     assert!(found.contains("they name two rotations"), "{found}");
@@ -138,7 +140,7 @@ fn a_part_of_each_head_turns() {
         config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         let config = Config::parse("config", config.to_string().as_bytes()).unwrap();
         let model = config.model("m", &Request::default()).map_err(|e| e.to_string())?;
-        assert!(model.unread_keys.is_empty(), "{:?}", model.unread_keys);
+        assert!(model.not_understood.is_empty(), "{:?}", model.not_understood);
         Ok(model.binding.get(&"rot".into()).map(|size| u64::try_from(size).unwrap()))
     };
     let inner = |share: f64| json!({"rope_parameters": {"partial_rotary_factor": share}});
@@ -158,13 +160,85 @@ fn a_part_of_each_head_turns() {
     }
 }
 
+/// The scaling that a model of 4096 positions turns by.
+fn yarn(inner: Value, outer: &[(&str, Value)]) -> String {
+    let mut changes = vec![("max_position_embeddings", json!(4096))];
+    let mut scaling = json!({"rope_type": "yarn"});
+    scaling.as_object_mut().unwrap().extend(inner.as_object().unwrap().clone());
+    changes.push(("rope_scaling", scaling));
+    changes.extend(outer.iter().cloned());
+    let model = llama(&changes).unwrap();
+    assert!(model.not_understood.is_empty(), "{:?}", model.not_understood);
+    let found = model.graph.nodes().iter().find_map(|node| match &node.op {
+        opledger_ir::Op::RotaryAngles(angles) => Some(format!("{:?}", angles.scaling)),
+        _ => None,
+    });
+    found.unwrap()
+}
+
 #[test]
-fn keys_that_nobody_reads_are_told() {
-    let unread = |changes: &[(&str, Value)]| llama(changes).unwrap().unread_keys;
-    assert_eq!(unread(&[]), Vec::<String>::new());
-    assert_eq!(unread(&[("logit_softcap", json!(30.0))]), ["logit_softcap"]);
+fn yarn_is_read_as_the_library_reads_it() {
+    let original = "original_max_position_embeddings";
+    let plain = yarn(json!({"factor": 4.0, original: 1024}), &[]);
+    let same = [
+        yarn(json!({"factor": null, original: 1024}), &[]),
+        yarn(json!({"factor": 4.0, original: 64}), &[(original, json!(1024))]),
+        yarn(json!({"factor": 4.0}), &[(original, json!(1024))]),
+        yarn(json!({"factor": 4.0, original: 1024, "beta_fast": 0, "beta_slow": null}), &[]),
+        yarn(json!({"factor": 4.0, original: 1024, "mscale": 0.7}), &[]),
+        yarn(json!({"factor": 4.0, original: 1024, "attention_factor": null}), &[]),
+    ];
+    for other in same {
+        assert_eq!(other, plain);
+    }
+    let whole = yarn(json!({"factor": 4.0}), &[]);
+    assert_eq!(whole, yarn(json!({"factor": 4.0, original: 4096}), &[]));
+    let even = json!({"factor": 4.0, original: 1024, "mscale": 0.5, "mscale_all_dim": 0.5});
+    assert!(yarn(even, &[]).contains("attention_factor: 1.0,"));
+    let exact = json!({"factor": 4.0, original: 1024, "truncate": false});
+    assert!(yarn(exact, &[]).contains("truncate: false"));
+}
+
+#[test]
+fn a_decoder_that_is_not_causal_sees_all_and_keeps_no_cache() {
+    let macs = |changes: &[(&str, Value)]| llama(changes).unwrap().graph.cost().macs();
+    let (causal, both) = (macs(&[]), macs(&[("is_causal", json!(false))]));
+    let pairs = |text: &str| text.parse::<opledger_dims::Poly>().unwrap();
+    assert_eq!(both - causal, pairs("b·l·n²·h·e - b·l·n·h·e"));
+    let mistral = [
+        ("model_type", json!("mistral")),
+        ("architectures", json!(["MistralModel"])),
+        ("sliding_window", json!(3)),
+        ("is_causal", json!(false)),
+    ];
+    assert!(
+        told(&mistral).contains("a window to both sides is not supported"),
+        "{}",
+        told(&mistral)
+    );
+}
+
+#[test]
+fn other_names_of_keys_say_the_same() {
+    let gpt2 = |layers: u64| {
+        let config = json!({
+            "model_type": "gpt2", "vocab_size": 50, "n_embd": 24, "n_layer": 2, "n_head": 6,
+            "n_positions": 16, "num_hidden_layers": layers,
+        });
+        let config = Config::parse("config", config.to_string().as_bytes()).unwrap();
+        config.model("m", &Request::default()).map(|_| ()).map_err(|e| e.to_string())
+    };
+    assert_eq!(gpt2(2), Ok(()));
+    assert!(gpt2(3).unwrap_err().contains("they are two names of one size"));
+}
+
+#[test]
+fn keys_that_nobody_knows_are_told() {
+    let unknown = |changes: &[(&str, Value)]| llama(changes).unwrap().not_understood;
+    assert_eq!(unknown(&[]), Vec::<String>::new());
+    assert_eq!(unknown(&[("logit_softcap", json!(30.0))]), ["logit_softcap"]);
     let scaling = json!({"rope_type": "linear", "factor": 2.0, "speed": 1});
-    assert_eq!(unread(&[("rope_scaling", scaling)]), ["rope_scaling.speed"]);
+    assert_eq!(unknown(&[("rope_scaling", scaling)]), ["rope_scaling.speed"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use opledger_nn::{
     NormConfig, Origin,
 };
 
-use super::checks::{head, multiple, no_past};
+use super::checks::{head, multiple, no_past, same};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::{pooler, token_ids};
@@ -34,8 +34,6 @@ struct BertVariant {
     scope: &'static str,
     /// The scope of its layers.
     layers: &'static str,
-    /// Whether positions follow from each item's tokens.
-    positions_per_item: bool,
     /// The names of the sizes in a configuration.
     keys: SizeKeys,
     attention: [&'static str; 4],
@@ -56,7 +54,6 @@ const LONG: SizeKeys =
 const BERT: BertVariant = BertVariant {
     scope: "bert",
     layers: "encoder.layer",
-    positions_per_item: false,
     keys: LONG,
     attention: [
         "attention.self.query",
@@ -76,7 +73,6 @@ const BERT: BertVariant = BertVariant {
 
 const ROBERTA: BertVariant = BertVariant {
     scope: "roberta",
-    positions_per_item: true,
     words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
     copies: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
     ..BERT
@@ -85,7 +81,6 @@ const ROBERTA: BertVariant = BertVariant {
 const DISTILBERT: BertVariant = BertVariant {
     scope: "distilbert",
     layers: "transformer.layer",
-    positions_per_item: false,
     keys: ["dim", "n_heads", "n_layers", "hidden_dim", "activation"],
     attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"],
     feed_forward: ["ffn.lin1", "ffn.lin2"],
@@ -96,14 +91,14 @@ const DISTILBERT: BertVariant = BertVariant {
 
 pub(super) fn bert(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let heads = [("BertModel", Head::Pooler), ("BertForMaskedLM", Head::Words)];
-    build(keys, request, r, &BERT, &heads, Poly::zero())
+    build(keys, request, r, &BERT, &heads, None)
 }
 
 pub(super) fn roberta(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let heads = [("RobertaModel", Head::Pooler), ("RobertaForMaskedLM", Head::Words)];
-    // The first token stands one after the padding token's id; padding itself is taken for text.
-    let first = keys.whole_or("pad_token_id", 1)? + 1;
-    build(keys, request, r, &ROBERTA, &heads, first.into())
+    let padding = keys.whole_or("pad_token_id", 1)?;
+    let padding = u32::try_from(padding).map_err(|_| keys.unsupported("pad_token_id", "an id"))?;
+    build(keys, request, r, &ROBERTA, &heads, Some(padding))
 }
 
 pub(super) fn distilbert(
@@ -113,7 +108,15 @@ pub(super) fn distilbert(
 ) -> Result<(), Problem> {
     let heads = [("DistilBertModel", Head::None), ("DistilBertForMaskedLM", Head::Words)];
     keys.pass_over(&["sinusoidal_pos_embds", "tie_weights_"]);
-    build(keys, request, r, &DISTILBERT, &heads, Poly::zero())
+    same(
+        keys,
+        &[
+            ("hidden_size", "dim"),
+            ("num_attention_heads", "n_heads"),
+            ("num_hidden_layers", "n_layers"),
+        ],
+    )?;
+    build(keys, request, r, &DISTILBERT, &heads, None)
 }
 
 fn build(
@@ -122,7 +125,7 @@ fn build(
     r: &mut Recorder,
     variant: &BertVariant,
     heads: &[(&str, Head)],
-    first_position: Poly,
+    padding: Option<u32>,
 ) -> Result<(), Problem> {
     let head = head(keys, heads)?;
     no_past(keys, request)?;
@@ -131,7 +134,8 @@ fn build(
     keys.only("add_cross_attention", false)?;
     keys.only("tie_word_embeddings", true)?;
     keys.only("pruned_heads", serde_json::Map::new())?;
-    keys.pass_over(&["pad_token_id"]);
+    // A decoder's mask alone asks whether it is causal.
+    keys.pass_over(&["is_causal", "pad_token_id"]);
     let [width_key, heads_key, layers_key, hidden_key, activation_key] = variant.keys;
     let (width, heads) = (keys.size(width_key)?, keys.size(heads_key)?);
     multiple(keys, (width_key, width), (heads_key, heads))?;
@@ -165,9 +169,8 @@ fn build(
     };
     let embedding = BertEmbeddingConfig {
         max_position_embeddings: positions.into(),
-        first_position,
+        padding,
         type_vocab_size: types.map(Poly::from),
-        positions_per_item: variant.positions_per_item,
         layer_norm_eps: eps,
         ..BertEmbeddingConfig::new(v.clone(), c.clone())
     };

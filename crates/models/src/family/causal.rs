@@ -7,6 +7,7 @@ use opledger_nn::{Attended, NnError};
 
 use super::recorder::Problem;
 use super::request::{Logits, Request};
+use crate::config::{ConfigError, Keys};
 
 /// What the sizes of a causal model count.
 pub(super) fn causal_sizes(g: &mut Graph, request: &Request) {
@@ -65,15 +66,31 @@ pub(super) fn first_position(request: &Request) -> Poly {
     if request.past { "p".into() } else { Poly::zero() }
 }
 
-/// Every token sees itself and those before it, as far back as a window says.
+/// Every token sees itself and those before it, as far back as a window says; all see all where
+/// `is_causal` is false, by which the library makes an encoder of any decoder.
 pub(super) fn causal_mask(
+    keys: &Keys<'_>,
     g: &mut Graph,
     request: &Request,
     window: Option<u64>,
 ) -> Result<Mask, Problem> {
     let offset = first_position(request);
     let tokens = Axis::new("n", &offset + &Poly::from("n"));
-    let mask = Mask { offset: Some(offset), window: window.map(Poly::from), keep: None };
+    let mask = match (keys.flag_or("is_causal", true)?, request.past) {
+        (true, _) => Mask { offset: Some(offset), window: window.map(Poly::from), keep: None },
+        (false, true) => {
+            let problem =
+                "with `is_causal` = false a token sees those after it, so the keys and values \
+                           of earlier tokens cannot be kept"
+                    .to_owned();
+            return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
+        }
+        (false, false) if window.is_some() => {
+            let why = "a window to both sides is not supported";
+            return Err(keys.contradiction("is_causal", "sliding_window", why).into());
+        }
+        (false, false) => Mask::none(),
+    };
     Ok(match request.attention_mask {
         true => mask.keeping(g.input_mask("attention_mask", [Axis::from("b"), tokens])?),
         false => mask,

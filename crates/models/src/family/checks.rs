@@ -34,6 +34,26 @@ pub(crate) fn multiple(
     }
 }
 
+/// Refuses the library's other names of keys where they say something else than the keys.
+pub(crate) fn same(keys: &Keys<'_>, names: &[(&str, &str)]) -> Result<(), ConfigError> {
+    for (other, own) in names {
+        if keys.get(other).is_some() && keys.get(other) != keys.get(own) {
+            return Err(keys.contradiction(other, own, "they are two names of one size"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses heads of another width than the model's shared out among them.
+pub(crate) fn head_width(keys: &Keys<'_>, width: u64, heads: u64) -> Result<(), ConfigError> {
+    match keys.optional("head_dim")? {
+        Some(given) if given != width / heads => {
+            Err(keys.unsupported("head_dim", (width / heads).to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a cache where the model has none.
 pub(crate) fn no_past(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
     match request.past {

@@ -11,10 +11,10 @@ use opledger_nn::{
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
-use super::checks::{head, multiple};
+use super::checks::{head, multiple, same};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::{angles, rope};
+use super::rope::{angles, rope, whole_heads};
 use super::tokens::token_ids;
 use crate::config::Keys;
 use crate::names::Names;
@@ -68,7 +68,7 @@ pub(super) fn build(
     let g = &mut r.graph;
     let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
     causal_sizes(g, request);
-    let mask = causal_mask(g, request, variant.window)?;
+    let mask = causal_mask(keys, g, request, variant.window)?;
     let mut scope = g.scope("model");
     let m = &mut *scope;
     let embedding = Embedding::new(&mut m.scope("embed_tokens"), v.clone(), c.clone())?;
@@ -120,6 +120,7 @@ fn layer(
     let eps = keys.number_or("rms_norm_eps", 1e-6)?;
     let activation = keys.activation("hidden_act", Activation::Silu)?;
     let hidden = keys.size("intermediate_size")?;
+    whole_heads(keys)?;
     let rope = rope(keys, first_position(request))?;
 
     let (c, h) = (r.size("c", width), r.size("h", heads));
@@ -152,6 +153,7 @@ fn layer(
     };
     let mixture = match variant.mixture {
         Some(_) => {
+            same(keys, &[("num_experts", "num_local_experts")])?;
             let (all, chosen) =
                 (keys.size("num_local_experts")?, keys.size("num_experts_per_tok")?);
             if chosen > all {

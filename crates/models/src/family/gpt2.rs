@@ -11,7 +11,7 @@ use opledger_nn::{
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
-use super::checks::{head, multiple};
+use super::checks::{head, multiple, same};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
@@ -29,11 +29,21 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         "reorder_and_upcast_attn",
         "summary_activation",
         "summary_first_dropout",
+        "summary_last_dropout",
         "summary_proj_to_labels",
         "summary_type",
         "summary_use_proj",
         "pad_token_id",
     ]);
+    same(
+        keys,
+        &[
+            ("hidden_size", "n_embd"),
+            ("max_position_embeddings", "n_positions"),
+            ("num_attention_heads", "n_head"),
+            ("num_hidden_layers", "n_layer"),
+        ],
+    )?;
     let (width, heads) = (keys.size("n_embd")?, keys.size("n_head")?);
     multiple(keys, ("n_embd", width), ("n_head", heads))?;
     let hidden = keys.size_or("n_inner", 4 * width)?;
@@ -67,7 +77,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let g = &mut r.graph;
     let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
     causal_sizes(g, request);
-    let mask = causal_mask(g, request, None)?;
+    let mask = causal_mask(keys, g, request, None)?;
     let mut scope = g.scope("transformer");
     let m = &mut *scope;
     let words = Embedding::new(&mut m.scope("wte"), v, c.clone())?;

@@ -11,7 +11,7 @@ use opledger_nn::{
 };
 
 use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
-use super::checks::{head, multiple};
+use super::checks::{head, head_width, multiple};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::rope::{angles, rope_of, rotated};
@@ -24,6 +24,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     keys.pass_over(&["hidden_dropout", "is_decoder", "max_position_embeddings", "pad_token_id"]);
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
+    head_width(keys, width, heads)?;
     let (vocabulary, layers) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
     let hidden = keys.size("intermediate_size")?;
     let activation = keys.activation("hidden_act", Activation::GeluErf)?;
@@ -68,7 +69,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let g = &mut r.graph;
     let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
     causal_sizes(g, request);
-    let mask = causal_mask(g, request, None)?;
+    let mask = causal_mask(keys, g, request, None)?;
     let mut scope = g.scope("gpt_neox");
     let m = &mut *scope;
     let words = Embedding::new(&mut m.scope("embed_in"), v.clone(), c.clone())?;

@@ -76,6 +76,11 @@ impl Config {
                 nearest: nearest(found, families()),
                 known: families().collect::<Vec<_>>().join(", "),
             })?;
+            // The name of a file with other weights than those that are read here.
+            keys.only("transformers_weights", serde_json::Value::Null)?;
+            if family.name != "t5" {
+                keys.only("is_encoder_decoder", false)?;
+            }
             let mut recorder = Recorder::new(family.name);
             (family.build)(keys, request, &mut recorder).map_err(|problem| match problem {
                 Problem::Config(error) => error,
@@ -83,7 +88,7 @@ impl Config {
             })?;
             Ok(recorder)
         };
-        let (Recorder { graph, sizes, names }, unread_keys) = self.with_keys(build)?;
-        Ok(ModelGraph { name: name.to_owned(), graph, binding: sizes, names, unread_keys })
+        let (Recorder { graph, sizes, names }, not_understood) = self.with_keys(build)?;
+        Ok(ModelGraph { name: name.to_owned(), graph, binding: sizes, names, not_understood })
     }
 }

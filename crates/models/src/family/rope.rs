@@ -12,6 +12,9 @@ use crate::config::{ConfigError, Keys};
 const THETA: &str = "rope_theta";
 const SHARE: &str = "partial_rotary_factor";
 
+/// How many positions there are.
+const LENGTH: &str = "max_position_embeddings";
+
 /// The rotation, for a model whose first token stands at `offset`.
 pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<RotaryEmbedding, ConfigError> {
     rope_of(keys, THETA, offset)
@@ -30,6 +33,14 @@ pub(super) fn rotated(
         return Err(keys.unsupported(key, format!("a share that is an even part of {width}")));
     }
     Ok(rotated)
+}
+
+/// Refuses to turn a part of each head only.
+pub(super) fn whole_heads(keys: &Keys<'_>) -> Result<(), ConfigError> {
+    match agreed(keys, [SHARE, SHARE], "they name two shares")? {
+        Some(share) if share != 1.0 => Err(keys.unsupported(SHARE, "1, every element turns")),
+        _ => Ok(()),
+    }
 }
 
 /// Where scaling is described.
@@ -71,11 +82,13 @@ pub(super) fn rope_of(
         return Ok(RotaryEmbedding { offset, ..RotaryEmbedding::new(theta) });
     };
     // Earlier files name the kind `type`.
-    let kind = match (inner.text("rope_type")?, inner.text("type")?) {
+    let (new, old) = (inner.text("rope_type")?, inner.text("type")?);
+    let (key, kind) = match (new, old) {
         (Some(new), Some(old)) if new != old => {
             return Err(inner.contradiction("rope_type", "type", "they name two rotations"));
         }
-        (new, old) => new.or(old).unwrap_or("default"),
+        (None, Some(old)) => ("type", old),
+        (new, _) => ("rope_type", new.unwrap_or("default")),
     };
     let scaling = match kind {
         "default" => RopeScaling::None,
@@ -84,28 +97,51 @@ pub(super) fn rope_of(
             factor: inner.number("factor")?,
             low_freq_factor: inner.number("low_freq_factor")?,
             high_freq_factor: inner.number("high_freq_factor")?,
-            original_max_position_embeddings: original(&inner)?,
+            original_max_position_embeddings: original(keys, &inner)?,
         },
-        "yarn" => {
-            let factor = inner.number("factor")?;
-            RopeScaling::Yarn {
-                factor,
-                beta_fast: inner.number_or("beta_fast", 32.0)?,
-                beta_slow: inner.number_or("beta_slow", 1.0)?,
-                original_max_position_embeddings: original(&inner)?,
-                attention_factor: inner
-                    .number_or("attention_factor", 0.1 * factor.max(1.0).ln() + 1.0)?,
-            }
-        }
-        _ => return Err(inner.unsupported("rope_type", "default, linear, llama3, yarn")),
+        "yarn" => yarn(keys, &inner)?,
+        _ => return Err(inner.unsupported(key, "default, linear, llama3, yarn")),
     };
     Ok(RotaryEmbedding { offset, scaling, ..RotaryEmbedding::new(theta) })
 }
 
-fn original(keys: &Keys<'_>) -> Result<usize, ConfigError> {
+/// YaRN as the library reads it: what is missing, null or, of the two turns, 0 has its default.
+fn yarn(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
+    let original = original(keys, inner)?;
+    let factor = match inner.get("factor") {
+        Some(_) => inner.number("factor")?,
+        None => keys.size(LENGTH)? as f64 / original as f64,
+    };
+    let scale = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
+    let (mscale, of_all) =
+        (inner.number_or("mscale", 0.0)?, inner.number_or("mscale_all_dim", 0.0)?);
+    let usual = match mscale > 0.0 && of_all > 0.0 {
+        true => scale(mscale) / scale(of_all),
+        false => scale(1.0),
+    };
+    let turns = |key, default| match inner.number_or(key, default)? {
+        0.0 => Ok(default),
+        turns => Ok::<_, ConfigError>(turns),
+    };
+    Ok(RopeScaling::Yarn {
+        factor,
+        beta_fast: turns("beta_fast", 32.0)?,
+        beta_slow: turns("beta_slow", 1.0)?,
+        original_max_position_embeddings: original,
+        attention_factor: inner.number_or("attention_factor", usual)?,
+        truncate: inner.flag_or("truncate", true)?,
+    })
+}
+
+/// Tokens of the original context: beside the rotation's object, else in it, else all positions.
+fn original(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<usize, ConfigError> {
     let key = "original_max_position_embeddings";
-    let too_large = |_| keys.unsupported(key, "a number of tokens");
-    usize::try_from(keys.size(key)?).map_err(too_large)
+    let within = inner.optional(key)?;
+    let size = match keys.optional(key)?.or(within) {
+        Some(size) => size,
+        None => keys.size(LENGTH)?,
+    };
+    usize::try_from(size).map_err(|_| inner.unsupported(key, "a number of tokens"))
 }
 
 /// The table by which the heads of every layer turn, `e` wide: made once, as in the library.

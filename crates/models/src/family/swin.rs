@@ -8,7 +8,7 @@ use opledger_nn::{
     VitAttentionConfig, WindowAttention, WindowAttentionConfig,
 };
 
-use super::checks::head;
+use super::checks::{head, same};
 use super::image::{Patches, classes, cut, no_text, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -50,6 +50,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         "path_norm",
         "stage_names",
     ]);
+    same(keys, &[("num_attention_heads", "num_heads"), ("num_hidden_layers", "num_layers")])?;
     let patches = Patches::read(keys)?;
     let (depths, heads) = stages(keys)?;
     let width = keys.size("embed_dim")?;

@@ -11,7 +11,7 @@ use opledger_nn::{
     Residual,
 };
 
-use super::checks::{head, no_past};
+use super::checks::{head, no_past, same};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
@@ -48,7 +48,17 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     // What `feed_forward_proj` says in other words, and what says how to train or generate.
     keys.pass_over(&["dense_act_fn", "is_gated_act", "n_positions", "pad_token_id", "output_past"]);
     keys.only("is_decoder", false)?;
+    keys.only("is_causal", true)?;
     keys.pass_over(&["is_encoder_decoder", "use_decoder_only_language_modeling"]);
+    same(
+        keys,
+        &[
+            ("hidden_size", "d_model"),
+            ("num_attention_heads", "num_heads"),
+            ("num_hidden_layers", "num_layers"),
+            ("head_dim", "d_kv"),
+        ],
+    )?;
     let tied = keys.flag_or("tie_word_embeddings", true)?;
     // With the table of words as its map, the head takes smaller values.
     let scaled = keys.flag_or("scale_decoder_outputs", tied)?;

@@ -10,7 +10,7 @@ use opledger_nn::{
     LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
 };
 
-use super::checks::{head, multiple};
+use super::checks::{head, head_width, multiple};
 use super::image::{Patches, classes, no_text, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -74,6 +74,7 @@ fn build(
     }
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
+    head_width(keys, width, heads)?;
     let (hidden, layers) = (keys.size("intermediate_size")?, keys.times("num_hidden_layers")?);
     let activation = keys.activation("hidden_act", Activation::GeluErf)?;
     let eps = keys.number_or("layer_norm_eps", 1e-12)?;

@@ -57,7 +57,7 @@ pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
             graph,
             binding: settings.binding,
             names: Names::default(),
-            unread_keys: Vec::new(),
+            not_understood: Vec::new(),
         }),
         Err(BindingError::Unknown { symbol, .. }) => {
             Err(LayerError::Unused { key: symbol.to_string(), kind: kind.name })

@@ -1,0 +1,52 @@
+"""Writes config_keys.json: for each family the keys of a configuration that the library knows.
+
+    env/bin/python config_keys.py [--check]
+
+Those are the attributes of its configuration's class, the other names that the class has for them, and what
+the code of its models and of the masks they make asks a configuration for.
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import pathlib
+import re
+
+from transformers import __version__
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+FILE = pathlib.Path(__file__).parent / "config_keys.json"
+FAMILIES = [
+    "bert", "deit", "distilbert", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "qwen2", "qwen3", "roberta",
+    "swin", "t5", "vit",
+]
+ASKED = re.compile(r"\bconfig\.([a-z]\w*)|getattr\((?:self\.)?config, \"([a-z]\w*)\"")
+
+
+def asked(source):
+    return {first or second for first, second in ASKED.findall(source)}
+
+
+def keys(family):
+    config = CONFIG_MAPPING[family]()
+    module = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    masks = [getattr(module, name) for name in dir(module) if re.fullmatch(r"create_\w*mask", name)]
+    read = set().union(*(asked(inspect.getsource(source)) for source in [module, *masks]))
+    methods = {name for name in read if callable(getattr(config, name, None))}
+    known = set(config.to_dict()) | set(config.attribute_map) | read - methods
+    return sorted(name for name in known if not name.startswith("_"))
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--check", action="store_true", help="compare with the file that is there")
+    made = {"transformers": __version__, "keys": {family: keys(family) for family in FAMILIES}}
+    text = json.dumps(made, indent=1) + "\n"
+    if arguments.parse_args().check:
+        raise SystemExit(0 if FILE.read_text() == text else f"{FILE} has other contents")
+    FILE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
