@@ -55,6 +55,19 @@ pub enum AccountError {
         /// Its size.
         size: Integer,
     },
+    /// More tokens than the model has positions for.
+    #[error(
+        "{tokens} tokens, and `{model}` has positions for {} (`{}` = {} in its configuration); give fewer",
+        limit.tokens, limit.key, limit.positions
+    )]
+    Positions {
+        /// The model, as it was written.
+        model: String,
+        /// How many tokens were given.
+        tokens: Integer,
+        /// How many fit.
+        limit: opledger_models::PositionLimit,
+    },
     /// A symbol that is swept twice.
     #[error("{symbol} is given sizes twice; list them once")]
     Twice {

@@ -135,6 +135,7 @@ impl Model {
         self.one_item_unless_given(&mut sizes);
         let sized = self.completed(&sizes)?;
         self.check_bound(sized.sizes(), |_| true)?;
+        self.check_positions(sized.sizes())?;
         self.graph().check(sized.sizes())?;
         Ok(sized)
     }
@@ -158,6 +159,7 @@ impl Model {
         let sized = self.completed(&sizes)?;
         let by_mask = self.by_mask();
         self.check_bound(sized.sizes(), |symbol| !by_mask.contains(symbol))?;
+        self.check_positions(sized.sizes())?;
         Ok(sized)
     }
 
@@ -170,6 +172,19 @@ impl Model {
         let definitions = self.graph().definitions().iter();
         let kept = definitions.filter(|d| matches!(d, Definition::Kept { .. }));
         kept.flat_map(Definition::defines).collect()
+    }
+
+    /// Refuses more tokens, those of a cache included, than there are positions.
+    fn check_positions(&self, sizes: &Binding) -> Result<(), AccountError> {
+        let Some(limit) = &self.recorded().positions else { return Ok(()) };
+        let size = |role| self.graph().size_of(role).and_then(|symbol| sizes.get(symbol));
+        let of = |role| size(role).cloned().unwrap_or_default();
+        let tokens = of(SizeRole::Past) + of(SizeRole::Tokens);
+        if tokens <= limit.tokens.into() {
+            return Ok(());
+        }
+        let model = self.name().to_owned();
+        Err(AccountError::Positions { model, tokens, limit: limit.clone() })
     }
 
     fn check_bound(

@@ -12,7 +12,6 @@ use opledger_models::Request;
 use opledger_report::Format;
 
 use crate::failure::Failure;
-use crate::notes;
 use crate::sizes::{Assignment, assignment, binding};
 use crate::sweep::{counted, product, sweep};
 use crate::threads::MOST;
@@ -86,12 +85,11 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model and its sizes, with a note of what of it was not understood.
+    /// The model and its sizes.
     pub(crate) fn open(&self, request: Request) -> Result<(Model, Binding), Failure> {
         let sizes = binding(&self.sizes)?;
         let request = Request { past: self.past, ..request };
         let model = Model::open_at(&self.model, request, &sizes)?;
-        notes::unread_keys(&model);
         Ok((model, sizes))
     }
 }
@@ -319,9 +317,13 @@ pub(crate) struct GenerateArgs {
     /// The text to go on from, by the tokenizer.json beside the weights
     #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
     pub(crate) text: Option<String>,
-    /// How many tokens to add; each is the one with the highest score
+    /// How many tokens to add at most; each is the one with the highest score
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) new_tokens: u32,
+    /// Go on after a token that ends the text (eos_token_id of generation_config.json, else of
+    /// config.json)
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
     /// Seed of the weights that are not given
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,

@@ -89,6 +89,8 @@ pub(crate) enum Failure {
     Unbound { model: String, symbols: Vec<Symbol>, hint: String },
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: usize, problem: String },
+    #[error(transparent)]
+    Positions(ExecuteError),
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores { model: String },
     #[error("the result could not be written to stdout: {0}")]
@@ -157,6 +159,7 @@ impl From<ExecuteError> for Failure {
             ExecuteError::Weights(error) => error.into(),
             ExecuteError::Run(error) => error.into(),
             ExecuteError::NoScores { model } => Failure::NoScores { model },
+            positions @ ExecuteError::Positions { .. } => Failure::Positions(positions),
         }
     }
 }

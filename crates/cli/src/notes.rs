@@ -33,21 +33,26 @@ pub(crate) fn shown(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Tells what of a configuration was not understood.
-pub(crate) fn unread_keys(model: &Model) {
-    let keys = model.unread_keys();
-    if !keys.is_empty() {
-        let all: Vec<String> = keys.iter().map(|key| escaped(key)).collect();
-        let keys = all.join(", ");
-        note(&format!(
-            "the configuration has keys that are not known, taken to change nothing: {keys}"
-        ));
+/// What of a configuration was not understood.
+pub(crate) fn not_understood(model: &Model) -> Vec<String> {
+    match model.not_understood() {
+        [] => Vec::new(),
+        keys => {
+            let keys: Vec<String> = keys.iter().map(|key| escaped(key)).collect();
+            vec![format!("not understood in the configuration: {}", keys.join(", "))]
+        }
     }
 }
 
-/// Tells which parameters have elements that are no numbers.
-pub(crate) fn non_finite(parameters: &[(String, usize)]) {
-    for (path, count) in parameters {
-        note(&format!("{} has {count} elements that are infinite or no numbers", escaped(path)));
-    }
+/// That a model's weights are no one's.
+pub(crate) fn drawn(seed: u64) -> String {
+    format!("weights: drawn from seed {seed}")
+}
+
+/// Which parameters have elements that are no numbers.
+pub(crate) fn non_finite(parameters: &[(String, usize)]) -> Vec<String> {
+    let told = |(path, count): &(String, usize)| {
+        format!("{} has {count} elements that are infinite or no numbers", escaped(path))
+    };
+    parameters.iter().map(told).collect()
 }

@@ -2,13 +2,27 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use opledger_report::{Format, Record, Style, render};
+use opledger_report::{Format, Noted, Record, Style, render};
 
 use crate::failure::Failure;
+use crate::notes::note;
 
 /// Writes a result to stdout.
 pub(crate) fn show(record: &impl Record, format: Format) -> Result<(), Failure> {
     print(&render(record, format, style())?)
+}
+
+/// Writes a result to stdout with notes, which go to stderr where its format has no place for them.
+pub(crate) fn show_noted(
+    record: &impl Record,
+    notes: &[String],
+    format: Format,
+) -> Result<(), Failure> {
+    if format.has_notes() {
+        return show(&Noted::new(record, notes), format);
+    }
+    notes.iter().for_each(|text| note(text));
+    show(record, format)
 }
 
 /// Writes text to stdout. A reader that has gone away is no failure.

@@ -56,6 +56,12 @@ impl Inputs {
         self.file.info(name).is_some()
     }
 
+    /// Whether the file has a tensor for a path, whichever iteration it is of.
+    pub(crate) fn gives(&self, path: &str) -> bool {
+        let pattern = Pattern::new(path);
+        self.file.names().any(|name| name == path || pattern.matches(name))
+    }
+
     /// Gives symbols without a size the one that a tensor of the file has along their axis.
     pub(crate) fn sizes(&self, graph: &Graph, binding: &mut Binding) {
         for name in self.file.names() {
@@ -180,8 +186,8 @@ fn check(
     })
 }
 
-/// Writes tensors as a safetensors file.
-pub(crate) fn write(file: &File, tensors: &[NamedTensor]) -> Result<(), String> {
+/// Writes tensors as a safetensors file, with what is to be told of them as its metadata.
+pub(crate) fn write(file: &File, tensors: &[NamedTensor], notes: &[String]) -> Result<(), String> {
     let mut infos = Vec::new();
     let mut offset = 0;
     for (name, value) in tensors {
@@ -201,7 +207,8 @@ pub(crate) fn write(file: &File, tensors: &[NamedTensor]) -> Result<(), String> 
         infos.push((name.clone(), tensor::TensorInfo { dtype, shape, data_offsets }));
         offset = end;
     }
-    let header = tensor::Metadata::new(None, infos).map_err(|e| e.to_string())?;
+    let told = (!notes.is_empty()).then(|| [("notes".to_owned(), notes.join("; "))].into());
+    let header = tensor::Metadata::new(told, infos).map_err(|e| e.to_string())?;
     let mut header = serde_json::to_string(&header).map_err(|e| e.to_string())?;
     // The elements begin at a multiple of eight bytes.
     header += &" ".repeat(header.len().next_multiple_of(8) - header.len());

@@ -16,10 +16,33 @@ pub enum ExecuteError {
     /// The run itself.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// More tokens than the model has positions for.
+    #[error(
+        "{prompt} + {new} tokens, `{}` = {} in the configuration: {}",
+        limit.key, limit.positions, advice(*room)
+    )]
+    Positions {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens that were to be added.
+        new: usize,
+        /// How many can be.
+        room: u64,
+        /// The positions of the model.
+        limit: opledger_models::PositionLimit,
+    },
     /// Nothing to choose tokens by.
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores {
         /// The model, as it was written.
         model: String,
     },
+}
+
+/// How to ask for what fits.
+fn advice(room: u64) -> String {
+    match room {
+        0 => "give a shorter prompt".to_owned(),
+        room => format!("ask for at most {room} new tokens"),
+    }
 }

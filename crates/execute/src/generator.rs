@@ -2,8 +2,9 @@
 
 use opledger_account::Model;
 use opledger_interp::{Fast, Feeds, Quiet, Run, Session};
-use opledger_models::{Logits, Request};
+use opledger_models::{GenerationSettings, Logits, Request};
 
+use crate::settings::settings;
 use crate::{ExecuteError, ModelWeights, weights};
 
 /// A causal model that goes on from tokens, of one item.
@@ -21,7 +22,10 @@ use crate::{ExecuteError, ModelWeights, weights};
 pub struct Generator {
     model: Model,
     session: Session<Fast>,
+    weights_read: bool,
     non_finite: Vec<(String, usize)>,
+    settings: GenerationSettings,
+    settings_of: &'static str,
 }
 
 /// One step.
@@ -57,9 +61,10 @@ impl Generator {
         let mut sizes = model.sizes().clone();
         model.one_item_unless_given(&mut sizes);
         let complete = graph.complete(&sizes).map_err(opledger_interp::RunError::from)?;
-        let ModelWeights { feeds, non_finite, .. } = weights(&model, &complete, feeds)?;
+        let ModelWeights { feeds, read, non_finite } = weights(&model, &complete, feeds)?;
         let session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
-        Ok(Generator { model, session, non_finite })
+        let (settings, settings_of) = settings(&model)?;
+        Ok(Generator { model, session, weights_read: read, non_finite, settings, settings_of })
     }
 
     /// The same with an empty cache that has room for so many tokens.
@@ -78,6 +83,43 @@ impl Generator {
         &self.session
     }
 
+    /// Whether the weights come from files; else they are drawn.
+    pub fn weights_read(&self) -> bool {
+        self.weights_read
+    }
+
+    /// What files say of generating.
+    pub fn settings(&self) -> &GenerationSettings {
+        &self.settings
+    }
+
+    /// Where [`Generator::settings`] stand.
+    pub fn settings_of(&self) -> &'static str {
+        self.settings_of
+    }
+
+    /// The same, going on after the tokens that end a text.
+    #[must_use]
+    pub fn past_end_tokens(self) -> Self {
+        let settings = GenerationSettings { end_tokens: Vec::new(), ..self.settings };
+        Generator { settings, ..self }
+    }
+
+    /// Refuses to add so many tokens to a prompt when the model has not the positions.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Positions`], with how many fit.
+    pub fn check_room(&self, prompt: usize, new: usize) -> Result<(), ExecuteError> {
+        let Some(limit) = &self.model.recorded().positions else { return Ok(()) };
+        // The last new token takes no position, since nothing is computed from it.
+        let used = prompt.saturating_add(new).saturating_sub(1);
+        if used as u64 <= limit.tokens {
+            return Ok(());
+        }
+        let room = (limit.tokens + 1).saturating_sub(prompt as u64);
+        Err(ExecuteError::Positions { prompt, new, room, limit: limit.clone() })
+    }
+
     /// The parameters with elements that are infinite or no numbers, and how many these are.
     pub fn non_finite(&self) -> &[(String, usize)] {
         &self.non_finite
@@ -94,15 +136,19 @@ impl Generator {
         Ok(Generated { id, run })
     }
 
-    /// Goes on from a prompt by so many tokens.
+    /// Goes on from a prompt by so many tokens, or until one that ends a text.
     ///
     /// # Errors
-    /// As [`Generator::step`].
+    /// As [`Generator::step`], and when the model has too few positions.
     pub fn generate(&mut self, prompt: &[i64], new: usize) -> Result<Vec<i64>, ExecuteError> {
-        let (mut ids, mut next) = (Vec::with_capacity(new), prompt.to_vec());
-        for _ in 0..new {
+        self.check_room(prompt.len(), new)?;
+        let (mut ids, mut next) = (Vec::new(), prompt.to_vec());
+        while ids.len() < new {
             let id = self.step(&next)?.id;
             ids.push(id);
+            if self.settings.end_tokens.contains(&id) {
+                break;
+            }
             next = vec![id];
         }
         Ok(ids)

@@ -4,6 +4,7 @@
 
 mod error;
 mod generator;
+mod settings;
 
 use opledger_account::{Model, SizedModel};
 use opledger_dims::Binding;
@@ -28,15 +29,14 @@ pub struct ModelWeights {
 /// any; `sizes` are complete.
 ///
 /// # Errors
-/// When the files cannot be read, or do not hold the model's parameters.
+/// When the files cannot be read, do not hold the model's parameters, or hold weights under names that
+/// are not read.
 pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeights, ExecuteError> {
-    let files = ["model.safetensors", "model.safetensors.index.json"];
-    let folder =
-        model.directory().filter(|folder| files.iter().any(|file| folder.join(file).exists()));
-    let Some(folder) = folder else {
+    let checkpoint = model.directory().map(Checkpoint::beside).transpose()?.flatten();
+    let Some(checkpoint) = checkpoint else {
         return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new() });
     };
-    let (checkpoint, available) = (Checkpoint::open(folder)?, available_memory());
+    let available = available_memory();
     let names = &model.recorded().names;
     let loaded = checkpoint.load(model.graph(), sizes, names, available.as_ref())?;
     let feeds = loaded.tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));

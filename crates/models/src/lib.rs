@@ -9,8 +9,8 @@ mod model;
 mod names;
 mod preset;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, GenerationSettings};
 pub use family::{Logits, Request, families};
-pub use model::ModelGraph;
+pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use preset::{Preset, preset, preset_names, presets};

@@ -18,4 +18,17 @@ pub struct ModelGraph {
     pub names: Names,
     /// Keys of its configuration that are not known: what they ask for is not in the graph.
     pub not_understood: Vec<String>,
+    /// How many tokens it has positions for, where there is a bound.
+    pub positions: Option<PositionLimit>,
+}
+
+/// How many tokens a model has positions for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionLimit {
+    /// The key of its configuration that says how many positions there are.
+    pub key: &'static str,
+    /// What the key says.
+    pub positions: u64,
+    /// How many tokens stand on them.
+    pub tokens: u64,
 }

@@ -18,6 +18,7 @@ mod format;
 mod json;
 mod latex;
 mod markdown;
+mod noted;
 mod number;
 mod records;
 mod steady;
@@ -26,6 +27,7 @@ mod text;
 pub use document::{Block, Cell, Column, Document, Row, Table, Tone};
 pub use format::{Format, Record, RenderError, render};
 pub use json::Amount;
+pub use noted::Noted;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,

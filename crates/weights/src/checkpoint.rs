@@ -13,8 +13,8 @@ use crate::files::{Identity, open_regular, read_bounded};
 use crate::header::{HeaderError, TensorInfo, parse_header};
 use crate::limits::{MAX_HEADER, MAX_TENSORS};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const SINGLE: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of one safetensors file or of several. Their headers are read and checked; elements
 /// are read when they are asked for.

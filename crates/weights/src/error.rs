@@ -20,6 +20,21 @@ pub enum WeightsError {
         /// What went wrong.
         problem: String,
     },
+    /// A folder with files that look like weights, none of which is read.
+    #[error(
+        "`{}` holds {}, and neither `model.safetensors` nor `model.safetensors.index.json`, by which \
+         weights are found; {mend}, or name its config.json itself to draw weights from the seed",
+        display(folder),
+        list(found)
+    )]
+    OtherName {
+        /// The folder.
+        folder: PathBuf,
+        /// The files.
+        found: Vec<String>,
+        /// What to do.
+        mend: &'static str,
+    },
     /// A file whose header is none, or does not describe the file.
     #[error("`{}` is no safetensors file: {}", display(path), quoted(&problem.to_string()))]
     Malformed {
@@ -197,4 +212,13 @@ impl fmt::Display for Differences {
         }
         Ok(())
     }
+}
+
+/// Names of files, the first of many.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("`{}`", escaped(name))).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }

@@ -25,6 +25,7 @@
 //! # Ok::<(), opledger_weights::WeightsError>(())
 //! ```
 
+mod beside;
 mod checkpoint;
 mod config;
 mod error;

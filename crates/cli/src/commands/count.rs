@@ -23,10 +23,11 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let first = first.map(|(symbol, size)| (symbol, size.clone())).collect();
     let request = Request { past: args.past, ..Request::default() };
     let model = Model::open_at(&args.model, request, &first)?;
-    notes::unread_keys(&model);
+    let notes = notes::not_understood(&model);
     let format = match args.format {
         CountFormat::Record(format) => format,
         CountFormat::Mermaid => {
+            notes.iter().for_each(|text| note(text));
             model.partly_at(&args.binding()?)?;
             output::print(&model.graph().mermaid())?;
             return Ok(ExitCode::SUCCESS);
@@ -37,11 +38,12 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::SweptGeneration { symbol: sweep.symbol.clone() });
         }
         (Some(new_tokens), None) => {
-            output::show(&model.generation(&args.binding()?, new_tokens)?, format)?;
+            let generation = model.generation(&args.binding()?, new_tokens)?;
+            output::show_noted(&generation, &notes, format)?;
             return Ok(ExitCode::SUCCESS);
         }
         (None, Some(_)) => {
-            output::show(&model.grid(&args.sizes)?, format)?;
+            output::show_noted(&model.grid(&args.sizes)?, &notes, format)?;
             return Ok(ExitCode::SUCCESS);
         }
         (None, None) => {}
@@ -51,14 +53,14 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     if args.conventions.is_empty() {
         let mut record = sized.account(args.depth)?;
         record.memory = Some(sized.memory(args.dtype)?);
-        output::show(&record, format)?;
+        output::show_noted(&record, &notes, format)?;
     } else {
         let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
         let counted = tools.count(&args.conventions)?;
         if let Some(path) = &args.svg {
             Destination::new(path)?.write_text(&drawn(&counted)?)?;
         }
-        output::show(&counted, format)?;
+        output::show_noted(&counted, &notes, format)?;
     }
     failed.iter().for_each(|problem| note(problem));
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

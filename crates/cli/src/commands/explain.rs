@@ -6,6 +6,7 @@ use opledger_models::Request;
 
 use crate::args::ExplainArgs;
 use crate::failure::Failure;
+use crate::notes;
 use crate::output;
 
 pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
@@ -13,7 +14,7 @@ pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let sized = model.counted_at(&sizes)?;
     let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
     let explained = tools.explain(&args.first, &args.second)?;
-    output::show(&explained, args.format)?;
+    output::show_noted(&explained, &notes::not_understood(&model), args.format)?;
     let complete = explained.unaccounted == 0.into()
         && explained.lines.iter().all(|line| line.reason.is_some());
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -19,8 +19,13 @@ use crate::threads;
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     threads::start(args.threads)?;
     let generator = Generator::open(&args.model, Feeds::seeded(args.seed))?;
-    notes::unread_keys(generator.model());
-    notes::non_finite(generator.non_finite());
+    let mut notes = notes::not_understood(generator.model());
+    notes.extend(notes::non_finite(generator.non_finite()));
+    if !generator.weights_read() {
+        notes.push(notes::drawn(args.seed));
+    }
+    notes.extend(not_applied(&generator));
+    let generator = if args.ignore_eos { generator.past_end_tokens() } else { generator };
     let text = match &args.text {
         Some(_) => Some(text::beside(&args.model, generator.model().directory())?),
         None => None,
@@ -29,11 +34,12 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         (Some(text), Some(prompt)) => text.ids(prompt)?,
         _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
     };
+    generator.check_room(prompt.len(), args.new_tokens as usize)?;
     let room = prompt.len().saturating_add(args.new_tokens as usize);
     let mut generator = generator.with_room(room);
     let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
-    let mut next = prompt.clone();
+    let (mut next, mut ended_by) = (prompt.clone(), None);
     let formulas = Formulas::new(generator.model().graph());
     for _ in 0..args.new_tokens {
         let (past, tokens) = (generator.session().past(), next.len());
@@ -43,13 +49,25 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         steps.push(Step { past, tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops });
         generated.push(id);
         stream.show(&generated)?;
+        if generator.settings().end_tokens.contains(&id) {
+            ended_by = Some(id);
+            break;
+        }
         next = vec![id];
     }
+    notes.extend(ended_by.map(|id| {
+        let (source, done, asked) = (generator.settings_of(), generated.len(), args.new_tokens);
+        format!(
+            "ended after {done} of {asked} tokens by token {id} (eos_token_id of {source}); \
+             --ignore-eos goes on"
+        )
+    }));
     stream.end()?;
     let record = Generation {
         model: args.model.clone(),
         prompt,
         generated: generated.clone(),
+        ended_by,
         text: text.and_then(|text| text.text(&generated)),
         threads: rayon::current_num_threads(),
         steps,
@@ -57,8 +75,15 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         theorem: theorem_record(&theorem),
         conventions: CONVENTIONS[..2].to_vec(),
     };
-    output::show(&record, args.format)?;
+    output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The keys by which the library would choose other tokens.
+fn not_applied(generator: &Generator) -> Option<String> {
+    let (keys, source) = (&generator.settings().not_applied, generator.settings_of());
+    let told = || format!("not applied, of {source}: {}", keys.join(", "));
+    (!keys.is_empty()).then(told)
 }
 
 /// Shows text as it comes, when the result is a table for a reader.

@@ -11,7 +11,8 @@ use opledger_interp::{
     Fast, Feeds, Formulas, Interpreter, Ledger, Oracle, Peak, Prepared, RowCounts, Substitution,
     Theorem,
 };
-use opledger_ir::{Graph, Operation, Part, PartCounts, Role, SizeRole, Value};
+use opledger_ir::ops::Source;
+use opledger_ir::{Graph, Op, Operation, Part, PartCounts, Role, SizeRole, Value};
 use opledger_models::Request;
 use opledger_report::{
     Bytes, CONVENTIONS, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes,
@@ -43,7 +44,8 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     threads::start(args.threads)?;
     let given = Given::read(args)?;
     let (model, sizes) = args.model.open(given.request())?;
-    let (sized, feeds) = given.prepare(&model, sizes, args.seed)?;
+    let (sized, feeds, mut notes) = given.prepare(&model, sizes, args.seed)?;
+    notes.splice(0..0, notes::not_understood(&model));
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
     let (name, runs) = match args.interpreter {
         args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, &feeds, args)?),
@@ -52,10 +54,10 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
         }
     };
     if let Some(destination) = destination {
-        destination.write(|file| tensors::write(file, &runs.outputs))?;
+        destination.write(|file| tensors::write(file, &runs.outputs, &notes))?;
     }
     let record = record(&sized, args, name, runs);
-    output::show(&record, args.format)?;
+    output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -83,6 +85,14 @@ impl Given {
         self.input.as_ref().is_some_and(|input| input.has(name))
     }
 
+    /// Whether every parameter of a graph is given.
+    fn gives_parameters(&self, graph: &Graph) -> bool {
+        let parameters =
+            graph.nodes().iter().filter(|n| matches!(n.op, Op::Source(Source::Param { .. })));
+        let given = |path: &str| self.input.as_ref().is_some_and(|input| input.gives(path));
+        parameters.map(|node| node.path.as_str()).all(given)
+    }
+
     fn padded(&self) -> bool {
         self.texts.as_ref().is_some_and(Texts::is_padded)
     }
@@ -98,7 +108,7 @@ impl Given {
         model: &'m Model,
         sizes: Binding,
         seed: u64,
-    ) -> Result<(SizedModel<'m>, Feeds), Failure> {
+    ) -> Result<(SizedModel<'m>, Feeds, Vec<String>), Failure> {
         let graph = model.graph();
         let mut sizes = model.merged(&sizes)?;
         if let Some(input) = &self.input {
@@ -116,7 +126,10 @@ impl Given {
         let sized = model.run_at(&sizes)?;
         let mut feeds = Feeds::seeded(seed);
         let weights = weights(model, sized.sizes(), feeds)?;
-        notes::non_finite(&weights.non_finite);
+        let mut notes = notes::non_finite(&weights.non_finite);
+        if !weights.read && model.reference().is_whole_model() && !self.gives_parameters(graph) {
+            notes.push(notes::drawn(seed));
+        }
         feeds = weights.feeds;
         if let Some(input) = &self.input {
             for (path, value) in input.read(graph, sized.sizes())? {
@@ -134,7 +147,7 @@ impl Given {
                 feeds = feeds.zeros_at(kinds);
             }
         }
-        Ok((sized, feeds))
+        Ok((sized, feeds, notes))
     }
 }
 

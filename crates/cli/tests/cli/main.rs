@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_input;
+mod checkpoints;
 mod conventions;
 mod destinations;
 mod files;

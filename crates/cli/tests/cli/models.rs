@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{opledger, stdout};
 
-fn golden(name: &str) -> String {
+pub(super) fn golden(name: &str) -> String {
     format!("{}/../../tests/golden/models/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 

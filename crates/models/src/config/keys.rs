@@ -292,6 +292,6 @@ impl<'a> Keys<'a> {
 }
 
 /// A value as an error repeats it.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     escaped(&value.to_string())
 }

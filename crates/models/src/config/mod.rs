@@ -2,6 +2,7 @@
 //! before anything is built, and every key accounted for.
 
 mod error;
+mod generation;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 pub use error::ConfigError;
+pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
 
 /// A configuration.

@@ -15,6 +15,7 @@ use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::{pooler, token_ids};
 use crate::config::Keys;
+use crate::model::PositionLimit;
 use crate::names::Names;
 
 /// What stands on the encoder.
@@ -144,6 +145,9 @@ fn build(
     let types =
         if variant.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };
     let positions = keys.size("max_position_embeddings")?;
+    let unused = padding.map_or(0, |padding| u64::from(padding) + 1);
+    let tokens = positions.saturating_sub(unused);
+    r.positions = Some(PositionLimit { key: "max_position_embeddings", positions, tokens });
     let (c, h) = (r.size("c", width), r.size("h", heads));
     let (v, l) = (keys.size("vocab_size")?, keys.times(layers_key)?);
     let (v, l) = (r.size("v", v), r.size("l", l));

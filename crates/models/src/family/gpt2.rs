@@ -16,6 +16,7 @@ use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
 use crate::config::Keys;
+use crate::model::PositionLimit;
 use crate::names::Names;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
@@ -49,6 +50,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let hidden = keys.size_or("n_inner", 4 * width)?;
     let (vocabulary, layers) = (keys.size("vocab_size")?, keys.times("n_layer")?);
     let positions = keys.size("n_positions")?;
+    r.positions = Some(PositionLimit { key: "n_positions", positions, tokens: positions });
     let activation = keys.activation("activation_function", Activation::GeluTanh)?;
     let eps = keys.number_or("layer_norm_epsilon", 1e-5)?;
 

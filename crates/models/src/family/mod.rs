@@ -88,7 +88,15 @@ impl Config {
             })?;
             Ok(recorder)
         };
-        let (Recorder { graph, sizes, names }, not_understood) = self.with_keys(build)?;
-        Ok(ModelGraph { name: name.to_owned(), graph, binding: sizes, names, not_understood })
+        let (recorded, not_understood) = self.with_keys(build)?;
+        let Recorder { graph, sizes, names, positions } = recorded;
+        Ok(ModelGraph {
+            name: name.to_owned(),
+            graph,
+            binding: sizes,
+            names,
+            not_understood,
+            positions,
+        })
     }
 }

@@ -5,6 +5,7 @@ use opledger_ir::{Graph, GraphError};
 use opledger_nn::NnError;
 
 use crate::config::ConfigError;
+use crate::model::PositionLimit;
 use crate::names::Names;
 
 /// A model as it is recorded.
@@ -12,13 +13,14 @@ pub(crate) struct Recorder {
     pub(crate) graph: Graph,
     pub(crate) sizes: Binding,
     pub(crate) names: Names,
+    pub(crate) positions: Option<PositionLimit>,
 }
 
 impl Recorder {
     /// A model of a family, nothing of it recorded yet.
     pub(crate) fn new(family: &'static str) -> Self {
         let (sizes, names) = (Binding::new(), Names::default());
-        Recorder { graph: Graph::of_model(family), sizes, names }
+        Recorder { graph: Graph::of_model(family), sizes, names, positions: None }
     }
 
     /// A symbol of a size.

@@ -58,6 +58,7 @@ pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
             binding: settings.binding,
             names: Names::default(),
             not_understood: Vec::new(),
+            positions: None,
         }),
         Err(BindingError::Unknown { symbol, .. }) => {
             Err(LayerError::Unused { key: symbol.to_string(), kind: kind.name })

@@ -15,6 +15,9 @@ pub struct Generation {
     pub prompt: Vec<i64>,
     /// The ids added.
     pub generated: Vec<i64>,
+    /// The token that ended the text, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<i64>,
     /// The text added, where the model has a tokenizer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

@@ -1,0 +1,154 @@
+//! Folders with a configuration, weights and what says how to generate.
+
+use std::fs;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use super::models::golden;
+use super::{opledger, stdout};
+
+/// A copy of a checkpoint, some of its files left out.
+fn copied(name: &str, without: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(golden(name)).unwrap().map(Result::unwrap) {
+        let file = entry.file_name().into_string().unwrap();
+        if file != "io.safetensors" && !without.contains(&&*file) {
+            fs::copy(entry.path(), folder.path().join(file)).unwrap();
+        }
+    }
+    folder
+}
+
+/// Changes keys of a JSON file, which need not be there.
+fn change(path: &Path, keys: Value) {
+    let text = fs::read_to_string(path).unwrap_or_else(|_| "{}".to_owned());
+    let mut all: Value = serde_json::from_str(&text).unwrap();
+    all.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    fs::write(path, all.to_string()).unwrap();
+}
+
+fn generate(folder: &Path, more: &[&str]) -> Value {
+    let model = folder.to_str().unwrap();
+    let some = ["generate", model, "--ids", "5,17,23", "--format", "json", "--new-tokens", "6"];
+    serde_json::from_str(&stdout(&[&some[..], more].concat())).unwrap()
+}
+
+fn ids(generation: &Value) -> Vec<u64> {
+    generation["generated"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
+}
+
+#[test]
+fn weights_under_another_name_are_no_reason_to_draw_others() {
+    let folder = copied("gpt2_lm", &["model.safetensors"]);
+    let model = folder.path().to_str().unwrap();
+    for (file, mend) in [
+        ("pytorch_model.bin", "convert them to safetensors"),
+        ("model-00001-of-00001.safetensors", "model.safetensors.index.json"),
+        ("adapter_config.json", "merge the adapter"),
+    ] {
+        let path = folder.path().join(file);
+        fs::write(&path, "").unwrap();
+        for command in [&["run", model, "--set", "n=3"][..], &["generate", model, "--ids", "1"]] {
+            let ended = opledger(command);
+            assert_eq!((ended.code, &*ended.stdout), (Some(2), ""));
+            let told = ended.stderr.contains(file) && ended.stderr.contains(mend);
+            assert!(told, "{}", ended.stderr);
+        }
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn drawn_weights_are_told_in_every_format_and_beside_results() {
+    let folder = copied("gpt2_lm", &["model.safetensors"]);
+    let model = folder.path().to_str().unwrap();
+    let out = folder.path().join("out.st");
+    let run = ["run", model, "--set", "n=3", "--seed", "7"];
+    let told = "weights: drawn from seed 7";
+    let output = ["--output", out.to_str().unwrap()];
+    assert!(stdout(&[&run[..], &output].concat()).contains(&format!("note: {told}\n")));
+    let bytes = fs::read(&out).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(header.metadata().as_ref().unwrap()["notes"], told);
+    let json: Value =
+        serde_json::from_str(&stdout(&[&run[..], &["--format", "json"]].concat())).unwrap();
+    assert_eq!(json["notes"], json!([told]));
+    let csv = opledger(&[&run[..], &["--format", "csv"]].concat());
+    assert_eq!(csv.stderr, format!("note: {told}\n"));
+    assert_eq!(generate(folder.path(), &["--seed", "7"])["notes"], json!([told]));
+    // Weights that are read are no one's guess.
+    let read = generate(copied("gpt2_lm", &[]).path(), &[]);
+    assert!(read.get("notes").is_none(), "{read}");
+}
+
+#[test]
+fn a_key_that_is_not_understood_is_told_in_every_format() {
+    let folder = copied("gpt2_lm", &[]);
+    change(&folder.path().join("config.json"), json!({"logit_softcap": 30.0}));
+    let model = folder.path().to_str().unwrap();
+    let told = "not understood in the configuration: logit_softcap";
+    for command in ["count", "derive", "run"] {
+        let command = [command, model, "--set", "n=3"];
+        assert!(stdout(&command).contains(told));
+        let json = stdout(&[&command[..], &["--format", "json"]].concat());
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["notes"], json!([told]));
+        let csv = opledger(&[&command[..], &["--format", "csv"]].concat());
+        assert_eq!(csv.stderr, format!("note: {told}\n"));
+    }
+}
+
+#[test]
+fn generating_ends_after_an_end_token_unless_told_not_to() {
+    let folder = copied("gpt2_lm", &[]);
+    let (config, file) =
+        (folder.path().join("config.json"), folder.path().join("generation_config.json"));
+    let all = ids(&generate(folder.path(), &["--ignore-eos"]));
+    assert_eq!(all.len(), 6);
+    let end = all[2];
+    let first = all.iter().position(|id| *id == end).unwrap();
+    for (ends, of) in [(json!(end), &config), (json!([70, end]), &file)] {
+        change(of, json!({"eos_token_id": ends}));
+        let ended = generate(folder.path(), &[]);
+        assert_eq!(ids(&ended), all[..=first]);
+        assert_eq!(ended["ended_by"], end);
+        assert_eq!(ended["steps"].as_array().unwrap().len(), first + 1);
+        assert_eq!(ended["theorem"]["mismatches"], 0);
+        let note = ended["notes"][0].as_str().unwrap();
+        assert!(note.contains("--ignore-eos goes on"), "{note}");
+        assert_eq!(ids(&generate(folder.path(), &["--ignore-eos"])), all);
+    }
+    // The file beside the configuration has the last word, and what it asks for is told.
+    change(&file, json!({"eos_token_id": null, "repetition_penalty": 1.5}));
+    let whole = generate(folder.path(), &[]);
+    assert_eq!(ids(&whole), all);
+    let told = "not applied, of generation_config.json: repetition_penalty";
+    assert_eq!(whole["notes"], json!([told]));
+}
+
+#[test]
+fn more_tokens_than_positions_are_refused_before_the_first_step() {
+    let folder = golden("gpt2_lm");
+    let prompt: Vec<String> = (5..25).map(|id: i32| id.to_string()).collect();
+    let prompt = prompt.join(",");
+    let generate = |new| opledger(&["generate", &folder, "--ids", &prompt, "--new-tokens", new]);
+    let long = generate("8");
+    assert_eq!((long.code, &*long.stdout), (Some(2), ""));
+    let told =
+        "20 + 8 tokens, `n_positions` = 24 in the configuration: ask for at most 5 new tokens";
+    assert!(long.stderr.contains(told), "{}", long.stderr);
+    assert_eq!(generate("5").code, Some(0));
+    for (model, n, told) in [
+        ("bert_base", "n=17", "17 tokens, and `"),
+        ("roberta_base", "n=17", "has positions for 16 (`max_position_embeddings` = 18"),
+    ] {
+        let folder = golden(model);
+        for command in ["count", "run"] {
+            let long = opledger(&[command, &folder, "--set", n]);
+            assert_eq!((long.code, &*long.stdout), (Some(2), ""));
+            assert!(long.stderr.contains(told), "{}", long.stderr);
+        }
+    }
+}
