@@ -45,8 +45,10 @@ impl Checkpoint {
             }
         }
         found.sort();
-        let Some(first) = found.first() else { return Ok(None) };
-        let mend = mend(&found, first);
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let mend = mend(&found);
         Err(WeightsError::OtherName { folder: folder.to_owned(), found, mend })
     }
 }
@@ -62,13 +64,13 @@ fn is_adapter(name: &str) -> bool {
 }
 
 /// How files under other names become a checkpoint.
-fn mend(found: &[String], first: &str) -> &'static str {
+fn mend(found: &[String]) -> &'static str {
     let shard = |name: &String| name.starts_with("model-") && name.ends_with(".safetensors");
     if found.iter().any(|name| is_adapter(name)) {
         "merge the adapter into the model that it is for, and save that"
     } else if found.iter().any(shard) {
         "put `model.safetensors.index.json` beside its shards"
-    } else if first.ends_with(".safetensors") {
+    } else if found.iter().all(|name| name.ends_with(".safetensors")) {
         "call the file with the weights `model.safetensors`"
     } else {
         "convert them to safetensors, as `save_pretrained` of the transformers library writes"
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn weights_under_another_name_are_refused_with_how_to_mend_it() {
         let refused = [
-            (&["pytorch_model.bin"][..], "convert them to safetensors"),
+            (&["pytorch_model.bin", "in.safetensors"][..], "convert them to safetensors"),
             (&["model-00001-of-00002.safetensors"], "put `model.safetensors.index.json` beside"),
             (&["adapter_config.json", "adapter_model.safetensors"], "merge the adapter"),
             (&["weights.safetensors"], "call the file"),

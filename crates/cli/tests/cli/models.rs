@@ -60,7 +60,11 @@ fn a_grid_has_the_counts_of_its_points() {
     }
     let long = opledger(&["count", "gpt2", "--set", "n=1024,1025"]);
     assert_eq!(long.code, Some(2));
-    assert!(long.stderr.contains("has 1024 positions, 1025 are used"), "{}", long.stderr);
+    assert!(
+        long.stderr.contains("1025 tokens, and `gpt2` has positions for 1024"),
+        "{}",
+        long.stderr
+    );
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn what_is_wrong_is_named_by_its_key() {
         (
             "architectures",
             json!(["LlamaForTokenClassification"]),
-            "config: `architectures` = [\"LlamaForTokenClassification\"] is not supported; supported: LlamaForCausalLM, LlamaModel",
+            "config: `architectures` = [\"LlamaForTokenClassification\"] is not supported; supported: LlamaForCausalLM, LlamaModel, LLaMAForCausalLM",
         ),
         (
             "model_type",
@@ -204,7 +204,14 @@ fn a_decoder_that_is_not_causal_sees_all_and_keeps_no_cache() {
     let macs = |changes: &[(&str, Value)]| llama(changes).unwrap().graph.cost().macs();
     let (causal, both) = (macs(&[]), macs(&[("is_causal", json!(false))]));
     let pairs = |text: &str| text.parse::<opledger_dims::Poly>().unwrap();
-    assert_eq!(both - causal, pairs("b·l·n²·h·e - b·l·n·h·e"));
+    assert_eq!(both - causal, pairs("b·l·n²·c - b·l·n·c"));
+    let config = json!({
+        "model_type": "llama", "vocab_size": 50, "hidden_size": 24, "intermediate_size": 40,
+        "num_hidden_layers": 2, "num_attention_heads": 6, "is_causal": false,
+    });
+    let config = Config::parse("config", config.to_string().as_bytes()).unwrap();
+    let cached = config.model("m", &Request { past: true, ..Request::default() });
+    assert!(matches!(cached, Err(ConfigError::Request { .. })), "{cached:?}");
     let mistral = [
         ("model_type", json!("mistral")),
         ("architectures", json!(["MistralModel"])),
@@ -216,6 +223,24 @@ fn a_decoder_that_is_not_causal_sees_all_and_keeps_no_cache() {
         "{}",
         told(&mistral)
     );
+}
+
+#[test]
+fn old_names_of_classes_are_known_and_an_encoder_has_its_tokens_in_n() {
+    let old = llama(&[("architectures", json!(["LLaMAForCausalLM"]))]).unwrap();
+    assert_eq!(old.graph.cost().macs(), llama(&[]).unwrap().graph.cost().macs());
+    let t5 = |class: &str| {
+        let config = json!({
+            "model_type": "t5", "architectures": [class], "vocab_size": 50, "d_model": 24, "d_kv": 6,
+            "d_ff": 40, "num_layers": 2, "num_heads": 3,
+        });
+        let config = Config::parse("config", config.to_string().as_bytes()).unwrap();
+        config.model("m", &Request::default()).unwrap().graph
+    };
+    let [new, old] = ["T5ForConditionalGeneration", "T5WithLMHeadModel"].map(t5);
+    assert_eq!(new.cost().macs(), old.cost().macs());
+    let encoder = t5("T5EncoderModel");
+    assert_eq!(encoder.size_of(opledger_ir::SizeRole::Tokens), Some(&"n".into()));
 }
 
 #[test]

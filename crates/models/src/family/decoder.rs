@@ -24,6 +24,8 @@ use crate::names::Names;
 pub(super) struct Variant {
     /// The class with a head, and the one without.
     pub(super) classes: [&'static str; 2],
+    /// What the class with a head was called in the first files.
+    pub(super) old_class: Option<&'static str>,
     /// Biases of the projections of queries, keys and values.
     pub(super) qkv_bias: bool,
     /// Bias of the output projection.
@@ -48,7 +50,9 @@ pub(super) fn build(
     variant: &Variant,
 ) -> Result<(), Problem> {
     let [causal, base] = variant.classes;
-    let with_head = head(keys, &[(causal, true), (base, false)])?;
+    let old = variant.old_class.map(|old| (old, true));
+    let classes: Vec<_> = [(causal, true), (base, false)].into_iter().chain(old).collect();
+    let with_head = head(keys, &classes)?;
     keys.pass_over(&["max_position_embeddings", "pad_token_id"]);
     let tied = keys.flag_or("tie_word_embeddings", variant.tied)?;
     let (config, kv_axis) = layer(keys, request, r, variant)?;

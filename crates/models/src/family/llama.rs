@@ -10,6 +10,7 @@ pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let bias = keys.flag_or("attention_bias", false)?;
     let variant = Variant {
         classes: ["LlamaForCausalLM", "LlamaModel"],
+        old_class: Some("LLaMAForCausalLM"),
         qkv_bias: bias,
         out_bias: bias,
         mlp_bias: keys.flag_or("mlp_bias", false)?,

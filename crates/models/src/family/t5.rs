@@ -33,6 +33,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("T5ForConditionalGeneration", Class::Scores),
     ("T5Model", Class::Stacks),
     ("T5EncoderModel", Class::Encoder),
+    // What the first was called when the first checkpoints were published.
+    ("T5WithLMHeadModel", Class::Scores),
 ];
 
 /// The buckets of relative positions.
@@ -115,11 +117,16 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 
     r.names = names();
     let g = &mut r.graph;
-    let ids = token_ids(g, "input_ids", ["b", "m"], v.clone())?;
+    // An encoder alone has its tokens in `n`, as every other.
+    let (source, role) = match class {
+        Class::Encoder => ("n", SizeRole::Tokens),
+        Class::Scores | Class::Stacks => ("m", SizeRole::Memory),
+    };
+    let ids = token_ids(g, "input_ids", ["b", source], v.clone())?;
     g.size_role(SizeRole::Batch, "b");
-    g.size_role(SizeRole::Memory, "m");
+    g.size_role(role, source);
     let keep = match request.attention_mask {
-        true => Some(g.input_mask("attention_mask", ["b", "m"])?),
+        true => Some(g.input_mask("attention_mask", ["b", source])?),
         false => None,
     };
     let padding = || keep.map_or_else(Mask::none, |keep| Mask::none().keeping(keep));
@@ -137,7 +144,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     )?;
     let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = shared.forward(&mut scope, ids)?;
-    let bias = buckets.bias(&mut scope, true, "m")?;
+    let bias = buckets.bias(&mut scope, true, source)?;
     let memory = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
         let call = Attend { mask: padding(), bias: Some(bias), ..Attend::default() };
         Ok(layer.forward_with(g, x, call)?.output)
