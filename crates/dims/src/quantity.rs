@@ -96,7 +96,7 @@ impl Quantity {
             Quantity::Parameters => "parameters, tied ones once",
             Quantity::TrainableParameters => "parameters that training changes",
             Quantity::ActiveParameters => "parameters that a token meets",
-            Quantity::BytesRead => "each operand read once, f32",
+            Quantity::BytesRead => "operands read once, of tables the rows looked up, f32",
             Quantity::BytesWritten => "each result written once, f32",
             Quantity::Cache => "elements of cached keys and values",
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Loop, Node, Op, OpError, Operation, Value, Var, path_at};
+use opledger_ir::{Graph, Loop, Node, Op, OpError, Operation, Reads, Value, Var, path_at};
 
 use crate::error::RunError;
 use crate::interpreter::{Interpreter, NodeCall, Observer, Operand};
@@ -203,7 +203,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
 
     /// Executes the group that stands at a position.
     fn step(&mut self, at: usize) -> Result<(), RunError> {
-        let (Job { graph, sizes, .. }, ledger) = (self.job, self.ledger);
+        let (graph, ledger) = (self.job.graph, self.ledger);
         if !is_executed(&graph.nodes()[at]) {
             return Ok(());
         }
@@ -216,6 +216,8 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         for node in group {
             calls.push(self.call(*node, group)?);
         }
+        let own = |operand: &Operand<_>| matches!(operand, Operand::Own(_));
+        let fused = group.len() > 1 || calls.iter().any(|call| call.operands.iter().any(own));
         let start = Instant::now();
         let results = self.interpreter.apply(&mut calls);
         // The time of a group is its first node's.
@@ -223,7 +225,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         drop(calls);
         let results = results.map_err(|problem| self.error(group[0], problem))?;
         for node in group {
-            ledger.row(*node).record_run(std::mem::take(&mut time), sizes.nodes[*node].bytes);
+            ledger.row(*node).record_run(std::mem::take(&mut time), fused);
         }
         self.values[at] = results;
         Ok(())
@@ -253,6 +255,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             shapes: graph.operand_shapes(node),
             output: &sizes.nodes[at].output,
             binding: &sizes.binding,
+            reads: Reads::of(node.inputs.len()),
             row: self.ledger.row(at),
         })
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use opledger_dims::{Binding, Scalar};
-use opledger_ir::{Call, Graph, Node, OpError, Shape, Value};
+use opledger_ir::{Call, Graph, Node, OpError, Reads, Shape, Value};
 
 use crate::ledger::{Ledger, Row};
 use crate::memory::Peak;
@@ -104,6 +104,8 @@ pub struct NodeCall<'a, T> {
     pub output: &'a [usize],
     /// The values of all symbols.
     pub binding: &'a Binding,
+    /// What has been read of the operands.
+    pub reads: Reads,
     /// Where to record what was done.
     pub row: &'a Row,
 }
@@ -117,7 +119,15 @@ impl<T> NodeCall<'_, T> {
             shapes: &self.shapes,
             output: self.output,
             binding: self.binding,
+            reads: &self.reads,
         }
+    }
+
+    /// Records the bytes that have been read of the operands, and those of so many written elements
+    /// of the result.
+    pub fn record_bytes(&self, written: usize) {
+        let written = (written as u64 * self.node.shape.elem.bits()).div_ceil(8);
+        self.row.record_bytes(self.reads.bytes(&self.shapes), written);
     }
 
     /// The values of its operands, none of which may be made inside the group.
@@ -130,7 +140,21 @@ impl<T> NodeCall<'_, T> {
     }
 }
 
-/// Executes the nodes of a group one after the other.
+/// Elements of results that were written: those of a result that is an operand's own buffer were not.
+pub(crate) fn written<T>(inputs: &[&Value<T>], results: &[Value<T>]) -> usize {
+    let own = |result: &&Value<T>| !inputs.iter().any(|input| same_buffer(input, result));
+    results.iter().filter(own).map(|result| result.shape().iter().product::<usize>()).sum()
+}
+
+fn same_buffer<T>(a: &Value<T>, b: &Value<T>) -> bool {
+    match (a, b) {
+        (Value::Real(a), Value::Real(b)) => std::ptr::eq(a.data().as_ptr(), b.data().as_ptr()),
+        (Value::Index(a), Value::Index(b)) => std::ptr::eq(a.data().as_ptr(), b.data().as_ptr()),
+        (Value::Real(_), Value::Index(_)) | (Value::Index(_), Value::Real(_)) => false,
+    }
+}
+
+/// Executes the nodes of a group one after the other, and records the bytes that each moves.
 ///
 /// # Errors
 /// The first that `apply` gives, or an operand that no earlier node of the group made.
@@ -150,7 +174,9 @@ pub fn in_turn<T: Scalar>(
         let operands = call.operands.iter().enumerate().map(value);
         let operands = operands.collect::<Result<Vec<_>, _>>()?;
         let inputs: Vec<&Value<T>> = operands.iter().collect();
-        made.push(apply(call.node, &call.on(&inputs), call.row)?);
+        let results = apply(call.node, &call.on(&inputs), call.row)?;
+        call.record_bytes(written(&inputs, &results));
+        made.push(results);
     }
     made.pop().ok_or(OpError::Operand(0))
 }

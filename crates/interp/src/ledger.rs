@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use opledger_dims::{Counts, Integer};
@@ -27,6 +27,8 @@ pub struct Row {
     nanoseconds: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    /// Whether it was executed with others, or in the buffer of an operand.
+    fused: AtomicBool,
     runs: AtomicU64,
 }
 
@@ -61,10 +63,13 @@ pub struct RowCounts {
     pub substituted: Vec<Substituted>,
     /// How long the node took, all its runs together.
     pub time: Duration,
-    /// Bytes of its operands, counted once a run.
+    /// Bytes that were read of the operands it was handed, each once a run and every look-up.
     pub bytes_read: u64,
-    /// Bytes of its results.
+    /// Bytes of the results that were written.
     pub bytes_written: u64,
+    /// Whether it was ever executed with others, or in the buffer of an operand: it may then have
+    /// moved fewer bytes than by itself.
+    pub fused: bool,
     /// How often it ran.
     pub runs: u64,
 }
@@ -80,6 +85,7 @@ impl Ledger {
             nanoseconds: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
+            fused: AtomicBool::new(false),
             runs: AtomicU64::new(0),
         };
         Ledger { rows: heads.iter().map(row).collect() }
@@ -154,11 +160,16 @@ impl Row {
         self.parts.iter().map(|(part, _)| *part)
     }
 
-    pub(crate) fn record_run(&self, time: Duration, [read, written]: [u64; 2]) {
-        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    /// Adds bytes that were read and written for the node.
+    pub fn record_bytes(&self, read: u64, written: u64) {
         self.bytes_read.fetch_add(read, Ordering::Relaxed);
         self.bytes_written.fetch_add(written, Ordering::Relaxed);
+    }
+
+    pub(crate) fn record_run(&self, time: Duration, fused: bool) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.fused.fetch_or(fused, Ordering::Relaxed);
         self.runs.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -183,6 +194,7 @@ impl Row {
             time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
+            fused: self.fused.load(Ordering::Relaxed),
             runs: self.runs.load(Ordering::Relaxed),
         }
     }

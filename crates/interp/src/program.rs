@@ -69,8 +69,6 @@ pub(crate) struct Sizes {
 pub(crate) struct NodeSizes {
     /// The sizes of the result.
     pub(crate) output: Vec<usize>,
-    /// Bytes read and written, each operand once.
-    pub(crate) bytes: [u64; 2],
 }
 
 impl Sizes {
@@ -82,14 +80,7 @@ impl Sizes {
         let mut nodes: Vec<NodeSizes> = Vec::with_capacity(graph.nodes().len());
         for node in graph.nodes() {
             let output = sizes_at(&node.shape, &binding).map_err(|e| RunError::of(node, e))?;
-            let bytes = |node: &Node, sizes: &[usize]| {
-                (sizes.iter().product::<usize>() as u64 * node.shape.elem.bits()).div_ceil(8)
-            };
-            let operands = node.inputs.iter();
-            let read = operands.map(|v| bytes(graph.node(*v), &nodes[v.index()].output)).sum();
-            let moves = !node.op.is_view() && !node.op.is_source();
-            let bytes = if moves { [read, bytes(node, &output)] } else { [0, 0] };
-            nodes.push(NodeSizes { output, bytes });
+            nodes.push(NodeSizes { output });
         }
         let count = |repetition: &opledger_ir::Repeat| -> Result<usize, OpError> {
             to_usize(&repetition.count.at(&binding)?)

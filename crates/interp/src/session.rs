@@ -176,7 +176,7 @@ mod tests {
     use opledger_ir::{Axis, Cached, Var};
 
     use super::*;
-    use crate::{Fast, Quiet};
+    use crate::{Fast, Quiet, compare};
 
     /// What a table says of every token so far, and the caches.
     fn graph() -> Graph {
@@ -221,6 +221,12 @@ mod tests {
                 let run = stepwise.step(n, &tokens[at..at + n].repeat(items), &mut Quiet).unwrap();
                 assert_eq!(run.outputs.len(), 2);
                 at += n;
+                // Of one item, the earlier tokens stay where they are: rows of 5 numbers of 4 bytes.
+                let counts = run.ledger.row(graph.caches()[0].present.index()).counts();
+                let moved = (items * if items == 1 { n } else { at } * 5 * 4) as u64;
+                assert_eq!([counts.bytes_read, counts.bytes_written], [moved; 2]);
+                let theorem = compare(&graph, &run.binding, &run.ledger, "a step").unwrap();
+                assert!(theorem.holds(), "{:?}", theorem.mismatches);
                 let cache = cache(&stepwise, Cached::Keys);
                 assert_eq!(cache.shape(), [items, at, 5]);
                 places.push(cache.data().as_ptr());

@@ -1,7 +1,9 @@
 //! The theorem over single operations and small chains, by both interpreters.
 
 mod biases;
+mod bytes;
 mod graphs;
+mod lies;
 mod models;
 mod scans;
 

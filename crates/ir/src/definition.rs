@@ -27,6 +27,13 @@ pub enum Definition {
         /// By what.
         denominator: Poly,
     },
+    /// `symbol = min(first, second)`.
+    Minimum {
+        /// The smaller of the two.
+        symbol: Symbol,
+        /// What it is the smaller of.
+        of: [Poly; 2],
+    },
     /// The pairs a causal band leaves of `queries × keys`.
     Band {
         /// The number of pairs.
@@ -64,7 +71,7 @@ impl Definition {
     pub fn defines(&self) -> Vec<&Symbol> {
         match self {
             Definition::Product { whole, .. } => vec![whole],
-            Definition::CeilDiv { symbol, .. } => vec![symbol],
+            Definition::CeilDiv { symbol, .. } | Definition::Minimum { symbol, .. } => vec![symbol],
             Definition::Band { pairs, rows, .. } | Definition::Kept { pairs, rows, .. } => {
                 vec![pairs, rows]
             }
@@ -80,6 +87,7 @@ impl Definition {
             Definition::CeilDiv { numerator, denominator, .. } => {
                 (*numerator, *denominator) = (at(numerator), at(denominator));
             }
+            Definition::Minimum { of: [a, b], .. } => (*a, *b) = (at(a), at(b)),
             Definition::Band { queries, keys, offset, window, .. } => {
                 (*queries, *keys, *offset) = (at(queries), at(keys), at(offset));
                 *window = window.as_ref().map(at);
@@ -107,6 +115,14 @@ impl Definition {
                     return Ok(false);
                 }
                 binding.set(symbol, (n + &d - 1u32) / d);
+                Ok(true)
+            }
+            Definition::Minimum { symbol, of: [a, b] } => {
+                let (Ok(a), Ok(b)) = (a.at(binding), b.at(binding)) else { return Ok(false) };
+                if binding.get(symbol).is_some() {
+                    return Ok(false);
+                }
+                binding.set(symbol, a.min(b));
                 Ok(true)
             }
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
@@ -183,6 +199,7 @@ impl fmt::Display for Definition {
             Definition::CeilDiv { symbol, numerator, denominator } => {
                 write!(f, "{symbol} = ⌈{} / {}⌉", grouped(numerator), grouped(denominator))
             }
+            Definition::Minimum { symbol, of: [a, b] } => write!(f, "{symbol} = min({a}, {b})"),
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
                 let last = Poly::symbol("i") + offset;
                 let first = window

@@ -20,12 +20,23 @@ pub struct Facts<'a> {
     pub masked: Option<&'a Masked>,
     /// The operands whose buffer the result may take when nothing else needs it.
     pub in_place: &'static [usize],
+    /// The operand of which only some elements are read, if there is one, and which.
+    pub picked: Option<(usize, Picked<'a>)>,
+}
+
+/// Which elements are read of an operand that is looked up in.
+#[derive(Clone, Copy, Debug)]
+pub enum Picked<'a> {
+    /// Those that the result is made of, each as often as it stands there.
+    Result,
+    /// At so many places, at most, along its first axis.
+    Places(&'a Poly),
 }
 
 impl<'a> Facts<'a> {
     /// Work on operands of its own, counted in these parts.
     pub(crate) fn of(parts: &'static [Part]) -> Self {
-        Facts { view: false, parts, sizes: Vec::new(), masked: None, in_place: &[] }
+        Facts { view: false, parts, sizes: Vec::new(), masked: None, in_place: &[], picked: None }
     }
 
     /// The same, the result being the operand under other axes.
@@ -44,6 +55,22 @@ impl<'a> Facts<'a> {
         self.masked = masked;
         self.sizes.extend(masked.into_iter().flat_map(|m| m.rule.sizes()));
         self
+    }
+
+    /// The same, reading only some elements of an operand.
+    pub(crate) fn picking(self, operand: usize, picked: Picked<'a>) -> Self {
+        Facts { picked: Some((operand, picked)), ..self }
+    }
+
+    /// How many elements it reads of an operand of this shape for a result of that one.
+    pub fn elements_read(&self, operand: usize, shape: &Shape, result: &Shape) -> Poly {
+        match self.picked {
+            Some((picked, Picked::Result)) if picked == operand => result.elements(),
+            Some((picked, Picked::Places(places))) if picked == operand => {
+                places * shape.axes[1..].iter().map(|axis| &axis.size).product::<Poly>()
+            }
+            Some(_) | None => shape.elements(),
+        }
     }
 
     /// The same, its result in the buffer of one of these operands.

@@ -36,14 +36,22 @@ impl Graph {
     }
 
     /// Bytes a node reads and writes, all its runs together: each operand once, the result once, no
-    /// reuse between nodes. Views and sources move nothing.
+    /// reuse between nodes. Of a table the rows looked up are read, each look-up counting; of experts
+    /// those that the choices meet at most. Views and sources move nothing.
     pub fn node_bytes(&self, node: &Node) -> (Poly, Poly) {
-        if node.op.is_view() {
+        let facts = node.op.facts();
+        if facts.view {
             return (Poly::zero(), Poly::zero());
         }
         let times = self.multiplicity(node);
-        let bytes = |s: &Shape| self.fold(&(s.bits() * &times).ratio(1, 8));
-        (node.inputs.iter().map(|v| bytes(self.shape(*v))).sum(), bytes(&node.shape))
+        let bytes = |elements: Poly, of: &Shape| {
+            self.fold(&(elements * of.elem.bits() as i64 * &times).ratio(1, 8))
+        };
+        let read = node.inputs.iter().enumerate().map(|(operand, var)| {
+            let shape = self.shape(*var);
+            bytes(facts.elements_read(operand, shape, &node.shape), shape)
+        });
+        (read.sum(), bytes(node.shape.elements(), &node.shape))
     }
 
     /// Parameters: all of them, and those that are trainable.

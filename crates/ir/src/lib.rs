@@ -23,6 +23,7 @@ mod op;
 mod operation;
 pub mod ops;
 mod quantity;
+mod reads;
 mod rebuild;
 mod record;
 mod role;
@@ -37,7 +38,7 @@ pub use cost::{Cost, Part, PartCounts};
 pub use definition::Definition;
 pub use elem::{Elem, Kind, UnknownElem};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
-pub use facts::{AxisMap, Facts};
+pub use facts::{AxisMap, Facts, Picked};
 pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, ScanValues, Scope, Scoped};
 pub use instances::path_at;
 pub use mask::{Band, MaskRule, Support};
@@ -46,6 +47,7 @@ pub use memory::Footprint;
 pub use op::Op;
 pub use operation::Operation;
 pub use quantity::Selection;
+pub use reads::Reads;
 pub use rebuild::{Rebuild, Storage};
 pub use role::{
     Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Role, SizeRole,

@@ -29,6 +29,7 @@ impl Graph {
                 Definition::Kept { queries, offset, window, .. } => {
                     std::iter::once(queries).chain(offset).chain(window).collect()
                 }
+                Definition::Minimum { of, .. } => of.iter().collect(),
                 Definition::Product { .. } | Definition::CeilDiv { .. } => Vec::new(),
             };
             symbols.extend(sizes.into_iter().flat_map(Poly::symbols));
@@ -45,6 +46,9 @@ impl Graph {
                     symbols.remove(symbol);
                     symbols.extend(numerator.symbols());
                     symbols.extend(denominator.symbols());
+                }
+                Definition::Minimum { symbol, .. } => {
+                    symbols.remove(symbol);
                 }
                 Definition::Band { pairs, rows, .. } => {
                     symbols.remove(pairs);

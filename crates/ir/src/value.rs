@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Integer, Poly, Scalar};
 use opledger_tensor::Tensor;
 
-use crate::{Kind, OpError, Shape};
+use crate::{Kind, OpError, Reads, Shape};
 
 /// A tensor of reals or of whole numbers, shared without copying.
 #[derive(Clone, Debug)]
@@ -69,23 +69,38 @@ pub struct Call<'a, T> {
     pub output: &'a [usize],
     /// The values of all symbols.
     pub binding: &'a Binding,
+    /// What has been read of the operands.
+    pub reads: &'a Reads,
 }
 
 impl<T> Call<'_, T> {
-    /// Operand `i` as reals.
+    /// Operand `i` as reals, all of which are read.
     ///
     /// # Errors
     /// When it is missing or holds whole numbers.
     pub fn real(&self, i: usize) -> Result<&Tensor<T>, OpError> {
+        let tensor = self.table(i)?;
+        self.reads.all(i, tensor.len());
+        Ok(tensor)
+    }
+
+    /// Operand `i` as reals, of which some are looked up; who does notes how many in
+    /// [`Call::reads`].
+    ///
+    /// # Errors
+    /// As [`Call::real`].
+    pub fn table(&self, i: usize) -> Result<&Tensor<T>, OpError> {
         self.inputs.get(i).and_then(|v| v.real()).ok_or(OpError::Operand(i))
     }
 
-    /// Operand `i` as whole numbers.
+    /// Operand `i` as whole numbers, all of which are read.
     ///
     /// # Errors
     /// When it is missing or holds reals.
     pub fn index(&self, i: usize) -> Result<&Tensor<i64>, OpError> {
-        self.inputs.get(i).and_then(|v| v.index()).ok_or(OpError::Operand(i))
+        let tensor = self.inputs.get(i).and_then(|v| v.index()).ok_or(OpError::Operand(i))?;
+        self.reads.all(i, tensor.len());
+        Ok(tensor)
     }
 
     /// A size at the binding of this call.

@@ -15,8 +15,8 @@ use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, Operation, Part, PartCounts, Role, SizeRole, Value};
 use opledger_models::Request;
 use opledger_report::{
-    Bytes, CONVENTIONS, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes,
-    Substituted, TheoremRecord, WallMs,
+    Bytes, CONVENTIONS_OF_A_RUN, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output,
+    PeakBytes, Substituted, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -236,7 +236,7 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
         theorem: theorem_record(&theorem),
         outputs: outputs.iter().map(described).collect(),
         nodes,
-        conventions: CONVENTIONS.to_vec(),
+        conventions: CONVENTIONS_OF_A_RUN.to_vec(),
     }
 }
 

@@ -113,13 +113,16 @@ pub(super) fn apply<M: Metering>(
     let mut epilogue = Epilogue { bias: None, activation: None, residual: None };
     for link in links {
         let meter = M::of(link.row, Part::Pointwise);
-        match (&link.node.op, link.operands.iter().find_map(Operand::value)) {
+        let mut operands = link.operands.iter().enumerate();
+        let outside = operands.find_map(|(at, operand)| Some((at, operand.value()?)));
+        match (&link.node.op, outside) {
             (Op::Activation(function), None) => {
                 epilogue.activation = Some(*function);
                 meters.activation = meter;
             }
             // What is added along the columns has fewer axes than what is added element by element.
-            (Op::Arithmetic(_), Some(Value::Real(addend))) => {
+            (Op::Arithmetic(_), Some((at, Value::Real(addend)))) => {
+                link.reads.all(at, addend.len());
                 if addend.shape().len() < first.output.len() {
                     (epilogue.bias, meters.bias) = (Some(addend.data()), meter);
                 } else {
@@ -143,5 +146,10 @@ pub(super) fn apply<M: Metering>(
             problem.b = Right::Packed(packed);
         }
     }
-    kernels::gemm_with(&problem, &epilogue, out, &meters).map_err(refused)
+    kernels::gemm_with(&problem, &epilogue, out, &meters).map_err(refused)?;
+    // What is between the nodes is never written.
+    for (at, call) in group.iter().enumerate() {
+        call.record_bytes(if at + 1 == group.len() { out.len() } else { 0 });
+    }
+    Ok(())
 }

@@ -31,5 +31,9 @@ pub(super) fn in_place(call: &mut NodeCall<'_, f32>) -> Result<Option<Value<f32>
     let empty = Tensor::new(&[0], Vec::new())?;
     let mut data = std::mem::replace(past, empty).into_data();
     data.extend_from_slice(new.data());
+    let added = new.len();
+    // What is in the buffer already is neither read nor written.
+    call.reads.all(1, added);
+    call.record_bytes(added);
     Ok(Some(Tensor::new(call.output, data)?.into()))
 }

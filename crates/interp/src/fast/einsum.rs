@@ -1,5 +1,7 @@
 //! Contractions as batched matrix products.
 
+use std::collections::BTreeSet;
+
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Einsum, Experts};
 use opledger_ir::{Call, OpError, Part, indices, strides};
@@ -194,16 +196,19 @@ pub(super) fn experts(
     out: &mut [f32],
     meter: &impl Meter,
 ) -> Result<(), OpError> {
-    let weight = call.real(2)?;
+    let (ids, weight) = (call.index(1)?.data(), call.table(2)?);
     let [experts, width, terms] = weight.shape()[..] else { return Err(OpError::Operand(2)) };
     let problem = kernels::Experts {
         x: call.real(0)?.data(),
         choices: Experts::ids_per_row(call)?,
-        ids: call.index(1)?.data(),
+        ids,
         weight: weight.data(),
         experts,
         width,
         terms,
     };
-    kernels::experts(&problem, out, meter).map_err(refused)
+    kernels::experts(&problem, out, meter).map_err(refused)?;
+    let met: BTreeSet<i64> = ids.iter().copied().collect();
+    call.reads.some(2, met.len() * width * terms);
+    Ok(())
 }

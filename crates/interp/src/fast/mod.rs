@@ -22,6 +22,7 @@ pub use self::metering::Metering;
 use self::metering::refused;
 use self::pool::{Pool, bytes};
 use self::weights::PackedWeights;
+use crate::interpreter::written;
 use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunError, Schedule};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
@@ -172,7 +173,11 @@ impl<M: Metering> Fast<M> {
         match group {
             [call] if !(self.fused && chain::begins(call)) => match concat::in_place(call)? {
                 Some(value) => Ok(vec![self.noted(value)]),
-                None => self.single(call),
+                None => {
+                    let results = self.single(call)?;
+                    call.record_bytes(written(&call.inputs()?, &results));
+                    Ok(results)
+                }
             },
             _ => {
                 let output = group.last().map_or(&[][..], |call| call.output);
@@ -250,12 +255,15 @@ fn compute<M: Metering>(
 }
 
 fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
-    let x = call.real(0)?;
+    let x = call.table(0)?;
     if let Some(strides) = op.strides(call)? {
+        call.reads.all(0, x.len());
         let source = Strided { data: x.data(), strides: &strides };
         return opledger_kernels::permute(call.output, source, out).map_err(refused);
     }
     let Some(runs) = op.runs(call)? else { return Err(OpError::Operand(0)) };
+    let copied: usize = runs.copied.iter().map(|run| run.len).sum();
+    call.reads.some(0, copied * out.len().checked_div(runs.to).unwrap_or(0));
     out.par_chunks_mut(runs.to.max(1)).enumerate().for_each(|(block, out)| {
         let mut filled = 0;
         for run in &runs.copied {

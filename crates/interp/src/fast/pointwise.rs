@@ -105,8 +105,9 @@ pub(super) fn activation(
 }
 
 pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
-    let (ids, table) = (call.index(0)?, call.real(1)?);
+    let (ids, table) = (call.index(0)?, call.table(1)?);
     let width = table.shape().last().copied().unwrap_or(0);
+    call.reads.some(1, ids.len() * width);
     kernels::gather(table.data(), width, ids.data(), out).map_err(refused)
 }
 

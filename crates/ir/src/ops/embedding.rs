@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::operation::{Operation, operands};
-use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Picked, Shape, ShapeError, Value};
 
 /// `out[…, c] = table[ids[…], c]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ impl Operation for Embedding {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[])
+        Facts::of(&[]).picking(1, Picked::Result)
     }
 
     fn axis_map(&self, inputs: &[&Shape], _: &Shape) -> AxisMap {
@@ -57,13 +57,15 @@ impl Operation for Embedding {
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
-        let (ids, table) = (call.index(0)?, call.real(1)?);
+        let (ids, table) = (call.index(0)?, call.table(1)?);
         let (rows, width) = (table.shape()[0], table.shape()[1]);
         let mut out = Vec::with_capacity(call.output_len());
         for &id in ids.data() {
             let row = usize::try_from(id).ok().filter(|row| *row < rows);
             let row = row.ok_or(OpError::Index { index: id, rows })?;
-            out.extend_from_slice(&table.data()[row * width..][..width]);
+            let row = &table.data()[row * width..][..width];
+            call.reads.some(1, row.len());
+            out.extend_from_slice(row);
         }
         call.result(out)
     }
@@ -72,9 +74,9 @@ impl Operation for Embedding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Graph;
     use crate::ops::Source;
     use crate::ops::proof::prove;
+    use crate::{Graph, Reads};
     use opledger_tensor::Tensor;
     use proptest::prelude::*;
 
@@ -107,6 +109,7 @@ mod tests {
                 shapes: &shapes,
                 output: &output,
                 binding: &binding,
+                reads: &Reads::of(2),
                 path: "",
             };
             let value = Embedding.reference(&call, &mut |_| {})?;

@@ -9,11 +9,14 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use super::norm::sum;
 use crate::cost::dot;
 use crate::operation::{Operation, operands};
-use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Picked, Shape, ShapeError, Value};
 
 /// `x […, c]` or `[…, k, c]`, ids `[…, k]` in `0..x` and a weight `[x, f, c]` to `[…, k, f]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Experts;
+pub struct Experts {
+    /// How many experts the choices meet at most.
+    pub met: Poly,
+}
 
 impl Experts {
     /// How many ids, one after the other, belong to each row of `x`: `k`, or 1 where each has its own.
@@ -69,7 +72,7 @@ impl Operation for Experts {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[Part::Contraction])
+        Facts::of(&[Part::Contraction]).picking(2, Picked::Places(&self.met))
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
@@ -89,13 +92,17 @@ impl Operation for Experts {
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
-        let (x, ids, weight) = (call.real(0)?, call.index(1)?, call.real(2)?);
+        let (x, ids, weight) = (call.real(0)?, call.index(1)?, call.table(2)?);
         let [experts, width, terms] = weight.shape()[..] else { return Err(OpError::Operand(2)) };
         let per_row = Experts::ids_per_row(call)?;
+        let mut met = vec![false; experts];
         let mut out = Vec::with_capacity(call.output_len());
         for (at, &id) in ids.data().iter().enumerate() {
             let expert = usize::try_from(id).ok().filter(|expert| *expert < experts);
             let expert = expert.ok_or(OpError::Index { index: id, rows: experts })?;
+            if !std::mem::replace(&mut met[expert], true) {
+                call.reads.some(2, width * terms);
+            }
             let row = &x.data()[at / per_row * terms..][..terms];
             for column in 0..width {
                 let weight = &weight.data()[(expert * width + column) * terms..][..terms];

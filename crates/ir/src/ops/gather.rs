@@ -4,7 +4,7 @@
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
 use crate::operation::{Operation, operands};
-use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
+use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Picked, Shape, ShapeError, Value};
 
 /// `[…, x]` and places `[…, k]` in `0..x` to `[…, k]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ impl Operation for Gather {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[])
+        Facts::of(&[]).picking(0, Picked::Result)
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
@@ -55,13 +55,14 @@ impl Operation for Gather {
         call: &Call<'_, T>,
         _: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
-        let (x, ids) = (call.real(0)?, call.index(1)?);
+        let (x, ids) = (call.table(0)?, call.index(1)?);
         let size = |shape: &[usize]| shape.last().copied().ok_or(OpError::Operand(0));
         let (entries, chosen) = (size(x.shape())?, size(ids.shape())?);
         let mut out = Vec::with_capacity(call.output_len());
         for (at, &id) in ids.data().iter().enumerate() {
             let place = usize::try_from(id).ok().filter(|place| *place < entries);
             let place = place.ok_or(OpError::Index { index: id, rows: entries })?;
+            call.reads.some(0, 1);
             out.push(x.data()[at / chosen * entries + place]);
         }
         call.result(out)

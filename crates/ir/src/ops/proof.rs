@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Binding, Counted, Counts, Scalar, counted, take_counts};
+use opledger_dims::{Binding, Counted, Counts, Integer, Scalar, counted, take_counts};
 use opledger_tensor::{Fill, Tensor, seed_of};
 
 use super::Source;
 use crate::op::Op;
 use crate::operation::Operation;
 use crate::value::to_usize;
-use crate::{Call, Definition, Graph, Part, PartCounts, Shape, Value, Var, indices};
+use crate::{Call, Definition, Graph, Part, PartCounts, Reads, Shape, Value, Var, indices};
 
 fn sizes(g: &Graph, var: Var, binding: &Binding) -> Vec<usize> {
     g.shape(var).axes.iter().map(|a| to_usize(&a.size.at(binding).unwrap()).unwrap()).collect()
@@ -44,7 +44,7 @@ fn each<T: Scalar>(
     g: &Graph,
     binding: &Binding,
     feed: impl Fn(&str, &[usize]) -> Option<Vec<f64>>,
-    mut seen: impl FnMut(Var, &PartCounts<u64>, &Binding),
+    mut seen: impl FnMut(Var, &PartCounts<u64>, u64, &Binding),
 ) -> BTreeMap<Var, Value<T>> {
     let mut binding = g.complete(binding).unwrap();
     let mut values: BTreeMap<Var, Value<T>> = BTreeMap::new();
@@ -71,7 +71,9 @@ fn each<T: Scalar>(
                 measure_kept(g, &values, &mut binding);
                 let inputs: Vec<&Value<T>> = node.inputs.iter().map(|v| &values[v]).collect();
                 let shapes = g.operand_shapes(node);
+                let reads = Reads::of(inputs.len());
                 let call = Call {
+                    reads: &reads,
                     path: &node.path,
                     inputs: &inputs,
                     shapes: &shapes,
@@ -83,9 +85,10 @@ fn each<T: Scalar>(
                 let value =
                     op.reference(&call, &mut |part| parts.add(part, &take_counts())).unwrap();
                 assert!(take_counts().is_zero(), "{}: operations counted in no part", node.path);
+                let bytes = reads.bytes(&shapes);
                 prove_axes(op, &call, &node.shape, &value[0]);
                 take_counts();
-                seen(var, &parts, &binding);
+                seen(var, &parts, bytes, &binding);
                 value
             }
         };
@@ -113,7 +116,9 @@ fn prove_axes<T: Scalar>(op: &Op, call: &Call<'_, T>, outputs: &Shape, result: &
             let changed = Value::Real(Tensor::new(x.shape(), changed.collect()).unwrap());
             let mut inputs = call.inputs.to_vec();
             inputs[operand] = &changed;
-            let other = op.reference(&Call { inputs: &inputs, ..*call }, &mut |_| {}).unwrap();
+            let reads = Reads::of(inputs.len());
+            let other = Call { inputs: &inputs, reads: &reads, ..*call };
+            let other = op.reference(&other, &mut |_| {}).unwrap();
             let numbers = |value: &Value<T>| match value {
                 Value::Real(t) => t.data().iter().map(|x| x.to_f64().to_bits()).collect(),
                 Value::Index(t) => t.data().iter().map(|x| *x as u64).collect::<Vec<u64>>(),
@@ -127,17 +132,22 @@ fn prove_axes<T: Scalar>(op: &Op, call: &Call<'_, T>, outputs: &Shape, result: &
     }
 }
 
-/// Asserts for every node that what its reference counts, part by part, is what `cost` says, and that
-/// its facts hold.
+/// Asserts for every node that what its reference counts, part by part, is what `cost` says, that it
+/// reads what the node's bytes say, and that its facts hold.
 pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
     let binding = Binding::from_iter(binding.iter().copied());
     each::<Counted<f32>>(
         g,
         &binding,
         |_, _| None,
-        |var, measured, binding| {
+        |var, measured, read, binding| {
             let node = g.node(var);
             let derived = g.node_cost(node);
+            let (bytes, read) = (g.node_bytes(node).0.at(binding).unwrap(), Integer::from(read));
+            // Which experts are met depends on the choices.
+            let fits =
+                if matches!(node.op, Op::Experts(_)) { read <= bytes } else { read == bytes };
+            assert!(fits, "{} reads {read} bytes of {bytes}", node.path);
             let parts: Vec<Part> = derived.parts().collect();
             assert_eq!(node.op.facts().parts, parts, "{}", node.path);
             for part in measured.parts().chain(parts) {
@@ -152,7 +162,7 @@ pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
         },
     );
     let ((), silent) = counted(|| {
-        each::<f64>(g, &binding, |_, _| None, |_, _, _| {});
+        each::<f64>(g, &binding, |_, _| None, |_, _, _, _| {});
     });
     assert_eq!(silent, Counts::zero());
 }
@@ -162,7 +172,7 @@ pub(crate) fn evaluate(g: &Graph, var: Var, feeds: &[(&str, &[f64])]) -> Vec<f64
     let feed = |path: &str, _: &[usize]| {
         feeds.iter().find(|(name, _)| *name == path).map(|(_, data)| data.to_vec())
     };
-    match &each::<f64>(g, &Binding::new(), feed, |_, _, _| {})[&var] {
+    match &each::<f64>(g, &Binding::new(), feed, |_, _, _, _| {})[&var] {
         Value::Real(t) => t.data().to_vec(),
         Value::Index(t) => t.data().iter().map(|x| *x as f64).collect(),
     }

@@ -6,7 +6,7 @@ use opledger_tensor::Tensor;
 
 use crate::operation::{Operation, operands};
 use crate::value::{indices, strides, to_usize};
-use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Shape, ShapeError, Value};
+use crate::{Axis, AxisMap, Call, Cost, Facts, OpError, Part, Picked, Shape, ShapeError, Value};
 
 /// How elements move.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,15 +132,17 @@ impl Rearrange {
         zero: E,
     ) -> Result<Vec<E>, OpError> {
         if let Some(along) = self.strides(call)? {
+            call.reads.all(0, data.len());
             let at = |index: Vec<usize>| {
                 data[index.iter().zip(&along).map(|(i, s)| i * s).sum::<usize>()]
             };
             return Ok(indices(call.output).map(at).collect());
         }
-        let Some(runs) = self.runs(call)? else { return Ok(data.to_vec()) };
+        let Some(runs) = self.runs(call)? else { return Err(OpError::Operand(0)) };
         let mut out = vec![zero; call.output_len()];
         for (block, out) in out.chunks_mut(runs.to.max(1)).enumerate() {
             for Run { to, from, len } in &runs.copied {
+                call.reads.some(0, *len);
                 out[*to..][..*len].copy_from_slice(&data[block * runs.from + from..][..*len]);
             }
         }
@@ -269,7 +271,9 @@ impl Operation for Rearrange {
             Rearrange::Split { .. } | Rearrange::Merge { .. } | Rearrange::Rename { .. } => {
                 facts.view()
             }
-            Rearrange::Slice { start, len, .. } => facts.sizes([start, len]),
+            Rearrange::Slice { start, len, .. } => {
+                facts.sizes([start, len]).picking(0, Picked::Result)
+            }
             Rearrange::Roll { by, .. } => facts.sizes([by]),
             Rearrange::Permute { .. } | Rearrange::Pad { .. } | Rearrange::Expand { .. } => facts,
         }
@@ -316,6 +320,8 @@ impl Operation for Rearrange {
         _: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
         match call.inputs.first().ok_or(OpError::Operand(0))? {
+            Value::Real(x) if self.is_view() => Ok(vec![x.reshape(call.output)?.into()]),
+            Value::Index(x) if self.is_view() => Ok(vec![Value::Index(x.reshape(call.output)?)]),
             Value::Real(x) => call.result(self.moved(call, x.data(), T::from_f64(0.0))?),
             Value::Index(x) => {
                 let moved = self.moved(call, x.data(), 0)?;

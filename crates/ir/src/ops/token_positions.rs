@@ -83,8 +83,8 @@ impl Operation for TokenPositions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Graph;
     use crate::ops::proof::prove;
+    use crate::{Graph, Reads};
     use proptest::prelude::*;
 
     proptest! {
@@ -111,7 +111,8 @@ mod tests {
         let ids = Value::Index(Tensor::new(&[2, 4], vec![1, 1, 0, 3, 4, 1, 2, 1]).unwrap());
         let (inputs, binding) = ([&ids], Binding::new());
         let inputs: &[&Value<f64>] = &inputs;
-        let call = Call { path: "", inputs, shapes: &[], output: &[2, 4], binding: &binding };
+        let (reads, binding) = (&Reads::of(1), &binding);
+        let call = Call { path: "", inputs, shapes: &[], output: &[2, 4], binding, reads };
         let op = TokenPositions { padding: 1, rows: 6.into() };
         let found = op.reference(&call, &mut |_| {}).unwrap();
         assert_eq!(found[0].index().unwrap().data(), [1, 1, 2, 3, 2, 1, 3, 1]);

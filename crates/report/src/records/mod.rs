@@ -38,7 +38,18 @@ pub const CONVENTIONS: [(&str, &str); 4] = [
     told(Quantity::Macs),
     told(Quantity::Flops),
     told(Quantity::MatmulFlops),
-    ("bytes", "each operand read once, each result written once, f32"),
+    (
+        "bytes",
+        "operands read once (of tables and experts, what is looked up), results written once, f32",
+    ),
+];
+
+/// The same for numbers of a run.
+pub const CONVENTIONS_OF_A_RUN: [(&str, &str); 4] = [
+    told(Quantity::Macs),
+    told(Quantity::Flops),
+    told(Quantity::MatmulFlops),
+    ("bytes", "read of operands and written of results by this run, none between fused nodes, f32"),
 ];
 
 const fn told(quantity: Quantity) -> (&'static str, &'static str) {

@@ -1,0 +1,236 @@
+//! A graph executed by both interpreters: counts against the formulas, values against the definitions.
+
+use opledger_dims::{Binding, Counted, Scalar};
+use opledger_ir::{Call, Graph, Op, OpError, Operation, Reads, Value};
+
+use crate::theorem::{Formulas, Mismatch, Theorem};
+use crate::{Fast, Feeds, Interpreter, NodeCall, Oracle, Prepared, Quiet, Run, RunError};
+
+/// A graph executed by both interpreters at one binding.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// All ledgers against the derived cost, and the values of the kernels against the definitions.
+    pub theorem: Theorem,
+    /// What the oracle did.
+    pub oracle: Run<Counted<f32>>,
+    /// What the kernels did, node by node.
+    pub node_by_node: Run<f32>,
+    /// What the kernels did, nodes together where they go together.
+    pub fast: Run<f32>,
+}
+
+/// Executes a graph by the oracle and by the kernels, these node by node and as they are used, at
+/// values of its free symbols. Holds all three against the derived cost, each value that the kernels
+/// made node by node against the definition of its node, and the results of both runs of the kernels
+/// against each other, bit by bit.
+///
+/// # Errors
+/// When a run fails.
+pub fn prove(graph: &Graph, sizes: &Binding, feeds: &Feeds) -> Result<Proof, RunError> {
+    let [single, together] = [Fast::new()?.node_by_node(), Fast::new()?];
+    prove_by(graph, sizes, feeds, Oracle::new(), single, together)
+}
+
+/// The same by other interpreters.
+pub(crate) fn prove_by(
+    graph: &Graph,
+    sizes: &Binding,
+    feeds: &Feeds,
+    mut oracle: impl Interpreter<Scalar = Counted<f32>>,
+    node_by_node: impl Interpreter<Scalar = f32>,
+    mut fast: impl Interpreter<Scalar = f32>,
+) -> Result<Proof, RunError> {
+    let prepared = Prepared::new(graph, sizes, feeds)?;
+    let oracle = prepared.run(&mut oracle, &mut Quiet)?;
+    let mut checked = Checked { interpreter: node_by_node, wrong: Vec::new() };
+    let node_by_node = prepared.run(&mut checked, &mut Quiet)?;
+    let fast = prepared.run(&mut fast, &mut Quiet)?;
+    let formulas = Formulas::new(graph);
+    let mut theorem = formulas.compare(&oracle.binding, &oracle.ledger, "the oracle")?;
+    for (run, by) in [(&node_by_node, "the kernels node by node"), (&fast, "the kernels")] {
+        theorem.mismatches.extend(formulas.compare(&run.binding, &run.ledger, by)?.mismatches);
+    }
+    let wrong = checked.wrong.into_iter();
+    theorem.mismatches.extend(wrong.map(|wrong| wrong.mismatch(&oracle.binding)));
+    for ((name, single), (_, together)) in node_by_node.outputs.iter().zip(&fast.outputs) {
+        let Some(element) = first_difference(single, together) else { continue };
+        let node = graph.outputs().iter().find(|(own, _)| own == name);
+        let node = node.map(|(_, var)| graph.node(*var));
+        theorem.mismatches.push(Mismatch {
+            path: node.map_or(name, |node| &node.path).clone(),
+            op: node.map_or("result", |node| node.op.name()),
+            what: format!("bits of element {element}"),
+            binding: fast.binding.clone(),
+            derived: number(single, element).to_string(),
+            interpreter: "the kernels",
+            measured: number(together, element).to_string(),
+        });
+    }
+    Ok(Proof { theorem, oracle, node_by_node, fast })
+}
+
+/// An interpreter of single nodes, each of whose results is held against the definition on the same
+/// operands.
+struct Checked<I> {
+    interpreter: I,
+    wrong: Vec<Wrong>,
+}
+
+/// What is not as the definition does it.
+struct Wrong {
+    path: String,
+    op: &'static str,
+    what: String,
+    derived: String,
+    found: String,
+}
+
+impl Wrong {
+    fn mismatch(self, binding: &Binding) -> Mismatch {
+        Mismatch {
+            path: self.path,
+            op: self.op,
+            what: self.what,
+            binding: binding.clone(),
+            derived: self.derived,
+            interpreter: "the kernels node by node",
+            measured: self.found,
+        }
+    }
+}
+
+impl<I: Interpreter<Scalar = f32>> Interpreter for Checked<I> {
+    type Scalar = f32;
+
+    fn begin(&mut self, computed_bytes: u64) {
+        self.interpreter.begin(computed_bytes);
+    }
+
+    fn peak(&self) -> Option<crate::Peak> {
+        self.interpreter.peak()
+    }
+
+    fn adopt(&self, value: &Value<f32>) -> Value<f32> {
+        self.interpreter.adopt(value)
+    }
+
+    fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
+        let before: Vec<u64> = group.iter().map(|call| call.row.counts().bytes_read).collect();
+        let results = self.interpreter.apply(group)?;
+        if let ([call], [before]) = (group, &before[..]) {
+            self.wrong.extend(first_wrong(call, &results)?);
+            self.wrong.extend(wrong_bytes(call, call.row.counts().bytes_read - before)?);
+        }
+        Ok(results)
+    }
+
+    fn hold(&mut self, bytes: u64) {
+        self.interpreter.hold(bytes);
+    }
+
+    fn retire(&mut self, value: Value<f32>) {
+        self.interpreter.retire(value);
+    }
+}
+
+/// How far a kernel may be off, in roundings of the largest element: what the definition in single
+/// precision is off, several times over since sums are taken in another order, and these.
+const SLACK: f64 = 8.0;
+const ROUNDINGS: f64 = 64.0;
+
+/// The first element of the results that is further off than rounding explains.
+fn first_wrong(call: &NodeCall<'_, f32>, results: &[Value<f32>]) -> Result<Option<Wrong>, OpError> {
+    let (exact, _) = defined::<f64>(call)?;
+    let mut single = None;
+    for (result, (found, exact)) in results.iter().zip(&exact).enumerate() {
+        let len = exact.shape().iter().product::<usize>();
+        let numbers = || (0..len).map(|at| number(exact, at));
+        let largest = numbers().filter(|x| x.is_finite()).fold(0.0, |a: f64, b| a.max(b.abs()));
+        let rounding = ROUNDINGS * f64::from(f32::EPSILON) * largest;
+        let same_shape = found.shape() == exact.shape();
+        let at = |bound: f64| {
+            numbers().enumerate().find(|(at, x)| {
+                !same_shape || off(number(found, *at), *x).is_none_or(|off| off > bound)
+            })
+        };
+        if at(rounding).is_none() {
+            continue;
+        }
+        let single = match &mut single {
+            Some(single) => single,
+            none => none.insert(defined::<f32>(call)?.0),
+        };
+        let errors = single.get(result).into_iter().flat_map(|single| {
+            numbers().enumerate().map(|(at, x)| off(number(single, at), x).unwrap_or(f64::INFINITY))
+        });
+        let bound = rounding + SLACK * errors.fold(0.0, f64::max);
+        if let Some((element, exact)) = at(bound) {
+            return Ok(Some(Wrong {
+                path: call.node.path.clone(),
+                op: call.node.op.name(),
+                what: format!("value of element {element}"),
+                derived: exact.to_string(),
+                found: number(found, element).to_string(),
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// The bytes read by experts, of which the formula only says the most that can be, where they are not
+/// those of the experts that the definition meets for the same choices.
+fn wrong_bytes(call: &NodeCall<'_, f32>, found: u64) -> Result<Option<Wrong>, OpError> {
+    if !matches!(call.node.op, Op::Experts(_)) {
+        return Ok(None);
+    }
+    let (_, derived) = defined::<f32>(call)?;
+    Ok((found != derived).then(|| Wrong {
+        path: call.node.path.clone(),
+        op: call.node.op.name(),
+        what: "bytes read".to_owned(),
+        derived: derived.to_string(),
+        found: found.to_string(),
+    }))
+}
+
+/// The results of a node by its definition, in another precision, and the bytes that it reads.
+fn defined<T: Scalar>(call: &NodeCall<'_, f32>) -> Result<(Vec<Value<T>>, u64), OpError> {
+    let convert = |value: &&Value<f32>| match value {
+        Value::Real(t) => Value::Real(t.map(|x| T::from_f64(f64::from(*x)))),
+        Value::Index(t) => Value::Index(t.clone()),
+    };
+    let operands: Vec<Value<T>> = call.inputs()?.iter().map(convert).collect();
+    let inputs: Vec<&Value<T>> = operands.iter().collect();
+    let reads = Reads::of(inputs.len());
+    let NodeCall { node, path, shapes, output, binding, .. } = call;
+    let call = Call { path, inputs: &inputs, shapes, output, binding, reads: &reads };
+    let results = node.op.reference(&call, &mut |_| {})?;
+    Ok((results, reads.bytes(shapes)))
+}
+
+/// How far a number is from another; `None` if one is a number and the other is not.
+fn off(found: f64, exact: f64) -> Option<f64> {
+    let same = found == exact || found.is_nan() && exact.is_nan();
+    let off = if same { 0.0 } else { (found - exact).abs() };
+    (!off.is_nan()).then_some(off)
+}
+
+fn number<T: Scalar>(value: &Value<T>, at: usize) -> f64 {
+    match value {
+        Value::Real(t) => t.data().get(at).map_or(f64::NAN, |x| x.to_f64()),
+        Value::Index(t) => t.data().get(at).map_or(f64::NAN, |x| *x as f64),
+    }
+}
+
+/// The first element whose bits differ.
+fn first_difference(a: &Value<f32>, b: &Value<f32>) -> Option<usize> {
+    match (a, b) {
+        (Value::Real(a), Value::Real(b)) => {
+            a.data().iter().zip(b.data()).position(|(a, b)| a.to_bits() != b.to_bits())
+        }
+        (Value::Index(a), Value::Index(b)) => {
+            a.data().iter().zip(b.data()).position(|(a, b)| a != b)
+        }
+        (Value::Real(_), Value::Index(_)) | (Value::Index(_), Value::Real(_)) => Some(0),
+    }
+}

@@ -1,0 +1,39 @@
+//! What a call has read of its operands.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Shape;
+
+/// Elements that one call has read of each operand, noted where it is handed their buffers: all of an
+/// operand once, however often it is asked for, and those of every look-up.
+#[derive(Debug, Default)]
+pub struct Reads(Vec<AtomicU64>);
+
+impl Reads {
+    /// Nothing yet, of so many operands.
+    pub fn of(operands: usize) -> Self {
+        Reads((0..operands).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Notes that all elements of an operand are read.
+    pub fn all(&self, operand: usize, elements: usize) {
+        if let Some(read) = self.0.get(operand) {
+            read.fetch_max(elements as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that some more elements of an operand are looked up.
+    pub fn some(&self, operand: usize, elements: usize) {
+        if let Some(read) = self.0.get(operand) {
+            read.fetch_add(elements as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of the elements read, in the types of the operands.
+    pub fn bytes(&self, shapes: &[&Shape]) -> u64 {
+        let bytes = |(read, shape): (&AtomicU64, &&Shape)| {
+            (read.load(Ordering::Relaxed) * shape.elem.bits()).div_ceil(8)
+        };
+        self.0.iter().zip(shapes).map(bytes).sum()
+    }
+}
