@@ -127,7 +127,7 @@ const OWN: &str = r#"{
   "readings": [
     {"name": "width", "column": "x", "value": "w"},
     {"name": "twice", "column": "x", "value": "2*w"},
-    {"name": "one more", "column": "x", "value": "w + 1", "fitted": true}
+    {"name": "twice", "column": "x", "value": "w + 1", "fitted": true}
   ],
   "formulas": [{"name": "a square", "printed": "w^2", "readings": [{"name": "w·w", "value": "w*w"}]}]
 }"#;
