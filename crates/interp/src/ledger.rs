@@ -267,22 +267,25 @@ mod tests {
         let mut g = Graph::new();
         let x = g.input("x", ["n"]).unwrap();
         let y = g.add("sum", x, x).unwrap();
-        let y = g.activation(y, Activation::Relu).unwrap();
+        let y = g.activation(y, Activation::Softplus).unwrap();
         g.output("y", y);
         let sizes = Binding::from_iter([("n", 1200)]);
         let run = Fast::new().unwrap().run(&g, &sizes, &Feeds::seeded(1)).unwrap();
-        assert_eq!((run.ledger.flops(), run.ledger.macs()), (2400.into(), 0.into()));
+        assert_eq!((run.ledger.flops(), run.ledger.macs()), (8400.into(), 0.into()));
         let text = run.ledger.to_string();
+        let (table, forms) = text.split_at(text.find("\nsubstituted").unwrap());
         let without_time: Vec<&str> =
-            text.lines().map(|line| line.rsplit_once("  ").unwrap().0.trim_end()).collect();
+            table.lines().map(|line| line.rsplit_once("  ").unwrap().0.trim_end()).collect();
         assert_eq!(
             without_time,
             [
-                "node   op    runs  useful  executed",
-                "sum    add      1    1200      1200",
-                "relu   relu     1    1200      1200",
-                "total                2400      2400",
+                "node      op        runs  useful  executed",
+                "sum       add          1    1200      1200",
+                "softplus  softplus     1    7200      4800",
+                "total                      8400      6000",
             ]
         );
+        let expected = "\nsubstituted: 1200 add (log1p)\nsubstituted: 1200 max (the sign cleared)";
+        assert_eq!(forms, expected);
     }
 }

@@ -41,8 +41,8 @@ pub struct LayerNorm<'a, T = f32> {
 
 /// Normalises each row of `x` to mean zero and variance one, in two passes over each row in the cache, and one that writes it.
 ///
-/// Counts per row of `c`: `3c - 1` add, `c` mul, `c + 2` div (the last `c` done as one reciprocal),
-/// one sqrt; `gamma` `c` mul more, `beta` `c` add more.
+/// Counts per row of `c`: `3c - 1` add, `c` mul, `c + 2` div (the last `c` executed as a
+/// reciprocal and `c` mul), one sqrt; `gamma` `c` mul more, `beta` `c` add more.
 ///
 /// # Errors
 /// [`KernelError::EmptyReduction`] if `width` is zero, [`KernelError::Length`] if `x` is not whole
@@ -113,8 +113,8 @@ pub struct RmsNorm<'a, T = f32> {
 
 /// Divides each row of `x` by the root of its mean square.
 ///
-/// Counts per row of `c`: `c` mul, `c` add, `c + 1` div (the last `c` done as one reciprocal), one
-/// sqrt; `weight` `c` mul more.
+/// Counts per row of `c`: `c` mul, `c` add, `c + 1` div (the last `c` executed as a reciprocal and
+/// `c` mul), one sqrt; `weight` `c` mul more.
 ///
 /// # Errors
 /// As [`layer_norm`].

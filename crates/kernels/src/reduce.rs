@@ -16,7 +16,7 @@ pub enum Reduction {
     Sum,
     /// The mean: `k - 1` add, 1 div.
     Mean,
-    /// The greatest: `k - 1` max; `NaN` if any entry is.
+    /// The greatest: `k - 1` max; `NaN` if any entry is, which is looked for in a pass of its own.
     Max,
 }
 

@@ -14,7 +14,7 @@ use crate::tasks::over_rows;
 ///
 /// A row without allowed entry gives zeros and counts nothing, one whose allowed entries are all
 /// `-∞` gives zeros. Counts per row of `k` allowed entries: `k - 1` max, `k` subtractions, `k` exp,
-/// `k - 1` add, `k` div (done as one reciprocal).
+/// `k - 1` add, `k` div (executed as a reciprocal and `k` mul).
 ///
 /// # Errors
 /// [`KernelError::Length`] if a slice is not `[batch, heads, queries, keys]` or the mask not

@@ -10,7 +10,8 @@ use crate::tasks::over_rows;
 /// Writes the places of the `k` largest entries of each row of `x`, `[rows, width]`, into `out`,
 /// `[rows, k]`: the largest first, of equal entries the first, NaN before every number.
 ///
-/// Counts per row: `k` passes, each one max fewer than entries are left.
+/// Counts per row: `k` passes, each one max fewer than entries are left; executed are three
+/// for each, as NaN is looked for on both sides.
 ///
 /// # Errors
 /// [`KernelError::Shape`] if `k` is more than `width`; [`KernelError::Length`] if `out` is not whole
@@ -45,7 +46,6 @@ pub fn top_k<T: Number, M: Meter>(
                         best = at;
                     }
                 }
-                // NaN is looked for on both sides.
                 tally.useful(Class::Max, left.len() - 1);
                 tally.executed(Class::Max, 3 * (left.len() - 1));
                 *out = left.remove(best) as i64;
