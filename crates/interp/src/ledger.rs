@@ -282,7 +282,7 @@ mod tests {
                 "node      op        runs  useful  executed",
                 "sum       add          1    1200      1200",
                 "softplus  softplus     1    7200      4800",
-                "total                      8400      6000",
+                "total                       8400      6000",
             ]
         );
         let expected = "\nsubstituted: 1200 add (log1p)\nsubstituted: 1200 max (the sign cleared)";

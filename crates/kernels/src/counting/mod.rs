@@ -109,3 +109,34 @@ fn what_is_executed_twice_and_said_once_is_found() {
     let ran = run(Isa::SCALAR, kernel);
     compare("twice", &ran, &ran);
 }
+
+/// The names of the functions of this crate that are given a meter, and the source of this module.
+fn metered(dir: &std::path::Path, names: &mut Vec<String>, tests: &mut String) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            metered(&path, names, tests);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        if path.parent().is_some_and(|dir| dir.ends_with("counting")) {
+            tests.push_str(&text);
+        } else {
+            let public = text.lines().filter_map(|line| line.strip_prefix("pub fn "));
+            let own = public.filter_map(|rest| rest.split_once('<'));
+            let own = own.filter(|(_, generic)| generic.contains("M: Meter"));
+            names.extend(own.map(|(name, _)| name.to_owned()));
+        }
+    }
+}
+
+#[test]
+fn every_kernel_is_run_on_numbers_that_count() {
+    let (mut names, mut tests) = (Vec::new(), String::new());
+    let src = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    metered(&src, &mut names, &mut tests);
+    assert!(names.len() > 10, "{names:?}");
+    let missing: Vec<_> =
+        names.iter().filter(|name| !tests.contains(&format!(" {name}("))).collect();
+    assert!(missing.is_empty(), "not in counting: {missing:?}");
+}

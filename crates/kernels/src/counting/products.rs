@@ -70,7 +70,12 @@ fn check(case: Case) {
             let meters = GemmMeters { product, bias: sum, activation: function, residual: rest };
             let mut out = numbers::<T>(&vec![f32::NAN; batch * m * n]);
             let problem = Gemm { batch, m, k, n, a: left, b: right };
-            gemm_with(&problem, &epilogue, &mut out, &meters).unwrap();
+            match case {
+                Case { bias: false, activation: None, residual: false, .. } => {
+                    gemm(&problem, &mut out, product).unwrap();
+                }
+                _ => gemm_with(&problem, &epilogue, &mut out, &meters).unwrap(),
+            }
             out
         });
     }
