@@ -10,7 +10,7 @@ use crate::gemv::{VectorBlock, count_dots};
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
 use crate::number::Number;
-use crate::simd::SUMS;
+use crate::number::simd::SUMS;
 
 /// Rows, the experts chosen for each, and the experts' weights.
 #[derive(Clone, Copy, Debug)]

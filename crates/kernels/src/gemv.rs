@@ -10,7 +10,7 @@ use opledger_dims::Class;
 use crate::isa::{Isa, Level};
 use crate::meter::Tally;
 use crate::number::Number;
-use crate::simd::{SUMS, TERMS, Vector, prefetch};
+use crate::number::simd::{SUMS, TERMS, Vector, prefetch};
 
 /// Vectors that one call should bring.
 pub(crate) const VECTORS: usize = 8;

@@ -57,7 +57,6 @@ mod probe;
 mod reduce;
 mod reduce_columns;
 mod score_rows;
-mod simd;
 mod softmax;
 mod strided;
 mod tasks;

@@ -4,14 +4,15 @@
 //! with `Counted<f32>` each lane of each addition, multiplication, comparison and function adds one to
 //! the thread's count of its class.
 
+pub(crate) mod simd;
+
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
 use opledger_dims::{Class, Counted, count};
 
-use crate::gemm::matrix::{Dims, Matrix};
+use self::simd::Vector;
 use crate::math;
-use crate::simd::Vector;
 
 /// A number of 32 bits that kernels compute with: `f32` or [`Counted<f32>`](Counted).
 ///
@@ -85,14 +86,16 @@ pub(crate) trait Lanes: Sized {
     /// kernels that is not seen. A counting number takes it for the textbook's, one multiplication and
     /// one addition per term, and one multiplication by `alpha` per element.
     ///
+    /// `sizes` are `m`, `k` and `n`; a factor comes with the strides of its rows and columns.
+    ///
     /// # Safety
     /// `A` and `B` hold their elements; `c` points to `m` rows of `n` elements, `stride` apart, valid
     /// for reads and writes and reached by nobody else meanwhile.
     unsafe fn foreign_product(
-        dims: Dims,
+        sizes: [usize; 3],
         alpha: Option<Self>,
-        a: Matrix<'_, Self>,
-        b: Matrix<'_, Self>,
+        a: (&[Self], [usize; 2]),
+        b: (&[Self], [usize; 2]),
         add: bool,
         c: *mut Self,
         stride: usize,
@@ -104,10 +107,10 @@ pub(crate) trait Lanes: Sized {
 /// # Safety
 /// As there.
 unsafe fn sgemm<T: Number>(
-    Dims { m, k, n }: Dims,
+    [m, k, n]: [usize; 3],
     alpha: Option<T>,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
+    (a, [a_row, a_col]): (&[T], [usize; 2]),
+    (b, [b_row, b_col]): (&[T], [usize; 2]),
     add: bool,
     c: *mut T,
     stride: usize,
@@ -122,12 +125,12 @@ unsafe fn sgemm<T: Number>(
             k,
             n,
             alpha.map_or(1.0, Number::value),
-            a.data.as_ptr().cast(),
-            stride_of(a.row),
-            stride_of(a.col),
-            b.data.as_ptr().cast(),
-            stride_of(b.row),
-            stride_of(b.col),
+            a.as_ptr().cast(),
+            stride_of(a_row),
+            stride_of(a_col),
+            b.as_ptr().cast(),
+            stride_of(b_row),
+            stride_of(b_col),
             beta,
             c.cast(),
             stride_of(stride),
@@ -202,16 +205,16 @@ impl Lanes for f32 {
         math::ln_1p(self)
     }
     unsafe fn foreign_product(
-        dims: Dims,
+        sizes: [usize; 3],
         alpha: Option<Self>,
-        a: Matrix<'_, Self>,
-        b: Matrix<'_, Self>,
+        a: (&[Self], [usize; 2]),
+        b: (&[Self], [usize; 2]),
         add: bool,
         c: *mut Self,
         stride: usize,
     ) {
         // SAFETY: by contract.
-        unsafe { sgemm(dims, alpha, a, b, add, c, stride) }
+        unsafe { sgemm(sizes, alpha, a, b, add, c, stride) }
     }
 }
 
@@ -256,19 +259,19 @@ impl Lanes for Counted<f32> {
     type Portable = [Counted<f32>; 8];
     counting!(exp2_flushed Exp math::exp2_flushed  ln_1p Log math::ln_1p);
     unsafe fn foreign_product(
-        dims: Dims,
+        sizes: [usize; 3],
         alpha: Option<Self>,
-        a: Matrix<'_, Self>,
-        b: Matrix<'_, Self>,
+        a: (&[Self], [usize; 2]),
+        b: (&[Self], [usize; 2]),
         add: bool,
         c: *mut Self,
         stride: usize,
     ) {
-        let elements = (dims.m * dims.n) as u64;
-        count(Class::Mul, elements * (dims.k as u64 + u64::from(alpha.is_some())));
-        count(Class::Add, elements * dims.k as u64);
+        let [m, k, n] = sizes.map(|size| size as u64);
+        count(Class::Mul, m * n * (k + u64::from(alpha.is_some())));
+        count(Class::Add, m * n * k);
         // SAFETY: by contract.
-        unsafe { sgemm(dims, alpha, a, b, add, c, stride) }
+        unsafe { sgemm(sizes, alpha, a, b, add, c, stride) }
     }
 }
 

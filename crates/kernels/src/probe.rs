@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use crate::isa::{Isa, Level, vectorised};
-use crate::simd::prefetch;
+use crate::number::simd::prefetch;
 
 /// Chains that do not depend on each other. A core with two units of latency four needs eight to
 /// keep both busy, one of latency five needs ten.

@@ -17,7 +17,7 @@ use crate::horizontal::{self, joins};
 use crate::isa::{Isa, vectorised};
 use crate::meter::{Meter, Tally};
 use crate::number::Number;
-use crate::simd::SUMS;
+use crate::number::simd::SUMS;
 use crate::tasks::Shared;
 
 /// Queries of one key head, over all heads of its group, up to which this pays.

@@ -13,7 +13,7 @@ use crate::gemm::microkernel::NR;
 use crate::isa::Isa;
 use crate::meter::Meter;
 use crate::number::Number;
-use crate::simd::{prefetch, prefetch_write};
+use crate::number::simd::{prefetch, prefetch_write};
 use crate::tasks::Shared;
 
 /// Keys of a tile: the scores of a block stay in the first-level cache.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{counts_itself, data, numbers};
 use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
 use crate::gemv::{VECTORS, VectorBlock, count_dots};
-use crate::simd::SUMS;
+use crate::number::simd::SUMS;
 use crate::*;
 
 /// The strides of a matrix's rows and columns, and how many elements it takes.

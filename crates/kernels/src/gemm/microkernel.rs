@@ -14,7 +14,7 @@ use opledger_dims::Class;
 use crate::isa::{Isa, Level};
 use crate::meter::Tally;
 use crate::number::Number;
-use crate::simd::{Vector, prefetch_near};
+use crate::number::simd::{Vector, prefetch_near};
 
 /// Terms after which the first rows bring a panel closer.
 const AHEAD: usize = 32;

@@ -69,7 +69,10 @@ pub(crate) unsafe fn product<T: Number>(
         unsafe { sweep(isa, Dims { m, k, n }, alpha, a, b, add, c, stride, tally) }
     } else {
         // SAFETY: A and B hold their elements as asserted above, C by contract.
-        unsafe { T::foreign_product(Dims { m, k, n }, alpha, a, b, add, c, stride) }
+        unsafe {
+            let (a, b) = ((a.data, [a.row, a.col]), (b.data, [b.row, b.col]));
+            T::foreign_product([m, k, n], alpha, a, b, add, c, stride);
+        }
         tally.executed(Class::Mul, m * n * k);
         tally.executed(Class::Add, m * n * k);
     }

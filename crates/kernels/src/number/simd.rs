@@ -1,6 +1,6 @@
 //! SIMD registers, one type per instruction set, and hints to the caches.
 
-use crate::number::Number;
+use super::Number;
 
 /// Brings `len` numbers that will be read into the second-level cache; never faults.
 #[inline(always)]
