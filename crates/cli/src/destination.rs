@@ -22,7 +22,7 @@ enum Place {
         target: PathBuf,
         unfinished: NamedTempFile,
         /// What is there already.
-        replaced: Option<Metadata>,
+        replaced: Option<Box<Metadata>>,
     },
     Stream(File),
 }
@@ -90,7 +90,7 @@ impl Place {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let unfinished = interrupt::begin(|| builder.tempfile_in(folder), NamedTempFile::path)
             .map_err(|e| e.kind().to_string())?;
-        Ok(Place::File { target, unfinished, replaced })
+        Ok(Place::File { target, unfinished, replaced: replaced.map(Box::new) })
     }
 }
 
@@ -114,7 +114,7 @@ fn resolved(path: &Path) -> Result<PathBuf, String> {
 fn keep(
     unfinished: NamedTempFile,
     target: &Path,
-    replaced: Option<Metadata>,
+    replaced: Option<Box<Metadata>>,
 ) -> Result<(), String> {
     let (file, path) = (unfinished.as_file(), unfinished.path().to_owned());
     if let Some(replaced) = replaced {

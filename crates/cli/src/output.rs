@@ -30,6 +30,18 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     written(std::io::stdout().write_all(text.as_bytes()))
 }
 
+/// Text that a model gives, of which control characters are escaped: its words come from a file.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() && !matches!(c, '\n' | '\t') {
+            true => plain.extend(c.escape_unicode()),
+            false => plain.push(c),
+        }
+    }
+    plain
+}
+
 /// Has what was written to stdout arrive.
 pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
     match result.and_then(|()| std::io::stdout().flush()) {

@@ -103,7 +103,7 @@ impl<'t> Stream<'t> {
         match all.get(self.shown..) {
             Some(new) if !new.is_empty() && !new.ends_with('\u{fffd}') => {
                 self.shown = all.len();
-                output::print(new)
+                output::print(&output::plain(new))
             }
             _ => Ok(()),
         }

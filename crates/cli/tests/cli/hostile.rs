@@ -105,6 +105,31 @@ fn keys_and_values_of_a_configuration_are_escaped_and_cut() {
     assert!(refused(&opledger(&["count", path.to_str().unwrap()])).len() < 500);
 }
 
+/// What a model says is made of the words of its tokenizer.
+#[test]
+#[cfg(feature = "text")]
+fn words_of_a_tokenizer_are_escaped() {
+    let config = fs::read_to_string(golden("gpt2_lm").join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let words = 0..config["vocab_size"].as_u64().unwrap();
+    let words: serde_json::Map<String, serde_json::Value> =
+        words.map(|id| (format!("\u{1b}[31m{id}\u{9b}K"), id.into())).collect();
+    let unknown = words.keys().next().unwrap();
+    let tokenizer = serde_json::json!({
+        "version": "1.0",
+        "model": {"type": "WordLevel", "vocab": words, "unk_token": unknown},
+    });
+    let folder = model(tokenizer.to_string().as_bytes());
+    for format in ["table", "json"] {
+        let folder = folder.path().to_str().unwrap();
+        let ended =
+            opledger(&["generate", folder, "--text", "x", "--new-tokens", "2", "--format", format]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout.contains("1b"), "{}", ended.stdout);
+        assert!(!ended.stdout.contains(|c: char| c.is_control() && c != '\n'), "{format}");
+    }
+}
+
 #[test]
 fn long_arguments_are_cut_in_messages() {
     let long = "x".repeat(100_000);
