@@ -84,15 +84,23 @@ fn keys_and_values_of_a_configuration_are_escaped_and_cut() {
         opledger(&["count", path.to_str().unwrap(), "--set", "n=4"])
     };
     let plain = |ended: &Ended| {
-        let told = ended.stderr.chars().all(|c| c == '\n' || !c.is_control());
-        assert!(told && !ended.stderr.contains('\u{202e}'), "{:?}", ended.stderr);
+        for text in [&ended.stdout, &ended.stderr] {
+            let told = text.chars().all(|c| c == '\n' || !c.is_control());
+            assert!(told && !text.contains('\u{202e}'), "{text:?}");
+        }
+    };
+    // The note, as it stands last in the table.
+    let note = |ended: &Ended| {
+        let (_, note) = ended.stdout.split_once("note: ").unwrap();
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+        note.to_owned()
     };
     let steering = "\u{1b}[2K\u{1b}[31m\nerror: forged\u{9b}31m\u{202e}";
     let noted = with(steering, 1.into());
     plain(&noted);
-    assert_eq!((noted.code, noted.stderr.lines().count()), (Some(0), 1), "{}", noted.stderr);
-    let noted = with(&"k".repeat(5000), 1.into());
-    assert!(noted.stderr.len() < 400, "{}", noted.stderr);
+    assert_eq!(note(&noted).lines().count(), 1, "{}", noted.stdout);
+    let long = note(&with(&"k".repeat(5000), 1.into()));
+    assert!(long.len() < 400, "{long}");
     for value in [steering.to_owned(), "m".repeat(1 << 20)] {
         for key in ["model_type", "activation_function", "n_embd"] {
             let ended = with(key, value.clone().into());
