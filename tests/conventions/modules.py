@@ -121,16 +121,28 @@ class Pair(nn.Module):
         return tensors(self.inner(input_ids=source, decoder_input_ids=target, use_cache=False, return_dict=False))
 
 
-def configured(attention, **config):
+# Families that are no causal decoders.
+WITHOUT_CACHE = ["bert", "roberta", "distilbert", "t5", "vit", "deit", "swin"]
+
+
+def padding(b, n):
+    """A mask that hides the last token of the first item."""
+    mask = torch.ones(b, n, dtype=torch.long)
+    mask[0, -1] = 0
+    return mask
+
+
+def configured(attention, mask=None, **config):
     """A model of `transformers` from the keys of its config.json, with random weights."""
     import transformers
 
     keys = {key: value for key, value in config.items() if key != "architectures"}
     model = getattr(transformers, config["architectures"][0])(transformers.AutoConfig.for_model(**keys))
     model.set_attn_implementation(attention)
-    if config["model_type"] == "t5":
+    if config["model_type"] == "t5" and "Encoder" not in type(model).__name__:
         return Pair(model)
-    cache = {"use_cache": False} if "CausalLM" in type(model).__name__ or "LMHead" in type(model).__name__ else {}
+    cache = {} if config["model_type"] in WITHOUT_CACHE else {"use_cache": False}
+    cache |= {} if mask is None else {"attention_mask": mask}
     return Call(model, return_dict=False, **cache)
 
 
@@ -153,3 +165,50 @@ def torchvision(name):
     import torchvision
 
     return getattr(torchvision.models, name)()
+
+
+def timm_vit(fused, config):
+    """timm's Vision Transformer with the sizes of a configuration."""
+    import timm
+    from timm.layers import set_fused_attn
+
+    set_fused_attn(fused)
+    return timm.models.VisionTransformer(
+        config["image_size"], config["patch_size"], config["num_channels"], len(config["id2label"]),
+        embed_dim=config["hidden_size"], depth=config["num_hidden_layers"], num_heads=config["num_attention_heads"],
+        # Its hidden width is rounded down.
+        mlp_ratio=(config["intermediate_size"] + 0.5) / config["hidden_size"],
+    )
+
+
+def timm_swin(fused, config):
+    """timm's Swin with the sizes of a configuration; its own fused attention is experimental, and off either way."""
+    import timm
+    from timm.layers import set_fused_attn
+
+    set_fused_attn(fused)
+    return timm.models.SwinTransformer(
+        config["image_size"], config["patch_size"], config["num_channels"], len(config["id2label"]),
+        embed_dim=config["embed_dim"], depths=config["depths"], num_heads=config["num_heads"],
+        window_size=config["window_size"], mlp_ratio=config["mlp_ratio"],
+    )
+
+
+def torchvision_vit(config):
+    """torchvision's Vision Transformer with the sizes of a configuration."""
+    import torchvision
+
+    return torchvision.models.VisionTransformer(
+        config["image_size"], config["patch_size"], config["num_hidden_layers"], config["num_attention_heads"],
+        config["hidden_size"], config["intermediate_size"], num_classes=len(config["id2label"]),
+    )
+
+
+def torchvision_swin(config):
+    """torchvision's Swin with the sizes of a configuration."""
+    import torchvision
+
+    return torchvision.models.SwinTransformer(
+        [config["patch_size"]] * 2, config["embed_dim"], config["depths"], config["num_heads"],
+        [config["window_size"]] * 2, config["mlp_ratio"], num_classes=len(config["id2label"]),
+    )

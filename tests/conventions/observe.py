@@ -22,7 +22,9 @@ import warnings
 
 import onnx
 import onnxscript
+import timm
 import torch
+import torchvision
 import transformers
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,20 +39,20 @@ PACKAGES = ["torch", "numpy", "transformers", "timm", "torchvision", "fvcore", "
             "deepspeed", "torchinfo", "torchlens", "onnx-tool", "onnx", "onnxscript"]
 
 
-def build(source):
+def build(source, **names):
     """Module and arguments, from the line of Python that names them; every parameter is drawn.
 
     Parameters that start as nought or one would let an exporter drop the operations that they belong to.
     """
     torch.manual_seed(0)
-    module, args = eval(source, {"torch": torch, "nn": nn, **vars(modules)})
+    module, args = eval(source, {"torch": torch, "nn": nn, **vars(modules), **names})
     for parameter in module.parameters():
         nn.init.uniform_(parameter, -0.02, 0.02)
     return module, args
 
 
-def answer(tool, module, args):
-    torch.set_num_threads(os.cpu_count())
+def answer(tool, module, args, threads):
+    torch.set_num_threads(threads)
     with open(os.devnull, "w") as void, contextlib.redirect_stdout(void), contextlib.redirect_stderr(void):
         warnings.simplefilter("ignore")
         try:
@@ -59,13 +61,13 @@ def answer(tool, module, args):
             return {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
 
 
-def isolated(tool, module, args):
+def isolated(tool, module, args, threads=os.cpu_count()):
     """What a tool says, in a process of its own."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         with os.fdopen(theirs, "w") as end:
-            json.dump(answer(tool, module, args), end)
+            json.dump(answer(tool, module, args, threads), end)
         os._exit(0)
     os.close(theirs)
     with os.fdopen(ours) as end:

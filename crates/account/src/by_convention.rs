@@ -5,7 +5,9 @@ use opledger_conventions::{
     explain,
 };
 use opledger_dims::Integer;
-use opledger_report::{ConventionCounts, ConventionTotal, Explained, ExplainedLine, UnitCounts};
+use opledger_report::{
+    ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine, UnitCounts,
+};
 
 use crate::{AccountError, ModelReference, SizedModel};
 
@@ -83,9 +85,12 @@ impl<'a> ConventionCounter<'a> {
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
     }
 
-    /// Conventions by their names; `all` is every one of the forward pass that has a rule for every
-    /// call of the model.
-    fn conventions(&self, names: &[String]) -> Result<Vec<Convention>, AccountError> {
+    /// Conventions by their names, and why some of them refuse; `all` is every one of the forward pass,
+    /// of which those that refuse are apart.
+    fn conventions(
+        &self,
+        names: &[String],
+    ) -> Result<(Vec<Convention>, Vec<ConventionRefusal>), AccountError> {
         let all = names.iter().any(|name| name == "all");
         let names: Vec<&str> = match all {
             true => convention_names().collect(),
@@ -93,18 +98,26 @@ impl<'a> ConventionCounter<'a> {
         };
         let mut found: Vec<Convention> =
             names.into_iter().map(|name| self.convention(name)).collect::<Result<_, _>>()?;
-        let answers = |convention: &Convention| {
-            let refused = Tally::new(convention, &self.units).err();
-            !matches!(refused, Some(ConventionError::NoRule { .. }))
-        };
-        found.retain(|convention| !all || (!convention.backward && answers(convention)));
+        let mut refused = Vec::new();
+        if all {
+            found.retain(|convention| !convention.backward);
+            found.retain(|convention| {
+                let error = Tally::new(convention, &self.units).err();
+                let refusal = error.filter(ConventionError::is_refusal);
+                refused.extend(refusal.as_ref().map(|error| ConventionRefusal {
+                    name: convention.name.clone(),
+                    reason: error.to_string(),
+                }));
+                refusal.is_none()
+            });
+        }
         for bug in &self.mended {
             if !found.iter().any(|one| convention_has(one, bug)) {
                 let first = found.first().map_or("macs", |one| one.name.as_str());
                 convention(first, std::slice::from_ref(bug))?;
             }
         }
-        Ok(found)
+        Ok((found, refused))
     }
 
     /// The number of one convention.
@@ -120,7 +133,7 @@ impl<'a> ConventionCounter<'a> {
     /// # Errors
     /// As [`ConventionCounter::total`], and when none of them has a bug that is to be mended.
     pub fn count(&self, names: &[String]) -> Result<ConventionCounts, AccountError> {
-        let conventions = self.conventions(names)?;
+        let (conventions, refused) = self.conventions(names)?;
         let tallies: Vec<Tally> = conventions
             .iter()
             .map(|convention| Tally::new(convention, &self.units))
@@ -142,6 +155,7 @@ impl<'a> ConventionCounter<'a> {
             binding: self.sized.sizes().clone(),
             written: self.written.clone(),
             conventions: conventions.iter().zip(&tallies).map(total).collect(),
+            refused,
             units: units.filter(|unit| unit.counts.iter().any(|n| *n != zero)).collect(),
         })
     }
@@ -152,7 +166,7 @@ impl<'a> ConventionCounter<'a> {
     /// As [`ConventionCounter::count`].
     pub fn explain(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
         let names = [first.to_owned(), second.to_owned()];
-        let conventions = self.conventions(&names)?;
+        let (conventions, _) = self.conventions(&names)?;
         let [a, b] = &conventions[..] else {
             return Err(AccountError::TwoConventions);
         };

@@ -22,8 +22,12 @@ pub struct Convention {
     pub checked: String,
     /// How it counts.
     pub counting: Counting,
-    /// What the tool does with what no rule names, as its users are told.
+    /// What the tool does with what it does not know, as its users are told.
     pub unseen: Option<String>,
+    /// Operators and classes of modules that it was seen to pass over.
+    pub passes: Vec<String>,
+    /// Whether it counts whatever runs, so that what a library computes beside the model counts too.
+    pub counts_all: bool,
     /// Classes of modules that run as one native operator while it looks, which it counts as nothing.
     pub native: Vec<String>,
     /// Whether it counts the backward pass as well.
@@ -112,6 +116,10 @@ struct File {
     calls: Vec<RuleText>,
     #[serde(default)]
     unseen: Option<String>,
+    #[serde(default)]
+    passes: Vec<String>,
+    #[serde(default)]
+    counts_all: bool,
     #[serde(default)]
     native: Vec<String>,
     #[serde(default)]
@@ -222,6 +230,8 @@ impl Convention {
             checked: raw.checked,
             counting,
             unseen: raw.unseen,
+            passes: raw.passes,
+            counts_all: raw.counts_all,
             native: raw.native,
             backward: raw.backward,
             bugs: raw.bugs.into_iter().map(|(name, text)| Bug { name, text }).collect(),

@@ -32,20 +32,31 @@ pub struct Dialect {
     pub conv1d: bool,
     /// What scores experts.
     #[serde(default)]
-    pub router: RouterManner,
-    /// Families whose mean over tokens is a module.
+    pub router: LinearManner,
+    /// Attention within windows, where it is written in another way than other attention.
     #[serde(default)]
-    pub poolers: Vec<String>,
+    pub windows: Option<WindowManner>,
+    /// Whether the bias by displacement within windows is a module.
+    #[serde(default)]
+    pub displacement_module: bool,
+    /// The module that is the mean over tokens, by the family.
+    #[serde(default)]
+    pub poolers: BTreeMap<String, PoolerManner>,
     /// How RMSNorm is written.
     #[serde(default)]
     pub rms_norm: NormManner,
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,
-    /// Families that have dropout before their layers, after softmax and before residuals, and its
-    /// usual probability.
+    /// Families that have dropout in their layers.
     #[serde(default)]
-    pub dropouts: BTreeMap<String, f64>,
+    pub dropouts: BTreeMap<String, Dropouts>,
+    /// What the library computes beside the operations of a graph, by the family: masks, positions.
+    #[serde(default)]
+    pub beside: BTreeMap<String, String>,
+    /// What it computes of a mask that it is given.
+    #[serde(default)]
+    pub beside_masks: Option<String>,
     /// Whether the axis of tokens comes before that of items.
     #[serde(default)]
     pub sequence_first: bool,
@@ -109,15 +120,84 @@ pub enum ActivationManner {
     Spelled,
 }
 
-/// What scores experts.
+/// What a linear map is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RouterManner {
+pub enum LinearManner {
     /// A linear module.
     #[default]
     Module,
-    /// A function, by the weight of a module of its own.
+    /// A function, by the weight of a module of another class.
     Function,
+}
+
+/// A module that is a mean over tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum PoolerManner {
+    /// Of tokens in a row.
+    AdaptiveAvgPool1d,
+    /// Of tokens in rows and columns.
+    AdaptiveAvgPool2d,
+}
+
+impl PoolerManner {
+    /// The class of the module.
+    pub fn class(self) -> &'static str {
+        match self {
+            PoolerManner::AdaptiveAvgPool1d => "AdaptiveAvgPool1d",
+            PoolerManner::AdaptiveAvgPool2d => "AdaptiveAvgPool2d",
+        }
+    }
+
+    /// The function that it calls.
+    pub fn function(self) -> &'static str {
+        match self {
+            PoolerManner::AdaptiveAvgPool1d => "adaptive_avg_pool1d",
+            PoolerManner::AdaptiveAvgPool2d => "adaptive_avg_pool2d",
+        }
+    }
+}
+
+/// Attention within windows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowManner {
+    /// What projects to heads and back.
+    #[serde(default)]
+    pub projections: LinearManner,
+    /// What attends.
+    pub core: Core,
+    /// Whether softmax is a module.
+    #[serde(default)]
+    pub softmax_module: bool,
+}
+
+/// Where a family has dropout.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dropouts {
+    /// Its usual probability.
+    pub p: f64,
+    /// The places.
+    pub at: Vec<Place>,
+}
+
+/// A place of dropout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Before the layers.
+    Entry,
+    /// Attention weights.
+    Weights,
+    /// Between the maps of a feed-forward layer.
+    Hidden,
+    /// What attention gives.
+    Attended,
+    /// What a feed-forward layer gives.
+    Fed,
+    /// Before the scores of classes.
+    Head,
 }
 
 /// How RMSNorm is written.

@@ -42,17 +42,27 @@ pub enum ConventionError {
         /// What there is.
         known: String,
     },
-    /// A convention has no rule for a call, and its tool does not say what it does then.
+    /// A convention has no rule for a call or a class of modules, which its tool was never seen to meet.
     #[error(
-        "{convention} has no rule for `{op}`, which {path} calls; add one to its file, or say there what the tool does"
+        "{convention} has no rule for `{op}` at {path}, which it was never seen to count; observe the tool, and add a rule to its file"
     )]
     NoRule {
         /// Which convention.
         convention: String,
-        /// The operator.
+        /// The operator, or the class.
         op: String,
         /// Where.
         path: String,
+    },
+    /// A convention counts what no graph has.
+    #[error(
+        "{convention} counts whatever runs, and the library computes more than the operations of the model: {beside}"
+    )]
+    Beside {
+        /// Which convention.
+        convention: String,
+        /// What the library computes.
+        beside: String,
     },
     /// A dialect does not say which calls stand for a node.
     #[error("models written as {dialect} have no calls for `{op}` at {path}: {missing}")]
@@ -84,4 +94,21 @@ pub enum ConventionError {
     /// A size of the graph.
     #[error(transparent)]
     Graph(#[from] OpError),
+}
+
+impl ConventionError {
+    /// Whether a convention refuses a model, of which it would give a wrong number.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            ConventionError::NoRule { .. } | ConventionError::Beside { .. } => true,
+            ConventionError::Unknown { .. }
+            | ConventionError::Malformed { .. }
+            | ConventionError::Formula { .. }
+            | ConventionError::Bug { .. }
+            | ConventionError::Unwritten { .. }
+            | ConventionError::Rule { .. }
+            | ConventionError::Size(_)
+            | ConventionError::Graph(_) => false,
+        }
+    }
 }

@@ -40,7 +40,10 @@ mod units;
 
 pub use call::{Call, Manner};
 pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
-pub use dialect::{ActivationManner, Dialect, dialect, dialect_names};
+pub use dialect::{
+    ActivationManner, Dialect, Dropouts, LinearManner, Place, PoolerManner, WindowManner, dialect,
+    dialect_names,
+};
 pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain};
 pub use share::Share;

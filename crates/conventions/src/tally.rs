@@ -35,8 +35,9 @@ impl Tally {
     /// Counts by a convention.
     ///
     /// # Errors
-    /// When the convention has no rule for a call and no word on what it does then, or a rule names a
-    /// size that its call does not have.
+    /// When the convention has no rule for a call or a module, and was not seen to pass over it; when it
+    /// counts whatever runs, and the library computes more than the model; when a rule names a size that
+    /// its call does not have.
     pub fn new(convention: &Convention, units: &Units) -> Result<Tally, ConventionError> {
         let mut tally = Tally {
             convention: convention.name.clone(),
@@ -44,6 +45,12 @@ impl Tally {
             unseen: convention.unseen.clone(),
             reasons: Vec::new(),
         };
+        if let Some(beside) = units.beside.as_ref().filter(|_| convention.counts_all) {
+            return Err(ConventionError::Beside {
+                convention: convention.name.clone(),
+                beside: beside.clone(),
+            });
+        }
         for (at, unit) in units.units.iter().enumerate() {
             let native = unit.native.iter().find(|c| convention.native.iter().any(|n| n == *c));
             let reason =
@@ -88,24 +95,30 @@ impl Tally {
                 }
             }
             Counting::Rules { modules, calls } => {
-                if let Some(rule) = modules.iter().find(|rule| rule.applies_to_module(unit)) {
-                    let module = unit.class.unwrap_or_default();
-                    let sizes = unit.sizes.clone().with("params", unit.parameters.clone());
-                    self.apply(convention, (at, unit), rule, module, &sizes)?;
+                let passes = |name: &str| convention.passes.iter().any(|passed| passed == name);
+                let refused = |name: &str| ConventionError::NoRule {
+                    convention: convention.name.clone(),
+                    op: name.to_owned(),
+                    path: unit.path.clone(),
+                };
+                // A tool without rules for modules looks at none, nor at calls without rules for them.
+                if let Some(class) = unit.class.filter(|_| !modules.is_empty()) {
+                    match modules.iter().find(|rule| rule.applies_to_module(unit)) {
+                        Some(rule) => {
+                            let sizes = unit.sizes.clone().with("params", unit.parameters.clone());
+                            self.apply(convention, (at, unit), rule, class, &sizes)?;
+                        }
+                        None if passes(class) => {}
+                        None => return Err(refused(class)),
+                    }
                 }
-                for call in &unit.calls {
+                for call in unit.calls.iter().filter(|_| !calls.is_empty()) {
                     match calls.iter().find(|rule| rule.applies_to_call(call)) {
                         Some(rule) => {
                             self.apply(convention, (at, unit), rule, call.op, &call.sizes)?;
                         }
-                        None if convention.unseen.is_some() => {}
-                        None => {
-                            return Err(ConventionError::NoRule {
-                                convention: convention.name.clone(),
-                                op: call.op.to_owned(),
-                                path: unit.path.clone(),
-                            });
-                        }
+                        None if passes(call.op) => {}
+                        None => return Err(refused(call.op)),
                     }
                 }
             }

@@ -32,11 +32,11 @@ pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,
     AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
-    CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionTotal,
-    ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Generation, GenerationCount,
-    Grid, GridPoint, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel,
-    KnownModels, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,
-    RunTotals, SearchedRow, SettledRecord, Step, Substituted, TheoremRecord, UnitCounts,
-    VerdictRecord, Verification, WallMs,
+    CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
+    ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Generation,
+    GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds, KnownConvention, KnownConventions,
+    KnownModel, KnownModels, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes,
+    Provenance, RunTotals, SearchedRow, SettledRecord, Step, Substituted, TheoremRecord,
+    UnitCounts, VerdictRecord, Verification, WallMs,
 };
 pub use text::Style;

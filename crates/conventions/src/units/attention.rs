@@ -5,10 +5,10 @@ use opledger_ir::{Node, Op, Role, Var};
 
 use super::calls::Calls;
 use super::lowering::Lowering;
-use super::sizes::{divide, pointwise, product, size};
+use super::sizes::{Size, divide, pointwise, product, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
-use crate::dialect::{Core, Scaled};
+use crate::dialect::{Core, Place, Scaled};
 
 impl Lowering<'_> {
     /// Products of a batched product: those of all pairs, whatever a mask leaves.
@@ -23,15 +23,15 @@ impl Lowering<'_> {
         Ok(all)
     }
 
-    pub(super) fn matmul(&self, sizes: Binding) -> Call {
-        match &self.dialect.core {
+    pub(super) fn matmul(&self, node: &Node, sizes: Binding) -> Call {
+        match self.core_at(node) {
             Core::Chain { products, .. } => Call::new("matmul", *products, sizes),
             Core::Sdpa => Call::new("matmul", Manner::Function, sizes),
         }
     }
 
-    pub(super) fn softmax(&self) -> Manner {
-        match &self.dialect.core {
+    pub(super) fn softmax(&self, node: &Node) -> Manner {
+        match self.core_at(node) {
             Core::Chain { softmax, .. } => *softmax,
             Core::Sdpa => Manner::Function,
         }
@@ -41,6 +41,39 @@ impl Lowering<'_> {
         let elements = self.output_elements(node)?;
         let width = node.shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size))?;
         Ok(pointwise(elements.clone()).with("rows", divide(&elements, &width)))
+    }
+
+    /// The elements that are multiplied where scores are scaled: theirs, or those of queries.
+    pub(super) fn scaled(&self, node: &Node) -> Size {
+        let queries = matches!(self.core_at(node), Core::Chain { scaled: Scaled::Queries, .. });
+        match (node.role, self.scaled_queries(node)) {
+            (Some(Role::ScoreScale), Some(scaled)) if queries => self.elements(scaled),
+            _ => self.output_elements(node),
+        }
+    }
+
+    /// The queries of the scores that a node scales.
+    pub(super) fn scaled_queries(&self, node: &Node) -> Option<Var> {
+        let scores = node.inputs.first().map(|v| self.graph.node(*v))?;
+        scores.inputs.first().copied()
+    }
+
+    /// Attention within windows by functions alone.
+    pub(super) fn window_calls(&self, vars: &[Var]) -> Calls {
+        let mut calls = Vec::new();
+        for &var in vars {
+            let node = self.graph.node(var);
+            if self.is_linear(var) {
+                calls.push(Call::new("linear", Manner::Function, self.linear(var)?));
+            } else if node.role != Some(Role::Bias) {
+                calls.extend(self.node_calls(var)?.1);
+            }
+        }
+        // The result is [items, rows, columns, features].
+        let result = vars.last().map(|var| self.graph.node(*var));
+        let axes = result.map_or(&[][..], |node| &node.shape.axes);
+        let [rows @ .., _, _] = axes else { return Ok((Binding::new(), calls)) };
+        Ok((Binding::new().with("rows", self.at(&rows.iter().map(|a| &a.size).product())?), calls))
     }
 
     /// Attention, by one function or by its chain.
@@ -53,7 +86,7 @@ impl Lowering<'_> {
         let scores = &rows * size(&sizes, "keys");
         let module = sizes.clone().with("rows", rows.clone()).with("elements", scores.clone());
         let grad = [*q, *k, *v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
-        let Core::Chain { softmax, scaled, .. } = &self.dialect.core else {
+        let Core::Chain { softmax, scaled, .. } = self.core_at(node) else {
             let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained keeps attention off the fused kernel, and so does, in training,
             // dropout of the weights.
@@ -73,7 +106,7 @@ impl Lowering<'_> {
         if op.scale.is_some() && *scaled == Scaled::Queries {
             calls.push(Call::new("mul", Manner::Operator, pointwise(self.elements(*q)?)));
         }
-        calls.push(self.matmul(shape(size(&sizes, "keys"), size(&sizes, "head_dim"))));
+        calls.push(self.matmul(node, shape(size(&sizes, "keys"), size(&sizes, "head_dim"))));
         if op.scale.is_some() && *scaled == Scaled::Scores {
             calls.push(Call::new("mul", Manner::Operator, pointwise(scores.clone())));
         }
@@ -82,10 +115,10 @@ impl Lowering<'_> {
         }
         let by = if self.is_softmax_module(node) { Manner::Function } else { *softmax };
         calls.push(Call::new("softmax", by, pointwise(scores.clone()).with("rows", rows)));
-        if self.dropout(node).is_some() {
+        if self.drops(node, Place::Weights) {
             calls.push(Call::new("dropout", Manner::Function, pointwise(scores)));
         }
-        calls.push(self.matmul(shape(size(&sizes, "value_dim"), size(&sizes, "keys"))));
+        calls.push(self.matmul(node, shape(size(&sizes, "value_dim"), size(&sizes, "keys"))));
         Ok((module, calls))
     }
 
@@ -130,12 +163,17 @@ impl Lowering<'_> {
             .with("masked", u32::from(masked))
             .with("math", u32::from(biased))
             .with("math_training", u32::from(biased || self.drops_out(weights)));
-        Ok((sizes, vec![Call::new("sdpa", Manner::Function, call)]))
+        // Biases are added up before.
+        let scores = ["batch", "heads", "queries", "keys"].map(|name| size(&sizes, name));
+        let sum = pointwise(scores.iter().product());
+        let sums = biases.iter().skip(1).map(|_| Call::new("add", Manner::Operator, sum.clone()));
+        let sdpa = Call::new("sdpa", Manner::Function, call);
+        Ok((sizes, sums.chain([sdpa]).collect()))
     }
 
     /// Whether training drops attention weights out at a node.
     fn drops_out(&self, node: &Node) -> bool {
-        if self.dropout(node).is_some_and(|p| p > 0.0) {
+        if self.drops_weights(node) {
             return true;
         }
         self.torch_layer(node).is_some_and(|layer| {

@@ -9,7 +9,7 @@ use super::lowering::{Lowering, Owner};
 use super::sizes::{batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
-use crate::dialect::{ActivationManner, AttentionModule, NormManner};
+use crate::dialect::{ActivationManner, AttentionModule, Dropouts, NormManner, Place};
 
 /// Sizes of a module and the calls it makes.
 pub(super) type Calls = Result<(Binding, Vec<Call>), ConventionError>;
@@ -19,6 +19,7 @@ impl Lowering<'_> {
     pub(super) fn calls(&self, owner: Owner, vars: &[Var]) -> Calls {
         match owner {
             Owner::Multihead(_) => self.multihead_calls(vars),
+            Owner::Window(_) => self.window_calls(vars),
             Owner::Core(_) => self.core_calls(vars),
             Owner::Fused(..) => self.linear_calls(owner, vars),
             Owner::Node(var) if self.is_linear(var) => self.linear_calls(owner, vars),
@@ -43,7 +44,18 @@ impl Lowering<'_> {
             Some("Conv1D") => "addmm",
             _ => "linear",
         };
-        Ok((sizes.clone(), vec![Call::new(op, Manner::Function, sizes)]))
+        let mut calls = vec![Call::new(op, Manner::Function, sizes.clone())];
+        for var in vars.iter().filter(|var| self.is_linear(**var)) {
+            let node = self.graph.node(*var);
+            let given = |out: &Var| vars.contains(out);
+            if self.drops(node, Place::Head)
+                && self.graph.outputs().iter().any(|(_, out)| given(out))
+            {
+                let operand = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
+                calls.push(Call::new("dropout", Manner::Function, pointwise(operand)));
+            }
+        }
+        Ok((sizes, calls))
     }
 
     /// The calls of a node that is no product with a weight.
@@ -63,7 +75,10 @@ impl Lowering<'_> {
                 let calls = self.activation_calls(node, *function, &sizes)?;
                 (sizes, calls)
             }
-            Op::Embedding(_) => one("embedding", Function, self.rows(node)?),
+            Op::Embedding(_) => {
+                let width = node.shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size))?;
+                one("embedding", Function, self.rows(node)?.with("width", width))
+            }
             Op::Rearrange(_) => match self.around(node).next().map(|(_, module)| module.class) {
                 Some(ModuleClass::Positions) if self.is_rows(node) => {
                     one("embedding", Function, self.rows(node)?.with("first", 1))
@@ -88,19 +103,17 @@ impl Lowering<'_> {
                     ArithmeticKind::Mul => "mul",
                     ArithmeticKind::Div => "div",
                 };
-                let mut calls = vec![Call::new(name, Operator, sizes.clone())];
-                let residual = node.role == Some(Role::Residual);
-                if residual && (self.in_torch_layer(node) || self.dropout(node).is_some()) {
-                    calls.push(Call::new("dropout", Function, sizes));
-                }
+                let mut calls = vec![Call::new(name, Operator, sizes)];
+                calls.extend(self.residual_dropout(node)?);
                 (each()?, calls)
             }
-            Op::Scale(_) => one("mul", Operator, each()?),
+            Op::Scale(_) => one("mul", Operator, pointwise(self.scaled(node)?)),
             Op::Softmax(_) => {
                 let sizes = self.softmax_sizes(node)?;
-                let by = if self.is_softmax_module(node) { Function } else { self.softmax() };
+                let by = if self.is_softmax_module(node) { Function } else { self.softmax(node) };
                 let mut calls = vec![Call::new("softmax", by, sizes.clone())];
-                if node.role == Some(Role::AttentionWeights) && self.dropout(node).is_some() {
+                let weights = node.role == Some(Role::AttentionWeights);
+                if weights && self.drops(node, Place::Weights) {
                     calls.push(Call::new("dropout", Function, sizes.clone()));
                 }
                 (sizes, calls)
@@ -111,15 +124,15 @@ impl Lowering<'_> {
                 (sizes, calls)
             }
             Op::Attention(_) => self.core(node)?,
-            Op::Einsum(_) => (each()?, vec![self.matmul(self.batched(node)?)]),
+            Op::Einsum(_) => (each()?, vec![self.matmul(node, self.batched(node)?)]),
             Op::Reduce(reduce) => {
                 let read = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
                 let sizes = pointwise(read).with("results", self.elements(var)?);
                 match reduce {
-                    Reduce::Mean(_) if self.pools(node) => {
-                        one("adaptive_avg_pool1d", Function, sizes)
-                    }
-                    Reduce::Mean(_) => one("mean", Method, sizes),
+                    Reduce::Mean(_) => match self.pooler(node) {
+                        Some(pooler) => one(pooler.function(), Function, sizes),
+                        None => one("mean", Method, sizes),
+                    },
                     Reduce::Sum(_) => one("sum", Method, sizes),
                     Reduce::Max(_) => one("amax", Method, sizes),
                 }
@@ -190,7 +203,8 @@ impl Lowering<'_> {
             ActivationManner::Captured => called(Captured)?,
             ActivationManner::Spelled => spelled()?,
         };
-        if manner == ActivationManner::Captured && self.in_torch_layer(node) {
+        let in_layer = manner == ActivationManner::Captured && self.in_torch_layer(node);
+        if in_layer || self.drops(node, Place::Hidden) {
             calls.push(Call::new("dropout", Function, sizes.clone()));
         }
         Ok(calls)
@@ -240,10 +254,41 @@ impl Lowering<'_> {
         self.dialect.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
     }
 
-    /// The probability with which the library drops elements of the model around a node, if it has
-    /// dropout before the layers, after softmax and before residuals.
-    pub(super) fn dropout(&self, node: &Node) -> Option<f64> {
-        self.family(node).and_then(|family| self.dialect.dropouts.get(family)).copied()
+    /// Where the library has dropout in the model around a node.
+    fn dropouts(&self, node: &Node) -> Option<&Dropouts> {
+        self.family(node).and_then(|family| self.dialect.dropouts.get(family))
+    }
+
+    /// Whether the library has dropout at a place of the model around a node.
+    pub(super) fn drops(&self, node: &Node, place: Place) -> bool {
+        self.dropouts(node).is_some_and(|dropouts| dropouts.at.contains(&place))
+    }
+
+    /// Whether training drops attention weights out where a node stands.
+    pub(super) fn drops_weights(&self, node: &Node) -> bool {
+        self.drops(node, Place::Weights) && self.dropouts(node).is_some_and(|found| found.p > 0.0)
+    }
+
+    /// Dropout of what is added to a residual.
+    fn residual_dropout(&self, node: &Node) -> Result<Option<Call>, ConventionError> {
+        if node.role != Some(Role::Residual) {
+            return Ok(None);
+        }
+        let mut around = node.inputs.iter().flat_map(|v| self.around(self.graph.node(*v)));
+        let attention = around.find(|(_, module)| is_attention(module.class));
+        let place = if attention.is_some() { Place::Attended } else { Place::Fed };
+        if !self.in_torch_layer(node) && !self.drops(node, place) {
+            return Ok(None);
+        }
+        // Windows are filled up, and what they give is dropped before they are put together.
+        let windows = attention.filter(|(_, module)| module.class == ModuleClass::WindowAttention);
+        let projected =
+            windows.and_then(|(id, _)| self.inside(id).filter(|v| self.is_linear(*v)).last());
+        let elements = match projected {
+            Some(projected) => self.elements(projected)?,
+            None => self.output_elements(node)?,
+        };
+        Ok(Some(Call::new("dropout", Manner::Function, pointwise(elements))))
     }
 
     /// Dropout of a value that enters the layers.
@@ -251,11 +296,11 @@ impl Lowering<'_> {
         let enters =
             |node: &&Node| matches!(node.op, Op::Carry(_)) && node.inputs.first() == Some(&var);
         let carry = self.graph.nodes().iter().find(enters);
-        match carry.and_then(|node| self.dropout(node)) {
-            Some(_) => {
+        match carry.is_some_and(|node| self.drops(node, Place::Entry)) {
+            true => {
                 Ok(Some(Call::new("dropout", Manner::Function, pointwise(self.elements(var)?))))
             }
-            None => Ok(None),
+            false => Ok(None),
         }
     }
 
@@ -267,6 +312,31 @@ impl Lowering<'_> {
             path: node.path.clone(),
             missing,
         }
+    }
+}
+
+/// Whether a class of modules is an attention with its projections.
+fn is_attention(class: ModuleClass) -> bool {
+    match class {
+        ModuleClass::Attention | ModuleClass::MultiheadAttention | ModuleClass::WindowAttention => {
+            true
+        }
+        ModuleClass::Model(_)
+        | ModuleClass::Linear(_)
+        | ModuleClass::FusedLinear(_)
+        | ModuleClass::Convolution
+        | ModuleClass::LayerNorm
+        | ModuleClass::RmsNorm
+        | ModuleClass::GroupNorm
+        | ModuleClass::Embedding
+        | ModuleClass::Positions { .. }
+        | ModuleClass::Dropout
+        | ModuleClass::AttentionCore
+        | ModuleClass::EncoderLayer
+        | ModuleClass::DecoderLayer
+        | ModuleClass::Pooler
+        | ModuleClass::Router
+        | ModuleClass::Experts => false,
     }
 }
 

@@ -4,13 +4,14 @@ use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Var};
 
 use super::activation;
 use super::lowering::{Lowering, Owner};
-use crate::dialect::{ActivationManner, AttentionModule, NormManner, RouterManner};
+use crate::dialect::{ActivationManner, AttentionModule, LinearManner, NormManner, PoolerManner};
 
 impl Lowering<'_> {
     /// The class of the module that is called, if one is.
     pub(super) fn class(&self, owner: Owner) -> Option<&'static str> {
         match owner {
             Owner::Multihead(_) => Some("MultiheadAttention"),
+            Owner::Window(_) => Some("ShiftedWindowAttention"),
             Owner::Core(_) => None,
             Owner::Fused(_, facts) => Some(self.stored_class(facts)),
             Owner::Node(var) => self.class_at(var),
@@ -48,12 +49,15 @@ impl Lowering<'_> {
                 let is_core = matches!(node.op, Op::Attention(_));
                 (is_core && self.in_timm_attention(node)).then_some("Attention")
             }
-            ModuleClass::WindowAttention | ModuleClass::AttentionCore => {
-                self.is_softmax_module(node).then_some("Softmax")
-            }
+            ModuleClass::WindowAttention | ModuleClass::AttentionCore => match &node.op {
+                Op::Embedding(_) if self.dialect.displacement_module => {
+                    Some("RelativePositionBias")
+                }
+                _ => self.is_softmax_module(node).then_some("Softmax"),
+            },
             ModuleClass::Pooler => {
-                let is_module = matches!(node.op, Op::Reduce(_)) && self.pools(node);
-                is_module.then_some("AdaptiveAvgPool1d")
+                let pooler = self.pooler(node).filter(|_| matches!(node.op, Op::Reduce(_)));
+                pooler.map(PoolerManner::class)
             }
             // Their parts are modules and functions of their own.
             ModuleClass::Model(_)
@@ -89,7 +93,7 @@ impl Lowering<'_> {
 
     /// Whether a node lies in a router that is a module with a weight, and not a linear module.
     pub(super) fn is_router(&self, node: &Node) -> bool {
-        let functional = self.dialect.router == RouterManner::Function;
+        let functional = self.dialect.router == LinearManner::Function;
         functional && self.within(node, ModuleClass::Router).is_some()
     }
 
@@ -98,16 +102,16 @@ impl Lowering<'_> {
         matches!(node.op, Op::Rearrange(_)) && node.inputs.iter().all(|v| self.is_parameter(*v))
     }
 
-    /// Whether the mean over tokens is a module of the library.
-    pub(super) fn pools(&self, node: &Node) -> bool {
-        self.family(node).is_some_and(|family| self.dialect.poolers.iter().any(|f| f == family))
+    /// The module of the library that is the mean over tokens at a node.
+    pub(super) fn pooler(&self, node: &Node) -> Option<PoolerManner> {
+        self.within(node, ModuleClass::Pooler)?;
+        self.family(node).and_then(|family| self.dialect.poolers.get(family)).copied()
     }
 
     /// Whether softmax is a module of its own, as in `timm`'s window attention.
     pub(super) fn is_softmax_module(&self, node: &Node) -> bool {
-        self.dialect.attention == AttentionModule::Timm
+        self.windows(node).is_some_and(|windows| windows.softmax_module)
             && matches!(node.op, Op::Softmax(_) | Op::Attention(_))
-            && self.within(node, ModuleClass::WindowAttention).is_some()
     }
 
     /// Whether a node lies in an attention module of `timm`'s Vision Transformers.

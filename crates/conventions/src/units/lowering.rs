@@ -11,7 +11,7 @@ use opledger_ir::{
 
 use super::gradient::{Iteration, gradients};
 use crate::Dialect;
-use crate::dialect::{AttentionModule, Core};
+use crate::dialect::{AttentionModule, Core, LinearManner, WindowManner};
 
 /// A graph at a binding, as a dialect writes it.
 pub(super) struct Lowering<'a> {
@@ -31,6 +31,8 @@ pub(super) enum Owner {
     Multihead(ModuleId),
     /// Attention of which nothing but the result is asked for, where one function computes it.
     Core(ModuleId),
+    /// Attention within windows that calls functions by the weights of modules that are not called.
+    Window(ModuleId),
     /// A linear map that holds others.
     Fused(ModuleId, LinearFacts),
     /// A node, with the bias that is added to it.
@@ -63,6 +65,16 @@ impl<'a> Lowering<'a> {
 
     pub(super) fn is_parameter(&self, var: Var) -> bool {
         matches!(self.graph.node(var).op, Op::Source(Source::Param { .. }))
+    }
+
+    /// The parameter that a value is, or moves.
+    pub(super) fn parameter_behind(&self, var: Var) -> Option<Var> {
+        let node = self.graph.node(var);
+        match (&node.op, &node.inputs[..]) {
+            (Op::Source(Source::Param { .. }), _) => Some(var),
+            (Op::Rearrange(_), [of]) => self.parameter_behind(*of),
+            _ => None,
+        }
     }
 
     /// Whether a value is a product with a weight.
@@ -103,6 +115,17 @@ impl<'a> Lowering<'a> {
         self.family(node).is_some_and(|family| self.dialect.families.iter().any(|f| f == family))
     }
 
+    /// How the attention within windows that a node belongs to is written, where it is in another way.
+    pub(super) fn windows(&self, node: &'a Node) -> Option<&'a WindowManner> {
+        let windows = self.dialect.windows.as_ref()?;
+        self.within(node, ModuleClass::WindowAttention).map(|_| windows)
+    }
+
+    /// What attends where a node stands.
+    pub(super) fn core_at(&self, node: &'a Node) -> &'a Core {
+        self.windows(node).map_or(&self.dialect.core, |windows| &windows.core)
+    }
+
     /// The unit that a node belongs to.
     pub(super) fn owner(&self, var: Var) -> Owner {
         let node = self.graph.node(var);
@@ -120,18 +143,23 @@ impl<'a> Lowering<'a> {
             _ => None,
         };
         let fused = || self.around(node).find_map(fused);
-        let core = match self.dialect.core {
+        let core = match self.core_at(node) {
             Core::Sdpa => self.within(node, ModuleClass::AttentionCore),
             Core::Chain { .. } => None,
         };
-        let whole = whole.map(Owner::Multihead).or_else(|| core.map(Owner::Core));
+        let window = match self.windows(node).map(|windows| windows.projections) {
+            Some(LinearManner::Function) => self.within(node, ModuleClass::WindowAttention),
+            Some(LinearManner::Module) | None => None,
+        };
+        let whole = whole.map(Owner::Multihead).or_else(|| window.map(Owner::Window));
+        let whole = whole.or_else(|| core.map(Owner::Core));
         whole.or_else(fused).unwrap_or(Owner::Node(var))
     }
 
     /// Where a unit of a class stands: in its module, or for what is none, at its node.
     pub(super) fn path(&self, owner: Owner, class: Option<&'static str>) -> String {
         let node = match owner {
-            Owner::Multihead(id) | Owner::Core(id) | Owner::Fused(id, _) => {
+            Owner::Multihead(id) | Owner::Window(id) | Owner::Core(id) | Owner::Fused(id, _) => {
                 return self.graph.module_of(id).path.clone();
             }
             Owner::Node(var) => self.graph.node(var),

@@ -15,7 +15,7 @@ mod sizes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts, Integer};
-use opledger_ir::{Graph, Op, Var};
+use opledger_ir::{Graph, ModuleClass, Op, Role, Var};
 
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
@@ -52,6 +52,8 @@ pub struct Unit {
 pub struct Units {
     /// In the order of execution.
     pub units: Vec<Unit>,
+    /// What the library computes beside them.
+    pub beside: Option<String>,
 }
 
 impl Units {
@@ -99,8 +101,22 @@ impl Units {
             }
             units.push(unit);
         }
-        Ok(Units { units })
+        Ok(Units { units, beside: beside(graph, dialect) })
     }
+}
+
+/// What the library that a graph is written in computes beside the graph's operations.
+fn beside(graph: &Graph, dialect: &Dialect) -> Option<String> {
+    let own = graph.modules().iter().find_map(|module| {
+        if let ModuleClass::Model(family) = module.class {
+            dialect.beside.get(family)
+        } else {
+            None
+        }
+    });
+    let is_masked = graph.nodes().iter().any(|node| node.role == Some(Role::Visible));
+    let of_mask = dialect.beside_masks.as_ref().filter(|_| is_masked);
+    own.or(of_mask).map(|what| format!("{what}, as {} has them", dialect.name))
 }
 
 impl Lowering<'_> {
@@ -128,7 +144,8 @@ impl Lowering<'_> {
     fn parameters(&self, nodes: &[Var]) -> Result<Integer, ConventionError> {
         let read: BTreeSet<Var> =
             nodes.iter().flat_map(|var| self.graph.node(*var).inputs.iter().copied()).collect();
-        let of_parameters = read.into_iter().filter(|var| self.is_parameter(*var));
-        of_parameters.map(|var| self.elements(var)).sum()
+        let parameters: BTreeSet<Var> =
+            read.into_iter().filter_map(|var| self.parameter_behind(var)).collect();
+        parameters.into_iter().map(|var| self.elements(var)).sum()
     }
 }

@@ -33,9 +33,8 @@ impl Lowering<'_> {
                 }
                 // Queries are scaled where the graph scales scores.
                 Op::Scale(_) => {
-                    let scores = node.inputs.first().map(|v| self.graph.node(*v));
-                    let queries = scores.and_then(|node| node.inputs.first());
-                    let elements = queries.map_or(Ok(0.into()), |v| self.elements(*v))?;
+                    let queries = self.scaled_queries(node);
+                    let elements = queries.map_or(Ok(0.into()), |v| self.elements(v))?;
                     calls.push(Call::new("mul", Manner::Operator, pointwise(elements)));
                 }
                 // Part of the projection's call.

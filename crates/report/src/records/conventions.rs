@@ -23,6 +23,8 @@ pub struct ConventionCounts {
     pub written: String,
     /// The conventions and their totals.
     pub conventions: Vec<ConventionTotal>,
+    /// The conventions that were asked for with all others and give no number.
+    pub refused: Vec<ConventionRefusal>,
     /// Modules and functions, with the number of each convention.
     pub units: Vec<UnitCounts>,
 }
@@ -37,6 +39,15 @@ pub struct ConventionTotal {
     /// How many.
     #[serde(serialize_with = "json::quantity")]
     pub total: Integer,
+}
+
+/// A convention that gives no number for a model.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConventionRefusal {
+    /// Its name and version.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A module or function, counted by each convention.
@@ -64,6 +75,14 @@ impl ConventionCounts {
         };
         Table { columns, rows: self.conventions.iter().map(row).collect() }
     }
+
+    fn refusals(&self) -> Table {
+        let columns = vec![Column::name("refuses"), Column::text("why")];
+        let row = |one: &ConventionRefusal| {
+            Row::new([one.name.as_str().into(), one.reason.as_str().into()])
+        };
+        Table { columns, rows: self.refused.iter().map(row).collect() }
+    }
 }
 
 impl Record for ConventionCounts {
@@ -73,6 +92,9 @@ impl Record for ConventionCounts {
             blocks.push(Block::Table(self.rows()));
         }
         blocks.push(Block::Table(self.totals()));
+        if !self.refused.is_empty() {
+            blocks.push(Block::Table(self.refusals()));
+        }
         blocks.push(Block::Text(format!("model written as {}", self.written)));
         Document { blocks }
     }

@@ -16,8 +16,8 @@ pub use audit::{
     AuditedSeries, AuditedTable, Outcome, Provenance, SearchedRow,
 };
 pub use conventions::{
-    ConventionCounts, ConventionTotal, Explained, ExplainedLine, KnownConvention, KnownConventions,
-    UnitCounts,
+    ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine,
+    KnownConvention, KnownConventions, UnitCounts,
 };
 pub use execution::{
     ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, Substituted,

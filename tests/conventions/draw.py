@@ -1,0 +1,422 @@
+"""Writes what the tools print for configurations drawn at random: drawn.json, and scored.json of another seed.
+
+    env/bin/python draw.py SEED CASES FILE [--family NAME ...] [--tool NAME ...] [--list]
+
+Environment and isolation are those of observe.py. A case follows from the seed and its number alone. Families take
+turns; sizes, heads, masks, activations, biases, classes and ways of writing are drawn, of what the libraries run: a
+Swin of `transformers` with a window larger than a stage fails, and so do experts whose widths are no multiple of 4; its T5 ties the table of words whatever the configuration says.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import pathlib
+import random
+import sys
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import modules
+from observe import PACKAGES, build, isolated
+from tools import TOOLS
+
+# What is kept of a tool's record.
+FIGURES = ["total", "macs", "flops", "mult_adds"]
+HERE = pathlib.Path(__file__).parent
+
+
+class Draw(random.Random):
+    """A source of sizes and options."""
+
+    def flag(self, share=0.5):
+        return self.random() < share
+
+    def items(self):
+        return self.randint(1, 4)
+
+    def tokens(self):
+        return self.randint(1, 24)
+
+    def width(self, heads, multiple=1):
+        return heads * multiple * self.randint(1, 16 // multiple)
+
+
+def attention(d):
+    """How a model of `transformers` attends, and the way of writing."""
+    return d.choice([("eager", "transformers-eager"), ("sdpa", "transformers")])
+
+
+def configured(d, config, inputs, sizes, padded=None):
+    """A model of `transformers`; of `padded` items and tokens if some of these are padding."""
+    how, written = attention(d)
+    mask = f", padding{padded}" if padded else ""
+    return {"model": "config.json", "written": written, "sizes": sizes, "config": config,
+            "source": f'configured("{how}"{mask}, **config), [{inputs}]'} | ({"attention_mask": True} if padded else {})
+
+
+def text(d, model_type, classes, most, **config):
+    """A model of tokens."""
+    b, n = d.items(), d.tokens()
+    config = {"architectures": [d.choice(classes)], "model_type": model_type, "vocab_size": d.randint(100, 150)} | config
+    config[most] = d.randint(26, 60)
+    padded = (b, n) if n > 1 and d.flag(0.25) else None
+    sizes = {"b": b, "n": n} | (support(b, n, config) if padded else {})
+    return configured(d, config, f"ids({b}, {n})", sizes, padded)
+
+
+def support(b, n, config):
+    """How many queries see how many keys where the last token of the first item is padding."""
+    causal, window = config["model_type"] not in modules.WITHOUT_CACHE, config.get("sliding_window") or n
+    seen = [[k for k in range(n) if not causal or 0 <= q - k < window] for q in range(n)]
+    first = [[k for k in keys if k < n - 1] for keys in seen]
+    items = [first] + [seen] * (b - 1)
+    return {"pairs": sum(len(keys) for item in items for keys in item),
+            "rows": sum(len(keys) > 0 for item in items for keys in item)}
+
+
+def bert(d, name="bert", classes=("BertModel", "BertForMaskedLM"), **more):
+    h = d.randint(1, 8)
+    return text(d, name, classes, "max_position_embeddings", hidden_size=d.width(h), num_hidden_layers=d.randint(1, 4),
+                num_attention_heads=h, intermediate_size=d.randint(1, 150), type_vocab_size=d.randint(1, 3),
+                hidden_act=d.choice(["gelu", "gelu_new", "relu", "silu"]), layer_norm_eps=1e-12, **more)
+
+
+def roberta(d):
+    return bert(d, "roberta", ("RobertaModel", "RobertaForMaskedLM"), pad_token_id=1)
+
+
+def distilbert(d):
+    h = d.randint(1, 8)
+    return text(d, "distilbert", ("DistilBertModel", "DistilBertForMaskedLM"), "max_position_embeddings",
+                dim=d.width(h), n_layers=d.randint(1, 4), n_heads=h, hidden_dim=d.randint(1, 150),
+                activation=d.choice(["gelu", "relu"]))
+
+
+def gpt2(d):
+    h = d.randint(1, 8)
+    inner = {"n_inner": d.randint(1, 150)} if d.flag() else {}
+    return text(d, "gpt2", ("GPT2LMHeadModel", "GPT2Model"), "n_positions", n_embd=d.width(h), n_layer=d.randint(1, 4),
+                n_head=h, activation_function=d.choice(["gelu_new", "gelu", "relu", "silu"]),
+                layer_norm_epsilon=1e-5, **inner)
+
+
+def gpt_neox(d):
+    h = d.randint(1, 8)
+    return text(d, "gpt_neox", ("GPTNeoXForCausalLM", "GPTNeoXModel"), "max_position_embeddings",
+                hidden_size=h * 8 * d.randint(1, 3), num_hidden_layers=d.randint(1, 4), num_attention_heads=h,
+                intermediate_size=d.randint(1, 150), hidden_act=d.choice(["gelu", "gelu_new", "relu"]),
+                rotary_pct=d.choice([0.25, 0.5, 1.0]), use_parallel_residual=d.flag(), attention_bias=d.flag(0.7),
+                tie_word_embeddings=False)
+
+
+def decoder(d, model_type, name, multiple=2, **more):
+    """A decoder with RMSNorm, rotation and a gate."""
+    kv = d.randint(1, 3)
+    h = kv * d.randint(1, 3)
+    head = multiple * d.randint(1, 16 // multiple)
+    apart = {"head_dim": 2 * d.randint(1, 8)} if model_type in ("llama", "qwen3", "mistral") and d.flag(0.3) else {}
+    if model_type == "qwen3" and not apart:
+        apart = {"head_dim": head}
+    return text(d, model_type, (f"{name}ForCausalLM", f"{name}Model"), "max_position_embeddings",
+                hidden_size=h * head, intermediate_size=multiple * d.randint(1, 150 // multiple),
+                num_hidden_layers=d.randint(1, 4), num_attention_heads=h, num_key_value_heads=kv, hidden_act=d.choice(["silu", "silu", "gelu"]),
+                rms_norm_eps=1e-6, tie_word_embeddings=d.flag(0.3), **apart, **more)
+
+
+def llama(d):
+    return decoder(d, "llama", "Llama", attention_bias=d.flag(0.3), mlp_bias=d.flag(0.3), rope_theta=10000.0)
+
+
+def mistral(d):
+    return decoder(d, "mistral", "Mistral", sliding_window=d.choice([None, d.randint(1, 24)]), rope_theta=10000.0)
+
+
+def mixtral(d):
+    experts = d.randint(2, 8)
+    return decoder(d, "mixtral", "Mixtral", multiple=4, num_local_experts=experts,
+                   num_experts_per_tok=d.randint(1, min(experts, 3)), sliding_window=None, rope_theta=10000.0)
+
+
+def qwen2(d):
+    return decoder(d, "qwen2", "Qwen2", use_sliding_window=False, rope_theta=10000.0)
+
+
+def qwen3(d):
+    return decoder(d, "qwen3", "Qwen3", attention_bias=d.flag(0.3), use_sliding_window=False, rope_theta=10000.0)
+
+
+def t5(d):
+    b, n, m, h = d.items(), d.tokens(), d.tokens(), d.randint(1, 8)
+    kind = d.choice(["T5ForConditionalGeneration", "T5Model", "T5EncoderModel"])
+    config = {
+        "architectures": [kind], "model_type": "t5", "vocab_size": d.randint(100, 150), "d_model": d.randint(1, 64),
+        "d_kv": d.randint(1, 16), "d_ff": d.randint(1, 150), "num_layers": d.randint(1, 3),
+        "num_decoder_layers": d.randint(1, 3), "num_heads": h, "relative_attention_num_buckets": 32,
+        "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6, "pad_token_id": 0,
+        "feed_forward_proj": d.choice(["relu", "gated-gelu", "gated-silu"]), "tie_word_embeddings": True,
+        "decoder_start_token_id": 0,
+    }
+    if kind == "T5EncoderModel":
+        return configured(d, config, f"ids({b}, {m})", {"b": b, "m": m})
+    return configured(d, config, f"ids({b}, {m}), ids({b}, {n})", {"b": b, "n": n, "m": m})
+
+
+def labels(number):
+    return {"id2label": {str(i): str(i) for i in range(number)}}
+
+
+def vit_config(d, name="vit", classes=("ViTForImageClassification", "ViTModel")):
+    h, patch = d.randint(1, 8), d.randint(2, 8)
+    return {"architectures": [d.choice(classes)], "model_type": name, "image_size": patch * d.randint(1, 5),
+            "patch_size": patch, "num_channels": d.choice([1, 3]), "hidden_size": d.width(h),
+            "num_hidden_layers": d.randint(1, 4), "num_attention_heads": h, "intermediate_size": d.randint(1, 150),
+            "hidden_act": "gelu", "layer_norm_eps": 1e-6, "qkv_bias": True} | labels(d.randint(2, 12))
+
+
+def pixels(config, b):
+    return f"x({b}, {config['num_channels']}, {config['image_size']}, {config['image_size']})"
+
+
+def vit(d, **kind):
+    config, b = vit_config(d, **kind), d.items()
+    config |= {"qkv_bias": d.flag(0.7), "hidden_act": d.choice(["gelu", "gelu_new", "relu"])}
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
+def deit(d):
+    return vit(d, name="deit", classes=("DeiTForImageClassificationWithTeacher", "DeiTModel"))
+
+
+def swin_config(d, even):
+    """A Swin whose windows fit its smallest stage; the sides of the others are even, or any."""
+    stages, patch, window = d.randint(1, 3), d.randint(2, 4), d.randint(2, 4)
+    heads = [d.randint(1, 3) * 2**at for at in range(stages)]
+    most = 2 ** (stages - 1)
+    side = d.randint(window, 6) * most - (0 if even else d.randint(0, most - 1))
+    width = heads[-1] * d.randint(1, 3) * (1 if stages == 1 else 3)
+    while any(width * 2**at % h for at, h in enumerate(heads)):
+        width += 1
+    return {"architectures": ["SwinForImageClassification"], "model_type": "swin", "image_size": patch * side,
+            "patch_size": patch, "num_channels": 3, "embed_dim": width, "depths": [d.randint(1, 3) for _ in heads],
+            "num_heads": heads, "window_size": window, "mlp_ratio": d.choice([2.0, 4.0]), "qkv_bias": True,
+            "hidden_act": "gelu", "layer_norm_eps": 1e-5, "use_absolute_embeddings": False} | labels(d.randint(2, 12))
+
+
+def swin(d):
+    config, b = swin_config(d, False), d.items()
+    config |= {"architectures": [d.choice(["SwinForImageClassification", "SwinModel"])], "qkv_bias": d.flag(0.7)}
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
+def of_library(d, library, ways, config):
+    """A model of images of another library than `transformers`, which its configuration describes."""
+    b = d.items()
+    way, written = d.choice(ways)
+    kind = config["model_type"]
+    return {"model": "config.json", "written": written, "sizes": {"b": b}, "config": config,
+            "source": f"{library}_{kind}({way}config), [{pixels(config, b)}]"}
+
+
+TIMM = [("True, ", "timm"), ("False, ", "timm-eager")]
+
+
+def timm_vit(d):
+    return of_library(d, "timm", TIMM, vit_config(d, classes=["ViTForImageClassification"]))
+
+
+def timm_swin(d):
+    return of_library(d, "timm", TIMM, swin_config(d, True))
+
+
+def torchvision_vit(d):
+    config = vit_config(d, classes=["ViTForImageClassification"]) | {"num_channels": 3}
+    return of_library(d, "torchvision", [("", "torchvision")], config)
+
+
+def torchvision_swin(d):
+    return of_library(d, "torchvision", [("", "torchvision")], swin_config(d, True))
+
+
+def layer(kind, keys, written, sizes, source):
+    keys = ",".join(f"{key}={str(value).lower()}" for key, value in keys.items())
+    return {"model": f"{kind}:{keys}", "written": written, "sizes": sizes, "source": source}
+
+
+def shaped(first, *shapes):
+    """Inputs, the axis of items first or second."""
+    each = (shape if first else (shape[1], shape[0], *shape[2:]) for shape in shapes)
+    return ", ".join(f"x{shape}" for shape in each)
+
+
+def torch_nn(d):
+    """Whether items come first, and the way of writing."""
+    first = d.flag(0.75)
+    return first, "torch.nn" if first else "torch.nn-sequence-first"
+
+
+def nn_mha(d):
+    b, n, m, h = d.items(), d.tokens(), d.tokens(), d.randint(1, 8)
+    c, bias, weights = d.width(h), d.flag(0.7), d.choice(["none", "mean", "heads"])
+    first, written = torch_nn(d)
+    own = f"nn.MultiheadAttention({c}, {h}, bias={bias}, batch_first={first}"
+    asked = {"none": "need_weights=False", "mean": "need_weights=True", "heads": "average_attn_weights=False"}[weights]
+    keys = {"c": c, "h": h, "bias": bias, "weights": weights}
+    kind = d.choice(["mha", "mha", "cross-attention", "apart"])
+    if kind == "mha":
+        masked = d.flag(0.4)
+        mask = f", attn_mask=causal({n}), is_causal=True" if masked else ""
+        keys |= {"mask": "causal"} if masked else {}
+        return layer("mha", keys, written, {"b": b, "n": n},
+                     f"ToItself({own}), {asked}{mask}), [{shaped(first, (b, n, c))}]")
+    if kind == "cross-attention":
+        return layer(kind, keys, written, {"b": b, "n": n, "m": m},
+                     f"ToItself({own}), {asked}), [{shaped(first, (b, n, c), (b, m, c))}]")
+    keys |= {"kdim": d.randint(1, 64), "vdim": d.randint(1, 64)}
+    inputs = shaped(first, (b, n, c), (b, m, keys["kdim"]), (b, m, keys["vdim"]))
+    return layer("cross-attention", keys, written, {"b": b, "n": n, "m": m},
+                 f"Call({own}, kdim={keys['kdim']}, vdim={keys['vdim']}), {asked}), [{inputs}]")
+
+
+def torch_layer(d):
+    """Options of layers of torch.nn: arguments, keys."""
+    h = d.randint(1, 8)
+    c, ff, act, pre = d.width(h), d.randint(1, 150), d.choice(["relu", "gelu"]), d.flag()
+    bias, dropout = d.flag(0.8), d.choice([0.0, 0.1])
+    args = f'{c}, {h}, {ff}, {dropout}, "{act}", norm_first={pre}, bias={bias}'
+    return args, {"c": c, "h": h, "ff": ff, "act": act, "norm": "pre" if pre else "post", "bias": bias,
+                  "dropout": dropout}
+
+
+def nn_encoder(d):
+    b, n, l = d.items(), d.tokens(), d.randint(1, 4)
+    args, keys = torch_layer(d)
+    first, written = torch_nn(d)
+    source = f"nn.TransformerEncoderLayer({args}, batch_first={first})"
+    kind, masked, c = d.choice(["encoder-layer", "encoder"]), d.flag(0.4), keys["c"]
+    mask = "src_mask"
+    if kind == "encoder":
+        last = d.flag()
+        keys |= {"l": l, "final_norm": last}
+        norm = f"nn.LayerNorm({c}, bias={keys['bias']})" if last else None
+        source, mask = f"nn.TransformerEncoder({source}, {l}, norm={norm})", "mask"
+    if masked:
+        keys |= {"mask": "causal"}
+        source = f"Call({source}, {mask}=causal({n}), is_causal=True)"
+    return layer(kind, keys, written, {"b": b, "n": n}, f"{source}, [{shaped(first, (b, n, c))}]")
+
+
+def nn_decoder(d):
+    b, n, m, l = d.items(), d.tokens(), d.tokens(), d.randint(1, 3)
+    args, keys = torch_layer(d)
+    first, written = torch_nn(d)
+    source = f"nn.TransformerDecoderLayer({args}, batch_first={first})"
+    kind, masked, c = d.choice(["decoder-layer", "decoder", "transformer"]), d.flag(0.4), keys["c"]
+    inputs = [(b, n, c), (b, m, c)]
+    if kind == "decoder":
+        last = d.flag()
+        keys |= {"l": l, "final_norm": last}
+        norm = f"nn.LayerNorm({c}, bias={keys['bias']})" if last else None
+        source = f"nn.TransformerDecoder({source}, {l}, norm={norm})"
+    if kind == "transformer":
+        keys |= {"l": l, "ld": d.randint(1, 3)}
+        source = (f'nn.Transformer({c}, {keys["h"]}, {l}, {keys["ld"]}, {keys["ff"]}, {keys["dropout"]}, '
+                  f'"{keys["act"]}", norm_first={keys["norm"] == "pre"}, bias={keys["bias"]}, batch_first={first})')
+        inputs.reverse()
+    keys |= {"mask": "causal" if masked else "none"}
+    if masked:
+        source = f"Call({source}, tgt_mask=causal({n}), tgt_is_causal=True)"
+    return layer(kind, keys, written, {"b": b, "n": n, "m": m}, f"{source}, [{shaped(first, *inputs)}]")
+
+
+def written_out(d):
+    b, n, h = d.items(), d.tokens(), d.randint(1, 8)
+    c, ff, fused, bias = d.width(h), d.randint(1, 150), d.flag(), d.flag()
+    written = "plain-sdpa" if fused else "plain"
+    if d.flag():
+        keys = {"c": c, "h": h, "ff": ff, "act": "gelu", "norm": "pre"}
+        return layer("encoder-layer", keys, written, {"b": b, "n": n},
+                     f"Block({c}, {h}, {ff}, fused={fused}), [x({b}, {n}, {c})]")
+    causal, out = fused and d.flag(), d.flag()
+    keys = {"c": c, "h": h, "qkv_bias": bias, "out_proj": out, "mask": "causal" if causal else "none"}
+    return layer("mha", keys, written, {"b": b, "n": n},
+                 f"Plain({c}, {h}, {bias}, {out}, fused={fused}, causal={causal}), [x({b}, {n}, {c})]")
+
+
+def single(d):
+    """One layer of torch.nn."""
+    b, n, c, o, bias = d.items(), d.tokens(), 2 * d.randint(1, 32), d.randint(1, 64), d.flag()
+    sizes, x = {"b": b, "n": n}, f"[x({b}, {n}, {c})]"
+    kind = d.choice(["linear", "layer-norm", "rms-norm", "embedding", "ffn", "group-norm"])
+    if kind == "linear":
+        return layer(kind, {"in": c, "out": o, "bias": bias}, "torch.nn", sizes, f"nn.Linear({c}, {o}, {bias}), {x}")
+    if kind == "layer-norm":
+        return layer(kind, {"c": c, "bias": bias}, "torch.nn", sizes,
+                     f"nn.Sequential(nn.LayerNorm({c}, bias={bias})), {x}")
+    if kind == "rms-norm":
+        return layer(kind, {"c": c}, "torch.nn", sizes, f"nn.Sequential(nn.RMSNorm({c})), {x}")
+    if kind == "group-norm":
+        groups = d.choice([each for each in range(1, c + 1) if c % each == 0])
+        return layer(kind, {"c": c, "groups": groups}, "torch.nn", sizes,
+                     f"nn.Sequential(nn.GroupNorm({groups}, {c})), [x({b}, {c}, {n})]")
+    if kind == "embedding":
+        return layer(kind, {"v": 100 + o, "c": c}, "torch.nn", sizes,
+                     f"nn.Sequential(nn.Embedding({100 + o}, {c})), [ids({b}, {n})]")
+    act, called = d.choice([("relu", "ReLU()"), ("gelu", "GELU()"), ("gelu-tanh", 'GELU("tanh")'), ("silu", "SiLU()"),
+                            ("sigmoid", "Sigmoid()"), ("tanh", "Tanh()"), ("softplus", "Softplus()")])
+    return layer(kind, {"c": c, "ff": o, "act": act, "bias": bias}, "torch.nn", sizes,
+                 f"nn.Sequential(nn.Linear({c}, {o}, {bias}), nn.{called}, nn.Linear({o}, {c}, {bias})), {x}")
+
+
+FAMILIES = [bert, roberta, distilbert, gpt2, gpt_neox, llama, mistral, mixtral, qwen2, qwen3, t5, vit, deit, swin,
+            timm_vit, timm_swin, torchvision_vit, torchvision_swin, nn_mha, nn_encoder, nn_decoder, written_out, single]
+
+
+def drawn(seed, at):
+    """The case of a number."""
+    family = FAMILIES[at % len(FAMILIES)]
+    name = f"{family.__name__.replace('_', '-')}-{seed}-{at}"
+    return {"name": name, **family(Draw(f"{seed}/{at}"))}
+
+
+def observed(case, tools):
+    """The case with what each tool prints for it."""
+    module, args = build(case["source"], config=case.get("config"))
+    record = {**case, "params": sum(p.numel() for p in module.parameters()), "tools": {}}
+    for tool in tools:
+        said = isolated(TOOLS[tool], module, args, threads=1)
+        kept = {key: said[key] for key in [*FIGURES, "error"] if key in said}
+        record["tools"][tool] = kept
+        print(case["name"], tool, said.get("error", ""), file=sys.stderr, flush=True)
+    return record
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("seed")
+    parser.add_argument("cases", type=int)
+    parser.add_argument("file")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="the first case, by number")
+    parser.add_argument("--family", nargs="*", default=[family.__name__ for family in FAMILIES])
+    parser.add_argument("--tool", nargs="*", default=[tool for tool in TOOLS if tool != "onnx-tool"])
+    parser.add_argument("--list", action="store_true", help="print the cases, observe nothing")
+    chosen = parser.parse_args()
+    cases = [drawn(chosen.seed, at) for at in range(chosen.first, chosen.cases)
+             if FAMILIES[at % len(FAMILIES)].__name__ in chosen.family]
+    if chosen.list:
+        print("\n".join(json.dumps(case) for case in cases))
+        return
+    torch.set_num_threads(1)  # A process that has threads must not fork.
+    with FlopCounterMode(display=False):  # PyTorch imports here what every child needs.
+        torch.ones(1) + 1
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES} | {"ultralytics-thop": "2.1.6"}
+    lines = []
+    for case in cases:
+        lines.append(json.dumps(observed(case, chosen.tool), separators=(",", ":")))
+        head = json.dumps({"seed": chosen.seed, "versions": versions})[:-1]
+        text = head + ', "cases": [\n' + ",\n".join(lines) + "\n]}\n"
+        (HERE / chosen.file).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
