@@ -6,8 +6,8 @@ mod roles;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::{
-    Convention, ConventionError, Dialect, Tally, Units, convention, convention_names, conventions,
-    dialect, dialect_names, explain,
+    ConventionError, Dialect, Tally, Units, convention, convention_names, conventions, dialect,
+    dialect_names, explain_tallies,
 };
 use opledger_dims::{Binding, Counts, Integer};
 use opledger_ir::Graph;
@@ -80,14 +80,31 @@ fn every_difference_is_explained_to_the_last_unit() {
 
 #[test]
 fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
-    let mut all = BTreeSet::new();
-    for (name, graph, sizes) in models() {
+    let mut found = BTreeSet::new();
+    for (_, graph, sizes) in models() {
         for way in ways() {
             let (_, refused) = answering(&Units::new(&graph, &sizes, &way).unwrap());
-            all.extend(refused.into_iter().map(|what| format!("{name}, {}: {what}", way.name)));
+            found.extend(refused);
         }
     }
-    panic!("{}", all.into_iter().collect::<Vec<_>>().join("\n"));
+    let expected = [
+        "onnx-tool@1.0.1: group_norm",
+        "onnx-tool@1.0.1: topk",
+        "torchlens@2.36.1: masks and buckets of positions",
+        "torchlens@2.36.1: masks and positions",
+        "torchlens@2.36.1: masks and rotary tables",
+        "torchlens@2.36.1: masks of shifted windows",
+        "torchlens@2.36.1: positions from ids",
+        "tract@0.23.9: adaptive_avg_pool1d",
+        "tract@0.23.9: adaptive_avg_pool2d",
+        "tract@0.23.9: group_norm",
+        "tract@0.23.9: mean",
+        "tract@0.23.9: neg",
+        "tract@0.23.9: pow",
+        "xla@jax-0.10.2: group_norm",
+        "xla@jax-0.10.2: topk",
+    ];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -139,12 +156,12 @@ fn a_mended_bug_changes_what_it_says() {
     }
 }
 
-/// The conventions that have a rule for every call, and what each other has none for.
-fn answering(units: &Units) -> (Vec<Convention>, Vec<String>) {
+/// What the conventions say that do not refuse, and what each other refuses.
+fn answering(units: &Units) -> (Vec<Tally>, Vec<String>) {
     let (mut answer, mut refused) = (Vec::new(), Vec::new());
     for convention in conventions().unwrap() {
         match Tally::new(&convention, units) {
-            Ok(_) => answer.push(convention),
+            Ok(tally) => answer.push(tally),
             Err(ConventionError::NoRule { convention, op, .. }) => {
                 refused.push(format!("{convention}: {op}"));
             }
@@ -161,9 +178,9 @@ fn answering(units: &Units) -> (Vec<Convention>, Vec<String>) {
 fn unexplained(units: &Units) -> Vec<String> {
     let (all, _) = answering(units);
     let pairs =
-        all.iter().enumerate().flat_map(|(at, a)| all[at + 1..].iter().map(move |b| (a, b)));
-    let incomplete = pairs.filter(|(a, b)| !explain(a, b, units).unwrap().is_complete());
-    incomplete.map(|(a, b)| format!("{} against {}", a.name, b.name)).collect()
+        all.iter().enumerate().flat_map(|(at, a)| all[at + 1..].iter().map(move |b| [a, b]));
+    let incomplete = pairs.filter(|pair| !explain_tallies(*pair, units).is_complete());
+    incomplete.map(|[a, b]| format!("{} against {}", a.convention, b.convention)).collect()
 }
 
 fn scored(exact: usize, refused: usize, missed: usize) -> Score {
@@ -192,7 +209,15 @@ fn conventions_give_numbers_that_others_published() {
 
 #[test]
 fn rules_hold_for_the_configurations_they_were_written_by() {
-    assert_eq!(score("drawn.json"), scored(0, 0, 0));
+    assert_eq!(score("drawn.json"), scored(876, 34, 0));
+}
+
+/// Drawn with another seed after the rules were written, and never looked at for writing them.
+#[test]
+fn conventions_hold_out_of_sample() {
+    let score = score("scored.json");
+    println!("out of sample: {score:?}");
+    assert_eq!(score, scored(0, 0, 0));
 }
 
 #[test]
@@ -220,19 +245,20 @@ fn met() -> BTreeMap<&'static str, BTreeSet<String>> {
     met
 }
 
+/// What no tool was run on, and its source says: convention, operator. tract has no cost for Gather
+/// (`core/src/ops/array/gather.rs`).
+const READ_IN_SOURCE: &[(&str, &str)] = &[("tract", "embedding")];
+
 #[test]
 fn what_a_convention_passes_over_its_tool_was_seen_to_meet() {
-    let met = met();
+    let mut met = met();
+    for (name, passed) in READ_IN_SOURCE {
+        assert!(met.entry(name).or_default().insert((*passed).to_owned()), "{name}: {passed}");
+    }
     for name in convention_names() {
         let convention = convention(name, &[]).unwrap();
         let never = |passed: &&String| !met.get(name).is_some_and(|seen| seen.contains(*passed));
         let unseen: Vec<_> = convention.passes.iter().filter(never).collect();
         assert_eq!(unseen, [""; 0], "{name}");
     }
-}
-
-#[test]
-#[ignore]
-fn dump() {
-    std::fs::write("/tmp/met.json", serde_json::to_string(&met()).unwrap()).unwrap();
 }

@@ -120,17 +120,35 @@ SMALL = {
     "vit": {"architectures": ["ViTForImageClassification"], "model_type": "vit", "image_size": 32, "patch_size": 8,
             "num_channels": 3, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
             "intermediate_size": 112, "hidden_act": "gelu", "layer_norm_eps": 1e-6, "qkv_bias": True, "num_labels": 10},
+    "roberta": {"architectures": ["RobertaForMaskedLM"], "model_type": "roberta", "vocab_size": 101, "hidden_size": 48,
+                "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 112, "hidden_act": "gelu",
+                "max_position_embeddings": 64, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1},
+    "distilbert": {"architectures": ["DistilBertModel"], "model_type": "distilbert", "vocab_size": 101, "dim": 48,
+                   "n_layers": 2, "n_heads": 4, "hidden_dim": 112, "activation": "gelu", "max_position_embeddings": 64,
+                   "pad_token_id": 0},
+    "mixtral": {"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "vocab_size": 101, "hidden_size": 48,
+                "intermediate_size": 112, "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2,
+                "hidden_act": "silu", "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+                "tie_word_embeddings": False, "num_local_experts": 8, "num_experts_per_tok": 2, "sliding_window": None},
+    "swin": {"architectures": ["SwinForImageClassification"], "model_type": "swin", "image_size": 64, "patch_size": 4,
+             "num_channels": 3, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4,
+             "mlp_ratio": 4.0, "qkv_bias": True, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+             "use_absolute_embeddings": False, "num_labels": 10},
 }
-INPUTS = {"t5": ({"b": 3, "n": 17, "m": 23}, "ids(3, 23), ids(3, 17)"), "vit": ({"b": 3}, "x(3, 3, 32, 32)")}
+INPUTS = {"t5": ({"b": 3, "n": 17, "m": 23}, "ids(3, 23), ids(3, 17)"), "vit": ({"b": 3}, "x(3, 3, 32, 32)"),
+          "swin": ({"b": 3}, "x(3, 3, 64, 64)")}
 WRITTEN = {"eager": "transformers-eager", "sdpa": "transformers"}
 
 for attention, written in WRITTEN.items():
     for family, config in SMALL.items():
         sizes, inputs = INPUTS.get(family, ({"b": 3, "n": 17}, "ids(3, 17)"))
-        labels = ', id2label={i: str(i) for i in range(10)}' if family == "vit" else ""
+        labels = ', id2label={i: str(i) for i in range(10)}' if family in ("vit", "swin") else ""
         keys = ", ".join(f"{key}={value!r}" for key, value in config.items() if key != "num_labels")
         case(f"{family}_small_{attention}", "config.json", written, sizes,
              f'configured("{attention}", {keys}{labels}), [{inputs}]', config=config)
+    keys = ", ".join(f"{key}={value!r}" for key, value in SMALL["mixtral"].items())
+    case(f"mixtral_small_{attention}_experts", "config.json", f"{written}-experts", {"b": 3, "n": 17},
+         f'configured("{attention}", experts="eager", {keys}), [ids(3, 17)]', config=SMALL["mixtral"])
 
 for attention, written in WRITTEN.items():
     for name in ("bert-base", "gpt2"):
@@ -149,3 +167,7 @@ for attention, written in WRITTEN.items():
     case(f"vit-b16_{attention}_b1", "vit-b16", written, {"b": 1}, f'preset("{attention}", "vit-b16"), {IMAGE}')
     case(f"t5-small_{attention}_b1_n64_m96", "t5-small", written, {"b": 1, "n": 64, "m": 96},
          f'preset("{attention}", "t5-small"), [ids(1, 96), ids(1, 64)]')
+
+case("torchvision_swin_t", "swin-t", "torchvision", {"b": 1}, f'torchvision("swin_t"), {IMAGE}')
+case("torchvision_swin_small", "config.json", "torchvision", {"b": 3},
+     f"torchvision_swin(dict(id2label=range(10), **{SMALL['swin']!r})), [x(3, 3, 64, 64)]", config=SMALL["swin"])

@@ -380,8 +380,11 @@ def drawn(seed, at):
 
 
 def observed(case, tools):
-    """The case with what each tool prints for it."""
-    module, args = build(case["source"], config=case.get("config"))
+    """The case with what each tool prints for it, or with why its library does not build it."""
+    try:
+        module, args = build(case["source"], config=case.get("config"))
+    except Exception as error:
+        return {**case, "error": f"{type(error).__name__}: {error}"}
     record = {**case, "params": sum(p.numel() for p in module.parameters()), "tools": {}}
     for tool in tools:
         said = isolated(TOOLS[tool], module, args, threads=1)

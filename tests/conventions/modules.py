@@ -132,13 +132,16 @@ def padding(b, n):
     return mask
 
 
-def configured(attention, mask=None, **config):
-    """A model of `transformers` from the keys of its config.json, with random weights."""
+def configured(attention, mask=None, experts=None, **config):
+    """A model of `transformers` from the keys of its config.json, with random weights; with a mask of padding and
+    experts that run in another way than is usual, if given."""
     import transformers
 
     keys = {key: value for key, value in config.items() if key != "architectures"}
     model = getattr(transformers, config["architectures"][0])(transformers.AutoConfig.for_model(**keys))
     model.set_attn_implementation(attention)
+    if experts is not None:
+        model.set_experts_implementation(experts)
     if config["model_type"] == "t5" and "Encoder" not in type(model).__name__:
         return Pair(model)
     cache = {} if config["model_type"] in WITHOUT_CACHE else {"use_cache": False}

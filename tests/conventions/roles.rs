@@ -1,8 +1,6 @@
 //! What conventions say follows from what layers recorded: nothing is guessed from names.
 
-use std::collections::BTreeMap;
-
-use opledger_conventions::{Share, Tally, Unit, Units, convention, dialect};
+use opledger_conventions::{Share, Unit, Units, dialect};
 use opledger_dims::Binding;
 use opledger_ir::{Graph, GraphError, ModuleClass, Node, Op, Operation, Role, ops::Source};
 use opledger_models::{Config, Request, layer};
@@ -115,28 +113,6 @@ fn a_node_without_a_role_is_told_apart() {
     assert_eq!(lacks(&g, last), Some("what softmax is of"));
 }
 
-/// The totals of a configuration of the `transformers` library.
-fn totals(config: &Value, way: &str, names: &[&str]) -> BTreeMap<String, String> {
-    let model = Config::parse("config.json", config.to_string().as_bytes()).unwrap();
-    let model = model.model("config.json", &Request::default()).unwrap();
-    let free = [("b", 3), ("n", 17)];
-    let free = free.into_iter().filter(|(name, _)| model.graph.symbols().contains(&(*name).into()));
-    let sizes = free.fold(model.binding.clone(), |all, (name, size)| all.with(name, size));
-    let sizes = model.graph.complete(&sizes).unwrap();
-    let units = Units::new(&model.graph, &sizes, &dialect(way).unwrap()).unwrap();
-    let total = |name: &&str| {
-        let tally = Tally::new(&convention(name, &[]).unwrap(), &units).unwrap();
-        ((*name).to_owned(), tally.total().to_string())
-    };
-    names.iter().map(total).collect()
-}
-
-fn expect(config: &Value, way: &str, expected: &[(&str, u64)]) {
-    let names: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
-    let expected = expected.iter().map(|(name, n)| ((*name).to_owned(), n.to_string()));
-    assert_eq!(totals(config, way, &names), expected.collect(), "{way}");
-}
-
 fn mixtral() -> Value {
     json!({
         "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "vocab_size": 101,
@@ -145,36 +121,6 @@ fn mixtral() -> Value {
         "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0,
         "tie_word_embeddings": false, "num_local_experts": 8, "num_experts_per_tok": 2,
     })
-}
-
-/// The tools run on `MixtralForCausalLM` of transformers 5.23.0 and 5.24.0 with random weights, torch
-/// 2.15.0, experts by `torch._grouped_mm`, which none of them has a rule for.
-#[test]
-fn a_mixture_of_experts_is_counted_as_the_tools_count_it() {
-    let both = [("thop", 873_936), ("torchinfo", 105_840)];
-    let eager = [
-        ("torch-flop-counter", 2_159_136),
-        ("torch-flop-counter-training", 2_159_136),
-        ("torch-flop-counter-backward", 6_477_408),
-        ("fvcore", 1_079_568),
-        ("ptflops", 1_074_468),
-        ("ptflops-aten", 1_079_568),
-        ("calflops", 2_193_204),
-        ("calflops-macs", 1_079_568),
-    ];
-    let fused = [
-        ("torch-flop-counter", 2_159_136),
-        ("torch-flop-counter-backward", 6_643_872),
-        ("fvcore", 913_104),
-        ("ptflops", 897_600),
-        ("ptflops-aten", 913_104),
-        ("calflops", 1_849_872),
-        ("calflops-macs", 913_104),
-    ];
-    for (way, own) in [("transformers-eager", &eager[..]), ("transformers", &fused)] {
-        expect(&mixtral(), way, own);
-        expect(&mixtral(), way, &both);
-    }
 }
 
 #[test]
@@ -199,50 +145,6 @@ fn routing_and_the_sum_of_experts_are_not_attention() {
     // l·b·n·k·c, and twice l·b·h·n²·e.
     assert_eq!(multiplied(Share::Combination), (2 * 3 * 17 * 2 * 48).into());
     assert_eq!(multiplied(Share::AttentionProducts), (2 * 2 * 3 * 6 * (17 * 18 / 2) * 8).into());
-}
-
-/// torchinfo 1.8.0 run on `RobertaModel` and `RobertaForMaskedLM` of transformers 5.24.0: position
-/// ids follow from each item's tokens, so the table counts for each item.
-#[test]
-fn positions_of_roberta_are_looked_up_for_each_item() {
-    let config = |class: &str| {
-        json!({
-            "model_type": "roberta", "architectures": [class], "vocab_size": 101, "hidden_size": 48,
-            "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 112,
-            "hidden_act": "gelu", "max_position_embeddings": 64, "type_vocab_size": 1,
-            "layer_norm_eps": 1e-5, "pad_token_id": 1,
-        })
-    };
-    for way in ["transformers", "transformers-eager"] {
-        expect(&config("RobertaModel"), way, &[("torchinfo", 154_320)]);
-        expect(&config("RobertaForMaskedLM"), way, &[("torchinfo", 169_455)]);
-    }
-}
-
-fn swin() -> Value {
-    let labels: serde_json::Map<String, Value> =
-        (0..10).map(|at| (at.to_string(), json!(at.to_string()))).collect();
-    json!({
-        "model_type": "swin", "architectures": ["SwinForImageClassification"], "image_size": 64,
-        "patch_size": 4, "num_channels": 3, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4],
-        "window_size": 4, "mlp_ratio": 4.0, "qkv_bias": true, "hidden_act": "gelu",
-        "layer_norm_eps": 1e-5, "use_absolute_embeddings": false, "id2label": labels,
-    })
-}
-
-/// The tools run on `SwinForImageClassification` of transformers 5.23.0 and 5.24.0, torch 2.15.0.
-#[test]
-fn swin_calls_the_fused_function_and_a_module_that_pools() {
-    let eager = [("thop", 23_640_624), ("ptflops", 25_539_006), ("calflops", 50_432_832)];
-    expect(&swin(), "transformers-eager", &eager);
-    let fused = [
-        ("thop", 23_640_624),
-        ("fvcore", 23_787_936),
-        ("ptflops", 23_695_806),
-        ("calflops", 46_820_160),
-        ("calflops-macs", 23_004_576),
-    ];
-    expect(&swin(), "transformers", &fused);
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub struct Dialect {
     /// What scores experts.
     #[serde(default)]
     pub router: LinearManner,
+    /// How experts run.
+    #[serde(default)]
+    pub experts: ExpertsManner,
     /// Attention within windows, where it is written in another way than other attention.
     #[serde(default)]
     pub windows: Option<WindowManner>,
@@ -131,6 +134,17 @@ pub enum LinearManner {
     Function,
 }
 
+/// How experts run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpertsManner {
+    /// All in one product, `torch._grouped_mm`.
+    #[default]
+    GroupedMm,
+    /// One by one, each by linear functions.
+    Linear,
+}
+
 /// A module that is a mean over tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum PoolerManner {
@@ -225,10 +239,26 @@ files! {
     "plain-sdpa",
     "transformers",
     "transformers-eager",
+    "transformers-experts",
+    "transformers-eager-experts",
     "timm",
     "timm-eager",
     "torchvision",
     "jax",
+}
+
+/// What a file says, and beside it what another says that it is like.
+fn described(text: &str) -> Result<Dialect, String> {
+    let read = |text| serde_json::from_str::<serde_json::Map<_, _>>(text);
+    let mut own = read(text).map_err(|e| e.to_string())?;
+    if let Some(like) = own.remove("like") {
+        let base = FILES.iter().find(|(name, _)| like == *name);
+        let (_, base) = base.ok_or_else(|| format!("it is like {like}, which is none"))?;
+        let mut all = read(base).map_err(|e| e.to_string())?;
+        all.extend(own);
+        own = all;
+    }
+    serde_json::from_value(own.into()).map_err(|e| e.to_string())
 }
 
 /// The names of all ways of writing.
@@ -251,7 +281,7 @@ pub fn dialect(name: &str) -> Result<Dialect, ConventionError> {
         file: format!("way of writing `{name}`"),
         problem,
     };
-    let found: Dialect = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+    let found = described(text).map_err(&malformed)?;
     let is_name = |word: &&String| Activation::NAMES.contains(&word.as_str());
     match found.activations.keys().find(|word| !is_name(word)) {
         Some(word) => Err(malformed(format!("`{word}` is no activation"))),

@@ -96,8 +96,12 @@ pub fn explain(
     second: &Convention,
     units: &Units,
 ) -> Result<Explanation, ConventionError> {
-    let tallies = [Tally::new(first, units)?, Tally::new(second, units)?];
-    let [a, b] = [said(&tallies[0]), said(&tallies[1])];
+    Ok(explain_tallies([&Tally::new(first, units)?, &Tally::new(second, units)?], units))
+}
+
+/// Why two tallies of the units of a graph differ.
+pub fn explain_tallies(tallies: [&Tally; 2], units: &Units) -> Explanation {
+    let [a, b] = tallies.map(said);
     let mut keys: Vec<(usize, Share)> = a.keys().chain(b.keys()).copied().collect();
     keys.sort_unstable();
     keys.dedup();
@@ -111,7 +115,7 @@ pub fn explain(
             continue;
         }
         let unit = &units.units[at];
-        let reason = reason([x, y], &tallies, at, &mut notes);
+        let reason = reason([x, y], tallies, at, &mut notes);
         let module = unit.class.filter(|class| *class == "MultiheadAttention");
         let line = lines.entry((share, module, reason.clone())).or_insert_with(|| Line {
             share,
@@ -130,13 +134,13 @@ pub fn explain(
     let size = |line: &Line| line.difference().magnitude().clone();
     lines.sort_by_key(|line| std::cmp::Reverse(size(line)));
     let conventions = tallies.map(|tally| (tally.convention.clone(), tally.total()));
-    Ok(Explanation { conventions, lines, agreed, notes: notes.into_iter().collect() })
+    Explanation { conventions, lines, agreed, notes: notes.into_iter().collect() }
 }
 
 /// Why two counts differ: a rule that the other lacks, or two rules.
 fn reason(
     said: [&Said; 2],
-    tallies: &[Tally; 2],
+    tallies: [&Tally; 2],
     unit: usize,
     notes: &mut BTreeSet<String>,
 ) -> Option<String> {
@@ -144,7 +148,7 @@ fn reason(
         [false, false] if said[0].rules == said[1].rules => None,
         [false, false] => Some(format!("{} against {}", said[0].text(), said[1].text())),
         [blind, _] => {
-            let tally = &tallies[usize::from(!blind)];
+            let tally = tallies[usize::from(!blind)];
             let name = plain(&tally.convention);
             if let Some(own) = &tally.reasons[unit] {
                 return Some(format!("not counted by {name}: {own}"));

@@ -41,11 +41,11 @@ mod units;
 pub use call::{Call, Manner};
 pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
 pub use dialect::{
-    ActivationManner, Dialect, Dropouts, LinearManner, Place, PoolerManner, WindowManner, dialect,
-    dialect_names,
+    ActivationManner, Dialect, Dropouts, ExpertsManner, LinearManner, Place, PoolerManner,
+    WindowManner, dialect, dialect_names,
 };
 pub use error::ConventionError;
-pub use explain::{Explanation, Line, explain};
+pub use explain::{Explanation, Line, explain, explain_tallies};
 pub use share::Share;
 pub use tally::{Entry, Tally};
 pub use units::{Unit, Units};

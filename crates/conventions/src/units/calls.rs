@@ -9,7 +9,9 @@ use super::lowering::{Lowering, Owner};
 use super::sizes::{batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
-use crate::dialect::{ActivationManner, AttentionModule, Dropouts, NormManner, Place};
+use crate::dialect::{
+    ActivationManner, AttentionModule, Dropouts, ExpertsManner, NormManner, Place,
+};
 
 /// Sizes of a module and the calls it makes.
 pub(super) type Calls = Result<(Binding, Vec<Call>), ConventionError>;
@@ -138,7 +140,10 @@ impl Lowering<'_> {
                 }
             }
             Op::TopK(_) => one("topk", Function, each()?),
-            Op::Experts(_) => one("grouped_mm", Function, each()?),
+            Op::Experts(_) => match self.dialect.experts {
+                ExpertsManner::GroupedMm => one("grouped_mm", Function, each()?),
+                ExpertsManner::Linear => one("linear", Function, self.experts(node)?),
+            },
             // Moving without arithmetic, which no tool counts, and what the framework has before it
             // runs: constants, and the entries that `topk` gives with their places.
             Op::Concat(_)

@@ -116,7 +116,7 @@ fn beside(graph: &Graph, dialect: &Dialect) -> Option<String> {
     });
     let is_masked = graph.nodes().iter().any(|node| node.role == Some(Role::Visible));
     let of_mask = dialect.beside_masks.as_ref().filter(|_| is_masked);
-    own.or(of_mask).map(|what| format!("{what}, as {} has them", dialect.name))
+    own.or(of_mask).cloned()
 }
 
 impl Lowering<'_> {

@@ -87,6 +87,27 @@ impl Lowering<'_> {
             .with("grad", self.grad(operand)))
     }
 
+    /// The sizes of a linear map for the products of all experts that run, together.
+    pub(super) fn experts(&self, node: &Node) -> Result<Binding, ConventionError> {
+        let weight = node.inputs.iter().copied().find(|v| self.is_parameter(*v));
+        let operand = node.inputs.iter().copied().find(|v| Some(*v) != weight);
+        let (Some(weight), Some(operand)) = (weight, operand) else {
+            return Err(self.unwritten(node, "experts of a value by a weight".to_owned()));
+        };
+        let last = |axes: &[Axis]| axes.last().map_or(Ok(1.into()), |axis| self.at(&axis.size));
+        let (out, elements) = (last(&node.shape.axes)?, self.output_elements(node)?);
+        Ok(Binding::new()
+            .with("rows", divide(&elements, &out))
+            .with("in", last(&self.graph.shape(weight).axes)?)
+            .with("out", out)
+            .with("bias", 0)
+            .with("fused_bias", 1)
+            .with("split", 0)
+            .with("split_bias", 0)
+            .with("first", 1)
+            .with("grad", self.grad(operand)))
+    }
+
     /// `batch`, `heads`, `kv_heads`, `queries`, `keys`, `head_dim`, `value_dim` of an attention.
     pub(super) fn attention(&self, q: Var, k: Var, v: Var) -> Result<Binding, ConventionError> {
         let [query, key, value] = [q, k, v].map(|var| self.graph.shape(var));

@@ -42,6 +42,8 @@ struct BertVariant {
     norms: [&'static str; 2],
     /// The map, the norm and the bias of the head of words.
     words: [&'static str; 3],
+    /// The function in that head, where no configuration changes it.
+    words_activation: Option<Activation>,
     /// The file's copy of the word table and of the bias.
     copies: [&'static str; 2],
 }
@@ -69,12 +71,14 @@ const BERT: BertVariant = BertVariant {
         "cls.predictions.transform.LayerNorm",
         "cls.predictions.bias",
     ],
+    words_activation: None,
     copies: ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
 };
 
 const ROBERTA: BertVariant = BertVariant {
     scope: "roberta",
     words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
+    words_activation: Some(Activation::GeluErf),
     copies: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
     ..BERT
 };
@@ -87,6 +91,7 @@ const DISTILBERT: BertVariant = BertVariant {
     feed_forward: ["ffn.lin1", "ffn.lin2"],
     norms: ["sa_layer_norm", "output_layer_norm"],
     words: ["vocab_transform", "vocab_layer_norm", "vocab_projector.bias"],
+    words_activation: None,
     copies: ["vocab_projector.weight", ""],
 };
 
@@ -210,6 +215,7 @@ fn build(
         Head::Pooler => pooler(&mut g.scope(variant.scope), x, c, Activation::Tanh),
         Head::Words => {
             let table = embeddings.words();
+            let activation = variant.words_activation.unwrap_or(activation);
             words(g, variant, x, table, (activation, norm))
         }
     }
