@@ -189,7 +189,7 @@ fn scored(exact: usize, refused: usize, missed: usize) -> Score {
 
 #[test]
 fn conventions_print_what_tools_print() {
-    assert_eq!(score("observed.json"), scored(918, 10, 8));
+    assert_eq!(score("observed.json"), scored(1037, 17, 11));
 }
 
 #[test]
@@ -215,9 +215,9 @@ fn rules_hold_for_the_configurations_they_were_written_by() {
 /// Drawn with another seed after the rules were written, and never looked at for writing them.
 #[test]
 fn conventions_hold_out_of_sample() {
-    let score = score("scored.json");
-    println!("out of sample: {score:?}");
-    assert_eq!(score, scored(0, 0, 0));
+    let found = score("scored.json");
+    println!("out of sample: {found:?}");
+    assert_eq!(found, scored(1271, 59, 0));
 }
 
 #[test]

@@ -193,13 +193,13 @@ pub struct Dropouts {
     /// Its usual probability.
     pub p: f64,
     /// The places.
-    pub at: Vec<Place>,
+    pub at: Vec<DropoutPlace>,
 }
 
 /// A place of dropout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum DropoutPlace {
     /// Before the layers.
     Entry,
     /// Attention weights.

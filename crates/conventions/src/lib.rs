@@ -41,7 +41,7 @@ mod units;
 pub use call::{Call, Manner};
 pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
 pub use dialect::{
-    ActivationManner, Dialect, Dropouts, ExpertsManner, LinearManner, Place, PoolerManner,
+    ActivationManner, Dialect, DropoutPlace, Dropouts, ExpertsManner, LinearManner, PoolerManner,
     WindowManner, dialect, dialect_names,
 };
 pub use error::ConventionError;

@@ -8,7 +8,7 @@ use super::lowering::Lowering;
 use super::sizes::{Size, divide, pointwise, product, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
-use crate::dialect::{Core, Place, Scaled};
+use crate::dialect::{Core, DropoutPlace, Scaled};
 
 impl Lowering<'_> {
     /// Products of a batched product: those of all pairs, whatever a mask leaves.
@@ -115,7 +115,7 @@ impl Lowering<'_> {
         }
         let by = if self.is_softmax_module(node) { Manner::Function } else { *softmax };
         calls.push(Call::new("softmax", by, pointwise(scores.clone()).with("rows", rows)));
-        if self.drops(node, Place::Weights) {
+        if self.drops(node, DropoutPlace::Weights) {
             calls.push(Call::new("dropout", Manner::Function, pointwise(scores)));
         }
         calls.push(self.matmul(node, shape(size(&sizes, "value_dim"), size(&sizes, "keys"))));

@@ -10,7 +10,7 @@ use super::sizes::{batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
 use crate::dialect::{
-    ActivationManner, AttentionModule, Dropouts, ExpertsManner, NormManner, Place,
+    ActivationManner, AttentionModule, DropoutPlace, Dropouts, ExpertsManner, NormManner,
 };
 
 /// Sizes of a module and the calls it makes.
@@ -50,7 +50,7 @@ impl Lowering<'_> {
         for var in vars.iter().filter(|var| self.is_linear(**var)) {
             let node = self.graph.node(*var);
             let given = |out: &Var| vars.contains(out);
-            if self.drops(node, Place::Head)
+            if self.drops(node, DropoutPlace::Head)
                 && self.graph.outputs().iter().any(|(_, out)| given(out))
             {
                 let operand = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
@@ -115,7 +115,7 @@ impl Lowering<'_> {
                 let by = if self.is_softmax_module(node) { Function } else { self.softmax(node) };
                 let mut calls = vec![Call::new("softmax", by, sizes.clone())];
                 let weights = node.role == Some(Role::AttentionWeights);
-                if weights && self.drops(node, Place::Weights) {
+                if weights && self.drops(node, DropoutPlace::Weights) {
                     calls.push(Call::new("dropout", Function, sizes.clone()));
                 }
                 (sizes, calls)
@@ -209,7 +209,7 @@ impl Lowering<'_> {
             ActivationManner::Spelled => spelled()?,
         };
         let in_layer = manner == ActivationManner::Captured && self.in_torch_layer(node);
-        if in_layer || self.drops(node, Place::Hidden) {
+        if in_layer || self.drops(node, DropoutPlace::Hidden) {
             calls.push(Call::new("dropout", Function, sizes.clone()));
         }
         Ok(calls)
@@ -265,13 +265,14 @@ impl Lowering<'_> {
     }
 
     /// Whether the library has dropout at a place of the model around a node.
-    pub(super) fn drops(&self, node: &Node, place: Place) -> bool {
+    pub(super) fn drops(&self, node: &Node, place: DropoutPlace) -> bool {
         self.dropouts(node).is_some_and(|dropouts| dropouts.at.contains(&place))
     }
 
     /// Whether training drops attention weights out where a node stands.
     pub(super) fn drops_weights(&self, node: &Node) -> bool {
-        self.drops(node, Place::Weights) && self.dropouts(node).is_some_and(|found| found.p > 0.0)
+        self.drops(node, DropoutPlace::Weights)
+            && self.dropouts(node).is_some_and(|found| found.p > 0.0)
     }
 
     /// Dropout of what is added to a residual.
@@ -281,7 +282,7 @@ impl Lowering<'_> {
         }
         let mut around = node.inputs.iter().flat_map(|v| self.around(self.graph.node(*v)));
         let attention = around.find(|(_, module)| is_attention(module.class));
-        let place = if attention.is_some() { Place::Attended } else { Place::Fed };
+        let place = if attention.is_some() { DropoutPlace::Attended } else { DropoutPlace::Fed };
         if !self.in_torch_layer(node) && !self.drops(node, place) {
             return Ok(None);
         }
@@ -301,7 +302,7 @@ impl Lowering<'_> {
         let enters =
             |node: &&Node| matches!(node.op, Op::Carry(_)) && node.inputs.first() == Some(&var);
         let carry = self.graph.nodes().iter().find(enters);
-        match carry.is_some_and(|node| self.drops(node, Place::Entry)) {
+        match carry.is_some_and(|node| self.drops(node, DropoutPlace::Entry)) {
             true => {
                 Ok(Some(Call::new("dropout", Manner::Function, pointwise(self.elements(var)?))))
             }

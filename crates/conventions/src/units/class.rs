@@ -49,12 +49,12 @@ impl Lowering<'_> {
                 let is_core = matches!(node.op, Op::Attention(_));
                 (is_core && self.in_timm_attention(node)).then_some("Attention")
             }
-            ModuleClass::WindowAttention | ModuleClass::AttentionCore => match &node.op {
-                Op::Embedding(_) if self.dialect.displacement_module => {
-                    Some("RelativePositionBias")
-                }
-                _ => self.is_softmax_module(node).then_some("Softmax"),
-            },
+            ModuleClass::WindowAttention | ModuleClass::AttentionCore => {
+                let is_table =
+                    self.dialect.displacement_module && matches!(node.op, Op::Embedding(_));
+                let softmax = self.is_softmax_module(node).then_some("Softmax");
+                is_table.then_some("RelativePositionBias").or(softmax)
+            }
             ModuleClass::Pooler => {
                 let pooler = self.pooler(node).filter(|_| matches!(node.op, Op::Reduce(_)));
                 pooler.map(PoolerManner::class)

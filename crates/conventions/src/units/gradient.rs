@@ -15,11 +15,33 @@ pub(super) enum Iteration {
 pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
     let mut reached: Vec<bool> = Vec::new();
     for node in graph.nodes() {
+        let operands =
+            || node.inputs.iter().any(|v| reached.get(v.index()).copied().unwrap_or(false));
         let here = match &node.op {
             Op::Source(Source::Param { trainable, .. }) => *trainable,
             // What a repeated body with parameters gave back.
-            Op::Carry(_) if iteration == Iteration::Later => true,
-            _ => node.inputs.iter().any(|v| reached.get(v.index()).copied().unwrap_or(false)),
+            Op::Carry(_) => iteration == Iteration::Later || operands(),
+            Op::Source(_)
+            | Op::Table(_)
+            | Op::Sinusoid(_)
+            | Op::RotaryAngles(_)
+            | Op::Einsum(_)
+            | Op::Arithmetic(_)
+            | Op::Scale(_)
+            | Op::Softmax(_)
+            | Op::Norm(_)
+            | Op::Activation(_)
+            | Op::Embedding(_)
+            | Op::Rearrange(_)
+            | Op::Concat(_)
+            | Op::Rope(_)
+            | Op::Attention(_)
+            | Op::Reduce(_)
+            | Op::Dropout(_)
+            | Op::TopK(_)
+            | Op::Gather(_)
+            | Op::Experts(_)
+            | Op::Exit(_) => operands(),
         };
         reached.push(here);
     }

@@ -70,10 +70,10 @@ impl<'a> Lowering<'a> {
     /// The parameter that a value is, or moves.
     pub(super) fn parameter_behind(&self, var: Var) -> Option<Var> {
         let node = self.graph.node(var);
-        match (&node.op, &node.inputs[..]) {
-            (Op::Source(Source::Param { .. }), _) => Some(var),
-            (Op::Rearrange(_), [of]) => self.parameter_behind(*of),
-            _ => None,
+        let moved = node.inputs.first().filter(|_| matches!(node.op, Op::Rearrange(_)));
+        match moved {
+            Some(of) => self.parameter_behind(*of),
+            None => self.is_parameter(var).then_some(var),
         }
     }
 

@@ -66,7 +66,27 @@ impl Lowering<'_> {
     fn is_relu_or_gelu(&self, var: Var) -> bool {
         match &self.graph.node(var).op {
             Op::Activation(function) => activation::is_native(*function),
-            _ => true,
+            Op::Source(_)
+            | Op::Table(_)
+            | Op::Sinusoid(_)
+            | Op::RotaryAngles(_)
+            | Op::Einsum(_)
+            | Op::Arithmetic(_)
+            | Op::Scale(_)
+            | Op::Softmax(_)
+            | Op::Norm(_)
+            | Op::Embedding(_)
+            | Op::Rearrange(_)
+            | Op::Concat(_)
+            | Op::Rope(_)
+            | Op::Attention(_)
+            | Op::Reduce(_)
+            | Op::Dropout(_)
+            | Op::TopK(_)
+            | Op::Gather(_)
+            | Op::Experts(_)
+            | Op::Carry(_)
+            | Op::Exit(_) => true,
         }
     }
 }
