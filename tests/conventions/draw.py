@@ -158,7 +158,7 @@ def t5(d):
         "decoder_start_token_id": 0,
     }
     if kind == "T5EncoderModel":
-        return configured(d, config, f"ids({b}, {m})", {"b": b, "m": m})
+        return configured(d, config, f"ids({b}, {m})", {"b": b, "n": m})
     return configured(d, config, f"ids({b}, {m}), ids({b}, {n})", {"b": b, "n": n, "m": m})
 
 

@@ -24,6 +24,7 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             Op::Source(_)
             | Op::Table(_)
             | Op::Sinusoid(_)
+            | Op::TokenPositions(_)
             | Op::RotaryAngles(_)
             | Op::Einsum(_)
             | Op::Arithmetic(_)

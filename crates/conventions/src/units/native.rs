@@ -69,6 +69,7 @@ impl Lowering<'_> {
             Op::Source(_)
             | Op::Table(_)
             | Op::Sinusoid(_)
+            | Op::TokenPositions(_)
             | Op::RotaryAngles(_)
             | Op::Einsum(_)
             | Op::Arithmetic(_)
