@@ -9,10 +9,7 @@
 
 use std::hint::black_box;
 
-use opledger_dims::Class;
-
 use crate::isa::{Isa, Level};
-use crate::meter::Tally;
 use crate::number::Number;
 use crate::number::simd::{Vector, prefetch_near};
 
@@ -44,13 +41,6 @@ pub(crate) struct PanelProduct<'a, T> {
 }
 
 impl<T: Number> PanelProduct<'_, T> {
-    /// Counts what computing it executes.
-    pub(crate) fn count(&self, tally: &mut Tally) {
-        let terms = self.m * self.k * self.n;
-        tally.executed(Class::Mul, terms);
-        tally.executed(Class::Add, terms);
-    }
-
     /// Computes the product into rows of `c` that are `c_row` apart.
     pub(crate) fn into(self, isa: Isa, c: &mut [T], c_row: usize) {
         assert!(self.m == 0 || (self.m - 1) * c_row + self.n <= c.len());
