@@ -1,16 +1,18 @@
 //! The theorem over random layers and sizes: at every node, derived cost = the oracle's count = the
 //! kernels' useful count, and the kernels' values are as good as textbook loops.
 //!
-//! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`].
+//! `OPLEDGER_CASES` sets how many layers are drawn; the ordinary run draws [`CASES`]. `OPLEDGER_SEED`, a
+//! number, draws others.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use opledger_dims::{Activation, Binding, Integer};
 use opledger_interp::{Fast, Feeds, Oracle, Peak, Prepared, Quiet, RowCounts, Run, Theorem, prove};
 use opledger_ir::{Graph, Node};
 use opledger_models::layer::{Domain, Fit, Kind, kinds, parse};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// Layers drawn in the ordinary run.
 const CASES: u32 = 2400;
@@ -165,32 +167,38 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
 
 #[test]
 fn holds_at_every_node_of_random_layers() {
-    let cases = std::env::var("OPLEDGER_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
+    let given = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u32>().unwrap());
+    let cases = given("OPLEDGER_CASES").unwrap_or(CASES);
+    let rng = match given("OPLEDGER_SEED") {
+        None => TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+        Some(seed) => {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&seed.to_le_bytes());
+            TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
+        }
+    };
     let config = Config {
         cases,
         max_global_rejects: 4 * cases,
         failure_persistence: None,
         ..Config::default()
     };
-    let mut nodes = 0;
-    let result = TestRunner::new_with_rng(
-        config,
-        proptest::test_runner::TestRng::deterministic_rng(
-            proptest::test_runner::RngAlgorithm::ChaCha,
-        ),
-    )
-    .run(&draw(), |draw| {
+    let (compared, start) = (Cell::new(0), Instant::now());
+    let result = TestRunner::new_with_rng(config, rng).run(&draw(), |draw| {
         let text = spec(&kinds()[draw.kind], &draw);
         match check(&text) {
             None => Err(TestCaseError::reject("layers refuse this combination")),
             Some(Err(problem)) => Err(TestCaseError::fail(format!("{text}: {problem}"))),
             Some(Ok(theorem)) => {
                 prop_assert!(theorem.holds(), "{text}: {}", theorem.mismatches[0]);
+                compared.set(compared.get() + theorem.nodes);
                 Ok(())
             }
         }
     });
     result.unwrap();
+    println!("{cases} layers, {} nodes, {:.0?}", compared.get(), start.elapsed());
+    let mut nodes = 0;
     // Each kind must have had its share: none may be refused whatever is drawn.
     for kind in kinds() {
         let drawn = 0_u32..240;
