@@ -36,7 +36,7 @@ pub use records::{
     ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Generation,
     GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds, KnownConvention, KnownConventions,
     KnownModel, KnownModels, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes,
-    Provenance, RunTotals, SearchedRow, SettledRecord, Step, Substituted, TheoremRecord,
+    Provenance, RunTotals, SearchedRow, SettledRecord, Step, SubstitutedRecord, TheoremRecord,
     UnitCounts, VerdictRecord, Verification, WallMs,
 };
 pub use text::Style;

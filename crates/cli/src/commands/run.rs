@@ -16,7 +16,7 @@ use opledger_ir::{Graph, Op, Operation, Part, PartCounts, Role, SizeRole, Value}
 use opledger_models::Request;
 use opledger_report::{
     Bytes, CONVENTIONS_OF_A_RUN, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output,
-    PeakBytes, Substituted, TheoremRecord, WallMs,
+    PeakBytes, SubstitutedRecord, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -277,13 +277,13 @@ fn executed_part(part: Part, counts: &RowCounts) -> ExecutedPart {
 }
 
 /// The sums by form.
-fn substituted(all: &[opledger_interp::Substituted]) -> Vec<Substituted> {
+fn substituted(all: &[opledger_interp::Substituted]) -> Vec<SubstitutedRecord> {
     let sum = |by: Substitution| -> Integer {
         all.iter().filter(|own| own.by == by).map(|own| Integer::from(own.number)).sum()
     };
     let sums = Substitution::ALL.into_iter().map(|by| (by, sum(by)));
     let done = sums.filter(|(_, number)| *number > Integer::ZERO);
-    done.map(|(by, number)| Substituted { class: by.class().name(), number, by: by.name() })
+    done.map(|(by, number)| SubstitutedRecord { class: by.class().name(), number, by: by.name() })
         .collect()
 }
 

@@ -23,7 +23,7 @@ pub struct OperationCounts {
 
 /// Operations asked for that another form took the place of.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Substituted {
+pub struct SubstitutedRecord {
     /// Their class.
     pub class: &'static str,
     /// How many.
@@ -33,11 +33,12 @@ pub struct Substituted {
     pub by: &'static str,
 }
 
-impl Substituted {
+impl SubstitutedRecord {
     /// As a line; none when nothing was substituted.
-    fn line(all: &[Substituted]) -> Option<String> {
-        let one =
-            |Substituted { class, number, by }: &_| format!("{} {class} ({by})", thousands(number));
+    fn line(all: &[SubstitutedRecord]) -> Option<String> {
+        let one = |SubstitutedRecord { class, number, by }: &_| {
+            format!("{} {class} ({by})", thousands(number))
+        };
         let words: Vec<String> = all.iter().map(one).collect();
         (!words.is_empty()).then(|| format!("substituted: {}", words.join("; ")))
     }
@@ -107,7 +108,7 @@ pub struct ExecutedNode {
     /// What ran.
     pub executed: OperationCounts,
     /// What of the useful operations another form took the place of.
-    pub substituted: Vec<Substituted>,
+    pub substituted: Vec<SubstitutedRecord>,
     /// The same by part of the operation.
     pub parts: Vec<ExecutedPart>,
     /// Bytes moved.
@@ -128,7 +129,7 @@ pub struct ExecutedPart {
     /// What ran.
     pub executed: OperationCounts,
     /// What of the useful operations another form took the place of.
-    pub substituted: Vec<Substituted>,
+    pub substituted: Vec<SubstitutedRecord>,
 }
 
 /// A result of the model.
@@ -165,7 +166,7 @@ pub struct Execution {
     /// What ran, in one run.
     pub executed: OperationCounts,
     /// What of the useful operations another form took the place of, in one run.
-    pub substituted: Vec<Substituted>,
+    pub substituted: Vec<SubstitutedRecord>,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.
@@ -243,7 +244,7 @@ impl Record for Execution {
                  {held} bytes, f32"
             ));
         }
-        lines.extend(Substituted::line(&self.substituted));
+        lines.extend(SubstitutedRecord::line(&self.substituted));
         lines.extend(self.theorem.lines());
         let rate = "GFLOP/s = useful flops / time; useful = what the mathematics asks for; \
                     executed = what ran; substituted = useful, done in another form";

@@ -20,7 +20,7 @@ pub use conventions::{
     KnownConvention, KnownConventions, UnitCounts,
 };
 pub use execution::{
-    ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, Substituted,
+    ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, SubstitutedRecord,
     TheoremRecord, WallMs,
 };
 pub use generation::{Generation, Step};
