@@ -335,7 +335,7 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::RmsNorm
         | ModuleClass::GroupNorm
         | ModuleClass::Embedding
-        | ModuleClass::Positions { .. }
+        | ModuleClass::Positions
         | ModuleClass::Dropout
         | ModuleClass::AttentionCore
         | ModuleClass::EncoderLayer
