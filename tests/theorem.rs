@@ -151,7 +151,9 @@ fn check(text: &str) -> Option<Result<Theorem, String>> {
             continue;
         };
         let error = |values: &mut dyn Iterator<Item = f64>| {
-            exact.iter().zip(values).map(|(x, y)| (x.0 - y).abs()).fold(0.0, f64::max)
+            let errors = exact.iter().zip(values).map(|(x, y)| (x.0 - y).abs());
+            // Unlike `f64::max`, keeps NaN.
+            errors.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a })
         };
         let single_error = error(&mut single.iter().map(|x| f64::from(x.0)));
         let fast_error = error(&mut fast.iter().map(|x| f64::from(*x)));

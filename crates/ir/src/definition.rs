@@ -6,7 +6,7 @@ use num_traits::{Signed, Zero};
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 
 use crate::mask::band_support;
-use crate::{BindingError, Var};
+use crate::{BindingError, Shape, Var};
 
 /// A symbol that follows from other sizes, or from the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,19 +111,14 @@ impl Definition {
                 let (Ok(n), Ok(d)) = (numerator.at(binding), denominator.at(binding)) else {
                     return Ok(false);
                 };
-                if binding.get(symbol).is_some() || !d.is_positive() {
+                if !d.is_positive() {
                     return Ok(false);
                 }
-                binding.set(symbol, (n + &d - 1u32) / d);
-                Ok(true)
+                self.set(binding, [(symbol, (n + &d - 1u32) / d)])
             }
             Definition::Minimum { symbol, of: [a, b] } => {
                 let (Ok(a), Ok(b)) = (a.at(binding), b.at(binding)) else { return Ok(false) };
-                if binding.get(symbol).is_some() {
-                    return Ok(false);
-                }
-                binding.set(symbol, a.min(b));
-                Ok(true)
+                self.set(binding, [(symbol, a.min(b))])
             }
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
                 let at = |p: &Poly| p.at(binding).ok();
@@ -131,15 +126,74 @@ impl Definition {
                     return Ok(false);
                 };
                 let w = window.as_ref().map(at);
-                if binding.get(pairs).is_some() || w == Some(None) {
+                if w == Some(None) {
                     return Ok(false);
                 }
                 let (p, r) = band_support(&n, &m, &o, w.flatten().as_ref());
-                binding.set(pairs, p).set(rows, r);
-                Ok(true)
+                self.set(binding, [(pairs, p), (rows, r)])
             }
             Definition::Kept { .. } => Ok(false),
         }
+    }
+
+    /// Adds what follows; returns whether any of it is new.
+    fn set<const N: usize>(
+        &self,
+        binding: &mut Binding,
+        follows: [(&Symbol, Integer); N],
+    ) -> Result<bool, BindingError> {
+        let mut added = false;
+        for (symbol, value) in follows {
+            match binding.get(symbol) {
+                None => {
+                    binding.set(symbol, value);
+                    added = true;
+                }
+                Some(given) if *given == value => {}
+                Some(given) => {
+                    return Err(BindingError::Defined {
+                        symbol: symbol.clone(),
+                        given: given.to_string(),
+                        value: value.to_string(),
+                        definition: self.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    /// What is impossible in the pairs and rows that a mask tensor of this shape is said to leave.
+    pub(crate) fn impossible(&self, keep: &Shape, binding: &Binding) -> Option<String> {
+        let Definition::Kept { pairs, rows, queries, offset, window, .. } = self else {
+            return None;
+        };
+        let at = |poly: &Poly| poly.at(binding).ok();
+        let (p, r) = (binding.get(pairs)?, binding.get(rows)?);
+        let [items @ .., keys] = &keep.axes[..] else { return None };
+        let items = items.iter().map(|axis| at(&axis.size)).product::<Option<Integer>>()?;
+        let (n, m) = (at(queries)?, at(&keys.size)?);
+        let (most_pairs, most_rows) = match offset {
+            None => (&n * &m, if m.is_zero() { Integer::ZERO } else { n }),
+            Some(offset) => {
+                let window = match window {
+                    None => None,
+                    Some(window) => Some(at(window)?),
+                };
+                band_support(&n, &m, &at(offset)?, window.as_ref())
+            }
+        };
+        let (most_pairs, most_rows) = (most_pairs * &items, most_rows * &items);
+        let fits =
+            !r.is_negative() && r <= p && *p <= r * &m && *p <= most_pairs && *r <= most_rows;
+        (!fits).then(|| {
+            format!(
+                "{pairs} = {p} and {rows} = {r} are of no mask over {items}·{most} rows; at most \
+                 {pairs} = {most_pairs} and {rows} = {most_rows}, and as many of the first as of the \
+                 second at least",
+                most = at(queries).unwrap_or_default(),
+            )
+        })
     }
 }
 

@@ -137,6 +137,18 @@ pub enum BindingError {
         /// Their product.
         product: String,
     },
+    /// A size that follows from others was given as something else.
+    #[error("{symbol} = {given}, but it is {value}: {definition}; leave it out")]
+    Defined {
+        /// The size.
+        symbol: Symbol,
+        /// What was given.
+        given: String,
+        /// What follows.
+        value: String,
+        /// From what.
+        definition: String,
+    },
     /// A size below zero.
     #[error("{path}: axis `{axis}` would have size {size}")]
     Negative {

@@ -81,9 +81,17 @@ impl Graph {
                 changed |= definition.apply(&mut complete)?;
             }
             if !changed {
-                return Ok(complete);
+                break;
             }
         }
+        for definition in self.definitions() {
+            let Definition::Kept { keep, .. } = definition else { continue };
+            if let Some(problem) = definition.impossible(self.shape(*keep), &complete) {
+                let path = self.node(*keep).path.clone();
+                return Err(BindingError::Sizes { path, problem });
+            }
+        }
+        Ok(complete)
     }
 
     fn check_known(&self, binding: &Binding) -> Result<(), BindingError> {
@@ -196,6 +204,49 @@ mod tests {
         let sizes = ["b", "n", "h", "e", "past", "shift", "u", "w"].map(|s| (s, 2));
         let binding = g.complete(&Binding::from_iter(sizes)).unwrap();
         g.check(&binding).unwrap();
+    }
+
+    #[test]
+    fn what_follows_from_other_sizes_cannot_be_something_else() {
+        let mut g = Graph::new();
+        g.define(Definition::CeilDiv {
+            symbol: "wx".into(),
+            numerator: "n".into(),
+            denominator: "h".into(),
+        });
+        g.define(Definition::Minimum { symbol: "met".into(), of: ["n".into(), "h".into()] });
+        g.input("x", ["b", "n", "h", "e", "wx", "met"]).unwrap();
+        let [b, h, n] = ["b", "h", "n"].map(opledger_dims::Poly::from);
+        let band = g.support(&Mask::sliding("e"), &b, &h, &n, &n);
+        let keep = g.input_mask("keep", ["b", "n"]).unwrap();
+        let kept = g.support(&Mask::none().keeping(keep), &b, &h, &n, &n);
+        let sizes = Binding::from_iter([("b", 2), ("n", 5), ("h", 2), ("e", 1)]);
+        let complete = g.complete(&sizes).unwrap();
+        assert_eq!(complete, g.complete(&complete).unwrap());
+        let symbols = |poly: &opledger_dims::Poly| {
+            let own = |s: &opledger_dims::Symbol| {
+                !['b', 'h', 'n'].iter().any(|known| s.as_str() == known.to_string())
+            };
+            poly.symbols().into_iter().find(own).unwrap()
+        };
+        for symbol in ["wx".into(), "met".into(), symbols(&band.pairs), symbols(&band.rows)] {
+            let error = g.complete(&sizes.clone().with(&symbol, 99)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{symbol} = 99, but it is ")), "{error}");
+        }
+        let (pairs, rows) = (symbols(&kept.pairs), symbols(&kept.rows));
+        for (p, r, possible) in [
+            (50, 10, true),
+            (10, 10, true),
+            (0, 0, true),
+            (9, 10, false),
+            (51, 10, false),
+            (11, 2, false),
+            (20, 11, false),
+            (-1, -1, false),
+        ] {
+            let given = sizes.clone().with(&pairs, p).with(&rows, r);
+            assert_eq!(g.complete(&given).is_ok(), possible, "{p} pairs, {r} rows");
+        }
     }
 
     #[test]

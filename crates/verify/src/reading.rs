@@ -74,3 +74,8 @@ pub(crate) fn fed(graph: &Graph, tensors: &Tensors, ledger: &Ledger) -> Vec<(usi
     });
     parameters.map(|(at, fed)| (at, elements(&fed.value) as u64)).collect()
 }
+
+/// The greatest of some differences; NaN if one is.
+pub(crate) fn greatest(differences: impl Iterator<Item = f64>) -> f64 {
+    differences.fold(0.0, |a: f64, b| if a.is_nan() || a > b { a } else { b })
+}

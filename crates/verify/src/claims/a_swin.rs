@@ -12,6 +12,7 @@ use crate::bench::{Trials, at, binding};
 use crate::claim::{Basis, Finding, Verdict};
 use crate::error::VerifyError;
 use crate::judge::{Question, grouped};
+use crate::reading::greatest;
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -91,8 +92,8 @@ pub(crate) fn widths_differ(bench: &mut Trials<'_>) -> Answer {
         let fast = Fast::new()?.run(&g, &at, &Feeds::seeded(5))?;
         let (exact, fast) = (exact.output("y")?, fast.output("y")?);
         shapes_fit &= fast.shape() == [n as usize, c1 as usize];
-        worst =
-            exact.iter().zip(&fast).map(|(x, y)| (x.0 - f64::from(*y)).abs()).fold(worst, f64::max);
+        let errors = exact.iter().zip(&fast).map(|(x, y)| (x.0 - f64::from(*y)).abs());
+        worst = greatest(errors.chain([worst]));
     }
     let grid = bench.grid(&g, &[])?;
     let formula = bench.derived(&g, Quantity::Macs, &Selection::ALL);

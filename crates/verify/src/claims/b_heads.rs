@@ -10,6 +10,7 @@ use opledger_tensor::Tensor;
 use crate::bench::{Trials, binding};
 use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
+use crate::reading::greatest;
 
 type Answer = Result<Finding, VerifyError>;
 
@@ -88,12 +89,11 @@ pub(crate) fn split_is_per_head(bench: &mut Trials<'_>) -> Answer {
         Ok(run.output("y")?.iter().map(|x| x.0).collect())
     };
     let (a, b) = (exact(&split, &seeded)?, exact(&per_head, &feeds)?);
-    let difference = a.iter().zip(&b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+    let difference = greatest(a.iter().zip(&b).map(|(x, y)| (x - y).abs()));
     let (fa, fb) =
         (Fast::new()?.run(&split, &here, &seeded)?, Fast::new()?.run(&per_head, &here, &feeds)?);
     let (fa, fb) = (fa.output("y")?, fb.output("y")?);
-    let fast_difference =
-        fa.iter().zip(&fb).map(|(x, y)| f64::from((x - y).abs())).fold(0.0, f64::max);
+    let fast_difference = greatest(fa.iter().zip(&fb).map(|(x, y)| f64::from((x - y).abs())));
     let of = |g: &Graph| bench.derived(g, Quantity::Macs, &Selection::ALL);
     let (macs_split, macs_per_head) = (of(&split), of(&per_head));
     let same_cost = macs_split == macs_per_head;
