@@ -38,6 +38,25 @@ pub(crate) fn distinct(options: [(&'static str, Option<&Path>); 2]) -> Result<()
     }
 }
 
+/// Refuses a result that would take the place of a file that models are read from: its configuration, a
+/// table of a tokenizer, weights.
+pub(crate) fn spares(model: &Path, output: Option<&Path>) -> Result<(), Failure> {
+    let Some(output) = output else { return Ok(()) };
+    let Ok(target) = fs::canonicalize(output) else { return Ok(()) };
+    let read = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".json") || name.starts_with("model") && name.ends_with(".safetensors")
+    };
+    let files: Vec<PathBuf> = match fs::read_dir(model) {
+        Ok(folder) => folder.flatten().map(|entry| entry.path()).filter(|p| read(p)).collect(),
+        Err(_) => vec![model.to_owned()],
+    };
+    match files.iter().any(|file| fs::canonicalize(file).is_ok_and(|file| file == target)) {
+        true => Err(Failure::OwnFile { path: output.to_owned() }),
+        false => Ok(()),
+    }
+}
+
 impl Destination {
     /// Makes sure, before anything is computed, that the results can be written.
     pub(crate) fn new(path: &Path) -> Result<Self, Failure> {

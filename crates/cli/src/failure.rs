@@ -67,6 +67,8 @@ pub(crate) enum Failure {
         "--{option} and --new-tokens do not go together; count the prompt and a step apart, with --set p=…"
     )]
     Generated { option: &'static str },
+    #[error("--output names `{}`, a file of the model; give the results a file of their own", path.display())]
+    OwnFile { path: PathBuf },
     #[error("--set gives {symbol} twice; list its sizes once, as {symbol}=1,2,4")]
     TwiceSwept { symbol: Symbol },
     #[error("--set gives {first} and {second} several sizes; give one of them a single size")]

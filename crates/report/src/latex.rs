@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use opledger_dims::{Counts, Poly};
+use opledger_dims::{Counts, Poly, escaped_within};
 
 /// An `align*` block of named formulas.
 pub(crate) fn align(lines: &[(String, String)]) -> String {
@@ -18,6 +18,11 @@ pub(crate) fn align(lines: &[(String, String)]) -> String {
 /// The classes that occur, as lines of an `align*` block.
 pub(crate) fn classes(counts: &Counts<Poly>) -> Vec<(String, String)> {
     counts.nonzero().map(|(class, poly)| (operator(class.name()), poly.latex())).collect()
+}
+
+/// A line that is not set, whatever it says.
+pub(crate) fn comment(text: &str) -> String {
+    format!("% {}\n", escaped_within(text, usize::MAX))
 }
 
 /// A name in upright letters.
@@ -48,4 +53,14 @@ pub(crate) fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_comment_is_one_line_whatever_it_says() {
+        let comment = super::comment("a\n\\input{b}\u{1b}[2K");
+        assert_eq!(comment.matches('\n').count(), 1, "{comment:?}");
+        assert!(!comment.contains('\u{1b}'), "{comment:?}");
+    }
 }

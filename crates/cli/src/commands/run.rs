@@ -1,5 +1,6 @@
 //! `opledger run`: executes a model and holds its ledger against the closed form.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use opledger_report::{
 };
 
 use crate::args::{self, RunArgs};
-use crate::destination::{Destination, distinct};
+use crate::destination::{Destination, distinct, spares};
 use crate::failure::Failure;
 use crate::notes;
 use crate::output;
@@ -41,6 +42,7 @@ struct Runs {
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     distinct([("input", args.input.as_deref()), ("output", args.output.as_deref())])?;
+    spares(Path::new(&args.model.model), args.output.as_deref())?;
     threads::start(args.threads)?;
     let given = Given::read(args)?;
     let (model, sizes) = args.model.open(given.request())?;

@@ -131,6 +131,33 @@ fn what_is_read_is_not_what_is_written() {
 }
 
 #[test]
+fn a_file_of_the_model_is_never_replaced() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/models/gpt2_lm");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(golden.join(name), folder.path().join(name)).unwrap();
+    }
+    symlink("model.safetensors", folder.path().join("link")).unwrap();
+    let model = folder.path().to_str().unwrap();
+    let run = |output: &str| {
+        let output = folder.path().join(output);
+        opledger(&["run", model, "--set", "n=3", "--output", output.to_str().unwrap()])
+    };
+    for name in ["config.json", "model.safetensors", "link"] {
+        let ended = run(name);
+        assert_eq!(ended.code, Some(2), "{name}: {}", ended.stderr);
+        assert!(ended.stderr.contains("a file of the model"), "{}", ended.stderr);
+    }
+    for name in ["config.json", "model.safetensors"] {
+        let same =
+            fs::read(golden.join(name)).unwrap() == fs::read(folder.path().join(name)).unwrap();
+        assert!(same, "{name} was written to");
+    }
+    // Results beside the model may be written again.
+    assert_eq!([run("out").code, run("out").code], [Some(0); 2]);
+}
+
+#[test]
 fn results_do_not_take_the_place_of_the_report() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report");

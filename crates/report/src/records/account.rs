@@ -341,10 +341,10 @@ impl Record for Account<Poly> {
         ] {
             totals.push((latex::operator(name), poly.latex()));
         }
-        let mut out = format!("% {}\n", title(&self.model, &self.binding));
+        let mut out = latex::comment(&title(&self.model, &self.binding));
         out += &latex::align(&totals);
         for node in self.nodes.iter().filter(|node| !node.counts.is_zero()) {
-            out += &format!("% {}\n", node.path);
+            out += &latex::comment(&node.path);
             out += &latex::align(&latex::classes(&node.counts));
         }
         for definition in &self.definitions {
