@@ -88,7 +88,12 @@ fn unfold(graph: &Graph, fixed: &Binding, poly: &Poly) -> Poly {
             let factor = |symbol: &Symbol| Poly::symbol(symbol).bind(fixed);
             poly.substitute(whole, &(factor(a) * factor(b)))
         }
-        _ => poly,
+        // What is fixed stays a size, and what is no product stays a symbol.
+        Definition::Product { .. }
+        | Definition::CeilDiv { .. }
+        | Definition::Minimum { .. }
+        | Definition::Band { .. }
+        | Definition::Kept { .. } => poly,
     })
 }
 
