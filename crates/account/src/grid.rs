@@ -1,7 +1,7 @@
 //! Counts at every point of a grid of sizes.
 
 use opledger_dims::{Binding, Integer, Symbol};
-use opledger_ir::{Definition, Graph, Total};
+use opledger_ir::{Definition, Graph, Total, Totals};
 use opledger_report::{CONVENTIONS, Grid, GridPoint, RunTotals};
 
 use crate::{AccountError, Model};
@@ -15,17 +15,29 @@ pub struct Sweep {
     pub sizes: Vec<Integer>,
 }
 
-/// The most points of a grid; each takes about a kilobyte.
+/// The most points of a grid.
 pub const MOST_POINTS: u32 = 1 << 20;
 
+/// A model at many sizes. Points are counted when they are asked for, and none is kept.
+pub struct SizedGrid<'m> {
+    record: Grid,
+    graph: &'m Graph,
+    totals: Totals,
+    /// The sizes of each symbol that has several.
+    sizes: Vec<&'m [Integer]>,
+    free: Vec<Symbol>,
+    /// Whether sizes can only be refused at the greatest.
+    bounded: bool,
+}
+
 impl Model {
-    /// Counts at every point of a grid: symbols with one size have it everywhere, the last symbol with
-    /// several turns fastest.
+    /// A grid of sizes: symbols with one size have it everywhere, the last symbol with several turns
+    /// fastest.
     ///
     /// # Errors
     /// When a symbol is given twice, the grid has over [`MOST_POINTS`] points, or as [`Model::at`] at some
     /// point of it.
-    pub fn grid(&self, sweeps: &[Sweep]) -> Result<Grid, AccountError> {
+    pub fn grid<'m>(&'m self, sweeps: &'m [Sweep]) -> Result<SizedGrid<'m>, AccountError> {
         let twice =
             |sweep: &&Sweep| sweeps.iter().filter(|other| other.symbol == sweep.symbol).count() > 1;
         if let Some(Sweep { symbol, .. }) = sweeps.iter().find(twice) {
@@ -43,6 +55,10 @@ impl Model {
         self.counted_at(&corner(|sweep| sweep.sizes.iter().max()))?;
 
         let swept: Vec<&Sweep> = sweeps.iter().filter(|sweep| sweep.sizes.len() > 1).collect();
+        for (symbol, size) in swept.iter().filter_map(|s| Some((&s.symbol, s.sizes.iter().max()?)))
+        {
+            machine(symbol, size)?;
+        }
         let free: Vec<Symbol> = swept.iter().map(|sweep| sweep.symbol.clone()).collect();
         let graph = self.graph();
         // What bounds these is broken by the greatest first; others may have to divide each other.
@@ -50,36 +66,55 @@ impl Model {
         let bounded = free.iter().all(|symbol| counts.values().any(|own| own == symbol));
         let binding = without(smallest.sizes(), graph, &free.iter().collect::<Vec<_>>());
         let totals = graph.totals(&binding, &free)?;
-        let mut points = Vec::new();
-        for at in positions(&swept.iter().map(|sweep| sweep.sizes.len()).collect::<Vec<_>>()) {
-            let shown: Vec<&Integer> =
-                at.iter().zip(&swept).map(|(at, sweep)| &sweep.sizes[*at]).collect();
-            let sizes = free.iter().zip(&shown).map(|(symbol, size)| machine(symbol, size));
-            let total = totals.at(&sizes.collect::<Result<Vec<_>, _>>()?)?;
-            if !bounded {
-                let sizes = free.iter().zip(&shown);
-                let point = sizes.fold(binding.clone(), |point, (symbol, size)| {
-                    point.with(symbol, (*size).clone())
-                });
-                graph.check(&graph.complete(&point)?)?;
-            }
-            let sizes = shown.into_iter().cloned().collect();
-            points.push(GridPoint { sizes, total: summed(total) });
-        }
-        Ok(Grid {
+        let record = Grid {
             model: self.name().to_owned(),
             binding,
             symbols: free.iter().map(ToString::to_string).collect(),
-            points,
             conventions: CONVENTIONS.to_vec(),
-        })
+        };
+        let sizes = swept.into_iter().map(|sweep| &*sweep.sizes).collect();
+        let grid = SizedGrid { record, graph, totals, sizes, free, bounded };
+        if !bounded {
+            // Nothing is written of a grid that has a point without counts.
+            grid.points().try_for_each(|point| point.map(drop))?;
+        }
+        Ok(grid)
+    }
+}
+
+impl SizedGrid<'_> {
+    /// What its points share, and how they are written.
+    pub fn record(&self) -> &Grid {
+        &self.record
+    }
+
+    /// Counts point after point.
+    pub fn points(&self) -> impl Iterator<Item = Result<GridPoint, AccountError>> {
+        let lengths: Vec<usize> = self.sizes.iter().map(|own| own.len()).collect();
+        positions(&lengths).map(|at| self.point(&at))
+    }
+
+    fn point(&self, at: &[usize]) -> Result<GridPoint, AccountError> {
+        let shown: Vec<&Integer> = at.iter().zip(&self.sizes).map(|(at, own)| &own[*at]).collect();
+        let sizes = self.free.iter().zip(&shown).map(|(symbol, size)| machine(symbol, size));
+        let total = self.totals.at(&sizes.collect::<Result<Vec<_>, _>>()?)?;
+        if !self.bounded {
+            let sizes = self.free.iter().zip(&shown);
+            let point = sizes.fold(self.record.binding.clone(), |point, (symbol, size)| {
+                point.with(symbol, (*size).clone())
+            });
+            self.graph.check(&self.graph.complete(&point)?)?;
+        }
+        let sizes = shown.into_iter().cloned().collect();
+        Ok(GridPoint { sizes, total: summed(total) })
     }
 }
 
 /// All positions in a grid of these lengths, the last turning fastest.
-fn positions(lengths: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+fn positions(lengths: &[usize]) -> impl Iterator<Item = Vec<usize>> + use<> {
     let first = lengths.iter().all(|length| *length > 0).then(|| vec![0; lengths.len()]);
-    std::iter::successors(first, |at| {
+    let lengths = lengths.to_vec();
+    std::iter::successors(first, move |at| {
         let turn = (0..lengths.len()).rev().find(|i| at[*i] + 1 < lengths[*i])?;
         let mut next = at.clone();
         next[turn] += 1;

@@ -36,7 +36,7 @@ mod tests;
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
 pub use error::AccountError;
-pub use grid::{MOST_POINTS, Sweep};
+pub use grid::{MOST_POINTS, SizedGrid, Sweep};
 pub use model::Model;
 pub use opledger_dims::Quantity;
 pub use questions::Questions;

@@ -1,8 +1,9 @@
 //! Where results go: stdout, as wide as the terminal is.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 
-use opledger_report::{Format, Noted, Record, Style, render};
+use opledger_account::SizedGrid;
+use opledger_report::{Format, GridError, Noted, Record, Style, render};
 
 use crate::failure::Failure;
 use crate::notes::note;
@@ -25,6 +26,25 @@ pub(crate) fn show_noted(
     show(record, format)
 }
 
+/// Writes a grid to stdout, each point when it is counted.
+pub(crate) fn show_grid(
+    grid: &SizedGrid<'_>,
+    notes: &[String],
+    format: Format,
+) -> Result<(), Failure> {
+    if !format.has_notes() {
+        notes.iter().for_each(|text| note(text));
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let points = || grid.points();
+    match grid.record().write(points, notes, (format, style()), &mut out) {
+        Ok(()) => Ok(()),
+        Err(GridError::Point(problem)) => Err(problem.into()),
+        Err(GridError::Render(problem)) => Err(problem.into()),
+        Err(GridError::Write(problem)) => arrived(Err(problem)),
+    }
+}
+
 /// Writes text to stdout. A reader that has gone away is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     written(std::io::stdout().write_all(text.as_bytes()))
@@ -44,7 +64,12 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// Has what was written to stdout arrive.
 pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
-    match result.and_then(|()| std::io::stdout().flush()) {
+    arrived(result.and_then(|()| std::io::stdout().flush()))
+}
+
+/// That a reader has gone away is no failure.
+fn arrived(result: std::io::Result<()>) -> Result<(), Failure> {
+    match result {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
         _ => Ok(()),
     }

@@ -1,7 +1,5 @@
 //! Several sizes on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
 
-use std::collections::BTreeSet;
-
 use opledger_account::Sweep;
 use opledger_dims::{Integer, Symbol};
 
@@ -28,17 +26,17 @@ fn sizes_of(text: &str, most: usize, least: u32) -> Result<Sweep, String> {
     if symbol.is_empty() {
         return Err("the symbol before `=` is missing, as in n=128".to_owned());
     }
-    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut all = Vec::new();
     for part in sizes.split(',') {
-        for size in range(part.trim(), most, least)? {
-            if !seen.insert(size.clone()) {
-                return Err(format!("{symbol} is {size} twice; give each size once"));
-            }
-            all.push(size);
+        all.append(&mut range(part.trim(), most, least)?);
+        if all.len() > most {
+            return Err(many(most));
         }
     }
-    if all.len() > most {
-        return Err(many(most));
+    let mut sorted: Vec<&Integer> = all.iter().collect();
+    sorted.sort_unstable();
+    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("{symbol} is {} twice; give each size once", twice[0]));
     }
     Ok(Sweep { symbol: Symbol::new(symbol), sizes: all })
 }

@@ -1,13 +1,17 @@
 //! Comma-separated values as RFC 4180 has them, with `\n` between records.
 
-use crate::Table;
+use crate::{Column, Row, Table};
 
 pub(crate) fn table(table: &Table) -> String {
-    let mut out = record(table.columns.iter().map(|c| c.title.to_string()));
-    for row in &table.rows {
-        out += &record(row.cells.iter().map(|cell| cell.raw()));
-    }
-    out
+    head(&table.columns) + &table.rows.iter().map(row).collect::<String>()
+}
+
+pub(crate) fn head(columns: &[Column]) -> String {
+    record(columns.iter().map(|c| c.title.to_string()))
+}
+
+pub(crate) fn row(row: &Row) -> String {
+    record(row.cells.iter().map(|cell| cell.raw()))
 }
 
 fn record(fields: impl Iterator<Item = String>) -> String {
@@ -24,7 +28,6 @@ fn record(fields: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Column, Row};
 
     #[test]
     fn fields_are_quoted_where_needed() {

@@ -34,9 +34,10 @@ pub use records::{
     AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
     CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
     ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Generation,
-    GenerationCount, Grid, GridPoint, Kind, KindKey, Kinds, KnownConvention, KnownConventions,
-    KnownModel, KnownModels, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes,
-    Provenance, RunTotals, SearchedRow, SettledRecord, Step, SubstitutedRecord, TheoremRecord,
-    UnitCounts, VerdictRecord, Verification, WallMs,
+    GenerationCount, Grid, GridError, GridPoint, Kind, KindKey, Kinds, KnownConvention,
+    KnownConventions, KnownModel, KnownModels, Memory, OperationCounts, Outcome, Output,
+    Parameters, PeakBytes, Provenance, RunTotals, SearchedRow, SettledRecord, Step,
+    SubstitutedRecord, TheoremRecord, UnitCounts, VerdictRecord, Verification, WallMs,
 };
+pub(crate) use text::Layout;
 pub use text::Style;

@@ -1,6 +1,6 @@
 //! Markdown with pipe tables.
 
-use crate::{Block, Document, Table};
+use crate::{Block, Column, Document, Row, Table};
 
 pub(crate) fn document(document: &Document) -> String {
     let blocks: Vec<String> = document.blocks.iter().map(block).collect();
@@ -19,12 +19,16 @@ fn block(block: &Block) -> String {
 }
 
 fn table(table: &Table) -> String {
-    let mut out = line(table.columns.iter().map(|c| escape(&c.title)));
-    out += &line(table.columns.iter().map(|c| if c.right { "---:" } else { "---" }.to_owned()));
-    for row in &table.rows {
-        out += &line(row.cells.iter().map(|cell| escape(&cell.shown())));
-    }
-    out
+    head(&table.columns) + &table.rows.iter().map(row).collect::<String>()
+}
+
+pub(crate) fn head(columns: &[Column]) -> String {
+    let edges = columns.iter().map(|c| if c.right { "---:" } else { "---" }.to_owned());
+    line(columns.iter().map(|c| escape(&c.title))) + &line(edges)
+}
+
+pub(crate) fn row(row: &Row) -> String {
+    line(row.cells.iter().map(|cell| escape(&cell.shown())))
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {

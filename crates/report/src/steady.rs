@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::io;
 
 use opledger_dims::escaped_within;
 
@@ -18,6 +19,24 @@ fn steady(text: &mut String) {
         let lines: Vec<String> =
             text.split('\n').map(|line| escaped_within(line, usize::MAX)).collect();
         *text = lines.join("\n");
+    }
+}
+
+/// Writes JSON without such characters.
+pub(crate) struct Json<W>(pub(crate) W);
+
+impl<W: io::Write> io::Write for Json<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A string comes in whole characters.
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.contains(steers) => self.0.write_all(json(text).as_bytes())?,
+            _ => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

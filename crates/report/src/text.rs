@@ -1,8 +1,9 @@
 //! Tables for terminals: columns set apart by spaces, long cells wrapped to the page.
 
+use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
-use crate::{Block, Cell, Column, Document, Table, Tone};
+use crate::{Block, Cell, Column, Document, Row, Table, Tone};
 
 /// The page that text is set on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,97 +50,173 @@ fn paint(text: &str, code: &str, style: Style) -> String {
 }
 
 fn table(table: &Table, style: Style) -> String {
-    let shown: Vec<Vec<String>> =
-        table.rows.iter().map(|row| row.cells.iter().map(Cell::shown).collect()).collect();
-    let (kept, widths) = arrange(table, &shown, style.width);
-    let rule: Vec<String> = widths.iter().map(|w| "─".repeat(*w)).collect();
-    let rule = rule.join(&" ".repeat(GAP)) + "\n";
-    let columns: Vec<&Column> = kept.iter().map(|i| &table.columns[*i]).collect();
-    let titles: Vec<&str> = columns.iter().map(|c| &*c.title).collect();
-    let mut out = String::new();
-    write_row(&mut out, &columns, &widths, &titles, |text, _| paint(text, "1", style));
-    out += &rule;
-    for (row, cells) in table.rows.iter().zip(&shown) {
-        if row.ruled {
-            out += &rule;
-        }
-        let cells: Vec<&str> =
-            kept.iter().map(|i| cells.get(*i).map_or("", String::as_str)).collect();
-        write_row(&mut out, &columns, &widths, &cells, |text, at| match row.cells.get(kept[at]) {
-            Some(Cell::Toned(_, Tone::Good)) => paint(text, "32", style),
-            Some(Cell::Toned(_, Tone::Careful)) => paint(text, "33", style),
-            Some(Cell::Toned(_, Tone::Bad)) => paint(text, "31", style),
-            _ => text.to_owned(),
-        });
-    }
-    let left_out: Vec<&str> = (0..table.columns.len())
-        .filter(|i| !kept.contains(i))
-        .map(|i| &*table.columns[i].title)
-        .collect();
-    if !left_out.is_empty() {
-        out += &fill(&format!("(no room for {})", left_out.join(", ")), style.width);
-        out.push('\n');
-    }
-    out
+    let layout = Layout::of(&table.columns, table.rows.iter(), style);
+    let rows: String = table.rows.iter().map(|row| layout.row(row)).collect();
+    layout.head() + &rows + &layout.foot()
 }
 
-/// The columns that are shown, and their widths: of the widest cell, and less for the widest columns
-/// that may be wrapped until the table fits the page. Where that does not suffice, dispensable
-/// columns are left out.
-fn arrange(table: &Table, shown: &[Vec<String>], page: Option<usize>) -> (Vec<usize>, Vec<usize>) {
-    let columns = &table.columns;
-    let natural = |i: usize| {
-        let cells = shown.iter().filter_map(|row| row.get(i));
-        let longest = cells.flat_map(|cell| cell.split('\n')).map(length).max();
-        longest.unwrap_or(0).max(length(&columns[i].title))
-    };
-    let natural: Vec<usize> = (0..columns.len()).map(natural).collect();
-    let least = |i: &usize| columns[*i].narrowest.unwrap_or(usize::MAX).min(natural[*i]);
-    let mut kept: Vec<usize> = (0..columns.len()).collect();
-    let page = page.unwrap_or(usize::MAX);
-    let gaps = |columns: usize| GAP * columns.saturating_sub(1);
-    while kept.iter().map(least).sum::<usize>() + gaps(kept.len()) > page {
-        let dispensable = kept.iter().filter(|i| columns[**i].dispensable > 0);
-        let Some(first) = dispensable.max_by_key(|i| columns[**i].dispensable).copied() else {
-            break;
+/// What a cell of words is wrapped to at last, and the least column of the expanded form.
+const LEAST: usize = 12;
+
+/// How the rows of a table are set on a page.
+pub(crate) struct Layout<'t> {
+    columns: &'t [Column],
+    /// The columns that are shown.
+    kept: Vec<usize>,
+    /// Their widths.
+    widths: Vec<usize>,
+    /// Whether each row is set as lines of a title and a cell, since not even so many columns fit.
+    expanded: bool,
+    style: Style,
+}
+
+impl<'t> Layout<'t> {
+    /// Columns as wide as their widest cells. Where the page is narrower, the widest columns that may be
+    /// wrapped are; then dispensable columns are left out, and said to be; then words are wrapped; at
+    /// last each row is expanded into lines.
+    pub(crate) fn of<R: Borrow<Row>>(
+        columns: &'t [Column],
+        rows: impl Iterator<Item = R>,
+        style: Style,
+    ) -> Self {
+        let mut natural: Vec<usize> = columns.iter().map(|c| length(&c.title)).collect();
+        for row in rows {
+            for (width, cell) in natural.iter_mut().zip(&row.borrow().cells) {
+                let longest = cell.shown().split('\n').map(length).max();
+                *width = longest.unwrap_or(0).max(*width);
+            }
+        }
+        let page = style.width.unwrap_or(usize::MAX);
+        let mut kept: Vec<usize> = (0..columns.len()).collect();
+        let fits = |widths: &[usize]| {
+            widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) <= page
         };
-        kept.retain(|i| *i != first);
-    }
-    let mut widths: Vec<usize> = kept.iter().map(|i| natural[*i]).collect();
-    while widths.iter().sum::<usize>() + gaps(kept.len()) > page {
-        let room = (0..kept.len()).filter(|at| widths[*at] > least(&kept[*at]));
-        match room.max_by_key(|at| widths[*at]) {
-            Some(at) => widths[at] -= 1,
-            None => break,
+        let over = |kept: &[usize], least: &dyn Fn(usize) -> usize| {
+            !fits(&kept.iter().map(|i| least(*i)).collect::<Vec<_>>())
+        };
+        let wrapped = |i: usize| columns[i].narrowest.unwrap_or(usize::MAX).min(natural[i]);
+        let words = |i: usize| if columns[i].right { natural[i] } else { wrapped(i).min(LEAST) };
+        while over(&kept, &wrapped) {
+            let dispensable = kept.iter().filter(|i| columns[**i].dispensable > 0);
+            match dispensable.max_by_key(|i| columns[**i].dispensable).copied() {
+                Some(first) => kept.retain(|i| *i != first),
+                None => break,
+            }
         }
+        let least: &dyn Fn(usize) -> usize = if over(&kept, &wrapped) { &words } else { &wrapped };
+        if over(&kept, least) {
+            // Nothing has to be left out.
+            let titles = columns.iter().map(|c| length(&c.title)).max().unwrap_or(0);
+            let titles = titles.min(page.saturating_sub(GAP) / 2).max(1);
+            let widths = vec![titles, page.saturating_sub(titles + GAP).max(1)];
+            let kept = (0..columns.len()).collect();
+            return Layout { columns, kept, widths, expanded: true, style };
+        }
+        let mut widths: Vec<usize> = kept.iter().map(|i| natural[*i]).collect();
+        while !fits(&widths) {
+            let room = (0..kept.len()).filter(|at| widths[*at] > least(kept[*at]));
+            match room.max_by_key(|at| widths[*at]) {
+                Some(at) => widths[at] -= 1,
+                None => break,
+            }
+        }
+        Layout { columns, kept, widths, expanded: false, style }
     }
-    (kept, widths)
+
+    fn rule(&self) -> String {
+        let rule: Vec<String> = self.widths.iter().map(|w| "─".repeat(*w)).collect();
+        rule.join(&" ".repeat(GAP)) + "\n"
+    }
+
+    /// The titles.
+    pub(crate) fn head(&self) -> String {
+        if self.expanded {
+            return String::new();
+        }
+        let titles = self.kept.iter().map(|i| self.title(*i));
+        self.lines(titles.collect()) + &self.rule()
+    }
+
+    fn title(&self, column: usize) -> Set<'t> {
+        let Column { title, right, .. } = &self.columns[column];
+        Set { text: Cow::Borrowed(title), code: Some("1"), right: *right }
+    }
+
+    /// A row.
+    pub(crate) fn row(&self, row: &Row) -> String {
+        let empty = Cell::Empty;
+        let cell = |i: usize| {
+            let cell = row.cells.get(i).unwrap_or(&empty);
+            let right = self.columns[i].right && !self.expanded;
+            Set { text: Cow::Owned(cell.shown()), code: cell.code(), right }
+        };
+        if self.expanded {
+            let filled = self.kept.iter().filter(|i| !cell(**i).text.is_empty());
+            let line = |i: &usize| {
+                let title = Set { right: false, ..self.title(*i) };
+                self.lines(vec![title, cell(*i)])
+            };
+            return self.rule() + &filled.map(line).collect::<String>();
+        }
+        let rule = if row.ruled { self.rule() } else { String::new() };
+        rule + &self.lines(self.kept.iter().map(|i| cell(*i)).collect())
+    }
+
+    /// What was left out.
+    pub(crate) fn foot(&self) -> String {
+        let left_out = (0..self.columns.len()).filter(|i| !self.kept.contains(i));
+        let left_out: Vec<&str> = left_out.map(|i| &*self.columns[i].title).collect();
+        if left_out.is_empty() {
+            return String::new();
+        }
+        let told = format!(
+            "(no room for {}; a wider terminal and --format json show all)",
+            left_out.join(", ")
+        );
+        fill(&told, self.style.width) + "\n"
+    }
+
+    /// Cells side by side, each wrapped to its width.
+    fn lines(&self, cells: Vec<Set<'_>>) -> String {
+        let wrapped: Vec<Vec<String>> =
+            cells.iter().zip(&self.widths).map(|(cell, width)| wrap(&cell.text, *width)).collect();
+        let height = wrapped.iter().map(Vec::len).max().unwrap_or(0);
+        let mut out = String::new();
+        for line in 0..height {
+            let mut text = String::new();
+            for (i, cell) in cells.iter().enumerate() {
+                let part = wrapped[i].get(line).map_or("", String::as_str);
+                let space = " ".repeat(self.widths[i].saturating_sub(length(part)));
+                let (before, after) = if cell.right { (&*space, "") } else { ("", &*space) };
+                let gap = if i == 0 { 0 } else { GAP };
+                let part = cell.code.map_or(part.to_owned(), |code| paint(part, code, self.style));
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{:gap$}{before}{part}{after}", "");
+            }
+            out += text.trim_end();
+            out.push('\n');
+        }
+        out
+    }
 }
 
-fn write_row(
-    out: &mut String,
-    columns: &[&Column],
-    widths: &[usize],
-    cells: &[&str],
-    paint: impl Fn(&str, usize) -> String,
-) {
-    let wrapped: Vec<Vec<String>> =
-        cells.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
-    let height = wrapped.iter().map(Vec::len).max().unwrap_or(0);
-    for line in 0..height {
-        let mut text = String::new();
-        for (i, column) in columns.iter().enumerate() {
-            let part = wrapped.get(i).and_then(|lines| lines.get(line));
-            let part = part.map_or("", String::as_str);
-            let space = " ".repeat(widths[i].saturating_sub(length(part)));
-            let (before, after) =
-                if column.right { (space, String::new()) } else { (String::new(), space) };
-            let gap = if i == 0 { 0 } else { GAP };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{:gap$}{before}{}{after}", "", paint(part, i));
+/// A text in its place.
+struct Set<'c> {
+    text: Cow<'c, str>,
+    /// The colour it is painted in.
+    code: Option<&'static str>,
+    /// Whether it stands at the right edge.
+    right: bool,
+}
+
+impl Cell {
+    fn code(&self) -> Option<&'static str> {
+        match self {
+            Cell::Toned(_, Tone::Good) => Some("32"),
+            Cell::Toned(_, Tone::Careful) => Some("33"),
+            Cell::Toned(_, Tone::Bad) => Some("31"),
+            Cell::Empty | Cell::Text(_) | Cell::Number(_) | Cell::Real(..) => None,
         }
-        *out += text.trim_end();
-        out.push('\n');
     }
 }
 
@@ -198,8 +275,9 @@ fn cut(word: &str, width: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use opledger_dims::Integer;
+
     use super::*;
-    use crate::Row;
 
     #[test]
     fn lines_break_at_spaces_then_at_signs_then_anywhere() {
@@ -228,13 +306,65 @@ formula                       macs
 ";
         assert_eq!(text, expected);
         assert!(text.lines().all(|line| length(line) <= 34), "{text}");
-        let narrow = table(&all, Style { width: Some(20), colour: false });
-        assert!(narrow.contains("68,719,476,736"), "numbers are never wrapped: {narrow}");
         let mut dispensable = all.clone();
         dispensable.columns[1].dispensable = 1;
         let narrow = table(&dispensable, Style { width: Some(20), colour: false });
-        assert!(narrow.ends_with("(no room for macs)\n"), "{narrow}");
+        assert!(narrow.contains("(no room for macs; a"), "{narrow}");
         let bare = table(&all, Style { width: None, colour: true });
         assert!(bare.contains("\x1b[1mformula\x1b[0m"), "{bare}");
+    }
+
+    /// What is shown of a cell, in the order it is read.
+    fn signs(text: &str) -> String {
+        text.chars().filter(|c| !c.is_whitespace() && *c != '─').collect()
+    }
+
+    #[test]
+    fn no_line_is_wider_than_its_page_and_nothing_is_left_out_silently() {
+        let columns = vec![
+            Column::name("node"),
+            Column::word("operation").dispensable(1),
+            Column::word("shape"),
+            Column::text("closed form"),
+            Column::number("macs").dispensable(2),
+            Column::number("flops"),
+        ];
+        let row = |at: u64| {
+            Row::new([
+                format!("encoder.layers.{at}.attention.self.query").into(),
+                "contraction".into(),
+                Cell::Toned("[1, 128, 4096]".to_owned(), Tone::Good),
+                "4·b·n·c² + 2·b·n²·c + b·n".into(),
+                Cell::Number(Integer::from(68_719_476_736_u64) * at),
+                Cell::Number(Integer::from(10).pow(20) + at),
+            ])
+        };
+        let all = Table { columns, rows: vec![row(1), row(2), row(3).ruled()] };
+        for width in 16..140 {
+            let text = table(&all, Style { width: Some(width), colour: false });
+            assert!(text.lines().all(|line| length(line) <= width), "{width}:\n{text}");
+            let foot = signs(text.split_once("(no room").map_or("", |(_, foot)| foot));
+            for (at, column) in all.columns.iter().enumerate() {
+                let left_out = foot.contains(&signs(&column.title));
+                let numbers = column.right && width > 60;
+                for row in all.rows.iter().filter(|_| numbers) {
+                    let shown = text.contains(&row.cells[at].shown());
+                    assert!(shown != left_out, "{width}, {}:\n{text}", column.title);
+                }
+                assert!(left_out || signs(&text).contains(&signs(&column.title)[..3]), "{text}");
+            }
+        }
+        let expanded = table(&all, Style { width: Some(40), colour: false });
+        let expected = "\
+───────────  ───────────────────────────
+node         encoder.layers.1.attention.
+             self.query
+operation    contraction
+shape        [1, 128, 4096]
+closed form  4·b·n·c² + 2·b·n²·c + b·n
+macs         68,719,476,736
+flops        100,000,000,000,000,000,001
+";
+        assert!(expanded.starts_with(expected), "{expanded}");
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         (None, Some(_)) => {
-            output::show_noted(&model.grid(&args.sizes)?, &notes, format)?;
+            output::show_grid(&model.grid(&args.sizes)?, &notes, format)?;
             return Ok(ExitCode::SUCCESS);
         }
         (None, None) => {}

@@ -68,6 +68,42 @@ fn a_grid_is_refused_before_it_is_counted() {
     assert_eq!((diagram.code, &*diagram.stderr), (Some(0), ""));
 }
 
+/// Points are written as they are counted, in every format; kept, these take a kilobyte each.
+#[test]
+fn memory_does_not_grow_with_the_points_of_a_grid() {
+    let grid = ["count", "mha:c=64,h=4", "--set", "b=1..256:+1", "--set", "n=1..256:+1"];
+    for (format, begins) in
+        [("csv", "b,n,macs"), ("markdown", "**mha"), ("table", "mha:c=64,h=4"), ("json", "{\n")]
+    {
+        let ended = limited(90_000, &[&grid[..], &["--format", format]].concat());
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{format}");
+        assert!(ended.stdout.starts_with(begins), "{format}: {}", &ended.stdout[..80]);
+        let last = ended.stdout.lines().filter(|line| line.contains("256")).count();
+        assert!(last >= 511, "{format}: {last} lines");
+    }
+}
+
+/// A table and Markdown of a grid look as those of any other result, and its JSON is whole.
+#[test]
+fn a_grid_is_one_result_in_every_format() {
+    let grid = |format: &str| {
+        let sizes = ["--set", "b=1", "--set", "n=4,1024"];
+        let ended =
+            opledger(&[&["count", "mha:c=64,h=4"][..], &sizes, &["--format", format]].concat());
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{format}");
+        ended.stdout
+    };
+    let json: serde_json::Value = serde_json::from_str(&grid("json")).unwrap();
+    let points = json["points"].as_array().unwrap();
+    assert_eq!((points.len(), &json["symbols"][0]), (2, &"n".into()));
+    let macs = points[1]["macs"].to_string();
+    assert!(grid("csv").contains(&format!("\n1024,{macs},")), "{}", grid("csv"));
+    assert!(json["conventions"]["macs"].is_string());
+    let table = grid("table");
+    assert!(table.contains("───") && table.contains("\n1,024  "), "{table}");
+    assert!(grid("markdown").contains("\n| 1,024 | "), "{}", grid("markdown"));
+}
+
 /// Needs a user without processes: the limit on them does not hold for a privileged one.
 #[test]
 fn threads_that_cannot_be_started_are_an_error() {

@@ -5,6 +5,7 @@ mod audit;
 mod conventions;
 mod execution;
 mod generation;
+mod grid;
 mod kinds;
 mod models;
 mod totals;
@@ -24,9 +25,10 @@ pub use execution::{
     TheoremRecord, WallMs,
 };
 pub use generation::{Generation, Step};
+pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
-pub use totals::{GenerationCount, Grid, GridPoint, RunTotals};
+pub use totals::{GenerationCount, RunTotals};
 pub use verification::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
 };

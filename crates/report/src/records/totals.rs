@@ -1,4 +1,4 @@
-//! What a model costs in all: over a grid of sizes, and for a whole generation.
+//! What a model costs in all, and for a whole generation.
 
 use opledger_dims::{Binding, Counts, Integer};
 use serde::Serialize;
@@ -27,61 +27,11 @@ pub struct RunTotals {
     pub bytes_written: Integer,
 }
 
-const COLUMNS: [&str; 4] = ["macs", "flops", "bytes read", "bytes written"];
+pub(super) const COLUMNS: [&str; 4] = ["macs", "flops", "bytes read", "bytes written"];
 
 impl RunTotals {
-    fn cells(&self) -> [Cell; 4] {
+    pub(super) fn cells(&self) -> [Cell; 4] {
         [&self.macs, &self.flops, &self.bytes_read, &self.bytes_written].map(Amount::cell)
-    }
-}
-
-/// A model at many sizes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Grid {
-    /// The model.
-    pub model: String,
-    /// The sizes that all points share.
-    #[serde(serialize_with = "json::binding")]
-    pub binding: Binding,
-    /// The symbols that take several sizes.
-    pub symbols: Vec<String>,
-    /// The points.
-    pub points: Vec<GridPoint>,
-    /// What the numbers mean.
-    #[serde(serialize_with = "json::pairs")]
-    pub conventions: Vec<(&'static str, &'static str)>,
-}
-
-/// A point of a [`Grid`].
-#[derive(Clone, Debug, Serialize)]
-pub struct GridPoint {
-    /// The size of each symbol.
-    #[serde(serialize_with = "json::list")]
-    pub sizes: Vec<Integer>,
-    /// What was counted.
-    #[serde(flatten)]
-    pub total: RunTotals,
-}
-
-impl Record for Grid {
-    fn document(&self) -> Document {
-        Document {
-            blocks: vec![
-                Block::Title(title(&self.model, &self.binding)),
-                Block::Table(self.rows()),
-                Block::Text(convention_line(&["macs", "flops", "bytes"])),
-            ],
-        }
-    }
-
-    fn rows(&self) -> Table {
-        let symbols = self.symbols.iter().map(|symbol| Column::number(symbol.clone()));
-        let columns = symbols.chain(COLUMNS.map(Column::number)).collect();
-        let row = |point: &GridPoint| {
-            let sizes = point.sizes.iter().map(Amount::cell);
-            Row::new(sizes.chain(point.total.cells()).collect::<Vec<_>>())
-        };
-        Table { columns, rows: self.points.iter().map(row).collect() }
     }
 }
 
