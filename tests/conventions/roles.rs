@@ -2,7 +2,7 @@
 
 use opledger_conventions::{Share, Unit, Units, dialect};
 use opledger_dims::Binding;
-use opledger_ir::{Graph, GraphError, ModuleClass, Node, Op, Operation, Role, ops::Source};
+use opledger_ir::{Graph, GraphError, ModuleClass, Node, Op, Operation, Role, Var, ops::Source};
 use opledger_models::{Config, Request, layer};
 use serde_json::{Value, json};
 
@@ -162,6 +162,31 @@ fn a_map_of_no_known_use_in_multi_head_attention_is_refused() {
                     linear map of nn.MultiheadAttention that is none of its four";
     assert_eq!(error, expected);
     assert!(refused("transformers").is_none());
+}
+
+#[test]
+fn an_operation_that_no_layer_records_is_refused() {
+    use opledger_ir::ops::{ArithmeticKind, Pointwise};
+    type Record<'a> = &'a dyn Fn(&mut Graph, Var, Var) -> Var;
+    let record: [Record<'_>; 5] = [
+        &|g, x, _| g.pointwise(x, Pointwise::Abs).unwrap(),
+        &|g, x, _| g.arithmetic("", ArithmeticKind::Sub, x, x).unwrap(),
+        &|g, x, mask| g.select(["n"], mask, x, x).unwrap(),
+        &|g, _, mask| g.to_real(mask).unwrap(),
+        &|g, _, _| g.fill(["n"], 1.0).unwrap(),
+    ];
+    for record in record {
+        let mut g = Graph::new();
+        let x = g.input("x", ["n"]).unwrap();
+        let mask = g.input_mask("mask", ["n"]).unwrap();
+        let y = record(&mut g, x, mask);
+        let sizes = Binding::from_iter([("n", 3)]);
+        let error = Units::new(&g, &sizes, &dialect("torch.nn").unwrap()).unwrap_err().to_string();
+        let op = g.node(y).op.name();
+        let expected =
+            format!("models written as torch.nn have no calls for `{op}` at {op}: no layer");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[test]

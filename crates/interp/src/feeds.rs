@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use opledger_dims::{Binding, Integer, Poly};
 use opledger_ir::ops::{Draw, Source};
 use opledger_ir::{Node, Value};
-use opledger_tensor::{Fill, Tensor, seed_of};
+use opledger_tensor::{Distribution, Tensor, seed_of};
 
 use crate::RunError;
 use crate::memory::bytes_of;
@@ -17,7 +17,7 @@ pub struct Feeds {
     given: BTreeMap<String, Value<f32>>,
     zeros: BTreeSet<String>,
     seed: u64,
-    fill: Option<Fill>,
+    fill: Option<Distribution>,
 }
 
 impl Feeds {
@@ -30,13 +30,13 @@ impl Feeds {
     /// are exact.
     #[must_use]
     pub fn dyadic(self) -> Self {
-        Feeds { fill: Some(Fill::Dyadic), ..self }
+        Feeds { fill: Some(Distribution::Dyadic), ..self }
     }
 
     /// The same feeds, with zeros for all reals: for looking at sizes only.
     #[must_use]
     pub fn zeros(self) -> Self {
-        Feeds { fill: Some(Fill::Zero), ..self }
+        Feeds { fill: Some(Distribution::Zero), ..self }
     }
 
     /// The same feeds with one tensor given. Of a repeated layer the path names the iteration:
@@ -128,7 +128,7 @@ impl Feeds {
         if let Some(fill) = self.fill {
             return Ok(Tensor::random(sizes, seed_of(self.seed, path), fill));
         }
-        let uniform = |centre, radius| Fill::Uniform { centre, radius };
+        let uniform = |centre, radius| Distribution::Uniform { centre, radius };
         let fill = match source {
             Source::Param { draw: Draw::Weight { fan_in }, .. } => {
                 uniform(0.0, 1.0 / (integer(fan_in, binding)? as f64).sqrt())

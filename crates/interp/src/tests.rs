@@ -5,6 +5,7 @@ mod bytes;
 mod graphs;
 mod lies;
 mod models;
+mod operations;
 mod scans;
 
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Prepared, Quiet, RunError, prove};

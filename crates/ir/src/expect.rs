@@ -2,6 +2,16 @@
 
 use crate::{Axis, Kind, Shape, ShapeError};
 
+/// Checks that no two axes of a result share a name.
+pub(crate) fn expect_distinct(axes: &[Axis]) -> Result<(), ShapeError> {
+    for (at, axis) in axes.iter().enumerate() {
+        if axes[..at].iter().any(|other| other.name == axis.name) {
+            return Err(ShapeError::Duplicate(axis.name.clone()));
+        }
+    }
+    Ok(())
+}
+
 impl Shape {
     /// Checks what the elements are.
     pub(crate) fn expect(&self, operand: usize, expected: Kind) -> Result<(), ShapeError> {

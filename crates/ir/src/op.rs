@@ -6,8 +6,8 @@ use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
     Activation, Arithmetic, Attention, Carry, Concat, Dropout, Einsum, Embedding, Exit, Experts,
-    Gather, Norm, Rearrange, Reduce, Rope, RotaryAngles, Scale, Sinusoid, Softmax, Source, Table,
-    TokenPositions, TopK,
+    Fill, Gather, Norm, Pointwise, Rearrange, Reduce, Rope, RotaryAngles, Scale, Select, Sinusoid,
+    Softmax, Source, Table, ToReal, TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -96,7 +96,7 @@ ops! {
     TokenPositions(TokenPositions),
     /// A contraction of two operands.
     Einsum(Einsum),
-    /// Addition, multiplication or division with broadcast by axis name.
+    /// An operation on two numbers with broadcast by axis name.
     Arithmetic(Arithmetic),
     /// Multiplication by a constant.
     Scale(Scale),
@@ -106,6 +106,14 @@ ops! {
     Norm(Norm),
     /// A pointwise function.
     Activation(Activation),
+    /// A pointwise function with constants.
+    Pointwise(Pointwise),
+    /// One of two values for each element.
+    Select(Select),
+    /// Whole numbers as reals.
+    ToReal(ToReal),
+    /// A tensor of one number.
+    Fill(Fill),
     /// Rows of a table by id.
     Embedding(Embedding),
     /// Moving without arithmetic.

@@ -4,8 +4,8 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
     Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Experts,
-    Factor, Gather, Masked, Norm, Rearrange, Reduce, Rope, RopePairs, Scale, Sinusoid, Softmax,
-    Source, Table, TopK,
+    Factor, Fill, Gather, Masked, Norm, Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale,
+    Select, Sinusoid, Softmax, Source, Table, ToReal, TopK,
 };
 use crate::{
     Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support, Var,
@@ -171,7 +171,16 @@ impl Graph {
     /// When it does not, or has another size.
     #[track_caller]
     pub fn div(&mut self, label: &str, a: Var, b: Var) -> Recorded {
-        self.record(label, Arithmetic { kind: ArithmeticKind::Div, masked: None }, &[a, b])
+        self.arithmetic(label, ArithmeticKind::Div, a, b)
+    }
+
+    /// An operation on two numbers, where every axis of `b` stands in `a`.
+    ///
+    /// # Errors
+    /// When it does not, or has another size.
+    #[track_caller]
+    pub fn arithmetic(&mut self, label: &str, kind: ArithmeticKind, a: Var, b: Var) -> Recorded {
+        self.record(label, Arithmetic { kind, masked: None }, &[a, b])
     }
 
     /// `a + b` where a mask allows it, 0 elsewhere; queries and keys are the last two axes.
@@ -244,6 +253,55 @@ impl Graph {
     #[track_caller]
     pub fn activation(&mut self, x: Var, function: Activation) -> Recorded {
         self.record("", function, &[x])
+    }
+
+    /// A pointwise function with constants.
+    ///
+    /// # Errors
+    /// When `x` holds whole numbers.
+    #[track_caller]
+    pub fn pointwise(&mut self, x: Var, function: Pointwise) -> Recorded {
+        self.record("", function, &[x])
+    }
+
+    /// `a` where a condition of whole numbers is not zero, else `b`, over `axes`; each operand has
+    /// some of them, in any order.
+    ///
+    /// # Errors
+    /// When an operand has another axis, or one of another size.
+    #[track_caller]
+    pub fn select<A: Into<Axis>>(
+        &mut self,
+        axes: impl IntoIterator<Item = A>,
+        condition: Var,
+        a: Var,
+        b: Var,
+    ) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record("", Select { axes }, &[condition, a, b])
+    }
+
+    /// Whole numbers as reals.
+    ///
+    /// # Errors
+    /// When `x` holds reals.
+    #[track_caller]
+    pub fn to_real(&mut self, x: Var) -> Recorded {
+        self.record("", ToReal, &[x])
+    }
+
+    /// A tensor of one number.
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn fill<A: Into<Axis>>(
+        &mut self,
+        axes: impl IntoIterator<Item = A>,
+        value: f64,
+    ) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record("", Fill { axes, value }, &[])
     }
 
     /// The rows of `table` (`[rows, width]`) named by `ids`.

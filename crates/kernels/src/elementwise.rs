@@ -1,8 +1,8 @@
-//! Activation functions over a slice, scaling and dropout.
+//! Functions of one number over a slice, scaling and dropout.
 
 use opledger_dims::Class;
 
-use opledger_dims::Activation;
+use opledger_dims::{Activation, Pointwise};
 
 use crate::activation::{ElementLoop, Function};
 use crate::error::{KernelError, exactly};
@@ -41,6 +41,28 @@ pub fn activation<T: Number, M: Meter>(
     x: &[T],
     out: &mut [T],
     meter: &M,
+) -> Result<(), KernelError> {
+    each(function, x, out, meter)
+}
+
+/// Applies a function with constants to each element of `x`; counts as [`Pointwise`] says.
+///
+/// # Errors
+/// [`KernelError::Length`] if `out` is not as long as `x`.
+pub fn pointwise<T: Number, M: Meter>(
+    function: Pointwise,
+    x: &[T],
+    out: &mut [T],
+    meter: &M,
+) -> Result<(), KernelError> {
+    each(function, x, out, meter)
+}
+
+fn each<T: Number>(
+    function: impl Function + Copy + Sync,
+    x: &[T],
+    out: &mut [T],
+    meter: &impl Meter,
 ) -> Result<(), KernelError> {
     let isa = isa()?;
     exactly("output", out.len(), &[x.len()])?;

@@ -52,6 +52,7 @@ pub mod math;
 mod meter;
 mod norm;
 mod number;
+mod pointwise;
 mod position;
 mod probe;
 mod reduce;
@@ -66,7 +67,7 @@ pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,
 };
-pub use elementwise::{activation, dropout, scale};
+pub use elementwise::{activation, dropout, pointwise, scale};
 pub use error::KernelError;
 pub use experts::{Experts, experts};
 pub use gemm::{Epilogue, Gemm, GemmMeters, MatrixBatch, PackedMatrix, Right, gemm, gemm_with};
@@ -74,12 +75,12 @@ pub use isa::{Isa, isa};
 pub use meter::{AtomicMeter, Meter, NoMeter, Substitution, Tally};
 pub use norm::{Channels, LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use number::Number;
-pub use opledger_dims::Activation;
+pub use opledger_dims::{Activation, Pointwise};
 pub use position::{Pairing, Rope, rope, rotary_angles, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;
 pub use score_rows::{ScoreRows, masked_binary};
 pub use softmax::softmax;
-pub use strided::{BinaryOp, Strided, binary, gather, permute};
+pub use strided::{BinaryOp, Strided, binary, gather, permute, select};
 pub use top_k::top_k;

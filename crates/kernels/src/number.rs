@@ -48,6 +48,9 @@ pub trait Number:
     /// `eˣ`.
     #[must_use]
     fn exp(self) -> Self;
+    /// Natural logarithm.
+    #[must_use]
+    fn ln(self) -> Self;
     /// `tanh x`.
     #[must_use]
     fn tanh(self) -> Self;
@@ -59,6 +62,12 @@ pub trait Number:
     fn masked(self, bits: u32) -> Self {
         Self::of(f32::from_bits(self.value().to_bits() & bits))
     }
+    /// Sine of radians.
+    #[must_use]
+    fn sin(self) -> Self;
+    /// Cosine of radians.
+    #[must_use]
+    fn cos(self) -> Self;
     /// Sine and cosine.
     #[must_use]
     fn sin_cos(self) -> (Self, Self);
@@ -169,6 +178,18 @@ impl Number for f32 {
         math::erf(self)
     }
     #[inline(always)]
+    fn ln(self) -> Self {
+        f32::ln(self)
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        f32::sin(self)
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        f32::cos(self)
+    }
+    #[inline(always)]
     fn sin_cos(self) -> (Self, Self) {
         f32::sin_cos(self)
     }
@@ -250,7 +271,10 @@ impl Number for Counted<f32> {
         count(Class::Max, 1);
         self.0.is_nan()
     }
-    counting!(sqrt Sqrt f32::sqrt  exp Exp math::exp  tanh Tanh math::tanh  erf Erf math::erf);
+    counting!(
+        sqrt Sqrt f32::sqrt  exp Exp math::exp  ln Log f32::ln  tanh Tanh math::tanh
+        erf Erf math::erf  sin Sin f32::sin  cos Cos f32::cos
+    );
 }
 
 impl Lanes for Counted<f32> {
@@ -283,11 +307,14 @@ mod tests {
     #[test]
     fn a_counting_number_has_the_bits_of_the_plain_one_and_counts_each_operation() {
         type Function = (fn(Counted<f32>) -> Counted<f32>, fn(f32) -> f32, Class);
-        let functions: [Function; 6] = [
+        let functions: [Function; 9] = [
             (Number::sqrt, Number::sqrt, Class::Sqrt),
             (Number::exp, Number::exp, Class::Exp),
             (Number::tanh, Number::tanh, Class::Tanh),
             (Number::erf, Number::erf, Class::Erf),
+            (Number::ln, Number::ln, Class::Log),
+            (Number::sin, Number::sin, Class::Sin),
+            (Number::cos, Number::cos, Class::Cos),
             (|x| (-x).exp2_flushed(), |x| (-x).exp2_flushed(), Class::Exp),
             (Lanes::ln_1p, Lanes::ln_1p, Class::Log),
         ];

@@ -117,14 +117,14 @@ pub fn masked_binary<T: Number, M: Meter>(
                         let a = &a.data[from_a + run.start * step_a..];
                         let b = &b.data[from_b + run.start * step_b..];
                         op.apply(isa, (a, step_a), (b, step_b), &mut out[run.clone()]);
-                        tally.both(op.class(), run.len());
+                        op.count(run.len(), tally);
                     }
                 }
                 Seen::Positions(positions) => {
                     out.fill(T::of(0.0));
                     for &j in positions {
                         out[j] = op.of(a.data[from_a + j * step_a], b.data[from_b + j * step_b]);
-                        tally.both(op.class(), 1);
+                        op.count(1, tally);
                     }
                 }
             }

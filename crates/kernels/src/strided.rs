@@ -1,10 +1,10 @@
 //! Kernels that read their operands through strides: broadcasts and copies.
 
-use opledger_dims::Class;
+use opledger_dims::{Class, PowerSign};
 
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa, vectorised};
-use crate::meter::Meter;
+use crate::meter::{Meter, Tally};
 use crate::number::Number;
 use crate::tasks::over_rows;
 
@@ -17,6 +17,13 @@ pub struct Strided<'a, T = f32> {
     pub strides: &'a [usize],
 }
 
+impl<'a, T> Strided<'a, T> {
+    /// How many elements there are, and the strides.
+    fn layout(&self) -> (usize, &'a [usize]) {
+        (self.data.len(), self.strides)
+    }
+}
+
 /// An operation on two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
@@ -26,14 +33,32 @@ pub enum BinaryOp {
     Mul,
     /// `a / b`: 1 div.
     Div,
+    /// `a - b`: 1 add.
+    Sub,
+    /// The larger, NaN if either is: 1 max, and another that looks for NaN.
+    Max,
+    /// The smaller, likewise.
+    Min,
+    /// `a` to the power of `b`, as [`opledger_dims::power`] says: 1 log, 1 mul, 1 exp.
+    Pow,
 }
 
 impl BinaryOp {
-    pub(crate) fn class(self) -> Class {
+    /// Counts the operation on `n` pairs.
+    pub(crate) fn count(self, n: usize, tally: &mut Tally) {
         match self {
-            BinaryOp::Add => Class::Add,
-            BinaryOp::Mul => Class::Mul,
-            BinaryOp::Div => Class::Div,
+            BinaryOp::Add | BinaryOp::Sub => tally.both(Class::Add, n),
+            BinaryOp::Mul => tally.both(Class::Mul, n),
+            BinaryOp::Div => tally.both(Class::Div, n),
+            BinaryOp::Max | BinaryOp::Min => {
+                tally.useful(Class::Max, n);
+                tally.executed(Class::Max, 2 * n);
+            }
+            BinaryOp::Pow => {
+                for class in [Class::Log, Class::Mul, Class::Exp] {
+                    tally.both(class, n);
+                }
+            }
         }
     }
 
@@ -44,6 +69,10 @@ impl BinaryOp {
             BinaryOp::Add => a + b,
             BinaryOp::Mul => a * b,
             BinaryOp::Div => a / b,
+            BinaryOp::Sub => a - b,
+            BinaryOp::Max => larger(a, b),
+            BinaryOp::Min => -larger(-a, -b),
+            BinaryOp::Pow => power(a, b),
         }
     }
 
@@ -59,7 +88,30 @@ impl BinaryOp {
             BinaryOp::Add => pairs(isa, a, step_a, b, step_b, out, |a, b| a + b),
             BinaryOp::Mul => pairs(isa, a, step_a, b, step_b, out, |a, b| a * b),
             BinaryOp::Div => pairs(isa, a, step_a, b, step_b, out, |a, b| a / b),
+            BinaryOp::Sub => pairs(isa, a, step_a, b, step_b, out, |a, b| a - b),
+            BinaryOp::Max => pairs(isa, a, step_a, b, step_b, out, larger),
+            BinaryOp::Min => pairs(isa, a, step_a, b, step_b, out, |a, b| -larger(-a, -b)),
+            BinaryOp::Pow => pairs(isa, a, step_a, b, step_b, out, power),
         }
+    }
+}
+
+/// The larger of two; NaN if either is.
+#[inline(always)]
+fn larger<T: Number>(a: T, b: T) -> T {
+    let (less, nan) = (a < b, b.is_nan());
+    if less | nan { b } else { a }
+}
+
+/// `base` to the power of `exponent`; what the sign of a base is worth costs nothing.
+#[inline(always)]
+pub(crate) fn power<T: Number>(base: T, exponent: T) -> T {
+    let value = (exponent * base.abs().ln()).exp();
+    match PowerSign::of(f64::from(base.value()), f64::from(exponent.value())) {
+        PowerSign::Plus => value,
+        PowerSign::Minus => -value,
+        PowerSign::One => T::of(1.0),
+        PowerSign::None => T::of(f32::NAN),
     }
 }
 
@@ -81,7 +133,7 @@ pub fn binary<T: Number, M: Meter>(
         let [step_a, step_b] = walk.steps;
         walk.rows(first, out, |[from_a, from_b], out| {
             op.apply(isa, (&a.data[from_a..], step_a), (&b.data[from_b..], step_b), out);
-            tally.both(op.class(), out.len());
+            op.count(out.len(), tally);
         });
     });
     Ok(())
@@ -105,6 +157,33 @@ pub fn permute<T: Number>(
                 1 => out.copy_from_slice(&x[..out.len()]),
                 0 => out.fill(x[0]),
                 _ => out.iter_mut().zip(x.iter().step_by(step)).for_each(|(out, x)| *out = *x),
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Takes each element of `out`, contiguous of shape `shape`, from `a` where `condition` is not zero,
+/// else from `b`; counts nothing.
+///
+/// # Errors
+/// As [`binary`].
+pub fn select<T: Number>(
+    shape: &[usize],
+    condition: Strided<'_, i64>,
+    [a, b]: [Strided<'_, T>; 2],
+    out: &mut [T],
+) -> Result<(), KernelError> {
+    let operands = [condition.layout(), a.layout(), b.layout()];
+    let walk = Walk::over(shape, shape.len(), operands, out.len())?;
+    over_rows(out, walk.width(), 1, &crate::NoMeter, |first, out, _| {
+        let [step_condition, step_a, step_b] = walk.steps;
+        walk.rows(first, out, |[from_condition, from_a, from_b], out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = match condition.data[from_condition + i * step_condition] {
+                    0 => b.data[from_b + i * step_b],
+                    _ => a.data[from_a + i * step_a],
+                };
             }
         });
     });
@@ -158,7 +237,7 @@ impl<const N: usize> Walk<N> {
         operands: [Strided<'_, T>; N],
         out: &[T],
     ) -> Result<Walk<N>, KernelError> {
-        Walk::over(shape, shape.len(), operands, out)
+        Walk::over(shape, shape.len(), operands.each_ref().map(Strided::layout), out.len())
     }
 
     /// The walk whose rows are those of the last axis.
@@ -167,28 +246,30 @@ impl<const N: usize> Walk<N> {
         operands: [Strided<'_, T>; N],
         out: &[T],
     ) -> Result<Walk<N>, KernelError> {
-        Walk::over(shape, shape.len().saturating_sub(1), operands, out)
+        let operands = operands.each_ref().map(Strided::layout);
+        Walk::over(shape, shape.len().saturating_sub(1), operands, out.len())
     }
 
     /// Merges what can be merged of the first `mergeable` axes and keeps the others as they are.
-    fn over<T>(
+    /// Operands come as their lengths and strides.
+    fn over(
         shape: &[usize],
         mergeable: usize,
-        operands: [Strided<'_, T>; N],
-        out: &[T],
+        operands: [(usize, &[usize]); N],
+        out: usize,
     ) -> Result<Walk<N>, KernelError> {
-        exactly("output", out.len(), shape)?;
-        for operand in &operands {
-            if operand.strides.len() != shape.len() {
+        exactly("output", out, shape)?;
+        for (len, strides) in operands {
+            if strides.len() != shape.len() {
                 return Err(KernelError::Shape { what: "one stride per axis" });
             }
-            let axes: Vec<_> = shape.iter().copied().zip(operand.strides.iter().copied()).collect();
-            reaches("operand", operand.data.len(), 0, &axes)?;
+            let axes: Vec<_> = shape.iter().copied().zip(strides.iter().copied()).collect();
+            reaches("operand", len, 0, &axes)?;
         }
         let mut axes: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.len());
         let counted = |&(axis, &size): &(usize, &usize)| axis >= mergeable || size != 1;
         for (axis, &size) in shape.iter().enumerate().filter(counted) {
-            let strides = operands.each_ref().map(|operand| operand.strides[axis]);
+            let strides = operands.map(|(_, strides)| strides[axis]);
             match axes.last_mut() {
                 Some((outer, outer_strides))
                     if axis < mergeable

@@ -7,7 +7,7 @@ use crate::Tensor;
 
 /// How the elements of a random tensor are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fill {
+pub enum Distribution {
     /// Uniform reals in `[centre - radius, centre + radius)`.
     Uniform {
         /// The middle of the interval.
@@ -31,16 +31,16 @@ pub fn seed_of(seed: u64, name: &str) -> u64 {
 
 impl Tensor<f32> {
     /// A tensor of random reals.
-    pub fn random(shape: &[usize], seed: u64, fill: Fill) -> Self {
+    pub fn random(shape: &[usize], seed: u64, fill: Distribution) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let draw = move || match fill {
-            Fill::Uniform { centre, radius } => {
+            Distribution::Uniform { centre, radius } => {
                 (centre + radius * rng.random_range(-1.0..1.0)) as f32
             }
-            Fill::Dyadic => rng.random_range(-8..=8) as f32 / 8.0,
-            Fill::Zero => 0.0,
+            Distribution::Dyadic => rng.random_range(-8..=8) as f32 / 8.0,
+            Distribution::Zero => 0.0,
         };
-        if fill == Fill::Zero {
+        if fill == Distribution::Zero {
             return Tensor::from(ndarray::ArrayD::zeros(shape));
         }
         Tensor::from(ndarray::ArrayD::from_shape_simple_fn(shape, draw))
@@ -63,14 +63,17 @@ mod tests {
 
     #[test]
     fn seeds_and_names_decide_the_data() {
-        let fill = Fill::Uniform { centre: 0.0, radius: 1.0 };
+        let fill = Distribution::Uniform { centre: 0.0, radius: 1.0 };
         let x = Tensor::random(&[4, 5], seed_of(1, "x"), fill);
         assert_eq!(x, Tensor::random(&[4, 5], seed_of(1, "x"), fill));
         assert_ne!(x, Tensor::random(&[4, 5], seed_of(2, "x"), fill));
         assert_ne!(x, Tensor::random(&[4, 5], seed_of(1, "y"), fill));
         assert!(x.data().iter().all(|v| (-1.0..1.0).contains(v)));
         assert!(
-            Tensor::random(&[99], 7, Fill::Dyadic).data().iter().all(|v| (v * 8.0).fract() == 0.0)
+            Tensor::random(&[99], 7, Distribution::Dyadic)
+                .data()
+                .iter()
+                .all(|v| (v * 8.0).fract() == 0.0)
         );
         assert!(Tensor::random_index(&[99], 7, 3).data().iter().all(|v| (0..3).contains(v)));
         assert_eq!(Tensor::random_index(&[2], 7, 0).data(), [0, 0]);

@@ -4,7 +4,7 @@ use opledger_dims::{Binding, Counted, Quantity};
 use opledger_interp::{Fast, Feeds, Oracle};
 use opledger_ir::{Axis, Graph, Selection};
 use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, SinusoidalPositions};
-use opledger_tensor::{Fill, Tensor};
+use opledger_tensor::{Distribution, Tensor};
 
 use crate::bench::{Trials, binding};
 use crate::claim::{Basis, Finding, Verdict};
@@ -157,7 +157,8 @@ pub(crate) fn equivariance(bench: &mut Trials<'_>) -> Answer {
 
     let (count, width) = (5, 8);
     let large = Experiment::new(count, width, 2, Positions::None)?;
-    let random = Tensor::random(&[count, width], 17, Fill::Uniform { centre: 0.0, radius: 1.0 });
+    let random =
+        Tensor::random(&[count, width], 17, Distribution::Uniform { centre: 0.0, radius: 1.0 });
     let tokens: Vec<Vec<f32>> = random.data().chunks(width).map(<[f32]>::to_vec).collect();
     let identity: Vec<usize> = (0..count).collect();
     let base = large.outputs(&tokens, &identity)?;

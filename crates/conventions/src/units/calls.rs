@@ -104,6 +104,10 @@ impl Lowering<'_> {
                     ArithmeticKind::Add => "add",
                     ArithmeticKind::Mul => "mul",
                     ArithmeticKind::Div => "div",
+                    ArithmeticKind::Sub
+                    | ArithmeticKind::Max
+                    | ArithmeticKind::Min
+                    | ArithmeticKind::Pow => return Err(self.unrecorded(node)),
                 };
                 let mut calls = vec![Call::new(name, Operator, sizes)];
                 calls.extend(self.residual_dropout(node)?);
@@ -144,6 +148,10 @@ impl Lowering<'_> {
                 ExpertsManner::GroupedMm => one("grouped_mm", Function, each()?),
                 ExpertsManner::Linear => one("linear", Function, self.experts(node)?),
             },
+            // No layer records these.
+            Op::Pointwise(_) | Op::Select(_) | Op::ToReal(_) | Op::Fill(_) => {
+                return Err(self.unrecorded(node));
+            }
             // Moving without arithmetic, which no tool counts, and what the framework has before it
             // runs: constants, and the entries that `topk` gives with their places.
             Op::Concat(_)
@@ -308,6 +316,11 @@ impl Lowering<'_> {
             }
             false => Ok(None),
         }
+    }
+
+    /// A node of an operation that no layer records.
+    fn unrecorded(&self, node: &Node) -> ConventionError {
+        self.unwritten(node, "no layer records it, and no dialect says how it is called".to_owned())
     }
 
     /// A node that the dialect has no calls for.

@@ -83,15 +83,22 @@ fn of_operation(op: &Op) -> Share {
         Op::Softmax(_) => Share::Softmax,
         Op::Scale(_) => Share::Multiplication,
         Op::Arithmetic(op) => match op.kind {
-            ArithmeticKind::Add => Share::Addition,
+            ArithmeticKind::Add | ArithmeticKind::Sub => Share::Addition,
             ArithmeticKind::Mul => Share::Multiplication,
-            ArithmeticKind::Div => Share::Other,
+            ArithmeticKind::Div
+            | ArithmeticKind::Max
+            | ArithmeticKind::Min
+            | ArithmeticKind::Pow => Share::Other,
         },
         Op::Norm(_) => Share::Normalisation,
         Op::Activation(_) => Share::Activation,
         Op::RotaryAngles(_) | Op::Rope(_) => Share::Rotation,
         Op::Embedding(_) => Share::Embedding,
         Op::TopK(_)
+        | Op::Pointwise(_)
+        | Op::Select(_)
+        | Op::ToReal(_)
+        | Op::Fill(_)
         | Op::Reduce(_)
         | Op::Dropout(_)
         | Op::Source(_)

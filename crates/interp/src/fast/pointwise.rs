@@ -1,8 +1,8 @@
 //! Operations that go over their operand row by row.
 
 use opledger_ir::ops::{
-    Activation, Arithmetic, ArithmeticKind, Dropout, Norm, NormKind, Reduce, Rope, RopePairs,
-    RotaryAngles, Scale, Sinusoid,
+    Activation, Arithmetic, ArithmeticKind, Dropout, Fill, Norm, NormKind, Pointwise, Reduce, Rope,
+    RopePairs, RotaryAngles, Scale, Select, Sinusoid,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
@@ -30,6 +30,10 @@ pub(super) fn arithmetic(
         ArithmeticKind::Add => BinaryOp::Add,
         ArithmeticKind::Mul => BinaryOp::Mul,
         ArithmeticKind::Div => BinaryOp::Div,
+        ArithmeticKind::Sub => BinaryOp::Sub,
+        ArithmeticKind::Max => BinaryOp::Max,
+        ArithmeticKind::Min => BinaryOp::Min,
+        ArithmeticKind::Pow => BinaryOp::Pow,
     };
     let a = Strided { data: a.data(), strides: &a_strides };
     let b = Strided { data: b.data(), strides: &b_strides };
@@ -102,6 +106,34 @@ pub(super) fn activation(
 ) -> Applied {
     let x = call.real(0)?.data();
     kernels::activation(op, x, out, meter).map_err(refused)
+}
+
+pub(super) fn with_constants(
+    op: Pointwise,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Applied {
+    kernels::pointwise(op, call.real(0)?.data(), out, meter).map_err(refused)
+}
+
+pub(super) fn select(op: &Select, call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
+    let (condition, a, b) = (call.index(0)?, call.real(1)?, call.real(2)?);
+    let along = |operand: usize, sizes| op.strides(call.shapes[operand], sizes);
+    let condition = Strided { data: condition.data(), strides: &along(0, condition.shape()) };
+    let a = Strided { data: a.data(), strides: &along(1, a.shape()) };
+    let b = Strided { data: b.data(), strides: &along(2, b.shape()) };
+    kernels::select(call.output, condition, [a, b], out).map_err(refused)
+}
+
+pub(super) fn to_real(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
+    out.iter_mut().zip(call.index(0)?.data()).for_each(|(out, x)| *out = *x as f32);
+    Ok(())
+}
+
+pub(super) fn fill(op: &Fill, out: &mut [f32]) -> Applied {
+    out.fill(op.value as f32);
+    Ok(())
 }
 
 pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {

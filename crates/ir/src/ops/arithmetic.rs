@@ -1,10 +1,10 @@
-//! Addition, multiplication and division, element by element, the second operand broadcast by axis
-//! name.
+//! Operations on two numbers, element by element, the second operand broadcast by axis name.
 //!
-//! Count: one add, mul or div per element of the result. Under a mask only the allowed entries are
+//! Count, per element of the result: sum and difference one add, product one mul, quotient one div,
+//! max(a, b) and min(a, b) = −max(−a, −b) one max, the power exp(b·ln a) one log, one mul and one exp. Under a mask only the allowed entries are
 //! computed; the others are 0 and cost nothing.
 
-use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol, power};
 
 use crate::masked::{self, Masked};
 use crate::operation::Operation;
@@ -20,12 +20,20 @@ pub enum ArithmeticKind {
     Mul,
     /// Division: weights by their sum.
     Div,
+    /// Subtraction.
+    Sub,
+    /// The larger of two; NaN if either is.
+    Max,
+    /// The smaller of two; NaN if either is.
+    Min,
+    /// `a` to the power of `b`, as [`power`] says.
+    Pow,
 }
 
-/// `a + b`, `a · b` or `a / b`.
+/// `a + b`, `a · b` and their kin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arithmetic {
-    /// Which of the three.
+    /// Which operation.
     pub kind: ArithmeticKind,
     /// Which entries exist, when not all: queries are the axis before the last, keys the last.
     pub masked: Option<Masked>,
@@ -51,6 +59,10 @@ impl Operation for Arithmetic {
             ArithmeticKind::Add => "add",
             ArithmeticKind::Mul => "mul",
             ArithmeticKind::Div => "div",
+            ArithmeticKind::Sub => "sub",
+            ArithmeticKind::Max => "max",
+            ArithmeticKind::Min => "min",
+            ArithmeticKind::Pow => "pow",
         }
     }
 
@@ -72,13 +84,16 @@ impl Operation for Arithmetic {
     }
 
     fn cost(&self, _: &[&Shape], output: &Shape) -> Cost {
-        let class = match self.kind {
-            ArithmeticKind::Add => Class::Add,
-            ArithmeticKind::Mul => Class::Mul,
-            ArithmeticKind::Div => Class::Div,
+        let classes: &[Class] = match self.kind {
+            ArithmeticKind::Add | ArithmeticKind::Sub => &[Class::Add],
+            ArithmeticKind::Mul => &[Class::Mul],
+            ArithmeticKind::Div => &[Class::Div],
+            ArithmeticKind::Max | ArithmeticKind::Min => &[Class::Max],
+            ArithmeticKind::Pow => &[Class::Log, Class::Mul, Class::Exp],
         };
         let entries = masked::count(self.masked.as_ref(), output);
-        Cost::of(Part::Pointwise, Counts::zero().with(class, entries))
+        let each = |counts: Counts<Poly>, class: &Class| counts.with(*class, entries.clone());
+        Cost::of(Part::Pointwise, classes.iter().fold(Counts::zero(), each))
     }
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
@@ -116,6 +131,10 @@ impl Operation for Arithmetic {
             (true, ArithmeticKind::Add) => *x + b.data()[at],
             (true, ArithmeticKind::Mul) => *x * b.data()[at],
             (true, ArithmeticKind::Div) => *x / b.data()[at],
+            (true, ArithmeticKind::Sub) => *x - b.data()[at],
+            (true, ArithmeticKind::Max) => x.max(b.data()[at]),
+            (true, ArithmeticKind::Min) => -(-*x).max(-b.data()[at]),
+            (true, ArithmeticKind::Pow) => power(*x, b.data()[at]),
         };
         let out = entries.map(compute).collect();
         mark(Part::Pointwise);
@@ -125,6 +144,7 @@ impl Operation for Arithmetic {
 
 #[cfg(test)]
 mod tests {
+    use super::ArithmeticKind;
     use crate::Graph;
     use crate::masked::tests::every_mask;
     use crate::ops::proof::{evaluate, prove};
@@ -139,6 +159,10 @@ mod tests {
             g.add("", x, y).unwrap();
             g.mul("", x, y).unwrap();
             g.div("", x, y).unwrap();
+            use ArithmeticKind::{Max, Min, Pow, Sub};
+            for kind in [Sub, Max, Min, Pow] {
+                g.arithmetic("", kind, x, y).unwrap();
+            }
             prove(&g, &[("b", b), ("n", n), ("c", c)]);
         }
 
@@ -169,6 +193,17 @@ mod tests {
         assert_eq!(evaluate(&g, product, &feeds), [10., 20., 60., 80.]);
         let quotient = g.div("", x, y).unwrap();
         assert_eq!(evaluate(&g, quotient, &feeds), [0.1, 0.2, 0.15, 0.2]);
+        let mut of = |kind| {
+            let z = g.arithmetic("", kind, x, y).unwrap();
+            evaluate(&g, z, &[("x", &[1., -2., 3., 4.]), ("y", &[2., -2.])])
+        };
+        assert_eq!(of(ArithmeticKind::Sub), [-1., -4., 5., 6.]);
+        assert_eq!(of(ArithmeticKind::Max), [2., 2., 3., 4.]);
+        assert_eq!(of(ArithmeticKind::Min), [1., -2., -2., -2.]);
+        let powers = of(ArithmeticKind::Pow);
+        for (power, expected) in powers.into_iter().zip([1., 4., 1. / 9., 1. / 16.]) {
+            assert!((power - expected).abs() < 1e-12, "{power} for {expected}");
+        }
         let error = g.add("", y, x).unwrap_err().problem.to_string();
         assert_eq!(error, "operand 0 has no axis `j`");
         let z = g.input("z", [("i", 3)]).unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::{Binding, Counted, Counts, Integer, Scalar, counted, take_counts};
-use opledger_tensor::{Fill, Tensor, seed_of};
+use opledger_tensor::{Distribution, Tensor, seed_of};
 
 use super::Source;
 use crate::op::Op;
@@ -63,7 +63,7 @@ fn each<T: Scalar>(
                 (None, Source::Visible { .. }) => {
                     Value::Index(Tensor::random_index(&shape, i as u64, 2))
                 }
-                (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Fill::Dyadic)
+                (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Distribution::Dyadic)
                     .map(|x| T::from_f64(f64::from(*x)))
                     .into(),
             }],

@@ -2,6 +2,7 @@
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 
+use crate::expect::expect_distinct;
 use crate::operation::{Operation, operands};
 use crate::{Axis, AxisMap, Call, Cost, Elem, Facts, OpError, Part, Shape, ShapeError, Value};
 
@@ -122,11 +123,7 @@ impl Operation for Source {
     fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [] = operands(inputs)?;
         let axes = self.axes();
-        for (i, axis) in axes.iter().enumerate() {
-            if axes[..i].iter().any(|a| a.name == axis.name) {
-                return Err(ShapeError::Duplicate(axis.name.clone()));
-            }
-        }
+        expect_distinct(axes)?;
         let elem = match self {
             Source::Ids { .. } | Source::Visible { .. } => Elem::I64,
             Source::Input { .. } | Source::Param { .. } => Elem::F32,

@@ -5,6 +5,16 @@ use proptest::prelude::*;
 use super::{counts_itself, data, numbers};
 use crate::*;
 
+const BINARY: [BinaryOp; 7] = [
+    BinaryOp::Add,
+    BinaryOp::Mul,
+    BinaryOp::Div,
+    BinaryOp::Sub,
+    BinaryOp::Max,
+    BinaryOp::Min,
+    BinaryOp::Pow,
+];
+
 /// The masks of rows of so many keys, by number.
 fn mask<'a>(kind: usize, queries: usize, keys: usize, keep: &'a [i64]) -> Mask<'a> {
     Mask {
@@ -37,7 +47,7 @@ proptest! {
         let [a, b] = [data(len, seed + 2, odd), data(keys, seed + 3, odd)];
         let shape = [batch * heads, queries, keys];
         let (strides, repeated) = ([queries * keys, keys, 1], [0, 0, kind % 2]);
-        for op in [BinaryOp::Add, BinaryOp::Mul, BinaryOp::Div] {
+        for op in BINARY {
             counts_itself!(format!("{op:?} of {rows:?}"), T, |[meter]| {
                 let mut out = numbers::<T>(&vec![7.0; len]);
                 let (a, b) = (numbers::<T>(&a), numbers::<T>(&b));
@@ -97,6 +107,22 @@ proptest! {
                 out
             });
         }
+        use Pointwise::*;
+        let powers = [0.0, 1.0, 2.0, 3.0, 7.0, -2.0, 0.5, -0.5, 1.5].map(Power);
+        let bounds = [None, Some(-0.5), Some(0.75)];
+        let clamps = bounds.iter().flat_map(|min| bounds.map(|max| Clamp { min: *min, max }));
+        let plain = [
+            Neg, Abs, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sqrt, Rsqrt, Reciprocal, Sin, Cos,
+            Tan, Erf, Shift(0.3), LeakyRelu(0.1), Elu(1.3), Celu(1.3), Selu, HardSigmoid, HardSwish,
+            Mish, LogSigmoid, Softsign, Floor, Ceil, Round, Sign,
+        ];
+        for function in plain.into_iter().chain(powers).chain(clamps) {
+            counts_itself!(format!("{function:?} of {len}"), T, |[meter]| {
+                let mut out = numbers::<T>(&x);
+                pointwise(function, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
+        }
         counts_itself!(format!("scale of {len}"), T, |[meter]| {
             let mut out = numbers::<T>(&x);
             scale(0.3, &numbers::<T>(&x), &mut out, meter).unwrap();
@@ -115,12 +141,8 @@ proptest! {
         let [a, b, c] = shape;
         let len = shape.iter().product::<usize>();
         let x = data(len, seed, true);
-        for (op, strides) in [
-            (BinaryOp::Add, [b * c, c, 1]),
-            (BinaryOp::Mul, [0, 0, 1]),
-            (BinaryOp::Div, [0, 1, 0]),
-            (BinaryOp::Add, [1, a, a * b]),
-        ] {
+        let layouts = [[b * c, c, 1], [0, 0, 1], [0, 1, 0], [1, a, a * b]];
+        for (op, strides) in BINARY.into_iter().flat_map(|op| layouts.map(|strides| (op, strides))) {
             for swapped in [false, true] {
                 counts_itself!(format!("{op:?} of {shape:?} by {strides:?}"), T, |[meter]| {
                     let mut out = numbers::<T>(&x);

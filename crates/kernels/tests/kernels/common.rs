@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use opledger_dims::{Class, Counts};
-use opledger_kernels::{AtomicMeter, Tally};
+use opledger_kernels::{AtomicMeter, BinaryOp, Tally};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Pseudo-random numbers in -1..1.
@@ -56,6 +56,22 @@ impl Ops {
     }
     pub(crate) fn cos(&mut self, a: f64) -> f64 {
         self.one(Class::Cos, a.cos())
+    }
+
+    pub(crate) fn binary(&mut self, op: BinaryOp, a: f64, b: f64) -> f64 {
+        match op {
+            BinaryOp::Add => self.add(a, b),
+            BinaryOp::Mul => self.mul(a, b),
+            BinaryOp::Div => self.div(a, b),
+            BinaryOp::Sub => self.sub(a, b),
+            BinaryOp::Max => self.max(a, b),
+            BinaryOp::Min => self.one(Class::Max, a.min(b)),
+            BinaryOp::Pow => {
+                self.counts[Class::Log] += 1;
+                self.counts[Class::Mul] += 1;
+                self.one(Class::Exp, a.powf(b))
+            }
+        }
     }
 
     /// The sum of at least one term.
@@ -139,12 +155,24 @@ pub(crate) fn run_one(
     out
 }
 
-/// Asserts `|found - expected| <= bound·(1 + |expected|)`.
+/// Every operation on two numbers.
+pub(crate) const BINARY: [BinaryOp; 7] = [
+    BinaryOp::Add,
+    BinaryOp::Mul,
+    BinaryOp::Div,
+    BinaryOp::Sub,
+    BinaryOp::Max,
+    BinaryOp::Min,
+    BinaryOp::Pow,
+];
+
+/// Asserts `|found - expected| <= bound·(1 + |expected|)`, or that both are no number.
 pub(crate) fn assert_close(found: &[f32], expected: &[f64], bound: f64) {
     assert_eq!(found.len(), expected.len());
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
         let error = (f64::from(*f) - e).abs();
-        assert!(error <= bound * (1.0 + e.abs()), "element {i}: {f} for {e}");
+        let nan = f.is_nan() && e.is_nan();
+        assert!(nan || error <= bound * (1.0 + e.abs()), "element {i}: {f} for {e}");
     }
 }
 

@@ -4,7 +4,7 @@ use opledger_dims::{Counted, counted};
 use opledger_kernels::*;
 use proptest::prelude::*;
 
-use crate::common::{Ops, assert_close, bound, data, pools, run_one, wide};
+use crate::common::{BINARY, Ops, assert_close, bound, data, pools, run_one, wide};
 
 fn affine(len: usize, seed: u64, present: bool) -> Option<Vec<f32>> {
     present.then(|| data(len, seed))
@@ -159,6 +159,68 @@ fn check_activations(n: usize) {
     }
 }
 
+/// The functions with constants, by their definitions on numbers that count themselves.
+fn check_pointwise(n: usize) {
+    use Pointwise::*;
+    let mut x: Vec<f32> = data(n, 17).iter().map(|x| 9.0 * x).collect();
+    x.extend([0.0, -0.0, 2.5, -3.5, 100.0, -100.0]);
+    let powers = [0.0, 1.0, 2.0, 3.0, 5.0, -2.0, 0.5, -0.5, 1.5, -0.3].map(Power);
+    let bounds = [None, Some(-0.5), Some(0.75)];
+    let clamps = bounds.iter().flat_map(|min| bounds.map(|max| Clamp { min: *min, max }));
+    let plain = [
+        Neg,
+        Abs,
+        Exp,
+        Exp2,
+        Expm1,
+        Log,
+        Log2,
+        Log10,
+        Log1p,
+        Sqrt,
+        Rsqrt,
+        Reciprocal,
+        Sin,
+        Cos,
+        Tan,
+        Erf,
+        Shift(0.3),
+        LeakyRelu(0.1),
+        Elu(1.3),
+        Celu(1.3),
+        Selu,
+        HardSigmoid,
+        HardSwish,
+        Mish,
+        LogSigmoid,
+        Softsign,
+        Floor,
+        Ceil,
+        Round,
+        Sign,
+    ];
+    for function in plain.into_iter().chain(powers).chain(clamps) {
+        let (expected, counts) = counted(|| {
+            x.iter().map(|x| function.apply(Counted(f64::from(*x))).0).collect::<Vec<f64>>()
+        });
+        let out =
+            run_one(x.len(), &Ops { counts }, |out, m| pointwise(function, &x, out, m).unwrap());
+        for ((x, y), expected) in x.iter().zip(out).zip(expected) {
+            let (y, scale) = (f64::from(y), 1.0 + expected.abs());
+            let (same, most) =
+                (y == expected || y.is_nan() && expected.is_nan(), f64::from(f32::MAX));
+            let close = (y - expected).abs() <= 1e-5 * scale || expected > most && y.is_infinite();
+            // Near its poles the tangent is as steep as it is large.
+            let steep = function == Tan && (y - expected).abs() <= 1e-5 * scale * scale;
+            assert!(same || close || steep, "{function:?} of {x}: {y} for {expected}");
+        }
+        let mut nan = [0.0];
+        pointwise(function, &[f32::NAN], &mut nan, &NoMeter).unwrap();
+        let constant = matches!(function, Sign) || function == Power(0.0);
+        assert_eq!(nan[0].is_nan(), !constant, "{function:?}");
+    }
+}
+
 fn check_elementwise(n: usize) {
     let x = data(n, 8);
     let multiplier = |i: usize| if i.is_multiple_of(3) { 0.0 } else { 1.5 };
@@ -205,21 +267,24 @@ fn check_strided(shape: &[usize], orders: [&[usize]; 2], repeats: [&[bool]; 2]) 
         Strided { data, strides }
     };
     let (left, right) = (side((&a.0, &a.1)), side((&b.0, &b.1)));
-    for op in [BinaryOp::Add, BinaryOp::Mul, BinaryOp::Div] {
+    for op in BINARY {
         let mut ops = Ops::default();
         let expected: Vec<f64> = (0..len)
-            .map(|i| {
-                let (x, y) = (a.1[at(i, &a.0)].into(), b.1[at(i, &b.0)].into());
-                match op {
-                    BinaryOp::Add => ops.add(x, y),
-                    BinaryOp::Mul => ops.mul(x, y),
-                    BinaryOp::Div => ops.div(x, y),
-                }
-            })
+            .map(|i| ops.binary(op, a.1[at(i, &a.0)].into(), b.1[at(i, &b.0)].into()))
             .collect();
         let out = run_one(len, &ops, |out, m| binary(op, shape, left, right, out, m).unwrap());
-        assert_close(&out, &expected, 1e-7);
+        assert_close(&out, &expected, if op == BinaryOp::Pow { 3e-6 } else { 1e-7 });
     }
+    let condition: Vec<i64> = a.1.iter().map(|x| i64::from(*x > 0.0)).collect();
+    let condition = Strided { data: &condition, strides: &a.0 };
+    let chosen: Vec<f32> = (0..len)
+        .map(|i| (a.1[at(i, &a.0)], b.1[at(i, &b.0)]))
+        .map(|(x, y)| if x > 0.0 { x } else { y })
+        .collect();
+    let out = run_one(len, &Ops::default(), |out, _| {
+        select(shape, condition, [left, right], out).unwrap();
+    });
+    assert_eq!(out, chosen);
     let copied: Vec<f32> = (0..len).map(|i| a.1[at(i, &a.0)]).collect();
     let out = run_one(len, &Ops::default(), |out, _| permute(shape, left, out).unwrap());
     assert_eq!(out, copied);
@@ -301,6 +366,7 @@ proptest! {
     #[test]
     fn elements_agree_with_loops(n in 0usize..300) {
         check_activations(n);
+        check_pointwise(n);
         check_elementwise(n);
     }
 
@@ -335,6 +401,7 @@ fn several_tasks_agree_with_loops() {
     check_top_k(9000, 8, 2);
     check_top_k(40, 300, 300);
     check_activations(40_000);
+    check_pointwise(20_000);
     check_elementwise(40_001);
     let (down, up) = (&[4, 3, 2, 1, 0][..], &[0, 1, 2, 3, 4][..]);
     check_strided(&[20, 30, 70], [down, down], [&[false; 5], &[true, true, false]]);
