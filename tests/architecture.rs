@@ -264,3 +264,27 @@ fn inner_loops_know_no_meter() {
         assert!(!words.iter().any(|word| text.contains(word)), "{name}.rs counts");
     }
 }
+
+/// Every public function that is given a meter is called where numbers count themselves.
+#[test]
+fn every_kernel_is_run_on_numbers_that_count() {
+    let (mut kernels, mut called) = (BTreeSet::new(), BTreeSet::new());
+    for file in sources(&root().join("crates/kernels/src")) {
+        let counting = file.parent().is_some_and(|dir| dir.ends_with("counting"));
+        let tokens = tokens::tokens(&fs::read_to_string(&file).unwrap());
+        for (at, three) in tokens.windows(3).enumerate() {
+            let [before, name, after] = three else { continue };
+            if counting && !before.is("fn") && after.is("(") {
+                called.extend(name.word().map(str::to_owned));
+            }
+            let mut head = tokens[at..].iter().take_while(|token| !token.is("{"));
+            if !counting && before.is("pub") && name.is("fn") && head.any(|token| token.is("Meter"))
+            {
+                kernels.extend(after.word().map(str::to_owned));
+            }
+        }
+    }
+    assert!(kernels.len() > 10, "{kernels:?}");
+    let missing: Vec<&String> = kernels.difference(&called).collect();
+    assert!(missing.is_empty(), "not in counting: {missing:?}");
+}

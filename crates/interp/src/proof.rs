@@ -1,6 +1,6 @@
 //! A graph executed by both interpreters: counts against the formulas, values against the definitions.
 
-use opledger_dims::{Binding, Counted, Scalar};
+use opledger_dims::{Binding, Class, Counted, Scalar};
 use opledger_ir::{Call, Graph, Op, OpError, Operation, Reads, Value};
 
 use crate::theorem::{Formulas, Mismatch, Theorem};
@@ -21,8 +21,8 @@ pub struct Proof {
 
 /// Executes a graph by the oracle and by the kernels, these node by node and as they are used, at
 /// values of its free symbols. Holds all three against the derived cost, each value that the kernels
-/// made node by node against the definition of its node, and the results of both runs of the kernels
-/// against each other, bit by bit.
+/// made node by node against the definition of its node, and both runs of the kernels against each
+/// other: the bits of their results, and what they executed.
 ///
 /// # Errors
 /// When a run fails.
@@ -52,6 +52,32 @@ pub(crate) fn prove_by(
     }
     let wrong = checked.wrong.into_iter();
     theorem.mismatches.extend(wrong.map(|wrong| wrong.mismatch(&oracle.binding)));
+    // Definitions execute what they ask for, and kernels the same whatever runs together.
+    let executed = |run: &Run<f32>, at: usize| run.ledger.row(at).counts().executed;
+    for (at, row) in oracle.ledger.rows().iter().enumerate() {
+        let counts = row.counts();
+        let pairs = [
+            (counts.useful, counts.executed, "the oracle"),
+            (executed(&node_by_node, at), executed(&fast, at), "the kernels"),
+        ];
+        for (expected, found, interpreter) in pairs {
+            let parts = found.parts().flat_map(|part| Class::ALL.map(|class| (part, class)));
+            for (part, class) in parts {
+                let (expected, found) = (expected.part(part)[class], found.part(part)[class]);
+                if expected != found {
+                    theorem.mismatches.push(Mismatch {
+                        path: row.path().to_owned(),
+                        op: row.op(),
+                        what: format!("executed {class} of {}", part.name()),
+                        binding: fast.binding.clone(),
+                        derived: expected.to_string(),
+                        interpreter,
+                        measured: found.to_string(),
+                    });
+                }
+            }
+        }
+    }
     for ((name, single), (_, together)) in node_by_node.outputs.iter().zip(&fast.outputs) {
         let Some(element) = first_difference(single, together) else { continue };
         let node = graph.outputs().iter().find(|(own, _)| own == name);

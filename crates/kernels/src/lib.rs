@@ -24,9 +24,10 @@
 //!
 //! Kernels are generic over [`Number`]: `f32`, or [`Counted<f32>`](opledger_dims::Counted), whose
 //! operators count. Tests run every kernel on numbers that count, for every instruction set of the
-//! machine, and hold `executed` against what they counted. The one exception is `matrixmultiply`, whose
-//! inside is not seen: a product that it computes counts as the textbook's, one mul and one add per
-//! term.
+//! machine, and hold `executed` against what they counted, part by part: fused attention says where
+//! each part begins, and a part of another kernel is what it adds to the rest. The one exception is
+//! `matrixmultiply`, whose inside is not seen: a product that it computes counts as the textbook's, one
+//! mul and one add per term.
 //!
 //! # Instruction sets
 //!

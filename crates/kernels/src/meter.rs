@@ -48,6 +48,16 @@ impl Substitution {
     }
 }
 
+/// The parts of attention, which are counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttentionPart {
+    Scores,
+    Scale,
+    Bias,
+    Softmax,
+    Context,
+}
+
 /// The operations of one task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

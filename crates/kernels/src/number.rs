@@ -13,6 +13,7 @@ use opledger_dims::{Class, Counted, count};
 
 use self::simd::Vector;
 use crate::math;
+use crate::meter::AttentionPart;
 
 /// A number of 32 bits that kernels compute with: `f32` or [`Counted<f32>`](Counted).
 ///
@@ -87,13 +88,17 @@ pub(crate) trait Lanes: Sized {
     type Avx512: Vector<Number = Self>;
     type Avx2: Vector<Number = Self>;
     type Portable: Vector<Number = Self>;
+    /// What is computed from here on belongs to a part. Plain numbers do not listen.
+    #[inline(always)]
+    fn belongs_to(_: AttentionPart) {}
     /// `2ˣ` for `x <= 0`, zero where the result would be subnormal: one exponential.
     fn exp2_flushed(self) -> Self;
     /// `ln(1 + x)` for `x` in 0..=1: one logarithm.
     fn ln_1p(self) -> Self;
     /// `C = alpha·A·B`, or `C = C + alpha·A·B` with `add`, by `matrixmultiply`: the only arithmetic of
-    /// kernels that is not seen. A counting number takes it for the textbook's, one multiplication and
-    /// one addition per term, and one multiplication by `alpha` per element.
+    /// kernels that is not seen. A counting number executes the textbook's loops in its place, one
+    /// multiplication and one addition per term and one multiplication by `alpha` per element, beside
+    /// what `matrixmultiply` computes.
     ///
     /// `sizes` are `m`, `k` and `n`; a factor comes with the strides of its rows and columns.
     ///
@@ -282,6 +287,10 @@ impl Lanes for Counted<f32> {
     type Avx2 = [Counted<f32>; 8];
     type Portable = [Counted<f32>; 8];
     counting!(exp2_flushed Exp math::exp2_flushed  ln_1p Log math::ln_1p);
+    #[cfg(test)]
+    fn belongs_to(part: AttentionPart) {
+        crate::counting::turn_to(part as usize);
+    }
     unsafe fn foreign_product(
         sizes: [usize; 3],
         alpha: Option<Self>,
@@ -291,9 +300,15 @@ impl Lanes for Counted<f32> {
         c: *mut Self,
         stride: usize,
     ) {
-        let [m, k, n] = sizes.map(|size| size as u64);
-        count(Class::Mul, m * n * (k + u64::from(alpha.is_some())));
-        count(Class::Add, m * n * k);
+        let ([m, k, n], (a_data, [a_row, a_col]), (b_data, [b_row, b_col])) = (sizes, a, b);
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let mut sum = Counted(0.0);
+            for p in 0..k {
+                let (a, b) = (a_data[i * a_row + p * a_col], b_data[p * b_row + j * b_col]);
+                sum = Number::mul_add(a, b, sum);
+            }
+            let _ = alpha.map(|alpha| alpha * sum);
+        }
         // SAFETY: by contract.
         unsafe { sgemm(sizes, alpha, a, b, add, c, stride) }
     }

@@ -15,7 +15,7 @@ use crate::buffer::Buffer;
 use crate::gemv::{VECTORS, VectorBlock, count_dots};
 use crate::horizontal::{self, joins};
 use crate::isa::{Isa, vectorised};
-use crate::meter::{Meter, Tally};
+use crate::meter::{AttentionPart, Meter, Tally};
 use crate::number::Number;
 use crate::number::simd::SUMS;
 use crate::tasks::Shared;
@@ -104,6 +104,7 @@ fn scaled<T: Number>(isa: Isa, problem: &Attention<'_, T>) -> Buffer<T> {
         let q = problem.q.from(item, head, query, key_width);
         row.copy_from_slice(&q.data[..key_width]);
     }
+    T::belongs_to(problem.scaling());
     multiply(isa, &mut scaled, T::of(factor));
     scaled
 }
@@ -145,6 +146,7 @@ impl<T: Number> Part<'_, T> {
         let keys = self.vectors(&problem.k, width);
         let ahead = keys.ahead();
         let mut groups = 0;
+        T::belongs_to(AttentionPart::Scores);
         layout.meet(&keys, |rows, key, vectors| {
             groups += rows.len() * vectors.len().div_ceil(SUMS);
             let queries = &queries[rows.start * width..];
@@ -153,11 +155,14 @@ impl<T: Number> Part<'_, T> {
             VectorBlock { vectors, rows, stride, ahead }.dots(isa, queries, scores);
         });
         count_dots::<T>(isa, groups, width, &mut tallies.scores);
+        T::belongs_to(AttentionPart::Bias);
         self.add_bias(&seen, &mut scores);
+        T::belongs_to(AttentionPart::Softmax);
         for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
             let seen = seen[row / shape.heads].clone();
             (state.maxima[row], state.sums[row]) = weigh(isa, &mut scores[seen]);
         }
+        T::belongs_to(AttentionPart::Context);
         state.context.fill(T::of(0.0));
         if len == 0 {
             state.maxima.fill(T::of(f32::NEG_INFINITY));
@@ -241,6 +246,7 @@ fn merge<'a, T: Number>(
     out: &mut [T],
     tally: &mut Tally,
 ) {
+    T::belongs_to(AttentionPart::Softmax);
     let (zero, lowest) = (T::of(0.0), T::of(f32::NEG_INFINITY));
     let greatest = parts.clone().map(|part| part[row]);
     let greatest = greatest.fold(lowest, |a, b| if b > a { b } else { a });

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use opledger_dims::Class;
 
 use crate::error::{KernelError, holds, reaches};
-use crate::meter::{Meter, Substitution, Tally};
+use crate::meter::{AttentionPart, Meter, Substitution, Tally};
 use crate::number::Number;
 
 /// Multiplications below which no other thread is started.
@@ -177,6 +177,14 @@ pub struct Attention<'a, T = f32> {
     pub scale: Option<f32>,
 }
 
+impl<T> Attention<'_, T> {
+    /// What the queries are multiplied for by the scale and log₂e: without a scale it is for the
+    /// exponentials alone.
+    fn scaling(&self) -> AttentionPart {
+        if self.scale.is_some() { AttentionPart::Scale } else { AttentionPart::Softmax }
+    }
+}
+
 /// One meter per part of attention; they may be the same.
 #[derive(Debug)]
 pub struct AttentionMeters<'a, M> {
@@ -235,8 +243,7 @@ impl AttentionTallies {
         self.context.useful(Class::Add, joined * value_width);
     }
 
-    /// Counts the multiplications of so many elements of queries by the scale and log₂e; without a scale
-    /// they are for the exponentials alone.
+    /// Counts the multiplications of so many elements of queries by the scale and log₂e.
     fn scaled<T>(&mut self, problem: &Attention<'_, T>, elements: usize) {
         let part = if problem.scale.is_some() { &mut self.scale } else { &mut self.softmax };
         part.executed(Class::Mul, elements);

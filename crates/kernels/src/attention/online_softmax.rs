@@ -14,6 +14,7 @@ use crate::gemm::matrix::Matrix;
 use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, vectorised};
+use crate::meter::AttentionPart;
 use crate::number::Number;
 use crate::tasks::Shared;
 
@@ -127,6 +128,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             copy.keep();
         }
         let scale = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
+        T::belongs_to(problem.scaling());
         multiply(isa, &mut queries, T::of(scale));
         tallies.scaled(problem, queries.len());
         let mut context = Buffer::take(value_width * NR);
@@ -168,6 +170,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         let cover = Cover { keys, full };
         let scores = &mut scores[cover.keys.start * NR..cover.keys.end * NR];
         self.score(tile, &cover, scores, tallies);
+        T::belongs_to(AttentionPart::Softmax);
         self.rescale(isa, scores, problem.shape.value_width, tallies);
         weigh(isa, scores, &self.maxima, &mut self.sums);
         // The softmax runs over all lanes.
@@ -215,8 +218,10 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             add: false,
             far: false,
         };
+        T::belongs_to(AttentionPart::Scores);
         product.into(isa, scores, NR);
         product.count(&mut tallies.scores);
+        T::belongs_to(AttentionPart::Bias);
         let numbers = tile.keys.start + cover.keys.start..tile.keys.start + cover.keys.end;
         for lane in 0..self.place.rows {
             let Some(bias) = self.place.bias(lane) else { break };
@@ -273,6 +278,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         if width == 0 {
             return;
         }
+        T::belongs_to(AttentionPart::Context);
         let value = |key: usize| &tile.v[key * width..][..width];
         let mut infinite = |part: Range<usize>| {
             let values = &tile.v[part.start * width..part.end * width];
@@ -324,6 +330,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         let QueryRows { isa, problem, rows, .. } = self.place;
         let AttentionShape { heads, value_width, .. } = problem.shape;
         if value_width > 0 {
+            T::belongs_to(AttentionPart::Softmax);
             let reciprocals = self.sums.map(|sum| {
                 let reciprocal = T::of(1.0) / sum;
                 if sum == T::of(0.0) { T::of(0.0) } else { reciprocal }

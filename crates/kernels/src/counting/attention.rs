@@ -1,8 +1,9 @@
 //! Attention, fused and as a chain.
 
+use opledger_dims::Counted;
 use proptest::prelude::*;
 
-use super::{counts_itself, data, numbers};
+use super::{add_up, compare_parts, counts_itself, data, numbers, run};
 use crate::*;
 
 #[derive(Clone, Debug)]
@@ -20,70 +21,115 @@ struct Case {
     seed: u64,
 }
 
-/// Runs fused attention, the scores and the context.
-fn check(case: &Case) {
-    let &Case { shape, causal_offset, window, scale, seed, .. } = case;
-    let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } = shape;
-    let keep: Option<Vec<i64>> =
-        case.gaps.map(|gap| (0..batch * keys).map(|at| (at % gap) as i64).collect());
-    let mask = Mask { causal_offset, window, keep: keep.as_deref() };
-    let q = data(batch * queries * heads * key_width, seed, false);
-    let k = data(batch * keys * kv_heads * key_width, seed + 1, false);
-    let mut v = data(batch * keys * kv_heads * value_width, seed + 2, false);
-    if case.infinite {
-        for key in v.chunks_mut((kv_heads * value_width).max(1)).step_by(5) {
-            key.fill(f32::INFINITY);
+/// The numbers of a case.
+struct Data {
+    q: Vec<f32>,
+    k: Vec<f32>,
+    v: Vec<f32>,
+    bias: Vec<f32>,
+    weights: Vec<f32>,
+    keep: Option<Vec<i64>>,
+    starts: Vec<usize>,
+}
+
+impl Case {
+    fn data(&self) -> Data {
+        let &Case { shape, seed, .. } = self;
+        let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } =
+            shape;
+        let mut v = data(batch * keys * kv_heads * value_width, seed + 2, false);
+        if self.infinite {
+            for key in v.chunks_mut((kv_heads * value_width).max(1)).step_by(5) {
+                key.fill(f32::INFINITY);
+            }
+        }
+        let mut bias = data(queries * keys, seed + 3, false);
+        if self.bias == Some(true) {
+            bias.iter_mut().step_by(3).for_each(|bias| *bias = f32::NEG_INFINITY);
+            bias.iter_mut().step_by(7).for_each(|bias| *bias = f32::MIN);
+        }
+        Data {
+            q: data(batch * queries * heads * key_width, seed, false),
+            k: data(batch * keys * kv_heads * key_width, seed + 1, false),
+            v,
+            bias,
+            weights: data(batch * heads * queries * keys, seed + 4, false),
+            keep: self.gaps.map(|gap| (0..batch * keys).map(|at| (at % gap) as i64).collect()),
+            starts: vec![0; batch * heads],
         }
     }
-    let mut bias = data(if case.bias.is_some() { queries * keys } else { 0 }, seed + 3, false);
-    if case.bias == Some(true) {
-        bias.iter_mut().step_by(3).for_each(|bias| *bias = f32::NEG_INFINITY);
-        bias.iter_mut().step_by(7).for_each(|bias| *bias = f32::MIN);
+
+    fn mask<'a>(&self, data: &'a Data) -> Mask<'a> {
+        let &Case { causal_offset, window, .. } = self;
+        Mask { causal_offset, window, keep: data.keep.as_deref() }
     }
-    let weights = data(batch * heads * queries * keys, seed + 4, false);
-    let starts = vec![0; batch * heads];
-    counts_itself!(format!("fused {case:?}"), T, |[scores, scale_meter, sum, softmax, context]| {
-        let (q, k, v) = (numbers::<T>(&q), numbers::<T>(&k), numbers::<T>(&v));
-        let bias = numbers::<T>(&bias);
-        let problem = Attention {
-            shape,
-            q: Heads::contiguous(&q, queries, heads, key_width),
-            k: Heads::contiguous(&k, keys, kv_heads, key_width),
-            v: Heads::contiguous(&v, keys, kv_heads, value_width),
-            mask,
-            bias: case.bias.map(|_| Bias { data: &bias, starts: &starts, query_stride: keys }),
-            scale,
-        };
-        let meters = AttentionMeters { scores, scale: scale_meter, bias: sum, softmax, context };
-        let mut out = numbers::<T>(&vec![7.0; batch * queries * heads * value_width]);
-        attention(&problem, &mut out, &meters).unwrap();
-        out
-    });
-    counts_itself!(format!("scores {case:?}"), T, |[
-        scores,
-        scale_meter,
-        sum,
-        softmax,
-        context,
-    ]| {
-        let (q, k, bias) = (numbers::<T>(&q), numbers::<T>(&k), numbers::<T>(&bias));
+
+    fn scores<T: Number>(&self, data: &Data, meters: &[AtomicMeter; 3]) -> Vec<T> {
+        let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, .. } = self.shape;
+        let [q, k, bias] = [&data.q, &data.k, &data.bias].map(|x| numbers::<T>(x));
+        let bias = Bias { data: &bias, starts: &data.starts, query_stride: keys };
         let problem = Scores {
-            shape,
+            shape: self.shape,
             q: Heads::contiguous(&q, queries, heads, key_width),
             k: Heads::contiguous(&k, keys, kv_heads, key_width),
-            mask,
-            bias: case.bias.map(|_| Bias { data: &bias, starts: &starts, query_stride: keys }),
-            scale,
+            mask: self.mask(data),
+            bias: self.bias.map(|_| bias),
+            scale: self.scale,
         };
-        let meters = AttentionMeters { scores, scale: scale_meter, bias: sum, softmax, context };
+        let [scores, scale, bias] = meters;
+        let none = AtomicMeter::new();
+        let meters = AttentionMeters { scores, scale, bias, softmax: &none, context: &none };
         let mut out = numbers::<T>(&vec![7.0; batch * heads * queries * keys]);
         masked_scores(&problem, &mut out, &meters).unwrap();
+        assert_eq!(none.read(), Tally::default());
         out
-    });
+    }
+}
+
+/// Runs fused attention, the scores and the context.
+fn check(case: &Case) {
+    let data = case.data();
+    let Case { shape, scale, .. } = case;
+    let &AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } = shape;
+    counts_itself!(
+        format!("fused {case:?}"),
+        T,
+        |[scores, scale_meter, sum, softmax, context]| {
+            let [q, k, v, bias] = [&data.q, &data.k, &data.v, &data.bias].map(|x| numbers::<T>(x));
+            let bias = Bias { data: &bias, starts: &data.starts, query_stride: keys };
+            let problem = Attention {
+                shape: *shape,
+                q: Heads::contiguous(&q, queries, heads, key_width),
+                k: Heads::contiguous(&k, keys, kv_heads, key_width),
+                v: Heads::contiguous(&v, keys, kv_heads, value_width),
+                mask: case.mask(&data),
+                bias: case.bias.map(|_| bias),
+                scale: *scale,
+            };
+            let meters =
+                AttentionMeters { scores, scale: scale_meter, bias: sum, softmax, context };
+            let mut out = numbers::<T>(&vec![7.0; batch * queries * heads * value_width]);
+            attention(&problem, &mut out, &meters).unwrap();
+            out
+        },
+        compare_parts
+    );
+    counts_itself!(format!("scores {case:?}"), T, |meters| case.scores::<T>(&data, meters));
+    for isa in Isa::available() {
+        let on = [true, case.scale.is_some(), case.bias.is_some()];
+        add_up(&format!("scores {case:?} on {isa}"), on, |[_, scale, bias]| {
+            let case = Case {
+                scale: case.scale.filter(|_| scale),
+                bias: case.bias.filter(|_| bias),
+                ..case.clone()
+            };
+            run(isa, |meters| case.scores::<Counted<f32>>(&data, meters))
+        });
+    }
     counts_itself!(format!("context {case:?}"), T, |[meter]| {
-        let (weights, v) = (numbers::<T>(&weights), numbers::<T>(&v));
+        let [weights, v] = [&data.weights, &data.v].map(|x| numbers::<T>(x));
         let v = Heads::contiguous(&v, keys, kv_heads, value_width);
-        let problem = Context { shape, weights: &weights, v, mask };
+        let problem = Context { shape: *shape, weights: &weights, v, mask: case.mask(&data) };
         let mut out = numbers::<T>(&vec![7.0; batch * queries * heads * value_width]);
         masked_context(&problem, &mut out, meter).unwrap();
         out

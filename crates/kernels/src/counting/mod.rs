@@ -4,9 +4,10 @@ mod attention;
 mod products;
 mod rows;
 
+use std::cell::{Cell, RefCell};
 use std::sync::LazyLock;
 
-use opledger_dims::{Class, Counted, Counts, counted};
+use opledger_dims::{Class, Counted, Counts, take_counts};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::isa::tests::on;
@@ -17,9 +18,40 @@ use crate::{AtomicMeter, Isa, Tally};
 static ALONE: LazyLock<ThreadPool> =
     LazyLock::new(|| ThreadPoolBuilder::new().num_threads(1).build().unwrap());
 
+thread_local! {
+    /// What numbers have counted of each part, and the part that they count now.
+    static PARTS: RefCell<[Counts<u64>; 5]> = RefCell::new(std::array::from_fn(|_| Counts::zero()));
+    static PRESENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What is counted from here on belongs to a part.
+pub(crate) fn turn_to(part: usize) {
+    let counts = take_counts();
+    PARTS.with_borrow_mut(|parts| parts[PRESENT.replace(part)] += &counts);
+}
+
+/// What numbers counted of each part in `work`; of the first where the kernel names none.
+fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; 5]) {
+    turn_to(0);
+    PARTS.take();
+    let result = work();
+    turn_to(0);
+    (result, PARTS.take())
+}
+
 /// What a run of a kernel gave: the bits of its result, what its meters say part by part, and what its
-/// numbers counted.
-type Ran<const PARTS: usize> = (Vec<u32>, [Tally; PARTS], Counts<u64>);
+/// numbers counted of each part that the kernel names.
+pub(crate) struct Ran<const PARTS: usize> {
+    bits: Vec<u32>,
+    tallies: [Tally; PARTS],
+    counted: [Counts<u64>; 5],
+}
+
+impl<const PARTS: usize> Ran<PARTS> {
+    fn counted(&self) -> Counts<u64> {
+        self.counted.into_iter().fold(Counts::zero(), |sum, part| sum + part)
+    }
+}
 
 /// Runs a kernel that records to some meters.
 pub(crate) fn run<T: Number, const PARTS: usize>(
@@ -27,19 +59,19 @@ pub(crate) fn run<T: Number, const PARTS: usize>(
     kernel: impl FnOnce(&[AtomicMeter; PARTS]) -> Vec<T> + Send,
 ) -> Ran<PARTS> {
     let meters: [AtomicMeter; PARTS] = std::array::from_fn(|_| AtomicMeter::new());
-    let (out, counts) = ALONE.install(|| counted(|| on(isa, || kernel(&meters))));
+    let (out, counted) = ALONE.install(|| counted_apart(|| on(isa, || kernel(&meters))));
     // Which NaN comes of two is not defined.
     let one_nan = |x: f32| if x.is_nan() { f32::NAN } else { x };
     let bits = out.into_iter().map(|x| one_nan(x.value()).to_bits()).collect();
-    (bits, meters.each_ref().map(AtomicMeter::read), counts)
+    Ran { bits, tallies: meters.each_ref().map(AtomicMeter::read), counted }
 }
 
 /// Holds a run on plain numbers against one on numbers that count themselves.
 pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counting: &Ran<PARTS>) {
-    assert_eq!(plain.0, counting.0, "{what}: bits");
-    assert_eq!(plain.1, counting.1, "{what}: tallies");
+    assert_eq!(plain.bits, counting.bits, "{what}: bits");
+    assert_eq!(plain.tallies, counting.tallies, "{what}: tallies");
     let mut executed = Counts::zero();
-    for tally in &counting.1 {
+    for tally in &counting.tallies {
         executed += &tally.executed;
         let substituted = tally.substituted_counts();
         for class in Class::ALL {
@@ -48,7 +80,31 @@ pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counti
             assert!(executed + substituted[class] >= useful, "{what}: executed {class}");
         }
     }
-    assert_eq!(executed, counting.2, "{what}: executed");
+    assert_eq!(executed, counting.counted(), "{what}: executed");
+}
+
+/// The same, and each part against what the kernel computed where it named that part.
+pub(crate) fn compare_parts(what: &str, plain: &Ran<5>, counting: &Ran<5>) {
+    compare(what, plain, counting);
+    for (part, tally) in counting.tallies.iter().enumerate() {
+        assert_eq!(tally.executed, counting.counted[part], "{what}: executed of part {part}");
+    }
+}
+
+/// Holds each part of a kernel against what it adds to the first, which runs by itself: `ran` runs the
+/// kernel with some parts on numbers that count, and `on` are those of the whole.
+pub(crate) fn add_up<const PARTS: usize>(
+    what: &str,
+    on: [bool; PARTS],
+    ran: impl Fn([bool; PARTS]) -> Ran<PARTS>,
+) {
+    let with = |part| std::array::from_fn(|at| at == 0 || at == part);
+    let (whole, first) = (ran(on), ran(with(0)).counted());
+    assert_eq!(whole.tallies[0].executed, first, "{what}: executed of the first part");
+    for part in (1..PARTS).filter(|part| on[*part]) {
+        let said = whole.tallies[part].executed + first;
+        assert_eq!(said, ran(with(part)).counted(), "{what}: executed of part {part}");
+    }
 }
 
 /// Numbers to compute with.
@@ -77,9 +133,13 @@ fn data(len: usize, seed: u64, odd: bool) -> Vec<f32> {
 }
 
 /// Runs a kernel on plain numbers and on such that count themselves, on every instruction set, and holds
-/// the runs against each other: `counts_itself!(what, T, |meters| numbers of T)`.
+/// the runs against each other: `counts_itself!(what, T, |meters| numbers of T)`, and how if not as
+/// [`compare`] does.
 macro_rules! counts_itself {
     ($what:expr, $T:ident, |$meters:pat_param| $body:expr) => {
+        $crate::counting::counts_itself!($what, $T, |$meters| $body, $crate::counting::compare)
+    };
+    ($what:expr, $T:ident, |$meters:pat_param| $body:expr, $compare:expr) => {
         for isa in $crate::Isa::available() {
             let plain = {
                 type $T = f32;
@@ -89,7 +149,7 @@ macro_rules! counts_itself {
                 type $T = opledger_dims::Counted<f32>;
                 $crate::counting::run::<$T, _>(isa, |$meters| $body)
             };
-            $crate::counting::compare(&format!("{} on {isa}", $what), &plain, &counting);
+            $compare(&format!("{} on {isa}", $what), &plain, &counting);
         }
     };
 }
@@ -108,35 +168,4 @@ fn what_is_executed_twice_and_said_once_is_found() {
     };
     let ran = run(Isa::SCALAR, kernel);
     compare("twice", &ran, &ran);
-}
-
-/// The names of the functions of this crate that are given a meter, and the source of this module.
-fn metered(dir: &std::path::Path, names: &mut Vec<String>, tests: &mut String) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            metered(&path, names, tests);
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        if path.parent().is_some_and(|dir| dir.ends_with("counting")) {
-            tests.push_str(&text);
-        } else {
-            let public = text.lines().filter_map(|line| line.strip_prefix("pub fn "));
-            let own = public.filter_map(|rest| rest.split_once('<'));
-            let own = own.filter(|(_, generic)| generic.contains("M: Meter"));
-            names.extend(own.map(|(name, _)| name.to_owned()));
-        }
-    }
-}
-
-#[test]
-fn every_kernel_is_run_on_numbers_that_count() {
-    let (mut names, mut tests) = (Vec::new(), String::new());
-    let src = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    metered(&src, &mut names, &mut tests);
-    assert!(names.len() > 10, "{names:?}");
-    let missing: Vec<_> =
-        names.iter().filter(|name| !tests.contains(&format!(" {name}("))).collect();
-    assert!(missing.is_empty(), "not in counting: {missing:?}");
 }

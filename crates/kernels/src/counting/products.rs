@@ -1,9 +1,9 @@
 //! Products of matrices, and of rows with the weights of experts.
 
-use opledger_dims::Class;
+use opledger_dims::{Class, Counted};
 use proptest::prelude::*;
 
-use super::{counts_itself, data, numbers};
+use super::{add_up, counts_itself, data, numbers, run};
 use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
 use crate::gemv::{VECTORS, VectorBlock, count_dots};
 use crate::number::simd::SUMS;
@@ -34,50 +34,85 @@ struct Case {
     residual: bool,
 }
 
+/// What a product is computed of.
+struct Data {
+    a: Vec<f32>,
+    b: Vec<f32>,
+    a_offsets: Vec<usize>,
+    b_offsets: Vec<usize>,
+    bias: Vec<f32>,
+    residual: Vec<f32>,
+}
+
+impl Case {
+    /// Elements of a right factor, and how many there are.
+    fn right(&self) -> (usize, usize) {
+        (layout(self.kinds[1], [self.k, self.n]).1, if self.shared { 1 } else { self.batch })
+    }
+
+    fn data(&self) -> Data {
+        let &Case { batch, m, k, n, kinds, .. } = self;
+        let (a_len, (b_len, items)) = (layout(kinds[0], [m, k]).1, self.right());
+        Data {
+            a: data(a_len * batch, 1, false),
+            b: data(b_len * items, 2, false),
+            a_offsets: (0..batch).map(|item| item * a_len).collect(),
+            b_offsets: (0..items).map(|item| item * b_len).collect(),
+            bias: data(n, 3, false),
+            residual: data(batch * m * n, 4, false),
+        }
+    }
+
+    fn product<T: Number>(&self, data: &Data, packed: bool, meters: &[AtomicMeter; 4]) -> Vec<T> {
+        let &Case { batch, m, k, n, kinds, .. } = self;
+        let [a, b, bias, residual] =
+            [&data.a, &data.b, &data.bias, &data.residual].map(|x| numbers::<T>(x));
+        let [([a_row, a_col], _), ([b_row, b_col], _)] =
+            [layout(kinds[0], [m, k]), layout(kinds[1], [k, n])];
+        let panels = PackedMatrix::new(&b, [k, n], [b_row, b_col]).unwrap();
+        let offsets = &data.a_offsets;
+        let left = MatrixBatch { data: &a, offsets, row_stride: a_row, col_stride: a_col };
+        let offsets = &data.b_offsets;
+        let right = MatrixBatch { data: &b, offsets, row_stride: b_row, col_stride: b_col };
+        let right = if packed { Right::Packed(&panels) } else { Right::Plain(right) };
+        let epilogue = Epilogue {
+            bias: self.bias.then_some(&bias[..]),
+            activation: self.activation,
+            residual: self.residual.then_some(&residual[..]),
+        };
+        let [product, bias, activation, residual] = meters;
+        let mut out = numbers::<T>(&vec![f32::NAN; batch * m * n]);
+        let problem = Gemm { batch, m, k, n, a: left, b: right };
+        match self {
+            Case { bias: false, activation: None, residual: false, .. } => {
+                gemm(&problem, &mut out, product).unwrap();
+            }
+            _ => {
+                let meters = GemmMeters { product, bias, activation, residual };
+                gemm_with(&problem, &epilogue, &mut out, &meters).unwrap();
+            }
+        }
+        out
+    }
+}
+
 /// Runs a product as its factors are stored, and with the right one packed if all items share it.
 fn check(case: Case) {
-    let Case { batch, m, k, n, kinds, shared, .. } = case;
-    let ([a_row, a_col], a_len) = layout(kinds[0], [m, k]);
-    let ([b_row, b_col], b_len) = layout(kinds[1], [k, n]);
-    let items = if shared { 1 } else { batch };
-    let [a, b] = [(a_len * batch, 1), (b_len * items, 2)].map(|(len, by)| data(len, by, false));
-    let [bias, residual] = [(n, 3), (batch * m * n, 4)].map(|(len, by)| data(len, by, false));
-    let a_offsets: Vec<usize> = (0..batch).map(|item| item * a_len).collect();
-    let b_offsets: Vec<usize> = (0..items).map(|item| item * b_len).collect();
+    let data = case.data();
     for packed in [false, true] {
-        if packed && !shared {
+        if packed && !case.shared {
             continue;
         }
-        counts_itself!(format!("{case:?}, packed: {packed}"), T, |[
-            product,
-            sum,
-            function,
-            rest,
-        ]| {
-            let (a, b) = (numbers::<T>(&a), numbers::<T>(&b));
-            let (bias, residual) = (numbers::<T>(&bias), numbers::<T>(&residual));
-            let panels = PackedMatrix::new(&b, [k, n], [b_row, b_col]).unwrap();
-            let left =
-                MatrixBatch { data: &a, offsets: &a_offsets, row_stride: a_row, col_stride: a_col };
-            let right =
-                MatrixBatch { data: &b, offsets: &b_offsets, row_stride: b_row, col_stride: b_col };
-            let right = if packed { Right::Packed(&panels) } else { Right::Plain(right) };
-            let epilogue = Epilogue {
-                bias: case.bias.then_some(&bias[..]),
-                activation: case.activation,
-                residual: case.residual.then_some(&residual[..]),
-            };
-            let meters = GemmMeters { product, bias: sum, activation: function, residual: rest };
-            let mut out = numbers::<T>(&vec![f32::NAN; batch * m * n]);
-            let problem = Gemm { batch, m, k, n, a: left, b: right };
-            match case {
-                Case { bias: false, activation: None, residual: false, .. } => {
-                    gemm(&problem, &mut out, product).unwrap();
-                }
-                _ => gemm_with(&problem, &epilogue, &mut out, &meters).unwrap(),
-            }
-            out
-        });
+        let what = format!("{case:?}, packed: {packed}");
+        counts_itself!(what, T, |meters| case.product::<T>(&data, packed, meters));
+        for isa in Isa::available() {
+            let on = [true, case.bias, case.activation.is_some(), case.residual];
+            add_up(&format!("{what} on {isa}"), on, |[_, bias, activation, residual]| {
+                let activation = case.activation.filter(|_| activation);
+                let case = Case { bias, activation, residual, ..case };
+                run(isa, |meters| case.product::<Counted<f32>>(&data, packed, meters))
+            });
+        }
     }
 }
 
@@ -153,17 +188,43 @@ proptest! {
         terms in 1usize..50,
         seed: u64,
     ) {
-        let [x, weight] = [rows * terms, count * width * terms].map(|len| data(len, seed, false));
-        let chosen = data(rows * choices, seed + 1, false);
-        let ids: Vec<i64> = chosen.iter().map(|x| (x * 1e3) as i64).map(|x| x.rem_euclid(count as i64)).collect();
-        counts_itself!(format!("{rows} rows, {choices} of {count} experts, {width} by {terms}"), T, |[meter]| {
+        check_experts([rows, choices, count, width, terms], seed);
+    }
+}
+
+/// Runs rows by the experts chosen for each: rows, choices of each, experts, width, terms.
+fn check_experts(sizes: [usize; 5], seed: u64) {
+    let [rows, choices, count, width, terms] = sizes;
+    let [x, weight] = [rows * terms, count * width * terms].map(|len| data(len, seed, false));
+    let chosen = data(rows * choices, seed + 1, false);
+    let id = |x: &f32| ((x * 1e3) as i64).rem_euclid(count as i64);
+    let ids: Vec<i64> = chosen.iter().map(id).collect();
+    counts_itself!(
+        format!("{rows} rows, {choices} of {count} experts, {width} by {terms}"),
+        T,
+        |[meter]| {
             let (x, weight) = (numbers::<T>(&x), numbers::<T>(&weight));
-            let problem =
-                Experts { x: &x, choices, ids: &ids, weight: &weight, experts: count, width, terms };
+            let problem = Experts {
+                x: &x,
+                choices,
+                ids: &ids,
+                weight: &weight,
+                experts: count,
+                width,
+                terms,
+            };
             let mut out = numbers::<T>(&vec![7.0; ids.len() * width]);
             experts(&problem, &mut out, meter).unwrap();
             out
-        });
+        }
+    );
+}
+
+/// More rows of an expert than are multiplied at once, and a rest of few.
+#[test]
+fn experts_of_many_rows_count_themselves() {
+    for sizes in [[700, 1, 1, 20, 11], [517, 1, 1, 9, 40], [400, 3, 2, 33, 5]] {
+        check_experts(sizes, 5);
     }
 }
 
