@@ -40,6 +40,17 @@ impl Monomial {
         Monomial(powers)
     }
 
+    /// What gives this product when multiplied with `other`.
+    pub(crate) fn divided_by(&self, other: &Self) -> Option<Self> {
+        let mut powers = self.0.clone();
+        for (symbol, exponent) in &other.0 {
+            let (_, own) = powers.iter_mut().find(|(s, _)| s == symbol)?;
+            *own = own.checked_sub(*exponent)?;
+        }
+        powers.retain(|(_, exponent)| *exponent > 0);
+        Some(Monomial(powers))
+    }
+
     /// The same product with `symbol` taken out `times` times; the caller holds that many.
     pub(crate) fn without(&self, symbol: &Symbol, times: u32) -> Self {
         let lowered =

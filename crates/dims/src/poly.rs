@@ -125,6 +125,35 @@ impl Poly {
         (0..exponent).fold(Poly::one(), |power, _| &power * self)
     }
 
+    /// What gives this polynomial when multiplied with `divisor`, if there is such a polynomial with
+    /// whole coefficients.
+    ///
+    /// ```
+    /// # mod opledger { pub use opledger_dims::*; }
+    /// use opledger::Poly;
+    ///
+    /// let [b, n] = ["b", "n"].map(Poly::from);
+    /// assert_eq!((&b * &n * 4).divided_by(&(&n * 2)), Some(&b * 2));
+    /// assert_eq!((&n * &n - 1).divided_by(&(&n + 1)), Some(&n - 1));
+    /// assert_eq!((&n + 1).divided_by(&n), None);
+    /// ```
+    pub fn divided_by(&self, divisor: &Poly) -> Option<Poly> {
+        let (lead, coefficient) = divisor.terms.first_key_value()?;
+        let (mut rest, mut quotient) = (self.clone(), Poly::zero());
+        // Each step takes the leading term away, and the terms are ordered by degree.
+        while let Some((monomial, value)) = rest.terms.first_key_value() {
+            let factor = value / coefficient;
+            let mut term = Poly::zero();
+            term.add_term(monomial.divided_by(lead)?, factor.clone());
+            if !factor.is_integer() {
+                return None;
+            }
+            rest = &rest - &(&term * divisor);
+            quotient += term;
+        }
+        Some(quotient)
+    }
+
     /// `self · numerator / denominator`.
     ///
     /// # Panics

@@ -6,8 +6,8 @@ use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
     Activation, Arithmetic, Attention, Carry, Concat, Dropout, Einsum, Embedding, Exit, Experts,
-    Fill, Gather, Norm, Pointwise, Rearrange, Reduce, Rope, RotaryAngles, Scale, Select, Sinusoid,
-    Softmax, Source, Table, ToReal, TokenPositions, TopK,
+    Fill, Gather, IndexMap, Norm, Pointwise, Rearrange, Reduce, Rope, RotaryAngles, Scale, Select,
+    Sinusoid, Softmax, Source, Table, ToReal, TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -94,6 +94,8 @@ ops! {
     Table(Table),
     /// The positions of tokens among those that are no padding.
     TokenPositions(TokenPositions),
+    /// Whole numbers computed from positions, sizes and other whole numbers.
+    IndexMap(IndexMap),
     /// A contraction of two operands.
     Einsum(Einsum),
     /// An operation on two numbers with broadcast by axis name.

@@ -96,9 +96,9 @@ impl Graph {
                 }
                 _ => {
                     let scope = Scope::of(node);
-                    let outer = to.graph.replace_scope(scope);
+                    let outer = to.graph.move_to(scope);
                     let results = record(&mut to, node, &operands);
-                    to.graph.replace_scope(outer);
+                    to.graph.move_to(outer);
                     results?
                 }
             };
@@ -157,10 +157,10 @@ impl Graph {
 
     #[track_caller]
     fn copy_node(&mut self, node: &Node, operands: &[Var]) -> Result<Vec<Var>, GraphError> {
-        let outer = self.replace_scope(Scope::of(node));
+        let outer = self.move_to(Scope::of(node));
         let label = node.path.rsplit_once('.').map_or(node.path.as_str(), |(_, label)| label);
         let recorded = self.record_all(label, node.op.clone(), operands);
-        self.replace_scope(outer);
+        self.move_to(outer);
         let results = recorded?;
         if let Some(&first) = results.first() {
             let elems: Vec<Elem> = node.results().map(|shape| shape.elem).collect();

@@ -423,23 +423,6 @@ impl Graph {
         Support { pairs: &all * &pairs, rows: all * rows }
     }
 
-    /// The smaller of two sizes, as a symbol that is declared unless the same one stands already.
-    fn minimum(&mut self, stem: &str, of: [Poly; 2]) -> Poly {
-        if let [Some(a), Some(b)] = [&of[0], &of[1]].map(Poly::as_integer) {
-            return a.min(b).into();
-        }
-        let standing = self.definitions().iter().find_map(|d| match d {
-            Definition::Minimum { symbol, of: own } if *own == of => Some(Poly::symbol(symbol)),
-            _ => None,
-        });
-        standing.unwrap_or_else(|| {
-            let symbol = self.fresh(stem);
-            let minimum = Poly::symbol(&symbol);
-            self.define(Definition::Minimum { symbol, of });
-            minimum
-        })
-    }
-
     /// The symbols of the definition that `make` makes, declared unless the same one stands already.
     fn declare(&mut self, make: impl Fn(Symbol, Symbol) -> Definition) -> (Poly, Poly) {
         let standing = self.definitions().iter().find_map(|d| match d.defines()[..] {
@@ -489,7 +472,10 @@ impl Graph {
     #[track_caller]
     pub fn experts(&mut self, label: &str, x: Var, ids: Var, weight: Var) -> Recorded {
         let all = self.shape(weight).axes.first().map_or_else(Poly::one, |axis| axis.size.clone());
-        let met = self.minimum("met", [all, self.shape(ids).elements()]);
+        let met = {
+            let chosen = self.shape(ids).elements();
+            self.minimum("met", [all, chosen])
+        };
         self.record(label, Experts { met }, &[x, ids, weight])
     }
 

@@ -158,6 +158,7 @@ impl Lowering<'_> {
             | Op::Gather(_)
             | Op::Table(_)
             | Op::TokenPositions(_)
+            | Op::IndexMap(_)
             | Op::Sinusoid(_)
             | Op::RotaryAngles(_) => silent(each()?),
             Op::Source(_) | Op::Carry(_) | Op::Exit(_) => silent(Binding::new()),

@@ -25,6 +25,7 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::Table(_)
             | Op::Sinusoid(_)
             | Op::TokenPositions(_)
+            | Op::IndexMap(_)
             | Op::RotaryAngles(_)
             | Op::Einsum(_)
             | Op::Arithmetic(_)

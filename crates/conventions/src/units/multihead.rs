@@ -72,6 +72,7 @@ impl Lowering<'_> {
                 | Op::Experts(_)
                 | Op::Table(_)
                 | Op::TokenPositions(_)
+                | Op::IndexMap(_)
                 | Op::Source(_)
                 | Op::Carry(_)
                 | Op::Exit(_) => calls.extend(self.node_calls(var)?.1),

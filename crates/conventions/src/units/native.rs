@@ -70,6 +70,7 @@ impl Lowering<'_> {
             | Op::Table(_)
             | Op::Sinusoid(_)
             | Op::TokenPositions(_)
+            | Op::IndexMap(_)
             | Op::RotaryAngles(_)
             | Op::Einsum(_)
             | Op::Arithmetic(_)

@@ -104,6 +104,7 @@ fn of_operation(op: &Op) -> Share {
         | Op::Source(_)
         | Op::Table(_)
         | Op::TokenPositions(_)
+        | Op::IndexMap(_)
         | Op::Sinusoid(_)
         | Op::Rearrange(_)
         | Op::Concat(_)

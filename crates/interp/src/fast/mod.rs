@@ -201,7 +201,7 @@ impl<M: Metering> Fast<M> {
             }
             // Tables, ids and what does not change the value have no kernel.
             (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Gather(_) | Op::Table(_) | Op::TokenPositions(_), _)
+            | (Op::Gather(_) | Op::Table(_) | Op::TokenPositions(_) | Op::IndexMap(_), _)
             | (Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
                 let results = node.op.reference(call, &mut |_| {})?;
                 return Ok(results.into_iter().map(|value| self.noted(value)).collect());
@@ -252,6 +252,7 @@ fn compute<M: Metering>(
         | Op::Gather(_)
         | Op::Table(_)
         | Op::TokenPositions(_)
+        | Op::IndexMap(_)
         | Op::Source(_)
         | Op::Carry(_)
         | Op::Exit(_) => Err(OpError::Kernel(format!("{} has no kernel", op.name()))),

@@ -1,5 +1,6 @@
 //! The graph: nodes recorded once, under scopes, with symbolic repetition.
 
+mod divide;
 mod roles;
 mod scan;
 
@@ -224,7 +225,8 @@ impl Graph {
         self.loops.push(body);
     }
 
-    pub(crate) fn replace_scope(&mut self, scope: Scope) -> Scope {
+    /// Goes to a scope, wherever the graph stands; gives back the one it stood in.
+    pub fn move_to(&mut self, scope: Scope) -> Scope {
         std::mem::replace(&mut self.scope, scope)
     }
 

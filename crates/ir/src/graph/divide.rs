@@ -1,0 +1,107 @@
+//! Sizes that are no polynomials of others: quotients that are rounded, and the smaller of two.
+
+use opledger_dims::Poly;
+
+use super::Graph;
+use crate::Definition;
+
+impl Graph {
+    /// The smaller of two sizes: one of them where that is known, else a symbol called `stem` that is
+    /// declared unless the same one stands already.
+    pub fn minimum(&mut self, stem: &str, of: [Poly; 2]) -> Poly {
+        let [a, b] = &of;
+        match [a, b].map(Poly::as_integer) {
+            [Some(a), Some(b)] => return a.min(b).into(),
+            _ if (a - b).is_never_negative() => return b.clone(),
+            _ if (b - a).is_never_negative() => return a.clone(),
+            _ => {}
+        }
+        let standing = self.definitions.iter().find_map(|d| match d {
+            Definition::Minimum { symbol, of: own } if *own == of => Some(Poly::symbol(symbol)),
+            _ => None,
+        });
+        standing.unwrap_or_else(|| {
+            let symbol = self.fresh(stem);
+            let minimum = Poly::symbol(&symbol);
+            self.define(Definition::Minimum { symbol, of });
+            minimum
+        })
+    }
+
+    /// A size divided by another, rounded up: a polynomial where the division leaves nothing, else a
+    /// symbol called `stem` that is declared unless the same one stands already.
+    pub fn ceil_div(&mut self, stem: &str, numerator: &Poly, denominator: &Poly) -> Poly {
+        if let Some(quotient) = numerator.divided_by(denominator) {
+            return quotient;
+        }
+        if let (Some(a), Some(b)) = (numerator.as_integer(), denominator.as_integer())
+            && b > 0.into()
+        {
+            // Both are whole, and division of integers rounds towards zero.
+            let rounded = (a.clone() + &b - 1u32) / &b;
+            return if a > 0.into() { rounded.into() } else { (a / b).into() };
+        }
+        let standing = self.definitions.iter().find_map(|d| match d {
+            Definition::CeilDiv { symbol, numerator: n, denominator: d }
+                if n == numerator && d == denominator =>
+            {
+                Some(Poly::symbol(symbol))
+            }
+            _ => None,
+        });
+        standing.unwrap_or_else(|| {
+            let symbol = self.fresh(stem);
+            let (numerator, denominator) = (numerator.clone(), denominator.clone());
+            self.define(Definition::CeilDiv { symbol: symbol.clone(), numerator, denominator });
+            symbol.into()
+        })
+    }
+
+    /// A size divided by another, rounded down, as [`Graph::ceil_div`].
+    pub fn floor_div(&mut self, stem: &str, numerator: &Poly, denominator: &Poly) -> Poly {
+        // ⌊a / b⌋ = ⌈(a − b + 1) / b⌉.
+        match numerator.divided_by(denominator) {
+            Some(quotient) => quotient,
+            None => {
+                let numerator = &(numerator - denominator) + &Poly::one();
+                self.ceil_div(stem, &numerator, denominator)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opledger_dims::Binding;
+
+    #[test]
+    fn quotients_are_those_of_the_division() {
+        let n = Poly::from("n");
+        for size in 1_i64..20 {
+            for by in 1_i64..6 {
+                let mut g = Graph::new();
+                let [down, up] =
+                    [g.floor_div("q", &n, &by.into()), g.ceil_div("q", &n, &by.into())];
+                let [known, above] = [
+                    g.floor_div("q", &size.into(), &by.into()),
+                    g.ceil_div("q", &size.into(), &by.into()),
+                ];
+                let mut binding = Binding::new().with("n", size);
+                for definition in g.definitions() {
+                    definition.apply(&mut binding).unwrap();
+                }
+                let at = |poly: &Poly| poly.at(&binding).unwrap();
+                assert_eq!(
+                    (at(&down), at(&up)),
+                    ((size / by).into(), ((size + by - 1) / by).into())
+                );
+                assert_eq!((at(&known), at(&above)), (at(&down), at(&up)));
+            }
+        }
+        let mut g = Graph::new();
+        let first = g.floor_div("q", &n, &2.into());
+        assert_eq!(g.floor_div("q", &n, &2.into()), first);
+        assert_eq!(g.minimum("m", [&n + 1, n.clone()]), n);
+    }
+}
