@@ -335,7 +335,7 @@ impl IndexExpr {
     ///
     /// # Errors
     /// When a size has no value or does not fit the machine.
-    pub(crate) fn compiled(&self, binding: &Binding) -> Result<Compiled, OpError> {
+    pub(crate) fn compiled(&self, binding: &Binding) -> Result<IndexProgram, OpError> {
         let number = |size: &Poly| {
             let value = size.at(binding)?;
             i64::try_from(&value).map_err(|_| OpError::TooLarge(value.to_string()))
@@ -343,27 +343,27 @@ impl IndexExpr {
         let one = |expr: &IndexExpr| expr.compiled(binding);
         let two = |of: &[IndexExpr; 2]| Ok::<_, OpError>(Box::new([one(&of[0])?, one(&of[1])?]));
         Ok(match self {
-            IndexExpr::Sum { constant, terms } => Compiled::Sum {
+            IndexExpr::Sum { constant, terms } => IndexProgram::Sum {
                 constant: number(constant)?,
                 terms: terms
                     .iter()
                     .map(|(term, factor)| Ok((one(term)?, number(factor)?)))
                     .collect::<Result<_, OpError>>()?,
             },
-            IndexExpr::Position(axis) => Compiled::Position(*axis),
-            IndexExpr::Lookup { operand, at } => Compiled::Lookup {
+            IndexExpr::Position(axis) => IndexProgram::Position(*axis),
+            IndexExpr::Lookup { operand, at } => IndexProgram::Lookup {
                 operand: *operand,
                 at: at.iter().map(one).collect::<Result<_, OpError>>()?,
             },
-            IndexExpr::Product(of) => Compiled::Product(two(of)?),
-            IndexExpr::FloorDiv(of) => Compiled::FloorDiv(two(of)?),
-            IndexExpr::Mod(of) => Compiled::Mod(two(of)?),
-            IndexExpr::IsZero(of) => Compiled::IsZero(Box::new(one(of)?)),
-            IndexExpr::IsPositive(of) => Compiled::IsPositive(Box::new(one(of)?)),
-            IndexExpr::And(of) => Compiled::And(two(of)?),
-            IndexExpr::Or(of) => Compiled::Or(two(of)?),
+            IndexExpr::Product(of) => IndexProgram::Product(two(of)?),
+            IndexExpr::FloorDiv(of) => IndexProgram::FloorDiv(two(of)?),
+            IndexExpr::Mod(of) => IndexProgram::Mod(two(of)?),
+            IndexExpr::IsZero(of) => IndexProgram::IsZero(Box::new(one(of)?)),
+            IndexExpr::IsPositive(of) => IndexProgram::IsPositive(Box::new(one(of)?)),
+            IndexExpr::And(of) => IndexProgram::And(two(of)?),
+            IndexExpr::Or(of) => IndexProgram::Or(two(of)?),
             IndexExpr::Choose(of) => {
-                Compiled::Choose(Box::new([one(&of[0])?, one(&of[1])?, one(&of[2])?]))
+                IndexProgram::Choose(Box::new([one(&of[0])?, one(&of[1])?, one(&of[2])?]))
             }
         })
     }
@@ -374,30 +374,30 @@ type Lookup<'a> = dyn Fn(usize, &[i64]) -> Result<i64, OpError> + 'a;
 
 /// An expression without sizes.
 #[derive(Clone, Debug)]
-pub(crate) enum Compiled {
-    Sum { constant: i64, terms: Vec<(Compiled, i64)> },
+pub(crate) enum IndexProgram {
+    Sum { constant: i64, terms: Vec<(IndexProgram, i64)> },
     Position(usize),
-    Lookup { operand: usize, at: Vec<Compiled> },
-    Product(Box<[Compiled; 2]>),
-    FloorDiv(Box<[Compiled; 2]>),
-    Mod(Box<[Compiled; 2]>),
-    IsZero(Box<Compiled>),
-    IsPositive(Box<Compiled>),
-    And(Box<[Compiled; 2]>),
-    Or(Box<[Compiled; 2]>),
-    Choose(Box<[Compiled; 3]>),
+    Lookup { operand: usize, at: Vec<IndexProgram> },
+    Product(Box<[IndexProgram; 2]>),
+    FloorDiv(Box<[IndexProgram; 2]>),
+    Mod(Box<[IndexProgram; 2]>),
+    IsZero(Box<IndexProgram>),
+    IsPositive(Box<IndexProgram>),
+    And(Box<[IndexProgram; 2]>),
+    Or(Box<[IndexProgram; 2]>),
+    Choose(Box<[IndexProgram; 3]>),
 }
 
-impl Compiled {
+impl IndexProgram {
     /// The number at a place; `lookup` gives elements of other tensors.
     ///
     /// # Errors
     /// Those of `lookup`, and when a number does not fit or is divided by 0.
     pub(crate) fn at(&self, place: &[usize], lookup: &Lookup<'_>) -> Result<i64, OpError> {
         let too_large = || OpError::TooLarge("a whole number".to_owned());
-        let of = |expr: &Compiled| expr.at(place, lookup);
+        let of = |expr: &IndexProgram| expr.at(place, lookup);
         Ok(match self {
-            Compiled::Sum { constant, terms } => {
+            IndexProgram::Sum { constant, terms } => {
                 let mut sum = *constant;
                 for (term, factor) in terms {
                     let product = of(term)?.checked_mul(*factor).ok_or_else(too_large)?;
@@ -405,29 +405,29 @@ impl Compiled {
                 }
                 sum
             }
-            Compiled::Position(axis) => place[*axis] as i64,
-            Compiled::Lookup { operand, at } => {
+            IndexProgram::Position(axis) => place[*axis] as i64,
+            IndexProgram::Lookup { operand, at } => {
                 let at = at.iter().map(of).collect::<Result<Vec<_>, _>>()?;
                 lookup(*operand, &at)?
             }
-            Compiled::Product(two) => {
+            IndexProgram::Product(two) => {
                 of(&two[0])?.checked_mul(of(&two[1])?).ok_or_else(too_large)?
             }
-            Compiled::FloorDiv(two) => {
+            IndexProgram::FloorDiv(two) => {
                 let (a, b) = (of(&two[0])?, of(&two[1])?);
                 let quotient = a.checked_div(b).ok_or_else(too_large)?;
                 quotient - i64::from(a % b != 0 && (a < 0) != (b < 0))
             }
-            Compiled::Mod(two) => {
+            IndexProgram::Mod(two) => {
                 let (a, b) = (of(&two[0])?, of(&two[1])?);
                 let rest = a.checked_rem(b).ok_or_else(too_large)?;
                 if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
             }
-            Compiled::IsZero(one) => i64::from(of(one)? == 0),
-            Compiled::IsPositive(one) => i64::from(of(one)? > 0),
-            Compiled::And(two) => i64::from(of(&two[0])? != 0 && of(&two[1])? != 0),
-            Compiled::Or(two) => i64::from(of(&two[0])? != 0 || of(&two[1])? != 0),
-            Compiled::Choose(three) => of(&three[if of(&three[0])? != 0 { 1 } else { 2 }])?,
+            IndexProgram::IsZero(one) => i64::from(of(one)? == 0),
+            IndexProgram::IsPositive(one) => i64::from(of(one)? > 0),
+            IndexProgram::And(two) => i64::from(of(&two[0])? != 0 && of(&two[1])? != 0),
+            IndexProgram::Or(two) => i64::from(of(&two[0])? != 0 || of(&two[1])? != 0),
+            IndexProgram::Choose(three) => of(&three[if of(&three[0])? != 0 { 1 } else { 2 }])?,
         })
     }
 }
