@@ -170,6 +170,9 @@ impl<'a> ConventionCounter<'a> {
         let [a, b] = &conventions[..] else {
             return Err(AccountError::TwoConventions);
         };
+        if a.name == b.name && first != "all" {
+            return Err(AccountError::OneConvention { name: first.to_owned() });
+        }
         let explanation = explain(a, b, &self.units)?;
         let total = |at: usize| ConventionTotal {
             name: explanation.conventions[at].0.clone(),

@@ -5,6 +5,7 @@ use opledger_dims::{EvalError, Integer, Symbol};
 use opledger_ir::BindingError;
 use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
+use opledger_report::thousands;
 
 /// Why a question about a model has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -75,7 +76,7 @@ pub enum AccountError {
         symbol: Symbol,
     },
     /// A grid of too many points.
-    #[error("the sizes make a grid of {points} points, over {most}; take larger steps")]
+    #[error("the sizes make a grid of {} points, over {}; take larger steps", thousands(points), thousands(&(*most).into()))]
     Grid {
         /// Points of the grid.
         points: Integer,
@@ -95,6 +96,12 @@ pub enum AccountError {
     NoCache {
         /// The model, as it was written.
         model: String,
+    },
+    /// One convention, where a difference is asked for.
+    #[error("explain: `{name}` is given twice; give two conventions whose numbers may differ")]
+    OneConvention {
+        /// Its name, as it was written.
+        name: String,
     },
     /// More or fewer than two conventions where a difference is asked for.
     #[error("explain: takes two conventions, not `all`")]

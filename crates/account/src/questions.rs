@@ -1,5 +1,6 @@
 //! Questions by name: a quantity of the runtime itself, or the number of a tool.
 
+use opledger_conventions::ConventionError;
 use opledger_dims::{Integer, Quantity};
 
 use crate::{AccountError, ConventionCounter, SizedModel};
@@ -46,6 +47,18 @@ impl Questions<'_> {
             Some(tools) => tools,
             none => none.insert(self.sized.convention_counter(self.written, self.mended)?),
         };
-        tools.total(name)
+        tools.total(name).map_err(|problem| match problem {
+            AccountError::Convention(ConventionError::Unknown { known, name, .. }) => {
+                let quantities = Quantity::all().map(Quantity::name);
+                let mut all: Vec<&str> = quantities.collect();
+                all.extend(known.into_iter().filter(|known| known.parse::<Quantity>().is_err()));
+                AccountError::Convention(ConventionError::Unknown {
+                    kind: "quantity",
+                    name,
+                    known: all,
+                })
+            }
+            other => other,
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use opledger_dims::nearest;
 use opledger_models::layer::{self, kinds};
-use opledger_models::{Config, ConfigError, Request, preset, preset_names};
+use opledger_models::{Config, ConfigError, Request, preset};
 
 use crate::AccountError;
 
@@ -27,12 +27,18 @@ pub enum ModelReference {
 impl FromStr for ModelReference {
     type Err = AccountError;
 
-    /// Finds what a text names: the kind of a layer first, then a path, then a published model by its
-    /// name, in small letters or capitals, or by the name it is published under.
+    /// Finds what a text names: the kind of a layer first, then a published model by its name, in small
+    /// letters or capitals, then a path, then a published model by the name it is published under. A
+    /// folder that is called as a model or a layer is named by a path with a separator, `./gpt2`.
     fn from_str(text: &str) -> Result<Self, AccountError> {
         let kind = text.split(':').next().unwrap_or_default().trim();
         if kinds().iter().any(|known| known.name == kind) {
             return Ok(ModelReference::Layer(Box::new(layer::parse(text)?)));
+        }
+        if !text.contains(std::path::is_separator)
+            && let Ok(preset) = preset(text)
+        {
+            return Ok(ModelReference::Config { config: preset.config(), directory: None });
         }
         #[cfg(feature = "files")]
         if let Some(reference) = ModelReference::of_path(Path::new(text))? {
@@ -43,9 +49,8 @@ impl FromStr for ModelReference {
         }
         match preset(text) {
             Ok(preset) => Ok(ModelReference::Config { config: preset.config(), directory: None }),
-            Err(ConfigError::Unknown { name, .. }) => {
-                let known = kinds().iter().map(|kind| kind.name).chain(preset_names());
-                let nearest = nearest(&name, known);
+            Err(ConfigError::Unknown { name, nearest: model }) => {
+                let nearest = nearest(&name, kinds().iter().map(|kind| kind.name)).or(model);
                 Err(ConfigError::Unknown { name, nearest }.into())
             }
             Err(error) => Err(error.into()),

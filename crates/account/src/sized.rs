@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use opledger_dims::{Binding, Integer, Quantity, Symbol};
 use opledger_ir::{Definition, Graph, PartCounts, SizeRole};
+use opledger_models::PositionLimit;
 
 use crate::{AccountError, Model};
 
@@ -174,13 +175,20 @@ impl Model {
         kept.flat_map(Definition::defines).collect()
     }
 
-    /// Refuses more tokens, those of a cache included, than there are positions.
-    fn check_positions(&self, sizes: &Binding) -> Result<(), AccountError> {
-        let Some(limit) = &self.recorded().positions else { return Ok(()) };
+    /// The tokens, those of a cache included, where they are more than the model has positions for, or
+    /// was made for.
+    pub fn beyond(&self, sizes: &Binding) -> Option<(Integer, &PositionLimit)> {
+        let limit = self.recorded().positions.as_ref()?;
         let size = |role| self.graph().size_of(role).and_then(|symbol| sizes.get(symbol));
         let of = |role| size(role).cloned().unwrap_or_default();
         let tokens = of(SizeRole::Past) + of(SizeRole::Tokens);
-        if tokens <= limit.tokens.into() {
+        (tokens > limit.tokens.into()).then_some((tokens, limit))
+    }
+
+    /// Refuses more tokens, those of a cache included, than there are positions.
+    fn check_positions(&self, sizes: &Binding) -> Result<(), AccountError> {
+        let Some((tokens, limit)) = self.beyond(sizes) else { return Ok(()) };
+        if limit.computed {
             return Ok(());
         }
         let model = self.name().to_owned();

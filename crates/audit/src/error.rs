@@ -111,6 +111,9 @@ pub enum TableProblem {
         /// Its name.
         part: String,
     },
+    /// Nothing says how what was printed is computed.
+    #[error("no reading says how it is computed; give at least one in `readings`")]
+    NoReading,
     /// A divisor that is zero.
     #[error("the divisor `over` is 0")]
     ZeroDivisor,

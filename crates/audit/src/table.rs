@@ -104,6 +104,17 @@ impl PublishedTable {
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }
         }
+        let unread = table.formulas.iter().find(|formula| formula.readings.is_empty());
+        if let Some(formula) = unread {
+            let place = format!("formula `{}`", escaped(&formula.name));
+            return Err(table.place(place, TableProblem::NoReading));
+        }
+        let rows_alone = table.formulas.is_empty() && table.rules.is_empty();
+        if table.readings.is_empty()
+            && (rows_alone || !table.rows.is_empty() && table.rules.is_empty())
+        {
+            return Err(table.place("the table".to_owned(), TableProblem::NoReading));
+        }
         for read in &table.read {
             table.check_read(read)?;
         }

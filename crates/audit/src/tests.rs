@@ -376,3 +376,33 @@ fn errors_name_the_file_and_the_place() {
     let unknown = audit("berd").unwrap_err();
     assert!(matches!(unknown, AuditError::Unknown { nearest: Some("bert"), .. }), "{unknown}");
 }
+
+#[test]
+fn what_nothing_computes_is_no_table() {
+    let table = |changes: serde_json::Value| {
+        let mut table = serde_json::json!({
+            "id": "mine", "title": "t", "source": "s", "assumes": [],
+            "columns": ["name", "params"], "rows": [["a", 1]],
+            "readings": [{"name": "r", "column": "params", "value": "1"}],
+        });
+        let all = table.as_object_mut().unwrap();
+        all.extend(changes.as_object().unwrap().clone());
+        PublishedTable::read("mine.json", &table.to_string())
+            .and_then(|table| table.settle())
+            .map(drop)
+            .map_err(|problem| problem.to_string())
+    };
+    assert!(table(serde_json::json!({})).is_ok());
+    for (changes, place) in [
+        (serde_json::json!({"readings": []}), "the table"),
+        (serde_json::json!({"readings": [], "rows": [], "columns": []}), "the table"),
+        (
+            serde_json::json!({"formulas": [{"name": "f", "printed": "n", "readings": []}]}),
+            "formula `f`",
+        ),
+    ] {
+        let told = table(changes).unwrap_err();
+        let expected = format!("`mine.json`, {place}: no reading says how it is computed");
+        assert!(told.starts_with(&expected), "{told}");
+    }
+}

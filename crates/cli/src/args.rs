@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use opledger_account::{Assertion, AssertionError, Model, Sweep};
 use opledger_dims::Binding;
 use opledger_ir::{Elem, Kind};
@@ -306,16 +306,17 @@ pub(crate) struct ModelsArgs {
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("prompt").required(true).args(["ids", "text"])))]
 pub(crate) struct GenerateArgs {
     /// A directory with config.json and weights; of a published model or a bare config.json the
     /// weights are drawn from the seed
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     /// The ids of the tokens to go on from, such as 1,15043,29892
-    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "text")]
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub(crate) ids: Vec<u32>,
     /// The text to go on from, by the tokenizer.json beside the weights
-    #[arg(long, value_name = "TEXT", conflicts_with = "ids")]
+    #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
     /// How many tokens to add at most; each is the one with the highest score
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

@@ -4,10 +4,12 @@ use std::fs::{self, File, Metadata};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use opledger_weights::files_of;
 use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::text;
 
 /// Where results go: a file that stands under its name only when it is whole, or what is no regular
 /// file (a device, a pipe), which is written to and never replaced.
@@ -38,20 +40,14 @@ pub(crate) fn distinct(options: [(&'static str, Option<&Path>); 2]) -> Result<()
     }
 }
 
-/// Refuses a result that would take the place of a file that models are read from: its configuration, a
-/// table of a tokenizer, weights.
+/// Refuses a result that would take the place of a file that the model is read from, or become one: its
+/// configurations, the files of its tokenizer, its weights.
 pub(crate) fn spares(model: &Path, output: Option<&Path>) -> Result<(), Failure> {
     let Some(output) = output else { return Ok(()) };
-    let Ok(target) = fs::canonicalize(output) else { return Ok(()) };
-    let read = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".json") || name.starts_with("model") && name.ends_with(".safetensors")
-    };
-    let files: Vec<PathBuf> = match fs::read_dir(model) {
-        Ok(folder) => folder.flatten().map(|entry| entry.path()).filter(|p| read(p)).collect(),
-        Err(_) => vec![model.to_owned()],
-    };
-    match files.iter().any(|file| fs::canonicalize(file).is_ok_and(|file| file == target)) {
+    let Ok(target) = resolved(output) else { return Ok(()) };
+    let mut files = files_of(model);
+    files.extend(text::FILES.iter().map(|name| model.join(name)));
+    match files.iter().any(|file| resolved(file).is_ok_and(|file| file == target)) {
         true => Err(Failure::OwnFile { path: output.to_owned() }),
         false => Ok(()),
     }

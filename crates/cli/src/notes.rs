@@ -1,9 +1,12 @@
 //! What is told beside a result.
 
 use std::io::Write;
+use std::path::Path;
 
 use opledger_account::Model;
-use opledger_dims::{escaped, escaped_within};
+use opledger_dims::{Binding, Integer, escaped, escaped_within};
+use opledger_models::PositionLimit;
+use opledger_report::thousands;
 
 /// The most characters of a word and of a line that are told; an argument may be longer.
 const WORD: usize = 300;
@@ -33,8 +36,13 @@ pub(crate) fn shown(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// What a reader has to know of a model at sizes.
+pub(crate) fn about(model: &Model, sizes: &Binding) -> Vec<String> {
+    [taken_for(model), not_understood(model), beyond(model, sizes)].concat()
+}
+
 /// What of a configuration was not understood.
-pub(crate) fn not_understood(model: &Model) -> Vec<String> {
+fn not_understood(model: &Model) -> Vec<String> {
     match model.not_understood() {
         [] => Vec::new(),
         keys => {
@@ -42,6 +50,30 @@ pub(crate) fn not_understood(model: &Model) -> Vec<String> {
             vec![format!("not understood in the configuration: {}", keys.join(", "))]
         }
     }
+}
+
+/// What a name was taken for, where a folder has it as well.
+fn taken_for(model: &Model) -> Vec<String> {
+    let name = model.name();
+    let folder = model.directory().is_none() && !name.contains('/') && Path::new(name).is_dir();
+    let what = if model.reference().is_whole_model() { "published model" } else { "layer" };
+    let told =
+        || format!("`{name}` is taken for the {what}; the folder of that name is `./{name}`");
+    folder.then(told).into_iter().collect()
+}
+
+/// That there are more tokens than the model was made for.
+fn beyond(model: &Model, sizes: &Binding) -> Vec<String> {
+    let told = |(tokens, limit): (Integer, &PositionLimit)| {
+        format!(
+            "{} tokens are more than the {} that the model was made for (`{}` = {} in its configuration)",
+            thousands(&tokens),
+            thousands(&limit.tokens.into()),
+            limit.key,
+            limit.positions
+        )
+    };
+    model.beyond(sizes).map(told).into_iter().collect()
 }
 
 /// That a model's weights are no one's.

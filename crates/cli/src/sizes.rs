@@ -1,11 +1,12 @@
 //! Sizes on the command line: `b=32`, `n=1_024`, `n=10^12`.
 
-use opledger_dims::{Binding, Integer, Symbol};
+use opledger_dims::{Binding, Integer, Symbol, escaped};
 
 use crate::failure::Failure;
 
 /// The most decimal digits a size may have; no model needs more.
 const MAX_DIGITS: usize = 1000;
+const MAX_BITS: u64 = 3322;
 
 /// A symbol and the size it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,25 +31,45 @@ pub(crate) fn size_of(text: &str) -> Result<Integer, String> {
     if text.starts_with(['-', '−']) {
         return Err("a size cannot be negative".to_owned());
     }
-    let bad = || format!("`{text}` is not a whole number; write it as 1000000, 1_000_000 or 10^6");
-    let digits = |text: &str| -> Option<Integer> {
-        let plain = text.replace('_', "");
-        let whole = !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_digit());
-        // Reading digits takes time that grows with their square.
-        (whole && plain.len() <= MAX_DIGITS).then(|| plain.parse().ok())?
+    let bad = || match text.split_once("..") {
+        Some(_) => format!("`{text}` is several sizes, and one is taken here"),
+        None => format!("`{text}` is not a whole number; {}", instead(text)),
     };
-    match text.split_once('^') {
-        None => digits(text).ok_or_else(bad),
-        Some((base, power)) => {
-            let base = digits(base).ok_or_else(bad)?;
-            let power = digits(power).ok_or_else(bad)?;
-            let power = u32::try_from(&power).ok().filter(|power| {
-                usize::try_from(base.bits())
-                    .is_ok_and(|bits| bits.saturating_mul(*power as usize) <= MAX_DIGITS * 10 / 3)
-            });
-            let power = power.ok_or_else(|| format!("`{text}` has over {MAX_DIGITS} digits"))?;
-            Ok(base.pow(power))
+    let long = || format!("`{}` has over {MAX_DIGITS} digits", escaped(text));
+    let digits = |text: &str| -> Result<Integer, String> {
+        let plain = text.replace('_', "");
+        if plain.is_empty() || !plain.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(bad());
         }
+        // Reading digits takes time that grows with their square.
+        if plain.len() > MAX_DIGITS {
+            return Err(long());
+        }
+        plain.parse().map_err(|_| bad())
+    };
+    let Some((base, power)) = text.split_once('^') else { return digits(text) };
+    let (base, power) = (digits(base)?, digits(power)?);
+    if base <= 1.into() {
+        return Ok(if power == 0.into() { 1.into() } else { base });
+    }
+    // Of a base of k bits the power has at least (k - 1)·power bits; 2^3322 has 1001 digits.
+    let least = |power: u32| (base.bits() - 1).saturating_mul(power.into());
+    let power = u32::try_from(&power).ok().filter(|power| least(*power) < MAX_BITS);
+    let size = base.pow(power.ok_or_else(long)?);
+    if size.to_string().len() > MAX_DIGITS { Err(long()) } else { Ok(size) }
+}
+
+/// How to write what is no whole number, where that can be told.
+fn instead(text: &str) -> String {
+    let usual = || "write it as 1000000, 1_000_000 or 10^6".to_owned();
+    let Some((digits, power)) = text.split_once(['e', 'E']) else { return usual() };
+    let whole = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match (digits, power.strip_prefix('+').unwrap_or(power)) {
+        ("1", power) if whole(power) => format!("write it as 10^{power}"),
+        (digits, power) if whole(digits) && power.parse().is_ok_and(|power: usize| power < 30) => {
+            format!("write it as {digits}{}", "0".repeat(power.parse().unwrap_or_default()))
+        }
+        _ => "a size has no fraction".to_owned(),
     }
 }
 
@@ -87,7 +108,21 @@ mod tests {
         for huge in ["10^999999999", "2^99999999999999999999", "10^1000"] {
             assert!(size(huge).unwrap_err().contains("over 1000 digits"), "{huge}");
         }
-        assert!(size(&"9".repeat(100_000)).is_err());
+        assert!(size(&"9".repeat(100_000)).unwrap_err().contains("over 1000 digits"));
+        for (longest, first) in [("10^999", "10^1000"), ("2^3321", "2^3322"), ("7^1183", "7^1184")]
+        {
+            assert!(size(longest).is_ok() && size(first).is_err(), "{longest}, {first}");
+        }
+        assert_eq!((size("1^9999999999"), size("0^7")), (Ok("1".into()), Ok("0".into())));
+        for (text, mend) in [
+            ("1e5", "write it as 10^5"),
+            ("1e+5", "write it as 10^5"),
+            ("32E3", "write it as 32000"),
+            ("1e-5", "a size has no fraction"),
+            ("1..5", "several sizes"),
+        ] {
+            assert!(size(text).unwrap_err().contains(mend), "{text}: {:?}", size(text));
+        }
     }
 
     #[test]

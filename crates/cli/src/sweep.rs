@@ -50,8 +50,17 @@ fn range(text: &str, most: usize, least: u32) -> Result<Vec<Integer>, String> {
     let Some((first, rest)) = text.split_once("..") else {
         return Ok(vec![at_least(text, least)?]);
     };
-    let step = || format!("`{text}` has no step; write {first}..{rest}:*2 or {first}..{rest}:+256");
-    let (last, step) = rest.split_once(':').ok_or_else(step)?;
+    let (last, step) = rest.split_once(':').unwrap_or((rest, ""));
+    for (size, end) in [(first, "beginning"), (last, "end")] {
+        if size.trim().is_empty() {
+            return Err(format!("`{text}` has no {end}; write it as 1..8192:*2 or 1..8192:+256"));
+        }
+    }
+    if step.is_empty() {
+        return Err(format!(
+            "`{text}` has no step; write {first}..{last}:*2 or {first}..{last}:+256"
+        ));
+    }
     let (first, last) = (at_least(first, least)?, at_least(last, least)?);
     if first > last {
         return Err(format!("`{text}` ends below its beginning; write the smaller size first"));
@@ -82,7 +91,13 @@ fn positive(text: &str) -> Result<Integer, String> {
 }
 
 fn at_least(text: &str, least: u32) -> Result<Integer, String> {
-    match size_of(text.trim())? {
+    let text = text.trim();
+    if text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!(
+            "`{text}` begins with 0; commas part sizes, so write 1_000 for a thousand"
+        ));
+    }
+    match size_of(text)? {
         small if small < Integer::from(least) => Err("a size of a bench is at least 1".to_owned()),
         size => Ok(size),
     }
@@ -128,6 +143,11 @@ mod tests {
             ("n=0", "at least 1"),
             ("n=-4", "cannot be negative"),
             ("n=2..8", "write 2..8:*2 or 2..8:+256"),
+            ("n=..5", "`..5` has no beginning"),
+            ("n=..5:*2", "has no beginning"),
+            ("n=5..", "`5..` has no end"),
+            ("n=5..:+1", "has no end"),
+            ("n=1,000", "write 1_000 for a thousand"),
             ("n=8..2:*2", "smaller size first"),
             ("n=2..8:2", "neither *factor"),
             ("n=2..8:*1", "leads nowhere"),

@@ -42,7 +42,7 @@ pub use compiled::Compiled;
 pub use counted::{Counted, count, counted, take_counts};
 pub use counts::{Class, Counts};
 pub use escape::{escaped, escaped_within};
-pub use nearest::{did_you_mean, nearest};
+pub use nearest::{did_you_mean, nearest, nearest_by_words};
 pub use num_bigint::BigInt as Integer;
 pub use parse::ParseError;
 pub use pointwise::{Pointwise, PowerSign, power};

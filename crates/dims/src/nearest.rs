@@ -18,7 +18,44 @@ pub fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> Option<
     (close.0 <= other.div_ceil(3) && close.0 < length.max(other)).then_some(close.1)
 }
 
+/// The known name that another one begins with or begins, word by word, else the most similar: for names
+/// that are made longer by what is said of them.
+pub fn nearest_by_words(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let start: String = name.chars().take(64).collect();
+    let name = start.to_lowercase().replace('_', "-");
+    let begins = |long: &str, short: &str| {
+        let rest = long.strip_prefix(short);
+        !short.is_empty() && rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    };
+    let within = known.iter().copied().filter(|known| begins(&name, known));
+    let around = known.iter().copied().filter(|known| begins(known, &name));
+    let found = within.max_by_key(|known| known.len());
+    let found = found.or_else(|| around.min_by_key(|known| (known.len(), *known)));
+    found.or_else(|| nearest(&name, known.iter().copied()))
+}
+
 /// A hint for the end of a message about a name that is not known.
 pub fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_near_by_their_words() {
+        let known = ["llama-3-70b", "llama-3-8b", "gpt2"];
+        for (name, near) in [
+            ("Llama-3-8B-Instruct", Some("llama-3-8b")),
+            ("llama", Some("llama-3-8b")),
+            ("lama-3-8b", Some("llama-3-8b")),
+            ("gpt2_small", Some("gpt2")),
+            ("gpt21", Some("gpt2")),
+            ("", None),
+            ("bananas", None),
+        ] {
+            assert_eq!(nearest_by_words(name, &known), near, "{name}");
+        }
+    }
 }

@@ -113,7 +113,7 @@ impl Generator {
         let Some(limit) = &self.model.recorded().positions else { return Ok(()) };
         // The last new token takes no position, since nothing is computed from it.
         let used = prompt.saturating_add(new).saturating_sub(1);
-        if used as u64 <= limit.tokens {
+        if limit.computed || used as u64 <= limit.tokens {
             return Ok(());
         }
         let room = (limit.tokens + 1).saturating_sub(prompt as u64);

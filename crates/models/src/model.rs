@@ -31,4 +31,7 @@ pub struct PositionLimit {
     pub positions: u64,
     /// How many tokens stand on them.
     pub tokens: u64,
+    /// Whether positions beyond are computed, though the model was not made for them; else there are
+    /// none.
+    pub computed: bool,
 }

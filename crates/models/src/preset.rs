@@ -1,6 +1,6 @@
 //! Published models: a small file each, with its configuration and its source.
 
-use opledger_dims::nearest;
+use opledger_dims::nearest_by_words;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -169,10 +169,12 @@ pub fn preset(name: &str) -> Result<Preset, ConfigError> {
     }
     match FILES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
         Some((name, text)) => Preset::read(name, text),
-        None => Err(ConfigError::Unknown {
-            name: name.to_owned(),
-            nearest: nearest(name, preset_names()),
-        }),
+        None => {
+            let known: Vec<&str> = preset_names().collect();
+            let own = name.rsplit('/').next().unwrap_or(name);
+            let nearest = nearest_by_words(own, &known);
+            Err(ConfigError::Unknown { name: name.to_owned(), nearest })
+        }
     }
 }
 

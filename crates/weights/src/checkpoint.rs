@@ -113,9 +113,7 @@ impl Checkpoint {
 
     fn open_index(folder: &Path, path: &Path) -> Result<Self, WeightsError> {
         let bad = |problem: IndexError| WeightsError::Index { path: path.to_owned(), problem };
-        let text = read_bounded(path, MAX_HEADER).map_err(|problem| unreadable(path, problem))?;
-        let Strict(index) = serde_json::from_slice::<Strict<Index>>(&text)
-            .map_err(|e| bad(IndexError::Json(e.to_string())))?;
+        let index = Index::read(path)?;
         let nested = |value: &serde_json::Value| value.is_object() || value.is_array();
         if index.metadata.unwrap_or_default().values().any(nested) {
             return Err(bad(IndexError::Metadata));
@@ -148,6 +146,26 @@ struct Index {
     metadata: Option<BTreeMap<String, serde_json::Value>>,
 }
 
+impl Index {
+    fn read(path: &Path) -> Result<Index, WeightsError> {
+        let text = read_bounded(path, MAX_HEADER).map_err(|problem| unreadable(path, problem))?;
+        match serde_json::from_slice::<Strict<Index>>(&text) {
+            Ok(Strict(index)) => Ok(index),
+            Err(e) => {
+                let problem = IndexError::Json(e.to_string());
+                Err(WeightsError::Index { path: path.to_owned(), problem })
+            }
+        }
+    }
+}
+
+/// The paths of the files that the index of a folder names, where it has one that can be read.
+pub(crate) fn shards_named(folder: &Path) -> Vec<PathBuf> {
+    let map = Index::read(&folder.join(INDEX)).ok().and_then(|index| index.weight_map);
+    let names: BTreeSet<String> = map.unwrap_or_default().into_values().collect();
+    names.iter().filter(|name| is_plain(name)).map(|name| folder.join(name)).collect()
+}
+
 impl Object for Index {
     fn take<'de, A: MapAccess<'de>>(
         &mut self,
@@ -171,7 +189,7 @@ impl Object for Index {
 /// it is shown unless it is a safetensors file.
 fn shard_path(folder: &Path, file: &str) -> Result<PathBuf, IndexError> {
     let bad = |problem| Err(IndexError::File { file: file.to_owned(), problem });
-    if file.is_empty() || file == "." || file == ".." || file.contains(['/', '\\', ':', '\0']) {
+    if !is_plain(file) {
         return bad("is no plain file name");
     }
     let path = folder.join(file);
@@ -179,6 +197,11 @@ fn shard_path(folder: &Path, file: &str) -> Result<PathBuf, IndexError> {
         Ok(_) => Ok(path),
         Err(e) => Err(IndexError::NotThere { file: file.to_owned(), problem: e.to_string() }),
     }
+}
+
+/// Whether a name is that of an entry of a folder.
+fn is_plain(file: &str) -> bool {
+    !(file.is_empty() || file == "." || file == ".." || file.contains(['/', '\\', ':', '\0']))
 }
 
 /// Opens a regular file.

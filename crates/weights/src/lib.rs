@@ -33,15 +33,17 @@ mod files;
 mod header;
 mod limits;
 mod load;
+mod own;
 mod plan;
 mod read;
 
 pub use checkpoint::Checkpoint;
-pub use config::{ConfigFileError, read_config};
+pub use config::{CONFIG, ConfigFileError, GENERATION, read_config};
 pub use error::{Differences, IndexError, WeightsError};
 pub use files::read_bounded;
 pub use header::{EntryError, HeaderError, TensorInfo, parse_header};
 pub use limits::{MAX_HEADER, MAX_TENSORS};
 pub use load::Loaded;
+pub use own::files_of;
 pub use plan::fits;
 pub use safetensors::Dtype;

@@ -6,6 +6,7 @@ use num_traits::ToPrimitive;
 use opledger_account::{Model, SizedModel, Sweep};
 use opledger_charts::{Bar, BarChart};
 use opledger_dims::{Binding, Quantity};
+use opledger_ir::SizeRole;
 use opledger_models::Request;
 use opledger_report::{ConventionCounts, ConventionTotal, thousands};
 
@@ -23,7 +24,7 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let first = first.map(|(symbol, size)| (symbol, size.clone())).collect();
     let request = Request { past: args.past, ..Request::default() };
     let model = Model::open_at(&args.model, request, &first)?;
-    let notes = notes::not_understood(&model);
+    let notes = notes::about(&model, &args.largest(&model));
     let format = match args.format {
         CountFormat::Record(format) => format,
         CountFormat::Mermaid => {
@@ -111,6 +112,20 @@ impl CountArgs {
             (_, Some(_)) if counts => Err(Failure::Generated { option: "convention" }),
             _ => Ok(()),
         }
+    }
+
+    /// The greatest size of each symbol, at the last token of a generation.
+    fn largest(&self, model: &Model) -> Binding {
+        let sizes = self.sizes.iter().filter_map(|s| Some((&s.symbol, s.sizes.iter().max()?)));
+        let mut sizes: Binding = sizes.map(|(symbol, size)| (symbol, size.clone())).collect();
+        if let (Some(new), Some(tokens)) =
+            (self.new_tokens, model.graph().size_of(SizeRole::Tokens))
+            && let Some(prompt) = sizes.get(tokens).cloned()
+        {
+            // From the last token nothing is computed.
+            sizes.set(tokens, prompt + (new - 1));
+        }
+        sizes
     }
 
     /// The sizes, one of each symbol.

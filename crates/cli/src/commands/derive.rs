@@ -10,5 +10,5 @@ use crate::output;
 pub(crate) fn execute(args: &DeriveArgs) -> Result<(), Failure> {
     let (model, sizes) = args.model.open(Request::default())?;
     let sized = model.partly_at(&sizes)?;
-    output::show_noted(&sized.formulas()?, &notes::not_understood(&model), args.format)
+    output::show_noted(&sized.formulas()?, &notes::about(&model, sized.sizes()), args.format)
 }

@@ -14,7 +14,7 @@ pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let sized = model.counted_at(&sizes)?;
     let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
     let explained = tools.explain(&args.first, &args.second)?;
-    output::show_noted(&explained, &notes::not_understood(&model), args.format)?;
+    output::show_noted(&explained, &notes::about(&model, sized.sizes()), args.format)?;
     let complete = explained.unaccounted == 0.into()
         && explained.lines.iter().all(|line| line.reason.is_some());
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })

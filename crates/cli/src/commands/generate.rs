@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use opledger_dims::{Counts, Integer};
+use opledger_dims::{Binding, Counts, Integer};
 use opledger_execute::{Generated, Generator};
 use opledger_interp::{Feeds, Formulas, Ledger, Theorem};
-use opledger_ir::PartCounts;
+use opledger_ir::{PartCounts, SizeRole};
 use opledger_report::{CONVENTIONS, Format, Generation, Step};
 
 use super::run::theorem_record;
@@ -19,7 +19,7 @@ use crate::threads;
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     threads::start(args.threads)?;
     let generator = Generator::open(&args.model, Feeds::seeded(args.seed))?;
-    let mut notes = notes::not_understood(generator.model());
+    let mut notes = Vec::new();
     notes.extend(notes::non_finite(generator.non_finite()));
     if !generator.weights_read() {
         notes.push(notes::drawn(args.seed));
@@ -36,6 +36,11 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     };
     generator.check_room(prompt.len(), args.new_tokens as usize)?;
     let room = prompt.len().saturating_add(args.new_tokens as usize);
+    let mut sizes = Binding::new();
+    if let Some(tokens) = generator.model().graph().size_of(SizeRole::Tokens) {
+        sizes.set(tokens, room.saturating_sub(1));
+    }
+    notes.splice(0..0, notes::about(generator.model(), &sizes));
     let mut generator = generator.with_room(room);
     let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
@@ -46,7 +51,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         let Generated { id, run } = generator.step(&next)?;
         theorem.extend(formulas.compare(&run.binding, &run.ledger, "the kernels")?);
         let (macs, flops) = totals(&run.ledger);
-        steps.push(Step { past, tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops });
+        steps.push(Step { past, tokens, id, ms: run.wall.as_secs_f64() * 1e3, macs, flops });
         generated.push(id);
         stream.show(&generated)?;
         if generator.settings().end_tokens.contains(&id) {

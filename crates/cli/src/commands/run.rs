@@ -47,7 +47,7 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let given = Given::read(args)?;
     let (model, sizes) = args.model.open(given.request())?;
     let (sized, feeds, mut notes) = given.prepare(&model, sizes, args.seed)?;
-    notes.splice(0..0, notes::not_understood(&model));
+    notes.splice(0..0, notes::about(&model, sized.sizes()));
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
     let (name, runs) = match args.interpreter {
         args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, &feeds, args)?),

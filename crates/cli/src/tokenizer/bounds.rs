@@ -19,6 +19,11 @@ const MAX_TOKENS: usize = 1 << 20;
 /// special token.
 const MAX_PIECES: usize = 64;
 
+/// The most tokens for each byte of a text, and beside those. The longest normal form of a character is
+/// that of U+FDFA, 18 characters of 33 bytes for 3, each byte of which may be a token.
+pub(super) const TOKENS_PER_BYTE: usize = 16;
+pub(super) const MAX_SPECIAL: usize = 256;
+
 /// How the text between two steps of a tokenizer may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Growth {

@@ -12,9 +12,9 @@ use std::sync::{Arc, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use tokenizers::Tokenizer as Library;
+use tokenizers::{PaddingDirection, Tokenizer as Library};
 
-use bounds::Bounds;
+use bounds::{Bounds, MAX_SPECIAL, TOKENS_PER_BYTE};
 
 /// The longest tokenizer that is read, in bytes.
 pub(crate) const MAX_BYTES: u64 = 64 << 20;
@@ -30,6 +30,7 @@ const STACK: usize = 8 << 20;
 pub(crate) struct Tokenizer {
     library: Arc<Library>,
     bounds: Bounds,
+    padding: Option<(bool, i64)>,
 }
 
 impl Tokenizer {
@@ -39,14 +40,24 @@ impl Tokenizer {
     /// What is wrong with it.
     pub(crate) fn read(bytes: Vec<u8>) -> Result<Tokenizer, String> {
         let bounds = Bounds::read(&bytes)?;
-        let library = guarded(PATIENCE, move || -> Result<Library, String> {
+        let library = guarded(PATIENCE, move || -> Result<_, String> {
             let mut library = Library::from_bytes(bytes).map_err(|e| e.to_string())?;
+            let padding = library.get_padding().map(|own| {
+                (matches!(own.direction, PaddingDirection::Left), i64::from(own.pad_id))
+            });
             // Texts are taken whole, and made equally long elsewhere.
             library.with_padding(None);
             library.with_truncation(None).map_err(|e| e.to_string())?;
-            Ok(library)
+            Ok((library, padding))
         });
-        Ok(Tokenizer { library: Arc::new(library??), bounds })
+        let (library, padding) = library??;
+        Ok(Tokenizer { library: Arc::new(library), bounds, padding })
+    }
+
+    /// Whether the file has the shorter of several texts padded on the left, and by which id, where it
+    /// says.
+    pub(crate) fn padding(&self) -> Option<(bool, i64)> {
+        self.padding
     }
 
     /// The ids of a text, special tokens included.
@@ -57,7 +68,14 @@ impl Tokenizer {
         self.bounds.encoded(text.len())?;
         let (library, text) = (self.library.clone(), text.to_owned());
         let ids = guarded(PATIENCE, move || {
+            let (bytes, most) = (text.len(), text.len() * TOKENS_PER_BYTE + MAX_SPECIAL);
             let encoding = library.encode(text, true).map_err(|e| e.to_string())?;
+            let tokens = encoding.len();
+            if tokens > most {
+                return Err(format!(
+                    "a text of {bytes} bytes becomes {tokens} tokens, over {most}"
+                ));
+            }
             Ok(encoding.get_ids().iter().map(|id| i64::from(*id)).collect())
         });
         ids?

@@ -40,7 +40,8 @@ fn models_that_are_none() {
 fn sizes_that_are_none() {
     mentions("count mha --set n=-1", "a size cannot be negative");
     mentions("count mha --set n", "symbol=size");
-    mentions("count mha --set n=1e6", "1_000_000");
+    mentions("count mha --set n=1e6", "write it as 10^6");
+    mentions("count mha --set n=x", "1_000_000");
     mentions("count mha --set n=10^999999999999", "over 1000 digits");
     says("count mha --set n=1 --set n=2", "--set gives n twice: 1 and 2");
     says("count mha:c=8 --set c=16", "c is 8 in `mha:c=8` and 16 by --set");

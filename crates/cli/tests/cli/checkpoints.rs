@@ -10,7 +10,7 @@ use super::models::golden;
 use super::{opledger, stdout};
 
 /// A copy of a checkpoint, some of its files left out.
-fn copied(name: &str, without: &[&str]) -> tempfile::TempDir {
+pub(crate) fn copied(name: &str, without: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(golden(name)).unwrap().map(Result::unwrap) {
         let file = entry.file_name().into_string().unwrap();
@@ -22,7 +22,7 @@ fn copied(name: &str, without: &[&str]) -> tempfile::TempDir {
 }
 
 /// Changes keys of a JSON file, which need not be there.
-fn change(path: &Path, keys: Value) {
+pub(crate) fn change(path: &Path, keys: Value) {
     let text = fs::read_to_string(path).unwrap_or_else(|_| "{}".to_owned());
     let mut all: Value = serde_json::from_str(&text).unwrap();
     all.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());

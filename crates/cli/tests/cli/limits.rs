@@ -63,7 +63,7 @@ fn a_grid_is_refused_before_it_is_counted() {
     let axes = ["--set", "b=1..10^4:+1", "--set", "n=1..10^4:+1"];
     let grid = [&["count", "mha:c=64,h=4"][..], &axes].concat();
     let csv = limited(2_000_000, &[&grid[..], &["--format", "csv"]].concat());
-    assert!(refused(&csv).contains("a grid of 100000000 points, over 1048576"));
+    assert!(refused(&csv).contains("a grid of 100,000,000 points, over 1,048,576"));
     let diagram = limited(2_000_000, &[&grid[..], &["--format", "mermaid"]].concat());
     assert_eq!((diagram.code, &*diagram.stderr), (Some(0), ""));
 }

@@ -16,6 +16,7 @@ mod models;
 mod readme;
 mod records;
 mod tables;
+mod told;
 
 use std::process::{Command, Output, Stdio};
 

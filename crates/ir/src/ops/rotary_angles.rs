@@ -46,6 +46,10 @@ impl Operation for RotaryAngles {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [] = operands(inputs)?;
+        if !(self.theta > 0.0 && self.theta.is_finite()) {
+            let problem = format!("the base of the rotation is {}, no number above 0", self.theta);
+            return Err(ShapeError::Sizes(problem));
+        }
         if let Some(problem) = self.scaling.problem() {
             return Err(ShapeError::Sizes(problem.to_owned()));
         }

@@ -47,32 +47,34 @@ pub enum ConfigError {
         expected: String,
     },
     /// A value that changes the computation and is not supported.
-    #[error("{origin}: `{key}` = {found} is not supported; supported: {supported}")]
+    #[error("{origin}: {} is not supported; supported: {supported}", said(key, found))]
     Unsupported {
         /// The file or preset.
         origin: String,
         /// The key.
         key: String,
-        /// What stands there.
-        found: String,
+        /// What stands there; nothing when the key is missing.
+        found: Option<String>,
         /// What is supported.
         supported: String,
     },
     /// Two keys that contradict each other.
     #[error(
-        "{origin}: `{first}` = {first_value} and `{second}` = {second_value} contradict each other: {why}"
+        "{origin}: {} and {} contradict each other: {why}",
+        said(first, first_value),
+        said(second, second_value)
     )]
     Contradiction {
         /// The file or preset.
         origin: String,
         /// One key.
         first: String,
-        /// Its value.
-        first_value: String,
+        /// Its value; none when it is missing.
+        first_value: Option<String>,
         /// The other key.
         second: String,
-        /// Its value.
-        second_value: String,
+        /// Its value; none when it is missing.
+        second_value: Option<String>,
         /// What does not fit.
         why: String,
     },
@@ -100,6 +102,14 @@ pub enum ConfigError {
         /// Which relation fails.
         problem: NnError,
     },
+}
+
+/// What a key says.
+fn said(key: &str, value: &Option<String>) -> String {
+    match value {
+        Some(value) => format!("`{key}` = {value}"),
+        None => format!("a missing `{key}`"),
+    }
 }
 
 fn did_you_mean(name: &Option<&'static str>) -> String {

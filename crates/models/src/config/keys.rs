@@ -133,14 +133,31 @@ impl<'a> Keys<'a> {
 
     /// A value that is not supported.
     pub(crate) fn unsupported(&self, key: &str, supported: impl Into<String>) -> ConfigError {
-        let found = self.map.get(key).map_or("missing".to_owned(), shown);
+        let found = self.map.get(key).map(shown);
         let (origin, key, supported) = (self.origin(), self.name(key), supported.into());
         ConfigError::Unsupported { origin, key, found, supported }
     }
 
+    /// The same of a key whose default is as little supported.
+    pub(crate) fn unsupported_or(
+        &self,
+        key: &str,
+        default: f64,
+        supported: impl Into<String>,
+    ) -> ConfigError {
+        let default = format!("{default} (its default)");
+        match self.unsupported(key, supported) {
+            ConfigError::Unsupported { origin, key, found, supported } => {
+                let found = Some(found.unwrap_or(default));
+                ConfigError::Unsupported { origin, key, found, supported }
+            }
+            other => other,
+        }
+    }
+
     /// Two keys that contradict each other.
     pub(crate) fn contradiction(&self, first: &str, second: &str, why: &str) -> ConfigError {
-        let value = |key: &str| self.map.get(key).map_or("missing".to_owned(), shown);
+        let value = |key: &str| self.map.get(key).map(shown);
         ConfigError::Contradiction {
             origin: self.origin(),
             first: self.name(first),
@@ -206,6 +223,35 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A number above zero, or the family's default.
+    pub(crate) fn positive_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
+        self.above_zero(key, "a number above 0", default)
+    }
+
+    /// A number above zero.
+    pub(crate) fn positive(&self, key: &str) -> Result<f64, ConfigError> {
+        self.needed(key, self.get(key))?;
+        self.positive_or(key, 1.0)
+    }
+
+    /// What a norm adds under its root, or the family's default: of a row of equal numbers nothing
+    /// else stands there.
+    pub(crate) fn epsilon_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
+        let expected = "a number above 0 and below 1";
+        match self.above_zero(key, expected, default)? {
+            eps if eps < 1.0 => Ok(eps),
+            _ => Err(self.wrong(key, self.get(key).unwrap_or(&Value::Null), expected)),
+        }
+    }
+
+    /// A number that is above zero as a single, too.
+    fn above_zero(&self, key: &str, expected: &str, default: f64) -> Result<f64, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        let single = |number: f64| number as f32;
+        let number = value.as_f64().filter(|n| single(*n) > 0.0 && single(*n).is_finite());
+        number.ok_or_else(|| self.wrong(key, value, expected))
+    }
+
     /// A number that is at least zero, or the family's default.
     pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
         let Some(value) = self.get(key) else { return Ok(default) };
@@ -213,16 +259,20 @@ impl<'a> Keys<'a> {
         number.ok_or_else(|| self.wrong(key, value, "a number from 0 on"))
     }
 
-    /// A number that is at least zero.
-    pub(crate) fn number(&self, key: &str) -> Result<f64, ConfigError> {
-        self.needed(key, self.get(key))?;
-        self.number_or(key, 0.0)
-    }
-
     /// True or false, or the family's default.
     pub(crate) fn flag_or(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
         let Some(value) = self.get(key) else { return Ok(default) };
         value.as_bool().ok_or_else(|| self.wrong(key, value, "true or false"))
+    }
+
+    /// Whether tokens see those before them alone, as they do when no key says. Null, which the library
+    /// takes for false, is refused: elsewhere it is as good as missing.
+    pub(crate) fn is_causal(&self) -> Result<bool, ConfigError> {
+        let key = "is_causal";
+        match self.map.get(key) {
+            Some(null @ Value::Null) => Err(self.wrong(key, null, "true or false")),
+            _ => self.flag_or(key, true),
+        }
     }
 
     /// A text, if it is given.

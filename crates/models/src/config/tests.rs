@@ -79,7 +79,7 @@ fn what_is_wrong_is_named_by_its_key() {
         (
             "rms_norm_eps",
             json!(-1e-5),
-            "config: `rms_norm_eps` is -0.00001, but a number from 0 on is needed",
+            "config: `rms_norm_eps` is -0.00001, but a number above 0 and below 1 is needed",
         ),
         (
             "architectures",
@@ -148,9 +148,9 @@ fn a_part_of_each_head_turns() {
     assert_eq!(turned(inner(0.4)), Ok(Some(8)));
     assert_eq!(turned(json!({"rotary_pct": 1.0, "partial_rotary_factor": 1})), Ok(None));
     let refused = [
-        (json!({}), "a share that is an even part of 20"),
-        (json!({"rotary_pct": 1.2}), "a share that is an even part of 20"),
-        (json!({"rotary_pct": 0.0}), "a share that is an even part of 20"),
+        (json!({}), "a share by which an even number of 20 elements turns"),
+        (json!({"rotary_pct": 1.2}), "a share by which an even number of 20 elements turns"),
+        (json!({"rotary_pct": 0.0}), "a number above 0 is needed"),
         (json!({"rotary_pct": 0.5, "partial_rotary_factor": 0.4}), "they name two shares"),
         (json!({"rotary_pct": 0.5, "rotary_emb_base": 9, "rope_theta": 8}), "they name two bases"),
     ];

@@ -146,13 +146,14 @@ fn build(
     let (width, heads) = (keys.size(width_key)?, keys.size(heads_key)?);
     multiple(keys, (width_key, width), (heads_key, heads))?;
     let activation = keys.activation(activation_key, Activation::GeluErf)?;
-    let eps = keys.number_or("layer_norm_eps", 1e-12)?;
+    let eps = keys.epsilon_or("layer_norm_eps", 1e-12)?;
     let types =
         if variant.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };
     let positions = keys.size("max_position_embeddings")?;
     let unused = padding.map_or(0, |padding| u64::from(padding) + 1);
     let tokens = positions.saturating_sub(unused);
-    r.positions = Some(PositionLimit { key: "max_position_embeddings", positions, tokens });
+    let key = "max_position_embeddings";
+    r.positions = Some(PositionLimit { key, positions, tokens, computed: false });
     let (c, h) = (r.size("c", width), r.size("h", heads));
     let (v, l) = (keys.size("vocab_size")?, keys.times(layers_key)?);
     let (v, l) = (r.size("v", v), r.size("l", l));

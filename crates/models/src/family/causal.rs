@@ -76,7 +76,7 @@ pub(super) fn causal_mask(
 ) -> Result<Mask, Problem> {
     let offset = first_position(request);
     let tokens = Axis::new("n", &offset + &Poly::from("n"));
-    let mask = match (keys.flag_or("is_causal", true)?, request.past) {
+    let mask = match (keys.is_causal()?, request.past) {
         (true, _) => Mask { offset: Some(offset), window: window.map(Poly::from), keep: None },
         (false, true) => {
             let problem =

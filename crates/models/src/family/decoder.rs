@@ -14,7 +14,7 @@ use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, lo
 use super::checks::{head, multiple, same};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::{angles, rope, whole_heads};
+use super::rope::{angles, made_for, rope, whole_heads};
 use super::tokens::token_ids;
 use crate::config::Keys;
 use crate::names::Names;
@@ -53,7 +53,7 @@ pub(super) fn build(
     let old = variant.old_class.map(|old| (old, true));
     let classes: Vec<_> = [(causal, true), (base, false)].into_iter().chain(old).collect();
     let with_head = head(keys, &classes)?;
-    keys.pass_over(&["max_position_embeddings", "pad_token_id"]);
+    keys.pass_over(&["pad_token_id"]);
     let tied = keys.flag_or("tie_word_embeddings", variant.tied)?;
     let (config, kv_axis) = layer(keys, request, r, variant)?;
     let (v, l) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
@@ -121,11 +121,12 @@ fn layer(
         let pairs = "an even head width, since the rotation turns pairs";
         return Err(keys.unsupported("head_dim", pairs).into());
     }
-    let eps = keys.number_or("rms_norm_eps", 1e-6)?;
+    let eps = keys.epsilon_or("rms_norm_eps", 1e-6)?;
     let activation = keys.activation("hidden_act", Activation::Silu)?;
     let hidden = keys.size("intermediate_size")?;
     whole_heads(keys)?;
     let rope = rope(keys, first_position(request))?;
+    r.positions = made_for(keys, &rope)?;
 
     let (c, h) = (r.size("c", width), r.size("h", heads));
     let ff = r.size("ff", hidden);

@@ -50,9 +50,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let hidden = keys.size_or("n_inner", 4 * width)?;
     let (vocabulary, layers) = (keys.size("vocab_size")?, keys.times("n_layer")?);
     let positions = keys.size("n_positions")?;
-    r.positions = Some(PositionLimit { key: "n_positions", positions, tokens: positions });
+    r.positions =
+        Some(PositionLimit { key: "n_positions", positions, tokens: positions, computed: false });
     let activation = keys.activation("activation_function", Activation::GeluTanh)?;
-    let eps = keys.number_or("layer_norm_epsilon", 1e-5)?;
+    let eps = keys.epsilon_or("layer_norm_epsilon", 1e-5)?;
 
     let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
     let (v, ff) = (r.size("v", vocabulary), r.size("ff", hidden));

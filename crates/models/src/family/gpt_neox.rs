@@ -14,21 +14,21 @@ use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, lo
 use super::checks::{head, head_width, multiple};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::{angles, rope_of, rotated};
+use super::rope::{angles, made_for, rope_of, rotated};
 use super::tokens::token_ids;
 use crate::config::Keys;
 use crate::names::Names;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let with_head = head(keys, &[("GPTNeoXForCausalLM", true), ("GPTNeoXModel", false)])?;
-    keys.pass_over(&["hidden_dropout", "is_decoder", "max_position_embeddings", "pad_token_id"]);
+    keys.pass_over(&["hidden_dropout", "is_decoder", "pad_token_id"]);
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
     head_width(keys, width, heads)?;
     let (vocabulary, layers) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
     let hidden = keys.size("intermediate_size")?;
     let activation = keys.activation("hidden_act", Activation::GeluErf)?;
-    let eps = keys.number_or("layer_norm_eps", 1e-5)?;
+    let eps = keys.epsilon_or("layer_norm_eps", 1e-5)?;
     let bias = keys.flag_or("attention_bias", true)?;
     let tied = keys.flag_or("tie_word_embeddings", false)?;
     let residual = match keys.flag_or("use_parallel_residual", true)? {
@@ -37,6 +37,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     };
     let turned = rotated(keys, ("rotary_pct", 0.25), width / heads)?;
     let mut rope = rope_of(keys, "rotary_emb_base", first_position(request))?;
+    r.positions = made_for(keys, &rope)?;
     rope.rotated = (turned < width / heads).then(|| r.size("rot", turned));
 
     let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));

@@ -7,6 +7,7 @@ use opledger_ir::{Graph, Var};
 use opledger_nn::{LayerConfig, NnError, RopeScaling, RotaryEmbedding};
 
 use crate::config::{ConfigError, Keys};
+use crate::model::PositionLimit;
 
 /// The present name of the base, and of the share of a head that is turned.
 const THETA: &str = "rope_theta";
@@ -30,7 +31,8 @@ pub(super) fn rotated(
     let share = agreed(keys, [key, SHARE], "they name two shares")?.unwrap_or(default);
     let rotated = (width as f64 * share) as u64;
     if rotated == 0 || rotated % 2 == 1 || rotated > width {
-        return Err(keys.unsupported(key, format!("a share that is an even part of {width}")));
+        let supported = format!("a share by which an even number of {width} elements turns");
+        return Err(keys.unsupported_or(key, default, supported));
     }
     Ok(rotated)
 }
@@ -59,7 +61,7 @@ fn agreed(
     [own, present]: [&str; 2],
     why: &str,
 ) -> Result<Option<f64>, ConfigError> {
-    let number = |keys: &Keys<'_>, key| keys.get(key).map(|_| keys.number(key)).transpose();
+    let number = |keys: &Keys<'_>, key| keys.get(key).map(|_| keys.positive(key)).transpose();
     let place = place(keys)?;
     let nested = keys.inner(place)?.map(|inner| number(&inner, present)).transpose()?.flatten();
     let said = [(own, number(keys, own)?), (present, number(keys, present)?), (place, nested)];
@@ -92,24 +94,54 @@ pub(super) fn rope_of(
     };
     let scaling = match kind {
         "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: inner.number("factor")? },
-        "llama3" => RopeScaling::Llama3 {
-            factor: inner.number("factor")?,
-            low_freq_factor: inner.number("low_freq_factor")?,
-            high_freq_factor: inner.number("high_freq_factor")?,
-            original_max_position_embeddings: original(keys, &inner)?,
-        },
+        "linear" => RopeScaling::Linear { factor: inner.positive("factor")? },
+        "llama3" => llama3(keys, &inner)?,
+        "yarn" if theta <= 1.0 => {
+            return Err(keys.unsupported_or(THETA, theta, "with YaRN, a number above 1"));
+        }
         "yarn" => yarn(keys, &inner)?,
         _ => return Err(inner.unsupported(key, "default, linear, llama3, yarn")),
     };
     Ok(RotaryEmbedding { offset, scaling, ..RotaryEmbedding::new(theta) })
 }
 
+fn llama3(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
+    let (low, high) = ("low_freq_factor", "high_freq_factor");
+    let turns = [inner.positive(low)?, inner.positive(high)?];
+    if turns[0] >= turns[1] {
+        return Err(inner.contradiction(low, high, "the first has to be the smaller"));
+    }
+    Ok(RopeScaling::Llama3 {
+        factor: inner.positive("factor")?,
+        low_freq_factor: turns[0],
+        high_freq_factor: turns[1],
+        original_max_position_embeddings: original(keys, inner)?,
+    })
+}
+
+/// How many positions a model was made for, where its configuration says.
+pub(super) fn made_for(
+    keys: &Keys<'_>,
+    rope: &RotaryEmbedding,
+) -> Result<Option<PositionLimit>, ConfigError> {
+    let Some(positions) = keys.optional(LENGTH)? else { return Ok(None) };
+    // Llama 3 says the scaled length; files of the two others say the one or the other.
+    let scaled = match rope.scaling {
+        RopeScaling::None | RopeScaling::Llama3 { .. } => positions as f64,
+        RopeScaling::Linear { factor } => positions as f64 * factor,
+        RopeScaling::Yarn { factor, original_max_position_embeddings: original, .. } => {
+            original as f64 * factor
+        }
+    };
+    let tokens = positions.max(scaled as u64);
+    Ok(Some(PositionLimit { key: LENGTH, positions, tokens, computed: true }))
+}
+
 /// YaRN as the library reads it: what is missing, null or, of the two turns, 0 has its default.
 fn yarn(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
     let original = original(keys, inner)?;
     let factor = match inner.get("factor") {
-        Some(_) => inner.number("factor")?,
+        Some(_) => inner.positive("factor")?,
         None => keys.size(LENGTH)? as f64 / original as f64,
     };
     let scale = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
@@ -123,12 +155,17 @@ fn yarn(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
         0.0 => Ok(default),
         turns => Ok::<_, ConfigError>(turns),
     };
+    let (beta_fast, beta_slow) = (turns("beta_fast", 32.0)?, turns("beta_slow", 1.0)?);
+    if beta_slow > beta_fast {
+        let why = "the first cannot be the smaller; missing they are 32 and 1";
+        return Err(inner.contradiction("beta_fast", "beta_slow", why));
+    }
     Ok(RopeScaling::Yarn {
         factor,
-        beta_fast: turns("beta_fast", 32.0)?,
-        beta_slow: turns("beta_slow", 1.0)?,
+        beta_fast,
+        beta_slow,
         original_max_position_embeddings: original,
-        attention_factor: inner.number_or("attention_factor", usual)?,
+        attention_factor: inner.positive_or("attention_factor", usual)?,
         truncate: inner.flag_or("truncate", true)?,
     })
 }

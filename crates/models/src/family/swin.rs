@@ -56,10 +56,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let width = keys.size("embed_dim")?;
     let blocks = Blocks {
         window: keys.size("window_size")?,
-        mlp_ratio: keys.number_or("mlp_ratio", 4.0)?,
+        mlp_ratio: keys.positive_or("mlp_ratio", 4.0)?,
         qkv_bias: keys.flag_or("qkv_bias", true)?,
         activation: keys.activation("hidden_act", Activation::GeluErf)?,
-        norm: NormConfig { eps: keys.number_or("layer_norm_eps", 1e-5)?, ..NormConfig::layer() },
+        norm: NormConfig { eps: keys.epsilon_or("layer_norm_eps", 1e-5)?, ..NormConfig::layer() },
     };
     let classes = classes(keys)?;
 

@@ -50,7 +50,9 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     // What `feed_forward_proj` says in other words, and what says how to train or generate.
     keys.pass_over(&["dense_act_fn", "is_gated_act", "n_positions", "pad_token_id", "output_past"]);
     keys.only("is_decoder", false)?;
-    keys.only("is_causal", true)?;
+    if !keys.is_causal()? {
+        return Err(keys.unsupported("is_causal", "true").into());
+    }
     keys.pass_over(&["is_encoder_decoder", "use_decoder_only_language_modeling"]);
     same(
         keys,
@@ -65,7 +67,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     // With the table of words as its map, the head takes smaller values.
     let scaled = keys.flag_or("scale_decoder_outputs", tied)?;
     let (activation, gated) = feed_forward(keys)?;
-    let eps = keys.number_or("layer_norm_epsilon", 1e-6)?;
+    let eps = keys.epsilon_or("layer_norm_epsilon", 1e-6)?;
     let (width, heads) = (keys.size("d_model")?, keys.size("num_heads")?);
     let (head_dim, hidden) = (keys.size("d_kv")?, keys.size("d_ff")?);
     let layers = keys.times("num_layers")?;

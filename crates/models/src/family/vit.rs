@@ -77,7 +77,7 @@ fn build(
     head_width(keys, width, heads)?;
     let (hidden, layers) = (keys.size("intermediate_size")?, keys.times("num_hidden_layers")?);
     let activation = keys.activation("hidden_act", Activation::GeluErf)?;
-    let eps = keys.number_or("layer_norm_eps", 1e-12)?;
+    let eps = keys.epsilon_or("layer_norm_eps", 1e-12)?;
     let pooled = keys.size_or("pooler_output_size", width)?;
     let pooler_act = keys.activation("pooler_act", Activation::Tanh)?;
     let classes = classes(keys)?;

@@ -209,7 +209,11 @@ fn pieces(
 fn read_size(key: &'static Key, least: i64, text: &str) -> Result<Poly, LayerError> {
     let bad =
         |expected: String| Err(LayerError::Value { key: key.name, expected, value: escaped(text) });
-    let Ok(size) = text.parse::<Poly>() else {
+    let power_of_ten = text.split_once(['e', 'E']).is_some_and(|(digits, power)| {
+        let power = power.strip_prefix(['+', '-']).unwrap_or(power);
+        [digits, power].iter().all(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let Some(size) = text.parse::<Poly>().ok().filter(|_| !power_of_ten) else {
         return bad("a whole number or a formula of sizes such as 4*c".to_owned());
     };
     let degree: u32 = size.symbols().iter().map(|s| size.degree_in(s)).sum();

@@ -42,6 +42,8 @@ pub struct Step {
     pub past: usize,
     /// Tokens that it took.
     pub tokens: usize,
+    /// The id it added.
+    pub id: i64,
     /// Wall-clock time.
     pub ms: f64,
     /// Multiplications inside contractions, as the ledger has them.
@@ -117,11 +119,12 @@ impl Record for Generation {
     }
 
     fn rows(&self) -> Table {
-        let columns = ["past", "tokens", "ms", "macs", "flops"].map(Column::word).to_vec();
+        let columns = ["past", "tokens", "id", "ms", "macs", "flops"].map(Column::word).to_vec();
         let row = |step: &Step| {
             Row::new([
                 Integer::from(step.past).cell(),
                 Integer::from(step.tokens).cell(),
+                Integer::from(step.id).cell(),
                 format!("{}", step.ms).into(),
                 step.macs.cell(),
                 step.flops.cell(),
