@@ -69,10 +69,17 @@ fn product(g: &mut Graph, stem: &str, whole: &Symbol, by: &Symbol) -> Symbol {
     })
 }
 
-/// `⌈size / side⌉`: computed for numbers, else a symbol that the graph defines.
+/// `⌈size / side⌉`: computed for numbers and for multiples of a symbol, else a symbol that the graph
+/// defines.
 pub(crate) fn ceil_div(g: &mut Graph, stem: &str, size: &Poly, side: &Poly) -> Poly {
     if let (Some(size), Some(side)) = (size.as_integer(), side.as_integer()) {
         return Poly::from((size + &side - 1) / side);
+    }
+    if let Some(symbol) = side.as_symbol() {
+        let times = size.substitute(symbol, &Poly::one());
+        if &times * side == *size {
+            return times;
+        }
     }
     let standing = g.definitions().iter().find_map(|d| match d {
         Definition::CeilDiv { symbol, numerator, denominator }
@@ -148,8 +155,12 @@ mod tests {
         let mut g = Graph::new();
         assert_eq!(ceil_div(&mut g, "wy", &15.into(), &7.into()), 3.into());
         assert_eq!(ceil_div(&mut g, "wy", &14.into(), &7.into()), 2.into());
+        let of = |size: &str| size.parse::<Poly>().unwrap();
+        assert_eq!(ceil_div(&mut g, "wy", &of("s·y + 2·s"), &"s".into()), of("y + 2"));
         assert_eq!(ceil_div(&mut g, "wy", &"y".into(), &7.into()), "wy".into());
         assert_eq!(ceil_div(&mut g, "wx", &"y".into(), &7.into()), "wy".into());
         assert_eq!(ceil_div(&mut g, "wy", &"x".into(), &7.into()), "wy_2".into());
+        assert_eq!(ceil_div(&mut g, "wy", &of("s·y + 1"), &"s".into()), "wy_3".into());
+        assert_eq!(ceil_div(&mut g, "wy", &of("s²"), &"s".into()), "wy_4".into());
     }
 }

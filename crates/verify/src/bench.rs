@@ -50,8 +50,8 @@ struct Tried {
     nodes: usize,
     /// Distinct complete sizes.
     sizes: Vec<Binding>,
-    /// By the sizes that were fixed.
-    grids: Vec<(Binding, Rc<ExecutedGrid>)>,
+    grid: Option<Rc<ExecutedGrid>>,
+    /// Grids for parameters, by the sizes that were fixed.
     parameters: Vec<(Binding, Rc<ExecutedGrid>)>,
 }
 
@@ -105,16 +105,9 @@ impl<'a> Trials<'a> {
     /// can be in each symbol. Two polynomials of those degrees that agree on such a grid are equal,
     /// since a non-zero polynomial of degree k in one variable has at most k roots; symbol by symbol.
     /// One size beyond the grid in each symbol puts the bound itself to the test.
-    ///
-    /// Symbols named in `fixed` keep their value; the sizes of the others start at 1.
-    pub(crate) fn grid(
-        &mut self,
-        graph: &Graph,
-        fixed: &[(&str, i64)],
-    ) -> Result<Rc<ExecutedGrid>, VerifyError> {
-        let (fixed, text) = (binding(fixed), graph.to_string());
-        let known = self.tried.get(&text).and_then(|t| t.grids.iter().find(|(f, _)| *f == fixed));
-        if let Some((_, grid)) = known {
+    pub(crate) fn grid(&mut self, graph: &Graph) -> Result<Rc<ExecutedGrid>, VerifyError> {
+        let (fixed, text) = (Binding::new(), graph.to_string());
+        if let Some(grid) = self.tried.get(&text).and_then(|tried| tried.grid.as_ref()) {
             return Ok(grid.clone());
         }
         let degrees = degree::of_operations(graph, &fixed);
@@ -124,9 +117,8 @@ impl<'a> Trials<'a> {
             points.push(self.execute(&prepared, &mut Oracle::<f32>::new(), "the oracle")?);
             self.execute(&prepared, &mut Fast::new()?, "the kernels")?;
         }
-        let grid = ExecutedGrid { fixed: fixed.clone(), points, degrees, witness: self.witness };
-        let grid = Rc::new(grid);
-        self.tried.entry(text).or_default().grids.push((fixed, grid.clone()));
+        let grid = Rc::new(ExecutedGrid { fixed, points, degrees, witness: self.witness });
+        self.tried.entry(text).or_default().grid = Some(grid.clone());
         Ok(grid)
     }
 

@@ -18,8 +18,6 @@ pub(crate) struct Question<'a> {
     pub(crate) claimed: &'a str,
     /// What the source's words say; then narrower readings, in the order they are tried.
     pub(crate) readings: &'a [Quantity],
-    /// Symbols that keep one value on the grid.
-    pub(crate) fixed: &'a [(&'a str, i64)],
     /// Symbols that take multiples of a formula only, where parameters are asked for.
     pub(crate) multiples: &'a [(&'a str, &'a str)],
 }
@@ -27,15 +25,11 @@ pub(crate) struct Question<'a> {
 impl<'a> Question<'a> {
     /// A question about the whole of a graph.
     pub(crate) fn new(graph: &'a Graph, claimed: &'a str, readings: &'a [Quantity]) -> Self {
-        Question { graph, scope: Selection::ALL, claimed, readings, fixed: &[], multiples: &[] }
+        Question { graph, scope: Selection::ALL, claimed, readings, multiples: &[] }
     }
 
     pub(crate) fn within(self, scope: Selection<'a>) -> Self {
         Question { scope, ..self }
-    }
-
-    pub(crate) fn fixed(self, fixed: &'a [(&'a str, i64)]) -> Self {
-        Question { fixed, ..self }
     }
 
     pub(crate) fn multiples(self, multiples: &'a [(&'a str, &'a str)]) -> Self {
@@ -53,7 +47,7 @@ impl<'a> Question<'a> {
         let derived = derive(reading);
         let grid = match is_of_parameters(plain) {
             true => bench.parameter_grid(graph, self.multiples)?,
-            false => bench.grid(graph, self.fixed)?,
+            false => bench.grid(graph)?,
         };
         let of = if is_of_parameters(plain) { "parameters read in " } else { "" };
         Ok(Finding {

@@ -174,7 +174,7 @@ pub(crate) fn equivariance(bench: &mut Trials<'_>) -> Answer {
     let mut counts_agree = true;
     for graph in [&small.graph, &large.graph] {
         let flops = bench.derived(graph, Quantity::Flops, &Selection::ALL);
-        let grid = bench.grid(graph, &[])?;
+        let grid = bench.grid(graph)?;
         counts_agree &= grid.agrees(graph, Selection::ALL, Quantity::Flops, &flops);
     }
     let holds = first < UNCHANGED && worst < UNCHANGED;
@@ -212,7 +212,7 @@ pub(crate) fn positions_break_it(bench: &mut Trials<'_>) -> Answer {
         measured.push(format!("{name}: output 1 moves by {moved:.1e}"));
         let (graph, flops) = (&experiment.graph, Quantity::Flops);
         let formula = bench.derived(graph, flops, &Selection::ALL);
-        settled &= bench.grid(graph, &[])?.agrees(graph, Selection::ALL, flops, &formula);
+        settled &= bench.grid(graph)?.agrees(graph, Selection::ALL, flops, &formula);
     }
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },

@@ -99,7 +99,7 @@ pub(crate) fn split_is_per_head(bench: &mut Trials<'_>) -> Answer {
     let same_cost = macs_split == macs_per_head;
     let mut settled = true;
     for (graph, macs) in [(&split, &macs_split), (&per_head, &macs_per_head)] {
-        let grid = bench.grid(graph, &[])?;
+        let grid = bench.grid(graph)?;
         settled &= grid.agrees(graph, Selection::ALL, Quantity::Macs, macs);
     }
     let holds = difference == 0.0 && fast_difference < 1e-6 && same_cost;
@@ -144,7 +144,7 @@ pub(crate) fn similar_cost(bench: &mut Trials<'_>) -> Answer {
     let more = many.fold(&(&flops_many - &flops_one));
     let mut settled = true;
     for (graph, flops, macs) in [(&many, &flops_many, &macs_many), (&one, &flops_one, &macs_one)] {
-        let grid = bench.grid(graph, &[])?;
+        let grid = bench.grid(graph)?;
         settled &= grid.agrees(graph, Selection::ALL, Quantity::Flops, flops);
         settled &= grid.agrees(graph, Selection::ALL, Quantity::Macs, macs);
     }

@@ -117,7 +117,7 @@ pub(crate) fn heads(bench: &mut Trials<'_>) -> Answer {
         holds &= fits;
         details.push(format!("{name}: {counted} (degree {} in h)", counted.degree_in(&h)));
     }
-    let grid = bench.grid(&graph, &[])?;
+    let grid = bench.grid(&graph)?;
     let flops = bench.derived(&graph, Quantity::Flops, &Selection::ALL);
     Ok(Finding {
         verdict: if holds { Verdict::Holds } else { Verdict::Refuted },
@@ -145,7 +145,7 @@ pub(crate) fn bias(bench: &mut Trials<'_>) -> Answer {
     let holds = additions == claimed.0 && all == claimed.0 && parameters == claimed.1;
     let mut settled = true;
     for graph in [&with, &without] {
-        let grid = bench.grid(graph, &[])?;
+        let grid = bench.grid(graph)?;
         let parameters = bench.parameter_grid(graph, &[])?;
         for (grid, of) in [(grid, Quantity::Class(Class::Add)), (parameters, Quantity::Parameters)]
         {
