@@ -265,6 +265,24 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
     }
 }
 
+/// Parameters of a configuration alone are those of the library, which differ where weights bring a head.
+#[test]
+fn a_configuration_alone_has_the_parameters_that_the_library_makes_of_it() {
+    let mut others = Vec::new();
+    for case in cases() {
+        let config = read_config(&case.folder.join("config.json")).unwrap();
+        let model = config.model("alone", &Request::default()).unwrap();
+        let key = "params.alone";
+        let differs = case.metadata.contains_key(key);
+        let params = case.number(if differs { key } else { "params" });
+        let (formula, _) = model.graph.parameters();
+        let binding = model.graph.complete(&model.binding).unwrap_or(model.binding);
+        assert_eq!(formula.at(&binding).unwrap(), params, "{}", case.name);
+        others.extend(differs.then_some(case.name));
+    }
+    assert_eq!(others, ["t5_gated"]);
+}
+
 /// Every key that the library knows is read, refused or known to change nothing.
 #[test]
 fn no_key_that_the_library_knows_is_left_out() {

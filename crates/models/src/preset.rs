@@ -29,7 +29,8 @@ pub struct Preset {
 impl Preset {
     /// Its configuration.
     pub fn config(&self) -> Config {
-        Config::of(format!("preset `{}`", self.name), self.config.clone())
+        // Where a configuration leaves it open, the published checkpoint has a head.
+        Config::of(format!("preset `{}`", self.name), self.config.clone()).with_head_apart()
     }
 
     /// The value of `model_type`.

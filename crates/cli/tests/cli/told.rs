@@ -352,3 +352,29 @@ fn results_become_no_file_of_the_model() {
     assert!(run("part.safetensors").stderr.contains("a file of the model"));
     assert!(fs::read(path("part.safetensors")).unwrap() == bytes);
 }
+
+/// Of T5 of version 1.1 the library makes one table from the configuration, and takes the head of a file.
+#[test]
+fn the_files_of_a_t5_say_whether_it_has_a_head_of_its_own() {
+    let folder = copied("t5_gated", &[]);
+    let (model, config) = (folder.path().to_str().unwrap(), folder.path().join("config.json"));
+    let params = |model: &str| {
+        let sizes = ["--set", "n=3", "--set", "m=4", "--format", "json"];
+        let text = stdout(&[&["count", model][..], &sizes].concat());
+        let json: Value = serde_json::from_str(&text).unwrap();
+        json["params"]["total"].as_u64().unwrap()
+    };
+    let (apart, alone) = (params(model), params(config.to_str().unwrap()));
+    let keys: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    let table = keys["vocab_size"].as_u64().unwrap() * keys["d_model"].as_u64().unwrap();
+    assert_eq!(apart - alone, table);
+    // As the library saves what it has read.
+    let saved = json!({"tie_word_embeddings": true, "scale_decoder_outputs": false});
+    change(&config, saved);
+    assert_eq!(params(model), apart);
+    assert_eq!(opledger(&["run", model, "--set", "n=3", "--set", "m=4"]).code, Some(0));
+    fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    assert_eq!(params(model), alone);
+    // The published checkpoints have a head.
+    assert_eq!(params("t5-v1.1-small"), 76_961_152);
+}

@@ -96,6 +96,8 @@ pub(crate) struct Keys<'a> {
     /// The path of the object, with a point at its end; empty for the whole configuration.
     path: String,
     read: &'a RefCell<BTreeSet<String>>,
+    /// Whether the files of the weights have a head of their own.
+    pub(crate) head_apart: bool,
 }
 
 impl<'a> Keys<'a> {
@@ -104,7 +106,11 @@ impl<'a> Keys<'a> {
         origin: &'a str,
         read: &'a RefCell<BTreeSet<String>>,
     ) -> Keys<'a> {
-        Keys { map, origin, path: String::new(), read }
+        Keys { map, origin, path: String::new(), read, head_apart: false }
+    }
+
+    pub(super) fn with_head_apart(self, head_apart: bool) -> Self {
+        Keys { head_apart, ..self }
     }
 
     /// The file or preset.
@@ -312,7 +318,7 @@ impl<'a> Keys<'a> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let map = value.as_object().ok_or_else(|| self.wrong(key, value, "an object"))?;
         let path = format!("{}.", self.name(key));
-        Ok(Some(Keys { map, origin: self.origin, path, read: self.read }))
+        Ok(Some(Keys { map, path, ..*self }))
     }
 
     /// The keys of this object that nobody knows.
@@ -330,7 +336,7 @@ impl<'a> Keys<'a> {
                 (true, Value::Object(map)) => {
                     let path = format!("{name}.");
                     if read.iter().any(|key| key.starts_with(&path)) {
-                        let inner = Keys { map, origin: self.origin, path, read: self.read };
+                        let inner = Keys { map, path, ..*self };
                         unknown.extend(inner.not_understood());
                     }
                 }

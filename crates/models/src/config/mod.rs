@@ -21,6 +21,8 @@ pub(crate) use keys::Keys;
 pub struct Config {
     origin: String,
     map: Map<String, Value>,
+    /// Whether the files of its weights have a head of their own.
+    head_apart: bool,
 }
 
 impl Config {
@@ -32,14 +34,31 @@ impl Config {
         let malformed =
             |problem: String| ConfigError::Malformed { origin: origin.to_owned(), problem };
         match opledger_json::parse(text).map_err(|e| malformed(e.to_string()))? {
-            Value::Object(map) => Ok(Config { origin: origin.to_owned(), map }),
+            Value::Object(map) => Ok(Config { origin: origin.to_owned(), map, head_apart: false }),
             _ => Err(malformed("it is no JSON object".to_owned())),
         }
     }
 
     /// A configuration that stands inside another text.
     pub(crate) fn of(origin: String, map: Map<String, Value>) -> Config {
-        Config { origin, map }
+        Config { origin, map, head_apart: false }
+    }
+
+    /// Whether the files of its weights decide if the head is the table of words. Of T5 of version 1.1
+    /// the library makes one table for both, whatever `tie_word_embeddings` says, until it meets a file
+    /// with a head (`transformers` 5.23; version 4.57 makes two where the key is false). As it saves such
+    /// a model, the key is true and `scale_decoder_outputs` is false.
+    pub fn leaves_head_open(&self) -> bool {
+        let says_no = |key: &str| self.map.get(key) == Some(&Value::Bool(false));
+        self.map.get("model_type").is_some_and(|family| family == "t5")
+            && (says_no("tie_word_embeddings") || says_no("scale_decoder_outputs"))
+    }
+
+    /// The same beside weights that have a head of their own, which counts where this is
+    /// [left open](Config::leaves_head_open).
+    #[must_use]
+    pub fn with_head_apart(self) -> Config {
+        Config { head_apart: self.leaves_head_open(), ..self }
     }
 
     /// Lets `read` take what it knows; returns its result and the keys that it did not know.
@@ -48,7 +67,7 @@ impl Config {
         read: impl FnOnce(&Keys<'_>) -> Result<T, ConfigError>,
     ) -> Result<(T, Vec<String>), ConfigError> {
         let asked = RefCell::new(BTreeSet::new());
-        let keys = Keys::new(&self.map, &self.origin, &asked);
+        let keys = Keys::new(&self.map, &self.origin, &asked).with_head_apart(self.head_apart);
         let result = read(&keys)?;
         Ok((result, keys.not_understood()))
     }

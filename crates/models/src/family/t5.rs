@@ -63,9 +63,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             ("head_dim", "d_kv"),
         ],
     )?;
-    let tied = keys.flag_or("tie_word_embeddings", true)?;
-    // With the table of words as its map, the head takes smaller values.
-    let scaled = keys.flag_or("scale_decoder_outputs", tied)?;
+    // With the table of words as its map, the head of version 1 takes smaller values.
+    let first = keys.flag_or("tie_word_embeddings", true)?;
+    let scaled = keys.flag_or("scale_decoder_outputs", first)?;
+    let tied = !keys.head_apart;
     let (activation, gated) = feed_forward(keys)?;
     let eps = keys.epsilon_or("layer_norm_epsilon", 1e-6)?;
     let (width, heads) = (keys.size("d_model")?, keys.size("num_heads")?);
