@@ -121,7 +121,10 @@ impl PublishedTable {
         for reading in &table.readings {
             let known = reading.column.as_ref().is_some_and(|c| table.columns.contains(c));
             if !known {
-                let name = "`column`".to_owned();
+                let name = match &reading.column {
+                    Some(column) => format!("`{}`", escaped(column)),
+                    None => "`column`, which is missing,".to_owned(),
+                };
                 let problem = TableProblem::NoColumn { name, columns: table.columns.join(", ") };
                 return Err(table.place(format!("reading `{}`", reading.name), problem));
             }

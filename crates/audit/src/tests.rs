@@ -350,7 +350,7 @@ fn errors_name_the_file_and_the_place() {
         (
             "\"column\": \"paper\"",
             "\"column\": \"papier\"",
-            "`column` is none of the columns model, preset",
+            "`papier` is none of the columns model, preset",
         ),
         ("{preset}", "{presset}", "`{presset}` is none of the columns"),
         ("\"110M\"", "\"many\"", "column `paper`: `many` is no number"),
@@ -393,6 +393,14 @@ fn what_nothing_computes_is_no_table() {
             .map_err(|problem| problem.to_string())
     };
     assert!(table(serde_json::json!({})).is_ok());
+    for (column, told) in [
+        (Value::Null, "`column`, which is missing, is none of the columns name, params"),
+        ("flops".into(), "`flops` is none of the columns name, params"),
+    ] {
+        let reading = serde_json::json!({"name": "r", "column": column, "value": "1"});
+        let found = table(serde_json::json!({"readings": [reading]})).unwrap_err();
+        assert_eq!(found, format!("`mine.json`, reading `r`: {told}"));
+    }
     for (changes, place) in [
         (serde_json::json!({"readings": []}), "the table"),
         (serde_json::json!({"readings": [], "rows": [], "columns": []}), "the table"),

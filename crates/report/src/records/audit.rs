@@ -251,9 +251,17 @@ fn shown(found: &Option<(Integer, Integer)>) -> String {
     }
 }
 
-/// A whole number with commas, as people read it; anything else as it is.
+/// A number with commas, as people read it; anything else as it is.
 fn grouped(computed: &str) -> String {
-    computed.parse().map_or_else(|_| computed.to_owned(), |number| thousands(&number))
+    let (sign, computed) = computed.strip_prefix('-').map_or(("", computed), |rest| ("-", rest));
+    let (whole, rest) = computed.find('.').map_or((computed, ""), |at| computed.split_at(at));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match whole.parse() {
+        Ok(whole) if rest.is_empty() || digits(&rest[1..]) => {
+            sign.to_owned() + &thousands(&whole) + rest
+        }
+        _ => sign.to_owned() + computed,
+    }
 }
 
 /// How many cells there are of each outcome, in their order.
@@ -445,5 +453,37 @@ impl Record for Audit {
             }
         }
         Table { columns: titles.map(Column::word).to_vec(), rows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn whole_parts_are_grouped() {
+        let texts = [
+            "11451.92",
+            "-0.5",
+            "--1",
+            "175000000000",
+            "-1234.5",
+            "12.345678",
+            "4·n",
+            "1234.n",
+            "1.5e10",
+        ];
+        let expected = [
+            "11,451.92",
+            "-0.5",
+            "--1",
+            "175,000,000,000",
+            "-1,234.5",
+            "12.345678",
+            "4·n",
+            "1234.n",
+            "1.5e10",
+        ];
+        assert_eq!(texts.map(grouped), expected);
     }
 }
