@@ -6,6 +6,7 @@ mod executed;
 mod graphs;
 mod lies;
 mod models;
+mod moving;
 mod operations;
 mod scans;
 

@@ -6,6 +6,9 @@ use crate::Shape;
 
 /// Elements that one call has read of each operand, noted where it is handed their buffers: all of an
 /// operand once, however often it is asked for, and those of every look-up.
+///
+/// A buffer that is handed over is read, by definition, an empty result notwithstanding: a bias for no
+/// rows counts as one for a row. So bytes are polynomials in the sizes, zero included.
 #[derive(Debug, Default)]
 pub struct Reads(Vec<AtomicU64>);
 

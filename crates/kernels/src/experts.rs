@@ -63,7 +63,7 @@ impl<T: Number> Experts<'_, T> {
 
 /// Multiplies each row by the transposed matrix of each expert chosen for it, into `out`,
 /// `[rows, choices, width]`. The rows of an expert are multiplied together; the matrix of an expert
-/// that nobody chose is not read.
+/// that nobody chose is not read. Returns how many elements of the matrices were read, each once.
 ///
 /// Counts `terms` multiplications and `terms - 1` additions per element. Executed are, for few rows,
 /// what registers hold: terms in sixteens of four elements at a time, and the sums of their lanes;
@@ -77,11 +77,11 @@ pub fn experts<T: Number, M: Meter>(
     problem: &Experts<'_, T>,
     out: &mut [T],
     meter: &M,
-) -> Result<(), KernelError> {
+) -> Result<usize, KernelError> {
     let isa = isa()?;
     problem.check(out)?;
     if out.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let &Experts { x, choices, ids, weight, width, terms, .. } = problem;
     let mut by_expert: Vec<usize> = (0..ids.len()).collect();
@@ -90,12 +90,16 @@ pub fn experts<T: Number, M: Meter>(
     let of_one = || by_expert.chunk_by(|a, b| ids[*a] == ids[*b]).flat_map(|one| one.chunks(ROWS));
     let most = of_one().map(<[usize]>::len).max().unwrap_or(0);
     let (mut rows, mut products) = (Buffer::take(most * terms), Buffer::take(most * width));
+    let (mut read, mut last) = (0, None);
     for places in of_one() {
         for (row, place) in rows.chunks_exact_mut(terms).zip(places) {
             row.copy_from_slice(&x[place / choices * terms..][..terms]);
         }
         let (m, expert) = (places.len(), ids[places[0]] as usize);
         let weight = &weight[expert * width * terms..][..width * terms];
+        if last.replace(expert) != Some(expert) {
+            read += weight.len();
+        }
         let products = &mut products[..m * width];
         let columns = if m <= FEW { columns(terms).min(width) } else { width };
         if m <= FEW {
@@ -116,7 +120,7 @@ pub fn experts<T: Number, M: Meter>(
     }
     rows.keep();
     products.keep();
-    Ok(())
+    Ok(read)
 }
 
 /// Columns of a task that takes few rows.

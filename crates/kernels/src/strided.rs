@@ -1,5 +1,7 @@
 //! Kernels that read their operands through strides: broadcasts and copies.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use opledger_dims::{Class, PowerSign};
 
 use crate::error::{KernelError, exactly, reaches};
@@ -191,7 +193,8 @@ pub fn select<T: Number>(
 }
 
 /// Copies rows of `table`, `[table.len() / width, width]`, into `out`, `[ids.len(), width]`; counts
-/// nothing.
+/// nothing. Returns how many elements of the table were read, those of a row as often as it is looked
+/// up.
 ///
 /// # Errors
 /// [`KernelError::IdOutOfRange`] for the first id that names no row; [`KernelError::Shape`] if the
@@ -201,10 +204,10 @@ pub fn gather<T: Number>(
     width: usize,
     ids: &[i64],
     out: &mut [T],
-) -> Result<(), KernelError> {
+) -> Result<usize, KernelError> {
     exactly("output", out.len(), &[ids.len(), width])?;
     if out.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     if !table.len().is_multiple_of(width) {
         return Err(KernelError::Shape { what: "the table is whole rows" });
@@ -214,12 +217,17 @@ pub fn gather<T: Number>(
     if let Some(position) = ids.iter().position(outside) {
         return Err(KernelError::IdOutOfRange { id: ids[position], position, bound });
     }
+    let read = AtomicUsize::new(0);
     over_rows(out, width, 1, &crate::NoMeter, |first, out, _| {
+        let mut elements = 0;
         for (out, &id) in out.chunks_mut(width).zip(&ids[first..]) {
-            out.copy_from_slice(&table[id as usize * width..][..width]);
+            let row = &table[id as usize * width..][..width];
+            out.copy_from_slice(row);
+            elements += row.len();
         }
+        read.fetch_add(elements, Ordering::Relaxed);
     });
-    Ok(())
+    Ok(read.into_inner())
 }
 
 /// The output's axes, neighbours merged where every operand allows it, and the operands' strides.

@@ -5,6 +5,7 @@ mod chain;
 mod concat;
 mod einsum;
 mod metering;
+mod moving;
 mod pointwise;
 mod pool;
 mod weights;
@@ -12,14 +13,11 @@ mod weights;
 use std::marker::PhantomData;
 
 use opledger_dims::Binding;
-use opledger_ir::ops::Rearrange;
 use opledger_ir::{Call, Graph, Op, OpError, Operation, Part, Value};
-use opledger_kernels::{AtomicMeter, NoMeter, Strided};
+use opledger_kernels::{AtomicMeter, NoMeter};
 use opledger_tensor::Tensor;
-use rayon::prelude::*;
 
 pub use self::metering::Metering;
-use self::metering::refused;
 use self::pool::{Pool, bytes};
 use self::weights::PackedWeights;
 use crate::interpreter::written;
@@ -199,10 +197,20 @@ impl<M: Metering> Fast<M> {
             (Op::Rearrange(op), Some(Value::Index(x))) if op.is_view() => {
                 return Ok(vec![Value::Index(x.reshape(call.output)?)]);
             }
-            // Tables, ids and what does not change the value have no kernel.
-            (Op::Rearrange(_), Some(Value::Index(_)))
-            | (Op::Gather(_) | Op::Table(_) | Op::TokenPositions(_) | Op::IndexMap(_), _)
-            | (Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
+            (Op::Rearrange(op), Some(Value::Index(x))) => {
+                let ids = moving::rearrange_ids(op, call, x)?;
+                return Ok(vec![self.noted(ids)]);
+            }
+            (Op::Table(op), _) => {
+                let table = moving::table(op, call)?;
+                return Ok(vec![self.noted(table)]);
+            }
+            (Op::TokenPositions(op), _) => {
+                let positions = moving::token_positions(op, call)?;
+                return Ok(vec![self.noted(positions)]);
+            }
+            // What does not change the value has no kernel.
+            (Op::IndexMap(_), _) | (Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
                 let results = node.op.reference(call, &mut |_| {})?;
                 return Ok(results.into_iter().map(|value| self.noted(value)).collect());
             }
@@ -246,10 +254,10 @@ fn compute<M: Metering>(
         Op::Sinusoid(_) => pointwise::sinusoid(call, out, meter),
         Op::Reduce(op) => pointwise::reduce(op, call, out, meter),
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
-        Op::Rearrange(op) => rearrange(op, call, out),
+        Op::Rearrange(op) => moving::rearrange(op, call, out),
+        Op::Gather(_) => moving::gather(call, out),
         Op::Concat(op) => concat::apply(op, call, out),
         Op::TopK(_)
-        | Op::Gather(_)
         | Op::Table(_)
         | Op::TokenPositions(_)
         | Op::IndexMap(_)
@@ -257,27 +265,4 @@ fn compute<M: Metering>(
         | Op::Carry(_)
         | Op::Exit(_) => Err(OpError::Kernel(format!("{} has no kernel", op.name()))),
     }
-}
-
-fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
-    let x = call.table(0)?;
-    if let Some(strides) = op.strides(call)? {
-        call.reads.all(0, x.len());
-        let source = Strided { data: x.data(), strides: &strides };
-        return opledger_kernels::permute(call.output, source, out).map_err(refused);
-    }
-    let Some(runs) = op.runs(call)? else { return Err(OpError::Operand(0)) };
-    let copied: usize = runs.copied.iter().map(|run| run.len).sum();
-    call.reads.some(0, copied * out.len().checked_div(runs.to).unwrap_or(0));
-    out.par_chunks_mut(runs.to.max(1)).enumerate().for_each(|(block, out)| {
-        let mut filled = 0;
-        for run in &runs.copied {
-            let from = &x.data()[block * runs.from + run.from..][..run.len];
-            out[run.to..][..run.len].copy_from_slice(from);
-            filled = filled.max(run.to + run.len);
-        }
-        // Padding comes after what is copied.
-        out[filled..].fill(0.0);
-    });
-    Ok(())
 }

@@ -139,8 +139,9 @@ pub(super) fn fill(op: &Fill, out: &mut [f32]) -> Applied {
 pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
     let (ids, table) = (call.index(0)?, call.table(1)?);
     let width = table.shape().last().copied().unwrap_or(0);
-    call.reads.some(1, ids.len() * width);
-    kernels::gather(table.data(), width, ids.data(), out).map_err(refused)
+    let read = kernels::gather(table.data(), width, ids.data(), out).map_err(refused)?;
+    call.reads.some(1, read);
+    Ok(())
 }
 
 pub(super) fn rotary_angles(

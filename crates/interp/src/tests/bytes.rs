@@ -72,6 +72,26 @@ fn products_norms_and_elements_read_their_operands_once() {
     moves(sum, 24 * FLOAT, 8 * FLOAT);
 }
 
+/// By definition what is handed over is read: a weight and a bias of 7, for no rows as for many.
+#[test]
+fn a_bias_for_no_rows_is_read() {
+    let mut g = Graph::new();
+    let x = g.input("x", [("b", 0), ("c", 4)]).unwrap();
+    let w = g.param("w", Source::weight(4), [("f", 7), ("c", 4)]).unwrap();
+    let bias = g.param("bias", Source::shift(), [("f", 7)]).unwrap();
+    let product = g.einsum("b c, f c -> b f", x, w).unwrap();
+    let y = g.add("bias", product, bias).unwrap();
+    g.output("y", y);
+    let proof = proved(&g, &Feeds::seeded(3));
+    for (var, elements) in [(product, 28), (y, 7)] {
+        assert_eq!(g.node_bytes(g.node(var)).0.as_integer(), Some((elements * FLOAT).into()));
+        for ledger in [&proof.oracle.ledger, &proof.node_by_node.ledger, &proof.fast.ledger] {
+            let counts = ledger.row(var.index()).counts();
+            assert_eq!((counts.bytes_read, counts.bytes_written), (elements * FLOAT, 0));
+        }
+    }
+}
+
 #[test]
 fn attention_reads_queries_keys_values_bias_and_mask() {
     // Queries 2·3·2·4, keys and values 2·5·1·4 each, bias 2·3·5, a mask of 2·5 whole numbers; hidden

@@ -1,0 +1,223 @@
+//! Moving, looking up, and tables of sizes: loops of their own, apart from the definitions'.
+
+use opledger_ir::ops::{Rearrange, Table, TokenPositions};
+use opledger_ir::{Call, OpError, Value, strides, to_usize};
+use opledger_kernels::{Strided, permute};
+use opledger_tensor::Tensor;
+use rayon::prelude::*;
+
+use super::metering::refused;
+
+type Moved = Result<(), OpError>;
+
+/// What each block of a result takes from the block of the operand at the same place.
+struct Blocks {
+    from: usize,
+    to: usize,
+    /// Where runs go, where they come from, and how long they are.
+    runs: Vec<[usize; 3]>,
+}
+
+/// The operand's strides along the axes of a permuted or repeated result.
+fn along(op: &Rearrange, call: &Call<'_, f32>, sizes: &[usize]) -> Option<Vec<usize>> {
+    let own = strides(sizes);
+    match op {
+        Rearrange::Permute { order } => {
+            let stride = |axis| call.shapes[0].position(axis).map(|at| own[at]);
+            order.iter().map(stride).collect()
+        }
+        Rearrange::Expand { .. } => Some([vec![0], own].concat()),
+        Rearrange::Split { .. }
+        | Rearrange::Merge { .. }
+        | Rearrange::Rename { .. }
+        | Rearrange::Slice { .. }
+        | Rearrange::Roll { .. }
+        | Rearrange::Pad { .. } => None,
+    }
+}
+
+/// The runs of a part, a roll or padding of an axis.
+fn blocks(op: &Rearrange, call: &Call<'_, f32>, sizes: &[usize]) -> Result<Blocks, OpError> {
+    let (axis, runs) = match op {
+        Rearrange::Slice { axis, start, len } => {
+            (axis, vec![[0, call.size(start)?, call.size(len)?]])
+        }
+        Rearrange::Roll { axis, by } => {
+            let at = call.shapes[0].position(axis).ok_or(OpError::Operand(0))?;
+            let size = opledger_dims::Integer::from(sizes[at].max(1));
+            let by = by.at(call.binding)?;
+            let first = to_usize(&((by % &size + &size) % &size))?;
+            (axis, vec![[0, first, sizes[at] - first], [sizes[at] - first, 0, first]])
+        }
+        Rearrange::Pad { axis, .. } => {
+            let at = call.shapes[0].position(axis).ok_or(OpError::Operand(0))?;
+            (axis, vec![[0, 0, sizes[at]]])
+        }
+        Rearrange::Split { .. }
+        | Rearrange::Merge { .. }
+        | Rearrange::Rename { .. }
+        | Rearrange::Permute { .. }
+        | Rearrange::Expand { .. } => return Err(OpError::Operand(0)),
+    };
+    let at = call.shapes[0].position(axis).ok_or(OpError::Operand(0))?;
+    let inner: usize = sizes[at + 1..].iter().product();
+    let runs = runs.into_iter().map(|run| run.map(|positions| positions * inner)).collect();
+    Ok(Blocks { from: sizes[at] * inner, to: call.output[at] * inner, runs })
+}
+
+/// Copies the runs of every block, zeros elsewhere; the elements that were read.
+fn copied<E: Copy + Default + Send + Sync>(blocks: &Blocks, x: &[E], out: &mut [E]) -> usize {
+    let one = |(block, out): (usize, &mut [E])| {
+        let (mut filled, mut read) = (0, 0);
+        for &[to, from, len] in &blocks.runs {
+            let run = &x[block * blocks.from + from..][..len];
+            out[to..][..len].copy_from_slice(run);
+            filled = filled.max(to + len);
+            read += run.len();
+        }
+        // Padding comes after what is copied.
+        out[filled..].fill(E::default());
+        read
+    };
+    out.par_chunks_mut(blocks.to.max(1)).enumerate().map(one).sum()
+}
+
+/// Numbers in another order.
+pub(super) fn rearrange(op: &Rearrange, call: &Call<'_, f32>, out: &mut [f32]) -> Moved {
+    let x = call.table(0)?;
+    match along(op, call, x.shape()) {
+        Some(strides) => {
+            call.reads.all(0, x.len());
+            let source = Strided { data: x.data(), strides: &strides };
+            permute(call.output, source, out).map_err(refused)
+        }
+        None => {
+            let read = copied(&blocks(op, call, x.shape())?, x.data(), out);
+            call.reads.some(0, read);
+            Ok(())
+        }
+    }
+}
+
+/// Whole numbers in another order.
+pub(super) fn rearrange_ids(
+    op: &Rearrange,
+    call: &Call<'_, f32>,
+    x: &Tensor<i64>,
+) -> Result<Value<f32>, OpError> {
+    let mut out = vec![0; call.output_len()];
+    match along(op, call, x.shape()) {
+        Some(strides) => {
+            call.reads.all(0, x.len());
+            for (at, out) in out.iter_mut().enumerate() {
+                let (mut rest, mut from) = (at, 0);
+                for (size, stride) in call.output.iter().zip(&strides).rev() {
+                    from += rest % size * stride;
+                    rest /= size;
+                }
+                *out = x.data()[from];
+            }
+        }
+        None => {
+            let read = copied(&blocks(op, call, x.shape())?, x.data(), &mut out);
+            call.reads.some(0, read);
+        }
+    }
+    Ok(Value::Index(Tensor::new(call.output, out)?))
+}
+
+/// The entries of each row at its ids.
+pub(super) fn gather(call: &Call<'_, f32>, out: &mut [f32]) -> Moved {
+    let (x, ids) = (call.table(0)?, call.index(1)?);
+    let last = |shape: &[usize]| shape.last().copied().ok_or(OpError::Operand(0));
+    let (entries, chosen) = (last(x.shape())?, last(ids.shape())?);
+    let rows = ids.data().chunks(chosen.max(1)).zip(out.chunks_mut(chosen.max(1)));
+    for (row, (ids, out)) in rows.enumerate() {
+        let x = &x.data()[row * entries..][..entries];
+        for (id, out) in ids.iter().zip(out) {
+            let entry = usize::try_from(*id).ok().and_then(|at| x.get(at));
+            *out = *entry.ok_or(OpError::Index { index: *id, rows: entries })?;
+            call.reads.some(0, 1);
+        }
+    }
+    Ok(())
+}
+
+/// Each token's position among those of its item that are no padding, counted from the id of padding on.
+pub(super) fn token_positions(
+    op: &TokenPositions,
+    call: &Call<'_, f32>,
+) -> Result<Value<f32>, OpError> {
+    let (ids, padding) = (call.index(0)?, i64::from(op.padding));
+    let mut positions = ids.data().to_vec();
+    for item in positions.chunks_mut(call.output.last().map_or(1, |tokens| (*tokens).max(1))) {
+        let mut tokens = 0;
+        for id in item.iter_mut().filter(|id| **id != padding) {
+            tokens += 1;
+            *id = padding + tokens;
+        }
+    }
+    Ok(Value::Index(Tensor::new(call.output, positions)?))
+}
+
+/// A table that sizes alone decide.
+pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpError> {
+    match op {
+        Table::WindowDisplacement { side, .. } => {
+            let side = call.size(side)? as i64;
+            let reach = 2 * side - 1;
+            let tokens = || (0..side).flat_map(|y| (0..side).map(move |x| (y, x)));
+            let centre = (side - 1) * reach + side - 1;
+            let row = |(y, x)| tokens().map(move |(v, u)| centre + (y - v) * reach + x - u);
+            Ok(Value::Index(Tensor::new(call.output, tokens().flat_map(row).collect())?))
+        }
+        Table::ShiftMask { rows, columns, side, shift, .. } => {
+            let [rows, columns] = [call.size(rows)?, call.size(columns)?];
+            let [side, shift] = [call.size(side)?, call.size(shift)?];
+            // Whether the roll brought a token round an end of the image.
+            let came_round = |window: usize, token: usize| {
+                let y = window / columns * side + token / side;
+                let x = window % columns * side + token % side;
+                (y + shift >= rows * side, x + shift >= columns * side)
+            };
+            let [_, queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
+            let mut out = Vec::with_capacity(call.output_len());
+            for window in 0..rows * columns {
+                for query in 0..queries {
+                    let own = came_round(window, query);
+                    out.extend(
+                        (0..keys).map(
+                            |key| {
+                                if came_round(window, key) == own { 0.0 } else { -100.0 }
+                            },
+                        ),
+                    );
+                }
+            }
+            Ok(Tensor::new(call.output, out)?.into())
+        }
+        Table::RelativeBuckets { bidirectional, buckets, max_distance, offset, .. } => {
+            let offset = call.size(offset)?;
+            let [queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
+            let before = if *bidirectional { buckets / 2 } else { *buckets };
+            let exact = before / 2;
+            // In single precision, but for the divisor, as the authors' code.
+            let divisor = (*max_distance as f64 / exact as f64).ln() as f32;
+            let of_distance = |distance: usize| {
+                let steps = (distance as f32 / exact as f32).ln() / divisor;
+                let far = exact + (steps * (before - exact) as f32) as usize;
+                if distance < exact { distance } else { far.min(before - 1) }
+            };
+            let near: Vec<usize> = (0..=offset + queries + keys).map(of_distance).collect();
+            let mut out = Vec::with_capacity(call.output_len());
+            for query in offset..offset + queries {
+                out.extend((0..keys).map(|key| match (key > query, bidirectional) {
+                    (false, _) => near[query - key] as i64,
+                    (true, true) => (before + near[key - query]) as i64,
+                    (true, false) => 0,
+                }));
+            }
+            Ok(Value::Index(Tensor::new(call.output, out)?))
+        }
+    }
+}
