@@ -29,8 +29,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("conventions", &["dims", "ir"]),
     ("charts", &[]),
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
-    ("account", &["conventions", "dims", "ir", "models", "report", "weights"]),
-    ("execute", &["account", "dims", "interp", "models", "weights"]),
+    ("torch", &["dims", "ir", "tensor"]),
+    ("account", &["conventions", "dims", "ir", "models", "report", "torch", "weights"]),
+    ("execute", &["account", "dims", "interp", "models", "torch", "weights"]),
     ("audit", &["account", "dims", "ir", "models", "report"]),
     ("verify", &["dims", "interp", "ir", "nn", "tensor"]),
     (
@@ -56,7 +57,7 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Crates that may turn records into text formats, or read them back.
 const SERIALISE: &[&str] =
-    &["json", "report", "measure", "models", "weights", "conventions", "audit", "cli"];
+    &["json", "report", "measure", "models", "torch", "weights", "conventions", "audit", "cli"];
 
 /// The most direct third-party dependencies of the core crates together.
 const MAX_THIRD_PARTY: usize = 16;

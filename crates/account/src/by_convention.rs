@@ -71,6 +71,10 @@ impl<'a> ConventionCounter<'a> {
         way: Option<&str>,
         mended: &[String],
     ) -> Result<Self, AccountError> {
+        #[cfg(feature = "files")]
+        if sized.model().reference().program().is_some() {
+            return Err(AccountError::Unobserved { model: sized.model().name().to_owned() });
+        }
         let dialect = dialect(way.unwrap_or_else(|| usual(sized)))?;
         let units = Units::new(sized.graph(), sized.sizes(), &dialect)?;
         let written = format!("{} ({})", dialect.name, dialect.of);

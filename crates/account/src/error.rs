@@ -20,6 +20,16 @@ pub enum AccountError {
     #[cfg(feature = "files")]
     #[error(transparent)]
     File(#[from] opledger_weights::ConfigFileError),
+    /// A program that PyTorch exported and that does not become a graph.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    Program(#[from] opledger_torch::ImportError),
+    /// A program whose calls are not read as tools do.
+    #[error("`{model}`: conventions of tools are not applied to exported programs")]
+    Unobserved {
+        /// The model, as it was written.
+        model: String,
+    },
     /// Sizes that do not fit together, or that the model does not have.
     #[error(transparent)]
     Binding(#[from] BindingError),

@@ -109,6 +109,11 @@ impl Model {
         &self.recorded.not_understood
     }
 
+    /// Under which conditions on sizes its counts hold, where it was read from a program.
+    pub fn conditions(&self) -> &[String] {
+        &self.recorded.conditions
+    }
+
     /// The directory of the configuration, when one was named.
     pub fn directory(&self) -> Option<&Path> {
         self.reference.directory()

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use opledger_dims::nearest;
+use opledger_dims::{Binding, escaped, nearest};
 use opledger_models::layer::{self, kinds};
 use opledger_models::{Config, ConfigError, Request, preset};
 
@@ -21,6 +21,14 @@ pub enum ModelReference {
         config: Config,
         /// The directory, when one was named.
         directory: Option<PathBuf>,
+    },
+    /// A program that PyTorch exported, which is the same for every request.
+    #[cfg(feature = "files")]
+    Program {
+        /// What was recorded of it.
+        model: Box<opledger_models::ModelGraph>,
+        /// The archive.
+        path: PathBuf,
     },
 }
 
@@ -65,9 +73,44 @@ impl ModelReference {
         if !path.exists() && path.extension().is_none_or(|e| e != "json") {
             return Ok(None);
         }
+        if path.is_file() && path.extension().is_some_and(|extension| extension == "pt2") {
+            let options = opledger_torch::ImportOptions::default();
+            return Ok(Some(ModelReference::of_program(path, &options)?));
+        }
         let config = opledger_weights::read_config(path)?;
         let directory = path.is_dir().then(|| path.to_owned());
         Ok(Some(ModelReference::Config { config, directory }))
+    }
+
+    /// A program that PyTorch exported.
+    ///
+    /// # Errors
+    /// When the archive cannot be read, or has operations that are not known.
+    #[cfg(feature = "files")]
+    pub fn of_program(
+        path: &Path,
+        options: &opledger_torch::ImportOptions,
+    ) -> Result<ModelReference, AccountError> {
+        let imported = opledger_torch::open(path, options)?;
+        let unknown = imported.unknown.iter().map(|one| {
+            let (name, module) = (escaped(&one.name), escaped(&one.module));
+            format!("a lower bound: `{name}` in `{module}` is not counted ({} calls)", one.calls)
+        });
+        let model = opledger_models::ModelGraph {
+            name: path.display().to_string(),
+            graph: imported.graph,
+            binding: Binding::new(),
+            names: opledger_models::Names::default(),
+            not_understood: Vec::new(),
+            conditions: unknown.chain(imported.conditions).collect(),
+            aliases: imported
+                .symbols
+                .iter()
+                .map(|(own, name)| (own.as_str().into(), name.clone()))
+                .collect(),
+            positions: None,
+        };
+        Ok(ModelReference::Program { model: Box::new(model), path: path.to_owned() })
     }
 
     /// The model, recorded as a request asks; `name` is what it is called.
@@ -82,12 +125,14 @@ impl ModelReference {
         match self {
             ModelReference::Layer(model) => Ok((**model).clone()),
             ModelReference::Config { config, .. } => Ok(config.model(name, request)?),
+            #[cfg(feature = "files")]
+            ModelReference::Program { model, .. } => Ok((**model).clone()),
         }
     }
 
     /// Whether it is a whole model, of which there is one item unless a number is given.
     pub fn is_whole_model(&self) -> bool {
-        matches!(self, ModelReference::Config { .. })
+        !matches!(self, ModelReference::Layer(_))
     }
 
     /// The directory of the configuration, when one was named.
@@ -95,6 +140,17 @@ impl ModelReference {
         match self {
             ModelReference::Config { directory, .. } => directory.as_deref(),
             ModelReference::Layer(_) => None,
+            #[cfg(feature = "files")]
+            ModelReference::Program { .. } => None,
+        }
+    }
+
+    /// The archive of a program.
+    #[cfg(feature = "files")]
+    pub fn program(&self) -> Option<&Path> {
+        match self {
+            ModelReference::Program { path, .. } => Some(path),
+            ModelReference::Layer(_) | ModelReference::Config { .. } => None,
         }
     }
 }

@@ -85,6 +85,7 @@ impl Model {
     pub fn merged(&self, given: &Binding) -> Result<Binding, AccountError> {
         let mut sizes = self.sizes().clone();
         for (symbol, size) in given.iter() {
+            let symbol = self.recorded().aliases.get(symbol).unwrap_or(symbol);
             match self.sizes().get(symbol) {
                 Some(fixed) if fixed != size => {
                     return Err(AccountError::Fixed {

@@ -159,6 +159,7 @@ impl From<ExecuteError> for Failure {
         match error {
             ExecuteError::Account(error) => error.into(),
             ExecuteError::Weights(error) => error.into(),
+            ExecuteError::Program(error) => AccountError::from(error).into(),
             ExecuteError::Run(error) => error.into(),
             ExecuteError::NoScores { model } => Failure::NoScores { model },
             positions @ ExecuteError::Positions { .. } => Failure::Positions(positions),

@@ -38,7 +38,7 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// What a reader has to know of a model at sizes.
 pub(crate) fn about(model: &Model, sizes: &Binding) -> Vec<String> {
-    [taken_for(model), not_understood(model), beyond(model, sizes)].concat()
+    [taken_for(model), not_understood(model), conditions(model), beyond(model, sizes)].concat()
 }
 
 /// What of a configuration was not understood.
@@ -50,6 +50,12 @@ fn not_understood(model: &Model) -> Vec<String> {
             vec![format!("not understood in the configuration: {}", keys.join(", "))]
         }
     }
+}
+
+/// Under which conditions an exported program is what was counted.
+fn conditions(model: &Model) -> Vec<String> {
+    let told = |condition: &String| format!("holds where {}", escaped(condition));
+    model.conditions().iter().map(told).collect()
 }
 
 /// What a name was taken for, where a folder has it as well.

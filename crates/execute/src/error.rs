@@ -13,6 +13,9 @@ pub enum ExecuteError {
     /// The files of its weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The archive of a program.
+    #[error(transparent)]
+    Program(#[from] opledger_torch::ImportError),
     /// The run itself.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -32,6 +32,12 @@ pub struct ModelWeights {
 /// When the files cannot be read, do not hold the model's parameters, or hold weights under names that
 /// are not read.
 pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeights, ExecuteError> {
+    if let Some(path) = model.reference().program() {
+        let tensors = opledger_torch::weights(path, model.graph())?;
+        let read = !tensors.is_empty();
+        let feeds = tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
+        return Ok(ModelWeights { feeds, read, non_finite: Vec::new() });
+    }
     let checkpoint = model.directory().map(Checkpoint::beside).transpose()?.flatten();
     let Some(checkpoint) = checkpoint else {
         return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new() });

@@ -18,6 +18,8 @@ pub(crate) fn settings(model: &Model) -> Result<(GenerationSettings, &'static st
         ModelReference::Config { config, .. } => {
             Ok((config.generation().map_err(AccountError::from)?, "its configuration"))
         }
-        ModelReference::Layer(_) => Ok((GenerationSettings::default(), "its configuration")),
+        ModelReference::Layer(_) | ModelReference::Program { .. } => {
+            Ok((GenerationSettings::default(), "its configuration"))
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What a name becomes.
 
-use opledger_dims::Binding;
+use std::collections::BTreeMap;
+
+use opledger_dims::{Binding, Symbol};
 use opledger_ir::Graph;
 
 use crate::names::Names;
@@ -18,6 +20,10 @@ pub struct ModelGraph {
     pub names: Names,
     /// Keys of its configuration that are not known: what they ask for is not in the graph.
     pub not_understood: Vec<String>,
+    /// Under which conditions on sizes the graph is the model, where it was read from a program.
+    pub conditions: Vec<String>,
+    /// Symbols that sizes may be given by, and what they are called in the graph.
+    pub aliases: BTreeMap<Symbol, Symbol>,
     /// How many tokens it has positions for, where there is a bound.
     pub positions: Option<PositionLimit>,
 }

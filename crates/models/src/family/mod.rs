@@ -22,6 +22,8 @@ mod t5;
 mod tokens;
 mod vit;
 
+use std::collections::BTreeMap;
+
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
 use opledger_dims::{escaped, nearest};
@@ -91,6 +93,8 @@ impl Config {
         let (recorded, not_understood) = self.with_keys(build)?;
         let Recorder { graph, sizes, names, positions } = recorded;
         Ok(ModelGraph {
+            conditions: Vec::new(),
+            aliases: BTreeMap::new(),
             name: name.to_owned(),
             graph,
             binding: sizes,

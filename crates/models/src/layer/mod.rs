@@ -23,6 +23,8 @@ mod settings;
 mod stacks;
 mod table;
 
+use std::collections::BTreeMap;
+
 use opledger_ir::{BindingError, Graph};
 
 use crate::model::ModelGraph;
@@ -53,6 +55,8 @@ pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
     (kind.build)(&settings, &mut graph)?;
     match graph.complete(&settings.binding) {
         Ok(_) => Ok(ModelGraph {
+            conditions: Vec::new(),
+            aliases: BTreeMap::new(),
             name: text.to_owned(),
             graph,
             binding: settings.binding,

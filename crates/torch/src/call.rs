@@ -1,0 +1,152 @@
+//! A call of an operation: its name, its arguments, its results, and where it stands.
+
+use opledger_dims::Poly;
+
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::schema::{Argument, ProgramNode, SymIntArgument};
+use crate::tensor::Placed;
+use crate::whole::WholeKind;
+
+/// One call of an operation.
+pub(crate) struct Call<'p> {
+    pub(crate) node: &'p ProgramNode,
+    /// Its name without the library's: `aten.linear.default`.
+    pub(crate) operation: &'p str,
+}
+
+/// The name of an operation as it is listed: `aten.linear.default`.
+pub(crate) fn operation(target: &str) -> &str {
+    target.strip_prefix("torch.ops.").unwrap_or(target)
+}
+
+/// The path of the innermost module around a node.
+pub(crate) fn module_path(node: &ProgramNode) -> String {
+    let stack = node.metadata.get("nn_module_stack").map_or("", String::as_str);
+    let last = stack.rsplit(';').next().unwrap_or("");
+    // `key,path,class`
+    let path = last.split(',').nth(1).unwrap_or("");
+    let clean = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+    path.chars().map(clean).collect()
+}
+
+/// The file and line of the innermost frame of a node's stack trace.
+pub(crate) fn source_line(node: &ProgramNode) -> Option<String> {
+    let trace = node.metadata.get("stack_trace")?;
+    let frame = trace.lines().rev().find(|line| line.trim_start().starts_with("File \""))?;
+    Some(frame.trim().to_owned())
+}
+
+impl Call<'_> {
+    fn argument(&self, name: &str) -> Option<&Argument> {
+        self.node.inputs.iter().find(|input| input.name == name).map(|input| &input.arg)
+    }
+
+    /// An argument as a value; nothing where it is missing.
+    pub(crate) fn value(&self, own: &Importer<'_>, name: &str) -> Lowered<Meaning> {
+        let Some(argument) = self.argument(name) else { return Ok(Meaning::None) };
+        own.of(argument)
+    }
+
+    /// An argument that is a tensor of reals.
+    pub(crate) fn tensor(&self, own: &mut Importer<'_>, name: &str) -> Lowered<Placed> {
+        let value = self.value(own, name)?;
+        own.real(value)
+    }
+
+    /// The same, if it is given.
+    pub(crate) fn optional(&self, own: &mut Importer<'_>, name: &str) -> Lowered<Option<Placed>> {
+        match self.value(own, name)? {
+            Meaning::None => Ok(None),
+            value => own.real(value).map(Some),
+        }
+    }
+
+    /// An argument that is a whole number.
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
+        match self.argument(name) {
+            Some(Argument::Int(value)) => *value,
+            Some(Argument::SymInt(SymIntArgument::AsInt(value))) => *value,
+            _ => default,
+        }
+    }
+
+    /// An argument that is a list of whole numbers.
+    pub(crate) fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        match self.argument(name)? {
+            Argument::Ints(values) => Some(values.clone()),
+            Argument::Int(value) => Some(vec![*value]),
+            _ => None,
+        }
+    }
+
+    /// An argument that is a size.
+    pub(crate) fn size(&self, own: &Importer<'_>, name: &str) -> Lowered<Option<Poly>> {
+        match self.value(own, name)? {
+            Meaning::Size(size) => Ok(Some(size)),
+            Meaning::None => Ok(None),
+            _ => Err(Obstacle::Bad(format!("`{name}` is no size"))),
+        }
+    }
+
+    /// An argument that is a real number.
+    pub(crate) fn float(&self, name: &str) -> Option<f64> {
+        match self.argument(name)? {
+            Argument::Float(value) => Some(*value),
+            Argument::Int(value) => Some(*value as f64),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
+        match self.argument(name) {
+            Some(Argument::Bool(value)) => *value,
+            _ => default,
+        }
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        match self.argument(name)? {
+            Argument::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !matches!(self.argument(name), None | Some(Argument::None))
+    }
+
+    /// A dimension, counted from the end where it is below 0.
+    pub(crate) fn dim(&self, name: &str, default: i64, rank: usize) -> Lowered<usize> {
+        place(self.int(name, default), rank)
+    }
+
+    /// The name of a result.
+    pub(crate) fn result(&self, at: usize) -> Lowered<&str> {
+        let mut names = self.node.outputs.iter().flat_map(|output| match output {
+            Argument::Tensor(name) => vec![name.as_str()],
+            Argument::Tensors(names) => names.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        });
+        names.nth(at).ok_or_else(|| Obstacle::Bad("a result without a name".to_owned()))
+    }
+
+    /// The sizes that the program says of a result.
+    pub(crate) fn sizes(&self, own: &mut Importer<'_>, at: usize) -> Lowered<Vec<Poly>> {
+        let name = self.result(at)?.to_owned();
+        own.sizes_of(&name)
+    }
+
+    /// What the elements of a result are.
+    pub(crate) fn kind(&self, own: &Importer<'_>, at: usize) -> Lowered<WholeKind> {
+        own.kind_of(self.result(at)?)
+    }
+}
+
+/// A dimension of a rank, counted from the end where it is below 0.
+pub(crate) fn place(dim: i64, rank: usize) -> Lowered<usize> {
+    let own = if dim < 0 { dim + rank as i64 } else { dim };
+    usize::try_from(own)
+        .ok()
+        .filter(|own| *own < rank.max(1))
+        .ok_or_else(|| Obstacle::Bad(format!("there is no dimension {dim} of {rank}")))
+}

@@ -1,0 +1,64 @@
+//! Why a program does not become a graph.
+
+use std::path::PathBuf;
+
+use opledger_dims::escaped;
+use opledger_ir::GraphError;
+
+/// An exported program that cannot be read, or that asks for what is not known.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file is no archive of an exported program.
+    #[error("{}: {problem}", escaped(&.path.display().to_string()))]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Operations that are not known.
+    #[error(
+        "{} operations of the program are not known:\n{}\nwith `--partial` the rest is counted, as a \
+         lower bound",
+        .0.len(), list(.0)
+    )]
+    Unknown(Vec<UnknownOperation>),
+    /// A node whose arguments are not understood.
+    #[error("{operation} in {module}: {problem}{}", line(.source_line.as_deref()))]
+    Node {
+        /// The operation.
+        operation: String,
+        /// The module that calls it.
+        module: String,
+        /// What is not understood.
+        problem: String,
+        /// Where in the user's model it stands.
+        source_line: Option<String>,
+    },
+    /// A graph that does not fit together.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+/// An operation that is not known, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownOperation {
+    /// Its name, such as `aten.grid_sampler`.
+    pub name: String,
+    /// The first module that calls it.
+    pub module: String,
+    /// How often it is called.
+    pub calls: usize,
+}
+
+fn list(all: &[UnknownOperation]) -> String {
+    let line = |one: &UnknownOperation| {
+        let times = if one.calls == 1 { "once".to_owned() } else { format!("{} times", one.calls) };
+        format!("  {} in {}, {times}", escaped(&one.name), escaped(&one.module))
+    };
+    all.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn line(source: Option<&str>) -> String {
+    source.map(|line| format!("\n  at {}", escaped(line))).unwrap_or_default()
+}

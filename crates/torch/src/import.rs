@@ -1,0 +1,239 @@
+//! From the nodes of an exported program to a graph.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opledger_dims::Symbol;
+use opledger_ir::Graph;
+
+use crate::call::{Call, module_path, operation, source_line};
+use crate::error::{ImportError, UnknownOperation};
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::lower;
+use crate::names::naming;
+use crate::schema::{Argument, ExportedProgram, OutputSpec, ProgramNode, SymIntArgument};
+use crate::whole::{Whole, WholeKind};
+
+/// A program as a graph.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The computation.
+    pub graph: Graph,
+    /// Under which conditions it is the program's: bounds of sizes, guards, equal sizes.
+    pub conditions: Vec<String>,
+    /// The names of the export for the symbols that have another in the graph.
+    pub symbols: Vec<(String, Symbol)>,
+    /// Operations that are not known, whose results are inputs of the graph.
+    pub unknown: Vec<UnknownOperation>,
+}
+
+/// What is asked of an import.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Names for symbols of the export.
+    pub names: BTreeMap<String, Symbol>,
+    /// Whether results of unknown operations become inputs.
+    pub partial: bool,
+}
+
+/// Records a program.
+pub(crate) fn import(
+    program: &ExportedProgram,
+    tied: &BTreeMap<String, String>,
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
+    let naming = naming(program, &options.names);
+    let mut equal: BTreeMap<Symbol, Symbol> = BTreeMap::new();
+    loop {
+        let own = equal.clone();
+        let mut unknown = Vec::new();
+        let mut importer = Importer::new(program, tied, naming.clone(), &own);
+        match importer.record(&mut unknown) {
+            Ok(()) => return importer.finish(unknown, options),
+            Err((node, Obstacle::Equal(a, b))) => {
+                let named = |symbol: &Symbol| naming.roles.values().any(|own| own == symbol);
+                let (gone, kept) = if named(&a) { (b, a) } else { (a, b) };
+                if gone == kept || named(&gone) || equal.contains_key(&gone) {
+                    return Err(importer.error(node, Obstacle::Equal(gone, kept)));
+                }
+                equal.insert(gone, kept);
+            }
+            Err((node, problem)) => return Err(importer.error(node, problem)),
+        }
+    }
+}
+
+impl<'p> Importer<'p> {
+    fn record(
+        &mut self,
+        unknown: &mut Vec<UnknownOperation>,
+    ) -> Result<(), (Option<&'p ProgramNode>, Obstacle)> {
+        self.sources().map_err(|problem| (None, problem))?;
+        let program = self.program;
+        for node in &program.graph_module.graph.nodes {
+            self.node(node, unknown).map_err(|problem| (Some(node), problem))?;
+        }
+        self.outputs().map_err(|problem| (None, problem))
+    }
+
+    fn node(&mut self, node: &'p ProgramNode, unknown: &mut Vec<UnknownOperation>) -> Lowered<()> {
+        let call = Call { node, operation: operation(&node.target) };
+        let scope = self.graph.scope(&module_path(node)).here();
+        let outer = self.graph.move_to(scope);
+        let results = lower::lower(self, &call);
+        self.graph.move_to(outer);
+        match results {
+            Ok(values) => self.results(node, values),
+            Err(Obstacle::Unknown) => {
+                let module = module_path(node);
+                let name = call.operation.to_owned();
+                match unknown.iter_mut().find(|one| one.name == name) {
+                    Some(one) => one.calls += 1,
+                    None => unknown.push(UnknownOperation { name, module, calls: 1 }),
+                }
+                self.stand_in(node)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Keeps the results of a node under their names.
+    fn results(&mut self, node: &ProgramNode, values: Vec<Meaning>) -> Lowered<()> {
+        let names: Vec<Option<&String>> = node
+            .outputs
+            .iter()
+            .flat_map(|output| match output {
+                Argument::Tensor(name) | Argument::SymInt(SymIntArgument::AsName(name)) => {
+                    vec![Some(name)]
+                }
+                Argument::Tensors(names) => names.iter().map(Some).collect(),
+                _ => vec![None],
+            })
+            .collect();
+        let flat: Vec<Meaning> = values
+            .into_iter()
+            .flat_map(|value| match value {
+                Meaning::List(values) => values,
+                value => vec![value],
+            })
+            .collect();
+        if flat.len() < names.len() {
+            return Err(Obstacle::Bad(format!(
+                "{} results where {} are named",
+                flat.len(),
+                names.len()
+            )));
+        }
+        for (name, value) in names.into_iter().zip(flat) {
+            let Some(name) = name else { continue };
+            self.check(name, &value)?;
+            self.values.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// That a value has the sizes that the program says.
+    fn check(&mut self, name: &str, value: &Meaning) -> Lowered<()> {
+        let own = match value {
+            Meaning::Tensor(tensor) => tensor.sizes(),
+            Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes.clone(),
+            Meaning::Size(_) | Meaning::Number(_) | Meaning::List(_) | Meaning::None => {
+                return Ok(());
+            }
+        };
+        let said = self.sizes_of(name)?;
+        if own.len() != said.len() {
+            return Err(Obstacle::Bad(format!(
+                "`{name}` has {} dimensions where the program says {}",
+                own.len(),
+                said.len()
+            )));
+        }
+        for (own, said) in own.into_iter().zip(said) {
+            let folded = (self.graph.fold(&own), self.graph.fold(&said));
+            if folded.0 != folded.1 {
+                return Err(Obstacle::sizes([own, said]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Inputs in the place of results that nobody computes.
+    fn stand_in(&mut self, node: &ProgramNode) -> Lowered<()> {
+        let names = node.outputs.iter().flat_map(|output| match output {
+            Argument::Tensor(name) => vec![name],
+            Argument::Tensors(names) => names.iter().collect(),
+            _ => Vec::new(),
+        });
+        for name in names.collect::<Vec<_>>() {
+            let sizes = self.sizes_of(name)?;
+            let axes = self.movement().axes(&sizes);
+            let kind = self.kind_of(name)?;
+            let value = if kind == WholeKind::Real {
+                let var = self.graph.input(name, axes)?;
+                Meaning::Tensor(self.movement().tensor(var)?)
+            } else {
+                let var = self.graph.input_ids(name, axes, 1)?;
+                Meaning::Whole(Whole::given(var, sizes, kind))
+            };
+            self.values.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self) -> Lowered<()> {
+        let program = self.program;
+        for spec in &program.graph_module.signature.output_specs {
+            let OutputSpec::UserOutput(output) = spec else { continue };
+            let Argument::Tensor(name) = &output.arg else { continue };
+            let value = self.value(name)?;
+            let kind = self.kind_of(name)?;
+            let var = match value {
+                Meaning::Whole(whole) if kind != WholeKind::Real => {
+                    let truth = whole.kind == WholeKind::Truth;
+                    let tensor = self.movement().whole(&whole.sizes, &whole.expr, truth)?;
+                    self.movement().dense(&tensor)?.var
+                }
+                value => {
+                    let tensor = self.real(value)?;
+                    self.movement().dense(&tensor)?.var
+                }
+            };
+            self.graph.output(name, var);
+        }
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        unknown: Vec<UnknownOperation>,
+        options: &ImportOptions,
+    ) -> Result<Imported, ImportError> {
+        if !unknown.is_empty() && !options.partial {
+            return Err(ImportError::Unknown(unknown));
+        }
+        let used: BTreeSet<Symbol> = self.graph.symbols();
+        for (role, symbol) in &self.naming.roles {
+            if used.contains(symbol) {
+                self.graph.size_role(*role, symbol);
+            }
+        }
+        let conditions = crate::names::conditions(self.program, &self.naming, self.equal);
+        let symbols = self.naming.names.into_iter().collect();
+        Ok(Imported { graph: self.graph, conditions, symbols, unknown })
+    }
+
+    fn error(&self, node: Option<&ProgramNode>, problem: Obstacle) -> ImportError {
+        let problem = match problem {
+            Obstacle::Graph(error) => return error.into(),
+            Obstacle::Bad(problem) => problem,
+            Obstacle::Unknown => "the operation is not known".to_owned(),
+            Obstacle::Equal(a, b) => format!("`{a}` meets `{b}`"),
+        };
+        ImportError::Node {
+            operation: node.map_or("the signature", |node| operation(&node.target)).to_owned(),
+            module: node.map_or_else(|| "the program".to_owned(), module_path),
+            problem,
+            source_line: node.and_then(source_line),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What a program's names stand for while its nodes are recorded.
+
+use std::collections::{BTreeMap, HashMap};
+
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::ops::Source;
+use opledger_ir::{Axis, Graph, GraphError, Role, Var};
+
+use crate::names::Naming;
+use crate::schema::{
+    Argument, ExportedProgram, InputSpec, ProgramNode, SymInt, SymIntArgument, TensorMeta,
+};
+use crate::symbolic::SizeExpr;
+use crate::tensor::{DimPart, Misfit, Movement, Placed};
+use crate::whole::{Whole, WholeKind};
+
+/// What a name of the program stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum Meaning {
+    /// Reals that the graph computes.
+    Tensor(Placed),
+    /// Whole numbers by their places.
+    Whole(Whole),
+    /// Two reals, one where a truth value holds and one where not.
+    Choice { when: Whole, then: f64, otherwise: f64 },
+    /// A size.
+    Size(Poly),
+    /// A number.
+    Number(f64),
+    /// Several values.
+    List(Vec<Meaning>),
+    /// Nothing.
+    None,
+}
+
+/// Why a node is not recorded.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// The operation is not known.
+    Unknown,
+    /// Two symbols stand for one size.
+    Equal(Symbol, Symbol),
+    /// The arguments are not understood.
+    Bad(String),
+    Graph(GraphError),
+}
+
+impl From<Misfit> for Obstacle {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Graph(error) => Obstacle::Graph(error),
+            Misfit::Sizes(problem) => Obstacle::Bad(problem),
+        }
+    }
+}
+
+impl From<GraphError> for Obstacle {
+    fn from(error: GraphError) -> Self {
+        Obstacle::Graph(error)
+    }
+}
+
+impl Obstacle {
+    /// That two sizes meet which differ: one size, where both are symbols.
+    pub(crate) fn sizes([a, b]: [Poly; 2]) -> Obstacle {
+        match (a.as_symbol(), b.as_symbol()) {
+            (Some(a), Some(b)) => Obstacle::Equal(a.clone(), b.clone()),
+            _ => Obstacle::Bad(format!("a dimension of {a} meets one of {b}")),
+        }
+    }
+}
+
+pub(crate) type Lowered<T> = Result<T, Obstacle>;
+
+/// A program on its way to a graph.
+pub(crate) struct Importer<'p> {
+    pub(crate) program: &'p ExportedProgram,
+    tied: &'p BTreeMap<String, String>,
+    pub(crate) graph: Graph,
+    sizes: Vec<Poly>,
+    pub(crate) values: HashMap<String, Meaning>,
+    /// What symbols of the export are called.
+    pub(crate) naming: Naming,
+    /// Symbols that are others.
+    pub(crate) equal: &'p BTreeMap<Symbol, Symbol>,
+}
+
+impl<'p> Importer<'p> {
+    pub(crate) fn new(
+        program: &'p ExportedProgram,
+        tied: &'p BTreeMap<String, String>,
+        naming: Naming,
+        equal: &'p BTreeMap<Symbol, Symbol>,
+    ) -> Self {
+        Importer {
+            program,
+            tied,
+            graph: Graph::new(),
+            sizes: Vec::new(),
+            values: HashMap::new(),
+            naming,
+            equal,
+        }
+    }
+
+    pub(crate) fn movement(&mut self) -> Movement<'_> {
+        Movement { graph: &mut self.graph, sizes: &mut self.sizes }
+    }
+
+    /// A size of the program as a polynomial.
+    pub(crate) fn size(&mut self, size: &SymInt) -> Lowered<Poly> {
+        match size {
+            SymInt::AsInt(size) => Ok((*size).into()),
+            SymInt::AsExpr(expression) => {
+                let text = &expression.expr_str;
+                let parsed = SizeExpr::parse(text)
+                    .ok_or_else(|| Obstacle::Bad(format!("a size is not understood: {text}")))?;
+                let (names, equal) = (&self.naming.names, self.equal);
+                let named = |symbol: &str| {
+                    let mut name = names.get(symbol).cloned().unwrap_or_else(|| symbol.into());
+                    while let Some(other) = equal.get(&name) {
+                        name = other.clone();
+                    }
+                    Poly::symbol(name)
+                };
+                parsed.poly(&mut self.graph, &named).map_err(|function| {
+                    Obstacle::Bad(format!("a size has `{function}`, which is not known: {text}"))
+                })
+            }
+        }
+    }
+
+    fn meta(&self, name: &str) -> Lowered<&'p TensorMeta> {
+        let program = self.program;
+        let meta = program.graph_module.graph.tensor_values.get(name);
+        meta.ok_or_else(|| Obstacle::Bad(format!("`{name}` has no shape")))
+    }
+
+    /// The sizes of a tensor of the program.
+    pub(crate) fn sizes_of(&mut self, name: &str) -> Lowered<Vec<Poly>> {
+        self.meta(name)?.sizes.iter().map(|size| self.size(size)).collect()
+    }
+
+    /// What the elements of a tensor of the program are.
+    pub(crate) fn kind_of(&self, name: &str) -> Lowered<WholeKind> {
+        let dtype = self.meta(name)?.dtype;
+        kind(dtype).ok_or_else(|| Obstacle::Bad(format!("`{name}` is of the element type {dtype}")))
+    }
+
+    /// Parameters, buffers and inputs.
+    pub(crate) fn sources(&mut self) -> Lowered<()> {
+        let program = self.program;
+        let mut recorded: BTreeMap<&str, Meaning> = BTreeMap::new();
+        for spec in &program.graph_module.signature.input_specs {
+            let (arg, path, trainable) = match spec {
+                InputSpec::Parameter(spec) => (&spec.arg.name, &spec.parameter_name, true),
+                InputSpec::Buffer(spec) => (&spec.arg.name, &spec.buffer_name, false),
+                InputSpec::TensorConstant(spec) => {
+                    (&spec.arg.name, &spec.tensor_constant_name, false)
+                }
+                InputSpec::UserInput(input) => {
+                    self.input(&input.arg)?;
+                    continue;
+                }
+                InputSpec::CustomObj(_) | InputSpec::Token(_) | InputSpec::ConstantInput(_) => {
+                    continue;
+                }
+            };
+            let path = self.tied.get(path).unwrap_or(path);
+            let value = match recorded.get(path.as_str()) {
+                Some(value) => value.clone(),
+                None => {
+                    let value = self.stored(arg, path, trainable)?;
+                    recorded.insert(path, value.clone());
+                    value
+                }
+            };
+            self.values.insert(arg.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// A parameter, a buffer or a constant.
+    fn stored(&mut self, arg: &str, path: &str, trainable: bool) -> Lowered<Meaning> {
+        let sizes = self.sizes_of(arg)?;
+        let axes = self.movement().axes(&sizes);
+        let kind = self.kind_of(arg)?;
+        if kind != WholeKind::Real {
+            let var = self.graph.record(path, Source::Ids { axes, below: 1.into() }, &[])?;
+            return Ok(Meaning::Whole(Whole::given(var, sizes, kind)));
+        }
+        let source = match &axes[..] {
+            [] | [_] => Source::gain(),
+            [.., last] => Source::weight(last.size.clone()),
+        };
+        // A buffer is no parameter: training does not change it, and nobody counts it as one.
+        let var = match trainable {
+            true => self.graph.param(path, source, axes)?,
+            false => self.graph.input(path, axes)?,
+        };
+        Ok(Meaning::Tensor(self.movement().tensor(var)?))
+    }
+
+    /// An argument of the module.
+    fn input(&mut self, arg: &Argument) -> Lowered<()> {
+        match arg {
+            Argument::Tensor(name) => {
+                let sizes = self.sizes_of(name)?;
+                let axes = self.movement().axes(&sizes);
+                let kind = self.kind_of(name)?;
+                let value = if kind == WholeKind::Real {
+                    let var = self.graph.input(name, axes)?;
+                    Meaning::Tensor(self.movement().tensor(var)?)
+                } else {
+                    let var = self.whole_input(name, axes, kind)?;
+                    Meaning::Whole(Whole::given(var, sizes, kind))
+                };
+                self.values.insert(name.clone(), value);
+                Ok(())
+            }
+            Argument::SymInt(SymIntArgument::AsName(name)) => {
+                let size = self.program.graph_module.graph.sym_int_values.get(name);
+                let size = size.ok_or_else(|| Obstacle::Bad(format!("`{name}` has no value")))?;
+                let size = self.size(size)?;
+                self.values.insert(name.clone(), Meaning::Size(size));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whole numbers that are given: ids below the rows of the table that they are looked up in, or
+    /// truth values.
+    fn whole_input(&mut self, name: &str, axes: Vec<Axis>, kind: WholeKind) -> Lowered<Var> {
+        if kind == WholeKind::Truth {
+            return Ok(self.graph.input_mask(name, axes)?);
+        }
+        let program = self.program;
+        let looked_up = |node: &&ProgramNode| {
+            node.target.contains(".embedding.")
+                && node.inputs.iter().any(|input| {
+                    input.name == "indices"
+                        && matches!(&input.arg, Argument::Tensor(of) if of == name)
+                })
+        };
+        let lookup = program.graph_module.graph.nodes.iter().find(looked_up);
+        let weight = lookup.and_then(|node| {
+            node.inputs.iter().find_map(|input| match &input.arg {
+                Argument::Tensor(of) if input.name == "weight" => Some(of),
+                _ => None,
+            })
+        });
+        let rows = weight.map(|weight| self.sizes_of(weight)).transpose()?;
+        let tokens = rows.is_some();
+        let below = rows.and_then(|sizes| sizes.into_iter().next()).unwrap_or_else(|| 2.into());
+        let var = self.graph.input_ids(name, axes, below)?;
+        if tokens {
+            self.graph.mark(var, Role::Tokens);
+        }
+        Ok(var)
+    }
+
+    /// What a name stands for.
+    pub(crate) fn value(&self, name: &str) -> Lowered<Meaning> {
+        let value = self.values.get(name).cloned();
+        value.ok_or_else(|| Obstacle::Bad(format!("nothing stands for `{name}`")))
+    }
+
+    /// A value as a tensor of reals that the graph computes.
+    pub(crate) fn real(&mut self, value: Meaning) -> Lowered<Placed> {
+        match value {
+            Meaning::Tensor(tensor) => Ok(tensor),
+            Meaning::Whole(whole) => {
+                let mut movement = self.movement();
+                let truth = whole.kind == WholeKind::Truth;
+                let tensor = movement.whole(&whole.sizes, &whole.expr, truth)?;
+                Ok(movement.reals(tensor)?)
+            }
+            Meaning::Choice { when, then, otherwise } => self.chosen(&when, then, otherwise),
+            Meaning::Number(number) => {
+                let var = self.graph.fill(Vec::<Axis>::new(), number)?;
+                Ok(Placed { var, dims: Vec::new() })
+            }
+            Meaning::Size(_) | Meaning::List(_) | Meaning::None => {
+                Err(Obstacle::Bad("a size or a list where a tensor is needed".to_owned()))
+            }
+        }
+    }
+
+    /// One of two reals at each place.
+    fn chosen(&mut self, when: &Whole, then: f64, otherwise: f64) -> Lowered<Placed> {
+        let one = Poly::one();
+        let same = match when.expr.as_number() {
+            Some(0) => Some(otherwise),
+            Some(_) => Some(then),
+            None => (then == otherwise).then_some(then),
+        };
+        if let Some(number) = same {
+            let var = self.graph.fill(Vec::<Axis>::new(), number)?;
+            let dim = |size: &Poly| {
+                if *size == one { Vec::new() } else { vec![DimPart::Repeat(size.clone())] }
+            };
+            return Ok(Placed { var, dims: when.sizes.iter().map(dim).collect() });
+        }
+        let condition = self.movement().whole(&when.sizes, &when.expr, true)?;
+        let then = self.graph.fill(Vec::<Axis>::new(), then)?;
+        let otherwise = self.graph.fill(Vec::<Axis>::new(), otherwise)?;
+        let axes = self.graph.shape(condition.var).axes.clone();
+        let var = self.graph.select(axes, condition.var, then, otherwise)?;
+        Ok(Placed { var, ..condition })
+    }
+}
+
+impl Importer<'_> {
+    /// An argument as a value.
+    pub(crate) fn of(&self, argument: &Argument) -> Lowered<Meaning> {
+        let named = |size: &SymIntArgument| match size {
+            SymIntArgument::AsInt(value) => Ok(Meaning::Size((*value).into())),
+            SymIntArgument::AsName(name) => self.value(name),
+        };
+        Ok(match argument {
+            Argument::None | Argument::Other | Argument::Text(_) => Meaning::None,
+            Argument::Tensor(name) => self.value(name)?,
+            Argument::Tensors(names) => {
+                Meaning::List(names.iter().map(|name| self.value(name)).collect::<Lowered<_>>()?)
+            }
+            Argument::OptionalTensors(names) => Meaning::List(
+                names
+                    .iter()
+                    .map(|name| name.as_ref().map_or(Ok(Meaning::None), |name| self.value(name)))
+                    .collect::<Lowered<_>>()?,
+            ),
+            Argument::Int(value) => Meaning::Size((*value).into()),
+            Argument::Ints(values) => {
+                Meaning::List(values.iter().map(|value| Meaning::Size((*value).into())).collect())
+            }
+            Argument::SymInt(size) => named(size)?,
+            Argument::SymInts(sizes) => {
+                Meaning::List(sizes.iter().map(named).collect::<Lowered<_>>()?)
+            }
+            Argument::Float(value) => Meaning::Number(*value),
+            Argument::Floats(values) => {
+                Meaning::List(values.iter().copied().map(Meaning::Number).collect())
+            }
+            Argument::Bool(value) => Meaning::Size(i64::from(*value).into()),
+            Argument::Bools(values) => {
+                Meaning::List(values.iter().map(|v| Meaning::Size(i64::from(*v).into())).collect())
+            }
+        })
+    }
+}
+
+/// What the elements of a type of PyTorch are (`ScalarType` of the schema).
+fn kind(dtype: u64) -> Option<WholeKind> {
+    match dtype {
+        12 => Some(WholeKind::Truth),
+        1..=5 | 28..=30 => Some(WholeKind::Whole),
+        6..=8 | 13 => Some(WholeKind::Real),
+        _ => None,
+    }
+}

@@ -1,0 +1,53 @@
+//! Programs that PyTorch exported (`torch.export.save`), as graphs.
+//!
+//! An archive holds the operations of a module as PyTorch calls them, each with the shape of its
+//! result in symbols, the module it belongs to and the line it stands in. Every operation is recorded
+//! as one or more of the graph's, whose costs, references and kernels are those of all models.
+
+mod archive;
+mod call;
+mod error;
+mod import;
+mod importer;
+mod lower;
+mod names;
+mod schema;
+mod symbolic;
+mod tensor;
+mod weights;
+mod whole;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use error::{ImportError, UnknownOperation};
+pub use import::{ImportOptions, Imported};
+pub use weights::weights;
+
+/// Reads the program of a `.pt2` archive and records it.
+///
+/// # Errors
+/// When the file is no such archive, or asks for what is not known.
+pub fn open(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
+    let mut archive = archive::Archive::open(path)?;
+    let program = archive.program()?;
+    let tied = tied(&archive.payloads()?);
+    import::import(&program, &tied, options)
+}
+
+/// For each parameter that has its elements in common with an earlier one, that one's name.
+fn tied(payloads: &archive::Payloads) -> BTreeMap<String, String> {
+    let mut first: BTreeMap<(&str, &str), &String> = BTreeMap::new();
+    let mut tied = BTreeMap::new();
+    for (name, (folder, meta)) in payloads {
+        match first.get(&(*folder, meta.path_name.as_str())) {
+            Some(other) => {
+                tied.insert(name.clone(), (*other).clone());
+            }
+            None => {
+                first.insert((folder, &meta.path_name), name);
+            }
+        }
+    }
+    tied
+}

@@ -1,0 +1,96 @@
+//! Tensors made of sizes and numbers alone.
+
+use opledger_dims::Poly;
+use opledger_ir::IndexExpr;
+
+use super::movement::sizes_of;
+use crate::call::Call;
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::whole::{Whole, WholeKind};
+
+pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let one = |value: Meaning| Ok(vec![value]);
+    match base {
+        "arange" => {
+            let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
+            let step = call.size(own, "step")?.unwrap_or_else(Poly::one);
+            let sizes = call.sizes(own, 0)?;
+            let kind = call.kind(own, 0)?;
+            let expr = IndexExpr::Position(0).scaled(&step).plus(&IndexExpr::size(start));
+            let whole = Whole { sizes: sizes.clone(), expr, kind };
+            one(Meaning::Whole(whole.reshaped(&sizes)))
+        }
+        "ones" | "ones_like" | "new_ones" => one(filled(own, call, 1.0)?),
+        "zeros" | "zeros_like" | "new_zeros" => one(filled(own, call, 0.0)?),
+        "full" | "full_like" | "new_full" | "scalar_tensor" => {
+            let name = ["fill_value", "s"].into_iter().find(|name| call.has(name));
+            let value = match call.value(own, name.ok_or(Obstacle::Unknown)?)? {
+                Meaning::Number(number) => number,
+                Meaning::Size(size) => {
+                    match size.as_integer().and_then(|n| i64::try_from(n).ok()) {
+                        Some(number) => number as f64,
+                        None => {
+                            let expr = IndexExpr::size(size);
+                            let whole = Whole {
+                                sizes: call.sizes(own, 0)?,
+                                expr,
+                                kind: call.kind(own, 0)?,
+                            };
+                            return one(Meaning::Whole(whole));
+                        }
+                    }
+                }
+                _ => return Err(Obstacle::Unknown),
+            };
+            one(filled(own, call, value)?)
+        }
+        "tril" | "triu" => {
+            let value = call.value(own, "self")?;
+            let rank = sizes_of(&value)?.len();
+            let diagonal = IndexExpr::from(call.int("diagonal", 0));
+            let [row, column] = [rank - 2, rank - 1].map(IndexExpr::Position);
+            let shifted = row.plus(&diagonal);
+            let kept = match base {
+                "tril" => column.below(&shifted.plus(&1.into())),
+                _ => shifted.below(&column.plus(&1.into())),
+            };
+            one(match value {
+                Meaning::Whole(whole) => {
+                    let kind = whole.kind;
+                    Meaning::Whole(whole.each(kind, |expr| kept.choose(expr, &0.into())))
+                }
+                // A mask of one number: that number where it is kept, else 0.
+                Meaning::Choice { when, then, otherwise } => match when.expr.as_number() {
+                    Some(held) => {
+                        let number = if held == 0 { otherwise } else { then };
+                        let when = when.each(WholeKind::Truth, |_| kept.clone());
+                        Meaning::Choice { when, then: number, otherwise: 0.0 }
+                    }
+                    None if otherwise == 0.0 => {
+                        let when = when.each(WholeKind::Truth, |expr| kept.and(expr));
+                        Meaning::Choice { when, then, otherwise }
+                    }
+                    None => return Err(Obstacle::Unknown),
+                },
+                _ => return Err(Obstacle::Unknown),
+            })
+        }
+        "empty" | "empty_like" | "new_empty" => one(filled(own, call, 0.0)?),
+        _ => Err(Obstacle::Unknown),
+    }
+}
+
+/// A tensor of one number.
+fn filled(own: &mut Importer<'_>, call: &Call<'_>, number: f64) -> Lowered<Meaning> {
+    let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
+    let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+    Ok(match (whole, kind) {
+        (Some(number), WholeKind::Truth | WholeKind::Whole) => {
+            Meaning::Whole(Whole { sizes, expr: number.into(), kind })
+        }
+        _ => {
+            let when = Whole { sizes, expr: 1.into(), kind: WholeKind::Truth };
+            Meaning::Choice { when, then: number, otherwise: number }
+        }
+    })
+}

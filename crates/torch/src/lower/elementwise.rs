@@ -1,0 +1,412 @@
+//! Functions of one element, and of two at the same place.
+
+use opledger_dims::{Activation, Poly};
+use opledger_ir::ops::{ArithmeticKind, Factor, Pointwise};
+use opledger_ir::{IndexExpr, Var};
+
+use crate::call::Call;
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::tensor::{Dim, DimPart, Placed};
+use crate::whole::{Whole, WholeKind};
+
+pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let one = |value: Lowered<Meaning>| value.map(|value| vec![value]);
+    if let Some(function) = function(call, base)? {
+        return one(applied(own, call, function));
+    }
+    match base {
+        "add" | "sub" | "rsub" | "subtract" | "mul" | "multiply" | "div" | "divide"
+        | "true_divide" | "maximum" | "minimum" | "floor_divide" | "remainder" => {
+            one(arithmetic(own, call, base))
+        }
+        "pow" => one(power(own, call)),
+        "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "__and__" | "__or__" | "bitwise_and"
+        | "bitwise_or" | "logical_and" | "logical_or" => one(compared(own, call, base)),
+        "bitwise_not" | "logical_not" => match call.value(own, "self")? {
+            Meaning::Whole(whole) => {
+                Ok(vec![Meaning::Whole(whole.each(WholeKind::Truth, IndexExpr::is_zero))])
+            }
+            _ => Err(Obstacle::Unknown),
+        },
+        "where" => one(selected(own, call)),
+        "masked_fill" => one(filled(own, call)),
+        "addcmul" | "lerp" => Err(Obstacle::Unknown),
+        _ => Err(Obstacle::Unknown),
+    }
+}
+
+/// A function of one number.
+enum Function {
+    Named(Activation),
+    Pointwise(Pointwise),
+}
+
+fn function(call: &Call<'_>, base: &str) -> Lowered<Option<Function>> {
+    let float = |name: &str, default: f64| call.float(name).unwrap_or(default);
+    let named = |function| Ok(Some(Function::Named(function)));
+    let point = |function| Ok(Some(Function::Pointwise(function)));
+    match base {
+        "relu" => named(Activation::Relu),
+        "gelu" if call.text("approximate") == Some("tanh") => named(Activation::GeluTanh),
+        "gelu" => named(Activation::GeluErf),
+        "silu" => named(Activation::Silu),
+        "sigmoid" => named(Activation::Sigmoid),
+        "tanh" => named(Activation::Tanh),
+        "softplus" if float("beta", 1.0) == 1.0 => named(Activation::Softplus),
+        "neg" | "negative" => point(Pointwise::Neg),
+        "abs" => point(Pointwise::Abs),
+        "exp" => point(Pointwise::Exp),
+        "log" => point(Pointwise::Log),
+        "sqrt" => point(Pointwise::Sqrt),
+        "rsqrt" => point(Pointwise::Rsqrt),
+        "reciprocal" => point(Pointwise::Reciprocal),
+        "sin" => point(Pointwise::Sin),
+        "cos" => point(Pointwise::Cos),
+        "erf" => point(Pointwise::Erf),
+        "square" => point(Pointwise::Power(2.0)),
+        "clamp" | "hardtanh" => {
+            let [min, max] = [["min", "min_val"], ["max", "max_val"]]
+                .map(|names| names.iter().find_map(|name| call.float(name)));
+            let (min, max) = match base {
+                "hardtanh" => (min.or(Some(-1.0)), max.or(Some(1.0))),
+                _ => (min, max),
+            };
+            point(Pointwise::Clamp { min, max })
+        }
+        "clamp_min" => point(Pointwise::Clamp { min: call.float("min"), max: None }),
+        "clamp_max" => point(Pointwise::Clamp { min: None, max: call.float("max") }),
+        "relu6" => point(Pointwise::Clamp { min: Some(0.0), max: Some(6.0) }),
+        "leaky_relu" => point(Pointwise::LeakyRelu(float("negative_slope", 0.01))),
+        "elu" if float("scale", 1.0) == 1.0 && float("input_scale", 1.0) == 1.0 => {
+            point(Pointwise::Elu(float("alpha", 1.0)))
+        }
+        "hardsigmoid" => point(Pointwise::HardSigmoid),
+        "hardswish" => point(Pointwise::HardSwish),
+        "mish" => point(Pointwise::Mish),
+        "floor" => point(Pointwise::Floor),
+        "sign" => point(Pointwise::Sign),
+        _ => Ok(None),
+    }
+}
+
+fn applied(own: &mut Importer<'_>, call: &Call<'_>, function: Function) -> Lowered<Meaning> {
+    let name = if call.has("self") { "self" } else { "input" };
+    let value = call.value(own, name)?;
+    if let (Meaning::Whole(whole), Function::Pointwise(Pointwise::Neg)) = (&value, &function) {
+        let expr = |expr: &IndexExpr| IndexExpr::from(0).minus(expr);
+        return Ok(Meaning::Whole(whole.each(whole.kind, expr)));
+    }
+    let mut tensor = own.real(value)?;
+    own.movement().real(&mut tensor)?;
+    let var = match function {
+        Function::Named(function) => own.graph.activation(tensor.var, function)?,
+        Function::Pointwise(function) => own.graph.pointwise(tensor.var, function)?,
+    };
+    Ok(Meaning::Tensor(Placed { var, ..tensor }))
+}
+
+/// A number that is whole.
+fn whole_number(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
+}
+
+/// A value as whole numbers, if it is.
+fn whole(value: &Meaning) -> Option<Whole> {
+    match value {
+        Meaning::Whole(whole) => Some(whole.clone()),
+        Meaning::Size(size) => {
+            let expr = IndexExpr::size(size.clone());
+            Some(Whole::filled(Vec::new(), expr, WholeKind::Whole))
+        }
+        Meaning::Number(number) => whole_number(*number)
+            .map(|number| Whole::filled(Vec::new(), number.into(), WholeKind::Real)),
+        Meaning::Tensor(_) | Meaning::Choice { .. } | Meaning::List(_) | Meaning::None => None,
+    }
+}
+
+/// A value as one number, if it is.
+fn number(value: &Meaning) -> Option<f64> {
+    match value {
+        Meaning::Number(number) => Some(*number),
+        Meaning::Size(size) => {
+            size.as_integer().and_then(|size| i64::try_from(size).ok()).map(|n| n as f64)
+        }
+        Meaning::Choice { when, then, otherwise } if when.sizes.is_empty() => {
+            match when.expr.as_number() {
+                Some(0) => Some(*otherwise),
+                Some(_) => Some(*then),
+                None => None,
+            }
+        }
+        Meaning::Whole(whole) if whole.sizes.is_empty() => whole.expr.as_number().map(|n| n as f64),
+        Meaning::Tensor(_)
+        | Meaning::Choice { .. }
+        | Meaning::Whole(_)
+        | Meaning::List(_)
+        | Meaning::None => None,
+    }
+}
+
+fn operands(own: &Importer<'_>, call: &Call<'_>) -> Lowered<[Meaning; 2]> {
+    let name = if call.has("self") { "self" } else { "input" };
+    Ok([call.value(own, name)?, call.value(own, "other")?])
+}
+
+fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    let [mut a, mut b] = operands(own, call)?;
+    if base == "rsub" {
+        std::mem::swap(&mut a, &mut b);
+    }
+    let alpha = call.float("alpha").unwrap_or(1.0);
+    if alpha != 1.0 {
+        if base == "rsub" {
+            return Err(Obstacle::Unknown);
+        }
+        b = scaled(own, b, alpha)?;
+    }
+    let kind = call.kind(own, 0)?;
+    let rounding = call.text("rounding_mode");
+    if let (Some(x), Some(y)) = (whole(&a), whole(&b)) {
+        let combine: Option<fn(&IndexExpr, &IndexExpr) -> IndexExpr> = match base {
+            "add" => Some(IndexExpr::plus),
+            "sub" | "subtract" | "rsub" => Some(IndexExpr::minus),
+            "mul" | "multiply" => Some(IndexExpr::times),
+            "floor_divide" => Some(IndexExpr::floor_div),
+            "div" | "divide" if rounding == Some("floor") => Some(IndexExpr::floor_div),
+            "remainder" => Some(IndexExpr::modulo),
+            "maximum" => Some(|a, b| a.below(b).choose(b, a)),
+            "minimum" => Some(|a, b| a.below(b).choose(a, b)),
+            _ => None,
+        };
+        if let Some(combine) = combine {
+            return x.zip(&y, kind, combine).map(Meaning::Whole).map_err(Obstacle::sizes);
+        }
+    }
+    if rounding.is_some() || kind != WholeKind::Real {
+        return Err(Obstacle::Unknown);
+    }
+    if let Some(choice) = mask_arithmetic(base, &a, &b) {
+        return Ok(choice);
+    }
+    let kind = match base {
+        "add" => ArithmeticKind::Add,
+        "sub" | "subtract" | "rsub" => ArithmeticKind::Sub,
+        "mul" | "multiply" => ArithmeticKind::Mul,
+        "div" | "divide" | "true_divide" => ArithmeticKind::Div,
+        "maximum" => ArithmeticKind::Max,
+        "minimum" => ArithmeticKind::Min,
+        _ => return Err(Obstacle::Unknown),
+    };
+    combined(own, kind, a, b).map(Meaning::Tensor)
+}
+
+/// A float mask made by arithmetic: `(1 − seen)·least`, or one added to nothing.
+fn mask_arithmetic(base: &str, a: &Meaning, b: &Meaning) -> Option<Meaning> {
+    let by = |number: f64| {
+        move |x: f64| match base {
+            "mul" | "multiply" => Some(x * number),
+            "add" => Some(x + number),
+            _ => None,
+        }
+    };
+    match (a, b) {
+        (Meaning::Whole(whole), other) | (other, Meaning::Whole(whole))
+            if whole.expr.is_truth() =>
+        {
+            let apply = by(number(other)?);
+            let (then, otherwise) = (apply(1.0)?, apply(0.0)?);
+            Some(Meaning::Choice { when: whole.clone(), then, otherwise })
+        }
+        (Meaning::Choice { when, then, otherwise }, other)
+        | (other, Meaning::Choice { when, then, otherwise }) => {
+            let apply = by(number(other)?);
+            let (then, otherwise) = (apply(*then)?, apply(*otherwise)?);
+            Some(Meaning::Choice { when: when.clone(), then, otherwise })
+        }
+        _ => None,
+    }
+}
+
+fn scaled(own: &mut Importer<'_>, value: Meaning, by: f64) -> Lowered<Meaning> {
+    if let (Meaning::Whole(whole), Some(by)) = (&value, whole_number(by)) {
+        let kind = whole.kind;
+        return Ok(Meaning::Whole(whole.each(kind, |expr| expr.scaled(&Poly::from(by)))));
+    }
+    combined(own, ArithmeticKind::Mul, value, Meaning::Number(by)).map(Meaning::Tensor)
+}
+
+/// Two values combined place by place.
+pub(super) fn combined(
+    own: &mut Importer<'_>,
+    kind: ArithmeticKind,
+    a: Meaning,
+    b: Meaning,
+) -> Lowered<Placed> {
+    // A constant is no operand.
+    let constant = match (number(&a), number(&b)) {
+        (None, Some(number)) => Some((a.clone(), number, false)),
+        (Some(number), None) => Some((b.clone(), number, true)),
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    if let Some((value, number, first)) = constant {
+        let mut tensor = own.real(value)?;
+        own.movement().real(&mut tensor)?;
+        if let Some(var) = with_number(own, kind, tensor.var, number, first)? {
+            return Ok(Placed { var, ..tensor });
+        }
+    }
+    let (a, b) = (own.real(a)?, own.real(b)?);
+    let mut movement = own.movement();
+    let (mut a, mut b, mut dims) = movement.aligned(&a, &b)?;
+    // What neither has is computed as often as the program says.
+    if dims.iter().flatten().any(|piece| matches!(piece, DimPart::Repeat(_))) {
+        a.dims = dims;
+        movement.real(&mut a)?;
+        dims = a.dims.clone();
+    }
+    let covers = |tensor: &Placed, dims: &[Dim], graph: &opledger_ir::Graph| {
+        let own = crate::tensor::names(graph.shape(tensor.var));
+        dims.iter().flatten().filter_map(DimPart::axis).all(|axis| own.contains(&axis.name))
+    };
+    let turns = match kind {
+        ArithmeticKind::Add | ArithmeticKind::Mul | ArithmeticKind::Max | ArithmeticKind::Min => {
+            true
+        }
+        ArithmeticKind::Sub | ArithmeticKind::Div | ArithmeticKind::Pow => false,
+    };
+    if !covers(&a, &dims, movement.graph) {
+        if turns && covers(&b, &dims, movement.graph) {
+            std::mem::swap(&mut a, &mut b);
+        } else {
+            movement.widened(&mut a, &dims)?;
+        }
+    }
+    let var = movement.graph.arithmetic("", kind, a.var, b.var)?;
+    Ok(Placed { var, dims })
+}
+
+/// A tensor combined with a number; none where the number has to be an operand.
+fn with_number(
+    own: &mut Importer<'_>,
+    kind: ArithmeticKind,
+    var: Var,
+    number: f64,
+    first: bool,
+) -> Lowered<Option<Var>> {
+    let graph = &mut own.graph;
+    let scale = |graph: &mut opledger_ir::Graph, var, by| graph.scale(var, Factor::Number(by));
+    Ok(Some(match (kind, first) {
+        (ArithmeticKind::Add, _) => graph.pointwise(var, Pointwise::Shift(number))?,
+        (ArithmeticKind::Sub, false) => graph.pointwise(var, Pointwise::Shift(-number))?,
+        (ArithmeticKind::Sub, true) => {
+            let negative = graph.pointwise(var, Pointwise::Neg)?;
+            graph.pointwise(negative, Pointwise::Shift(number))?
+        }
+        (ArithmeticKind::Mul, _) => scale(graph, var, number)?,
+        (ArithmeticKind::Max, _) => {
+            graph.pointwise(var, Pointwise::Clamp { min: Some(number), max: None })?
+        }
+        (ArithmeticKind::Min, _) => {
+            graph.pointwise(var, Pointwise::Clamp { min: None, max: Some(number) })?
+        }
+        (ArithmeticKind::Pow, false) => graph.pointwise(var, Pointwise::Power(number))?,
+        (ArithmeticKind::Div, _) | (ArithmeticKind::Pow, true) => return Ok(None),
+    }))
+}
+
+fn power(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let (base, exponent) = (call.value(own, "self")?, call.value(own, "exponent")?);
+    if let (Meaning::Whole(whole), Some(2.0)) = (&base, number(&exponent)) {
+        return Ok(Meaning::Whole(whole.each(whole.kind, |expr| expr.times(expr))));
+    }
+    combined(own, ArithmeticKind::Pow, base, exponent).map(Meaning::Tensor)
+}
+
+/// Comparisons and what joins truth values.
+fn compared(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    let [a, b] = operands(own, call)?;
+    let (Some(x), Some(y)) = (whole(&a), whole(&b)) else { return Err(Obstacle::Unknown) };
+    let bits = x.kind != WholeKind::Truth || y.kind != WholeKind::Truth;
+    let combine: fn(&IndexExpr, &IndexExpr) -> IndexExpr = match base {
+        "eq" => IndexExpr::equals,
+        "ne" => |a, b| a.equals(b).is_zero(),
+        "lt" => IndexExpr::below,
+        "gt" => |a, b| b.below(a),
+        "le" => |a, b| a.below(&b.plus(&1.into())),
+        "ge" => |a, b| b.below(&a.plus(&1.into())),
+        "logical_and" => IndexExpr::and,
+        "logical_or" => IndexExpr::or,
+        "__and__" | "bitwise_and" if !bits => IndexExpr::and,
+        "__or__" | "bitwise_or" if !bits => IndexExpr::or,
+        _ => return Err(Obstacle::Unknown),
+    };
+    x.zip(&y, WholeKind::Truth, combine).map(Meaning::Whole).map_err(Obstacle::sizes)
+}
+
+fn selected(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let condition = call.value(own, "condition")?;
+    let (then, otherwise) = (call.value(own, "self")?, call.value(own, "other")?);
+    select(own, call, condition, then, otherwise)
+}
+
+/// `masked_fill(x, mask, number)`: the number where the mask holds.
+fn filled(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let [x, mask, number] = ["self", "mask", "value"].map(|name| call.value(own, name));
+    select(own, call, mask?, number?, x?)
+}
+
+fn select(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    condition: Meaning,
+    then: Meaning,
+    otherwise: Meaning,
+) -> Lowered<Meaning> {
+    let Meaning::Whole(when) = condition else { return Err(Obstacle::Unknown) };
+    let sizes = call.sizes(own, 0)?;
+    let kind = call.kind(own, 0)?;
+    let rank = sizes.len();
+    if let (Some(a), Some(b)) = (whole(&then), whole(&otherwise))
+        && kind != WholeKind::Real
+    {
+        let [when, a, b] = [&when, &a, &b].map(|one| one.ranked(rank).expr);
+        return Ok(Meaning::Whole(Whole { sizes, expr: when.choose(&a, &b), kind }));
+    }
+    // One number or another, also where one of them was such a choice before.
+    let choice = |value: &Meaning| match value {
+        Meaning::Choice { when, then, otherwise } => Some((when.clone(), *then, *otherwise)),
+        _ => None,
+    };
+    let wide = |when: &Whole| when.ranked(rank).expanded(sizes.clone());
+    match (number(&then), number(&otherwise), choice(&then), choice(&otherwise)) {
+        (Some(then), Some(otherwise), _, _) => {
+            return Ok(Meaning::Choice { when: wide(&when), then, otherwise });
+        }
+        (Some(number), None, _, Some((before, then, otherwise))) => {
+            let (now, before) = (wide(&when), wide(&before));
+            let both = |of: fn(&IndexExpr, &IndexExpr) -> IndexExpr| {
+                now.zip(&before, WholeKind::Truth, of).map_err(Obstacle::sizes)
+            };
+            if number == otherwise {
+                let when = both(|now, before| now.is_zero().and(before))?;
+                return Ok(Meaning::Choice { when, then, otherwise });
+            }
+            if number == then {
+                let when = both(IndexExpr::or)?;
+                return Ok(Meaning::Choice { when, then, otherwise });
+            }
+        }
+        _ => {}
+    }
+    // Lay all three over each other.
+    let condition = own.movement().whole(&when.sizes, &when.expr, true)?;
+    let (then, otherwise) = (own.real(then)?, own.real(otherwise)?);
+    let mut movement = own.movement();
+    let (then, otherwise, dims) = movement.aligned(&then, &otherwise)?;
+    let values = Placed { var: then.var, dims: dims.clone() };
+    let (values, condition, dims) = movement.aligned(&values, &condition)?;
+    let mut axes: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
+    axes.dedup();
+    let var = movement.graph.select(axes, condition.var, values.var, otherwise.var)?;
+    Ok(Meaning::Tensor(Placed { var, dims }))
+}

@@ -1,0 +1,90 @@
+//! What each operation of PyTorch is to the graph.
+
+mod attention;
+mod create;
+mod elementwise;
+mod index;
+mod movement;
+mod norm;
+mod product;
+mod reduction;
+
+use crate::call::Call;
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+
+/// Records the operations of a group; refuses all others as unknown.
+type Group = fn(&mut Importer<'_>, &Call<'_>, &str) -> Lowered<Vec<Meaning>>;
+
+/// Records an operation; its results.
+pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let name = call.operation;
+    let base = name.strip_prefix("aten.").and_then(|rest| rest.split('.').next());
+    if let Some(size) = sizes(own, call)? {
+        return Ok(vec![size]);
+    }
+    let Some(base) = base else { return Err(Obstacle::Unknown) };
+    // In-place forms give what the others give; an exported graph has no second name for the operand.
+    let base = match base {
+        "__and__" | "__or__" => base,
+        _ => base.strip_suffix('_').unwrap_or(base),
+    };
+    let groups: [Group; 8] = [
+        movement::lower,
+        elementwise::lower,
+        product::lower,
+        attention::lower,
+        norm::lower,
+        reduction::lower,
+        index::lower,
+        create::lower,
+    ];
+    for group in groups {
+        match group(own, call, base) {
+            Err(Obstacle::Unknown) => {}
+            result => return result,
+        }
+    }
+    Err(Obstacle::Unknown)
+}
+
+/// Arithmetic of sizes, and what asserts something of them.
+fn sizes(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
+    let operands = || {
+        let both = [call.size(own, "a")?, call.size(own, "b")?];
+        match both {
+            [Some(a), Some(b)] => Ok([a, b]),
+            _ => Err(Obstacle::Unknown),
+        }
+    };
+    Ok(Some(match call.operation {
+        "aten.sym_size.int" => {
+            let sizes = match call.value(own, "self")? {
+                Meaning::Tensor(tensor) => tensor.sizes(),
+                Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes,
+                Meaning::Size(_) | Meaning::Number(_) | Meaning::List(_) | Meaning::None => {
+                    return Err(Obstacle::Unknown);
+                }
+            };
+            let dim = call.dim("dim", 0, sizes.len())?;
+            Meaning::Size(sizes[dim].clone())
+        }
+        "_operator.add" => operands().map(|[a, b]| Meaning::Size(&a + &b))?,
+        "_operator.sub" => operands().map(|[a, b]| Meaning::Size(&a - &b))?,
+        "_operator.mul" => operands().map(|[a, b]| Meaning::Size(&a * &b))?,
+        "_operator.floordiv" => {
+            let [a, b] = operands()?;
+            Meaning::Size(own.graph.floor_div("floor", &a, &b))
+        }
+        "_operator.mod" => {
+            let [a, b] = operands()?;
+            let whole = own.graph.floor_div("floor", &a, &b);
+            Meaning::Size(&a - &(&b * &whole))
+        }
+        "_operator.ge" | "_operator.le" | "_operator.eq" | "_operator.ne" | "_operator.gt"
+        | "_operator.lt" => Meaning::None,
+        name if name.starts_with("aten._assert") || name.starts_with("aten.sym_constrain") => {
+            Meaning::None
+        }
+        _ => return Ok(None),
+    }))
+}

@@ -1,0 +1,495 @@
+//! Views and copies: no arithmetic.
+
+use opledger_dims::Poly;
+use opledger_ir::IndexExpr;
+use opledger_ir::ops::Rearrange;
+
+use crate::call::{Call, place};
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::tensor::{Dim, DimPart, Placed};
+use crate::whole::{Whole, WholeKind};
+
+pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let one = |value: Meaning| Ok(vec![value]);
+    match base {
+        "view" | "reshape" | "_unsafe_view" | "unflatten" | "flatten" | "view_as"
+        | "reshape_as" | "squeeze" | "unsqueeze" => {
+            let sizes = call.sizes(own, 0)?;
+            one(reshape(own, call.value(own, "self")?, &sizes)?)
+        }
+        "expand" | "expand_as" | "broadcast_to" => {
+            let sizes = call.sizes(own, 0)?;
+            one(expand(call.value(own, "self")?, &sizes)?)
+        }
+        "transpose" | "swapaxes" | "swapdims" | "t" | "permute" | "movedim" | "mT" | "numpy_T" => {
+            let value = call.value(own, "self")?;
+            let order = order(call, base, rank(&value)?)?;
+            one(permute(value, &order)?)
+        }
+        "contiguous" | "clone" | "detach" | "alias" | "lift_fresh_copy" | "lift_fresh"
+        | "dropout" | "feature_dropout" | "alpha_dropout" | "view_of" => {
+            let name = if call.has("self") { "self" } else { "input" };
+            if call.flag("train", false) && call.float("p") != Some(0.0) {
+                return Err(Obstacle::Bad(
+                    "dropout in training: export the model in evaluation (`model.eval()`)"
+                        .to_owned(),
+                ));
+            }
+            one(call.value(own, name)?)
+        }
+        "to" | "type_as" | "_to_copy" | "float" | "double" | "bool" | "long" | "int" => {
+            one(converted(own, call.value(own, "self")?, call.kind(own, 0)?)?)
+        }
+        "slice" => one(slice(own, call)?),
+        "narrow" => {
+            let value = call.value(own, "self")?;
+            let dim = call.dim("dim", 0, rank(&value)?)?;
+            let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
+            let length = call.sizes(own, 0)?[dim].clone();
+            one(cut(own, value, dim, &start, &length)?)
+        }
+        "select" => {
+            let value = call.value(own, "self")?;
+            let sizes = sizes_of(&value)?;
+            let dim = call.dim("dim", 0, sizes.len())?;
+            let index = call.size(own, "index")?.unwrap_or_else(Poly::zero);
+            let index = from_end(&index, &sizes[dim]);
+            let cut = cut(own, value, dim, &index, &Poly::one())?;
+            let result = call.sizes(own, 0)?;
+            one(reshape(own, cut, &result)?)
+        }
+        "split" | "split_with_sizes" | "chunk" | "unbind" | "tensor_split" => {
+            parts(own, call, base)
+        }
+        "cat" | "concat" | "stack" => one(joined(own, call, base)?),
+        "roll" => rolled(own, call),
+        "pad" | "constant_pad_nd" => one(padded(own, call)?),
+        "repeat" | "tile" => {
+            let value = call.value(own, "self")?;
+            let sizes = call.sizes(own, 0)?;
+            one(repeated(value, &sizes)?)
+        }
+        "repeat_interleave" => one(interleaved(own, call)?),
+        _ => Err(Obstacle::Unknown),
+    }
+}
+
+pub(super) fn sizes_of(value: &Meaning) -> Lowered<Vec<Poly>> {
+    match value {
+        Meaning::Tensor(tensor) => Ok(tensor.sizes()),
+        Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => Ok(whole.sizes.clone()),
+        Meaning::Size(_) | Meaning::Number(_) => Ok(Vec::new()),
+        Meaning::List(_) | Meaning::None => {
+            Err(Obstacle::Bad("nothing where a tensor is needed".to_owned()))
+        }
+    }
+}
+
+pub(super) fn rank(value: &Meaning) -> Lowered<usize> {
+    Ok(sizes_of(value)?.len())
+}
+
+/// Does the same to whole numbers, whatever they stand for.
+fn on_whole(value: Meaning, of: impl FnOnce(Whole) -> Lowered<Whole>) -> Lowered<Meaning> {
+    match value {
+        Meaning::Whole(whole) => of(whole).map(Meaning::Whole),
+        Meaning::Choice { when, then, otherwise } => {
+            of(when).map(|when| Meaning::Choice { when, then, otherwise })
+        }
+        Meaning::Tensor(_)
+        | Meaning::Size(_)
+        | Meaning::Number(_)
+        | Meaning::List(_)
+        | Meaning::None => Err(Obstacle::Bad("a tensor is needed".to_owned())),
+    }
+}
+
+pub(super) fn reshape(own: &mut Importer<'_>, value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
+    match value {
+        Meaning::Tensor(tensor) => Ok(Meaning::Tensor(own.movement().reshape(&tensor, sizes)?)),
+        value => on_whole(value, |whole| Ok(whole.reshaped(sizes))),
+    }
+}
+
+pub(super) fn expand(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
+    match value {
+        Meaning::Tensor(mut tensor) => {
+            let missing = sizes.len() - tensor.dims.len().min(sizes.len());
+            tensor.dims.splice(0..0, vec![Dim::new(); missing]);
+            for (dim, size) in tensor.dims.iter_mut().zip(sizes) {
+                if crate::tensor::size(dim) == Poly::one() && *size != Poly::one() {
+                    dim.retain(|piece| piece.axis().is_some());
+                    dim.insert(0, DimPart::Repeat(size.clone()));
+                }
+            }
+            Ok(Meaning::Tensor(tensor))
+        }
+        value => on_whole(value, |whole| Ok(whole.ranked(sizes.len()).expanded(sizes.to_vec()))),
+    }
+}
+
+/// Which dimension of the operand stands at each place.
+fn order(call: &Call<'_>, base: &str, rank: usize) -> Lowered<Vec<usize>> {
+    let mut order: Vec<usize> = (0..rank).collect();
+    match base {
+        "permute" => {
+            let dims = call.ints("dims").ok_or(Obstacle::Unknown)?;
+            order = dims.into_iter().map(|dim| place(dim, rank)).collect::<Lowered<_>>()?;
+        }
+        "movedim" => {
+            let [from, to] = ["source", "destination"].map(|name| call.ints(name));
+            let (Some(from), Some(to)) = (from, to) else { return Err(Obstacle::Unknown) };
+            let ([from], [to]) = (&from[..], &to[..]) else { return Err(Obstacle::Unknown) };
+            let moved = order.remove(place(*from, rank)?);
+            order.insert(place(*to, rank)?, moved);
+        }
+        "numpy_T" => order.reverse(),
+        "t" | "mT" if rank < 2 => {}
+        "t" | "mT" => order.swap(rank - 2, rank - 1),
+        _ => {
+            let name = |own: &str, other: &'static str| {
+                if call.has(own) { own.to_owned() } else { other.to_owned() }
+            };
+            let a = call.dim(&name("dim0", "axis0"), 0, rank)?;
+            let b = call.dim(&name("dim1", "axis1"), 0, rank)?;
+            if rank > 0 {
+                order.swap(a, b);
+            }
+        }
+    }
+    Ok(order)
+}
+
+pub(super) fn permute(value: Meaning, order: &[usize]) -> Lowered<Meaning> {
+    let permuted = |sizes: &[Poly]| order.iter().map(|dim| sizes[*dim].clone()).collect();
+    match value {
+        Meaning::Tensor(tensor) => {
+            let dims = order.iter().map(|dim| tensor.dims[*dim].clone()).collect();
+            Ok(Meaning::Tensor(Placed { dims, ..tensor }))
+        }
+        value => on_whole(value, |whole| {
+            let place = |dim| order.iter().position(|own| *own == dim).unwrap_or(0);
+            Ok(whole.moved(permuted(&whole.sizes), |dim| IndexExpr::Position(place(dim))))
+        }),
+    }
+}
+
+/// A value with elements of another type.
+pub(super) fn converted(
+    own: &mut Importer<'_>,
+    value: Meaning,
+    kind: WholeKind,
+) -> Lowered<Meaning> {
+    match (value, kind) {
+        (Meaning::Whole(whole), WholeKind::Truth) => {
+            Ok(Meaning::Whole(whole.each(WholeKind::Truth, IndexExpr::truth)))
+        }
+        (Meaning::Whole(whole), kind) => Ok(Meaning::Whole(Whole { kind, ..whole })),
+        (Meaning::Choice { when, then, otherwise }, WholeKind::Truth) => {
+            let truth = |number: f64| IndexExpr::from(i64::from(number != 0.0));
+            let expr = |when: &IndexExpr| when.choose(&truth(then), &truth(otherwise));
+            Ok(Meaning::Whole(when.each(WholeKind::Truth, expr)))
+        }
+        (value, WholeKind::Real) => Ok(value),
+        (value, WholeKind::Truth | WholeKind::Whole) => {
+            own.real(value)?;
+            // A number that the values of reals decide.
+            Err(Obstacle::Unknown)
+        }
+    }
+}
+
+/// A place counted from the end where it is below 0.
+fn from_end(place: &Poly, size: &Poly) -> Poly {
+    match place.as_integer() {
+        Some(number) if number < 0.into() => place + size,
+        _ => place.clone(),
+    }
+}
+
+fn slice(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let value = call.value(own, "self")?;
+    let sizes = sizes_of(&value)?;
+    let dim = call.dim("dim", 0, sizes.len())?;
+    let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
+    let start = from_end(&start, &sizes[dim]);
+    let length = call.sizes(own, 0)?[dim].clone();
+    let step = call.int("step", 1);
+    if step == 1 {
+        return cut(own, value, dim, &start, &length);
+    }
+    let step = Poly::from(step);
+    match value {
+        // Every so-many-th: the first of each group, after as much as makes whole groups.
+        Meaning::Tensor(tensor) => {
+            let all = &length * &step;
+            let cut = match start.is_zero() && all == sizes[dim] {
+                true => Meaning::Tensor(tensor),
+                false => cut(own, Meaning::Tensor(tensor), dim, &start, &all)?,
+            };
+            let mut grouped = sizes.clone();
+            grouped.splice(dim..=dim, [length.clone(), step]);
+            let grouped = reshape(own, cut, &grouped)?;
+            let first = self::cut(own, grouped, dim + 1, &Poly::zero(), &Poly::one())?;
+            let mut result = sizes;
+            result[dim] = length;
+            reshape(own, first, &result)
+        }
+        value => on_whole(value, |whole| {
+            let mut sizes = whole.sizes.clone();
+            sizes[dim] = length;
+            Ok(whole.moved(sizes, |own| {
+                let at = IndexExpr::Position(own);
+                if own == dim { at.scaled(&step).plus(&IndexExpr::size(start.clone())) } else { at }
+            }))
+        }),
+    }
+}
+
+/// A run of positions of a dimension.
+pub(super) fn cut(
+    own: &mut Importer<'_>,
+    value: Meaning,
+    dim: usize,
+    start: &Poly,
+    length: &Poly,
+) -> Lowered<Meaning> {
+    match value {
+        Meaning::Tensor(mut tensor) => {
+            if start.is_zero() && *length == crate::tensor::size(&tensor.dims[dim]) {
+                return Ok(Meaning::Tensor(tensor));
+            }
+            if let [DimPart::Repeat(_)] = &tensor.dims[dim][..] {
+                tensor.dims[dim] = vec![DimPart::Repeat(length.clone())];
+                return Ok(Meaning::Tensor(tensor));
+            }
+            let mut movement = own.movement();
+            let axis = movement.axis(&mut tensor, dim)?;
+            let how = Rearrange::Slice {
+                axis: axis.name.clone(),
+                start: start.clone(),
+                len: length.clone(),
+            };
+            tensor.var = movement.graph.rearrange(tensor.var, how)?;
+            let axis = opledger_ir::Axis { size: length.clone(), ..axis };
+            tensor.dims[dim] = vec![DimPart::Axis(axis)];
+            if *length == Poly::one() && tensor.axes().len() > 1 {
+                movement.drop_axis(&mut tensor, dim)?;
+            }
+            Ok(Meaning::Tensor(tensor))
+        }
+        value => on_whole(value, |whole| {
+            let mut sizes = whole.sizes.clone();
+            sizes[dim] = length.clone();
+            Ok(whole.moved(sizes, |own| {
+                let at = IndexExpr::Position(own);
+                if own == dim { at.plus(&IndexExpr::size(start.clone())) } else { at }
+            }))
+        }),
+    }
+}
+
+/// A tensor cut into several along a dimension.
+fn parts(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let value = call.value(own, "self")?;
+    let rank = rank(&value)?;
+    let dim = call.dim("dim", 0, rank)?;
+    let mut parts = Vec::new();
+    let mut start = Poly::zero();
+    while let Ok(name) = call.result(parts.len()).map(str::to_owned) {
+        let sizes = own.sizes_of(&name)?;
+        let length = if base == "unbind" { Poly::one() } else { sizes[dim].clone() };
+        let part = cut(own, value.clone(), dim, &start, &length)?;
+        parts.push(if base == "unbind" { reshape(own, part, &sizes)? } else { part });
+        start += length;
+    }
+    Ok(vec![Meaning::List(parts)])
+}
+
+/// Tensors side by side.
+fn joined(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    let Meaning::List(values) = call.value(own, "tensors")? else { return Err(Obstacle::Unknown) };
+    let sizes = call.sizes(own, 0)?;
+    let dim = call.dim("dim", 0, sizes.len())?;
+    let values: Vec<Meaning> = match base {
+        "stack" => values
+            .into_iter()
+            .map(|value| {
+                let mut own_sizes = sizes_of(&value)?;
+                own_sizes.insert(dim, Poly::one());
+                reshape(own, value, &own_sizes)
+            })
+            .collect::<Lowered<_>>()?,
+        _ => values,
+    };
+    if values.iter().all(|value| matches!(value, Meaning::Whole(_))) {
+        return whole_joined(values, dim, sizes);
+    }
+    let mut all = values.into_iter();
+    let first = all.next().ok_or(Obstacle::Unknown)?;
+    let mut sum = own.real(first)?;
+    for value in all {
+        let next = own.real(value)?;
+        sum = side_by_side(own, &sum, &next, dim)?;
+    }
+    Ok(Meaning::Tensor(sum))
+}
+
+fn side_by_side(own: &mut Importer<'_>, a: &Placed, b: &Placed, dim: usize) -> Lowered<Placed> {
+    let mut movement = own.movement();
+    let (mut a, mut b) = (a.clone(), b.clone());
+    movement.real(&mut a)?;
+    movement.real(&mut b)?;
+    let joined = movement.axis(&mut a, dim)?;
+    let other = movement.axis(&mut b, dim)?;
+    // The joined dimension runs along as the others do, but for its size.
+    let (mut left, mut right) = (a, b);
+    for (tensor, axis) in [(&mut left, &joined), (&mut right, &other)] {
+        let alike = opledger_ir::Axis::new(axis.name.clone(), "joined");
+        tensor.dims[dim] = vec![DimPart::Axis(alike)];
+    }
+    let (mut left, mut right, dims) = movement.aligned(&left, &right)?;
+    movement.widened(&mut left, &dims)?;
+    movement.widened(&mut right, &dims)?;
+    let common = joined.name.clone();
+    let order = crate::tensor::names(movement.graph.shape(left.var));
+    movement.order(&mut right, order)?;
+    let var = movement.graph.concat(left.var, right.var, common.clone())?;
+    let size = &joined.size + &other.size;
+    let mut dims = dims;
+    dims[dim] = vec![DimPart::Axis(opledger_ir::Axis::new(common, size))];
+    Ok(Placed { var, dims })
+}
+
+pub(super) fn whole_joined(values: Vec<Meaning>, dim: usize, sizes: Vec<Poly>) -> Lowered<Meaning> {
+    let mut wholes = values.into_iter().filter_map(|value| match value {
+        Meaning::Whole(whole) => Some(whole),
+        _ => None,
+    });
+    let mut sum = wholes.next().ok_or(Obstacle::Unknown)?;
+    for next in wholes {
+        let start = sum.sizes[dim].clone();
+        let shifted = next.expr.at(&|own| {
+            let at = IndexExpr::Position(own);
+            if own == dim { at.minus(&IndexExpr::size(start.clone())) } else { at }
+        });
+        let at = IndexExpr::Position(dim);
+        let first = at.below(&IndexExpr::size(start.clone()));
+        // One expression is enough where the second gives the first part's only element too.
+        let zero = |expr: &IndexExpr| {
+            expr.at(&|own| if own == dim { 0.into() } else { IndexExpr::Position(own) })
+        };
+        let one = start == Poly::one();
+        let expr = match one && zero(&shifted) == zero(&sum.expr) {
+            true => shifted,
+            false => first.choose(&sum.expr, &shifted),
+        };
+        let mut sizes = sum.sizes.clone();
+        sizes[dim] = &start + &next.sizes[dim];
+        sum = Whole { sizes, expr, kind: sum.kind };
+    }
+    Ok(Meaning::Whole(Whole { sizes, ..sum }))
+}
+
+fn rolled(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let mut tensor = call.tensor(own, "self")?;
+    let shifts = call.ints("shifts").ok_or(Obstacle::Unknown)?;
+    let dims = call.ints("dims").ok_or(Obstacle::Unknown)?;
+    let rank = tensor.dims.len();
+    for (shift, dim) in shifts.into_iter().zip(dims) {
+        let dim = place(dim, rank)?;
+        let mut movement = own.movement();
+        let axis = movement.axis(&mut tensor, dim)?;
+        // Towards the start is the other direction in PyTorch.
+        let how = Rearrange::Roll { axis: axis.name, by: (-shift).into() };
+        tensor.var = movement.graph.rearrange(tensor.var, how)?;
+    }
+    Ok(vec![Meaning::Tensor(tensor)])
+}
+
+fn padded(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let zeros = call.text("mode").is_none_or(|mode| mode == "constant")
+        && call.float("value").is_none_or(|value| value == 0.0);
+    if !zeros {
+        return Err(Obstacle::Unknown);
+    }
+    let mut tensor = call.tensor(own, "self")?;
+    let Meaning::List(pads) = call.value(own, "pad")? else { return Err(Obstacle::Unknown) };
+    let pads: Vec<Poly> = pads
+        .into_iter()
+        .map(|pad| match pad {
+            Meaning::Size(size) => Ok(size),
+            _ => Err(Obstacle::Unknown),
+        })
+        .collect::<Lowered<_>>()?;
+    let rank = tensor.dims.len();
+    for (pair, dim) in pads.chunks(2).zip((0..rank).rev()) {
+        let [before, after] = pair else { return Err(Obstacle::Unknown) };
+        let never_negative = before.is_never_negative() && after.is_never_negative();
+        if !never_negative {
+            return Err(Obstacle::Unknown);
+        }
+        let size = crate::tensor::size(&tensor.dims[dim]);
+        let to = &(&size + before) + after;
+        if to == size {
+            continue;
+        }
+        let mut movement = own.movement();
+        let axis = movement.axis(&mut tensor, dim)?;
+        let how = Rearrange::Pad { axis: axis.name.clone(), to: to.clone() };
+        tensor.var = movement.graph.rearrange(tensor.var, how)?;
+        if !before.is_zero() {
+            // What is padded behind comes round to the front.
+            let how = Rearrange::Roll { axis: axis.name.clone(), by: -before.clone() };
+            tensor.var = movement.graph.rearrange(tensor.var, how)?;
+        }
+        tensor.dims[dim] = vec![DimPart::Axis(opledger_ir::Axis { size: to, ..axis })];
+    }
+    Ok(Meaning::Tensor(tensor))
+}
+
+/// Copies side by side along dimensions.
+fn repeated(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
+    match value {
+        Meaning::Tensor(mut tensor) => {
+            let missing = sizes.len() - tensor.dims.len().min(sizes.len());
+            tensor.dims.splice(0..0, vec![Dim::new(); missing]);
+            for (dim, size) in tensor.dims.iter_mut().zip(sizes) {
+                let times = size.divided_by(&crate::tensor::size(dim)).ok_or(Obstacle::Unknown)?;
+                if times != Poly::one() {
+                    dim.insert(0, DimPart::Repeat(times));
+                }
+            }
+            Ok(Meaning::Tensor(tensor))
+        }
+        value => on_whole(value, |whole| {
+            let ranked = whole.ranked(sizes.len());
+            let own = ranked.sizes.clone();
+            Ok(ranked.moved(sizes.to_vec(), |dim| {
+                IndexExpr::Position(dim).modulo(&IndexExpr::size(own[dim].clone()))
+            }))
+        }),
+    }
+}
+
+fn interleaved(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let value = call.value(own, "self")?;
+    let rank = rank(&value)?;
+    let dim = call.dim("dim", 0, rank)?;
+    let sizes = call.sizes(own, 0)?;
+    match value {
+        Meaning::Tensor(mut tensor) => {
+            let size = crate::tensor::size(&tensor.dims[dim]);
+            let times = sizes[dim].divided_by(&size).ok_or(Obstacle::Unknown)?;
+            tensor.dims[dim].push(DimPart::Repeat(times));
+            Ok(Meaning::Tensor(tensor))
+        }
+        value => on_whole(value, |whole| {
+            let times = sizes[dim].divided_by(&whole.sizes[dim]).ok_or(Obstacle::Unknown)?;
+            Ok(whole.moved(sizes.clone(), |own| {
+                let at = IndexExpr::Position(own);
+                if own == dim { at.floor_div(&IndexExpr::size(times.clone())) } else { at }
+            }))
+        }),
+    }
+}

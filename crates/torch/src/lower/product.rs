@@ -1,0 +1,253 @@
+//! Linear maps and matrix products: one contraction each.
+
+use std::collections::BTreeSet;
+
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::Role;
+use opledger_ir::ops::{ArithmeticKind, Einsum, Factor};
+
+use super::movement::{permute, sizes_of};
+use crate::call::Call;
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::tensor::{Dim, DimPart, Placed};
+
+pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let one = |tensor: Placed| Ok(vec![Meaning::Tensor(tensor)]);
+    match base {
+        "linear" => {
+            let (x, weight) = (call.tensor(own, "input")?, call.tensor(own, "weight")?);
+            let Meaning::Tensor(weight) = turned(weight)? else { return Err(Obstacle::Unknown) };
+            let product = matmul(own, &x, &weight)?;
+            match call.optional(own, "bias")? {
+                Some(bias) => one(biased(own, product, bias)?),
+                None => one(product),
+            }
+        }
+        "matmul" | "mm" | "bmm" | "mv" | "dot" => {
+            let a = call.tensor(own, if call.has("self") { "self" } else { "input" })?;
+            let other = ["other", "mat2", "vec", "tensor"].into_iter().find(|name| call.has(name));
+            let b = call.tensor(own, other.ok_or(Obstacle::Unknown)?)?;
+            one(matmul(own, &a, &b)?)
+        }
+        "addmm" | "baddbmm" | "addbmm" => {
+            let [first, second] = match base {
+                "addmm" => ["mat1", "mat2"],
+                _ => ["batch1", "batch2"],
+            };
+            let (a, b) = (call.tensor(own, first)?, call.tensor(own, second)?);
+            let mut product = matmul(own, &a, &b)?;
+            let alpha = call.float("alpha").unwrap_or(1.0);
+            if alpha != 1.0 {
+                product.var = own.graph.scale(product.var, Factor::Number(alpha))?;
+            }
+            let beta = call.float("beta").unwrap_or(1.0);
+            if beta == 0.0 {
+                return one(product);
+            }
+            let mut bias = call.tensor(own, "self")?;
+            if beta != 1.0 {
+                bias.var = own.graph.scale(bias.var, Factor::Number(beta))?;
+            }
+            one(biased(own, product, bias)?)
+        }
+        "einsum" => one(einsum(own, call)?),
+        _ => Err(Obstacle::Unknown),
+    }
+}
+
+/// A matrix with its last two dimensions exchanged.
+fn turned(tensor: Placed) -> Lowered<Meaning> {
+    let rank = tensor.dims.len();
+    let mut order: Vec<usize> = (0..rank).collect();
+    if rank >= 2 {
+        order.swap(rank - 2, rank - 1);
+    }
+    permute(Meaning::Tensor(tensor), &order)
+}
+
+/// A product with a bias added to it.
+pub(super) fn biased(own: &mut Importer<'_>, product: Placed, bias: Placed) -> Lowered<Placed> {
+    let (a, b) = (Meaning::Tensor(product), Meaning::Tensor(bias));
+    let sum = super::elementwise::combined(own, ArithmeticKind::Add, a, b)?;
+    own.graph.mark(sum.var, Role::Bias);
+    Ok(sum)
+}
+
+/// The matrix product over the last dimension of the first and the one before the last of the second;
+/// those before are broadcast.
+pub(super) fn matmul(own: &mut Importer<'_>, a: &Placed, b: &Placed) -> Lowered<Placed> {
+    let (vector_a, vector_b) = (a.dims.len() == 1, b.dims.len() == 1);
+    let (mut a, mut b) = (a.clone(), b.clone());
+    if a.dims.is_empty() || b.dims.is_empty() {
+        return Err(Obstacle::Bad("a product of a matrix and a number".to_owned()));
+    }
+    if vector_a {
+        a.dims.insert(0, Dim::new());
+    }
+    if vector_b {
+        b.dims.push(Dim::new());
+    }
+    // Both over [batch…, row, summed, column].
+    a.dims.push(Dim::new());
+    let rows = b.dims.len() - 2;
+    b.dims.insert(rows, Dim::new());
+    let rank = a.dims.len().max(b.dims.len());
+    let summed = rank - 2;
+    let mut product = contracted(own, &a, &b, &[summed])?;
+    // The summed dimension has one element now; so have those of vectors.
+    product.dims.remove(summed);
+    if vector_b {
+        product.dims.pop();
+    }
+    if vector_a {
+        let row = product.dims.len() - if vector_b { 1 } else { 2 };
+        product.dims.remove(row);
+    }
+    Ok(product)
+}
+
+/// The sum of products over some of the broadcast dimensions, which then have one element.
+fn contracted(own: &mut Importer<'_>, a: &Placed, b: &Placed, summed: &[usize]) -> Lowered<Placed> {
+    let mut movement = own.movement();
+    let (mut a, mut b, mut dims) = movement.aligned(a, b)?;
+    // What is repeated in both is computed as often as the program says.
+    let both = |dims: &[Dim]| dims.iter().flatten().any(|p| matches!(p, DimPart::Repeat(_)));
+    if both(&dims) {
+        a.dims = dims;
+        movement.real(&mut a)?;
+        dims = a.dims.clone();
+    }
+    // A summed axis stands in both operands.
+    let mut gone: BTreeSet<Symbol> = BTreeSet::new();
+    for dim in summed {
+        if dims[*dim].is_empty() {
+            let axis = opledger_ir::Axis::new(
+                movement.name(
+                    &Poly::one(),
+                    &dims
+                        .iter()
+                        .flatten()
+                        .filter_map(DimPart::axis)
+                        .map(|axis| axis.name.clone())
+                        .collect(),
+                ),
+                1,
+            );
+            dims[*dim] = vec![DimPart::Axis(axis)];
+        }
+        gone.extend(dims[*dim].iter().filter_map(DimPart::axis).map(|axis| axis.name.clone()));
+    }
+    for tensor in [&mut a, &mut b] {
+        let own = crate::tensor::names(movement.graph.shape(tensor.var));
+        for axis in dims.iter().flatten().filter_map(DimPart::axis) {
+            if gone.contains(&axis.name) && !own.contains(&axis.name) {
+                let how = opledger_ir::ops::Rearrange::Expand { axis: axis.clone() };
+                tensor.var = movement.graph.rearrange(tensor.var, how)?;
+            }
+        }
+    }
+    let (lhs, rhs) = (
+        crate::tensor::names(movement.graph.shape(a.var)),
+        crate::tensor::names(movement.graph.shape(b.var)),
+    );
+    let kept: Vec<(usize, usize)> = dims
+        .iter()
+        .enumerate()
+        .flat_map(|(dim, pieces)| (0..pieces.len()).map(move |at| (dim, at)))
+        .filter(|(dim, _)| !summed.contains(dim))
+        .collect();
+    let out: Vec<Symbol> = kept
+        .iter()
+        .filter_map(|(dim, at)| dims[*dim][*at].axis().map(|axis| axis.name.clone()))
+        .collect();
+    // As the operands have them: the first operand's axes, then those of the second alone.
+    let mut stored: Vec<Symbol> = lhs.iter().filter(|name| out.contains(name)).cloned().collect();
+    stored.extend(rhs.iter().filter(|name| out.contains(name) && !lhs.contains(name)).cloned());
+    let op = Einsum { lhs, rhs, out: stored.clone(), masked: None };
+    let var = movement.graph.record("", op, &[a.var, b.var])?;
+    // A name may have lost its primes.
+    let shown = crate::tensor::names(movement.graph.shape(var));
+    for piece in dims.iter_mut().flatten() {
+        if let DimPart::Axis(axis) = piece
+            && let Some(at) = stored.iter().position(|name| *name == axis.name)
+        {
+            axis.name = shown[at].clone();
+        }
+    }
+    for dim in summed {
+        dims[*dim].clear();
+    }
+    Ok(Placed { var, dims })
+}
+
+/// Einstein's notation, for two operands.
+fn einsum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let equation = call.text("equation").ok_or(Obstacle::Unknown)?.replace(' ', "");
+    let Meaning::List(operands) = call.value(own, "tensors")? else {
+        return Err(Obstacle::Unknown);
+    };
+    let (inputs, out) = equation.split_once("->").ok_or(Obstacle::Unknown)?;
+    let letters: Vec<Vec<char>> = inputs.split(',').map(|one| one.chars().collect()).collect();
+    let out: Vec<char> = out.chars().collect();
+    let plain = |letters: &[char]| {
+        letters.iter().all(char::is_ascii_alphabetic)
+            && letters.iter().collect::<BTreeSet<_>>().len() == letters.len()
+    };
+    if letters.len() != operands.len() || !letters.iter().all(|one| plain(one)) || !plain(&out) {
+        return Err(Obstacle::Bad(format!(
+            "`{equation}`: a letter stands for one dimension of each operand, and no dots are read"
+        )));
+    }
+    let [first, rest @ ..] = &letters[..] else { return Err(Obstacle::Unknown) };
+    let mut operands = operands.into_iter();
+    let value = operands.next().ok_or(Obstacle::Unknown)?;
+    let mut product = own.real(value)?;
+    let mut present: Vec<char> = first.clone();
+    for (at, (letters, value)) in rest.iter().zip(operands).enumerate() {
+        let other = own.real(value)?;
+        if sizes_of(&Meaning::Tensor(other.clone()))?.len() != letters.len()
+            || product.dims.len() != present.len()
+        {
+            return Err(Obstacle::Bad(format!("`{equation}` is of other dimensions")));
+        }
+        // Every letter of both, in one order.
+        let mut all = present.clone();
+        all.extend(letters.iter().filter(|letter| !present.contains(letter)));
+        let lay = |tensor: &Placed, letters: &[char]| Placed {
+            var: tensor.var,
+            dims: all
+                .iter()
+                .map(|letter| {
+                    let at = letters.iter().position(|own| own == letter);
+                    at.map_or_else(Dim::new, |at| tensor.dims[at].clone())
+                })
+                .collect(),
+        };
+        let later: BTreeSet<char> = rest[at + 1..].iter().flatten().chain(&out).copied().collect();
+        let summed: Vec<usize> = (0..all.len()).filter(|at| !later.contains(&all[*at])).collect();
+        let lone =
+            summed.iter().any(|at| !(present.contains(&all[*at]) && letters.contains(&all[*at])));
+        if lone {
+            return Err(Obstacle::Bad(format!(
+                "`{equation}`: a letter of one operand alone is summed"
+            )));
+        }
+        product = contracted(own, &lay(&product, &present), &lay(&other, letters), &summed)?;
+        for at in summed.iter().rev() {
+            product.dims.remove(*at);
+            all.remove(*at);
+        }
+        present = all;
+    }
+    let order = out
+        .iter()
+        .map(|letter| present.iter().position(|own| own == letter).ok_or(Obstacle::Unknown))
+        .collect::<Lowered<Vec<usize>>>()?;
+    if order.len() != present.len() {
+        return Err(Obstacle::Bad(format!("`{equation}`: a letter of one operand is summed")));
+    }
+    match permute(Meaning::Tensor(product), &order)? {
+        Meaning::Tensor(tensor) => Ok(tensor),
+        _ => Err(Obstacle::Unknown),
+    }
+}

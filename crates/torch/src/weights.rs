@@ -1,0 +1,135 @@
+//! The elements of a program's parameters, buffers and constants.
+
+use std::path::Path;
+
+use opledger_ir::ops::Source;
+use opledger_ir::{Graph, Op, Value};
+use opledger_tensor::Tensor;
+
+use crate::archive::Archive;
+use crate::error::ImportError;
+use crate::names::numbers;
+use crate::schema::{PayloadMeta, SymInt, TensorMeta};
+
+/// Every parameter of a program's graph that its archive has elements of, by its path.
+///
+/// # Errors
+/// When the archive cannot be read, or holds other elements than it says.
+pub fn weights(path: &Path, graph: &Graph) -> Result<Vec<(String, Value<f32>)>, ImportError> {
+    let mut archive = Archive::open(path)?;
+    let payloads = archive.payloads()?;
+    let mut tensors = Vec::new();
+    for node in graph.nodes() {
+        let Op::Source(Source::Param { .. } | Source::Input { .. } | Source::Ids { .. }) = &node.op
+        else {
+            continue;
+        };
+        let Some((folder, meta)) = payloads.get(&node.path) else { continue };
+        let value = read(&mut archive, folder, meta).map_err(|problem| match problem {
+            Refused::Import(error) => error,
+            Refused::Payload(problem) => ImportError::Archive {
+                path: path.to_owned(),
+                problem: format!("`{}`: {problem}", opledger_dims::escaped(&node.path)),
+            },
+        })?;
+        tensors.push((node.path.clone(), value));
+    }
+    Ok(tensors)
+}
+
+enum Refused {
+    Import(ImportError),
+    Payload(String),
+}
+
+/// How the elements of a type of PyTorch are stored (`ScalarType` of the schema).
+fn width(dtype: u64) -> Option<usize> {
+    match dtype {
+        1 | 2 | 12 => Some(1),
+        3 | 6 | 13 => Some(2),
+        4 | 7 => Some(4),
+        5 | 8 => Some(8),
+        _ => None,
+    }
+}
+
+fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value<f32>, Refused> {
+    let refuse = |problem: &str| Refused::Payload(problem.to_owned());
+    if meta.use_pickle {
+        return Err(refuse("its elements are pickled, and nothing is unpickled"));
+    }
+    let of = meta.tensor_meta.as_ref().ok_or_else(|| refuse("it has no shape"))?;
+    let shape = numbers(of).ok_or_else(|| refuse("its shape is no numbers"))?;
+    let width = width(of.dtype).ok_or_else(|| refuse("elements of this type are not read"))?;
+    let place = Place::of(of, &shape).ok_or_else(|| refuse("its strides are not understood"))?;
+    let bytes = place.last.checked_mul(width).ok_or_else(|| refuse("it is too large"))?;
+    // One byte more than is needed tells a longer payload from one of the right length.
+    let data = archive.payload(folder, &meta.path_name, 1 << 40).map_err(Refused::Import)?;
+    if data.len() < bytes {
+        return Err(refuse("its elements are cut short"));
+    }
+    let at = |index: &[usize]| -> &[u8] {
+        let flat: usize = index.iter().zip(&place.strides).map(|(i, s)| i * s).sum();
+        let start = (place.offset + flat) * width;
+        &data[start..start + width]
+    };
+    let places = opledger_ir::indices(&shape);
+    let whole = |bytes: &[u8]| -> i64 {
+        match *bytes {
+            [a] if of.dtype == 2 => i64::from(a as i8),
+            [a] => i64::from(a),
+            [a, b] => i64::from(i16::from_le_bytes([a, b])),
+            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+            _ => bytes.try_into().map_or(0, i64::from_le_bytes),
+        }
+    };
+    let real = |bytes: &[u8]| -> f32 {
+        match *bytes {
+            [a, b] if of.dtype == 6 => half::f16::from_le_bytes([a, b]).to_f32(),
+            [a, b] => half::bf16::from_le_bytes([a, b]).to_f32(),
+            [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
+            _ => bytes.try_into().map_or(0.0, |eight| f64::from_le_bytes(eight) as f32),
+        }
+    };
+    let laid = |problem: opledger_tensor::LayoutError| Refused::Payload(problem.to_string());
+    match of.dtype {
+        1..=5 | 12 => {
+            let data = places.map(|index| whole(at(&index))).collect();
+            Ok(Value::Index(Tensor::new(&shape, data).map_err(laid)?))
+        }
+        _ => {
+            let data = places.map(|index| real(at(&index))).collect();
+            Ok(Value::Real(Tensor::new(&shape, data).map_err(laid)?))
+        }
+    }
+}
+
+/// Where elements stand in a payload.
+struct Place {
+    offset: usize,
+    strides: Vec<usize>,
+    /// One beyond the last element.
+    last: usize,
+}
+
+impl Place {
+    fn of(meta: &TensorMeta, shape: &[usize]) -> Option<Place> {
+        let number = |size: &SymInt| match size {
+            SymInt::AsInt(size) => usize::try_from(*size).ok(),
+            SymInt::AsExpr(_) => None,
+        };
+        let offset = meta.storage_offset.as_ref().map_or(Some(0), number)?;
+        let strides: Vec<usize> = meta.strides.iter().map(number).collect::<Option<_>>()?;
+        if strides.len() != shape.len() {
+            return None;
+        }
+        let mut elements = 1_usize;
+        let mut reach = offset;
+        for (size, stride) in shape.iter().zip(&strides) {
+            elements = elements.checked_mul(*size)?;
+            reach = reach.checked_add(size.saturating_sub(1).checked_mul(*stride)?)?;
+        }
+        let last = if elements == 0 { 0 } else { reach.checked_add(1)? };
+        Some(Place { offset, strides, last })
+    }
+}

@@ -1,0 +1,124 @@
+//! Tensors of whole numbers and of truth values as expressions in their places.
+
+use opledger_dims::Poly;
+use opledger_ir::{IndexExpr, Var};
+
+/// What the numbers are to PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WholeKind {
+    Truth,
+    Whole,
+    /// Reals that are whole.
+    Real,
+}
+
+/// A tensor whose elements follow from their places.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Whole {
+    pub(crate) sizes: Vec<Poly>,
+    pub(crate) expr: IndexExpr,
+    pub(crate) kind: WholeKind,
+}
+
+impl Whole {
+    /// The same number everywhere.
+    pub(crate) fn filled(sizes: Vec<Poly>, expr: IndexExpr, kind: WholeKind) -> Whole {
+        Whole { sizes, expr, kind }
+    }
+
+    /// A tensor of the graph, with an axis for each dimension.
+    pub(crate) fn given(var: Var, sizes: Vec<Poly>, kind: WholeKind) -> Whole {
+        let at = (0..sizes.len()).map(IndexExpr::Position).collect();
+        let expr = IndexExpr::Lookup { operand: var.index(), at };
+        Whole { sizes: Vec::new(), expr, kind }.with_sizes(sizes)
+    }
+
+    /// The same expression over dimensions of other sizes; in one of one element the position is 0.
+    fn with_sizes(self, sizes: Vec<Poly>) -> Whole {
+        let one = Poly::one();
+        let expr = self.expr.at(&|dim| match sizes.get(dim) {
+            Some(size) if *size == one => IndexExpr::from(0),
+            Some(_) | None => IndexExpr::Position(dim),
+        });
+        Whole { sizes, expr, kind: self.kind }
+    }
+
+    /// The elements at other places: `from` gives, for each dimension of this tensor, its place.
+    pub(crate) fn moved(&self, sizes: Vec<Poly>, from: impl Fn(usize) -> IndexExpr) -> Whole {
+        let expr = self.expr.at(&from);
+        Whole { sizes: Vec::new(), expr, kind: self.kind }.with_sizes(sizes)
+    }
+
+    /// The same with dimensions of one in front.
+    pub(crate) fn ranked(&self, rank: usize) -> Whole {
+        let missing = rank.saturating_sub(self.sizes.len());
+        let sizes = [vec![Poly::one(); missing], self.sizes.clone()].concat();
+        self.moved(sizes, |dim| IndexExpr::Position(dim + missing))
+    }
+
+    /// The same repeated to these sizes, of the same rank.
+    pub(crate) fn expanded(&self, sizes: Vec<Poly>) -> Whole {
+        Whole { sizes, ..self.clone() }
+    }
+
+    /// The elements in the same order, in dimensions of other sizes.
+    pub(crate) fn reshaped(&self, sizes: &[Poly]) -> Whole {
+        let one = Poly::one();
+        let apart = |sizes: &[Poly]| -> Vec<usize> {
+            (0..sizes.len()).filter(|dim| sizes[*dim] != one).collect()
+        };
+        let (own, new) = (apart(&self.sizes), apart(sizes));
+        let same = own.len() == new.len()
+            && own.iter().zip(&new).all(|(a, b)| self.sizes[*a] == sizes[*b]);
+        if same {
+            let place = |dim| own.iter().position(|a| *a == dim).map(|at| new[at]);
+            return self.moved(sizes.to_vec(), |dim| {
+                place(dim).map_or_else(|| IndexExpr::from(0), IndexExpr::Position)
+            });
+        }
+        // By the number of an element in the order of memory.
+        let inner = |sizes: &[Poly], dim: usize| -> Poly { sizes[dim + 1..].iter().product() };
+        let number = (0..sizes.len()).fold(IndexExpr::from(0), |sum, dim| {
+            sum.plus(&IndexExpr::Position(dim).scaled(&inner(sizes, dim)))
+        });
+        let outermost = own.first().copied();
+        self.moved(sizes.to_vec(), |dim| {
+            let above = number.floor_div(&IndexExpr::size(inner(&self.sizes, dim)));
+            match outermost == Some(dim) {
+                true => above,
+                false => above.modulo(&IndexExpr::size(self.sizes[dim].clone())),
+            }
+        })
+    }
+
+    /// Two tensors of broadcast dimensions combined place by place. None where sizes differ.
+    pub(crate) fn zip(
+        &self,
+        other: &Whole,
+        kind: WholeKind,
+        combine: impl Fn(&IndexExpr, &IndexExpr) -> IndexExpr,
+    ) -> Result<Whole, [Poly; 2]> {
+        let rank = self.sizes.len().max(other.sizes.len());
+        let (a, b) = (self.ranked(rank), other.ranked(rank));
+        let sizes = broadcast(&a.sizes, &b.sizes)?;
+        Ok(Whole { sizes, expr: combine(&a.expr, &b.expr), kind })
+    }
+
+    /// Each element made anew.
+    pub(crate) fn each(&self, kind: WholeKind, of: impl Fn(&IndexExpr) -> IndexExpr) -> Whole {
+        Whole { sizes: self.sizes.clone(), expr: of(&self.expr), kind }
+    }
+}
+
+/// The sizes of two tensors of one rank that are repeated along each other; the two that differ where
+/// they do.
+pub(crate) fn broadcast(a: &[Poly], b: &[Poly]) -> Result<Vec<Poly>, [Poly; 2]> {
+    let one = Poly::one();
+    let both = a.iter().zip(b).map(|(a, b)| match (*a == one, *b == one) {
+        (true, _) => Ok(b.clone()),
+        (_, true) => Ok(a.clone()),
+        _ if a == b => Ok(a.clone()),
+        _ => Err([a.clone(), b.clone()]),
+    });
+    both.collect()
+}
