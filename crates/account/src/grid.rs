@@ -4,7 +4,7 @@ use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::{Definition, Graph, Total, Totals};
 use opledger_report::{CONVENTIONS, Grid, GridPoint, RunTotals};
 
-use crate::{AccountError, Model};
+use crate::{AccountError, Model, SizeList};
 
 /// A symbol and the sizes it takes one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Sweep {
     /// The symbol.
     pub symbol: Symbol,
     /// Its sizes.
-    pub sizes: Vec<Integer>,
+    pub sizes: SizeList,
 }
 
 /// The most points of a grid.
@@ -24,7 +24,7 @@ pub struct SizedGrid<'m> {
     graph: &'m Graph,
     totals: Totals,
     /// The sizes of each symbol that has several.
-    sizes: Vec<&'m [Integer]>,
+    sizes: Vec<&'m SizeList>,
     free: Vec<Symbol>,
     /// Whether sizes can only be refused at the greatest.
     bounded: bool,
@@ -43,21 +43,19 @@ impl Model {
         if let Some(Sweep { symbol, .. }) = sweeps.iter().find(twice) {
             return Err(AccountError::Twice { symbol: symbol.clone() });
         }
-        let corner = |size: fn(&Sweep) -> Option<&Integer>| -> Binding {
-            let sizes = sweeps.iter().filter_map(|sweep| Some((&sweep.symbol, size(sweep)?)));
-            sizes.map(|(symbol, size)| (symbol, size.clone())).collect()
+        let corner = |size: fn(&SizeList) -> Option<Integer>| -> Binding {
+            sweeps.iter().filter_map(|sweep| Some((&sweep.symbol, size(&sweep.sizes)?))).collect()
         };
         let number: Integer = sweeps.iter().map(|sweep| Integer::from(sweep.sizes.len())).product();
         if number > MOST_POINTS.into() {
             return Err(AccountError::Grid { points: number, most: MOST_POINTS });
         }
-        let smallest = self.counted_at(&corner(|sweep| sweep.sizes.iter().min()))?;
-        self.counted_at(&corner(|sweep| sweep.sizes.iter().max()))?;
+        let smallest = self.counted_at(&corner(SizeList::min))?;
+        self.counted_at(&corner(SizeList::max))?;
 
         let swept: Vec<&Sweep> = sweeps.iter().filter(|sweep| sweep.sizes.len() > 1).collect();
-        for (symbol, size) in swept.iter().filter_map(|s| Some((&s.symbol, s.sizes.iter().max()?)))
-        {
-            machine(symbol, size)?;
+        for (symbol, size) in swept.iter().filter_map(|s| Some((&s.symbol, s.sizes.max()?))) {
+            machine(symbol, &size)?;
         }
         let free: Vec<Symbol> = swept.iter().map(|sweep| sweep.symbol.clone()).collect();
         let graph = self.graph();
@@ -72,7 +70,7 @@ impl Model {
             symbols: free.iter().map(ToString::to_string).collect(),
             conventions: CONVENTIONS.to_vec(),
         };
-        let sizes = swept.into_iter().map(|sweep| &*sweep.sizes).collect();
+        let sizes = swept.into_iter().map(|sweep| &sweep.sizes).collect();
         let grid = SizedGrid { record, graph, totals, sizes, free, bounded };
         if !bounded {
             // Nothing is written of a grid that has a point without counts.
@@ -95,18 +93,18 @@ impl SizedGrid<'_> {
     }
 
     fn point(&self, at: &[usize]) -> Result<GridPoint, AccountError> {
-        let shown: Vec<&Integer> = at.iter().zip(&self.sizes).map(|(at, own)| &own[*at]).collect();
+        let shown = at.iter().zip(&self.sizes).filter_map(|(at, own)| own.at(*at));
+        let shown: Vec<Integer> = shown.collect();
         let sizes = self.free.iter().zip(&shown).map(|(symbol, size)| machine(symbol, size));
         let total = self.totals.at(&sizes.collect::<Result<Vec<_>, _>>()?)?;
         if !self.bounded {
             let sizes = self.free.iter().zip(&shown);
             let point = sizes.fold(self.record.binding.clone(), |point, (symbol, size)| {
-                point.with(symbol, (*size).clone())
+                point.with(symbol, size.clone())
             });
             self.graph.check(&self.graph.complete(&point)?)?;
         }
-        let sizes = shown.into_iter().cloned().collect();
-        Ok(GridPoint { sizes, total: summed(total) })
+        Ok(GridPoint { sizes: shown, total: summed(total) })
     }
 }
 

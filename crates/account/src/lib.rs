@@ -29,6 +29,7 @@ mod model;
 mod nodes;
 mod questions;
 mod reference;
+mod size_list;
 mod sized;
 #[cfg(test)]
 mod tests;
@@ -41,4 +42,5 @@ pub use model::Model;
 pub use opledger_dims::Quantity;
 pub use questions::Questions;
 pub use reference::ModelReference;
+pub use size_list::{SizeList, Stride};
 pub use sized::SizedModel;

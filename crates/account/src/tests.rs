@@ -14,7 +14,7 @@ fn a_size_too_large_for_a_grid_is_told_with_its_own_symbol() {
     let model = Model::open("linear:in=4,out=5").unwrap();
     let huge = 10_u32.into();
     let mut sweeps = vec![sweep("b", &[1, 2]), sweep("n", &[3, 4])];
-    sweeps[1].sizes[1] = opledger_dims::Integer::pow(&huge, 60);
+    sweeps[1].sizes = [3.into(), opledger_dims::Integer::pow(&huge, 60)].into_iter().collect();
     match model.grid(&sweeps).err() {
         Some(AccountError::Large { symbol, .. }) => assert_eq!(symbol.to_string(), "n"),
         other => panic!("{other:?}"),

@@ -1,6 +1,6 @@
 //! Several sizes on the command line: `n=128`, `n=1,2,4`, `n=256..8192:*2`, and `512x768x3072`.
 
-use opledger_account::Sweep;
+use opledger_account::{SizeList, Stride, Sweep};
 use opledger_dims::{Integer, Symbol};
 
 use crate::sizes::size_of;
@@ -8,6 +8,8 @@ use crate::sizes::size_of;
 /// The most sizes that one symbol may take in a bench, and in counting.
 const MOST: usize = 100;
 const MOST_COUNTED: usize = 1 << 20;
+/// The most that are listed in several parts, each of which is compared with all.
+const MOST_LISTED: usize = 1 << 16;
 
 /// Reads `symbol=sizes` of a bench, from 1 on.
 pub(crate) fn sweep(text: &str) -> Result<Sweep, String> {
@@ -26,15 +28,21 @@ fn sizes_of(text: &str, most: usize, least: u32) -> Result<Sweep, String> {
     if symbol.is_empty() {
         return Err("the symbol before `=` is missing, as in n=128".to_owned());
     }
-    let mut all = Vec::new();
+    let most = if sizes.contains(',') { most.min(MOST_LISTED) } else { most };
+    let (mut all, mut length) = (SizeList::default(), 0);
     for part in sizes.split(',') {
-        all.append(&mut range(part.trim(), most, least)?);
-        if all.len() > most {
+        let (first, step, own) = range(part.trim(), most, least)?;
+        (all, length) = (all.then(first, step, own), length + own);
+        if length > most {
             return Err(many(most));
         }
     }
-    let mut sorted: Vec<&Integer> = all.iter().collect();
-    sorted.sort_unstable();
+    // One range only rises.
+    let mut sorted: Vec<Integer> = Vec::new();
+    if sizes.contains(',') {
+        sorted.extend(all.iter());
+        sorted.sort_unstable();
+    }
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("{symbol} is {} twice; give each size once", twice[0]));
     }
@@ -46,9 +54,9 @@ fn many(most: usize) -> String {
 }
 
 /// A size, or `first..last:*factor` or `first..last:+step`, the last included where a step meets it.
-fn range(text: &str, most: usize, least: u32) -> Result<Vec<Integer>, String> {
+fn range(text: &str, most: usize, least: u32) -> Result<(Integer, Stride, usize), String> {
     let Some((first, rest)) = text.split_once("..") else {
-        return Ok(vec![at_least(text, least)?]);
+        return Ok((at_least(text, least)?, Stride::Add(0.into()), 1));
     };
     let (last, step) = rest.split_once(':').unwrap_or((rest, ""));
     for (size, end) in [(first, "beginning"), (last, "end")] {
@@ -75,15 +83,15 @@ fn range(text: &str, most: usize, least: u32) -> Result<Vec<Integer>, String> {
     if by < Integer::from(if factor { 2 } else { 1 }) || factor && first == Integer::from(0) {
         return Err(format!("the step `{step}` leads nowhere; take *2 or +1, or more"));
     }
-    let (mut size, mut sizes) = (first, Vec::new());
+    let (mut size, mut length) = (first.clone(), 0);
     while size <= last {
-        if sizes.len() == most {
+        if length == most {
             return Err(many(most));
         }
-        let next = if factor { &size * &by } else { &size + &by };
-        sizes.push(std::mem::replace(&mut size, next));
+        size = if factor { &size * &by } else { &size + &by };
+        length += 1;
     }
-    Ok(sizes)
+    Ok((first, if factor { Stride::Times(by) } else { Stride::Add(by) }, length))
 }
 
 fn positive(text: &str) -> Result<Integer, String> {
@@ -128,7 +136,7 @@ mod tests {
     fn sizes_are_listed_one_after_the_other() {
         let sizes = |text: &str| {
             sweep(text)
-                .map(|s| s.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+                .map(|s| s.sizes.iter().map(|size| size.to_string()).collect::<Vec<_>>().join(" "))
         };
         assert_eq!(sweep("kv=2").unwrap().symbol, Symbol::new("kv"));
         assert_eq!(sizes("n=128").unwrap(), "128");

@@ -1,6 +1,6 @@
 //! `opledger bench`: times the kernels and holds what they reach against the measured roof.
 
-use opledger_account::{AccountError, Model, Sweep};
+use opledger_account::{AccountError, Model, SizeList, Sweep};
 use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::SizeRole;
 use opledger_measure::{
@@ -206,9 +206,9 @@ impl Layers {
     }
 
     /// The sizes that all points share.
-    fn shared(&self) -> impl Iterator<Item = (&Symbol, &Integer)> {
+    fn shared(&self) -> impl Iterator<Item = (&Symbol, Integer)> {
         let single = self.sizes.iter().filter(|sweep| sweep.symbol != self.axis);
-        single.filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.first()?)))
+        single.filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.at(0)?)))
     }
 
     fn plan(&self) -> Result<BenchPlan<'_>, Failure> {
@@ -216,10 +216,10 @@ impl Layers {
         let subject: Vec<String> =
             std::iter::once(self.model.name().to_owned()).chain(shared).collect();
         let mut cases = Vec::new();
-        let one = [Integer::from(1)];
+        let one = SizeList::from_iter([Integer::from(1)]);
         let swept = self.sizes.iter().find(|sweep| sweep.symbol == self.axis);
-        for size in swept.map_or(&one[..], |sweep| &sweep.sizes) {
-            let mut sizes: Binding = self.shared().map(|(s, n)| (s, n.clone())).collect();
+        for size in swept.map_or(&one, |sweep| &sweep.sizes).iter() {
+            let mut sizes: Binding = self.shared().collect();
             if swept.is_some() {
                 sizes.set(&self.axis, size.clone());
             }

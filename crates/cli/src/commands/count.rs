@@ -20,8 +20,8 @@ use crate::sizes::{Assignment, binding};
 pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let swept = args.sizes.iter().find(|sweep| sweep.sizes.len() > 1);
     args.check_one_count(swept)?;
-    let first = args.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.first()?)));
-    let first = first.map(|(symbol, size)| (symbol, size.clone())).collect();
+    let first = args.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.at(0)?)));
+    let first = first.collect();
     let request = Request { past: args.past, ..Request::default() };
     let model = Model::open_at(&args.model, request, &first)?;
     let notes = notes::about(&model, &args.largest(&model));
@@ -116,8 +116,8 @@ impl CountArgs {
 
     /// The greatest size of each symbol, at the last token of a generation.
     fn largest(&self, model: &Model) -> Binding {
-        let sizes = self.sizes.iter().filter_map(|s| Some((&s.symbol, s.sizes.iter().max()?)));
-        let mut sizes: Binding = sizes.map(|(symbol, size)| (symbol, size.clone())).collect();
+        let sizes = self.sizes.iter().filter_map(|s| Some((&s.symbol, s.sizes.max()?)));
+        let mut sizes: Binding = sizes.collect();
         if let (Some(new), Some(tokens)) =
             (self.new_tokens, model.graph().size_of(SizeRole::Tokens))
             && let Some(prompt) = sizes.get(tokens).cloned()
@@ -131,7 +131,7 @@ impl CountArgs {
     /// The sizes, one of each symbol.
     fn binding(&self) -> Result<Binding, Failure> {
         let one = |sweep: &Sweep| {
-            Some(Assignment { symbol: sweep.symbol.clone(), size: sweep.sizes.first()?.clone() })
+            Some(Assignment { symbol: sweep.symbol.clone(), size: sweep.sizes.at(0)? })
         };
         binding(&self.sizes.iter().filter_map(one).collect::<Vec<_>>())
     }

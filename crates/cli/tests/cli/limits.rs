@@ -83,6 +83,21 @@ fn memory_does_not_grow_with_the_points_of_a_grid() {
     }
 }
 
+/// Sizes of a range are worked out one by one.
+#[test]
+fn memory_does_not_grow_with_the_sizes_of_a_symbol() {
+    let count = ["count", "mha:c=64,h=4", "--format", "csv"];
+    let points = ["--set", "b=1", "--set", "n=1..2^17:+1"];
+    let points = limited(60_000, &[&count[..], &points].concat());
+    assert_eq!((points.code, points.stdout.lines().count()), (Some(0), (1 << 17) + 1));
+    let axis = [&count[..], &["--set", "n=1..2^20:+1"]].concat();
+    let grid = limited(60_000, &[&axis[..], &["--set", "b=1..2^20:+1"]].concat());
+    assert!(refused(&grid).contains("over 1,048,576"), "{}", grid.stderr);
+    let listed = opledger(&[&axis[..], &["--set", "b=0,1..2^17:+1"]].concat());
+    assert_eq!(listed.code, Some(2));
+    assert!(listed.stderr.contains("over 65536 sizes"), "{}", listed.stderr);
+}
+
 /// A table and Markdown of a grid look as those of any other result, and its JSON is whole.
 #[test]
 fn a_grid_is_one_result_in_every_format() {
