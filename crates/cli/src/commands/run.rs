@@ -234,6 +234,10 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
         useful,
         executed: covered,
         substituted: substituted(&forms),
+        bytes: Bytes {
+            read: nodes.iter().map(|node| &node.bytes.read).sum(),
+            written: nodes.iter().map(|node| &node.bytes.written).sum(),
+        },
         peak_bytes: peak,
         theorem: theorem_record(&theorem),
         outputs: outputs.iter().map(described).collect(),

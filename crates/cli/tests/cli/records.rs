@@ -86,6 +86,11 @@ fn a_run_agrees_with_the_count() {
             }
             _ => assert!(peak.is_null()),
         }
+        for way in ["read", "written"] {
+            let nodes = run["nodes"].as_array().unwrap().iter();
+            let sum: u64 = nodes.map(|node| number(&node["bytes"][way])).sum();
+            assert!(sum > 0 && number(&run["bytes"][way]) == sum, "{way}");
+        }
         for node in run["nodes"].as_array().unwrap() {
             assert!(node["ms"].as_f64().is_some());
             for (class, useful) in node["useful"]["counts"].as_object().unwrap() {

@@ -167,6 +167,8 @@ pub struct Execution {
     pub executed: OperationCounts,
     /// What of the useful operations another form took the place of, in one run.
     pub substituted: Vec<SubstitutedRecord>,
+    /// Bytes moved in one run.
+    pub bytes: Bytes<Integer>,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.
@@ -237,6 +239,8 @@ impl Record for Execution {
         for Output { name, dtype, shape } in &self.outputs {
             lines.push(format!("output {name}: {dtype} {shape:?}"));
         }
+        let [read, written] = [&self.bytes.read, &self.bytes.written].map(thousands);
+        lines.push(format!("bytes: {read} read, {written} written"));
         if let Some(PeakBytes { foreseen, reached, held }) = &self.peak_bytes {
             let [foreseen, reached, held] = [foreseen, reached, held].map(thousands);
             lines.push(format!(

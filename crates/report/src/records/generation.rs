@@ -96,17 +96,8 @@ impl Record for Generation {
         let ids: Vec<String> = self.generated.iter().map(i64::to_string).collect();
         let mut lines = vec![format!("ids: {}", ids.join(", "))];
         lines.extend(self.text.iter().map(|text| format!("text: {text}")));
-        let theorem = &self.theorem;
-        let verdict = format!(
-            "theorem: {} nodes in {} steps, {} mismatches (measured = derived, class by class); \
-             cache of keys and values: {} bytes, f32",
-            theorem.nodes,
-            self.steps.len(),
-            theorem.mismatches,
-            self.cache_bytes
-        );
-        let mut told = vec![verdict];
-        told.extend(theorem.details.iter().cloned());
+        let cache = format!("cache of keys and values: {} bytes, f32", self.cache_bytes);
+        let told = std::iter::once(cache).chain(self.theorem.lines()).collect();
         Document {
             blocks: vec![
                 Block::Title(format!("{}, {} threads", self.model, self.threads)),
