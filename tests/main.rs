@@ -14,6 +14,7 @@ mod golden;
 mod memory;
 mod minilm;
 mod models;
+mod operations;
 mod rebuild;
 mod sizes;
 mod theorem;

@@ -6,7 +6,7 @@ use num_traits::{Signed, Zero};
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 
 use crate::mask::band_support;
-use crate::{BindingError, Shape, Var};
+use crate::{BindingError, Shape, Slide, Var};
 
 /// A symbol that follows from other sizes, or from the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,21 @@ pub enum Definition {
         /// Of those, the last `window`.
         window: Option<Poly>,
     },
+    /// The taps of a window that fall on the input that it slides along.
+    Taps {
+        /// The number of pairs of a result and such a tap.
+        pairs: Symbol,
+        /// The number of results with such a tap.
+        rows: Symbol,
+        /// How the window slides.
+        slide: Slide,
+        /// How many results.
+        results: Poly,
+        /// How many taps the window has.
+        taps: Poly,
+        /// How many positions the input has.
+        input: Poly,
+    },
     /// The pairs that a mask tensor leaves; known when the tensor is.
     Kept {
         /// The number of (batch, query, key) pairs.
@@ -72,7 +87,9 @@ impl Definition {
         match self {
             Definition::Product { whole, .. } => vec![whole],
             Definition::CeilDiv { symbol, .. } | Definition::Minimum { symbol, .. } => vec![symbol],
-            Definition::Band { pairs, rows, .. } | Definition::Kept { pairs, rows, .. } => {
+            Definition::Band { pairs, rows, .. }
+            | Definition::Taps { pairs, rows, .. }
+            | Definition::Kept { pairs, rows, .. } => {
                 vec![pairs, rows]
             }
         }
@@ -91,6 +108,9 @@ impl Definition {
             Definition::Band { queries, keys, offset, window, .. } => {
                 (*queries, *keys, *offset) = (at(queries), at(keys), at(offset));
                 *window = window.as_ref().map(at);
+            }
+            Definition::Taps { results, taps, input, .. } => {
+                (*results, *taps, *input) = (at(results), at(taps), at(input));
             }
             Definition::Kept { queries, offset, window, .. } => {
                 *queries = at(queries);
@@ -130,6 +150,14 @@ impl Definition {
                     return Ok(false);
                 }
                 let (p, r) = band_support(&n, &m, &o, w.flatten().as_ref());
+                self.set(binding, [(pairs, p), (rows, r)])
+            }
+            Definition::Taps { pairs, rows, slide, results, taps, input } => {
+                let at = |p: &Poly| p.at(binding).ok().filter(|size| !size.is_negative());
+                let (Some(r), Some(k), Some(s)) = (at(results), at(taps), at(input)) else {
+                    return Ok(false);
+                };
+                let (p, r) = slide.support(&r, &k, &s);
                 self.set(binding, [(pairs, p), (rows, r)])
             }
             Definition::Kept { .. } => Ok(false),
@@ -265,6 +293,17 @@ impl fmt::Display for Definition {
                     "{pairs} = number of (i, j) with i < {queries}, j < {keys}, {first}j ≤ {last}"
                 )?;
                 write!(f, "; {rows} = number of i with such a j")
+            }
+            Definition::Taps { pairs, rows, slide, results, taps, input } => {
+                let Slide { stride, dilation, padding: (before, _) } = slide;
+                let place =
+                    Poly::symbol("i") * *stride as i64 + Poly::symbol("k") * *dilation as i64;
+                let place = place - Poly::from(*before as i64);
+                write!(
+                    f,
+                    "{pairs} = number of (i, k) with i < {results}, k < {taps}, 0 ≤ {place} < {input}; \
+                     {rows} = number of i with such a k"
+                )
             }
             Definition::Kept { pairs, rows, queries, .. } => write!(
                 f,

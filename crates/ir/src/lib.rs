@@ -29,6 +29,7 @@ mod rebuild;
 mod record;
 mod role;
 mod sizes;
+mod slide;
 mod text;
 mod totals;
 mod value;
@@ -54,6 +55,7 @@ pub use rebuild::{Rebuild, Storage};
 pub use role::{
     Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Role, SizeRole,
 };
+pub use slide::Slide;
 pub use totals::{Total, Totals};
 pub use value::{Call, Value, indices, strides, to_usize};
 pub use var::Var;

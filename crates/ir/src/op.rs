@@ -5,9 +5,9 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
-    Activation, Arithmetic, Attention, Carry, Concat, Dropout, Einsum, Embedding, Exit, Experts,
-    Fill, Gather, IndexMap, Norm, Pointwise, Rearrange, Reduce, Rope, RotaryAngles, Scale, Select,
-    Sinusoid, Softmax, Source, Table, ToReal, TokenPositions, TopK,
+    Activation, Arithmetic, Attention, Carry, Concat, Convolution, Dropout, Einsum, Embedding,
+    Exit, Experts, Fill, Gather, IndexMap, Norm, Pointwise, Pool, Rearrange, Reduce, Rope,
+    RotaryAngles, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal, TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -120,6 +120,10 @@ ops! {
     Embedding(Embedding),
     /// Moving without arithmetic.
     Rearrange(Rearrange),
+    /// A sum over a window that slides along axes.
+    Convolution(Convolution),
+    /// The maximum or mean of a window that slides along axes.
+    Pool(Pool),
     /// Joining along an axis.
     Concat(Concat),
     /// Cosines and sines of a rotary position embedding.

@@ -3,12 +3,13 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Dropout, Einsum, Embedding, Experts,
-    Factor, Fill, Gather, Masked, Norm, Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale,
-    Select, Sinusoid, Softmax, Source, Table, ToReal, TopK,
+    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Convolution, Dropout, Einsum,
+    Embedding, Experts, Factor, Fill, Gather, Masked, Norm, Pointwise, Pool, Rearrange, Reduce,
+    Rope, RopePairs, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal, TopK,
 };
 use crate::{
-    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Support, Var,
+    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Slide,
+    Support, Var,
 };
 
 type Recorded = Result<Var, GraphError>;
@@ -393,7 +394,7 @@ impl Graph {
     ) -> Support {
         let (offset, window) = (mask.offset.clone(), mask.window.clone());
         if let Some(keep) = mask.keep {
-            let (pairs, rows) = self.declare(|pairs, rows| Definition::Kept {
+            let (pairs, rows) = self.declare(["pairs", "rows"], |pairs, rows| Definition::Kept {
                 pairs,
                 rows,
                 keep,
@@ -412,7 +413,7 @@ impl Graph {
             let triangle = (queries * queries + queries).ratio(1, 2);
             return Support { pairs: &all * &(queries * offset + triangle), rows: all * queries };
         }
-        let (pairs, rows) = self.declare(|pairs, rows| Definition::Band {
+        let (pairs, rows) = self.declare(["pairs", "rows"], |pairs, rows| Definition::Band {
             pairs,
             rows,
             queries: queries.clone(),
@@ -424,16 +425,85 @@ impl Graph {
     }
 
     /// The symbols of the definition that `make` makes, declared unless the same one stands already.
-    fn declare(&mut self, make: impl Fn(Symbol, Symbol) -> Definition) -> (Poly, Poly) {
+    fn declare(
+        &mut self,
+        stems: [&str; 2],
+        make: impl Fn(Symbol, Symbol) -> Definition,
+    ) -> (Poly, Poly) {
         let standing = self.definitions().iter().find_map(|d| match d.defines()[..] {
             [pairs, rows] if make(pairs.clone(), rows.clone()) == *d => {
                 Some((pairs.clone(), rows.clone()))
             }
             _ => None,
         });
-        let (pairs, rows) = standing.unwrap_or_else(|| (self.fresh("pairs"), self.fresh("rows")));
+        let (pairs, rows) =
+            standing.unwrap_or_else(|| (self.fresh(stems[0]), self.fresh(stems[1])));
         self.define(make(pairs.clone(), rows.clone()));
         (pairs.into(), rows.into())
+    }
+
+    /// A convolution of `x [b, i, s…]` by weights `[o, i/groups, k…]`, along one to three axes; its taps
+    /// that fall on the input are counted here.
+    ///
+    /// # Errors
+    /// When the axes do not fit, or the result has other sizes than the windows give.
+    #[track_caller]
+    pub fn convolution(
+        &mut self,
+        label: &str,
+        x: Var,
+        weight: Var,
+        convolution: Convolution,
+    ) -> Recorded {
+        let sizes = |axes: &[Axis]| axes.iter().skip(2).map(|a| a.size.clone()).collect::<Vec<_>>();
+        let results = sizes(&convolution.axes);
+        let (inputs, taps) = (sizes(&self.shape(x).axes), sizes(&self.shape(weight).axes));
+        let slides = convolution.slides();
+        let each = slides.into_iter().zip(results).zip(taps).zip(inputs);
+        let taps = each.map(|(((slide, r), k), s)| self.taps(slide, r, k, s, true)).collect();
+        self.record(label, Convolution { taps, ..convolution }, &[x, weight])
+    }
+
+    /// The maximum or mean of a window that slides along the last one to three axes of `x`; its taps that
+    /// fall on the input are counted here.
+    ///
+    /// # Errors
+    /// When the axes do not fit, or the result has other sizes than the windows give.
+    #[track_caller]
+    pub fn pool(&mut self, x: Var, pool: Pool) -> Recorded {
+        let last = |axes: &[Axis]| {
+            let first = axes.len().saturating_sub(pool.window.len());
+            axes[first..].iter().map(|axis| axis.size.clone()).collect::<Vec<_>>()
+        };
+        let (results, inputs) = (last(&pool.axes), last(&self.shape(x).axes));
+        let each = pool.slides().into_iter().zip(results).zip(&pool.window).zip(inputs);
+        let taps =
+            each.map(|(((slide, r), k), s)| self.taps(slide, r, (*k).into(), s, !pool.partial));
+        let taps = taps.collect();
+        self.record("", Pool { taps, ..pool }, &[x])
+    }
+
+    /// How many taps of a window fall on the input, and how many results have such a tap, declaring
+    /// the symbols that this takes. `whole` says that no window reaches beyond the padded input.
+    fn taps(
+        &mut self,
+        slide: Slide,
+        results: Poly,
+        taps: Poly,
+        input: Poly,
+        whole: bool,
+    ) -> Support {
+        slide.plain_support(&results, &taps, &input, whole).unwrap_or_else(|| {
+            let (pairs, rows) = self.declare(["taps", "reached"], |pairs, rows| Definition::Taps {
+                pairs,
+                rows,
+                slide,
+                results: results.clone(),
+                taps: taps.clone(),
+                input: input.clone(),
+            });
+            Support { pairs, rows }
+        })
     }
 
     /// Sum, mean or maximum along an axis.

@@ -29,6 +29,7 @@ impl Graph {
                 Definition::Kept { queries, offset, window, .. } => {
                     std::iter::once(queries).chain(offset).chain(window).collect()
                 }
+                Definition::Taps { results, taps, input, .. } => vec![results, taps, input],
                 Definition::Minimum { of, .. } => of.iter().collect(),
                 Definition::Product { .. } | Definition::CeilDiv { .. } => Vec::new(),
             };
@@ -50,7 +51,7 @@ impl Graph {
                 Definition::Minimum { symbol, .. } => {
                     symbols.remove(symbol);
                 }
-                Definition::Band { pairs, rows, .. } => {
+                Definition::Band { pairs, rows, .. } | Definition::Taps { pairs, rows, .. } => {
                     symbols.remove(pairs);
                     symbols.remove(rows);
                 }

@@ -40,6 +40,7 @@
 mod activation;
 mod attention;
 mod buffer;
+mod convolution;
 #[cfg(test)]
 mod counting;
 mod elementwise;
@@ -54,11 +55,13 @@ mod meter;
 mod norm;
 mod number;
 mod pointwise;
+mod pool;
 mod position;
 mod probe;
 mod reduce;
 mod reduce_columns;
 mod score_rows;
+mod sliding;
 mod softmax;
 mod strided;
 mod tasks;
@@ -68,6 +71,7 @@ pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,
 };
+pub use convolution::{Convolution, convolution};
 pub use elementwise::{activation, dropout, pointwise, scale};
 pub use error::KernelError;
 pub use experts::{Experts, experts};
@@ -77,11 +81,13 @@ pub use meter::{AtomicMeter, Meter, NoMeter, Substitution, Tally};
 pub use norm::{Channels, LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use number::Number;
 pub use opledger_dims::{Activation, Pointwise};
+pub use pool::{Pooling, pool};
 pub use position::{Pairing, Rope, rope, rotary_angles, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;
 pub use score_rows::{ScoreRows, masked_binary};
+pub use sliding::SlidingAxis;
 pub use softmax::softmax;
 pub use strided::{BinaryOp, Strided, binary, gather, permute, select};
 pub use top_k::top_k;

@@ -100,7 +100,7 @@ impl BinaryOp {
 
 /// The larger of two; NaN if either is.
 #[inline(always)]
-fn larger<T: Number>(a: T, b: T) -> T {
+pub(crate) fn larger<T: Number>(a: T, b: T) -> T {
     let (less, nan) = (a < b, b.is_nan());
     if less | nan { b } else { a }
 }

@@ -93,6 +93,7 @@ fn unfold(graph: &Graph, fixed: &Binding, poly: &Poly) -> Poly {
         | Definition::CeilDiv { .. }
         | Definition::Minimum { .. }
         | Definition::Band { .. }
+        | Definition::Taps { .. }
         | Definition::Kept { .. } => poly,
     })
 }

@@ -149,7 +149,12 @@ impl Lowering<'_> {
                 ExpertsManner::Linear => one("linear", Function, self.experts(node)?),
             },
             // No layer records these.
-            Op::Pointwise(_) | Op::Select(_) | Op::ToReal(_) | Op::Fill(_) => {
+            Op::Pointwise(_)
+            | Op::Convolution(_)
+            | Op::Pool(_)
+            | Op::Select(_)
+            | Op::ToReal(_)
+            | Op::Fill(_) => {
                 return Err(self.unrecorded(node));
             }
             // Moving without arithmetic, which no tool counts, and what the framework has before it

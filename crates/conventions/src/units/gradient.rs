@@ -35,6 +35,8 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::Activation(_)
             | Op::Embedding(_)
             | Op::Pointwise(_)
+            | Op::Convolution(_)
+            | Op::Pool(_)
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::Fill(_)

@@ -58,6 +58,8 @@ impl Lowering<'_> {
                 | Op::Activation(_)
                 | Op::Embedding(_)
                 | Op::Pointwise(_)
+                | Op::Convolution(_)
+                | Op::Pool(_)
                 | Op::Select(_)
                 | Op::ToReal(_)
                 | Op::Fill(_)

@@ -78,6 +78,7 @@ fn of_role(role: Role) -> Option<Share> {
 fn of_operation(op: &Op) -> Share {
     match op {
         Op::Einsum(_) => Share::Products,
+        Op::Convolution(_) => Share::ConvolutionProducts,
         Op::Experts(_) => Share::LinearProducts,
         Op::Attention(_) => Share::AttentionProducts,
         Op::Softmax(_) => Share::Softmax,
@@ -96,6 +97,7 @@ fn of_operation(op: &Op) -> Share {
         Op::Embedding(_) => Share::Embedding,
         Op::TopK(_)
         | Op::Pointwise(_)
+        | Op::Pool(_)
         | Op::Select(_)
         | Op::ToReal(_)
         | Op::Fill(_)

@@ -3,6 +3,7 @@
 mod attention;
 mod chain;
 mod concat;
+mod convolution;
 mod einsum;
 mod metering;
 mod moving;
@@ -18,7 +19,7 @@ use opledger_kernels::{AtomicMeter, NoMeter};
 use opledger_tensor::Tensor;
 
 pub use self::metering::Metering;
-use self::pool::{Pool, bytes};
+use self::pool::{BufferPool, bytes};
 use self::weights::PackedWeights;
 use crate::interpreter::written;
 use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunError, Schedule};
@@ -44,7 +45,7 @@ use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunEr
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fast<M = AtomicMeter> {
-    pool: Pool,
+    pool: BufferPool,
     weights: PackedWeights,
     fused: bool,
     meter: PhantomData<M>,
@@ -74,7 +75,7 @@ impl Fast {
 impl<M: Metering> Fast<M> {
     fn made() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
-        let (pool, weights) = (Pool::default(), PackedWeights::default());
+        let (pool, weights) = (BufferPool::default(), PackedWeights::default());
         Ok(Fast { pool, weights, fused: true, meter: PhantomData })
     }
 
@@ -238,6 +239,8 @@ fn compute<M: Metering>(
     match op {
         Op::Einsum(op) => einsum::apply::<M>(op, call, out, row),
         Op::Attention(op) => attention::apply::<M>(op, call, out, row),
+        Op::Convolution(op) => convolution::apply(op, call, out, M::of(row, Part::Contraction)),
+        Op::Pool(op) => convolution::pool(op, call, out, meter),
         Op::Experts(_) => einsum::experts(call, out, M::of(row, Part::Contraction)),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),

@@ -10,7 +10,7 @@ use crate::Peak;
 /// Values alive and buffers kept never exceed, together, what the run was foreseen to need: before
 /// more is taken from the system, buffers that do not fit are given back.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pool {
+pub(super) struct BufferPool {
     free: BTreeMap<usize, Vec<Vec<f32>>>,
     /// Bytes of these buffers, and of the values alive.
     kept: u64,
@@ -19,7 +19,7 @@ pub(super) struct Pool {
     peak: Peak,
 }
 
-impl Pool {
+impl BufferPool {
     /// A run begins that needs at most so many bytes at once.
     pub(super) fn begin(&mut self, limit: u64) {
         (self.alive, self.limit, self.peak) = (0, limit, Peak::default());
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn buffers_come_back_and_never_exceed_the_limit() {
-        let mut pool = Pool::default();
+        let mut pool = BufferPool::default();
         pool.begin(400);
         let (a, b) = (pool.take(40), pool.take(40));
         let place = a.as_ptr();

@@ -120,6 +120,71 @@ fn plain([batch, m, k, n]: [usize; 4], kinds: [usize; 2], shared: bool) -> Case 
     Case { batch, m, k, n, kinds, shared, bias: false, activation: None, residual: false }
 }
 
+/// Axes of a window: input, taps, stride, padding before, dilation, and further results.
+fn sliding() -> impl Strategy<Value = SlidingAxis> {
+    (1usize..12, 1usize..4, 1usize..4, 0usize..4, 1usize..3, 0usize..3).prop_map(
+        |(input, taps, stride, before, dilation, more)| SlidingAxis {
+            input,
+            taps,
+            results: input / stride + more,
+            stride,
+            before,
+            dilation,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn pools_count_themselves(
+        items in 0usize..4,
+        axes in prop::collection::vec(sliding(), 1..4),
+        after in 0usize..3,
+        odd: bool,
+        seed: u64,
+    ) {
+        // No window lies on padding alone.
+        let mut axes = axes;
+        for axis in &mut axes {
+            axis.dilation = axis.dilation.min(axis.input);
+            axis.before = axis.before.min((axis.taps - 1) * axis.dilation);
+            axis.results = axis.results.min((axis.before + axis.input - 1) / axis.stride + 1);
+        }
+        let size = |of: fn(&SlidingAxis) -> usize| axes.iter().map(of).product::<usize>();
+        let x = data(items * size(|axis| axis.input), seed, odd);
+        let (len, after) = (items * size(|axis| axis.results), vec![after; axes.len()]);
+        for pooling in [Pooling::Max, Pooling::Mean, Pooling::MeanWithPadding(&after)] {
+            counts_itself!(format!("{pooling:?} of {items}: {axes:?}"), T, |[meter]| {
+                let mut out = numbers::<T>(&vec![7.0; len]);
+                pool(pooling, items, &axes, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
+        }
+    }
+
+    #[test]
+    fn convolutions_count_themselves(
+        [batch, groups, inputs] in [0usize..3, 1usize..3, 1usize..4],
+        outputs in prop_oneof![1usize..9, 95usize..98],
+        axes in prop::collection::vec(sliding(), 1..4),
+        seed: u64,
+    ) {
+        let size = |of: fn(&SlidingAxis) -> usize| axes.iter().map(of).product::<usize>();
+        let x = data(batch * groups * inputs * size(|axis| axis.input), seed, false);
+        let weight = data(groups * outputs * inputs * size(|axis| axis.taps), seed + 1, false);
+        let len = batch * groups * outputs * size(|axis| axis.results);
+        counts_itself!(format!("{batch}·{groups}·{inputs} to {outputs}: {axes:?}"), T, |[meter]| {
+            let (x, weight) = (&numbers::<T>(&x)[..], &numbers::<T>(&weight)[..]);
+            let problem = Convolution { batch, groups, inputs, outputs, axes: &axes, x, weight };
+            let mut out = numbers::<T>(&vec![7.0; len]);
+            convolution(&problem, &mut out, meter).unwrap();
+            out
+        });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -275,6 +275,29 @@ enum Panels<'a, T> {
     Plain(Matrix<'a, T>),
 }
 
+/// Computes a block of `C`, whose rows are `stride` apart, by a right factor in panels; counts what it
+/// executes.
+///
+/// # Safety
+/// The block's rows are valid for reads and writes and reached by nobody else meanwhile.
+pub(crate) unsafe fn product_of_panels<T: Number>(
+    isa: Isa,
+    dims: Dims,
+    a: Matrix<'_, T>,
+    panels: &[T],
+    (c, stride): (*mut T, usize),
+    tally: &mut Tally,
+) {
+    let block = OutputBlock { c, rows: dims.m, cols: dims.n, stride, offset: 0, col: 0 };
+    let mut tallies = GemmTallies::default();
+    let panels = Panels::Packed(panels);
+    // SAFETY: by contract.
+    unsafe { over_panels(isa, dims, a, panels, &Epilogue::default(), block, &mut tallies) };
+    for (class, number) in tallies.product.executed.nonzero() {
+        tally.executed[class] += *number;
+    }
+}
+
 /// Computes a block of `C` panel by panel.
 ///
 /// # Safety
