@@ -18,3 +18,4 @@ mod operations;
 mod rebuild;
 mod sizes;
 mod theorem;
+mod windows;

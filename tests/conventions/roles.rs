@@ -166,21 +166,34 @@ fn a_map_of_no_known_use_in_multi_head_attention_is_refused() {
 
 #[test]
 fn an_operation_that_no_layer_records_is_refused() {
-    use opledger_ir::ops::{ArithmeticKind, Pointwise};
+    use opledger_ir::ops::{ArithmeticKind, Convolution, Pointwise, Pool, PoolKind};
     type Record<'a> = &'a dyn Fn(&mut Graph, Var, Var) -> Var;
-    let record: [Record<'_>; 5] = [
+    let record: [Record<'_>; 9] = [
         &|g, x, _| g.pointwise(x, Pointwise::Abs).unwrap(),
         &|g, x, _| g.arithmetic("", ArithmeticKind::Sub, x, x).unwrap(),
         &|g, x, mask| g.select(["n"], mask, x, x).unwrap(),
         &|g, _, mask| g.to_real(mask).unwrap(),
         &|g, _, _| g.fill(["n"], 1.0).unwrap(),
+        &|g, x, _| g.cumulative(x, "n").unwrap(),
+        &|g, x, _| g.arg_max(x, "n").unwrap(),
+        &|g, x, _| g.pool(x, Pool::new(PoolKind::Max, ["n"], &[1], &[1], &[(0, 0)])).unwrap(),
+        &|g, _, _| {
+            let image = g.input("image", ["b", "i", "n"]).unwrap();
+            let weight = g.input("weight", ["o", "i", "k"]).unwrap();
+            let axes = ["b", "o", "r"];
+            let op = Convolution::new(axes, &[1], &[(0, 0)], &[1], 1);
+            g.convolution("", image, weight, op).unwrap()
+        },
     ];
     for record in record {
         let mut g = Graph::new();
         let x = g.input("x", ["n"]).unwrap();
         let mask = g.input_mask("mask", ["n"]).unwrap();
         let y = record(&mut g, x, mask);
-        let sizes = Binding::from_iter([("n", 3)]);
+        let sizes = [("n", 3), ("b", 1), ("i", 1), ("o", 1), ("k", 1), ("r", 3)];
+        let known = g.symbols();
+        let sizes = sizes.into_iter().filter(|(name, _)| known.contains(&(*name).into()));
+        let sizes = Binding::from_iter(sizes);
         let error = Units::new(&g, &sizes, &dialect("torch.nn").unwrap()).unwrap_err().to_string();
         let op = g.node(y).op.name();
         let expected =

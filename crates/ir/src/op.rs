@@ -5,9 +5,10 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
-    Activation, Arithmetic, Attention, Carry, Concat, Convolution, Dropout, Einsum, Embedding,
-    Exit, Experts, Fill, Gather, IndexMap, Norm, Pointwise, Pool, Rearrange, Reduce, Rope,
-    RotaryAngles, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal, TokenPositions, TopK,
+    Activation, ArgMax, Arithmetic, Attention, Carry, Concat, Convolution, Cumulative, Dropout,
+    Einsum, Embedding, Exit, Experts, Fill, Gather, IndexMap, Norm, Pointwise, Pool, Rearrange,
+    Reduce, Rope, RotaryAngles, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal,
+    TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -136,6 +137,10 @@ ops! {
     Attention(Attention),
     /// Sum, mean or maximum along an axis.
     Reduce(Reduce),
+    /// Sums up to each element along an axis.
+    Cumulative(Cumulative),
+    /// The place of the largest along an axis.
+    ArgMax(ArgMax),
     /// Dropout.
     Dropout(Dropout),
     /// The places of the largest entries.

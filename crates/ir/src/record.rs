@@ -3,9 +3,10 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, Arithmetic, ArithmeticKind, Attention, Concat, Convolution, Dropout, Einsum,
-    Embedding, Experts, Factor, Fill, Gather, Masked, Norm, Pointwise, Pool, Rearrange, Reduce,
-    Rope, RopePairs, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal, TopK,
+    Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Concat, Convolution, Cumulative,
+    Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather, Masked, Norm, Pointwise, Pool,
+    Rearrange, Reduce, Rope, RopePairs, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal,
+    TopK,
 };
 use crate::{
     Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Slide,
@@ -513,6 +514,24 @@ impl Graph {
     #[track_caller]
     pub fn reduce(&mut self, x: Var, reduce: Reduce) -> Recorded {
         self.record("", reduce, &[x])
+    }
+
+    /// The sums of all elements up to each along an axis.
+    ///
+    /// # Errors
+    /// When the axis is missing.
+    #[track_caller]
+    pub fn cumulative(&mut self, x: Var, axis: impl Into<Symbol>) -> Recorded {
+        self.record("", Cumulative { axis: axis.into() }, &[x])
+    }
+
+    /// The place of the largest element along an axis, of equal ones the first.
+    ///
+    /// # Errors
+    /// When the axis is missing, or `x` holds whole numbers.
+    #[track_caller]
+    pub fn arg_max(&mut self, x: Var, axis: impl Into<Symbol>) -> Recorded {
+        self.record("", ArgMax { axis: axis.into() }, &[x])
     }
 
     /// The places of the `k` largest entries along the last axis, the largest first: `[…, x]` to ids

@@ -38,6 +38,7 @@
 //! detects its own instruction set, whatever is forced, and what its tiles pad is not seen.
 
 mod activation;
+mod along;
 mod attention;
 mod buffer;
 mod convolution;
@@ -67,6 +68,7 @@ mod strided;
 mod tasks;
 mod top_k;
 
+pub use along::{arg_max, cumulative_sum};
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
     masked_context, masked_scores,

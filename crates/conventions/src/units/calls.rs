@@ -152,6 +152,8 @@ impl Lowering<'_> {
             Op::Pointwise(_)
             | Op::Convolution(_)
             | Op::Pool(_)
+            | Op::Cumulative(_)
+            | Op::ArgMax(_)
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::Fill(_) => {

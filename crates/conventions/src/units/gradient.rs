@@ -37,6 +37,8 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::Pointwise(_)
             | Op::Convolution(_)
             | Op::Pool(_)
+            | Op::Cumulative(_)
+            | Op::ArgMax(_)
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::Fill(_)

@@ -98,6 +98,8 @@ fn of_operation(op: &Op) -> Share {
         Op::TopK(_)
         | Op::Pointwise(_)
         | Op::Pool(_)
+        | Op::Cumulative(_)
+        | Op::ArgMax(_)
         | Op::Select(_)
         | Op::ToReal(_)
         | Op::Fill(_)

@@ -215,6 +215,14 @@ impl<M: Metering> Fast<M> {
                 let results = node.op.reference(call, &mut |_| {})?;
                 return Ok(results.into_iter().map(|value| self.noted(value)).collect());
             }
+            (Op::Cumulative(op), Some(Value::Index(x))) => {
+                let sums = pointwise::cumulative_ids(op, call, x)?;
+                return Ok(vec![self.noted(sums)]);
+            }
+            (Op::ArgMax(op), _) => {
+                let places = pointwise::arg_max(op, call, M::of(row, Part::Pointwise))?;
+                return Ok(vec![self.noted(places)]);
+            }
             (Op::TopK(_), _) => {
                 let places = pointwise::top_k(call, M::of(row, Part::Pointwise))?;
                 return Ok(vec![self.noted(places)]);
@@ -256,11 +264,13 @@ fn compute<M: Metering>(
         Op::Rope(op) => pointwise::rope(op, call, out, meter),
         Op::Sinusoid(_) => pointwise::sinusoid(call, out, meter),
         Op::Reduce(op) => pointwise::reduce(op, call, out, meter),
+        Op::Cumulative(op) => pointwise::cumulative(op, call, out, meter),
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => moving::rearrange(op, call, out),
         Op::Gather(_) => moving::gather(call, out),
         Op::Concat(op) => concat::apply(op, call, out),
         Op::TopK(_)
+        | Op::ArgMax(_)
         | Op::Table(_)
         | Op::TokenPositions(_)
         | Op::IndexMap(_)

@@ -1,8 +1,8 @@
 //! Operations that go over their operand row by row.
 
 use opledger_ir::ops::{
-    Activation, Arithmetic, ArithmeticKind, Dropout, Fill, Norm, NormKind, Pointwise, Reduce, Rope,
-    RopePairs, RotaryAngles, Scale, Select, Sinusoid,
+    Activation, ArgMax, Arithmetic, ArithmeticKind, Cumulative, Dropout, Fill, Norm, NormKind,
+    Pointwise, Reduce, Rope, RopePairs, RotaryAngles, Scale, Select, Sinusoid,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
@@ -207,6 +207,43 @@ pub(super) fn reduce(
     }
     let inner = x.shape()[at + 1..].iter().product();
     kernels::reduce_columns(kind, width, inner, x.data(), out, meter).map_err(refused)
+}
+
+pub(super) fn cumulative(
+    op: &Cumulative,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Applied {
+    let [terms, inner] = op.runs(call)?;
+    kernels::cumulative_sum(terms, inner, call.real(0)?.data(), out, meter).map_err(refused)
+}
+
+pub(super) fn cumulative_ids(
+    op: &Cumulative,
+    call: &Call<'_, f32>,
+    x: &Tensor<i64>,
+) -> Result<Value<f32>, OpError> {
+    let [terms, inner] = op.runs(call)?;
+    call.reads.all(0, x.len());
+    let mut sums = x.data().to_vec();
+    for block in sums.chunks_exact_mut((terms * inner).max(1)) {
+        for at in inner..block.len() {
+            block[at] = block[at].wrapping_add(block[at - inner]);
+        }
+    }
+    Ok(Value::Index(Tensor::new(call.output, sums)?))
+}
+
+pub(super) fn arg_max(
+    op: &ArgMax,
+    call: &Call<'_, f32>,
+    meter: &impl Meter,
+) -> Result<Value<f32>, OpError> {
+    let (x, [terms, inner]) = (call.real(0)?, op.runs(call)?);
+    let mut places = vec![0; call.output_len()];
+    kernels::arg_max(terms, inner, x.data(), &mut places, meter).map_err(refused)?;
+    Ok(Value::Index(Tensor::new(call.output, places)?))
 }
 
 pub(super) fn top_k(call: &Call<'_, f32>, meter: &impl Meter) -> Result<Value<f32>, OpError> {

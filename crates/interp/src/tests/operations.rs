@@ -125,6 +125,26 @@ fn pools_of_every_kind() {
 }
 
 #[test]
+fn what_runs_along_an_axis() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let ids = g.input_ids("ids", ["b", "n"], 9).unwrap();
+    for (i, axis) in ["b", "n", "c"].into_iter().enumerate() {
+        let sums = g.cumulative(x, axis).unwrap();
+        g.output(&format!("sums {i}"), sums);
+        let places = g.arg_max(sums, axis).unwrap();
+        let places = g.to_real(places).unwrap();
+        g.output(&format!("places {i}"), places);
+    }
+    let sums = g.cumulative(ids, "n").unwrap();
+    let sums = g.to_real(sums).unwrap();
+    g.output("sums of ids", sums);
+    for (b, n, c) in [(1, 1, 1), (2, 5, 3), (3, 40, 33)] {
+        assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c)]));
+    }
+}
+
+#[test]
 fn operations_on_two_numbers_and_choices() {
     let mut g = Graph::new();
     let x = g.input("x", ["b", "n", "c"]).unwrap();

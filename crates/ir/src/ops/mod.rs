@@ -1,10 +1,12 @@
 //! The operations, one file each: formula and source, signature, cost, reference, proof.
 
 mod activation;
+mod arg_max;
 mod arithmetic;
 mod attention;
 mod concat;
 mod convolution;
+mod cumulative;
 mod dropout;
 mod einsum;
 mod embedding;
@@ -35,10 +37,12 @@ pub(crate) mod proof;
 
 pub use crate::frequencies::{RopeScaling, inverse_frequency};
 pub use crate::masked::Masked;
+pub use arg_max::ArgMax;
 pub use arithmetic::{Arithmetic, ArithmeticKind};
 pub use attention::{Attention, AttentionSizes};
 pub use concat::Concat;
 pub use convolution::Convolution;
+pub use cumulative::Cumulative;
 pub use dropout::Dropout;
 pub use einsum::Einsum;
 pub use embedding::Embedding;

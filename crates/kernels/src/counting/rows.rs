@@ -172,6 +172,19 @@ proptest! {
                 out
             });
         }
+        for inner in [1, 3] {
+            let (terms, x) = (width, x.repeat(inner));
+            counts_itself!(format!("sums up to each of {rows} by {terms} by {inner}"), T, |[meter]| {
+                let mut out = numbers::<T>(&x);
+                cumulative_sum(terms, inner, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
+            counts_itself!(format!("the largest of {rows} by {terms} by {inner}"), T, |[meter]| {
+                let mut places = vec![0; rows * inner];
+                arg_max(terms, inner, &numbers::<T>(&x), &mut places, meter).unwrap();
+                places.iter().map(|place| T::of(*place as f32)).collect()
+            });
+        }
         let k = 1 + seed as usize % width;
         counts_itself!(format!("the {k} largest of {rows} by {width}"), T, |[meter]| {
             let mut ids = vec![0; rows * k];

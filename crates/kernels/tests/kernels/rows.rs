@@ -130,6 +130,38 @@ fn check_top_k(rows: usize, width: usize, k: usize) {
     }
 }
 
+fn check_along(blocks: usize, terms: usize, width: usize) {
+    let x = data(blocks * terms * width, 21);
+    let (mut ops, mut sums) = (Ops::default(), wide(&x));
+    let (mut compared, mut places) = (Ops::default(), Vec::new());
+    for block in 0..blocks {
+        let at = |term: usize, column: usize| (block * terms + term) * width + column;
+        for column in 0..width {
+            let mut best = 0;
+            for term in 1..terms {
+                sums[at(term, column)] =
+                    ops.add(sums[at(term - 1, column)], sums[at(term, column)]);
+                compared.max(0.0, 0.0);
+                if x[at(term, column)] > x[at(best, column)] {
+                    best = term;
+                }
+            }
+            places.push(best as i64);
+        }
+    }
+    let out = run_one(x.len(), &ops, |out, m| cumulative_sum(terms, width, &x, out, m).unwrap());
+    assert_close(&out, &sums, bound(terms));
+    for pool in pools() {
+        let (meter, mut out) = (AtomicMeter::new(), vec![-1; blocks * width]);
+        pool.install(|| arg_max(terms, width, &x, &mut out, &meter).unwrap());
+        assert_eq!(out, places);
+        assert_eq!(meter.read().useful, compared.counts);
+    }
+    let mut place = [0];
+    arg_max(3, 1, &[1.0, f32::NAN, 9.0], &mut place, &NoMeter).unwrap();
+    assert_eq!(place, [1]);
+}
+
 fn check_softmax(rows: usize, k: usize) {
     let x: Vec<f32> = data(rows * k, 6).iter().map(|x| 20.0 * x).collect();
     let mut ops = Ops::default();
@@ -364,6 +396,13 @@ proptest! {
     }
 
     #[test]
+    fn what_runs_along_an_axis_agrees_with_loops(
+        [blocks, terms, width] in [0usize..4, 1usize..40, 1usize..9],
+    ) {
+        check_along(blocks, terms, width);
+    }
+
+    #[test]
     fn elements_agree_with_loops(n in 0usize..300) {
         check_activations(n);
         check_pointwise(n);
@@ -396,6 +435,8 @@ fn several_tasks_agree_with_loops() {
     check_reduce(3, 30_000);
     check_reduce_columns(3, 5, 20_000);
     check_reduce_columns(700, 3, 65);
+    check_along(700, 65, 1);
+    check_along(3, 50, 4000);
     check_softmax(700, 65);
     check_softmax(2, 20_000);
     check_top_k(9000, 8, 2);
