@@ -51,8 +51,10 @@ fn axes(drawn: &[Drawn], free: bool, met: bool) -> Axes {
     Axes { input, taps, result, values, slides, padding: all_padding }
 }
 
-/// Asserts the theorem and, to the bit where sums are exact, the values.
+/// Asserts that the graph is rebuilt, the theorem and, to the bit where sums are exact, the values.
 fn check(g: &Graph, values: Vec<(&'static str, usize)>, exact: bool) {
+    let rebuilt = g.rebuild(|to, node, operands| to.copy(node, operands)).unwrap();
+    assert_eq!(rebuilt.to_string(), g.to_string());
     let binding = Binding::from_iter(values);
     let proof = prove(g, &binding, &Feeds::seeded(3).dyadic()).unwrap();
     assert!(proof.theorem.holds(), "{g}\nat {binding}: {}", proof.theorem.mismatches[0]);
