@@ -80,7 +80,9 @@ pub fn convolution<T: Number, M: Meter>(
     if terms == 0 {
         return Err(KernelError::EmptyReduction { what: "the taps of all channels" });
     }
-    let task = Task { isa, inputs, outputs, groups, axes, x, weight, terms };
+    let inside = axes.map(|axis| (0..axis.results).map(|at| axis.inside(at)).collect());
+    let reached = (0..taps[2]).map(|tap| axes[2].reached(tap)).collect();
+    let task = Task { isa, inputs, outputs, groups, axes, inside, reached, x, weight, terms };
     if outputs <= FEW {
         task.direct(out, meter);
     } else {
@@ -96,6 +98,10 @@ struct Task<'a, T> {
     outputs: usize,
     groups: usize,
     axes: [SlidingAxis; 3],
+    /// Along each axis, the taps of every result that fall on the input.
+    inside: [Vec<Range<usize>>; 3],
+    /// Along the last axis, the results of which each tap falls on the input.
+    reached: Vec<Range<usize>>,
     x: &'a [T],
     weight: &'a [T],
     /// Terms of each sum, padding included.
@@ -115,25 +121,35 @@ impl<T: Number> Task<'_, T> {
         [result / x / y, result / x % y, result % x]
     }
 
-    /// The useful operations of some results of `channels` channels each.
-    fn useful(&self, results: Range<usize>, channels: usize, tally: &mut Tally) {
-        let (mut products, mut sums) = (0, 0);
-        for result in results {
-            let place = self.place(result);
-            let taps: usize =
-                self.axes.iter().zip(place).map(|(axis, at)| axis.inside(at).len()).product();
-            products += taps;
-            sums += usize::from(taps > 0);
+    /// The taps of some results that fall on the input, and the results that have any.
+    fn on_input(&self, results: Range<usize>) -> [usize; 2] {
+        let (mut place, mut sums) = (self.place(results.start), [0, 0]);
+        for _ in results {
+            let taps = (0..3).map(|axis| self.inside[axis][place[axis]].len()).product::<usize>();
+            sums = [sums[0] + taps, sums[1] + usize::from(taps > 0)];
+            for axis in (0..3).rev() {
+                place[axis] += 1;
+                if place[axis] < self.axes[axis].results {
+                    break;
+                }
+                place[axis] = 0;
+            }
         }
-        tally.useful(Class::Mul, channels * self.inputs * products);
-        tally.useful(Class::Add, channels * (self.inputs * products - sums));
+        sums
+    }
+
+    /// The useful operations of so many channels of results with these taps.
+    fn useful(&self, [taps, sums]: [usize; 2], channels: usize, tally: &mut Tally) {
+        tally.useful(Class::Mul, channels * self.inputs * taps);
+        tally.useful(Class::Add, channels * (self.inputs * taps - sums));
     }
 
     /// One channel of results after the other: each tap is a row of weights of one number.
-    fn direct(&self, out: &mut [T], meter: &impl Meter) {
+    fn direct<M: Meter>(&self, out: &mut [T], meter: &M) {
         let [size, results] = self.positions();
         let channels = self.groups * self.outputs;
         let [planes, rows, row] = self.axes;
+        let on_input = if M::ON { self.on_input(0..results) } else { [0, 0] };
         over_rows(out, results, self.terms, meter, |first, out, tally| {
             for (at, out) in out.chunks_exact_mut(results).enumerate() {
                 let (item, channel) = ((first + at) / channels, (first + at) % channels);
@@ -145,8 +161,8 @@ impl<T: Number> Task<'_, T> {
                     let (plane, line) = (line / rows.results, line % rows.results);
                     for input in 0..self.inputs {
                         let x = &x[input * size..][..size];
-                        for k0 in planes.inside(plane) {
-                            for k1 in rows.inside(line) {
+                        for k0 in self.inside[0][plane].clone() {
+                            for k1 in self.inside[1][line].clone() {
                                 let at =
                                     planes.place(plane, k0) * rows.input + rows.place(line, k1);
                                 let x = &x[at * row.input..][..row.input];
@@ -156,7 +172,7 @@ impl<T: Number> Task<'_, T> {
                         }
                     }
                 }
-                self.useful(0..results, 1, tally);
+                self.useful(on_input, 1, tally);
             }
         });
     }
@@ -165,7 +181,7 @@ impl<T: Number> Task<'_, T> {
     fn add_taps(&self, x: &[T], weight: &[T], out: &mut [T], tally: &mut Tally) {
         let row = self.axes[2];
         for (tap, weight) in weight.iter().enumerate() {
-            let reached = row.reached(tap);
+            let reached = &self.reached[tap];
             if reached.is_empty() {
                 continue;
             }
@@ -212,7 +228,8 @@ impl<T: Number> Task<'_, T> {
             }
             panels.keep();
             if M::ON {
-                self.useful(first..first + cols, self.outputs, &mut tally);
+                let on_input = self.on_input(first..first + cols);
+                self.useful(on_input, self.outputs, &mut tally);
                 meter.record(&tally);
             }
         };
@@ -252,9 +269,10 @@ impl<T: Number> Task<'_, T> {
                 for tap in 0..row.taps {
                     let Some(out) = out.next() else { return };
                     out.fill(T::of(0.0));
-                    let reached = row.reached(tap);
+                    let reached = &self.reached[tap];
                     for (columns, [plane, line, first]) in &lines[..count] {
-                        if !planes.inside(*plane).contains(&k0) || !rows.inside(*line).contains(&k1)
+                        if !self.inside[0][*plane].contains(&k0)
+                            || !self.inside[1][*line].contains(&k1)
                         {
                             continue;
                         }
