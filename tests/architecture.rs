@@ -29,7 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("conventions", &["dims", "ir"]),
     ("charts", &[]),
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
-    ("torch", &["dims", "ir", "tensor"]),
+    ("torch", &["conventions", "dims", "ir", "tensor"]),
     ("account", &["conventions", "dims", "ir", "models", "report", "torch", "weights"]),
     ("execute", &["account", "dims", "interp", "models", "torch", "weights"]),
     ("audit", &["account", "dims", "ir", "models", "report"]),

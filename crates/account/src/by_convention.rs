@@ -71,19 +71,30 @@ impl<'a> ConventionCounter<'a> {
         way: Option<&str>,
         mended: &[String],
     ) -> Result<Self, AccountError> {
+        let mended = mended.to_vec();
         #[cfg(feature = "files")]
-        if sized.model().reference().program().is_some() {
-            return Err(AccountError::Unobserved { model: sized.model().name().to_owned() });
+        if let Some(observations) = sized.model().reference().observations() {
+            if way.is_some() {
+                return Err(AccountError::Recorded { model: sized.model().name().to_owned() });
+            }
+            let units = Units::observed(sized.graph(), sized.sizes(), observations)?;
+            let written = "its program has it (the calls that torch.export recorded)".to_owned();
+            return Ok(ConventionCounter { sized, units, written, mended });
         }
         let dialect = dialect(way.unwrap_or_else(|| usual(sized)))?;
         let units = Units::new(sized.graph(), sized.sizes(), &dialect)?;
         let written = format!("{} ({})", dialect.name, dialect.of);
-        Ok(ConventionCounter { sized, units, written, mended: mended.to_vec() })
+        Ok(ConventionCounter { sized, units, written, mended })
     }
 
     /// A convention, without the bugs that are to be mended and that it has.
     fn convention(&self, name: &str) -> Result<Convention, AccountError> {
         let found = convention(name, &[])?;
+        #[cfg(feature = "files")]
+        if found.backward && self.sized.model().reference().program().is_some() {
+            let model = self.sized.model().name().to_owned();
+            return Err(AccountError::Forward { convention: found.name, model });
+        }
         let own = |bug: &&String| found.bugs.iter().any(|own| own.name == **bug);
         let mended: Vec<String> = self.mended.iter().filter(own).cloned().collect();
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
@@ -149,7 +160,7 @@ impl<'a> ConventionCounter<'a> {
         };
         let counts = |(at, unit): (usize, &opledger_conventions::Unit)| UnitCounts {
             path: unit.path.clone(),
-            class: unit.class.map(str::to_owned),
+            class: unit.class.as_ref().map(|class| class.to_string()),
             counts: tallies.iter().map(|tally| tally.of_unit(at)).collect(),
         };
         let units = self.units.units.iter().enumerate().map(counts);

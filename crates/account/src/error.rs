@@ -24,9 +24,19 @@ pub enum AccountError {
     #[cfg(feature = "files")]
     #[error(transparent)]
     Program(#[from] opledger_torch::ImportError),
-    /// A program whose calls are not read as tools do.
-    #[error("`{model}`: conventions of tools are not applied to exported programs")]
-    Unobserved {
+    /// A way of writing for a program, whose calls are known.
+    #[error("`{model}` is a program, whose calls are recorded: how it is written is not chosen")]
+    Recorded {
+        /// The model, as it was written.
+        model: String,
+    },
+    /// A convention of the backward pass for a program of the forward pass.
+    #[error(
+        "{convention} counts the backward pass, and `{model}` is a program of the forward pass alone"
+    )]
+    Forward {
+        /// The convention.
+        convention: String,
         /// The model, as it was written.
         model: String,
     },

@@ -27,6 +27,8 @@ pub enum ModelReference {
     Program {
         /// What was recorded of it.
         model: Box<opledger_models::ModelGraph>,
+        /// What it calls, as tools that count operations see it.
+        observations: Vec<opledger_conventions::Observation>,
         /// The archive.
         path: PathBuf,
     },
@@ -96,6 +98,7 @@ impl ModelReference {
             let (name, module) = (escaped(&one.name), escaped(&one.module));
             format!("a lower bound: `{name}` in `{module}` is not counted ({} calls)", one.calls)
         });
+        let observations = imported.observations;
         let model = opledger_models::ModelGraph {
             name: path.display().to_string(),
             graph: imported.graph,
@@ -110,7 +113,7 @@ impl ModelReference {
                 .collect(),
             positions: None,
         };
-        Ok(ModelReference::Program { model: Box::new(model), path: path.to_owned() })
+        Ok(ModelReference::Program { model: Box::new(model), observations, path: path.to_owned() })
     }
 
     /// The model, recorded as a request asks; `name` is what it is called.
@@ -142,6 +145,15 @@ impl ModelReference {
             ModelReference::Layer(_) => None,
             #[cfg(feature = "files")]
             ModelReference::Program { .. } => None,
+        }
+    }
+
+    /// What a program calls.
+    #[cfg(feature = "files")]
+    pub fn observations(&self) -> Option<&[opledger_conventions::Observation]> {
+        match self {
+            ModelReference::Program { observations, .. } => Some(observations),
+            ModelReference::Layer(_) | ModelReference::Config { .. } => None,
         }
     }
 

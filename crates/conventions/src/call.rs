@@ -1,5 +1,7 @@
 //! A call of an operator of the framework.
 
+use std::borrow::Cow;
+
 use opledger_dims::Binding;
 use serde::Deserialize;
 
@@ -21,7 +23,7 @@ pub enum Manner {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// Which operator.
-    pub op: &'static str,
+    pub op: Cow<'static, str>,
     /// How it is called.
     pub by: Manner,
     /// Its sizes, by the names that rules use.
@@ -30,6 +32,6 @@ pub struct Call {
 
 impl Call {
     pub(crate) fn new(op: &'static str, by: Manner, sizes: Binding) -> Self {
-        Call { op, by, sizes }
+        Call { op: op.into(), by, sizes }
     }
 }

@@ -7,7 +7,7 @@ use opledger_dims::{Class, Poly, Quantity, escaped};
 use serde::Deserialize;
 
 use crate::call::Manner;
-use crate::{Call, ConventionError, Share, Unit};
+use crate::{ConventionError, Share};
 
 /// A way of counting.
 #[derive(Clone, Debug)]
@@ -152,16 +152,69 @@ struct RuleText {
 }
 
 impl Rule {
-    pub(crate) fn applies_to_module(&self, unit: &Unit) -> bool {
-        unit.class.is_some_and(|class| self.of.iter().any(|of| of == class))
+    /// The operators or classes it is for.
+    pub(crate) fn names(&self) -> String {
+        self.of.join(", ")
     }
 
-    pub(crate) fn applies_to_call(&self, call: &Call) -> bool {
-        (self.by.is_empty() || self.by.contains(&call.by)) && self.of.iter().any(|of| of == call.op)
+    /// Whether it is for an operator or a class.
+    pub(crate) fn is_for(&self, name: &str) -> bool {
+        self.of.iter().any(|of| of == name)
+    }
+
+    /// Whether it is for calls of a manner.
+    pub(crate) fn is_called(&self, by: Manner) -> bool {
+        self.by.is_empty() || self.by.contains(&by)
     }
 }
 
+/// What a rule applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    /// The module.
+    Module,
+    /// The call at a place among those of the module.
+    Call(usize),
+}
+
 impl Convention {
+    /// The rules for a module of a class and for the calls it makes.
+    ///
+    /// # Errors
+    /// When it has no rule for one of them, and was not seen to pass over it.
+    pub(crate) fn matches<'c, 'u>(
+        &'c self,
+        class: Option<&str>,
+        calls: impl Iterator<Item = (&'u str, Manner)>,
+        path: &str,
+    ) -> Result<Vec<(Match, &'c Rule)>, ConventionError> {
+        let Counting::Rules { modules, calls: rules } = &self.counting else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        let mut keep = |matched: Match, rule: Option<&'c Rule>, name: &str| match rule {
+            Some(rule) => {
+                found.push((matched, rule));
+                Ok(())
+            }
+            None if self.passes.iter().any(|passed| passed == name) => Ok(()),
+            None => Err(ConventionError::NoRule {
+                convention: self.name.clone(),
+                op: name.to_owned(),
+                path: path.to_owned(),
+            }),
+        };
+        // A tool without rules for modules looks at none, nor at calls without rules for them.
+        if let Some(class) = class.filter(|_| !modules.is_empty()) {
+            keep(Match::Module, modules.iter().find(|rule| rule.is_for(class)), class)?;
+        }
+        for (at, (op, by)) in calls.enumerate().filter(|_| !rules.is_empty()) {
+            let rule = rules.iter().find(|rule| rule.is_for(op) && rule.is_called(by));
+            keep(Match::Call(at), rule, op)?;
+        }
+        Ok(found)
+    }
+
     /// Reads a convention, without some of its bugs.
     ///
     /// # Errors

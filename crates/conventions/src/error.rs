@@ -76,6 +76,12 @@ pub enum ConventionError {
         /// What it does not say.
         missing: String,
     },
+    /// A convention that has the ledger's formula.
+    #[error("{convention} counts by the ledger, whose formula is that of the graph's cost")]
+    OwnFormula {
+        /// Which convention.
+        convention: String,
+    },
     /// A rule cannot be evaluated.
     #[error("{convention}, {op} of {path}: {source}")]
     Rule {
@@ -106,6 +112,7 @@ impl ConventionError {
             | ConventionError::Formula { .. }
             | ConventionError::Bug { .. }
             | ConventionError::Unwritten { .. }
+            | ConventionError::OwnFormula { .. }
             | ConventionError::Rule { .. }
             | ConventionError::Size(_)
             | ConventionError::Graph(_) => false,

@@ -6,6 +6,9 @@ use opledger_dims::Integer;
 
 use crate::{Convention, ConventionError, Share, Tally, Units};
 
+/// The module whose inside is seen by some tools only.
+const MULTIHEAD: &str = "MultiheadAttention";
+
 /// One line: what two conventions count for one share, and why they differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -116,7 +119,7 @@ pub fn explain_tallies(tallies: [&Tally; 2], units: &Units) -> Explanation {
         }
         let unit = &units.units[at];
         let reason = reason([x, y], tallies, at, &mut notes);
-        let module = unit.class.filter(|class| *class == "MultiheadAttention");
+        let module = unit.class.as_deref().filter(|class| *class == MULTIHEAD).map(|_| MULTIHEAD);
         let line = lines.entry((share, module, reason.clone())).or_insert_with(|| Line {
             share,
             module,

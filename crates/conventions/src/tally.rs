@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 
-use crate::convention::{Convention, Counting, Rule};
+use crate::convention::{Convention, Counting, Match, Rule};
 use crate::{ConventionError, Share, Unit, Units};
 
 /// What a convention counts for a share of a unit, all runs of the unit together.
@@ -94,31 +94,21 @@ impl Tally {
                     self.add(at, *share, count, rule);
                 }
             }
-            Counting::Rules { modules, calls } => {
-                let passes = |name: &str| convention.passes.iter().any(|passed| passed == name);
-                let refused = |name: &str| ConventionError::NoRule {
-                    convention: convention.name.clone(),
-                    op: name.to_owned(),
-                    path: unit.path.clone(),
-                };
-                // A tool without rules for modules looks at none, nor at calls without rules for them.
-                if let Some(class) = unit.class.filter(|_| !modules.is_empty()) {
-                    match modules.iter().find(|rule| rule.applies_to_module(unit)) {
-                        Some(rule) => {
+            Counting::Rules { .. } => {
+                let calls = unit.calls.iter().map(|call| (&*call.op, call.by));
+                for (matched, rule) in
+                    convention.matches(unit.class.as_deref(), calls, &unit.path)?
+                {
+                    match matched {
+                        Match::Module => {
                             let sizes = unit.sizes.clone().with("params", unit.parameters.clone());
+                            let class = unit.class.as_deref().unwrap_or_default();
                             self.apply(convention, (at, unit), rule, class, &sizes)?;
                         }
-                        None if passes(class) => {}
-                        None => return Err(refused(class)),
-                    }
-                }
-                for call in unit.calls.iter().filter(|_| !calls.is_empty()) {
-                    match calls.iter().find(|rule| rule.applies_to_call(call)) {
-                        Some(rule) => {
-                            self.apply(convention, (at, unit), rule, call.op, &call.sizes)?;
+                        Match::Call(call) => {
+                            let call = &unit.calls[call];
+                            self.apply(convention, (at, unit), rule, &call.op, &call.sizes)?;
                         }
-                        None if passes(call.op) => {}
-                        None => return Err(refused(call.op)),
                     }
                 }
             }

@@ -200,6 +200,20 @@ impl Poly {
         result
     }
 
+    /// Replaces symbols by polynomials, all at once; others stay.
+    pub fn compose(&self, by: &BTreeMap<Symbol, Poly>) -> Self {
+        let mut result = Poly::zero();
+        for (monomial, coefficient) in &self.terms {
+            let mut term = Poly::from_rational(coefficient.clone());
+            for (symbol, exponent) in monomial.powers() {
+                let base = by.get(symbol).cloned().unwrap_or_else(|| Poly::symbol(symbol.clone()));
+                term = &term * &base.pow(*exponent);
+            }
+            result += &term;
+        }
+        result
+    }
+
     /// Replaces every bound symbol by its value; unbound ones stay.
     pub fn bind(&self, binding: &Binding) -> Self {
         let mut result = Poly::zero();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use opledger_conventions::Observation;
 use opledger_dims::Symbol;
 use opledger_ir::Graph;
 
@@ -10,6 +11,7 @@ use crate::error::{ImportError, UnknownOperation};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::lower;
 use crate::names::naming;
+use crate::observed::CallLog;
 use crate::schema::{Argument, ExportedProgram, OutputSpec, ProgramNode, SymIntArgument};
 use crate::whole::{Whole, WholeKind};
 
@@ -24,6 +26,8 @@ pub struct Imported {
     pub symbols: Vec<(String, Symbol)>,
     /// Operations that are not known, whose results are inputs of the graph.
     pub unknown: Vec<UnknownOperation>,
+    /// What the program calls, as tools that count its operations see it.
+    pub observations: Vec<Observation>,
 }
 
 /// What is asked of an import.
@@ -47,8 +51,9 @@ pub(crate) fn import(
         let own = equal.clone();
         let mut unknown = Vec::new();
         let mut importer = Importer::new(program, tied, naming.clone(), &own);
-        match importer.record(&mut unknown) {
-            Ok(()) => return importer.finish(unknown, options),
+        let mut log = CallLog::new(program);
+        match importer.record(&mut unknown, &mut log) {
+            Ok(()) => return importer.finish(unknown, log.observations, options),
             Err((node, Obstacle::Equal(a, b))) => {
                 let named = |symbol: &Symbol| naming.roles.values().any(|own| own == symbol);
                 let (gone, kept) = if named(&a) { (b, a) } else { (a, b) };
@@ -66,11 +71,15 @@ impl<'p> Importer<'p> {
     fn record(
         &mut self,
         unknown: &mut Vec<UnknownOperation>,
+        log: &mut CallLog<'p>,
     ) -> Result<(), (Option<&'p ProgramNode>, Obstacle)> {
         self.sources().map_err(|problem| (None, problem))?;
         let program = self.program;
         for node in &program.graph_module.graph.nodes {
+            let before = self.graph.nodes().len();
             self.node(node, unknown).map_err(|problem| (Some(node), problem))?;
+            let nodes = self.graph.vars().skip(before).collect();
+            log.observe(self, node, nodes).map_err(|problem| (Some(node), problem))?;
         }
         self.outputs().map_err(|problem| (None, problem))
     }
@@ -206,6 +215,7 @@ impl<'p> Importer<'p> {
     fn finish(
         mut self,
         unknown: Vec<UnknownOperation>,
+        observations: Vec<Observation>,
         options: &ImportOptions,
     ) -> Result<Imported, ImportError> {
         if !unknown.is_empty() && !options.partial {
@@ -219,7 +229,7 @@ impl<'p> Importer<'p> {
         }
         let conditions = crate::names::conditions(self.program, &self.naming, self.equal);
         let symbols = self.naming.names.into_iter().collect();
-        Ok(Imported { graph: self.graph, conditions, symbols, unknown })
+        Ok(Imported { graph: self.graph, conditions, symbols, unknown, observations })
     }
 
     fn error(&self, node: Option<&ProgramNode>, problem: Obstacle) -> ImportError {

@@ -11,6 +11,7 @@ mod import;
 mod importer;
 mod lower;
 mod names;
+mod observed;
 mod schema;
 mod symbolic;
 mod tensor;

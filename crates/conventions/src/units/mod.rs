@@ -9,9 +9,11 @@ mod gradient;
 mod lowering;
 mod multihead;
 mod native;
+mod observed;
 mod share;
 mod sizes;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts, Integer};
@@ -19,6 +21,7 @@ use opledger_ir::{Graph, ModuleClass, Op, Role, Var};
 
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
+pub use self::observed::{Observation, ObservedCall, ObservedModule};
 use crate::call::Call;
 use crate::{ConventionError, Dialect, Share};
 
@@ -28,7 +31,7 @@ pub struct Unit {
     /// Where: the path of the module or of the node.
     pub path: String,
     /// The module's class, unless it is a function.
-    pub class: Option<&'static str>,
+    pub class: Option<Cow<'static, str>>,
     /// The classes of modules around or at it that may run as one native operator, their conditions
     /// being met.
     pub native: Vec<&'static str>,
@@ -129,7 +132,7 @@ impl Lowering<'_> {
         };
         Ok(Unit {
             path: self.path(owner, class),
-            class,
+            class: class.map(Cow::Borrowed),
             native: self.native(owner, &nodes)?,
             sizes,
             calls,

@@ -11,18 +11,25 @@ HERE = pathlib.Path(__file__).parent
 DYNAMIC = torch.export.Dim.DYNAMIC
 
 
-def write(name, module, args, dynamic):
+def write(name, module, args, dynamic, named=None):
     """Exports a module in evaluation and saves it as name.pt2."""
     torch.manual_seed(0)
     with torch.no_grad():
-        program = torch.export.export(module.eval(), args, dynamic_shapes=dynamic, strict=False)
+        program = torch.export.export(module.eval(), args, named, dynamic_shapes=dynamic, strict=False)
     path = HERE / f"{name}.pt2"
     torch.export.save(program, path)
     clean(path)
 
 
+def without_unread(record):
+    """A record of a tensor or size without what says nothing of its elements."""
+    for key in ["hint", "requires_grad", "device", "layout", "is_hop_single_tensor_return"]:
+        record.pop(key, None)
+    return record
+
+
 def clean(path):
-    """Leaves out the pickled example, and of the files of this machine all but their names."""
+    """Leaves out the pickled example, of a trace all but the last frame, and of its file all but the name."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -31,14 +38,20 @@ def clean(path):
                 continue
             if name.endswith(".json"):
                 text = re.sub(rb'(File \\")[^"\\]*/', rb"\1", data)
-                data = json.dumps(json.loads(text), separators=(",", ":")).encode()
+                record = json.loads(text, object_hook=without_unread)
+                for node in record.get("graph_module", {}).get("graph", {}).get("nodes", []):
+                    if "stack_trace" in node["metadata"]:
+                        last = node["metadata"]["stack_trace"].rstrip().split('File "')[-1]
+                        node["metadata"]["stack_trace"] = '  File "' + last
+                data = json.dumps(record, separators=(",", ":")).encode()
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
-torch.manual_seed(0)
-write(
-    "encoder_layer",
-    torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True),
-    (torch.randn(3, 5, 32),),
-    ({0: DYNAMIC, 1: DYNAMIC},),
-)
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    write(
+        "encoder_layer",
+        torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True),
+        (torch.randn(3, 5, 32),),
+        ({0: DYNAMIC, 1: DYNAMIC},),
+    )

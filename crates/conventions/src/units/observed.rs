@@ -1,0 +1,228 @@
+//! Units of a program whose calls a framework recorded as they were made: what no dialect needs to
+//! say.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use opledger_dims::{Binding, Counts, EvalError, Integer, Poly, Symbol};
+use opledger_ir::{Graph, Op, Var};
+
+use super::gradient::Iteration;
+use super::lowering::Lowering;
+use super::{Unit, Units};
+use crate::call::{Call, Manner};
+use crate::convention::{Convention, Counting, Match};
+use crate::{ConventionError, Share, dialect};
+
+/// A step of a program as its record has it.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// The path of the innermost module around it.
+    pub path: String,
+    /// The module that it is a call in, where that calls no other module.
+    pub module: Option<ObservedModule>,
+    /// The operator; none of what no tool counts, such as moving.
+    pub call: Option<ObservedCall>,
+    /// The elements of the parameters that it reads, by their names.
+    pub parameters: BTreeMap<String, Poly>,
+    /// What the graph has for it.
+    pub nodes: Vec<Var>,
+}
+
+/// A module that calls no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedModule {
+    /// What tells this call of it from all others.
+    pub instance: String,
+    /// Its class, where tools know it.
+    pub class: Option<Cow<'static, str>>,
+}
+
+/// A call of an operator of the framework, its sizes open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedCall {
+    /// Which operator.
+    pub op: Cow<'static, str>,
+    /// How it is called.
+    pub by: Manner,
+    /// Its sizes, by the names that rules use.
+    pub sizes: BTreeMap<Symbol, Poly>,
+}
+
+/// The observations of one unit.
+struct Group<'a> {
+    class: Option<&'a Cow<'static, str>>,
+    observations: Vec<&'a Observation>,
+}
+
+impl<'a> Group<'a> {
+    fn calls(&self) -> impl Iterator<Item = &'a ObservedCall> {
+        self.observations.iter().filter_map(|one| one.call.as_ref())
+    }
+
+    fn path(&self) -> &'a str {
+        self.observations.first().map_or("", |one| &one.path)
+    }
+
+    fn parameters(&self) -> Poly {
+        let all: BTreeMap<&String, &Poly> =
+            self.observations.iter().flat_map(|one| &one.parameters).collect();
+        all.into_values().sum()
+    }
+
+    /// What the rules for a module call its sizes: those of the first call that it makes.
+    fn sizes(&self) -> BTreeMap<Symbol, Poly> {
+        self.calls().next().map(|call| call.sizes.clone()).unwrap_or_default()
+    }
+}
+
+/// Observations by units: those of one module together, any other for itself.
+fn groups(observations: &[Observation]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in observations {
+        let at = match &one.module {
+            Some(module) => *known.entry(&module.instance).or_insert(groups.len()),
+            None => groups.len(),
+        };
+        if at == groups.len() {
+            let class = one.module.as_ref().and_then(|module| module.class.as_ref());
+            groups.push(Group { class, observations: Vec::new() });
+        }
+        groups[at].observations.push(one);
+    }
+    groups
+}
+
+impl Units {
+    /// The units of a program at a binding that gives all of its sizes. What of the graph no
+    /// observation has is a unit without calls.
+    ///
+    /// # Errors
+    /// When a size is free.
+    pub fn observed(
+        graph: &Graph,
+        binding: &Binding,
+        observations: &[Observation],
+    ) -> Result<Units, ConventionError> {
+        // How the calls are written is observed; costs and their shares depend on no dialect.
+        let plain = dialect("plain")?;
+        let lowering = Lowering::new(graph, binding, &plain, Iteration::Later);
+        let sizes = |sizes: &BTreeMap<Symbol, Poly>| -> Result<Binding, ConventionError> {
+            let mut bound = Binding::new();
+            for (name, size) in sizes {
+                bound.set(name.clone(), size.at(binding)?);
+            }
+            Ok(bound)
+        };
+        let mut seen: BTreeSet<Var> = BTreeSet::new();
+        let mut units = Vec::new();
+        for group in groups(observations) {
+            let calls = group.calls().map(|call| {
+                Ok(Call { op: call.op.clone(), by: call.by, sizes: sizes(&call.sizes)? })
+            });
+            let calls: Vec<Call> = calls.collect::<Result<_, ConventionError>>()?;
+            let nodes = group.observations.iter().flat_map(|one| one.nodes.iter().copied());
+            let nodes: Vec<Var> = nodes.filter(|var| seen.insert(*var)).collect();
+            let counts = lowering.counts(&nodes)?;
+            units.push(Unit {
+                path: group.path().to_owned(),
+                class: group.class.cloned(),
+                native: Vec::new(),
+                sizes: sizes(&group.sizes())?,
+                counts: shares(counts, &calls),
+                calls,
+                parameters: group.parameters().at(binding)?,
+                times: 1.into(),
+                nodes,
+            });
+        }
+        let computed = |var: &Var| !matches!(graph.node(*var).op, Op::Source(_));
+        let rest = graph.vars().filter(|var| !seen.contains(var) && computed(var));
+        let rest: Vec<Var> = rest.collect();
+        units.push(Unit {
+            path: "results".to_owned(),
+            class: None,
+            native: Vec::new(),
+            sizes: Binding::new(),
+            calls: Vec::new(),
+            parameters: Integer::default(),
+            times: 1.into(),
+            counts: lowering.counts(&rest)?,
+            nodes: rest,
+        });
+        Ok(Units { units, beside: None })
+    }
+}
+
+/// What the ledger counts for nodes, by what their one call is for where that says it: the graph
+/// has one operation for products of every kind.
+fn shares(
+    counts: BTreeMap<Share, Counts<Integer>>,
+    calls: &[Call],
+) -> BTreeMap<Share, Counts<Integer>> {
+    let mut products = calls.iter().filter_map(|call| match &*call.op {
+        "linear" | "addmm" => Some((Share::LinearProducts, Share::LinearBias)),
+        "conv1d" | "conv2d" | "conv3d" => {
+            Some((Share::ConvolutionProducts, Share::ConvolutionBias))
+        }
+        "matmul" | "bmm" | "mm" | "baddbmm" | "einsum" | "sdpa" => {
+            Some((Share::AttentionProducts, Share::Addition))
+        }
+        _ => None,
+    });
+    let (Some((product, bias)), None) = (products.next(), products.next()) else { return counts };
+    let mut shares: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
+    for (share, more) in counts {
+        let share = match share {
+            Share::LinearBias | Share::Addition => bias,
+            share if share.is_contraction() => product,
+            share => share,
+        };
+        *shares.entry(share).or_insert_with(Counts::zero) += &more;
+    }
+    shares
+}
+
+impl Convention {
+    /// What the convention counts for a program, as a polynomial in its sizes.
+    ///
+    /// # Errors
+    /// As [`Tally::new`](crate::Tally::new); when the convention counts by the ledger's classes, whose
+    /// formulas are the graph's.
+    pub fn formula(&self, observations: &[Observation]) -> Result<Poly, ConventionError> {
+        let Counting::Rules { .. } = &self.counting else {
+            return Err(ConventionError::OwnFormula { convention: self.name.clone() });
+        };
+        let mut sum = Poly::zero();
+        for group in groups(observations) {
+            let calls: Vec<&ObservedCall> = group.calls().collect();
+            let names = calls.iter().map(|call| (&*call.op, call.by));
+            let class = group.class.map(|class| &**class);
+            for (matched, rule) in self.matches(class, names, group.path())? {
+                let sizes = match matched {
+                    Match::Module => {
+                        let mut sizes = group.sizes();
+                        sizes.insert("params".into(), group.parameters());
+                        sizes
+                    }
+                    Match::Call(at) => calls[at].sizes.clone(),
+                };
+                for formula in rule.counts.values() {
+                    let missing =
+                        formula.poly.symbols().into_iter().find(|s| !sizes.contains_key(s));
+                    if let Some(symbol) = missing {
+                        return Err(ConventionError::Rule {
+                            convention: self.name.clone(),
+                            op: rule.names(),
+                            path: group.path().to_owned(),
+                            source: EvalError::Unbound(symbol),
+                        });
+                    }
+                    sum += &formula.poly.compose(&sizes);
+                }
+            }
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,524 @@
+//! What the record of a program says of its calls: module, operator, manner and sizes, as conventions
+//! read them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use opledger_conventions::{Manner, Observation, ObservedCall, ObservedModule};
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::Var;
+
+use crate::call::{Call, module_path, operation};
+use crate::importer::{Importer, Lowered, Obstacle};
+use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
+
+/// The layers of `torch.nn` that keep the function they are given
+/// (`torch/nn/modules/transformer.py`).
+const KEEPS_FUNCTIONS: [&str; 2] = [
+    "torch.nn.modules.transformer.TransformerEncoderLayer",
+    "torch.nn.modules.transformer.TransformerDecoderLayer",
+];
+
+/// One entry of `nn_module_stack`: `key,path,class`.
+struct Entry<'p> {
+    key: &'p str,
+    class: &'p str,
+}
+
+fn stack(node: &ProgramNode) -> impl Iterator<Item = Entry<'_>> {
+    let stack = node.metadata.get("nn_module_stack").map_or("", String::as_str);
+    stack.split(';').filter_map(|entry| {
+        let mut parts = entry.split(',');
+        let (key, _, class) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Entry { key, class })
+    })
+}
+
+/// The calls of a program, while it is recorded.
+pub(crate) struct CallLog<'p> {
+    pub(crate) observations: Vec<Observation>,
+    /// The calls of modules that call other modules.
+    outer: BTreeSet<&'p str>,
+    /// Paths of parameters by the names that nodes read.
+    parameters: BTreeMap<&'p str, &'p str>,
+}
+
+impl<'p> CallLog<'p> {
+    pub(crate) fn new(program: &'p ExportedProgram) -> Self {
+        let mut outer = BTreeSet::new();
+        for node in &program.graph_module.graph.nodes {
+            let keys: Vec<&str> = stack(node).map(|entry| entry.key).collect();
+            outer.extend(keys.split_last().map_or(&[][..], |(_, outer)| outer));
+        }
+        let specs = program.graph_module.signature.input_specs.iter();
+        let parameter = |spec: &'p InputSpec| match spec {
+            InputSpec::Parameter(spec) => {
+                Some((spec.arg.name.as_str(), spec.parameter_name.as_str()))
+            }
+            _ => None,
+        };
+        let parameters = specs.filter_map(parameter).collect();
+        CallLog { observations: Vec::new(), outer, parameters }
+    }
+
+    /// Observes a node that was recorded as some of the graph's.
+    pub(crate) fn observe(
+        &mut self,
+        own: &mut Importer<'p>,
+        node: &'p ProgramNode,
+        nodes: Vec<Var>,
+    ) -> Lowered<()> {
+        let call = Call { node, operation: operation(&node.target) };
+        let observed = Seen { own, call: &call }.call()?;
+        if observed.is_none() && nodes.is_empty() {
+            return Ok(());
+        }
+        let innermost = stack(node).last().filter(|entry| !self.outer.contains(entry.key));
+        let module = innermost.map(|entry| ObservedModule {
+            instance: entry.key.to_owned(),
+            class: class(entry.class).map(Cow::Borrowed),
+        });
+        let mut parameters = BTreeMap::new();
+        for input in &node.inputs {
+            let Argument::Tensor(name) = &input.arg else { continue };
+            if let Some(path) = self.parameters.get(name.as_str()) {
+                let elements = own.sizes_of(name)?.iter().product();
+                parameters.insert((*path).to_owned(), elements);
+            }
+        }
+        let path = module_path(node);
+        self.observations.push(Observation { path, module, call: observed, parameters, nodes });
+        Ok(())
+    }
+}
+
+/// The name by which rules call a class; none of a class that no tool knows.
+fn class(qualified: &str) -> Option<&'static str> {
+    Some(match qualified {
+        "torch.nn.modules.linear.Linear" => "Linear",
+        "torch.nn.modules.conv.Conv1d" => "Conv1d",
+        "torch.nn.modules.conv.Conv2d" => "Conv2d",
+        "torch.nn.modules.conv.Conv3d" => "Conv3d",
+        "torch.nn.modules.normalization.LayerNorm" => "LayerNorm",
+        "torch.nn.modules.normalization.RMSNorm" => "RMSNorm",
+        "torch.nn.modules.normalization.GroupNorm" => "GroupNorm",
+        "torch.nn.modules.batchnorm.BatchNorm1d" => "BatchNorm1d",
+        "torch.nn.modules.batchnorm.BatchNorm2d" => "BatchNorm2d",
+        "torch.nn.modules.batchnorm.BatchNorm3d" => "BatchNorm3d",
+        "torch.nn.modules.sparse.Embedding" => "Embedding",
+        "torch.nn.modules.dropout.Dropout" => "Dropout",
+        "torch.nn.modules.activation.ReLU" => "ReLU",
+        "torch.nn.modules.activation.GELU" => "GELU",
+        "torch.nn.modules.activation.SiLU" => "SiLU",
+        "torch.nn.modules.activation.Tanh" => "Tanh",
+        "torch.nn.modules.activation.Softmax" => "Softmax",
+        "torch.nn.modules.activation.MultiheadAttention" => "MultiheadAttention",
+        "torch.nn.modules.pooling.AdaptiveAvgPool1d" => "AdaptiveAvgPool1d",
+        "torch.nn.modules.pooling.AdaptiveAvgPool2d" => "AdaptiveAvgPool2d",
+        "transformers.pytorch_utils.Conv1D" => "Conv1D",
+        _ => return None,
+    })
+}
+
+/// A call of a program whose sizes are asked for.
+struct Seen<'a, 'c, 'p> {
+    own: &'a mut Importer<'p>,
+    call: &'c Call<'p>,
+}
+
+type Sizes = Vec<(&'static str, Poly)>;
+
+impl Seen<'_, '_, '_> {
+    fn call(mut self) -> Lowered<Option<ObservedCall>> {
+        let base =
+            self.call.operation.strip_prefix("aten.").and_then(|rest| rest.split('.').next());
+        let Some(base) = base else { return Ok(None) };
+        let base = match base {
+            "__and__" | "__or__" => base,
+            _ => base.strip_suffix('_').unwrap_or(base),
+        };
+        if is_silent(base) {
+            return Ok(None);
+        }
+        let (op, sizes) = self.sized(base)?;
+        let sizes = sizes.into_iter().map(|(name, size)| (Symbol::new(name), size)).collect();
+        Ok(Some(ObservedCall { op, by: self.manner(base), sizes }))
+    }
+
+    /// How the operator is called: `torch_fn` has the kind of the innermost function of Python. A method
+    /// stands for an operator of the language too, which the source line tells from it.
+    fn manner(&self, base: &str) -> Manner {
+        let metadata = &self.call.node.metadata;
+        let function = metadata.get("torch_fn").and_then(|function| function.split(';').nth(1));
+        let (kind, name) = function.and_then(|f| f.split_once('.')).unwrap_or(("", base));
+        let class = stack(self.call.node).last().map_or("", |entry| entry.class);
+        match kind {
+            "method_descriptor" | "wrapper_descriptor" => {
+                let trace = metadata.get("stack_trace").map_or("", String::as_str);
+                let line = trace.lines().next_back().unwrap_or("");
+                match line.contains(&format!(".{name}(")) {
+                    true => Manner::Method,
+                    false => Manner::Operator,
+                }
+            }
+            _ if KEEPS_FUNCTIONS.contains(&class) && is_activation(base) => Manner::Captured,
+            _ => Manner::Function,
+        }
+    }
+
+    /// The dimensions of an argument; none of what is no tensor.
+    fn dims(&mut self, name: &str) -> Lowered<Option<Vec<Poly>>> {
+        match self.call.node.inputs.iter().find(|input| input.name == name).map(|input| &input.arg)
+        {
+            Some(Argument::Tensor(name)) => self.own.sizes_of(name).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn tensor(&mut self, name: &str) -> Lowered<Vec<Poly>> {
+        let dims = self.dims(name)?;
+        dims.ok_or_else(|| Obstacle::Bad(format!("`{name}` is no tensor")))
+    }
+
+    fn has(&self, name: &str) -> Poly {
+        u32::from(self.call.has(name)).into()
+    }
+
+    /// The name that rules have for a call, and its sizes.
+    fn sized(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let own = |name: &'static str, sizes: Sizes| Ok((Cow::Borrowed(name), sizes));
+        match base {
+            "linear" => {
+                let (operand, weight) = (self.tensor("input")?, self.tensor("weight")?);
+                let rows: Poly = operand.iter().rev().skip(1).product();
+                let [out, over] = &weight[..] else { return self.pointwise(base) };
+                let bias = self.has("bias");
+                own("linear", linear(rows, [over, out], bias, first(&operand)))
+            }
+            "addmm" => {
+                let (rows, weight) = (self.tensor("mat1")?, self.tensor("mat2")?);
+                let added = self.tensor("self")?.len();
+                let ([m, over], [_, out]) = (&rows[..], &weight[..]) else {
+                    return self.pointwise(base);
+                };
+                let name = if added == 1 { "addmm" } else { "addmm_matrix" };
+                own(name, linear(m.clone(), [over, out], 1.into(), m.clone()))
+            }
+            "mm" => self.product("matmul", ["self", "mat2"]),
+            "bmm" => self.product("bmm", ["self", "mat2"]),
+            "matmul" => self.product("matmul", ["self", "other"]),
+            "baddbmm" => self.product("baddbmm", ["batch1", "batch2"]),
+            "einsum" => self.einsum(),
+            "scaled_dot_product_attention" => self.attention(),
+            "conv1d" | "conv2d" | "conv3d" => self.convolution(base),
+            "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d" => {
+                let (input, weight) = (self.tensor("input")?, self.tensor("weight")?);
+                let [over, out @ ..] = &weight[..] else { return self.pointwise(base) };
+                let spatial = out.len().saturating_sub(1);
+                let rows = channels_apart(&input, spatial);
+                let bias = self.has("bias");
+                let sizes = linear(rows, [over, &out.iter().product()], bias, first(&input));
+                Ok((base.to_owned().into(), sizes))
+            }
+            "embedding" => {
+                let (table, at) = (self.tensor("weight")?, self.tensor("indices")?);
+                let (rows, width) = (at.iter().product::<Poly>(), last(&table));
+                let mut sizes = pointwise(&rows * &width);
+                sizes.extend([("rows", rows), ("width", width), ("first", first(&at))]);
+                own("embedding", sizes)
+            }
+            "layer_norm" | "native_layer_norm" | "rms_norm" => {
+                let dims = self.tensor("input")?;
+                let over = self.call.ints("normalized_shape").map_or(1, |shape| shape.len());
+                let mut sizes = pointwise(dims.iter().product());
+                let rows = dims.iter().rev().skip(over).product();
+                sizes.extend([
+                    ("rows", rows),
+                    ("first", first(&dims)),
+                    ("affine", self.has("weight")),
+                ]);
+                own(if base == "rms_norm" { "rms_norm" } else { "layer_norm" }, sizes)
+            }
+            "group_norm" | "batch_norm" => {
+                let dims = self.tensor("input")?;
+                let mut sizes = pointwise(dims.iter().product());
+                sizes.extend([("first", first(&dims)), ("affine", self.has("weight"))]);
+                Ok((base.to_owned().into(), sizes))
+            }
+            "softmax" | "_softmax" => {
+                let dims = self.tensor("self")?;
+                let over = self.call.dim("dim", -1, dims.len())?;
+                let rest = dims.iter().enumerate().filter(|(at, _)| *at != over);
+                let mut sizes = pointwise(dims.iter().product());
+                sizes.extend([
+                    ("rows", rest.map(|(_, size)| size).product()),
+                    ("first", first(&dims)),
+                ]);
+                own("softmax", sizes)
+            }
+            "mean"
+            | "sum"
+            | "amax"
+            | "adaptive_avg_pool1d"
+            | "adaptive_avg_pool2d"
+            | "adaptive_avg_pool3d" => {
+                let read: Poly = self.tensor("self")?.iter().product();
+                let results = self.call.sizes(self.own, 0)?.iter().product();
+                let mut sizes = pointwise(read);
+                sizes.push(("results", results));
+                Ok((base.to_owned().into(), sizes))
+            }
+            _ => self.pointwise(base),
+        }
+    }
+
+    /// A call whose sizes are those of its result. `left` is the size of the result if the operands were
+    /// broadcast from their first axes, where that is a polynomial.
+    fn pointwise(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let tanh = self.call.text("approximate") == Some("tanh");
+        let name: Cow<'static, str> = match base {
+            "gelu" if tanh => "gelu_tanh".into(),
+            "multiply" => "mul".into(),
+            "subtract" => "sub".into(),
+            "divide" | "true_divide" => "div".into(),
+            "negative" => "neg".into(),
+            _ => base.to_owned().into(),
+        };
+        let Ok(result) = self.call.sizes(self.own, 0) else { return Ok((name, Vec::new())) };
+        let elements: Poly = result.iter().product();
+        let mut sizes = vec![("elements", elements), ("first", first(&result))];
+        let [a, b] = [self.dims("self")?, self.dims("other")?];
+        let [a, b] = [a, b].map(|dims| dims.unwrap_or_default());
+        let one = Poly::one();
+        let left: Option<Poly> = (0..a.len().max(b.len())).try_fold(one.clone(), |product, at| {
+            let [x, y] = [&a, &b].map(|dims| dims.get(at).unwrap_or(&one));
+            let larger = if x == y || *y == one { Some(x) } else { (*x == one).then_some(y) };
+            larger.map(|size| &product * size)
+        });
+        sizes.extend(left.map(|left| ("left", left)));
+        Ok((name, sizes))
+    }
+
+    /// A batched product of matrices. What is no matrix is a product of vectors, which PyTorch has other
+    /// operators for (`aten/src/ATen/native/LinearAlgebra.cpp`, `_matmul_impl`).
+    fn product(
+        &mut self,
+        name: &'static str,
+        operands: [&str; 2],
+    ) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let [left, right] = [self.tensor(operands[0])?, self.tensor(operands[1])?];
+        let out: Vec<Poly> = self.call.sizes(self.own, 0)?;
+        Ok(match (&left[..], &right[..]) {
+            ([_], [_]) => ("dot".into(), pointwise(Poly::one())),
+            ([k], [_, n]) => (name.into(), matrices(Poly::one(), [&Poly::one(), n, k])),
+            (_, [_]) | ([_], _) => ("mv".into(), pointwise(out.iter().product())),
+            ([.., m, k], [.., n]) => {
+                (name.into(), matrices(out.iter().rev().skip(2).product(), [m, n, k]))
+            }
+            _ => (name.into(), Vec::new()),
+        })
+    }
+
+    /// A product by an equation, of two operands: one batched product of matrices
+    /// (`aten/src/ATen/native/Linear.cpp`, `sumproduct_pair`).
+    fn einsum(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let equation = self.call.text("equation").unwrap_or_default().replace(' ', "");
+        let operands = self.call.node.inputs.iter().find_map(|input| match &input.arg {
+            Argument::Tensors(names) => Some(names.clone()),
+            _ => None,
+        });
+        let operands = operands.unwrap_or_default();
+        let (given, result) = match equation.split_once("->") {
+            Some((given, result)) => (given, result.to_owned()),
+            None => (&*equation, implied(&equation)),
+        };
+        let terms: Vec<&str> = given.split(',').collect();
+        let unlike = (Cow::Borrowed("einsum_other"), Vec::new());
+        let ([a, b], [left, right]) = (&terms[..], &operands[..]) else { return Ok(unlike) };
+        let sides = [(*a, self.own.sizes_of(left)?), (*b, self.own.sizes_of(right)?)];
+        let mut sizes: BTreeMap<char, Poly> = BTreeMap::new();
+        for (letters, dims) in sides {
+            let once: BTreeSet<char> = letters.chars().collect();
+            if once.len() != dims.len() || letters.chars().any(|c| !c.is_ascii_alphabetic()) {
+                return Ok(unlike);
+            }
+            for (letter, size) in letters.chars().zip(dims) {
+                // A dimension of 1 is repeated.
+                if sizes.get(&letter).is_none_or(|known| *known == Poly::one()) {
+                    sizes.insert(letter, size);
+                }
+            }
+        }
+        let over = |wanted: [bool; 3]| -> Poly {
+            let has = |c: &char| [a.contains(*c), b.contains(*c), result.contains(*c)] == wanted;
+            sizes.iter().filter(|(c, _)| has(c)).map(|(_, size)| size).product()
+        };
+        if !a.chars().any(|c| b.contains(c) && !result.contains(c)) {
+            return Ok((
+                "einsum_outer".into(),
+                pointwise(self.call.sizes(self.own, 0)?.iter().product()),
+            ));
+        }
+        let [m, n, k] = [[true, false, true], [false, true, true], [true, true, false]].map(over);
+        Ok(("einsum".into(), matrices(over([true, true, true]), [&m, &n, &k])))
+    }
+
+    fn attention(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let [query, key, value] =
+            [self.tensor("query")?, self.tensor("key")?, self.tensor("value")?];
+        let ([batch @ .., heads, queries, head_dim], [.., kv_heads, keys, _], [.., value_dim]) =
+            (&query[..], &key[..], &value[..])
+        else {
+            return Ok(("sdpa".into(), Vec::new()));
+        };
+        let masked = self.call.has("attn_mask") || self.call.flag("is_causal", false);
+        let batch: Poly = batch.iter().product();
+        let rows = &(&batch * heads) * queries;
+        Ok((
+            "sdpa".into(),
+            vec![
+                ("elements", &rows * keys),
+                ("rows", rows),
+                ("batch", batch),
+                ("heads", heads.clone()),
+                ("kv_heads", kv_heads.clone()),
+                ("queries", queries.clone()),
+                ("keys", keys.clone()),
+                ("head_dim", head_dim.clone()),
+                ("value_dim", value_dim.clone()),
+                ("masked", u32::from(masked).into()),
+                ("math", 0.into()),
+            ],
+        ))
+    }
+
+    fn convolution(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let weight = self.tensor("weight")?;
+        let result = self.call.sizes(self.own, 0)?;
+        let [out, taps @ ..] = &weight[..] else { return self.pointwise(base) };
+        let rows = channels_apart(&result, taps.len().saturating_sub(1));
+        let bias = self.has("bias");
+        let sizes = linear(rows, [&taps.iter().product(), out], bias, first(&result));
+        Ok((base.to_owned().into(), sizes))
+    }
+}
+
+/// The letters of an equation that occur once, in the order of the alphabet.
+fn implied(equation: &str) -> String {
+    let letters: BTreeSet<char> = equation.chars().filter(char::is_ascii_alphabetic).collect();
+    letters.into_iter().filter(|c| equation.matches(*c).count() == 1).collect()
+}
+
+fn first(dims: &[Poly]) -> Poly {
+    dims.first().cloned().unwrap_or_else(Poly::one)
+}
+
+fn last(dims: &[Poly]) -> Poly {
+    dims.last().cloned().unwrap_or_else(Poly::one)
+}
+
+/// The elements of a value for each of its channels, which stand before some spatial axes.
+fn channels_apart(dims: &[Poly], spatial: usize) -> Poly {
+    let channel = dims.len().checked_sub(spatial + 1);
+    let rest = dims.iter().enumerate().filter(|(at, _)| Some(*at) != channel);
+    rest.map(|(_, size)| size).product()
+}
+
+fn pointwise(elements: Poly) -> Sizes {
+    vec![("left", elements.clone()), ("elements", elements)]
+}
+
+fn linear(rows: Poly, [over, out]: [&Poly; 2], bias: Poly, first: Poly) -> Sizes {
+    vec![
+        ("rows", rows),
+        ("in", over.clone()),
+        ("out", out.clone()),
+        ("bias", bias),
+        ("fused_bias", 1.into()),
+        ("split", 0.into()),
+        ("split_bias", 0.into()),
+        ("first", first),
+    ]
+}
+
+fn matrices(batch: Poly, [m, n, k]: [&Poly; 3]) -> Sizes {
+    vec![("batch", batch), ("m", m.clone()), ("n", n.clone()), ("k", k.clone())]
+}
+
+fn is_activation(base: &str) -> bool {
+    matches!(base, "relu" | "gelu" | "silu" | "sigmoid" | "tanh" | "softplus")
+}
+
+/// Whether an operator moves, makes or describes values without arithmetic, which no tool counts.
+fn is_silent(base: &str) -> bool {
+    matches!(
+        base,
+        "_assert_scalar"
+            | "_assert_tensor_metadata"
+            | "_to_copy"
+            | "_unsafe_view"
+            | "alias"
+            | "arange"
+            | "broadcast_to"
+            | "chunk"
+            | "clone"
+            | "constant_pad_nd"
+            | "contiguous"
+            | "detach"
+            | "diagonal"
+            | "empty"
+            | "empty_like"
+            | "expand"
+            | "expand_as"
+            | "fill"
+            | "flatten"
+            | "flip"
+            | "full"
+            | "full_like"
+            | "lift_fresh"
+            | "lift_fresh_copy"
+            | "movedim"
+            | "narrow"
+            | "new_empty"
+            | "new_full"
+            | "new_ones"
+            | "new_zeros"
+            | "ones"
+            | "ones_like"
+            | "pad"
+            | "permute"
+            | "repeat"
+            | "repeat_interleave"
+            | "reshape"
+            | "reshape_as"
+            | "roll"
+            | "scalar_tensor"
+            | "select"
+            | "slice"
+            | "split"
+            | "split_with_sizes"
+            | "squeeze"
+            | "stack"
+            | "swapaxes"
+            | "swapdims"
+            | "sym_size"
+            | "sym_constrain_range"
+            | "sym_constrain_range_for_size"
+            | "t"
+            | "tensor_split"
+            | "tile"
+            | "to"
+            | "transpose"
+            | "tril"
+            | "triu"
+            | "type_as"
+            | "unbind"
+            | "unflatten"
+            | "unfold"
+            | "unsqueeze"
+            | "view"
+            | "view_as"
+            | "zeros"
+            | "zeros_like"
+    )
+}

@@ -1,0 +1,103 @@
+"""Writes an archive of one layer for each of some families, and counted.json: what FlopCounterMode counts for them.
+
+Run with torch 2.15.0 and transformers 5.23.0. The counts are those of the modules themselves: as an expression in the
+sizes of the inputs, from tensors without elements whose sizes are symbols, and as numbers at drawn sizes.
+"""
+
+import json
+import pathlib
+import random
+import warnings
+
+import sympy
+import torch
+import transformers
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.utils.flop_counter import FlopCounterMode
+
+import export
+from export import DYNAMIC
+
+HERE = pathlib.Path(__file__).parent
+SMALL = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+         "max_position_embeddings": 64}
+NAMED = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+
+
+def heads(count, groups=None):
+    return {"num_attention_heads": count} | ({"num_key_value_heads": groups} if groups else {})
+
+
+def causal(config, kind="ForCausalLM", **sizes):
+    config = getattr(transformers, f"{config}Config")(**NAMED, **sizes)
+    return getattr(transformers, type(config).__name__.removesuffix("Config") + kind)(config), {"use_cache": False}
+
+
+def bare(name, **sizes):
+    return getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes)), {}
+
+
+FAMILIES = {
+    "bert": lambda: bare("Bert", **SMALL, **heads(2)),
+    "gpt2": lambda: causal("GPT2", "LMHeadModel", vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=64,
+                           attn_implementation="eager"),
+    "llama": lambda: (bare("Llama", **SMALL, **heads(4, 2))[0], {"use_cache": False}),
+    "gpt_neox": lambda: causal("GPTNeoX", **SMALL, **heads(2)),
+    "distilbert": lambda: bare("DistilBert", vocab_size=40, dim=16, hidden_dim=24, n_layers=1, n_heads=2,
+                               max_position_embeddings=64),
+}
+
+
+def ids(batch, tokens):
+    return torch.randint(3, 40, (batch, tokens))
+
+
+def total(module, given):
+    """FlopCounterMode's count; gradients keep layers of torch.nn off operators that it does not know."""
+    with FlopCounterMode(display=False) as counter:
+        module(**given)
+    return counter.get_total_flops()
+
+
+def expression(module, name, example, rest):
+    """The same in symbols."""
+    env = ShapeEnv()
+    mode = FakeTensorMode(shape_env=env, static_shapes=False)
+    fixed = lambda t: StatelessSymbolicContext([DimDynamic.STATIC] * t.dim())
+    open_ = [DimDynamic.DYNAMIC] * 2 + [DimDynamic.STATIC] * (example.dim() - 2)
+    given = mode.from_tensor(example, symbolic_context=StatelessSymbolicContext(open_))
+    state = dict(module.named_parameters()) | dict(module.named_buffers())
+    state = {key: mode.from_tensor(value, symbolic_context=fixed(value)) for key, value in state.items()}
+    with mode, FlopCounterMode(display=False) as counter:
+        torch.func.functional_call(module, state, (), {name: given, **rest})
+    names = {size.node.expr: sympy.Symbol(symbol, integer=True) for size, symbol in zip(given.shape, "bn")}
+    counted = counter.get_total_flops()
+    return str(sympy.expand(counted.node.expr.subs(names))).replace("**", "^")
+
+
+def record(module, name, draw, rest):
+    sizes = [(random.randint(2, 6), random.randint(2, 60)) for _ in range(5)]
+    at = [{"b": b, "n": n, "total": total(module, {name: draw(b, n), **rest})} for b, n in sizes]
+    return {"formula": expression(module, name, draw(3, 7), rest), "at": at}
+
+
+def main():
+    warnings.simplefilter("ignore")
+    random.seed(0)
+    torch.manual_seed(0)
+    counted = {}
+    layer = torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval()
+    counted["encoder_layer"] = record(layer, "src", lambda b, n: torch.randn(b, n, 32), {})
+    for name, build in FAMILIES.items():
+        module, rest = build()
+        export.write(
+            name, module, (), {"input_ids": {0: DYNAMIC, 1: torch.export.Dim("n", max=60)}} | dict.fromkeys(rest),
+            {"input_ids": ids(3, 7), **rest},
+        )
+        counted[name] = record(module, "input_ids", ids, rest)
+    (HERE / "counted.json").write_text(json.dumps(counted, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

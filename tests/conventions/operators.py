@@ -1,0 +1,140 @@
+"""Writes operators.json: which operators tools that watch calls met and counted nothing for.
+
+Run in the environment of observe.py. Each tool meets each operator in a module that calls nothing else, every tool in
+a process of its own; what it counts for products, which it must see, is written beside.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from observe import isolated
+from tools import TOOLS
+
+OUT = pathlib.Path(__file__).parent / "operators.json"
+WATCH_CALLS = ["torch-flop-counter", "torch-flop-counter-training", "fvcore", "ptflops", "calflops", "deepspeed"]
+
+VALUES = {
+    "x": torch.rand(2, 3, 4, 4) + 0.5,
+    "y": torch.rand(2, 3, 4, 4) + 0.5,
+    "v": torch.rand(4),
+    "i": torch.arange(24).reshape(2, 3, 4) % 3,
+    "t": torch.rand(2, 3, 4, 4) > 0.5,
+}
+
+unary = ["abs", "cos", "erf", "exp", "floor", "log", "neg", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
+         "square", "tanh", "relu"]
+binary = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "pow", "remainder",
+          "floor_divide", "rsub"]
+truth = ["logical_and", "logical_or", "bitwise_and", "bitwise_or"]
+functions = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu6", "silu", "softplus",
+             "dropout"]
+reductions = ["amax", "mean", "sum", "std", "var", "cumsum"]
+
+# Lines of Python, which look functions up when they run: tools put others in their places.
+OPERATORS = {
+    **{name: f"torch.{name}(x)" for name in unary},
+    **{name: f"torch.{name}(x, y)" for name in binary},
+    **{name: f"torch.{name}(t, t)" for name in truth},
+    **{name: f"F.{name}(x)" for name in functions},
+    **{name: f"torch.{name}(x, 1)" for name in reductions},
+    "__and__": "t & t",
+    "__or__": "t | t",
+    "bitwise_not": "torch.bitwise_not(t)",
+    "logical_not": "torch.logical_not(t)",
+    "all": "torch.all(t, -1)",
+    "any": "torch.any(t, -1)",
+    "max": "torch.max(x)",
+    "min": "torch.min(x)",
+    "addcmul": "torch.addcmul(x, x, y)",
+    "cat": "torch.cat([x, y])",
+    "clamp": "torch.clamp(x, 0.6, 1.0)",
+    "clamp_max": "torch.clamp_max(x, 1.0)",
+    "clamp_min": "torch.clamp_min(x, 1.0)",
+    "diff": "torch.diff(x)",
+    "dot": "torch.dot(v, v)",
+    "mv": "torch.mv(x[0, 0], v)",
+    "einsum_outer": "torch.einsum('i,j->ij', v, v)",
+    "embedding": "F.embedding(i, x[0, 0])",
+    "gather": "torch.gather(x[0], 1, i[:1].repeat(3, 1, 1)[:, :3])",
+    "gelu_tanh": "F.gelu(x, approximate='tanh')",
+    "index": "x[0, 0][i]",
+    "index_select": "torch.index_select(x, 2, i[0, 0])",
+    "lerp": "torch.lerp(x, y, 0.5)",
+    "linalg_vector_norm": "torch.linalg.vector_norm(x)",
+    "norm": "torch.norm(x)",
+    "masked_fill": "torch.masked_fill(x, t, 0.0)",
+    "softmax": "F.softmax(x, -1)",
+    "topk": "torch.topk(x, 2)",
+    "where": "torch.where(t, x, y)",
+    "layer_norm": "F.layer_norm(x, (4,), v, v)",
+    "rms_norm": "F.rms_norm(x, (4,), v)",
+    "group_norm": "F.group_norm(x, 3)",
+    "batch_norm": "F.batch_norm(x, v[:3], v[:3])",
+    "adaptive_avg_pool1d": "F.adaptive_avg_pool1d(x[0], 2)",
+    "adaptive_avg_pool2d": "F.adaptive_avg_pool2d(x, 2)",
+    "avg_pool2d": "F.avg_pool2d(x, 2)",
+    "max_pool2d": "F.max_pool2d(x, 2)",
+    "sdpa": "F.scaled_dot_product_attention(x, x, y)",
+    "linear": "F.linear(x, x[0, 0])",
+    "addmm": "torch.addmm(v, x[0, 0], y[0, 0])",
+    "addmm_matrix": "torch.addmm(x[0, 0], x[0, 0], y[0, 0])",
+    "matmul": "torch.matmul(x, y)",
+    "bmm": "torch.bmm(x[0], y[0])",
+    "baddbmm": "torch.baddbmm(x[0], x[0], y[0])",
+    "einsum": "torch.einsum('bhij,bhjk->bhik', x, y)",
+    "conv1d": "F.conv1d(x[0], x[0])",
+    "conv2d": "F.conv2d(x, y)",
+    "conv_transpose2d": "F.conv_transpose2d(x[:, :2], x)",
+}
+
+# The figure of each tool.
+FIGURE = {"torch-flop-counter": "total", "torch-flop-counter-training": "total", "fvcore": "total", "ptflops": "macs",
+          "calflops": "flops", "deepspeed": "flops"}
+
+
+class Operator(nn.Module):
+    """One operator, and a parameter that nothing reads: some tools want one."""
+
+    def __init__(self, line):
+        super().__init__()
+        self.line = line
+        self.unread = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, y, v, i, t):
+        return eval(self.line, {"torch": torch, "F": F, "x": x, "y": y, "v": v, "i": i, "t": t})
+
+
+def all_operators(tool):
+    def met(*_):
+        said = {}
+        for name, line in OPERATORS.items():
+            try:
+                said[name] = TOOLS[tool](Operator(line).eval(), tuple(VALUES.values()))[FIGURE[tool]]
+            except Exception as error:
+                said[name] = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        return said
+
+    return met
+
+
+def main():
+    torch.set_num_threads(1)
+    record = {"torch": torch.__version__.split("+")[0], "tools": {}}
+    for tool in WATCH_CALLS:
+        said = isolated(all_operators(tool), None, (), 1)
+        print(tool, {k: v for k, v in said.items() if v}, file=sys.stderr, flush=True)
+        record["tools"][tool] = {
+            "passed": sorted(name for name, figure in said.items() if figure == 0),
+            "counted": {name: figure for name, figure in said.items() if isinstance(figure, int) and figure},
+            "errors": {name: figure for name, figure in said.items() if isinstance(figure, str)},
+        }
+    OUT.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
