@@ -51,7 +51,8 @@ impl Graph {
             let shape = self.shape(*var);
             bytes(facts.elements_read(operand, shape, &node.shape), shape)
         });
-        (read.sum(), bytes(node.shape.elements(), &node.shape))
+        let written = node.results().map(|shape| bytes(shape.elements(), shape));
+        (read.sum(), written.sum())
     }
 
     /// Parameters: all of them, and those that are trainable.

@@ -7,8 +7,8 @@ use crate::operation::Operation;
 use crate::ops::{
     Activation, ArgMax, Arithmetic, Attention, Carry, Concat, Convolution, Cumulative, Dropout,
     Einsum, Embedding, Exit, Experts, Fill, Gather, IndexMap, Norm, Pointwise, Pool, Rearrange,
-    Reduce, Rope, RotaryAngles, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal,
-    TokenPositions, TopK,
+    Reduce, Rope, RotaryAngles, Scale, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal,
+    ToWhole, TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -115,6 +115,10 @@ ops! {
     Select(Select),
     /// Whole numbers as reals.
     ToReal(ToReal),
+    /// Reals as whole numbers.
+    ToWhole(ToWhole),
+    /// Whole numbers in their order, and where they stood.
+    Sort(Sort),
     /// A tensor of one number.
     Fill(Fill),
     /// Rows of a table by id.

@@ -5,8 +5,8 @@ use opledger_dims::{Poly, Symbol};
 use crate::ops::{
     Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Concat, Convolution, Cumulative,
     Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather, Masked, Norm, Pointwise, Pool,
-    Rearrange, Reduce, Rope, RopePairs, Scale, Select, Sinusoid, Softmax, Source, Table, ToReal,
-    TopK,
+    Rearrange, Reduce, Rope, RopePairs, Scale, Select, Sinusoid, Softmax, Sort, Source, Table,
+    ToReal, ToWhole, TopK,
 };
 use crate::{
     Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Slide,
@@ -290,6 +290,25 @@ impl Graph {
     #[track_caller]
     pub fn to_real(&mut self, x: Var) -> Recorded {
         self.record("", ToReal, &[x])
+    }
+
+    /// Reals cut to whole numbers.
+    ///
+    /// # Errors
+    /// When `x` holds whole numbers.
+    #[track_caller]
+    pub fn to_whole(&mut self, x: Var) -> Recorded {
+        self.record("", ToWhole, &[x])
+    }
+
+    /// Whole numbers in their order along the last axis, and the place of each before.
+    ///
+    /// # Errors
+    /// When `x` holds reals or has no axis.
+    #[track_caller]
+    pub fn sort(&mut self, x: Var) -> Result<[Var; 2], GraphError> {
+        let sorted = self.record("", Sort, &[x])?;
+        Ok([sorted, sorted.sibling(1)])
     }
 
     /// A tensor of one number.

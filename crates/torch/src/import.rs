@@ -8,12 +8,13 @@ use opledger_ir::Graph;
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::error::{ImportError, UnknownOperation};
-use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::lower;
 use crate::names::naming;
 use crate::observed::CallLog;
 use crate::schema::{Argument, ExportedProgram, OutputSpec, ProgramNode, SymIntArgument};
-use crate::whole::{Whole, WholeKind};
+use crate::whole::WholeKind;
+use crate::writes::Writes;
 
 /// A program as a graph.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub struct ImportOptions {
 /// Records a program.
 pub(crate) fn import(
     program: &ExportedProgram,
-    tied: &BTreeMap<String, String>,
+    known: &Known,
     options: &ImportOptions,
 ) -> Result<Imported, ImportError> {
     let naming = naming(program, &options.names);
@@ -50,7 +51,7 @@ pub(crate) fn import(
     loop {
         let own = equal.clone();
         let mut unknown = Vec::new();
-        let mut importer = Importer::new(program, tied, naming.clone(), &own);
+        let mut importer = Importer::new(program, known, naming.clone(), &own);
         let mut log = CallLog::new(program);
         match importer.record(&mut unknown, &mut log) {
             Ok(()) => return importer.finish(unknown, log.observations, options),
@@ -75,11 +76,15 @@ impl<'p> Importer<'p> {
     ) -> Result<(), (Option<&'p ProgramNode>, Obstacle)> {
         self.sources().map_err(|problem| (None, problem))?;
         let program = self.program;
-        for node in &program.graph_module.graph.nodes {
+        let mut writes = Writes::new(program);
+        for (at, node) in program.graph_module.graph.nodes.iter().enumerate() {
             let before = self.graph.nodes().len();
-            self.node(node, unknown).map_err(|problem| (Some(node), problem))?;
-            let nodes = self.graph.vars().skip(before).collect();
-            log.observe(self, node, nodes).map_err(|problem| (Some(node), problem))?;
+            let recorded = self.node(node, unknown).and_then(|()| {
+                let nodes = self.graph.vars().skip(before).collect();
+                log.observe(self, node, nodes)?;
+                writes.note(self, at, node)
+            });
+            recorded.map_err(|problem| (Some(node), problem))?;
         }
         self.outputs().map_err(|problem| (None, problem))
     }
@@ -145,9 +150,11 @@ impl<'p> Importer<'p> {
         let own = match value {
             Meaning::Tensor(tensor) => tensor.sizes(),
             Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes.clone(),
-            Meaning::Size(_) | Meaning::Number(_) | Meaning::List(_) | Meaning::None => {
-                return Ok(());
-            }
+            Meaning::Groups(_)
+            | Meaning::Size(_)
+            | Meaning::Number(_)
+            | Meaning::List(_)
+            | Meaning::None => return Ok(()),
         };
         let said = self.sizes_of(name)?;
         if own.len() != said.len() {
@@ -182,7 +189,7 @@ impl<'p> Importer<'p> {
                 Meaning::Tensor(self.movement().tensor(var)?)
             } else {
                 let var = self.graph.input_ids(name, axes, 1)?;
-                Meaning::Whole(Whole::given(var, sizes, kind))
+                self.given(var, sizes, kind)?
             };
             self.values.insert(name.clone(), value);
         }

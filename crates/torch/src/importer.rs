@@ -1,17 +1,15 @@
 //! What a program's names stand for while its nodes are recorded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Source;
-use opledger_ir::{Axis, Graph, GraphError, Role, Var};
+use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Var};
 
 use crate::names::Naming;
-use crate::schema::{
-    Argument, ExportedProgram, InputSpec, ProgramNode, SymInt, SymIntArgument, TensorMeta,
-};
+use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, SymIntArgument, TensorMeta};
 use crate::symbolic::SizeExpr;
-use crate::tensor::{DimPart, Misfit, Movement, Placed};
+use crate::tensor::{Dim, DimPart, Misfit, Movement, Placed};
 use crate::whole::{Whole, WholeKind};
 
 /// What a name of the program stands for.
@@ -21,6 +19,8 @@ pub(crate) enum Meaning {
     Tensor(Placed),
     /// Whole numbers by their places.
     Whole(Whole),
+    /// How many of sorted whole numbers there are of each, and the sums of that.
+    Groups(Whole),
     /// Two reals, one where a truth value holds and one where not.
     Choice { when: Whole, then: f64, otherwise: f64 },
     /// A size.
@@ -72,12 +72,23 @@ impl Obstacle {
 
 pub(crate) type Lowered<T> = Result<T, Obstacle>;
 
+/// What of an archive is known before its program is recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// For each parameter that is an earlier one, that one's name.
+    pub(crate) tied: BTreeMap<String, String>,
+    /// Whole numbers that are no parameters, by their names.
+    pub(crate) constants: BTreeMap<String, Vec<i64>>,
+}
+
 /// A program on its way to a graph.
 pub(crate) struct Importer<'p> {
     pub(crate) program: &'p ExportedProgram,
-    tied: &'p BTreeMap<String, String>,
+    known: &'p Known,
     pub(crate) graph: Graph,
     sizes: Vec<Poly>,
+    /// The whole numbers that expressions look up in.
+    wholes: Vec<Var>,
     pub(crate) values: HashMap<String, Meaning>,
     /// What symbols of the export are called.
     pub(crate) naming: Naming,
@@ -88,15 +99,16 @@ pub(crate) struct Importer<'p> {
 impl<'p> Importer<'p> {
     pub(crate) fn new(
         program: &'p ExportedProgram,
-        tied: &'p BTreeMap<String, String>,
+        known: &'p Known,
         naming: Naming,
         equal: &'p BTreeMap<Symbol, Symbol>,
     ) -> Self {
         Importer {
             program,
-            tied,
+            known,
             graph: Graph::new(),
             sizes: Vec::new(),
+            wholes: Vec::new(),
             values: HashMap::new(),
             naming,
             equal,
@@ -104,7 +116,7 @@ impl<'p> Importer<'p> {
     }
 
     pub(crate) fn movement(&mut self) -> Movement<'_> {
-        Movement { graph: &mut self.graph, sizes: &mut self.sizes }
+        Movement { graph: &mut self.graph, sizes: &mut self.sizes, wholes: &self.wholes }
     }
 
     /// A size of the program as a polynomial.
@@ -166,7 +178,7 @@ impl<'p> Importer<'p> {
                     continue;
                 }
             };
-            let path = self.tied.get(path).unwrap_or(path);
+            let path = self.known.tied.get(path).unwrap_or(path);
             let value = match recorded.get(path.as_str()) {
                 Some(value) => value.clone(),
                 None => {
@@ -186,8 +198,14 @@ impl<'p> Importer<'p> {
         let axes = self.movement().axes(&sizes);
         let kind = self.kind_of(arg)?;
         if kind != WholeKind::Real {
-            let var = self.graph.record(path, Source::Ids { axes, below: 1.into() }, &[])?;
-            return Ok(Meaning::Whole(Whole::given(var, sizes, kind)));
+            let values = self.known.constants.get(path).map(Vec::as_slice);
+            if let Some(expr) = values.and_then(|values| counted_up(values, &sizes)) {
+                return Ok(Meaning::Whole(Whole::filled(sizes, expr, kind)));
+            }
+            let most = values.and_then(|values| values.iter().max()).copied().unwrap_or(0);
+            let below = Poly::from(most.saturating_add(1));
+            let var = self.graph.record(path, Source::Ids { axes, below }, &[])?;
+            return self.given(var, sizes, kind);
         }
         let source = match &axes[..] {
             [] | [_] => Source::gain(),
@@ -213,7 +231,7 @@ impl<'p> Importer<'p> {
                     Meaning::Tensor(self.movement().tensor(var)?)
                 } else {
                     let var = self.whole_input(name, axes, kind)?;
-                    Meaning::Whole(Whole::given(var, sizes, kind))
+                    self.given(var, sizes, kind)?
                 };
                 self.values.insert(name.clone(), value);
                 Ok(())
@@ -235,22 +253,8 @@ impl<'p> Importer<'p> {
         if kind == WholeKind::Truth {
             return Ok(self.graph.input_mask(name, axes)?);
         }
-        let program = self.program;
-        let looked_up = |node: &&ProgramNode| {
-            node.target.contains(".embedding.")
-                && node.inputs.iter().any(|input| {
-                    input.name == "indices"
-                        && matches!(&input.arg, Argument::Tensor(of) if of == name)
-                })
-        };
-        let lookup = program.graph_module.graph.nodes.iter().find(looked_up);
-        let weight = lookup.and_then(|node| {
-            node.inputs.iter().find_map(|input| match &input.arg {
-                Argument::Tensor(of) if input.name == "weight" => Some(of),
-                _ => None,
-            })
-        });
-        let rows = weight.map(|weight| self.sizes_of(weight)).transpose()?;
+        let weight = self.table_of(name);
+        let rows = weight.map(|weight| self.sizes_of(&weight)).transpose()?;
         let tokens = rows.is_some();
         let below = rows.and_then(|sizes| sizes.into_iter().next()).unwrap_or_else(|| 2.into());
         let var = self.graph.input_ids(name, axes, below)?;
@@ -258,6 +262,33 @@ impl<'p> Importer<'p> {
             self.graph.mark(var, Role::Tokens);
         }
         Ok(var)
+    }
+
+    /// The table that the elements of an input are looked up in, as they are or in another form.
+    fn table_of(&self, input: &str) -> Option<String> {
+        const SAME: &[&str] = &["view", "reshape", "unsqueeze", "squeeze", "to", "expand", "clone"];
+        let mut forms = BTreeSet::from([input]);
+        for node in &self.program.graph_module.graph.nodes {
+            let name = node.target.strip_prefix("torch.ops.aten.").unwrap_or(&node.target);
+            let base = name.split('.').next().unwrap_or(name);
+            let argument = |name: &str| {
+                node.inputs.iter().find_map(|input| match &input.arg {
+                    Argument::Tensor(of) if input.name == name => Some(of.as_str()),
+                    _ => None,
+                })
+            };
+            let has = |name: &str| argument(name).is_some_and(|of| forms.contains(of));
+            if base == "embedding" && has("indices") {
+                return argument("weight").map(str::to_owned);
+            }
+            if SAME.contains(&base) && has("self") {
+                forms.extend(node.outputs.iter().filter_map(|output| match output {
+                    Argument::Tensor(of) => Some(of.as_str()),
+                    _ => None,
+                }));
+            }
+        }
+        None
     }
 
     /// What a name stands for.
@@ -270,6 +301,10 @@ impl<'p> Importer<'p> {
     pub(crate) fn real(&mut self, value: Meaning) -> Lowered<Placed> {
         match value {
             Meaning::Tensor(tensor) => Ok(tensor),
+            Meaning::Whole(whole) if whole.expr.as_number().is_some() => {
+                let number = whole.expr.as_number().unwrap_or(0) as f64;
+                self.chosen(&whole, number, number)
+            }
             Meaning::Whole(whole) => {
                 let mut movement = self.movement();
                 let truth = whole.kind == WholeKind::Truth;
@@ -281,10 +316,46 @@ impl<'p> Importer<'p> {
                 let var = self.graph.fill(Vec::<Axis>::new(), number)?;
                 Ok(Placed { var, dims: Vec::new() })
             }
-            Meaning::Size(_) | Meaning::List(_) | Meaning::None => {
-                Err(Obstacle::Bad("a size or a list where a tensor is needed".to_owned()))
+            Meaning::Size(size) => {
+                let expr = IndexExpr::size(size);
+                self.real(Meaning::Whole(Whole::filled(Vec::new(), expr, WholeKind::Whole)))
+            }
+            Meaning::Groups(_) => Err(Obstacle::Unknown),
+            Meaning::List(_) | Meaning::None => {
+                Err(Obstacle::Bad("a list or nothing where a tensor is needed".to_owned()))
             }
         }
+    }
+
+    /// Whole numbers that the graph computes, with an axis for each dimension.
+    pub(crate) fn computed(
+        &mut self,
+        var: Var,
+        dims: Vec<Dim>,
+        kind: WholeKind,
+    ) -> Lowered<Meaning> {
+        let dense = self.movement().dense(&Placed { var, dims })?;
+        self.given(dense.var, dense.sizes(), kind)
+    }
+
+    /// Whole numbers of the graph that have an axis for each dimension.
+    pub(crate) fn given(
+        &mut self,
+        var: Var,
+        sizes: Vec<Poly>,
+        kind: WholeKind,
+    ) -> Lowered<Meaning> {
+        let known = self.wholes.iter().position(|own| *own == var);
+        let operand = known.unwrap_or_else(|| {
+            self.wholes.push(var);
+            self.wholes.len() - 1
+        });
+        Ok(Meaning::Whole(Whole::given(operand, sizes, kind)))
+    }
+
+    /// The value that expressions look up in by a number.
+    pub(crate) fn whole_var(&self, operand: usize) -> Option<Var> {
+        self.wholes.get(operand).copied()
     }
 
     /// One of two reals at each place.
@@ -348,6 +419,19 @@ impl Importer<'_> {
             }
         })
     }
+}
+
+/// Constants as an expression: one number everywhere, or positions along the last dimension.
+fn counted_up(values: &[i64], sizes: &[Poly]) -> Option<IndexExpr> {
+    let first = *values.first()?;
+    if values.iter().all(|value| *value == first) {
+        return Some(first.into());
+    }
+    let dim = sizes.len().checked_sub(1)?;
+    let length = usize::try_from(&sizes[dim].as_integer()?).ok()?;
+    let mut places = values.iter().enumerate();
+    let counts = places.all(|(at, value)| *value == first + (at % length) as i64);
+    counts.then(|| IndexExpr::Position(dim).plus(&first.into()))
 }
 
 /// What the elements of a type of PyTorch are (`ScalarType` of the schema).

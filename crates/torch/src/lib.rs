@@ -17,6 +17,7 @@ mod symbolic;
 mod tensor;
 mod weights;
 mod whole;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,8 +33,12 @@ pub use weights::weights;
 pub fn open(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
     let mut archive = archive::Archive::open(path)?;
     let program = archive.program()?;
-    let tied = tied(&archive.payloads()?);
-    import::import(&program, &tied, options)
+    let payloads = archive.payloads()?;
+    let known = importer::Known {
+        tied: tied(&payloads),
+        constants: weights::whole_constants(&mut archive, &payloads)?,
+    };
+    import::import(&program, &known, options)
 }
 
 /// For each parameter that has its elements in common with an earlier one, that one's name.

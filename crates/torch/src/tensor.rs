@@ -90,11 +90,13 @@ pub(crate) struct Movement<'g> {
     pub(crate) graph: &'g mut Graph,
     /// The sizes that have a name of their own, in the order they were met.
     pub(crate) sizes: &'g mut Vec<Poly>,
+    /// The whole numbers that expressions look up in.
+    pub(crate) wholes: &'g [Var],
 }
 
 impl Movement<'_> {
     /// A name for an axis of a size, none of those taken: the size's own symbol, or `d` with a
-    /// number, and a prime for each that has the name already.
+    /// number, and another number where that is taken.
     pub(crate) fn name(&mut self, size: &Poly, taken: &BTreeSet<Symbol>) -> Symbol {
         let stem = match size.as_symbol() {
             Some(symbol) => symbol.as_str().to_owned(),
@@ -107,8 +109,10 @@ impl Movement<'_> {
             }
         };
         let mut name = Symbol::new(&stem);
+        let mut number = 2;
         while taken.contains(&name) {
-            name = Symbol::from(format!("{name}'"));
+            name = Symbol::from(format!("{stem}_{number}"));
+            number += 1;
         }
         name
     }
@@ -530,7 +534,7 @@ impl Movement<'_> {
         for (dim, axis) in used.iter().zip(&axes) {
             dims[*dim] = vec![DimPart::Axis(axis.clone())];
         }
-        if let Some(var) = given(self.graph, expr, &used) {
+        if let Some(var) = given(self.wholes, expr, &used) {
             let own = self.graph.shape(var).axes.clone();
             for (dim, axis) in used.iter().zip(own) {
                 dims[*dim] = vec![DimPart::Axis(axis)];
@@ -547,11 +551,13 @@ impl Movement<'_> {
         );
         value.visit(&mut |expr| {
             if let IndexExpr::Lookup { operand, .. } = expr {
-                let var = self.graph.vars().nth(*operand);
+                let var = self.wholes.get(*operand).copied();
                 operands.extend(var.filter(|var| !operands.contains(var)));
             }
         });
-        let place = |node: usize| operands.iter().position(|var| var.index() == node).unwrap_or(0);
+        let place = |own: usize| {
+            operands.iter().position(|var| self.wholes.get(own) == Some(var)).unwrap_or(0)
+        };
         let value = value.map(&IndexExpr::Position, &|operand, at| IndexExpr::Lookup {
             operand: place(operand),
             at,
@@ -572,10 +578,10 @@ impl Movement<'_> {
 }
 
 /// The tensor that an expression gives back as it is, over these dimensions.
-fn given(graph: &Graph, expr: &IndexExpr, used: &[usize]) -> Option<Var> {
+fn given(wholes: &[Var], expr: &IndexExpr, used: &[usize]) -> Option<Var> {
     let IndexExpr::Lookup { operand, at } = expr else { return None };
     let places = used.iter().map(|dim| IndexExpr::Position(*dim));
-    let var = graph.vars().nth(*operand)?;
+    let var = *wholes.get(*operand)?;
     at.iter().cloned().eq(places).then_some(var)
 }
 

@@ -1,12 +1,13 @@
 //! The elements of a program's parameters, buffers and constants.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, Value};
 use opledger_tensor::Tensor;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Payloads};
 use crate::error::ImportError;
 use crate::names::numbers;
 use crate::schema::{PayloadMeta, SymInt, TensorMeta};
@@ -35,6 +36,31 @@ pub fn weights(path: &Path, graph: &Graph) -> Result<Vec<(String, Value<f32>)>, 
         tensors.push((node.path.clone(), value));
     }
     Ok(tensors)
+}
+
+/// The most elements of whole numbers that are looked at while a program is recorded.
+const MOST_CONSTANTS: usize = 1 << 20;
+
+/// The whole numbers that are no parameters, by their names: positions, places, counters.
+pub(crate) fn whole_constants(
+    archive: &mut Archive,
+    payloads: &Payloads,
+) -> Result<BTreeMap<String, Vec<i64>>, ImportError> {
+    let mut constants = BTreeMap::new();
+    for (name, (folder, meta)) in payloads {
+        let Some(of) = &meta.tensor_meta else { continue };
+        let whole = matches!(of.dtype, 1..=5 | 12) && !meta.use_pickle;
+        let elements = numbers(of)
+            .and_then(|shape| shape.iter().try_fold(1_usize, |all, size| all.checked_mul(*size)));
+        if !whole || elements.is_none_or(|elements| elements > MOST_CONSTANTS) {
+            continue;
+        }
+        // What cannot be read is told when the program is run.
+        if let Ok(Value::Index(tensor)) = read(archive, folder, meta) {
+            constants.insert(name.clone(), tensor.data().to_vec());
+        }
+    }
+    Ok(constants)
 }
 
 enum Refused {

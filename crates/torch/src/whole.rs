@@ -1,7 +1,7 @@
 //! Tensors of whole numbers and of truth values as expressions in their places.
 
 use opledger_dims::Poly;
-use opledger_ir::{IndexExpr, Var};
+use opledger_ir::IndexExpr;
 
 /// What the numbers are to PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,10 @@ impl Whole {
         Whole { sizes, expr, kind }
     }
 
-    /// A tensor of the graph, with an axis for each dimension.
-    pub(crate) fn given(var: Var, sizes: Vec<Poly>, kind: WholeKind) -> Whole {
+    /// A tensor that look-ups go by this number to, with an axis for each dimension.
+    pub(crate) fn given(operand: usize, sizes: Vec<Poly>, kind: WholeKind) -> Whole {
         let at = (0..sizes.len()).map(IndexExpr::Position).collect();
-        let expr = IndexExpr::Lookup { operand: var.index(), at };
+        let expr = IndexExpr::Lookup { operand, at };
         Whole { sizes: Vec::new(), expr, kind }.with_sizes(sizes)
     }
 

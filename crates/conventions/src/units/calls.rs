@@ -156,6 +156,8 @@ impl Lowering<'_> {
             | Op::ArgMax(_)
             | Op::Select(_)
             | Op::ToReal(_)
+            | Op::ToWhole(_)
+            | Op::Sort(_)
             | Op::Fill(_) => {
                 return Err(self.unrecorded(node));
             }

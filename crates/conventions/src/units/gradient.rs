@@ -41,6 +41,8 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::ArgMax(_)
             | Op::Select(_)
             | Op::ToReal(_)
+            | Op::ToWhole(_)
+            | Op::Sort(_)
             | Op::Fill(_)
             | Op::Rearrange(_)
             | Op::Concat(_)

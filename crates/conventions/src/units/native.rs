@@ -85,6 +85,8 @@ impl Lowering<'_> {
             | Op::ArgMax(_)
             | Op::Select(_)
             | Op::ToReal(_)
+            | Op::ToWhole(_)
+            | Op::Sort(_)
             | Op::Fill(_)
             | Op::Rearrange(_)
             | Op::Concat(_)

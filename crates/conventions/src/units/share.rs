@@ -102,6 +102,8 @@ fn of_operation(op: &Op) -> Share {
         | Op::ArgMax(_)
         | Op::Select(_)
         | Op::ToReal(_)
+        | Op::ToWhole(_)
+        | Op::Sort(_)
         | Op::Fill(_)
         | Op::Reduce(_)
         | Op::Dropout(_)

@@ -211,7 +211,8 @@ impl<M: Metering> Fast<M> {
                 return Ok(vec![self.noted(positions)]);
             }
             // What does not change the value has no kernel.
-            (Op::IndexMap(_), _) | (Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
+            (Op::IndexMap(_) | Op::ToWhole(_) | Op::Sort(_), _)
+            | (Op::Source(_) | Op::Carry(_) | Op::Exit(_), _) => {
                 let results = node.op.reference(call, &mut |_| {})?;
                 return Ok(results.into_iter().map(|value| self.noted(value)).collect());
             }
@@ -274,6 +275,8 @@ fn compute<M: Metering>(
         | Op::Table(_)
         | Op::TokenPositions(_)
         | Op::IndexMap(_)
+        | Op::ToWhole(_)
+        | Op::Sort(_)
         | Op::Source(_)
         | Op::Carry(_)
         | Op::Exit(_) => Err(OpError::Kernel(format!("{} has no kernel", op.name()))),

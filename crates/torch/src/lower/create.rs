@@ -2,6 +2,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
+use opledger_ir::ops::{Factor, Pointwise};
 
 use super::movement::sizes_of;
 use crate::call::Call;
@@ -12,6 +13,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     let one = |value: Meaning| Ok(vec![value]);
     match base {
         "arange" => {
+            if let Some(reals) = real_range(own, call)? {
+                return one(reals);
+            }
             let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
             let step = call.size(own, "step")?.unwrap_or_else(Poly::one);
             let sizes = call.sizes(own, 0)?;
@@ -85,12 +89,37 @@ fn filled(own: &mut Importer<'_>, call: &Call<'_>, number: f64) -> Lowered<Meani
     let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
     let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
     Ok(match (whole, kind) {
-        (Some(number), WholeKind::Truth | WholeKind::Whole) => {
-            Meaning::Whole(Whole { sizes, expr: number.into(), kind })
-        }
+        (Some(number), _) => Meaning::Whole(Whole { sizes, expr: number.into(), kind }),
         _ => {
             let when = Whole { sizes, expr: 1.into(), kind: WholeKind::Truth };
             Meaning::Choice { when, then: number, otherwise: number }
         }
     })
+}
+
+/// `arange` with a start or a step that is no whole number: positions, scaled and shifted.
+fn real_range(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
+    let number = |own: &Importer<'_>, name| match call.value(own, name)? {
+        Meaning::Number(number) => Ok(Some(number)),
+        _ => Ok::<_, Obstacle>(None),
+    };
+    let (start, step) = (number(own, "start")?, number(own, "step")?);
+    if start.is_none() && step.is_none() {
+        return Ok(None);
+    }
+    let whole = |name: &str, default: f64| match call.float(name) {
+        Some(number) => number,
+        None => default,
+    };
+    let (start, step) = (whole("start", 0.0), whole("step", 1.0));
+    let sizes = call.sizes(own, 0)?;
+    let positions = Whole { sizes, expr: IndexExpr::Position(0), kind: WholeKind::Real };
+    let mut tensor = own.real(Meaning::Whole(positions))?;
+    if step != 1.0 {
+        tensor.var = own.graph.scale(tensor.var, Factor::Number(step))?;
+    }
+    if start != 0.0 {
+        tensor.var = own.graph.pointwise(tensor.var, Pointwise::Shift(start))?;
+    }
+    Ok(Some(Meaning::Tensor(tensor)))
 }

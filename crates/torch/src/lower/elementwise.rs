@@ -15,6 +15,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         return one(applied(own, call, function));
     }
     match base {
+        "max" | "min" if call.has("other") => {
+            one(arithmetic(own, call, if base == "max" { "maximum" } else { "minimum" }))
+        }
         "add" | "sub" | "rsub" | "subtract" | "mul" | "multiply" | "div" | "divide"
         | "true_divide" | "maximum" | "minimum" | "floor_divide" | "remainder" => {
             one(arithmetic(own, call, base))
@@ -30,7 +33,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         },
         "where" => one(selected(own, call)),
         "masked_fill" => one(filled(own, call)),
-        "addcmul" | "lerp" => Err(Obstacle::Unknown),
+        "addcmul" | "addcdiv" => one(added(own, call, base)),
+        "zero" | "fill" => one(set(own, call, base)),
         _ => Err(Obstacle::Unknown),
     }
 }
@@ -96,6 +100,11 @@ fn applied(own: &mut Importer<'_>, call: &Call<'_>, function: Function) -> Lower
         let expr = |expr: &IndexExpr| IndexExpr::from(0).minus(expr);
         return Ok(Meaning::Whole(whole.each(whole.kind, expr)));
     }
+    if let (Meaning::Whole(whole), Function::Pointwise(Pointwise::Abs)) = (&value, &function) {
+        let none = IndexExpr::from(0);
+        let expr = |expr: &IndexExpr| expr.is_positive().choose(expr, &none.minus(expr));
+        return Ok(Meaning::Whole(whole.each(whole.kind, expr)));
+    }
     let mut tensor = own.real(value)?;
     own.movement().real(&mut tensor)?;
     let var = match function {
@@ -103,6 +112,29 @@ fn applied(own: &mut Importer<'_>, call: &Call<'_>, function: Function) -> Lower
         Function::Pointwise(function) => own.graph.pointwise(tensor.var, function)?,
     };
     Ok(Meaning::Tensor(Placed { var, ..tensor }))
+}
+
+/// `x + value·a·b`, or `x + value·a / b`.
+fn added(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    let [x, a, b] = ["self", "tensor1", "tensor2"].map(|name| call.value(own, name));
+    let kind = if base == "addcmul" { ArithmeticKind::Mul } else { ArithmeticKind::Div };
+    let mut term = Meaning::Tensor(combined(own, kind, a?, b?)?);
+    let value = call.float("value").unwrap_or(1.0);
+    if value != 1.0 {
+        term = scaled(own, term, value)?;
+    }
+    combined(own, ArithmeticKind::Add, x?, term).map(Meaning::Tensor)
+}
+
+/// All elements the same number.
+fn set(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    let number = match base {
+        "zero" => Some(0.0),
+        _ => number(&call.value(own, "value")?),
+    };
+    let number = number.ok_or(Obstacle::Unknown)?;
+    let when = Whole { sizes: call.sizes(own, 0)?, expr: 1.into(), kind: WholeKind::Truth };
+    Ok(Meaning::Choice { when, then: number, otherwise: number })
 }
 
 /// A number that is whole.
@@ -120,7 +152,11 @@ fn whole(value: &Meaning) -> Option<Whole> {
         }
         Meaning::Number(number) => whole_number(*number)
             .map(|number| Whole::filled(Vec::new(), number.into(), WholeKind::Real)),
-        Meaning::Tensor(_) | Meaning::Choice { .. } | Meaning::List(_) | Meaning::None => None,
+        Meaning::Tensor(_)
+        | Meaning::Choice { .. }
+        | Meaning::List(_)
+        | Meaning::Groups(_)
+        | Meaning::None => None,
     }
 }
 
@@ -143,7 +179,21 @@ fn number(value: &Meaning) -> Option<f64> {
         | Meaning::Choice { .. }
         | Meaning::Whole(_)
         | Meaning::List(_)
+        | Meaning::Groups(_)
         | Meaning::None => None,
+    }
+}
+
+/// The number that a value has everywhere, whatever its sizes.
+fn constant(value: &Meaning) -> Option<f64> {
+    match value {
+        Meaning::Choice { when, then, otherwise } => match when.expr.as_number() {
+            Some(0) => Some(*otherwise),
+            Some(_) => Some(*then),
+            None => None,
+        },
+        Meaning::Whole(whole) => whole.expr.as_number().map(|n| n as f64),
+        value => number(value),
     }
 }
 
@@ -330,10 +380,10 @@ fn compared(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Mean
     let combine: fn(&IndexExpr, &IndexExpr) -> IndexExpr = match base {
         "eq" => IndexExpr::equals,
         "ne" => |a, b| a.equals(b).is_zero(),
-        "lt" => IndexExpr::below,
-        "gt" => |a, b| b.below(a),
-        "le" => |a, b| a.below(&b.plus(&1.into())),
-        "ge" => |a, b| b.below(&a.plus(&1.into())),
+        "lt" => below,
+        "gt" => |a, b| below(b, a),
+        "le" => |a, b| below(a, &b.plus(&1.into())),
+        "ge" => |a, b| below(b, &a.plus(&1.into())),
         "logical_and" => IndexExpr::and,
         "logical_or" => IndexExpr::or,
         "__and__" | "bitwise_and" if !bits => IndexExpr::and,
@@ -341,6 +391,22 @@ fn compared(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Mean
         _ => return Err(Obstacle::Unknown),
     };
     x.zip(&y, WholeKind::Truth, combine).map(Meaning::Whole).map_err(Obstacle::sizes)
+}
+
+/// Whether a number is below another; an absolute value is where both the number and its opposite are.
+fn below(a: &IndexExpr, b: &IndexExpr) -> IndexExpr {
+    let none = IndexExpr::from(0);
+    // `|e| + 0`, or with the constant of the comparison on either side.
+    let (constant, terms) = a.parts();
+    if let [(IndexExpr::Choose(of), factor)] = &terms[..] {
+        let [when, then, otherwise] = &**of;
+        let bound = b.minus(&IndexExpr::size(constant));
+        let opposite = none.minus(then);
+        if *factor == Poly::one() && *when == then.is_positive() && *otherwise == opposite {
+            return then.below(&bound).and(&opposite.below(&bound));
+        }
+    }
+    a.below(b)
 }
 
 fn selected(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
@@ -378,7 +444,7 @@ fn select(
         _ => None,
     };
     let wide = |when: &Whole| when.ranked(rank).expanded(sizes.clone());
-    match (number(&then), number(&otherwise), choice(&then), choice(&otherwise)) {
+    match (constant(&then), constant(&otherwise), choice(&then), choice(&otherwise)) {
         (Some(then), Some(otherwise), _, _) => {
             return Ok(Meaning::Choice { when: wide(&when), then, otherwise });
         }

@@ -20,6 +20,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             one(rows(own, &table, &ids))
         }
         "index" => one(indexed(own, call)),
+        "index_put" => one(inverse(own, call)),
         "gather" => one(gathered(own, call)),
         "index_select" => {
             let value = call.value(own, "self")?;
@@ -73,8 +74,24 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
         dims.extend(run.dims[1..].to_vec());
         return Ok(Meaning::Tensor(Placed { var: run.var, dims }));
     }
+    if row.is_empty() {
+        // One number for each place.
+        let mut movement = own.movement();
+        let found = movement.whole(&ids.sizes, &ids.expr, false)?;
+        if found.dims.len() != 1 || table.dims.len() != 1 {
+            return Err(Obstacle::Unknown);
+        }
+        let (found, table) = (movement.dense(&found)?, movement.dense(table)?);
+        let var = movement.graph.gather(table.var, found.var)?;
+        return Ok(Meaning::Tensor(Placed { var, dims: found.dims }));
+    }
     if row.len() != 1 {
-        return Err(Obstacle::Unknown);
+        // Rows of several dimensions as one.
+        let flat = [sizes[0].clone(), sizes[1..].iter().product()];
+        let table = own.movement().reshape(table, &flat)?;
+        let found = rows(own, &table, ids)?;
+        let back = [&ids.sizes[..], &sizes[1..]].concat();
+        return super::movement::reshape(own, found, &back);
     }
     let mut movement = own.movement();
     let found = movement.whole(&ids.sizes, &ids.expr, false)?;
@@ -88,6 +105,38 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
     let mut dims = found.dims;
     dims.push(table.dims[1].clone());
     Ok(Meaning::Tensor(Placed { var, dims }))
+}
+
+/// Places of one dimension that count up, or are one.
+fn run(own: &mut Importer<'_>, tensor: Placed, dim: usize, ids: &Whole) -> Lowered<Meaning> {
+    let (constant, terms) = ids.expr.parts();
+    let one = Poly::one();
+    let counts = match &terms[..] {
+        [] => ids.sizes.iter().all(|size| *size == one),
+        [(IndexExpr::Position(_), factor)] => *factor == one,
+        _ => false,
+    };
+    let [length] = &ids.sizes[..] else { return Err(Obstacle::Unknown) };
+    if !counts {
+        return Err(Obstacle::Unknown);
+    }
+    let start = super::movement::from_end(&constant, &crate::tensor::size(&tensor.dims[dim]));
+    cut(own, Meaning::Tensor(tensor), dim, &start, length)
+}
+
+/// Entries of one dimension by their places, which stand where the dimension stood.
+fn along(own: &mut Importer<'_>, tensor: Placed, dim: usize, ids: &Whole) -> Lowered<Meaning> {
+    let rank = tensor.dims.len();
+    let order: Vec<usize> =
+        std::iter::once(dim).chain((0..rank).filter(|own| *own != dim)).collect();
+    let turned = super::movement::permute(Meaning::Tensor(tensor), &order)?;
+    let Meaning::Tensor(turned) = turned else { return Err(Obstacle::Unknown) };
+    let found = rows(own, &turned, ids)?;
+    // [places…, others…] to where the dimension stood.
+    let places = ids.sizes.len();
+    let order: Vec<usize> =
+        (places..places + dim).chain(0..places).chain(places + dim..places + rank - 1).collect();
+    super::movement::permute(found, &order)
 }
 
 fn repeated(sizes: &[Poly]) -> Vec<Dim> {
@@ -149,10 +198,37 @@ fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
         }
         Meaning::Tensor(tensor) => match &given[..] {
             [(0, ids)] => rows(own, &tensor, ids),
+            [(dim, ids)] => match run(own, tensor.clone(), *dim, ids) {
+                Err(Obstacle::Unknown) => along(own, tensor, *dim, ids),
+                result => result,
+            },
             _ => Err(Obstacle::Unknown),
         },
         _ => Err(Obstacle::Unknown),
     }
+}
+
+/// `empty[places] = 0, 1, 2, …` by places that are a permutation: where each stands.
+fn inverse(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let Meaning::List(indices) = call.value(own, "indices")? else { return Err(Obstacle::Unknown) };
+    let ([Meaning::Whole(places)], Meaning::Whole(values)) =
+        (&indices[..], call.value(own, "values")?)
+    else {
+        return Err(Obstacle::Unknown);
+    };
+    let sorted = match &places.expr {
+        IndexExpr::Lookup { operand, at } if *at == [IndexExpr::Position(0)] => {
+            super::sorted::is_permutation(own, *operand)
+        }
+        _ => false,
+    };
+    if !sorted || values.expr != IndexExpr::Position(0) {
+        return Err(Obstacle::Unknown);
+    }
+    let mut movement = own.movement();
+    let permutation = movement.whole(&places.sizes, &places.expr, false)?;
+    let [_, inverse] = movement.graph.sort(permutation.var)?;
+    own.given(inverse, places.sizes.clone(), WholeKind::Whole)
 }
 
 /// Places that run over as many as a symbol says, in a dimension of another symbol: one size.

@@ -4,10 +4,12 @@ mod attention;
 mod create;
 mod elementwise;
 mod index;
-mod movement;
+pub(crate) mod movement;
 mod norm;
 mod product;
 mod reduction;
+mod sorted;
+mod window;
 
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -22,18 +24,23 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
     if let Some(size) = sizes(own, call)? {
         return Ok(vec![size]);
     }
+    if name == "transformers.grouped_mm_fallback.default" {
+        return sorted::grouped(own, call).map(|value| vec![value]);
+    }
     let Some(base) = base else { return Err(Obstacle::Unknown) };
-    // In-place forms give what the others give; an exported graph has no second name for the operand.
+    // What writes in place gives what the other form gives; who else sees it is the driver's business.
     let base = match base {
         "__and__" | "__or__" => base,
         _ => base.strip_suffix('_').unwrap_or(base),
     };
-    let groups: [Group; 8] = [
+    let groups: [Group; 10] = [
         movement::lower,
         elementwise::lower,
         product::lower,
         attention::lower,
         norm::lower,
+        window::lower,
+        sorted::lower,
         reduction::lower,
         index::lower,
         create::lower,
@@ -61,7 +68,11 @@ fn sizes(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
             let sizes = match call.value(own, "self")? {
                 Meaning::Tensor(tensor) => tensor.sizes(),
                 Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes,
-                Meaning::Size(_) | Meaning::Number(_) | Meaning::List(_) | Meaning::None => {
+                Meaning::Size(_)
+                | Meaning::Number(_)
+                | Meaning::List(_)
+                | Meaning::Groups(_)
+                | Meaning::None => {
                     return Err(Obstacle::Unknown);
                 }
             };

@@ -1,6 +1,8 @@
 //! Views and copies: no arithmetic.
 
-use opledger_dims::Poly;
+use std::collections::BTreeSet;
+
+use opledger_dims::{Poly, Symbol};
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::Rearrange;
 
@@ -69,17 +71,18 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let sizes = call.sizes(own, 0)?;
             one(repeated(value, &sizes)?)
         }
+        "meshgrid" => meshed(own, call),
         "repeat_interleave" => one(interleaved(own, call)?),
         _ => Err(Obstacle::Unknown),
     }
 }
 
-pub(super) fn sizes_of(value: &Meaning) -> Lowered<Vec<Poly>> {
+pub(crate) fn sizes_of(value: &Meaning) -> Lowered<Vec<Poly>> {
     match value {
         Meaning::Tensor(tensor) => Ok(tensor.sizes()),
         Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => Ok(whole.sizes.clone()),
         Meaning::Size(_) | Meaning::Number(_) => Ok(Vec::new()),
-        Meaning::List(_) | Meaning::None => {
+        Meaning::List(_) | Meaning::Groups(_) | Meaning::None => {
             Err(Obstacle::Bad("nothing where a tensor is needed".to_owned()))
         }
     }
@@ -100,14 +103,38 @@ fn on_whole(value: Meaning, of: impl FnOnce(Whole) -> Lowered<Whole>) -> Lowered
         | Meaning::Size(_)
         | Meaning::Number(_)
         | Meaning::List(_)
+        | Meaning::Groups(_)
         | Meaning::None => Err(Obstacle::Bad("a tensor is needed".to_owned())),
     }
 }
 
 pub(super) fn reshape(own: &mut Importer<'_>, value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
     match value {
-        Meaning::Tensor(tensor) => Ok(Meaning::Tensor(own.movement().reshape(&tensor, sizes)?)),
+        Meaning::Tensor(tensor) => {
+            alike(&tensor.sizes(), sizes)?;
+            Ok(Meaning::Tensor(own.movement().reshape(&tensor, sizes)?))
+        }
         value => on_whole(value, |whole| Ok(whole.reshaped(sizes))),
+    }
+}
+
+/// That the same elements are counted by the same symbols; where one symbol alone differs from one
+/// other, they are one size.
+fn alike(before: &[Poly], after: &[Poly]) -> Lowered<()> {
+    let symbols = |sizes: &[Poly]| -> BTreeSet<Symbol> {
+        sizes.iter().flat_map(|size| size.symbols()).collect()
+    };
+    let (before_symbols, after_symbols) = (symbols(before), symbols(after));
+    let all = |sizes: &[Poly]| sizes.iter().product::<Poly>();
+    if all(before) == all(after) {
+        return Ok(());
+    }
+    let gone: Vec<&Symbol> = before_symbols.difference(&after_symbols).collect();
+    let new: Vec<&Symbol> = after_symbols.difference(&before_symbols).collect();
+    // A quotient of both may be among the new ones.
+    match (&gone[..], &new[..]) {
+        ([gone], [new, ..]) => Err(Obstacle::Equal((*gone).clone(), (*new).clone())),
+        _ => Ok(()),
     }
 }
 
@@ -191,16 +218,17 @@ pub(super) fn converted(
             Ok(Meaning::Whole(when.each(WholeKind::Truth, expr)))
         }
         (value, WholeKind::Real) => Ok(value),
-        (value, WholeKind::Truth | WholeKind::Whole) => {
-            own.real(value)?;
-            // A number that the values of reals decide.
-            Err(Obstacle::Unknown)
+        (value, WholeKind::Whole) => {
+            let tensor = own.real(value)?;
+            let var = own.graph.to_whole(tensor.var)?;
+            own.computed(var, tensor.dims, WholeKind::Whole)
         }
+        (_, WholeKind::Truth) => Err(Obstacle::Unknown),
     }
 }
 
 /// A place counted from the end where it is below 0.
-fn from_end(place: &Poly, size: &Poly) -> Poly {
+pub(crate) fn from_end(place: &Poly, size: &Poly) -> Poly {
     match place.as_integer() {
         Some(number) if number < 0.into() => place + size,
         _ => place.clone(),
@@ -223,14 +251,27 @@ fn slice(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
         // Every so-many-th: the first of each group, after as much as makes whole groups.
         Meaning::Tensor(tensor) => {
             let all = &length * &step;
-            let cut = match start.is_zero() && all == sizes[dim] {
-                true => Meaning::Tensor(tensor),
-                false => cut(own, Meaning::Tensor(tensor), dim, &start, &all)?,
+            // Whole groups from the start on, or where the last would reach beyond the end, up to there.
+            let spare = &(&sizes[dim] - &start) - &all;
+            let (from, within) = match spare.is_never_negative() {
+                true => (start.clone(), Poly::zero()),
+                false => (&sizes[dim] - &all, -spare),
             };
+            // One group that is not whole: its missing positions are never looked at.
+            let short = from.as_integer().is_some_and(|from| from < 0.into());
+            let cut = match short {
+                true => {
+                    let after = &(&start + &all) - &sizes[dim];
+                    let padded = lengthened(own, tensor, dim, &after)?;
+                    cut(own, Meaning::Tensor(padded), dim, &start, &all)?
+                }
+                false => cut(own, Meaning::Tensor(tensor), dim, &from, &all)?,
+            };
+            let within = if short { Poly::zero() } else { within };
             let mut grouped = sizes.clone();
             grouped.splice(dim..=dim, [length.clone(), step]);
             let grouped = reshape(own, cut, &grouped)?;
-            let first = self::cut(own, grouped, dim + 1, &Poly::zero(), &Poly::one())?;
+            let first = self::cut(own, grouped, dim + 1, &within, &Poly::one())?;
             let mut result = sizes;
             result[dim] = length;
             reshape(own, first, &result)
@@ -246,8 +287,24 @@ fn slice(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     }
 }
 
+/// A dimension with zeros behind it.
+fn lengthened(
+    own: &mut Importer<'_>,
+    mut tensor: Placed,
+    dim: usize,
+    after: &Poly,
+) -> Lowered<Placed> {
+    let mut movement = own.movement();
+    let axis = movement.axis(&mut tensor, dim)?;
+    let to = &axis.size + after;
+    let how = Rearrange::Pad { axis: axis.name.clone(), to: to.clone() };
+    tensor.var = movement.graph.rearrange(tensor.var, how)?;
+    tensor.dims[dim] = vec![DimPart::Axis(opledger_ir::Axis { size: to, ..axis })];
+    Ok(tensor)
+}
+
 /// A run of positions of a dimension.
-pub(super) fn cut(
+pub(crate) fn cut(
     own: &mut Importer<'_>,
     value: Meaning,
     dim: usize,
@@ -335,7 +392,12 @@ fn joined(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meanin
     Ok(Meaning::Tensor(sum))
 }
 
-fn side_by_side(own: &mut Importer<'_>, a: &Placed, b: &Placed, dim: usize) -> Lowered<Placed> {
+pub(crate) fn side_by_side(
+    own: &mut Importer<'_>,
+    a: &Placed,
+    b: &Placed,
+    dim: usize,
+) -> Lowered<Placed> {
     let mut movement = own.movement();
     let (mut a, mut b) = (a.clone(), b.clone());
     movement.real(&mut a)?;
@@ -470,6 +532,22 @@ fn repeated(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
             }))
         }),
     }
+}
+
+/// Vectors laid along the dimensions of a grid.
+fn meshed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let Meaning::List(values) = call.value(own, "tensors")? else { return Err(Obstacle::Unknown) };
+    if call.text("indexing").is_some_and(|indexing| indexing != "ij") {
+        return Err(Obstacle::Unknown);
+    }
+    let sizes: Vec<Poly> =
+        values.iter().map(|value| Ok(sizes_of(value)?.iter().product())).collect::<Lowered<_>>()?;
+    let each = values.into_iter().enumerate().map(|(dim, value)| {
+        let mut own_sizes = vec![Poly::one(); sizes.len()];
+        own_sizes[dim] = sizes[dim].clone();
+        expand(reshape(own, value, &own_sizes)?, &sizes)
+    });
+    Ok(vec![Meaning::List(each.collect::<Lowered<_>>()?)])
 }
 
 fn interleaved(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {

@@ -16,14 +16,22 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "sum" => one(reduced(own, call, Reduce::Sum)?),
         "mean" => one(reduced(own, call, Reduce::Mean)?),
         "amax" => one(reduced(own, call, Reduce::Max)?),
+        // The largest, and where it stands, which nobody may ask for.
+        "max" if call.has("dim") => {
+            Ok(vec![Meaning::Tensor(reduced(own, call, Reduce::Max)?), Meaning::None])
+        }
         "adaptive_avg_pool2d" | "adaptive_avg_pool1d" | "adaptive_avg_pool3d" => {
             let sizes = call.sizes(own, 0)?;
             let mut x = call.tensor(own, "self")?;
             let rank = x.dims.len();
             let positions = base.as_bytes()[base.len() - 2] - b'0';
             let from = rank - usize::from(positions);
+            let before = x.sizes();
+            if sizes[from..] == before[from..] {
+                return one(x);
+            }
             if sizes[from..].iter().any(|size| *size != Poly::one()) {
-                return Err(Obstacle::Unknown);
+                return one(averaged(own, &x, &sizes, from)?);
             }
             along(own, &mut x, &(from..rank).collect::<Vec<_>>(), true, Reduce::Mean)?;
             one(x)
@@ -83,6 +91,21 @@ fn along(
     Ok(())
 }
 
+/// Means over blocks of equal sizes, where every dimension is cut into whole ones.
+fn averaged(own: &mut Importer<'_>, x: &Placed, sizes: &[Poly], from: usize) -> Lowered<Placed> {
+    let before = x.sizes();
+    let mut blocks = before[..from].to_vec();
+    let mut inside = Vec::new();
+    for (size, result) in before[from..].iter().zip(&sizes[from..]) {
+        let block = size.divided_by(result).ok_or(Obstacle::Unknown)?;
+        blocks.extend([result.clone(), block]);
+        inside.push(blocks.len() - 1);
+    }
+    let mut x = own.movement().reshape(x, &blocks)?;
+    along(own, &mut x, &inside, false, Reduce::Mean)?;
+    Ok(x)
+}
+
 /// Variance by its definition: the mean of the squares of what is centred, or their sum over one fewer.
 fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Placed> {
     let x = call.tensor(own, "self")?;
@@ -134,12 +157,27 @@ fn vector_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     Ok(of)
 }
 
-/// Running sums of whole numbers that are the same along the dimension.
+/// Running sums; of whole numbers that are the same along the dimension, an expression.
 fn cumulated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let Meaning::Whole(whole) = call.value(own, "self")? else { return Err(Obstacle::Unknown) };
+    let whole = match call.value(own, "self")? {
+        Meaning::Whole(whole) => whole,
+        Meaning::Tensor(mut tensor) => {
+            let dim = call.dim("dim", -1, tensor.dims.len())?;
+            let mut movement = own.movement();
+            movement.real(&mut tensor)?;
+            let axis = movement.axis(&mut tensor, dim)?;
+            let var = movement.graph.cumulative(tensor.var, axis.name)?;
+            return Ok(vec![Meaning::Tensor(Placed { var, ..tensor })]);
+        }
+        _ => return Err(Obstacle::Unknown),
+    };
     let dim = call.dim("dim", -1, whole.sizes.len())?;
     if whole.expr.uses(dim) {
-        return Err(Obstacle::Unknown);
+        let mut movement = own.movement();
+        let mut tensor = movement.whole(&whole.sizes, &whole.expr, false)?;
+        let axis = movement.axis(&mut tensor, dim)?;
+        let var = movement.graph.cumulative(tensor.var, axis.name)?;
+        return Ok(vec![own.computed(var, tensor.dims, WholeKind::Whole)?]);
     }
     let position = IndexExpr::Position(dim).plus(&1.into());
     let sum = whole.each(WholeKind::Whole, |expr| expr.times(&position));

@@ -1,0 +1,113 @@
+//! Choosing the largest, sorting, and the experts that tokens are sorted by.
+
+use opledger_dims::Symbol;
+use opledger_ir::{Axis, IndexExpr, Op, Var};
+
+use crate::call::Call;
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::tensor::{DimPart, Placed};
+use crate::whole::{Whole, WholeKind};
+
+pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    match base {
+        "topk" => top_k(own, call),
+        "sort" => sort(own, call),
+        "histc" => match call.value(own, "self")? {
+            Meaning::Whole(whole) if is_sorted(own, &whole) => Ok(vec![Meaning::Groups(whole)]),
+            _ => Err(Obstacle::Unknown),
+        },
+        "cumsum" => match call.value(own, "self")? {
+            groups @ Meaning::Groups(_) => Ok(vec![groups]),
+            _ => Err(Obstacle::Unknown),
+        },
+        _ => Err(Obstacle::Unknown),
+    }
+}
+
+fn sort(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let Meaning::Whole(whole) = call.value(own, "self")? else { return Err(Obstacle::Unknown) };
+    let rank = whole.sizes.len();
+    if call.flag("descending", false) || call.dim("dim", -1, rank)? + 1 != rank {
+        return Err(Obstacle::Unknown);
+    }
+    let mut movement = own.movement();
+    let tensor = movement.whole(&whole.sizes, &whole.expr, false)?;
+    let dense = movement.dense(&tensor)?;
+    let both = movement.graph.sort(dense.var)?;
+    both.into_iter().map(|var| own.given(var, whole.sizes.clone(), WholeKind::Whole)).collect()
+}
+
+/// Whether numbers are those of a node that sorts, the smallest first.
+fn is_sorted(own: &Importer<'_>, whole: &Whole) -> bool {
+    let IndexExpr::Lookup { operand, at } = &whole.expr else { return false };
+    *at == [IndexExpr::Position(0)]
+        && own.whole_var(*operand).is_some_and(|var| result(own, var, 0))
+}
+
+/// Whether whole numbers are the places of a node that sorts.
+pub(super) fn is_permutation(own: &Importer<'_>, operand: usize) -> bool {
+    own.whole_var(operand).is_some_and(|var| result(own, var, 1))
+}
+
+fn result(own: &Importer<'_>, var: Var, at: usize) -> bool {
+    matches!(own.graph.node(var).op, Op::Sort(_)) && var.result() == at
+}
+
+/// The largest along a dimension, and where they stand.
+fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let mut x = call.tensor(own, "self")?;
+    let rank = x.dims.len();
+    let dim = call.dim("dim", -1, rank)?;
+    if dim + 1 != rank || !call.flag("largest", true) {
+        return Err(Obstacle::Unknown);
+    }
+    let k = call.sizes(own, 0)?[dim].clone();
+    let mut movement = own.movement();
+    movement.real(&mut x)?;
+    let axis = movement.axis(&mut x, dim)?;
+    movement.last(&mut x, &[axis.name])?;
+    let taken = x.axes().into_iter().map(|axis| axis.name).collect();
+    let chosen = Axis::new(movement.name(&k, &taken), k);
+    let ids = movement.graph.top_k(x.var, chosen.clone())?;
+    let values = movement.graph.gather(x.var, ids)?;
+    let mut dims = x.dims;
+    dims[dim] = vec![DimPart::Axis(chosen)];
+    let places = own.computed(ids, dims.clone(), WholeKind::Whole)?;
+    Ok(vec![Meaning::Tensor(Placed { var: values, dims }), places])
+}
+
+/// `grouped_mm(x [rows, in], weight [experts, in, out], offsets)`: each row by the weight of its expert.
+pub(super) fn grouped(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let Meaning::Groups(ids) = call.value(own, "offs")? else { return Err(Obstacle::Unknown) };
+    let (x, mut weight) = (call.tensor(own, "input")?, call.tensor(own, "weight")?);
+    if x.dims.len() != 2 || weight.dims.len() != 3 {
+        return Err(Obstacle::Unknown);
+    }
+    let mut movement = own.movement();
+    let found = movement.whole(&ids.sizes, &ids.expr, false)?;
+    let (found, mut x) = (movement.dense(&found)?, movement.dense(&x)?);
+    weight.dims.swap(1, 2);
+    let mut weight = movement.dense(&weight)?;
+    // Rows are called as the ids are; what is summed has one name, and all others their own.
+    let (rows, terms) = (part(&x, 0)?, part(&x, 1)?);
+    let (experts, width, inputs) = (part(&weight, 0)?, part(&weight, 1)?, part(&weight, 2)?);
+    let row = part(&found, 0)?.name;
+    let primed =
+        |name: &Symbol, primes: usize| Symbol::from(format!("{name}{}", "'".repeat(primes)));
+    let (summed, out) = (primed(&terms.name, 3), primed(&width.name, 4));
+    movement.renamed(&mut x, &[(rows.name, row), (terms.name, summed.clone())])?;
+    let names = [
+        (experts.name.clone(), primed(&experts.name, 5)),
+        (width.name, out.clone()),
+        (inputs.name, summed),
+    ];
+    movement.renamed(&mut weight, &names)?;
+    let var = movement.graph.experts("", x.var, found.var, weight.var)?;
+    let dims = vec![found.dims[0].clone(), vec![DimPart::Axis(Axis::new(out, width.size))]];
+    Ok(Meaning::Tensor(Placed { var, dims }))
+}
+
+fn part(tensor: &Placed, dim: usize) -> Lowered<Axis> {
+    let axis = tensor.dims[dim].first().and_then(DimPart::axis).cloned();
+    axis.ok_or_else(|| Obstacle::Bad("a dimension without an axis".to_owned()))
+}
