@@ -40,6 +40,12 @@ pub enum AccountError {
         /// The model, as it was written.
         model: String,
     },
+    /// Options of an exported program, given for another model.
+    #[error("`{model}` is no exported program: names of symbols and a partial count are for those")]
+    NoProgram {
+        /// The model, as it was written.
+        model: String,
+    },
     /// Sizes that do not fit together, or that the model does not have.
     #[error(transparent)]
     Binding(#[from] BindingError),

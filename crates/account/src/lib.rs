@@ -41,6 +41,6 @@ pub use grid::{MOST_POINTS, SizedGrid, Sweep};
 pub use model::Model;
 pub use opledger_dims::Quantity;
 pub use questions::Questions;
-pub use reference::ModelReference;
+pub use reference::{ModelReference, ProgramOptions};
 pub use size_list::{SizeList, Stride};
 pub use sized::SizedModel;

@@ -7,7 +7,7 @@ use opledger_dims::{Binding, Poly, Quantity};
 use opledger_ir::{BindingError, Cost, Graph, SizeRole};
 use opledger_models::{ConfigError, Request};
 
-use crate::{AccountError, ModelReference};
+use crate::{AccountError, ModelReference, ProgramOptions};
 
 /// A model by name, recorded as a graph whose sizes are symbols.
 #[derive(Clone, Debug)]
@@ -44,18 +44,30 @@ impl Model {
     /// # Errors
     /// As [`Model::open`], and when the model does not support what is asked.
     pub fn open_for(text: &str, request: Request) -> Result<Model, AccountError> {
-        let reference: ModelReference = text.parse()?;
+        Model::record(text, text.parse()?, request)
+    }
+
+    fn record(
+        text: &str,
+        reference: ModelReference,
+        request: Request,
+    ) -> Result<Model, AccountError> {
         let recorded = reference.record(text, &request)?;
         Ok(Model { name: text.to_owned(), reference, request, recorded })
     }
 
     /// The model that a text names, recorded as a request asks, and with a cache where a size is given
-    /// that only the cache has, such as `p` earlier tokens.
+    /// that only the cache has, such as `p` earlier tokens; an exported program is read as `program` says.
     ///
     /// # Errors
     /// As [`Model::open_for`].
-    pub fn open_at(text: &str, request: Request, sizes: &Binding) -> Result<Model, AccountError> {
-        let model = Model::open_for(text, request)?;
+    pub fn open_at(
+        text: &str,
+        request: Request,
+        sizes: &Binding,
+        program: &ProgramOptions,
+    ) -> Result<Model, AccountError> {
+        let model = Model::record(text, ModelReference::read(text, program)?, request)?;
         let Err(BindingError::Unknown { symbol, .. }) = model.graph().complete(sizes) else {
             return Ok(model);
         };

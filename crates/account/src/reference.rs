@@ -1,10 +1,11 @@
 //! What a text names: a layer of the grammar, a published model, a configuration, or a directory
 //! with one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use opledger_dims::{Binding, escaped, nearest};
+use opledger_dims::{Binding, Symbol, escaped, nearest};
 use opledger_models::layer::{self, kinds};
 use opledger_models::{Config, ConfigError, Request, preset};
 
@@ -34,6 +35,21 @@ pub enum ModelReference {
     },
 }
 
+/// How a program that PyTorch exported is read.
+#[derive(Clone, Debug, Default)]
+pub struct ProgramOptions {
+    /// What symbols of the export are called, such as `b` for `s52`.
+    pub names: BTreeMap<String, Symbol>,
+    /// Whether operations that are not known are left out, which makes a count a lower bound.
+    pub partial: bool,
+}
+
+impl ProgramOptions {
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.partial
+    }
+}
+
 impl FromStr for ModelReference {
     type Err = AccountError;
 
@@ -41,6 +57,24 @@ impl FromStr for ModelReference {
     /// letters or capitals, then a path, then a published model by the name it is published under. A
     /// folder that is called as a model or a layer is named by a path with a separator, `./gpt2`.
     fn from_str(text: &str) -> Result<Self, AccountError> {
+        ModelReference::read(text, &ProgramOptions::default())
+    }
+}
+
+impl ModelReference {
+    /// Finds what a text names, as [`ModelReference::from_str`]; a program is read as `options` say.
+    ///
+    /// # Errors
+    /// When nothing has that name, a file cannot be read, or what is no program is given options of one.
+    pub fn read(text: &str, options: &ProgramOptions) -> Result<ModelReference, AccountError> {
+        let reference = ModelReference::find(text, options)?;
+        if !options.is_empty() && reference.program().is_none() {
+            return Err(AccountError::NoProgram { model: text.to_owned() });
+        }
+        Ok(reference)
+    }
+
+    fn find(text: &str, options: &ProgramOptions) -> Result<ModelReference, AccountError> {
         let kind = text.split(':').next().unwrap_or_default().trim();
         if kinds().iter().any(|known| known.name == kind) {
             return Ok(ModelReference::Layer(Box::new(layer::parse(text)?)));
@@ -51,7 +85,7 @@ impl FromStr for ModelReference {
             return Ok(ModelReference::Config { config: preset.config(), directory: None });
         }
         #[cfg(feature = "files")]
-        if let Some(reference) = ModelReference::of_path(Path::new(text))? {
+        if let Some(reference) = ModelReference::of_path(Path::new(text), options)? {
             return Ok(reference);
         }
         if text.contains(':') {
@@ -66,17 +100,19 @@ impl FromStr for ModelReference {
             Err(error) => Err(error.into()),
         }
     }
-}
 
-impl ModelReference {
     /// The configuration of a file or of a directory; none where no file has this path.
     #[cfg(feature = "files")]
-    fn of_path(path: &Path) -> Result<Option<ModelReference>, AccountError> {
+    fn of_path(
+        path: &Path,
+        options: &ProgramOptions,
+    ) -> Result<Option<ModelReference>, AccountError> {
         if !path.exists() && path.extension().is_none_or(|e| e != "json") {
             return Ok(None);
         }
         if path.is_file() && path.extension().is_some_and(|extension| extension == "pt2") {
-            let options = opledger_torch::ImportOptions::default();
+            let (names, partial) = (options.names.clone(), options.partial);
+            let options = opledger_torch::ImportOptions { names, partial };
             return Ok(Some(ModelReference::of_program(path, &options)?));
         }
         let config = opledger_weights::read_config(path)?;
@@ -158,9 +194,9 @@ impl ModelReference {
     }
 
     /// The archive of a program.
-    #[cfg(feature = "files")]
     pub fn program(&self) -> Option<&Path> {
         match self {
+            #[cfg(feature = "files")]
             ModelReference::Program { path, .. } => Some(path),
             ModelReference::Layer(_) | ModelReference::Config { .. } => None,
         }

@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Quantity};
 use opledger_models::Request;
 
-use crate::{AccountError, Assertion, Model, Sweep};
+use crate::{AccountError, Assertion, Model, ProgramOptions, Sweep};
 
 fn sweep(symbol: &str, sizes: &[u64]) -> Sweep {
     Sweep { symbol: symbol.into(), sizes: sizes.iter().map(|n| (*n).into()).collect() }
@@ -47,14 +47,17 @@ fn a_grid_has_the_numbers_of_its_points() {
 #[test]
 fn a_cache_is_there_when_a_size_of_it_is_given_and_counted_once_it_is_asked_for() {
     let sizes = |p: u64| Binding::from_iter([("n", 1), ("p", p)]);
-    let model = Model::open_at("gpt2", Request::default(), &sizes(7)).unwrap();
+    let model =
+        Model::open_at("gpt2", Request::default(), &sizes(7), &ProgramOptions::default()).unwrap();
     assert!(model.request().past && !model.graph().caches().is_empty());
     let sized = model.counted_at(&sizes(7)).unwrap();
     let per_token = model.cache_per_token().unwrap().unwrap();
     assert_eq!(sized.quantity(Quantity::Cache).unwrap(), &per_token * 7);
     assert_eq!(Model::open("gpt2").unwrap().cache_per_token().unwrap(), Some(per_token));
     assert_eq!(Model::open("bert-base").unwrap().cache_per_token().unwrap(), None);
-    let bert = Model::open_at("bert-base", Request::default(), &sizes(7)).unwrap();
+    let bert =
+        Model::open_at("bert-base", Request::default(), &sizes(7), &ProgramOptions::default())
+            .unwrap();
     assert!(bert.counted_at(&sizes(7)).unwrap_err().to_string().contains("`p` is no size"));
 }
 

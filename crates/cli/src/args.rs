@@ -1,12 +1,13 @@
 //! The command line: every flag is defined here once, with its help.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use opledger_account::{Assertion, AssertionError, Model, Sweep};
-use opledger_dims::Binding;
+use opledger_account::{Assertion, AssertionError, Model, ProgramOptions, Sweep};
+use opledger_dims::{Binding, Symbol};
 use opledger_ir::{Elem, Kind};
 use opledger_models::Request;
 use opledger_report::Format;
@@ -82,6 +83,8 @@ pub(crate) struct ModelArgs {
     /// Let a causal model read p earlier tokens from a cache of keys and values; --set p=… implies it
     #[arg(long)]
     pub(crate) past: bool,
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
 }
 
 impl ModelArgs {
@@ -89,8 +92,46 @@ impl ModelArgs {
     pub(crate) fn open(&self, request: Request) -> Result<(Model, Binding), Failure> {
         let sizes = binding(&self.sizes)?;
         let request = Request { past: self.past, ..request };
-        let model = Model::open_at(&self.model, request, &sizes)?;
+        let model = Model::open_at(&self.model, request, &sizes, &self.program.options()?)?;
         Ok((model, sizes))
+    }
+}
+
+/// How a program that PyTorch exported is read.
+#[derive(Debug, Args)]
+pub(crate) struct ProgramArgs {
+    /// Call a symbol of an exported program so, such as s52=b; may be repeated
+    #[arg(long = "name", value_name = "OWN=SYMBOL", value_parser = named)]
+    pub(crate) names: Vec<(String, Symbol)>,
+    /// Leave out operations of an exported program that are not known; the count is then a lower bound
+    #[arg(long)]
+    pub(crate) partial: bool,
+}
+
+impl ProgramArgs {
+    /// The same as a library takes it.
+    pub(crate) fn options(&self) -> Result<ProgramOptions, Failure> {
+        let mut names = BTreeMap::new();
+        for (own, symbol) in &self.names {
+            if names.insert(own.clone(), symbol.clone()).is_some() {
+                return Err(Failure::NamedTwice { own: own.clone() });
+            }
+        }
+        Ok(ProgramOptions { names, partial: self.partial })
+    }
+}
+
+/// Reads `own=symbol`.
+fn named(text: &str) -> Result<(String, Symbol), String> {
+    let word = |word: &str| {
+        let starts = word.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        starts && word.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '.')
+    };
+    match text.split_once('=') {
+        Some((own, symbol)) if word(own) && word(symbol) => {
+            Ok((own.to_owned(), Symbol::new(symbol)))
+        }
+        _ => Err("it is not of the form own=symbol, such as s52=b".to_owned()),
     }
 }
 
@@ -165,6 +206,8 @@ pub(crate) struct CountArgs {
     /// forward pass; may be repeated
     #[arg(long = "convention", value_name = "TOOL")]
     pub(crate) conventions: Vec<String>,
+    #[command(flatten)]
+    pub(crate) program: ProgramArgs,
     #[command(flatten)]
     pub(crate) tools: ToolArgs,
     /// Draw the numbers of --convention as bars into an SVG file

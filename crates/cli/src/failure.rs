@@ -25,6 +25,8 @@ use crate::text::TextError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Account(AccountError),
+    #[error("{own} is given a name twice")]
+    NamedTwice { own: String },
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error(transparent)]

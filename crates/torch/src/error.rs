@@ -23,6 +23,14 @@ pub enum ImportError {
         .0.len(), list(.0)
     )]
     Unknown(Vec<UnknownOperation>),
+    /// A name for a symbol that the program does not have.
+    #[error("the program has no symbol `{}` to name; it has {}", escaped(.own), known.join(", "))]
+    NoSymbol {
+        /// The symbol.
+        own: String,
+        /// Those it has.
+        known: Vec<String>,
+    },
     /// A node whose arguments are not understood.
     #[error("{operation} in {module}: {problem}{}", line(.source_line.as_deref()))]
     Node {

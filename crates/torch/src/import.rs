@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::Observation;
-use opledger_dims::Symbol;
+use opledger_dims::{Symbol, escaped};
 use opledger_ir::Graph;
 
 use crate::call::{Call, module_path, operation, source_line};
@@ -46,6 +46,12 @@ pub(crate) fn import(
     known: &Known,
     options: &ImportOptions,
 ) -> Result<Imported, ImportError> {
+    if let Some(own) =
+        options.names.keys().find(|own| !program.range_constraints.contains_key(*own))
+    {
+        let known = program.range_constraints.keys().map(|known| escaped(known)).collect();
+        return Err(ImportError::NoSymbol { own: own.clone(), known });
+    }
     let naming = naming(program, &options.names);
     let mut equal: BTreeMap<Symbol, Symbol> = BTreeMap::new();
     loop {

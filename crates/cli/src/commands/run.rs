@@ -75,7 +75,8 @@ impl Given {
         let texts = match &args.text[..] {
             [] => None,
             texts => {
-                let reference: ModelReference = args.model.model.parse()?;
+                let reference =
+                    ModelReference::read(&args.model.model, &args.model.program.options()?)?;
                 let text = text::beside(&args.model.model, reference.directory())?;
                 Some(Texts::read(texts, &text)?)
             }

@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod measured;
 mod models;
+mod programs;
 mod readme;
 mod records;
 mod tables;

@@ -1,0 +1,67 @@
+//! Programs that PyTorch exported.
+
+use serde_json::Value;
+
+use super::{opledger, stdout};
+
+const ARCHIVE: &str = "../torch/tests/archives/encoder_layer.pt2";
+
+fn refused(arguments: &[&str]) -> String {
+    let ended = opledger(arguments);
+    assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{arguments:?}: {}", ended.stderr);
+    ended.stderr
+}
+
+/// The symbols of the export, that of the batch first.
+fn own_symbols() -> [String; 2] {
+    let message = refused(&["count", ARCHIVE, "--name", "s0=b", "--set", "b=1"]);
+    let (_, known) = message.split_once("it has ").unwrap();
+    let known: Vec<&str> = known.trim().split(", ").collect();
+    let [one, other] = known[..] else { panic!("{message}") };
+    let derived = stdout(&["derive", ARCHIVE, "--name", &format!("{one}=x"), "--format", "json"]);
+    let derived: Value = serde_json::from_str(&derived).unwrap();
+    // Of tokens there are pairs.
+    match derived["macs"].as_str().unwrap().contains("x²") {
+        true => [other.to_owned(), one.to_owned()],
+        false => [one.to_owned(), other.to_owned()],
+    }
+}
+
+/// Names given to symbols go through every command, crossed ones as well.
+#[test]
+fn symbols_are_called_as_they_are_named() {
+    let [batch, tokens] = own_symbols();
+    for (b, n) in [("b", "n"), ("n", "b"), ("batch", "tokens")] {
+        let names = [format!("{batch}={b}"), format!("{tokens}={n}")];
+        let named = ["--name", &names[0], "--name", &names[1]];
+        let json = |command: &[&str]| -> Value {
+            serde_json::from_str(&stdout(&[command, &named, &["--format", "json"]].concat()))
+                .unwrap()
+        };
+        let sizes = [format!("{b}=2"), format!("{n}=3")];
+        let set = ["--set", &sizes[0], "--set", &sizes[1]];
+        let derived = json(&["derive", ARCHIVE]);
+        let macs = derived["macs"].as_str().unwrap();
+        assert!(macs.contains(&format!("{n}²")) && !macs.contains(&format!("{b}²")), "{macs}");
+        let counted = json(&[&["count", ARCHIVE], &set[..]].concat());
+        assert_eq!(counted["macs"], 64 * 2 * 9 + 8192 * 6);
+        let run = json(&[&["run", ARCHIVE], &set[..]].concat());
+        assert_eq!(run["binding"], counted["binding"]);
+    }
+}
+
+#[test]
+fn names_that_fit_nothing_are_refused() {
+    let [batch, _] = own_symbols();
+    let twice = [format!("{batch}=x"), format!("{batch}=y")];
+    let message = refused(&["derive", ARCHIVE, "--name", &twice[0], "--name", &twice[1]]);
+    assert_eq!(message, format!("error: {batch} is given a name twice\n"));
+    for (name, said) in [("s0", "own=symbol"), ("s0=2b", "own=symbol"), ("s0=", "own=symbol")] {
+        let message = refused(&["derive", ARCHIVE, "--name", name]);
+        assert!(message.contains(said), "{message}");
+    }
+    for option in [&["--name", "s0=b"][..], &["--partial"]] {
+        let message = refused(&[&["derive", "gpt2"], option].concat());
+        assert!(message.contains("`gpt2` is no exported program"), "{message}");
+    }
+}

@@ -1,0 +1,98 @@
+"""The command: where it is, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import weakref
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Sequence
+
+
+class OpledgerError(Exception):
+    """What was asked has no answer; the message says why and how to mend it."""
+
+
+class ExportError(OpledgerError):
+    """A module that PyTorch does not export, with the line that it refuses and what to change."""
+
+
+@lru_cache(maxsize=None)
+def _installed() -> str | None:
+    """The command that came with this package, or one on the PATH."""
+    name = "opledger" + (".exe" if sys.platform == "win32" else "")
+    schemes = [None, "nt_user" if sys.platform == "win32" else "posix_user"]
+    for scheme in schemes:
+        folder = sysconfig.get_path("scripts", scheme) if scheme else sysconfig.get_path("scripts")
+        path = Path(folder) / name
+        if path.is_file():
+            return str(path)
+    return shutil.which(name)
+
+
+def command() -> str:
+    """The path of the command: that of ``OPLEDGER_BIN`` if it is set, else the installed one."""
+    given = os.environ.get("OPLEDGER_BIN")
+    if given:
+        return given
+    found = _installed()
+    if found is None:
+        raise OpledgerError(
+            "the command `opledger` is not installed: `pip install opledger` brings it, or "
+            "OPLEDGER_BIN gives its path"
+        )
+    return found
+
+
+class Folder:
+    """A temporary folder, which lasts as long as somebody has it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="opledger-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the command wrote."""
+
+    record: Any
+    notes: tuple[str, ...]
+    code: int
+
+
+def ask(*arguments: str) -> Answer:
+    """Runs the command with ``--format json``.
+
+    Raises :class:`OpledgerError` with the command's message where it refuses (exit code 2). Code 1 is
+    an answer of "no", such as of an assertion.
+    """
+    path = command()
+    try:
+        done = subprocess.run(
+            [path, *arguments, "--format", "json"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise OpledgerError(f"`{path}` does not start: {error.strerror}") from None
+    if done.returncode not in (0, 1) or not done.stdout:
+        message = done.stderr.strip().removeprefix("error: ")
+        raise OpledgerError(message or f"`{path}` ended with code {done.returncode}")
+    record = json.loads(done.stdout)
+    told = (line.removeprefix("note: ") for line in done.stderr.splitlines() if line.startswith("note: "))
+    return Answer(record, (*record.get("notes", ()), *told), done.returncode)
+
+
+def sizes(given: dict[str, int]) -> Sequence[str]:
+    """Sizes as arguments of the command."""
+    return [word for name, size in given.items() for word in ("--set", f"{name}={size}")]

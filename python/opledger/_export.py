@@ -1,0 +1,502 @@
+"""From a module of PyTorch to an archive that the command reads. Imported only where there is torch."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import io
+import json
+import logging
+import os
+import sysconfig
+import traceback
+import warnings
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+from unittest import mock
+
+import torch
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils import _pytree as pytree
+
+from ._binary import ExportError, Folder
+from ._result import Source
+
+Dynamic = Mapping[str, Mapping[int, str]]
+"""For an argument of ``forward``, what its dimensions are called that may have any size."""
+
+
+@dataclass
+class _Size:
+    """A dimension of an input that is to have any size."""
+
+    argument: str
+    #: The input among all leaves of the arguments.
+    leaf: int
+    dim: int
+    name: str
+    example: int
+
+    def __str__(self) -> str:
+        return f"dimension {self.dim} of `{self.argument}`"
+
+
+@dataclass
+class _Call:
+    """A call of a module: what is given, and which sizes are free."""
+
+    arguments: dict[str, Any]
+    sizes: list[_Size] = field(default_factory=list)
+    #: Whether the user named the sizes; otherwise PyTorch says which of them are free.
+    asked: bool = False
+    #: Whether the sizes of the arguments are the user's.
+    given: bool = True
+
+
+def source(
+    model: torch.nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    dynamic: Dynamic | None,
+) -> tuple[Source, dict[str, int]]:
+    """The archive of a module and the sizes of its example."""
+    call = _call(model, args, kwargs, dynamic)
+    program, names, notes = _exported(model, call)
+    sizes = {names[i]: size.example for i, size in enumerate(call.sizes) if names[i] is not None}
+    source = _source(program, type(model).__name__, _renamed(program, call, names), model, notes)
+    return source, sizes if call.given else {}
+
+
+def program_source(program: ExportedProgram) -> Source:
+    """The archive of a program that is exported already."""
+    return _source(program, "exported program", (), program, ())
+
+
+# The call.
+
+
+def _call(
+    model: torch.nn.Module,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    dynamic: Dynamic | None,
+) -> _Call:
+    given = bool(args or kwargs)
+    if not given:
+        kwargs = _inputs_of(model)
+    signature = inspect.signature(model.forward)
+    kwargs = dict(kwargs)
+    if hasattr(model, "config") and "use_cache" in signature.parameters:
+        kwargs.setdefault("use_cache", False)
+    try:
+        bound = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise ExportError(f"`{type(model).__name__}.forward` is not called so: {error}") from None
+    arguments: dict[str, Any] = {}
+    for name, value in bound.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(value)
+        else:
+            arguments[name] = value
+    call = _Call(arguments, asked=dynamic is not None, given=given)
+    call.sizes = _sizes(arguments, dynamic)
+    return call
+
+
+def _inputs_of(model: torch.nn.Module) -> dict[str, Any]:
+    """Inputs for a model of transformers, by what its configuration says."""
+    config = getattr(model, "config", None)
+    if config is None or not hasattr(config, "model_type"):
+        raise ExportError(f"`{type(model).__name__}` needs example inputs: count(model, (x,))")
+    name = getattr(model, "main_input_name", "input_ids")
+    if name == "input_ids":
+        ids = torch.zeros(2, 7, dtype=torch.long)
+        inputs = {"input_ids": ids}
+        if getattr(config, "is_encoder_decoder", False):
+            inputs["decoder_input_ids"] = torch.zeros(2, 5, dtype=torch.long)
+        return inputs
+    if name == "pixel_values":
+        size = getattr(config, "image_size", None)
+        if isinstance(size, (list, tuple)):
+            height, width = size
+        elif isinstance(size, int):
+            height = width = size
+        else:
+            raise ExportError(f"`{type(model).__name__}` needs an example of `pixel_values`")
+        return {"pixel_values": torch.zeros(2, getattr(config, "num_channels", 3), height, width)}
+    raise ExportError(f"`{type(model).__name__}` needs an example of `{name}`")
+
+
+def _leaves(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The leaves of all arguments in order, each with the name of its argument."""
+    return [(name, leaf) for name, value in arguments.items() for leaf in pytree.tree_leaves(value)]
+
+
+def _sizes(arguments: Mapping[str, Any], dynamic: Dynamic | None) -> list[_Size]:
+    leaves = _leaves(arguments)
+    if dynamic is not None:
+        return _sizes_asked(arguments, leaves, dynamic)
+    sizes = []
+    for i, (argument, leaf) in enumerate(leaves):
+        if isinstance(leaf, torch.Tensor):
+            dims = {0: "b", 1: "n"} if leaf.dim() in (2, 3) else {0: "b"} if leaf.dim() else {}
+            sizes += [_Size(argument, i, dim, name, leaf.shape[dim]) for dim, name in dims.items()]
+    return sizes
+
+
+def _sizes_asked(
+    arguments: Mapping[str, Any], leaves: list[tuple[str, Any]], dynamic: Dynamic
+) -> list[_Size]:
+    sizes: list[_Size] = []
+    for argument, dims in dynamic.items():
+        tensors = [(i, leaf) for i, (name, leaf) in enumerate(leaves) if name == argument]
+        if argument not in arguments:
+            raise ExportError(f"`{argument}` is no argument of the call; there are {', '.join(arguments)}")
+        if len(tensors) != 1 or not isinstance(tensors[0][1], torch.Tensor):
+            raise ExportError(f"`{argument}` is no tensor, so it has no dimensions to name")
+        leaf, tensor = tensors[0]
+        for dim, name in dims.items():
+            if not -tensor.dim() <= dim < tensor.dim():
+                raise ExportError(f"`{argument}` has {tensor.dim()} dimensions and none of index {dim}")
+            if not (isinstance(name, str) and name.isidentifier()):
+                raise ExportError(f"{name!r} is no name of a size, such as \"n\"")
+            dim %= tensor.dim()
+            sizes.append(_Size(argument, leaf, dim, name, tensor.shape[dim]))
+    examples: dict[str, int] = {}
+    for size in sizes:
+        if examples.setdefault(size.name, size.example) != size.example:
+            raise ExportError(
+                f"{size.name} is {examples[size.name]} in one input and {size.example} in {size}: "
+                "sizes of one name are equal"
+            )
+    return sizes
+
+
+# The export.
+
+
+def _exported(
+    model: torch.nn.Module, call: _Call
+) -> tuple[ExportedProgram, list[str | None], tuple[str, ...]]:
+    """The program, what each size is called that is free in it, and what a reader has to know."""
+    small = {size.name for size in call.sizes if size.example < 2}
+    attempts: list[tuple[set[str], list[_Size]]] = [(small, call.sizes)]
+    if not call.asked:
+        # Where inputs disagree in their first dimension it is no batch that could be enlarged.
+        firsts = {size.example for size in call.sizes if size.dim == 0}
+        if small and (len(firsts) > 1 or "n" in small):
+            attempts = [({"b"} & small, call.sizes)] if len(firsts) == 1 else []
+        if small:
+            attempts.append((set(), call.sizes))
+        attempts.append((set(), []))
+    first: Exception | None = None
+    for enlarged, free in attempts:
+        try:
+            program = _export(model, call, enlarged, free)
+        except Exception as error:  # PyTorch refuses in many types.
+            first = first or error
+            continue
+        try:
+            names = _names(model, program, call, free)
+        except ExportError:
+            raise
+        stuck = [s for s, n in zip(call.sizes, names) if n is None and s.name in enlarged]
+        if stuck and call.asked:
+            raise _specialised(model, call, stuck[0], enlarged)
+        if stuck:
+            continue
+        return program, names, _fixed(call, names)
+    assert first is not None
+    raise _refusal(first, model, small if call.asked else set()) from first
+
+
+def _export(
+    model: torch.nn.Module, call: _Call, enlarged: set[str], free: list[_Size], how: Any = Dim.AUTO
+) -> ExportedProgram:
+    meta = _on_meta(model)
+    larger = {(s.leaf, s.dim): 2 for s in call.sizes if s.name in enlarged}
+    wanted = {(s.leaf, s.dim) for s in free}
+    index = iter(range(10**9))
+
+    def example(leaf: Any) -> Any:
+        i = next(index)
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        shape = [larger.get((i, d), size) for d, size in enumerate(leaf.shape)]
+        if meta:
+            return torch.empty(shape, dtype=leaf.dtype, device="meta")
+        if shape == list(leaf.shape):
+            return leaf
+        return torch.zeros(shape, dtype=leaf.dtype, device=leaf.device)
+
+    arguments = {name: pytree.tree_map(example, value) for name, value in call.arguments.items()}
+    index = iter(range(10**9))
+
+    def shape(leaf: Any) -> Any:
+        i = next(index)
+        if not isinstance(leaf, torch.Tensor):
+            return None
+        return {d: how for d in range(leaf.dim()) if (i, d) in wanted} or None
+
+    shapes = {name: pytree.tree_map(shape, value) for name, value in call.arguments.items()}
+    parameters = inspect.signature(model.forward).parameters
+    variadic = [n for n, p in parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    positional: tuple[Any, ...] = ()
+    if variadic:
+        # What stands before `*args` is positional as well.
+        for name in list(parameters)[: list(parameters).index(variadic[0]) + 1]:
+            if name in arguments:
+                value = arguments.pop(name)
+                positional += tuple(value) if name in variadic else (value,)
+    with _evaluating(model), _quick(), _quiet(), torch.no_grad():
+        return torch.export.export(
+            model, positional, arguments, dynamic_shapes=shapes or None, strict=False
+        )
+
+
+def _on_meta(model: torch.nn.Module) -> bool:
+    tensors = [*model.parameters(), *model.buffers()]
+    return all(tensor.is_meta for tensor in tensors)
+
+
+@contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode for a while."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _quick() -> Iterator[None]:
+    """Without searches for garbage, of which an export makes many and finds nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without PyTorch's warnings, of which a refusal has one message."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+# The names of sizes.
+
+
+def _inputs(program: ExportedProgram) -> list[Any]:
+    """The value of each leaf of the inputs, those that are no tensors being None."""
+    from torch.export.graph_signature import InputKind, TensorArgument
+
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    specs = [s for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
+    return [values.get(s.arg.name) if isinstance(s.arg, TensorArgument) else None for s in specs]
+
+
+def _symbol(program: ExportedProgram, call: _Call, size: _Size) -> Any:
+    """The size as the program has it: a number or an expression."""
+    leaves, values = _leaves(call.arguments), _inputs(program)
+    if len(leaves) != len(values):
+        raise ExportError("PyTorch changed the arguments of the call; pass tensors by their names")
+    length = values[size.leaf].shape[size.dim]
+    return length if isinstance(length, int) else length.node.expr
+
+
+def _names(
+    model: torch.nn.Module, program: ExportedProgram, call: _Call, free: list[_Size]
+) -> list[str | None]:
+    """What each size is called, none where it is fixed. Sizes that are one have one name."""
+    names: list[str | None] = []
+    of_symbol: dict[str, str] = {}
+    for size in call.sizes:
+        symbol = _symbol(program, call, size) if size in free else size.example
+        if isinstance(symbol, int) or symbol.is_number:
+            if call.asked and size.example >= 2:
+                raise _specialised(model, call, size, set())
+            names.append(None)
+            continue
+        if not symbol.is_Symbol:
+            if call.asked:
+                raise ExportError(
+                    f"{size.name}, {size}, is {symbol} in this model: it is no size of its own. Leave it "
+                    "out of `dynamic`"
+                )
+            names.append(None)
+            continue
+        taken = of_symbol.get(str(symbol))
+        if taken is None:
+            name = size.name
+            if not call.asked and name in of_symbol.values():
+                name = f"{size.argument}_{size.dim}"
+            of_symbol[str(symbol)] = name
+            names.append(name)
+        elif taken != size.name and call.asked:
+            raise ExportError(
+                f"{taken} and {size.name} are one size in this model, which {size} shows: call both by "
+                "one name"
+            )
+        else:
+            names.append(taken)
+    return names
+
+
+def _renamed(program: ExportedProgram, call: _Call, names: list[str | None]) -> tuple[str, ...]:
+    own: dict[str, str] = {}
+    for size, name in zip(call.sizes, names):
+        if name is not None:
+            own[str(_symbol(program, call, size))] = name
+    return tuple(word for symbol, name in own.items() for word in ("--name", f"{symbol}={name}"))
+
+
+def _fixed(call: _Call, names: list[str | None]) -> tuple[str, ...]:
+    fixed = [s for s, name in zip(call.sizes, names) if name is None and s.dim in (0, 1)]
+    return tuple(f"{size} is fixed at {size.example}" for size in fixed)
+
+
+# Refusals.
+
+_OWN = Path(__file__).parent
+
+
+def _is_users(path: str) -> bool:
+    """Whether a file is the model's: none of PyTorch, of Python or of this package."""
+    library = sysconfig.get_path("stdlib")
+    if path.startswith((str(Path(torch.__file__).parent), str(_OWN), "<")) or not os.path.exists(path):
+        return False
+    return not path.startswith(library) or "site-packages" in path
+
+
+def _place(frames: traceback.StackSummary) -> str:
+    """The innermost line that is no line of PyTorch, as far as it is inside of a `forward`."""
+    users = [frame for frame in frames if _is_users(frame.filename)]
+    if not users:
+        return ""
+    frame = users[-1]
+    return f"\n  {frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line}"
+
+
+def _refusal(error: Exception, model: torch.nn.Module, enlarged: set[str]) -> ExportError:
+    """PyTorch's refusal as one message."""
+    inside = any("forward" in frame.name for frame in traceback.extract_tb(error.__traceback__))
+    place = _place(traceback.extract_tb(error.__traceback__)) if inside else ""
+    text = str(error).strip().split("\n")[0]
+    kind = type(error).__name__
+    if kind == "GuardOnDataDependentSymNode":
+        text = "it decides by the value of a tensor"
+        mend = (
+            "write the choice with torch.where or torch.cond, or make it by an argument that is no "
+            "tensor"
+        )
+    elif ".numpy()" in text or "numpy" in text:
+        text = "it leaves PyTorch for numpy"
+        mend = "write the line with operations of PyTorch"
+    elif "meta" in text and "kernel" in text:
+        mend = "an operation has no rule for shapes: register one with torch.library.register_fake"
+    else:
+        mend = "see whether the model runs on these inputs; `torch.export.draft_export` says more"
+    if enlarged:
+        sizes = ", ".join(sorted(enlarged))
+        mend += f". The size 1 of {sizes} was tried as 2: give an example of at least 2"
+    return ExportError(f"`{type(model).__name__}` cannot be exported: {text}{place}\n  {mend}")
+
+
+def _specialised(
+    model: torch.nn.Module, call: _Call, size: _Size, enlarged: set[str]
+) -> ExportError:
+    """That a size which may have any value has one alone, and the line for which it has."""
+    places: list[str] = []
+    evaluate = ShapeEnv._set_replacement
+
+    def watched(self: Any, symbol: Any, target: Any, *rest: Any, **more: Any) -> None:
+        if getattr(target, "is_number", False):
+            places.append(_place(traceback.extract_stack()[:-1]))
+        evaluate(self, symbol, target, *rest, **more)
+
+    # PyTorch keeps the line of a guard only where it is one of its own.
+    with mock.patch.object(ShapeEnv, "_set_replacement", watched):
+        try:
+            _export(model, call, enlarged, [size])
+        except Exception:  # What was seen until then is told.
+            pass
+    places = [place for place in places if place]
+    fixed = 2 if size.name in enlarged else size.example
+    return ExportError(
+        f"`{type(model).__name__}` works for {size.name} = {fixed} alone ({size})"
+        f"{places[0] if places else ''}\n"
+        f"  leave {size.name} out of `dynamic` to count at this size, or change the line so that it takes "
+        "any size"
+    )
+
+
+# The archive.
+
+
+def _source(
+    program: ExportedProgram,
+    name: str,
+    options: tuple[str, ...],
+    model: Any,
+    notes: tuple[str, ...],
+) -> Source:
+    folder = Folder()
+    path = folder.path / f"{name.replace(' ', '_')}.pt2"
+    _write(program, model, path)
+    module = model if isinstance(model, torch.nn.Module) else None
+    classes = {path: type(one).__name__ for path, one in module.named_modules()} if module else {}
+    return Source(str(path), name, options, classes, notes, folder)
+
+
+def _write(program: ExportedProgram, model: Any, path: Path) -> None:
+    """An archive as ``torch.export.save`` writes it, without the elements of tensors."""
+    from torch._export.serde.serialize import serialize
+
+    takes = inspect.signature(serialize).parameters
+    parts = ("serialize_state_dict", "serialize_constants", "serialize_example_inputs")
+    with _quick():
+        written = serialize(program, **{part: False for part in parts if part in takes})
+    weights = {
+        name: {"path_name": f"weight_{i}", "is_param": True, "use_pickle": False, "tensor_meta": None}
+        for name, i in _storages(model, program).items()
+    }
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        folder = path.stem
+        archive.writestr(f"{folder}/archive_format", "pt2")
+        archive.writestr(f"{folder}/models/{folder}.json", written.exported_program)
+        archive.writestr(
+            f"{folder}/data/weights/{folder}_weights_config.json", json.dumps({"config": weights})
+        )
+
+
+def _storages(model: Any, program: ExportedProgram) -> dict[str, int]:
+    """For each parameter a number, which those share that are one tensor."""
+    if isinstance(model, torch.nn.Module):
+        named = model.named_parameters(remove_duplicate=False)
+        keys = {name: id(parameter) for name, parameter in named}
+    else:
+        keys = {
+            name: (tensor.untyped_storage()._cdata, tensor.storage_offset())
+            for name, tensor in program.state_dict.items()
+        }
+    numbers: dict[Any, int] = {}
+    return {name: numbers.setdefault(key, len(numbers)) for name, key in keys.items()}

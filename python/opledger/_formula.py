@@ -1,0 +1,148 @@
+"""Closed forms, as the command writes them."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Callable, Iterable, Mapping
+
+from ._binary import OpledgerError
+
+_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_FACTOR = re.compile(r"([^⁰¹²³⁴⁵⁶⁷⁸⁹]+)([⁰¹²³⁴⁵⁶⁷⁸⁹]*)")
+_NUMBER = re.compile(r"\d+(/\d+)?")
+
+Monomial = tuple[tuple[str, int], ...]
+"""Symbols with their exponents, as they are written."""
+
+
+def _terms(text: str) -> dict[Monomial, Fraction]:
+    terms: dict[Monomial, Fraction] = {}
+    sign = 1
+    for word in text.split(" "):
+        if word in ("+", "-"):
+            sign = 1 if word == "+" else -1
+            continue
+        coefficient = Fraction(sign)
+        if word.startswith("-"):
+            coefficient, word = -coefficient, word[1:]
+        powers: dict[str, int] = {}
+        for factor in word.split("·"):
+            if _NUMBER.fullmatch(factor):
+                coefficient *= Fraction(factor)
+                continue
+            match = _FACTOR.fullmatch(factor)
+            if match is None:
+                raise OpledgerError(f"`{text}` is no formula")
+            power = int(match[2].translate(_DIGITS)) if match[2] else 1
+            powers[match[1]] = powers.get(match[1], 0) + power
+        monomial = tuple(powers.items())
+        terms[monomial] = terms.get(monomial, Fraction(0)) + coefficient
+    return {monomial: value for monomial, value in terms.items() if value}
+
+
+def _written(terms: Mapping[Monomial, Fraction]) -> str:
+    """The text of a sum, terms of the highest degree first."""
+    superscripts = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+    text = ""
+    for monomial in sorted(terms, key=lambda m: -sum(power for _, power in m)):
+        value = terms[monomial]
+        factors = [s + (str(p).translate(superscripts) if p > 1 else "") for s, p in monomial]
+        if abs(value) != 1 or not factors:
+            factors.insert(0, str(abs(value)))
+        sign = ("-" if value < 0 else "") if not text else (" - " if value < 0 else " + ")
+        text += sign + "·".join(factors)
+    return text or "0"
+
+
+class Formula:
+    """A polynomial in the sizes of a model, with exact coefficients.
+
+    It prints itself, equals formulas with the same terms, and is called with sizes:
+
+    >>> Formula("2·b·n² + 3·n")(b=2, n=10)
+    430
+
+    Symbols that the model defines, such as ``pairs`` of a mask, are in :attr:`definitions`. They follow
+    from the sizes, or are given like them.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        definitions: tuple[str, ...] = (),
+        evaluate: Callable[[Mapping[str, int]], int] | None = None,
+    ) -> None:
+        self._text = text
+        self._terms = _terms(text)
+        self._evaluate = evaluate
+        #: What symbols stand for that are no sizes of inputs.
+        self.definitions = tuple(
+            definition
+            for text in definitions
+            for definition in text.split("; ")
+            if definition.split(" = ")[0] in self.symbols
+        )
+
+    @classmethod
+    def sum(cls, formulas: Iterable[Formula], definitions: tuple[str, ...] = ()) -> Formula:
+        """The sum of formulas."""
+        terms: dict[Monomial, Fraction] = {}
+        written: dict[frozenset[tuple[str, int]], Monomial] = {}
+        for formula in formulas:
+            for monomial, value in formula._terms.items():
+                monomial = written.setdefault(frozenset(monomial), monomial)
+                terms[monomial] = terms.get(monomial, Fraction(0)) + value
+        return cls(_written({m: v for m, v in terms.items() if v}), definitions)
+
+    @property
+    def terms(self) -> dict[Monomial, Fraction]:
+        """The coefficient of each monomial."""
+        return dict(self._terms)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that occur, in order of their names."""
+        return tuple(sorted({symbol for monomial in self._terms for symbol, _ in monomial}))
+
+    def __call__(self, **sizes: int) -> int:
+        """The value at sizes, exactly.
+
+        Raises :class:`OpledgerError` where a size is missing.
+        """
+        missing = [symbol for symbol in self.symbols if symbol not in sizes]
+        if missing and self.definitions and self._evaluate is not None:
+            return self._evaluate(sizes)
+        if missing:
+            raise OpledgerError(f"{', '.join(missing)} of `{self}` has no size")
+        total = Fraction(0)
+        for monomial, coefficient in self._terms.items():
+            for symbol, power in monomial:
+                coefficient *= sizes[symbol] ** power
+            total += coefficient
+        if total.denominator != 1:
+            raise OpledgerError(f"`{self}` is {total} at these sizes, which is no whole number")
+        return total.numerator
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (int, str)):
+            other = Formula(str(other))
+        if not isinstance(other, Formula):
+            return NotImplemented
+        return self._unordered() == other._unordered()
+
+    def __bool__(self) -> bool:
+        return bool(self._terms)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._unordered().items()))
+
+    def _unordered(self) -> dict[frozenset[tuple[str, int]], Fraction]:
+        return {frozenset(monomial): value for monomial, value in self._terms.items()}
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        where = f", where {'; '.join(self.definitions)}" if self.definitions else ""
+        return self._text + where

@@ -1,0 +1,447 @@
+"""What is answered about a model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
+
+from . import _binary
+from ._binary import OpledgerError
+from ._formula import Formula
+from ._table import Table
+
+if TYPE_CHECKING:
+    import pandas
+
+Quantity = Union[int, Formula]
+
+_CLASSES = ("add", "mul", "div", "max", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos")
+_BOUND = re.compile(r"holds where (\w+) ([≤≥]) (\d+)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the command is asked about."""
+
+    #: A model as the command reads it.
+    text: str
+    #: What a reader calls it.
+    name: str
+    #: Options that belong to it.
+    options: tuple[str, ...] = ()
+    #: The class of each module by its path, where it is known.
+    classes: Mapping[str, str] = field(default_factory=dict)
+    #: What was found when the model was read.
+    notes: tuple[str, ...] = ()
+    #: Keeps temporary files until nobody asks any more.
+    keeper: Any = None
+
+    def ask(self, verb: str, *arguments: str) -> _binary.Answer:
+        """Asks the command about the model; its messages are told in the words of this package."""
+        first, second = (arguments[:2], arguments[2:]) if verb == "explain" else ((), arguments)
+        try:
+            return _binary.ask(verb, *first, self.text, *self.options, *second)
+        except OpledgerError as error:
+            message = str(error).replace(self.text, self.name) if self.keeper else str(error)
+            wanted = re.findall(r"--set (\w+)=<size>", message)
+            calls = ", ".join(f"{name}=…" for name in wanted)
+            message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
+            raise OpledgerError(message) from None
+
+
+@dataclass(frozen=True)
+class Module:
+    """What a module computes, its children included or not as :meth:`Count.by_module` was asked."""
+
+    #: Its path, as the model names it; empty for the model itself.
+    path: str
+    #: Its class, where the model was a module of PyTorch.
+    type: str
+    params: Quantity
+    macs: Quantity
+    flops: Quantity
+    #: How many operations of each class, such as ``add`` and ``exp``.
+    counts: Mapping[str, Quantity]
+
+
+class Modules(list[Module]):
+    """Modules in the order of execution; prints itself as a table."""
+
+    def __init__(self, rows: list[Module], title: str) -> None:
+        super().__init__(rows)
+        self._title = title
+
+    def table(self) -> Table:
+        """As a table."""
+        return _table(self, self._title)
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+def _number(value: Quantity) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _table(modules: list[Module], title: str) -> Table:
+    known = all(isinstance(one.flops, int) for one in modules)
+    whole = sum(one.flops for one in modules if isinstance(one.flops, int)) if known else 0
+    shares = [one.flops / whole if whole and isinstance(one.flops, int) else 0.0 for one in modules]
+    typed = any(one.type for one in modules)
+    head = ["module", *(["class"] if typed else []), "params", "macs", "flops"]
+    first = 2 if typed else 1
+    rows = []
+    for one, share in zip(modules, shares):
+        row = [one.path or "(itself)", *([one.type] if typed else [])]
+        row += [_number(one.params), _number(one.macs), _number(one.flops)]
+        rows.append(row + ([f"{100 * share:.1f} %"] if whole else []))
+    if whole:
+        head.append("share")
+    return Table(
+        title=title,
+        head=head,
+        rows=rows,
+        numbers=frozenset(range(first, len(head))) if known else frozenset(),
+        bars=shares if whole else None,
+    )
+
+
+class Count:
+    """Exact counts of a model: formulas in its sizes, and numbers at sizes.
+
+    Made by :func:`opledger.count`. Prints itself as a table by module, in a notebook with bars.
+    """
+
+    def __init__(self, source: Source, sizes: Mapping[str, int]) -> None:
+        self._source = source
+        self._sizes = dict(sizes)
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self._source.name
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes at which is counted."""
+        return dict(self._sizes)
+
+    @cached_property
+    def _derived(self) -> _binary.Answer:
+        return self._source.ask("derive")
+
+    @cached_property
+    def _counted(self) -> _binary.Answer:
+        self._within()
+        return self._source.ask("count", *_binary.sizes(self._sizes))
+
+    def _within(self) -> None:
+        """Refuses sizes for which the program was not exported."""
+        for note in self._derived.notes if self._source.text.endswith(".pt2") else ():
+            match = _BOUND.fullmatch(note)
+            size = self._sizes.get(match[1]) if match else None
+            if match is None or size is None:
+                continue
+            most = int(match[3])
+            if size > most if match[2] == "≤" else size < most:
+                raise OpledgerError(f"{match[1]} is {size}, and `{self.name}` {note}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know: conditions on sizes, sizes that are fixed, what is left out."""
+        own = tuple(note for note in self._derived.notes if note not in self._source.notes)
+        return self._source.notes + own
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The sizes that formulas are written in."""
+        texts = [self.formula("flops"), self.formula("params"), self.formula("bytes_written")]
+        defined = {part.split(" = ")[0].strip() for d in self._definitions for part in d.split("; ")}
+        return tuple(sorted({s for text in texts for s in text.symbols} - defined))
+
+    @property
+    def _definitions(self) -> tuple[str, ...]:
+        return tuple(self._derived.record["definitions"])
+
+    # Numbers.
+
+    @property
+    def macs(self) -> int:
+        """Multiplications inside contractions, that is, multiply-accumulate operations."""
+        return self._counted.record["macs"]
+
+    @property
+    def flops(self) -> int:
+        """All scalar operations, each worth one."""
+        return self._counted.record["flops"]
+
+    @property
+    def matmul_flops(self) -> int:
+        """Twice :attr:`macs`."""
+        return self._counted.record["matmul_flops"]
+
+    @property
+    def params(self) -> int:
+        """Elements of parameters, those that are shared counted once.
+
+        Raises :class:`OpledgerError` where they depend on a size that is not given.
+        """
+        return self.formula("params")(**self._sizes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Operations of each class: ``add``, ``mul``, ``div``, ``max``, ``exp``, …"""
+        return dict(self._counted.record["counts"])
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of operands in single precision, each read once."""
+        return self._counted.record["bytes"]["read"]
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of results in single precision."""
+        return self._counted.record["bytes"]["written"]
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """Bytes of parameters, of cached keys and values, and of activations at their peak."""
+        return dict(self._counted.record["memory"])
+
+    def at(self, **sizes: int) -> Count:
+        """The same model at sizes, those of before where none is given.
+
+        Raises :class:`OpledgerError` when asked for numbers, if the model has no such size.
+        """
+        for name, size in sizes.items():
+            if not isinstance(size, int) or isinstance(size, bool):
+                raise TypeError(f"{name} is {size!r}, and a size is an int")
+        count = Count(self._source, {**self._sizes, **sizes})
+        if "_derived" in self.__dict__:
+            count.__dict__["_derived"] = self._derived
+        return count
+
+    # Formulas.
+
+    def formula(self, quantity: str = "flops") -> Formula:
+        """A quantity in the sizes of the model.
+
+        ``quantity`` is ``macs``, ``flops``, ``matmul_flops``, ``params``, ``bytes_read``,
+        ``bytes_written``, or a class of operations such as ``add`` or ``exp``.
+        """
+        text = _pick(self._derived.record, quantity)
+        return Formula(str(text), self._definitions, lambda sizes: self._value(quantity, sizes))
+
+    def _value(self, quantity: str, sizes: Mapping[str, int]) -> int:
+        count = Count(self._source, sizes)
+        count._within()
+        return _pick(count._counted.record, quantity)
+
+    # Parts.
+
+    def _complete(self) -> bool:
+        """Whether every size has a number; a batch is one item unless it is said."""
+        try:
+            self._counted
+        except OpledgerError:
+            if all(symbol in self._sizes for symbol in self.symbols):
+                raise
+            return False
+        return True
+
+    def by_module(self, depth: int | None = None) -> Modules:
+        """What each module computes, down to ``depth`` levels; its own operations only without one.
+
+        At sizes the entries are ints, else formulas.
+        """
+        answer = self._counted if self._complete() else self._derived
+        # In the order of the user's own modules, where it is known, else as they execute.
+        groups: dict[str, list[dict[str, Any]]] = {path: [] for path in self._source.classes}
+        for node in answer.record["nodes"]:
+            segments = node["path"].split(".")[:-1]
+            groups.setdefault(".".join(segments[:depth]), []).append(node)
+        modules = (self._module(path, nodes) for path, nodes in groups.items() if nodes)
+        kept = [m for m in modules if m.flops or m.params]
+        return Modules(kept, self._title())
+
+    def _module(self, path: str, nodes: list[dict[str, Any]]) -> Module:
+        def total(values: Iterator[Any]) -> Quantity:
+            return _sum(list(values), self._definitions)
+
+        return Module(
+            path=path,
+            type=self._source.classes.get(path, ""),
+            params=total(node["params"] for node in nodes),
+            macs=total(node["macs"] for node in nodes),
+            flops=total(node["flops"] for node in nodes),
+            counts={name: total(node["counts"][name] for node in nodes) for name in _CLASSES},
+        )
+
+    def to_pandas(self, depth: int | None = None) -> pandas.DataFrame:
+        """The modules as a data frame, with a column for each class of operations."""
+        try:
+            import pandas
+        except ImportError:
+            raise OpledgerError("pandas is not installed: `pip install pandas`") from None
+        rows = [
+            {"module": m.path, "class": m.type, "params": m.params, "macs": m.macs, "flops": m.flops, **m.counts}
+            for m in self.by_module(depth)
+        ]
+        # Python's integers, which never overflow.
+        return pandas.DataFrame(rows).astype(
+            {name: object for name in ("params", "macs", "flops", *_CLASSES)}
+        )
+
+    # Tools.
+
+    def convention(self, tool: str) -> int:
+        """What a tool would print, such as ``fvcore`` or ``thop``; see :func:`opledger.conventions`."""
+        self._within()
+        sizes = _binary.sizes(self._sizes)
+        record = self._source.ask("count", *sizes, "--convention", tool).record
+        return record["conventions"][0]["total"]
+
+    def explain(self, tool: str, other: str | None = None) -> Explanation:
+        """Why a tool prints another number than ``other``, to the last unit.
+
+        ``other`` is another tool; without one it is our own count in the unit of the tool, ``macs`` or
+        ``matmul-flops``.
+        """
+        if other is None:
+            other = "matmul-flops" if _unit(tool).startswith("operation") else "macs"
+        self._within()
+        sizes = _binary.sizes(self._sizes)
+        record = self._source.ask("explain", tool, other, *sizes).record
+        return Explanation(self.name, record)
+
+    # Display.
+
+    def _title(self) -> str:
+        if not self._sizes:
+            return self.name
+        return f"{self.name} at {', '.join(f'{k}={v}' for k, v in self._sizes.items())}"
+
+    def table(self, depth: int | None = None) -> Table:
+        """The table that is printed."""
+        modules = self.by_module(depth)
+        if depth is None and len(modules) > _MOST_ROWS:
+            # The greatest depth whose table is read at a glance.
+            for level in range(4, 0, -1):
+                modules = self.by_module(level)
+                if len(modules) <= _MOST_ROWS:
+                    break
+        table = modules.table()
+        complete = self._complete()
+        record = self._counted.record if complete else self._derived.record
+        total = ["total", *([""] if "class" in table.head else [])]
+        total += [_total(record["params"]["total"]), _total(record["macs"]), _total(record["flops"])]
+        table.total = total + (["100.0 %"] if "share" in table.head else [])
+        if complete and self.symbols:
+            for quantity in ("macs", "flops"):
+                table.below.append(f"{quantity} = {self.formula(quantity)!r}")
+        table.below += [f"note: {note}" for note in self.notes]
+        return table
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+_MOST_ROWS = 40
+
+
+def _total(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _pick(record: Mapping[str, Any], quantity: str) -> Any:
+    key = quantity.replace("-", "_")
+    if key in ("macs", "flops", "matmul_flops"):
+        return record[key]
+    if key in ("params", "trainable"):
+        return record["params"]["total" if key == "params" else key]
+    if key in ("bytes_read", "bytes_written"):
+        return record["bytes"][key.removeprefix("bytes_")]
+    if key in record["counts"]:
+        return record["counts"][key]
+    known = ", ".join(["macs", "flops", "matmul_flops", "params", "bytes_read", "bytes_written", *_CLASSES])
+    raise OpledgerError(f"there is no quantity `{quantity}`; there are {known}")
+
+
+def _sum(values: list[Any], definitions: tuple[str, ...]) -> Quantity:
+    if all(isinstance(value, int) for value in values):
+        return sum(values)
+    return Formula.sum([Formula(str(value)) for value in values], definitions)
+
+
+def _unit(tool: str) -> str:
+    for convention in _binary.ask("conventions").record["conventions"]:
+        if convention["name"].split("@")[0] == tool.split("@")[0]:
+            return convention["unit"]
+    return ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One reason for which two numbers differ."""
+
+    what: str
+    difference: int
+    first: int
+    second: int
+    reason: str | None
+
+
+class Explanation:
+    """Why two conventions give different numbers; prints itself as a table."""
+
+    def __init__(self, name: str, record: Mapping[str, Any]) -> None:
+        self.name = name
+        first, second = record["conventions"]
+        #: The names of both conventions, with their versions.
+        self.conventions: tuple[str, str] = (first["name"], second["name"])
+        #: Their numbers.
+        self.totals: tuple[int, int] = (first["total"], second["total"])
+        #: The first less the second.
+        self.difference: int = record["difference"]
+        #: What of the difference no line accounts for.
+        self.unaccounted: int = record["unaccounted"]
+        #: The reasons.
+        self.lines: tuple[Line, ...] = tuple(
+            Line(l["what"], l["difference"], l["first"], l["second"], l["reason"])
+            for l in record["lines"]
+        )
+        self.notes: tuple[str, ...] = tuple(record.get("notes", ()))
+
+    def table(self) -> Table:
+        """As a table."""
+        first, second = self.conventions
+        most = max((abs(line.difference) for line in self.lines), default=0)
+        return Table(
+            title=f"{self.name}: {first} {self.totals[0]:,}, {second} {self.totals[1]:,}",
+            head=["what", "difference", first, second, "why"],
+            rows=[
+                [l.what, f"{l.difference:,}", f"{l.first:,}", f"{l.second:,}", l.reason or "not known"]
+                for l in self.lines
+            ],
+            numbers=frozenset((1, 2, 3)),
+            bars=[abs(line.difference) / most if most else 0.0 for line in self.lines],
+            below=[
+                f"difference: {self.difference:,}; accounted for: "
+                + ("all of it" if self.unaccounted == 0 else f"all but {self.unaccounted:,}"),
+                *self.notes,
+            ],
+        )
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()

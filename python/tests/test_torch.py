@@ -1,0 +1,231 @@
+"""Modules of PyTorch. Runs where torch is installed; OPLEDGER_TORCH=1 makes its absence a failure."""
+
+import os
+import unittest
+
+import opledger
+
+try:
+    import torch
+except ImportError:
+    if os.environ.get("OPLEDGER_TORCH") == "1":
+        raise
+    raise unittest.SkipTest("torch is not installed") from None
+
+from torch import nn
+
+
+class Block(nn.Module):
+    """A linear layer whose result is read as five tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.linear(x).view(x.shape[0], 5, 8)
+
+
+class Decides(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x + 1
+        return x
+
+
+class Leaves(nn.Module):
+    def forward(self, x):
+        return torch.tensor(x.detach().numpy())
+
+
+class Adds(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+class Tied(nn.Module):
+    """A model whose head is its table."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(11, 4)
+        self.head = nn.Linear(4, 11, bias=False)
+        self.head.weight = self.table.weight
+
+    def forward(self, ids, scale: float = 1.0):
+        return self.head(self.table(ids)) * scale
+
+
+def encoder():
+    return nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+
+
+def line_of(module, text):
+    """Where a line of a test's module stands, as an error says it."""
+    import inspect
+
+    lines, first = inspect.getsourcelines(module)
+    at = next(i for i, line in enumerate(lines) if text in line)
+    return f"{__file__}:{first + at} in forward"
+
+
+class Counted(unittest.TestCase):
+    def test_sizes_have_the_names_they_are_given(self):
+        x = torch.randn(3, 5, 32)
+        for names in [("b", "n"), ("n", "b"), ("batch", "tokens")]:
+            r = opledger.count(encoder(), (x,), dynamic={"src": {0: names[0], 1: names[1]}})
+            b, n = names
+            self.assertEqual(r.sizes, {b: 3, n: 5})
+            self.assertEqual(r.formula("macs"), f"64·{b}·{n}² + 8192·{b}·{n}")
+            self.assertEqual(r.macs, 64 * 3 * 25 + 8192 * 15)
+            self.assertEqual(r.at(**{b: 8, n: 4096}).macs, r.formula("macs")(**{b: 8, n: 4096}))
+            self.assertEqual(r.params, sum(p.numel() for p in encoder().parameters()))
+
+    def test_without_names_what_is_free_is_found(self):
+        free = opledger.count(encoder(), (torch.randn(3, 5, 32),))
+        self.assertEqual((free.sizes, free.notes), ({"b": 3, "n": 5}, ()))
+        fixed = opledger.count(Block(), (torch.randn(3, 5, 8),))
+        self.assertEqual(fixed.sizes, {"b": 3})
+        self.assertIn("dimension 1 of `x` is fixed at 5", fixed.notes)
+        self.assertEqual(fixed.formula("macs"), "320·b")
+
+    def test_an_example_of_one_stands_for_any_size(self):
+        for dynamic in [None, {"src": {0: "b", 1: "n"}}]:
+            r = opledger.count(encoder(), (torch.randn(1, 1, 32),), dynamic=dynamic)
+            self.assertEqual(r.sizes["b"], 1)
+            self.assertEqual(r.macs, r.formula("macs")(**r.sizes))
+            self.assertIn("b", r.symbols)
+            if dynamic:
+                self.assertEqual(r.at(b=7, n=9).macs, 64 * 7 * 81 + 8192 * 63)
+
+    def test_modules_have_the_users_names_and_classes(self):
+        r = opledger.count(encoder(), (torch.randn(3, 5, 32),))
+        classes = {m.path: m.type for m in r.by_module(1)}
+        self.assertEqual(classes["linear1"], "Linear")
+        self.assertEqual(classes["self_attn"], "MultiheadAttention")
+        self.assertEqual(sum(m.flops for m in r.by_module()), r.flops)
+        self.assertIn("MultiheadAttention", repr(r))
+
+    def test_shared_parameters_are_counted_once(self):
+        for device in ["cpu", "meta"]:
+            with torch.device(device):
+                model = Tied()
+            model.head.weight = model.table.weight
+            r = opledger.count(model, (torch.zeros(2, 3, dtype=torch.long),))
+            self.assertEqual(r.params, 44)
+
+    def test_the_model_is_left_as_it_was(self):
+        model = encoder().train()
+        model.norm1.eval()
+        opledger.count(model, (torch.randn(3, 5, 32),))
+        self.assertTrue(model.training and model.linear1.training)
+        self.assertFalse(model.norm1.training)
+
+    def test_other_arguments_keep_their_places(self):
+        ids = torch.zeros(2, 3, dtype=torch.long)
+        for args, kwargs in [((ids, 2.0), {}), ((ids,), {"scale": 2.0}), ((), {"scale": 2.0, "ids": ids})]:
+            r = opledger.count(Tied(), args, kwargs, dynamic={"ids": {1: "n"}})
+            self.assertEqual(r.sizes, {"n": 3})
+
+    def test_no_memory_is_taken_on_meta(self):
+        with torch.device("meta"):
+            model = nn.Linear(1 << 20, 1 << 20)
+        r = opledger.count(model, (torch.empty(2, 1 << 20, device="meta"),))
+        self.assertEqual(r.params, (1 << 40) + (1 << 20))
+        self.assertEqual(r.macs, 2 << 40)
+
+    def test_an_exported_program(self):
+        d = torch.export.Dim.DYNAMIC
+        program = torch.export.export(
+            encoder().eval(), (torch.randn(3, 5, 32),), dynamic_shapes=({0: d, 1: d},)
+        )
+        self.assertEqual(opledger.count(program).formula("macs"), "64·b·n² + 8192·b·n")
+
+    def test_assertions(self):
+        opledger.assert_flops(encoder(), (torch.randn(3, 5, 32),), "macs == 127680")
+        with self.assertRaisesRegex(AssertionError, "counted 127,680"):
+            opledger.assert_flops(encoder(), (torch.randn(3, 5, 32),), "macs < 127680")
+
+
+class Refused(unittest.TestCase):
+    def refusal(self, model, args, dynamic=None):
+        with self.assertRaises(opledger.ExportError) as caught:
+            opledger.count(model, args, dynamic=dynamic)
+        return str(caught.exception)
+
+    def test_a_size_that_is_fixed_is_named_with_its_line(self):
+        for size in [5, 1]:
+            refusal = self.refusal(Block(), (torch.randn(3, size, 8),), {"x": {0: "b", 1: "n"}})
+            if size == 5:
+                self.assertIn("works for n = 5 alone (dimension 1 of `x`)", refusal)
+            self.assertIn(line_of(Block, ".view("), refusal)
+
+    def test_a_decision_by_values_is_shown(self):
+        refusal = self.refusal(Decides(), (torch.randn(3, 5),))
+        self.assertIn(line_of(Decides, "if x.sum()"), refusal)
+        self.assertIn("torch.where", refusal)
+
+    def test_numpy_is_shown(self):
+        self.assertIn(line_of(Leaves, "numpy()"), self.refusal(Leaves(), (torch.randn(3, 5),)))
+
+    def test_one_size_has_one_name(self):
+        pair = (torch.randn(3, 8), torch.randn(3, 8))
+        refusal = self.refusal(Adds(), pair, {"x": {0: "b"}, "y": {0: "c"}})
+        self.assertIn("b and c are one size in this model", refusal)
+        refusal = self.refusal(Adds(), (torch.randn(3, 8), torch.randn(4, 8)), {"x": {0: "b"}, "y": {0: "b"}})
+        self.assertIn("b is 3 in one input and 4 in dimension 0 of `y`", refusal)
+
+    def test_a_call_that_does_not_fit(self):
+        self.assertIn("needs example inputs", self.refusal(encoder(), ()))
+        self.assertIn("is not called so", self.refusal(Adds(), (torch.randn(3),)))
+        x = torch.randn(3, 8)
+        self.assertIn("no argument of the call; there are x, y", self.refusal(Adds(), (x, x), {"z": {0: "b"}}))
+        self.assertIn("none of index 2", self.refusal(Adds(), (x, x), {"x": {2: "b"}}))
+        self.assertIn("no name of a size", self.refusal(Adds(), (x, x), {"x": {0: "2b"}}))
+        self.assertIn("Linear", self.refusal(nn.Linear(4, 4), (torch.randn(3, 5),)))
+
+
+class Transformers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        try:
+            import transformers
+        except ImportError:
+            raise unittest.SkipTest("transformers is not installed") from None
+        cls.transformers = transformers
+
+    def gpt2(self):
+        t = self.transformers
+        return t.GPT2LMHeadModel(
+            t.GPT2Config(
+                vocab_size=99, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0
+            )
+        )
+
+    def test_a_model_needs_no_inputs(self):
+        model = self.gpt2()
+        r = opledger.count(model)
+        self.assertEqual(r.sizes, {})
+        self.assertEqual(r.params, sum(p.numel() for p in model.parameters()))
+        with self.assertRaisesRegex(opledger.OpledgerError, "n.* 1024"):
+            r.at(n=2000).macs
+
+    def test_a_model_and_its_configuration_agree(self):
+        model = self.gpt2()
+        self.assertEqual(opledger.count(model).formula("macs"), opledger.count(model.config).formula("macs"))
+
+    def test_a_bound_by_positions_is_kept(self):
+        t = self.transformers
+        config = t.BertConfig(
+            vocab_size=99, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4
+        )
+        ids = torch.zeros(2, 6, dtype=torch.long)
+        r = opledger.count(t.BertModel(config), (ids,), dynamic={"input_ids": {0: "b", 1: "n"}})
+        self.assertIn("holds where n ≤ 512", r.notes)
+        self.assertGreater(r.at(n=512).macs, 0)
+        with self.assertRaisesRegex(opledger.OpledgerError, "n is 513"):
+            r.at(n=513).macs
+
+
+if __name__ == "__main__":
+    unittest.main()
