@@ -15,6 +15,7 @@ mod memory;
 mod minilm;
 mod models;
 mod operations;
+mod programs;
 mod rebuild;
 mod sizes;
 mod theorem;

@@ -1,0 +1,159 @@
+//! Programs that PyTorch exported (`programs/export.py`): values are those that PyTorch computed, and
+//! every node counts what its formula says, at the sizes of the export and at others.
+
+use std::path::{Path, PathBuf};
+
+use opledger_dims::{Binding, Integer};
+use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet, prove};
+use opledger_ir::{Graph, Op, Value, ops::Source};
+use opledger_torch::{ImportOptions, Imported, open, weights};
+use opledger_weights::Checkpoint;
+
+const PROGRAMS: &[&str] = &[
+    "bert",
+    "chunked",
+    "encoder_layer",
+    "gemma3",
+    "in_place",
+    "llama",
+    "mixtral",
+    "odd_letters",
+    "slopes",
+    "t5_encoder",
+    "windows",
+];
+
+fn file(name: &str, extension: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(format!("{name}.{extension}"))
+}
+
+fn imported(name: &str) -> Imported {
+    open(&file(name, "pt2"), &ImportOptions::default())
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The inputs of a program as they are fed, its sizes and the results that PyTorch gave.
+fn given(name: &str, graph: &Graph) -> (Feeds, Binding, Vec<(String, Value<f32>)>) {
+    let mut feeds = Feeds::seeded(1);
+    for (path, value) in weights(&file(name, "pt2"), graph).unwrap() {
+        feeds = feeds.with(&path, value);
+    }
+    let (mut sizes, mut results) = (Binding::new(), Vec::new());
+    let tensors = Checkpoint::open_file(&file(name, "safetensors")).unwrap();
+    for tensor in tensors.names() {
+        let value = tensors.read(tensor).unwrap();
+        if let Some(result) = tensor.strip_prefix("output.") {
+            results.push((result.to_owned(), value));
+            continue;
+        }
+        let input = tensor.strip_prefix("input.").unwrap();
+        let node = graph.nodes().iter().find(|node| node.path == input).unwrap();
+        for (axis, size) in node.shape.axes.iter().zip(value.shape()) {
+            if let Some(symbol) = axis.size.as_symbol() {
+                sizes.set(symbol, *size);
+            }
+        }
+        feeds = feeds.with(input, value);
+    }
+    assert!(!results.is_empty(), "{name}");
+    (feeds, sizes, results)
+}
+
+fn reals<T: opledger_dims::Scalar>(value: &Value<T>) -> Vec<f64> {
+    match value {
+        Value::Real(tensor) => tensor.data().iter().map(|x| x.to_f64()).collect(),
+        Value::Index(tensor) => tensor.data().iter().map(|x| *x as f64).collect(),
+    }
+}
+
+/// The largest difference, of what the largest element is.
+fn difference<T: opledger_dims::Scalar>(own: &Value<T>, torch: &Value<f32>) -> f64 {
+    assert_eq!(own.shape(), torch.shape());
+    let (own, torch) = (reals(own), reals(torch));
+    let scale = torch.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
+    own.iter().zip(torch).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
+}
+
+#[test]
+fn values_are_those_of_pytorch() {
+    for name in PROGRAMS {
+        let graph = imported(name).graph;
+        let (feeds, sizes, results) = given(name, &graph);
+        let prepared = Prepared::new(&graph, &sizes, &feeds).unwrap();
+        let fast = prepared.run(&mut Fast::new().unwrap(), &mut Quiet).unwrap();
+        let exact = prepared.run(&mut Oracle::<f64>::new(), &mut Quiet).unwrap();
+        for (result, torch) in results {
+            let own = |outputs: &[(String, _)]| outputs.iter().position(|(n, _)| *n == result);
+            let at = own(&fast.outputs).unwrap_or_else(|| panic!("{name} has no {result}"));
+            let by_kernels = difference(&fast.outputs[at].1, &torch);
+            let by_oracle = difference(&exact.outputs[at].1, &torch);
+            assert!(by_kernels < 1e-5 && by_oracle < 1e-5, "{name}: {by_kernels} {by_oracle}");
+        }
+    }
+}
+
+#[test]
+fn every_node_counts_what_its_formula_says() {
+    for name in PROGRAMS {
+        let graph = imported(name).graph;
+        let (feeds, sizes, _) = given(name, &graph);
+        let theorem = prove(&graph, &sizes, &feeds).unwrap();
+        assert!(theorem.theorem.mismatches.is_empty(), "{name}: {:?}", theorem.theorem.mismatches);
+        // Other sizes, of inputs that are drawn.
+        for (items, tokens) in [(1, 4), (3, 8)] {
+            let mut other = Binding::new();
+            for (symbol, size) in [("b", items), ("n", tokens)] {
+                if sizes.get(&symbol.into()).is_some() {
+                    other.set(symbol, size);
+                }
+            }
+            let theorem = prove(&graph, &other, &Feeds::seeded(items)).unwrap();
+            assert!(
+                theorem.theorem.mismatches.is_empty(),
+                "{name}: {:?}",
+                theorem.theorem.mismatches
+            );
+        }
+    }
+}
+
+/// What is written by hand here is worked out from the modules in `export.py`.
+#[test]
+fn masks_are_read_from_what_made_them() {
+    let macs = |name: &str| imported(name).graph.cost().macs().to_string();
+    // Hand-made −∞ above the diagonal is no rule of the graph: scores are counted in full, as they
+    // are computed.
+    assert_eq!(macs("odd_letters"), "32·b·n² + 768·b·n");
+    // Causal in a Llama of one layer, width 16, one key head of 8, hidden width 24, 41 words:
+    // 2·16 for each of (n² + n)/2 pairs, and 16·(16 + 8 + 8 + 16 + 3·24 + 41) for each token.
+    assert_eq!(macs("llama"), "16·b·n² + 2592·b·n");
+    let imported = imported("bert");
+    let pairs = imported.graph.definitions().iter().any(|d| d.to_string().contains("mask tensor"));
+    assert!(pairs, "{:?}", imported.graph.definitions());
+    assert!(imported.conditions.iter().any(|condition| condition.contains("n ≤ 30")));
+}
+
+#[test]
+fn names_of_axes_and_symbols_change_no_count() {
+    for name in ["encoder_layer", "llama", "mixtral"] {
+        let plain = imported(name);
+        let mut options = ImportOptions::default();
+        for (own, _) in &plain.symbols {
+            options.names.insert(own.clone(), format!("size_of_{own}").as_str().into());
+        }
+        let renamed = open(&file(name, "pt2"), &options).unwrap();
+        let at = |imported: &Imported| -> Integer {
+            let sizes = imported.symbols.iter().enumerate();
+            let sizes: Binding = sizes.map(|(at, (_, name))| (name.clone(), 3 + at)).collect();
+            let all = imported.graph.complete(&sizes).unwrap();
+            imported.graph.cost().flops().at(&all).unwrap()
+        };
+        assert_eq!(at(&plain), at(&renamed), "{name}");
+        let parameters = |graph: &Graph| {
+            let own =
+                |node: &&opledger_ir::Node| matches!(node.op, Op::Source(Source::Param { .. }));
+            graph.nodes().iter().filter(own).count()
+        };
+        assert_eq!(parameters(&plain.graph), parameters(&renamed.graph));
+    }
+}

@@ -1,0 +1,181 @@
+"""Writes the archives beside this file, with inputs and outputs that PyTorch computed.
+
+Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
+"""
+
+import json
+import pathlib
+import re
+import zipfile
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from torch import nn
+
+HERE = pathlib.Path(__file__).parent
+DYNAMIC = torch.export.Dim.DYNAMIC
+TOKENS = {0: DYNAMIC, 1: DYNAMIC}
+
+
+def clean(path):
+    """Leaves out the pickled example, and of stack traces all but the last line and its file's name."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in entries.items():
+            if "/data/sample_inputs/" in name or "/.data/" in name:
+                continue
+            if "/models/" in name and name.endswith(".json"):
+                program = json.loads(data)
+                for node in program["graph_module"]["graph"]["nodes"]:
+                    trace = node["metadata"].get("stack_trace", "").strip()
+                    frames = [line for line in trace.splitlines() if "File" in line]
+                    if frames:
+                        last = re.sub(r'File ".*/', 'File "', frames[-1])
+                        node["metadata"]["stack_trace"] = last
+                program["graph_module"]["module_call_graph"] = []
+                data = json.dumps(program, separators=(",", ":")).encode()
+            archive.writestr(zipfile.ZipInfo(name), data)
+
+
+def write(name, make, args=(), kwargs=None, dynamic=None):
+    """Exports a module in evaluation; saves it, its inputs and its outputs."""
+    torch.manual_seed(0)
+    module, kwargs = make().eval(), kwargs or {}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim <= 1:
+                parameter += 0.1 * torch.randn_like(parameter)
+        for path, buffer in module.named_buffers():
+            if path.endswith("running_mean"):
+                buffer += 0.1 * torch.randn_like(buffer)
+            if path.endswith("running_var"):
+                buffer *= 1 + 0.2 * torch.rand_like(buffer)
+        program = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic, strict=False)
+        outputs = module(*args, **kwargs)
+    path = HERE / f"{name}.pt2"
+    torch.export.save(program, path)
+    clean(path)
+    flat = torch.utils._pytree.tree_flatten
+    signature = program.graph_signature
+    specs = [spec for spec in signature.input_specs if spec.kind.name == "USER_INPUT"]
+    tensors = {
+        "input." + spec.arg.name: value.long() if value.dtype == torch.bool else value.contiguous()
+        for spec, value in zip(specs, flat((args, kwargs))[0])
+        if isinstance(value, torch.Tensor)
+    }
+    specs = [spec for spec in signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+    values = [value for value in flat(outputs)[0] if isinstance(value, torch.Tensor)]
+    tensors |= {"output." + s.arg.name: v.contiguous().clone() for s, v in zip(specs, values)}
+    save_file(tensors, HERE / f"{name}.safetensors")
+
+
+def ids(items, tokens):
+    return torch.randint(3, 40, (items, tokens))
+
+
+def config(of, **keys):
+    small = dict(vocab_size=41, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2)
+    return of(**(small | keys))
+
+
+class OddLetters(nn.Module):
+    """Attention by einsum in letters of its own, with a mask made by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48, bias=False)
+
+    def forward(self, x):
+        q, k, v = self.maps(x).unflatten(-1, (3, 2, 8)).unbind(2)
+        scores = torch.einsum("zpuw,zruw->zupr", q, k) * 8**-0.5
+        row = torch.arange(x.shape[1])[:, None]
+        column = torch.arange(x.shape[1])[None, :]
+        scores = scores.masked_fill((column > row)[None, None], float("-inf"))
+        return torch.einsum("zupr,zruw->zpuw", scores.softmax(-1), v).flatten(2)
+
+
+class Chunked(nn.Module):
+    """Attention within chunks of four tokens, in a loop over the heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(16, 16) for _ in range(3))
+        self.out = nn.Linear(16, 16)
+
+    def forward(self, x):
+        items, tokens, width = x.shape
+        parts = [map(x).view(items, tokens // 4, 4, width) for map in (self.q, self.k, self.v)]
+        heads = []
+        for head in range(2):
+            q, k, v = (part[..., head * 8 : head * 8 + 8] for part in parts)
+            weights = (q @ k.transpose(-1, -2) / 8**0.5).softmax(-1)
+            heads.append(weights @ v)
+        return self.out(torch.cat(heads, -1).reshape(items, tokens, width))
+
+
+class Slopes(nn.Module):
+    """Attention with a bias that falls with the distance, and keys that a mask hides."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+        self.register_buffer("slopes", torch.tensor([0.5, 0.25]))
+
+    def forward(self, x, seen):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        place = torch.arange(x.shape[1])
+        bias = -self.slopes[:, None, None] * (place[:, None] - place).abs()
+        bias = bias[None] + torch.where(seen[:, None, None], 0.0, float("-inf"))
+        out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return out.transpose(1, 2).flatten(2)
+
+
+class Windows(nn.Module):
+    """A small convolutional network: what ResNets, mobile nets and ConvNeXt are made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.depth = nn.Sequential(nn.Conv2d(8, 8, 5, padding=2, groups=8), nn.GroupNorm(2, 8), nn.Hardswish())
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 4, 1), nn.SiLU(), nn.Conv2d(4, 8, 1), nn.Sigmoid())
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.pool(self.stem(x))
+        x = x + self.depth(x)
+        x = x * self.squeeze(x)
+        return self.head(x.mean((2, 3)))
+
+
+class InPlace(nn.Module):
+    """Writes into parts of a copy, as authors of Swin Transformer do."""
+
+    def forward(self, x):
+        bias = torch.zeros(1, x.shape[1], x.shape[1])
+        bias[:, -2:, :] = 1.0
+        y = x.clone()
+        y[:, :2].mul_(3.0)
+        return y @ y.transpose(1, 2) + bias
+
+
+T = transformers
+x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
+tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
+bounded = {0: DYNAMIC, 1: torch.export.Dim("n", max=30)}
+causal = dict(kwargs={"input_ids": tokens, "use_cache": False}, dynamic={"input_ids": TOKENS, "use_cache": None})
+masked = {"input_ids": tokens, "attention_mask": seen}
+
+write("encoder_layer", lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), (torch.randn(3, 5, 32),), dynamic=(TOKENS,))
+write("odd_letters", OddLetters, (x,), dynamic=(TOKENS,))
+write("chunked", Chunked, (x,), dynamic=({0: DYNAMIC},))
+write("slopes", Slopes, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic=(TOKENS, TOKENS))
+write("windows", Windows, (image,), dynamic=({0: DYNAMIC},))
+write("in_place", InPlace, (x,), dynamic=({0: DYNAMIC},))
+write("llama", lambda: T.LlamaForCausalLM(config(T.LlamaConfig, num_key_value_heads=1)), **causal)
+write("gemma3", lambda: T.Gemma3ForCausalLM(config(T.Gemma3TextConfig, num_key_value_heads=1, head_dim=8, sliding_window=4, layer_types=["sliding_attention"])), **causal)
+write("mixtral", lambda: T.MixtralForCausalLM(config(T.MixtralConfig, num_key_value_heads=1, num_local_experts=3, num_experts_per_tok=2)), **causal)
+write("bert", lambda: T.BertModel(config(T.BertConfig, max_position_embeddings=32)), kwargs=masked, dynamic={"input_ids": bounded, "attention_mask": bounded})
+write("t5_encoder", lambda: T.T5EncoderModel(T.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)), kwargs=masked, dynamic={"input_ids": TOKENS, "attention_mask": TOKENS})
