@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any, Mapping, Sequence
 
 from ._binary import ExportError, Folder, OpledgerError
@@ -73,7 +74,7 @@ def count(
     source, found = _read(model, args, dict(kwargs or {}), dynamic)
     if partial:
         options = (*source.options, "--partial")
-        source = Source(source.text, source.name, options, source.classes, source.notes, source.keeper)
+        source = replace(source, options=options)
     counted = Count(source, {**found, **(sizes or {})})
     # What is wrong with the model is said here, not at the first question.
     counted._derived

@@ -14,7 +14,7 @@ import traceback
 import warnings
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 from unittest import mock
@@ -68,8 +68,9 @@ def source(
     call = _call(model, args, kwargs, dynamic)
     program, names, notes = _exported(model, call)
     sizes = {names[i]: size.example for i, size in enumerate(call.sizes) if names[i] is not None}
+    inputs = {(s.argument, s.dim): n or str(s.example) for s, n in zip(call.sizes, names)}
     source = _source(program, type(model).__name__, _renamed(program, call, names), model, notes)
-    return source, sizes if call.given else {}
+    return replace(source, inputs=inputs), sizes if call.given else {}
 
 
 def program_source(program: ExportedProgram) -> Source:
@@ -464,7 +465,7 @@ def _source(
     _write(program, model, path)
     module = model if isinstance(model, torch.nn.Module) else None
     classes = {path: type(one).__name__ for path, one in module.named_modules()} if module else {}
-    return Source(str(path), name, options, classes, notes, folder)
+    return Source(str(path), name, options, classes, notes, keeper=folder)
 
 
 def _write(program: ExportedProgram, model: Any, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
 from . import _binary
 from ._binary import OpledgerError
+from ._condition import is_known, named, violated
 from ._formula import Formula
 from ._table import Table
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Quantity = Union[int, Formula]
 
 _CLASSES = ("add", "mul", "div", "max", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos")
-_BOUND = re.compile(r"holds where (\w+) ([≤≥]) (\d+)")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Source:
     classes: Mapping[str, str] = field(default_factory=dict)
     #: What was found when the model was read.
     notes: tuple[str, ...] = ()
+    #: What dimensions of inputs are called, or how long they are, by argument and dimension.
+    inputs: Mapping[tuple[str, int], str] = field(default_factory=dict)
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
 
@@ -48,6 +50,7 @@ class Source:
             wanted = re.findall(r"--set (\w+)=<size>", message)
             calls = ", ".join(f"{name}=…" for name in wanted)
             message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
+            message = message.replace("with `--partial` the rest", "with partial=True the rest")
             raise OpledgerError(message) from None
 
 
@@ -142,20 +145,17 @@ class Count:
 
     def _within(self) -> None:
         """Refuses sizes for which the program was not exported."""
-        for note in self._derived.notes if self._source.text.endswith(".pt2") else ():
-            match = _BOUND.fullmatch(note)
-            size = self._sizes.get(match[1]) if match else None
-            if match is None or size is None:
-                continue
-            most = int(match[3])
-            if size > most if match[2] == "≤" else size < most:
-                raise OpledgerError(f"{match[1]} is {size}, and `{self.name}` {note}")
+        for note in self.notes:
+            if violated(note, self._sizes):
+                sizes = ", ".join(f"{name}={size}" for name, size in self._sizes.items())
+                raise OpledgerError(f"`{self.name}` {note}, and not at {sizes}")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know: conditions on sizes, sizes that are fixed, what is left out."""
-        own = tuple(note for note in self._derived.notes if note not in self._source.notes)
-        return self._source.notes + own
+        told = (named(note, self._source.inputs) for note in self._derived.notes)
+        # In order, each once.
+        return tuple(dict.fromkeys((*self._source.notes, *(n for n in told if not is_known(n)))))
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from unittest import mock
 
 import opledger
 from opledger import _binary
+from opledger._condition import is_known, named, violated
 from opledger._formula import Formula
 
 ROOT = Path(os.environ.get("OPLEDGER_REPOSITORY", Path(__file__).parents[2]))
@@ -43,6 +44,29 @@ class Formulas(unittest.TestCase):
     def test_sums(self):
         total = Formula.sum([Formula("2·b·n² - b"), Formula("b + 3·n²·b"), Formula("4")])
         self.assertEqual(str(total), "5·b·n² + 4")
+
+
+class Conditions(unittest.TestCase):
+    def test_they_are_read_as_pytorch_writes_them(self):
+        names = {("x", 0): "b", ("x", 1): "n"}
+        told = named("holds where (8*L['x'].size()[1]*L['x'].size()[0]) == (40*L['x'].size()[0])", names)
+        self.assertEqual(told, "holds where (8*n*b) = (40*b)")
+        self.assertTrue(violated(told, {"b": 2, "n": 6}))
+        self.assertFalse(violated(told, {"b": 2, "n": 5}))
+        self.assertTrue(violated("holds where n % 4 = 0", {"n": 6}))
+        self.assertFalse(violated("holds where n % 4 = 0", {"n": 8}))
+        self.assertTrue(violated("holds where -1 + n ≤ 4", {"n": 6}))
+        self.assertFalse(violated("holds where -1 + n ≤ 4", {"n": 5}))
+
+    def test_what_is_not_understood_contradicts_nothing(self):
+        for note in ["a lower bound: `x`", "holds where f(n) = 3", "holds where n ! 3", "holds where m ≤ 2",
+                     "holds where n // 0 = 1", "holds where n.real ≤ 2", "holds where ((-2) + n) != 1"]:
+            self.assertFalse(violated(note, {"n": 3}), note)
+
+    def test_that_a_size_is_itself_is_not_told(self):
+        names = {("x", 0): "b", ("y", 0): "b"}
+        self.assertTrue(is_known(named("holds where L['x'].size()[0] == L['y'].size()[0]", names)))
+        self.assertFalse(is_known("holds where s4 = b"))
 
 
 class Counts(unittest.TestCase):
@@ -106,7 +130,7 @@ class Counts(unittest.TestCase):
         bounded.__dict__["_derived"] = _binary.Answer(bounded._derived.record, ("holds where n ≤ 512",), 0)
         self.assertGreater(bounded.at(b=1, n=512).macs, 0)
         for ask in [lambda c: c.macs, lambda c: c.convention("fvcore"), lambda c: c.by_module()]:
-            with self.assertRaisesRegex(opledger.OpledgerError, "n is 513, and .* holds where n ≤ 512"):
+            with self.assertRaisesRegex(opledger.OpledgerError, "holds where n ≤ 512, and not at b=1, n=513"):
                 ask(bounded.at(b=1, n=513))
 
     def test_what_is_not_known_is_left_out_when_asked(self):
@@ -118,7 +142,7 @@ class Counts(unittest.TestCase):
             with self.assertRaisesRegex(opledger.OpledgerError, "aten.relu9(.|\n)*partial"):
                 opledger.count(path)
             r = opledger.count(path, partial=True)
-            self.assertTrue(any("a lower bound" in note and "relu9" in note for note in r.notes), r.notes)
+            self.assertRegex("\n".join(r.notes), r"a lower bound: `aten\.relu9\.default` in .* is not counted \(1 calls\)")
             self.assertEqual(r.formula("max"), Formula.sum([opledger.count(ARCHIVE).formula("max"), Formula("-64·b·n")]))
             self.assertIn("a lower bound", repr(r))
 

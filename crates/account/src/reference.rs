@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use opledger_dims::{Binding, Symbol, escaped, nearest};
+use opledger_dims::{Binding, Symbol, nearest};
 use opledger_models::layer::{self, kinds};
 use opledger_models::{Config, ConfigError, Request, preset};
 
@@ -131,9 +131,14 @@ impl ModelReference {
     ) -> Result<ModelReference, AccountError> {
         let imported = opledger_torch::open(path, options)?;
         let unknown = imported.unknown.iter().map(|one| {
-            let (name, module) = (escaped(&one.name), escaped(&one.module));
-            format!("a lower bound: `{name}` in `{module}` is not counted ({} calls)", one.calls)
+            format!(
+                "a lower bound: `{}` in {} is not counted ({} calls)",
+                one.name,
+                one.place(),
+                one.calls
+            )
         });
+        let held = imported.conditions.iter().map(|condition| format!("holds where {condition}"));
         let observations = imported.observations;
         let model = opledger_models::ModelGraph {
             name: path.display().to_string(),
@@ -141,7 +146,7 @@ impl ModelReference {
             binding: Binding::new(),
             names: opledger_models::Names::default(),
             not_understood: Vec::new(),
-            conditions: unknown.chain(imported.conditions).collect(),
+            conditions: unknown.chain(held).collect(),
             aliases: imported
                 .symbols
                 .iter()

@@ -52,10 +52,9 @@ fn not_understood(model: &Model) -> Vec<String> {
     }
 }
 
-/// Under which conditions an exported program is what was counted.
+/// Under which conditions an exported program is what was counted, and what of it is left out.
 fn conditions(model: &Model) -> Vec<String> {
-    let told = |condition: &String| format!("holds where {}", escaped(condition));
-    model.conditions().iter().map(told).collect()
+    model.conditions().iter().map(|condition| escaped_within(condition, LINE)).collect()
 }
 
 /// What a name was taken for, where a folder has it as well.

@@ -59,10 +59,17 @@ pub struct UnknownOperation {
     pub calls: usize,
 }
 
+impl UnknownOperation {
+    /// The first module that calls it, as a reader is told.
+    pub fn place(&self) -> String {
+        if self.module.is_empty() { "the model itself".to_owned() } else { self.module.clone() }
+    }
+}
+
 fn list(all: &[UnknownOperation]) -> String {
     let line = |one: &UnknownOperation| {
         let times = if one.calls == 1 { "once".to_owned() } else { format!("{} times", one.calls) };
-        format!("  {} in {}, {times}", escaped(&one.name), escaped(&one.module))
+        format!("  {} in {}, {times}", escaped(&one.name), escaped(&one.place()))
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
