@@ -106,14 +106,15 @@ impl ConventionError {
     /// Whether a convention refuses a model, of which it would give a wrong number.
     pub fn is_refusal(&self) -> bool {
         match self {
-            ConventionError::NoRule { .. } | ConventionError::Beside { .. } => true,
+            ConventionError::NoRule { .. }
+            | ConventionError::Beside { .. }
+            | ConventionError::Rule { .. } => true,
             ConventionError::Unknown { .. }
             | ConventionError::Malformed { .. }
             | ConventionError::Formula { .. }
             | ConventionError::Bug { .. }
             | ConventionError::Unwritten { .. }
             | ConventionError::OwnFormula { .. }
-            | ConventionError::Rule { .. }
             | ConventionError::Size(_)
             | ConventionError::Graph(_) => false,
         }

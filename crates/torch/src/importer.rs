@@ -153,6 +153,11 @@ impl<'p> Importer<'p> {
         self.meta(name)?.sizes.iter().map(|size| self.size(size)).collect()
     }
 
+    /// How far apart the elements of a tensor of the program lie, dimension by dimension.
+    pub(crate) fn strides_of(&mut self, name: &str) -> Lowered<Vec<Poly>> {
+        self.meta(name)?.strides.iter().map(|stride| self.size(stride)).collect()
+    }
+
     /// What the elements of a tensor of the program are.
     pub(crate) fn kind_of(&self, name: &str) -> Lowered<WholeKind> {
         let dtype = self.meta(name)?.dtype;

@@ -12,9 +12,10 @@ use crate::call::{Call, module_path, operation};
 use crate::importer::{Importer, Lowered, Obstacle};
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
 
-/// The layers of `torch.nn` that keep the function they are given
-/// (`torch/nn/modules/transformer.py`).
-const KEEPS_FUNCTIONS: [&str; 2] = [
+/// Modules that keep the function they are given (`torch/nn/modules/transformer.py`,
+/// `transformers/activations.py`).
+const KEEPS_FUNCTIONS: [&str; 3] = [
+    "transformers.activations.GELUActivation",
     "torch.nn.modules.transformer.TransformerEncoderLayer",
     "torch.nn.modules.transformer.TransformerDecoderLayer",
 ];
@@ -70,14 +71,15 @@ impl<'p> CallLog<'p> {
     ) -> Lowered<()> {
         let call = Call { node, operation: operation(&node.target) };
         let observed = Seen { own, call: &call }.call()?;
-        if observed.is_none() && nodes.is_empty() {
-            return Ok(());
-        }
         let innermost = stack(node).last().filter(|entry| !self.outer.contains(entry.key));
         let module = innermost.map(|entry| ObservedModule {
             instance: entry.key.to_owned(),
             class: class(entry.class).map(Cow::Borrowed),
         });
+        if observed.is_none() && nodes.is_empty() && module.is_none() {
+            return Ok(());
+        }
+        let first = call.sizes(own, 0).ok().map(|sizes| first(&sizes));
         let mut parameters = BTreeMap::new();
         for input in &node.inputs {
             let Argument::Tensor(name) = &input.arg else { continue };
@@ -87,7 +89,14 @@ impl<'p> CallLog<'p> {
             }
         }
         let path = module_path(node);
-        self.observations.push(Observation { path, module, call: observed, parameters, nodes });
+        self.observations.push(Observation {
+            path,
+            module,
+            call: observed,
+            first,
+            parameters,
+            nodes,
+        });
         Ok(())
     }
 }
@@ -180,6 +189,23 @@ impl Seen<'_, '_, '_> {
         dims.ok_or_else(|| Obstacle::Bad(format!("`{name}` is no tensor")))
     }
 
+    /// Whether an argument lies in memory as its dimensions do.
+    fn is_contiguous(&mut self, name: &str, dims: &[Poly]) -> Lowered<bool> {
+        let argument = self.call.node.inputs.iter().find(|input| input.name == name);
+        let Some(Argument::Tensor(name)) = argument.map(|input| &input.arg) else {
+            return Ok(true);
+        };
+        let strides = self.own.strides_of(name)?;
+        let mut expected = Poly::one();
+        for (size, stride) in dims.iter().zip(strides).rev() {
+            if *size != Poly::one() && stride != expected {
+                return Ok(false);
+            }
+            expected = &expected * size;
+        }
+        Ok(true)
+    }
+
     fn has(&self, name: &str) -> Poly {
         u32::from(self.call.has(name)).into()
     }
@@ -193,7 +219,14 @@ impl Seen<'_, '_, '_> {
                 let rows: Poly = operand.iter().rev().skip(1).product();
                 let [out, over] = &weight[..] else { return self.pointwise(base) };
                 let bias = self.has("bias");
-                own("linear", linear(rows, [over, out], bias, first(&operand)))
+                let mut sizes = linear(rows, [over, out], bias, first(&operand));
+                // The bias is added apart unless the operand lies in rows
+                // (`aten/src/ATen/native/Linear.cpp`, `linear`).
+                if operand.len() != 2 && !self.is_contiguous("input", &operand)? {
+                    sizes.retain(|(name, _)| *name != "fused_bias");
+                    sizes.push(("fused_bias", 0.into()));
+                }
+                own("linear", sizes)
             }
             "addmm" => {
                 let (rows, weight) = (self.tensor("mat1")?, self.tensor("mat2")?);

@@ -23,6 +23,8 @@ pub struct Observation {
     pub module: Option<ObservedModule>,
     /// The operator; none of what no tool counts, such as moving.
     pub call: Option<ObservedCall>,
+    /// The first size of its result, if that is a tensor with axes.
+    pub first: Option<Poly>,
     /// The elements of the parameters that it reads, by their names.
     pub parameters: BTreeMap<String, Poly>,
     /// What the graph has for it.
@@ -49,9 +51,11 @@ pub struct ObservedCall {
     pub sizes: BTreeMap<Symbol, Poly>,
 }
 
+/// The module that keeps its projections to itself.
+const MULTIHEAD: &str = "MultiheadAttention";
+
 /// The observations of one unit.
 struct Group<'a> {
-    class: Option<&'a Cow<'static, str>>,
     observations: Vec<&'a Observation>,
 }
 
@@ -70,9 +74,50 @@ impl<'a> Group<'a> {
         all.into_values().sum()
     }
 
-    /// What the rules for a module call its sizes: those of the first call that it makes.
+    /// Its class, as rules for modules have it. A module of a class that no tool knows is told by its
+    /// parameters, which is all that a tool sees of it.
+    fn class(&self) -> Option<Cow<'static, str>> {
+        let module = self.observations.first()?.module.as_ref()?;
+        let mut names = self.observations.iter().flat_map(|one| one.parameters.keys()).peekable();
+        match &module.class {
+            Some(class) => Some(class.clone()),
+            None if names.peek().is_none() => None,
+            None if names.all(|name| name.rsplit('.').next() == Some("weight")) => {
+                Some("module with a weight".into())
+            }
+            None => Some("module with parameters".into()),
+        }
+    }
+
+    /// What the rules for a module call its sizes: those of the first call that it makes, with the first
+    /// size of what the module gives.
     fn sizes(&self) -> BTreeMap<Symbol, Poly> {
-        self.calls().next().map(|call| call.sizes.clone()).unwrap_or_default()
+        let mut sizes = self.calls().next().map(|call| call.sizes.clone()).unwrap_or_default();
+        if self.class().is_some_and(|class| class == MULTIHEAD) {
+            sizes = self.multihead_sizes().unwrap_or_default();
+        }
+        if let Some(first) = self.observations.iter().rev().find_map(|one| one.first.clone()) {
+            sizes.insert("first".into(), first);
+        }
+        sizes
+    }
+
+    /// The sizes of `nn.MultiheadAttention`: those of attention, and the widths of what is projected,
+    /// whose projections are joined where they are of one value.
+    fn multihead_sizes(&self) -> Option<BTreeMap<Symbol, Poly>> {
+        let mut sizes = self.calls().find(|call| call.op == "sdpa")?.sizes.clone();
+        let linear: Vec<_> = self.calls().filter(|call| call.op == "linear").collect();
+        let (_, projections) = linear.split_last()?;
+        let of = |at: usize, name: &str| {
+            let at = at.min(projections.len().saturating_sub(1));
+            projections.get(at)?.sizes.get(&name.into()).cloned()
+        };
+        for (name, at, from) in
+            [("embed", 0, "in"), ("kdim", 1, "in"), ("vdim", 2, "in"), ("bias", 0, "bias")]
+        {
+            sizes.insert(name.into(), of(at, from)?);
+        }
+        Some(sizes)
     }
 }
 
@@ -86,8 +131,7 @@ fn groups(observations: &[Observation]) -> Vec<Group<'_>> {
             None => groups.len(),
         };
         if at == groups.len() {
-            let class = one.module.as_ref().and_then(|module| module.class.as_ref());
-            groups.push(Group { class, observations: Vec::new() });
+            groups.push(Group { observations: Vec::new() });
         }
         groups[at].observations.push(one);
     }
@@ -127,7 +171,7 @@ impl Units {
             let counts = lowering.counts(&nodes)?;
             units.push(Unit {
                 path: group.path().to_owned(),
-                class: group.class.cloned(),
+                class: group.class(),
                 native: Vec::new(),
                 sizes: sizes(&group.sizes())?,
                 counts: shares(counts, &calls),
@@ -198,8 +242,8 @@ impl Convention {
         for group in groups(observations) {
             let calls: Vec<&ObservedCall> = group.calls().collect();
             let names = calls.iter().map(|call| (&*call.op, call.by));
-            let class = group.class.map(|class| &**class);
-            for (matched, rule) in self.matches(class, names, group.path())? {
+            let class = group.class();
+            for (matched, rule) in self.matches(class.as_deref(), names, group.path())? {
                 let sizes = match matched {
                     Match::Module => {
                         let mut sizes = group.sizes();
