@@ -16,7 +16,9 @@ from observe import isolated
 from tools import TOOLS
 
 OUT = pathlib.Path(__file__).parent / "operators.json"
-WATCH_CALLS = ["torch-flop-counter", "torch-flop-counter-training", "fvcore", "ptflops", "calflops", "deepspeed"]
+WATCH_CALLS = ["torch-flop-counter", "torch-flop-counter-training", "fvcore", "ptflops", "ptflops-aten", "calflops",
+               "deepspeed"]
+WATCH_MODULES = ["thop", "ultralytics-thop", "ptflops", "torchinfo"]
 
 VALUES = {
     "x": torch.rand(2, 3, 4, 4) + 0.5,
@@ -27,13 +29,14 @@ VALUES = {
 }
 
 unary = ["abs", "cos", "erf", "exp", "floor", "log", "neg", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
-         "square", "tanh", "relu"]
+         "square", "tanh", "relu", "ceil", "round", "trunc", "log2", "log1p", "expm1", "isnan", "isinf", "tan", "atan",
+         "sinh", "cosh", "selu", "argmax", "argsort", "sort"]
 binary = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "pow", "remainder",
-          "floor_divide", "rsub"]
-truth = ["logical_and", "logical_or", "bitwise_and", "bitwise_or"]
+          "floor_divide", "rsub", "atan2", "logaddexp", "fmod"]
+truth = ["logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"]
 functions = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu6", "silu", "softplus",
-             "dropout"]
-reductions = ["amax", "mean", "sum", "std", "var", "cumsum"]
+             "dropout", "celu", "softsign", "logsigmoid", "glu"]
+reductions = ["amax", "mean", "sum", "std", "var", "cumsum", "logsumexp", "amin", "prod", "cumprod", "log_softmax"]
 
 # Lines of Python, which look functions up when they run: tools put others in their places.
 OPERATORS = {
@@ -77,6 +80,8 @@ OPERATORS = {
     "batch_norm": "F.batch_norm(x, v[:3], v[:3])",
     "adaptive_avg_pool1d": "F.adaptive_avg_pool1d(x[0], 2)",
     "adaptive_avg_pool2d": "F.adaptive_avg_pool2d(x, 2)",
+    "avg_pool1d": "F.avg_pool1d(x[0], 2)",
+    "max_pool1d": "F.max_pool1d(x[0], 2)",
     "avg_pool2d": "F.avg_pool2d(x, 2)",
     "max_pool2d": "F.max_pool2d(x, 2)",
     "sdpa": "F.scaled_dot_product_attention(x, x, y)",
@@ -84,16 +89,31 @@ OPERATORS = {
     "addmm": "torch.addmm(v, x[0, 0], y[0, 0])",
     "addmm_matrix": "torch.addmm(x[0, 0], x[0, 0], y[0, 0])",
     "matmul": "torch.matmul(x, y)",
+    "matmul_vector": "torch.matmul(x, v)",
     "bmm": "torch.bmm(x[0], y[0])",
     "baddbmm": "torch.baddbmm(x[0], x[0], y[0])",
     "einsum": "torch.einsum('bhij,bhjk->bhik', x, y)",
     "conv1d": "F.conv1d(x[0], x[0])",
     "conv2d": "F.conv2d(x, y)",
+    "conv3d": "F.conv3d(x[None], y[None, :, :, :2, :2])",
+    "conv_transpose1d": "F.conv_transpose1d(x[0, :, :3], x[0])",
     "conv_transpose2d": "F.conv_transpose2d(x[:, :2], x)",
+    "conv_transpose3d": "F.conv_transpose3d(x[None], y[:, None])",
+    "upsample_nearest2d": "F.interpolate(x, scale_factor=2, mode='nearest')",
+    "upsample_bilinear2d": "F.interpolate(x, scale_factor=2, mode='bilinear')",
+    "scatter": "torch.scatter(x[0], 1, i[:1].repeat(3, 1, 1)[:, :3], 1.0)",
+    "scatter_add": "torch.scatter_add(x[0], 1, i[:1].repeat(3, 1, 1)[:, :3], y[0])",
+    "index_add": "torch.index_add(x, 2, i[0, 0], y)",
+    "index_put": "torch.index_put(x, (i[0, 0] % 2,), y[0, 0, 0, 0])",
+    "addcdiv": "torch.addcdiv(x, x, y)",
+    "addbmm": "torch.addbmm(x[0, 0], x[0], y[0])",
+    "histc": "torch.histc(x, 4, 0, 2)",
+    "bucketize": "torch.bucketize(x, v.sort().values)",
 }
 
 # The figure of each tool.
 FIGURE = {"torch-flop-counter": "total", "torch-flop-counter-training": "total", "fvcore": "total", "ptflops": "macs",
+          "ptflops-aten": "macs", "thop": "macs", "ultralytics-thop": "macs", "torchinfo": "mult_adds",
           "calflops": "flops", "deepspeed": "flops"}
 
 
@@ -107,6 +127,26 @@ class Operator(nn.Module):
 
     def forward(self, x, y, v, i, t):
         return eval(self.line, {"torch": torch, "F": F, "x": x, "y": y, "v": v, "i": i, "t": t})
+
+
+class Weighted(nn.Module):
+    """A module of a class that no tool knows, with a parameter of a name."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+        setattr(self, name, nn.Parameter(torch.ones(4)))
+
+    def forward(self, x):
+        return x * getattr(self, self.name)
+
+
+def all_modules(tool):
+    of = {"module with a weight": "weight", "module with parameters": "factor"}
+    return lambda *_: {
+        kind: TOOLS[tool](nn.Sequential(Weighted(name)).eval(), (VALUES["x"],))[FIGURE[tool]]
+        for kind, name in of.items()
+    }
 
 
 def all_operators(tool):
@@ -125,8 +165,9 @@ def all_operators(tool):
 def main():
     torch.set_num_threads(1)
     record = {"torch": torch.__version__.split("+")[0], "tools": {}}
-    for tool in WATCH_CALLS:
-        said = isolated(all_operators(tool), None, (), 1)
+    for tool in dict.fromkeys(WATCH_CALLS + WATCH_MODULES):
+        said = isolated(all_operators(tool), None, (), 1) if tool in WATCH_CALLS else {}
+        said |= isolated(all_modules(tool), None, (), 1) if tool in WATCH_MODULES else {}
         print(tool, {k: v for k, v in said.items() if v}, file=sys.stderr, flush=True)
         record["tools"][tool] = {
             "passed": sorted(name for name, figure in said.items() if figure == 0),

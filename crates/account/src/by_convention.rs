@@ -90,14 +90,19 @@ impl<'a> ConventionCounter<'a> {
     /// A convention, without the bugs that are to be mended and that it has.
     fn convention(&self, name: &str) -> Result<Convention, AccountError> {
         let found = convention(name, &[])?;
-        #[cfg(feature = "files")]
-        if found.backward && self.sized.model().reference().program().is_some() {
-            let model = self.sized.model().name().to_owned();
-            return Err(AccountError::Forward { convention: found.name, model });
-        }
         let own = |bug: &&String| found.bugs.iter().any(|own| own.name == **bug);
         let mended: Vec<String> = self.mended.iter().filter(own).cloned().collect();
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
+    }
+
+    /// Refuses a convention of the backward pass for a program, which has none.
+    fn check_forward(&self, convention: &Convention) -> Result<(), AccountError> {
+        #[cfg(feature = "files")]
+        if convention.backward && self.sized.model().reference().program().is_some() {
+            let model = self.sized.model().name().to_owned();
+            return Err(AccountError::Forward { convention: convention.name.clone(), model });
+        }
+        Ok(())
     }
 
     /// Conventions by their names, and why some of them refuse; `all` is every one of the forward pass,
@@ -126,6 +131,9 @@ impl<'a> ConventionCounter<'a> {
                 refusal.is_none()
             });
         }
+        for one in &found {
+            self.check_forward(one)?;
+        }
         for bug in &self.mended {
             if !found.iter().any(|one| convention_has(one, bug)) {
                 let first = found.first().map_or("macs", |one| one.name.as_str());
@@ -140,7 +148,9 @@ impl<'a> ConventionCounter<'a> {
     /// # Errors
     /// When there is no such convention, or it has no rule for a call of the model.
     pub fn total(&self, name: &str) -> Result<Integer, AccountError> {
-        Ok(Tally::new(&self.convention(name)?, &self.units)?.total())
+        let convention = self.convention(name)?;
+        self.check_forward(&convention)?;
+        Ok(Tally::new(&convention, &self.units)?.total())
     }
 
     /// The numbers of some conventions, module by module; `all` is every one of the forward pass.

@@ -294,7 +294,13 @@ impl Seen<'_, '_, '_> {
             | "amax"
             | "adaptive_avg_pool1d"
             | "adaptive_avg_pool2d"
-            | "adaptive_avg_pool3d" => {
+            | "adaptive_avg_pool3d"
+            | "avg_pool1d"
+            | "avg_pool2d"
+            | "avg_pool3d"
+            | "max_pool1d"
+            | "max_pool2d"
+            | "max_pool3d" => {
                 let read: Poly = self.tensor("self")?.iter().product();
                 let results = self.call.sizes(self.own, 0)?.iter().product();
                 let mut sizes = pointwise(read);
@@ -315,6 +321,7 @@ impl Seen<'_, '_, '_> {
             "subtract" => "sub".into(),
             "divide" | "true_divide" => "div".into(),
             "negative" => "neg".into(),
+            "_grouped_mm" => "grouped_mm".into(),
             _ => base.to_owned().into(),
         };
         let Ok(result) = self.call.sizes(self.own, 0) else { return Ok((name, Vec::new())) };
@@ -342,9 +349,9 @@ impl Seen<'_, '_, '_> {
         let [left, right] = [self.tensor(operands[0])?, self.tensor(operands[1])?];
         let out: Vec<Poly> = self.call.sizes(self.own, 0)?;
         Ok(match (&left[..], &right[..]) {
-            ([_], [_]) => ("dot".into(), pointwise(Poly::one())),
+            ([_], [_]) => ("matmul_vector".into(), pointwise(Poly::one())),
             ([k], [_, n]) => (name.into(), matrices(Poly::one(), [&Poly::one(), n, k])),
-            (_, [_]) | ([_], _) => ("mv".into(), pointwise(out.iter().product())),
+            (_, [_]) | ([_], _) => ("matmul_vector".into(), pointwise(out.iter().product())),
             ([.., m, k], [.., n]) => {
                 (name.into(), matrices(out.iter().rev().skip(2).product(), [m, n, k]))
             }
@@ -510,6 +517,7 @@ fn is_silent(base: &str) -> bool {
             | "full_like"
             | "lift_fresh"
             | "lift_fresh_copy"
+            | "meshgrid"
             | "movedim"
             | "narrow"
             | "new_empty"
@@ -551,6 +559,7 @@ fn is_silent(base: &str) -> bool {
             | "unsqueeze"
             | "view"
             | "view_as"
+            | "zero"
             | "zeros"
             | "zeros_like"
     )

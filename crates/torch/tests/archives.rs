@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use opledger_conventions::{Tally, Units, convention, explain};
+use opledger_conventions::{ConventionError, Tally, Units, convention, explain};
 use opledger_dims::{Binding, Counts, Integer};
 use opledger_torch::{ImportOptions, Imported, open};
 
@@ -81,4 +81,43 @@ fn every_difference_between_tools_is_explained() {
     let [thop, fvcore] = ["thop", "fvcore"].map(|name| convention(name, &[]).unwrap());
     let explanation = explain(&thop, &fvcore, &units).unwrap();
     assert!(explanation.is_complete(), "{explanation:?}");
+}
+
+#[derive(serde::Deserialize)]
+struct Printed {
+    b: u64,
+    n: u64,
+    tools: BTreeMap<String, serde_json::Value>,
+}
+
+#[test]
+fn tools_print_what_their_conventions_count() {
+    let printed: BTreeMap<String, Printed> =
+        serde_json::from_str(include_str!("archives/printed.json")).unwrap();
+    let mut refused = Vec::new();
+    for (name, Printed { b, n, tools }) in printed {
+        let Imported { graph, observations, .. } = imported(&name);
+        let sizes = graph.complete(&Binding::from_iter([("b", b), ("n", n)])).unwrap();
+        let units = Units::observed(&graph, &sizes, &observations).unwrap();
+        for (tool, number) in tools {
+            // A tool that failed has a text.
+            let Some(number) = number.as_u64() else { continue };
+            match Tally::new(&convention(&tool, &[]).unwrap(), &units) {
+                Ok(tally) => assert_eq!(tally.total(), number.into(), "{tool} of {name}"),
+                Err(ConventionError::NoRule { op, .. }) => {
+                    refused.push(format!("{tool} of {name}: {op}"));
+                }
+                Err(error) => panic!("{tool} of {name}: {error}"),
+            }
+        }
+    }
+    let expected = [
+        "calflops of equations: einsum",
+        "calflops-macs of equations: einsum",
+        "deepspeed of equations: einsum",
+        "deepspeed-macs of equations: einsum",
+        "ptflops of equations: matmul_vector",
+        "torchinfo of equations: module with parameters",
+    ];
+    assert_eq!(refused, expected);
 }

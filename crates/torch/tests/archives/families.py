@@ -25,6 +25,22 @@ SMALL = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidd
 NAMED = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 
+class Equations(torch.nn.Module):
+    """Attention by equations, an operator and a product with a vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.key, self.value = (torch.nn.Parameter(torch.randn(4, 16, 8)) for _ in range(3))
+        self.out = torch.nn.Parameter(torch.randn(4, 8, 16))
+        self.gate = torch.nn.Parameter(torch.randn(16))
+
+    def forward(self, x):
+        query, key, value = (torch.einsum("znd,hde->zhne", x, w) for w in (self.query, self.key, self.value))
+        weights = torch.einsum("zhie,zhje->zhij", query, key).softmax(-1)
+        y = torch.einsum("zhne,hed->znd", weights @ value, self.out)
+        return y * torch.matmul(y, self.gate).sigmoid().unsqueeze(-1)
+
+
 def heads(count, groups=None):
     return {"num_attention_heads": count} | ({"num_key_value_heads": groups} if groups else {})
 
@@ -47,6 +63,11 @@ FAMILIES = {
     "distilbert": lambda: bare("DistilBert", vocab_size=40, dim=16, hidden_dim=24, n_layers=1, n_heads=2,
                                max_position_embeddings=64),
 }
+
+
+def layer():
+    torch.manual_seed(0)
+    return torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval()
 
 
 def ids(batch, tokens):
@@ -87,8 +108,10 @@ def main():
     random.seed(0)
     torch.manual_seed(0)
     counted = {}
-    layer = torch.nn.TransformerEncoderLayer(32, 4, 64, batch_first=True).eval()
-    counted["encoder_layer"] = record(layer, "src", lambda b, n: torch.randn(b, n, 32), {})
+    counted["encoder_layer"] = record(layer(), "src", lambda b, n: torch.randn(b, n, 32), {})
+    equations = Equations()
+    export.write("equations", equations, (torch.randn(3, 5, 16),), ({0: DYNAMIC, 1: DYNAMIC},))
+    counted["equations"] = record(equations, "x", lambda b, n: torch.randn(b, n, 16), {})
     for name, build in FAMILIES.items():
         module, rest = build()
         export.write(

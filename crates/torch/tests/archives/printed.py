@@ -1,0 +1,57 @@
+"""Writes printed.json: what tools print for the modules of families.py, by the conventions that stand for them.
+
+Run in the environment of tests/conventions/observe.py. FlopCounterMode is left out, which families.py runs with
+gradients: without, an encoder layer of torch.nn is one operator that it does not know, and no export has.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[3] / "tests/conventions"))
+
+import families
+from observe import isolated
+from tools import TOOLS
+
+FIGURES = {
+    "fvcore": {"fvcore": "total"},
+    "thop": {"thop": "macs"},
+    "ptflops": {"ptflops": "macs"},
+    "ptflops-aten": {"ptflops-aten": "macs"},
+    "calflops": {"calflops": "flops", "calflops-macs": "macs"},
+    "deepspeed": {"deepspeed": "flops", "deepspeed-macs": "macs"},
+    "torchinfo": {"torchinfo": "mult_adds"},
+}
+
+
+def cases():
+    """Each module with an argument of 3 items of 7 tokens."""
+    yield "encoder_layer", families.layer(), torch.randn(3, 7, 32)
+    yield "equations", families.Equations(), torch.randn(3, 7, 16)
+    for name, build in families.FAMILIES.items():
+        module, rest = build()
+        for key, value in rest.items():
+            setattr(module.config, key, value)
+        yield name, module, families.ids(3, 7)
+
+
+def main():
+    torch.set_num_threads(1)  # A process that has threads must not fork.
+    with FlopCounterMode(display=False):  # PyTorch imports here what every child needs.
+        torch.ones(1) + 1
+    printed = {}
+    for name, module, x in cases():
+        printed[name] = {"b": 3, "n": 7, "tools": {}}
+        for tool, figures in FIGURES.items():
+            said = isolated(TOOLS[tool], module.eval(), [x], 1)
+            printed[name]["tools"] |= {of: said.get(figure, said.get("error")) for of, figure in figures.items()}
+    (HERE / "printed.json").write_text(json.dumps(printed, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
