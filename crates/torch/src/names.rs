@@ -82,7 +82,9 @@ pub(crate) fn conditions(
             conditions.push(format!("{name} ≥ {least}"));
         }
     }
-    conditions.extend(program.guards_code.iter().cloned());
+    // `L['x'].size()[0] == L['y'].size()[0]`, as the tracer writes it.
+    let plain = |guard: &String| guard.replace("L['", "").replace("']", "").replace(" == ", " = ");
+    conditions.extend(program.guards_code.iter().map(plain));
     for (other, name) in equal {
         conditions.push(format!("{other} = {name}"));
     }

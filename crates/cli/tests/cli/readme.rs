@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::stdout;
+use super::{command, ended};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -59,11 +59,20 @@ fn shows(shown: &str, printed: &str) -> bool {
     pieces.len() > 1 || rest.is_empty()
 }
 
+/// The stdout of a command that is given in the root of the repository.
+fn at_the_root(arguments: &[&str]) -> String {
+    let mut command = command(arguments);
+    command.current_dir(root());
+    let ended = ended(command);
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{arguments:?}");
+    ended.stdout
+}
+
 #[test]
 fn shown_output_is_the_output() {
     for (file, page) in pages() {
         for (arguments, shown) in transcripts(&page) {
-            let printed = stdout(&arguments);
+            let printed = at_the_root(&arguments);
             assert!(shows(shown, &printed), "{}: {arguments:?} prints\n{printed}", file.display());
         }
     }
