@@ -95,6 +95,8 @@ class Counts(unittest.TestCase):
                 self.assertEqual(total, whole)
                 self.assertEqual(sum(map(_params, modules)), 124439808)
         self.assertEqual([m.path for m in counted.by_module(1)], ["transformer", "lm_head"])
+        second = ["transformer.wte", "transformer.wpe", "transformer.h", "transformer.ln_f", "lm_head"]
+        self.assertEqual([m.path for m in counted.by_module(2)], second)
 
     def test_what_is_missing_is_said_in_python(self):
         with self.assertRaisesRegex(opledger.OpledgerError, r"no size for n; give it with \.at\(n=…\)"):
