@@ -25,7 +25,7 @@ pub enum AccountError {
     #[error(transparent)]
     Program(#[from] opledger_torch::ImportError),
     /// A way of writing for a program, whose calls are known.
-    #[error("`{model}` is a program, whose calls are recorded: how it is written is not chosen")]
+    #[error("`{model}` is a program, whose calls are recorded: leave out how it is written")]
     Recorded {
         /// The model, as it was written.
         model: String,

@@ -92,3 +92,20 @@ fn conventions_of_the_runtime_are_its_quantities() {
         assert!(assertion.holds(&sized.quantity(quantity).unwrap()));
     }
 }
+
+#[cfg(feature = "files")]
+#[test]
+fn the_calls_of_a_program_are_not_chosen() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../torch/tests/archives/encoder_layer.pt2");
+    let model = Model::open(path).unwrap();
+    let sized = model.at([("b", 2), ("n", 16)]).unwrap();
+    let written = sized.convention_counter(Some("transformers"), &[]).err();
+    assert!(matches!(written, Some(AccountError::Recorded { .. })), "{written:?}");
+    let backward = sized.convention("torch-flop-counter-backward").err();
+    assert!(matches!(backward, Some(AccountError::Forward { .. })), "{backward:?}");
+    let counter = sized.convention_counter(None, &[]).unwrap();
+    let all = counter.count(&["all".to_owned()]).unwrap();
+    let of = |name: &str| all.conventions.iter().find(|one| one.name.starts_with(name)).unwrap();
+    assert_eq!(of("macs").total, sized.macs().unwrap());
+    assert_eq!(of("torch-flop-counter").total, counter.total("torch-flop-counter").unwrap());
+}

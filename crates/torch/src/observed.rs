@@ -11,6 +11,7 @@ use opledger_ir::Var;
 use crate::call::{Call, module_path, operation};
 use crate::importer::{Importer, Lowered, Obstacle};
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
+use crate::whole::WholeKind;
 
 /// Modules that keep the function they are given (`torch/nn/modules/transformer.py`,
 /// `transformers/activations.py`).
@@ -42,6 +43,8 @@ pub(crate) struct CallLog<'p> {
     outer: BTreeSet<&'p str>,
     /// Paths of parameters by the names that nodes read.
     parameters: BTreeMap<&'p str, &'p str>,
+    /// The values that a gradient flows to in training.
+    trained: BTreeSet<&'p str>,
 }
 
 impl<'p> CallLog<'p> {
@@ -58,8 +61,9 @@ impl<'p> CallLog<'p> {
             }
             _ => None,
         };
-        let parameters = specs.filter_map(parameter).collect();
-        CallLog { observations: Vec::new(), outer, parameters }
+        let parameters: BTreeMap<_, _> = specs.filter_map(parameter).collect();
+        let trained = parameters.keys().copied().collect();
+        CallLog { observations: Vec::new(), outer, parameters, trained }
     }
 
     /// Observes a node that was recorded as some of the graph's.
@@ -70,7 +74,17 @@ impl<'p> CallLog<'p> {
         nodes: Vec<Var>,
     ) -> Lowered<()> {
         let call = Call { node, operation: operation(&node.target) };
-        let observed = Seen { own, call: &call }.call()?;
+        let observed = Seen { own, call: &call, trained: &self.trained }.call()?;
+        if node
+            .inputs
+            .iter()
+            .flat_map(|input| tensors(&input.arg))
+            .any(|v| self.trained.contains(v))
+        {
+            let results = node.outputs.iter().flat_map(tensors);
+            let reals = results.filter(|name| matches!(own.kind_of(name), Ok(WholeKind::Real)));
+            self.trained.extend(reals);
+        }
         let innermost = stack(node).last().filter(|entry| !self.outer.contains(entry.key));
         let module = innermost.map(|entry| ObservedModule {
             instance: entry.key.to_owned(),
@@ -88,7 +102,10 @@ impl<'p> CallLog<'p> {
                 parameters.insert((*path).to_owned(), elements);
             }
         }
-        let path = module_path(node);
+        let path = match module_path(node) {
+            path if path.is_empty() => "the model itself".to_owned(),
+            path => path,
+        };
         self.observations.push(Observation {
             path,
             module,
@@ -98,6 +115,16 @@ impl<'p> CallLog<'p> {
             nodes,
         });
         Ok(())
+    }
+}
+
+/// The tensors of an argument or a result.
+fn tensors(argument: &Argument) -> Vec<&str> {
+    match argument {
+        Argument::Tensor(name) => vec![name],
+        Argument::Tensors(names) => names.iter().map(String::as_str).collect(),
+        Argument::OptionalTensors(names) => names.iter().flatten().map(String::as_str).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -133,6 +160,7 @@ fn class(qualified: &str) -> Option<&'static str> {
 struct Seen<'a, 'c, 'p> {
     own: &'a mut Importer<'p>,
     call: &'c Call<'p>,
+    trained: &'a BTreeSet<&'p str>,
 }
 
 type Sizes = Vec<(&'static str, Poly)>;
@@ -411,6 +439,10 @@ impl Seen<'_, '_, '_> {
         else {
             return Ok(("sdpa".into(), Vec::new()));
         };
+        // A bias that is trained keeps attention off the fused kernel.
+        let mask = self.call.node.inputs.iter().find(|input| input.name == "attn_mask");
+        let biased =
+            mask.is_some_and(|mask| tensors(&mask.arg).iter().any(|v| self.trained.contains(v)));
         let masked = self.call.has("attn_mask") || self.call.flag("is_causal", false);
         let batch: Poly = batch.iter().product();
         let rows = &(&batch * heads) * queries;
@@ -427,7 +459,7 @@ impl Seen<'_, '_, '_> {
                 ("head_dim", head_dim.clone()),
                 ("value_dim", value_dim.clone()),
                 ("masked", u32::from(masked).into()),
-                ("math", 0.into()),
+                ("math", u32::from(biased).into()),
             ],
         ))
     }

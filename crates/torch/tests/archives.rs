@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use opledger_conventions::{ConventionError, Tally, Units, convention, explain};
+use opledger_conventions::{
+    ConventionError, Share, Tally, Units, convention, conventions, explain, explain_tallies,
+};
 use opledger_dims::{Binding, Counts, Integer};
+use opledger_ir::Graph;
 use opledger_torch::{ImportOptions, Imported, open};
 
 fn archive(name: &str) -> PathBuf {
@@ -26,6 +29,10 @@ fn an_encoder_layer_costs_what_its_formula_says() {
     assert_eq!(graph.parameters().0.to_string(), "8544");
 }
 
+fn complete(graph: &Graph, sizes: &BTreeMap<String, u64>) -> Binding {
+    graph.complete(&sizes.iter().map(|(symbol, size)| (symbol.as_str(), *size)).collect()).unwrap()
+}
+
 /// What FlopCounterMode counts (`archives/families.py`): the formula, and numbers at sizes.
 fn counted() -> BTreeMap<String, Counted> {
     serde_json::from_str(include_str!("archives/counted.json")).unwrap()
@@ -39,8 +46,7 @@ struct Counted {
 
 #[derive(serde::Deserialize)]
 struct At {
-    b: u64,
-    n: u64,
+    sizes: BTreeMap<String, u64>,
     total: u64,
 }
 
@@ -58,11 +64,11 @@ fn the_flop_counter_counts_what_it_does_at_any_size() {
     let convention = convention("torch-flop-counter", &[]).unwrap();
     for (name, counted) in counted() {
         let Imported { graph, observations, .. } = imported(&name);
-        for At { b, n, total } in counted.at {
-            let sizes = graph.complete(&Binding::from_iter([("b", b), ("n", n)])).unwrap();
+        for At { sizes, total } in counted.at {
+            let sizes = complete(&graph, &sizes);
             let units = Units::observed(&graph, &sizes, &observations).unwrap();
             let own = Tally::new(&convention, &units).unwrap().total();
-            assert_eq!(own, total.into(), "{name} at b={b}, n={n}");
+            assert_eq!(own, total.into(), "{name} at {sizes}");
             // Units hold every operation of the ledger.
             let mut sum: Counts<Integer> = Counts::zero();
             for counts in units.units.iter().flat_map(|unit| unit.counts.values()) {
@@ -75,18 +81,26 @@ fn the_flop_counter_counts_what_it_does_at_any_size() {
 
 #[test]
 fn every_difference_between_tools_is_explained() {
-    let Imported { graph, observations, .. } = imported("encoder_layer");
-    let sizes = graph.complete(&Binding::from_iter([("b", 2), ("n", 16)])).unwrap();
-    let units = Units::observed(&graph, &sizes, &observations).unwrap();
-    let [thop, fvcore] = ["thop", "fvcore"].map(|name| convention(name, &[]).unwrap());
-    let explanation = explain(&thop, &fvcore, &units).unwrap();
-    assert!(explanation.is_complete(), "{explanation:?}");
+    for (name, counted) in counted() {
+        let Imported { graph, observations, .. } = imported(&name);
+        let sizes = complete(&graph, &counted.at[0].sizes);
+        let units = Units::observed(&graph, &sizes, &observations).unwrap();
+        let all = conventions().unwrap();
+        let tallies: Vec<Tally> =
+            all.iter().filter_map(|one| Tally::new(one, &units).ok()).collect();
+        assert!(tallies.len() > 8, "{name}");
+        for (at, first) in tallies.iter().enumerate() {
+            for second in &tallies[at + 1..] {
+                let explanation = explain_tallies([first, second], &units);
+                assert!(explanation.is_complete(), "{name}: {explanation:?}");
+            }
+        }
+    }
 }
 
 #[derive(serde::Deserialize)]
 struct Printed {
-    b: u64,
-    n: u64,
+    sizes: BTreeMap<String, u64>,
     tools: BTreeMap<String, serde_json::Value>,
 }
 
@@ -95,9 +109,9 @@ fn tools_print_what_their_conventions_count() {
     let printed: BTreeMap<String, Printed> =
         serde_json::from_str(include_str!("archives/printed.json")).unwrap();
     let mut refused = Vec::new();
-    for (name, Printed { b, n, tools }) in printed {
+    for (name, Printed { sizes, tools }) in printed {
         let Imported { graph, observations, .. } = imported(&name);
-        let sizes = graph.complete(&Binding::from_iter([("b", b), ("n", n)])).unwrap();
+        let sizes = complete(&graph, &sizes);
         let units = Units::observed(&graph, &sizes, &observations).unwrap();
         for (tool, number) in tools {
             // A tool that failed has a text.
@@ -120,4 +134,19 @@ fn tools_print_what_their_conventions_count() {
         "torchinfo of equations: module with parameters",
     ];
     assert_eq!(refused, expected);
+}
+
+#[test]
+fn products_of_the_ledger_are_for_what_their_calls_are_for() {
+    for name in ["encoder_layer", "vit"] {
+        let Imported { graph, observations, .. } = imported(name);
+        let sizes = complete(&graph, &counted()[name].at[0].sizes);
+        let units = Units::observed(&graph, &sizes, &observations).unwrap();
+        let [macs, fvcore] = ["macs", "fvcore"].map(|name| convention(name, &[]).unwrap());
+        // Both count every product but those of the fused function, which fvcore does not see.
+        let explanation = explain(&macs, &fvcore, &units).unwrap();
+        let products = explanation.lines.iter().map(|line| line.share);
+        let products: Vec<Share> = products.filter(|share| share.is_contraction()).collect();
+        assert_eq!(products, [Share::AttentionProducts], "{name}");
+    }
 }

@@ -166,15 +166,23 @@ impl Units {
                 Ok(Call { op: call.op.clone(), by: call.by, sizes: sizes(&call.sizes)? })
             });
             let calls: Vec<Call> = calls.collect::<Result<_, ConventionError>>()?;
-            let nodes = group.observations.iter().flat_map(|one| one.nodes.iter().copied());
-            let nodes: Vec<Var> = nodes.filter(|var| seen.insert(*var)).collect();
-            let counts = lowering.counts(&nodes)?;
+            let mut nodes = Vec::new();
+            let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
+            for one in &group.observations {
+                let own: Vec<Var> =
+                    one.nodes.iter().copied().filter(|var| seen.insert(*var)).collect();
+                for (share, more) in lowering.counts(&own)? {
+                    let share = purpose(share, one.call.as_ref());
+                    *counts.entry(share).or_insert_with(Counts::zero) += &more;
+                }
+                nodes.extend(own);
+            }
             units.push(Unit {
                 path: group.path().to_owned(),
                 class: group.class(),
                 native: Vec::new(),
                 sizes: sizes(&group.sizes())?,
-                counts: shares(counts, &calls),
+                counts,
                 calls,
                 parameters: group.parameters().at(binding)?,
                 times: 1.into(),
@@ -199,33 +207,22 @@ impl Units {
     }
 }
 
-/// What the ledger counts for nodes, by what their one call is for where that says it: the graph
-/// has one operation for products of every kind.
-fn shares(
-    counts: BTreeMap<Share, Counts<Integer>>,
-    calls: &[Call],
-) -> BTreeMap<Share, Counts<Integer>> {
-    let mut products = calls.iter().filter_map(|call| match &*call.op {
-        "linear" | "addmm" => Some((Share::LinearProducts, Share::LinearBias)),
-        "conv1d" | "conv2d" | "conv3d" => {
-            Some((Share::ConvolutionProducts, Share::ConvolutionBias))
+/// What the ledger's operations are for, where their call says it: the graph has one operation for
+/// products of every kind.
+fn purpose(share: Share, call: Option<&ObservedCall>) -> Share {
+    let (product, sum) = match call.map(|call| &*call.op) {
+        Some("linear" | "addmm") => (Share::LinearProducts, Share::LinearBias),
+        Some("conv1d" | "conv2d" | "conv3d") => {
+            (Share::ConvolutionProducts, Share::ConvolutionBias)
         }
-        "matmul" | "bmm" | "mm" | "baddbmm" | "einsum" | "sdpa" => {
-            Some((Share::AttentionProducts, Share::Addition))
-        }
-        _ => None,
-    });
-    let (Some((product, bias)), None) = (products.next(), products.next()) else { return counts };
-    let mut shares: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
-    for (share, more) in counts {
-        let share = match share {
-            Share::LinearBias | Share::Addition => bias,
-            share if share.is_contraction() => product,
-            share => share,
-        };
-        *shares.entry(share).or_insert_with(Counts::zero) += &more;
+        Some("matmul" | "bmm" | "baddbmm" | "einsum" | "sdpa") => (Share::AttentionProducts, share),
+        _ => (share, share),
+    };
+    match share {
+        Share::LinearBias | Share::Addition => sum,
+        share if share.is_contraction() => product,
+        share => share,
     }
-    shares
 }
 
 impl Convention {

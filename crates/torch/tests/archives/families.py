@@ -62,6 +62,10 @@ FAMILIES = {
     "gpt_neox": lambda: causal("GPTNeoX", **SMALL, **heads(2)),
     "distilbert": lambda: bare("DistilBert", vocab_size=40, dim=16, hidden_dim=24, n_layers=1, n_heads=2,
                                max_position_embeddings=64),
+    "t5": lambda: (transformers.T5EncoderModel(transformers.T5Config(
+        vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=1, num_heads=2)), {}),
+    "vit": lambda: bare("ViT", hidden_size=16, intermediate_size=24, num_hidden_layers=1, **heads(2), image_size=16,
+                        patch_size=4),
 }
 
 
@@ -74,6 +78,15 @@ def ids(batch, tokens):
     return torch.randint(3, 40, (batch, tokens))
 
 
+def images(batch, _):
+    return torch.rand(batch, 3, 16, 16)
+
+
+# The argument of each family, what draws one, which of its dimensions are open, and what they are called.
+IDS = "input_ids", ids, {0: DYNAMIC, 1: torch.export.Dim("n", max=60)}, "bn"
+ARGUMENTS = {"vit": ("pixel_values", images, {0: DYNAMIC}, "b")}
+
+
 def total(module, given):
     """FlopCounterMode's count; gradients keep layers of torch.nn off operators that it does not know."""
     with FlopCounterMode(display=False) as counter:
@@ -81,26 +94,28 @@ def total(module, given):
     return counter.get_total_flops()
 
 
-def expression(module, name, example, rest):
+def expression(module, name, example, rest, symbols):
     """The same in symbols."""
     env = ShapeEnv()
     mode = FakeTensorMode(shape_env=env, static_shapes=False)
     fixed = lambda t: StatelessSymbolicContext([DimDynamic.STATIC] * t.dim())
-    open_ = [DimDynamic.DYNAMIC] * 2 + [DimDynamic.STATIC] * (example.dim() - 2)
+    open_ = [DimDynamic.DYNAMIC] * len(symbols) + [DimDynamic.STATIC] * (example.dim() - len(symbols))
     given = mode.from_tensor(example, symbolic_context=StatelessSymbolicContext(open_))
     state = dict(module.named_parameters()) | dict(module.named_buffers())
     state = {key: mode.from_tensor(value, symbolic_context=fixed(value)) for key, value in state.items()}
     with mode, FlopCounterMode(display=False) as counter:
         torch.func.functional_call(module, state, (), {name: given, **rest})
-    names = {size.node.expr: sympy.Symbol(symbol, integer=True) for size, symbol in zip(given.shape, "bn")}
+    names = {size.node.expr: sympy.Symbol(symbol, integer=True) for size, symbol in zip(given.shape, symbols)}
     counted = counter.get_total_flops()
     return str(sympy.expand(counted.node.expr.subs(names))).replace("**", "^")
 
 
-def record(module, name, draw, rest):
+def record(module, name, draw, rest, symbols="bn"):
     sizes = [(random.randint(2, 6), random.randint(2, 60)) for _ in range(5)]
-    at = [{"b": b, "n": n, "total": total(module, {name: draw(b, n), **rest})} for b, n in sizes]
-    return {"formula": expression(module, name, draw(3, 7), rest), "at": at}
+    at = [
+        {"sizes": dict(zip(symbols, drawn)), "total": total(module, {name: draw(*drawn), **rest})} for drawn in sizes
+    ]
+    return {"formula": expression(module, name, draw(3, 7), rest, symbols), "at": at}
 
 
 def main():
@@ -114,11 +129,10 @@ def main():
     counted["equations"] = record(equations, "x", lambda b, n: torch.randn(b, n, 16), {})
     for name, build in FAMILIES.items():
         module, rest = build()
-        export.write(
-            name, module, (), {"input_ids": {0: DYNAMIC, 1: torch.export.Dim("n", max=60)}} | dict.fromkeys(rest),
-            {"input_ids": ids(3, 7), **rest},
-        )
-        counted[name] = record(module, "input_ids", ids, rest)
+        argument, draw, open_, symbols = ARGUMENTS.get(name, IDS)
+        dynamic = {argument: open_} | dict.fromkeys(rest)
+        export.write(name, module, (), dynamic, {argument: draw(3, 7), **rest})
+        counted[name] = record(module, argument, draw, rest, symbols)
     (HERE / "counted.json").write_text(json.dumps(counted, indent=1) + "\n")
 
 

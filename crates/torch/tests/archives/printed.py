@@ -30,14 +30,15 @@ FIGURES = {
 
 
 def cases():
-    """Each module with an argument of 3 items of 7 tokens."""
-    yield "encoder_layer", families.layer(), torch.randn(3, 7, 32)
-    yield "equations", families.Equations(), torch.randn(3, 7, 16)
+    """Each module with an argument of 3 items, of 7 tokens where it has any."""
+    yield "encoder_layer", families.layer(), torch.randn(3, 7, 32), "bn"
+    yield "equations", families.Equations(), torch.randn(3, 7, 16), "bn"
     for name, build in families.FAMILIES.items():
         module, rest = build()
         for key, value in rest.items():
             setattr(module.config, key, value)
-        yield name, module, families.ids(3, 7)
+        _, draw, _, symbols = families.ARGUMENTS.get(name, families.IDS)
+        yield name, module, draw(3, 7), symbols
 
 
 def main():
@@ -45,8 +46,8 @@ def main():
     with FlopCounterMode(display=False):  # PyTorch imports here what every child needs.
         torch.ones(1) + 1
     printed = {}
-    for name, module, x in cases():
-        printed[name] = {"b": 3, "n": 7, "tools": {}}
+    for name, module, x, symbols in cases():
+        printed[name] = {"sizes": dict(zip(symbols, [3, 7])), "tools": {}}
         for tool, figures in FIGURES.items():
             said = isolated(TOOLS[tool], module.eval(), [x], 1)
             printed[name]["tools"] |= {of: said.get(figure, said.get("error")) for of, figure in figures.items()}
