@@ -95,6 +95,19 @@ pub enum AccountError {
         /// How many fit.
         limit: opledger_models::PositionLimit,
     },
+    /// A size that an exported program does not hold for.
+    #[error(
+        "{} = {size}, and `{model}` was exported for {}; export it again with other bounds",
+        bound.symbol, allowed(bound)
+    )]
+    Exported {
+        /// The model, as it was written.
+        model: String,
+        /// The size given.
+        size: Integer,
+        /// The sizes that it holds for.
+        bound: opledger_models::SizeBound,
+    },
     /// A symbol that is swept twice.
     #[error("{symbol} is given sizes twice; list them once")]
     Twice {
@@ -137,6 +150,14 @@ pub enum AccountError {
 impl From<EvalError> for AccountError {
     fn from(error: EvalError) -> Self {
         AccountError::Binding(error.into())
+    }
+}
+
+fn allowed(bound: &opledger_models::SizeBound) -> String {
+    match (bound.least, bound.most) {
+        (0, Some(most)) => format!("at most {most}"),
+        (least, Some(most)) => format!("{least} to {most}"),
+        (least, None) => format!("at least {least}"),
     }
 }
 

@@ -147,6 +147,11 @@ impl ModelReference {
             names: opledger_models::Names::default(),
             not_understood: Vec::new(),
             conditions: unknown.chain(held).collect(),
+            bounds: imported
+                .bounds
+                .into_iter()
+                .map(|(symbol, least, most)| opledger_models::SizeBound { symbol, least, most })
+                .collect(),
             aliases: imported
                 .symbols
                 .iter()

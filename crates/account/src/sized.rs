@@ -166,7 +166,16 @@ impl Model {
     }
 
     fn completed(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
-        Ok(SizedModel::new(self, self.graph().complete(sizes)?))
+        let sizes = self.graph().complete(sizes)?;
+        for bound in &self.recorded().bounds {
+            let Some(size) = sizes.get(&bound.symbol) else { continue };
+            let beyond = bound.most.is_some_and(|most| *size > most.into());
+            if beyond || *size < bound.least.into() {
+                let (model, size) = (self.name().to_owned(), size.clone());
+                return Err(AccountError::Exported { model, size, bound: bound.clone() });
+            }
+        }
+        Ok(SizedModel::new(self, sizes))
     }
 
     /// Symbols that follow from the contents of a mask.

@@ -22,10 +22,23 @@ pub struct ModelGraph {
     pub not_understood: Vec<String>,
     /// Under which conditions on sizes the graph is the model, where it was read from a program.
     pub conditions: Vec<String>,
+    /// The sizes that it is the model for, where these are bounded.
+    pub bounds: Vec<SizeBound>,
     /// Symbols that sizes may be given by, and what they are called in the graph.
     pub aliases: BTreeMap<Symbol, Symbol>,
     /// How many tokens it has positions for, where there is a bound.
     pub positions: Option<PositionLimit>,
+}
+
+/// The least and the most of a size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizeBound {
+    /// The size.
+    pub symbol: Symbol,
+    /// The least.
+    pub least: u64,
+    /// The most, where there is one.
+    pub most: Option<u64>,
 }
 
 /// How many tokens a model has positions for.

@@ -136,6 +136,13 @@ impl Call<'_> {
         own.sizes_of(&name)
     }
 
+    /// The size that the program says of one dimension of a result.
+    pub(crate) fn size_of(&self, own: &mut Importer<'_>, at: usize, dim: usize) -> Lowered<Poly> {
+        let sizes = self.sizes(own, at)?;
+        let size = sizes.get(dim).cloned();
+        size.ok_or_else(|| Obstacle::Bad(format!("a result has no dimension {dim}")))
+    }
+
     /// What the elements of a result are.
     pub(crate) fn kind(&self, own: &Importer<'_>, at: usize) -> Lowered<WholeKind> {
         own.kind_of(self.result(at)?)
@@ -147,6 +154,6 @@ pub(crate) fn place(dim: i64, rank: usize) -> Lowered<usize> {
     let own = if dim < 0 { dim + rank as i64 } else { dim };
     usize::try_from(own)
         .ok()
-        .filter(|own| *own < rank.max(1))
+        .filter(|own| *own < rank)
         .ok_or_else(|| Obstacle::Bad(format!("there is no dimension {dim} of {rank}")))
 }

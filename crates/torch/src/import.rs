@@ -1,6 +1,7 @@
 //! From the nodes of an exported program to a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Symbol, escaped};
@@ -23,6 +24,8 @@ pub struct Imported {
     pub graph: Graph,
     /// Under which conditions it is the program's: bounds of sizes, guards, equal sizes.
     pub conditions: Vec<String>,
+    /// The least and the most of sizes that the export holds for.
+    pub bounds: Vec<(Symbol, u64, Option<u64>)>,
     /// The names of the export for the symbols that have another in the graph.
     pub symbols: Vec<(String, Symbol)>,
     /// Operations that are not known, whose results are inputs of the graph.
@@ -99,7 +102,11 @@ impl<'p> Importer<'p> {
         let call = Call { node, operation: operation(&node.target) };
         let scope = self.graph.scope(&module_path(node)).here();
         let outer = self.graph.move_to(scope);
-        let results = lower::lower(self, &call);
+        // The arguments are a stranger's: what they index beyond is told like any other misfit.
+        let lowered = AssertUnwindSafe(|| lower::lower(self, &call));
+        let results = catch_unwind(lowered).unwrap_or_else(|_| {
+            Err(Obstacle::Bad("its arguments do not fit each other".to_owned()))
+        });
         self.graph.move_to(outer);
         match results {
             Ok(values) => self.results(node, values),
@@ -241,8 +248,9 @@ impl<'p> Importer<'p> {
             }
         }
         let conditions = crate::names::conditions(self.program, &self.naming, self.equal);
+        let bounds = crate::names::bounds(self.program, &self.naming);
         let symbols = self.naming.names.into_iter().collect();
-        Ok(Imported { graph: self.graph, conditions, symbols, unknown, observations })
+        Ok(Imported { graph: self.graph, bounds, conditions, symbols, unknown, observations })
     }
 
     fn error(&self, node: Option<&ProgramNode>, problem: Obstacle) -> ImportError {

@@ -93,6 +93,22 @@ pub(crate) fn conditions(
     conditions
 }
 
+/// The least and the most of each size that the export holds for, where these are bounds.
+pub(crate) fn bounds(
+    program: &ExportedProgram,
+    naming: &Naming,
+) -> Vec<(Symbol, u64, Option<u64>)> {
+    let own = |(symbol, range): (&String, &crate::schema::Range)| {
+        let name = naming.names.get(symbol).cloned().unwrap_or_else(|| symbol.as_str().into());
+        // As in `conditions`, 2 is the tracer's bound.
+        let least =
+            range.min_val.filter(|least| *least > 2).and_then(|least| u64::try_from(least).ok());
+        let most = range.max_val.and_then(|most| u64::try_from(most).ok());
+        (least.is_some() || most.is_some()).then_some((name, least.unwrap_or(0), most))
+    };
+    program.range_constraints.iter().filter_map(own).collect()
+}
+
 /// The shape of a tensor whose sizes are numbers.
 pub(crate) fn numbers(meta: &TensorMeta) -> Option<Vec<usize>> {
     let number = |size: &SymInt| match size {

@@ -103,7 +103,7 @@ fn attempt(bytes: &[u8]) {
 }
 
 fn cases() -> u32 {
-    std::env::var("OPLEDGER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+    std::env::var("OPLEDGER_DAMAGES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
 }
 
 #[test]

@@ -29,6 +29,18 @@ fn own_symbols() -> [String; 2] {
 
 /// Names given to symbols go through every command, crossed ones as well.
 #[test]
+fn sizes_that_an_export_does_not_hold_for_are_refused() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/bert.pt2");
+    let set = ["count", path, "--set", "b=2", "--set", "pairs=9", "--set", "rows=6", "--set"];
+    let at = |n: &str| opledger(&[&set[..], &[n]].concat());
+    let refused = at("n=31");
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("n = 31, and `"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("exported for at most 30"), "{}", refused.stderr);
+    assert_eq!(at("n=30").code, Some(0));
+}
+
+#[test]
 fn symbols_are_called_as_they_are_named() {
     let [batch, tokens] = own_symbols();
     for (b, n) in [("b", "n"), ("n", "b"), ("batch", "tokens")] {

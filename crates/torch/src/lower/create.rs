@@ -52,6 +52,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let value = call.value(own, "self")?;
             let rank = sizes_of(&value)?.len();
             let diagonal = IndexExpr::from(call.int("diagonal", 0));
+            if rank < 2 {
+                return Err(Obstacle::Unknown);
+            }
             let [row, column] = [rank - 2, rank - 1].map(IndexExpr::Position);
             let shifted = row.plus(&diagonal);
             let kept = match base {

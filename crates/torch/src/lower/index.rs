@@ -49,7 +49,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning> {
     let one = Poly::one();
     let sizes = table.sizes();
-    let row = table.dims[1..].to_vec();
+    let row = table.dims.get(1..).ok_or(Obstacle::Unknown)?.to_vec();
     // Ids that count up along one dimension.
     let (constant, terms) = ids.expr.parts();
     if let [(IndexExpr::Position(dim), factor)] = &terms[..]
@@ -247,6 +247,9 @@ fn gathered(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let value = call.value(own, "self")?;
     let Meaning::Whole(ids) = call.value(own, "index")? else { return Err(Obstacle::Unknown) };
     let rank = ids.sizes.len();
+    if rank == 0 || sizes_of(&value)?.len() != rank {
+        return Err(Obstacle::Unknown);
+    }
     let dim = call.dim("dim", 0, rank)?;
     match value {
         Meaning::Whole(whole) => {

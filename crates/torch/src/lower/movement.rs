@@ -47,7 +47,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let value = call.value(own, "self")?;
             let dim = call.dim("dim", 0, rank(&value)?)?;
             let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
-            let length = call.sizes(own, 0)?[dim].clone();
+            let length = call.size_of(own, 0, dim)?;
             one(cut(own, value, dim, &start, &length)?)
         }
         "select" => {
@@ -241,7 +241,7 @@ fn slice(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let dim = call.dim("dim", 0, sizes.len())?;
     let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
     let start = from_end(&start, &sizes[dim]);
-    let length = call.sizes(own, 0)?[dim].clone();
+    let length = call.size_of(own, 0, dim)?;
     let step = call.int("step", 1);
     if step == 1 {
         return cut(own, value, dim, &start, &length);
@@ -355,7 +355,10 @@ fn parts(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Mea
     let mut start = Poly::zero();
     while let Ok(name) = call.result(parts.len()).map(str::to_owned) {
         let sizes = own.sizes_of(&name)?;
-        let length = if base == "unbind" { Poly::one() } else { sizes[dim].clone() };
+        let length = match base {
+            "unbind" => Poly::one(),
+            _ => sizes.get(dim).cloned().ok_or(Obstacle::Unknown)?,
+        };
         let part = cut(own, value.clone(), dim, &start, &length)?;
         parts.push(if base == "unbind" { reshape(own, part, &sizes)? } else { part });
         start += length;
@@ -367,18 +370,27 @@ fn parts(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Mea
 fn joined(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
     let Meaning::List(values) = call.value(own, "tensors")? else { return Err(Obstacle::Unknown) };
     let sizes = call.sizes(own, 0)?;
-    let dim = call.dim("dim", 0, sizes.len())?;
+    let rank = sizes.len();
+    let dim = call.dim("dim", 0, rank)?;
     let values: Vec<Meaning> = match base {
         "stack" => values
             .into_iter()
             .map(|value| {
                 let mut own_sizes = sizes_of(&value)?;
+                if own_sizes.len() < dim {
+                    return Err(Obstacle::Unknown);
+                }
                 own_sizes.insert(dim, Poly::one());
                 reshape(own, value, &own_sizes)
             })
             .collect::<Lowered<_>>()?,
         _ => values,
     };
+    for value in &values {
+        if sizes_of(value)?.len() != rank || rank == 0 {
+            return Err(Obstacle::Bad("tensors of different ranks are joined".to_owned()));
+        }
+    }
     if values.iter().all(|value| matches!(value, Meaning::Whole(_))) {
         return whole_joined(values, dim, sizes);
     }
@@ -556,6 +568,7 @@ fn interleaved(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let dim = call.dim("dim", 0, rank)?;
     let sizes = call.sizes(own, 0)?;
     match value {
+        _ if sizes.len() != rank => Err(Obstacle::Unknown),
         Meaning::Tensor(mut tensor) => {
             let size = crate::tensor::size(&tensor.dims[dim]);
             let times = sizes[dim].divided_by(&size).ok_or(Obstacle::Unknown)?;

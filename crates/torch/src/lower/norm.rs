@@ -177,6 +177,9 @@ fn softmax(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let name = if call.has("self") { "self" } else { "input" };
     let mut x = call.tensor(own, name)?;
     let rank = x.dims.len();
+    if rank == 0 {
+        return Err(Obstacle::Unknown);
+    }
     let dim = call.dim("dim", -1, rank)?;
     let mut movement = own.movement();
     movement.real(&mut x)?;

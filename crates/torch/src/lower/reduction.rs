@@ -25,7 +25,10 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let mut x = call.tensor(own, "self")?;
             let rank = x.dims.len();
             let positions = base.as_bytes()[base.len() - 2] - b'0';
-            let from = rank - usize::from(positions);
+            let from = rank.checked_sub(usize::from(positions)).ok_or(Obstacle::Unknown)?;
+            if sizes.len() != rank {
+                return Err(Obstacle::Unknown);
+            }
             let before = x.sizes();
             if sizes[from..] == before[from..] {
                 return one(x);

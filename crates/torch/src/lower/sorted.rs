@@ -61,7 +61,7 @@ fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     if dim + 1 != rank || !call.flag("largest", true) {
         return Err(Obstacle::Unknown);
     }
-    let k = call.sizes(own, 0)?[dim].clone();
+    let k = call.size_of(own, 0, dim)?;
     let mut movement = own.movement();
     movement.real(&mut x)?;
     let axis = movement.axis(&mut x, dim)?;

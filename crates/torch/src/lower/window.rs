@@ -47,15 +47,16 @@ fn each(call: &Call<'_>, name: &str, axes: usize, default: &[usize]) -> Lowered<
 }
 
 /// The axes of a result whose first are those of the operand: names that differ from each other.
-fn results(own: &mut Importer<'_>, first: &[Axis], sizes: &[Poly]) -> Vec<Axis> {
+fn results(own: &mut Importer<'_>, first: &[Axis], sizes: &[Poly]) -> Lowered<Vec<Axis>> {
     let mut axes = first.to_vec();
     let mut taken: BTreeSet<Symbol> = axes.iter().map(|axis| axis.name.clone()).collect();
-    for size in &sizes[first.len()..] {
+    let sliding = sizes.get(first.len()..).ok_or(Obstacle::Unknown)?;
+    for size in sliding {
         let name = own.movement().name(size, &taken);
         taken.insert(name.clone());
         axes.push(Axis::new(name, size.clone()));
     }
-    axes
+    Ok(axes)
 }
 
 fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
@@ -97,7 +98,7 @@ fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     movement.real(&mut x)?;
     let (x, weight) = (movement.dense(&x)?, movement.dense(&weight)?);
     let batch: Vec<Axis> = x.dims[0].iter().filter_map(DimPart::axis).cloned().collect();
-    let axes = results(own, &batch, &sizes);
+    let axes = results(own, &batch, &sizes)?;
     let op = Convolution::new(axes, &strides, &padding, &dilations, groups);
     let var = own.graph.convolution("", x.var, weight.var, op)?;
     let mut result = own.movement().tensor(var)?;
@@ -133,7 +134,7 @@ fn pool(own: &mut Importer<'_>, call: &Call<'_>, kind: PoolKind) -> Lowered<Plac
     let x = movement.dense(&x)?;
     let first: Vec<Axis> =
         x.dims[..rank - along].iter().flatten().filter_map(DimPart::axis).cloned().collect();
-    let axes = results(own, &first, &sizes);
+    let axes = results(own, &first, &sizes)?;
     let op = Pool {
         partial: call.flag("ceil_mode", false),
         dilations,
