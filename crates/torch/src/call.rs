@@ -1,5 +1,7 @@
 //! A call of an operation: its name, its arguments, its results, and where it stands.
 
+use std::cell::RefCell;
+
 use opledger_dims::Poly;
 
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -12,6 +14,8 @@ pub(crate) struct Call<'p> {
     pub(crate) node: &'p ProgramNode,
     /// Its name without the library's: `aten.linear.default`.
     pub(crate) operation: &'p str,
+    /// An argument that is there and is of another kind than was asked for.
+    misread: RefCell<Option<String>>,
 }
 
 /// The name of an operation as it is listed: `aten.linear.default`.
@@ -36,7 +40,11 @@ pub(crate) fn source_line(node: &ProgramNode) -> Option<String> {
     Some(frame.trim().to_owned())
 }
 
-impl Call<'_> {
+impl<'p> Call<'p> {
+    pub(crate) fn new(node: &'p ProgramNode) -> Self {
+        Call { node, operation: operation(&node.target), misread: RefCell::new(None) }
+    }
+
     fn argument(&self, name: &str) -> Option<&Argument> {
         self.node.inputs.iter().find(|input| input.name == name).map(|input| &input.arg)
     }
@@ -61,21 +69,36 @@ impl Call<'_> {
         }
     }
 
+    /// Notes that an argument is there and is of another kind, so that no default stands in its place.
+    fn misread<T>(&self, name: &str) -> Option<T> {
+        *self.misread.borrow_mut() = Some(name.to_owned());
+        None
+    }
+
+    /// The argument that was misread, if one was.
+    pub(crate) fn misread_argument(&self) -> Option<String> {
+        self.misread.borrow().clone()
+    }
+
     /// An argument that is a whole number.
     pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
-        match self.argument(name) {
-            Some(Argument::Int(value)) => *value,
-            Some(Argument::SymInt(SymIntArgument::AsInt(value))) => *value,
-            _ => default,
-        }
+        let value = match self.argument(name) {
+            None | Some(Argument::None) => None,
+            Some(Argument::Int(value) | Argument::SymInt(SymIntArgument::AsInt(value))) => {
+                Some(*value)
+            }
+            Some(_) => self.misread(name),
+        };
+        value.unwrap_or(default)
     }
 
     /// An argument that is a list of whole numbers.
     pub(crate) fn ints(&self, name: &str) -> Option<Vec<i64>> {
-        match self.argument(name)? {
-            Argument::Ints(values) => Some(values.clone()),
-            Argument::Int(value) => Some(vec![*value]),
-            _ => None,
+        match self.argument(name) {
+            None | Some(Argument::None) => None,
+            Some(Argument::Ints(values)) => Some(values.clone()),
+            Some(Argument::Int(value)) => Some(vec![*value]),
+            Some(_) => self.misread(name),
         }
     }
 
@@ -90,18 +113,23 @@ impl Call<'_> {
 
     /// An argument that is a real number.
     pub(crate) fn float(&self, name: &str) -> Option<f64> {
-        match self.argument(name)? {
-            Argument::Float(value) => Some(*value),
-            Argument::Int(value) => Some(*value as f64),
-            _ => None,
+        match self.argument(name) {
+            None | Some(Argument::None) => None,
+            Some(Argument::Float(value)) => Some(*value),
+            Some(Argument::Int(value) | Argument::SymInt(SymIntArgument::AsInt(value))) => {
+                Some(*value as f64)
+            }
+            Some(_) => self.misread(name),
         }
     }
 
     pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
-        match self.argument(name) {
-            Some(Argument::Bool(value)) => *value,
-            _ => default,
-        }
+        let value = match self.argument(name) {
+            None | Some(Argument::None) => None,
+            Some(Argument::Bool(value)) => Some(*value),
+            Some(_) => self.misread(name),
+        };
+        value.unwrap_or(default)
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {

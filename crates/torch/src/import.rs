@@ -99,7 +99,7 @@ impl<'p> Importer<'p> {
     }
 
     fn node(&mut self, node: &'p ProgramNode, unknown: &mut Vec<UnknownOperation>) -> Lowered<()> {
-        let call = Call { node, operation: operation(&node.target) };
+        let call = Call::new(node);
         let scope = self.graph.scope(&module_path(node)).here();
         let outer = self.graph.move_to(scope);
         // The arguments are a stranger's: what they index beyond is told like any other misfit.
@@ -108,6 +108,12 @@ impl<'p> Importer<'p> {
             Err(Obstacle::Bad("its arguments do not fit each other".to_owned()))
         });
         self.graph.move_to(outer);
+        let results = match call.misread_argument() {
+            Some(name) if results.is_ok() => {
+                Err(Obstacle::Bad(format!("`{name}` is of a kind that is not read")))
+            }
+            Some(_) | None => results,
+        };
         match results {
             Ok(values) => self.results(node, values),
             Err(Obstacle::Unknown) => {

@@ -8,7 +8,7 @@ use opledger_conventions::{Manner, Observation, ObservedCall, ObservedModule};
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::Var;
 
-use crate::call::{Call, module_path, operation};
+use crate::call::{Call, module_path};
 use crate::importer::{Importer, Lowered, Obstacle};
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
 use crate::whole::WholeKind;
@@ -73,7 +73,7 @@ impl<'p> CallLog<'p> {
         node: &'p ProgramNode,
         nodes: Vec<Var>,
     ) -> Lowered<()> {
-        let call = Call { node, operation: operation(&node.target) };
+        let call = Call::new(node);
         let observed = Seen { own, call: &call, trained: &self.trained }.call()?;
         if node
             .inputs

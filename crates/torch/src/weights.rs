@@ -89,7 +89,6 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
     let width = width(of.dtype).ok_or_else(|| refuse("elements of this type are not read"))?;
     let place = Place::of(of, &shape).ok_or_else(|| refuse("its strides are not understood"))?;
     let bytes = place.last.checked_mul(width).ok_or_else(|| refuse("it is too large"))?;
-    // One byte more than is needed tells a longer payload from one of the right length.
     let data = archive.payload(folder, &meta.path_name, 1 << 40).map_err(Refused::Import)?;
     if data.len() < bytes {
         return Err(refuse("its elements are cut short"));

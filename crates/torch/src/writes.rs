@@ -14,26 +14,38 @@ use crate::whole::Whole;
 /// Operations whose result shares its elements with the operand.
 const VIEWS: &[&str] = &[
     "alias",
+    "broadcast_to",
     "chunk",
     "contiguous",
     "detach",
     "expand",
+    "expand_as",
     "flatten",
+    "lift_fresh",
+    "mT",
+    "movedim",
     "narrow",
+    "numpy_T",
     "permute",
     "reshape",
+    "reshape_as",
     "select",
     "slice",
     "split",
     "split_with_sizes",
     "squeeze",
+    "swapaxes",
+    "swapdims",
     "t",
+    "tensor_split",
     "to",
     "transpose",
+    "type_as",
     "unbind",
     "unflatten",
     "unsqueeze",
     "view",
+    "view_as",
 ];
 
 /// Which names share elements, and how long each is asked for.
@@ -132,7 +144,7 @@ impl<'p> Writes<'p> {
         let Some(maker) = self.views.get(name) else { return Ok(()) };
         let Some(whole) = operand(maker) else { return Ok(()) };
         changed.insert(whole);
-        let call = Call { node: maker, operation: operation(&maker.target) };
+        let call = Call::new(maker);
         let before = own.value(whole)?;
         let sizes = sizes_of(&before)?;
         let dim = call.dim("dim", 0, sizes.len())?;

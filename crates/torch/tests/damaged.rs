@@ -165,4 +165,7 @@ fn what_is_no_program_is_named() {
     assert!(with("\"major\":8", "\"major\":9").contains("schema 9."));
     let unknown = with("torch.ops.aten.relu.default", "torch.ops.aten.fold.default");
     assert!(unknown.contains("aten.fold.default in the model itself, once"), "{unknown}");
+    // No default stands in the place of an argument of another kind.
+    let misread = with("{\"as_float\":1e-05}", "{\"as_string\":\"small\"}");
+    assert!(misread.contains("`eps` is of a kind that is not read"), "{misread}");
 }

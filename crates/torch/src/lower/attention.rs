@@ -198,7 +198,7 @@ fn masked(
 ) -> Lowered<(Mask, Option<Placed>)> {
     let rank = sizes.len();
     let seen = read(&mask.expr, rank - 2, rank - 1);
-    if seen.expr_is_everything(&mask.expr) {
+    if mask.expr.as_number().is_some_and(|number| number != 0) {
         return Ok((Mask::none(), None));
     }
     // Per head is no rule of keys.
@@ -234,13 +234,6 @@ fn seen_keys(expr: &IndexExpr) -> IndexExpr {
             _ => expr.clone(),
         },
         _ => expr.clone(),
-    }
-}
-
-impl Seen {
-    /// Whether everything is seen.
-    fn expr_is_everything(&self, expr: &IndexExpr) -> bool {
-        expr.as_number().is_some_and(|number| number != 0)
     }
 }
 

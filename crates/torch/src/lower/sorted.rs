@@ -13,7 +13,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "topk" => top_k(own, call),
         "sort" => sort(own, call),
         "histc" => match call.value(own, "self")? {
-            Meaning::Whole(whole) if is_sorted(own, &whole) => Ok(vec![Meaning::Groups(whole)]),
+            Meaning::Whole(whole) if is_sorted(own, &whole) && call.float("min") == Some(0.0) => {
+                Ok(vec![Meaning::Groups(whole)])
+            }
             _ => Err(Obstacle::Unknown),
         },
         "cumsum" => match call.value(own, "self")? {
