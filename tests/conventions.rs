@@ -264,6 +264,7 @@ const ONE_BY_ONE: &[(&str, &str)] = &[
     ("calflops-macs", "calflops"),
     ("deepspeed", "deepspeed"),
     ("deepspeed-macs", "deepspeed"),
+    ("torchinfo", "torchinfo"),
 ];
 
 /// Operators that tools met one by one.

@@ -84,6 +84,9 @@ OPERATORS = {
     "max_pool1d": "F.max_pool1d(x[0], 2)",
     "avg_pool2d": "F.avg_pool2d(x, 2)",
     "max_pool2d": "F.max_pool2d(x, 2)",
+    "adaptive_avg_pool3d": "F.adaptive_avg_pool3d(x[None], 2)",
+    "avg_pool3d": "F.avg_pool3d(x[None], 2)",
+    "max_pool3d": "F.max_pool3d(x[None], 2)",
     "sdpa": "F.scaled_dot_product_attention(x, x, y)",
     "linear": "F.linear(x, x[0, 0])",
     "addmm": "torch.addmm(v, x[0, 0], y[0, 0])",
@@ -129,6 +132,20 @@ class Operator(nn.Module):
         return eval(self.line, {"torch": torch, "F": F, "x": x, "y": y, "v": v, "i": i, "t": t})
 
 
+#: Modules of torch.nn, and which of VALUES each is given.
+MODULES = {
+    "Conv1d": (nn.Conv1d(4, 6, 3), lambda x: x[0]),
+    "Conv3d": (nn.Conv3d(2, 4, 2), lambda x: x[None]),
+    "BatchNorm1d": (nn.BatchNorm1d(4), lambda x: x[0]),
+    "BatchNorm2d": (nn.BatchNorm2d(3), lambda x: x),
+    "BatchNorm3d": (nn.BatchNorm3d(2), lambda x: x[None]),
+    **{f"{kind}Pool1d": (getattr(nn, f"{kind}Pool1d")(2), lambda x: x[0]) for kind in ("Max", "Avg", "AdaptiveAvg")},
+    **{f"{kind}Pool2d": (getattr(nn, f"{kind}Pool2d")(2), lambda x: x) for kind in ("Max", "Avg", "AdaptiveAvg")},
+    **{f"{kind}Pool3d": (getattr(nn, f"{kind}Pool3d")(2), lambda x: x[None]) for kind in ("Max", "Avg", "AdaptiveAvg")},
+    **{kind: (getattr(nn, kind)(), lambda x: x) for kind in ("ReLU6", "ELU", "LeakyReLU")},
+}
+
+
 class Weighted(nn.Module):
     """A module of a class that no tool knows, with a parameter of a name."""
 
@@ -141,11 +158,14 @@ class Weighted(nn.Module):
         return x * getattr(self, self.name)
 
 
+WEIGHTED = {"module with a weight": "weight", "module with parameters": "factor"}
+
+
 def all_modules(tool):
-    of = {"module with a weight": "weight", "module with parameters": "factor"}
+    of = {kind: (Weighted(name), lambda x: x) for kind, name in WEIGHTED.items()} | MODULES
     return lambda *_: {
-        kind: TOOLS[tool](nn.Sequential(Weighted(name)).eval(), (VALUES["x"],))[FIGURE[tool]]
-        for kind, name in of.items()
+        kind: TOOLS[tool](nn.Sequential(module).eval(), (given(VALUES["x"]),))[FIGURE[tool]]
+        for kind, (module, given) in of.items()
     }
 
 

@@ -6,6 +6,7 @@
 
 mod archive;
 mod call;
+mod classes;
 mod error;
 mod import;
 mod importer;

@@ -9,32 +9,10 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::Var;
 
 use crate::call::{Call, module_path};
+use crate::classes::{ModuleCall, class, stack};
 use crate::importer::{Importer, Lowered, Obstacle};
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode};
 use crate::whole::WholeKind;
-
-/// Modules that keep the function they are given (`torch/nn/modules/transformer.py`,
-/// `transformers/activations.py`).
-const KEEPS_FUNCTIONS: [&str; 3] = [
-    "transformers.activations.GELUActivation",
-    "torch.nn.modules.transformer.TransformerEncoderLayer",
-    "torch.nn.modules.transformer.TransformerDecoderLayer",
-];
-
-/// One entry of `nn_module_stack`: `key,path,class`.
-struct Entry<'p> {
-    key: &'p str,
-    class: &'p str,
-}
-
-fn stack(node: &ProgramNode) -> impl Iterator<Item = Entry<'_>> {
-    let stack = node.metadata.get("nn_module_stack").map_or("", String::as_str);
-    stack.split(';').filter_map(|entry| {
-        let mut parts = entry.split(',');
-        let (key, _, class) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Entry { key, class })
-    })
-}
 
 /// The calls of a program, while it is recorded.
 pub(crate) struct CallLog<'p> {
@@ -85,10 +63,12 @@ impl<'p> CallLog<'p> {
             let reals = results.filter(|name| matches!(own.kind_of(name), Ok(WholeKind::Real)));
             self.trained.extend(reals);
         }
-        let innermost = stack(node).last().filter(|entry| !self.outer.contains(entry.key));
-        let module = innermost.map(|entry| ObservedModule {
+        let modules: Vec<ModuleCall<'_>> = stack(node).collect();
+        let is_unit =
+            |entry: &&ModuleCall<'_>| entry.is_counted_whole() || !self.outer.contains(entry.key);
+        let module = modules.last().filter(is_unit).map(|entry| ObservedModule {
             instance: entry.key.to_owned(),
-            class: class(entry.class).map(Cow::Borrowed),
+            class: class(&modules).map(Cow::Borrowed),
         });
         if observed.is_none() && nodes.is_empty() && module.is_none() {
             return Ok(());
@@ -128,34 +108,6 @@ fn tensors(argument: &Argument) -> Vec<&str> {
     }
 }
 
-/// The name by which rules call a class; none of a class that no tool knows.
-fn class(qualified: &str) -> Option<&'static str> {
-    Some(match qualified {
-        "torch.nn.modules.linear.Linear" => "Linear",
-        "torch.nn.modules.conv.Conv1d" => "Conv1d",
-        "torch.nn.modules.conv.Conv2d" => "Conv2d",
-        "torch.nn.modules.conv.Conv3d" => "Conv3d",
-        "torch.nn.modules.normalization.LayerNorm" => "LayerNorm",
-        "torch.nn.modules.normalization.RMSNorm" => "RMSNorm",
-        "torch.nn.modules.normalization.GroupNorm" => "GroupNorm",
-        "torch.nn.modules.batchnorm.BatchNorm1d" => "BatchNorm1d",
-        "torch.nn.modules.batchnorm.BatchNorm2d" => "BatchNorm2d",
-        "torch.nn.modules.batchnorm.BatchNorm3d" => "BatchNorm3d",
-        "torch.nn.modules.sparse.Embedding" => "Embedding",
-        "torch.nn.modules.dropout.Dropout" => "Dropout",
-        "torch.nn.modules.activation.ReLU" => "ReLU",
-        "torch.nn.modules.activation.GELU" => "GELU",
-        "torch.nn.modules.activation.SiLU" => "SiLU",
-        "torch.nn.modules.activation.Tanh" => "Tanh",
-        "torch.nn.modules.activation.Softmax" => "Softmax",
-        "torch.nn.modules.activation.MultiheadAttention" => "MultiheadAttention",
-        "torch.nn.modules.pooling.AdaptiveAvgPool1d" => "AdaptiveAvgPool1d",
-        "torch.nn.modules.pooling.AdaptiveAvgPool2d" => "AdaptiveAvgPool2d",
-        "transformers.pytorch_utils.Conv1D" => "Conv1D",
-        _ => return None,
-    })
-}
-
 /// A call of a program whose sizes are asked for.
 struct Seen<'a, 'c, 'p> {
     own: &'a mut Importer<'p>,
@@ -188,8 +140,10 @@ impl Seen<'_, '_, '_> {
         let metadata = &self.call.node.metadata;
         let function = metadata.get("torch_fn").and_then(|function| function.split(';').nth(1));
         let (kind, name) = function.and_then(|f| f.split_once('.')).unwrap_or(("", base));
-        let class = stack(self.call.node).last().map_or("", |entry| entry.class);
+        let keeps = stack(self.call.node).last().is_some_and(|entry| entry.keeps_functions());
         match kind {
+            // Methods that write into their tensor are others, which no tool replaces.
+            "method_descriptor" if is_in_place(name) => Manner::Operator,
             "method_descriptor" | "wrapper_descriptor" => {
                 let trace = metadata.get("stack_trace").map_or("", String::as_str);
                 let line = trace.lines().next_back().unwrap_or("");
@@ -198,7 +152,9 @@ impl Seen<'_, '_, '_> {
                     false => Manner::Operator,
                 }
             }
-            _ if KEEPS_FUNCTIONS.contains(&class) && is_activation(base) => Manner::Captured,
+            _ if keeps && is_activation(base) => Manner::Captured,
+            // Tools replace those of torch.nn.functional, and not the ones of torch that these call.
+            "builtin_function_or_method" if is_written_in_python(base) => Manner::Captured,
             _ => Manner::Function,
         }
     }
@@ -350,6 +306,8 @@ impl Seen<'_, '_, '_> {
             "divide" | "true_divide" => "div".into(),
             "negative" => "neg".into(),
             "_grouped_mm" => "grouped_mm".into(),
+            "concat" | "concatenate" => "cat".into(),
+            "feature_dropout" | "alpha_dropout" => "dropout".into(),
             _ => base.to_owned().into(),
         };
         let Ok(result) = self.call.sizes(self.own, 0) else { return Ok((name, Vec::new())) };
@@ -377,9 +335,12 @@ impl Seen<'_, '_, '_> {
         let [left, right] = [self.tensor(operands[0])?, self.tensor(operands[1])?];
         let out: Vec<Poly> = self.call.sizes(self.own, 0)?;
         Ok(match (&left[..], &right[..]) {
-            ([_], [_]) => ("matmul_vector".into(), pointwise(Poly::one())),
             ([k], [_, n]) => (name.into(), matrices(Poly::one(), [&Poly::one(), n, k])),
-            (_, [_]) | ([_], _) => ("matmul_vector".into(), pointwise(out.iter().product())),
+            (_, [_]) | ([_], _) => {
+                // What tools make of it that ask for matrices.
+                let all = &left.iter().product::<Poly>() * &last(&right);
+                ("matmul_vector".into(), vec![("elements", out.iter().product()), ("left", all)])
+            }
             ([.., m, k], [.., n]) => {
                 (name.into(), matrices(out.iter().rev().skip(2).product(), [m, n, k]))
             }
@@ -521,6 +482,25 @@ fn is_activation(base: &str) -> bool {
     matches!(base, "relu" | "gelu" | "silu" | "sigmoid" | "tanh" | "softplus")
 }
 
+/// Whether torch.nn.functional has a function in Python that calls the one of torch of its name.
+fn is_written_in_python(base: &str) -> bool {
+    matches!(
+        base,
+        "relu"
+            | "softmax"
+            | "layer_norm"
+            | "group_norm"
+            | "batch_norm"
+            | "max_pool1d"
+            | "max_pool2d"
+            | "max_pool3d"
+    )
+}
+
+fn is_in_place(name: &str) -> bool {
+    name.ends_with('_') && !name.ends_with("__")
+}
+
 /// Whether an operator moves, makes or describes values without arithmetic, which no tool counts.
 fn is_silent(base: &str) -> bool {
     matches!(
@@ -551,11 +531,13 @@ fn is_silent(base: &str) -> bool {
             | "lift_fresh_copy"
             | "meshgrid"
             | "movedim"
+            | "mT"
             | "narrow"
             | "new_empty"
             | "new_full"
             | "new_ones"
             | "new_zeros"
+            | "numpy_T"
             | "ones"
             | "ones_like"
             | "pad"

@@ -1,6 +1,6 @@
 """Writes an archive of one layer for each of some families, and counted.json: what FlopCounterMode counts for them.
 
-Run with torch 2.15.0 and transformers 5.23.0. The counts are those of the modules themselves: as an expression in the
+Run with torch 2.15.0, transformers 5.23.0 and timm 1.0.31. The counts are those of the modules themselves: as an expression in the
 sizes of the inputs, from tensors without elements whose sizes are symbols, and as numbers at drawn sizes.
 """
 
@@ -12,8 +12,11 @@ import warnings
 import sympy
 import torch
 import transformers
+from timm.models.vision_transformer import Block
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import export
@@ -41,6 +44,26 @@ class Equations(torch.nn.Module):
         return y * torch.matmul(y, self.gate).sigmoid().unsqueeze(-1)
 
 
+class Windows(torch.nn.Module):
+    """Convolutions, pooling and norms as modules, and functions that tools replace or do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU6())
+        self.most, self.mean = nn.MaxPool2d(2), nn.AvgPool2d(2)
+        self.line = nn.Sequential(nn.Conv1d(8, 8, 3, groups=2), nn.BatchNorm1d(8), nn.LeakyReLU(), nn.ELU())
+        self.pool, self.head = nn.AdaptiveAvgPool1d(1), nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        y = self.most(x)
+        y += torch.relu(self.mean(x))
+        y = F.relu(F.max_pool2d(y, 2, stride=1), inplace=True)
+        y = self.line(y.flatten(2))
+        y = self.pool(y.mul(torch.sigmoid(y)))
+        return torch.softmax(self.head(y.flatten(1)), -1)
+
+
 def heads(count, groups=None):
     return {"num_attention_heads": count} | ({"num_key_value_heads": groups} if groups else {})
 
@@ -66,6 +89,8 @@ FAMILIES = {
         vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=1, num_heads=2)), {}),
     "vit": lambda: bare("ViT", hidden_size=16, intermediate_size=24, num_hidden_layers=1, **heads(2), image_size=16,
                         patch_size=4),
+    "windows": lambda: (Windows(), {}),
+    "timm_block": lambda: (Block(16, 2, qkv_bias=True), {}),
 }
 
 
@@ -82,9 +107,17 @@ def images(batch, _):
     return torch.rand(batch, 3, 16, 16)
 
 
+def vectors(batch, tokens):
+    return torch.randn(batch, tokens, 16)
+
+
 # The argument of each family, what draws one, which of its dimensions are open, and what they are called.
 IDS = "input_ids", ids, {0: DYNAMIC, 1: torch.export.Dim("n", max=60)}, "bn"
-ARGUMENTS = {"vit": ("pixel_values", images, {0: DYNAMIC}, "b")}
+ARGUMENTS = {
+    "vit": ("pixel_values", images, {0: DYNAMIC}, "b"),
+    "windows": ("x", images, {0: DYNAMIC}, "b"),
+    "timm_block": ("x", vectors, {0: DYNAMIC, 1: DYNAMIC}, "bn"),
+}
 
 
 def total(module, given):
