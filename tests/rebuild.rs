@@ -1,7 +1,9 @@
 //! A graph that is recorded anew is the same graph, for every kind of layer and every preset.
 
-use opledger_interp::{Fast, Feeds};
-use opledger_ir::{Elem, Graph, GraphError, Storage};
+use opledger_dims::Binding;
+use opledger_interp::{Fast, Feeds, prove};
+use opledger_ir::ops::{Activation, Factor, Source};
+use opledger_ir::{Elem, Graph, GraphError, Mask, Storage, Var};
 use opledger_models::layer::{kinds, parse};
 use opledger_models::{Request, preset, preset_names};
 
@@ -83,4 +85,52 @@ fn bytes_are_those_of_the_types_that_values_are_stored_in() {
         assert_eq!(bits(&int4, label) * divisors[1], single, "{label}");
     }
     assert_eq!(half.cost(), model.graph.cost());
+}
+
+/// Layers one after the other, each under its own number, with a value that all of them read.
+fn written_out(layers: usize) -> Graph {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let shift = g.input("shift", ["n", "c"]).unwrap();
+    let mut y = x;
+    for layer in 0..layers {
+        let g = &mut *g.scope(&format!("model.layers.{layer}"));
+        let map = |g: &mut Graph, name: &str| -> Result<Var, GraphError> {
+            let weight =
+                g.param(&format!("{name}.weight"), Source::weight("c"), ["h", "e", "c"])?;
+            g.einsum("b n c, h e c -> b n h e", y, weight)
+        };
+        let [q, k, v] = ["q", "k", "v"].map(|name| map(g, name).unwrap());
+        let (k, v) = (g.rename(k, "n", "m").unwrap(), g.rename(v, "n", "m").unwrap());
+        let scale = Some(Factor::InverseSqrt("e".into()));
+        let attended = g.attention((q, k, v), Mask::causal(), scale, None).unwrap();
+        let weight = g.param("out.weight", Source::weight("c"), ["c", "h", "e"]).unwrap();
+        let out = g.einsum("b n h e, c h e -> b n c", attended, weight).unwrap();
+        let moved = g.add("", out, shift).unwrap();
+        y = g.add("", moved, y).unwrap();
+    }
+    let norm = g.activation(y, Activation::GeluErf).unwrap();
+    g.output("y", norm);
+    g
+}
+
+#[test]
+fn layers_that_are_written_out_are_recorded_once() {
+    let sizes = Binding::new().with("b", 2).with("n", 5).with("c", 6).with("h", 2).with("e", 3);
+    let mut fast = Fast::new().unwrap();
+    for layers in [2, 3, 7] {
+        let old = written_out(layers);
+        let new = old.rerolled().unwrap().unwrap().graph;
+        assert_eq!(new.loops().len(), 1);
+        assert_eq!(new.cost(), old.cost());
+        assert_eq!(new.parameters(), old.parameters());
+        // Parameters of one path are drawn alike.
+        let mut bits = |graph: &Graph| -> Vec<u32> {
+            let run = fast.run(graph, &sizes, &Feeds::seeded(5)).unwrap();
+            run.output("y").unwrap().iter().map(|x| x.to_bits()).collect()
+        };
+        assert_eq!(bits(&new), bits(&old), "{layers}");
+        let proof = prove(&new, &sizes, &Feeds::seeded(5)).unwrap();
+        assert!(proof.theorem.mismatches.is_empty(), "{:?}", proof.theorem.mismatches);
+    }
 }

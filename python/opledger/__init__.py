@@ -23,7 +23,7 @@ from ._binary import ExportError, Folder, OpledgerError
 from ._binary import ask as _ask
 from ._binary import sizes as _sizes
 from ._formula import Formula
-from ._result import Count, Explanation, Line, Module, Modules, Source
+from ._result import Count, Explanation, Line, Module, Modules, Source, SourceLine, SourceLines
 
 __all__ = [
     "Count",
@@ -34,6 +34,8 @@ __all__ = [
     "Module",
     "Modules",
     "OpledgerError",
+    "SourceLine",
+    "SourceLines",
     "assert_flops",
     "conventions",
     "count",

@@ -14,7 +14,7 @@ import traceback
 import warnings
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 from unittest import mock
@@ -68,9 +68,8 @@ def source(
     call = _call(model, args, kwargs, dynamic)
     program, names, notes = _exported(model, call)
     sizes = {names[i]: size.example for i, size in enumerate(call.sizes) if names[i] is not None}
-    inputs = {(s.argument, s.dim): n or str(s.example) for s, n in zip(call.sizes, names)}
     source = _source(program, type(model).__name__, _renamed(program, call, names), model, notes)
-    return replace(source, inputs=inputs), sizes if call.given else {}
+    return source, sizes if call.given else {}
 
 
 def program_source(program: ExportedProgram) -> Source:

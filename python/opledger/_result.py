@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import linecache
+import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
 from . import _binary
 from ._binary import OpledgerError
-from ._condition import is_known, named, violated
 from ._formula import Formula
 from ._table import Table
 
@@ -35,8 +36,6 @@ class Source:
     classes: Mapping[str, str] = field(default_factory=dict)
     #: What was found when the model was read.
     notes: tuple[str, ...] = ()
-    #: What dimensions of inputs are called, or how long they are, by argument and dimension.
-    inputs: Mapping[tuple[str, int], str] = field(default_factory=dict)
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
 
@@ -79,6 +78,49 @@ class Modules(list[Module]):
     def table(self) -> Table:
         """As a table."""
         return _table(self, self._title)
+
+    def __repr__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
+
+
+@dataclass(frozen=True)
+class SourceLine:
+    """What a line of the model's source computes, each time that it runs."""
+
+    #: The file.
+    file: str
+    #: The line in it, from 1.
+    number: int
+    macs: int
+    flops: int
+
+    @property
+    def text(self) -> str:
+        """The line as it is written; empty where the file is not there."""
+        return linecache.getline(self.file, self.number).strip()
+
+
+class SourceLines(list[SourceLine]):
+    """Lines of source, the one that computes most first; prints itself as a table."""
+
+    def __init__(self, rows: list[SourceLine], title: str) -> None:
+        super().__init__(rows)
+        self._title = title
+
+    def table(self) -> Table:
+        """As a table."""
+        whole = sum(one.flops for one in self) or 1
+        shares = [one.flops / whole for one in self]
+        rows = []
+        for one, share in zip(self, shares):
+            text = one.text if len(one.text) <= _WIDEST else f"{one.text[: _WIDEST - 1]}…"
+            place = f"{os.path.basename(one.file)}:{one.number}"
+            rows.append([place, text, _number(one.macs), _number(one.flops), f"{100 * share:.1f} %"])
+        head = ["line", "source", "macs", "flops", "share"]
+        return Table(self._title, head, rows, frozenset((2, 3, 4)), bars=shares)
 
     def __repr__(self) -> str:
         return self.table().text()
@@ -140,22 +182,13 @@ class Count:
 
     @cached_property
     def _counted(self) -> _binary.Answer:
-        self._within()
         return self._source.ask("count", *_binary.sizes(self._sizes))
-
-    def _within(self) -> None:
-        """Refuses sizes for which the program was not exported."""
-        for note in self.notes:
-            if violated(note, self._sizes):
-                sizes = ", ".join(f"{name}={size}" for name, size in self._sizes.items())
-                raise OpledgerError(f"`{self.name}` {note}, and not at {sizes}")
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know: conditions on sizes, sizes that are fixed, what is left out."""
-        told = (named(note, self._source.inputs) for note in self._derived.notes)
         # In order, each once.
-        return tuple(dict.fromkeys((*self._source.notes, *(n for n in told if not is_known(n)))))
+        return tuple(dict.fromkeys((*self._source.notes, *self._derived.notes)))
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -238,9 +271,7 @@ class Count:
         return Formula(str(text), self._definitions, lambda sizes: self._value(quantity, sizes))
 
     def _value(self, quantity: str, sizes: Mapping[str, int]) -> int:
-        count = Count(self._source, sizes)
-        count._within()
-        return _pick(count._counted.record, quantity)
+        return _pick(Count(self._source, sizes)._counted.record, quantity)
 
     # Parts.
 
@@ -257,13 +288,27 @@ class Count:
     def by_module(self, depth: int | None = None) -> Modules:
         """What each module computes, down to ``depth`` levels; its own operations only without one.
 
-        At sizes the entries are ints, else formulas.
+        At sizes the entries are ints, else formulas. Parameters of a module that the model does not call,
+        such as ``out_proj`` of ``nn.MultiheadAttention``, stand with the module around it, which computes
+        with them.
         """
         answer = self._counted if self._complete() else self._derived
-        # In the order of the user's own modules, where it is known, else as they execute.
-        groups: dict[str, list[dict[str, Any]]] = {path: [] for path in self._source.classes}
+        calls = {
+            node["path"].rpartition(".")[0] for node in answer.record["nodes"] if node["op"] not in _GIVEN
+        }
+        # In the order of the user's own modules, where it is known, else as they execute. Equal layers
+        # are one, `layers.*`.
+        once = {node["path"].split(".*")[0] for node in answer.record["nodes"] if ".*" in node["path"]}
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for path in self._source.classes:
+            for scope in once:
+                if f"{path}.".startswith(f"{scope}.0."):
+                    path = f"{scope}.*{path[len(scope) + 2:]}"
+            groups[path] = []
         for node in answer.record["nodes"]:
             segments = node["path"].split(".")[:-1]
+            while segments and ".".join(segments) not in calls:
+                segments.pop()
             groups.setdefault(".".join(segments[:depth]), []).append(node)
         modules = (self._module(path, nodes) for path, nodes in groups.items() if nodes)
         kept = [m for m in modules if m.flops or m.params]
@@ -275,12 +320,32 @@ class Count:
 
         return Module(
             path=path,
-            type=self._source.classes.get(path, ""),
+            type=self._source.classes.get(path.replace(".*", ".0"), ""),
             params=total(node["params"] for node in nodes),
             macs=total(node["macs"] for node in nodes),
             flops=total(node["flops"] for node in nodes),
             counts={name: total(node["counts"][name] for node in nodes) for name in _CLASSES},
         )
+
+    def by_line(self) -> SourceLines:
+        """What each line of the model's source computes, at sizes: a line that several modules run is
+        one.
+
+        The line of a call is the innermost that is not PyTorch's own. A model that was not a module of
+        PyTorch has the lines of Opledger's layers.
+        """
+        record = self._source.ask("count", *_binary.sizes(self._sizes), "--where").record
+        sums: dict[str, list[int]] = {}
+        for node in record["nodes"]:
+            if node["flops"]:
+                own = sums.setdefault(node["where"], [0, 0])
+                own[0] += node["macs"]
+                own[1] += node["flops"]
+        rows = []
+        for place, (macs, flops) in sorted(sums.items(), key=lambda item: -item[1][1]):
+            file, _, number = place.rpartition(":")
+            rows.append(SourceLine(file, int(number), macs, flops))
+        return SourceLines(rows, self._title())
 
     def to_pandas(self, depth: int | None = None) -> pandas.DataFrame:
         """The modules as a data frame, with a column for each class of operations."""
@@ -301,7 +366,6 @@ class Count:
 
     def convention(self, tool: str) -> int:
         """What a tool would print, such as ``fvcore`` or ``thop``; see :func:`opledger.conventions`."""
-        self._within()
         sizes = _binary.sizes(self._sizes)
         record = self._source.ask("count", *sizes, "--convention", tool).record
         return record["conventions"][0]["total"]
@@ -314,7 +378,6 @@ class Count:
         """
         if other is None:
             other = "matmul-flops" if _unit(tool).startswith("operation") else "macs"
-        self._within()
         sizes = _binary.sizes(self._sizes)
         record = self._source.ask("explain", tool, other, *sizes).record
         return Explanation(self.name, record)
@@ -355,6 +418,12 @@ class Count:
 
 
 _MOST_ROWS = 40
+
+#: Characters of a line of source in a table.
+_WIDEST = 60
+
+#: What is given to a model and not computed by it.
+_GIVEN = frozenset(("param", "buffer", "input"))
 
 
 def _total(value: Any) -> str:

@@ -13,7 +13,6 @@ from unittest import mock
 
 import opledger
 from opledger import _binary
-from opledger._condition import is_known, named, violated
 from opledger._formula import Formula
 
 ROOT = Path(os.environ.get("OPLEDGER_REPOSITORY", Path(__file__).parents[2]))
@@ -46,29 +45,6 @@ class Formulas(unittest.TestCase):
         self.assertEqual(str(total), "5·b·n² + 4")
 
 
-class Conditions(unittest.TestCase):
-    def test_they_are_read_as_pytorch_writes_them(self):
-        names = {("x", 0): "b", ("x", 1): "n"}
-        told = named("holds where (8*L['x'].size()[1]*L['x'].size()[0]) == (40*L['x'].size()[0])", names)
-        self.assertEqual(told, "holds where (8*n*b) = (40*b)")
-        self.assertTrue(violated(told, {"b": 2, "n": 6}))
-        self.assertFalse(violated(told, {"b": 2, "n": 5}))
-        self.assertTrue(violated("holds where n % 4 = 0", {"n": 6}))
-        self.assertFalse(violated("holds where n % 4 = 0", {"n": 8}))
-        self.assertTrue(violated("holds where -1 + n ≤ 4", {"n": 6}))
-        self.assertFalse(violated("holds where -1 + n ≤ 4", {"n": 5}))
-
-    def test_what_is_not_understood_contradicts_nothing(self):
-        for note in ["a lower bound: `x`", "holds where f(n) = 3", "holds where n ! 3", "holds where m ≤ 2",
-                     "holds where n // 0 = 1", "holds where n.real ≤ 2", "holds where ((-2) + n) != 1"]:
-            self.assertFalse(violated(note, {"n": 3}), note)
-
-    def test_that_a_size_is_itself_is_not_told(self):
-        names = {("x", 0): "b", ("y", 0): "b"}
-        self.assertTrue(is_known(named("holds where L['x'].size()[0] == L['y'].size()[0]", names)))
-        self.assertFalse(is_known("holds where s4 = b"))
-
-
 class Counts(unittest.TestCase):
     def test_formula_and_numbers_agree(self):
         for model in ["mha:c=512,h=8", "mistral-7b", "gpt2"]:
@@ -97,6 +73,16 @@ class Counts(unittest.TestCase):
         self.assertEqual([m.path for m in counted.by_module(1)], ["transformer", "lm_head"])
         second = ["transformer.wte", "transformer.wpe", "transformer.h", "transformer.ln_f", "lm_head"]
         self.assertEqual([m.path for m in counted.by_module(2)], second)
+
+    def test_lines_of_source_add_up(self):
+        for model in ["gpt2", ARCHIVE]:
+            counted = opledger.count(model).at(b=2, n=16)
+            lines = counted.by_line()
+            self.assertEqual(sum(line.macs for line in lines), counted.macs)
+            self.assertEqual(sum(line.flops for line in lines), counted.flops)
+            self.assertEqual([line.flops for line in lines], sorted((line.flops for line in lines), reverse=True))
+            self.assertTrue(all(line.number > 0 and line.file.endswith((".rs", ".py")) for line in lines))
+            self.assertIn("share", repr(lines))
 
     def test_what_is_missing_is_said_in_python(self):
         with self.assertRaisesRegex(opledger.OpledgerError, r"no size for n; give it with \.at\(n=…\)"):
@@ -128,12 +114,12 @@ class Counts(unittest.TestCase):
             self.assertEqual(opledger.count(path, sizes={"n": 8}).flops, by_dict.flops)
 
     def test_sizes_beyond_those_of_an_export_are_refused(self):
-        bounded = opledger.count(ARCHIVE)
-        bounded.__dict__["_derived"] = _binary.Answer(bounded._derived.record, ("holds where n ≤ 512",), 0)
-        self.assertGreater(bounded.at(b=1, n=512).macs, 0)
-        for ask in [lambda c: c.macs, lambda c: c.convention("fvcore"), lambda c: c.by_module()]:
-            with self.assertRaisesRegex(opledger.OpledgerError, "holds where n ≤ 512, and not at b=1, n=513"):
-                ask(bounded.at(b=1, n=513))
+        bounded = opledger.count(ROOT / "tests/programs/bert.pt2").at(b=1, pairs=9, rows=6)
+        self.assertIn("holds where n ≤ 30", bounded.notes)
+        self.assertGreater(bounded.at(n=30).macs, 0)
+        for ask in [lambda c: c.macs, lambda c: c.convention("fvcore"), lambda c: c.explain("thop")]:
+            with self.assertRaisesRegex(opledger.OpledgerError, "holds where n ≤ 30, and not at n=31"):
+                ask(bounded.at(n=31))
 
     def test_what_is_not_known_is_left_out_when_asked(self):
         with tempfile.TemporaryDirectory() as folder:

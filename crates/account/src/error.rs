@@ -1,8 +1,8 @@
 //! Why a question about a model has no answer.
 
 use opledger_conventions::ConventionError;
-use opledger_dims::{EvalError, Integer, Symbol};
-use opledger_ir::BindingError;
+use opledger_dims::{Binding, EvalError, Integer, Symbol};
+use opledger_ir::{BindingError, SizeCondition};
 use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
 use opledger_report::thousands;
@@ -95,18 +95,18 @@ pub enum AccountError {
         /// How many fit.
         limit: opledger_models::PositionLimit,
     },
-    /// A size that an exported program does not hold for.
+    /// Sizes that an exported program does not hold for.
     #[error(
-        "{} = {size}, and `{model}` was exported for {}; export it again with other bounds",
-        bound.symbol, allowed(bound)
+        "`{model}` holds where {condition}, and not at {sizes}; export it again with examples of such \
+         sizes"
     )]
     Exported {
         /// The model, as it was written.
         model: String,
-        /// The size given.
-        size: Integer,
-        /// The sizes that it holds for.
-        bound: opledger_models::SizeBound,
+        /// The sizes given.
+        sizes: Binding,
+        /// What they break.
+        condition: SizeCondition,
     },
     /// A symbol that is swept twice.
     #[error("{symbol} is given sizes twice; list them once")]
@@ -150,14 +150,6 @@ pub enum AccountError {
 impl From<EvalError> for AccountError {
     fn from(error: EvalError) -> Self {
         AccountError::Binding(error.into())
-    }
-}
-
-fn allowed(bound: &opledger_models::SizeBound) -> String {
-    match (bound.least, bound.most) {
-        (0, Some(most)) => format!("at most {most}"),
-        (least, Some(most)) => format!("{least} to {most}"),
-        (least, None) => format!("at least {least}"),
     }
 }
 

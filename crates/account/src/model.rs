@@ -121,9 +121,12 @@ impl Model {
         &self.recorded.not_understood
     }
 
-    /// Under which conditions on sizes its counts hold, where it was read from a program.
-    pub fn conditions(&self) -> &[String] {
-        &self.recorded.conditions
+    /// What a reader has to know of its counts, where it was read from a program: under which
+    /// conditions on sizes they hold, and what is not counted.
+    pub fn conditions(&self) -> Vec<String> {
+        let conditions = self.recorded.conditions.iter();
+        let held = conditions.map(|condition| format!("holds where {condition}"));
+        self.recorded.notes.iter().cloned().chain(held).collect()
     }
 
     /// The directory of the configuration, when one was named.

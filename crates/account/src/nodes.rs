@@ -20,6 +20,18 @@ impl SizedModel<'_> {
         Ok(account(self, depth, |poly| poly.at(self.sizes()), ToString::to_string)?)
     }
 
+    /// The account of every node, each with the line of source that it comes from.
+    ///
+    /// # Errors
+    /// When a size is unbound.
+    pub fn account_with_lines(&self) -> Result<Account<Integer>, AccountError> {
+        let mut account = self.account(None)?;
+        for (own, node) in account.nodes.iter_mut().zip(self.graph().nodes()) {
+            own.line = Some(node.source_line());
+        }
+        Ok(account)
+    }
+
     /// The account of the whole and of every node as formulas in the symbols without a size.
     ///
     /// # Errors
@@ -87,6 +99,7 @@ where
             flops: cost.flops(),
             params: value(&group.params)?,
             bytes,
+            line: None,
         });
     }
     Ok(Account {

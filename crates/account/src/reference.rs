@@ -138,7 +138,7 @@ impl ModelReference {
                 one.calls
             )
         });
-        let held = imported.conditions.iter().map(|condition| format!("holds where {condition}"));
+        let guards = imported.guards.iter().map(|guard| format!("holds where {guard}"));
         let observations = imported.observations;
         let model = opledger_models::ModelGraph {
             name: path.display().to_string(),
@@ -146,12 +146,8 @@ impl ModelReference {
             binding: Binding::new(),
             names: opledger_models::Names::default(),
             not_understood: Vec::new(),
-            conditions: unknown.chain(held).collect(),
-            bounds: imported
-                .bounds
-                .into_iter()
-                .map(|(symbol, least, most)| opledger_models::SizeBound { symbol, least, most })
-                .collect(),
+            notes: unknown.chain(guards).collect(),
+            conditions: imported.conditions,
             aliases: imported
                 .symbols
                 .iter()

@@ -86,7 +86,8 @@ impl Model {
         let mut sizes = self.sizes().clone();
         for (symbol, size) in given.iter() {
             let symbol = self.recorded().aliases.get(symbol).unwrap_or(symbol);
-            match self.sizes().get(symbol) {
+            // Two names of one size may be given.
+            match sizes.get(symbol) {
                 Some(fixed) if fixed != size => {
                     return Err(AccountError::Fixed {
                         symbol: symbol.clone(),
@@ -167,13 +168,13 @@ impl Model {
 
     fn completed(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
         let sizes = self.graph().complete(sizes)?;
-        for bound in &self.recorded().bounds {
-            let Some(size) = sizes.get(&bound.symbol) else { continue };
-            let beyond = bound.most.is_some_and(|most| *size > most.into());
-            if beyond || *size < bound.least.into() {
-                let (model, size) = (self.name().to_owned(), size.clone());
-                return Err(AccountError::Exported { model, size, bound: bound.clone() });
-            }
+        let mut conditions = self.recorded().conditions.iter();
+        if let Some(broken) = conditions.find(|condition| condition.holds(&sizes) == Some(false)) {
+            let (model, condition) = (self.name().to_owned(), broken.clone());
+            let of: BTreeSet<Symbol> = broken.symbols();
+            let sizes = sizes.iter().filter(|(symbol, _)| of.contains(symbol));
+            let sizes = sizes.map(|(symbol, size)| (symbol.clone(), size.clone())).collect();
+            return Err(AccountError::Exported { model, sizes, condition });
         }
         Ok(SizedModel::new(self, sizes))
     }

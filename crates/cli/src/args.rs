@@ -202,6 +202,10 @@ pub(crate) struct CountArgs {
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
+    /// Show the line of source that each node comes from: of the Python model for a .pt2, of the
+    /// layer for others
+    #[arg(long = "where", conflicts_with_all = ["depth", "conventions", "new_tokens"])]
+    pub(crate) lines: bool,
     /// Count as a tool does, such as fvcore (see `opledger conventions`), or as all of them do in a
     /// forward pass; may be repeated
     #[arg(long = "convention", value_name = "TOOL")]
@@ -319,7 +323,8 @@ pub(crate) struct RunArgs {
     /// How often to execute; tensors are drawn or read once
     #[arg(long, value_name = "R", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) repeat: u32,
-    /// Read inputs and parameters, by path or input name, from a safetensors file (F32, I64)
+    /// Read inputs and parameters, by path or input name, from a safetensors file (reals as F32,
+    /// F16 or BF16, whole numbers as I64, I32, U8 or BOOL)
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
     /// Read text as `input_ids`, by the tokenizer.json beside the weights; may be repeated, each text

@@ -159,16 +159,13 @@ fn check(
     node: &Node,
     binding: &Binding,
 ) -> Result<(), TensorError> {
-    let dtype = match node.shape.elem.kind() {
-        Kind::Real => Dtype::F32,
-        Kind::Whole => Dtype::I64,
-    };
+    let kind = node.shape.elem.kind();
     let expected = sizes(node, binding);
     // Only parameters may be stored with axes merged.
     let parameter = matches!(node.op, Op::Source(Source::Param { .. }));
     let same =
         expected.is_some_and(|sizes| sizes == info.shape || parameter && fits(&sizes, &info.shape));
-    if same && info.dtype == dtype {
+    if same && info.kind() == Some(kind) {
         return Ok(());
     }
     let sizes: Vec<String> = node
@@ -180,7 +177,7 @@ fn check(
     Err(TensorError::Mismatch {
         path: path.to_owned(),
         name: escaped(name),
-        expected: format!("{dtype:?} [{}]", sizes.join(", ")),
+        expected: format!("{} [{}]", dtype_name(kind), sizes.join(", ")),
         found: info.to_string(),
         axes: node.shape.to_string(),
     })

@@ -133,7 +133,7 @@ impl Feeds {
             Source::Param { draw: Draw::Weight { fan_in }, .. } => {
                 uniform(0.0, 1.0 / (integer(fan_in, binding)? as f64).sqrt())
             }
-            Source::Param { draw: Draw::Gain, .. } => uniform(1.0, 0.1),
+            Source::Param { draw: Draw::Gain, .. } | Source::Buffer { .. } => uniform(1.0, 0.1),
             Source::Param { draw: Draw::Shift, .. } => uniform(0.0, 0.1),
             Source::Param { draw: Draw::Table, .. }
             | Source::Input { .. }
@@ -180,7 +180,7 @@ pub(crate) fn below(source: &Source, binding: &Binding) -> Result<Option<i64>, R
     match source {
         Source::Ids { below, .. } => integer(below, binding).map(Some),
         Source::Visible { .. } => Ok(Some(2)),
-        Source::Input { .. } | Source::Param { .. } => Ok(None),
+        Source::Input { .. } | Source::Buffer { .. } | Source::Param { .. } => Ok(None),
     }
 }
 

@@ -86,6 +86,7 @@ impl Tensors {
                     ops::Source::Ids { below, .. } => Some(below),
                     ops::Source::Visible { .. }
                     | ops::Source::Input { .. }
+                    | ops::Source::Buffer { .. }
                     | ops::Source::Param { .. } => None,
                 };
                 let sizes = node.shape.axes.iter().map(|axis| &axis.size).chain(below);

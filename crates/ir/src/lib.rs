@@ -4,6 +4,7 @@
 //! sizes. Costs, parameters, bytes, text and execution are readings of that one record.
 
 mod axis;
+mod condition;
 mod cost;
 mod definition;
 mod elem;
@@ -27,6 +28,7 @@ mod quantity;
 mod reads;
 mod rebuild;
 mod record;
+mod reroll;
 mod role;
 mod sizes;
 mod slide;
@@ -36,6 +38,7 @@ mod value;
 mod var;
 
 pub use axis::{Axis, Shape};
+pub use condition::{SizeCondition, SizeRelation, SizeTerm};
 pub use cost::{Cost, Part, PartCounts};
 pub use definition::Definition;
 pub use elem::{Elem, Kind, UnknownElem};
@@ -52,6 +55,7 @@ pub use operation::Operation;
 pub use quantity::Selection;
 pub use reads::Reads;
 pub use rebuild::{Rebuild, Storage};
+pub use reroll::Rerolled;
 pub use role::{
     Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Role, SizeRole,
 };

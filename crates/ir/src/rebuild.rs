@@ -156,7 +156,11 @@ impl Graph {
     }
 
     #[track_caller]
-    fn copy_node(&mut self, node: &Node, operands: &[Var]) -> Result<Vec<Var>, GraphError> {
+    pub(crate) fn copy_node(
+        &mut self,
+        node: &Node,
+        operands: &[Var],
+    ) -> Result<Vec<Var>, GraphError> {
         let outer = self.move_to(Scope::of(node));
         let label = node.path.rsplit_once('.').map_or(node.path.as_str(), |(_, label)| label);
         let recorded = self.record_all(label, node.op.clone(), operands);
@@ -178,6 +182,6 @@ impl Scope {
     /// The scope in which a node was recorded.
     fn of(node: &Node) -> Scope {
         let path = node.path.rsplit_once('.').map_or("", |(scope, _)| scope).to_owned();
-        Scope { path, repeat: node.repeat, module: node.module }
+        Scope { path, repeat: node.repeat, module: node.module, line: node.line.clone() }
     }
 }

@@ -11,6 +11,6 @@ mod preset;
 
 pub use config::{Config, ConfigError, GenerationSettings};
 pub use family::{Logits, Request, families};
-pub use model::{ModelGraph, PositionLimit, SizeBound};
+pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use preset::{Preset, preset, preset_names, presets};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::{Binding, Symbol};
-use opledger_ir::Graph;
+use opledger_ir::{Graph, SizeCondition};
 
 use crate::names::Names;
 
@@ -21,24 +21,13 @@ pub struct ModelGraph {
     /// Keys of its configuration that are not known: what they ask for is not in the graph.
     pub not_understood: Vec<String>,
     /// Under which conditions on sizes the graph is the model, where it was read from a program.
-    pub conditions: Vec<String>,
-    /// The sizes that it is the model for, where these are bounded.
-    pub bounds: Vec<SizeBound>,
+    pub conditions: Vec<SizeCondition>,
+    /// What else a reader has to know of it: conditions in another form, what is not counted.
+    pub notes: Vec<String>,
     /// Symbols that sizes may be given by, and what they are called in the graph.
     pub aliases: BTreeMap<Symbol, Symbol>,
     /// How many tokens it has positions for, where there is a bound.
     pub positions: Option<PositionLimit>,
-}
-
-/// The least and the most of a size.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SizeBound {
-    /// The size.
-    pub symbol: Symbol,
-    /// The least.
-    pub least: u64,
-    /// The most, where there is one.
-    pub most: Option<u64>,
 }
 
 /// How many tokens a model has positions for.

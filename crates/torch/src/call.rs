@@ -33,11 +33,19 @@ pub(crate) fn module_path(node: &ProgramNode) -> String {
     path.chars().map(clean).collect()
 }
 
-/// The file and line of the innermost frame of a node's stack trace.
+/// File and line of the innermost frame of a node's stack trace that is not PyTorch's own, or else of
+/// the innermost: `model.py:12`.
 pub(crate) fn source_line(node: &ProgramNode) -> Option<String> {
     let trace = node.metadata.get("stack_trace")?;
-    let frame = trace.lines().rev().find(|line| line.trim_start().starts_with("File \""))?;
-    Some(frame.trim().to_owned())
+    // `  File "model.py", line 12, in forward`
+    let frame = |line: &'_ str| {
+        let (file, place) = line.trim_start().strip_prefix("File \"")?.split_once("\", line ")?;
+        let number = place.split(',').next()?;
+        Some((file.contains("/torch/nn/"), format!("{file}:{number}")))
+    };
+    let mut frames = trace.lines().rev().filter_map(frame).peekable();
+    let innermost = frames.peek().map(|(_, line)| line.clone());
+    frames.find(|(torchs, _)| !torchs).map(|(_, line)| line).or(innermost)
 }
 
 impl<'p> Call<'p> {
@@ -184,4 +192,26 @@ pub(crate) fn place(dim: i64, rank: usize) -> Lowered<usize> {
         .ok()
         .filter(|own| *own < rank)
         .ok_or_else(|| Obstacle::Bad(format!("there is no dimension {dim} of {rank}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(trace: &str) -> Option<String> {
+        let metadata = [("stack_trace".to_owned(), trace.to_owned())].into();
+        let (inputs, outputs) = (Vec::new(), Vec::new());
+        source_line(&ProgramNode { target: String::new(), inputs, outputs, metadata })
+    }
+
+    #[test]
+    fn the_line_of_a_node_is_the_innermost_that_is_not_of_pytorch() {
+        let own = "File \"/home/me/model.py\", line 7, in forward\n    return self.up(x)\n";
+        let torchs =
+            "  File \"/env/torch/nn/modules/linear.py\", line 134, in forward\n    return F.l(x)";
+        assert_eq!(line(&format!("{own}{torchs}")).as_deref(), Some("/home/me/model.py:7"));
+        assert_eq!(line(own).as_deref(), Some("/home/me/model.py:7"));
+        assert_eq!(line(torchs).as_deref(), Some("/env/torch/nn/modules/linear.py:134"));
+        assert_eq!(line("no frame"), None);
+    }
 }

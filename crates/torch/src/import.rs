@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use opledger_conventions::Observation;
-use opledger_dims::{Symbol, escaped};
-use opledger_ir::Graph;
+use opledger_dims::{Poly, Symbol, escaped};
+use opledger_ir::{Graph, SizeCondition, SizeRelation};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::error::{ImportError, UnknownOperation};
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::lower;
-use crate::names::naming;
+use crate::names::{conditions, naming};
 use crate::observed::CallLog;
-use crate::schema::{Argument, ExportedProgram, OutputSpec, ProgramNode, SymIntArgument};
+use crate::schema::{
+    Argument, ExportedProgram, InputSpec, OutputSpec, ProgramNode, SymIntArgument,
+};
 use crate::whole::WholeKind;
 use crate::writes::Writes;
 
@@ -22,10 +24,10 @@ use crate::writes::Writes;
 pub struct Imported {
     /// The computation.
     pub graph: Graph,
-    /// Under which conditions it is the program's: bounds of sizes, guards, equal sizes.
-    pub conditions: Vec<String>,
-    /// The least and the most of sizes that the export holds for.
-    pub bounds: Vec<(Symbol, u64, Option<u64>)>,
+    /// Under which conditions on sizes it is the program's: bounds and guards.
+    pub conditions: Vec<SizeCondition>,
+    /// Further conditions, as PyTorch writes them: guards that are not understood.
+    pub guards: Vec<String>,
     /// The names of the export for the symbols that have another in the graph.
     pub symbols: Vec<(String, Symbol)>,
     /// Operations that are not known, whose results are inputs of the graph.
@@ -100,7 +102,7 @@ impl<'p> Importer<'p> {
 
     fn node(&mut self, node: &'p ProgramNode, unknown: &mut Vec<UnknownOperation>) -> Lowered<()> {
         let call = Call::new(node);
-        let scope = self.graph.scope(&module_path(node)).here();
+        let scope = self.graph.scope(&module_path(node)).here().at_line(source_line(node));
         let outer = self.graph.move_to(scope);
         // The arguments are a stranger's: what they index beyond is told like any other misfit.
         let lowered = AssertUnwindSafe(|| lower::lower(self, &call));
@@ -253,10 +255,34 @@ impl<'p> Importer<'p> {
                 self.graph.size_role(*role, symbol);
             }
         }
-        let conditions = crate::names::conditions(self.program, &self.naming, self.equal);
-        let bounds = crate::names::bounds(self.program, &self.naming);
-        let symbols = self.naming.names.into_iter().collect();
-        Ok(Imported { graph: self.graph, bounds, conditions, symbols, unknown, observations })
+        let (conditions, guards) = self.conditions();
+        let own = self.program.range_constraints.keys().map(|own| (own.clone(), self.named(own)));
+        let symbols = own.filter(|(own, name)| own != name.as_str()).collect();
+        let (graph, observations) = crate::layers::once(self.graph, observations)?;
+        Ok(Imported { graph, conditions, guards, symbols, unknown, observations })
+    }
+
+    /// Under which conditions the graph is the program's, symbols that were found to be one size among
+    /// them, and guards that are not understood.
+    fn conditions(&mut self) -> (Vec<SizeCondition>, Vec<String>) {
+        let program = self.program;
+        let mut inputs: BTreeMap<&str, Vec<Poly>> = BTreeMap::new();
+        for spec in &program.graph_module.signature.input_specs {
+            if let InputSpec::UserInput(input) = spec
+                && let Argument::Tensor(name) = &input.arg
+                && let Ok(sizes) = self.sizes_of(name)
+            {
+                inputs.insert(name, sizes);
+            }
+        }
+        let size = |name: &str, dim: usize| inputs.get(name)?.get(dim).cloned();
+        let named = |symbol: &str| Poly::symbol(self.named(symbol));
+        let (mut conditions, guards) = conditions(program, &named, &size);
+        let equal = self.equal.iter().map(|(other, name)| {
+            SizeCondition::new(Poly::symbol(other), SizeRelation::Equal, Poly::symbol(name))
+        });
+        conditions.extend(equal);
+        (conditions, guards)
     }
 
     fn error(&self, node: Option<&ProgramNode>, problem: Obstacle) -> ImportError {

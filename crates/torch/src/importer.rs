@@ -119,6 +119,11 @@ impl<'p> Importer<'p> {
         Movement { graph: &mut self.graph, sizes: &mut self.sizes, wholes: &self.wholes }
     }
 
+    /// What a symbol of the export is called in the graph.
+    pub(crate) fn named(&self, symbol: &str) -> Symbol {
+        called(symbol, &self.naming.names, self.equal)
+    }
+
     /// A size of the program as a polynomial.
     pub(crate) fn size(&mut self, size: &SymInt) -> Lowered<Poly> {
         match size {
@@ -128,13 +133,7 @@ impl<'p> Importer<'p> {
                 let parsed = SizeExpr::parse(text)
                     .ok_or_else(|| Obstacle::Bad(format!("a size is not understood: {text}")))?;
                 let (names, equal) = (&self.naming.names, self.equal);
-                let named = |symbol: &str| {
-                    let mut name = names.get(symbol).cloned().unwrap_or_else(|| symbol.into());
-                    while let Some(other) = equal.get(&name) {
-                        name = other.clone();
-                    }
-                    Poly::symbol(name)
-                };
+                let named = |symbol: &str| Poly::symbol(called(symbol, names, equal));
                 parsed.poly(&mut self.graph, &named).map_err(|function| {
                     Obstacle::Bad(format!("a size has `{function}`, which is not known: {text}"))
                 })
@@ -219,7 +218,7 @@ impl<'p> Importer<'p> {
         // A buffer is no parameter: training does not change it, and nobody counts it as one.
         let var = match trainable {
             true => self.graph.param(path, source, axes)?,
-            false => self.graph.input(path, axes)?,
+            false => self.graph.record(path, Source::Buffer { axes }, &[])?,
         };
         Ok(Meaning::Tensor(self.movement().tensor(var)?))
     }
@@ -447,4 +446,17 @@ fn kind(dtype: u64) -> Option<WholeKind> {
         6..=8 | 13 => Some(WholeKind::Real),
         _ => None,
     }
+}
+
+/// What a symbol of the export is called in the graph: its name, or that of the one it is equal to.
+fn called(
+    symbol: &str,
+    names: &BTreeMap<String, Symbol>,
+    equal: &BTreeMap<Symbol, Symbol>,
+) -> Symbol {
+    let mut name = names.get(symbol).cloned().unwrap_or_else(|| symbol.into());
+    while let Some(other) = equal.get(&name) {
+        name = other.clone();
+    }
+    name
 }

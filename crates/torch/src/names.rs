@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::Symbol;
-use opledger_ir::SizeRole;
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::{SizeCondition, SizeRelation, SizeRole, SizeTerm};
 
+use crate::guards;
 use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, TensorMeta};
 use crate::symbolic::SizeExpr;
 
@@ -65,48 +66,51 @@ fn symbol(size: &SymInt) -> Option<String> {
     }
 }
 
-/// The conditions of an export as a reader is told them.
+/// Under which conditions on sizes an export is its module: bounds, and guards that may not hold.
+/// What of its guards is not understood is told as it is written.
 pub(crate) fn conditions(
     program: &ExportedProgram,
-    naming: &Naming,
-    equal: &BTreeMap<Symbol, Symbol>,
-) -> Vec<String> {
+    named: &dyn Fn(&str) -> Poly,
+    size: &dyn Fn(&str, usize) -> Option<Poly>,
+) -> (Vec<SizeCondition>, Vec<String>) {
     let mut conditions = Vec::new();
     for (symbol, range) in &program.range_constraints {
-        let name = naming.names.get(symbol).map_or(symbol.as_str(), Symbol::as_str);
+        let mut bound = |relation, size: i64| {
+            conditions.push(SizeCondition::new(named(symbol), relation, Poly::from(size)));
+        };
         if let Some(most) = range.max_val {
-            conditions.push(format!("{name} ≤ {most}"));
+            bound(SizeRelation::AtMost, most);
         }
         // Sizes of 0 and 1 are told apart in tracing only: a lower bound of 2 is that of the tracer.
         if let Some(least) = range.min_val.filter(|least| *least > 2) {
-            conditions.push(format!("{name} ≥ {least}"));
+            bound(SizeRelation::AtLeast, least);
         }
     }
-    // `L['x'].size()[0] == L['y'].size()[0]`, as the tracer writes it.
-    let plain = |guard: &String| guard.replace("L['", "").replace("']", "").replace(" == ", " = ");
-    conditions.extend(program.guards_code.iter().map(plain));
-    for (other, name) in equal {
-        conditions.push(format!("{other} = {name}"));
+    let mut told = Vec::new();
+    for guard in &program.guards_code {
+        match guards::condition(guard, size) {
+            // The tracer sets sizes of 0 and 1 apart, for which what is recorded holds as well.
+            Some(condition) if is_of_tracer(&condition) => {}
+            Some(condition) => conditions.push(condition),
+            None => told.push(guard.clone()),
+        }
     }
-    conditions.sort();
-    conditions.dedup();
-    conditions
+    let mut kept: Vec<SizeCondition> = Vec::new();
+    for condition in conditions {
+        if !condition.always_holds() && !kept.contains(&condition) {
+            kept.push(condition);
+        }
+    }
+    kept.sort_by_key(ToString::to_string);
+    (kept, told)
 }
 
-/// The least and the most of each size that the export holds for, where these are bounds.
-pub(crate) fn bounds(
-    program: &ExportedProgram,
-    naming: &Naming,
-) -> Vec<(Symbol, u64, Option<u64>)> {
-    let own = |(symbol, range): (&String, &crate::schema::Range)| {
-        let name = naming.names.get(symbol).cloned().unwrap_or_else(|| symbol.as_str().into());
-        // As in `conditions`, 2 is the tracer's bound.
-        let least =
-            range.min_val.filter(|least| *least > 2).and_then(|least| u64::try_from(least).ok());
-        let most = range.max_val.and_then(|most| u64::try_from(most).ok());
-        (least.is_some() || most.is_some()).then_some((name, least.unwrap_or(0), most))
+/// Whether a condition says that a size is not 0, or not 1.
+fn is_of_tracer(condition: &SizeCondition) -> bool {
+    let (SizeTerm::Poly(_), SizeTerm::Poly(right)) = (&condition.left, &condition.right) else {
+        return false;
     };
-    program.range_constraints.iter().filter_map(own).collect()
+    condition.relation == SizeRelation::Unequal && [Poly::zero(), Poly::one()].contains(right)
 }
 
 /// The shape of a tensor whose sizes are numbers.

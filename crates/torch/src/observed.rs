@@ -93,6 +93,7 @@ impl<'p> CallLog<'p> {
             first,
             parameters,
             nodes,
+            times: 1,
         });
         Ok(())
     }

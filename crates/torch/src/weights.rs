@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use opledger_dims::Binding;
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, Value};
 use opledger_tensor::Tensor;
@@ -20,20 +21,22 @@ pub fn weights(path: &Path, graph: &Graph) -> Result<Vec<(String, Value<f32>)>, 
     let mut archive = Archive::open(path)?;
     let payloads = archive.payloads()?;
     let mut tensors = Vec::new();
-    for node in graph.nodes() {
-        let Op::Source(Source::Param { .. } | Source::Input { .. } | Source::Ids { .. }) = &node.op
-        else {
-            continue;
-        };
-        let Some((folder, meta)) = payloads.get(&node.path) else { continue };
+    let stored = graph.nodes().iter().filter(|node| {
+        let Op::Source(source) = &node.op else { return false };
+        matches!(source, Source::Param { .. } | Source::Buffer { .. } | Source::Ids { .. })
+    });
+    // How often layers run is a number in a program.
+    let paths = stored.flat_map(|node| graph.instances(node, &Binding::new()).unwrap_or_default());
+    for node_path in paths {
+        let Some((folder, meta)) = payloads.get(&node_path) else { continue };
         let value = read(&mut archive, folder, meta).map_err(|problem| match problem {
             Refused::Import(error) => error,
             Refused::Payload(problem) => ImportError::Archive {
                 path: path.to_owned(),
-                problem: format!("`{}`: {problem}", opledger_dims::escaped(&node.path)),
+                problem: format!("`{}`: {problem}", opledger_dims::escaped(&node_path)),
             },
         })?;
-        tensors.push((node.path.clone(), value));
+        tensors.push((node_path, value));
     }
     Ok(tensors)
 }

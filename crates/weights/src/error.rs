@@ -70,7 +70,7 @@ pub enum WeightsError {
     },
     /// Elements of a kind that is not read.
     #[error(
-        "tensor `{}` of `{}` is {dtype}; F32, F16, BF16 and I64 are read",
+        "tensor `{}` of `{}` is {dtype}; F32, F16, BF16, I64, I32, U8 and BOOL are read",
         escaped(name),
         display(path)
     )]

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use half::{bf16, f16};
-use opledger_ir::Value;
+use opledger_ir::{Kind, Value};
 use opledger_tensor::Tensor;
 use safetensors::Dtype;
 
@@ -18,11 +18,11 @@ use crate::header::TensorInfo;
 /// Elements that are converted at a time.
 const PIECE: usize = 1 << 16;
 
-/// How elements become `f32`: their width in bytes, and the conversion.
-type Conversion = (usize, fn(&[u8], &mut Vec<f32>));
+/// How elements become `f32` or whole numbers: their width in bytes, and the conversion.
+type Conversion<T> = (usize, fn(&[u8], &mut Vec<T>));
 
 /// The conversion of a kind of elements; none when it is not read as `f32`.
-pub(crate) fn conversion(dtype: Dtype) -> Option<Conversion> {
+pub(crate) fn conversion(dtype: Dtype) -> Option<Conversion<f32>> {
     match dtype {
         Dtype::F32 => Some((4, |bytes, out| extend(bytes, out, f32::from_le_bytes))),
         Dtype::F16 => {
@@ -32,6 +32,28 @@ pub(crate) fn conversion(dtype: Dtype) -> Option<Conversion> {
             Some((2, |bytes, out| extend(bytes, out, |x| bf16::from_le_bytes(x).to_f32())))
         }
         _ => None,
+    }
+}
+
+/// The conversion of a kind of elements; none when it is not read as whole numbers. Truth values are
+/// 0 and 1.
+fn whole_conversion(dtype: Dtype) -> Option<Conversion<i64>> {
+    match dtype {
+        Dtype::I64 => Some((8, |bytes, out| extend(bytes, out, i64::from_le_bytes))),
+        Dtype::I32 => {
+            Some((4, |bytes, out| extend(bytes, out, |x| i64::from(i32::from_le_bytes(x)))))
+        }
+        Dtype::U8 => Some((1, |bytes, out| extend(bytes, out, |[x]| i64::from(x)))),
+        Dtype::BOOL => Some((1, |bytes, out| extend(bytes, out, |[x]| i64::from(x != 0)))),
+        _ => None,
+    }
+}
+
+impl TensorInfo {
+    /// What its elements are read as; none of a kind that is not read.
+    pub fn kind(&self) -> Option<Kind> {
+        let real = conversion(self.dtype).map(|_| Kind::Real);
+        real.or_else(|| whole_conversion(self.dtype).map(|_| Kind::Whole))
     }
 }
 
@@ -103,7 +125,7 @@ impl<'c> Reader<'c> {
 }
 
 impl Checkpoint {
-    /// Reads one tensor: reals from F32, F16 and BF16, whole numbers from I64.
+    /// Reads one tensor: reals from F32, F16 and BF16, whole numbers from I64, I32, U8 and BOOL.
     ///
     /// # Errors
     /// When there is none of that name, its elements are of another kind, it does not fit in memory,
@@ -115,11 +137,11 @@ impl Checkpoint {
         })?;
         let TensorInfo { dtype, shape, .. } = &located.info;
         let (len, mut reader) = (located.info.elements(), Reader::new(self));
-        let value = if *dtype == Dtype::I64 {
+        let value = if let Some((width, convert)) = whole_conversion(*dtype) {
             let mut ids = self.room(len)?;
             for at in (0..len).step_by(PIECE) {
-                reader.fill(located, 8 * at as u64, 8 * PIECE.min(len - at))?;
-                extend(&reader.bytes, &mut ids, i64::from_le_bytes);
+                reader.fill(located, (width * at) as u64, width * PIECE.min(len - at))?;
+                convert(&reader.bytes, &mut ids);
             }
             Tensor::new(shape, ids).map(Value::Index)
         } else {

@@ -52,7 +52,10 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let sized = model.counted_at(&args.binding()?)?;
     let failed = failed(args, &sized)?;
     if args.conventions.is_empty() {
-        let mut record = sized.account(args.depth)?;
+        let mut record = match args.lines {
+            true => sized.account_with_lines()?,
+            false => sized.account(args.depth)?,
+        };
         record.memory = Some(sized.memory(args.dtype)?);
         output::show_noted(&record, &notes, format)?;
     } else {

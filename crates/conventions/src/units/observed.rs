@@ -15,7 +15,7 @@ use crate::convention::{Convention, Counting, Match};
 use crate::{ConventionError, Share, dialect};
 
 /// A step of a program as its record has it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     /// The path of the innermost module around it.
     pub path: String,
@@ -29,6 +29,8 @@ pub struct Observation {
     pub parameters: BTreeMap<String, Poly>,
     /// What the graph has for it.
     pub nodes: Vec<Var>,
+    /// How often it is made, in layers that are recorded once.
+    pub times: u64,
 }
 
 /// A module that calls no other.
@@ -62,6 +64,10 @@ struct Group<'a> {
 impl<'a> Group<'a> {
     fn calls(&self) -> impl Iterator<Item = &'a ObservedCall> {
         self.observations.iter().filter_map(|one| one.call.as_ref())
+    }
+
+    fn times(&self) -> u64 {
+        self.observations.first().map_or(1, |one| one.times)
     }
 
     fn path(&self) -> &'a str {
@@ -185,7 +191,7 @@ impl Units {
                 counts,
                 calls,
                 parameters: group.parameters().at(binding)?,
-                times: 1.into(),
+                times: group.times().into(),
                 nodes,
             });
         }
@@ -260,7 +266,7 @@ impl Convention {
                             source: EvalError::Unbound(symbol),
                         });
                     }
-                    sum += &formula.poly.compose(&sizes);
+                    sum += &formula.poly.compose(&sizes).ratio(group.times() as i64, 1);
                 }
             }
         }

@@ -59,9 +59,15 @@ pub struct Scope {
     pub(crate) path: String,
     pub(crate) repeat: Option<RepeatId>,
     pub(crate) module: Option<ModuleId>,
+    pub(crate) line: Option<Arc<str>>,
 }
 
 impl Scope {
+    /// The scope, with the line of the program that is read, such as `model.py:12`.
+    pub fn at_line(self, line: Option<String>) -> Scope {
+        Scope { line: line.map(Arc::from), ..self }
+    }
+
     /// The path, such as `encoder.layers.*`.
     pub fn path(&self) -> &str {
         &self.path
@@ -97,9 +103,20 @@ pub struct Node {
     pub role: Option<Role>,
     /// The source line that recorded it.
     pub location: &'static Location<'static>,
+    /// The line of the program that it was read from, of graphs that are read from one.
+    pub line: Option<Arc<str>>,
 }
 
 impl Node {
+    /// The line of the program that it was read from, or else of the layer that recorded it:
+    /// `model.py:12`.
+    pub fn source_line(&self) -> String {
+        match &self.line {
+            Some(line) => line.to_string(),
+            None => format!("{}:{}", self.location.file(), self.location.line()),
+        }
+    }
+
     /// The shapes of its results.
     pub fn results(&self) -> impl Iterator<Item = &Shape> {
         std::iter::once(&self.shape).chain(&self.further)
@@ -246,7 +263,7 @@ impl Graph {
         Scope {
             path: format!("{scope}.*"),
             repeat: Some(RepeatId(self.repeats.len() - 1)),
-            module: self.scope.module,
+            ..self.scope.clone()
         }
     }
 
@@ -313,6 +330,7 @@ impl Graph {
             module: self.scope.module,
             role: None,
             location: Location::caller(),
+            line: self.scope.line.clone(),
         });
         Ok(Var::first(self.nodes.len() - 1))
     }

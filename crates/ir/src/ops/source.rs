@@ -30,6 +30,12 @@ pub enum Source {
         /// The axes.
         axes: Vec<Axis>,
     },
+    /// Reals that the model keeps and that are no parameter, such as the mean and the variance of
+    /// batch norm; drawn near one.
+    Buffer {
+        /// The axes.
+        axes: Vec<Axis>,
+    },
     /// Ids given by the caller.
     Ids {
         /// The axes.
@@ -95,6 +101,7 @@ impl Source {
     fn axes_mut(&mut self) -> &mut Vec<Axis> {
         match self {
             Source::Input { axes, .. }
+            | Source::Buffer { axes }
             | Source::Ids { axes, .. }
             | Source::Visible { axes }
             | Source::Param { axes, .. } => axes,
@@ -105,6 +112,7 @@ impl Source {
     pub fn axes(&self) -> &[Axis] {
         match self {
             Source::Input { axes, .. }
+            | Source::Buffer { axes }
             | Source::Ids { axes, .. }
             | Source::Visible { axes }
             | Source::Param { axes, .. } => axes,
@@ -116,7 +124,8 @@ impl Operation for Source {
     fn name(&self) -> &'static str {
         match self {
             Source::Param { .. } => "param",
-            _ => "input",
+            Source::Buffer { .. } => "buffer",
+            Source::Input { .. } | Source::Ids { .. } | Source::Visible { .. } => "input",
         }
     }
 
@@ -126,7 +135,7 @@ impl Operation for Source {
         expect_distinct(axes)?;
         let elem = match self {
             Source::Ids { .. } | Source::Visible { .. } => Elem::I64,
-            Source::Input { .. } | Source::Param { .. } => Elem::F32,
+            Source::Input { .. } | Source::Buffer { .. } | Source::Param { .. } => Elem::F32,
         };
         Ok(vec![Shape { axes: axes.to_vec(), elem }])
     }
@@ -142,7 +151,10 @@ impl Operation for Source {
     fn facts(&self) -> Facts<'_> {
         Facts::of(&[]).view().sizes(match self {
             Source::Ids { below, .. } => Some(below),
-            Source::Input { .. } | Source::Visible { .. } | Source::Param { .. } => None,
+            Source::Input { .. }
+            | Source::Buffer { .. }
+            | Source::Visible { .. }
+            | Source::Param { .. } => None,
         })
     }
 
@@ -155,6 +167,7 @@ impl Operation for Source {
             Source::Param { trainable: false, .. } => "frozen".to_owned(),
             Source::Param { trainable: true, .. }
             | Source::Input { .. }
+            | Source::Buffer { .. }
             | Source::Ids { .. }
             | Source::Visible { .. } => String::new(),
         }

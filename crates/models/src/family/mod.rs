@@ -94,7 +94,7 @@ impl Config {
         let Recorder { graph, sizes, names, positions } = recorded;
         Ok(ModelGraph {
             conditions: Vec::new(),
-            bounds: Vec::new(),
+            notes: Vec::new(),
             aliases: BTreeMap::new(),
             name: name.to_owned(),
             graph,

@@ -141,6 +141,9 @@ pub struct AccountNode<N> {
     pub params: N,
     /// Bytes moved.
     pub bytes: Bytes<N>,
+    /// The line of source that it comes from; none for a group, or where nobody asks.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
 }
 
 /// What a part of an operation costs, such as the softmax of attention.
@@ -195,11 +198,18 @@ impl<N: Amount> Account<N> {
             .collect()
     }
 
+    /// Whether lines of source are shown.
+    fn has_lines(&self) -> bool {
+        self.nodes.iter().any(|node| node.line.is_some())
+    }
+
     fn node_rows(&self) -> Table {
         let mut columns: Vec<Column> =
             ["path", "op", "shape", "params", "macs", "flops"].map(Column::word).to_vec();
         columns.extend(Class::ALL.map(|class| Column::word(class.name())));
         columns.extend(["bytes_read", "bytes_written"].map(Column::word));
+        let lines = self.has_lines();
+        columns.extend(lines.then(|| Column::word("where")));
         let rows = self.nodes.iter().map(|node| {
             let mut cells = vec![
                 node.path.as_str().into(),
@@ -211,6 +221,7 @@ impl<N: Amount> Account<N> {
             ];
             cells.extend(node.counts.iter().map(|(_, n)| n.cell()));
             cells.extend([node.bytes.read.cell(), node.bytes.written.cell()]);
+            cells.extend(lines.then(|| node.line.as_deref().unwrap_or_default().into()));
             Row::new(cells)
         });
         Table { columns, rows: rows.collect() }
@@ -221,6 +232,12 @@ impl<N: Amount> AccountNode<N> {
     fn shape_shown(&self) -> String {
         let Some(shape) = &self.shape else { return String::new() };
         format!("[{}]", shape.iter().map(|n| n.cell().raw()).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The line of source, the file by its name alone.
+    fn line_shown(&self) -> &str {
+        let line = self.line.as_deref().unwrap_or_default();
+        line.rsplit(['/', '\\']).next().unwrap_or(line)
     }
 
     fn op_shown(&self) -> String {
@@ -248,14 +265,18 @@ impl Record for Account<Integer> {
             ],
             rows: Vec::new(),
         };
+        let lines = self.has_lines();
+        nodes.columns.extend(lines.then(|| Column::word("where")));
         for node in self.nodes.iter().filter(|node| !node.flops.is_zero()) {
-            nodes.rows.push(Row::new([
+            let mut cells = vec![
                 node.path.as_str().into(),
                 node.op_shown().into(),
                 node.shape_shown().into(),
                 node.macs.cell(),
                 node.flops.cell(),
-            ]));
+            ];
+            cells.extend(lines.then(|| node.line_shown().into()));
+            nodes.rows.push(Row::new(cells));
             for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
                 nodes.rows.push(Row::new([
                     format!("  {}", part.name).into(),

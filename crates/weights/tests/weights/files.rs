@@ -175,7 +175,7 @@ fn names_reach_no_terminal_as_they_are() {
     let unread = single(&file(good, &[0; 8])).1.read("\u{1b}[2Jw").unwrap_err().to_string();
     all(&[
         (unread.clone(), "tensor `\\u{1b}[2Jw`"),
-        (unread.clone(), "is F64; F32, F16, BF16 and I64"),
+        (unread.clone(), "is F64; F32, F16, BF16, I64"),
     ]);
     for message in [header(bad, 4), header(&long, 1), unread] {
         assert!(!message.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{message:?}");

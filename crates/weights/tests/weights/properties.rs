@@ -8,8 +8,17 @@ use safetensors::tensor::TensorView;
 
 use crate::{Folder, single};
 
-const DTYPES: [Dtype; 7] =
-    [Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::I64, Dtype::BOOL, Dtype::F64, Dtype::F8_E4M3];
+const DTYPES: [Dtype; 9] = [
+    Dtype::F32,
+    Dtype::F16,
+    Dtype::BF16,
+    Dtype::I64,
+    Dtype::I32,
+    Dtype::U8,
+    Dtype::BOOL,
+    Dtype::F64,
+    Dtype::F8_E4M3,
+];
 
 /// Names, kinds, sizes and bytes of tensors.
 fn tensors() -> impl Strategy<Value = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>> {
@@ -67,6 +76,22 @@ proptest! {
                     let value = value.unwrap();
                     let read = value.index().unwrap().data().iter().flat_map(|x| x.to_le_bytes());
                     prop_assert!(read.eq(bytes.iter().copied()));
+                }
+                Dtype::I32 => {
+                    let value = value.unwrap();
+                    let read = value.index().unwrap().data().iter();
+                    let read = read.flat_map(|x| i32::try_from(*x).unwrap().to_le_bytes());
+                    prop_assert!(read.eq(bytes.iter().copied()));
+                }
+                Dtype::U8 => {
+                    let value = value.unwrap();
+                    let read = value.index().unwrap().data().iter();
+                    prop_assert!(read.eq(bytes.iter().map(|x| i64::from(*x)).collect::<Vec<_>>().iter()));
+                }
+                Dtype::BOOL => {
+                    let value = value.unwrap();
+                    let read = value.index().unwrap().data().iter().map(|x| *x == 1);
+                    prop_assert!(read.eq(bytes.iter().map(|x| *x != 0)));
                 }
                 Dtype::F16 | Dtype::BF16 => prop_assert!(value.unwrap().shape() == shape),
                 _ => prop_assert!(value.is_err()),
