@@ -18,8 +18,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 FILE = pathlib.Path(__file__).parent / "config_keys.json"
 FAMILIES = [
-    "bert", "deit", "distilbert", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "qwen2", "qwen3", "roberta",
-    "swin", "t5", "vit",
+    "bert", "camembert", "deit", "distilbert", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "phi", "phi3", "qwen2", "qwen3",
+    "qwen3_moe", "roberta", "starcoder2", "swin", "t5", "vit", "xlm-roberta",
 ]
 ASKED = re.compile(r"\bconfig\.([a-z]\w*)|getattr\((?:self\.)?config, \"([a-z]\w*)\"")
 
@@ -30,7 +30,7 @@ def asked(source):
 
 def keys(family):
     config = CONFIG_MAPPING[family]()
-    module = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
+    module = importlib.import_module("transformers.models.{0}.modeling_{0}".format(family.replace("-", "_")))
     masks = [getattr(module, name) for name in dir(module) if re.fullmatch(r"create_\w*mask", name)]
     read = set().union(*(asked(inspect.getsource(source)) for source in [module, *masks]))
     methods = {name for name in read if callable(getattr(config, name, None))}

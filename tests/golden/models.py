@@ -36,6 +36,7 @@ HERE = pathlib.Path(__file__).parent / "models"
 EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
 OUTPUTS = [
     "last_hidden_state", "pooler_output", "logits", "cls_logits", "distillation_logits", "encoder_last_hidden_state",
+    "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits",
 ]
 
 
@@ -85,7 +86,8 @@ def inputs(case, config, generator):
 
     mask = (torch.arange(longest)[None, :] < torch.tensor(case.lengths)[:, None]).long()
     mask = mask.flip(1) if case.padded_left else mask
-    made = {"input_ids": tokens(*mask.shape).where(mask == 1, pad), "attention_mask": mask}
+    made = {"input_ids": tokens(*mask.shape).where(mask == 1, pad)}
+    made |= {"attention_mask": mask} if case.masked else {}
     if getattr(config, "type_vocab_size", 1) > 1:
         made["token_type_ids"] = torch.randint(config.type_vocab_size, mask.shape, generator=generator)
     if config.is_encoder_decoder:
@@ -106,7 +108,7 @@ def load(case, folder, dtype):
 def forward(model, given):
     floats = {name: x.to(model.dtype) if x.is_floating_point() else x for name, x in given.items()}
     kwargs = {} if "pixel_values" in given else {"use_cache": False}
-    if model.config.model_type in ("bert", "roberta", "distilbert"):
+    if model.config.model_type in ("bert", "roberta", "distilbert", "xlm-roberta", "camembert"):
         kwargs = {}
     result = model(**floats, **kwargs)
     return {name: result[name] for name in OUTPUTS if result.get(name) is not None}

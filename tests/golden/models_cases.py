@@ -14,6 +14,8 @@ class Case:
     lengths: tuple = (7, 5)
     decoder_length: int = 0
     padded_left: bool = False
+    # Whether a mask says which tokens are padding; without one there is none.
+    masked: bool = True
     dtype: str = "float32"
     # Largest size of a file, if the checkpoint is cut into several.
     shards: str | None = None
@@ -124,14 +126,29 @@ CASES = [
     Case("bert_masked_lm", "BertForMaskedLM", BERT | dict(hidden_size=20, num_attention_heads=5), published=as_bert),
     Case("bert_relu", "BertModel", BERT | dict(hidden_act="relu", num_hidden_layers=3, hidden_size=16,
          num_attention_heads=4), (9, 4), dtype="float16"),
+    Case("bert_pretraining", "BertForPreTraining", BERT | dict(num_hidden_layers=1), (6, 4)),
+    Case("bert_following", "BertForNextSentencePrediction", BERT | dict(num_hidden_layers=1), (5, 7)),
+    Case("bert_classes", "BertForSequenceClassification", BERT | dict(num_labels=1), (8, 5)),
+    Case("bert_token_classes", "BertForTokenClassification", BERT | dict(num_labels=9, hidden_size=16,
+         num_attention_heads=2), (4, 7)),
+    Case("bert_answer", "BertForQuestionAnswering", BERT | dict(num_hidden_layers=3), (7, 9)),
     Case("roberta_base", "RobertaModel", ROBERTA),
+    Case("roberta_classes", "RobertaForSequenceClassification", ROBERTA | dict(num_labels=3), (7, 4)),
+    Case("roberta_answer", "RobertaForQuestionAnswering", ROBERTA | dict(num_hidden_layers=1), (5, 8)),
+    Case("xlm_roberta_base", "XLMRobertaModel", ROBERTA | dict(num_hidden_layers=1), (6, 8)),
+    Case("xlm_roberta_classes", "XLMRobertaForSequenceClassification", ROBERTA | dict(num_labels=1), (9, 3)),
+    Case("camembert_masked_lm", "CamembertForMaskedLM", ROBERTA | dict(num_hidden_layers=1), (5, 6)),
+    Case("camembert_token_classes", "CamembertForTokenClassification", ROBERTA | dict(num_labels=4), (7, 7)),
     Case("roberta_masked_lm", "RobertaForMaskedLM", ROBERTA | dict(hidden_size=21, intermediate_size=35), (6, 9),
          dtype="bfloat16", published=as_roberta),
     Case("roberta_left_padded", "RobertaModel", ROBERTA | dict(num_hidden_layers=1), (8, 5), padded_left=True),
     Case("distilbert_base", "DistilBertModel", DISTILBERT),
     Case("distilbert_masked_lm", "DistilBertForMaskedLM", DISTILBERT | dict(activation="relu"), (8, 3)),
+    Case("distilbert_classes", "DistilBertForSequenceClassification", DISTILBERT | dict(num_labels=2), (6, 9)),
+    Case("distilbert_answer", "DistilBertForQuestionAnswering", DISTILBERT | dict(n_layers=1), (7, 5)),
     Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
     Case("gpt2_published", "GPT2LMHeadModel", GPT2 | dict(n_inner=None, n_head=4), (5, 9), published=as_gpt2),
+    Case("gpt2_classes", "GPT2ForSequenceClassification", GPT2 | dict(num_labels=2, pad_token_id=0), (7, 7), masked=False),
     Case("gpt_neox_parallel", "GPTNeoXForCausalLM", GPT_NEOX | dict(rope_parameters=PARTIAL), (9, 6)),
     Case("gpt_neox_sequential", "GPTNeoXForCausalLM", GPT_NEOX | dict(use_parallel_residual=False, attention_bias=False,
          hidden_size=32, num_attention_heads=2, hidden_act="gelu_fast"), (6, 8), dtype="float16",
@@ -145,6 +162,8 @@ CASES = [
          published=unchanged),
     Case("llama_bias", "LlamaForCausalLM", LLAMA | dict(attention_bias=True, mlp_bias=True, num_key_value_heads=3),
          dtype="bfloat16"),
+    Case("llama_classes", "LlamaForSequenceClassification", LLAMA | dict(num_labels=3), (6, 6), masked=False),
+    Case("mistral_token_classes", "MistralForTokenClassification", LLAMA | dict(num_labels=5, sliding_window=3), (7, 5)),
     Case("mistral_window", "MistralForCausalLM", LLAMA | dict(sliding_window=3), (9, 7)),
     Case("mistral_head_dim", "MistralForCausalLM", LLAMA | TIED | dict(sliding_window=4, head_dim=6), (11, 9),
          dtype="float16", published=unchanged),
@@ -164,6 +183,19 @@ CASES = [
          published=as_qwen3),
     Case("qwen3_untied", "Qwen3ForCausalLM", LLAMA | dict(head_dim=8, attention_bias=True), (8, 8),
          dtype="bfloat16", published=unchanged),
+    Case("qwen3_moe_normalised", "Qwen3MoeForCausalLM", LLAMA | dict(num_experts=5, num_experts_per_tok=2,
+         moe_intermediate_size=14, head_dim=8, norm_topk_prob=True), (7, 9), seed=2),
+    Case("qwen3_moe_plain", "Qwen3MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
+         moe_intermediate_size=10, head_dim=6, attention_bias=True, norm_topk_prob=False), dtype="bfloat16", seed=4),
+    Case("phi_partial", "PhiForCausalLM", LLAMA | dict(num_key_value_heads=6, rope_parameters=PARTIAL | dict(
+         partial_rotary_factor=0.5)), (9, 5)),
+    Case("phi_grouped", "PhiForCausalLM", LLAMA | dict(hidden_size=32, num_attention_heads=4, hidden_act="relu"),
+         dtype="float16"),
+    Case("phi3_window", "Phi3ForCausalLM", LLAMA | dict(sliding_window=4, num_key_value_heads=3), (9, 7)),
+    Case("phi3_partial", "Phi3ForCausalLM", LLAMA | TIED | dict(hidden_size=32, num_attention_heads=4,
+         num_key_value_heads=2, rope_parameters=PARTIAL | dict(partial_rotary_factor=0.75)), (6, 8)),
+    Case("starcoder2_window", "Starcoder2ForCausalLM", LLAMA | TIED | dict(sliding_window=3), (8, 5)),
+    Case("starcoder2_plain", "Starcoder2ForCausalLM", LLAMA | dict(use_bias=False, hidden_act="gelu"), dtype="float16"),
     Case("vit_pooler", "ViTModel", VIT),
     Case("vit_classes", "ViTForImageClassification", VIT | dict(image_size=[30, 26], qkv_bias=False, num_labels=7)),
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),

@@ -28,7 +28,7 @@ def parameters(config):
     untie(model, config)
     every = sum(parameter.numel() for parameter in model.parameters())
     experts = sum(x.numel() for name, x in model.named_parameters() if ".experts." in name)
-    count = config.get("num_local_experts", 1)
+    count = config.get("num_local_experts", config.get("num_experts", 1))
     return every, every - experts // count * (count - config.get("num_experts_per_tok", count))
 
 

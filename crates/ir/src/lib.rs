@@ -55,7 +55,7 @@ pub use operation::Operation;
 pub use quantity::Selection;
 pub use reads::Reads;
 pub use rebuild::{Rebuild, Storage};
-pub use reroll::Rerolled;
+pub use reroll::{InRun, Rerolled};
 pub use role::{
     Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Role, SizeRole,
 };

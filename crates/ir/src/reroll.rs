@@ -23,13 +23,28 @@ pub struct Rerolled {
     pub runs: Vec<(String, usize)>,
 }
 
+/// Where a path of the old graph lies in a repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InRun<'r> {
+    /// The repetition, by its place among [`Rerolled::runs`].
+    pub run: usize,
+    /// The path of its scope.
+    pub scope: &'r str,
+    /// How often it runs.
+    pub count: usize,
+    /// In which iteration the path lies.
+    pub iteration: usize,
+    /// What the path is called in every iteration.
+    pub path: String,
+}
+
 impl Rerolled {
-    /// For a path under a repeated scope of the old graph: how often the scope runs, in which iteration
-    /// the path lies, and what it is called in every one.
-    pub fn repeated(&self, path: &str) -> Option<(usize, usize, String)> {
-        self.runs.iter().find_map(|(prefix, count)| {
-            let iteration = (0..*count).find(|at| rest_of(path, prefix, *at).is_some())?;
-            Some((*count, iteration, starred(path, prefix, iteration)))
+    /// Where a path lies, if it is under a repeated scope.
+    pub fn in_run(&self, path: &str) -> Option<InRun<'_>> {
+        self.runs.iter().enumerate().find_map(|(run, (scope, count))| {
+            let iteration = (0..*count).find(|at| rest_of(path, scope, *at).is_some())?;
+            let path = starred(path, scope, iteration);
+            Some(InRun { run, scope, count: *count, iteration, path })
         })
     }
 }

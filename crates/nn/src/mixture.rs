@@ -1,6 +1,6 @@
 //! A mixture of experts (Shazeer et al. 2017) as Mixtral has it (Jiang et al. 2024, §2.1): a router
 //! scores the experts, softmax over all of them, and the `k` best run for a token, each a gated
-//! feed-forward layer, weighted by their scores over the sum of these.
+//! feed-forward layer, weighted by their scores over the sum of these, or (Qwen2-MoE) by the scores.
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Reduce, Source};
@@ -23,6 +23,8 @@ pub struct MixtureConfig {
     pub experts_per_token: Poly,
     /// The function between an expert's maps.
     pub activation: Activation,
+    /// Whether the scores of the chosen experts are divided by their sum.
+    pub normalised: bool,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
 }
@@ -42,6 +44,7 @@ pub struct MixtureConfig {
 ///     num_experts: 8.into(),
 ///     experts_per_token: 2.into(),
 ///     activation: Activation::Silu,
+///     normalised: true,
 ///     frozen: false,
 /// };
 /// MixtureOfExperts::new(&mut g, &config)?.forward(&mut g, x)?;
@@ -59,6 +62,7 @@ pub struct MixtureOfExperts {
     maps: [Var; 3],
     chosen: Poly,
     activation: Activation,
+    normalised: bool,
 }
 
 impl MixtureOfExperts {
@@ -97,7 +101,8 @@ impl MixtureOfExperts {
         };
         let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
         let (chosen, activation) = (chosen.clone(), *activation);
-        Ok(MixtureOfExperts { router, scope, gate, maps, chosen, activation })
+        let normalised = config.normalised;
+        Ok(MixtureOfExperts { router, scope, gate, maps, chosen, activation, normalised })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -126,9 +131,15 @@ impl MixtureOfExperts {
         let scores = g.softmax(scores, None)?;
         let ids = g.top_k(scores, Axis::new("k", &self.chosen))?;
         let chosen = g.gather(scores, ids)?;
+        for var in [scores, ids, chosen] {
+            g.mark(var, Role::Routing);
+        }
+        if !self.normalised {
+            return Ok((ids, chosen));
+        }
         let sum = g.reduce(chosen, Reduce::Sum("k".into()))?;
         let weights = g.div("normalise", chosen, sum)?;
-        for var in [scores, ids, chosen, sum, weights] {
+        for var in [sum, weights] {
             g.mark(var, Role::Routing);
         }
         Ok((ids, weights))

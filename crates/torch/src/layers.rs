@@ -34,32 +34,30 @@ struct Said<'o> {
 
 /// Whether every iteration of a repetition is observed as its first one.
 fn alike(rerolled: &Rerolled, observations: &[Observation]) -> bool {
-    let mut iterations: BTreeMap<(String, usize), Vec<Said<'_>>> = BTreeMap::new();
+    let mut iterations: BTreeMap<(usize, usize), Vec<Said<'_>>> = BTreeMap::new();
     for one in observations {
-        let Some((_, iteration, path)) = rerolled.repeated(&one.path) else { continue };
-        let scope = path.split_once(".*").map_or("", |(scope, _)| scope).to_owned();
+        let Some(place) = rerolled.in_run(&one.path) else { continue };
         let parameters = one.parameters.iter().map(|(name, elements)| {
-            (rerolled.repeated(name).map_or_else(|| name.clone(), |(_, _, name)| name), elements)
+            (rerolled.in_run(name).map_or_else(|| name.clone(), |place| place.path), elements)
         });
-        iterations.entry((scope, iteration)).or_default().push(Said {
-            path,
+        iterations.entry((place.run, place.iteration)).or_default().push(Said {
+            path: place.path,
             class: one.module.as_ref().and_then(|module| module.class.as_deref()),
             call: one.call.as_ref(),
             first: one.first.as_ref(),
             parameters: parameters.collect(),
         });
     }
-    let first = |scope: &String| iterations.get(&(scope.clone(), 0));
-    iterations.iter().all(|((scope, _), said)| first(scope) == Some(said))
+    iterations.iter().all(|((run, _), said)| iterations.get(&(*run, 0)) == Some(said))
 }
 
 /// An observation of the graph that is made; none of a later iteration.
 fn of_first(rerolled: &Rerolled, mut one: Observation) -> Option<Observation> {
-    if let Some((count, iteration, path)) = rerolled.repeated(&one.path) {
-        if iteration > 0 {
+    if let Some(place) = rerolled.in_run(&one.path) {
+        if place.iteration > 0 {
             return None;
         }
-        (one.path, one.times) = (path, count as u64);
+        (one.path, one.times) = (place.path, place.count as u64);
     }
     let made = |var: &opledger_ir::Var| rerolled.made.get(var.index()).copied().flatten();
     one.nodes = one.nodes.iter().filter_map(made).collect();

@@ -101,7 +101,6 @@ fn every_node_says_which_line_it_comes_from() {
     }
     assert!(products >= 2, "{counted}");
     assert!(stdout(&count).contains(" export.py:"));
-    let layer =
-        stdout(&["count", "linear", "--set", "n=2", "--set", "c=2", "--set", "f=2", "--where"]);
+    let layer = stdout(&["count", "linear:in=2,out=3,b=1,n=2", "--where"]);
     assert!(layer.contains("linear.rs:"), "{layer}");
 }

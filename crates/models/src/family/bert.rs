@@ -10,10 +10,11 @@ use opledger_nn::{
     NormConfig, Origin,
 };
 
-use super::checks::{head, multiple, no_past, same};
+use super::checks::{classes, head, multiple, no_past, same};
+use super::heads::{answer, classifier, first_token};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::tokens::{pooler, token_ids};
+use super::tokens::{pooled, token_ids};
 use crate::config::Keys;
 use crate::model::PositionLimit;
 use crate::names::Names;
@@ -27,6 +28,16 @@ enum Head {
     Pooler,
     /// A score for each word.
     Words,
+    /// Scores for the words, and whether the second text follows the first.
+    Pretraining,
+    /// Whether the second text follows the first.
+    Following,
+    /// Classes of the text.
+    TextClasses,
+    /// Classes of each token.
+    TokenClasses,
+    /// Where the answer to a question begins and ends.
+    Answer,
 }
 
 /// What the families differ in.
@@ -46,6 +57,11 @@ struct BertVariant {
     words_activation: Option<Activation>,
     /// The file's copy of the word table and of the bias.
     copies: [&'static str; 2],
+    /// What the first token goes through before its classes: a map of its own, or the pooler's, and a
+    /// function.
+    first_token: (&'static str, Activation),
+    /// The map to the classes of a text.
+    text_classes: &'static str,
 }
 
 /// Width, heads, layers, hidden width, activation.
@@ -73,13 +89,20 @@ const BERT: BertVariant = BertVariant {
     ],
     words_activation: None,
     copies: ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
+    first_token: (POOLER, Activation::Tanh),
+    text_classes: "classifier",
 };
+
+/// The map of the pooler, in the scope of the encoder.
+const POOLER: &str = "pooler.dense";
 
 const ROBERTA: BertVariant = BertVariant {
     scope: "roberta",
     words: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
     words_activation: Some(Activation::GeluErf),
     copies: ["lm_head.decoder.weight", "lm_head.decoder.bias"],
+    first_token: ("classifier.dense", Activation::Tanh),
+    text_classes: "classifier.out_proj",
     ..BERT
 };
 
@@ -93,15 +116,62 @@ const DISTILBERT: BertVariant = BertVariant {
     words: ["vocab_transform", "vocab_layer_norm", "vocab_projector.bias"],
     words_activation: None,
     copies: ["vocab_projector.weight", ""],
+    first_token: ("pre_classifier", Activation::Relu),
+    text_classes: "classifier",
 };
 
 pub(super) fn bert(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let heads = [("BertModel", Head::Pooler), ("BertForMaskedLM", Head::Words)];
+    let heads = [
+        ("BertModel", Head::Pooler),
+        ("BertForMaskedLM", Head::Words),
+        ("BertLMHeadModel", Head::Words),
+        ("BertForPreTraining", Head::Pretraining),
+        ("BertForNextSentencePrediction", Head::Following),
+        ("BertForSequenceClassification", Head::TextClasses),
+        ("BertForTokenClassification", Head::TokenClasses),
+        ("BertForQuestionAnswering", Head::Answer),
+    ];
     build(keys, request, r, &BERT, &heads, None)
 }
 
 pub(super) fn roberta(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let heads = [("RobertaModel", Head::Pooler), ("RobertaForMaskedLM", Head::Words)];
+    roberta_called(keys, request, r, "Roberta")
+}
+
+/// XLM-RoBERTa (Conneau et al. 2020): RoBERTa of other words.
+pub(super) fn xlm_roberta(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+) -> Result<(), Problem> {
+    roberta_called(keys, request, r, "XLMRoberta")
+}
+
+/// CamemBERT (Martin et al. 2020): RoBERTa of French words.
+pub(super) fn camembert(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+) -> Result<(), Problem> {
+    roberta_called(keys, request, r, "Camembert")
+}
+
+/// RoBERTa, whose classes are called after the family.
+fn roberta_called(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    family: &str,
+) -> Result<(), Problem> {
+    let heads = [
+        ("Model", Head::Pooler),
+        ("ForMaskedLM", Head::Words),
+        ("ForCausalLM", Head::Words),
+        ("ForSequenceClassification", Head::TextClasses),
+        ("ForTokenClassification", Head::TokenClasses),
+        ("ForQuestionAnswering", Head::Answer),
+    ];
+    let heads = heads.map(|(class, head)| (format!("{family}{class}"), head));
     let padding = keys.whole_or("pad_token_id", 1)?;
     let padding = u32::try_from(padding).map_err(|_| keys.unsupported("pad_token_id", "an id"))?;
     build(keys, request, r, &ROBERTA, &heads, Some(padding))
@@ -112,7 +182,13 @@ pub(super) fn distilbert(
     request: &Request,
     r: &mut Recorder,
 ) -> Result<(), Problem> {
-    let heads = [("DistilBertModel", Head::None), ("DistilBertForMaskedLM", Head::Words)];
+    let heads = [
+        ("DistilBertModel", Head::None),
+        ("DistilBertForMaskedLM", Head::Words),
+        ("DistilBertForSequenceClassification", Head::TextClasses),
+        ("DistilBertForTokenClassification", Head::TokenClasses),
+        ("DistilBertForQuestionAnswering", Head::Answer),
+    ];
     keys.pass_over(&["sinusoidal_pos_embds", "tie_weights_"]);
     same(
         keys,
@@ -130,7 +206,7 @@ fn build(
     request: &Request,
     r: &mut Recorder,
     variant: &BertVariant,
-    heads: &[(&str, Head)],
+    heads: &[(impl AsRef<str>, Head)],
     padding: Option<u32>,
 ) -> Result<(), Problem> {
     let head = head(keys, heads)?;
@@ -158,6 +234,19 @@ fn build(
     let (v, l) = (keys.size("vocab_size")?, keys.times(layers_key)?);
     let (v, l) = (r.size("v", v), r.size("l", l));
     let ff = r.size("ff", keys.size(hidden_key)?);
+    let k = match head {
+        Head::TextClasses | Head::TokenClasses => r.size("k", classes(keys)?),
+        Head::Answer if classes(keys)? != 2 => {
+            let supported = "two labels: where an answer begins and where it ends";
+            return Err(keys.unsupported("id2label", supported).into());
+        }
+        Head::Answer
+        | Head::None
+        | Head::Pooler
+        | Head::Words
+        | Head::Pretraining
+        | Head::Following => Poly::from(2),
+    };
 
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let [first, second] = variant.feed_forward;
@@ -211,15 +300,50 @@ fn build(
     drop(scope);
     g.output("last_hidden_state", x);
     r.names = names(variant);
+    let table = embeddings.words();
+    let words = |g: &mut Graph| {
+        let activation = variant.words_activation.unwrap_or(activation);
+        words(g, variant, x, table, (activation, norm))
+    };
+    let pooled =
+        |g: &mut Graph| pooled(&mut g.scope(variant.scope), x, c.clone(), Activation::Tanh);
+    let following = |g: &mut Graph, pooled| classifier(g, "cls.seq_relationship", pooled, &k);
     match head {
-        Head::None => Ok(()),
-        Head::Pooler => pooler(&mut g.scope(variant.scope), x, c, Activation::Tanh),
-        Head::Words => {
-            let table = embeddings.words();
-            let activation = variant.words_activation.unwrap_or(activation);
-            words(g, variant, x, table, (activation, norm))
+        Head::None => {}
+        Head::Pooler => {
+            let pooled = pooled(g)?;
+            g.output("pooler_output", pooled);
         }
+        Head::Words => {
+            let scores = words(g)?;
+            g.output("logits", scores);
+        }
+        Head::Pretraining => {
+            let pooled = pooled(g)?;
+            let (scores, following) = (words(g)?, following(g, pooled)?);
+            g.output("prediction_logits", scores);
+            g.output("seq_relationship_logits", following);
+        }
+        Head::Following => {
+            let pooled = pooled(g)?;
+            let following = following(g, pooled)?;
+            g.output("logits", following);
+        }
+        Head::TextClasses => {
+            let first = match variant.first_token {
+                (POOLER, _) => pooled(g)?,
+                (scope, function) => first_token(g, scope, x, function)?,
+            };
+            let scores = classifier(g, variant.text_classes, first, &k)?;
+            g.output("logits", scores);
+        }
+        Head::TokenClasses => {
+            let scores = classifier(g, "classifier", x, &k)?;
+            g.output("logits", scores);
+        }
+        Head::Answer => answer(g, x)?,
     }
+    Ok(())
 }
 
 /// A score for each word, by the word table.
@@ -229,7 +353,7 @@ fn words(
     x: Var,
     table: Var,
     (activation, norm): (Activation, NormConfig),
-) -> Result<(), Problem> {
+) -> Result<Var, Problem> {
     let c =
         g.last_axis(x).map_err(|e| Problem::Layer(opledger_nn::NnError::Config(e.to_string())))?;
     let [dense, norm_scope, bias] = variant.words;
@@ -243,9 +367,7 @@ fn words(
     let g = &mut *g.enter(&decoder);
     let scores = g.contract("decoder", x, table, &["c".into()])?;
     let scores = g.add("decoder_bias", scores, bias)?;
-    g.mark(scores, Role::Bias);
-    g.output("logits", scores);
-    Ok(())
+    Ok(g.mark(scores, Role::Bias))
 }
 
 fn names(variant: &BertVariant) -> Names {

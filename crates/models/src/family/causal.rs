@@ -3,9 +3,10 @@
 use opledger_dims::Poly;
 use opledger_ir::ops::Rearrange;
 use opledger_ir::{Axis, Cached, Graph, Mask, Scope, SizeRole, Var};
-use opledger_nn::{Attended, NnError};
+use opledger_nn::{Attended, Linear, LinearConfig, NnError};
 
-use super::recorder::Problem;
+use super::checks::classes;
+use super::recorder::{Problem, Recorder};
 use super::request::{Logits, Request};
 use crate::config::{ConfigError, Keys};
 
@@ -59,6 +60,75 @@ pub(super) fn logits(
     let scores = head(g, x)?;
     g.output("logits", scores);
     Ok(())
+}
+
+/// What stands on a causal model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CausalHead {
+    /// Nothing.
+    None,
+    /// A score for each word.
+    Words,
+    /// Classes of the text, by its last token.
+    TextClasses,
+    /// Classes of each token.
+    TokenClasses,
+}
+
+/// The classes of a family of the `transformers` library with their heads, that of words, `words`,
+/// first.
+pub(super) fn causal_heads(family: &str, words: &str) -> [(String, CausalHead); 4] {
+    [
+        (words, CausalHead::Words),
+        ("Model", CausalHead::None),
+        ("ForSequenceClassification", CausalHead::TextClasses),
+        ("ForTokenClassification", CausalHead::TokenClasses),
+    ]
+    .map(|(class, head)| (format!("{family}{class}"), head))
+}
+
+/// Classes of the text: scores of every token, of which those of the last are the result.
+pub(super) fn text_classes(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    x: Var,
+) -> Result<(), Problem> {
+    if request.attention_mask {
+        let problem = "the class of a text is read off its last token, which padding hides: give \
+                       texts one by one"
+            .to_owned();
+        return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
+    }
+    let k = r.size("k", classes(keys)?);
+    let g = &mut r.graph;
+    let scores = scores(g, "score", x, (&k, false))?;
+    let last = Poly::from("n") - Poly::one();
+    let slice = Rearrange::Slice { axis: "n".into(), start: last, len: Poly::one() };
+    let last = g.rearrange(scores, slice)?;
+    let axes = vec!["b".into(), "n".into()];
+    let last = g.rearrange(last, Rearrange::Merge { axes, into: "b".into() })?;
+    g.output("logits", last);
+    Ok(())
+}
+
+/// Classes of each token, by the map in a scope.
+pub(super) fn token_classes(
+    keys: &Keys<'_>,
+    scope: &str,
+    r: &mut Recorder,
+    x: Var,
+) -> Result<(), Problem> {
+    let k = r.size("k", classes(keys)?);
+    let scores = scores(&mut r.graph, scope, x, (&k, true))?;
+    r.graph.output("logits", scores);
+    Ok(())
+}
+
+fn scores(g: &mut Graph, scope: &str, x: Var, (k, bias): (&Poly, bool)) -> Result<Var, NnError> {
+    let config = LinearConfig { bias, ..LinearConfig::default() };
+    let map = Linear::new(&mut g.scope(scope), ("c", &Poly::from("c")), ("k", k), config)?;
+    map.forward(g, x)
 }
 
 /// Where the first of the new tokens stands.

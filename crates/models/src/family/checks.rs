@@ -6,8 +6,11 @@ use super::request::Request;
 use crate::config::{ConfigError, Keys};
 
 /// The head that the class in `architectures` has; the first of `heads` when there is no such key.
-pub(crate) fn head<T: Copy>(keys: &Keys<'_>, heads: &[(&str, T)]) -> Result<T, ConfigError> {
-    let names = || heads.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+pub(crate) fn head<T: Copy>(
+    keys: &Keys<'_>,
+    heads: &[(impl AsRef<str>, T)],
+) -> Result<T, ConfigError> {
+    let names = || heads.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>().join(", ");
     let class = match keys.get("architectures") {
         None => {
             return heads
@@ -18,7 +21,7 @@ pub(crate) fn head<T: Copy>(keys: &Keys<'_>, heads: &[(&str, T)]) -> Result<T, C
         Some(Value::Array(classes)) => classes.first().and_then(Value::as_str),
         Some(_) => None,
     };
-    let found = heads.iter().find(|(name, _)| Some(*name) == class);
+    let found = heads.iter().find(|(name, _)| Some(name.as_ref()) == class);
     found.map(|(_, head)| *head).ok_or_else(|| keys.unsupported("architectures", names()))
 }
 
@@ -44,6 +47,17 @@ pub(crate) fn same(keys: &Keys<'_>, names: &[(&str, &str)]) -> Result<(), Config
     Ok(())
 }
 
+/// A size that has two names; both say the same where both are there.
+pub(crate) fn either_size(keys: &Keys<'_>, [own, other]: [&str; 2]) -> Result<u64, ConfigError> {
+    match (keys.optional(own)?, keys.optional(other)?) {
+        (Some(a), Some(b)) if a != b => {
+            Err(keys.contradiction(own, other, "they are two names of one size"))
+        }
+        (Some(size), _) | (None, Some(size)) => Ok(size),
+        (None, None) => keys.size(own),
+    }
+}
+
 /// Refuses heads of another width than the model's shared out among them.
 pub(crate) fn head_width(keys: &Keys<'_>, width: u64, heads: u64) -> Result<(), ConfigError> {
     match keys.optional("head_dim")? {
@@ -51,6 +65,23 @@ pub(crate) fn head_width(keys: &Keys<'_>, width: u64, heads: u64) -> Result<(), 
             Err(keys.unsupported("head_dim", (width / heads).to_string()))
         }
         _ => Ok(()),
+    }
+}
+
+/// How many classes there are; two when no key says.
+pub(crate) fn classes(keys: &Keys<'_>) -> Result<u64, ConfigError> {
+    keys.pass_over(&["label2id"]);
+    let given = keys.optional("num_labels")?;
+    let named = match keys.get("id2label") {
+        None => return Ok(given.unwrap_or(2)),
+        Some(Value::Object(names)) if !names.is_empty() => names.len() as u64,
+        Some(_) => return Err(keys.unsupported("id2label", "a name for each class")),
+    };
+    match given {
+        Some(given) if given != named => {
+            Err(keys.contradiction("num_labels", "id2label", "each class has one name"))
+        }
+        _ => Ok(named),
     }
 }
 

@@ -10,7 +10,10 @@ use opledger_nn::{
     Residual,
 };
 
-use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
+use super::causal::{
+    CausalHead, causal_heads, causal_layers, causal_mask, causal_sizes, first_position, logits,
+    text_classes, token_classes,
+};
 use super::checks::{head, multiple, same};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -20,7 +23,7 @@ use crate::model::PositionLimit;
 use crate::names::Names;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let with_head = head(keys, &[("GPT2LMHeadModel", true), ("GPT2Model", false)])?;
+    let head = head(keys, &causal_heads("GPT2", "LMHeadModel"))?;
     keys.only("scale_attn_weights", true)?;
     keys.only("scale_attn_by_inverse_layer_idx", false)?;
     keys.only("add_cross_attention", false)?;
@@ -98,11 +101,15 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let x = norm.forward(m, x)?;
     drop(scope);
     r.names = names();
-    if with_head {
-        let head = LmHead::tied(&mut g.scope("lm_head"), &words);
-        return logits(g, request, x, |g, x| head.forward(g, x));
+    match head {
+        CausalHead::None => g.output("last_hidden_state", x),
+        CausalHead::TextClasses => text_classes(keys, request, r, x)?,
+        CausalHead::TokenClasses => token_classes(keys, "classifier", r, x)?,
+        CausalHead::Words => {
+            let head = LmHead::tied(&mut g.scope("lm_head"), &words);
+            logits(g, request, x, |g, x| head.forward(g, x))?;
+        }
     }
-    g.output("last_hidden_state", x);
     Ok(())
 }
 

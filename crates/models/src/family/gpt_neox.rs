@@ -10,7 +10,10 @@ use opledger_nn::{
     FeedForwardNames, LayerConfig, LayerNames, LmHead, Norm, NormConfig, Origin, Residual,
 };
 
-use super::causal::{causal_layers, causal_mask, causal_sizes, first_position, logits};
+use super::causal::{
+    CausalHead, causal_heads, causal_layers, causal_mask, causal_sizes, first_position, logits,
+    text_classes, token_classes,
+};
 use super::checks::{head, head_width, multiple};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -20,7 +23,7 @@ use crate::config::Keys;
 use crate::names::Names;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let with_head = head(keys, &[("GPTNeoXForCausalLM", true), ("GPTNeoXModel", false)])?;
+    let head = head(keys, &causal_heads("GPTNeoX", "ForCausalLM"))?;
     keys.pass_over(&["hidden_dropout", "is_decoder", "pad_token_id"]);
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
@@ -86,15 +89,19 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let x = norm.forward(m, x)?;
     drop(scope);
     r.names = names(tied);
-    if !with_head {
-        g.output("last_hidden_state", x);
-        return Ok(());
+    match head {
+        CausalHead::None => g.output("last_hidden_state", x),
+        CausalHead::TextClasses => text_classes(keys, request, r, x)?,
+        CausalHead::TokenClasses => token_classes(keys, "classifier", r, x)?,
+        CausalHead::Words => {
+            let head = match tied {
+                true => LmHead::tied(&mut g.scope("lm_head"), &words),
+                false => LmHead::new(&mut g.scope("lm_head"), c, v, false)?,
+            };
+            logits(g, request, x, |g, x| head.forward(g, x))?;
+        }
     }
-    let head = match tied {
-        true => LmHead::tied(&mut g.scope("lm_head"), &words),
-        false => LmHead::new(&mut g.scope("lm_head"), c, v, false)?,
-    };
-    logits(g, request, x, |g, x| head.forward(g, x))
+    Ok(())
 }
 
 /// A head of queries, of keys and of values follow one another; the head is `embed_out` in files.

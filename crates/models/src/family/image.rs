@@ -6,7 +6,6 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Rearrange;
 use opledger_ir::{Axis, Graph, GraphError, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{Linear, LinearConfig};
-use serde_json::Value;
 
 use super::checks::no_past;
 use super::recorder::Problem;
@@ -108,23 +107,6 @@ pub(super) fn tokens(g: &mut Graph, x: Var) -> Result<Var, Problem> {
     Ok(g.rearrange(x, Rearrange::Merge { axes, into: "n".into() })?)
 }
 
-/// How many classes there are; two when no key says.
-pub(super) fn classes(keys: &Keys<'_>) -> Result<u64, ConfigError> {
-    keys.pass_over(&["label2id"]);
-    let given = keys.optional("num_labels")?;
-    let named = match keys.get("id2label") {
-        None => return Ok(given.unwrap_or(2)),
-        Some(Value::Object(names)) if !names.is_empty() => names.len() as u64,
-        Some(_) => return Err(keys.unsupported("id2label", "a name for each class")),
-    };
-    match given {
-        Some(given) if given != named => {
-            Err(keys.contradiction("num_labels", "id2label", "each class has one name"))
-        }
-        _ => Ok(named),
-    }
-}
-
 /// Refuses what only models of text have.
 pub(super) fn no_text(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
     no_past(keys, request)?;
@@ -141,6 +123,8 @@ pub(super) fn no_text(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigEr
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::ModelGraph;
     use crate::config::Config;

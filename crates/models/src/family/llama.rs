@@ -1,7 +1,11 @@
-//! Llama (Touvron et al. 2023; Grattafiori et al. 2024), and Mistral 7B (Jiang et al. 2023), which
-//! adds a sliding window, and Mixtral (Jiang et al. 2024), which adds experts.
+//! Llama (Touvron et al. 2023; Grattafiori et al. 2024) and decoders that differ from it by little:
+//! Mistral 7B (Jiang et al. 2023), which adds a sliding window, Mixtral (Jiang et al. 2024), which adds
+//! experts, Phi, StarCoder 2.
 
-use super::decoder::{self, Variant};
+use opledger_ir::ops::Activation;
+use opledger_nn::{NormConfig, Residual};
+
+use super::decoder::{self, Maps, Mixture, Projections, Variant};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use crate::config::Keys;
@@ -9,7 +13,7 @@ use crate::config::Keys;
 pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let bias = keys.flag_or("attention_bias", false)?;
     let variant = Variant {
-        classes: ["LlamaForCausalLM", "LlamaModel"],
+        family: "Llama",
         old_class: Some("LLaMAForCausalLM"),
         qkv_bias: bias,
         out_bias: bias,
@@ -21,7 +25,7 @@ pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 
 pub(super) fn mistral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let variant = Variant {
-        classes: ["MistralForCausalLM", "MistralModel"],
+        family: "Mistral",
         window: keys.optional("sliding_window")?,
         ..Variant::default()
     };
@@ -30,9 +34,76 @@ pub(super) fn mistral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
 
 pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let variant = Variant {
-        classes: ["MixtralForCausalLM", "MixtralModel"],
+        family: "Mixtral",
         window: keys.optional("sliding_window")?,
-        mixture: Some("block_sparse_moe"),
+        mixture: Some(Mixture {
+            scope: "block_sparse_moe",
+            maps: ["w1", "w2", "w3"],
+            hidden: "intermediate_size",
+            normalised: true,
+        }),
+        ..Variant::default()
+    };
+    decoder::build(keys, request, r, &variant)
+}
+
+/// Phi 3 and Phi 4 mini (Abdin et al. 2024): a Llama whose maps of one operand are stored as one.
+pub(super) fn phi3(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let variant = Variant {
+        family: "Phi3",
+        window: keys.optional("sliding_window")?,
+        projections: Projections::Joined,
+        maps: Maps::GatedJoined,
+        turned: Some(1.0),
+        ..Variant::default()
+    };
+    // Read where the rotation is scaled, which only its long form does.
+    keys.pass_over(&["original_max_position_embeddings"]);
+    decoder::build(keys, request, r, &variant)
+}
+
+/// StarCoder 2 (Lozhkov et al. 2024): LayerNorms, biases, and no gate.
+pub(super) fn starcoder2(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+) -> Result<(), Problem> {
+    let bias = keys.flag_or("use_bias", true)?;
+    let variant = Variant {
+        family: "Starcoder2",
+        qkv_bias: bias,
+        out_bias: bias,
+        mlp_bias: bias,
+        window: keys.optional("sliding_window")?,
+        tied: true,
+        maps: Maps::Plain(["c_fc", "c_proj"]),
+        activation: Activation::GeluTanh,
+        norm: NormConfig::layer(),
+        epsilon: ("norm_epsilon", 1e-5),
+        ..Variant::default()
+    };
+    keys.pass_over(&["residual_dropout", "embedding_dropout"]);
+    decoder::build(keys, request, r, &variant)
+}
+
+/// Phi 1, 1.5 and 2 (Gunasekar et al. 2023; Li et al. 2023): attention and feed-forward side by side
+/// after one LayerNorm, rotation of a part of each head, biases everywhere.
+pub(super) fn phi(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    keys.only("qk_layernorm", false)?;
+    let variant = Variant {
+        family: "Phi",
+        qkv_bias: true,
+        out_bias: true,
+        mlp_bias: true,
+        head_bias: true,
+        projections: Projections::Apart("dense"),
+        maps: Maps::Plain(["fc1", "fc2"]),
+        activation: Activation::GeluTanh,
+        norm: NormConfig::layer(),
+        epsilon: ("layer_norm_eps", 1e-5),
+        residual: Residual::ParallelOneNorm,
+        norms: ["input_layernorm", "", "final_layernorm"],
+        turned: Some(0.5),
         ..Variant::default()
     };
     decoder::build(keys, request, r, &variant)

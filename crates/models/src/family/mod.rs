@@ -11,6 +11,7 @@ mod checks;
 mod decoder;
 mod gpt2;
 mod gpt_neox;
+mod heads;
 mod image;
 mod llama;
 mod qwen;
@@ -32,27 +33,42 @@ use recorder::{Problem, Recorder};
 pub use request::{Logits, Request};
 
 /// A family of models.
+#[derive(Clone, Copy)]
 struct Family {
     /// What `model_type` says.
     name: &'static str,
-    build: fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>,
+    /// The family whose code it is in the `transformers` library, where it is only called otherwise.
+    code: &'static str,
+    build: Build,
+}
+
+type Build = fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>;
+
+const fn family(name: &'static str, build: Build) -> Family {
+    Family { name, code: name, build }
 }
 
 const FAMILIES: &[Family] = &[
-    Family { name: "bert", build: bert::bert },
-    Family { name: "roberta", build: bert::roberta },
-    Family { name: "distilbert", build: bert::distilbert },
-    Family { name: "gpt2", build: gpt2::build },
-    Family { name: "gpt_neox", build: gpt_neox::build },
-    Family { name: "llama", build: llama::llama },
-    Family { name: "mistral", build: llama::mistral },
-    Family { name: "mixtral", build: llama::mixtral },
-    Family { name: "qwen2", build: qwen::qwen2 },
-    Family { name: "qwen3", build: qwen::qwen3 },
-    Family { name: "t5", build: t5::build },
-    Family { name: "vit", build: vit::vit },
-    Family { name: "deit", build: vit::deit },
-    Family { name: "swin", build: swin::build },
+    family("bert", bert::bert),
+    family("roberta", bert::roberta),
+    Family { code: "roberta", ..family("xlm-roberta", bert::xlm_roberta) },
+    Family { code: "roberta", ..family("camembert", bert::camembert) },
+    family("distilbert", bert::distilbert),
+    family("gpt2", gpt2::build),
+    family("gpt_neox", gpt_neox::build),
+    family("llama", llama::llama),
+    family("mistral", llama::mistral),
+    family("mixtral", llama::mixtral),
+    family("phi", llama::phi),
+    family("phi3", llama::phi3),
+    family("starcoder2", llama::starcoder2),
+    family("qwen2", qwen::qwen2),
+    family("qwen3", qwen::qwen3),
+    family("qwen3_moe", qwen::qwen3_moe),
+    family("t5", t5::build),
+    family("vit", vit::vit),
+    family("deit", vit::deit),
+    family("swin", swin::build),
 ];
 
 /// The values of `model_type` that are supported.
@@ -83,7 +99,7 @@ impl Config {
             if family.name != "t5" {
                 keys.only("is_encoder_decoder", false)?;
             }
-            let mut recorder = Recorder::new(family.name);
+            let mut recorder = Recorder::new(family.code);
             (family.build)(keys, request, &mut recorder).map_err(|problem| match problem {
                 Problem::Config(error) => error,
                 Problem::Layer(problem) => ConfigError::Layer { origin: keys.origin(), problem },

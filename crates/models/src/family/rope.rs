@@ -11,7 +11,7 @@ use crate::model::PositionLimit;
 
 /// The present name of the base, and of the share of a head that is turned.
 const THETA: &str = "rope_theta";
-const SHARE: &str = "partial_rotary_factor";
+pub(super) const SHARE: &str = "partial_rotary_factor";
 
 /// How many positions there are.
 const LENGTH: &str = "max_position_embeddings";

@@ -8,8 +8,8 @@ use opledger_nn::{
     VitAttentionConfig, WindowAttention, WindowAttentionConfig,
 };
 
-use super::checks::{head, same};
-use super::image::{Patches, classes, cut, no_text, tokens};
+use super::checks::{classes, head, same};
+use super::image::{Patches, cut, no_text, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use crate::config::{ConfigError, Keys};

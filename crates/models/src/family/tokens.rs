@@ -29,6 +29,13 @@ pub(crate) fn token(g: &mut Graph, x: Var, at: u64) -> Result<Var, GraphError> {
 
 /// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide; a result.
 pub(crate) fn pooler(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<(), Problem> {
+    let pooled = pooled(g, x, c, act)?;
+    g.output("pooler_output", pooled);
+    Ok(())
+}
+
+/// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide.
+pub(crate) fn pooled(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<Var, Problem> {
     let from = g.last_axis(x).map_err(|e| Problem::Layer(NnError::Config(e.to_string())))?;
     let module = g.module(ModuleClass::Pooler);
     let g = &mut *g.enter(&module);
@@ -36,7 +43,5 @@ pub(crate) fn pooler(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<
     let dense = Linear::new(&mut g.scope("pooler.dense"), from, ("c", c), config)?;
     let first = token(g, x, 0)?;
     let pooled = dense.forward(g, first)?;
-    let pooled = g.activation(pooled, act)?;
-    g.output("pooler_output", pooled);
-    Ok(())
+    Ok(g.activation(pooled, act)?)
 }

@@ -10,8 +10,8 @@ use opledger_nn::{
     LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
 };
 
-use super::checks::{head, head_width, multiple};
-use super::image::{Patches, classes, no_text, tokens};
+use super::checks::{classes, head, head_width, multiple};
+use super::image::{Patches, no_text, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::{pooler, token};
