@@ -104,7 +104,6 @@ def assert_flops(
     if not assertions:
         raise TypeError('assert_flops: give an assertion, such as "flops <= 2.5e9"')
     words = [word for one in assertions for word in ("--assert", one)]
-    counted._within()
     answer = counted._source.ask("count", *_sizes(counted.sizes), *words)
     failed = [note for note in answer.notes if note.startswith("assertion failed: ")]
     if failed or answer.code:
