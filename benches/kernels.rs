@@ -82,10 +82,13 @@ fn attend<M: Meter>(s: Sizes, data: &[Vec<f32>; 3], out: &mut [f32], meter: &M) 
         mask: Mask::default(),
         bias: None,
         scale: Some(1.0 / (s.width as f32).sqrt()),
+        soft_cap: None,
+        sinks: None,
     };
     let meters = AttentionMeters {
         scores: meter,
         scale: meter,
+        soft_cap: meter,
         bias: meter,
         softmax: meter,
         context: meter,

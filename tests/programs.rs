@@ -3,21 +3,27 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_dims::{Binding, Integer};
+use opledger_dims::{Binding, Class, Integer};
 use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet, prove};
-use opledger_ir::{Graph, Op, Value, ops::Source};
+use opledger_ir::{Graph, Node, Op, Operation, Value, ops::Source};
 use opledger_torch::{ImportOptions, Imported, open, weights};
 use opledger_weights::Checkpoint;
 
 const PROGRAMS: &[&str] = &[
     "bert",
+    "biases",
+    "capped",
     "chunked",
     "encoder_layer",
+    "gemma2",
     "gemma3",
+    "gpt_oss",
     "in_place",
     "llama",
     "mixtral",
     "odd_letters",
+    "packed",
+    "pairs",
     "slopes",
     "t5_encoder",
     "windows",
@@ -121,12 +127,53 @@ fn every_node_counts_what_its_formula_says() {
 #[test]
 fn masks_are_read_from_what_made_them() {
     let macs = |name: &str| imported(name).graph.cost().macs().to_string();
-    // Hand-made −∞ above the diagonal is no rule of the graph: scores are counted in full, as they
-    // are computed.
-    assert_eq!(macs("odd_letters"), "32·b·n² + 768·b·n");
+    // Hand-made −∞ above the diagonal, in letters of its own: the triangle.
+    assert_eq!(macs("odd_letters"), "16·b·n² + 784·b·n");
     // Causal in a Llama of one layer, width 16, one key head of 8, hidden width 24, 41 words:
     // 2·16 for each of (n² + n)/2 pairs, and 16·(16 + 8 + 8 + 16 + 3·24 + 41) for each token.
     assert_eq!(macs("llama"), "16·b·n² + 2592·b·n");
+    // Sums of choices, choices of sums and filled biases are masks, and what is left of them a bias: the
+    // triangle of three of five, of which one has keys hidden as well, as has another.
+    let details = |name: &str| -> Vec<String> {
+        let graph = imported(name).graph;
+        let attention = graph.nodes().iter().filter(|node| matches!(node.op, Op::Attention(_)));
+        attention.map(|node| node.op.detail()).collect()
+    };
+    let [rule, bias, keys] = ["causal from 0", "bias", "mask"];
+    let expected = [
+        format!("{rule}, {bias}"),
+        format!("{rule}, {bias}"),
+        format!("{rule}, {keys}"),
+        format!("{rule}, {keys}, {bias}"),
+        bias.to_owned(),
+    ];
+    assert_eq!(details("biases"), expected);
+    // Pairs of an input and of documents; places without a rule; a band on both sides, a band without
+    // an end before the keys, lengths.
+    let expected = [keys, "causal from 0, mask", keys, "causal from 2, window 5"];
+    let open = ["causal from n, window n + 2", keys];
+    assert_eq!(details("pairs"), [&expected[..], &open].concat());
+    // One mask for both layers, which are recorded once.
+    let packed = imported("packed").graph;
+    assert_eq!((packed.loops().len(), packed.definitions().len()), (1, 1), "{packed}");
+    // Attention that is written out, with a cap, with sinks, is the operation, and nothing of what is
+    // written stays beside it.
+    for (name, detail) in [
+        ("capped", "causal from 0, soft cap 2, sinks"),
+        ("gemma2", "causal from 0, window 4, soft cap 2"),
+        ("gpt_oss", "causal from 0, window 4, sinks"),
+    ] {
+        assert_eq!(details(name), [detail], "{name}");
+        let graph = imported(name).graph;
+        let pairs = |node: &&Node| {
+            let queries = node.shape.axes.iter().filter(|axis| axis.size == "n".into());
+            queries.count() > 1
+        };
+        assert_eq!(graph.nodes().iter().filter(pairs).count(), 0, "{name}: {graph}");
+    }
+    // Two heads; a triangle of pairs, and a sink in each row.
+    let exponentials = imported("capped").graph.cost().total()[Class::Exp].to_string();
+    assert_eq!(exponentials, "b·n² + 3·b·n");
     let imported = imported("bert");
     let pairs = imported.graph.definitions().iter().any(|d| d.to_string().contains("mask tensor"));
     assert!(pairs, "{:?}", imported.graph.definitions());
@@ -150,8 +197,7 @@ fn names_of_axes_and_symbols_change_no_count() {
         };
         assert_eq!(at(&plain), at(&renamed), "{name}");
         let parameters = |graph: &Graph| {
-            let own =
-                |node: &&opledger_ir::Node| matches!(node.op, Op::Source(Source::Param { .. }));
+            let own = |node: &&Node| matches!(node.op, Op::Source(Source::Param { .. }));
             graph.nodes().iter().filter(own).count()
         };
         assert_eq!(parameters(&plain.graph), parameters(&renamed.graph));

@@ -132,6 +132,100 @@ class Slopes(nn.Module):
         return out.transpose(1, 2).flatten(2)
 
 
+class Pairs(nn.Module):
+    """Attention under masks of pairs: given, of documents in a row, of places on one side and on both, of lengths."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+
+    def forward(self, x, pairs, documents, lengths):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        attend = nn.functional.scaled_dot_product_attention
+        place = torch.arange(x.shape[1])
+        apart = (place[:, None] + 2 * place) % 3 != 1
+        near = (place[:, None] - place).abs() < 3
+        return (
+            attend(q, k, v, attn_mask=pairs),
+            attend(q, k, v, attn_mask=(documents[:, :, None] == documents[:, None])[:, None] & (place[:, None] >= place)),
+            attend(q, k, v, attn_mask=apart),
+            attend(q, k, v, attn_mask=near),
+            attend(q, k, v, attn_mask=place[:, None] - place < 2),
+            attend(q, k, v, attn_mask=(place < lengths[:, None])[:, None, None]),
+        )
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+        self.out = nn.Linear(16, 16)
+
+    def forward(self, x, mask):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        out = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return x + self.out(out.transpose(1, 2).flatten(2))
+
+
+class Packed(nn.Module):
+    """Two layers over documents in a row, which do not see each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([Layer(), Layer()])
+
+    def forward(self, x, documents):
+        mask = (documents[:, :, None] == documents[:, None])[:, None]
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+
+class Biases(nn.Module):
+    """Attention whose biases hide pairs in every manner: sums of choices, choices of sums."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+        self.slopes = nn.Parameter(torch.tensor([0.5, 0.25]))
+
+    def forward(self, x, seen):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        attend = nn.functional.scaled_dot_product_attention
+        place = torch.arange(x.shape[1])
+        bias = -self.slopes[:, None, None] * (place[:, None] - place).abs()
+        dark, least = float("-inf"), torch.finfo(x.dtype).min
+        causal = place[:, None] >= place
+        keys = torch.where(seen[:, None, None], 0.0, least)
+        after = torch.full((x.shape[1], x.shape[1]), dark).triu(1)
+        return (
+            attend(q, k, v, attn_mask=bias + torch.where(causal, 0.0, dark)),
+            attend(q, k, v, attn_mask=torch.where(causal, bias, dark)[None]),
+            attend(q, k, v, attn_mask=keys + after),
+            attend(q, k, v, attn_mask=bias[None].masked_fill(~causal, dark) + keys),
+            attend(q, k, v, attn_mask=bias[None]),
+        )
+
+
+class Capped(nn.Module):
+    """Attention written out with a cap, a mask and sinks, whose weights nobody else reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+        self.sinks = nn.Parameter(torch.randn(2))
+
+    def forward(self, x):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        place = torch.arange(x.shape[1])
+        scores = (q @ k.mT) * 0.3
+        capped = torch.tanh(scores / 2.0) * 2.0
+        capped = capped.masked_fill(place[:, None] < place, float("-inf"))
+        sinks = self.sinks.reshape(1, -1, 1, 1).expand(x.shape[0], -1, x.shape[1], -1)
+        weights = torch.cat([capped, sinks], -1).softmax(-1)[..., :-1]
+        return weights @ v
+
+
 class Windows(nn.Module):
     """A small convolutional network: what ResNets, mobile nets and ConvNeXt are made of."""
 
@@ -172,10 +266,16 @@ write("encoder_layer", lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first
 write("odd_letters", OddLetters, (x,), dynamic=(TOKENS,))
 write("chunked", Chunked, (x,), dynamic=({0: DYNAMIC},))
 write("slopes", Slopes, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic=(TOKENS, TOKENS))
+write("pairs", Pairs, (x, torch.rand(2, 1, 8, 8) < 0.6, torch.arange(8).repeat(2, 1) // torch.tensor([[3], [5]]), torch.tensor([8, 5])), dynamic=(TOKENS, {0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC}, TOKENS, {0: DYNAMIC}))
+write("packed", Packed, (x, torch.arange(8).repeat(2, 1) // torch.tensor([[3], [5]])), dynamic=(TOKENS, TOKENS))
+write("biases", Biases, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic=(TOKENS, TOKENS))
+write("capped", Capped, (x,), dynamic=(TOKENS,))
 write("windows", Windows, (image,), dynamic=({0: DYNAMIC},))
 write("in_place", InPlace, (x,), dynamic=({0: DYNAMIC},))
 write("llama", lambda: T.LlamaForCausalLM(config(T.LlamaConfig, num_key_value_heads=1)), **causal)
 write("gemma3", lambda: T.Gemma3ForCausalLM(config(T.Gemma3TextConfig, num_key_value_heads=1, head_dim=8, sliding_window=4, layer_types=["sliding_attention"])), **causal)
+write("gemma2", lambda: T.Gemma2ForCausalLM(config(T.Gemma2Config, num_key_value_heads=1, head_dim=8, sliding_window=4, attn_logit_softcapping=2.0, layer_types=["sliding_attention"])), **causal)
+write("gpt_oss", lambda: T.GptOssForCausalLM(config(T.GptOssConfig, num_key_value_heads=1, head_dim=8, sliding_window=4, num_local_experts=3, num_experts_per_tok=2, layer_types=["sliding_attention"])), **causal)
 write("mixtral", lambda: T.MixtralForCausalLM(config(T.MixtralConfig, num_key_value_heads=1, num_local_experts=3, num_experts_per_tok=2)), **causal)
 write("bert", lambda: T.BertModel(config(T.BertConfig, max_position_embeddings=32)), kwargs=masked, dynamic={"input_ids": bounded, "attention_mask": bounded})
 write("t5_encoder", lambda: T.T5EncoderModel(T.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)), kwargs=masked, dynamic={"input_ids": TOKENS, "attention_mask": TOKENS})

@@ -182,7 +182,14 @@ impl Model {
     /// Symbols that follow from the contents of a mask.
     fn by_mask(&self) -> BTreeSet<&Symbol> {
         let definitions = self.graph().definitions().iter();
-        let kept = definitions.filter(|d| matches!(d, Definition::Kept { .. }));
+        let kept = definitions.filter(|d| match d {
+            Definition::Kept { keep, .. } => !self.graph().of_positions(*keep),
+            Definition::Product { .. }
+            | Definition::CeilDiv { .. }
+            | Definition::Minimum { .. }
+            | Definition::Band { .. }
+            | Definition::Taps { .. } => false,
+        });
         kept.flat_map(Definition::defines).collect()
     }
 

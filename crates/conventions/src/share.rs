@@ -43,6 +43,8 @@ shares! {
     AttentionProducts = "attention products",
     /// Queries or scores times a constant.
     AttentionScale = "attention scale",
+    /// Scores kept below a cap.
+    AttentionCap = "attention soft cap",
     /// What is added to scores: positions, masks.
     AttentionBias = "attention bias",
     /// Softmax.

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
-use opledger_ir::{Band, BindingError, Definition, Graph, Kind, Node, Op, Value, ops};
+use opledger_ir::{BindingError, Definition, Graph, Kind, Node, Op, OpError, Value, Var, ops};
 
 use crate::error::RunError;
-use crate::feeds::{Feeds, below, check, integer};
+use crate::feeds::{Feeds, below, check};
 use crate::program::{Instance, sizes_at};
 
 /// The tensors of all sources of a graph.
@@ -245,32 +245,22 @@ fn measure_masks<'t>(
     binding: &mut Binding,
     tensors: impl Fn(usize) -> &'t [Fed],
 ) -> Result<(), RunError> {
+    let given = |var: Var| match tensors(var.index()) {
+        [fed] => Some(fed.value.clone()),
+        _ => None,
+    };
     for definition in graph.definitions() {
-        let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else {
-            continue;
+        let Definition::Kept { keep, .. } = definition else { continue };
+        let node = graph.node(*keep);
+        let wrong = |problem: OpError| RunError::of(node, problem);
+        let tensor = graph.whole_numbers(*keep, binding, &given).map_err(wrong)?;
+        let Some(tensor) = tensor else {
+            let problem = "what a mask hides must follow from whole numbers that are inputs of \
+                           the graph, outside its repetitions"
+                .to_owned();
+            return Err(RunError::FeedElements { path: node.path.clone(), problem });
         };
-        let tensor = match tensors(keep.index()) {
-            [fed] => fed.value.index(),
-            _ => None,
-        };
-        let Some(keep) = tensor else {
-            let problem = "a key mask must be an input of the graph".to_owned();
-            let path = graph.node(*keep).path.clone();
-            return Err(RunError::FeedElements { path, problem });
-        };
-        let size = |p: &Option<Poly>| p.as_ref().map(|p| integer(p, binding)).transpose();
-        let band = Band { offset: size(offset)?, window: size(window)? };
-        let keys = keep.shape().last().copied().unwrap_or(0);
-        let queries = integer(queries, binding)? as usize;
-        let (mut seen_pairs, mut seen_rows) = (0_u64, 0_u64);
-        for item in keep.data().chunks(keys.max(1)) {
-            for query in 0..queries {
-                let seen = item[band.keys(query, keys)].iter().filter(|k| **k != 0).count();
-                seen_pairs += seen as u64;
-                seen_rows += u64::from(seen > 0);
-            }
-        }
-        binding.set(pairs, seen_pairs).set(rows, seen_rows);
+        definition.measure(&tensor, binding).map_err(wrong)?;
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ mod scans;
 
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Prepared, Quiet, RunError, prove};
 use opledger_dims::Binding;
-use opledger_ir::ops::{Activation, Dropout, Factor, Norm, Reduce, Source};
-use opledger_ir::{Axis, Graph, Mask, Node, Var};
+use opledger_ir::ops::{Activation, Dropout, Factor, IndexMap, Norm, Reduce, Source};
+use opledger_ir::{Axis, Graph, IndexExpr, Mask, Node, Scoring, Var};
 
 fn heads(g: &mut Graph, name: &str, token: &str, heads: &str, width: &str) -> Var {
     g.input(name, [Axis::from("b"), Axis::from(token), Axis::from(heads), Axis::from(width)])
@@ -46,7 +46,8 @@ fn assert_proved(g: &Graph, binding: &Binding) {
 
 #[test]
 fn attention_under_every_mask() {
-    let keep = |g: &mut Graph| g.input_mask("keep", ["b", "m"]).unwrap();
+    let hidden = |g: &mut Graph, axes: &[&str]| g.input_mask("keep", axes.to_vec()).unwrap();
+    let keep = |g: &mut Graph| hidden(g, &["b", "m"]);
     for (b, n, m, h, kv) in
         [(1, 1, 1, 1, 1), (2, 7, 9, 4, 2), (0, 3, 4, 2, 1), (3, 5, 5, 6, 6), (1, 150, 300, 2, 1)]
     {
@@ -67,11 +68,102 @@ fn attention_under_every_mask() {
                 attention(|_| Mask::sliding(3), bias),
                 attention(|g| Mask::none().keeping(keep(g)), bias),
                 attention(|g| Mask::sliding(4).keeping(keep(g)), bias),
+                attention(|_| Mask::around(3), bias),
+                attention(|g| Mask::none().keeping(hidden(g, &["n", "m"])), bias),
+                attention(|g| Mask::causal().keeping(hidden(g, &["h", "m"])), bias),
+                attention(|g| Mask::around(4).keeping(hidden(g, &["h", "n", "b", "m"])), bias),
+                attention(|g| Mask::none().keeping(hidden(g, &["m"])), bias),
             ] {
                 assert_proved(&graph, &binding);
             }
         }
     }
+}
+
+/// Attention with a soft cap and sinks, many queries and few, over several tiles and chunks of keys.
+#[test]
+fn soft_caps_and_sinks() {
+    for (soft_cap, sinks) in [(Some(2.0), false), (None, true), (Some(0.7), true)] {
+        let graph = |scaled: bool, bias: bool, mask: &dyn Fn(&mut Graph) -> Mask| {
+            let mut g = Graph::new();
+            let q = heads(&mut g, "q", "n", "h", "e");
+            let k = heads(&mut g, "k", "m", "g", "e");
+            let v = heads(&mut g, "v", "m", "g", "f");
+            let scoring = Scoring {
+                scale: scaled.then(|| Factor::InverseSqrt("e".into())),
+                soft_cap,
+                bias: bias.then(|| g.input("bias", ["h", "n", "m"]).unwrap()),
+                mask: mask(&mut g),
+                sinks: sinks.then(|| g.input("sinks", ["h"]).unwrap()),
+            };
+            let y = g.attention_by((q, k, v), scoring).unwrap();
+            g.output("y", y);
+            g
+        };
+        let keep = |g: &mut Graph| g.input_mask("keep", ["b", "m"]).unwrap();
+        let pairs = |g: &mut Graph| g.input_mask("keep", ["b", "h", "n", "m"]).unwrap();
+        for (b, n, m, h, kv) in [
+            (1, 1, 1, 1, 1),
+            (2, 7, 9, 4, 2),
+            (0, 3, 4, 2, 1),
+            (1, 2, 5000, 2, 1),
+            (1, 90, 300, 2, 1),
+        ] {
+            let sizes = [("b", b), ("n", n), ("m", m), ("h", h), ("g", kv), ("e", 5), ("f", 3)];
+            let sizes = Binding::from_iter(sizes);
+            for (scaled, bias) in [(true, false), (false, true), (true, true)] {
+                assert_proved(&graph(scaled, bias, &|_| Mask::none()), &sizes);
+                assert_proved(&graph(scaled, bias, &|_| Mask::sliding(3)), &sizes);
+                let before = Mask { offset: Some((-2).into()), ..Mask::none() };
+                assert_proved(&graph(scaled, bias, &|_| before.clone()), &sizes);
+                assert_proved(&graph(scaled, bias, &|g| Mask::causal().keeping(keep(g))), &sizes);
+                assert_proved(&graph(scaled, bias, &|g| Mask::none().keeping(pairs(g))), &sizes);
+            }
+        }
+    }
+}
+
+/// Masks that the graph computes: lengths of the items, and positions.
+#[test]
+fn masks_that_follow_from_whole_numbers() {
+    let mut g = Graph::new();
+    let q = heads(&mut g, "q", "n", "h", "e");
+    let k = heads(&mut g, "k", "m", "g", "e");
+    let v = heads(&mut g, "v", "m", "g", "f");
+    let lengths = g.input_ids("lengths", ["b"], "m").unwrap();
+    let [i, j] = [0, 1].map(IndexExpr::Position);
+    let length = IndexExpr::Lookup { operand: 0, at: vec![i.clone()] };
+    let axes = |names: [&str; 2]| names.map(Axis::from).to_vec();
+    let map = |axes, value| IndexMap { axes, value, truth: true };
+    let within = map(axes(["b", "m"]), j.below(&length.plus(&1.into())));
+    let within = g.record("", within, &[lengths]).unwrap();
+    let apart = map(axes(["n", "m"]), i.plus(&j).modulo(&3.into()).truth());
+    let apart = g.record("", apart, &[]).unwrap();
+    for (at, mask) in [
+        Mask::none().keeping(within),
+        Mask::causal().keeping(within),
+        Mask::none().keeping(apart),
+        Mask::around(3).keeping(apart),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let y = g.attention((q, k, v), mask, None, None).unwrap();
+        g.output(&format!("y {at}"), y);
+    }
+    for (b, n, m, h, kv) in [(1, 1, 1, 1, 1), (3, 7, 9, 4, 2), (2, 40, 50, 2, 1)] {
+        let sizes = [("b", b), ("n", n), ("m", m), ("h", h), ("g", kv), ("e", 5), ("f", 3)];
+        assert_proved(&g, &Binding::from_iter(sizes));
+    }
+    // What reals decide is known to nobody before the run.
+    let x = g.input("x", ["b", "m"]).unwrap();
+    let chosen = g.to_whole(x).unwrap();
+    let y = g.attention((q, k, v), Mask::none().keeping(chosen), None, None).unwrap();
+    g.output("y", y);
+    let sizes = [("b", 1), ("n", 1), ("m", 1), ("h", 1), ("g", 1), ("e", 1), ("f", 1)];
+    let refused = prove(&g, &Binding::from_iter(sizes), &Feeds::seeded(3)).map(drop);
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("must follow from whole numbers that are inputs"), "{refused}");
 }
 
 #[test]
@@ -82,7 +174,9 @@ fn masked_entries_of_every_layout() {
     let turned = g.input("turned", ["m", "b", "n"]).unwrap();
     let gate = g.input("gate", ["w", "n"]).unwrap();
     let keep = g.input_mask("keep", ["b", "w", "m"]).unwrap();
-    let [batch, h, n, m] = ["b·w", "h", "n", "m"].map(|size| size.parse().unwrap());
+    let by_window = g.input_mask("by window", ["w", "n", "m"]).unwrap();
+    let pairs = g.input_mask("pairs", ["n", "h", "b", "w", "m"]).unwrap();
+    let entries = ["b", "w", "h", "n", "m"].map(Axis::from);
     let before = Mask { offset: Some((-2).into()), ..Mask::none() };
     for (i, mask) in [
         Mask::none(),
@@ -91,12 +185,13 @@ fn masked_entries_of_every_layout() {
         Mask::sliding(3),
         Mask::none().keeping(keep),
         Mask::sliding(4).keeping(keep),
+        Mask::around(3).keeping(by_window),
+        Mask::none().keeping(pairs),
     ]
     .into_iter()
     .enumerate()
     {
-        let support = g.support(&mask, &batch, &h, &n, &m);
-        let masked = Some(mask.over("n", "m", support));
+        let masked = Some(g.masking(&mask, &entries));
         let x = g.scale_masked(scores, Factor::Number(0.3), masked.clone()).unwrap();
         let x = g.add_masked("", x, bias, masked.clone()).unwrap();
         let x = g.mul_masked("", x, turned, masked.clone()).unwrap();

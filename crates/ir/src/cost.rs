@@ -13,6 +13,8 @@ pub enum Part {
     Scores,
     /// Attention: scores times a constant.
     Scale,
+    /// Attention: scaled scores kept below a cap.
+    SoftCap,
     /// Attention: scores plus a bias.
     Bias,
     /// Attention: softmax of the scores.
@@ -36,6 +38,7 @@ impl Part {
             Part::Pointwise => "pointwise",
             Part::Scores => "scores",
             Part::Scale => "scale",
+            Part::SoftCap => "soft cap",
             Part::Bias => "bias",
             Part::Softmax => "softmax",
             Part::Context => "context",

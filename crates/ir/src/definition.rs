@@ -66,12 +66,14 @@ pub enum Definition {
     },
     /// The pairs that a mask tensor leaves; known when the tensor is.
     Kept {
-        /// The number of (batch, query, key) pairs.
+        /// The number of pairs of a query and a key, over the other axes of the tensor.
         pairs: Symbol,
-        /// The number of (batch, query) rows that see a key.
+        /// The number of queries that see a key, over the same.
         rows: Symbol,
-        /// The mask tensor `[batch…, keys]`.
+        /// The mask tensor, whose last axis is the keys.
         keep: Var,
+        /// Its axis of the queries, if it has one.
+        query: Option<usize>,
         /// How many queries.
         queries: Poly,
         /// The causal offset, if any.
@@ -193,13 +195,14 @@ impl Definition {
 
     /// What is impossible in the pairs and rows that a mask tensor of this shape is said to leave.
     pub(crate) fn impossible(&self, keep: &Shape, binding: &Binding) -> Option<String> {
-        let Definition::Kept { pairs, rows, queries, offset, window, .. } = self else {
+        let Definition::Kept { pairs, rows, query, queries, offset, window, .. } = self else {
             return None;
         };
         let at = |poly: &Poly| poly.at(binding).ok();
         let (p, r) = (binding.get(pairs)?, binding.get(rows)?);
         let [items @ .., keys] = &keep.axes[..] else { return None };
-        let items = items.iter().map(|axis| at(&axis.size)).product::<Option<Integer>>()?;
+        let items = items.iter().enumerate().filter(|(axis, _)| Some(*axis) != *query);
+        let items = items.map(|(_, axis)| at(&axis.size)).product::<Option<Integer>>()?;
         let (n, m) = (at(queries)?, at(&keys.size)?);
         let (most_pairs, most_rows) = match offset {
             None => (&n * &m, if m.is_zero() { Integer::ZERO } else { n }),
@@ -305,10 +308,15 @@ impl fmt::Display for Definition {
                      {rows} = number of i with such a k"
                 )
             }
-            Definition::Kept { pairs, rows, queries, .. } => write!(
+            Definition::Kept { pairs, rows, query: None, queries, .. } => write!(
                 f,
                 "{pairs} = number of (batch, query, key) that the mask tensor leaves {queries} queries; \
                  {rows} = number of (batch, query) with such a key"
+            ),
+            Definition::Kept { pairs, rows, query: Some(_), .. } => write!(
+                f,
+                "{pairs} = number of (query, key) that the mask tensor leaves, over its other axes; \
+                 {rows} = number of queries with such a key"
             ),
         }
     }

@@ -98,6 +98,18 @@ impl AxisMap {
         AxisMap(inputs.iter().map(places).collect())
     }
 
+    /// Axes of one name run along, in an operation whose result has the entries of its first operand; of
+    /// the mask tensor the last does with the keys.
+    pub(crate) fn of_entries(masked: Option<&Masked>, inputs: &[&Shape], output: &Shape) -> Self {
+        let map = AxisMap::by_name(inputs, output);
+        match masked {
+            Some(masked) if masked.rule.keep => {
+                map.ending(inputs.len() - 1, output.axes.len().checked_sub(1))
+            }
+            Some(_) | None => map,
+        }
+    }
+
     /// The same but for one axis of an operand, whose positions the operation mixes.
     pub(crate) fn mixing(mut self, operand: usize, axis: usize) -> Self {
         if let Some(entry) = self.0.get_mut(operand).and_then(|axes| axes.get_mut(axis)) {
@@ -112,6 +124,14 @@ impl AxisMap {
             Some(axes) if axes > 0 => self.mixing(operand, axes - 1),
             Some(_) | None => self,
         }
+    }
+
+    /// The same but for the last axis of an operand, with which that one runs.
+    pub(crate) fn ending(mut self, operand: usize, along: Option<usize>) -> Self {
+        if let Some(last) = self.0.get_mut(operand).and_then(|axes| axes.last_mut()) {
+            *last = along;
+        }
+        self
     }
 
     /// For each axis of an operand, the axis of the result that runs along with it.

@@ -173,6 +173,8 @@ impl IndexExpr {
     pub fn is_zero(&self) -> Self {
         match self {
             IndexExpr::IsZero(of) if of.is_truth() => (**of).clone(),
+            // Not above 0: 1 less it is.
+            IndexExpr::IsPositive(of) => IndexExpr::from(1).minus(of).is_positive(),
             _ => match self.as_number() {
                 Some(number) => IndexExpr::from(i64::from(number == 0)),
                 None => IndexExpr::IsZero(Box::new(self.clone())),
@@ -486,6 +488,9 @@ mod tests {
         assert_eq!(i(0).minus(&i(0)).equals(&0.into()), 1.into());
         assert_eq!(i(0).plus(&1.into()).is_positive(), 1.into());
         assert_eq!(i(0).is_positive().is_zero().is_zero(), i(0).is_positive());
+        let after = i(0).below(&i(1));
+        assert_eq!(after.is_zero(), i(1).below(&i(0).plus(&1.into())));
+        assert_eq!(after.is_zero().is_zero(), after);
         assert_eq!(n.scaled(&"b".into()).floor_div(&n), IndexExpr::size("b"));
     }
 

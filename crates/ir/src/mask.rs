@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use num_traits::{One, Zero};
-use opledger_dims::{Integer, Poly};
+use opledger_dims::{Integer, Poly, Symbol};
+use opledger_tensor::Tensor;
 
-use crate::{Call, OpError};
+use crate::value::{indices, strides};
+use crate::{Axis, Call, OpError, Shape};
 
 /// Which keys a query may see, as an operation says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +16,9 @@ pub struct MaskRule {
     pub offset: Option<Poly>,
     /// Sliding window, with `offset` only: of those, the last `window` keys.
     pub window: Option<Poly>,
-    /// Whether the last operand is a tensor `[batch…, keys]` of 0 (hidden) and 1 (visible).
+    /// Whether the last operand is a tensor of 0 (hidden) and 1 (visible). Its last axis is the keys; the
+    /// others are some of those of batch, heads and queries, by name: `[batch…, keys]` hides keys, one with
+    /// the queries among its axes any pair.
     pub keep: bool,
 }
 
@@ -66,6 +70,66 @@ impl Band {
         let clip = |x: i64| x.clamp(0, keys as i64) as usize;
         clip(start)..clip(end)
     }
+}
+
+/// For every place of some axes, where it starts in a tensor whose first axes, `named`, may be among them.
+pub(crate) fn starts(axes: &[(&Symbol, usize)], named: &[Axis], strides: &[usize]) -> Vec<usize> {
+    let stride =
+        |name: &Symbol| named.iter().position(|axis| axis.name == *name).map(|at| strides[at]);
+    let along: Vec<usize> = axes.iter().map(|(name, _)| stride(name).unwrap_or(0)).collect();
+    let sizes: Vec<usize> = axes.iter().map(|(_, size)| *size).collect();
+    indices(&sizes).map(|i| i.iter().zip(&along).map(|(i, s)| i * s).sum()).collect()
+}
+
+/// How a mask tensor is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepLayout {
+    /// Where each (batch item, head) starts.
+    pub starts: Vec<usize>,
+    /// Elements from a query to the next: zero where all queries see the same keys.
+    pub query_stride: usize,
+}
+
+impl KeepLayout {
+    /// Of a tensor of a shape and sizes, for the axes of batch and heads and that of the queries.
+    pub(crate) fn new(
+        (shape, sizes): (&Shape, &[usize]),
+        matrices: &[(&Symbol, usize)],
+        query: &Symbol,
+    ) -> Self {
+        let own = strides(sizes);
+        let named = &shape.axes[..shape.axes.len().saturating_sub(1)];
+        let query = named.iter().position(|axis| axis.name == *query);
+        let query_stride = query.map_or(0, |at| own[at]);
+        KeepLayout { starts: starts(matrices, named, &own), query_stride }
+    }
+}
+
+/// Pairs and rows that a mask tensor leaves, by looking at every pair: `query` is the axis of the queries;
+/// a tensor without one stands for so many queries.
+pub(crate) fn kept_support(
+    keep: &Tensor<i64>,
+    query: Option<usize>,
+    queries: usize,
+    band: Band,
+) -> (u64, u64) {
+    let [outer @ .., keys] = keep.shape() else { return (0, 0) };
+    let (mut pairs, mut rows) = (0, 0);
+    let mut look = |row: &[i64], query: usize| {
+        let seen = row[band.keys(query, *keys)].iter().filter(|k| **k != 0).count();
+        pairs += seen as u64;
+        rows += u64::from(seen > 0);
+    };
+    for (at, row) in keep.data().chunks((*keys).max(1)).enumerate() {
+        match query {
+            Some(axis) => {
+                let inner: usize = outer[axis + 1..].iter().product();
+                look(row, at / inner % outer[axis]);
+            }
+            None => (0..queries).for_each(|query| look(row, query)),
+        }
+    }
+    (pairs, rows)
 }
 
 /// The domain of a masked operation: how many (batch, head, query, key) pairs the mask allows, and

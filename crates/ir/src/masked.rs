@@ -6,7 +6,7 @@
 use opledger_dims::{Poly, Scalar, Symbol};
 
 use crate::value::{indices, strides};
-use crate::{Call, Kind, MaskRule, OpError, Shape, ShapeError, Support};
+use crate::{Axis, Call, KeepLayout, Kind, MaskRule, OpError, Shape, ShapeError, Support};
 
 /// The mask of a masked operation, the axes it acts on, and how much it leaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Masked {
 
 impl Masked {
     /// Whether the pair at an index over the axes `names` is allowed. The mask tensor, when there is
-    /// one, is the last operand: its batch axes by name, then the keys.
+    /// one, is the last operand: some axes by name, then the keys.
     pub(crate) fn allowed<'a, T: Scalar>(
         &self,
         call: &'a Call<'_, T>,
@@ -36,9 +36,9 @@ impl Masked {
         let mut keep = None;
         if self.rule.keep {
             let last = call.inputs.len() - 1;
-            let batch = &call.shapes[last].axes[..call.shapes[last].axes.len() - 1];
+            let named = &call.shapes[last].axes[..call.shapes[last].axes.len() - 1];
             let mut along =
-                batch.iter().map(|a| position(&a.name)).collect::<Result<Vec<_>, _>>()?;
+                named.iter().map(|a| position(&a.name)).collect::<Result<Vec<_>, _>>()?;
             along.push(key);
             let tensor = call.index(last)?;
             keep = Some((tensor, strides(tensor.shape()), along));
@@ -53,8 +53,41 @@ impl Masked {
         })
     }
 
-    /// Checks that the axes of `x` end in query and key, and that the mask tensor has the axes of
-    /// batch, which are the first of `x`, then the keys.
+    /// How the mask tensor is read, for the axes of batch and heads with their sizes.
+    pub fn keep_layout<T>(
+        &self,
+        call: &Call<'_, T>,
+        matrices: &[(&Symbol, usize)],
+    ) -> Option<KeepLayout> {
+        let at = self.rule.keep.then(|| call.inputs.len() - 1)?;
+        let keep = (call.shapes[at], call.inputs[at].shape());
+        Some(KeepLayout::new(keep, matrices, &self.query))
+    }
+
+    /// Checks that the mask tensor has some of these axes but the keys by name, then the keys.
+    pub(crate) fn check_keep(
+        &self,
+        (operand, keep): (usize, &Shape),
+        axes: &[Axis],
+    ) -> Result<(), ShapeError> {
+        let of = |name: &Symbol| axes.iter().find(|axis| axis.name == *name);
+        let [named @ .., keys] = &keep.axes[..] else {
+            return Err(ShapeError::Rank { operand, expected: 1, found: 0 });
+        };
+        let fits = |axis: &Axis, name: &Symbol| of(name).is_some_and(|own| own.size == axis.size);
+        let named = named.iter().all(|axis| axis.name != self.key && fits(axis, &axis.name));
+        if named && fits(keys, &self.key) {
+            return Ok(());
+        }
+        let names: Vec<&str> = axes.iter().map(|axis| axis.name.as_str()).collect();
+        Err(ShapeError::Sizes(format!(
+            "the mask has shape {keep} where some axes of [{}] are needed, its last the keys `{}`",
+            names.join(", "),
+            self.key
+        )))
+    }
+
+    /// Checks that the axes of `x` end in query and key, and that the mask tensor fits them.
     fn check_entries(&self, x: &Shape, keep: Option<(usize, &Shape)>) -> Result<(), ShapeError> {
         let [batch @ .., query, key] = &x.axes[..] else {
             return Err(ShapeError::Rank { operand: 0, expected: 2, found: x.axes.len() });
@@ -67,16 +100,7 @@ impl Masked {
                 return Err(ShapeError::Name { operand: 0, position, expected, found });
             }
         }
-        let Some((operand, keep)) = keep else { return Ok(()) };
-        let [own @ .., keys] = &keep.axes[..] else {
-            return Err(ShapeError::Rank { operand, expected: 1, found: 0 });
-        };
-        if !batch.starts_with(own) || keys.size != key.size {
-            return Err(ShapeError::Sizes(format!(
-                "the mask has shape {keep} where the first axes of {x} are needed, then its keys"
-            )));
-        }
-        Ok(())
+        keep.map_or(Ok(()), |keep| self.check_keep(keep, &x.axes))
     }
 }
 
@@ -140,6 +164,9 @@ pub(crate) mod tests {
     /// Masks of every kind over scores `[b, h, n, m]`.
     pub(crate) fn every_mask(g: &mut Graph, window: i64) -> Vec<Masking> {
         let keep = g.input_mask("keep", ["b", "m"]).unwrap();
+        let of_pairs = g.input_mask("of pairs", ["n", "h", "m"]).unwrap();
+        let by_head = g.input_mask("by head", ["h", "m"]).unwrap();
+        let shared = g.input_mask("shared", ["n", "m"]).unwrap();
         let masks = [
             Mask::none(),
             Mask::causal(),
@@ -149,13 +176,13 @@ pub(crate) mod tests {
             Mask::none().keeping(keep),
             Mask::causal().keeping(keep),
             Mask::sliding(window).keeping(keep),
+            Mask::around(window),
+            Mask::none().keeping(of_pairs),
+            Mask::causal().keeping(by_head),
+            Mask::around(window).keeping(shared),
         ];
-        let [b, h, n, m] = ["b", "h", "n", "m"].map(Poly::from);
-        let masked = |mask: Mask| {
-            let support = g.support(&mask, &b, &h, &n, &m);
-            mask.over("n", "m", support)
-        };
-        masks.map(masked).into()
+        let entries = ["b", "h", "n", "m"].map(Axis::from);
+        masks.map(|mask| g.masking(&mask, &entries)).into()
     }
 
     #[test]
@@ -165,21 +192,22 @@ pub(crate) mod tests {
         let x = g.input("x", ["b", "h", "n", "m"]).unwrap();
         let turned = g.input("turned", ["b", "h", "m", "n"]).unwrap();
         let row = g.input("row", ["m"]).unwrap();
-        let by_head = g.input_mask("by head", ["h", "m"]).unwrap();
+        let other = g.input_mask("other", ["g", "m"]).unwrap();
         let mut error = |x, masked: &Masking| {
             g.softmax(x, Some(masked.clone())).unwrap_err().problem.to_string()
         };
         assert_eq!(error(turned, &masked), "axis 2 of operand 0 is `m` where `n` is needed");
         assert_eq!(error(row, &masked), "operand 0 has 1 axes where 2 are needed");
         let support = masked.masked.support.clone();
-        let with = |keep| Mask::none().keeping(keep).over("n", "m", support.clone());
+        let over = |mask: Mask| mask.over(&"n".into(), &"m".into(), support.clone());
+        let with = |keep| over(Mask::none().keeping(keep));
         assert_eq!(
             error(x, &with(row)),
             "operand 1 holds f32 elements where whole numbers are needed"
         );
         assert_eq!(
-            error(x, &with(by_head)),
-            "the mask has shape [h, m] where the first axes of [b, h, n, m] are needed, then its keys"
+            error(x, &with(other)),
+            "the mask has shape [g, m] where some axes of [b, h, n, m] are needed, its last the keys `m`"
         );
         let alone = g.record("", crate::ops::Softmax { masked: Some(masked.masked) }, &[x]);
         let problem = alone.unwrap_err().problem.to_string();

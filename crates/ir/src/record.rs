@@ -9,8 +9,8 @@ use crate::ops::{
     ToReal, ToWhole, TopK,
 };
 use crate::{
-    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Shape, ShapeError, Slide,
-    Support, Var,
+    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Scoring, Shape, ShapeError,
+    Slide, Support, Var,
 };
 
 type Recorded = Result<Var, GraphError>;
@@ -380,86 +380,40 @@ impl Graph {
     #[track_caller]
     pub fn attention(
         &mut self,
-        (q, k, v): (Var, Var, Var),
+        attended: (Var, Var, Var),
         mask: Mask,
         scale: Option<Factor>,
         bias: Option<Var>,
     ) -> Recorded {
-        let domain = Attention::domain(self.shape(q), self.shape(k));
-        let support = match domain {
-            Ok((batch, heads, queries, keys)) => {
-                self.support(&mask, &batch, &heads, &queries, &keys)
+        self.attention_by(attended, Scoring { mask, scale, bias, ..Scoring::default() })
+    }
+
+    /// The same with all that can become of scores.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    #[track_caller]
+    pub fn attention_by(
+        &mut self,
+        (q, k, v): (Var, Var, Var),
+        Scoring { scale, soft_cap, bias, mask, sinks }: Scoring,
+    ) -> Recorded {
+        let support = match (&self.shape(q).axes[..], &self.shape(k).axes[..]) {
+            ([batch @ .., query, head, _], [.., key, _, _]) => {
+                let (query, keys) = (query.clone(), key.size.clone());
+                let outer = [batch, std::slice::from_ref(head)].concat();
+                self.support(&mask, &outer, &query, &keys)
             }
-            Err(problem) => {
-                let op =
-                    Attention::unmasked(Support { pairs: Poly::zero(), rows: Poly::zero() }).into();
-                return Err(self.error(&op, "attention", problem, &[q, k, v]));
-            }
+            // What is wrong with such shapes is told by the operation.
+            _ => Support { pairs: Poly::zero(), rows: Poly::zero() },
         };
-        let keep = mask.keep;
-        let op = Attention { mask: mask.rule(), scale, bias: bias.is_some(), support };
+        let (rule, keep) = (mask.rule(), mask.keep);
+        let (has_bias, has_sinks) = (bias.is_some(), sinks.is_some());
+        let op =
+            Attention { mask: rule, scale, soft_cap, bias: has_bias, sinks: has_sinks, support };
         let inputs: Vec<Var> =
-            [Some(q), Some(k), Some(v), bias, keep].into_iter().flatten().collect();
+            [Some(q), Some(k), Some(v), bias, sinks, keep].into_iter().flatten().collect();
         self.record("", op, &inputs)
-    }
-
-    /// How many pairs and rows a mask leaves, declaring the symbols that this takes.
-    pub fn support(
-        &mut self,
-        mask: &Mask,
-        batch: &Poly,
-        heads: &Poly,
-        queries: &Poly,
-        keys: &Poly,
-    ) -> Support {
-        let (offset, window) = (mask.offset.clone(), mask.window.clone());
-        if let Some(keep) = mask.keep {
-            let (pairs, rows) = self.declare(["pairs", "rows"], |pairs, rows| Definition::Kept {
-                pairs,
-                rows,
-                keep,
-                queries: queries.clone(),
-                offset: offset.clone(),
-                window: window.clone(),
-            });
-            return Support { pairs: pairs * heads, rows: rows * heads };
-        }
-        let all = batch * heads;
-        let Some(offset) = offset else {
-            return Support { pairs: all.clone() * queries * keys, rows: all * queries };
-        };
-        // The triangle on top of `offset` full columns: needs an offset that is nowhere negative.
-        if window.is_none() && offset.is_never_negative() && *keys == queries + &offset {
-            let triangle = (queries * queries + queries).ratio(1, 2);
-            return Support { pairs: &all * &(queries * offset + triangle), rows: all * queries };
-        }
-        let (pairs, rows) = self.declare(["pairs", "rows"], |pairs, rows| Definition::Band {
-            pairs,
-            rows,
-            queries: queries.clone(),
-            keys: keys.clone(),
-            offset: offset.clone(),
-            window: window.clone(),
-        });
-        Support { pairs: &all * &pairs, rows: all * rows }
-    }
-
-    /// The symbols of the definition that `make` makes, declared unless the same one stands already.
-    fn declare(
-        &mut self,
-        stems: [&str; 2],
-        make: impl Fn(Symbol, Symbol) -> Definition,
-    ) -> (Poly, Poly) {
-        let standing = self.definitions().iter().find_map(|d| match d.defines()[..] {
-            [pairs, rows] if make(pairs.clone(), rows.clone()) == *d => {
-                Some((pairs.clone(), rows.clone()))
-            }
-            _ => None,
-        });
-        let (pairs, rows) =
-            standing.unwrap_or_else(|| (self.fresh(stems[0]), self.fresh(stems[1])));
-        self.define(make(pairs.clone(), rows.clone()));
-        (pairs.into(), rows.into())
     }
 
     /// A convolution of `x [b, i, s…]` by weights `[o, i/groups, k…]`, along one to three axes; its taps

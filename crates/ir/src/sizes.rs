@@ -55,7 +55,12 @@ impl Graph {
                     symbols.remove(pairs);
                     symbols.remove(rows);
                 }
-                Definition::Kept { .. } => {}
+                Definition::Kept { pairs, rows, keep, .. } => {
+                    if self.of_positions(*keep) {
+                        symbols.remove(pairs);
+                        symbols.remove(rows);
+                    }
+                }
             }
         }
         symbols
@@ -80,6 +85,7 @@ impl Graph {
             let mut changed = false;
             for definition in self.definitions() {
                 changed |= definition.apply(&mut complete)?;
+                changed |= definition.look(self, &mut complete)?;
             }
             if !changed {
                 break;
@@ -167,6 +173,11 @@ mod tests {
     use crate::{Axis, Definition, Graph, Mask};
     use opledger_dims::Binding;
 
+    /// The axes of scores.
+    fn entries() -> [Axis; 4] {
+        [Axis::from("b"), Axis::from("h"), Axis::from("n"), Axis::new("m", "n")]
+    }
+
     #[test]
     fn sizes_equal_by_definition_are_equal() {
         let mut g = Graph::new();
@@ -198,8 +209,7 @@ mod tests {
         g.record("", angles, &[]).unwrap();
         g.attention((x, x, x), Mask::sliding("w"), None, None).unwrap();
         let keep = g.input_mask("keep", ["b", "n"]).unwrap();
-        let [b, h, n] = ["b", "h", "n"].map(opledger_dims::Poly::from);
-        g.support(&Mask::sliding("u").keeping(keep), &b, &h, &n, &n);
+        g.masking(&Mask::sliding("u").keeping(keep), &entries());
         let symbols: Vec<String> = g.symbols().iter().map(ToString::to_string).collect();
         assert_eq!(symbols, ["b", "n", "h", "e", "past", "shift", "u", "w"]);
         let sizes = ["b", "n", "h", "e", "past", "shift", "u", "w"].map(|s| (s, 2));
@@ -217,10 +227,9 @@ mod tests {
         });
         g.define(Definition::Minimum { symbol: "met".into(), of: ["n".into(), "h".into()] });
         g.input("x", ["b", "n", "h", "e", "wx", "met"]).unwrap();
-        let [b, h, n] = ["b", "h", "n"].map(opledger_dims::Poly::from);
-        let band = g.support(&Mask::sliding("e"), &b, &h, &n, &n);
+        let band = g.masking(&Mask::sliding("e"), &entries()).masked.support;
         let keep = g.input_mask("keep", ["b", "n"]).unwrap();
-        let kept = g.support(&Mask::none().keeping(keep), &b, &h, &n, &n);
+        let kept = g.masking(&Mask::none().keeping(keep), &entries()).masked.support;
         let sizes = Binding::from_iter([("b", 2), ("n", 5), ("h", 2), ("e", 1)]);
         let complete = g.complete(&sizes).unwrap();
         assert_eq!(complete, g.complete(&complete).unwrap());

@@ -70,8 +70,8 @@ mod top_k;
 
 pub use along::{arg_max, cumulative_sum};
 pub use attention::{
-    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Mask, Scores, attention,
-    masked_context, masked_scores,
+    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
+    attention, masked_context, masked_scores,
 };
 pub use convolution::{Convolution, convolution};
 pub use elementwise::{activation, dropout, pointwise, scale};

@@ -12,6 +12,8 @@ pub enum Substitution {
     Reciprocal,
     /// The scale of scores: multiplied into the queries, of which there are fewer.
     FoldedScale,
+    /// The division by the soft cap of scores: done to the queries, of which there are fewer.
+    FoldedCap,
     /// `1 + x` and its logarithm: one function.
     LogOfSum,
     /// A maximum with the number's negative: the sign is cleared.
@@ -20,9 +22,10 @@ pub enum Substitution {
 
 impl Substitution {
     /// Every substitution, in the order of reports.
-    pub const ALL: [Substitution; 4] = [
+    pub const ALL: [Substitution; 5] = [
         Substitution::Reciprocal,
         Substitution::FoldedScale,
+        Substitution::FoldedCap,
         Substitution::LogOfSum,
         Substitution::ClearedSign,
     ];
@@ -30,7 +33,7 @@ impl Substitution {
     /// The class of the operations that it takes the place of.
     pub const fn class(self) -> Class {
         match self {
-            Substitution::Reciprocal => Class::Div,
+            Substitution::Reciprocal | Substitution::FoldedCap => Class::Div,
             Substitution::FoldedScale => Class::Mul,
             Substitution::LogOfSum => Class::Add,
             Substitution::ClearedSign => Class::Max,
@@ -42,6 +45,7 @@ impl Substitution {
         match self {
             Substitution::Reciprocal => "a reciprocal, then mul",
             Substitution::FoldedScale => "the scale in the queries",
+            Substitution::FoldedCap => "the soft cap in the queries",
             Substitution::LogOfSum => "log1p",
             Substitution::ClearedSign => "the sign cleared",
         }
@@ -53,6 +57,7 @@ impl Substitution {
 pub(crate) enum AttentionPart {
     Scores,
     Scale,
+    SoftCap,
     Bias,
     Softmax,
     Context,

@@ -2,9 +2,10 @@
 //!
 //! Count: one operation per allowed entry; hidden entries are 0 and neither read nor counted.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::attention::{Mask, VisibleKeys};
+use crate::attention::{AttentionShape, Mask, VisibleKeys};
 use crate::error::{KernelError, exactly};
 use crate::isa::isa;
 use crate::meter::Meter;
@@ -34,20 +35,23 @@ impl ScoreRows<'_> {
     }
 
     /// The allowed entries of every row.
-    pub(crate) fn allowed(&self) -> Result<Allowed, KernelError> {
+    pub(crate) fn allowed(&self) -> Result<Allowed<'_>, KernelError> {
         let &ScoreRows { batch, heads, queries, keys, mask } = self;
-        mask.check(batch, keys)?;
+        let (kv_heads, key_width, value_width) = (heads, 0, 0);
+        let shape =
+            AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
+        mask.check(&shape)?;
         let items = match mask.keep {
-            Some(_) if keys > 0 => (0..batch).map(|item| mask.keys(item, keys)).collect(),
-            _ => vec![mask.keys(0, keys)],
+            Some(_) if keys > 0 => (0..batch).map(|item| mask.keys(item, &shape)).collect(),
+            _ => vec![mask.keys(0, &shape)],
         };
         Ok(Allowed { items, heads, queries })
     }
 }
 
-/// The allowed entries of every row: those of one batch item stand for all without a key mask.
-pub(crate) struct Allowed {
-    items: Vec<VisibleKeys>,
+/// The allowed entries of every row: those of one batch item stand for all without truth values.
+pub(crate) struct Allowed<'a> {
+    items: Vec<VisibleKeys<'a>>,
     heads: usize,
     queries: usize,
 }
@@ -57,7 +61,7 @@ pub(crate) enum Seen<'a> {
     /// Neighbours.
     Run(Range<usize>),
     /// Positions in ascending order.
-    Positions(&'a [usize]),
+    Positions(Cow<'a, [usize]>),
 }
 
 impl Seen<'_> {
@@ -70,15 +74,17 @@ impl Seen<'_> {
     }
 }
 
-impl Allowed {
+impl Allowed<'_> {
     /// The allowed entries of a row.
     pub(crate) fn of(&self, row: usize) -> Seen<'_> {
-        let item = if self.items.len() == 1 { 0 } else { row / self.queries / self.heads };
-        let keys = &self.items[item];
-        let seen = keys.seen_by(row % self.queries);
-        match keys.positions(seen.clone()) {
-            None => Seen::Run(seen),
-            Some(positions) => Seen::Positions(positions),
+        let (matrix, query) = (row / self.queries, row % self.queries);
+        let item = if self.items.len() == 1 { 0 } else { matrix / self.heads };
+        let (keys, head) = (&self.items[item], matrix % self.heads);
+        let seen = keys.seen_by(head, query);
+        match (keys.positions(seen.clone()), keys.row(head, query)) {
+            (Some(positions), _) => Seen::Positions(Cow::Borrowed(positions)),
+            (None, Some(row)) => Seen::Positions(seen.filter(|j| row[*j] != 0).collect()),
+            (None, None) => Seen::Run(seen),
         }
     }
 }
@@ -122,7 +128,7 @@ pub fn masked_binary<T: Number, M: Meter>(
                 }
                 Seen::Positions(positions) => {
                     out.fill(T::of(0.0));
-                    for &j in positions {
+                    for &j in &*positions {
                         out[j] = op.of(a.data[from_a + j * step_a], b.data[from_b + j * step_b]);
                         op.count(1, tally);
                     }

@@ -102,11 +102,14 @@ impl Work for Attending {
             },
             bias: None,
             scale: Some(1.0 / (width as f32).sqrt()),
+            soft_cap: None,
+            sinks: None,
         };
         let (products, rest) = (AtomicMeter::new(), AtomicMeter::new());
         let meters = AttentionMeters {
             scores: &products,
             scale: &rest,
+            soft_cap: &rest,
             bias: &rest,
             softmax: &rest,
             context: &products,

@@ -151,6 +151,8 @@ impl VitAttention {
             mask: &call.mask,
             biases,
             scale: Some(&self.head_dim),
+            soft_cap: None,
+            sinks: None,
             weights: call.weights,
             dropout: self.dropout,
         };

@@ -53,6 +53,22 @@ impl<'p> Call<'p> {
         Call { node, operation: operation(&node.target), misread: RefCell::new(None) }
     }
 
+    /// The name of the tensor that is an argument.
+    pub(crate) fn name_of(&self, name: &str) -> Option<&str> {
+        match self.argument(name)? {
+            Argument::Tensor(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The names of the tensors of an argument, if they are so many.
+    pub(crate) fn names_of<const N: usize>(&self, name: &str) -> Option<[String; N]> {
+        match self.argument(name)? {
+            Argument::Tensors(names) => names.clone().try_into().ok(),
+            _ => None,
+        }
+    }
+
     fn argument(&self, name: &str) -> Option<&Argument> {
         self.node.inputs.iter().find(|input| input.name == name).map(|input| &input.arg)
     }

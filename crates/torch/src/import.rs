@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Graph, SizeCondition, SizeRelation};
+use opledger_ir::{Graph, SizeCondition, SizeRelation, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
+use crate::chain::{self, Chains};
 use crate::error::{ImportError, UnknownOperation};
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::lower;
@@ -87,25 +88,48 @@ impl<'p> Importer<'p> {
     ) -> Result<(), (Option<&'p ProgramNode>, Obstacle)> {
         self.sources().map_err(|problem| (None, problem))?;
         let program = self.program;
-        let mut writes = Writes::new(program);
+        let (mut writes, mut chains) = (Writes::new(program), Chains::new(program));
         for (at, node) in program.graph_module.graph.nodes.iter().enumerate() {
             let before = self.graph.nodes().len();
-            let recorded = self.node(node, unknown).and_then(|()| {
+            let recorded = self.node(node, &mut chains, unknown).and_then(|()| {
                 let nodes = self.graph.vars().skip(before).collect();
                 log.observe(self, node, nodes)?;
                 writes.note(self, at, node)
             });
             recorded.map_err(|problem| (Some(node), problem))?;
         }
-        self.outputs().map_err(|problem| (None, problem))
+        self.outputs().map_err(|problem| (None, problem))?;
+        // What something else took the place of is left out, where nothing reads it; what several layers
+        // read stands before them.
+        let (graph, places) = self.graph.pruned(&self.spare, &self.early);
+        self.graph = graph;
+        let moved = |var: &Var| places.get(var.index()).copied().flatten();
+        for observation in &mut log.observations {
+            observation.nodes = observation.nodes.iter().filter_map(moved).collect();
+        }
+        Ok(())
     }
 
-    fn node(&mut self, node: &'p ProgramNode, unknown: &mut Vec<UnknownOperation>) -> Lowered<()> {
+    fn node(
+        &mut self,
+        node: &'p ProgramNode,
+        chains: &mut Chains,
+        unknown: &mut Vec<UnknownOperation>,
+    ) -> Lowered<()> {
         let call = Call::new(node);
         let scope = self.graph.scope(&module_path(node)).here().at_line(source_line(node));
         let outer = self.graph.move_to(scope);
         // The arguments are a stranger's: what they index beyond is told like any other misfit.
-        let lowered = AssertUnwindSafe(|| lower::lower(self, &call));
+        let before = self.graph.nodes().len();
+        let lowered = AssertUnwindSafe(|| match chain::attended(chains, self, &call)? {
+            Some(attended) => Ok(vec![Meaning::Tensor(attended)]),
+            None => {
+                let results = lower::lower(self, &call)?;
+                let nodes = before..self.graph.nodes().len();
+                chain::follow(chains, self, &call, nodes)?;
+                Ok(results)
+            }
+        });
         let results = catch_unwind(lowered).unwrap_or_else(|_| {
             Err(Obstacle::Bad("its arguments do not fit each other".to_owned()))
         });
@@ -170,6 +194,7 @@ impl<'p> Importer<'p> {
     fn check(&mut self, name: &str, value: &Meaning) -> Lowered<()> {
         let own = match value {
             Meaning::Tensor(tensor) => tensor.sizes(),
+            Meaning::Hidden(hidden) => hidden.real.sizes(),
             Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes.clone(),
             Meaning::Groups(_)
             | Meaning::Size(_)

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Source;
-use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Var};
+use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Scope, Var};
 
+use crate::hidden::Hidden;
 use crate::names::Naming;
 use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, SymIntArgument, TensorMeta};
 use crate::symbolic::SizeExpr;
@@ -23,6 +24,8 @@ pub(crate) enum Meaning {
     Groups(Whole),
     /// Two reals, one where a truth value holds and one where not.
     Choice { when: Whole, then: f64, otherwise: f64 },
+    /// Reals with numbers that hide.
+    Hidden(Box<Hidden>),
     /// A size.
     Size(Poly),
     /// A number.
@@ -94,6 +97,12 @@ pub(crate) struct Importer<'p> {
     pub(crate) naming: Naming,
     /// Symbols that are others.
     pub(crate) equal: &'p BTreeMap<Symbol, Symbol>,
+    /// Nodes that may turn out to be read by nothing, since something else took their place.
+    pub(crate) spare: BTreeSet<Var>,
+    /// Nodes that stand before all that computes, since several layers read them.
+    pub(crate) early: BTreeSet<Var>,
+    /// Tensors of truth values over named axes, the last the keys.
+    pub(crate) masks: Vec<(IndexExpr, Vec<Axis>, Var)>,
 }
 
 impl<'p> Importer<'p> {
@@ -112,6 +121,9 @@ impl<'p> Importer<'p> {
             values: HashMap::new(),
             naming,
             equal,
+            spare: BTreeSet::new(),
+            early: BTreeSet::new(),
+            masks: Vec::new(),
         }
     }
 
@@ -122,6 +134,26 @@ impl<'p> Importer<'p> {
     /// What a symbol of the export is called in the graph.
     pub(crate) fn named(&self, symbol: &str) -> Symbol {
         called(symbol, &self.naming.names, self.equal)
+    }
+
+    /// Records what may turn out to be read by nothing.
+    pub(crate) fn spared<T>(&mut self, record: impl FnOnce(&mut Self) -> Lowered<T>) -> Lowered<T> {
+        let before = self.graph.nodes().len();
+        let recorded = record(self);
+        self.spare.extend(self.graph.vars().skip(before));
+        recorded
+    }
+
+    /// Records what several layers may read, under the path of none.
+    pub(crate) fn for_all<T>(
+        &mut self,
+        record: impl FnOnce(&mut Self) -> Lowered<T>,
+    ) -> Lowered<T> {
+        let (before, outer) = (self.graph.nodes().len(), self.graph.move_to(Scope::default()));
+        let recorded = record(self);
+        self.graph.move_to(outer);
+        self.early.extend(self.graph.vars().skip(before));
+        recorded
     }
 
     /// A size of the program as a polynomial.
@@ -260,7 +292,14 @@ impl<'p> Importer<'p> {
         let weight = self.table_of(name);
         let rows = weight.map(|weight| self.sizes_of(&weight)).transpose()?;
         let tokens = rows.is_some();
-        let below = rows.and_then(|sizes| sizes.into_iter().next()).unwrap_or_else(|| 2.into());
+        let compared = self.compared(name).map(|result| self.sizes_of(&result)).transpose()?;
+        let below = match (rows, compared) {
+            (Some(rows), _) => rows.into_iter().next(),
+            // Lengths, numbers of documents: as many as what they are compared over, at most.
+            (None, Some(sizes)) => sizes.last().map(|size| size + &Poly::one()),
+            (None, None) => None,
+        };
+        let below = below.unwrap_or_else(|| 2.into());
         let var = self.graph.input_ids(name, axes, below)?;
         if tokens {
             self.graph.mark(var, Role::Tokens);
@@ -270,22 +309,50 @@ impl<'p> Importer<'p> {
 
     /// The table that the elements of an input are looked up in, as they are or in another form.
     fn table_of(&self, input: &str) -> Option<String> {
-        const SAME: &[&str] = &["view", "reshape", "unsqueeze", "squeeze", "to", "expand", "clone"];
+        self.met(input, |base, forms, argument| {
+            let looked_up = argument("indices").is_some_and(|of| forms.contains(of));
+            (base == "embedding" && looked_up).then(|| argument("weight")).flatten()
+        })
+    }
+
+    /// What becomes of the elements of an input where they are compared with other tensors.
+    fn compared(&self, input: &str) -> Option<String> {
+        self.met(input, |base, forms, argument| {
+            let operands = [argument("self")?, argument("other")?];
+            let compares = matches!(base, "lt" | "le" | "gt" | "ge" | "eq" | "ne");
+            let met = operands.iter().any(|of| forms.contains(of));
+            (compares && met).then(|| argument("")).flatten()
+        })
+    }
+
+    /// What `of` finds at the first node where it finds something, of the names that stand for an input
+    /// in any form, and of the node's own arguments by their names; its result has none.
+    fn met(
+        &self,
+        input: &str,
+        of: impl Fn(&str, &BTreeSet<&str>, &dyn Fn(&str) -> Option<&'p str>) -> Option<&'p str>,
+    ) -> Option<String> {
+        const SAME: &[&str] =
+            &["view", "reshape", "unsqueeze", "squeeze", "to", "expand", "clone", "slice"];
+        let program: &'p ExportedProgram = self.program;
         let mut forms = BTreeSet::from([input]);
-        for node in &self.program.graph_module.graph.nodes {
+        for node in &program.graph_module.graph.nodes {
             let name = node.target.strip_prefix("torch.ops.aten.").unwrap_or(&node.target);
             let base = name.split('.').next().unwrap_or(name);
-            let argument = |name: &str| {
-                node.inputs.iter().find_map(|input| match &input.arg {
-                    Argument::Tensor(of) if input.name == name => Some(of.as_str()),
-                    _ => None,
-                })
+            let tensor = |argument: &'p Argument| match argument {
+                Argument::Tensor(of) => Some(of.as_str()),
+                _ => None,
             };
-            let has = |name: &str| argument(name).is_some_and(|of| forms.contains(of));
-            if base == "embedding" && has("indices") {
-                return argument("weight").map(str::to_owned);
+            let argument = |name: &str| match name {
+                "" => node.outputs.first().and_then(tensor),
+                _ => { node.inputs.iter() }
+                    .find(|input| input.name == name)
+                    .and_then(|input| tensor(&input.arg)),
+            };
+            if let Some(found) = of(base, &forms, &argument) {
+                return Some(found.to_owned());
             }
-            if SAME.contains(&base) && has("self") {
+            if SAME.contains(&base) && argument("self").is_some_and(|of| forms.contains(of)) {
                 forms.extend(node.outputs.iter().filter_map(|output| match output {
                     Argument::Tensor(of) => Some(of.as_str()),
                     _ => None,
@@ -316,6 +383,7 @@ impl<'p> Importer<'p> {
                 Ok(movement.reals(tensor)?)
             }
             Meaning::Choice { when, then, otherwise } => self.chosen(&when, then, otherwise),
+            Meaning::Hidden(hidden) => Ok(hidden.real),
             Meaning::Number(number) => {
                 let var = self.graph.fill(Vec::<Axis>::new(), number)?;
                 Ok(Placed { var, dims: Vec::new() })

@@ -6,9 +6,11 @@
 
 mod archive;
 mod call;
+mod chain;
 mod classes;
 mod error;
 mod guards;
+mod hidden;
 mod import;
 mod importer;
 mod layers;

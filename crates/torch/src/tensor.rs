@@ -54,6 +54,19 @@ impl Placed {
         self.dims.iter().map(|dim| size(dim)).collect()
     }
 
+    /// The same repeated to these sizes, with dimensions of one in front.
+    pub(crate) fn expanded(mut self, sizes: &[Poly]) -> Placed {
+        let missing = sizes.len() - self.dims.len().min(sizes.len());
+        self.dims.splice(0..0, vec![Dim::new(); missing]);
+        for (dim, own) in self.dims.iter_mut().zip(sizes) {
+            if size(dim) == Poly::one() && *own != Poly::one() {
+                dim.retain(|piece| piece.axis().is_some());
+                dim.insert(0, DimPart::Repeat(own.clone()));
+            }
+        }
+        self
+    }
+
     /// The axes that stand in its dimensions, in their order.
     pub(crate) fn axes(&self) -> Vec<Axis> {
         self.dims.iter().flatten().filter_map(DimPart::axis).cloned().collect()

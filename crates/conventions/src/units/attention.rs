@@ -81,6 +81,9 @@ impl Lowering<'_> {
         let (Op::Attention(op), [q, k, v, more @ ..]) = (&node.op, &node.inputs[..]) else {
             return Err(self.unwritten(node, "attention of queries, keys and values".to_owned()));
         };
+        if op.soft_cap.is_some() || op.sinks {
+            return Err(self.unwritten(node, "attention with a soft cap or sinks".to_owned()));
+        }
         let sizes = self.attention(*q, *k, *v)?;
         let rows = size(&sizes, "batch") * size(&sizes, "heads") * size(&sizes, "queries");
         let scores = &rows * size(&sizes, "keys");

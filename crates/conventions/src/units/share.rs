@@ -46,6 +46,7 @@ fn of_part(part: Part) -> Option<Share> {
     match part {
         Part::Scores | Part::Context => Some(Share::AttentionProducts),
         Part::Scale => Some(Share::AttentionScale),
+        Part::SoftCap => Some(Share::AttentionCap),
         Part::Bias => Some(Share::AttentionBias),
         Part::Softmax => Some(Share::Softmax),
         Part::Contraction | Part::Pointwise | Part::Unforeseen => None,

@@ -4,23 +4,29 @@ use std::slice;
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
-use opledger_ir::{Call, MaskRule, OpError, Part};
-use opledger_kernels::{self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Meter};
+use opledger_ir::{Call, KeepLayout, MaskRule, OpError, Part};
+use opledger_kernels::{
+    self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Keep, Meter, Pairs,
+};
 
 use super::metering::{Metering, refused};
 use crate::Row;
 
-/// A mask in numbers; the mask tensor, when there is one, is operand `keep`.
+/// A mask in numbers; the mask tensor, when there is one, is operand `keep`, read as its layout says.
 fn mask<'a>(
     mask: &MaskRule,
-    keep: Option<usize>,
+    (keep, layout): (usize, Option<&'a KeepLayout>),
     call: &'a Call<'_, f32>,
 ) -> Result<kernels::Mask<'a>, OpError> {
     let band = mask.band(call)?;
+    let pairs = |layout: &'a KeepLayout| {
+        let (data, starts) = (call.index(keep)?.data(), &layout.starts[..]);
+        Ok::<_, OpError>(Keep::Pairs(Pairs { data, starts, query_stride: layout.query_stride }))
+    };
     Ok(kernels::Mask {
         causal_offset: band.offset,
         window: band.window.map(|w| usize::try_from(w).unwrap_or(0)),
-        keep: keep.map(|at| call.index(at)).transpose()?.map(|t| t.data()),
+        keep: layout.map(pairs).transpose()?,
     })
 }
 
@@ -45,18 +51,23 @@ pub(super) fn apply<M: Metering>(
         true => Some(Bias { data: call.real(3)?.data(), starts: &starts, query_stride: s.keys }),
         false => None,
     };
+    let layout = op.keep_layout(call)?;
+    let sinks = op.sinks_operand().map(|at| call.real(at)).transpose()?;
     let problem = kernels::Attention {
         shape,
         q: Heads::contiguous(call.real(0)?.data(), s.queries, s.heads, s.head_dim),
         k: Heads::contiguous(call.real(1)?.data(), s.keys, s.kv_heads, s.head_dim),
         v: Heads::contiguous(call.real(2)?.data(), s.keys, s.kv_heads, s.value_dim),
-        mask: mask(&op.mask, op.keep_operand(), call)?,
+        mask: mask(&op.mask, (op.keep_operand().unwrap_or(0), layout.as_ref()), call)?,
         bias,
+        soft_cap: op.soft_cap.map(|cap| cap as f32),
+        sinks: sinks.map(|sinks| sinks.data()),
         scale: op.scale.as_ref().map(|f| f.value(call)).transpose()?.map(|f| f as f32),
     };
     let meters = AttentionMeters {
         scores: M::of(row, Part::Scores),
         scale: M::of(row, Part::Scale),
+        soft_cap: M::of(row, Part::SoftCap),
         bias: M::of(row, Part::Bias),
         softmax: M::of(row, Part::Softmax),
         context: M::of(row, Part::Context),
@@ -64,25 +75,40 @@ pub(super) fn apply<M: Metering>(
     kernels::attention(&problem, out, &meters).map_err(refused)
 }
 
+/// Batch and heads of the entries of an operation under a mask, all axes but queries and keys.
+fn matrices<'a>(call: &'a Call<'_, f32>) -> Vec<(&'a Symbol, usize)> {
+    let axes = call.shapes[0].axes.iter().map(|axis| &axis.name).zip(call.output.iter().copied());
+    axes.take(call.output.len().saturating_sub(2)).collect()
+}
+
+/// How the mask tensor of an operation on entries is read, where there is one.
+pub(super) fn layout(masked: Option<&Masked>, call: &Call<'_, f32>) -> Option<KeepLayout> {
+    masked.and_then(|masked| masked.keep_layout(call, &matrices(call)))
+}
+
 /// The rows of a result that is masked or not; the mask tensor, when there is one, is the last operand.
 pub(super) fn rows<'a>(
     masked: Option<&Masked>,
+    layout: Option<&'a KeepLayout>,
     call: &'a Call<'_, f32>,
 ) -> Result<kernels::ScoreRows<'a>, OpError> {
-    let [outer @ .., queries, keys] = call.output else {
+    let [.., queries, keys] = call.output else {
         let (keys, mask) = (call.output.first().copied().unwrap_or(1), kernels::Mask::default());
         return Ok(kernels::ScoreRows { batch: 1, heads: 1, queries: 1, keys, mask });
     };
-    let rule = masked.map(|m| &m.rule);
-    let keep = rule.is_some_and(|m| m.keep).then(|| call.inputs.len() - 1);
-    // The axes of batch are those of the mask tensor; without one they need not be told from heads.
-    let batch_axes = keep.map_or(0, |at| call.inputs[at].shape().len() - 1);
+    let (last, all) = (call.inputs.len() - 1, matrices(call));
+    // Heads are the last axes of which the mask tensor has none, so that what it hides is found once for
+    // all of them.
+    let named = |(name, _): &(&Symbol, usize)| call.shapes[last].position(name).is_some();
+    let split = layout.and_then(|_| all.iter().rposition(named)).map_or(0, |at| at + 1);
+    let product = |axes: &[(&Symbol, usize)]| axes.iter().map(|(_, size)| size).product::<usize>();
+    let mask = masked.map(|masked| mask(&masked.rule, (last, layout), call)).transpose()?;
     Ok(kernels::ScoreRows {
-        batch: outer[..batch_axes].iter().product(),
-        heads: outer[batch_axes..].iter().product(),
+        batch: product(&all[..split]),
+        heads: product(&all[split..]),
         queries: *queries,
         keys: *keys,
-        mask: rule.map(|m| mask(m, keep, call)).transpose()?.unwrap_or_default(),
+        mask: mask.unwrap_or_default(),
     })
 }
 
@@ -92,7 +118,8 @@ pub(super) fn softmax(
     out: &mut [f32],
     meter: &impl Meter,
 ) -> Result<(), OpError> {
-    let (rows, x) = (rows(op.masked.as_ref(), call)?, call.real(0)?.data());
+    let layout = layout(op.masked.as_ref(), call);
+    let (rows, x) = (rows(op.masked.as_ref(), layout.as_ref(), call)?, call.real(0)?.data());
     kernels::softmax(&rows, x, out, meter).map_err(refused)
 }
 
@@ -139,7 +166,10 @@ pub(super) fn masked(
         key_width: width,
         value_width: width,
     };
-    let mask = mask(rule, rule.keep.then_some(2), call)?;
+    let sizes = a.shape()[..outer].iter().chain(heads).copied();
+    let matrices: Vec<_> = batch_names.iter().chain(head_names).zip(sizes).collect();
+    let kept = masked.keep_layout(call, &matrices);
+    let mask = mask(rule, (2, kept.as_ref()), call)?;
     let right = Heads::contiguous(b.data(), shape.keys, shape.kv_heads, width);
     if is_context {
         let problem = kernels::Context { shape, weights: a.data(), v: right, mask };
@@ -150,6 +180,7 @@ pub(super) fn masked(
     let meters = AttentionMeters {
         scores: meter,
         scale: meter,
+        soft_cap: meter,
         bias: meter,
         softmax: meter,
         context: meter,

@@ -10,7 +10,7 @@ use opledger_kernels::{
 };
 use opledger_tensor::Tensor;
 
-use super::attention::rows;
+use super::attention::{layout, rows};
 use super::metering::refused;
 
 type Applied = Result<(), OpError>;
@@ -38,7 +38,8 @@ pub(super) fn arithmetic(
     let a = Strided { data: a.data(), strides: &a_strides };
     let b = Strided { data: b.data(), strides: &b_strides };
     if let Some(masked) = &op.masked {
-        let (rows, sizes) = (rows(Some(masked), call)?, call.output);
+        let layout = layout(Some(masked), call);
+        let (rows, sizes) = (rows(Some(masked), layout.as_ref(), call)?, call.output);
         return kernels::masked_binary(kind, &rows, sizes, [a, b], out, meter).map_err(refused);
     }
     kernels::binary(kind, call.output, a, b, out, meter).map_err(refused)
@@ -53,7 +54,8 @@ pub(super) fn scale(
     let factor = op.factor.value(call)? as f32;
     let x = call.real(0)?.data();
     if let Some(masked) = &op.masked {
-        let (rows, sizes) = (rows(Some(masked), call)?, call.output);
+        let layout = layout(Some(masked), call);
+        let (rows, sizes) = (rows(Some(masked), layout.as_ref(), call)?, call.output);
         let (own, same) = (strides(sizes), vec![0; sizes.len()]);
         let sides =
             [Strided { data: x, strides: &own }, Strided { data: &[factor], strides: &same }];

@@ -36,6 +36,8 @@ fn graph() -> Graph {
     let q = g.input("q", ["b", "n", "h", "e"]).unwrap();
     let k = g.input("k", ["b", "m", "h", "e"]).unwrap();
     let v = g.input("v", ["b", "m", "h", "f"]).unwrap();
+    let by_head = g.input_mask("by head", ["h", "m"]).unwrap();
+    let pairs = g.input_mask("pairs", ["b", "h", "n", "m"]).unwrap();
     let keep = g.input_mask("keep", ["b", "m"]).unwrap();
     let bias = g.input("bias", ["b", "h", "n", "m"]).unwrap();
     let scores = g.einsum("b n h e, b m h e -> b h n m", q, k).unwrap();
@@ -50,6 +52,8 @@ fn graph() -> Graph {
         Mask::sliding(3),
         Mask::none().keeping(keep),
         Mask::sliding(4).keeping(keep),
+        Mask::around(2).keeping(by_head),
+        Mask::none().keeping(pairs),
     ]
     .into_iter()
     .enumerate()
@@ -57,9 +61,7 @@ fn graph() -> Graph {
         let scale = Some(Factor::InverseSqrt("e".into()));
         let y = g.attention((q, k, v), mask.clone(), scale, Some(bias)).unwrap();
         g.output(&format!("fused {i}"), y);
-        let [b, h, n, m] = ["b", "h", "n", "m"].map(Into::into);
-        let support = g.support(&mask, &b, &h, &n, &m);
-        let masked = mask.over("n", "m", support);
+        let masked = g.masking(&mask, &["b", "h", "n", "m"].map(Axis::from));
         let over = |spec: &str| Einsum::parse(spec).unwrap().over(masked.masked.clone());
         let scores = over("b n h e, b m h e -> b h n m");
         let scores = g.record_masked("", scores, &[q, k], masked.keep).unwrap();

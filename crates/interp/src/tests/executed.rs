@@ -5,7 +5,7 @@ use super::*;
 use crate::interpreter::Interpreter;
 use opledger_dims::Counts;
 use opledger_ir::ops::{Rope, RopePairs, RotaryAngles};
-use opledger_ir::{Mask, Part, Value};
+use opledger_ir::{Mask, Part, Scoring, Value};
 use opledger_kernels::{self as kernels, *};
 
 /// The numbers of a source.
@@ -127,7 +127,8 @@ fn attention_executes_what_its_kernel_says() {
             key_width: 5,
             value_width: 7,
         };
-        let parts = [Part::Scores, Part::Scale, Part::Bias, Part::Softmax, Part::Context];
+        let parts =
+            [Part::Scores, Part::Scale, Part::SoftCap, Part::Bias, Part::Softmax, Part::Context];
         by_kernel(
             parts,
             |g| {
@@ -136,11 +137,18 @@ fn attention_executes_what_its_kernel_says() {
                 let k = input(g, "k", [("b", 2), ("m", 23), ("g", 1), ("e", 5)]);
                 let v = input(g, "v", [("b", 2), ("m", 23), ("g", 1), ("f", 7)]);
                 let bias = input(g, "bias", [("n", n), ("m", 23)]);
-                let mask = Mask { offset: Some(3.into()), ..Mask::none() };
-                g.attention((q, k, v), mask, Some(Factor::Number(0.5)), Some(bias)).unwrap()
+                let sinks = input(g, "sinks", [("h", 2)]);
+                let scoring = Scoring {
+                    mask: Mask { offset: Some(3.into()), ..Mask::none() },
+                    scale: Some(Factor::Number(0.5)),
+                    soft_cap: Some(2.0),
+                    bias: Some(bias),
+                    sinks: Some(sinks),
+                };
+                g.attention_by((q, k, v), scoring).unwrap()
             },
-            |of, out, [scores, scale, bias, softmax, context]| {
-                let [q, k, v, term] = ["q", "k", "v", "bias"].map(of);
+            |of, out, [scores, scale, soft_cap, bias, softmax, context]| {
+                let [q, k, v, term, sinks] = ["q", "k", "v", "bias", "sinks"].map(of);
                 let problem = Attention {
                     shape,
                     q: Heads::contiguous(&q, queries, 2, 5),
@@ -149,8 +157,10 @@ fn attention_executes_what_its_kernel_says() {
                     mask: kernels::Mask { causal_offset: Some(3), ..Default::default() },
                     bias: Some(Bias { data: &term, starts: &[0; 4], query_stride: 23 }),
                     scale: Some(0.5),
+                    soft_cap: Some(2.0),
+                    sinks: Some(&sinks),
                 };
-                let meters = AttentionMeters { scores, scale, bias, softmax, context };
+                let meters = AttentionMeters { scores, scale, soft_cap, bias, softmax, context };
                 kernels::attention(&problem, out, &meters).unwrap();
             },
         );

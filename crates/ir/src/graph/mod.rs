@@ -1,6 +1,7 @@
 //! The graph: nodes recorded once, under scopes, with symbolic repetition.
 
 mod divide;
+mod prune;
 mod roles;
 mod scan;
 

@@ -98,9 +98,13 @@ impl Operation for Einsum {
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
-        let ([a, b], _) = masked::operands(self.masked.as_ref(), inputs)?;
+        let ([a, b], keep) = masked::operands(self.masked.as_ref(), inputs)?;
         Einsum::check_operand(&self.lhs, a, 0)?;
         Einsum::check_operand(&self.rhs, b, 1)?;
+        if let (Some(masked), Some(keep)) = (&self.masked, keep) {
+            let axes: Vec<Axis> = a.axes.iter().chain(&b.axes).cloned().collect();
+            masked.check_keep((2, keep), &axes)?;
+        }
         for name in &self.lhs {
             let (x, y) = (a.position(name), b.position(name));
             if let (Some(x), Some(y)) = (x, y) {
@@ -163,8 +167,13 @@ impl Operation for Einsum {
 
     fn axis_map(&self, inputs: &[&Shape], _: &Shape) -> AxisMap {
         // By the names of the text: an axis of the result may have lost its primes.
-        let place = |axis: &Axis| self.out.iter().position(|name| *name == axis.name);
-        AxisMap::new(inputs.iter().map(|shape| shape.axes.iter().map(place).collect()))
+        let at = |name: &Symbol| self.out.iter().position(|own| own == name);
+        let place = |axis: &Axis| at(&axis.name);
+        let map = AxisMap::new(inputs.iter().map(|shape| shape.axes.iter().map(place).collect()));
+        match &self.masked {
+            Some(masked) if masked.rule.keep => map.ending(2, at(&masked.key)),
+            Some(_) | None => map,
+        }
     }
 
     fn detail(&self) -> String {

@@ -19,24 +19,10 @@ fn sizes(g: &Graph, var: Var, binding: &Binding) -> Vec<usize> {
 /// Pairs and rows that a mask tensor leaves, by looking at every pair.
 fn measure_kept<T>(g: &Graph, values: &BTreeMap<Var, Value<T>>, binding: &mut Binding) {
     for definition in g.definitions() {
-        let Definition::Kept { pairs, rows, keep, queries, offset, window } = definition else {
-            continue;
-        };
-        let keep = values[keep].index().unwrap();
-        let keys = *keep.shape().last().unwrap();
-        let signed = |p: &Option<opledger_dims::Poly>| {
-            p.as_ref().map(|p| i64::try_from(&p.at(binding).unwrap()).unwrap())
-        };
-        let band = crate::Band { offset: signed(offset), window: signed(window) };
-        let (mut p, mut r) = (0, 0);
-        for item in keep.data().chunks(keys.max(1)) {
-            for i in 0..to_usize(&queries.at(binding).unwrap()).unwrap() {
-                let seen = (0..keys).filter(|j| item[*j] != 0 && band.allows(i, *j)).count();
-                p += seen;
-                r += usize::from(seen > 0);
-            }
+        let Definition::Kept { keep, .. } = definition else { continue };
+        if let Some(keep) = values.get(keep).and_then(Value::index) {
+            definition.measure(keep, binding).unwrap();
         }
-        binding.set(pairs, p).set(rows, r);
     }
 }
 
@@ -169,10 +155,21 @@ pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
 
 /// The value of a node for the given inputs, in double precision.
 pub(crate) fn evaluate(g: &Graph, var: Var, feeds: &[(&str, &[f64])]) -> Vec<f64> {
+    evaluate_at(g, var, feeds, [])
+}
+
+/// The same at a binding.
+pub(crate) fn evaluate_at<'s>(
+    g: &Graph,
+    var: Var,
+    feeds: &[(&str, &[f64])],
+    sizes: impl IntoIterator<Item = (&'s str, usize)>,
+) -> Vec<f64> {
     let feed = |path: &str, _: &[usize]| {
         feeds.iter().find(|(name, _)| *name == path).map(|(_, data)| data.to_vec())
     };
-    match &each::<f64>(g, &Binding::new(), feed, |_, _, _, _| {})[&var] {
+    let binding = Binding::from_iter(sizes);
+    match &each::<f64>(g, &binding, feed, |_, _, _, _| {})[&var] {
         Value::Real(t) => t.data().to_vec(),
         Value::Index(t) => t.data().iter().map(|x| *x as f64).collect(),
     }

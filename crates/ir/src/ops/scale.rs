@@ -80,7 +80,7 @@ impl Operation for Scale {
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
-        AxisMap::by_name(inputs, output)
+        AxisMap::of_entries(self.masked.as_ref(), inputs, output)
     }
 
     fn detail(&self) -> String {

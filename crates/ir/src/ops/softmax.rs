@@ -29,16 +29,21 @@ pub(crate) fn softmax_counts(entries: &Poly, rows: &Poly) -> Counts<Poly> {
         .with(Class::Div, entries.clone())
 }
 
-/// Softmax of the allowed entries of one row, in place. Returns whether any of them is above −∞; if
-/// none is, all are 0.
-pub(crate) fn softmax_row<T: Scalar>(row: &mut [T], allowed: &[usize]) -> bool {
+/// Softmax of the allowed entries of one row, in place, and of one more beside them that is not kept.
+/// Returns whether any entry of the row is above −∞; if none is, all are 0.
+pub(crate) fn softmax_row<T: Scalar>(row: &mut [T], allowed: &[usize], beside: Option<T>) -> bool {
     let Some((&first, rest)) = allowed.split_first() else { return false };
     let mut max = row[first];
     for &j in rest {
         max = max.max(row[j]);
     }
-    let sees = max.to_f64() != f64::NEG_INFINITY;
-    let shift = if sees { max } else { T::from_f64(0.0) };
+    let above = |max: T| max.to_f64() != f64::NEG_INFINITY;
+    let sees = above(max);
+    if let Some(beside) = beside {
+        max = max.max(beside);
+    }
+    let any = above(max);
+    let shift = if any { max } else { T::from_f64(0.0) };
     for &j in allowed {
         row[j] = (row[j] - shift).exp();
     }
@@ -46,7 +51,10 @@ pub(crate) fn softmax_row<T: Scalar>(row: &mut [T], allowed: &[usize]) -> bool {
     for &j in rest {
         sum = sum + row[j];
     }
-    let divisor = if sees { sum } else { T::from_f64(1.0) };
+    if let Some(beside) = beside {
+        sum = sum + (beside - shift).exp();
+    }
+    let divisor = if any { sum } else { T::from_f64(1.0) };
     for &j in allowed {
         row[j] = row[j] / divisor;
     }
@@ -114,7 +122,7 @@ impl Operation for Softmax {
             for &j in &keys {
                 out[j] = x[j];
             }
-            softmax_row(out, &keys);
+            softmax_row(out, &keys, None);
         }
         mark(Part::Pointwise);
         call.result(out)
@@ -165,7 +173,7 @@ mod tests {
         assert_eq!(out, [0.0, 0.0, 0.0, 1.0, 0.5, 0.5]);
         let count = |row: [f32; 2]| {
             let mut row = row.map(Counted);
-            counted(|| softmax_row(&mut row, &[0, 1])).1
+            counted(|| softmax_row(&mut row, &[0, 1], None)).1
         };
         assert_eq!(count([f32::NEG_INFINITY; 2]), count([0.25, 0.5]));
         let out = evaluate(&g, y, &[("x", &[dark, f64::NAN, 0.0, 0.0, 0.0, 0.0])]);

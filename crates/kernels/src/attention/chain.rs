@@ -53,18 +53,18 @@ pub fn masked_scores<T: Number, M: Meter>(
     }
     q.check("q", [shape.batch, shape.queries, shape.heads, width])?;
     k.check("k", [shape.batch, shape.keys, shape.kv_heads, width])?;
-    mask.check(shape.batch, shape.keys)?;
+    mask.check(shape)?;
     if let Some(bias) = bias {
         bias.check(shape)?;
     }
 
-    let keys: Vec<_> = (0..shape.batch).map(|b| mask.keys(b, shape.keys)).collect();
+    let keys: Vec<_> = (0..shape.batch).map(|item| mask.keys(item, shape)).collect();
     let shared = Shared::new(out);
     let state = || ScoreTile::new(shape.queries, shape.keys, 0);
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
         let mut tallies = AttentionTallies::default();
         let matrix = item * shape.heads + head;
-        let place = QueryTile { isa, matrix, query, keys: &keys[item] };
+        let place = QueryTile { isa, matrix, head, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         // SAFETY: each (item, head, query) belongs to one task.
         let target = unsafe { shared.part(offset, rows * shape.keys) };
@@ -85,8 +85,13 @@ pub fn masked_scores<T: Number, M: Meter>(
                 let numbers = keys.start + cols.start..keys.start + cols.end;
                 let target = &mut target[row * shape.keys..][..shape.keys];
                 let scores = tile.weights(row, cols);
+                let pairs = place.pairs(row, numbers.clone());
                 match place.keys.positions(numbers.clone()) {
-                    None => target[numbers].copy_from_slice(scores),
+                    None => {
+                        let target = &mut target[numbers];
+                        target.copy_from_slice(scores);
+                        hide(target, pairs);
+                    }
                     Some(positions) => {
                         for (score, &j) in scores.iter().zip(positions) {
                             target[j] = *score;
@@ -133,15 +138,15 @@ pub fn masked_context<T: Number, M: Meter>(
     }
     shape.check()?;
     v.check("v", [shape.batch, shape.keys, shape.kv_heads, width])?;
-    mask.check(shape.batch, shape.keys)?;
+    mask.check(shape)?;
 
-    let keys: Vec<_> = (0..shape.batch).map(|b| mask.keys(b, shape.keys)).collect();
+    let keys: Vec<_> = (0..shape.batch).map(|item| mask.keys(item, shape)).collect();
     let shared = Shared::new(out);
     let state = || ScoreTile::new(shape.queries, shape.keys, width);
     over_tiles(shape, QUERIES, state, |tile, item, head, query, rows| {
         let mut tallies = AttentionTallies::default();
         let matrix = item * shape.heads + head;
-        let place = QueryTile { isa, matrix, query, keys: &keys[item] };
+        let place = QueryTile { isa, matrix, head, query, keys: &keys[item] };
         let offset = ((item * shape.heads + head) * shape.queries + query) * shape.keys;
         let source = &weights[offset..][..rows * shape.keys];
         let all = tile.begin(&place, rows);
@@ -154,8 +159,12 @@ pub fn masked_context<T: Number, M: Meter>(
                 let numbers = keys.start + cols.start..keys.start + cols.end;
                 let source = &source[row * shape.keys..][..shape.keys];
                 let weights = tile.weights(row, cols);
+                let pairs = place.pairs(row, numbers.clone());
                 match place.keys.positions(numbers.clone()) {
-                    None => weights.copy_from_slice(&source[numbers]),
+                    None => {
+                        weights.copy_from_slice(&source[numbers]);
+                        hide(weights, pairs);
+                    }
                     Some(positions) => {
                         for (weight, &j) in weights.iter_mut().zip(positions) {
                             *weight = source[j];
@@ -177,6 +186,12 @@ pub fn masked_context<T: Number, M: Meter>(
         }
     });
     Ok(())
+}
+
+/// Zero where pairs are hidden one by one.
+fn hide<T: Number>(entries: &mut [T], pairs: Option<&[i64]>) {
+    let pairs = entries.iter_mut().zip(pairs.unwrap_or(&[]));
+    pairs.filter(|(_, seen)| **seen == 0).for_each(|(entry, _)| *entry = T::of(0.0));
 }
 
 /// Calls `task(state, item, head, first query, rows)` for each tile of queries.

@@ -7,7 +7,7 @@ use opledger_dims::Class;
 use rayon::prelude::*;
 
 use super::ranges::clip;
-use super::row_loops::{biased, count_biased, multiply};
+use super::row_loops::{beside_sink, biased, cap, count_biased, count_sinks, multiply};
 use super::{
     Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, SERIAL, VisibleKeys,
 };
@@ -33,7 +33,7 @@ const MAX_CHUNKS: usize = 64;
 pub(super) fn over_chunks<T: Number, M: Meter>(
     isa: Isa,
     problem: &Attention<'_, T>,
-    keys: &[VisibleKeys],
+    keys: &[VisibleKeys<'_>],
     out: &mut [T],
     meters: &AttentionMeters<'_, M>,
 ) {
@@ -76,7 +76,8 @@ pub(super) fn over_chunks<T: Number, M: Meter>(
         // SAFETY: each row belongs to one task.
         let out = unsafe { out.part(index * width, width) };
         let mut tallies = AttentionTallies::default();
-        merge(isa, parts, row, rows, out, &mut tallies.softmax);
+        let sink = problem.sinks.map(|sinks| sinks[row % shape.heads]);
+        merge(isa, parts, (row, rows), sink, out, &mut tallies.softmax);
         tallies.record(meters);
     };
     for_each(shape.batch * rows, parallel && chunks > 1, finish);
@@ -92,12 +93,10 @@ fn for_each(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
     }
 }
 
-/// The queries `[batch, queries, heads, key_width]`, multiplied by the scale and log₂e: scores are
-/// then in powers of two.
+/// The queries `[batch, queries, heads, key_width]`, multiplied as [`Attention::factor`] says.
 fn scaled<T: Number>(isa: Isa, problem: &Attention<'_, T>) -> Buffer<T> {
     let AttentionShape { batch, queries, heads, key_width, .. } = problem.shape;
     let mut scaled = Buffer::take(batch * queries * heads * key_width);
-    let factor = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
     for (index, row) in scaled.chunks_exact_mut(key_width).enumerate() {
         let (item, query, head) =
             (index / (queries * heads), index / heads % queries, index % heads);
@@ -105,7 +104,7 @@ fn scaled<T: Number>(isa: Isa, problem: &Attention<'_, T>) -> Buffer<T> {
         row.copy_from_slice(&q.data[..key_width]);
     }
     T::belongs_to(problem.scaling());
-    multiply(isa, &mut scaled, T::of(factor));
+    multiply(isa, &mut scaled, T::of(problem.factor()));
     scaled
 }
 
@@ -130,7 +129,7 @@ struct Part<'a, T> {
     isa: Isa,
     problem: &'a Attention<'a, T>,
     item: usize,
-    keys: &'a VisibleKeys,
+    keys: &'a VisibleKeys<'a>,
     numbers: Range<usize>,
 }
 
@@ -155,6 +154,12 @@ impl<T: Number> Part<'_, T> {
             VectorBlock { vectors, rows, stride, ahead }.dots(isa, queries, scores);
         });
         count_dots::<T>(isa, groups, width, &mut tallies.scores);
+        if let Some(greatest) = problem.cap() {
+            T::belongs_to(AttentionPart::SoftCap);
+            for (row, scores) in scores.chunks_exact_mut(len.max(1)).enumerate() {
+                cap(isa, &mut scores[seen[row / shape.heads].clone()], T::of(greatest));
+            }
+        }
         T::belongs_to(AttentionPart::Bias);
         self.add_bias(&seen, &mut scores);
         T::belongs_to(AttentionPart::Softmax);
@@ -183,7 +188,7 @@ impl<T: Number> Part<'_, T> {
 
     /// The keys of the chunk that a query sees, counted for all heads, but for what computes the scores.
     fn seen_by(&self, query: usize, tallies: &mut AttentionTallies) -> Range<usize> {
-        let seen = self.keys.seen_by(query);
+        let seen = self.keys.seen_by(0, query);
         let here = clip(&seen, &self.numbers);
         let first = !here.is_empty() && seen.start >= self.numbers.start;
         let heads = self.problem.shape.heads;
@@ -199,6 +204,10 @@ impl<T: Number> Part<'_, T> {
     fn executed(&self, keys: usize, tallies: &mut AttentionTallies) {
         let AttentionShape { heads, value_width, .. } = self.problem.shape;
         let pairs = heads * keys;
+        if self.problem.soft_cap.is_some() {
+            tallies.soft_cap.executed(Class::Tanh, pairs);
+            tallies.soft_cap.executed(Class::Mul, pairs);
+        }
         if self.problem.bias.is_some() {
             count_biased(pairs, &mut tallies.bias);
         }
@@ -237,12 +246,12 @@ impl<T: Number> Part<'_, T> {
     }
 }
 
-/// Merges what a row gathered from each chunk, in their order.
+/// Merges what a row of so many gathered from each chunk, in their order, beside its sink.
 fn merge<'a, T: Number>(
     isa: Isa,
     parts: impl Iterator<Item = &'a [T]> + Clone,
-    row: usize,
-    rows: usize,
+    (row, rows): (usize, usize),
+    sink: Option<T>,
     out: &mut [T],
     tally: &mut Tally,
 ) {
@@ -272,7 +281,11 @@ fn merge<'a, T: Number>(
             )
         };
     }
-    let reciprocal = T::of(1.0) / sum;
+    let reciprocal = match sink {
+        Some(sink) => beside_sink(greatest, sum, sink),
+        None => T::of(1.0) / sum,
+    };
+    count_sinks(usize::from(sink.is_some()), tally);
     multiply(isa, out, if sum == zero { zero } else { reciprocal });
     tally.executed(Class::Max, 2 * all + 2);
     tally.executed(Class::Exp, joined);

@@ -34,7 +34,7 @@ const ROWS: usize = 64;
 pub(super) fn over_query_blocks<T: Number, M: Meter>(
     isa: Isa,
     problem: &Attention<'_, T>,
-    keys: &[VisibleKeys],
+    keys: &[VisibleKeys<'_>],
     out: &Shared<'_, T>,
     meters: &AttentionMeters<'_, M>,
 ) {
@@ -167,7 +167,7 @@ impl<'a, T: Number> HeadRows<'a, T> {
         heads: &'a Heads<'a, T>,
         width: usize,
         problem: &Attention<'_, T>,
-        keys: &[VisibleKeys],
+        keys: &[VisibleKeys<'_>],
         pairs: Range<usize>,
         parallel: bool,
     ) -> HeadRows<'a, T> {

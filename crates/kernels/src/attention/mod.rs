@@ -13,9 +13,9 @@ mod score_tile;
 
 pub use chain::{Context, Scores, masked_context, masked_scores};
 pub use fused::attention;
-pub use mask::Mask;
-use mask::Vectors;
 pub(crate) use mask::VisibleKeys;
+pub use mask::{Keep, Mask, Pairs};
+use mask::{Vectors, shown};
 
 use std::borrow::Cow;
 
@@ -170,18 +170,38 @@ pub struct Attention<'a, T = f32> {
     pub v: Heads<'a, T>,
     /// The allowed pairs.
     pub mask: Mask<'a>,
-    /// Added to the scaled scores. A number beyond ±2.358·10³⁸ (the greatest float over log₂e, scores
+    /// Keeps scaled scores below it, above its negative: `c·tanh(score / c)`.
+    pub soft_cap: Option<f32>,
+    /// Added to the scores then. A number beyond ±2.358·10³⁸ (the greatest float over log₂e, scores
     /// being powers of two) counts as that; only `-∞` is `-∞`.
     pub bias: Option<Bias<'a, T>>,
     /// Multiplies the scores; `None` multiplies and counts nothing.
     pub scale: Option<f32>,
+    /// A number for each head that joins the softmax of its rows as one more score and weighs no value.
+    /// It counts in powers of two as a bias does.
+    pub sinks: Option<&'a [T]>,
 }
 
 impl<T> Attention<'_, T> {
-    /// What the queries are multiplied for by the scale and log₂e: without a scale it is for the
-    /// exponentials alone.
+    /// What the queries are multiplied with: scores are then in powers of two, or, where they have a cap,
+    /// in multiples of it.
+    fn factor(&self) -> f32 {
+        let scale = self.scale.unwrap_or(1.0);
+        self.soft_cap.map_or(scale * std::f32::consts::LOG2_E, |cap| scale / cap)
+    }
+
+    /// What that is for: without a scale for the cap or the exponentials alone.
     fn scaling(&self) -> AttentionPart {
-        if self.scale.is_some() { AttentionPart::Scale } else { AttentionPart::Softmax }
+        match (self.scale, self.soft_cap) {
+            (Some(_), _) => AttentionPart::Scale,
+            (None, Some(_)) => AttentionPart::SoftCap,
+            (None, None) => AttentionPart::Softmax,
+        }
+    }
+
+    /// The cap in powers of two, by which what it bounds is multiplied.
+    fn cap(&self) -> Option<f32> {
+        self.soft_cap.map(|cap| cap * std::f32::consts::LOG2_E)
     }
 }
 
@@ -194,9 +214,13 @@ pub struct AttentionMeters<'a, M> {
     /// One mul per allowed pair and head, when there is a scale; fused attention multiplies the
     /// queries instead.
     pub scale: &'a M,
+    /// A div, a tanh and a mul per allowed pair and head, when there is a soft cap; the queries are
+    /// divided instead of the scores.
+    pub soft_cap: &'a M,
     /// One add per allowed pair and head, when there is a bias.
     pub bias: &'a M,
-    /// As [`softmax`](crate::softmax()) over the allowed keys of each row.
+    /// As [`softmax`](crate::softmax()) over the allowed keys of each row; with sinks a max, two add and an
+    /// exp more for each row that sees a key.
     pub softmax: &'a M,
     /// Products of weights and values: per row with `k` allowed keys, `k·value_width` mul and
     /// `(k - 1)·value_width` add.
@@ -216,6 +240,7 @@ impl<M> Copy for AttentionMeters<'_, M> {}
 struct AttentionTallies {
     scores: Tally,
     scale: Tally,
+    soft_cap: Tally,
     bias: Tally,
     softmax: Tally,
     context: Tally,
@@ -231,8 +256,19 @@ impl AttentionTallies {
             self.scale.useful(Class::Mul, pairs);
             self.scale.substituted(Substitution::FoldedScale, pairs);
         }
+        if problem.soft_cap.is_some() {
+            self.soft_cap.useful(Class::Div, pairs);
+            self.soft_cap.substituted(Substitution::FoldedCap, pairs);
+            self.soft_cap.useful(Class::Tanh, pairs);
+            self.soft_cap.useful(Class::Mul, pairs);
+        }
         if problem.bias.is_some() {
             self.bias.useful(Class::Add, pairs);
+        }
+        if problem.sinks.is_some() {
+            self.softmax.useful(Class::Max, pairs - joined);
+            self.softmax.useful(Class::Add, 2 * (pairs - joined));
+            self.softmax.useful(Class::Exp, pairs - joined);
         }
         self.softmax.useful(Class::Max, joined);
         self.softmax.useful(Class::Add, pairs + joined);
@@ -243,9 +279,16 @@ impl AttentionTallies {
         self.context.useful(Class::Add, joined * value_width);
     }
 
-    /// Counts the multiplications of so many elements of queries by the scale and log₂e.
+    /// Counts the multiplications of so many elements of queries.
     fn scaled<T>(&mut self, problem: &Attention<'_, T>, elements: usize) {
-        let part = if problem.scale.is_some() { &mut self.scale } else { &mut self.softmax };
+        let part = match problem.scaling() {
+            AttentionPart::Scale => &mut self.scale,
+            AttentionPart::SoftCap => &mut self.soft_cap,
+            AttentionPart::Scores
+            | AttentionPart::Bias
+            | AttentionPart::Softmax
+            | AttentionPart::Context => &mut self.softmax,
+        };
         part.executed(Class::Mul, elements);
     }
 
@@ -253,6 +296,7 @@ impl AttentionTallies {
         if M::ON {
             meters.scores.record(&self.scores);
             meters.scale.record(&self.scale);
+            meters.soft_cap.record(&self.soft_cap);
             meters.bias.record(&self.bias);
             meters.softmax.record(&self.softmax);
             meters.context.record(&self.context);

@@ -7,14 +7,16 @@ use std::ops::Range;
 use opledger_dims::Class;
 
 use super::ranges::{clip, common, hull};
-use super::row_loops::{biased, count_biased, count_finite, finite, multiply};
-use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys};
+use super::row_loops::{
+    beside_sink, biased, cap, count_biased, count_finite, count_sinks, finite, multiply,
+};
+use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys, shown};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
 use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, vectorised};
-use crate::meter::AttentionPart;
+use crate::meter::{AttentionPart, Tally};
 use crate::number::Number;
 use crate::tasks::Shared;
 
@@ -26,7 +28,7 @@ type Lanes<T> = [T; NR];
 pub(super) struct QueryRows<'a, T> {
     pub(super) isa: Isa,
     pub(super) problem: &'a Attention<'a, T>,
-    pub(super) keys: &'a VisibleKeys,
+    pub(super) keys: &'a VisibleKeys<'a>,
     pub(super) item: usize,
     pub(super) kv_head: usize,
     /// The first row, and how many.
@@ -58,6 +60,16 @@ impl<'a, T: Number> QueryRows<'a, T> {
         (token * shape.heads + self.head(lane)) * shape.value_width
     }
 
+    /// Truth values of the keys, where pairs are hidden one by one.
+    fn pairs(&self, lane: usize) -> Option<&'a [i64]> {
+        self.keys.row(self.head(lane), self.query(lane))
+    }
+
+    /// Whether a lane sees a key inside the range that it sees.
+    fn sees(&self, lane: usize, key: usize) -> bool {
+        self.pairs(lane).is_none_or(|pairs| pairs[key] != 0)
+    }
+
     fn bias(&self, lane: usize) -> Option<&'a [T]> {
         let shape = &self.problem.shape;
         let matrix = self.item * shape.heads + self.head(lane);
@@ -81,7 +93,7 @@ pub(super) struct QueryBlock<'a, T> {
     /// The keys that any of them sees, and those that each sees.
     all: Range<usize>,
     every: Range<usize>,
-    /// Queries by element, multiplied by the scale and log₂e: scores are then in powers of two.
+    /// Queries by element, multiplied as [`Attention::factor`] says.
     queries: Buffer<T>,
     /// The context by element.
     context: Buffer<T>,
@@ -111,7 +123,8 @@ impl<'a, T: Number> QueryBlock<'a, T> {
     ) -> QueryBlock<'a, T> {
         let QueryRows { isa, problem, rows, .. } = place;
         let AttentionShape { key_width, value_width, .. } = problem.shape;
-        let seen: Vec<_> = (0..rows).map(|lane| place.keys.seen_by(place.query(lane))).collect();
+        let seen_by = |lane| place.keys.seen_by(place.head(lane), place.query(lane));
+        let seen: Vec<_> = (0..rows).map(seen_by).collect();
         let mut queries = Buffer::take(key_width * NR);
         if problem.shape.group() == 1 {
             let data =
@@ -127,9 +140,8 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             pack_panel(isa, columns, key_width, rows, &mut queries);
             copy.keep();
         }
-        let scale = problem.scale.unwrap_or(1.0) * std::f32::consts::LOG2_E;
         T::belongs_to(problem.scaling());
-        multiply(isa, &mut queries, T::of(scale));
+        multiply(isa, &mut queries, T::of(problem.factor()));
         tallies.scaled(problem, queries.len());
         let mut context = Buffer::take(value_width * NR);
         context.fill(T::of(0.0));
@@ -164,9 +176,12 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         if keys.is_empty() {
             return;
         }
-        self.useful(&tile.keys, tallies);
+        if self.useful(&tile.keys, tallies) == 0 {
+            return;
+        }
         let full = clip(&self.every, &tile.keys);
-        let full = if full.is_empty() { keys.end..keys.end } else { full };
+        let partial = full.is_empty() || self.place.keys.by_pairs();
+        let full = if partial { keys.end..keys.end } else { full };
         let cover = Cover { keys, full };
         let scores = &mut scores[cover.keys.start * NR..cover.keys.end * NR];
         self.score(tile, &cover, scores, tallies);
@@ -180,12 +195,14 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         self.add_context(isa, tile, &cover, scores, problem.shape.value_width, tallies);
     }
 
-    /// Counts what the definition asks for, row by row.
-    fn useful(&self, keys: &Range<usize>, tallies: &mut AttentionTallies) {
+    /// Counts what the definition asks for, row by row; how many pairs there are.
+    fn useful(&self, keys: &Range<usize>, tallies: &mut AttentionTallies) -> usize {
         // Pairs, and rows that begin here: their first pair joins nothing.
         let (rows, here) = (self.seen.len(), clip(&self.every, keys));
         let starting = |seen: &&Range<usize>| keys.contains(&seen.start) && !seen.is_empty();
-        let (pairs, first) = if self.all == self.every {
+        let (pairs, first) = if self.place.keys.by_pairs() {
+            (self.shown(keys), self.seen.iter().filter(starting).count())
+        } else if self.all == self.every {
             (rows * here.len(), if keys.contains(&self.all.start) { rows } else { 0 })
         } else if here.len() == keys.len() && self.every.start < keys.start {
             (rows * here.len(), 0)
@@ -195,6 +212,17 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         };
         let joined = pairs - if pairs == 0 { 0 } else { first };
         tallies.useful(self.place.problem, pairs, joined);
+        pairs
+    }
+
+    /// Pairs with some keys, which may be hidden one by one.
+    fn shown(&self, keys: &Range<usize>) -> usize {
+        let seen = self.seen.iter().enumerate().map(|(lane, seen)| {
+            let seen = seen.start.max(keys.start)..seen.end.min(keys.end);
+            let row = self.place.pairs(lane).filter(|_| !seen.is_empty());
+            row.map_or(0, |row| shown(&row[seen]))
+        });
+        seen.sum()
     }
 
     /// Computes the scores, `-∞` where a query does not see a key.
@@ -221,6 +249,12 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         T::belongs_to(AttentionPart::Scores);
         product.into(isa, scores, NR);
         product.count(&mut tallies.scores);
+        if let Some(greatest) = problem.cap() {
+            T::belongs_to(AttentionPart::SoftCap);
+            cap(isa, scores, T::of(greatest));
+            tallies.soft_cap.executed(Class::Tanh, scores.len());
+            tallies.soft_cap.executed(Class::Mul, scores.len());
+        }
         T::belongs_to(AttentionPart::Bias);
         let numbers = tile.keys.start + cover.keys.start..tile.keys.start + cover.keys.end;
         for lane in 0..self.place.rows {
@@ -244,6 +278,13 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         for part in cover.partial() {
             let scores = &mut scores[(part.start - cover.keys.start) * NR..];
             mask(isa, scores, part, &first, &last);
+        }
+        for lane in 0..self.place.rows {
+            let Some(row) = self.place.pairs(lane) else { break };
+            let scores = scores[lane..].iter_mut().step_by(NR);
+            for (score, _) in scores.zip(&row[numbers.clone()]).filter(|(_, seen)| **seen == 0) {
+                *score = T::of(f32::NEG_INFINITY);
+            }
         }
     }
 
@@ -292,9 +333,10 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             for part in cover.partial() {
                 for (lane, seen) in self.seen.iter().enumerate() {
                     let seen = clip(&clip(seen, &tile.keys), &part);
-                    tallies.context.executed(Class::Mul, seen.len() * width);
-                    tallies.context.executed(Class::Add, seen.len() * width);
-                    for key in seen.map(|key| key + part.start) {
+                    let seen = seen.map(|key| key + part.start);
+                    for key in seen.filter(|key| self.place.sees(lane, tile.keys.start + key)) {
+                        tallies.context.executed(Class::Mul, width);
+                        tallies.context.executed(Class::Add, width);
                         let weight = weights[(key - cover.keys.start) * NR + lane];
                         let context = self.context[lane..].iter_mut().step_by(NR);
                         for (context, v) in context.zip(value(key)) {
@@ -322,6 +364,20 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         product.count(&mut tallies.context);
     }
 
+    /// What weights are multiplied with beside the sinks of their heads.
+    fn join_sinks(&self, reciprocals: &mut Lanes<T>, tally: &mut Tally) {
+        let Some(sinks) = self.place.problem.sinks else { return };
+        let rows = self.place.rows;
+        for (lane, reciprocal) in reciprocals[..rows].iter_mut().enumerate() {
+            let (greatest, sum) = (self.maxima[lane], self.sums[lane]);
+            let factor = beside_sink(greatest, sum, sinks[self.place.head(lane)]);
+            *reciprocal = if sum == T::of(0.0) { T::of(0.0) } else { factor };
+        }
+        count_sinks(rows, tally);
+        tally.executed(Class::Div, rows);
+        tally.executed(Class::Max, rows);
+    }
+
     /// Divides by the sums of weights and writes each row where it belongs in `out`.
     ///
     /// # Safety
@@ -331,10 +387,11 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         let AttentionShape { heads, value_width, .. } = problem.shape;
         if value_width > 0 {
             T::belongs_to(AttentionPart::Softmax);
-            let reciprocals = self.sums.map(|sum| {
+            let mut reciprocals = self.sums.map(|sum| {
                 let reciprocal = T::of(1.0) / sum;
                 if sum == T::of(0.0) { T::of(0.0) } else { reciprocal }
             });
+            self.join_sinks(&mut reciprocals, &mut tallies.softmax);
             divide(isa, &mut self.context, &reciprocals);
             tallies.softmax.executed(Class::Max, 2 * NR);
             tallies.softmax.executed(Class::Div, NR);

@@ -47,10 +47,35 @@ vectorised! {
         finite
     }
 
+    /// `cap·tanh(x)`.
+    pub(super) fn cap[T: Number](x: &mut [T], cap: T) {
+        for x in x {
+            *x = x.tanh() * cap;
+        }
+    }
+
     /// Multiplies by a number.
     pub(super) fn multiply[T: Number](x: &mut [T], factor: T) {
         for x in x {
             *x *= factor;
         }
     }
+}
+
+/// What the weights of a row are multiplied with so that they add up to one beside a sink: `greatest` is
+/// its greatest score in powers of two, `sum` that of its weights. A row whose sum is zero has no weights.
+pub(super) fn beside_sink<T: Number>(greatest: T, sum: T, sink: T) -> T {
+    let sink = biased(T::of(0.0), sink);
+    let shift = if sink > greatest { sink } else { greatest };
+    let factor = (greatest - shift).exp2_flushed();
+    factor / sum.mul_add(factor, (sink - shift).exp2_flushed())
+}
+
+/// Counts what [`beside_sink`] executes for so many rows, but for the division.
+pub(super) fn count_sinks(rows: usize, tally: &mut Tally) {
+    count_biased(rows, tally);
+    tally.executed(Class::Max, rows);
+    tally.executed(Class::Add, 3 * rows);
+    tally.executed(Class::Exp, 2 * rows);
+    tally.executed(Class::Mul, rows);
 }

@@ -6,7 +6,7 @@ use opledger_dims::Class;
 
 use super::ranges::{clip, hull};
 use super::row_loops::{count_finite, finite};
-use super::{AttentionTallies, Bias, Vectors, VisibleKeys};
+use super::{AttentionTallies, Bias, Vectors, VisibleKeys, shown};
 use crate::gemm::matrix::{Dims, Matrix};
 use crate::gemm::unpacked::product_into;
 use crate::isa::{Isa, vectorised};
@@ -23,11 +23,25 @@ const STRIDE: usize = KEYS + 16;
 /// What the queries of a tile share.
 pub(super) struct QueryTile<'a> {
     pub(super) isa: Isa,
-    /// `item·heads + head`.
+    /// `item·heads + head`, and the head.
     pub(super) matrix: usize,
+    pub(super) head: usize,
     /// The first query.
     pub(super) query: usize,
-    pub(super) keys: &'a VisibleKeys,
+    pub(super) keys: &'a VisibleKeys<'a>,
+}
+
+impl<'a> QueryTile<'a> {
+    /// Truth values of keys for a row, where pairs are hidden one by one.
+    pub(super) fn pairs(&self, row: usize, numbers: Range<usize>) -> Option<&'a [i64]> {
+        self.keys.row(self.head, self.query + row).map(|pairs| &pairs[numbers])
+    }
+
+    /// How many of some keys a row sees; the keys are numbered from `start` on.
+    fn shown(&self, row: usize, start: usize, cols: &Range<usize>) -> usize {
+        let pairs = self.pairs(row, start + cols.start..start + cols.end);
+        pairs.map_or(cols.len(), shown)
+    }
 }
 
 /// Rows whose product with a tile of keys covers the same columns.
@@ -67,7 +81,7 @@ impl<T: Number> ScoreTile<T> {
     /// Begins with other queries; returns the numbers of the keys that any of them sees.
     pub(super) fn begin(&mut self, place: &QueryTile<'_>, rows: usize) -> Range<usize> {
         self.seen.clear();
-        self.seen.extend((0..rows).map(|i| place.keys.seen_by(place.query + i)));
+        self.seen.extend((0..rows).map(|i| place.keys.seen_by(place.head, place.query + i)));
         self.started.clear();
         self.started.resize(rows.div_ceil(BLOCK), false);
         self.context.fill(T::of(0.0));
@@ -156,11 +170,12 @@ impl<T: Number> ScoreTile<T> {
                 tallies.scale.executed(Class::Mul, dims.m * dims.n);
             }
         }
-        for (_, cols) in self.rows(keys) {
-            tallies.scores.useful(Class::Mul, cols.len() * width);
-            tallies.scores.useful(Class::Add, cols.len() * (width - 1));
+        for (row, cols) in self.rows(keys) {
+            let pairs = place.shown(row, keys.start, &cols);
+            tallies.scores.useful(Class::Mul, pairs * width);
+            tallies.scores.useful(Class::Add, pairs * (width - 1));
             if scale.is_some() {
-                tallies.scale.useful(Class::Mul, cols.len());
+                tallies.scale.useful(Class::Mul, pairs);
             }
         }
     }
@@ -181,7 +196,8 @@ impl<T: Number> ScoreTile<T> {
             }
             let bias = bias.row(place.matrix, place.query + row, len);
             let numbers = keys.start + cols.start..keys.start + cols.end;
-            tallies.bias.both(Class::Add, cols.len());
+            tallies.bias.useful(Class::Add, place.shown(row, keys.start, &cols));
+            tallies.bias.executed(Class::Add, cols.len());
             let scores = &mut self.weights[row * STRIDE..][cols];
             match place.keys.positions(numbers.clone()) {
                 None => add(place.isa, scores, &bias[numbers]),
@@ -207,14 +223,16 @@ impl<T: Number> ScoreTile<T> {
             return;
         }
         for (row, cols) in self.rows(keys) {
-            let terms = cols.len() - usize::from(!self.seen_before(row, keys.start));
-            tallies.context.useful(Class::Mul, cols.len() * width);
+            let pairs = place.shown(row, keys.start, &cols);
+            let terms = pairs - usize::from(!self.seen_before(row, keys.start));
+            tallies.context.useful(Class::Mul, pairs * width);
             tallies.context.useful(Class::Add, terms * width);
         }
         for Group { rows, cols, started } in &self.groups {
             let mut partial = false;
             for row in rows.clone() {
                 let seen = clip(&self.seen[row], keys);
+                partial |= place.keys.by_pairs();
                 if seen != *cols {
                     // A row that sees fewer keys takes the others with weight zero.
                     partial = true;
@@ -233,12 +251,15 @@ impl<T: Number> ScoreTile<T> {
                 for row in rows.clone() {
                     let seen = clip(&self.seen[row], keys);
                     let context = &mut self.context[row * width..][..width];
-                    for j in seen.clone() {
+                    let numbers = keys.start + seen.start..keys.start + seen.end;
+                    let pairs = place.pairs(row, numbers);
+                    let shown = |j: &usize| pairs.is_none_or(|pairs| pairs[j - seen.start] != 0);
+                    for j in seen.clone().filter(shown) {
                         let weight = self.weights[row * STRIDE + j];
                         accumulate(place.isa, context, weight, &v[j * stride..][..width]);
+                        tallies.context.executed(Class::Mul, width);
+                        tallies.context.executed(Class::Add, width);
                     }
-                    tallies.context.executed(Class::Mul, seen.len() * width);
-                    tallies.context.executed(Class::Add, seen.len() * width);
                 }
             } else {
                 let dims = Dims { m: rows.len(), k: cols.len(), n: width };

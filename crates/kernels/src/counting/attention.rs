@@ -13,9 +13,14 @@ struct Case {
     window: Option<usize>,
     /// Every how many keys one is left out.
     gaps: Option<usize>,
+    /// Where that differs from pair to pair: between batch items, heads, queries.
+    pairs: Option<[bool; 3]>,
     /// A bias, some of it −∞ and some the least float where so.
     bias: Option<bool>,
     scale: Option<f32>,
+    soft_cap: Option<f32>,
+    /// Sinks, some −∞ and some the least float where so.
+    sinks: Option<bool>,
     /// Whether some values are infinite.
     infinite: bool,
     seed: u64,
@@ -27,8 +32,10 @@ struct Data {
     k: Vec<f32>,
     v: Vec<f32>,
     bias: Vec<f32>,
+    sinks: Vec<f32>,
     weights: Vec<f32>,
-    keep: Option<Vec<i64>>,
+    keep: Vec<i64>,
+    keep_starts: Vec<usize>,
     starts: Vec<usize>,
 }
 
@@ -48,20 +55,45 @@ impl Case {
             bias.iter_mut().step_by(3).for_each(|bias| *bias = f32::NEG_INFINITY);
             bias.iter_mut().step_by(7).for_each(|bias| *bias = f32::MIN);
         }
+        let mut sinks = data(heads, seed + 5, false);
+        if self.sinks == Some(true) {
+            sinks.iter_mut().step_by(2).for_each(|sink| *sink = f32::NEG_INFINITY);
+            sinks.iter_mut().step_by(3).for_each(|sink| *sink = f32::MIN);
+        }
         Data {
+            sinks,
             q: data(batch * queries * heads * key_width, seed, false),
             k: data(batch * keys * kv_heads * key_width, seed + 1, false),
             v,
             bias,
             weights: data(batch * heads * queries * keys, seed + 4, false),
-            keep: self.gaps.map(|gap| (0..batch * keys).map(|at| (at % gap) as i64).collect()),
+            keep: (0..batch * heads * queries * keys)
+                .map(|at| ((at + at / keys) % self.gaps.unwrap_or(1)) as i64)
+                .collect(),
+            keep_starts: (0..batch * heads).map(|matrix| self.keep_start(matrix)).collect(),
             starts: vec![0; batch * heads],
         }
     }
 
     fn mask<'a>(&self, data: &'a Data) -> Mask<'a> {
-        let &Case { causal_offset, window, .. } = self;
-        Mask { causal_offset, window, keep: data.keep.as_deref() }
+        let &Case { shape, causal_offset, window, .. } = self;
+        let keep = self.gaps.map(|_| match self.pairs {
+            None => Keep::Keys(&data.keep[..shape.batch * shape.keys]),
+            Some([_, _, query]) => Keep::Pairs(Pairs {
+                data: &data.keep,
+                starts: &data.keep_starts,
+                query_stride: if query { shape.keys } else { 0 },
+            }),
+        });
+        Mask { causal_offset, window, keep }
+    }
+
+    fn keep_start(&self, matrix: usize) -> usize {
+        let AttentionShape { heads, queries, keys, .. } = self.shape;
+        let [batch, head, _] = self.pairs.unwrap_or_default();
+        let (item, head) =
+            (matrix / heads * usize::from(batch), matrix % heads * usize::from(head));
+        (item * heads + head) * queries * keys
     }
 
     fn scores<T: Number>(&self, data: &Data, meters: &[AtomicMeter; 3]) -> Vec<T> {
@@ -78,7 +110,14 @@ impl Case {
         };
         let [scores, scale, bias] = meters;
         let none = AtomicMeter::new();
-        let meters = AttentionMeters { scores, scale, bias, softmax: &none, context: &none };
+        let meters = AttentionMeters {
+            scores,
+            scale,
+            soft_cap: &none,
+            bias,
+            softmax: &none,
+            context: &none,
+        };
         let mut out = numbers::<T>(&vec![7.0; batch * heads * queries * keys]);
         masked_scores(&problem, &mut out, &meters).unwrap();
         assert_eq!(none.read(), Tally::default());
@@ -94,8 +133,9 @@ fn check(case: &Case) {
     counts_itself!(
         format!("fused {case:?}"),
         T,
-        |[scores, scale_meter, sum, softmax, context]| {
-            let [q, k, v, bias] = [&data.q, &data.k, &data.v, &data.bias].map(|x| numbers::<T>(x));
+        |[scores, scale_meter, soft_cap, sum, softmax, context]| {
+            let [q, k, v, bias, sinks] =
+                [&data.q, &data.k, &data.v, &data.bias, &data.sinks].map(|x| numbers::<T>(x));
             let bias = Bias { data: &bias, starts: &data.starts, query_stride: keys };
             let problem = Attention {
                 shape: *shape,
@@ -105,9 +145,17 @@ fn check(case: &Case) {
                 mask: case.mask(&data),
                 bias: case.bias.map(|_| bias),
                 scale: *scale,
+                soft_cap: case.soft_cap,
+                sinks: case.sinks.map(|_| &sinks[..]),
             };
-            let meters =
-                AttentionMeters { scores, scale: scale_meter, bias: sum, softmax, context };
+            let meters = AttentionMeters {
+                scores,
+                scale: scale_meter,
+                soft_cap,
+                bias: sum,
+                softmax,
+                context,
+            };
             let mut out = numbers::<T>(&vec![7.0; batch * queries * heads * value_width]);
             attention(&problem, &mut out, &meters).unwrap();
             out
@@ -147,15 +195,18 @@ proptest! {
         [key_width, value_width] in [1usize..20, 0usize..20],
         causal_offset in prop::option::of(-5i64..40),
         window in prop::option::of(0usize..30),
-        gaps in prop::option::of(1usize..5),
+        (gaps, pairs) in (prop::option::of(1usize..5), prop::option::of(any::<[bool; 3]>())),
         bias in prop::option::of(any::<bool>()),
         scale in prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
+        (soft_cap, sinks) in (prop_oneof![Just(None), Just(Some(2.0))], prop::option::of(any::<bool>())),
         infinite: bool,
         seed in 0u64..1 << 40,
     ) {
         let heads = kv_heads * group;
         let shape = AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
-        check(&Case { shape, causal_offset, window, gaps, bias, scale, infinite, seed });
+        check(&Case {
+            shape, causal_offset, window, gaps, pairs, bias, scale, soft_cap, sinks, infinite, seed,
+        });
     }
 }
 
@@ -174,8 +225,11 @@ fn square(n: usize) -> Case {
         causal_offset: None,
         window: None,
         gaps: None,
+        pairs: None,
         bias: None,
         scale: Some(0.5),
+        soft_cap: None,
+        sinks: None,
         infinite: false,
         seed: 1,
     }
@@ -188,6 +242,8 @@ fn several_tiles_count_themselves() {
         Case { causal_offset: Some(-3), window: Some(70), infinite: true, ..square(300) },
         Case { gaps: Some(3), causal_offset: Some(5), bias: Some(true), ..square(300) },
         Case { window: Some(200), scale: None, ..square(300) },
+        Case { soft_cap: Some(1.0), sinks: Some(false), causal_offset: Some(0), ..square(300) },
+        Case { gaps: Some(4), pairs: Some([false, true, true]), infinite: true, ..square(300) },
     ] {
         check(&case);
     }
@@ -206,6 +262,7 @@ fn several_chunks_of_keys_count_themselves() {
     };
     for case in [
         Case { causal_offset: Some(800), ..few.clone() },
+        Case { soft_cap: Some(1.0), sinks: Some(true), ..few.clone() },
         Case { causal_offset: Some(800), window: Some(80), scale: None, ..few.clone() },
         Case { gaps: Some(2), bias: Some(true), infinite: true, ..few },
     ] {

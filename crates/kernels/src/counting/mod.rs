@@ -20,7 +20,7 @@ static ALONE: LazyLock<ThreadPool> =
 
 thread_local! {
     /// What numbers have counted of each part, and the part that they count now.
-    static PARTS: RefCell<[Counts<u64>; 5]> = RefCell::new(std::array::from_fn(|_| Counts::zero()));
+    static PARTS: RefCell<[Counts<u64>; 6]> = RefCell::new(std::array::from_fn(|_| Counts::zero()));
     static PRESENT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn turn_to(part: usize) {
 }
 
 /// What numbers counted of each part in `work`; of the first where the kernel names none.
-fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; 5]) {
+fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; 6]) {
     turn_to(0);
     PARTS.take();
     let result = work();
@@ -44,7 +44,7 @@ fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; 5]) {
 pub(crate) struct Ran<const PARTS: usize> {
     bits: Vec<u32>,
     tallies: [Tally; PARTS],
-    counted: [Counts<u64>; 5],
+    counted: [Counts<u64>; 6],
 }
 
 impl<const PARTS: usize> Ran<PARTS> {
@@ -84,7 +84,7 @@ pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counti
 }
 
 /// The same, and each part against what the kernel computed where it named that part.
-pub(crate) fn compare_parts(what: &str, plain: &Ran<5>, counting: &Ran<5>) {
+pub(crate) fn compare_parts(what: &str, plain: &Ran<6>, counting: &Ran<6>) {
     compare(what, plain, counting);
     for (part, tally) in counting.tallies.iter().enumerate() {
         assert_eq!(tally.executed, counting.counted[part], "{what}: executed of part {part}");

@@ -16,7 +16,7 @@ const BINARY: [BinaryOp; 7] = [
 ];
 
 /// The masks of rows of so many keys, by number.
-fn mask<'a>(kind: usize, queries: usize, keys: usize, keep: &'a [i64]) -> Mask<'a> {
+fn mask(kind: usize, queries: usize, keys: usize, keep: Keep<'_>) -> Mask<'_> {
     Mask {
         causal_offset: (kind & 1 > 0).then_some(keys as i64 - queries as i64),
         window: (kind & 2 > 0).then_some(3),
@@ -32,13 +32,18 @@ proptest! {
         [batch, heads, queries] in [1usize..3, 1usize..3, 1usize..6],
         keys in prop_oneof![1usize..8, 30usize..36, 60usize..140],
         kind in 0usize..8,
-        odd: bool,
+        [odd, pairs]: [bool; 2],
         seed: u64,
     ) {
         let len = batch * heads * queries * keys;
         let x = data(len, seed, odd);
-        let keep: Vec<i64> = data(batch * keys, seed + 1, false).iter().map(|x| i64::from(*x > 0.0)).collect();
-        let rows = ScoreRows { batch, heads, queries, keys, mask: mask(kind, queries, keys, &keep) };
+        let keep: Vec<i64> = data(len, seed + 1, false).iter().map(|x| i64::from(*x > 0.0)).collect();
+        let starts: Vec<usize> = (0..batch * heads).map(|matrix| matrix * queries * keys).collect();
+        let keep = match pairs {
+            true => Keep::Pairs(Pairs { data: &keep, starts: &starts, query_stride: keys }),
+            false => Keep::Keys(&keep[..batch * keys]),
+        };
+        let rows = ScoreRows { batch, heads, queries, keys, mask: mask(kind, queries, keys, keep) };
         counts_itself!(format!("softmax of {rows:?}"), T, |[meter]| {
             let mut out = numbers::<T>(&vec![7.0; len]);
             softmax(&rows, &numbers::<T>(&x), &mut out, meter).unwrap();

@@ -12,9 +12,13 @@ struct Case {
     causal_offset: Option<i64>,
     window: Option<usize>,
     keep: Option<Vec<i64>>,
+    /// Axes over which truth values of pairs vary: batch, head, query. Those of keys vary over batch.
+    pairs: Option<[bool; 3]>,
     /// Axes over which the bias varies: batch, head, query.
     bias: Option<[bool; 3]>,
     scale: Option<f32>,
+    soft_cap: Option<f32>,
+    sinks: bool,
     poison: bool,
 }
 
@@ -23,24 +27,43 @@ struct Data {
     k: Vec<f32>,
     v: Vec<f32>,
     bias: Vec<f32>,
+    sinks: Vec<f32>,
     starts: Vec<usize>,
+    keep_starts: Vec<usize>,
 }
 
 impl Case {
-    fn mask(&self) -> Mask<'_> {
-        Mask { causal_offset: self.causal_offset, window: self.window, keep: self.keep.as_deref() }
+    fn mask<'a>(&'a self, d: &'a Data) -> Mask<'a> {
+        let &Case { shape, causal_offset, window, pairs, .. } = self;
+        let keep = self.keep.as_ref().map(|keep| match pairs {
+            None => Keep::Keys(&keep[..shape.batch * shape.keys]),
+            Some([_, _, query]) => Keep::Pairs(Pairs {
+                data: keep,
+                starts: &d.keep_starts,
+                query_stride: if query { shape.keys } else { 0 },
+            }),
+        });
+        Mask { causal_offset, window, keep }
     }
 
-    fn allowed(&self, b: usize, i: usize, j: usize) -> bool {
-        let (i, j, keys) = (i as i64, j as i64, self.shape.keys);
+    fn allowed(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
+        let s = &self.shape;
+        let at = match self.pairs {
+            None => b * s.keys + j,
+            Some([batch, head, query]) => {
+                let (b, h, i) =
+                    (b * usize::from(batch), h * usize::from(head), i * usize::from(query));
+                ((b * s.heads + h) * s.queries + i) * s.keys + j
+            }
+        };
+        let (i, j) = (i as i64, j as i64);
         let last = i + self.causal_offset.unwrap_or(0);
         (self.causal_offset.is_none() || j <= last)
             && self.window.is_none_or(|w| j > last - w as i64)
-            && self.keep.as_ref().is_none_or(|keep| keep[b * keys + j as usize] != 0)
+            && self.keep.as_ref().is_none_or(|keep| keep[at] != 0)
     }
 
-    fn bias_start(&self, matrix: usize) -> usize {
-        let [batch, head, _] = self.bias.unwrap_or_default();
+    fn start(&self, matrix: usize, [batch, head, _]: [bool; 3]) -> usize {
         let s = &self.shape;
         let item = if batch { matrix / s.heads } else { 0 };
         let head = if head { matrix % s.heads } else { 0 };
@@ -49,18 +72,25 @@ impl Case {
 
     fn data(&self) -> Data {
         let s = &self.shape;
+        let starts = |axes: Option<[bool; 3]>| -> Vec<usize> {
+            let matrices = 0..s.batch * s.heads;
+            matrices.map(|matrix| self.start(matrix, axes.unwrap_or_default())).collect()
+        };
         let bias = self.bias.map_or(0, |_| s.batch * s.heads * s.queries * s.keys);
         let mut data = Data {
             q: data(s.batch * s.queries * s.heads * s.key_width, 1),
             k: data(s.batch * s.keys * s.kv_heads * s.key_width, 2),
             v: data(s.batch * s.keys * s.kv_heads * s.value_width, 3),
             bias: data(bias, 4),
-            starts: (0..s.batch * s.heads).map(|matrix| self.bias_start(matrix)).collect(),
+            sinks: data(s.heads, 5),
+            starts: starts(self.bias),
+            keep_starts: starts(self.pairs),
         };
         if self.poison {
             for b in 0..s.batch {
                 for j in 0..s.keys {
-                    if (0..s.queries).any(|i| self.allowed(b, i, j)) {
+                    let rows = (0..s.heads).flat_map(|h| (0..s.queries).map(move |i| (h, i)));
+                    if rows.into_iter().any(|(h, i)| self.allowed(b, h, i, j)) {
                         continue;
                     }
                     let k = s.kv_heads * s.key_width;
@@ -71,6 +101,10 @@ impl Case {
             }
         }
         data
+    }
+
+    fn sinks<'a>(&self, d: &'a Data) -> Option<&'a [f32]> {
+        self.sinks.then_some(&d.sinks)
     }
 
     fn heads<'a>(&self, d: &'a Data) -> [Heads<'a>; 3] {
@@ -96,14 +130,14 @@ struct Reference {
     scores: Vec<f64>,
     weights: Vec<f64>,
     out: Vec<f64>,
-    /// scores, scale, bias, softmax, context
-    counts: [Counts<u64>; 5],
+    /// scores, scale, bias, softmax, context, soft cap
+    counts: [Counts<u64>; 6],
 }
 
 fn reference(case: &Case, d: &Data) -> Reference {
     let s = &case.shape;
-    let mut ops: [Ops; 5] = Default::default();
-    let [scores, scale, add_bias, softmax, context] = &mut ops;
+    let mut ops: [Ops; 6] = Default::default();
+    let [scores, scale, add_bias, softmax, context, soft_cap] = &mut ops;
     let (mut all_scores, mut all_weights) = (Vec::new(), Vec::new());
     let mut out = vec![0.0; s.batch * s.queries * s.heads * s.value_width];
     let (e, f) = (s.key_width, s.value_width);
@@ -112,13 +146,16 @@ fn reference(case: &Case, d: &Data) -> Reference {
             let g = h / (s.heads / s.kv_heads);
             for i in 0..s.queries {
                 let q = wide(&d.q[((b * s.queries + i) * s.heads + h) * e..][..e]);
-                let seen: Vec<usize> = (0..s.keys).filter(|&j| case.allowed(b, i, j)).collect();
+                let seen: Vec<usize> = (0..s.keys).filter(|&j| case.allowed(b, h, i, j)).collect();
                 let mut row = Vec::new();
                 for &j in &seen {
                     let k = wide(&d.k[((b * s.keys + j) * s.kv_heads + g) * e..][..e]);
                     let mut score = scores.dot(&q, &k);
                     if let Some(factor) = case.scale {
                         score = scale.mul(score, factor.into());
+                    }
+                    if let Some(cap) = case.soft_cap {
+                        score = soft_cap.cap(score, cap.into());
                     }
                     if let Some(bias) = case.bias(d) {
                         let term =
@@ -127,7 +164,8 @@ fn reference(case: &Case, d: &Data) -> Reference {
                     }
                     row.push(score);
                 }
-                let weights = softmax.softmax(&row);
+                let sink = case.sinks(d).map(|sinks| f64::from(sinks[h]));
+                let weights = softmax.softmax_beside(&row, sink);
                 for c in 0..f {
                     let terms: Vec<f64> = seen
                         .iter()
@@ -157,9 +195,9 @@ fn counts(numbers: &[(Class, u64)]) -> Counts<u64> {
     numbers.iter().fold(Counts::zero(), |counts, &(class, n)| counts.with(class, n))
 }
 
-fn meters(m: &[AtomicMeter; 5]) -> AttentionMeters<'_, AtomicMeter> {
-    let [scores, scale, bias, softmax, context] = m;
-    AttentionMeters { scores, scale, bias, softmax, context }
+fn meters(m: &[AtomicMeter; 6]) -> AttentionMeters<'_, AtomicMeter> {
+    let [scores, scale, bias, softmax, context, soft_cap] = m;
+    AttentionMeters { scores, scale, soft_cap, bias, softmax, context }
 }
 
 fn check(case: &Case) {
@@ -169,30 +207,42 @@ fn check(case: &Case) {
     let expected = reference(case, &d);
     let bound = 8.0 * bound(s.key_width + s.keys);
 
-    let problem =
-        Attention { shape: s, q, k, v, mask: case.mask(), bias: case.bias(&d), scale: case.scale };
-    let (out, tallies) = run(expected.out.len(), |out, m: &[AtomicMeter; 5]| {
+    let problem = Attention {
+        shape: s,
+        q,
+        k,
+        v,
+        mask: case.mask(&d),
+        bias: case.bias(&d),
+        scale: case.scale,
+        soft_cap: case.soft_cap,
+        sinks: case.sinks(&d),
+    };
+    let (out, tallies) = run(expected.out.len(), |out, m: &[AtomicMeter; 6]| {
         attention(&problem, out, &meters(m)).unwrap()
     });
     assert_close(&out, &expected.out, bound);
     assert_eq!(tallies.map(|tally| tally.useful), expected.counts);
 
+    // The chain has neither a cap nor sinks.
+    let case = &Case { soft_cap: None, sinks: false, ..case.clone() };
+    let expected = reference(case, &d);
     let problem =
-        Scores { shape: s, q, k, mask: case.mask(), bias: case.bias(&d), scale: case.scale };
-    let (scores, tallies) = run(expected.scores.len(), |out, m: &[AtomicMeter; 5]| {
+        Scores { shape: s, q, k, mask: case.mask(&d), bias: case.bias(&d), scale: case.scale };
+    let (scores, tallies) = run(expected.scores.len(), |out, m: &[AtomicMeter; 6]| {
         masked_scores(&problem, out, &meters(m)).unwrap()
     });
     assert_close(&scores, &expected.scores, bound);
     let none = Counts::zero();
     let [a, b, c, ..] = expected.counts;
-    assert_eq!(tallies.map(|tally| tally.useful), [a, b, c, none, none]);
+    assert_eq!(tallies.map(|tally| tally.useful), [a, b, c, none, none, none]);
 
     let rows = ScoreRows {
         batch: s.batch,
         heads: s.heads,
         queries: s.queries,
         keys: s.keys,
-        mask: case.mask(),
+        mask: case.mask(&d),
     };
     let (weights, [tally]) =
         run(scores.len(), |out, [m]: &[AtomicMeter; 1]| softmax(&rows, &scores, out, m).unwrap());
@@ -203,11 +253,12 @@ fn check(case: &Case) {
     let spoilt: Vec<f32> = (0..weights.len())
         .map(|at| {
             let (row, j) = (at / s.keys, at % s.keys);
-            let allowed = case.allowed(row / s.queries / s.heads, row % s.queries, j);
+            let (matrix, query) = (row / s.queries, row % s.queries);
+            let allowed = case.allowed(matrix / s.heads, matrix % s.heads, query, j);
             if allowed { weights[at] } else { f32::NAN }
         })
         .collect();
-    let problem = Context { shape: s, weights: &spoilt, v, mask: case.mask() };
+    let problem = Context { shape: s, weights: &spoilt, v, mask: case.mask(&d) };
     let (out, [tally]) = run(expected.out.len(), |out, [m]: &[AtomicMeter; 1]| {
         masked_context(&problem, out, m).unwrap()
     });
@@ -215,26 +266,32 @@ fn check(case: &Case) {
     assert_eq!(tally.useful, expected.counts[4]);
 }
 
+/// Truth values.
+fn shown(len: usize, seed: u64) -> Vec<i64> {
+    data(len, seed).iter().map(|x| i64::from(*x > 0.0)).collect()
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (0usize..3, 0usize..40, 0usize..40, 1usize..3, 1usize..4, 1usize..20, 0usize..20);
     let mask = (
         proptest::option::of(-5i64..30),
         proptest::option::of(0usize..20),
-        proptest::option::of(proptest::collection::vec(0i64..2, 120)),
+        proptest::option::of(1u64..1000),
+        proptest::option::of(any::<[bool; 3]>()),
     );
     let rest = (
         proptest::option::of(any::<[bool; 3]>()),
         prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
-        any::<bool>(),
+        (prop_oneof![Just(None), Just(Some(0.5)), Just(Some(30.0))], any::<bool>(), any::<bool>()),
     );
-    (sizes, mask, rest).prop_map(|(sizes, mask, (bias, scale, poison))| {
+    (sizes, mask, rest).prop_map(|(sizes, mask, (bias, scale, (soft_cap, sinks, poison)))| {
         let (batch, queries, keys, kv_heads, group, key_width, value_width) = sizes;
         let heads = kv_heads * group;
         let shape =
             AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
-        let (causal_offset, window, keep) = mask;
-        let keep = keep.map(|keep| keep[..batch * keys].to_vec());
-        Case { shape, causal_offset, window, keep, bias, scale, poison }
+        let (causal_offset, window, keep, pairs) = mask;
+        let keep = keep.map(|seed| shown(batch * heads * queries.max(1) * keys, seed));
+        Case { shape, causal_offset, window, keep, pairs, bias, scale, soft_cap, sinks, poison }
     })
 }
 
@@ -261,10 +318,23 @@ fn square(n: usize) -> Case {
         causal_offset: None,
         window: None,
         keep: None,
+        pairs: None,
         bias: None,
         scale: Some(0.5),
+        soft_cap: None,
+        sinks: false,
         poison: false,
     }
+}
+
+/// The case with pairs hidden one by one, and long runs of them.
+fn by_pairs(case: Case, axes: [bool; 3]) -> Case {
+    let s = &case.shape;
+    let mut keep = shown(s.batch * s.heads * s.queries * s.keys, 9);
+    for row in keep.chunks_mut(s.keys).step_by(2) {
+        row[..s.keys * 2 / 3].fill(0);
+    }
+    Case { keep: Some(keep), pairs: Some(axes), ..case }
 }
 
 #[test]
@@ -276,6 +346,13 @@ fn several_tiles_agree_with_loops() {
         Case { causal_offset: Some(-3), window: Some(70), poison: true, ..square(n) },
         Case { keep: every_third, causal_offset: Some(5), bias: Some([true; 3]), ..square(n) },
         Case { window: Some(600), ..square(n) },
+        Case { soft_cap: Some(2.0), sinks: true, causal_offset: Some(-9), ..square(600) },
+        by_pairs(Case { causal_offset: Some(9), poison: true, ..square(300) }, [false, true, true]),
+        by_pairs(
+            Case { window: Some(400), bias: Some([true; 3]), ..square(700) },
+            [true, false, true],
+        ),
+        by_pairs(square(300), [false, true, false]),
     ] {
         check(&case);
     }
@@ -310,10 +387,16 @@ fn few_queries_against_several_chunks_of_keys() {
     for case in [
         few_queries(),
         Case { causal_offset: Some(710), ..few_queries() },
+        Case { soft_cap: Some(1.0), sinks: true, bias: Some([true; 3]), ..few_queries() },
         Case { causal_offset: Some(800), window: Some(80), poison: true, ..few_queries() },
         Case { keep: Some(every_third), bias: Some([true; 3]), ..few_queries() },
         Case { keep: Some(first_chunk_out), poison: true, scale: None, ..few_queries() },
         Case { keep: Some(vec![0; 1400]), ..few_queries() },
+        by_pairs(few_queries(), [true; 3]),
+        by_pairs(
+            Case { causal_offset: Some(900), poison: true, ..few_queries() },
+            [false, true, false],
+        ),
     ] {
         check(&case);
     }
@@ -338,10 +421,19 @@ fn the_order_of_heads_and_tokens_in_memory_changes_no_bit() {
             head_stride: s.keys * width,
         };
         let result = |k, v| {
-            let problem =
-                Attention { shape: s, q, k, v, mask: case.mask(), bias: None, scale: case.scale };
+            let problem = Attention {
+                shape: s,
+                q,
+                k,
+                v,
+                mask: case.mask(&d),
+                bias: None,
+                scale: case.scale,
+                soft_cap: None,
+                sinks: None,
+            };
             let len = s.queries * s.heads * s.value_width;
-            run(len, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap())
+            run(len, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap())
         };
         let moved = result(other(&k_data, s.key_width), other(&v_data, s.value_width));
         assert_eq!(result(k, v), moved);
@@ -353,12 +445,22 @@ fn causal_work_is_near_the_triangle() {
     let case = Case { causal_offset: Some(0), ..square(1024) };
     let d = case.data();
     let [q, k, v] = case.heads(&d);
-    let problem =
-        Attention { shape: case.shape, q, k, v, mask: case.mask(), bias: None, scale: case.scale };
+    let problem = Attention {
+        shape: case.shape,
+        q,
+        k,
+        v,
+        mask: case.mask(&d),
+        bias: None,
+        scale: case.scale,
+        soft_cap: None,
+        sinks: None,
+    };
     let meter = AtomicMeter::new();
     let same = AttentionMeters {
         scores: &meter,
         scale: &meter,
+        soft_cap: &meter,
         bias: &meter,
         softmax: &meter,
         context: &meter,
@@ -398,10 +500,13 @@ fn simple(
         mask,
         bias: bias.map(|data| Bias { data, starts: &[0], query_stride: keys }),
         scale: None,
+        soft_cap: None,
+        sinks: None,
     };
     let mut out = vec![f32::NAN; queries * width];
     let m = &NoMeter;
-    let meters = AttentionMeters { scores: m, scale: m, bias: m, softmax: m, context: m };
+    let meters =
+        AttentionMeters { scores: m, scale: m, soft_cap: m, bias: m, softmax: m, context: m };
     attention(&problem, &mut out, &meters).unwrap();
     out
 }
@@ -427,10 +532,20 @@ fn executed_counts_are_those_of_the_tiles() {
     let case = Case { causal_offset: Some(0), ..square(64) };
     let d = case.data();
     let [q, k, v] = case.heads(&d);
-    let (shape, mask) = (case.shape, case.mask());
-    let problem = Attention { shape, q, k, v, mask, bias: None, scale: case.scale };
-    let (_, [scores, scale, _, softmax, context]) =
-        run(64 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+    let (shape, mask) = (case.shape, case.mask(&d));
+    let problem = Attention {
+        shape,
+        q,
+        k,
+        v,
+        mask,
+        bias: None,
+        scale: case.scale,
+        soft_cap: None,
+        sinks: None,
+    };
+    let (_, [scores, scale, _, softmax, context, _]) =
+        run(64 * 2 * 5, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap());
     // Four blocks of 16 queries in both heads of the group, each with the keys up to its last query. In
     // each the 15 last keys, which not all queries see, are looked at for infinite values.
     let pairs = 32 * (16 + 32 + 48 + 64);
@@ -461,8 +576,8 @@ fn executed_counts_are_those_of_the_tiles() {
     let mut shape = shape;
     shape.queries = 3;
     let problem = Attention { shape, mask: Mask::default(), ..problem };
-    let (_, [scores, scale, _, softmax, context]) =
-        run(3 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+    let (_, [scores, scale, _, softmax, context, _]) =
+        run(3 * 2 * 5, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap());
     let (rows, pairs) = (6, 6 * 64);
     assert_eq!(scores.executed[Class::Mul], 16 * pairs);
     assert_eq!(scale.executed, counts(&[(Class::Mul, 8 * rows)]));
@@ -483,11 +598,12 @@ fn each_part_has_its_own_operations() {
     let executed = |case: &Case| {
         let d = case.data();
         let [q, k, v] = case.heads(&d);
-        let (shape, mask, bias, scale) = (case.shape, case.mask(), case.bias(&d), case.scale);
-        let problem = Attention { shape, q, k, v, mask, bias, scale };
+        let (shape, mask, bias, scale) = (case.shape, case.mask(&d), case.bias(&d), case.scale);
+        let (soft_cap, sinks) = (case.soft_cap, case.sinks(&d));
+        let problem = Attention { shape, q, k, v, mask, bias, scale, soft_cap, sinks };
         let len = shape.queries * shape.heads * shape.value_width;
         let (_, tallies) =
-            run(len, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+            run(len, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap());
         tallies.map(|tally| tally.executed)
     };
     // In blocks, and few queries over chunks of keys.
@@ -495,23 +611,23 @@ fn each_part_has_its_own_operations() {
         let mut case = Case { causal_offset: Some(0), ..square(40) };
         case.shape.queries = queries;
         let plain = executed(&case);
-        let [scores, scale, bias, softmax, context] = plain;
+        let [scores, scale, bias, softmax, context, cap] = plain;
         assert!(bias.is_zero());
         let biased = executed(&Case { bias: Some([true; 3]), ..case.clone() });
-        assert_eq!([scores, scale, biased[2], softmax, context], biased);
+        assert_eq!([scores, scale, biased[2], softmax, context, cap], biased);
         assert!(!biased[2].is_zero());
 
         let mut other = case.clone();
         other.shape.key_width = 24;
         let wider = executed(&other);
-        assert_eq!([wider[0], wider[1], bias, softmax, context], wider);
+        assert_eq!([wider[0], wider[1], bias, softmax, context, cap], wider);
         assert_eq!(wider[1][Class::Mul], 3 * scale[Class::Mul]);
         assert!(wider[0][Class::Mul] > scores[Class::Mul]);
 
         let mut other = case.clone();
         other.shape.value_width = 15;
         let wider = executed(&other);
-        assert_eq!([scores, scale, bias, wider[3], wider[4]], wider);
+        assert_eq!([scores, scale, bias, wider[3], wider[4], cap], wider);
         assert_eq!(
             softmax.with(Class::Mul, wider[3][Class::Mul]).with(Class::Add, wider[3][Class::Add]),
             wider[3]
@@ -522,7 +638,10 @@ fn each_part_has_its_own_operations() {
         let unscaled = executed(&Case { scale: None, ..case });
         let multiplied = softmax[Class::Mul] + scale[Class::Mul];
         let none = Counts::zero();
-        assert_eq!([scores, none, bias, softmax.with(Class::Mul, multiplied), context], unscaled);
+        assert_eq!(
+            [scores, none, bias, softmax.with(Class::Mul, multiplied), context, cap],
+            unscaled
+        );
     }
 }
 
@@ -533,9 +652,19 @@ fn lanes_without_a_query_are_executed() {
     let [q, k, v] = case.heads(&d);
     let mut shape = case.shape;
     shape.queries = 5;
-    let problem = Attention { shape, q, k, v, mask: Mask::default(), bias: None, scale: None };
-    let (_, [scores, .., softmax, context]) =
-        run(5 * 2 * 5, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+    let problem = Attention {
+        shape,
+        q,
+        k,
+        v,
+        mask: Mask::default(),
+        bias: None,
+        scale: None,
+        soft_cap: None,
+        sinks: None,
+    };
+    let (_, [scores, .., softmax, context, _]) =
+        run(5 * 2 * 5, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap());
     // Ten rows of a group in sixteen lanes of products, and in all lanes of the softmax.
     assert_eq!(scores.useful[Class::Mul], 10 * 40 * 8);
     assert_eq!(scores.executed[Class::Mul], 16 * 40 * 8);
@@ -566,9 +695,11 @@ fn rescaling_is_executed_but_not_useful() {
             mask: Mask::default(),
             bias: None,
             scale: None,
+            soft_cap: None,
+            sinks: None,
         };
-        let (_, [.., softmax, _]) =
-            run(queries, |out, m: &[AtomicMeter; 5]| attention(&problem, out, &meters(m)).unwrap());
+        let (_, [.., softmax, _, _]) =
+            run(queries, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap());
         assert_eq!(softmax.useful[Class::Mul], 0);
         softmax.executed
     };
@@ -610,6 +741,7 @@ fn wrong_shapes_are_errors() {
     let meters = AttentionMeters {
         scores: &NoMeter,
         scale: &NoMeter,
+        soft_cap: &NoMeter,
         bias: &NoMeter,
         softmax: &NoMeter,
         context: &NoMeter,
@@ -632,6 +764,8 @@ fn wrong_shapes_are_errors() {
         mask: Mask::default(),
         bias: None,
         scale: None,
+        soft_cap: None,
+        sinks: None,
     };
     let mut out = [0.0; 8];
     assert_eq!(attention(&good, &mut out, &meters), Ok(()));
@@ -658,8 +792,19 @@ fn wrong_shapes_are_errors() {
     ] {
         assert!(matches!(fails(problem), KernelError::Short { needed: 8, found: 7, .. }));
     }
-    let mask = Mask { keep: Some(&[1]), ..Mask::default() };
+    let mask = Mask { keep: Some(Keep::Keys(&[1])), ..Mask::default() };
     assert!(matches!(fails(Attention { mask, ..good }), KernelError::Length { .. }));
+    let sinks = Some(&x[..1]);
+    assert!(matches!(fails(Attention { sinks, ..good }), KernelError::Length { .. }));
+    let pairs = |data, starts| Pairs { data, starts, query_stride: 2 };
+    for (pairs, short) in [(pairs(&[1; 3], &[0, 0]), true), (pairs(&[1; 4], &[0]), false)] {
+        let mask = Mask { keep: Some(Keep::Pairs(pairs)), ..Mask::default() };
+        match fails(Attention { mask, ..good }) {
+            KernelError::Short { needed: 4, found: 3, .. } => assert!(short),
+            KernelError::Shape { .. } => assert!(!short),
+            other => panic!("{other:?}"),
+        }
+    }
     let bias = Some(Bias { data: &x[..1], starts: &[0, 0], query_stride: 0 });
     assert!(matches!(fails(Attention { bias, ..good }), KernelError::Short { .. }));
     let bias = Some(Bias { data: &x, starts: &[0], query_stride: 0 });

@@ -88,10 +88,22 @@ impl Ops {
         self.sum(&products)
     }
 
+    /// `cap·tanh(x / cap)`.
+    pub(crate) fn cap(&mut self, x: f64, cap: f64) -> f64 {
+        let x = self.div(x, cap);
+        let x = self.one(Class::Tanh, x.tanh());
+        self.mul(x, cap)
+    }
+
     pub(crate) fn softmax(&mut self, x: &[f64]) -> Vec<f64> {
+        self.softmax_beside(x, None)
+    }
+
+    /// Softmax with one more number beside those of the row, whose weight is dropped.
+    pub(crate) fn softmax_beside(&mut self, x: &[f64], sink: Option<f64>) -> Vec<f64> {
         let Some((&first, rest)) = x.split_first() else { return Vec::new() };
         let mut greatest = first;
-        for x in rest {
+        for x in rest.iter().chain(&sink) {
             greatest = self.max(greatest, *x);
         }
         let e: Vec<f64> = x
@@ -101,7 +113,12 @@ impl Ops {
                 self.exp(shifted)
             })
             .collect();
-        let sum = self.sum(&e);
+        let mut sum = self.sum(&e);
+        if let Some(sink) = sink {
+            let shifted = self.sub(sink, greatest);
+            let e = self.exp(shifted);
+            sum = self.add(sum, e);
+        }
         e.iter().map(|e| self.div(*e, sum)).collect()
     }
 }

@@ -12,17 +12,21 @@ struct Case {
     causal_offset: Option<i64>,
     window: Option<usize>,
     keep: Option<Vec<i64>>,
+    /// Whether truth values are of pairs: `[heads, queries, keys]`, not `[batch, keys]`.
+    pairs: bool,
     /// Over which axes the second operand repeats.
     repeat: [bool; 4],
 }
 
 impl Case {
-    fn allowed(&self, [b, _, i, j]: [usize; 4]) -> bool {
+    fn allowed(&self, [b, h, i, j]: [usize; 4]) -> bool {
+        let [_, _, queries, keys] = self.sizes;
+        let at = if self.pairs { (h * queries + i) * keys + j } else { b * keys + j };
         let (query, key) = (i as i64, j as i64);
         let last = query + self.causal_offset.unwrap_or(0);
         (self.causal_offset.is_none() || key <= last)
             && self.window.is_none_or(|w| key > last - w as i64)
-            && self.keep.as_ref().is_none_or(|keep| keep[b * self.sizes[3] + j] != 0)
+            && self.keep.as_ref().is_none_or(|keep| keep[at] != 0)
     }
 
     fn index(&self, mut flat: usize) -> [usize; 4] {
@@ -47,8 +51,13 @@ impl Case {
 
 fn check(case: &Case) {
     let [batch, heads, queries, keys] = case.sizes;
-    let mask =
-        Mask { causal_offset: case.causal_offset, window: case.window, keep: case.keep.as_deref() };
+    let starts: Vec<usize> =
+        (0..batch * heads).map(|matrix| matrix % heads * queries * keys).collect();
+    let keep = case.keep.as_deref().map(|data| match case.pairs {
+        true => Keep::Pairs(Pairs { data, starts: &starts, query_stride: keys }),
+        false => Keep::Keys(&data[..batch * keys]),
+    });
+    let mask = Mask { causal_offset: case.causal_offset, window: case.window, keep };
     let rows = ScoreRows { batch, heads, queries, keys, mask };
     let ((a_strides, len), (b_strides, b_len)) =
         (case.strides([false; 4]), case.strides(case.repeat));
@@ -88,21 +97,26 @@ proptest! {
         sizes in [0usize..4, 0usize..4, 0usize..12, 0usize..20],
         causal_offset in proptest::option::of(-5i64..15),
         window in proptest::option::of(0usize..9),
-        keep in proptest::option::of(proptest::collection::vec(0i64..2, 60)),
+        keep in proptest::option::of(proptest::collection::vec(0i64..2, 4 * 12 * 20)),
+        pairs: bool,
         repeat: [bool; 4],
     ) {
-        let keep = keep.map(|keep| keep[..sizes[0] * sizes[3]].to_vec());
-        check(&Case { sizes, causal_offset, window, keep, repeat });
+        check(&Case { sizes, causal_offset, window, keep, pairs, repeat });
     }
 }
 
 #[test]
 fn several_tasks_agree_with_loops() {
-    let keep = Some((0..2 * 150).map(|j| j % 3).collect());
-    for (window, keep) in [(None, None), (Some(40), None), (Some(90), keep)] {
+    let keep = Some((0..3 * 120 * 150).map(|j| j % 7 % 3).collect());
+    for (window, keep, pairs) in [
+        (None, None, false),
+        (Some(40), None, false),
+        (Some(90), keep.clone(), false),
+        (None, keep, true),
+    ] {
         for repeat in [[false; 4], [true, false, false, false], [true; 4]] {
             let (sizes, keep) = ([2, 3, 120, 150], keep.clone());
-            check(&Case { sizes, causal_offset: Some(20), window, keep, repeat });
+            check(&Case { sizes, causal_offset: Some(20), window, keep, pairs, repeat });
         }
     }
 }
@@ -121,6 +135,6 @@ fn wrong_shapes_are_errors() {
     assert!(matches!(run(Mask::default(), &[3, 2], 6), Err(KernelError::Shape { .. })));
     assert!(matches!(run(Mask::default(), &[4, 3], 6), Err(KernelError::Length { .. })));
     assert!(matches!(run(Mask::default(), &[1, 3], 3), Err(KernelError::Length { .. })));
-    let keep = Mask { keep: Some(&[1, 1]), ..Mask::default() };
+    let keep = Mask { keep: Some(Keep::Keys(&[1, 1])), ..Mask::default() };
     assert!(matches!(run(keep, &[2, 3], 6), Err(KernelError::Length { .. })));
 }

@@ -15,6 +15,7 @@ fn meters() -> AttentionMeters<'static, NoMeter> {
     AttentionMeters {
         scores: &NoMeter,
         scale: &NoMeter,
+        soft_cap: &NoMeter,
         bias: &NoMeter,
         softmax: &NoMeter,
         context: &NoMeter,
@@ -73,7 +74,17 @@ fn attention_refuses_vectors_that_are_one_element() {
     ] {
         let mut out = vec![0.0; shape.value_width];
         let mask = Mask::default();
-        let problem = Attention { shape, q, k, v, mask, bias: None, scale: None };
+        let problem = Attention {
+            shape,
+            q,
+            k,
+            v,
+            mask,
+            bias: None,
+            scale: None,
+            soft_cap: None,
+            sinks: None,
+        };
         refused(attention(&problem, &mut out, &meters()));
         let bias = Some(Bias { data: &ONE, starts: &[], query_stride: 0 });
         refused(attention(&Attention { bias, ..problem }, &mut out, &meters()));
@@ -89,6 +100,8 @@ fn attention_refuses_vectors_that_are_one_element() {
         mask: Mask::default(),
         bias: None,
         scale: None,
+        soft_cap: None,
+        sinks: None,
     };
     assert_eq!(attention(&problem, &mut [], &meters()), Ok(()));
     let many = [1.0; 80];
@@ -105,7 +118,7 @@ fn attention_refuses_vectors_that_are_one_element() {
 #[test]
 fn rows_of_no_keys_ask_for_no_memory() {
     for batch in [HUGE, usize::MAX] {
-        let mask = Mask { keep: Some(&[]), ..Mask::default() };
+        let mask = Mask { keep: Some(Keep::Keys(&[])), ..Mask::default() };
         let rows = ScoreRows { batch, heads: 1, queries: 1, keys: 0, mask };
         assert_eq!(softmax::<f32, _>(&rows, &[], &mut [], &NoMeter), Ok(()));
         let strides = [1, 0];

@@ -3,7 +3,7 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Einsum, Factor, Rearrange, Reduce};
-use opledger_ir::{Axis, Graph, Mask, Masking, ModuleClass, Role, Shape, Var};
+use opledger_ir::{Axis, Graph, Mask, Masking, ModuleClass, Role, Scoring, Shape, Var};
 
 use super::{Attended, Weights};
 use crate::sizes::{Named, quotient};
@@ -17,6 +17,9 @@ pub(crate) struct Core<'a> {
     pub(crate) biases: &'a [Var],
     /// The width of a head, whose inverse square root scales the scores, if anything does.
     pub(crate) scale: Option<&'a Poly>,
+    /// What scaled scores are kept below, and the sinks `[h]` that join their softmax.
+    pub(crate) soft_cap: Option<f64>,
+    pub(crate) sinks: Option<Var>,
     /// Which weights are asked for.
     pub(crate) weights: Weights,
     /// Dropout of the weights.
@@ -37,9 +40,17 @@ impl Core<'_> {
         let fused =
             self.weights == Weights::None && self.biases.len() <= 1 && !self.dropout.is_active();
         if fused {
-            let (mask, scale) = (self.mask.clone(), self.scale());
-            let output = g.attention((q, k, v), mask, scale, self.biases.first().copied())?;
+            let (mask, scale, bias) =
+                (self.mask.clone(), self.scale(), self.biases.first().copied());
+            let (soft_cap, sinks) = (self.soft_cap, self.sinks);
+            let scoring = Scoring { scale, soft_cap, bias, mask, sinks };
+            let output = g.attention_by((q, k, v), scoring)?;
             return Ok(Attended { output, weights: None, present: None });
+        }
+        if self.soft_cap.is_some() || self.sinks.is_some() {
+            let problem = "attention with a soft cap or sinks gives no weights back, has one bias at \
+                           most and no dropout of the weights";
+            return Err(NnError::Config(problem.to_owned()));
         }
         let scope = match self.weights {
             Weights::None => g.module(ModuleClass::AttentionCore),
@@ -57,9 +68,11 @@ impl Core<'_> {
         let axes = Axes::of(g, q, k)?;
         let [k, v] = [axes.rename_keys(g, k)?, axes.rename_keys(g, v)?];
         let masked = self.masked(g, &axes);
+        let of_groups = masked.clone().map(|mask| axes.split_mask(g, mask)).transpose()?;
         let grouped = axes.split_heads(g, q)?;
-        let names = [&axes.batch[..], &axes.heads(), &[axes.query.name.clone(), axes.key.clone()]];
-        let scores = contract(g, "scores", grouped, k, names.concat(), masked.clone())?;
+        let batch = axes.batch_names();
+        let names = [&batch[..], &axes.heads(), &[axes.query.name.clone(), axes.key.clone()]];
+        let scores = contract(g, "scores", grouped, k, names.concat(), of_groups.clone())?;
         g.mark(scores, Role::Scores);
         let mut scores = axes.merge_heads(g, scores)?;
         if let Some(scale) = self.scale() {
@@ -70,14 +83,13 @@ impl Core<'_> {
             scores = g.add_masked("bias", scores, *bias, masked.clone())?;
             g.mark(scores, Role::ScoreBias);
         }
-        let softmax = g.softmax(scores, masked.clone())?;
+        let softmax = g.softmax(scores, masked)?;
         g.mark(softmax, Role::AttentionWeights);
         let weights = self.dropout.apply(g, "dropout", softmax)?;
         let grouped = axes.split_heads(g, weights)?;
         let width = names_of(g.shape(v)).pop().into_iter().collect::<Vec<_>>();
-        let names =
-            [&axes.batch[..], std::slice::from_ref(&axes.query.name), &axes.heads(), &width];
-        let output = contract(g, "context", grouped, v, names.concat(), masked)?;
+        let names = [&batch[..], std::slice::from_ref(&axes.query.name), &axes.heads(), &width];
+        let output = contract(g, "context", grouped, v, names.concat(), of_groups)?;
         g.mark(output, Role::Context);
         let output = axes.merge_heads(g, output)?;
         let weights = match self.weights {
@@ -92,9 +104,10 @@ impl Core<'_> {
         if self.mask.is_none() {
             return None;
         }
-        let sizes = [&axes.head.size, &axes.query.size, &axes.keys];
-        let support = g.support(self.mask, &axes.batch_size, sizes[0], sizes[1], sizes[2]);
-        Some(self.mask.over(&axes.query.name, &axes.key, support))
+        let mut entries = axes.batch.clone();
+        let key = Axis::new(axes.key.clone(), axes.keys.clone());
+        entries.extend([axes.head.clone(), axes.query.clone(), key]);
+        Some(g.masking(self.mask, &entries))
     }
 }
 
@@ -118,8 +131,7 @@ fn contract(
 
 /// The axes of one attention.
 struct Axes {
-    batch: Vec<Symbol>,
-    batch_size: Poly,
+    batch: Vec<Axis>,
     query: Axis,
     /// The name of the key axis beside the query axis.
     key: Symbol,
@@ -146,8 +158,7 @@ impl Axes {
             (true, _) => "m".into(),
         };
         let mut axes = Axes {
-            batch: batch.iter().map(|a| a.name.clone()).collect(),
-            batch_size: batch.iter().map(|a| &a.size).product(),
+            batch: batch.to_vec(),
             query: query.clone(),
             key: key_name,
             keys: key.size.clone(),
@@ -162,6 +173,10 @@ impl Axes {
             axes.groups = Some([Axis::new("g", kv_head.size), Axis::new("r", shared)]);
         }
         Ok(axes)
+    }
+
+    fn batch_names(&self) -> Vec<Symbol> {
+        self.batch.iter().map(|axis| axis.name.clone()).collect()
     }
 
     /// The names of the head axes of a grouped value.
@@ -183,6 +198,16 @@ impl Axes {
             }
         }
         Ok(renamed)
+    }
+
+    /// The mask of contractions, whose heads are in groups.
+    fn split_mask(&self, g: &mut Graph, mask: Masking) -> Result<Masking, NnError> {
+        let by_head = |keep: &Var| g.shape(*keep).position(&self.head.name).is_some();
+        let keep = match mask.keep.filter(by_head) {
+            Some(keep) => Some(self.split_heads(g, keep)?),
+            None => mask.keep,
+        };
+        Ok(Masking { keep, ..mask })
     }
 
     fn split_heads(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {

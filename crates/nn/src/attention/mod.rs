@@ -5,10 +5,11 @@
 mod core;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Concat, Rearrange, Rope};
+use opledger_ir::ops::{Concat, Rearrange, Rope, Source};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
+use crate::linear::param;
 use crate::sizes::{Named, positive, quotient};
 use crate::{
     AttentionNames, DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig, RotaryEmbedding,
@@ -57,6 +58,11 @@ pub struct AttentionConfig {
     pub rope: Option<RotaryEmbedding>,
     /// Whether scores are divided by the square root of the head's width; T5 does not.
     pub scaled: bool,
+    /// What scaled scores are kept below, above its negative: `c·tanh(s / c)` (Gemma 2).
+    pub soft_cap: Option<f64>,
+    /// Whether each head has a sink, a number that joins the softmax of its rows as one more score and
+    /// weighs no value (gpt-oss).
+    pub sinks: bool,
     /// Dropout of the attention weights; in inference it is not recorded.
     pub dropout: DropoutConfig,
     /// Whether training leaves the parameters alone.
@@ -96,6 +102,8 @@ impl AttentionConfig {
             qk_norm: None,
             rope: None,
             scaled: true,
+            soft_cap: None,
+            sinks: false,
             dropout: DropoutConfig::default(),
             frozen: false,
             origin: Origin::Torch,
@@ -157,7 +165,7 @@ pub struct Attended {
 }
 
 /// Multi-head attention. Parameters `q_proj.weight [h, e, c]`, `k_proj.weight` and `v_proj.weight
-/// [g, e, c]`, `out_proj.weight [c, h, e]`, and their biases.
+/// [g, e, c]`, `out_proj.weight [c, h, e]`, and their biases; `sinks [h]` where there are any.
 ///
 /// ```
 /// # mod opledger { pub use {opledger_ir::*, opledger_nn as nn}; }
@@ -183,6 +191,8 @@ pub struct MultiheadAttention {
     qk_norm: Option<[Norm; 2]>,
     rope: Option<RotaryEmbedding>,
     scaled: bool,
+    soft_cap: Option<f64>,
+    sinks: Option<Var>,
     dropout: DropoutConfig,
 }
 
@@ -247,12 +257,20 @@ impl MultiheadAttention {
             }
             false => None,
         };
+        let sinks = match config.sinks {
+            true => {
+                let axes = vec![Axis::new("h", h)];
+                Some(param(g, "sinks", Source::shift(), axes, config.frozen)?)
+            }
+            false => None,
+        };
         let mut norm = |name, config| Norm::new(&mut g.scope(name), ("e", &head_dim), config);
         let qk_norm = match config.qk_norm {
             Some(config) => Some([norm("q_norm", config)?, norm("k_norm", config)?]),
             None => None,
         };
         let (rope, scaled, dropout) = (config.rope.clone(), config.scaled, config.dropout);
+        let soft_cap = config.soft_cap;
         Ok(MultiheadAttention {
             scope,
             query,
@@ -263,6 +281,8 @@ impl MultiheadAttention {
             qk_norm,
             rope,
             scaled,
+            soft_cap,
+            sinks,
             dropout,
         })
     }
@@ -320,6 +340,8 @@ impl MultiheadAttention {
             mask: &call.mask,
             biases: call.bias.as_slice(),
             scale: self.scaled.then_some(&self.head_dim),
+            soft_cap: self.soft_cap,
+            sinks: self.sinks,
             weights: call.weights,
             dropout: self.dropout,
         };

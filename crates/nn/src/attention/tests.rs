@@ -1,7 +1,7 @@
 //! Costs and shapes of attention in every form.
 
-use opledger_dims::{Binding, Counts};
-use opledger_ir::{Op, Part};
+use opledger_dims::{Binding, Class, Counts};
+use opledger_ir::{Cost, Op, Operation, Part};
 
 use super::*;
 
@@ -106,7 +106,7 @@ fn parts(g: &Graph) -> [Counts<Poly>; 5] {
 
 #[test]
 fn the_fused_operation_costs_what_its_chain_costs() {
-    let masks: [fn(&mut Graph) -> Mask; 7] = [
+    let masks: [fn(&mut Graph) -> Mask; 9] = [
         |_| Mask::none(),
         |_| Mask::causal(),
         |_| Mask::sliding("w"),
@@ -114,6 +114,14 @@ fn the_fused_operation_costs_what_its_chain_costs() {
         |g| Mask::none().keeping(g.input_mask("keep", ["b", "n"]).unwrap()),
         |g| Mask::causal().keeping(g.input_mask("keep", ["b", "n"]).unwrap()),
         |g| Mask::sliding(3).keeping(g.input_mask("keep", ["b", "n"]).unwrap()),
+        |g| {
+            Mask::none()
+                .keeping(g.input_mask("keep", [("h", "h"), ("n", "n"), ("m", "n")]).unwrap())
+        },
+        |g| {
+            Mask::around(2)
+                .keeping(g.input_mask("keep", [("b", "b"), ("n", "n"), ("m", "n")]).unwrap())
+        },
     ];
     for kv_heads in [None, Some("kv")] {
         for mask in masks {
@@ -135,6 +143,33 @@ fn the_fused_operation_costs_what_its_chain_costs() {
             assert_eq!(fused.shape(fused.outputs()[0].1), chain.shape(attended.output));
         }
     }
+}
+
+/// gpt-oss's sinks and Gemma 2's soft cap: a parameter for each head, and parts of the fused operation.
+#[test]
+fn a_soft_cap_and_sinks_belong_to_the_fused_operation() {
+    let odd = AttentionConfig { soft_cap: Some(50.0), sinks: true, ..config(Some("kv")) };
+    let (g, _) = record(&odd, |_| Attend::from(Mask::causal()));
+    let (plain, _) = record(&config(Some("kv")), |_| Attend::from(Mask::causal()));
+    let more = g.parameters().0 - plain.parameters().0;
+    assert_eq!(more.to_string(), "h");
+    let of = |g: &Graph| {
+        let node = g.nodes().iter().find(|node| node.path == "attn.attention").unwrap();
+        (node.op.detail(), g.node_cost(node))
+    };
+    let ((detail, cost), (_, without)) = (of(&g), of(&plain));
+    assert_eq!(detail, "causal from 0, soft cap 50, sinks");
+    let pairs = without.part(Part::Scale)[Class::Mul].clone();
+    let cap = Counts::zero().with(Class::Div, pairs.clone()).with(Class::Tanh, pairs.clone());
+    assert_eq!(cost.part(Part::SoftCap), cap.with(Class::Mul, pairs));
+    let exponentials = |cost: &Cost| cost.part(Part::Softmax)[Class::Exp].clone();
+    assert_eq!(exponentials(&cost) - exponentials(&without), "b·n·h".parse().unwrap());
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let attention = MultiheadAttention::new(&mut g, &odd).unwrap();
+    let call = Attend { weights: Weights::Heads, ..Attend::default() };
+    let error = attention.forward_with(&mut g, x, x, x, call).unwrap_err().to_string();
+    assert!(error.starts_with("attention with a soft cap or sinks gives no weights back"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Scaled dot-product attention, with its mask read from what made it.
 
-use opledger_dims::Poly;
+use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Factor;
-use opledger_ir::{IndexExpr, Mask};
+use opledger_ir::{Axis, IndexExpr, Mask, Scoring, Var};
 
+use super::hidden;
 use crate::call::Call;
+use crate::hidden::Finite;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
 use crate::whole::{Whole, WholeKind};
@@ -23,14 +25,13 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 struct Seen {
     offset: Option<Poly>,
     window: Option<Poly>,
-    /// Truth values over batch and keys.
-    keys: Option<IndexExpr>,
     /// Truth values of another form.
-    other: Option<IndexExpr>,
+    rest: Option<IndexExpr>,
 }
 
-/// Reads the conditions of a truth value over dimensions of which the last two are query and key.
-fn read(expr: &IndexExpr, query: usize, key: usize) -> Seen {
+/// Reads the conditions of a truth value over dimensions of which the last two are query and key, of
+/// so many keys.
+fn read(expr: &IndexExpr, query: usize, key: usize, keys: &Poly) -> Seen {
     let mut seen = Seen::default();
     let one = Poly::one();
     let mut floors = Vec::new();
@@ -50,17 +51,19 @@ fn read(expr: &IndexExpr, query: usize, key: usize) -> Seen {
         } else if terms.len() == 2 && of_query == -one.clone() && of_key == one {
             // j − i + c > 0: keys from i − c + 1.
             floors.push((constant, condition));
-        } else if !condition.uses(query) {
-            seen.keys = Some(join(seen.keys, condition));
         } else {
-            seen.other = Some(join(seen.other, condition));
+            seen.rest = Some(join(seen.rest, condition));
         }
     }
     for (at, (constant, condition)) in floors.into_iter().enumerate() {
-        match &seen.offset {
-            // Keys up to i + o, of those the last w: from i + o − w + 1.
-            Some(offset) if at == 0 => seen.window = Some(&constant + offset),
-            _ => seen.other = Some(join(seen.other, condition)),
+        match at {
+            // Keys up to i + o, of those the last w: from i + o − w + 1. Without an end, all keys are
+            // before i + m.
+            0 => {
+                let offset = seen.offset.get_or_insert_with(|| keys.clone());
+                seen.window = Some(&constant + &*offset);
+            }
+            _ => seen.rest = Some(join(seen.rest, condition)),
         }
     }
     seen
@@ -70,37 +73,39 @@ fn join(before: Option<IndexExpr>, condition: &IndexExpr) -> IndexExpr {
     before.map_or_else(|| condition.truth(), |before| before.and(condition))
 }
 
-/// A mask as the program hands it over.
-enum Given {
-    Nothing,
-    /// Pairs that are seen.
-    Truth(Whole),
-    /// Numbers that are added to the scores.
-    Bias(Placed),
+/// A mask as the program hands it over: pairs that are seen, and numbers that are added to their scores.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) seen: Option<Whole>,
+    pub(crate) bias: Option<Placed>,
+}
+
+/// What attention is of: `[batch…, heads, tokens, width]` each, and what becomes of its scores.
+pub(crate) struct WrittenAttention {
+    pub(crate) q: Placed,
+    pub(crate) k: Placed,
+    pub(crate) v: Placed,
+    pub(crate) scale: Option<Factor>,
+    pub(crate) soft_cap: Option<f64>,
+    pub(crate) given: Given,
+    /// A number for each head.
+    pub(crate) sinks: Option<Placed>,
 }
 
 fn given(own: &mut Importer<'_>, value: Meaning) -> Lowered<Given> {
-    Ok(match value {
-        Meaning::None => Given::Nothing,
-        Meaning::Whole(whole) if whole.kind == WholeKind::Truth => Given::Truth(whole),
-        // Numbers below any score hide a pair: −∞, or the least that a type of elements has.
-        Meaning::Choice { when, then, otherwise } if then == 0.0 && hides(otherwise) => {
-            Given::Truth(when)
-        }
-        Meaning::Choice { when, then, otherwise } if hides(then) && otherwise == 0.0 => {
-            Given::Truth(when.each(WholeKind::Truth, IndexExpr::is_zero))
-        }
-        value => Given::Bias(own.real(value)?),
+    let truth = |seen: Whole| Given { seen: Some(seen), bias: None };
+    Ok(match (hidden::hiding(&value), value) {
+        (_, Meaning::None) => Given::default(),
+        (_, Meaning::Whole(whole)) if whole.kind == WholeKind::Truth => truth(whole),
+        (Some((seen, Finite::Number(0.0))), _) => truth(seen),
+        (Some((seen, Finite::Tensor(bias))), _) => Given { seen: Some(seen), bias: Some(bias) },
+        (_, value) => Given { seen: None, bias: Some(own.real(value)?) },
     })
-}
-
-fn hides(number: f64) -> bool {
-    number <= f64::from(half::f16::MIN)
 }
 
 fn attention(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let [q, k, v] = ["query", "key", "value"].map(|name| call.tensor(own, name));
-    let (mut q, mut k, mut v) = (q?, k?, v?);
+    let (q, k, v) = (q?, k?, v?);
     if call.float("dropout_p").is_some_and(|p| p != 0.0) {
         return Err(Obstacle::Bad(
             "dropout of attention's weights: export the model in evaluation (`model.eval()`)"
@@ -111,6 +116,23 @@ fn attention(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
         Some(scale) => Factor::Number(scale),
         None => Factor::InverseSqrt(q.sizes().last().cloned().ok_or(Obstacle::Unknown)?),
     };
+    let mask = call.value(own, "attn_mask")?;
+    let mut given = given(own, mask)?;
+    if call.flag("is_causal", false) {
+        let sizes = [q.sizes(), k.sizes()].map(|sizes| sizes.into_iter().rev().nth(1));
+        let [Some(queries), Some(keys)] = sizes else { return Err(Obstacle::Unknown) };
+        let [query, key] = [0, 1].map(IndexExpr::Position);
+        let (sizes, kind) = (vec![queries, keys], WholeKind::Truth);
+        let expr = key.below(&query.plus(&1.into()));
+        given = Given { seen: Some(Whole { sizes, expr, kind }), bias: None };
+    }
+    let scale = (scale != Factor::Number(1.0)).then_some(scale);
+    record(own, WrittenAttention { q, k, v, scale, soft_cap: None, given, sinks: None })
+}
+
+/// Records attention: `[batch…, heads, queries, width]`.
+pub(crate) fn record(own: &mut Importer<'_>, attended: WrittenAttention) -> Lowered<Placed> {
+    let WrittenAttention { mut q, mut k, mut v, scale, soft_cap, given, sinks } = attended;
     let heads = q.dims.len() > 2;
     let rank = q.dims.len().max(3);
     for tensor in [&mut q, &mut k, &mut v] {
@@ -149,23 +171,15 @@ fn attention(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     for tensor in [&mut q, &mut k, &mut v] {
         vars.push(arranged(own, tensor)?);
     }
-    let mask = call.value(own, "attn_mask")?;
-    let mut mask = given(own, mask)?;
-    if call.flag("is_causal", false) {
-        let causal =
-            IndexExpr::Position(rank - 1).below(&IndexExpr::Position(query).plus(&1.into()));
-        let all = [&sizes[..query], &[sizes[query].clone(), keys.clone()]].concat();
-        mask = Given::Truth(Whole { sizes: all, expr: causal, kind: WholeKind::Truth });
-    }
-    let (rule, bias) = match mask {
-        Given::Nothing => (Mask::none(), None),
-        Given::Truth(whole) => masked(own, &whole.ranked(rank), &sizes, &keys)?,
-        Given::Bias(bias) => (Mask::none(), Some(bias)),
+    let mask = match given.seen {
+        Some(seen) => masked(own, &seen.ranked(rank), &q, &keys)?,
+        None => Mask::none(),
     };
-    let bias = bias.map(|bias| biased(own, &bias, &q, &sizes, &keys)).transpose()?;
+    let bias = given.bias.map(|bias| biased(own, &bias, &q, &sizes, &keys)).transpose()?;
+    let sinks = sinks.map(|sinks| by_head(own, sinks, &q)).transpose()?;
     let [queries, keys, values] = vars[..] else { return Err(Obstacle::Unknown) };
-    let scale = (scale != Factor::Number(1.0)).then_some(scale);
-    let var = own.graph.attention((queries, keys, values), rule, scale, bias)?;
+    let scoring = Scoring { scale, soft_cap, bias, mask, sinks };
+    let var = own.graph.attention_by((queries, keys, values), scoring)?;
     // [batch…, query, head, width] as PyTorch's [batch…, head, query, width].
     let mut result = own.movement().tensor_of_all(var);
     result.dims.swap(head, query);
@@ -177,7 +191,7 @@ fn attention(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
 }
 
 /// The value with the axes batch…, tokens, head, width.
-fn arranged(own: &mut Importer<'_>, tensor: &mut Placed) -> Lowered<opledger_ir::Var> {
+fn arranged(own: &mut Importer<'_>, tensor: &mut Placed) -> Lowered<Var> {
     let mut movement = own.movement();
     let rank = tensor.dims.len();
     let mut names = Vec::new();
@@ -189,41 +203,81 @@ fn arranged(own: &mut Importer<'_>, tensor: &mut Placed) -> Lowered<opledger_ir:
     Ok(tensor.var)
 }
 
-/// What hides pairs: a rule, a tensor of keys, and where it has another form, a bias.
-fn masked(
-    own: &mut Importer<'_>,
-    mask: &Whole,
-    sizes: &[Poly],
-    keys: &Poly,
-) -> Lowered<(Mask, Option<Placed>)> {
-    let rank = sizes.len();
-    let seen = read(&mask.expr, rank - 2, rank - 1);
+/// What hides pairs: a rule, and for what has another form a tensor of some of batch, heads and queries, by
+/// their names, and the keys.
+fn masked(own: &mut Importer<'_>, mask: &Whole, q: &Placed, keys: &Poly) -> Lowered<Mask> {
+    let rank = q.dims.len();
+    let (query, key) = (rank - 2, rank - 1);
     if mask.expr.as_number().is_some_and(|number| number != 0) {
-        return Ok((Mask::none(), None));
+        return Ok(Mask::none());
     }
-    // Per head is no rule of keys.
-    let by_head = seen.keys.as_ref().is_some_and(|expr| expr.uses(rank - 3));
-    if seen.other.is_some() || by_head {
-        let full = [&sizes[..rank - 1], std::slice::from_ref(keys)].concat();
-        let when = Whole { sizes: full, ..mask.clone() };
-        let value = Meaning::Choice { when, then: 0.0, otherwise: f64::NEG_INFINITY };
-        return Ok((Mask::none(), Some(own.real(value)?)));
-    }
+    let seen = read(&mask.expr, query, key, keys);
     let mut rule = Mask { offset: seen.offset, window: seen.window, keep: None };
-    if let Some(expr) = seen.keys {
-        let expr = seen_keys(&expr);
-        // Over [batch…, key].
-        let batch = rank - 3;
-        let own_sizes = [&sizes[..batch], std::slice::from_ref(keys)].concat();
-        let moved = expr.at(&|dim| match dim {
-            dim if dim < batch => IndexExpr::Position(dim),
-            _ => IndexExpr::Position(batch),
-        });
-        let mut movement = own.movement();
-        let tensor = movement.whole(&own_sizes, &moved, true)?;
-        rule.keep = Some(movement.dense(&tensor)?.var);
+    if let Some(expr) = seen.rest {
+        let mut axes: Vec<Axis> = Vec::new();
+        for dim in 0..key {
+            match q.dims[dim].first() {
+                Some(DimPart::Axis(axis)) => axes.push(axis.clone()),
+                Some(DimPart::Repeat(_)) | None => return Err(Obstacle::Unknown),
+            }
+        }
+        let name = apart(&axes);
+        axes.push(Axis::new(name, keys.clone()));
+        let known = own.masks.iter().find(|(of, over, _)| *of == expr && *over == axes);
+        let var = match known {
+            Some((_, _, var)) => *var,
+            None => {
+                let var = own.for_all(|own| truths(own, &seen_keys(&expr), &axes))?;
+                own.masks.push((expr, axes, var));
+                var
+            }
+        };
+        rule.keep = Some(var);
     }
-    Ok((rule, None))
+    Ok(rule)
+}
+
+/// Truth values over those of some axes on which they depend, and the last.
+fn truths(own: &mut Importer<'_>, expr: &IndexExpr, axes: &[Axis]) -> Lowered<Var> {
+    let sizes: Vec<Poly> = axes.iter().map(|axis| axis.size.clone()).collect();
+    let mut movement = own.movement();
+    let mut tensor = movement.whole(&sizes, expr, true)?;
+    let (mut names, mut order) = (Vec::new(), Vec::new());
+    for (dim, axis) in axes.iter().enumerate() {
+        let found = match dim + 1 == axes.len() {
+            true => Some(movement.axis(&mut tensor, dim)?),
+            false => {
+                tensor.dims[dim].retain(|part| part.axis().is_some());
+                movement.single(&mut tensor, dim)?
+            }
+        };
+        if let Some(found) = found {
+            names.push((found.name, axis.name.clone()));
+            order.push(axis.name.clone());
+        }
+    }
+    movement.renamed(&mut tensor, &names)?;
+    movement.order(&mut tensor, order)?;
+    Ok(tensor.var)
+}
+
+/// A name for the keys that none of these axes has.
+fn apart(axes: &[Axis]) -> Symbol {
+    let mut name = Symbol::from("keys".to_owned());
+    while axes.iter().any(|axis| axis.name == name) {
+        name = Symbol::from(format!("{name}'"));
+    }
+    name
+}
+
+/// Numbers of heads under the name of the queries' heads.
+fn by_head(own: &mut Importer<'_>, mut sinks: Placed, q: &Placed) -> Lowered<Var> {
+    let head = q.dims.len() - 3;
+    let Some(DimPart::Axis(axis)) = q.dims[head].first() else { return Err(Obstacle::Unknown) };
+    let mut movement = own.movement();
+    let own_axis = movement.axis(&mut sinks, 0)?;
+    movement.renamed(&mut sinks, &[(own_axis.name, axis.name.clone())])?;
+    Ok(sinks.var)
 }
 
 /// Truth values that a tensor has itself are that tensor.
@@ -244,7 +298,7 @@ fn biased(
     q: &Placed,
     sizes: &[Poly],
     keys: &Poly,
-) -> Lowered<opledger_ir::Var> {
+) -> Lowered<Var> {
     let rank = sizes.len();
     let mut bias = bias.clone();
     let missing = rank.saturating_sub(bias.dims.len());

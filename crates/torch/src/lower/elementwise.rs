@@ -4,7 +4,9 @@ use opledger_dims::{Activation, Poly};
 use opledger_ir::ops::{ArithmeticKind, Factor, Pointwise};
 use opledger_ir::{IndexExpr, Var};
 
+use super::hidden;
 use crate::call::Call;
+use crate::hidden::hides;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
 use crate::whole::{Whole, WholeKind};
@@ -153,6 +155,7 @@ fn whole(value: &Meaning) -> Option<Whole> {
         Meaning::Number(number) => whole_number(*number)
             .map(|number| Whole::filled(Vec::new(), number.into(), WholeKind::Real)),
         Meaning::Tensor(_)
+        | Meaning::Hidden(_)
         | Meaning::Choice { .. }
         | Meaning::List(_)
         | Meaning::Groups(_)
@@ -176,6 +179,7 @@ fn number(value: &Meaning) -> Option<f64> {
         }
         Meaning::Whole(whole) if whole.sizes.is_empty() => whole.expr.as_number().map(|n| n as f64),
         Meaning::Tensor(_)
+        | Meaning::Hidden(_)
         | Meaning::Choice { .. }
         | Meaning::Whole(_)
         | Meaning::List(_)
@@ -237,6 +241,12 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
     }
     if let Some(choice) = mask_arithmetic(base, &a, &b) {
         return Ok(choice);
+    }
+    if base == "add"
+        && let Some(hidden) =
+            hidden::sum(own, [&a, &b], |own, a, b| combined(own, ArithmeticKind::Add, a, b))?
+    {
+        return Ok(hidden);
     }
     let kind = match base {
         "add" => ArithmeticKind::Add,
@@ -464,7 +474,28 @@ fn select(
         }
         _ => {}
     }
-    // Lay all three over each other.
+    let seen = match (constant(&then), constant(&otherwise)) {
+        (_, Some(number)) if hides(number) => Some((wide(&when), then.clone())),
+        (Some(number), _) if hides(number) => {
+            let opposite = wide(&when).each(WholeKind::Truth, IndexExpr::is_zero);
+            Some((opposite, otherwise.clone()))
+        }
+        _ => None,
+    };
+    if let Some((seen, value)) = seen {
+        let real = own.spared(|own| laid(own, &when, then, otherwise))?;
+        return hidden::where_seen(seen, &value, real);
+    }
+    laid(own, &when, then, otherwise).map(Meaning::Tensor)
+}
+
+/// One of two tensors at each place, all three laid over each other.
+fn laid(
+    own: &mut Importer<'_>,
+    when: &Whole,
+    then: Meaning,
+    otherwise: Meaning,
+) -> Lowered<Placed> {
     let condition = own.movement().whole(&when.sizes, &when.expr, true)?;
     let (then, otherwise) = (own.real(then)?, own.real(otherwise)?);
     let mut movement = own.movement();
@@ -474,5 +505,5 @@ fn select(
     let mut axes: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
     axes.dedup();
     let var = movement.graph.select(axes, condition.var, values.var, otherwise.var)?;
-    Ok(Meaning::Tensor(Placed { var, dims }))
+    Ok(Placed { var, dims })
 }

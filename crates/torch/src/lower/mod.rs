@@ -1,8 +1,9 @@
 //! What each operation of PyTorch is to the graph.
 
-mod attention;
+pub(crate) mod attention;
 mod create;
 mod elementwise;
+pub(crate) mod hidden;
 mod index;
 pub(crate) mod movement;
 mod norm;
@@ -68,6 +69,7 @@ fn sizes(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
             let sizes = match call.value(own, "self")? {
                 Meaning::Tensor(tensor) => tensor.sizes(),
                 Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes,
+                Meaning::Hidden(hidden) => hidden.real.sizes(),
                 Meaning::Size(_)
                 | Meaning::Number(_)
                 | Meaning::List(_)

@@ -6,13 +6,48 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::Rearrange;
 
+use super::hidden;
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
 use crate::whole::{Whole, WholeKind};
 
+/// What moves the elements of `self` and gives one tensor.
+const MOVING: &[&str] = &[
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "unflatten",
+    "flatten",
+    "view_as",
+    "reshape_as",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "transpose",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "permute",
+    "movedim",
+    "mT",
+    "numpy_T",
+    "slice",
+    "narrow",
+    "select",
+    "repeat",
+    "tile",
+];
+
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |value: Meaning| Ok(vec![value]);
+    if MOVING.contains(&base)
+        && let Meaning::Hidden(hidden) = call.value(own, "self")?
+    {
+        return hidden::moved(own, call, *hidden, |own| lower(own, call, base));
+    }
     match base {
         "view" | "reshape" | "_unsafe_view" | "unflatten" | "flatten" | "view_as"
         | "reshape_as" | "squeeze" | "unsqueeze" => {
@@ -80,6 +115,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 pub(crate) fn sizes_of(value: &Meaning) -> Lowered<Vec<Poly>> {
     match value {
         Meaning::Tensor(tensor) => Ok(tensor.sizes()),
+        Meaning::Hidden(hidden) => Ok(hidden.real.sizes()),
         Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => Ok(whole.sizes.clone()),
         Meaning::Size(_) | Meaning::Number(_) => Ok(Vec::new()),
         Meaning::List(_) | Meaning::Groups(_) | Meaning::None => {
@@ -100,6 +136,7 @@ fn on_whole(value: Meaning, of: impl FnOnce(Whole) -> Lowered<Whole>) -> Lowered
             of(when).map(|when| Meaning::Choice { when, then, otherwise })
         }
         Meaning::Tensor(_)
+        | Meaning::Hidden(_)
         | Meaning::Size(_)
         | Meaning::Number(_)
         | Meaning::List(_)
@@ -140,17 +177,7 @@ fn alike(before: &[Poly], after: &[Poly]) -> Lowered<()> {
 
 pub(super) fn expand(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
     match value {
-        Meaning::Tensor(mut tensor) => {
-            let missing = sizes.len() - tensor.dims.len().min(sizes.len());
-            tensor.dims.splice(0..0, vec![Dim::new(); missing]);
-            for (dim, size) in tensor.dims.iter_mut().zip(sizes) {
-                if crate::tensor::size(dim) == Poly::one() && *size != Poly::one() {
-                    dim.retain(|piece| piece.axis().is_some());
-                    dim.insert(0, DimPart::Repeat(size.clone()));
-                }
-            }
-            Ok(Meaning::Tensor(tensor))
-        }
+        Meaning::Tensor(tensor) => Ok(Meaning::Tensor(tensor.expanded(sizes))),
         value => on_whole(value, |whole| Ok(whole.ranked(sizes.len()).expanded(sizes.to_vec()))),
     }
 }

@@ -59,11 +59,14 @@ impl<M: Meter> Kernel<M> {
             mask: Mask { causal_offset: causal.then_some(0), ..Mask::default() },
             bias: None,
             scale: Some(self.problem.scale()),
+            soft_cap: None,
+            sinks: None,
         };
         let meter = (self.meters)();
         let parts = AttentionMeters {
             scores: &meter,
             scale: &meter,
+            soft_cap: &meter,
             bias: &meter,
             softmax: &meter,
             context: &meter,

@@ -1,0 +1,146 @@
+//! What mask tensors leave, counted from their truth values: those that follow from positions at once,
+//! all others when what they follow from is given.
+
+use std::collections::BTreeMap;
+
+use num_traits::ToPrimitive;
+use opledger_dims::{Binding, Integer, Poly};
+use opledger_tensor::Tensor;
+
+use crate::mask::kept_support;
+use crate::operation::Operation;
+use crate::value::to_usize;
+use crate::{Band, BindingError, Call, Definition, Graph, Kind, Op, OpError, Reads, Value, Var};
+
+/// Truth values of a mask of positions that are looked at for a count.
+const MOST: u64 = 1 << 24;
+
+impl Graph {
+    /// Whether a mask follows from positions and sizes alone.
+    pub fn of_positions(&self, keep: Var) -> bool {
+        matches!(&self.node(keep).op, Op::IndexMap(_)) && self.node(keep).inputs.is_empty()
+    }
+
+    /// A tensor of whole numbers, computed from the sources that `given` gives. None of one that follows
+    /// from reals, or inside a repetition.
+    ///
+    /// # Errors
+    /// When a number does not fit its operation.
+    pub fn whole_numbers(
+        &self,
+        var: Var,
+        binding: &Binding,
+        given: &dyn Fn(Var) -> Option<Value<f32>>,
+    ) -> Result<Option<Tensor<i64>>, OpError> {
+        let mut known: BTreeMap<Var, Value<f32>> = BTreeMap::new();
+        // Operands stand before what is made of them.
+        let mut needed = vec![var];
+        let mut next = 0;
+        while let Some(own) = needed.get(next).copied() {
+            let node = self.node(own);
+            let whole = self.shape(own).elem.kind() == Kind::Whole;
+            if node.repeat.is_some() || !whole {
+                return Ok(None);
+            }
+            if !matches!(node.op, Op::Source(_)) {
+                for input in &node.inputs {
+                    if !needed.contains(input) {
+                        needed.push(*input);
+                    }
+                }
+            }
+            next += 1;
+        }
+        needed.sort_unstable();
+        for own in needed {
+            if known.contains_key(&own) {
+                continue;
+            }
+            let node = self.node(own);
+            if let Op::Source(_) = node.op {
+                let Some(value) = given(own) else { return Ok(None) };
+                known.insert(own, value);
+                continue;
+            }
+            let sizes = node.shape.axes.iter().map(|axis| to_usize(&axis.size.at(binding)?));
+            let output = sizes.collect::<Result<Vec<_>, OpError>>()?;
+            let inputs: Vec<&Value<f32>> =
+                node.inputs.iter().filter_map(|var| known.get(var)).collect();
+            let (shapes, reads) = (self.operand_shapes(node), Reads::of(inputs.len()));
+            let call = Call {
+                path: &node.path,
+                inputs: &inputs,
+                shapes: &shapes,
+                output: &output,
+                binding,
+                reads: &reads,
+            };
+            let results = node.op.reference(&call, &mut |_| {})?;
+            for (at, value) in results.into_iter().enumerate() {
+                known.insert(Var::first(own.index()).sibling(at), value);
+            }
+        }
+        Ok(known.get(&var).and_then(Value::index).cloned())
+    }
+}
+
+impl Definition {
+    /// Adds to a binding how many pairs and rows a mask tensor leaves, by looking at every pair of it.
+    ///
+    /// # Errors
+    /// When a size is unbound or does not fit the machine.
+    pub fn measure(&self, keep: &Tensor<i64>, binding: &mut Binding) -> Result<(), OpError> {
+        if let Some((pairs, rows)) = self.measured(keep, binding)?
+            && let Definition::Kept { pairs: p, rows: r, .. } = self
+        {
+            binding.set(p, pairs).set(r, rows);
+        }
+        Ok(())
+    }
+
+    fn measured(
+        &self,
+        keep: &Tensor<i64>,
+        binding: &Binding,
+    ) -> Result<Option<(u64, u64)>, OpError> {
+        let Definition::Kept { query, queries, offset, window, .. } = self else { return Ok(None) };
+        let signed = |size: &Option<Poly>| {
+            let value = size.as_ref().map(|size| size.at(binding)).transpose()?;
+            let number = |value: Integer| {
+                i64::try_from(&value).map_err(|_| OpError::TooLarge(value.to_string()))
+            };
+            value.map(number).transpose()
+        };
+        let band = Band { offset: signed(offset)?, window: signed(window)? };
+        let queries = to_usize(&queries.at(binding)?)?;
+        Ok(Some(kept_support(keep, *query, queries, band)))
+    }
+
+    /// Adds what a mask of positions leaves, as soon as its sizes are known.
+    pub(crate) fn look(&self, graph: &Graph, binding: &mut Binding) -> Result<bool, BindingError> {
+        let Definition::Kept { pairs, rows, keep, queries, offset, window, .. } = self else {
+            return Ok(false);
+        };
+        let known = binding.get(pairs).is_some() && binding.get(rows).is_some();
+        let node = graph.node(*keep);
+        let own = node.shape.axes.iter().map(|axis| &axis.size).chain([queries]);
+        let sizes = own.chain(offset).chain(window).chain(node.op.facts().sizes);
+        let bound = sizes.map(|size| size.at(binding)).collect::<Result<Vec<_>, _>>();
+        let (false, true, Ok(_)) = (known, graph.of_positions(*keep), bound) else {
+            return Ok(false);
+        };
+        let refused = |problem| BindingError::Sizes { path: node.path.clone(), problem };
+        let elements = node.shape.elements().at(binding)?;
+        if elements.to_u64().is_none_or(|elements| elements > MOST) {
+            return Err(refused(format!(
+                "{elements} truth values of a mask are more than are looked at for a count; give \
+                 {pairs} and {rows}"
+            )));
+        }
+        let tensor = graph.whole_numbers(*keep, binding, &|_| None);
+        let tensor = tensor.map_err(|error| refused(error.to_string()))?;
+        let Some(tensor) = tensor else { return Ok(false) };
+        self.measure(&tensor, binding).map_err(|error| refused(error.to_string()))?;
+        Ok(true)
+    }
+}
