@@ -220,6 +220,14 @@ fn conventions_hold_out_of_sample() {
     assert_eq!(found, scored(1535, 61, 0));
 }
 
+/// Families and heads that no rule was written by.
+#[test]
+fn conventions_hold_for_families_that_came_later() {
+    let found = score("scored_later.json");
+    println!("later families: {found:?}");
+    assert_eq!(found, scored(548, 37, 0));
+}
+
 #[test]
 fn differences_between_tools_are_explained_for_what_they_printed() {
     for file in ["observed.json", "observed_tract.json", "observed_xla.json", "drawn.json"] {

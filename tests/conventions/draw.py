@@ -1,6 +1,8 @@
 """Writes what the tools print for configurations drawn at random: drawn.json, and scored.json of another seed.
 
-    env/bin/python draw.py SEED CASES FILE [--family NAME ...] [--tool NAME ...] [--list]
+    env/bin/python draw.py SEED CASES FILE [--group GROUP] [--family NAME ...] [--tool NAME ...] [--list]
+
+The group `later` has families and heads for which no rule was ever fitted: scored_later.json.
 
 Environment and isolation are those of observe.py. A case follows from the seed and its number alone. Families take
 turns; sizes, heads, masks, activations, biases, classes and ways of writing are drawn, of what the libraries run: a
@@ -372,9 +374,87 @@ FAMILIES = [bert, roberta, distilbert, gpt2, gpt_neox, llama, mistral, mixtral, 
             timm_vit, timm_swin, torchvision_vit, torchvision_swin, nn_mha, nn_encoder, nn_decoder, written_out, single]
 
 
-def drawn(seed, at):
+HEADS = {
+    "Bert": ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForPreTraining",
+             "ForNextSentencePrediction"],
+    "Roberta": ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"],
+}
+
+
+def classes(d, name, heads, **more):
+    """One of the classes of a family, and keys of its head."""
+    kind = d.choice(heads)
+    number = {"num_labels": d.randint(1, 7)} if "Classification" in kind else {}
+    return {"classes": [f"{name}{kind}"]} | number | more
+
+
+def bert_heads(d):
+    return bert(d, **classes(d, "Bert", HEADS["Bert"]))
+
+
+def roberta_heads(d):
+    return bert(d, "roberta", **classes(d, "Roberta", HEADS["Roberta"], pad_token_id=1))
+
+
+def xlm_roberta(d):
+    heads = [*HEADS["Roberta"], "Model", "ForMaskedLM"]
+    return bert(d, "xlm-roberta", **classes(d, "XLMRoberta", heads, pad_token_id=1))
+
+
+def camembert(d):
+    heads = [*HEADS["Roberta"], "Model", "ForMaskedLM"]
+    return bert(d, "camembert", **classes(d, "Camembert", heads, pad_token_id=1))
+
+
+def distilbert_heads(d):
+    h = d.randint(1, 8)
+    head = classes(d, "DistilBert", HEADS["Roberta"])
+    return text(d, "distilbert", head.pop("classes"), "max_position_embeddings", dim=d.width(h),
+                n_layers=d.randint(1, 4), n_heads=h, hidden_dim=d.randint(1, 150),
+                activation=d.choice(["gelu", "relu"]), **head)
+
+
+def qwen3_moe(d):
+    experts = d.randint(2, 8)
+    return decoder(d, "qwen3_moe", "Qwen3Moe", multiple=4, num_experts=experts,
+                   num_experts_per_tok=d.randint(1, min(experts, 3)), moe_intermediate_size=4 * d.randint(1, 30),
+                   norm_topk_prob=d.flag(), attention_bias=d.flag(0.3), head_dim=2 * d.randint(1, 8),
+                   rope_theta=10000.0)
+
+
+def phi3(d):
+    return decoder(d, "phi3", "Phi3", sliding_window=d.choice([None, d.randint(1, 24)]), rope_theta=10000.0,
+                   pad_token_id=0)
+
+
+def phi(d):
+    h = d.randint(1, 6)
+    return text(d, "phi", ("PhiForCausalLM", "PhiModel"), "max_position_embeddings", hidden_size=h * 8 * d.randint(1, 3),
+                num_hidden_layers=d.randint(1, 4), num_attention_heads=h, intermediate_size=d.randint(1, 150),
+                hidden_act=d.choice(["gelu_new", "gelu", "relu"]), partial_rotary_factor=d.choice([0.25, 0.5, 1.0]),
+                layer_norm_eps=1e-5, tie_word_embeddings=False)
+
+
+def starcoder2(d):
+    kv = d.randint(1, 3)
+    h = kv * d.randint(1, 3)
+    return text(d, "starcoder2", ("Starcoder2ForCausalLM", "Starcoder2Model"), "max_position_embeddings",
+                hidden_size=h * 2 * d.randint(1, 8), num_hidden_layers=d.randint(1, 4), num_attention_heads=h,
+                num_key_value_heads=kv, intermediate_size=d.randint(1, 150), use_bias=d.flag(0.7),
+                hidden_act=d.choice(["gelu_pytorch_tanh", "gelu", "relu"]), norm_epsilon=1e-5,
+                sliding_window=d.choice([None, d.randint(1, 24)]), tie_word_embeddings=d.flag(), bos_token_id=0,
+                eos_token_id=0)
+
+
+GROUPS = {
+    "first": FAMILIES,
+    "later": [bert_heads, roberta_heads, xlm_roberta, camembert, distilbert_heads, qwen3_moe, phi3, phi, starcoder2],
+}
+
+
+def drawn(families, seed, at):
     """The case of a number."""
-    family = FAMILIES[at % len(FAMILIES)]
+    family = families[at % len(families)]
     name = f"{family.__name__.replace('_', '-')}-{seed}-{at}"
     return {"name": name, **family(Draw(f"{seed}/{at}"))}
 
@@ -400,12 +480,15 @@ def main():
     parser.add_argument("cases", type=int)
     parser.add_argument("file")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first case, by number")
-    parser.add_argument("--family", nargs="*", default=[family.__name__ for family in FAMILIES])
+    parser.add_argument("--group", choices=GROUPS, default="first")
+    parser.add_argument("--family", nargs="*", help="some of the group's families")
     parser.add_argument("--tool", nargs="*", default=[tool for tool in TOOLS if tool != "onnx-tool"])
     parser.add_argument("--list", action="store_true", help="print the cases, observe nothing")
     chosen = parser.parse_args()
-    cases = [drawn(chosen.seed, at) for at in range(chosen.first, chosen.cases)
-             if FAMILIES[at % len(FAMILIES)].__name__ in chosen.family]
+    families = GROUPS[chosen.group]
+    wanted = chosen.family or [family.__name__ for family in families]
+    cases = [drawn(families, chosen.seed, at) for at in range(chosen.first, chosen.cases)
+             if families[at % len(families)].__name__ in wanted]
     if chosen.list:
         print("\n".join(json.dumps(case) for case in cases))
         return

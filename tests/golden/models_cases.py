@@ -100,6 +100,10 @@ LLAMA = dict(
     vocab_size=89, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
     intermediate_size=40, max_position_embeddings=64, pad_token_id=0, tie_word_embeddings=False,
 )
+OPT = dict(
+    vocab_size=73, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=44, max_position_embeddings=32,
+    word_embed_proj_dim=24, pad_token_id=1, bos_token_id=2, eos_token_id=2,
+)
 PARTIAL = dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.4)
 LLAMA3 = dict(
     rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
@@ -146,6 +150,10 @@ CASES = [
     Case("distilbert_masked_lm", "DistilBertForMaskedLM", DISTILBERT | dict(activation="relu"), (8, 3)),
     Case("distilbert_classes", "DistilBertForSequenceClassification", DISTILBERT | dict(num_labels=2), (6, 9)),
     Case("distilbert_answer", "DistilBertForQuestionAnswering", DISTILBERT | dict(n_layers=1), (7, 5)),
+    Case("electra_replaced", "ElectraForPreTraining", BERT | dict(embedding_size=10), (6, 9)),
+    Case("electra_masked_lm", "ElectraForMaskedLM", BERT | dict(embedding_size=14, hidden_act="relu"), (7, 4)),
+    Case("electra_classes", "ElectraForSequenceClassification", BERT | dict(embedding_size=24, num_labels=3), (5, 8)),
+    Case("electra_base", "ElectraModel", BERT | dict(embedding_size=12, num_hidden_layers=1), (8, 6)),
     Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
     Case("gpt2_published", "GPT2LMHeadModel", GPT2 | dict(n_inner=None, n_head=4), (5, 9), published=as_gpt2),
     Case("gpt2_classes", "GPT2ForSequenceClassification", GPT2 | dict(num_labels=2, pad_token_id=0), (7, 7), masked=False),
@@ -187,6 +195,9 @@ CASES = [
          moe_intermediate_size=14, head_dim=8, norm_topk_prob=True), (7, 9), seed=2),
     Case("qwen3_moe_plain", "Qwen3MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
          moe_intermediate_size=10, head_dim=6, attention_bias=True, norm_topk_prob=False), dtype="bfloat16", seed=4),
+    Case("opt_lm", "OPTForCausalLM", OPT, (9, 6)),
+    Case("opt_untied", "OPTForCausalLM", OPT | dict(enable_bias=False, activation_function="gelu",
+         tie_word_embeddings=False), dtype="float16"),
     Case("phi_partial", "PhiForCausalLM", LLAMA | dict(num_key_value_heads=6, rope_parameters=PARTIAL | dict(
          partial_rotary_factor=0.5)), (9, 5)),
     Case("phi_grouped", "PhiForCausalLM", LLAMA | dict(hidden_size=32, num_attention_heads=4, hidden_act="relu"),

@@ -74,3 +74,17 @@ fn the_bars_of_all_conventions_are_those_of_the_readme() {
     let kept = include_str!("../../../conventions/answers.svg");
     assert!(drawn == kept, "write crates/conventions/answers.svg anew");
 }
+
+/// A tool that counts whatever runs meets what the library computes beside the model.
+#[test]
+fn conventions_that_refuse_are_named_with_their_reason() {
+    let counted = stdout(&["count", "xlm-roberta-base", "--set", "n=8", "--convention", "all"]);
+    let (given, refused) = counted.split_once("refuses ").unwrap();
+    assert!(given.contains("fvcore@") && !given.contains("torchlens@"), "{counted}");
+    assert!(refused.contains("torchlens@") && refused.contains("positions from ids"), "{counted}");
+    assert!(!refused.contains("fvcore@"), "{counted}");
+    let json = ["--convention", "all", "--format", "json"];
+    let json = stdout(&[&["count", "xlm-roberta-base", "--set", "n=8"], &json[..]].concat());
+    let record: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(record["refused"].as_array().unwrap().len(), 1, "{record}");
+}

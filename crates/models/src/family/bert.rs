@@ -2,8 +2,8 @@
 //! et al. 2019). Encoders with norms after the residuals. Named as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Source};
-use opledger_ir::{Graph, LinearFacts, Mask, ModuleClass, Role, SizeRole, Var};
+use opledger_ir::ops::{Activation, Rearrange, Source};
+use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{
     AttentionConfig, AttentionNames, BertEmbedding, BertEmbeddingConfig, EncoderLayer,
     FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames, Linear, LinearConfig, Norm,
@@ -11,7 +11,7 @@ use opledger_nn::{
 };
 
 use super::checks::{classes, head, multiple, no_past, same};
-use super::heads::{answer, classifier, first_token};
+use super::heads::{answer, classifier, dropped, first_token};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::{pooled, token_ids};
@@ -32,6 +32,8 @@ enum Head {
     Pretraining,
     /// Whether the second text follows the first.
     Following,
+    /// Whether each token was replaced.
+    Replaced,
     /// Classes of the text.
     TextClasses,
     /// Classes of each token.
@@ -62,6 +64,8 @@ struct BertVariant {
     first_token: (&'static str, Activation),
     /// The map to the classes of a text.
     text_classes: &'static str,
+    /// The key of the width of the tables, where a map leads from it to the model's.
+    table_width: Option<&'static str>,
 }
 
 /// Width, heads, layers, hidden width, activation.
@@ -91,6 +95,7 @@ const BERT: BertVariant = BertVariant {
     copies: ["cls.predictions.decoder.weight", "cls.predictions.decoder.bias"],
     first_token: (POOLER, Activation::Tanh),
     text_classes: "classifier",
+    table_width: None,
 };
 
 /// The map of the pooler, in the scope of the encoder.
@@ -118,6 +123,22 @@ const DISTILBERT: BertVariant = BertVariant {
     copies: ["vocab_projector.weight", ""],
     first_token: ("pre_classifier", Activation::Relu),
     text_classes: "classifier",
+    table_width: None,
+};
+
+const ELECTRA: BertVariant = BertVariant {
+    scope: "electra",
+    words: [
+        "generator_predictions.dense",
+        "generator_predictions.LayerNorm",
+        "generator_lm_head.bias",
+    ],
+    words_activation: Some(Activation::GeluErf),
+    copies: ["generator_lm_head.weight", ""],
+    first_token: ("classifier.dense", Activation::GeluErf),
+    text_classes: "classifier.out_proj",
+    table_width: Some("embedding_size"),
+    ..BERT
 };
 
 pub(super) fn bert(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
@@ -201,6 +222,28 @@ pub(super) fn distilbert(
     build(keys, request, r, &DISTILBERT, &heads, None)
 }
 
+/// ELECTRA (Clark et al. 2020): a BERT with narrower tables, and a head that tells replaced tokens.
+pub(super) fn electra(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let heads = [
+        ("ElectraModel", Head::None),
+        ("ElectraForPreTraining", Head::Replaced),
+        ("ElectraForMaskedLM", Head::Words),
+        ("ElectraForSequenceClassification", Head::TextClasses),
+        ("ElectraForTokenClassification", Head::TokenClasses),
+        ("ElectraForQuestionAnswering", Head::Answer),
+    ];
+    // How a summary is made, which none of these heads makes.
+    keys.pass_over(&[
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_last_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj",
+    ]);
+    build(keys, request, r, &ELECTRA, &heads, None)
+}
+
 fn build(
     keys: &Keys<'_>,
     request: &Request,
@@ -245,8 +288,14 @@ fn build(
         | Head::Pooler
         | Head::Words
         | Head::Pretraining
+        | Head::Replaced
         | Head::Following => Poly::from(2),
     };
+    let table_width = match variant.table_width {
+        Some(key) => keys.size_or(key, 128)?,
+        None => width,
+    };
+    let narrow = (table_width != width).then(|| r.size("d", table_width));
 
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let [first, second] = variant.feed_forward;
@@ -271,7 +320,7 @@ fn build(
         padding,
         type_vocab_size: types.map(Poly::from),
         layer_norm_eps: eps,
-        ..BertEmbeddingConfig::new(v.clone(), c.clone())
+        ..BertEmbeddingConfig::new(v.clone(), narrow.clone().unwrap_or(c.clone()))
     };
 
     let g = &mut r.graph;
@@ -295,7 +344,13 @@ fn build(
     let embeddings = BertEmbedding::new(&mut m.scope("embeddings"), &embedding)?;
     let layers = m.repeated(variant.layers, l);
     let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
-    let x = embeddings.forward(m, ids, types)?;
+    let mut x = embeddings.forward(m, ids, types)?;
+    if let Some(narrow) = narrow {
+        let from = Axis::new("c", narrow);
+        let config = LinearConfig::default();
+        let map = Linear::new(&mut m.scope("embeddings_project"), from, ("c", &c), config)?;
+        x = map.forward(m, x)?;
+    }
     let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, mask))?;
     drop(scope);
     g.output("last_hidden_state", x);
@@ -329,19 +384,37 @@ fn build(
             let following = following(g, pooled)?;
             g.output("logits", following);
         }
+        Head::Replaced => {
+            let scope = "discriminator_predictions";
+            let (from, to) = (("c", &c), ("c", &c));
+            let dense = format!("{scope}.dense");
+            let dense = Linear::new(&mut g.scope(&dense), from, to, LinearConfig::default())?;
+            let x = dense.forward(g, x)?;
+            let x = g.activation(x, activation)?;
+            let one = Poly::one();
+            let scores = classifier(g, &format!("{scope}.dense_prediction"), x, &one)?;
+            let axes = vec!["n".into(), "k".into()];
+            let scores = g.rearrange(scores, Rearrange::Merge { axes, into: "n".into() })?;
+            g.output("logits", scores);
+        }
         Head::TextClasses => {
             let first = match variant.first_token {
                 (POOLER, _) => pooled(g)?,
                 (scope, function) => first_token(g, scope, x, function)?,
             };
+            let first = dropped(g, first)?;
             let scores = classifier(g, variant.text_classes, first, &k)?;
             g.output("logits", scores);
         }
         Head::TokenClasses => {
+            let x = dropped(g, x)?;
             let scores = classifier(g, "classifier", x, &k)?;
             g.output("logits", scores);
         }
-        Head::Answer => answer(g, x)?,
+        Head::Answer => {
+            let x = if variant.scope == DISTILBERT.scope { dropped(g, x)? } else { x };
+            answer(g, x)?;
+        }
     }
     Ok(())
 }
@@ -354,11 +427,13 @@ fn words(
     table: Var,
     (activation, norm): (Activation, NormConfig),
 ) -> Result<Var, Problem> {
-    let c =
-        g.last_axis(x).map_err(|e| Problem::Layer(opledger_nn::NnError::Config(e.to_string())))?;
+    let last = |g: &Graph, var| {
+        g.last_axis(var).map_err(|e| Problem::Layer(opledger_nn::NnError::Config(e.to_string())))
+    };
+    let (from, to) = (last(g, x)?, last(g, table)?);
     let [dense, norm_scope, bias] = variant.words;
-    let dense = Linear::new(&mut g.scope(dense), c.clone(), c.clone(), LinearConfig::default())?;
-    let norm = Norm::new(&mut g.scope(norm_scope), c, norm)?;
+    let dense = Linear::new(&mut g.scope(dense), from, to.clone(), LinearConfig::default())?;
+    let norm = Norm::new(&mut g.scope(norm_scope), to, norm)?;
     let bias = g.param(bias, Source::shift(), ["v"])?;
     let x = dense.forward(g, x)?;
     let x = g.activation(x, activation)?;

@@ -4,10 +4,16 @@
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange};
 use opledger_ir::{Graph, Var};
-use opledger_nn::{Linear, LinearConfig, NnError};
+use opledger_nn::{Dropout, DropoutConfig, Linear, LinearConfig, NnError};
 
 use super::recorder::Problem;
 use super::tokens::token;
+
+/// Dropout before a head, which does nothing here; its probability is that of training.
+pub(super) fn dropped(g: &mut Graph, x: Var) -> Result<Var, NnError> {
+    let dropout = Dropout::new(&mut g.scope("dropout"), DropoutConfig::inference(0.1))?;
+    dropout.forward(g, x)
+}
 
 /// A score for each of `k` classes, from what is `c` wide.
 pub(super) fn classifier(g: &mut Graph, scope: &str, x: Var, k: &Poly) -> Result<Var, NnError> {

@@ -14,6 +14,7 @@ mod gpt_neox;
 mod heads;
 mod image;
 mod llama;
+mod opt;
 mod qwen;
 mod recorder;
 mod request;
@@ -54,11 +55,13 @@ const FAMILIES: &[Family] = &[
     Family { code: "roberta", ..family("xlm-roberta", bert::xlm_roberta) },
     Family { code: "roberta", ..family("camembert", bert::camembert) },
     family("distilbert", bert::distilbert),
+    family("electra", bert::electra),
     family("gpt2", gpt2::build),
     family("gpt_neox", gpt_neox::build),
     family("llama", llama::llama),
     family("mistral", llama::mistral),
     family("mixtral", llama::mixtral),
+    family("opt", opt::build),
     family("phi", llama::phi),
     family("phi3", llama::phi3),
     family("starcoder2", llama::starcoder2),
