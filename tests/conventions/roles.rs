@@ -166,9 +166,12 @@ fn a_map_of_no_known_use_in_multi_head_attention_is_refused() {
 
 #[test]
 fn an_operation_that_no_layer_records_is_refused() {
-    use opledger_ir::ops::{ArithmeticKind, Convolution, Pointwise, Pool, PoolKind};
+    use opledger_ir::ops::{
+        ArithmeticKind, CompareKind, Convolution, ConvolutionTransposed, Pointwise, Pool, PoolKind,
+        ScatterKind,
+    };
     type Record<'a> = &'a dyn Fn(&mut Graph, Var, Var) -> Var;
-    let record: [Record<'_>; 9] = [
+    let record: [Record<'_>; 13] = [
         &|g, x, _| g.pointwise(x, Pointwise::Abs).unwrap(),
         &|g, x, _| g.arithmetic("", ArithmeticKind::Sub, x, x).unwrap(),
         &|g, x, mask| g.select(["n"], mask, x, x).unwrap(),
@@ -184,6 +187,15 @@ fn an_operation_that_no_layer_records_is_refused() {
             let op = Convolution::new(axes, &[1], &[(0, 0)], &[1], 1);
             g.convolution("", image, weight, op).unwrap()
         },
+        &|g, _, _| {
+            let image = g.input("image", ["b", "i", "n"]).unwrap();
+            let weight = g.input("weight", ["i", "o", "k"]).unwrap();
+            let op = ConvolutionTransposed::new(["b", "o", "r"], &[1], &[(0, 0)], &[1], 1);
+            g.convolution_transposed("", image, weight, op).unwrap()
+        },
+        &|g, x, _| g.compare(CompareKind::Less, ["n"], x, x).unwrap(),
+        &|g, x, mask| g.scatter(ScatterKind::Add, x, x, &[("n", mask)]).unwrap(),
+        &|g, x, _| g.adaptive_pool(x, PoolKind::Max, 0, ["r"]).unwrap(),
     ];
     for record in record {
         let mut g = Graph::new();

@@ -138,6 +138,7 @@ impl Feeds {
             Source::Param { draw: Draw::Table, .. }
             | Source::Input { .. }
             | Source::Ids { .. }
+            | Source::Whole { .. }
             | Source::Visible { .. } => uniform(0.0, 1.0),
         };
         Ok(Tensor::random(sizes, seed_of(self.seed, path), fill))
@@ -164,6 +165,7 @@ pub(crate) fn check(
     let wrong = |problem: String| Err(RunError::FeedElements { path: path.to_owned(), problem });
     match (given, below(source, binding)?) {
         (Value::Real(_), None) => Ok(()),
+        (Value::Index(_), Some(_)) if matches!(source, Source::Whole { .. }) => Ok(()),
         (Value::Index(ids), Some(below)) => {
             match ids.data().iter().find(|id| !(0..below).contains(*id)) {
                 Some(id) => wrong(format!("element {id} is not in 0..{below}")),
@@ -175,11 +177,11 @@ pub(crate) fn check(
     }
 }
 
-/// What every whole number of a source is below; `None` for reals.
+/// What every whole number of a source is below, or is drawn below; `None` for reals.
 pub(crate) fn below(source: &Source, binding: &Binding) -> Result<Option<i64>, RunError> {
     match source {
         Source::Ids { below, .. } => integer(below, binding).map(Some),
-        Source::Visible { .. } => Ok(Some(2)),
+        Source::Whole { .. } | Source::Visible { .. } => Ok(Some(2)),
         Source::Input { .. } | Source::Buffer { .. } | Source::Param { .. } => Ok(None),
     }
 }

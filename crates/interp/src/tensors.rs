@@ -84,7 +84,8 @@ impl Tensors {
             let symbols = source.map(|source| {
                 let below = match source {
                     ops::Source::Ids { below, .. } => Some(below),
-                    ops::Source::Visible { .. }
+                    ops::Source::Whole { .. }
+                    | ops::Source::Visible { .. }
                     | ops::Source::Input { .. }
                     | ops::Source::Buffer { .. }
                     | ops::Source::Param { .. } => None,

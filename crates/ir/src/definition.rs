@@ -34,6 +34,13 @@ pub enum Definition {
         /// What it is the smaller of.
         of: [Poly; 2],
     },
+    /// `symbol = gcd(first, second)`.
+    Gcd {
+        /// The greatest common divisor.
+        symbol: Symbol,
+        /// Of what.
+        of: [Poly; 2],
+    },
     /// The pairs a causal band leaves of `queries × keys`.
     Band {
         /// The number of pairs.
@@ -88,7 +95,9 @@ impl Definition {
     pub fn defines(&self) -> Vec<&Symbol> {
         match self {
             Definition::Product { whole, .. } => vec![whole],
-            Definition::CeilDiv { symbol, .. } | Definition::Minimum { symbol, .. } => vec![symbol],
+            Definition::CeilDiv { symbol, .. }
+            | Definition::Minimum { symbol, .. }
+            | Definition::Gcd { symbol, .. } => vec![symbol],
             Definition::Band { pairs, rows, .. }
             | Definition::Taps { pairs, rows, .. }
             | Definition::Kept { pairs, rows, .. } => {
@@ -106,7 +115,9 @@ impl Definition {
             Definition::CeilDiv { numerator, denominator, .. } => {
                 (*numerator, *denominator) = (at(numerator), at(denominator));
             }
-            Definition::Minimum { of: [a, b], .. } => (*a, *b) = (at(a), at(b)),
+            Definition::Minimum { of: [a, b], .. } | Definition::Gcd { of: [a, b], .. } => {
+                (*a, *b) = (at(a), at(b));
+            }
             Definition::Band { queries, keys, offset, window, .. } => {
                 (*queries, *keys, *offset) = (at(queries), at(keys), at(offset));
                 *window = window.as_ref().map(at);
@@ -141,6 +152,10 @@ impl Definition {
             Definition::Minimum { symbol, of: [a, b] } => {
                 let (Ok(a), Ok(b)) = (a.at(binding), b.at(binding)) else { return Ok(false) };
                 self.set(binding, [(symbol, a.min(b))])
+            }
+            Definition::Gcd { symbol, of: [a, b] } => {
+                let (Ok(a), Ok(b)) = (a.at(binding), b.at(binding)) else { return Ok(false) };
+                self.set(binding, [(symbol, common_divisor(a, b))])
             }
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
                 let at = |p: &Poly| p.at(binding).ok();
@@ -272,6 +287,14 @@ fn divide(
     Ok(true)
 }
 
+/// The greatest common divisor of two sizes, as Euclid finds it.
+pub(crate) fn common_divisor(mut a: Integer, mut b: Integer) -> Integer {
+    while !b.is_zero() {
+        (a, b) = (b.clone(), a % b);
+    }
+    a.abs()
+}
+
 /// A polynomial as one factor: in parentheses when it is a sum.
 fn grouped(poly: &Poly) -> String {
     if poly.num_terms() > 1 { format!("({poly})") } else { poly.to_string() }
@@ -285,6 +308,7 @@ impl fmt::Display for Definition {
                 write!(f, "{symbol} = ⌈{} / {}⌉", grouped(numerator), grouped(denominator))
             }
             Definition::Minimum { symbol, of: [a, b] } => write!(f, "{symbol} = min({a}, {b})"),
+            Definition::Gcd { symbol, of: [a, b] } => write!(f, "{symbol} = gcd({a}, {b})"),
             Definition::Band { pairs, rows, queries, keys, offset, window } => {
                 let last = Poly::symbol("i") + offset;
                 let first = window

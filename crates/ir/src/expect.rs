@@ -1,5 +1,7 @@
 //! What operations expect of the shapes of their operands.
 
+use opledger_dims::Symbol;
+
 use crate::{Axis, Kind, Shape, ShapeError};
 
 /// Checks that no two axes of a result share a name.
@@ -19,6 +21,29 @@ impl Shape {
             true => Ok(()),
             false => Err(ShapeError::Elem { operand, expected, found: self.elem }),
         }
+    }
+
+    /// Checks that the axes, those left out that `except` has, are among some of these sizes.
+    pub(crate) fn expect_among(
+        &self,
+        operand: usize,
+        axes: &[Axis],
+        except: &[Symbol],
+    ) -> Result<(), ShapeError> {
+        for axis in self.axes.iter().filter(|axis| !except.contains(&axis.name)) {
+            let Some(own) = axes.iter().find(|own| own.name == axis.name) else {
+                let all = Shape::real(axes.to_vec());
+                return Err(ShapeError::Sizes(format!(
+                    "operand {operand} has an axis `{}`, which {all} lacks",
+                    axis.name
+                )));
+            };
+            if own.size != axis.size {
+                let (left, right) = (axis.size.clone(), own.size.clone());
+                return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that the axes are these, and `more` after them.

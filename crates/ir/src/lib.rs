@@ -37,6 +37,7 @@ mod text;
 mod totals;
 mod value;
 mod var;
+mod windows;
 
 pub use axis::{Axis, Shape};
 pub use condition::{SizeCondition, SizeRelation, SizeTerm};

@@ -5,10 +5,10 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
-    Activation, ArgMax, Arithmetic, Attention, Carry, Concat, Convolution, Cumulative, Dropout,
-    Einsum, Embedding, Exit, Experts, Fill, Gather, IndexMap, Norm, Pointwise, Pool, Rearrange,
-    Reduce, Rope, RotaryAngles, Scale, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal,
-    ToWhole, TokenPositions, TopK,
+    Activation, AdaptivePool, ArgMax, Arithmetic, Attention, Carry, Compare, Concat, Convolution,
+    ConvolutionTransposed, Cumulative, Dropout, Einsum, Embedding, Exit, Experts, Fill, Gather,
+    GatherNd, IndexMap, Norm, Pointwise, Pool, Rearrange, Reduce, Rope, RotaryAngles, Scale,
+    Scatter, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole, TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -111,6 +111,8 @@ ops! {
     Activation(Activation),
     /// A pointwise function with constants.
     Pointwise(Pointwise),
+    /// Comparisons of two reals, as truth values.
+    Compare(Compare),
     /// One of two values for each element.
     Select(Select),
     /// Whole numbers as reals.
@@ -127,8 +129,12 @@ ops! {
     Rearrange(Rearrange),
     /// A sum over a window that slides along axes.
     Convolution(Convolution),
+    /// Products added to their places in a result over which a window slides.
+    ConvolutionTransposed(ConvolutionTransposed),
     /// The maximum or mean of a window that slides along axes.
     Pool(Pool),
+    /// The maximum or mean of windows of which there are so many.
+    AdaptivePool(AdaptivePool),
     /// Joining along an axis.
     Concat(Concat),
     /// Cosines and sines of a rotary position embedding.
@@ -151,6 +157,10 @@ ops! {
     TopK(TopK),
     /// Entries by their place.
     Gather(Gather),
+    /// Entries by their places along several axes.
+    GatherNd(GatherNd),
+    /// A tensor with some entries written or added to.
+    Scatter(Scatter),
     /// A linear map by the weights of chosen experts.
     Experts(Experts),
     /// Where an iteration of a repeated body begins.

@@ -3,14 +3,13 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
-    Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Concat, Convolution, Cumulative,
-    Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather, Masked, Norm, Pointwise, Pool,
-    Rearrange, Reduce, Rope, RopePairs, Scale, Select, Sinusoid, Softmax, Sort, Source, Table,
-    ToReal, ToWhole, TopK,
+    Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Compare, CompareKind, Concat,
+    Cumulative, Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather, GatherNd, Masked, Norm,
+    Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale, Scatter, ScatterKind, Select, Sinusoid,
+    Softmax, Sort, Source, Table, ToReal, ToWhole, TopK,
 };
 use crate::{
-    Axis, Definition, Graph, GraphError, Mask, Masking, Op, Role, Scoring, Shape, ShapeError,
-    Slide, Support, Var,
+    Axis, Graph, GraphError, Mask, Masking, Op, Role, Scoring, Shape, ShapeError, Support, Var,
 };
 
 type Recorded = Result<Var, GraphError>;
@@ -18,6 +17,11 @@ type Recorded = Result<Var, GraphError>;
 /// What an operation says of its mask, and the tensor that is its last operand.
 fn parts(mask: Option<Masking>) -> (Option<Masked>, Option<Var>) {
     mask.map_or((None, None), |Masking { masked, keep }| (Some(masked), keep))
+}
+
+/// Axes that are looked up along, and the whole numbers for each.
+fn apart(along: &[(impl Clone + Into<Symbol>, Var)]) -> (Vec<Symbol>, Vec<Var>) {
+    along.iter().map(|(axis, ids)| (axis.clone().into(), *ids)).unzip()
 }
 
 impl Graph {
@@ -48,6 +52,20 @@ impl Graph {
     ) -> Recorded {
         let axes = axes.into_iter().map(Into::into).collect();
         self.record(name, Source::Ids { axes, below: below.into() }, &[])
+    }
+
+    /// An input of whole numbers of any size.
+    ///
+    /// # Errors
+    /// When two axes share a name.
+    #[track_caller]
+    pub fn input_whole<A: Into<Axis>>(
+        &mut self,
+        name: &str,
+        axes: impl IntoIterator<Item = A>,
+    ) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record(name, Source::Whole { axes }, &[])
     }
 
     /// An input of 0 (hidden) and 1 (visible).
@@ -283,6 +301,23 @@ impl Graph {
         self.record("", Select { axes }, &[condition, a, b])
     }
 
+    /// Where a comparison holds of two values of reals, over `axes`; each operand has some of them, in any
+    /// order.
+    ///
+    /// # Errors
+    /// When an operand has another axis, or one of another size.
+    #[track_caller]
+    pub fn compare<A: Into<Axis>>(
+        &mut self,
+        kind: CompareKind,
+        axes: impl IntoIterator<Item = A>,
+        a: Var,
+        b: Var,
+    ) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        self.record("", Compare { kind, axes }, &[a, b])
+    }
+
     /// Whole numbers as reals.
     ///
     /// # Errors
@@ -416,68 +451,6 @@ impl Graph {
         self.record("", op, &inputs)
     }
 
-    /// A convolution of `x [b, i, s…]` by weights `[o, i/groups, k…]`, along one to three axes; its taps
-    /// that fall on the input are counted here.
-    ///
-    /// # Errors
-    /// When the axes do not fit, or the result has other sizes than the windows give.
-    #[track_caller]
-    pub fn convolution(
-        &mut self,
-        label: &str,
-        x: Var,
-        weight: Var,
-        convolution: Convolution,
-    ) -> Recorded {
-        let sizes = |axes: &[Axis]| axes.iter().skip(2).map(|a| a.size.clone()).collect::<Vec<_>>();
-        let results = sizes(&convolution.axes);
-        let (inputs, taps) = (sizes(&self.shape(x).axes), sizes(&self.shape(weight).axes));
-        let slides = convolution.slides();
-        let each = slides.into_iter().zip(results).zip(taps).zip(inputs);
-        let taps = each.map(|(((slide, r), k), s)| self.taps(slide, r, k, s, true)).collect();
-        self.record(label, Convolution { taps, ..convolution }, &[x, weight])
-    }
-
-    /// The maximum or mean of a window that slides along the last one to three axes of `x`; its taps that
-    /// fall on the input are counted here.
-    ///
-    /// # Errors
-    /// When the axes do not fit, or the result has other sizes than the windows give.
-    #[track_caller]
-    pub fn pool(&mut self, x: Var, pool: Pool) -> Recorded {
-        let last = |axes: &[Axis]| {
-            let first = axes.len().saturating_sub(pool.window.len());
-            axes[first..].iter().map(|axis| axis.size.clone()).collect::<Vec<_>>()
-        };
-        let (results, inputs) = (last(&pool.axes), last(&self.shape(x).axes));
-        let each = pool.slides().into_iter().zip(results).zip(&pool.window).zip(inputs);
-        let taps =
-            each.map(|(((slide, r), k), s)| self.taps(slide, r, (*k).into(), s, !pool.partial));
-        let taps = taps.collect();
-        self.record("", Pool { taps, ..pool }, &[x])
-    }
-
-    /// How many taps of a window fall on the input, and how many results have such a tap, declaring
-    /// the symbols that this takes. `whole` says that no window reaches beyond the padded input.
-    fn taps(
-        &mut self,
-        slide: Slide,
-        results: Poly,
-        taps: Poly,
-        input: Poly,
-        whole: bool,
-    ) -> Support {
-        slide.plain_support(&results, &taps, &input, whole).unwrap_or_else(|| {
-            let (pairs, rows) = self.declare(["taps", "reached"], |pairs, rows| Definition::Taps {
-                pairs,
-                rows,
-                slide,
-                results: results.clone(),
-                taps: taps.clone(),
-                input: input.clone(),
-            });
-            Support { pairs, rows }
-        })
     }
 
     /// Sum, mean or maximum along an axis.
@@ -524,6 +497,40 @@ impl Graph {
     #[track_caller]
     pub fn gather(&mut self, x: Var, ids: Var) -> Recorded {
         self.record("", Gather, &[x, ids])
+    }
+
+    /// The entries of `x` at the places that whole numbers name along some of its axes, over `axes`; the
+    /// other axes of `x` are among these.
+    ///
+    /// # Errors
+    /// When an axis is missing, or of another size.
+    #[track_caller]
+    pub fn gather_nd<A: Into<Axis>>(
+        &mut self,
+        x: Var,
+        axes: impl IntoIterator<Item = A>,
+        along: &[(impl Clone + Into<Symbol>, Var)],
+    ) -> Recorded {
+        let axes = axes.into_iter().map(Into::into).collect();
+        let (along, ids) = apart(along);
+        self.record("", GatherNd { axes, along }, &[vec![x], ids].concat())
+    }
+
+    /// `x` with each element of `v` written or added at the place that whole numbers name along some of
+    /// the axes of `x`; its other axes are among those of `v`.
+    ///
+    /// # Errors
+    /// When an axis is missing, or of another size.
+    #[track_caller]
+    pub fn scatter(
+        &mut self,
+        kind: ScatterKind,
+        x: Var,
+        v: Var,
+        along: &[(impl Clone + Into<Symbol>, Var)],
+    ) -> Recorded {
+        let (along, ids) = apart(along);
+        self.record("", Scatter { kind, along }, &[vec![x, v], ids].concat())
     }
 
     /// The linear map of `x […, c]` or `[…, k, c]` by the weights `[x, f, c]` of the experts that

@@ -30,7 +30,7 @@ impl Graph {
                     std::iter::once(queries).chain(offset).chain(window).collect()
                 }
                 Definition::Taps { results, taps, input, .. } => vec![results, taps, input],
-                Definition::Minimum { of, .. } => of.iter().collect(),
+                Definition::Minimum { of, .. } | Definition::Gcd { of, .. } => of.iter().collect(),
                 Definition::Product { .. } | Definition::CeilDiv { .. } => Vec::new(),
             };
             symbols.extend(sizes.into_iter().flat_map(Poly::symbols));
@@ -48,7 +48,7 @@ impl Graph {
                     symbols.extend(numerator.symbols());
                     symbols.extend(denominator.symbols());
                 }
-                Definition::Minimum { symbol, .. } => {
+                Definition::Minimum { symbol, .. } | Definition::Gcd { symbol, .. } => {
                     symbols.remove(symbol);
                 }
                 Definition::Band { pairs, rows, .. } | Definition::Taps { pairs, rows, .. } => {

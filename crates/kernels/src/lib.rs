@@ -38,10 +38,13 @@
 //! detects its own instruction set, whatever is forced, and what its tiles pad is not seen.
 
 mod activation;
+mod adaptive_pool;
 mod along;
 mod attention;
 mod buffer;
+mod compare;
 mod convolution;
+mod convolution_transposed;
 #[cfg(test)]
 mod counting;
 mod elementwise;
@@ -61,6 +64,7 @@ mod position;
 mod probe;
 mod reduce;
 mod reduce_columns;
+mod scatter;
 mod score_rows;
 mod sliding;
 mod softmax;
@@ -68,12 +72,15 @@ mod strided;
 mod tasks;
 mod top_k;
 
+pub use adaptive_pool::adaptive_pool;
 pub use along::{arg_max, cumulative_sum};
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
     attention, masked_context, masked_scores,
 };
+pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};
+pub use convolution_transposed::convolution_transposed;
 pub use elementwise::{activation, dropout, pointwise, scale};
 pub use error::KernelError;
 pub use experts::{Experts, experts};
@@ -88,6 +95,7 @@ pub use position::{Pairing, Rope, rope, rotary_angles, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;
+pub use scatter::scatter;
 pub use score_rows::{ScoreRows, masked_binary};
 pub use sliding::SlidingAxis;
 pub use softmax::softmax;

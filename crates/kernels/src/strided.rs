@@ -245,7 +245,16 @@ impl<const N: usize> Walk<N> {
         operands: [Strided<'_, T>; N],
         out: &[T],
     ) -> Result<Walk<N>, KernelError> {
-        Walk::over(shape, shape.len(), operands.each_ref().map(Strided::layout), out.len())
+        Walk::of(operands, shape, out.len())
+    }
+
+    /// The walk through operands of one kind to a result of another.
+    pub(crate) fn of<T>(
+        operands: [Strided<'_, T>; N],
+        shape: &[usize],
+        out: usize,
+    ) -> Result<Walk<N>, KernelError> {
+        Walk::over(shape, shape.len(), operands.each_ref().map(Strided::layout), out)
     }
 
     /// The walk whose rows are those of the last axis.
@@ -301,7 +310,7 @@ impl<const N: usize> Walk<N> {
     }
 
     /// The length of the rows to cut the output into: long last axes are cut freely.
-    fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         if self.outer.is_empty() { 1 } else { self.len }
     }
 

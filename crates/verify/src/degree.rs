@@ -92,6 +92,7 @@ fn unfold(graph: &Graph, fixed: &Binding, poly: &Poly) -> Poly {
         Definition::Product { .. }
         | Definition::CeilDiv { .. }
         | Definition::Minimum { .. }
+        | Definition::Gcd { .. }
         | Definition::Band { .. }
         | Definition::Taps { .. }
         | Definition::Kept { .. } => poly,

@@ -154,6 +154,10 @@ impl Lowering<'_> {
             | Op::Pool(_)
             | Op::Cumulative(_)
             | Op::ArgMax(_)
+            | Op::Compare(_)
+            | Op::ConvolutionTransposed(_)
+            | Op::AdaptivePool(_)
+            | Op::Scatter(_)
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::ToWhole(_)
@@ -165,6 +169,7 @@ impl Lowering<'_> {
             // runs: constants, and the entries that `topk` gives with their places.
             Op::Concat(_)
             | Op::Gather(_)
+            | Op::GatherNd(_)
             | Op::Table(_)
             | Op::TokenPositions(_)
             | Op::IndexMap(_)

@@ -39,6 +39,10 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::Pool(_)
             | Op::Cumulative(_)
             | Op::ArgMax(_)
+            | Op::Compare(_)
+            | Op::ConvolutionTransposed(_)
+            | Op::AdaptivePool(_)
+            | Op::Scatter(_)
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::ToWhole(_)
@@ -52,6 +56,7 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::Dropout(_)
             | Op::TopK(_)
             | Op::Gather(_)
+            | Op::GatherNd(_)
             | Op::Experts(_)
             | Op::Exit(_) => operands(),
         };

@@ -83,6 +83,10 @@ impl Lowering<'_> {
             | Op::Pool(_)
             | Op::Cumulative(_)
             | Op::ArgMax(_)
+            | Op::Compare(_)
+            | Op::ConvolutionTransposed(_)
+            | Op::AdaptivePool(_)
+            | Op::Scatter(_)
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::ToWhole(_)
@@ -96,6 +100,7 @@ impl Lowering<'_> {
             | Op::Dropout(_)
             | Op::TopK(_)
             | Op::Gather(_)
+            | Op::GatherNd(_)
             | Op::Experts(_)
             | Op::Carry(_)
             | Op::Exit(_) => true,

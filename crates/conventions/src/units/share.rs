@@ -79,7 +79,7 @@ fn of_role(role: Role) -> Option<Share> {
 fn of_operation(op: &Op) -> Share {
     match op {
         Op::Einsum(_) => Share::Products,
-        Op::Convolution(_) => Share::ConvolutionProducts,
+        Op::Convolution(_) | Op::ConvolutionTransposed(_) => Share::ConvolutionProducts,
         Op::Experts(_) => Share::LinearProducts,
         Op::Attention(_) => Share::AttentionProducts,
         Op::Softmax(_) => Share::Softmax,
@@ -101,6 +101,9 @@ fn of_operation(op: &Op) -> Share {
         | Op::Pool(_)
         | Op::Cumulative(_)
         | Op::ArgMax(_)
+        | Op::Compare(_)
+        | Op::AdaptivePool(_)
+        | Op::Scatter(_)
         | Op::Select(_)
         | Op::ToReal(_)
         | Op::ToWhole(_)
@@ -116,6 +119,7 @@ fn of_operation(op: &Op) -> Share {
         | Op::Rearrange(_)
         | Op::Concat(_)
         | Op::Gather(_)
+        | Op::GatherNd(_)
         | Op::Carry(_)
         | Op::Exit(_) => Share::Other,
     }

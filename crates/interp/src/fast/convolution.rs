@@ -1,6 +1,6 @@
 //! Windows that slide along axes.
 
-use opledger_ir::ops::{Convolution, Pool, PoolKind};
+use opledger_ir::ops::{AdaptivePool, Convolution, ConvolutionTransposed, Pool, PoolKind};
 use opledger_ir::{Call, OpError, Slide};
 use opledger_kernels::{self as kernels, Meter, Pooling, SlidingAxis};
 
@@ -35,6 +35,47 @@ pub(super) fn apply(
         weight: weight.data(),
     };
     kernels::convolution(&problem, out, meter).map_err(refused)
+}
+
+pub(super) fn transposed(
+    op: &ConvolutionTransposed,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Result<(), OpError> {
+    let (x, weight) = (call.real(0)?, call.real(1)?);
+    let [batch, _, results @ ..] = call.output else { return Err(OpError::Operand(0)) };
+    let ([_, inputs, input @ ..], [_, outputs, taps @ ..]) = (x.shape(), weight.shape()) else {
+        return Err(OpError::Operand(0));
+    };
+    // The window slides over the result, an element of the input for each of its places.
+    let sizes = results.iter().zip(taps).zip(input).map(|((r, k), s)| [*r, *k, *s]);
+    let axes: Vec<_> = op.slides().iter().zip(sizes).map(|(slide, of)| axis(slide, of)).collect();
+    let problem = kernels::Convolution {
+        batch: *batch,
+        groups: op.groups,
+        inputs: inputs / op.groups,
+        outputs: *outputs,
+        axes: &axes,
+        x: x.data(),
+        weight: weight.data(),
+    };
+    kernels::convolution_transposed(&problem, out, meter).map_err(refused)
+}
+
+pub(super) fn adaptive_pool(
+    op: &AdaptivePool,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Result<(), OpError> {
+    let x = call.real(0)?;
+    let items = call.output.len() - op.taps.len();
+    let sizes = x.shape()[items..].iter().zip(&call.output[items..]);
+    let axes: Vec<_> = sizes.map(|(input, results)| [*input, *results]).collect();
+    let mean = op.kind != PoolKind::Max;
+    let items = call.output[..items].iter().product();
+    kernels::adaptive_pool(mean, items, &axes, x.data(), out, meter).map_err(refused)
 }
 
 pub(super) fn pool(

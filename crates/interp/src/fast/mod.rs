@@ -220,9 +220,21 @@ impl<M: Metering> Fast<M> {
                 let sums = pointwise::cumulative_ids(op, call, x)?;
                 return Ok(vec![self.noted(sums)]);
             }
+            (Op::ArgMax(op), Some(Value::Index(x))) => {
+                let places = pointwise::arg_max_ids(op, call, x)?;
+                return Ok(vec![self.noted(places)]);
+            }
             (Op::ArgMax(op), _) => {
                 let places = pointwise::arg_max(op, call, M::of(row, Part::Pointwise))?;
                 return Ok(vec![self.noted(places)]);
+            }
+            (Op::Compare(op), _) => {
+                let truths = pointwise::compare(op, call, M::of(row, Part::Pointwise))?;
+                return Ok(vec![self.noted(truths)]);
+            }
+            (Op::Scatter(op), Some(Value::Index(x))) => {
+                let ids = moving::scatter_ids(op, call, x)?;
+                return Ok(vec![self.noted(ids)]);
             }
             (Op::TopK(_), _) => {
                 let places = pointwise::top_k(call, M::of(row, Part::Pointwise))?;
@@ -249,7 +261,11 @@ fn compute<M: Metering>(
         Op::Einsum(op) => einsum::apply::<M>(op, call, out, row),
         Op::Attention(op) => attention::apply::<M>(op, call, out, row),
         Op::Convolution(op) => convolution::apply(op, call, out, M::of(row, Part::Contraction)),
+        Op::ConvolutionTransposed(op) => {
+            convolution::transposed(op, call, out, M::of(row, Part::Contraction))
+        }
         Op::Pool(op) => convolution::pool(op, call, out, meter),
+        Op::AdaptivePool(op) => convolution::adaptive_pool(op, call, out, meter),
         Op::Experts(_) => einsum::experts(call, out, M::of(row, Part::Contraction)),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),
@@ -269,9 +285,12 @@ fn compute<M: Metering>(
         Op::Dropout(op) => pointwise::dropout(op, call, out, meter),
         Op::Rearrange(op) => moving::rearrange(op, call, out),
         Op::Gather(_) => moving::gather(call, out),
+        Op::GatherNd(op) => moving::gather_nd(op, call, out),
+        Op::Scatter(op) => moving::scatter(op, call, out, meter),
         Op::Concat(op) => concat::apply(op, call, out),
         Op::TopK(_)
         | Op::ArgMax(_)
+        | Op::Compare(_)
         | Op::Table(_)
         | Op::TokenPositions(_)
         | Op::IndexMap(_)

@@ -1,8 +1,10 @@
 //! Moving, looking up, and tables of sizes: loops of their own, apart from the definitions'.
 
-use opledger_ir::ops::{Rearrange, Table, TokenPositions};
-use opledger_ir::{Call, OpError, Value, strides, to_usize};
-use opledger_kernels::{Strided, permute};
+use opledger_ir::ops::{
+    GatherNd, Interpolation, Rearrange, Scatter, ScatterKind, Table, TokenPositions,
+};
+use opledger_ir::{Call, OpError, Shape, Value, strides, to_usize};
+use opledger_kernels::{self as kernels, Meter, Strided, permute};
 use opledger_tensor::Tensor;
 use rayon::prelude::*;
 
@@ -143,6 +145,133 @@ pub(super) fn gather(call: &Call<'_, f32>, out: &mut [f32]) -> Moved {
     Ok(())
 }
 
+/// How places of an operand follow from those of a value with other axes.
+struct Places<'a> {
+    /// The sizes of the value.
+    sizes: &'a [usize],
+    /// For each of its axes, elements of the operand from a position to the next.
+    steps: Vec<usize>,
+    /// Ids, with such steps of their own; the positions that they are below, and the elements of the
+    /// operand from one to the next.
+    ids: Vec<(&'a [i64], Vec<usize>, usize, usize)>,
+}
+
+/// The elements from a position of each of some axes to the next, in a value of this shape.
+fn along_axes(
+    axes: &Shape,
+    own: &Shape,
+    sizes: &[usize],
+    looked_up: &[opledger_dims::Symbol],
+) -> Vec<usize> {
+    let all = strides(sizes);
+    let mut steps = vec![0; axes.axes.len()];
+    for (at, axis) in
+        own.axes.iter().enumerate().filter(|(_, axis)| !looked_up.contains(&axis.name))
+    {
+        if let Some(place) = axes.position(&axis.name) {
+            steps[place] = all[at];
+        }
+    }
+    steps
+}
+
+impl<'a> Places<'a> {
+    /// The places in operand 0, looked up along some axes by the operands from `first` on, of the
+    /// elements of a value with these axes and sizes.
+    fn new(
+        call: &'a Call<'_, f32>,
+        first: usize,
+        looked_up: &[opledger_dims::Symbol],
+        axes: &Shape,
+        sizes: &'a [usize],
+    ) -> Result<Self, OpError> {
+        let x = call.inputs.first().ok_or(OpError::Operand(0))?.shape();
+        let steps = along_axes(axes, call.shapes[0], x, looked_up);
+        let all = strides(x);
+        let mut ids = Vec::new();
+        for (at, name) in looked_up.iter().enumerate() {
+            let own = call.index(first + at)?;
+            let axis = call.shapes[0].position(name).ok_or(OpError::Operand(0))?;
+            let steps = along_axes(axes, call.shapes[first + at], own.shape(), &[]);
+            ids.push((own.data(), steps, x[axis], all[axis]));
+        }
+        Ok(Places { sizes, steps, ids })
+    }
+
+    /// The place of the element that stands at `at` in the order of memory.
+    fn of(&self, at: usize, offsets: &mut [usize]) -> Result<usize, OpError> {
+        let (mut rest, mut place) = (at, 0);
+        offsets.fill(0);
+        for (axis, size) in self.sizes.iter().enumerate().rev() {
+            let position = rest % size;
+            rest /= size;
+            place += position * self.steps[axis];
+            for (offset, (_, steps, _, _)) in offsets.iter_mut().zip(&self.ids) {
+                *offset += position * steps[axis];
+            }
+        }
+        for (offset, (ids, _, positions, step)) in offsets.iter().zip(&self.ids) {
+            let id = ids[*offset];
+            if id < 0 || id >= *positions as i64 {
+                return Err(OpError::Index { index: id, rows: *positions });
+            }
+            place += id as usize * step;
+        }
+        Ok(place)
+    }
+
+    /// Those of all elements, in their order.
+    fn all(&self) -> Result<Vec<usize>, OpError> {
+        let mut offsets = vec![0; self.ids.len()];
+        (0..self.sizes.iter().product()).map(|at| self.of(at, &mut offsets)).collect()
+    }
+}
+
+/// The entries at places along several axes.
+pub(super) fn gather_nd(op: &GatherNd, call: &Call<'_, f32>, out: &mut [f32]) -> Moved {
+    let x = call.table(0)?;
+    let axes = Shape::real(op.axes.clone());
+    let places = Places::new(call, 1, &op.along, &axes, call.output)?.all()?;
+    for (out, place) in out.iter_mut().zip(places) {
+        *out = x.data()[place];
+        call.reads.some(0, 1);
+    }
+    Ok(())
+}
+
+/// Numbers with others written or added at their places.
+pub(super) fn scatter(
+    op: &Scatter,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Moved {
+    let (x, values) = (call.real(0)?, call.real(1)?);
+    let places = Places::new(call, 2, &op.along, call.shapes[1], values.shape())?.all()?;
+    out.copy_from_slice(x.data());
+    let add = op.kind == ScatterKind::Add;
+    kernels::scatter(values.data(), &places, add, out, meter).map_err(refused)
+}
+
+/// Whole numbers with others written or added at their places.
+pub(super) fn scatter_ids(
+    op: &Scatter,
+    call: &Call<'_, f32>,
+    x: &Tensor<i64>,
+) -> Result<Value<f32>, OpError> {
+    let values = call.index(1)?;
+    call.reads.all(0, x.len());
+    let places = Places::new(call, 2, &op.along, call.shapes[1], values.shape())?.all()?;
+    let mut out = x.data().to_vec();
+    for (value, place) in values.data().iter().zip(places) {
+        match op.kind {
+            ScatterKind::Write => out[place] = *value,
+            ScatterKind::Add => out[place] = out[place].wrapping_add(*value),
+        }
+    }
+    Ok(Value::Index(Tensor::new(call.output, out)?))
+}
+
 /// Each token's position among those of its item that are no padding, counted from the id of padding on.
 pub(super) fn token_positions(
     op: &TokenPositions,
@@ -163,6 +292,35 @@ pub(super) fn token_positions(
 /// A table that sizes alone decide.
 pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpError> {
     match op {
+        Table::Interpolation { kind, source, .. } => {
+            let [a, b, c] = Table::source(source, call.binding)?;
+            let results = call.output.first().map_or(0, |results| *results as i128);
+            let beyond = |result: i128| (a * result + b).rem_euclid(c) as f64 / c as f64;
+            let weights = match kind {
+                Interpolation::Linear => (0..results)
+                    .flat_map(|result| {
+                        let t = if a * result + b < 0 { 0.0 } else { beyond(result) };
+                        [1.0 - t, t]
+                    })
+                    .map(|weight| weight as f32)
+                    .collect(),
+                // The four cubics multiplied out.
+                Interpolation::Cubic => (0..results)
+                    .flat_map(|result| {
+                        let t = beyond(result);
+                        let (square, cube) = (t * t, t * t * t);
+                        [
+                            -0.75 * cube + 1.5 * square - 0.75 * t,
+                            1.25 * cube - 2.25 * square + 1.0,
+                            -1.25 * cube + 1.5 * square + 0.75 * t,
+                            0.75 * cube - 0.75 * square,
+                        ]
+                    })
+                    .map(|weight| weight as f32)
+                    .collect(),
+            };
+            Ok(Tensor::new(call.output, weights)?.into())
+        }
         Table::WindowDisplacement { side, .. } => {
             let side = call.size(side)? as i64;
             let reach = 2 * side - 1;

@@ -1,12 +1,14 @@
 //! Operations that go over their operand row by row.
 
 use opledger_ir::ops::{
-    Activation, ArgMax, Arithmetic, ArithmeticKind, Cumulative, Dropout, Fill, Norm, NormKind,
-    Pointwise, Reduce, Rope, RopePairs, RotaryAngles, Scale, Select, Sinusoid,
+    Activation, ArgMax, Arithmetic, ArithmeticKind, Compare, CompareKind, Cumulative, Dropout,
+    Fill, Norm, NormKind, Pointwise, Reduce, Rope, RopePairs, RotaryAngles, Scale, Select,
+    Sinusoid,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
-    self as kernels, BinaryOp, Channels, LayerNorm, Meter, Pairing, Reduction, RmsNorm, Strided,
+    self as kernels, BinaryOp, Channels, CompareOp, LayerNorm, Meter, Pairing, Reduction, RmsNorm,
+    Strided,
 };
 use opledger_tensor::Tensor;
 
@@ -235,6 +237,45 @@ pub(super) fn cumulative_ids(
         }
     }
     Ok(Value::Index(Tensor::new(call.output, sums)?))
+}
+
+pub(super) fn arg_max_ids(
+    op: &ArgMax,
+    call: &Call<'_, f32>,
+    x: &Tensor<i64>,
+) -> Result<Value<f32>, OpError> {
+    let [terms, inner] = op.runs(call)?;
+    call.reads.all(0, x.len());
+    let mut places = vec![0; call.output_len()];
+    for (block, places) in places.chunks_mut(inner.max(1)).enumerate() {
+        let x = &x.data()[block * terms * inner..][..terms * inner];
+        for (at, row) in x.chunks_exact(inner.max(1)).enumerate().skip(1) {
+            for (column, (value, place)) in row.iter().zip(&mut *places).enumerate() {
+                if *value > x[*place as usize * inner + column] {
+                    *place = at as i64;
+                }
+            }
+        }
+    }
+    Ok(Value::Index(Tensor::new(call.output, places)?))
+}
+
+pub(super) fn compare(
+    op: &Compare,
+    call: &Call<'_, f32>,
+    meter: &impl Meter,
+) -> Result<Value<f32>, OpError> {
+    let (a, b) = (call.real(0)?, call.real(1)?);
+    let [of_a, of_b] = [(0, a), (1, b)].map(|(at, x)| op.strides(call.shapes[at], x.shape()));
+    let operands = [(a, &of_a), (b, &of_b)].map(|(x, strides)| Strided { data: x.data(), strides });
+    let comparison = match op.kind {
+        CompareKind::Less => CompareOp::Less,
+        CompareKind::AtMost => CompareOp::AtMost,
+        CompareKind::Equal => CompareOp::Equal,
+    };
+    let mut truths = vec![0; call.output_len()];
+    kernels::compare(comparison, call.output, operands, &mut truths, meter).map_err(refused)?;
+    Ok(Value::Index(Tensor::new(call.output, truths)?))
 }
 
 pub(super) fn arg_max(

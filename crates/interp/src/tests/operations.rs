@@ -2,7 +2,10 @@
 
 use super::assert_proved;
 use opledger_dims::Binding;
-use opledger_ir::ops::{ArithmeticKind, Convolution, Pointwise, Pool, PoolKind, Source};
+use opledger_ir::ops::{
+    ArithmeticKind, CompareKind, Convolution, ConvolutionTransposed, Interpolation, Pointwise,
+    Pool, PoolKind, ScatterKind, Source, Table,
+};
 use opledger_ir::{Axis, Graph};
 
 #[test]
@@ -125,6 +128,104 @@ fn pools_of_every_kind() {
 }
 
 #[test]
+fn pools_to_a_number_of_results() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "c", "s", "t"]).unwrap();
+    for (i, kind) in [PoolKind::Max, PoolKind::Mean].into_iter().enumerate() {
+        let plane = g.adaptive_pool(x, kind, 2, ["b", "c", "r", "q"]).unwrap();
+        g.output(&format!("plane {i}"), plane);
+        let line = g.adaptive_pool(x, kind, 3, ["b", "c", "s", "q"]).unwrap();
+        g.output(&format!("line {i}"), line);
+    }
+    for (b, c, s, t, r, q) in
+        [(1, 1, 1, 1, 1, 1), (2, 3, 7, 5, 3, 7), (0, 1, 2, 2, 2, 2), (3, 9, 14, 11, 7, 4)]
+    {
+        let sizes = [("b", b), ("c", c), ("s", s), ("t", t), ("r", r), ("q", q)];
+        assert_proved(&g, &Binding::from_iter(sizes));
+    }
+}
+
+#[test]
+fn transposed_convolutions_in_one_group_and_in_several() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "i", "s", "t"]).unwrap();
+    let strides = [2, 3];
+    let weight = |g: &mut Graph, name: &str, out: &str, taps: [i64; 2]| {
+        let axes =
+            [Axis::from("i"), Axis::from(out), Axis::new("k", taps[0]), Axis::new("l", taps[1])];
+        g.param(name, Source::weight("i"), axes).unwrap()
+    };
+    let one = weight(&mut g, "one", "o", [3, 2]);
+    let op =
+        ConvolutionTransposed::new(["b", "o", "r", "q"], &strides, &[(1, 0), (0, 1)], &[1, 2], 1);
+    let one = g.convolution_transposed("", x, one, op).unwrap();
+    g.output("one", one);
+    let apart = weight(&mut g, "apart", "p", [2, 3]);
+    let op = ConvolutionTransposed::new(
+        [
+            Axis::from("b"),
+            Axis::new("o", opledger_dims::Poly::from("p") * 2),
+            Axis::from("u"),
+            Axis::from("v"),
+        ],
+        &[1, 1],
+        &[(0, 0), (1, 1)],
+        &[1, 1],
+        2,
+    );
+    let apart = g.convolution_transposed("", x, apart, op).unwrap();
+    g.output("apart", apart);
+    for (b, i, s, t, o, p) in
+        [(1, 2, 1, 1, 1, 1), (2, 4, 5, 3, 3, 2), (0, 2, 2, 2, 1, 1), (2, 6, 9, 20, 5, 3)]
+    {
+        // Reached, and what is cut off and added.
+        let (r, q) = ((s - 1) * 2 + 3 - 1, (t - 1) * 3 + 3 - 1 + 2);
+        let sizes =
+            [("b", b), ("i", i), ("s", s), ("t", t), ("o", o), ("p", p), ("r", r), ("q", q)];
+        let more = [("u", s + 1), ("v", t)];
+        assert_proved(&g, &Binding::from_iter(sizes.into_iter().chain(more)));
+    }
+}
+
+#[test]
+fn places_along_several_axes() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b", "n", "c"]).unwrap();
+    let v = g.input("v", ["k", "b", "c"]).unwrap();
+    let few = g.input("few", ["b", "k"]).unwrap();
+    let rows = g.input_ids("rows", ["k", "b"], "n").unwrap();
+    let columns = g.input_ids("columns", ["k"], "c").unwrap();
+    let ids = g.input_ids("ids", ["n", "b"], 9).unwrap();
+    let more = g.input_ids("more", ["b", "k"], 9).unwrap();
+    let found = g.gather_nd(x, ["k", "c", "b"], &[("n", rows)]).unwrap();
+    g.output("found", found);
+    let found = g.gather_nd(x, ["b", "k"], &[("c", columns), ("n", rows)]).unwrap();
+    g.output("found by two", found);
+    for kind in [ScatterKind::Write, ScatterKind::Add] {
+        let written = g.scatter(kind, x, v, &[("n", rows)]).unwrap();
+        g.output(&format!("{kind:?}"), written);
+        let written = g.scatter(kind, x, few, &[("n", rows), ("c", columns)]).unwrap();
+        g.output(&format!("{kind:?} by two"), written);
+        let whole = g.scatter(kind, ids, more, &[("n", rows)]).unwrap();
+        let whole = g.to_real(whole).unwrap();
+        g.output(&format!("{kind:?} of ids"), whole);
+    }
+    let places = g.arg_max(ids, "n").unwrap();
+    let places = g.to_real(places).unwrap();
+    g.output("largest id", places);
+    for kind in [Interpolation::Linear, Interpolation::Cubic] {
+        let tap = Axis::new("tap", kind.taps());
+        let [n, c] = ["n", "c"].map(opledger_dims::Poly::from);
+        let source = [&n * 2, &n - &c, &c * 2];
+        let weights = g.table("", Table::Interpolation { kind, source, result: "c".into(), tap });
+        g.output(&format!("{kind:?}"), weights.unwrap());
+    }
+    for (b, n, c, k) in [(1, 1, 1, 1), (2, 5, 3, 4), (0, 2, 2, 1), (3, 40, 7, 90)] {
+        assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c), ("k", k)]));
+    }
+}
+
+#[test]
 fn what_runs_along_an_axis() {
     let mut g = Graph::new();
     let x = g.input("x", ["b", "n", "c"]).unwrap();
@@ -164,6 +265,12 @@ fn operations_on_two_numbers_and_choices() {
         ("masked", g.mul("", x, of_mask)),
     ] {
         g.output(name, var.unwrap());
+    }
+    use CompareKind::{AtMost, Equal, Less};
+    for (kind, axes, a, b) in [(Less, axes, x, y), (AtMost, axes, y, x), (Equal, turned, x, x)] {
+        let truths = g.compare(kind, axes, a, b).unwrap();
+        let truths = g.to_real(truths).unwrap();
+        g.output(&format!("{kind:?}"), truths);
     }
     for (b, n, c) in [(1, 1, 1), (2, 0, 3), (3, 5, 7), (2, 70, 33)] {
         assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c)]));

@@ -1,4 +1,5 @@
-//! Sizes that are no polynomials of others: quotients that are rounded, and the smaller of two.
+//! Sizes that are no polynomials of others: quotients that are rounded, the smaller of two, the greatest
+//! common divisor.
 
 use opledger_dims::Poly;
 
@@ -25,6 +26,28 @@ impl Graph {
             let minimum = Poly::symbol(&symbol);
             self.define(Definition::Minimum { symbol, of });
             minimum
+        })
+    }
+
+    /// The greatest common divisor of two sizes: one of them where it divides the other, else a symbol
+    /// called `stem` that is declared unless the same one stands already.
+    pub fn common_divisor(&mut self, stem: &str, of: [Poly; 2]) -> Poly {
+        let [a, b] = &of;
+        match [a, b].map(Poly::as_integer) {
+            [Some(a), Some(b)] => return crate::definition::common_divisor(a, b).into(),
+            _ if a.divided_by(b).is_some() => return b.clone(),
+            _ if b.divided_by(a).is_some() => return a.clone(),
+            _ => {}
+        }
+        let standing = self.definitions.iter().find_map(|d| match d {
+            Definition::Gcd { symbol, of: own } if *own == of => Some(Poly::symbol(symbol)),
+            _ => None,
+        });
+        standing.unwrap_or_else(|| {
+            let symbol = self.fresh(stem);
+            let divisor = Poly::symbol(&symbol);
+            self.define(Definition::Gcd { symbol, of });
+            divisor
         })
     }
 
@@ -74,6 +97,23 @@ impl Graph {
 mod tests {
     use super::*;
     use opledger_dims::Binding;
+
+    #[test]
+    fn common_divisors_are_those_of_euclid() {
+        let mut g = Graph::new();
+        let (n, m) = (Poly::from("n"), Poly::from("m"));
+        let common = g.common_divisor("common", [n.clone(), m.clone()]);
+        assert_eq!(g.common_divisor("common", [n.clone(), m]), common);
+        assert_eq!(g.common_divisor("common", [&n * 4, n.clone()]), n);
+        for (a, b, expected) in
+            [(12_i64, 18_i64, 6_i64), (7, 1, 1), (0, 5, 5), (5, 0, 5), (9, 9, 9)]
+        {
+            assert_eq!(g.common_divisor("common", [a.into(), b.into()]), expected.into());
+            let binding = Binding::new().with("n", a).with("m", b);
+            assert_eq!(common.at(&g.complete(&binding).unwrap()).unwrap(), expected.into());
+        }
+        assert_eq!(g.definitions()[0].to_string(), "common = gcd(n, m)");
+    }
 
     #[test]
     fn quotients_are_those_of_the_division() {

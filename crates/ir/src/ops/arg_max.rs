@@ -1,6 +1,6 @@
 //! The place of the largest element along one axis; of equal ones the first.
 //!
-//! Count, per row of n elements: n − 1 max.
+//! Count, per row of n reals: n − 1 max. Comparing whole numbers is indexing: none.
 
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
@@ -27,6 +27,24 @@ impl ArgMax {
     }
 }
 
+/// For each run of `terms` elements, `inner` apart, the place of the one that no other exceeds.
+fn largest<N: Copy>(
+    x: &[N],
+    [terms, inner]: [usize; 2],
+    results: usize,
+    exceeds: impl Fn(N, N) -> bool,
+) -> Vec<i64> {
+    let of_run = |flat: usize| {
+        let first = flat / inner * terms * inner + flat % inner;
+        let later = |best, at| match exceeds(x[first + best * inner], x[first + at * inner]) {
+            true => at,
+            false => best,
+        };
+        (1..terms).fold(0, later) as i64
+    };
+    (0..results).map(of_run).collect()
+}
+
 impl Operation for ArgMax {
     fn name(&self) -> &'static str {
         "arg_max"
@@ -34,7 +52,6 @@ impl Operation for ArgMax {
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
         let [x] = operands(inputs)?;
-        x.expect(0, Kind::Real)?;
         let missing = || ShapeError::Missing { operand: 0, axis: self.axis.clone() };
         let at = x.position(&self.axis).ok_or_else(missing)?;
         let mut axes = x.axes.clone();
@@ -43,8 +60,11 @@ impl Operation for ArgMax {
     }
 
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
-        let comparisons = inputs[0].elements() - output.elements();
-        Cost::of(Part::Pointwise, Counts::zero().with(Class::Max, comparisons))
+        let counts = match inputs[0].elem.kind() {
+            Kind::Real => Counts::zero().with(Class::Max, inputs[0].elements() - output.elements()),
+            Kind::Whole => Counts::zero(),
+        };
+        Cost::of(Part::Pointwise, counts)
     }
 
     fn summed(&self, inputs: &[&Shape]) -> Vec<(Symbol, Poly)> {
@@ -73,21 +93,19 @@ impl Operation for ArgMax {
         call: &Call<'_, T>,
         mark: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
-        let x = call.real(0)?;
-        let [terms, inner] = self.runs(call)?;
-        let mut places = Vec::with_capacity(call.output_len());
-        for flat in 0..call.output_len() {
-            let first = flat / inner * terms * inner + flat % inner;
-            let mut best = 0;
-            for at in 1..terms {
-                let (value, other) = (x.data()[first + best * inner], x.data()[first + at * inner]);
-                let (greater, value) = (value.max(other).to_f64(), value.to_f64());
-                if !value.is_nan() && greater != value {
-                    best = at;
-                }
+        let runs = self.runs(call)?;
+        let results = call.output_len();
+        let places = match call.inputs.first() {
+            Some(Value::Index(_)) => {
+                largest(call.index(0)?.data(), runs, results, |value, other| other > value)
             }
-            places.push(best as i64);
-        }
+            Some(Value::Real(_)) | None => {
+                largest(call.real(0)?.data(), runs, results, |value: T, other| {
+                    let (greater, value) = (value.max(other).to_f64(), value.to_f64());
+                    !value.is_nan() && greater != value
+                })
+            }
+        };
         mark(Part::Pointwise);
         Ok(vec![Value::Index(Tensor::new(call.output, places)?)])
     }
@@ -106,6 +124,8 @@ mod tests {
             let x = g.input("x", ["b", "n", "c"]).unwrap();
             g.arg_max(x, "n").unwrap();
             g.arg_max(x, "c").unwrap();
+            let ids = g.input_ids("ids", ["b", "n"], 9).unwrap();
+            g.arg_max(ids, "n").unwrap();
             prove(&g, &[("b", b), ("n", n), ("c", c)]);
         }
     }

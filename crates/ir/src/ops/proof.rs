@@ -46,7 +46,7 @@ fn each<T: Scalar>(
                     let below = i64::try_from(&below.at(&binding).unwrap()).unwrap();
                     Value::Index(Tensor::random_index(&shape, i as u64, below))
                 }
-                (None, Source::Visible { .. }) => {
+                (None, Source::Visible { .. } | Source::Whole { .. }) => {
                     Value::Index(Tensor::random_index(&shape, i as u64, 2))
                 }
                 (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Distribution::Dyadic)

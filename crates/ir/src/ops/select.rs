@@ -37,22 +37,10 @@ impl Operation for Select {
         a.expect(1, Kind::Real)?;
         b.expect(2, Kind::Real)?;
         expect_distinct(&self.axes)?;
-        let result = a.with_axes(self.axes.clone());
         for (at, operand) in inputs.iter().enumerate() {
-            for axis in &operand.axes {
-                let Some(own) = self.axes.iter().find(|own| own.name == axis.name) else {
-                    return Err(ShapeError::Sizes(format!(
-                        "operand {at} has an axis `{}` that the result {result} lacks",
-                        axis.name
-                    )));
-                };
-                if own.size != axis.size {
-                    let (left, right) = (axis.size.clone(), own.size.clone());
-                    return Err(ShapeError::Size { axis: axis.name.clone(), left, right });
-                }
-            }
+            operand.expect_among(at, &self.axes, &[])?;
         }
-        Ok(vec![result])
+        Ok(vec![a.with_axes(self.axes.clone())])
     }
 
     fn cost(&self, _: &[&Shape], _: &Shape) -> Cost {
@@ -131,7 +119,7 @@ mod tests {
         let expected = [row(ids[0], [1., 3., 5.]), row(ids[1], [2., 4., 6.])].concat();
         assert_eq!(evaluate(&g, z, &feeds), expected);
         let error = g.select([("i", 2)], condition, x, y).unwrap_err().problem.to_string();
-        assert_eq!(error, "operand 1 has an axis `j` that the result [i=2] lacks");
+        assert_eq!(error, "operand 1 has an axis `j`, which [i=2] lacks");
         let error = g.select([("i", 4), ("j", 3)], condition, x, y).unwrap_err();
         assert_eq!(error.problem.to_string(), "axis `i` is 2 in one operand and 4 in another");
         let error = g.select([("j", 3), ("k", 1)], keep, keep, y).unwrap_err().problem.to_string();

@@ -43,6 +43,11 @@ pub enum Source {
         /// Every id is below this.
         below: Poly,
     },
+    /// Whole numbers of any size given by the caller; drawn, 0 and 1.
+    Whole {
+        /// The axes.
+        axes: Vec<Axis>,
+    },
     /// 0 (hidden) and 1 (visible), given by the caller.
     Visible {
         /// The axes.
@@ -103,6 +108,7 @@ impl Source {
             Source::Input { axes, .. }
             | Source::Buffer { axes }
             | Source::Ids { axes, .. }
+            | Source::Whole { axes }
             | Source::Visible { axes }
             | Source::Param { axes, .. } => axes,
         }
@@ -114,6 +120,7 @@ impl Source {
             Source::Input { axes, .. }
             | Source::Buffer { axes }
             | Source::Ids { axes, .. }
+            | Source::Whole { axes }
             | Source::Visible { axes }
             | Source::Param { axes, .. } => axes,
         }
@@ -134,7 +141,7 @@ impl Operation for Source {
         let axes = self.axes();
         expect_distinct(axes)?;
         let elem = match self {
-            Source::Ids { .. } | Source::Visible { .. } => Elem::I64,
+            Source::Ids { .. } | Source::Whole { .. } | Source::Visible { .. } => Elem::I64,
             Source::Input { .. } | Source::Buffer { .. } | Source::Param { .. } => Elem::F32,
         };
         Ok(vec![Shape { axes: axes.to_vec(), elem }])
@@ -153,6 +160,7 @@ impl Operation for Source {
             Source::Ids { below, .. } => Some(below),
             Source::Input { .. }
             | Source::Buffer { .. }
+            | Source::Whole { .. }
             | Source::Visible { .. }
             | Source::Param { .. } => None,
         })
@@ -169,6 +177,7 @@ impl Operation for Source {
             | Source::Input { .. }
             | Source::Buffer { .. }
             | Source::Ids { .. }
+            | Source::Whole { .. }
             | Source::Visible { .. } => String::new(),
         }
     }

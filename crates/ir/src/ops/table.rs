@@ -59,6 +59,50 @@ pub enum Table {
         /// The axis of keys.
         key: Axis,
     },
+    /// The weights of the positions that results are interpolated from: the source of result r is
+    /// (a·r + b) / c. Shape `[result, tap]` of reals.
+    Interpolation {
+        /// How results follow from positions.
+        kind: Interpolation,
+        /// The sizes a, b and c.
+        source: [Poly; 3],
+        /// The axis of results.
+        result: Axis,
+        /// The axis of positions for each.
+        tap: Axis,
+    },
+}
+
+/// How a value between positions follows from those beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// From two: 1 − t and t, where t is how far the source is beyond the first. A source before the first
+    /// position is that position.
+    Linear,
+    /// From four, the second of which is the last at or before the source, by cubic convolution
+    /// (Keys 1981) with the constant −3/4, as PyTorch has it.
+    Cubic,
+}
+
+impl Interpolation {
+    /// How many positions a value follows from.
+    pub fn taps(self) -> usize {
+        match self {
+            Interpolation::Linear => 2,
+            Interpolation::Cubic => 4,
+        }
+    }
+
+    /// The weights where the source lies at `t` of the way from a position to the next.
+    fn weights(self, t: f64) -> Vec<f64> {
+        const A: f64 = -0.75;
+        let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+        let far = |x: f64| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+        match self {
+            Interpolation::Linear => vec![1.0 - t, t],
+            Interpolation::Cubic => vec![far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)],
+        }
+    }
 }
 
 /// What the shift mask adds to hidden scores, as in the authors' code.
@@ -99,6 +143,23 @@ impl Buckets {
 }
 
 impl Table {
+    /// The three sizes of a source as numbers, the last of which is divided by.
+    ///
+    /// # Errors
+    /// When one has no value or does not fit the machine, or the last is not above 0.
+    pub fn source(sizes: &[Poly; 3], binding: &Binding) -> Result<[i128; 3], OpError> {
+        let number = |size: &Poly| {
+            let value = size.at(binding)?;
+            i64::try_from(&value).map(i128::from).map_err(|_| OpError::TooLarge(value.to_string()))
+        };
+        let [a, b, c] = sizes;
+        let divisor = number(c)?;
+        if divisor <= 0 {
+            return Err(OpError::TooLarge(format!("a place divided by {divisor}")));
+        }
+        Ok([number(a)?, number(b)?, divisor])
+    }
+
     /// The bucket of each pair of query and key.
     fn buckets<T>(&self, call: &Call<'_, T>) -> Result<Vec<i64>, OpError> {
         let Table::RelativeBuckets { bidirectional, buckets, max_distance, offset, .. } = self
@@ -140,6 +201,7 @@ impl Operation for Table {
             Table::WindowDisplacement { .. } => "window_displacement",
             Table::ShiftMask { .. } => "shift_mask",
             Table::RelativeBuckets { .. } => "relative_buckets",
+            Table::Interpolation { .. } => "interpolation",
         }
     }
 
@@ -151,6 +213,16 @@ impl Operation for Table {
             }
             Table::ShiftMask { window, query, key, .. } => {
                 Shape::real(vec![window.clone(), query.clone(), key.clone()])
+            }
+            Table::Interpolation { kind, result, tap, .. } => {
+                let taps = kind.taps();
+                if tap.size.as_integer() != Some(taps.into()) {
+                    return Err(ShapeError::Sizes(format!(
+                        "{taps} positions for each result are needed, {} are given",
+                        tap.size
+                    )));
+                }
+                Shape::real(vec![result.clone(), tap.clone()])
             }
             Table::RelativeBuckets { bidirectional, buckets, max_distance, query, key, .. } => {
                 let Buckets { exact, .. } = Buckets::new(*bidirectional, *buckets, *max_distance);
@@ -181,6 +253,7 @@ impl Operation for Table {
                 vec![rows, columns, side, shift]
             }
             Table::RelativeBuckets { offset, .. } => vec![offset],
+            Table::Interpolation { source, .. } => source.iter().collect(),
         })
     }
 
@@ -194,6 +267,8 @@ impl Operation for Table {
                 let ways = if *bidirectional { "both ways" } else { "to earlier keys" };
                 format!("{buckets} up to distance {max_distance}, {ways}")
             }
+            Table::Interpolation { kind: Interpolation::Linear, .. } => "linear".to_owned(),
+            Table::Interpolation { kind: Interpolation::Cubic, .. } => "cubic".to_owned(),
             Table::WindowDisplacement { .. } | Table::ShiftMask { .. } => String::new(),
         }
     }
@@ -214,6 +289,17 @@ impl Operation for Table {
             }
             Table::RelativeBuckets { .. } => {
                 Ok(vec![Value::Index(Tensor::new(call.output, self.buckets(call)?)?)])
+            }
+            Table::Interpolation { kind, source, .. } => {
+                let [a, b, c] = Table::source(source, call.binding)?;
+                let mut weights = Vec::with_capacity(call.output_len());
+                for result in 0..call.output.first().copied().unwrap_or(0) {
+                    let above = a * result as i128 + b;
+                    let above = if *kind == Interpolation::Linear { above.max(0) } else { above };
+                    let t = above.rem_euclid(c) as f64 / c as f64;
+                    weights.extend(kind.weights(t).into_iter().map(T::from_f64));
+                }
+                call.result(weights)
             }
             Table::ShiftMask { rows, columns, side, shift, .. } => {
                 let [rows, columns] = [call.size(rows)?, call.size(columns)?];
@@ -246,6 +332,32 @@ mod tests {
         let out = evaluate(&g, ids, &[]);
         // The authors' relative_position_index for a 2 × 2 window.
         assert_eq!(out, [4., 3., 1., 0., 5., 4., 2., 1., 7., 6., 4., 3., 8., 7., 5., 4.]);
+    }
+
+    #[test]
+    fn interpolation_is_between_neighbours() {
+        let mut g = Graph::new();
+        let mut weights = |kind: Interpolation, source: [i64; 3], results: i64| {
+            let (result, tap) = (Axis::new("r", results), Axis::new("k", kind.taps()));
+            let source = source.map(Poly::from);
+            let table = g.table("", Table::Interpolation { kind, source, result, tap }).unwrap();
+            prove(&g, &[]);
+            evaluate(&g, table, &[])
+        };
+        // Two positions to four results: sources −1/4, 1/4, 3/4, 5/4.
+        let linear = weights(Interpolation::Linear, [4, -2, 8], 4);
+        assert_eq!(linear, [1., 0., 0.75, 0.25, 0.25, 0.75, 0.75, 0.25]);
+        let cubic = weights(Interpolation::Cubic, [4, -2, 8], 2);
+        assert_eq!(cubic[4..], [-0.10546875, 0.87890625, 0.26171875, -0.03515625]);
+        for row in cubic.chunks(4) {
+            assert_eq!(row.iter().sum::<f64>(), 1.0);
+        }
+        let tap = Axis::new("k", 3);
+        let (kind, source) = (Interpolation::Linear, [1, 0, 1].map(Poly::from));
+        let error =
+            g.table("", Table::Interpolation { kind, source, result: Axis::from("r"), tap });
+        let error = error.unwrap_err().problem.to_string();
+        assert_eq!(error, "2 positions for each result are needed, 3 are given");
     }
 
     #[test]

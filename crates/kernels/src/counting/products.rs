@@ -182,6 +182,35 @@ proptest! {
             convolution(&problem, &mut out, meter).unwrap();
             out
         });
+        // The other way round, results are where the window lies.
+        let x = data(batch * groups * inputs * size(|axis| axis.results), seed + 2, false);
+        let len = batch * groups * outputs * size(|axis| axis.input);
+        counts_itself!(format!("{batch}·{groups}·{inputs} back to {outputs}: {axes:?}"), T, |[meter]| {
+            let (x, weight) = (&numbers::<T>(&x)[..], &numbers::<T>(&weight)[..]);
+            let problem = Convolution { batch, groups, inputs, outputs, axes: &axes, x, weight };
+            let mut out = numbers::<T>(&vec![7.0; len]);
+            convolution_transposed(&problem, &mut out, meter).unwrap();
+            out
+        });
+    }
+
+    #[test]
+    fn windows_that_cover_an_axis_count_themselves(
+        items in 0usize..4,
+        axes in prop::collection::vec((1usize..12, 1usize..7), 1..4),
+        odd: bool,
+        seed: u64,
+    ) {
+        let axes: Vec<[usize; 2]> = axes.into_iter().map(|(input, results)| [input, results]).collect();
+        let size = |at: usize| axes.iter().map(|axis| axis[at]).product::<usize>();
+        let x = data(items * size(0), seed, odd);
+        for mean in [false, true] {
+            counts_itself!(format!("mean {mean} of {items}: {axes:?}"), T, |[meter]| {
+                let mut out = numbers::<T>(&vec![7.0; items * size(1)]);
+                adaptive_pool(mean, items, &axes, &numbers::<T>(&x), &mut out, meter).unwrap();
+                out
+            });
+        }
     }
 }
 

@@ -190,6 +190,25 @@ proptest! {
                 places.iter().map(|place| T::of(*place as f32)).collect()
             });
         }
+        let y = data(rows * width, seed + 5, false);
+        let places: Vec<usize> = (0..width).map(|at| at * 7 % (rows * width)).collect();
+        for comparison in [CompareOp::Less, CompareOp::AtMost, CompareOp::Equal] {
+            counts_itself!(format!("{comparison:?} of {rows} by {width}"), T, |[meter]| {
+                let (x, y) = (numbers::<T>(&x), numbers::<T>(&y));
+                let operands = [(&x, [width, 1]), (&y, [0, 1])];
+                let operands = operands.each_ref().map(|(data, strides)| Strided { data, strides });
+                let mut truths = vec![7; rows * width];
+                compare(comparison, &[rows, width], operands, &mut truths, meter).unwrap();
+                truths.iter().map(|truth| T::of(*truth as f32)).collect()
+            });
+        }
+        for add in [false, true] {
+            counts_itself!(format!("adding {add} of {width} to {rows} by {width}"), T, |[meter]| {
+                let mut out = numbers::<T>(&x[..rows * width]);
+                scatter(&numbers::<T>(&y[..width]), &places, add, &mut out, meter).unwrap();
+                out
+            });
+        }
         let k = 1 + seed as usize % width;
         counts_itself!(format!("the {k} largest of {rows} by {width}"), T, |[meter]| {
             let mut ids = vec![0; rows * k];
