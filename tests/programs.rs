@@ -16,6 +16,7 @@ const PROGRAMS: &[&str] = &[
     "chunked",
     "encoder_layer",
     "gemma2",
+    "functions",
     "gemma3",
     "gpt_oss",
     "in_place",
@@ -24,8 +25,13 @@ const PROGRAMS: &[&str] = &[
     "odd_letters",
     "packed",
     "pairs",
+    "places",
+    "quotients",
+    "recurrent",
+    "resampled",
     "slopes",
     "t5_encoder",
+    "upscaled",
     "windows",
 ];
 
@@ -108,10 +114,14 @@ fn every_node_counts_what_its_formula_says() {
         // Other sizes, of inputs that are drawn.
         for (items, tokens) in [(1, 4), (3, 8)] {
             let mut other = Binding::new();
-            for (symbol, size) in [("b", items), ("n", tokens)] {
-                if sizes.get(&symbol.into()).is_some() {
-                    other.set(symbol, size);
-                }
+            for (symbol, _) in sizes.iter() {
+                let size = match symbol.as_str() {
+                    "n" => tokens,
+                    "height" => 7,
+                    "width" => 3 * tokens,
+                    _ => items,
+                };
+                other.set(symbol, size);
             }
             let theorem = prove(&graph, &other, &Feeds::seeded(items)).unwrap();
             assert!(
@@ -202,4 +212,26 @@ fn names_of_axes_and_symbols_change_no_count() {
         };
         assert_eq!(parameters(&plain.graph), parameters(&renamed.graph));
     }
+}
+
+/// Windows of chunks of four: sizes that a guard says are multiples are quotients, and others are refused.
+#[test]
+fn a_size_that_is_divided_is_a_multiple() {
+    let imported = imported("quotients");
+    assert!(imported.conditions.iter().any(|condition| condition.to_string() == "n mod 4 = 0"));
+    // Width 16: 48·16 for each token, 2·16 for each of the 4 keys that it sees.
+    assert_eq!(imported.graph.cost().macs().to_string(), "896·b·n");
+    let sizes = Binding::from_iter([("b", 1), ("n", 6)]);
+    let error = imported.graph.check(&sizes).unwrap_err().to_string();
+    assert!(error.contains("not a whole number"), "{error}");
+}
+
+/// Each gate of a direction: the input and the state times their weights; one result of each layer.
+#[test]
+fn recurrent_layers_cost_what_their_formulas_say() {
+    let graph = imported("recurrent").graph;
+    // For each of 7 steps and each item: two directions of 20·(6 + 5) and of 20·(10 + 5), then 12·(6 + 4),
+    // two directions of 3·(6 + 3), and 20·(6 + 2) with a projection of 5 to 2.
+    let of_step = 2 * (20 * 11 + 20 * 15) + 12 * 10 + 2 * 27 + 20 * 8 + 10;
+    assert_eq!(graph.cost().macs().to_string(), format!("{}·b", 7 * of_step));
 }

@@ -255,6 +255,170 @@ class InPlace(nn.Module):
         return y @ y.transpose(1, 2) + bias
 
 
+class Places(nn.Module):
+    """Elements looked up, written and added at places, in each way that PyTorch has."""
+
+    def forward(self, x, ids, few):
+        items, tokens, width = x.shape
+        rows = torch.arange(items)
+        last = x[rows, ids.argmax(-1)]
+        zeros = torch.zeros(items, 5, width)
+        kept = ids > 9
+        seen = x.masked_fill(~kept[..., None], 0.0)
+        return (
+            last,
+            x[:, -1, [3, 0, -2]],
+            x[few[:, None], :, few],
+            x.gather(1, (ids % tokens)[..., None].expand(-1, -1, width)),
+            x.gather(2, ids[..., None] % width),
+            x.flip(1, 2),
+            x.index_select(2, few),
+            zeros.scatter(1, (ids % 5)[:, :, None].expand(-1, -1, width), 2.0),
+            zeros.scatter_add(1, (ids % 5)[..., None].expand(-1, -1, width), x),
+            zeros.index_add(1, few, x[:, :2], alpha=0.5),
+            zeros.index_copy(1, few, x[:, :2]),
+            zeros.index_put((rows, ids[:, 0] % 5), last),
+            zeros.index_put((rows[:, None], ids % 5), x, accumulate=True),
+            x.masked_scatter(kept[..., None], torch.arange(x.numel()).float().view_as(x)),
+            nn.functional.one_hot(ids % 7, 7).float(),
+            seen.sum(1) / kept.sum(1, keepdim=True),
+            ids.max(1).values + ids.amin(1),
+            (ids > 30).any(1).float() + (ids > 2).all().float(),
+            x.unfold(1, 2, 1),
+            torch.diagonal(x, 1, 1, 2),
+        )
+
+
+class Resampled(nn.Module):
+    """Images on other grids: interpolated, padded, cut into windows and put together again."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(4, 6, 3, 2, 1, output_padding=1, groups=2)
+        self.dilated = nn.ConvTranspose2d(4, 3, (3, 2), (1, 2), dilation=(2, 1), bias=False)
+        self.line = nn.ConvTranspose1d(4, 2, 4, 3)
+        self.cube = nn.ConvTranspose3d(2, 2, 2, 2)
+        self.item, self.group = nn.InstanceNorm2d(4, affine=True), nn.GroupNorm(2, 4)
+
+    def forward(self, x):
+        f = nn.functional
+        linear = dict(mode="bilinear", align_corners=False)
+        return (
+            f.interpolate(x, scale_factor=2),
+            f.interpolate(x, size=(4, 9)),
+            f.interpolate(x, size=(4, 9), mode="nearest-exact"),
+            f.interpolate(x, scale_factor=2, **linear),
+            f.interpolate(x, scale_factor=1.5, **linear),
+            f.interpolate(x, size=(3, 4), mode="bilinear", align_corners=True),
+            f.interpolate(x, size=(11, 5), mode="bicubic"),
+            f.interpolate(x, size=(11, 5), mode="bicubic", align_corners=True),
+            f.interpolate(x.flatten(2), size=50, mode="linear"),
+            f.interpolate(x[:, :, None], size=(2, 4, 4), mode="trilinear"),
+            f.pixel_shuffle(x, 2),
+            f.pixel_unshuffle(x[..., :6, :6], 3),
+            f.channel_shuffle(x, 2),
+            f.unfold(x, (2, 3), padding=1, stride=2),
+            f.fold(f.unfold(x, 3, padding=1), (6, 7), 3, padding=1),
+            f.pad(x, (1, 2, 2, 1), mode="reflect"),
+            f.pad(x, (1, 2, 2, 1), mode="replicate"),
+            f.pad(x, (1, 2, 2, 1), mode="circular"),
+            f.pad(x, (1, -2, 0, 1), value=1.5),
+            self.up(x),
+            self.dilated(x),
+            self.line(x.flatten(2)),
+            self.cube(x[:, :2, None]),
+            self.item(x),
+            self.group(x),
+            f.adaptive_avg_pool2d(x, (4, 3)),
+            f.adaptive_max_pool2d(x, (7, 2)),
+            f.adaptive_avg_pool1d(x.flatten(2), 5),
+            f.max_pool2d(x, 2),
+        )
+
+
+class Upscaled(nn.Module):
+    """A pyramid of images of any size."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.head = nn.Conv2d(2, 3, 3, 2, 1), nn.Linear(3 * 4, 2)
+
+    def forward(self, x):
+        small = self.down(x)
+        large = nn.functional.interpolate(small, x.shape[-2:], mode="bilinear", align_corners=False)
+        doubled = nn.functional.interpolate(small, scale_factor=2)
+        return large, doubled, self.head(nn.functional.adaptive_avg_pool2d(small, 2).flatten(1))
+
+
+class Functions(nn.Module):
+    """Functions and forms that are seldom, each once."""
+
+    def __init__(self):
+        super().__init__()
+        self.bags = nn.ModuleList(nn.EmbeddingBag(40, 8, mode=mode) for mode in ("sum", "mean", "max"))
+        self.slope, self.pair = nn.PReLU(8), nn.Bilinear(8, 8, 3)
+
+    def forward(self, x, ids):
+        f = nn.functional
+        y = x * 0.5 + 0.25
+        square = x @ x.transpose(1, 2)
+        return (
+            *(bag(ids) for bag in self.bags),
+            self.slope(x.flatten(0, 1)).view_as(x),
+            self.pair(x, y),
+            f.glu(x),
+            f.log_softmax(x, 1),
+            x.logsumexp((1, 2)),
+            f.cosine_similarity(x, y, dim=-1),
+            torch.cdist(x, y),
+            f.pairwise_distance(x, y),
+            torch.where(x > y, x, y) + torch.where(x <= 0.1, 1.0, 0.0),
+            f.threshold(x, 0.2, -1.0) + f.softplus(x, beta=2.0) + f.hardtanh(x) + f.celu(x),
+            torch.lerp(x, y, 0.3) + torch.log1p(x.abs()) + torch.expm1(y).clamp(-0.5, 0.5),
+            x.clamp(min=y) + torch.nn.functional.logsigmoid(x),
+            x.amin(1) + x.min(1).values + x.max(1).values + x.argmin(1) + x.max(2).indices.sum(1, keepdim=True),
+            torch.einsum("...ij,...kj", x, y),
+            torch.einsum("bii->bi", square) + torch.einsum("bij->bj", square),
+            torch.einsum("bij,bjk,bkl->bil", x, x.transpose(1, 2), x),
+            torch.einsum("bi,bj->bij", x[:, 0], y[:, 1]),
+            torch.einsum("bij,k->bk", x, x[0, 0]),
+            (x == y).float() + (x != x.round()).float() + torch.eye(x.shape[1], 8),
+            ids.clamp(5, 30).float() + ids.clamp(min=20),
+        )
+
+
+class Quotients(nn.Module):
+    """Attention within chunks of four tokens, of any number of chunks."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+
+    def forward(self, x):
+        items, tokens, width = x.shape
+        q, k, v = self.maps(x).view(items, tokens // 4, 4, 3, width).unbind(3)
+        mixed = (q @ k.transpose(-1, -2)).softmax(-1) @ v
+        turned = x.view(items, 4, tokens // 4, width).transpose(1, 2)
+        return mixed.reshape(items, tokens, width), turned
+
+
+class Recurrent(nn.Module):
+    """A network of each kind, some of two layers and in both directions."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(6, 4, batch_first=True)
+        self.rnn = nn.RNN(6, 3, bidirectional=True, bias=False)
+        self.smaller = nn.LSTM(6, 5, proj_size=2)
+
+    def forward(self, x, state):
+        sequence, (hidden, cell) = self.lstm(x)
+        gru, last = self.gru(x, state)
+        rnn, end = self.rnn(x.transpose(0, 1))
+        return sequence, hidden, cell, gru, last, rnn, end, self.smaller(x.transpose(0, 1))[0]
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -272,6 +436,12 @@ write("biases", Biases, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic
 write("capped", Capped, (x,), dynamic=(TOKENS,))
 write("windows", Windows, (image,), dynamic=({0: DYNAMIC},))
 write("in_place", InPlace, (x,), dynamic=({0: DYNAMIC},))
+write("places", Places, (x[..., :7], ids(2, 8), torch.tensor([1, 0])), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))
+write("resampled", Resampled, (torch.randn(2, 4, 6, 7),), dynamic=({0: DYNAMIC},))
+write("upscaled", Upscaled, (torch.randn(2, 2, 12, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
+write("functions", Functions, (x[..., :8], ids(2, 8)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
+write("quotients", Quotients, (x,), dynamic=(TOKENS,))
+write("recurrent", Recurrent, (torch.randn(2, 7, 6), torch.randn(1, 2, 4)), dynamic=({0: DYNAMIC}, {1: DYNAMIC}))
 write("llama", lambda: T.LlamaForCausalLM(config(T.LlamaConfig, num_key_value_heads=1)), **causal)
 write("gemma3", lambda: T.Gemma3ForCausalLM(config(T.Gemma3TextConfig, num_key_value_heads=1, head_dim=8, sliding_window=4, layer_types=["sliding_attention"])), **causal)
 write("gemma2", lambda: T.Gemma2ForCausalLM(config(T.Gemma2Config, num_key_value_heads=1, head_dim=8, sliding_window=4, attn_logit_softcapping=2.0, layer_types=["sliding_attention"])), **causal)

@@ -95,6 +95,18 @@ pub enum AccountError {
         /// How many fit.
         limit: opledger_models::PositionLimit,
     },
+    /// A size beyond the rows of a table of positions.
+    #[error("{symbol} = {size}, and `{model}` has positions for {most}; give fewer")]
+    Rows {
+        /// The model, as it was written.
+        model: String,
+        /// The size.
+        symbol: Symbol,
+        /// What was given.
+        size: Integer,
+        /// The most.
+        most: u64,
+    },
     /// Sizes that an exported program does not hold for.
     #[error(
         "`{model}` holds where {condition}, and not at {sizes}; export it again with examples of such \

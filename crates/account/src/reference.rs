@@ -154,6 +154,7 @@ impl ModelReference {
                 .map(|(own, name)| (own.as_str().into(), name.clone()))
                 .collect(),
             positions: None,
+            rows: imported.positions,
         };
         Ok(ModelReference::Program { model: Box::new(model), observations, path: path.to_owned() })
     }

@@ -168,6 +168,13 @@ impl Model {
 
     fn completed(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
         let sizes = self.graph().complete(sizes)?;
+        for (symbol, most) in &self.recorded().rows {
+            if let Some(size) = sizes.get(symbol).filter(|size| **size > (*most).into()) {
+                let (model, symbol) = (self.name().to_owned(), symbol.clone());
+                let (size, most) = (size.clone(), *most);
+                return Err(AccountError::Rows { model, symbol, size, most });
+            }
+        }
         let mut conditions = self.recorded().conditions.iter();
         if let Some(broken) = conditions.find(|condition| condition.holds(&sizes) == Some(false)) {
             let (model, condition) = (self.name().to_owned(), broken.clone());
@@ -187,6 +194,7 @@ impl Model {
             Definition::Product { .. }
             | Definition::CeilDiv { .. }
             | Definition::Minimum { .. }
+            | Definition::Gcd { .. }
             | Definition::Band { .. }
             | Definition::Taps { .. } => false,
         });

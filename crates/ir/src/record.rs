@@ -451,8 +451,6 @@ impl Graph {
         self.record("", op, &inputs)
     }
 
-    }
-
     /// Sum, mean or maximum along an axis.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ pub struct ModelGraph {
     pub aliases: BTreeMap<Symbol, Symbol>,
     /// How many tokens it has positions for, where there is a bound.
     pub positions: Option<PositionLimit>,
+    /// The most of sizes that its tables have rows for, where it was read from a program.
+    pub rows: Vec<(Symbol, u64)>,
 }
 
 /// How many tokens a model has positions for.

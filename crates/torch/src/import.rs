@@ -1,11 +1,10 @@
 //! From the nodes of an exported program to a graph.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Graph, SizeCondition, SizeRelation, Var};
+use opledger_ir::{Graph, SizeCondition, SizeRelation, SizeTerm, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
@@ -14,6 +13,7 @@ use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::lower;
 use crate::names::{conditions, naming};
 use crate::observed::CallLog;
+use crate::quiet;
 use crate::schema::{
     Argument, ExportedProgram, InputSpec, OutputSpec, ProgramNode, SymIntArgument,
 };
@@ -29,6 +29,8 @@ pub struct Imported {
     pub conditions: Vec<SizeCondition>,
     /// Further conditions, as PyTorch writes them: guards that are not understood.
     pub guards: Vec<String>,
+    /// The most of sizes for which the module has positions in a table.
+    pub positions: Vec<(Symbol, u64)>,
     /// The names of the export for the symbols that have another in the graph.
     pub symbols: Vec<(String, Symbol)>,
     /// Operations that are not known, whose results are inputs of the graph.
@@ -80,12 +82,24 @@ pub(crate) fn import(
     }
 }
 
+/// The size that a condition says is a multiple of a whole number.
+fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
+    let (SizeTerm::Remainder(of), SizeTerm::Poly(rest)) = (&condition.left, &condition.right)
+    else {
+        return None;
+    };
+    let (SizeTerm::Poly(size), SizeTerm::Poly(by)) = (&of[0], &of[1]) else { return None };
+    let by = by.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
+    (condition.relation == SizeRelation::Equal && rest.is_zero()).then(|| (size.clone(), by))
+}
+
 impl<'p> Importer<'p> {
     fn record(
         &mut self,
         unknown: &mut Vec<UnknownOperation>,
         log: &mut CallLog<'p>,
     ) -> Result<(), (Option<&'p ProgramNode>, Obstacle)> {
+        self.divisible = self.conditions().0.iter().filter_map(multiple).collect();
         self.sources().map_err(|problem| (None, problem))?;
         let program = self.program;
         let (mut writes, mut chains) = (Writes::new(program), Chains::new(program));
@@ -121,7 +135,7 @@ impl<'p> Importer<'p> {
         let outer = self.graph.move_to(scope);
         // The arguments are a stranger's: what they index beyond is told like any other misfit.
         let before = self.graph.nodes().len();
-        let lowered = AssertUnwindSafe(|| match chain::attended(chains, self, &call)? {
+        let lowered = quiet::caught(|| match chain::attended(chains, self, &call)? {
             Some(attended) => Ok(vec![Meaning::Tensor(attended)]),
             None => {
                 let results = lower::lower(self, &call)?;
@@ -130,7 +144,7 @@ impl<'p> Importer<'p> {
                 Ok(results)
             }
         });
-        let results = catch_unwind(lowered).unwrap_or_else(|_| {
+        let results = lowered.unwrap_or_else(|| {
             Err(Obstacle::Bad("its arguments do not fit each other".to_owned()))
         });
         self.graph.move_to(outer);
@@ -283,8 +297,9 @@ impl<'p> Importer<'p> {
         let (conditions, guards) = self.conditions();
         let own = self.program.range_constraints.keys().map(|own| (own.clone(), self.named(own)));
         let symbols = own.filter(|(own, name)| own != name.as_str()).collect();
+        let positions = self.positions.into_iter().collect();
         let (graph, observations) = crate::layers::once(self.graph, observations)?;
-        Ok(Imported { graph, conditions, guards, symbols, unknown, observations })
+        Ok(Imported { graph, conditions, guards, positions, symbols, unknown, observations })
     }
 
     /// Under which conditions the graph is the program's, symbols that were found to be one size among

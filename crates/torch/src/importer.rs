@@ -8,7 +8,9 @@ use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Scope, Var};
 
 use crate::hidden::Hidden;
 use crate::names::Naming;
-use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, SymIntArgument, TensorMeta};
+use crate::schema::{
+    Argument, ExportedProgram, InputSpec, OutputSpec, SymInt, SymIntArgument, TensorMeta,
+};
 use crate::symbolic::SizeExpr;
 use crate::tensor::{Dim, DimPart, Misfit, Movement, Placed};
 use crate::whole::{Whole, WholeKind};
@@ -34,6 +36,83 @@ pub(crate) enum Meaning {
     List(Vec<Meaning>),
     /// Nothing.
     None,
+}
+
+impl Meaning {
+    /// Reals that the graph computes; anything else is unknown to who asks, as below.
+    pub(crate) fn placed(self) -> Lowered<Placed> {
+        match self {
+            Meaning::Tensor(value) => Ok(value),
+            Meaning::Whole(_)
+            | Meaning::Groups(_)
+            | Meaning::Choice { .. }
+            | Meaning::Hidden(_)
+            | Meaning::Size(_)
+            | Meaning::Number(_)
+            | Meaning::List(_)
+            | Meaning::None => Err(Obstacle::Unknown),
+        }
+    }
+
+    /// Whole numbers by their places.
+    pub(crate) fn whole(self) -> Lowered<Whole> {
+        match self {
+            Meaning::Whole(value) => Ok(value),
+            Meaning::Tensor(_)
+            | Meaning::Groups(_)
+            | Meaning::Choice { .. }
+            | Meaning::Hidden(_)
+            | Meaning::Size(_)
+            | Meaning::Number(_)
+            | Meaning::List(_)
+            | Meaning::None => Err(Obstacle::Unknown),
+        }
+    }
+
+    /// How many of sorted whole numbers there are.
+    pub(crate) fn groups(self) -> Lowered<Whole> {
+        match self {
+            Meaning::Groups(value) => Ok(value),
+            Meaning::Tensor(_)
+            | Meaning::Whole(_)
+            | Meaning::Choice { .. }
+            | Meaning::Hidden(_)
+            | Meaning::Size(_)
+            | Meaning::Number(_)
+            | Meaning::List(_)
+            | Meaning::None => Err(Obstacle::Unknown),
+        }
+    }
+
+    /// A size.
+    pub(crate) fn size(self) -> Lowered<Poly> {
+        match self {
+            Meaning::Size(value) => Ok(value),
+            Meaning::Tensor(_)
+            | Meaning::Whole(_)
+            | Meaning::Groups(_)
+            | Meaning::Choice { .. }
+            | Meaning::Hidden(_)
+            | Meaning::Number(_)
+            | Meaning::List(_)
+            | Meaning::None => Err(Obstacle::Unknown),
+        }
+    }
+
+    /// Several values.
+    pub(crate) fn list(self) -> Lowered<Vec<Meaning>> {
+        match self {
+            Meaning::List(value) => Ok(value),
+            Meaning::Tensor(_)
+            | Meaning::Whole(_)
+            | Meaning::Groups(_)
+            | Meaning::Choice { .. }
+            | Meaning::Hidden(_)
+            | Meaning::Size(_)
+            | Meaning::Number(_)
+            | Meaning::None => Err(Obstacle::Unknown),
+        }
+    }
 }
 
 /// Why a node is not recorded.
@@ -103,6 +182,16 @@ pub(crate) struct Importer<'p> {
     pub(crate) early: BTreeSet<Var>,
     /// Tensors of truth values over named axes, the last the keys.
     pub(crate) masks: Vec<(IndexExpr, Vec<Axis>, Var)>,
+    /// Sizes that are multiples of whole numbers.
+    pub(crate) divisible: Vec<(Poly, i64)>,
+    /// The most of sizes that tables have positions for.
+    pub(crate) positions: BTreeMap<Symbol, u64>,
+}
+
+/// The quotient of two sizes of which the first is known to be a multiple of the second.
+fn exact(divisible: &[(Poly, i64)], a: &Poly, b: &Poly) -> Option<Poly> {
+    let of = |(own, by): &&(Poly, i64)| own == a && *b == Poly::from(*by);
+    divisible.iter().find(of).map(|(own, by)| own.ratio(1, *by))
 }
 
 impl<'p> Importer<'p> {
@@ -124,6 +213,8 @@ impl<'p> Importer<'p> {
             spare: BTreeSet::new(),
             early: BTreeSet::new(),
             masks: Vec::new(),
+            divisible: Vec::new(),
+            positions: BTreeMap::new(),
         }
     }
 
@@ -166,10 +257,32 @@ impl<'p> Importer<'p> {
                     .ok_or_else(|| Obstacle::Bad(format!("a size is not understood: {text}")))?;
                 let (names, equal) = (&self.naming.names, self.equal);
                 let named = |symbol: &str| Poly::symbol(called(symbol, names, equal));
-                parsed.poly(&mut self.graph, &named).map_err(|function| {
+                let divisible = &self.divisible;
+                let divided = |graph: &mut Graph, a: &Poly, b: &Poly| {
+                    exact(divisible, a, b).unwrap_or_else(|| graph.floor_div("floor", a, b))
+                };
+                parsed.poly(&mut self.graph, &named, &divided).map_err(|function| {
                     Obstacle::Bad(format!("a size has `{function}`, which is not known: {text}"))
                 })
             }
+        }
+    }
+
+    /// A size divided by another, rounded down; a quotient where it is known that nothing is left.
+    pub(crate) fn floor_div(&mut self, a: &Poly, b: &Poly) -> Poly {
+        exact(&self.divisible, a, b).unwrap_or_else(|| self.graph.floor_div("floor", a, b))
+    }
+
+    /// Notes that a table of so many rows is read up to a position: a bound of the size that this is, but
+    /// for a number.
+    pub(crate) fn reads_positions(&mut self, needed: &Poly, rows: &Poly) {
+        let symbols = needed.symbols();
+        let (Some(symbol), 1) = (symbols.first(), symbols.len()) else { return };
+        let more = needed - &Poly::symbol(symbol);
+        let most = (rows - &more).as_integer().and_then(|most| u64::try_from(most).ok());
+        if let Some(most) = most {
+            let own = self.positions.entry(symbol.clone()).or_insert(most);
+            *own = most.min(*own);
         }
     }
 
@@ -238,9 +351,14 @@ impl<'p> Importer<'p> {
             if let Some(expr) = values.and_then(|values| counted_up(values, &sizes)) {
                 return Ok(Meaning::Whole(Whole::filled(sizes, expr, kind)));
             }
+            let negative = values.is_some_and(|values| values.iter().any(|value| *value < 0));
             let most = values.and_then(|values| values.iter().max()).copied().unwrap_or(0);
             let below = Poly::from(most.saturating_add(1));
-            let var = self.graph.record(path, Source::Ids { axes, below }, &[])?;
+            let source = match negative {
+                true => Source::Whole { axes },
+                false => Source::Ids { axes, below },
+            };
+            let var = self.graph.record(path, source, &[])?;
             return self.given(var, sizes, kind);
         }
         let source = match &axes[..] {
@@ -290,20 +408,18 @@ impl<'p> Importer<'p> {
             return Ok(self.graph.input_mask(name, axes)?);
         }
         let weight = self.table_of(name);
-        let rows = weight.map(|weight| self.sizes_of(&weight)).transpose()?;
-        let tokens = rows.is_some();
-        let compared = self.compared(name).map(|result| self.sizes_of(&result)).transpose()?;
-        let below = match (rows, compared) {
-            (Some(rows), _) => rows.into_iter().next(),
+        let sizes = weight.map(|weight| self.sizes_of(&weight)).transpose()?;
+        let Some(below) = sizes.and_then(|sizes| sizes.into_iter().next()) else {
+            let compared = self.compared(name).map(|result| self.sizes_of(&result)).transpose()?;
             // Lengths, numbers of documents: as many as what they are compared over, at most.
-            (None, Some(sizes)) => sizes.last().map(|size| size + &Poly::one()),
-            (None, None) => None,
+            let most = compared.and_then(|sizes| sizes.last().map(|size| size + &Poly::one()));
+            return Ok(match most {
+                Some(below) => self.graph.input_ids(name, axes, below)?,
+                None => self.graph.input_whole(name, axes)?,
+            });
         };
-        let below = below.unwrap_or_else(|| 2.into());
         let var = self.graph.input_ids(name, axes, below)?;
-        if tokens {
-            self.graph.mark(var, Role::Tokens);
-        }
+        self.graph.mark(var, Role::Tokens);
         Ok(var)
     }
 
@@ -311,7 +427,8 @@ impl<'p> Importer<'p> {
     fn table_of(&self, input: &str) -> Option<String> {
         self.met(input, |base, forms, argument| {
             let looked_up = argument("indices").is_some_and(|of| forms.contains(of));
-            (base == "embedding" && looked_up).then(|| argument("weight")).flatten()
+            let looks_up = matches!(base, "embedding" | "embedding_bag");
+            (looks_up && looked_up).then(|| argument("weight")).flatten()
         })
     }
 
@@ -360,6 +477,18 @@ impl<'p> Importer<'p> {
             }
         }
         None
+    }
+
+    /// Whether a node, or who calls the program, reads a value.
+    pub(crate) fn is_asked_for(&self, name: &str) -> bool {
+        let module = &self.program.graph_module;
+        let inputs = module.graph.nodes.iter().flat_map(|node| &node.inputs);
+        let outputs = module.signature.output_specs.iter().filter_map(|spec| match spec {
+            OutputSpec::UserOutput(output) => Some(&output.arg),
+            _ => None,
+        });
+        let mut read = inputs.map(|input| &input.arg).chain(outputs);
+        read.any(|argument| argument.tensors().contains(&name))
     }
 
     /// What a name stands for.

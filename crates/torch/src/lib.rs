@@ -17,6 +17,7 @@ mod layers;
 mod lower;
 mod names;
 mod observed;
+mod quiet;
 mod schema;
 mod symbolic;
 mod tensor;

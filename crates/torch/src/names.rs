@@ -61,7 +61,7 @@ fn symbol(size: &SymInt) -> Option<String> {
         SymInt::AsInt(_) => None,
         SymInt::AsExpr(expression) => match SizeExpr::parse(&expression.expr_str)? {
             SizeExpr::Symbol(symbol) => Some(symbol),
-            SizeExpr::Integer(_) | SizeExpr::Call(..) => None,
+            SizeExpr::Integer(_) | SizeExpr::Fraction(..) | SizeExpr::Call(..) => None,
         },
     }
 }

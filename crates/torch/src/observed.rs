@@ -56,10 +56,10 @@ impl<'p> CallLog<'p> {
         if node
             .inputs
             .iter()
-            .flat_map(|input| tensors(&input.arg))
+            .flat_map(|input| input.arg.tensors())
             .any(|v| self.trained.contains(v))
         {
-            let results = node.outputs.iter().flat_map(tensors);
+            let results = node.outputs.iter().flat_map(Argument::tensors);
             let reals = results.filter(|name| matches!(own.kind_of(name), Ok(WholeKind::Real)));
             self.trained.extend(reals);
         }
@@ -96,16 +96,6 @@ impl<'p> CallLog<'p> {
             times: 1,
         });
         Ok(())
-    }
-}
-
-/// The tensors of an argument or a result.
-fn tensors(argument: &Argument) -> Vec<&str> {
-    match argument {
-        Argument::Tensor(name) => vec![name],
-        Argument::Tensors(names) => names.iter().map(String::as_str).collect(),
-        Argument::OptionalTensors(names) => names.iter().flatten().map(String::as_str).collect(),
-        _ => Vec::new(),
     }
 }
 
@@ -404,7 +394,7 @@ impl Seen<'_, '_, '_> {
         // A bias that is trained keeps attention off the fused kernel.
         let mask = self.call.node.inputs.iter().find(|input| input.name == "attn_mask");
         let biased =
-            mask.is_some_and(|mask| tensors(&mask.arg).iter().any(|v| self.trained.contains(v)));
+            mask.is_some_and(|mask| mask.arg.tensors().iter().any(|v| self.trained.contains(v)));
         let masked = self.call.has("attn_mask") || self.call.flag("is_causal", false);
         let batch: Poly = batch.iter().product();
         let rows = &(&batch * heads) * queries;

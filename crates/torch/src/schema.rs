@@ -124,6 +124,30 @@ pub(crate) enum Argument {
     Other,
 }
 
+impl Argument {
+    /// The names of the tensors in it.
+    pub(crate) fn tensors(&self) -> Vec<&str> {
+        match self {
+            Argument::Tensor(name) => vec![name],
+            Argument::Tensors(names) => names.iter().map(String::as_str).collect(),
+            Argument::OptionalTensors(names) => {
+                names.iter().flatten().map(String::as_str).collect()
+            }
+            Argument::None
+            | Argument::Int(_)
+            | Argument::Ints(_)
+            | Argument::SymInt(_)
+            | Argument::SymInts(_)
+            | Argument::Float(_)
+            | Argument::Floats(_)
+            | Argument::Bool(_)
+            | Argument::Bools(_)
+            | Argument::Text(_)
+            | Argument::Other => Vec::new(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Argument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Tagged;

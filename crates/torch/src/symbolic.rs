@@ -6,10 +6,14 @@ use opledger_ir::Graph;
 /// How deep expressions may be nested.
 const MOST_LEVELS: usize = 64;
 
+/// Divides a size by another, rounded down.
+pub(crate) type Divided<'a> = dyn Fn(&mut Graph, &Poly, &Poly) -> Poly + 'a;
+
 /// A size whose divisions are not yet carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SizeExpr {
     Integer(i64),
+    Fraction(i64, i64),
     Symbol(String),
     Call(String, Vec<SizeExpr>),
 }
@@ -54,6 +58,22 @@ impl<'a> Reader<'a> {
         if name.is_empty() || !self.take('(') {
             return None;
         }
+        if name == "Float" {
+            // `Float('2.0', precision=53)`
+            if !self.take('\'') {
+                return None;
+            }
+            let number: f64 = self.while_true(|c| c != '\'' && c != ')').parse().ok()?;
+            if !self.take('\'') {
+                return None;
+            }
+            self.while_true(|c| c != ')');
+            // What a power of two makes whole.
+            let by = (0..=20).map(|power| 1_i64 << power);
+            let by = by.into_iter().find(|by| (number * *by as f64).fract() == 0.0)?;
+            let whole = (number.abs() < 1e9).then_some((number * by as f64) as i64)?;
+            return self.take(')').then_some(SizeExpr::Fraction(whole, by));
+        }
         if name == "Symbol" {
             if !self.take('\'') {
                 return None;
@@ -79,6 +99,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A size with fractions as a quotient of one without.
+fn over(size: &Poly) -> Option<(Poly, i64)> {
+    let denominators = (0..=20).map(|power| 1_i64 << power).chain(3..=1024);
+    let whole = |by: i64| Some((size.ratio(by, 1).divided_by(&Poly::one())?, by));
+    denominators.into_iter().find_map(whole)
+}
+
 impl SizeExpr {
     /// Reads a text; none where it has another form.
     pub(crate) fn parse(text: &str) -> Option<SizeExpr> {
@@ -89,17 +116,24 @@ impl SizeExpr {
     }
 
     /// The size as a polynomial, symbols being called as `named` says; what is none becomes a symbol
-    /// that the graph defines. None where a function is not known.
+    /// that the graph defines; `divided` rounds down. None where a function is not known.
     pub(crate) fn poly(
         &self,
         graph: &mut Graph,
         named: &dyn Fn(&str) -> Poly,
+        divided: &Divided<'_>,
     ) -> Result<Poly, String> {
         let all = |operands: &[SizeExpr], graph: &mut Graph| {
-            operands.iter().map(|one| one.poly(graph, named)).collect::<Result<Vec<_>, _>>()
+            operands
+                .iter()
+                .map(|one| one.poly(graph, named, divided))
+                .collect::<Result<Vec<_>, _>>()
         };
         match self {
             SizeExpr::Integer(value) => Ok(Poly::from(*value)),
+            SizeExpr::Fraction(numerator, denominator) => {
+                Ok(Poly::from(*numerator).ratio(1, *denominator))
+            }
             SizeExpr::Symbol(symbol) => Ok(named(symbol)),
             SizeExpr::Call(name, operands) => {
                 let of = all(operands, graph)?;
@@ -110,11 +144,9 @@ impl SizeExpr {
                         let power = power.as_integer().and_then(|p| u32::try_from(p).ok());
                         power.filter(|p| *p <= 16).map(|p| base.pow(p)).ok_or_else(|| name.clone())
                     }
-                    ("FloorDiv" | "CleanDiv" | "IntTrueDiv", [a, b]) => {
-                        Ok(graph.floor_div("floor", a, b))
-                    }
+                    ("FloorDiv" | "CleanDiv" | "IntTrueDiv", [a, b]) => Ok(divided(graph, a, b)),
                     ("CeilDiv", [a, b]) => Ok(graph.ceil_div("ceil", a, b)),
-                    ("Mod" | "PythonMod", [a, b]) => Ok(a - &(b * &graph.floor_div("floor", a, b))),
+                    ("Mod" | "PythonMod", [a, b]) => Ok(a - &(b * &divided(graph, a, b))),
                     ("Min", [first, rest @ ..]) => Ok(rest.iter().fold(first.clone(), |a, b| {
                         graph.minimum("least", [a.clone(), b.clone()])
                     })),
@@ -123,8 +155,20 @@ impl SizeExpr {
                         let least = graph.minimum("least", [a.clone(), b.clone()]);
                         &(&a + b) - &least
                     })),
-                    ("TruncToInt" | "CeilToInt" | "FloorToInt" | "ToFloat", [one]) => {
-                        Ok(one.clone())
+                    ("ToFloat", [one]) => Ok(one.clone()),
+                    // Sizes are never below 0: cut off is rounded down.
+                    ("TruncToInt" | "FloorToInt", [one]) => {
+                        let (numerator, denominator) = over(one).ok_or_else(|| name.clone())?;
+                        Ok(divided(graph, &numerator, &denominator.into()))
+                    }
+                    ("CeilToInt", [one]) => {
+                        let (numerator, denominator) = over(one).ok_or_else(|| name.clone())?;
+                        Ok(graph.ceil_div("ceil", &numerator, &denominator.into()))
+                    }
+                    ("FloatTrueDiv", [a, b]) => {
+                        let by = b.as_integer().and_then(|by| i64::try_from(by).ok());
+                        let by = by.filter(|by| *by > 0).ok_or_else(|| name.clone())?;
+                        Ok(a.ratio(1, by))
                     }
                     _ => Err(name.clone()),
                 }

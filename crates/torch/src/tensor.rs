@@ -243,7 +243,7 @@ impl Movement<'_> {
                     next += 1;
                 } else if let Some(rest) = left.divided_by(&own) {
                     (left, next) = (rest, next + 1);
-                } else if let Some(rest) = own.divided_by(&left) {
+                } else if let Some(rest) = quotient(&own, &left, sizes) {
                     self.split(&mut of, 0, next, &[left, rest])?;
                     (left, next) = (one.clone(), next + 1);
                 } else {
@@ -588,6 +588,16 @@ impl Movement<'_> {
         let var = self.graph.record("", ToReal, &[tensor.var])?;
         Ok(Placed { var, ..tensor })
     }
+}
+
+/// A size divided by another; a quotient with fractions only where it is one of the sizes asked for, which
+/// are whole.
+fn quotient(size: &Poly, by: &Poly, sizes: &[Poly]) -> Option<Poly> {
+    let number = || by.as_integer().and_then(|by| i64::try_from(by).ok());
+    size.divided_by(by).or_else(|| {
+        let quotient = size.ratio(1, number().filter(|by| *by > 0)?);
+        sizes.contains(&quotient).then_some(quotient)
+    })
 }
 
 /// The tensor that an expression gives back as it is, over these dimensions.

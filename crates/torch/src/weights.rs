@@ -23,7 +23,13 @@ pub fn weights(path: &Path, graph: &Graph) -> Result<Vec<(String, Value<f32>)>, 
     let mut tensors = Vec::new();
     let stored = graph.nodes().iter().filter(|node| {
         let Op::Source(source) = &node.op else { return false };
-        matches!(source, Source::Param { .. } | Source::Buffer { .. } | Source::Ids { .. })
+        matches!(
+            source,
+            Source::Param { .. }
+                | Source::Buffer { .. }
+                | Source::Ids { .. }
+                | Source::Whole { .. }
+        )
     });
     // How often layers run is a number in a program.
     let paths = stored.flat_map(|node| graph.instances(node, &Binding::new()).unwrap_or_default());

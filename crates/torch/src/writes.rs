@@ -3,13 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use opledger_dims::Poly;
-use opledger_ir::IndexExpr;
 
 use crate::call::{Call, operation};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::lower::movement::{cut, from_end, side_by_side, sizes_of};
+use crate::lower::movement::{from_end, overwritten, sizes_of};
 use crate::schema::{Argument, ExportedProgram, ProgramNode};
-use crate::whole::Whole;
 
 /// Operations whose result shares its elements with the operand.
 const VIEWS: &[&str] = &[
@@ -18,6 +16,7 @@ const VIEWS: &[&str] = &[
     "chunk",
     "contiguous",
     "detach",
+    "diagonal",
     "expand",
     "expand_as",
     "flatten",
@@ -43,6 +42,7 @@ const VIEWS: &[&str] = &[
     "type_as",
     "unbind",
     "unflatten",
+    "unfold",
     "unsqueeze",
     "view",
     "view_as",
@@ -56,16 +56,6 @@ pub(crate) struct Writes<'p> {
     last: HashMap<&'p str, usize>,
 }
 
-/// The names of tensors in an argument.
-fn tensors(argument: &Argument) -> Vec<&str> {
-    match argument {
-        Argument::Tensor(name) => vec![name],
-        Argument::Tensors(names) => names.iter().map(String::as_str).collect(),
-        Argument::OptionalTensors(names) => names.iter().flatten().map(String::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
 fn base(node: &ProgramNode) -> &str {
     let name = operation(&node.target);
     name.strip_prefix("aten.").and_then(|rest| rest.split('.').next()).unwrap_or(name)
@@ -74,7 +64,7 @@ fn base(node: &ProgramNode) -> &str {
 /// The operand that an operation views or writes into.
 fn operand(node: &ProgramNode) -> Option<&str> {
     let input = node.inputs.iter().find(|input| ["self", "input"].contains(&&*input.name))?;
-    tensors(&input.arg).first().copied()
+    input.arg.tensors().first().copied()
 }
 
 impl<'p> Writes<'p> {
@@ -82,12 +72,12 @@ impl<'p> Writes<'p> {
         let mut last = HashMap::new();
         for (at, node) in program.graph_module.graph.nodes.iter().enumerate() {
             for input in &node.inputs {
-                last.extend(tensors(&input.arg).into_iter().map(|name| (name, at)));
+                last.extend(input.arg.tensors().into_iter().map(|name| (name, at)));
             }
         }
         for output in &program.graph_module.signature.output_specs {
             if let crate::schema::OutputSpec::UserOutput(output) = output {
-                last.extend(tensors(&output.arg).into_iter().map(|name| (name, usize::MAX)));
+                last.extend(output.arg.tensors().into_iter().map(|name| (name, usize::MAX)));
             }
         }
         Writes { views: HashMap::new(), last }
@@ -102,7 +92,7 @@ impl<'p> Writes<'p> {
     ) -> Lowered<()> {
         let base = base(node);
         if VIEWS.contains(&base) {
-            let results = node.outputs.iter().flat_map(tensors);
+            let results = node.outputs.iter().flat_map(Argument::tensors);
             self.views.extend(results.map(|name| (name, node)));
             return Ok(());
         }
@@ -112,7 +102,7 @@ impl<'p> Writes<'p> {
         let (Some(written), Some(result)) = (operand(node), node.outputs.first()) else {
             return Ok(());
         };
-        let Some(result) = tensors(result).first().copied().filter(|_| writes) else {
+        let Some(result) = result.tensors().first().copied().filter(|_| writes) else {
             return Ok(());
         };
         let value = own.value(result)?;
@@ -164,54 +154,4 @@ impl<'p> Writes<'p> {
         };
         self.write(own, whole, after, changed)
     }
-}
-
-/// A value with a run of positions of one dimension put in.
-fn overwritten(
-    own: &mut Importer<'_>,
-    before: Meaning,
-    dim: usize,
-    start: &Poly,
-    length: &Poly,
-    value: Meaning,
-) -> Lowered<Meaning> {
-    let sizes = sizes_of(&before)?;
-    let numbers = |value: &Meaning| match value {
-        Meaning::Whole(whole) => Some(whole.clone()),
-        Meaning::Choice { when, then, otherwise } if then == otherwise && then.fract() == 0.0 => {
-            Some(Whole { expr: (*then as i64).into(), ..when.clone() })
-        }
-        _ => None,
-    };
-    if let (Meaning::Whole(whole), Some(value)) = (&before, numbers(&value)) {
-        let place = IndexExpr::Position(dim);
-        let first = IndexExpr::size(start.clone());
-        let inside = place
-            .below(&first.plus(&IndexExpr::size(length.clone())))
-            .and(&first.below(&place.plus(&1.into())));
-        let moved = value.expr.at(&|own| match own == dim {
-            true => place.minus(&first),
-            false => IndexExpr::Position(own),
-        });
-        let expr = inside.choose(&moved, &whole.expr);
-        return Ok(Meaning::Whole(Whole { expr, ..whole.clone() }));
-    }
-    let end = start + length;
-    let rest = &sizes[dim] - &end;
-    let mut parts = Vec::new();
-    if !start.is_zero() {
-        parts.push(cut(own, before.clone(), dim, &Poly::zero(), start)?);
-    }
-    parts.push(value);
-    if !rest.is_zero() {
-        parts.push(cut(own, before, dim, &end, &rest)?);
-    }
-    let mut all = parts.into_iter();
-    let first = all.next().ok_or(Obstacle::Unknown)?;
-    let mut sum = own.real(first)?;
-    for part in all {
-        let part = own.real(part)?;
-        sum = side_by_side(own, &sum, &part, dim)?;
-    }
-    Ok(Meaning::Tensor(sum))
 }

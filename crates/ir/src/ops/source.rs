@@ -132,7 +132,10 @@ impl Operation for Source {
         match self {
             Source::Param { .. } => "param",
             Source::Buffer { .. } => "buffer",
-            Source::Input { .. } | Source::Ids { .. } | Source::Visible { .. } => "input",
+            Source::Input { .. }
+            | Source::Ids { .. }
+            | Source::Whole { .. }
+            | Source::Visible { .. } => "input",
         }
     }
 

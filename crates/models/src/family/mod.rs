@@ -121,6 +121,7 @@ impl Config {
             names,
             not_understood,
             positions,
+            rows: Vec::new(),
         })
     }
 }

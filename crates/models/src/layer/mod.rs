@@ -64,6 +64,7 @@ pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
             names: Names::default(),
             not_understood: Vec::new(),
             positions: None,
+            rows: Vec::new(),
         }),
         Err(BindingError::Unknown { symbol, .. }) => {
             Err(LayerError::Unused { key: symbol.to_string(), kind: kind.name })

@@ -44,7 +44,13 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                         }
                     }
                 }
-                _ => return Err(Obstacle::Unknown),
+                Meaning::Tensor(_)
+                | Meaning::Whole(_)
+                | Meaning::Groups(_)
+                | Meaning::Hidden(_)
+                | Meaning::Choice { .. }
+                | Meaning::List(_)
+                | Meaning::None => return Err(Obstacle::Unknown),
             };
             one(filled(own, call, value)?)
         }
@@ -79,32 +85,59 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                     }
                     None => return Err(Obstacle::Unknown),
                 },
-                _ => return Err(Obstacle::Unknown),
+                Meaning::Tensor(_)
+                | Meaning::Groups(_)
+                | Meaning::Hidden(_)
+                | Meaning::Size(_)
+                | Meaning::Number(_)
+                | Meaning::List(_)
+                | Meaning::None => return Err(Obstacle::Unknown),
             })
         }
         "empty" | "empty_like" | "new_empty" => one(filled(own, call, 0.0)?),
+        "eye" => {
+            let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
+            let [row, column] = [0, 1].map(IndexExpr::Position);
+            one(Meaning::Whole(Whole { sizes, expr: row.equals(&column), kind }))
+        }
+        "one_hot" => {
+            let ids = call.value(own, "self")?.whole()?;
+            let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
+            let place = IndexExpr::Position(ids.sizes.len());
+            one(Meaning::Whole(Whole { sizes, expr: ids.expr.equals(&place), kind }))
+        }
         _ => Err(Obstacle::Unknown),
     }
 }
 
 /// A tensor of one number.
 fn filled(own: &mut Importer<'_>, call: &Call<'_>, number: f64) -> Lowered<Meaning> {
-    let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
-    let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
-    Ok(match (whole, kind) {
-        (Some(number), _) => Meaning::Whole(Whole { sizes, expr: number.into(), kind }),
-        _ => {
+    Ok(numbers(call.sizes(own, 0)?, number, call.kind(own, 0)?))
+}
+
+/// One number at all places.
+pub(super) fn numbers(sizes: Vec<Poly>, number: f64, kind: WholeKind) -> Meaning {
+    match number.fract() == 0.0 && number.abs() < 9e15 {
+        true => Meaning::Whole(Whole { sizes, expr: (number as i64).into(), kind }),
+        false => {
             let when = Whole { sizes, expr: 1.into(), kind: WholeKind::Truth };
             Meaning::Choice { when, then: number, otherwise: number }
         }
-    })
+    }
 }
 
 /// `arange` with a start or a step that is no whole number: positions, scaled and shifted.
 fn real_range(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
     let number = |own: &Importer<'_>, name| match call.value(own, name)? {
         Meaning::Number(number) => Ok(Some(number)),
-        _ => Ok::<_, Obstacle>(None),
+        Meaning::Tensor(_)
+        | Meaning::Whole(_)
+        | Meaning::Groups(_)
+        | Meaning::Hidden(_)
+        | Meaning::Choice { .. }
+        | Meaning::Size(_)
+        | Meaning::List(_)
+        | Meaning::None => Ok::<_, Obstacle>(None),
     };
     let (start, step) = (number(own, "start")?, number(own, "step")?);
     if start.is_none() && step.is_none() {

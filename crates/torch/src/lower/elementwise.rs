@@ -6,7 +6,6 @@ use opledger_ir::{IndexExpr, Var};
 
 use super::hidden;
 use crate::call::Call;
-use crate::hidden::hides;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
 use crate::whole::{Whole, WholeKind};
@@ -25,17 +24,26 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             one(arithmetic(own, call, base))
         }
         "pow" => one(power(own, call)),
-        "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "__and__" | "__or__" | "bitwise_and"
-        | "bitwise_or" | "logical_and" | "logical_or" => one(compared(own, call, base)),
-        "bitwise_not" | "logical_not" => match call.value(own, "self")? {
-            Meaning::Whole(whole) => {
-                Ok(vec![Meaning::Whole(whole.each(WholeKind::Truth, IndexExpr::is_zero))])
-            }
-            _ => Err(Obstacle::Unknown),
-        },
-        "where" => one(selected(own, call)),
-        "masked_fill" => one(filled(own, call)),
         "addcmul" | "addcdiv" => one(added(own, call, base)),
+        "clamp" | "clip" | "clamp_min" | "clamp_max" => one(clamped(own, call)),
+        "lerp" => one(between(own, call)),
+        "glu" => one(gated(own, call)),
+        "softplus" => {
+            // ln(1 + e^(β·x)) / β
+            let beta = call.float("beta").unwrap_or(1.0);
+            let mut x = call.tensor(own, "self")?;
+            own.movement().real(&mut x)?;
+            x.var = own.graph.scale(x.var, Factor::Number(beta))?;
+            x.var = own.graph.activation(x.var, Activation::Softplus)?;
+            x.var = own.graph.scale(x.var, Factor::Number(1.0 / beta))?;
+            Ok(vec![Meaning::Tensor(x)])
+        }
+        "outer" | "ger" => {
+            let mut a = call.tensor(own, "self")?;
+            a.dims.push(Dim::new());
+            let b = call.value(own, "vec2")?;
+            one(combined(own, ArithmeticKind::Mul, Meaning::Tensor(a), b).map(Meaning::Tensor))
+        }
         "zero" | "fill" => one(set(own, call, base)),
         _ => Err(Obstacle::Unknown),
     }
@@ -70,17 +78,26 @@ fn function(call: &Call<'_>, base: &str) -> Lowered<Option<Function>> {
         "cos" => point(Pointwise::Cos),
         "erf" => point(Pointwise::Erf),
         "square" => point(Pointwise::Power(2.0)),
-        "clamp" | "hardtanh" => {
-            let [min, max] = [["min", "min_val"], ["max", "max_val"]]
-                .map(|names| names.iter().find_map(|name| call.float(name)));
-            let (min, max) = match base {
-                "hardtanh" => (min.or(Some(-1.0)), max.or(Some(1.0))),
-                _ => (min, max),
-            };
-            point(Pointwise::Clamp { min, max })
+        "exp2" => point(Pointwise::Exp2),
+        "expm1" => point(Pointwise::Expm1),
+        "log2" => point(Pointwise::Log2),
+        "log10" => point(Pointwise::Log10),
+        "log1p" => point(Pointwise::Log1p),
+        "tan" => point(Pointwise::Tan),
+        "hardtanh" => {
+            let bound = |name: &str, default| Some(float(name, default));
+            point(Pointwise::Clamp { min: bound("min_val", -1.0), max: bound("max_val", 1.0) })
         }
-        "clamp_min" => point(Pointwise::Clamp { min: call.float("min"), max: None }),
-        "clamp_max" => point(Pointwise::Clamp { min: None, max: call.float("max") }),
+        "celu" => point(Pointwise::Celu(float("alpha", 1.0))),
+        "selu" => point(Pointwise::Selu),
+        "log_sigmoid" => point(Pointwise::LogSigmoid),
+        "softsign" => point(Pointwise::Softsign),
+        "ceil" => point(Pointwise::Ceil),
+        "round" if !call.has("decimals") => point(Pointwise::Round),
+        // In evaluation a random slope is the mean of its bounds.
+        "rrelu" if !call.flag("training", false) => {
+            point(Pointwise::LeakyRelu((float("lower", 0.125) + float("upper", 1.0 / 3.0)) / 2.0))
+        }
         "relu6" => point(Pointwise::Clamp { min: Some(0.0), max: Some(6.0) }),
         "leaky_relu" => point(Pointwise::LeakyRelu(float("negative_slope", 0.01))),
         "elu" if float("scale", 1.0) == 1.0 && float("input_scale", 1.0) == 1.0 => {
@@ -116,6 +133,76 @@ fn applied(own: &mut Importer<'_>, call: &Call<'_>, function: Function) -> Lower
     Ok(Meaning::Tensor(Placed { var, ..tensor }))
 }
 
+/// No less than one bound and no more than another, which may be tensors; of whole numbers by an
+/// expression.
+fn clamped(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let mut value = call.value(own, "self")?;
+    let kind = call.kind(own, 0)?;
+    let [min, max] = [call.value(own, "min")?, call.value(own, "max")?];
+    if let (Some(least), Some(most)) = (bound(&min), bound(&max))
+        && !matches!(value, Meaning::Whole(_))
+    {
+        let mut x = own.real(value)?;
+        own.movement().real(&mut x)?;
+        x.var = own.graph.pointwise(x.var, Pointwise::Clamp { min: least, max: most })?;
+        return Ok(Meaning::Tensor(x));
+    }
+    for (by, arithmetic) in [(min, ArithmeticKind::Max), (max, ArithmeticKind::Min)] {
+        if matches!(by, Meaning::None) {
+            continue;
+        }
+        value = match (whole(&value), whole(&by)) {
+            (Some(x), Some(y)) if kind != WholeKind::Real => {
+                let combine: fn(&IndexExpr, &IndexExpr) -> IndexExpr = match arithmetic {
+                    ArithmeticKind::Max => larger,
+                    _ => smaller,
+                };
+                x.zip(&y, kind, combine).map(Meaning::Whole).map_err(Obstacle::sizes)?
+            }
+            _ => combined(own, arithmetic, value, by).map(Meaning::Tensor)?,
+        };
+    }
+    Ok(value)
+}
+
+/// A bound that is a number, or none.
+fn bound(value: &Meaning) -> Option<Option<f64>> {
+    match value {
+        Meaning::None => Some(None),
+        value => number(value).map(Some),
+    }
+}
+
+fn larger(a: &IndexExpr, b: &IndexExpr) -> IndexExpr {
+    a.below(b).choose(b, a)
+}
+
+fn smaller(a: &IndexExpr, b: &IndexExpr) -> IndexExpr {
+    a.below(b).choose(a, b)
+}
+
+/// `start + weight·(end − start)`.
+fn between(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let [start, end, weight] = ["self", "end", "weight"].map(|name| call.value(own, name));
+    let (start, end) = (start?, end?);
+    let apart = combined(own, ArithmeticKind::Sub, end, start.clone())?;
+    let part = combined(own, ArithmeticKind::Mul, Meaning::Tensor(apart), weight?)?;
+    combined(own, ArithmeticKind::Add, start, Meaning::Tensor(part)).map(Meaning::Tensor)
+}
+
+/// The first half of a dimension times the sigmoid of the second.
+fn gated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let x = Meaning::Tensor(call.tensor(own, "self")?);
+    let sizes = super::movement::sizes_of(&x)?;
+    let dim = call.dim("dim", -1, sizes.len())?;
+    let half = sizes[dim].divided_by(&2.into()).ok_or(Obstacle::Unknown)?;
+    let first = super::movement::cut(own, x.clone(), dim, &Poly::zero(), &half)?;
+    let second = super::movement::cut(own, x, dim, &half, &half)?;
+    let mut gate = own.real(second)?;
+    gate.var = own.graph.activation(gate.var, Activation::Sigmoid)?;
+    combined(own, ArithmeticKind::Mul, first, Meaning::Tensor(gate)).map(Meaning::Tensor)
+}
+
 /// `x + value·a·b`, or `x + value·a / b`.
 fn added(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
     let [x, a, b] = ["self", "tensor1", "tensor2"].map(|name| call.value(own, name));
@@ -145,7 +232,7 @@ fn whole_number(value: f64) -> Option<i64> {
 }
 
 /// A value as whole numbers, if it is.
-fn whole(value: &Meaning) -> Option<Whole> {
+pub(super) fn whole(value: &Meaning) -> Option<Whole> {
     match value {
         Meaning::Whole(whole) => Some(whole.clone()),
         Meaning::Size(size) => {
@@ -164,7 +251,7 @@ fn whole(value: &Meaning) -> Option<Whole> {
 }
 
 /// A value as one number, if it is.
-fn number(value: &Meaning) -> Option<f64> {
+pub(super) fn number(value: &Meaning) -> Option<f64> {
     match value {
         Meaning::Number(number) => Some(*number),
         Meaning::Size(size) => {
@@ -189,7 +276,7 @@ fn number(value: &Meaning) -> Option<f64> {
 }
 
 /// The number that a value has everywhere, whatever its sizes.
-fn constant(value: &Meaning) -> Option<f64> {
+pub(super) fn constant(value: &Meaning) -> Option<f64> {
     match value {
         Meaning::Choice { when, then, otherwise } => match when.expr.as_number() {
             Some(0) => Some(*otherwise),
@@ -201,7 +288,7 @@ fn constant(value: &Meaning) -> Option<f64> {
     }
 }
 
-fn operands(own: &Importer<'_>, call: &Call<'_>) -> Lowered<[Meaning; 2]> {
+pub(super) fn operands(own: &Importer<'_>, call: &Call<'_>) -> Lowered<[Meaning; 2]> {
     let name = if call.has("self") { "self" } else { "input" };
     Ok([call.value(own, name)?, call.value(own, "other")?])
 }
@@ -228,8 +315,8 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
             "floor_divide" => Some(IndexExpr::floor_div),
             "div" | "divide" if rounding == Some("floor") => Some(IndexExpr::floor_div),
             "remainder" => Some(IndexExpr::modulo),
-            "maximum" => Some(|a, b| a.below(b).choose(b, a)),
-            "minimum" => Some(|a, b| a.below(b).choose(a, b)),
+            "maximum" => Some(larger),
+            "minimum" => Some(smaller),
             _ => None,
         };
         if let Some(combine) = combine {
@@ -287,7 +374,7 @@ fn mask_arithmetic(base: &str, a: &Meaning, b: &Meaning) -> Option<Meaning> {
     }
 }
 
-fn scaled(own: &mut Importer<'_>, value: Meaning, by: f64) -> Lowered<Meaning> {
+pub(super) fn scaled(own: &mut Importer<'_>, value: Meaning, by: f64) -> Lowered<Meaning> {
     if let (Meaning::Whole(whole), Some(by)) = (&value, whole_number(by)) {
         let kind = whole.kind;
         return Ok(Meaning::Whole(whole.each(kind, |expr| expr.scaled(&Poly::from(by)))));
@@ -380,130 +467,4 @@ fn power(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
         return Ok(Meaning::Whole(whole.each(whole.kind, |expr| expr.times(expr))));
     }
     combined(own, ArithmeticKind::Pow, base, exponent).map(Meaning::Tensor)
-}
-
-/// Comparisons and what joins truth values.
-fn compared(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
-    let [a, b] = operands(own, call)?;
-    let (Some(x), Some(y)) = (whole(&a), whole(&b)) else { return Err(Obstacle::Unknown) };
-    let bits = x.kind != WholeKind::Truth || y.kind != WholeKind::Truth;
-    let combine: fn(&IndexExpr, &IndexExpr) -> IndexExpr = match base {
-        "eq" => IndexExpr::equals,
-        "ne" => |a, b| a.equals(b).is_zero(),
-        "lt" => below,
-        "gt" => |a, b| below(b, a),
-        "le" => |a, b| below(a, &b.plus(&1.into())),
-        "ge" => |a, b| below(b, &a.plus(&1.into())),
-        "logical_and" => IndexExpr::and,
-        "logical_or" => IndexExpr::or,
-        "__and__" | "bitwise_and" if !bits => IndexExpr::and,
-        "__or__" | "bitwise_or" if !bits => IndexExpr::or,
-        _ => return Err(Obstacle::Unknown),
-    };
-    x.zip(&y, WholeKind::Truth, combine).map(Meaning::Whole).map_err(Obstacle::sizes)
-}
-
-/// Whether a number is below another; an absolute value is where both the number and its opposite are.
-fn below(a: &IndexExpr, b: &IndexExpr) -> IndexExpr {
-    let none = IndexExpr::from(0);
-    // `|e| + 0`, or with the constant of the comparison on either side.
-    let (constant, terms) = a.parts();
-    if let [(IndexExpr::Choose(of), factor)] = &terms[..] {
-        let [when, then, otherwise] = &**of;
-        let bound = b.minus(&IndexExpr::size(constant));
-        let opposite = none.minus(then);
-        if *factor == Poly::one() && *when == then.is_positive() && *otherwise == opposite {
-            return then.below(&bound).and(&opposite.below(&bound));
-        }
-    }
-    a.below(b)
-}
-
-fn selected(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
-    let condition = call.value(own, "condition")?;
-    let (then, otherwise) = (call.value(own, "self")?, call.value(own, "other")?);
-    select(own, call, condition, then, otherwise)
-}
-
-/// `masked_fill(x, mask, number)`: the number where the mask holds.
-fn filled(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
-    let [x, mask, number] = ["self", "mask", "value"].map(|name| call.value(own, name));
-    select(own, call, mask?, number?, x?)
-}
-
-fn select(
-    own: &mut Importer<'_>,
-    call: &Call<'_>,
-    condition: Meaning,
-    then: Meaning,
-    otherwise: Meaning,
-) -> Lowered<Meaning> {
-    let Meaning::Whole(when) = condition else { return Err(Obstacle::Unknown) };
-    let sizes = call.sizes(own, 0)?;
-    let kind = call.kind(own, 0)?;
-    let rank = sizes.len();
-    if let (Some(a), Some(b)) = (whole(&then), whole(&otherwise))
-        && kind != WholeKind::Real
-    {
-        let [when, a, b] = [&when, &a, &b].map(|one| one.ranked(rank).expr);
-        return Ok(Meaning::Whole(Whole { sizes, expr: when.choose(&a, &b), kind }));
-    }
-    // One number or another, also where one of them was such a choice before.
-    let choice = |value: &Meaning| match value {
-        Meaning::Choice { when, then, otherwise } => Some((when.clone(), *then, *otherwise)),
-        _ => None,
-    };
-    let wide = |when: &Whole| when.ranked(rank).expanded(sizes.clone());
-    match (constant(&then), constant(&otherwise), choice(&then), choice(&otherwise)) {
-        (Some(then), Some(otherwise), _, _) => {
-            return Ok(Meaning::Choice { when: wide(&when), then, otherwise });
-        }
-        (Some(number), None, _, Some((before, then, otherwise))) => {
-            let (now, before) = (wide(&when), wide(&before));
-            let both = |of: fn(&IndexExpr, &IndexExpr) -> IndexExpr| {
-                now.zip(&before, WholeKind::Truth, of).map_err(Obstacle::sizes)
-            };
-            if number == otherwise {
-                let when = both(|now, before| now.is_zero().and(before))?;
-                return Ok(Meaning::Choice { when, then, otherwise });
-            }
-            if number == then {
-                let when = both(IndexExpr::or)?;
-                return Ok(Meaning::Choice { when, then, otherwise });
-            }
-        }
-        _ => {}
-    }
-    let seen = match (constant(&then), constant(&otherwise)) {
-        (_, Some(number)) if hides(number) => Some((wide(&when), then.clone())),
-        (Some(number), _) if hides(number) => {
-            let opposite = wide(&when).each(WholeKind::Truth, IndexExpr::is_zero);
-            Some((opposite, otherwise.clone()))
-        }
-        _ => None,
-    };
-    if let Some((seen, value)) = seen {
-        let real = own.spared(|own| laid(own, &when, then, otherwise))?;
-        return hidden::where_seen(seen, &value, real);
-    }
-    laid(own, &when, then, otherwise).map(Meaning::Tensor)
-}
-
-/// One of two tensors at each place, all three laid over each other.
-fn laid(
-    own: &mut Importer<'_>,
-    when: &Whole,
-    then: Meaning,
-    otherwise: Meaning,
-) -> Lowered<Placed> {
-    let condition = own.movement().whole(&when.sizes, &when.expr, true)?;
-    let (then, otherwise) = (own.real(then)?, own.real(otherwise)?);
-    let mut movement = own.movement();
-    let (then, otherwise, dims) = movement.aligned(&then, &otherwise)?;
-    let values = Placed { var: then.var, dims: dims.clone() };
-    let (values, condition, dims) = movement.aligned(&values, &condition)?;
-    let mut axes: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
-    axes.dedup();
-    let var = movement.graph.select(axes, condition.var, values.var, otherwise.var)?;
-    Ok(Placed { var, dims })
 }

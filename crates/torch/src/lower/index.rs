@@ -2,8 +2,10 @@
 
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
+use opledger_ir::ops::{ArithmeticKind, Reduce};
 
 use super::movement::{cut, sizes_of};
+use super::places::{At, from_either_end, only, taken};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
@@ -14,20 +16,19 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     match base {
         "embedding" => {
             let table = call.tensor(own, "weight")?;
-            let Meaning::Whole(ids) = call.value(own, "indices")? else {
-                return Err(Obstacle::Unknown);
-            };
+            let ids = call.value(own, "indices")?.whole()?;
             one(rows(own, &table, &ids))
         }
+        "embedding_bag" | "_embedding_bag" | "_embedding_bag_forward_only" => bags(own, call),
         "index" => one(indexed(own, call)),
-        "index_put" => one(inverse(own, call)),
-        "gather" => one(gathered(own, call)),
+        "gather" => one(gathered(own, call, "index")),
+        "take_along_dim" => one(gathered(own, call, "indices")),
+        "masked_select" | "nonzero" | "nonzero_numpy" | "argwhere" | "unique" | "_unique2"
+        | "unique_consecutive" | "unique_dim" => Err(Obstacle::Bad(OPEN.to_owned())),
         "index_select" => {
             let value = call.value(own, "self")?;
             let dim = call.dim("dim", 0, sizes_of(&value)?.len())?;
-            let Meaning::Whole(ids) = call.value(own, "index")? else {
-                return Err(Obstacle::Unknown);
-            };
+            let ids = call.value(own, "index")?.whole()?;
             match value {
                 Meaning::Whole(whole) => {
                     let sizes = call.sizes(own, 0)?;
@@ -38,12 +39,23 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                     Ok(vec![Meaning::Whole(moved)])
                 }
                 Meaning::Tensor(tensor) if dim == 0 => one(rows(own, &tensor, &ids)),
-                _ => Err(Obstacle::Unknown),
+                Meaning::Tensor(tensor) => one(along(own, tensor, dim, &ids)),
+                Meaning::Choice { .. }
+                | Meaning::Groups(_)
+                | Meaning::Hidden(_)
+                | Meaning::Size(_)
+                | Meaning::Number(_)
+                | Meaning::List(_)
+                | Meaning::None => Err(Obstacle::Unknown),
             }
         }
         _ => Err(Obstacle::Unknown),
     }
 }
+
+/// Why what is chosen by data is no tensor of a graph.
+pub(super) const OPEN: &str = "how many elements are chosen depends on the data, so the result has no size; \
+                               keep all of them, and choose by `torch.where` or a product with a mask";
 
 /// Rows of a table: a run of them where ids are positions, else looked up by id.
 fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning> {
@@ -56,8 +68,9 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
         && *factor == one
     {
         let length = ids.sizes[*dim].clone();
+        own.reads_positions(&(&constant + &length), &sizes[0]);
         let cut = cut(own, Meaning::Tensor(table.clone()), 0, &constant, &length)?;
-        let Meaning::Tensor(run) = cut else { return Err(Obstacle::Unknown) };
+        let run = cut.placed()?;
         let mut dims: Vec<Dim> = repeated(&ids.sizes);
         dims[*dim] = run.dims[0].clone();
         dims.extend(run.dims[1..].to_vec());
@@ -66,7 +79,7 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
     if terms.is_empty() && sizes.len() == 2 {
         // The same row everywhere.
         let cut = cut(own, Meaning::Tensor(table.clone()), 0, &constant, &one)?;
-        let Meaning::Tensor(mut run) = cut else { return Err(Obstacle::Unknown) };
+        let mut run = cut.placed()?;
         let mut dims: Vec<Dim> = repeated(&ids.sizes);
         if run.dims[0].iter().any(|piece| piece.axis().is_some()) {
             own.movement().drop_axis(&mut run, 0)?;
@@ -107,6 +120,50 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
     Ok(Meaning::Tensor(Placed { var, dims }))
 }
 
+/// `nn.EmbeddingBag` over bags of as many ids each: their rows summed, averaged, or the largest of each
+/// column. The other results are for training.
+fn bags(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let table = call.tensor(own, "weight")?;
+    let [Meaning::Whole(ids), Meaning::Whole(offsets)] =
+        [call.value(own, "indices")?, call.value(own, "offsets")?]
+    else {
+        return Err(Obstacle::Unknown);
+    };
+    let sizes = call.sizes(own, 0)?;
+    let [count, _] = &sizes[..] else { return Err(Obstacle::Unknown) };
+    let [all] = &ids.sizes[..] else { return Err(Obstacle::Unknown) };
+    let (constant, terms) = offsets.expr.parts();
+    let each = all.divided_by(count).ok_or(Obstacle::Unknown)?;
+    let regular = match &terms[..] {
+        [(IndexExpr::Position(0), step)] => constant.is_zero() && *step == each,
+        [] => constant.is_zero() && *count == Poly::one(),
+        _ => false,
+    };
+    let padding = call.int("padding_idx", -1);
+    if !regular || call.flag("include_last_offset", false) || padding >= 0 {
+        return Err(Obstacle::Bad(
+            "bags of other lengths: give ids of two dimensions, a row for each bag".to_owned(),
+        ));
+    }
+    let bags = ids.reshaped(&[count.clone(), each.clone()]);
+    let rows = rows(own, &table, &bags)?;
+    let mut rows = own.real(rows)?;
+    if let Some(weights) = call.optional(own, "per_sample_weights")? {
+        let mut weights = own.movement().reshape(&weights, &[count.clone(), each])?;
+        weights.dims.push(Dim::new());
+        let (a, b) = (Meaning::Tensor(rows), Meaning::Tensor(weights));
+        rows = super::elementwise::combined(own, ArithmeticKind::Mul, a, b)?;
+    }
+    let reduce = match call.int("mode", 0) {
+        0 => Reduce::Sum,
+        1 => Reduce::Mean,
+        2 => Reduce::Max,
+        _ => return Err(Obstacle::Unknown),
+    };
+    super::reduction::along(own, &mut rows, &[1], false, reduce)?;
+    Ok(vec![Meaning::Tensor(rows), Meaning::None, Meaning::None, Meaning::None])
+}
+
 /// Places of one dimension that count up, or are one.
 fn run(own: &mut Importer<'_>, tensor: Placed, dim: usize, ids: &Whole) -> Lowered<Meaning> {
     let (constant, terms) = ids.expr.parts();
@@ -130,7 +187,7 @@ fn along(own: &mut Importer<'_>, tensor: Placed, dim: usize, ids: &Whole) -> Low
     let order: Vec<usize> =
         std::iter::once(dim).chain((0..rank).filter(|own| *own != dim)).collect();
     let turned = super::movement::permute(Meaning::Tensor(tensor), &order)?;
-    let Meaning::Tensor(turned) = turned else { return Err(Obstacle::Unknown) };
+    let turned = turned.placed()?;
     let found = rows(own, &turned, ids)?;
     // [places…, others…] to where the dimension stood.
     let places = ids.sizes.len();
@@ -148,73 +205,97 @@ fn repeated(sizes: &[Poly]) -> Vec<Dim> {
     sizes.iter().map(dim).collect()
 }
 
-/// `x[i, j, …]` by whole numbers, which are broadcast.
+/// The whole numbers that dimensions are indexed by, with these dimensions.
+pub(super) fn given(indices: &[Meaning]) -> Lowered<Vec<(usize, Whole)>> {
+    let mut given = Vec::new();
+    for (dim, index) in indices.iter().enumerate() {
+        match index {
+            Meaning::Whole(whole) if whole.kind == WholeKind::Truth => {
+                return Err(Obstacle::Bad(OPEN.to_owned()));
+            }
+            Meaning::Whole(whole) => given.push((dim, whole.clone())),
+            Meaning::None => {}
+            Meaning::Tensor(_)
+            | Meaning::Groups(_)
+            | Meaning::Hidden(_)
+            | Meaning::Choice { .. }
+            | Meaning::Size(_)
+            | Meaning::Number(_)
+            | Meaning::List(_) => return Err(Obstacle::Unknown),
+        }
+    }
+    if given.is_empty() { Err(Obstacle::Unknown) } else { Ok(given) }
+}
+
+/// Where the elements of an indexed tensor of these sizes stand, and the sizes of the result: whole
+/// numbers are broadcast, and their dimensions stand in the place of those they index where these are
+/// neighbours, else first.
+pub(super) fn at(
+    own: &Importer<'_>,
+    given: &[(usize, Whole)],
+    sizes: &[Poly],
+) -> Lowered<(Vec<At>, Vec<Poly>)> {
+    let rank = given.iter().map(|(_, index)| index.sizes.len()).max().unwrap_or(0);
+    let together = given.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1);
+    let start = if together { given.first().map_or(0, |(first, _)| *first) } else { 0 };
+    let mut places = vec![Poly::one(); rank];
+    let mut at: Vec<Option<At>> = vec![None; sizes.len()];
+    for (dim, index) in given {
+        let size = sizes.get(*dim).ok_or(Obstacle::Unknown)?;
+        equal(size, index)?;
+        let wide = index.ranked(rank);
+        places = crate::whole::broadcast(&places, &wide.sizes).map_err(Obstacle::sizes)?;
+        let place = wide.expr.at(&|own| IndexExpr::Position(own + start));
+        at[*dim] = Some(At::Place(from_either_end(own, &place, size)));
+    }
+    let mut untouched = 0;
+    let mut rest = Vec::new();
+    let mut all = Vec::new();
+    for (at, size) in at.into_iter().zip(sizes) {
+        all.push(at.unwrap_or_else(|| {
+            let shift = if untouched >= start { rank } else { 0 };
+            untouched += 1;
+            rest.push(size.clone());
+            At::Along(untouched - 1 + shift)
+        }));
+    }
+    rest.splice(start..start, places);
+    Ok((all, rest))
+}
+
+/// `x[i, j, …]` by whole numbers.
 fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let value = call.value(own, "self")?;
-    let Meaning::List(indices) = call.value(own, "indices")? else { return Err(Obstacle::Unknown) };
-    let sizes = call.sizes(own, 0)?;
-    let given: Vec<(usize, Whole)> = indices
-        .iter()
-        .enumerate()
-        .filter_map(|(dim, index)| match index {
-            Meaning::Whole(whole) => Some((dim, whole.clone())),
-            _ => None,
-        })
-        .collect();
-    let others = indices.iter().filter(|index| !matches!(index, Meaning::None)).count();
-    if given.is_empty() || others != given.len() {
-        return Err(Obstacle::Unknown);
-    }
-    if given.iter().any(|(_, whole)| whole.kind == WholeKind::Truth) {
-        // How many places hold depends on the data.
-        return Err(Obstacle::Unknown);
-    }
-    let own_sizes = sizes_of(&value)?;
-    match value {
-        Meaning::Whole(whole) => {
-            let rank = given.iter().map(|(_, index)| index.sizes.len()).max().unwrap_or(0);
-            let first = given[0].0;
-            let together = given.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1);
-            // Where the broadcast dimensions stand in the result.
-            let start = if together { first } else { 0 };
-            for (dim, index) in &given {
-                equal(&own_sizes[*dim], index)?;
+    let indices = call.value(own, "indices")?.list()?;
+    let given = given(&indices)?;
+    match (value, &given[..]) {
+        (Meaning::Tensor(tensor), [(dim, ids)]) => {
+            let size = tensor.sizes().get(*dim).cloned().ok_or(Obstacle::Unknown)?;
+            let expr = from_either_end(own, &ids.expr, &size);
+            let ids = Whole { expr, ..ids.clone() };
+            if *dim == 0 {
+                return rows(own, &tensor, &ids);
             }
-            let moved = whole.moved(sizes, |dim| {
-                let by = given.iter().find(|(own, _)| *own == dim);
-                match by {
-                    Some((_, index)) => {
-                        let wide = index.ranked(rank);
-                        wide.expr.at(&|own| IndexExpr::Position(own + start))
-                    }
-                    None => {
-                        let before = given.iter().filter(|(own, _)| *own < dim).count();
-                        let shift = if start <= dim { rank } else { 0 };
-                        IndexExpr::Position(dim - before + shift)
-                    }
-                }
-            });
-            Ok(Meaning::Whole(moved))
-        }
-        Meaning::Tensor(tensor) => match &given[..] {
-            [(0, ids)] => rows(own, &tensor, ids),
-            [(dim, ids)] => match run(own, tensor.clone(), *dim, ids) {
-                Err(Obstacle::Unknown) => along(own, tensor, *dim, ids),
+            match run(own, tensor.clone(), *dim, &ids) {
+                Err(Obstacle::Unknown) => along(own, tensor, *dim, &ids),
                 result => result,
-            },
-            _ => Err(Obstacle::Unknown),
-        },
-        _ => Err(Obstacle::Unknown),
+            }
+        }
+        (value, given) => {
+            let (at, sizes) = at(own, given, &sizes_of(&value)?)?;
+            taken(own, value, &sizes, &at)
+        }
     }
 }
 
 /// `empty[places] = 0, 1, 2, …` by places that are a permutation: where each stands.
-fn inverse(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
-    let Meaning::List(indices) = call.value(own, "indices")? else { return Err(Obstacle::Unknown) };
-    let ([Meaning::Whole(places)], Meaning::Whole(values)) =
-        (&indices[..], call.value(own, "values")?)
-    else {
-        return Err(Obstacle::Unknown);
+pub(super) fn inverse(
+    own: &mut Importer<'_>,
+    indices: &[Meaning],
+    values: &Meaning,
+) -> Lowered<Option<Meaning>> {
+    let ([Meaning::Whole(places)], Meaning::Whole(values)) = (indices, values) else {
+        return Ok(None);
     };
     let sorted = match &places.expr {
         IndexExpr::Lookup { operand, at } if *at == [IndexExpr::Position(0)] => {
@@ -223,12 +304,12 @@ fn inverse(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
         _ => false,
     };
     if !sorted || values.expr != IndexExpr::Position(0) {
-        return Err(Obstacle::Unknown);
+        return Ok(None);
     }
     let mut movement = own.movement();
     let permutation = movement.whole(&places.sizes, &places.expr, false)?;
     let [_, inverse] = movement.graph.sort(permutation.var)?;
-    own.given(inverse, places.sizes.clone(), WholeKind::Whole)
+    own.given(inverse, places.sizes.clone(), WholeKind::Whole).map(Some)
 }
 
 /// Places that run over as many as a symbol says, in a dimension of another symbol: one size.
@@ -243,47 +324,59 @@ fn equal(size: &Poly, index: &Whole) -> Lowered<()> {
 }
 
 /// `gather`: an element of each row by its place.
-fn gathered(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+fn gathered(own: &mut Importer<'_>, call: &Call<'_>, index: &str) -> Lowered<Meaning> {
     let value = call.value(own, "self")?;
-    let Meaning::Whole(ids) = call.value(own, "index")? else { return Err(Obstacle::Unknown) };
-    let rank = ids.sizes.len();
-    if rank == 0 || sizes_of(&value)?.len() != rank {
+    let ids = call.value(own, index)?.whole()?;
+    let (rank, sizes) = (ids.sizes.len(), sizes_of(&value)?);
+    if rank == 0 || sizes.len() != rank {
         return Err(Obstacle::Unknown);
     }
     let dim = call.dim("dim", 0, rank)?;
-    match value {
-        Meaning::Whole(whole) => {
-            let sizes = ids.sizes.clone();
-            Ok(Meaning::Whole(whole.moved(sizes, |own| {
-                if own == dim { ids.expr.clone() } else { IndexExpr::Position(own) }
-            })))
-        }
-        Meaning::Tensor(mut tensor) if dim + 1 == rank => {
-            let mut movement = own.movement();
-            let mut found = movement.whole(&ids.sizes, &ids.expr, false)?;
-            movement.real(&mut tensor)?;
-            // Rows run along; the last dimension is looked up.
-            let mut rows = tensor.clone();
-            rows.dims.pop();
-            let last = movement.axis(&mut found, rank - 1)?;
-            let mut of = found.clone();
-            of.dims.pop();
-            let (tensor_rows, of, dims) = movement.aligned(&rows, &of)?;
-            let (mut tensor_rows, mut of) = (tensor_rows, of);
-            movement.widened(&mut tensor_rows, &dims)?;
-            movement.widened(&mut of, &dims)?;
-            let rows: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
-            let axes = crate::tensor::names(movement.graph.shape(tensor_rows.var));
-            let looked: Vec<_> =
-                axes.into_iter().filter(|name| !rows.iter().any(|row| row.name == *name)).collect();
-            let order: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
-            movement.order(&mut tensor_rows, [order.clone(), looked].concat())?;
-            movement.order(&mut of, [order, vec![last.name.clone()]].concat())?;
-            let var = movement.graph.gather(tensor_rows.var, of.var)?;
-            let mut dims = dims;
-            dims.push(vec![DimPart::Axis(last)]);
-            Ok(Meaning::Tensor(Placed { var, dims }))
-        }
-        _ => Err(Obstacle::Unknown),
+    let one = Poly::one();
+    let broadcast = ids
+        .sizes
+        .iter()
+        .zip(&sizes)
+        .enumerate()
+        .any(|(own, (ids, x))| own != dim && ids != x && (*ids == one || *x == one));
+    if index == "indices" && broadcast {
+        return Err(Obstacle::Unknown);
     }
+    if let Meaning::Tensor(tensor) = &value
+        && dim + 1 == rank
+        && ids.sizes[..dim] == sizes[..dim]
+    {
+        return gathered_last(own, tensor.clone(), &ids);
+    }
+    let place = from_either_end(own, &ids.expr, &sizes[dim]);
+    let at = only(dim, place, &sizes, &ids.sizes);
+    taken(own, value, &ids.sizes, &at)
+}
+
+/// The same along the last dimension.
+fn gathered_last(own: &mut Importer<'_>, mut tensor: Placed, ids: &Whole) -> Lowered<Meaning> {
+    let rank = ids.sizes.len();
+    let mut movement = own.movement();
+    let mut found = movement.whole(&ids.sizes, &ids.expr, false)?;
+    movement.real(&mut tensor)?;
+    // Rows run along; the last dimension is looked up.
+    let mut rows = tensor.clone();
+    rows.dims.pop();
+    let last = movement.axis(&mut found, rank - 1)?;
+    let mut of = found.clone();
+    of.dims.pop();
+    let (mut tensor_rows, mut of, dims) = movement.aligned(&rows, &of)?;
+    movement.widened(&mut tensor_rows, &dims)?;
+    movement.widened(&mut of, &dims)?;
+    let rows: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
+    let axes = crate::tensor::names(movement.graph.shape(tensor_rows.var));
+    let looked: Vec<_> =
+        axes.into_iter().filter(|name| !rows.iter().any(|row| row.name == *name)).collect();
+    let order: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
+    movement.order(&mut tensor_rows, [order.clone(), looked].concat())?;
+    movement.order(&mut of, [order, vec![last.name.clone()]].concat())?;
+    let var = movement.graph.gather(tensor_rows.var, of.var)?;
+    let mut dims = dims;
+    dims.push(vec![DimPart::Axis(last)]);
+    Ok(Meaning::Tensor(Placed { var, dims }))
 }

@@ -2,14 +2,22 @@
 
 pub(crate) mod attention;
 mod create;
+mod einstein;
 mod elementwise;
+mod extreme;
 pub(crate) mod hidden;
 mod index;
 pub(crate) mod movement;
 mod norm;
+mod places;
 mod product;
+mod recurrent;
 mod reduction;
+mod resample;
+mod scatter;
+mod shuffle;
 mod sorted;
+mod truth;
 mod window;
 
 use crate::call::Call;
@@ -34,17 +42,23 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         "__and__" | "__or__" => base,
         _ => base.strip_suffix('_').unwrap_or(base),
     };
-    let groups: [Group; 10] = [
+    let groups: [Group; 16] = [
         movement::lower,
+        shuffle::lower,
         elementwise::lower,
+        truth::lower,
         product::lower,
         attention::lower,
         norm::lower,
         window::lower,
+        resample::lower,
         sorted::lower,
+        extreme::lower,
         reduction::lower,
         index::lower,
+        scatter::lower,
         create::lower,
+        recurrent::lower,
     ];
     for group in groups {
         match group(own, call, base) {
@@ -65,19 +79,11 @@ fn sizes(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
         }
     };
     Ok(Some(match call.operation {
+        "aten.sym_numel.default" => {
+            Meaning::Size(movement::sizes_of(&call.value(own, "self")?)?.iter().product())
+        }
         "aten.sym_size.int" => {
-            let sizes = match call.value(own, "self")? {
-                Meaning::Tensor(tensor) => tensor.sizes(),
-                Meaning::Whole(whole) | Meaning::Choice { when: whole, .. } => whole.sizes,
-                Meaning::Hidden(hidden) => hidden.real.sizes(),
-                Meaning::Size(_)
-                | Meaning::Number(_)
-                | Meaning::List(_)
-                | Meaning::Groups(_)
-                | Meaning::None => {
-                    return Err(Obstacle::Unknown);
-                }
-            };
+            let sizes = movement::sizes_of(&call.value(own, "self")?)?;
             let dim = call.dim("dim", 0, sizes.len())?;
             Meaning::Size(sizes[dim].clone())
         }
@@ -86,11 +92,11 @@ fn sizes(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
         "_operator.mul" => operands().map(|[a, b]| Meaning::Size(&a * &b))?,
         "_operator.floordiv" => {
             let [a, b] = operands()?;
-            Meaning::Size(own.graph.floor_div("floor", &a, &b))
+            Meaning::Size(own.floor_div(&a, &b))
         }
         "_operator.mod" => {
             let [a, b] = operands()?;
-            let whole = own.graph.floor_div("floor", &a, &b);
+            let whole = own.floor_div(&a, &b);
             Meaning::Size(&a - &(&b * &whole))
         }
         "_operator.ge" | "_operator.le" | "_operator.eq" | "_operator.ne" | "_operator.gt"

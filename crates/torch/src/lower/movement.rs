@@ -100,7 +100,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         }
         "cat" | "concat" | "stack" => one(joined(own, call, base)?),
         "roll" => rolled(own, call),
-        "pad" | "constant_pad_nd" => one(padded(own, call)?),
         "repeat" | "tile" => {
             let value = call.value(own, "self")?;
             let sizes = call.sizes(own, 0)?;
@@ -395,7 +394,7 @@ fn parts(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Mea
 
 /// Tensors side by side.
 fn joined(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
-    let Meaning::List(values) = call.value(own, "tensors")? else { return Err(Obstacle::Unknown) };
+    let values = call.value(own, "tensors")?.list()?;
     let sizes = call.sizes(own, 0)?;
     let rank = sizes.len();
     let dim = call.dim("dim", 0, rank)?;
@@ -463,10 +462,7 @@ pub(crate) fn side_by_side(
 }
 
 pub(super) fn whole_joined(values: Vec<Meaning>, dim: usize, sizes: Vec<Poly>) -> Lowered<Meaning> {
-    let mut wholes = values.into_iter().filter_map(|value| match value {
-        Meaning::Whole(whole) => Some(whole),
-        _ => None,
-    });
+    let mut wholes = values.into_iter().filter_map(|value| value.whole().ok());
     let mut sum = wholes.next().ok_or(Obstacle::Unknown)?;
     for next in wholes {
         let start = sum.sizes[dim].clone();
@@ -508,47 +504,6 @@ fn rolled(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     Ok(vec![Meaning::Tensor(tensor)])
 }
 
-fn padded(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
-    let zeros = call.text("mode").is_none_or(|mode| mode == "constant")
-        && call.float("value").is_none_or(|value| value == 0.0);
-    if !zeros {
-        return Err(Obstacle::Unknown);
-    }
-    let mut tensor = call.tensor(own, "self")?;
-    let Meaning::List(pads) = call.value(own, "pad")? else { return Err(Obstacle::Unknown) };
-    let pads: Vec<Poly> = pads
-        .into_iter()
-        .map(|pad| match pad {
-            Meaning::Size(size) => Ok(size),
-            _ => Err(Obstacle::Unknown),
-        })
-        .collect::<Lowered<_>>()?;
-    let rank = tensor.dims.len();
-    for (pair, dim) in pads.chunks(2).zip((0..rank).rev()) {
-        let [before, after] = pair else { return Err(Obstacle::Unknown) };
-        let never_negative = before.is_never_negative() && after.is_never_negative();
-        if !never_negative {
-            return Err(Obstacle::Unknown);
-        }
-        let size = crate::tensor::size(&tensor.dims[dim]);
-        let to = &(&size + before) + after;
-        if to == size {
-            continue;
-        }
-        let mut movement = own.movement();
-        let axis = movement.axis(&mut tensor, dim)?;
-        let how = Rearrange::Pad { axis: axis.name.clone(), to: to.clone() };
-        tensor.var = movement.graph.rearrange(tensor.var, how)?;
-        if !before.is_zero() {
-            // What is padded behind comes round to the front.
-            let how = Rearrange::Roll { axis: axis.name.clone(), by: -before.clone() };
-            tensor.var = movement.graph.rearrange(tensor.var, how)?;
-        }
-        tensor.dims[dim] = vec![DimPart::Axis(opledger_ir::Axis { size: to, ..axis })];
-    }
-    Ok(Meaning::Tensor(tensor))
-}
-
 /// Copies side by side along dimensions.
 fn repeated(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
     match value {
@@ -575,7 +530,7 @@ fn repeated(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
 
 /// Vectors laid along the dimensions of a grid.
 fn meshed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let Meaning::List(values) = call.value(own, "tensors")? else { return Err(Obstacle::Unknown) };
+    let values = call.value(own, "tensors")?.list()?;
     if call.text("indexing").is_some_and(|indexing| indexing != "ij") {
         return Err(Obstacle::Unknown);
     }
@@ -610,4 +565,54 @@ fn interleaved(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
             }))
         }),
     }
+}
+
+/// A value with a run of positions of one dimension put in.
+pub(crate) fn overwritten(
+    own: &mut Importer<'_>,
+    before: Meaning,
+    dim: usize,
+    start: &Poly,
+    length: &Poly,
+    value: Meaning,
+) -> Lowered<Meaning> {
+    let sizes = sizes_of(&before)?;
+    let numbers = |value: &Meaning| match value {
+        Meaning::Whole(whole) => Some(whole.clone()),
+        Meaning::Choice { when, then, otherwise } if then == otherwise && then.fract() == 0.0 => {
+            Some(Whole { expr: (*then as i64).into(), ..when.clone() })
+        }
+        _ => None,
+    };
+    if let (Meaning::Whole(whole), Some(value)) = (&before, numbers(&value)) {
+        let place = IndexExpr::Position(dim);
+        let first = IndexExpr::size(start.clone());
+        let inside = place
+            .below(&first.plus(&IndexExpr::size(length.clone())))
+            .and(&first.below(&place.plus(&1.into())));
+        let moved = value.expr.at(&|own| match own == dim {
+            true => place.minus(&first),
+            false => IndexExpr::Position(own),
+        });
+        let expr = inside.choose(&moved, &whole.expr);
+        return Ok(Meaning::Whole(Whole { expr, ..whole.clone() }));
+    }
+    let end = start + length;
+    let rest = &sizes[dim] - &end;
+    let mut parts = Vec::new();
+    if !start.is_zero() {
+        parts.push(cut(own, before.clone(), dim, &Poly::zero(), start)?);
+    }
+    parts.push(value);
+    if !rest.is_zero() {
+        parts.push(cut(own, before, dim, &end, &rest)?);
+    }
+    let mut all = parts.into_iter();
+    let first = all.next().ok_or(Obstacle::Unknown)?;
+    let mut sum = own.real(first)?;
+    for part in all {
+        let part = own.real(part)?;
+        sum = side_by_side(own, &sum, &part, dim)?;
+    }
+    Ok(Meaning::Tensor(sum))
 }

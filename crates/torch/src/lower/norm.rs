@@ -20,7 +20,16 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let eps = call.float("eps").unwrap_or(f64::from(f32::EPSILON));
             one(normalised(own, call, Norm::rms(eps))?)
         }
-        "group_norm" => one(group_norm(own, call)?),
+        "group_norm" => {
+            let groups = Poly::from(call.int("num_groups", 1));
+            one(group_norm(own, call, groups)?)
+        }
+        // A group for each channel, with the statistics of the item.
+        "instance_norm" if call.flag("use_input_stats", true) => {
+            let channels = call.tensor(own, "input")?.sizes().get(1).cloned();
+            one(group_norm(own, call, channels.ok_or(Obstacle::Unknown)?)?)
+        }
+        "instance_norm" => one(batch_norm(own, call)?),
         "batch_norm" | "_native_batch_norm_legit_no_training" | "native_batch_norm" => {
             one(batch_norm(own, call)?)
         }
@@ -35,10 +44,7 @@ fn normalised(own: &mut Importer<'_>, call: &Call<'_>, norm: Norm) -> Lowered<Pl
     let shape = ["normalized_shape", "normalised_shape"].iter().find_map(|name| call.ints(name));
     let over = match shape {
         Some(shape) => shape.len(),
-        None => match call.value(own, "normalized_shape")? {
-            Meaning::List(sizes) => sizes.len(),
-            _ => return Err(Obstacle::Unknown),
-        },
+        None => call.value(own, "normalized_shape")?.list()?.len(),
     };
     let affine = [call.optional(own, "weight")?, call.optional(own, "bias")?];
     let rank = x.dims.len();
@@ -94,9 +100,8 @@ fn along(own: &mut Importer<'_>, affine: &Placed, x: &Placed, from: usize) -> Lo
 }
 
 /// GroupNorm: channels in groups, all positions of a group a row.
-fn group_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+fn group_norm(own: &mut Importer<'_>, call: &Call<'_>, groups: Poly) -> Lowered<Placed> {
     let x = call.tensor(own, "input")?;
-    let groups = Poly::from(call.int("num_groups", 1));
     let sizes = x.sizes();
     let [items, channels, positions @ ..] = &sizes[..] else { return Err(Obstacle::Unknown) };
     let per_group = channels.divided_by(&groups).ok_or(Obstacle::Unknown)?;

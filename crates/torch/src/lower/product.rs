@@ -6,7 +6,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::Role;
 use opledger_ir::ops::{ArithmeticKind, Einsum, Factor};
 
-use super::movement::{permute, sizes_of};
+use super::movement::permute;
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
@@ -16,7 +16,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     match base {
         "linear" => {
             let (x, weight) = (call.tensor(own, "input")?, call.tensor(own, "weight")?);
-            let Meaning::Tensor(weight) = turned(weight)? else { return Err(Obstacle::Unknown) };
+            let weight = turned(weight)?.placed()?;
             let product = matmul(own, &x, &weight)?;
             match call.optional(own, "bias")? {
                 Some(bias) => one(biased(own, product, bias)?),
@@ -50,7 +50,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             }
             one(biased(own, product, bias)?)
         }
-        "einsum" => one(einsum(own, call)?),
+        "einsum" => one(super::einstein::einsum(own, call)?),
+        "bilinear" => one(super::einstein::bilinear(own, call)?),
         _ => Err(Obstacle::Unknown),
     }
 }
@@ -107,7 +108,12 @@ pub(super) fn matmul(own: &mut Importer<'_>, a: &Placed, b: &Placed) -> Lowered<
 }
 
 /// The sum of products over some of the broadcast dimensions, which then have one element.
-fn contracted(own: &mut Importer<'_>, a: &Placed, b: &Placed, summed: &[usize]) -> Lowered<Placed> {
+pub(super) fn contracted(
+    own: &mut Importer<'_>,
+    a: &Placed,
+    b: &Placed,
+    summed: &[usize],
+) -> Lowered<Placed> {
     let mut movement = own.movement();
     let (mut a, mut b, mut dims) = movement.aligned(a, b)?;
     // What is repeated in both is computed as often as the program says.
@@ -178,76 +184,4 @@ fn contracted(own: &mut Importer<'_>, a: &Placed, b: &Placed, summed: &[usize]) 
         dims[*dim].clear();
     }
     Ok(Placed { var, dims })
-}
-
-/// Einstein's notation, for two operands.
-fn einsum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
-    let equation = call.text("equation").ok_or(Obstacle::Unknown)?.replace(' ', "");
-    let Meaning::List(operands) = call.value(own, "tensors")? else {
-        return Err(Obstacle::Unknown);
-    };
-    let (inputs, out) = equation.split_once("->").ok_or(Obstacle::Unknown)?;
-    let letters: Vec<Vec<char>> = inputs.split(',').map(|one| one.chars().collect()).collect();
-    let out: Vec<char> = out.chars().collect();
-    let plain = |letters: &[char]| {
-        letters.iter().all(char::is_ascii_alphabetic)
-            && letters.iter().collect::<BTreeSet<_>>().len() == letters.len()
-    };
-    if letters.len() != operands.len() || !letters.iter().all(|one| plain(one)) || !plain(&out) {
-        return Err(Obstacle::Bad(format!(
-            "`{equation}`: a letter stands for one dimension of each operand, and no dots are read"
-        )));
-    }
-    let [first, rest @ ..] = &letters[..] else { return Err(Obstacle::Unknown) };
-    let mut operands = operands.into_iter();
-    let value = operands.next().ok_or(Obstacle::Unknown)?;
-    let mut product = own.real(value)?;
-    let mut present: Vec<char> = first.clone();
-    for (at, (letters, value)) in rest.iter().zip(operands).enumerate() {
-        let other = own.real(value)?;
-        if sizes_of(&Meaning::Tensor(other.clone()))?.len() != letters.len()
-            || product.dims.len() != present.len()
-        {
-            return Err(Obstacle::Bad(format!("`{equation}` is of other dimensions")));
-        }
-        // Every letter of both, in one order.
-        let mut all = present.clone();
-        all.extend(letters.iter().filter(|letter| !present.contains(letter)));
-        let lay = |tensor: &Placed, letters: &[char]| Placed {
-            var: tensor.var,
-            dims: all
-                .iter()
-                .map(|letter| {
-                    let at = letters.iter().position(|own| own == letter);
-                    at.map_or_else(Dim::new, |at| tensor.dims[at].clone())
-                })
-                .collect(),
-        };
-        let later: BTreeSet<char> = rest[at + 1..].iter().flatten().chain(&out).copied().collect();
-        let summed: Vec<usize> = (0..all.len()).filter(|at| !later.contains(&all[*at])).collect();
-        let lone =
-            summed.iter().any(|at| !(present.contains(&all[*at]) && letters.contains(&all[*at])));
-        if lone {
-            return Err(Obstacle::Bad(format!(
-                "`{equation}`: a letter of one operand alone is summed"
-            )));
-        }
-        product = contracted(own, &lay(&product, &present), &lay(&other, letters), &summed)?;
-        for at in summed.iter().rev() {
-            product.dims.remove(*at);
-            all.remove(*at);
-        }
-        present = all;
-    }
-    let order = out
-        .iter()
-        .map(|letter| present.iter().position(|own| own == letter).ok_or(Obstacle::Unknown))
-        .collect::<Lowered<Vec<usize>>>()?;
-    if order.len() != present.len() {
-        return Err(Obstacle::Bad(format!("`{equation}`: a letter of one operand is summed")));
-    }
-    match permute(Meaning::Tensor(product), &order)? {
-        Meaning::Tensor(tensor) => Ok(tensor),
-        _ => Err(Obstacle::Unknown),
-    }
 }

@@ -4,7 +4,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::{ArithmeticKind, Pointwise, Reduce};
 
-use super::movement::sizes_of;
+use super::elementwise::combined;
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, Placed};
@@ -13,43 +13,31 @@ use crate::whole::{Whole, WholeKind};
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |tensor: Placed| Ok(vec![Meaning::Tensor(tensor)]);
     match base {
+        "sum" if call.kind(own, 0)? != WholeKind::Real => whole_sum(own, call),
         "sum" => one(reduced(own, call, Reduce::Sum)?),
         "mean" => one(reduced(own, call, Reduce::Mean)?),
-        "amax" => one(reduced(own, call, Reduce::Max)?),
-        // The largest, and where it stands, which nobody may ask for.
-        "max" if call.has("dim") => {
-            Ok(vec![Meaning::Tensor(reduced(own, call, Reduce::Max)?), Meaning::None])
-        }
-        "adaptive_avg_pool2d" | "adaptive_avg_pool1d" | "adaptive_avg_pool3d" => {
-            let sizes = call.sizes(own, 0)?;
-            let mut x = call.tensor(own, "self")?;
-            let rank = x.dims.len();
-            let positions = base.as_bytes()[base.len() - 2] - b'0';
-            let from = rank.checked_sub(usize::from(positions)).ok_or(Obstacle::Unknown)?;
-            if sizes.len() != rank {
-                return Err(Obstacle::Unknown);
-            }
-            let before = x.sizes();
-            if sizes[from..] == before[from..] {
-                return one(x);
-            }
-            if sizes[from..].iter().any(|size| *size != Poly::one()) {
-                return one(averaged(own, &x, &sizes, from)?);
-            }
-            along(own, &mut x, &(from..rank).collect::<Vec<_>>(), true, Reduce::Mean)?;
-            one(x)
-        }
         "var" | "std" => one(variance(own, call, base)?),
         "linalg_vector_norm" | "norm" => one(vector_norm(own, call)?),
         "cumsum" => cumulated(own, call),
         "diff" => difference(own, call),
-        "all" | "any" => truths(own, call),
+        "logsumexp" => {
+            let x = call.tensor(own, "self")?;
+            let dims = dims(call, x.dims.len())?;
+            one(log_sum_exp(own, &x, &dims, call.flag("keepdim", false))?)
+        }
+        "log_softmax" | "_log_softmax" => {
+            let x = call.tensor(own, if call.has("self") { "self" } else { "input" })?;
+            let dim = call.dim("dim", -1, x.dims.len())?;
+            one(log_softmax(own, x, dim)?)
+        }
+        "cosine_similarity" => one(cosine(own, call)?),
+        "cdist" | "_cdist_forward" | "pairwise_distance" => one(distance(own, call, base)?),
         _ => Err(Obstacle::Unknown),
     }
 }
 
 /// The dimensions that a call names; all of them where it names none.
-fn dims(call: &Call<'_>, rank: usize) -> Lowered<Vec<usize>> {
+pub(super) fn dims(call: &Call<'_>, rank: usize) -> Lowered<Vec<usize>> {
     match call.ints("dim") {
         Some(dims) if !dims.is_empty() => dims.into_iter().map(|dim| place(dim, rank)).collect(),
         Some(_) | None => Ok((0..rank).collect()),
@@ -64,7 +52,7 @@ fn reduced(own: &mut Importer<'_>, call: &Call<'_>, kind: fn(Symbol) -> Reduce) 
 }
 
 /// Reduces over several dimensions at once.
-fn along(
+pub(super) fn along(
     own: &mut Importer<'_>,
     x: &mut Placed,
     dims: &[usize],
@@ -94,21 +82,6 @@ fn along(
     Ok(())
 }
 
-/// Means over blocks of equal sizes, where every dimension is cut into whole ones.
-fn averaged(own: &mut Importer<'_>, x: &Placed, sizes: &[Poly], from: usize) -> Lowered<Placed> {
-    let before = x.sizes();
-    let mut blocks = before[..from].to_vec();
-    let mut inside = Vec::new();
-    for (size, result) in before[from..].iter().zip(&sizes[from..]) {
-        let block = size.divided_by(result).ok_or(Obstacle::Unknown)?;
-        blocks.extend([result.clone(), block]);
-        inside.push(blocks.len() - 1);
-    }
-    let mut x = own.movement().reshape(x, &blocks)?;
-    along(own, &mut x, &inside, false, Reduce::Mean)?;
-    Ok(x)
-}
-
 /// Variance by its definition: the mean of the squares of what is centred, or their sum over one fewer.
 fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Placed> {
     let x = call.tensor(own, "self")?;
@@ -119,7 +92,7 @@ fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Plac
     let mut mean = x.clone();
     along(own, &mut mean, &dims, true, Reduce::Mean)?;
     let operands = (Meaning::Tensor(x), Meaning::Tensor(mean));
-    let centred = super::elementwise::combined(own, ArithmeticKind::Sub, operands.0, operands.1)?;
+    let centred = combined(own, ArithmeticKind::Sub, operands.0, operands.1)?;
     let count: Poly = dims.iter().map(|dim| crate::tensor::size(&centred.dims[*dim])).product();
     let var = own.graph.pointwise(centred.var, Pointwise::Power(2.0))?;
     let mut squares = Placed { var, ..centred };
@@ -131,7 +104,7 @@ fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Plac
         along(own, &mut squares, &dims, keep, Reduce::Sum)?;
         let by = Meaning::Number(count as f64 - correction);
         let operand = Meaning::Tensor(squares);
-        squares = super::elementwise::combined(own, ArithmeticKind::Div, operand, by)?;
+        squares = combined(own, ArithmeticKind::Div, operand, by)?;
     }
     if base == "std" {
         squares.var = own.graph.pointwise(squares.var, Pointwise::Sqrt)?;
@@ -145,26 +118,15 @@ fn vector_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let dims = dims(call, x.dims.len())?;
     let keep = call.flag("keepdim", false);
     let order = ["ord", "p"].iter().find_map(|name| call.float(name)).unwrap_or(2.0);
-    let mut of = x;
-    own.movement().real(&mut of)?;
-    let (inside, root) = match order {
-        2.0 => (Pointwise::Power(2.0), true),
-        1.0 => (Pointwise::Abs, false),
-        _ => return Err(Obstacle::Unknown),
-    };
-    of.var = own.graph.pointwise(of.var, inside)?;
-    along(own, &mut of, &dims, keep, Reduce::Sum)?;
-    if root {
-        of.var = own.graph.pointwise(of.var, Pointwise::Sqrt)?;
-    }
-    Ok(of)
+    lengths(own, x, &dims, keep, order)
 }
 
 /// Running sums; of whole numbers that are the same along the dimension, an expression.
 fn cumulated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let whole = match call.value(own, "self")? {
         Meaning::Whole(whole) => whole,
-        Meaning::Tensor(mut tensor) => {
+        value => {
+            let mut tensor = own.real(value)?;
             let dim = call.dim("dim", -1, tensor.dims.len())?;
             let mut movement = own.movement();
             movement.real(&mut tensor)?;
@@ -172,15 +134,10 @@ fn cumulated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
             let var = movement.graph.cumulative(tensor.var, axis.name)?;
             return Ok(vec![Meaning::Tensor(Placed { var, ..tensor })]);
         }
-        _ => return Err(Obstacle::Unknown),
     };
     let dim = call.dim("dim", -1, whole.sizes.len())?;
     if whole.expr.uses(dim) {
-        let mut movement = own.movement();
-        let mut tensor = movement.whole(&whole.sizes, &whole.expr, false)?;
-        let axis = movement.axis(&mut tensor, dim)?;
-        let var = movement.graph.cumulative(tensor.var, axis.name)?;
-        return Ok(vec![own.computed(var, tensor.dims, WholeKind::Whole)?]);
+        return Ok(vec![running(own, &whole, dim)?]);
     }
     let position = IndexExpr::Position(dim).plus(&1.into());
     let sum = whole.each(WholeKind::Whole, |expr| expr.times(&position));
@@ -189,7 +146,7 @@ fn cumulated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
 
 /// Differences of neighbours.
 fn difference(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let Meaning::Whole(mut whole) = call.value(own, "self")? else { return Err(Obstacle::Unknown) };
+    let mut whole = call.value(own, "self")?.whole()?;
     let sizes = call.sizes(own, 0)?;
     let dim = call.dim("dim", -1, whole.sizes.len())?;
     if call.int("n", 1) != 1 || call.has("append") {
@@ -199,9 +156,7 @@ fn difference(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> 
         let mut sizes = whole.sizes.clone();
         sizes[dim] = &sizes[dim] + &before.sizes[dim];
         let joined = vec![Meaning::Whole(before), Meaning::Whole(whole)];
-        let Meaning::Whole(joined) = super::movement::whole_joined(joined, dim, sizes)? else {
-            return Err(Obstacle::Unknown);
-        };
+        let joined = super::movement::whole_joined(joined, dim, sizes)?.whole()?;
         whole = joined;
     }
     let at = |own: usize, by: i64| {
@@ -213,16 +168,143 @@ fn difference(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> 
     Ok(vec![Meaning::Whole(Whole { sizes, expr, kind: WholeKind::Whole })])
 }
 
-/// Whether all or any of truth values hold that are the same everywhere.
-fn truths(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let value = call.value(own, "self")?;
-    let rank = sizes_of(&value)?.len();
-    let Meaning::Whole(whole) = value else { return Err(Obstacle::Unknown) };
-    let dims = dims(call, rank)?;
-    if dims.iter().any(|dim| whole.expr.uses(*dim)) {
-        return Err(Obstacle::Unknown);
+/// Sums of whole numbers, which cost nothing: what has been summed up to the last along each dimension.
+fn whole_sum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let mut whole = call.value(own, "self")?.whole()?;
+    let one = Poly::one();
+    for dim in dims(call, whole.sizes.len())? {
+        let size = whole.sizes[dim].clone();
+        let mut sizes = whole.sizes.clone();
+        sizes[dim] = one.clone();
+        if !whole.expr.uses(dim) {
+            let expr = whole.expr.scaled(&size);
+            whole = Whole { sizes, expr, kind: WholeKind::Whole };
+            continue;
+        }
+        let sums = running(own, &whole, dim)?.whole()?;
+        let last = IndexExpr::size(&size - &one);
+        whole = sums.moved(
+            sizes,
+            |own| {
+                if own == dim { last.clone() } else { IndexExpr::Position(own) }
+            },
+        );
     }
     let sizes = call.sizes(own, 0)?;
-    let truth = whole.each(WholeKind::Truth, IndexExpr::truth);
-    Ok(vec![Meaning::Whole(truth.reshaped(&sizes))])
+    Ok(vec![Meaning::Whole(whole.reshaped(&sizes))])
+}
+
+/// The running sums of whole numbers along a dimension.
+fn running(own: &mut Importer<'_>, whole: &Whole, dim: usize) -> Lowered<Meaning> {
+    let mut movement = own.movement();
+    let mut tensor = movement.whole(&whole.sizes, &whole.expr, false)?;
+    let axis = movement.axis(&mut tensor, dim)?;
+    let var = movement.graph.cumulative(tensor.var, axis.name)?;
+    own.computed(var, tensor.dims, WholeKind::Whole)
+}
+
+/// What is left when the largest along dimensions is taken away, and that largest.
+fn below_largest(own: &mut Importer<'_>, x: &Placed, dims: &[usize]) -> Lowered<(Placed, Placed)> {
+    let mut largest = x.clone();
+    along(own, &mut largest, dims, true, Reduce::Max)?;
+    let operands = (Meaning::Tensor(x.clone()), Meaning::Tensor(largest.clone()));
+    let rest = combined(own, ArithmeticKind::Sub, operands.0, operands.1)?;
+    Ok((rest, largest))
+}
+
+/// The logarithm of the sum of exponentials, the largest taken out before.
+fn log_sum_exp(own: &mut Importer<'_>, x: &Placed, dims: &[usize], keep: bool) -> Lowered<Placed> {
+    let (mut sum, mut largest) = below_largest(own, x, dims)?;
+    sum.var = own.graph.pointwise(sum.var, Pointwise::Exp)?;
+    along(own, &mut sum, dims, keep, Reduce::Sum)?;
+    sum.var = own.graph.pointwise(sum.var, Pointwise::Log)?;
+    if !keep {
+        let mut gone = dims.to_vec();
+        gone.sort_unstable();
+        for dim in gone.into_iter().rev() {
+            largest.dims.remove(dim);
+        }
+    }
+    combined(own, ArithmeticKind::Add, Meaning::Tensor(sum), Meaning::Tensor(largest))
+}
+
+/// The logarithm of a softmax: what is below the largest, less the logarithm of the sum of its
+/// exponentials.
+fn log_softmax(own: &mut Importer<'_>, mut x: Placed, dim: usize) -> Lowered<Placed> {
+    own.movement().real(&mut x)?;
+    let (rest, _) = below_largest(own, &x, &[dim])?;
+    let mut sum = rest.clone();
+    sum.var = own.graph.pointwise(sum.var, Pointwise::Exp)?;
+    along(own, &mut sum, &[dim], true, Reduce::Sum)?;
+    sum.var = own.graph.pointwise(sum.var, Pointwise::Log)?;
+    combined(own, ArithmeticKind::Sub, Meaning::Tensor(rest), Meaning::Tensor(sum))
+}
+
+/// Lengths along dimensions, by the order of the norm.
+fn lengths(
+    own: &mut Importer<'_>,
+    mut x: Placed,
+    dims: &[usize],
+    keep: bool,
+    order: f64,
+) -> Lowered<Placed> {
+    own.movement().real(&mut x)?;
+    let (inside, root) = match order {
+        2.0 => (Pointwise::Power(2.0), true),
+        1.0 => (Pointwise::Abs, false),
+        _ => return Err(Obstacle::Unknown),
+    };
+    x.var = own.graph.pointwise(x.var, inside)?;
+    along(own, &mut x, dims, keep, Reduce::Sum)?;
+    if root {
+        x.var = own.graph.pointwise(x.var, Pointwise::Sqrt)?;
+    }
+    Ok(x)
+}
+
+/// The sum of the products of two vectors, each over its length, which is no less than a number.
+fn cosine(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let both = [call.tensor(own, "x1")?, call.tensor(own, "x2")?];
+    let rank = both.iter().map(|x| x.dims.len()).max().unwrap_or(0);
+    let dim = call.dim("dim", 1, rank)?;
+    let least = Pointwise::Clamp { min: Some(call.float("eps").unwrap_or(1e-8)), max: None };
+    let mut unit = Vec::new();
+    for mut x in both {
+        let missing = rank - x.dims.len();
+        x.dims.splice(0..0, vec![Dim::new(); missing]);
+        let mut length = lengths(own, x.clone(), &[dim], true, 2.0)?;
+        length.var = own.graph.pointwise(length.var, least)?;
+        unit.push(Meaning::Tensor(combined(
+            own,
+            ArithmeticKind::Div,
+            Meaning::Tensor(x),
+            Meaning::Tensor(length),
+        )?));
+    }
+    let [a, b] = <[Meaning; 2]>::try_from(unit).map_err(|_| Obstacle::Unknown)?;
+    let mut products = combined(own, ArithmeticKind::Mul, a, b)?;
+    along(own, &mut products, &[dim], false, Reduce::Sum)?;
+    Ok(products)
+}
+
+/// Distances of vectors: of each of some from each of others, or pair by pair.
+fn distance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Placed> {
+    let (mut a, mut b) = (call.tensor(own, "x1")?, call.tensor(own, "x2")?);
+    let order = call.float("p").unwrap_or(2.0);
+    let each = base != "pairwise_distance";
+    if each && (a.dims.len() < 2 || b.dims.len() < 2) {
+        return Err(Obstacle::Unknown);
+    }
+    if each {
+        // [.., n, 1, c] less [.., 1, m, c].
+        a.dims.insert(a.dims.len() - 1, Dim::new());
+        b.dims.insert(b.dims.len() - 2, Dim::new());
+    }
+    let mut apart = combined(own, ArithmeticKind::Sub, Meaning::Tensor(a), Meaning::Tensor(b))?;
+    let eps = if each { 0.0 } else { call.float("eps").unwrap_or(1e-6) };
+    if eps != 0.0 {
+        apart.var = own.graph.pointwise(apart.var, Pointwise::Shift(eps))?;
+    }
+    let last = apart.dims.len().checked_sub(1).ok_or(Obstacle::Unknown)?;
+    lengths(own, apart, &[last], call.flag("keepdim", false), order)
 }

@@ -12,22 +12,20 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     match base {
         "topk" => top_k(own, call),
         "sort" => sort(own, call),
-        "histc" => match call.value(own, "self")? {
-            Meaning::Whole(whole) if is_sorted(own, &whole) && call.float("min") == Some(0.0) => {
-                Ok(vec![Meaning::Groups(whole)])
+        "histc" => {
+            let whole = call.value(own, "self")?.whole()?;
+            match is_sorted(own, &whole) && call.float("min") == Some(0.0) {
+                true => Ok(vec![Meaning::Groups(whole)]),
+                false => Err(Obstacle::Unknown),
             }
-            _ => Err(Obstacle::Unknown),
-        },
-        "cumsum" => match call.value(own, "self")? {
-            groups @ Meaning::Groups(_) => Ok(vec![groups]),
-            _ => Err(Obstacle::Unknown),
-        },
+        }
+        "cumsum" => Ok(vec![Meaning::Groups(call.value(own, "self")?.groups()?)]),
         _ => Err(Obstacle::Unknown),
     }
 }
 
 fn sort(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let Meaning::Whole(whole) = call.value(own, "self")? else { return Err(Obstacle::Unknown) };
+    let whole = call.value(own, "self")?.whole()?;
     let rank = whole.sizes.len();
     if call.flag("descending", false) || call.dim("dim", -1, rank)? + 1 != rank {
         return Err(Obstacle::Unknown);
@@ -80,7 +78,7 @@ fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
 
 /// `grouped_mm(x [rows, in], weight [experts, in, out], offsets)`: each row by the weight of its expert.
 pub(super) fn grouped(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
-    let Meaning::Groups(ids) = call.value(own, "offs")? else { return Err(Obstacle::Unknown) };
+    let ids = call.value(own, "offs")?.groups()?;
     let (x, mut weight) = (call.tensor(own, "input")?, call.tensor(own, "weight")?);
     if x.dims.len() != 2 || weight.dims.len() != 3 {
         return Err(Obstacle::Unknown);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::Axis;
-use opledger_ir::ops::{Convolution, Pool, PoolKind};
+use opledger_ir::ops::{Convolution, ConvolutionTransposed, Pool, PoolKind, Reduce};
 
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -13,7 +13,27 @@ use crate::tensor::{Dim, DimPart, Placed};
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |tensor: Placed| Ok(vec![Meaning::Tensor(tensor)]);
     let kind = match base {
-        "conv1d" | "conv2d" | "conv3d" | "convolution" => return one(convolution(own, call)?),
+        "conv1d" | "conv2d" | "conv3d" => return one(convolution(own, call)?),
+        "convolution" if !call.flag("transposed", false) => return one(convolution(own, call)?),
+        "convolution" | "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d" => {
+            return one(transposed(own, call)?);
+        }
+        "adaptive_avg_pool1d"
+        | "adaptive_avg_pool2d"
+        | "adaptive_avg_pool3d"
+        | "_adaptive_avg_pool2d"
+        | "_adaptive_avg_pool3d" => {
+            return one(adaptive(own, call, PoolKind::Mean)?);
+        }
+        // The largest, and where it stands, which nobody may ask for.
+        "adaptive_max_pool1d" | "adaptive_max_pool2d" | "adaptive_max_pool3d" => {
+            let largest = adaptive(own, call, PoolKind::Max)?;
+            let asked = call.result(1).is_ok_and(|name| own.is_asked_for(name));
+            return match asked {
+                true => Err(Obstacle::Unknown),
+                false => Ok(vec![Meaning::Tensor(largest), Meaning::None]),
+            };
+        }
         "max_pool1d" | "max_pool2d" | "max_pool3d" => PoolKind::Max,
         "avg_pool1d" | "avg_pool2d" | "avg_pool3d"
             if call.flag("count_include_pad", true) && !call.has("divisor_override") =>
@@ -60,9 +80,6 @@ fn results(own: &mut Importer<'_>, first: &[Axis], sizes: &[Poly]) -> Lowered<Ve
 }
 
 fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
-    if call.flag("transposed", false) {
-        return Err(Obstacle::Unknown);
-    }
     let mut x = call.tensor(own, "input")?;
     let weight = call.tensor(own, "weight")?;
     let along = weight.dims.len().saturating_sub(2);
@@ -110,6 +127,84 @@ fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
         result.dims.remove(0);
     }
     Ok(result)
+}
+
+/// Windows that lie on the result, an element of the input for each.
+fn transposed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let mut x = call.tensor(own, "input")?;
+    let weight = call.tensor(own, "weight")?;
+    let along = weight.dims.len().saturating_sub(2);
+    let batched = x.dims.len() == along + 2;
+    let mut sizes = call.sizes(own, 0)?;
+    if !batched {
+        x.dims.insert(0, Dim::new());
+        sizes.insert(0, Poly::one());
+    }
+    let ones = vec![1; along];
+    let strides = each(call, "stride", along, &ones)?;
+    let dilations = each(call, "dilation", along, &ones)?;
+    let padding = each(call, "padding", along, &vec![0; along])?;
+    let more = each(call, "output_padding", along, &vec![0; along])?;
+    let groups = usize::try_from(call.int("groups", 1)).map_err(|_| Obstacle::Unknown)?;
+    // What is added after the result is padding that is not cut off; the sizes of the result say how much.
+    let cut: Vec<(usize, usize)> = padding.iter().map(|p| (*p, *p)).collect();
+    let spare = strides.iter().zip(&dilations).map(|(stride, dilation)| *stride.max(dilation));
+    if more.iter().zip(spare).any(|(more, spare)| *more >= spare) {
+        return Err(Obstacle::Bad("`output_padding` is not below the stride".to_owned()));
+    }
+    let mut movement = own.movement();
+    movement.real(&mut x)?;
+    let (x, weight) = (movement.dense(&x)?, movement.dense(&weight)?);
+    let batch: Vec<Axis> = x.dims[0].iter().filter_map(DimPart::axis).cloned().collect();
+    let axes = results(own, &batch, &sizes)?;
+    let op = ConvolutionTransposed::new(axes, &strides, &cut, &dilations, groups);
+    let var = own.graph.convolution_transposed("", x.var, weight.var, op)?;
+    let mut result = own.movement().tensor(var)?;
+    if let Some(mut bias) = call.optional(own, "bias")? {
+        bias.dims.extend(vec![Dim::new(); along]);
+        result = super::product::biased(own, result, bias)?;
+    }
+    if !batched {
+        result.dims.remove(0);
+    }
+    Ok(result)
+}
+
+/// Windows that cover the last dimensions, as many as the result has.
+fn adaptive(own: &mut Importer<'_>, call: &Call<'_>, kind: PoolKind) -> Lowered<Placed> {
+    let sizes = call.sizes(own, 0)?;
+    let mut x = call.tensor(own, "self")?;
+    let rank = x.dims.len();
+    let along = call.operation.chars().find_map(|c| c.to_digit(10)).unwrap_or(2) as usize;
+    let from = rank.checked_sub(along).ok_or(Obstacle::Unknown)?;
+    let before = x.sizes();
+    if sizes.len() != rank {
+        return Err(Obstacle::Unknown);
+    }
+    if sizes[from..] == before[from..] {
+        return Ok(x);
+    }
+    let reduce = if kind == PoolKind::Max { Reduce::Max } else { Reduce::Mean };
+    let (mut blocks, mut inside) = (before[..from].to_vec(), Vec::new());
+    for (size, result) in before[from..].iter().zip(&sizes[from..]) {
+        let Some(block) = size.divided_by(result) else { break };
+        blocks.extend([result.clone(), block]);
+        inside.push(blocks.len() - 1);
+    }
+    if inside.len() == along {
+        // Whole blocks.
+        let mut x = own.movement().reshape(&x, &blocks)?;
+        super::reduction::along(own, &mut x, &inside, false, reduce)?;
+        return Ok(x);
+    }
+    let mut movement = own.movement();
+    movement.real(&mut x)?;
+    let x = movement.dense(&x)?;
+    let first: Vec<Axis> =
+        x.dims[..from].iter().flatten().filter_map(DimPart::axis).cloned().collect();
+    let axes = results(own, &first, &sizes)?;
+    let var = own.graph.adaptive_pool(x.var, kind, from, axes)?;
+    Ok(own.movement().tensor(var)?)
 }
 
 fn pool(own: &mut Importer<'_>, call: &Call<'_>, kind: PoolKind) -> Lowered<Placed> {
