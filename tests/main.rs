@@ -14,6 +14,7 @@ mod golden;
 mod memory;
 mod minilm;
 mod models;
+mod onnx;
 mod operations;
 mod programs;
 mod rebuild;
