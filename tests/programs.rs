@@ -163,6 +163,13 @@ fn masks_are_read_from_what_made_them() {
     let expected = [keys, "causal from 0, mask", keys, "causal from 2, window 5"];
     let open = ["causal from n, window n + 2", keys];
     assert_eq!(details("pairs"), [&expected[..], &open].concat());
+    // What hides by places alone is known from the sizes: of 64 pairs of eight places 21 are hidden.
+    let graph = imported("pairs").graph;
+    let free: Vec<String> = graph.symbols().iter().map(ToString::to_string).collect();
+    let known: Vec<&str> = ["pairs", "rows", "pairs_2", "pairs_6"].to_vec();
+    assert!(known.iter().all(|name| free.iter().any(|own| own == name)), "{free:?}");
+    let sizes = Binding::from_iter([("b", 2), ("n", 8)]);
+    assert_eq!(graph.complete(&sizes).unwrap().get(&"pairs_3".into()), Some(&(64 - 21).into()));
     // One mask for both layers, which are recorded once.
     let packed = imported("packed").graph;
     assert_eq!((packed.loops().len(), packed.definitions().len()), (1, 1), "{packed}");

@@ -10,15 +10,17 @@ use opledger_tensor::Tensor;
 use crate::mask::kept_support;
 use crate::operation::Operation;
 use crate::value::to_usize;
-use crate::{Band, BindingError, Call, Definition, Graph, Kind, Op, OpError, Reads, Value, Var};
+use crate::{Band, BindingError, Call, Definition, Graph, Kind, OpError, Reads, Value, Var};
 
 /// Truth values of a mask of positions that are looked at for a count.
 const MOST: u64 = 1 << 24;
 
 impl Graph {
-    /// Whether a mask follows from positions and sizes alone.
-    pub fn of_positions(&self, keep: Var) -> bool {
-        matches!(&self.node(keep).op, Op::IndexMap(_)) && self.node(keep).inputs.is_empty()
+    /// Whether a tensor of whole numbers follows from positions and sizes alone.
+    pub fn of_positions(&self, var: Var) -> bool {
+        let node = self.node(var);
+        let computed = !node.op.is_source() && self.shape(var).elem.kind() == Kind::Whole;
+        computed && node.repeat.is_none() && node.inputs.iter().all(|var| self.of_positions(*var))
     }
 
     /// A tensor of whole numbers, computed from the sources that `given` gives. None of one that follows
@@ -42,7 +44,7 @@ impl Graph {
             if node.repeat.is_some() || !whole {
                 return Ok(None);
             }
-            if !matches!(node.op, Op::Source(_)) {
+            if !node.op.is_source() {
                 for input in &node.inputs {
                     if !needed.contains(input) {
                         needed.push(*input);
@@ -57,7 +59,7 @@ impl Graph {
                 continue;
             }
             let node = self.node(own);
-            if let Op::Source(_) = node.op {
+            if node.op.is_source() {
                 let Some(value) = given(own) else { return Ok(None) };
                 known.insert(own, value);
                 continue;
@@ -137,9 +139,12 @@ impl Definition {
                  {pairs} and {rows}"
             )));
         }
-        let tensor = graph.whole_numbers(*keep, binding, &|_| None);
-        let tensor = tensor.map_err(|error| refused(error.to_string()))?;
-        let Some(tensor) = tensor else { return Ok(false) };
+        let tensor = match graph.whole_numbers(*keep, binding, &|_| None) {
+            Ok(Some(tensor)) => tensor,
+            // A size inside is not known yet.
+            Ok(None) | Err(OpError::Eval(_)) => return Ok(false),
+            Err(error) => return Err(refused(error.to_string())),
+        };
         self.measure(&tensor, binding).map_err(|error| refused(error.to_string()))?;
         Ok(true)
     }

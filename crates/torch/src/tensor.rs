@@ -547,13 +547,25 @@ impl Movement<'_> {
         for (dim, axis) in used.iter().zip(&axes) {
             dims[*dim] = vec![DimPart::Axis(axis.clone())];
         }
-        if let Some(var) = given(self.wholes, expr, &used) {
+        if let Some(var) = self.given(expr, &used) {
             let own = self.graph.shape(var).axes.clone();
             for (dim, axis) in used.iter().zip(own) {
                 dims[*dim] = vec![DimPart::Axis(axis)];
             }
             return Ok(Placed { var, dims });
         }
+        let var = self.mapped(expr, &used, axes, truth)?;
+        Ok(Placed { var, dims })
+    }
+
+    /// Whole numbers given by an expression over some dimensions, each of which has an axis.
+    pub(crate) fn mapped(
+        &mut self,
+        expr: &IndexExpr,
+        used: &[usize],
+        axes: Vec<Axis>,
+        truth: bool,
+    ) -> Arranged<Var> {
         let mut operands: Vec<Var> = Vec::new();
         let value = expr.map(
             &|dim| {
@@ -576,8 +588,15 @@ impl Movement<'_> {
             at,
         });
         let op = opledger_ir::ops::IndexMap { axes, value, truth };
-        let var = self.graph.record("", op, &operands)?;
-        Ok(Placed { var, dims })
+        Ok(self.graph.record("", op, &operands)?)
+    }
+
+    /// The tensor that an expression gives back as it is, over these dimensions.
+    pub(crate) fn given(&self, expr: &IndexExpr, used: &[usize]) -> Option<Var> {
+        let IndexExpr::Lookup { operand, at } = expr else { return None };
+        let places = used.iter().map(|dim| IndexExpr::Position(*dim));
+        let var = *self.wholes.get(*operand)?;
+        at.iter().cloned().eq(places).then_some(var)
     }
 
     /// Whole numbers as reals.
@@ -598,14 +617,6 @@ fn quotient(size: &Poly, by: &Poly, sizes: &[Poly]) -> Option<Poly> {
         let quotient = size.ratio(1, number().filter(|by| *by > 0)?);
         sizes.contains(&quotient).then_some(quotient)
     })
-}
-
-/// The tensor that an expression gives back as it is, over these dimensions.
-fn given(wholes: &[Var], expr: &IndexExpr, used: &[usize]) -> Option<Var> {
-    let IndexExpr::Lookup { operand, at } = expr else { return None };
-    let places = used.iter().map(|dim| IndexExpr::Position(*dim));
-    let var = *wholes.get(*operand)?;
-    at.iter().cloned().eq(places).then_some(var)
 }
 
 /// The names of a shape's axes.

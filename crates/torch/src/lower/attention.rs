@@ -239,25 +239,18 @@ fn masked(own: &mut Importer<'_>, mask: &Whole, q: &Placed, keys: &Poly) -> Lowe
 
 /// Truth values over those of some axes on which they depend, and the last.
 fn truths(own: &mut Importer<'_>, expr: &IndexExpr, axes: &[Axis]) -> Lowered<Var> {
-    let sizes: Vec<Poly> = axes.iter().map(|axis| axis.size.clone()).collect();
+    let used: Vec<usize> =
+        (0..axes.len()).filter(|dim| dim + 1 == axes.len() || expr.uses(*dim)).collect();
+    let named: Vec<Axis> = used.iter().map(|dim| axes[*dim].clone()).collect();
     let mut movement = own.movement();
-    let mut tensor = movement.whole(&sizes, expr, true)?;
-    let (mut names, mut order) = (Vec::new(), Vec::new());
-    for (dim, axis) in axes.iter().enumerate() {
-        let found = match dim + 1 == axes.len() {
-            true => Some(movement.axis(&mut tensor, dim)?),
-            false => {
-                tensor.dims[dim].retain(|part| part.axis().is_some());
-                movement.single(&mut tensor, dim)?
-            }
-        };
-        if let Some(found) = found {
-            names.push((found.name, axis.name.clone()));
-            order.push(axis.name.clone());
-        }
-    }
+    let Some(given) = movement.given(expr, &used) else {
+        return Ok(movement.mapped(expr, &used, named, true)?);
+    };
+    let mut tensor = movement.tensor_of_all(given);
+    let names =
+        tensor.axes().into_iter().map(|axis| axis.name).zip(named.into_iter().map(|a| a.name));
+    let names: Vec<(Symbol, Symbol)> = names.collect();
     movement.renamed(&mut tensor, &names)?;
-    movement.order(&mut tensor, order)?;
     Ok(tensor.var)
 }
 
