@@ -122,7 +122,7 @@ class Pair(nn.Module):
 
 
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "t5", "vit", "deit", "swin"]
+WITHOUT_CACHE = ["bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "swin"]
 
 
 def padding(b, n):

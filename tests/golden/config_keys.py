@@ -18,7 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 FILE = pathlib.Path(__file__).parent / "config_keys.json"
 FAMILIES = [
-    "bert", "camembert", "deit", "distilbert", "electra", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "opt", "phi", "phi3", "qwen2", "qwen3",
+    "bert", "camembert", "deit", "distilbert", "electra", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "mpnet", "opt", "phi", "phi3", "qwen2", "qwen3",
     "qwen3_moe", "roberta", "starcoder2", "swin", "t5", "vit", "xlm-roberta",
 ]
 ASKED = re.compile(r"\bconfig\.([a-z]\w*)|getattr\((?:self\.)?config, \"([a-z]\w*)\"")

@@ -108,7 +108,7 @@ def load(case, folder, dtype):
 def forward(model, given):
     floats = {name: x.to(model.dtype) if x.is_floating_point() else x for name, x in given.items()}
     kwargs = {} if "pixel_values" in given else {"use_cache": False}
-    if model.config.model_type in ("bert", "roberta", "distilbert", "xlm-roberta", "camembert", "electra"):
+    if model.config.model_type in ("bert", "roberta", "distilbert", "xlm-roberta", "camembert", "electra", "mpnet"):
         kwargs = {}
     result = model(**floats, **kwargs)
     return {name: result[name] for name in OUTPUTS if result.get(name) is not None}

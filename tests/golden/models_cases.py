@@ -90,6 +90,10 @@ BERT = dict(
     max_position_embeddings=16, type_vocab_size=2,
 )
 ROBERTA = BERT | dict(max_position_embeddings=18, type_vocab_size=1, pad_token_id=1, layer_norm_eps=1e-5)
+MPNET = dict(
+    vocab_size=83, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+    max_position_embeddings=18, pad_token_id=1, layer_norm_eps=1e-5,
+)
 DISTILBERT = dict(vocab_size=83, dim=20, n_layers=2, n_heads=5, hidden_dim=36, max_position_embeddings=16)
 GPT2 = dict(vocab_size=71, n_positions=24, n_embd=20, n_layer=2, n_head=5, n_inner=44)
 GPT_NEOX = dict(
@@ -195,9 +199,12 @@ CASES = [
          moe_intermediate_size=14, head_dim=8, norm_topk_prob=True), (7, 9), seed=2),
     Case("qwen3_moe_plain", "Qwen3MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
          moe_intermediate_size=10, head_dim=6, attention_bias=True, norm_topk_prob=False), dtype="bfloat16", seed=4),
-    Case("opt_lm", "OPTForCausalLM", OPT, (9, 6)),
+    Case("mpnet_base", "MPNetModel", MPNET, (8, 5)),
+    Case("mpnet_masked_lm", "MPNetForMaskedLM", MPNET | dict(num_hidden_layers=1), (7, 9)),
+    Case("mpnet_classes", "MPNetForSequenceClassification", MPNET | dict(num_labels=3), (4, 7)),
+    Case("opt_lm", "OPTForCausalLM", OPT, (9, 9), masked=False),
     Case("opt_untied", "OPTForCausalLM", OPT | dict(enable_bias=False, activation_function="gelu",
-         tie_word_embeddings=False), dtype="float16"),
+         tie_word_embeddings=False), (7, 7), dtype="float16", masked=False),
     Case("phi_partial", "PhiForCausalLM", LLAMA | dict(num_key_value_heads=6, rope_parameters=PARTIAL | dict(
          partial_rotary_factor=0.5)), (9, 5)),
     Case("phi_grouped", "PhiForCausalLM", LLAMA | dict(hidden_size=32, num_attention_heads=4, hidden_act="relu"),

@@ -21,6 +21,9 @@ pub struct Dialect {
     pub attention: AttentionModule,
     /// What attends.
     pub core: Core,
+    /// What attends in families that the library writes in one way whatever is asked of it.
+    #[serde(default)]
+    pub own_core: BTreeMap<String, Core>,
     /// How activations are called, by the activation's name; others are modules.
     #[serde(default)]
     pub activations: BTreeMap<String, ActivationManner>,
@@ -48,6 +51,9 @@ pub struct Dialect {
     /// How RMSNorm is written.
     #[serde(default)]
     pub rms_norm: NormManner,
+    /// Families that look learned positions up for each item, where others do once for all.
+    #[serde(default)]
+    pub positions_of_items: Vec<String>,
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,

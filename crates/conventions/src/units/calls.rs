@@ -1,12 +1,12 @@
 //! The calls of the framework behind a node.
 
-use opledger_dims::{Activation, Binding};
+use opledger_dims::{Activation, Binding, Poly};
 use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce};
-use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, Var};
+use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, SizeRole, Var};
 
 use super::activation::{operator, spelled};
 use super::lowering::{Lowering, Owner};
-use super::sizes::{batched, pointwise, size};
+use super::sizes::{Size, batched, pointwise, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
 use crate::dialect::{
@@ -60,6 +60,15 @@ impl Lowering<'_> {
         Ok((sizes, calls))
     }
 
+    /// How many times a model looks its learned positions up: once, or for each item.
+    fn position_rows(&self, node: &Node) -> Size {
+        let listed = |family: &str| self.dialect.positions_of_items.iter().any(|f| f == family);
+        match self.graph.size_of(SizeRole::Batch) {
+            Some(items) if self.family(node).is_some_and(listed) => self.at(&Poly::symbol(items)),
+            Some(_) | None => Ok(1.into()),
+        }
+    }
+
     /// The calls of a node that is no product with a weight.
     pub(super) fn node_calls(&self, var: Var) -> Calls {
         use Manner::{Function, Method, Operator};
@@ -83,7 +92,8 @@ impl Lowering<'_> {
             }
             Op::Rearrange(_) => match self.around(node).next().map(|(_, module)| module.class) {
                 Some(ModuleClass::Positions) if self.is_rows(node) => {
-                    one("embedding", Function, self.rows(node)?.with("first", 1))
+                    let first = self.position_rows(node)?;
+                    one("embedding", Function, self.rows(node)?.with("first", first))
                 }
                 _ => silent(each()?),
             },

@@ -123,7 +123,11 @@ impl<'a> Lowering<'a> {
 
     /// What attends where a node stands.
     pub(super) fn core_at(&self, node: &'a Node) -> &'a Core {
-        self.windows(node).map_or(&self.dialect.core, |windows| &windows.core)
+        let own = || self.dialect.own_core.get(self.family(node)?);
+        match self.windows(node) {
+            Some(windows) => &windows.core,
+            None => own().unwrap_or(&self.dialect.core),
+        }
     }
 
     /// The unit that a node belongs to.

@@ -5,7 +5,7 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange, Source};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Role, SizeRole, Var};
 use opledger_nn::{
-    AttentionConfig, AttentionNames, BertEmbedding, BertEmbeddingConfig, EncoderLayer,
+    Attend, AttentionConfig, AttentionNames, BertEmbedding, BertEmbeddingConfig, EncoderLayer,
     FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames, Linear, LinearConfig, Norm,
     NormConfig, Origin,
 };
@@ -13,6 +13,7 @@ use opledger_nn::{
 use super::checks::{classes, head, multiple, no_past, same};
 use super::heads::{answer, classifier, dropped, first_token};
 use super::recorder::{Problem, Recorder};
+use super::relative::Buckets;
 use super::request::Request;
 use super::tokens::{pooled, token_ids};
 use crate::config::Keys;
@@ -66,6 +67,10 @@ struct BertVariant {
     text_classes: &'static str,
     /// The key of the width of the tables, where a map leads from it to the model's.
     table_width: Option<&'static str>,
+    /// Whether tokens have types.
+    types: bool,
+    /// The table of biases by relative position, in the scope of the encoder.
+    relative: Option<&'static str>,
 }
 
 /// Width, heads, layers, hidden width, activation.
@@ -96,6 +101,8 @@ const BERT: BertVariant = BertVariant {
     first_token: (POOLER, Activation::Tanh),
     text_classes: "classifier",
     table_width: None,
+    types: true,
+    relative: None,
 };
 
 /// The map of the pooler, in the scope of the encoder.
@@ -124,6 +131,17 @@ const DISTILBERT: BertVariant = BertVariant {
     first_token: ("pre_classifier", Activation::Relu),
     text_classes: "classifier",
     table_width: None,
+    types: false,
+    relative: None,
+};
+
+const MPNET: BertVariant = BertVariant {
+    scope: "mpnet",
+    attention: ["attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o"],
+    norms: ["attention.LayerNorm", "output.LayerNorm"],
+    types: false,
+    relative: Some("encoder.relative_attention_bias"),
+    ..ROBERTA
 };
 
 const ELECTRA: BertVariant = BertVariant {
@@ -222,6 +240,20 @@ pub(super) fn distilbert(
     build(keys, request, r, &DISTILBERT, &heads, None)
 }
 
+/// MPNet (Song et al. 2020): RoBERTa with a bias by relative position.
+pub(super) fn mpnet(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let heads = [
+        ("MPNetModel", Head::Pooler),
+        ("MPNetForMaskedLM", Head::Words),
+        ("MPNetForSequenceClassification", Head::TextClasses),
+        ("MPNetForTokenClassification", Head::TokenClasses),
+        ("MPNetForQuestionAnswering", Head::Answer),
+    ];
+    // The library makes 32 buckets, and positions behind the row of the token 1, whatever keys say.
+    keys.only("relative_attention_num_buckets", 32)?;
+    build(keys, request, r, &MPNET, &heads, Some(1))
+}
+
 /// ELECTRA (Clark et al. 2020): a BERT with narrower tables, and a head that tells replaced tokens.
 pub(super) fn electra(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let heads = [
@@ -266,8 +298,7 @@ fn build(
     multiple(keys, (width_key, width), (heads_key, heads))?;
     let activation = keys.activation(activation_key, Activation::GeluErf)?;
     let eps = keys.epsilon_or("layer_norm_eps", 1e-12)?;
-    let types =
-        if variant.scope == DISTILBERT.scope { None } else { Some(keys.size("type_vocab_size")?) };
+    let types = if variant.types { Some(keys.size("type_vocab_size")?) } else { None };
     let positions = keys.size("max_position_embeddings")?;
     let unused = padding.map_or(0, |padding| u64::from(padding) + 1);
     let tokens = positions.saturating_sub(unused);
@@ -277,6 +308,7 @@ fn build(
     let (v, l) = (keys.size("vocab_size")?, keys.times(layers_key)?);
     let (v, l) = (r.size("v", v), r.size("l", l));
     let ff = r.size("ff", keys.size(hidden_key)?);
+    let buckets = variant.relative.map(|_| Buckets::read(keys, h.clone())).transpose()?;
     let k = match head {
         Head::TextClasses | Head::TokenClasses => r.size("k", classes(keys)?),
         Head::Answer if classes(keys)? != 2 => {
@@ -351,7 +383,13 @@ fn build(
         let map = Linear::new(&mut m.scope("embeddings_project"), from, ("c", &c), config)?;
         x = map.forward(m, x)?;
     }
-    let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, mask))?;
+    let bias = match (variant.relative, buckets) {
+        (Some(table), Some(buckets)) => Some(buckets.bias(&mut m.scope(table), true, "n")?),
+        _ => None,
+    };
+    let x = m.repeat(&layers, x, |g, x| -> Result<Var, Problem> {
+        Ok(layer.forward_with(g, x, Attend { mask, bias, ..Attend::default() })?.output)
+    })?;
     drop(scope);
     g.output("last_hidden_state", x);
     r.names = names(variant);

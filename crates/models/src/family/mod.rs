@@ -17,6 +17,7 @@ mod llama;
 mod opt;
 mod qwen;
 mod recorder;
+mod relative;
 mod request;
 mod rope;
 mod swin;
@@ -61,6 +62,7 @@ const FAMILIES: &[Family] = &[
     family("llama", llama::llama),
     family("mistral", llama::mistral),
     family("mixtral", llama::mixtral),
+    family("mpnet", bert::mpnet),
     family("opt", opt::build),
     family("phi", llama::phi),
     family("phi3", llama::phi3),

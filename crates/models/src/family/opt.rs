@@ -18,7 +18,7 @@ use super::checks::{head, multiple};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
-use crate::config::Keys;
+use crate::config::{ConfigError, Keys};
 use crate::model::PositionLimit;
 use crate::names::Names;
 
@@ -33,6 +33,13 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     keys.only("_remove_final_layer_norm", false)?;
     keys.only("layer_norm_elementwise_affine", true)?;
     keys.pass_over(&["pad_token_id", "layerdrop", "init_std"]);
+    if request.attention_mask {
+        let problem =
+            "positions follow from the mask in this family, which is not supported: give \
+                       texts one by one"
+                .to_owned();
+        return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
+    }
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
     if keys.size_or("word_embed_proj_dim", width)? != width {

@@ -2,9 +2,8 @@
 //! before the sublayers, a learned bias by relative position, and scores that are not scaled. Named as
 //! in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Factor, Rearrange, Table};
-use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
+use opledger_ir::ops::{Activation, Factor};
+use opledger_ir::{Mask, SizeRole, Var};
 use opledger_nn::{
     Attend, AttentionConfig, AttentionNames, DecoderLayer, Embedding, EncoderLayer,
     FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames, LmHead, Norm, NormConfig, Origin,
@@ -13,6 +12,7 @@ use opledger_nn::{
 
 use super::checks::{head, no_past, same};
 use super::recorder::{Problem, Recorder};
+use super::relative::Buckets;
 use super::request::Request;
 use super::tokens::token_ids;
 use crate::config::{ConfigError, Keys};
@@ -37,12 +37,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("T5WithLMHeadModel", Class::Scores),
 ];
 
-/// The buckets of relative positions.
-struct Buckets {
-    count: u64,
-    max_distance: u64,
-    heads: Poly,
-}
+/// The table of relative positions, which the first layer of a stack has for all.
+const TABLE: &str = "block.0.layer.0.SelfAttention.relative_attention_bias";
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let class = head(keys, CLASSES)?;
@@ -80,17 +76,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         r.graph.define(opledger_ir::Definition::Product { whole: "c".into(), factors });
     }
     let (v, ff, l) = (r.size("v", vocabulary), r.size("ff", hidden), r.size("l", layers));
-    let buckets = Buckets {
-        count: keys.size_or("relative_attention_num_buckets", 32)?,
-        max_distance: keys.size_or("relative_attention_max_distance", 128)?,
-        heads: h.clone(),
-    };
-    if buckets.count < 4 || buckets.max_distance <= buckets.count {
-        let (first, second) = ("relative_attention_num_buckets", "relative_attention_max_distance");
-        let why = "there are at least 4 buckets, and the greatest distance is beyond their number";
-        return Err(keys.contradiction(first, second, why).into());
-    }
-
+    let buckets = Buckets::read(keys, h.clone())?;
     let norm = NormConfig { eps, ..NormConfig::rms() };
     let config = |names| LayerConfig {
         attention: AttentionConfig {
@@ -147,7 +133,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     )?;
     let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = shared.forward(&mut scope, ids)?;
-    let bias = buckets.bias(&mut scope, true, source)?;
+    let bias = buckets.bias(&mut scope.scope(TABLE), true, source)?;
     let memory = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
         let call = Attend { mask: padding(), bias: Some(bias), ..Attend::default() };
         Ok(layer.forward_with(g, x, call)?.output)
@@ -175,7 +161,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     )?;
     let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = shared.forward(&mut scope, targets)?;
-    let bias = buckets.bias(&mut scope, false, "n")?;
+    let bias = buckets.bias(&mut scope.scope(TABLE), false, "n")?;
     let x = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
         let call = Attend { mask: Mask::causal(), bias: Some(bias), ..Attend::default() };
         let cross = Attend { mask: padding(), ..Attend::default() };
@@ -213,29 +199,6 @@ fn feed_forward(keys: &Keys<'_>) -> Result<(Activation, bool), ConfigError> {
     let activation = Activation::named(gated.unwrap_or(text));
     let known = || format!("{}, and each after `gated-`", Activation::NAMES.join(", "));
     Ok((activation.ok_or_else(|| keys.unsupported(key, known()))?, gated.is_some()))
-}
-
-impl Buckets {
-    /// `[h, query, key]`: the row of the table for each relative position, the same in every layer.
-    fn bias(&self, g: &mut Graph, bidirectional: bool, tokens: &str) -> Result<Var, Problem> {
-        let g = &mut *g.scope("block.0.layer.0.SelfAttention.relative_attention_bias");
-        let table = Embedding::table(g, ("t", self.count), ("h", &self.heads), false)?;
-        let (query, key) = (Axis::from(tokens), Axis::new(format!("{tokens}'"), tokens));
-        let ids = g.table(
-            "",
-            Table::RelativeBuckets {
-                bidirectional,
-                buckets: self.count as usize,
-                max_distance: self.max_distance as usize,
-                offset: Poly::zero(),
-                query: query.clone(),
-                key: key.clone(),
-            },
-        )?;
-        let bias = table.forward(g, ids)?;
-        let order = vec!["h".into(), query.name, key.name];
-        Ok(g.rearrange(bias, Rearrange::Permute { order })?)
-    }
 }
 
 fn names() -> Names {
