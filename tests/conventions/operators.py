@@ -99,6 +99,7 @@ OPERATORS = {
     "conv1d": "F.conv1d(x[0], x[0])",
     "conv2d": "F.conv2d(x, y)",
     "conv3d": "F.conv3d(x[None], y[None, :, :, :2, :2])",
+    "convolution_mode": "F.conv2d(x, y[..., :3, :3], padding='same')",
     "conv_transpose1d": "F.conv_transpose1d(x[0, :, :3], x[0])",
     "conv_transpose2d": "F.conv_transpose2d(x[:, :2], x)",
     "conv_transpose3d": "F.conv_transpose3d(x[None], y[:, None])",

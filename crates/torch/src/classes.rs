@@ -4,8 +4,9 @@ use crate::schema::ProgramNode;
 
 /// Modules that keep the function they are given (`torch/nn/modules/transformer.py`,
 /// `transformers/activations.py`).
-const KEEPS_FUNCTIONS: [&str; 3] = [
+const KEEPS_FUNCTIONS: [&str; 4] = [
     "transformers.activations.GELUActivation",
+    "transformers.activations.GELUTanh",
     "torch.nn.modules.transformer.TransformerEncoderLayer",
     "torch.nn.modules.transformer.TransformerDecoderLayer",
 ];

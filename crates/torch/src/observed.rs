@@ -143,6 +143,10 @@ impl Seen<'_, '_, '_> {
                     false => Manner::Operator,
                 }
             }
+            // Within functions of torch.nn.functional arithmetic is written with operators.
+            "function" if name != base && matches!(base, "add" | "sub" | "mul" | "div") => {
+                Manner::Operator
+            }
             _ if keeps && is_activation(base) => Manner::Captured,
             // Tools replace those of torch.nn.functional, and not the ones of torch that these call.
             "builtin_function_or_method" if is_written_in_python(base) => Manner::Captured,
@@ -423,7 +427,10 @@ impl Seen<'_, '_, '_> {
         let rows = channels_apart(&result, taps.len().saturating_sub(1));
         let bias = self.has("bias");
         let sizes = linear(rows, [&taps.iter().product(), out], bias, first(&result));
-        Ok((base.to_owned().into(), sizes))
+        // A convolution whose padding is a word is an operator of its own (`aten::_convolution_mode`).
+        let is_word = self.call.operation.ends_with(".padding");
+        let name = if is_word { "convolution_mode" } else { base };
+        Ok((name.to_owned().into(), sizes))
     }
 }
 

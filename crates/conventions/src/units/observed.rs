@@ -111,12 +111,15 @@ impl<'a> Group<'a> {
     /// The sizes of `nn.MultiheadAttention`: those of attention, and the widths of what is projected,
     /// whose projections are joined where they are of one value.
     fn multihead_sizes(&self) -> Option<BTreeMap<Symbol, Poly>> {
-        let mut sizes = self.calls().find(|call| call.op == "sdpa")?.sizes.clone();
         let linear: Vec<_> = self.calls().filter(|call| call.op == "linear").collect();
         let (_, projections) = linear.split_last()?;
         let of = |at: usize, name: &str| {
             let at = at.min(projections.len().saturating_sub(1));
             projections.get(at)?.sizes.get(&name.into()).cloned()
+        };
+        let mut sizes = match self.calls().find(|call| call.op == "sdpa") {
+            Some(attention) => attention.sizes.clone(),
+            None => self.product_sizes(&of(0, "in")?)?,
         };
         for (name, at, from) in
             [("embed", 0, "in"), ("kdim", 1, "in"), ("vdim", 2, "in"), ("bias", 0, "bias")]
@@ -124,6 +127,25 @@ impl<'a> Group<'a> {
             sizes.insert(name.into(), of(at, from)?);
         }
         Some(sizes)
+    }
+
+    /// The sizes of attention over heads of an embedding, of which scores and context are products one by
+    /// one, as where its weights are returned.
+    fn product_sizes(&self, embed: &Poly) -> Option<BTreeMap<Symbol, Poly>> {
+        let mut products = self.calls().filter(|call| matches!(&*call.op, "bmm" | "baddbmm"));
+        let [scores, context] = [products.next()?, products.next()?];
+        let of = |product: &ObservedCall, name: &str| product.sizes.get(&name.into()).cloned();
+        let head_dim = of(scores, "k")?;
+        let heads = embed.divided_by(&head_dim)?;
+        let sizes = [
+            ("batch", of(scores, "batch")?.divided_by(&heads)?),
+            ("queries", of(scores, "m")?),
+            ("keys", of(scores, "n")?),
+            ("value_dim", of(context, "n")?),
+            ("head_dim", head_dim),
+            ("heads", heads),
+        ];
+        Some(sizes.map(|(name, size)| (name.into(), size)).into())
     }
 }
 
@@ -218,7 +240,7 @@ impl Units {
 fn purpose(share: Share, call: Option<&ObservedCall>) -> Share {
     let (product, sum) = match call.map(|call| &*call.op) {
         Some("linear" | "addmm") => (Share::LinearProducts, Share::LinearBias),
-        Some("conv1d" | "conv2d" | "conv3d") => {
+        Some("conv1d" | "conv2d" | "conv3d" | "convolution_mode") => {
             (Share::ConvolutionProducts, Share::ConvolutionBias)
         }
         Some("matmul" | "bmm" | "baddbmm" | "einsum" | "sdpa") => (Share::AttentionProducts, share),

@@ -90,6 +90,8 @@ FAMILIES = {
     "vit": lambda: bare("ViT", hidden_size=16, intermediate_size=24, num_hidden_layers=1, **heads(2), image_size=16,
                         patch_size=4),
     "windows": lambda: (Windows(), {}),
+    "siglip": lambda: bare("SiglipVision", hidden_size=16, intermediate_size=24, num_hidden_layers=1, **heads(2),
+                           image_size=16, patch_size=4),
     "timm_block": lambda: (Block(16, 2, qkv_bias=True), {}),
 }
 
@@ -116,6 +118,7 @@ IDS = "input_ids", ids, {0: DYNAMIC, 1: torch.export.Dim("n", max=60)}, "bn"
 ARGUMENTS = {
     "vit": ("pixel_values", images, {0: DYNAMIC}, "b"),
     "windows": ("x", images, {0: DYNAMIC}, "b"),
+    "siglip": ("pixel_values", images, {0: DYNAMIC}, "b"),
     "timm_block": ("x", vectors, {0: DYNAMIC, 1: DYNAMIC}, "bn"),
 }
 
