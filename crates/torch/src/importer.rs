@@ -249,6 +249,10 @@ impl<'p> Importer<'p> {
 
     /// A size of the program as a polynomial.
     pub(crate) fn size(&mut self, size: &SymInt) -> Lowered<Poly> {
+        self.size_of(size, |expression| expression)
+    }
+
+    fn size_of(&mut self, size: &SymInt, change: impl Fn(SizeExpr) -> SizeExpr) -> Lowered<Poly> {
         match size {
             SymInt::AsInt(size) => Ok((*size).into()),
             SymInt::AsExpr(expression) => {
@@ -261,7 +265,7 @@ impl<'p> Importer<'p> {
                 let divided = |graph: &mut Graph, a: &Poly, b: &Poly| {
                     exact(divisible, a, b).unwrap_or_else(|| graph.floor_div("floor", a, b))
                 };
-                parsed.poly(&mut self.graph, &named, &divided).map_err(|function| {
+                change(parsed).poly(&mut self.graph, &named, &divided).map_err(|function| {
                     Obstacle::Bad(format!("a size has `{function}`, which is not known: {text}"))
                 })
             }
@@ -299,7 +303,8 @@ impl<'p> Importer<'p> {
 
     /// How far apart the elements of a tensor of the program lie, dimension by dimension.
     pub(crate) fn strides_of(&mut self, name: &str) -> Lowered<Vec<Poly>> {
-        self.meta(name)?.strides.iter().map(|stride| self.size(stride)).collect()
+        let strides = self.meta(name)?.strides.iter();
+        strides.map(|stride| self.size_of(stride, SizeExpr::of_no_empty_dimension)).collect()
     }
 
     /// What the elements of a tensor of the program are.

@@ -115,6 +115,17 @@ impl SizeExpr {
         reader.rest.is_empty().then_some(expression)
     }
 
+    /// A stride in which no dimension is empty: PyTorch takes those for ones, as `Max(1, n)`.
+    pub(crate) fn of_no_empty_dimension(self) -> SizeExpr {
+        let SizeExpr::Call(name, operands) = self else { return self };
+        let mut operands: Vec<SizeExpr> =
+            operands.into_iter().map(SizeExpr::of_no_empty_dimension).collect();
+        if name == "Max" {
+            operands.retain(|operand| *operand != SizeExpr::Integer(1));
+        }
+        SizeExpr::Call(name, operands)
+    }
+
     /// The size as a polynomial, symbols being called as `named` says; what is none becomes a symbol
     /// that the graph defines; `divided` rounds down. None where a function is not known.
     pub(crate) fn poly(
@@ -174,5 +185,24 @@ impl SizeExpr {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strides_are_those_of_dimensions_that_are_not_empty() {
+        let floor = "FloorDiv(Symbol('s4', positive=True, integer=True), Integer(4))";
+        let stride = format!("Mul(Integer(8), Max(Integer(1), {floor}))");
+        let plain = format!("Mul(Integer(8), {floor})");
+        let poly = |text: &str, change: fn(SizeExpr) -> SizeExpr| {
+            let expression = change(SizeExpr::parse(text).unwrap());
+            let mut graph = Graph::new();
+            let divided = |graph: &mut Graph, a: &Poly, b: &Poly| graph.floor_div("floor", a, b);
+            expression.poly(&mut graph, &|symbol| Poly::from(symbol), &divided).unwrap()
+        };
+        assert_eq!(poly(&stride, SizeExpr::of_no_empty_dimension), poly(&plain, |own| own));
     }
 }
