@@ -22,9 +22,13 @@ models = torchvision.models
 
 def counted(name, size):
     """Multiply-accumulates by the convention, and parameters."""
-    keys = {"image_size": size} if name.startswith("vit_") else {}
-    with torch.device("meta"):
-        model, image = models.get_model(name, weights=None, **keys), torch.empty(1, 3, size, size)
+    keys = {"image_size": size} if name.startswith("vit_") else {"aux_logits": False} if name == "googlenet" else {}
+    try:
+        with torch.device("meta"):
+            model = models.get_model(name, weights=None, **keys)
+    except NotImplementedError:  # RegNets work their widths out by tensors.
+        model = models.get_model(name, weights=None, **keys).to("meta")
+    image = torch.empty(1, 3, size, size, device="meta")
     count = opledger.count(model.eval(), (image,))
     return {"macs": count.convention("torch-flop-counter") / 2, "params": count.params}
 
