@@ -235,7 +235,7 @@ image("timm/beit_base_patch16_224 of 2 layers", timm("beit_base_patch16_224", de
 for name in ["edgenext_xx_small", "mobilevit_xxs", "pvt_v2_b0", "efficientvit_b0"]:
     image(f"timm/{name}", timm(name), 64)
 for name in ["convnextv2_atto", "mobilenetv3_small_050", "poolformer_s12", "resnetv2_50", "regnety_002", "ghostnet_100",
-             "hrnet_w18_small", "repvgg_a0", "mambaout_femto", "starnet_s1"]:
+             "repvgg_a0", "mambaout_femto", "starnet_s1"]:
     open_image(f"timm/{name}", timm(name), 64)
 
 
