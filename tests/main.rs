@@ -9,6 +9,7 @@ mod conventions;
 mod corpus;
 mod einsums;
 mod generation;
+mod gguf;
 mod golden;
 #[cfg(target_os = "linux")]
 mod memory;

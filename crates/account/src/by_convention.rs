@@ -26,6 +26,8 @@ fn usual(sized: &SizedModel<'_>) -> &'static str {
     let kind = model.name().split(':').next().unwrap_or_default().trim();
     match (model.reference(), kind) {
         (ModelReference::Config { .. }, _) => "transformers",
+        #[cfg(feature = "files")]
+        (ModelReference::Gguf { .. }, _) => "transformers",
         (_, "vit-attention" | "window-attention") => "timm",
         (_, "self-attention") => "plain",
         _ => "torch.nn",

@@ -20,6 +20,23 @@ pub enum AccountError {
     #[cfg(feature = "files")]
     #[error(transparent)]
     File(#[from] opledger_weights::ConfigFileError),
+    /// A file that is no GGUF file.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    Gguf(#[from] opledger_weights::GgufError),
+    /// A GGUF file that holds other tensors than the model that its keys describe.
+    #[error(
+        "`{model}` holds {held} elements, and a model as its keys describe has {parameters} \
+         parameters: it has parts that are not read"
+    )]
+    OtherParameters {
+        /// The model, as it was written.
+        model: String,
+        /// The elements that the file holds.
+        held: Integer,
+        /// The parameters of the model as it was read.
+        parameters: Integer,
+    },
     /// A program that PyTorch exported and that does not become a graph.
     #[cfg(feature = "files")]
     #[error(transparent)]
@@ -145,6 +162,12 @@ pub enum AccountError {
     /// A generation by a model that has no cache.
     #[error("`{model}` takes no tokens one after the other from a cache")]
     NoCache {
+        /// The model, as it was written.
+        model: String,
+    },
+    /// A question about tokens, of a model without any.
+    #[error("`{model}` takes no tokens, of which there could be more or fewer")]
+    NoTokens {
         /// The model, as it was written.
         model: String,
     },

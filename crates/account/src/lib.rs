@@ -22,6 +22,7 @@
 mod assertion;
 mod by_convention;
 mod error;
+mod fit;
 mod generation;
 mod grid;
 mod memory;
@@ -31,13 +32,16 @@ mod questions;
 mod reference;
 mod size_list;
 mod sized;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
 pub use error::AccountError;
+pub use fit::MemoryBudget;
 pub use grid::{MOST_POINTS, SizedGrid, Sweep};
+pub use memory::{CacheSize, CachedElements};
 pub use model::Model;
 pub use opledger_dims::Quantity;
 pub use questions::Questions;

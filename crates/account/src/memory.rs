@@ -1,61 +1,122 @@
 //! Memory: bytes of parameters, of the cache, and of the values that are alive at once.
 
-use opledger_dims::{Integer, Quantity};
+use opledger_dims::{Integer, Poly, Quantity};
 use opledger_ir::{Elem, Graph, SizeRole};
 use opledger_report::Memory;
 
 use crate::{AccountError, Model, SizedModel};
 
 /// The bytes of so many elements, the last byte full or not.
-fn bytes(elements: Integer, elem: Elem) -> Integer {
+pub(crate) fn bytes(elements: Integer, elem: Elem) -> Integer {
     (elements * elem.bits() + 7u32) / 8u32
 }
 
 impl SizedModel<'_> {
     /// Bytes of parameters and of the cache, stored as elements of a type, and of the values that are
-    /// alive at once, as `f32`.
+    /// alive at once, as `f32`, caches growing in place.
     ///
     /// # Errors
     /// When a size is unbound.
     pub fn memory(&self, elem: Elem) -> Result<Memory, AccountError> {
         let parameters = self.quantity(Quantity::Parameters)?;
         let active = self.quantity(Quantity::ActiveParameters)?;
-        let cache = self.model().cache_per_token()?;
+        let cache = self.model().cache()?;
+        let cached = |tokens: Integer, items: Integer| {
+            cache.as_ref().map(|cache| cache.at(&tokens, &items)).transpose()
+        };
         let size = |role| self.sizes().get(self.graph().size_of(role)?).cloned();
         let tokens =
             size(SizeRole::Tokens).unwrap_or_default() + size(SizeRole::Past).unwrap_or_default();
         let items = size(SizeRole::Batch).unwrap_or_else(|| 1.into());
+        let all = cached(tokens, items)?;
+        let dropped = all.as_ref().filter(|all| all.held != all.given);
         Ok(Memory {
             dtype: elem.name(),
+            declared: self.model().declared() == Some(elem),
             active_parameters: (active != parameters).then_some(active),
             parameters: bytes(parameters, elem),
-            cache: cache.as_ref().map(|cache| bytes(cache * tokens * items, elem)),
-            cache_per_token: cache.map(|cache| bytes(cache, elem)),
-            activations: self.graph().footprint(self.sizes(), size_of::<f32>())?.live,
+            cache_per_token: cached(1.into(), 1.into())?.map(|one| bytes(one.given, elem)),
+            cache_without_windows: dropped.map(|all| bytes(all.given.clone(), elem)),
+            cache: all.map(|all| bytes(all.held, elem)),
+            files: self.model().stored_weights(),
+            activations: self.graph().step_footprint(self.sizes(), size_of::<f32>())?.live,
         })
     }
 }
 
+/// The cache of a model, whose size follows from tokens and items.
+#[derive(Clone, Debug)]
+pub struct CacheSize {
+    /// Recorded with the cache.
+    model: Model,
+}
+
+/// Elements of keys and values of so many tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedElements {
+    /// Those that the cache holds: of layers with a window, the last tokens'.
+    pub held: Integer,
+    /// Those that were computed: all tokens'.
+    pub given: Integer,
+}
+
+impl CacheSize {
+    /// The elements after so many tokens of each of so many items.
+    ///
+    /// # Errors
+    /// When the cache has a size that no number was given for.
+    pub fn at(&self, tokens: &Integer, items: &Integer) -> Result<CachedElements, AccountError> {
+        let graph: &Graph = self.model.graph();
+        let mut sizes = self.model.sizes().clone();
+        for (role, size) in [
+            (SizeRole::Batch, items),
+            (SizeRole::Tokens, &1.into()),
+            (SizeRole::Past, tokens),
+            (SizeRole::Memory, &1.into()),
+        ] {
+            if let Some(symbol) = graph.size_of(role) {
+                sizes.set(symbol, size.clone());
+            }
+        }
+        let sizes = graph.complete(&sizes)?;
+        let given = graph.caches().iter().map(|cache| {
+            let past = graph.node(cache.past);
+            past.shape.elements() * graph.multiplicity(past)
+        });
+        let given = given.sum::<Poly>().at(&sizes)?;
+        Ok(CachedElements { held: graph.quantity(Quantity::Cache).at(&sizes)?, given })
+    }
+}
+
 impl Model {
+    /// The cache of keys and values; none of a model without.
+    ///
+    /// ```
+    /// use opledger::Model;
+    ///
+    /// // Each of 32 layers keeps keys and values of 8 heads of 128, of the last 4096 tokens.
+    /// let cache = Model::open("mistral-7b")?.cache()?.unwrap();
+    /// assert_eq!(cache.at(&100.into(), &1.into())?.held, (2 * 32 * 8 * 128 * 100).into());
+    /// assert_eq!(cache.at(&8192.into(), &1.into())?.held, (2 * 32 * 8 * 128 * 4096).into());
+    /// # Ok::<(), opledger::AccountError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the model cannot be recorded with its cache.
+    pub fn cache(&self) -> Result<Option<CacheSize>, AccountError> {
+        let cached = match self.graph().caches().is_empty() {
+            false => Some(self.clone()),
+            true => self.with_cache(*self.request())?,
+        };
+        Ok(cached.filter(|m| !m.graph().caches().is_empty()).map(|model| CacheSize { model }))
+    }
+
     /// Elements of keys and values of a token in all layers; none of a model without a cache.
     ///
     /// # Errors
     /// When the cache of the model has a size that no number was given for.
     pub fn cache_per_token(&self) -> Result<Option<Integer>, AccountError> {
-        if !self.graph().caches().is_empty() {
-            return of_one_token(self).map(Some);
-        }
-        self.with_cache(*self.request())?.as_ref().map(of_one_token).transpose()
+        let cache = self.cache()?;
+        cache.map(|cache| Ok(cache.at(&1.into(), &1.into())?.given)).transpose()
     }
-}
-
-fn of_one_token(model: &Model) -> Result<Integer, AccountError> {
-    let graph: &Graph = model.graph();
-    let mut sizes = model.sizes().clone();
-    for role in [SizeRole::Batch, SizeRole::Tokens, SizeRole::Past] {
-        if let Some(symbol) = graph.size_of(role) {
-            sizes.set(symbol, 1);
-        }
-    }
-    Ok(graph.quantity(Quantity::Cache).at(&graph.complete(&sizes)?)?)
 }

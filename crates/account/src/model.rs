@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use opledger_dims::{Binding, Poly, Quantity};
-use opledger_ir::{BindingError, Cost, Graph, SizeRole};
+use opledger_ir::{BindingError, Cost, Elem, Graph, SizeRole};
 use opledger_models::{ConfigError, Request};
 
 use crate::{AccountError, ModelReference, ProgramOptions};
@@ -53,7 +53,9 @@ impl Model {
         request: Request,
     ) -> Result<Model, AccountError> {
         let recorded = reference.record(text, &request)?;
-        Ok(Model { name: text.to_owned(), reference, request, recorded })
+        let model = Model { name: text.to_owned(), reference, request, recorded };
+        model.check_stored()?;
+        Ok(model)
     }
 
     /// The model that a text names, recorded as a request asks, and with a cache where a size is given
@@ -127,6 +129,26 @@ impl Model {
         let conditions = self.recorded.conditions.iter();
         let held = conditions.map(|condition| format!("holds where {condition}"));
         self.recorded.notes.iter().cloned().chain(held).collect()
+    }
+
+    /// The type that its weights are stored in, where a configuration says one.
+    pub fn declared(&self) -> Option<Elem> {
+        match &self.reference {
+            ModelReference::Config { config, .. } => config.stored(),
+            ModelReference::Layer(_) => None,
+            #[cfg(feature = "files")]
+            ModelReference::Gguf { .. } | ModelReference::Program { .. } => None,
+        }
+    }
+
+    /// The type that bytes are told in unless another is asked for: the one of the configuration; of a
+    /// GGUF file `f16`, in which llama.cpp keeps keys and values unless it is told otherwise; else `f32`.
+    pub fn storage(&self) -> Elem {
+        match &self.reference {
+            #[cfg(feature = "files")]
+            ModelReference::Gguf { .. } => Elem::F16,
+            _ => self.declared().unwrap_or(Elem::F32),
+        }
     }
 
     /// The directory of the configuration, when one was named.

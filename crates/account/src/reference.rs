@@ -23,6 +23,14 @@ pub enum ModelReference {
         /// The directory, when one was named.
         directory: Option<PathBuf>,
     },
+    /// A GGUF file, whose header says what the model is and how its weights are stored.
+    #[cfg(feature = "files")]
+    Gguf {
+        /// The model, as a configuration says it.
+        config: Config,
+        /// The header.
+        header: Box<opledger_weights::Gguf>,
+    },
     /// A program that PyTorch exported, which is the same for every request.
     #[cfg(feature = "files")]
     Program {
@@ -115,9 +123,26 @@ impl ModelReference {
             let options = opledger_torch::ImportOptions { names, partial };
             return Ok(Some(ModelReference::of_program(path, &options)?));
         }
+        if path.is_file() && path.extension().is_some_and(|extension| extension == "gguf") {
+            return Ok(Some(ModelReference::of_gguf(path)?));
+        }
         let config = opledger_weights::read_config(path)?;
         let directory = path.is_dir().then(|| path.to_owned());
         Ok(Some(ModelReference::Config { config, directory }))
+    }
+
+    /// The model of a GGUF file.
+    #[cfg(feature = "files")]
+    fn of_gguf(path: &Path) -> Result<ModelReference, AccountError> {
+        let header = Box::new(opledger_weights::Gguf::open(path)?);
+        let tensors = header.tensors.iter().map(|(name, own)| (name.clone(), own.shape.clone()));
+        let config = opledger_models::GgufHeader {
+            origin: &format!("`{}`", opledger_dims::escaped(&path.to_string_lossy())),
+            metadata: &header.metadata,
+            tensors: &tensors.collect(),
+        }
+        .config()?;
+        Ok(ModelReference::Gguf { config, header })
     }
 
     /// A program that PyTorch exported.
@@ -172,6 +197,8 @@ impl ModelReference {
             ModelReference::Layer(model) => Ok((**model).clone()),
             ModelReference::Config { config, .. } => Ok(config.model(name, request)?),
             #[cfg(feature = "files")]
+            ModelReference::Gguf { config, .. } => Ok(config.model(name, request)?),
+            #[cfg(feature = "files")]
             ModelReference::Program { model, .. } => Ok((**model).clone()),
         }
     }
@@ -187,7 +214,7 @@ impl ModelReference {
             ModelReference::Config { directory, .. } => directory.as_deref(),
             ModelReference::Layer(_) => None,
             #[cfg(feature = "files")]
-            ModelReference::Program { .. } => None,
+            ModelReference::Program { .. } | ModelReference::Gguf { .. } => None,
         }
     }
 
@@ -196,7 +223,20 @@ impl ModelReference {
     pub fn observations(&self) -> Option<&[opledger_conventions::Observation]> {
         match self {
             ModelReference::Program { observations, .. } => Some(observations),
-            ModelReference::Layer(_) | ModelReference::Config { .. } => None,
+            ModelReference::Layer(_)
+            | ModelReference::Config { .. }
+            | ModelReference::Gguf { .. } => None,
+        }
+    }
+
+    /// The header of a GGUF file.
+    #[cfg(feature = "files")]
+    pub fn gguf(&self) -> Option<&opledger_weights::Gguf> {
+        match self {
+            ModelReference::Gguf { header, .. } => Some(header),
+            ModelReference::Layer(_)
+            | ModelReference::Config { .. }
+            | ModelReference::Program { .. } => None,
         }
     }
 
@@ -205,6 +245,8 @@ impl ModelReference {
         match self {
             #[cfg(feature = "files")]
             ModelReference::Program { path, .. } => Some(path),
+            #[cfg(feature = "files")]
+            ModelReference::Gguf { .. } => None,
             ModelReference::Layer(_) | ModelReference::Config { .. } => None,
         }
     }

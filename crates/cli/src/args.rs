@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use opledger_account::{Assertion, AssertionError, Model, ProgramOptions, Sweep};
-use opledger_dims::{Binding, Symbol};
+use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::{Elem, Kind};
 use opledger_models::Request;
 use opledger_report::Format;
 
 use crate::failure::Failure;
-use crate::sizes::{Assignment, assignment, binding};
+use crate::sizes::{Assignment, assignment, binding, bytes};
 use crate::sweep::{counted, product, sweep};
 use crate::threads::MOST;
 
@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// List the conventions by which tools count
     Conventions(ConventionsArgs),
+    /// Find the most tokens that fit in so much memory
+    Fit(FitArgs),
     /// Execute, and hold what was counted against the closed form
     Run(RunArgs),
     /// List the kinds of layers, their keys and defaults
@@ -196,9 +198,10 @@ pub(crate) struct CountArgs {
     /// Count a whole generation: a run over n tokens, then K − 1 steps of one token each
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) new_tokens: Option<u64>,
-    /// The kind of the elements of parameters and of the cache, for the bytes they take
-    #[arg(long, default_value = "f32", value_parser = dtypes())]
-    pub(crate) dtype: Elem,
+    /// The type of parameters and of the cache, for the bytes they take; by default the one that a
+    /// configuration says, else f32
+    #[arg(long, value_parser = dtypes())]
+    pub(crate) dtype: Option<Elem>,
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
@@ -223,6 +226,29 @@ pub(crate) struct CountArgs {
     pub(crate) assertions: Vec<Assertion>,
     #[arg(long, default_value = "table", value_parser = counted_formats(), help = FORMAT_HELP)]
     pub(crate) format: CountFormat,
+}
+
+/// Arguments of `fit`.
+#[derive(Debug, Args)]
+pub(crate) struct FitArgs {
+    /// A published model such as llama-3.1-8b (see `opledger models`), a config.json, or a directory that
+    /// holds one
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// The bytes that may be taken, such as 24GB (24·10^9), 24GiB (24·2^30) or 24_000_000_000
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) memory: Integer,
+    /// Give a symbol a size, or the number of items several, such as b=1,8,32
+    #[arg(long = "set", value_name = "SYMBOL=SIZES", value_parser = sweep)]
+    pub(crate) sizes: Vec<Sweep>,
+    /// The type of weights and computed values; by default the one that a configuration says, else f32
+    #[arg(long, value_parser = dtypes())]
+    pub(crate) dtype: Option<Elem>,
+    /// The type of keys and values in the cache, by default that of the weights
+    #[arg(long, value_parser = dtypes())]
+    pub(crate) cache_dtype: Option<Elem>,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
 }
 
 /// How a count is written: as a record, or the graph as a diagram.

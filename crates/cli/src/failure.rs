@@ -77,6 +77,10 @@ pub(crate) enum Failure {
     Swept { first: Symbol, second: Symbol },
     #[error("a generation is counted at one size of {symbol}; give --set {symbol}=<size>")]
     SweptGeneration { symbol: Symbol },
+    #[error("how many {symbol} fit is what is asked; leave out --set {symbol}")]
+    FittedSize { symbol: Symbol },
+    #[error("--set gives {symbol} several sizes; only the number of items may have several")]
+    FittedSizes { symbol: Symbol },
     #[error("a generation begins without earlier tokens; leave out --set {symbol}={size}")]
     GivenPast { symbol: Symbol, size: Integer },
     #[error("`{symbol}` is no size of this bench; its sizes are {known}")]
@@ -94,7 +98,7 @@ pub(crate) enum Failure {
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: usize, problem: String },
     #[error(transparent)]
-    Positions(ExecuteError),
+    Execute(ExecuteError),
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores { model: String },
     #[error("the result could not be written to stdout: {0}")]
@@ -164,7 +168,9 @@ impl From<ExecuteError> for Failure {
             ExecuteError::Program(error) => AccountError::from(error).into(),
             ExecuteError::Run(error) => error.into(),
             ExecuteError::NoScores { model } => Failure::NoScores { model },
-            positions @ ExecuteError::Positions { .. } => Failure::Positions(positions),
+            told @ (ExecuteError::Positions { .. } | ExecuteError::Gguf { .. }) => {
+                Failure::Execute(told)
+            }
         }
     }
 }

@@ -59,6 +59,35 @@ pub(crate) fn size_of(text: &str) -> Result<Integer, String> {
     if size.to_string().len() > MAX_DIGITS { Err(long()) } else { Ok(size) }
 }
 
+/// Reads a number of bytes: `24GB`, `1.5TB`, `24GiB`, `24_000_000_000`.
+pub(crate) fn bytes(text: &str) -> Result<Integer, String> {
+    let form = || {
+        format!("`{}` is no number of bytes; write it as 24GB, 24GiB or 24000000000", escaped(text))
+    };
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = (text[..at].trim(), &text[at..]);
+    let power = match unit.trim_end_matches("iB").trim_end_matches('B') {
+        "" => 0,
+        "k" | "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        "P" => 5,
+        _ => return Err(form()),
+    };
+    if power > 0 && !unit.ends_with('B') {
+        return Err(format!(
+            "`{}`: write {unit}B (powers of 1000) or {unit}iB (of 1024)",
+            escaped(text)
+        ));
+    }
+    let unit = Integer::from(if unit.ends_with("iB") { 1024 } else { 1000 }).pow(power);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{whole}{fraction}");
+    let all = size_of(&digits).map_err(|_| form())? * unit;
+    Ok(all / Integer::from(10).pow(u32::try_from(fraction.len()).map_err(|_| form())?))
+}
+
 /// How to write what is no whole number, where that can be told.
 fn instead(text: &str) -> String {
     let usual = || "write it as 1000000, 1_000_000 or 10^6".to_owned();

@@ -44,6 +44,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_is_near_while_something_of_it_is_left() {
+        // One change of three letters is near, a change of every letter is not.
+        assert_eq!(nearest("mac", ["max"].into_iter()), Some("max"));
+        assert_eq!(nearest("b", ["a"].into_iter()), None);
+        assert_eq!(nearest("", ["a"].into_iter()), None);
+    }
+
+    #[test]
     fn names_are_near_by_their_words() {
         let known = ["llama-3-70b", "llama-3-8b", "gpt2"];
         for (name, near) in [

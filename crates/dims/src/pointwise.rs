@@ -389,6 +389,43 @@ mod tests {
         }
     }
 
+    /// The values of PyTorch's functions of these names, written anew.
+    #[test]
+    fn every_function_has_its_value() {
+        use Pointwise::*;
+        let below = |x: f64, y: f64| if x > 0.0 { x } else { y };
+        for x in [-4.5_f64, -0.25, 0.0, 0.5, 3.5] {
+            let [scale, a] = SELU;
+            for (function, expected) in [
+                (Neg, -x),
+                (Abs, x.abs()),
+                (Exp2, x.exp2()),
+                (Expm1, x.exp_m1()),
+                (Reciprocal, x.recip()),
+                (Tan, x.tan()),
+                (Shift(0.3), x + 0.3),
+                (LeakyRelu(0.1), below(x, 0.1 * x)),
+                (Elu(1.3), below(x, 1.3 * x.exp_m1())),
+                (Celu(1.3), below(x, 1.3 * (x / 1.3).exp_m1())),
+                (Selu, scale * below(x, a * x.exp_m1())),
+                (HardSigmoid, (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+                (HardSwish, x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+                (Mish, x * x.exp().ln_1p().tanh()),
+                (LogSigmoid, -(-x).exp().ln_1p()),
+                (Softsign, x / (1.0 + x.abs())),
+                (Floor, x.floor()),
+                (Ceil, x.ceil()),
+                (Round, x.round_ties_even()),
+                (Sign, if x == 0.0 { 0.0 } else { x.signum() }),
+                (Clamp { min: Some(-0.5), max: Some(0.75) }, x.clamp(-0.5, 0.75)),
+            ] {
+                let value: f64 = function.apply(x);
+                let close = (value - expected).abs() <= 1e-14 * expected.abs().max(1.0);
+                assert!(close || value == expected, "{function:?} of {x}: {value}, not {expected}");
+            }
+        }
+    }
+
     /// Whole and broken powers of numbers of either sign, as IEEE 754 has them.
     #[test]
     fn powers_are_those_of_the_number_type() {

@@ -44,7 +44,8 @@ pub enum Quantity {
     BytesRead,
     /// Bytes of results, each written once.
     BytesWritten,
-    /// Elements of cached keys and values.
+    /// Elements of keys and values that a cache holds of the tokens so far; of windows, those of the
+    /// last tokens.
     Cache,
 }
 
@@ -98,7 +99,7 @@ impl Quantity {
             Quantity::ActiveParameters => "parameters that a token meets",
             Quantity::BytesRead => "operands read once, of tables the rows looked up, f32",
             Quantity::BytesWritten => "each result written once, f32",
-            Quantity::Cache => "elements of cached keys and values",
+            Quantity::Cache => "elements of keys and values kept of earlier tokens",
         }
     }
 

@@ -34,6 +34,16 @@ pub enum ExecuteError {
         /// The positions of the model.
         limit: opledger_models::PositionLimit,
     },
+    /// Weights of a GGUF file, which are counted and not executed.
+    #[error(
+        "`{}` is counted, not run: its weights are not read; run the model from its config.json and \
+         safetensors files",
+        opledger_dims::escaped(&path.to_string_lossy())
+    )]
+    Gguf {
+        /// The file.
+        path: std::path::PathBuf,
+    },
     /// Nothing to choose tokens by.
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores {

@@ -38,6 +38,9 @@ pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeig
         let feeds = tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
         return Ok(ModelWeights { feeds, read, non_finite: Vec::new() });
     }
+    if let Some(header) = model.reference().gguf() {
+        return Err(ExecuteError::Gguf { path: header.path.clone() });
+    }
     let checkpoint = model.directory().map(Checkpoint::beside).transpose()?.flatten();
     let Some(checkpoint) = checkpoint else {
         return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new() });

@@ -18,7 +18,7 @@ pub(crate) fn settings(model: &Model) -> Result<(GenerationSettings, &'static st
         ModelReference::Config { config, .. } => {
             Ok((config.generation().map_err(AccountError::from)?, "its configuration"))
         }
-        ModelReference::Layer(_) | ModelReference::Program { .. } => {
+        ModelReference::Layer(_) | ModelReference::Program { .. } | ModelReference::Gguf { .. } => {
             Ok((GenerationSettings::default(), "its configuration"))
         }
     }

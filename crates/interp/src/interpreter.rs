@@ -124,10 +124,14 @@ impl<T> NodeCall<'_, T> {
     }
 
     /// Records the bytes that have been read of the operands, and those of so many written elements
-    /// of the result.
+    /// of the result. What a buffer held that the result continues, and that was copied into another
+    /// all the same, is relocated.
     pub fn record_bytes(&self, written: usize) {
-        let written = (written as u64 * self.node.shape.elem.bits()).div_ceil(8);
+        let bytes = |elements: u64| (elements * self.node.shape.elem.bits()).div_ceil(8);
+        let kept = self.reads.kept();
+        let written = bytes((written as u64).saturating_sub(kept));
         self.row.record_bytes(self.reads.bytes(&self.shapes), written);
+        self.row.record_relocated(bytes(kept));
     }
 
     /// The values of its operands, none of which may be made inside the group.

@@ -27,6 +27,7 @@ pub struct Row {
     nanoseconds: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    bytes_relocated: AtomicU64,
     /// Whether it was executed with others, or in the buffer of an operand.
     fused: AtomicBool,
     runs: AtomicU64,
@@ -67,6 +68,9 @@ pub struct RowCounts {
     pub bytes_read: u64,
     /// Bytes of the results that were written.
     pub bytes_written: u64,
+    /// Bytes that were copied to make room for a result that continues an operand's buffer, as a cache
+    /// grows: no part of the operation.
+    pub bytes_relocated: u64,
     /// Whether it was ever executed with others, or in the buffer of an operand: it may then have
     /// moved fewer bytes than by itself.
     pub fused: bool,
@@ -85,6 +89,7 @@ impl Ledger {
             nanoseconds: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
+            bytes_relocated: AtomicU64::new(0),
             fused: AtomicBool::new(false),
             runs: AtomicU64::new(0),
         };
@@ -166,6 +171,11 @@ impl Row {
         self.bytes_written.fetch_add(written, Ordering::Relaxed);
     }
 
+    /// Adds bytes that were copied to make room.
+    pub fn record_relocated(&self, bytes: u64) {
+        self.bytes_relocated.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn record_run(&self, time: Duration, fused: bool) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
@@ -194,6 +204,7 @@ impl Row {
             time: Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)),
             bytes_read: self.bytes_read.load(Ordering::Relaxed),
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
+            bytes_relocated: self.bytes_relocated.load(Ordering::Relaxed),
             fused: self.fused.load(Ordering::Relaxed),
             runs: self.runs.load(Ordering::Relaxed),
         }

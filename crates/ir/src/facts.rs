@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub in_place: &'static [usize],
     /// The operand of which only some elements are read, if there is one, and which.
     pub picked: Option<(usize, Picked<'a>)>,
+    /// The operand whose buffer the result continues, if there is one: it is neither read nor written.
+    pub grown: Option<usize>,
 }
 
 /// Which elements are read of an operand that is looked up in.
@@ -36,7 +38,15 @@ pub enum Picked<'a> {
 impl<'a> Facts<'a> {
     /// Work on operands of its own, counted in these parts.
     pub(crate) fn of(parts: &'static [Part]) -> Self {
-        Facts { view: false, parts, sizes: Vec::new(), masked: None, in_place: &[], picked: None }
+        Facts {
+            view: false,
+            parts,
+            sizes: Vec::new(),
+            masked: None,
+            in_place: &[],
+            picked: None,
+            grown: None,
+        }
     }
 
     /// The same, the result being the operand under other axes.
@@ -62,8 +72,16 @@ impl<'a> Facts<'a> {
         Facts { picked: Some((operand, picked)), ..self }
     }
 
+    /// The same, its result continuing the buffer of an operand.
+    pub(crate) fn growing(self, operand: usize) -> Self {
+        Facts { grown: Some(operand), ..self }
+    }
+
     /// How many elements it reads of an operand of this shape for a result of that one.
     pub fn elements_read(&self, operand: usize, shape: &Shape, result: &Shape) -> Poly {
+        if self.grown == Some(operand) {
+            return Poly::zero();
+        }
         match self.picked {
             Some((picked, Picked::Result)) if picked == operand => result.elements(),
             Some((picked, Picked::Places(places))) if picked == operand => {

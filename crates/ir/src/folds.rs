@@ -37,7 +37,8 @@ impl Graph {
 
     /// Bytes a node reads and writes, all its runs together: each operand once, the result once, no
     /// reuse between nodes. Of a table the rows looked up are read, each look-up counting; of experts
-    /// those that the choices meet at most. Views and sources move nothing.
+    /// those that the choices meet at most. What a buffer holds that the result continues is left alone.
+    /// Views and sources move nothing.
     pub fn node_bytes(&self, node: &Node) -> (Poly, Poly) {
         let facts = node.op.facts();
         if facts.view {
@@ -51,8 +52,10 @@ impl Graph {
             let shape = self.shape(*var);
             bytes(facts.elements_read(operand, shape, &node.shape), shape)
         });
-        let written = node.results().map(|shape| bytes(shape.elements(), shape));
-        (read.sum(), written.sum())
+        let written = node.results().map(|shape| bytes(shape.elements(), shape)).sum::<Poly>();
+        let kept = facts.grown.map(|operand| self.shape(node.inputs[operand]));
+        let kept = kept.map_or_else(Poly::zero, |shape| bytes(shape.elements(), shape));
+        (read.sum(), written - kept)
     }
 
     /// Parameters: all of them, and those that are trainable.

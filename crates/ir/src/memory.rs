@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 
-use crate::{BindingError, Graph, Kind, Loop, Node, Op, Shape};
+use crate::{BindingError, Graph, Kind, Loop, Node, Op, Operation, Shape};
 
 /// Bytes that a run needs at its worst moment, by what they are needed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,29 @@ impl Graph {
         binding: &Binding,
         real_bytes: usize,
     ) -> Result<Footprint, BindingError> {
+        self.footprint_with(binding, real_bytes, false)
+    }
+
+    /// The same of a step that goes on from caches which grow in place: what takes a cache's place is no
+    /// memory of its own, however large the cache is.
+    ///
+    /// # Errors
+    /// As [`Graph::footprint`].
+    pub fn step_footprint(
+        &self,
+        binding: &Binding,
+        real_bytes: usize,
+    ) -> Result<Footprint, BindingError> {
+        self.footprint_with(binding, real_bytes, true)
+    }
+
+    fn footprint_with(
+        &self,
+        binding: &Binding,
+        real_bytes: usize,
+        in_caches: bool,
+    ) -> Result<Footprint, BindingError> {
+        let cached = |node: &Node| in_caches && node.op.facts().grown.is_some();
         let bytes = |shape: &Shape| -> Result<Integer, BindingError> {
             let each = match shape.elem.kind() {
                 Kind::Real => real_bytes as u64,
@@ -94,6 +117,9 @@ impl Graph {
         // What a node's results take beside buffers that are there already: a carry takes over those of
         // what it is given, and an exit has the stacks.
         let own = |node: &Node| {
+            if cached(node) {
+                return Ok(Integer::default());
+            }
             if let Op::Exit(exit) = &node.op {
                 return all(&mut node.results().skip(exit.carried));
             }
@@ -135,7 +161,7 @@ impl Graph {
         }
         for (_, var) in self.outputs() {
             let node = self.node(*var);
-            if node.repeat.is_some() {
+            if node.repeat.is_some() && !cached(node) {
                 let others: Integer = self.multiplicity(node).at(binding)? - 1;
                 kept += bytes(self.shape(*var))? * others.max(Integer::default());
             }

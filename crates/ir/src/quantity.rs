@@ -87,7 +87,12 @@ impl Graph {
             }
             (Quantity::ActiveParameters, Op::Source(Source::Param { .. })) => elements(),
             (Quantity::ActiveParameters, Op::Experts(_)) => -self.idle_parameters(node),
-            (Quantity::Cache, _) if matches!(node.role, Some(Role::Cache(_))) => elements(),
+            (Quantity::Cache, _) if matches!(node.role, Some(Role::Cache(_))) => {
+                let held = { self.caches().iter() }
+                    .find(|cache| std::ptr::eq(self.node(cache.past), node))
+                    .map_or_else(|| node.shape.elements(), |cache| cache.held.clone());
+                self.fold(&(held * self.multiplicity(node)))
+            }
             (
                 Quantity::Parameters
                 | Quantity::TrainableParameters

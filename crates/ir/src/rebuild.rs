@@ -119,7 +119,7 @@ impl Graph {
         }
         for cache in self.caches() {
             let (past, present) = (to.of(cache.past)?, to.of(cache.present)?);
-            to.graph.add_cache(Cache { of: cache.of, past, present });
+            to.graph.add_cache(Cache { past, present, ..cache.clone() });
         }
         Ok(to.graph)
     }

@@ -384,7 +384,7 @@ impl Graph {
     /// When another axis differs.
     #[track_caller]
     pub fn concat(&mut self, a: Var, b: Var, axis: impl Into<Symbol>) -> Recorded {
-        self.record("", Concat { axis: axis.into() }, &[a, b])
+        self.record("", Concat { axis: axis.into(), grows: false }, &[a, b])
     }
 
     /// Rotary position embedding of `[…, n, h, e]`, whose first elements turn by a table

@@ -1,6 +1,8 @@
 //! What nodes, scopes and sizes are, said by the layers that record them. Paths are for people and
 //! for the names of weights; nothing is decided by looking into one.
 
+use opledger_dims::Poly;
+
 use crate::Var;
 
 /// What a node is in its model.
@@ -52,7 +54,7 @@ pub enum Cached {
 }
 
 /// A cached input and the result that takes its place in the next run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache {
     /// What it holds.
     pub of: Cached,
@@ -60,6 +62,9 @@ pub struct Cache {
     pub past: Var,
     /// The result, of those and the new ones.
     pub present: Var,
+    /// How many elements of the input are still of use, in one repetition: all, or those of the last
+    /// tokens where every attention that reads them has a window.
+    pub held: Poly,
 }
 
 /// What a size counts.

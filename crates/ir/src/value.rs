@@ -84,6 +84,17 @@ impl<T> Call<'_, T> {
         Ok(tensor)
     }
 
+    /// Operand `i` as reals, whose buffer the result continues: none is read, and those it holds are
+    /// not written.
+    ///
+    /// # Errors
+    /// As [`Call::real`].
+    pub fn kept(&self, i: usize) -> Result<&Tensor<T>, OpError> {
+        let tensor = self.table(i)?;
+        self.reads.keep(tensor.len());
+        Ok(tensor)
+    }
+
     /// Operand `i` as reals, of which some are looked up; who does notes how many in
     /// [`Call::reads`].
     ///

@@ -4,6 +4,7 @@
 
 mod config;
 mod family;
+mod gguf;
 pub mod layer;
 mod model;
 mod names;
@@ -11,6 +12,7 @@ mod preset;
 
 pub use config::{Config, ConfigError, GenerationSettings};
 pub use family::{Logits, Request, families};
+pub use gguf::{GGUF_CONSTANTS, GgufHeader};
 pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use preset::{Preset, preset, preset_names, presets};

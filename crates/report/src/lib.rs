@@ -33,11 +33,12 @@ pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,
     AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
     CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
-    ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Generation,
-    GenerationCount, Grid, GridError, GridPoint, Kind, KindKey, Kinds, KnownConvention,
-    KnownConventions, KnownModel, KnownModels, Memory, OperationCounts, Outcome, Output,
-    Parameters, PeakBytes, Provenance, RunTotals, SearchedRow, SettledRecord, Step,
-    SubstitutedRecord, TheoremRecord, UnitCounts, VerdictRecord, Verification, WallMs,
+    ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted,
+    FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
+    KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, Memory,
+    OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance, RunTotals, SearchedRow,
+    SettledRecord, Step, StoredKind, SubstitutedRecord, TheoremRecord, UnitCounts, VerdictRecord,
+    Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

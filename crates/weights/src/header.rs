@@ -35,8 +35,40 @@ impl fmt::Display for TensorInfo {
 }
 
 impl TensorInfo {
+    /// What the elements are called, such as `BF16`.
+    pub fn kind_name(&self) -> &'static str {
+        match self.dtype {
+            Dtype::BOOL => "BOOL",
+            Dtype::F4 => "F4",
+            Dtype::F6_E2M3 => "F6_E2M3",
+            Dtype::F6_E3M2 => "F6_E3M2",
+            Dtype::U8 => "U8",
+            Dtype::I8 => "I8",
+            Dtype::F8_E5M2 => "F8_E5M2",
+            Dtype::F8_E4M3 => "F8_E4M3",
+            Dtype::F8_E8M0 => "F8_E8M0",
+            Dtype::I16 => "I16",
+            Dtype::U16 => "U16",
+            Dtype::F16 => "F16",
+            Dtype::BF16 => "BF16",
+            Dtype::I32 => "I32",
+            Dtype::U32 => "U32",
+            Dtype::F32 => "F32",
+            Dtype::C64 => "C64",
+            Dtype::F64 => "F64",
+            Dtype::I64 => "I64",
+            Dtype::U64 => "U64",
+            _ => "another type",
+        }
+    }
+
+    /// The bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
     /// How many elements the tensor has.
-    pub(crate) fn elements(&self) -> usize {
+    pub fn elements(&self) -> usize {
         // The parser compared the sizes with the bytes that the file has; a product of others with a
         // size of 0 may still be large.
         self.shape.iter().fold(1, |product, size| product.saturating_mul(*size))

@@ -56,7 +56,7 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             true => sized.account_with_lines()?,
             false => sized.account(args.depth)?,
         };
-        record.memory = Some(sized.memory(args.dtype)?);
+        record.memory = Some(sized.memory(args.dtype.unwrap_or(model.storage()))?);
         output::show_noted(&record, &notes, format)?;
     } else {
         let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;

@@ -6,6 +6,7 @@ mod conventions;
 mod count;
 mod derive;
 mod explain;
+mod fit;
 mod generate;
 mod layers;
 mod machine;
@@ -31,6 +32,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Count(args)) => return count::execute(&args),
         Some(Command::Derive(args)) => derive::execute(&args)?,
         Some(Command::Explain(args)) => return explain::execute(&args),
+        Some(Command::Fit(args)) => return fit::execute(&args),
         Some(Command::Layers(args)) => layers::execute(&args)?,
         Some(Command::Models(args)) => models::execute(&args)?,
         Some(Command::Generate(args)) => return generate::execute(&args),

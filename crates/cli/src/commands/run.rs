@@ -239,6 +239,9 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
             read: nodes.iter().map(|node| &node.bytes.read).sum(),
             written: nodes.iter().map(|node| &node.bytes.written).sum(),
         },
+        bytes_relocated: {
+            ledger.rows().iter().map(|row| Integer::from(row.counts().bytes_relocated)).sum()
+        },
         peak_bytes: peak,
         theorem: theorem_record(&theorem),
         outputs: outputs.iter().map(described).collect(),

@@ -12,6 +12,7 @@ mod files;
 mod hostile;
 mod limits;
 mod measured;
+mod memory;
 mod models;
 mod programs;
 mod readme;

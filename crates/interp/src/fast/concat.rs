@@ -9,7 +9,7 @@ use crate::{NodeCall, Operand};
 
 pub(super) fn apply(op: &Concat, call: &Call<'_, f32>, out: &mut [f32]) -> Result<(), OpError> {
     let (first, second) = op.runs(call)?;
-    let (a, b) = (call.real(0)?.data(), call.real(1)?.data());
+    let (a, b) = (op.first(call)?.data(), call.real(1)?.data());
     out.par_chunks_mut((first + second).max(1)).enumerate().for_each(|(step, out)| {
         let (head, tail) = out.split_at_mut(first);
         head.copy_from_slice(&a[step * first..][..first]);
@@ -30,10 +30,13 @@ pub(super) fn in_place(call: &mut NodeCall<'_, f32>) -> Result<Option<Value<f32>
     let new = new.value().and_then(Value::real).ok_or(OpError::Operand(1))?;
     let empty = Tensor::new(&[0], Vec::new())?;
     let mut data = std::mem::replace(past, empty).into_data();
+    let (held, room) = (data.len(), data.capacity());
     data.extend_from_slice(new.data());
     let added = new.len();
-    // What is in the buffer already is neither read nor written.
     call.reads.all(1, added);
     call.record_bytes(added);
+    if data.capacity() != room {
+        call.row.record_relocated(size_of_val(&data[..held]) as u64);
+    }
     Ok(Some(Tensor::new(call.output, data)?.into()))
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Proof;
-use opledger_ir::ops::{Rearrange, Table};
+use opledger_ir::ops::{Concat, Rearrange, Table};
 use opledger_ir::{Elem, Storage};
 
 const FLOAT: u64 = 4;
@@ -163,6 +163,12 @@ fn moving_reads_what_it_moves_and_views_move_nothing() {
         g.concat(x, more, "n").unwrap()
     };
     moves(concat, (24 + 8) * FLOAT, 32 * FLOAT);
+    // Of a buffer that is continued only what is new is moved.
+    let growing = |g: &mut Graph| {
+        let (x, more) = (x(g), g.input("more", [("b", 2), ("n", 1), ("c", 4)]).unwrap());
+        g.record("", Concat { axis: "n".into(), grows: true }, &[x, more]).unwrap()
+    };
+    moves(growing, 8 * FLOAT, 8 * FLOAT);
     for training in [false, true] {
         let dropout = move |g: &mut Graph| {
             let x = x(g);

@@ -51,7 +51,7 @@ impl Graph {
         graph.caches = { self.caches.iter() }
             .filter_map(|cache| {
                 let (past, present) = (moved(&cache.past)?, moved(&cache.present)?);
-                Some(Cache { of: cache.of, past, present })
+                Some(Cache { past, present, ..cache.clone() })
             })
             .collect();
         graph.definitions = { self.definitions.iter() }

@@ -1,10 +1,10 @@
 //! What nodes, scopes and sizes are: how layers say it, and how others ask.
 
-use opledger_dims::Symbol;
+use opledger_dims::{Poly, Symbol};
 
 use super::{Graph, Node, Scope};
-use crate::Var;
 use crate::role::{Cache, Cached, Module, ModuleClass, ModuleId, Role, SizeRole};
+use crate::{Op, Var};
 
 impl Graph {
     /// Says what a node is; gives its value back.
@@ -42,10 +42,40 @@ impl Graph {
         std::iter::successors(node.module, step).map(|id| (id, self.module_of(id)))
     }
 
-    /// Says that `present` takes the place of the cached input `past` in the next run.
+    /// Says that `present` takes the place of the cached input `past` in the next run. It is said after
+    /// everything that reads `present` was recorded: where that is attention with windows alone, tokens
+    /// before the widest are of no use any more, and the cache holds `min(p, window)` of them.
     pub fn cache(&mut self, of: Cached, past: Var, present: Var) {
         self.mark(past, Role::Cache(of));
-        self.add_cache(Cache { of, past, present });
+        let held = self.held(past, present);
+        self.add_cache(Cache { of, past, present, held });
+    }
+
+    /// The elements of a cached input that are of use to what reads `present`.
+    fn held(&mut self, past: Var, present: Var) -> Poly {
+        let shape = self.shape(past).clone();
+        let tokens = self.size_of(SizeRole::Past).map(Poly::symbol);
+        let at = tokens.and_then(|p| shape.axes.iter().position(|axis| axis.size == p));
+        let (Some(at), Some(window)) = (at, self.widest_window(present)) else {
+            return shape.elements();
+        };
+        let mut sizes: Vec<Poly> = shape.axes.into_iter().map(|axis| axis.size).collect();
+        sizes[at] = self.minimum("held", [sizes[at].clone(), window]);
+        sizes.into_iter().product()
+    }
+
+    /// The window of everything that reads a value; none where something reads all of it, or windows
+    /// differ.
+    fn widest_window(&self, value: Var) -> Option<Poly> {
+        let mut windows =
+            self.nodes.iter().filter(|node| node.inputs.contains(&value)).map(|node| {
+                match &node.op {
+                    Op::Attention(attention) => attention.mask.window.clone(),
+                    _ => None,
+                }
+            });
+        let first = windows.next()??;
+        windows.all(|window| window.as_ref() == Some(&first)).then_some(first)
     }
 
     /// The inputs of a role, in the order of recording.

@@ -1,6 +1,7 @@
 //! Two values side by side along an axis. Count: none.
 
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
+use opledger_tensor::Tensor;
 
 use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
@@ -10,9 +11,20 @@ use crate::{AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, 
 pub struct Concat {
     /// The axis along which the operands are joined.
     pub axis: Symbol,
+    /// Whether the result is the first operand's own buffer, continued, as a cache grows: what is in it
+    /// already is neither read nor written.
+    pub grows: bool,
 }
 
 impl Concat {
+    /// The first operand: read, or kept where the result is its buffer.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn first<'c, T>(&self, call: &'c Call<'_, T>) -> Result<&'c Tensor<T>, OpError> {
+        if self.grows { call.kept(0) } else { call.real(0) }
+    }
+
     /// How the operands interleave: elements per step of the first, of the second, for each step of
     /// the axes outside the joined one.
     ///
@@ -65,7 +77,8 @@ impl Operation for Concat {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[]).in_place(&[0])
+        let facts = Facts::of(&[]).in_place(&[0]);
+        if self.grows { facts.growing(0) } else { facts }
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
@@ -77,7 +90,7 @@ impl Operation for Concat {
     }
 
     fn detail(&self) -> String {
-        String::new()
+        if self.grows { "growing".to_owned() } else { String::new() }
     }
 
     fn conflict(&self, _: &[&Shape], _: &Binding) -> Option<String> {
@@ -90,7 +103,7 @@ impl Operation for Concat {
         _: &mut dyn FnMut(Part),
     ) -> Result<Vec<Value<T>>, OpError> {
         let (first, second) = self.runs(call)?;
-        let (a, b) = (call.real(0)?.data(), call.real(1)?.data());
+        let (a, b) = (self.first(call)?.data(), call.real(1)?.data());
         let steps = call.output_len().checked_div(first + second).unwrap_or(0);
         let mut out = Vec::with_capacity(call.output_len());
         for step in 0..steps {

@@ -10,6 +10,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use opledger_ir::Elem;
 use serde_json::{Map, Value};
 
 pub use error::ConfigError;
@@ -42,6 +43,19 @@ impl Config {
     /// A configuration that stands inside another text.
     pub(crate) fn of(origin: String, map: Map<String, Value>) -> Config {
         Config { origin, map, head_apart: false }
+    }
+
+    /// The type that its weights are stored in, where it says one: `dtype`, in older files
+    /// `torch_dtype`.
+    pub fn stored(&self) -> Option<Elem> {
+        let said = ["dtype", "torch_dtype"].into_iter().find_map(|key| self.map.get(key)?.as_str());
+        match said?.trim_start_matches("torch.") {
+            "float64" => Some(Elem::F64),
+            "float32" => Some(Elem::F32),
+            "bfloat16" => Some(Elem::Bf16),
+            "float16" => Some(Elem::F16),
+            _ => None,
+        }
     }
 
     /// Whether the files of its weights decide if the head is the table of words. Of T5 of version 1.1

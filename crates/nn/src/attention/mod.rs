@@ -354,7 +354,7 @@ impl MultiheadAttention {
 /// `[…, p, g, e]` and `[…, n, g, e]` to `[…, p + n, g, e]`.
 fn append(g: &mut Graph, label: &str, past: Var, new: Var) -> Result<Var, NnError> {
     let axis = tokens(g, new).name;
-    Ok(g.record(label, Concat { axis }, &[past, new])?)
+    Ok(g.record(label, Concat { axis, grows: true }, &[past, new])?)
 }
 
 /// The tokens of `[…, n, h, e]`.

@@ -73,6 +73,8 @@ pub struct Account<N> {
 pub struct Memory {
     /// The kind of the elements of parameters and of the cache.
     pub dtype: &'static str,
+    /// Whether the configuration of the model says so.
+    pub declared: bool,
     /// All parameters.
     #[serde(serialize_with = "json::quantity")]
     pub parameters: Integer,
@@ -82,12 +84,40 @@ pub struct Memory {
     /// Keys and values of one token in all layers, of models that cache them.
     #[serde(serialize_with = "json::optional")]
     pub cache_per_token: Option<Integer>,
-    /// Keys and values of all tokens of all items.
+    /// What the cache holds of all tokens of all items: of layers with a window, their last tokens.
     #[serde(serialize_with = "json::optional")]
     pub cache: Option<Integer>,
+    /// Keys and values of all tokens, where windows leave some of them out.
+    #[serde(serialize_with = "json::optional")]
+    pub cache_without_windows: Option<Integer>,
+    /// How the files store the weights, by type, where there are files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StoredKind>,
     /// Values that are alive at once at the worst moment of a run here, f32.
     #[serde(serialize_with = "json::quantity")]
     pub activations: Integer,
+}
+
+/// Weights that files store in one type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoredKind {
+    /// The type, as the format calls it.
+    pub name: &'static str,
+    /// How many tensors.
+    pub tensors: usize,
+    /// Their elements.
+    #[serde(serialize_with = "json::quantity")]
+    pub elements: Integer,
+    /// Their bytes, scales and zeros included.
+    #[serde(serialize_with = "json::quantity")]
+    pub bytes: Integer,
+}
+
+impl StoredKind {
+    /// Nothing of a type yet.
+    pub fn none(name: &'static str) -> Self {
+        StoredKind { name, tensors: 0, elements: Integer::default(), bytes: Integer::default() }
+    }
 }
 
 impl Memory {
@@ -99,10 +129,26 @@ impl Memory {
             }
         };
         row("active parameters".to_owned(), self.active_parameters.as_ref());
-        row(format!("parameters, bytes as {}", self.dtype), Some(&self.parameters));
-        let cached = format!("keys and values of a token, bytes as {}", self.dtype);
-        row(cached, self.cache_per_token.as_ref());
-        row(format!("keys and values of all tokens, bytes as {}", self.dtype), self.cache.as_ref());
+        let dtype = self.dtype;
+        let declared = if self.declared { ", which the configuration says" } else { "" };
+        row(format!("parameters, bytes as {dtype}{declared}"), Some(&self.parameters));
+        let stored: Integer = self.files.iter().map(|kind| &kind.bytes).sum();
+        row(
+            "weights in the files, bytes".to_owned(),
+            Some(&stored).filter(|_| !self.files.is_empty()),
+        );
+        for StoredKind { name, tensors, elements, bytes } in &self.files {
+            let elements = crate::thousands(elements);
+            row(format!("  {name}: {tensors} tensors of {elements} elements"), Some(bytes));
+        }
+        row(format!("keys and values of a token, bytes as {dtype}"), self.cache_per_token.as_ref());
+        let of = match self.cache_without_windows {
+            Some(_) => "in the windows",
+            None => "of all tokens",
+        };
+        row(format!("keys and values {of}, bytes as {dtype}"), self.cache.as_ref());
+        let all = format!("keys and values of all tokens, bytes as {dtype}");
+        row(all, self.cache_without_windows.as_ref());
         row("peak of activations, bytes as f32".to_owned(), Some(&self.activations));
         Table { columns: vec![Column::word("memory"), Column::number("count")], rows }
     }

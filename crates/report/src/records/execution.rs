@@ -1,5 +1,6 @@
 //! What a run did: useful and executed counts, time, and the theorem.
 
+use num_traits::Zero;
 use opledger_dims::{Binding, Class, Counts, Integer};
 use serde::Serialize;
 
@@ -169,6 +170,9 @@ pub struct Execution {
     pub substituted: Vec<SubstitutedRecord>,
     /// Bytes moved in one run.
     pub bytes: Bytes<Integer>,
+    /// Bytes copied to make room for caches that grow, which is no part of an operation.
+    #[serde(serialize_with = "json::quantity")]
+    pub bytes_relocated: Integer,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.
@@ -240,7 +244,13 @@ impl Record for Execution {
             lines.push(format!("output {name}: {dtype} {shape:?}"));
         }
         let [read, written] = [&self.bytes.read, &self.bytes.written].map(thousands);
-        lines.push(format!("bytes: {read} read, {written} written"));
+        lines.push(match self.bytes_relocated.is_zero() {
+            true => format!("bytes: {read} read, {written} written"),
+            false => format!(
+                "bytes: {read} read, {written} written, {} copied to make room for caches",
+                thousands(&self.bytes_relocated)
+            ),
+        });
         if let Some(PeakBytes { foreseen, reached, held }) = &self.peak_bytes {
             let [foreseen, reached, held] = [foreseen, reached, held].map(thousands);
             lines.push(format!(

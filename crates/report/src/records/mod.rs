@@ -4,6 +4,7 @@ mod account;
 mod audit;
 mod conventions;
 mod execution;
+mod fit;
 mod generation;
 mod grid;
 mod kinds;
@@ -11,7 +12,7 @@ mod models;
 mod totals;
 mod verification;
 
-pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters};
+pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters, StoredKind};
 pub use audit::{
     Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
     AuditedSeries, AuditedTable, Outcome, Provenance, SearchedRow,
@@ -24,6 +25,7 @@ pub use execution::{
     ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, SubstitutedRecord,
     TheoremRecord, WallMs,
 };
+pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, Step};
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};

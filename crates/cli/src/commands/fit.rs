@@ -1,0 +1,83 @@
+//! `opledger fit`: how many tokens fit in memory.
+
+use std::process::ExitCode;
+
+use opledger_account::{AccountError, MemoryBudget, Model, Sweep};
+use opledger_dims::{Binding, Integer};
+use opledger_ir::SizeRole;
+use opledger_models::Request;
+use opledger_report::{Fitted, FittedTokens, Intake};
+
+use crate::args::FitArgs;
+use crate::failure::Failure;
+use crate::notes;
+use crate::output;
+
+pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
+    let model = args.open()?;
+    let given = args.fixed(&model)?;
+    let elem = args.dtype.unwrap_or(model.storage());
+    let cache = args.cache_dtype.unwrap_or(elem);
+    let files = model.stored_weights();
+    // A type that is asked for is that of the weights too.
+    let stored: Option<Integer> = (args.dtype.is_none() && !files.is_empty())
+        .then(|| files.iter().map(|kind| &kind.bytes).sum());
+    let as_stored = stored.is_some();
+    let budget = MemoryBudget { bytes: args.memory.clone(), weights: stored, elem, cache };
+    let mut fitted: Vec<Fitted> = Vec::new();
+    for items in args.items(&model) {
+        for reading in [Intake::OneByOne, Intake::AtOnce] {
+            match model.fitting(&budget, &items, reading, &given) {
+                Ok(most) => fitted.push(most),
+                // What has no cache reads all at once.
+                Err(AccountError::NoCache { .. }) if reading == Intake::OneByOne => {}
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+    }
+    let fits = fitted.iter().any(|most| most.tokens > Integer::default());
+    let record = FittedTokens {
+        model: model.name().to_owned(),
+        binding: given,
+        memory: budget.bytes,
+        as_stored,
+        dtype: elem.name(),
+        cache_dtype: cache.name(),
+        fitted,
+    };
+    output::show_noted(&record, &notes::about(&model, model.sizes()), args.format)?;
+    Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl FitArgs {
+    fn open(&self) -> Result<Model, Failure> {
+        Ok(Model::open_for(&self.model, Request::default())?)
+    }
+
+    /// The numbers of items to look at.
+    fn items(&self, model: &Model) -> Vec<Integer> {
+        let symbol = model.graph().size_of(SizeRole::Batch);
+        let given = self.sizes.iter().find(|sweep| Some(&sweep.symbol) == symbol);
+        given.map_or_else(|| vec![1.into()], |sweep| sweep.sizes.iter().collect())
+    }
+
+    /// The other sizes.
+    fn fixed(&self, model: &Model) -> Result<Binding, Failure> {
+        let graph = model.graph();
+        let mut sizes = Binding::new();
+        for Sweep { symbol, sizes: given } in &self.sizes {
+            let role = |role| graph.size_of(role) == Some(symbol);
+            if role(SizeRole::Batch) {
+                continue;
+            }
+            if role(SizeRole::Tokens) || role(SizeRole::Past) {
+                return Err(Failure::FittedSize { symbol: symbol.clone() });
+            }
+            match (given.at(0), given.len()) {
+                (Some(size), 1) => drop(sizes.set(symbol, size)),
+                _ => return Err(Failure::FittedSizes { symbol: symbol.clone() }),
+            }
+        }
+        Ok(sizes)
+    }
+}

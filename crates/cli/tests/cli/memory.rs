@@ -1,0 +1,140 @@
+//! Memory: what a cache holds, what a step moves, how many tokens fit.
+
+use serde_json::Value;
+
+use super::{opledger, stdout};
+
+fn json(arguments: &[&str]) -> Value {
+    let all: Vec<&str> = arguments.iter().copied().chain(["--format", "json"]).collect();
+    serde_json::from_str(&stdout(&all)).unwrap()
+}
+
+fn number(value: &Value) -> u64 {
+    value.to_string().parse().unwrap()
+}
+
+/// Mistral 7B keeps the last 4,096 tokens of each layer: 2 · 32 · 8 · 128 elements of each.
+#[test]
+fn a_cache_holds_the_windows_of_its_layers() {
+    let memory = |tokens: &str, more: &[&str]| {
+        let sizes = ["count", "mistral-7b", "--dtype", "bf16", "--set", tokens];
+        json(&[&sizes[..], more].concat())["memory"].clone()
+    };
+    let long = memory("n=8192", &[]);
+    assert_eq!(number(&long["cache"]), 536_870_912);
+    assert_eq!(number(&long["cache_without_windows"]), 1_073_741_824);
+    let short = memory("n=4096", &["--set", "b=3"]);
+    assert_eq!(number(&short["cache"]), 3 * 536_870_912);
+    assert_eq!(short["cache_without_windows"], Value::Null);
+    // Tokens of a step and those before it are in it.
+    let step = memory("n=1", &["--set", "p=99"]);
+    assert_eq!(number(&step["cache"]), 100 * 131_072);
+    let holds = |assertion: &str| {
+        let sizes = ["--set", "n=1", "--set", "p=5000", "--assert", assertion];
+        opledger(&[&["count", "mistral-7b"][..], &sizes].concat()).code
+    };
+    assert_eq!(holds("cache == 268435456"), Some(0));
+    assert_eq!(holds("cache == 327680000"), Some(1));
+}
+
+/// One token of Llama 3.1 8B after 131,071 others, and one of Mixtral after 1,000: each weight that a
+/// token meets is read once, the cache once, and of both what is new is written.
+#[test]
+fn a_step_moves_the_weights_it_meets_and_the_cache() {
+    let step = |model: &str, past: &str| json(&["count", model, "--set", "n=1", "--set", past]);
+    let llama = step("llama-3.1-8b", "p=131071");
+    let (weights, token) = (4 * (8_030_261_248_u64 - 128_256 * 4096), 4 * 65_536);
+    let rest = number(&llama["bytes"]["read"]) - weights - 131_072 * token;
+    assert!(rest < 30_000_000, "{rest}");
+    let nodes = llama["nodes"].as_array().unwrap();
+    let appended: Vec<&Value> = nodes.iter().filter(|node| node["op"] == "concat").collect();
+    let written: u64 = appended.iter().map(|node| number(&node["bytes"]["written"])).sum();
+    assert_eq!((appended.len(), written), (2, token));
+
+    let mixtral = step("mixtral-8x7b", "p=1000");
+    let (weights, token) = (4 * (12_879_925_248_u64 - 32_000 * 4096), 4 * 65_536);
+    let rest = number(&mixtral["bytes"]["read"]) - weights - 1001 * token;
+    assert!(rest < 30_000_000, "{rest}");
+}
+
+#[test]
+fn the_type_of_a_configuration_is_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let text = r#"{"model_type": "gpt2", "n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 4,
+                   "vocab_size": 5, "torch_dtype": "bfloat16"}"#;
+    std::fs::write(&file, text).unwrap();
+    let memory = |more: &[&str]| {
+        let sizes = ["count", file.to_str().unwrap(), "--set", "n=1"];
+        json(&[&sizes[..], more].concat())["memory"].clone()
+    };
+    let [own, given] = [memory(&[]), memory(&["--dtype", "f32"])];
+    assert_eq!((&own["dtype"], &own["declared"]), (&"bf16".into(), &true.into()));
+    assert_eq!((&given["dtype"], &given["declared"]), (&"f32".into(), &false.into()));
+    assert_eq!(number(&given["parameters"]), 2 * number(&own["parameters"]));
+}
+
+#[test]
+fn as_many_tokens_fit_as_memory_has_room_for() {
+    let fit = |arguments: &[&str]| json(&[&["fit"][..], arguments].concat());
+    let record = fit(&[
+        "llama-3.1-8b",
+        "--memory",
+        "24GB",
+        "--dtype",
+        "bf16",
+        "--cache-dtype",
+        "int8",
+        "--set",
+        "b=1,2,64",
+    ]);
+    let fitted = record["fitted"].as_array().unwrap();
+    assert_eq!(fitted.len(), 6);
+    for row in fitted {
+        let [items, tokens, weights, cache, activations] =
+            ["items", "tokens", "weights", "cache", "activations"].map(|key| number(&row[key]));
+        assert_eq!(weights, 2 * 8_030_261_248);
+        assert_eq!(cache, items * tokens * 65_536);
+        let taken = weights + cache + activations;
+        assert!(taken <= 24_000_000_000, "{row}");
+        match (&row["by"], row["reading"].as_str()) {
+            (Value::Object(by), _) => {
+                assert_eq!(by["positions"], "max_position_embeddings");
+                assert_eq!(tokens, 131_072);
+            }
+            // One more token of each would not.
+            (_, Some("one-by-one")) => assert!(taken + items * 65_536 > 24_000_000_000, "{row}"),
+            _ => assert!(tokens < number(&fitted[0]["tokens"]), "{row}"),
+        }
+    }
+    // A cache with windows is full at some time, and the model has no last position.
+    let mistral = fit(&["mistral-7b", "--memory", "32GiB", "--dtype", "bf16"]);
+    let row = &mistral["fitted"][0];
+    assert_eq!(number(&row["cache"]), 4096 * 131_072, "{row}");
+    // An encoder reads all at once.
+    let bert = fit(&["bert-base", "--memory", "1GB"]);
+    assert_eq!(bert["fitted"].as_array().unwrap().len(), 1);
+    assert_eq!(bert["fitted"][0]["by"]["positions"], "max_position_embeddings");
+}
+
+#[test]
+fn what_does_not_fit_or_cannot_be_asked_is_said() {
+    let told = |arguments: &[&str]| opledger(&[&["fit"][..], arguments].concat());
+    let none = told(&["llama-3.1-8b", "--memory", "8GB", "--dtype", "bf16"]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stdout.contains("16,060,522,496"), "{}", none.stdout);
+    for (arguments, message) in [
+        (&["gpt2", "--memory", "8G"][..], "write GB (powers of 1000) or GiB (of 1024)"),
+        (&["gpt2", "--memory", "much"], "is no number of bytes; write it as 24GB"),
+        (&["gpt2", "--memory", "1GB", "--set", "n=3"], "how many n fit is what is asked"),
+        (
+            &["gpt2", "--memory", "1GB", "--set", "c=3,4"],
+            "c several sizes; only the number of items",
+        ),
+        (&["vit-b16", "--memory", "1GB"], "`vit-b16` takes no tokens"),
+    ] {
+        let told = told(arguments);
+        assert_eq!(told.code, Some(2), "{arguments:?}");
+        assert!(told.stderr.contains(message), "{}", told.stderr);
+    }
+}
