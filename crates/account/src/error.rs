@@ -20,6 +20,23 @@ pub enum AccountError {
     #[cfg(feature = "files")]
     #[error(transparent)]
     File(#[from] opledger_weights::ConfigFileError),
+    /// A text that names nothing.
+    #[cfg(feature = "files")]
+    #[error(
+        "there is no model `{}`{}: no layer or published model (`opledger layers`, `opledger models`), no \
+         file or folder, and nothing in the Hugging Face cache `{}`",
+        opledger_dims::escaped(name),
+        opledger_dims::did_you_mean(nearest),
+        opledger_dims::escaped(&cache.to_string_lossy())
+    )]
+    NoModel {
+        /// The text.
+        name: String,
+        /// What is called much the same.
+        nearest: Option<&'static str>,
+        /// The cache.
+        cache: std::path::PathBuf,
+    },
     /// A file that is no GGUF file.
     #[cfg(feature = "files")]
     #[error(transparent)]

@@ -25,6 +25,8 @@ mod error;
 mod fit;
 mod generation;
 mod grid;
+#[cfg(feature = "files")]
+mod hub;
 mod memory;
 mod model;
 mod nodes;

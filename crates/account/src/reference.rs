@@ -61,9 +61,10 @@ impl ProgramOptions {
 impl FromStr for ModelReference {
     type Err = AccountError;
 
-    /// Finds what a text names: the kind of a layer first, then a published model by its name, in small
-    /// letters or capitals, then a path, then a published model by the name it is published under. A
-    /// folder that is called as a model or a layer is named by a path with a separator, `./gpt2`.
+    /// Finds what a text names: the kind of a layer first, then a published model by its name here, then
+    /// a path, then what the cache of Hugging Face on this machine has under the name, `org/name` or
+    /// `name`, then a published model by the name it is published under, or in other letters. A folder
+    /// that is called as a model or a layer is named by a path with a separator, `./gpt2`.
     fn from_str(text: &str) -> Result<Self, AccountError> {
         ModelReference::read(text, &ProgramOptions::default())
     }
@@ -89,6 +90,7 @@ impl ModelReference {
         }
         if !text.contains(std::path::is_separator)
             && let Ok(preset) = preset(text)
+            && (preset.name == text || ModelReference::cached(text)?.is_none())
         {
             return Ok(ModelReference::Config { config: preset.config(), directory: None });
         }
@@ -99,14 +101,32 @@ impl ModelReference {
         if text.contains(':') {
             return Ok(ModelReference::Layer(Box::new(layer::parse(text)?)));
         }
+        if let Some(reference) = ModelReference::cached(text)? {
+            return Ok(reference);
+        }
         match preset(text) {
             Ok(preset) => Ok(ModelReference::Config { config: preset.config(), directory: None }),
             Err(ConfigError::Unknown { name, nearest: model }) => {
                 let nearest = nearest(&name, kinds().iter().map(|kind| kind.name)).or(model);
+                #[cfg(feature = "files")]
+                if let Some(cache) = crate::hub::cache() {
+                    return Err(AccountError::NoModel { name, nearest, cache });
+                }
                 Err(ConfigError::Unknown { name, nearest }.into())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The model of a name in the cache of Hugging Face on this machine.
+    fn cached(text: &str) -> Result<Option<ModelReference>, AccountError> {
+        #[cfg(feature = "files")]
+        if let Some(folder) = crate::hub::cache().and_then(|c| crate::hub::snapshot(&c, text)) {
+            let config = opledger_weights::read_config(&folder)?;
+            return Ok(Some(ModelReference::Config { config, directory: Some(folder) }));
+        }
+        let _ = text;
+        Ok(None)
     }
 
     /// The configuration of a file or of a directory; none where no file has this path.

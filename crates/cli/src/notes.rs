@@ -64,7 +64,10 @@ fn taken_for(model: &Model) -> Vec<String> {
     let what = if model.reference().is_whole_model() { "published model" } else { "layer" };
     let told =
         || format!("`{name}` is taken for the {what}; the folder of that name is `./{name}`");
-    folder.then(told).into_iter().collect()
+    let cached = model.directory().filter(|folder| *folder != Path::new(name));
+    let read =
+        |folder: &Path| format!("`{name}` is read from `{}`", escaped(&folder.to_string_lossy()));
+    folder.then(told).into_iter().chain(cached.map(read)).collect()
 }
 
 /// That there are more tokens than the model was made for.
@@ -84,6 +87,21 @@ fn beyond(model: &Model, sizes: &Binding) -> Vec<String> {
 /// That a model's weights are no one's.
 pub(crate) fn drawn(seed: u64) -> String {
     format!("weights: drawn from seed {seed}")
+}
+
+/// Which tensors of the files are not of the model.
+pub(crate) fn left_aside(tensors: &[String]) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let names = tensors.iter().take(SHOWN).map(|name| format!("`{}`", escaped(name)));
+    let names = names.collect::<Vec<_>>().join(", ");
+    match tensors.len() {
+        0 => Vec::new(),
+        all if all > SHOWN => vec![format!(
+            "left aside, of parts that the model does not have: {names} and {} more",
+            all - SHOWN
+        )],
+        _ => vec![format!("left aside, of parts that the model does not have: {names}")],
+    }
 }
 
 /// Which parameters have elements that are no numbers.

@@ -24,6 +24,7 @@ pub struct Generator {
     session: Session<Fast>,
     weights_read: bool,
     non_finite: Vec<(String, usize)>,
+    aside: Vec<String>,
     settings: GenerationSettings,
     settings_of: &'static str,
 }
@@ -61,10 +62,11 @@ impl Generator {
         let mut sizes = model.sizes().clone();
         model.one_item_unless_given(&mut sizes);
         let complete = graph.complete(&sizes).map_err(opledger_interp::RunError::from)?;
-        let ModelWeights { feeds, read, non_finite } = weights(&model, &complete, feeds)?;
+        let ModelWeights { feeds, read: weights_read, non_finite, aside } =
+            weights(&model, &complete, feeds)?;
         let session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
         let (settings, settings_of) = settings(&model)?;
-        Ok(Generator { model, session, weights_read: read, non_finite, settings, settings_of })
+        Ok(Generator { model, session, weights_read, non_finite, aside, settings, settings_of })
     }
 
     /// The same with an empty cache that has room for so many tokens.
@@ -123,6 +125,11 @@ impl Generator {
     /// The parameters with elements that are infinite or no numbers, and how many these are.
     pub fn non_finite(&self) -> &[(String, usize)] {
         &self.non_finite
+    }
+
+    /// Tensors of the files that are of parts the model does not have.
+    pub fn left_aside(&self) -> &[String] {
+        &self.aside
     }
 
     /// Runs the model on the next tokens, which are then in the cache.

@@ -23,6 +23,8 @@ pub struct ModelWeights {
     pub read: bool,
     /// The parameters with elements that are infinite or no numbers, and how many these are.
     pub non_finite: Vec<(String, usize)>,
+    /// Tensors of the files that are of parts the model does not have.
+    pub aside: Vec<String>,
 }
 
 /// Adds to `feeds` every parameter of a model from the files beside its configuration, if there are
@@ -36,20 +38,21 @@ pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeig
         let tensors = opledger_torch::weights(path, model.graph())?;
         let read = !tensors.is_empty();
         let feeds = tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
-        return Ok(ModelWeights { feeds, read, non_finite: Vec::new() });
+        return Ok(ModelWeights { feeds, read, non_finite: Vec::new(), aside: Vec::new() });
     }
     if let Some(header) = model.reference().gguf() {
         return Err(ExecuteError::Gguf { path: header.path.clone() });
     }
     let checkpoint = model.directory().map(Checkpoint::beside).transpose()?.flatten();
     let Some(checkpoint) = checkpoint else {
-        return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new() });
+        return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new(), aside: Vec::new() });
     };
     let available = available_memory();
     let names = &model.recorded().names;
     let loaded = checkpoint.load(model.graph(), sizes, names, available.as_ref())?;
     let feeds = loaded.tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
-    Ok(ModelWeights { feeds, read: true, non_finite: loaded.non_finite })
+    let (non_finite, aside) = (loaded.non_finite, loaded.aside);
+    Ok(ModelWeights { feeds, read: true, non_finite, aside })
 }
 
 /// Running a model at sizes.

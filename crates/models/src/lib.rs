@@ -10,7 +10,7 @@ mod model;
 mod names;
 mod preset;
 
-pub use config::{Config, ConfigError, GenerationSettings};
+pub use config::{Config, ConfigError, GenerationSettings, POOLER};
 pub use family::{Logits, Request, families};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader};
 pub use model::{ModelGraph, PositionLimit};

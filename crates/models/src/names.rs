@@ -36,6 +36,9 @@ impl Pattern {
     }
 }
 
+/// The heads of BERT's pretraining, both of which published files have.
+const HEADS: [&str; 2] = ["cls.predictions", "cls.seq_relationship"];
+
 /// How the names in files follow from the paths of a graph. Without any rule they are the same.
 ///
 /// Where a rule's pattern of a file has `*`, it takes the numbers of the path in their order. Rules
@@ -139,6 +142,20 @@ impl Names {
     pub fn ignore(mut self, file: &str) -> Self {
         self.ignored.push(Pattern::new(file));
         self
+    }
+
+    /// Whether a tensor is of a head that shares its scope with others, of which a model may have some.
+    pub fn is_of_a_head(&self, file: &str) -> bool {
+        let below = |name: &str, head: &str| {
+            name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let names = self.spellings(file);
+        names.iter().any(|name| HEADS.iter().any(|head| below(name, head)))
+    }
+
+    /// A name without the prefixes that files may have or lack.
+    pub fn bare<'n>(&self, name: &'n str) -> &'n str {
+        self.prefixes.iter().find_map(|prefix| name.strip_prefix(&**prefix)).unwrap_or(name)
     }
 
     /// Files may hold a copy of a parameter under this name, beside it or in its stead. A copy beside

@@ -23,6 +23,8 @@ pub struct Checkpoint {
     pub(crate) path: PathBuf,
     pub(crate) shards: Vec<Shard>,
     pub(crate) tensors: BTreeMap<String, Located>,
+    /// Tensors of its files that its index does not name, and that are not read.
+    pub(crate) unlisted: Vec<String>,
 }
 
 /// A file of a checkpoint.
@@ -83,7 +85,8 @@ impl Checkpoint {
     }
 
     fn empty(path: &Path) -> Self {
-        Checkpoint { path: path.to_owned(), shards: Vec::new(), tensors: BTreeMap::new() }
+        let (path, shards, tensors) = (path.to_owned(), Vec::new(), BTreeMap::new());
+        Checkpoint { path, shards, tensors, unlisted: Vec::new() }
     }
 
     /// Adds the tensors of a file; gives back the name of one that is there already.
@@ -126,15 +129,16 @@ impl Checkpoint {
                 return Err(bad(IndexError::TooMany { tensor }));
             }
         }
-        let names = map.keys().chain(checkpoint.tensors.keys()).collect::<BTreeSet<_>>();
-        for tensor in names {
+        for (tensor, said) in &map {
             let there = checkpoint.info(tensor).and_then(|(_, path)| path.file_name()?.to_str());
-            let said = map.get(tensor).map(String::as_str);
-            if there != said {
-                let (said, there) = (said.map(str::to_owned), there.map(str::to_owned));
+            if there != Some(said) {
+                let (said, there) = (said.clone(), there.map(str::to_owned));
                 return Err(bad(IndexError::Elsewhere { tensor: tensor.clone(), said, there }));
             }
         }
+        let unlisted = checkpoint.tensors.keys().filter(|tensor| !map.contains_key(*tensor));
+        checkpoint.unlisted = unlisted.cloned().collect();
+        checkpoint.tensors.retain(|tensor, _| map.contains_key(tensor));
         Ok(checkpoint)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_models::{Config, ConfigError};
+use opledger_models::{Config, ConfigError, POOLER};
 
 use crate::checkpoint::Checkpoint;
 use crate::files::{display, read_bounded};
@@ -32,8 +32,8 @@ pub enum ConfigFileError {
     Config(#[from] ConfigError),
 }
 
-/// Reads a configuration from a file; of a folder, from its `config.json`, and where that leaves open
-/// whether there is a head, as the names of the weights beside it say.
+/// Reads a configuration from a file; of a folder, from its `config.json`. Where that leaves open whether
+/// there is a head, the names of the weights beside it say, as they do whether there is a pooler.
 ///
 /// # Errors
 /// When it cannot be read, is too long, or is no JSON object with distinct keys.
@@ -44,13 +44,17 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
         |problem: String| ConfigFileError::Unreadable { path: path.to_owned(), problem };
     let bytes = read_bounded(path, MAX_CONFIG).map_err(unreadable)?;
     let config = Config::parse(&format!("`{}`", display(path)), &bytes)?;
-    // A head in files that cannot be read is found wanting when they are.
-    let has_head = |weights: Checkpoint| weights.info(HEAD).is_some();
-    match config.leaves_head_open()
-        && folder.is_dir()
-        && Checkpoint::open(folder).is_ok_and(has_head)
-    {
-        true => Ok(config.with_head_apart()),
-        false => Ok(config),
+    if !folder.is_dir() {
+        return Ok(config);
+    }
+    // What is wrong with files is told when they are read.
+    let Ok(weights) = Checkpoint::open(folder) else { return Ok(config) };
+    let config = match config.leaves_head_open() && weights.info(HEAD).is_some() {
+        true => config.with_head_apart(),
+        false => config,
+    };
+    match weights.names().any(|name| name.ends_with(POOLER)) {
+        true => Ok(config),
+        false => Ok(config.without_pooler()),
     }
 }

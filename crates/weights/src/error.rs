@@ -159,12 +159,17 @@ pub enum IndexError {
         tensor: String,
     },
     /// A tensor that is in another file than the index says.
-    #[error("tensor `{}` should be in {} and is in {}", escaped(tensor), place(said), place(there))]
+    #[error(
+        "tensor `{}` should be in `{}` and is in {}",
+        escaped(tensor),
+        escaped(said),
+        place(there)
+    )]
     Elsewhere {
         /// Its name.
         tensor: String,
         /// Where it should be.
-        said: Option<String>,
+        said: String,
         /// Where it is.
         there: Option<String>,
     },

@@ -21,6 +21,8 @@ pub struct Loaded {
     pub non_finite: Vec<(String, usize)>,
     /// Tensors of the files that were passed over.
     pub ignored: Vec<String>,
+    /// Tensors of parts that the model does not have, and those that an index does not name.
+    pub aside: Vec<String>,
 }
 
 impl Checkpoint {
@@ -74,7 +76,9 @@ impl Checkpoint {
             }
         }
         let ignored = plan.ignored.into_iter().map(str::to_owned).collect();
-        Ok(Loaded { tensors, bytes_read: reader.finish()?, non_finite, ignored })
+        let aside = plan.aside.into_iter().chain(self.unlisted.iter().map(String::as_str));
+        let aside = aside.map(str::to_owned).collect();
+        Ok(Loaded { tensors, bytes_read: reader.finish()?, non_finite, ignored, aside })
     }
 }
 

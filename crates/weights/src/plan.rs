@@ -1,6 +1,6 @@
 //! Which tensors of a checkpoint become which parameters of a graph, settled before any is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use opledger_dims::{Binding, Integer, escaped};
@@ -37,6 +37,8 @@ pub(crate) struct Plan<'c> {
     pub(crate) copies: Vec<(&'c str, &'c Located, usize)>,
     /// Tensors that are passed over.
     pub(crate) ignored: Vec<&'c str>,
+    /// Tensors of parts that the model does not have, which are left aside.
+    pub(crate) aside: Vec<&'c str>,
 }
 
 /// The parameters of a graph, refused when their elements take more bytes than are `available`.
@@ -97,6 +99,12 @@ pub(crate) fn plan<'c>(
         plan.pieces.push(planner.find(parameter, sizes));
     }
     let Planner { users, mut differences, .. } = planner;
+    // A part of its own begins with a word that no tensor of the model begins with: a classifier, a
+    // pooler, a tower for images. What stands within the model's own parts changes what it computes.
+    let part = |name: &'c str| names.bare(name).split('.').next().unwrap_or_default();
+    let own: BTreeSet<&str> = users.keys().map(|name| part(name)).collect();
+    // Where something is missing, what is too many may be that, under another name.
+    let missing = !differences.missing.is_empty();
     let unused = checkpoint.tensors.iter().filter(|(name, _)| !users.contains_key(&***name));
     for (name, located) in unused {
         let original = names.original(name).and_then(|path| positions.get(path));
@@ -108,6 +116,8 @@ pub(crate) fn plan<'c>(
             plan.copies.push((name, located, *at));
         } else if names.is_ignored(name) {
             plan.ignored.push(name);
+        } else if !missing && (names.is_of_a_head(name) || !own.contains(part(name))) {
+            plan.aside.push(name);
         } else {
             differences.extra.push(format!("`{}`, {}", escaped(name), located.info));
         }

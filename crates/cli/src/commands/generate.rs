@@ -21,6 +21,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let generator = Generator::open(&args.model, Feeds::seeded(args.seed))?;
     let mut notes = Vec::new();
     notes.extend(notes::non_finite(generator.non_finite()));
+    notes.extend(notes::left_aside(generator.left_aside()));
     if !generator.weights_read() {
         notes.push(notes::drawn(args.seed));
     }

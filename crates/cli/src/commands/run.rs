@@ -130,6 +130,7 @@ impl Given {
         let mut feeds = Feeds::seeded(seed);
         let weights = weights(model, sized.sizes(), feeds)?;
         let mut notes = notes::non_finite(&weights.non_finite);
+        notes.extend(notes::left_aside(&weights.aside));
         if !weights.read && model.reference().is_whole_model() && !self.gives_parameters(graph) {
             notes.push(notes::drawn(seed));
         }

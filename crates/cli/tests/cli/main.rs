@@ -15,6 +15,7 @@ mod measured;
 mod memory;
 mod models;
 mod programs;
+mod published;
 mod readme;
 mod records;
 mod tables;

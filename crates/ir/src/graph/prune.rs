@@ -6,6 +6,21 @@ use crate::role::Cache;
 use crate::{Definition, Graph, Var};
 
 impl Graph {
+    /// Leaves an output away, with the last nodes that nothing else needs.
+    pub fn drop_output(&mut self, name: &str) {
+        self.outputs.retain(|(own, _)| own != name);
+        let repeated = self.loops.iter().map(|body| body.body.end).max().unwrap_or(0);
+        while let Some(at) = self.nodes.len().checked_sub(1) {
+            let used = |var: &Var| var.index() == at;
+            let needed = self.outputs.iter().any(|(_, var)| used(var))
+                || self.nodes.iter().any(|node| node.inputs.iter().any(used));
+            if needed || at <= repeated {
+                break;
+            }
+            self.nodes.pop();
+        }
+    }
+
     /// The graph without those `spare` nodes that nothing else reads, with those `early` ones that sources
     /// lead to straight behind the sources; and, for each node of this one, the value that its first
     /// result is there. A graph with repetitions stays as it is.

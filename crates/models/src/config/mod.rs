@@ -10,12 +10,22 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use opledger_ir::Elem;
+use opledger_ir::{Elem, Graph, Module, ModuleClass};
 use serde_json::{Map, Value};
 
 pub use error::ConfigError;
 pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
+
+/// What the first parameter of a pooler is called in files.
+pub const POOLER: &str = "pooler.dense.weight";
+
+/// Whether a model has a pooler with parameters.
+fn has_pooler(graph: &Graph) -> bool {
+    let pooler = |(_, module): (_, &Module)| module.class == ModuleClass::Pooler;
+    let parameters = graph.nodes().iter().filter(|node| node.op.is_source());
+    parameters.into_iter().any(|node| graph.modules_around(node).any(pooler))
+}
 
 /// A configuration.
 #[derive(Clone, Debug)]
@@ -24,6 +34,8 @@ pub struct Config {
     map: Map<String, Value>,
     /// Whether the files of its weights have a head of their own.
     head_apart: bool,
+    /// Whether the files of its weights lack the pooler.
+    no_pooler: bool,
 }
 
 impl Config {
@@ -35,14 +47,16 @@ impl Config {
         let malformed =
             |problem: String| ConfigError::Malformed { origin: origin.to_owned(), problem };
         match opledger_json::parse(text).map_err(|e| malformed(e.to_string()))? {
-            Value::Object(map) => Ok(Config { origin: origin.to_owned(), map, head_apart: false }),
+            Value::Object(map) => {
+                Ok(Config { origin: origin.to_owned(), map, head_apart: false, no_pooler: false })
+            }
             _ => Err(malformed("it is no JSON object".to_owned())),
         }
     }
 
     /// A configuration that stands inside another text.
     pub(crate) fn of(origin: String, map: Map<String, Value>) -> Config {
-        Config { origin, map, head_apart: false }
+        Config { origin, map, head_apart: false, no_pooler: false }
     }
 
     /// The type that its weights are stored in, where it says one: `dtype`, in older files
@@ -66,6 +80,27 @@ impl Config {
         let says_no = |key: &str| self.map.get(key) == Some(&Value::Bool(false));
         self.map.get("model_type").is_some_and(|family| family == "t5")
             && (says_no("tie_word_embeddings") || says_no("scale_decoder_outputs"))
+    }
+
+    /// The same beside weights without a pooler, as encoders are published that were trained without
+    /// one: the model has no such result.
+    #[must_use]
+    pub fn without_pooler(self) -> Config {
+        Config { no_pooler: true, ..self }
+    }
+
+    /// Takes the pooler off a model, where it has one with a map and the files have none; says so.
+    pub(crate) fn fit_pooler(&self, graph: &mut Graph) -> Vec<String> {
+        if !self.no_pooler || !has_pooler(graph) {
+            return Vec::new();
+        }
+        graph.drop_output("pooler_output");
+        match has_pooler(graph) {
+            true => Vec::new(),
+            false => vec![format!(
+                "the files have no `{POOLER}`: the model is read without its `pooler_output`"
+            )],
+        }
     }
 
     /// The same beside weights that have a head of their own, which counts where this is

@@ -112,10 +112,10 @@ impl Config {
             Ok(recorder)
         };
         let (recorded, not_understood) = self.with_keys(build)?;
-        let Recorder { graph, sizes, names, positions } = recorded;
+        let Recorder { mut graph, sizes, names, positions } = recorded;
         Ok(ModelGraph {
             conditions: Vec::new(),
-            notes: Vec::new(),
+            notes: self.fit_pooler(&mut graph),
             aliases: BTreeMap::new(),
             name: name.to_owned(),
             graph,
