@@ -380,7 +380,7 @@ pub(crate) struct ModelsArgs {
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("prompt").required(true).args(["ids", "text"])))]
+#[command(group(ArgGroup::new("prompt").required(true).args(["ids", "text", "text_file"])))]
 pub(crate) struct GenerateArgs {
     /// A directory with config.json and weights; of a published model or a bare config.json the
     /// weights are drawn from the seed
@@ -392,13 +392,31 @@ pub(crate) struct GenerateArgs {
     /// The text to go on from, by the tokenizer.json beside the weights
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Option<String>,
-    /// How many tokens to add at most; each is the one with the highest score
+    /// The file with the text to go on from
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub(crate) text_file: Option<PathBuf>,
+    /// How many tokens to add at most; each is the one with the highest score, unless --sample is given
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) new_tokens: u32,
     /// Go on after a token that ends the text (eos_token_id of generation_config.json, else of
     /// config.json)
     #[arg(long)]
     pub(crate) ignore_eos: bool,
+    /// Draw tokens, with this seed, as generation_config.json says
+    #[arg(long, value_name = "SEED")]
+    pub(crate) sample: Option<u64>,
+    /// What scores are divided by before tokens are drawn
+    #[arg(long, value_name = "X", requires = "sample", value_parser = above_zero)]
+    pub(crate) temperature: Option<f64>,
+    /// Draw from so many tokens with the highest scores; from all with 0
+    #[arg(long, value_name = "K", requires = "sample")]
+    pub(crate) top_k: Option<usize>,
+    /// Draw from the most probable tokens that have this probability together
+    #[arg(long, value_name = "P", requires = "sample", value_parser = share)]
+    pub(crate) top_p: Option<f64>,
+    /// Divide the scores of tokens that stand in the text already; the file's by default, 1 for none
+    #[arg(long, value_name = "X", value_parser = above_zero)]
+    pub(crate) repetition_penalty: Option<f64>,
     /// Seed of the weights that are not given
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -407,6 +425,16 @@ pub(crate) struct GenerateArgs {
     pub(crate) threads: Option<u16>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x: &f64| *x > 0.0 && x.is_finite());
+    number.ok_or_else(|| "it is no number above 0".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x: &f64| *x > 0.0 && *x <= 1.0);
+    number.ok_or_else(|| "it is no number above 0 and at most 1".to_owned())
 }
 
 /// Arguments of `machine`.

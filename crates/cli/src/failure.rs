@@ -95,6 +95,8 @@ pub(crate) enum Failure {
     Conflict { symbol: Symbol, model: String, fixed: Integer, given: Integer },
     #[error("`{model}` has no size for {}; give {} with {}{hint}", list(symbols), if symbols.len() == 1 { "it" } else { "them" }, flags(symbols))]
     Unbound { model: String, symbols: Vec<Symbol>, hint: String },
+    #[error("`{}` could not be read: {problem}", path.display())]
+    Prompt { path: PathBuf, problem: String },
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: usize, problem: String },
     #[error(transparent)]

@@ -1,11 +1,11 @@
-//! Generation: the token with the highest score, one after the other, with a cache.
+//! Generation: one token after the other, with a cache.
 
 use opledger_account::Model;
 use opledger_interp::{Fast, Feeds, Quiet, Run, Session};
 use opledger_models::{GenerationSettings, Logits, Request};
 
 use crate::settings::settings;
-use crate::{ExecuteError, ModelWeights, weights};
+use crate::{Choice, Chooser, ExecuteError, ModelWeights, weights};
 
 /// A causal model that goes on from tokens, of one item.
 ///
@@ -27,12 +27,15 @@ pub struct Generator {
     aside: Vec<String>,
     settings: GenerationSettings,
     settings_of: &'static str,
+    chooser: Chooser,
+    /// The text so far.
+    context: Vec<i64>,
 }
 
 /// One step.
 #[derive(Debug)]
 pub struct Generated {
-    /// The token with the highest score, the first of equals.
+    /// The token that was chosen.
     pub id: i64,
     /// The run that gave the scores.
     pub run: Run<f32>,
@@ -66,13 +69,35 @@ impl Generator {
             weights(&model, &complete, feeds)?;
         let session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
         let (settings, settings_of) = settings(&model)?;
-        Ok(Generator { model, session, weights_read, non_finite, aside, settings, settings_of })
+        Ok(Generator {
+            model,
+            session,
+            weights_read,
+            non_finite,
+            aside,
+            chooser: Chooser::new(Choice::greedy(&settings)),
+            settings,
+            settings_of,
+            context: Vec::new(),
+        })
     }
 
     /// The same with an empty cache that has room for so many tokens.
     #[must_use]
     pub fn with_room(self, tokens: usize) -> Self {
-        Generator { session: self.session.with_room(tokens), ..self }
+        Generator { session: self.session.with_room(tokens), context: Vec::new(), ..self }
+    }
+
+    /// The same, choosing tokens in another way; the one with the highest score is taken unless another
+    /// way is asked for, of scores that the repetition penalty of the model's files has changed.
+    #[must_use]
+    pub fn choosing(self, choice: Choice) -> Self {
+        Generator { chooser: Chooser::new(choice), ..self }
+    }
+
+    /// How tokens are chosen.
+    pub fn choice(&self) -> &Choice {
+        self.chooser.choice()
     }
 
     /// The model.
@@ -139,8 +164,10 @@ impl Generator {
     pub fn step(&mut self, tokens: &[i64]) -> Result<Generated, ExecuteError> {
         let run = self.session.step(tokens.len(), tokens, &mut Quiet)?;
         let no_scores = || ExecuteError::NoScores { model: self.model.name().to_owned() };
-        let id = best(&run).ok_or_else(no_scores)?;
-        Ok(Generated { id, run })
+        self.context.extend(tokens);
+        let scores = run.value("logits").ok().and_then(|logits| logits.real());
+        let id = scores.and_then(|scores| self.chooser.choose(scores.data(), &self.context));
+        Ok(Generated { id: id.ok_or_else(no_scores)?, run })
     }
 
     /// Goes on from a prompt by so many tokens, or until one that ends a text.
@@ -160,14 +187,4 @@ impl Generator {
         }
         Ok(ids)
     }
-}
-
-/// The id with the highest score, the first of equals.
-fn best(run: &Run<f32>) -> Option<i64> {
-    let scores = run.value("logits").ok()?.real()?.data();
-    let better = |best: Option<usize>, at: usize| match best {
-        Some(other) if scores[at].total_cmp(&scores[other]).is_le() => Some(other),
-        _ => Some(at),
-    };
-    (0..scores.len()).fold(None, better).map(|at| at as i64)
 }

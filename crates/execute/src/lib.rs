@@ -2,6 +2,7 @@
 //!
 //! A model of `account` is a graph with a name; here it is given tensors and executed.
 
+mod choice;
 mod error;
 mod generator;
 mod settings;
@@ -11,6 +12,7 @@ use opledger_dims::Binding;
 use opledger_interp::{Feeds, Prepared, available_memory};
 use opledger_weights::Checkpoint;
 
+pub use choice::{Choice, Chooser, Sampling};
 pub use error::ExecuteError;
 pub use generator::{Generated, Generator};
 

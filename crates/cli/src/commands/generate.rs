@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use opledger_dims::{Binding, Counts, Integer};
-use opledger_execute::{Generated, Generator};
+use opledger_execute::{Choice, Generated, Generator};
 use opledger_interp::{Feeds, Formulas, Ledger, Theorem};
 use opledger_ir::{PartCounts, SizeRole};
+use opledger_models::GenerationSettings;
 use opledger_report::{CONVENTIONS, Format, Generation, Step};
+use opledger_weights::read_bounded;
 
 use super::run::theorem_record;
 use crate::args::GenerateArgs;
@@ -15,6 +17,9 @@ use crate::notes;
 use crate::output;
 use crate::text::{self, Text};
 use crate::threads;
+
+/// The longest text that is gone on from, in bytes.
+const MOST_TEXT: u64 = 64 << 20;
 
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     threads::start(args.threads)?;
@@ -26,12 +31,23 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         notes.push(notes::drawn(args.seed));
     }
     notes.extend(not_applied(&generator));
+    let choice = chosen(args, generator.settings());
+    if choice.sampling.is_none() && generator.settings().sampled {
+        let source = generator.settings_of();
+        notes.push(format!("{source} asks to draw tokens; --sample <SEED> does"));
+    }
+    if choice.repetition_penalty != 1.0 && args.repetition_penalty.is_none() {
+        let (penalty, source) = (choice.repetition_penalty, generator.settings_of());
+        notes.push(format!("repetition_penalty = {penalty} of {source} is applied"));
+    }
+    let generator = generator.choosing(choice);
     let generator = if args.ignore_eos { generator.past_end_tokens() } else { generator };
-    let text = match &args.text {
+    let given = args.prompt()?;
+    let text = match &given {
         Some(_) => Some(text::beside(&args.model, generator.model().directory())?),
         None => None,
     };
-    let prompt: Vec<i64> = match (&text, &args.text) {
+    let prompt: Vec<i64> = match (&text, &given) {
         (Some(text), Some(prompt)) => text.ids(prompt)?,
         _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
     };
@@ -83,6 +99,31 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     };
     output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How tokens are chosen: as the files of the model say, unless the command line says otherwise.
+fn chosen(args: &GenerateArgs, settings: &GenerationSettings) -> Choice {
+    let settings = GenerationSettings {
+        temperature: args.temperature.or(settings.temperature),
+        top_k: args.top_k.or(settings.top_k),
+        top_p: args.top_p.or(settings.top_p),
+        repetition_penalty: args.repetition_penalty.or(settings.repetition_penalty),
+        ..settings.clone()
+    };
+    match args.sample {
+        Some(seed) => Choice::sampled(&settings, seed),
+        None => Choice::greedy(&settings),
+    }
+}
+
+impl GenerateArgs {
+    /// The text to go on from, if one is given.
+    fn prompt(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.text_file else { return Ok(self.text.clone()) };
+        let problem = |problem: String| Failure::Prompt { path: path.clone(), problem };
+        let bytes = read_bounded(path, MOST_TEXT).map_err(problem)?;
+        String::from_utf8(bytes).map(Some).map_err(|_| problem("it is no UTF-8".to_owned()))
+    }
 }
 
 /// The keys by which the library would choose other tokens.

@@ -121,11 +121,15 @@ fn generating_ends_after_an_end_token_unless_told_not_to() {
         assert_eq!(ids(&generate(folder.path(), &["--ignore-eos"])), all);
     }
     // The file beside the configuration has the last word, and what it asks for is told.
-    change(&file, json!({"eos_token_id": null, "repetition_penalty": 1.5}));
-    let whole = generate(folder.path(), &[]);
+    change(&file, json!({"eos_token_id": null, "num_beams": 4, "repetition_penalty": 1.5}));
+    let whole = generate(folder.path(), &["--repetition-penalty", "1"]);
     assert_eq!(ids(&whole), all);
-    let told = "not applied, of generation_config.json: repetition_penalty";
+    let told = "not applied, of generation_config.json: num_beams";
     assert_eq!(whole["notes"], json!([told]));
+    let penalised = generate(folder.path(), &[]);
+    assert_ne!(ids(&penalised), all);
+    let applied = "repetition_penalty = 1.5 of generation_config.json is applied";
+    assert_eq!(penalised["notes"], json!([told, applied]));
 }
 
 #[test]
@@ -151,4 +155,43 @@ fn more_tokens_than_positions_are_refused_before_the_first_step() {
             assert!(long.stderr.contains(told), "{}", long.stderr);
         }
     }
+}
+
+#[test]
+fn tokens_are_drawn_as_the_file_or_the_command_says() {
+    let folder = copied("gpt2_lm", &[]);
+    let drawn = |more: &[&str]| ids(&generate(folder.path(), more));
+    let greedy = drawn(&["--ignore-eos"]);
+    let of = |seed: &str| drawn(&["--ignore-eos", "--sample", seed]);
+    assert_eq!(of("1"), of("1"));
+    assert_ne!(of("1"), of("2"));
+    // The single most probable token is the one with the highest score.
+    for narrow in [["--top-k", "1"], ["--top-p", "0.000001"], ["--temperature", "0.000001"]] {
+        let more = [&["--ignore-eos", "--sample", "3"], &narrow[..]].concat();
+        assert_eq!(drawn(&more), greedy, "{narrow:?}");
+    }
+    change(&folder.path().join("generation_config.json"), json!({ "top_k": 1, "do_sample": true }));
+    assert_eq!(drawn(&["--ignore-eos", "--sample", "4"]), greedy);
+    let model = folder.path().to_str().unwrap();
+    let told = opledger(&["generate", model, "--ids", "5", "--new-tokens", "1"]);
+    assert!(told.stdout.contains("generation_config.json asks to draw tokens"), "{}", told.stdout);
+    // What stands in the text already comes again no more.
+    let once = drawn(&["--ignore-eos", "--repetition-penalty", "1000000"]);
+    let mut all = [&[5, 17, 23][..], &once].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 3 + once.len());
+    for (arguments, message) in [
+        (&["--temperature", "0.5"][..], "--sample"),
+        (&["--sample", "1", "--top-p", "1.5"], "above 0 and at most 1"),
+        (&["--repetition-penalty", "0"], "no number above 0"),
+        (&["--text-file", "/nowhere/x.txt"], "cannot be used with"),
+    ] {
+        let some = [&["generate", model, "--ids", "5"], arguments].concat();
+        let refused = opledger(&some);
+        assert_eq!(refused.code, Some(2));
+        assert!(refused.stderr.contains(message), "{}", refused.stderr);
+    }
+    let refused = opledger(&["generate", model, "--text-file", "/nowhere/x.txt"]);
+    assert!(refused.stderr.contains("`/nowhere/x.txt` could not be read"), "{}", refused.stderr);
 }

@@ -5,21 +5,32 @@ use serde_json::{Value, json};
 use super::{Config, ConfigError};
 
 /// What a configuration says of generating.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GenerationSettings {
     /// The ids after which a text has ended.
     pub end_tokens: Vec<i64>,
-    /// The keys by which the library would choose other tokens than those with the highest scores.
+    /// Whether tokens are to be drawn; else the one with the highest score is taken.
+    pub sampled: bool,
+    /// By what scores of tokens that stand in the text already are divided.
+    pub repetition_penalty: Option<f64>,
+    /// What scores are divided by where tokens are drawn.
+    pub temperature: Option<f64>,
+    /// How many tokens are drawn from; 0 for all.
+    pub top_k: Option<usize>,
+    /// What probability the tokens have together that are drawn from.
+    pub top_p: Option<f64>,
+    /// The keys by which the library would choose other tokens, and that are not read.
     pub not_applied: Vec<String>,
 }
 
 /// Keys that change which tokens are chosen, with the value by which they do not.
-fn choosing() -> [(&'static str, Value); 17] {
+fn choosing() -> [(&'static str, Value); 19] {
     [
         ("bad_words_ids", Value::Null),
         ("begin_suppress_tokens", Value::Null),
         ("constraints", Value::Null),
-        ("do_sample", json!(false)),
+        ("epsilon_cutoff", json!(0.0)),
+        ("eta_cutoff", json!(0.0)),
         ("exponential_decay_length_penalty", Value::Null),
         ("force_words_ids", Value::Null),
         ("forced_bos_token_id", Value::Null),
@@ -28,20 +39,21 @@ fn choosing() -> [(&'static str, Value); 17] {
         ("min_length", json!(0)),
         ("min_new_tokens", json!(0)),
         ("no_repeat_ngram_size", json!(0)),
+        ("min_p", Value::Null),
         ("num_beams", json!(1)),
-        ("repetition_penalty", json!(1.0)),
         ("sequence_bias", Value::Null),
         ("stop_strings", Value::Null),
         ("suppress_tokens", Value::Null),
+        ("typical_p", json!(1.0)),
     ]
 }
 
 impl Config {
-    /// What it says of generating: `eos_token_id`, one or several, and what choosing the token with the
-    /// highest score leaves aside.
+    /// What it says of generating: `eos_token_id`, one or several, how tokens are chosen, and what of it
+    /// is not read.
     ///
     /// # Errors
-    /// When `eos_token_id` is neither an id nor a list of ids.
+    /// When `eos_token_id` is neither an id nor a list of ids, or a number that chooses is out of range.
     pub fn generation(&self) -> Result<GenerationSettings, ConfigError> {
         let id = |value: &Value| value.as_u64().and_then(|id| i64::try_from(id).ok());
         let end_tokens = match self.map.get("eos_token_id") {
@@ -55,6 +67,24 @@ impl Config {
             found: super::keys::shown(&self.map["eos_token_id"]),
             expected: "an id or a list of ids".to_owned(),
         })?;
+        let number = |key: &str, fits: fn(f64) -> bool, expected: &str| {
+            let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else {
+                return Ok(None);
+            };
+            match value.as_f64().filter(|x| fits(*x)) {
+                Some(x) => Ok(Some(x)),
+                None => Err(ConfigError::Value {
+                    origin: self.origin.clone(),
+                    key: key.to_owned(),
+                    found: super::keys::shown(value),
+                    expected: expected.to_owned(),
+                }),
+            }
+        };
+        let above = |key| number(key, |x| x > 0.0 && x.is_finite(), "a number above 0");
+        let whole = |x: f64| x >= 0.0 && x.fract() == 0.0 && x < 1e9;
+        let top_k = number("top_k", whole, "a whole number")?.map(|k| k as usize);
+        let top_p = number("top_p", |p| p > 0.0 && p <= 1.0, "above 0 and at most 1")?;
         let neutral = |value: &Value, other: &Value| {
             value == other || value.as_f64().is_some_and(|value| Some(value) == other.as_f64())
         };
@@ -62,7 +92,15 @@ impl Config {
             self.map.get(*key).is_some_and(|value| !value.is_null() && !neutral(value, usual))
         };
         let keys = choosing().into_iter().filter(applies).map(|(key, _)| key.to_owned());
-        Ok(GenerationSettings { end_tokens, not_applied: keys.collect() })
+        Ok(GenerationSettings {
+            end_tokens,
+            sampled: self.map.get("do_sample") == Some(&Value::Bool(true)),
+            repetition_penalty: above("repetition_penalty")?,
+            temperature: above("temperature")?,
+            top_k,
+            top_p,
+            not_applied: keys.collect(),
+        })
     }
 }
 
@@ -94,7 +132,26 @@ mod tests {
         let usual =
             json!({"repetition_penalty": 1, "do_sample": false, "num_beams": 1, "top_k": 50});
         assert_eq!(left(usual), Vec::<String>::new());
-        let other = json!({"repetition_penalty": 1.5, "do_sample": true, "min_length": null});
-        assert_eq!(left(other), ["do_sample", "repetition_penalty"]);
+        let other = json!({"min_p": 0.1, "num_beams": 4, "min_length": null});
+        assert_eq!(left(other), ["min_p", "num_beams"]);
+    }
+
+    #[test]
+    fn how_tokens_are_chosen_is_read() {
+        let of = |config| settings(&config);
+        let read = of(json!({"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95,
+                             "repetition_penalty": 1.05}));
+        let read = read.unwrap();
+        assert_eq!((read.sampled, read.temperature, read.top_k), (true, Some(0.6), Some(20)));
+        assert_eq!((read.top_p, read.repetition_penalty), (Some(0.95), Some(1.05)));
+        for wrong in [
+            json!({"temperature": 0.0}),
+            json!({"top_p": 1.5}),
+            json!({"top_k": 2.5}),
+            json!({"top_k": -1}),
+            json!({"repetition_penalty": "much"}),
+        ] {
+            assert!(of(wrong.clone()).unwrap_err().contains("is needed"), "{wrong}");
+        }
     }
 }
