@@ -25,7 +25,8 @@ fn probabilities_are_those_of_the_library() {
         let scores: Vec<f32> = numbers(&case["scores"]).into_iter().map(|x| x as f32).collect();
         let context: Vec<i64> = numbers(&case["context"]).into_iter().map(|x| x as i64).collect();
         let found = Choice::sampled(&settings, 1).probabilities(&scores, &context);
-        for (at, (found, expected)) in found.iter().zip(numbers(&case["probabilities"])).enumerate() {
+        for (at, (found, expected)) in found.iter().zip(numbers(&case["probabilities"])).enumerate()
+        {
             assert_eq!(*found == 0.0, expected == 0.0, "{} at {at}", case["settings"]);
             assert!((found - expected).abs() < 2e-6, "{} at {at}", case["settings"]);
         }

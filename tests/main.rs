@@ -19,6 +19,7 @@ mod models;
 mod onnx;
 mod operations;
 mod programs;
+mod quantised;
 mod rebuild;
 mod sizes;
 mod theorem;

@@ -182,6 +182,19 @@ pub enum AccountError {
         /// The model, as it was written.
         model: String,
     },
+    /// Quantised weights whose bytes are not known.
+    #[error(
+        "`{model}` has weights that are quantised ({method}): how many bytes they take is not known"
+    )]
+    Quantised {
+        /// The model, as it was written.
+        model: String,
+        /// How, as far as its configuration says.
+        method: String,
+    },
+    /// A size that a parameter cannot have.
+    #[error(transparent)]
+    Size(#[from] opledger_ir::OpError),
     /// A question about tokens, of a model without any.
     #[error("`{model}` takes no tokens, of which there could be more or fewer")]
     NoTokens {

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Integer, Poly, Quantity};
 use opledger_ir::{Elem, Graph, SizeRole};
-use opledger_report::Memory;
+use opledger_report::{Memory, QuantisedBytes};
 
 use crate::{AccountError, Model, SizedModel};
 
@@ -38,6 +38,13 @@ impl SizedModel<'_> {
             cache_per_token: cached(1.into(), 1.into())?.map(|one| bytes(one.given, elem)),
             cache_without_windows: dropped.map(|all| bytes(all.given.clone(), elem)),
             cache: all.map(|all| bytes(all.held, elem)),
+            quantised: self.model().quantised_weights().ok().flatten().map(|weights| {
+                QuantisedBytes {
+                    method: weights.method.to_string(),
+                    bytes: weights.bytes(),
+                    elements: weights.elements,
+                }
+            }),
             files: self.model().stored_weights(),
             activations: self.graph().step_footprint(self.sizes(), size_of::<f32>())?.live,
         })

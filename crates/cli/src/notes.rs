@@ -38,7 +38,8 @@ pub(crate) fn shown(text: &str) -> String {
 
 /// What a reader has to know of a model at sizes.
 pub(crate) fn about(model: &Model, sizes: &Binding) -> Vec<String> {
-    [taken_for(model), not_understood(model), conditions(model), beyond(model, sizes)].concat()
+    let notes = [taken_for(model), not_understood(model), quantised(model), conditions(model)];
+    [notes.concat(), beyond(model, sizes)].concat()
 }
 
 /// What of a configuration was not understood.
@@ -50,6 +51,11 @@ fn not_understood(model: &Model) -> Vec<String> {
             vec![format!("not understood in the configuration: {}", keys.join(", "))]
         }
     }
+}
+
+/// That weights are quantised in a way whose bytes are not known.
+fn quantised(model: &Model) -> Vec<String> {
+    model.quantised_weights().err().map(|problem| problem.to_string()).into_iter().collect()
 }
 
 /// Under which conditions an exported program is what was counted, and what of it is left out.

@@ -21,11 +21,24 @@ impl Graph {
     /// # Errors
     /// When a number of iterations is unbound or does not fit the machine.
     pub fn instances(&self, node: &Node, binding: &Binding) -> Result<Vec<String>, OpError> {
+        self.instances_at(node, &node.path, binding)
+    }
+
+    /// The same of a path around a node, such as that of a module, in every iteration of the node.
+    ///
+    /// # Errors
+    /// As [`Graph::instances`].
+    pub fn instances_at(
+        &self,
+        node: &Node,
+        path: &str,
+        binding: &Binding,
+    ) -> Result<Vec<String>, OpError> {
         to_usize(&self.multiplicity(node).at(binding)?)?;
         let count = |id: RepeatId| to_usize(&self.repetition(id).count.at(binding)?);
         let counts: Vec<usize> =
             self.repetitions_around(node).into_iter().map(count).collect::<Result<_, OpError>>()?;
-        Ok(indices(&counts).map(|iterations| path_at(&node.path, &iterations)).collect())
+        Ok(indices(&counts).map(|iterations| path_at(path, &iterations)).collect())
     }
 }
 

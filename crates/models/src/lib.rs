@@ -10,7 +10,9 @@ mod model;
 mod names;
 mod preset;
 
-pub use config::{Config, ConfigError, GenerationSettings, POOLER};
+pub use config::{
+    Config, ConfigError, GenerationSettings, POOLER, Quantisation, QuantisationMethod,
+};
 pub use family::{Logits, Request, families};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader};
 pub use model::{ModelGraph, PositionLimit};

@@ -36,9 +36,9 @@ pub use records::{
     ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted,
     FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
     KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, Memory,
-    OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance, RunTotals, SearchedRow,
-    SettledRecord, Step, StoredKind, SubstitutedRecord, TheoremRecord, UnitCounts, VerdictRecord,
-    Verification, WallMs,
+    OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance, QuantisedBytes, RunTotals,
+    SearchedRow, SettledRecord, Step, StoredKind, SubstitutedRecord, TheoremRecord, UnitCounts,
+    VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

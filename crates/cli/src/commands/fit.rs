@@ -20,9 +20,17 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
     let cache = args.cache_dtype.unwrap_or(elem);
     let files = model.stored_weights();
     // A type that is asked for is that of the weights too.
-    let stored: Option<Integer> = (args.dtype.is_none() && !files.is_empty())
-        .then(|| files.iter().map(|kind| &kind.bytes).sum());
-    let as_stored = stored.is_some();
+    let stored: Option<(String, Integer)> = match (args.dtype, &files[..]) {
+        (Some(_), _) => None,
+        (None, []) => {
+            model.quantised_weights()?.map(|own| (format!("as {}", own.method), own.bytes()))
+        }
+        (None, files) => {
+            let bytes = files.iter().map(|kind| &kind.bytes).sum();
+            Some(("as the files hold them".to_owned(), bytes))
+        }
+    };
+    let (weights, stored) = stored.unzip();
     let budget = MemoryBudget { bytes: args.memory.clone(), weights: stored, elem, cache };
     let mut fitted: Vec<Fitted> = Vec::new();
     for items in args.items(&model) {
@@ -40,7 +48,7 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
         model: model.name().to_owned(),
         binding: given,
         memory: budget.bytes,
-        as_stored,
+        weights: weights.unwrap_or_else(|| format!("as {}", elem.name())),
         dtype: elem.name(),
         cache_dtype: cache.name(),
         fitted,

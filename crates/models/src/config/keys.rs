@@ -66,6 +66,8 @@ const HARMLESS: &[&str] = &[
     "pretraining_tp",
     "problem_type",
     "qa_dropout",
+    // Read by `Config::quantisation`.
+    "quantization_config",
     "remove_invalid_values",
     "repetition_penalty",
     "resid_pdrop",

@@ -4,6 +4,7 @@
 mod error;
 mod generation;
 mod keys;
+mod quantisation;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 pub use error::ConfigError;
 pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
+pub use quantisation::{Quantisation, QuantisationMethod};
 
 /// What the first parameter of a pooler is called in files.
 pub const POOLER: &str = "pooler.dense.weight";

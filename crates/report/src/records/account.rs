@@ -90,12 +90,28 @@ pub struct Memory {
     /// Keys and values of all tokens, where windows leave some of them out.
     #[serde(serialize_with = "json::optional")]
     pub cache_without_windows: Option<Integer>,
+    /// All parameters as the configuration says that they are quantised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantised: Option<QuantisedBytes>,
     /// How the files store the weights, by type, where there are files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<StoredKind>,
     /// Values that are alive at once at the worst moment of a run here, f32.
     #[serde(serialize_with = "json::quantity")]
     pub activations: Integer,
+}
+
+/// Bytes of quantised parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QuantisedBytes {
+    /// How the matrices of linear maps are quantised.
+    pub method: String,
+    /// The elements of those that are.
+    #[serde(serialize_with = "json::quantity")]
+    pub elements: Integer,
+    /// Bytes of all parameters, scales and zeros included.
+    #[serde(serialize_with = "json::quantity")]
+    pub bytes: Integer,
 }
 
 /// Weights that files store in one type.
@@ -132,6 +148,9 @@ impl Memory {
         let dtype = self.dtype;
         let declared = if self.declared { ", which the configuration says" } else { "" };
         row(format!("parameters, bytes as {dtype}{declared}"), Some(&self.parameters));
+        if let Some(QuantisedBytes { method, bytes, .. }) = &self.quantised {
+            row(format!("parameters, bytes as {method}, else {dtype}"), Some(bytes));
+        }
         let stored: Integer = self.files.iter().map(|kind| &kind.bytes).sum();
         row(
             "weights in the files, bytes".to_owned(),

@@ -17,9 +17,9 @@ pub struct FittedTokens {
     /// Bytes that may be taken.
     #[serde(serialize_with = "json::quantity")]
     pub memory: Integer,
-    /// Whether weights take the bytes that they take in the files; else those of `dtype`.
-    pub as_stored: bool,
-    /// The type of weights and computed values.
+    /// What bytes of the weights are meant.
+    pub weights: String,
+    /// The type of computed values.
     pub dtype: &'static str,
     /// The type of keys and values in the cache.
     pub cache_dtype: &'static str,
@@ -110,10 +110,7 @@ impl Record for FittedTokens {
              one token fits, the bytes are those of one. Computed values are those alive at the \
              worst moment of a run here; what kernels, frameworks and allocators take besides is not \
              in it.",
-            match self.as_stored {
-                true => "as the files hold them".to_owned(),
-                false => format!("as {}", self.dtype),
-            },
+            self.weights,
             self.dtype,
             self.cache_dtype,
             crate::thousands(&self.memory),

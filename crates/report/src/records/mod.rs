@@ -12,7 +12,9 @@ mod models;
 mod totals;
 mod verification;
 
-pub use account::{Account, AccountNode, AccountPart, Bytes, Memory, Parameters, StoredKind};
+pub use account::{
+    Account, AccountNode, AccountPart, Bytes, Memory, Parameters, QuantisedBytes, StoredKind,
+};
 pub use audit::{
     Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
     AuditedSeries, AuditedTable, Outcome, Provenance, SearchedRow,

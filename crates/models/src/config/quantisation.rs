@@ -1,0 +1,216 @@
+//! How a configuration says that weights are quantised, and the bytes that a matrix takes then.
+
+use opledger_dims::Integer;
+use serde_json::Value;
+
+use super::Config;
+
+/// How the weights of a model are quantised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantisation {
+    /// How.
+    pub method: QuantisationMethod,
+    /// The linear maps that are not, as the configuration names them; without a list those outside the
+    /// layers, the head above all.
+    skipped: Option<Vec<String>>,
+}
+
+/// In which form a quantised matrix is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuantisationMethod {
+    /// FP8 of DeepSeek and Qwen: a byte for each weight and an `f32` scale for each block of rows and
+    /// columns, or for the whole (`FP8Linear` of `transformers` 5.23, `integrations/finegrained_fp8.py`).
+    Fp8 {
+        /// The rows and columns of a block.
+        block: Option<[u64; 2]>,
+    },
+    /// GPTQ: weights packed into words along the inputs, zeros along the outputs, a half-precision scale
+    /// for each group of inputs, and the group of each input (`QuantLinear` of AutoGPTQ: `qweight`,
+    /// `qzeros`, `scales`, `g_idx`).
+    Gptq {
+        /// Bits of a weight.
+        bits: u64,
+        /// Inputs of a group; all of them where there is one group.
+        group: Option<u64>,
+    },
+    /// AWQ: the same packed along the outputs, without the groups of inputs (`WQLinear_GEMM` of
+    /// AutoAWQ: `qweight`, `qzeros`, `scales`).
+    Awq {
+        /// Bits of a weight.
+        bits: u64,
+        /// Inputs of a group.
+        group: Option<u64>,
+    },
+    /// `LLM.int8()` of bitsandbytes: a byte for each weight and an `f32` scale for each row.
+    Int8,
+    /// Four bits of bitsandbytes, two weights to a byte: an `f32` scale for each 64 weights and the 16
+    /// values, or scales that are quantised to a byte themselves, with an `f32` for each 256 of them,
+    /// their 256 values, and their mean.
+    Bits4 {
+        /// Whether scales are quantised.
+        nested: bool,
+    },
+}
+
+impl QuantisationMethod {
+    /// The bytes of a matrix, scales and zeros included.
+    pub fn matrix_bytes(self, outs: &Integer, ins: &Integer) -> Integer {
+        let groups = |group: Option<u64>| match group {
+            Some(group) => ceiling(ins, group),
+            None => 1.into(),
+        };
+        let elements = outs * ins;
+        match self {
+            QuantisationMethod::Fp8 { block: None } => elements + 4u32,
+            QuantisationMethod::Fp8 { block: Some([rows, columns]) } => {
+                elements + ceiling(outs, rows) * ceiling(ins, columns) * 4u32
+            }
+            QuantisationMethod::Gptq { bits, group } => {
+                let weights = ins / 32u32 * bits * outs * 4u32;
+                let zeros = groups(group) * (outs / 32u32 * bits) * 4u32;
+                weights + zeros + groups(group) * outs * 2u32 + ins * 4u32
+            }
+            QuantisationMethod::Awq { bits, group } => {
+                let words = outs / Integer::from(32 / bits.max(1));
+                let zeros = groups(group) * (outs / 32u32 * bits);
+                ins * words * 4u32 + zeros * 4u32 + groups(group) * outs * 2u32
+            }
+            QuantisationMethod::Int8 => elements + outs * 4u32,
+            QuantisationMethod::Bits4 { nested } => {
+                let scales = ceiling(&elements, 64);
+                let kept = match nested {
+                    false => scales * 4u32,
+                    true => ceiling(&scales, 256) * 4u32 + scales + 4u32 * (256u32 + 1),
+                };
+                ceiling(&elements, 2) + kept + 4u32 * 16u32
+            }
+        }
+    }
+
+    /// Whether the linear maps outside the layers are left as they are whatever is listed.
+    pub fn is_for_layers_alone(self) -> bool {
+        match self {
+            QuantisationMethod::Gptq { .. } => true,
+            QuantisationMethod::Fp8 { .. }
+            | QuantisationMethod::Awq { .. }
+            | QuantisationMethod::Int8
+            | QuantisationMethod::Bits4 { .. } => false,
+        }
+    }
+}
+
+fn ceiling(size: &Integer, by: u64) -> Integer {
+    (size + Integer::from(by) - 1u32) / Integer::from(by.max(1))
+}
+
+impl std::fmt::Display for QuantisationMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let groups = |group: &Option<u64>| match group {
+            Some(group) => format!("groups of {group}"),
+            None => "one group".to_owned(),
+        };
+        match self {
+            QuantisationMethod::Fp8 { block: None } => write!(f, "fp8"),
+            QuantisationMethod::Fp8 { block: Some([rows, columns]) } => {
+                write!(f, "fp8 in blocks of {rows} × {columns}")
+            }
+            QuantisationMethod::Gptq { bits, group } => {
+                write!(f, "GPTQ of {bits} bits in {}", groups(group))
+            }
+            QuantisationMethod::Awq { bits, group } => {
+                write!(f, "AWQ of {bits} bits in {}", groups(group))
+            }
+            QuantisationMethod::Int8 => write!(f, "bitsandbytes int8"),
+            QuantisationMethod::Bits4 { nested: false } => write!(f, "bitsandbytes 4 bits"),
+            QuantisationMethod::Bits4 { nested: true } => {
+                write!(f, "bitsandbytes 4 bits, quantised scales")
+            }
+        }
+    }
+}
+
+impl Quantisation {
+    /// Whether a linear map is quantised; `in_a_layer` says whether it is repeated with the layers.
+    /// Names are compared as `transformers` does: from the start up to the end of a word, or from the
+    /// end (`should_convert_module` in `quantizers/quantizers_utils.py`).
+    pub fn applies_to(&self, module: &str, in_a_layer: bool) -> bool {
+        let listed = |name: &String| {
+            let starts = module.strip_prefix(&**name);
+            module.ends_with(&**name)
+                || starts.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        match &self.skipped {
+            None => in_a_layer,
+            Some(_) if self.method.is_for_layers_alone() && !in_a_layer => false,
+            Some(names) => !names.iter().any(listed),
+        }
+    }
+}
+
+impl Config {
+    /// How its `quantization_config` says that weights are quantised.
+    ///
+    /// # Errors
+    /// The method, or the key of it, of which it is not known how many bytes weights take.
+    pub fn quantisation(&self) -> Result<Option<Quantisation>, String> {
+        let Some(Value::Object(map)) = self.map.get("quantization_config") else { return Ok(None) };
+        let number = |key: &str| map.get(key).and_then(Value::as_u64);
+        let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let group = || match map.get("group_size").and_then(Value::as_i64) {
+            Some(-1) => Ok(None),
+            Some(group) if group > 0 => Ok(u64::try_from(group).ok()),
+            other => Err(format!("group_size = {other:?}")),
+        };
+        let bits = |known: &[u64]| {
+            let bits = number("bits").or(number("w_bit"));
+            bits.filter(|bits| known.contains(bits)).ok_or_else(|| format!("bits = {bits:?}"))
+        };
+        let method = map.get("quant_method").and_then(Value::as_str);
+        let method = match method {
+            Some("fp8") => {
+                if map.get("activation_scheme").is_some_and(|scheme| scheme != "dynamic") {
+                    return Err("fp8 with scales of activations".to_owned());
+                }
+                let block = match map.get("weight_block_size") {
+                    None | Some(Value::Null) => None,
+                    Some(size) => {
+                        let sizes: Option<Vec<u64>> =
+                            size.as_array().and_then(|all| all.iter().map(Value::as_u64).collect());
+                        match sizes.as_deref() {
+                            Some(&[rows, columns]) if rows > 0 && columns > 0 => {
+                                Some([rows, columns])
+                            }
+                            _ => return Err(format!("weight_block_size = {size}")),
+                        }
+                    }
+                };
+                QuantisationMethod::Fp8 { block }
+            }
+            Some("gptq") => {
+                QuantisationMethod::Gptq { bits: bits(&[2, 3, 4, 8])?, group: group()? }
+            }
+            Some("awq") => {
+                let version = map.get("version").and_then(Value::as_str).unwrap_or("gemm");
+                if !version.eq_ignore_ascii_case("gemm") {
+                    return Err(format!("awq of the version {version}"));
+                }
+                let group = match map.contains_key("q_group_size") {
+                    true => number("q_group_size"),
+                    false => group()?,
+                };
+                QuantisationMethod::Awq { bits: bits(&[4])?, group }
+            }
+            Some("bitsandbytes") | None if flag("load_in_8bit") => QuantisationMethod::Int8,
+            Some("bitsandbytes") | None if flag("load_in_4bit") => {
+                QuantisationMethod::Bits4 { nested: flag("bnb_4bit_use_double_quant") }
+            }
+            Some(other) => return Err(other.to_owned()),
+            None => return Err("no quant_method".to_owned()),
+        };
+        let names = ["modules_to_not_convert", "llm_int8_skip_modules", "ignored_layers"];
+        let skipped = names.iter().find_map(|key| map.get(*key)?.as_array());
+        let text = |name: &Value| name.as_str().map(str::to_owned);
+        let skipped = skipped.map(|all| all.iter().filter_map(text).collect());
+        Ok(Some(Quantisation { method, skipped }))
+    }
+}
