@@ -89,7 +89,14 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
     }
     let expected = [
         "onnx-tool@1.0.1: group_norm",
+        "onnx-tool@1.0.1: sub",
         "onnx-tool@1.0.1: topk",
+        "ptflops@0.7.5: Sigmoid",
+        "thop@0.1.1: Sigmoid",
+        "torch-flop-counter-backward@2.15: sigmoid",
+        "torch-flop-counter-backward@2.15: sub",
+        "torchinfo@1.8.0: Sigmoid",
+        "torchlens@2.36.1: masks and biases by position",
         "torchlens@2.36.1: masks and buckets of positions",
         "torchlens@2.36.1: masks and positions",
         "torchlens@2.36.1: masks and rotary tables",
@@ -101,7 +108,9 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "tract@0.23.9: mean",
         "tract@0.23.9: neg",
         "tract@0.23.9: pow",
+        "ultralytics-thop@2.1.6: Sigmoid",
         "xla@jax-0.10.2: group_norm",
+        "xla@jax-0.10.2: sub",
         "xla@jax-0.10.2: topk",
     ];
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);

@@ -2,7 +2,8 @@
 
     env/bin/python draw.py SEED CASES FILE [--group GROUP] [--family NAME ...] [--tool NAME ...] [--list]
 
-The group `later` has families and heads for which no rule was ever fitted: scored_later.json.
+The groups `later` and `decoders` have families and heads for which no rule was ever fitted: scored_later.json,
+scored_decoders.json.
 
 Environment and isolation are those of observe.py. A case follows from the seed and its number alone. Families take
 turns; sizes, heads, masks, activations, biases, classes and ways of writing are drawn, of what the libraries run: a
@@ -57,13 +58,16 @@ def configured(d, config, inputs, sizes, padded=None):
             "source": f'configured("{how}"{mask}, **config), [{inputs}]'} | ({"attention_mask": True} if padded else {})
 
 
+# Families whose positions or biases follow from a mask, which Opledger refuses, and those with two supports.
+UNMASKED = ["opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text"]
+
+
 def text(d, model_type, classes, most, **config):
     """A model of tokens."""
     b, n = d.items(), d.tokens()
     config = {"architectures": [d.choice(classes)], "model_type": model_type, "vocab_size": d.randint(100, 150)} | config
     config[most] = d.randint(26, 60)
-    # Positions of OPT follow from a mask, which Opledger refuses.
-    padded = (b, n) if n > 1 and d.flag(0.25) and model_type != "opt" else None
+    padded = (b, n) if n > 1 and d.flag(0.25) and model_type not in UNMASKED else None
     sizes = {"b": b, "n": n} | (support(b, n, config) if padded else {})
     return configured(d, config, f"ids({b}, {n})", sizes, padded)
 
@@ -469,8 +473,105 @@ def starcoder2(d):
                 eos_token_id=0)
 
 
+def gptj(d):
+    h = d.randint(1, 6)
+    width = 2 * d.randint(1, 8)
+    inner = {"n_inner": d.randint(1, 150)} if d.flag() else {}
+    return text(d, "gptj", ("GPTJForCausalLM", "GPTJModel"), "n_positions", n_embd=h * width, n_head=h,
+                n_layer=d.randint(1, 4), rotary_dim=2 * d.randint(1, width // 2), layer_norm_epsilon=1e-5,
+                activation_function=d.choice(["gelu_new", "gelu", "relu"]), tie_word_embeddings=False, **inner)
+
+
+def gpt_neo(d):
+    h, layers = d.randint(1, 8), d.randint(1, 3)
+    types = d.choice([["global", "local"], ["local"], ["global"]])
+    return text(d, "gpt_neo", ("GPTNeoForCausalLM", "GPTNeoModel"), "max_position_embeddings", hidden_size=d.width(h),
+                num_heads=h, num_layers=layers * len(types), attention_types=[[types, layers]],
+                window_size=d.randint(1, 24), activation_function=d.choice(["gelu_new", "gelu", "relu"]),
+                layer_norm_epsilon=1e-5, tie_word_embeddings=d.flag(0.7))
+
+
+def bloom(d):
+    h = d.randint(1, 8)
+    return text(d, "bloom", ("BloomForCausalLM", "BloomModel"), "seq_length", hidden_size=d.width(h), n_head=h,
+                n_layer=d.randint(1, 4), layer_norm_epsilon=1e-5, tie_word_embeddings=d.flag(0.7))
+
+
+def falcon(d):
+    kv = d.randint(1, 3)
+    h = kv * d.randint(1, 3)
+    kind = d.choice([{}, {"new_decoder_architecture": True, "num_kv_heads": kv},
+                     {"parallel_attn": False, "multi_query": False}])
+    return text(d, "falcon", ("FalconForCausalLM", "FalconModel"), "max_position_embeddings",
+                hidden_size=h * 2 * d.randint(1, 8), num_attention_heads=h, num_hidden_layers=d.randint(1, 4),
+                bias=d.flag(), alibi=False, layer_norm_epsilon=1e-5, activation=d.choice(["gelu", "relu"]),
+                tie_word_embeddings=d.flag(0.7), **kind)
+
+
+def olmo2(d):
+    return decoder(d, "olmo2", "Olmo2", attention_bias=d.flag(0.3), rope_theta=10000.0)
+
+
+def granite(d):
+    return decoder(d, "granite", "Granite", attention_bias=d.flag(0.3), mlp_bias=d.flag(0.3), rope_theta=10000.0,
+                   embedding_multiplier=12.0, attention_multiplier=0.3, residual_multiplier=0.22, logits_scaling=8.0)
+
+
+def smollm3(d):
+    return decoder(d, "smollm3", "SmolLM3", no_rope_layer_interval=d.randint(2, 4), attention_bias=d.flag(0.3),
+                   mlp_bias=d.flag(0.3), rope_theta=10000.0, pad_token_id=0)
+
+
+def glm(d, name="glm", family="Glm"):
+    width = 4 * d.randint(1, 4)
+    return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
+                   head_dim=width, pad_token_id=0)
+
+
+def glm4(d):
+    return glm(d, "glm4", "Glm4")
+
+
+def cohere(d, name="cohere", family="Cohere", **more):
+    case = decoder(d, name, family, attention_bias=d.flag(0.3), rope_theta=10000.0, layer_norm_eps=1e-5,
+                   logit_scale=0.25, **more)
+    del case["config"]["rms_norm_eps"]
+    return case
+
+
+def cohere2(d):
+    return cohere(d, "cohere2", "Cohere2", sliding_window=d.randint(1, 24), sliding_window_pattern=d.randint(2, 4))
+
+
+def gemma(d, name="gemma", family="Gemma", **more):
+    return decoder(d, name, family, attention_bias=d.flag(0.3), rope_theta=10000.0, head_dim=2 * d.randint(1, 8),
+                   pad_token_id=0, **more)
+
+
+def gemma2(d):
+    return gemma(d, "gemma2", "Gemma2", hidden_activation="gelu_pytorch_tanh", sliding_window=d.randint(1, 24),
+                 query_pre_attn_scalar=d.randint(1, 64), attn_logit_softcapping=d.choice([None, 50.0]),
+                 final_logit_softcapping=d.choice([None, 30.0]))
+
+
+def gemma3(d):
+    return gemma(d, "gemma3_text", "Gemma3", hidden_activation="gelu_pytorch_tanh", sliding_window=d.randint(1, 24),
+                 query_pre_attn_scalar=d.randint(1, 64), sliding_window_pattern=d.randint(2, 4),
+                 rope_local_base_freq=10000.0)
+
+
+def qwen2_moe(d):
+    experts = d.randint(2, 8)
+    return decoder(d, "qwen2_moe", "Qwen2Moe", multiple=4, num_experts=experts,
+                   num_experts_per_tok=d.randint(1, min(experts, 3)), moe_intermediate_size=4 * d.randint(1, 30),
+                   shared_expert_intermediate_size=4 * d.randint(1, 30), norm_topk_prob=d.flag(), rope_theta=10000.0,
+                   qkv_bias=d.flag(0.7))
+
+
 GROUPS = {
     "first": FAMILIES,
+    "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
+                 gemma3, qwen2_moe],
     "later": [bert_heads, roberta_heads, xlm_roberta, camembert, distilbert_heads, electra, mpnet, opt, qwen3_moe, phi3,
               phi, starcoder2],
 }

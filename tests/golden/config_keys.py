@@ -18,9 +18,13 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 FILE = pathlib.Path(__file__).parent / "config_keys.json"
 FAMILIES = [
-    "bert", "camembert", "deit", "distilbert", "electra", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "mpnet", "opt", "phi", "phi3", "qwen2", "qwen3",
-    "qwen3_moe", "roberta", "starcoder2", "swin", "t5", "vit", "xlm-roberta",
+    "bert", "bloom", "camembert", "cohere", "cohere2", "deit", "distilbert", "electra", "falcon", "gemma", "gemma2",
+    "gemma3_text", "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "llama", "mistral", "mixtral",
+    "mpnet", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "roberta", "smollm3",
+    "starcoder2", "swin", "t5", "vit", "xlm-roberta",
 ]
+# Families whose code stands in that of another.
+CODE = {"gemma3_text": "gemma3"}
 ASKED = re.compile(r"\bconfig\.([a-z]\w*)|getattr\((?:self\.)?config, \"([a-z]\w*)\"")
 
 
@@ -30,7 +34,8 @@ def asked(source):
 
 def keys(family):
     config = CONFIG_MAPPING[family]()
-    module = importlib.import_module("transformers.models.{0}.modeling_{0}".format(family.replace("-", "_")))
+    code = CODE.get(family, family).replace("-", "_")
+    module = importlib.import_module("transformers.models.{0}.modeling_{0}".format(code))
     masks = [getattr(module, name) for name in dir(module) if re.fullmatch(r"create_\w*mask", name)]
     read = set().union(*(asked(inspect.getsource(source)) for source in [module, *masks]))
     methods = {name for name in read if callable(getattr(config, name, None))}

@@ -1,11 +1,12 @@
 """Writes models/<name>/: small checkpoints as `transformers` saves them, and what it computes from them.
 
-    python -m venv env && env/bin/pip install -r requirements.txt && env/bin/python models.py [--check]
+    python -m venv env && env/bin/pip install -r requirements.txt && env/bin/python models.py [--check] [NAME ...]
 
 A folder holds `config.json`, `model.safetensors` (or shards and their index) and `io.safetensors`: the
 inputs under the library's names, the results of the reloaded checkpoint as `expected.<output>`, and as
 `expected.generated` the tokens that greedy decoding appends to the first item of the batch. Everything is
-computed with eager attention in double precision, also where the library casts to single precision.
+computed with eager attention in double precision, also where the library casts to single precision or has
+a constant of eight digits. With names only those cases are made, and the others left as they are.
 
 Metadata: `macs`, half of what PyTorch's FlopCounterMode counts in one forward pass without cache (all pairs
 of positions, masked ones as well; rotary angles left out), `macs.attention`, the share of the batched
@@ -16,6 +17,7 @@ how many of each are evaluated in that pass.
 import argparse
 import contextlib
 import copy
+import functools
 import json
 import pathlib
 import shutil
@@ -27,12 +29,16 @@ import torch
 import transformers
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import gelu
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+from transformers.models.bloom import modeling_bloom
+from transformers.models.gptj import modeling_gptj
 
 from models_cases import CASES
 
 HERE = pathlib.Path(__file__).parent / "models"
+SINGLE = torch.float32
 EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
 OUTPUTS = [
     "last_hidden_state", "pooler_output", "logits", "cls_logits", "distillation_logits", "encoder_last_hidden_state",
@@ -42,13 +48,29 @@ OUTPUTS = [
 
 @contextlib.contextmanager
 def in_double():
-    """Double precision, also where a model casts to single precision (norms, softmax, rotary angles)."""
+    """Double precision, also where a model casts to single precision (norms, softmax, rotary angles), and where
+    BLOOM has the constant of its GELU in eight digits."""
     with (
         mock.patch.object(torch, "float32", torch.float64),
         mock.patch.object(torch, "float", torch.float64),
         mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
+        mock.patch.object(modeling_bloom, "bloom_gelu_forward", functools.partial(gelu, approximate="tanh")),
     ):
-        yield
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(SINGLE)
+
+
+def made_in_double(model):
+    """Makes tables of rotations anew, which were made in single precision."""
+    for name, module in list(model.named_modules()):
+        if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False)):
+            model.set_submodule(name, type(module)(module.config))
+        if isinstance(module, modeling_gptj.GPTJAttention):
+            positions, width = module.max_positions, module.pos_embd_dim
+            module.embed_positions = modeling_gptj.create_sinusoidal_positions(positions, width)
 
 
 def untie(model, config):
@@ -166,7 +188,13 @@ ROPE_KEYS = {"gpt_neox": ("rotary_emb_base", "rotary_pct")}
 def published_config(path):
     """The keys of configurations published before version 5 of the library."""
     config = json.loads(path.read_text())
-    if rope := config.pop("rope_parameters", None):
+    rope = config.pop("rope_parameters", None)
+    if rope and "full_attention" in rope:
+        config["rope_theta"] = rope["full_attention"].pop("rope_theta")
+        config["rope_local_base_freq"] = rope["sliding_attention"].pop("rope_theta")
+        config["rope_scaling"] = None if rope["full_attention"]["rope_type"] == "default" else rope["full_attention"]
+        config["sliding_window_pattern"] = config.pop("_sliding_window_pattern")
+    elif rope:
         theta, share = ROPE_KEYS.get(config["model_type"], ("rope_theta", "partial_rotary_factor"))
         config[theta] = rope.pop("rope_theta")
         if "partial_rotary_factor" in rope:
@@ -205,9 +233,7 @@ def write(case, root):
 
     exact = load(case, folder, torch.float64)
     with in_double():
-        for name, module in list(exact.named_modules()):
-            if hasattr(module, "inv_freq"):
-                exact.set_submodule(name, type(module)(module.config))
+        made_in_double(exact)
         expected = forward(exact, given)
         if exact.can_generate() and getattr(config, "is_causal", True):
             expected["generated"] = generate(exact, given["input_ids"][:1, : case.lengths[0]])
@@ -262,19 +288,25 @@ def differences(made, kept):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--check", action="store_true", help="compare with the files that are there")
-    check = arguments.parse_args().check
+    arguments.add_argument("names", nargs="*", help="of cases, all where there are none")
+    options = arguments.parse_args()
     torch.set_grad_enabled(False)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         made = pathlib.Path(scratch) / "models"
+        names = options.names or [case.name for case in CASES]
         for case in CASES:
-            write(case, made)
-        if check:
-            found = list(differences(made, HERE))
+            if case.name in names:
+                write(case, made)
+        if options.check:
+            kept = [differences(made / name, HERE / name) for name in names]
+            found = [f"{name}/{line}" for name, lines in zip(names, kept) for line in lines]
+            found += [] if options.names else [path.name for path in HERE.iterdir() if path.name not in names]
             raise SystemExit("\n".join(found) if found else 0)
-        shutil.rmtree(HERE, ignore_errors=True)
-        shutil.copytree(made, HERE)
+        for name in names if options.names else [path.name for path in HERE.iterdir()]:
+            shutil.rmtree(HERE / name, ignore_errors=True)
+        shutil.copytree(made, HERE, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

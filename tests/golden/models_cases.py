@@ -63,6 +63,13 @@ def as_gpt_neox(tensors):
     return tensors | {layer + name: x.clone() for layer in layers for name, x in buffers.items()}
 
 
+def as_gpt_neo(tensors):
+    """EleutherAI/gpt-neo-125m: the masks and their filling as tensors."""
+    buffers = {"bias": torch.ones(1, 1, 16, 16, dtype=torch.bool).tril(), "masked_bias": torch.tensor(-1e9)}
+    layers = [name.removesuffix("out_proj.weight") for name in tensors if name.endswith("out_proj.weight")]
+    return tensors | {layer + name: x.clone() for layer in layers for name, x in buffers.items()}
+
+
 def as_llama(tensors):
     """huggyllama/llama-7b: the rotary frequencies of every layer as a tensor."""
     frequencies = 10000.0 ** -(torch.arange(0, 4, 2) / 4)
@@ -100,6 +107,13 @@ GPT_NEOX = dict(
     vocab_size=67, hidden_size=30, num_hidden_layers=2, num_attention_heads=3, intermediate_size=44,
     max_position_embeddings=32,
 )
+GPTJ = dict(vocab_size=71, n_positions=24, n_embd=24, n_layer=2, n_head=3, rotary_dim=6)
+GPT_NEO = dict(
+    vocab_size=73, hidden_size=20, num_layers=5, num_heads=5, window_size=3, max_position_embeddings=24,
+    attention_types=[[["global", "local"], 2], [["global"], 1]],
+)
+BLOOM = dict(vocab_size=73, hidden_size=24, n_layer=2, n_head=6)
+FALCON = dict(vocab_size=79, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=64)
 LLAMA = dict(
     vocab_size=89, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
     intermediate_size=40, max_position_embeddings=64, pad_token_id=0, tie_word_embeddings=False,
@@ -108,6 +122,10 @@ OPT = dict(
     vocab_size=73, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=44, max_position_embeddings=32,
     word_embed_proj_dim=24, pad_token_id=1, bos_token_id=2, eos_token_id=2,
 )
+# Words are multiplied by the root of the width, which is whole.
+GEMMA = LLAMA | dict(hidden_size=36, head_dim=6, tie_word_embeddings=True)
+GEMMA2 = GEMMA | dict(num_hidden_layers=4, sliding_window=3, query_pre_attn_scalar=9)
+COHERE = LLAMA | dict(tie_word_embeddings=True)
 PARTIAL = dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.4)
 LLAMA3 = dict(
     rope_type="llama3", rope_theta=500.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
@@ -165,6 +183,77 @@ CASES = [
     Case("gpt_neox_sequential", "GPTNeoXForCausalLM", GPT_NEOX | dict(use_parallel_residual=False, attention_bias=False,
          hidden_size=32, num_attention_heads=2, hidden_act="gelu_fast"), (6, 8), dtype="float16",
          published=as_gpt_neox, seed=2),
+    Case("gpt_neox_answer", "GPTNeoXForQuestionAnswering", GPT_NEOX | dict(num_hidden_layers=1), (6, 9)),
+    Case("gptj_partial", "GPTJForCausalLM", GPTJ, (9, 6)),
+    Case("gptj_whole", "GPTJForCausalLM", GPTJ | dict(rotary_dim=8, n_inner=44, activation_function="relu", n_layer=3),
+         dtype="float16"),
+    Case("gptj_answer", "GPTJForQuestionAnswering", GPTJ | dict(n_layer=1), (5, 8)),
+    Case("gpt_neo_alternating", "GPTNeoForCausalLM", GPT_NEO, (9, 6), published=as_gpt_neo),
+    Case("gpt_neo_untied", "GPTNeoForCausalLM", GPT_NEO | dict(num_layers=3, intermediate_size=36,
+         tie_word_embeddings=False, window_size=4, attention_types=[[["local"], 2], [["global"], 1]]), (11, 9),
+         dtype="bfloat16"),
+    Case("gpt_neo_token_classes", "GPTNeoForTokenClassification", GPT_NEO | dict(num_labels=4, num_layers=2,
+         attention_types=[[["global", "local"], 1]]), (8, 5)),
+    Case("gpt_neo_answer", "GPTNeoForQuestionAnswering", GPT_NEO | dict(num_layers=1, attention_types=[[["local"], 1]])),
+    Case("bloom_six_heads", "BloomForCausalLM", BLOOM, (9, 9), masked=False, seed=2),
+    Case("bloom_untied", "BloomForCausalLM", BLOOM | dict(n_head=4, n_layer=3, tie_word_embeddings=False), (7, 7),
+         masked=False, dtype="bfloat16"),
+    Case("bloom_answer", "BloomForQuestionAnswering", BLOOM | dict(n_head=3, n_layer=1), (8, 8), masked=False),
+    Case("falcon_one_head", "FalconForCausalLM", FALCON, (9, 7)),
+    Case("falcon_groups", "FalconForCausalLM", FALCON | dict(new_decoder_architecture=True, num_kv_heads=2,
+         ffn_hidden_size=40, bias=True), (7, 8), dtype="float16"),
+    Case("falcon_one_norm", "FalconForCausalLM", FALCON | dict(new_decoder_architecture=True, num_kv_heads=3,
+         num_ln_in_parallel_attn=1, tie_word_embeddings=False, activation="relu"), published=unchanged),
+    Case("falcon_sequential", "FalconForCausalLM", FALCON | dict(parallel_attn=False, multi_query=False, bias=True)),
+    Case("falcon_answer", "FalconForQuestionAnswering", FALCON | dict(num_hidden_layers=1), (6, 8)),
+    Case("gpt2_answer", "GPT2ForQuestionAnswering", GPT2 | dict(n_layer=1), (9, 6)),
+    Case("opt_answer", "OPTForQuestionAnswering", OPT | dict(num_hidden_layers=1), (8, 8), masked=False),
+    Case("llama_answer", "LlamaForQuestionAnswering", LLAMA | dict(num_hidden_layers=1), (7, 5)),
+    Case("mistral_answer", "MistralForQuestionAnswering", LLAMA | dict(sliding_window=3, num_hidden_layers=1), (9, 7)),
+    Case("mixtral_answer", "MixtralForQuestionAnswering", LLAMA | dict(num_local_experts=3, num_experts_per_tok=1,
+         num_hidden_layers=1, sliding_window=None), (5, 5)),
+    Case("qwen3_answer", "Qwen3ForQuestionAnswering", LLAMA | dict(num_hidden_layers=1, head_dim=6), (4, 8)),
+    Case("olmo2_groups", "Olmo2ForCausalLM", LLAMA, (9, 6)),
+    Case("olmo2_bias", "Olmo2ForCausalLM", LLAMA | TIED | dict(attention_bias=True, num_key_value_heads=6,
+         rope_parameters=LLAMA3), (7, 8), dtype="bfloat16", published=unchanged, seed=6),
+    Case("olmo2_classes", "Olmo2ForSequenceClassification", LLAMA | dict(num_labels=3, num_hidden_layers=1), (6, 6),
+         masked=False),
+    Case("granite_multipliers", "GraniteForCausalLM", LLAMA | dict(embedding_multiplier=12.0,
+         attention_multiplier=0.3, residual_multiplier=0.22, logits_scaling=8.0), (7, 9)),
+    Case("granite_bias", "GraniteForCausalLM", LLAMA | TIED | dict(attention_bias=True, mlp_bias=True, embedding_multiplier=0.5,
+         residual_multiplier=1.5), dtype="float16", published=unchanged),
+    Case("smollm3_interval", "SmolLM3ForCausalLM", LLAMA | dict(num_hidden_layers=6, no_rope_layer_interval=3), (9, 5)),
+    Case("smollm3_listed", "SmolLM3ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=5, attention_bias=True,
+         mlp_bias=True, no_rope_layers=[0, 1, 1, 0, 1]), dtype="bfloat16", published=unchanged),
+    Case("smollm3_answer", "SmolLM3ForQuestionAnswering", LLAMA | dict(num_hidden_layers=4), (5, 7)),
+    Case("glm_half", "GlmForCausalLM", LLAMA | dict(head_dim=8), (9, 6)),
+    Case("glm_share", "GlmForCausalLM", LLAMA | TIED | dict(head_dim=10, attention_bias=False, rope_parameters=PARTIAL
+         | dict(partial_rotary_factor=0.8)), (7, 8), dtype="float16", published=unchanged),
+    Case("glm4_half", "Glm4ForCausalLM", LLAMA | dict(head_dim=8, num_key_value_heads=3), (8, 6)),
+    Case("glm4_token_classes", "Glm4ForTokenClassification", LLAMA | dict(head_dim=12, num_labels=5,
+         attention_bias=False), (7, 5), dtype="bfloat16"),
+    Case("cohere_groups", "CohereForCausalLM", COHERE | dict(logit_scale=0.4), (9, 6)),
+    Case("cohere_untied", "CohereForCausalLM", COHERE | dict(attention_bias=True, num_key_value_heads=6,
+         tie_word_embeddings=False), (7, 8), dtype="float16", published=unchanged),
+    Case("cohere2_windows", "Cohere2ForCausalLM", COHERE | dict(num_hidden_layers=6, sliding_window=3,
+         logit_scale=0.3), (9, 6)),
+    Case("cohere2_listed", "Cohere2ForCausalLM", COHERE | dict(num_hidden_layers=3, sliding_window=4, attention_bias=True,
+         layer_types=["full_attention", "full_attention", "sliding_attention"]), (11, 7), dtype="bfloat16", seed=1),
+    Case("gemma_groups", "GemmaForCausalLM", GEMMA, (9, 6)),
+    Case("gemma_old_name", "GemmaForCausalLM", GEMMA | dict(hidden_act="gelu", num_key_value_heads=1, head_dim=10,
+         attention_bias=True), (7, 8), dtype="float16", published=unchanged),
+    Case("gemma2_alternating", "Gemma2ForCausalLM", GEMMA2 | dict(attn_logit_softcapping=2.0,
+         final_logit_softcapping=3.0, tie_word_embeddings=False), (9, 6), published=unchanged),
+    Case("gemma2_listed", "Gemma2ForCausalLM", GEMMA2 | dict(num_hidden_layers=3, attn_logit_softcapping=None,
+         final_logit_softcapping=None, layer_types=["full_attention", "sliding_attention", "sliding_attention"]),
+         (7, 11), dtype="bfloat16", seed=8),
+    Case("gemma2_token_classes", "Gemma2ForTokenClassification", GEMMA2 | dict(num_hidden_layers=2, num_labels=5), (5, 7)),
+    Case("gemma3_pattern", "Gemma3ForCausalLM", GEMMA2 | dict(num_hidden_layers=14, intermediate_size=20), (9, 6), seed=1),
+    Case("gemma3_published", "Gemma3ForCausalLM", GEMMA2 | dict(num_hidden_layers=7, sliding_window_pattern=3,
+         final_logit_softcapping=2.0, tie_word_embeddings=False, intermediate_size=20, rope_parameters=dict(full_attention=LINEAR
+         | dict(rope_theta=1e6), sliding_attention=dict(rope_type="default", rope_theta=300.0))), (7, 11),
+         dtype="float16", published=unchanged),
+    Case("gemma3_base", "Gemma3TextModel", GEMMA2 | dict(num_hidden_layers=3, sliding_window_pattern=2), (8, 5)),
     Case("llama_untied", "LlamaForCausalLM", LLAMA, shards="20KB"),
     Case("llama_published", "LlamaForCausalLM", LLAMA | dict(num_key_value_heads=6, intermediate_size=28),
          dtype="float16", published=as_llama),
@@ -199,6 +288,13 @@ CASES = [
          moe_intermediate_size=14, head_dim=8, norm_topk_prob=True), (7, 9), seed=2),
     Case("qwen3_moe_plain", "Qwen3MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
          moe_intermediate_size=10, head_dim=6, attention_bias=True, norm_topk_prob=False), dtype="bfloat16", seed=4),
+    Case("qwen3_moe_dense", "Qwen3MoeForCausalLM", LLAMA | dict(num_experts=3, num_experts_per_tok=2, num_hidden_layers=4,
+         moe_intermediate_size=14, head_dim=8, mlp_only_layers=[0, 2]), (6, 9)),
+    Case("qwen2_moe_shared", "Qwen2MoeForCausalLM", LLAMA | dict(num_experts=5, num_experts_per_tok=2,
+         moe_intermediate_size=14, shared_expert_intermediate_size=22), (7, 9)),
+    Case("qwen2_moe_steps", "Qwen2MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
+         moe_intermediate_size=10, shared_expert_intermediate_size=12, decoder_sparse_step=2, num_hidden_layers=5,
+         norm_topk_prob=True, qkv_bias=False), dtype="bfloat16"),
     Case("mpnet_base", "MPNetModel", MPNET, (8, 5)),
     Case("mpnet_masked_lm", "MPNetForMaskedLM", MPNET | dict(num_hidden_layers=1), (7, 9)),
     Case("mpnet_classes", "MPNetForSequenceClassification", MPNET | dict(num_labels=3), (4, 7)),

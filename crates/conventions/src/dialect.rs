@@ -51,6 +51,9 @@ pub struct Dialect {
     /// How RMSNorm is written.
     #[serde(default)]
     pub rms_norm: NormManner,
+    /// Families whose LayerNorm is of a class of their own, operator by operator.
+    #[serde(default)]
+    pub own_layer_norm: Vec<String>,
     /// Families that look learned positions up for each item, where others do once for all.
     #[serde(default)]
     pub positions_of_items: Vec<String>,

@@ -49,23 +49,44 @@ impl Node {
     }
 }
 
-/// The path of a node in given iterations of the repetitions around it, the outermost first.
+/// The path of a node in given iterations of the repetitions around it, the outermost first. In a
+/// segment `*` stands for the number of the next iteration: `6*+5` is six times it, and five more.
 pub fn path_at(path: &str, iterations: &[usize]) -> String {
-    let mut iterations = iterations.iter();
+    let mut iterations = iterations;
     let mut concrete = String::with_capacity(path.len() + iterations.len());
     for (i, segment) in path.split('.').enumerate() {
         if i > 0 {
             concrete.push('.');
         }
-        match iterations.len() {
-            1.. if segment == "*" => {
+        match number(segment, iterations) {
+            Some((number, rest)) => {
                 // Writing to a String cannot fail.
-                let _ = write!(concrete, "{}", iterations.next().unwrap_or(&0));
+                let _ = write!(concrete, "{number}");
+                iterations = rest;
             }
-            _ => concrete.push_str(segment),
+            None => concrete.push_str(segment),
         }
     }
     concrete
+}
+
+/// The number that a segment with `*` in it stands for, and the iterations that are left for others; none
+/// of another segment, or where there are too few iterations.
+fn number<'a>(segment: &str, iterations: &'a [usize]) -> Option<(usize, &'a [usize])> {
+    if !segment.contains('*') {
+        return None;
+    }
+    segment.split('+').try_fold((0_usize, iterations), |(sum, left), term| {
+        let (value, left) = match term.strip_suffix('*') {
+            Some(factor) => {
+                let (next, left) = left.split_first()?;
+                let factor = if factor.is_empty() { 1 } else { factor.parse().ok()? };
+                (next.checked_mul(factor)?, left)
+            }
+            None => (term.parse().ok()?, left),
+        };
+        Some((sum.checked_add(value)?, left))
+    })
 }
 
 #[cfg(test)]
@@ -89,5 +110,27 @@ mod tests {
         assert!(paths(norm, 0, 3).unwrap().is_empty());
         assert!(matches!(paths(norm, 1 << 40, 1 << 40), Err(OpError::TooLarge(_))));
         assert!(g.instances(g.node(norm), &Binding::new()).is_err());
+    }
+
+    #[test]
+    fn a_path_shows_the_number_that_iterations_make() {
+        let mut g = Graph::new();
+        let groups = g.repeated_every("layers", 6, "g");
+        let inner = g.repeated_at(&groups, 0, 5);
+        let last = groups.at(5);
+        let rest = g.repeated_from("layers", 12, 2);
+        let mut weight = |scope| g.enter(scope).param("weight", Source::gain(), ["c"]).unwrap();
+        let vars = [&inner, &last, &rest].map(&mut weight);
+        let paths = vars.map(|var| g.node(var).path.clone());
+        assert_eq!(paths, ["6*+*", "6*+5", "12+*"].map(|n| format!("layers.{n}.weight")));
+        let mut all = Vec::new();
+        for var in vars {
+            all.extend(g.instances(g.node(var), &Binding::from_iter([("g", 2)])).unwrap());
+        }
+        all.sort_by_key(|path| path.split('.').nth(1).unwrap().parse::<usize>().unwrap());
+        let expected: Vec<_> = (0..14).map(|layer| format!("layers.{layer}.weight")).collect();
+        assert_eq!(all, expected);
+        // What is no number stays as it is.
+        assert_eq!(path_at("a*b.*.6*+*", &[3]), "a*b.3.6*+*");
     }
 }

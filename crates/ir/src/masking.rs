@@ -86,7 +86,8 @@ pub struct Scoring {
     pub scale: Option<Factor>,
     /// Keeps them below it: `c·tanh(s / c)`.
     pub soft_cap: Option<f64>,
-    /// Is added to them: axes query and key last, before them any of heads and batch by name.
+    /// Is added to them: axes query and key last, or key alone; before them any of heads and batch by
+    /// name.
     pub bias: Option<Var>,
     /// Which of them there are.
     pub mask: Mask,

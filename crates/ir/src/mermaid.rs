@@ -73,10 +73,14 @@ impl Graph {
     /// The name of a scope; of a repeated one, how often it runs.
     fn title(&self, path: &[&str]) -> String {
         match path {
-            [outer @ .., "*"] => {
-                let scope = outer.join(".");
-                let count = self.repetitions().iter().find(|r| r.scope == scope).map(|r| &r.count);
-                count.map_or_else(|| "*".to_owned(), |count| format!("× {count}"))
+            [.., numbers] if numbers.contains('*') => {
+                let path = path.join(".");
+                let count = self.repetitions().iter().find(|r| r.path == path).map(|r| &r.count);
+                match (count, *numbers) {
+                    (Some(count), "*") => format!("× {count}"),
+                    (Some(count), numbers) => format!("{numbers} × {count}"),
+                    (None, numbers) => numbers.to_owned(),
+                }
             }
             [.., name] => (*name).to_owned(),
             [] => String::new(),

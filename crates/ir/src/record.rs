@@ -408,7 +408,7 @@ impl Graph {
 
     /// Softmax attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]` with
     /// `h` a multiple of `g`; the result is `[batch…, n, h, f]`. An optional bias has the axes query
-    /// and key last, before them any of heads and batch by name.
+    /// and key last, or key alone; before them any of heads and batch by name.
     ///
     /// # Errors
     /// When the shapes do not fit.

@@ -231,6 +231,15 @@ impl Names {
     }
 }
 
+/// Names where files hold a map of queries, keys and values as one tensor, head by head, with a bias or
+/// without: `whole` is its path, in which the parts stand.
+pub(crate) fn fused_heads(names: Names, whole: &str) -> Names {
+    ["weight", "bias"].into_iter().fold(names, |names, kind| {
+        let parts = ["q", "k", "v"].map(|part| format!("{whole}.{part}.{kind}"));
+        names.interleave(&parts.each_ref().map(String::as_str), &format!("{whole}.{kind}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,12 +3,12 @@
 //! feed-forward layer, weighted by their scores over the sum of these, or (Qwen2-MoE) by the scores.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Reduce, Source};
-use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, Var};
+use opledger_ir::ops::{Activation, Rearrange, Reduce, Source};
+use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, ShapeError, Var};
 
 use crate::linear::param;
 use crate::sizes::positive;
-use crate::{Linear, LinearConfig, NnError};
+use crate::{FeedForward, FeedForwardConfig, Linear, LinearConfig, NnError};
 
 /// Options of a [`MixtureOfExperts`].
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +25,22 @@ pub struct MixtureConfig {
     pub activation: Activation,
     /// Whether the scores of the chosen experts are divided by their sum.
     pub normalised: bool,
+    /// What runs for every token beside them.
+    pub shared: Option<SharedExpert>,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
+}
+
+/// A feed-forward layer that runs for every token beside the experts chosen (Dai et al. 2024, §3.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedExpert {
+    /// The layer.
+    pub feed_forward: FeedForwardConfig,
+    /// Its scope.
+    pub scope: String,
+    /// The scope of a map to one number, whose sigmoid its result is multiplied with (Qwen2-MoE), if there
+    /// is one.
+    pub gate: Option<String>,
 }
 
 /// A mixture of experts. Parameters `gate.weight [x, c]`, `experts.w1.weight [x, f, c]`,
@@ -45,6 +59,7 @@ pub struct MixtureConfig {
 ///     experts_per_token: 2.into(),
 ///     activation: Activation::Silu,
 ///     normalised: true,
+///     shared: None,
 ///     frozen: false,
 /// };
 /// MixtureOfExperts::new(&mut g, &config)?.forward(&mut g, x)?;
@@ -63,6 +78,7 @@ pub struct MixtureOfExperts {
     chosen: Poly,
     activation: Activation,
     normalised: bool,
+    shared: Option<Box<(FeedForward, Option<Linear>)>>,
 }
 
 impl MixtureOfExperts {
@@ -92,6 +108,17 @@ impl MixtureOfExperts {
             let mut g = g.enter(&router);
             Linear::new(&mut g.scope("gate"), c.clone(), experts.clone(), linear)?
         };
+        let shared = match &config.shared {
+            Some(shared) => {
+                let layer = FeedForward::new(&mut g.scope(&shared.scope), &shared.feed_forward)?;
+                let gate = shared
+                    .gate
+                    .as_ref()
+                    .map(|gate| Linear::new(&mut g.scope(gate), c.clone(), ("one", 1), linear));
+                Some(Box::new((layer, gate.transpose()?)))
+            }
+            None => None,
+        };
         let scope = g.module(ModuleClass::Experts);
         let g = &mut *g.enter(&scope);
         let mut map = |name: &str, to: &Axis, from: &Axis| {
@@ -102,7 +129,7 @@ impl MixtureOfExperts {
         let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
         let (chosen, activation) = (chosen.clone(), *activation);
         let normalised = config.normalised;
-        Ok(MixtureOfExperts { router, scope, gate, maps, chosen, activation, normalised })
+        Ok(MixtureOfExperts { router, scope, gate, maps, chosen, activation, normalised, shared })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -110,6 +137,22 @@ impl MixtureOfExperts {
     /// # Errors
     /// When the last axis of `x` is not `c` of the right size.
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let Some((layer, gate)) = self.shared.as_deref() else { return self.routed(g, x) };
+        let mut beside = layer.forward(g, x)?;
+        if let Some(gate) = gate {
+            let share = gate.forward(g, x)?;
+            let share = g.activation(share, Activation::Sigmoid)?;
+            let share = without_last(g, share)?;
+            beside = g.mul("gate_shared", beside, share)?;
+            g.mark(beside, Role::Gate);
+        }
+        let routed = self.routed(g, x)?;
+        let sum = g.add("shared", routed, beside)?;
+        Ok(g.mark(sum, Role::Combine))
+    }
+
+    /// The sum of the results of the experts chosen.
+    fn routed(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
         let (ids, weights) = self.route(&mut g.enter(&self.router), x)?;
         let g = &mut *g.enter(&self.scope);
         let [first, second, gated] = self.maps;
@@ -143,5 +186,56 @@ impl MixtureOfExperts {
             g.mark(var, Role::Routing);
         }
         Ok((ids, weights))
+    }
+}
+
+/// A value whose last axis has one place, without that axis.
+fn without_last(g: &mut Graph, x: Var) -> Result<Var, NnError> {
+    let [.., before, last] = &g.shape(x).axes[..] else {
+        let problem = ShapeError::Rank { operand: 0, expected: 2, found: g.shape(x).axes.len() };
+        return Err(NnError::Config(problem.to_string()));
+    };
+    let into = before.name.clone();
+    let axes = vec![into.clone(), last.name.clone()];
+    Ok(g.rearrange(x, Rearrange::Merge { axes, into })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(gate: Option<&str>) -> MixtureConfig {
+        let feed_forward =
+            FeedForwardConfig { gated: true, bias: false, ..FeedForwardConfig::new("c", "s") };
+        MixtureConfig {
+            d_model: "c".into(),
+            dim_feedforward: "f".into(),
+            num_experts: "x".into(),
+            experts_per_token: "k".into(),
+            activation: Activation::Silu,
+            normalised: false,
+            shared: Some(SharedExpert {
+                feed_forward,
+                scope: "shared_expert".to_owned(),
+                gate: gate.map(str::to_owned),
+            }),
+            frozen: false,
+        }
+    }
+
+    #[test]
+    fn every_token_meets_the_shared_expert() {
+        let count = |gate| {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n", "c"]).unwrap();
+            MixtureOfExperts::new(&mut g, &config(gate)).unwrap().forward(&mut g, x).unwrap();
+            (g.cost().macs().to_string(), g.parameters().0.to_string())
+        };
+        let (macs, parameters) = count(None);
+        assert_eq!(macs, "3·b·n·f·c·k + b·n·c·x + 3·b·n·c·s");
+        assert_eq!(parameters, "3·f·c·x + c·x + 3·c·s");
+        let (macs, parameters) = count(Some("shared_expert_gate"));
+        assert_eq!(macs, "3·b·n·f·c·k + b·n·c·x + 3·b·n·c·s + b·n·c");
+        assert_eq!(parameters, "3·f·c·x + c·x + 3·c·s + c");
     }
 }

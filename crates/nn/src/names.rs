@@ -94,8 +94,9 @@ pub struct LayerNames {
     pub multihead_attn: String,
     /// Of the feed-forward layer.
     pub feed_forward: String,
-    /// Of the norms, in the order of the sublayers; those that the layer does not have are passed over.
-    pub norms: [String; 3],
+    /// Of the norms, in the order in which they are applied; those that the layer does not have are
+    /// passed over.
+    pub norms: [String; 4],
 }
 
 impl LayerNames {
@@ -103,6 +104,12 @@ impl LayerNames {
     pub fn encoder(self_attn: &str, feed_forward: &str, norms: [&str; 2]) -> Self {
         let [first, second] = norms;
         LayerNames::decoder(self_attn, "multihead_attn", feed_forward, [first, second, "norm3"])
+    }
+
+    /// The parts of a layer with one attention that has a norm before and after each sublayer.
+    pub fn sandwich(self_attn: &str, feed_forward: &str, norms: [&str; 4]) -> Self {
+        let norms = norms.map(str::to_owned);
+        LayerNames { norms, ..LayerNames::encoder(self_attn, feed_forward, ["norm1", "norm2"]) }
     }
 
     /// The parts of a layer with two attentions, its norms in the order of the sublayers.
@@ -116,7 +123,7 @@ impl LayerNames {
             self_attn: self_attn.to_owned(),
             multihead_attn: multihead_attn.to_owned(),
             feed_forward: feed_forward.to_owned(),
-            norms: norms.map(str::to_owned),
+            norms: [norms[0], norms[1], norms[2], "norm4"].map(str::to_owned),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Where norms and residuals stand is one of [`Residual`].
 
 use opledger_dims::Poly;
+use opledger_ir::ops::Factor;
 use opledger_ir::{Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
@@ -24,6 +25,8 @@ pub struct LayerConfig {
     pub norm: NormConfig,
     /// Where norms and residuals stand.
     pub residual: Residual,
+    /// What a sublayer's result is multiplied with before it is added (Granite).
+    pub residual_scale: Option<f64>,
     /// Dropout of each sublayer's result.
     pub dropout: DropoutConfig,
     /// Where the parts stand.
@@ -44,6 +47,11 @@ pub enum Residual {
     /// Side by side behind one norm: `x + attention(norm1(x)) + feed_forward(norm1(x))` (Wang and
     /// Komatsuzaki 2021, GPT-J).
     ParallelOneNorm,
+    /// One after the other: `x ← x + norm(sublayer(x))` (OLMo 2, Walsh et al. 2024, §3.3).
+    ReorderedNorm,
+    /// One after the other, with two norms each: `x ← x + norm(sublayer(norm(x)))` (Ding et al. 2021,
+    /// §2.4; Gemma 2).
+    Sandwich,
 }
 
 impl LayerConfig {
@@ -60,6 +68,7 @@ impl LayerConfig {
             mixture: None,
             norm: NormConfig::layer(),
             residual: Residual::PostNorm,
+            residual_scale: None,
             dropout: DropoutConfig::default(),
             names: LayerNames::default(),
         }
@@ -115,38 +124,73 @@ impl Tokenwise {
     }
 }
 
-/// How a sublayer is wrapped: residual, norm, dropout.
+/// How a sublayer's result is added: scaled, with dropout.
 #[derive(Clone, Debug)]
 struct Wrap {
-    norm_first: bool,
+    scale: Option<f64>,
     dropout: DropoutConfig,
+}
+
+/// The norms of a sublayer, each where the layer has it.
+#[derive(Clone, Debug, Default)]
+struct Norms {
+    /// Of what goes into it.
+    before: Option<Norm>,
+    /// Of its result.
+    after: Option<Norm>,
+    /// Of the sum of its result and what goes past it.
+    of_sum: Option<Norm>,
+}
+
+impl Norms {
+    /// The norm of a sublayer that has one, by where norms and residuals stand.
+    fn one(residual: Residual, norm: Norm) -> Self {
+        let (none, norm) = (Norms::default(), Some(norm));
+        match residual {
+            Residual::PostNorm => Norms { of_sum: norm, ..none },
+            Residual::ReorderedNorm => Norms { after: norm, ..none },
+            Residual::PreNorm
+            | Residual::Parallel
+            | Residual::ParallelOneNorm
+            | Residual::Sandwich => Norms { before: norm, ..none },
+        }
+    }
+}
+
+/// The value itself where there is no norm.
+fn normed(g: &mut Graph, norm: Option<&Norm>, x: Var) -> Result<Var, NnError> {
+    norm.map_or(Ok(x), |norm| norm.forward(g, x))
 }
 
 impl Wrap {
     fn of(config: &LayerConfig) -> Self {
-        let norm_first = config.residual != Residual::PostNorm;
-        Wrap { norm_first, dropout: config.dropout }
+        Wrap { scale: config.residual_scale, dropout: config.dropout }
     }
 
-    /// What goes past a sublayer plus, after dropout, what it gives.
+    /// What goes past a sublayer plus, scaled and after dropout, what it gives.
     fn add(&self, g: &mut Graph, past: Var, change: Var) -> Result<Var, NnError> {
+        let change = match self.scale {
+            Some(scale) => g.scale(change, Factor::Number(scale))?,
+            None => change,
+        };
         let change = self.dropout.apply(g, "dropout", change)?;
         let sum = g.add("residual", past, change)?;
         Ok(g.mark(sum, Role::Residual))
     }
 
-    /// A sublayer of `x`, with its norm, added to what goes `past` it.
+    /// A sublayer of `x`, with its norms, added to what goes `past` it.
     fn apply(
         &self,
         g: &mut Graph,
-        norm: &Norm,
+        norms: &Norms,
         [x, past]: [Var; 2],
         sublayer: impl FnOnce(&mut Graph, Var) -> Result<Var, NnError>,
     ) -> Result<Var, NnError> {
-        let inner = if self.norm_first { norm.forward(g, x)? } else { x };
+        let inner = normed(g, norms.before.as_ref(), x)?;
         let change = sublayer(g, inner)?;
+        let change = normed(g, norms.after.as_ref(), change)?;
         let sum = self.add(g, past, change)?;
-        if self.norm_first { Ok(sum) } else { norm.forward(g, sum) }
+        normed(g, norms.of_sum.as_ref(), sum)
     }
 }
 
@@ -170,10 +214,9 @@ pub struct EncoderLayer {
     scope: Scope,
     self_attn: MultiheadAttention,
     feed_forward: Tokenwise,
-    norm1: Norm,
-    /// None where one norm is before both sublayers.
-    norm2: Option<Norm>,
-    parallel: bool,
+    /// Of the attention and of what works on each token alone.
+    norms: [Norms; 2],
+    residual: Residual,
     wrap: Wrap,
 }
 
@@ -188,18 +231,34 @@ impl EncoderLayer {
             Origin::Library => g.here(),
         };
         let g = &mut *g.enter(&scope);
-        let LayerNames { self_attn, norms: [first, second, _], .. } = &config.names;
+        let LayerNames { self_attn, norms: [first, second, third, fourth], .. } = &config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
         let feed_forward = Tokenwise::new(g, config)?;
-        let (parallel, one_norm) = match config.residual {
-            Residual::PostNorm | Residual::PreNorm => (false, false),
-            Residual::Parallel => (true, false),
-            Residual::ParallelOneNorm => (true, true),
+        let residual = config.residual;
+        let norms = match residual {
+            Residual::PostNorm
+            | Residual::PreNorm
+            | Residual::ReorderedNorm
+            | Residual::Parallel => {
+                let norms = [config.norm(g, first)?, config.norm(g, second)?];
+                norms.map(|norm| Norms::one(residual, norm))
+            }
+            Residual::ParallelOneNorm => {
+                [Norms::one(residual, config.norm(g, first)?), Norms::default()]
+            }
+            Residual::Sandwich => {
+                let mut norm = |name: &str| config.norm(g, name).map(Some);
+                let before = [norm(first)?, norm(third)?];
+                let [of_attention, of_feed_forward] = [norm(second)?, norm(fourth)?];
+                let [first, second] = before;
+                [
+                    Norms { before: first, after: of_attention, of_sum: None },
+                    Norms { before: second, after: of_feed_forward, of_sum: None },
+                ]
+            }
         };
-        let norm1 = config.norm(g, first)?;
-        let norm2 = if one_norm { None } else { Some(config.norm(g, second)?) };
         let (scope, wrap) = (g.here(), Wrap::of(config));
-        Ok(EncoderLayer { scope, self_attn, feed_forward, norm1, norm2, parallel, wrap })
+        Ok(EncoderLayer { scope, self_attn, feed_forward, norms, residual, wrap })
     }
 
     /// `[b, n, c]` to the same shape.
@@ -216,22 +275,25 @@ impl EncoderLayer {
     /// When an operand does not fit the configuration.
     pub fn forward_with(&self, g: &mut Graph, x: Var, call: Attend) -> Result<Attended, NnError> {
         let g = &mut *g.enter(&self.scope);
+        let [of_attention, of_feed_forward] = &self.norms;
         let mut inner = x;
         let mut attended = None;
-        let y = self.wrap.apply(g, &self.norm1, [x, x], |g, x| {
+        let y = self.wrap.apply(g, of_attention, [x, x], |g, x| {
             inner = x;
             Ok(attended.insert(self.self_attn.forward_with(g, x, x, x, call)?).output)
         })?;
-        let output = match &self.norm2 {
-            Some(norm) => {
-                let from = if self.parallel { x } else { y };
-                self.wrap.apply(g, norm, [from, y], |g, x| self.feed_forward.forward(g, x))?
-            }
-            None => {
-                let change = self.feed_forward.forward(g, inner)?;
-                self.wrap.add(g, y, change)?
-            }
+        // What the second sublayer is given.
+        let from = match self.residual {
+            Residual::PostNorm
+            | Residual::PreNorm
+            | Residual::ReorderedNorm
+            | Residual::Sandwich => y,
+            Residual::Parallel => x,
+            Residual::ParallelOneNorm => inner,
         };
+        let output = self
+            .wrap
+            .apply(g, of_feed_forward, [from, y], |g, x| self.feed_forward.forward(g, x))?;
         let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
         Ok(Attended { output, weights, present })
     }
@@ -261,7 +323,7 @@ pub struct DecoderLayer {
     self_attn: MultiheadAttention,
     multihead_attn: MultiheadAttention,
     feed_forward: Tokenwise,
-    norms: [Norm; 3],
+    norms: [Norms; 3],
     wrap: Wrap,
 }
 
@@ -270,11 +332,15 @@ impl DecoderLayer {
     ///
     /// # Errors
     /// When a size is below one, the heads do not divide the width, or the sublayers are to stand
-    /// side by side.
+    /// side by side or between two norms.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
-        if let Residual::Parallel | Residual::ParallelOneNorm = config.residual {
-            let problem = "the sublayers of a decoder layer follow one another";
-            return Err(NnError::Config(problem.to_owned()));
+        let problem = match config.residual {
+            Residual::PostNorm | Residual::PreNorm | Residual::ReorderedNorm => None,
+            Residual::Parallel | Residual::ParallelOneNorm => Some("follow one another"),
+            Residual::Sandwich => Some("have one norm each"),
+        };
+        if let Some(problem) = problem {
+            return Err(NnError::Config(format!("the sublayers of a decoder layer {problem}")));
         }
         let scope = match config.attention.origin {
             Origin::Torch => g.module(ModuleClass::DecoderLayer),
@@ -286,8 +352,9 @@ impl DecoderLayer {
         let cross = AttentionConfig { rope: None, ..config.attention.clone() };
         let multihead_attn = MultiheadAttention::new(&mut g.scope(multihead_attn), &cross)?;
         let feed_forward = Tokenwise::new(g, config)?;
-        let [first, second, third] = norms;
+        let [first, second, third, _] = norms;
         let norms = [config.norm(g, first)?, config.norm(g, second)?, config.norm(g, third)?];
+        let norms = norms.map(|norm| Norms::one(config.residual, norm));
         let (scope, wrap) = (g.here(), Wrap::of(config));
         Ok(DecoderLayer { scope, self_attn, multihead_attn, feed_forward, norms, wrap })
     }
@@ -362,6 +429,32 @@ mod tests {
         let published = layer(Residual::PostNorm);
         assert_eq!(layer(Residual::PreNorm), published);
         assert_eq!(layer(Residual::Parallel), published);
+        assert_eq!(layer(Residual::ReorderedNorm), published);
+    }
+
+    #[test]
+    fn a_norm_on_either_side_of_a_sublayer_costs_that_norm_more() {
+        let ((one, parameters), (two, more)) =
+            (layer(Residual::PreNorm), layer(Residual::Sandwich));
+        assert_eq!(more - parameters, Poly::from("c") * 4);
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        let norm = Norm::new(&mut g, ("c", "c"), NormConfig::layer()).unwrap();
+        norm.forward(&mut g, x).unwrap();
+        assert_eq!(two, one + g.cost().total() + g.cost().total());
+    }
+
+    #[test]
+    fn a_scaled_residual_costs_a_multiplication_for_each_element() {
+        let layer = |residual_scale| {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n", "c"]).unwrap();
+            let config = LayerConfig { residual_scale, ..LayerConfig::new("c", "h", "f") };
+            let layer = EncoderLayer::new(&mut g, &config).unwrap();
+            layer.forward(&mut g, x, Mask::causal()).unwrap();
+            g.cost().total()[opledger_dims::Class::Mul].clone()
+        };
+        assert_eq!((layer(Some(0.5)) - layer(None)).to_string(), "2·b·n·c");
     }
 
     #[test]
@@ -378,8 +471,12 @@ mod tests {
 
     #[test]
     fn sublayers_of_a_decoder_layer_follow_one_another() {
-        let config = LayerConfig { residual: Residual::Parallel, ..LayerConfig::new(8, 2, 16) };
-        let error = DecoderLayer::new(&mut Graph::new(), &config).unwrap_err().to_string();
-        assert!(error.contains("follow one another"), "{error}");
+        for (residual, expected) in
+            [(Residual::Parallel, "follow one another"), (Residual::Sandwich, "one norm each")]
+        {
+            let config = LayerConfig { residual, ..LayerConfig::new(8, 2, 16) };
+            let error = DecoderLayer::new(&mut Graph::new(), &config).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

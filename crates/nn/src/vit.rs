@@ -2,7 +2,7 @@
 //! one map `qkv` gives queries, keys and values side by side.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::Rearrange;
+use opledger_ir::ops::{Factor, Rearrange};
 use opledger_ir::{Axis, Graph, ModuleClass, Projection, Scope, Var};
 
 use crate::attention::{Core, join_heads};
@@ -147,10 +147,11 @@ impl VitAttention {
             Ok(g.rearrange(one, Rearrange::Merge { axes, into: "h".into() })?)
         };
         let heads = (part(0)?, part(1)?, part(2)?);
+        let scale = Factor::InverseSqrt(self.head_dim.clone());
         let core = Core {
             mask: &call.mask,
             biases,
-            scale: Some(&self.head_dim),
+            scale: Some(&scale),
             soft_cap: None,
             sinks: None,
             weights: call.weights,

@@ -81,15 +81,21 @@ impl Lowering<'_> {
         let (Op::Attention(op), [q, k, v, more @ ..]) = (&node.op, &node.inputs[..]) else {
             return Err(self.unwritten(node, "attention of queries, keys and values".to_owned()));
         };
-        if op.soft_cap.is_some() || op.sinks {
-            return Err(self.unwritten(node, "attention with a soft cap or sinks".to_owned()));
+        if op.sinks {
+            return Err(self.unwritten(node, "attention with sinks".to_owned()));
         }
         let sizes = self.attention(*q, *k, *v)?;
         let rows = size(&sizes, "batch") * size(&sizes, "heads") * size(&sizes, "queries");
         let scores = &rows * size(&sizes, "keys");
         let module = sizes.clone().with("rows", rows.clone()).with("elements", scores.clone());
         let grad = [*q, *k, *v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
-        let Core::Chain { softmax, scaled, .. } = self.core_at(node) else {
+        // The fused function knows no soft cap.
+        let spelled = (&Manner::Function, &Scaled::Scores);
+        let chain = match self.core_at(node) {
+            Core::Chain { softmax, scaled, .. } => Some((softmax, scaled)),
+            Core::Sdpa => op.soft_cap.map(|_| spelled),
+        };
+        let Some((softmax, scaled)) = chain else {
             let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained keeps attention off the fused kernel, and so does, in training,
             // dropout of the weights.
@@ -112,6 +118,11 @@ impl Lowering<'_> {
         calls.push(self.matmul(node, shape(size(&sizes, "keys"), size(&sizes, "head_dim"))));
         if op.scale.is_some() && *scaled == Scaled::Scores {
             calls.push(Call::new("mul", Manner::Operator, pointwise(scores.clone())));
+        }
+        if op.soft_cap.is_some() {
+            let capped =
+                [("div", Manner::Operator), ("tanh", Manner::Function), ("mul", Manner::Operator)];
+            calls.extend(capped.map(|(op, by)| Call::new(op, by, pointwise(scores.clone()))));
         }
         if op.bias || !op.mask.is_none() {
             calls.push(Call::new("add", Manner::Operator, pointwise(scores.clone())));

@@ -1,6 +1,6 @@
 //! The calls of the framework behind a node.
 
-use opledger_dims::{Activation, Binding, Poly};
+use opledger_dims::{Activation, Binding, Pointwise, Poly};
 use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce};
 use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, SizeRole, Var};
 
@@ -77,8 +77,8 @@ impl Lowering<'_> {
         let one = |op, by, sizes: Binding| (sizes.clone(), vec![Call::new(op, by, sizes)]);
         Ok(match &node.op {
             Op::Norm(norm) => {
-                let sizes = self.rows(node)?.with("affine", u32::from(norm.gain));
-                let calls = self.norm_calls(norm, &sizes);
+                let sizes = self.norm_rows(node, norm)?.with("affine", u32::from(norm.gain));
+                let calls = self.norm_calls(node, norm, &sizes);
                 (sizes, calls)
             }
             Op::Activation(function) => {
@@ -158,6 +158,8 @@ impl Lowering<'_> {
                 ExpertsManner::GroupedMm => one("grouped_mm", Function, each()?),
                 ExpertsManner::Linear => one("linear", Function, self.experts(node)?),
             },
+            // What makes a gain of a parameter.
+            Op::Pointwise(Pointwise::Shift(_)) => one("add", Operator, each()?),
             // No layer records these.
             Op::Pointwise(_)
             | Op::Convolution(_)
@@ -189,25 +191,40 @@ impl Lowering<'_> {
         })
     }
 
-    fn norm_calls(&self, norm: &Norm, sizes: &Binding) -> Vec<Call> {
+    fn norm_calls(&self, node: &Node, norm: &Norm, sizes: &Binding) -> Vec<Call> {
         use Manner::{Function, Method, Operator};
         let call = |op, by| Call::new(op, by, sizes.clone());
+        let of_rows = |op, by| Call::new(op, by, pointwise(size(sizes, "rows")));
         match (norm.kind, self.dialect.rms_norm) {
             (NormKind::Layer, _) if norm.over > 1 => vec![call("group_norm", Function)],
+            (NormKind::Layer, _) if self.has_own_layer_norm(node) => vec![
+                call("mean", Method),
+                call("sub", Operator),
+                call("pow", Method),
+                call("mean", Method),
+                call("sub", Operator),
+                of_rows("add", Operator),
+                of_rows("rsqrt", Function),
+                call("mul", Operator),
+                call("mul", Operator),
+            ],
             (NormKind::Layer, _) => vec![call("layer_norm", Function)],
             (NormKind::Rms, NormManner::Module) => vec![call("rms_norm", Function)],
-            (NormKind::Rms, NormManner::Spelled) => {
-                let rows = pointwise(size(sizes, "rows"));
-                vec![
-                    call("pow", Method),
-                    call("mean", Method),
-                    Call::new("add", Operator, rows.clone()),
-                    Call::new("rsqrt", Function, rows),
-                    call("mul", Operator),
-                    call("mul", Operator),
-                ]
-            }
+            (NormKind::Rms, NormManner::Spelled) => vec![
+                call("pow", Method),
+                call("mean", Method),
+                of_rows("add", Operator),
+                of_rows("rsqrt", Function),
+                call("mul", Operator),
+                call("mul", Operator),
+            ],
         }
+    }
+
+    /// Whether the library has a class of its own for LayerNorm in the model around a node.
+    pub(super) fn has_own_layer_norm(&self, node: &Node) -> bool {
+        let listed = |family| self.dialect.own_layer_norm.iter().any(|own| own == family);
+        self.family(node).is_some_and(listed)
     }
 
     /// How an activation is called.

@@ -6,6 +6,9 @@ use super::activation;
 use super::lowering::{Lowering, Owner};
 use crate::dialect::{ActivationManner, AttentionModule, LinearManner, NormManner, PoolerManner};
 
+/// A norm of a library's own class.
+const OWN_NORM: &str = "custom RMSNorm";
+
 impl Lowering<'_> {
     /// The class of the module that is called, if one is.
     pub(super) fn class(&self, owner: Owner) -> Option<&'static str> {
@@ -36,10 +39,11 @@ impl Lowering<'_> {
                     false => "LayerNorm",
                 })
             }
+            ModuleClass::LayerNorm if self.has_own_layer_norm(node) => is_norm.then_some(OWN_NORM),
             ModuleClass::LayerNorm => is_norm.then_some("LayerNorm"),
             ModuleClass::RmsNorm => is_norm.then_some(match self.dialect.rms_norm {
                 NormManner::Module => "RMSNorm",
-                NormManner::Spelled => "custom RMSNorm",
+                NormManner::Spelled => OWN_NORM,
             }),
             ModuleClass::GroupNorm => is_norm.then_some("GroupNorm"),
             ModuleClass::Embedding => matches!(node.op, Op::Embedding(_)).then_some("Embedding"),

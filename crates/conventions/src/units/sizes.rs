@@ -1,6 +1,7 @@
 //! Sizes of calls, by the names that rules use.
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
+use opledger_ir::ops::{Norm, NormKind};
 use opledger_ir::{Axis, ModuleClass, Node, Op, Var};
 
 use super::lowering::Lowering;
@@ -51,6 +52,18 @@ impl Lowering<'_> {
         Ok(pointwise(elements.clone())
             .with("rows", divide(&elements, &self.at(&width.size)?))
             .with("first", self.first(node, rows)?))
+    }
+
+    /// The same of what a norm works on: RMSNorm may be over all heads together.
+    pub(super) fn norm_rows(&self, node: &Node, norm: &Norm) -> Result<Binding, ConventionError> {
+        let sizes = self.rows(node)?;
+        let axes = &node.shape.axes;
+        match (norm.kind, axes.split_at_checked(axes.len().saturating_sub(norm.over))) {
+            (NormKind::Rms, Some((rows, _))) if norm.over > 1 => {
+                Ok(sizes.with("rows", self.product(rows)?))
+            }
+            _ => Ok(sizes),
+        }
     }
 
     /// Whether gradients flow to a value in training, as 1 or 0.

@@ -46,10 +46,12 @@ pub(super) fn apply<M: Metering>(
         key_width: s.head_dim,
         value_width: s.value_dim,
     };
-    let starts = if op.bias { op.bias_starts(call)? } else { Vec::new() };
-    let bias = match op.bias {
-        true => Some(Bias { data: call.real(3)?.data(), starts: &starts, query_stride: s.keys }),
-        false => None,
+    let bias_layout = op.bias.then(|| op.bias_layout(call)).transpose()?;
+    let bias = match &bias_layout {
+        Some((starts, query_stride)) => {
+            Some(Bias { data: call.real(3)?.data(), starts, query_stride: *query_stride })
+        }
+        None => None,
     };
     let layout = op.keep_layout(call)?;
     let sinks = op.sinks_operand().map(|at| call.real(at)).transpose()?;

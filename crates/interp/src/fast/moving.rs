@@ -321,6 +321,14 @@ pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpEr
             };
             Ok(Tensor::new(call.output, weights)?.into())
         }
+        Table::LinearBiases { .. } => {
+            let [heads, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
+            let power = 1 << heads.checked_ilog2().unwrap_or(0);
+            let exponents = (1..=power).map(|i| 2 * i).chain((0..).map(|i| 2 * i + 1));
+            let slopes = exponents.map(|i| (-4.0 * i as f64 / power as f64).exp2()).take(heads);
+            let row = |slope: f64| (0..keys).map(move |key| (slope * key as f64) as f32);
+            Ok(Tensor::new(call.output, slopes.flat_map(row).collect())?.into())
+        }
         Table::WindowDisplacement { side, .. } => {
             let side = call.size(side)? as i64;
             let reach = 2 * side - 1;

@@ -95,6 +95,9 @@ fn tables_are_made_alike() {
         let ids = g.table(&name, buckets).unwrap();
         g.output(&name, ids);
     }
+    let biases = Table::LinearBiases { head: Axis::new("h", "q"), key: Axis::new("j", "k") };
+    let biases = g.table("linear biases", biases).unwrap();
+    g.output("linear biases", biases);
     for (s, d, y, x, q, k, o) in [
         (1, 0, 1, 1, 1, 1, 0),
         (3, 1, 2, 3, 9, 90, 4),

@@ -34,8 +34,10 @@ impl RepeatId {
 /// A repetition: its scope and how often its body runs.
 #[derive(Clone, Debug)]
 pub struct Repeat {
-    /// The path of the scope, whose last segment is `*` in node paths.
+    /// The path of the scope, whose last segment has a `*` in node paths.
     pub scope: String,
+    /// The path of what is in it, `layers.*`.
+    pub path: String,
     /// How often.
     pub count: Poly,
     /// The repetition around this one.
@@ -72,6 +74,15 @@ impl Scope {
     /// The path, such as `encoder.layers.*`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Layer `number` of a group that [`Graph::repeated_every`] declares.
+    pub fn at(&self, number: u64) -> Scope {
+        let path = match number {
+            0 => self.path.clone(),
+            _ => format!("{}+{number}", self.path),
+        };
+        Scope { path, ..self.clone() }
     }
 
     fn join(&self, segment: &str) -> String {
@@ -255,17 +266,45 @@ impl Graph {
     /// Declares a scope whose content is repeated `count` times; enter it to make the layers'
     /// parameters, one set for each iteration, and record the body with [`Graph::repeat`].
     pub fn repeated(&mut self, name: &str, count: impl Into<Poly>) -> Scope {
-        let scope = self.scope.join(name);
-        self.repeats.push(Repeat {
-            scope: scope.clone(),
-            count: count.into(),
-            parent: self.scope.repeat,
-        });
-        Scope {
-            path: format!("{scope}.*"),
-            repeat: Some(RepeatId(self.repeats.len() - 1)),
-            ..self.scope.clone()
-        }
+        self.repeated_as(name, "*", count.into())
+    }
+
+    /// The same where paths number the iterations from `first` on: the layers after others that are
+    /// recorded apart.
+    pub fn repeated_from(&mut self, name: &str, first: u64, count: impl Into<Poly>) -> Scope {
+        let numbers = if first == 0 { "*".to_owned() } else { format!("{first}+*") };
+        self.repeated_as(name, &numbers, count.into())
+    }
+
+    /// The same where an iteration is a group of `stride` layers, whose numbers in paths are `stride`
+    /// apart. [`Scope::at`] is one of them, [`Graph::repeated_at`] several that are equal.
+    pub fn repeated_every(&mut self, name: &str, stride: u64, count: impl Into<Poly>) -> Scope {
+        let numbers = if stride == 1 { "*".to_owned() } else { format!("{stride}*") };
+        self.repeated_as(name, &numbers, count.into())
+    }
+
+    /// Declares `count` equal layers of a group, the first of which is its layer `first`.
+    pub fn repeated_at(&mut self, group: &Scope, first: u64, count: impl Into<Poly>) -> Scope {
+        let Scope { path: scope, .. } = group.at(first);
+        let path = format!("{scope}+*");
+        self.declare_repeat(
+            group,
+            Repeat { scope, path, count: count.into(), parent: group.repeat },
+        )
+    }
+
+    fn repeated_as(&mut self, name: &str, numbers: &str, count: Poly) -> Scope {
+        let here = self.scope.clone();
+        let scope = here.join(name);
+        let path = format!("{scope}.{numbers}");
+        self.declare_repeat(&here, Repeat { scope, path, count, parent: here.repeat })
+    }
+
+    /// The scope of a repetition, else as the one around it.
+    fn declare_repeat(&mut self, around: &Scope, repeat: Repeat) -> Scope {
+        let path = repeat.path.clone();
+        self.repeats.push(repeat);
+        Scope { path, repeat: Some(RepeatId(self.repeats.len() - 1)), ..around.clone() }
     }
 
     /// Records an operation under `label`, or under the operation's own name when `label` is empty;

@@ -59,6 +59,16 @@ pub enum Table {
         /// The axis of keys.
         key: Axis,
     },
+    /// Linear biases of scores (Press et al. 2022, §3): head i adds to the score of key j its slope times
+    /// j, which differs from the slope times the distance by a number that softmax does not see. The
+    /// slopes of h heads are a geometric sequence from 2^(−8/h) on where h is a power of two p; of others
+    /// those of p heads, p the next lower, then every other one of 2·p. Shape `[head, key]` of reals.
+    LinearBiases {
+        /// The axis of heads.
+        head: Axis,
+        /// The axis of keys.
+        key: Axis,
+    },
     /// The weights of the positions that results are interpolated from: the source of result r is
     /// (a·r + b) / c. Shape `[result, tap]` of reals.
     Interpolation {
@@ -142,6 +152,15 @@ impl Buckets {
     }
 }
 
+/// The slope of a head of so many: by powers of two in the authors' code.
+fn slope(head: usize, heads: usize) -> f64 {
+    let power = 1_usize << heads.ilog2();
+    match head.checked_sub(power) {
+        None => 2_f64.powf(-8.0 / power as f64).powi(head as i32 + 1),
+        Some(more) => 2_f64.powf(-4.0 / power as f64).powi(2 * more as i32 + 1),
+    }
+}
+
 impl Table {
     /// The three sizes of a source as numbers, the last of which is divided by.
     ///
@@ -201,6 +220,7 @@ impl Operation for Table {
             Table::WindowDisplacement { .. } => "window_displacement",
             Table::ShiftMask { .. } => "shift_mask",
             Table::RelativeBuckets { .. } => "relative_buckets",
+            Table::LinearBiases { .. } => "linear_biases",
             Table::Interpolation { .. } => "interpolation",
         }
     }
@@ -214,6 +234,7 @@ impl Operation for Table {
             Table::ShiftMask { window, query, key, .. } => {
                 Shape::real(vec![window.clone(), query.clone(), key.clone()])
             }
+            Table::LinearBiases { head, key } => Shape::real(vec![head.clone(), key.clone()]),
             Table::Interpolation { kind, result, tap, .. } => {
                 let taps = kind.taps();
                 if tap.size.as_integer() != Some(taps.into()) {
@@ -253,6 +274,7 @@ impl Operation for Table {
                 vec![rows, columns, side, shift]
             }
             Table::RelativeBuckets { offset, .. } => vec![offset],
+            Table::LinearBiases { .. } => Vec::new(),
             Table::Interpolation { source, .. } => source.iter().collect(),
         })
     }
@@ -269,7 +291,9 @@ impl Operation for Table {
             }
             Table::Interpolation { kind: Interpolation::Linear, .. } => "linear".to_owned(),
             Table::Interpolation { kind: Interpolation::Cubic, .. } => "cubic".to_owned(),
-            Table::WindowDisplacement { .. } | Table::ShiftMask { .. } => String::new(),
+            Table::WindowDisplacement { .. }
+            | Table::ShiftMask { .. }
+            | Table::LinearBiases { .. } => String::new(),
         }
     }
 
@@ -289,6 +313,12 @@ impl Operation for Table {
             }
             Table::RelativeBuckets { .. } => {
                 Ok(vec![Value::Index(Tensor::new(call.output, self.buckets(call)?)?)])
+            }
+            Table::LinearBiases { .. } => {
+                let [heads, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
+                let slopes = (0..heads).map(|head| slope(head, heads));
+                let row = |slope: f64| (0..keys).map(move |key| T::from_f64(slope * key as f64));
+                call.result(slopes.flat_map(row).collect())
             }
             Table::Interpolation { kind, source, .. } => {
                 let [a, b, c] = Table::source(source, call.binding)?;
@@ -358,6 +388,23 @@ mod tests {
             g.table("", Table::Interpolation { kind, source, result: Axis::from("r"), tap });
         let error = error.unwrap_err().problem.to_string();
         assert_eq!(error, "2 positions for each result are needed, 3 are given");
+    }
+
+    /// The slopes that `_get_alibi_slopes` of BLOOM gives in PyTorch, for 8 heads and for 6.
+    #[test]
+    fn linear_biases_are_those_of_bloom() {
+        let mut g = Graph::new();
+        let mut last = |heads: i64| {
+            let (head, key) = (Axis::new("h", heads), Axis::new("m", 3));
+            let biases = g.table("", Table::LinearBiases { head, key }).unwrap();
+            prove(&g, &[]);
+            let out = evaluate(&g, biases, &[]);
+            out.chunks(3).map(|row| (row[0], row[1], row[2] / 2.0)).collect::<Vec<_>>()
+        };
+        let eighths = (1..=8).map(|i| 0.5_f64.powi(i)).map(|slope| (0.0, slope, slope));
+        assert_eq!(last(8), eighths.collect::<Vec<_>>());
+        let six = [0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125];
+        assert_eq!(last(6), six.map(|slope| (0.0, slope, slope)));
     }
 
     #[test]

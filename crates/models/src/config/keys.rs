@@ -22,6 +22,7 @@ const HARMLESS: &[&str] = &[
     "attention_dropout_prob",
     "attention_probs_dropout_prob",
     "attn_pdrop",
+    "auto_map",
     "bad_words_ids",
     "begin_suppress_tokens",
     "bos_token_id",
@@ -243,6 +244,19 @@ impl<'a> Keys<'a> {
     pub(crate) fn positive(&self, key: &str) -> Result<f64, ConfigError> {
         self.needed(key, self.get(key))?;
         self.positive_or(key, 1.0)
+    }
+
+    /// A number above zero: none where the key is null, the family's default where it is missing.
+    pub(crate) fn positive_unless_null(
+        &self,
+        key: &str,
+        default: Option<f64>,
+    ) -> Result<Option<f64>, ConfigError> {
+        match (self.get(key), self.map.get(key)) {
+            (Some(_), _) => self.positive(key).map(Some),
+            (None, Some(_)) => Ok(None),
+            (None, None) => Ok(default),
+        }
     }
 
     /// What a norm adds under its root, or the family's default: of a row of equal numbers nothing

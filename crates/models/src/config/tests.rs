@@ -83,8 +83,8 @@ fn what_is_wrong_is_named_by_its_key() {
         ),
         (
             "architectures",
-            json!(["LlamaForQuestionAnswering"]),
-            "config: `architectures` = [\"LlamaForQuestionAnswering\"] is not supported; supported: LlamaForCausalLM, LlamaModel, LlamaForSequenceClassification, LlamaForTokenClassification, LLaMAForCausalLM",
+            json!(["LlamaForMaskedLM"]),
+            "config: `architectures` = [\"LlamaForMaskedLM\"] is not supported; supported: LlamaForCausalLM, LlamaModel, LlamaForSequenceClassification, LlamaForTokenClassification, LlamaForQuestionAnswering, LLaMAForCausalLM",
         ),
         (
             "model_type",

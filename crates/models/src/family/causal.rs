@@ -1,4 +1,4 @@
-//! What causal decoders have in common: who sees whom, the cache, the scores.
+//! What causal decoders have in common: who sees whom, the cache, what stands on them.
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Rearrange;
@@ -19,28 +19,25 @@ pub(super) fn causal_sizes(g: &mut Graph, request: &Request) {
     }
 }
 
-/// The repeated layers of a causal model: `body` maps what enters a layer, with the earlier keys and
-/// values of the attention in scope `attention`, to what leaves it. Keys and values of all tokens
-/// are results `present_key` and `present_value`.
-pub(super) fn causal_layers(
+/// A layer of a causal model: `body` maps the earlier keys and values of the attention in scope
+/// `attention` to what the layer gives. Keys and values of all tokens are results `present_key` and
+/// `present_value`.
+pub(super) fn cached(
     g: &mut Graph,
     request: &Request,
-    (layers, attention, heads): (&Scope, &str, &[Axis; 2]),
-    x: Var,
-    body: impl FnOnce(&mut Graph, Var, Option<(Var, Var)>) -> Result<Attended, NnError>,
+    (layer, attention, heads): (&Scope, &str, &[Axis; 2]),
+    body: impl FnOnce(&mut Graph, Option<(Var, Var)>) -> Result<Attended, NnError>,
 ) -> Result<Var, Problem> {
-    g.repeat(layers, x, |g, x| {
-        let past = past(g, attention, request, heads)?;
-        let attended = body(g, x, past)?;
-        if let (Some(past), Some(present)) = (past, attended.present) {
-            let path = |kind: &str| format!("{}.{attention}.present_{kind}", layers.path());
-            g.output(&path("key"), present.0);
-            g.output(&path("value"), present.1);
-            g.cache(Cached::Keys, past.0, present.0);
-            g.cache(Cached::Values, past.1, present.1);
-        }
-        Ok(attended.output)
-    })
+    let past = past(g, attention, request, heads)?;
+    let attended = body(g, past)?;
+    if let (Some(past), Some(present)) = (past, attended.present) {
+        let path = |kind: &str| format!("{}.{attention}.present_{kind}", layer.path());
+        g.output(&path("key"), present.0);
+        g.output(&path("value"), present.1);
+        g.cache(Cached::Keys, past.0, present.0);
+        g.cache(Cached::Values, past.1, present.1);
+    }
+    Ok(attended.output)
 }
 
 /// The scores of the tokens asked for.
@@ -73,18 +70,34 @@ pub(super) enum CausalHead {
     TextClasses,
     /// Classes of each token.
     TokenClasses,
+    /// Where the answer to a question begins and ends.
+    Answer,
 }
 
-/// The classes of a family of the `transformers` library with their heads, that of words, `words`,
-/// first.
-pub(super) fn causal_heads(family: &str, words: &str) -> [(String, CausalHead); 4] {
-    [
-        (words, CausalHead::Words),
-        ("Model", CausalHead::None),
-        ("ForSequenceClassification", CausalHead::TextClasses),
-        ("ForTokenClassification", CausalHead::TokenClasses),
-    ]
-    .map(|(class, head)| (format!("{family}{class}"), head))
+impl CausalHead {
+    /// Every head.
+    pub(super) const ALL: &'static [CausalHead] =
+        &[Self::Words, Self::None, Self::TextClasses, Self::TokenClasses, Self::Answer];
+    /// All but that of answers.
+    pub(super) const NO_ANSWER: &'static [CausalHead] =
+        &[Self::Words, Self::None, Self::TextClasses, Self::TokenClasses];
+}
+
+/// The classes of a family of the `transformers` library with their heads, of which that of words,
+/// `words`, is the first.
+pub(super) fn causal_heads(
+    family: &str,
+    words: &str,
+    heads: &[CausalHead],
+) -> Vec<(String, CausalHead)> {
+    let class = |head: &CausalHead| match head {
+        CausalHead::Words => words,
+        CausalHead::None => "Model",
+        CausalHead::TextClasses => "ForSequenceClassification",
+        CausalHead::TokenClasses => "ForTokenClassification",
+        CausalHead::Answer => "ForQuestionAnswering",
+    };
+    heads.iter().map(|head| (format!("{family}{}", class(head)), *head)).collect()
 }
 
 /// Classes of the text: scores of every token, of which those of the last are the result.
@@ -136,35 +149,40 @@ pub(super) fn first_position(request: &Request) -> Poly {
     if request.past { "p".into() } else { Poly::zero() }
 }
 
-/// Every token sees itself and those before it, as far back as a window says; all see all where
+/// Every token sees itself and those before it, as far back as each window says; all see all where
 /// `is_causal` is false, by which the library makes an encoder of any decoder.
-pub(super) fn causal_mask(
+pub(super) fn causal_masks(
     keys: &Keys<'_>,
     g: &mut Graph,
     request: &Request,
-    window: Option<u64>,
-) -> Result<Mask, Problem> {
+    windows: &[Option<u64>],
+) -> Result<Vec<Mask>, Problem> {
     let offset = first_position(request);
     let tokens = Axis::new("n", &offset + &Poly::from("n"));
-    let mask = match (keys.is_causal()?, request.past) {
-        (true, _) => Mask { offset: Some(offset), window: window.map(Poly::from), keep: None },
-        (false, true) => {
-            let problem =
-                "with `is_causal` = false a token sees those after it, so the keys and values \
-                           of earlier tokens cannot be kept"
-                    .to_owned();
-            return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
-        }
-        (false, false) if window.is_some() => {
-            let why = "a window to both sides is not supported";
-            return Err(keys.contradiction("is_causal", "sliding_window", why).into());
-        }
-        (false, false) => Mask::none(),
+    let keep = match request.attention_mask {
+        true => Some(g.input_mask("attention_mask", [Axis::from("b"), tokens])?),
+        false => None,
     };
-    Ok(match request.attention_mask {
-        true => mask.keeping(g.input_mask("attention_mask", [Axis::from("b"), tokens])?),
-        false => mask,
-    })
+    let causal = keys.is_causal()?;
+    if !causal && request.past {
+        let problem =
+            "with `is_causal` = false a token sees those after it, so the keys and values \
+                       of earlier tokens cannot be kept"
+                .to_owned();
+        return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
+    }
+    let mask = |window: &Option<u64>| match (causal, window) {
+        (true, window) => {
+            let window = window.map(Poly::from);
+            Ok(Mask { offset: Some(offset.clone()), window, keep })
+        }
+        (false, None) => Ok(Mask { keep, ..Mask::none() }),
+        (false, Some(_)) => {
+            let why = "a window to both sides is not supported";
+            Err(keys.contradiction("is_causal", "sliding_window", why).into())
+        }
+    };
+    windows.iter().map(mask).collect()
 }
 
 /// Keys and values of earlier tokens, as inputs of an attention.

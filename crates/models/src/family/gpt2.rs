@@ -5,25 +5,22 @@ use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
-    FeedForwardNames, LayerConfig, LayerNames, LearnedPositions, LmHead, Norm, NormConfig, Origin,
-    Residual,
+    AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
+    NormConfig, Origin, Residual,
 };
 
-use super::causal::{
-    CausalHead, causal_heads, causal_layers, causal_mask, causal_sizes, first_position, logits,
-    text_classes, token_classes,
-};
+use super::causal::{CausalHead, causal_heads};
 use super::checks::{head, multiple, same};
+use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::tokens::token_ids;
+use super::stack::{CausalStack, Entering, Head, Kind, Positions};
 use crate::config::Keys;
 use crate::model::PositionLimit;
 use crate::names::Names;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let head = head(keys, &causal_heads("GPT2", "LMHeadModel"))?;
+    let head = head(keys, &causal_heads("GPT2", "LMHeadModel", CausalHead::ALL))?;
     keys.only("scale_attn_weights", true)?;
     keys.only("scale_attn_by_inverse_layer_idx", false)?;
     keys.only("add_cross_attention", false)?;
@@ -58,7 +55,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let activation = keys.activation("activation_function", Activation::GeluTanh)?;
     let eps = keys.epsilon_or("layer_norm_epsilon", 1e-5)?;
 
-    let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
+    let (c, h) = (r.size("c", width), r.size("h", heads));
     let (v, ff) = (r.size("v", vocabulary), r.size("ff", hidden));
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let config = LayerConfig {
@@ -80,37 +77,21 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         ..LayerConfig::new(c.clone(), h, 1)
     };
 
-    let g = &mut r.graph;
-    let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
-    causal_sizes(g, request);
-    let mask = causal_mask(keys, g, request, None)?;
-    let mut scope = g.scope("transformer");
-    let m = &mut *scope;
-    let words = Embedding::new(&mut m.scope("wte"), v, c.clone())?;
-    let table = LearnedPositions::new(&mut m.scope("wpe"), positions, c.clone())?;
-    let table = table.starting_at(first_position(request));
-    let layers = m.repeated("h", l);
-    let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
-    let norm = Norm::new(&mut m.scope("ln_f"), ("c", &c), norm)?;
-    let x = words.forward(m, ids)?;
-    let x = table.forward(m, x)?;
-    let axes = [Axis::from("h"), Axis::new("e", Poly::from("e"))];
-    let x = causal_layers(m, request, (&layers, "attn", &axes), x, |g, x, past| {
-        layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })
-    })?;
-    let x = norm.forward(m, x)?;
-    drop(scope);
     r.names = names();
-    match head {
-        CausalHead::None => g.output("last_hidden_state", x),
-        CausalHead::TextClasses => text_classes(keys, request, r, x)?,
-        CausalHead::TokenClasses => token_classes(keys, "classifier", r, x)?,
-        CausalHead::Words => {
-            let head = LmHead::tied(&mut g.scope("lm_head"), &words);
-            logits(g, request, x, |g, x| head.forward(g, x))?;
-        }
-    }
-    Ok(())
+    let stack = CausalStack {
+        scopes: ["transformer", "wte", "h", "ln_f"],
+        vocabulary: v,
+        kinds: vec![Kind { layer: config, window: None }],
+        pattern: LayerOrder::Uniform(layers),
+        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        entering: Entering {
+            positions: Some(Positions { scope: "wpe", positions, before: 0 }),
+            ..Entering::default()
+        },
+        linear_biases: false,
+        head: Head::new(head, true),
+    };
+    stack.record(keys, request, r)
 }
 
 /// Its matrices are stored `[in, out]`, and those of queries, keys and values side by side.
@@ -122,8 +103,7 @@ fn names() -> Names {
     let mut names = Names::default()
         .prefix("transformer.")
         .ignore("transformer.h.*.attn.bias")
-        .ignore("transformer.h.*.attn.masked_bias")
-        .tie("lm_head.weight", "transformer.wte.weight");
+        .ignore("transformer.h.*.attn.masked_bias");
     for (parts, whole) in &parts {
         names = names.join(&parts.each_ref().map(String::as_str), whole);
     }

@@ -6,24 +6,22 @@ use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
-    FeedForwardNames, LayerConfig, LayerNames, LmHead, Norm, NormConfig, Origin, Residual,
+    AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
+    NormConfig, Origin, Residual,
 };
 
-use super::causal::{
-    CausalHead, causal_heads, causal_layers, causal_mask, causal_sizes, first_position, logits,
-    text_classes, token_classes,
-};
+use super::causal::{CausalHead, causal_heads, first_position};
 use super::checks::{head, head_width, multiple};
+use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::{angles, made_for, rope_of, rotated};
-use super::tokens::token_ids;
+use super::rope::{BASE, made_for, rope_of, rotated};
+use super::stack::{CausalStack, Entering, Head, Kind};
 use crate::config::Keys;
-use crate::names::Names;
+use crate::names::{Names, fused_heads};
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let head = head(keys, &causal_heads("GPTNeoX", "ForCausalLM"))?;
+    let head = head(keys, &causal_heads("GPTNeoX", "ForCausalLM", CausalHead::ALL))?;
     keys.pass_over(&["hidden_dropout", "is_decoder", "pad_token_id"]);
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
@@ -39,11 +37,11 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         false => Residual::PreNorm,
     };
     let turned = rotated(keys, ("rotary_pct", 0.25), width / heads)?;
-    let mut rope = rope_of(keys, "rotary_emb_base", first_position(request))?;
+    let mut rope = rope_of(keys, ("rotary_emb_base", BASE), first_position(request))?;
     r.positions = made_for(keys, &rope)?;
     rope.rotated = (turned < width / heads).then(|| r.size("rot", turned));
 
-    let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
+    let (c, h) = (r.size("c", width), r.size("h", heads));
     let (v, ff) = (r.size("v", vocabulary), r.size("ff", hidden));
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let config = LayerConfig {
@@ -70,56 +68,30 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         ..LayerConfig::new(c.clone(), h, 1)
     };
 
-    let g = &mut r.graph;
-    let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
-    causal_sizes(g, request);
-    let mask = causal_mask(keys, g, request, None)?;
-    let mut scope = g.scope("gpt_neox");
-    let m = &mut *scope;
-    let words = Embedding::new(&mut m.scope("embed_in"), v.clone(), c.clone())?;
-    let layers = m.repeated("layers", l);
-    let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
-    let norm = Norm::new(&mut m.scope("final_layer_norm"), ("c", &c), norm)?;
-    let x = words.forward(m, ids)?;
-    let angles = angles(m, &config)?;
-    let axes = [Axis::from("h"), Axis::new("e", Poly::from("e"))];
-    let x = causal_layers(m, request, (&layers, "attention", &axes), x, |g, x, past| {
-        layer.forward_with(g, x, Attend { mask, past, angles, ..Attend::default() })
-    })?;
-    let x = norm.forward(m, x)?;
-    drop(scope);
     r.names = names(tied);
-    match head {
-        CausalHead::None => g.output("last_hidden_state", x),
-        CausalHead::TextClasses => text_classes(keys, request, r, x)?,
-        CausalHead::TokenClasses => token_classes(keys, "classifier", r, x)?,
-        CausalHead::Words => {
-            let head = match tied {
-                true => LmHead::tied(&mut g.scope("lm_head"), &words),
-                false => LmHead::new(&mut g.scope("lm_head"), c, v, false)?,
-            };
-            logits(g, request, x, |g, x| head.forward(g, x))?;
-        }
-    }
-    Ok(())
+    let stack = CausalStack {
+        scopes: ["gpt_neox", "embed_in", "layers", "final_layer_norm"],
+        vocabulary: v,
+        kinds: vec![Kind { layer: config, window: None }],
+        pattern: LayerOrder::Uniform(layers),
+        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        entering: Entering::default(),
+        linear_biases: false,
+        head: Head::new(head, tied),
+    };
+    stack.record(keys, request, r)
 }
 
 /// A head of queries, of keys and of values follow one another; the head is `embed_out` in files.
 fn names(tied: bool) -> Names {
     let attention = "gpt_neox.layers.*.attention";
-    let mut names = Names::default().prefix("gpt_neox.");
-    for kind in ["weight", "bias"] {
-        let parts =
-            ["q", "k", "v"].map(|part| format!("{attention}.query_key_value.{part}.{kind}"));
-        let whole = format!("{attention}.query_key_value.{kind}");
-        names = names.interleave(&parts.each_ref().map(String::as_str), &whole);
-    }
+    let names = Names::default().prefix("gpt_neox.");
+    let mut names = fused_heads(names, &format!("{attention}.query_key_value"));
     for buffer in ["bias", "masked_bias", "rotary_emb.inv_freq"] {
         names = names.ignore(&format!("{attention}.{buffer}"));
     }
-    let words = "gpt_neox.embed_in.weight";
     match tied {
-        true => names.tie("embed_out.weight", words).tie("lm_head.weight", words),
+        true => names.tie("embed_out.weight", "gpt_neox.embed_in.weight"),
         false => names.rename("lm_head.weight", "embed_out.weight"),
     }
 }

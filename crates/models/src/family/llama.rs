@@ -5,16 +5,25 @@
 use opledger_ir::ops::Activation;
 use opledger_nn::{NormConfig, Residual};
 
-use super::decoder::{self, Maps, Mixture, Projections, Variant};
+use super::causal::CausalHead;
+use super::decoder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use crate::config::Keys;
+use super::variant::{KindOf, Maps, Mixture, Projections, Variant};
+use crate::config::{ConfigError, Keys};
+
+/// Layers whose queries see as many tokens as `sliding_window` says.
+fn windows(keys: &Keys<'_>) -> Result<Vec<KindOf>, ConfigError> {
+    Ok(vec![KindOf::seeing(keys.optional("sliding_window")?)])
+}
 
 pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let bias = keys.flag_or("attention_bias", false)?;
     let variant = Variant {
         family: "Llama",
-        old_class: Some("LLaMAForCausalLM"),
+        // What the class was called in the first files.
+        also: &[("LLaMAForCausalLM", CausalHead::Words)],
+        answer_scope: "transformer",
         qkv_bias: bias,
         out_bias: bias,
         mlp_bias: keys.flag_or("mlp_bias", false)?,
@@ -24,23 +33,20 @@ pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 }
 
 pub(super) fn mistral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let variant = Variant {
-        family: "Mistral",
-        window: keys.optional("sliding_window")?,
-        ..Variant::default()
-    };
+    let variant = Variant { family: "Mistral", kinds: windows(keys)?, ..Variant::default() };
     decoder::build(keys, request, r, &variant)
 }
 
 pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let variant = Variant {
         family: "Mixtral",
-        window: keys.optional("sliding_window")?,
+        kinds: windows(keys)?,
         mixture: Some(Mixture {
             scope: "block_sparse_moe",
             maps: ["w1", "w2", "w3"],
             hidden: "intermediate_size",
             normalised: true,
+            shared: None,
         }),
         ..Variant::default()
     };
@@ -51,7 +57,8 @@ pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
 pub(super) fn phi3(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let variant = Variant {
         family: "Phi3",
-        window: keys.optional("sliding_window")?,
+        heads: CausalHead::NO_ANSWER,
+        kinds: windows(keys)?,
         projections: Projections::Joined,
         maps: Maps::GatedJoined,
         turned: Some(1.0),
@@ -71,13 +78,14 @@ pub(super) fn starcoder2(
     let bias = keys.flag_or("use_bias", true)?;
     let variant = Variant {
         family: "Starcoder2",
+        heads: CausalHead::NO_ANSWER,
         qkv_bias: bias,
         out_bias: bias,
         mlp_bias: bias,
-        window: keys.optional("sliding_window")?,
+        kinds: windows(keys)?,
         tied: true,
         maps: Maps::Plain(["c_fc", "c_proj"]),
-        activation: Activation::GeluTanh,
+        activation: (Some("hidden_act"), Activation::GeluTanh),
         norm: NormConfig::layer(),
         epsilon: ("norm_epsilon", 1e-5),
         ..Variant::default()
@@ -92,17 +100,19 @@ pub(super) fn phi(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resul
     keys.only("qk_layernorm", false)?;
     let variant = Variant {
         family: "Phi",
+        heads: CausalHead::NO_ANSWER,
         qkv_bias: true,
         out_bias: true,
         mlp_bias: true,
         head_bias: true,
         projections: Projections::Apart("dense"),
         maps: Maps::Plain(["fc1", "fc2"]),
-        activation: Activation::GeluTanh,
+        activation: (Some("hidden_act"), Activation::GeluTanh),
         norm: NormConfig::layer(),
         epsilon: ("layer_norm_eps", 1e-5),
         residual: Residual::ParallelOneNorm,
-        norms: ["input_layernorm", "", "final_layernorm"],
+        norms: ["input_layernorm", "", "", ""],
+        last_norm: "final_layernorm",
         turned: Some(0.5),
         ..Variant::default()
     };

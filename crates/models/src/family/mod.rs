@@ -6,23 +6,37 @@
 //! an image is a number, as are all widths where they change from stage to stage.
 
 mod bert;
+mod bloom;
 mod causal;
 mod checks;
+mod cohere;
 mod decoder;
+mod falcon;
+mod gemma;
+mod glm;
 mod gpt2;
+mod gpt_neo;
 mod gpt_neox;
+mod gptj;
+mod granite;
 mod heads;
 mod image;
+mod layer_types;
 mod llama;
+mod olmo2;
 mod opt;
+mod pattern;
 mod qwen;
 mod recorder;
 mod relative;
 mod request;
 mod rope;
+mod smollm3;
+mod stack;
 mod swin;
 mod t5;
 mod tokens;
+mod variant;
 mod vit;
 
 use std::collections::BTreeMap;
@@ -57,19 +71,34 @@ const FAMILIES: &[Family] = &[
     Family { code: "roberta", ..family("camembert", bert::camembert) },
     family("distilbert", bert::distilbert),
     family("electra", bert::electra),
+    family("bloom", bloom::build),
+    family("cohere", cohere::cohere),
+    family("cohere2", cohere::cohere2),
+    family("falcon", falcon::build),
+    family("gemma", gemma::gemma),
+    family("gemma2", gemma::gemma2),
+    family("gemma3_text", gemma::gemma3),
+    family("glm", glm::glm),
+    family("glm4", glm::glm4),
     family("gpt2", gpt2::build),
+    family("gpt_neo", gpt_neo::build),
     family("gpt_neox", gpt_neox::build),
+    family("gptj", gptj::build),
+    family("granite", granite::build),
     family("llama", llama::llama),
     family("mistral", llama::mistral),
     family("mixtral", llama::mixtral),
     family("mpnet", bert::mpnet),
+    family("olmo2", olmo2::build),
     family("opt", opt::build),
     family("phi", llama::phi),
     family("phi3", llama::phi3),
     family("starcoder2", llama::starcoder2),
     family("qwen2", qwen::qwen2),
+    family("qwen2_moe", qwen::qwen2_moe),
     family("qwen3", qwen::qwen3),
     family("qwen3_moe", qwen::qwen3_moe),
+    family("smollm3", smollm3::build),
     family("t5", t5::build),
     family("vit", vit::vit),
     family("deit", vit::deit),

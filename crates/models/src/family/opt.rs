@@ -5,19 +5,16 @@ use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
-    Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
-    FeedForwardNames, LayerConfig, LayerNames, LearnedPositions, LmHead, Norm, NormConfig, Origin,
-    Residual,
+    AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
+    NormConfig, Origin, Residual,
 };
 
-use super::causal::{
-    CausalHead, causal_heads, causal_layers, causal_mask, causal_sizes, first_position, logits,
-    text_classes,
-};
+use super::causal::{CausalHead, causal_heads};
 use super::checks::{head, multiple};
+use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::tokens::token_ids;
+use super::stack::{CausalStack, Entering, Head, Kind, Positions};
 use crate::config::{ConfigError, Keys};
 use crate::model::PositionLimit;
 use crate::names::Names;
@@ -26,9 +23,8 @@ use crate::names::Names;
 const BEFORE: u64 = 2;
 
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let heads = causal_heads("OPT", "ForCausalLM");
-    let known = heads.into_iter().filter(|(_, head)| *head != CausalHead::TokenClasses);
-    let head = head(keys, &known.collect::<Vec<_>>())?;
+    let heads = [CausalHead::Words, CausalHead::None, CausalHead::TextClasses, CausalHead::Answer];
+    let head = head(keys, &causal_heads("OPT", "ForCausalLM", &heads))?;
     keys.only("do_layer_norm_before", true)?;
     keys.only("_remove_final_layer_norm", false)?;
     keys.only("layer_norm_elementwise_affine", true)?;
@@ -55,7 +51,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let bias = keys.flag_or("enable_bias", true)?;
     let tied = keys.flag_or("tie_word_embeddings", true)?;
 
-    let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
+    let (c, h) = (r.size("c", width), r.size("h", heads));
     let (v, ff) = (r.size("v", vocabulary), r.size("ff", hidden));
     let norm = NormConfig { eps: 1e-5, ..NormConfig::layer() };
     let config = LayerConfig {
@@ -78,43 +74,20 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         ..LayerConfig::new(c.clone(), h, 1)
     };
 
-    let g = &mut r.graph;
-    let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
-    causal_sizes(g, request);
-    let mask = causal_mask(keys, g, request, None)?;
-    let mut scope = g.scope("model.decoder");
-    let m = &mut *scope;
-    let words = Embedding::new(&mut m.scope("embed_tokens"), v.clone(), c.clone())?;
-    let rows = positions + BEFORE;
-    let table = LearnedPositions::new(&mut m.scope("embed_positions"), rows, c.clone())?;
-    let table = table.starting_at(&first_position(request) + &Poly::from(BEFORE as i64));
-    let layers = m.repeated("layers", l);
-    let layer = EncoderLayer::new(&mut m.enter(&layers), &config)?;
-    let norm = Norm::new(&mut m.scope("final_layer_norm"), ("c", &c), norm)?;
-    let x = words.forward(m, ids)?;
-    let x = table.forward(m, x)?;
-    let axes = [Axis::from("h"), Axis::new("e", Poly::from("e"))];
-    let x = causal_layers(m, request, (&layers, "self_attn", &axes), x, |g, x, past| {
-        layer.forward_with(g, x, Attend { mask, past, ..Attend::default() })
-    })?;
-    let x = norm.forward(m, x)?;
-    drop(scope);
     // The first files leave the outermost scope out.
     r.names = Names::default().prefix("model.");
-    if tied {
-        let words = "model.decoder.embed_tokens.weight";
-        r.names = std::mem::take(&mut r.names).tie("lm_head.weight", words);
-    }
-    match head {
-        CausalHead::None | CausalHead::TokenClasses => g.output("last_hidden_state", x),
-        CausalHead::TextClasses => text_classes(keys, request, r, x)?,
-        CausalHead::Words => {
-            let head = match tied {
-                true => LmHead::tied(&mut g.scope("lm_head"), &words),
-                false => LmHead::new(&mut g.scope("lm_head"), c, v, false)?,
-            };
-            logits(g, request, x, |g, x| head.forward(g, x))?;
-        }
-    }
-    Ok(())
+    let stack = CausalStack {
+        scopes: ["model.decoder", "embed_tokens", "layers", "final_layer_norm"],
+        vocabulary: v,
+        kinds: vec![Kind { layer: config, window: None }],
+        pattern: LayerOrder::Uniform(layers),
+        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        entering: Entering {
+            positions: Some(Positions { scope: "embed_positions", positions, before: BEFORE }),
+            ..Entering::default()
+        },
+        linear_biases: false,
+        head: Head::new(head, tied),
+    };
+    stack.record(keys, request, r)
 }

@@ -16,9 +16,17 @@ pub(super) const SHARE: &str = "partial_rotary_factor";
 /// How many positions there are.
 const LENGTH: &str = "max_position_embeddings";
 
-/// The rotation, for a model whose first token stands at `offset`.
-pub(super) fn rope(keys: &Keys<'_>, offset: Poly) -> Result<RotaryEmbedding, ConfigError> {
-    rope_of(keys, THETA, offset)
+/// The base of the frequencies in most families.
+pub(super) const BASE: f64 = 10_000.0;
+
+/// The rotation, for a model whose first token stands at `offset`, by a base that is `default` where no
+/// key says.
+pub(super) fn rope(
+    keys: &Keys<'_>,
+    default: f64,
+    offset: Poly,
+) -> Result<RotaryEmbedding, ConfigError> {
+    rope_of(keys, (THETA, default), offset)
 }
 
 /// How many of a head's `width` elements are turned. `key` is what the family calls the share, which is
@@ -76,11 +84,54 @@ fn agreed(
 /// The rotation; `key` is what the family calls the base.
 pub(super) fn rope_of(
     keys: &Keys<'_>,
-    key: &str,
+    (key, default): (&str, f64),
     offset: Poly,
 ) -> Result<RotaryEmbedding, ConfigError> {
-    let theta = agreed(keys, [key, THETA], "they name two bases")?.unwrap_or(10_000.0);
-    let Some(inner) = keys.inner(place(keys)?)? else {
+    let theta = agreed(keys, [key, THETA], "they name two bases")?.unwrap_or(default);
+    scaled(keys, keys.inner(place(keys)?)?, theta, offset)
+}
+
+/// The rotations of layers that see all and of those that see a window, which have two bases (Gemma 3):
+/// an object for each in that of the rotation, or keys of their own, of which those for the scaling are
+/// of the layers that see all.
+pub(super) fn rope_by_kind(
+    keys: &Keys<'_>,
+    offset: &Poly,
+) -> Result<[RotaryEmbedding; 2], ConfigError> {
+    let (new, local, scaling) = ("rope_parameters", "rope_local_base_freq", "rope_scaling");
+    let given = [THETA, local, scaling].into_iter().find(|key| keys.get(key).is_some());
+    let parts = match (keys.inner(new)?, given) {
+        (Some(_), Some(other)) => {
+            return Err(keys.contradiction(new, other, "they name two rotations"));
+        }
+        (Some(inner), None) => {
+            let part = |name, base| {
+                let inner = inner.inner(name)?;
+                let theta = inner.as_ref().map_or(Ok(base), |own| own.positive_or(THETA, base))?;
+                Ok((theta, inner))
+            };
+            [part("full_attention", 1e6)?, part("sliding_attention", BASE)?]
+        }
+        (None, _) => [
+            (keys.positive_or(THETA, 1e6)?, keys.inner(scaling)?),
+            (keys.positive_or(local, BASE)?, None),
+        ],
+    };
+    let [(theta, inner), (local, of_window)] = parts;
+    Ok([
+        scaled(keys, inner, theta, offset.clone())?,
+        scaled(keys, of_window, local, offset.clone())?,
+    ])
+}
+
+/// A rotation by a base, scaled as an object says, if there is one.
+fn scaled(
+    keys: &Keys<'_>,
+    inner: Option<Keys<'_>>,
+    theta: f64,
+    offset: Poly,
+) -> Result<RotaryEmbedding, ConfigError> {
+    let Some(inner) = inner else {
         return Ok(RotaryEmbedding { offset, ..RotaryEmbedding::new(theta) });
     };
     // Earlier files name the kind `type`.
@@ -181,9 +232,22 @@ fn original(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<usize, ConfigError> {
     usize::try_from(size).map_err(|_| inner.unsupported(key, "a number of tokens"))
 }
 
-/// The table by which the heads of every layer turn, `e` wide: made once, as in the library.
-pub(super) fn angles(g: &mut Graph, config: &LayerConfig) -> Result<Option<Var>, NnError> {
-    let rope = config.attention.rope.as_ref();
+/// The tables by which the heads of layers turn, `e` wide: each made once, as in the library, and shared
+/// by layers that turn alike.
+pub(super) fn angles<'a>(
+    g: &mut Graph,
+    layers: impl Iterator<Item = &'a LayerConfig>,
+) -> Result<Vec<Option<Var>>, NnError> {
     let g = &mut *g.scope("rotary_emb");
-    rope.map(|rope| rope.angles(g, "n".into(), &"e".into())).transpose()
+    let mut made: Vec<(&RotaryEmbedding, Var)> = Vec::new();
+    let table = |layer: &'a LayerConfig| {
+        let Some(rope) = &layer.attention.rope else { return Ok(None) };
+        if let Some((_, table)) = made.iter().find(|(other, _)| *other == rope) {
+            return Ok(Some(*table));
+        }
+        let table = rope.angles(g, "n".into(), &"e".into())?;
+        made.push((rope, table));
+        Ok(Some(table))
+    };
+    layers.map(table).collect()
 }

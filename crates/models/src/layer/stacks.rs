@@ -23,6 +23,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
         residual: residual(s)?,
+        residual_scale: None,
         dropout: s.dropout(),
         names: LayerNames::default(),
     })

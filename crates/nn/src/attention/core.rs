@@ -15,8 +15,8 @@ pub(crate) struct Core<'a> {
     pub(crate) mask: &'a Mask,
     /// What is added to the scores: axes query and key last, before them any of heads and batch.
     pub(crate) biases: &'a [Var],
-    /// The width of a head, whose inverse square root scales the scores, if anything does.
-    pub(crate) scale: Option<&'a Poly>,
+    /// What the scores are multiplied with, if with anything.
+    pub(crate) scale: Option<&'a Factor>,
     /// What scaled scores are kept below, and the sinks `[h]` that join their softmax.
     pub(crate) soft_cap: Option<f64>,
     pub(crate) sinks: Option<Var>,
@@ -41,7 +41,7 @@ impl Core<'_> {
             self.weights == Weights::None && self.biases.len() <= 1 && !self.dropout.is_active();
         if fused {
             let (mask, scale, bias) =
-                (self.mask.clone(), self.scale(), self.biases.first().copied());
+                (self.mask.clone(), self.scale.cloned(), self.biases.first().copied());
             let (soft_cap, sinks) = (self.soft_cap, self.sinks);
             let scoring = Scoring { scale, soft_cap, bias, mask, sinks };
             let output = g.attention_by((q, k, v), scoring)?;
@@ -59,10 +59,6 @@ impl Core<'_> {
         self.chain(&mut g.enter(&scope), (q, k, v))
     }
 
-    fn scale(&self) -> Option<Factor> {
-        self.scale.map(|width| Factor::InverseSqrt(width.clone()))
-    }
-
     /// einsum → scale → bias → softmax → einsum, node by node.
     fn chain(&self, g: &mut Graph, (q, k, v): (Var, Var, Var)) -> Result<Attended, NnError> {
         let axes = Axes::of(g, q, k)?;
@@ -75,8 +71,8 @@ impl Core<'_> {
         let scores = contract(g, "scores", grouped, k, names.concat(), of_groups.clone())?;
         g.mark(scores, Role::Scores);
         let mut scores = axes.merge_heads(g, scores)?;
-        if let Some(scale) = self.scale() {
-            scores = g.scale_masked(scores, scale, masked.clone())?;
+        if let Some(scale) = self.scale {
+            scores = g.scale_masked(scores, scale.clone(), masked.clone())?;
             g.mark(scores, Role::ScoreScale);
         }
         for bias in self.biases {

@@ -5,7 +5,7 @@
 mod core;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Concat, Rearrange, Rope, Source};
+use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
@@ -54,10 +54,14 @@ pub struct AttentionConfig {
     pub out_bias: bool,
     /// A norm of each head's queries and keys, before the rotation (Qwen 3).
     pub qk_norm: Option<NormConfig>,
+    /// Whether that norm is over all heads of a token together (OLMo 2).
+    pub qk_norm_joint: bool,
     /// Rotation of queries and keys by position.
     pub rope: Option<RotaryEmbedding>,
     /// Whether scores are divided by the square root of the head's width; T5 does not.
     pub scaled: bool,
+    /// What they are multiplied with in its stead (Granite).
+    pub scale: Option<f64>,
     /// What scaled scores are kept below, above its negative: `c·tanh(s / c)` (Gemma 2).
     pub soft_cap: Option<f64>,
     /// Whether each head has a sink, a number that joins the softmax of its rows as one more score and
@@ -100,8 +104,10 @@ impl AttentionConfig {
             out_proj: true,
             out_bias: true,
             qk_norm: None,
+            qk_norm_joint: false,
             rope: None,
             scaled: true,
+            scale: None,
             soft_cap: None,
             sinks: false,
             dropout: DropoutConfig::default(),
@@ -135,7 +141,8 @@ pub enum Weights {
 pub struct Attend {
     /// Which query sees which key.
     pub mask: Mask,
-    /// Added to the scores; axes query and key last, before them any of heads and batch by name.
+    /// Added to the scores; axes query and key last, or key alone; before them any of heads and batch by
+    /// name.
     pub bias: Option<Var>,
     /// Which weights to give back.
     pub weights: Weights,
@@ -190,7 +197,7 @@ pub struct MultiheadAttention {
     head_dim: Poly,
     qk_norm: Option<[Norm; 2]>,
     rope: Option<RotaryEmbedding>,
-    scaled: bool,
+    scale: Option<Factor>,
     soft_cap: Option<f64>,
     sinks: Option<Var>,
     dropout: DropoutConfig,
@@ -244,9 +251,9 @@ impl MultiheadAttention {
             Linear::between(&mut g.enter(&maps).scope(name), vec![from], to, linear)
         };
         let to = vec![heads.clone(), e.clone()];
-        let query = project(&names.query, Projection::Query, Axis::new("c", c), to)?;
-        let key =
-            project(&names.key, Projection::Key, width(&config.kdim), vec![shared.clone(), e])?;
+        let query = project(&names.query, Projection::Query, Axis::new("c", c), to.clone())?;
+        let of_keys = vec![shared.clone(), e.clone()];
+        let key = project(&names.key, Projection::Key, width(&config.kdim), of_keys.clone())?;
         let value =
             project(&names.value, Projection::Value, width(&config.vdim), vec![shared, f.clone()])?;
         let out = match config.out_proj {
@@ -264,13 +271,19 @@ impl MultiheadAttention {
             }
             false => None,
         };
-        let mut norm = |name, config| Norm::new(&mut g.scope(name), ("e", &head_dim), config);
+        let mut norm = |name, all: Vec<Axis>, norm| {
+            let axes = if config.qk_norm_joint { all } else { vec![e.clone()] };
+            Norm::over(&mut g.scope(name), axes, norm)
+        };
         let qk_norm = match config.qk_norm {
-            Some(config) => Some([norm("q_norm", config)?, norm("k_norm", config)?]),
+            Some(config) => Some([norm("q_norm", to, config)?, norm("k_norm", of_keys, config)?]),
             None => None,
         };
-        let (rope, scaled, dropout) = (config.rope.clone(), config.scaled, config.dropout);
-        let soft_cap = config.soft_cap;
+        let scale = match config.scale {
+            Some(scale) => Some(Factor::Number(scale)),
+            None => config.scaled.then(|| Factor::InverseSqrt(head_dim.clone())),
+        };
+        let (rope, dropout, soft_cap) = (config.rope.clone(), config.dropout, config.soft_cap);
         Ok(MultiheadAttention {
             scope,
             query,
@@ -280,7 +293,7 @@ impl MultiheadAttention {
             head_dim,
             qk_norm,
             rope,
-            scaled,
+            scale,
             soft_cap,
             sinks,
             dropout,
@@ -339,7 +352,7 @@ impl MultiheadAttention {
         let core = Core {
             mask: &call.mask,
             biases: call.bias.as_slice(),
-            scale: self.scaled.then_some(&self.head_dim),
+            scale: self.scale.as_ref(),
             soft_cap: self.soft_cap,
             sinks: self.sinks,
             weights: call.weights,

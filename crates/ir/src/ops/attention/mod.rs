@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
-/// key and value head ⌊i·g/h⌋. Then, where given, a bias whose last axes are query and key, sinks
-/// `[h]`, and a mask tensor whose last axis is the keys; their other axes are some of the queries', by
-/// name.
+/// key and value head ⌊i·g/h⌋. Then, where given, a bias whose last axis is the keys, and the one before
+/// the queries unless it is one of batch and heads; sinks `[h]`; and a mask tensor whose last axis is the
+/// keys. Their other axes are some of the queries', by name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// Which pairs exist.
@@ -90,15 +90,27 @@ impl Attention {
         })
     }
 
-    /// For every (batch item, head), where its `[query, key]` matrix of the bias starts.
+    /// Where each (batch item, head) of the bias starts, and the elements from a query to the next: zero
+    /// where it is the same for all of them.
     ///
     /// # Errors
     /// When the bias is missing.
-    pub fn bias_starts<T>(&self, call: &Call<'_, T>) -> Result<Vec<usize>, OpError> {
+    pub fn bias_layout<T>(&self, call: &Call<'_, T>) -> Result<(Vec<usize>, usize), OpError> {
         let bias = call.inputs.get(3).ok_or(OpError::Operand(3))?;
-        let axes = &call.shapes[3].axes;
-        let named = &axes[..axes.len() - 2];
-        Ok(starts(&Attention::matrices(call), named, &strides(bias.shape())))
+        let (q, shape) = (call.shapes[0], call.shapes[3]);
+        let strides = strides(bias.shape());
+        let query = Attention::bias_query(q, shape);
+        let named = &shape.axes[..query.unwrap_or(shape.axes.len() - 1)];
+        let starts = starts(&Attention::matrices(call), named, &strides);
+        Ok((starts, query.map_or(0, |at| strides[at])))
+    }
+
+    /// Where a bias has the queries, if it has: before the keys, where no axis of batch or heads stands.
+    fn bias_query(q: &Shape, bias: &Shape) -> Option<usize> {
+        let at = bias.axes.len().checked_sub(2)?;
+        let outer = q.axes.len() - 3;
+        let named = q.position(&bias.axes[at].name);
+        named.is_none_or(|own| own >= outer && own != outer + 1).then_some(at)
     }
 
     /// The axes of batch and heads with their sizes: each of their places has scores of its own.
@@ -199,11 +211,12 @@ impl Operation for Attention {
         if self.bias {
             let bias = inputs[3];
             bias.expect(3, Kind::Real)?;
-            let [named @ .., n, m] = &bias.axes[..] else {
-                return Err(ShapeError::Rank { operand: 3, expected: 2, found: bias.axes.len() });
+            let [before @ .., m] = &bias.axes[..] else {
+                return Err(ShapeError::Rank { operand: 3, expected: 1, found: 0 });
             };
-            Attention::check_named(q, named, false)?;
-            same(&q.axes[outer], n)?;
+            let query = Attention::bias_query(q, bias);
+            Attention::check_named(q, &before[..query.unwrap_or(before.len())], false)?;
+            query.map_or(Ok(()), |at| same(&q.axes[outer], &before[at]))?;
             same(keys, m)?;
         }
         if let Some(operand) = self.sinks_operand() {
@@ -284,7 +297,11 @@ impl Operation for Attention {
         };
         if self.bias {
             let axes = &inputs[3].axes;
-            map.push([named(&axes[..axes.len() - 2]), vec![Some(outer), None]].concat());
+            let mut places = named(&axes[..axes.len() - 1]);
+            if let Some(at) = Attention::bias_query(inputs[0], inputs[3]) {
+                places[at] = Some(outer);
+            }
+            map.push([places, vec![None]].concat());
         }
         if self.sinks {
             map.push(vec![Some(outer + 1)]);
@@ -326,7 +343,7 @@ impl Operation for Attention {
         let scale = self.scale.as_ref().map(|f| f.value(call)).transpose()?.map(T::from_f64);
         let cap = self.soft_cap.map(T::from_f64);
         let bias =
-            if self.bias { Some((call.real(3)?.data(), self.bias_starts(call)?)) } else { None };
+            if self.bias { Some((call.real(3)?.data(), self.bias_layout(call)?)) } else { None };
         let sinks = self.sinks_operand().map(|at| call.real(at)).transpose()?;
         let keep = self.keep_operand().map(|at| call.index(at)).transpose()?;
         let keep = keep.zip(self.keep_layout(call)?);
@@ -366,9 +383,9 @@ impl Operation for Attention {
                         }
                         mark(Part::SoftCap);
                     }
-                    if let Some((bias, starts)) = &bias {
+                    if let Some((bias, (starts, query_stride))) = &bias {
                         for &j in &keys {
-                            row[j] = row[j] + bias[starts[matrix] + i * s.keys + j];
+                            row[j] = row[j] + bias[starts[matrix] + i * query_stride + j];
                         }
                         mark(Part::Bias);
                     }

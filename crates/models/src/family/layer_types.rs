@@ -1,0 +1,54 @@
+//! Which layers see all tokens before them and which a window: `layer_types`, or a rule by the number of
+//! the layer.
+
+use serde_json::Value;
+
+use super::pattern::LayerOrder;
+use super::variant::KindOf;
+use crate::config::{ConfigError, Keys};
+
+/// What `layer_types` calls a layer that sees all.
+pub(super) const FULL: &str = "full_attention";
+const WINDOW: &str = "sliding_attention";
+
+/// The key of the number of layers, and how many may be told apart by a rule.
+const LAYERS: &str = "num_hidden_layers";
+const MOST: u64 = 1 << 16;
+
+/// What the numbers of layers that see all and of those that see a window are called.
+pub(super) const SYMBOLS: &[&str] = &["l_full", "l_window"];
+
+/// Layers that see all, kind 0, and those that see a window, kind 1, as `layer_types` says; where it is
+/// missing, every so many from the first such on see all.
+pub(super) fn full_and_window(
+    keys: &Keys<'_>,
+    every: u64,
+    kinds: [KindOf; 2],
+) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+    let key = "layer_types";
+    let layers = match keys.get(key) {
+        None => kinds_of_layers(keys, |layer| usize::from(!(layer + 1).is_multiple_of(every)))?,
+        Some(Value::Array(types)) if types.len() as u64 == keys.times(LAYERS)? => {
+            let kind = |of: &Value| [FULL, WINDOW].into_iter().position(|known| of == known);
+            let kinds: Option<Vec<usize>> = types.iter().map(kind).collect();
+            let supported = || format!("{FULL} and {WINDOW}");
+            kinds.ok_or_else(|| keys.unsupported(key, supported()))?
+        }
+        Some(Value::Array(_)) => {
+            return Err(keys.contradiction(key, LAYERS, "each layer is of one type"));
+        }
+        Some(_) => return Err(keys.unsupported(key, "a type for each layer")),
+    };
+    Ok((kinds.into(), LayerOrder::Kinds { symbols: SYMBOLS, layers }))
+}
+
+/// The kind of each layer by its number.
+pub(super) fn kinds_of_layers(
+    keys: &Keys<'_>,
+    kind: impl Fn(u64) -> usize,
+) -> Result<Vec<usize>, ConfigError> {
+    match keys.times(LAYERS)? {
+        layers if layers <= MOST => Ok((0..layers).map(kind).collect()),
+        _ => Err(keys.unsupported(LAYERS, format!("at most {MOST} layers of several kinds"))),
+    }
+}

@@ -1,0 +1,234 @@
+//! Causal decoders: a table of words, layers, a norm, and what stands on them, recorded alike for every
+//! family that says what the parts are.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Activation, Factor, Table};
+use opledger_ir::{Axis, Graph, Var};
+use opledger_nn::{
+    Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm,
+};
+
+use super::causal::{
+    CausalHead, cached, causal_masks, causal_sizes, first_position, logits, text_classes,
+    token_classes,
+};
+use super::heads::answer;
+use super::pattern::LayerOrder;
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
+use super::rope::angles;
+use super::tokens::token_ids;
+use crate::config::Keys;
+
+/// A causal decoder.
+pub(super) struct CausalStack<'a> {
+    /// The scopes of all but the head, and in it of the table of words, the layers, the last norm.
+    pub(super) scopes: [&'a str; 4],
+    /// Words.
+    pub(super) vocabulary: Poly,
+    /// The kinds of its layers.
+    pub(super) kinds: Vec<Kind>,
+    /// In which order they stand.
+    pub(super) pattern: LayerOrder,
+    /// The axes of key and value heads.
+    pub(super) heads: [Axis; 2],
+    /// What becomes of the rows of the table of words.
+    pub(super) entering: Entering<'a>,
+    /// Whether scores have linear biases.
+    pub(super) linear_biases: bool,
+    /// What stands on it.
+    pub(super) head: Head<'a>,
+}
+
+/// Layers of a kind.
+pub(super) struct Kind {
+    /// What they are made of.
+    pub(super) layer: LayerConfig,
+    /// How many tokens a query sees, itself included.
+    pub(super) window: Option<u64>,
+}
+
+/// What becomes of the rows of the table of words, in this order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entering<'a> {
+    /// They are multiplied.
+    pub(super) scale: Option<Factor>,
+    /// A norm in a scope.
+    pub(super) norm: Option<&'a str>,
+    /// Learned positions are added.
+    pub(super) positions: Option<Positions<'a>>,
+}
+
+/// A table of positions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Positions<'a> {
+    /// Its scope.
+    pub(super) scope: &'a str,
+    /// How many positions there are.
+    pub(super) positions: u64,
+    /// Rows before that of the first.
+    pub(super) before: u64,
+}
+
+/// What stands on a decoder.
+#[derive(Clone, Debug)]
+pub(super) struct Head<'a> {
+    /// Which.
+    pub(super) of: CausalHead,
+    /// Whether the head of words is the table of words.
+    pub(super) tied: bool,
+    /// Whether it has a bias.
+    pub(super) bias: bool,
+    /// What the scores of words become, in this order.
+    pub(super) scores: WordScores,
+    /// The scope of the map to classes of tokens.
+    pub(super) token_classes: &'a str,
+}
+
+/// What the scores of words become.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WordScores {
+    /// They are multiplied.
+    pub(super) scale: Option<f64>,
+    /// They are kept below a number, above its negative.
+    pub(super) soft_cap: Option<f64>,
+}
+
+impl Head<'_> {
+    /// A head whose words' scores stay as they are.
+    pub(super) fn new(of: CausalHead, tied: bool) -> Self {
+        Head { of, tied, bias: false, scores: WordScores::default(), token_classes: "classifier" }
+    }
+}
+
+impl CausalStack<'_> {
+    /// Records the decoder. Its width is `c`, that of a head `e`.
+    pub(super) fn record(
+        self,
+        keys: &Keys<'_>,
+        request: &Request,
+        r: &mut Recorder,
+    ) -> Result<(), Problem> {
+        let CausalStack { scopes: [model, words, layers, last], kinds, heads, head, .. } = &self;
+        let Some(first) = kinds.first().map(|kind| &kind.layer) else { return Ok(()) };
+        let (c, v) = (Poly::from("c"), &self.vocabulary);
+        let plan = self.pattern.plan(r);
+        let g = &mut r.graph;
+        let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
+        causal_sizes(g, request);
+        let windows: Vec<Option<u64>> = kinds.iter().map(|kind| kind.window).collect();
+        let masks = causal_masks(keys, g, request, &windows)?;
+        let mut scope = g.scope(model);
+        let m = &mut *scope;
+        let table = Embedding::new(&mut m.scope(words), v.clone(), c.clone())?;
+        let entering = self.entering.declare(m, first, request)?;
+        let layers = plan.declare(m, layers, |g, kind| EncoderLayer::new(g, &kinds[kind].layer))?;
+        let norm = Norm::new(&mut m.scope(last), ("c", &c), first.norm)?;
+        let x = table.forward(m, ids)?;
+        let x = entering.forward(m, x)?;
+        let angles = angles(m, kinds.iter().map(|kind| &kind.layer))?;
+        let bias = match self.linear_biases {
+            true => Some(linear_biases(m, first, request)?),
+            false => None,
+        };
+        let x = layers.forward(m, x, |g, run, x| {
+            let attention = &*kinds[run.kind].layer.names.self_attn;
+            cached(g, request, (&run.scope, attention, heads), |g, past| {
+                let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
+                run.layer.forward_with(
+                    g,
+                    x,
+                    Attend { mask, bias, past, angles, ..Attend::default() },
+                )
+            })
+        })?;
+        let x = norm.forward(m, x)?;
+        drop(scope);
+        if head.tied {
+            let table = format!("{model}.{words}.weight");
+            r.names = std::mem::take(&mut r.names).tie("lm_head.weight", &table);
+        }
+        match head.of {
+            CausalHead::None => r.graph.output("last_hidden_state", x),
+            CausalHead::TextClasses => text_classes(keys, request, r, x)?,
+            CausalHead::TokenClasses => token_classes(keys, head.token_classes, r, x)?,
+            CausalHead::Answer => answer(&mut r.graph, x)?,
+            CausalHead::Words => {
+                let g = &mut r.graph;
+                let map = match head.tied {
+                    true => LmHead::tied(&mut g.scope("lm_head"), &table),
+                    false => LmHead::new(&mut g.scope("lm_head"), c, v.clone(), head.bias)?,
+                };
+                logits(g, request, x, |g, x| {
+                    let scores = map.forward(g, x)?;
+                    head.scores.forward(g, scores)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parts between the table of words and the layers.
+struct Entered {
+    scale: Option<Factor>,
+    norm: Option<Norm>,
+    positions: Option<LearnedPositions>,
+}
+
+impl Entering<'_> {
+    fn declare(
+        &self,
+        g: &mut Graph,
+        layer: &LayerConfig,
+        request: &Request,
+    ) -> Result<Entered, NnError> {
+        let c = Poly::from("c");
+        let norm = match self.norm {
+            Some(scope) => Some(Norm::new(&mut g.scope(scope), ("c", &c), layer.norm)?),
+            None => None,
+        };
+        let positions = match self.positions {
+            Some(Positions { scope, positions, before }) => {
+                let rows = positions + before;
+                let table = LearnedPositions::new(&mut g.scope(scope), rows, c)?;
+                Some(table.starting_at(&first_position(request) + &Poly::from(before)))
+            }
+            None => None,
+        };
+        Ok(Entered { scale: self.scale.clone(), norm, positions })
+    }
+}
+
+impl Entered {
+    fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let x = match &self.scale {
+            Some(scale) => g.scale(x, scale.clone())?,
+            None => x,
+        };
+        let x = self.norm.as_ref().map_or(Ok(x), |norm| norm.forward(g, x))?;
+        self.positions.as_ref().map_or(Ok(x), |positions| positions.forward(g, x))
+    }
+}
+
+impl WordScores {
+    fn forward(&self, g: &mut Graph, scores: Var) -> Result<Var, NnError> {
+        let mut scores = scores;
+        if let Some(scale) = self.scale {
+            scores = g.scale(scores, Factor::Number(scale))?;
+        }
+        if let Some(cap) = self.soft_cap {
+            scores = g.scale(scores, Factor::Number(1.0 / cap))?;
+            scores = g.activation(scores, Activation::Tanh)?;
+            scores = g.scale(scores, Factor::Number(cap))?;
+        }
+        Ok(scores)
+    }
+}
+
+/// The biases of scores by the position of the key, of the earlier tokens and the new ones.
+fn linear_biases(g: &mut Graph, layer: &LayerConfig, request: &Request) -> Result<Var, Problem> {
+    let head = Axis::new("h", &layer.attention.num_heads);
+    let key = Axis::new("m", &first_position(request) + &Poly::from("n"));
+    Ok(g.table("alibi", Table::LinearBiases { head, key })?)
+}

@@ -1,0 +1,199 @@
+//! What families of decoders that read their configurations alike differ in.
+
+use opledger_ir::ops::{Activation, Factor, RopePairs};
+use opledger_nn::{NormConfig, Residual, RotaryEmbedding};
+
+use super::causal::CausalHead;
+use super::pattern::LayerOrder;
+use super::rope::BASE;
+use super::stack::WordScores;
+
+/// What the families differ in; a Llama by default.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    /// What its classes are called after.
+    pub(super) family: &'static str,
+    /// What can stand on it.
+    pub(super) heads: &'static [CausalHead],
+    /// Classes of other names.
+    pub(super) also: &'static [(&'static str, CausalHead)],
+    /// The scope of all but the head where the head is that of answers.
+    pub(super) answer_scope: &'static str,
+    /// Biases of the projections of queries, keys and values.
+    pub(super) qkv_bias: bool,
+    /// Bias of the output projection.
+    pub(super) out_bias: bool,
+    /// Biases of the feed-forward layer.
+    pub(super) mlp_bias: bool,
+    /// Bias of the head of words.
+    pub(super) head_bias: bool,
+    /// What the projections of the attention are called.
+    pub(super) projections: Projections,
+    /// The maps of the feed-forward layer.
+    pub(super) maps: Maps,
+    /// The key of the function in it, if any key decides, and the function where none does.
+    pub(super) activation: (Option<&'static str>, Activation),
+    /// The norms.
+    pub(super) norm: NormConfig,
+    /// The key of ε, and what it is when it is missing.
+    pub(super) epsilon: (&'static str, f64),
+    /// How a layer's parts stand to one another.
+    pub(super) residual: Residual,
+    /// What a sublayer's result is multiplied with before it is added.
+    pub(super) residual_scale: Option<f64>,
+    /// What the norms of a layer are called, in the order in which they are applied.
+    pub(super) norms: [&'static str; 4],
+    /// What the last norm is called.
+    pub(super) last_norm: &'static str,
+    /// Norms of queries and keys.
+    pub(super) qk_norm: Option<QkNorm>,
+    /// Key and value heads where no key says: as many as query heads when `None`.
+    pub(super) kv_heads: Option<u64>,
+    /// The width of a head where no key says: that of the model shared out when `None`.
+    pub(super) head_dim: Option<u64>,
+    /// The share of each head that turns where no key says; every element when `None`, whatever keys say.
+    pub(super) turned: Option<f64>,
+    /// The base of the frequencies where no key says.
+    pub(super) base: f64,
+    /// Which elements of a head turn together.
+    pub(super) pairs: RopePairs,
+    /// What scores are multiplied with in place of the inverse square root of a head's width.
+    pub(super) score_scale: Option<f64>,
+    /// What scores are kept below.
+    pub(super) score_cap: Option<f64>,
+    /// The kinds of layers, of which there is at least one.
+    pub(super) kinds: Vec<KindOf>,
+    /// In which order they stand; all are of the first kind when `None`.
+    pub(super) pattern: Option<LayerOrder>,
+    /// A mixture of experts in place of the feed-forward layer.
+    pub(super) mixture: Option<Mixture>,
+    /// What the rows of the table of words are multiplied with.
+    pub(super) word_scale: Option<Factor>,
+    /// What the scores of words become.
+    pub(super) scores: WordScores,
+    /// Whether `tie_word_embeddings` is true when it is missing.
+    pub(super) tied: bool,
+}
+
+impl Default for Variant {
+    fn default() -> Self {
+        Variant {
+            family: "Llama",
+            heads: CausalHead::ALL,
+            also: &[],
+            answer_scope: "model",
+            qkv_bias: false,
+            out_bias: false,
+            mlp_bias: false,
+            head_bias: false,
+            projections: Projections::Apart("o_proj"),
+            maps: Maps::Gated,
+            activation: (Some("hidden_act"), Activation::Silu),
+            norm: NormConfig::rms(),
+            epsilon: ("rms_norm_eps", 1e-6),
+            residual: Residual::PreNorm,
+            residual_scale: None,
+            norms: ["input_layernorm", "post_attention_layernorm", "", ""],
+            last_norm: "norm",
+            qk_norm: None,
+            kv_heads: None,
+            head_dim: None,
+            turned: None,
+            base: BASE,
+            pairs: RopePairs::Halves,
+            score_scale: None,
+            score_cap: None,
+            kinds: vec![KindOf::default()],
+            pattern: None,
+            mixture: None,
+            word_scale: None,
+            scores: WordScores::default(),
+            tied: false,
+        }
+    }
+}
+
+/// What layers of a kind differ in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KindOf {
+    /// How many tokens a query sees, itself included; all before it when `None`.
+    pub(super) window: Option<u64>,
+    /// How heads turn.
+    pub(super) rotation: Rotation,
+    /// Whether they have a feed-forward layer where others have a mixture.
+    pub(super) dense: bool,
+}
+
+impl KindOf {
+    /// Layers whose queries see so many tokens.
+    pub(super) fn seeing(window: Option<u64>) -> Self {
+        KindOf { window, ..KindOf::default() }
+    }
+}
+
+/// How the heads of a layer turn by position.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Rotation {
+    /// As the keys of the configuration say.
+    #[default]
+    Read,
+    /// As the family read it.
+    Given(RotaryEmbedding),
+    /// Not at all.
+    None,
+}
+
+/// Over what the norms of queries and keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QkNorm {
+    /// Over each head.
+    Head,
+    /// Over all heads of a token together.
+    Heads,
+}
+
+/// What the projections of an attention are called.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Projections {
+    /// `q_proj`, `k_proj`, `v_proj`, and this for the joined heads.
+    Apart(&'static str),
+    /// `qkv_proj`, queries, keys and values one after another, and `o_proj`.
+    Joined,
+}
+
+/// The maps of a feed-forward layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Maps {
+    /// `gate_proj`, `up_proj` that it gates, `down_proj`.
+    Gated,
+    /// `gate_up_proj`, the gate and what it gates one after another, and `down_proj`.
+    GatedJoined,
+    /// Two, without a gate.
+    Plain([&'static str; 2]),
+}
+
+/// A mixture of experts as a family has it.
+#[derive(Clone, Debug)]
+pub(super) struct Mixture {
+    /// Its scope.
+    pub(super) scope: &'static str,
+    /// What files call an expert's first map, its second, and the gated one.
+    pub(super) maps: [&'static str; 3],
+    /// The key of their hidden width.
+    pub(super) hidden: &'static str,
+    /// Whether the weights of the chosen experts are divided by their sum.
+    pub(super) normalised: bool,
+    /// An expert that every token meets.
+    pub(super) shared: Option<CommonExpert>,
+}
+
+/// An expert that every token meets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommonExpert {
+    /// Its scope.
+    pub(super) scope: &'static str,
+    /// The scope of the map whose sigmoid its result is multiplied with.
+    pub(super) gate: Option<&'static str>,
+    /// Its hidden width.
+    pub(super) hidden: u64,
+}

@@ -1,0 +1,68 @@
+"""Writes flops.json: what PyTorch's FlopCounterMode counts in published models, without memory for them.
+
+    python flops.py [--check] [name ...]
+
+Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
+text of 128 tokens, with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves no
+masked pair out, and has nothing for the products of experts.
+"""
+
+import argparse
+import json
+import pathlib
+
+import torch
+import transformers
+from torch.utils.flop_counter import FlopCounterMode
+
+HERE = pathlib.Path(__file__).parent
+PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
+FILE = HERE / "flops.json"
+FAMILIES = [
+    "bloom", "cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt_neo", "gptj", "granite",
+    "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
+]
+ENCODERS = ["mpnet", "xlm-roberta"]
+TOKENS = 128
+
+
+def flops(config):
+    (name,) = config["architectures"]
+    architecture = getattr(transformers, name)
+    with torch.device("meta"):
+        own = architecture.config_class.from_dict(config)
+        model = architecture._from_config(own, attn_implementation="eager").eval()
+        ids = torch.zeros(1, TOKENS, dtype=torch.long)
+        # Without a mask a decoder of the library looks into positions, with one an encoder into the mask, and
+        # neither has elements here.
+        is_encoder = config["model_type"] in ENCODERS
+        kwargs = {} if is_encoder else {"use_cache": False, "attention_mask": torch.ones_like(ids)}
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(input_ids=ids, **kwargs)
+    counts = counter.get_flop_counts()
+    tables = sum(sum(own.values()) for module, own in counts.items() if module.endswith(".rotary_emb"))
+    return counter.get_total_flops() - tables
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--check", action="store_true", help="compare with the file that is there")
+    arguments.add_argument("names", nargs="*")
+    options = arguments.parse_args()
+    transformers.logging.set_verbosity_error()
+    kept = json.loads(FILE.read_text()) if FILE.exists() else {"flops": {}}
+    made = dict(kept["flops"])
+    for path in sorted(PRESETS.glob("*.json")):
+        config = json.loads(path.read_text())["config"]
+        if config["model_type"] in FAMILIES + ENCODERS and (not options.names or path.stem in options.names):
+            made[path.stem] = flops(config)
+            print(path.stem, made[path.stem], flush=True)
+    versions = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}
+    text = json.dumps(versions | {"tokens": TOKENS, "flops": dict(sorted(made.items()))}, indent=1) + "\n"
+    if options.check:
+        raise SystemExit(0 if FILE.read_text() == text else f"{FILE} has other contents")
+    FILE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
