@@ -67,7 +67,7 @@ fn bytes_are_those_of_the_types_that_values_are_stored_in() {
     let sizes = model.graph.complete(&sizes).unwrap();
     let bits = |graph: &Graph, label: &str| {
         let node = graph.nodes().iter().find(|node| node.path.ends_with(label)).unwrap();
-        node.shape.bits().at(&sizes).unwrap()
+        (node.shape.elements().at(&sizes).unwrap()) * node.shape.elem.bits()
     };
     let half = model.graph.stored(Storage::uniform(Elem::Bf16));
     let int4 = Storage { weights: Elem::I4, cache: Elem::I8, activations: Elem::Bf16 };

@@ -8,6 +8,10 @@ use opledger_models::{Config, Logits, Request};
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, text)) = bytes.split_first() else { return };
     let Ok(config) = Config::parse("fuzz", text) else { return };
+    if let Ok(Some(quantisation)) = config.quantisation() {
+        let _ = quantisation.method.matrix_bytes(&96.into(), &64.into());
+        let _ = quantisation.applies_to("model.layers.0.mlp", true);
+    }
     let bit = |at: u8| first >> at & 1 == 1;
     let logits = if bit(2) { Logits::Last } else { Logits::All };
     let request = Request { past: bit(0), attention_mask: bit(1), logits };

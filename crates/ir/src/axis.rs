@@ -69,11 +69,6 @@ impl Shape {
         Shape { axes, elem: self.elem }
     }
 
-    /// The bits its elements take.
-    pub fn bits(&self) -> Poly {
-        self.elements() * self.elem.bits() as i64
-    }
-
     /// How many elements.
     pub fn elements(&self) -> Poly {
         self.axes.iter().map(|a| &a.size).product()

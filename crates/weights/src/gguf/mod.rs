@@ -9,6 +9,7 @@ mod reader;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use opledger_dims::{Integer, escaped};
@@ -59,6 +60,14 @@ impl Gguf {
     /// What cannot be read, or is not as the format has it, with the byte where it stands.
     pub fn open(path: &Path) -> Result<Gguf, GgufError> {
         reader::read(path)
+    }
+
+    /// Reads the header of so many bytes that a reader gives; `path` stands for them in errors.
+    ///
+    /// # Errors
+    /// As [`Gguf::open`].
+    pub fn parse(path: &Path, bytes: impl Read, length: u64) -> Result<Gguf, GgufError> {
+        reader::parse(path, bytes, length)
     }
 }
 

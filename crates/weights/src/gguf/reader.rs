@@ -1,7 +1,6 @@
 //! Reading the header of a GGUF file, as it stands there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -22,18 +21,23 @@ const AXES: u32 = 4;
 pub(super) fn read(path: &Path) -> Result<Gguf, GgufError> {
     let unreadable = |problem: String| GgufError::Unreadable { path: path.to_owned(), problem };
     let (file, identity) = open_regular(path).map_err(unreadable)?;
-    let mut bytes = Bytes { file: BufReader::new(file), at: 0, length: identity.length };
-    let (metadata, tensors) = header(&mut bytes).map_err(|problem| GgufError::Malformed {
-        path: path.to_owned(),
-        problem,
-        at: bytes.at,
-    })?;
-    Ok(Gguf { path: path.to_owned(), metadata, tensors })
+    parse(path, BufReader::new(file), identity.length)
+}
+
+/// Reads the header of a file of so many bytes.
+pub(super) fn parse(path: &Path, file: impl Read, length: u64) -> Result<Gguf, GgufError> {
+    let mut bytes = Bytes { file, at: 0, length };
+    match header(&mut bytes) {
+        Ok((metadata, tensors)) => Ok(Gguf { path: path.to_owned(), metadata, tensors }),
+        Err(problem) => {
+            Err(GgufError::Malformed { path: path.to_owned(), problem, at: bytes.at })
+        }
+    }
 }
 
 type Header = (Map<String, Value>, BTreeMap<String, GgufTensor>);
 
-fn header(bytes: &mut Bytes) -> Result<Header, GgufProblem> {
+fn header<R: Read>(bytes: &mut Bytes<R>) -> Result<Header, GgufProblem> {
     if bytes.take::<4>("first bytes").ok() != Some(*b"GGUF") {
         return Err(GgufProblem::Magic);
     }
@@ -80,13 +84,13 @@ fn header(bytes: &mut Bytes) -> Result<Header, GgufProblem> {
 }
 
 /// A file, as far as it was read.
-struct Bytes {
-    file: BufReader<File>,
+struct Bytes<R> {
+    file: R,
     at: u64,
     length: u64,
 }
 
-impl Bytes {
+impl<R: Read> Bytes<R> {
     fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], GgufProblem> {
         let mut bytes = [0; N];
         self.file.read_exact(&mut bytes).map_err(|_| GgufProblem::Short(what))?;
