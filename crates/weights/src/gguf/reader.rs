@@ -29,9 +29,7 @@ pub(super) fn parse(path: &Path, file: impl Read, length: u64) -> Result<Gguf, G
     let mut bytes = Bytes { file, at: 0, length };
     match header(&mut bytes) {
         Ok((metadata, tensors)) => Ok(Gguf { path: path.to_owned(), metadata, tensors }),
-        Err(problem) => {
-            Err(GgufError::Malformed { path: path.to_owned(), problem, at: bytes.at })
-        }
+        Err(problem) => Err(GgufError::Malformed { path: path.to_owned(), problem, at: bytes.at }),
     }
 }
 
