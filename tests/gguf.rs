@@ -37,7 +37,7 @@ fn headers_are_the_models_they_describe() {
         assert_eq!(cached, told["cache_per_token"].to_string(), "{name}");
         models += 1;
     }
-    assert_eq!(models, 10);
+    assert_eq!(models, 19);
 }
 
 #[test]

@@ -50,8 +50,31 @@ MODELS = [
      {"rope.dimension_count": 4, "use_parallel_residual": True}),
 ]
 
-# Those with LayerNorms.
-LAYER_NORMS = {"phi2", "starcoder2", "gptneox"}
+MORE = [
+    ("gpt2", "gpt2", "GPT2LMHeadModel",
+     {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_inner": 96, "vocab_size": 40, "n_positions": 128}, Kind.Q4_0, {}),
+    ("gemma", "gemma", "GemmaForCausalLM", SMALL | {"head_dim": 32}, Kind.Q4_0, {}),
+    ("gemma2", "gemma2", "Gemma2ForCausalLM", SMALL | {"head_dim": 32, "sliding_window": 16}, Kind.Q5_1,
+     {"attention.sliding_window": 16, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}),
+    ("gemma3", "gemma3", "Gemma3ForCausalLM",
+     SMALL | {"head_dim": 32, "num_hidden_layers": 7, "sliding_window": 16}, Kind.Q4_1,
+     {"attention.sliding_window": 16, "rope.freq_base_swa": 10000.0}),
+    ("olmo2", "olmo2", "Olmo2ForCausalLM", SMALL, Kind.Q8_0, {}),
+    ("granite", "granite", "GraniteForCausalLM", SMALL, Kind.Q4_0,
+     {"embedding_scale": 12.0, "residual_scale": 0.22, "attention.scale": 0.0625, "logit_scale": 8.0}),
+    ("smollm3", "smollm3", "SmolLM3ForCausalLM", SMALL | {"num_hidden_layers": 5, "pad_token_id": 0}, Kind.Q4_0, {}),
+    ("command_r", "command-r", "CohereForCausalLM", SMALL | {"logit_scale": 0.0625}, Kind.Q8_0,
+     {"logit_scale": 0.0625}),
+    ("qwen2_moe", "qwen2moe", "Qwen2MoeForCausalLM",
+     SMALL | {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 64, "num_experts": 4,
+              "num_experts_per_tok": 2}, Kind.Q4_0,
+     {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
+      "expert_shared_feed_forward_length": 64}),
+]
+
+# Those with LayerNorms, and the matrices that their library keeps with inputs first.
+LAYER_NORMS = {"phi2", "starcoder2", "gptneox", "gpt2", "command-r"}
+INPUTS_FIRST = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
 
 def key(writer, name, value):
@@ -82,13 +105,15 @@ def tensors(model, architecture, layers):
         if tied and name in ("lm_head.weight", "embed_out.weight"):
             continue
         array = tensor.float().numpy()
+        if architecture == "gpt2" and name.endswith(INPUTS_FIRST):
+            array = array.T
         layer = next((part for part in name.split(".") if part.isdigit()), None)
         last = name.split(".")[-1]
         if ".experts." in name:
             for own, part in zip(told[last], numpy.split(array, len(told[last]), axis=1)):
                 yield f"blk.{layer}.{own}.weight", part
             continue
-        if ".gate." in name and "mlp" in name:
+        if name.endswith("mlp.gate.weight"):
             yield f"blk.{layer}.ffn_gate_inp.weight", array
             continue
         mapped = names.get_name(name, try_suffixes=(".weight", ".bias"))
@@ -107,10 +132,11 @@ def model(name, architecture, cls, config, kind, keys):
         "context_length": of.max_position_embeddings,
         "embedding_length": of.hidden_size,
         "block_count": of.num_hidden_layers,
-        "feed_forward_length": of.intermediate_size,
+        "feed_forward_length": getattr(of, "intermediate_size", None) or of.n_inner,
         "attention.head_count": of.num_attention_heads,
-        "rope.freq_base": 10000.0,
     }
+    if architecture != "gpt2":
+        common["rope.freq_base"] = 10000.0
     if hasattr(of, "num_key_value_heads"):
         common["attention.head_count_kv"] = of.num_key_value_heads
     if getattr(of, "head_dim", None) not in (None, of.hidden_size // of.num_attention_heads):
@@ -159,7 +185,7 @@ def every_type():
 
 
 def main():
-    files = {name: model(name, *rest) for name, *rest in MODELS}
+    files = {name: model(name, *rest) for name, *rest in MODELS + MORE}
     files["types"] = every_type()
     (HERE / "files.json").write_text(json.dumps(files, indent=1) + "\n")
 

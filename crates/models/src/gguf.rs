@@ -33,7 +33,9 @@ struct Architecture {
     /// The family, and the class with a head of words.
     family: &'static str,
     class: &'static str,
-    /// Keys of files, below the architecture's name, and what the family calls them.
+    /// Keys of files, below the architecture's name, and what the family calls them: those of most, and
+    /// its own.
+    common: &'static [(&'static str, &'static str)],
     keys: &'static [(&'static str, &'static str)],
     /// The key of the family that says the share of each head that turns.
     turned: Option<&'static str>,
@@ -54,6 +56,39 @@ const COMMON: &[(&str, &str)] = &[
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
 ];
 
+/// Those of GPT-2.
+const GPT2: &[(&str, &str)] = &[
+    ("block_count", "n_layer"),
+    ("embedding_length", "n_embd"),
+    ("feed_forward_length", "n_inner"),
+    ("attention.head_count", "n_head"),
+    ("context_length", "n_positions"),
+    ("attention.layer_norm_epsilon", "layer_norm_epsilon"),
+];
+
+const EXPERTS: &[(&str, &str)] = &[
+    ("expert_count", "num_experts"),
+    ("expert_used_count", "num_experts_per_tok"),
+    ("expert_feed_forward_length", "moe_intermediate_size"),
+];
+const EXPERTS_AND_SHARED: &[(&str, &str)] = &[
+    ("expert_count", "num_experts"),
+    ("expert_used_count", "num_experts_per_tok"),
+    ("expert_feed_forward_length", "moe_intermediate_size"),
+    ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
+];
+const GRANITE: &[(&str, &str)] = &[
+    ("embedding_scale", "embedding_multiplier"),
+    ("residual_scale", "residual_multiplier"),
+    ("attention.scale", "attention_multiplier"),
+    ("logit_scale", "logits_scaling"),
+];
+
+const PARALLEL: (&str, &str) = ("use_parallel_residual", "use_parallel_residual");
+const STARCODER_NORM: (&str, &str) = ("attention.layer_norm_epsilon", "norm_epsilon");
+const SCORES_CAP: (&str, &str) = ("attn_logit_softcapping", "attn_logit_softcapping");
+const LOGITS_CAP: (&str, &str) = ("final_logit_softcapping", "final_logit_softcapping");
+const LOCAL_BASE: (&str, &str) = ("rope.freq_base_swa", "rope_local_base_freq");
 const LAYER_NORM: (&str, &str) = ("attention.layer_norm_epsilon", "layer_norm_eps");
 const WINDOW: (&str, &str) = ("attention.sliding_window", "sliding_window");
 
@@ -65,87 +100,59 @@ fn biases(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
     vec![("attention_bias", header.has("blk.0.attn_q.bias").into())]
 }
 
+/// An architecture of these keys and no others.
+const fn plain(
+    name: &'static str,
+    family: &'static str,
+    class: &'static str,
+    keys: &'static [(&'static str, &'static str)],
+) -> Architecture {
+    Architecture { name, family, class, common: COMMON, keys, turned: None, fixed: nothing }
+}
+
 const ARCHITECTURES: &[Architecture] = &[
+    Architecture { fixed: biases, ..plain("llama", "llama", "LlamaForCausalLM", &[]) },
+    plain("qwen2", "qwen2", "Qwen2ForCausalLM", &[]),
+    Architecture { fixed: biases, ..plain("qwen3", "qwen3", "Qwen3ForCausalLM", &[]) },
     Architecture {
-        name: "llama",
-        family: "llama",
-        class: "LlamaForCausalLM",
-        keys: &[],
-        turned: None,
-        fixed: biases,
-    },
-    Architecture {
-        name: "qwen2",
-        family: "qwen2",
-        class: "Qwen2ForCausalLM",
-        keys: &[],
-        turned: None,
-        fixed: nothing,
-    },
-    Architecture {
-        name: "qwen3",
-        family: "qwen3",
-        class: "Qwen3ForCausalLM",
-        keys: &[],
-        turned: None,
-        fixed: biases,
-    },
-    Architecture {
-        name: "qwen3moe",
-        family: "qwen3_moe",
-        class: "Qwen3MoeForCausalLM",
-        keys: &[
-            ("expert_count", "num_experts"),
-            ("expert_used_count", "num_experts_per_tok"),
-            ("expert_feed_forward_length", "moe_intermediate_size"),
-        ],
-        turned: None,
         // llama.cpp divides the weights of the chosen experts by their sum.
         fixed: |_| vec![("norm_topk_prob", true.into())],
+        ..plain("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", EXPERTS)
     },
+    plain("qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", EXPERTS_AND_SHARED),
     Architecture {
-        name: "phi2",
-        family: "phi",
-        class: "PhiForCausalLM",
-        keys: &[LAYER_NORM],
         turned: Some("partial_rotary_factor"),
-        fixed: nothing,
+        ..plain("phi2", "phi", "PhiForCausalLM", &[LAYER_NORM])
     },
     Architecture {
-        name: "phi3",
-        family: "phi3",
-        class: "Phi3ForCausalLM",
-        keys: &[WINDOW],
         turned: Some("partial_rotary_factor"),
-        fixed: nothing,
+        ..plain("phi3", "phi3", "Phi3ForCausalLM", &[WINDOW])
     },
     Architecture {
-        name: "starcoder2",
-        family: "starcoder2",
-        class: "Starcoder2ForCausalLM",
-        keys: &[("attention.layer_norm_epsilon", "norm_epsilon")],
-        turned: None,
         fixed: |header| vec![("use_bias", header.has("blk.0.attn_q.bias").into())],
+        ..plain("starcoder2", "starcoder2", "Starcoder2ForCausalLM", &[STARCODER_NORM])
     },
     Architecture {
-        name: "gptneox",
-        family: "gpt_neox",
-        class: "GPTNeoXForCausalLM",
-        keys: &[LAYER_NORM, ("use_parallel_residual", "use_parallel_residual")],
         turned: Some("rotary_pct"),
-        fixed: nothing,
+        ..plain("gptneox", "gpt_neox", "GPTNeoXForCausalLM", &[LAYER_NORM, PARALLEL])
     },
+    Architecture { common: GPT2, ..plain("gpt2", "gpt2", "GPT2LMHeadModel", &[]) },
+    plain("gemma", "gemma", "GemmaForCausalLM", &[]),
+    plain("gemma2", "gemma2", "Gemma2ForCausalLM", &[WINDOW, SCORES_CAP, LOGITS_CAP]),
+    plain("gemma3", "gemma3_text", "Gemma3ForCausalLM", &[WINDOW, LOCAL_BASE]),
+    plain("olmo2", "olmo2", "Olmo2ForCausalLM", &[]),
+    Architecture { fixed: biases, ..plain("granite", "granite", "GraniteForCausalLM", GRANITE) },
+    Architecture { fixed: biases, ..plain("smollm3", "smollm3", "SmolLM3ForCausalLM", &[]) },
+    plain("command-r", "cohere", "CohereForCausalLM", &[LAYER_NORM, ("logit_scale", "logit_scale")]),
 ];
 
 /// What a Llama with experts is called.
-const MIXTRAL: Architecture = Architecture {
-    name: "llama",
-    family: "mixtral",
-    class: "MixtralForCausalLM",
-    keys: &[("expert_count", "num_local_experts"), ("expert_used_count", "num_experts_per_tok")],
-    turned: None,
-    fixed: nothing,
-};
+const MIXTRAL: Architecture = plain(
+    "llama",
+    "mixtral",
+    "MixtralForCausalLM",
+    &[("expert_count", "num_local_experts"), ("expert_used_count", "num_experts_per_tok")],
+);
 
 impl GgufHeader<'_> {
     fn has(&self, tensor: &str) -> bool {
@@ -168,7 +175,7 @@ impl GgufHeader<'_> {
         let mut say = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
         say("model_type", architecture.family.into());
         say("architectures", json!([architecture.class]));
-        for (own, key) in COMMON.iter().chain(architecture.keys) {
+        for (own, key) in architecture.common.iter().chain(architecture.keys) {
             let own = format!("{name}.{own}");
             if let Some(value) = self.metadata.get(&own) {
                 say(key, self.of_all_layers(&own, value)?);
