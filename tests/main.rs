@@ -9,6 +9,7 @@ mod claims;
 mod conventions;
 mod corpus;
 mod einsums;
+mod families;
 mod generation;
 mod gguf;
 mod golden;

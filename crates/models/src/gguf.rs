@@ -154,6 +154,11 @@ const MIXTRAL: Architecture = plain(
     &[("expert_count", "num_local_experts"), ("expert_used_count", "num_experts_per_tok")],
 );
 
+/// The architectures of llama.cpp that are read, each with the family that it is here.
+pub fn gguf_architectures() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ARCHITECTURES.iter().chain([&MIXTRAL]).map(|own| (own.name, own.family))
+}
+
 impl GgufHeader<'_> {
     fn has(&self, tensor: &str) -> bool {
         self.tensors.contains_key(tensor)

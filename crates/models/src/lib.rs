@@ -14,7 +14,7 @@ pub use config::{
     Config, ConfigError, GenerationSettings, POOLER, Quantisation, QuantisationMethod,
 };
 pub use family::{Logits, Request, families};
-pub use gguf::{GGUF_CONSTANTS, GgufHeader};
+pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};
 pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use preset::{Preset, preset, preset_names, presets};

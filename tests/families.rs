@@ -1,0 +1,98 @@
+//! The table of families in the documentation, from what holds them: checkpoints of `transformers`,
+//! parameters of published models, GGUF files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+const BEGIN: &str = "| `model_type` |";
+const END: &str = "\n\n";
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// What is under a folder, by the family that its configurations name.
+fn by_family(entries: impl Iterator<Item = (String, Value)>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, config) in entries {
+        let family = config["model_type"].as_str().unwrap().to_owned();
+        all.entry(family).or_default().insert(name);
+    }
+    all
+}
+
+fn table() -> String {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = fs::read_dir(here.join("golden/models")).unwrap().map(Result::unwrap);
+    let checkpoints: Vec<Value> =
+        folders.map(|folder| json(&folder.path().join("config.json"))).collect();
+    let classes = by_family(checkpoints.iter().map(|config| {
+        let class = config["architectures"][0].as_str().unwrap();
+        (class.to_owned(), config.clone())
+    }));
+    let mut number: BTreeMap<&str, usize> = BTreeMap::new();
+    for config in &checkpoints {
+        *number.entry(config["model_type"].as_str().unwrap()).or_default() += 1;
+    }
+    let mut presets: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for preset in opledger_models::presets().unwrap() {
+        presets.entry(preset.family().to_owned()).or_default().insert(preset.parameters);
+    }
+    let mut gguf: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (architecture, family) in opledger_models::gguf_architectures() {
+        gguf.entry(family.to_owned()).or_default().insert(architecture);
+    }
+    let mut table = format!("{BEGIN} checkpoints | of these classes | published models | GGUF |\n");
+    table.push_str("|---|--:|---|---|---|\n");
+    for family in opledger_models::families() {
+        let list = |all: Option<&BTreeSet<String>>| {
+            all.map_or_else(String::new, |all| all.iter().cloned().collect::<Vec<_>>().join(", "))
+        };
+        let published = presets.get(family).map_or_else(String::new, |all| {
+            let [first, last] = [all.first(), all.last()].map(|n| millions(*n.unwrap()));
+            match all.len() {
+                1 => format!("1, {first}"),
+                many => format!("{many}, {first} to {last}"),
+            }
+        });
+        let files = gguf.get(family).map_or_else(String::new, |all| {
+            all.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        });
+        let (checkpoints, classes) = (number.get(family).unwrap_or(&0), list(classes.get(family)));
+        writeln!(table, "| {family} | {checkpoints} | {classes} | {published} | {files} |").unwrap();
+    }
+    table
+}
+
+fn millions(parameters: u64) -> String {
+    match parameters {
+        0..1_000_000_000 => format!("{} M", parameters / 1_000_000),
+        _ => format!("{:.1} B", parameters as f64 / 1e9),
+    }
+}
+
+/// Set `UPDATE=1` to write it anew.
+#[test]
+fn the_documented_families_are_those_that_are_held() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/models.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let after = rest.split_once(END).map_or("", |(_, after)| after);
+    let expected = format!("{before}{}\n{after}", table());
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    assert!(text == expected, "docs/models.md is of another state; UPDATE=1 writes it");
+}
+
+#[test]
+fn every_family_has_checkpoints() {
+    let table = table();
+    for line in table.lines().skip(2) {
+        assert!(!line.contains("| 0 |"), "{line}");
+    }
+}
