@@ -138,3 +138,26 @@ fn what_does_not_fit_or_cannot_be_asked_is_said() {
         assert!(told.stderr.contains(message), "{}", told.stderr);
     }
 }
+
+/// Caches at the longest context in half precision, as unslothai/unsloth#4757 prints them (its GB are
+/// 2³⁰ bytes). Sizes of Gemma 3 27B: Gemma Team 2025, arXiv:2503.19786, and its published configuration.
+#[test]
+fn caches_are_those_of_architecture_aware_estimates() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let gemma = serde_json::json!({
+        "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "vocab_size": 262208,
+        "hidden_size": 5376, "intermediate_size": 21504, "num_hidden_layers": 62,
+        "num_attention_heads": 32, "num_key_value_heads": 16, "head_dim": 128,
+        "sliding_window": 1024, "sliding_window_pattern": 6, "max_position_embeddings": 131_072,
+        "query_pre_attn_scalar": 168,
+    });
+    std::fs::write(&file, gemma.to_string()).unwrap();
+    for (model, tokens, expected) in
+        [(file.to_str().unwrap(), "n=131072", "10.41"), ("qwen3-0.6b", "n=40960", "4.38")]
+    {
+        let counted = json(&["count", model, "--set", tokens, "--dtype", "bf16"]);
+        let cache = number(&counted["memory"]["cache"]) as f64 / f64::from(1 << 30);
+        assert_eq!(format!("{cache:.2}"), expected, "{model}");
+    }
+}
