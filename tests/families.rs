@@ -63,7 +63,8 @@ fn table() -> String {
             all.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         });
         let (checkpoints, classes) = (number.get(family).unwrap_or(&0), list(classes.get(family)));
-        writeln!(table, "| {family} | {checkpoints} | {classes} | {published} | {files} |").unwrap();
+        writeln!(table, "| {family} | {checkpoints} | {classes} | {published} | {files} |")
+            .unwrap();
     }
     table
 }

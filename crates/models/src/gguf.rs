@@ -143,7 +143,12 @@ const ARCHITECTURES: &[Architecture] = &[
     plain("olmo2", "olmo2", "Olmo2ForCausalLM", &[]),
     Architecture { fixed: biases, ..plain("granite", "granite", "GraniteForCausalLM", GRANITE) },
     Architecture { fixed: biases, ..plain("smollm3", "smollm3", "SmolLM3ForCausalLM", &[]) },
-    plain("command-r", "cohere", "CohereForCausalLM", &[LAYER_NORM, ("logit_scale", "logit_scale")]),
+    plain(
+        "command-r",
+        "cohere",
+        "CohereForCausalLM",
+        &[LAYER_NORM, ("logit_scale", "logit_scale")],
+    ),
 ];
 
 /// What a Llama with experts is called.
