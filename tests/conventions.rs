@@ -96,10 +96,12 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torch-flop-counter-backward@2.15: sigmoid",
         "torch-flop-counter-backward@2.15: sub",
         "torchinfo@1.8.0: Sigmoid",
+        "torchlens@2.36.1: dropout of tables before their width is changed",
         "torchlens@2.36.1: masks and biases by position",
         "torchlens@2.36.1: masks and buckets of positions",
         "torchlens@2.36.1: masks and positions",
         "torchlens@2.36.1: masks and rotary tables",
+        "torchlens@2.36.1: masks and rows of distances",
         "torchlens@2.36.1: masks of shifted windows",
         "torchlens@2.36.1: positions from ids",
         "tract@0.23.9: adaptive_avg_pool1d",
@@ -235,6 +237,14 @@ fn conventions_hold_for_families_that_came_later() {
     let found = score("scored_later.json");
     println!("later families: {found:?}");
     assert_eq!(found, scored(782, 51, 7));
+}
+
+/// Encoders, and pairs of an encoder and a decoder, that no rule was written by.
+#[test]
+fn conventions_hold_for_encoders_that_came_later() {
+    let found = score("scored_encoders.json");
+    println!("encoders: {found:?}");
+    assert_eq!(found, scored(460, 36, 6));
 }
 
 #[test]

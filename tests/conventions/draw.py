@@ -568,12 +568,76 @@ def qwen2_moe(d):
                    qkv_bias=d.flag(0.7))
 
 
+def albert(d):
+    heads = [*HEADS["Roberta"], "Model", "ForMaskedLM", "ForPreTraining"]
+    return bert(d, "albert", **classes(d, "Albert", heads, embedding_size=d.randint(1, 64)))
+
+
+def deberta(d):
+    h, buckets, shared = d.randint(1, 8), d.choice([-1, d.randint(1, 6) * 2]), d.flag()
+    head = classes(d, "DebertaV2", [*HEADS["Roberta"], "Model", "ForMaskedLM"])
+    return text(d, "deberta-v2", head.pop("classes"), "max_position_embeddings", hidden_size=d.width(h),
+                num_hidden_layers=d.randint(1, 4), num_attention_heads=h, intermediate_size=d.randint(1, 150),
+                type_vocab_size=d.randint(0, 2), hidden_act=d.choice(["gelu", "relu"]), layer_norm_eps=1e-7,
+                relative_attention=True, position_buckets=buckets, max_relative_positions=buckets + d.randint(2, 9),
+                share_att_key=shared, position_biased_input=d.flag(),
+                pos_att_type="c2p|p2c" if shared else d.choice(["c2p|p2c", "c2p", "p2c"]),
+                norm_rel_ebd=d.choice(["none", "layer_norm"]), **head)
+
+
+def pair(d, name, kinds, one_text=(), **config):
+    """An encoder and a decoder, which are given texts of their own, or one text."""
+    b, n, m, kind = d.items(), d.tokens(), d.tokens(), d.choice([*kinds, *one_text])
+    config = {"architectures": [kind], "model_type": name, "vocab_size": d.randint(100, 150)} | config
+    if kind in one_text:
+        return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n})
+    return configured(d, config, f"ids({b}, {m}), ids({b}, {n})", {"b": b, "n": n, "m": m})
+
+
+def bart_like(d, name, kinds, one_text):
+    h = d.randint(1, 8)
+    layers = sorted([d.randint(1, 3), d.randint(1, 3)])
+    return pair(d, name, kinds, one_text, d_model=d.width(h, 2), encoder_attention_heads=h, decoder_attention_heads=h,
+                encoder_layers=layers[1], decoder_layers=layers[0], encoder_ffn_dim=d.randint(1, 150),
+                decoder_ffn_dim=d.randint(1, 150), max_position_embeddings=d.randint(26, 60),
+                activation_function=d.choice(["gelu", "relu", "silu"]), scale_embedding=d.flag(), pad_token_id=1,
+                eos_token_id=2, decoder_start_token_id=2)
+
+
+def bart(d):
+    return bart_like(d, "bart", ["BartModel", "BartForConditionalGeneration"], ["BartForQuestionAnswering", "BartForCausalLM"])
+
+
+def mbart(d):
+    return bart_like(d, "mbart", ["MBartModel", "MBartForConditionalGeneration"], ["MBartForCausalLM"])
+
+
+def marian(d):
+    return bart_like(d, "marian", ["MarianModel", "MarianMTModel"], ["MarianForCausalLM"])
+
+
+def pegasus(d):
+    return bart_like(d, "pegasus", ["PegasusModel", "PegasusForConditionalGeneration"], ["PegasusForCausalLM"])
+
+
+def t5_heads(d):
+    family, name = d.choice([("t5", "T5"), ("mt5", "MT5")])
+    both = [f"{name}ForConditionalGeneration", f"{name}Model"] if family == "mt5" else []
+    one = [f"{name}EncoderModel", f"{name}ForTokenClassification", f"{name}ForQuestionAnswering"]
+    return pair(d, family, both, one, d_model=d.randint(1, 64), d_kv=d.randint(1, 16), d_ff=d.randint(1, 150),
+                num_layers=d.randint(1, 3), num_decoder_layers=d.randint(1, 3), num_heads=d.randint(1, 8),
+                relative_attention_num_buckets=32, relative_attention_max_distance=128, layer_norm_epsilon=1e-6,
+                pad_token_id=0, feed_forward_proj=d.choice(["relu", "gated-gelu", "gated-silu"]),
+                decoder_start_token_id=0)
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
                  gemma3, qwen2_moe],
     "later": [bert_heads, roberta_heads, xlm_roberta, camembert, distilbert_heads, electra, mpnet, opt, qwen3_moe, phi3,
               phi, starcoder2],
+    "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 
 

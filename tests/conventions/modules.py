@@ -121,8 +121,11 @@ class Pair(nn.Module):
         return tensors(self.inner(input_ids=source, decoder_input_ids=target, use_cache=False, return_dict=False))
 
 
+# Families of an encoder and a decoder, and what their classes are called that are given one text.
+PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus", "t5"]
+ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "swin"]
+WITHOUT_CACHE = ["albert", "deberta-v2", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "swin"]
 
 
 def padding(b, n):
@@ -142,7 +145,7 @@ def configured(attention, mask=None, experts=None, **config):
     model.set_attn_implementation(attention)
     if experts is not None:
         model.set_experts_implementation(experts)
-    if config["model_type"] == "t5" and "Encoder" not in type(model).__name__:
+    if config["model_type"] in PAIRS and not any(kind in type(model).__name__ for kind in ONE_TEXT):
         return Pair(model)
     cache = {} if config["model_type"] in WITHOUT_CACHE else {"use_cache": False}
     cache |= {} if mask is None else {"attention_mask": mask}

@@ -3,17 +3,20 @@
     python flops.py [--check] [name ...]
 
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
-text of 128 tokens, with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves no
+text of 128 tokens, of an encoder and a decoder over two, with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves no
 masked pair out, and has nothing for the products of experts.
 """
 
 import argparse
 import json
 import pathlib
+from unittest import mock
 
 import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
+
+from models import untie
 
 HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
@@ -22,7 +25,8 @@ FAMILIES = [
     "bloom", "cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt_neo", "gptj", "granite",
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
 ]
-ENCODERS = ["mpnet", "xlm-roberta"]
+ENCODERS = ["albert", "deberta-v2", "mpnet", "xlm-roberta"]
+PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 TOKENS = 128
 
 
@@ -31,13 +35,18 @@ def flops(config):
     architecture = getattr(transformers, name)
     with torch.device("meta"):
         own = architecture.config_class.from_dict(config)
-        model = architecture._from_config(own, attn_implementation="eager").eval()
+        model = architecture._from_config(own, attn_implementation="eager").eval().requires_grad_(False)
+        untie(model, config)
         ids = torch.zeros(1, TOKENS, dtype=torch.long)
         # Without a mask a decoder of the library looks into positions, with one an encoder into the mask, and
         # neither has elements here.
         is_encoder = config["model_type"] in ENCODERS
         kwargs = {} if is_encoder else {"use_cache": False, "attention_mask": torch.ones_like(ids)}
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        if config["model_type"] in PAIRS:
+            kwargs = {"use_cache": False, "decoder_input_ids": ids}
+        # A warning about padding looks into the ids.
+        quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
+        with quiet, FlopCounterMode(display=False) as counter, torch.no_grad():
             model(input_ids=ids, **kwargs)
     counts = counter.get_flop_counts()
     tables = sum(sum(own.values()) for module, own in counts.items() if module.endswith(".rotary_emb"))
@@ -54,7 +63,7 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        if config["model_type"] in FAMILIES + ENCODERS and (not options.names or path.stem in options.names):
+        if config["model_type"] in FAMILIES + ENCODERS + PAIRS and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)
     versions = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}

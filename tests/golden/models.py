@@ -42,9 +42,13 @@ SINGLE = torch.float32
 EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
 OUTPUTS = [
     "last_hidden_state", "pooler_output", "logits", "cls_logits", "distillation_logits", "encoder_last_hidden_state",
-    "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits",
+    "prediction_logits", "seq_relationship_logits", "sop_logits", "start_logits", "end_logits",
 ]
 
+# Families that are no decoders, and keep no cache.
+ENCODERS = [
+    "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta",
+]
 
 @contextlib.contextmanager
 def in_double():
@@ -82,6 +86,8 @@ def untie(model, config):
 def draw(model, generator, dtype):
     """Draws every parameter anew, in numbers that `dtype` has: libraries start biases and padding rows at zero."""
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:  # sines and cosines
+            continue
         module = model.get_submodule(name.rpartition(".")[0])
         value = torch.randn(parameter.shape, generator=generator)
         if "norm" in type(module).__name__.lower() and name.endswith("weight"):
@@ -93,6 +99,9 @@ def draw(model, generator, dtype):
         else:
             value = 0.2 * value
         parameter.data = value.to(dtype).float()
+    for name, buffer in model.named_buffers():
+        if name == "final_logits_bias":
+            buffer.copy_((0.2 * torch.randn(buffer.shape, generator=generator)).to(dtype))
 
 
 def inputs(case, config, generator):
@@ -112,7 +121,9 @@ def inputs(case, config, generator):
     made |= {"attention_mask": mask} if case.masked else {}
     if getattr(config, "type_vocab_size", 1) > 1:
         made["token_type_ids"] = torch.randint(config.type_vocab_size, mask.shape, generator=generator)
-    if config.is_encoder_decoder:
+    if case.ended:
+        made["input_ids"][:, -1] = config.eos_token_id
+    if case.decoder_length:
         made["decoder_input_ids"] = tokens(*mask.shape)[:, : case.decoder_length]
         made["decoder_input_ids"][:, 0] = config.decoder_start_token_id
     return made
@@ -124,13 +135,13 @@ def load(case, folder, dtype):
         folder, dtype=dtype, output_loading_info=True, **EAGER
     )
     assert not any(report[kind] for kind in ("missing_keys", "mismatched_keys")), (case.name, report)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def forward(model, given):
     floats = {name: x.to(model.dtype) if x.is_floating_point() else x for name, x in given.items()}
     kwargs = {} if "pixel_values" in given else {"use_cache": False}
-    if model.config.model_type in ("bert", "roberta", "distilbert", "xlm-roberta", "camembert", "electra", "mpnet"):
+    if model.config.model_type in ENCODERS:
         kwargs = {}
     result = model(**floats, **kwargs)
     return {name: result[name] for name in OUTPUTS if result.get(name) is not None}
@@ -138,7 +149,7 @@ def forward(model, given):
 
 def generate(model, prompt, new=8):
     """Greedy tokens, the same with and without cache, none of them decided by rounding."""
-    model.generation_config.eos_token_id = None
+    model.generation_config.eos_token_id = model.generation_config.forced_eos_token_id = None
     runs = []
     for use_cache in (True, False):
         run = model.generate(

@@ -21,6 +21,8 @@ class Case:
     shards: str | None = None
     # How the tensors of the first published checkpoints of the family differ from what is saved today.
     published: object = None
+    # Whether texts end with the token that ends one, which no other of theirs is.
+    ended: bool = False
     # Another draw, where greedy decoding only repeats itself.
     seed: int = 0
 
@@ -44,6 +46,13 @@ def as_bert(tensors):
     names = {name: re.sub(r"LayerNorm\.weight$", "LayerNorm.gamma", name) for name in tensors}
     names = {name: re.sub(r"LayerNorm\.bias$", "LayerNorm.beta", new) for name, new in names.items()}
     return {names[name]: x for name, x in tensors.items()}
+
+
+def as_albert(tensors):
+    """albert/albert-base-v2: the table of words and its bias once more, as the head's."""
+    words = tensors["albert.embeddings.word_embeddings.weight"]
+    copies = {"predictions.decoder.weight": words, "predictions.decoder.bias": tensors["predictions.bias"]}
+    return tensors | {name: x.clone() for name, x in copies.items()}
 
 
 def as_roberta(tensors):
@@ -146,6 +155,23 @@ T5 = dict(
     vocab_size=79, d_model=20, d_kv=6, d_ff=32, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
     relative_attention_max_distance=12, feed_forward_proj="relu", pad_token_id=0, decoder_start_token_id=0,
 )
+ALBERT = dict(
+    vocab_size=83, embedding_size=10, hidden_size=24, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
+    max_position_embeddings=16, type_vocab_size=2,
+)
+DEBERTA = dict(
+    vocab_size=83, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+    max_position_embeddings=32, type_vocab_size=0, relative_attention=True, position_biased_input=False,
+    pos_att_type="p2c|c2p", share_att_key=True, position_buckets=6, norm_rel_ebd="layer_norm",
+)
+MT5 = {key: value for key, value in T5.items() if key != "feed_forward_proj"}
+# Tokens that end a text have an id that none is drawn with.
+ENDED = dict(eos_token_id=0, pad_token_id=1, decoder_start_token_id=1)
+BART = dict(
+    vocab_size=71, d_model=20, encoder_layers=2, decoder_layers=3, encoder_attention_heads=5, decoder_attention_heads=5,
+    encoder_ffn_dim=28, decoder_ffn_dim=36, max_position_embeddings=24, pad_token_id=1, eos_token_id=2, bos_token_id=3,
+    decoder_start_token_id=0,
+)
 
 CASES = [
     Case("bert_base", "BertModel", BERT),
@@ -176,6 +202,44 @@ CASES = [
     Case("electra_masked_lm", "ElectraForMaskedLM", BERT | dict(embedding_size=14, hidden_act="relu"), (7, 4)),
     Case("electra_classes", "ElectraForSequenceClassification", BERT | dict(embedding_size=24, num_labels=3), (5, 8)),
     Case("electra_base", "ElectraModel", BERT | dict(embedding_size=12, num_hidden_layers=1), (8, 6)),
+    Case("albert_base", "AlbertModel", ALBERT, (6, 9)),
+    Case("albert_masked_lm", "AlbertForMaskedLM", ALBERT | dict(num_hidden_layers=2, hidden_act="relu"), (8, 5),
+         published=as_albert),
+    Case("albert_ordered", "AlbertForPreTraining", ALBERT | dict(num_hidden_layers=4, embedding_size=24), (7, 6)),
+    Case("albert_classes", "AlbertForSequenceClassification", ALBERT | dict(num_labels=3), (5, 9), dtype="float16"),
+    Case("albert_token_classes", "AlbertForTokenClassification", ALBERT | dict(num_labels=5, type_vocab_size=1), (9, 4)),
+    Case("albert_answer", "AlbertForQuestionAnswering", ALBERT | dict(num_hidden_layers=1), (4, 8)),
+    Case("bart_base", "BartModel", BART, (9, 6), decoder_length=7),
+    Case("bart_generation", "BartForConditionalGeneration", BART | dict(scale_embedding=True, decoder_layers=1,
+         activation_function="relu"), (8, 5), decoder_length=6, seed=7),
+    Case("bart_causal", "BartForCausalLM", BART | dict(encoder_layers=3, decoder_attention_heads=4), (7, 9), seed=3),
+    Case("bart_classes", "BartForSequenceClassification", BART | ENDED | dict(num_labels=4), (8, 8), masked=False,
+         ended=True),
+    Case("bart_answer", "BartForQuestionAnswering", BART | dict(encoder_layers=1), (6, 9), dtype="bfloat16"),
+    Case("mbart_generation", "MBartForConditionalGeneration", BART | dict(scale_embedding=True), (7, 9),
+         decoder_length=5, seed=7),
+    Case("mbart_answer", "MBartForQuestionAnswering", BART | dict(decoder_layers=1), (8, 8), masked=False),
+    Case("mbart_causal", "MBartForCausalLM", BART | dict(decoder_layers=2), (9, 7), seed=1),
+    Case("marian_translation", "MarianMTModel", BART | dict(scale_embedding=True, activation_function="swish"), (9, 7),
+         decoder_length=6, seed=9),
+    Case("marian_base", "MarianModel", BART | dict(decoder_attention_heads=2), (5, 7), decoder_length=4),
+    Case("pegasus_generation", "PegasusForConditionalGeneration", BART | dict(decoder_layers=2),
+         (8, 9), decoder_length=7, seed=4),
+    Case("pegasus_causal", "PegasusForCausalLM", BART | dict(d_model=12, encoder_layers=4, decoder_layers=4,
+         decoder_attention_heads=3, encoder_attention_heads=2), (6, 8), seed=1),
+    Case("deberta_shared", "DebertaV2Model", DEBERTA, (15, 11)),
+    Case("deberta_apart", "DebertaV2Model", DEBERTA | dict(share_att_key=False, position_buckets=-1,
+         max_relative_positions=5, norm_rel_ebd="none", position_biased_input=True, type_vocab_size=2,
+         pos_att_type=["c2p", "p2c"]), (9, 12)),
+    Case("deberta_masked_lm", "DebertaV2ForMaskedLM", DEBERTA | dict(pos_att_type=["p2c"], share_att_key=False,
+         hidden_act="relu"), (14, 8)),
+    Case("deberta_own_head", "DebertaV2ForMaskedLM", DEBERTA | dict(pos_att_type=["c2p"], share_att_key=False,
+         num_hidden_layers=1, legacy=False), (7, 13)),
+    Case("deberta_classes", "DebertaV2ForSequenceClassification", DEBERTA | dict(num_labels=3, position_buckets=4,
+         max_relative_positions=10), (12, 6), dtype="float16"),
+    Case("deberta_token_classes", "DebertaV2ForTokenClassification", DEBERTA | dict(num_labels=5, position_buckets=8),
+         (8, 10)),
+    Case("deberta_answer", "DebertaV2ForQuestionAnswering", DEBERTA | dict(num_hidden_layers=1), (9, 9), masked=False),
     Case("gpt2_lm", "GPT2LMHeadModel", GPT2),
     Case("gpt2_published", "GPT2LMHeadModel", GPT2 | dict(n_inner=None, n_head=4), (5, 9), published=as_gpt2),
     Case("gpt2_classes", "GPT2ForSequenceClassification", GPT2 | dict(num_labels=2, pad_token_id=0), (7, 7), masked=False),
@@ -322,4 +386,13 @@ CASES = [
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
          num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,
          published=unchanged),
+    Case("t5_encoder", "T5EncoderModel", T5 | dict(num_layers=1), (12, 6)),
+    Case("t5_classes", "T5ForSequenceClassification", T5 | ENDED | dict(num_labels=3), (9, 9), masked=False, ended=True),
+    Case("t5_token_classes", "T5ForTokenClassification", T5 | dict(num_labels=4, feed_forward_proj="gated-silu"), (7, 10)),
+    Case("t5_answer", "T5ForQuestionAnswering", T5 | dict(num_decoder_layers=1), (11, 8)),
+    Case("mt5_tied", "MT5ForConditionalGeneration", MT5, (8, 11), decoder_length=5, seed=2),
+    Case("mt5_apart", "MT5ForConditionalGeneration", MT5 | dict(tie_word_embeddings=False, num_decoder_layers=1,
+         feed_forward_proj="relu"), (6, 9), decoder_length=7, dtype="bfloat16", seed=2),
+    Case("mt5_classes", "MT5ForSequenceClassification", MT5 | ENDED | dict(num_labels=2, d_kv=8), (7, 7), masked=False,
+         ended=True),
 ]

@@ -201,13 +201,13 @@ impl Model {
         kept.flat_map(Definition::defines).collect()
     }
 
-    /// The tokens, those of a cache included, where they are more than the model has positions for, or
+    /// The tokens, those of a cache included, or those of the other sequence, where they are more than the model has positions for, or
     /// was made for.
     pub fn beyond(&self, sizes: &Binding) -> Option<(Integer, &PositionLimit)> {
         let limit = self.recorded().positions.as_ref()?;
         let size = |role| self.graph().size_of(role).and_then(|symbol| sizes.get(symbol));
         let of = |role| size(role).cloned().unwrap_or_default();
-        let tokens = of(SizeRole::Past) + of(SizeRole::Tokens);
+        let tokens = (of(SizeRole::Past) + of(SizeRole::Tokens)).max(of(SizeRole::Memory));
         (tokens > limit.tokens.into()).then_some((tokens, limit))
     }
 

@@ -57,6 +57,9 @@ pub struct Dialect {
     /// Families that look learned positions up for each item, where others do once for all.
     #[serde(default)]
     pub positions_of_items: Vec<String>,
+    /// Families that look them up without an axis of items.
+    #[serde(default)]
+    pub positions_of_tokens: Vec<String>,
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,
@@ -101,6 +104,9 @@ pub enum Core {
     Chain {
         /// How products are called: `torch.matmul`, or the operator `@`.
         products: Manner,
+        /// Whether they are products of batches of matrices, `torch.bmm`.
+        #[serde(default)]
+        of_batches: bool,
         /// How softmax is called.
         softmax: Manner,
         /// Whether queries are scaled, or scores.

@@ -11,7 +11,7 @@ mod names;
 mod preset;
 
 pub use config::{
-    Config, ConfigError, GenerationSettings, POOLER, Quantisation, QuantisationMethod,
+    Config, ConfigError, GenerationSettings, POOLERS, Quantisation, QuantisationMethod,
 };
 pub use family::{Logits, Request, families};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};

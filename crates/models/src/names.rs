@@ -50,6 +50,7 @@ pub struct Names {
     transposed: Vec<Pattern>,
     ignored: Vec<Pattern>,
     tied: Vec<(Pattern, String)>,
+    sinusoids: Vec<Pattern>,
 }
 
 #[derive(Clone, Debug)]
@@ -166,6 +167,14 @@ impl Names {
         self
     }
 
+    /// Files may leave out a table of positions, since its elements are known: in row p, at i in the first
+    /// half of c elements sin(p / 10000^(2i/c)), in the second half the cosines.
+    #[must_use]
+    pub fn sinusoids(mut self, graph: &str) -> Self {
+        self.sinusoids.push(Pattern::new(graph));
+        self
+    }
+
     /// The places where a parameter may be, those of rules first. `outermost` is how many entries its
     /// outermost axis has.
     pub fn places(&self, path: &str, outermost: usize) -> Vec<Place> {
@@ -215,6 +224,11 @@ impl Names {
     /// Whether files hold the matrix of a parameter as `[in, out]`.
     pub fn is_transposed(&self, path: &str) -> bool {
         self.transposed.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// Whether files may leave out a parameter, whose elements are sines and cosines.
+    pub fn is_sinusoids(&self, path: &str) -> bool {
+        self.sinusoids.iter().any(|pattern| pattern.matches(path))
     }
 
     /// Whether files may hold a tensor of this name that no parameter is read from.

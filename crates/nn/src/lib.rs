@@ -27,6 +27,7 @@
 
 mod attention;
 mod bert;
+mod disentangled;
 mod dropout;
 mod embedding;
 mod error;
@@ -50,6 +51,7 @@ mod window;
 
 pub use attention::{Attend, Attended, AttentionConfig, MultiheadAttention, Origin, Weights};
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
+pub use disentangled::{DisentangledAttention, DisentangledConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::Embedding;
 pub use error::NnError;

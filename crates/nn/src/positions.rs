@@ -77,6 +77,18 @@ impl LearnedPositions {
         LearnedPositions::table(g, (max_positions.into(), embedding_dim.into()), false)
     }
 
+    /// The same table, not changed by training.
+    ///
+    /// # Errors
+    /// When a size is below one.
+    pub fn frozen(
+        g: &mut Graph,
+        max_positions: impl Into<Poly>,
+        embedding_dim: impl Into<Poly>,
+    ) -> Result<Self, NnError> {
+        LearnedPositions::table(g, (max_positions.into(), embedding_dim.into()), true)
+    }
+
     /// The same, changed by training unless `frozen`.
     ///
     /// # Errors

@@ -397,6 +397,23 @@ impl DecoderLayer {
         })?;
         self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))
     }
+
+    /// `[b, n, c]` to the same shape without an encoder's result: the second attention and its norm,
+    /// whose parameters stay, are passed by.
+    ///
+    /// # Errors
+    /// When an operand does not fit the configuration.
+    pub fn forward_alone(&self, g: &mut Graph, x: Var, call: Attend) -> Result<Attended, NnError> {
+        let g = &mut *g.enter(&self.scope);
+        let [norm1, _, norm3] = &self.norms;
+        let mut attended = None;
+        let x = self.wrap.apply(g, norm1, [x, x], |g, x| {
+            Ok(attended.insert(self.self_attn.forward_with(g, x, x, x, call)?).output)
+        })?;
+        let output = self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))?;
+        let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
+        Ok(Attended { output, weights, present })
+    }
 }
 
 #[cfg(test)]
@@ -467,6 +484,26 @@ mod tests {
         let norm = Norm::new(&mut g, ("c", "c"), NormConfig::layer()).unwrap();
         norm.forward(&mut g, x).unwrap();
         assert_eq!(two, one + g.cost().total());
+    }
+
+    #[test]
+    fn a_decoder_layer_alone_costs_what_an_encoder_layer_does() {
+        let cost = |alone: bool| {
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n", "c"]).unwrap();
+            let config = LayerConfig::new("c", "h", "f");
+            if alone {
+                let layer = DecoderLayer::new(&mut g, &config).unwrap();
+                layer.forward_alone(&mut g, x, Mask::causal().into()).unwrap();
+            } else {
+                let layer = EncoderLayer::new(&mut g, &config).unwrap();
+                layer.forward(&mut g, x, Mask::causal()).unwrap();
+            }
+            (g.cost().total(), g.parameters().0.to_string())
+        };
+        let ((alone, parameters), (encoder, _)) = (cost(true), cost(false));
+        assert_eq!(alone, encoder);
+        assert_eq!(parameters, "8·c² + 2·f·c + 15·c + f");
     }
 
     #[test]

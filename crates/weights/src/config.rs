@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_models::{Config, ConfigError, POOLER};
+use opledger_models::{Config, ConfigError, POOLERS};
 
 use crate::checkpoint::Checkpoint;
 use crate::files::{display, read_bounded};
@@ -53,7 +53,8 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
         true => config.with_head_apart(),
         false => config,
     };
-    match weights.names().any(|name| name.ends_with(POOLER)) {
+    let is_pooler = |name: &str| POOLERS.iter().any(|pooler| name.ends_with(pooler));
+    match weights.names().any(is_pooler) {
         true => Ok(config),
         false => Ok(config.without_pooler()),
     }

@@ -59,6 +59,9 @@ impl Checkpoint {
                         .stream(piece.tensor, range, |numbers| data.extend_from_slice(numbers))?;
                 }
             }
+            if pieces.is_empty() && names.is_sinusoids(&parameter.path) {
+                data = sinusoids(&parameter.sizes);
+            }
             let wrong = data.iter().filter(|x| !x.is_finite()).count();
             if wrong > 0 {
                 non_finite.push((parameter.path.clone(), wrong));
@@ -80,6 +83,20 @@ impl Checkpoint {
         let aside = aside.map(str::to_owned).collect();
         Ok(Loaded { tensors, bytes_read: reader.finish()?, non_finite, ignored, aside })
     }
+}
+
+/// A table `[positions, width]` whose row p has sin(p / 10000^(2i/width)) in its first half and the cosines
+/// in its second.
+fn sinusoids(sizes: &[usize]) -> Vec<f32> {
+    let [positions, width] = *sizes else { return Vec::new() };
+    let angle = |position: usize, pair: usize| {
+        position as f64 / 10_000_f64.powf((2 * pair) as f64 / width as f64)
+    };
+    let row = |position| {
+        let sines = (0..width.div_ceil(2)).map(move |pair| angle(position, pair).sin() as f32);
+        sines.chain((0..width / 2).map(move |pair| angle(position, pair).cos() as f32))
+    };
+    (0..positions).flat_map(row).collect()
 }
 
 /// Whether a tensor of a file has the elements of another, bit by bit.

@@ -41,7 +41,7 @@ pub(crate) struct Plan<'c> {
     pub(crate) aside: Vec<&'c str>,
 }
 
-/// The parameters of a graph, refused when their elements take more bytes than are `available`.
+/// The parameters and buffers of a graph, refused when their elements take more bytes than are `available`.
 pub(crate) fn parameters(
     checkpoint: &Checkpoint,
     graph: &Graph,
@@ -50,7 +50,8 @@ pub(crate) fn parameters(
 ) -> Result<Vec<Parameter>, WeightsError> {
     let nodes = || {
         let nodes = graph.nodes().iter();
-        nodes.filter(|node| matches!(node.op, Op::Source(Source::Param { .. })))
+        let kept = |op: &Op| matches!(op, Op::Source(Source::Param { .. } | Source::Buffer { .. }));
+        nodes.filter(move |node| kept(&node.op))
     };
     let (mut count, mut needed) = (Integer::default(), Integer::default());
     for node in nodes() {
@@ -153,7 +154,11 @@ impl<'c> Planner<'c, '_> {
         let outermost = sizes.first().map_or(1, |n| (*n).min(self.checkpoint.tensors.len() + 1));
         let mut places = self.names.places(path, outermost);
         let there = |place: &Place| place.files.iter().any(|file| self.tensor(file).is_some());
-        let place = places.swap_remove(places.iter().position(there).unwrap_or(0));
+        let found = places.iter().position(there);
+        if found.is_none() && self.names.is_sinusoids(path) {
+            return (Vec::new(), false);
+        }
+        let place = places.swap_remove(found.unwrap_or(0));
         let own = if place.stacked { sizes.get(1..).unwrap_or_default() } else { sizes };
         let (siblings, at, user) = match place.parts.iter().position(|part| part == path) {
             None => (vec![own], 0, path.clone()),

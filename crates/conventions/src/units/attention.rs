@@ -25,7 +25,9 @@ impl Lowering<'_> {
 
     pub(super) fn matmul(&self, node: &Node, sizes: Binding) -> Call {
         match self.core_at(node) {
-            Core::Chain { products, .. } => Call::new("matmul", *products, sizes),
+            Core::Chain { products, of_batches, .. } => {
+                Call::new(if *of_batches { "bmm" } else { "matmul" }, *products, sizes)
+            }
             Core::Sdpa => Call::new("matmul", Manner::Function, sizes),
         }
     }

@@ -60,12 +60,17 @@ impl Lowering<'_> {
         Ok((sizes, calls))
     }
 
-    /// How many times a model looks its learned positions up: once, or for each item.
+    /// The first axis of the positions that a model looks up: one, its items, or its tokens.
     fn position_rows(&self, node: &Node) -> Size {
-        let listed = |family: &str| self.dialect.positions_of_items.iter().any(|f| f == family);
-        match self.graph.size_of(SizeRole::Batch) {
-            Some(items) if self.family(node).is_some_and(listed) => self.at(&Poly::symbol(items)),
-            Some(_) | None => Ok(1.into()),
+        let among = |families: &[String]| {
+            self.family(node).is_some_and(|own| families.iter().any(|family| family == own))
+        };
+        let tokens = node.shape.axes.first().filter(|_| among(&self.dialect.positions_of_tokens));
+        let items = self.graph.size_of(SizeRole::Batch);
+        match (tokens, items.filter(|_| among(&self.dialect.positions_of_items))) {
+            (Some(tokens), _) => self.at(&tokens.size),
+            (None, Some(items)) => self.at(&Poly::symbol(items)),
+            (None, None) => Ok(1.into()),
         }
     }
 

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts, Integer};
-use opledger_ir::{Graph, ModuleClass, Op, Role, Var};
+use opledger_ir::{Graph, ModuleClass, Node, Op, Role, Var};
 
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
@@ -145,8 +145,11 @@ impl Lowering<'_> {
 
     /// The elements of the parameters that nodes read, in one run.
     fn parameters(&self, nodes: &[Var]) -> Result<Integer, ConventionError> {
+        // What a norm or a map is given is not its own, though it be a parameter.
+        let given = |node: &Node| usize::from(matches!(node.op, Op::Norm(_) | Op::Einsum(_)));
+        let nodes = nodes.iter().map(|var| self.graph.node(*var));
         let read: BTreeSet<Var> =
-            nodes.iter().flat_map(|var| self.graph.node(*var).inputs.iter().copied()).collect();
+            nodes.flat_map(|node| node.inputs.iter().skip(given(node)).copied()).collect();
         let parameters: BTreeSet<Var> =
             read.into_iter().filter_map(|var| self.parameter_behind(var)).collect();
         parameters.into_iter().map(|var| self.elements(var)).sum()

@@ -362,6 +362,29 @@ pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpEr
             }
             Ok(Tensor::new(call.output, out)?.into())
         }
+        Table::DistanceRows { span, max_distance, .. } => {
+            let [queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
+            let (span, middle) = (*span as i64, (*span / 2) as i64);
+            // In single precision, but for what the divisor is the logarithm of.
+            let divisor =
+                max_distance.map(|most| ((most - 1) as f64 / middle as f64) as f32).map(f32::ln);
+            let steps = |distance: i64| match divisor {
+                Some(divisor) if distance > middle => {
+                    let steps = (distance as f32 / middle as f32).ln() / divisor;
+                    middle + (steps * (middle - 1) as f32).ceil() as i64
+                }
+                _ => distance,
+            };
+            let near: Vec<i64> = (0..queries.max(keys) as i64).map(steps).collect();
+            let mut out = Vec::with_capacity(call.output_len());
+            for query in 0..queries {
+                out.extend((0..keys).map(|key| match query.checked_sub(key) {
+                    Some(distance) => (span + near[distance]).min(2 * span - 1),
+                    None => (span - near[key - query]).max(0),
+                }));
+            }
+            Ok(Value::Index(Tensor::new(call.output, out)?))
+        }
         Table::RelativeBuckets { bidirectional, buckets, max_distance, offset, .. } => {
             let offset = call.size(offset)?;
             let [queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };

@@ -98,6 +98,13 @@ fn tables_are_made_alike() {
     let biases = Table::LinearBiases { head: Axis::new("h", "q"), key: Axis::new("j", "k") };
     let biases = g.table("linear biases", biases).unwrap();
     g.output("linear biases", biases);
+    for (span, max_distance) in [(6, Some(40)), (2, None)] {
+        let (query, key) = (Axis::new("i", "q"), Axis::new("j", "k"));
+        let name = format!("rows {span}");
+        let rows = Table::DistanceRows { span, max_distance, query, key };
+        let ids = g.table(&name, rows).unwrap();
+        g.output(&name, ids);
+    }
     for (s, d, y, x, q, k, o) in [
         (1, 0, 1, 1, 1, 1, 0),
         (3, 1, 2, 3, 9, 90, 4),

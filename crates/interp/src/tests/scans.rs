@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, Integer};
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, GraphError, Scan, ScanValues};
+use opledger_ir::{Graph, GraphError, Scan, ScanValues, Var};
 use opledger_tensor::Tensor;
 
 use crate::{Fast, Feeds, Oracle, prove};
@@ -67,5 +67,41 @@ fn a_scan_carries_values_and_stacks_others_in_either_direction() {
         assert_eq!(numbers("kept"), [100.0, 200.0]);
         let foreseen = graph.footprint(&fast.binding, 4).unwrap().computed();
         assert!(Integer::from(fast.peak.unwrap().held) <= foreseen);
+    }
+}
+
+/// A gain that is made outside the inner repetition is one for all its iterations, and what it is
+/// applied by belongs to each of them.
+#[test]
+fn iterations_share_the_parameters_of_a_layer_that_is_made_outside() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["n"]).unwrap();
+    let blocks = g.repeated("blocks", "o");
+    let shared = g.enter(&blocks).scope("shared").here();
+    let gain = g.enter(&shared).param("gain", Source::gain(), ["n"]).unwrap();
+    let layers = g.enter(&blocks).repeated("layers", "l");
+    let y = g.repeat(&blocks, x, |g, x| -> Result<Var, GraphError> {
+        let gained = |g: &mut Graph, x| g.enter(&shared).mul("", x, gain);
+        let y = g.repeat(&layers, x, gained)?;
+        // Behind the inner repetition: once for each block.
+        g.enter(&shared).add("", y, gain)
+    });
+    g.output("y", y.unwrap());
+    assert_eq!(g.parameters().0.to_string(), "n·o");
+    assert_eq!(g.cost().total().to_string(), "add = n·o, mul = l·n·o");
+    for (o, l) in [(2, 3), (1, 1), (3, 0)] {
+        let sizes = Binding::from_iter([("o", o as u64), ("l", l as u64), ("n", 1)]);
+        let one = |value: f32| Tensor::new(&[1], vec![value]).unwrap();
+        let mut feeds = Feeds::seeded(1).with("x", one(3.0));
+        let mut expected = 3.0_f32;
+        for block in 0..o {
+            let gain = (block + 2) as f32;
+            feeds = feeds.with(&format!("blocks.{block}.shared.gain"), one(gain));
+            expected = expected * gain.powi(l) + gain;
+        }
+        let proof = prove(&g, &sizes, &feeds).unwrap();
+        assert!(proof.theorem.holds(), "{:?}", proof.theorem.mismatches);
+        let run = Fast::new().unwrap().run(&g, &sizes, &feeds).unwrap();
+        assert_eq!(run.output("y").unwrap().iter().copied().collect::<Vec<_>>(), [expected]);
     }
 }

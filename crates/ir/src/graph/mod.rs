@@ -161,6 +161,8 @@ pub struct Graph {
     modules: Vec<Module>,
     caches: Vec<Cache>,
     sizes: BTreeMap<SizeRole, Symbol>,
+    /// The repetition whose body is recorded at present.
+    body: Option<RepeatId>,
 }
 
 impl Graph {
@@ -360,13 +362,14 @@ impl Graph {
             return Err(self.error(&op, label, problem, inputs));
         };
         let path = self.unique(label);
+        let repeat = self.repetition_of(&op);
         self.nodes.push(Node {
             path,
             op,
             inputs: inputs.to_vec(),
             shape,
             further: results.collect(),
-            repeat: self.scope.repeat,
+            repeat,
             module: self.scope.module,
             role: None,
             location: Location::caller(),

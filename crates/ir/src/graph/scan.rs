@@ -4,7 +4,7 @@ use opledger_dims::Symbol;
 
 use super::{Graph, Loop, Scope};
 use crate::ops::{Carry, Exit};
-use crate::{Axis, GraphError, Op, Var};
+use crate::{Axis, GraphError, Op, RepeatId, Var};
 
 /// What goes into a repetition; see [`Graph::scan`].
 #[derive(Clone, Debug)]
@@ -112,9 +112,12 @@ impl Graph {
         let carry = Carry { carried: k, axis: axis.clone() };
         let entered = inner.record_all("", carry, &entering)?;
         let (carried, stacked) = entered.split_at(k);
-        let given =
-            body(&mut inner, ScanValues { carried: carried.to_vec(), stacked: stacked.to_vec() })?;
+        let around = std::mem::replace(&mut inner.body, scope.repeat);
+        let entered = ScanValues { carried: carried.to_vec(), stacked: stacked.to_vec() };
+        let given = body(&mut inner, entered);
+        inner.body = around;
         drop(inner);
+        let given = given?;
         let end = self.nodes.len();
         if let Some(repeat) = scope.repeat {
             self.loops.push(Loop { repeat, body: start..end, reverse: scan.reverse });
@@ -131,6 +134,15 @@ impl Graph {
             (carried.to_vec(), stacked.to_vec())
         })?;
         Ok(ScanValues { carried, stacked })
+    }
+
+    /// The repetition that a new node belongs to. What is computed in a body runs in each of its
+    /// iterations, also by a layer that was made outside, whose parameters all of them share.
+    pub(super) fn repetition_of(&self, op: &Op) -> Option<RepeatId> {
+        let own = self.scope.repeat;
+        let Some(body) = self.body.filter(|_| !op.is_source()) else { return own };
+        let mut around = std::iter::successors(Some(body), |id| self.repetition(*id).parent);
+        if own.is_none_or(|own| around.any(|id| id == own)) { Some(body) } else { own }
     }
 
     /// What the two ends of a recorded body name.

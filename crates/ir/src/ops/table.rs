@@ -69,6 +69,20 @@ pub enum Table {
         /// The axis of keys.
         key: Axis,
     },
+    /// The row of the distance d = query − key in a table of 2·span rows (He et al. 2021, §3.1, and the
+    /// authors' code of version 2): span + d, within the table. Up to a `max_distance`, distances beyond
+    /// half the span share rows, more of them the farther they are. Shape `[query, key]` of ids below
+    /// 2·span.
+    DistanceRows {
+        /// Half the rows.
+        span: usize,
+        /// The distance that has the last row, where far ones share rows.
+        max_distance: Option<usize>,
+        /// The axis of queries.
+        query: Axis,
+        /// The axis of keys.
+        key: Axis,
+    },
     /// The weights of the positions that results are interpolated from: the source of result r is
     /// (a·r + b) / c. Shape `[result, tap]` of reals.
     Interpolation {
@@ -161,6 +175,20 @@ fn slope(head: usize, heads: usize) -> f64 {
     }
 }
 
+/// The row of a distance of a query from a key, in single precision as in the authors' code.
+fn distance_row(distance: i64, span: usize, max_distance: Option<usize>) -> i64 {
+    let (middle, magnitude) = (span / 2, distance.unsigned_abs());
+    let shared = match max_distance {
+        Some(most) if magnitude > middle as u64 => {
+            let range = (((most - 1) as f64 / middle as f64) as f32).ln();
+            let share = (magnitude as f32 / middle as f32).ln() / range;
+            distance.signum() * ((share * (middle - 1) as f32).ceil() as i64 + middle as i64)
+        }
+        Some(_) | None => distance,
+    };
+    (shared + span as i64).clamp(0, 2 * span as i64 - 1)
+}
+
 impl Table {
     /// The three sizes of a source as numbers, the last of which is divided by.
     ///
@@ -221,6 +249,7 @@ impl Operation for Table {
             Table::ShiftMask { .. } => "shift_mask",
             Table::RelativeBuckets { .. } => "relative_buckets",
             Table::LinearBiases { .. } => "linear_biases",
+            Table::DistanceRows { .. } => "distance_rows",
             Table::Interpolation { .. } => "interpolation",
         }
     }
@@ -244,6 +273,17 @@ impl Operation for Table {
                     )));
                 }
                 Shape::real(vec![result.clone(), tap.clone()])
+            }
+            Table::DistanceRows { span, max_distance, query, key } => {
+                let middle = span / 2;
+                if *span == 0 || max_distance.is_some_and(|most| middle == 0 || most <= middle + 1)
+                {
+                    return Err(ShapeError::Sizes(format!(
+                        "{span} rows to either side leave {middle} for short distances; at least 1, \
+                         and fewer than the distance that has the last row, are needed"
+                    )));
+                }
+                Shape { axes: vec![query.clone(), key.clone()], elem: Elem::I64 }
             }
             Table::RelativeBuckets { bidirectional, buckets, max_distance, query, key, .. } => {
                 let Buckets { exact, .. } = Buckets::new(*bidirectional, *buckets, *max_distance);
@@ -275,6 +315,7 @@ impl Operation for Table {
             }
             Table::RelativeBuckets { offset, .. } => vec![offset],
             Table::LinearBiases { .. } => Vec::new(),
+            Table::DistanceRows { .. } => Vec::new(),
             Table::Interpolation { source, .. } => source.iter().collect(),
         })
     }
@@ -288,6 +329,12 @@ impl Operation for Table {
             Table::RelativeBuckets { bidirectional, buckets, max_distance, .. } => {
                 let ways = if *bidirectional { "both ways" } else { "to earlier keys" };
                 format!("{buckets} up to distance {max_distance}, {ways}")
+            }
+            Table::DistanceRows { span, max_distance: None, .. } => {
+                format!("{span} to either side")
+            }
+            Table::DistanceRows { span, max_distance: Some(most), .. } => {
+                format!("{span} to either side, up to distance {most}")
             }
             Table::Interpolation { kind: Interpolation::Linear, .. } => "linear".to_owned(),
             Table::Interpolation { kind: Interpolation::Cubic, .. } => "cubic".to_owned(),
@@ -319,6 +366,13 @@ impl Operation for Table {
                 let slopes = (0..heads).map(|head| slope(head, heads));
                 let row = |slope: f64| (0..keys).map(move |key| T::from_f64(slope * key as f64));
                 call.result(slopes.flat_map(row).collect())
+            }
+            Table::DistanceRows { span, max_distance, .. } => {
+                let row = |at: Vec<usize>| {
+                    distance_row(at[0] as i64 - at[1] as i64, *span, *max_distance)
+                };
+                let rows = indices(call.output).map(row).collect();
+                Ok(vec![Value::Index(Tensor::new(call.output, rows)?)])
             }
             Table::Interpolation { kind, source, .. } => {
                 let [a, b, c] = Table::source(source, call.binding)?;
@@ -478,6 +532,35 @@ mod tests {
         let error = buckets(true, (2, 16), 0, (1, 1)).unwrap_err().problem.to_string();
         assert!(error.starts_with("2 buckets up to distance 16 leave 0"), "{error}");
         assert!(buckets(false, (32, 16), 0, (1, 1)).is_err());
+    }
+
+    /// From distance −60 to 60, the distances at which the row changes that `make_log_bucket_position` of
+    /// DeBERTa-v2 gives in PyTorch for 16 buckets up to 40.
+    #[test]
+    fn rows_of_distances_are_those_of_deberta() {
+        let rows = |span, max_distance, far: i64| {
+            let mut g = Graph::new();
+            let (query, key) = (Axis::new("n", 2 * far + 1), Axis::new("m", 2 * far + 1));
+            let table = Table::DistanceRows { span, max_distance, query, key };
+            let ids = g.table("", table).unwrap();
+            prove(&g, &[]);
+            let of_middle = evaluate(&g, ids, &[]).split_off((far * (2 * far + 1)) as usize);
+            of_middle[..(2 * far + 1) as usize].to_vec()
+        };
+        let begins = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 20, 25, 32];
+        let expected = (-60_i64..=60).rev().map(|distance| {
+            let passed = begins.iter().filter(|begin| **begin <= distance.abs()).count();
+            // The row of −40 and beyond is one further than that of −32, that of 40 the same.
+            let more = usize::from(distance <= -40);
+            if distance < 0 { 16 - (passed + more) as i64 } else { 16 + passed as i64 }
+        });
+        assert_eq!(rows(16, Some(40), 60), expected.map(|row| row as f64).collect::<Vec<_>>());
+        assert_eq!(rows(2, None, 3), [3., 3., 3., 2., 1., 0., 0.]);
+        let mut g = Graph::new();
+        let (span, query, key) = (1, Axis::new("n", 1), Axis::new("m", 1));
+        let error = g.table("", Table::DistanceRows { span, max_distance: Some(9), query, key });
+        let error = error.unwrap_err().problem.to_string();
+        assert!(error.starts_with("1 rows to either side leave 0"), "{error}");
     }
 
     /// The authors' construction: label the rolled image by slices, cut it into windows, compare.

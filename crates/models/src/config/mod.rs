@@ -20,7 +20,7 @@ pub(crate) use keys::Keys;
 pub use quantisation::{Quantisation, QuantisationMethod};
 
 /// What the first parameter of a pooler is called in files.
-pub const POOLER: &str = "pooler.dense.weight";
+pub const POOLERS: [&str; 2] = ["pooler.dense.weight", "pooler.weight"];
 
 /// Whether a model has a pooler with parameters.
 fn has_pooler(graph: &Graph) -> bool {
@@ -77,11 +77,15 @@ impl Config {
     /// Whether the files of its weights decide if the head is the table of words. Of T5 of version 1.1
     /// the library makes one table for both, whatever `tie_word_embeddings` says, until it meets a file
     /// with a head (`transformers` 5.23; version 4.57 makes two where the key is false). As it saves such
-    /// a model, the key is true and `scale_decoder_outputs` is false.
+    /// a model, the key is true and `scale_decoder_outputs` is false. Of mT5 it makes one table unless a file
+    /// has a head, whatever keys say.
     pub fn leaves_head_open(&self) -> bool {
         let says_no = |key: &str| self.map.get(key) == Some(&Value::Bool(false));
-        self.map.get("model_type").is_some_and(|family| family == "t5")
-            && (says_no("tie_word_embeddings") || says_no("scale_decoder_outputs"))
+        match self.map.get("model_type").and_then(Value::as_str) {
+            Some("t5") => says_no("tie_word_embeddings") || says_no("scale_decoder_outputs"),
+            Some("mt5") => true,
+            _ => false,
+        }
     }
 
     /// The same beside weights without a pooler, as encoders are published that were trained without
@@ -99,9 +103,11 @@ impl Config {
         graph.drop_output("pooler_output");
         match has_pooler(graph) {
             true => Vec::new(),
-            false => vec![format!(
-                "the files have no `{POOLER}`: the model is read without its `pooler_output`"
-            )],
+            false => {
+                let names = POOLERS.map(|name| format!("`{name}`")).join(" or ");
+                let told = "the model is read without its `pooler_output`";
+                vec![format!("the files have no {names}: {told}")]
+            }
         }
     }
 

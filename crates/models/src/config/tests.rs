@@ -89,7 +89,7 @@ fn what_is_wrong_is_named_by_its_key() {
         (
             "model_type",
             json!("lama"),
-            "config: model_type `lama` is not supported (did you mean `llama`?); supported: bert",
+            "config: model_type `lama` is not supported (did you mean `llama`?); supported: albert",
         ),
         (
             "rope_scaling",

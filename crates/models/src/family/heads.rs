@@ -6,8 +6,10 @@ use opledger_ir::ops::{Activation, Rearrange};
 use opledger_ir::{Graph, Var};
 use opledger_nn::{Dropout, DropoutConfig, Linear, LinearConfig, NnError};
 
+use super::checks::classes;
 use super::recorder::Problem;
 use super::tokens::token;
+use crate::config::{ConfigError, Keys};
 
 /// Dropout before a head, which does nothing here; its probability is that of training.
 pub(super) fn dropped(g: &mut Graph, x: Var) -> Result<Var, NnError> {
@@ -37,9 +39,25 @@ pub(super) fn first_token(
     Ok(g.activation(x, function)?)
 }
 
+/// The two classes of [`answer`], of which a configuration may not have others.
+pub(super) fn answer_classes(keys: &Keys<'_>) -> Result<Poly, ConfigError> {
+    match classes(keys)? {
+        2 => Ok(Poly::from(2)),
+        _ => {
+            Err(keys
+                .unsupported("id2label", "two labels: where an answer begins and where it ends"))
+        }
+    }
+}
+
 /// For each token a score that the answer to a question begins there, and one that it ends there.
 pub(super) fn answer(g: &mut Graph, x: Var) -> Result<(), Problem> {
-    let scores = classifier(g, "qa_outputs", x, &Poly::from(2))?;
+    answer_in(g, "qa_outputs", x)
+}
+
+/// The same by the map in a scope.
+pub(super) fn answer_in(g: &mut Graph, scope: &str, x: Var) -> Result<(), Problem> {
+    let scores = classifier(g, scope, x, &Poly::from(2))?;
     for (at, name) in ["start_logits", "end_logits"].into_iter().enumerate() {
         let (start, len) = (Poly::from(at as i64), Poly::one());
         let one = g.rearrange(scores, Rearrange::Slice { axis: "k".into(), start, len })?;

@@ -5,12 +5,15 @@
 //! layers), and records the graph; `b` items, `n` tokens and `p` cached tokens stay free. The size of
 //! an image is a number, as are all widths where they change from stage to stage.
 
+mod bart;
 mod bert;
 mod bloom;
 mod causal;
 mod checks;
 mod cohere;
+mod deberta;
 mod decoder;
+mod encoder;
 mod falcon;
 mod gemma;
 mod glm;
@@ -25,6 +28,7 @@ mod layer_types;
 mod llama;
 mod olmo2;
 mod opt;
+mod pairs;
 mod pattern;
 mod qwen;
 mod recorder;
@@ -55,20 +59,25 @@ struct Family {
     name: &'static str,
     /// The family whose code it is in the `transformers` library, where it is only called otherwise.
     code: &'static str,
+    /// Whether its models are an encoder and a decoder.
+    pair: bool,
     build: Build,
 }
 
 type Build = fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>;
 
 const fn family(name: &'static str, build: Build) -> Family {
-    Family { name, code: name, build }
+    Family { name, code: name, pair: false, build }
 }
 
 const FAMILIES: &[Family] = &[
+    family("albert", bert::albert),
+    Family { pair: true, ..family("bart", bart::bart) },
     family("bert", bert::bert),
     family("roberta", bert::roberta),
     Family { code: "roberta", ..family("xlm-roberta", bert::xlm_roberta) },
     Family { code: "roberta", ..family("camembert", bert::camembert) },
+    family("deberta-v2", deberta::build),
     family("distilbert", bert::distilbert),
     family("electra", bert::electra),
     family("bloom", bloom::build),
@@ -86,11 +95,14 @@ const FAMILIES: &[Family] = &[
     family("gptj", gptj::build),
     family("granite", granite::build),
     family("llama", llama::llama),
+    Family { pair: true, ..family("marian", bart::marian) },
+    Family { pair: true, code: "bart", ..family("mbart", bart::mbart) },
     family("mistral", llama::mistral),
     family("mixtral", llama::mixtral),
     family("mpnet", bert::mpnet),
     family("olmo2", olmo2::build),
     family("opt", opt::build),
+    Family { pair: true, code: "marian", ..family("pegasus", bart::pegasus) },
     family("phi", llama::phi),
     family("phi3", llama::phi3),
     family("starcoder2", llama::starcoder2),
@@ -99,7 +111,8 @@ const FAMILIES: &[Family] = &[
     family("qwen3", qwen::qwen3),
     family("qwen3_moe", qwen::qwen3_moe),
     family("smollm3", smollm3::build),
-    family("t5", t5::build),
+    Family { pair: true, code: "t5", ..family("mt5", t5::mt5) },
+    Family { pair: true, ..family("t5", t5::t5) },
     family("vit", vit::vit),
     family("deit", vit::deit),
     family("swin", swin::build),
@@ -130,7 +143,7 @@ impl Config {
             })?;
             // The name of a file with other weights than those that are read here.
             keys.only("transformers_weights", serde_json::Value::Null)?;
-            if family.name != "t5" {
+            if !family.pair {
                 keys.only("is_encoder_decoder", false)?;
             }
             let mut recorder = Recorder::new(family.code);

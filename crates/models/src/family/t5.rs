@@ -1,7 +1,8 @@
 //! T5 (Raffel et al. 2020; version 1.1: Shazeer 2020, table 1): an encoder and a decoder with RMSNorm
 //! before the sublayers, a learned bias by relative position, and scores that are not scaled. Named as
-//! in the `transformers` library.
+//! in the `transformers` library. mT5 (Xue et al. 2021) is T5 of version 1.1 by other keys.
 
+use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor};
 use opledger_ir::{Mask, SizeRole, Var};
 use opledger_nn::{
@@ -10,7 +11,9 @@ use opledger_nn::{
     Residual,
 };
 
-use super::checks::{head, no_past, same};
+use super::checks::{classes, head, no_past, same};
+use super::heads::{answer, answer_classes, classifier, dropped};
+use super::pairs::{First, moved_on, text_classes, unpadded};
 use super::recorder::{Problem, Recorder};
 use super::relative::Buckets;
 use super::request::Request;
@@ -27,21 +30,70 @@ enum Class {
     Stacks,
     /// The encoder.
     Encoder,
+    /// Both stacks, given the same text, and its classes.
+    TextClasses,
+    /// The encoder, and classes of each token.
+    TokenClasses,
+    /// Both stacks, given the same text, and where the answer to a question begins and ends in it.
+    Answer,
 }
 
-const CLASSES: &[(&str, Class)] = &[
-    ("T5ForConditionalGeneration", Class::Scores),
-    ("T5Model", Class::Stacks),
-    ("T5EncoderModel", Class::Encoder),
-    // What the first was called when the first checkpoints were published.
-    ("T5WithLMHeadModel", Class::Scores),
-];
+/// What the families differ in.
+struct Variant {
+    /// The classes; the first is that of a configuration that names none.
+    classes: &'static [(&'static str, Class)],
+    /// The function between the maps of a feed-forward layer, where no key says.
+    feed_forward: &'static str,
+    /// Whether a head that is the table of words takes smaller values, unless a key says otherwise.
+    scales: bool,
+}
+
+const T5: Variant = Variant {
+    classes: &[
+        ("T5ForConditionalGeneration", Class::Scores),
+        ("T5Model", Class::Stacks),
+        ("T5EncoderModel", Class::Encoder),
+        ("T5ForSequenceClassification", Class::TextClasses),
+        ("T5ForTokenClassification", Class::TokenClasses),
+        ("T5ForQuestionAnswering", Class::Answer),
+        // What the first was called when the first checkpoints were published.
+        ("T5WithLMHeadModel", Class::Scores),
+    ],
+    feed_forward: "relu",
+    scales: true,
+};
+
+const MT5: Variant = Variant {
+    classes: &[
+        ("MT5ForConditionalGeneration", Class::Scores),
+        ("MT5Model", Class::Stacks),
+        ("MT5EncoderModel", Class::Encoder),
+        ("MT5ForSequenceClassification", Class::TextClasses),
+        ("MT5ForTokenClassification", Class::TokenClasses),
+        ("MT5ForQuestionAnswering", Class::Answer),
+    ],
+    feed_forward: "gated-gelu",
+    scales: false,
+};
 
 /// The table of relative positions, which the first layer of a stack has for all.
 const TABLE: &str = "block.0.layer.0.SelfAttention.relative_attention_bias";
 
-pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let class = head(keys, CLASSES)?;
+pub(super) fn t5(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    build(keys, request, r, &T5)
+}
+
+pub(super) fn mt5(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    build(keys, request, r, &MT5)
+}
+
+fn build(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    variant: &Variant,
+) -> Result<(), Problem> {
+    let class = head(keys, variant.classes)?;
     no_past(keys, request)?;
     // What `feed_forward_proj` says in other words, and what says how to train or generate.
     keys.pass_over(&["dense_act_fn", "is_gated_act", "n_positions", "pad_token_id", "output_past"]);
@@ -61,9 +113,9 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     )?;
     // With the table of words as its map, the head of version 1 takes smaller values.
     let first = keys.flag_or("tie_word_embeddings", true)?;
-    let scaled = keys.flag_or("scale_decoder_outputs", first)?;
+    let scaled = variant.scales && keys.flag_or("scale_decoder_outputs", first)?;
     let tied = !keys.head_apart;
-    let (activation, gated) = feed_forward(keys)?;
+    let (activation, gated) = feed_forward(keys, variant.feed_forward)?;
     let eps = keys.epsilon_or("layer_norm_epsilon", 1e-6)?;
     let (width, heads) = (keys.size("d_model")?, keys.size("num_heads")?);
     let (head_dim, hidden) = (keys.size("d_kv")?, keys.size("d_ff")?);
@@ -77,6 +129,16 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     }
     let (v, ff, l) = (r.size("v", vocabulary), r.size("ff", hidden), r.size("l", layers));
     let buckets = Buckets::read(keys, h.clone())?;
+    let k = match class {
+        Class::TextClasses => {
+            unpadded(keys, request, "the class of a text is read off the token that ends it")?;
+            r.size("k", classes(keys)?)
+        }
+        Class::TokenClasses => r.size("k", classes(keys)?),
+        Class::Answer => answer_classes(keys)?,
+        Class::Scores | Class::Stacks | Class::Encoder => Poly::one(),
+    };
+    let start = keys.whole_or("decoder_start_token_id", 0)?;
     let norm = NormConfig { eps, ..NormConfig::rms() };
     let config = |names| LayerConfig {
         attention: AttentionConfig {
@@ -106,9 +168,11 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 
     r.names = names();
     let g = &mut r.graph;
-    // An encoder alone has its tokens in `n`, as every other.
+    // One text alone has its tokens in `n`, whichever stacks it is given to.
     let (source, role) = match class {
-        Class::Encoder => ("n", SizeRole::Tokens),
+        Class::Encoder | Class::TextClasses | Class::TokenClasses | Class::Answer => {
+            ("n", SizeRole::Tokens)
+        }
         Class::Scores | Class::Stacks => ("m", SizeRole::Memory),
     };
     let ids = token_ids(g, "input_ids", ["b", source], v.clone())?;
@@ -140,13 +204,25 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     })?;
     let memory = last.forward(&mut scope, memory)?;
     drop(scope);
-    if class == Class::Encoder {
-        g.output("last_hidden_state", memory);
-        return Ok(());
+    match class {
+        Class::Encoder => {
+            g.output("last_hidden_state", memory);
+            return Ok(());
+        }
+        Class::TokenClasses => {
+            let x = dropped(g, memory)?;
+            let scores = classifier(g, "classifier", x, &k)?;
+            g.output("logits", scores);
+            return Ok(());
+        }
+        Class::Scores | Class::Stacks | Class::TextClasses | Class::Answer => {}
     }
 
     g.output("encoder_last_hidden_state", memory);
-    let targets = token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?;
+    let targets = match source {
+        "n" => moved_on(g, ids, First::Token(start))?,
+        _ => token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?,
+    };
     g.size_role(SizeRole::Tokens, "n");
     let mut scope = g.scope("decoder");
     let stack = scope.repeated("block", decoder_layers);
@@ -169,9 +245,14 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     })?;
     let x = last.forward(&mut scope, x)?;
     drop(scope);
-    if class == Class::Stacks {
-        g.output("last_hidden_state", x);
-        return Ok(());
+    match class {
+        Class::Stacks => {
+            g.output("last_hidden_state", x);
+            return Ok(());
+        }
+        Class::TextClasses => return text_classes(g, x, &k),
+        Class::Answer => return answer(g, x),
+        Class::Scores | Class::Encoder | Class::TokenClasses => {}
     }
     let g = &mut *g.scope("lm_head");
     let x = if scaled { g.scale(x, Factor::InverseSqrt(c.clone()))? } else { x };
@@ -188,9 +269,9 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 }
 
 /// The function between the maps, and whether it gates a third one.
-fn feed_forward(keys: &Keys<'_>) -> Result<(Activation, bool), ConfigError> {
+fn feed_forward(keys: &Keys<'_>, default: &str) -> Result<(Activation, bool), ConfigError> {
     let key = "feed_forward_proj";
-    let text = keys.text(key)?.unwrap_or("relu");
+    let text = keys.text(key)?.unwrap_or(default);
     // In this family the gate's GELU is the approximation.
     if text == "gated-gelu" {
         return Ok((Activation::GeluTanh, true));
@@ -202,7 +283,8 @@ fn feed_forward(keys: &Keys<'_>) -> Result<(Activation, bool), ConfigError> {
 }
 
 fn names() -> Names {
-    let mut names = Names::default();
+    // Behind some heads the stacks stand a scope further in.
+    let mut names = Names::default().prefix("transformer.");
     for stack in ["encoder", "decoder"] {
         names = names.tie(&format!("{stack}.embed_tokens.weight"), "shared.weight");
     }

@@ -29,18 +29,24 @@ pub(crate) fn token(g: &mut Graph, x: Var, at: u64) -> Result<Var, GraphError> {
 
 /// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide; a result.
 pub(crate) fn pooler(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<(), Problem> {
-    let pooled = pooled(g, x, c, act)?;
+    let pooled = pooled(g, "pooler.dense", x, c, act)?;
     g.output("pooler_output", pooled);
     Ok(())
 }
 
-/// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide.
-pub(crate) fn pooled(g: &mut Graph, x: Var, c: Poly, act: Activation) -> Result<Var, Problem> {
+/// `act(W·x₀ + b)` of the first token's `x₀`, `c` wide; the map stands in a scope.
+pub(crate) fn pooled(
+    g: &mut Graph,
+    scope: &str,
+    x: Var,
+    c: Poly,
+    act: Activation,
+) -> Result<Var, Problem> {
     let from = g.last_axis(x).map_err(|e| Problem::Layer(NnError::Config(e.to_string())))?;
     let module = g.module(ModuleClass::Pooler);
     let g = &mut *g.enter(&module);
     let config = LinearConfig::default();
-    let dense = Linear::new(&mut g.scope("pooler.dense"), from, ("c", c), config)?;
+    let dense = Linear::new(&mut g.scope(scope), from, ("c", c), config)?;
     let first = token(g, x, 0)?;
     let pooled = dense.forward(g, first)?;
     Ok(g.activation(pooled, act)?)

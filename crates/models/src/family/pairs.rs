@@ -1,0 +1,66 @@
+//! What pairs of an encoder and a decoder have in common: the text moved on for the decoder, and heads
+//! that read its result. Named as in the `transformers` library.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Activation, IndexMap, Rearrange};
+use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Var};
+use opledger_nn::{Linear, LinearConfig};
+
+use super::heads::{classifier, dropped};
+use super::recorder::Problem;
+use super::request::Request;
+use crate::config::{ConfigError, Keys};
+
+/// What a decoder begins with that is given the encoder's own text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// A token.
+    Token(u64),
+    /// The last token of the text.
+    Last,
+}
+
+/// Ids `[b, n]`, each moved on by one place, behind a first one.
+pub(super) fn moved_on(g: &mut Graph, ids: Var, first: First) -> Result<Var, GraphError> {
+    let [item, token] = [0, 1].map(IndexExpr::Position);
+    let before = token.minus(&1.into());
+    let looked_up = |at| IndexExpr::Lookup { operand: 0, at: vec![item.clone(), at] };
+    let value = match first {
+        // A place before the first is one from the end.
+        First::Last => looked_up(before),
+        First::Token(id) => token.choose(&looked_up(before), &IndexExpr::size(Poly::from(id))),
+    };
+    let axes = ["b", "n"].map(Axis::from).to_vec();
+    g.record("moved_on", IndexMap { axes, value, truth: false }, &[ids])
+}
+
+/// Refuses padding where the last token of a text is asked for.
+pub(super) fn unpadded(keys: &Keys<'_>, request: &Request, what: &str) -> Result<(), ConfigError> {
+    match request.attention_mask {
+        false => Ok(()),
+        true => Err(ConfigError::Request {
+            origin: keys.origin(),
+            problem: format!("{what}, which padding hides: give texts one by one"),
+        }),
+    }
+}
+
+/// Classes of the text, by the last token of `x [b, n, c]`, which is the one that ends it.
+pub(super) fn text_classes(g: &mut Graph, x: Var, k: &Poly) -> Result<(), Problem> {
+    let (axis, len) = ("n".into(), Poly::one());
+    let start = Poly::from("n") - Poly::one();
+    let last = g.rearrange(x, Rearrange::Slice { axis, start, len })?;
+    let axes = vec!["b".into(), "n".into()];
+    let x = g.rearrange(last, Rearrange::Merge { axes, into: "b".into() })?;
+    let x = dropped(g, x)?;
+    let width = g.last_axis(x).map_err(|e| opledger_nn::NnError::Config(e.to_string()))?;
+    let scope = "classification_head";
+    let config = LinearConfig::default();
+    let dense = Linear::new(&mut g.scope(&format!("{scope}.dense")), width.clone(), width, config)?;
+    let x = dense.forward(g, x)?;
+    let x = g.activation(x, Activation::Tanh)?;
+    let x = dropped(g, x)?;
+    let scores = classifier(g, &format!("{scope}.out_proj"), x, k)?;
+    g.output("logits", scores);
+    Ok(())
+}
