@@ -59,7 +59,7 @@ def configured(d, config, inputs, sizes, padded=None):
 
 
 # Families whose positions or biases follow from a mask, which Opledger refuses, and those with two supports.
-UNMASKED = ["opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text"]
+UNMASKED = ["modernbert", "opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text"]
 
 
 def text(d, model_type, classes, most, **config):
@@ -631,12 +631,24 @@ def t5_heads(d):
                 decoder_start_token_id=0)
 
 
+def modernbert(d):
+    h = d.randint(1, 8)
+    head = classes(d, "ModernBert", [*HEADS["Roberta"], "Model", "ForMaskedLM"])
+    return text(d, "modernbert", head.pop("classes"), "max_position_embeddings", hidden_size=2 * d.width(h),
+                num_hidden_layers=d.randint(1, 8), num_attention_heads=h, intermediate_size=d.randint(1, 150),
+                hidden_activation=d.choice(["gelu", "relu", "silu"]), local_attention=2 * d.randint(1, 8),
+                global_attn_every_n_layers=d.randint(1, 4), norm_bias=d.flag(), attention_bias=d.flag(), mlp_bias=d.flag(),
+                classifier_bias=d.flag(), classifier_pooling="cls", pad_token_id=0, bos_token_id=2, eos_token_id=1,
+                cls_token_id=2, sep_token_id=1, **head)
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
                  gemma3, qwen2_moe],
     "later": [bert_heads, roberta_heads, xlm_roberta, camembert, distilbert_heads, electra, mpnet, opt, qwen3_moe, phi3,
               phi, starcoder2],
+    "windows": [modernbert],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

@@ -25,7 +25,7 @@ FAMILIES = [
     "bloom", "cohere", "cohere2", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt_neo", "gptj", "granite",
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
 ]
-ENCODERS = ["albert", "deberta-v2", "mpnet", "xlm-roberta"]
+ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 TOKENS = 128
 

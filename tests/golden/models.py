@@ -200,7 +200,11 @@ def published_config(path):
     """The keys of configurations published before version 5 of the library."""
     config = json.loads(path.read_text())
     rope = config.pop("rope_parameters", None)
-    if rope and "full_attention" in rope:
+    if config["model_type"] == "modernbert":
+        for old, kind in [("global", "full_attention"), ("local", "sliding_attention")]:
+            config[f"{old}_rope_theta"] = rope[kind]["rope_theta"]
+        config["global_attn_every_n_layers"] = 3
+    elif rope and "full_attention" in rope:
         config["rope_theta"] = rope["full_attention"].pop("rope_theta")
         config["rope_local_base_freq"] = rope["sliding_attention"].pop("rope_theta")
         config["rope_scaling"] = None if rope["full_attention"]["rope_type"] == "default" else rope["full_attention"]

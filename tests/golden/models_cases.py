@@ -164,6 +164,11 @@ DEBERTA = dict(
     max_position_embeddings=32, type_vocab_size=0, relative_attention=True, position_biased_input=False,
     pos_att_type="p2c|c2p", share_att_key=True, position_buckets=6, norm_rel_ebd="layer_norm",
 )
+MODERNBERT = dict(
+    vocab_size=83, hidden_size=24, num_hidden_layers=7, num_attention_heads=3, intermediate_size=28,
+    max_position_embeddings=64, local_attention=6, pad_token_id=0, eos_token_id=1, bos_token_id=2, cls_token_id=2,
+    sep_token_id=1,
+)
 MT5 = {key: value for key, value in T5.items() if key != "feed_forward_proj"}
 # Tokens that end a text have an id that none is drawn with.
 ENDED = dict(eos_token_id=0, pad_token_id=1, decoder_start_token_id=1)
@@ -359,6 +364,19 @@ CASES = [
     Case("qwen2_moe_steps", "Qwen2MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
          moe_intermediate_size=10, shared_expert_intermediate_size=12, decoder_sparse_step=2, num_hidden_layers=5,
          norm_topk_prob=True, qkv_bias=False), dtype="bfloat16"),
+    Case("modernbert_masked_lm", "ModernBertForMaskedLM", MODERNBERT, (13, 9), published=unchanged),
+    Case("modernbert_rest", "ModernBertModel", MODERNBERT | dict(num_hidden_layers=6, attention_bias=True, mlp_bias=True,
+         norm_bias=True, local_attention=4, hidden_activation="relu"), (11, 14)),
+    Case("modernbert_classes", "ModernBertForSequenceClassification", MODERNBERT | dict(num_labels=3,
+         global_attn_every_n_layers=2, num_hidden_layers=4, classifier_bias=True), (9, 12), dtype="bfloat16"),
+    Case("modernbert_mean", "ModernBertForSequenceClassification", MODERNBERT | dict(num_labels=2,
+         num_hidden_layers=2, classifier_pooling="mean", classifier_activation="silu"), (8, 8), masked=False),
+    Case("modernbert_token_classes", "ModernBertForTokenClassification", MODERNBERT | dict(num_labels=5,
+         num_hidden_layers=1), (7, 10)),
+    Case("modernbert_answer", "ModernBertForQuestionAnswering", MODERNBERT | dict(num_hidden_layers=5,
+         global_attn_every_n_layers=1), (10, 10), masked=False),
+    Case("modernbert_no_bias", "ModernBertForMaskedLM", MODERNBERT | dict(num_hidden_layers=4, decoder_bias=False),
+         (9, 12)),
     Case("mpnet_base", "MPNetModel", MPNET, (8, 5)),
     Case("mpnet_masked_lm", "MPNetForMaskedLM", MPNET | dict(num_hidden_layers=1), (7, 9)),
     Case("mpnet_classes", "MPNetForSequenceClassification", MPNET | dict(num_labels=3), (4, 7)),

@@ -127,6 +127,8 @@ files! {
     "mixtral-8x22b",
     "mixtral-8x7b",
     "mpnet-base",
+    "modernbert-base",
+    "modernbert-large",
     "ms-marco-minilm-l6",
     "mt5-base",
     "mt5-large",

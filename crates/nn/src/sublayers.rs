@@ -41,6 +41,9 @@ pub enum Residual {
     PostNorm,
     /// One after the other: `x ← x + sublayer(norm(x))` (Xiong et al. 2020).
     PreNorm,
+    /// The same, the first without a norm of its own, for what goes in is normed (ModernBERT's first
+    /// layer, Warner et al. 2024): `x ← x + sublayer(x)`, then `x ← x + sublayer(norm(x))`.
+    SecondPreNorm,
     /// Side by side, each with its norm: `x + attention(norm1(x)) + feed_forward(norm2(x))` (Black
     /// et al. 2022, §2.1.2).
     Parallel,
@@ -150,6 +153,7 @@ impl Norms {
             Residual::PostNorm => Norms { of_sum: norm, ..none },
             Residual::ReorderedNorm => Norms { after: norm, ..none },
             Residual::PreNorm
+            | Residual::SecondPreNorm
             | Residual::Parallel
             | Residual::ParallelOneNorm
             | Residual::Sandwich => Norms { before: norm, ..none },
@@ -246,6 +250,9 @@ impl EncoderLayer {
             Residual::ParallelOneNorm => {
                 [Norms::one(residual, config.norm(g, first)?), Norms::default()]
             }
+            Residual::SecondPreNorm => {
+                [Norms::default(), Norms::one(residual, config.norm(g, second)?)]
+            }
             Residual::Sandwich => {
                 let mut norm = |name: &str| config.norm(g, name).map(Some);
                 let before = [norm(first)?, norm(third)?];
@@ -286,6 +293,7 @@ impl EncoderLayer {
         let from = match self.residual {
             Residual::PostNorm
             | Residual::PreNorm
+            | Residual::SecondPreNorm
             | Residual::ReorderedNorm
             | Residual::Sandwich => y,
             Residual::Parallel => x,
@@ -337,7 +345,7 @@ impl DecoderLayer {
         let problem = match config.residual {
             Residual::PostNorm | Residual::PreNorm | Residual::ReorderedNorm => None,
             Residual::Parallel | Residual::ParallelOneNorm => Some("follow one another"),
-            Residual::Sandwich => Some("have one norm each"),
+            Residual::SecondPreNorm | Residual::Sandwich => Some("have one norm each"),
         };
         if let Some(problem) = problem {
             return Err(NnError::Config(format!("the sublayers of a decoder layer {problem}")));
@@ -447,6 +455,8 @@ mod tests {
         assert_eq!(layer(Residual::PreNorm), published);
         assert_eq!(layer(Residual::Parallel), published);
         assert_eq!(layer(Residual::ReorderedNorm), published);
+        // A norm less is saved once.
+        assert_eq!(layer(Residual::SecondPreNorm), layer(Residual::ParallelOneNorm));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use opledger_ir::ops::Activation;
 
 use super::checks::same;
-use super::encoder::{EncoderHead, EncoderVariant, Layers, Narrow, SizeKeys, build};
+use super::encoder::{EncoderHead, EncoderVariant, LayerParameters, Narrow, SizeKeys, build};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use crate::config::Keys;
@@ -14,7 +14,7 @@ const LONG: SizeKeys =
 
 const BERT: EncoderVariant = EncoderVariant {
     scope: "bert",
-    layers: Layers::Own("encoder.layer"),
+    layers: LayerParameters::Own("encoder.layer"),
     keys: LONG,
     activation: Activation::GeluErf,
     attention: [
@@ -52,7 +52,7 @@ const ROBERTA: EncoderVariant = EncoderVariant {
 
 const DISTILBERT: EncoderVariant = EncoderVariant {
     scope: "distilbert",
-    layers: Layers::Own("transformer.layer"),
+    layers: LayerParameters::Own("transformer.layer"),
     keys: ["dim", "n_heads", "n_layers", "hidden_dim", "activation"],
     activation: Activation::GeluErf,
     attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"],
@@ -95,7 +95,7 @@ const ELECTRA: EncoderVariant = EncoderVariant {
 
 const ALBERT: EncoderVariant = EncoderVariant {
     scope: "albert",
-    layers: Layers::Shared("encoder.albert_layer_groups.0.albert_layers.0"),
+    layers: LayerParameters::Shared("encoder.albert_layer_groups.0.albert_layers.0"),
     activation: Activation::GeluTanh,
     attention: ["attention.query", "attention.key", "attention.value", "attention.dense"],
     feed_forward: ["ffn", "ffn_output"],

@@ -49,7 +49,7 @@ pub(super) enum EncoderHead {
 pub(super) struct EncoderVariant {
     /// The scope of the encoder.
     pub(super) scope: &'static str,
-    pub(super) layers: Layers,
+    pub(super) layers: LayerParameters,
     /// The names of the sizes in a configuration.
     pub(super) keys: SizeKeys,
     /// The function of feed-forward layers where no key says.
@@ -80,7 +80,7 @@ pub(super) struct EncoderVariant {
 
 /// Where the parameters of layers stand, in the scope of the encoder.
 #[derive(Clone, Copy)]
-pub(super) enum Layers {
+pub(super) enum LayerParameters {
     /// Each layer has its own, in this scope.
     Own(&'static str),
     /// All layers share those of this scope.
@@ -201,11 +201,11 @@ pub(super) fn build(
     let m = &mut *scope;
     let embeddings = BertEmbedding::new(&mut m.scope("embeddings"), &embedding)?;
     let (layers, parameters) = match variant.layers {
-        Layers::Own(name) => {
+        LayerParameters::Own(name) => {
             let layers = m.repeated(name, l);
             (layers.clone(), layers)
         }
-        Layers::Shared(name) => {
+        LayerParameters::Shared(name) => {
             let parameters = m.scope(name).here();
             (m.repeated("encoder.layers", l), parameters)
         }
@@ -338,8 +338,8 @@ fn names(variant: &EncoderVariant) -> Names {
     }
     // The first releases call gain and shift so.
     let layer = |norm: &&str| match layers {
-        Layers::Own(layers) => format!("{scope}.{layers}.*.{norm}"),
-        Layers::Shared(layer) => format!("{scope}.{layer}.{norm}"),
+        LayerParameters::Own(layers) => format!("{scope}.{layers}.*.{norm}"),
+        LayerParameters::Shared(layer) => format!("{scope}.{layer}.{norm}"),
     };
     let norms = norms.iter().map(layer);
     for norm in norms.chain([format!("{scope}.embeddings.LayerNorm"), (*words_norm).to_owned()]) {

@@ -26,6 +26,7 @@ mod heads;
 mod image;
 mod layer_types;
 mod llama;
+mod modernbert;
 mod olmo2;
 mod opt;
 mod pairs;
@@ -99,6 +100,7 @@ const FAMILIES: &[Family] = &[
     Family { pair: true, code: "bart", ..family("mbart", bart::mbart) },
     family("mistral", llama::mistral),
     family("mixtral", llama::mixtral),
+    family("modernbert", modernbert::build),
     family("mpnet", bert::mpnet),
     family("olmo2", olmo2::build),
     family("opt", opt::build),

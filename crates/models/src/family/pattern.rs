@@ -171,6 +171,14 @@ fn each(r: &mut Recorder, whole: &str, groups: &Poly, len: u64) -> Poly {
 }
 
 impl LayerPlan {
+    /// The same layers behind so many that are recorded apart.
+    pub(super) fn after(mut self, layers: u64) -> LayerPlan {
+        for run in self.0.iter_mut().flat_map(|block| &mut block.runs) {
+            run.first += layers;
+        }
+        self
+    }
+
     /// Declares the layers in a scope: `make` makes what a kind has one of, such as its parameters.
     pub(super) fn declare<T, E>(
         self,
