@@ -38,6 +38,7 @@ mod sized;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;

@@ -46,6 +46,7 @@ impl SizedModel<'_> {
                 }
             }),
             files: self.model().stored_weights(),
+            moved: self.traffic(elem, elem)?,
             activations: self.graph().step_footprint(self.sizes(), size_of::<f32>())?.live,
         })
     }

@@ -4,7 +4,7 @@ use opledger_dims::{Poly, Quantity};
 
 use crate::graph::{Graph, Node};
 use crate::operation::Operation;
-use crate::{Cost, Shape};
+use crate::{Cost, Shape, Var};
 
 impl Graph {
     /// How often a node runs: the product of the repetitions around it.
@@ -44,18 +44,40 @@ impl Graph {
         if facts.view {
             return (Poly::zero(), Poly::zero());
         }
-        let times = self.multiplicity(node);
-        let bytes = |elements: Poly, of: &Shape| {
-            self.fold(&(elements * of.elem.bits() as i64 * &times).ratio(1, 8))
-        };
-        let read = node.inputs.iter().enumerate().map(|(operand, var)| {
-            let shape = self.shape(*var);
-            bytes(facts.elements_read(operand, shape, &node.shape), shape)
-        });
-        let written = node.results().map(|shape| bytes(shape.elements(), shape)).sum::<Poly>();
+        let read = self.operand_bytes(node).into_iter().sum();
+        let written = node.results().map(|shape| self.bytes(node, shape.elements(), shape));
         let kept = facts.grown.map(|operand| self.shape(node.inputs[operand]));
-        let kept = kept.map_or_else(Poly::zero, |shape| bytes(shape.elements(), shape));
-        (read.sum(), written - kept)
+        let kept = kept.map_or_else(Poly::zero, |shape| self.bytes(node, shape.elements(), shape));
+        (read, written.sum::<Poly>() - kept)
+    }
+
+    /// Bytes that a node reads of each operand, as [`Graph::node_bytes`].
+    pub fn operand_bytes(&self, node: &Node) -> Vec<Poly> {
+        let facts = node.op.facts();
+        let of = |(operand, var): (usize, &Var)| match facts.view {
+            true => Poly::zero(),
+            false => {
+                let shape = self.shape(*var);
+                self.bytes(node, facts.elements_read(operand, shape, &node.shape), shape)
+            }
+        };
+        node.inputs.iter().enumerate().map(of).collect()
+    }
+
+    /// The bytes of so many elements of a kind, in all runs of a node.
+    fn bytes(&self, node: &Node, elements: Poly, of: &Shape) -> Poly {
+        let bits = elements * of.elem.bits() as i64 * self.multiplicity(node);
+        self.fold(&bits.ratio(1, 8))
+    }
+
+    /// The value whose buffer a value is: itself, or what it is a view of.
+    pub fn buffer_of(&self, var: Var) -> Var {
+        let mut var = var;
+        while let (true, Some(of)) = (self.node(var).op.facts().view, self.node(var).inputs.first())
+        {
+            var = *of;
+        }
+        var
     }
 
     /// Parameters: all of them, and those that are trainable.

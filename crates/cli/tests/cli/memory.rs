@@ -51,6 +51,21 @@ fn a_step_moves_the_weights_it_meets_and_the_cache() {
     let written: u64 = appended.iter().map(|node| number(&node["bytes"]["written"])).sum();
     assert_eq!((appended.len(), written), (2, token));
 
+    let moved = &llama["memory"]["moved"];
+    assert_eq!(number(&moved["weights_read"]), weights + 4 * 4096);
+    assert_eq!(number(&moved["cache_read"]), 131_072 * token);
+    assert_eq!(number(&moved["cache_written"]), token);
+    let of = |key: &str| number(&moved[key]);
+    let read = of("weights_read") + of("cache_read") + of("values_read");
+    assert_eq!(number(&llama["bytes"]["read"]), read);
+    let written = of("cache_written") + of("values_written");
+    assert_eq!(number(&llama["bytes"]["written"]), written);
+    // In half the width, and of a window no more than it holds.
+    let arguments = ["count", "mistral-7b", "--set", "n=1", "--set", "p=99999", "--dtype", "bf16"];
+    let moved = &json(&arguments)["memory"]["moved"];
+    assert_eq!(number(&moved["cache_read"]), 4096 * 131_072);
+    assert_eq!(number(&moved["cache_written"]), 131_072);
+
     let mixtral = step("mixtral-8x7b", "p=1000");
     let (weights, token) = (4 * (12_879_925_248_u64 - 32_000 * 4096), 4 * 65_536);
     let rest = number(&mixtral["bytes"]["read"]) - weights - 1001 * token;

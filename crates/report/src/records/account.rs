@@ -99,6 +99,28 @@ pub struct Memory {
     /// Values that are alive at once at the worst moment of a run here, f32.
     #[serde(serialize_with = "json::quantity")]
     pub activations: Integer,
+    /// What this run moves.
+    pub moved: Traffic,
+}
+
+/// Bytes that a run moves, in the type of the weights and of the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Weights that are read.
+    #[serde(serialize_with = "json::quantity")]
+    pub weights_read: Integer,
+    /// What is read of the cache, where there is one.
+    #[serde(serialize_with = "json::optional")]
+    pub cache_read: Option<Integer>,
+    /// What is added to the cache.
+    #[serde(serialize_with = "json::optional")]
+    pub cache_written: Option<Integer>,
+    /// Computed values and inputs that are read.
+    #[serde(serialize_with = "json::quantity")]
+    pub values_read: Integer,
+    /// Computed values that are written.
+    #[serde(serialize_with = "json::quantity")]
+    pub values_written: Integer,
 }
 
 /// Bytes of quantised parameters.
@@ -169,6 +191,12 @@ impl Memory {
         let all = format!("keys and values of all tokens, bytes as {dtype}");
         row(all, self.cache_without_windows.as_ref());
         row("peak of activations, bytes as f32".to_owned(), Some(&self.activations));
+        let moved = &self.moved;
+        row(format!("read of weights, bytes as {dtype}"), Some(&moved.weights_read));
+        row(format!("read of the cache, bytes as {dtype}"), moved.cache_read.as_ref());
+        row(format!("added to the cache, bytes as {dtype}"), moved.cache_written.as_ref());
+        row(format!("read of other values, bytes as {dtype}"), Some(&moved.values_read));
+        row(format!("written of other values, bytes as {dtype}"), Some(&moved.values_written));
         Table { columns: vec![Column::word("memory"), Column::number("count")], rows }
     }
 }

@@ -14,6 +14,7 @@ mod verification;
 
 pub use account::{
     Account, AccountNode, AccountPart, Bytes, Memory, Parameters, QuantisedBytes, StoredKind,
+    Traffic,
 };
 pub use audit::{
     Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
