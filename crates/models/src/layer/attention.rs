@@ -17,6 +17,7 @@ pub(super) fn config(s: &Settings) -> Result<AttentionConfig, LayerError> {
     s.divides("kv", "h")?;
     let rotated = s.given("rot");
     let rope = RotaryEmbedding { rotated, ..RotaryEmbedding::new(s.number("theta")) };
+    let soft_cap = Some(s.number("soft_cap")).filter(|cap| *cap > 0.0);
     let all = AttentionConfig::new(s.size("c"), s.size("h"));
     Ok(AttentionConfig {
         kv_heads: s.given("kv"),
@@ -24,6 +25,8 @@ pub(super) fn config(s: &Settings) -> Result<AttentionConfig, LayerError> {
         bias: s.flag("qkv_bias"),
         out_bias: s.flag("bias"),
         rope: s.flag("rope").then_some(rope),
+        soft_cap,
+        sinks: s.flag("sinks"),
         dropout: s.dropout(),
         ..all
     })
@@ -38,7 +41,7 @@ pub(super) fn band(s: &Settings) -> Mask {
     }
 }
 
-/// A mask that also hides the keys an input says, when `padding` is set.
+/// A mask that also hides the keys an input says, when `padding` is set, or the pairs, when `pairs` is.
 pub(super) fn padded(
     s: &Settings,
     g: &mut Graph,
@@ -46,10 +49,17 @@ pub(super) fn padded(
     name: &str,
     keys: &'static str,
 ) -> Result<Mask, LayerError> {
-    if !s.flag("padding") {
-        return Ok(mask);
-    }
-    let keep = g.input_mask(name, [s.axis("b", "b"), s.axis(keys, keys)])?;
+    let axes = match (s.flag("padding"), s.flag("pairs")) {
+        (false, false) => return Ok(mask),
+        (true, false) => vec![s.axis("b", "b"), s.axis(keys, keys)],
+        (false, true) => vec![s.axis("b", "b"), s.axis("n", "n"), s.axis("m", keys)],
+        (true, true) => {
+            let problem = "padding=true and pairs=true are two inputs where a mask has one; that of pairs \
+                           hides keys as well";
+            return Err(LayerError::Conflict(problem.to_owned()));
+        }
+    };
+    let keep = g.input_mask(name, axes)?;
     Ok(mask.keeping(keep))
 }
 

@@ -143,6 +143,8 @@ pub(super) const MASK: Key = mask("none");
 pub(super) const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query");
 pub(super) const PADDING: Key =
     flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
+pub(super) const PAIRS: Key =
+    flag("pairs", "false", "an input that hides pairs of query and key: 1 visible, 0 hidden");
 pub(super) const WEIGHTS: Key = key_of(
     "weights",
     Domain::Choice(&["none", "mean", "heads"]),
@@ -158,6 +160,14 @@ pub(super) const THETA: Key = key_of(
 );
 pub(super) const ROT: Key = optional("rot", "e", "elements of a head that rope turns, its first")
     .fitting(Fit::EvenUpTo("e"));
+pub(super) const SOFT_CAP: Key = key_of(
+    "soft_cap",
+    Domain::Number { from: 0.0, below: 1e30 },
+    "0.0",
+    "what scaled scores are kept below, above its negative; 0 for no cap",
+);
+pub(super) const SINKS: Key =
+    flag("sinks", "false", "a number of each head that joins the softmax of its rows");
 pub(super) const ACT: Key =
     key_of("act", Domain::Activation, "relu", "activation of the feed-forward layer");
 pub(super) const GATED: Key = flag("gated", "false", "a third map that the activation gates");

@@ -152,6 +152,25 @@ fn options_reach_the_graph() {
     assert!(has("embedding:positions=learned", "positions.weight"));
     assert!(!has("mha:bias=false", "bias") && has("mha:bias=false,qkv_bias=true", "q_proj.bias"));
     assert_eq!(layer("mha:weights=mean").graph.outputs()[1].0, "weights");
+    let detail = |text: &str| -> String {
+        let nodes = layer(text).graph;
+        let attention = nodes.nodes().iter().find(|node| node.op.name() == "attention");
+        attention.map(|node| node.op.detail()).unwrap_or_default()
+    };
+    assert_eq!(
+        detail("mha:soft_cap=50,sinks=true,mask=causal"),
+        "causal from 0, soft cap 50, sinks"
+    );
+    assert_eq!(detail("decoder-layer:soft_cap=2"), "causal from 0, soft cap 2");
+    assert_eq!(detail("encoder:pairs=true,mask=causal"), "causal from 0, mask");
+    assert!(has("mha:sinks=true", "sinks") && !has("mha", "sinks"));
+    // Of each item and each pair one truth value, for all heads.
+    for text in ["mha:pairs=true", "self-attention:pairs=true", "cross-attention:pairs=true"] {
+        let graph = layer(text).graph;
+        let mask = graph.nodes().iter().find(|node| node.path == "attention_mask").unwrap();
+        let keys = if text.starts_with("cross") { "m" } else { "m=n" };
+        assert_eq!(mask.shape.to_string(), format!("[b, n, {keys}]"), "{text}");
+    }
     let causal = macs("mha:mask=causal,bias=false").to_string();
     assert_eq!(causal, "4·b·n·c² + b·n²·c + b·n·c");
 }
@@ -192,6 +211,9 @@ fn what_is_wrong_is_named() {
          otherwise give head_dim itself"
     );
     assert_eq!(error("ffn:c=2*n,ff=c"), "`ff` is a formula of `c`, which is a formula itself");
+    assert!(error("mha:padding=true,pairs=true").contains("two inputs where a mask has one"));
+    assert!(error("mha:sinks=true,weights=mean").contains("gives no weights back"));
+    assert_eq!(error("mha:soft_cap=-1"), "soft_cap=-1: expected a number from 0.0 to below 1e30");
     assert_eq!(error("window-attention:side=4,shift=4"), "shift = 4 is not below side = 4");
     assert_eq!(
         error("window-attention:side=4,shift=2,height=4"),
