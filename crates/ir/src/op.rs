@@ -147,7 +147,7 @@ ops! {
     Attention(Attention),
     /// Sum, mean or maximum along an axis.
     Reduce(Reduce),
-    /// Sums up to each element along an axis.
+    /// Sums or products up to each element along an axis.
     Cumulative(Cumulative),
     /// The place of the largest along an axis.
     ArgMax(ArgMax),
@@ -159,7 +159,7 @@ ops! {
     Gather(Gather),
     /// Entries by their places along several axes.
     GatherNd(GatherNd),
-    /// A tensor with some entries written or added to.
+    /// A tensor with some entries written or joined with others.
     Scatter(Scatter),
     /// A linear map by the weights of chosen experts.
     Experts(Experts),

@@ -4,9 +4,9 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::ops::{
     Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Compare, CompareKind, Concat,
-    Cumulative, Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather, GatherNd, Masked, Norm,
-    Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale, Scatter, ScatterKind, Select, Sinusoid,
-    Softmax, Sort, Source, Table, ToReal, ToWhole, TopK,
+    Cumulative, CumulativeKind, Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather,
+    GatherNd, Masked, Norm, Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale, Scatter,
+    ScatterKind, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole, TopK,
 };
 use crate::{
     Axis, Graph, GraphError, Mask, Masking, Op, Role, Scoring, Shape, ShapeError, Support, Var,
@@ -466,7 +466,16 @@ impl Graph {
     /// When the axis is missing.
     #[track_caller]
     pub fn cumulative(&mut self, x: Var, axis: impl Into<Symbol>) -> Recorded {
-        self.record("", Cumulative { axis: axis.into() }, &[x])
+        self.record("", Cumulative { kind: CumulativeKind::Sum, axis: axis.into() }, &[x])
+    }
+
+    /// The products of all elements up to each along an axis.
+    ///
+    /// # Errors
+    /// When the axis is missing.
+    #[track_caller]
+    pub fn cumulative_product(&mut self, x: Var, axis: impl Into<Symbol>) -> Recorded {
+        self.record("", Cumulative { kind: CumulativeKind::Product, axis: axis.into() }, &[x])
     }
 
     /// The place of the largest element along an axis, of equal ones the first.
@@ -514,8 +523,8 @@ impl Graph {
         self.record("", GatherNd { axes, along }, &[vec![x], ids].concat())
     }
 
-    /// `x` with each element of `v` written or added at the place that whole numbers name along some of
-    /// the axes of `x`; its other axes are among those of `v`.
+    /// `x` with each element of `v` written at the place that whole numbers name along some of the axes of
+    /// `x`, or joined with what is there; its other axes are among those of `v`.
     ///
     /// # Errors
     /// When an axis is missing, or of another size.

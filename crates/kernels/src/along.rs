@@ -1,4 +1,5 @@
-//! Along an axis of blocks `[blocks, terms, width]`: sums up to each element, the place of the largest.
+//! Along an axis of blocks `[blocks, terms, width]`: sums and products up to each element, the place of the
+//! largest.
 
 use opledger_dims::Class;
 
@@ -8,12 +9,22 @@ use crate::meter::Meter;
 use crate::number::Number;
 use crate::tasks::over_rows;
 
-/// Writes the sum of the first elements up to each along the `terms` of every block of `x`,
-/// `[blocks, terms, width]`, into `out`: one add fewer than terms for each.
+/// What is made of all elements up to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// Their sum: one add fewer than terms for each row.
+    Sum,
+    /// Their product: one mul fewer.
+    Product,
+}
+
+/// Writes what is made of the first elements up to each along the `terms` of every block of `x`,
+/// `[blocks, terms, width]`, into `out`.
 ///
 /// # Errors
 /// [`KernelError::Shape`] if `x` is not whole blocks; [`KernelError::Length`] if `out` is not as long.
-pub fn cumulative_sum<T: Number, M: Meter>(
+pub fn cumulative<T: Number, M: Meter>(
+    running: Running,
     terms: usize,
     width: usize,
     x: &[T],
@@ -34,9 +45,17 @@ pub fn cumulative_sum<T: Number, M: Meter>(
         for out in out.chunks_exact_mut(block) {
             for term in 1..terms {
                 let (before, rest) = out.split_at_mut(term * width);
-                add_to(isa, &before[(term - 1) * width..], &mut rest[..width]);
+                let before = &before[(term - 1) * width..];
+                match running {
+                    Running::Sum => add_to(isa, before, &mut rest[..width]),
+                    Running::Product => multiply_by(isa, before, &mut rest[..width]),
+                }
             }
-            tally.both(Class::Add, (terms - 1) * width);
+            let class = match running {
+                Running::Sum => Class::Add,
+                Running::Product => Class::Mul,
+            };
+            tally.both(class, (terms - 1) * width);
         }
     });
     Ok(())
@@ -90,6 +109,14 @@ vectorised! {
     fn add_to[T: Number](x: &[T], out: &mut [T]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = *x + *out;
+        }
+    }
+}
+
+vectorised! {
+    fn multiply_by[T: Number](x: &[T], out: &mut [T]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = *x * *out;
         }
     }
 }

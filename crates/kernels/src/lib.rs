@@ -73,7 +73,7 @@ mod tasks;
 mod top_k;
 
 pub use adaptive_pool::adaptive_pool;
-pub use along::{arg_max, cumulative_sum};
+pub use along::{Running, arg_max, cumulative};
 pub use attention::{
     Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
     attention, masked_context, masked_scores,
@@ -95,7 +95,7 @@ pub use position::{Pairing, Rope, rope, rotary_angles, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;
-pub use scatter::scatter;
+pub use scatter::{Meeting, scatter};
 pub use score_rows::{ScoreRows, masked_binary};
 pub use sliding::SlidingAxis;
 pub use softmax::softmax;

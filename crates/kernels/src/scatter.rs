@@ -1,4 +1,4 @@
-//! Writing and adding elements at their places.
+//! Writing elements at their places, and joining them with what is there.
 
 use opledger_dims::Class;
 
@@ -6,8 +6,21 @@ use crate::error::{KernelError, exactly};
 use crate::meter::{Meter, Tally};
 use crate::number::Number;
 
-/// Writes each of `values` to its place in `out`, in their order, or with `add` adds it there: one add
-/// each.
+/// What becomes of a number at whose place another arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// The other takes its place.
+    Write,
+    /// Both are added: one add.
+    Add,
+    /// Both are multiplied: one mul.
+    Mul,
+    /// The larger of both takes its place, NaN before every number: one max. Executed are two, as NaN is
+    /// looked for in the other.
+    Max,
+}
+
+/// Writes each of `values` to its place in `out`, in their order, or joins it with what is there.
 ///
 /// # Errors
 /// [`KernelError::Length`] if there are not as many places; [`KernelError::IdOutOfRange`] for the first
@@ -15,7 +28,7 @@ use crate::number::Number;
 pub fn scatter<T: Number, M: Meter>(
     values: &[T],
     places: &[usize],
-    add: bool,
+    meeting: Meeting,
     out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
@@ -24,15 +37,30 @@ pub fn scatter<T: Number, M: Meter>(
         let id = places[position] as i64;
         return Err(KernelError::IdOutOfRange { id, position, bound: out.len() });
     }
-    for (value, place) in values.iter().zip(places) {
-        out[*place] = if add { out[*place] + *value } else { *value };
-    }
-    if add {
-        let mut tally = Tally::default();
-        tally.both(Class::Add, values.len());
-        if M::ON {
-            meter.record(&tally);
+    let pairs = values.iter().copied().zip(places.iter().copied());
+    let mut tally = Tally::default();
+    match meeting {
+        Meeting::Write => pairs.for_each(|(value, place)| out[place] = value),
+        Meeting::Add => {
+            pairs.for_each(|(value, place)| out[place] += value);
+            tally.both(Class::Add, values.len());
         }
+        Meeting::Mul => {
+            pairs.for_each(|(value, place)| out[place] *= value);
+            tally.both(Class::Mul, values.len());
+        }
+        Meeting::Max => {
+            for (value, place) in pairs {
+                if (value > out[place]) | value.is_nan() {
+                    out[place] = value;
+                }
+            }
+            tally.useful(Class::Max, values.len());
+            tally.executed(Class::Max, 2 * values.len());
+        }
+    }
+    if M::ON && meeting != Meeting::Write {
+        meter.record(&tally);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use opledger_ir::ops::{
     GatherNd, Interpolation, Rearrange, Scatter, ScatterKind, Table, TokenPositions,
 };
 use opledger_ir::{Call, OpError, Shape, Value, strides, to_usize};
-use opledger_kernels::{self as kernels, Meter, Strided, permute};
+use opledger_kernels::{self as kernels, Meeting, Meter, Strided, permute};
 use opledger_tensor::Tensor;
 use rayon::prelude::*;
 
@@ -239,7 +239,7 @@ pub(super) fn gather_nd(op: &GatherNd, call: &Call<'_, f32>, out: &mut [f32]) ->
     Ok(())
 }
 
-/// Numbers with others written or added at their places.
+/// Numbers with others written at their places, or joined with what is there.
 pub(super) fn scatter(
     op: &Scatter,
     call: &Call<'_, f32>,
@@ -249,11 +249,16 @@ pub(super) fn scatter(
     let (x, values) = (call.real(0)?, call.real(1)?);
     let places = Places::new(call, 2, &op.along, call.shapes[1], values.shape())?.all()?;
     out.copy_from_slice(x.data());
-    let add = op.kind == ScatterKind::Add;
-    kernels::scatter(values.data(), &places, add, out, meter).map_err(refused)
+    let meeting = match op.kind {
+        ScatterKind::Write => Meeting::Write,
+        ScatterKind::Add => Meeting::Add,
+        ScatterKind::Mul => Meeting::Mul,
+        ScatterKind::Max => Meeting::Max,
+    };
+    kernels::scatter(values.data(), &places, meeting, out, meter).map_err(refused)
 }
 
-/// Whole numbers with others written or added at their places.
+/// Whole numbers with others written at their places, or joined with what is there.
 pub(super) fn scatter_ids(
     op: &Scatter,
     call: &Call<'_, f32>,
@@ -264,10 +269,7 @@ pub(super) fn scatter_ids(
     let places = Places::new(call, 2, &op.along, call.shapes[1], values.shape())?.all()?;
     let mut out = x.data().to_vec();
     for (value, place) in values.data().iter().zip(places) {
-        match op.kind {
-            ScatterKind::Write => out[place] = *value,
-            ScatterKind::Add => out[place] = out[place].wrapping_add(*value),
-        }
+        out[place] = op.kind.of_whole(out[place], *value);
     }
     Ok(Value::Index(Tensor::new(call.output, out)?))
 }
@@ -328,6 +330,32 @@ pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpEr
             let slopes = exponents.map(|i| (-4.0 * i as f64 / power as f64).exp2()).take(heads);
             let row = |slope: f64| (0..keys).map(move |key| (slope * key as f64) as f32);
             Ok(Tensor::new(call.output, slopes.flat_map(row).collect())?.into())
+        }
+        Table::Antialiased { kind, scale: [from, to], input, .. } => {
+            let sizes = [input.clone(), from.clone(), to.clone()];
+            let [input, from, to] = Table::source(&sizes, call.binding)?;
+            let mut weights = vec![0.0; call.output_len()];
+            let taps = call.output.last().map_or(1, |taps| (*taps).max(1));
+            let wide = 2 * from.max(to);
+            for (result, row) in weights.chunks_mut(taps).enumerate() {
+                let away = |at: i128| (2 * at + 1) * to - from * (2 * result as i128 + 1);
+                let reached = |at: &i128| away(*at).abs() < wide * kind.reach() as i128;
+                let shares = (0..input).filter(reached).map(|at| {
+                    let x = (away(at).abs() as f64) / wide as f64;
+                    let (square, cube) = (x * x, x * x * x);
+                    match kind {
+                        Interpolation::Linear => 1.0 - x,
+                        Interpolation::Cubic if x < 1.0 => 1.5 * cube - 2.5 * square + 1.0,
+                        Interpolation::Cubic => -0.5 * cube + 2.5 * square - 4.0 * x + 2.0,
+                    }
+                });
+                let shares: Vec<f64> = shares.collect();
+                let sum: f64 = shares.iter().sum();
+                for (weight, share) in row.iter_mut().zip(shares) {
+                    *weight = (share / sum) as f32;
+                }
+            }
+            Ok(Tensor::new(call.output, weights)?.into())
         }
         Table::WindowDisplacement { side, .. } => {
             let side = call.size(side)? as i64;

@@ -1,14 +1,14 @@
 //! Operations that go over their operand row by row.
 
 use opledger_ir::ops::{
-    Activation, ArgMax, Arithmetic, ArithmeticKind, Compare, CompareKind, Cumulative, Dropout,
-    Fill, Norm, NormKind, Pointwise, Reduce, Rope, RopePairs, RotaryAngles, Scale, Select,
-    Sinusoid,
+    Activation, ArgMax, Arithmetic, ArithmeticKind, Compare, CompareKind, Cumulative,
+    CumulativeKind, Dropout, Fill, Norm, NormKind, Pointwise, Reduce, Rope, RopePairs,
+    RotaryAngles, Scale, Select, Sinusoid,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
     self as kernels, BinaryOp, Channels, CompareOp, LayerNorm, Meter, Pairing, Reduction, RmsNorm,
-    Strided,
+    Running, Strided,
 };
 use opledger_tensor::Tensor;
 
@@ -220,7 +220,11 @@ pub(super) fn cumulative(
     meter: &impl Meter,
 ) -> Applied {
     let [terms, inner] = op.runs(call)?;
-    kernels::cumulative_sum(terms, inner, call.real(0)?.data(), out, meter).map_err(refused)
+    let running = match op.kind {
+        CumulativeKind::Sum => Running::Sum,
+        CumulativeKind::Product => Running::Product,
+    };
+    kernels::cumulative(running, terms, inner, call.real(0)?.data(), out, meter).map_err(refused)
 }
 
 pub(super) fn cumulative_ids(
@@ -230,13 +234,13 @@ pub(super) fn cumulative_ids(
 ) -> Result<Value<f32>, OpError> {
     let [terms, inner] = op.runs(call)?;
     call.reads.all(0, x.len());
-    let mut sums = x.data().to_vec();
-    for block in sums.chunks_exact_mut((terms * inner).max(1)) {
+    let mut all = x.data().to_vec();
+    for block in all.chunks_exact_mut((terms * inner).max(1)) {
         for at in inner..block.len() {
-            block[at] = block[at].wrapping_add(block[at - inner]);
+            block[at] = op.kind.of_whole(block[at - inner], block[at]);
         }
     }
-    Ok(Value::Index(Tensor::new(call.output, sums)?))
+    Ok(Value::Index(Tensor::new(call.output, all)?))
 }
 
 pub(super) fn arg_max_ids(

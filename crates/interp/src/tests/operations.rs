@@ -201,7 +201,7 @@ fn places_along_several_axes() {
     g.output("found", found);
     let found = g.gather_nd(x, ["b", "k"], &[("c", columns), ("n", rows)]).unwrap();
     g.output("found by two", found);
-    for kind in [ScatterKind::Write, ScatterKind::Add] {
+    for kind in [ScatterKind::Write, ScatterKind::Add, ScatterKind::Mul, ScatterKind::Max] {
         let written = g.scatter(kind, x, v, &[("n", rows)]).unwrap();
         g.output(&format!("{kind:?}"), written);
         let written = g.scatter(kind, x, few, &[("n", rows), ("c", columns)]).unwrap();
@@ -219,6 +219,16 @@ fn places_along_several_axes() {
         let source = [&n * 2, &n - &c, &c * 2];
         let weights = g.table("", Table::Interpolation { kind, source, result: "c".into(), tap });
         g.output(&format!("{kind:?}"), weights.unwrap());
+        let wide = Axis::new("wide", &n * 4 + opledger_dims::Poly::from(5));
+        let table = Table::Antialiased {
+            kind,
+            scale: [n.clone(), c.clone()],
+            input: n.clone(),
+            result: "c".into(),
+            tap: wide,
+        };
+        let weights = g.table("", table).unwrap();
+        g.output(&format!("{kind:?} spread"), weights);
     }
     for (b, n, c, k) in [(1, 1, 1, 1), (2, 5, 3, 4), (0, 2, 2, 1), (3, 40, 7, 90)] {
         assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c), ("k", k)]));
@@ -233,6 +243,8 @@ fn what_runs_along_an_axis() {
     for (i, axis) in ["b", "n", "c"].into_iter().enumerate() {
         let sums = g.cumulative(x, axis).unwrap();
         g.output(&format!("sums {i}"), sums);
+        let products = g.cumulative_product(x, axis).unwrap();
+        g.output(&format!("products {i}"), products);
         let places = g.arg_max(sums, axis).unwrap();
         let places = g.to_real(places).unwrap();
         g.output(&format!("places {i}"), places);
@@ -240,6 +252,9 @@ fn what_runs_along_an_axis() {
     let sums = g.cumulative(ids, "n").unwrap();
     let sums = g.to_real(sums).unwrap();
     g.output("sums of ids", sums);
+    let products = g.cumulative_product(ids, "n").unwrap();
+    let products = g.to_real(products).unwrap();
+    g.output("products of ids", products);
     for (b, n, c) in [(1, 1, 1), (2, 5, 3), (3, 40, 33)] {
         assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c)]));
     }

@@ -1,6 +1,7 @@
-//! The sums of all elements up to each, along one axis.
+//! The sums or products of all elements up to each, along one axis.
 //!
-//! Count, per row of n elements: n − 1 add where they are reals. Whole numbers are indices: count none.
+//! Count, per row of n elements: n − 1 add or mul where they are reals. Whole numbers are indices: count
+//! none.
 
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
@@ -8,10 +9,31 @@ use opledger_tensor::Tensor;
 use crate::operation::{Operation, operands};
 use crate::{AxisMap, Call, Cost, Elem, Facts, Kind, OpError, Part, Shape, ShapeError, Value};
 
-/// `out[…, j, …] = Σ_{i ≤ j} x[…, i, …]`.
+/// What is made of all elements up to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CumulativeKind {
+    /// Their sum.
+    Sum,
+    /// Their product.
+    Product,
+}
+
+impl CumulativeKind {
+    /// What is made of two whole numbers; sums and products that are too large wrap round.
+    pub fn of_whole(self, a: i64, b: i64) -> i64 {
+        match self {
+            CumulativeKind::Sum => a.wrapping_add(b),
+            CumulativeKind::Product => a.wrapping_mul(b),
+        }
+    }
+}
+
+/// `out[…, j, …] = Σ_{i ≤ j} x[…, i, …]`, or the product.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cumulative {
-    /// The axis along which elements are added up.
+    /// What is made of elements.
+    pub kind: CumulativeKind,
+    /// The axis along which they stand.
     pub axis: Symbol,
 }
 
@@ -26,12 +48,12 @@ impl Cumulative {
     }
 }
 
-/// Adds to each element the one before it along an axis of `terms`, `inner` elements apart.
-fn add_up<N: Copy>(x: &[N], [terms, inner]: [usize; 2], add: impl Fn(N, N) -> N) -> Vec<N> {
+/// Joins each element with the one before it along an axis of `terms`, `inner` elements apart.
+fn joined<N: Copy>(x: &[N], [terms, inner]: [usize; 2], join: impl Fn(N, N) -> N) -> Vec<N> {
     let mut out = x.to_vec();
     for at in 0..out.len() {
         if at / inner % terms > 0 {
-            out[at] = add(out[at - inner], out[at]);
+            out[at] = join(out[at - inner], out[at]);
         }
     }
     out
@@ -39,7 +61,10 @@ fn add_up<N: Copy>(x: &[N], [terms, inner]: [usize; 2], add: impl Fn(N, N) -> N)
 
 impl Operation for Cumulative {
     fn name(&self) -> &'static str {
-        "cumulative_sum"
+        match self.kind {
+            CumulativeKind::Sum => "cumulative_sum",
+            CumulativeKind::Product => "cumulative_product",
+        }
     }
 
     fn signature(&self, inputs: &[&Shape]) -> Result<Vec<Shape>, ShapeError> {
@@ -57,8 +82,12 @@ impl Operation for Cumulative {
     fn cost(&self, inputs: &[&Shape], output: &Shape) -> Cost {
         let others = output.axes.iter().filter(|axis| axis.name != self.axis);
         let rows: Poly = others.map(|axis| &axis.size).product();
+        let class = match self.kind {
+            CumulativeKind::Sum => Class::Add,
+            CumulativeKind::Product => Class::Mul,
+        };
         let counts = match inputs[0].elem.kind() {
-            Kind::Real => Counts::zero().with(Class::Add, output.elements() - rows),
+            Kind::Real => Counts::zero().with(class, output.elements() - rows),
             Kind::Whole => Counts::zero(),
         };
         Cost::of(Part::Pointwise, counts)
@@ -97,12 +126,16 @@ impl Operation for Cumulative {
         let runs = self.runs(call)?;
         let value = match call.inputs.first() {
             Some(Value::Index(_)) => {
-                let sums = add_up(call.index(0)?.data(), runs, i64::wrapping_add);
-                Value::Index(Tensor::new(call.output, sums)?)
+                let all = joined(call.index(0)?.data(), runs, |a, b| self.kind.of_whole(a, b));
+                Value::Index(Tensor::new(call.output, all)?)
             }
             Some(Value::Real(_)) | None => {
-                let sums = add_up(call.real(0)?.data(), runs, |sum, x| sum + x);
-                Tensor::new(call.output, sums)?.into()
+                let x = call.real(0)?.data();
+                let all = match self.kind {
+                    CumulativeKind::Sum => joined(x, runs, |sum, x| sum + x),
+                    CumulativeKind::Product => joined(x, runs, |product, x| product * x),
+                };
+                Tensor::new(call.output, all)?.into()
             }
         };
         mark(Part::Pointwise);
@@ -125,6 +158,10 @@ mod tests {
             g.cumulative(x, "n").unwrap();
             g.cumulative(x, "c").unwrap();
             g.cumulative(ids, "n").unwrap();
+            for axis in ["n", "c"] {
+                g.cumulative_product(x, axis).unwrap();
+            }
+            g.cumulative_product(ids, "n").unwrap();
             prove(&g, &[("b", b), ("n", n), ("c", c)]);
         }
     }
@@ -137,9 +174,13 @@ mod tests {
         let (down, along) = (g.cumulative(x, "i").unwrap(), g.cumulative(x, "j").unwrap());
         assert_eq!(evaluate(&g, down, &feeds), [1., 2., 3., 5., 7., 9.]);
         assert_eq!(evaluate(&g, along, &feeds), [1., 3., 6., 4., 9., 15.]);
+        let products = g.cumulative_product(x, "j").unwrap();
+        assert_eq!(evaluate(&g, products, &feeds), [1., 2., 6., 4., 20., 120.]);
         let places = g.arg_max(x, "j").unwrap();
         let sums = g.cumulative(places, "i").unwrap();
         assert_eq!(evaluate(&g, sums, &feeds), [2., 4.]);
+        let products = g.cumulative_product(places, "i").unwrap();
+        assert_eq!(evaluate(&g, products, &feeds), [2., 4.]);
         let error = g.cumulative(x, "k").unwrap_err().problem.to_string();
         assert_eq!(error, "operand 0 has no axis `k`");
     }

@@ -52,7 +52,7 @@ pub use compare::{Compare, CompareKind};
 pub use concat::Concat;
 pub use convolution::Convolution;
 pub use convolution_transposed::ConvolutionTransposed;
-pub use cumulative::Cumulative;
+pub use cumulative::{Cumulative, CumulativeKind};
 pub use dropout::Dropout;
 pub use einsum::Einsum;
 pub use embedding::Embedding;

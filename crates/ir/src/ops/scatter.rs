@@ -1,8 +1,8 @@
-//! A tensor with some entries written or added to: `out = x`, then for each element of `v`, in the order
-//! of its axes, `out[ids₁[v…], ids₂[v…], …, v…] = v` or `+ v` (`scatter_` and `scatter_add_` of PyTorch,
-//! ScatterND of ONNX).
+//! A tensor with some entries written or joined with others: `out = x`, then for each element of `v`, in
+//! the order of its axes, `out[ids₁[v…], ids₂[v…], …, v…] = v`, `+ v`, `· v` or the larger of
+//! both (`scatter_` and `scatter_reduce_` of PyTorch, ScatterND of ONNX).
 //!
-//! Count: for sums, one add for each element of `v` if it is real; else none.
+//! Count: for each element of `v` one add, mul or max if it is real; none of whole numbers and of writing.
 
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
@@ -19,6 +19,32 @@ pub enum ScatterKind {
     Write,
     /// The element is added to it.
     Add,
+    /// It is multiplied by the element.
+    Mul,
+    /// The larger of both takes its place.
+    Max,
+}
+
+impl ScatterKind {
+    /// What an element costs.
+    fn class(self) -> Option<Class> {
+        match self {
+            ScatterKind::Write => None,
+            ScatterKind::Add => Some(Class::Add),
+            ScatterKind::Mul => Some(Class::Mul),
+            ScatterKind::Max => Some(Class::Max),
+        }
+    }
+
+    /// What becomes of a whole number; sums and products that are too large wrap round.
+    pub fn of_whole(self, there: i64, element: i64) -> i64 {
+        match self {
+            ScatterKind::Write => element,
+            ScatterKind::Add => there.wrapping_add(element),
+            ScatterKind::Mul => there.wrapping_mul(element),
+            ScatterKind::Max => there.max(element),
+        }
+    }
 }
 
 /// `x`, `v` and whole numbers for each axis of `x` that is looked up along. These have some of the axes
@@ -66,6 +92,8 @@ impl Operation for Scatter {
         match self.kind {
             ScatterKind::Write => "scatter",
             ScatterKind::Add => "scatter_add",
+            ScatterKind::Mul => "scatter_mul",
+            ScatterKind::Max => "scatter_max",
         }
     }
 
@@ -79,14 +107,12 @@ impl Operation for Scatter {
     }
 
     fn cost(&self, inputs: &[&Shape], _: &Shape) -> Cost {
-        let sums = match inputs[0].elem.kind() {
-            Kind::Real => Counts::zero().with(Class::Add, inputs[1].elements()),
+        let Some(class) = self.kind.class() else { return Cost::free() };
+        let counts = match inputs[0].elem.kind() {
+            Kind::Real => Counts::zero().with(class, inputs[1].elements()),
             Kind::Whole => Counts::zero(),
         };
-        match self.kind {
-            ScatterKind::Write => Cost::free(),
-            ScatterKind::Add => Cost::of(Part::Pointwise, sums),
-        }
+        Cost::of(Part::Pointwise, counts)
     }
 
     fn summed(&self, _: &[&Shape]) -> Vec<(Symbol, Poly)> {
@@ -94,9 +120,9 @@ impl Operation for Scatter {
     }
 
     fn facts(&self) -> Facts<'_> {
-        match self.kind {
-            ScatterKind::Write => Facts::of(&[]),
-            ScatterKind::Add => Facts::of(&[Part::Pointwise]),
+        match self.kind.class() {
+            None => Facts::of(&[]),
+            Some(_) => Facts::of(&[Part::Pointwise]),
         }
     }
 
@@ -129,10 +155,7 @@ impl Operation for Scatter {
             Some(Value::Index(_)) => {
                 let (mut out, v) = (call.index(0)?.data().to_vec(), call.index(1)?);
                 for (to, v) in places.into_iter().zip(v.data()) {
-                    out[to] = match self.kind {
-                        ScatterKind::Write => *v,
-                        ScatterKind::Add => out[to].wrapping_add(*v),
-                    };
+                    out[to] = self.kind.of_whole(out[to], *v);
                 }
                 Value::Index(Tensor::new(call.output, out)?)
             }
@@ -142,12 +165,14 @@ impl Operation for Scatter {
                     out[to] = match self.kind {
                         ScatterKind::Write => *v,
                         ScatterKind::Add => out[to] + *v,
+                        ScatterKind::Mul => out[to] * *v,
+                        ScatterKind::Max => out[to].max(*v),
                     };
                 }
                 Tensor::new(call.output, out)?.into()
             }
         };
-        if self.kind == ScatterKind::Add {
+        if self.kind.class().is_some() {
             mark(Part::Pointwise);
         }
         Ok(vec![value])
@@ -162,7 +187,8 @@ mod tests {
     use crate::{Axis, Graph, IndexExpr};
     use proptest::prelude::*;
 
-    const KINDS: [ScatterKind; 2] = [ScatterKind::Write, ScatterKind::Add];
+    const KINDS: [ScatterKind; 4] =
+        [ScatterKind::Write, ScatterKind::Add, ScatterKind::Mul, ScatterKind::Max];
 
     proptest! {
         #[test]
@@ -185,17 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn what_meets_is_added_and_of_what_is_written_the_last_stays() {
+    fn what_meets_is_joined_and_of_what_is_written_the_last_stays() {
         let mut g = Graph::new();
         let x = g.input("x", [("n", 3)]).unwrap();
         let v = g.input("v", [("k", 4)]).unwrap();
         let value = IndexExpr::Position(0).floor_div(&2.into());
         let axes = vec![Axis::new("k", 4)];
         let ids = g.record("", IndexMap { axes, value, truth: false }, &[]).unwrap();
-        let feeds: [(&str, &[f64]); 2] = [("x", &[1., 2., 3.]), ("v", &[10., 20., 30., 40.])];
-        let [written, added] = KINDS.map(|kind| g.scatter(kind, x, v, &[("n", ids)]).unwrap());
-        assert_eq!(evaluate(&g, written, &feeds), [20., 40., 3.]);
+        let feeds: [(&str, &[f64]); 2] = [("x", &[1., 2., 3.]), ("v", &[10., 20., 40., 30.])];
+        let [written, added, multiplied, largest] =
+            KINDS.map(|kind| g.scatter(kind, x, v, &[("n", ids)]).unwrap());
+        assert_eq!(evaluate(&g, written, &feeds), [20., 30., 3.]);
         assert_eq!(evaluate(&g, added, &feeds), [31., 72., 3.]);
+        assert_eq!(evaluate(&g, multiplied, &feeds), [200., 2400., 3.]);
+        assert_eq!(evaluate(&g, largest, &feeds), [20., 40., 3.]);
         let real = g.record("", ToReal, &[ids]).unwrap();
         let mut refused = |x, v, along: &[(&str, _)]| {
             g.scatter(ScatterKind::Write, x, v, along).unwrap_err().problem.to_string()

@@ -95,6 +95,21 @@ pub enum Table {
         /// The axis of positions for each.
         tap: Axis,
     },
+    /// The same where a result may stand for more than one position: its weights are spread over as
+    /// many more, and their sum is 1; cubic convolution has the constant −1/2 (Pillow, and PyTorch after
+    /// it). First come those of the positions that it reaches, then 0. Shape `[result, tap]` of reals.
+    Antialiased {
+        /// How weights fall.
+        kind: Interpolation,
+        /// So many positions for so many results.
+        scale: [Poly; 2],
+        /// How many positions there are.
+        input: Poly,
+        /// The axis of results.
+        result: Axis,
+        /// The axis of positions for each.
+        tap: Axis,
+    },
 }
 
 /// How a value between positions follows from those beside it.
@@ -117,15 +132,44 @@ impl Interpolation {
         }
     }
 
+    /// How far from it a position has weight, in positions or in what one result stands for.
+    pub fn reach(self) -> usize {
+        self.taps() / 2
+    }
+
+    /// The weight of what is `x` away; of cubic convolution by its constant.
+    fn weight(self, x: f64, a: f64) -> f64 {
+        match (self, x.abs()) {
+            (Interpolation::Linear, x) => (1.0 - x).max(0.0),
+            (Interpolation::Cubic, x) if x < 1.0 => ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0,
+            (Interpolation::Cubic, x) if x < 2.0 => ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a,
+            (Interpolation::Cubic, _) => 0.0,
+        }
+    }
+
     /// The weights where the source lies at `t` of the way from a position to the next.
     fn weights(self, t: f64) -> Vec<f64> {
-        const A: f64 = -0.75;
-        let near = |x: f64| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-        let far = |x: f64| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
-        match self {
-            Interpolation::Linear => vec![1.0 - t, t],
-            Interpolation::Cubic => vec![far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)],
-        }
+        const CONSTANT: f64 = -0.75;
+        let first = 1 - self.reach() as i64;
+        let places = (first..).take(self.taps());
+        places.map(|place| self.weight(place as f64 - t, CONSTANT)).collect()
+    }
+
+    /// The weights of the positions around a result, of `input` positions that are `from` for every `to`
+    /// results.
+    fn spread(self, [input, from, to]: [i128; 3], result: i128) -> Vec<f64> {
+        const CONSTANT: f64 = -0.5;
+        // In halves of a position, times `to`.
+        let middle = from * (2 * result + 1);
+        let wide = 2 * from.max(to);
+        let reach = wide * self.reach() as i128;
+        let first = (middle - reach + to).div_euclid(2 * to).max(0);
+        let end = (middle + reach + to).div_euclid(2 * to).min(input);
+        let away = |position: i128| ((2 * position + 1) * to - middle) as f64 / wide as f64;
+        let positions = first..end;
+        let weights: Vec<f64> = positions.map(|own| self.weight(away(own), CONSTANT)).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.into_iter().map(|weight| weight / sum).collect()
     }
 }
 
@@ -251,6 +295,7 @@ impl Operation for Table {
             Table::LinearBiases { .. } => "linear_biases",
             Table::DistanceRows { .. } => "distance_rows",
             Table::Interpolation { .. } => "interpolation",
+            Table::Antialiased { .. } => "antialiased_interpolation",
         }
     }
 
@@ -285,6 +330,9 @@ impl Operation for Table {
                 }
                 Shape { axes: vec![query.clone(), key.clone()], elem: Elem::I64 }
             }
+            Table::Antialiased { result, tap, .. } => {
+                Shape::real(vec![result.clone(), tap.clone()])
+            }
             Table::RelativeBuckets { bidirectional, buckets, max_distance, query, key, .. } => {
                 let Buckets { exact, .. } = Buckets::new(*bidirectional, *buckets, *max_distance);
                 if exact == 0 || *max_distance <= exact {
@@ -317,6 +365,7 @@ impl Operation for Table {
             Table::LinearBiases { .. } => Vec::new(),
             Table::DistanceRows { .. } => Vec::new(),
             Table::Interpolation { source, .. } => source.iter().collect(),
+            Table::Antialiased { scale: [from, to], input, .. } => vec![from, to, input],
         })
     }
 
@@ -336,8 +385,10 @@ impl Operation for Table {
             Table::DistanceRows { span, max_distance: Some(most), .. } => {
                 format!("{span} to either side, up to distance {most}")
             }
-            Table::Interpolation { kind: Interpolation::Linear, .. } => "linear".to_owned(),
-            Table::Interpolation { kind: Interpolation::Cubic, .. } => "cubic".to_owned(),
+            Table::Interpolation { kind, .. } | Table::Antialiased { kind, .. } => match kind {
+                Interpolation::Linear => "linear".to_owned(),
+                Interpolation::Cubic => "cubic".to_owned(),
+            },
             Table::WindowDisplacement { .. }
             | Table::ShiftMask { .. }
             | Table::LinearBiases { .. } => String::new(),
@@ -382,6 +433,18 @@ impl Operation for Table {
                     let above = if *kind == Interpolation::Linear { above.max(0) } else { above };
                     let t = above.rem_euclid(c) as f64 / c as f64;
                     weights.extend(kind.weights(t).into_iter().map(T::from_f64));
+                }
+                call.result(weights)
+            }
+            Table::Antialiased { kind, scale: [from, to], input, .. } => {
+                let sizes = [input.clone(), from.clone(), to.clone()];
+                let sizes = Table::source(&sizes, call.binding)?;
+                let [results, taps] = call.output[..] else { return Err(OpError::Operand(0)) };
+                let mut weights = Vec::with_capacity(call.output_len());
+                for result in 0..results {
+                    let mut own = kind.spread(sizes, result as i128);
+                    own.resize(taps, 0.0);
+                    weights.extend(own.into_iter().map(T::from_f64));
                 }
                 call.result(weights)
             }
@@ -436,6 +499,22 @@ mod tests {
         for row in cubic.chunks(4) {
             assert_eq!(row.iter().sum::<f64>(), 1.0);
         }
+        // Four positions to two results: each stands for two, and has weight up to two away from it.
+        let mut spread = |kind: Interpolation, scale: [i64; 2], taps: i64| {
+            let (result, tap) = (Axis::new("r", scale[1]), Axis::new("k", taps));
+            let [from, to] = scale.map(Poly::from);
+            let input = from.clone();
+            let table = Table::Antialiased { kind, scale: [from, to], input, result, tap };
+            let table = g.table("", table).unwrap();
+            prove(&g, &[]);
+            evaluate(&g, table, &[])
+        };
+        let linear = spread(Interpolation::Linear, [4, 2], 5);
+        let [near, far] = [3. / 7., 1. / 7.];
+        assert_eq!(linear, [near, near, far, 0., 0., far, near, near, 0., 0.]);
+        // No more positions than results: every one as it is.
+        let same = spread(Interpolation::Cubic, [3, 3], 5);
+        assert_eq!(same[5..10], [0., 1., 0., 0., 0.]);
         let tap = Axis::new("k", 3);
         let (kind, source) = (Interpolation::Linear, [1, 0, 1].map(Poly::from));
         let error =

@@ -179,11 +179,14 @@ proptest! {
         }
         for inner in [1, 3] {
             let (terms, x) = (width, x.repeat(inner));
-            counts_itself!(format!("sums up to each of {rows} by {terms} by {inner}"), T, |[meter]| {
-                let mut out = numbers::<T>(&x);
-                cumulative_sum(terms, inner, &numbers::<T>(&x), &mut out, meter).unwrap();
-                out
-            });
+            for running in [Running::Sum, Running::Product] {
+                let what = format!("{running:?} up to each of {rows} by {terms} by {inner}");
+                counts_itself!(what, T, |[meter]| {
+                    let mut out = numbers::<T>(&x);
+                    cumulative(running, terms, inner, &numbers::<T>(&x), &mut out, meter).unwrap();
+                    out
+                });
+            }
             counts_itself!(format!("the largest of {rows} by {terms} by {inner}"), T, |[meter]| {
                 let mut places = vec![0; rows * inner];
                 arg_max(terms, inner, &numbers::<T>(&x), &mut places, meter).unwrap();
@@ -202,10 +205,10 @@ proptest! {
                 truths.iter().map(|truth| T::of(*truth as f32)).collect()
             });
         }
-        for add in [false, true] {
-            counts_itself!(format!("adding {add} of {width} to {rows} by {width}"), T, |[meter]| {
+        for meeting in [Meeting::Write, Meeting::Add, Meeting::Mul, Meeting::Max] {
+            counts_itself!(format!("{meeting:?} of {width} to {rows} by {width}"), T, |[meter]| {
                 let mut out = numbers::<T>(&x[..rows * width]);
-                scatter(&numbers::<T>(&y[..width]), &places, add, &mut out, meter).unwrap();
+                scatter(&numbers::<T>(&y[..width]), &places, meeting, &mut out, meter).unwrap();
                 out
             });
         }

@@ -133,6 +133,7 @@ fn check_top_k(rows: usize, width: usize, k: usize) {
 fn check_along(blocks: usize, terms: usize, width: usize) {
     let x = data(blocks * terms * width, 21);
     let (mut ops, mut sums) = (Ops::default(), wide(&x));
+    let (mut multiplied, mut products) = (Ops::default(), wide(&x));
     let (mut compared, mut places) = (Ops::default(), Vec::new());
     for block in 0..blocks {
         let at = |term: usize, column: usize| (block * terms + term) * width + column;
@@ -141,6 +142,8 @@ fn check_along(blocks: usize, terms: usize, width: usize) {
             for term in 1..terms {
                 sums[at(term, column)] =
                     ops.add(sums[at(term - 1, column)], sums[at(term, column)]);
+                products[at(term, column)] =
+                    multiplied.mul(products[at(term - 1, column)], products[at(term, column)]);
                 compared.max(0.0, 0.0);
                 if x[at(term, column)] > x[at(best, column)] {
                     best = term;
@@ -149,8 +152,14 @@ fn check_along(blocks: usize, terms: usize, width: usize) {
             places.push(best as i64);
         }
     }
-    let out = run_one(x.len(), &ops, |out, m| cumulative_sum(terms, width, &x, out, m).unwrap());
+    let out = run_one(x.len(), &ops, |out, m| {
+        cumulative(Running::Sum, terms, width, &x, out, m).unwrap();
+    });
     assert_close(&out, &sums, bound(terms));
+    let out = run_one(x.len(), &multiplied, |out, m| {
+        cumulative(Running::Product, terms, width, &x, out, m).unwrap();
+    });
+    assert_close(&out, &products, bound(terms));
     for pool in pools() {
         let (meter, mut out) = (AtomicMeter::new(), vec![-1; blocks * width]);
         pool.install(|| arg_max(terms, width, &x, &mut out, &meter).unwrap());
