@@ -50,7 +50,8 @@ impl Node {
 }
 
 /// The path of a node in given iterations of the repetitions around it, the outermost first. In a
-/// segment `*` stands for the number of the next iteration: `6*+5` is six times it, and five more.
+/// segment `*` stands for the number of the next iteration: `6*+5` is six times it, and five more. A name
+/// may stand before it, as in `block_*`.
 pub fn path_at(path: &str, iterations: &[usize]) -> String {
     let mut iterations = iterations;
     let mut concrete = String::with_capacity(path.len() + iterations.len());
@@ -58,10 +59,11 @@ pub fn path_at(path: &str, iterations: &[usize]) -> String {
         if i > 0 {
             concrete.push('.');
         }
-        match number(segment, iterations) {
+        let stem = segment.trim_end_matches(|c: char| c.is_ascii_digit() || "*+".contains(c));
+        match number(&segment[stem.len()..], iterations) {
             Some((number, rest)) => {
                 // Writing to a String cannot fail.
-                let _ = write!(concrete, "{number}");
+                let _ = write!(concrete, "{stem}{number}");
                 iterations = rest;
             }
             None => concrete.push_str(segment),

@@ -1,7 +1,7 @@
 //! Layers that were written out one after the other, found and recorded once.
 //!
-//! A run is a sequence of equal blocks of nodes under `prefix.0`, `prefix.1`, …: the same operations
-//! on the same shapes, each reading its own block, what the block before hands over, parameters of its
+//! A run is a sequence of equal blocks of nodes under `layers.0`, `layers.1`, … or `layers.block_0`,
+//! `layers.block_1`, …: the same operations on the same shapes, each reading its own block, what the block before hands over, parameters of its
 //! own, and what is the same for all. Only what is handed over is read after the last block. Paths
 //! say where to look; whether blocks are equal, nodes and edges say.
 
@@ -19,7 +19,8 @@ pub struct Rerolled {
     pub graph: Graph,
     /// What stands for the first result of each old node; none for what stands in a later iteration.
     pub made: Vec<Option<Var>>,
-    /// The repetitions: the path of the scope, such as `model.layers`, and how often it runs.
+    /// The repetitions: the path of the scope up to its number, such as `model.layers.`, and how often it
+    /// runs.
     pub runs: Vec<(String, usize)>,
 }
 
@@ -28,7 +29,7 @@ pub struct Rerolled {
 pub struct InRun<'r> {
     /// The repetition, by its place among [`Rerolled::runs`].
     pub run: usize,
-    /// The path of its scope.
+    /// The path of its scope up to its number.
     pub scope: &'r str,
     /// How often it runs.
     pub count: usize,
@@ -54,6 +55,7 @@ type Place = (usize, usize);
 
 /// Equal blocks.
 struct Run {
+    /// What stands before the number of a block.
     prefix: String,
     /// The nodes of each block.
     blocks: Vec<Vec<usize>>,
@@ -85,17 +87,17 @@ impl Run {
     }
 }
 
-/// What a path under `prefix.iteration` is called in every iteration.
+/// What a path under an iteration is called in every iteration.
 fn starred(path: &str, prefix: &str, iteration: usize) -> String {
     match rest_of(path, prefix, iteration) {
-        Some("") | None => format!("{prefix}.*"),
-        Some(rest) => format!("{prefix}.*.{rest}"),
+        Some("") | None => format!("{prefix}*"),
+        Some(rest) => format!("{prefix}*.{rest}"),
     }
 }
 
-/// What follows `prefix.block` in a path that stands there.
+/// What follows the prefix and the number of a block in a path that stands there.
 fn rest_of<'p>(path: &'p str, prefix: &str, block: usize) -> Option<&'p str> {
-    let below = path.strip_prefix(prefix)?.strip_prefix('.')?;
+    let below = path.strip_prefix(prefix)?;
     let (index, rest) = below.split_once('.').unwrap_or((below, ""));
     (index == block.to_string()).then_some(rest)
 }
@@ -136,13 +138,14 @@ impl Graph {
 
     /// The runs of equal layers, none within another.
     fn runs(&self) -> Vec<Run> {
-        // The computed nodes under `prefix.index`, for each prefix.
+        // The computed nodes under each number, for each prefix of numbers.
         let mut scopes: BTreeMap<(usize, String), BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
         for (at, node) in self.nodes().iter().enumerate().filter(|(_, node)| !node.op.is_source()) {
             let segments: Vec<&str> = node.path.split('.').collect();
             for (depth, segment) in segments.iter().enumerate().skip(1) {
-                if let Ok(index) = segment.parse::<usize>() {
-                    let prefix = segments[..depth].join(".");
+                let stem = segment.trim_end_matches(|c: char| c.is_ascii_digit());
+                if let Ok(index) = segment[stem.len()..].parse::<usize>() {
+                    let prefix = format!("{}.{stem}", segments[..depth].join("."));
                     scopes.entry((depth, prefix)).or_default().entry(index).or_default().push(at);
                 }
             }
@@ -298,9 +301,11 @@ impl Copy {
     /// Records a run: the sources of one iteration, and the first block as the body.
     fn run(&mut self, from: &Graph, run: &Run) -> Result<(), GraphError> {
         let Copy { graph, made } = self;
-        let (outside, name) = run.prefix.rsplit_once('.').unwrap_or(("", &run.prefix));
+        let (within, stem) = run.prefix.rsplit_once('.').unwrap_or(("", &run.prefix));
+        let (outside, name) = within.rsplit_once('.').unwrap_or(("", within));
         let outer = graph.move_to(Scope { path: outside.to_owned(), ..Scope::default() });
-        let scope = graph.repeated(name, Poly::from(run.blocks.len() as u64));
+        let count = Poly::from(run.blocks.len() as u64);
+        let scope = graph.repeated_as(name, &format!("{stem}*"), count);
         graph.move_to(outer);
         let repeated = |at: usize| {
             let node = &from.nodes()[at];
@@ -376,18 +381,22 @@ mod tests {
 
     /// Layers written out: a product, a shift that all share, and the first value once more.
     fn unrolled(layers: usize, odd: Option<usize>, first: usize) -> Graph {
+        under("model.layers.", layers, odd, first)
+    }
+
+    fn under(prefix: &str, layers: usize, odd: Option<usize>, first: usize) -> Graph {
         let mut g = Graph::new();
         let x = g.input("x", ["b", "c"]).unwrap();
         let shift = g.input("shift", ["c"]).unwrap();
         let mut weights = Vec::new();
         for layer in first..first + layers {
-            let path = format!("model.layers.{layer}.up.weight");
+            let path = format!("{prefix}{layer}.up.weight");
             weights.push(g.param(&path, Source::weight("c"), [("d", "c"), ("c", "c")]).unwrap());
         }
         let mut y = g.scope("model").activation(x, Activation::Relu).unwrap();
         let begun = y;
         for (layer, weight) in weights.into_iter().enumerate() {
-            let mut g = g.scope(&format!("model.layers.{}", first + layer));
+            let mut g = g.scope(&format!("{prefix}{}", first + layer));
             let up = g.scope("up").einsum("b c, d c -> b d", y, weight).unwrap();
             let up = g.rename(up, "d", "c").unwrap();
             let moved = g.add("", up, shift).unwrap();
@@ -403,13 +412,28 @@ mod tests {
     fn equal_layers_are_recorded_once() {
         let old = unrolled(5, None, 0);
         let new = old.rerolled().unwrap().unwrap();
-        assert_eq!(new.runs, [("model.layers".to_owned(), 5)]);
+        assert_eq!(new.runs, [("model.layers.".to_owned(), 5)]);
         assert_eq!(new.graph.cost(), old.cost());
         assert_eq!(new.graph.parameters(), old.parameters());
         assert_eq!(new.graph.loops().len(), 1);
         let paths: Vec<&str> = new.graph.nodes().iter().map(|node| &*node.path).collect();
         assert!(paths.contains(&"model.layers.*.up.weight"), "{paths:?}");
         assert!(paths.contains(&"model.layers.*.up.einsum"), "{paths:?}");
+    }
+
+    #[test]
+    fn a_number_may_end_a_name() {
+        let old = under("model.block_", 3, None, 0);
+        let new = old.rerolled().unwrap().unwrap();
+        assert_eq!(new.runs, [("model.block_".to_owned(), 3)]);
+        let weight = |node: &&Node| node.path.ends_with("up.weight");
+        let weight = new.graph.nodes().iter().find(weight).unwrap();
+        assert_eq!(weight.path, "model.block_*.up.weight");
+        let paths = new.graph.instances(weight, &opledger_dims::Binding::new()).unwrap();
+        assert_eq!(paths, [0, 1, 2].map(|at| format!("model.block_{at}.up.weight")));
+        assert!(new.graph.mermaid().contains("block_* × 3"), "{}", new.graph.mermaid());
+        let place = new.in_run("model.block_2.up.einsum").unwrap();
+        assert_eq!((place.iteration, &*place.path), (2, "model.block_*.up.einsum"));
     }
 
     #[test]

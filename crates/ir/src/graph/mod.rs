@@ -295,7 +295,8 @@ impl Graph {
         )
     }
 
-    fn repeated_as(&mut self, name: &str, numbers: &str, count: Poly) -> Scope {
+    /// The same whose iterations have this segment in paths, in which `*` stands for their number.
+    pub(crate) fn repeated_as(&mut self, name: &str, numbers: &str, count: Poly) -> Scope {
         let here = self.scope.clone();
         let scope = here.join(name);
         let path = format!("{scope}.{numbers}");
