@@ -99,14 +99,14 @@ impl Lowering<'_> {
         };
         let Some((softmax, scaled)) = chain else {
             let masked = u32::from(!more.is_empty() || !op.mask.is_none());
-            // A bias that is trained keeps attention off the fused kernel, and so does, in training,
-            // dropout of the weights.
-            let biased = more.iter().any(|bias| self.gradient(*bias));
-            let dropped = biased || self.drops_out(node);
+            // A bias that is trained and values of another width than keys keep attention off the fused
+            // kernel, and so does, in training, dropout of the weights.
+            let apart = is_apart(&sizes) || more.iter().any(|bias| self.gradient(*bias));
+            let dropped = apart || self.drops_out(node);
             let sizes = sizes
                 .with("grad", grad)
                 .with("masked", masked)
-                .with("math", u32::from(biased))
+                .with("math", u32::from(apart))
                 .with("math_training", u32::from(dropped));
             return Ok((module, vec![Call::new("sdpa", Manner::Function, sizes)]));
         };
@@ -171,14 +171,14 @@ impl Lowering<'_> {
         let biases: Vec<_> = biases.filter(|node| node.role == Some(Role::ScoreBias)).collect();
         let masked = !biases.is_empty() || scores.inputs.len() > 2;
         let mut added = biases.iter().filter_map(|node| node.inputs.get(1));
-        let biased = added.any(|bias| self.gradient(*bias));
+        let apart = is_apart(&sizes) || added.any(|bias| self.gradient(*bias));
         let grad = size(&left, "grad") + size(&right, "grad").min(1.into());
         let call = sizes
             .clone()
             .with("grad", grad)
             .with("masked", u32::from(masked))
-            .with("math", u32::from(biased))
-            .with("math_training", u32::from(biased || self.drops_out(weights)));
+            .with("math", u32::from(apart))
+            .with("math_training", u32::from(apart || self.drops_out(weights)));
         // Biases are added up before.
         let scores = ["batch", "heads", "queries", "keys"].map(|name| size(&sizes, name));
         let sum = pointwise(scores.iter().product());
@@ -196,4 +196,9 @@ impl Lowering<'_> {
             self.inside(layer).any(|var| matches!(self.graph.node(var).op, Op::Dropout(_)))
         })
     }
+}
+
+/// Whether values are of another width than keys.
+fn is_apart(sizes: &Binding) -> bool {
+    size(sizes, "head_dim") != size(sizes, "value_dim")
 }
