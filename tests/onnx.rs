@@ -3,6 +3,7 @@
 
 mod attention;
 mod recorder;
+mod resized;
 
 use std::path::Path;
 
@@ -83,7 +84,7 @@ fn cases() -> Vec<Case> {
     let case = |(name, case): (&String, &Json)| Case {
         op: case["op"].as_str().unwrap().to_owned(),
         attributes: case["attributes"].clone(),
-        inputs: (0..6).map(|at| read(format!("{name}.input.{at}"))).collect(),
+        inputs: (0..7).map(|at| read(format!("{name}.input.{at}"))).collect(),
         expected: read(format!("{name}.output.0")).unwrap(),
         name: name.clone(),
     };

@@ -2,15 +2,15 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{
-    Activation, ArithmeticKind, CompareKind, Convolution, ConvolutionTransposed, Factor, Norm,
-    Pointwise, Pool, PoolKind, Rearrange, Reduce, ScatterKind,
+    Activation, ArithmeticKind, CompareKind, Convolution, ConvolutionTransposed, Factor, IndexMap,
+    Norm, Pointwise, Pool, PoolKind, Rearrange, Reduce, ScatterKind,
 };
-use opledger_ir::{Axis, Graph, Value, Var};
+use opledger_ir::{Axis, Graph, IndexExpr, Value, Var};
 
 use super::Case;
 
 /// A name for a dimension, the same for those that are broadcast: counted from the last.
-fn name(dim: usize, rank: usize) -> Symbol {
+pub(super) fn name(dim: usize, rank: usize) -> Symbol {
     Symbol::from(format!("d{}", rank - dim))
 }
 
@@ -34,7 +34,7 @@ impl Recorder<'_> {
         }
     }
 
-    fn input(&mut self, at: usize) -> Var {
+    pub(super) fn input(&mut self, at: usize) -> Var {
         let axes = named(self.case.sizes(at));
         self.input_as(at, axes)
     }
@@ -287,7 +287,8 @@ impl Recorder<'_> {
 
     fn einsum(&mut self) -> Var {
         let equation = self.case.attributes["equation"].as_str().unwrap().replace(' ', "");
-        let (inputs, out) = equation.split_once("->").unwrap();
+        // Letters that stand once are those of the result where none is given; here there are none.
+        let (inputs, out) = equation.split_once("->").unwrap_or((&equation, ""));
         let letters =
             |text: &str| text.chars().map(|c| Symbol::from(c.to_string())).collect::<Vec<_>>();
         let operands: Vec<Vec<Symbol>> = inputs.split(',').map(letters).collect();
@@ -341,8 +342,8 @@ impl Recorder<'_> {
         let mut along = vec![(own[dim].name.clone(), self.input_as(1, of_ids.clone()))];
         for at in smaller {
             let axes = vec![of_ids[at].clone()];
-            let value = opledger_ir::IndexExpr::Position(0);
-            let map = opledger_ir::ops::IndexMap { axes, value, truth: false };
+            let value = IndexExpr::Position(0);
+            let map = IndexMap { axes, value, truth: false };
             along.push((own[at].name.clone(), self.g.record("", map, &[]).unwrap()));
         }
         let x = self.input_as(0, own);
@@ -350,12 +351,7 @@ impl Recorder<'_> {
             return self.g.gather_nd(x, std::mem::take(&mut of_ids), &along).unwrap();
         }
         let values = self.input_as(2, of_ids);
-        let kind = match self.case.attributes["reduction"].as_str() {
-            Some("add") => ScatterKind::Add,
-            Some(other) => panic!("{other}"),
-            None => ScatterKind::Write,
-        };
-        self.g.scatter(kind, x, values, &along).unwrap()
+        self.put(x, values, &along)
     }
 
     /// Places of several numbers, the last dimension of the second input.
@@ -370,11 +366,11 @@ impl Recorder<'_> {
         let whole = self.input_as(1, [ids.clone(), vec![Axis::new("number", *count)]].concat());
         let along: Vec<(Symbol, Var)> = (0..*count)
             .map(|at| {
-                let place = opledger_ir::IndexExpr::Position;
+                let place = IndexExpr::Position;
                 let mut places: Vec<_> = (0..ids.len()).map(place).collect();
                 places.push((at as i64).into());
-                let value = opledger_ir::IndexExpr::Lookup { operand: 0, at: places };
-                let map = opledger_ir::ops::IndexMap { axes: ids.clone(), value, truth: false };
+                let value = IndexExpr::Lookup { operand: 0, at: places };
+                let map = IndexMap { axes: ids.clone(), value, truth: false };
                 (name(at, rank), self.g.record("", map, &[whole]).unwrap())
             })
             .collect();
@@ -385,12 +381,36 @@ impl Recorder<'_> {
             return self.g.gather_nd(x, axes, &along).unwrap();
         }
         let values = self.input_as(2, axes);
-        let kind = match self.case.attributes["reduction"].as_str() {
-            Some("add") => ScatterKind::Add,
-            Some(other) => panic!("{other}"),
+        self.put(x, values, &along)
+    }
+
+    /// Values at places; the smallest is the opposite of the largest of opposites.
+    fn put(&mut self, mut x: Var, mut values: Var, along: &[(Symbol, Var)]) -> Var {
+        let reduction = self.case.attributes["reduction"].as_str();
+        let kind = match reduction {
             None => ScatterKind::Write,
+            Some("add") => ScatterKind::Add,
+            Some("mul") => ScatterKind::Mul,
+            Some("max" | "min") => ScatterKind::Max,
+            Some(other) => panic!("{other}"),
         };
-        self.g.scatter(kind, x, values, &along).unwrap()
+        let opposite = |g: &mut Graph, x| match reduction {
+            Some("min") => g.pointwise(x, Pointwise::Neg).unwrap(),
+            _ => x,
+        };
+        (x, values) = (opposite(&mut self.g, x), opposite(&mut self.g, values));
+        let joined = self.g.scatter(kind, x, values, along).unwrap();
+        opposite(&mut self.g, joined)
+    }
+
+    fn running(&mut self) -> Var {
+        let (rank, dim) = (self.case.rank(), self.case.whole(1).unwrap()[0]);
+        let dim = if dim < 0 { (dim + rank as i64) as usize } else { dim as usize };
+        let (x, axis) = (self.input(0), name(dim, rank));
+        match self.case.op.as_str() {
+            "CumSum" => self.g.cumulative(x, axis).unwrap(),
+            _ => self.g.cumulative_product(x, axis).unwrap(),
+        }
     }
 
     fn place_of_largest(&mut self) -> Var {
@@ -507,6 +527,8 @@ impl Recorder<'_> {
             "GatherND" | "ScatterND" => self.several(),
             "ArgMax" | "ArgMin" => self.place_of_largest(),
             "TopK" => self.top(),
+            "CumSum" | "CumProd" => self.running(),
+            "Resize" => self.resized(),
             "Concat" => self.joined(),
             "Transpose" => {
                 let turned: Vec<i64> = (0..rank as i64).rev().collect();
