@@ -28,7 +28,7 @@ def clean(path):
                 continue
             if "/models/" in name and name.endswith(".json"):
                 program = json.loads(data)
-                for node in program["graph_module"]["graph"]["nodes"]:
+                for node in nodes(program["graph_module"]["graph"]):
                     trace = node["metadata"].get("stack_trace", "").strip()
                     frames = [line for line in trace.splitlines() if "File" in line]
                     if frames:
@@ -419,6 +419,162 @@ class Recurrent(nn.Module):
         return sequence, hidden, cell, gru, last, rnn, end, self.smaller(x.transpose(0, 1))[0]
 
 
+class Joined(nn.Module):
+    """Elements that meet at one place, what runs along a dimension, and places among sorted numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("bounds", torch.tensor([-1.0, -0.25, 0.5, 0.5, 1.5]))
+        self.register_buffer("steps", torch.tensor([2, 9, 9, 30]))
+
+    def forward(self, x, ids, few, v):
+        kinds = [(kind, own) for kind in ("sum", "prod", "mean", "amax", "amin") for own in (True, False)]
+        places = (ids % x.shape[1])[..., None].expand(-1, -1, x.shape[2])
+        rising = x.abs().cumsum(-1)
+        dark = x.masked_fill(x < 0.3, float("-inf"))
+        return (
+            *(x.scatter_reduce(1, places, v, kind, include_self=own) for kind, own in kinds),
+            *(x.index_reduce(1, few, v[:, :2], kind, include_self=own) for kind, own in kinds[2:]),
+            x.scatter(1, places, v, reduce="multiply"),
+            x.scatter(1, places, 0.5, reduce="add"),
+            ids.scatter_reduce(1, ids % 3, ids, "amin", include_self=False),
+            ids.scatter_reduce(1, ids % 3, ids, "amax"),
+            x.cumprod(1),
+            (ids % 3 + 1).cumprod(1),
+            x.logcumsumexp(1),
+            dark.logcumsumexp(2),
+            torch.searchsorted(rising, v[:, : x.shape[1]].abs()),
+            torch.searchsorted(self.bounds, x, right=True),
+            torch.bucketize(x, self.bounds),
+            torch.bucketize((4 * x).round() / 4, self.bounds),
+            torch.bucketize((4 * x).round() / 4, self.bounds, right=True),
+            torch.bucketize(ids, self.steps),
+            torch.bucketize(ids, self.steps, right=True),
+            (x.round() * v[:, : x.shape[1]]).bool() & (ids[:, : x.shape[1], None] > 9),
+        )
+
+
+class Further(nn.Module):
+    """Functions in cases, and of all elements along dimensions."""
+
+    def forward(self, x, y, ids):
+        f = nn.functional
+        odd = torch.where(x > 0.5, float("inf"), torch.where(x < -0.5, float("-inf"), x.sign().sqrt() * x))
+        return (
+            odd.isinf() & (y > 0),
+            odd.isfinite().float() + odd.isnan().float(),
+            odd.nan_to_num(),
+            odd.nan_to_num(0.5, 2.0, -2.0),
+            x.mul(3.0).trunc() + x.frac(),
+            f.hardshrink(x, 0.3) + f.softshrink(y, 0.2),
+            torch.logaddexp(x, y),
+            torch.logaddexp(odd.nan_to_num(0.0, float("inf"), float("-inf")), odd.nan_to_num(1.0, float("inf"), float("-inf"))),
+            *torch.var_mean(x, (1, 2)),
+            *torch.std_mean(x, 1, correction=0, keepdim=True),
+            *torch.aminmax(x, dim=1),
+            x.prod(1),
+            x.prod(2, keepdim=True),
+            (ids % 5 + 1).prod(1),
+            torch.count_nonzero(ids % 3, 1) + (x > 0).sum((1, 2))[:, None],
+            x * torch.linspace(-1.0, 2.0, 5),
+            torch.tensordot(x, y, ([2], [2])),
+            torch.tensordot(x, y[0], ([1, 2], [0, 1])),
+            *x.topk(2, largest=False),
+            x.norm(float("inf"), 1) + x.norm(float("-inf"), 2).amax(1, keepdim=True),
+            x.take(ids % 7),
+        )
+
+
+class Relative(nn.Module):
+    """Scores of displacements, as DeBERTa has them, and weights that are directions times lengths."""
+
+    def __init__(self):
+        super().__init__()
+        weight_norm = nn.utils.parametrizations.weight_norm
+        self.maps, self.table = nn.Linear(16, 48), nn.Parameter(torch.randn(2, 9, 8))
+        self.near = weight_norm(nn.Conv1d(16, 16, 3, padding=1, groups=2), dim=2)
+        self.out = weight_norm(nn.Linear(16, 16))
+
+    def forward(self, x):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        place = torch.arange(x.shape[1])
+        apart = (place[:, None] - place + 4).clamp(0, 8).expand(x.shape[0], 2, -1, -1)
+        scores = (q @ k.mT) + (q @ self.table.mT).gather(-1, apart)
+        scores = scores + (k @ self.table.mT).gather(-1, apart).mT
+        y = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return self.out(y + self.near(y.mT).mT)
+
+
+class Sampled(nn.Module):
+    """Images sampled at places that are given, and made smaller or larger with care."""
+
+    def forward(self, x, grid, volume, places, turns):
+        f = nn.functional
+        smooth = dict(mode="bilinear", antialias=True)
+        cubic = dict(mode="bicubic", antialias=True)
+        return (
+            f.grid_sample(x, grid, align_corners=False),
+            f.grid_sample(x, grid, align_corners=True),
+            f.grid_sample(x, grid, padding_mode="border", align_corners=False),
+            f.grid_sample(x, grid, mode="nearest", align_corners=False),
+            f.grid_sample(x, grid, mode="nearest", padding_mode="border", align_corners=True),
+            f.grid_sample(x, 2.0 * grid, padding_mode="reflection", align_corners=False),
+            f.grid_sample(x, 2.0 * grid, padding_mode="reflection", align_corners=True),
+            f.grid_sample(volume, places, align_corners=False),
+            f.affine_grid(turns, (x.shape[0], 3, 3, 4), align_corners=False),
+            f.affine_grid(turns, (x.shape[0], 3, 3, 4), align_corners=True),
+            f.interpolate(x, size=(3, 4), **smooth),
+            f.interpolate(x, size=(7, 13), **smooth),
+            f.interpolate(x, size=(2, 5), **cubic),
+            f.interpolate(x, size=(11, 3), **cubic),
+            f.interpolate(x, size=(2, 4), align_corners=True, **smooth),
+            f.interpolate(x, scale_factor=0.5, **smooth),
+        )
+
+
+class Thumbnail(nn.Module):
+    """An image of any size made one of a fixed size, and sampled at a place of its own for each result."""
+
+    def __init__(self):
+        super().__init__()
+        self.turn = nn.Parameter(torch.tensor([0.8, -0.6]))
+
+    def forward(self, x):
+        small = nn.functional.interpolate(x, size=(4, 5), mode="bilinear", antialias=True)
+        grid = small[:, :2].permute(0, 2, 3, 1) * self.turn
+        return small, nn.functional.grid_sample(x, grid, align_corners=False)
+
+
+class Modes(nn.Module):
+    """Parts of a module under modes: a precision, no gradients, memory that is saved in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down, self.scale = nn.Linear(16, 24), nn.Linear(24, 16), nn.Parameter(torch.rand(16))
+
+    def block(self, x):
+        with torch.autocast("cpu", enabled=False):
+            hidden = self.up(x.float()).relu()
+            with torch.no_grad():
+                largest = hidden.amax(-1, keepdim=True)
+            return self.down(hidden / (largest + 1.0)), largest
+
+    def forward(self, x):
+        y, largest = torch.utils.checkpoint.checkpoint(self.block, x, use_reentrant=False)
+        with torch.autocast("cpu", enabled=False):
+            same = y * self.scale
+        return x + same, largest, x.shape[1] * same
+
+
+def nodes(graph):
+    """The nodes of a graph, and of the graphs that they call."""
+    for node in graph["nodes"]:
+        yield node
+        for argument in node["inputs"]:
+            if "as_graph" in argument["arg"]:
+                yield from nodes(argument["arg"]["as_graph"]["graph"])
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -440,6 +596,12 @@ write("places", Places, (x[..., :7], ids(2, 8), torch.tensor([1, 0])), dynamic=(
 write("resampled", Resampled, (torch.randn(2, 4, 6, 7),), dynamic=({0: DYNAMIC},))
 write("upscaled", Upscaled, (torch.randn(2, 2, 12, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
 write("functions", Functions, (x[..., :8], ids(2, 8)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
+write("further", Further, (x[:, :4, :5], torch.randn(2, 4, 5), ids(2, 6)), dynamic=({0: DYNAMIC},) * 3)
+write("joined", Joined, (torch.randn(2, 4, 5), ids(2, 6), torch.tensor([3, 1]), torch.randn(2, 6, 5)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None, {0: DYNAMIC}))
+write("relative", Relative, (x,), dynamic=(TOKENS,))
+write("sampled", Sampled, (torch.randn(2, 3, 5, 6), 1.4 * (2 * torch.rand(2, 4, 3, 2) - 1), torch.randn(2, 2, 3, 4, 5), 1.4 * (2 * torch.rand(2, 2, 3, 2, 3) - 1), torch.randn(2, 2, 3)), dynamic=({0: DYNAMIC},) * 5)
+write("thumbnail", Thumbnail, (torch.randn(2, 3, 13, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
+write("modes", Modes, (x,), dynamic=(TOKENS,))
 write("quotients", Quotients, (x,), dynamic=(TOKENS,))
 write("recurrent", Recurrent, (torch.randn(2, 7, 6), torch.randn(1, 2, 4)), dynamic=({0: DYNAMIC}, {1: DYNAMIC}))
 write("llama", lambda: T.LlamaForCausalLM(config(T.LlamaConfig, num_key_value_heads=1)), **causal)
@@ -448,4 +610,5 @@ write("gemma2", lambda: T.Gemma2ForCausalLM(config(T.Gemma2Config, num_key_value
 write("gpt_oss", lambda: T.GptOssForCausalLM(config(T.GptOssConfig, num_key_value_heads=1, head_dim=8, sliding_window=4, num_local_experts=3, num_experts_per_tok=2, layer_types=["sliding_attention"])), **causal)
 write("mixtral", lambda: T.MixtralForCausalLM(config(T.MixtralConfig, num_key_value_heads=1, num_local_experts=3, num_experts_per_tok=2)), **causal)
 write("bert", lambda: T.BertModel(config(T.BertConfig, max_position_embeddings=32)), kwargs=masked, dynamic={"input_ids": bounded, "attention_mask": bounded})
+write("vit", lambda: T.ViTModel(T.ViTConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4), add_pooling_layer=False), (torch.randn(2, 3, 8, 8),), dynamic=({0: DYNAMIC},))
 write("t5_encoder", lambda: T.T5EncoderModel(T.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)), kwargs=masked, dynamic={"input_ids": TOKENS, "attention_mask": TOKENS})

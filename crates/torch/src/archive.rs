@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive};
 
 use crate::error::ImportError;
+use crate::inline::inline;
 use crate::schema::{ExportedProgram, MAJOR, PayloadConfig, PayloadMeta};
 
 /// The most bytes that the JSON of a program may have.
@@ -149,7 +150,7 @@ impl Archive {
 
 /// The program of a JSON text.
 pub(crate) fn program(bytes: &[u8]) -> Result<ExportedProgram, String> {
-    let program: ExportedProgram =
+    let mut program: ExportedProgram =
         serde_json::from_slice(bytes).map_err(|e| format!("the program is not understood: {e}"))?;
     let version = &program.schema_version;
     if version.major != MAJOR {
@@ -158,5 +159,6 @@ pub(crate) fn program(bytes: &[u8]) -> Result<ExportedProgram, String> {
             version.major, version.minor
         ));
     }
+    inline(&mut program.graph_module.graph);
     Ok(program)
 }

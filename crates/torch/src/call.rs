@@ -69,7 +69,8 @@ impl<'p> Call<'p> {
         }
     }
 
-    fn argument(&self, name: &str) -> Option<&Argument> {
+    /// An argument as the program has it.
+    pub(crate) fn argument(&self, name: &str) -> Option<&Argument> {
         self.node.inputs.iter().find(|input| input.name == name).map(|input| &input.arg)
     }
 

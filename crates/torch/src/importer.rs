@@ -596,7 +596,9 @@ impl Importer<'_> {
             SymIntArgument::AsName(name) => self.value(name),
         };
         Ok(match argument {
-            Argument::None | Argument::Other | Argument::Text(_) => Meaning::None,
+            Argument::None | Argument::Other | Argument::Text(_) | Argument::Graph(_) => {
+                Meaning::None
+            }
             Argument::Tensor(name) => self.value(name)?,
             Argument::Tensors(names) => {
                 Meaning::List(names.iter().map(|name| self.value(name)).collect::<Lowered<_>>()?)

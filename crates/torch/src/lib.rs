@@ -13,6 +13,7 @@ mod guards;
 mod hidden;
 mod import;
 mod importer;
+mod inline;
 mod layers;
 mod lower;
 mod names;

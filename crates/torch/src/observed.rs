@@ -395,10 +395,12 @@ impl Seen<'_, '_, '_> {
         else {
             return Ok(("sdpa".into(), Vec::new()));
         };
-        // A bias that is trained keeps attention off the fused kernel.
+        // A bias that is trained and values of another width than keys keep attention off the fused kernel
+        // (`aten/src/ATen/native/transformers/sdp_utils_cpp.cpp`, `check_head_dim_size_cpp`).
         let mask = self.call.node.inputs.iter().find(|input| input.name == "attn_mask");
         let biased =
             mask.is_some_and(|mask| mask.arg.tensors().iter().any(|v| self.trained.contains(v)));
+        let apart = biased || head_dim != value_dim;
         let masked = self.call.has("attn_mask") || self.call.flag("is_causal", false);
         let batch: Poly = batch.iter().product();
         let rows = &(&batch * heads) * queries;
@@ -415,7 +417,7 @@ impl Seen<'_, '_, '_> {
                 ("head_dim", head_dim.clone()),
                 ("value_dim", value_dim.clone()),
                 ("masked", u32::from(masked).into()),
-                ("math", u32::from(biased).into()),
+                ("math", u32::from(apart).into()),
             ],
         ))
     }

@@ -38,15 +38,19 @@ pub(crate) struct GraphModule {
     pub(crate) signature: Signature,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ProgramGraph {
+    #[serde(default)]
+    pub(crate) inputs: Vec<Argument>,
+    #[serde(default)]
+    pub(crate) outputs: Vec<Argument>,
     pub(crate) nodes: Vec<ProgramNode>,
     pub(crate) tensor_values: BTreeMap<String, TensorMeta>,
     #[serde(default)]
     pub(crate) sym_int_values: BTreeMap<String, SymInt>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ProgramNode {
     pub(crate) target: String,
     pub(crate) inputs: Vec<NamedArgument>,
@@ -55,7 +59,7 @@ pub(crate) struct ProgramNode {
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct NamedArgument {
     pub(crate) name: String,
     pub(crate) arg: Argument,
@@ -96,6 +100,12 @@ pub(crate) struct TensorArgument {
     pub(crate) name: String,
 }
 
+/// A graph as an argument, under a name of its own.
+#[derive(Debug, Deserialize)]
+struct GraphArgument {
+    graph: ProgramGraph,
+}
+
 /// A tensor that may be missing in a list.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -120,6 +130,8 @@ pub(crate) enum Argument {
     Bool(bool),
     Bools(Vec<bool>),
     Text(String),
+    /// What an operation calls.
+    Graph(Box<ProgramGraph>),
     /// What no operation needs to know, such as a device.
     Other,
 }
@@ -143,6 +155,7 @@ impl Argument {
             | Argument::Bool(_)
             | Argument::Bools(_)
             | Argument::Text(_)
+            | Argument::Graph(_)
             | Argument::Other => Vec::new(),
         }
     }
@@ -187,6 +200,9 @@ impl<'de> Deserialize<'de> for Argument {
                     "as_bool" => Argument::Bool(map.next_value()?),
                     "as_bools" => Argument::Bools(map.next_value()?),
                     "as_string" => Argument::Text(map.next_value()?),
+                    "as_graph" => {
+                        Argument::Graph(Box::new(map.next_value::<GraphArgument>()?.graph))
+                    }
                     _ => map.next_value::<IgnoredAny>().map(|_| Argument::Other)?,
                 };
                 match map.next_key::<IgnoredAny>()? {

@@ -109,7 +109,18 @@ fn cases() -> u32 {
 /// The programs with an operation of every group are those that the tests as a whole have.
 fn programs() -> Vec<PathBuf> {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
-    let of_all = ["functions", "in_place", "places", "quotients", "recurrent", "resampled"];
+    let of_all = [
+        "functions",
+        "further",
+        "in_place",
+        "joined",
+        "modes",
+        "places",
+        "quotients",
+        "recurrent",
+        "resampled",
+        "sampled",
+    ];
     let of_all = of_all.map(|name| whole.join(format!("{name}.pt2")));
     [archive("encoder_layer.pt2"), archive("bert.pt2")].into_iter().chain(of_all).collect()
 }
@@ -174,6 +185,17 @@ fn what_is_no_program_is_named() {
     assert!(with("\"major\":8", "\"major\":9").contains("schema 9."));
     let unknown = with("torch.ops.aten.relu.default", "torch.ops.aten.fold.default");
     assert!(unknown.contains("aten.fold.default in the model itself, once"), "{unknown}");
+    // What only the data says is refused, each kind with what to write instead.
+    for (operation, said) in [
+        ("aten.nonzero.default", "choose by `torch.where`"),
+        ("aten._pack_padded_sequence.default", "hide what is padding by a mask"),
+        ("aten.item.default", "keep it a tensor"),
+        ("higher_order.cond", "which branch is executed"),
+        ("higher_order.while_loop", "how often the body is executed"),
+    ] {
+        let refused = with("torch.ops.aten.relu.default", &format!("torch.ops.{operation}"));
+        assert!(refused.contains(said), "{operation}: {refused}");
+    }
     // No default stands in the place of an argument of another kind.
     let misread = with("{\"as_float\":1e-05}", "{\"as_string\":\"small\"}");
     assert!(misread.contains("`eps` is of a kind that is not read"), "{misread}");

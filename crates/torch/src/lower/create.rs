@@ -2,8 +2,9 @@
 
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
-use opledger_ir::ops::{Factor, Pointwise};
+use opledger_ir::ops::{ArithmeticKind, Factor, Pointwise};
 
+use super::elementwise::combined;
 use super::movement::sizes_of;
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -24,6 +25,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let whole = Whole { sizes: sizes.clone(), expr, kind };
             one(Meaning::Whole(whole.reshaped(&sizes)))
         }
+        "linspace" => one(spaced(own, call)?),
         "ones" | "ones_like" | "new_ones" => one(filled(own, call, 1.0)?),
         "zeros" | "zeros_like" | "new_zeros" => one(filled(own, call, 0.0)?),
         "full" | "full_like" | "new_full" | "scalar_tensor" => {
@@ -150,6 +152,11 @@ fn real_range(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning
     let (start, step) = (whole("start", 0.0), whole("step", 1.0));
     let sizes = call.sizes(own, 0)?;
     let positions = Whole { sizes, expr: IndexExpr::Position(0), kind: WholeKind::Real };
+    stepped(own, positions, start, step).map(Some)
+}
+
+/// Positions, scaled and shifted.
+fn stepped(own: &mut Importer<'_>, positions: Whole, start: f64, step: f64) -> Lowered<Meaning> {
     let mut tensor = own.real(Meaning::Whole(positions))?;
     if step != 1.0 {
         tensor.var = own.graph.scale(tensor.var, Factor::Number(step))?;
@@ -157,5 +164,24 @@ fn real_range(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning
     if start != 0.0 {
         tensor.var = own.graph.pointwise(tensor.var, Pointwise::Shift(start))?;
     }
-    Ok(Some(Meaning::Tensor(tensor)))
+    Ok(Meaning::Tensor(tensor))
+}
+
+/// `linspace`: so many numbers from one to another, equally far apart.
+fn spaced(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let (Some(start), Some(end)) = (call.float("start"), call.float("end")) else {
+        return Err(Obstacle::Unknown);
+    };
+    let sizes = call.sizes(own, 0)?;
+    let gaps = sizes.first().map(|count| count - &Poly::one()).ok_or(Obstacle::Unknown)?;
+    let positions = Whole { sizes, expr: IndexExpr::Position(0), kind: WholeKind::Real };
+    match gaps.as_integer().and_then(|gaps| i64::try_from(gaps).ok()) {
+        Some(gaps) => stepped(own, positions, start, (end - start) / (gaps.max(1) as f64)),
+        None => {
+            let all = stepped(own, positions, 0.0, end - start)?;
+            let share = combined(own, ArithmeticKind::Div, all, Meaning::Size(gaps))?;
+            combined(own, ArithmeticKind::Add, Meaning::Tensor(share), Meaning::Number(start))
+                .map(Meaning::Tensor)
+        }
+    }
 }

@@ -1,20 +1,32 @@
 //! The largest and the smallest, where they stand, and what holds of all or any.
 
-use opledger_dims::{Poly, Symbol};
+use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::{Pointwise, Reduce};
 
 use super::movement::sizes_of;
-use super::reduction::{along, dims};
+use super::reduction::{along, dims, joined};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::tensor::{DimPart, Placed};
+use crate::tensor::Placed;
 use crate::whole::{Whole, WholeKind};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     match base {
         "max" | "min" | "amax" | "amin" | "argmax" | "argmin" => extreme(own, call, base),
         "all" | "any" => truths(own, call, base),
+        "aminmax" => {
+            let mut x = call.tensor(own, "self")?;
+            own.movement().real(&mut x)?;
+            let (dims, keep) = (dims(call, x.dims.len())?, call.flag("keepdim", false));
+            let (mut least, mut most) = (x.clone(), x);
+            least.var = own.graph.pointwise(least.var, Pointwise::Neg)?;
+            for x in [&mut least, &mut most] {
+                along(own, x, &dims, keep, Reduce::Max)?;
+            }
+            least.var = own.graph.pointwise(least.var, Pointwise::Neg)?;
+            Ok(vec![Meaning::Tensor(least), Meaning::Tensor(most)])
+        }
         _ => Err(Obstacle::Unknown),
     }
 }
@@ -67,21 +79,6 @@ fn extreme(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<M
     Ok(results)
 }
 
-/// Dimensions as one axis, which is the last dimension then.
-fn joined(own: &mut Importer<'_>, x: &mut Placed, dims: &[usize]) -> Lowered<Symbol> {
-    let mut dims = dims.to_vec();
-    dims.sort_unstable();
-    let parts: Vec<DimPart> = dims.iter().flat_map(|dim| x.dims[*dim].clone()).collect();
-    for dim in &dims {
-        x.dims[*dim].clear();
-    }
-    x.dims.push(parts);
-    let last = x.dims.len() - 1;
-    let axis = own.movement().axis(x, last)?;
-    x.dims.pop();
-    Ok(axis.name)
-}
-
 fn left(mut x: Placed, dims: &[usize], keep: bool) -> Placed {
     let mut gone = dims.to_vec();
     gone.sort_unstable();
@@ -96,7 +93,7 @@ fn left(mut x: Placed, dims: &[usize], keep: bool) -> Placed {
 /// Where the largest stands along dimensions that are taken as one.
 fn place(own: &mut Importer<'_>, mut x: Placed, dims: &[usize], keep: bool) -> Lowered<Meaning> {
     let axis = joined(own, &mut x, dims)?;
-    x.var = own.graph.arg_max(x.var, axis)?;
+    x.var = own.graph.arg_max(x.var, axis.name)?;
     let x = left(x, dims, keep);
     own.computed(x.var, x.dims, WholeKind::Whole)
 }

@@ -4,6 +4,7 @@ use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::{ArithmeticKind, Reduce};
 
+use super::by_data::OPEN;
 use super::movement::{cut, sizes_of};
 use super::places::{At, from_either_end, only, taken};
 use crate::call::Call;
@@ -23,8 +24,14 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "index" => one(indexed(own, call)),
         "gather" => one(gathered(own, call, "index")),
         "take_along_dim" => one(gathered(own, call, "indices")),
-        "masked_select" | "nonzero" | "nonzero_numpy" | "argwhere" | "unique" | "_unique2"
-        | "unique_consecutive" | "unique_dim" => Err(Obstacle::Bad(OPEN.to_owned())),
+        "take" => {
+            let value = call.value(own, "self")?;
+            let all: Poly = sizes_of(&value)?.iter().product();
+            let flat = super::movement::reshape(own, value, std::slice::from_ref(&all))?;
+            let ids = call.value(own, "index")?.whole()?;
+            let place = from_either_end(own, &ids.expr, &all);
+            one(taken(own, flat, &ids.sizes, &[At::Place(place)]))
+        }
         "index_select" => {
             let value = call.value(own, "self")?;
             let dim = call.dim("dim", 0, sizes_of(&value)?.len())?;
@@ -52,10 +59,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         _ => Err(Obstacle::Unknown),
     }
 }
-
-/// Why what is chosen by data is no tensor of a graph.
-pub(super) const OPEN: &str = "how many elements are chosen depends on the data, so the result has no size; \
-                               keep all of them, and choose by `torch.where` or a product with a mask";
 
 /// Rows of a table: a run of them where ids are positions, else looked up by id.
 fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning> {
@@ -355,28 +358,26 @@ fn gathered(own: &mut Importer<'_>, call: &Call<'_>, index: &str) -> Lowered<Mea
 
 /// The same along the last dimension.
 fn gathered_last(own: &mut Importer<'_>, mut tensor: Placed, ids: &Whole) -> Lowered<Meaning> {
-    let rank = ids.sizes.len();
+    let last = ids.sizes.len() - 1;
     let mut movement = own.movement();
     let mut found = movement.whole(&ids.sizes, &ids.expr, false)?;
     movement.real(&mut tensor)?;
-    // Rows run along; the last dimension is looked up.
-    let mut rows = tensor.clone();
-    rows.dims.pop();
-    let last = movement.axis(&mut found, rank - 1)?;
-    let mut of = found.clone();
-    of.dims.pop();
-    let (mut tensor_rows, mut of, dims) = movement.aligned(&rows, &of)?;
-    movement.widened(&mut tensor_rows, &dims)?;
-    movement.widened(&mut of, &dims)?;
-    let rows: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
-    let axes = crate::tensor::names(movement.graph.shape(tensor_rows.var));
-    let looked: Vec<_> =
-        axes.into_iter().filter(|name| !rows.iter().any(|row| row.name == *name)).collect();
-    let order: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
-    movement.order(&mut tensor_rows, [order.clone(), looked].concat())?;
-    movement.order(&mut of, [order, vec![last.name.clone()]].concat())?;
-    let var = movement.graph.gather(tensor_rows.var, of.var)?;
-    let mut dims = dims;
-    dims.push(vec![DimPart::Axis(last)]);
+    // Rows run along; the last dimension of each is one of its own, so that no name stands for both.
+    tensor.dims.push(Dim::new());
+    found.dims.insert(last, Dim::new());
+    let (mut tensor, mut found, dims) = movement.aligned(&tensor, &found)?;
+    let rows = &dims[..last];
+    let order: Vec<_> =
+        rows.iter().flatten().filter_map(DimPart::axis).map(|axis| axis.name.clone()).collect();
+    let looked = movement.axis(&mut tensor, last)?;
+    let own_last = found.dims.pop().unwrap_or_default();
+    movement.widened(&mut found, rows)?;
+    found.dims.push(own_last);
+    let chosen = movement.axis(&mut found, last)?;
+    movement.order(&mut tensor, [&order[..], &[looked.name]].concat())?;
+    movement.order(&mut found, [&order[..], std::slice::from_ref(&chosen.name)].concat())?;
+    let var = movement.graph.gather(tensor.var, found.var)?;
+    let mut dims = rows.to_vec();
+    dims.push(vec![DimPart::Axis(chosen)]);
     Ok(Meaning::Tensor(Placed { var, dims }))
 }

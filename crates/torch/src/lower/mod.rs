@@ -1,12 +1,16 @@
 //! What each operation of PyTorch is to the graph.
 
 pub(crate) mod attention;
+mod by_data;
+mod cases;
+mod converted;
 mod create;
 mod einstein;
 mod elementwise;
 mod extreme;
 pub(crate) mod hidden;
 mod index;
+mod joining;
 pub(crate) mod movement;
 mod norm;
 mod places;
@@ -14,6 +18,8 @@ mod product;
 mod recurrent;
 mod reduction;
 mod resample;
+mod running;
+mod sampled;
 mod scatter;
 mod shuffle;
 mod sorted;
@@ -36,25 +42,30 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
     if name == "transformers.grouped_mm_fallback.default" {
         return sorted::grouped(own, call).map(|value| vec![value]);
     }
-    let Some(base) = base else { return Err(Obstacle::Unknown) };
+    let Some(base) = base else { return by_data::higher_order(name) };
     // What writes in place gives what the other form gives; who else sees it is the driver's business.
     let base = match base {
         "__and__" | "__or__" => base,
         _ => base.strip_suffix('_').unwrap_or(base),
     };
-    let groups: [Group; 16] = [
+    let groups: [Group; 21] = [
+        by_data::lower,
         movement::lower,
+        converted::lower,
         shuffle::lower,
         elementwise::lower,
         truth::lower,
+        cases::lower,
         product::lower,
         attention::lower,
         norm::lower,
         window::lower,
         resample::lower,
+        sampled::lower,
         sorted::lower,
         extreme::lower,
         reduction::lower,
+        running::lower,
         index::lower,
         scatter::lower,
         create::lower,

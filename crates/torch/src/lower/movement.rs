@@ -10,7 +10,7 @@ use super::hidden;
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
-use crate::whole::{Whole, WholeKind};
+use crate::whole::Whole;
 
 /// What moves the elements of `self` and gives one tensor.
 const MOVING: &[&str] = &[
@@ -73,9 +73,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                 ));
             }
             one(call.value(own, name)?)
-        }
-        "to" | "type_as" | "_to_copy" | "float" | "double" | "bool" | "long" | "int" => {
-            one(converted(own, call.value(own, "self")?, call.kind(own, 0)?)?)
         }
         "slice" => one(slice(own, call)?),
         "narrow" => {
@@ -224,32 +221,6 @@ pub(super) fn permute(value: Meaning, order: &[usize]) -> Lowered<Meaning> {
             let place = |dim| order.iter().position(|own| *own == dim).unwrap_or(0);
             Ok(whole.moved(permuted(&whole.sizes), |dim| IndexExpr::Position(place(dim))))
         }),
-    }
-}
-
-/// A value with elements of another type.
-pub(super) fn converted(
-    own: &mut Importer<'_>,
-    value: Meaning,
-    kind: WholeKind,
-) -> Lowered<Meaning> {
-    match (value, kind) {
-        (Meaning::Whole(whole), WholeKind::Truth) => {
-            Ok(Meaning::Whole(whole.each(WholeKind::Truth, IndexExpr::truth)))
-        }
-        (Meaning::Whole(whole), kind) => Ok(Meaning::Whole(Whole { kind, ..whole })),
-        (Meaning::Choice { when, then, otherwise }, WholeKind::Truth) => {
-            let truth = |number: f64| IndexExpr::from(i64::from(number != 0.0));
-            let expr = |when: &IndexExpr| when.choose(&truth(then), &truth(otherwise));
-            Ok(Meaning::Whole(when.each(WholeKind::Truth, expr)))
-        }
-        (value, WholeKind::Real) => Ok(value),
-        (value, WholeKind::Whole) => {
-            let tensor = own.real(value)?;
-            let var = own.graph.to_whole(tensor.var)?;
-            own.computed(var, tensor.dims, WholeKind::Whole)
-        }
-        (_, WholeKind::Truth) => Err(Obstacle::Unknown),
     }
 }
 
@@ -452,8 +423,14 @@ pub(crate) fn side_by_side(
     movement.widened(&mut left, &dims)?;
     movement.widened(&mut right, &dims)?;
     let common = joined.name.clone();
-    let order = crate::tensor::names(movement.graph.shape(left.var));
-    movement.order(&mut right, order)?;
+    // Where they lie otherwise, both as the dimensions do.
+    let lie = |of: &Placed| crate::tensor::names(movement.graph.shape(of.var));
+    if lie(&left) != lie(&right) {
+        let axes = dims.iter().flatten().filter_map(DimPart::axis);
+        let order: Vec<Symbol> = axes.map(|axis| axis.name.clone()).collect();
+        movement.order(&mut left, order.clone())?;
+        movement.order(&mut right, order)?;
+    }
     let var = movement.graph.concat(left.var, right.var, common.clone())?;
     let size = &joined.size + &other.size;
     let mut dims = dims;

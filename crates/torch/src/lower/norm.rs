@@ -4,7 +4,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::Var;
 use opledger_ir::ops::{ArithmeticKind, Norm, Pointwise};
 
-use crate::call::Call;
+use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, Placed};
 
@@ -34,6 +34,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             one(batch_norm(own, call)?)
         }
         "softmax" | "_softmax" => one(softmax(own, call)?),
+        "_weight_norm" | "_weight_norm_interface" => weight_norm(own, call),
         _ => Err(Obstacle::Unknown),
     }
 }
@@ -176,6 +177,27 @@ fn batch_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     }
     let affine = [call.optional(own, "weight")?, call.optional(own, "bias")?];
     per_channel(own, result, affine, positions)
+}
+
+/// `g·v / ‖v‖`, a length for each position of one dimension, or one of all (Salimans and Kingma 2016); the
+/// lengths too.
+fn weight_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let (v, g) = (call.tensor(own, "v")?, call.tensor(own, "g")?);
+    let rank = v.dims.len();
+    let kept = match call.int("dim", 0) {
+        -1 => None,
+        dim => Some(place(dim, rank)?),
+    };
+    let over: Vec<usize> = (0..rank).filter(|dim| Some(*dim) != kept).collect();
+    let mut lengths = super::reduction::lengths(own, v.clone(), &over, true, 2.0)?;
+    let by = Meaning::Tensor(lengths.clone());
+    let share = super::elementwise::combined(own, ArithmeticKind::Div, Meaning::Tensor(g), by)?;
+    let (v, share) = (Meaning::Tensor(v), Meaning::Tensor(share));
+    let weight = super::elementwise::combined(own, ArithmeticKind::Mul, v, share)?;
+    if kept.is_none() {
+        lengths.dims.clear();
+    }
+    Ok(vec![Meaning::Tensor(weight), Meaning::Tensor(lengths)])
 }
 
 fn softmax(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {

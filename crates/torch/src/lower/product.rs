@@ -7,7 +7,7 @@ use opledger_ir::Role;
 use opledger_ir::ops::{ArithmeticKind, Einsum, Factor};
 
 use super::movement::permute;
-use crate::call::Call;
+use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
 
@@ -23,7 +23,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                 None => one(product),
             }
         }
-        "matmul" | "mm" | "bmm" | "mv" | "dot" => {
+        "tensordot" => one(by_dims(own, call)?),
+        "matmul" | "mm" | "bmm" | "mv" | "dot" | "vdot" => {
             let a = call.tensor(own, if call.has("self") { "self" } else { "input" })?;
             let other = ["other", "mat2", "vec", "tensor"].into_iter().find(|name| call.has(name));
             let b = call.tensor(own, other.ok_or(Obstacle::Unknown)?)?;
@@ -54,6 +55,36 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "bilinear" => one(super::einstein::bilinear(own, call)?),
         _ => Err(Obstacle::Unknown),
     }
+}
+
+/// `tensordot`: the sum over some dimensions of each, pair by pair; the others of the first stand before
+/// those of the second.
+fn by_dims(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let (a, b) = (call.tensor(own, "self")?, call.tensor(own, "other")?);
+    let over = |name: &str, rank: usize| -> Lowered<Vec<usize>> {
+        let dims = call.ints(name).ok_or(Obstacle::Unknown)?;
+        dims.into_iter().map(|dim| place(dim, rank)).collect()
+    };
+    let (of_a, of_b) = (over("dims_self", a.dims.len())?, over("dims_other", b.dims.len())?);
+    if of_a.len() != of_b.len() {
+        return Err(Obstacle::Unknown);
+    }
+    let free = |of: &Placed, gone: &[usize]| -> Vec<Dim> {
+        let kept = (0..of.dims.len()).filter(|dim| !gone.contains(dim));
+        kept.map(|dim| of.dims[dim].clone()).collect()
+    };
+    let summed =
+        |of: &Placed, dims: &[usize]| dims.iter().map(|dim| of.dims[*dim].clone()).collect();
+    let (first, second) = (free(&a, &of_a), free(&b, &of_b));
+    let (none_of_a, none_of_b) = (vec![Dim::new(); first.len()], vec![Dim::new(); second.len()]);
+    let kept = first.len() + second.len();
+    // Both over [first…, second…, summed…].
+    let a = Placed { var: a.var, dims: [first, none_of_b, summed(&a, &of_a)].concat() };
+    let b = Placed { var: b.var, dims: [none_of_a, second, summed(&b, &of_b)].concat() };
+    let gone: Vec<usize> = (kept..kept + of_a.len()).collect();
+    let mut product = contracted(own, &a, &b, &gone)?;
+    product.dims.truncate(kept);
+    Ok(product)
 }
 
 /// A matrix with its last two dimensions exchanged.

@@ -47,7 +47,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "rnn_relu" => Cell::Plain(Activation::Relu),
         _ => return Err(Obstacle::Unknown),
     };
-    // Sequences of other lengths are packed: `aten.lstm.data`.
     if !call.operation.ends_with(".input") {
         return Err(Obstacle::Unknown);
     }

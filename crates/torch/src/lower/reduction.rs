@@ -1,13 +1,13 @@
-//! Sums, means and maxima along dimensions, and sums that run.
+//! Sums, means and maxima along dimensions.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::IndexExpr;
-use opledger_ir::ops::{ArithmeticKind, Pointwise, Reduce};
+use opledger_ir::ops::{ArithmeticKind, CumulativeKind, Pointwise, Reduce};
+use opledger_ir::{Axis, IndexExpr};
 
 use super::elementwise::combined;
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::tensor::{Dim, Placed};
+use crate::tensor::{Dim, DimPart, Placed};
 use crate::whole::{Whole, WholeKind};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
@@ -16,9 +16,22 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "sum" if call.kind(own, 0)? != WholeKind::Real => whole_sum(own, call),
         "sum" => one(reduced(own, call, Reduce::Sum)?),
         "mean" => one(reduced(own, call, Reduce::Mean)?),
-        "var" | "std" => one(variance(own, call, base)?),
+        "var" | "std" => one(variance(own, call, base)?.0),
+        "var_mean" | "std_mean" => {
+            let (spread, mean) = variance(own, call, base)?;
+            Ok(vec![Meaning::Tensor(spread), Meaning::Tensor(mean)])
+        }
+        "prod" => product(own, call),
+        "count_nonzero" => {
+            let value = call.value(own, "self")?;
+            let mut truth = super::truth::truth(own, value)?;
+            for dim in dims(call, truth.sizes.len())? {
+                truth = summed(own, &truth, dim)?;
+            }
+            let sizes = call.sizes(own, 0)?;
+            Ok(vec![Meaning::Whole(truth.reshaped(&sizes))])
+        }
         "linalg_vector_norm" | "norm" => one(vector_norm(own, call)?),
-        "cumsum" => cumulated(own, call),
         "diff" => difference(own, call),
         "logsumexp" => {
             let x = call.tensor(own, "self")?;
@@ -51,6 +64,21 @@ fn reduced(own: &mut Importer<'_>, call: &Call<'_>, kind: fn(Symbol) -> Reduce) 
     Ok(x)
 }
 
+/// Dimensions as one axis, which stands in none of them then.
+pub(super) fn joined(own: &mut Importer<'_>, x: &mut Placed, dims: &[usize]) -> Lowered<Axis> {
+    let mut dims = dims.to_vec();
+    dims.sort_unstable();
+    let parts: Vec<DimPart> = dims.iter().flat_map(|dim| x.dims[*dim].clone()).collect();
+    for dim in &dims {
+        x.dims[*dim].clear();
+    }
+    x.dims.push(parts);
+    let last = x.dims.len() - 1;
+    let axis = own.movement().axis(x, last)?;
+    x.dims.pop();
+    Ok(axis)
+}
+
 /// Reduces over several dimensions at once.
 pub(super) fn along(
     own: &mut Importer<'_>,
@@ -59,21 +87,12 @@ pub(super) fn along(
     keep: bool,
     kind: fn(Symbol) -> Reduce,
 ) -> Lowered<()> {
-    let mut movement = own.movement();
-    movement.real(x)?;
+    own.movement().real(x)?;
     let mut dims = dims.to_vec();
     dims.sort_unstable();
     dims.dedup();
-    // All of them as one axis.
-    let parts: Dim = dims.iter().flat_map(|dim| x.dims[*dim].clone()).collect();
-    for dim in &dims {
-        x.dims[*dim].clear();
-    }
-    x.dims.push(parts);
-    let last = x.dims.len() - 1;
-    let axis = movement.axis(x, last)?;
-    x.dims.pop();
-    x.var = movement.graph.reduce(x.var, kind(axis.name))?;
+    let axis = joined(own, x, &dims)?;
+    x.var = own.graph.reduce(x.var, kind(axis.name))?;
     if !keep {
         for dim in dims.iter().rev() {
             x.dims.remove(*dim);
@@ -82,8 +101,42 @@ pub(super) fn along(
     Ok(())
 }
 
-/// Variance by its definition: the mean of the squares of what is centred, or their sum over one fewer.
-fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Placed> {
+/// The product along dimensions: the last of those of all up to each.
+fn product(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let value = call.value(own, "self")?;
+    let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
+    let dims = dims(call, super::movement::sizes_of(&value)?.len())?;
+    let last = |size: &Poly| size - &Poly::one();
+    let value = match value {
+        Meaning::Whole(mut whole) if kind != WholeKind::Real => {
+            for dim in dims {
+                let all = super::running::of_whole(own, &whole, dim, CumulativeKind::Product)?;
+                let place = IndexExpr::size(last(&whole.sizes[dim]));
+                let mut sizes = whole.sizes.clone();
+                sizes[dim] = Poly::one();
+                whole = all.whole()?.moved(sizes, |own| match own == dim {
+                    true => place.clone(),
+                    false => IndexExpr::Position(own),
+                });
+            }
+            Meaning::Whole(whole)
+        }
+        value => {
+            let mut x = own.real(value)?;
+            own.movement().real(&mut x)?;
+            let axis = joined(own, &mut x, &dims)?;
+            x.var = own.graph.cumulative_product(x.var, axis.name.clone())?;
+            let (dim, place) = (x.dims.len(), last(&axis.size));
+            x.dims.push(vec![DimPart::Axis(axis)]);
+            super::movement::cut(own, Meaning::Tensor(x), dim, &place, &Poly::one())?
+        }
+    };
+    super::movement::reshape(own, value, &sizes).map(|value| vec![value])
+}
+
+/// Variance by its definition: the mean of the squares of what is centred, or their sum over one fewer;
+/// and the mean.
+fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<(Placed, Placed)> {
     let x = call.tensor(own, "self")?;
     let dims = dims(call, x.dims.len())?;
     let keep = call.flag("keepdim", false);
@@ -91,7 +144,7 @@ fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Plac
     let correction = call.float("correction").unwrap_or(if unbiased { 1.0 } else { 0.0 });
     let mut mean = x.clone();
     along(own, &mut mean, &dims, true, Reduce::Mean)?;
-    let operands = (Meaning::Tensor(x), Meaning::Tensor(mean));
+    let operands = (Meaning::Tensor(x), Meaning::Tensor(mean.clone()));
     let centred = combined(own, ArithmeticKind::Sub, operands.0, operands.1)?;
     let count: Poly = dims.iter().map(|dim| crate::tensor::size(&centred.dims[*dim])).product();
     let var = own.graph.pointwise(centred.var, Pointwise::Power(2.0))?;
@@ -106,42 +159,27 @@ fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Plac
         let operand = Meaning::Tensor(squares);
         squares = combined(own, ArithmeticKind::Div, operand, by)?;
     }
-    if base == "std" {
+    if base.starts_with("std") {
         squares.var = own.graph.pointwise(squares.var, Pointwise::Sqrt)?;
     }
-    Ok(squares)
+    if !keep {
+        let mut gone = dims;
+        gone.sort_unstable();
+        for dim in gone.into_iter().rev() {
+            mean.dims.remove(dim);
+        }
+    }
+    Ok((squares, mean))
 }
 
-/// The length of vectors: the root of the sum of squares, or the sum of absolute values.
+/// The length of vectors: the root of the sum of squares, the sum of absolute values, the largest or the
+/// smallest of them.
 fn vector_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let x = call.tensor(own, "self")?;
     let dims = dims(call, x.dims.len())?;
     let keep = call.flag("keepdim", false);
     let order = ["ord", "p"].iter().find_map(|name| call.float(name)).unwrap_or(2.0);
     lengths(own, x, &dims, keep, order)
-}
-
-/// Running sums; of whole numbers that are the same along the dimension, an expression.
-fn cumulated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let whole = match call.value(own, "self")? {
-        Meaning::Whole(whole) => whole,
-        value => {
-            let mut tensor = own.real(value)?;
-            let dim = call.dim("dim", -1, tensor.dims.len())?;
-            let mut movement = own.movement();
-            movement.real(&mut tensor)?;
-            let axis = movement.axis(&mut tensor, dim)?;
-            let var = movement.graph.cumulative(tensor.var, axis.name)?;
-            return Ok(vec![Meaning::Tensor(Placed { var, ..tensor })]);
-        }
-    };
-    let dim = call.dim("dim", -1, whole.sizes.len())?;
-    if whole.expr.uses(dim) {
-        return Ok(vec![running(own, &whole, dim)?]);
-    }
-    let position = IndexExpr::Position(dim).plus(&1.into());
-    let sum = whole.each(WholeKind::Whole, |expr| expr.times(&position));
-    Ok(vec![Meaning::Whole(sum)])
 }
 
 /// Differences of neighbours.
@@ -171,36 +209,24 @@ fn difference(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> 
 /// Sums of whole numbers, which cost nothing: what has been summed up to the last along each dimension.
 fn whole_sum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let mut whole = call.value(own, "self")?.whole()?;
-    let one = Poly::one();
     for dim in dims(call, whole.sizes.len())? {
-        let size = whole.sizes[dim].clone();
-        let mut sizes = whole.sizes.clone();
-        sizes[dim] = one.clone();
-        if !whole.expr.uses(dim) {
-            let expr = whole.expr.scaled(&size);
-            whole = Whole { sizes, expr, kind: WholeKind::Whole };
-            continue;
-        }
-        let sums = running(own, &whole, dim)?.whole()?;
-        let last = IndexExpr::size(&size - &one);
-        whole = sums.moved(
-            sizes,
-            |own| {
-                if own == dim { last.clone() } else { IndexExpr::Position(own) }
-            },
-        );
+        whole = summed(own, &whole, dim)?;
     }
     let sizes = call.sizes(own, 0)?;
     Ok(vec![Meaning::Whole(whole.reshaped(&sizes))])
 }
 
-/// The running sums of whole numbers along a dimension.
-fn running(own: &mut Importer<'_>, whole: &Whole, dim: usize) -> Lowered<Meaning> {
-    let mut movement = own.movement();
-    let mut tensor = movement.whole(&whole.sizes, &whole.expr, false)?;
-    let axis = movement.axis(&mut tensor, dim)?;
-    let var = movement.graph.cumulative(tensor.var, axis.name)?;
-    own.computed(var, tensor.dims, WholeKind::Whole)
+/// The sum of whole numbers along a dimension, which then has one element.
+pub(super) fn summed(own: &mut Importer<'_>, whole: &Whole, dim: usize) -> Lowered<Whole> {
+    let (size, mut sizes) = (whole.sizes[dim].clone(), whole.sizes.clone());
+    sizes[dim] = Poly::one();
+    if !whole.expr.uses(dim) {
+        let expr = whole.expr.scaled(&size);
+        return Ok(Whole { sizes, expr, kind: WholeKind::Whole });
+    }
+    let sums = super::running::of_whole(own, whole, dim, CumulativeKind::Sum)?.whole()?;
+    let last = IndexExpr::size(&size - &Poly::one());
+    Ok(sums.moved(sizes, |own| if own == dim { last.clone() } else { IndexExpr::Position(own) }))
 }
 
 /// What is left when the largest along dimensions is taken away, and that largest.
@@ -241,7 +267,7 @@ fn log_softmax(own: &mut Importer<'_>, mut x: Placed, dim: usize) -> Lowered<Pla
 }
 
 /// Lengths along dimensions, by the order of the norm.
-fn lengths(
+pub(super) fn lengths(
     own: &mut Importer<'_>,
     mut x: Placed,
     dims: &[usize],
@@ -249,15 +275,22 @@ fn lengths(
     order: f64,
 ) -> Lowered<Placed> {
     own.movement().real(&mut x)?;
-    let (inside, root) = match order {
-        2.0 => (Pointwise::Power(2.0), true),
-        1.0 => (Pointwise::Abs, false),
+    let (inside, reduce, after): (_, fn(Symbol) -> Reduce, _) = match order {
+        2.0 => (&[Pointwise::Power(2.0)][..], Reduce::Sum, Some(Pointwise::Sqrt)),
+        1.0 => (&[Pointwise::Abs][..], Reduce::Sum, None),
+        f64::INFINITY => (&[Pointwise::Abs][..], Reduce::Max, None),
+        // The smallest is the opposite of the largest of opposites.
+        f64::NEG_INFINITY => {
+            (&[Pointwise::Abs, Pointwise::Neg][..], Reduce::Max, Some(Pointwise::Neg))
+        }
         _ => return Err(Obstacle::Unknown),
     };
-    x.var = own.graph.pointwise(x.var, inside)?;
-    along(own, &mut x, dims, keep, Reduce::Sum)?;
-    if root {
-        x.var = own.graph.pointwise(x.var, Pointwise::Sqrt)?;
+    for function in inside {
+        x.var = own.graph.pointwise(x.var, *function)?;
+    }
+    along(own, &mut x, dims, keep, reduce)?;
+    if let Some(function) = after {
+        x.var = own.graph.pointwise(x.var, function)?;
     }
     Ok(x)
 }

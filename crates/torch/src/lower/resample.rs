@@ -23,6 +23,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "upsample_bilinear2d" => (How::Between(Interpolation::Linear), 2),
         "upsample_trilinear3d" => (How::Between(Interpolation::Linear), 3),
         "upsample_bicubic2d" => (How::Between(Interpolation::Cubic), 2),
+        "_upsample_bilinear2d_aa" => (How::Antialiased(Interpolation::Linear), 2),
+        "_upsample_bicubic2d_aa" => (How::Antialiased(Interpolation::Cubic), 2),
         _ => return Err(Obstacle::Unknown),
     };
     resampled(own, call, how, axes).map(|value| vec![value])
@@ -37,6 +39,8 @@ enum How {
     NearestExact,
     /// Several, weighted.
     Between(Interpolation),
+    /// The same, spread over all positions that a result stands for where there are more.
+    Antialiased(Interpolation),
 }
 
 fn resampled(own: &mut Importer<'_>, call: &Call<'_>, how: How, axes: usize) -> Lowered<Meaning> {
@@ -50,70 +54,142 @@ fn resampled(own: &mut Importer<'_>, call: &Call<'_>, how: How, axes: usize) -> 
     }
     let aligned = call.flag("align_corners", false);
     let factors = factors(own, call, axes)?;
-    let sources: Vec<[Poly; 3]> = (0..axes)
-        .map(|axis| {
-            source(how, aligned, &before[first + axis], &after[first + axis], factors[axis])
-        })
-        .collect::<Lowered<_>>()?;
-    let place = |axis: usize, dim: usize| {
-        let [a, b, c] = &sources[axis];
-        let above = IndexExpr::Position(dim).scaled(a).plus(&IndexExpr::size(b.clone()));
-        above.floor_div(&IndexExpr::size(c.clone()))
-    };
-    let kind = match how {
-        How::Between(kind) => kind,
-        How::Nearest | How::NearestExact => {
-            let at: Vec<At> = (0..before.len())
-                .map(|dim| match dim.checked_sub(first) {
-                    None => At::Along(dim),
-                    Some(axis) => At::Place(within(&place(axis, dim), &before[dim])),
-                })
-                .collect();
-            return taken(own, value, &after, &at);
-        }
-    };
-    let x = own.real(value)?;
-    // [items…, (result, tap)…]: the positions of every result along each axis.
-    let taps = Poly::from(kind.taps());
-    let mut sizes = after[..first].to_vec();
-    let mut at: Vec<At> = (0..first).map(At::Along).collect();
+    let mut rules = Vec::new();
     for axis in 0..axes {
-        let dim = sizes.len();
-        sizes.extend([after[first + axis].clone(), taps.clone()]);
-        let base = place(axis, dim);
-        let start = match kind {
-            Interpolation::Linear => base.is_positive().choose(&base, &0.into()),
-            Interpolation::Cubic => base.minus(&1.into()),
-        };
-        let tap = start.plus(&IndexExpr::Position(dim + 1));
-        at.push(At::Place(within(&tap, &before[first + axis])));
+        let sizes = [&before[first + axis], &after[first + axis]];
+        rules.push(Rule::new(own, how, aligned, sizes, factors[axis])?);
     }
-    let mut result = picked(own, &x, &sizes, &at)?;
-    // The last axis first, as PyTorch has it.
-    for axis in (0..axes).rev() {
-        let weights = weights(own, kind, &sources[axis], &after[first + axis])?;
-        let mut dims = weights.dims;
-        dims.extend(vec![Dim::new(); axes - 1 - axis]);
-        let weights = Placed { var: weights.var, dims };
-        let operands = (Meaning::Tensor(result), Meaning::Tensor(weights));
-        result = combined(own, ArithmeticKind::Mul, operands.0, operands.1)?;
-        along(own, &mut result, &[first + 2 * axis + 1], false, Reduce::Sum)?;
+    if matches!(how, How::Nearest | How::NearestExact) {
+        let at: Vec<At> = (0..before.len())
+            .map(|dim| match dim.checked_sub(first) {
+                None => At::Along(dim),
+                Some(axis) => At::Place(within(&rules[axis].first(dim), &before[dim])),
+            })
+            .collect();
+        return taken(own, value, &after, &at);
     }
-    Ok(Meaning::Tensor(result))
+    let mut x = own.real(value)?;
+    let over: Vec<(usize, &Rule)> = (first..).zip(&rules).collect();
+    match how {
+        // Axis by axis, the last first.
+        How::Antialiased(_) => {
+            for axis in over.into_iter().rev() {
+                x = weighted(own, &x, &[axis], &after)?;
+            }
+        }
+        How::Between(_) | How::Nearest | How::NearestExact => {
+            x = weighted(own, &x, &over, &after)?;
+        }
+    }
+    Ok(Meaning::Tensor(x))
 }
 
-/// The weights of the positions of each result.
-fn weights(
+/// Results along some dimensions at once, by their rules: positions times their weights, summed.
+fn weighted(
     own: &mut Importer<'_>,
-    kind: Interpolation,
-    source: &[Poly; 3],
-    results: &Poly,
+    x: &Placed,
+    over: &[(usize, &Rule)],
+    after: &[Poly],
 ) -> Lowered<Placed> {
-    let axes = own.movement().axes(&[results.clone(), kind.taps().into()]);
-    let [result, tap] = <[_; 2]>::try_from(axes).map_err(|_| Obstacle::Unknown)?;
-    let table = Table::Interpolation { kind, source: source.clone(), result, tap };
-    let var = own.graph.table("", table)?;
-    Ok(own.movement().tensor(var)?)
+    // Where a dimension of results stands, one of its positions follows.
+    let (mut sizes, mut at, mut taps) = (Vec::new(), Vec::new(), Vec::new());
+    for (dim, size) in x.sizes().into_iter().enumerate() {
+        let here = sizes.len();
+        match over.iter().find(|(own, _)| *own == dim) {
+            None => {
+                sizes.push(size);
+                at.push(At::Along(here));
+            }
+            Some((_, rule)) => {
+                sizes.extend([after[dim].clone(), rule.taps.clone()]);
+                let tap = rule.first(here).plus(&IndexExpr::Position(here + 1));
+                at.push(At::Place(within(&tap, &size)));
+                taps.push((here + 1, &after[dim], rule));
+            }
+        }
+    }
+    let mut result = picked(own, x, &sizes, &at)?;
+    // The last axis first, as PyTorch has it.
+    for (tap, results, rule) in taps.into_iter().rev() {
+        let mut weights = rule.weights(own, results)?;
+        weights.dims.extend(vec![Dim::new(); result.dims.len() - tap - 1]);
+        let (a, b) = (Meaning::Tensor(result), Meaning::Tensor(weights));
+        result = combined(own, ArithmeticKind::Mul, a, b)?;
+        along(own, &mut result, &[tap], false, Reduce::Sum)?;
+    }
+    Ok(result)
+}
+
+/// The positions that each result along one axis is made of.
+struct Rule {
+    how: How,
+    /// The place of a result r among positions: (a·r + b) / c; or where its first position stands.
+    place: [Poly; 3],
+    /// How many there are.
+    taps: Poly,
+    /// Positions for so many results, and how many there are in all.
+    scale: [Poly; 2],
+    input: Poly,
+}
+
+impl Rule {
+    fn new(
+        own: &mut Importer<'_>,
+        how: How,
+        aligned: bool,
+        [input, results]: [&Poly; 2],
+        factor: Option<f64>,
+    ) -> Lowered<Rule> {
+        let scale = scale(aligned, [input, results], factor)?;
+        let input = input.clone();
+        let (place, taps) = match how {
+            How::Antialiased(kind) => {
+                let [from, to] = &scale;
+                // As many positions to each side as one result stands for, or as lie between two.
+                let smaller = own.graph.minimum("smaller", [from.clone(), to.clone()]);
+                let wider = &(from + to) - &smaller;
+                let reach = &wider * (kind.taps() as i64 / 2);
+                let start = &(from - &(&reach * 2)) + to;
+                let each = own.graph.ceil_div("reach", &reach, to);
+                ([from * 2, start, to * 2], &(&each * 2) + &Poly::one())
+            }
+            How::Between(kind) => (place(how, aligned, &scale), kind.taps().into()),
+            How::Nearest | How::NearestExact => (place(how, aligned, &scale), Poly::one()),
+        };
+        Ok(Rule { how, place, taps, scale, input })
+    }
+
+    /// The first position of the results along a dimension; those outside are brought back one by one.
+    fn first(&self, dim: usize) -> IndexExpr {
+        let [a, b, c] = &self.place;
+        let above = IndexExpr::Position(dim).scaled(a).plus(&IndexExpr::size(b.clone()));
+        let place = above.floor_div(&IndexExpr::size(c.clone()));
+        match self.how {
+            How::Nearest | How::NearestExact => place,
+            How::Between(Interpolation::Cubic) => place.minus(&1.into()),
+            How::Between(Interpolation::Linear) | How::Antialiased(_) => {
+                place.is_positive().choose(&place, &0.into())
+            }
+        }
+    }
+
+    /// The weights of the positions of each result.
+    fn weights(&self, own: &mut Importer<'_>, results: &Poly) -> Lowered<Placed> {
+        let axes = own.movement().axes(&[results.clone(), self.taps.clone()]);
+        let [result, tap] = <[_; 2]>::try_from(axes).map_err(|_| Obstacle::Unknown)?;
+        let table = match self.how {
+            How::Between(kind) => {
+                Table::Interpolation { kind, source: self.place.clone(), result, tap }
+            }
+            How::Antialiased(kind) => {
+                let (scale, input) = (self.scale.clone(), self.input.clone());
+                Table::Antialiased { kind, scale, input, result, tap }
+            }
+            How::Nearest | How::NearestExact => return Err(Obstacle::Unknown),
+        };
+        let var = own.graph.table("", table)?;
+        Ok(own.movement().tensor(var)?)
+    }
 }
 
 /// Factors that are given for each axis.
@@ -132,35 +208,29 @@ fn factors(own: &Importer<'_>, call: &Call<'_>, axes: usize) -> Lowered<Vec<Opti
     Ok((0..axes).map(of_axis).collect())
 }
 
-/// The source of a result: (a·r + b) / c, from the sizes or from a factor that is given
-/// (`area_pixel_compute_source_index` of PyTorch).
-fn source(
-    how: How,
-    aligned: bool,
-    input: &Poly,
-    results: &Poly,
-    factor: Option<f64>,
-) -> Lowered<[Poly; 3]> {
+/// So many positions for so many results, from the sizes or from a factor that is given
+/// (`area_pixel_compute_scale` of PyTorch).
+fn scale(aligned: bool, [input, results]: [&Poly; 2], factor: Option<f64>) -> Lowered<[Poly; 2]> {
     let one = Poly::one();
-    if aligned {
-        return Ok(match *results == one {
-            true => [Poly::zero(), Poly::zero(), one],
-            false => [input - &one, Poly::zero(), results - &one],
-        });
-    }
-    // Positions of the input for so many results.
-    let (input, results) = match factor {
-        None => (input.clone(), results.clone()),
+    Ok(match factor {
+        _ if aligned && *results == one => [Poly::zero(), one],
+        _ if aligned => [input - &one, results - &one],
+        None => [input.clone(), results.clone()],
         Some(factor) => {
             let (numerator, denominator) = fraction(factor).ok_or(Obstacle::Unknown)?;
-            (Poly::from(denominator), Poly::from(numerator))
+            [denominator.into(), numerator.into()]
         }
-    };
-    Ok(match how {
-        How::Nearest => [input, Poly::zero(), results],
-        How::NearestExact => [&input * 2, input, &results * 2],
-        How::Between(_) => [&input * 2, &input - &results, &results * 2],
     })
+}
+
+/// The source of a result: (a·r + b) / c (`area_pixel_compute_source_index` of PyTorch).
+fn place(how: How, aligned: bool, [from, to]: &[Poly; 2]) -> [Poly; 3] {
+    match how {
+        _ if aligned => [from.clone(), Poly::zero(), to.clone()],
+        How::Nearest => [from.clone(), Poly::zero(), to.clone()],
+        How::NearestExact => [from * 2, from.clone(), to * 2],
+        How::Between(_) | How::Antialiased(_) => [from * 2, from - to, to * 2],
+    }
 }
 
 /// A factor as a quotient of whole numbers, if it is one of small ones.

@@ -2,10 +2,10 @@
 
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
-use opledger_ir::ops::ScatterKind;
 
+use super::joining::Joining;
 use super::movement::{from_end, reshape, sizes_of};
-use super::places::{At, from_either_end, only, picked, put_into, spread};
+use super::places::{At, from_either_end, only, picked, spread};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::whole::Whole;
@@ -13,11 +13,12 @@ use crate::whole::Whole;
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |value: Lowered<Meaning>| value.map(|value| vec![value]);
     match base {
-        "scatter" if call.has("reduce") => Err(Obstacle::Unknown),
-        "scatter" => one(scattered(own, call, ScatterKind::Write)),
-        "scatter_add" => one(scattered(own, call, ScatterKind::Add)),
-        "index_add" => one(by_one(own, call, ScatterKind::Add)),
-        "index_copy" | "index_fill" => one(by_one(own, call, ScatterKind::Write)),
+        "scatter" if !call.has("reduce") => one(scattered(own, call, Joining::WRITE)),
+        "scatter_add" => one(scattered(own, call, Joining::ADD)),
+        "scatter" | "scatter_reduce" => one(scattered(own, call, Joining::named(call)?)),
+        "index_add" => one(by_one(own, call, Joining::ADD)),
+        "index_copy" | "index_fill" => one(by_one(own, call, Joining::WRITE)),
+        "index_reduce" => one(by_one(own, call, Joining::named(call)?)),
         "index_put" | "_unsafe_index_put" => one(indexed(own, call)),
         "masked_scatter" => one(masked(own, call)),
         "slice_scatter" | "select_scatter" => one(over_run(own, call, base)),
@@ -35,7 +36,7 @@ fn ids(own: &Importer<'_>, call: &Call<'_>) -> Lowered<Whole> {
 }
 
 /// `scatter(x, dim, ids, values)`: each value in the place of its id along the dimension.
-fn scattered(own: &mut Importer<'_>, call: &Call<'_>, kind: ScatterKind) -> Lowered<Meaning> {
+fn scattered(own: &mut Importer<'_>, call: &Call<'_>, joining: Joining) -> Lowered<Meaning> {
     let (x, ids) = (call.value(own, "self")?, ids(own, call)?);
     let sizes = sizes_of(&x)?;
     let dim = call.dim("dim", 0, sizes.len())?;
@@ -58,11 +59,11 @@ fn scattered(own: &mut Importer<'_>, call: &Call<'_>, kind: ScatterKind) -> Lowe
     let place = from_either_end(own, &ids.expr, &sizes[dim]);
     let at = only(dim, place, &sizes, &ids.sizes);
     let of = call.kind(own, 0)?;
-    put_into(own, kind, x, values, &at, of)
+    joining.put(own, x, values, &at, of)
 }
 
 /// `index_add(x, dim, ids, values)`: whole slices at the ids along a dimension.
-fn by_one(own: &mut Importer<'_>, call: &Call<'_>, kind: ScatterKind) -> Lowered<Meaning> {
+fn by_one(own: &mut Importer<'_>, call: &Call<'_>, joining: Joining) -> Lowered<Meaning> {
     let (x, ids) = (call.value(own, "self")?, ids(own, call)?);
     let sizes = sizes_of(&x)?;
     let dim = call.dim("dim", 0, sizes.len())?;
@@ -85,7 +86,7 @@ fn by_one(own: &mut Importer<'_>, call: &Call<'_>, kind: ScatterKind) -> Lowered
     let place = from_either_end(own, &place, &sizes[dim]);
     let at = only(dim, place, &sizes, &of_values);
     let of = call.kind(own, 0)?;
-    put_into(own, kind, x, values, &at, of)
+    joining.put(own, x, values, &at, of)
 }
 
 /// `x[i, j, …] = values` or `+= values`: where a truth value holds, at places, or an order turned round.
@@ -102,7 +103,7 @@ fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     {
         let single = sizes_of(&values)?.iter().all(|size| *size == Poly::one());
         if adds || !single || mask.sizes.len() > sizes.len() {
-            return Err(Obstacle::Bad(super::index::OPEN.to_owned()));
+            return Err(Obstacle::Bad(super::by_data::OPEN.to_owned()));
         }
         // What the mask does not name is under it as a whole.
         let missing = sizes.len() - mask.sizes.len();
@@ -114,9 +115,9 @@ fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let given = super::index::given(&indices)?;
     let (at, of_values) = super::index::at(own, &given, &sizes)?;
     let values = spread(values, &of_values)?;
-    let kind = if adds { ScatterKind::Add } else { ScatterKind::Write };
+    let joining = if adds { Joining::ADD } else { Joining::WRITE };
     let of = call.kind(own, 0)?;
-    put_into(own, kind, x, values, &at, of)
+    joining.put(own, x, values, &at, of)
 }
 
 /// `masked_scatter(x, mask, source)`: where the mask holds, the next element of the source.

@@ -1,8 +1,10 @@
 //! Choosing the largest, sorting, and the experts that tokens are sorted by.
 
-use opledger_dims::Symbol;
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::ops::Pointwise;
 use opledger_ir::{Axis, IndexExpr, Op, Var};
 
+use super::movement::{reshape, sizes_of};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{DimPart, Placed};
@@ -19,6 +21,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                 false => Err(Obstacle::Unknown),
             }
         }
+        "searchsorted" | "bucketize" => searched(own, call, base).map(|value| vec![value]),
         "cumsum" => Ok(vec![Meaning::Groups(call.value(own, "self")?.groups()?)]),
         _ => Err(Obstacle::Unknown),
     }
@@ -37,6 +40,30 @@ fn sort(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     both.into_iter().map(|var| own.given(var, whole.sizes.clone(), WholeKind::Whole)).collect()
 }
 
+/// The place of each number among sorted ones: how many of these are below it, or with `right` no larger.
+fn searched(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    if call.has("sorter") {
+        return Err(Obstacle::Unknown);
+    }
+    let right = call.flag("right", false) || call.text("side") == Some("right");
+    let of = if base == "bucketize" { "boundaries" } else { "sorted_sequence" };
+    let (sorted, x) = (call.value(own, of)?, call.value(own, "self")?);
+    let (mut among, mut sizes) = (sizes_of(&sorted)?, sizes_of(&x)?);
+    // [..., x, 1] against [..., 1, sorted], or against [sorted].
+    if among.len() > 1 {
+        among.insert(among.len() - 1, Poly::one());
+    }
+    let sorted = reshape(own, sorted, &among)?;
+    let results = sizes.clone();
+    sizes.push(Poly::one());
+    let x = reshape(own, x, &sizes)?;
+    // NaN stands behind all numbers, so what is not before is asked.
+    let not_before = super::truth::is_before(own, x, sorted, !right)?;
+    let before = not_before.each(WholeKind::Whole, IndexExpr::is_zero);
+    let count = super::reduction::summed(own, &before, results.len())?;
+    Ok(Meaning::Whole(count.reshaped(&results)))
+}
+
 /// Whether numbers are those of a node that sorts, the smallest first.
 fn is_sorted(own: &Importer<'_>, whole: &Whole) -> bool {
     let IndexExpr::Lookup { operand, at } = &whole.expr else { return false };
@@ -53,23 +80,31 @@ fn result(own: &Importer<'_>, var: Var, at: usize) -> bool {
     matches!(own.graph.node(var).op, Op::Sort(_)) && var.result() == at
 }
 
-/// The largest along a dimension, and where they stand.
+/// The largest or the smallest along a dimension, and where they stand.
 fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let mut x = call.tensor(own, "self")?;
     let rank = x.dims.len();
     let dim = call.dim("dim", -1, rank)?;
-    if dim + 1 != rank || !call.flag("largest", true) {
+    if dim + 1 != rank {
         return Err(Obstacle::Unknown);
     }
     let k = call.size_of(own, 0, dim)?;
+    let least = !call.flag("largest", true);
     let mut movement = own.movement();
     movement.real(&mut x)?;
+    if least {
+        // The smallest of all are the largest of their opposites, and a change of sign is free.
+        x.var = movement.graph.pointwise(x.var, Pointwise::Neg)?;
+    }
     let axis = movement.axis(&mut x, dim)?;
     movement.last(&mut x, &[axis.name])?;
     let taken = x.axes().into_iter().map(|axis| axis.name).collect();
     let chosen = Axis::new(movement.name(&k, &taken), k);
     let ids = movement.graph.top_k(x.var, chosen.clone())?;
-    let values = movement.graph.gather(x.var, ids)?;
+    let mut values = movement.graph.gather(x.var, ids)?;
+    if least {
+        values = movement.graph.pointwise(values, Pointwise::Neg)?;
+    }
     let mut dims = x.dims;
     dims[dim] = vec![DimPart::Axis(chosen)];
     let places = own.computed(ids, dims.clone(), WholeKind::Whole)?;

@@ -69,13 +69,35 @@ pub(super) fn truth(own: &mut Importer<'_>, value: Meaning) -> Lowered<Whole> {
 }
 
 /// Where a comparison of reals holds.
-fn compare(own: &mut Importer<'_>, kind: CompareKind, a: Meaning, b: Meaning) -> Lowered<Whole> {
+pub(super) fn compare(
+    own: &mut Importer<'_>,
+    kind: CompareKind,
+    a: Meaning,
+    b: Meaning,
+) -> Lowered<Whole> {
     let (a, b) = (own.real(a)?, own.real(b)?);
     let mut movement = own.movement();
     let (a, b, dims) = movement.aligned(&a, &b)?;
     let axes: Vec<_> = dims.iter().flatten().filter_map(DimPart::axis).cloned().collect();
     let var = movement.graph.compare(kind, axes, a.var, b.var)?;
     own.computed(var, dims, WholeKind::Truth)?.whole()
+}
+
+/// Where numbers are below others, or no larger with `equal`.
+pub(super) fn is_before(
+    own: &mut Importer<'_>,
+    a: Meaning,
+    b: Meaning,
+    equal: bool,
+) -> Lowered<Whole> {
+    if let (Some(x), Some(y)) = (whole(&a), whole(&b)) {
+        let combine: fn(&IndexExpr, &IndexExpr) -> IndexExpr = match equal {
+            true => |a, b| below(a, &b.plus(&1.into())),
+            false => below,
+        };
+        return x.zip(&y, WholeKind::Truth, combine).map_err(Obstacle::sizes);
+    }
+    compare(own, if equal { CompareKind::AtMost } else { CompareKind::Less }, a, b)
 }
 
 /// The elements of a tensor where a condition holds, and a number elsewhere.

@@ -1,0 +1,106 @@
+//! Functions of numbers in cases: what is infinite or none, what is near 0, whole parts.
+
+use opledger_ir::IndexExpr;
+use opledger_ir::ops::{ArithmeticKind, CompareKind, Pointwise};
+
+use super::elementwise::combined;
+use super::truth::{chosen, compare, select};
+use crate::call::Call;
+use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::tensor::Placed;
+use crate::whole::WholeKind;
+
+pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let infinite = Meaning::Number(f64::INFINITY);
+    let value = match base {
+        "isinf" | "isfinite" => {
+            let far = Meaning::Tensor(distance(own, call)?);
+            let kind = if base == "isinf" { CompareKind::Equal } else { CompareKind::Less };
+            Meaning::Whole(compare(own, kind, far, infinite)?)
+        }
+        "nan_to_num" => numbers(own, call)?,
+        "trunc" | "fix" => Meaning::Tensor(whole_part(own, call)?),
+        "frac" => {
+            let (x, whole) = (call.value(own, "self")?, whole_part(own, call)?);
+            Meaning::Tensor(combined(own, ArithmeticKind::Sub, x, Meaning::Tensor(whole))?)
+        }
+        "hardshrink" => {
+            let (x, far) = (call.value(own, "self")?, Meaning::Tensor(distance(own, call)?));
+            let least = Meaning::Number(call.float("lambd").unwrap_or(0.5));
+            let near = compare(own, CompareKind::AtMost, far, least)?;
+            select(own, call, Meaning::Whole(near), Meaning::Number(0.0), x)?
+        }
+        // What is no further from 0 than a bound is taken away.
+        "softshrink" => {
+            let (x, bound) = (call.tensor(own, "self")?, call.float("lambd").unwrap_or(0.5));
+            let mut near = x.clone();
+            own.movement().real(&mut near)?;
+            let clamp = Pointwise::Clamp { min: Some(-bound), max: Some(bound) };
+            near.var = own.graph.pointwise(near.var, clamp)?;
+            let (x, near) = (Meaning::Tensor(x), Meaning::Tensor(near));
+            Meaning::Tensor(combined(own, ArithmeticKind::Sub, x, near)?)
+        }
+        "logaddexp" => Meaning::Tensor(log_sum(own, call)?),
+        _ => return Err(Obstacle::Unknown),
+    };
+    Ok(vec![value])
+}
+
+/// How far each number is from 0.
+fn distance(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let mut x = call.tensor(own, "self")?;
+    own.movement().real(&mut x)?;
+    x.var = own.graph.pointwise(x.var, Pointwise::Abs)?;
+    Ok(x)
+}
+
+/// Numbers in the place of what is infinite or none.
+fn numbers(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let x = call.value(own, "self")?;
+    let most = f64::from(f32::MAX);
+    let given = |name: &str, default: f64| call.float(name).unwrap_or(default);
+    let is_number = compare(own, CompareKind::Equal, x.clone(), x.clone())?;
+    let none = Meaning::Number(given("nan", 0.0));
+    let mut value = select(own, call, Meaning::Whole(is_number), x.clone(), none)?;
+    for (from, to) in
+        [(f64::INFINITY, given("posinf", most)), (f64::NEG_INFINITY, given("neginf", -most))]
+    {
+        let is = compare(own, CompareKind::Equal, x.clone(), Meaning::Number(from))?;
+        let finite = is.each(WholeKind::Truth, IndexExpr::is_zero);
+        let so_far = own.real(value)?;
+        value = Meaning::Tensor(chosen(own, finite, so_far, to)?);
+    }
+    Ok(value)
+}
+
+/// A number without what is behind its point.
+fn whole_part(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let mut x = call.tensor(own, "self")?;
+    own.movement().real(&mut x)?;
+    let value = Meaning::Tensor(x.clone());
+    let below = compare(own, CompareKind::Less, value, Meaning::Number(0.0))?;
+    let [up, down] = [Pointwise::Ceil, Pointwise::Floor].map(|rounded| {
+        let var = own.graph.pointwise(x.var, rounded);
+        var.map(|var| Meaning::Tensor(Placed { var, dims: x.dims.clone() }))
+    });
+    let whole = select(own, call, Meaning::Whole(below), up?, down?)?;
+    own.real(whole)
+}
+
+/// ln(eᵃ + eᵇ): the larger of both, and ln(1 + e^−d) where they are d apart.
+fn log_sum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let [a, b] = super::elementwise::operands(own, call)?;
+    let larger = combined(own, ArithmeticKind::Max, a.clone(), b.clone())?;
+    let mut below = combined(own, ArithmeticKind::Sub, a.clone(), b.clone())?;
+    for function in [Pointwise::Abs, Pointwise::Neg] {
+        below.var = own.graph.pointwise(below.var, function)?;
+    }
+    // Equal infinities are none apart.
+    let same = compare(own, CompareKind::Equal, a, b)?;
+    let mut more = chosen(own, same.each(WholeKind::Truth, IndexExpr::is_zero), below, 0.0)?;
+    for function in [Pointwise::Exp, Pointwise::Log1p] {
+        more.var = own.graph.pointwise(more.var, function)?;
+    }
+    let (larger, more) = (Meaning::Tensor(larger), Meaning::Tensor(more));
+    combined(own, ArithmeticKind::Add, larger, more)
+}
