@@ -31,7 +31,8 @@ impl Graph {
                 }
                 Definition::Taps { results, taps, input, .. } => vec![results, taps, input],
                 Definition::Minimum { of, .. } | Definition::Gcd { of, .. } => of.iter().collect(),
-                Definition::Product { .. } | Definition::CeilDiv { .. } => Vec::new(),
+                Definition::CeilDiv { numerator, denominator, .. } => vec![numerator, denominator],
+                Definition::Product { .. } => Vec::new(),
             };
             symbols.extend(sizes.into_iter().flat_map(Poly::symbols));
         }
@@ -43,12 +44,9 @@ impl Graph {
                         symbols.remove(divided);
                     }
                 }
-                Definition::CeilDiv { symbol, numerator, denominator } => {
-                    symbols.remove(symbol);
-                    symbols.extend(numerator.symbols());
-                    symbols.extend(denominator.symbols());
-                }
-                Definition::Minimum { symbol, .. } | Definition::Gcd { symbol, .. } => {
+                Definition::CeilDiv { symbol, .. }
+                | Definition::Minimum { symbol, .. }
+                | Definition::Gcd { symbol, .. } => {
                     symbols.remove(symbol);
                 }
                 Definition::Band { pairs, rows, .. } | Definition::Taps { pairs, rows, .. } => {
@@ -197,6 +195,17 @@ mod tests {
         let into = vec![Axis::new("g", "kv"), Axis::new("e", "e")];
         let error = g.rearrange(x, Rearrange::Split { axis: "c".into(), into }).unwrap_err();
         assert_eq!(error.problem.to_string(), "axis `c` is c in one operand and e·kv in another");
+    }
+
+    #[test]
+    fn a_quotient_of_a_quotient_follows() {
+        let mut g = Graph::new();
+        let half = g.ceil_div("half", &"n".into(), &2.into());
+        let quarter = g.ceil_div("quarter", &half, &2.into());
+        g.input("x", [Axis::new("m", quarter)]).unwrap();
+        assert_eq!(g.symbols().into_iter().collect::<Vec<_>>(), ["n".into()]);
+        let sizes = g.complete(&Binding::new().with("n", 9)).unwrap();
+        assert_eq!(sizes.get(&"quarter".into()), Some(&3.into()));
     }
 
     #[test]
