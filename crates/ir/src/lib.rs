@@ -16,6 +16,7 @@ mod frequencies;
 mod graph;
 mod index_expr;
 mod instances;
+mod interpolation;
 mod kept;
 mod mask;
 mod masked;

@@ -43,6 +43,7 @@ mod top_k;
 pub(crate) mod proof;
 
 pub use crate::frequencies::{RopeScaling, inverse_frequency};
+pub use crate::interpolation::Interpolation;
 pub use crate::masked::Masked;
 pub use adaptive_pool::AdaptivePool;
 pub use arg_max::ArgMax;
@@ -76,7 +77,7 @@ pub use sinusoid::Sinusoid;
 pub use softmax::Softmax;
 pub use sort::Sort;
 pub use source::{Draw, Source};
-pub use table::{Interpolation, Table};
+pub use table::Table;
 pub use to_real::ToReal;
 pub use to_whole::ToWhole;
 pub use token_positions::TokenPositions;
