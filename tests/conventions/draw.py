@@ -549,15 +549,20 @@ def gemma(d, name="gemma", family="Gemma", **more):
 
 
 def gemma2(d):
-    return gemma(d, "gemma2", "Gemma2", hidden_activation="gelu_pytorch_tanh", sliding_window=d.randint(1, 24),
+    """Which the library has with eager attention alone."""
+    case = gemma(d, "gemma2", "Gemma2", hidden_activation="gelu_pytorch_tanh", sliding_window=d.randint(1, 24),
                  query_pre_attn_scalar=d.randint(1, 64), attn_logit_softcapping=d.choice([None, 50.0]),
                  final_logit_softcapping=d.choice([None, 30.0]))
+    return case | {"written": "transformers-eager", "source": case["source"].replace('"sdpa"', '"eager"')}
 
 
 def gemma3(d):
-    return gemma(d, "gemma3_text", "Gemma3", hidden_activation="gelu_pytorch_tanh", sliding_window=d.randint(1, 24),
+    case = gemma(d, "gemma3_text", "Gemma3", hidden_activation="gelu_pytorch_tanh", sliding_window=d.randint(1, 24),
                  query_pre_attn_scalar=d.randint(1, 64), sliding_window_pattern=d.randint(2, 4),
                  rope_local_base_freq=10000.0)
+    names = {"Gemma3Model": "Gemma3TextModel"}
+    case["config"]["architectures"] = [names.get(name, name) for name in case["config"]["architectures"]]
+    return case
 
 
 def qwen2_moe(d):

@@ -134,6 +134,10 @@ OPT = dict(
 # Words are multiplied by the root of the width, which is whole.
 GEMMA = LLAMA | dict(hidden_size=36, head_dim=6, tie_word_embeddings=True)
 GEMMA2 = GEMMA | dict(num_hidden_layers=4, sliding_window=3, query_pre_attn_scalar=9)
+GPT_OSS = LLAMA | dict(
+    num_hidden_layers=4, head_dim=8, sliding_window=3, num_local_experts=5, num_experts_per_tok=2, intermediate_size=14,
+    tie_word_embeddings=False, swiglu_limit=1.5,
+)
 COHERE = LLAMA | dict(tie_word_embeddings=True)
 PARTIAL = dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.4)
 LLAMA3 = dict(
@@ -253,6 +257,10 @@ CASES = [
          hidden_size=32, num_attention_heads=2, hidden_act="gelu_fast"), (6, 8), dtype="float16",
          published=as_gpt_neox, seed=2),
     Case("gpt_neox_answer", "GPTNeoXForQuestionAnswering", GPT_NEOX | dict(num_hidden_layers=1), (6, 9)),
+    Case("gpt_oss_alternating", "GptOssForCausalLM", GPT_OSS, (9, 6)),
+    Case("gpt_oss_listed", "GptOssForCausalLM", GPT_OSS | dict(num_hidden_layers=3, attention_bias=False,
+         layer_types=["full_attention", "sliding_attention", "sliding_attention"], num_experts_per_tok=3, swiglu_limit=0.5,
+         rope_parameters=dict(rope_type="default", rope_theta=500.0)), (7, 11), dtype="bfloat16"),
     Case("gptj_partial", "GPTJForCausalLM", GPTJ, (9, 6)),
     Case("gptj_whole", "GPTJForCausalLM", GPTJ | dict(rotary_dim=8, n_inner=44, activation_function="relu", n_layer=3),
          dtype="float16"),

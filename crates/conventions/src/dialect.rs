@@ -111,6 +111,9 @@ pub enum Core {
         softmax: Manner,
         /// Whether queries are scaled, or scores.
         scaled: Scaled,
+        /// Whether scores are made with their scale and bias by `baddbmm`, and what they weigh by `bmm`.
+        #[serde(default)]
+        baddbmm: bool,
     },
 }
 

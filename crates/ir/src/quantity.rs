@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Quantity};
 
 use crate::ops::Source;
-use crate::{Cost, Graph, Node, Op, Part, Role};
+use crate::{Cost, Graph, ModuleClass, Node, Op, Part, Role};
 
 /// Nodes of a graph and the parts of them that a quantity is taken of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,10 @@ impl Graph {
                 }
             }
             (Quantity::ActiveParameters, Op::Source(Source::Param { .. })) => elements(),
-            (Quantity::ActiveParameters, Op::Experts(_)) => -self.idle_parameters(node),
+            (Quantity::ActiveParameters, Op::Experts(_)) => -self.idle_parameters(node, [2, 1]),
+            (Quantity::ActiveParameters, Op::GatherNd(_)) if self.within_experts(node) => {
+                -self.idle_parameters(node, [0, 1])
+            }
             (Quantity::Cache, _) if matches!(node.role, Some(Role::Cache(_))) => {
                 let held = { self.caches().iter() }
                     .find(|cache| std::ptr::eq(self.node(cache.past), node))
@@ -128,10 +131,15 @@ impl Graph {
         self.quantity(Quantity::MatmulFlops)
     }
 
-    /// Parameters of experts that a token does not meet.
-    fn idle_parameters(&self, node: &Node) -> Poly {
+    /// Whether a node looks up what experts have of their own, such as biases.
+    fn within_experts(&self, node: &Node) -> bool {
+        self.modules_around(node).any(|(_, module)| module.class == ModuleClass::Experts)
+    }
+
+    /// Parameters of experts, one operand, that a token does not meet by its choices, another.
+    fn idle_parameters(&self, node: &Node, [of_all, choices]: [usize; 2]) -> Poly {
         let shapes = self.operand_shapes(node);
-        let (ids, weight) = (shapes[1], shapes[2]);
+        let (ids, weight) = (shapes[choices], shapes[of_all]);
         let (Some(chosen), Some(all)) = (ids.axes.last(), weight.axes.first()) else {
             return Poly::zero();
         };

@@ -145,6 +145,8 @@ pub enum ModuleClass {
     Router,
     /// Experts, and the sum of their results.
     Experts,
+    /// An expert that every token meets.
+    SharedExpert,
     /// What makes one value of a sequence.
     Pooler,
 }

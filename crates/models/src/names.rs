@@ -48,6 +48,7 @@ pub struct Names {
     prefixes: Vec<String>,
     rules: Vec<Rule>,
     transposed: Vec<Pattern>,
+    each: Vec<Pattern>,
     ignored: Vec<Pattern>,
     tied: Vec<(Pattern, String)>,
     sinusoids: Vec<Pattern>,
@@ -95,6 +96,14 @@ impl Names {
     #[must_use]
     pub fn transpose(mut self, graph: &str) -> Self {
         self.transposed.push(Pattern::new(graph));
+        self
+    }
+
+    /// A tensor has the outermost axis of a parameter outermost, too, and what is said of its layout
+    /// otherwise holds within each entry.
+    #[must_use]
+    pub fn within_each(mut self, graph: &str) -> Self {
+        self.each.push(Pattern::new(graph));
         self
     }
 
@@ -229,6 +238,11 @@ impl Names {
     /// Whether files may leave out a parameter, whose elements are sines and cosines.
     pub fn is_sinusoids(&self, path: &str) -> bool {
         self.sinusoids.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// Whether the layout of a parameter is that of each entry of its outermost axis.
+    pub fn is_within_each(&self, path: &str) -> bool {
+        self.each.iter().any(|pattern| pattern.matches(path))
     }
 
     /// Whether files may hold a tensor of this name that no parameter is read from.

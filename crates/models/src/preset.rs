@@ -103,6 +103,8 @@ files! {
     "gpt-neo-125m",
     "gpt-neo-2.7b",
     "gpt-neox-20b",
+    "gpt-oss-120b",
+    "gpt-oss-20b",
     "gpt2",
     "gpt2-large",
     "gpt2-medium",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use opledger_dims::Quantity;
 use opledger_models::{Request, preset_names, presets};
 
 #[test]
@@ -23,6 +24,9 @@ fn parameters_are_the_published_ones_to_the_unit() {
         let binding = model.graph.complete(&model.binding).unwrap();
         let parameters = model.graph.parameters().0.at(&binding).unwrap();
         assert_eq!(parameters, preset.parameters.into(), "{}", preset.name);
+        let active = model.graph.quantity(Quantity::ActiveParameters).at(&binding).unwrap();
+        let expected = preset.active_parameters.unwrap_or(preset.parameters);
+        assert_eq!(active, expected.into(), "{}", preset.name);
         assert!(model.not_understood.is_empty(), "{}: {:?}", preset.name, model.not_understood);
         checked += 1;
     }

@@ -59,7 +59,7 @@ pub use feed_forward::{FeedForward, FeedForwardConfig};
 pub use group_norm::GroupNorm;
 pub use linear::{Linear, LinearConfig};
 pub use lm_head::LmHead;
-pub use mixture::{MixtureConfig, MixtureOfExperts, SharedExpert};
+pub use mixture::{ClampedGate, ExpertWeights, MixtureConfig, MixtureOfExperts, SharedExpert};
 pub use mlp_stack::{AttentionMlpStack, AttentionMlpStackConfig};
 pub use names::{AttentionNames, FeedForwardNames, LayerNames};
 pub use norm::{Norm, NormConfig};

@@ -3,7 +3,7 @@
 //! feed-forward layer, weighted by their scores over the sum of these, or (Qwen2-MoE) by the scores.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Rearrange, Reduce, Source};
+use opledger_ir::ops::{Activation, Factor, Pointwise, Rearrange, Reduce, Source};
 use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, ShapeError, Var};
 
 use crate::linear::param;
@@ -23,12 +23,37 @@ pub struct MixtureConfig {
     pub experts_per_token: Poly,
     /// The function between an expert's maps.
     pub activation: Activation,
-    /// Whether the scores of the chosen experts are divided by their sum.
-    pub normalised: bool,
+    /// What the results of the chosen experts are weighted by.
+    pub weights: ExpertWeights,
+    /// Whether the router and the experts' maps have biases (gpt-oss).
+    pub bias: bool,
+    /// What keeps the two branches of an expert within bounds, in place of the function.
+    pub clamped: Option<ClampedGate>,
     /// What runs for every token beside them.
     pub shared: Option<SharedExpert>,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
+}
+
+/// What the results of the chosen experts are weighted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpertWeights {
+    /// Their share in the softmax of all scores.
+    Share,
+    /// The same, divided by the sum of those of the chosen.
+    ShareOfChosen,
+    /// The softmax of the scores of the chosen, which are the highest (gpt-oss).
+    SoftmaxOfChosen,
+}
+
+/// The gate of gpt-oss (OpenAI 2025): `min(g, limit)·σ(alpha·min(g, limit))` gates what the other map gives,
+/// kept between `-limit` and `limit`, plus one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClampedGate {
+    /// What the gate is multiplied with before the logistic function.
+    pub alpha: f64,
+    /// The greatest magnitude.
+    pub limit: f64,
 }
 
 /// A feed-forward layer that runs for every token beside the experts chosen (Dai et al. 2024, §3.2).
@@ -48,7 +73,8 @@ pub struct SharedExpert {
 ///
 /// ```
 /// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
-/// use opledger::{Graph, ir::ops::Activation, nn::{MixtureConfig, MixtureOfExperts}};
+/// use opledger::{Graph, ir::ops::Activation};
+/// use opledger::nn::{ExpertWeights, MixtureConfig, MixtureOfExperts};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;
@@ -58,7 +84,9 @@ pub struct SharedExpert {
 ///     num_experts: 8.into(),
 ///     experts_per_token: 2.into(),
 ///     activation: Activation::Silu,
-///     normalised: true,
+///     weights: ExpertWeights::ShareOfChosen,
+///     bias: false,
+///     clamped: None,
 ///     shared: None,
 ///     frozen: false,
 /// };
@@ -73,11 +101,12 @@ pub struct MixtureOfExperts {
     router: Scope,
     scope: Scope,
     gate: Linear,
-    /// The first map, the second, and the gated one.
-    maps: [Var; 3],
+    /// The first map, the second, and the gated one, each with its bias.
+    maps: [(Var, Option<Var>); 3],
     chosen: Poly,
     activation: Activation,
-    normalised: bool,
+    clamped: Option<ClampedGate>,
+    weights: ExpertWeights,
     shared: Option<Box<(FeedForward, Option<Linear>)>>,
 }
 
@@ -106,10 +135,13 @@ impl MixtureOfExperts {
         let router = g.module(ModuleClass::Router);
         let gate = {
             let mut g = g.enter(&router);
+            let linear = LinearConfig { bias: config.bias, ..linear };
             Linear::new(&mut g.scope("gate"), c.clone(), experts.clone(), linear)?
         };
         let shared = match &config.shared {
             Some(shared) => {
+                let scope = g.module(ModuleClass::SharedExpert);
+                let g = &mut *g.enter(&scope);
                 let layer = FeedForward::new(&mut g.scope(&shared.scope), &shared.feed_forward)?;
                 let gate = shared
                     .gate
@@ -122,14 +154,33 @@ impl MixtureOfExperts {
         let scope = g.module(ModuleClass::Experts);
         let g = &mut *g.enter(&scope);
         let mut map = |name: &str, to: &Axis, from: &Axis| {
+            let mut g = g.scope("experts");
+            let g = &mut *g.scope(name);
             let axes = vec![experts.clone(), to.clone(), from.clone()];
-            let source = Source::weight(from.size.clone());
-            param(&mut g.scope("experts").scope(name), "weight", source, axes, *frozen)
+            let weight = param(g, "weight", Source::weight(from.size.clone()), axes, *frozen)?;
+            let bias = match config.bias {
+                true => {
+                    let axes = vec![experts.clone(), to.clone()];
+                    Some(param(g, "bias", Source::shift(), axes, *frozen)?)
+                }
+                false => None,
+            };
+            Ok::<_, NnError>((weight, bias))
         };
         let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
         let (chosen, activation) = (chosen.clone(), *activation);
-        let normalised = config.normalised;
-        Ok(MixtureOfExperts { router, scope, gate, maps, chosen, activation, normalised, shared })
+        let (weights, clamped) = (config.weights, config.clamped);
+        Ok(MixtureOfExperts {
+            router,
+            scope,
+            gate,
+            maps,
+            chosen,
+            activation,
+            clamped,
+            weights,
+            shared,
+        })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -156,12 +207,26 @@ impl MixtureOfExperts {
         let (ids, weights) = self.route(&mut g.enter(&self.router), x)?;
         let g = &mut *g.enter(&self.scope);
         let [first, second, gated] = self.maps;
-        let hidden = g.experts("w1", x, ids, first)?;
-        let hidden = g.activation(hidden, self.activation)?;
-        let other = g.experts("w3", x, ids, gated)?;
+        let hidden = mapped(g, "w1", (x, ids), first)?;
+        let (hidden, other) = match self.clamped {
+            None => {
+                let hidden = g.activation(hidden, self.activation)?;
+                (hidden, mapped(g, "w3", (x, ids), gated)?)
+            }
+            Some(ClampedGate { alpha, limit }) => {
+                let clamp = |min, max| Pointwise::Clamp { min, max };
+                let hidden = g.pointwise(hidden, clamp(None, Some(limit)))?;
+                let scaled = g.scale(hidden, Factor::Number(alpha))?;
+                let share = g.activation(scaled, Activation::Sigmoid)?;
+                let hidden = g.mul("glu", hidden, share)?;
+                let other = mapped(g, "w3", (x, ids), gated)?;
+                let other = g.pointwise(other, clamp(Some(-limit), Some(limit)))?;
+                (hidden, g.pointwise(other, Pointwise::Shift(1.0))?)
+            }
+        };
         let hidden = g.mul("gate_experts", hidden, other)?;
         g.mark(hidden, Role::Gate);
-        let results = g.experts("w2", hidden, ids, second)?;
+        let results = mapped(g, "w2", (hidden, ids), second)?;
         let weighted = g.mul("combine", results, weights)?;
         g.mark(weighted, Role::Combine);
         let sum = g.reduce(weighted, Reduce::Sum("k".into()))?;
@@ -171,22 +236,43 @@ impl MixtureOfExperts {
     /// The chosen experts and their weights, `[…, k]` each.
     fn route(&self, g: &mut Graph, x: Var) -> Result<(Var, Var), NnError> {
         let scores = self.gate.forward(g, x)?;
-        let scores = g.softmax(scores, None)?;
+        let scores = match self.weights {
+            ExpertWeights::Share | ExpertWeights::ShareOfChosen => {
+                let shares = g.softmax(scores, None)?;
+                g.mark(shares, Role::Routing)
+            }
+            ExpertWeights::SoftmaxOfChosen => scores,
+        };
         let ids = g.top_k(scores, Axis::new("k", &self.chosen))?;
         let chosen = g.gather(scores, ids)?;
-        for var in [scores, ids, chosen] {
+        for var in [ids, chosen] {
             g.mark(var, Role::Routing);
         }
-        if !self.normalised {
-            return Ok((ids, chosen));
-        }
-        let sum = g.reduce(chosen, Reduce::Sum("k".into()))?;
-        let weights = g.div("normalise", chosen, sum)?;
-        for var in [sum, weights] {
-            g.mark(var, Role::Routing);
-        }
-        Ok((ids, weights))
+        let weights = match self.weights {
+            ExpertWeights::Share => chosen,
+            ExpertWeights::ShareOfChosen => {
+                let sum = g.reduce(chosen, Reduce::Sum("k".into()))?;
+                g.mark(sum, Role::Routing);
+                g.div("normalise", chosen, sum)?
+            }
+            ExpertWeights::SoftmaxOfChosen => g.softmax(chosen, None)?,
+        };
+        Ok((ids, g.mark(weights, Role::Routing)))
     }
+}
+
+/// The map of each row by the experts chosen for it, with their biases.
+fn mapped(
+    g: &mut Graph,
+    label: &str,
+    (x, ids): (Var, Var),
+    (weight, bias): (Var, Option<Var>),
+) -> Result<Var, NnError> {
+    let y = g.experts(label, x, ids, weight)?;
+    let Some(bias) = bias else { return Ok(y) };
+    let rows = g.gather_nd(bias, g.shape(y).axes.clone(), &[("x", ids)])?;
+    let sum = g.add("add_bias", y, rows)?;
+    Ok(g.mark(sum, Role::Bias))
 }
 
 /// A value whose last axis has one place, without that axis.
@@ -213,7 +299,9 @@ mod tests {
             num_experts: "x".into(),
             experts_per_token: "k".into(),
             activation: Activation::Silu,
-            normalised: false,
+            weights: ExpertWeights::Share,
+            bias: false,
+            clamped: None,
             shared: Some(SharedExpert {
                 feed_forward,
                 scope: "shared_expert".to_owned(),
@@ -237,5 +325,33 @@ mod tests {
         let (macs, parameters) = count(Some("shared_expert_gate"));
         assert_eq!(macs, "3·b·n·f·c·k + b·n·c·x + 3·b·n·c·s + b·n·c");
         assert_eq!(parameters, "3·f·c·x + c·x + 3·c·s + c");
+    }
+
+    #[test]
+    fn a_clamped_gate_is_counted_operation_by_operation() {
+        let count = |clamped| {
+            let config = MixtureConfig { shared: None, clamped, ..config(None) };
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n", "c"]).unwrap();
+            MixtureOfExperts::new(&mut g, &config).unwrap().forward(&mut g, x).unwrap();
+            g.cost().total()
+        };
+        let (clamped, plain) = (count(Some(ClampedGate { alpha: 1.702, limit: 7.0 })), count(None));
+        let more = |class| (&clamped[class] - &plain[class]).to_string();
+        use opledger_dims::Class;
+        // Three bounds; times alpha and the logistic function; and one. SiLU is a logistic function, too.
+        assert_eq!(more(Class::Max), "3·b·n·f·k");
+        assert_eq!(more(Class::Mul), "2·b·n·f·k");
+        assert_eq!(more(Class::Add), "b·n·f·k");
+        assert_eq!(more(Class::Exp), "0");
+    }
+
+    #[test]
+    fn biases_are_those_of_the_experts_chosen() {
+        let config = MixtureConfig { shared: None, bias: true, ..config(None) };
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        MixtureOfExperts::new(&mut g, &config).unwrap().forward(&mut g, x).unwrap();
+        assert_eq!(g.parameters().0.to_string(), "3·f·c·x + 2·c·x + 2·f·x + x");
     }
 }

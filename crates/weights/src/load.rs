@@ -48,15 +48,12 @@ impl Checkpoint {
         let mut reader = Reader::new(self);
         let (mut tensors, mut non_finite) = (Vec::new(), Vec::new());
         for (parameter, (pieces, transposed)) in parameters.into_iter().zip(&plan.pieces) {
-            let mut data =
-                self.room(pieces.iter().map(|piece| piece.part.len() * piece.ins).sum())?;
+            let mut data = self.room(pieces.iter().map(|piece| piece.rows() * piece.ins).sum())?;
             for piece in pieces {
                 if *transposed {
                     read_transposed(&mut reader, piece, &mut data)?;
                 } else {
-                    let range = piece.part.start * piece.ins..piece.part.end * piece.ins;
-                    reader
-                        .stream(piece.tensor, range, |numbers| data.extend_from_slice(numbers))?;
+                    read_rows(&mut reader, piece, &mut data)?;
                 }
             }
             if pieces.is_empty() && names.is_sinusoids(&parameter.path) {
@@ -114,23 +111,44 @@ fn is_copy(
     Ok(same && rest.is_empty())
 }
 
+/// Appends the rows of a piece, whose file holds the matrix row by row.
+fn read_rows(
+    reader: &mut Reader<'_>,
+    piece: &Piece<'_>,
+    data: &mut Vec<f32>,
+) -> Result<(), WeightsError> {
+    let Piece { tensor, begin, part, step, ins, .. } = piece;
+    let range = begin + part.start * ins..begin + part.end * ins;
+    let mut at = 0;
+    reader.stream(*tensor, range, |numbers| {
+        match step {
+            1 => data.extend_from_slice(numbers),
+            step => {
+                let taken = numbers.iter().enumerate().filter(|(i, _)| (at + i) / ins % step == 0);
+                data.extend(taken.map(|(_, number)| *number));
+            }
+        }
+        at += numbers.len();
+    })
+}
+
 /// Appends the rows of a piece, whose file holds the matrix column by column.
 fn read_transposed(
     reader: &mut Reader<'_>,
     piece: &Piece<'_>,
     data: &mut Vec<f32>,
 ) -> Result<(), WeightsError> {
-    let Piece { tensor, part, outs, ins } = piece;
-    let begin = data.len();
-    data.resize(begin + part.len() * ins, 0.0);
-    let rows = &mut data[begin..];
+    let Piece { tensor, begin, part, step, outs, ins } = piece;
+    let filled = data.len();
+    data.resize(filled + piece.rows() * ins, 0.0);
+    let rows = &mut data[filled..];
     let mut at = 0;
-    reader.stream(*tensor, 0..outs * ins, |numbers| {
+    reader.stream(*tensor, *begin..begin + outs * ins, |numbers| {
         // All of a row that is here goes at once, so that writes lie next to each other.
         for first in 0..numbers.len().min(*outs) {
             let (column, row) = ((at + first) / outs, (at + first) % outs);
-            if part.contains(&row) {
-                let row = &mut rows[(row - part.start) * ins..][column..];
+            if part.contains(&row) && (row - part.start).is_multiple_of(*step) {
+                let row = &mut rows[(row - part.start) / step * ins..][column..];
                 row.iter_mut()
                     .zip(numbers[first..].iter().step_by(*outs))
                     .for_each(|(d, s)| *d = *s);

@@ -19,13 +19,23 @@ pub(crate) struct Parameter {
     pub(crate) sizes: Vec<usize>,
 }
 
-/// A share of a tensor: `part` of the `outs` rows of a matrix of `ins` columns, which the file holds
-/// row by row or, transposed, column by column.
+/// A share of a tensor: every so many of the rows `part` of a matrix of `outs` rows and `ins` columns,
+/// which the file holds from an element on, row by row or, transposed, column by column.
+#[derive(Clone)]
 pub(crate) struct Piece<'c> {
     pub(crate) tensor: (&'c str, &'c Located),
+    pub(crate) begin: usize,
     pub(crate) part: Range<usize>,
+    pub(crate) step: usize,
     pub(crate) outs: usize,
     pub(crate) ins: usize,
+}
+
+impl Piece<'_> {
+    /// How many rows it is.
+    pub(crate) fn rows(&self) -> usize {
+        self.part.len().div_ceil(self.step)
+    }
 }
 
 /// What is to be read.
@@ -176,7 +186,11 @@ impl<'c> Planner<'c, '_> {
                 continue;
             };
             let (name, located) = tensor;
-            let share = share(tensor, transposed, (&siblings, place.interleaved), at);
+            let layout = (transposed, place.interleaved);
+            let share = match self.names.is_within_each(path) {
+                true => share_of_each(tensor, layout, &siblings, at),
+                false => share(tensor, &tensor.1.info.shape, layout, &siblings, at),
+            };
             let problem = mismatch(located, own, share.is_some()).map(|problem| {
                 let layout = if transposed { ", stored as [in, out]" } else { "" };
                 let part = if place.parts.is_empty() { "" } else { ", as one of several parts" };
@@ -203,20 +217,43 @@ fn mismatch(located: &Located, sizes: &[usize], fits: bool) -> Option<String> {
     (!fits).then(|| format!("is {info} where {sizes:?} is needed"))
 }
 
-/// The share of a tensor that is parameter `at` of those that follow one another in it, or take turns
-/// there.
-fn share<'c>(
+/// The same where every entry of the outermost axis has a share of its own.
+fn share_of_each<'c, 's>(
     tensor: (&'c str, &'c Located),
-    transposed: bool,
-    (siblings, interleaved): (&[&[usize]], bool),
+    layout: (bool, bool),
+    siblings: &[&'s [usize]],
     at: usize,
 ) -> Option<Vec<Piece<'c>>> {
-    let mut shape = tensor.1.info.shape.clone();
+    let (entries, shape) = tensor.1.info.shape.split_first()?;
+    let within = |sizes: &&'s [usize]| -> Option<&'s [usize]> {
+        let (own, rest) = sizes.split_first()?;
+        (own == entries).then_some(rest)
+    };
+    let inner: Vec<&[usize]> = siblings.iter().map(within).collect::<Option<_>>()?;
+    let pieces = share(tensor, shape, layout, &inner, at)?;
+    let all: usize = shape.iter().product();
+    let of = |entry: usize| {
+        pieces.iter().map(move |piece| Piece { begin: entry * all + piece.begin, ..piece.clone() })
+    };
+    Some((0..*entries).flat_map(of).collect())
+}
+
+/// The share of a tensor of a shape that is parameter `at` of those that follow one another in it, or take
+/// turns there.
+fn share<'c>(
+    tensor: (&'c str, &'c Located),
+    shape: &[usize],
+    (transposed, interleaved): (bool, bool),
+    siblings: &[&[usize]],
+    at: usize,
+) -> Option<Vec<Piece<'c>>> {
+    let mut shape = shape.to_vec();
+    let whole = Piece { tensor, begin: 0, part: 0..1, step: 1, outs: 1, ins: 0 };
     if let [sizes] = siblings
         && !transposed
     {
-        let ins = tensor.1.info.elements();
-        return fits(sizes, &shape).then(|| vec![Piece { tensor, part: 0..1, outs: 1, ins }]);
+        let ins = shape.iter().product();
+        return fits(sizes, &shape).then(|| vec![Piece { ins, ..whole }]);
     }
     if transposed {
         let [ins, outs] = shape[..] else { return None };
@@ -246,13 +283,21 @@ fn share<'c>(
     if end.checked_mul(turns)? != *outs {
         return None;
     }
-    // What has no rows has no pieces, however many turns there are.
-    let turns = if part.is_empty() { 0 } else { turns };
-    let piece = |turn: usize| {
-        let part = turn * end + part.start..turn * end + part.end;
-        Piece { tensor, part, outs: *outs, ins }
-    };
-    Some((0..turns).map(piece).collect())
+    let whole = Piece { outs: *outs, ins, ..whole };
+    match (part.len(), turns) {
+        // What has no rows has no pieces, however many turns there are.
+        (0, _) | (_, 0) => Some(Vec::new()),
+        // A row of every turn.
+        (1, turns) => {
+            let part = part.start..(turns - 1) * end + part.end;
+            Some(vec![Piece { part, step: end, ..whole }])
+        }
+        _ => {
+            let part = |turn: usize| turn * end + part.start..turn * end + part.end;
+            let piece = |turn| Piece { part: part(turn), ..whole.clone() };
+            Some((0..turns).map(piece).collect())
+        }
+    }
 }
 
 /// Whether a shape in a file is that of a parameter: the same sizes, or the same with neighbouring

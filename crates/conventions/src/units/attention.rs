@@ -83,21 +83,18 @@ impl Lowering<'_> {
         let (Op::Attention(op), [q, k, v, more @ ..]) = (&node.op, &node.inputs[..]) else {
             return Err(self.unwritten(node, "attention of queries, keys and values".to_owned()));
         };
-        if op.sinks {
-            return Err(self.unwritten(node, "attention with sinks".to_owned()));
-        }
         let sizes = self.attention(*q, *k, *v)?;
         let rows = size(&sizes, "batch") * size(&sizes, "heads") * size(&sizes, "queries");
         let scores = &rows * size(&sizes, "keys");
         let module = sizes.clone().with("rows", rows.clone()).with("elements", scores.clone());
         let grad = [*q, *k, *v].into_iter().map(|var| self.grad(var)).sum::<Integer>();
-        // The fused function knows no soft cap.
-        let spelled = (&Manner::Function, &Scaled::Scores);
+        // The fused function knows no soft cap and no sinks.
+        let spelled = (&Manner::Function, &Scaled::Scores, false);
         let chain = match self.core_at(node) {
-            Core::Chain { softmax, scaled, .. } => Some((softmax, scaled)),
-            Core::Sdpa => op.soft_cap.map(|_| spelled),
+            Core::Chain { softmax, scaled, baddbmm, .. } => Some((softmax, scaled, *baddbmm)),
+            Core::Sdpa => (op.soft_cap.is_some() || op.sinks).then_some(spelled),
         };
-        let Some((softmax, scaled)) = chain else {
+        let Some((softmax, scaled, baddbmm)) = chain else {
             let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained and values of another width than keys keep attention off the fused
             // kernel, and so does, in training, dropout of the weights.
@@ -117,8 +114,12 @@ impl Lowering<'_> {
         if op.scale.is_some() && *scaled == Scaled::Queries {
             calls.push(Call::new("mul", Manner::Operator, pointwise(self.elements(*q)?)));
         }
-        calls.push(self.matmul(node, shape(size(&sizes, "keys"), size(&sizes, "head_dim"))));
-        if op.scale.is_some() && *scaled == Scaled::Scores {
+        let products = shape(size(&sizes, "keys"), size(&sizes, "head_dim"));
+        calls.push(match baddbmm {
+            true => Call::new("baddbmm", Manner::Method, products),
+            false => self.matmul(node, products),
+        });
+        if op.scale.is_some() && *scaled == Scaled::Scores && !baddbmm {
             calls.push(Call::new("mul", Manner::Operator, pointwise(scores.clone())));
         }
         if op.soft_cap.is_some() {
@@ -129,12 +130,23 @@ impl Lowering<'_> {
         if op.bias || !op.mask.is_none() {
             calls.push(Call::new("add", Manner::Operator, pointwise(scores.clone())));
         }
+        // Sinks are put beside the scores, whose maximum is subtracted before softmax does so again.
+        let entries = if op.sinks { &scores + &rows } else { scores.clone() };
+        if op.sinks {
+            let largest = pointwise(entries.clone()).with("results", rows.clone());
+            calls.push(Call::new("amax", Manner::Method, largest));
+            calls.push(Call::new("sub", Manner::Operator, pointwise(entries.clone())));
+        }
         let by = if self.is_softmax_module(node) { Manner::Function } else { *softmax };
-        calls.push(Call::new("softmax", by, pointwise(scores.clone()).with("rows", rows)));
+        calls.push(Call::new("softmax", by, pointwise(entries).with("rows", rows)));
         if self.drops(node, DropoutPlace::Weights) {
             calls.push(Call::new("dropout", Manner::Function, pointwise(scores)));
         }
-        calls.push(self.matmul(node, shape(size(&sizes, "value_dim"), size(&sizes, "keys"))));
+        let products = shape(size(&sizes, "value_dim"), size(&sizes, "keys"));
+        calls.push(match baddbmm {
+            true => Call::new("bmm", Manner::Function, products),
+            false => self.matmul(node, products),
+        });
         Ok((module, calls))
     }
 

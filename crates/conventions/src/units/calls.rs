@@ -163,8 +163,9 @@ impl Lowering<'_> {
                 ExpertsManner::GroupedMm => one("grouped_mm", Function, each()?),
                 ExpertsManner::Linear => one("linear", Function, self.experts(node)?),
             },
-            // What makes a gain of a parameter.
+            // What makes a gain of a parameter, and what keeps experts within bounds.
             Op::Pointwise(Pointwise::Shift(_)) => one("add", Operator, each()?),
+            Op::Pointwise(Pointwise::Clamp { .. }) => one("clamp", Method, each()?),
             // No layer records these.
             Op::Pointwise(_)
             | Op::Convolution(_)
@@ -402,7 +403,8 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::DecoderLayer
         | ModuleClass::Pooler
         | ModuleClass::Router
-        | ModuleClass::Experts => false,
+        | ModuleClass::Experts
+        | ModuleClass::SharedExpert => false,
     }
 }
 

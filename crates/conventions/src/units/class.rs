@@ -71,7 +71,8 @@ impl Lowering<'_> {
             | ModuleClass::EncoderLayer
             | ModuleClass::DecoderLayer
             | ModuleClass::Router
-            | ModuleClass::Experts => None,
+            | ModuleClass::Experts
+            | ModuleClass::SharedExpert => None,
         }
     }
 
@@ -99,6 +100,13 @@ impl Lowering<'_> {
     pub(super) fn is_router(&self, node: &Node) -> bool {
         let functional = self.dialect.router == LinearManner::Function;
         functional && self.within(node, ModuleClass::Router).is_some()
+    }
+
+    /// Whether a node is of a mixture that is given the tokens of all items in a row.
+    pub(super) fn has_listed_tokens(&self, node: &Node) -> bool {
+        let functional = self.dialect.router == LinearManner::Function;
+        let within = |class| self.within(node, class).is_some();
+        functional && (within(ModuleClass::Router) || within(ModuleClass::SharedExpert))
     }
 
     /// Whether a node takes rows of a table by position.

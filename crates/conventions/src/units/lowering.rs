@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::Binding;
+use opledger_dims::{Binding, Pointwise};
 use opledger_ir::ops::Source;
 use opledger_ir::{
     Graph, LinearFacts, Module, ModuleClass, ModuleId, Node, Op, Projection, Role, Var,
@@ -70,7 +70,9 @@ impl<'a> Lowering<'a> {
     /// The parameter that a value is, or moves.
     pub(super) fn parameter_behind(&self, var: Var) -> Option<Var> {
         let node = self.graph.node(var);
-        let moved = node.inputs.first().filter(|_| matches!(node.op, Op::Rearrange(_)));
+        // What is moved, and the parameter that a gain is one more than.
+        let moved = { node.inputs.first() }
+            .filter(|_| matches!(node.op, Op::Rearrange(_) | Op::Pointwise(Pointwise::Shift(_))));
         match moved {
             Some(of) => self.parameter_behind(*of),
             None => self.is_parameter(var).then_some(var),

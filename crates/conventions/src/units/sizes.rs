@@ -34,7 +34,7 @@ impl Lowering<'_> {
         let [items @ .., tokens] = rows else { return Ok(1.into()) };
         if self.dialect.sequence_first {
             self.at(&tokens.size)
-        } else if self.is_router(node) {
+        } else if self.has_listed_tokens(node) {
             self.product(rows)
         } else if self.within(node, ModuleClass::WindowAttention).is_some() {
             self.product(items)

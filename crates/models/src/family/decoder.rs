@@ -15,7 +15,7 @@ use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::rope::{SHARE, made_for, rope, rotated, whole_heads};
 use super::stack::{CausalStack, Entering, Head, Kind};
-use super::variant::{KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant};
+use super::variant::{ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant};
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -79,14 +79,40 @@ fn names(variant: &Variant, model: &str) -> Names {
     if let Maps::GatedJoined = variant.maps {
         joined("mlp.gate_up_proj", &["gate", "up"]);
     }
-    if let Some(Mixture { scope, maps, .. }) = &variant.mixture {
-        for (own, map) in ["w1", "w2", "w3"].into_iter().zip(maps) {
-            let graph = format!("{model}.layers.*.{scope}.experts.{own}.weight");
-            let file = format!("{model}.layers.*.{scope}.experts.*.{map}.weight");
-            names = names.stack(&graph, &file);
+    match &variant.mixture {
+        Some(mixture) => experts(names, &format!("{model}.layers.*.{}", mixture.scope), mixture),
+        None => names,
+    }
+}
+
+/// The same of a mixture at a path.
+fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
+    let own = |map: &str, kind: &str| format!("{at}.experts.{map}.{kind}");
+    match mixture.files {
+        ExpertFiles::Apart(maps) => {
+            for (map, file) in ["w1", "w2", "w3"].into_iter().zip(maps) {
+                let file = format!("{at}.experts.*.{file}.weight");
+                names = names.stack(&own(map, "weight"), &file);
+            }
+            names
+        }
+        ExpertFiles::Together => {
+            for (kind, end) in [("weight", ""), ("bias", "_bias")] {
+                let both = [own("w1", kind), own("w3", kind)];
+                let both = both.each_ref().map(String::as_str);
+                names = names
+                    .rename(&format!("{at}.gate.{kind}"), &format!("{at}.router.{kind}"))
+                    .interleave(&both, &format!("{at}.experts.gate_up_proj{end}"))
+                    .rename(&own("w2", kind), &format!("{at}.experts.down_proj{end}"));
+                for map in ["w1", "w2", "w3"] {
+                    names = names.within_each(&own(map, kind));
+                }
+            }
+            ["w1", "w2", "w3"]
+                .into_iter()
+                .fold(names, |names, map| names.transpose(&own(map, "weight")))
         }
     }
-    names
 }
 
 /// The attention of every kind of layers, but for how heads turn where a kind says it; and the axes of key
@@ -131,6 +157,7 @@ fn attention(
         rope,
         scale: variant.score_scale,
         soft_cap: variant.score_cap,
+        sinks: variant.sinks,
         origin: Origin::Library,
         names: match variant.projections {
             Projections::Apart(out) => AttentionNames::new("q_proj", "k_proj", "v_proj", out),
@@ -198,7 +225,7 @@ impl Parts {
             ..FeedForwardConfig::new(c.clone(), hidden)
         };
         let norm = norm(keys, variant)?;
-        let Some(Mixture { hidden, normalised, shared, .. }) = &variant.mixture else {
+        let Some(Mixture { hidden, weights, bias, clamped, shared, .. }) = &variant.mixture else {
             let hidden = keys.size("intermediate_size")?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
@@ -231,7 +258,9 @@ impl Parts {
             num_experts: r.size("x", all),
             experts_per_token: r.size("k", chosen),
             activation,
-            normalised: *normalised,
+            weights: *weights,
+            bias: *bias,
+            clamped: *clamped,
             shared,
             frozen: false,
         };

@@ -3,13 +3,13 @@
 //! experts, Phi, StarCoder 2.
 
 use opledger_ir::ops::Activation;
-use opledger_nn::{NormConfig, Residual};
+use opledger_nn::{ExpertWeights, NormConfig, Residual};
 
 use super::causal::CausalHead;
 use super::decoder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{KindOf, Maps, Mixture, Projections, Variant};
+use super::variant::{ExpertFiles, KindOf, Maps, Mixture, Projections, Variant};
 use crate::config::{ConfigError, Keys};
 
 /// Layers whose queries see as many tokens as `sliding_window` says.
@@ -43,9 +43,11 @@ pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
         kinds: windows(keys)?,
         mixture: Some(Mixture {
             scope: "block_sparse_moe",
-            maps: ["w1", "w2", "w3"],
+            files: ExpertFiles::Apart(["w1", "w2", "w3"]),
             hidden: "intermediate_size",
-            normalised: true,
+            weights: ExpertWeights::ShareOfChosen,
+            bias: false,
+            clamped: None,
             shared: None,
         }),
         ..Variant::default()

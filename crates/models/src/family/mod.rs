@@ -20,6 +20,7 @@ mod glm;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
+mod gpt_oss;
 mod gptj;
 mod granite;
 mod heads;
@@ -93,6 +94,7 @@ const FAMILIES: &[Family] = &[
     family("gpt2", gpt2::build),
     family("gpt_neo", gpt_neo::build),
     family("gpt_neox", gpt_neox::build),
+    family("gpt_oss", gpt_oss::build),
     family("gptj", gptj::build),
     family("granite", granite::build),
     family("llama", llama::llama),

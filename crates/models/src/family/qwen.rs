@@ -1,6 +1,7 @@
 //! Qwen 2 (Yang et al. 2024), with biases of queries, keys and values, and Qwen 3 (Yang et al. 2025),
 //! with norms of each head's queries and keys.
 
+use opledger_nn::ExpertWeights;
 use serde_json::Value;
 
 use super::decoder;
@@ -8,7 +9,7 @@ use super::layer_types::{FULL, kinds_of_layers};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{CommonExpert, KindOf, Mixture, QkNorm, Variant};
+use super::variant::{CommonExpert, ExpertFiles, KindOf, Mixture, QkNorm, Variant};
 use crate::config::{ConfigError, Keys};
 
 pub(super) fn qwen2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
@@ -86,9 +87,14 @@ pub(super) fn qwen3_moe(
 fn mixture(keys: &Keys<'_>, shared: Option<CommonExpert>) -> Result<Mixture, ConfigError> {
     Ok(Mixture {
         scope: "mlp",
-        maps: ["gate_proj", "down_proj", "up_proj"],
+        files: ExpertFiles::Apart(["gate_proj", "down_proj", "up_proj"]),
         hidden: "moe_intermediate_size",
-        normalised: keys.flag_or("norm_topk_prob", false)?,
+        weights: match keys.flag_or("norm_topk_prob", false)? {
+            true => ExpertWeights::ShareOfChosen,
+            false => ExpertWeights::Share,
+        },
+        bias: false,
+        clamped: None,
         shared,
     })
 }

@@ -1,7 +1,7 @@
 //! What families of decoders that read their configurations alike differ in.
 
 use opledger_ir::ops::{Activation, Factor, RopePairs};
-use opledger_nn::{NormConfig, Residual, RotaryEmbedding};
+use opledger_nn::{ClampedGate, ExpertWeights, NormConfig, Residual, RotaryEmbedding};
 
 use super::causal::CausalHead;
 use super::pattern::LayerOrder;
@@ -61,6 +61,8 @@ pub(super) struct Variant {
     pub(super) score_scale: Option<f64>,
     /// What scores are kept below.
     pub(super) score_cap: Option<f64>,
+    /// Whether heads have sinks.
+    pub(super) sinks: bool,
     /// The kinds of layers, of which there is at least one.
     pub(super) kinds: Vec<KindOf>,
     /// In which order they stand; all are of the first kind when `None`.
@@ -103,6 +105,7 @@ impl Default for Variant {
             pairs: RopePairs::Halves,
             score_scale: None,
             score_cap: None,
+            sinks: false,
             kinds: vec![KindOf::default()],
             pattern: None,
             mixture: None,
@@ -177,14 +180,28 @@ pub(super) enum Maps {
 pub(super) struct Mixture {
     /// Its scope.
     pub(super) scope: &'static str,
-    /// What files call an expert's first map, its second, and the gated one.
-    pub(super) maps: [&'static str; 3],
+    /// How files hold the experts.
+    pub(super) files: ExpertFiles,
     /// The key of their hidden width.
     pub(super) hidden: &'static str,
-    /// Whether the weights of the chosen experts are divided by their sum.
-    pub(super) normalised: bool,
+    /// What the results of the chosen experts are weighted by.
+    pub(super) weights: ExpertWeights,
+    /// Whether router and experts have biases.
+    pub(super) bias: bool,
+    /// What keeps an expert's branches within bounds.
+    pub(super) clamped: Option<ClampedGate>,
     /// An expert that every token meets.
     pub(super) shared: Option<CommonExpert>,
+}
+
+/// How files hold experts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ExpertFiles {
+    /// A tensor for each map of each expert: the first, the second, and the gated one.
+    Apart([&'static str; 3]),
+    /// `gate_up_proj`, in which the columns of the gate and of what it gates take turns, and `down_proj`,
+    /// of all experts and `[in, out]` each; the router is called `router`.
+    Together,
 }
 
 /// An expert that every token meets.
