@@ -97,3 +97,36 @@ fn every_family_has_checkpoints() {
         assert!(!line.contains("| 0 |"), "{line}");
     }
 }
+
+/// A key that is missing has the value that it has in the library, or is asked for.
+#[test]
+fn missing_keys_have_the_values_of_the_library() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let all: BTreeMap<String, BTreeMap<String, Option<u64>>> =
+        serde_json::from_value(json(&here.join("defaults.json"))).unwrap();
+    assert!(all.len() > 40, "{}", all.len());
+    let (mut wrong, mut asked, mut same) = (Vec::new(), 0, 0);
+    for (case, keys) in all {
+        let config = json(&here.join("models").join(&case).join("config.json"));
+        for (key, expected) in keys {
+            let mut without = config.clone();
+            without.as_object_mut().unwrap().remove(&key);
+            let read = opledger_models::Config::parse(&case, without.to_string().as_bytes());
+            let request = opledger_models::Request::default();
+            match read.unwrap().model(&case, &request) {
+                Err(_) => asked += 1,
+                Ok(model) => {
+                    let sizes = model.graph.complete(&model.binding).unwrap();
+                    let parameters = model.graph.quantity(opledger_dims::Quantity::Parameters);
+                    let found = parameters.at(&sizes).unwrap().to_string();
+                    match expected.is_some_and(|expected| expected.to_string() == found) {
+                        true => same += 1,
+                        false => wrong.push(format!("{case} without {key}: {found}, {expected:?}")),
+                    }
+                }
+            }
+        }
+    }
+    assert!(same > 500 && asked > 100, "{same} {asked}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

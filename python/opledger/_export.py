@@ -261,7 +261,8 @@ def _export(
 
 def _on_meta(model: torch.nn.Module) -> bool:
     tensors = [*model.parameters(), *model.buffers()]
-    return all(tensor.is_meta for tensor in tensors)
+    # What a module without tensors makes itself is where its inputs are.
+    return bool(tensors) and all(tensor.is_meta for tensor in tensors)
 
 
 @contextmanager

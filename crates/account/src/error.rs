@@ -44,7 +44,7 @@ pub enum AccountError {
     /// A GGUF file that holds other tensors than the model that its keys describe.
     #[error(
         "`{model}` holds {held} elements, and a model as its keys describe has {parameters} \
-         parameters: it has parts that are not read"
+         parameters: the keys do not describe all of the file"
     )]
     OtherParameters {
         /// The model, as it was written.

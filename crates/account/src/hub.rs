@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use opledger_weights::CONFIG;
+use opledger_weights::{CONFIG, read_bounded};
 
 /// The folder of the cache, by the variables that the libraries read.
 pub(crate) fn cache() -> Option<PathBuf> {
@@ -53,7 +53,9 @@ pub(crate) fn snapshot(cache: &Path, name: &str) -> Option<PathBuf> {
         }
         None => return None,
     };
-    let commit = fs::read_to_string(repository.join("refs").join("main")).ok()?;
+    // The name of a commit has 40 letters.
+    let commit = read_bounded(&repository.join("refs").join("main"), 256).ok()?;
+    let commit = String::from_utf8(commit).ok()?;
     let commit = Some(commit.trim()).filter(|commit| plain(commit))?;
     let snapshot = repository.join("snapshots").join(commit);
     snapshot.join(CONFIG).exists().then_some(snapshot)

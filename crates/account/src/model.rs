@@ -141,6 +141,14 @@ impl Model {
         }
     }
 
+    /// The type that its weights are stored in as its configuration says it, where it is not known.
+    pub fn unknown_type(&self) -> Option<String> {
+        match &self.reference {
+            ModelReference::Config { config, .. } => config.unknown_type(),
+            _ => None,
+        }
+    }
+
     /// The type that bytes are told in unless another is asked for: the one of the configuration; of a
     /// GGUF file `f16`, in which llama.cpp keeps keys and values unless it is told otherwise; else `f32`.
     pub fn storage(&self) -> Elem {

@@ -143,7 +143,8 @@ impl ModelReference {
             let options = opledger_torch::ImportOptions { names, partial };
             return Ok(Some(ModelReference::of_program(path, &options)?));
         }
-        if path.is_file() && path.extension().is_some_and(|extension| extension == "gguf") {
+        let is_gguf = |extension: &std::ffi::OsStr| extension.eq_ignore_ascii_case("gguf");
+        if path.is_file() && path.extension().is_some_and(is_gguf) {
             return Ok(Some(ModelReference::of_gguf(path)?));
         }
         let config = opledger_weights::read_config(path)?;

@@ -55,7 +55,11 @@ fn not_understood(model: &Model) -> Vec<String> {
 
 /// That weights are quantised in a way whose bytes are not known.
 fn quantised(model: &Model) -> Vec<String> {
-    model.quantised_weights().err().map(|problem| problem.to_string()).into_iter().collect()
+    let weights = model.quantised_weights().err().map(|problem| problem.to_string());
+    let unknown = model.unknown_type().map(|dtype| {
+        format!("the type of the weights, {dtype}, is not known: bytes are those of f32")
+    });
+    weights.into_iter().chain(unknown).collect()
 }
 
 /// Under which conditions an exported program is what was counted, and what of it is left out.

@@ -178,6 +178,15 @@ impl GgufHeader<'_> {
             origin: self.origin.to_owned(),
             key: key.to_owned(),
         };
+        if self.metadata.get("split.count").and_then(Value::as_u64).is_some_and(|count| count > 1) {
+            return Err(ConfigError::Unsupported {
+                origin: self.origin.to_owned(),
+                key: "split.count".to_owned(),
+                found: Some(self.metadata["split.count"].to_string()),
+                supported: "a model in one file; `llama-gguf-split --merge` joins several"
+                    .to_owned(),
+            });
+        }
         let name = self.metadata.get("general.architecture").and_then(Value::as_str);
         let name = name.ok_or_else(|| missing("general.architecture"))?;
         let architecture = self.architecture(name)?;

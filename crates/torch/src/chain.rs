@@ -40,7 +40,7 @@ struct Chain {
 #[derive(Clone, Debug, PartialEq)]
 enum Stage {
     Scores,
-    /// Divided by what may be a cap.
+    /// Divided by what is a cap, where the tangent follows, and else a scale.
     Divided(f64),
     /// The tangent of that, to be multiplied by the cap.
     Tangent(f64),
@@ -69,6 +69,19 @@ fn tensors(argument: &Argument) -> Vec<&str> {
         Argument::Tensors(names) => names.iter().map(String::as_str).collect(),
         Argument::OptionalTensors(names) => names.iter().flatten().map(String::as_str).collect(),
         _ => Vec::new(),
+    }
+}
+
+impl Chain {
+    /// The same, what it was divided by being a scale and no cap.
+    fn scaled(self) -> Self {
+        match self.stage {
+            Stage::Divided(by) => {
+                let scale = Some(self.scale.unwrap_or(1.0) / by);
+                Chain { scale, stage: Stage::Scores, ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -254,6 +267,10 @@ fn step(
         _ => chains.of(call, first(call)),
     };
     let Some(chain) = chain.cloned() else { return added(chains, own, call, base) };
+    let chain = match base {
+        "masked_fill" | "softmax" | "_softmax" => chain.scaled(),
+        _ => chain,
+    };
     let number = || match call.value(own, "other") {
         Ok(Meaning::Number(number)) => Some(number),
         Ok(Meaning::Size(size)) => {
@@ -270,6 +287,14 @@ fn step(
             let Some(scale) = number() else { return Ok(None) };
             return Ok(Some(Chain { scale: Some(scale), ..chain }));
         }
+        // A number above zero leaves what is hidden hidden.
+        ("mul" | "div", Stage::Changed)
+            if chain.scale.is_none() && chain.soft_cap.is_none() && chain.bias.is_none() =>
+        {
+            let Some(factor) = number().filter(|factor| *factor > 0.0) else { return Ok(None) };
+            let scale = if base == "mul" { factor } else { 1.0 / factor };
+            return Ok(Some(Chain { scale: Some(scale), ..chain }));
+        }
         ("div", Stage::Scores) => {
             let Some(cap) = number() else { return Ok(None) };
             Stage::Divided(cap)
@@ -279,7 +304,9 @@ fn step(
             let soft_cap = Some(*cap);
             return Ok(Some(Chain { soft_cap, stage: Stage::Changed, ..chain }));
         }
-        ("add", Stage::Scores | Stage::Changed) => return added(chains, own, call, base),
+        ("add", Stage::Scores | Stage::Changed | Stage::Divided(_)) => {
+            return added(chains, own, call, base);
+        }
         ("masked_fill", Stage::Scores | Stage::Changed) => {
             let hides = match call.value(own, "value")? {
                 Meaning::Number(number) => hides(number),
@@ -351,7 +378,7 @@ fn added(
     if base != "add" || call.has("alpha") {
         return Ok(None);
     }
-    let chain = |name| chains.of(call, name).cloned();
+    let chain = |name| chains.of(call, name).cloned().map(Chain::scaled);
     let (chain, other) = match (chain("self"), chain("other")) {
         (Some(chain), None) => (chain, "other"),
         (None, Some(chain)) => (chain, "self"),
@@ -385,7 +412,8 @@ fn masked(chain: Chain, seen: Option<Whole>, bias: Option<Placed>) -> Option<Cha
 /// Scores and, behind them, a number for each head.
 fn joined(chains: &Chains, own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Chain>> {
     let Some([scores, sinks]) = call.names_of("tensors") else { return Ok(None) };
-    let Some(chain) = chains.named(&scores, 1).cloned() else { return Ok(None) };
+    let chain = chains.named(&scores, 1).cloned().map(Chain::scaled);
+    let Some(chain) = chain else { return Ok(None) };
     let (true, Meaning::Tensor(sinks)) = (last(own, call, "dim"), own.value(&sinks)?) else {
         return Ok(None);
     };

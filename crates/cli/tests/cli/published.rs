@@ -131,6 +131,13 @@ fn a_name_is_looked_for_in_the_cache_of_hugging_face() {
     assert_eq!(params("Llama-3.1-8B"), params("meta-llama/Llama-3.1-8B"));
     assert_eq!(params("llama-3.1-8b"), "8030261248");
     assert_eq!(params("meta-llama/Llama-3.2-1B"), params("llama-3.2-1b"));
+    #[cfg(unix)]
+    {
+        let endless = cache.path().join("models--acme--endless").join("refs");
+        fs::create_dir_all(&endless).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", endless.join("main")).unwrap();
+        assert_eq!(count("acme/endless").code, Some(2));
+    }
     for unknown in ["twice", "acme/none", "../tiny", "acme/../tiny", "models--acme--tiny"] {
         let counted = count(unknown);
         assert_eq!(counted.code, Some(2), "{unknown}");

@@ -61,15 +61,24 @@ impl Config {
         Config { origin, map, head_apart: false, no_pooler: false }
     }
 
-    /// The type that its weights are stored in, where it says one: `dtype`, in older files
-    /// `torch_dtype`.
+    /// What it says of the type that its weights are stored in: `dtype`, in older files `torch_dtype`.
+    fn said_type(&self) -> Option<&Value> {
+        let said = ["dtype", "torch_dtype"].into_iter().find_map(|key| self.map.get(key));
+        said.filter(|value| !value.is_null() && *value != "auto")
+    }
+
+    /// The type that its weights are stored in as it says it, where that is one that is not known.
+    pub fn unknown_type(&self) -> Option<String> {
+        self.said_type().filter(|_| self.stored().is_none()).map(keys::shown)
+    }
+
+    /// The type that its weights are stored in, where it says one.
     pub fn stored(&self) -> Option<Elem> {
-        let said = ["dtype", "torch_dtype"].into_iter().find_map(|key| self.map.get(key)?.as_str());
-        match said?.trim_start_matches("torch.") {
+        match self.said_type()?.as_str()?.trim_start_matches("torch.") {
             "float64" => Some(Elem::F64),
             "float32" => Some(Elem::F32),
             "bfloat16" => Some(Elem::Bf16),
-            "float16" => Some(Elem::F16),
+            "float16" | "half" => Some(Elem::F16),
             _ => None,
         }
     }

@@ -153,17 +153,25 @@ impl Config {
     /// # Errors
     /// The method, or the key of it, of which it is not known how many bytes weights take.
     pub fn quantisation(&self) -> Result<Option<Quantisation>, String> {
-        let Some(Value::Object(map)) = self.map.get("quantization_config") else { return Ok(None) };
+        let map = match self.map.get("quantization_config") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Object(map)) => map,
+            Some(other) => return Err(other.to_string()),
+        };
+        let said = |key: &str| match map.get(key) {
+            Some(value) => format!("{key} = {value}"),
+            None => format!("{key} is missing"),
+        };
         let number = |key: &str| map.get(key).and_then(Value::as_u64);
         let flag = |key: &str| map.get(key).and_then(Value::as_bool).unwrap_or(false);
         let group = || match map.get("group_size").and_then(Value::as_i64) {
             Some(-1) => Ok(None),
             Some(group) if group > 0 => Ok(u64::try_from(group).ok()),
-            other => Err(format!("group_size = {other:?}")),
+            _ => Err(said("group_size")),
         };
         let bits = |known: &[u64]| {
             let bits = number("bits").or(number("w_bit"));
-            bits.filter(|bits| known.contains(bits)).ok_or_else(|| format!("bits = {bits:?}"))
+            bits.filter(|bits| known.contains(bits)).ok_or_else(|| said("bits"))
         };
         let method = map.get("quant_method").and_then(Value::as_str);
         let method = match method {

@@ -103,6 +103,9 @@ pub enum GgufProblem {
     /// A version that is not known.
     #[error("its version is {0}, and 2 and 3 are read")]
     Version(u32),
+    /// Bytes in the other order.
+    #[error("its bytes stand in big-endian order, and little-endian files are read")]
+    BigEndian,
     /// The file ends within what it says it has.
     #[error("it ends within its {0}; download it again")]
     Short(&'static str),

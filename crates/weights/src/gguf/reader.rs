@@ -40,8 +40,10 @@ fn header<R: Read>(bytes: &mut Bytes<R>) -> Result<Header, GgufProblem> {
         return Err(GgufProblem::Magic);
     }
     let version = bytes.u32("version")?;
-    if !(2..=3).contains(&version) {
-        return Err(GgufProblem::Version(version));
+    match version {
+        2 | 3 => {}
+        other if (2..=3).contains(&other.swap_bytes()) => return Err(GgufProblem::BigEndian),
+        other => return Err(GgufProblem::Version(other)),
     }
     let tensors = bytes.number("tensors", MOST)?;
     let keys = bytes.number("keys", MOST)?;
@@ -150,7 +152,8 @@ impl<R: Read> Bytes<R> {
 
     fn value(&mut self, key: &str, kind: u32) -> Result<Value, GgufProblem> {
         const WHAT: &str = "metadata";
-        let real = |x: f64| Number::from_f64(x).map_or(Value::Null, Value::Number);
+        // What is no number stays a text, which no size and no constant is.
+        let real = |x: f64| Number::from_f64(x).map_or_else(|| x.to_string().into(), Value::Number);
         Ok(match kind {
             0 => u8::from_le_bytes(self.take(WHAT)?).into(),
             1 => i8::from_le_bytes(self.take(WHAT)?).into(),
