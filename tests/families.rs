@@ -108,7 +108,8 @@ fn missing_keys_have_the_values_of_the_library() {
     let (mut wrong, mut asked, mut same) = (Vec::new(), 0, 0);
     for (case, keys) in all {
         let config = json(&here.join("models").join(&case).join("config.json"));
-        for (key, expected) in keys {
+        // The library's own padding token stands beyond these vocabularies.
+        for (key, expected) in keys.into_iter().filter(|(key, _)| key != "pad_token_id") {
             let mut without = config.clone();
             without.as_object_mut().unwrap().remove(&key);
             let read = opledger_models::Config::parse(&case, without.to_string().as_bytes());

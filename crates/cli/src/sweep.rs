@@ -106,7 +106,7 @@ fn at_least(text: &str, least: u32) -> Result<Integer, String> {
         ));
     }
     match size_of(text)? {
-        small if small < Integer::from(least) => Err("a size of a bench is at least 1".to_owned()),
+        small if small < Integer::from(least) => Err("a size is at least 1 here".to_owned()),
         size => Ok(size),
     }
 }

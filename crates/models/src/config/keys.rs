@@ -259,6 +259,19 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A size that may be null, for none; where the key is missing, the family's.
+    pub(crate) fn size_unless_null(
+        &self,
+        key: &str,
+        default: Option<u64>,
+    ) -> Result<Option<u64>, ConfigError> {
+        match (self.get(key), self.map.get(key)) {
+            (Some(_), _) => self.size(key).map(Some),
+            (None, Some(_)) => Ok(None),
+            (None, None) => Ok(default),
+        }
+    }
+
     /// What a norm adds under its root, or the family's default: of a row of equal numbers nothing
     /// else stands there.
     pub(crate) fn epsilon_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {

@@ -124,7 +124,8 @@ fn attention(
     variant: &Variant,
 ) -> Result<(AttentionConfig, [Axis; 2]), Problem> {
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-    let kv_heads = keys.size_or("num_key_value_heads", variant.kv_heads.unwrap_or(heads))?;
+    let kv_heads = keys.size_unless_null("num_key_value_heads", variant.kv_heads)?;
+    let kv_heads = kv_heads.unwrap_or(heads);
     multiple(keys, ("num_attention_heads", heads), ("num_key_value_heads", kv_heads))?;
     let head_dim = match keys.optional("head_dim")?.or(variant.head_dim) {
         Some(given) => given,

@@ -25,9 +25,18 @@ pub(super) fn full_and_window(
     every: u64,
     kinds: [KindOf; 2],
 ) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+    full_and_windows(keys, |layer| usize::from(!(layer + 1).is_multiple_of(every)), kinds)
+}
+
+/// The same, where `layer_types` is missing by a rule.
+pub(super) fn full_and_windows(
+    keys: &Keys<'_>,
+    rule: impl Fn(u64) -> usize,
+    kinds: [KindOf; 2],
+) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
     let key = "layer_types";
     let layers = match keys.get(key) {
-        None => kinds_of_layers(keys, |layer| usize::from(!(layer + 1).is_multiple_of(every)))?,
+        None => kinds_of_layers(keys, rule)?,
         Some(Value::Array(types)) if types.len() as u64 == keys.times(LAYERS)? => {
             let kind = |of: &Value| [FULL, WINDOW].into_iter().position(|known| of == known);
             let kinds: Option<Vec<usize>> = types.iter().map(kind).collect();

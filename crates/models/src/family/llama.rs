@@ -12,9 +12,9 @@ use super::request::Request;
 use super::variant::{ExpertFiles, KindOf, Maps, Mixture, Projections, Variant};
 use crate::config::{ConfigError, Keys};
 
-/// Layers whose queries see as many tokens as `sliding_window` says.
-fn windows(keys: &Keys<'_>) -> Result<Vec<KindOf>, ConfigError> {
-    Ok(vec![KindOf::seeing(keys.optional("sliding_window")?)])
+/// Layers whose queries see as many tokens as `sliding_window` says; where it is missing, the family's.
+fn windows(keys: &Keys<'_>, missing: Option<u64>) -> Result<Vec<KindOf>, ConfigError> {
+    Ok(vec![KindOf::seeing(keys.size_unless_null("sliding_window", missing)?)])
 }
 
 pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
@@ -33,14 +33,20 @@ pub(super) fn llama(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 }
 
 pub(super) fn mistral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    let variant = Variant { family: "Mistral", kinds: windows(keys)?, ..Variant::default() };
+    let variant = Variant {
+        family: "Mistral",
+        kv_heads: Some(8),
+        kinds: windows(keys, Some(4096))?,
+        ..Variant::default()
+    };
     decoder::build(keys, request, r, &variant)
 }
 
 pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let variant = Variant {
         family: "Mixtral",
-        kinds: windows(keys)?,
+        kv_heads: Some(8),
+        kinds: windows(keys, None)?,
         mixture: Some(Mixture {
             scope: "block_sparse_moe",
             files: ExpertFiles::Apart(["w1", "w2", "w3"]),
@@ -60,7 +66,7 @@ pub(super) fn phi3(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resu
     let variant = Variant {
         family: "Phi3",
         heads: CausalHead::NO_ANSWER,
-        kinds: windows(keys)?,
+        kinds: windows(keys, None)?,
         projections: Projections::Joined,
         maps: Maps::GatedJoined,
         turned: Some(1.0),
@@ -80,11 +86,12 @@ pub(super) fn starcoder2(
     let bias = keys.flag_or("use_bias", true)?;
     let variant = Variant {
         family: "Starcoder2",
+        kv_heads: Some(2),
         heads: CausalHead::NO_ANSWER,
         qkv_bias: bias,
         out_bias: bias,
         mlp_bias: bias,
-        kinds: windows(keys)?,
+        kinds: windows(keys, None)?,
         tied: true,
         maps: Maps::Plain(["c_fc", "c_proj"]),
         activation: (Some("hidden_act"), Activation::GeluTanh),

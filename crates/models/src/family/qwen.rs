@@ -5,7 +5,7 @@ use opledger_nn::ExpertWeights;
 use serde_json::Value;
 
 use super::decoder;
-use super::layer_types::{FULL, kinds_of_layers};
+use super::layer_types::{FULL, full_and_windows, kinds_of_layers};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -13,9 +13,12 @@ use super::variant::{CommonExpert, ExpertFiles, KindOf, Mixture, QkNorm, Variant
 use crate::config::{ConfigError, Keys};
 
 pub(super) fn qwen2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    every_layer_sees_all(keys)?;
+    let (kinds, pattern) = windows(keys)?;
     let variant = Variant {
         family: "Qwen2",
+        kv_heads: Some(32),
+        kinds,
+        pattern,
         answer_scope: "transformer",
         qkv_bias: true,
         ..Variant::default()
@@ -24,10 +27,14 @@ pub(super) fn qwen2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
 }
 
 pub(super) fn qwen3(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
-    every_layer_sees_all(keys)?;
+    let (kinds, pattern) = windows(keys)?;
     let bias = keys.flag_or("attention_bias", false)?;
     let variant = Variant {
         family: "Qwen3",
+        kv_heads: Some(32),
+        head_dim: Some(128),
+        kinds,
+        pattern,
         answer_scope: "transformer",
         qkv_bias: bias,
         out_bias: bias,
@@ -52,6 +59,7 @@ pub(super) fn qwen2_moe(
     };
     let variant = Variant {
         family: "Qwen2Moe",
+        kv_heads: Some(16),
         qkv_bias: keys.flag_or("qkv_bias", true)?,
         kinds,
         pattern: Some(pattern),
@@ -72,6 +80,7 @@ pub(super) fn qwen3_moe(
     let bias = keys.flag_or("attention_bias", false)?;
     let variant = Variant {
         family: "Qwen3Moe",
+        kv_heads: Some(4),
         answer_scope: "transformer",
         qkv_bias: bias,
         out_bias: bias,
@@ -110,8 +119,8 @@ fn dense_and_sparse(keys: &Keys<'_>) -> Result<(Vec<KindOf>, LayerOrder), Config
         }
         Some(_) => return Err(keys.unsupported("mlp_only_layers", "numbers of layers")),
     };
-    if step == 1 && without.is_empty() {
-        let layers = keys.times("num_hidden_layers")?;
+    let layers = keys.times("num_hidden_layers")?;
+    if step == 1 && without.iter().all(|layer| *layer >= layers) {
         return Ok((vec![KindOf::default()], LayerOrder::Uniform(layers)));
     }
     let dense = |layer: u64| !(layer + 1).is_multiple_of(step) || without.contains(&layer);
@@ -120,7 +129,24 @@ fn dense_and_sparse(keys: &Keys<'_>) -> Result<(Vec<KindOf>, LayerOrder), Config
     Ok((kinds, LayerOrder::Kinds { symbols: &["l_sparse", "l_dense"], layers }))
 }
 
-/// No released model uses the window that these configurations can describe.
+/// Layers that see all and, where windows are switched on, those from the key's number on that see one.
+fn windows(keys: &Keys<'_>) -> Result<(Vec<KindOf>, Option<LayerOrder>), ConfigError> {
+    let all = || (vec![KindOf::default()], None);
+    if !keys.flag_or("use_sliding_window", false)? {
+        every_layer_sees_all(keys)?;
+        return Ok(all());
+    }
+    let Some(window) = keys.size_unless_null("sliding_window", Some(4096))? else {
+        keys.pass_over(&["max_window_layers"]);
+        return Ok(all());
+    };
+    let first = keys.whole_or("max_window_layers", 28)?;
+    let kinds = [KindOf::default(), KindOf::seeing(Some(window))];
+    let (kinds, order) = full_and_windows(keys, |layer| usize::from(layer >= first), kinds)?;
+    Ok((kinds, Some(order)))
+}
+
+/// Of models with experts every layer sees all; no released one has the window that they can describe.
 fn every_layer_sees_all(keys: &Keys<'_>) -> Result<(), ConfigError> {
     keys.only("use_sliding_window", false)?;
     if let Some(kinds) = keys.get("layer_types") {
