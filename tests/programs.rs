@@ -13,6 +13,7 @@ const PROGRAMS: &[&str] = &[
     "bert",
     "biases",
     "capped",
+    "divided",
     "chunked",
     "encoder_layer",
     "gemma2",
@@ -199,6 +200,8 @@ fn masks_are_read_from_what_made_them() {
         };
         assert_eq!(graph.nodes().iter().filter(pairs).count(), 0, "{name}: {graph}");
     }
+    // A scale may be a division, and stand behind the mask.
+    assert_eq!(details("divided"), ["causal from 0"; 2]);
     // Two heads; a triangle of pairs, and a sink in each row.
     let exponentials = imported("capped").graph.cost().total()[Class::Exp].to_string();
     assert_eq!(exponentials, "b·n² + 3·b·n");

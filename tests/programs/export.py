@@ -4,6 +4,7 @@ Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 """
 
 import json
+import math
 import pathlib
 import re
 import zipfile
@@ -224,6 +225,21 @@ class Capped(nn.Module):
         sinks = self.sinks.reshape(1, -1, 1, 1).expand(x.shape[0], -1, x.shape[1], -1)
         weights = torch.cat([capped, sinks], -1).softmax(-1)[..., :-1]
         return weights @ v
+
+
+class Divided(nn.Module):
+    """Attention written out whose scores are divided, before a mask and after one."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+
+    def forward(self, x):
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        hidden = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        before = (q @ k.mT / math.sqrt(8)).masked_fill(hidden, float("-inf"))
+        after = (k @ q.mT).masked_fill(hidden, float("-inf")) / 3
+        return before.softmax(-1) @ v, after.softmax(-1) @ v
 
 
 class Windows(nn.Module):
@@ -590,6 +606,7 @@ write("pairs", Pairs, (x, torch.rand(2, 1, 8, 8) < 0.6, torch.arange(8).repeat(2
 write("packed", Packed, (x, torch.arange(8).repeat(2, 1) // torch.tensor([[3], [5]])), dynamic=(TOKENS, TOKENS))
 write("biases", Biases, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic=(TOKENS, TOKENS))
 write("capped", Capped, (x,), dynamic=(TOKENS,))
+write("divided", Divided, (x,), dynamic=(TOKENS,))
 write("windows", Windows, (image,), dynamic=({0: DYNAMIC},))
 write("in_place", InPlace, (x,), dynamic=({0: DYNAMIC},))
 write("places", Places, (x[..., :7], ids(2, 8), torch.tensor([1, 0])), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))
