@@ -4,7 +4,6 @@ Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 """
 
 import json
-import math
 import pathlib
 import re
 import zipfile
@@ -237,7 +236,7 @@ class Divided(nn.Module):
     def forward(self, x):
         q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
         hidden = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
-        before = (q @ k.mT / math.sqrt(8)).masked_fill(hidden, float("-inf"))
+        before = (q @ k.mT / 8**0.5).masked_fill(hidden, float("-inf"))
         after = (k @ q.mT).masked_fill(hidden, float("-inf")) / 3
         return before.softmax(-1) @ v, after.softmax(-1) @ v
 
