@@ -145,7 +145,9 @@ impl Model {
     pub fn unknown_type(&self) -> Option<String> {
         match &self.reference {
             ModelReference::Config { config, .. } => config.unknown_type(),
-            _ => None,
+            ModelReference::Layer(_) => None,
+            #[cfg(feature = "files")]
+            ModelReference::Gguf { .. } | ModelReference::Program { .. } => None,
         }
     }
 
@@ -155,7 +157,11 @@ impl Model {
         match &self.reference {
             #[cfg(feature = "files")]
             ModelReference::Gguf { .. } => Elem::F16,
-            _ => self.declared().unwrap_or(Elem::F32),
+            #[cfg(feature = "files")]
+            ModelReference::Program { .. } => Elem::F32,
+            ModelReference::Layer(_) | ModelReference::Config { .. } => {
+                self.declared().unwrap_or(Elem::F32)
+            }
         }
     }
 

@@ -44,8 +44,6 @@ fn a_step_moves_the_weights_it_meets_and_the_cache() {
     let step = |model: &str, past: &str| json(&["count", model, "--set", "n=1", "--set", past]);
     let llama = step("llama-3.1-8b", "p=131071");
     let (weights, token) = (4 * (8_030_261_248_u64 - 128_256 * 4096), 4 * 65_536);
-    let rest = number(&llama["bytes"]["read"]) - weights - 131_072 * token;
-    assert!(rest < 30_000_000, "{rest}");
     let nodes = llama["nodes"].as_array().unwrap();
     let appended: Vec<&Value> = nodes.iter().filter(|node| node["op"] == "concat").collect();
     let written: u64 = appended.iter().map(|node| number(&node["bytes"]["written"])).sum();
@@ -66,10 +64,12 @@ fn a_step_moves_the_weights_it_meets_and_the_cache() {
     assert_eq!(number(&moved["cache_read"]), 4096 * 131_072);
     assert_eq!(number(&moved["cache_written"]), 131_072);
 
+    // Of two experts in each layer, and one row of the table of words.
     let mixtral = step("mixtral-8x7b", "p=1000");
-    let (weights, token) = (4 * (12_879_925_248_u64 - 32_000 * 4096), 4 * 65_536);
-    let rest = number(&mixtral["bytes"]["read"]) - weights - 1001 * token;
-    assert!(rest < 30_000_000, "{rest}");
+    let moved = &mixtral["memory"]["moved"];
+    let (weights, token) = (4 * (12_879_925_248_u64 - 31_999 * 4096), 4 * 65_536);
+    assert_eq!(number(&moved["weights_read"]), weights);
+    assert_eq!(number(&moved["cache_read"]), 1001 * token);
 }
 
 #[test]

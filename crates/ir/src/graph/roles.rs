@@ -43,8 +43,8 @@ impl Graph {
     }
 
     /// Says that `present` takes the place of the cached input `past` in the next run. It is said after
-    /// everything that reads `present` was recorded: where that is attention with windows alone, tokens
-    /// before the widest are of no use any more, and the cache holds `min(p, window)` of them.
+    /// everything that reads `present` was recorded: where that is attention with one window alone, tokens
+    /// before it are of no use any more, and the cache holds `min(p, window)` of them.
     pub fn cache(&mut self, of: Cached, past: Var, present: Var) {
         self.mark(past, Role::Cache(of));
         let held = self.held(past, present);
@@ -56,7 +56,7 @@ impl Graph {
         let shape = self.shape(past).clone();
         let tokens = self.size_of(SizeRole::Past).map(Poly::symbol);
         let at = tokens.and_then(|p| shape.axes.iter().position(|axis| axis.size == p));
-        let (Some(at), Some(window)) = (at, self.widest_window(present)) else {
+        let (Some(at), Some(window)) = (at, self.common_window(present)) else {
             return shape.elements();
         };
         let mut sizes: Vec<Poly> = shape.axes.into_iter().map(|axis| axis.size).collect();
@@ -66,14 +66,12 @@ impl Graph {
 
     /// The window of everything that reads a value; none where something reads all of it, or windows
     /// differ.
-    fn widest_window(&self, value: Var) -> Option<Poly> {
-        let mut windows =
-            self.nodes.iter().filter(|node| node.inputs.contains(&value)).map(|node| {
-                match &node.op {
-                    Op::Attention(attention) => attention.mask.window.clone(),
-                    _ => None,
-                }
-            });
+    fn common_window(&self, value: Var) -> Option<Poly> {
+        let readers = self.nodes.iter().filter(|node| node.inputs.contains(&value));
+        let mut windows = readers.map(|node| {
+            let Op::Attention(attention) = &node.op else { return None };
+            attention.mask.window.clone()
+        });
         let first = windows.next()??;
         windows.all(|window| window.as_ref() == Some(&first)).then_some(first)
     }
