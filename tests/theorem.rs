@@ -263,6 +263,8 @@ fn shared_by_threads() -> Vec<String> {
         "mha:b=2,n=1,m=4099,c=48,h=4,kv=2",
         "mha:b=1,n=3,m=2053,c=48,h=4,kv=2,padding=true",
         "mha:b=2,n=131,c=48,h=4,rope=true,dropout=0.3,training=true",
+        "mla:b=2,n=67,c=48,h=4,q=33,d=37,e=12,rot=6,rope=true,mask=causal",
+        "mla:b=2,n=67,c=48,h=4,d=37,e=12,rot=6,rope=true,mask=causal,form=absorbed",
         "transformer:b=1,l=2,n=67,m=71,c=32,h=2,ff=64,embed=true,v=131",
     ]
     .map(str::to_owned)

@@ -573,6 +573,31 @@ def qwen2_moe(d):
                    qkv_bias=d.flag(0.7))
 
 
+def deepseek(d, name, family, **more):
+    """A decoder whose keys and values are made from a latent."""
+    groups, each, h = d.randint(1, 3), d.randint(2, 3), d.randint(1, 4)
+    chosen = d.randint(1, groups)
+    layers = d.randint(1, 4)
+    return text(d, name, (f"{family}ForCausalLM", f"{family}Model"), "max_position_embeddings",
+                hidden_size=h * 4 * d.randint(1, 6), num_hidden_layers=layers, num_attention_heads=h,
+                num_key_value_heads=h, intermediate_size=4 * d.randint(1, 30), moe_intermediate_size=4 * d.randint(1, 20),
+                n_routed_experts=groups * each, n_group=groups, topk_group=chosen, n_shared_experts=d.randint(1, 3),
+                num_experts_per_tok=d.randint(1, min(3, chosen * each)), first_k_dense_replace=d.randint(0, layers),
+                q_lora_rank=d.choice([None, d.randint(1, 24)]), kv_lora_rank=d.randint(1, 24),
+                qk_nope_head_dim=d.randint(1, 12), qk_rope_head_dim=2 * d.randint(1, 6), v_head_dim=d.randint(1, 12),
+                attention_bias=d.flag(0.3), hidden_act=d.choice(["silu", "silu", "gelu"]), rms_norm_eps=1e-6,
+                rope_theta=10000.0, routed_scaling_factor=d.choice([1.0, 2.5]), tie_word_embeddings=d.flag(0.3), **more)
+
+
+def deepseek_v2(d):
+    return deepseek(d, "deepseek_v2", "DeepseekV2", topk_method=d.choice(["greedy", "group_limited_greedy"]),
+                    mlp_bias=d.flag(0.3))
+
+
+def deepseek_v3(d):
+    return deepseek(d, "deepseek_v3", "DeepseekV3", norm_topk_prob=d.flag(), rope_interleave=d.flag(0.7))
+
+
 def albert(d):
     heads = [*HEADS["Roberta"], "Model", "ForMaskedLM", "ForPreTraining"]
     return bert(d, "albert", **classes(d, "Albert", heads, embedding_size=d.randint(1, 64)))

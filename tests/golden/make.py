@@ -211,6 +211,54 @@ def grouped():
     attend("grouped_window_weights", ",mask=window,window=3,weights=heads", window, weights="heads")
 
 
+def rotate_neighbours(x, theta=10000.0):
+    """The same of each element and the next."""
+    order = [*range(0, x.shape[-1], 2), *range(1, x.shape[-1], 2)]
+    turned = torch.empty_like(x)
+    turned[..., order] = rotate(x[..., order], theta)
+    return turned
+
+
+def latent():
+    b, n, c, h, q, d, e, t, f = 2, 6, 15, 3, 7, 8, 5, 4, 6
+    sizes = f"b={b},n={n},c={c},h={h},d={d},e={e},rot={t},f={f}"
+
+    def attend(name, form, options, mask=None, rope=False, rank=None, bias=False):
+        rank_of = "" if rank is None else f",q={rank}"
+        case = Case(f"{name}_{form}", f"mla:{sizes},form={form}{rank_of}{options}")
+        x = case.input("x", b, n, c)
+
+        def normed(path, x):
+            return F.rms_norm(x, x.shape[-1:], case.gain(f"{path}.weight", x.shape[-1:]), 1e-5)
+
+        def part(path, x, heads, width, bias=False):
+            return F.linear(x, *case.linear(f"{path}.", heads * width, x.shape[-1], bias, (heads, width)))
+
+        def heads(path, x, width):
+            return part(path, x, h, width).view(b, n, h, width).transpose(1, 2)
+
+        from_, to = x, "q_proj"
+        if rank is not None:
+            from_, to = F.linear(x, *case.linear("q_a_proj.", rank, c, bias)), "q_b_proj"
+            from_ = normed("q_a_layernorm", from_)
+        queries = heads(f"{to}.nope", from_, e), heads(f"{to}.rope", from_, t)
+        kv = "kv_a_proj_with_mqa"
+        latents = normed("kv_a_layernorm", F.linear(x, *case.linear(f"{kv}.latent.", d, c, bias)))
+        key = F.linear(x, *case.linear(f"{kv}.rope.", t, c, bias))[:, None]
+        keys = heads("kv_b_proj.k", latents, e), key.expand(b, h, n, t)
+        values = heads("kv_b_proj.v", latents, f)
+        turned = [rotate_neighbours(of[1]) if rope else of[1] for of in (queries, keys)]
+        queries, keys = (torch.cat((of[0], x), -1) for of, x in zip((queries, keys), turned))
+        y = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        y = y.transpose(1, 2).reshape(b, n, h * f)
+        weight = case.weight("out_proj.weight", (c, h * f), (c, h, f))
+        case.write(y=F.linear(y, weight, case.shift("out_proj.bias", (c,)) if bias else None))
+
+    for form in ("expanded", "absorbed"):
+        attend("mla", form, "", bias=False)
+        attend("mla_causal_rope", form, ",mask=causal,rope=true,bias=true", ~causal(n), True, q, True)
+
+
 def one_head():
     b, n, c, c1, c2 = 2, 5, 9, 7, 4
     case = Case("self_attention", f"self-attention:b={b},n={n},c={c},c1={c1},c2={c2},out_proj=true,bias=true")
@@ -456,7 +504,7 @@ def main():
     for old in HERE.glob("*.safetensors"):
         old.unlink()
     for family in [
-        linear, multihead, grouped, one_head, vit, windows, feed_forward, norms, layers, transformers,
+        linear, multihead, grouped, latent, one_head, vit, windows, feed_forward, norms, layers, transformers,
         embeddings, stack,
     ]:
         family()

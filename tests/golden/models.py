@@ -50,6 +50,10 @@ ENCODERS = [
     "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta",
 ]
 
+# What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
+CORRECTION = "e_score_correction_bias"
+
+
 @contextlib.contextmanager
 def in_double():
     """Double precision, also where a model casts to single precision (norms, softmax, rotary angles), and where
@@ -86,7 +90,7 @@ def untie(model, config):
 def draw(model, generator, dtype):
     """Draws every parameter anew, in numbers that `dtype` has: libraries start biases and padding rows at zero."""
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:  # sines and cosines
+        if not parameter.requires_grad and not name.endswith(CORRECTION):  # sines and cosines
             continue
         module = model.get_submodule(name.rpartition(".")[0])
         value = torch.randn(parameter.shape, generator=generator)
@@ -100,7 +104,7 @@ def draw(model, generator, dtype):
             value = 0.2 * value
         parameter.data = value.to(dtype).float()
     for name, buffer in model.named_buffers():
-        if name == "final_logits_bias":
+        if name == "final_logits_bias" or name.endswith(CORRECTION):
             buffer.copy_((0.2 * torch.randn(buffer.shape, generator=generator)).to(dtype))
 
 

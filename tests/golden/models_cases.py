@@ -127,6 +127,12 @@ LLAMA = dict(
     vocab_size=89, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
     intermediate_size=40, max_position_embeddings=64, pad_token_id=0, tie_word_embeddings=False,
 )
+DEEPSEEK = dict(
+    vocab_size=83, hidden_size=21, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, intermediate_size=26,
+    moe_intermediate_size=9, n_routed_experts=6, num_experts_per_tok=3, n_shared_experts=2, n_group=3, topk_group=2,
+    first_k_dense_replace=1, q_lora_rank=13, kv_lora_rank=10, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5,
+    max_position_embeddings=64, pad_token_id=0,
+)
 OPT = dict(
     vocab_size=73, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=44, max_position_embeddings=32,
     word_embed_proj_dim=24, pad_token_id=1, bos_token_id=2, eos_token_id=2,
@@ -377,6 +383,17 @@ CASES = [
     Case("qwen2_moe_steps", "Qwen2MoeForCausalLM", LLAMA | TIED | dict(num_experts=4, num_experts_per_tok=3,
          moe_intermediate_size=10, shared_expert_intermediate_size=12, decoder_sparse_step=2, num_hidden_layers=5,
          norm_topk_prob=True, qkv_bias=False), dtype="bfloat16"),
+    Case("deepseek_v3_groups", "DeepseekV3ForCausalLM", DEEPSEEK | dict(attention_bias=True, rope_parameters=YARN | dict(
+         mscale=1.0, mscale_all_dim=0.8)), (9, 6)),
+    Case("deepseek_v3_halves", "DeepseekV3ForCausalLM", DEEPSEEK | TIED | dict(q_lora_rank=None, rope_interleave=False,
+         n_group=1, topk_group=1, first_k_dense_replace=0, num_hidden_layers=2, norm_topk_prob=False, n_shared_experts=1,
+         qk_nope_head_dim=4, v_head_dim=8, routed_scaling_factor=1.5), (7, 8), dtype="bfloat16"),
+    Case("deepseek_v3_classes", "DeepseekV3ForSequenceClassification", DEEPSEEK | dict(num_labels=4, num_hidden_layers=2,
+         first_k_dense_replace=2, rope_parameters=dict(rope_type="default", rope_theta=500.0)), (8, 8), masked=False),
+    Case("deepseek_v2_groups", "DeepseekV2ForCausalLM", DEEPSEEK | dict(topk_method="group_limited_greedy", mlp_bias=True,
+         routed_scaling_factor=4.0, rope_parameters=YARN | dict(mscale=0.7, mscale_all_dim=0.7)), (9, 5), published=unchanged),
+    Case("deepseek_v2_lite", "DeepseekV2ForCausalLM", DEEPSEEK | dict(q_lora_rank=None, n_group=None, topk_group=None,
+         first_k_dense_replace=2, n_routed_experts=5, num_experts_per_tok=2, attention_bias=True), (6, 9), dtype="float16"),
     Case("modernbert_masked_lm", "ModernBertForMaskedLM", MODERNBERT, (13, 9), published=unchanged),
     Case("modernbert_rest", "ModernBertModel", MODERNBERT | dict(num_hidden_layers=6, attention_bias=True, mlp_bias=True,
          norm_bias=True, local_attention=4, hidden_activation="relu"), (11, 14)),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use opledger_dims::{Binding, Symbol, nearest};
 use opledger_models::layer::{self, kinds};
-use opledger_models::{Config, ConfigError, Request, preset};
+use opledger_models::{Config, ConfigError, LatentForm, Request, preset};
 
 use crate::AccountError;
 
@@ -214,6 +214,13 @@ impl ModelReference {
         name: &str,
         request: &Request,
     ) -> Result<opledger_models::ModelGraph, AccountError> {
+        let as_it_stands = matches!(self, ModelReference::Layer(_)) || self.is_program();
+        if as_it_stands && request.latent != LatentForm::default() {
+            let problem = "attention is counted in the form that it stands in; that of a layer is said in its \
+                           text, as in mla:form=absorbed";
+            let (origin, problem) = (name.to_owned(), problem.to_owned());
+            return Err(ConfigError::Request { origin, problem }.into());
+        }
         match self {
             ModelReference::Layer(model) => Ok((**model).clone()),
             ModelReference::Config { config, .. } => Ok(config.model(name, request)?),
@@ -222,6 +229,14 @@ impl ModelReference {
             #[cfg(feature = "files")]
             ModelReference::Program { model, .. } => Ok((**model).clone()),
         }
+    }
+
+    /// Whether it is a program that PyTorch exported.
+    fn is_program(&self) -> bool {
+        #[cfg(feature = "files")]
+        return matches!(self, ModelReference::Program { .. });
+        #[cfg(not(feature = "files"))]
+        return false;
     }
 
     /// Whether it is a whole model, of which there is one item unless a number is given.

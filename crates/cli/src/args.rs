@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use opledger_account::{Assertion, AssertionError, Model, ProgramOptions, Sweep};
 use opledger_dims::{Binding, Integer, Symbol};
 use opledger_ir::{Elem, Kind};
-use opledger_models::Request;
+use opledger_models::{LatentForm, Request};
 use opledger_report::Format;
 
 use crate::failure::Failure;
@@ -85,6 +85,8 @@ pub(crate) struct ModelArgs {
     /// Let a causal model read p earlier tokens from a cache of keys and values; --set p=… implies it
     #[arg(long)]
     pub(crate) past: bool,
+    #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
+    pub(crate) latent: Option<LatentForm>,
     #[command(flatten)]
     pub(crate) program: ProgramArgs,
 }
@@ -93,7 +95,8 @@ impl ModelArgs {
     /// The model and its sizes.
     pub(crate) fn open(&self, request: Request) -> Result<(Model, Binding), Failure> {
         let sizes = binding(&self.sizes)?;
-        let request = Request { past: self.past, ..request };
+        let latent = self.latent.unwrap_or_default();
+        let request = Request { past: self.past, latent, ..request };
         let model = Model::open_at(&self.model, request, &sizes, &self.program.options()?)?;
         Ok((model, sizes))
     }
@@ -195,6 +198,8 @@ pub(crate) struct CountArgs {
     /// Let a causal model read p earlier tokens from a cache of keys and values; --set p=… implies it
     #[arg(long)]
     pub(crate) past: bool,
+    #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
+    pub(crate) latent: Option<LatentForm>,
     /// Count a whole generation: a run over n tokens, then K − 1 steps of one token each
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) new_tokens: Option<u64>,
@@ -241,6 +246,8 @@ pub(crate) struct FitArgs {
     /// Give a symbol a size, or the number of items several, such as b=1,8,32
     #[arg(long = "set", value_name = "SYMBOL=SIZES", value_parser = sweep)]
     pub(crate) sizes: Vec<Sweep>,
+    #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
+    pub(crate) latent: Option<LatentForm>,
     /// The type of weights and computed values; by default the one that a configuration says, else f32
     #[arg(long, value_parser = dtypes())]
     pub(crate) dtype: Option<Elem>,
@@ -263,6 +270,27 @@ fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
     PossibleValuesParser::new(names).try_map(|name| match &*name {
         "mermaid" => Ok(CountFormat::Mermaid),
         name => name.parse().map(CountFormat::Record),
+    })
+}
+
+const LATENT_HELP: &str =
+    "In which order attention by a latent (DeepSeek) takes its products, and what it keeps";
+
+/// The forms of attention by a latent.
+fn latent_forms() -> impl TypedValueParser<Value = LatentForm> {
+    let value = |form: LatentForm| {
+        PossibleValue::new(form.name()).help(match form {
+            LatentForm::Expanded => {
+                "keys and values of all heads anew from the latents kept, as transformers 5 does"
+            }
+            LatentForm::ExpandedOnce => "keys and values of all heads once, and they are kept",
+            LatentForm::Absorbed => "heads attend to the latents themselves, which are kept",
+        })
+    };
+    let values: Vec<PossibleValue> = LatentForm::ALL.into_iter().map(value).collect();
+    PossibleValuesParser::new(values).try_map(|name| {
+        let form = LatentForm::ALL.into_iter().find(|form| form.name() == name);
+        form.ok_or("no form of attention by a latent")
     })
 }
 
@@ -395,6 +423,8 @@ pub(crate) struct GenerateArgs {
     /// The file with the text to go on from
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) text_file: Option<PathBuf>,
+    #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
+    pub(crate) latent: Option<LatentForm>,
     /// How many tokens to add at most; each is the one with the highest score, unless --sample is given
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) new_tokens: u32,

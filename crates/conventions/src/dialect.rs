@@ -36,6 +36,9 @@ pub struct Dialect {
     /// What scores experts.
     #[serde(default)]
     pub router: LinearManner,
+    /// Families whose router calls softmax as a method.
+    #[serde(default)]
+    pub method_routers: Vec<String>,
     /// How experts run.
     #[serde(default)]
     pub experts: ExpertsManner,

@@ -2,7 +2,7 @@
 
 use opledger_account::Model;
 use opledger_interp::{Fast, Feeds, Quiet, Run, Session};
-use opledger_models::{GenerationSettings, Logits, Request};
+use opledger_models::{GenerationSettings, LatentForm, Logits, Request};
 
 use crate::settings::settings;
 use crate::{Choice, Chooser, ExecuteError, ModelWeights, weights};
@@ -49,7 +49,15 @@ impl Generator {
     /// When the text names no causal model with a head, files do not hold its parameters, or memory does
     /// not suffice.
     pub fn open(text: &str, feeds: Feeds) -> Result<Self, ExecuteError> {
-        let request = Request { past: true, logits: Logits::Last, ..Request::default() };
+        Generator::open_as(text, LatentForm::default(), feeds)
+    }
+
+    /// The same, with attention by a latent in a form.
+    ///
+    /// # Errors
+    /// As [`Generator::open`], and when the model's attention has no latent.
+    pub fn open_as(text: &str, latent: LatentForm, feeds: Feeds) -> Result<Self, ExecuteError> {
+        let request = Request { past: true, logits: Logits::Last, latent, ..Request::default() };
         Generator::new(Model::open_for(text, request)?, feeds)
     }
 

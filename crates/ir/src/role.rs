@@ -18,7 +18,7 @@ pub enum Role {
     Image,
     /// An input of 0 (hidden) and 1 (visible).
     Visible,
-    /// An input of keys or values of earlier tokens.
+    /// An input of what is kept of earlier tokens.
     Cache(Cached),
     /// The addition of a layer's bias.
     Bias,
@@ -51,6 +51,22 @@ pub enum Cached {
     Keys,
     /// Values.
     Values,
+    /// What keys and values of all heads are made from.
+    Latents,
+    /// The part of keys that turns by position, where it is the same for all heads and kept apart.
+    TurnedKeys,
+}
+
+impl Cached {
+    /// What one of it is called in the names of inputs and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cached::Keys => "key",
+            Cached::Values => "value",
+            Cached::Latents => "latent",
+            Cached::TurnedKeys => "turned_key",
+        }
+    }
 }
 
 /// A cached input and the result that takes its place in the next run.

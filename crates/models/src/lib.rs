@@ -17,4 +17,5 @@ pub use family::{Logits, Request, families};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};
 pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
+pub use opledger_nn::LatentForm;
 pub use preset::{Preset, preset, preset_names, presets};

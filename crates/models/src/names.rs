@@ -39,6 +39,11 @@ impl Pattern {
 /// The heads of BERT's pretraining, both of which published files have.
 const HEADS: [&str; 2] = ["cls.predictions", "cls.seq_relationship"];
 
+/// Whether a name stands in a scope.
+fn is_below(name: &str, scope: &str) -> bool {
+    name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// How the names in files follow from the paths of a graph. Without any rule they are the same.
 ///
 /// Where a rule's pattern of a file has `*`, it takes the numbers of the path in their order. Rules
@@ -50,6 +55,7 @@ pub struct Names {
     transposed: Vec<Pattern>,
     each: Vec<Pattern>,
     ignored: Vec<Pattern>,
+    ignored_scopes: Vec<String>,
     tied: Vec<(Pattern, String)>,
     sinusoids: Vec<Pattern>,
 }
@@ -154,13 +160,17 @@ impl Names {
         self
     }
 
+    /// Files may hold tensors below this scope, which no parameter is read from.
+    #[must_use]
+    pub fn ignore_scope(mut self, scope: &str) -> Self {
+        self.ignored_scopes.push(scope.to_owned());
+        self
+    }
+
     /// Whether a tensor is of a head that shares its scope with others, of which a model may have some.
     pub fn is_of_a_head(&self, file: &str) -> bool {
-        let below = |name: &str, head: &str| {
-            name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'))
-        };
         let names = self.spellings(file);
-        names.iter().any(|name| HEADS.iter().any(|head| below(name, head)))
+        names.iter().any(|name| HEADS.iter().any(|head| is_below(name, head)))
     }
 
     /// A name without the prefixes that files may have or lack.
@@ -248,7 +258,10 @@ impl Names {
     /// Whether files may hold a tensor of this name that no parameter is read from.
     pub fn is_ignored(&self, file: &str) -> bool {
         let names = self.spellings(file);
-        names.iter().any(|name| self.ignored.iter().any(|pattern| pattern.matches(name)))
+        names.iter().any(|name| {
+            self.ignored.iter().any(|pattern| pattern.matches(name))
+                || self.ignored_scopes.iter().any(|scope| is_below(name, scope))
+        })
     }
 
     /// The parameter that a tensor is a copy of.

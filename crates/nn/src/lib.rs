@@ -41,6 +41,7 @@ mod names;
 mod norm;
 mod positions;
 mod rotary;
+mod routing;
 mod single_head;
 mod sizes;
 mod stack;
@@ -49,7 +50,10 @@ mod transformer;
 mod vit;
 mod window;
 
-pub use attention::{Attend, Attended, AttentionConfig, MultiheadAttention, Origin, Weights};
+pub use attention::{
+    Attend, Attended, AttentionConfig, LatentAttention, LatentConfig, LatentForm,
+    MultiheadAttention, Origin, Weights,
+};
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
 pub use disentangled::{DisentangledAttention, DisentangledConfig};
 pub use dropout::{Dropout, DropoutConfig};
@@ -59,13 +63,16 @@ pub use feed_forward::{FeedForward, FeedForwardConfig};
 pub use group_norm::GroupNorm;
 pub use linear::{Linear, LinearConfig};
 pub use lm_head::LmHead;
-pub use mixture::{ClampedGate, ExpertWeights, MixtureConfig, MixtureOfExperts, SharedExpert};
+pub use mixture::{ClampedGate, MixtureConfig, MixtureOfExperts, SharedExpert};
 pub use mlp_stack::{AttentionMlpStack, AttentionMlpStackConfig};
 pub use names::{AttentionNames, FeedForwardNames, LayerNames};
 pub use norm::{Norm, NormConfig};
 pub use opledger_ir::ops::{Activation, NormKind, RopePairs, RopeScaling};
 pub use positions::{LearnedPositions, SinusoidalPositions};
 pub use rotary::RotaryEmbedding;
+pub use routing::{
+    Divisor, ExpertGroups, ExpertWeights, GroupScore, RouterScores, Routing, ScoreCorrection,
+};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
 pub use stack::{Decoder, Encoder};
 pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, Residual};

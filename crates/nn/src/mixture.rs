@@ -1,12 +1,14 @@
 //! A mixture of experts (Shazeer et al. 2017) as Mixtral has it (Jiang et al. 2024, §2.1): a router
 //! scores the experts, softmax over all of them, and the `k` best run for a token, each a gated
 //! feed-forward layer, weighted by their scores over the sum of these, or (Qwen2-MoE) by the scores.
+//! [`Routing`] says what else routers do.
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Pointwise, Rearrange, Reduce, Source};
 use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, ShapeError, Var};
 
 use crate::linear::param;
+use crate::routing::{Router, Routing};
 use crate::sizes::positive;
 use crate::{FeedForward, FeedForwardConfig, Linear, LinearConfig, NnError};
 
@@ -23,8 +25,8 @@ pub struct MixtureConfig {
     pub experts_per_token: Poly,
     /// The function between an expert's maps.
     pub activation: Activation,
-    /// What the results of the chosen experts are weighted by.
-    pub weights: ExpertWeights,
+    /// How they are chosen, and what their results are weighted by.
+    pub routing: Routing,
     /// Whether the router and the experts' maps have biases (gpt-oss).
     pub bias: bool,
     /// What keeps the two branches of an expert within bounds, in place of the function.
@@ -33,17 +35,6 @@ pub struct MixtureConfig {
     pub shared: Option<SharedExpert>,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
-}
-
-/// What the results of the chosen experts are weighted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpertWeights {
-    /// Their share in the softmax of all scores.
-    Share,
-    /// The same, divided by the sum of those of the chosen.
-    ShareOfChosen,
-    /// The softmax of the scores of the chosen, which are the highest (gpt-oss).
-    SoftmaxOfChosen,
 }
 
 /// The gate of gpt-oss (OpenAI 2025): `min(g, limit)·σ(alpha·min(g, limit))` gates what the other map gives,
@@ -74,7 +65,7 @@ pub struct SharedExpert {
 /// ```
 /// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
 /// use opledger::{Graph, ir::ops::Activation};
-/// use opledger::nn::{ExpertWeights, MixtureConfig, MixtureOfExperts};
+/// use opledger::nn::{ExpertWeights, MixtureConfig, MixtureOfExperts, Routing};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "n", "c"])?;
@@ -84,7 +75,7 @@ pub struct SharedExpert {
 ///     num_experts: 8.into(),
 ///     experts_per_token: 2.into(),
 ///     activation: Activation::Silu,
-///     weights: ExpertWeights::ShareOfChosen,
+///     routing: Routing::new(ExpertWeights::ShareOfChosen),
 ///     bias: false,
 ///     clamped: None,
 ///     shared: None,
@@ -98,15 +89,12 @@ pub struct SharedExpert {
 /// ```
 #[derive(Clone, Debug)]
 pub struct MixtureOfExperts {
-    router: Scope,
+    router: Router,
     scope: Scope,
-    gate: Linear,
     /// The first map, the second, and the gated one, each with its bias.
     maps: [(Var, Option<Var>); 3],
-    chosen: Poly,
     activation: Activation,
     clamped: Option<ClampedGate>,
-    weights: ExpertWeights,
     shared: Option<Box<(FeedForward, Option<Linear>)>>,
 }
 
@@ -132,11 +120,10 @@ impl MixtureOfExperts {
             positive(name, &axis.size)?;
         }
         let linear = LinearConfig { frozen: *frozen, ..LinearConfig::bias(false) };
-        let router = g.module(ModuleClass::Router);
-        let gate = {
-            let mut g = g.enter(&router);
+        let router = {
             let linear = LinearConfig { bias: config.bias, ..linear };
-            Linear::new(&mut g.scope("gate"), c.clone(), experts.clone(), linear)?
+            let chosen = Axis::new("k", chosen);
+            Router::new(g, &c, [&experts, &chosen], (&config.routing, linear))?
         };
         let shared = match &config.shared {
             Some(shared) => {
@@ -168,19 +155,8 @@ impl MixtureOfExperts {
             Ok::<_, NnError>((weight, bias))
         };
         let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
-        let (chosen, activation) = (chosen.clone(), *activation);
-        let (weights, clamped) = (config.weights, config.clamped);
-        Ok(MixtureOfExperts {
-            router,
-            scope,
-            gate,
-            maps,
-            chosen,
-            activation,
-            clamped,
-            weights,
-            shared,
-        })
+        let (activation, clamped) = (*activation, config.clamped);
+        Ok(MixtureOfExperts { router, scope, maps, activation, clamped, shared })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -204,7 +180,7 @@ impl MixtureOfExperts {
 
     /// The sum of the results of the experts chosen.
     fn routed(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
-        let (ids, weights) = self.route(&mut g.enter(&self.router), x)?;
+        let (ids, weights) = self.router.route(g, x)?;
         let g = &mut *g.enter(&self.scope);
         let [first, second, gated] = self.maps;
         let hidden = mapped(g, "w1", (x, ids), first)?;
@@ -231,33 +207,6 @@ impl MixtureOfExperts {
         g.mark(weighted, Role::Combine);
         let sum = g.reduce(weighted, Reduce::Sum("k".into()))?;
         Ok(g.mark(sum, Role::Combine))
-    }
-
-    /// The chosen experts and their weights, `[…, k]` each.
-    fn route(&self, g: &mut Graph, x: Var) -> Result<(Var, Var), NnError> {
-        let scores = self.gate.forward(g, x)?;
-        let scores = match self.weights {
-            ExpertWeights::Share | ExpertWeights::ShareOfChosen => {
-                let shares = g.softmax(scores, None)?;
-                g.mark(shares, Role::Routing)
-            }
-            ExpertWeights::SoftmaxOfChosen => scores,
-        };
-        let ids = g.top_k(scores, Axis::new("k", &self.chosen))?;
-        let chosen = g.gather(scores, ids)?;
-        for var in [ids, chosen] {
-            g.mark(var, Role::Routing);
-        }
-        let weights = match self.weights {
-            ExpertWeights::Share => chosen,
-            ExpertWeights::ShareOfChosen => {
-                let sum = g.reduce(chosen, Reduce::Sum("k".into()))?;
-                g.mark(sum, Role::Routing);
-                g.div("normalise", chosen, sum)?
-            }
-            ExpertWeights::SoftmaxOfChosen => g.softmax(chosen, None)?,
-        };
-        Ok((ids, g.mark(weights, Role::Routing)))
     }
 }
 
@@ -289,6 +238,7 @@ fn without_last(g: &mut Graph, x: Var) -> Result<Var, NnError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ExpertWeights;
 
     fn config(gate: Option<&str>) -> MixtureConfig {
         let feed_forward =
@@ -299,7 +249,7 @@ mod tests {
             num_experts: "x".into(),
             experts_per_token: "k".into(),
             activation: Activation::Silu,
-            weights: ExpertWeights::Share,
+            routing: Routing::new(ExpertWeights::Share),
             bias: false,
             clamped: None,
             shared: Some(SharedExpert {

@@ -8,8 +8,9 @@ use opledger_ir::ops::Factor;
 use opledger_ir::{Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
-    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig, LayerNames,
-    MixtureConfig, MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig, Origin,
+    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
+    LatentAttention, LatentConfig, LayerNames, MixtureConfig, MixtureOfExperts, MultiheadAttention,
+    NnError, Norm, NormConfig, Origin,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
@@ -17,6 +18,8 @@ use crate::{
 pub struct LayerConfig {
     /// The attentions; whose code they are, the layer is.
     pub attention: AttentionConfig,
+    /// What the attention of an encoder layer makes keys and values from, where that is a latent.
+    pub latent: Option<LatentConfig>,
     /// The feed-forward layer.
     pub feed_forward: FeedForwardConfig,
     /// A mixture of experts in its place.
@@ -67,6 +70,7 @@ impl LayerConfig {
         let d_model = d_model.into();
         LayerConfig {
             attention: AttentionConfig::new(&d_model, num_heads),
+            latent: None,
             feed_forward: FeedForwardConfig::new(d_model, dim_feedforward),
             mixture: None,
             norm: NormConfig::layer(),
@@ -91,6 +95,9 @@ impl LayerConfig {
     #[must_use]
     pub fn frozen(mut self) -> Self {
         self.attention.frozen = true;
+        if let Some(latent) = &mut self.latent {
+            latent.norm.frozen = true;
+        }
         self.feed_forward.frozen = true;
         self.mixture = self.mixture.map(|mixture| MixtureConfig { frozen: true, ..mixture });
         self.norm.frozen = true;
@@ -100,6 +107,32 @@ impl LayerConfig {
     /// A norm over the layer's width.
     pub(crate) fn norm(&self, g: &mut Graph, name: &str) -> Result<Norm, NnError> {
         Norm::new(&mut g.scope(name), ("c", &self.attention.embed_dim), self.norm)
+    }
+}
+
+/// The attention of tokens to one another.
+#[derive(Clone, Debug)]
+enum SelfAttention {
+    Heads(Box<MultiheadAttention>),
+    Latent(Box<LatentAttention>),
+}
+
+impl SelfAttention {
+    fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
+        let attention = &config.attention;
+        Ok(match &config.latent {
+            Some(latent) => {
+                SelfAttention::Latent(Box::new(LatentAttention::new(g, attention, latent)?))
+            }
+            None => SelfAttention::Heads(Box::new(MultiheadAttention::new(g, attention)?)),
+        })
+    }
+
+    fn forward(&self, g: &mut Graph, x: Var, call: Attend) -> Result<Attended, NnError> {
+        match self {
+            SelfAttention::Heads(attention) => attention.forward_with(g, x, x, x, call),
+            SelfAttention::Latent(attention) => attention.forward_with(g, x, call),
+        }
     }
 }
 
@@ -216,7 +249,7 @@ impl Wrap {
 #[derive(Clone, Debug)]
 pub struct EncoderLayer {
     scope: Scope,
-    self_attn: MultiheadAttention,
+    self_attn: SelfAttention,
     feed_forward: Tokenwise,
     /// Of the attention and of what works on each token alone.
     norms: [Norms; 2],
@@ -236,7 +269,7 @@ impl EncoderLayer {
         };
         let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, norms: [first, second, third, fourth], .. } = &config.names;
-        let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
+        let self_attn = SelfAttention::new(&mut g.scope(self_attn), config)?;
         let feed_forward = Tokenwise::new(g, config)?;
         let residual = config.residual;
         let norms = match residual {
@@ -287,7 +320,7 @@ impl EncoderLayer {
         let mut attended = None;
         let y = self.wrap.apply(g, of_attention, [x, x], |g, x| {
             inner = x;
-            Ok(attended.insert(self.self_attn.forward_with(g, x, x, x, call)?).output)
+            Ok(attended.insert(self.self_attn.forward(g, x, call)?).output)
         })?;
         // What the second sublayer is given.
         let from = match self.residual {
@@ -340,13 +373,14 @@ impl DecoderLayer {
     ///
     /// # Errors
     /// When a size is below one, the heads do not divide the width, or the sublayers are to stand
-    /// side by side or between two norms.
+    /// side by side, between two norms, or to attend by a latent.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
         let problem = match config.residual {
             Residual::PostNorm | Residual::PreNorm | Residual::ReorderedNorm => None,
             Residual::Parallel | Residual::ParallelOneNorm => Some("follow one another"),
             Residual::SecondPreNorm | Residual::Sandwich => Some("have one norm each"),
         };
+        let problem = config.latent.as_ref().map_or(problem, |_| Some("attend without a latent"));
         if let Some(problem) = problem {
             return Err(NnError::Config(format!("the sublayers of a decoder layer {problem}")));
         }

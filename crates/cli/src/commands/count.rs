@@ -22,7 +22,8 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     args.check_one_count(swept)?;
     let first = args.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.at(0)?)));
     let first = first.collect();
-    let request = Request { past: args.past, ..Request::default() };
+    let latent = args.latent.unwrap_or_default();
+    let request = Request { past: args.past, latent, ..Request::default() };
     let model = Model::open_at(&args.model, request, &first, &args.program.options()?)?;
     let notes = notes::about(&model, &args.largest(&model));
     let format = match args.format {

@@ -59,7 +59,8 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
 
 impl FitArgs {
     fn open(&self) -> Result<Model, Failure> {
-        Ok(Model::open_for(&self.model, Request::default())?)
+        let latent = self.latent.unwrap_or_default();
+        Ok(Model::open_for(&self.model, Request { latent, ..Request::default() })?)
     }
 
     /// The numbers of items to look at.

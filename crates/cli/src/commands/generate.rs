@@ -23,7 +23,8 @@ const MOST_TEXT: u64 = 64 << 20;
 
 pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     threads::start(args.threads)?;
-    let generator = Generator::open(&args.model, Feeds::seeded(args.seed))?;
+    let latent = args.latent.unwrap_or_default();
+    let generator = Generator::open_as(&args.model, latent, Feeds::seeded(args.seed))?;
     let mut notes = Vec::new();
     notes.extend(notes::non_finite(generator.non_finite()));
     notes.extend(notes::left_aside(generator.left_aside()));

@@ -132,6 +132,28 @@ fn as_many_tokens_fit_as_memory_has_room_for() {
     assert_eq!(bert["fitted"][0]["by"]["positions"], "max_position_embeddings");
 }
 
+/// DeepSeek-V3's latents of 512 and turned keys of 64 in 61 layers: 10.72 GiB of 163,840 tokens in 16 bits
+/// (unslothai/unsloth#4757), 244 and 1952 MiB of 32,768 (ggml-org/llama.cpp#11446); of heads 40,960 numbers.
+#[test]
+fn a_cache_of_latents_has_their_size() {
+    let held = |form: &str, tokens: u64| {
+        let past = format!("p={}", tokens - 1);
+        let arguments = ["count", "deepseek-v3", "--dtype", "bf16", "--set", "n=1", "--set", &past];
+        let record = json(&[&arguments[..], &["--latent", form]].concat());
+        number(&record["memory"]["cache"])
+    };
+    for form in ["expanded", "absorbed"] {
+        assert_eq!(held(form, 163_840), 61 * 576 * 163_840 * 2);
+        assert_eq!(held(form, 32_768), (244 + 1952) << 20);
+    }
+    assert_eq!(held("expanded-once", 163_840), 61 * 128 * (192 + 128) * 163_840 * 2);
+    for (model, expected) in [("llama-3.1-8b", "deepseek_v3"), ("mla", "mla:form=absorbed")] {
+        let told = opledger(&["count", model, "--latent", "absorbed", "--set", "n=1"]);
+        assert_eq!(told.code, Some(2), "{}", told.stderr);
+        assert!(told.stderr.contains(expected), "{}", told.stderr);
+    }
+}
+
 #[test]
 fn what_does_not_fit_or_cannot_be_asked_is_said() {
     let told = |arguments: &[&str]| opledger(&[&["fit"][..], arguments].concat());

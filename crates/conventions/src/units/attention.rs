@@ -33,6 +33,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn softmax(&self, node: &Node) -> Manner {
+        if node.role == Some(Role::Routing) {
+            let own = self
+                .family(node)
+                .is_some_and(|family| self.dialect.method_routers.iter().any(|own| own == family));
+            return if own { Manner::Method } else { Manner::Function };
+        }
         match self.core_at(node) {
             Core::Chain { softmax, .. } => *softmax,
             Core::Sdpa => Manner::Function,

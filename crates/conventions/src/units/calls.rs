@@ -145,6 +145,11 @@ impl Lowering<'_> {
                 (sizes, calls)
             }
             Op::Attention(_) => self.core(node)?,
+            // A weight for each head, by which queries and results of attention by a latent are multiplied.
+            Op::Einsum(_) if self.has_weight(node) => {
+                let missing = "products of attention by a latent in this order".to_owned();
+                return Err(self.unwritten(node, missing));
+            }
             Op::Einsum(_) => (each()?, vec![self.matmul(node, self.batched(node)?)]),
             Op::Reduce(reduce) => {
                 let read = node.inputs.first().map_or(Ok(0.into()), |v| self.elements(*v))?;
@@ -155,6 +160,7 @@ impl Lowering<'_> {
                         None => one("mean", Method, sizes),
                     },
                     Reduce::Sum(_) => one("sum", Method, sizes),
+                    Reduce::Max(_) if node.role == Some(Role::Routing) => one("max", Method, sizes),
                     Reduce::Max(_) => one("amax", Method, sizes),
                 }
             }
@@ -166,6 +172,12 @@ impl Lowering<'_> {
             // What makes a gain of a parameter, and what keeps experts within bounds.
             Op::Pointwise(Pointwise::Shift(_)) => one("add", Operator, each()?),
             Op::Pointwise(Pointwise::Clamp { .. }) => one("clamp", Method, each()?),
+            // What leaves a router the experts of the groups chosen.
+            Op::Scatter(_) if node.role == Some(Role::Routing) => one("scatter", Method, each()?),
+            Op::Select(_) if node.role == Some(Role::Routing) => {
+                one("masked_fill", Method, each()?)
+            }
+            Op::Fill(_) | Op::ToWhole(_) if node.role == Some(Role::Routing) => silent(each()?),
             // No layer records these.
             Op::Pointwise(_)
             | Op::Convolution(_)
@@ -249,17 +261,19 @@ impl Lowering<'_> {
         function: Activation,
         sizes: &Binding,
     ) -> Result<Vec<Call>, ConventionError> {
-        use Manner::{Captured, Function};
+        use Manner::{Captured, Function, Method};
         let manner = self.activation(node, function);
         let spelled = || {
             let missing = format!("`{}` as a formula of other operators", function.name());
             spelled(function, sizes).ok_or_else(|| self.unwritten(node, missing))
         };
+        let routes = node.role == Some(Role::Routing);
         let called = |by| match operator(function) {
             Some(op) => Ok(vec![Call::new(op, by, sizes.clone())]),
             None => spelled(),
         };
         let mut calls = match manner {
+            ActivationManner::Module | ActivationManner::Function if routes => called(Method)?,
             ActivationManner::Module | ActivationManner::Function => called(Function)?,
             ActivationManner::Captured => called(Captured)?,
             ActivationManner::Spelled => spelled()?,

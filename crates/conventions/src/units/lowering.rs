@@ -79,10 +79,17 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// Whether a value is a product with a weight.
+    /// Whether a value is a product with a weight, the same for every row.
     pub(super) fn is_linear(&self, var: Var) -> bool {
         let node = self.graph.node(var);
-        matches!(node.op, Op::Einsum(_)) && node.inputs.iter().any(|v| self.is_parameter(*v))
+        let Op::Einsum(op) = &node.op else { return false };
+        let in_all = |name| op.rhs.contains(name) && op.out.contains(name);
+        self.has_weight(node) && !op.lhs.iter().any(in_all)
+    }
+
+    /// Whether an operand of a node is a parameter.
+    pub(super) fn has_weight(&self, node: &Node) -> bool {
+        node.inputs.iter().any(|v| self.is_parameter(*v))
     }
 
     /// The modules around a node, the innermost first.

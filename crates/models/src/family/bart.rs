@@ -11,7 +11,7 @@ use opledger_nn::{
     Origin, Residual,
 };
 
-use super::causal::{cached, causal_masks, causal_sizes, first_position, logits};
+use super::causal::{Kept, cached, causal_masks, causal_sizes, first_position, logits};
 use super::checks::{classes, head, multiple, no_past, same};
 use super::heads::answer;
 use super::pairs::{First, moved_on, text_classes, unpadded};
@@ -304,9 +304,9 @@ fn build(
         let layers = m.repeated("layers", l.clone());
         let layer = DecoderLayer::new(&mut m.enter(&layers), &layer(1, decoder_names()))?;
         let x = stack.embed(m, ids)?;
-        let axes = [Axis::new("h", h), Axis::new("e", "e")];
+        let kept = Kept::heads(Axis::new("h", h), "e".into());
         let x = m.repeat(&layers, x, |g, x| {
-            cached(g, request, (&layers, "self_attn", &axes), |g, past| {
+            cached(g, request, (&layers, "self_attn", &kept), |g, past| {
                 layer.forward_alone(g, x, Attend { mask, past, ..Attend::default() })
             })
         })?;

@@ -1,15 +1,13 @@
 //! BLOOM (Le Scao et al. 2022): linear biases of scores by position, a norm of the words, one map for
 //! queries, keys and values, head by head. Named as in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
     NormConfig, Origin, Residual,
 };
 
-use super::causal::{CausalHead, causal_heads};
+use super::causal::{CausalHead, Kept, causal_heads};
 use super::checks::{either_size, head, multiple};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -83,7 +81,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary,
         kinds: vec![Kind { layer, window: None }],
         pattern: LayerOrder::Uniform(layers),
-        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        kept: Kept::heads("h".into(), "e".into()),
         entering: Entering { norm: Some("word_embeddings_layernorm"), ..Entering::default() },
         linear_biases: true,
         head: Head::new(of, tied),

@@ -19,23 +19,37 @@ pub(super) fn causal_sizes(g: &mut Graph, request: &Request) {
     }
 }
 
-/// A layer of a causal model: `body` maps the earlier keys and values of the attention in scope
-/// `attention` to what the layer gives. Keys and values of all tokens are results `present_key` and
+/// What an attention keeps of each token, with the axes behind items and tokens.
+#[derive(Clone, Debug)]
+pub(super) struct Kept(pub(super) [(Cached, Vec<Axis>); 2]);
+
+impl Kept {
+    /// Keys and values of heads of a width.
+    pub(super) fn heads(heads: Axis, width: Axis) -> Kept {
+        let axes = vec![heads, width];
+        Kept([(Cached::Keys, axes.clone()), (Cached::Values, axes)])
+    }
+}
+
+/// A layer of a causal model: `body` maps what the attention in scope `attention` keeps of earlier tokens,
+/// keys and values as a rule, to what the layer gives. The same of all tokens are results `present_key` and
 /// `present_value`.
 pub(super) fn cached(
     g: &mut Graph,
     request: &Request,
-    (layer, attention, heads): (&Scope, &str, &[Axis; 2]),
+    (layer, attention, kept): (&Scope, &str, &Kept),
     body: impl FnOnce(&mut Graph, Option<(Var, Var)>) -> Result<Attended, NnError>,
 ) -> Result<Var, Problem> {
-    let past = past(g, attention, request, heads)?;
+    let past = past(g, attention, request, kept)?;
     let attended = body(g, past)?;
     if let (Some(past), Some(present)) = (past, attended.present) {
-        let path = |kind: &str| format!("{}.{attention}.present_{kind}", layer.path());
-        g.output(&path("key"), present.0);
-        g.output(&path("value"), present.1);
-        g.cache(Cached::Keys, past.0, present.0);
-        g.cache(Cached::Values, past.1, present.1);
+        let both = [(past.0, present.0), (past.1, present.1)];
+        for ((of, _), (_, present)) in kept.0.iter().zip(both) {
+            g.output(&format!("{}.{attention}.present_{}", layer.path(), of.name()), present);
+        }
+        for ((of, _), (past, present)) in kept.0.iter().zip(both) {
+            g.cache(*of, past, present);
+        }
     }
     Ok(attended.output)
 }
@@ -185,18 +199,21 @@ pub(super) fn causal_masks(
     windows.iter().map(mask).collect()
 }
 
-/// Keys and values of earlier tokens, as inputs of an attention.
+/// What is kept of earlier tokens, as inputs of an attention.
 fn past(
     g: &mut Graph,
     scope: &str,
     request: &Request,
-    heads: &[Axis; 2],
+    kept: &Kept,
 ) -> Result<Option<(Var, Var)>, Problem> {
     if !request.past {
         return Ok(None);
     }
-    let [kv, e] = heads;
     let g = &mut *g.scope(scope);
-    let axes = || [Axis::from("b"), Axis::new("n", "p"), kv.clone(), e.clone()];
-    Ok(Some((g.input("past_key", axes())?, g.input("past_value", axes())?)))
+    let mut input = |(of, axes): &(Cached, Vec<Axis>)| {
+        let outer = [Axis::from("b"), Axis::new("n", "p")];
+        g.input(&format!("past_{}", of.name()), outer.into_iter().chain(axes.iter().cloned()))
+    };
+    let [first, second] = &kept.0;
+    Ok(Some((input(first)?, input(second)?)))
 }

@@ -4,16 +4,18 @@
 use opledger_dims::Poly;
 use opledger_ir::{Axis, Definition};
 use opledger_nn::{
-    AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
-    MixtureConfig, NormConfig, Origin, RotaryEmbedding, SharedExpert,
+    AttentionConfig, AttentionNames, ExpertGroups, FeedForwardConfig, FeedForwardNames,
+    LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding, Routing,
+    SharedExpert,
 };
 
-use super::causal::{CausalHead, causal_heads, first_position};
+use super::causal::{CausalHead, Kept, causal_heads};
 use super::checks::{either_size, head, multiple};
+use super::latent::{self, Attention};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::rope::{SHARE, made_for, rope, rotated, whole_heads};
+use super::rotation::rotation;
 use super::stack::{CausalStack, Entering, Head, Kind};
 use super::variant::{ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant};
 use crate::config::{ConfigError, Keys};
@@ -31,22 +33,28 @@ pub(super) fn build(
     let of = head(keys, &classes)?;
     keys.pass_over(&["pad_token_id"]);
     let tied = keys.flag_or("tie_word_embeddings", variant.tied)?;
-    let (attention, heads) = attention(keys, request, r, variant)?;
+    let (attention, latent, kept) = match &variant.latent {
+        Some(widths) => latent::attention(keys, request, r, (variant, widths))?,
+        None => attention(keys, request, r, variant)?,
+    };
     let (v, l) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
     let vocabulary = r.size("v", v);
     let parts = Parts::read(keys, r, variant)?;
     let kind = |kind: &KindOf| Kind {
-        layer: parts.layer(variant, attention.clone(), kind),
+        layer: LayerConfig {
+            latent: latent.clone(),
+            ..parts.layer(variant, attention.clone(), kind)
+        },
         window: kind.window,
     };
     let scope = if of == CausalHead::Answer { variant.answer_scope } else { "model" };
-    r.names = names(variant, scope);
+    r.names = names(variant, scope, l);
     let stack = CausalStack {
         scopes: [scope, "embed_tokens", "layers", variant.last_norm],
         vocabulary,
         kinds: variant.kinds.iter().map(kind).collect(),
         pattern: variant.pattern.clone().unwrap_or(LayerOrder::Uniform(l)),
-        heads,
+        kept,
         entering: Entering { scale: variant.word_scale.clone(), ..Entering::default() },
         linear_biases: false,
         head: Head {
@@ -60,7 +68,7 @@ pub(super) fn build(
 }
 
 /// Where files have what layers hold in other forms.
-fn names(variant: &Variant, model: &str) -> Names {
+fn names(variant: &Variant, model: &str, layers: u64) -> Names {
     let mut names = Names::default()
         .prefix(&format!("{model}."))
         .ignore(&format!("{model}.layers.*.self_attn.rotary_emb.inv_freq"));
@@ -78,6 +86,12 @@ fn names(variant: &Variant, model: &str) -> Names {
     }
     if let Maps::GatedJoined = variant.maps {
         joined("mlp.gate_up_proj", &["gate", "up"]);
+    }
+    for layer in (0..variant.layers_behind).map(|behind| layers + behind) {
+        names = names.ignore_scope(&format!("{model}.layers.{layer}"));
+    }
+    if variant.latent.is_some() {
+        names = latent::names(names, &format!("{model}.layers.*.self_attn"));
     }
     match &variant.mixture {
         Some(mixture) => experts(names, &format!("{model}.layers.*.{}", mixture.scope), mixture),
@@ -115,14 +129,13 @@ fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
     }
 }
 
-/// The attention of every kind of layers, but for how heads turn where a kind says it; and the axes of key
-/// and value heads.
+/// An attention with projections to keys and values.
 fn attention(
     keys: &Keys<'_>,
     request: &Request,
     r: &mut Recorder,
     variant: &Variant,
-) -> Result<(AttentionConfig, [Axis; 2]), Problem> {
+) -> Result<Attention, Problem> {
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     let kv_heads = keys.size_unless_null("num_key_value_heads", variant.kv_heads)?;
     let kv_heads = kv_heads.unwrap_or(heads);
@@ -147,7 +160,8 @@ fn attention(
         let factors = ["h".into(), "e".into()];
         r.graph.define(Definition::Product { whole: "c".into(), factors });
     }
-    let axes = [Axis::new(if kv == h { "h" } else { "g" }, kv.clone()), Axis::new("e", e.clone())];
+    let shared = Axis::new(if kv == h { "h" } else { "g" }, kv.clone());
+    let kept = Kept::heads(shared, Axis::new("e", e.clone()));
     let attention = AttentionConfig {
         kv_heads: Some(kv),
         head_dim: Some(e),
@@ -166,7 +180,7 @@ fn attention(
         },
         ..AttentionConfig::new(c, h)
     };
-    Ok((attention, axes))
+    Ok((attention, None, kept))
 }
 
 fn norm(keys: &Keys<'_>, variant: &Variant) -> Result<NormConfig, ConfigError> {
@@ -174,30 +188,18 @@ fn norm(keys: &Keys<'_>, variant: &Variant) -> Result<NormConfig, ConfigError> {
     Ok(NormConfig { eps: keys.epsilon_or(key, default)?, ..variant.norm })
 }
 
-/// How heads turn as the keys say, where any do; with the positions that the model was made for.
-fn rotation(
-    keys: &Keys<'_>,
-    request: &Request,
-    r: &mut Recorder,
-    (variant, head_dim): (&Variant, u64),
-) -> Result<Option<RotaryEmbedding>, Problem> {
-    let mut kinds = variant.kinds.iter();
-    let given = kinds.find_map(|kind| match &kind.rotation {
-        Rotation::Given(rope) => Some(rope.clone()),
-        Rotation::Read | Rotation::None => None,
+/// A choice of experts with symbols for its sizes.
+fn named(routing: &Routing, r: &mut Recorder) -> Routing {
+    let mut size = |symbol, size: &Poly| match size.as_integer().and_then(|n| n.try_into().ok()) {
+        Some(size) => r.size(symbol, size),
+        None => size.clone(),
+    };
+    let groups = routing.groups.as_ref().map(|groups| ExpertGroups {
+        all: size("eg", &groups.all),
+        chosen: size("ek", &groups.chosen),
+        ..groups.clone()
     });
-    let turned = match variant.turned {
-        Some(share) => rotated(keys, (SHARE, share), head_dim)?,
-        None => whole_heads(keys).map(|()| head_dim)?,
-    };
-    let mut rope = match given {
-        Some(given) => given,
-        None => rope(keys, variant.base, first_position(request))?,
-    };
-    r.positions = made_for(keys, &rope)?;
-    rope.pairs = variant.pairs;
-    rope.rotated = (turned < head_dim).then(|| r.size("rot", turned));
-    Ok(Some(rope))
+    Routing { groups, ..routing.clone() }
 }
 
 /// What layers have beside their attention.
@@ -226,7 +228,14 @@ impl Parts {
             ..FeedForwardConfig::new(c.clone(), hidden)
         };
         let norm = norm(keys, variant)?;
-        let Some(Mixture { hidden, weights, bias, clamped, shared, .. }) = &variant.mixture else {
+        let mixture = variant.mixture.as_ref();
+        let dense = variant.kinds.iter().all(|kind| kind.dense);
+        if let Some(mixture) = mixture.filter(|_| dense) {
+            keys.pass_over(&mixture.experts);
+            keys.pass_over(&[mixture.hidden, "num_experts_per_tok"]);
+        }
+        let mixture = mixture.filter(|_| !dense);
+        let Some(Mixture { experts, hidden, routing, bias, clamped, shared, .. }) = mixture else {
             let hidden = keys.size("intermediate_size")?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
@@ -240,12 +249,11 @@ impl Parts {
             }
             false => ff.clone(),
         };
-        let experts = ["num_local_experts", "num_experts"];
-        let (all, chosen) = (either_size(keys, experts)?, keys.size("num_experts_per_tok")?);
+        let (all, chosen) = (either_size(keys, *experts)?, keys.size("num_experts_per_tok")?);
         if chosen > all {
             let why = "more experts are to run than there are";
-            let given = experts.into_iter().find(|key| keys.get(key).is_some());
-            let experts = given.unwrap_or(experts[0]);
+            let given = experts.iter().find(|key| keys.get(key).is_some());
+            let experts = given.unwrap_or(&experts[0]);
             return Err(keys.contradiction("num_experts_per_tok", experts, why).into());
         }
         let shared = shared.map(|shared| SharedExpert {
@@ -259,7 +267,7 @@ impl Parts {
             num_experts: r.size("x", all),
             experts_per_token: r.size("k", chosen),
             activation,
-            weights: *weights,
+            routing: named(routing, r),
             bias: *bias,
             clamped: *clamped,
             shared,

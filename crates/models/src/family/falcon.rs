@@ -9,7 +9,7 @@ use opledger_nn::{
     NormConfig, Origin, Residual,
 };
 
-use super::causal::{CausalHead, causal_heads, first_position};
+use super::causal::{CausalHead, Kept, causal_heads, first_position};
 use super::checks::{either_size, head, head_width, multiple};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -46,7 +46,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let kv = if kv_heads == heads { h.clone() } else { r.size("kv", kv_heads) };
     let e = r.size("e", width / heads);
     r.graph.define(Definition::Product { whole: "c".into(), factors: ["h".into(), "e".into()] });
-    let axes = [Axis::new(if kv == h { "h" } else { "g" }, kv.clone()), Axis::new("e", e.clone())];
+    let shared = Axis::new(if kv == h { "h" } else { "g" }, kv.clone());
+    let kept = Kept::heads(shared, Axis::new("e", e.clone()));
     let layer = LayerConfig {
         attention: AttentionConfig {
             kv_heads: Some(kv),
@@ -79,7 +80,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary,
         kinds: vec![Kind { layer, window: None }],
         pattern: LayerOrder::Uniform(layers),
-        heads: axes,
+        kept,
         entering: Entering::default(),
         linear_biases: false,
         head: Head::new(of, tied),

@@ -1,15 +1,13 @@
 //! GPT-2 (Radford et al. 2019): learned positions, norms before the sublayers, one map for queries,
 //! keys and values. Named as in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
     NormConfig, Origin, Residual,
 };
 
-use super::causal::{CausalHead, causal_heads};
+use super::causal::{CausalHead, Kept, causal_heads};
 use super::checks::{head, multiple, same};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -83,7 +81,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary: v,
         kinds: vec![Kind { layer: config, window: None }],
         pattern: LayerOrder::Uniform(layers),
-        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {
             positions: Some(Positions { scope: "wpe", positions, before: 0 }),
             ..Entering::default()

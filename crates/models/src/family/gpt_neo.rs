@@ -1,8 +1,6 @@
 //! GPT-Neo (Black et al. 2021): learned positions, scores that are not scaled, and a window in every other
 //! layer. Named as in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
@@ -10,7 +8,7 @@ use opledger_nn::{
 };
 use serde_json::Value;
 
-use super::causal::{CausalHead, causal_heads};
+use super::causal::{CausalHead, Kept, causal_heads};
 use super::checks::{head, multiple, same};
 use super::layer_types::SYMBOLS;
 use super::pattern::LayerOrder;
@@ -77,7 +75,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary,
         kinds: vec![kind(None), kind(Some(window))],
         pattern: LayerOrder::Kinds { symbols: SYMBOLS, layers },
-        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {
             positions: Some(Positions { scope: "wpe", positions, before: 0 }),
             ..Entering::default()

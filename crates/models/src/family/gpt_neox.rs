@@ -2,15 +2,13 @@
 //! side, rotation of a part of each head, one map for queries, keys and values, head by head. Named as
 //! in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
     NormConfig, Origin, Residual,
 };
 
-use super::causal::{CausalHead, causal_heads, first_position};
+use super::causal::{CausalHead, Kept, causal_heads, first_position};
 use super::checks::{head, head_width, multiple};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -74,7 +72,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary: v,
         kinds: vec![Kind { layer: config, window: None }],
         pattern: LayerOrder::Uniform(layers),
-        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        kept: Kept::heads("h".into(), "e".into()),
         entering: Entering::default(),
         linear_biases: false,
         head: Head::new(head, tied),

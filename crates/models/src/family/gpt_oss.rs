@@ -1,14 +1,14 @@
 //! gpt-oss (OpenAI 2025): a sink for each head, a window in every other layer, experts with biases whose
 //! branches are kept within bounds. Named as in the `transformers` library.
 
-use opledger_nn::{ClampedGate, ExpertWeights, RopeScaling, RotaryEmbedding};
+use opledger_nn::{ClampedGate, ExpertWeights, RopeScaling, RotaryEmbedding, Routing};
 
 use super::causal::{CausalHead, first_position};
 use super::decoder;
 use super::layer_types::full_and_window;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{ExpertFiles, KindOf, Mixture, Rotation, Variant};
+use super::variant::{EXPERTS, ExpertFiles, KindOf, Mixture, Rotation, Variant};
 use crate::config::Keys;
 
 /// The base of the frequencies, and their scaling where no key says it.
@@ -44,7 +44,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             scope: "mlp",
             files: ExpertFiles::Together,
             hidden: "intermediate_size",
-            weights: ExpertWeights::SoftmaxOfChosen,
+            experts: EXPERTS,
+            routing: Routing::new(ExpertWeights::SoftmaxOfChosen),
             bias: true,
             clamped: Some(ClampedGate {
                 alpha: keys.positive_or("swiglu_alpha", 1.702)?,

@@ -1,15 +1,13 @@
 //! GPT-J (Wang, Komatsuzaki 2021): attention and feed-forward side by side behind one LayerNorm, the first
 //! elements of each head turn, neighbours together. Named as in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::Axis;
 use opledger_ir::ops::{Activation, RopePairs};
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
     NormConfig, Origin, Residual, RotaryEmbedding,
 };
 
-use super::causal::{CausalHead, causal_heads, first_position};
+use super::causal::{CausalHead, Kept, causal_heads, first_position};
 use super::checks::{classes, head, multiple, same};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -99,7 +97,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary,
         kinds: vec![Kind { layer, window: None }],
         pattern: LayerOrder::Uniform(layers),
-        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        kept: Kept::heads("h".into(), "e".into()),
         entering: Entering::default(),
         linear_biases: false,
         head: Head { bias: true, ..Head::new(of, false) },

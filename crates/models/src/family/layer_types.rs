@@ -51,6 +51,33 @@ pub(super) fn full_and_windows(
     Ok((kinds.into(), LayerOrder::Kinds { symbols: SYMBOLS, layers }))
 }
 
+/// Layers with experts, kind 0, behind so many without, kind 1: as many as a key says, or `default`.
+pub(super) fn dense_first(
+    keys: &Keys<'_>,
+    default: u64,
+) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+    let dense = keys.whole_or("first_k_dense_replace", default)?;
+    if dense == 0 {
+        return Ok((vec![KindOf::default()], LayerOrder::Uniform(keys.times(LAYERS)?)));
+    }
+    let layers = kinds_of_layers(keys, |layer| usize::from(layer < dense))?;
+    Ok(sparse_and_dense(layers))
+}
+
+/// Layers with experts, kind 0, and layers without, kind 1; where all are alike, of that kind alone.
+pub(super) fn sparse_and_dense(layers: Vec<usize>) -> (Vec<KindOf>, LayerOrder) {
+    let (sparse, dense) = (KindOf::default(), KindOf { dense: true, ..KindOf::default() });
+    let (count, without) = (layers.len() as u64, layers.iter().filter(|kind| **kind == 1).count());
+    match without as u64 {
+        0 => (vec![sparse], LayerOrder::Uniform(count)),
+        all if all == count => (vec![dense], LayerOrder::Uniform(count)),
+        _ => (vec![sparse, dense], LayerOrder::Kinds { symbols: SPARSE, layers }),
+    }
+}
+
+/// What the numbers of layers with experts and of those without are called.
+const SPARSE: &[&str] = &["l_sparse", "l_dense"];
+
 /// The kind of each layer by its number.
 pub(super) fn kinds_of_layers(
     keys: &Keys<'_>,

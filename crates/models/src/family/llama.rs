@@ -3,13 +3,13 @@
 //! experts, Phi, StarCoder 2.
 
 use opledger_ir::ops::Activation;
-use opledger_nn::{ExpertWeights, NormConfig, Residual};
+use opledger_nn::{ExpertWeights, NormConfig, Residual, Routing};
 
 use super::causal::CausalHead;
 use super::decoder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{ExpertFiles, KindOf, Maps, Mixture, Projections, Variant};
+use super::variant::{EXPERTS, ExpertFiles, KindOf, Maps, Mixture, Projections, Variant};
 use crate::config::{ConfigError, Keys};
 
 /// Layers whose queries see as many tokens as `sliding_window` says; where it is missing, the family's.
@@ -51,7 +51,8 @@ pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
             scope: "block_sparse_moe",
             files: ExpertFiles::Apart(["w1", "w2", "w3"]),
             hidden: "intermediate_size",
-            weights: ExpertWeights::ShareOfChosen,
+            experts: EXPERTS,
+            routing: Routing::new(ExpertWeights::ShareOfChosen),
             bias: false,
             clamped: None,
             shared: None,

@@ -13,6 +13,7 @@ mod checks;
 mod cohere;
 mod deberta;
 mod decoder;
+mod deepseek;
 mod encoder;
 mod falcon;
 mod gemma;
@@ -25,6 +26,7 @@ mod gptj;
 mod granite;
 mod heads;
 mod image;
+mod latent;
 mod layer_types;
 mod llama;
 mod modernbert;
@@ -37,6 +39,7 @@ mod recorder;
 mod relative;
 mod request;
 mod rope;
+mod rotation;
 mod smollm3;
 mod stack;
 mod swin;
@@ -50,6 +53,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
 use opledger_dims::{escaped, nearest};
+use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
 
 pub use request::{Logits, Request};
@@ -63,13 +67,15 @@ struct Family {
     code: &'static str,
     /// Whether its models are an encoder and a decoder.
     pair: bool,
+    /// Whether its attention makes keys and values from a latent.
+    latent: bool,
     build: Build,
 }
 
 type Build = fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>;
 
 const fn family(name: &'static str, build: Build) -> Family {
-    Family { name, code: name, pair: false, build }
+    Family { name, code: name, pair: false, latent: false, build }
 }
 
 const FAMILIES: &[Family] = &[
@@ -80,6 +86,8 @@ const FAMILIES: &[Family] = &[
     Family { code: "roberta", ..family("xlm-roberta", bert::xlm_roberta) },
     Family { code: "roberta", ..family("camembert", bert::camembert) },
     family("deberta-v2", deberta::build),
+    Family { latent: true, ..family("deepseek_v2", deepseek::v2) },
+    Family { latent: true, ..family("deepseek_v3", deepseek::v3) },
     family("distilbert", bert::distilbert),
     family("electra", bert::electra),
     family("bloom", bloom::build),
@@ -149,6 +157,18 @@ impl Config {
             keys.only("transformers_weights", serde_json::Value::Null)?;
             if !family.pair {
                 keys.only("is_encoder_decoder", false)?;
+            }
+            if !family.latent && request.latent != LatentForm::default() {
+                let families = FAMILIES.iter().filter(|family| family.latent);
+                let families: Vec<_> = families.map(|family| family.name).collect();
+                return Err(ConfigError::Request {
+                    origin: keys.origin(),
+                    problem: format!(
+                        "attention of `{}` has no latent, so it has one form; that of {} has several",
+                        family.name,
+                        families.join(", "),
+                    ),
+                });
             }
             let mut recorder = Recorder::new(family.code);
             (family.build)(keys, request, &mut recorder).map_err(|problem| match problem {

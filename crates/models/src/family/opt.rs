@@ -1,15 +1,13 @@
 //! OPT (Zhang et al. 2022): learned positions from the third row of their table on, norms before the
 //! sublayers. Named as in the `transformers` library.
 
-use opledger_dims::Poly;
-use opledger_ir::Axis;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
     NormConfig, Origin, Residual,
 };
 
-use super::causal::{CausalHead, causal_heads};
+use super::causal::{CausalHead, Kept, causal_heads};
 use super::checks::{head, multiple};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -81,7 +79,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         vocabulary: v,
         kinds: vec![Kind { layer: config, window: None }],
         pattern: LayerOrder::Uniform(layers),
-        heads: [Axis::from("h"), Axis::new("e", Poly::from("e"))],
+        kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {
             positions: Some(Positions { scope: "embed_positions", positions, before: BEFORE }),
             ..Entering::default()

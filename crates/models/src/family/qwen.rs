@@ -1,15 +1,15 @@
 //! Qwen 2 (Yang et al. 2024), with biases of queries, keys and values, and Qwen 3 (Yang et al. 2025),
 //! with norms of each head's queries and keys.
 
-use opledger_nn::ExpertWeights;
+use opledger_nn::{ExpertWeights, Routing};
 use serde_json::Value;
 
 use super::decoder;
-use super::layer_types::{FULL, full_and_windows, kinds_of_layers};
+use super::layer_types::{FULL, full_and_windows, kinds_of_layers, sparse_and_dense};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{CommonExpert, ExpertFiles, KindOf, Mixture, QkNorm, Variant};
+use super::variant::{CommonExpert, EXPERTS, ExpertFiles, KindOf, Mixture, QkNorm, Variant};
 use crate::config::{ConfigError, Keys};
 
 pub(super) fn qwen2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
@@ -98,10 +98,11 @@ fn mixture(keys: &Keys<'_>, shared: Option<CommonExpert>) -> Result<Mixture, Con
         scope: "mlp",
         files: ExpertFiles::Apart(["gate_proj", "down_proj", "up_proj"]),
         hidden: "moe_intermediate_size",
-        weights: match keys.flag_or("norm_topk_prob", false)? {
+        experts: EXPERTS,
+        routing: Routing::new(match keys.flag_or("norm_topk_prob", false)? {
             true => ExpertWeights::ShareOfChosen,
             false => ExpertWeights::Share,
-        },
+        }),
         bias: false,
         clamped: None,
         shared,
@@ -124,9 +125,7 @@ fn dense_and_sparse(keys: &Keys<'_>) -> Result<(Vec<KindOf>, LayerOrder), Config
         return Ok((vec![KindOf::default()], LayerOrder::Uniform(layers)));
     }
     let dense = |layer: u64| !(layer + 1).is_multiple_of(step) || without.contains(&layer);
-    let layers = kinds_of_layers(keys, |layer| usize::from(dense(layer)))?;
-    let kinds = vec![KindOf::default(), KindOf { dense: true, ..KindOf::default() }];
-    Ok((kinds, LayerOrder::Kinds { symbols: &["l_sparse", "l_dense"], layers }))
+    Ok(sparse_and_dense(kinds_of_layers(keys, |layer| usize::from(dense(layer)))?))
 }
 
 /// Layers that see all and, where windows are switched on, those from the key's number on that see one.

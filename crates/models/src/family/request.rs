@@ -1,5 +1,7 @@
 //! What is asked of a model beside its configuration.
 
+use opledger_nn::LatentForm;
+
 /// What is asked of a model beside its configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request {
@@ -10,6 +12,9 @@ pub struct Request {
     pub attention_mask: bool,
     /// Of which tokens a language model gives scores.
     pub logits: Logits,
+    /// In which order attention by a latent takes its products, and what it keeps. Other attention has
+    /// the first alone.
+    pub latent: LatentForm,
 }
 
 /// Of which tokens a language model gives scores.

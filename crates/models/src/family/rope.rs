@@ -221,6 +221,20 @@ fn yarn(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
     })
 }
 
+/// What scores of queries and keys of a width are multiplied with, where the rotation's object makes it other
+/// than the inverse square root of the width (DeepSeek-V2): `mscale_all_dim` says by how much.
+pub(super) fn score_scale(keys: &Keys<'_>, width: u64) -> Result<Option<f64>, ConfigError> {
+    let Some(inner) = keys.inner(place(keys)?)? else { return Ok(None) };
+    let kind = inner.text("rope_type")?.or(inner.text("type")?).unwrap_or("default");
+    let of_all = inner.number_or("mscale_all_dim", 0.0)?;
+    if kind == "default" || of_all == 0.0 {
+        return Ok(None);
+    }
+    let factor = inner.positive("factor")?;
+    let scale = if factor <= 1.0 { 1.0 } else { 0.1 * of_all * factor.ln() + 1.0 };
+    Ok(Some(scale * scale / (width as f64).sqrt()))
+}
+
 /// Tokens of the original context: beside the rotation's object, else in it, else all positions.
 fn original(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<usize, ConfigError> {
     let key = "original_max_position_embeddings";

@@ -9,7 +9,7 @@ use opledger_nn::{
 };
 
 use super::causal::{
-    CausalHead, cached, causal_masks, causal_sizes, first_position, logits, text_classes,
+    CausalHead, Kept, cached, causal_masks, causal_sizes, first_position, logits, text_classes,
     token_classes,
 };
 use super::heads::answer;
@@ -30,8 +30,8 @@ pub(super) struct CausalStack<'a> {
     pub(super) kinds: Vec<Kind>,
     /// In which order they stand.
     pub(super) pattern: LayerOrder,
-    /// The axes of key and value heads.
-    pub(super) heads: [Axis; 2],
+    /// What attention keeps of each token.
+    pub(super) kept: Kept,
     /// What becomes of the rows of the table of words.
     pub(super) entering: Entering<'a>,
     /// Whether scores have linear biases.
@@ -109,7 +109,7 @@ impl CausalStack<'_> {
         request: &Request,
         r: &mut Recorder,
     ) -> Result<(), Problem> {
-        let CausalStack { scopes: [model, words, layers, last], kinds, heads, head, .. } = &self;
+        let CausalStack { scopes: [model, words, layers, last], kinds, kept, head, .. } = &self;
         let Some(first) = kinds.first().map(|kind| &kind.layer) else { return Ok(()) };
         let (c, v) = (Poly::from("c"), &self.vocabulary);
         let plan = self.pattern.plan(r);
@@ -133,7 +133,7 @@ impl CausalStack<'_> {
         };
         let x = layers.forward(m, x, |g, run, x| {
             let attention = &*kinds[run.kind].layer.names.self_attn;
-            cached(g, request, (&run.scope, attention, heads), |g, past| {
+            cached(g, request, (&run.scope, attention, kept), |g, past| {
                 let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
                 run.layer.forward_with(
                     g,

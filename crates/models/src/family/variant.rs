@@ -1,7 +1,7 @@
 //! What families of decoders that read their configurations alike differ in.
 
 use opledger_ir::ops::{Activation, Factor, RopePairs};
-use opledger_nn::{ClampedGate, ExpertWeights, NormConfig, Residual, RotaryEmbedding};
+use opledger_nn::{ClampedGate, NormConfig, Residual, RotaryEmbedding, Routing};
 
 use super::causal::CausalHead;
 use super::pattern::LayerOrder;
@@ -47,6 +47,8 @@ pub(super) struct Variant {
     pub(super) last_norm: &'static str,
     /// Norms of queries and keys.
     pub(super) qk_norm: Option<QkNorm>,
+    /// A latent that keys and values are made from.
+    pub(super) latent: Option<Latent>,
     /// Key and value heads where no key says: as many as query heads when `None`.
     pub(super) kv_heads: Option<u64>,
     /// The width of a head where no key says: that of the model shared out when `None`.
@@ -69,6 +71,8 @@ pub(super) struct Variant {
     pub(super) pattern: Option<LayerOrder>,
     /// A mixture of experts in place of the feed-forward layer.
     pub(super) mixture: Option<Mixture>,
+    /// How many layers files may have behind the others, which predict further tokens in training.
+    pub(super) layers_behind: u64,
     /// What the rows of the table of words are multiplied with.
     pub(super) word_scale: Option<Factor>,
     /// What the scores of words become.
@@ -98,6 +102,7 @@ impl Default for Variant {
             norms: ["input_layernorm", "post_attention_layernorm", "", ""],
             last_norm: "norm",
             qk_norm: None,
+            latent: None,
             kv_heads: None,
             head_dim: None,
             turned: None,
@@ -109,6 +114,7 @@ impl Default for Variant {
             kinds: vec![KindOf::default()],
             pattern: None,
             mixture: None,
+            layers_behind: 0,
             word_scale: None,
             scores: WordScores::default(),
             tied: false,
@@ -155,6 +161,21 @@ pub(super) enum QkNorm {
     Heads,
 }
 
+/// The widths of an attention whose keys and values are made from a latent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latent {
+    /// Of the latent that queries are made from, where they are.
+    pub(super) query_rank: Option<u64>,
+    /// Of the latent that keys and values are made from.
+    pub(super) rank: u64,
+    /// Of what a head makes of it for a query and a key.
+    pub(super) head_dim: u64,
+    /// Of the part of queries and keys that turns.
+    pub(super) rotated: u64,
+    /// Of a value.
+    pub(super) value_head_dim: u64,
+}
+
 /// What the projections of an attention are called.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Projections {
@@ -182,10 +203,12 @@ pub(super) struct Mixture {
     pub(super) scope: &'static str,
     /// How files hold the experts.
     pub(super) files: ExpertFiles,
+    /// The keys of how many there are, of which one is given.
+    pub(super) experts: [&'static str; 2],
     /// The key of their hidden width.
     pub(super) hidden: &'static str,
-    /// What the results of the chosen experts are weighted by.
-    pub(super) weights: ExpertWeights,
+    /// How they are chosen, and what their results are weighted by.
+    pub(super) routing: Routing,
     /// Whether router and experts have biases.
     pub(super) bias: bool,
     /// What keeps an expert's branches within bounds.
@@ -193,6 +216,9 @@ pub(super) struct Mixture {
     /// An expert that every token meets.
     pub(super) shared: Option<CommonExpert>,
 }
+
+/// The usual names of the number of experts.
+pub(super) const EXPERTS: [&str; 2] = ["num_local_experts", "num_experts"];
 
 /// How files hold experts.
 #[derive(Clone, Copy, Debug)]

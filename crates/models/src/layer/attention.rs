@@ -3,9 +3,9 @@
 use opledger_dims::Integer;
 use opledger_ir::{Axis, Graph, Mask};
 use opledger_nn::{
-    Attend, Attended, AttentionConfig, MultiheadAttention, RotaryEmbedding, SelfAttention,
-    SelfAttentionConfig, VitAttention, VitAttentionConfig, Weights, WindowAttention,
-    WindowAttentionConfig,
+    Attend, Attended, AttentionConfig, LatentAttention, LatentConfig, LatentForm,
+    MultiheadAttention, NormConfig, RotaryEmbedding, SelfAttention, SelfAttentionConfig,
+    VitAttention, VitAttentionConfig, Weights, WindowAttention, WindowAttentionConfig,
 };
 
 use super::build::{Sequence, input, x};
@@ -119,6 +119,38 @@ pub(super) fn multihead(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
     let attention = MultiheadAttention::new(g, &config)?;
     let call = call(s, g, keys)?;
     let attended = attention.forward_with(g, x, key, value, call)?;
+    outputs(g, attended);
+    Ok(())
+}
+
+pub(super) fn latent(s: &Settings, g: &mut Graph) -> Result<(), LayerError> {
+    let rope = RotaryEmbedding {
+        rotated: Some(s.size("rot")),
+        pairs: opledger_nn::RopePairs::Neighbours,
+        ..RotaryEmbedding::new(s.number("theta"))
+    };
+    let config = AttentionConfig {
+        bias: s.flag("bias"),
+        out_bias: s.flag("bias"),
+        rope: s.flag("rope").then_some(rope),
+        ..AttentionConfig::new(s.size("c"), s.size("h"))
+    };
+    let latent = LatentConfig {
+        query_rank: s.given("q"),
+        rank: s.size("d"),
+        head_dim: s.size("e"),
+        rotated: s.size("rot"),
+        value_head_dim: s.size("f"),
+        norm: NormConfig { eps: s.number("eps"), ..NormConfig::rms() },
+        form: match s.choice("form") {
+            "absorbed" => LatentForm::Absorbed,
+            _ => LatentForm::Expanded,
+        },
+    };
+    let x = x(s, g)?;
+    let mask = padded(s, g, band(s), "attention_mask", "n")?;
+    let attention = LatentAttention::new(g, &config, &latent)?;
+    let attended = attention.forward_with(g, x, Attend::from(mask))?;
     outputs(g, attended);
     Ok(())
 }

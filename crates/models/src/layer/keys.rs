@@ -168,6 +168,12 @@ pub(super) const SOFT_CAP: Key = key_of(
 );
 pub(super) const SINKS: Key =
     flag("sinks", "false", "a number of each head that joins the softmax of its rows");
+pub(super) const FORM: Key = key_of(
+    "form",
+    Domain::Choice(&["expanded", "absorbed"]),
+    "expanded",
+    "whether keys and values are made of latents, or heads attend to these",
+);
 pub(super) const ACT: Key =
     key_of("act", Domain::Activation, "relu", "activation of the feed-forward layer");
 pub(super) const GATED: Key = flag("gated", "false", "a third map that the activation gates");

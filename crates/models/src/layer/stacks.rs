@@ -20,6 +20,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
     Ok(LayerConfig {
         attention: config(s)?,
         feed_forward: feed_forward(s)?,
+        latent: None,
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
         residual: residual(s)?,

@@ -107,11 +107,13 @@ impl Core<'_> {
     }
 }
 
-fn names_of(shape: &Shape) -> Vec<Symbol> {
+/// The names of a value's axes.
+pub(super) fn names_of(shape: &Shape) -> Vec<Symbol> {
     shape.axes.iter().map(|a| a.name.clone()).collect()
 }
 
-fn contract(
+/// A contraction to axes of these names, of which a mask leaves some pairs.
+pub(super) fn contract(
     g: &mut Graph,
     label: &str,
     a: Var,

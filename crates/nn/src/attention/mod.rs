@@ -3,12 +3,14 @@
 //! (Ainslie et al. 2023) or, with one, multi-query attention (Shazeer 2019).
 
 mod core;
+mod latent;
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
+pub use self::latent::{LatentAttention, LatentConfig, LatentForm};
 use crate::linear::param;
 use crate::sizes::{Named, positive, quotient};
 use crate::{
