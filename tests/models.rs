@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_dims::{Binding, Class, Integer};
+use opledger_dims::{Binding, Class, Integer, Quantity};
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
 use opledger_ir::{Graph, Op, Part, SizeRole, Value};
 use opledger_models::{Config, LatentForm, Logits, ModelGraph, Request, families, preset};
@@ -389,34 +389,80 @@ fn generating_with_a_cache_is_generating_without_one() {
     assert!(generations >= 8, "{generations} generations");
 }
 
+/// Decoders of pairs, given the text of the first item.
 #[test]
-fn an_encoder_and_a_decoder_generate_token_by_token() {
+fn an_encoder_and_a_decoder_generate_with_a_cache() {
     let mut generations = 0;
-    for case in cases().into_iter().filter(|case| case.input("decoder_input_ids").is_some()) {
-        let model = case.model(&Request::default());
+    let pairs = cases().into_iter().filter(|case| case.input("decoder_input_ids").is_some());
+    for case in pairs.filter(|case| !case.generated.is_empty()) {
+        let whole = case.model(&Request::default());
+        let feeds = case.feeds_of_weights(&whole, &whole.binding.clone().with("b", 1).with("m", 1));
+        let ids = |ids: &[i64]| Value::Index(Tensor::new(&[1, ids.len()], ids.to_vec()).unwrap());
         let length = case.prompt_length();
         let source = case.input("input_ids").unwrap().data()[..length].to_vec();
-        let sizes = model.binding.clone().with("b", 1).with("m", length);
-        let complete = model.graph.complete(&sizes.clone().with("n", 1)).unwrap();
-        let loaded = Checkpoint::open(&case.folder).unwrap();
-        let loaded = loaded.load(&model.graph, &complete, &model.names, None).unwrap();
-        let feeds = loaded.tensors.into_iter().fold(Feeds::seeded(0), |f, (p, v)| f.with(&p, v));
-        let ids = |ids: &[i64]| Value::Index(Tensor::new(&[1, ids.len()], ids.to_vec()).unwrap());
-        let feeds = feeds.with("input_ids", ids(&source));
-        let mut targets = vec![0];
-        for expected in &case.generated {
-            let feeds = feeds.clone().with("decoder_input_ids", ids(&targets));
-            let binding = sizes.clone().with("n", targets.len());
-            let run = Fast::new().unwrap().run(&model.graph, &binding, &feeds).unwrap();
+
+        let encoder = case.model(&Request { source: true, ..Request::default() });
+        let sizes = encoder.binding.clone().with("b", 1).with("m", length);
+        let own = feeds.clone().with("input_ids", ids(&source));
+        let own = own.taken_by(&encoder.graph, &encoder.graph.complete(&sizes).unwrap()).unwrap();
+        let once = Fast::new().unwrap().run(&encoder.graph, &sizes, &own).unwrap();
+        let theorem = compare(&encoder.graph, &once.binding, &once.ledger, "encoder").unwrap();
+        assert!(theorem.holds(), "{}: {:?}", case.name, theorem.mismatches);
+
+        let request = Request { past: true, logits: Logits::Last, ..Request::default() };
+        let decoder = case.model(&request);
+        let sizes = decoder.binding.clone().with("b", 1).with("m", length);
+        let complete = decoder.graph.complete(&sizes).unwrap();
+        let heads = once.outputs.iter().fold(feeds, |feeds, (n, v)| feeds.with(n, v.clone()));
+        let heads = heads.taken_by(&decoder.graph, &complete).unwrap();
+        let fast = Fast::new().unwrap();
+        let mut session = Session::new(&decoder.graph, &sizes, &heads, fast).unwrap();
+        let mut next = 0;
+        for (at, expected) in case.generated.iter().enumerate() {
+            let run = session.step(1, &[next], &mut Quiet).unwrap();
+            let theorem = compare(&decoder.graph, &run.binding, &run.ledger, "step").unwrap();
+            assert!(theorem.holds(), "{}: {:?}", case.name, theorem.mismatches);
+            memory(&decoder.graph, &run, false).unwrap_or_else(|e| panic!("{}: {e}", case.name));
             let scores = run.value("logits").unwrap().real().unwrap().data();
-            let last = &scores[scores.len() - scores.len() / targets.len()..];
-            let best = (0..last.len()).fold(0, |b, i| if last[i] > last[b] { i } else { b });
-            assert_eq!(best as i64, *expected, "{} token {}", case.name, targets.len());
-            targets.push(*expected);
+            let best = (0..scores.len()).fold(0, |b, i| if scores[i] > scores[b] { i } else { b });
+            assert_eq!(best as i64, *expected, "{} token {at}", case.name);
+            next = *expected;
         }
+        // Keys and values of the source, and of each token, of both attentions.
+        let cache = complete.clone().with("p", case.generated.len()).with("n", 1);
+        let cache = decoder.graph.complete(&cache).unwrap();
+        let elements = decoder.graph.quantity(Quantity::Cache).at(&cache).unwrap();
+        assert_eq!(session.cache_bytes(), elements * 4u32, "{}", case.name);
         generations += 1;
     }
     assert!(generations >= 2, "{generations} generations");
+}
+
+/// The encoder with the keys and values of its result, and the decoder that is given them, do together
+/// what both do in one run.
+#[test]
+fn the_parts_of_a_pair_cost_what_the_pair_costs() {
+    let mut pairs = 0;
+    for case in cases().into_iter().filter(|case| case.input("decoder_input_ids").is_some()) {
+        let model = |request| case.config.model(&case.name, &request);
+        let whole = model(Request::default()).unwrap();
+        let encoder = model(Request { source: true, ..Request::default() }).unwrap();
+        let decoder = model(Request { past: true, ..Request::default() }).unwrap();
+        let at = |model: &ModelGraph, sizes: &[(&str, u64)]| {
+            let mut binding = model.binding.clone();
+            for (symbol, size) in sizes {
+                binding.set(*symbol, *size);
+            }
+            let binding = model.graph.complete(&binding).unwrap();
+            model.graph.cost().at(&binding).unwrap().total()
+        };
+        let both = at(&whole, &[("b", 3), ("m", 7), ("n", 5)]);
+        let first = at(&encoder, &[("b", 3), ("m", 7)]);
+        let second = at(&decoder, &[("b", 3), ("m", 7), ("n", 5), ("p", 0)]);
+        assert_eq!(both, first + second, "{}", case.name);
+        pairs += 1;
+    }
+    assert!(pairs >= 8, "{pairs} pairs");
 }
 
 impl Case {
@@ -429,7 +475,9 @@ impl Case {
     }
 
     fn feeds_of_weights(&self, model: &ModelGraph, sizes: &Binding) -> Feeds {
-        let complete = model.graph.complete(&sizes.clone().with("p", 0).with("n", 1)).unwrap();
+        let past = model.graph.size_of(SizeRole::Past).map(|p| (p.clone(), 0));
+        let sizes = past.into_iter().fold(sizes.clone(), |sizes, (p, none)| sizes.with(p, none));
+        let complete = model.graph.complete(&sizes.with("n", 1)).unwrap();
         let checkpoint = Checkpoint::open(&self.folder).unwrap();
         let loaded = checkpoint.load(&model.graph, &complete, &model.names, None).unwrap();
         loaded.tensors.into_iter().fold(Feeds::seeded(0), |f, (path, v)| f.with(&path, v))

@@ -82,6 +82,8 @@ impl Model {
 /// A model as it reads tokens.
 struct Need<'a> {
     model: Model,
+    /// Values alive at once while the other sequence is read.
+    reading_source: Integer,
     budget: &'a MemoryBudget,
     items: &'a Integer,
     reading: Intake,
@@ -111,6 +113,7 @@ impl<'a> Need<'a> {
         sizes: &Binding,
     ) -> Result<Self, AccountError> {
         let request = Request { past: true, logits: Logits::Last, ..*model.request() };
+        let whole = model;
         let model = match (model.with_cache(request)?, reading) {
             (Some(cached), _) if !cached.graph().caches().is_empty() => cached,
             (_, Intake::AtOnce) => model.clone(),
@@ -122,12 +125,28 @@ impl<'a> Need<'a> {
         if let Some(symbol) = model.graph().size_of(SizeRole::Batch) {
             sizes.set(symbol, items.clone());
         }
-        let mut need = Need { model, budget, items, reading, sizes, weights: Integer::default() };
-        let parameters =
-            need.graph().quantity(Quantity::Parameters).at(&need.sizes_at(&1.into())?)?;
+        let (weights, reading_source) = (Integer::default(), Integer::default());
+        let mut need = Need { model, reading_source, budget, items, reading, sizes, weights };
+        let sizes = need.sizes_at(&1.into())?;
+        let parameters = whole.formula(Quantity::Parameters).at(&sizes)?;
+        if let Some(source) = whole.source_part()? {
+            let shared = |role| {
+                Some((source.graph().size_of(role)?, sizes.get(need.graph().size_of(role)?)?))
+            };
+            let given = [SizeRole::Batch, SizeRole::Memory].into_iter().filter_map(shared);
+            let given: Binding =
+                given.map(|(symbol, size)| (symbol.clone(), size.clone())).collect();
+            let sized = source.counted_at(&given)?;
+            need.reading_source = sized.graph().footprint(sized.sizes(), need.width())?.computed();
+        }
         let stored = budget.weights.clone();
         need.weights = stored.unwrap_or_else(|| bytes(parameters, budget.elem));
         Ok(need)
+    }
+
+    /// Bytes of a computed value.
+    fn width(&self) -> usize {
+        usize::try_from(self.budget.elem.bits().div_ceil(8)).unwrap_or(1)
     }
 
     fn graph(&self) -> &Graph {
@@ -151,12 +170,16 @@ impl<'a> Need<'a> {
 
     fn at(&self, tokens: &Integer) -> Result<Needed, AccountError> {
         let (graph, sizes) = (self.graph(), self.sizes_at(tokens)?);
-        let cache = self.model.cache()?.map(|cache| cache.at(tokens, self.items)).transpose()?;
-        let width = usize::try_from(self.budget.elem.bits().div_ceil(8)).unwrap_or(1);
+        let cache = self.model.cache()?.map(|cache| {
+            let source = graph.size_of(SizeRole::Memory).and_then(|m| sizes.get(m)).cloned();
+            cache.with_source(source.unwrap_or_else(|| 1.into())).at(tokens, self.items)
+        });
+        let cache = cache.transpose()?;
         Ok(Needed {
             weights: self.weights.clone(),
             cache: cache.map(|cache| bytes(cache.held, self.budget.cache)),
-            activations: graph.step_footprint(&sizes, width)?.computed(),
+            activations: { graph.step_footprint(&sizes, self.width())?.computed() }
+                .max(self.reading_source.clone()),
         })
     }
 }

@@ -20,7 +20,7 @@ impl SizedModel<'_> {
     pub fn memory(&self, elem: Elem) -> Result<Memory, AccountError> {
         let parameters = self.quantity(Quantity::Parameters)?;
         let active = self.quantity(Quantity::ActiveParameters)?;
-        let cache = self.model().cache()?;
+        let cache = self.cache()?;
         let cached = |tokens: Integer, items: Integer| {
             cache.as_ref().map(|cache| cache.at(&tokens, &items)).transpose()
         };
@@ -35,7 +35,9 @@ impl SizedModel<'_> {
             declared: self.model().declared() == Some(elem),
             active_parameters: (active != parameters).then_some(active),
             parameters: bytes(parameters, elem),
-            cache_per_token: cached(1.into(), 1.into())?.map(|one| bytes(one.given, elem)),
+            cache_per_token: { cache.as_ref() }
+                .map(|cache| Ok::<_, AccountError>(bytes(cache.per_token()?, elem)))
+                .transpose()?,
             cache_without_windows: dropped.map(|all| bytes(all.given.clone(), elem)),
             cache: all.map(|all| bytes(all.held, elem)),
             quantised: self.model().quantised_weights().ok().flatten().map(|weights| {
@@ -57,6 +59,20 @@ impl SizedModel<'_> {
 pub struct CacheSize {
     /// Recorded with the cache.
     model: Model,
+    /// Tokens of the other sequence, of which a decoder keeps keys and values too.
+    source: Integer,
+}
+
+impl SizedModel<'_> {
+    /// The cache of the model, with as many tokens of the other sequence as there are here.
+    pub(crate) fn cache(&self) -> Result<Option<CacheSize>, AccountError> {
+        let source = self.graph().size_of(SizeRole::Memory).and_then(|m| self.sizes().get(m));
+        let cache = self.model().cache()?;
+        Ok(cache.map(|cache| match source {
+            Some(tokens) => cache.with_source(tokens.clone()),
+            None => cache,
+        }))
+    }
 }
 
 /// Elements of keys and values of so many tokens.
@@ -69,6 +85,21 @@ pub struct CachedElements {
 }
 
 impl CacheSize {
+    /// The same with so many tokens of the other sequence; one unless it is said.
+    #[must_use]
+    pub fn with_source(self, tokens: impl Into<Integer>) -> Self {
+        CacheSize { source: tokens.into(), ..self }
+    }
+
+    /// The elements that a token of one item adds.
+    ///
+    /// # Errors
+    /// As [`CacheSize::at`].
+    pub fn per_token(&self) -> Result<Integer, AccountError> {
+        let of = |tokens: u64| self.at(&tokens.into(), &1.into());
+        Ok(of(1)?.given - of(0)?.given)
+    }
+
     /// The elements after so many tokens of each of so many items.
     ///
     /// # Errors
@@ -80,7 +111,7 @@ impl CacheSize {
             (SizeRole::Batch, items),
             (SizeRole::Tokens, &1.into()),
             (SizeRole::Past, tokens),
-            (SizeRole::Memory, &1.into()),
+            (SizeRole::Memory, &self.source),
         ] {
             if let Some(symbol) = graph.size_of(role) {
                 sizes.set(symbol, size.clone());
@@ -116,7 +147,8 @@ impl Model {
             false => Some(self.clone()),
             true => self.with_cache(*self.request())?,
         };
-        Ok(cached.filter(|m| !m.graph().caches().is_empty()).map(|model| CacheSize { model }))
+        let cached = cached.filter(|model| !model.graph().caches().is_empty());
+        Ok(cached.map(|model| CacheSize { model, source: 1.into() }))
     }
 
     /// Elements of keys and values of a token in all layers; none of a model without a cache.
@@ -124,7 +156,6 @@ impl Model {
     /// # Errors
     /// When the cache of the model has a size that no number was given for.
     pub fn cache_per_token(&self) -> Result<Option<Integer>, AccountError> {
-        let cache = self.cache()?;
-        cache.map(|cache| Ok(cache.at(&1.into(), &1.into())?.given)).transpose()
+        self.cache()?.map(|cache| cache.per_token()).transpose()
     }
 }

@@ -187,6 +187,18 @@ impl Model {
         self.formula(Quantity::Parameters)
     }
 
+    /// What an encoder and a decoder do once for all tokens that are generated; nothing of other models.
+    ///
+    /// # Errors
+    /// When the model cannot be recorded so.
+    pub fn source_part(&self) -> Result<Option<Model>, AccountError> {
+        let pair = self.graph().size_of(SizeRole::Memory).is_some();
+        if !pair || !self.reference.is_whole_model() {
+            return Ok(None);
+        }
+        self.recorded_for(Request { source: true, past: false, ..self.request }).map(Some)
+    }
+
     /// The same model with a cache of keys and values; none of a model without.
     pub(crate) fn with_cache(&self, request: Request) -> Result<Option<Model>, AccountError> {
         if !self.reference.is_whole_model() {

@@ -1,9 +1,10 @@
 //! Questions that have no answer, and answers that need care.
 
 use opledger_dims::{Binding, Quantity};
-use opledger_models::Request;
+use opledger_models::{Logits, Request};
+use opledger_report::{FittedBy, Intake};
 
-use crate::{AccountError, Assertion, Model, ProgramOptions, Sweep};
+use crate::{AccountError, Assertion, MemoryBudget, Model, ProgramOptions, Sweep};
 
 fn sweep(symbol: &str, sizes: &[u64]) -> Sweep {
     Sweep { symbol: symbol.into(), sizes: sizes.iter().map(|n| (*n).into()).collect() }
@@ -59,6 +60,67 @@ fn a_cache_is_there_when_a_size_of_it_is_given_and_counted_once_it_is_asked_for(
         Model::open_at("bert-base", Request::default(), &sizes(7), &ProgramOptions::default())
             .unwrap();
     assert!(bert.counted_at(&sizes(7)).unwrap_err().to_string().contains("`p` is no size"));
+}
+
+#[test]
+fn a_generation_may_end_at_the_last_position() {
+    let model = Model::open("gpt2").unwrap();
+    let sizes = Binding::from_iter([("n", 1020)]);
+    // The last of the new tokens is not read.
+    let last = model.generation(&sizes, 5).unwrap();
+    assert_eq!(last.all.macs, &last.prompt.macs + &last.steps.macs);
+    assert!(model.generation(&sizes, 6).is_err());
+}
+
+#[test]
+fn a_pair_generates_by_its_encoder_and_steps_of_its_decoder() {
+    let model = Model::open("t5-small").unwrap();
+    let sizes = Binding::from_iter([("m", 9)]);
+    let generation = model.generation(&sizes, 3).unwrap();
+    let request = Request { past: true, logits: Logits::Last, ..Request::default() };
+    let decoder = model.recorded_for(request).unwrap();
+    let step = |p: u64| decoder.at([("m", 9), ("n", 1), ("p", p)]).unwrap().macs().unwrap();
+    let encoder = model.source_part().unwrap().unwrap().at([("m", 9)]).unwrap().macs().unwrap();
+    assert_eq!(generation.prompt.macs, encoder + step(0));
+    assert_eq!(generation.steps.macs, step(1) + step(2));
+    assert_eq!(model.parameters(), generation.params.into());
+    // Six layers with eight heads of 64 keep keys and values of each token, and once those of the source.
+    let cache = model.cache().unwrap().unwrap().with_source(9);
+    let elements = |tokens: u64| cache.at(&tokens.into(), &1.into()).unwrap().held;
+    assert_eq!(elements(4), (2 * 6 * 512 * (4 + 9)).into());
+    assert_eq!(model.cache_per_token().unwrap(), Some((2 * 6 * 512).into()));
+    let decoder_alone = Model::open("gpt2").unwrap();
+    assert!(decoder_alone.source_part().unwrap().is_none());
+    assert!(decoder_alone.recorded_for(Request { source: true, ..Request::default() }).is_err());
+}
+
+#[test]
+fn what_limits_the_tokens_that_fit_is_said() {
+    let model = Model::open("gpt2").unwrap();
+    let by = |bytes: u64| {
+        let (bytes, elem) = (bytes.into(), opledger_ir::Elem::F32);
+        let budget = MemoryBudget { bytes, weights: None, elem, cache: elem };
+        let sizes = Binding::new();
+        model.fitting(&budget, &1.into(), Intake::OneByOne, &sizes).unwrap()
+    };
+    let (all, some) = (by(1 << 40), by(510_000_000));
+    assert_eq!((all.tokens, all.by), (1024.into(), FittedBy::Positions("n_positions")));
+    assert!(some.tokens < 1024.into() && some.tokens > 0.into(), "{}", some.tokens);
+    assert_eq!(some.by, FittedBy::Memory);
+}
+
+#[test]
+fn a_bug_is_mended_where_a_convention_has_it() {
+    let model = Model::open("encoder-layer:c=768,h=12,ff=3072,act=gelu").unwrap();
+    let sized = model.at([("b", 1), ("n", 128)]).unwrap();
+    let total = |name: &str, bugs: &[&str]| {
+        let bugs: Vec<String> = bugs.iter().map(ToString::to_string).collect();
+        sized.convention_counter(None, &bugs).unwrap().total(name).unwrap()
+    };
+    // Two norms, with two operations for each element that their gains and shifts take.
+    let mended = ["elementwise-affine", "tokens-left-out"];
+    assert_eq!(total("ptflops", &mended) - total("ptflops", &[]), (2 * 128 * 768).into());
+    assert_ne!(total("torchinfo", &mended), total("torchinfo", &[]));
 }
 
 #[test]

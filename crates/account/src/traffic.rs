@@ -47,8 +47,7 @@ impl SizedModel<'_> {
                 let tokens = size(SizeRole::Tokens).unwrap_or_default()
                     + size(SizeRole::Past).unwrap_or_default();
                 let items = size(SizeRole::Batch).unwrap_or_else(|| Integer::from(1));
-                let held =
-                    self.model().cache()?.map(|cache| cache.at(&tokens, &items)).transpose()?;
+                let held = self.cache()?.map(|cache| cache.at(&tokens, &items)).transpose()?;
                 held.map(|all| match all.held == all.given {
                     true => at(&cached),
                     false => Ok(bytes(all.held, cache_elem)),

@@ -170,9 +170,10 @@ impl From<ExecuteError> for Failure {
             ExecuteError::Program(error) => AccountError::from(error).into(),
             ExecuteError::Run(error) => error.into(),
             ExecuteError::NoScores { model } => Failure::NoScores { model },
-            told @ (ExecuteError::Positions { .. } | ExecuteError::Gguf { .. }) => {
-                Failure::Execute(told)
-            }
+            told @ (ExecuteError::Positions { .. }
+            | ExecuteError::Gguf { .. }
+            | ExecuteError::NoSource { .. }
+            | ExecuteError::NoStart { .. }) => Failure::Execute(told),
         }
     }
 }

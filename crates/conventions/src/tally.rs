@@ -170,3 +170,36 @@ fn own_share(share: Share, op: &str, unit: &Unit) -> Share {
         _ => share,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opledger_ir::{
+        Axis, Graph,
+        ops::{Activation, Source},
+    };
+
+    /// Whether what counts a plain operation of a unit says what the unit is for.
+    #[test]
+    fn a_sum_is_for_what_its_unit_is_for() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "c"]).unwrap();
+        let w = g.param("weight", Source::weight("c"), [Axis::from("f"), "c".into()]).unwrap();
+        let y = g.einsum("b c, f c -> b f", x, w).unwrap();
+        let y = g.activation(y, Activation::Relu).unwrap();
+        g.output("y", y);
+        let sizes = Binding::from_iter([("b", 2), ("c", 3), ("f", 5)]);
+        let dialect = crate::dialect("torch.nn").unwrap();
+        let units = Units::new(&g, &sizes, &dialect).unwrap();
+        let shares: Vec<Vec<Share>> =
+            units.units.iter().map(|unit| unit.counts.keys().copied().collect()).collect();
+        let [product, activation] = &units.units[..] else { panic!("{shares:?}") };
+        let own = shares[1][0];
+        assert!(shares[0][0].is_contraction() && !own.is_contraction(), "{shares:?}");
+        for plain in [Share::Addition, Share::Multiplication, Share::Other] {
+            assert_eq!(own_share(plain, "add", activation), own);
+            assert_eq!(own_share(plain, "add", product), plain);
+        }
+        assert_eq!(own_share(Share::Softmax, "softmax", activation), Share::Softmax);
+    }
+}

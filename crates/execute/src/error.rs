@@ -44,6 +44,21 @@ pub enum ExecuteError {
         /// The file.
         path: std::path::PathBuf,
     },
+    /// A decoder that was given nothing to attend to.
+    #[error("`{model}` is an encoder and a decoder: give the encoder its text first")]
+    NoSource {
+        /// The model, as it was written.
+        model: String,
+    },
+    /// A decoder that nothing says the first token of.
+    #[error(
+        "`{model}` does not say what its decoder begins with: decoder_start_token_id in \
+         generation_config.json or config.json does"
+    )]
+    NoStart {
+        /// The model, as it was written.
+        model: String,
+    },
     /// Nothing to choose tokens by.
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores {

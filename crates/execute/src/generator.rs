@@ -1,13 +1,16 @@
 //! Generation: one token after the other, with a cache.
 
 use opledger_account::Model;
-use opledger_interp::{Fast, Feeds, Quiet, Run, Session};
+use opledger_interp::{Fast, Feeds, Quiet, Run, RunError, Session};
+use opledger_ir::{Graph, SizeRole};
 use opledger_models::{GenerationSettings, LatentForm, Logits, Request};
 
 use crate::settings::settings;
+use crate::source::SourceReader;
 use crate::{Choice, Chooser, ExecuteError, ModelWeights, weights};
 
-/// A causal model that goes on from tokens, of one item.
+/// A causal model that goes on from tokens, of one item; or an encoder and a decoder, which first
+/// [reads a text](Generator::read_source).
 ///
 /// ```
 /// # mod opledger { pub use {opledger_account::*, opledger_execute::*, opledger_interp::*}; }
@@ -30,6 +33,12 @@ pub struct Generator {
     chooser: Chooser,
     /// The text so far.
     context: Vec<i64>,
+    /// The encoder that the model attends to, if it is a pair.
+    source: Option<SourceReader>,
+    /// Whether the encoder has been given its text.
+    source_read: bool,
+    /// Tokens that the cache has room for from the start.
+    room: usize,
 }
 
 /// One step.
@@ -72,10 +81,27 @@ impl Generator {
         }
         let mut sizes = model.sizes().clone();
         model.one_item_unless_given(&mut sizes);
-        let complete = graph.complete(&sizes).map_err(opledger_interp::RunError::from)?;
-        let ModelWeights { feeds, read: weights_read, non_finite, aside } =
-            weights(&model, &complete, feeds)?;
-        let session = Session::new(graph, &sizes, &feeds, Fast::new()?)?;
+        let part = model.source_part()?;
+        let whole = match part {
+            Some(_) => Some(model.recorded_for(Request::default())?),
+            None => None,
+        };
+        let loaded = {
+            let whole = whole.as_ref().unwrap_or(&model);
+            let mut sizes = whole.sizes().clone();
+            whole.one_item_unless_given(&mut sizes);
+            let complete = whole.graph().complete(&sizes).map_err(RunError::from)?;
+            weights(whole, &complete, feeds)?
+        };
+        let ModelWeights { feeds, read: weights_read, non_finite, aside } = loaded;
+        if let (Some(_), Some(m)) = (&part, graph.size_of(SizeRole::Memory)) {
+            // Until a text is read there is one token, which nobody looks at.
+            sizes.set(m, 1);
+        }
+        let complete = graph.complete(&sizes).map_err(RunError::from)?;
+        let own = feeds.taken_by(graph, &complete)?;
+        let session = Session::new(graph, &sizes, &own, Fast::new()?)?;
+        let source = part.map(|part| SourceReader::new(part, feeds)).transpose()?;
         let (settings, settings_of) = settings(&model)?;
         Ok(Generator {
             model,
@@ -87,13 +113,57 @@ impl Generator {
             settings,
             settings_of,
             context: Vec::new(),
+            source,
+            source_read: false,
+            room: 0,
         })
+    }
+
+    /// Whether the model is an encoder and a decoder, which reads a text before it generates.
+    pub fn has_source(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// The graph of the encoder, where the model has one.
+    pub fn source_graph(&self) -> Option<&Graph> {
+        self.source.as_ref().map(SourceReader::graph)
+    }
+
+    /// Gives the encoder of a pair its text; the decoder's cache is empty afterwards.
+    ///
+    /// # Errors
+    /// When the model is no pair, the tokens do not fit it, or memory does not suffice.
+    pub fn read_source(&mut self, tokens: &[i64]) -> Result<Run<f32>, ExecuteError> {
+        let none = || ExecuteError::NoScores { model: self.model.name().to_owned() };
+        let Some(source) = &mut self.source else { return Err(none()) };
+        let run = source.read(tokens)?;
+        let graph = self.model.graph();
+        let mut sizes = self.model.sizes().clone();
+        self.model.one_item_unless_given(&mut sizes);
+        if let Some(m) = graph.size_of(SizeRole::Memory) {
+            sizes.set(m, tokens.len());
+        }
+        let complete = graph.complete(&sizes).map_err(RunError::from)?;
+        let feeds = source.feeds(&run, graph, &complete)?;
+        self.session = Session::new(graph, &sizes, &feeds, Fast::new()?)?.with_room(self.room);
+        (self.source_read, self.context) = (true, Vec::new());
+        Ok(run)
+    }
+
+    /// What the decoder of a pair begins with.
+    ///
+    /// # Errors
+    /// When no file says it.
+    pub fn start(&self) -> Result<i64, ExecuteError> {
+        let none = || ExecuteError::NoStart { model: self.model.name().to_owned() };
+        self.settings.start.ok_or_else(none)
     }
 
     /// The same with an empty cache that has room for so many tokens.
     #[must_use]
     pub fn with_room(self, tokens: usize) -> Self {
-        Generator { session: self.session.with_room(tokens), context: Vec::new(), ..self }
+        let session = self.session.with_room(tokens);
+        Generator { session, context: Vec::new(), room: tokens, ..self }
     }
 
     /// The same, choosing tokens in another way; the one with the highest score is taken unless another
@@ -170,21 +240,32 @@ impl Generator {
     /// # Errors
     /// When the tokens do not fit the model, or memory does not suffice.
     pub fn step(&mut self, tokens: &[i64]) -> Result<Generated, ExecuteError> {
+        if self.source.is_some() && !self.source_read {
+            return Err(ExecuteError::NoSource { model: self.model.name().to_owned() });
+        }
         let run = self.session.step(tokens.len(), tokens, &mut Quiet)?;
         let no_scores = || ExecuteError::NoScores { model: self.model.name().to_owned() };
         self.context.extend(tokens);
         let scores = run.value("logits").ok().and_then(|logits| logits.real());
-        let id = scores.and_then(|scores| self.chooser.choose(scores.data(), &self.context));
+        let chosen = scores.and_then(|scores| self.chooser.choose(scores.data(), &self.context));
+        let forced = self.settings.forced_second.filter(|_| self.context.len() == 1);
+        let id = forced.or(chosen);
         Ok(Generated { id: id.ok_or_else(no_scores)?, run })
     }
 
-    /// Goes on from a prompt by so many tokens, or until one that ends a text.
+    /// Goes on from a prompt by so many tokens, or until one that ends a text; an encoder reads the
+    /// prompt, and the decoder goes on from its first token.
     ///
     /// # Errors
     /// As [`Generator::step`], and when the model has too few positions.
     pub fn generate(&mut self, prompt: &[i64], new: usize) -> Result<Vec<i64>, ExecuteError> {
-        self.check_room(prompt.len(), new)?;
-        let (mut ids, mut next) = (Vec::new(), prompt.to_vec());
+        let mut next = prompt.to_vec();
+        if self.source.is_some() {
+            next = vec![self.start()?];
+            self.read_source(prompt)?;
+        }
+        self.check_room(next.len(), new)?;
+        let mut ids = Vec::new();
         while ids.len() < new {
             let id = self.step(&next)?.id;
             ids.push(id);

@@ -6,6 +6,7 @@ mod choice;
 mod error;
 mod generator;
 mod settings;
+mod source;
 
 use opledger_account::{Model, SizedModel};
 use opledger_dims::Binding;

@@ -12,7 +12,11 @@ pub(crate) fn settings(model: &Model) -> Result<(GenerationSettings, &'static st
     let file = model.directory().map(|folder| folder.join(GENERATION)).filter(|file| file.exists());
     if let Some(file) = file {
         let config = read_config(&file).map_err(AccountError::from)?;
-        return Ok((config.generation().map_err(AccountError::from)?, GENERATION));
+        let mut settings = config.generation().map_err(AccountError::from)?;
+        if let (None, ModelReference::Config { config, .. }) = (settings.start, model.reference()) {
+            settings.start = config.generation().map_err(AccountError::from)?.start;
+        }
+        return Ok((settings, GENERATION));
     }
     match model.reference() {
         ModelReference::Config { config, .. } => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Integer, Poly};
 use opledger_ir::ops::{Draw, Source};
-use opledger_ir::{Node, Value};
+use opledger_ir::{Graph, Node, Value};
 use opledger_tensor::{Distribution, Tensor, seed_of};
 
 use crate::RunError;
@@ -64,6 +64,21 @@ impl Feeds {
     pub fn zeros_at(mut self, path: &str) -> Self {
         self.zeros.insert(path.to_owned());
         self
+    }
+
+    /// The same feeds with those tensors alone that a graph takes at these sizes, such as one that is a
+    /// part of another.
+    ///
+    /// # Errors
+    /// When how often a layer is repeated is not known.
+    pub fn taken_by(&self, graph: &Graph, binding: &Binding) -> Result<Self, RunError> {
+        let mut taken = Feeds { given: BTreeMap::new(), ..self.clone() };
+        for node in graph.nodes().iter().filter(|node| node.op.is_source()) {
+            let paths = graph.instances(node, binding).map_err(|e| RunError::of(node, e))?;
+            let given = paths.into_iter().filter_map(|path| self.given.get_key_value(&path));
+            taken.given.extend(given.map(|(path, value)| (path.clone(), value.clone())));
+        }
+        Ok(taken)
     }
 
     /// The tensor given for a path.

@@ -15,7 +15,7 @@ use crate::{Feeds, Interpreter, Observer, Prepared, Run, RunError};
 /// The state of one generation: a prepared run with caches.
 ///
 /// The graph has an input of token ids, sizes that count the tokens of a step and those of the cache
-/// ([`SizeRole`]), and caches ([`Graph::caches`]).
+/// ([`SizeRole`]), and caches ([`Graph::caches`]). Those that were filled once are among the feeds.
 ///
 /// Of one item, the keys and values of a step are written behind the earlier ones, in buffers that
 /// grow by doubling or have [`Session::with_room`]; of several items, each of which has its tokens
@@ -58,12 +58,14 @@ impl<I: Interpreter<Scalar = f32>> Session<I> {
             count(SizeRole::Tokens, "a size that counts the tokens of a step")?,
         ];
         let given = |cache: &Cache| graph.outputs().iter().any(|(_, var)| *var == cache.present);
-        if graph.caches().is_empty() || !graph.caches().iter().all(given) {
+        let mut growing = graph.caches().iter().filter(|cache| cache.grows()).peekable();
+        if growing.peek().is_none() || !growing.all(given) {
             return Err(RunError::NoSession { missing: "caches that are given back" });
         }
         let [past, tokens] = &counts;
         let first = sizes.clone().with(past, 0).with(tokens, 1);
-        let caches = graph.caches().iter().map(|cache| cache.past.index()).collect();
+        let growing = graph.caches().iter().filter(|cache| cache.grows());
+        let caches = growing.map(|cache| cache.past.index()).collect();
         let prepared = Prepared::with_caches(graph, &first, feeds, caches)?;
         let last_uses = &prepared.program().last_uses;
         let timetable = Timetable::new(prepared.graph(), last_uses, &interpreter);
@@ -144,16 +146,20 @@ impl<I: Interpreter<Scalar = f32>> Session<I> {
         Ok(self.prepared.run_of(finished))
     }
 
-    /// Bytes of the keys and values kept.
+    /// Bytes of the keys and values kept, those of caches that were filled once included.
     pub fn cache_bytes(&self) -> Integer {
-        self.caches.values().map(|value| Integer::from(bytes_of(value))).sum()
+        let filled = self.graph().caches().iter().filter(|cache| !cache.grows());
+        let filled = filled.map(|cache| cache.past.index()).collect::<Vec<_>>();
+        let fed = { self.prepared.tensors().iter() }.filter(|(at, _)| filled.contains(at));
+        let fed = fed.map(|(_, fed)| &fed.value);
+        self.caches.values().chain(fed).map(|value| Integer::from(bytes_of(value))).sum()
     }
 }
 
 /// Empty caches, with room for so many tokens of one item.
 fn empty(prepared: &Prepared, tokens: usize) -> Caches<f32> {
     let (sizes, mut caches) = (prepared.sizes(), Caches::new());
-    for cache in prepared.graph().caches() {
+    for cache in prepared.graph().caches().iter().filter(|cache| cache.grows()) {
         let at = cache.past.index();
         let [items, _, token @ ..] = &sizes.nodes[at].output[..] else { continue };
         let shape = [&[*items, 0], token].concat();

@@ -69,7 +69,8 @@ impl Cached {
     }
 }
 
-/// A cached input and the result that takes its place in the next run.
+/// A cached input and the result that takes its place in the next run; where that is the input itself, it
+/// was filled once and is only read (keys and values of another sequence).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache {
     /// What it holds.
@@ -81,6 +82,13 @@ pub struct Cache {
     /// How many elements of the input are still of use, in one repetition: all, or those of the last
     /// tokens where every attention that reads them has a window.
     pub held: Poly,
+}
+
+impl Cache {
+    /// Whether runs add to it.
+    pub fn grows(&self) -> bool {
+        self.past != self.present
+    }
 }
 
 /// What a size counts.

@@ -51,7 +51,7 @@ mod vit;
 mod window;
 
 pub use attention::{
-    Attend, Attended, AttentionConfig, LatentAttention, LatentConfig, LatentForm,
+    Attend, Attended, AttentionConfig, KeysAndValues, LatentAttention, LatentConfig, LatentForm,
     MultiheadAttention, Origin, Weights,
 };
 pub use bert::{BertEmbedding, BertEmbeddingConfig};

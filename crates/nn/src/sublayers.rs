@@ -9,8 +9,8 @@ use opledger_ir::{Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
-    LatentAttention, LatentConfig, LayerNames, MixtureConfig, MixtureOfExperts, MultiheadAttention,
-    NnError, Norm, NormConfig, Origin,
+    KeysAndValues, LatentAttention, LatentConfig, LayerNames, MixtureConfig, MixtureOfExperts,
+    MultiheadAttention, NnError, Norm, NormConfig, Origin,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
@@ -32,6 +32,9 @@ pub struct LayerConfig {
     pub residual_scale: Option<f64>,
     /// Dropout of each sublayer's result.
     pub dropout: DropoutConfig,
+    /// Whether a decoder layer is given the other sequence as heads of keys and values
+    /// ([`KeysAndValues`]).
+    pub memory_heads: bool,
     /// Where the parts stand.
     pub names: LayerNames,
 }
@@ -77,6 +80,7 @@ impl LayerConfig {
             residual: Residual::PostNorm,
             residual_scale: None,
             dropout: DropoutConfig::default(),
+            memory_heads: false,
             names: LayerNames::default(),
         }
     }
@@ -102,6 +106,19 @@ impl LayerConfig {
         self.mixture = self.mixture.map(|mixture| MixtureConfig { frozen: true, ..mixture });
         self.norm.frozen = true;
         self
+    }
+
+    /// The attention of a decoder layer to the encoder's result.
+    fn cross(&self) -> AttentionConfig {
+        AttentionConfig { rope: None, given_heads: self.memory_heads, ..self.attention.clone() }
+    }
+
+    /// What makes keys and values of the encoder's result for the decoder layer in the present scope.
+    ///
+    /// # Errors
+    /// When a size is below one, or the heads do not divide the width.
+    pub fn keys_and_values(&self, g: &mut Graph) -> Result<KeysAndValues, NnError> {
+        KeysAndValues::new(&mut g.scope(&self.names.multihead_attn), &self.cross())
     }
 
     /// A norm over the layer's width.
@@ -391,7 +408,7 @@ impl DecoderLayer {
         let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, multihead_attn, norms, .. } = &config.names;
         let self_attn = MultiheadAttention::new(&mut g.scope(self_attn), &config.attention)?;
-        let cross = AttentionConfig { rope: None, ..config.attention.clone() };
+        let cross = config.cross();
         let multihead_attn = MultiheadAttention::new(&mut g.scope(multihead_attn), &cross)?;
         let feed_forward = Tokenwise::new(g, config)?;
         let [first, second, third, _] = norms;
@@ -413,10 +430,13 @@ impl DecoderLayer {
         mask: Mask,
         memory_mask: Mask,
     ) -> Result<Var, NnError> {
-        self.forward_with(g, x, memory, mask.into(), memory_mask.into())
+        let memory = (memory, memory);
+        Ok(self.forward_with(g, x, memory, mask.into(), memory_mask.into())?.output)
     }
 
-    /// The same with options of the two attentions; weights and keys they give back are dropped.
+    /// The same with options of the two attentions, and the keys and values of the first where earlier
+    /// ones were given; a layer with [`LayerConfig::memory_heads`] takes keys `[b, m, h, e]` and values
+    /// `[b, m, h, e]`, any other takes the encoder's result for both.
     ///
     /// # Errors
     /// When the operands do not fit the configuration.
@@ -424,20 +444,24 @@ impl DecoderLayer {
         &self,
         g: &mut Graph,
         x: Var,
-        memory: Var,
+        (keys, values): (Var, Var),
         call: Attend,
         cross: Attend,
-    ) -> Result<Var, NnError> {
+    ) -> Result<Attended, NnError> {
         let g = &mut *g.enter(&self.scope);
         let [norm1, norm2, norm3] = &self.norms;
+        let mut present = None;
         let x = self.wrap.apply(g, norm1, [x, x], |g, x| {
-            Ok(self.self_attn.forward_with(g, x, x, x, call)?.output)
+            let attended = self.self_attn.forward_with(g, x, x, x, call)?;
+            present = attended.present;
+            Ok(attended.output)
         })?;
         let x = self.wrap.apply(g, norm2, [x, x], |g, x| {
             let attention = &self.multihead_attn;
-            Ok(attention.forward_with(g, x, memory, memory, cross)?.output)
+            Ok(attention.forward_with(g, x, keys, values, cross)?.output)
         })?;
-        self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))
+        let output = self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))?;
+        Ok(Attended { output, weights: None, present })
     }
 
     /// `[b, n, c]` to the same shape without an encoder's result: the second attention and its norm,

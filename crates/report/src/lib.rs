@@ -37,8 +37,8 @@ pub use records::{
     FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
     KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, Memory,
     OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance, QuantisedBytes, RunTotals,
-    SearchedRow, SettledRecord, Step, StoredKind, SubstitutedRecord, TheoremRecord, Traffic,
-    UnitCounts, VerdictRecord, Verification, WallMs,
+    SearchedRow, SettledRecord, SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord,
+    Traffic, UnitCounts, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

@@ -1,4 +1,5 @@
-//! `opledger generate`: tokens by a causal model, each step's ledger held against the closed form.
+//! `opledger generate`: tokens by a causal model or by an encoder and a decoder, each run's ledger held
+//! against the closed form.
 
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use opledger_execute::{Choice, Generated, Generator};
 use opledger_interp::{Feeds, Formulas, Ledger, Theorem};
 use opledger_ir::{PartCounts, SizeRole};
 use opledger_models::GenerationSettings;
-use opledger_report::{CONVENTIONS, Format, Generation, Step};
+use opledger_report::{CONVENTIONS, Format, Generation, SourceRun, Step};
 use opledger_weights::read_bounded;
 
 use super::run::theorem_record;
@@ -52,8 +53,12 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         (Some(text), Some(prompt)) => text.ids(prompt)?,
         _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
     };
-    generator.check_room(prompt.len(), args.new_tokens as usize)?;
-    let room = prompt.len().saturating_add(args.new_tokens as usize);
+    let first = match generator.has_source() {
+        true => vec![generator.start()?],
+        false => prompt.clone(),
+    };
+    generator.check_room(first.len(), args.new_tokens as usize)?;
+    let room = first.len().saturating_add(args.new_tokens as usize);
     let mut sizes = Binding::new();
     if let Some(tokens) = generator.model().graph().size_of(SizeRole::Tokens) {
         sizes.set(tokens, room.saturating_sub(1));
@@ -62,7 +67,11 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let mut generator = generator.with_room(room);
     let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
-    let (mut next, mut ended_by) = (prompt.clone(), None);
+    let source = match generator.has_source() {
+        true => Some(encoded(&mut generator, &prompt, &mut theorem)?),
+        false => None,
+    };
+    let (mut next, mut ended_by) = (first, None);
     let formulas = Formulas::new(generator.model().graph());
     for _ in 0..args.new_tokens {
         let (past, tokens) = (generator.session().past(), next.len());
@@ -93,6 +102,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         ended_by,
         text: text.and_then(|text| text.text(&generated)),
         threads: rayon::current_num_threads(),
+        source,
         steps,
         cache_bytes: generator.session().cache_bytes(),
         theorem: theorem_record(&theorem),
@@ -100,6 +110,20 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     };
     output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The run of the encoder.
+fn encoded(
+    generator: &mut Generator,
+    prompt: &[i64],
+    theorem: &mut Theorem,
+) -> Result<SourceRun, Failure> {
+    let run = generator.read_source(prompt)?;
+    if let Some(graph) = generator.source_graph() {
+        theorem.extend(Formulas::new(graph).compare(&run.binding, &run.ledger, "the kernels")?);
+    }
+    let (macs, flops) = totals(&run.ledger);
+    Ok(SourceRun { tokens: prompt.len(), ms: run.wall.as_secs_f64() * 1e3, macs, flops })
 }
 
 /// How tokens are chosen: as the files of the model say, unless the command line says otherwise.

@@ -101,6 +101,35 @@ fn a_key_that_is_not_understood_is_told_in_every_format() {
 }
 
 #[test]
+fn an_encoder_reads_the_text_and_its_decoder_goes_on_from_the_first_token() {
+    let folder = copied("t5_relu", &[]);
+    let model = folder.path().to_str().unwrap();
+    let some = ["generate", model, "--ids", "5,17,23,4", "--new-tokens", "5", "--format", "json"];
+    let start = |id: Value| {
+        change(&folder.path().join("config.json"), json!({"decoder_start_token_id": id}));
+        opledger(&[&some[..], &["--ignore-eos"]].concat())
+    };
+    let told: Value = serde_json::from_str(&start(json!(0)).stdout).unwrap();
+    assert_eq!(
+        (told["source"]["tokens"].as_u64(), told["theorem"]["mismatches"].as_u64()),
+        (Some(4), Some(0))
+    );
+    assert_eq!((told["steps"][0]["tokens"].as_u64(), ids(&told).len()), (Some(1), 5));
+    // What it costs is what is counted before.
+    let sizes = ["count", model, "--set", "m=4", "--new-tokens", "5", "--format", "json"];
+    let counted: Value = serde_json::from_str(&stdout(&sizes)).unwrap();
+    let macs = |value: &Value| value["macs"].as_u64().unwrap();
+    let steps = told["steps"].as_array().unwrap().iter().map(macs).sum::<u64>();
+    assert_eq!(macs(&counted["all"]), steps + macs(&told["source"]));
+    // The token behind the first one may be given.
+    change(&folder.path().join("config.json"), json!({"forced_bos_token_id": 9}));
+    assert_eq!(ids(&serde_json::from_str(&start(json!(0)).stdout).unwrap())[0], 9);
+    let none = start(Value::Null);
+    assert_eq!(none.code, Some(2));
+    assert!(none.stderr.contains("decoder_start_token_id"), "{}", none.stderr);
+}
+
+#[test]
 fn generating_ends_after_an_end_token_unless_told_not_to() {
     let folder = copied("gpt2_lm", &[]);
     let (config, file) =

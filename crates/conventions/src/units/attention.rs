@@ -174,17 +174,13 @@ impl Lowering<'_> {
             );
         };
         let (left, right) = (self.batched(scores)?, self.batched(context)?);
-        let mut sizes = Binding::new()
+        let sizes = Binding::new()
             .with("batch", self.at(&batch.iter().map(|a| &a.size).product())?)
             .with("heads", self.at(&heads.size)?)
             .with("queries", self.at(&queries.size)?)
             .with("keys", self.at(&keys.size)?)
             .with("head_dim", size(&left, "k"))
             .with("value_dim", size(&right, "n"));
-        if let Some(k) = scores.inputs.get(1) {
-            let one = size(&sizes, "batch") * size(&sizes, "keys") * size(&sizes, "head_dim");
-            sizes.set("kv_heads", divide(&self.elements(*k)?, &one));
-        }
         let biases = vars.iter().map(|var| self.graph.node(*var));
         let biases: Vec<_> = biases.filter(|node| node.role == Some(Role::ScoreBias)).collect();
         let masked = !biases.is_empty() || scores.inputs.len() > 2;

@@ -59,9 +59,7 @@ impl Lowering<'_> {
         let sizes = self.rows(node)?;
         let axes = &node.shape.axes;
         match (norm.kind, axes.split_at_checked(axes.len().saturating_sub(norm.over))) {
-            (NormKind::Rms, Some((rows, _))) if norm.over > 1 => {
-                Ok(sizes.with("rows", self.product(rows)?))
-            }
+            (NormKind::Rms, Some((rows, _))) => Ok(sizes.with("rows", self.product(rows)?)),
             _ => Ok(sizes),
         }
     }
@@ -121,10 +119,10 @@ impl Lowering<'_> {
             .with("grad", self.grad(operand)))
     }
 
-    /// `batch`, `heads`, `kv_heads`, `queries`, `keys`, `head_dim`, `value_dim` of an attention.
+    /// `batch`, `heads`, `queries`, `keys`, `head_dim`, `value_dim` of an attention.
     pub(super) fn attention(&self, q: Var, k: Var, v: Var) -> Result<Binding, ConventionError> {
         let [query, key, value] = [q, k, v].map(|var| self.graph.shape(var));
-        let ([batch @ .., queries, heads, head_dim], [.., keys, kv_heads, _], [.., value_dim]) =
+        let ([batch @ .., queries, heads, head_dim], [.., keys, _, _], [.., value_dim]) =
             (&query.axes[..], &key.axes[..], &value.axes[..])
         else {
             return Ok(Binding::new());
@@ -134,7 +132,6 @@ impl Lowering<'_> {
             .with("queries", self.at(&queries.size)?)
             .with("keys", self.at(&keys.size)?)
             .with("heads", self.at(&heads.size)?)
-            .with("kv_heads", self.at(&kv_heads.size)?)
             .with("head_dim", self.at(&head_dim.size)?)
             .with("value_dim", self.at(&value_dim.size)?))
     }

@@ -42,7 +42,8 @@ impl Graph {
         std::iter::successors(node.module, step).map(|id| (id, self.module_of(id)))
     }
 
-    /// Says that `present` takes the place of the cached input `past` in the next run. It is said after
+    /// Says that `present` takes the place of the cached input `past` in the next run; the input itself does
+    /// where it was filled once. It is said after
     /// everything that reads `present` was recorded: where that is attention with one window alone, tokens
     /// before it are of no use any more, and the cache holds `min(p, window)` of them.
     pub fn cache(&mut self, of: Cached, past: Var, present: Var) {

@@ -9,6 +9,10 @@ use super::{Config, ConfigError};
 pub struct GenerationSettings {
     /// The ids after which a text has ended.
     pub end_tokens: Vec<i64>,
+    /// What a decoder beside an encoder begins with: `decoder_start_token_id`, else `bos_token_id`.
+    pub start: Option<i64>,
+    /// The token that comes behind the first one, whatever its score (`forced_bos_token_id`).
+    pub forced_second: Option<i64>,
     /// Whether tokens are to be drawn; else the one with the highest score is taken.
     pub sampled: bool,
     /// By what scores of tokens that stand in the text already are divided.
@@ -24,7 +28,7 @@ pub struct GenerationSettings {
 }
 
 /// Keys that change which tokens are chosen, with the value by which they do not.
-fn choosing() -> [(&'static str, Value); 19] {
+fn choosing() -> [(&'static str, Value); 18] {
     [
         ("bad_words_ids", Value::Null),
         ("begin_suppress_tokens", Value::Null),
@@ -33,7 +37,6 @@ fn choosing() -> [(&'static str, Value); 19] {
         ("eta_cutoff", json!(0.0)),
         ("exponential_decay_length_penalty", Value::Null),
         ("force_words_ids", Value::Null),
-        ("forced_bos_token_id", Value::Null),
         ("forced_eos_token_id", Value::Null),
         ("guidance_scale", json!(1.0)),
         ("min_length", json!(0)),
@@ -67,6 +70,15 @@ impl Config {
             found: super::keys::shown(&self.map["eos_token_id"]),
             expected: "an id or a list of ids".to_owned(),
         })?;
+        let one_id = |key: &str| match self.map.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => id(value).map(Some).ok_or_else(|| ConfigError::Value {
+                origin: self.origin.clone(),
+                key: key.to_owned(),
+                found: super::keys::shown(value),
+                expected: "an id".to_owned(),
+            }),
+        };
         let number = |key: &str, fits: fn(f64) -> bool, expected: &str| {
             let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else {
                 return Ok(None);
@@ -94,6 +106,11 @@ impl Config {
         let keys = choosing().into_iter().filter(applies).map(|(key, _)| key.to_owned());
         Ok(GenerationSettings {
             end_tokens,
+            start: match one_id("decoder_start_token_id")? {
+                Some(id) => Some(id),
+                None => one_id("bos_token_id")?,
+            },
+            forced_second: one_id("forced_bos_token_id")?,
             sampled: self.map.get("do_sample") == Some(&Value::Bool(true)),
             repetition_penalty: above("repetition_penalty")?,
             temperature: above("temperature")?,

@@ -14,7 +14,7 @@ use opledger_nn::{
 use super::causal::{Kept, cached, causal_masks, causal_sizes, first_position, logits};
 use super::checks::{classes, head, multiple, no_past, same};
 use super::heads::answer;
-use super::pairs::{First, moved_on, text_classes, unpadded};
+use super::pairs::{First, attended, moved_on, source_heads, text_classes, unpadded};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
@@ -60,6 +60,9 @@ enum Positions {
     /// Sines and cosines, which training leaves alone.
     Sinusoids,
 }
+
+/// A decoder layer's attention to the encoder's result.
+const CROSS: &str = "encoder_attn";
 
 /// Rows of a learned table that stand before the first position.
 const BEFORE: u64 = 2;
@@ -218,8 +221,9 @@ fn build(
     let sizes = Sizes::read(keys, class, r)?;
     let activation = keys.activation("activation_function", Activation::GeluErf)?;
     let scaled = keys.flag_or("scale_embedding", false)?;
-    if class != Class::Causal {
-        no_past(keys, request)?;
+    match class {
+        Class::Stacks | Class::Scores | Class::Causal => {}
+        Class::TextClasses | Class::Answer => no_past(keys, request)?,
     }
     let k = match class {
         Class::TextClasses => {
@@ -258,6 +262,7 @@ fn build(
                 ..FeedForwardConfig::new(c.clone(), ff)
             },
             residual: variant.residual,
+            memory_heads: request.past && class != Class::Causal,
             names,
             ..LayerConfig::new(c.clone(), h, 1)
         }
@@ -288,7 +293,7 @@ fn build(
     };
     let decoder_names = || {
         let norms = ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"];
-        LayerNames::decoder("self_attn", "encoder_attn", "", norms)
+        LayerNames::decoder("self_attn", CROSS, "", norms)
     };
 
     let g = &mut r.graph;
@@ -321,7 +326,10 @@ fn build(
         Class::TextClasses | Class::Answer => ("n", SizeRole::Tokens),
         Class::Stacks | Class::Scores | Class::Causal => ("m", SizeRole::Memory),
     };
-    let ids = token_ids(g, "input_ids", ["b", source], v.clone())?;
+    let ids = match request.past {
+        true => None,
+        false => Some(token_ids(g, "input_ids", ["b", source], v.clone())?),
+    };
     g.size_role(SizeRole::Batch, "b");
     g.size_role(role, source);
     let keep = match request.attention_mask {
@@ -330,31 +338,50 @@ fn build(
     };
     let padding = || keep.map_or_else(Mask::none, |keep| Mask::none().keeping(keep));
     let words = Embedding::new(&mut g.scope("model.shared"), v.clone(), c.clone())?;
-
-    let mut scope = g.scope("model.encoder");
-    let m = &mut *scope;
-    let encoder = stack(m, &words, Poly::zero())?;
-    let layers = m.repeated("layers", sizes.stacks[0][2].clone());
-    let names = LayerNames::encoder("self_attn", "", ["self_attn_layer_norm", "final_layer_norm"]);
-    let encoder_layer = EncoderLayer::new(&mut m.enter(&layers), &layer(0, names))?;
-    let x = encoder.embed(m, ids)?;
-    let x = m.repeat(&layers, x, |g, x| encoder_layer.forward(g, x, padding()))?;
-    let memory = encoder.end(m, x)?;
-    drop(scope);
-    g.output("encoder_last_hidden_state", memory);
-
-    let targets = match source {
-        "n" => moved_on(g, ids, first)?,
+    let encode = |g: &mut Graph, ids: Var| -> Result<Var, Problem> {
+        let mut scope = g.scope("model.encoder");
+        let m = &mut *scope;
+        let encoder = stack(m, &words, Poly::zero())?;
+        let layers = m.repeated("layers", sizes.stacks[0][2].clone());
+        let norms = ["self_attn_layer_norm", "final_layer_norm"];
+        let names = LayerNames::encoder("self_attn", "", norms);
+        let encoder_layer = EncoderLayer::new(&mut m.enter(&layers), &layer(0, names))?;
+        let x = encoder.embed(m, ids)?;
+        let x = m.repeat(&layers, x, |g, x| encoder_layer.forward(g, x, padding()))?;
+        Ok(encoder.end(m, x)?)
+    };
+    let memory = ids.map(|ids| encode(g, ids)).transpose()?;
+    if let Some(memory) = memory {
+        g.output("encoder_last_hidden_state", memory);
+    }
+    let [h, _, depth] = &sizes.stacks[1];
+    if let (true, Some(memory)) = (request.source, memory) {
+        let mut scope = g.scope("model.decoder");
+        let layers = scope.repeated("layers", depth.clone());
+        let maps = layer(1, decoder_names()).keys_and_values(&mut scope.enter(&layers))?;
+        return source_heads(&mut scope, (&layers, CROSS), &maps, memory);
+    }
+    let targets = match (source, ids) {
+        ("n", Some(ids)) => moved_on(g, ids, first)?,
         _ => token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?,
     };
-    g.size_role(SizeRole::Tokens, "n");
+    causal_sizes(g, request);
+    let past = first_position(request);
     let mut scope = g.scope("model.decoder");
     let m = &mut *scope;
-    let decoder = stack(m, &words, Poly::zero())?;
-    let layers = m.repeated("layers", sizes.stacks[1][2].clone());
+    let decoder = stack(m, &words, past.clone())?;
+    let layers = m.repeated("layers", depth.clone());
     let layer = DecoderLayer::new(&mut m.enter(&layers), &layer(1, decoder_names()))?;
     let x = decoder.embed(m, targets)?;
-    let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, memory, Mask::causal(), padding()))?;
+    let kept = Kept::heads(Axis::new("h", h), "e".into());
+    let x = m.repeat(&layers, x, |g, x| {
+        let memory = attended(g, memory, (CROSS, &kept))?;
+        cached(g, request, (&layers, "self_attn", &kept), |g, earlier| {
+            let mask = Mask { offset: Some(past), ..Mask::none() };
+            let call = Attend { mask, past: earlier, ..Attend::default() };
+            layer.forward_with(g, x, memory, call, padding().into())
+        })
+    })?;
     let x = decoder.end(m, x)?;
     drop(scope);
     match class {

@@ -219,7 +219,9 @@ pub(super) fn build(
         x = map.forward(m, x)?;
     }
     let bias = match (variant.relative, buckets) {
-        (Some(table), Some(buckets)) => Some(buckets.bias(&mut m.scope(table), true, "n")?),
+        (Some(table), Some(buckets)) => {
+            Some(buckets.bias(&mut m.scope(table), true, "n", &Poly::zero())?)
+        }
         _ => None,
     };
     let x = m.repeat(&layers, x, |g, x| -> Result<Var, Problem> {

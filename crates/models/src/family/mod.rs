@@ -53,6 +53,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
 use opledger_dims::{escaped, nearest};
+use opledger_ir::SizeRole;
 use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
 
@@ -175,10 +176,21 @@ impl Config {
                 Problem::Config(error) => error,
                 Problem::Layer(problem) => ConfigError::Layer { origin: keys.origin(), problem },
             })?;
+            if request.source && recorder.graph.size_of(SizeRole::Memory).is_none() {
+                let problem = "this model has no encoder that its decoder attends to".to_owned();
+                return Err(ConfigError::Request { origin: keys.origin(), problem });
+            }
             Ok(recorder)
         };
         let (recorded, not_understood) = self.with_keys(build)?;
-        let Recorder { mut graph, sizes, names, positions } = recorded;
+        let Recorder { mut graph, mut sizes, names, positions } = recorded;
+        // The encoder alone and the decoder alone have not all sizes of the pair.
+        let pair = graph.size_of(SizeRole::Memory).is_some();
+        if pair && (request.source || request.past) {
+            let symbols = graph.symbols();
+            let own = sizes.iter().filter(|(size, _)| symbols.contains(*size));
+            sizes = own.map(|(size, value)| (size.clone(), value.clone())).collect();
+        }
         Ok(ModelGraph {
             conditions: Vec::new(),
             notes: self.fit_pooler(&mut graph),

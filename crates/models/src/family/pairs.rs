@@ -1,11 +1,13 @@
-//! What pairs of an encoder and a decoder have in common: the text moved on for the decoder, and heads
-//! that read its result. Named as in the `transformers` library.
+//! What pairs of an encoder and a decoder have in common: the text moved on for the decoder, how the
+//! decoder is given the encoder's result, and heads that read its own. Named as in the `transformers`
+//! library.
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, IndexMap, Rearrange};
-use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Var};
-use opledger_nn::{Linear, LinearConfig};
+use opledger_ir::{Axis, Cached, Graph, GraphError, IndexExpr, Scope, Var};
+use opledger_nn::{KeysAndValues, Linear, LinearConfig};
 
+use super::causal::Kept;
 use super::heads::{classifier, dropped};
 use super::recorder::Problem;
 use super::request::Request;
@@ -32,6 +34,47 @@ pub(super) fn moved_on(g: &mut Graph, ids: Var, first: First) -> Result<Var, Gra
     };
     let axes = ["b", "n"].map(Axis::from).to_vec();
     g.record("moved_on", IndexMap { axes, value, truth: false }, &[ids])
+}
+
+/// Keys and values of the source that the layers of a decoder attend to, made by maps of their own, as
+/// results `cross_key` and `cross_value` of each layer.
+pub(super) fn source_heads(
+    g: &mut Graph,
+    (layers, attention): (&Scope, &str),
+    maps: &KeysAndValues,
+    memory: Var,
+) -> Result<(), Problem> {
+    g.repeat(layers, memory, |g, memory| -> Result<Var, Problem> {
+        let (keys, values) = maps.forward(g, memory)?;
+        for (name, var) in ["cross_key", "cross_value"].into_iter().zip([keys, values]) {
+            g.output(&format!("{}.{attention}.{name}", layers.path()), var);
+        }
+        Ok(memory)
+    })?;
+    Ok(())
+}
+
+/// What a layer of a decoder attends to beside the text: the encoder's result, or keys and values of it
+/// as inputs `cross_key` and `cross_value` of the attention in a scope.
+pub(super) fn attended(
+    g: &mut Graph,
+    memory: Option<Var>,
+    (attention, kept): (&str, &Kept),
+) -> Result<(Var, Var), Problem> {
+    if let Some(memory) = memory {
+        return Ok((memory, memory));
+    }
+    let g = &mut *g.scope(attention);
+    let mut input = |(of, axes): &(Cached, Vec<Axis>)| {
+        let outer = [Axis::from("b"), Axis::from("m")];
+        let name = format!("cross_{}", of.name());
+        let var = g.input(&name, outer.into_iter().chain(axes.iter().cloned()))?;
+        g.cache(*of, var, var);
+        Ok::<_, GraphError>(var)
+    };
+    let [keys, values] = &kept.0;
+    let (keys, values) = (input(keys)?, input(values)?);
+    Ok((keys, values))
 }
 
 /// Refuses padding where the last token of a text is asked for.

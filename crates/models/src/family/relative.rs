@@ -28,23 +28,25 @@ impl Buckets {
         Ok(Buckets { count, max_distance, heads })
     }
 
-    /// `[h, query, key]`: the row of the table, in the present scope, for each relative position; the
-    /// same in every layer.
+    /// `[h, query, key]`: the row of the table, in the present scope, for each relative position of
+    /// tokens to those and the `past` ones before them; the same in every layer.
     pub(super) fn bias(
         &self,
         g: &mut Graph,
         bidirectional: bool,
         tokens: &str,
+        past: &Poly,
     ) -> Result<Var, Problem> {
         let table = Embedding::table(g, ("t", self.count), ("h", &self.heads), false)?;
-        let (query, key) = (Axis::from(tokens), Axis::new(format!("{tokens}'"), tokens));
+        let (query, key) =
+            (Axis::from(tokens), Axis::new(format!("{tokens}'"), past + &Poly::from(tokens)));
         let ids = g.table(
             "",
             Table::RelativeBuckets {
                 bidirectional,
                 buckets: self.count as usize,
                 max_distance: self.max_distance as usize,
-                offset: Poly::zero(),
+                offset: past.clone(),
                 query: query.clone(),
                 key: key.clone(),
             },

@@ -6,8 +6,13 @@ use opledger_nn::LatentForm;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Earlier tokens come as keys and values: inputs `past_key` and `past_value` of each layer, `p`
-    /// tokens long, and results `present_key` and `present_value`.
+    /// tokens long, and results `present_key` and `present_value`. Of an encoder and a decoder it is the
+    /// decoder alone, each layer of which is given the keys and values of the source, `cross_key` and
+    /// `cross_value`.
     pub past: bool,
+    /// Of an encoder and a decoder, what is done once for all tokens that are generated: the encoder, and
+    /// the `cross_key` and `cross_value` of each layer of the decoder.
+    pub source: bool,
     /// An input `attention_mask` says which tokens are padding.
     pub attention_mask: bool,
     /// Of which tokens a language model gives scores.

@@ -4,16 +4,17 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor};
-use opledger_ir::{Mask, SizeRole, Var};
+use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
 use opledger_nn::{
     Attend, AttentionConfig, AttentionNames, DecoderLayer, Embedding, EncoderLayer,
     FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames, LmHead, Norm, NormConfig, Origin,
     Residual,
 };
 
+use super::causal::{Kept, cached, causal_sizes, first_position, logits};
 use super::checks::{classes, head, no_past, same};
 use super::heads::{answer, answer_classes, classifier, dropped};
-use super::pairs::{First, moved_on, text_classes, unpadded};
+use super::pairs::{First, attended, moved_on, source_heads, text_classes, unpadded};
 use super::recorder::{Problem, Recorder};
 use super::relative::Buckets;
 use super::request::Request;
@@ -76,6 +77,9 @@ const MT5: Variant = Variant {
     scales: false,
 };
 
+/// A decoder layer's attention to the encoder's result.
+const CROSS: &str = "layer.1.EncDecAttention";
+
 /// The table of relative positions, which the first layer of a stack has for all.
 const TABLE: &str = "block.0.layer.0.SelfAttention.relative_attention_bias";
 
@@ -94,7 +98,12 @@ fn build(
     variant: &Variant,
 ) -> Result<(), Problem> {
     let class = head(keys, variant.classes)?;
-    no_past(keys, request)?;
+    match class {
+        Class::Scores | Class::Stacks => {}
+        Class::Encoder | Class::TextClasses | Class::TokenClasses | Class::Answer => {
+            no_past(keys, request)?;
+        }
+    }
     // What `feed_forward_proj` says in other words, and what says how to train or generate.
     keys.pass_over(&["dense_act_fn", "is_gated_act", "n_positions", "pad_token_id", "output_past"]);
     keys.only("is_decoder", false)?;
@@ -162,6 +171,7 @@ fn build(
         },
         norm,
         residual: Residual::PreNorm,
+        memory_heads: request.past,
         names,
         ..LayerConfig::new(c.clone(), h.clone(), 1)
     };
@@ -175,7 +185,10 @@ fn build(
         }
         Class::Scores | Class::Stacks => ("m", SizeRole::Memory),
     };
-    let ids = token_ids(g, "input_ids", ["b", source], v.clone())?;
+    let ids = match request.past {
+        true => None,
+        false => Some(token_ids(g, "input_ids", ["b", source], v.clone())?),
+    };
     g.size_role(SizeRole::Batch, "b");
     g.size_role(role, source);
     let keep = match request.attention_mask {
@@ -184,64 +197,77 @@ fn build(
     };
     let padding = || keep.map_or_else(Mask::none, |keep| Mask::none().keeping(keep));
     let shared = Embedding::new(&mut g.scope("shared"), v.clone(), c.clone())?;
-
-    let mut scope = g.scope("encoder");
-    let stack = scope.repeated("block", l);
-    let layer = EncoderLayer::new(
-        &mut scope.enter(&stack),
-        &config(LayerNames::encoder(
-            "layer.0.SelfAttention",
-            "layer.1.DenseReluDense",
-            ["layer.0.layer_norm", "layer.1.layer_norm"],
-        )),
-    )?;
-    let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
-    let x = shared.forward(&mut scope, ids)?;
-    let bias = buckets.bias(&mut scope.scope(TABLE), true, source)?;
-    let memory = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
-        let call = Attend { mask: padding(), bias: Some(bias), ..Attend::default() };
-        Ok(layer.forward_with(g, x, call)?.output)
-    })?;
-    let memory = last.forward(&mut scope, memory)?;
-    drop(scope);
-    match class {
-        Class::Encoder => {
+    let encode = |g: &mut Graph, ids: Var| -> Result<Var, Problem> {
+        let mut scope = g.scope("encoder");
+        let stack = scope.repeated("block", l.clone());
+        let layer = EncoderLayer::new(
+            &mut scope.enter(&stack),
+            &config(LayerNames::encoder(
+                "layer.0.SelfAttention",
+                "layer.1.DenseReluDense",
+                ["layer.0.layer_norm", "layer.1.layer_norm"],
+            )),
+        )?;
+        let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
+        let x = shared.forward(&mut scope, ids)?;
+        let bias = buckets.bias(&mut scope.scope(TABLE), true, source, &Poly::zero())?;
+        let memory = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
+            let call = Attend { mask: padding(), bias: Some(bias), ..Attend::default() };
+            Ok(layer.forward_with(g, x, call)?.output)
+        })?;
+        Ok(last.forward(&mut scope, memory)?)
+    };
+    let memory = ids.map(|ids| encode(g, ids)).transpose()?;
+    match (class, memory) {
+        (Class::Encoder, Some(memory)) => {
             g.output("last_hidden_state", memory);
             return Ok(());
         }
-        Class::TokenClasses => {
+        (Class::TokenClasses, Some(memory)) => {
             let x = dropped(g, memory)?;
             let scores = classifier(g, "classifier", x, &k)?;
             g.output("logits", scores);
             return Ok(());
         }
-        Class::Scores | Class::Stacks | Class::TextClasses | Class::Answer => {}
+        (Class::Scores | Class::Stacks | Class::TextClasses | Class::Answer, Some(memory)) => {
+            g.output("encoder_last_hidden_state", memory);
+        }
+        (_, None) => {}
     }
 
-    g.output("encoder_last_hidden_state", memory);
-    let targets = match source {
-        "n" => moved_on(g, ids, First::Token(start))?,
+    let config = config(LayerNames::decoder(
+        "layer.0.SelfAttention",
+        CROSS,
+        "layer.2.DenseReluDense",
+        ["layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"],
+    ));
+    if let (true, Some(memory)) = (request.source, memory) {
+        let mut scope = g.scope("decoder");
+        let stack = scope.repeated("block", decoder_layers);
+        let maps = config.keys_and_values(&mut scope.enter(&stack))?;
+        return source_heads(&mut scope, (&stack, CROSS), &maps, memory);
+    }
+    let targets = match (source, ids) {
+        ("n", Some(ids)) => moved_on(g, ids, First::Token(start))?,
         _ => token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?,
     };
-    g.size_role(SizeRole::Tokens, "n");
+    causal_sizes(g, request);
+    let past = first_position(request);
     let mut scope = g.scope("decoder");
     let stack = scope.repeated("block", decoder_layers);
-    let layer = DecoderLayer::new(
-        &mut scope.enter(&stack),
-        &config(LayerNames::decoder(
-            "layer.0.SelfAttention",
-            "layer.1.EncDecAttention",
-            "layer.2.DenseReluDense",
-            ["layer.0.layer_norm", "layer.1.layer_norm", "layer.2.layer_norm"],
-        )),
-    )?;
+    let layer = DecoderLayer::new(&mut scope.enter(&stack), &config)?;
     let last = Norm::new(&mut scope.scope("final_layer_norm"), ("c", &c), norm)?;
     let x = shared.forward(&mut scope, targets)?;
-    let bias = buckets.bias(&mut scope.scope(TABLE), false, "n")?;
-    let x = scope.repeat(&stack, x, |g, x| -> Result<Var, Problem> {
-        let call = Attend { mask: Mask::causal(), bias: Some(bias), ..Attend::default() };
-        let cross = Attend { mask: padding(), ..Attend::default() };
-        Ok(layer.forward_with(g, x, memory, call, cross)?)
+    let bias = buckets.bias(&mut scope.scope(TABLE), false, "n", &past)?;
+    let kept = Kept::heads(Axis::new("h", &h), Axis::new("e", &e));
+    let x = scope.repeat(&stack, x, |g, x| {
+        let memory = attended(g, memory, (CROSS, &kept))?;
+        cached(g, request, (&stack, "layer.0.SelfAttention", &kept), |g, earlier| {
+            let mask = Mask { offset: Some(past), ..Mask::none() };
+            let call = Attend { mask, bias: Some(bias), past: earlier, ..Attend::default() };
+            let cross = Attend { mask: padding(), ..Attend::default() };
+            layer.forward_with(g, x, memory, call, cross)
+        })
     })?;
     let x = last.forward(&mut scope, x)?;
     drop(scope);
@@ -255,13 +281,14 @@ fn build(
         Class::Scores | Class::Encoder | Class::TokenClasses => {}
     }
     let g = &mut *g.scope("lm_head");
-    let x = if scaled { g.scale(x, Factor::InverseSqrt(c.clone()))? } else { x };
-    let head = match tied {
-        true => LmHead::tied(g, &shared),
-        false => LmHead::new(g, c, v, false)?,
-    };
-    let scores = head.forward(g, x)?;
-    g.output("logits", scores);
+    logits(g, request, x, |g, x| {
+        let x = if scaled { g.scale(x, Factor::InverseSqrt(c.clone()))? } else { x };
+        let head = match tied {
+            true => LmHead::tied(g, &shared),
+            false => LmHead::new(g, c, v, false)?,
+        };
+        head.forward(g, x)
+    })?;
     if tied {
         r.names = std::mem::take(&mut r.names).tie("lm_head.weight", "shared.weight");
     }

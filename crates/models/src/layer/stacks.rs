@@ -26,6 +26,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         residual: residual(s)?,
         residual_scale: None,
         dropout: s.dropout(),
+        memory_heads: false,
         names: LayerNames::default(),
     })
 }

@@ -3,6 +3,7 @@
 //! (Ainslie et al. 2023) or, with one, multi-query attention (Shazeer 2019).
 
 mod core;
+mod heads;
 mod latent;
 
 use opledger_dims::Poly;
@@ -10,9 +11,10 @@ use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
+pub use self::heads::KeysAndValues;
+use self::heads::{Heads, maps};
 pub use self::latent::{LatentAttention, LatentConfig, LatentForm};
 use crate::linear::param;
-use crate::sizes::{Named, positive, quotient};
 use crate::{
     AttentionNames, DropoutConfig, Linear, LinearConfig, NnError, Norm, NormConfig, RotaryEmbedding,
 };
@@ -77,6 +79,8 @@ pub struct AttentionConfig {
     pub origin: Origin,
     /// Whether the library stores the projections `[in, out]`.
     pub inputs_first: bool,
+    /// Whether keys and values are given as heads, made by [`KeysAndValues`], and not made here.
+    pub given_heads: bool,
     /// Where the projections stand.
     pub names: AttentionNames,
 }
@@ -116,6 +120,7 @@ impl AttentionConfig {
             frozen: false,
             origin: Origin::Torch,
             inputs_first: false,
+            given_heads: false,
             names: AttentionNames::default(),
         }
     }
@@ -193,8 +198,8 @@ pub struct Attended {
 pub struct MultiheadAttention {
     scope: Scope,
     query: Linear,
-    key: Linear,
-    value: Linear,
+    /// Absent where keys and values are given as heads.
+    keys: Option<KeysAndValues>,
     out: Option<Linear>,
     head_dim: Poly,
     qk_norm: Option<[Norm; 2]>,
@@ -217,51 +222,22 @@ impl MultiheadAttention {
         });
         let g = &mut *g.enter(&scope);
         let (c, h) = (&config.embed_dim, &config.num_heads);
-        let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
-        let head_dim = match &config.head_dim {
-            Some(given) => given.clone(),
-            None => quotient(g, "e", Named("embed_dim", c), Named("num_heads", h), "head_dim")?,
-        };
-        let value_dim = config.value_head_dim.as_ref().unwrap_or(&head_dim);
-        positive("kv_heads", kv_heads)?;
-        if let (Some(value), Some(by)) = (h.as_integer(), kv_heads.as_integer())
-            && &value % &by != 0.into()
-        {
-            return Err(NnError::Indivisible {
-                whole: "num_heads",
-                value,
-                divisor: "kv_heads",
-                by,
-            });
-        }
-
-        let width = |size: &Option<Poly>| Axis::new("c", size.as_ref().unwrap_or(c));
-        let heads = Axis::new("h", h);
-        let shared = Axis::new(if kv_heads == h { "h" } else { "g" }, kv_heads);
-        let e = Axis::new("e", &head_dim);
-        let f = Axis::new(if *value_dim == head_dim { "e" } else { "f" }, value_dim);
+        let heads = Heads::new(g, config)?;
         let names = &config.names;
-        let maps = match &names.fused {
-            Some(name) => {
-                let which = Projection::QueryKeyValue;
-                g.scope(name).module(ModuleClass::FusedLinear(config.linear(false, which).facts))
-            }
-            None => g.here(),
+        let maps = maps(g, config);
+        let linear = config.linear(config.bias, Projection::Query);
+        let (from, to) = (vec![Axis::new("c", c)], heads.queries.to_vec());
+        let query = Linear::between(&mut g.enter(&maps).scope(&names.query), from, to, linear)?;
+        let keys = match config.given_heads {
+            true => None,
+            false => Some(KeysAndValues::within(&mut g.enter(&maps), config, &heads)?),
         };
-        let mut project = |name: &str, which: Projection, from: Axis, to: Vec<Axis>| {
-            let linear = config.linear(config.bias, which);
-            Linear::between(&mut g.enter(&maps).scope(name), vec![from], to, linear)
-        };
-        let to = vec![heads.clone(), e.clone()];
-        let query = project(&names.query, Projection::Query, Axis::new("c", c), to.clone())?;
-        let of_keys = vec![shared.clone(), e.clone()];
-        let key = project(&names.key, Projection::Key, width(&config.kdim), of_keys.clone())?;
-        let value =
-            project(&names.value, Projection::Value, width(&config.vdim), vec![shared, f.clone()])?;
         let out = match config.out_proj {
             true => {
-                let (from, to) = (vec![heads, f], vec![Axis::new("c", c)]);
+                let [head, _] = &heads.queries;
+                let from = vec![head.clone(), heads.values[1].clone()];
                 let linear = config.linear(config.out_bias, Projection::Output);
+                let to = vec![Axis::new("c", c)];
                 Some(Linear::between(&mut g.scope(&names.out), from, to, linear)?)
             }
             false => None,
@@ -274,25 +250,27 @@ impl MultiheadAttention {
             false => None,
         };
         let mut norm = |name, all: Vec<Axis>, norm| {
-            let axes = if config.qk_norm_joint { all } else { vec![e.clone()] };
+            let axes = if config.qk_norm_joint { all } else { vec![heads.keys[1].clone()] };
             Norm::over(&mut g.scope(name), axes, norm)
         };
         let qk_norm = match config.qk_norm {
-            Some(config) => Some([norm("q_norm", to, config)?, norm("k_norm", of_keys, config)?]),
+            Some(config) => {
+                let [queries, keys] = [&heads.queries, &heads.keys].map(|axes| axes.to_vec());
+                Some([norm("q_norm", queries, config)?, norm("k_norm", keys, config)?])
+            }
             None => None,
         };
         let scale = match config.scale {
             Some(scale) => Some(Factor::Number(scale)),
-            None => config.scaled.then(|| Factor::InverseSqrt(head_dim.clone())),
+            None => config.scaled.then(|| Factor::InverseSqrt(heads.queries[1].size.clone())),
         };
         let (rope, dropout, soft_cap) = (config.rope.clone(), config.dropout, config.soft_cap);
         Ok(MultiheadAttention {
             scope,
             query,
-            key,
-            value,
+            keys,
             out,
-            head_dim,
+            head_dim: heads.queries[1].size.clone(),
             qk_norm,
             rope,
             scale,
@@ -302,7 +280,8 @@ impl MultiheadAttention {
         })
     }
 
-    /// Queries `[b, n, c]`, keys `[b, m, c]` and values `[b, m, c]` to `[b, n, c]`.
+    /// Queries `[b, n, c]`, keys `[b, m, c]` and values `[b, m, c]` to `[b, n, c]`; where heads are
+    /// given, keys `[b, m, g, e]` and values `[b, m, g, f]`.
     ///
     /// # Errors
     /// When the operands do not fit the configuration or each other.
@@ -333,8 +312,10 @@ impl MultiheadAttention {
             }
         }
         let mut q = self.query.forward(g, query)?;
-        let mut k = self.key.forward(g, key)?;
-        let mut v = self.value.forward(g, value)?;
+        let (mut k, mut v) = match &self.keys {
+            Some(maps) => maps.project(g, key, value)?,
+            None => (key, value),
+        };
         if let Some([query, key]) = &self.qk_norm {
             (q, k) = (query.forward(g, q)?, key.forward(g, k)?);
         }

@@ -23,7 +23,10 @@ pub struct Generation {
     pub text: Option<String>,
     /// Threads that executed.
     pub threads: usize,
-    /// The steps, the prompt's first.
+    /// The run of the encoder over the prompt, where the model has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceRun>,
+    /// The steps, the first of which takes the prompt; of a model with an encoder, the first token.
     pub steps: Vec<Step>,
     /// Bytes of keys and values at the end.
     #[serde(serialize_with = "json::quantity")]
@@ -33,6 +36,21 @@ pub struct Generation {
     /// What the numbers mean.
     #[serde(serialize_with = "json::pairs")]
     pub conventions: Vec<(&'static str, &'static str)>,
+}
+
+/// The run of an encoder.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceRun {
+    /// Tokens that it took.
+    pub tokens: usize,
+    /// Wall-clock time.
+    pub ms: f64,
+    /// Multiplications inside contractions, as the ledger has them.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: Integer,
+    /// All scalar operations, as the ledger has them.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
 }
 
 /// One run of the model.
@@ -55,11 +73,50 @@ pub struct Step {
 }
 
 impl Generation {
-    fn phases(&self) -> Vec<(&'static str, &[Step])> {
-        match self.steps.split_first() {
-            Some((_, [])) => vec![("prompt", &self.steps[..])],
-            Some((_, rest)) => vec![("prompt", &self.steps[..1]), ("new tokens", rest)],
-            None => Vec::new(),
+    /// Steps, tokens, time, macs and flops of what is done one after the other.
+    fn phases(&self) -> Vec<(&'static str, Phase)> {
+        let encoder = self.source.iter().map(|run| ("encoder", Phase::of_source(run)));
+        let (first, rest) = self.steps.split_at(self.steps.len().min(1));
+        let name = if self.source.is_some() { "first token" } else { "prompt" };
+        let steps = [(name, first), ("new tokens", rest)].into_iter();
+        let steps = steps.filter(|(_, steps)| !steps.is_empty());
+        encoder.chain(steps.map(|(name, steps)| (name, Phase::of_steps(steps)))).collect()
+    }
+}
+
+/// What one phase took.
+#[derive(Clone, Default)]
+struct Phase {
+    runs: usize,
+    tokens: usize,
+    ms: f64,
+    macs: Integer,
+    flops: Integer,
+}
+
+impl Phase {
+    fn of_source(run: &SourceRun) -> Phase {
+        let SourceRun { tokens, ms, macs, flops } = run.clone();
+        Phase { runs: 1, tokens, ms, macs, flops }
+    }
+
+    fn of_steps(steps: &[Step]) -> Phase {
+        Phase {
+            runs: steps.len(),
+            tokens: steps.iter().map(|step| step.tokens).sum(),
+            ms: steps.iter().map(|step| step.ms).sum(),
+            macs: steps.iter().map(|step| &step.macs).sum(),
+            flops: steps.iter().map(|step| &step.flops).sum(),
+        }
+    }
+
+    fn and(self, other: &Phase) -> Phase {
+        Phase {
+            runs: self.runs + other.runs,
+            tokens: self.tokens + other.tokens,
+            ms: self.ms + other.ms,
+            macs: self.macs + &other.macs,
+            flops: self.flops + &other.flops,
         }
     }
 }
@@ -75,24 +132,22 @@ impl Record for Generation {
             Column::number("macs"),
             Column::number("flops"),
         ];
-        let row = |name: &'static str, steps: &[Step]| {
-            let tokens: usize = steps.iter().map(|step| step.tokens).sum();
-            let ms: f64 = steps.iter().map(|step| step.ms).sum();
-            let (macs, flops): (Integer, Integer) =
-                (steps.iter().map(|s| &s.macs).sum(), steps.iter().map(|s| &s.flops).sum());
+        let row = |name: &'static str, phase: &Phase| {
+            let Phase { runs, tokens, ms, macs, flops } = phase;
             Row::new([
                 name.into(),
-                Integer::from(steps.len()).cell(),
-                Integer::from(tokens).cell(),
+                Integer::from(*runs).cell(),
+                Integer::from(*tokens).cell(),
                 format!("{ms:.1}").into(),
-                format!("{:.1}", tokens as f64 / ms * 1e3).into(),
+                format!("{:.1}", *tokens as f64 / ms * 1e3).into(),
                 macs.cell(),
                 flops.cell(),
             ])
         };
-        let mut rows: Vec<Row> =
-            self.phases().into_iter().map(|(name, steps)| row(name, steps)).collect();
-        rows.push(row("all", &self.steps).ruled());
+        let phases = self.phases();
+        let mut rows: Vec<Row> = phases.iter().map(|(name, phase)| row(name, phase)).collect();
+        let all = phases.iter().fold(Phase::default(), |all, (_, phase)| all.and(phase));
+        rows.push(row("all", &all).ruled());
         let ids: Vec<String> = self.generated.iter().map(i64::to_string).collect();
         let mut lines = vec![format!("ids: {}", ids.join(", "))];
         lines.extend(self.text.iter().map(|text| format!("text: {text}")));

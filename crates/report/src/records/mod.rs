@@ -29,7 +29,7 @@ pub use execution::{
     TheoremRecord, WallMs,
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
-pub use generation::{Generation, Step};
+pub use generation::{Generation, SourceRun, Step};
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
