@@ -82,6 +82,7 @@ fn attend<M: Meter>(s: Sizes, data: &[Vec<f32>; 3], out: &mut [f32], meter: &M) 
         mask: Mask::default(),
         bias: None,
         scale: Some(1.0 / (s.width as f32).sqrt()),
+        divides: false,
         soft_cap: None,
         sinks: None,
     };

@@ -21,8 +21,10 @@ const PROGRAMS: &[&str] = &[
     "further",
     "gemma3",
     "gpt_oss",
+    "groups",
     "in_place",
     "joined",
+    "kept",
     "llama",
     "mixtral",
     "modes",
@@ -38,6 +40,7 @@ const PROGRAMS: &[&str] = &[
     "slopes",
     "t5_encoder",
     "thumbnail",
+    "unknown",
     "upscaled",
     "vit",
     "windows",
@@ -200,8 +203,28 @@ fn masks_are_read_from_what_made_them() {
         };
         assert_eq!(graph.nodes().iter().filter(pairs).count(), 0, "{name}: {graph}");
     }
-    // A scale may be a division, and stand behind the mask.
+    // A scale may be a division, which is counted as one, and stand behind the mask: of two heads as
+    // many as the softmax has.
     assert_eq!(details("divided"), ["causal from 0"; 2]);
+    let total = imported("divided").graph.cost().total();
+    assert_eq!(total[Class::Div].to_string(), "4·b·n² + 4·b·n");
+    // Heads that are grouped, by letters, by matrices or place by place.
+    assert_eq!(details("groups"), ["causal from 0"; 7]);
+    // Each of 4·(4 + 4) for each of (n² + n)/2 pairs, and 2·16·16 for each token.
+    assert_eq!(macs("groups"), "112·b·n² + 624·b·n");
+    // What a module keeps: a triangle is one, whatever its elements are; of what has no rule the pairs
+    // are counted, of its own size and of what is cut from it.
+    let triangle = "causal from 0";
+    let known = [triangle, triangle, triangle, keys, keys, "causal from 0, bias"];
+    assert_eq!(details("kept"), known);
+    let graph = imported("kept").graph;
+    let odd = |n: usize| {
+        let sees = |at: &usize| at / n % 3 >= at % n % 5 || at.is_multiple_of(n);
+        (0..n * n).filter(sees).count()
+    };
+    let sizes = graph.complete(&Binding::from_iter([("b", 1), ("n", 8)])).unwrap();
+    assert_eq!(sizes.get(&"pairs".into()), Some(&odd(8).into()));
+    assert_eq!(sizes.get(&"pairs_2".into()), Some(&odd(12).into()));
     // Two heads; a triangle of pairs, and a sink in each row.
     let exponentials = imported("capped").graph.cost().total()[Class::Exp].to_string();
     assert_eq!(exponentials, "b·n² + 3·b·n");
@@ -209,6 +232,16 @@ fn masks_are_read_from_what_made_them() {
     let pairs = imported.graph.definitions().iter().any(|d| d.to_string().contains("mask tensor"));
     assert!(pairs, "{:?}", imported.graph.definitions());
     assert!(imported.conditions.iter().any(|condition| condition.to_string() == "n ≤ 30"));
+}
+
+/// Under a mask whose scores meet values in a form that is not known all pairs are counted, and told.
+#[test]
+fn what_is_counted_though_a_mask_hides_it_is_told() {
+    let told = imported("unknown").in_full;
+    assert!(told.len() == 1 && told[0].contains("the mask in the model itself"), "{told:?}");
+    for name in PROGRAMS.iter().filter(|name| **name != "unknown") {
+        assert_eq!(imported(name).in_full, Vec::<String>::new(), "{name}");
+    }
 }
 
 #[test]

@@ -469,7 +469,7 @@ def _source(
 
 
 def _write(program: ExportedProgram, model: Any, path: Path) -> None:
-    """An archive as ``torch.export.save`` writes it, without the elements of tensors."""
+    """An archive as ``torch.export.save`` writes it, of the elements of tensors only those of masks and places."""
     from torch._export.serde.serialize import serialize
 
     takes = inspect.signature(serialize).parameters
@@ -480,13 +480,65 @@ def _write(program: ExportedProgram, model: Any, path: Path) -> None:
         name: {"path_name": f"weight_{i}", "is_param": True, "use_pickle": False, "tensor_meta": None}
         for name, i in _storages(model, program).items()
     }
+    marks = {name: tensor for name, tensor in _stored(program) if _marks(tensor)}
+    for i, (name, tensor) in enumerate(marks.items()):
+        weights[name] = {
+            "path_name": f"mark_{i}",
+            "is_param": False,
+            "use_pickle": False,
+            "tensor_meta": _layout(tensor),
+        }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         folder = path.stem
+        for i, tensor in enumerate(marks.values()):
+            data = bytes(tensor.contiguous().cpu().untyped_storage())
+            archive.writestr(f"{folder}/data/weights/mark_{i}", data[: tensor.numel() * tensor.element_size()])
         archive.writestr(f"{folder}/archive_format", "pt2")
         archive.writestr(f"{folder}/models/{folder}.json", written.exported_program)
         archive.writestr(
             f"{folder}/data/weights/{folder}_weights_config.json", json.dumps({"config": weights})
         )
+
+
+def _stored(program: ExportedProgram) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that a program keeps and that are no parameters."""
+    kept = {**program.state_dict, **program.constants}
+    for name, tensor in kept.items():
+        if isinstance(tensor, torch.Tensor) and not isinstance(tensor, torch.nn.Parameter):
+            yield name, tensor
+
+
+#: The most elements of a tensor that are written.
+_MOST = 1 << 20
+
+
+def _marks(tensor: torch.Tensor) -> bool:
+    """Whether a count follows from the elements of a tensor: from whole numbers, and from reals that hide."""
+    if type(tensor) is not torch.Tensor or tensor.is_meta or not 0 < tensor.numel() <= _MOST:
+        return False
+    if not tensor.is_floating_point():
+        return not tensor.is_complex() and tensor.layout is torch.strided
+    hides = tensor <= torch.finfo(torch.float16).min
+    return tensor.dim() > 1 and bool(hides.any() or ((tensor == 0) | (tensor == 1)).all())
+
+
+def _layout(tensor: torch.Tensor) -> dict[str, Any]:
+    """The description of a tensor whose elements stand in rows, as an archive has it."""
+    from torch._export.serde.serialize import _TORCH_TO_SERIALIZE_DTYPE
+
+    def number(value: int) -> dict[str, int]:
+        return {"as_int": value}
+
+    strides = torch.empty(tensor.shape, device="meta").stride()
+    return {
+        "dtype": int(_TORCH_TO_SERIALIZE_DTYPE[tensor.dtype]),
+        "sizes": [number(size) for size in tensor.shape],
+        "requires_grad": False,
+        "device": {"type": "cpu", "index": None},
+        "strides": [number(stride) for stride in strides],
+        "storage_offset": number(0),
+        "layout": 7,
+    }
 
 
 def _storages(model: Any, program: ExportedProgram) -> dict[str, int]:

@@ -338,7 +338,7 @@ class Count:
         sums: dict[str, list[int]] = {}
         for node in record["nodes"]:
             if node["flops"]:
-                own = sums.setdefault(node["where"], [0, 0])
+                own = sums.setdefault(node["where"] or "no line:0", [0, 0])
                 own[0] += node["macs"]
                 own[1] += node["flops"]
         rows = []

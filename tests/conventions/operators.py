@@ -148,6 +148,62 @@ OPERATORS = {
     "cdist": "torch.cdist(x, y)",
     "pairwise_distance": "F.pairwise_distance(x, y)",
     "im2col": "F.unfold(x, 2)",
+    "col2im": "F.fold(x.reshape(2, 12, 4), 3, 2)",
+    "_upsample_nearest_exact1d": "F.interpolate(x[0], scale_factor=2, mode='nearest-exact')",
+    "_upsample_nearest_exact2d": "F.interpolate(x, scale_factor=2, mode='nearest-exact')",
+    "_upsample_nearest_exact3d": "F.interpolate(x[None], scale_factor=2, mode='nearest-exact')",
+    "upsample_linear1d": "F.interpolate(x[0], scale_factor=2, mode='linear')",
+    "upsample_nearest1d": "F.interpolate(x[0], scale_factor=2, mode='nearest')",
+    "upsample_nearest3d": "F.interpolate(x[None], scale_factor=2, mode='nearest')",
+    "upsample_trilinear3d": "F.interpolate(x[None], scale_factor=2, mode='trilinear')",
+    "adaptive_max_pool1d": "F.adaptive_max_pool1d(x[0], 2)",
+    "adaptive_max_pool2d": "F.adaptive_max_pool2d(x, 2)",
+    "adaptive_max_pool3d": "F.adaptive_max_pool3d(x[None], 2)",
+    "argmin": "torch.argmin(x)",
+    "bincount": "torch.bincount(i.flatten())",
+    "bitwise_xor": "torch.bitwise_xor(t, t)",
+    "channel_shuffle": "F.channel_shuffle(x[:, :2], 2)",
+    "clip": "torch.clip(x, 0.6, 1.0)",
+    "embedding_bag": "F.embedding_bag(i[0], x[0, 0])",
+    "eye": "x + torch.eye(4)",
+    "fix": "torch.fix(x)",
+    "fliplr": "torch.fliplr(x)",
+    "flipud": "torch.flipud(x)",
+    "log_sigmoid": "F.logsigmoid(x)",
+    "masked_select": "torch.masked_select(x, t)",
+    "nonzero": "torch.nonzero(t)",
+    "one_hot": "F.one_hot(i, 3)",
+    "outer": "torch.outer(v, v)",
+    "ger": "torch.ger(v, v)",
+    "pixel_shuffle": "F.pixel_shuffle(x.reshape(2, 12, 2, 2), 2)",
+    "pixel_unshuffle": "F.pixel_unshuffle(x, 2)",
+    "reflection_pad1d": "F.pad(x[0], (1, 1), mode='reflect')",
+    "reflection_pad2d": "F.pad(x, (1, 1, 1, 1), mode='reflect')",
+    "reflection_pad3d": "F.pad(x[None], (1, 1, 1, 1, 1, 1), mode='reflect')",
+    "replication_pad1d": "F.pad(x[0], (1, 1), mode='replicate')",
+    "replication_pad2d": "F.pad(x, (1, 1, 1, 1), mode='replicate')",
+    "replication_pad3d": "F.pad(x[None], (1, 1, 1, 1, 1, 1), mode='replicate')",
+    "rrelu": "F.rrelu(x)",
+    "select_scatter": "torch.select_scatter(x, y[:, 0], 1, 0)",
+    "slice_scatter": "torch.slice_scatter(x, y[:, :1], 1, 0, 1)",
+    "take_along_dim": "torch.take_along_dim(x[0], i[:1].repeat(3, 1, 1)[:, :3], 1)",
+    "unique": "torch.unique(i)",
+    "lstm": "lstm(x[0])",
+    "gru": "gru(x[0])",
+    "lstm_projected": "lstm_projected(x[0])",
+    "rnn_tanh": "rnn(x[0])",
+    "rnn_relu": "rnn_relu(x[0])",
+    "bilinear": "F.bilinear(x, y, torch.ones(5, 4, 4))",
+    "tensordot": "torch.tensordot(x[0, 0], y[0, 0], 1)",
+}
+
+#: Recurrent layers, which operators are called of as functions.
+RECURRENT = {
+    "lstm": nn.LSTM(4, 5).requires_grad_(False),
+    "gru": nn.GRU(4, 5).requires_grad_(False),
+    "rnn": nn.RNN(4, 5).requires_grad_(False),
+    "rnn_relu": nn.RNN(4, 5, nonlinearity="relu").requires_grad_(False),
+    "lstm_projected": nn.LSTM(4, 5, proj_size=2).requires_grad_(False),
 }
 
 # The figure of each tool.
@@ -165,7 +221,7 @@ class Operator(nn.Module):
         self.unread = nn.Parameter(torch.zeros(1))
 
     def forward(self, x, y, v, i, t):
-        return eval(self.line, {"torch": torch, "F": F, "x": x, "y": y, "v": v, "i": i, "t": t})
+        return eval(self.line, RECURRENT | {"torch": torch, "F": F, "x": x, "y": y, "v": v, "i": i, "t": t})
 
 
 #: Modules of torch.nn, and which of VALUES each is given.
@@ -179,6 +235,7 @@ MODULES = {
     **{f"{kind}Pool2d": (getattr(nn, f"{kind}Pool2d")(2), lambda x: x) for kind in ("Max", "Avg", "AdaptiveAvg")},
     **{f"{kind}Pool3d": (getattr(nn, f"{kind}Pool3d")(2), lambda x: x[None]) for kind in ("Max", "Avg", "AdaptiveAvg")},
     **{kind: (getattr(nn, kind)(), lambda x: x) for kind in ("ReLU6", "ELU", "LeakyReLU")},
+    **{kind: (getattr(nn, kind)(4, 5), lambda x: x[0]) for kind in ("LSTM", "GRU", "RNN")},
 }
 
 

@@ -167,7 +167,7 @@ fn onnx_attends_as_attention_does() {
         let cap = case.float("softcap", 0.0);
         let scale = case.float("scale", 1.0 / (width as f64).sqrt());
         let scoring = Scoring {
-            scale: Some(Factor::Number(scale)),
+            scale: Some(Factor::Number(scale).into()),
             soft_cap: (cap != 0.0).then_some(cap),
             bias,
             mask,

@@ -241,6 +241,87 @@ class Divided(nn.Module):
         return before.softmax(-1) @ v, after.softmax(-1) @ v
 
 
+class Groups(nn.Module):
+    """Causal attention whose heads are grouped, each time written in another way: two heads of keys for four
+    of queries, by letters in two orders, by matrices that are broadcast, by products place by place, by
+    matrices that are merged and cut; one head of keys for all; letters under dots; all positions of a
+    plane as keys."""
+
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(16, 16)
+        self.keys = nn.Linear(16, 16)
+
+    def forward(self, x):
+        b, n, _ = x.shape
+        hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
+        minus = float("-inf")
+        q = self.query(x).unflatten(-1, (2, 2, 4))
+        k, v = (part.unflatten(-1, (2, 4)) for part in self.keys(x).chunk(2, -1))
+        scores = (torch.einsum("bngre,bmge->bgrnm", q, k) * 0.5).masked_fill(hidden, minus)
+        letters = torch.einsum("bgrnm,bmge->bngre", scores.softmax(-1), v)
+        scores = torch.einsum("bmge,bngre->bmrgn", k, q) / 2
+        scores = scores.masked_fill(hidden.T[:, None, None, :], minus).softmax(1)
+        turned = torch.einsum("bmge,bmrgn->bnrge", v, scores)
+        k, v = (part.transpose(1, 2) for part in (k, v))
+        scores = q.permute(0, 2, 3, 1, 4) @ k.unsqueeze(2).mT / 2
+        scores = torch.where(hidden, minus, scores).softmax(-1)
+        broadcast = scores @ v.unsqueeze(2)
+        q, k, v = q.flatten(2, 3).transpose(1, 2), *(part.repeat_interleave(2, 1) for part in (k, v))
+        scores = (q.unsqueeze(3) * k.unsqueeze(2)).sum(-1).masked_fill(hidden, minus).softmax(-1)
+        places = (scores.unsqueeze(-1) * v.unsqueeze(2)).sum(3)
+        merged = [part.reshape(b * 4, n, 4) for part in (q, k, v)]
+        scores = torch.bmm(merged[0], merged[1].transpose(1, 2)).view(b, 4, n, n)
+        scores = scores + torch.zeros(n, n).masked_fill(hidden, minus)
+        cut = torch.bmm(scores.view(b * 4, n, n).softmax(-1), merged[2])
+        scores = torch.einsum("bhne,bme->bnhm", q, k[:, 0]).masked_fill(hidden[:, None], minus)
+        one = torch.einsum("bnhm,bme->bnhe", scores.softmax(-1), v[:, 0])
+        scores = torch.einsum("...ne,...me->...nm", q, k).masked_fill(hidden, minus).softmax(-1)
+        dots = torch.einsum("...nm,...me->...ne", scores, v)
+        return letters, turned, broadcast, places, cut, one, dots
+
+
+class Unknown(nn.Module):
+    """A softmax that is written out, under a mask."""
+
+    def forward(self, q, k, v):
+        n = q.shape[1]
+        scores = (q @ k.mT).masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), float("-inf"))
+        powers = (scores - scores.amax(-1, keepdim=True)).exp()
+        return powers / powers.sum(-1, keepdim=True) @ v
+
+
+class Kept(nn.Module):
+    """Masks that a module keeps: truth values, numbers and least floats, a triangle and no rule; as large as
+    they are needed, or cut."""
+
+    def __init__(self):
+        super().__init__()
+        hidden = torch.ones(12, 12, dtype=torch.bool).triu(1)
+        odd = torch.arange(12)[:, None] % 3 >= torch.arange(12) % 5
+        odd[:, 0] = True
+        self.register_buffer("hidden", hidden)
+        self.register_buffer("numbers", torch.tril(torch.ones(12, 12)).view(1, 1, 12, 12))
+        self.register_buffer("least", torch.zeros(12, 12).masked_fill(hidden, float("-inf")), persistent=False)
+        self.register_buffer("odd", odd)
+        slopes = -0.1 * (torch.arange(12)[:, None] - torch.arange(12)).abs()
+        self.register_buffer("slopes", slopes.masked_fill(hidden, torch.finfo(torch.float32).min))
+
+    def forward(self, x, y):
+        n, minus = x.shape[1], float("-inf")
+        q = x.unflatten(-1, (2, 8)).transpose(1, 2)
+        r = y.unflatten(-1, (2, 8)).transpose(1, 2)
+        attend = nn.functional.scaled_dot_product_attention
+        return (
+            (q @ q.mT).masked_fill(self.hidden[:n, :n], minus).softmax(-1) @ q,
+            (q @ q.mT).masked_fill(self.numbers[:, :, :n, :n] == 0, minus).softmax(-1) @ q,
+            attend(q, q, q, attn_mask=self.least[:n, :n]),
+            attend(q, q, q, attn_mask=self.odd[:n, :n]),
+            attend(r, r, r, attn_mask=self.odd),
+            attend(r, r, r, attn_mask=self.slopes),
+        )
+
+
 class Windows(nn.Module):
     """A small convolutional network: what ResNets, mobile nets and ConvNeXt are made of."""
 
@@ -606,6 +687,9 @@ write("packed", Packed, (x, torch.arange(8).repeat(2, 1) // torch.tensor([[3], [
 write("biases", Biases, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic=(TOKENS, TOKENS))
 write("capped", Capped, (x,), dynamic=(TOKENS,))
 write("divided", Divided, (x,), dynamic=(TOKENS,))
+write("groups", Groups, (x,), dynamic=(TOKENS,))
+write("unknown", Unknown, (x, x + 1, x - 1), dynamic=(TOKENS,) * 3)
+write("kept", Kept, (x, torch.randn(2, 12, 16)), dynamic=(TOKENS, {0: DYNAMIC}))
 write("windows", Windows, (image,), dynamic=({0: DYNAMIC},))
 write("in_place", InPlace, (x,), dynamic=({0: DYNAMIC},))
 write("places", Places, (x[..., :7], ids(2, 8), torch.tensor([1, 0])), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))

@@ -192,7 +192,7 @@ impl ModelReference {
             binding: Binding::new(),
             names: opledger_models::Names::default(),
             not_understood: Vec::new(),
-            notes: unknown.chain(guards).collect(),
+            notes: unknown.chain(guards).chain(imported.in_full).collect(),
             conditions: imported.conditions,
             aliases: imported
                 .symbols

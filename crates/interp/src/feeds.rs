@@ -114,6 +114,9 @@ impl Feeds {
         sizes: &[usize],
         binding: &Binding,
     ) -> Result<Value<f32>, RunError> {
+        if let Some(known) = source.known(sizes) {
+            return Ok(Value::Index(known));
+        }
         Ok(match below(source, binding)? {
             Some(_) if self.zeros.contains(path) => self.draw_ids(source, path, sizes, 1),
             Some(below) => self.draw_ids(source, path, sizes, below),
@@ -154,7 +157,8 @@ impl Feeds {
             | Source::Input { .. }
             | Source::Ids { .. }
             | Source::Whole { .. }
-            | Source::Visible { .. } => uniform(0.0, 1.0),
+            | Source::Visible { .. }
+            | Source::Known { .. } => uniform(0.0, 1.0),
         };
         Ok(Tensor::random(sizes, seed_of(self.seed, path), fill))
     }
@@ -180,7 +184,11 @@ pub(crate) fn check(
     let wrong = |problem: String| Err(RunError::FeedElements { path: path.to_owned(), problem });
     match (given, below(source, binding)?) {
         (Value::Real(_), None) => Ok(()),
-        (Value::Index(_), Some(_)) if matches!(source, Source::Whole { .. }) => Ok(()),
+        (Value::Index(_), Some(_))
+            if matches!(source, Source::Whole { .. } | Source::Known { .. }) =>
+        {
+            Ok(())
+        }
         (Value::Index(ids), Some(below)) => {
             match ids.data().iter().find(|id| !(0..below).contains(*id)) {
                 Some(id) => wrong(format!("element {id} is not in 0..{below}")),
@@ -196,7 +204,7 @@ pub(crate) fn check(
 pub(crate) fn below(source: &Source, binding: &Binding) -> Result<Option<i64>, RunError> {
     match source {
         Source::Ids { below, .. } => integer(below, binding).map(Some),
-        Source::Whole { .. } | Source::Visible { .. } => Ok(Some(2)),
+        Source::Whole { .. } | Source::Visible { .. } | Source::Known { .. } => Ok(Some(2)),
         Source::Input { .. } | Source::Buffer { .. } | Source::Param { .. } => Ok(None),
     }
 }

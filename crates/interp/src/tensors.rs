@@ -86,6 +86,7 @@ impl Tensors {
                     ops::Source::Ids { below, .. } => Some(below),
                     ops::Source::Whole { .. }
                     | ops::Source::Visible { .. }
+                    | ops::Source::Known { .. }
                     | ops::Source::Input { .. }
                     | ops::Source::Buffer { .. }
                     | ops::Source::Param { .. } => None,

@@ -90,7 +90,7 @@ fn soft_caps_and_sinks() {
             let k = heads(&mut g, "k", "m", "g", "e");
             let v = heads(&mut g, "v", "m", "g", "f");
             let scoring = Scoring {
-                scale: scaled.then(|| Factor::InverseSqrt("e".into())),
+                scale: scaled.then(|| Factor::InverseSqrt("e".into()).into()),
                 soft_cap,
                 bias: bias.then(|| g.input("bias", ["h", "n", "m"]).unwrap()),
                 mask: mask(&mut g),

@@ -9,16 +9,20 @@ use opledger_tensor::Tensor;
 
 use crate::mask::kept_support;
 use crate::operation::Operation;
+use crate::ops::Source;
 use crate::value::to_usize;
-use crate::{Band, BindingError, Call, Definition, Graph, Kind, OpError, Reads, Value, Var};
+use crate::{Band, BindingError, Call, Definition, Graph, Kind, Op, OpError, Reads, Value, Var};
 
 /// Truth values of a mask of positions that are looked at for a count.
 const MOST: u64 = 1 << 24;
 
 impl Graph {
-    /// Whether a tensor of whole numbers follows from positions and sizes alone.
+    /// Whether a tensor of whole numbers follows from positions, sizes and known numbers alone.
     pub fn of_positions(&self, var: Var) -> bool {
         let node = self.node(var);
+        if matches!(node.op, Op::Source(Source::Known { .. })) {
+            return node.repeat.is_none();
+        }
         let computed = !node.op.is_source() && self.shape(var).elem.kind() == Kind::Whole;
         computed && node.repeat.is_none() && node.inputs.iter().all(|var| self.of_positions(*var))
     }
@@ -59,13 +63,19 @@ impl Graph {
                 continue;
             }
             let node = self.node(own);
+            let sizes = node.shape.axes.iter().map(|axis| to_usize(&axis.size.at(binding)?));
+            let output = sizes.collect::<Result<Vec<_>, OpError>>()?;
+            if let Op::Source(source) = &node.op
+                && let Some(value) = source.known(&output)
+            {
+                known.insert(own, Value::Index(value));
+                continue;
+            }
             if node.op.is_source() {
                 let Some(value) = given(own) else { return Ok(None) };
                 known.insert(own, value);
                 continue;
             }
-            let sizes = node.shape.axes.iter().map(|axis| to_usize(&axis.size.at(binding)?));
-            let output = sizes.collect::<Result<Vec<_>, OpError>>()?;
             let inputs: Vec<&Value<f32>> =
                 node.inputs.iter().filter_map(|var| known.get(var)).collect();
             let (shapes, reads) = (self.operand_shapes(node), Reads::of(inputs.len()));

@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Symbol};
 
 use crate::masked::Masked;
-use crate::ops::Factor;
+use crate::ops::Scaling;
 use crate::{Axis, Definition, Graph, MaskRule, Support, Var};
 
 /// Which keys a query may see, as an operation is recorded with it. Without any rule, all of them.
@@ -82,8 +82,8 @@ pub struct Masking {
 /// each only where it is given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scoring {
-    /// Multiplies them.
-    pub scale: Option<Factor>,
+    /// Multiplies or divides them.
+    pub scale: Option<Scaling>,
     /// Keeps them below it: `c·tanh(s / c)`.
     pub soft_cap: Option<f64>,
     /// Is added to them: axes query and key last, or key alone; before them any of heads and batch by

@@ -420,6 +420,7 @@ impl Graph {
         scale: Option<Factor>,
         bias: Option<Var>,
     ) -> Recorded {
+        let scale = scale.map(Into::into);
         self.attention_by(attended, Scoring { mask, scale, bias, ..Scoring::default() })
     }
 

@@ -12,6 +12,8 @@ pub enum Substitution {
     Reciprocal,
     /// The scale of scores: multiplied into the queries, of which there are fewer.
     FoldedScale,
+    /// The division of scores by a number: its inverse multiplied into the queries.
+    FoldedDivisor,
     /// The division by the soft cap of scores: done to the queries, of which there are fewer.
     FoldedCap,
     /// `1 + x` and its logarithm: one function.
@@ -22,9 +24,10 @@ pub enum Substitution {
 
 impl Substitution {
     /// Every substitution, in the order of reports.
-    pub const ALL: [Substitution; 5] = [
+    pub const ALL: [Substitution; 6] = [
         Substitution::Reciprocal,
         Substitution::FoldedScale,
+        Substitution::FoldedDivisor,
         Substitution::FoldedCap,
         Substitution::LogOfSum,
         Substitution::ClearedSign,
@@ -33,7 +36,9 @@ impl Substitution {
     /// The class of the operations that it takes the place of.
     pub const fn class(self) -> Class {
         match self {
-            Substitution::Reciprocal | Substitution::FoldedCap => Class::Div,
+            Substitution::Reciprocal | Substitution::FoldedDivisor | Substitution::FoldedCap => {
+                Class::Div
+            }
             Substitution::FoldedScale => Class::Mul,
             Substitution::LogOfSum => Class::Add,
             Substitution::ClearedSign => Class::Max,
@@ -45,6 +50,7 @@ impl Substitution {
         match self {
             Substitution::Reciprocal => "a reciprocal, then mul",
             Substitution::FoldedScale => "the scale in the queries",
+            Substitution::FoldedDivisor => "the divisor in the queries",
             Substitution::FoldedCap => "the soft cap in the queries",
             Substitution::LogOfSum => "log1p",
             Substitution::ClearedSign => "the sign cleared",

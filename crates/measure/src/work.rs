@@ -102,6 +102,7 @@ impl Work for Attending {
             },
             bias: None,
             scale: Some(1.0 / (width as f32).sqrt()),
+            divides: false,
             soft_cap: None,
             sinks: None,
         };

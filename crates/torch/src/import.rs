@@ -9,7 +9,9 @@ use opledger_ir::{Graph, SizeCondition, SizeRelation, SizeTerm, Var};
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
 use crate::error::{ImportError, UnknownOperation};
+use crate::hidden::Finite;
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
+use crate::in_full::{self, MaskedScores};
 use crate::lower;
 use crate::names::{conditions, naming};
 use crate::observed::CallLog;
@@ -35,6 +37,8 @@ pub struct Imported {
     pub symbols: Vec<(String, Symbol)>,
     /// Operations that are not known, whose results are inputs of the graph.
     pub unknown: Vec<UnknownOperation>,
+    /// Where what a mask hides is counted all the same.
+    pub in_full: Vec<String>,
     /// What the program calls, as tools that count its operations see it.
     pub observations: Vec<Observation>,
 }
@@ -68,7 +72,11 @@ pub(crate) fn import(
         let mut importer = Importer::new(program, known, naming.clone(), &own);
         let mut log = CallLog::new(program);
         match importer.record(&mut unknown, &mut log) {
-            Ok(()) => return importer.finish(unknown, log.observations, options),
+            Ok(in_full) => {
+                return importer
+                    .finish(unknown, log.observations, options)
+                    .map(|imported| Imported { in_full, ..imported });
+            }
             Err((node, Obstacle::Equal(a, b))) => {
                 let named = |symbol: &Symbol| naming.roles.values().any(|own| own == symbol);
                 let (gone, kept) = if named(&a) { (b, a) } else { (a, b) };
@@ -98,7 +106,7 @@ impl<'p> Importer<'p> {
         &mut self,
         unknown: &mut Vec<UnknownOperation>,
         log: &mut CallLog<'p>,
-    ) -> Result<(), (Option<&'p ProgramNode>, Obstacle)> {
+    ) -> Result<Vec<String>, (Option<&'p ProgramNode>, Obstacle)> {
         self.divisible = self.conditions().0.iter().filter_map(multiple).collect();
         self.sources().map_err(|problem| (None, problem))?;
         let program = self.program;
@@ -107,7 +115,9 @@ impl<'p> Importer<'p> {
             let before = self.graph.nodes().len();
             let recorded = self.node(node, &mut chains, unknown).and_then(|()| {
                 let nodes = self.graph.vars().skip(before).collect();
-                log.observe(self, node, nodes)?;
+                if !self.is_foreign_to(node) {
+                    log.observe(self, node, nodes)?;
+                }
                 writes.note(self, at, node)
             });
             recorded.map_err(|problem| (Some(node), problem))?;
@@ -121,7 +131,7 @@ impl<'p> Importer<'p> {
         for observation in &mut log.observations {
             observation.nodes = observation.nodes.iter().filter_map(moved).collect();
         }
-        Ok(())
+        Ok(in_full::notes(&self.graph, &self.masked, moved))
     }
 
     fn node(
@@ -131,11 +141,14 @@ impl<'p> Importer<'p> {
         unknown: &mut Vec<UnknownOperation>,
     ) -> Lowered<()> {
         let call = Call::new(node);
-        let scope = self.graph.scope(&module_path(node)).here().at_line(source_line(node));
+        let scope = self.graph.scope(&module_path(node)).here();
+        let scope = scope.at_line(Some(source_line(node).unwrap_or_default()));
         let outer = self.graph.move_to(scope);
         // The arguments are a stranger's: what they index beyond is told like any other misfit.
         let before = self.graph.nodes().len();
+        let foreign = self.is_foreign_to(node);
         let lowered = quiet::caught(|| match chain::attended(chains, self, &call)? {
+            _ if foreign => Err(Obstacle::Unknown),
             Some(attended) => Ok(vec![Meaning::Tensor(attended)]),
             None => {
                 let results = lower::lower(self, &call)?;
@@ -158,7 +171,10 @@ impl<'p> Importer<'p> {
             Ok(values) => self.results(node, values),
             Err(Obstacle::Unknown) => {
                 let module = module_path(node);
-                let name = call.operation.to_owned();
+                let name = match foreign {
+                    true => format!("{} of complex or quantised numbers", call.operation),
+                    false => call.operation.to_owned(),
+                };
                 match unknown.iter_mut().find(|one| one.name == name) {
                     Some(one) => one.calls += 1,
                     None => unknown.push(UnknownOperation { name, module, calls: 1 }),
@@ -199,6 +215,13 @@ impl<'p> Importer<'p> {
         for (name, value) in names.into_iter().zip(flat) {
             let Some(name) = name else { continue };
             self.check(name, &value)?;
+            if let Meaning::Hidden(hidden) = &value
+                && matches!(hidden.finite, Finite::Tensor(_))
+                && hidden.seen.expr.as_number().is_none()
+            {
+                let (module, line) = (module_path(node), source_line(node));
+                self.masked.push(MaskedScores { scores: hidden.real.var, module, line });
+            }
             self.values.insert(name.clone(), value);
         }
         Ok(())
@@ -240,7 +263,7 @@ impl<'p> Importer<'p> {
             Argument::Tensors(names) => names.iter().collect(),
             _ => Vec::new(),
         });
-        for name in names.collect::<Vec<_>>() {
+        for name in names.filter(|name| !self.is_foreign(name)).collect::<Vec<_>>() {
             let sizes = self.sizes_of(name)?;
             let axes = self.movement().axes(&sizes);
             let kind = self.kind_of(name)?;
@@ -261,6 +284,9 @@ impl<'p> Importer<'p> {
         for spec in &program.graph_module.signature.output_specs {
             let OutputSpec::UserOutput(output) = spec else { continue };
             let Argument::Tensor(name) = &output.arg else { continue };
+            if self.is_foreign(name) {
+                continue;
+            }
             let value = self.value(name)?;
             let kind = self.kind_of(name)?;
             let var = match value {
@@ -299,7 +325,17 @@ impl<'p> Importer<'p> {
         let symbols = own.filter(|(own, name)| own != name.as_str()).collect();
         let positions = self.positions.into_iter().collect();
         let (graph, observations) = crate::layers::once(self.graph, observations)?;
-        Ok(Imported { graph, conditions, guards, positions, symbols, unknown, observations })
+        let in_full = Vec::new();
+        Ok(Imported {
+            graph,
+            conditions,
+            guards,
+            positions,
+            symbols,
+            unknown,
+            in_full,
+            observations,
+        })
     }
 
     /// Under which conditions the graph is the program's, symbols that were found to be one size among

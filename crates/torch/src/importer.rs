@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::Source;
-use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Scope, Var};
+use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Scope, Var};
 
 use crate::hidden::Hidden;
+use crate::in_full::MaskedScores;
 use crate::names::Naming;
 use crate::schema::{
-    Argument, ExportedProgram, InputSpec, OutputSpec, SymInt, SymIntArgument, TensorMeta,
+    Argument, ExportedProgram, OutputSpec, ProgramNode, SymInt, SymIntArgument, TensorMeta,
 };
 use crate::symbolic::SizeExpr;
 use crate::tensor::{Dim, DimPart, Misfit, Movement, Placed};
+use crate::weights::Constants;
 use crate::whole::{Whole, WholeKind};
 
 /// What a name of the program stands for.
@@ -159,14 +160,13 @@ pub(crate) type Lowered<T> = Result<T, Obstacle>;
 pub(crate) struct Known {
     /// For each parameter that is an earlier one, that one's name.
     pub(crate) tied: BTreeMap<String, String>,
-    /// Whole numbers that are no parameters, by their names.
-    pub(crate) constants: BTreeMap<String, Vec<i64>>,
+    pub(crate) constants: Constants,
 }
 
 /// A program on its way to a graph.
 pub(crate) struct Importer<'p> {
     pub(crate) program: &'p ExportedProgram,
-    known: &'p Known,
+    pub(crate) known: &'p Known,
     pub(crate) graph: Graph,
     sizes: Vec<Poly>,
     /// The whole numbers that expressions look up in.
@@ -182,6 +182,8 @@ pub(crate) struct Importer<'p> {
     pub(crate) early: BTreeSet<Var>,
     /// Tensors of truth values over named axes, the last the keys.
     pub(crate) masks: Vec<(IndexExpr, Vec<Axis>, Var)>,
+    /// Scores of which a mask hides some.
+    pub(crate) masked: Vec<MaskedScores>,
     /// Sizes that are multiples of whole numbers.
     pub(crate) divisible: Vec<(Poly, i64)>,
     /// The most of sizes that tables have positions for.
@@ -201,10 +203,13 @@ impl<'p> Importer<'p> {
         naming: Naming,
         equal: &'p BTreeMap<Symbol, Symbol>,
     ) -> Self {
+        let mut graph = Graph::new();
+        // What no line of the program asks for is at none.
+        graph.move_to(Scope::default().at_line(Some(String::new())));
         Importer {
             program,
             known,
-            graph: Graph::new(),
+            graph,
             sizes: Vec::new(),
             wholes: Vec::new(),
             values: HashMap::new(),
@@ -213,6 +218,7 @@ impl<'p> Importer<'p> {
             spare: BTreeSet::new(),
             early: BTreeSet::new(),
             masks: Vec::new(),
+            masked: Vec::new(),
             divisible: Vec::new(),
             positions: BTreeMap::new(),
         }
@@ -240,7 +246,8 @@ impl<'p> Importer<'p> {
         &mut self,
         record: impl FnOnce(&mut Self) -> Lowered<T>,
     ) -> Lowered<T> {
-        let (before, outer) = (self.graph.nodes().len(), self.graph.move_to(Scope::default()));
+        let nowhere = Scope::default().at_line(Some(String::new()));
+        let (before, outer) = (self.graph.nodes().len(), self.graph.move_to(nowhere));
         let recorded = record(self);
         self.graph.move_to(outer);
         self.early.extend(self.graph.vars().skip(before));
@@ -313,177 +320,6 @@ impl<'p> Importer<'p> {
         kind(dtype).ok_or_else(|| Obstacle::Bad(format!("`{name}` is of the element type {dtype}")))
     }
 
-    /// Parameters, buffers and inputs.
-    pub(crate) fn sources(&mut self) -> Lowered<()> {
-        let program = self.program;
-        let mut recorded: BTreeMap<&str, Meaning> = BTreeMap::new();
-        for spec in &program.graph_module.signature.input_specs {
-            let (arg, path, trainable) = match spec {
-                InputSpec::Parameter(spec) => (&spec.arg.name, &spec.parameter_name, true),
-                InputSpec::Buffer(spec) => (&spec.arg.name, &spec.buffer_name, false),
-                InputSpec::TensorConstant(spec) => {
-                    (&spec.arg.name, &spec.tensor_constant_name, false)
-                }
-                InputSpec::UserInput(input) => {
-                    self.input(&input.arg)?;
-                    continue;
-                }
-                InputSpec::CustomObj(_) | InputSpec::Token(_) | InputSpec::ConstantInput(_) => {
-                    continue;
-                }
-            };
-            let path = self.known.tied.get(path).unwrap_or(path);
-            let value = match recorded.get(path.as_str()) {
-                Some(value) => value.clone(),
-                None => {
-                    let value = self.stored(arg, path, trainable)?;
-                    recorded.insert(path, value.clone());
-                    value
-                }
-            };
-            self.values.insert(arg.clone(), value);
-        }
-        Ok(())
-    }
-
-    /// A parameter, a buffer or a constant.
-    fn stored(&mut self, arg: &str, path: &str, trainable: bool) -> Lowered<Meaning> {
-        let sizes = self.sizes_of(arg)?;
-        let axes = self.movement().axes(&sizes);
-        let kind = self.kind_of(arg)?;
-        if kind != WholeKind::Real {
-            let values = self.known.constants.get(path).map(Vec::as_slice);
-            if let Some(expr) = values.and_then(|values| counted_up(values, &sizes)) {
-                return Ok(Meaning::Whole(Whole::filled(sizes, expr, kind)));
-            }
-            let negative = values.is_some_and(|values| values.iter().any(|value| *value < 0));
-            let most = values.and_then(|values| values.iter().max()).copied().unwrap_or(0);
-            let below = Poly::from(most.saturating_add(1));
-            let source = match negative {
-                true => Source::Whole { axes },
-                false => Source::Ids { axes, below },
-            };
-            let var = self.graph.record(path, source, &[])?;
-            return self.given(var, sizes, kind);
-        }
-        let source = match &axes[..] {
-            [] | [_] => Source::gain(),
-            [.., last] => Source::weight(last.size.clone()),
-        };
-        // A buffer is no parameter: training does not change it, and nobody counts it as one.
-        let var = match trainable {
-            true => self.graph.param(path, source, axes)?,
-            false => self.graph.record(path, Source::Buffer { axes }, &[])?,
-        };
-        Ok(Meaning::Tensor(self.movement().tensor(var)?))
-    }
-
-    /// An argument of the module.
-    fn input(&mut self, arg: &Argument) -> Lowered<()> {
-        match arg {
-            Argument::Tensor(name) => {
-                let sizes = self.sizes_of(name)?;
-                let axes = self.movement().axes(&sizes);
-                let kind = self.kind_of(name)?;
-                let value = if kind == WholeKind::Real {
-                    let var = self.graph.input(name, axes)?;
-                    Meaning::Tensor(self.movement().tensor(var)?)
-                } else {
-                    let var = self.whole_input(name, axes, kind)?;
-                    self.given(var, sizes, kind)?
-                };
-                self.values.insert(name.clone(), value);
-                Ok(())
-            }
-            Argument::SymInt(SymIntArgument::AsName(name)) => {
-                let size = self.program.graph_module.graph.sym_int_values.get(name);
-                let size = size.ok_or_else(|| Obstacle::Bad(format!("`{name}` has no value")))?;
-                let size = self.size(size)?;
-                self.values.insert(name.clone(), Meaning::Size(size));
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whole numbers that are given: ids below the rows of the table that they are looked up in, or
-    /// truth values.
-    fn whole_input(&mut self, name: &str, axes: Vec<Axis>, kind: WholeKind) -> Lowered<Var> {
-        if kind == WholeKind::Truth {
-            return Ok(self.graph.input_mask(name, axes)?);
-        }
-        let weight = self.table_of(name);
-        let sizes = weight.map(|weight| self.sizes_of(&weight)).transpose()?;
-        let Some(below) = sizes.and_then(|sizes| sizes.into_iter().next()) else {
-            let compared = self.compared(name).map(|result| self.sizes_of(&result)).transpose()?;
-            // Lengths, numbers of documents: as many as what they are compared over, at most.
-            let most = compared.and_then(|sizes| sizes.last().map(|size| size + &Poly::one()));
-            return Ok(match most {
-                Some(below) => self.graph.input_ids(name, axes, below)?,
-                None => self.graph.input_whole(name, axes)?,
-            });
-        };
-        let var = self.graph.input_ids(name, axes, below)?;
-        self.graph.mark(var, Role::Tokens);
-        Ok(var)
-    }
-
-    /// The table that the elements of an input are looked up in, as they are or in another form.
-    fn table_of(&self, input: &str) -> Option<String> {
-        self.met(input, |base, forms, argument| {
-            let looked_up = argument("indices").is_some_and(|of| forms.contains(of));
-            let looks_up = matches!(base, "embedding" | "embedding_bag");
-            (looks_up && looked_up).then(|| argument("weight")).flatten()
-        })
-    }
-
-    /// What becomes of the elements of an input where they are compared with other tensors.
-    fn compared(&self, input: &str) -> Option<String> {
-        self.met(input, |base, forms, argument| {
-            let operands = [argument("self")?, argument("other")?];
-            let compares = matches!(base, "lt" | "le" | "gt" | "ge" | "eq" | "ne");
-            let met = operands.iter().any(|of| forms.contains(of));
-            (compares && met).then(|| argument("")).flatten()
-        })
-    }
-
-    /// What `of` finds at the first node where it finds something, of the names that stand for an input
-    /// in any form, and of the node's own arguments by their names; its result has none.
-    fn met(
-        &self,
-        input: &str,
-        of: impl Fn(&str, &BTreeSet<&str>, &dyn Fn(&str) -> Option<&'p str>) -> Option<&'p str>,
-    ) -> Option<String> {
-        const SAME: &[&str] =
-            &["view", "reshape", "unsqueeze", "squeeze", "to", "expand", "clone", "slice"];
-        let program: &'p ExportedProgram = self.program;
-        let mut forms = BTreeSet::from([input]);
-        for node in &program.graph_module.graph.nodes {
-            let name = node.target.strip_prefix("torch.ops.aten.").unwrap_or(&node.target);
-            let base = name.split('.').next().unwrap_or(name);
-            let tensor = |argument: &'p Argument| match argument {
-                Argument::Tensor(of) => Some(of.as_str()),
-                _ => None,
-            };
-            let argument = |name: &str| match name {
-                "" => node.outputs.first().and_then(tensor),
-                _ => { node.inputs.iter() }
-                    .find(|input| input.name == name)
-                    .and_then(|input| tensor(&input.arg)),
-            };
-            if let Some(found) = of(base, &forms, &argument) {
-                return Some(found.to_owned());
-            }
-            if SAME.contains(&base) && argument("self").is_some_and(|of| forms.contains(of)) {
-                forms.extend(node.outputs.iter().filter_map(|output| match output {
-                    Argument::Tensor(of) => Some(of.as_str()),
-                    _ => None,
-                }));
-            }
-        }
-        None
-    }
-
     /// Whether a node, or who calls the program, reads a value.
     pub(crate) fn is_asked_for(&self, name: &str) -> bool {
         let module = &self.program.graph_module;
@@ -494,6 +330,16 @@ impl<'p> Importer<'p> {
         });
         let mut read = inputs.map(|input| &input.arg).chain(outputs);
         read.any(|argument| argument.tensors().contains(&name))
+    }
+
+    /// Whether a tensor of the program holds what no graph does: complex numbers, quantised ones.
+    pub(crate) fn is_foreign(&self, name: &str) -> bool {
+        self.meta(name).is_ok_and(|meta| kind(meta.dtype).is_none())
+    }
+
+    /// Whether a node reads or makes such a tensor.
+    pub(crate) fn is_foreign_to(&self, node: &ProgramNode) -> bool {
+        node.tensors().any(|name| self.is_foreign(name))
     }
 
     /// What a name stands for.
@@ -627,19 +473,6 @@ impl Importer<'_> {
             }
         })
     }
-}
-
-/// Constants as an expression: one number everywhere, or positions along the last dimension.
-fn counted_up(values: &[i64], sizes: &[Poly]) -> Option<IndexExpr> {
-    let first = *values.first()?;
-    if values.iter().all(|value| *value == first) {
-        return Some(first.into());
-    }
-    let dim = sizes.len().checked_sub(1)?;
-    let length = usize::try_from(&sizes[dim].as_integer()?).ok()?;
-    let mut places = values.iter().enumerate();
-    let counts = places.all(|(at, value)| *value == first + (at % length) as i64);
-    counts.then(|| IndexExpr::Position(dim).plus(&first.into()))
 }
 
 /// What the elements of a type of PyTorch are (`ScalarType` of the schema).

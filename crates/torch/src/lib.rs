@@ -8,11 +8,13 @@ mod archive;
 mod call;
 mod chain;
 mod classes;
+mod constants;
 mod error;
 mod guards;
 mod hidden;
 mod import;
 mod importer;
+mod in_full;
 mod inline;
 mod layers;
 mod lower;
@@ -20,6 +22,7 @@ mod names;
 mod observed;
 mod quiet;
 mod schema;
+mod sources;
 mod symbolic;
 mod tensor;
 mod weights;
@@ -43,7 +46,7 @@ pub fn open(path: &Path, options: &ImportOptions) -> Result<Imported, ImportErro
     let payloads = archive.payloads()?;
     let known = importer::Known {
         tied: tied(&payloads),
-        constants: weights::whole_constants(&mut archive, &payloads)?,
+        constants: weights::constants(&mut archive, &payloads)?,
     };
     import::import(&program, &known, options)
 }

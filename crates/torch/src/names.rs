@@ -105,12 +105,48 @@ pub(crate) fn conditions(
     (kept, told)
 }
 
-/// Whether a condition says that a size is not 0, or not 1.
+/// A number as a polynomial and, multiplied with it, what is none.
+fn factors(term: &SizeTerm) -> (Poly, Vec<&SizeTerm>) {
+    match term {
+        SizeTerm::Poly(poly) => (poly.clone(), Vec::new()),
+        SizeTerm::Product(of) => {
+            let ((a, mut others), (b, more)) = (factors(&of[0]), factors(&of[1]));
+            others.extend(more);
+            (&a * &b, others)
+        }
+        SizeTerm::Sum(_) | SizeTerm::Quotient(_) | SizeTerm::Remainder(_) => {
+            (Poly::one(), vec![term])
+        }
+    }
+}
+
+/// Whether a number is another times further sizes.
+fn is_multiple(whole: &SizeTerm, part: &SizeTerm) -> bool {
+    let ((whole, mut others), (part, taken)) = (factors(whole), factors(part));
+    for own in taken {
+        let Some(at) = others.iter().position(|other| *other == own) else { return false };
+        others.remove(at);
+    }
+    let rest = whole.divided_by(&part);
+    rest.is_some_and(|rest| !others.is_empty() || rest != Poly::one())
+}
+
+/// Whether a condition says that a size is not 0, or not 1: as such; by a product with it that differs
+/// from one without it; or by what such a product leaves of one without it.
 fn is_of_tracer(condition: &SizeCondition) -> bool {
-    let (SizeTerm::Poly(_), SizeTerm::Poly(right)) = (&condition.left, &condition.right) else {
+    let SizeCondition { left, relation, right } = condition;
+    if *relation != SizeRelation::Unequal {
         return false;
-    };
-    condition.relation == SizeRelation::Unequal && [Poly::zero(), Poly::one()].contains(right)
+    }
+    let is = |number: Poly| *right == SizeTerm::Poly(number);
+    match left {
+        SizeTerm::Remainder(of) => is(Poly::zero()) && is_multiple(&of[1], &of[0]),
+        SizeTerm::Poly(_) if is(Poly::zero()) || is(Poly::one()) => true,
+        SizeTerm::Poly(_) | SizeTerm::Product(_) | SizeTerm::Quotient(_) => {
+            is(Poly::zero()) || is_multiple(left, right) || is_multiple(right, left)
+        }
+        SizeTerm::Sum(_) => false,
+    }
 }
 
 /// The shape of a tensor whose sizes are numbers.
@@ -120,4 +156,38 @@ pub(crate) fn numbers(meta: &TensorMeta) -> Option<Vec<usize>> {
         SymInt::AsExpr(_) => None,
     };
     meta.sizes.iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_one_are_told_apart_in_tracing_only() {
+        let size = |_: &str, dim: usize| Some(Poly::from(["b", "n", "m"][dim.min(2)]));
+        let of_tracer = |guard: &str| {
+            let guard = guard.replace('b', "L['x'].size()[0]").replace('n', "L['x'].size()[1]");
+            is_of_tracer(&guards::condition(&guard, &size).unwrap())
+        };
+        for guard in [
+            "b != 1",
+            "n // 4 != 1",
+            "(n // 4) % (b * (n // 4)) != 0",
+            "16 * b * (n // 4) != 16 * b",
+            "n // 4 != b * (n // 4)",
+            "n % (4 * n) != 0",
+        ] {
+            assert!(of_tracer(guard), "{guard}");
+        }
+        for guard in [
+            "b == 1",
+            "n % 4 != 0",
+            "b != n",
+            "n // 4 != 3",
+            "n % n != 0",
+            "(n // 4) % (b * (n // 2)) != 0",
+        ] {
+            assert!(!of_tracer(guard), "{guard}");
+        }
+    }
 }

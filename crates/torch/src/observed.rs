@@ -268,6 +268,8 @@ impl Seen<'_, '_, '_> {
                 ]);
                 own("softmax", sizes)
             }
+            "lstm" | "gru" | "rnn_tanh" | "rnn_relu" => self.recurrent(base),
+            "tensordot" => self.by_dims(),
             "mean"
             | "sum"
             | "amax"
@@ -279,7 +281,10 @@ impl Seen<'_, '_, '_> {
             | "avg_pool3d"
             | "max_pool1d"
             | "max_pool2d"
-            | "max_pool3d" => {
+            | "max_pool3d"
+            | "adaptive_max_pool1d"
+            | "adaptive_max_pool2d"
+            | "adaptive_max_pool3d" => {
                 let read: Poly = self.tensor("self")?.iter().product();
                 let results = self.call.sizes(self.own, 0)?.iter().product();
                 let mut sizes = pointwise(read);
@@ -359,11 +364,26 @@ impl Seen<'_, '_, '_> {
         let terms: Vec<&str> = given.split(',').collect();
         let unlike = (Cow::Borrowed("einsum_other"), Vec::new());
         let ([a, b], [left, right]) = (&terms[..], &operands[..]) else { return Ok(unlike) };
-        let sides = [(*a, self.own.sizes_of(left)?), (*b, self.own.sizes_of(right)?)];
+        let dims = [self.own.sizes_of(left)?, self.own.sizes_of(right)?];
+        // Dimensions under dots, counted from the last, are digits.
+        let under = |text: &str, rank: usize| {
+            rank.checked_sub(text.replace("...", "").len()).filter(|under| *under < 10)
+        };
+        let dotted = |text: &str, under: usize| {
+            let digits: String = (0..under).rev().map(|at| at.to_string()).collect();
+            text.replacen("...", &digits, 1)
+        };
+        let [Some(of_a), Some(of_b)] = [under(a, dims[0].len()), under(b, dims[1].len())] else {
+            return Ok(unlike);
+        };
+        let (a, b) = (dotted(a, of_a), dotted(b, of_b));
+        let result = dotted(&result, of_a.max(of_b));
+        let [of_left, of_right] = dims;
+        let sides = [(&a, of_left), (&b, of_right)];
         let mut sizes: BTreeMap<char, Poly> = BTreeMap::new();
         for (letters, dims) in sides {
             let once: BTreeSet<char> = letters.chars().collect();
-            if once.len() != dims.len() || letters.chars().any(|c| !c.is_ascii_alphabetic()) {
+            if once.len() != dims.len() || letters.chars().any(|c| !c.is_ascii_alphanumeric()) {
                 return Ok(unlike);
             }
             for (letter, size) in letters.chars().zip(dims) {
@@ -385,6 +405,69 @@ impl Seen<'_, '_, '_> {
         }
         let [m, n, k] = [[true, false, true], [false, true, true], [true, true, false]].map(over);
         Ok(("einsum".into(), matrices(over([true, true, true]), [&m, &n, &k])))
+    }
+
+    /// Recurrent layers, all of a module's in one call: its `rows` are the steps of all items, of each of
+    /// which it has `products` and `biases`; of one gate, where no state is projected, `terms` and `cells`.
+    fn recurrent(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let gates = match base {
+            "lstm" => 4,
+            "gru" => 3,
+            _ => 1,
+        };
+        let steps = self.tensor("input")?;
+        let weights = self.call.node.inputs.iter().find(|input| input.name == "params");
+        let weights = weights.map(|input| input.arg.tensors()).unwrap_or_default();
+        let biased = self.call.flag("has_biases", true);
+        let [mut products, mut rows, mut biases] = [(); 3].map(|()| Poly::zero());
+        let mut vectors = 0;
+        for name in &weights {
+            match &self.own.sizes_of(name)?[..] {
+                [out, over] => {
+                    products = &products + &(out * over);
+                    rows = &rows + out;
+                }
+                dims => {
+                    biases = &biases + &dims.iter().product();
+                    vectors += 1;
+                }
+            }
+        }
+        // Two matrices of each layer and direction, and a third where its state is projected.
+        let matrices = weights.len() - vectors;
+        let layers = if biased { vectors / 2 } else { matrices / 2 };
+        let mut sizes = vec![
+            ("rows", steps.iter().rev().skip(1).product()),
+            ("bias", u32::from(biased).into()),
+            ("biases", biases),
+            ("elements", self.call.sizes(self.own, 0)?.iter().product()),
+        ];
+        let projected = matrices != 2 * layers;
+        if !projected {
+            sizes.push(("terms", products.ratio(1, gates)));
+            sizes.push(("cells", rows.ratio(1, 2 * gates)));
+        }
+        sizes.push(("products", products));
+        let name = if projected { format!("{base}_projected") } else { base.to_owned() };
+        Ok((name.into(), sizes))
+    }
+
+    /// A product over pairs of dimensions, as one of matrices.
+    fn by_dims(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let [left, right] = [self.tensor("self")?, self.tensor("other")?];
+        let over = |dims: &[Poly], name: &str| -> Option<(Poly, Poly)> {
+            let summed: Vec<usize> = { self.call.ints(name)?.into_iter() }
+                .map(|dim| crate::call::place(dim, dims.len()).ok())
+                .collect::<Option<_>>()?;
+            let of = |wanted: bool| {
+                let own = dims.iter().enumerate();
+                own.filter(|(at, _)| summed.contains(at) == wanted).map(|(_, size)| size).product()
+            };
+            Some((of(false), of(true)))
+        };
+        let both = (over(&left, "dims_self"), over(&right, "dims_other"));
+        let (Some((m, k)), Some((n, _))) = both else { return self.pointwise("tensordot") };
+        Ok(("tensordot".into(), matrices(Poly::one(), [&m, &n, &k])))
     }
 
     fn attention(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
@@ -439,7 +522,9 @@ impl Seen<'_, '_, '_> {
 /// The letters of an equation that occur once, in the order of the alphabet.
 fn implied(equation: &str) -> String {
     let letters: BTreeSet<char> = equation.chars().filter(char::is_ascii_alphabetic).collect();
-    letters.into_iter().filter(|c| equation.matches(*c).count() == 1).collect()
+    let dots = if equation.contains("...") { "..." } else { "" };
+    let once = letters.into_iter().filter(|c| equation.matches(*c).count() == 1);
+    dots.chars().chain(once).collect()
 }
 
 fn first(dims: &[Poly]) -> Poly {

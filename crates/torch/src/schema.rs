@@ -136,6 +136,14 @@ pub(crate) enum Argument {
     Other,
 }
 
+impl ProgramNode {
+    /// The names of the tensors that it reads and makes.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &str> {
+        let inputs = self.inputs.iter().map(|input| &input.arg);
+        inputs.chain(&self.outputs).flat_map(Argument::tensors)
+    }
+}
+
 impl Argument {
     /// The names of the tensors in it.
     pub(crate) fn tensors(&self) -> Vec<&str> {
@@ -312,5 +320,8 @@ pub(crate) struct PayloadMeta {
     pub(crate) path_name: String,
     #[serde(default)]
     pub(crate) use_pickle: bool,
+    /// Whether training changes it.
+    #[serde(default)]
+    pub(crate) is_param: bool,
     pub(crate) tensor_meta: Option<TensorMeta>,
 }

@@ -547,7 +547,7 @@ impl Movement<'_> {
         for (dim, axis) in used.iter().zip(&axes) {
             dims[*dim] = vec![DimPart::Axis(axis.clone())];
         }
-        if let Some(var) = self.given(expr, &used) {
+        if let Some(var) = self.given(expr, &used, sizes) {
             let own = self.graph.shape(var).axes.clone();
             for (dim, axis) in used.iter().zip(own) {
                 dims[*dim] = vec![DimPart::Axis(axis)];
@@ -591,12 +591,15 @@ impl Movement<'_> {
         Ok(self.graph.record("", op, &operands)?)
     }
 
-    /// The tensor that an expression gives back as it is, over these dimensions.
-    pub(crate) fn given(&self, expr: &IndexExpr, used: &[usize]) -> Option<Var> {
+    /// The tensor that an expression over dimensions of some sizes gives back as it is, over those used.
+    pub(crate) fn given(&self, expr: &IndexExpr, used: &[usize], sizes: &[Poly]) -> Option<Var> {
         let IndexExpr::Lookup { operand, at } = expr else { return None };
         let places = used.iter().map(|dim| IndexExpr::Position(*dim));
         let var = *self.wholes.get(*operand)?;
-        at.iter().cloned().eq(places).then_some(var)
+        // A part of a tensor begins as all of it does.
+        let own = self.graph.shape(var).axes.iter().map(|axis| &axis.size);
+        let is_whole = own.eq(used.iter().filter_map(|dim| sizes.get(*dim)));
+        (is_whole && at.iter().cloned().eq(places)).then_some(var)
     }
 
     /// Whole numbers as reals.

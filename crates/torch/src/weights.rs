@@ -9,6 +9,7 @@ use opledger_ir::{Graph, Op, Value};
 use opledger_tensor::Tensor;
 
 use crate::archive::{Archive, Payloads};
+use crate::constants::Marks;
 use crate::error::ImportError;
 use crate::names::numbers;
 use crate::schema::{PayloadMeta, SymInt, TensorMeta};
@@ -50,23 +51,43 @@ pub fn weights(path: &Path, graph: &Graph) -> Result<Vec<(String, Value<f32>)>, 
 /// The most elements of whole numbers that are looked at while a program is recorded.
 const MOST_CONSTANTS: usize = 1 << 20;
 
-/// The whole numbers that are no parameters, by their names: positions, places, counters.
-pub(crate) fn whole_constants(
+/// What is no parameter and is known before a run, by its name.
+#[derive(Debug, Default)]
+pub(crate) struct Constants {
+    /// Whole numbers: positions, places, counters.
+    pub(crate) whole: BTreeMap<String, Vec<i64>>,
+    /// Reals that mark places of a matrix.
+    pub(crate) marks: BTreeMap<String, Marks>,
+}
+
+/// The constants of a program, as far as an archive has them.
+pub(crate) fn constants(
     archive: &mut Archive,
     payloads: &Payloads,
-) -> Result<BTreeMap<String, Vec<i64>>, ImportError> {
-    let mut constants = BTreeMap::new();
+) -> Result<Constants, ImportError> {
+    let mut constants = Constants::default();
     for (name, (folder, meta)) in payloads {
         let Some(of) = &meta.tensor_meta else { continue };
-        let whole = matches!(of.dtype, 1..=5 | 12) && !meta.use_pickle;
+        let whole = matches!(of.dtype, 1..=5 | 12);
+        let marks = !meta.is_param && matches!(of.dtype, 6..=8 | 13) && of.sizes.len() > 1;
         let elements = numbers(of)
             .and_then(|shape| shape.iter().try_fold(1_usize, |all, size| all.checked_mul(*size)));
-        if !whole || elements.is_none_or(|elements| elements > MOST_CONSTANTS) {
+        if meta.use_pickle
+            || !(whole || marks)
+            || elements.is_none_or(|elements| elements > MOST_CONSTANTS)
+        {
             continue;
         }
         // What cannot be read is told when the program is run.
-        if let Ok(Value::Index(tensor)) = read(archive, folder, meta) {
-            constants.insert(name.clone(), tensor.data().to_vec());
+        match read(archive, folder, meta) {
+            Ok(Value::Index(tensor)) => {
+                constants.whole.insert(name.clone(), tensor.data().to_vec());
+            }
+            Ok(Value::Real(tensor)) => {
+                let marks = Marks::of(tensor.data());
+                constants.marks.extend(marks.map(|marks| (name.clone(), marks)));
+            }
+            Err(_) => {}
         }
     }
     Ok(constants)

@@ -3,7 +3,7 @@
 use std::slice;
 
 use opledger_dims::Symbol;
-use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Softmax};
+use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Scaling, Softmax};
 use opledger_ir::{Call, KeepLayout, MaskRule, OpError, Part};
 use opledger_kernels::{
     self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Keep, Meter, Pairs,
@@ -55,6 +55,11 @@ pub(super) fn apply<M: Metering>(
     };
     let layout = op.keep_layout(call)?;
     let sinks = op.sinks_operand().map(|at| call.real(at)).transpose()?;
+    let scale = match &op.scale {
+        Some(Scaling::Times(factor)) => Some(factor.value(call)?),
+        Some(Scaling::Over(number)) => Some(1.0 / number),
+        None => None,
+    };
     let problem = kernels::Attention {
         shape,
         q: Heads::contiguous(call.real(0)?.data(), s.queries, s.heads, s.head_dim),
@@ -64,7 +69,8 @@ pub(super) fn apply<M: Metering>(
         bias,
         soft_cap: op.soft_cap.map(|cap| cap as f32),
         sinks: sinks.map(|sinks| sinks.data()),
-        scale: op.scale.as_ref().map(|f| f.value(call)).transpose()?.map(|f| f as f32),
+        scale: scale.map(|scale| scale as f32),
+        divides: matches!(op.scale, Some(Scaling::Over(_))),
     };
     let meters = AttentionMeters {
         scores: M::of(row, Part::Scores),

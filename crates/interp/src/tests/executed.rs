@@ -140,7 +140,7 @@ fn attention_executes_what_its_kernel_says() {
                 let sinks = input(g, "sinks", [("h", 2)]);
                 let scoring = Scoring {
                     mask: Mask { offset: Some(3.into()), ..Mask::none() },
-                    scale: Some(Factor::Number(0.5)),
+                    scale: Some(Factor::Number(0.5).into()),
                     soft_cap: Some(2.0),
                     bias: Some(bias),
                     sinks: Some(sinks),
@@ -157,6 +157,7 @@ fn attention_executes_what_its_kernel_says() {
                     mask: kernels::Mask { causal_offset: Some(3), ..Default::default() },
                     bias: Some(Bias { data: &term, starts: &[0; 4], query_stride: 23 }),
                     scale: Some(0.5),
+                    divides: false,
                     soft_cap: Some(2.0),
                     sinks: Some(&sinks),
                 };

@@ -48,7 +48,7 @@ pub use crate::masked::Masked;
 pub use adaptive_pool::AdaptivePool;
 pub use arg_max::ArgMax;
 pub use arithmetic::{Arithmetic, ArithmeticKind};
-pub use attention::{Attention, AttentionSizes};
+pub use attention::{Attention, AttentionSizes, Scaling};
 pub use compare::{Compare, CompareKind};
 pub use concat::Concat;
 pub use convolution::Convolution;

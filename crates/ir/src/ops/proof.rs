@@ -49,6 +49,7 @@ fn each<T: Scalar>(
                 (None, Source::Visible { .. } | Source::Whole { .. }) => {
                     Value::Index(Tensor::random_index(&shape, i as u64, 2))
                 }
+                (None, Source::Known { .. }) => Value::Index(source.known(&shape).unwrap()),
                 (None, _) => Tensor::random(&shape, seed_of(1, &node.path), Distribution::Dyadic)
                     .map(|x| T::from_f64(f64::from(*x)))
                     .into(),

@@ -1,6 +1,9 @@
 //! Values that come from outside: inputs and parameters. They cost nothing.
 
+use std::sync::Arc;
+
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
+use opledger_tensor::Tensor;
 
 use crate::expect::expect_distinct;
 use crate::operation::{Operation, operands};
@@ -53,6 +56,13 @@ pub enum Source {
         /// The axes.
         axes: Vec<Axis>,
     },
+    /// Whole numbers that are the same in every run, in the order of their places.
+    Known {
+        /// The axes.
+        axes: Vec<Axis>,
+        /// One for each element.
+        values: Arc<[i64]>,
+    },
     /// A parameter of the model.
     Param {
         /// The axes.
@@ -65,6 +75,19 @@ pub enum Source {
 }
 
 impl Source {
+    /// The elements, of numbers that are known, at such sizes; none of other sources.
+    pub fn known(&self, sizes: &[usize]) -> Option<Tensor<i64>> {
+        match self {
+            Source::Known { values, .. } => Tensor::new(sizes, values.to_vec()).ok(),
+            Source::Input { .. }
+            | Source::Buffer { .. }
+            | Source::Ids { .. }
+            | Source::Whole { .. }
+            | Source::Visible { .. }
+            | Source::Param { .. } => None,
+        }
+    }
+
     /// A trainable weight whose dot products have `fan_in` terms.
     pub fn weight(fan_in: impl Into<Poly>) -> Self {
         Source::drawn(Draw::Weight { fan_in: fan_in.into() })
@@ -110,6 +133,7 @@ impl Source {
             | Source::Ids { axes, .. }
             | Source::Whole { axes }
             | Source::Visible { axes }
+            | Source::Known { axes, .. }
             | Source::Param { axes, .. } => axes,
         }
     }
@@ -122,6 +146,7 @@ impl Source {
             | Source::Ids { axes, .. }
             | Source::Whole { axes }
             | Source::Visible { axes }
+            | Source::Known { axes, .. }
             | Source::Param { axes, .. } => axes,
         }
     }
@@ -131,7 +156,7 @@ impl Operation for Source {
     fn name(&self) -> &'static str {
         match self {
             Source::Param { .. } => "param",
-            Source::Buffer { .. } => "buffer",
+            Source::Buffer { .. } | Source::Known { .. } => "buffer",
             Source::Input { .. }
             | Source::Ids { .. }
             | Source::Whole { .. }
@@ -144,7 +169,10 @@ impl Operation for Source {
         let axes = self.axes();
         expect_distinct(axes)?;
         let elem = match self {
-            Source::Ids { .. } | Source::Whole { .. } | Source::Visible { .. } => Elem::I64,
+            Source::Ids { .. }
+            | Source::Whole { .. }
+            | Source::Visible { .. }
+            | Source::Known { .. } => Elem::I64,
             Source::Input { .. } | Source::Buffer { .. } | Source::Param { .. } => Elem::F32,
         };
         Ok(vec![Shape { axes: axes.to_vec(), elem }])
@@ -165,6 +193,7 @@ impl Operation for Source {
             | Source::Buffer { .. }
             | Source::Whole { .. }
             | Source::Visible { .. }
+            | Source::Known { .. }
             | Source::Param { .. } => None,
         })
     }
@@ -181,7 +210,8 @@ impl Operation for Source {
             | Source::Buffer { .. }
             | Source::Ids { .. }
             | Source::Whole { .. }
-            | Source::Visible { .. } => String::new(),
+            | Source::Visible { .. }
+            | Source::Known { .. } => String::new(),
         }
     }
 

@@ -177,6 +177,8 @@ pub struct Attention<'a, T = f32> {
     pub bias: Option<Bias<'a, T>>,
     /// Multiplies the scores; `None` multiplies and counts nothing.
     pub scale: Option<f32>,
+    /// Whether by definition the scores are divided by the inverse of the scale.
+    pub divides: bool,
     /// A number for each head that joins the softmax of its rows as one more score and weighs no value.
     /// It counts in powers of two as a bias does.
     pub sinks: Option<&'a [T]>,
@@ -211,7 +213,7 @@ pub struct AttentionMeters<'a, M> {
     /// Products of queries and keys: per allowed pair and head, `key_width` mul and
     /// `key_width - 1` add.
     pub scores: &'a M,
-    /// One mul per allowed pair and head, when there is a scale; fused attention multiplies the
+    /// One mul, or one div, per allowed pair and head, when there is a scale; fused attention multiplies the
     /// queries instead.
     pub scale: &'a M,
     /// A div, a tanh and a mul per allowed pair and head, when there is a soft cap; the queries are
@@ -253,8 +255,12 @@ impl AttentionTallies {
         self.scores.useful(Class::Mul, pairs * key_width);
         self.scores.useful(Class::Add, pairs * (key_width - 1));
         if problem.scale.is_some() {
-            self.scale.useful(Class::Mul, pairs);
-            self.scale.substituted(Substitution::FoldedScale, pairs);
+            let (class, folded) = match problem.divides {
+                true => (Class::Div, Substitution::FoldedDivisor),
+                false => (Class::Mul, Substitution::FoldedScale),
+            };
+            self.scale.useful(class, pairs);
+            self.scale.substituted(folded, pairs);
         }
         if problem.soft_cap.is_some() {
             self.soft_cap.useful(Class::Div, pairs);

@@ -18,6 +18,8 @@ struct Case {
     /// A bias, some of it −∞ and some the least float where so.
     bias: Option<bool>,
     scale: Option<f32>,
+    /// Whether the scale is the inverse of what scores are divided by.
+    divides: bool,
     soft_cap: Option<f32>,
     /// Sinks, some −∞ and some the least float where so.
     sinks: Option<bool>,
@@ -145,6 +147,7 @@ fn check(case: &Case) {
                 mask: case.mask(&data),
                 bias: case.bias.map(|_| bias),
                 scale: *scale,
+                divides: case.divides,
                 soft_cap: case.soft_cap,
                 sinks: case.sinks.map(|_| &sinks[..]),
             };
@@ -199,13 +202,14 @@ proptest! {
         bias in prop::option::of(any::<bool>()),
         scale in prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
         (soft_cap, sinks) in (prop_oneof![Just(None), Just(Some(2.0))], prop::option::of(any::<bool>())),
-        infinite: bool,
+        [infinite, divides]: [bool; 2],
         seed in 0u64..1 << 40,
     ) {
         let heads = kv_heads * group;
         let shape = AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
         check(&Case {
-            shape, causal_offset, window, gaps, pairs, bias, scale, soft_cap, sinks, infinite, seed,
+            shape, causal_offset, window, gaps, pairs, bias, scale, divides, soft_cap, sinks,
+            infinite, seed,
         });
     }
 }
@@ -228,6 +232,7 @@ fn square(n: usize) -> Case {
         pairs: None,
         bias: None,
         scale: Some(0.5),
+        divides: false,
         soft_cap: None,
         sinks: None,
         infinite: false,

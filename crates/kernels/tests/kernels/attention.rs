@@ -215,6 +215,7 @@ fn check(case: &Case) {
         mask: case.mask(&d),
         bias: case.bias(&d),
         scale: case.scale,
+        divides: false,
         soft_cap: case.soft_cap,
         sinks: case.sinks(&d),
     };
@@ -429,6 +430,7 @@ fn the_order_of_heads_and_tokens_in_memory_changes_no_bit() {
                 mask: case.mask(&d),
                 bias: None,
                 scale: case.scale,
+                divides: false,
                 soft_cap: None,
                 sinks: None,
             };
@@ -453,6 +455,7 @@ fn causal_work_is_near_the_triangle() {
         mask: case.mask(&d),
         bias: None,
         scale: case.scale,
+        divides: false,
         soft_cap: None,
         sinks: None,
     };
@@ -500,6 +503,7 @@ fn simple(
         mask,
         bias: bias.map(|data| Bias { data, starts: &[0], query_stride: keys }),
         scale: None,
+        divides: false,
         soft_cap: None,
         sinks: None,
     };
@@ -541,6 +545,7 @@ fn executed_counts_are_those_of_the_tiles() {
         mask,
         bias: None,
         scale: case.scale,
+        divides: false,
         soft_cap: None,
         sinks: None,
     };
@@ -600,7 +605,8 @@ fn each_part_has_its_own_operations() {
         let [q, k, v] = case.heads(&d);
         let (shape, mask, bias, scale) = (case.shape, case.mask(&d), case.bias(&d), case.scale);
         let (soft_cap, sinks) = (case.soft_cap, case.sinks(&d));
-        let problem = Attention { shape, q, k, v, mask, bias, scale, soft_cap, sinks };
+        let problem =
+            Attention { shape, q, k, v, mask, bias, scale, divides: false, soft_cap, sinks };
         let len = shape.queries * shape.heads * shape.value_width;
         let (_, tallies) =
             run(len, |out, m: &[AtomicMeter; 6]| attention(&problem, out, &meters(m)).unwrap());
@@ -660,6 +666,7 @@ fn lanes_without_a_query_are_executed() {
         mask: Mask::default(),
         bias: None,
         scale: None,
+        divides: false,
         soft_cap: None,
         sinks: None,
     };
@@ -695,6 +702,7 @@ fn rescaling_is_executed_but_not_useful() {
             mask: Mask::default(),
             bias: None,
             scale: None,
+            divides: false,
             soft_cap: None,
             sinks: None,
         };
@@ -764,6 +772,7 @@ fn wrong_shapes_are_errors() {
         mask: Mask::default(),
         bias: None,
         scale: None,
+        divides: false,
         soft_cap: None,
         sinks: None,
     };

@@ -82,6 +82,7 @@ fn attention_refuses_vectors_that_are_one_element() {
             mask,
             bias: None,
             scale: None,
+            divides: false,
             soft_cap: None,
             sinks: None,
         };
@@ -100,6 +101,7 @@ fn attention_refuses_vectors_that_are_one_element() {
         mask: Mask::default(),
         bias: None,
         scale: None,
+        divides: false,
         soft_cap: None,
         sinks: None,
     };

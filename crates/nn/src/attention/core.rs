@@ -43,6 +43,7 @@ impl Core<'_> {
             let (mask, scale, bias) =
                 (self.mask.clone(), self.scale.cloned(), self.biases.first().copied());
             let (soft_cap, sinks) = (self.soft_cap, self.sinks);
+            let scale = scale.map(Into::into);
             let scoring = Scoring { scale, soft_cap, bias, mask, sinks };
             let output = g.attention_by((q, k, v), scoring)?;
             return Ok(Attended { output, weights: None, present: None });

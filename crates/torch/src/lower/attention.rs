@@ -1,7 +1,7 @@
 //! Scaled dot-product attention, with its mask read from what made it.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::Factor;
+use opledger_ir::ops::{Factor, Scaling};
 use opledger_ir::{Axis, IndexExpr, Mask, Scoring, Var};
 
 use super::hidden;
@@ -85,7 +85,7 @@ pub(crate) struct WrittenAttention {
     pub(crate) q: Placed,
     pub(crate) k: Placed,
     pub(crate) v: Placed,
-    pub(crate) scale: Option<Factor>,
+    pub(crate) scale: Option<Scaling>,
     pub(crate) soft_cap: Option<f64>,
     pub(crate) given: Given,
     /// A number for each head.
@@ -126,7 +126,7 @@ fn attention(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
         let expr = key.below(&query.plus(&1.into()));
         given = Given { seen: Some(Whole { sizes, expr, kind }), bias: None };
     }
-    let scale = (scale != Factor::Number(1.0)).then_some(scale);
+    let scale = (scale != Factor::Number(1.0)).then_some(Scaling::Times(scale));
     record(own, WrittenAttention { q, k, v, scale, soft_cap: None, given, sinks: None })
 }
 
@@ -243,7 +243,8 @@ fn truths(own: &mut Importer<'_>, expr: &IndexExpr, axes: &[Axis]) -> Lowered<Va
         (0..axes.len()).filter(|dim| dim + 1 == axes.len() || expr.uses(*dim)).collect();
     let named: Vec<Axis> = used.iter().map(|dim| axes[*dim].clone()).collect();
     let mut movement = own.movement();
-    let Some(given) = movement.given(expr, &used) else {
+    let sizes: Vec<Poly> = axes.iter().map(|axis| axis.size.clone()).collect();
+    let Some(given) = movement.given(expr, &used, &sizes) else {
         return Ok(movement.mapped(expr, &used, named, true)?);
     };
     let mut tensor = movement.tensor_of_all(given);

@@ -179,7 +179,7 @@ pub(super) fn expand(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
 }
 
 /// Which dimension of the operand stands at each place.
-fn order(call: &Call<'_>, base: &str, rank: usize) -> Lowered<Vec<usize>> {
+pub(crate) fn order(call: &Call<'_>, base: &str, rank: usize) -> Lowered<Vec<usize>> {
     let mut order: Vec<usize> = (0..rank).collect();
     match base {
         "permute" => {

@@ -5,7 +5,7 @@
 //! score and weighs no value (gpt-oss, OpenAI 2025; Xiao et al. 2023).
 //!
 //! Count, with P allowed pairs and R rows that see a key, over batch and heads: scores P·e mul and
-//! P·(e − 1) add; scale P mul; soft cap P div, P tanh and P mul; bias P add; softmax of P entries in R
+//! P·(e − 1) add; scale P mul, or P div where a program divides by a number; soft cap P div, P tanh and P mul; bias P add; softmax of P entries in R
 //! rows, with sinks R max, 2·R add and R exp more; context P·f mul and (P − R)·f add. A row that sees
 //! no key is 0 and costs nothing; what a hidden key holds can never reach a result. A row whose every
 //! allowed score is −∞ costs what any row does and is 0 whatever the values hold. A bias of −∞ hides a
@@ -28,6 +28,39 @@ use crate::{
     Value,
 };
 
+/// What scores are multiplied with, or divided by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scaling {
+    /// A constant: one mul per pair.
+    Times(Factor),
+    /// A number: one div per pair.
+    Over(f64),
+}
+
+impl From<Factor> for Scaling {
+    fn from(factor: Factor) -> Self {
+        Scaling::Times(factor)
+    }
+}
+
+impl Scaling {
+    /// The class of one application.
+    fn class(&self) -> Class {
+        match self {
+            Scaling::Times(_) => Class::Mul,
+            Scaling::Over(_) => Class::Div,
+        }
+    }
+
+    /// The size it depends on.
+    fn size(&self) -> Option<&Poly> {
+        match self {
+            Scaling::Times(factor) => factor.size(),
+            Scaling::Over(_) => None,
+        }
+    }
+}
+
 /// Attention of `q [batch…, n, h, e]`, `k [batch…, m, g, e]`, `v [batch…, m, g, f]`: query head i uses
 /// key and value head ⌊i·g/h⌋. Then, where given, a bias whose last axis is the keys, and the one before
 /// the queries unless it is one of batch and heads; sinks `[h]`; and a mask tensor whose last axis is the
@@ -36,8 +69,8 @@ use crate::{
 pub struct Attention {
     /// Which pairs exist.
     pub mask: MaskRule,
-    /// The constant that scores are multiplied with.
-    pub scale: Option<Factor>,
+    /// What scores are multiplied with, or divided by.
+    pub scale: Option<Scaling>,
     /// What scaled scores are kept below, above its negative.
     pub soft_cap: Option<f64>,
     /// Whether a bias is an operand.
@@ -260,7 +293,9 @@ impl Operation for Attention {
             Counts::zero().with(Class::Mul, pairs * &f).with(Class::Add, (pairs - rows) * &f);
         let of = |part: Part| match part {
             Part::Scores => dot(pairs, &e),
-            Part::Scale => each(&[Class::Mul]),
+            Part::Scale => {
+                self.scale.as_ref().map_or_else(Counts::zero, |scale| each(&[scale.class()]))
+            }
             Part::SoftCap => each(&[Class::Div, Class::Tanh, Class::Mul]),
             Part::Bias => each(&[Class::Add]),
             Part::Softmax => softmax.clone(),
@@ -277,7 +312,7 @@ impl Operation for Attention {
 
     fn facts(&self) -> Facts<'_> {
         let parts = parts(self.scale.is_some(), self.soft_cap.is_some(), self.bias);
-        let scale = self.scale.as_ref().and_then(Factor::size);
+        let scale = self.scale.as_ref().and_then(Scaling::size);
         Facts::of(parts).sizes(scale.into_iter().chain(self.mask.sizes()))
     }
 
@@ -340,7 +375,13 @@ impl Operation for Attention {
     ) -> Result<Vec<Value<T>>, OpError> {
         let (q, k, v) = (call.real(0)?.data(), call.real(1)?.data(), call.real(2)?.data());
         let s = Attention::sizes(call)?;
-        let scale = self.scale.as_ref().map(|f| f.value(call)).transpose()?.map(T::from_f64);
+        let scale = self.scale.as_ref().map(|scale| {
+            Ok::<_, OpError>(match scale {
+                Scaling::Times(factor) => (false, T::from_f64(factor.value(call)?)),
+                Scaling::Over(number) => (true, T::from_f64(*number)),
+            })
+        });
+        let scale = scale.transpose()?;
         let cap = self.soft_cap.map(T::from_f64);
         let bias =
             if self.bias { Some((call.real(3)?.data(), self.bias_layout(call)?)) } else { None };
@@ -371,9 +412,9 @@ impl Operation for Attention {
                         row[j] = sum(products).unwrap_or(zero);
                     }
                     mark(Part::Scores);
-                    if let Some(scale) = scale {
+                    if let Some((divides, by)) = scale {
                         for &j in &keys {
-                            row[j] = row[j] * scale;
+                            row[j] = if divides { row[j] / by } else { row[j] * by };
                         }
                         mark(Part::Scale);
                     }

@@ -98,7 +98,7 @@ proptest! {
             graph.attention((o.q, o.k, o.v), mask.clone(), None, None).unwrap();
             chain(&mut graph, &o, &mask);
             for (soft_cap, sinks) in [(Some(2.0), None), (None, Some(o.sinks)), (Some(0.5), Some(o.sinks))] {
-                let scale = Some(Factor::InverseSqrt("e".into()));
+                let scale = Some(Factor::InverseSqrt("e".into()).into());
                 let scoring = Scoring { scale, soft_cap, mask: mask.clone(), sinks, ..Scoring::default() };
                 let biased = Scoring { bias: Some(o.bias), scale: None, ..scoring.clone() };
                 graph.attention_by((o.q, o.k, o.v), scoring).unwrap();
@@ -229,7 +229,7 @@ fn a_soft_cap_is_a_quotient_a_tanh_and_a_product() {
     let capped = g.scale(x, Factor::Number(1.5)).unwrap();
     let weights = g.softmax(capped, None).unwrap();
     let context = g.einsum("b g r n m, b m g f -> b n g r f", weights, o.v).unwrap();
-    let scale = Some(Factor::InverseSqrt("e".into()));
+    let scale = Some(Factor::InverseSqrt("e".into()).into());
     let scoring = Scoring { scale, soft_cap: Some(1.5), ..Scoring::default() };
     let fused = g.attention_by((o.q, o.k, o.v), scoring).unwrap();
     let cost = |var: Var| g.node_cost(g.node(var)).total();
@@ -248,6 +248,34 @@ fn a_soft_cap_is_a_quotient_a_tanh_and_a_product() {
     for (x, y) in of(fused).into_iter().zip(of(context)) {
         assert!((x - y).abs() < 1e-12, "{x} for {y}");
     }
+}
+
+/// Scores that are divided by a number are those multiplied by its inverse, each at the cost of a division.
+#[test]
+fn a_scale_may_be_a_division() {
+    let mut g = Graph::new();
+    let o = operands(&mut g);
+    let mut scaled = |scale: Scaling| {
+        let scoring = Scoring { scale: Some(scale), ..Scoring::default() };
+        g.attention_by((o.q, o.k, o.v), scoring).unwrap()
+    };
+    let divided = scaled(Scaling::Over(4.0));
+    let multiplied = scaled(Factor::Number(0.25).into());
+    let pairs = Poly::from("b") * Poly::from("g") * Poly::from("r") * Poly::from("n");
+    let pairs = pairs * Poly::from("m");
+    for (var, class) in [(divided, Class::Div), (multiplied, Class::Mul)] {
+        let expected = Counts::zero().with(class, pairs.clone());
+        assert_eq!(g.node_cost(g.node(var)).part(Part::Scale), expected);
+    }
+    let sizes = SIZES.into_iter().zip([2, 3, 4, 2, 1, 2, 3]);
+    prove(&g, &sizes.clone().collect::<Vec<_>>());
+    let numbers = |seed: usize, len: usize| -> Vec<f64> {
+        (0..len).map(|at| ((at * 7 + seed * 5) % 11) as f64 / 4.0 - 1.0).collect()
+    };
+    let (q, k, v) = (numbers(1, 24), numbers(2, 32), numbers(3, 48));
+    let feeds: [(&str, &[f64]); 3] = [("q", &q), ("k", &k), ("v", &v)];
+    let of = |var| evaluate_at(&g, var, &feeds, sizes.clone());
+    assert_eq!(of(divided), of(multiplied));
 }
 
 /// By hand: scores 0 and ln 2 beside a sink of ln 3, so weights of 1/6 and 2/6.
