@@ -7,7 +7,8 @@ scored_decoders.json.
 
 Environment and isolation are those of observe.py. A case follows from the seed and its number alone. Families take
 turns; sizes, heads, masks, activations, biases, classes and ways of writing are drawn, of what the libraries run: a
-Swin of `transformers` with a window larger than a stage fails, and so do experts whose widths are no multiple of 4; its T5 ties the table of words whatever the configuration says.
+Swin of `transformers` with a window larger than a stage fails, and so do experts whose widths are no multiple of 4, and
+DeepSeek-V2 with odd widths of heads and latents; its T5 ties the table of words whatever the configuration says.
 """
 
 import argparse
@@ -583,8 +584,8 @@ def deepseek(d, name, family, **more):
                 num_key_value_heads=h, intermediate_size=4 * d.randint(1, 30), moe_intermediate_size=4 * d.randint(1, 20),
                 n_routed_experts=groups * each, n_group=groups, topk_group=chosen, n_shared_experts=d.randint(1, 3),
                 num_experts_per_tok=d.randint(1, min(3, chosen * each)), first_k_dense_replace=d.randint(0, layers),
-                q_lora_rank=d.choice([None, d.randint(1, 24)]), kv_lora_rank=d.randint(1, 24),
-                qk_nope_head_dim=d.randint(1, 12), qk_rope_head_dim=2 * d.randint(1, 6), v_head_dim=d.randint(1, 12),
+                q_lora_rank=d.choice([None, d.randint(1, 24)]), kv_lora_rank=2 * d.randint(1, 12),
+                qk_nope_head_dim=2 * d.randint(1, 6), qk_rope_head_dim=2 * d.randint(1, 6), v_head_dim=d.randint(1, 12),
                 attention_bias=d.flag(0.3), hidden_act=d.choice(["silu", "silu", "gelu"]), rms_norm_eps=1e-6,
                 rope_theta=10000.0, routed_scaling_factor=d.choice([1.0, 2.5]), tie_word_embeddings=d.flag(0.3), **more)
 
@@ -596,6 +597,30 @@ def deepseek_v2(d):
 
 def deepseek_v3(d):
     return deepseek(d, "deepseek_v3", "DeepseekV3", norm_topk_prob=d.flag(), rope_interleave=d.flag(0.7))
+
+
+def glm4_moe(d):
+    groups, each = d.randint(1, 3), d.randint(2, 3)
+    chosen, layers = d.randint(1, groups), d.randint(1, 4)
+    case = decoder(d, "glm4_moe", "Glm4Moe", multiple=4, n_routed_experts=groups * each, n_group=groups, topk_group=chosen,
+                   num_experts_per_tok=d.randint(1, min(3, chosen * each)), n_shared_experts=d.randint(1, 3),
+                   moe_intermediate_size=4 * d.randint(1, 20), norm_topk_prob=d.flag(), attention_bias=d.flag(),
+                   use_qk_norm=d.flag(), routed_scaling_factor=d.choice([1.0, 2.5]), rope_theta=10000.0,
+                   partial_rotary_factor=0.5, first_k_dense_replace=d.randint(0, 2), head_dim=4 * d.randint(1, 4))
+    return case
+
+
+def ernie(d):
+    experts = d.randint(2, 8)
+    return decoder(d, "ernie4_5_moe", "Ernie4_5_Moe", multiple=4, moe_num_experts=experts, moe_k=d.randint(1, min(experts, 3)),
+                   moe_num_shared_experts=d.randint(0, 2), moe_intermediate_size=4 * d.randint(1, 20), use_bias=d.flag(0.3),
+                   moe_layer_start_index=d.randint(0, 2), moe_layer_interval=d.randint(1, 2), rope_theta=10000.0)
+
+
+def minimax(d):
+    experts = d.randint(2, 8)
+    return decoder(d, "minimax_m2", "MiniMaxM2", multiple=4, num_local_experts=experts,
+                   num_experts_per_tok=d.randint(1, min(experts, 3)), head_dim=2 * d.randint(1, 8), rope_theta=10000.0)
 
 
 def albert(d):
@@ -679,6 +704,7 @@ GROUPS = {
     "later": [bert_heads, roberta_heads, xlm_roberta, camembert, distilbert_heads, electra, mpnet, opt, qwen3_moe, phi3,
               phi, starcoder2],
     "windows": [modernbert],
+    "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

@@ -133,6 +133,13 @@ DEEPSEEK = dict(
     first_k_dense_replace=1, q_lora_rank=13, kv_lora_rank=10, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5,
     max_position_embeddings=64, pad_token_id=0,
 )
+MIXTURE = dict(
+    vocab_size=83, hidden_size=24, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, intermediate_size=26,
+    moe_intermediate_size=9, n_routed_experts=6, num_experts_per_tok=2, n_shared_experts=2, max_position_embeddings=64,
+    pad_token_id=0,
+)
+ERNIE = dict(moe_num_experts=5, moe_k=2, moe_intermediate_size=9, moe_num_shared_experts=2, moe_layer_start_index=1,
+             num_hidden_layers=3)
 OPT = dict(
     vocab_size=73, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=44, max_position_embeddings=32,
     word_embed_proj_dim=24, pad_token_id=1, bos_token_id=2, eos_token_id=2,
@@ -394,6 +401,19 @@ CASES = [
          routed_scaling_factor=4.0, rope_parameters=YARN | dict(mscale=0.7, mscale_all_dim=0.7)), (9, 5), published=unchanged),
     Case("deepseek_v2_lite", "DeepseekV2ForCausalLM", DEEPSEEK | dict(q_lora_rank=None, n_group=None, topk_group=None,
          first_k_dense_replace=2, n_routed_experts=5, num_experts_per_tok=2, attention_bias=True), (6, 9), dtype="float16"),
+    Case("glm4_moe_dense", "Glm4MoeForCausalLM", MIXTURE | dict(head_dim=8, use_qk_norm=True, attention_bias=True,
+         first_k_dense_replace=1, n_group=2, topk_group=1, routed_scaling_factor=2.5), (9, 6)),
+    Case("glm4_moe_plain", "Glm4MoeForCausalLM", MIXTURE | TIED | dict(hidden_size=48, first_k_dense_replace=2,
+         norm_topk_prob=False, n_group=1, topk_group=1, n_shared_experts=1, num_experts_per_tok=4), (7, 8), dtype="bfloat16",
+         published=unchanged),
+    Case("ernie4_5_moe_shared", "Ernie4_5_MoeForCausalLM", LLAMA | TIED | ERNIE, (8, 6)),
+    Case("ernie4_5_moe_steps", "Ernie4_5_MoeForCausalLM", LLAMA | ERNIE | dict(use_bias=True, moe_num_shared_experts=0,
+         num_hidden_layers=5, moe_layer_interval=2, moe_layer_start_index=0, moe_layer_end_index=2, moe_k=3,
+         moe_norm_min=2.0), (7, 9), dtype="bfloat16"),
+    Case("minimax_m2_partial", "MiniMaxM2ForCausalLM", LLAMA | dict(head_dim=6, num_local_experts=5, num_experts_per_tok=2,
+         intermediate_size=14, rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.67)), (9, 6), seed=2),
+    Case("minimax_m2_tied", "MiniMaxM2ForCausalLM", LLAMA | TIED | dict(head_dim=4, num_local_experts=4, num_experts_per_tok=3,
+         intermediate_size=10, hidden_act="gelu"), (6, 7), dtype="float16", seed=2),
     Case("modernbert_masked_lm", "ModernBertForMaskedLM", MODERNBERT, (13, 9), published=unchanged),
     Case("modernbert_rest", "ModernBertModel", MODERNBERT | dict(num_hidden_layers=6, attention_bias=True, mlp_bias=True,
          norm_bias=True, local_attention=4, hidden_activation="relu"), (11, 14)),

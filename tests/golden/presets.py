@@ -28,9 +28,10 @@ def parameters(config):
     untie(model, config)
     every = sum(parameter.numel() for parameter in model.parameters())
     experts = sum(x.numel() for name, x in model.named_parameters() if ".experts." in name)
-    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     count = next((config[name] for name in names if name in config), 1)
-    return every, every - experts // count * (count - config.get("num_experts_per_tok", count))
+    chosen = config.get("num_experts_per_tok", config.get("moe_k", count))
+    return every, every - experts // count * (count - chosen)
 
 
 def main():

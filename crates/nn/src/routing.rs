@@ -131,7 +131,11 @@ impl Router {
                 let (name, axes) = ("e_score_correction_bias", vec![experts.clone()]);
                 let g = &mut *g.scope(scope);
                 Some(match parameter {
-                    true => param(g, name, Source::shift(), axes, true)?,
+                    // One group of experts, as ERNIE has it.
+                    true => {
+                        let axes = [vec![Axis::new("one", 1)], axes].concat();
+                        param(g, name, Source::shift(), axes, true)?
+                    }
                     false => g.record(name, Source::Buffer { axes }, &[])?,
                 })
             }
@@ -161,7 +165,10 @@ impl Router {
             RouterScores::Linear => scores,
         };
         let by = match self.correction {
-            Some(correction) => routing(g, |g| g.add("correct", scores, correction))?,
+            Some(correction) => {
+                let correction = self.row(g, correction)?;
+                routing(g, |g| g.add("correct", scores, correction))?
+            }
             None => scores,
         };
         let by = match &self.groups {
@@ -195,6 +202,18 @@ impl Router {
             None => weights,
         };
         Ok((ids, weights))
+    }
+
+    /// A correction `[x]`, or `[1, x]`, as `[x]`.
+    fn row(&self, g: &mut Graph, correction: Var) -> Result<Var, NnError> {
+        match &g.shape(correction).axes[..] {
+            [one, own] => {
+                let axes = vec![one.name.clone(), own.name.clone()];
+                let into = self.experts.name.clone();
+                Ok(g.rearrange(correction, Rearrange::Merge { axes, into })?)
+            }
+            _ => Ok(correction),
+        }
     }
 
     /// Scores `[…, x]` as they are in the groups chosen, elsewhere −∞.

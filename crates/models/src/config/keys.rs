@@ -210,6 +210,11 @@ impl<'a> Keys<'a> {
         self.needed(key, times)
     }
 
+    /// A whole number, if it is given.
+    pub(crate) fn times_or_none(&self, key: &str) -> Result<Option<u64>, ConfigError> {
+        self.whole(key, 0)
+    }
+
     /// A whole number, or the family's default.
     pub(crate) fn whole_or(&self, key: &str, default: u64) -> Result<u64, ConfigError> {
         Ok(self.whole(key, 0)?.unwrap_or(default))

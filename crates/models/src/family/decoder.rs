@@ -33,6 +33,10 @@ pub(super) fn build(
     let of = head(keys, &classes)?;
     keys.pass_over(&["pad_token_id"]);
     let tied = keys.flag_or("tie_word_embeddings", variant.tied)?;
+    if tied && variant.head_bias {
+        let apart = "false, since the head of words has a bias";
+        return Err(keys.unsupported("tie_word_embeddings", apart).into());
+    }
     let (attention, latent, kept) = match &variant.latent {
         Some(widths) => latent::attention(keys, request, r, (variant, widths))?,
         None => attention(keys, request, r, variant)?,
@@ -232,10 +236,20 @@ impl Parts {
         let dense = variant.kinds.iter().all(|kind| kind.dense);
         if let Some(mixture) = mixture.filter(|_| dense) {
             keys.pass_over(&mixture.experts);
-            keys.pass_over(&[mixture.hidden, "num_experts_per_tok"]);
+            keys.pass_over(&[mixture.hidden, mixture.chosen]);
         }
         let mixture = mixture.filter(|_| !dense);
-        let Some(Mixture { experts, hidden, routing, bias, clamped, shared, .. }) = mixture else {
+        let Some(Mixture {
+            experts,
+            chosen: per_token,
+            hidden,
+            routing,
+            bias,
+            clamped,
+            shared,
+            ..
+        }) = mixture
+        else {
             let hidden = keys.size("intermediate_size")?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
@@ -249,12 +263,12 @@ impl Parts {
             }
             false => ff.clone(),
         };
-        let (all, chosen) = (either_size(keys, *experts)?, keys.size("num_experts_per_tok")?);
+        let (all, chosen) = (either_size(keys, *experts)?, keys.size(per_token)?);
         if chosen > all {
             let why = "more experts are to run than there are";
             let given = experts.iter().find(|key| keys.get(key).is_some());
             let experts = given.unwrap_or(&experts[0]);
-            return Err(keys.contradiction("num_experts_per_tok", experts, why).into());
+            return Err(keys.contradiction(per_token, experts, why).into());
         }
         let shared = shared.map(|shared| SharedExpert {
             feed_forward: feed_forward(r.size("fs", shared.hidden)),

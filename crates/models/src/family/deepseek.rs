@@ -12,7 +12,7 @@ use super::decoder;
 use super::layer_types::dense_first;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{CommonExpert, ExpertFiles, Latent, Mixture, Variant};
+use super::variant::{CHOSEN, CommonExpert, ExpertFiles, KindOf, Latent, Mixture, Variant};
 use crate::config::{ConfigError, Keys};
 
 /// The keys of how many experts there are.
@@ -22,6 +22,20 @@ pub(super) fn v2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result
     keys.only("scoring_func", "softmax")?;
     // The library never divides by the sum of those chosen.
     keys.only("norm_topk_prob", false)?;
+    let variant = Variant {
+        family: "DeepseekV2",
+        heads: &[CausalHead::Words, CausalHead::None, CausalHead::TextClasses],
+        mlp_bias: keys.flag_or("mlp_bias", false)?,
+        pairs: RopePairs::Neighbours,
+        ..variant(keys, 0, || {
+            mixture(keys, ["n_routed_experts", "num_experts"], (limited(keys)?, 2))
+        })?
+    };
+    decoder::build(keys, request, r, &variant)
+}
+
+/// The best of all experts, or of the groups whose best are the best.
+fn limited(keys: &Keys<'_>) -> Result<Routing, ConfigError> {
     let groups = match keys.text("topk_method")?.unwrap_or("greedy") {
         "greedy" => {
             keys.pass_over(&["n_group", "topk_group"]);
@@ -29,29 +43,19 @@ pub(super) fn v2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result
         }
         "group_limited_greedy" => groups(keys, [None, None], GroupScore::Highest)?,
         _ => {
-            return Err(keys.unsupported("topk_method", "greedy, group_limited_greedy").into());
+            return Err(keys.unsupported("topk_method", "greedy, group_limited_greedy"));
         }
     };
-    let routing = Routing {
+    Ok(Routing {
         groups,
         scale: Some(keys.positive_or("routed_scaling_factor", 1.0)?),
         ..Routing::new(ExpertWeights::Share)
-    };
-    let variant = Variant {
-        family: "DeepseekV2",
-        heads: &[CausalHead::Words, CausalHead::None, CausalHead::TextClasses],
-        mlp_bias: keys.flag_or("mlp_bias", false)?,
-        pairs: RopePairs::Neighbours,
-        mixture: Some(mixture(keys, ["n_routed_experts", "num_experts"], (routing, 2))?),
-        ..variant(keys, 0)?
-    };
-    decoder::build(keys, request, r, &variant)
+    })
 }
 
 pub(super) fn v3(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     keys.only("scoring_func", "sigmoid")?;
     keys.only("topk_method", "noaux_tc")?;
-    let routing = corrected(keys, [Some(8), Some(4)], 2.5)?;
     let variant = Variant {
         family: "DeepseekV3",
         heads: CausalHead::NO_ANSWER,
@@ -59,15 +63,20 @@ pub(super) fn v3(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result
             true => RopePairs::Neighbours,
             false => RopePairs::Halves,
         },
-        mixture: Some(mixture(keys, ROUTED, (routing, 1))?),
         layers_behind: predicting(keys)?,
-        ..variant(keys, 3)?
+        ..variant(keys, 3, || {
+            mixture(keys, ROUTED, (corrected(keys, [Some(8), Some(4)], 2.5)?, 1))
+        })?
     };
     decoder::build(keys, request, r, &variant)
 }
 
 /// What both have in common; so many layers have no experts where no key says.
-fn variant(keys: &Keys<'_>, dense: u64) -> Result<Variant, ConfigError> {
+fn variant(
+    keys: &Keys<'_>,
+    dense: u64,
+    experts: impl FnOnce() -> Result<Mixture, ConfigError>,
+) -> Result<Variant, ConfigError> {
     keys.only("moe_layer_freq", 1)?;
     // What layers with experts alone have not, training, and how the work is shared out among machines.
     keys.pass_over(&[
@@ -80,6 +89,7 @@ fn variant(keys: &Keys<'_>, dense: u64) -> Result<Variant, ConfigError> {
     let bias = keys.flag_or("attention_bias", false)?;
     let (kinds, pattern) = dense_first(keys, dense)?;
     Ok(Variant {
+        mixture: behind_dense(keys, &kinds, experts)?,
         qkv_bias: bias,
         out_bias: bias,
         latent: Some(Latent {
@@ -102,6 +112,32 @@ pub(super) fn predicting(keys: &Keys<'_>) -> Result<u64, ConfigError> {
     Ok(keys.whole_or(own, 1)?.min(64))
 }
 
+/// The experts of the layers that have some.
+pub(super) fn behind_dense(
+    keys: &Keys<'_>,
+    kinds: &[KindOf],
+    experts: impl FnOnce() -> Result<Mixture, ConfigError>,
+) -> Result<Option<Mixture>, ConfigError> {
+    if kinds.iter().any(|kind| !kind.dense) {
+        return experts().map(Some);
+    }
+    keys.pass_over(&ROUTED);
+    keys.pass_over(&[
+        "num_experts",
+        "num_experts_per_tok",
+        "n_shared_experts",
+        "n_group",
+        "topk_group",
+    ]);
+    keys.pass_over(&[
+        "moe_intermediate_size",
+        "norm_topk_prob",
+        "routed_scaling_factor",
+        "topk_method",
+    ]);
+    Ok(None)
+}
+
 /// The experts, with so many that every token meets where no key says.
 pub(super) fn mixture(
     keys: &Keys<'_>,
@@ -117,6 +153,7 @@ pub(super) fn mixture(
         scope: "mlp",
         files: ExpertFiles::Apart(["gate_proj", "down_proj", "up_proj"]),
         experts,
+        chosen: CHOSEN,
         hidden,
         routing,
         bias: false,

@@ -8,7 +8,7 @@ use super::decoder;
 use super::layer_types::full_and_window;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{EXPERTS, ExpertFiles, KindOf, Mixture, Rotation, Variant};
+use super::variant::{CHOSEN, EXPERTS, ExpertFiles, KindOf, Mixture, Rotation, Variant};
 use crate::config::Keys;
 
 /// The base of the frequencies, and their scaling where no key says it.
@@ -45,6 +45,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             files: ExpertFiles::Together,
             hidden: "intermediate_size",
             experts: EXPERTS,
+            chosen: CHOSEN,
             routing: Routing::new(ExpertWeights::SoftmaxOfChosen),
             bias: true,
             clamped: Some(ClampedGate {

@@ -9,7 +9,7 @@ use super::causal::CausalHead;
 use super::decoder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{EXPERTS, ExpertFiles, KindOf, Maps, Mixture, Projections, Variant};
+use super::variant::{CHOSEN, EXPERTS, ExpertFiles, KindOf, Maps, Mixture, Projections, Variant};
 use crate::config::{ConfigError, Keys};
 
 /// Layers whose queries see as many tokens as `sliding_window` says; where it is missing, the family's.
@@ -52,6 +52,7 @@ pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
             files: ExpertFiles::Apart(["w1", "w2", "w3"]),
             hidden: "intermediate_size",
             experts: EXPERTS,
+            chosen: CHOSEN,
             routing: Routing::new(ExpertWeights::ShareOfChosen),
             bias: false,
             clamped: None,

@@ -29,6 +29,7 @@ mod image;
 mod latent;
 mod layer_types;
 mod llama;
+mod mixtures;
 mod modernbert;
 mod olmo2;
 mod opt;
@@ -94,12 +95,14 @@ const FAMILIES: &[Family] = &[
     family("bloom", bloom::build),
     family("cohere", cohere::cohere),
     family("cohere2", cohere::cohere2),
+    family("ernie4_5_moe", mixtures::ernie4_5_moe),
     family("falcon", falcon::build),
     family("gemma", gemma::gemma),
     family("gemma2", gemma::gemma2),
     family("gemma3_text", gemma::gemma3),
     family("glm", glm::glm),
     family("glm4", glm::glm4),
+    family("glm4_moe", mixtures::glm4_moe),
     family("gpt2", gpt2::build),
     family("gpt_neo", gpt_neo::build),
     family("gpt_neox", gpt_neox::build),
@@ -109,6 +112,7 @@ const FAMILIES: &[Family] = &[
     family("llama", llama::llama),
     Family { pair: true, ..family("marian", bart::marian) },
     Family { pair: true, code: "bart", ..family("mbart", bart::mbart) },
+    family("minimax_m2", mixtures::minimax_m2),
     family("mistral", llama::mistral),
     family("mixtral", llama::mixtral),
     family("modernbert", modernbert::build),

@@ -9,7 +9,9 @@ use super::layer_types::{FULL, full_and_windows, kinds_of_layers, sparse_and_den
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{CommonExpert, EXPERTS, ExpertFiles, KindOf, Mixture, QkNorm, Variant};
+use super::variant::{
+    CHOSEN, CommonExpert, EXPERTS, ExpertFiles, KindOf, Mixture, QkNorm, Variant,
+};
 use crate::config::{ConfigError, Keys};
 
 pub(super) fn qwen2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
@@ -99,6 +101,7 @@ fn mixture(keys: &Keys<'_>, shared: Option<CommonExpert>) -> Result<Mixture, Con
         files: ExpertFiles::Apart(["gate_proj", "down_proj", "up_proj"]),
         hidden: "moe_intermediate_size",
         experts: EXPERTS,
+        chosen: CHOSEN,
         routing: Routing::new(match keys.flag_or("norm_topk_prob", false)? {
             true => ExpertWeights::ShareOfChosen,
             false => ExpertWeights::Share,

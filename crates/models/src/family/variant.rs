@@ -205,6 +205,8 @@ pub(super) struct Mixture {
     pub(super) files: ExpertFiles,
     /// The keys of how many there are, of which one is given.
     pub(super) experts: [&'static str; 2],
+    /// The key of how many run for a token.
+    pub(super) chosen: &'static str,
     /// The key of their hidden width.
     pub(super) hidden: &'static str,
     /// How they are chosen, and what their results are weighted by.
@@ -219,6 +221,9 @@ pub(super) struct Mixture {
 
 /// The usual names of the number of experts.
 pub(super) const EXPERTS: [&str; 2] = ["num_local_experts", "num_experts"];
+
+/// The usual name of how many of them run for a token.
+pub(super) const CHOSEN: &str = "num_experts_per_tok";
 
 /// How files hold experts.
 #[derive(Clone, Copy, Debug)]
