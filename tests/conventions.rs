@@ -275,6 +275,14 @@ fn conventions_hold_for_decoders_that_came_later() {
     assert_eq!(found, scored(338, 38, 14));
 }
 
+/// Decoders with experts, some with a latent, that no rule was written by; five tools.
+#[test]
+fn conventions_hold_for_mixtures_that_came_later() {
+    let found = score("scored_mixtures.json");
+    println!("mixtures: {found:?}");
+    assert_eq!(found, scored(600, 0, 0));
+}
+
 #[test]
 fn differences_between_tools_are_explained_for_what_they_printed() {
     for file in ["observed.json", "observed_tract.json", "observed_xla.json", "drawn.json"] {
