@@ -420,29 +420,27 @@ impl Seen<'_, '_, '_> {
         let weights = weights.map(|input| input.arg.tensors()).unwrap_or_default();
         let biased = self.call.flag("has_biases", true);
         let [mut products, mut rows, mut biases] = [(); 3].map(|()| Poly::zero());
-        let mut vectors = 0;
-        for name in &weights {
+        // A state that is projected is narrower than its cell.
+        let mut projected = false;
+        for (at, name) in weights.iter().enumerate() {
             match &self.own.sizes_of(name)?[..] {
                 [out, over] => {
+                    projected |= at == 1 && *out != over * &Poly::from(gates);
                     products = &products + &(out * over);
                     rows = &rows + out;
                 }
-                dims => {
-                    biases = &biases + &dims.iter().product();
-                    vectors += 1;
-                }
+                dims => biases = &biases + &dims.iter().product(),
             }
         }
-        // Two matrices of each layer and direction, and a third where its state is projected.
-        let matrices = weights.len() - vectors;
-        let layers = if biased { vectors / 2 } else { matrices / 2 };
         let mut sizes = vec![
             ("rows", steps.iter().rev().skip(1).product()),
             ("bias", u32::from(biased).into()),
-            ("biases", biases),
             ("elements", self.call.sizes(self.own, 0)?.iter().product()),
         ];
-        let projected = matrices != 2 * layers;
+        // Steps that lie item by item are no rows, and their biases are added apart, in the first layer.
+        if !biased || !self.call.flag("batch_first", false) {
+            sizes.push(("biases", biases));
+        }
         if !projected {
             sizes.push(("terms", products.ratio(1, gates)));
             sizes.push(("cells", rows.ratio(1, 2 * gates)));
