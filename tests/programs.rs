@@ -102,6 +102,13 @@ fn difference<T: opledger_dims::Scalar>(own: &Value<T>, torch: &Value<f32>) -> f
 }
 
 #[test]
+fn a_table_of_positions_bounds_the_tokens() {
+    let imported = imported("bert");
+    let [(symbol, most)] = &imported.positions[..] else { panic!("{:?}", imported.positions) };
+    assert_eq!((imported.graph.symbols().contains(symbol), *most), (true, 32));
+}
+
+#[test]
 fn values_are_those_of_pytorch() {
     for name in PROGRAMS {
         let graph = imported(name).graph;
