@@ -7,13 +7,13 @@ use crate::sizes::{Named, positive, quotient};
 use crate::{Linear, NnError};
 
 /// The axes of heads and of their elements.
-pub(super) struct Heads {
+pub(super) struct HeadAxes {
     pub(super) queries: [Axis; 2],
     pub(super) keys: [Axis; 2],
     pub(super) values: [Axis; 2],
 }
 
-impl Heads {
+impl HeadAxes {
     pub(super) fn new(g: &mut Graph, config: &AttentionConfig) -> Result<Self, NnError> {
         let (c, h) = (&config.embed_dim, &config.num_heads);
         let kv_heads = config.kv_heads.as_ref().unwrap_or(h);
@@ -36,7 +36,7 @@ impl Heads {
         let shared = Axis::new(if kv_heads == h { "h" } else { "g" }, kv_heads);
         let e = Axis::new("e", &head_dim);
         let f = Axis::new(if *value_dim == head_dim { "e" } else { "f" }, value_dim);
-        Ok(Heads {
+        Ok(HeadAxes {
             queries: [Axis::new("h", h), e.clone()],
             keys: [shared.clone(), e],
             values: [shared, f],
@@ -97,7 +97,7 @@ impl KeysAndValues {
             Origin::Library => ModuleClass::Attention,
         });
         let g = &mut *g.enter(&scope);
-        let heads = Heads::new(g, config)?;
+        let heads = HeadAxes::new(g, config)?;
         let maps = maps(g, config);
         KeysAndValues::within(&mut g.enter(&maps), config, &heads)
     }
@@ -106,7 +106,7 @@ impl KeysAndValues {
     pub(super) fn within(
         g: &mut Graph,
         config: &AttentionConfig,
-        heads: &Heads,
+        heads: &HeadAxes,
     ) -> Result<Self, NnError> {
         let mut map = |name: &str, which, width: &Option<_>, to: &[Axis; 2]| {
             let from = vec![Axis::new("c", width.as_ref().unwrap_or(&config.embed_dim))];

@@ -12,7 +12,7 @@ use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope
 
 pub(crate) use self::core::Core;
 pub use self::heads::KeysAndValues;
-use self::heads::{Heads, maps};
+use self::heads::{HeadAxes, maps};
 pub use self::latent::{LatentAttention, LatentConfig, LatentForm};
 use crate::linear::param;
 use crate::{
@@ -222,7 +222,7 @@ impl MultiheadAttention {
         });
         let g = &mut *g.enter(&scope);
         let (c, h) = (&config.embed_dim, &config.num_heads);
-        let heads = Heads::new(g, config)?;
+        let heads = HeadAxes::new(g, config)?;
         let names = &config.names;
         let maps = maps(g, config);
         let linear = config.linear(config.bias, Projection::Query);
