@@ -158,7 +158,6 @@ fn own_share(share: Share, op: &str, unit: &Unit) -> Share {
     let plain = matches!(share, Share::Addition | Share::Multiplication | Share::Other);
     let only = unit.counts.keys().next().filter(|_| unit.counts.len() == 1);
     match only {
-        Some(Share::Combination) if plain => Share::Combination,
         Some(Share::Routing) if plain || share == Share::Softmax => Share::Routing,
         Some(own) if plain && !own.is_contraction() => *own,
         Some(own) if share.is_contraction() && own.is_contraction() => *own,
