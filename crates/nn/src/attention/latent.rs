@@ -91,7 +91,7 @@ pub struct LatentConfig {
 /// };
 /// // Scores and context are of the widths of heads, or of the latent.
 /// let saved = macs(LatentForm::Absorbed)? - macs(LatentForm::Expanded)?;
-/// assert_eq!(saved.to_string(), "2·b·d·n²·h - b·n²·e·h - b·n²·f·h");
+/// assert_eq!(saved.to_string(), "2·b·n²·h·d - b·n²·h·f - b·n²·h·e");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
