@@ -173,6 +173,7 @@ impl From<ExecuteError> for Failure {
             told @ (ExecuteError::Positions { .. }
             | ExecuteError::Gguf { .. }
             | ExecuteError::NoSource { .. }
+            | ExecuteError::NoEncoder { .. }
             | ExecuteError::NoStart { .. }) => Failure::Execute(told),
         }
     }

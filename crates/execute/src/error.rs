@@ -50,6 +50,12 @@ pub enum ExecuteError {
         /// The model, as it was written.
         model: String,
     },
+    /// A text for the encoder of a model that has none.
+    #[error("`{model}` has no encoder that reads a text; give its decoder the tokens")]
+    NoEncoder {
+        /// The model, as it was written.
+        model: String,
+    },
     /// A decoder that nothing says the first token of.
     #[error(
         "`{model}` does not say what its decoder begins with: decoder_start_token_id in \

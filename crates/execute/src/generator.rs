@@ -19,6 +19,7 @@ use crate::{Choice, Chooser, ExecuteError, ModelWeights, weights};
 /// let mut generator = Generator::open("gpt2", Feeds::seeded(1))?.with_room(8); // weights are drawn
 /// let new = generator.generate(&[1, 2, 3], 5)?;
 /// assert_eq!((new.len(), generator.session().past()), (5, 7));
+/// assert!(generator.read_source(&[1]).is_err()); // it has no encoder
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl Generator {
     /// # Errors
     /// When the model is no pair, the tokens do not fit it, or memory does not suffice.
     pub fn read_source(&mut self, tokens: &[i64]) -> Result<Run<f32>, ExecuteError> {
-        let none = || ExecuteError::NoScores { model: self.model.name().to_owned() };
+        let none = || ExecuteError::NoEncoder { model: self.model.name().to_owned() };
         let Some(source) = &mut self.source else { return Err(none()) };
         let run = source.read(tokens)?;
         let graph = self.model.graph();
@@ -262,9 +263,11 @@ impl Generator {
         let mut next = prompt.to_vec();
         if self.source.is_some() {
             next = vec![self.start()?];
-            self.read_source(prompt)?;
         }
         self.check_room(next.len(), new)?;
+        if self.source.is_some() {
+            self.read_source(prompt)?;
+        }
         let mut ids = Vec::new();
         while ids.len() < new {
             let id = self.step(&next)?.id;
