@@ -37,6 +37,7 @@ const PROGRAMS: &[&str] = &[
     "relative",
     "resampled",
     "sampled",
+    "shifted",
     "slopes",
     "t5_encoder",
     "thumbnail",
@@ -283,6 +284,23 @@ fn layers_behind_a_class_token_are_recorded_once() {
     assert_eq!(graph.loops().len(), 1, "{graph}");
     let attention = graph.nodes().iter().filter(|node| matches!(node.op, Op::Attention(_)));
     assert_eq!(attention.count(), 1);
+}
+
+/// Nine regions, each written through a slice of a slice: what it was before stands once in what it is
+/// afterwards, not once for each slice.
+#[test]
+fn a_mask_grows_by_what_is_written_into_it() {
+    let graph = imported("shifted").graph;
+    let parts = graph.nodes().iter().filter_map(|node| match &node.op {
+        Op::IndexMap(map) => {
+            let mut parts = 0;
+            map.value.visit(&mut |_| parts += 1);
+            Some(parts)
+        }
+        _ => None,
+    });
+    // Two places are compared, of which each knows nine regions by both bounds of rows and columns.
+    assert!(parts.max().is_some_and(|most| most < 2 * 9 * 100));
 }
 
 /// Windows of chunks of four: sizes that a guard says are multiples are quotients, and others are refused.

@@ -351,6 +351,20 @@ class InPlace(nn.Module):
         return y @ y.transpose(1, 2) + bias
 
 
+class Shifted(nn.Module):
+    """Attention within windows that are shifted, under a mask written region by region, as Swin Transformer's is."""
+
+    def forward(self, x):
+        regions = x.new_zeros(8, 8)
+        cuts = slice(0, -4), slice(-4, -2), slice(-2, None)
+        for at, (rows, columns) in enumerate((rows, columns) for rows in cuts for columns in cuts):
+            regions[rows, columns] = at
+        regions = regions.view(2, 4, 2, 4).transpose(1, 2).reshape(4, 16)
+        apart = regions[:, None] != regions[:, :, None]
+        y = x.view(-1, 2, 4, 2, 4, 16).transpose(2, 3).reshape(-1, 4, 16, 16)
+        return (y @ y.mT).masked_fill(apart, -100.0).softmax(-1) @ y
+
+
 class Places(nn.Module):
     """Elements looked up, written and added at places, in each way that PyTorch has."""
 
@@ -692,6 +706,7 @@ write("unknown", Unknown, (x, x + 1, x - 1), dynamic=(TOKENS,) * 3)
 write("kept", Kept, (x, torch.randn(2, 12, 16)), dynamic=(TOKENS, {0: DYNAMIC}))
 write("windows", Windows, (image,), dynamic=({0: DYNAMIC},))
 write("in_place", InPlace, (x,), dynamic=({0: DYNAMIC},))
+write("shifted", Shifted, (torch.randn(2, 64, 16),), dynamic=({0: DYNAMIC},))
 write("places", Places, (x[..., :7], ids(2, 8), torch.tensor([1, 0])), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))
 write("resampled", Resampled, (torch.randn(2, 4, 6, 7),), dynamic=({0: DYNAMIC},))
 write("upscaled", Upscaled, (torch.randn(2, 2, 12, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))

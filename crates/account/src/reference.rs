@@ -184,6 +184,13 @@ impl ModelReference {
                 one.calls
             )
         });
+        let unread = imported.unread.iter().map(|name| {
+            format!(
+                "nothing reads the parameter `{}`, which is counted; the module was on `meta`, so if it is \
+                 another one under a second name the archive does not say so",
+                opledger_dims::escaped(name)
+            )
+        });
         let guards = imported.guards.iter().map(|guard| format!("holds where {guard}"));
         let observations = imported.observations;
         let model = opledger_models::ModelGraph {
@@ -192,7 +199,7 @@ impl ModelReference {
             binding: Binding::new(),
             names: opledger_models::Names::default(),
             not_understood: Vec::new(),
-            notes: unknown.chain(guards).chain(imported.in_full).collect(),
+            notes: unknown.chain(unread).chain(guards).chain(imported.in_full).collect(),
             conditions: imported.conditions,
             aliases: imported
                 .symbols

@@ -39,6 +39,9 @@ pub struct Imported {
     pub unknown: Vec<UnknownOperation>,
     /// Where what a mask hides is counted all the same.
     pub in_full: Vec<String>,
+    /// Parameters that nothing reads and that may be others under a second name: those of a module on the
+    /// device `meta`, which has no elements to tell them by.
+    pub unread: Vec<String>,
     /// What the program calls, as tools that count its operations see it.
     pub observations: Vec<Observation>,
 }
@@ -334,6 +337,7 @@ impl<'p> Importer<'p> {
             symbols,
             unknown,
             in_full,
+            unread: Vec::new(),
             observations,
         })
     }

@@ -22,6 +22,7 @@ mod names;
 mod observed;
 mod quiet;
 mod schema;
+mod shared;
 mod sources;
 mod symbolic;
 mod tensor;
@@ -29,7 +30,6 @@ mod weights;
 mod whole;
 mod writes;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use error::{ImportError, UnknownOperation};
@@ -45,25 +45,9 @@ pub fn open(path: &Path, options: &ImportOptions) -> Result<Imported, ImportErro
     let program = archive.program()?;
     let payloads = archive.payloads()?;
     let known = importer::Known {
-        tied: tied(&payloads),
+        tied: shared::tied(&payloads),
         constants: weights::constants(&mut archive, &payloads)?,
     };
-    import::import(&program, &known, options)
-}
-
-/// For each parameter that has its elements in common with an earlier one, that one's name.
-fn tied(payloads: &archive::Payloads) -> BTreeMap<String, String> {
-    let mut first: BTreeMap<(&str, &str), &String> = BTreeMap::new();
-    let mut tied = BTreeMap::new();
-    for (name, (folder, meta)) in payloads {
-        match first.get(&(*folder, meta.path_name.as_str())) {
-            Some(other) => {
-                tied.insert(name.clone(), (*other).clone());
-            }
-            None => {
-                first.insert((folder, &meta.path_name), name);
-            }
-        }
-    }
-    tied
+    let unread = shared::unread(&program, &payloads);
+    import::import(&program, &known, options).map(|imported| Imported { unread, ..imported })
 }

@@ -72,17 +72,24 @@ pub(crate) struct TensorMeta {
     #[serde(default)]
     pub(crate) strides: Vec<SymInt>,
     pub(crate) storage_offset: Option<SymInt>,
+    pub(crate) device: Option<Device>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Device {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
 }
 
 /// A size: a number or an expression.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SymInt {
     AsInt(i64),
     AsExpr(Expression),
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(crate) struct Expression {
     pub(crate) expr_str: String,
 }

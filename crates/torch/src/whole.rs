@@ -110,6 +110,50 @@ impl Whole {
     }
 }
 
+/// Numbers that are written into a part of a tensor, by the places of the whole tensor.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// Where they are written.
+    inside: IndexExpr,
+    numbers: IndexExpr,
+}
+
+impl Written {
+    /// Numbers in the place of all that there are.
+    pub(crate) fn all(numbers: &Whole) -> Written {
+        Written { inside: 1.into(), numbers: numbers.expr.clone() }
+    }
+
+    /// The same, seen from a tensor of which the one that they are written into is a run of positions.
+    pub(crate) fn within(&self, run: &Run<'_>) -> Written {
+        let place = IndexExpr::Position(run.dim);
+        let first = IndexExpr::size(run.start.clone());
+        let moved = |expr: &IndexExpr| {
+            expr.at(&|dim| match dim == run.dim {
+                true => place.minus(&first),
+                false => IndexExpr::Position(dim),
+            })
+        };
+        let end = first.plus(&IndexExpr::size(run.length.clone()));
+        let inside = place.below(&end).and(&first.below(&place.plus(&1.into())));
+        let (own, numbers) = (moved(&self.inside), moved(&self.numbers));
+        Written { inside: inside.and(&own), numbers }
+    }
+
+    /// The tensor afterwards.
+    pub(crate) fn over(&self, before: &Whole) -> Whole {
+        Whole { expr: self.inside.choose(&self.numbers, &before.expr), ..before.clone() }
+    }
+}
+
+/// A run of positions of one dimension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) dim: usize,
+    pub(crate) start: &'a Poly,
+    pub(crate) length: &'a Poly,
+}
+
 /// The sizes of two tensors of one rank that are repeated along each other; the two that differ where
 /// they do.
 pub(crate) fn broadcast(a: &[Poly], b: &[Poly]) -> Result<Vec<Poly>, [Poly; 2]> {

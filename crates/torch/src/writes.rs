@@ -6,8 +6,9 @@ use opledger_dims::Poly;
 
 use crate::call::{Call, operation};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::lower::movement::{from_end, overwritten, sizes_of};
+use crate::lower::movement::{from_end, overwritten, sizes_of, written_numbers};
 use crate::schema::{Argument, ExportedProgram, ProgramNode};
+use crate::whole::{Run, Written};
 
 /// Operations whose result shares its elements with the operand.
 const VIEWS: &[&str] = &[
@@ -108,7 +109,8 @@ impl<'p> Writes<'p> {
         let value = own.value(result)?;
         // Every name whose elements are written, the operand's own first.
         let mut changed = BTreeSet::from([written, result]);
-        self.write(own, written, value, &mut changed)?;
+        let numbers = written_numbers(&value).map(|numbers| Written::all(&numbers));
+        self.write(own, written, value, numbers, &mut changed)?;
         for (view, maker) in &self.views {
             let stale = operand(maker).is_some_and(|of| changed.contains(of))
                 && !changed.contains(view)
@@ -122,12 +124,14 @@ impl<'p> Writes<'p> {
         Ok(())
     }
 
-    /// Gives a name a new value, and what it is a view of.
+    /// Gives a name a new value, and what it is a view of; `written` are the numbers that came, where they
+    /// are known.
     fn write(
         &self,
         own: &mut Importer<'_>,
         name: &'p str,
         value: Meaning,
+        written: Option<Written>,
         changed: &mut BTreeSet<&'p str>,
     ) -> Lowered<()> {
         own.values.insert(name.to_owned(), value.clone());
@@ -138,20 +142,27 @@ impl<'p> Writes<'p> {
         let before = own.value(whole)?;
         let sizes = sizes_of(&before)?;
         let dim = call.dim("dim", 0, sizes.len())?;
-        let after = match base(maker) {
+        let (after, written) = match base(maker) {
             "slice" if call.int("step", 1) == 1 => {
                 let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
                 let start = from_end(&start, &sizes[dim]);
                 let length = sizes_of(&value)?[dim].clone();
-                overwritten(own, before, dim, &start, &length, value)?
+                let run = Run { dim, start: &start, length: &length };
+                match (&before, written) {
+                    (Meaning::Whole(before), Some(written)) => {
+                        let written = written.within(&run);
+                        (Meaning::Whole(written.over(before)), Some(written))
+                    }
+                    _ => (overwritten(own, before, &run, value)?, None),
+                }
             }
-            "to" | "alias" | "detach" | "contiguous" => value,
+            "to" | "alias" | "detach" | "contiguous" => (value, written),
             other => {
                 return Err(Obstacle::Bad(format!(
                     "what is written through `{other}` is not followed; write into a copy"
                 )));
             }
         };
-        self.write(own, whole, after, changed)
+        self.write(own, whole, after, written, changed)
     }
 }

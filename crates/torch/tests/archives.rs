@@ -29,6 +29,17 @@ fn an_encoder_layer_costs_what_its_formula_says() {
     assert_eq!(graph.parameters().0.to_string(), "8544");
 }
 
+/// Two maps of one shape, and a table that is the head as well.
+#[test]
+fn parameters_are_one_by_their_elements() {
+    let [own, on_meta] = ["tied_on_cpu", "tied_on_meta"].map(imported);
+    let maps = 2 * (8 * 8 + 8);
+    assert_eq!(own.graph.parameters().0.to_string(), (maps + 80).to_string());
+    // Without elements nothing says that the head is the table, which then nothing reads.
+    assert_eq!(on_meta.graph.parameters().0.to_string(), (maps + 2 * 80).to_string());
+    assert_eq!([own.unread, on_meta.unread], [vec![], vec!["table.weight".to_owned()]]);
+}
+
 fn complete(graph: &Graph, sizes: &BTreeMap<String, u64>) -> Binding {
     graph.complete(&sizes.iter().map(|(symbol, size)| (symbol.as_str(), *size)).collect()).unwrap()
 }

@@ -10,7 +10,7 @@ use super::hidden;
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
-use crate::whole::Whole;
+use crate::whole::{Run, Whole, Written};
 
 /// What moves the elements of `self` and gives one tensor.
 const MOVING: &[&str] = &[
@@ -544,36 +544,36 @@ fn interleaved(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     }
 }
 
-/// A value with a run of positions of one dimension put in.
-pub(crate) fn overwritten(
-    own: &mut Importer<'_>,
-    before: Meaning,
-    dim: usize,
-    start: &Poly,
-    length: &Poly,
-    value: Meaning,
-) -> Lowered<Meaning> {
-    let sizes = sizes_of(&before)?;
-    let numbers = |value: &Meaning| match value {
+/// A value as whole numbers that may be written into others.
+pub(crate) fn written_numbers(value: &Meaning) -> Option<Whole> {
+    match value {
         Meaning::Whole(whole) => Some(whole.clone()),
         Meaning::Choice { when, then, otherwise } if then == otherwise && then.fract() == 0.0 => {
             Some(Whole { expr: (*then as i64).into(), ..when.clone() })
         }
-        _ => None,
-    };
-    if let (Meaning::Whole(whole), Some(value)) = (&before, numbers(&value)) {
-        let place = IndexExpr::Position(dim);
-        let first = IndexExpr::size(start.clone());
-        let inside = place
-            .below(&first.plus(&IndexExpr::size(length.clone())))
-            .and(&first.below(&place.plus(&1.into())));
-        let moved = value.expr.at(&|own| match own == dim {
-            true => place.minus(&first),
-            false => IndexExpr::Position(own),
-        });
-        let expr = inside.choose(&moved, &whole.expr);
-        return Ok(Meaning::Whole(Whole { expr, ..whole.clone() }));
+        Meaning::Choice { .. }
+        | Meaning::Tensor(_)
+        | Meaning::Hidden(_)
+        | Meaning::Groups(_)
+        | Meaning::Size(_)
+        | Meaning::Number(_)
+        | Meaning::List(_)
+        | Meaning::None => None,
     }
+}
+
+/// A value with a run of positions of one dimension put in.
+pub(crate) fn overwritten(
+    own: &mut Importer<'_>,
+    before: Meaning,
+    run: &Run<'_>,
+    value: Meaning,
+) -> Lowered<Meaning> {
+    if let (Meaning::Whole(whole), Some(value)) = (&before, written_numbers(&value)) {
+        return Ok(Meaning::Whole(Written::all(&value).within(run).over(whole)));
+    }
+    let Run { dim, start, length } = *run;
+    let sizes = sizes_of(&before)?;
     let end = start + length;
     let rest = &sizes[dim] - &end;
     let mut parts = Vec::new();

@@ -8,7 +8,7 @@ use super::movement::{from_end, reshape, sizes_of};
 use super::places::{At, from_either_end, only, picked, spread};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::whole::Whole;
+use crate::whole::{Run, Whole};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |value: Lowered<Meaning>| value.map(|value| vec![value]);
@@ -161,5 +161,5 @@ fn over_run(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Mean
     };
     let start = from_end(&start.unwrap_or_else(Poly::zero), &sizes[dim]);
     let length = sizes_of(&source)?[dim].clone();
-    super::movement::overwritten(own, x, dim, &start, &length, source)
+    super::movement::overwritten(own, x, &Run { dim, start: &start, length: &length }, source)
 }

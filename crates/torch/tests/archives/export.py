@@ -23,8 +23,11 @@ def write(name, module, args, dynamic, named=None):
 
 def without_unread(record):
     """A record of a tensor or size without what says nothing of its elements."""
-    for key in ["hint", "requires_grad", "device", "layout", "is_hop_single_tensor_return"]:
+    for key in ["hint", "requires_grad", "layout", "is_hop_single_tensor_return"]:
         record.pop(key, None)
+    # Tensors on meta have no elements, by which two of them could be one.
+    if "device" in record and record["device"].get("type") != "meta":
+        del record["device"]
     return record
 
 
@@ -47,6 +50,19 @@ def clean(path):
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
+class Tied(torch.nn.Module):
+    """Two maps of one shape, and a table that is the head as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = torch.nn.Embedding(10, 8), torch.nn.Linear(8, 10, bias=False)
+        self.first, self.second = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+        self.head.weight = self.table.weight
+
+    def forward(self, tokens):
+        return self.head(self.second(self.first(self.table(tokens))))
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     write(
@@ -55,3 +71,6 @@ if __name__ == "__main__":
         (torch.randn(3, 5, 32),),
         ({0: DYNAMIC, 1: DYNAMIC},),
     )
+    for device in ["cpu", "meta"]:
+        with torch.device(device):
+            write(f"tied_on_{device}", Tied(), (torch.zeros(2, 3, dtype=torch.long),), None)
