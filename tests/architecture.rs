@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
     ("torch", &["conventions", "dims", "ir", "tensor"]),
     ("account", &["conventions", "dims", "ir", "models", "report", "torch", "weights"]),
-    ("execute", &["account", "dims", "interp", "ir", "models", "torch", "weights"]),
+    ("execute", &["account", "dims", "interp", "ir", "models", "tensor", "torch", "weights"]),
     ("audit", &["account", "dims", "ir", "models", "report"]),
     ("verify", &["dims", "interp", "ir", "nn", "tensor"]),
     (

@@ -5,12 +5,13 @@
 mod choice;
 mod error;
 mod generator;
+mod loading;
 mod settings;
 mod source;
 
 use opledger_account::{Model, SizedModel};
 use opledger_dims::Binding;
-use opledger_interp::{Feeds, Prepared, available_memory};
+use opledger_interp::{Feeds, Prepared};
 use opledger_weights::Checkpoint;
 
 pub use choice::{Choice, Chooser, Sampling};
@@ -31,7 +32,8 @@ pub struct ModelWeights {
 }
 
 /// Adds to `feeds` every parameter of a model from the files beside its configuration, if there are
-/// any; `sizes` are complete.
+/// any; `sizes` are complete. What rows are multiplied by or looked up in goes, as it is read, into the
+/// layout of kernels, and stays in the 16 bits of its file; all else becomes `f32`.
 ///
 /// # Errors
 /// When the files cannot be read, do not hold the model's parameters, or hold weights under names that
@@ -40,7 +42,7 @@ pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeig
     if let Some(path) = model.reference().program() {
         let tensors = opledger_torch::weights(path, model.graph())?;
         let read = !tensors.is_empty();
-        let feeds = tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
+        let feeds = loading::packed(model, sizes, tensors, feeds)?;
         return Ok(ModelWeights { feeds, read, non_finite: Vec::new(), aside: Vec::new() });
     }
     if let Some(header) = model.reference().gguf() {
@@ -50,12 +52,7 @@ pub fn weights(model: &Model, sizes: &Binding, feeds: Feeds) -> Result<ModelWeig
     let Some(checkpoint) = checkpoint else {
         return Ok(ModelWeights { feeds, read: false, non_finite: Vec::new(), aside: Vec::new() });
     };
-    let available = available_memory();
-    let names = &model.recorded().names;
-    let loaded = checkpoint.load(model.graph(), sizes, names, available.as_ref())?;
-    let feeds = loaded.tensors.into_iter().fold(feeds, |feeds, (path, t)| feeds.with(&path, t));
-    let (non_finite, aside) = (loaded.non_finite, loaded.aside);
-    Ok(ModelWeights { feeds, read: true, non_finite, aside })
+    loading::load(model, sizes, &checkpoint, feeds)
 }
 
 /// Running a model at sizes.
@@ -70,7 +67,7 @@ pub trait Execute {
     /// let model = Model::open("mha:c=64,h=4")?;
     /// let sized = model.at([("b", 2), ("n", 16)])?;
     /// let prepared = sized.prepare(Feeds::seeded(1))?;
-    /// let mut fast = Fast::new()?; // keeps what it packed
+    /// let mut fast = Fast::new()?; // keeps the buffers it has used
     /// for _ in 0..3 {
     ///     assert_eq!(prepared.run(&mut fast, &mut Quiet)?.ledger.macs(), sized.macs()?);
     /// }

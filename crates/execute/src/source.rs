@@ -14,15 +14,17 @@ pub(crate) struct SourceReader {
     /// All parameters of the pair.
     feeds: Feeds,
     fast: Fast,
+    /// The graph of the last run, with the types that weights have in memory.
+    ran: Option<Graph>,
 }
 
 impl SourceReader {
     pub(crate) fn new(part: Model, feeds: Feeds) -> Result<Self, ExecuteError> {
-        Ok(SourceReader { part, feeds, fast: Fast::new()? })
+        Ok(SourceReader { part, feeds, fast: Fast::new()?, ran: None })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
-        self.part.graph()
+        self.ran.as_ref().unwrap_or(self.part.graph())
     }
 
     /// Runs the encoder on a text of one item.
@@ -37,6 +39,7 @@ impl SourceReader {
             feeds = feeds.with_ids(path, &[1, tokens.len()], tokens.to_vec())?;
         }
         let prepared = Prepared::new(graph, sized.sizes(), &feeds)?;
+        self.ran = Some(prepared.graph().clone());
         Ok(prepared.run(&mut self.fast, &mut Quiet)?)
     }
 

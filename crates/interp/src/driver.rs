@@ -17,6 +17,7 @@ use crate::program::{Instance, Program, Sizes, sizes_at};
 use crate::scan::{self, Stack};
 use crate::schedule::{Schedule, is_executed};
 use crate::tensors::Tensors;
+use crate::weight::Held;
 
 /// Values of sources for one run, which takes them. A node that has its operand for itself may change
 /// one in place.
@@ -269,9 +270,14 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         if alone && let Some(own) = self.caches.remove(&instance) {
             return Some(Operand::Own(own));
         }
+        if self.interpreter.reads_weights()
+            && let Some(Held::Weight(weight)) = self.job.tensors.of(instance)
+        {
+            return Some(Operand::Weight(weight.clone()));
+        }
         let value = self.fed(instance)?;
         Some(match self.job.graph.node(var).op {
-            Op::Source(Source::Param { .. }) => Operand::Parameter(value, instance),
+            Op::Source(Source::Param { .. }) => Operand::Parameter(value),
             _ => Operand::Input(value),
         })
     }
@@ -291,7 +297,7 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     fn fed(&self, instance: Instance) -> Option<Value<I::Scalar>> {
         let cached = || self.caches.get(&instance).cloned();
         let fed = self.job.tensors.of(instance);
-        fed.map(|value| self.interpreter.adopt(value)).or_else(cached)
+        fed.map(|held| self.interpreter.adopt(&held.value())).or_else(cached)
     }
 
     /// The present instance of a node. Of a node of an outer scope, repetitions further in do not

@@ -7,14 +7,17 @@ use opledger_ir::ops::{Draw, Source};
 use opledger_ir::{Graph, Node, Value};
 use opledger_tensor::{Distribution, Tensor, seed_of};
 
+use opledger_kernels::WeightType;
+
 use crate::RunError;
 use crate::memory::bytes_of;
 use crate::program::sizes_at;
+use crate::weight::{Held, Weight};
 
 /// Tensors by the path of their source; what is not given is drawn from the seed.
 #[derive(Clone, Debug, Default)]
 pub struct Feeds {
-    given: BTreeMap<String, Value<f32>>,
+    given: BTreeMap<String, Held>,
     zeros: BTreeSet<String>,
     seed: u64,
     fill: Option<Distribution>,
@@ -43,7 +46,14 @@ impl Feeds {
     /// `layers.0.linear1.weight`.
     #[must_use]
     pub fn with(mut self, path: &str, value: impl Into<Value<f32>>) -> Self {
-        self.given.insert(path.to_owned(), value.into());
+        self.given.insert(path.to_owned(), Held::Plain(value.into()));
+        self
+    }
+
+    /// The same feeds with a parameter given in the layout that kernels read, which shares its memory.
+    #[must_use]
+    pub fn with_weight(mut self, path: &str, weight: Weight) -> Self {
+        self.given.insert(path.to_owned(), Held::Weight(weight));
         self
     }
 
@@ -82,7 +92,7 @@ impl Feeds {
     }
 
     /// The tensor given for a path.
-    pub(crate) fn given(&self, path: &str) -> Option<&Value<f32>> {
+    pub(crate) fn given(&self, path: &str) -> Option<&Held> {
         self.given.get(path)
     }
 
@@ -96,9 +106,19 @@ impl Feeds {
         self.given.is_empty()
     }
 
-    /// Bytes of all tensors given.
-    pub(crate) fn bytes(&self) -> Integer {
-        self.given.values().map(|value| Integer::from(bytes_of(value))).sum()
+    /// Bytes that the tensors given would take if they were drawn: those of plain ones, and of weights.
+    pub(crate) fn bytes(&self) -> [Integer; 2] {
+        let mut bytes = [Integer::default(), Integer::default()];
+        for held in self.given.values() {
+            match held {
+                Held::Plain(value) => bytes[0] += bytes_of(value),
+                Held::Weight(weight) => {
+                    let drawn = weight.layout().bytes(weight.shape(), WeightType::F32);
+                    bytes[1] += drawn.unwrap_or(weight.bytes());
+                }
+            }
+        }
+        bytes
     }
 
     /// The paths that tensors are given for.
@@ -170,7 +190,7 @@ pub(crate) fn check(
     source: &Source,
     path: &str,
     binding: &Binding,
-    given: &Value<f32>,
+    given: &Held,
 ) -> Result<(), RunError> {
     let sizes = sizes_at(&node.shape, binding).map_err(|problem| RunError::of(node, problem))?;
     if given.shape() != sizes {
@@ -183,20 +203,24 @@ pub(crate) fn check(
     }
     let wrong = |problem: String| Err(RunError::FeedElements { path: path.to_owned(), problem });
     match (given, below(source, binding)?) {
-        (Value::Real(_), None) => Ok(()),
-        (Value::Index(_), Some(_))
+        (Held::Weight(_) | Held::Plain(Value::Real(_)), None) => Ok(()),
+        (Held::Plain(Value::Index(_)), Some(_))
             if matches!(source, Source::Whole { .. } | Source::Known { .. }) =>
         {
             Ok(())
         }
-        (Value::Index(ids), Some(below)) => {
+        (Held::Plain(Value::Index(ids)), Some(below)) => {
             match ids.data().iter().find(|id| !(0..below).contains(*id)) {
                 Some(id) => wrong(format!("element {id} is not in 0..{below}")),
                 None => Ok(()),
             }
         }
-        (Value::Index(_), None) => wrong("whole numbers are given where reals are needed".into()),
-        (Value::Real(_), Some(_)) => wrong("reals are given where whole numbers are needed".into()),
+        (Held::Plain(Value::Index(_)), None) => {
+            wrong("whole numbers are given where reals are needed".into())
+        }
+        (Held::Weight(_) | Held::Plain(Value::Real(_)), Some(_)) => {
+            wrong("reals are given where whole numbers are needed".into())
+        }
     }
 }
 

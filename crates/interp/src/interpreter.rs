@@ -7,11 +7,11 @@ use opledger_ir::{Call, Graph, Node, OpError, Reads, Shape, Value};
 
 use crate::ledger::{Ledger, Row};
 use crate::memory::Peak;
-use crate::program::Instance;
 use crate::schedule::Schedule;
+use crate::weight::Weight;
 
 /// What executes the nodes of a graph, a group at a time.
-pub trait Interpreter {
+pub trait Interpreter: Send {
     /// The type of a real number.
     type Scalar: Scalar;
 
@@ -32,6 +32,12 @@ pub trait Interpreter {
 
     /// Takes a tensor that was fed.
     fn adopt(&self, value: &Value<f32>) -> Value<Self::Scalar>;
+
+    /// Whether it takes weights in the layout in which they are kept, as [`Operand::Weight`]; else they are
+    /// unpacked for it.
+    fn reads_weights(&self) -> bool {
+        false
+    }
 
     /// Executes the nodes of a group of its schedule, and records in the row of each what was done
     /// for it. The results are those of the last node.
@@ -60,8 +66,10 @@ pub trait Interpreter {
 pub enum Operand<T> {
     /// An input.
     Input(Value<T>),
-    /// A parameter, and which: the same for every node that reads it, in every run.
-    Parameter(Value<T>, Instance),
+    /// A parameter.
+    Parameter(Value<T>),
+    /// A parameter in the layout in which it is kept.
+    Weight(Weight),
     /// What an earlier group made.
     Made(Value<T>),
     /// An input of one run that nothing else reads, to be changed in place (see
@@ -77,14 +85,14 @@ pub enum Operand<T> {
 }
 
 impl<T> Operand<T> {
-    /// The value, if it was there before the group.
+    /// The value, if it was there before the group and is no [`Operand::Weight`].
     pub fn value(&self) -> Option<&Value<T>> {
         match self {
             Operand::Input(value)
-            | Operand::Parameter(value, _)
+            | Operand::Parameter(value)
             | Operand::Made(value)
             | Operand::Own(value) => Some(value),
-            Operand::Inside { .. } => None,
+            Operand::Weight(_) | Operand::Inside { .. } => None,
         }
     }
 }
@@ -134,7 +142,7 @@ impl<T> NodeCall<'_, T> {
         self.row.record_relocated(bytes(kept));
     }
 
-    /// The values of its operands, none of which may be made inside the group.
+    /// The values of its operands, none of which may be made inside the group or be kept as a weight.
     ///
     /// # Errors
     /// The first operand that is.
@@ -186,7 +194,7 @@ pub fn in_turn<T: Scalar>(
 }
 
 /// Watches a run.
-pub trait Observer {
+pub trait Observer: Send {
     /// A node begins. A clone of the ledger may be read on another thread while tasks fill it.
     fn started(&mut self, node: &Node, ledger: &Ledger);
 }

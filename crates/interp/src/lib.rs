@@ -26,6 +26,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 mod theorem;
+mod weight;
 
 pub use available::available_memory;
 pub use error::RunError;
@@ -34,7 +35,7 @@ pub use feeds::Feeds;
 pub use interpreter::{Interpreter, NodeCall, Observer, Operand, Quiet, in_turn};
 pub use ledger::{Ledger, Row, RowCounts, Substituted};
 pub use memory::Peak;
-pub use opledger_kernels::Substitution;
+pub use opledger_kernels::{Elements, KernelError, Substitution, WeightType, bf16, f16};
 pub use oracle::Oracle;
 pub use prepared::Prepared;
 pub use program::Instance;
@@ -44,3 +45,4 @@ pub use schedule::Schedule;
 pub use session::Session;
 pub use tensors::{Fed, Tensors};
 pub use theorem::{Formulas, Mismatch, Theorem, compare};
+pub use weight::{Weight, WeightLayout, WeightWriter};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use opledger_dims::Binding;
-use opledger_ir::{Graph, Value, path_at};
+use opledger_ir::{Elem, Graph, Value, Var, path_at};
 
 use crate::driver::{Caches, Finished, Job, Timetable};
 use crate::memory::Allowance;
@@ -26,7 +26,7 @@ use crate::{Feeds, Interpreter, Observer, Run, RunError, Tensors};
 ///
 /// let sizes = Binding::from_iter([("n", 3), ("c", 8), ("f", 5)]);
 /// let mut prepared = Prepared::new(&g, &sizes, &Feeds::seeded(1))?;
-/// let mut fast = Fast::new()?; // keeps the weights it has packed
+/// let mut fast = Fast::new()?; // keeps the buffers it has used
 /// for n in [3, 30, 300] {
 ///     prepared.rebind(&sizes.clone().with("n", n), &Feeds::seeded(1))?; // draws `x` only
 ///     let run = prepared.run(&mut fast, &mut Quiet)?;
@@ -78,7 +78,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// The graph.
+    /// The graph, with the types that weights have in memory where these are given in 16 bits.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
@@ -122,7 +122,16 @@ impl Prepared {
         self.allowance.take(&(needs.computed() + moved.drawn_bytes()))?;
         let changes = self.tensors.changes(&self.graph, moved, &binding, feeds)?;
         self.sizes = Sizes::new(&self.graph, changes.binding.clone(), &needs)?;
+        let before: Vec<(usize, Elem)> = self.tensors.narrow().collect();
         self.tensors.apply(changes);
+        let after: Vec<(usize, Elem)> = self.tensors.narrow().collect();
+        if before != after {
+            // Weights are of the types that they have in memory.
+            let wide = before.into_iter().map(|(at, _)| (at, Elem::F32));
+            let graph = Arc::make_mut(&mut self.graph);
+            let vars: Vec<Var> = graph.vars().collect();
+            wide.chain(after).for_each(|(at, elem)| graph.store(vars[at], elem));
+        }
         Ok(())
     }
 
@@ -154,7 +163,9 @@ impl Prepared {
         observer: &mut dyn Observer,
     ) -> Result<Finished<I::Scalar>, RunError> {
         let Prepared { graph, program, sizes, tensors, .. } = self;
-        Job { graph, program, sizes, tensors }.execute(timetable, interpreter, caches, observer)
+        let job = Job { graph, program, sizes, tensors };
+        // On a thread of the pool: from outside, each kernel would wake one first and then wait for it.
+        rayon::scope(|_| job.execute(timetable, interpreter, caches, observer))
     }
 
     /// A finished run with the names of its results.

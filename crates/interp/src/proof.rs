@@ -4,7 +4,7 @@ use opledger_dims::{Binding, Class, Counted, Scalar};
 use opledger_ir::{Call, Graph, Op, OpError, Operation, Reads, Value};
 
 use crate::theorem::{Formulas, Mismatch, Theorem};
-use crate::{Fast, Feeds, Interpreter, NodeCall, Oracle, Prepared, Quiet, Run, RunError};
+use crate::{Fast, Feeds, Interpreter, NodeCall, Operand, Oracle, Prepared, Quiet, Run, RunError};
 
 /// A graph executed by both interpreters at one binding.
 #[derive(Clone, Debug)]
@@ -45,6 +45,7 @@ pub(crate) fn prove_by(
     let mut checked = Checked { interpreter: node_by_node, wrong: Vec::new() };
     let node_by_node = prepared.run(&mut checked, &mut Quiet)?;
     let fast = prepared.run(&mut fast, &mut Quiet)?;
+    let graph = prepared.graph();
     let formulas = Formulas::new(graph);
     let mut theorem = formulas.compare(&oracle.binding, &oracle.ledger, "the oracle")?;
     for (run, by) in [(&node_by_node, "the kernels node by node"), (&fast, "the kernels")] {
@@ -140,6 +141,10 @@ impl<I: Interpreter<Scalar = f32>> Interpreter for Checked<I> {
         self.interpreter.adopt(value)
     }
 
+    fn reads_weights(&self) -> bool {
+        self.interpreter.reads_weights()
+    }
+
     fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
         let before: Vec<u64> = group.iter().map(|call| call.row.counts().bytes_read).collect();
         let results = self.interpreter.apply(group)?;
@@ -229,7 +234,12 @@ fn defined<T: Scalar>(call: &NodeCall<'_, f32>) -> Result<(Vec<Value<T>>, u64), 
         Value::Real(t) => Value::Real(t.map(|x| T::from_f64(f64::from(*x)))),
         Value::Index(t) => Value::Index(t.clone()),
     };
-    let operands: Vec<Value<T>> = call.inputs()?.iter().map(convert).collect();
+    let operand = |(at, operand): (usize, &Operand<f32>)| match operand {
+        Operand::Weight(weight) => Ok(convert(&&weight.unpack().into())),
+        other => other.value().as_ref().map(convert).ok_or(OpError::Operand(at)),
+    };
+    let operands = call.operands.iter().enumerate().map(operand);
+    let operands: Vec<Value<T>> = operands.collect::<Result<_, _>>()?;
     let inputs: Vec<&Value<T>> = operands.iter().collect();
     let reads = Reads::of(inputs.len());
     let NodeCall { node, path, shapes, output, binding, .. } = call;

@@ -10,7 +10,7 @@ use opledger_tensor::Tensor;
 use crate::driver::{Caches, Timetable};
 use crate::memory::bytes_of;
 use crate::program::{Instance, sizes_at};
-use crate::{Feeds, Interpreter, Observer, Prepared, Run, RunError};
+use crate::{Feeds, Interpreter, Observer, Prepared, Run, RunError, Tensors};
 
 /// The state of one generation: a prepared run with caches.
 ///
@@ -85,6 +85,11 @@ impl<I: Interpreter<Scalar = f32>> Session<I> {
         self.prepared.graph()
     }
 
+    /// The tensors of all parameters, and of the inputs of the last step.
+    pub fn tensors(&self) -> &Tensors {
+        self.prepared.tensors()
+    }
+
     /// How many tokens the cache holds.
     pub fn past(&self) -> usize {
         self.past
@@ -151,8 +156,8 @@ impl<I: Interpreter<Scalar = f32>> Session<I> {
         let filled = self.graph().caches().iter().filter(|cache| !cache.grows());
         let filled = filled.map(|cache| cache.past.index()).collect::<Vec<_>>();
         let fed = { self.prepared.tensors().iter() }.filter(|(at, _)| filled.contains(at));
-        let fed = fed.map(|(_, fed)| &fed.value);
-        self.caches.values().chain(fed).map(|value| Integer::from(bytes_of(value))).sum()
+        let fed = fed.map(|(_, fed)| fed.bytes());
+        self.caches.values().map(bytes_of).chain(fed).map(Integer::from).sum()
     }
 }
 

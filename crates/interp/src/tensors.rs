@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
-use opledger_ir::{BindingError, Definition, Graph, Kind, Node, Op, OpError, Value, Var, ops};
+use opledger_ir::{
+    BindingError, Definition, Elem, Graph, Kind, Node, Op, OpError, Value, Var, ops,
+};
+use opledger_kernels::{KernelError, WeightType};
 
 use crate::error::RunError;
 use crate::feeds::{Feeds, below, check};
+use crate::memory::bytes_of;
 use crate::program::{Instance, sizes_at};
+use crate::weight::{Held, Weight, WeightLayout};
 
 /// The tensors of all sources of a graph.
 #[derive(Clone, Debug)]
@@ -20,6 +25,8 @@ pub struct Tensors {
 struct OfNode {
     /// Those of its iterations; none of a node that is no source, or of one that runs are given.
     fed: Vec<Fed>,
+    /// How a parameter lies in memory; none of what is fed as it is.
+    layout: Option<WeightLayout>,
     /// The symbols that decide how many there are, their sizes, and what ids are below.
     symbols: Option<Vec<Symbol>>,
 }
@@ -29,8 +36,35 @@ struct OfNode {
 pub struct Fed {
     /// The path of the source in its iteration, such as `layers.3.linear1.weight`.
     pub path: String,
-    /// The tensor.
-    pub value: Value<f32>,
+    pub(crate) held: Held,
+}
+
+impl Fed {
+    /// The size along each axis.
+    pub fn shape(&self) -> &[usize] {
+        self.held.shape()
+    }
+
+    /// The tensor; a parameter that is kept as a [`Weight`] is unpacked into a new one.
+    pub fn value(&self) -> Value<f32> {
+        self.held.value()
+    }
+
+    /// The weight, if it is kept as one.
+    pub fn weight(&self) -> Option<&Weight> {
+        match &self.held {
+            Held::Weight(weight) => Some(weight),
+            Held::Plain(_) => None,
+        }
+    }
+
+    /// Bytes of its elements in memory.
+    pub fn bytes(&self) -> u64 {
+        match &self.held {
+            Held::Plain(value) => bytes_of(value),
+            Held::Weight(weight) => weight.bytes() as u64,
+        }
+    }
 }
 
 /// Bytes that a tensor takes beside its elements: its path, its shape, the heads of three buffers, and its
@@ -79,6 +113,7 @@ impl Tensors {
 
     /// No tensors yet, and never any for the sources that runs are given.
     pub(crate) fn none(graph: &Graph, given: &[usize]) -> Self {
+        let layouts = WeightLayout::of(graph);
         let node = |(at, node): (usize, &Node)| {
             let source = source_of(node).filter(|_| !given.contains(&at));
             let symbols = source.map(|source| {
@@ -97,7 +132,7 @@ impl Tensors {
                     sizes.chain([&times]).flat_map(Poly::symbols).collect();
                 symbols.into_iter().collect()
             });
-            OfNode { fed: Vec::new(), symbols }
+            OfNode { fed: Vec::new(), layout: layouts[at], symbols }
         };
         Tensors { nodes: graph.nodes().iter().enumerate().map(node).collect() }
     }
@@ -112,7 +147,9 @@ impl Tensors {
     ) -> Result<Moved, RunError> {
         let mut moved = Moved { sources: Vec::new(), drawn_bytes: Integer::default() };
         let mut number = Integer::default();
-        let mut given = feeds.bytes();
+        let [plain, weights] = feeds.bytes();
+        // A plain tensor that is given is shared, but where it becomes a weight.
+        let mut shared = Integer::default();
         for (at, (node, of)) in graph.nodes().iter().zip(&self.nodes).enumerate() {
             let (Some(source), Some(symbols)) = (source_of(node), &of.symbols) else { continue };
             let gives = !feeds.gives_none() && of.fed.iter().any(|fed| feeds.gives(&fed.path));
@@ -124,7 +161,7 @@ impl Tensors {
             let sizes: Vec<Integer> =
                 sizes.collect::<Result<_, _>>().map_err(BindingError::from)?;
             let held = |fed: &Fed| {
-                let held = fed.value.shape().iter().map(|size| Integer::from(*size));
+                let held = fed.shape().iter().map(|size| Integer::from(*size));
                 held.eq(sizes.iter().cloned())
             };
             let same =
@@ -138,13 +175,26 @@ impl Tensors {
                     Kind::Real => size_of::<f32>(),
                     Kind::Whole => size_of::<i64>(),
                 };
-                moved.drawn_bytes += sizes.iter().product::<Integer>() * each * &times;
+                let bytes = sizes.iter().product::<Integer>() * each * &times;
+                let packed = of.layout.and_then(|layout| {
+                    let sizes: Option<Vec<usize>> =
+                        sizes.iter().map(|size| usize::try_from(size).ok()).collect();
+                    layout.bytes(&sizes?, WeightType::F32)
+                });
+                moved.drawn_bytes += match (of.layout, packed) {
+                    (Some(_), Some(packed)) => &times * packed,
+                    (Some(_), None) => bytes,
+                    (None, _) => {
+                        shared += &bytes;
+                        bytes
+                    }
+                };
             }
             number += times;
             moved.sources.push(Source { node: at, same });
         }
         // What is given is in memory already.
-        given = given.min(moved.drawn_bytes.clone());
+        let given = (plain.min(shared) + weights).min(moved.drawn_bytes.clone());
         moved.drawn_bytes -= given;
         moved.drawn_bytes += number * BESIDE;
         Ok(moved)
@@ -161,8 +211,10 @@ impl Tensors {
         let mut tensors: Vec<(usize, Vec<Fed>)> = Vec::with_capacity(moved.sources.len());
         for moved in moved.sources {
             let node = &graph.nodes()[moved.node];
-            let before = &self.nodes[moved.node].fed;
-            tensors.push((moved.node, moved.tensors(graph, node, before, binding, feeds)?));
+            tensors.push((
+                moved.node,
+                moved.tensors(graph, node, &self.nodes[moved.node], binding, feeds)?,
+            ));
         }
         let after = |node: usize| {
             let changed = tensors.iter().find(|(at, _)| *at == node);
@@ -193,14 +245,25 @@ impl Tensors {
         nodes.flat_map(|(at, node)| node.fed.iter().map(move |fed| (at, fed)))
     }
 
-    /// The tensor of a source, by its path.
-    pub fn get(&self, path: &str) -> Option<&Value<f32>> {
-        self.iter().find(|(_, fed)| fed.path == path).map(|(_, fed)| &fed.value)
+    /// The tensor of a source, by its path, as [`Fed::value`] gives it.
+    pub fn get(&self, path: &str) -> Option<Value<f32>> {
+        self.iter().find(|(_, fed)| fed.path == path).map(|(_, fed)| fed.value())
+    }
+
+    /// Bytes of all tensors in memory.
+    pub fn bytes(&self) -> u64 {
+        self.iter().map(|(_, fed)| fed.bytes()).sum()
     }
 
     /// The tensor of an instance of a source.
-    pub(crate) fn of(&self, instance: Instance) -> Option<&Value<f32>> {
-        self.nodes[instance.node].fed.get(instance.iteration).map(|fed| &fed.value)
+    pub(crate) fn of(&self, instance: Instance) -> Option<&Held> {
+        self.nodes[instance.node].fed.get(instance.iteration).map(|fed| &fed.held)
+    }
+
+    /// The types of the weights that are in memory in another than `f32`, by their nodes.
+    pub(crate) fn narrow(&self) -> impl Iterator<Item = (usize, Elem)> {
+        let first = |(at, node): (usize, &OfNode)| Some((at, node.fed.first()?.weight()?.elem()));
+        self.nodes.iter().enumerate().filter_map(first).filter(|(_, elem)| *elem != Elem::F32)
     }
 }
 
@@ -210,7 +273,7 @@ impl Source {
         &self,
         graph: &Graph,
         node: &Node,
-        before: &[Fed],
+        of: &OfNode,
         binding: &Binding,
         feeds: &Feeds,
     ) -> Result<Vec<Fed>, RunError> {
@@ -219,19 +282,51 @@ impl Source {
         let sizes = sizes_at(&node.shape, binding).map_err(wrong)?;
         let paths = graph.instances(node, binding).map_err(wrong)?;
         let fed = paths.into_iter().enumerate().map(|(at, path)| {
-            let before = before.get(at).filter(|fed| self.same && fed.path == path);
-            let value = match (feeds.given(&path), before) {
+            let before = of.fed.get(at).filter(|fed| self.same && fed.path == path);
+            let held = match (feeds.given(&path), before) {
                 (Some(given), _) => {
                     check(node, source, &path, binding, given)?;
                     given.clone()
                 }
-                (None, Some(fed)) => fed.value.clone(),
-                (None, None) => feeds.draw(source, &path, &sizes, binding)?,
+                (None, Some(fed)) => fed.held.clone(),
+                (None, None) => Held::Plain(feeds.draw(source, &path, &sizes, binding)?),
             };
-            Ok(Fed { path, value })
+            let held = laid_out(held, of.layout).map_err(|problem| RunError::FeedElements {
+                path: path.clone(),
+                problem: problem.to_string(),
+            })?;
+            Ok(Fed { path, held })
         });
-        fed.collect()
+        let mut fed: Vec<Fed> = fed.collect::<Result<_, RunError>>()?;
+        // A node has one type in all iterations.
+        let types = |fed: &[Fed]| fed.iter().map(|fed| fed.weight().map(Weight::elem)).collect();
+        let types: BTreeSet<Option<Elem>> = types(&fed);
+        if types.len() > 1 {
+            for fed in &mut fed {
+                let plain = Held::Plain(fed.value());
+                fed.held = laid_out(plain, of.layout).map_err(|problem| {
+                    RunError::FeedElements { path: fed.path.clone(), problem: problem.to_string() }
+                })?;
+            }
+        }
+        Ok(fed)
     }
+}
+
+/// A tensor as a layout has it.
+fn laid_out(held: Held, layout: Option<WeightLayout>) -> Result<Held, KernelError> {
+    let plain = match held {
+        // A table may lie in the panels of the matrix that it is to another graph.
+        Held::Weight(weight) if layout.is_some_and(|layout| weight.layout().serves(layout)) => {
+            return Ok(Held::Weight(weight));
+        }
+        held => held.value(),
+    };
+    let packed = match (layout, &plain) {
+        (Some(layout), Value::Real(tensor)) => Weight::pack(layout, tensor)?,
+        _ => None,
+    };
+    Ok(packed.map_or(Held::Plain(plain), Held::Weight))
 }
 
 fn source_of(node: &Node) -> Option<&ops::Source> {
@@ -248,7 +343,7 @@ fn measure_masks<'t>(
     tensors: impl Fn(usize) -> &'t [Fed],
 ) -> Result<(), RunError> {
     let given = |var: Var| match tensors(var.index()) {
-        [fed] => Some(fed.value.clone()),
+        [fed] => Some(fed.value()),
         _ => None,
     };
     for definition in graph.definitions() {

@@ -9,6 +9,7 @@ mod models;
 mod moving;
 mod operations;
 mod scans;
+mod weights;
 
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Prepared, Quiet, RunError, prove};
 use opledger_dims::Binding;
@@ -362,9 +363,9 @@ fn sizes_and_tensors_change_between_runs() {
     let at = |n: u64| Binding::from_iter([("n", n), ("c", 24), ("l", 3)]);
     let (feeds, mut fast) = (Feeds::seeded(1), Fast::new().unwrap());
     let mut prepared = Prepared::new(&g, &at(5), &feeds).unwrap();
-    let weights = |prepared: &Prepared| -> Vec<opledger_tensor::Tensor<f32>> {
+    let weights = |prepared: &Prepared| -> Vec<crate::Weight> {
         let fed = prepared.tensors().iter().filter(|(_, fed)| fed.path.ends_with('w'));
-        fed.map(|(_, fed)| fed.value.real().unwrap().clone()).collect()
+        fed.map(|(_, fed)| fed.weight().unwrap().clone()).collect()
     };
     let before = weights(&prepared);
     assert_eq!(before.len(), 3);
@@ -428,8 +429,8 @@ fn what_does_not_fit_is_refused() {
             .contains("`z` is no size of this model")
     );
     let huge = fail(&[("b", 1_000_000_000_000), ("c", 1000), ("f", 1000)], seeded.clone());
-    // Elements, and what the two tensors take beside them.
-    let bytes = 8_000_000_004_000_000_u64 + 2 * 512;
+    // Elements, 1000 columns of the weight in panels of 32, and what the two tensors take beside them.
+    let bytes = 8_000_000_000_000_000_u64 + 4 * 1000 * 1024 + 2 * 512;
     assert!(huge.starts_with(&format!("the run needs {bytes} bytes of memory")), "{huge}");
     let more = "1".repeat(300).parse::<opledger_dims::Integer>().unwrap();
     let sizes = Binding::from_iter([("c", 1000), ("f", 1)]).with("b", more);

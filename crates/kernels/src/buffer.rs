@@ -1,8 +1,11 @@
 //! Scratch memory that begins on a cache line and is kept by its thread from task to task.
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+
+use half::{bf16, f16};
 
 use crate::number::Number;
 
@@ -38,10 +41,25 @@ impl<T: Number> Buffer<T> {
         Buffer { lines, len, elements: PhantomData }
     }
 
-    /// A new buffer that is never shared with other uses.
-    pub(crate) fn new(len: usize) -> Buffer<T> {
-        let lines = vec![Line([0.0; LINE]); len.div_ceil(LINE)];
-        Buffer { lines, len, elements: PhantomData }
+    /// A new buffer of zeros that is never shared with other uses; none where memory is short.
+    pub(crate) fn zeros(len: usize) -> Option<Buffer<T>> {
+        let count = len.div_ceil(LINE);
+        let layout = Layout::array::<Line>(count).ok().filter(|layout| layout.size() > 0);
+        let lines = match layout {
+            None if count == 0 => Vec::new(),
+            None => return None,
+            Some(layout) => {
+                // SAFETY: the layout is not of size zero.
+                let start = unsafe { alloc_zeroed(layout) }.cast::<Line>();
+                if start.is_null() {
+                    return None;
+                }
+                // SAFETY: so many lines were allocated by the global allocator with the layout of their
+                // array, and a line may be all zeros.
+                unsafe { Vec::from_raw_parts(start, count, count) }
+            }
+        };
+        Some(Buffer { lines, len, elements: PhantomData })
     }
 
     /// Gives the buffer to the thread, for its next [`Buffer::take`].
@@ -54,6 +72,43 @@ impl<T: Number> Buffer<T> {
                 free.push(self.lines);
             }
         });
+    }
+}
+
+/// Numbers of 16 bits that begin on a cache line.
+pub(crate) struct HalfBuffer<H> {
+    numbers: Buffer,
+    len: usize,
+    elements: PhantomData<H>,
+}
+
+/// A number of 16 bits, any of which it may be.
+pub(crate) trait Half: Copy + Send + Sync + 'static {}
+impl Half for bf16 {}
+impl Half for f16 {}
+
+impl<H: Half> HalfBuffer<H> {
+    /// As [`Buffer::zeros`].
+    pub(crate) fn zeros(len: usize) -> Option<HalfBuffer<H>> {
+        let numbers = Buffer::zeros(len.div_ceil(2))?;
+        Some(HalfBuffer { numbers, len, elements: PhantomData })
+    }
+}
+
+impl<H: Half> Deref for HalfBuffer<H> {
+    type Target = [H];
+
+    fn deref(&self) -> &[H] {
+        const { assert!(size_of::<H>() == 2 && align_of::<H>() <= align_of::<f32>()) };
+        // SAFETY: there are at least half as many numbers of twice the width, and any bits are a `Half`.
+        unsafe { std::slice::from_raw_parts(self.numbers.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<H: Half> DerefMut for HalfBuffer<H> {
+    fn deref_mut(&mut self) -> &mut [H] {
+        // SAFETY: as above, borrowed exclusively; any bits of a `Half` are those of an `f32`.
+        unsafe { std::slice::from_raw_parts_mut(self.numbers.as_mut_ptr().cast(), self.len) }
     }
 }
 

@@ -31,7 +31,11 @@ impl Level {
     fn detected(self) -> bool {
         match self {
             Level::Scalar => true,
-            Level::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Level::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
             Level::Avx512 => Level::Avx2.detected() && is_x86_feature_detected!("avx512f"),
         }
     }

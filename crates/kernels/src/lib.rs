@@ -29,6 +29,11 @@
 //! `matrixmultiply`, whose inside is not seen: a product that it computes counts as the textbook's, one
 //! mul and one add per term.
 //!
+//! # Weights in 16 bits
+//!
+//! A [`PackedMatrix`] is kept in 32 bits, or in 16 (bf16, f16) that are widened where they are loaded.
+//! Widening is exact, like a move, and no operation: the loops are the same, and so are bits and counts.
+//!
 //! # Instruction sets
 //!
 //! Vector loops and the microkernels are compiled for several instruction sets, see [`isa()`].
@@ -47,6 +52,7 @@ mod convolution;
 mod convolution_transposed;
 #[cfg(test)]
 mod counting;
+mod elements;
 mod elementwise;
 mod error;
 mod experts;
@@ -81,10 +87,13 @@ pub use attention::{
 pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};
 pub use convolution_transposed::convolution_transposed;
+pub use elements::{Elements, WeightType, bf16, f16};
 pub use elementwise::{activation, dropout, pointwise, scale};
 pub use error::KernelError;
-pub use experts::{Experts, experts};
-pub use gemm::{Epilogue, Gemm, GemmMeters, MatrixBatch, PackedMatrix, Right, gemm, gemm_with};
+pub use experts::{ExpertMatrices, Experts, experts};
+pub use gemm::{
+    Epilogue, Gemm, GemmMeters, MatrixBatch, Order, PackedMatrix, Packing, Right, gemm, gemm_with,
+};
 pub use isa::{Isa, isa};
 pub use meter::{AtomicMeter, Meter, NoMeter, Substitution, Tally};
 pub use norm::{Channels, LayerNorm, RmsNorm, layer_norm, rms_norm};
@@ -99,5 +108,5 @@ pub use scatter::{Meeting, scatter};
 pub use score_rows::{ScoreRows, masked_binary};
 pub use sliding::SlidingAxis;
 pub use softmax::softmax;
-pub use strided::{BinaryOp, Strided, binary, gather, permute, select};
+pub use strided::{BinaryOp, Strided, binary, gather, look_up, permute, select};
 pub use top_k::top_k;

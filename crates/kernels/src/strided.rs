@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use opledger_dims::{Class, PowerSign};
 
+use crate::elements::{Elements, widen};
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::{Meter, Tally};
@@ -205,6 +206,19 @@ pub fn gather<T: Number>(
     ids: &[i64],
     out: &mut [T],
 ) -> Result<usize, KernelError> {
+    look_up(Elements::F32(table), width, ids, out)
+}
+
+/// As [`gather`] of a table that is kept in any type.
+///
+/// # Errors
+/// As [`gather`].
+pub fn look_up<T: Number>(
+    table: Elements<'_, T>,
+    width: usize,
+    ids: &[i64],
+    out: &mut [T],
+) -> Result<usize, KernelError> {
     exactly("output", out.len(), &[ids.len(), width])?;
     if out.is_empty() {
         return Ok(0);
@@ -221,9 +235,8 @@ pub fn gather<T: Number>(
     over_rows(out, width, 1, &crate::NoMeter, |first, out, _| {
         let mut elements = 0;
         for (out, &id) in out.chunks_mut(width).zip(&ids[first..]) {
-            let row = &table[id as usize * width..][..width];
-            out.copy_from_slice(row);
-            elements += row.len();
+            widen(table.from(id as usize * width), out);
+            elements += out.len();
         }
         read.fetch_add(elements, Ordering::Relaxed);
     });

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use opledger_dims::{Binding, Integer, Quantity};
 use opledger_interp::{Ledger, Tensors};
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Op, PartCounts, Selection, Value};
+use opledger_ir::{Graph, Op, PartCounts, Selection};
 
 /// One executed size.
 pub(crate) struct Point {
@@ -65,14 +65,10 @@ pub(crate) fn fed(graph: &Graph, tensors: &Tensors, ledger: &Ledger) -> Vec<(usi
     let ran = graph.nodes().iter().zip(ledger.rows()).filter(|(_, row)| row.counts().runs > 0);
     let read: HashSet<usize> =
         ran.flat_map(|(node, _)| node.inputs.iter().map(|var| var.index())).collect();
-    let elements = |value: &Value<f32>| match value {
-        Value::Real(data) => data.len(),
-        Value::Index(ids) => ids.len(),
-    };
     let parameters = tensors.iter().filter(|(at, _)| {
         read.contains(at) && matches!(graph.nodes()[*at].op, Op::Source(Source::Param { .. }))
     });
-    parameters.map(|(at, fed)| (at, elements(&fed.value) as u64)).collect()
+    parameters.map(|(at, fed)| (at, fed.shape().iter().product::<usize>() as u64)).collect()
 }
 
 /// The greatest of some differences; NaN if one is.

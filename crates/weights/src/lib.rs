@@ -45,7 +45,7 @@ pub use files::read_bounded;
 pub use gguf::{Gguf, GgufError, GgufProblem, GgufTensor, TensorKind};
 pub use header::{EntryError, HeaderError, TensorInfo, parse_header};
 pub use limits::{MAX_HEADER, MAX_TENSORS};
-pub use load::Loaded;
+pub use load::{FoundParameters, Loaded, Read, Sink};
 pub use own::files_of;
 pub use plan::fits;
 pub use safetensors::Dtype;

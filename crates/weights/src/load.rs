@@ -1,14 +1,16 @@
 //! The parameters of a graph, read from a checkpoint.
 
+use half::{bf16, f16};
 use opledger_dims::{Binding, Integer};
-use opledger_ir::{Graph, Value};
+use opledger_ir::{Elem, Graph, Value};
 use opledger_models::Names;
 use opledger_tensor::Tensor;
+use safetensors::Dtype;
 
 use crate::checkpoint::{Checkpoint, Located, unreadable};
 use crate::error::WeightsError;
-use crate::plan::{Piece, parameters, plan};
-use crate::read::Reader;
+use crate::plan::{Parameter, Piece, Plan, parameters, plan};
+use crate::read::{FileElement, PIECE, Reader};
 
 /// The parameters of a graph, and what reading them showed.
 #[derive(Clone, Debug)]
@@ -25,15 +27,67 @@ pub struct Loaded {
     pub aside: Vec<String>,
 }
 
+/// Takes the elements of a parameter in the order of its tensor, as they are read.
+pub trait Sink {
+    /// Some more, as `f32`.
+    fn f32(&mut self, elements: &[f32]);
+    /// Some more of a parameter that is asked for in bf16.
+    fn bf16(&mut self, elements: &[bf16]);
+    /// Some more of a parameter that is asked for in half precision.
+    fn f16(&mut self, elements: &[f16]);
+}
+
+impl Sink for Vec<f32> {
+    fn f32(&mut self, elements: &[f32]) {
+        self.extend_from_slice(elements);
+    }
+    fn bf16(&mut self, elements: &[bf16]) {
+        self.extend(elements.iter().map(|x| x.to_f32()));
+    }
+    fn f16(&mut self, elements: &[f16]) {
+        self.extend(elements.iter().map(|x| x.to_f32()));
+    }
+}
+
+/// The parameters of a graph, found in a checkpoint and not yet read.
+pub struct FoundParameters<'c> {
+    checkpoint: &'c Checkpoint,
+    parameters: Vec<Parameter>,
+    plan: Plan<'c>,
+    names: &'c Names,
+    reader: Reader<'c>,
+    non_finite: Vec<(String, usize)>,
+}
+
 impl Checkpoint {
-    /// Reads the parameters of a graph at a complete binding ([`Graph::complete`]), each iteration of
-    /// repeated scopes its own; sizes of inputs need no value. `available` is how many bytes the
-    /// tensors may take, when that is known.
+    /// Finds the parameters of a graph at a complete binding ([`Graph::complete`]), each iteration of
+    /// repeated scopes its own; sizes of inputs need no value. `available` is how many bytes they may
+    /// take in the types of the files, when that is known.
     ///
     /// # Errors
-    /// Before any element is read: sizes without a value, tensors that do not fit in memory, and all
-    /// tensors together that are missing, not taken, or of another shape or kind. After that: a file
-    /// that cannot be read or has changed, a copy that differs.
+    /// Sizes without a value, tensors that do not fit in memory, and all tensors together that are missing,
+    /// not taken, or of another shape or kind.
+    pub fn find<'c>(
+        &'c self,
+        graph: &Graph,
+        binding: &Binding,
+        names: &'c Names,
+        available: Option<&Integer>,
+    ) -> Result<FoundParameters<'c>, WeightsError> {
+        let parameters = parameters(self, graph, binding, available)?;
+        let plan = plan(self, &parameters, names).map_err(|differences| {
+            WeightsError::Different { path: self.path.clone(), differences }
+        })?;
+        let (checkpoint, reader, non_finite) = (self, Reader::new(self), Vec::new());
+        Ok(FoundParameters { checkpoint, parameters, plan, names, reader, non_finite })
+    }
+
+    /// Reads the parameters of a graph as `f32`. `available` is how many bytes the tensors may take, when
+    /// that is known.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::find`], before any element is read. After that: a file that cannot be read or has
+    /// changed, a copy that differs.
     pub fn load(
         &self,
         graph: &Graph,
@@ -41,44 +95,199 @@ impl Checkpoint {
         names: &Names,
         available: Option<&Integer>,
     ) -> Result<Loaded, WeightsError> {
-        let parameters = parameters(self, graph, binding, available)?;
-        let plan = plan(self, &parameters, names).map_err(|differences| {
-            WeightsError::Different { path: self.path.clone(), differences }
-        })?;
-        let mut reader = Reader::new(self);
-        let (mut tensors, mut non_finite) = (Vec::new(), Vec::new());
-        for (parameter, (pieces, transposed)) in parameters.into_iter().zip(&plan.pieces) {
-            let mut data = self.room(pieces.iter().map(|piece| piece.rows() * piece.ins).sum())?;
-            for piece in pieces {
-                if *transposed {
-                    read_transposed(&mut reader, piece, &mut data)?;
-                } else {
-                    read_rows(&mut reader, piece, &mut data)?;
-                }
-            }
-            if pieces.is_empty() && names.is_sinusoids(&parameter.path) {
-                data = sinusoids(&parameter.sizes);
-            }
-            let wrong = data.iter().filter(|x| !x.is_finite()).count();
-            if wrong > 0 {
-                non_finite.push((parameter.path.clone(), wrong));
-            }
-            let tensor = Tensor::new(&parameter.sizes, data);
+        let mut found = self.find(graph, binding, names, available)?;
+        found.fits(available, |_, sizes, _| Some(sizes.iter().product::<usize>() * 4))?;
+        let mut tensors = Vec::new();
+        for at in 0..found.len() {
+            let (path, sizes) = (found.path(at).to_owned(), found.sizes(at).to_vec());
+            let mut data = self.room(sizes.iter().product())?;
+            found.read(at, Elem::F32, &mut data)?;
+            let tensor = Tensor::new(&sizes, data);
             let tensor = tensor.map_err(|problem| unreadable(&self.path, problem))?;
-            tensors.push((parameter.path, Value::Real(tensor)));
+            tensors.push((path, Value::Real(tensor)));
         }
-        for (name, located, at) in plan.copies {
-            let (parameter, value) = &tensors[at];
-            let same = is_copy(&mut reader, (name, located), value.real())?;
-            if !same {
-                let (name, parameter) = (name.to_owned(), parameter.clone());
-                return Err(WeightsError::Untied { path: self.path.clone(), name, parameter });
+        let Read { bytes_read, non_finite, ignored, aside } = found.finish()?;
+        Ok(Loaded { tensors, bytes_read, non_finite, ignored, aside })
+    }
+}
+
+/// What reading showed.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Bytes of elements that were read.
+    pub bytes_read: u64,
+    /// The parameters with elements that are infinite or no numbers, and how many these are.
+    pub non_finite: Vec<(String, usize)>,
+    /// Tensors of the files that were passed over.
+    pub ignored: Vec<String>,
+    /// Tensors of parts that the model does not have, and those that an index does not name.
+    pub aside: Vec<String>,
+}
+
+impl FoundParameters<'_> {
+    /// How many there are: every parameter in every iteration.
+    pub fn len(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.parameters.is_empty()
+    }
+
+    /// The path of a parameter.
+    pub fn path(&self, at: usize) -> &str {
+        &self.parameters[at].path
+    }
+
+    /// The sizes of a parameter.
+    pub fn sizes(&self, at: usize) -> &[usize] {
+        &self.parameters[at].sizes
+    }
+
+    /// The position in the graph of the node of a parameter.
+    pub fn node(&self, at: usize) -> usize {
+        self.parameters[at].node
+    }
+
+    /// The type of a parameter's elements in the files; `f32` where it has several.
+    pub fn elem(&self, at: usize) -> Elem {
+        let mut types = self.plan.pieces[at].0.iter().map(|piece| piece.tensor.1.info.dtype);
+        let first = types.next().unwrap_or(Dtype::F32);
+        match first {
+            Dtype::BF16 if types.all(|dtype| dtype == first) => Elem::Bf16,
+            Dtype::F16 if types.all(|dtype| dtype == first) => Elem::F16,
+            _ => Elem::F32,
+        }
+    }
+
+    /// Refuses parameters that take more bytes than are `available`: each, by its position and sizes, as
+    /// many as `bytes` says.
+    ///
+    /// # Errors
+    /// [`WeightsError::Memory`].
+    pub fn fits(
+        &self,
+        available: Option<&Integer>,
+        bytes: impl Fn(usize, &[usize], Elem) -> Option<usize>,
+    ) -> Result<(), WeightsError> {
+        let each = (0..self.len()).map(|at| bytes(at, self.sizes(at), self.elem(at)));
+        let needed = each.map(|bytes| Integer::from(bytes.unwrap_or(usize::MAX))).sum::<Integer>();
+        match available {
+            Some(available) if needed > *available => Err(WeightsError::Memory {
+                path: self.checkpoint.path.clone(),
+                needed,
+                available: Some(available.clone()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a parameter into a sink: in its own type, [`FoundParameters::elem`], or as `f32`.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the elements are of another type.
+    pub fn read(&mut self, at: usize, elem: Elem, sink: &mut dyn Sink) -> Result<(), WeightsError> {
+        let wrong = match elem {
+            Elem::Bf16 => self.elements(at, |some: &[bf16]| sink.bf16(some)),
+            Elem::F16 => self.elements(at, |some: &[f16]| sink.f16(some)),
+            _ => self.elements(at, |some: &[f32]| sink.f32(some)),
+        }?;
+        if wrong > 0 {
+            self.non_finite.push((self.path(at).to_owned(), wrong));
+        }
+        Ok(())
+    }
+
+    /// Hands over the elements of a parameter, and says how many are infinite or no numbers.
+    fn elements<E: FileElement>(
+        &mut self,
+        at: usize,
+        mut take: impl FnMut(&[E]),
+    ) -> Result<usize, WeightsError> {
+        let mut wrong = 0;
+        let mut counted = |some: &[E]| {
+            wrong += some.iter().filter(|x| !x.is_finite()).count();
+            take(some);
+        };
+        let (pieces, transposed) = &self.plan.pieces[at];
+        let Parameter { path, sizes, .. } = &self.parameters[at];
+        for piece in pieces {
+            if *transposed {
+                let mut rows = self.checkpoint.room(piece.rows() * piece.ins)?;
+                read_transposed(&mut self.reader, piece, &mut rows)?;
+                counted(&rows);
+            } else {
+                read_rows(&mut self.reader, piece, &mut counted)?;
             }
         }
-        let ignored = plan.ignored.into_iter().map(str::to_owned).collect();
-        let aside = plan.aside.into_iter().chain(self.unlisted.iter().map(String::as_str));
-        let aside = aside.map(str::to_owned).collect();
-        Ok(Loaded { tensors, bytes_read: reader.finish()?, non_finite, ignored, aside })
+        if pieces.is_empty() && self.names.is_sinusoids(path) {
+            let table: Vec<u8> = sinusoids(sizes).iter().flat_map(|x| x.to_le_bytes()).collect();
+            if let Some((_, convert)) = E::conversion(Dtype::F32) {
+                let mut elements = Vec::new();
+                convert(&table, &mut elements);
+                counted(&elements);
+            }
+        }
+        Ok(wrong)
+    }
+
+    /// Compares tensors that are copies of parameters, and checks that no file has changed meanwhile.
+    ///
+    /// # Errors
+    /// When a copy differs, or a file has changed or cannot be read.
+    pub fn finish(mut self) -> Result<Read, WeightsError> {
+        for (name, located, at) in std::mem::take(&mut self.plan.copies) {
+            if !self.is_copy((name, located), at)? {
+                let (name, parameter) = (name.to_owned(), self.path(at).to_owned());
+                let path = self.checkpoint.path.clone();
+                return Err(WeightsError::Untied { path, name, parameter });
+            }
+        }
+        let unlisted = self.checkpoint.unlisted.iter().map(String::as_str);
+        Ok(Read {
+            bytes_read: self.reader.finish()?,
+            non_finite: self.non_finite,
+            ignored: self.plan.ignored.into_iter().map(str::to_owned).collect(),
+            aside: self.plan.aside.into_iter().chain(unlisted).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether a tensor of a file has the elements of a parameter, bit by bit. A parameter that is a whole
+    /// tensor is read beside it piece by piece.
+    fn is_copy(&mut self, copy: (&str, &Located), at: usize) -> Result<bool, WeightsError> {
+        let len = copy.1.info.elements();
+        if len != self.sizes(at).iter().product::<usize>() {
+            return Ok(false);
+        }
+        let whole = match &self.plan.pieces[at] {
+            (pieces, false) => match &pieces[..] {
+                [piece] if piece.step == 1 && piece.rows() * piece.ins == len => {
+                    Some((piece.tensor, piece.begin + piece.part.start * piece.ins))
+                }
+                _ => None,
+            },
+            (_, true) => None,
+        };
+        let mut original: Vec<f32> = Vec::new();
+        if whole.is_none() {
+            original = self.checkpoint.room(len)?;
+            self.elements(at, |some: &[f32]| original.extend_from_slice(some))?;
+        }
+        let mut same = true;
+        for first in (0..len).step_by(PIECE) {
+            let some = first..len.min(first + PIECE);
+            if let Some((tensor, begin)) = whole {
+                original.clear();
+                let range = begin + some.start..begin + some.end;
+                self.reader.stream(tensor, range, |new: &[f32]| original.extend_from_slice(new))?;
+            }
+            let beside = if whole.is_some() { &original[..] } else { &original[some.clone()] };
+            self.reader.stream(copy, some, |new: &[f32]| {
+                same &= beside.iter().map(|x| x.to_bits()).eq(new.iter().map(|x| x.to_bits()));
+            })?;
+        }
+        Ok(same)
     }
 }
 
@@ -96,36 +305,23 @@ fn sinusoids(sizes: &[usize]) -> Vec<f32> {
     (0..positions).flat_map(row).collect()
 }
 
-/// Whether a tensor of a file has the elements of another, bit by bit.
-fn is_copy(
-    reader: &mut Reader<'_>,
-    tensor: (&str, &Located),
-    original: Option<&Tensor<f32>>,
-) -> Result<bool, WeightsError> {
-    let (mut rest, mut same) = (original.map_or(&[][..], Tensor::data), true);
-    reader.stream(tensor, 0..tensor.1.info.elements(), |numbers| {
-        let (compared, left) = rest.split_at(numbers.len().min(rest.len()));
-        same &= compared.iter().map(|x| x.to_bits()).eq(numbers.iter().map(|x| x.to_bits()));
-        rest = left;
-    })?;
-    Ok(same && rest.is_empty())
-}
-
-/// Appends the rows of a piece, whose file holds the matrix row by row.
-fn read_rows(
+/// Hands over the rows of a piece, whose file holds the matrix row by row.
+fn read_rows<E: FileElement>(
     reader: &mut Reader<'_>,
     piece: &Piece<'_>,
-    data: &mut Vec<f32>,
+    mut take: impl FnMut(&[E]),
 ) -> Result<(), WeightsError> {
     let Piece { tensor, begin, part, step, ins, .. } = piece;
     let range = begin + part.start * ins..begin + part.end * ins;
-    let mut at = 0;
-    reader.stream(*tensor, range, |numbers| {
+    let (mut at, mut taken) = (0, Vec::new());
+    reader.stream(*tensor, range, |numbers: &[E]| {
         match step {
-            1 => data.extend_from_slice(numbers),
+            1 => take(numbers),
             step => {
-                let taken = numbers.iter().enumerate().filter(|(i, _)| (at + i) / ins % step == 0);
-                data.extend(taken.map(|(_, number)| *number));
+                let own = numbers.iter().enumerate().filter(|(i, _)| (at + i) / ins % step == 0);
+                taken.clear();
+                taken.extend(own.map(|(_, number)| *number));
+                take(&taken);
             }
         }
         at += numbers.len();
@@ -133,17 +329,17 @@ fn read_rows(
 }
 
 /// Appends the rows of a piece, whose file holds the matrix column by column.
-fn read_transposed(
+fn read_transposed<E: FileElement>(
     reader: &mut Reader<'_>,
     piece: &Piece<'_>,
-    data: &mut Vec<f32>,
+    data: &mut Vec<E>,
 ) -> Result<(), WeightsError> {
     let Piece { tensor, begin, part, step, outs, ins } = piece;
     let filled = data.len();
-    data.resize(filled + piece.rows() * ins, 0.0);
+    data.resize(filled + piece.rows() * ins, E::default());
     let rows = &mut data[filled..];
     let mut at = 0;
-    reader.stream(*tensor, *begin..begin + outs * ins, |numbers| {
+    reader.stream(*tensor, *begin..begin + outs * ins, |numbers: &[E]| {
         // All of a row that is here goes at once, so that writes lie next to each other.
         for first in 0..numbers.len().min(*outs) {
             let (column, row) = ((at + first) / outs, (at + first) % outs);

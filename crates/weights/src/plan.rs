@@ -7,6 +7,7 @@ use opledger_dims::{Binding, Integer, escaped};
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, Op, OpError, to_usize};
 use opledger_models::{Names, Place};
+use safetensors::Dtype;
 
 use crate::checkpoint::{Checkpoint, Located};
 use crate::error::{Differences, WeightsError};
@@ -17,6 +18,8 @@ use crate::read::conversion;
 pub(crate) struct Parameter {
     pub(crate) path: String,
     pub(crate) sizes: Vec<usize>,
+    /// The position of its node.
+    pub(crate) node: usize,
 }
 
 /// A share of a tensor: every so many of the rows `part` of a matrix of `outs` rows and `ins` columns,
@@ -51,7 +54,8 @@ pub(crate) struct Plan<'c> {
     pub(crate) aside: Vec<&'c str>,
 }
 
-/// The parameters and buffers of a graph, refused when their elements take more bytes than are `available`.
+/// The parameters and buffers of a graph, refused when their elements take more bytes than are `available`
+/// in the narrowest type of the files.
 pub(crate) fn parameters(
     checkpoint: &Checkpoint,
     graph: &Graph,
@@ -59,16 +63,18 @@ pub(crate) fn parameters(
     available: Option<&Integer>,
 ) -> Result<Vec<Parameter>, WeightsError> {
     let nodes = || {
-        let nodes = graph.nodes().iter();
+        let nodes = graph.nodes().iter().enumerate();
         let kept = |op: &Op| matches!(op, Op::Source(Source::Param { .. } | Source::Buffer { .. }));
-        nodes.filter(move |node| kept(&node.op))
+        nodes.filter(move |(_, node)| kept(&node.op))
     };
+    let narrow = |located: &Located| matches!(located.info.dtype, Dtype::BF16 | Dtype::F16);
+    let width = if checkpoint.tensors.values().any(narrow) { 2 } else { size_of::<f32>() };
     let (mut count, mut needed) = (Integer::default(), Integer::default());
-    for node in nodes() {
+    for (_, node) in nodes() {
         let fail = |problem: OpError| WeightsError::Size { path: node.path.clone(), problem };
         let times = graph.multiplicity(node).at(binding).map_err(|e| fail(e.into()))?;
         let elements = node.shape.elements().at(binding).map_err(|e| fail(e.into()))?;
-        needed += elements * &times * size_of::<f32>();
+        needed += elements * &times * width;
         count += times;
         if count > Integer::from(MAX_TENSORS) {
             return Err(fail(OpError::TooLarge(format!("of {count} parameters"))));
@@ -79,13 +85,13 @@ pub(crate) fn parameters(
         return Err(WeightsError::Memory { path, needed, available });
     }
     let mut parameters = Vec::new();
-    for node in nodes() {
+    for (at, node) in nodes() {
         let fail = |problem: OpError| WeightsError::Size { path: node.path.clone(), problem };
         let size = |axis: &opledger_ir::Axis| to_usize(&axis.size.at(binding)?);
         let sizes: Vec<usize> =
             node.shape.axes.iter().map(size).collect::<Result<_, OpError>>().map_err(fail)?;
         for path in graph.instances(node, binding).map_err(fail)? {
-            parameters.push(Parameter { path, sizes: sizes.clone() });
+            parameters.push(Parameter { path, sizes: sizes.clone(), node: at });
         }
     }
     Ok(parameters)
@@ -120,7 +126,7 @@ pub(crate) fn plan<'c>(
     for (name, located) in unused {
         let original = names.original(name).and_then(|path| positions.get(path));
         if let Some(at) = original {
-            let Parameter { path, sizes } = &parameters[*at];
+            let Parameter { path, sizes, .. } = &parameters[*at];
             let problem = mismatch(located, sizes, fits(sizes, &located.info.shape));
             let line = |problem| format!("`{}` {problem} (a copy of `{path}`)", escaped(name));
             differences.mismatched.extend(problem.map(line));
@@ -158,7 +164,7 @@ impl<'c> Planner<'c, '_> {
         parameter: &'p Parameter,
         sizes_of: impl Fn(&String) -> Option<&'p [usize]>,
     ) -> (Vec<Piece<'c>>, bool) {
-        let Parameter { path, sizes } = parameter;
+        let Parameter { path, sizes, .. } = parameter;
         let transposed = self.names.is_transposed(path);
         // More entries than there are tensors are not there, however many they are.
         let outermost = sizes.first().map_or(1, |n| (*n).min(self.checkpoint.tensors.len() + 1));

@@ -1,4 +1,4 @@
-//! Elements out of files, as `f32`, a piece at a time.
+//! Elements out of files, a piece at a time: as `f32`, or in the 16 bits in which they are there.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,10 +16,46 @@ use crate::error::WeightsError;
 use crate::header::TensorInfo;
 
 /// Elements that are converted at a time.
-const PIECE: usize = 1 << 16;
+pub(crate) const PIECE: usize = 1 << 16;
 
 /// How elements become `f32` or whole numbers: their width in bytes, and the conversion.
 type Conversion<T> = (usize, fn(&[u8], &mut Vec<T>));
+
+/// An element of a parameter as it is read.
+pub(crate) trait FileElement: Copy + Default {
+    /// How elements of a kind become it; none when they are not read as it.
+    fn conversion(dtype: Dtype) -> Option<Conversion<Self>>;
+    fn is_finite(self) -> bool;
+}
+
+impl FileElement for f32 {
+    fn conversion(dtype: Dtype) -> Option<Conversion<f32>> {
+        conversion(dtype)
+    }
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+}
+
+impl FileElement for bf16 {
+    fn conversion(dtype: Dtype) -> Option<Conversion<bf16>> {
+        let convert: Conversion<bf16> = (2, |bytes, out| extend(bytes, out, bf16::from_le_bytes));
+        (dtype == Dtype::BF16).then_some(convert)
+    }
+    fn is_finite(self) -> bool {
+        bf16::is_finite(self)
+    }
+}
+
+impl FileElement for f16 {
+    fn conversion(dtype: Dtype) -> Option<Conversion<f16>> {
+        let convert: Conversion<f16> = (2, |bytes, out| extend(bytes, out, f16::from_le_bytes));
+        (dtype == Dtype::F16).then_some(convert)
+    }
+    fn is_finite(self) -> bool {
+        f16::is_finite(self)
+    }
+}
 
 /// The conversion of a kind of elements; none when it is not read as `f32`.
 pub(crate) fn conversion(dtype: Dtype) -> Option<Conversion<f32>> {
@@ -66,32 +102,31 @@ pub(crate) struct Reader<'c> {
     checkpoint: &'c Checkpoint,
     files: BTreeMap<usize, File>,
     bytes: Vec<u8>,
-    numbers: Vec<f32>,
     read: u64,
 }
 
 impl<'c> Reader<'c> {
     pub(crate) fn new(checkpoint: &'c Checkpoint) -> Self {
         let files = BTreeMap::new();
-        Reader { checkpoint, files, bytes: Vec::new(), numbers: Vec::new(), read: 0 }
+        Reader { checkpoint, files, bytes: Vec::new(), read: 0 }
     }
 
-    /// Hands over the elements of a range, in their order, as `f32`.
-    pub(crate) fn stream(
+    /// Hands over the elements of a range, in their order.
+    pub(crate) fn stream<E: FileElement>(
         &mut self,
         (name, located): (&str, &Located),
         range: Range<usize>,
-        mut take: impl FnMut(&[f32]),
+        mut take: impl FnMut(&[E]),
     ) -> Result<(), WeightsError> {
-        let (width, convert) = conversion(located.info.dtype)
+        let (width, convert) = E::conversion(located.info.dtype)
             .ok_or_else(|| self.checkpoint.dtype_error(name, located))?;
-        let mut at = range.start;
+        let (mut at, mut numbers) = (range.start, Vec::new());
         while at < range.end {
             let count = PIECE.min(range.end - at);
             self.fill(located, at as u64 * width as u64, count * width)?;
-            self.numbers.clear();
-            convert(&self.bytes, &mut self.numbers);
-            take(&self.numbers);
+            numbers.clear();
+            convert(&self.bytes, &mut numbers);
+            take(&numbers);
             at += count;
         }
         Ok(())
@@ -146,7 +181,8 @@ impl Checkpoint {
             Tensor::new(shape, ids).map(Value::Index)
         } else {
             let mut data = self.room(len)?;
-            reader.stream((name, located), 0..len, |piece| data.extend_from_slice(piece))?;
+            reader
+                .stream((name, located), 0..len, |piece: &[f32]| data.extend_from_slice(piece))?;
             Tensor::new(shape, data).map(Value::Real)
         };
         reader.finish()?;
@@ -192,7 +228,7 @@ mod tests {
             let mut reader = Reader::new(&checkpoint);
             let mut file = OpenOptions::new().write(true).open(&path).unwrap();
             let (mut pieces, w) = (0, ("w", &checkpoint.tensors["w"]));
-            let read = reader.stream(w, 0..131_072, |_| {
+            let read = reader.stream(w, 0..131_072, |_: &[f32]| {
                 pieces += 1;
                 if pieces == 1 {
                     change(&mut file);

@@ -72,7 +72,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         false => None,
     };
     let (mut next, mut ended_by) = (first, None);
-    let formulas = Formulas::new(generator.model().graph());
+    let formulas = Formulas::new(generator.session().graph());
     for _ in 0..args.new_tokens {
         let (past, tokens) = (generator.session().past(), next.len());
         let Generated { id, run } = generator.step(&next)?;

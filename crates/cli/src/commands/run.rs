@@ -50,9 +50,9 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     notes.splice(0..0, notes::about(&model, sized.sizes()));
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
     let (name, runs) = match args.interpreter {
-        args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, &feeds, args)?),
+        args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, feeds, args)?),
         args::Executor::Oracle => {
-            ("oracle", repeat(&sized, &mut Oracle::<f32>::new(), &feeds, args)?)
+            ("oracle", repeat(&sized, &mut Oracle::<f32>::new(), feeds, args)?)
         }
     };
     if let Some(destination) = destination {
@@ -165,11 +165,13 @@ fn token_ids(graph: &Graph) -> Option<&str> {
 fn repeat<I: Interpreter>(
     sized: &SizedModel<'_>,
     interpreter: &mut I,
-    feeds: &Feeds,
+    feeds: Feeds,
     args: &RunArgs,
 ) -> Result<Runs, Failure> {
-    let graph = sized.graph();
-    let prepared = Prepared::new(graph, sized.sizes(), feeds)?;
+    let prepared = Prepared::new(sized.graph(), sized.sizes(), &feeds)?;
+    // The tensors are the run's alone from here on.
+    drop(feeds);
+    let graph = prepared.graph();
     let binding = prepared.binding().clone();
     let mut progress = Progress::new(&graph.counts_at(&binding)?.total());
     let counter = match args.interpreter {

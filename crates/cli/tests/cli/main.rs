@@ -9,6 +9,7 @@ mod checkpoints;
 mod conventions;
 mod destinations;
 mod files;
+mod halves;
 mod hostile;
 mod limits;
 mod measured;

@@ -1,12 +1,12 @@
 //! Chains of nodes that one kernel executes: a product by a weight, and what follows it.
 
 use opledger_ir::ops::{Arithmetic, ArithmeticKind, Einsum, Source};
-use opledger_ir::{Graph, Node, Op, OpError, Part, Value, Var};
-use opledger_kernels::{self as kernels, Epilogue, GemmMeters, Right};
+use opledger_ir::{Call, Graph, Node, Op, OpError, Part, Value, Var};
+use opledger_kernels::{self as kernels, Epilogue, GemmMeters};
 
-use super::einsum::Product;
+use super::einsum::{Product, Rows};
 use super::metering::{Metering, refused};
-use super::weights::PackedWeights;
+use crate::weight::matrix;
 use crate::{NodeCall, Operand, Schedule};
 
 /// Joins, as far as can be, every product by a weight with the bias, activation and residual that
@@ -27,18 +27,7 @@ fn is_parameter(node: &Node) -> bool {
 /// Whether a node is a product by a parameter.
 fn by_weight(graph: &Graph, node: &Node) -> bool {
     let weight = node.inputs.get(1).is_some_and(|var| is_parameter(graph.node(*var)));
-    weight && matches!(&node.op, Op::Einsum(op) if is_rows_by_columns(op))
-}
-
-/// Whether the axes of a result are some of the first operand before some of the second.
-fn is_rows_by_columns(op: &Einsum) -> bool {
-    let columns = columns(op);
-    let rows = op.out.len() - columns;
-    op.masked.is_none()
-        && columns > 0
-        && rows > 0
-        && op.out[..rows].iter().all(|name| op.lhs.contains(name) && !op.rhs.contains(name))
-        && op.out[rows..].iter().all(|name| op.rhs.contains(name) && !op.lhs.contains(name))
+    weight && matches!(&node.op, Op::Einsum(op) if matrix(op).is_some())
 }
 
 /// How many axes of a result come from the second operand.
@@ -96,14 +85,13 @@ fn grow(graph: &Graph, schedule: &Schedule, product: usize) -> Vec<usize> {
 
 /// Whether a node is a product by a parameter, so that a chain begins with it.
 pub(super) fn begins(call: &NodeCall<'_, f32>) -> bool {
-    matches!(&call.node.op, Op::Einsum(op) if is_rows_by_columns(op))
-        && matches!(call.operands[..], [_, Operand::Parameter(..)])
+    matches!(&call.node.op, Op::Einsum(op) if matrix(op).is_some())
+        && matches!(call.operands[..], [_, Operand::Parameter(_) | Operand::Weight(_)])
 }
 
 /// Executes a chain as one kernel.
 pub(super) fn apply<M: Metering>(
     group: &[NodeCall<'_, f32>],
-    weights: &mut PackedWeights,
     out: &mut [f32],
 ) -> Result<(), OpError> {
     let unknown = || OpError::Kernel("these nodes have no kernel together".into());
@@ -132,21 +120,23 @@ pub(super) fn apply<M: Metering>(
             _ => return Err(unknown()),
         }
     }
-    let inputs = first.inputs()?;
-    let call = first.on(&inputs);
-    let product = Product::new(op, &call)?;
-    let mut problem = product.problem();
-    let packed;
-    if let Some(Operand::Parameter(Value::Real(weight), which)) = first.operands.get(1)
-        && let Some((shape, strides)) = product.weight(&problem)
-        && problem.packs().map_err(refused)?
-    {
-        packed = weights.packed(*which, weight, shape, strides).map_err(refused)?;
-        if let Some(packed) = &packed {
-            problem.b = Right::Packed(packed);
+    match first.operands.get(1) {
+        Some(Operand::Weight(weight)) => {
+            let rows = first.operands[0].value().ok_or(OpError::Operand(0))?;
+            let inputs = [rows];
+            let call: Call<'_, f32> = first.on(&inputs);
+            let [matrix] = weight.matrices() else { return Err(unknown()) };
+            call.reads.all(1, weight.len());
+            let rows = Rows::new(op, &call)?;
+            kernels::gemm_with(&rows.by(matrix), &epilogue, out, &meters).map_err(refused)?;
+        }
+        _ => {
+            let inputs = first.inputs()?;
+            let call = first.on(&inputs);
+            let product = Product::new(op, &call)?;
+            kernels::gemm_with(&product.problem(), &epilogue, out, &meters).map_err(refused)?;
         }
     }
-    kernels::gemm_with(&problem, &epilogue, out, &meters).map_err(refused)?;
     // What is between the nodes is never written.
     for (at, call) in group.iter().enumerate() {
         call.record_bytes(if at + 1 == group.len() { out.len() } else { 0 });

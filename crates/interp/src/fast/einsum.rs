@@ -3,12 +3,14 @@
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Einsum, Experts};
 use opledger_ir::{Call, OpError, Part, indices, strides};
-use opledger_kernels::{self as kernels, Gemm, MatrixBatch, Meter, Right, Strided};
+use opledger_kernels::{
+    self as kernels, ExpertMatrices, Gemm, MatrixBatch, Meter, PackedMatrix, Right, Strided,
+};
 use opledger_tensor::Tensor;
 
 use super::attention;
 use super::metering::{Metering, refused};
-use crate::Row;
+use crate::{Row, Weight};
 
 /// An axis with its size and its stride in an operand.
 #[derive(Clone, Copy, Debug)]
@@ -144,17 +146,35 @@ impl<'a> Product<'a> {
     }
 }
 
-impl Product<'_> {
-    /// The right factor as one matrix of the model: `[k, n]`, and its strides. A copied or repeated
-    /// one is none.
-    pub(super) fn weight(&self, problem: &Gemm<'_>) -> Option<([usize; 2], [usize; 2])> {
-        match problem.b {
-            Right::Plain(b)
-                if problem.k > 0 && self.b_matrices.copy.is_none() && b.offsets == [0] =>
-            {
-                Some(([problem.k, problem.n], [b.row_stride, b.col_stride]))
-            }
-            _ => None,
+/// The left factor of a product by a weight: rows whose terms come in the order of the weight's.
+pub(super) struct Rows<'a> {
+    tensor: &'a Tensor<f32>,
+    matrices: Matrices,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(op: &'a Einsum, call: &'a Call<'_, f32>) -> Result<Self, OpError> {
+        let tensor = call.real(0)?;
+        let rows: Vec<&Symbol> = op.out.iter().filter(|name| op.lhs.contains(name)).collect();
+        let summed: Vec<&Symbol> = op.rhs.iter().filter(|name| op.lhs.contains(name)).collect();
+        let side = Side { names: &op.lhs, tensor };
+        Ok(Rows { tensor, matrices: side.matrices(&[], &rows, &summed)? })
+    }
+
+    pub(super) fn by<'p>(&'p self, weight: &'p PackedMatrix) -> Gemm<'p> {
+        let Matrices { copy, offsets, outer, inner } = &self.matrices;
+        Gemm {
+            batch: 1,
+            m: outer.size,
+            k: inner.size,
+            n: weight.shape()[1],
+            a: MatrixBatch {
+                data: copy.as_deref().unwrap_or(self.tensor.data()),
+                offsets,
+                row_stride: outer.stride,
+                col_stride: inner.stride,
+            },
+            b: Right::Packed(weight),
         }
     }
 }
@@ -188,19 +208,28 @@ pub(super) fn apply<M: Metering>(
     kernels::permute(call.output, source, out).map_err(refused)
 }
 
-/// Rows by the weights of the experts chosen for them.
+/// Rows by the weights of the experts chosen for them, which are the third operand if they are not given
+/// as a weight.
 pub(super) fn experts(
     call: &Call<'_, f32>,
+    weight: Option<&Weight>,
     out: &mut [f32],
     meter: &impl Meter,
 ) -> Result<(), OpError> {
-    let (ids, weight) = (call.index(1)?.data(), call.table(2)?);
-    let [experts, width, terms] = weight.shape()[..] else { return Err(OpError::Operand(2)) };
+    let ids = call.index(1)?.data();
+    let (weight, shape) = match weight {
+        Some(weight) => (ExpertMatrices::Packed(weight.matrices()), weight.shape()),
+        None => {
+            let plain = call.table(2)?;
+            (ExpertMatrices::Plain(plain.data()), plain.shape())
+        }
+    };
+    let [experts, width, terms] = shape[..] else { return Err(OpError::Operand(2)) };
     let problem = kernels::Experts {
         x: call.real(0)?.data(),
         choices: Experts::ids_per_row(call)?,
         ids,
-        weight: weight.data(),
+        weight,
         experts,
         width,
         terms,

@@ -9,7 +9,6 @@ mod metering;
 mod moving;
 mod pointwise;
 mod pool;
-mod weights;
 
 use std::marker::PhantomData;
 
@@ -20,9 +19,11 @@ use opledger_tensor::Tensor;
 
 pub use self::metering::Metering;
 use self::pool::{BufferPool, bytes};
-use self::weights::PackedWeights;
 use crate::interpreter::written;
-use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunError, Schedule};
+use crate::{
+    Feeds, Interpreter, NodeCall, Operand, Peak, Prepared, Quiet, Row, Run, RunError, Schedule,
+    Weight,
+};
 
 /// Executes kernels in `f32`, tasks of which fill the ledger through atomics.
 ///
@@ -46,7 +47,6 @@ use crate::{Feeds, Interpreter, NodeCall, Peak, Prepared, Quiet, Row, Run, RunEr
 #[derive(Clone, Debug)]
 pub struct Fast<M = AtomicMeter> {
     pool: BufferPool,
-    weights: PackedWeights,
     fused: bool,
     meter: PhantomData<M>,
 }
@@ -75,8 +75,7 @@ impl Fast {
 impl<M: Metering> Fast<M> {
     fn made() -> Result<Self, RunError> {
         opledger_kernels::isa().map_err(|e| RunError::Isa(e.to_string()))?;
-        let (pool, weights) = (BufferPool::default(), PackedWeights::default());
-        Ok(Fast { pool, weights, fused: true, meter: PhantomData })
+        Ok(Fast { pool: BufferPool::default(), fused: true, meter: PhantomData })
     }
 
     /// The same interpreter executing every node by itself.
@@ -85,9 +84,8 @@ impl<M: Metering> Fast<M> {
         Fast { fused: false, ..self }
     }
 
-    /// Executes a graph at values of its free symbols. PackedWeights that were packed stay packed for as long
-    /// as the same tensors are given; what is drawn is drawn for each run, unless a [`Prepared`] keeps
-    /// it.
+    /// Executes a graph at values of its free symbols. What is drawn is drawn, and weights are packed, for
+    /// each run; a [`Prepared`] keeps both.
     ///
     /// # Errors
     /// As [`Prepared::new`] and [`Prepared::run`].
@@ -130,7 +128,6 @@ impl<M: Metering> Interpreter for Fast<M> {
 
     fn begin(&mut self, computed_bytes: u64) {
         self.pool.begin(computed_bytes);
-        self.weights.begin();
     }
 
     fn peak(&self) -> Option<Peak> {
@@ -139,6 +136,10 @@ impl<M: Metering> Interpreter for Fast<M> {
 
     fn adopt(&self, value: &Value<f32>) -> Value<f32> {
         value.clone()
+    }
+
+    fn reads_weights(&self) -> bool {
+        true
     }
 
     fn apply(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
@@ -170,27 +171,64 @@ impl<M: Metering> Fast<M> {
     /// Executes nodes that are joined, or one.
     fn execute(&mut self, group: &mut [NodeCall<'_, f32>]) -> Result<Vec<Value<f32>>, OpError> {
         match group {
-            [call] if !(self.fused && chain::begins(call)) => match concat::in_place(call)? {
+            [call] if !chain::begins(call) => match concat::in_place(call)? {
                 Some(value) => Ok(vec![self.noted(value)]),
-                None => {
-                    let results = self.single(call)?;
-                    call.record_bytes(written(&call.inputs()?, &results));
-                    Ok(results)
-                }
+                None => self.single(call),
             },
             _ => {
                 let output = group.last().map_or(&[][..], |call| call.output);
                 let mut buffer = self.pool.take(output.iter().product());
-                chain::apply::<M>(group, &mut self.weights, &mut buffer)?;
+                chain::apply::<M>(group, &mut buffer)?;
                 Ok(vec![Tensor::new(output, buffer)?.into()])
             }
         }
     }
 
-    /// Executes one node by the kernel of its operation.
+    /// Executes one node, and records the bytes that it moves.
     fn single(&mut self, call: &NodeCall<'_, f32>) -> Result<Vec<Value<f32>>, OpError> {
-        let (node, row, inputs) = (call.node, call.row, call.inputs()?);
-        let call = &call.on(&inputs);
+        if let Some(Operand::Weight(weight)) = call.operands.last() {
+            let result = self.by_weight(call, weight)?;
+            call.record_bytes(call.output.iter().product());
+            return Ok(vec![result]);
+        }
+        let inputs = call.inputs()?;
+        let results = self.compute(call, &inputs)?;
+        call.record_bytes(written(&inputs, &results));
+        Ok(results)
+    }
+
+    /// Looks up rows of a weight, or multiplies by those of experts.
+    fn by_weight(
+        &mut self,
+        call: &NodeCall<'_, f32>,
+        weight: &Weight,
+    ) -> Result<Value<f32>, OpError> {
+        let before = &call.operands[..call.operands.len() - 1];
+        let inputs = before.iter().enumerate();
+        let inputs: Vec<&Value<f32>> = inputs
+            .map(|(at, operand)| operand.value().ok_or(OpError::Operand(at)))
+            .collect::<Result<_, _>>()?;
+        let (node, row, call) = (call.node, call.row, &call.on(&inputs));
+        let mut buffer = self.pool.take(call.output_len());
+        match &node.op {
+            Op::Embedding(_) => pointwise::embedding(call, Some(weight), &mut buffer)?,
+            Op::Experts(_) => {
+                let meter = M::of(row, Part::Contraction);
+                einsum::experts(call, Some(weight), &mut buffer, meter)?;
+            }
+            op => return Err(OpError::Kernel(format!("{} reads no packed weight", op.name()))),
+        }
+        Ok(Tensor::new(call.output, buffer)?.into())
+    }
+
+    /// Executes one node by the kernel of its operation.
+    fn compute(
+        &mut self,
+        call: &NodeCall<'_, f32>,
+        inputs: &[&Value<f32>],
+    ) -> Result<Vec<Value<f32>>, OpError> {
+        let (node, row) = (call.node, call.row);
+        let call = &call.on(inputs);
         match (&node.op, call.inputs.first()) {
             (Op::Rearrange(op), Some(Value::Real(x))) if op.is_view() => {
                 return Ok(vec![x.reshape(call.output)?.into()]);
@@ -266,7 +304,7 @@ fn compute<M: Metering>(
         }
         Op::Pool(op) => convolution::pool(op, call, out, meter),
         Op::AdaptivePool(op) => convolution::adaptive_pool(op, call, out, meter),
-        Op::Experts(_) => einsum::experts(call, out, M::of(row, Part::Contraction)),
+        Op::Experts(_) => einsum::experts(call, None, out, M::of(row, Part::Contraction)),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),
         Op::Softmax(op) => attention::softmax(op, call, out, meter),
@@ -276,7 +314,7 @@ fn compute<M: Metering>(
         Op::Select(op) => pointwise::select(op, call, out),
         Op::ToReal(_) => pointwise::to_real(call, out),
         Op::Fill(op) => pointwise::fill(op, out),
-        Op::Embedding(_) => pointwise::embedding(call, out),
+        Op::Embedding(_) => pointwise::embedding(call, None, out),
         Op::RotaryAngles(op) => pointwise::rotary_angles(op, call, out, meter),
         Op::Rope(op) => pointwise::rope(op, call, out, meter),
         Op::Sinusoid(_) => pointwise::sinusoid(call, out, meter),

@@ -14,6 +14,7 @@ use opledger_tensor::Tensor;
 
 use super::attention::{layout, rows};
 use super::metering::refused;
+use crate::Weight;
 
 type Applied = Result<(), OpError>;
 
@@ -140,10 +141,18 @@ pub(super) fn fill(op: &Fill, out: &mut [f32]) -> Applied {
     Ok(())
 }
 
-pub(super) fn embedding(call: &Call<'_, f32>, out: &mut [f32]) -> Applied {
-    let (ids, table) = (call.index(0)?, call.table(1)?);
-    let width = table.shape().last().copied().unwrap_or(0);
-    let read = kernels::gather(table.data(), width, ids.data(), out).map_err(refused)?;
+/// Rows of a table, which is the second operand if it is not given as a weight.
+pub(super) fn embedding(call: &Call<'_, f32>, weight: Option<&Weight>, out: &mut [f32]) -> Applied {
+    let ids = call.index(0)?.data();
+    let read = match weight {
+        Some(weight) => weight.look_up(ids, out),
+        None => {
+            let table = call.table(1)?;
+            let width = table.shape().last().copied().unwrap_or(0);
+            kernels::gather(table.data(), width, ids, out)
+        }
+    };
+    let read = read.map_err(refused)?;
     call.reads.some(1, read);
     Ok(())
 }

@@ -19,7 +19,7 @@ fn flat(value: &Value<f32>) -> Vec<f32> {
 }
 
 fn numbers(prepared: &Prepared, path: &str) -> Vec<f32> {
-    flat(prepared.tensors().get(path).unwrap())
+    flat(&prepared.tensors().get(path).unwrap())
 }
 
 /// Asserts that a ledger has of a node what meters of parts read, so many times.
@@ -90,7 +90,9 @@ fn a_product_executes_what_its_kernel_says() {
                 let (x, w) = (of("x"), of("w"));
                 let a = MatrixBatch { data: &x, offsets: &[0], row_stride: C, col_stride: 1 };
                 let b = MatrixBatch { data: &w, offsets: &[0], row_stride: 1, col_stride: C };
-                let problem = Gemm { batch: 1, m: N, k: C, n: F, a, b: Right::Plain(b) };
+                let packed = PackedMatrix::new(&w, [C, F], [1, C]).unwrap();
+                let b = if parameter { Right::Packed(&packed) } else { Right::Plain(b) };
+                let problem = Gemm { batch: 1, m: N, k: C, n: F, a, b };
                 gemm(&problem, out, meter).unwrap();
             },
         );
@@ -107,7 +109,8 @@ fn a_product_executes_what_its_kernel_says() {
         },
         |of, out, [meter]| {
             let ids: Vec<i64> = of("ids").iter().map(|id| *id as i64).collect();
-            let (x, weight) = (&of("x")[..], &of("w")[..]);
+            let (x, weight) = (of("x"), of("w"));
+            let (x, weight) = (&x[..], ExpertMatrices::Plain(&weight));
             let (choices, experts, ids) = (2, 3, &ids[..]);
             let problem = Experts { x, choices, ids, weight, experts, width: F, terms: C };
             kernels::experts(&problem, out, meter).unwrap();
@@ -362,8 +365,8 @@ fn a_chain_executes_what_its_kernel_says_in_every_iteration() {
     let [product, bias, activation, residual] = &meters;
     let (x, w) = (numbers(&prepared, "x"), numbers(&prepared, "layers.0.w"));
     let a = MatrixBatch { data: &x, offsets: &[0], row_stride: C, col_stride: 1 };
-    let b = MatrixBatch { data: &w, offsets: &[0], row_stride: 1, col_stride: C };
-    let problem = Gemm { batch: 1, m: N, k: C, n: C, a, b: Right::Plain(b) };
+    let packed = PackedMatrix::new(&w, [C, C], [1, C]).unwrap();
+    let problem = Gemm { batch: 1, m: N, k: C, n: C, a, b: Right::Packed(&packed) };
     let term = numbers(&prepared, "layers.0.bias");
     let epilogue =
         Epilogue { bias: Some(&term), activation: Some(Activation::GeluTanh), residual: Some(&x) };

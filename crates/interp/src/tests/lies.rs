@@ -29,6 +29,9 @@ impl<I: Interpreter> Interpreter for Liar<I> {
     fn adopt(&self, value: &Value<f32>) -> Value<I::Scalar> {
         self.honest.adopt(value)
     }
+    fn reads_weights(&self) -> bool {
+        self.honest.reads_weights()
+    }
     fn apply(&mut self, group: &mut [NodeCall<'_, I::Scalar>]) -> Results<I> {
         if group.iter().any(|call| call.path == self.at) {
             (self.lie)(&mut self.honest, group)

@@ -63,18 +63,24 @@ impl Case {
         }
     }
 
-    fn product<T: Number>(&self, data: &Data, packed: bool, meters: &[AtomicMeter; 4]) -> Vec<T> {
+    fn product<T: Number>(&self, data: &Data, packed: Kept, meters: &[AtomicMeter; 4]) -> Vec<T> {
         let &Case { batch, m, k, n, kinds, .. } = self;
         let [a, b, bias, residual] =
             [&data.a, &data.b, &data.bias, &data.residual].map(|x| numbers::<T>(x));
         let [([a_row, a_col], _), ([b_row, b_col], _)] =
             [layout(kinds[0], [m, k]), layout(kinds[1], [k, n])];
-        let panels = PackedMatrix::new(&b, [k, n], [b_row, b_col]).unwrap();
+        let panels = match packed {
+            None | Some(WeightType::F32) => PackedMatrix::new(&b, [k, n], [b_row, b_col]).unwrap(),
+            Some(narrow) => {
+                let at = |i: usize| data.b[i / n * b_row + i % n * b_col];
+                packed_in(narrow, [k, n], Order::Rows, (0..k * n).map(at))
+            }
+        };
         let offsets = &data.a_offsets;
         let left = MatrixBatch { data: &a, offsets, row_stride: a_row, col_stride: a_col };
         let offsets = &data.b_offsets;
         let right = MatrixBatch { data: &b, offsets, row_stride: b_row, col_stride: b_col };
-        let right = if packed { Right::Packed(&panels) } else { Right::Plain(right) };
+        let right = if packed.is_some() { Right::Packed(&panels) } else { Right::Plain(right) };
         let epilogue = Epilogue {
             bias: self.bias.then_some(&bias[..]),
             activation: self.activation,
@@ -96,14 +102,37 @@ impl Case {
     }
 }
 
-/// Runs a product as its factors are stored, and with the right one packed if all items share it.
+/// Whether a right factor is packed, and the type in which it is then kept.
+type Kept = Option<WeightType>;
+
+/// A matrix that is kept in 16 bits.
+fn packed_in<T: Number>(
+    narrow: WeightType,
+    shape: [usize; 2],
+    order: Order,
+    elements: impl Iterator<Item = f32>,
+) -> PackedMatrix<T> {
+    let mut packing = Packing::new(shape, order, narrow).unwrap();
+    if narrow == WeightType::Bf16 {
+        let halves: Vec<bf16> = elements.map(bf16::from_f32).collect();
+        packing.extend(Elements::Bf16(&halves)).unwrap();
+    } else {
+        let halves: Vec<f16> = elements.map(f16::from_f32).collect();
+        packing.extend(Elements::F16(&halves)).unwrap();
+    }
+    packing.finish().unwrap()
+}
+
+/// Runs a product as its factors are stored, and with the right one packed, in each type, if all items share
+/// it.
 fn check(case: Case) {
     let data = case.data();
-    for packed in [false, true] {
-        if packed && !case.shared {
+    let types = [WeightType::F32, WeightType::Bf16, WeightType::F16].map(Some);
+    for packed in [None].into_iter().chain(types) {
+        if packed.is_some() && !case.shared {
             continue;
         }
-        let what = format!("{case:?}, packed: {packed}");
+        let what = format!("{case:?}, packed: {packed:?}");
         counts_itself!(what, T, |meters| case.product::<T>(&data, packed, meters));
         for isa in Isa::available() {
             let on = [true, case.bias, case.activation.is_some(), case.residual];
@@ -293,25 +322,31 @@ fn check_experts(sizes: [usize; 5], seed: u64) {
     let chosen = data(rows * choices, seed + 1, false);
     let id = |x: &f32| ((x * 1e3) as i64).rem_euclid(count as i64);
     let ids: Vec<i64> = chosen.iter().map(id).collect();
-    counts_itself!(
-        format!("{rows} rows, {choices} of {count} experts, {width} by {terms}"),
-        T,
-        |[meter]| {
-            let (x, weight) = (numbers::<T>(&x), numbers::<T>(&weight));
-            let problem = Experts {
-                x: &x,
-                choices,
-                ids: &ids,
-                weight: &weight,
-                experts: count,
-                width,
-                terms,
+    for narrow in [None, Some(WeightType::Bf16), Some(WeightType::F16)] {
+        let what = format!(
+            "{rows} rows, {choices} of {count} experts, {width} by {terms}, packed: {narrow:?}"
+        );
+        counts_itself!(what, T, |[meter]| {
+            let (x, plain) = (numbers::<T>(&x), numbers::<T>(&weight));
+            let packed: Vec<PackedMatrix<T>> = weight
+                .chunks(width * terms)
+                .filter_map(|one| Some((narrow?, one)))
+                .map(|(narrow, one)| {
+                    packed_in(narrow, [terms, width], Order::Columns, one.iter().copied())
+                })
+                .collect();
+            let weight = match narrow {
+                None => ExpertMatrices::Plain(&plain),
+                Some(_) => ExpertMatrices::Packed(&packed),
             };
+            let (ids, experts_of) = (&ids[..], count);
+            let problem =
+                Experts { x: &x, choices, ids, weight, experts: experts_of, width, terms };
             let mut out = numbers::<T>(&vec![7.0; ids.len() * width]);
             experts(&problem, &mut out, meter).unwrap();
             out
-        }
-    );
+        });
+    }
 }
 
 /// More rows of an expert than are multiplied at once, and a rest of few.

@@ -78,6 +78,25 @@ pub(crate) struct OutputBlock<T> {
     pub(crate) col: usize,
 }
 
+impl<T> OutputBlock<T> {
+    /// Some rows and columns of it, the first of which is `offset` elements after its own; their first column
+    /// is `col` after its own.
+    ///
+    /// # Safety
+    /// They lie inside the block.
+    pub(crate) unsafe fn part(self, offset: usize, rows: usize, col: usize, cols: usize) -> Self {
+        OutputBlock {
+            // SAFETY: by contract.
+            c: unsafe { self.c.add(offset) },
+            rows,
+            cols,
+            stride: self.stride,
+            offset: self.offset + offset,
+            col: self.col + col,
+        }
+    }
+}
+
 impl<T: Number> Epilogue<'_, T> {
     /// Applies everything to a block that holds the finished product.
     ///

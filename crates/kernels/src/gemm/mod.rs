@@ -1,12 +1,15 @@
 //! Batched strided matrix products: the loops around the microkernel, packing and epilogue.
 //!
 //! `B` is packed into panels of `NR` columns, `A` is read in place. A task computes some columns of `C`,
-//! `KC` terms and `MC` rows at a time, panel by panel, and applies the epilogue to what is finished. Few
-//! rows or columns go to the loops that pack nothing.
+//! `KC` terms and `MC` rows at a time, panel by panel, and applies the epilogue to what is finished. A factor
+//! that is packed before in 16 bits is widened panel by panel, or, for few rows, as it is loaded. Few rows or
+//! columns of what is not packed go to the loops that pack nothing.
 
 mod epilogue;
+pub(crate) mod few_rows;
 pub(crate) mod matrix;
 pub(crate) mod microkernel;
+mod packed;
 pub(crate) mod packing;
 pub(crate) mod unpacked;
 
@@ -17,13 +20,15 @@ use rayon::prelude::*;
 
 pub use epilogue::{Epilogue, GemmMeters};
 use epilogue::{GemmTallies, OutputBlock};
+use few_rows::{FEW_ROWS, FewRows};
 use matrix::{Dims, Matrix};
 use microkernel::{NR, NR_HALF, PanelProduct};
-pub use packing::PackedMatrix;
+pub use packed::{Order, PackedMatrix, Packing};
 use packing::{pack, pack_panel};
 use unpacked::{SWEPT, product, sweeps};
 
 use crate::buffer::Buffer;
+use crate::elements::{Elements, for_elements, widen};
 use crate::error::{KernelError, exactly, reaches};
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
@@ -195,7 +200,8 @@ pub fn gemm_with<T: Number, M: Meter>(
                 let columns = first..n.min(first + wave);
                 let used = columns.len().next_multiple_of(NR) * k;
                 pack(isa, b.item(0).from(0, first), k, columns.len(), &mut panels[..used]);
-                run(problem, Source::Panels(&panels), columns, epilogue, &whole, meters, isa);
+                let panels = Source::Panels(Elements::F32(&panels));
+                run(problem, panels, columns, epilogue, &whole, meters, isa);
             }
             panels.keep();
         }
@@ -234,7 +240,7 @@ fn run<T: Number, M: Meter>(
             unsafe {
                 let mut over = |b| over_panels(isa, dims, a, b, epilogue, block, &mut tallies);
                 match source {
-                    Source::Panels(panels) => over(Panels::Packed(&panels[first * k..])),
+                    Source::Panels(panels) => over(Panels::Packed(panels.from(first * k))),
                     Source::Plain(b) => over(Panels::Plain(b.item(item).from(0, col))),
                     Source::Direct(b) => {
                         let b = b.item(item).from(0, col);
@@ -261,7 +267,7 @@ fn run<T: Number, M: Meter>(
 /// Where the tasks find the right factor.
 enum Source<'a, T> {
     /// The panels of the columns at work, which all tasks share.
-    Panels(&'a [T]),
+    Panels(Elements<'a, T>),
     /// As stored; each task packs the panels it needs.
     Plain(MatrixBatch<'a, T>),
     /// As stored, and read so.
@@ -271,7 +277,7 @@ enum Source<'a, T> {
 /// The columns of one task.
 #[derive(Clone, Copy)]
 enum Panels<'a, T> {
-    Packed(&'a [T]),
+    Packed(Elements<'a, T>),
     Plain(Matrix<'a, T>),
 }
 
@@ -290,7 +296,7 @@ pub(crate) unsafe fn product_of_panels<T: Number>(
 ) {
     let block = OutputBlock { c, rows: dims.m, cols: dims.n, stride, offset: 0, col: 0 };
     let mut tallies = GemmTallies::default();
-    let panels = Panels::Packed(panels);
+    let panels = Panels::Packed(Elements::F32(panels));
     // SAFETY: by contract.
     unsafe { over_panels(isa, dims, a, panels, &Epilogue::default(), block, &mut tallies) };
     for (class, number) in tallies.product.executed.nonzero() {
@@ -311,28 +317,42 @@ unsafe fn over_panels<T: Number>(
     block: OutputBlock<T>,
     tallies: &mut GemmTallies,
 ) {
+    if let Panels::Packed(panels) = b
+        && m <= FEW_ROWS
+    {
+        // SAFETY: by contract.
+        return unsafe { few_rows(isa, Dims { m, k, n }, a, panels, epilogue, block, tallies) };
+    }
     // Few rows take each panel while it is hot; many keep all panels close for the next rows.
     let group = if m <= MC { NR } else { n };
-    let mut packed = match b {
-        Panels::Packed(_) => Buffer::take(0),
-        Panels::Plain(_) => Buffer::take(k.min(KC) * group.next_multiple_of(NR)),
+    let scratch = match b {
+        Panels::Packed(Elements::F32(_)) => 0,
+        Panels::Packed(_) | Panels::Plain(_) => k.min(KC) * group.next_multiple_of(NR),
     };
+    let mut packed = Buffer::take(scratch);
     let mut edge = Buffer::take(if n.is_multiple_of(NR) { 0 } else { m.min(MC) * NR });
     for term in (0..k).step_by(KC) {
         let terms = KC.min(k - term);
         for first in (0..n).step_by(group) {
             let width = group.min(n - first);
-            if let Panels::Plain(b) = b {
-                for col in (0..width).step_by(NR) {
-                    let out = &mut packed[col * terms..];
-                    pack_panel(isa, b.from(term, first + col), terms, NR.min(width - col), out);
+            for col in (0..width).step_by(NR).filter(|_| scratch > 0) {
+                let out = &mut packed[col * terms..][..NR * terms];
+                match b {
+                    Panels::Packed(panels) => {
+                        widen(panels.from((first + col) * k + term * NR), out);
+                    }
+                    Panels::Plain(b) => {
+                        pack_panel(isa, b.from(term, first + col), terms, NR.min(width - col), out);
+                    }
                 }
             }
             for row in (0..m).step_by(MC) {
                 for col in (0..width).step_by(NR) {
                     let panel = match b {
-                        Panels::Packed(panels) => &panels[(first + col) * k + term * NR..],
-                        Panels::Plain(_) => &packed[col * terms..],
+                        Panels::Packed(Elements::F32(panels)) => {
+                            &panels[(first + col) * k + term * NR..]
+                        }
+                        Panels::Packed(_) | Panels::Plain(_) => &packed[col * terms..],
                     };
                     let offset = row * block.stride + first + col;
                     let cols = NR.min(width - col);
@@ -347,19 +367,16 @@ unsafe fn over_panels<T: Number>(
                         add: term > 0,
                         far: true,
                     };
-                    let block = OutputBlock {
-                        // SAFETY: these rows and columns lie inside the block.
-                        c: unsafe { block.c.add(offset) },
-                        rows: product.m,
-                        cols,
-                        stride: block.stride,
-                        offset: block.offset + offset,
-                        col: block.col + first + col,
-                    };
-                    product.count(&mut tallies.product);
+                    // SAFETY: these rows and columns lie inside the block.
+                    let block = unsafe { block.part(offset, product.m, first + col, cols) };
                     // SAFETY: the block is a part of the whole, by contract.
                     unsafe {
-                        into_block(isa, product, block, &mut edge);
+                        if isa == Isa::SCALAR {
+                            portable(product, block, &mut tallies.product);
+                        } else {
+                            product.count(&mut tallies.product);
+                            into_block(isa, product, block, &mut edge);
+                        }
                         if term + terms == k {
                             epilogue.apply(isa, block, tallies);
                         }
@@ -370,6 +387,76 @@ unsafe fn over_panels<T: Number>(
     }
     packed.keep();
     edge.keep();
+}
+
+/// A product by `matrixmultiply`, which reads the panel as a matrix.
+///
+/// # Safety
+/// As [`over_panels`].
+unsafe fn portable<T: Number>(
+    product: PanelProduct<'_, T>,
+    block: OutputBlock<T>,
+    tally: &mut Tally,
+) {
+    let PanelProduct { m, k, a, a_row, a_term, b, add, .. } = product;
+    let sizes = [m, k, block.cols];
+    // SAFETY: the panel has `k` rows, and so many of `A` were asked for; C by contract.
+    unsafe {
+        T::foreign_product(
+            sizes,
+            None,
+            (a, [a_row, a_term]),
+            (b, [NR, 1]),
+            add,
+            block.c,
+            block.stride,
+        );
+    }
+    count_panel(m * k * block.cols, tally);
+}
+
+/// [`over_panels`] for few rows: each panel in turn, as it comes from memory.
+///
+/// # Safety
+/// As there.
+unsafe fn few_rows<T: Number>(
+    isa: Isa,
+    Dims { m, k, n }: Dims,
+    a: Matrix<'_, T>,
+    panels: Elements<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+    block: OutputBlock<T>,
+    tallies: &mut GemmTallies,
+) {
+    let mut edge = [T::of(0.0); FEW_ROWS * NR];
+    for first in (0..n).step_by(NR) {
+        let cols = NR.min(n - first);
+        let width = if cols <= NR_HALF { NR_HALF } else { NR };
+        // SAFETY: these columns lie inside the block.
+        let block = unsafe { block.part(first, m, first, cols) };
+        let (to, stride) =
+            if cols == width { (block.c, block.stride) } else { (edge.as_mut_ptr(), NR) };
+        for_elements!(panels.from(first * k), panel => {
+            let b = &panel[..k * NR];
+            let product = FewRows { m, k, n: width, a: a.data, a_row: a.row, a_term: a.col, b };
+            // SAFETY: the rows are those of the block, by contract, or of `edge`.
+            unsafe { product.into_rows(isa, to, stride) };
+        });
+        count_panel(m * k * width, &mut tallies.product);
+        // SAFETY: the block is a part of the whole, by contract.
+        unsafe {
+            if cols < width {
+                for (i, edge) in edge.chunks_exact(NR).take(m).enumerate() {
+                    std::ptr::copy_nonoverlapping(
+                        edge.as_ptr(),
+                        block.c.add(i * block.stride),
+                        cols,
+                    );
+                }
+            }
+            epilogue.apply(isa, block, tallies);
+        }
+    }
 }
 
 /// Computes a product into a block, by way of `edge` where the block is narrower than the panel.
@@ -406,10 +493,14 @@ unsafe fn into_block<T: Number>(
 impl<T> PanelProduct<'_, T> {
     /// Counts what computing it executes.
     pub(crate) fn count(&self, tally: &mut Tally) {
-        let terms = self.m * self.k * self.n;
-        tally.executed(Class::Mul, terms);
-        tally.executed(Class::Add, terms);
+        count_panel(self.m * self.k * self.n, tally);
     }
+}
+
+/// Counts fused multiply-adds.
+fn count_panel(terms: usize, tally: &mut Tally) {
+    tally.executed(Class::Mul, terms);
+    tally.executed(Class::Add, terms);
 }
 
 /// Columns below which panels would be mostly empty.
@@ -479,7 +570,8 @@ mod tests {
         let data = vec![0.0; 1];
         let cut = |batch, m, k, n, packed: bool| {
             let plain = MatrixBatch { data: &data, offsets: &[0], row_stride: 0, col_stride: 0 };
-            let source = if packed { Source::Panels(&data) } else { Source::Plain(plain) };
+            let panels = Source::Panels(Elements::F32(&data));
+            let source = if packed { panels } else { Source::Plain(plain) };
             Cut::new([batch, m, k, n], &source)
         };
         let large = cut(1, 4096, 512, 512, true);

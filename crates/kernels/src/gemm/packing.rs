@@ -1,75 +1,14 @@
-//! Packing: the right factor of a product in the panels that the microkernel reads.
+//! Packing: columns of a matrix side by side in the panels that the microkernel reads.
 
 use rayon::prelude::*;
 
 use super::matrix::Matrix;
 use super::microkernel::NR;
-use crate::buffer::Buffer;
-use crate::error::{KernelError, holds, reaches};
-use crate::isa::{Isa, Level, isa};
+use crate::isa::{Isa, Level};
 use crate::number::Number;
-
-/// A `k×n` right factor of [`gemm`](crate::gemm()), packed once for many products.
-///
-/// Columns stand in panels of 32, the last one filled up with zeros, so it takes
-/// `4·k·⌈n/32⌉·32` bytes.
-pub struct PackedMatrix<T = f32> {
-    k: usize,
-    n: usize,
-    panels: Buffer<T>,
-}
 
 /// Elements below which packing starts no other thread.
 const SERIAL: usize = 1 << 16;
-
-impl PackedMatrix {
-    /// Elements that a packed `k×n` matrix holds; `None` if they exceed the address space.
-    pub fn elements(k: usize, n: usize) -> Option<usize> {
-        n.checked_next_multiple_of(NR)?.checked_mul(k)
-    }
-}
-
-impl<T: Number> PackedMatrix<T> {
-    /// Packs the `k×n` matrix whose element (`p`, `j`) is `data[p·row_stride + j·col_stride]`. The
-    /// weight `[n, k]` of a linear layer has strides 1 and `k`.
-    ///
-    /// # Errors
-    /// [`KernelError::EmptyReduction`] if `k` is zero; a reach error if `data` does not hold the
-    /// matrix, each element apart; [`KernelError::TooLarge`].
-    pub fn new(
-        data: &[T],
-        [k, n]: [usize; 2],
-        [row_stride, col_stride]: [usize; 2],
-    ) -> Result<PackedMatrix<T>, KernelError> {
-        let isa = isa()?;
-        if k == 0 {
-            return Err(KernelError::EmptyReduction { what: "k" });
-        }
-        reaches("B", data.len(), 0, &[(k, row_stride), (n, col_stride)])?;
-        holds("B", data.len(), &[k, n])?;
-        let len = PackedMatrix::elements(k, n).ok_or(KernelError::TooLarge { what: "packed B" })?;
-        let mut panels = Buffer::new(len);
-        if len > 0 {
-            pack(isa, Matrix { data, row: row_stride, col: col_stride }, k, n, &mut panels);
-        }
-        Ok(PackedMatrix { k, n, panels })
-    }
-
-    /// Rows and columns, `[k, n]`.
-    pub fn shape(&self) -> [usize; 2] {
-        [self.k, self.n]
-    }
-
-    pub(crate) fn panels(&self) -> &[T] {
-        &self.panels
-    }
-}
-
-impl<T> std::fmt::Debug for PackedMatrix<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "PackedMatrix({}×{})", self.k, self.n)
-    }
-}
 
 /// Packs all columns of a matrix: panel `i` is elements `i·k·NR..` of `out`.
 pub(crate) fn pack<T: Number>(isa: Isa, b: Matrix<'_, T>, k: usize, n: usize, out: &mut [T]) {
@@ -132,6 +71,26 @@ pub(crate) fn pack_panel<T: Number>(
         for p in from..k {
             out[p * NR + j] = b.data[p * b.row + j * b.col];
         }
+    }
+}
+
+/// As [`pack`] for columns of `k` elements that follow one another, of any type; what a panel holds beside
+/// them stays.
+pub(crate) fn pack_columns<E: Copy + Send + Sync>(columns: &[E], k: usize, out: &mut [E]) {
+    let panel = |(columns, out): (&[E], &mut [E])| {
+        // A block of rows at a time, so that what is written stays close.
+        for first in (0..k).step_by(NR) {
+            for (j, column) in columns.chunks_exact(k).enumerate() {
+                for (p, x) in column[first..k.min(first + NR)].iter().enumerate() {
+                    out[(first + p) * NR + j] = *x;
+                }
+            }
+        }
+    };
+    if columns.len() <= SERIAL {
+        columns.chunks(k * NR).zip(out.chunks_mut(k * NR)).for_each(panel);
+    } else {
+        columns.par_chunks(k * NR).zip(out.par_chunks_mut(k * NR)).for_each(panel);
     }
 }
 
@@ -294,11 +253,11 @@ mod tests {
 
     #[test]
     fn panels_hold_the_columns_on_every_instruction_set() {
-        for (k, n) in [(1, 1), (4, 32), (7, 31), (33, 70), (18, 16), (5, 24)] {
+        for (k, n) in [(1, 1), (4, 32), (7, 31), (33, 70), (18, 16), (5_usize, 24_usize)] {
             for (row, col) in [(n, 1), (1, k), (1, k + 3), (2 * n, 2)] {
                 let data: Vec<f32> = (0..k * row + n * col).map(|i| i as f32).collect();
                 for isa in Isa::available() {
-                    let mut out = vec![f32::NAN; PackedMatrix::elements(k, n).unwrap_or(0)];
+                    let mut out = vec![f32::NAN; n.next_multiple_of(NR) * k];
                     pack(isa, Matrix { data: &data, row, col }, k, n, &mut out);
                     for (at, &x) in out.iter().enumerate() {
                         let (panel, p, j) = (at / (k * NR), at / NR % k, at % NR);

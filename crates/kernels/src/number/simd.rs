@@ -1,5 +1,7 @@
 //! SIMD registers, one type per instruction set, and hints to the caches.
 
+use half::{bf16, f16};
+
 use super::Number;
 
 /// Brings `len` numbers that will be read into the second-level cache; never faults.
@@ -55,6 +57,16 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// As [`Vector::splat`], and `LANES` numbers can be read.
     unsafe fn load(from: *const Self::Number) -> Self;
+    /// Widens numbers of 16 bits.
+    ///
+    /// # Safety
+    /// As [`Vector::splat`], and `LANES` of them can be read.
+    unsafe fn load_bf16(from: *const bf16) -> Self;
+    /// As [`Vector::load_bf16`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn load_f16(from: *const f16) -> Self;
     /// # Safety
     /// As [`Vector::splat`], and `LANES` numbers can be written.
     unsafe fn store(self, to: *mut Self::Number);
@@ -124,6 +136,18 @@ impl<T: Number, const LANES: usize> Vector for [T; LANES] {
         unsafe { from.cast::<[T; LANES]>().read_unaligned() }
     }
     #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> Self {
+        // SAFETY: by contract.
+        let narrow = unsafe { from.cast::<[bf16; LANES]>().read_unaligned() };
+        narrow.map(|x| T::of(x.to_f32()))
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const f16) -> Self {
+        // SAFETY: by contract.
+        let narrow = unsafe { from.cast::<[f16; LANES]>().read_unaligned() };
+        narrow.map(|x| T::of(x.to_f32()))
+    }
+    #[inline(always)]
     unsafe fn store(self, to: *mut T) {
         // SAFETY: by contract.
         unsafe { to.cast::<[T; LANES]>().write_unaligned(self) }
@@ -157,10 +181,12 @@ impl<T: Number, const LANES: usize> Vector for [T; LANES] {
 mod x86 {
     use std::arch::x86_64::*;
 
+    use half::{bf16, f16};
+
     use super::{SUMS, Vector};
 
     macro_rules! vector {
-        ($type:ty, $lanes:literal, $splat:ident, $load:ident, $store:ident, $fused:ident, $plus:ident, $halved:ident, $firsts:ident) => {
+        ($type:ty, $lanes:literal, $splat:ident, $load:ident, $bf16:ident, $f16:ident, $store:ident, $fused:ident, $plus:ident, $halved:ident, $firsts:ident) => {
             impl Vector for $type {
                 type Number = f32;
                 const LANES: usize = $lanes;
@@ -173,6 +199,16 @@ mod x86 {
                 unsafe fn load(from: *const f32) -> Self {
                     // SAFETY: by contract.
                     unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn load_bf16(from: *const bf16) -> Self {
+                    // SAFETY: by contract.
+                    unsafe { $bf16(from) }
+                }
+                #[inline(always)]
+                unsafe fn load_f16(from: *const f16) -> Self {
+                    // SAFETY: by contract.
+                    unsafe { $f16(from) }
                 }
                 #[inline(always)]
                 unsafe fn store(self, to: *mut f32) {
@@ -212,6 +248,8 @@ mod x86 {
         16,
         _mm512_set1_ps,
         _mm512_loadu_ps,
+        bf16_512,
+        f16_512,
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps,
@@ -223,12 +261,52 @@ mod x86 {
         8,
         _mm256_set1_ps,
         _mm256_loadu_ps,
+        bf16_256,
+        f16_256,
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_add_ps,
         halved_256,
         firsts_256
     );
+
+    /// # Safety
+    /// 16 numbers can be read.
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    #[inline]
+    unsafe fn bf16_512(from: *const bf16) -> __m512 {
+        // SAFETY: by contract.
+        let narrow = unsafe { _mm256_loadu_si256(from.cast()) };
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(narrow)))
+    }
+
+    /// # Safety
+    /// As [`bf16_512`].
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    #[inline]
+    unsafe fn f16_512(from: *const f16) -> __m512 {
+        // SAFETY: by contract.
+        _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+
+    /// # Safety
+    /// 8 numbers can be read.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    unsafe fn bf16_256(from: *const bf16) -> __m256 {
+        // SAFETY: by contract.
+        let narrow = unsafe { _mm_loadu_si128(from.cast()) };
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(narrow)))
+    }
+
+    /// # Safety
+    /// As [`bf16_256`].
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    unsafe fn f16_256(from: *const f16) -> __m256 {
+        // SAFETY: by contract.
+        _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
+    }
 
     #[target_feature(enable = "avx512f,avx2,fma")]
     #[inline]

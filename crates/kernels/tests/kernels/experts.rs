@@ -1,6 +1,6 @@
 //! Products by the weights of chosen experts against loops.
 
-use opledger_kernels::{Experts, KernelError, NoMeter, experts};
+use opledger_kernels::{ExpertMatrices, Experts, KernelError, NoMeter, experts};
 use proptest::prelude::*;
 
 use crate::common::{Ops, assert_close, bound, data, run, wide};
@@ -20,7 +20,15 @@ fn check([rows, choices, count, width, terms]: [usize; 5], ids: &[i64]) {
             expected.push(ops.dot(&row, &wide(&weight[at..][..terms])));
         }
     }
-    let problem = Experts { x: &x, choices, ids, weight: &weight, experts: count, width, terms };
+    let problem = Experts {
+        x: &x,
+        choices,
+        ids,
+        weight: ExpertMatrices::Plain(&weight),
+        experts: count,
+        width,
+        terms,
+    };
     let (out, [tally]) = run(ids.len() * width, |out, [meter]| {
         experts(&problem, out, meter).unwrap();
     });
@@ -57,7 +65,7 @@ fn what_does_not_fit_is_an_error() {
         x: &x,
         choices: 2,
         ids: &[0, 3, 1, 1],
-        weight: &weight,
+        weight: ExpertMatrices::Plain(&weight),
         experts: 4,
         width: 2,
         terms: 3,
@@ -71,7 +79,7 @@ fn what_does_not_fit_is_an_error() {
     }
     let length = |result| assert!(matches!(result, Err(KernelError::Length { .. })), "{result:?}");
     length(apply(Experts { x: &x[..5], ..fits }));
-    length(apply(Experts { weight: &weight[1..], ..fits }));
+    length(apply(Experts { weight: ExpertMatrices::Plain(&weight[1..]), ..fits }));
     length(apply(Experts { choices: 3, ..fits }));
     length(apply(Experts { choices: 0, ..fits }));
     length(apply(Experts { ids: &[0, 1], ..fits }));

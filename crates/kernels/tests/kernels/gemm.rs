@@ -274,3 +274,38 @@ fn epilogues_of_wrong_length_are_errors() {
     ));
     assert!(matches!(PackedMatrix::new(&a, [4, 2], [2, 1]), Err(KernelError::Short { .. })));
 }
+
+/// A weight kept in 16 bits gives the bits of the same weight widened before, for few rows, many, and more
+/// terms than are summed at once; so do rows that are looked up.
+#[test]
+fn a_weight_in_16_bits_gives_the_bits_of_the_same_weight_widened() {
+    for (m, k, n) in
+        [(1, 40, 70), (3, 33, 31), (4, 1100, 16), (5, 40, 70), (13, 1100, 45), (200, 70, 260)]
+    {
+        let (a, weight) = (data(m * k, 1), data(n * k, 2));
+        let bf16s: Vec<bf16> = weight.iter().map(|x| bf16::from_f32(*x)).collect();
+        let f16s: Vec<f16> = weight.iter().map(|x| f16::from_f32(*x)).collect();
+        for narrow in [Elements::Bf16(&bf16s), Elements::F16(&f16s)] {
+            let wide: Vec<f32> = match narrow {
+                Elements::Bf16(all) => all.iter().map(|x| x.to_f32()).collect(),
+                Elements::F16(all) => all.iter().map(|x| x.to_f32()).collect(),
+                Elements::F32(_) => unreachable!(),
+            };
+            let mut packing = Packing::new([k, n], Order::Columns, narrow.weight_type()).unwrap();
+            packing.extend(narrow).unwrap();
+            let narrow = packing.finish().unwrap();
+            let wide = PackedMatrix::new(&wide, [k, n], [1, k]).unwrap();
+            assert_eq!((2 * narrow.bytes(), narrow.weight_type().bytes()), (wide.bytes(), 2));
+            let side = MatrixBatch { data: &a, offsets: &[0], row_stride: k, col_stride: 1 };
+            let [narrow, wide] = [&narrow, &wide].map(|b| {
+                let mut c = vec![f32::NAN; m * n];
+                let problem = Gemm { batch: 1, m, k, n, a: side, b: Right::Packed(b) };
+                gemm(&problem, &mut c, &NoMeter).unwrap();
+                let mut columns = vec![f32::NAN; 2 * k];
+                b.columns(&[n as i64 - 1, 0], &mut columns).unwrap();
+                (c, columns)
+            });
+            assert_eq!(narrow, wide, "{m}x{k}x{n}");
+        }
+    }
+}

@@ -69,7 +69,7 @@ pub(crate) fn split_is_per_head(bench: &mut Trials<'_>) -> Answer {
     let seeded = Feeds::seeded(11);
     let drawn = Tensors::new(&split, &binding(&[]), &seeded)?;
     let tensor = |path: &str| {
-        let value = drawn.get(path).and_then(|v| v.real()).cloned();
+        let value = drawn.get(path).and_then(|v| v.real().cloned());
         value.ok_or_else(|| VerifyError::Missing(Evidence::Parameter(path.to_owned())))
     };
     let mut feeds =

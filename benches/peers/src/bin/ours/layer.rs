@@ -33,14 +33,15 @@ fn recorded<M: Metering>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, E
     let sizes = model.binding.clone().with("b", batch as u64).with("n", tokens as u64);
     let mut prepared = Prepared::new(model.graph, &sizes, &Feeds::default().zeros())?;
     let shapes: Vec<_> = prepared.tensors().iter().map(|(_, fed)| fed.clone()).collect();
-    for Fed { path, value } in shapes {
-        let len = value.shape().iter().product();
+    for fed in shapes {
+        let path = &fed.path;
+        let len = fed.shape().iter().product();
         let fan_in = if path.contains("linear2") { hidden } else { width };
         let numbers = match path.as_str() {
             "x" => data::uniform("x", len, 0.0, 1.0),
-            _ => data::parameter(&path, len, fan_in),
+            _ => data::parameter(path, len, fan_in),
         };
-        prepared.feed(&path, Tensor::new(value.shape(), numbers)?)?;
+        prepared.feed(path, Tensor::new(fed.shape(), numbers)?)?;
     }
     Ok(Recorded { prepared, fast })
 }
