@@ -60,7 +60,7 @@ fn record(command: &str, folder: &Path, more: &[&str]) -> Value {
 #[test]
 fn a_checkpoint_in_16_bits_gives_the_bits_of_the_same_widened_and_reads_half() {
     let models = [
-        ("llama_linear", Dtype::BF16, true),
+        ("llama_tied_scaled", Dtype::BF16, true),
         ("mixtral_window", Dtype::F16, true),
         ("gpt2_lm", Dtype::BF16, true),
         ("t5_encoder", Dtype::F16, false),
