@@ -1,9 +1,9 @@
 """Writes ONNX's own node tests beside this file: attributes as JSON, tensors as safetensors.
 
 Run with onnx 1.23.2, numpy 2.4 and safetensors 0.8.0. A case is one node in single precision with one data
-set; left out are cases over 2,500 elements (of attention
-1,500, and 4,000 with keys of the past), and those named in OTHER, whose operation the graph does not
-have in that form.
+set; graphs among its attributes are written node by node. Left out are cases over 2,500 elements (of attention
+1,500, and 4,000 with keys of the past; of FlexAttention 6,000), and those named in OTHER, whose operation the
+graph does not have in that form.
 """
 
 import json
@@ -18,9 +18,9 @@ from safetensors.numpy import save_file
 HERE = pathlib.Path(__file__).parent
 OPERATIONS = """
 Abs Add ArgMax ArgMin Attention AveragePool BatchNormalization Ceil Celu Clip Concat Conv ConvTranspose Cos CumProd
-CumSum Div Einsum Elu Equal Exp Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater
-GreaterOrEqual GroupNormalization HardSwish InstanceNormalization LayerNormalization LeakyRelu Less LessOrEqual
-Log LogSoftmax MatMul Max MaxPool Min Mul Neg Pow RMSNormalization Reciprocal ReduceL1 ReduceL2
+CumSum Div Einsum Elu Equal Exp FlexAttention Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool
+GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSwish InstanceNormalization LayerNormalization LeakyRelu
+Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Min Mul Neg Pow RMSNormalization Reciprocal ReduceL1 ReduceL2
 ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Resize RotaryEmbedding Round
 ScatterElements ScatterND Selu Sigmoid Sign Sin Softmax Softplus Softsign Sqrt Sub Swish Tan Tanh TopK Transpose
 Where
@@ -64,11 +64,23 @@ OTHER = {
 }
 
 
+def numbers(tensor):
+    """The elements of a constant; JSON has no infinity, which is written as a text."""
+    return [x if np.isfinite(x) else str(x) for x in onnx.numpy_helper.to_array(tensor).flatten().tolist()]
+
+
 def attribute(value):
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, (int, float)):
         return value
+    if isinstance(value, onnx.GraphProto):
+        return {
+            "inputs": [value_info.name for value_info in value.input],
+            "outputs": [value_info.name for value_info in value.output],
+            "nodes": [" ".join([*node.output, "=", node.op_type, *node.input]) for node in value.node],
+            "numbers": {tensor.name: numbers(tensor) for tensor in value.initializer},
+        }
     if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
         return list(value)
     return None
@@ -90,7 +102,7 @@ def main():
             continue
         if inputs[0].dtype not in (np.float32, np.float64) and node.op_type not in ("Where",):
             continue
-        most = 2500 if node.op_type != "Attention" else 4000 if any(node.input[4:6]) else 1500
+        most = {"Attention": 4000 if any(node.input[4:6]) else 1500, "FlexAttention": 6000}.get(node.op_type, 2500)
         if sum(t.size for t in arrays) > most:
             continue
         # Inputs that are left out have no name.
