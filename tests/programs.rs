@@ -12,6 +12,7 @@ use opledger_weights::Checkpoint;
 const PROGRAMS: &[&str] = &[
     "bert",
     "biases",
+    "blocks",
     "capped",
     "divided",
     "chunked",
@@ -284,6 +285,14 @@ fn layers_behind_a_class_token_are_recorded_once() {
     assert_eq!(graph.loops().len(), 1, "{graph}");
     let attention = graph.nodes().iter().filter(|node| matches!(node.op, Op::Attention(_)));
     assert_eq!(attention.count(), 1);
+}
+
+/// What a program asks of sizes stands in its first layer alone, and parameters with dimensions of one
+/// element are arranged by the layer that reads them.
+#[test]
+fn layers_are_equal_whatever_their_parameters_lie_in() {
+    let graph = imported("blocks").graph;
+    assert_eq!(graph.loops().len(), 2, "{graph}");
 }
 
 /// Nine regions, each written through a slice of a slice: what it was before stands once in what it is

@@ -297,13 +297,13 @@ class Count:
             node["path"].rpartition(".")[0] for node in answer.record["nodes"] if node["op"] not in _GIVEN
         }
         # In the order of the user's own modules, where it is known, else as they execute. Equal layers
-        # are one, `layers.*`.
-        once = {node["path"].split(".*")[0] for node in answer.record["nodes"] if ".*" in node["path"]}
+        # are one, `layers.*` or `block_*`.
+        once = {node["path"].split("*")[0] for node in answer.record["nodes"] if "*" in node["path"]}
         groups: dict[str, list[dict[str, Any]]] = {}
         for path in self._source.classes:
             for scope in once:
-                if f"{path}.".startswith(f"{scope}.0."):
-                    path = f"{scope}.*{path[len(scope) + 2:]}"
+                if f"{path}.".startswith(f"{scope}0."):
+                    path = f"{scope}*{path[len(scope) + 1:]}"
             groups[path] = []
         for node in answer.record["nodes"]:
             segments = node["path"].split(".")[:-1]
@@ -320,7 +320,7 @@ class Count:
 
         return Module(
             path=path,
-            type=self._source.classes.get(path.replace(".*", ".0"), ""),
+            type=self._source.classes.get(path.replace("*", "0"), ""),
             params=total(node["params"] for node in nodes),
             macs=total(node["macs"] for node in nodes),
             flops=total(node["flops"] for node in nodes),

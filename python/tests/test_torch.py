@@ -112,6 +112,21 @@ class Counted(unittest.TestCase):
         self.assertEqual(params["self_attn"], sum(p.numel() for p in attention.parameters()))
         self.assertEqual(sum(params.values()), r.params)
 
+    def test_equal_layers_are_one_whatever_their_numbers_follow(self):
+        class Layers(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layers = nn.Sequential()
+                for at in range(3):
+                    self.layers.add_module(f"layer_{at}", nn.Sequential(nn.Linear(8, 24), nn.Linear(24, 8)))
+
+            def forward(self, x):
+                return self.layers(x)
+
+        r = opledger.count(Layers(), (torch.zeros(2, 8),))
+        classes = {m.path: m.type for m in r.by_module()}
+        self.assertEqual(classes, {"layers.layer_*.0": "Linear", "layers.layer_*.1": "Linear"})
+
     def test_lines_are_those_of_the_module(self):
         class Twice(nn.Module):
             def __init__(self):

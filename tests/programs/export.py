@@ -512,6 +512,40 @@ class Quotients(nn.Module):
         return mixed.reshape(items, tokens, width), turned
 
 
+class Blocks(nn.Module):
+    """Layers that tell their sizes apart once, and layers whose parameters have dimensions of one element: scales of
+    heads, filters of single channels."""
+
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.attention = nn.LayerNorm(16), nn.MultiheadAttention(16, 2, batch_first=True)
+
+        def forward(self, x):
+            y = self.norm(x)
+            return x + self.attention(y, y, y, need_weights=False)[0]
+
+    class Channels(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.out, self.scale = nn.Linear(16, 48), nn.Linear(16, 16), nn.Parameter(torch.rand(2, 1, 1))
+            self.near = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+
+        def forward(self, x):
+            q, k, v = self.qkv(x.flatten(1, 2)).unflatten(-1, (3, 2, 8)).permute(2, 0, 3, 4, 1)
+            weights = (nn.functional.normalize(q, dim=-1) @ nn.functional.normalize(k, dim=-1).mT * self.scale).softmax(-1)
+            x = x + self.out((weights @ v).permute(0, 3, 1, 2).flatten(2)).view(x.shape)
+            return x + self.near(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Sequential(*[self.Tokens() for _ in range(3)])
+        self.channels = nn.Sequential(*[self.Channels() for _ in range(3)])
+
+    def forward(self, x):
+        return self.channels(self.tokens(x).unflatten(1, (2, 4)))
+
+
 class Recurrent(nn.Module):
     """A network of each kind, some of two layers and in both directions."""
 
@@ -630,6 +664,10 @@ class Sampled(nn.Module):
             f.grid_sample(x, grid, mode="nearest", padding_mode="border", align_corners=True),
             f.grid_sample(x, 2.0 * grid, padding_mode="reflection", align_corners=False),
             f.grid_sample(x, 2.0 * grid, padding_mode="reflection", align_corners=True),
+            f.grid_sample(x, grid, mode="bicubic", align_corners=False),
+            f.grid_sample(x, grid, mode="bicubic", padding_mode="border", align_corners=True),
+            f.grid_sample(x, 2.0 * grid, mode="bicubic", padding_mode="reflection", align_corners=False),
+            f.grid_sample(x, 2.0 * grid, mode="bicubic", padding_mode="reflection", align_corners=True),
             f.grid_sample(volume, places, align_corners=False),
             f.affine_grid(turns, (x.shape[0], 3, 3, 4), align_corners=False),
             f.affine_grid(turns, (x.shape[0], 3, 3, 4), align_corners=True),
@@ -718,6 +756,7 @@ write("sampled", Sampled, (torch.randn(2, 3, 5, 6), 1.4 * (2 * torch.rand(2, 4, 
 write("thumbnail", Thumbnail, (torch.randn(2, 3, 13, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
 write("modes", Modes, (x,), dynamic=(TOKENS,))
 write("quotients", Quotients, (x,), dynamic=(TOKENS,))
+write("blocks", Blocks, (x,), dynamic=({0: DYNAMIC},))
 write("recurrent", Recurrent, (torch.randn(2, 7, 6), torch.randn(1, 2, 4)), dynamic=({0: DYNAMIC}, {1: DYNAMIC}))
 write("llama", lambda: T.LlamaForCausalLM(config(T.LlamaConfig, num_key_value_heads=1)), **causal)
 write("gemma3", lambda: T.Gemma3ForCausalLM(config(T.Gemma3TextConfig, num_key_value_heads=1, head_dim=8, sliding_window=4, layer_types=["sliding_attention"])), **causal)

@@ -147,6 +147,7 @@ impl<'p> Importer<'p> {
         let scope = self.graph.scope(&module_path(node)).here();
         let scope = scope.at_line(Some(source_line(node).unwrap_or_default()));
         let outer = self.graph.move_to(scope);
+        self.arrange_stored(node)?;
         // The arguments are a stranger's: what they index beyond is told like any other misfit.
         let before = self.graph.nodes().len();
         let foreign = self.is_foreign_to(node);
@@ -290,6 +291,7 @@ impl<'p> Importer<'p> {
             if self.is_foreign(name) {
                 continue;
             }
+            self.arrange_one(name)?;
             let value = self.value(name)?;
             let kind = self.kind_of(name)?;
             let var = match value {

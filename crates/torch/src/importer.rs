@@ -172,6 +172,8 @@ pub(crate) struct Importer<'p> {
     /// The whole numbers that expressions look up in.
     wholes: Vec<Var>,
     pub(crate) values: HashMap<String, Meaning>,
+    /// Parameters and buffers of reals by their names, dimensions of one element as axes too.
+    pub(crate) stored: HashMap<String, Placed>,
     /// What symbols of the export are called.
     pub(crate) naming: Naming,
     /// Symbols that are others.
@@ -213,6 +215,7 @@ impl<'p> Importer<'p> {
             sizes: Vec::new(),
             wholes: Vec::new(),
             values: HashMap::new(),
+            stored: HashMap::new(),
             naming,
             equal,
             spare: BTreeSet::new(),

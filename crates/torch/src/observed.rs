@@ -70,10 +70,11 @@ impl<'p> CallLog<'p> {
             instance: entry.key.to_owned(),
             class: class(&modules).map(Cow::Borrowed),
         });
-        if observed.is_none() && nodes.is_empty() && module.is_none() {
+        let first = call.sizes(own, 0).ok().map(|sizes| first(&sizes));
+        // Of sizes, which a program asks for once and not in every layer, no tool hears.
+        if observed.is_none() && nodes.is_empty() && (module.is_none() || first.is_none()) {
             return Ok(());
         }
-        let first = call.sizes(own, 0).ok().map(|sizes| first(&sizes));
         let mut parameters = BTreeMap::new();
         for input in &node.inputs {
             let Argument::Tensor(name) = &input.arg else { continue };

@@ -9,7 +9,7 @@ use opledger_ir::{Axis, Op, Role, Var};
 use crate::constants::{Hiding, Marks, by_places};
 use crate::hidden::{Finite, Hidden};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::schema::{Argument, ExportedProgram, InputSpec, SymIntArgument};
+use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode, SymIntArgument};
 use crate::tensor::Placed;
 use crate::whole::{Whole, WholeKind};
 
@@ -45,6 +45,9 @@ impl<'p> Importer<'p> {
                     value
                 }
             };
+            if let Meaning::Tensor(tensor) = &value {
+                self.stored.insert(arg.clone(), tensor.clone());
+            }
             self.values.insert(arg.clone(), value);
         }
         Ok(())
@@ -64,7 +67,8 @@ impl<'p> Importer<'p> {
                 let when = self.marks(path, sizes.clone(), seen, WholeKind::Truth)?.whole()?;
                 let Some(finite) = finite else {
                     // What is left is a bias where it does not hide.
-                    let real = self.reals(path, &sizes, trainable)?;
+                    let mut real = self.reals(path, &sizes, trainable)?;
+                    self.movement().dropped(&mut real)?;
                     let finite = Finite::Tensor(real.clone());
                     return Ok(Meaning::Hidden(Box::new(Hidden { seen: when, finite, real })));
                 };
@@ -86,7 +90,24 @@ impl<'p> Importer<'p> {
             true => self.graph.param(path, source, axes)?,
             false => self.graph.record(path, Source::Buffer { axes }, &[])?,
         };
-        Ok(self.movement().tensor(var)?)
+        Ok(self.movement().tensor_of_all(var))
+    }
+
+    /// Takes dimensions of one element out of what is stored and a node reads, in the scope of the node:
+    /// layers that are equal have equal nodes for it.
+    pub(crate) fn arrange_stored(&mut self, node: &ProgramNode) -> Lowered<()> {
+        for name in node.inputs.iter().flat_map(|input| input.arg.tensors()) {
+            self.arrange_one(name)?;
+        }
+        Ok(())
+    }
+
+    /// The same of one name.
+    pub(crate) fn arrange_one(&mut self, name: &str) -> Lowered<()> {
+        let Some(mut tensor) = self.stored.get(name).cloned() else { return Ok(()) };
+        self.movement().dropped(&mut tensor)?;
+        self.values.insert(name.to_owned(), Meaning::Tensor(tensor));
+        Ok(())
     }
 
     /// Whole numbers that are stored.

@@ -134,6 +134,7 @@ impl<'p> Writes<'p> {
         written: Option<Written>,
         changed: &mut BTreeSet<&'p str>,
     ) -> Lowered<()> {
+        own.stored.remove(name);
         own.values.insert(name.to_owned(), value.clone());
         let Some(maker) = self.views.get(name) else { return Ok(()) };
         let Some(whole) = operand(maker) else { return Ok(()) };
