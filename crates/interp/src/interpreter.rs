@@ -21,9 +21,7 @@ pub trait Interpreter: Send {
     }
 
     /// A run begins, whose computed values need at most so many bytes at once, as `f32`.
-    fn begin(&mut self, computed_bytes: u64) {
-        let _ = computed_bytes;
-    }
+    fn begin(&mut self, _computed_bytes: u64) {}
 
     /// The most that computed values have needed since the run began; `None` if it is not counted.
     fn peak(&self) -> Option<Peak> {

@@ -298,5 +298,8 @@ mod tests {
         );
         let expected = "\nsubstituted: 1200 add (log1p)\nsubstituted: 1200 max (the sign cleared)";
         assert_eq!(forms, expected);
+        // A row names the forms that were taken, and no other.
+        let taken = |node: usize| run.ledger.row(node).counts().substituted.len();
+        assert_eq!([taken(1), taken(2)], [0, 2]);
     }
 }

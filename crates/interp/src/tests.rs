@@ -2,6 +2,7 @@
 
 mod biases;
 mod bytes;
+mod drawn;
 mod executed;
 mod graphs;
 mod lies;

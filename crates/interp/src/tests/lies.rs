@@ -226,18 +226,23 @@ fn a_byte_more_that_the_formula_allows_is_told() {
     assert_eq!(told, [expected]);
 }
 
+/// The results with another number in place of the sixth.
+fn changed(
+    honest: &mut Fast,
+    group: &mut [NodeCall<'_, f32>],
+    to: impl Fn(f32) -> f32,
+) -> Results<Fast> {
+    let change = |value: Value<f32>| {
+        let mut data = value.real().unwrap().data().to_vec();
+        data[5] = to(data[5]);
+        Value::Real(Tensor::new(value.shape(), data).unwrap())
+    };
+    Ok(honest.apply(group)?.into_iter().map(change).collect())
+}
+
 #[test]
 fn a_wrong_element_is_told() {
-    /// The results with another number in place of the sixth.
-    fn wrong(honest: &mut Fast, group: &mut [NodeCall<'_, f32>]) -> Results<Fast> {
-        let results = honest.apply(group)?;
-        let change = |value: Value<f32>| {
-            let mut data = value.real().unwrap().data().to_vec();
-            data[5] += 0.01;
-            Value::Real(Tensor::new(value.shape(), data).unwrap())
-        };
-        Ok(results.into_iter().map(change).collect())
-    }
+    let wrong: Lie<Fast> = |honest, group| changed(honest, group, |x| x + 0.01);
     for (path, op) in [("sum", "add"), ("tanh", "tanh"), ("attention", "attention")] {
         let told_of = told(path, By::NodeByNode(wrong));
         assert!(told_of[0].starts_with(&format!("{path} ({op}) at : value of element 5 derived ")));
@@ -248,6 +253,20 @@ fn a_wrong_element_is_told() {
     let told_of = told("attention", By::Kernels(wrong));
     let [only] = &told_of[..] else { panic!("{told_of:?}") };
     assert!(only.starts_with("attention (attention) at : bits of element 5 derived "), "{only}");
+}
+
+#[test]
+fn an_element_that_is_not_finite_is_told() {
+    let lies: [(Lie<Fast>, &str); 3] = [
+        (|honest, group| changed(honest, group, |_| f32::NAN), "NaN"),
+        (|honest, group| changed(honest, group, |_| f32::INFINITY), "inf"),
+        (|honest, group| changed(honest, group, |_| f32::NEG_INFINITY), "-inf"),
+    ];
+    for (lie, found) in lies {
+        let told_of = told("sum", By::NodeByNode(lie));
+        assert!(told_of[0].starts_with("sum (add) at : value of element 5 derived "));
+        assert!(told_of[0].ends_with(&format!(", the kernels node by node gave {found}")));
+    }
 }
 
 #[test]
