@@ -253,16 +253,37 @@ def _export(
             if name in arguments:
                 value = arguments.pop(name)
                 positional += tuple(value) if name in variadic else (value,)
-    with _evaluating(model), _quick(), _quiet(), torch.no_grad():
+    with _evaluating(model), _wholly_on_meta(model, meta), _quick(), _quiet(), torch.no_grad():
         return torch.export.export(
             model, positional, arguments, dynamic_shapes=shapes or None, strict=False
         )
 
 
 def _on_meta(model: torch.nn.Module) -> bool:
-    tensors = [*model.parameters(), *model.buffers()]
     # What a module without tensors makes itself is where its inputs are.
-    return bool(tensors) and all(tensor.is_meta for tensor in tensors)
+    return any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
+
+
+@contextmanager
+def _wholly_on_meta(model: torch.nn.Module, meta: bool) -> Iterator[None]:
+    """The model with all of its tensors on meta for a while, where some of them are."""
+    changed = []
+    one: dict[int, torch.Tensor] = {}
+    try:
+        for module in model.modules() if meta else ():
+            for tensors in (module._parameters, module._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is not None and not tensor.is_meta:
+                        changed.append((tensors, name, tensor))
+                        empty = torch.empty_like(tensor, device="meta")
+                        if isinstance(tensor, torch.nn.Parameter):
+                            empty = torch.nn.Parameter(empty, tensor.requires_grad)
+                        # What is shared stays so.
+                        tensors[name] = one.setdefault(id(tensor), empty)
+        yield
+    finally:
+        for tensors, name, tensor in changed:
+            tensors[name] = tensor
 
 
 @contextmanager
@@ -465,7 +486,8 @@ def _source(
     _write(program, model, path)
     module = model if isinstance(model, torch.nn.Module) else None
     classes = {path: type(one).__name__ for path, one in module.named_modules()} if module else {}
-    return Source(str(path), name, options, classes, notes, keeper=folder)
+    unknown = _without_elements(model, program)
+    return Source(str(path), name, options, classes, notes, unknown, keeper=folder)
 
 
 def _write(program: ExportedProgram, model: Any, path: Path) -> None:
@@ -480,7 +502,7 @@ def _write(program: ExportedProgram, model: Any, path: Path) -> None:
         name: {"path_name": f"weight_{i}", "is_param": True, "use_pickle": False, "tensor_meta": None}
         for name, i in _storages(model, program).items()
     }
-    marks = {name: tensor for name, tensor in _stored(program) if _marks(tensor)}
+    marks = {name: tensor for name, tensor in _stored(model, program) if _marks(tensor)}
     for i, (name, tensor) in enumerate(marks.items()):
         weights[name] = {
             "path_name": f"mark_{i}",
@@ -500,10 +522,12 @@ def _write(program: ExportedProgram, model: Any, path: Path) -> None:
         )
 
 
-def _stored(program: ExportedProgram) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors that a program keeps and that are no parameters."""
+def _stored(model: Any, program: ExportedProgram) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that a program keeps and that are no parameters, with the elements they have in the model."""
     kept = {**program.state_dict, **program.constants}
+    buffers = dict(model.named_buffers(remove_duplicate=False)) if isinstance(model, torch.nn.Module) else {}
     for name, tensor in kept.items():
+        tensor = buffers.get(name, tensor)
         if isinstance(tensor, torch.Tensor) and not isinstance(tensor, torch.nn.Parameter):
             yield name, tensor
 
@@ -520,6 +544,19 @@ def _marks(tensor: torch.Tensor) -> bool:
         return not tensor.is_complex() and tensor.layout is torch.strided
     hides = tensor <= torch.finfo(torch.float16).min
     return tensor.dim() > 1 and bool(hides.any() or ((tensor == 0) | (tensor == 1)).all())
+
+
+def _without_elements(model: Any, program: ExportedProgram) -> tuple[str, ...]:
+    """The buffers on meta that are read and may be masks: truth values, and reals of several dimensions."""
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    specs = program.graph_signature.input_specs
+    read = {spec.target for spec in specs if spec.target and placeholders[spec.arg.name].users}
+    return tuple(
+        name
+        for name, tensor in _stored(model, program)
+        if name in read and tensor.is_meta
+        and (tensor.dtype == torch.bool or tensor.is_floating_point() and tensor.dim() > 1)
+    )
 
 
 def _layout(tensor: torch.Tensor) -> dict[str, Any]:

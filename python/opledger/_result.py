@@ -36,8 +36,21 @@ class Source:
     classes: Mapping[str, str] = field(default_factory=dict)
     #: What was found when the model was read.
     notes: tuple[str, ...] = ()
+    #: Buffers on meta that may be masks: which pairs they hide is not known.
+    unknown: tuple[str, ...] = ()
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
+
+    @property
+    def about_unknown(self) -> tuple[str, ...]:
+        """What a reader has to know of buffers on meta."""
+        if not self.unknown:
+            return ()
+        names = ", ".join(f"`{name}`" for name in self.unknown)
+        return (
+            f"what {names} may hide is not known, since buffers on meta have no elements; give a mask its "
+            f"elements on the CPU, such as model.{self.unknown[0]} = …, and leave the rest on meta",
+        )
 
     def ask(self, verb: str, *arguments: str) -> _binary.Answer:
         """Asks the command about the model; its messages are told in the words of this package."""
@@ -50,6 +63,8 @@ class Source:
             calls = ", ".join(f"{name}=…" for name in wanted)
             message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
             message = message.replace("with `--partial` the rest", "with partial=True the rest")
+            if "mask" in message:
+                message = "\n  ".join((message, *self.about_unknown))
             raise OpledgerError(message) from None
 
 
@@ -188,7 +203,7 @@ class Count:
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know: conditions on sizes, sizes that are fixed, what is left out."""
         # In order, each once.
-        return tuple(dict.fromkeys((*self._source.notes, *self._derived.notes)))
+        return tuple(dict.fromkeys((*self._source.notes, *self._source.about_unknown, *self._derived.notes)))
 
     @property
     def symbols(self) -> tuple[str, ...]:

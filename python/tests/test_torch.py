@@ -173,6 +173,35 @@ class Counted(unittest.TestCase):
         self.assertEqual(r.sizes, {"b": 3, "n": 5})
         self.assertEqual(r.formula("add"), "16·b·n")
 
+    def test_a_mask_on_meta_has_no_elements_until_it_is_given_some(self):
+        class Masked(nn.Module):
+            def __init__(self, mask):
+                super().__init__()
+                self.map = nn.Linear(16, 16)
+                self.register_buffer("mask", mask)
+
+            def forward(self, x):
+                y, mask = self.map(x), self.mask[: x.shape[1], : x.shape[1]]
+                scores = y @ y.mT
+                hides = mask.dtype == torch.bool
+                scores = scores.masked_fill(~mask, float("-inf")) if hides else scores + mask
+                return scores.softmax(-1) @ y
+
+        x, seen = torch.zeros(2, 8, 16), torch.ones(12, 12).tril().bool()
+        for mask in (seen, torch.zeros(12, 12).masked_fill(~seen, float("-inf"))):
+            known = opledger.count(Masked(mask), (x,))
+            with torch.device("meta"):
+                model = Masked(mask.to("meta"))
+            unknown = opledger.count(model, (x,))
+            self.assertRegex("\n".join(unknown.notes), r"what `mask` may hide .*model\.mask = …")
+            if mask.dtype == torch.bool:
+                with self.assertRaisesRegex(opledger.OpledgerError, r"model\.mask = …"):
+                    unknown.macs
+            model.mask = mask
+            given = opledger.count(model, (x,))
+            self.assertEqual((given.macs, given.notes), (known.macs, known.notes))
+            self.assertIs(model.mask, mask)
+
     def test_the_model_is_left_as_it_was(self):
         model = encoder().train()
         model.norm1.eval()
