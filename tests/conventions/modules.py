@@ -125,7 +125,7 @@ class Pair(nn.Module):
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus", "t5"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "swin"]
+WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "swin"]
 
 
 def padding(b, n):

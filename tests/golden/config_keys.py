@@ -18,7 +18,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 FILE = pathlib.Path(__file__).parent / "config_keys.json"
 FAMILIES = [
-    "albert", "bart", "bert", "bloom", "camembert", "cohere", "cohere2", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "distilbert",
+    "albert", "bart", "bert", "bloom", "camembert", "cohere", "cohere2", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "dinov2", "dinov2_with_registers",
+    "distilbert",
     "electra", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss",
     "gptj", "granite", "llama", "marian", "mbart", "minimax_m2", "mistral", "mixtral", "modernbert", "mpnet", "mt5", "olmo2", "opt",
     "pegasus", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "roberta", "smollm3", "starcoder2", "swin",

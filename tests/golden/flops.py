@@ -3,8 +3,9 @@
     python flops.py [--check] [name ...]
 
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
-text of 128 tokens, of an encoder and a decoder over two, with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves no
-masked pair out, and has nothing for the products of experts.
+text of 128 tokens, of an encoder and a decoder over two; those of families of images over one image of the size that
+they were made for. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
+no masked pair out, and has nothing for the products of experts.
 """
 
 import argparse
@@ -26,8 +27,14 @@ FAMILIES = [
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
+IMAGES = ["deit", "dinov2", "swin", "vit"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 TOKENS = 128
+
+
+def image(config):
+    size = config["image_size"]
+    return torch.zeros(1, config["num_channels"], *(size if isinstance(size, list) else [size, size]))
 
 
 def flops(config):
@@ -44,10 +51,11 @@ def flops(config):
         kwargs = {} if is_encoder else {"use_cache": False, "attention_mask": torch.ones_like(ids)}
         if config["model_type"] in PAIRS:
             kwargs = {"use_cache": False, "decoder_input_ids": ids}
+        kwargs = {"pixel_values": image(config)} if config["model_type"] in IMAGES else {"input_ids": ids} | kwargs
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
         with quiet, FlopCounterMode(display=False) as counter, torch.no_grad():
-            model(input_ids=ids, **kwargs)
+            model(**kwargs)
     counts = counter.get_flop_counts()
     tables = sum(sum(own.values()) for module, own in counts.items() if module.endswith(".rotary_emb"))
     return counter.get_total_flops() - tables
@@ -63,7 +71,8 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        if config["model_type"] in FAMILIES + ENCODERS + PAIRS and (not options.names or path.stem in options.names):
+        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS
+        if known and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)
     versions = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}

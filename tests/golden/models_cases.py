@@ -165,6 +165,10 @@ VIT = dict(
     image_size=[30, 25], patch_size=5, num_channels=3, hidden_size=20, num_hidden_layers=2, num_attention_heads=5,
     intermediate_size=36,
 )
+DINO = dict(
+    image_size=22, patch_size=5, num_channels=3, hidden_size=20, num_hidden_layers=2, num_attention_heads=5, mlp_ratio=2,
+    layerscale_value=0.7,
+)
 SWIN = dict(
     image_size=[40, 32], patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
 )
@@ -447,6 +451,12 @@ CASES = [
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
+    Case("dinov2_base", "Dinov2Model", DINO),
+    Case("dinov2_classes", "Dinov2ForImageClassification", DINO | dict(use_swiglu_ffn=True, use_mask_token=False,
+         num_labels=7, qkv_bias=False), dtype="float16"),
+    Case("dinov2_registers", "Dinov2WithRegistersModel", DINO | dict(num_register_tokens=3, use_swiglu_ffn=True)),
+    Case("dinov2_registers_classes", "Dinov2WithRegistersForImageClassification", DINO | dict(num_channels=1,
+         hidden_act="quick_gelu", num_labels=3)),
     Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7), published=as_swin),
     Case("swin_odd", "SwinModel", SWIN | dict(image_size=[34, 26], window_size=4, num_heads=[3, 4], qkv_bias=False,
          mlp_ratio=2.0)),

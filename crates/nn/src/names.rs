@@ -97,6 +97,8 @@ pub struct LayerNames {
     /// Of the norms, in the order in which they are applied; those that the layer does not have are
     /// passed over.
     pub norms: [String; 4],
+    /// Of the factors of the sublayers' results, where the layer has them.
+    pub layer_scales: [String; 2],
 }
 
 impl LayerNames {
@@ -124,6 +126,7 @@ impl LayerNames {
             multihead_attn: multihead_attn.to_owned(),
             feed_forward: feed_forward.to_owned(),
             norms: [norms[0], norms[1], norms[2], "norm4"].map(str::to_owned),
+            layer_scales: ["layer_scale1.lambda1", "layer_scale2.lambda1"].map(str::to_owned),
         }
     }
 }

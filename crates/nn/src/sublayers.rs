@@ -4,8 +4,8 @@
 //! Where norms and residuals stand is one of [`Residual`].
 
 use opledger_dims::Poly;
-use opledger_ir::ops::Factor;
-use opledger_ir::{Graph, Mask, ModuleClass, Role, Scope, Var};
+use opledger_ir::ops::{Factor, Source};
+use opledger_ir::{Axis, Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
@@ -30,6 +30,9 @@ pub struct LayerConfig {
     pub residual: Residual,
     /// What a sublayer's result is multiplied with before it is added (Granite).
     pub residual_scale: Option<f64>,
+    /// Whether each column of a sublayer's result is multiplied with a learned factor before it is added
+    /// (Touvron et al. 2021, "Going deeper with Image Transformers", LayerScale); of encoder layers.
+    pub layer_scale: bool,
     /// Dropout of each sublayer's result.
     pub dropout: DropoutConfig,
     /// Whether a decoder layer is given the other sequence as heads of keys and values
@@ -79,6 +82,7 @@ impl LayerConfig {
             norm: NormConfig::layer(),
             residual: Residual::PostNorm,
             residual_scale: None,
+            layer_scale: false,
             dropout: DropoutConfig::default(),
             memory_heads: false,
             names: LayerNames::default(),
@@ -184,13 +188,15 @@ struct Wrap {
     dropout: DropoutConfig,
 }
 
-/// The norms of a sublayer, each where the layer has it.
+/// The norms of a sublayer, each where the layer has it, and what else is done to its result.
 #[derive(Clone, Debug, Default)]
 struct Norms {
     /// Of what goes into it.
     before: Option<Norm>,
     /// Of its result.
     after: Option<Norm>,
+    /// The factors of the columns of its result.
+    layer_scale: Option<Var>,
     /// Of the sum of its result and what goes past it.
     of_sum: Option<Norm>,
 }
@@ -243,6 +249,10 @@ impl Wrap {
         let inner = normed(g, norms.before.as_ref(), x)?;
         let change = sublayer(g, inner)?;
         let change = normed(g, norms.after.as_ref(), change)?;
+        let change = match norms.layer_scale {
+            Some(factors) => g.mul("layer_scale", change, factors)?,
+            None => change,
+        };
         let sum = self.add(g, past, change)?;
         normed(g, norms.of_sum.as_ref(), sum)
     }
@@ -289,7 +299,7 @@ impl EncoderLayer {
         let self_attn = SelfAttention::new(&mut g.scope(self_attn), config)?;
         let feed_forward = Tokenwise::new(g, config)?;
         let residual = config.residual;
-        let norms = match residual {
+        let mut norms = match residual {
             Residual::PostNorm
             | Residual::PreNorm
             | Residual::ReorderedNorm
@@ -309,11 +319,17 @@ impl EncoderLayer {
                 let [of_attention, of_feed_forward] = [norm(second)?, norm(fourth)?];
                 let [first, second] = before;
                 [
-                    Norms { before: first, after: of_attention, of_sum: None },
-                    Norms { before: second, after: of_feed_forward, of_sum: None },
+                    Norms { before: first, after: of_attention, ..Norms::default() },
+                    Norms { before: second, after: of_feed_forward, ..Norms::default() },
                 ]
             }
         };
+        if config.layer_scale {
+            for (norms, name) in norms.iter_mut().zip(&config.names.layer_scales) {
+                let width = Axis::new("c", &config.attention.embed_dim);
+                norms.layer_scale = Some(g.param(name, Source::gain(), [width])?);
+            }
+        }
         let (scope, wrap) = (g.here(), Wrap::of(config));
         Ok(EncoderLayer { scope, self_attn, feed_forward, norms, residual, wrap })
     }
@@ -390,7 +406,7 @@ impl DecoderLayer {
     ///
     /// # Errors
     /// When a size is below one, the heads do not divide the width, or the sublayers are to stand
-    /// side by side, between two norms, or to attend by a latent.
+    /// side by side, between two norms, to attend by a latent, or to have factors of columns.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
         let problem = match config.residual {
             Residual::PostNorm | Residual::PreNorm | Residual::ReorderedNorm => None,
@@ -398,6 +414,7 @@ impl DecoderLayer {
             Residual::SecondPreNorm | Residual::Sandwich => Some("have one norm each"),
         };
         let problem = config.latent.as_ref().map_or(problem, |_| Some("attend without a latent"));
+        let problem = if config.layer_scale { Some("have no factors") } else { problem };
         if let Some(problem) = problem {
             return Err(NnError::Config(format!("the sublayers of a decoder layer {problem}")));
         }

@@ -34,6 +34,11 @@ impl Patches {
         [0, 1].map(|at| self.image[at] / self.side[at])
     }
 
+    /// Whether the image is as wide as high.
+    pub(super) fn is_square(&self) -> bool {
+        self.image[0] == self.image[1]
+    }
+
     /// Patches that hold every pixel, down and across.
     pub(super) fn all(&self) -> [u64; 2] {
         [0, 1].map(|at| self.image[at].div_ceil(self.side[at]))

@@ -14,6 +14,7 @@ mod cohere;
 mod deberta;
 mod decoder;
 mod deepseek;
+mod dinov2;
 mod encoder;
 mod falcon;
 mod gemma;
@@ -130,6 +131,8 @@ const FAMILIES: &[Family] = &[
     family("smollm3", smollm3::build),
     Family { pair: true, code: "t5", ..family("mt5", t5::mt5) },
     Family { pair: true, ..family("t5", t5::t5) },
+    family("dinov2", dinov2::dinov2),
+    family("dinov2_with_registers", dinov2::with_registers),
     family("vit", vit::vit),
     family("deit", vit::deit),
     family("swin", swin::build),

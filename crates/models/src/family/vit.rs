@@ -174,7 +174,7 @@ fn positioned(
 }
 
 /// A parameter `[1, n, c]` as `[n, c]`.
-fn row(g: &mut Graph, name: &str, n: Poly, c: &Poly) -> Result<Var, Problem> {
+pub(super) fn row(g: &mut Graph, name: &str, n: Poly, c: &Poly) -> Result<Var, Problem> {
     let axes = [Axis::new("u", 1), Axis::new("n", n), Axis::new("c", c)];
     let row = g.param(name, Source::shift(), axes)?;
     let axes = vec!["u".into(), "n".into()];

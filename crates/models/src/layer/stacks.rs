@@ -25,6 +25,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         norm: NormConfig { eps: s.number("eps"), ..norm },
         residual: residual(s)?,
         residual_scale: None,
+        layer_scale: false,
         dropout: s.dropout(),
         memory_heads: false,
         names: LayerNames::default(),
