@@ -83,3 +83,28 @@ fn weights_lie_about_nothing_within_one_over_the_root_of_their_inputs_and_gains_
     within("weight", 0.0, 0.5);
     within("gain", 1.0, 0.1);
 }
+
+#[test]
+fn reals_are_eighths_or_zeros_where_that_is_asked_for() {
+    let eighths = drawn(&Feeds::seeded(4).dyadic());
+    let zeros = drawn(&Feeds::seeded(4).zeros());
+    for path in ["weight", "gain"] {
+        assert!(reals(&eighths, path).iter().all(|x| (x * 8.0).fract() == 0.0), "{path}");
+        assert!(reals(&eighths, path).iter().any(|x| *x != 0.0), "{path}");
+        assert!(reals(&zeros, path).iter().all(|x| *x == 0.0), "{path}");
+    }
+    assert_eq!(ids(&zeros, "ids"), ids(&drawn(&Feeds::seeded(4)), "ids"));
+}
+
+#[test]
+fn of_tensors_given_a_graph_takes_its_own() {
+    let mut g = Graph::new();
+    let x = g.input("x", [("n", 2)]).unwrap();
+    g.output("x", x);
+    let given = || Tensor::new(&[2], vec![3.0, 4.0]).unwrap();
+    let feeds = Feeds::seeded(5).with("x", given()).with("y", given());
+    assert!(Prepared::new(&g, &Binding::new(), &feeds).is_err());
+    let own = feeds.taken_by(&g, &Binding::new()).unwrap();
+    let prepared = Prepared::new(&g, &Binding::new(), &own).unwrap();
+    assert_eq!(reals(&prepared, "x"), [3.0, 4.0]);
+}

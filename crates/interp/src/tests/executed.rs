@@ -377,3 +377,21 @@ fn a_chain_executes_what_its_kernel_says_in_every_iteration() {
         assert_said(&run.ledger, var, &[(part, meter)], 3);
     }
 }
+
+#[test]
+fn node_by_node_every_node_runs_by_itself() {
+    let mut g = Graph::new();
+    let x = g.input("x", [("n", 3), ("c", 4)]).unwrap();
+    let weight = g.param("weight", Source::weight(4), [("f", 8), ("c", 4)]).unwrap();
+    let bias = g.param("bias", Source::shift(), [("f", 8)]).unwrap();
+    let product = g.einsum("n c, f c -> n f", x, weight).unwrap();
+    let sum = g.add("sum", product, bias).unwrap();
+    g.output("sum", sum);
+    let prepared = Prepared::new(&g, &Binding::new(), &Feeds::seeded(1)).unwrap();
+    let fused = |mut fast: Fast| {
+        let run = prepared.run(&mut fast, &mut Quiet).unwrap();
+        [product, sum].map(|var| run.ledger.row(var.index()).counts().fused)
+    };
+    assert_eq!(fused(Fast::new().unwrap()), [true, true]);
+    assert_eq!(fused(Fast::new().unwrap().node_by_node()), [false, false]);
+}
