@@ -183,7 +183,7 @@ fn empty(prepared: &Prepared, tokens: usize) -> Caches<f32> {
 
 #[cfg(test)]
 mod tests {
-    use opledger_ir::ops::{Concat, Reduce, Source};
+    use opledger_ir::ops::{Concat, Factor, Reduce, Source};
     use opledger_ir::{Axis, Cached, Var};
 
     use super::*;
@@ -274,7 +274,33 @@ mod tests {
             session.step(1, &[3], &mut Quiet).unwrap().binding.get(&"p".into()),
             Some(&2.into())
         );
+        let anew = session.with_room(4);
+        assert_eq!((anew.past(), cache(&anew, Cached::Values).shape()), (0, &[1, 0, 5][..]));
     }
+
+    /// A cache that two nodes read stays where it is for the second.
+    #[test]
+    fn a_cache_may_be_read_before_it_grows() {
+        let mut graph = graph();
+        let past = graph.caches()[0].past;
+        let twice = graph.scale(past, Factor::Number(2.0)).unwrap();
+        graph.output("twice", twice);
+        let sizes = Binding::from_iter([("b", 1), ("e", 5)]);
+        let fast = Fast::new().unwrap();
+        let mut session = Session::new(&graph, &sizes, &Feeds::seeded(1), fast).unwrap();
+        session.step(2, &[1, 2], &mut Quiet).unwrap();
+        let kept = cache(&session, Cached::Keys).data().to_vec();
+        let run = session.step(3, &[3, 4, 5], &mut Quiet).unwrap();
+        assert!(
+            run.output("twice").unwrap().iter().eq(kept
+                .iter()
+                .map(|x| 2.0 * x)
+                .collect::<Vec<_>>()
+                .iter())
+        );
+        assert_eq!(cache(&session, Cached::Keys).shape(), [1, 5, 5]);
+    }
+
     #[test]
     fn a_graph_without_caches_is_refused() {
         let mut g = Graph::new();
