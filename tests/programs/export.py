@@ -513,8 +513,8 @@ class Quotients(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Layers that tell their sizes apart once, and layers whose parameters have dimensions of one element: scales of
-    heads, filters of single channels."""
+    """Layers that tell their sizes apart once, layers whose parameters have dimensions of one element (scales of heads,
+    filters of single channels), and maps of one width one after the other."""
 
     class Tokens(nn.Module):
         def __init__(self):
@@ -541,9 +541,13 @@ class Blocks(nn.Module):
         super().__init__()
         self.tokens = nn.Sequential(*[self.Tokens() for _ in range(3)])
         self.channels = nn.Sequential(*[self.Channels() for _ in range(3)])
+        self.maps = nn.ModuleList([nn.Sequential(nn.Linear(16, 16), nn.ReLU()) for _ in range(3)])
 
     def forward(self, x):
-        return self.channels(self.tokens(x).unflatten(1, (2, 4)))
+        x = self.channels(self.tokens(x).unflatten(1, (2, 4)))
+        for layer in self.maps:
+            x = layer(x)
+        return x
 
 
 class Recurrent(nn.Module):

@@ -17,7 +17,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "linear" => {
             let (x, weight) = (call.tensor(own, "input")?, call.tensor(own, "weight")?);
             let weight = turned(weight)?.placed()?;
-            let product = matmul(own, &x, &weight)?;
+            let mut product = matmul(own, &x, &weight)?;
+            named_by_size(own, &mut product)?;
             match call.optional(own, "bias")? {
                 Some(bias) => one(biased(own, product, bias)?),
                 None => one(product),
@@ -55,6 +56,17 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "bilinear" => one(super::einstein::bilinear(own, call)?),
         _ => Err(Obstacle::Unknown),
     }
+}
+
+/// Gives the last dimension the name that its size has, as the operand's may have had it: layers of one
+/// width that follow each other are equal then.
+fn named_by_size(own: &mut Importer<'_>, tensor: &mut Placed) -> Lowered<()> {
+    let Some([DimPart::Axis(axis)]) = tensor.dims.last().map(Vec::as_slice) else { return Ok(()) };
+    let axis = axis.clone();
+    let others = tensor.axes().into_iter().map(|own| own.name).filter(|own| *own != axis.name);
+    let mut movement = own.movement();
+    let name = movement.name(&axis.size, &others.collect());
+    Ok(movement.renamed(tensor, &[(axis.name, name)])?)
 }
 
 /// `tensordot`: the sum over some dimensions of each, pair by pair; the others of the first stand before
