@@ -14,8 +14,8 @@ mod weights;
 
 use crate::{Fast, Feeds, Ledger, Observer, Oracle, Prepared, Quiet, RunError, prove};
 use opledger_dims::Binding;
-use opledger_ir::ops::{Activation, Dropout, Factor, IndexMap, Norm, Reduce, Source};
-use opledger_ir::{Axis, Graph, IndexExpr, Mask, Node, Scoring, Var};
+use opledger_ir::ops::{Activation, Dropout, Factor, IndexMap, Norm, Rearrange, Reduce, Source};
+use opledger_ir::{Axis, Graph, IndexExpr, Mask, Node, Scoring, Value, Var};
 
 fn heads(g: &mut Graph, name: &str, token: &str, heads: &str, width: &str) -> Var {
     g.input(name, [Axis::from("b"), Axis::from(token), Axis::from(heads), Axis::from(width)])
@@ -405,6 +405,44 @@ fn results_are_asked_for_as_what_they_are() {
     assert!(matches!(run.whole_numbers("x"), Err(RunError::OutputKind { .. })));
     let problem = run.output("z").unwrap_err().to_string();
     assert_eq!(problem, "there is no result `z`; the results are x, best");
+}
+
+/// What is refused in 64 bits and not in 32 is the room of computed numbers, which nothing given takes.
+#[test]
+fn numbers_of_64_bits_must_fit_too() {
+    let Some(available) = crate::available_memory().and_then(|bytes| u64::try_from(bytes).ok()) else {
+        return;
+    };
+    let mut g = Graph::new();
+    let x = g.input("x", [("c", 1)]).unwrap();
+    let wide = g.rearrange(x, Rearrange::Expand { axis: "n".into() }).unwrap();
+    g.output("wide", wide);
+    let sizes = Binding::from_iter([("n", available / 4 / 10 * 7)]);
+    let prepared = Prepared::new(&g, &sizes, &Feeds::seeded(1)).unwrap();
+    let refused = prepared.run(&mut Oracle::<f64>::new(), &mut Quiet).unwrap_err();
+    assert!(matches!(refused, RunError::Memory { .. }), "{refused}");
+}
+
+#[test]
+fn a_view_is_the_memory_of_its_operand() {
+    let mut g = Graph::new();
+    let x = g.input("x", [("n", 3), ("c", 4)]).unwrap();
+    let ids = g.input_ids("ids", [("n", 3), ("c", 4)], 9).unwrap();
+    for (name, var) in [("reals", x), ("whole", ids)] {
+        let axes = vec!["n".into(), "c".into()];
+        let one = g.rearrange(var, Rearrange::Merge { axes, into: "n".into() }).unwrap();
+        g.output(name, one);
+    }
+    let prepared = Prepared::new(&g, &Binding::new(), &Feeds::seeded(1)).unwrap();
+    let run = prepared.run(&mut Fast::new().unwrap(), &mut Quiet).unwrap();
+    let place = |value: &Value<f32>| match value {
+        Value::Real(reals) => reals.data().as_ptr().cast::<u8>(),
+        Value::Index(ids) => ids.data().as_ptr().cast::<u8>(),
+    };
+    for (from, to) in [("x", "reals"), ("ids", "whole")] {
+        let given = prepared.tensors().get(from).unwrap();
+        assert_eq!(place(&given), place(run.value(to).unwrap()), "{from}");
+    }
 }
 
 #[test]
