@@ -410,7 +410,8 @@ fn results_are_asked_for_as_what_they_are() {
 /// What is refused in 64 bits and not in 32 is the room of computed numbers, which nothing given takes.
 #[test]
 fn numbers_of_64_bits_must_fit_too() {
-    let Some(available) = crate::available_memory().and_then(|bytes| u64::try_from(bytes).ok()) else {
+    let Some(available) = crate::available_memory().and_then(|bytes| u64::try_from(bytes).ok())
+    else {
         return;
     };
     let mut g = Graph::new();
