@@ -110,6 +110,7 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torchlens@2.36.1: masks and rotary tables",
         "torchlens@2.36.1: masks and rows of distances",
         "torchlens@2.36.1: masks of shifted windows",
+        "torchlens@2.36.1: masks, rotary tables and temperatures",
         "torchlens@2.36.1: positions from ids",
         "tract@0.23.9: adaptive_avg_pool1d",
         "tract@0.23.9: adaptive_avg_pool2d",
@@ -281,6 +282,16 @@ fn conventions_hold_for_mixtures_that_came_later() {
     let found = score("scored_mixtures.json");
     println!("mixtures: {found:?}");
     assert_eq!(found, scored(600, 0, 0));
+}
+
+/// Decoders with chunks all of whose experts the library runs, by which it was written how it runs them; then
+/// others, drawn with another seed. Five tools.
+#[test]
+fn conventions_hold_for_decoders_with_chunks() {
+    assert_eq!(score("drawn_chunks.json"), scored(36, 0, 0));
+    let found = score("scored_chunks.json");
+    println!("chunks: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
 }
 
 #[test]

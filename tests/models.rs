@@ -278,7 +278,7 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
                 // The table of all positions is made with the model, not in the pass.
                 "gptj" => 0.into(),
                 // A function that makes complex numbers of angles takes both.
-                "deepseek_v2" => 0.into(),
+                "deepseek_v2" | "llama4_text" => 0.into(),
                 // The angle of a pair is evaluated once for both its elements.
                 "gpt_oss" => &counts[class] / 2,
                 _ => counts[class].clone(),

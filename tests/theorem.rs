@@ -234,10 +234,11 @@ fn holds_at_every_node_of_random_layers() {
 }
 
 /// Every mask of attention, as settings of a layer.
-const MASKS: [&str; 6] = [
+const MASKS: [&str; 7] = [
     "mask=none",
     "mask=causal",
     "mask=window,window=33",
+    "mask=chunks,window=33",
     "mask=none,padding=true",
     "mask=causal,padding=true",
     "mask=window,window=33,padding=true",

@@ -60,7 +60,7 @@ def configured(d, config, inputs, sizes, padded=None):
 
 
 # Families whose positions or biases follow from a mask, which Opledger refuses, and those with two supports.
-UNMASKED = ["modernbert", "opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text"]
+UNMASKED = ["modernbert", "opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text", "llama4_text"]
 
 
 def text(d, model_type, classes, most, **config):
@@ -626,6 +626,18 @@ def minimax(d):
                    num_experts_per_tok=d.randint(1, min(experts, 3)), head_dim=2 * d.randint(1, 8), rope_theta=10000.0)
 
 
+def llama4(d):
+    experts = d.randint(2, 6)
+    case = decoder(d, "llama4_text", "Llama4", multiple=4, num_local_experts=experts,
+                   num_experts_per_tok=d.randint(1, min(experts, 3)), head_dim=2 * d.randint(1, 8), rope_theta=10000.0,
+                   intermediate_size_mlp=4 * d.randint(1, 30), attention_chunk_size=d.randint(1, 24), floor_scale=d.randint(1, 9),
+                   interleave_moe_layer_step=d.randint(1, 3), no_rope_layer_interval=d.randint(1, 4), use_qk_norm=d.flag(),
+                   attention_bias=d.flag(0.3), attn_temperature_tuning=d.flag(0.7))
+    names = {"Llama4Model": "Llama4TextModel"}
+    case["config"]["architectures"] = [names.get(name, name) for name in case["config"]["architectures"]]
+    return case
+
+
 def albert(d):
     heads = [*HEADS["Roberta"], "Model", "ForMaskedLM", "ForPreTraining"]
     return bert(d, "albert", **classes(d, "Albert", heads, embedding_size=d.randint(1, 64)))
@@ -708,6 +720,7 @@ GROUPS = {
               phi, starcoder2],
     "windows": [modernbert],
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
+    "chunks": [llama4],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
 FILE = HERE / "flops.json"
 FAMILIES = [
-    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "minimax_m2",
+    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "llama4_text", "minimax_m2",
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
@@ -57,7 +57,9 @@ def flops(config):
         with quiet, FlopCounterMode(display=False) as counter, torch.no_grad():
             model(**kwargs)
     counts = counter.get_flop_counts()
-    tables = sum(sum(own.values()) for module, own in counts.items() if module.endswith(".rotary_emb"))
+    # Of other families products of experts are not counted.
+    left_out = (".rotary_emb", ".feed_forward.experts")
+    tables = sum(sum(own.values()) for module, own in counts.items() if module.endswith(left_out))
     return counter.get_total_flops() - tables
 
 

@@ -9,7 +9,7 @@ computed with eager attention in double precision, also where the library casts 
 a constant of eight digits. With names only those cases are made, and the others left as they are.
 
 Metadata: `macs`, half of what PyTorch's FlopCounterMode counts in one forward pass without cache (all pairs
-of positions, masked ones as well; rotary angles left out), `macs.attention`, the share of the batched
+of positions, masked ones as well; rotary angles left out; of experts those chosen), `macs.attention`, the share of the batched
 products in it (scores and context), `params`, the number of parameters, tied ones once, and `sin` and `cos`,
 how many of each are evaluated in that pass.
 """
@@ -178,8 +178,15 @@ def count(model, given):
         if module.endswith(".rotary_emb"):
             for operation, flops in inner.items():
                 operations[operation] -= flops
+    # Experts that the library runs for every token count as those chosen.
+    chosen = 0
+    for module, inner in counts.items():
+        if model.config.model_type == "llama4_text" and module.endswith(".experts"):
+            for operation, flops in inner.items():
+                operations[operation] -= flops
+                chosen += flops * model.config.num_experts_per_tok // model.config.num_local_experts
     batched = [flops for operation, flops in operations.items() if "bmm" in str(operation)]
-    return sum(operations.values()) // 2, sum(batched) // 2
+    return (sum(operations.values()) + chosen) // 2, sum(batched) // 2
 
 
 class Evaluations(TorchDispatchMode):

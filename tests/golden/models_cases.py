@@ -138,6 +138,11 @@ MIXTURE = dict(
     moe_intermediate_size=9, n_routed_experts=6, num_experts_per_tok=2, n_shared_experts=2, max_position_embeddings=64,
     pad_token_id=0,
 )
+LLAMA4 = dict(
+    vocab_size=83, hidden_size=24, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
+    intermediate_size=9, intermediate_size_mlp=26, num_local_experts=5, num_experts_per_tok=2, attention_chunk_size=3,
+    floor_scale=2, attn_scale=0.5, max_position_embeddings=64, pad_token_id=0,
+)
 ERNIE = dict(moe_num_experts=5, moe_k=2, moe_intermediate_size=9, moe_num_shared_experts=2, moe_layer_start_index=1,
              num_hidden_layers=3)
 OPT = dict(
@@ -418,6 +423,15 @@ CASES = [
          intermediate_size=14, rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.67)), (9, 6), seed=2),
     Case("minimax_m2_tied", "MiniMaxM2ForCausalLM", LLAMA | TIED | dict(head_dim=4, num_local_experts=4, num_experts_per_tok=3,
          intermediate_size=10, hidden_act="gelu"), (6, 7), dtype="float16", seed=2),
+    Case("llama4_text_steps", "Llama4ForCausalLM", LLAMA4 | dict(interleave_moe_layer_step=2, rope_parameters=LLAMA3), (11, 8)),
+    Case("llama4_text_lists", "Llama4ForCausalLM", LLAMA4 | TIED | dict(num_hidden_layers=5, no_rope_layers=[0, 1, 1, 0, 1],
+         moe_layers=[0, 3, 4], use_qk_norm=False, attention_bias=True, attention_chunk_size=4, num_experts_per_tok=1,
+         hidden_act="gelu", layer_types=["chunked_attention", "full_attention", "chunked_attention", "full_attention",
+         "chunked_attention"]), (9, 10), dtype="bfloat16"),
+    Case("llama4_text_published", "Llama4ForCausalLM", LLAMA4 | dict(num_hidden_layers=5, no_rope_layer_interval=2,
+         attn_temperature_tuning=False, num_experts_per_tok=3, head_dim=6), (8, 7), published=unchanged),
+    Case("llama4_text_dense", "Llama4TextModel", LLAMA4 | dict(moe_layers=[], floor_scale=3, num_hidden_layers=3,
+         no_rope_layers=[1, 0, 1]), (6, 13)),
     Case("modernbert_masked_lm", "ModernBertForMaskedLM", MODERNBERT, (13, 9), published=unchanged),
     Case("modernbert_rest", "ModernBertModel", MODERNBERT | dict(num_hidden_layers=6, attention_bias=True, mlp_bias=True,
          norm_bias=True, local_attention=4, hidden_activation="relu"), (11, 14)),

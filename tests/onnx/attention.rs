@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Scalar, Symbol};
 use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::ops::{Factor, IndexMap, Rearrange, RopePairs};
-use opledger_ir::{Axis, Graph, IndexExpr, Mask, Scoring, Value, Var};
+use opledger_ir::{Axis, Graph, IndexExpr, Mask, Reach, Scoring, Value, Var};
 use opledger_tensor::Tensor;
 
 use super::{Case, cases};
@@ -185,7 +185,8 @@ fn onnx_attends_as_attention_does() {
         let banded = (causal || left >= 0 || right >= 0) && case.input(6).is_none();
         let mask = Mask {
             offset: banded.then(|| offset.into()),
-            window: (banded && left >= 0).then(|| (left + offset - past + 1).into()),
+            reach: (banded && left >= 0)
+                .then(|| Reach::Window((left + offset - past + 1).into())),
             keep,
         };
         let cap = case.float("softcap", 0.0);

@@ -26,7 +26,8 @@ pub struct MemoryBudget {
 
 impl Model {
     /// The most tokens of each of so many items that fit: weights, what the cache holds of all of them
-    /// (of layers with a window, their last tokens), and the computed values that are alive at once.
+    /// (of layers with a window, their last tokens; of layers with chunks, those of a chunk, which is once
+    /// full), and the computed values that are alive at once.
     /// Tokens are read one by one, each reading the others from the cache, or all in one run.
     ///
     /// ```
@@ -53,7 +54,9 @@ impl Model {
         let need = Need::new(self, budget, items, reading, sizes)?;
         let limit = self.recorded().positions.as_ref();
         let positions = limit.map_or_else(|| MOST.into(), |limit| Integer::from(limit.tokens));
-        let fits = |tokens: &Integer| Ok::<_, AccountError>(need.at(tokens)?.sum() <= budget.bytes);
+        let fits = |tokens: &Integer| {
+            Ok::<_, AccountError>(need.up_to(tokens)?.sum() <= budget.bytes)
+        };
         // What is needed never falls with tokens, so the last that fit is found by halving.
         let (mut least, mut most) = (Integer::default(), positions.clone());
         if fits(&most)? {
@@ -73,7 +76,7 @@ impl Model {
         let none = least == Integer::default();
         let Needed { weights, cache, activations } = match none {
             true => need.at(&1.into())?,
-            false => need.at(&least)?,
+            false => need.up_to(&least)?,
         };
         Ok(Fitted { items: items.clone(), reading, tokens: least, by, weights, cache, activations })
     }
@@ -166,6 +169,23 @@ impl<'a> Need<'a> {
             sizes.set(symbol, past);
         }
         Ok(graph.complete(&sizes)?)
+    }
+
+    /// The most that is needed of so many tokens and of any fewer: a cache of chunks is emptied where one
+    /// begins, so less may be needed of more.
+    fn up_to(&self, tokens: &Integer) -> Result<Needed, AccountError> {
+        let mut most = self.at(tokens)?;
+        for chunk in self.graph().chunks() {
+            let chunk = chunk.at(&self.sizes_at(tokens)?)?;
+            if chunk < 1.into() || *tokens <= chunk {
+                continue;
+            }
+            let full = self.at(&(tokens / &chunk * &chunk))?;
+            if full.sum() > most.sum() {
+                most = full;
+            }
+        }
+        Ok(most)
     }
 
     fn at(&self, tokens: &Integer) -> Result<Needed, AccountError> {

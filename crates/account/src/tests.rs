@@ -109,6 +109,34 @@ fn what_limits_the_tokens_that_fit_is_said() {
     assert_eq!(some.by, FittedBy::Memory);
 }
 
+/// Of 48 layers, 36 hold keys and values of the chunk of 8,192 tokens that the last of them stands in.
+#[test]
+fn a_cache_of_chunks_holds_the_chunk_of_the_last_token() {
+    let model = Model::open("llama-4-scout-17b-16e").unwrap();
+    let cache = model.cache().unwrap().unwrap();
+    let held = |tokens: u64| cache.at(&tokens.into(), &1.into()).unwrap().held;
+    let chunks = [(0, 0), (1, 1), (8191, 8191), (8192, 8192), (8193, 1), (20_000, 20_000 - 16_384)];
+    for (tokens, of_chunk) in chunks {
+        assert_eq!(held(tokens), (2 * 8 * 128 * (12 * tokens + 36 * of_chunk)).into(), "{tokens}");
+    }
+}
+
+/// What fits at 8,193 tokens, when chunks have just been emptied, does not fit on the way there.
+#[test]
+fn tokens_fit_where_all_fewer_do() {
+    let model = Model::open("llama-4-scout-17b-16e").unwrap();
+    let fitting = |bytes: u64| {
+        let (weights, elem) = (Some(0.into()), opledger_ir::Elem::Bf16);
+        let budget = MemoryBudget { bytes: bytes.into(), weights, elem, cache: elem };
+        model.fitting(&budget, &1.into(), Intake::OneByOne, &Binding::new()).unwrap()
+    };
+    let full = 2 * 2 * 8 * 128 * 48 * 8192;
+    let (before, behind) = (fitting(full), fitting(full + (1 << 25)));
+    assert!(before.tokens > 8100.into() && before.tokens < 8192.into(), "{}", before.tokens);
+    assert!(behind.tokens > 8193.into() && behind.tokens < 16_384.into(), "{}", behind.tokens);
+    assert!(behind.cache > Some(full.into()));
+}
+
 #[test]
 fn a_bug_is_mended_where_a_convention_has_it() {
     let model = Model::open("encoder-layer:c=768,h=12,ff=3072,act=gelu").unwrap();

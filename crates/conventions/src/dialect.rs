@@ -42,6 +42,9 @@ pub struct Dialect {
     /// How experts run.
     #[serde(default)]
     pub experts: ExpertsManner,
+    /// Families all of whose experts run for every token.
+    #[serde(default)]
+    pub all_experts: Vec<String>,
     /// Attention within windows, where it is written in another way than other attention.
     #[serde(default)]
     pub windows: Option<WindowManner>,

@@ -68,8 +68,11 @@ fn attention_under_every_mask() {
                 attention(|_| Mask::causal(), bias),
                 attention(|_| Mask { offset: Some("m".into()), ..Mask::none() }, bias),
                 attention(|_| Mask::sliding(3), bias),
+                attention(|_| Mask::chunked(4), bias),
+                attention(|_| Mask { offset: Some("n".into()), ..Mask::chunked(50) }, bias),
                 attention(|g| Mask::none().keeping(keep(g)), bias),
                 attention(|g| Mask::sliding(4).keeping(keep(g)), bias),
+                attention(|g| Mask::chunked(4).keeping(keep(g)), bias),
                 attention(|_| Mask::around(3), bias),
                 attention(|g| Mask::none().keeping(hidden(g, &["n", "m"])), bias),
                 attention(|g| Mask::causal().keeping(hidden(g, &["h", "m"])), bias),
@@ -116,6 +119,7 @@ fn soft_caps_and_sinks() {
             for (scaled, bias) in [(true, false), (false, true), (true, true)] {
                 assert_proved(&graph(scaled, bias, &|_| Mask::none()), &sizes);
                 assert_proved(&graph(scaled, bias, &|_| Mask::sliding(3)), &sizes);
+                assert_proved(&graph(scaled, bias, &|_| Mask::chunked(40)), &sizes);
                 let before = Mask { offset: Some((-2).into()), ..Mask::none() };
                 assert_proved(&graph(scaled, bias, &|_| before.clone()), &sizes);
                 assert_proved(&graph(scaled, bias, &|g| Mask::causal().keeping(keep(g))), &sizes);
@@ -185,6 +189,7 @@ fn masked_entries_of_every_layout() {
         Mask::causal(),
         before,
         Mask::sliding(3),
+        Mask::chunked(4),
         Mask::none().keeping(keep),
         Mask::sliding(4).keeping(keep),
         Mask::around(3).keeping(by_window),

@@ -6,7 +6,7 @@ use num_traits::{Signed, Zero};
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 
 use crate::mask::band_support;
-use crate::{BindingError, Shape, Slide, Var};
+use crate::{BindingError, Reach, Shape, Slide, Var};
 
 /// A symbol that follows from other sizes, or from the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub enum Definition {
         keys: Poly,
         /// Query `i` sees keys `j <= i + offset`.
         offset: Poly,
-        /// Of those, the last `window`.
-        window: Option<Poly>,
+        /// Of those, the last so many, or those of one chunk.
+        reach: Option<Reach<Poly>>,
     },
     /// The taps of a window that fall on the input that it slides along.
     Taps {
@@ -85,8 +85,8 @@ pub enum Definition {
         queries: Poly,
         /// The causal offset, if any.
         offset: Option<Poly>,
-        /// The sliding window, if any.
-        window: Option<Poly>,
+        /// How far back a query sees, where that is said.
+        reach: Option<Reach<Poly>>,
     },
 }
 
@@ -118,17 +118,17 @@ impl Definition {
             Definition::Minimum { of: [a, b], .. } | Definition::Gcd { of: [a, b], .. } => {
                 (*a, *b) = (at(a), at(b));
             }
-            Definition::Band { queries, keys, offset, window, .. } => {
+            Definition::Band { queries, keys, offset, reach, .. } => {
                 (*queries, *keys, *offset) = (at(queries), at(keys), at(offset));
-                *window = window.as_ref().map(at);
+                *reach = reach.as_ref().map(|reach| reach.map(at));
             }
             Definition::Taps { results, taps, input, .. } => {
                 (*results, *taps, *input) = (at(results), at(taps), at(input));
             }
-            Definition::Kept { queries, offset, window, .. } => {
+            Definition::Kept { queries, offset, reach, .. } => {
                 *queries = at(queries);
                 *offset = offset.as_ref().map(at);
-                *window = window.as_ref().map(at);
+                *reach = reach.as_ref().map(|reach| reach.map(at));
             }
         }
         bound
@@ -157,16 +157,15 @@ impl Definition {
                 let (Ok(a), Ok(b)) = (a.at(binding), b.at(binding)) else { return Ok(false) };
                 self.set(binding, [(symbol, common_divisor(a, b))])
             }
-            Definition::Band { pairs, rows, queries, keys, offset, window } => {
+            Definition::Band { pairs, rows, queries, keys, offset, reach } => {
                 let at = |p: &Poly| p.at(binding).ok();
-                let (Some(n), Some(m), Some(o)) = (at(queries), at(keys), at(offset)) else {
+                let reach = reach.as_ref().map(|reach| reach.map(|p| p.at(binding)).transpose());
+                let (Some(n), Some(m), Some(o), Ok(reach)) =
+                    (at(queries), at(keys), at(offset), reach.transpose())
+                else {
                     return Ok(false);
                 };
-                let w = window.as_ref().map(at);
-                if w == Some(None) {
-                    return Ok(false);
-                }
-                let (p, r) = band_support(&n, &m, &o, w.flatten().as_ref());
+                let (p, r) = band_support(&n, &m, &o, reach.as_ref());
                 self.set(binding, [(pairs, p), (rows, r)])
             }
             Definition::Taps { pairs, rows, slide, results, taps, input } => {
@@ -210,7 +209,7 @@ impl Definition {
 
     /// What is impossible in the pairs and rows that a mask tensor of this shape is said to leave.
     pub(crate) fn impossible(&self, keep: &Shape, binding: &Binding) -> Option<String> {
-        let Definition::Kept { pairs, rows, query, queries, offset, window, .. } = self else {
+        let Definition::Kept { pairs, rows, query, queries, offset, reach, .. } = self else {
             return None;
         };
         let at = |poly: &Poly| poly.at(binding).ok();
@@ -222,11 +221,8 @@ impl Definition {
         let (most_pairs, most_rows) = match offset {
             None => (&n * &m, if m.is_zero() { Integer::ZERO } else { n }),
             Some(offset) => {
-                let window = match window {
-                    None => None,
-                    Some(window) => Some(at(window)?),
-                };
-                band_support(&n, &m, &at(offset)?, window.as_ref())
+                let reach = reach.as_ref().map(|reach| reach.map(|p| p.at(binding)).transpose());
+                band_support(&n, &m, &at(offset)?, reach.transpose().ok()?.as_ref())
             }
         };
         let (most_pairs, most_rows) = (most_pairs * &items, most_rows * &items);
@@ -309,12 +305,16 @@ impl fmt::Display for Definition {
             }
             Definition::Minimum { symbol, of: [a, b] } => write!(f, "{symbol} = min({a}, {b})"),
             Definition::Gcd { symbol, of: [a, b] } => write!(f, "{symbol} = gcd({a}, {b})"),
-            Definition::Band { pairs, rows, queries, keys, offset, window } => {
+            Definition::Band { pairs, rows, queries, keys, offset, reach } => {
                 let last = Poly::symbol("i") + offset;
-                let first = window
-                    .as_ref()
-                    .map(|w| format!("{last} - {} < ", grouped(w)))
-                    .unwrap_or_default();
+                let first = match reach {
+                    None => String::new(),
+                    Some(Reach::Window(window)) => format!("{last} - {} < ", grouped(window)),
+                    Some(Reach::Chunk(chunk)) => {
+                        let chunk = grouped(chunk);
+                        format!("{chunk}·⌊{} / {chunk}⌋ ≤ ", grouped(&last))
+                    }
+                };
                 write!(
                     f,
                     "{pairs} = number of (i, j) with i < {queries}, j < {keys}, {first}j ≤ {last}"

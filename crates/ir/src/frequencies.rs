@@ -82,7 +82,12 @@ impl RopeScaling {
                 original_max_position_embeddings: context,
             } => {
                 let turns = context as f64 * frequency / TAU;
-                mixed(factor, ((turns - low) / (high - low)).clamp(0.0, 1.0))
+                // Where the two are one number, nothing is between them (Llama 4 Scout).
+                mixed(factor, match turns {
+                    turns if turns >= high => 1.0,
+                    turns if turns <= low => 0.0,
+                    turns => (turns - low) / (high - low),
+                })
             }
             RopeScaling::Yarn {
                 factor,
@@ -117,9 +122,9 @@ impl RopeScaling {
                 Some("the factor of a rope scaling must be a positive number")
             }
             RopeScaling::Llama3 { low_freq_factor: low, high_freq_factor: high, .. }
-                if !positive(&[low, high]) || low >= high =>
+                if !positive(&[low, high]) || low > high =>
             {
-                Some("llama3 needs 0 < low_freq_factor < high_freq_factor")
+                Some("llama3 needs 0 < low_freq_factor <= high_freq_factor")
             }
             RopeScaling::Yarn { factor, beta_fast, beta_slow, attention_factor, .. }
                 if !positive(&[factor, beta_fast, beta_slow, attention_factor])
@@ -179,6 +184,22 @@ mod tests {
             (63, 3.068925988914511e-7),
         ];
         check(scaling, 5e5, &expected);
+    }
+
+    /// Nothing is mixed where the two are one number.
+    #[test]
+    fn llama3_without_a_middle_keeps_or_divides() {
+        let scaling = RopeScaling::Llama3 {
+            factor: 16.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 1.0,
+            original_max_position_embeddings: 8192,
+        };
+        for pair in 0..64 {
+            let plain = 5e5_f64.powf(-(2.0 * pair as f64) / 128.0);
+            let expected = if 8192.0 * plain >= TAU { plain } else { plain / 16.0 };
+            check(scaling, 5e5, &[(pair, expected)]);
+        }
     }
 
     /// As above, for the numbers of Qwen 2.5: pairs up to 23 stay, from 40 on they are divided by 4.

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use num_traits::ToPrimitive;
-use opledger_dims::{Binding, Integer, Poly};
+use opledger_dims::Binding;
 use opledger_tensor::Tensor;
 
 use crate::mask::kept_support;
 use crate::operation::Operation;
 use crate::ops::Source;
 use crate::value::to_usize;
-use crate::{Band, BindingError, Call, Definition, Graph, Kind, Op, OpError, Reads, Value, Var};
+use crate::{
+    Band, BindingError, Call, Definition, Graph, Kind, Op, OpError, Reach, Reads, Value, Var,
+};
 
 /// Truth values of a mask of positions that are looked at for a count.
 const MOST: u64 = 1 << 24;
@@ -115,28 +117,21 @@ impl Definition {
         keep: &Tensor<i64>,
         binding: &Binding,
     ) -> Result<Option<(u64, u64)>, OpError> {
-        let Definition::Kept { query, queries, offset, window, .. } = self else { return Ok(None) };
-        let signed = |size: &Option<Poly>| {
-            let value = size.as_ref().map(|size| size.at(binding)).transpose()?;
-            let number = |value: Integer| {
-                i64::try_from(&value).map_err(|_| OpError::TooLarge(value.to_string()))
-            };
-            value.map(number).transpose()
-        };
-        let band = Band { offset: signed(offset)?, window: signed(window)? };
+        let Definition::Kept { query, queries, offset, reach, .. } = self else { return Ok(None) };
+        let band = Band::at((offset, reach), binding)?;
         let queries = to_usize(&queries.at(binding)?)?;
         Ok(Some(kept_support(keep, *query, queries, band)))
     }
 
     /// Adds what a mask of positions leaves, as soon as its sizes are known.
     pub(crate) fn look(&self, graph: &Graph, binding: &mut Binding) -> Result<bool, BindingError> {
-        let Definition::Kept { pairs, rows, keep, queries, offset, window, .. } = self else {
+        let Definition::Kept { pairs, rows, keep, queries, offset, reach, .. } = self else {
             return Ok(false);
         };
         let known = binding.get(pairs).is_some() && binding.get(rows).is_some();
         let node = graph.node(*keep);
         let own = node.shape.axes.iter().map(|axis| &axis.size).chain([queries]);
-        let sizes = own.chain(offset).chain(window).chain(node.op.facts().sizes);
+        let sizes = own.chain(offset).chain(reach.as_ref().map(Reach::most)).chain(node.op.facts().sizes);
         let bound = sizes.map(|size| size.at(binding)).collect::<Result<Vec<_>, _>>();
         let (false, true, Ok(_)) = (known, graph.of_positions(*keep), bound) else {
             return Ok(false);

@@ -50,7 +50,7 @@ pub use facts::{AxisMap, Facts, Picked};
 pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, ScanValues, Scope, Scoped};
 pub use index_expr::IndexExpr;
 pub use instances::path_at;
-pub use mask::{Band, KeepLayout, MaskRule, Support};
+pub use mask::{Band, KeepLayout, MaskRule, Reach, Support};
 pub use masking::{Mask, Masking, Scoring};
 pub use memory::Footprint;
 pub use op::Op;

@@ -3,19 +3,58 @@
 use std::ops::Range;
 
 use num_traits::{One, Zero};
-use opledger_dims::{Integer, Poly, Symbol};
+use opledger_dims::{Binding, Integer, Poly, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::value::{indices, strides};
 use crate::{Axis, Call, OpError, Shape};
+
+/// How far back a query sees, of the keys up to its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach<N> {
+    /// So many keys, a sliding window (Beltagy et al. 2020, §3.1).
+    Window(N),
+    /// Those in the chunk of its last, keys being cut into chunks of so many from the first on (Llama 4).
+    Chunk(N),
+}
+
+impl<N> Reach<N> {
+    /// How many keys a query sees at most.
+    pub fn most(&self) -> &N {
+        match self {
+            Reach::Window(keys) | Reach::Chunk(keys) => keys,
+        }
+    }
+
+    /// The same with another size.
+    pub fn map<M>(&self, size: impl FnOnce(&N) -> M) -> Reach<M> {
+        match self {
+            Reach::Window(keys) => Reach::Window(size(keys)),
+            Reach::Chunk(keys) => Reach::Chunk(size(keys)),
+        }
+    }
+}
+
+impl<N, E> Reach<Result<N, E>> {
+    /// The same where its size has a value.
+    ///
+    /// # Errors
+    /// That of the size.
+    pub fn transpose(self) -> Result<Reach<N>, E> {
+        Ok(match self {
+            Reach::Window(keys) => Reach::Window(keys?),
+            Reach::Chunk(keys) => Reach::Chunk(keys?),
+        })
+    }
+}
 
 /// Which keys a query may see, as an operation says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaskRule {
     /// Causal: query `i` sees keys `j <= i + offset`.
     pub offset: Option<Poly>,
-    /// Sliding window, with `offset` only: of those, the last `window` keys.
-    pub window: Option<Poly>,
+    /// With `offset` only: of those, the last so many, or those of one chunk.
+    pub reach: Option<Reach<Poly>>,
     /// Whether the last operand is a tensor of 0 (hidden) and 1 (visible). Its last axis is the keys; the
     /// others are some of those of batch, heads and queries, by name: `[batch…, keys]` hides keys, one with
     /// the queries among its axes any pair.
@@ -30,7 +69,7 @@ impl MaskRule {
 
     /// The sizes it is made of.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = &Poly> {
-        self.offset.iter().chain(&self.window)
+        self.offset.iter().chain(self.reach.as_ref().map(Reach::most))
     }
 
     /// The band of keys at the binding of a call.
@@ -38,8 +77,7 @@ impl MaskRule {
     /// # Errors
     /// When a size is unbound or does not fit the machine.
     pub fn band<T>(&self, call: &Call<'_, T>) -> Result<Band, OpError> {
-        let size = |p: &Option<Poly>| p.as_ref().map(|p| signed(&p.at(call.binding)?)).transpose();
-        Ok(Band { offset: size(&self.offset)?, window: size(&self.window)? })
+        Band::at((&self.offset, &self.reach), call.binding)
     }
 }
 
@@ -52,11 +90,23 @@ fn signed(value: &Integer) -> Result<i64, OpError> {
 pub struct Band {
     /// Query `i` sees keys `j <= i + offset`; `None` sees all.
     pub offset: Option<i64>,
-    /// Of those, the last `window`.
-    pub window: Option<i64>,
+    /// Of those, the last so many, or those of one chunk.
+    pub reach: Option<Reach<i64>>,
 }
 
 impl Band {
+    /// An offset and a reach in numbers.
+    pub(crate) fn at(
+        (offset, reach): (&Option<Poly>, &Option<Reach<Poly>>),
+        binding: &Binding,
+    ) -> Result<Band, OpError> {
+        let size = |size: &Poly| signed(&size.at(binding)?);
+        Ok(Band {
+            offset: offset.as_ref().map(size).transpose()?,
+            reach: reach.as_ref().map(|reach| reach.map(size).transpose()).transpose()?,
+        })
+    }
+
     /// Whether query `i` may see key `j`.
     pub fn allows(&self, i: usize, j: usize) -> bool {
         self.keys(i, j + 1).contains(&j)
@@ -66,7 +116,14 @@ impl Band {
     pub fn keys(&self, i: usize, keys: usize) -> Range<usize> {
         let Some(offset) = self.offset else { return 0..keys };
         let end = (i as i64).saturating_add(offset).saturating_add(1);
-        let start = self.window.map_or(0, |w| end.saturating_sub(w));
+        let start = match self.reach {
+            None => 0,
+            Some(Reach::Window(window)) => end.saturating_sub(window),
+            Some(Reach::Chunk(chunk)) if chunk > 0 => {
+                end.saturating_sub(1).div_euclid(chunk).saturating_mul(chunk)
+            }
+            Some(Reach::Chunk(_)) => end,
+        };
         let clip = |x: i64| x.clamp(0, keys as i64) as usize;
         clip(start)..clip(end)
     }
@@ -143,10 +200,52 @@ pub struct Support {
 }
 
 /// Pairs and rows of a band over `queries` × `keys`, in closed form.
+pub(crate) fn band_support(
+    queries: &Integer,
+    keys: &Integer,
+    offset: &Integer,
+    reach: Option<&Reach<Integer>>,
+) -> (Integer, Integer) {
+    match reach {
+        None => window_support(queries, keys, offset, None),
+        Some(Reach::Window(window)) => window_support(queries, keys, offset, Some(window)),
+        Some(Reach::Chunk(chunk)) => chunk_support(queries, keys, offset, chunk),
+    }
+}
+
+/// The same of chunks of `c` keys.
+///
+/// A query whose last key is `t = i + o` sees `t mod c + 1` keys; past the last key, those of the last chunk
+/// up to its end, none after it. Of the queries with `0 ≤ t < c·q + r`, full chunks of them see
+/// `q·c·(c + 1)/2` pairs, the others `r·(r + 1)/2`.
+fn chunk_support(
+    queries: &Integer,
+    keys: &Integer,
+    offset: &Integer,
+    chunk: &Integer,
+) -> (Integer, Integer) {
+    let zero = Integer::zero();
+    if *chunk <= zero || keys.is_zero() {
+        return (zero.clone(), zero);
+    }
+    let before_last = (keys - 1u32) / chunk * chunk;
+    let (end, in_last) = (&before_last + chunk, keys - &before_last);
+    let clamp = |t: Integer| t.max(zero.clone()).min(end.clone());
+    let triangle = |n: &Integer| n * (n + 1u32) / 2u32;
+    let pairs_before = |t: &Integer| {
+        let own = t.clone().min(keys.clone());
+        let (full, rest) = (&own / chunk, &own % chunk);
+        full * triangle(chunk) + triangle(&rest) + (t - own) * &in_last
+    };
+    let (first, last) = (clamp(offset.clone()), clamp(offset + queries));
+    (pairs_before(&last) - pairs_before(&first), last - first)
+}
+
+/// The same of a window.
 ///
 /// Query `i` sees keys `max(0, i+o+1-w) .. min(m, i+o+1)`, so the number of pairs is a difference of
 /// two sums of clamped arithmetic progressions.
-pub(crate) fn band_support(
+fn window_support(
     queries: &Integer,
     keys: &Integer,
     offset: &Integer,
@@ -177,22 +276,24 @@ mod tests {
         for queries in 0..7 {
             for keys in 0..7_usize {
                 for offset in -4_i64..6 {
-                    for window in [None, Some(1_i64), Some(2), Some(4), Some(9)] {
-                        let band = Band { offset: Some(offset), window };
+                    let windows = [1, 2, 4, 9].map(|size| Some(Reach::Window(size)));
+                    let chunks = [0, 1, 2, 3, 4, 9].map(|size| Some(Reach::Chunk(size)));
+                    for reach in [None].into_iter().chain(windows).chain(chunks) {
+                        let band = Band { offset: Some(offset), reach };
                         let lengths = (0..queries).map(|i| band.keys(i, keys).len());
                         let pairs: usize = lengths.clone().sum();
                         let rows = lengths.filter(|l| *l > 0).count();
-                        let window = window.map(Integer::from);
+                        let reach = reach.map(|reach| reach.map(|size: &i64| (*size).into()));
                         let closed = band_support(
                             &queries.into(),
                             &keys.into(),
                             &offset.into(),
-                            window.as_ref(),
+                            reach.as_ref(),
                         );
                         assert_eq!(
                             closed,
                             (pairs.into(), rows.into()),
-                            "{queries} {keys} {offset} {window:?}"
+                            "{queries} {keys} {offset} {reach:?}"
                         );
                     }
                 }

@@ -4,18 +4,18 @@ use opledger_dims::{Poly, Symbol};
 
 use crate::masked::Masked;
 use crate::ops::Scaling;
-use crate::{Axis, Definition, Graph, MaskRule, Support, Var};
+use crate::{Axis, Definition, Graph, MaskRule, Reach, Support, Var};
 
 /// Which keys a query may see, as an operation is recorded with it. Without any rule, all of them.
 ///
 /// Keys on both sides of a query, `|i - j| < w`, are a causal mask that looks ahead: `offset = w - 1`
-/// and `window = 2·w - 1`.
+/// and a window of `2·w - 1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
     /// Causal: query `i` sees keys `j <= i + offset`.
     pub offset: Option<Poly>,
-    /// Sliding window, with `offset` only: of those, the last `window` keys.
-    pub window: Option<Poly>,
+    /// With `offset` only: of those, the last so many, or those of one chunk.
+    pub reach: Option<Reach<Poly>>,
     /// A tensor of 0 (hidden) and 1 (visible). Its last axis is the keys; the others are some of those
     /// of batch, heads and queries, by name: `[batch…, keys]`, such as a padding mask, hides keys, one
     /// with the queries among its axes any pair.
@@ -35,14 +35,20 @@ impl Mask {
 
     /// Query `i` sees itself and the `window - 1` keys before it.
     pub fn sliding(window: impl Into<Poly>) -> Self {
-        Mask { window: Some(window.into()), ..Mask::causal() }
+        Mask { reach: Some(Reach::Window(window.into())), ..Mask::causal() }
+    }
+
+    /// Query `i` sees itself and those before it in its chunk of `chunk` keys.
+    pub fn chunked(chunk: impl Into<Poly>) -> Self {
+        Mask { reach: Some(Reach::Chunk(chunk.into())), ..Mask::causal() }
     }
 
     /// Query `i` sees itself and the `window - 1` keys on either side of it.
     pub fn around(window: impl Into<Poly>) -> Self {
         let (window, one) = (window.into(), Poly::one());
         let offset = &window - &one;
-        Mask { window: Some(&window + &offset), offset: Some(offset), keep: None }
+        let reach = Some(Reach::Window(&window + &offset));
+        Mask { reach, offset: Some(offset), keep: None }
     }
 
     /// The same mask that also hides what is 0 in `keep`.
@@ -58,8 +64,8 @@ impl Mask {
 
     /// What an operation says of the mask; the tensor is an operand.
     pub fn rule(&self) -> MaskRule {
-        let (offset, window) = (self.offset.clone(), self.window.clone());
-        MaskRule { offset, window, keep: self.keep.is_some() }
+        let (offset, reach) = (self.offset.clone(), self.reach.clone());
+        MaskRule { offset, reach, keep: self.keep.is_some() }
     }
 
     /// The mask of an operation over the axes of queries and keys, of which it leaves `support`.
@@ -128,7 +134,7 @@ impl Graph {
         query: &Axis,
         keys: &Poly,
     ) -> Support {
-        let (offset, window) = (mask.offset.clone(), mask.window.clone());
+        let (offset, reach) = (mask.offset.clone(), mask.reach.clone());
         let queries = &query.size;
         if let Some(keep) = mask.keep {
             let axes = &self.shape(keep).axes;
@@ -145,7 +151,7 @@ impl Graph {
                 query: at,
                 queries: queries.clone(),
                 offset: offset.clone(),
-                window: window.clone(),
+                reach: reach.clone(),
             });
             return Support { pairs: pairs * &shared, rows: rows * shared };
         }
@@ -154,7 +160,7 @@ impl Graph {
             return Support { pairs: all.clone() * queries * keys, rows: all * queries };
         };
         // The triangle on top of `offset` full columns: needs an offset that is nowhere negative.
-        if window.is_none() && offset.is_never_negative() && *keys == queries + &offset {
+        if reach.is_none() && offset.is_never_negative() && *keys == queries + &offset {
             let triangle = (queries * queries + queries).ratio(1, 2);
             return Support { pairs: &all * &(queries * offset + triangle), rows: all * queries };
         }
@@ -164,7 +170,7 @@ impl Graph {
             queries: queries.clone(),
             keys: keys.clone(),
             offset: offset.clone(),
-            window: window.clone(),
+            reach: reach.clone(),
         });
         Support { pairs: &all * &pairs, rows: all * rows }
     }

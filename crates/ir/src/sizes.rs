@@ -7,7 +7,7 @@ use opledger_dims::{Binding, Counts, Poly, Symbol};
 
 use crate::graph::Graph;
 use crate::operation::Operation;
-use crate::{BindingError, Definition};
+use crate::{BindingError, Definition, Reach};
 
 impl Graph {
     /// The symbols to be bound before the graph can run, those that follow from others left out.
@@ -23,11 +23,13 @@ impl Graph {
         symbols.extend(self.repetitions().iter().flat_map(|r| r.count.symbols()));
         for definition in self.definitions() {
             let sizes: Vec<&Poly> = match definition {
-                Definition::Band { queries, keys, offset, window, .. } => {
-                    [queries, keys, offset].into_iter().chain(window).collect()
+                Definition::Band { queries, keys, offset, reach, .. } => {
+                    let reach = reach.as_ref().map(Reach::most);
+                    [queries, keys, offset].into_iter().chain(reach).collect()
                 }
-                Definition::Kept { queries, offset, window, .. } => {
-                    std::iter::once(queries).chain(offset).chain(window).collect()
+                Definition::Kept { queries, offset, reach, .. } => {
+                    let reach = reach.as_ref().map(Reach::most);
+                    std::iter::once(queries).chain(offset).chain(reach).collect()
                 }
                 Definition::Taps { results, taps, input, .. } => vec![results, taps, input],
                 Definition::Minimum { of, .. } | Definition::Gcd { of, .. } => of.iter().collect(),

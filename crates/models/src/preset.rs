@@ -134,6 +134,8 @@ files! {
     "llama-3.2-1b",
     "llama-3.2-3b",
     "llama-33b",
+    "llama-4-maverick-17b-128e",
+    "llama-4-scout-17b-16e",
     "llama-65b",
     "llama-7b",
     "mbart-large-cc25",

@@ -52,7 +52,7 @@ mod window;
 
 pub use attention::{
     Attend, Attended, AttentionConfig, KeysAndValues, LatentAttention, LatentConfig, LatentForm,
-    MultiheadAttention, Origin, Weights,
+    MultiheadAttention, Origin, Temperature, Weights,
 };
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
 pub use disentangled::{DisentangledAttention, DisentangledConfig};

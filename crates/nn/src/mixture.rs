@@ -183,6 +183,10 @@ impl MixtureOfExperts {
         let (ids, weights) = self.router.route(g, x)?;
         let g = &mut *g.enter(&self.scope);
         let [first, second, gated] = self.maps;
+        let x = match self.router.is_on_inputs() {
+            true => weighted_inputs(g, x, weights)?,
+            false => x,
+        };
         let hidden = mapped(g, "w1", (x, ids), first)?;
         let (hidden, other) = match self.clamped {
             None => {
@@ -203,11 +207,27 @@ impl MixtureOfExperts {
         let hidden = g.mul("gate_experts", hidden, other)?;
         g.mark(hidden, Role::Gate);
         let results = mapped(g, "w2", (hidden, ids), second)?;
-        let weighted = g.mul("combine", results, weights)?;
-        g.mark(weighted, Role::Combine);
+        let weighted = match self.router.is_on_inputs() {
+            true => results,
+            false => {
+                let weighted = g.mul("combine", results, weights)?;
+                g.mark(weighted, Role::Combine)
+            }
+        };
         let sum = g.reduce(weighted, Reduce::Sum("k".into()))?;
         Ok(g.mark(sum, Role::Combine))
     }
+}
+
+/// Rows `[…, c]` times each of their weights `[…, k]`, `[…, k, c]`.
+fn weighted_inputs(g: &mut Graph, x: Var, weights: Var) -> Result<Var, NnError> {
+    let chosen = g.last_axis(weights).map_err(|error| NnError::Config(error.to_string()))?;
+    let mut order: Vec<_> = g.shape(x).axes.iter().map(|axis| axis.name.clone()).collect();
+    order.insert(order.len().saturating_sub(1), chosen.name.clone());
+    let repeated = g.rearrange(x, Rearrange::Expand { axis: chosen })?;
+    let repeated = g.rearrange(repeated, Rearrange::Permute { order })?;
+    let weighted = g.mul("weigh", repeated, weights)?;
+    Ok(g.mark(weighted, Role::Combine))
 }
 
 /// The map of each row by the experts chosen for it, with their biases.
@@ -294,6 +314,24 @@ mod tests {
         assert_eq!(more(Class::Mul), "2·b·n·f·k");
         assert_eq!(more(Class::Add), "b·n·f·k");
         assert_eq!(more(Class::Exp), "0");
+    }
+
+    #[test]
+    fn weights_of_inputs_multiply_as_often_as_they_are_wide() {
+        let count = |weights, on_inputs| {
+            let routing = Routing { on_inputs, ..Routing::new(weights) };
+            let config = MixtureConfig { shared: None, routing, ..config(None) };
+            let mut g = Graph::new();
+            let x = g.input("x", ["b", "n", "c"]).unwrap();
+            MixtureOfExperts::new(&mut g, &config).unwrap().forward(&mut g, x).unwrap();
+            g.cost().total()
+        };
+        use opledger_dims::Class;
+        let (inputs, results) =
+            (count(ExpertWeights::SigmoidOfChosen, true), count(ExpertWeights::SigmoidOfChosen, false));
+        assert_eq!(inputs[Class::Mul], results[Class::Mul]);
+        // A logistic function of each chosen, and of each of their hidden numbers.
+        assert_eq!(inputs[Class::Exp].to_string(), "b·n·f·k + b·n·k");
     }
 
     #[test]

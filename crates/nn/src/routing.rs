@@ -26,6 +26,8 @@ pub struct Routing {
     pub divisor: Divisor,
     /// What weights are multiplied with.
     pub scale: Option<f64>,
+    /// Whether weights multiply what enters the experts and not their results (Llama 4).
+    pub on_inputs: bool,
 }
 
 impl Routing {
@@ -33,10 +35,11 @@ impl Routing {
     pub fn new(weights: ExpertWeights) -> Self {
         let scores = match weights {
             ExpertWeights::Share | ExpertWeights::ShareOfChosen => RouterScores::Softmax,
-            ExpertWeights::SoftmaxOfChosen => RouterScores::Linear,
+            ExpertWeights::SoftmaxOfChosen | ExpertWeights::SigmoidOfChosen => RouterScores::Linear,
         };
         let divisor = Divisor::Sum;
-        Routing { scores, correction: None, groups: None, weights, divisor, scale: None }
+        let (correction, groups, scale) = (None, None, None);
+        Routing { scores, correction, groups, weights, divisor, scale, on_inputs: false }
     }
 }
 
@@ -89,6 +92,8 @@ pub enum ExpertWeights {
     ShareOfChosen,
     /// The softmax of the scores of the chosen, which are the highest (gpt-oss).
     SoftmaxOfChosen,
+    /// The logistic function of each of them (Llama 4).
+    SigmoidOfChosen,
 }
 
 /// What the scores of the chosen are divided by.
@@ -155,6 +160,11 @@ impl Router {
         Ok(Router { scope, gate, correction, groups, experts, chosen, routing })
     }
 
+    /// Whether weights multiply what enters the experts.
+    pub(crate) fn is_on_inputs(&self) -> bool {
+        self.routing.on_inputs
+    }
+
     /// The chosen experts of rows `[…, c]` and their weights, `[…, k]` each.
     pub(crate) fn route(&self, g: &mut Graph, x: Var) -> Result<(Var, Var), NnError> {
         let g = &mut *g.enter(&self.scope);
@@ -196,6 +206,9 @@ impl Router {
                 routing(g, |g| g.div("normalise", chosen, sum))?
             }
             ExpertWeights::SoftmaxOfChosen => routing(g, |g| g.softmax(chosen, None))?,
+            ExpertWeights::SigmoidOfChosen => {
+                routing(g, |g| g.activation(chosen, Activation::Sigmoid))?
+            }
         };
         let weights = match self.routing.scale {
             Some(scale) => routing(g, |g| g.scale(weights, Factor::Number(scale)))?,

@@ -83,7 +83,7 @@ fn values_outside_their_domain_are_refused_by_name() {
             "`rope_parameters.factor` is 0",
         ),
         ("llama_untied", llama3(0.0, 4.0), "low_freq_factor` is 0"),
-        ("llama_untied", llama3(4.0, 4.0), "the first has to be the smaller"),
+        ("llama_untied", llama3(4.5, 4.0), "the first cannot be the greater"),
         ("llama_untied", yarn("factor", 0.0), "`rope_parameters.factor` is 0"),
         ("llama_untied", yarn("attention_factor", 0.0), "attention_factor` is 0"),
         ("llama_untied", yarn("beta_slow", 40.0), "`rope_parameters.beta_slow` = 40"),

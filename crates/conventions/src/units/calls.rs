@@ -26,7 +26,8 @@ impl Lowering<'_> {
             Owner::Fused(..) => self.linear_calls(owner, vars),
             Owner::Node(var) if self.is_linear(var) => self.linear_calls(owner, vars),
             Owner::Node(var) => {
-                let (sizes, mut calls) = self.node_calls(var)?;
+                let own = self.calls_of_all_experts(var);
+                let (sizes, mut calls) = own.unwrap_or_else(|| self.node_calls(var))?;
                 calls.extend(self.entry(var)?);
                 Ok((sizes, calls))
             }
@@ -228,14 +229,17 @@ impl Lowering<'_> {
             ],
             (NormKind::Layer, _) => vec![call("layer_norm", Function)],
             (NormKind::Rms, NormManner::Module) => vec![call("rms_norm", Function)],
-            (NormKind::Rms, NormManner::Spelled) => vec![
-                call("pow", Method),
-                call("mean", Method),
-                of_rows("add", Operator),
-                of_rows("rsqrt", Function),
-                call("mul", Operator),
-                call("mul", Operator),
-            ],
+            (NormKind::Rms, NormManner::Spelled) => {
+                let gain = norm.gain.then(|| call("mul", Operator));
+                let calls = [
+                    call("pow", Method),
+                    call("mean", Method),
+                    of_rows("add", Operator),
+                    of_rows("rsqrt", Function),
+                    call("mul", Operator),
+                ];
+                calls.into_iter().chain(gain).collect()
+            }
         }
     }
 
@@ -255,7 +259,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn activation_calls(
+    pub(super) fn activation_calls(
         &self,
         node: &Node,
         function: Activation,

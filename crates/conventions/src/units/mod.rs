@@ -5,6 +5,7 @@ mod activation;
 mod attention;
 mod calls;
 mod class;
+mod experts;
 mod gradient;
 mod lowering;
 mod multihead;

@@ -4,7 +4,7 @@ use std::slice;
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Scaling, Softmax};
-use opledger_ir::{Call, KeepLayout, MaskRule, OpError, Part};
+use opledger_ir::{Call, KeepLayout, MaskRule, OpError, Part, Reach};
 use opledger_kernels::{
     self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Keep, Meter, Pairs,
 };
@@ -23,9 +23,15 @@ fn mask<'a>(
         let (data, starts) = (call.index(keep)?.data(), &layout.starts[..]);
         Ok::<_, OpError>(Keep::Pairs(Pairs { data, starts, query_stride: layout.query_stride }))
     };
+    let (window, chunk) = match band.reach.map(|r| r.map(|size| usize::try_from(*size).unwrap_or(0))) {
+        None => (None, None),
+        Some(Reach::Window(window)) => (Some(window), None),
+        Some(Reach::Chunk(chunk)) => (None, Some(chunk)),
+    };
     Ok(kernels::Mask {
         causal_offset: band.offset,
-        window: band.window.map(|w| usize::try_from(w).unwrap_or(0)),
+        window,
+        chunk,
         keep: layout.map(pairs).transpose()?,
     })
 }

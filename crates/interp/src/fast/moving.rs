@@ -323,6 +323,13 @@ pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpEr
             };
             Ok(Tensor::new(call.output, weights)?.into())
         }
+        Table::Temperature { offset, every, scale, .. } => {
+            let (first, every) = (call.size(offset)?, *every as f64);
+            let positions = (first + 1..).take(call.output_len());
+            let steps = positions.map(|tokens| (tokens as f64 / every).floor());
+            let factors = steps.map(|steps| ((1.0 + steps).ln() * scale + 1.0) as f32);
+            Ok(Tensor::new(call.output, factors.collect())?.into())
+        }
         Table::LinearBiases { .. } => {
             let [heads, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
             let power = 1 << heads.checked_ilog2().unwrap_or(0);

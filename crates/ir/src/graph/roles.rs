@@ -4,7 +4,8 @@ use opledger_dims::{Poly, Symbol};
 
 use super::{Graph, Node, Scope};
 use crate::role::{Cache, Cached, Module, ModuleClass, ModuleId, Role, SizeRole};
-use crate::{Op, Var};
+use crate::ops::Attention;
+use crate::{Op, Reach, Var};
 
 impl Graph {
     /// Says what a node is; gives its value back.
@@ -44,8 +45,9 @@ impl Graph {
 
     /// Says that `present` takes the place of the cached input `past` in the next run; the input itself does
     /// where it was filled once. It is said after
-    /// everything that reads `present` was recorded: where that is attention with one window alone, tokens
-    /// before it are of no use any more, and the cache holds `min(p, window)` of them.
+    /// everything that reads `present` was recorded: where that is attention with one window or with chunks
+    /// of one size alone, tokens before those that the last of them sees are of no use any more. Of `p` the
+    /// cache holds `min(p, window)`, or those of the chunk of the last, `p - chunk·(⌈p / chunk⌉ - 1)`.
     pub fn cache(&mut self, of: Cached, past: Var, present: Var) {
         self.mark(past, Role::Cache(of));
         let held = self.held(past, present);
@@ -57,24 +59,45 @@ impl Graph {
         let shape = self.shape(past).clone();
         let tokens = self.size_of(SizeRole::Past).map(Poly::symbol);
         let at = tokens.and_then(|p| shape.axes.iter().position(|axis| axis.size == p));
-        let (Some(at), Some(window)) = (at, self.common_window(present)) else {
+        let (Some(at), Some(reach)) = (at, self.common_reach(present)) else {
             return shape.elements();
         };
         let mut sizes: Vec<Poly> = shape.axes.into_iter().map(|axis| axis.size).collect();
-        sizes[at] = self.minimum("held", [sizes[at].clone(), window]);
+        let seen = match reach {
+            Reach::Window(window) => window,
+            Reach::Chunk(chunk) => {
+                let chunks = self.ceil_div("chunks", &sizes[at], &chunk);
+                &sizes[at] + &chunk - chunk.clone() * chunks
+            }
+        };
+        sizes[at] = self.minimum("held", [sizes[at].clone(), seen]);
         sizes.into_iter().product()
     }
 
-    /// The window of everything that reads a value; none where something reads all of it, or windows
+    /// How far back everything sees that reads a value; none where something reads all of it, or they
     /// differ.
-    fn common_window(&self, value: Var) -> Option<Poly> {
+    fn common_reach(&self, value: Var) -> Option<Reach<Poly>> {
         let readers = self.nodes.iter().filter(|node| node.inputs.contains(&value));
-        let mut windows = readers.map(|node| {
+        let mut reaches = readers.map(|node| {
             let Op::Attention(attention) = &node.op else { return None };
-            attention.mask.window.clone()
+            attention.mask.reach.clone()
         });
-        let first = windows.next()??;
-        windows.all(|window| window.as_ref() == Some(&first)).then_some(first)
+        let first = reaches.next()??;
+        reaches.all(|reach| reach.as_ref() == Some(&first)).then_some(first)
+    }
+
+    /// The sizes of chunks beyond which queries do not see, each once.
+    pub fn chunks(&self) -> Vec<&Poly> {
+        let mut chunks = Vec::new();
+        for node in &self.nodes {
+            if let Op::Attention(Attention { mask, .. }) = &node.op
+                && let Some(Reach::Chunk(chunk)) = &mask.reach
+                && !chunks.contains(&chunk)
+            {
+                chunks.push(chunk);
+            }
+        }
+        chunks
     }
 
     /// The inputs of a role, in the order of recording.

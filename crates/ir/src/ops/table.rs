@@ -70,6 +70,19 @@ pub enum Table {
         /// The axis of keys.
         key: Axis,
     },
+    /// What queries are multiplied with, 1 + scale·ln(1 + ⌊(offset + i + 1) / every⌋) for token i (the code of
+    /// Llama 4 in the `transformers` library, after Nakanishi 2025, arXiv:2501.19399). Shape `[tokens]` of
+    /// reals.
+    Temperature {
+        /// The axis of tokens.
+        tokens: Axis,
+        /// The position of the first.
+        offset: Poly,
+        /// After how many tokens the factor grows, at least 1.
+        every: u64,
+        /// By how much.
+        scale: f64,
+    },
     /// The row of the distance d = query − key in a table of 2·span rows (He et al. 2021, §3.1, and the
     /// authors' code of version 2): span + d, within the table. Up to a `max_distance`, distances beyond
     /// half the span share rows, more of them the farther they are. Shape `[query, key]` of ids below
@@ -233,6 +246,7 @@ impl Operation for Table {
             Table::ShiftMask { .. } => "shift_mask",
             Table::RelativeBuckets { .. } => "relative_buckets",
             Table::LinearBiases { .. } => "linear_biases",
+            Table::Temperature { .. } => "temperature",
             Table::DistanceRows { .. } => "distance_rows",
             Table::Interpolation { .. } => "interpolation",
             Table::Antialiased { .. } => "antialiased_interpolation",
@@ -249,6 +263,11 @@ impl Operation for Table {
                 Shape::real(vec![window.clone(), query.clone(), key.clone()])
             }
             Table::LinearBiases { head, key } => Shape::real(vec![head.clone(), key.clone()]),
+            Table::Temperature { every: 0, .. } => {
+                let problem = "temperatures grow after at least 1 token, not after 0".to_owned();
+                return Err(ShapeError::Sizes(problem));
+            }
+            Table::Temperature { tokens, .. } => Shape::real(vec![tokens.clone()]),
             Table::Interpolation { kind, result, tap, .. } => {
                 let taps = kind.taps();
                 if tap.size.as_integer() != Some(taps.into()) {
@@ -301,7 +320,9 @@ impl Operation for Table {
             Table::ShiftMask { rows, columns, side, shift, .. } => {
                 vec![rows, columns, side, shift]
             }
-            Table::RelativeBuckets { offset, .. } => vec![offset],
+            Table::RelativeBuckets { offset, .. } | Table::Temperature { offset, .. } => {
+                vec![offset]
+            }
             Table::LinearBiases { .. } => Vec::new(),
             Table::DistanceRows { .. } => Vec::new(),
             Table::Interpolation { source, .. } => source.iter().collect(),
@@ -325,6 +346,7 @@ impl Operation for Table {
             Table::DistanceRows { span, max_distance: Some(most), .. } => {
                 format!("{span} to either side, up to distance {most}")
             }
+            Table::Temperature { every, scale, .. } => format!("every {every} tokens, by {scale}"),
             Table::Interpolation { kind, .. } | Table::Antialiased { kind, .. } => match kind {
                 Interpolation::Linear => "linear".to_owned(),
                 Interpolation::Cubic => "cubic".to_owned(),
@@ -357,6 +379,12 @@ impl Operation for Table {
                 let slopes = (0..heads).map(|head| slope(head, heads));
                 let row = |slope: f64| (0..keys).map(move |key| T::from_f64(slope * key as f64));
                 call.result(slopes.flat_map(row).collect())
+            }
+            Table::Temperature { offset, every, scale, .. } => {
+                let first = call.size(offset)? as u64;
+                let steps = |token: usize| (first + token as u64 + 1) / every;
+                let factor = |token| scale * (steps(token) as f64).ln_1p() + 1.0;
+                call.result((0..call.output_len()).map(|i| T::from_f64(factor(i))).collect())
             }
             Table::DistanceRows { span, max_distance, .. } => {
                 let row = |at: Vec<usize>| {
@@ -408,7 +436,26 @@ impl Operation for Table {
 mod tests {
     use super::*;
     use crate::Graph;
-    use crate::ops::proof::{evaluate, prove};
+    use crate::ops::proof::{evaluate, evaluate_at, prove};
+
+    #[test]
+    fn temperatures_grow_step_by_step() {
+        let mut g = Graph::new();
+        let table = |offset: Poly, every| {
+            let tokens = Axis::new("n", 4);
+            Table::Temperature { tokens, offset, every, scale: 0.5 }
+        };
+        let of = g.table("", table("p".into(), 3)).unwrap();
+        prove(&g, &[("p", 4)]);
+        let factor = |steps: f64| 1.0 + 0.5 * (1.0 + steps).ln();
+        // Positions 4 to 7, of which the second completes six tokens.
+        let expected = [1.0, 2.0, 2.0, 2.0].map(factor);
+        for (found, expected) in evaluate_at(&g, of, &[], [("p", 4)]).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-15, "{found} {expected}");
+        }
+        let problem = g.table("", table(0.into(), 0)).unwrap_err().problem.to_string();
+        assert_eq!(problem, "temperatures grow after at least 1 token, not after 0");
+    }
 
     #[test]
     fn displacements_of_a_window_of_two() {

@@ -17,6 +17,9 @@ pub struct Mask<'a> {
     pub causal_offset: Option<i64>,
     /// Query `i` sees keys `j > i + offset - window`, where `offset` is `causal_offset` or zero.
     pub window: Option<usize>,
+    /// Query `i` sees keys from the first of the chunk of `i + offset` on, keys being cut into chunks of so
+    /// many; none where a chunk has none.
+    pub chunk: Option<usize>,
     /// Truth values: zero hides.
     pub keep: Option<Keep<'a>>,
 }
@@ -79,10 +82,10 @@ impl<'a> Mask<'a> {
     /// The keys of a batch item that its queries may see.
     pub(crate) fn keys(&self, item: usize, shape: &AttentionShape) -> VisibleKeys<'a> {
         let &AttentionShape { heads, queries, keys, .. } = shape;
-        let &Mask { causal_offset, window, keep } = self;
+        let &Mask { causal_offset, window, chunk, keep } = self;
         let keep = keep.filter(|_| keys > 0 && queries > 0);
         let mut visible =
-            VisibleKeys { causal_offset, window, keys, run: 0..keys, kept: None, pairs: None };
+            VisibleKeys { causal_offset, window, chunk, keys, run: 0..keys, kept: None, pairs: None };
         let of_all = match keep {
             None => None,
             Some(Keep::Keys(keep)) => Some(&keep[item * keys..][..keys]),
@@ -112,6 +115,7 @@ pub(crate) struct Vectors<'a, T: Clone> {
 pub(crate) struct VisibleKeys<'a> {
     causal_offset: Option<i64>,
     window: Option<usize>,
+    chunk: Option<usize>,
     keys: usize,
     /// The first and last keys that are kept.
     run: Range<usize>,
@@ -155,8 +159,14 @@ impl<'a> VisibleKeys<'a> {
         let clip = |edge: i64| edge.clamp(self.run.start as i64, self.run.end as i64) as usize;
         let end = (query as i64 + 1).saturating_add(self.causal_offset.unwrap_or(0));
         let high = if self.causal_offset.is_some() { clip(end) } else { self.run.end };
-        let start = |window| end.saturating_sub(i64::try_from(window).unwrap_or(i64::MAX));
-        let low = self.window.map_or(self.run.start, |window| clip(start(window))).min(high);
+        let signed = |size| i64::try_from(size).unwrap_or(i64::MAX);
+        let of_window = self.window.map(|window| end.saturating_sub(signed(window)));
+        let of_chunk = self.chunk.map(|chunk| match signed(chunk) {
+            0 => i64::MAX,
+            chunk => end.saturating_sub(1).div_euclid(chunk).saturating_mul(chunk),
+        });
+        let start = of_window.max(of_chunk);
+        let low = start.map_or(self.run.start, clip).min(high);
         match (&self.kept, self.row(head, query)) {
             (Some(kept), _) => kept.rank[low]..kept.rank[high],
             (None, Some(row)) => {

@@ -11,6 +11,7 @@ struct Case {
     shape: AttentionShape,
     causal_offset: Option<i64>,
     window: Option<usize>,
+    chunk: Option<usize>,
     /// Every how many keys one is left out.
     gaps: Option<usize>,
     /// Where that differs from pair to pair: between batch items, heads, queries.
@@ -78,7 +79,7 @@ impl Case {
     }
 
     fn mask<'a>(&self, data: &'a Data) -> Mask<'a> {
-        let &Case { shape, causal_offset, window, .. } = self;
+        let &Case { shape, causal_offset, window, chunk, .. } = self;
         let keep = self.gaps.map(|_| match self.pairs {
             None => Keep::Keys(&data.keep[..shape.batch * shape.keys]),
             Some([_, _, query]) => Keep::Pairs(Pairs {
@@ -87,7 +88,7 @@ impl Case {
                 query_stride: if query { shape.keys } else { 0 },
             }),
         });
-        Mask { causal_offset, window, keep }
+        Mask { causal_offset, window, chunk, keep }
     }
 
     fn keep_start(&self, matrix: usize) -> usize {
@@ -197,7 +198,7 @@ proptest! {
         keys in prop_oneof![0usize..3, 1usize..40, 60usize..80],
         [key_width, value_width] in [1usize..20, 0usize..20],
         causal_offset in prop::option::of(-5i64..40),
-        window in prop::option::of(0usize..30),
+        [window, chunk] in [prop::option::of(0usize..30), prop::option::of(0usize..30)],
         (gaps, pairs) in (prop::option::of(1usize..5), prop::option::of(any::<[bool; 3]>())),
         bias in prop::option::of(any::<bool>()),
         scale in prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
@@ -208,7 +209,7 @@ proptest! {
         let heads = kv_heads * group;
         let shape = AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
         check(&Case {
-            shape, causal_offset, window, gaps, pairs, bias, scale, divides, soft_cap, sinks,
+            shape, causal_offset, window, chunk, gaps, pairs, bias, scale, divides, soft_cap, sinks,
             infinite, seed,
         });
     }
@@ -228,6 +229,7 @@ fn square(n: usize) -> Case {
         },
         causal_offset: None,
         window: None,
+        chunk: None,
         gaps: None,
         pairs: None,
         bias: None,
@@ -247,6 +249,7 @@ fn several_tiles_count_themselves() {
         Case { causal_offset: Some(-3), window: Some(70), infinite: true, ..square(300) },
         Case { gaps: Some(3), causal_offset: Some(5), bias: Some(true), ..square(300) },
         Case { window: Some(200), scale: None, ..square(300) },
+        Case { chunk: Some(70), causal_offset: Some(3), infinite: true, ..square(300) },
         Case { soft_cap: Some(1.0), sinks: Some(false), causal_offset: Some(0), ..square(300) },
         Case { gaps: Some(4), pairs: Some([false, true, true]), infinite: true, ..square(300) },
     ] {
@@ -269,6 +272,7 @@ fn several_chunks_of_keys_count_themselves() {
         Case { causal_offset: Some(800), ..few.clone() },
         Case { soft_cap: Some(1.0), sinks: Some(true), ..few.clone() },
         Case { causal_offset: Some(800), window: Some(80), scale: None, ..few.clone() },
+        Case { causal_offset: Some(800), chunk: Some(801), ..few.clone() },
         Case { gaps: Some(2), bias: Some(true), infinite: true, ..few },
     ] {
         check(&case);

@@ -20,6 +20,7 @@ fn mask(kind: usize, queries: usize, keys: usize, keep: Keep<'_>) -> Mask<'_> {
     Mask {
         causal_offset: (kind & 1 > 0).then_some(keys as i64 - queries as i64),
         window: (kind & 2 > 0).then_some(3),
+        chunk: (kind & 3 == 3).then_some(5),
         keep: (kind & 4 > 0).then_some(keep),
     }
 }

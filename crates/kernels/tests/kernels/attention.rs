@@ -11,6 +11,7 @@ struct Case {
     shape: AttentionShape,
     causal_offset: Option<i64>,
     window: Option<usize>,
+    chunk: Option<usize>,
     keep: Option<Vec<i64>>,
     /// Axes over which truth values of pairs vary: batch, head, query. Those of keys vary over batch.
     pairs: Option<[bool; 3]>,
@@ -34,7 +35,7 @@ struct Data {
 
 impl Case {
     fn mask<'a>(&'a self, d: &'a Data) -> Mask<'a> {
-        let &Case { shape, causal_offset, window, pairs, .. } = self;
+        let &Case { shape, causal_offset, window, chunk, pairs, .. } = self;
         let keep = self.keep.as_ref().map(|keep| match pairs {
             None => Keep::Keys(&keep[..shape.batch * shape.keys]),
             Some([_, _, query]) => Keep::Pairs(Pairs {
@@ -43,7 +44,7 @@ impl Case {
                 query_stride: if query { shape.keys } else { 0 },
             }),
         });
-        Mask { causal_offset, window, keep }
+        Mask { causal_offset, window, chunk, keep }
     }
 
     fn allowed(&self, b: usize, h: usize, i: usize, j: usize) -> bool {
@@ -60,6 +61,7 @@ impl Case {
         let last = i + self.causal_offset.unwrap_or(0);
         (self.causal_offset.is_none() || j <= last)
             && self.window.is_none_or(|w| j > last - w as i64)
+            && self.chunk.is_none_or(|c| c > 0 && j.div_euclid(c as i64) >= last.div_euclid(c as i64))
             && self.keep.as_ref().is_none_or(|keep| keep[at] != 0)
     }
 
@@ -277,6 +279,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let mask = (
         proptest::option::of(-5i64..30),
         proptest::option::of(0usize..20),
+        proptest::option::of(0usize..20),
         proptest::option::of(1u64..1000),
         proptest::option::of(any::<[bool; 3]>()),
     );
@@ -290,9 +293,9 @@ fn cases() -> impl Strategy<Value = Case> {
         let heads = kv_heads * group;
         let shape =
             AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
-        let (causal_offset, window, keep, pairs) = mask;
+        let (causal_offset, window, chunk, keep, pairs) = mask;
         let keep = keep.map(|seed| shown(batch * heads * queries.max(1) * keys, seed));
-        Case { shape, causal_offset, window, keep, pairs, bias, scale, soft_cap, sinks, poison }
+        Case { shape, causal_offset, window, chunk, keep, pairs, bias, scale, soft_cap, sinks, poison }
     })
 }
 
@@ -318,6 +321,7 @@ fn square(n: usize) -> Case {
         shape,
         causal_offset: None,
         window: None,
+        chunk: None,
         keep: None,
         pairs: None,
         bias: None,
@@ -347,6 +351,7 @@ fn several_tiles_agree_with_loops() {
         Case { causal_offset: Some(-3), window: Some(70), poison: true, ..square(n) },
         Case { keep: every_third, causal_offset: Some(5), bias: Some([true; 3]), ..square(n) },
         Case { window: Some(600), ..square(n) },
+        Case { causal_offset: Some(2), chunk: Some(170), poison: true, ..square(n) },
         Case { soft_cap: Some(2.0), sinks: true, causal_offset: Some(-9), ..square(600) },
         by_pairs(Case { causal_offset: Some(9), poison: true, ..square(300) }, [false, true, true]),
         by_pairs(
@@ -390,6 +395,7 @@ fn few_queries_against_several_chunks_of_keys() {
         Case { causal_offset: Some(710), ..few_queries() },
         Case { soft_cap: Some(1.0), sinks: true, bias: Some([true; 3]), ..few_queries() },
         Case { causal_offset: Some(800), window: Some(80), poison: true, ..few_queries() },
+        Case { causal_offset: Some(800), chunk: Some(801), poison: true, ..few_queries() },
         Case { keep: Some(every_third), bias: Some([true; 3]), ..few_queries() },
         Case { keep: Some(first_chunk_out), poison: true, scale: None, ..few_queries() },
         Case { keep: Some(vec![0; 1400]), ..few_queries() },

@@ -11,6 +11,7 @@ struct Case {
     sizes: [usize; 4],
     causal_offset: Option<i64>,
     window: Option<usize>,
+    chunk: Option<usize>,
     keep: Option<Vec<i64>>,
     /// Whether truth values are of pairs: `[heads, queries, keys]`, not `[batch, keys]`.
     pairs: bool,
@@ -26,6 +27,9 @@ impl Case {
         let last = query + self.causal_offset.unwrap_or(0);
         (self.causal_offset.is_none() || key <= last)
             && self.window.is_none_or(|w| key > last - w as i64)
+            && self.chunk.is_none_or(|c| {
+                c > 0 && key.div_euclid(c as i64) >= last.div_euclid(c as i64)
+            })
             && self.keep.as_ref().is_none_or(|keep| keep[at] != 0)
     }
 
@@ -57,7 +61,8 @@ fn check(case: &Case) {
         true => Keep::Pairs(Pairs { data, starts: &starts, query_stride: keys }),
         false => Keep::Keys(&data[..batch * keys]),
     });
-    let mask = Mask { causal_offset: case.causal_offset, window: case.window, keep };
+    let (causal_offset, window, chunk) = (case.causal_offset, case.window, case.chunk);
+    let mask = Mask { causal_offset, window, chunk, keep };
     let rows = ScoreRows { batch, heads, queries, keys, mask };
     let ((a_strides, len), (b_strides, b_len)) =
         (case.strides([false; 4]), case.strides(case.repeat));
@@ -97,11 +102,12 @@ proptest! {
         sizes in [0usize..4, 0usize..4, 0usize..12, 0usize..20],
         causal_offset in proptest::option::of(-5i64..15),
         window in proptest::option::of(0usize..9),
+        chunk in proptest::option::of(0usize..9),
         keep in proptest::option::of(proptest::collection::vec(0i64..2, 4 * 12 * 20)),
         pairs: bool,
         repeat: [bool; 4],
     ) {
-        check(&Case { sizes, causal_offset, window, keep, pairs, repeat });
+        check(&Case { sizes, causal_offset, window, chunk, keep, pairs, repeat });
     }
 }
 
@@ -116,7 +122,8 @@ fn several_tasks_agree_with_loops() {
     ] {
         for repeat in [[false; 4], [true, false, false, false], [true; 4]] {
             let (sizes, keep) = ([2, 3, 120, 150], keep.clone());
-            check(&Case { sizes, causal_offset: Some(20), window, keep, pairs, repeat });
+            let chunk = window.map(|window| window + 7);
+            check(&Case { sizes, causal_offset: Some(20), window, chunk, keep, pairs, repeat });
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let stack = CausalStack {
         scopes: ["transformer", "word_embeddings", "h", "ln_f"],
         vocabulary,
-        kinds: vec![Kind { layer, window: None }],
+        kinds: vec![Kind { layer, reach: None }],
         pattern: LayerOrder::Uniform(layers),
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering { norm: Some("word_embeddings_layernorm"), ..Entering::default() },

@@ -2,7 +2,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Rearrange;
-use opledger_ir::{Axis, Cached, Graph, Mask, Scope, SizeRole, Var};
+use opledger_ir::{Axis, Cached, Graph, Mask, Reach, Scope, SizeRole, Var};
 use opledger_nn::{Attended, Linear, LinearConfig, NnError};
 
 use super::checks::classes;
@@ -163,13 +163,13 @@ pub(super) fn first_position(request: &Request) -> Poly {
     if request.past { "p".into() } else { Poly::zero() }
 }
 
-/// Every token sees itself and those before it, as far back as each window says; all see all where
+/// Every token sees itself and those before it, as far back as each reach says; all see all where
 /// `is_causal` is false, by which the library makes an encoder of any decoder.
 pub(super) fn causal_masks(
     keys: &Keys<'_>,
     g: &mut Graph,
     request: &Request,
-    windows: &[Option<u64>],
+    reaches: &[Option<Reach<u64>>],
 ) -> Result<Vec<Mask>, Problem> {
     let offset = first_position(request);
     let tokens = Axis::new("n", &offset + &Poly::from("n"));
@@ -185,18 +185,22 @@ pub(super) fn causal_masks(
                 .to_owned();
         return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
     }
-    let mask = |window: &Option<u64>| match (causal, window) {
-        (true, window) => {
-            let window = window.map(Poly::from);
-            Ok(Mask { offset: Some(offset.clone()), window, keep })
+    let mask = |reach: &Option<Reach<u64>>| match (causal, reach) {
+        (true, reach) => {
+            let reach = reach.map(|reach| reach.map(|size| Poly::from(*size)));
+            Ok(Mask { offset: Some(offset.clone()), reach, keep })
         }
         (false, None) => Ok(Mask { keep, ..Mask::none() }),
-        (false, Some(_)) => {
+        (false, Some(Reach::Window(_))) => {
             let why = "a window to both sides is not supported";
             Err(keys.contradiction("is_causal", "sliding_window", why).into())
         }
+        (false, Some(Reach::Chunk(_))) => {
+            let why = "chunks in which tokens see those after them are not supported";
+            Err(keys.contradiction("is_causal", "attention_chunk_size", why).into())
+        }
     };
-    windows.iter().map(mask).collect()
+    reaches.iter().map(mask).collect()
 }
 
 /// What is kept of earlier tokens, as inputs of an attention.

@@ -49,7 +49,7 @@ pub(super) fn build(
             latent: latent.clone(),
             ..parts.layer(variant, attention.clone(), kind)
         },
-        window: kind.window,
+        reach: kind.reach,
     };
     let scope = if of == CausalHead::Answer { variant.answer_scope } else { "model" };
     r.names = names(variant, scope, l);
@@ -89,7 +89,7 @@ fn names(variant: &Variant, model: &str, layers: u64) -> Names {
         joined("self_attn.qkv_proj", &["q", "k", "v"]);
     }
     if let Maps::GatedJoined = variant.maps {
-        joined("mlp.gate_up_proj", &["gate", "up"]);
+        joined(&format!("{}.gate_up_proj", variant.feed_forward[0]), &["gate", "up"]);
     }
     for layer in (0..variant.layers_behind).map(|behind| layers + behind) {
         names = names.ignore_scope(&format!("{model}.layers.{layer}"));
@@ -114,13 +114,18 @@ fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
             }
             names
         }
-        ExpertFiles::Together => {
+        ExpertFiles::Together | ExpertFiles::TakingTurns => {
+            let take_turns = matches!(mixture.files, ExpertFiles::TakingTurns);
             for (kind, end) in [("weight", ""), ("bias", "_bias")] {
                 let both = [own("w1", kind), own("w3", kind)];
                 let both = both.each_ref().map(String::as_str);
+                let file = format!("{at}.experts.gate_up_proj{end}");
+                names = match take_turns {
+                    true => names.interleave(&both, &file),
+                    false => names.join(&both, &file),
+                };
                 names = names
                     .rename(&format!("{at}.gate.{kind}"), &format!("{at}.router.{kind}"))
-                    .interleave(&both, &format!("{at}.experts.gate_up_proj{end}"))
                     .rename(&own("w2", kind), &format!("{at}.experts.down_proj{end}"));
                 for map in ["w1", "w2", "w3"] {
                     names = names.within_each(&own(map, kind));
@@ -171,8 +176,14 @@ fn attention(
         head_dim: Some(e),
         bias: variant.qkv_bias,
         out_bias: variant.out_bias,
-        qk_norm: variant.qk_norm.map(|_| norm(keys, variant)).transpose()?,
+        qk_norm: match variant.qk_norm {
+            Some(over) => {
+                Some(NormConfig { weight: over != QkNorm::Turned, ..norm(keys, variant)? })
+            }
+            None => None,
+        },
         qk_norm_joint: variant.qk_norm == Some(QkNorm::Heads),
+        qk_norm_turned: variant.qk_norm == Some(QkNorm::Turned),
         rope,
         scale: variant.score_scale,
         soft_cap: variant.score_cap,
@@ -250,7 +261,7 @@ impl Parts {
             ..
         }) = mixture
         else {
-            let hidden = keys.size("intermediate_size")?;
+            let hidden = keys.size(variant.feed_forward[1])?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
         };
@@ -258,7 +269,7 @@ impl Parts {
         let ff = r.size("ff", ff);
         let dense = match variant.kinds.iter().any(|kind| kind.dense) {
             true => {
-                let hidden = keys.size("intermediate_size")?;
+                let hidden = keys.size(variant.feed_forward[1])?;
                 r.size("fd", hidden)
             }
             false => ff.clone(),
@@ -305,10 +316,12 @@ impl Parts {
         let mixture = self.mixture.clone().filter(|_| !kind.dense);
         let mlp = match (&variant.mixture, &mixture) {
             (Some(mixture), Some(_)) => mixture.scope,
-            _ => "mlp",
+            _ => variant.feed_forward[0],
         };
+        let qk_norm = attention.qk_norm.filter(|_| !attention.qk_norm_turned || rope.is_some());
+        let temperature = kind.temperature.clone();
         LayerConfig {
-            attention: AttentionConfig { rope, ..attention },
+            attention: AttentionConfig { rope, qk_norm, temperature, ..attention },
             feed_forward: self.feed_forward.clone(),
             mixture,
             norm: self.norm,

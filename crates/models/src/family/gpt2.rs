@@ -79,7 +79,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let stack = CausalStack {
         scopes: ["transformer", "wte", "h", "ln_f"],
         vocabulary: v,
-        kinds: vec![Kind { layer: config, window: None }],
+        kinds: vec![Kind { layer: config, reach: None }],
         pattern: LayerOrder::Uniform(layers),
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {

@@ -1,6 +1,7 @@
 //! GPT-Neo (Black et al. 2021): learned positions, scores that are not scaled, and a window in every other
 //! layer. Named as in the `transformers` library.
 
+use opledger_ir::Reach;
 use opledger_ir::ops::Activation;
 use opledger_nn::{
     AttentionConfig, AttentionNames, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
@@ -69,12 +70,15 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         .prefix("transformer.")
         .ignore("transformer.h.*.attn.attention.bias")
         .ignore("transformer.h.*.attn.attention.masked_bias");
-    let kind = |window| Kind { layer: layer.clone(), window };
+    let kind = |window: Option<u64>| Kind {
+        layer: layer.clone(),
+        reach: window.map(Reach::Window),
+    };
     let stack = CausalStack {
         scopes: ["transformer", "wte", "h", "ln_f"],
         vocabulary,
         kinds: vec![kind(None), kind(Some(window))],
-        pattern: LayerOrder::Kinds { symbols: SYMBOLS, layers },
+        pattern: LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers },
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {
             positions: Some(Positions { scope: "wpe", positions, before: 0 }),

@@ -70,7 +70,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let stack = CausalStack {
         scopes: ["gpt_neox", "embed_in", "layers", "final_layer_norm"],
         vocabulary: v,
-        kinds: vec![Kind { layer: config, window: None }],
+        kinds: vec![Kind { layer: config, reach: None }],
         pattern: LayerOrder::Uniform(layers),
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering::default(),

@@ -42,7 +42,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         pattern: Some(pattern),
         mixture: Some(Mixture {
             scope: "mlp",
-            files: ExpertFiles::Together,
+            files: ExpertFiles::TakingTurns,
             hidden: "intermediate_size",
             experts: EXPERTS,
             chosen: CHOSEN,

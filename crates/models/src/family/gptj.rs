@@ -95,7 +95,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let stack = CausalStack {
         scopes: ["transformer", "wte", "h", "ln_f"],
         vocabulary,
-        kinds: vec![Kind { layer, window: None }],
+        kinds: vec![Kind { layer, reach: None }],
         pattern: LayerOrder::Uniform(layers),
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering::default(),

@@ -30,6 +30,7 @@ mod image;
 mod latent;
 mod layer_types;
 mod llama;
+mod llama4;
 mod mixtures;
 mod modernbert;
 mod olmo2;
@@ -111,6 +112,7 @@ const FAMILIES: &[Family] = &[
     family("gptj", gptj::build),
     family("granite", granite::build),
     family("llama", llama::llama),
+    family("llama4_text", llama4::text),
     Family { pair: true, ..family("marian", bart::marian) },
     Family { pair: true, code: "bart", ..family("mbart", bart::mbart) },
     family("minimax_m2", mixtures::minimax_m2),

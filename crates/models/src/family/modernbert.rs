@@ -4,7 +4,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Reduce, Source};
-use opledger_ir::{Definition, Graph, LinearFacts, Mask, ModuleClass, Role, SizeRole, Var};
+use opledger_ir::{Definition, Graph, LinearFacts, Mask, ModuleClass, Reach, Role, SizeRole, Var};
 use opledger_nn::{
     Attend, AttentionConfig, AttentionNames, Embedding, EncoderLayer, FeedForwardConfig,
     FeedForwardNames, LayerConfig, LayerNames, Linear, LinearConfig, NnError, Norm, NormConfig,
@@ -158,7 +158,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let plan = match later.is_empty() {
         true => None,
         false => {
-            Some(LayerOrder::Kinds { symbols: SYMBOLS, layers: later.to_vec() }.plan(r).after(1))
+            Some(LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers: later.to_vec() }.plan(r).after(1))
         }
     };
     let layer = |kind: usize, residual: Residual| LayerConfig {
@@ -194,12 +194,12 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         false => None,
     };
     let mask = |kind: usize| {
-        let (offset, window) = match kind {
+        let (offset, reach) = match kind {
             FULL => (None, None),
             // So many tokens to either side, and the token itself.
-            _ => (Some(Poly::from(nearby)), Some(Poly::from(2 * nearby + 1))),
+            _ => (Some(Poly::from(nearby)), Some(Reach::Window(Poly::from(2 * nearby + 1)))),
         };
-        Mask { offset, window, keep }
+        Mask { offset, reach, keep }
     };
     let mut scope = g.scope("model");
     let m = &mut *scope;

@@ -19,7 +19,7 @@ pub(super) enum LayerOrder {
     /// Layers of several kinds.
     Kinds {
         /// What the number of layers of each kind is called.
-        symbols: &'static [&'static str],
+        symbols: Vec<&'static str>,
         /// The kind of each layer.
         layers: Vec<usize>,
     },
@@ -243,7 +243,7 @@ mod tests {
     /// A graph in which a full layer adds a parameter and one with a window scales as well; with the sizes.
     fn graph(layers: &[usize]) -> (Graph, Binding) {
         let mut r = Recorder::new("test");
-        let plan = LayerOrder::Kinds { symbols: SYMBOLS, layers: layers.to_vec() }.plan(&mut r);
+        let plan = LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers: layers.to_vec() }.plan(&mut r);
         let g = &mut r.graph;
         let x = g.input("x", ["c"]).unwrap();
         let stack = plan

@@ -159,8 +159,8 @@ fn scaled(
 fn llama3(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
     let (low, high) = ("low_freq_factor", "high_freq_factor");
     let turns = [inner.positive(low)?, inner.positive(high)?];
-    if turns[0] >= turns[1] {
-        return Err(inner.contradiction(low, high, "the first has to be the smaller"));
+    if turns[0] > turns[1] {
+        return Err(inner.contradiction(low, high, "the first cannot be the greater"));
     }
     Ok(RopeScaling::Llama3 {
         factor: inner.positive("factor")?,

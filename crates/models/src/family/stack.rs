@@ -3,7 +3,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Table};
-use opledger_ir::{Axis, Graph, Var};
+use opledger_ir::{Axis, Graph, Reach, Var};
 use opledger_nn::{
     Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm,
 };
@@ -44,8 +44,8 @@ pub(super) struct CausalStack<'a> {
 pub(super) struct Kind {
     /// What they are made of.
     pub(super) layer: LayerConfig,
-    /// How many tokens a query sees, itself included.
-    pub(super) window: Option<u64>,
+    /// How far back a query sees; all before it when `None`.
+    pub(super) reach: Option<Reach<u64>>,
 }
 
 /// What becomes of the rows of the table of words, in this order.
@@ -116,8 +116,8 @@ impl CausalStack<'_> {
         let g = &mut r.graph;
         let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
         causal_sizes(g, request);
-        let windows: Vec<Option<u64>> = kinds.iter().map(|kind| kind.window).collect();
-        let masks = causal_masks(keys, g, request, &windows)?;
+        let reaches: Vec<Option<Reach<u64>>> = kinds.iter().map(|kind| kind.reach).collect();
+        let masks = causal_masks(keys, g, request, &reaches)?;
         let mut scope = g.scope(model);
         let m = &mut *scope;
         let table = Embedding::new(&mut m.scope(words), v.clone(), c.clone())?;

@@ -1,7 +1,8 @@
 //! What families of decoders that read their configurations alike differ in.
 
+use opledger_ir::Reach;
 use opledger_ir::ops::{Activation, Factor, RopePairs};
-use opledger_nn::{ClampedGate, NormConfig, Residual, RotaryEmbedding, Routing};
+use opledger_nn::{ClampedGate, NormConfig, Residual, RotaryEmbedding, Routing, Temperature};
 
 use super::causal::CausalHead;
 use super::pattern::LayerOrder;
@@ -31,6 +32,8 @@ pub(super) struct Variant {
     pub(super) projections: Projections,
     /// The maps of the feed-forward layer.
     pub(super) maps: Maps,
+    /// Its scope, and the key of its hidden width.
+    pub(super) feed_forward: [&'static str; 2],
     /// The key of the function in it, if any key decides, and the function where none does.
     pub(super) activation: (Option<&'static str>, Activation),
     /// The norms.
@@ -94,6 +97,7 @@ impl Default for Variant {
             head_bias: false,
             projections: Projections::Apart("o_proj"),
             maps: Maps::Gated,
+            feed_forward: ["mlp", "intermediate_size"],
             activation: (Some("hidden_act"), Activation::Silu),
             norm: NormConfig::rms(),
             epsilon: ("rms_norm_eps", 1e-6),
@@ -125,18 +129,20 @@ impl Default for Variant {
 /// What layers of a kind differ in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KindOf {
-    /// How many tokens a query sees, itself included; all before it when `None`.
-    pub(super) window: Option<u64>,
+    /// How far back a query sees; all before it when `None`.
+    pub(super) reach: Option<Reach<u64>>,
     /// How heads turn.
     pub(super) rotation: Rotation,
     /// Whether they have a feed-forward layer where others have a mixture.
     pub(super) dense: bool,
+    /// By what queries are multiplied where they stand far from the first token.
+    pub(super) temperature: Option<Temperature>,
 }
 
 impl KindOf {
     /// Layers whose queries see so many tokens.
     pub(super) fn seeing(window: Option<u64>) -> Self {
-        KindOf { window, ..KindOf::default() }
+        KindOf { reach: window.map(Reach::Window), ..KindOf::default() }
     }
 }
 
@@ -159,6 +165,8 @@ pub(super) enum QkNorm {
     Head,
     /// Over all heads of a token together.
     Heads,
+    /// Over each head that was turned, without a gain; of heads that do not turn there is none.
+    Turned,
 }
 
 /// The widths of an attention whose keys and values are made from a latent.
@@ -230,9 +238,11 @@ pub(super) const CHOSEN: &str = "num_experts_per_tok";
 pub(super) enum ExpertFiles {
     /// A tensor for each map of each expert: the first, the second, and the gated one.
     Apart([&'static str; 3]),
-    /// `gate_up_proj`, in which the columns of the gate and of what it gates take turns, and `down_proj`,
-    /// of all experts and `[in, out]` each; the router is called `router`.
+    /// `gate_up_proj`, the columns of the gate and then those of what it gates, and `down_proj`, of all
+    /// experts and `[in, out]` each; the router is called `router`.
     Together,
+    /// The same, in which the columns of the two take turns.
+    TakingTurns,
 }
 
 /// An expert that every token meets.

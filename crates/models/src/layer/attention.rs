@@ -37,6 +37,7 @@ pub(super) fn band(s: &Settings) -> Mask {
     match s.choice("mask") {
         "causal" => Mask::causal(),
         "window" => Mask::sliding(s.size("window")),
+        "chunks" => Mask::chunked(s.size("window")),
         _ => Mask::none(),
     }
 }

@@ -140,7 +140,7 @@ pub(super) const QKV_BIAS: Key =
     flag("qkv_bias", "bias", "biases of the query, key and value projections");
 pub(super) const OUT_PROJ: Key = flag("out_proj", "true", "projection of the joined heads");
 pub(super) const MASK: Key = mask("none");
-pub(super) const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query");
+pub(super) const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query, or of a chunk");
 pub(super) const PADDING: Key =
     flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
 pub(super) const PAIRS: Key =
@@ -193,7 +193,7 @@ pub(super) const DROPOUT: Key = dropout("0.0");
 pub(super) const TRAINING: Key = flag("training", "false", "dropout at work");
 
 pub(super) const fn mask(default: &'static str) -> Key {
-    let masks = Domain::Choice(&["none", "causal", "window"]);
+    let masks = Domain::Choice(&["none", "causal", "window", "chunks"]);
     key_of("mask", masks, default, "which keys a query sees")
 }
 

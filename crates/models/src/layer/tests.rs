@@ -138,6 +138,7 @@ fn options_reach_the_graph() {
         |text: &str, label: &str| layer(text).graph.nodes().iter().any(|n| n.path.ends_with(label));
     assert!(has("mha:weights=mean", "softmax") && !has("mha", "softmax"));
     assert!(has("mha:kv=kv,weights=heads,mask=window,window=3", "scores"));
+    layer("mha:mask=chunks,window=3");
     layer("encoder-layer:mask=window,window=3,padding=true,training=true,dropout=0.1");
     assert!(has("mha:rope=true", "rope") && !has("mha", "rope"));
     assert!(has("mha:training=true,dropout=0.1", "dropout") && !has("mha:dropout=0.1", "dropout"));
@@ -198,7 +199,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(error("mha:bias=yes"), "bias=yes: expected true or false");
     assert_eq!(
         error("mha:mask=casual"),
-        "mask=casual: expected one of none, causal, window (did you mean `causal`?)"
+        "mask=casual: expected one of none, causal, window, chunks (did you mean `causal`?)"
     );
     assert_eq!(error("ffn:dropout=1"), "dropout=1: expected a number from 0.0 to below 1.0");
     assert_eq!(error("layer-norm:eps=nan"), "eps=nan: expected a number from 0.0 to below 1.0");
@@ -250,6 +251,7 @@ fn soup() -> impl Strategy<Value = String> {
         "none",
         "causal",
         "window",
+        "chunks",
         "mean",
         "heads",
         "pre",

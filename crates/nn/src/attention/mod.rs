@@ -7,7 +7,7 @@ mod heads;
 mod latent;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source};
+use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source, Table};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
@@ -60,8 +60,12 @@ pub struct AttentionConfig {
     pub qk_norm: Option<NormConfig>,
     /// Whether that norm is over all heads of a token together (OLMo 2).
     pub qk_norm_joint: bool,
+    /// Whether that norm comes after the rotation (Llama 4).
+    pub qk_norm_turned: bool,
     /// Rotation of queries and keys by position.
     pub rope: Option<RotaryEmbedding>,
+    /// By what queries are multiplied where they stand far from the first token.
+    pub temperature: Option<Temperature>,
     /// Whether scores are divided by the square root of the head's width; T5 does not.
     pub scaled: bool,
     /// What they are multiplied with in its stead (Granite).
@@ -83,6 +87,18 @@ pub struct AttentionConfig {
     pub given_heads: bool,
     /// Where the projections stand.
     pub names: AttentionNames,
+}
+
+/// A factor of each query by its position, `1 + scale·ln(1 + ⌊(position + 1) / every⌋)`, so that attention to
+/// very many tokens stays as sharp (Nakanishi 2025, arXiv:2501.19399; Llama 4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Temperature {
+    /// The position of the first token.
+    pub offset: Poly,
+    /// After how many tokens the factor grows.
+    pub every: u64,
+    /// By how much.
+    pub scale: f64,
 }
 
 /// Whose code a layer is: the same mathematics is other modules in other libraries.
@@ -111,7 +127,9 @@ impl AttentionConfig {
             out_bias: true,
             qk_norm: None,
             qk_norm_joint: false,
+            qk_norm_turned: false,
             rope: None,
+            temperature: None,
             scaled: true,
             scale: None,
             soft_cap: None,
@@ -203,7 +221,9 @@ pub struct MultiheadAttention {
     out: Option<Linear>,
     head_dim: Poly,
     qk_norm: Option<[Norm; 2]>,
+    qk_norm_turned: bool,
     rope: Option<RotaryEmbedding>,
+    temperature: Option<Temperature>,
     scale: Option<Factor>,
     soft_cap: Option<f64>,
     sinks: Option<Var>,
@@ -272,7 +292,9 @@ impl MultiheadAttention {
             out,
             head_dim: heads.queries[1].size.clone(),
             qk_norm,
+            qk_norm_turned: config.qk_norm_turned,
             rope,
+            temperature: config.temperature.clone(),
             scale,
             soft_cap,
             sinks,
@@ -316,9 +338,13 @@ impl MultiheadAttention {
             Some(maps) => maps.project(g, key, value)?,
             None => (key, value),
         };
-        if let Some([query, key]) = &self.qk_norm {
-            (q, k) = (query.forward(g, q)?, key.forward(g, k)?);
-        }
+        let normed = |g: &mut Graph, q: Var, k: Var, turned: bool| match &self.qk_norm {
+            Some([query, key]) if self.qk_norm_turned == turned => {
+                Ok::<_, NnError>((query.forward(g, q)?, key.forward(g, k)?))
+            }
+            _ => Ok((q, k)),
+        };
+        (q, k) = normed(g, q, k, false)?;
         if let Some(rope) = &self.rope {
             let (of_queries, of_keys) = (tokens(g, q), tokens(g, k));
             let own = |g: &mut Graph, axis: &Axis| rope.angles(g, axis.clone(), &self.head_dim);
@@ -326,6 +352,13 @@ impl MultiheadAttention {
             let others = if of_keys == of_queries { angles } else { own(g, &of_keys)? };
             q = g.record("rope", Rope { pairs: rope.pairs }, &[q, angles])?;
             k = g.record("rope", Rope { pairs: rope.pairs }, &[k, others])?;
+        }
+        (q, k) = normed(g, q, k, true)?;
+        if let Some(Temperature { offset, every, scale }) = &self.temperature {
+            let (tokens, offset) = (tokens(g, q), offset.clone());
+            let table = Table::Temperature { tokens, offset, every: *every, scale: *scale };
+            let table = g.table("temperatures", table)?;
+            q = g.mul("temperature", q, table)?;
         }
         let mut present = None;
         if let Some((keys, values)) = call.past {

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Factor, Scaling};
-use opledger_ir::{Axis, IndexExpr, Mask, Scoring, Var};
+use opledger_ir::{Axis, IndexExpr, Mask, Reach, Scoring, Var};
 
 use super::hidden;
 use crate::call::Call;
@@ -212,7 +212,8 @@ fn masked(own: &mut Importer<'_>, mask: &Whole, q: &Placed, keys: &Poly) -> Lowe
         return Ok(Mask::none());
     }
     let seen = read(&mask.expr, query, key, keys);
-    let mut rule = Mask { offset: seen.offset, window: seen.window, keep: None };
+    let reach = seen.window.map(Reach::Window);
+    let mut rule = Mask { offset: seen.offset, reach, keep: None };
     if let Some(expr) = seen.rest {
         let mut axes: Vec<Axis> = Vec::new();
         for dim in 0..key {

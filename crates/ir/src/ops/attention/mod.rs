@@ -24,7 +24,7 @@ use crate::mask::{KeepLayout, starts};
 use crate::operation::Operation;
 use crate::value::strides;
 use crate::{
-    Axis, AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Shape, ShapeError, Support,
+    Axis, AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Reach, Shape, ShapeError, Support,
     Value,
 };
 
@@ -351,7 +351,10 @@ impl Operation for Attention {
     fn detail(&self) -> String {
         let details = [
             self.mask.offset.as_ref().map(|o| format!("causal from {o}")),
-            self.mask.window.as_ref().map(|w| format!("window {w}")),
+            self.mask.reach.as_ref().map(|reach| match reach {
+                Reach::Window(window) => format!("window {window}"),
+                Reach::Chunk(chunk) => format!("chunks of {chunk}"),
+            }),
             self.mask.keep.then(|| "mask".to_owned()),
             self.soft_cap.map(|cap| format!("soft cap {cap}")),
             self.bias.then(|| "bias".to_owned()),

@@ -67,16 +67,19 @@ fn chain(g: &mut Graph, o: &Operands, mask: &Mask) -> [Var; 5] {
     [scores, scaled, biased, weights, context]
 }
 
-fn masks(o: &Operands) -> [Mask; 12] {
+fn masks(o: &Operands) -> [Mask; 15] {
     let keep = o.keep;
     [
         Mask::none(),
         Mask::causal(),
         Mask { offset: Some(Poly::from("m") - Poly::from("n")), ..Mask::none() },
         Mask::sliding(2),
+        Mask::chunked(2),
+        Mask { offset: Some(Poly::from("m") - Poly::from("n")), ..Mask::chunked(3) },
         Mask::none().keeping(keep),
         Mask::causal().keeping(keep),
         Mask::sliding(3).keeping(keep),
+        Mask::chunked(3).keeping(keep),
         Mask::around(2),
         Mask::none().keeping(o.pairs),
         Mask::causal().keeping(o.by_head),
