@@ -185,8 +185,7 @@ fn onnx_attends_as_attention_does() {
         let banded = (causal || left >= 0 || right >= 0) && case.input(6).is_none();
         let mask = Mask {
             offset: banded.then(|| offset.into()),
-            reach: (banded && left >= 0)
-                .then(|| Reach::Window((left + offset - past + 1).into())),
+            reach: (banded && left >= 0).then(|| Reach::Window((left + offset - past + 1).into())),
             keep,
         };
         let cap = case.float("softcap", 0.0);

@@ -54,9 +54,8 @@ impl Model {
         let need = Need::new(self, budget, items, reading, sizes)?;
         let limit = self.recorded().positions.as_ref();
         let positions = limit.map_or_else(|| MOST.into(), |limit| Integer::from(limit.tokens));
-        let fits = |tokens: &Integer| {
-            Ok::<_, AccountError>(need.up_to(tokens)?.sum() <= budget.bytes)
-        };
+        let fits =
+            |tokens: &Integer| Ok::<_, AccountError>(need.up_to(tokens)?.sum() <= budget.bytes);
         // What is needed never falls with tokens, so the last that fit is found by halving.
         let (mut least, mut most) = (Integer::default(), positions.clone());
         if fits(&most)? {

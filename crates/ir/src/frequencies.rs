@@ -83,11 +83,14 @@ impl RopeScaling {
             } => {
                 let turns = context as f64 * frequency / TAU;
                 // Where the two are one number, nothing is between them (Llama 4 Scout).
-                mixed(factor, match turns {
-                    turns if turns >= high => 1.0,
-                    turns if turns <= low => 0.0,
-                    turns => (turns - low) / (high - low),
-                })
+                mixed(
+                    factor,
+                    match turns {
+                        turns if turns >= high => 1.0,
+                        turns if turns <= low => 0.0,
+                        turns => (turns - low) / (high - low),
+                    },
+                )
             }
             RopeScaling::Yarn {
                 factor,

@@ -131,7 +131,8 @@ impl Definition {
         let known = binding.get(pairs).is_some() && binding.get(rows).is_some();
         let node = graph.node(*keep);
         let own = node.shape.axes.iter().map(|axis| &axis.size).chain([queries]);
-        let sizes = own.chain(offset).chain(reach.as_ref().map(Reach::most)).chain(node.op.facts().sizes);
+        let sizes =
+            own.chain(offset).chain(reach.as_ref().map(Reach::most)).chain(node.op.facts().sizes);
         let bound = sizes.map(|size| size.at(binding)).collect::<Result<Vec<_>, _>>();
         let (false, true, Ok(_)) = (known, graph.of_positions(*keep), bound) else {
             return Ok(false);

@@ -327,8 +327,10 @@ mod tests {
             g.cost().total()
         };
         use opledger_dims::Class;
-        let (inputs, results) =
-            (count(ExpertWeights::SigmoidOfChosen, true), count(ExpertWeights::SigmoidOfChosen, false));
+        let (inputs, results) = (
+            count(ExpertWeights::SigmoidOfChosen, true),
+            count(ExpertWeights::SigmoidOfChosen, false),
+        );
         assert_eq!(inputs[Class::Mul], results[Class::Mul]);
         // A logistic function of each chosen, and of each of their hidden numbers.
         assert_eq!(inputs[Class::Exp].to_string(), "b·n·f·k + b·n·k");

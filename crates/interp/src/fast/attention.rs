@@ -23,11 +23,12 @@ fn mask<'a>(
         let (data, starts) = (call.index(keep)?.data(), &layout.starts[..]);
         Ok::<_, OpError>(Keep::Pairs(Pairs { data, starts, query_stride: layout.query_stride }))
     };
-    let (window, chunk) = match band.reach.map(|r| r.map(|size| usize::try_from(*size).unwrap_or(0))) {
-        None => (None, None),
-        Some(Reach::Window(window)) => (Some(window), None),
-        Some(Reach::Chunk(chunk)) => (None, Some(chunk)),
-    };
+    let (window, chunk) =
+        match band.reach.map(|r| r.map(|size| usize::try_from(*size).unwrap_or(0))) {
+            None => (None, None),
+            Some(Reach::Window(window)) => (Some(window), None),
+            Some(Reach::Chunk(chunk)) => (None, Some(chunk)),
+        };
     Ok(kernels::Mask {
         causal_offset: band.offset,
         window,

@@ -95,8 +95,12 @@ fn tables_are_made_alike() {
         let ids = g.table(&name, buckets).unwrap();
         g.output(&name, ids);
     }
-    let temperatures =
-        Table::Temperature { tokens: Axis::new("i", "q"), offset: "o".into(), every: 3, scale: 0.1 };
+    let temperatures = Table::Temperature {
+        tokens: Axis::new("i", "q"),
+        offset: "o".into(),
+        every: 3,
+        scale: 0.1,
+    };
     let temperatures = g.table("temperatures", temperatures).unwrap();
     g.output("temperatures", temperatures);
     let biases = Table::LinearBiases { head: Axis::new("h", "q"), key: Axis::new("j", "k") };

@@ -3,8 +3,8 @@
 use opledger_dims::{Poly, Symbol};
 
 use super::{Graph, Node, Scope};
-use crate::role::{Cache, Cached, Module, ModuleClass, ModuleId, Role, SizeRole};
 use crate::ops::Attention;
+use crate::role::{Cache, Cached, Module, ModuleClass, ModuleId, Role, SizeRole};
 use crate::{Op, Reach, Var};
 
 impl Graph {

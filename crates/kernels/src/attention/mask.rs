@@ -84,8 +84,15 @@ impl<'a> Mask<'a> {
         let &AttentionShape { heads, queries, keys, .. } = shape;
         let &Mask { causal_offset, window, chunk, keep } = self;
         let keep = keep.filter(|_| keys > 0 && queries > 0);
-        let mut visible =
-            VisibleKeys { causal_offset, window, chunk, keys, run: 0..keys, kept: None, pairs: None };
+        let mut visible = VisibleKeys {
+            causal_offset,
+            window,
+            chunk,
+            keys,
+            run: 0..keys,
+            kept: None,
+            pairs: None,
+        };
         let of_all = match keep {
             None => None,
             Some(Keep::Keys(keep)) => Some(&keep[item * keys..][..keys]),

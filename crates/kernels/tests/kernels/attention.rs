@@ -61,7 +61,9 @@ impl Case {
         let last = i + self.causal_offset.unwrap_or(0);
         (self.causal_offset.is_none() || j <= last)
             && self.window.is_none_or(|w| j > last - w as i64)
-            && self.chunk.is_none_or(|c| c > 0 && j.div_euclid(c as i64) >= last.div_euclid(c as i64))
+            && self
+                .chunk
+                .is_none_or(|c| c > 0 && j.div_euclid(c as i64) >= last.div_euclid(c as i64))
             && self.keep.as_ref().is_none_or(|keep| keep[at] != 0)
     }
 
@@ -295,7 +297,19 @@ fn cases() -> impl Strategy<Value = Case> {
             AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
         let (causal_offset, window, chunk, keep, pairs) = mask;
         let keep = keep.map(|seed| shown(batch * heads * queries.max(1) * keys, seed));
-        Case { shape, causal_offset, window, chunk, keep, pairs, bias, scale, soft_cap, sinks, poison }
+        Case {
+            shape,
+            causal_offset,
+            window,
+            chunk,
+            keep,
+            pairs,
+            bias,
+            scale,
+            soft_cap,
+            sinks,
+            poison,
+        }
     })
 }
 

@@ -27,9 +27,9 @@ impl Case {
         let last = query + self.causal_offset.unwrap_or(0);
         (self.causal_offset.is_none() || key <= last)
             && self.window.is_none_or(|w| key > last - w as i64)
-            && self.chunk.is_none_or(|c| {
-                c > 0 && key.div_euclid(c as i64) >= last.div_euclid(c as i64)
-            })
+            && self
+                .chunk
+                .is_none_or(|c| c > 0 && key.div_euclid(c as i64) >= last.div_euclid(c as i64))
             && self.keep.as_ref().is_none_or(|keep| keep[at] != 0)
     }
 

@@ -70,10 +70,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         .prefix("transformer.")
         .ignore("transformer.h.*.attn.attention.bias")
         .ignore("transformer.h.*.attn.attention.masked_bias");
-    let kind = |window: Option<u64>| Kind {
-        layer: layer.clone(),
-        reach: window.map(Reach::Window),
-    };
+    let kind =
+        |window: Option<u64>| Kind { layer: layer.clone(), reach: window.map(Reach::Window) };
     let stack = CausalStack {
         scopes: ["transformer", "wte", "h", "ln_f"],
         vocabulary,

@@ -48,7 +48,8 @@ pub(super) fn text(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resu
     if kinds.iter().all(|kind| !kind.dense) {
         keys.pass_over(&[WIDTH]);
     }
-    let shared = CommonExpert { scope: "shared_expert", gate: None, hidden: keys.size(EXPERT_WIDTH)? };
+    let shared =
+        CommonExpert { scope: "shared_expert", gate: None, hidden: keys.size(EXPERT_WIDTH)? };
     let routing = Routing { on_inputs: true, ..Routing::new(ExpertWeights::SigmoidOfChosen) };
     let variant = Variant {
         family: "Llama4",
@@ -86,15 +87,13 @@ pub(super) fn text(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resu
 type Traits = [bool; 3];
 
 /// The kinds of layers and their order.
-fn layers(
-    keys: &Keys<'_>,
-    request: &Request,
-) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
     let (chunk, temperature) = (chunk(keys)?, temperature(keys, request)?);
     let still = still(keys)?;
     let full = full(keys, &still)?;
     let dense = dense(keys)?;
-    let traits = still.iter().zip(full).zip(dense).map(|((still, full), dense)| [full, *still, dense]);
+    let traits =
+        still.iter().zip(full).zip(dense).map(|((still, full), dense)| [full, *still, dense]);
     let traits: Vec<Traits> = traits.collect();
     let mut of_kinds: Vec<Traits> = Vec::new();
     let kind = |own: &Traits| match of_kinds.iter().position(|other| other == own) {
@@ -157,10 +156,7 @@ fn chunk(keys: &Keys<'_>) -> Result<u64, ConfigError> {
 
 /// The factor of queries in layers whose heads do not turn; published files have a number where the library
 /// has true or false.
-fn temperature(
-    keys: &Keys<'_>,
-    request: &Request,
-) -> Result<Option<Temperature>, ConfigError> {
+fn temperature(keys: &Keys<'_>, request: &Request) -> Result<Option<Temperature>, ConfigError> {
     let key = "attn_temperature_tuning";
     let every = keys.size_or("floor_scale", 8192)?;
     let scale = keys.number_or("attn_scale", 0.1)?;

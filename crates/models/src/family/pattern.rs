@@ -243,7 +243,8 @@ mod tests {
     /// A graph in which a full layer adds a parameter and one with a window scales as well; with the sizes.
     fn graph(layers: &[usize]) -> (Graph, Binding) {
         let mut r = Recorder::new("test");
-        let plan = LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers: layers.to_vec() }.plan(&mut r);
+        let plan =
+            LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers: layers.to_vec() }.plan(&mut r);
         let g = &mut r.graph;
         let x = g.input("x", ["c"]).unwrap();
         let stack = plan

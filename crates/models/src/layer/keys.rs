@@ -140,7 +140,8 @@ pub(super) const QKV_BIAS: Key =
     flag("qkv_bias", "bias", "biases of the query, key and value projections");
 pub(super) const OUT_PROJ: Key = flag("out_proj", "true", "projection of the joined heads");
 pub(super) const MASK: Key = mask("none");
-pub(super) const WINDOW: Key = size("window", "window", "keys that mask=window leaves a query, or of a chunk");
+pub(super) const WINDOW: Key =
+    size("window", "window", "keys that mask=window leaves a query, or of a chunk");
 pub(super) const PADDING: Key =
     flag("padding", "false", "an input that hides keys: 1 visible, 0 hidden");
 pub(super) const PAIRS: Key =

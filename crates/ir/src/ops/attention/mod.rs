@@ -24,8 +24,8 @@ use crate::mask::{KeepLayout, starts};
 use crate::operation::Operation;
 use crate::value::strides;
 use crate::{
-    Axis, AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Reach, Shape, ShapeError, Support,
-    Value,
+    Axis, AxisMap, Call, Cost, Facts, Kind, MaskRule, OpError, Part, Reach, Shape, ShapeError,
+    Support, Value,
 };
 
 /// What scores are multiplied with, or divided by.
