@@ -138,7 +138,8 @@ impl<I: Interpreter<Scalar = f32>> Session<I> {
         let mut results = Vec::with_capacity(finished.results.len());
         for result in finished.results {
             let (_, var) = graph.outputs()[result.output];
-            match graph.caches().iter().find(|cache| cache.present == var) {
+            let mut grown = graph.caches().iter().filter(|cache| cache.grows());
+            match grown.find(|cache| cache.present == var) {
                 Some(cache) => {
                     let (node, iteration) = (cache.past.index(), result.of.iteration);
                     self.caches.insert(Instance { node, iteration }, result.value);
@@ -299,6 +300,20 @@ mod tests {
                 .iter())
         );
         assert_eq!(cache(&session, Cached::Keys).shape(), [1, 5, 5]);
+    }
+
+    #[test]
+    fn a_cache_that_is_filled_once_counts_too() {
+        let mut graph = graph();
+        let memory = graph.input("memory", [("m", 3), ("f", 2)]).unwrap();
+        graph.cache(Cached::Keys, memory, memory);
+        graph.output("memory", memory);
+        let sizes = Binding::from_iter([("b", 1), ("e", 5)]);
+        let fast = Fast::new().unwrap();
+        let mut session = Session::new(&graph, &sizes, &Feeds::seeded(1), fast).unwrap();
+        assert_eq!(session.cache_bytes(), (3 * 2 * 4).into());
+        session.step(2, &[1, 2], &mut Quiet).unwrap();
+        assert_eq!(session.cache_bytes(), (3 * 2 * 4 + 2 * (2 * 5 * 4)).into());
     }
 
     #[test]
