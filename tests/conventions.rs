@@ -294,6 +294,14 @@ fn conventions_hold_for_decoders_with_chunks() {
     assert_eq!(found, scored(120, 0, 0));
 }
 
+/// Encoders of images that came later; five tools.
+#[test]
+fn conventions_hold_for_encoders_of_images() {
+    let found = score("scored_images.json");
+    println!("images: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
+}
+
 #[test]
 fn differences_between_tools_are_explained_for_what_they_printed() {
     for file in ["observed.json", "observed_tract.json", "observed_xla.json", "drawn.json"] {

@@ -19,6 +19,7 @@ const PROGRAMS: &[&str] = &[
     "encoder_layer",
     "gemma2",
     "functions",
+    "filled",
     "further",
     "gemma3",
     "gpt_oss",
@@ -249,7 +250,9 @@ fn what_is_counted_though_a_mask_hides_it_is_told() {
     let told = imported("unknown").in_full;
     assert!(told.len() == 1 && told[0].contains("the mask in the model itself"), "{told:?}");
     for name in PROGRAMS.iter().filter(|name| **name != "unknown") {
-        assert_eq!(imported(name).in_full, Vec::<String>::new(), "{name}");
+        // A row that is hidden as a whole by a number has weights.
+        let rows = if *name == "filled" { 2 } else { 0 };
+        assert_eq!(imported(name).in_full.len(), rows, "{name}");
     }
 }
 

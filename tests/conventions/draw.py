@@ -626,6 +626,18 @@ def minimax(d):
                    num_experts_per_tok=d.randint(1, min(experts, 3)), head_dim=2 * d.randint(1, 8), rope_theta=10000.0)
 
 
+def dinov2(d, name="dinov2", cls="Dinov2"):
+    config, b = vit_config(d, name=name, classes=(f"{cls}ForImageClassification", f"{cls}Model")), d.items()
+    del config["intermediate_size"]
+    config |= {"mlp_ratio": d.randint(1, 4), "use_swiglu_ffn": d.flag(), "qkv_bias": d.flag(0.7),
+               "hidden_act": d.choice(["gelu", "gelu_new", "relu"])}
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
+def dinov2_registers(d):
+    return dinov2(d, "dinov2_with_registers", "Dinov2WithRegisters")
+
+
 def llama4(d):
     experts = d.randint(2, 6)
     case = decoder(d, "llama4_text", "Llama4", multiple=4, num_local_experts=experts,
@@ -721,6 +733,7 @@ GROUPS = {
     "windows": [modernbert],
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "chunks": [llama4],
+    "images": [dinov2, dinov2_registers],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

@@ -88,7 +88,8 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         Op::TopK(_) => (within(&[ModuleClass::Router]), "a router"),
         Op::Experts(_) => (within(&[ModuleClass::Experts]), "experts"),
         Op::Arithmetic(_) if weighted => {
-            (has(&[Role::Bias, Role::PositionSum]), "what the parameter is added for")
+            let roles = [Role::Bias, Role::PositionSum, Role::LayerScale];
+            (has(&roles), "what the parameter is for")
         }
         _ => return None,
     };

@@ -322,6 +322,22 @@ class Kept(nn.Module):
         )
 
 
+class Filled(nn.Module):
+    """Rows that are hidden as a whole by the least float, so that all their weights are equal; keys hidden by it; a
+    softplus that becomes its argument."""
+
+    def forward(self, x, mask):
+        least = torch.finfo(x.dtype).min
+        both = (mask[:, None, :] * mask[:, :, None]).bool()
+        either = (mask == 0)[:, None, :] | (mask == 0)[:, :, None]
+        weights = (
+            (x @ x.mT).masked_fill(~both, least),
+            torch.where(either, least, x @ x.mT),
+            (x @ x.mT).masked_fill(mask[:, None, :] == 0, least),
+        )
+        return *(scores.softmax(-1) @ x for scores in weights), nn.functional.softplus(x, 2.0, 0.5)
+
+
 class Windows(nn.Module):
     """A small convolutional network: what ResNets, mobile nets and ConvNeXt are made of."""
 
@@ -770,3 +786,4 @@ write("mixtral", lambda: T.MixtralForCausalLM(config(T.MixtralConfig, num_key_va
 write("bert", lambda: T.BertModel(config(T.BertConfig, max_position_embeddings=32)), kwargs=masked, dynamic={"input_ids": bounded, "attention_mask": bounded})
 write("vit", lambda: T.ViTModel(T.ViTConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4), add_pooling_layer=False), (torch.randn(2, 3, 8, 8),), dynamic=({0: DYNAMIC},))
 write("t5_encoder", lambda: T.T5EncoderModel(T.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)), kwargs=masked, dynamic={"input_ids": TOKENS, "attention_mask": TOKENS})
+write("filled", Filled, (x, (torch.arange(8) < torch.tensor([[8], [5]])).long()), dynamic=(TOKENS, TOKENS))

@@ -42,6 +42,8 @@ pub enum Role {
     Combine,
     /// The product of a feed-forward layer's two branches.
     Gate,
+    /// The multiplication of a sublayer's result by a factor for each column.
+    LayerScale,
 }
 
 /// What a cache holds.

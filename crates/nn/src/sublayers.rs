@@ -250,7 +250,10 @@ impl Wrap {
         let change = sublayer(g, inner)?;
         let change = normed(g, norms.after.as_ref(), change)?;
         let change = match norms.layer_scale {
-            Some(factors) => g.mul("layer_scale", change, factors)?,
+            Some(factors) => {
+                let scaled = g.mul("layer_scale", change, factors)?;
+                g.mark(scaled, Role::LayerScale)
+            }
             None => change,
         };
         let sum = self.add(g, past, change)?;

@@ -64,7 +64,7 @@ fn of_role(role: Role) -> Option<Share> {
         Role::AttentionWeights => Some(Share::Softmax),
         Role::Routing => Some(Share::Routing),
         Role::Combine => Some(Share::Combination),
-        Role::Gate => Some(Share::Multiplication),
+        Role::Gate | Role::LayerScale => Some(Share::Multiplication),
         // Inputs, which count nothing.
         Role::Tokens
         | Role::Segments

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use opledger_dims::Poly;
+use opledger_ir::IndexExpr;
 use opledger_ir::ops::{Factor, Scaling};
 
 use crate::call::{Call, operation, place};
@@ -38,6 +39,9 @@ struct Chain {
     soft_cap: Option<f64>,
     /// Over the letters, as the two below.
     seen: Option<Whole>,
+    /// Whether a finite number is put where pairs are hidden: of a row without any pair every key then has
+    /// the same weight.
+    filled: bool,
     bias: Option<Placed>,
     sinks: Option<Placed>,
     /// The letters along which weights add up to one.
@@ -248,14 +252,12 @@ fn step(
             return added(chains, own, call, base);
         }
         ("masked_fill", Stage::Scores | Stage::Changed) => {
-            let hides = match call.value(own, "value")? {
-                Meaning::Number(number) => hides(number),
-                _ => false,
-            };
-            let (true, Meaning::Whole(mask)) = (hides, call.value(own, "mask")?) else {
+            let Meaning::Number(number) = call.value(own, "value")? else { return Ok(None) };
+            let (true, Meaning::Whole(mask)) = (hides(number), call.value(own, "mask")?) else {
                 return Ok(None);
             };
             let seen = mask.each(WholeKind::Truth, opledger_ir::IndexExpr::is_zero);
+            let chain = Chain { filled: chain.filled || number.is_finite(), ..chain };
             return Ok(masked(own, chain, Some(seen), None));
         }
         ("max" | "amax", Stage::Joined)
@@ -268,6 +270,11 @@ fn step(
         ("softmax" | "_softmax", Stage::Scores | Stage::Changed) => {
             let dim = call.dim("dim", -1, chain.letters.dims.len())?;
             let keys = chain.letters.dims.get(dim).cloned().unwrap_or_default();
+            // A row that is hidden as a whole by a finite number is no row without weights.
+            if chain.filled && chain.seen.as_ref().is_some_and(|seen| hides_rows(&seen.expr, &keys))
+            {
+                return Ok(None);
+            }
             return Ok(Some(Chain { keys, stage: Stage::Weights, ..chain }));
         }
         ("slice", Stage::JoinedWeights)
@@ -462,7 +469,20 @@ impl Chain {
         let letters = Letters { dims: dims.collect(), sizes };
         let (scale, soft_cap, seen, bias, sinks) = (None, None, None, None, None);
         let (keys, nodes) = (Vec::new(), Vec::new());
-        Some(Chain { letters, operands, scale, soft_cap, seen, bias, sinks, keys, stage, nodes })
+        let filled = false;
+        Some(Chain {
+            letters,
+            operands,
+            scale,
+            soft_cap,
+            seen,
+            filled,
+            bias,
+            sinks,
+            keys,
+            stage,
+            nodes,
+        })
     }
 }
 
@@ -479,17 +499,15 @@ fn chosen(chains: &Chains, own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<O
     else {
         return Ok(None);
     };
-    let hidden = match call.value(own, other)? {
-        Meaning::Number(number) => hides(number),
-        Meaning::Choice { when, then, otherwise } => when
-            .expr
-            .as_number()
-            .is_some_and(|held| hides(if held != 0 { then } else { otherwise })),
-        _ => false,
+    let number = match call.value(own, other)? {
+        Meaning::Number(number) => Some(number),
+        Meaning::Choice { when, then, otherwise } => {
+            when.expr.as_number().map(|held| if held != 0 { then } else { otherwise })
+        }
+        _ => None,
     };
-    if !hidden {
-        return Ok(None);
-    }
+    let Some(number) = number.filter(|number| hides(*number)) else { return Ok(None) };
+    let chain = Chain { filled: chain.filled || number.is_finite(), ..chain };
     let zero = opledger_ir::IndexExpr::is_zero;
     let seen = if holds { mask } else { mask.each(WholeKind::Truth, zero) };
     Ok(masked(own, chain, Some(seen), None))
@@ -544,6 +562,24 @@ fn masked(
         (bias, None) => bias,
     };
     Some(Chain { seen, bias, stage: Stage::Changed, ..chain })
+}
+
+/// Whether a condition of those that must all hold for a pair asks for nothing of its key.
+fn hides_rows(seen: &IndexExpr, keys: &[usize]) -> bool {
+    match seen {
+        IndexExpr::And(both) | IndexExpr::Product(both) => {
+            both.iter().any(|one| hides_rows(one, keys))
+        }
+        IndexExpr::Sum { constant, terms } if constant.is_zero() && terms.len() == 1 => {
+            hides_rows(&terms[0].0, keys)
+        }
+        IndexExpr::IsZero(inner) => match &**inner {
+            IndexExpr::IsZero(twice) => hides_rows(twice, keys),
+            IndexExpr::Or(both) => both.iter().any(|one| hides_rows(&one.is_zero(), keys)),
+            one => one.as_size().is_none() && keys.iter().all(|key| !one.uses(*key)),
+        },
+        one => one.as_size().is_none() && keys.iter().all(|key| !one.uses(*key)),
+    }
 }
 
 /// Scores and, behind them, a number for each head.

@@ -1,9 +1,10 @@
 //! Functions of numbers in cases: what is infinite or none, what is near 0, whole parts.
 
+use opledger_dims::Activation;
 use opledger_ir::IndexExpr;
-use opledger_ir::ops::{ArithmeticKind, CompareKind, Pointwise};
+use opledger_ir::ops::{ArithmeticKind, CompareKind, Factor, Pointwise};
 
-use super::elementwise::combined;
+use super::elementwise::{STRAIGHT, combined, threshold};
 use super::truth::{chosen, compare, select};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -40,10 +41,29 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let (x, near) = (Meaning::Tensor(x), Meaning::Tensor(near));
             Meaning::Tensor(combined(own, ArithmeticKind::Sub, x, near)?)
         }
+        "softplus" => softplus(own, call)?,
         "logaddexp" => Meaning::Tensor(log_sum(own, call)?),
         _ => return Err(Obstacle::Unknown),
     };
     Ok(vec![value])
+}
+
+/// ln(1 + e^(β·x)) / β, and x itself where β·x is above a threshold.
+fn softplus(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let beta = call.float("beta").unwrap_or(1.0);
+    let mut x = call.tensor(own, "self")?;
+    own.movement().real(&mut x)?;
+    let given = Meaning::Tensor(x.clone());
+    x.var = own.graph.scale(x.var, Factor::Number(beta))?;
+    let scaled = Meaning::Tensor(x.clone());
+    x.var = own.graph.activation(x.var, Activation::Softplus)?;
+    x.var = own.graph.scale(x.var, Factor::Number(1.0 / beta))?;
+    let soft = Meaning::Tensor(x);
+    if threshold(call) >= STRAIGHT {
+        return Ok(soft);
+    }
+    let near = compare(own, CompareKind::AtMost, scaled, Meaning::Number(threshold(call)))?;
+    select(own, call, Meaning::Whole(near), soft, given)
 }
 
 /// How far each number is from 0.

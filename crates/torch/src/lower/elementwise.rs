@@ -28,16 +28,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "clamp" | "clip" | "clamp_min" | "clamp_max" => one(clamped(own, call)),
         "lerp" => one(between(own, call)),
         "glu" => one(gated(own, call)),
-        "softplus" => {
-            // ln(1 + e^(β·x)) / β
-            let beta = call.float("beta").unwrap_or(1.0);
-            let mut x = call.tensor(own, "self")?;
-            own.movement().real(&mut x)?;
-            x.var = own.graph.scale(x.var, Factor::Number(beta))?;
-            x.var = own.graph.activation(x.var, Activation::Softplus)?;
-            x.var = own.graph.scale(x.var, Factor::Number(1.0 / beta))?;
-            Ok(vec![Meaning::Tensor(x)])
-        }
         "outer" | "ger" => {
             let mut a = call.tensor(own, "self")?;
             a.dims.push(Dim::new());
@@ -47,6 +37,14 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "zero" | "fill" => one(set(own, call, base)),
         _ => Err(Obstacle::Unknown),
     }
+}
+
+/// From here on ln(1 + eˣ) is x in single precision, and PyTorch's default threshold.
+pub(super) const STRAIGHT: f64 = 20.0;
+
+/// Where a softplus becomes its argument.
+pub(super) fn threshold(call: &Call<'_>) -> f64 {
+    call.float("threshold").unwrap_or(STRAIGHT)
 }
 
 /// A function of one number.
@@ -66,7 +64,9 @@ fn function(call: &Call<'_>, base: &str) -> Lowered<Option<Function>> {
         "silu" => named(Activation::Silu),
         "sigmoid" => named(Activation::Sigmoid),
         "tanh" => named(Activation::Tanh),
-        "softplus" if float("beta", 1.0) == 1.0 => named(Activation::Softplus),
+        "softplus" if float("beta", 1.0) == 1.0 && threshold(call) >= STRAIGHT => {
+            named(Activation::Softplus)
+        }
         "neg" | "negative" => point(Pointwise::Neg),
         "abs" => point(Pointwise::Abs),
         "exp" => point(Pointwise::Exp),
