@@ -27,6 +27,7 @@ const PROGRAMS: &[&str] = &[
     "in_place",
     "joined",
     "kept",
+    "least",
     "llama",
     "mixtral",
     "modes",
@@ -222,6 +223,8 @@ fn masks_are_read_from_what_made_them() {
     assert_eq!(details("groups"), ["causal from 0"; 7]);
     // Each of 4·(4 + 4) for each of (n² + n)/2 pairs, and 2·16·16 for each token.
     assert_eq!(macs("groups"), "112·b·n² + 624·b·n");
+    // Ones and zeros that arithmetic makes a mask of.
+    assert_eq!(details("least"), ["causal from 0"; 5]);
     // What a module keeps: a triangle is one, whatever its elements are; of what has no rule the pairs
     // are counted, of its own size and of what is cut from it.
     let triangle = "causal from 0";

@@ -322,6 +322,17 @@ class Kept(nn.Module):
         )
 
 
+class Least(nn.Module):
+    """Masks of floats that arithmetic makes of ones and zeros."""
+
+    def forward(self, x):
+        n, least = x.shape[1], torch.finfo(x.dtype).min
+        lower = torch.ones(n, n).tril()
+        seen = (torch.arange(n) <= torch.arange(n)[:, None]).float()
+        masks = (1 - lower) * least, (1 - lower) * -1e9, (1.0 - seen) * least, (seen - 1) * 1e9, lower * 1e9 - 1e9
+        return tuple((x @ x.mT + mask).softmax(-1) @ x for mask in masks)
+
+
 class Filled(nn.Module):
     """Rows that are hidden as a whole by the least float, so that all their weights are equal; keys hidden by it; a
     softplus that becomes its argument."""
@@ -787,3 +798,4 @@ write("bert", lambda: T.BertModel(config(T.BertConfig, max_position_embeddings=3
 write("vit", lambda: T.ViTModel(T.ViTConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4), add_pooling_layer=False), (torch.randn(2, 3, 8, 8),), dynamic=({0: DYNAMIC},))
 write("t5_encoder", lambda: T.T5EncoderModel(T.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)), kwargs=masked, dynamic={"input_ids": TOKENS, "attention_mask": TOKENS})
 write("filled", Filled, (x, (torch.arange(8) < torch.tensor([[8], [5]])).long()), dynamic=(TOKENS, TOKENS))
+write("least", Least, (x,), dynamic=(TOKENS,))

@@ -26,6 +26,19 @@ impl Whole {
         Whole { sizes, expr, kind }
     }
 
+    /// Where it is the first of two numbers, that number, and what it is elsewhere.
+    pub(crate) fn one_of_two(&self) -> Option<(Whole, f64, f64)> {
+        if self.expr.is_truth() {
+            return Some((self.clone(), 1.0, 0.0));
+        }
+        let (constant, terms) = self.expr.parts();
+        let [(term, factor)] = &terms[..] else { return None };
+        let number = |of: &Poly| of.as_integer().and_then(|x| i32::try_from(x).ok()).map(f64::from);
+        let (otherwise, more) = (number(&constant)?, number(factor)?);
+        let when = self.each(WholeKind::Truth, |_| term.clone());
+        term.is_truth().then_some((when, otherwise + more, otherwise))
+    }
+
     /// A tensor that look-ups go by this number to, with an axis for each dimension.
     pub(crate) fn given(operand: usize, sizes: Vec<Poly>, kind: WholeKind) -> Whole {
         let at = (0..sizes.len()).map(IndexExpr::Position).collect();

@@ -349,29 +349,29 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
 
 /// A float mask made by arithmetic: `(1 − seen)·least`, or one added to nothing.
 fn mask_arithmetic(base: &str, a: &Meaning, b: &Meaning) -> Option<Meaning> {
-    let by = |number: f64| {
-        move |x: f64| match base {
-            "mul" | "multiply" => Some(x * number),
-            "add" => Some(x + number),
-            _ => None,
-        }
-    };
-    match (a, b) {
-        (Meaning::Whole(whole), other) | (other, Meaning::Whole(whole))
-            if whole.expr.is_truth() =>
-        {
-            let apply = by(number(other)?);
-            let (then, otherwise) = (apply(1.0)?, apply(0.0)?);
-            Some(Meaning::Choice { when: whole.clone(), then, otherwise })
-        }
-        (Meaning::Choice { when, then, otherwise }, other)
-        | (other, Meaning::Choice { when, then, otherwise }) => {
-            let apply = by(number(other)?);
-            let (then, otherwise) = (apply(*then)?, apply(*otherwise)?);
-            Some(Meaning::Choice { when: when.clone(), then, otherwise })
-        }
+    let apply = |x: f64, y: f64| match base {
+        "mul" | "multiply" => Some(x * y),
+        "add" => Some(x + y),
+        "sub" | "subtract" | "rsub" => Some(x - y),
         _ => None,
-    }
+    };
+    let one_of_two = |value: &Meaning| match value {
+        Meaning::Whole(whole) => whole.one_of_two(),
+        Meaning::Choice { when, then, otherwise } => Some((when.clone(), *then, *otherwise)),
+        _ => None,
+    };
+    let ((when, ..), then, otherwise) = match (one_of_two(a), number(b), number(a), one_of_two(b)) {
+        (Some(one), Some(y), _, _) => {
+            let (then, otherwise) = (apply(one.1, y)?, apply(one.2, y)?);
+            (one, then, otherwise)
+        }
+        (_, _, Some(x), Some(one)) => {
+            let (then, otherwise) = (apply(x, one.1)?, apply(x, one.2)?);
+            (one, then, otherwise)
+        }
+        _ => return None,
+    };
+    Some(Meaning::Choice { when, then, otherwise })
 }
 
 pub(super) fn scaled(own: &mut Importer<'_>, value: Meaning, by: f64) -> Lowered<Meaning> {

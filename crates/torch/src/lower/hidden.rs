@@ -11,13 +11,18 @@ use crate::whole::{Whole, WholeKind};
 
 /// A value that hides: where it does not, and what it is there.
 pub(crate) fn hiding(value: &Meaning) -> Option<(Whole, Finite)> {
-    match value {
-        Meaning::Choice { when, then, otherwise } if hides(*otherwise) && !hides(*then) => {
-            Some((when.clone(), Finite::Number(*then)))
+    let of = |when: &Whole, [then, otherwise]: [f64; 2]| match [then, otherwise].map(hides) {
+        [false, true] => Some((when.clone(), Finite::Number(then))),
+        [true, false] => {
+            Some((when.each(WholeKind::Truth, IndexExpr::is_zero), Finite::Number(otherwise)))
         }
-        Meaning::Choice { when, then, otherwise } if hides(*then) && !hides(*otherwise) => {
-            let seen = when.each(WholeKind::Truth, IndexExpr::is_zero);
-            Some((seen, Finite::Number(*otherwise)))
+        _ => None,
+    };
+    match value {
+        Meaning::Choice { when, then, otherwise } => of(when, [*then, *otherwise]),
+        Meaning::Whole(whole) => {
+            let (when, then, otherwise) = whole.one_of_two()?;
+            of(&when, [then, otherwise])
         }
         Meaning::Hidden(hidden) => Some((hidden.seen.clone(), hidden.finite.clone())),
         _ => None,
