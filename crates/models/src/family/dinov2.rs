@@ -14,7 +14,7 @@ use super::image::{Patches, no_text, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token;
-use super::vit::row;
+use super::vit::{behind, row};
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -105,7 +105,7 @@ fn build(
     let e = &mut *embeddings;
     let x = patches.embed(e, pixels, grid, &c)?;
     let x = tokens(e, x)?;
-    let x = with_token(e, "cls_token", Poly::one(), &c, x)?;
+    let x = behind(e, "cls_token", Poly::one(), &c, x)?;
     if mask_token {
         // Stands for patches that are hidden, and none is.
         row(e, "mask_token", Poly::one(), &c)?;
@@ -118,7 +118,7 @@ fn build(
         let part = |start: Poly, len: Poly| Rearrange::Slice { axis: "n".into(), start, len };
         let first = e.rearrange(x, part(Poly::zero(), Poly::one()))?;
         let rest = e.rearrange(x, part(Poly::one(), count - Poly::one()))?;
-        let rest = with_token(e, "register_tokens", registers.into(), &c, rest)?;
+        let rest = behind(e, "register_tokens", registers.into(), &c, rest)?;
         x = e.concat(first, rest, "n")?;
     }
     drop(embeddings);
@@ -193,13 +193,6 @@ fn names(scope: &str) -> Names {
             names.join(&maps.each_ref().map(String::as_str), &format!("{mlp}.weights_in.{kind}"));
     }
     names
-}
-
-/// `x` behind the rows of a parameter, the same for every item.
-fn with_token(g: &mut Graph, name: &str, n: Poly, c: &Poly, x: Var) -> Result<Var, Problem> {
-    let token = row(g, name, n, c)?;
-    let token = g.rearrange(token, Rearrange::Expand { axis: "b".into() })?;
-    Ok(g.concat(token, x, "n")?)
 }
 
 /// Scores from the first token and the mean of the tokens of patches, of which so many stand behind others.

@@ -163,14 +163,19 @@ fn positioned(
 ) -> Result<Var, Problem> {
     let mut x = x;
     for name in tokens.iter().rev() {
-        let token = row(g, name, Poly::one(), c)?;
-        let token = g.rearrange(token, Rearrange::Expand { axis: "b".into() })?;
-        x = g.concat(token, x, "n")?;
+        x = behind(g, name, Poly::one(), c, x)?;
     }
     let count = Poly::from(grid[0]) * Poly::from(grid[1]) + Poly::from(tokens.len() as u64);
     let positions = row(g, "position_embeddings", count, c)?;
     let sum = g.add("add_positions", x, positions)?;
     Ok(g.mark(sum, Role::PositionSum))
+}
+
+/// `x` behind `n` rows of a parameter, the same for every item.
+pub(super) fn behind(g: &mut Graph, name: &str, n: Poly, c: &Poly, x: Var) -> Result<Var, Problem> {
+    let rows = row(g, name, n, c)?;
+    let rows = g.rearrange(rows, Rearrange::Expand { axis: "b".into() })?;
+    Ok(g.concat(rows, x, "n")?)
 }
 
 /// A parameter `[1, n, c]` as `[n, c]`.
