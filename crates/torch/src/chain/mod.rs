@@ -566,6 +566,7 @@ fn masked(
 
 /// Whether a condition of those that must all hold for a pair asks for nothing of its key.
 fn hides_rows(seen: &IndexExpr, keys: &[usize]) -> bool {
+    let asks_nothing = || seen.as_size().is_none() && keys.iter().all(|key| !seen.uses(*key));
     match seen {
         IndexExpr::And(both) | IndexExpr::Product(both) => {
             both.iter().any(|one| hides_rows(one, keys))
@@ -576,9 +577,24 @@ fn hides_rows(seen: &IndexExpr, keys: &[usize]) -> bool {
         IndexExpr::IsZero(inner) => match &**inner {
             IndexExpr::IsZero(twice) => hides_rows(twice, keys),
             IndexExpr::Or(both) => both.iter().any(|one| hides_rows(&one.is_zero(), keys)),
-            one => one.as_size().is_none() && keys.iter().all(|key| !one.uses(*key)),
+            IndexExpr::Sum { .. }
+            | IndexExpr::Position(_)
+            | IndexExpr::Lookup { .. }
+            | IndexExpr::Product(_)
+            | IndexExpr::FloorDiv(_)
+            | IndexExpr::Mod(_)
+            | IndexExpr::IsPositive(_)
+            | IndexExpr::And(_)
+            | IndexExpr::Choose(_) => asks_nothing(),
         },
-        one => one.as_size().is_none() && keys.iter().all(|key| !one.uses(*key)),
+        IndexExpr::Sum { .. }
+        | IndexExpr::Position(_)
+        | IndexExpr::Lookup { .. }
+        | IndexExpr::FloorDiv(_)
+        | IndexExpr::Mod(_)
+        | IndexExpr::IsPositive(_)
+        | IndexExpr::Or(_)
+        | IndexExpr::Choose(_) => asks_nothing(),
     }
 }
 
