@@ -430,6 +430,8 @@ CASES = [
          "chunked_attention"]), (9, 10), dtype="bfloat16"),
     Case("llama4_text_published", "Llama4ForCausalLM", LLAMA4 | dict(num_hidden_layers=5, no_rope_layer_interval=2,
          attn_temperature_tuning=False, num_experts_per_tok=3, head_dim=6), (8, 7), published=unchanged),
+    Case("llama4_text_left_padded", "Llama4ForCausalLM", LLAMA4 | dict(num_hidden_layers=3, attention_chunk_size=4,
+         no_rope_layers=[1, 0, 1]), (13, 7, 10), padded_left=True),
     Case("llama4_text_dense", "Llama4TextModel", LLAMA4 | dict(moe_layers=[], floor_scale=3, num_hidden_layers=3,
          no_rope_layers=[1, 0, 1]), (6, 13)),
     Case("modernbert_masked_lm", "ModernBertForMaskedLM", MODERNBERT, (13, 9), published=unchanged),

@@ -1,8 +1,8 @@
 //! What causal decoders have in common: who sees whom, the cache, what stands on them.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::Rearrange;
-use opledger_ir::{Axis, Cached, Graph, Mask, Reach, Scope, SizeRole, Var};
+use opledger_ir::ops::{IndexMap, Rearrange};
+use opledger_ir::{Axis, Cached, Graph, GraphError, IndexExpr, Mask, Reach, Scope, SizeRole, Var};
 use opledger_nn::{Attended, Linear, LinearConfig, NnError};
 
 use super::checks::classes;
@@ -185,8 +185,12 @@ pub(super) fn causal_masks(
                 .to_owned();
         return Err(ConfigError::Request { origin: keys.origin(), problem }.into());
     }
-    let mask = |reach: &Option<Reach<u64>>| match (causal, reach) {
+    let mut mask = |reach: &Option<Reach<u64>>| match (causal, reach) {
         (true, reach) => {
+            if let (Some(Reach::Chunk(chunk)), Some(visible)) = (reach, keep) {
+                let keep = Some(padded_chunks(g, visible, &offset, *chunk)?);
+                return Ok(Mask { offset: Some(offset.clone()), reach: None, keep });
+            }
             let reach = reach.map(|reach| reach.map(|size| Poly::from(*size)));
             Ok(Mask { offset: Some(offset.clone()), reach, keep })
         }
@@ -200,7 +204,26 @@ pub(super) fn causal_masks(
             Err(keys.contradiction("is_causal", "attention_chunk_size", why).into())
         }
     };
-    reaches.iter().map(mask).collect()
+    reaches.iter().map(&mut mask).collect()
+}
+
+/// Which pairs `[b, n, m]` lie in one chunk and have a visible key, where `visible [b, n]` says of each
+/// token whether it is no padding: the chunks of an item begin with its first token that is none.
+fn padded_chunks(g: &mut Graph, visible: Var, first: &Poly, chunk: u64) -> Result<Var, GraphError> {
+    let begin = g.arg_max(visible, "n")?;
+    let [item, query, key] = [0, 1, 2].map(IndexExpr::Position);
+    let looked_up = |operand, at: &[&IndexExpr]| IndexExpr::Lookup {
+        operand,
+        at: at.iter().map(|at| (*at).clone()).collect(),
+    };
+    let begin_of_item = looked_up(1, &[&item]);
+    let chunk_of = |at: &IndexExpr| at.minus(&begin_of_item).floor_div(&IndexExpr::size(chunk));
+    let query = query.plus(&IndexExpr::size(first.clone()));
+    let together = chunk_of(&query).minus(&chunk_of(&key)).is_zero();
+    let value = looked_up(0, &[&item, &key]).and(&together);
+    let tokens = Poly::from("n");
+    let axes = vec!["b".into(), "n".into(), Axis::new("m", first + &tokens)];
+    g.record("chunks", IndexMap { axes, value, truth: true }, &[visible, begin])
 }
 
 /// What is kept of earlier tokens, as inputs of an attention.

@@ -76,7 +76,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         scopes: ["transformer", "wte", "h", "ln_f"],
         vocabulary,
         kinds: vec![kind(None), kind(Some(window))],
-        pattern: LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers },
+        pattern: LayerOrder::kinds(SYMBOLS, layers),
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {
             positions: Some(Positions { scope: "wpe", positions, before: 0 }),

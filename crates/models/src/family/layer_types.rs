@@ -48,7 +48,7 @@ pub(super) fn full_and_windows(
         }
         Some(_) => return Err(keys.unsupported(key, "a type for each layer")),
     };
-    Ok((kinds.into(), LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers }))
+    Ok((kinds.into(), LayerOrder::kinds(SYMBOLS, layers)))
 }
 
 /// Layers with experts, kind 0, behind so many without, kind 1: as many as a key says, or `default`.
@@ -71,7 +71,7 @@ pub(super) fn sparse_and_dense(layers: Vec<usize>) -> (Vec<KindOf>, LayerOrder) 
     match without as u64 {
         0 => (vec![sparse], LayerOrder::Uniform(count)),
         all if all == count => (vec![dense], LayerOrder::Uniform(count)),
-        _ => (vec![sparse, dense], LayerOrder::Kinds { symbols: SPARSE.to_vec(), layers }),
+        _ => (vec![sparse, dense], LayerOrder::kinds(SPARSE, layers)),
     }
 }
 

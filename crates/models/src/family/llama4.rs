@@ -1,10 +1,8 @@
 //! Llama 4 (Meta 2025): of four layers three turn their heads and see chunks of keys, and one sees all and
 //! turns nothing; experts whose inputs are weighted, in every layer or in every other. Named as in the
 //! `transformers` library.
-//!
-//! The library begins the chunks of a text that is padded on the left with its first token; here they begin
-//! with the first place.
 
+use opledger_dims::Symbol;
 use opledger_ir::Reach;
 use opledger_nn::{ExpertWeights, NormConfig, RopePairs, Routing, Temperature};
 use serde_json::Value;
@@ -124,27 +122,18 @@ fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder
 
 /// What the number of layers of a kind is called: by what they see, by their experts where some have none,
 /// and by whether their heads turn where that does not follow from what they see.
-fn symbol([full, still, dense]: Traits, of_experts: bool, turns: bool) -> &'static str {
-    match (full, of_experts.then_some(dense), turns.then_some(still)) {
-        (false, None, None) => "l_chunk",
-        (true, None, None) => "l_full",
-        (false, Some(false), None) => "l_chunk_sparse",
-        (false, Some(true), None) => "l_chunk_dense",
-        (true, Some(false), None) => "l_full_sparse",
-        (true, Some(true), None) => "l_full_dense",
-        (false, None, Some(false)) => "l_chunk_rope",
-        (false, None, Some(true)) => "l_chunk_nope",
-        (true, None, Some(false)) => "l_full_rope",
-        (true, None, Some(true)) => "l_full_nope",
-        (false, Some(false), Some(false)) => "l_chunk_rope_sparse",
-        (false, Some(true), Some(false)) => "l_chunk_rope_dense",
-        (false, Some(false), Some(true)) => "l_chunk_nope_sparse",
-        (false, Some(true), Some(true)) => "l_chunk_nope_dense",
-        (true, Some(false), Some(false)) => "l_full_rope_sparse",
-        (true, Some(true), Some(false)) => "l_full_rope_dense",
-        (true, Some(false), Some(true)) => "l_full_nope_sparse",
-        (true, Some(true), Some(true)) => "l_full_nope_dense",
-    }
+fn symbol([full, still, dense]: Traits, of_experts: bool, turns: bool) -> Symbol {
+    let part = |shown: bool, of: bool, [yes, no]: [&'static str; 2]| match (shown, of) {
+        (false, _) => "",
+        (true, true) => yes,
+        (true, false) => no,
+    };
+    let parts = [
+        part(true, full, ["l_full", "l_chunk"]),
+        part(turns, still, ["_nope", "_rope"]),
+        part(of_experts, dense, ["_dense", "_sparse"]),
+    ];
+    parts.concat().into()
 }
 
 /// Tokens of a chunk.

@@ -157,11 +157,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let wanted = [has(FULL), has(WINDOW)];
     let plan = match later.is_empty() {
         true => None,
-        false => Some(
-            LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers: later.to_vec() }
-                .plan(r)
-                .after(1),
-        ),
+        false => Some(LayerOrder::kinds(SYMBOLS, later.to_vec()).plan(r).after(1)),
     };
     let layer = |kind: usize, residual: Residual| LayerConfig {
         attention: AttentionConfig {

@@ -19,7 +19,7 @@ pub(super) enum LayerOrder {
     /// Layers of several kinds.
     Kinds {
         /// What the number of layers of each kind is called.
-        symbols: Vec<&'static str>,
+        symbols: Vec<Symbol>,
         /// The kind of each layer.
         layers: Vec<usize>,
     },
@@ -65,6 +65,11 @@ pub(super) struct DeclaredRun<T> {
 }
 
 impl LayerOrder {
+    /// Layers of several kinds, by what the number of each kind is called and the kind of each layer.
+    pub(super) fn kinds(symbols: &[&str], layers: Vec<usize>) -> LayerOrder {
+        LayerOrder::Kinds { symbols: symbols.iter().copied().map(Symbol::from).collect(), layers }
+    }
+
     /// Gives sizes to the symbols of numbers of layers, and decides how the layers are recorded.
     pub(super) fn plan(&self, r: &mut Recorder) -> LayerPlan {
         let mut equal = |kind, all| {
@@ -83,7 +88,7 @@ impl LayerOrder {
         let times = layers.len() / stride;
         let total = |r: &mut Recorder, kind: usize| {
             let number = layers.iter().filter(|own| **own == kind).count() as u64;
-            r.size(symbols[kind], number)
+            r.size(&symbols[kind], number)
         };
         if times < 2 {
             let mut runs = runs(layers, 0);
@@ -105,7 +110,7 @@ impl LayerOrder {
             run.count = if alone && !rest.contains(&run.kind) && owner != Some(run.kind) {
                 // All of the kind, so many in each group.
                 total(r, run.kind);
-                Some(each(r, symbols[run.kind], &groups, run.len))
+                Some(each(r, &symbols[run.kind], &groups, run.len))
             } else {
                 (run.len > 1).then(|| Poly::from(run.len))
             };
@@ -158,11 +163,11 @@ fn fill(runs: &mut [Run], mut all: impl FnMut(usize) -> Poly) {
 }
 
 /// How many layers of a kind every group has, by which all of the kind are defined.
-fn each(r: &mut Recorder, whole: &str, groups: &Poly, len: u64) -> Poly {
+fn each(r: &mut Recorder, whole: &Symbol, groups: &Poly, len: u64) -> Poly {
     let taken = |symbol: &str| r.sizes.get(&Symbol::from(symbol)).is_some();
     let names = std::iter::once("each".to_owned()).chain((2..).map(|i| format!("each_{i}")));
     let symbol = names.into_iter().find(|name| !taken(name)).unwrap_or_default();
-    let each = r.size(&symbol, len);
+    let each = r.size(&*symbol, len);
     if let Some(groups) = groups.as_symbol() {
         let factors = [groups.clone(), Symbol::from(&*symbol)];
         r.graph.define(Definition::Product { whole: whole.into(), factors });
@@ -243,8 +248,7 @@ mod tests {
     /// A graph in which a full layer adds a parameter and one with a window scales as well; with the sizes.
     fn graph(layers: &[usize]) -> (Graph, Binding) {
         let mut r = Recorder::new("test");
-        let plan =
-            LayerOrder::Kinds { symbols: SYMBOLS.to_vec(), layers: layers.to_vec() }.plan(&mut r);
+        let plan = LayerOrder::kinds(SYMBOLS, layers.to_vec()).plan(&mut r);
         let g = &mut r.graph;
         let x = g.input("x", ["c"]).unwrap();
         let stack = plan

@@ -24,8 +24,8 @@ impl Recorder {
     }
 
     /// A symbol of a size.
-    pub(crate) fn size(&mut self, symbol: &str, value: u64) -> Poly {
-        let symbol = Symbol::from(symbol);
+    pub(crate) fn size(&mut self, symbol: impl Into<Symbol>, value: u64) -> Poly {
+        let symbol = symbol.into();
         self.sizes.set(&symbol, value);
         symbol.into()
     }

@@ -29,10 +29,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         kv_heads: Some(4),
         base: 2e6,
         kinds: vec![KindOf::default(), KindOf { rotation: Rotation::None, ..KindOf::default() }],
-        pattern: Some(LayerOrder::Kinds {
-            symbols: vec!["l_rope", "l_nope"],
-            layers: layers(keys)?,
-        }),
+        pattern: Some(LayerOrder::kinds(&["l_rope", "l_nope"], layers(keys)?)),
         tied: true,
         ..Variant::default()
     };
