@@ -24,7 +24,8 @@ struct Case {
     folder: PathBuf,
     config: Config,
     inputs: Vec<(String, Tensor<i64>)>,
-    pixels: Option<Tensor<f32>>,
+    /// Images and sounds.
+    reals: Vec<(String, Tensor<f32>)>,
     expected: Vec<(String, Tensor<f64>)>,
     generated: Vec<i64>,
     metadata: std::collections::HashMap<String, String>,
@@ -42,7 +43,7 @@ fn read(folder: &Path) -> Case {
         folder: folder.to_owned(),
         config: read_config(folder).unwrap(),
         inputs: Vec::new(),
-        pixels: None,
+        reals: Vec::new(),
         expected: Vec::new(),
         generated: Vec::new(),
         metadata: header.metadata().clone().unwrap(),
@@ -56,7 +57,8 @@ fn read(folder: &Path) -> Case {
                 case.expected.push((output.to_owned(), tensor));
             }
             (Dtype::F32, None) => {
-                case.pixels = Some(Tensor::new(shape, numbers(data, f32::from_le_bytes)).unwrap());
+                let tensor = Tensor::new(shape, numbers(data, f32::from_le_bytes)).unwrap();
+                case.reals.push((name.to_owned(), tensor));
             }
             (Dtype::I64, None) => {
                 let tensor = Tensor::new(shape, numbers(data, i64::from_le_bytes)).unwrap();
@@ -115,11 +117,11 @@ impl Case {
                 binding.set("b", ids.shape()[0]).set(symbol, ids.shape()[1]);
             }
         }
-        if self.input("decoder_input_ids").is_some() {
-            binding.set("m", self.input("input_ids").unwrap().shape()[1]);
+        if let (Some(ids), Some(_)) = (self.input("input_ids"), self.input("decoder_input_ids")) {
+            binding.set("m", ids.shape()[1]);
         }
-        if let Some(pixels) = &self.pixels {
-            binding.set("b", pixels.shape()[0]);
+        for (_, values) in &self.reals {
+            binding.set("b", values.shape()[0]);
         }
         binding
     }
@@ -136,10 +138,7 @@ impl Case {
         let takes = |name: &str| model.graph.nodes().iter().any(|node| node.path == name);
         let inputs = self.inputs.iter().filter(|(name, _)| takes(name));
         let feeds = inputs.fold(feeds, |f, (name, ids)| f.with(name, Value::Index(ids.clone())));
-        match &self.pixels {
-            Some(pixels) => feeds.with("pixel_values", pixels.clone()),
-            None => feeds,
-        }
+        self.reals.iter().fold(feeds, |f, (name, values)| f.with(name, values.clone()))
     }
 
     /// Holds the results of an interpreter against the library's, and its ledger against the formulas.
@@ -219,8 +218,15 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
             let (rows, width) = (rows.at(binding).unwrap(), last(0).at(binding).unwrap());
             inside += &rows + rows.clone() / width * last(2).at(binding).unwrap();
         } else {
-            let macs = graph.node_cost(node).part(Part::Contraction);
-            let macs = macs[Class::Mul].at(binding).unwrap();
+            let macs = if let Op::Convolution(_) = node.op {
+                // Taps that fall on padding as well.
+                let weight = graph.operand_shapes(node)[1];
+                let taps = weight.elements() * node.shape.elements();
+                taps.at(binding).unwrap() / weight.axes[0].size.at(binding).unwrap()
+            } else {
+                let macs = graph.node_cost(node).part(Part::Contraction);
+                macs[Class::Mul].at(binding).unwrap()
+            };
             // Attention with several biases is recorded as the chain that defines it.
             let of_chain = [".scores", ".context"].iter().any(|end| node.path.ends_with(end));
             *if of_chain { &mut inside } else { &mut outside } += macs;
@@ -302,8 +308,9 @@ fn products_of_published_models_are_those_that_pytorch_counts() {
         if graph.size_of(SizeRole::Tokens).is_some() {
             sizes.set("n", tokens);
         }
-        if graph.size_of(SizeRole::Memory).is_some() {
-            sizes.set("m", tokens);
+        let source = graph.size_of(SizeRole::Memory);
+        if let Some(m) = source.filter(|m| sizes.get(m).is_none()) {
+            sizes.set(m, tokens);
         }
         let sizes = graph.complete(&sizes).unwrap();
         let (outside, inside) = contractions(graph, &sizes);
@@ -399,14 +406,13 @@ fn an_encoder_and_a_decoder_generate_with_a_cache() {
     let pairs = cases().into_iter().filter(|case| case.input("decoder_input_ids").is_some());
     for case in pairs.filter(|case| !case.generated.is_empty()) {
         let whole = case.model(&Request::default());
-        let feeds = case.feeds_of_weights(&whole, &whole.binding.clone().with("b", 1).with("m", 1));
-        let ids = |ids: &[i64]| Value::Index(Tensor::new(&[1, ids.len()], ids.to_vec()).unwrap());
-        let length = case.prompt_length();
-        let source = case.input("input_ids").unwrap().data()[..length].to_vec();
+        let (name, source, length) = case.source();
+        let one = whole.binding.clone().with("b", 1).with("m", length);
+        let feeds = case.feeds_of_weights(&whole, &one);
 
         let encoder = case.model(&Request { source: true, ..Request::default() });
         let sizes = encoder.binding.clone().with("b", 1).with("m", length);
-        let own = feeds.clone().with("input_ids", ids(&source));
+        let own = feeds.clone().with(&name, source);
         let own = own.taken_by(&encoder.graph, &encoder.graph.complete(&sizes).unwrap()).unwrap();
         let once = Fast::new().unwrap().run(&encoder.graph, &sizes, &own).unwrap();
         let theorem = compare(&encoder.graph, &once.binding, &once.ledger, "encoder").unwrap();
@@ -469,6 +475,20 @@ fn the_parts_of_a_pair_cost_what_the_pair_costs() {
 }
 
 impl Case {
+    /// What the encoder of a pair is given of the first item: its name, and how many tokens it takes.
+    fn source(&self) -> (String, Value<f32>, usize) {
+        if let Some((name, sounds)) = self.reals.first() {
+            let [_, strengths, frames] = sounds.shape() else { panic!("{name} is no sound") };
+            let first = sounds.data()[..strengths * frames].to_vec();
+            let sound = Tensor::new(&[1, *strengths, *frames], first).unwrap();
+            return (name.clone(), Value::Real(sound), frames / 2);
+        }
+        let length = self.prompt_length();
+        let ids = self.input("input_ids").unwrap().data()[..length].to_vec();
+        let ids = Tensor::new(&[1, length], ids).unwrap();
+        ("input_ids".to_owned(), Value::Index(ids), length)
+    }
+
     /// The tokens of the first item that are no padding.
     fn prompt_length(&self) -> usize {
         let ids = self.input("input_ids").unwrap();

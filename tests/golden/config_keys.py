@@ -23,7 +23,7 @@ FAMILIES = [
     "electra", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss",
     "gptj", "granite", "llama", "llama4_text", "marian", "mbart", "minimax_m2", "mistral", "mixtral", "modernbert", "mpnet", "mt5", "olmo2", "opt",
     "pegasus", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "roberta", "smollm3", "starcoder2", "swin",
-    "t5", "vit", "xlm-roberta",
+    "t5", "vit", "whisper", "xlm-roberta",
 ]
 # Families whose code stands in that of another.
 CODE = {"gemma3_text": "gemma3", "llama4_text": "llama4"}

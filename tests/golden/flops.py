@@ -4,7 +4,7 @@
 
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
 text of 128 tokens, of an encoder and a decoder over two; those of families of images over one image of the size that
-they were made for. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
+they were made for, of sounds over one sound and a text. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
 no masked pair out, and has nothing for the products of experts.
 """
 
@@ -29,6 +29,7 @@ FAMILIES = [
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
 IMAGES = ["deit", "dinov2", "swin", "vit"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
+SOUNDS = ["whisper"]
 TOKENS = 128
 
 
@@ -52,6 +53,10 @@ def flops(config):
         if config["model_type"] in PAIRS:
             kwargs = {"use_cache": False, "decoder_input_ids": ids}
         kwargs = {"pixel_values": image(config)} if config["model_type"] in IMAGES else {"input_ids": ids} | kwargs
+        if config["model_type"] in SOUNDS:
+            frames = torch.zeros(1, config["num_mel_bins"], 2 * config["max_source_positions"])
+            kwargs = {"input_features": frames, "decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids),
+                      "use_cache": False}
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
         with quiet, FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -73,7 +78,7 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS
+        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS
         if known and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)

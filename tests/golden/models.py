@@ -91,6 +91,7 @@ def draw(model, generator, dtype):
     """Draws every parameter anew, in numbers that `dtype` has: libraries start biases and padding rows at zero."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad and not name.endswith(CORRECTION):  # sines and cosines
+            parameter.data = parameter.to(dtype).float()
             continue
         module = model.get_submodule(name.rpartition(".")[0])
         value = torch.randn(parameter.shape, generator=generator)
@@ -109,7 +110,8 @@ def draw(model, generator, dtype):
 
 
 def inputs(case, config, generator):
-    """Images of the model's size, or a batch of texts padded on the right, or on the left."""
+    """Images of the model's size, sounds of its length with the beginning of a text, or a batch of texts padded on the
+    right, or on the left."""
     if hasattr(config, "image_size"):
         size = config.image_size
         height, width = (size, size) if isinstance(size, int) else size
@@ -118,6 +120,11 @@ def inputs(case, config, generator):
 
     def tokens(*shape):
         return torch.randint(pad + 1, config.vocab_size, shape, generator=generator)
+
+    if hasattr(config, "num_mel_bins"):
+        frames = 2 * config.max_source_positions
+        made = {"input_features": torch.randn(2, config.num_mel_bins, frames, generator=generator)}
+        return made | ({"decoder_input_ids": tokens(2, case.decoder_length)} if case.decoder_length else {})
 
     mask = (torch.arange(longest)[None, :] < torch.tensor(case.lengths)[:, None]).long()
     mask = mask.flip(1) if case.padded_left else mask
@@ -144,7 +151,7 @@ def load(case, folder, dtype):
 
 def forward(model, given):
     floats = {name: x.to(model.dtype) if x.is_floating_point() else x for name, x in given.items()}
-    kwargs = {} if "pixel_values" in given else {"use_cache": False}
+    kwargs = {"use_cache": False} if {"input_ids", "decoder_input_ids"} & set(given) else {}
     if model.config.model_type in ENCODERS:
         kwargs = {}
     result = model(**floats, **kwargs)
@@ -156,9 +163,10 @@ def generate(model, prompt, new=8):
     model.generation_config.eos_token_id = model.generation_config.forced_eos_token_id = None
     runs = []
     for use_cache in (True, False):
-        run = model.generate(
-            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=new, do_sample=False, pad_token_id=0,
-            use_cache=use_cache, return_dict_in_generate=True, output_logits=True,
+        # That of Whisper's class cuts sounds and asks for languages before it does the same.
+        run = transformers.GenerationMixin.generate(
+            model, prompt, attention_mask=torch.ones(prompt.shape[:2], dtype=torch.long), max_new_tokens=new,
+            do_sample=False, pad_token_id=0, use_cache=use_cache, return_dict_in_generate=True, output_logits=True,
         )
         first, second = torch.stack(run.logits).topk(2).values.unbind(-1)
         assert (first - second).min() > 1e-3, "two tokens are nearly equally likely"
@@ -262,7 +270,8 @@ def write(case, root):
         made_in_double(exact)
         expected = forward(exact, given)
         if exact.can_generate() and getattr(config, "is_causal", True):
-            expected["generated"] = generate(exact, given["input_ids"][:1, : case.lengths[0]])
+            prompt = given["input_ids"][:, : case.lengths[0]] if "input_ids" in given else given["input_features"]
+            expected["generated"] = generate(exact, prompt[:1].double() if prompt.is_floating_point() else prompt[:1])
         macs, attention = count(exact, given)
         with Evaluations() as evaluations:
             forward(exact, given)

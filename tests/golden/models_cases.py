@@ -166,6 +166,11 @@ LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
 YARN_OF_ALL = YARN | dict(mscale=0.7, mscale_all_dim=0.4, truncate=False, original_max_position_embeddings=48)
 TIED = dict(tie_word_embeddings=True)
+WHISPER = dict(
+    vocab_size=61, num_mel_bins=5, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3,
+    decoder_attention_heads=3, encoder_ffn_dim=40, decoder_ffn_dim=28, max_source_positions=6, max_target_positions=20,
+    decoder_start_token_id=0, pad_token_id=0, bos_token_id=1, eos_token_id=2, begin_suppress_tokens=None,
+)
 VIT = dict(
     image_size=[30, 25], patch_size=5, num_channels=3, hidden_size=20, num_hidden_layers=2, num_attention_heads=5,
     intermediate_size=36,
@@ -462,6 +467,13 @@ CASES = [
          num_key_value_heads=2, rope_parameters=PARTIAL | dict(partial_rotary_factor=0.75)), (6, 8)),
     Case("starcoder2_window", "Starcoder2ForCausalLM", LLAMA | TIED | dict(sliding_window=3), (8, 5)),
     Case("starcoder2_plain", "Starcoder2ForCausalLM", LLAMA | dict(use_bias=False, hidden_act="gelu"), dtype="float16"),
+    Case("whisper_base", "WhisperModel", WHISPER | dict(decoder_attention_heads=6, decoder_layers=3, num_mel_bins=7,
+         max_source_positions=9), decoder_length=6),
+    Case("whisper_scores", "WhisperForConditionalGeneration", WHISPER, decoder_length=5, dtype="float16"),
+    Case("whisper_apart", "WhisperForConditionalGeneration", WHISPER | dict(activation_function="relu", encoder_layers=1,
+         decoder_layers=1, tie_word_embeddings=False), decoder_length=3),
+    Case("whisper_classes", "WhisperForAudioClassification", WHISPER | dict(classifier_proj_size=10, num_labels=3,
+         max_source_positions=4)),
     Case("vit_pooler", "ViTModel", VIT),
     Case("vit_classes", "ViTForImageClassification", VIT | dict(image_size=[30, 26], qkv_bias=False, num_labels=7)),
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),

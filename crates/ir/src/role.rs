@@ -16,6 +16,8 @@ pub enum Role {
     Positions,
     /// An input of pixels.
     Image,
+    /// An input of the strengths of frequencies of a sound.
+    Sound,
     /// An input of 0 (hidden) and 1 (visible).
     Visible,
     /// An input of what is kept of earlier tokens.

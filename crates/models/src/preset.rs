@@ -216,6 +216,13 @@ files! {
     "vit-l32",
     "vit-s16",
     "vit-ti16",
+    "whisper-base",
+    "whisper-large-v2",
+    "whisper-large-v3",
+    "whisper-large-v3-turbo",
+    "whisper-medium",
+    "whisper-small",
+    "whisper-tiny",
     "xlm-roberta-base",
 }
 

@@ -27,6 +27,7 @@
 
 mod attention;
 mod bert;
+mod convolution;
 mod disentangled;
 mod dropout;
 mod embedding;
@@ -55,6 +56,7 @@ pub use attention::{
     MultiheadAttention, Origin, Temperature, Weights,
 };
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
+pub use convolution::{Convolution, ConvolutionConfig};
 pub use disentangled::{DisentangledAttention, DisentangledConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::Embedding;

@@ -70,6 +70,7 @@ fn of_role(role: Role) -> Option<Share> {
         | Role::Segments
         | Role::Positions
         | Role::Image
+        | Role::Sound
         | Role::Visible
         | Role::Cache(_) => None,
     }

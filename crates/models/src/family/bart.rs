@@ -6,15 +6,17 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Rearrange, Source};
 use opledger_ir::{Axis, Graph, Mask, SizeRole, Var};
 use opledger_nn::{
-    Attend, AttentionConfig, DecoderLayer, Embedding, EncoderLayer, FeedForwardConfig,
-    FeedForwardNames, LayerConfig, LayerNames, LearnedPositions, LmHead, NnError, Norm, NormConfig,
-    Origin, Residual,
+    Attend, DecoderLayer, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError,
+    Norm, NormConfig, Residual,
 };
 
 use super::causal::{Kept, cached, causal_masks, causal_sizes, first_position, logits};
 use super::checks::{classes, head, multiple, no_past, same};
 use super::heads::answer;
-use super::pairs::{First, attended, moved_on, source_heads, text_classes, unpadded};
+use super::pairs::{
+    CROSS, First, decode, decoder_layer, encoder_layer, moved_on, source_heads, text_classes,
+    unpadded,
+};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
@@ -60,9 +62,6 @@ enum Positions {
     /// Sines and cosines, which training leaves alone.
     Sinusoids,
 }
-
-/// A decoder layer's attention to the encoder's result.
-const CROSS: &str = "encoder_attn";
 
 /// Rows of a learned table that stand before the first position.
 const BEFORE: u64 = 2;
@@ -249,23 +248,9 @@ fn build(
     r.names = names(class, variant.positions);
 
     let Sizes { c, v, .. } = &sizes;
-    let layer = |stack: usize, names| {
-        let [h, ff, _] = sizes.stacks[stack].clone();
-        LayerConfig {
-            attention: AttentionConfig {
-                origin: Origin::Library,
-                ..AttentionConfig::new(c.clone(), h.clone())
-            },
-            feed_forward: FeedForwardConfig {
-                activation,
-                names: FeedForwardNames::new("fc1", "fc2"),
-                ..FeedForwardConfig::new(c.clone(), ff)
-            },
-            residual: variant.residual,
-            memory_heads: request.past && class != Class::Causal,
-            names,
-            ..LayerConfig::new(c.clone(), h, 1)
-        }
+    let layer = |stack: usize| {
+        let [h, ff, _] = &sizes.stacks[stack];
+        encoder_layer(c, [h, ff], activation, variant.residual)
     };
     let stack = |g: &mut Graph, words: &Embedding, first: Poly| -> Result<Stack, NnError> {
         let table = |g: &mut Graph| match variant.positions {
@@ -291,10 +276,7 @@ fn build(
             last_norm: norm("layer_norm", variant.residual == Residual::PreNorm)?,
         })
     };
-    let decoder_names = || {
-        let norms = ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"];
-        LayerNames::decoder("self_attn", CROSS, "", norms)
-    };
+    let of_decoder = decoder_layer(layer(1), request);
 
     let g = &mut r.graph;
     if class == Class::Causal {
@@ -307,7 +289,8 @@ fn build(
         let stack = stack(m, &words, first_position(request))?;
         let [h, _, l] = &sizes.stacks[1];
         let layers = m.repeated("layers", l.clone());
-        let layer = DecoderLayer::new(&mut m.enter(&layers), &layer(1, decoder_names()))?;
+        let config = LayerConfig { memory_heads: false, ..of_decoder };
+        let layer = DecoderLayer::new(&mut m.enter(&layers), &config)?;
         let x = stack.embed(m, ids)?;
         let kept = Kept::heads(Axis::new("h", h), "e".into());
         let x = m.repeat(&layers, x, |g, x| {
@@ -336,18 +319,16 @@ fn build(
         true => Some(g.input_mask("attention_mask", ["b", source])?),
         false => None,
     };
-    let padding = || keep.map_or_else(Mask::none, |keep| Mask::none().keeping(keep));
+    let padding = Mask { keep, ..Mask::none() };
     let words = Embedding::new(&mut g.scope("model.shared"), v.clone(), c.clone())?;
     let encode = |g: &mut Graph, ids: Var| -> Result<Var, Problem> {
         let mut scope = g.scope("model.encoder");
         let m = &mut *scope;
         let encoder = stack(m, &words, Poly::zero())?;
         let layers = m.repeated("layers", sizes.stacks[0][2].clone());
-        let norms = ["self_attn_layer_norm", "final_layer_norm"];
-        let names = LayerNames::encoder("self_attn", "", norms);
-        let encoder_layer = EncoderLayer::new(&mut m.enter(&layers), &layer(0, names))?;
+        let layer = EncoderLayer::new(&mut m.enter(&layers), &layer(0))?;
         let x = encoder.embed(m, ids)?;
-        let x = m.repeat(&layers, x, |g, x| encoder_layer.forward(g, x, padding()))?;
+        let x = m.repeat(&layers, x, |g, x| layer.forward(g, x, padding.clone()))?;
         Ok(encoder.end(m, x)?)
     };
     let memory = ids.map(|ids| encode(g, ids)).transpose()?;
@@ -358,7 +339,7 @@ fn build(
     if let (true, Some(memory)) = (request.source, memory) {
         let mut scope = g.scope("model.decoder");
         let layers = scope.repeated("layers", depth.clone());
-        let maps = layer(1, decoder_names()).keys_and_values(&mut scope.enter(&layers))?;
+        let maps = of_decoder.keys_and_values(&mut scope.enter(&layers))?;
         return source_heads(&mut scope, (&layers, CROSS), &maps, memory);
     }
     let targets = match (source, ids) {
@@ -366,22 +347,14 @@ fn build(
         _ => token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?,
     };
     causal_sizes(g, request);
-    let past = first_position(request);
     let mut scope = g.scope("model.decoder");
     let m = &mut *scope;
-    let decoder = stack(m, &words, past.clone())?;
+    let decoder = stack(m, &words, first_position(request))?;
     let layers = m.repeated("layers", depth.clone());
-    let layer = DecoderLayer::new(&mut m.enter(&layers), &layer(1, decoder_names()))?;
+    let layer = DecoderLayer::new(&mut m.enter(&layers), &of_decoder)?;
     let x = decoder.embed(m, targets)?;
     let kept = Kept::heads(Axis::new("h", h), "e".into());
-    let x = m.repeat(&layers, x, |g, x| {
-        let memory = attended(g, memory, (CROSS, &kept))?;
-        cached(g, request, (&layers, "self_attn", &kept), |g, earlier| {
-            let mask = Mask { offset: Some(past), ..Mask::none() };
-            let call = Attend { mask, past: earlier, ..Attend::default() };
-            layer.forward_with(g, x, memory, call, padding().into())
-        })
-    })?;
+    let x = decode(m, request, (&layers, &layer, &kept), (x, memory), &padding)?;
     let x = decoder.end(m, x)?;
     drop(scope);
     match class {

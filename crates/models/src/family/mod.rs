@@ -50,6 +50,7 @@ mod t5;
 mod tokens;
 mod variant;
 mod vit;
+mod whisper;
 
 use std::collections::BTreeMap;
 
@@ -138,6 +139,7 @@ const FAMILIES: &[Family] = &[
     family("vit", vit::vit),
     family("deit", vit::deit),
     family("swin", swin::build),
+    Family { pair: true, ..family("whisper", whisper::build) },
 ];
 
 /// The values of `model_type` that are supported.

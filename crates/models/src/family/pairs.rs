@@ -1,17 +1,70 @@
 //! What pairs of an encoder and a decoder have in common: the text moved on for the decoder, how the
-//! decoder is given the encoder's result, and heads that read its own. Named as in the `transformers`
-//! library.
+//! decoder is given the encoder's result, its layers, and heads that read its own. Named as in the
+//! `transformers` library.
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, IndexMap, Rearrange};
-use opledger_ir::{Axis, Cached, Graph, GraphError, IndexExpr, Scope, Var};
-use opledger_nn::{KeysAndValues, Linear, LinearConfig};
+use opledger_ir::{Axis, Cached, Graph, GraphError, IndexExpr, Mask, Scope, Var};
+use opledger_nn::{
+    Attend, AttentionConfig, DecoderLayer, FeedForwardConfig, FeedForwardNames, KeysAndValues,
+    LayerConfig, LayerNames, Linear, LinearConfig, Origin, Residual,
+};
 
-use super::causal::Kept;
+use super::causal::{Kept, cached, first_position};
 use super::heads::{classifier, dropped};
 use super::recorder::Problem;
 use super::request::Request;
 use crate::config::{ConfigError, Keys};
+
+/// A decoder layer's attention to the encoder's result.
+pub(super) const CROSS: &str = "encoder_attn";
+
+/// Layers of an encoder, of width `c`, with so many heads and a hidden width, as BART has them.
+pub(super) fn encoder_layer(
+    c: &Poly,
+    [h, ff]: [&Poly; 2],
+    activation: Activation,
+    residual: Residual,
+) -> LayerConfig {
+    let names = LayerNames::encoder("self_attn", "", ["self_attn_layer_norm", "final_layer_norm"]);
+    LayerConfig {
+        attention: AttentionConfig { origin: Origin::Library, ..AttentionConfig::new(c, h) },
+        feed_forward: FeedForwardConfig {
+            activation,
+            names: FeedForwardNames::new("fc1", "fc2"),
+            ..FeedForwardConfig::new(c, ff)
+        },
+        residual,
+        names,
+        ..LayerConfig::new(c, h, 1)
+    }
+}
+
+/// The same of a decoder.
+pub(super) fn decoder_layer(layer: LayerConfig, request: &Request) -> LayerConfig {
+    let norms = ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm"];
+    let names = LayerNames::decoder("self_attn", CROSS, "", norms);
+    LayerConfig { memory_heads: request.past, names, ..layer }
+}
+
+/// The layers of a decoder, each of which attends to the encoder's result, or is given the keys and values
+/// of it that it keeps; of the source, `padding` hides tokens.
+pub(super) fn decode(
+    g: &mut Graph,
+    request: &Request,
+    (layers, layer, kept): (&Scope, &DecoderLayer, &Kept),
+    (x, memory): (Var, Option<Var>),
+    padding: &Mask,
+) -> Result<Var, Problem> {
+    g.repeat(layers, x, |g, x| {
+        let memory = attended(g, memory, (CROSS, kept))?;
+        cached(g, request, (layers, "self_attn", kept), |g, past| {
+            let mask = Mask { offset: Some(first_position(request)), ..Mask::none() };
+            let call = Attend { mask, past, ..Attend::default() };
+            layer.forward_with(g, x, memory, call, padding.clone().into())
+        })
+    })
+}
 
 /// What a decoder begins with that is given the encoder's own text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

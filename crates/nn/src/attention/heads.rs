@@ -113,7 +113,8 @@ impl KeysAndValues {
     ) -> Result<Self, NnError> {
         let mut map = |name: &str, which, width: &Option<_>, to: &[Axis; 2]| {
             let from = vec![Axis::new("c", width.as_ref().unwrap_or(&config.embed_dim))];
-            let linear = config.linear(config.bias, which);
+            let bias = config.bias && (config.key_bias || which != Projection::Key);
+            let linear = config.linear(bias, which);
             Linear::between(&mut g.scope(name), from, to.to_vec(), linear)
         };
         let names = &config.names;

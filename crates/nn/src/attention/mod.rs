@@ -52,6 +52,8 @@ pub struct AttentionConfig {
     pub vdim: Option<Poly>,
     /// Whether the projections of queries, keys and values have biases.
     pub bias: bool,
+    /// Whether that of keys has one too; Whisper's has none.
+    pub key_bias: bool,
     /// Whether heads are projected after they are joined.
     pub out_proj: bool,
     /// Whether that projection has a bias.
@@ -68,6 +70,8 @@ pub struct AttentionConfig {
     pub temperature: Option<Temperature>,
     /// Whether scores are divided by the square root of the head's width; T5 does not.
     pub scaled: bool,
+    /// Whether queries are divided by it in the scores' stead, before they meet any key (Whisper).
+    pub scaled_queries: bool,
     /// What they are multiplied with in its stead (Granite).
     pub scale: Option<f64>,
     /// What scaled scores are kept below, above its negative: `c·tanh(s / c)` (Gemma 2).
@@ -123,6 +127,7 @@ impl AttentionConfig {
             kdim: None,
             vdim: None,
             bias: true,
+            key_bias: true,
             out_proj: true,
             out_bias: true,
             qk_norm: None,
@@ -131,6 +136,7 @@ impl AttentionConfig {
             rope: None,
             temperature: None,
             scaled: true,
+            scaled_queries: false,
             scale: None,
             soft_cap: None,
             sinks: false,
@@ -224,6 +230,7 @@ pub struct MultiheadAttention {
     qk_norm_turned: bool,
     rope: Option<RotaryEmbedding>,
     temperature: Option<Temperature>,
+    query_scale: Option<Factor>,
     scale: Option<Factor>,
     soft_cap: Option<f64>,
     sinks: Option<Var>,
@@ -284,6 +291,10 @@ impl MultiheadAttention {
             Some(scale) => Some(Factor::Number(scale)),
             None => config.scaled.then(|| Factor::InverseSqrt(heads.queries[1].size.clone())),
         };
+        let (query_scale, scale) = match config.scaled_queries {
+            true => (scale, None),
+            false => (None, scale),
+        };
         let (rope, dropout, soft_cap) = (config.rope.clone(), config.dropout, config.soft_cap);
         Ok(MultiheadAttention {
             scope,
@@ -295,6 +306,7 @@ impl MultiheadAttention {
             qk_norm_turned: config.qk_norm_turned,
             rope,
             temperature: config.temperature.clone(),
+            query_scale,
             scale,
             soft_cap,
             sinks,
@@ -334,6 +346,9 @@ impl MultiheadAttention {
             }
         }
         let mut q = self.query.forward(g, query)?;
+        if let Some(scale) = &self.query_scale {
+            q = g.scale(q, scale.clone())?;
+        }
         let (mut k, mut v) = match &self.keys {
             Some(maps) => maps.project(g, key, value)?,
             None => (key, value),
