@@ -1,8 +1,10 @@
 //! Programs that PyTorch exported (`programs/export.py`): values are those that PyTorch computed, and
 //! every node counts what its formula says, at the sizes of the export and at others.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use opledger_conventions::{Tally, Units, convention};
 use opledger_dims::{Binding, Class, Integer};
 use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::{Graph, Node, Op, Operation, Value, ops::Source};
@@ -14,13 +16,13 @@ const PROGRAMS: &[&str] = &[
     "biases",
     "blocks",
     "capped",
-    "divided",
     "chunked",
+    "divided",
     "encoder_layer",
-    "gemma2",
-    "functions",
     "filled",
+    "functions",
     "further",
+    "gemma2",
     "gemma3",
     "gpt_oss",
     "groups",
@@ -31,10 +33,12 @@ const PROGRAMS: &[&str] = &[
     "llama",
     "mixtral",
     "modes",
+    "narrow",
     "odd_letters",
     "packed",
     "pairs",
     "places",
+    "products",
     "quotients",
     "recurrent",
     "relative",
@@ -128,6 +132,33 @@ fn values_are_those_of_pytorch() {
             assert!(by_kernels < 1e-5 && by_oracle < 1e-5, "{name}: {by_kernels} {by_oracle}");
         }
     }
+}
+
+/// What `torch.utils.flop_counter` counted of each program, at the sizes of its export and at others.
+#[test]
+fn the_flop_counter_counts_of_every_program_what_it_printed() {
+    let printed: BTreeMap<String, u64> =
+        serde_json::from_str(include_str!("programs/flops.json")).unwrap();
+    let names: BTreeSet<&str> = printed.keys().filter_map(|key| key.split(' ').next()).collect();
+    assert!(names.into_iter().eq(PROGRAMS.iter().copied()));
+    let convention = convention("torch-flop-counter", &[]).unwrap();
+    let mut wrong = Vec::new();
+    for (key, printed) in printed {
+        let (name, tokens) = key.split_once(" n=").unwrap_or((&key, ""));
+        let Imported { graph, observations, .. } = imported(name);
+        let (_, mut sizes, _) = given(name, &graph);
+        if let Ok(tokens) = tokens.parse::<u64>() {
+            sizes.set("n", tokens);
+        }
+        let sizes = graph.complete(&sizes).unwrap();
+        let units = Units::observed(&graph, &sizes, &observations).unwrap();
+        match Tally::new(&convention, &units) {
+            Ok(tally) if tally.total() == printed.into() => {}
+            Ok(tally) => wrong.push(format!("{key}: {} for {printed}", tally.total())),
+            Err(error) => wrong.push(format!("{key}: {error}")),
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
 }
 
 #[test]

@@ -61,7 +61,6 @@ OPERATORS = {
     "diff": "torch.diff(x)",
     "dot": "torch.dot(v, v)",
     "mv": "torch.mv(x[0, 0], v)",
-    "einsum_outer": "torch.einsum('i,j->ij', v, v)",
     "embedding": "F.embedding(i, x[0, 0])",
     "gather": "torch.gather(x[0], 1, i[:1].repeat(3, 1, 1)[:, :3])",
     "gelu_tanh": "F.gelu(x, approximate='tanh')",

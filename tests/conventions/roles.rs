@@ -140,7 +140,7 @@ fn routing_and_the_sum_of_experts_are_not_attention() {
     let multiplied = |share| {
         let of_share = units.units.iter().filter_map(|unit| unit.counts.get(&share));
         of_share
-            .map(|counts| counts[opledger_dims::Class::Mul].clone())
+            .map(|counts| counts.as_ref().unwrap()[opledger_dims::Class::Mul].clone())
             .sum::<opledger_dims::Integer>()
     };
     // l·b·n·k·c, and twice l·b·h·n²·e.

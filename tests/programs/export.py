@@ -12,6 +12,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 HERE = pathlib.Path(__file__).parent
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -69,6 +70,17 @@ def write(name, make, args=(), kwargs=None, dynamic=None):
     values = [value for value in flat(outputs)[0] if isinstance(value, torch.Tensor)]
     tensors |= {"output." + s.arg.name: v.contiguous().clone() for s, v in zip(specs, values)}
     save_file(tensors, HERE / f"{name}.safetensors")
+    count(name, module, args, kwargs)
+
+
+def count(name, module, args, kwargs):
+    """Records what PyTorch's own counter counts of a run, gradients being recorded as in training."""
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        module(*args, **kwargs)
+    path = HERE / "flops.json"
+    flops = json.loads(path.read_text()) if path.exists() else {}
+    flops[name] = counter.get_total_flops()
+    path.write_text(json.dumps(dict(sorted(flops.items())), indent=1) + "\n")
 
 
 def ids(items, tokens):
@@ -724,6 +736,51 @@ class Thumbnail(nn.Module):
         return small, nn.functional.grid_sample(x, grid, align_corners=False)
 
 
+class Products(nn.Module):
+    """Products that PyTorch makes of matrices, of vectors or of elements, by sizes, strides and gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.trained = nn.Parameter(torch.randn(6))
+        self.register_buffer("kept", torch.randn(6))
+
+    def forward(self, x, y, one):
+        t, e = torch.tensordot, torch.einsum
+        turned = x.transpose(0, 1)
+        return (
+            x @ self.trained + x @ self.kept + x @ one[0, 0],
+            turned @ self.trained + turned @ self.kept,
+            self.trained @ x.mT + self.kept @ x.mT,
+            self.kept @ y + self.trained @ y,
+            t(x, x, ([0, 1, 2], [0, 1, 2])) + t(self.kept, self.kept, 1) + self.kept @ self.trained,
+            t(x, one, ([2], [2])),
+            t(x[..., :1], one[..., :1], ([2], [2])),
+            t(one, x, ([1], [1])),
+            e("bij,bkj->bik", x[..., :1], y[:, :2, :1]),
+            e("bij,bj->bi", x[..., :1], one.expand(x.shape[0], 1, 6)[:, 0]),
+            e("bij,bjk,bkl->bil", x, y, x),
+            e("bi,ij,bj->b", x[..., 0], one[0, :1].expand(5, 6), x[:, 0]),
+            e("i,j,bjk->ik", self.kept, self.trained, y),
+            e("bij,bij,bij->bi", x, x, x),
+            e("bij->j", x) + e("bij,j->j", x, self.kept),
+            e("...ij,...jk", x, y) + e("bji,bjk->bik", y[:, :5], x @ y),
+        )
+
+
+class Narrow(nn.Module):
+    """Whole numbers of few bits, and a mask that is the logarithm of what is seen."""
+
+    def forward(self, x, places):
+        n = x.shape[1]
+        steps = 100 * torch.arange(n)
+        seen = torch.ones(n, n).tril().log()
+        scores = x @ x.mT + seen
+        return (
+            steps.to(torch.int8) + places.to(torch.uint8).long() - places.to(torch.int16).long(),
+            scores.softmax(-1) @ x,
+        )
+
+
 class Modes(nn.Module):
     """Parts of a module under modes: a precision, no gradients, memory that is saved in training."""
 
@@ -785,6 +842,11 @@ write("joined", Joined, (torch.randn(2, 4, 5), ids(2, 6), torch.tensor([3, 1]), 
 write("relative", Relative, (x,), dynamic=(TOKENS,))
 write("sampled", Sampled, (torch.randn(2, 3, 5, 6), 1.4 * (2 * torch.rand(2, 4, 3, 2) - 1), torch.randn(2, 2, 3, 4, 5), 1.4 * (2 * torch.rand(2, 2, 3, 2, 3) - 1), torch.randn(2, 2, 3)), dynamic=({0: DYNAMIC},) * 5)
 write("thumbnail", Thumbnail, (torch.randn(2, 3, 13, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
+write("products", Products, (torch.randn(2, 5, 6), torch.randn(2, 6, 5), torch.randn(1, 1, 6)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))
+write("narrow", Narrow, (x, 40000 * torch.arange(8)), dynamic=(TOKENS, {0: DYNAMIC}))
+# Where one token is left, einsum over tokens contracts nothing.
+for name, make in ("odd_letters", OddLetters), ("groups", Groups):
+    count(f"{name} n=1", make().eval(), (x[:, :1],), {})
 write("modes", Modes, (x,), dynamic=(TOKENS,))
 write("quotients", Quotients, (x,), dynamic=(TOKENS,))
 write("blocks", Blocks, (x,), dynamic=({0: DYNAMIC},))

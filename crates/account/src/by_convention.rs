@@ -2,9 +2,9 @@
 
 use opledger_conventions::{
     Convention, ConventionError, Share, Tally, Units, convention, convention_names, dialect,
-    explain,
+    explain_tallies,
 };
-use opledger_dims::Integer;
+use opledger_dims::{EvalError, Integer};
 use opledger_report::{
     ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine, UnitCounts,
 };
@@ -97,6 +97,15 @@ impl<'a> ConventionCounter<'a> {
         if mended.is_empty() { Ok(found) } else { Ok(convention(name, &mended)?) }
     }
 
+    /// What a convention counts.
+    fn tally(&self, convention: &Convention) -> Result<Tally, AccountError> {
+        let tally = Tally::new(convention, &self.units);
+        if let Err(ConventionError::Size(EvalError::Unbound(_))) = tally {
+            self.sized.model().check_bound(self.sized.sizes(), |_| true)?;
+        }
+        Ok(tally?)
+    }
+
     /// Refuses a convention of the backward pass for a program, which has none.
     fn check_forward(&self, convention: &Convention) -> Result<(), AccountError> {
         #[cfg(feature = "files")]
@@ -152,7 +161,7 @@ impl<'a> ConventionCounter<'a> {
     pub fn total(&self, name: &str) -> Result<Integer, AccountError> {
         let convention = self.convention(name)?;
         self.check_forward(&convention)?;
-        Ok(Tally::new(&convention, &self.units)?.total())
+        Ok(self.tally(&convention)?.total())
     }
 
     /// The numbers of some conventions, module by module; `all` is every one of the forward pass.
@@ -163,7 +172,7 @@ impl<'a> ConventionCounter<'a> {
         let (conventions, refused) = self.conventions(names)?;
         let tallies: Vec<Tally> = conventions
             .iter()
-            .map(|convention| Tally::new(convention, &self.units))
+            .map(|convention| self.tally(convention))
             .collect::<Result<_, _>>()?;
         let total = |(convention, tally): (&Convention, &Tally)| ConventionTotal {
             name: convention.name.clone(),
@@ -200,7 +209,7 @@ impl<'a> ConventionCounter<'a> {
         if a.name == b.name && first != "all" {
             return Err(AccountError::OneConvention { name: first.to_owned() });
         }
-        let explanation = explain(a, b, &self.units)?;
+        let explanation = explain_tallies([&self.tally(a)?, &self.tally(b)?], &self.units);
         let total = |at: usize| ConventionTotal {
             name: explanation.conventions[at].0.clone(),
             unit: conventions[at].unit.clone(),

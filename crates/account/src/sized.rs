@@ -143,6 +143,18 @@ impl Model {
         Ok(sized)
     }
 
+    /// The model at sizes, as tools see it, which do not look into masks: what these leave may stay free.
+    ///
+    /// # Errors
+    /// As [`Model::at`].
+    pub fn seen_at(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
+        let sized = self.run_at(&self.merged(sizes)?)?;
+        if self.graph().symbols().iter().all(|symbol| sized.sizes().get(symbol).is_some()) {
+            self.graph().check(sized.sizes())?;
+        }
+        Ok(sized)
+    }
+
     /// The model at some sizes; what is free stays a symbol.
     ///
     /// # Errors
@@ -221,7 +233,7 @@ impl Model {
         Err(AccountError::Positions { model, tokens, limit: limit.clone() })
     }
 
-    fn check_bound(
+    pub(crate) fn check_bound(
         &self,
         sizes: &Binding,
         needed: impl Fn(&Symbol) -> bool,

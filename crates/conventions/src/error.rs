@@ -103,19 +103,20 @@ pub enum ConventionError {
 }
 
 impl ConventionError {
-    /// Whether a convention refuses a model, of which it would give a wrong number.
+    /// Whether a convention has no number for a model, of which another may have one.
     pub fn is_refusal(&self) -> bool {
         match self {
             ConventionError::NoRule { .. }
             | ConventionError::Beside { .. }
-            | ConventionError::Rule { .. } => true,
+            | ConventionError::Rule { .. }
+            | ConventionError::Size(EvalError::Unbound(_)) => true,
             ConventionError::Unknown { .. }
             | ConventionError::Malformed { .. }
             | ConventionError::Formula { .. }
             | ConventionError::Bug { .. }
             | ConventionError::Unwritten { .. }
             | ConventionError::OwnFormula { .. }
-            | ConventionError::Size(_)
+            | ConventionError::Size(EvalError::Fraction { .. })
             | ConventionError::Graph(_) => false,
         }
     }

@@ -1,6 +1,6 @@
 //! What a convention says of the units of a graph.
 
-use opledger_dims::{Binding, Integer};
+use opledger_dims::{Binding, EvalError, Integer};
 
 use crate::convention::{Convention, Counting, Match, Rule};
 use crate::{ConventionError, Share, Unit, Units};
@@ -83,6 +83,7 @@ impl Tally {
             Counting::Classes(classes) => {
                 for (share, counts) in &unit.counts {
                     let Some(weights) = classes.get(share) else { continue };
+                    let counts = counts.as_ref().map_err(EvalError::clone)?;
                     let used = weights.iter().filter(|(class, _)| counts[*class] != 0.into());
                     let used: Vec<_> = used.collect();
                     let count = used.iter().map(|(class, weight)| &counts[*class] * weight).sum();

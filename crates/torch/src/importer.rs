@@ -323,6 +323,18 @@ impl<'p> Importer<'p> {
         kind(dtype).ok_or_else(|| Obstacle::Bad(format!("`{name}` is of the element type {dtype}")))
     }
 
+    /// How few bits the elements of a tensor of the program have, if these are whole numbers of 8 or 16
+    /// (`ScalarType` of the schema).
+    pub(crate) fn narrow(&self, name: &str) -> Lowered<Option<Narrow>> {
+        Ok(match self.meta(name)?.dtype {
+            1 => Some(Narrow { bits: 8, signed: false }),
+            2 => Some(Narrow { bits: 8, signed: true }),
+            3 => Some(Narrow { bits: 16, signed: true }),
+            28 => Some(Narrow { bits: 16, signed: false }),
+            _ => None,
+        })
+    }
+
     /// Whether a node, or who calls the program, reads a value.
     pub(crate) fn is_asked_for(&self, name: &str) -> bool {
         let module = &self.program.graph_module;
@@ -476,6 +488,13 @@ impl Importer<'_> {
             }
         })
     }
+}
+
+/// A type of whole numbers of few bits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Narrow {
+    pub(crate) bits: u32,
+    pub(crate) signed: bool,
 }
 
 /// What the elements of a type of PyTorch are (`ScalarType` of the schema).

@@ -2,9 +2,9 @@
 //! read them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use opledger_conventions::{Manner, Observation, ObservedCall, ObservedModule};
+use opledger_conventions::{Manner, Observation, ObservedCall, ObservedModule, Part};
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::Var;
 
@@ -52,7 +52,7 @@ impl<'p> CallLog<'p> {
         nodes: Vec<Var>,
     ) -> Lowered<()> {
         let call = Call::new(node);
-        let observed = Seen { own, call: &call, trained: &self.trained }.call()?;
+        let observed = Seen { own, call: &call, trained: &self.trained, parts: Vec::new() }.call()?;
         if node
             .inputs
             .iter()
@@ -105,6 +105,8 @@ struct Seen<'a, 'c, 'p> {
     own: &'a mut Importer<'p>,
     call: &'c Call<'p>,
     trained: &'a BTreeSet<&'p str>,
+    /// What of the call is multiplied in matrices, where that depends on a size being 1.
+    parts: Vec<Part>,
 }
 
 type Sizes = Vec<(&'static str, Poly)>;
@@ -123,7 +125,7 @@ impl Seen<'_, '_, '_> {
         }
         let (op, sizes) = self.sized(base)?;
         let sizes = sizes.into_iter().map(|(name, size)| (Symbol::new(name), size)).collect();
-        Ok(Some(ObservedCall { op, by: self.manner(base), sizes }))
+        Ok(Some(ObservedCall { op, by: self.manner(base), sizes, parts: self.parts }))
     }
 
     /// How the operator is called: `torch_fn` has the kind of the innermost function of Python. A method
@@ -340,7 +342,13 @@ impl Seen<'_, '_, '_> {
             (_, [_]) | ([_], _) => {
                 // What tools make of it that ask for matrices.
                 let all = &left.iter().product::<Poly>() * &last(&right);
-                ("matmul_vector".into(), vec![("elements", out.iter().product()), ("left", all)])
+                let elements: Poly = out.iter().product();
+                let of_matrices = match self.folds(operands, [&left, &right])? {
+                    true => Poly::zero(),
+                    false => &elements * &first(if left.len() == 1 { &left } else { &right }),
+                };
+                let sizes = [("elements", elements), ("left", all), ("products", of_matrices)];
+                ("matmul_vector".into(), sizes.into())
             }
             ([.., m, k], [.., n]) => {
                 (name.into(), matrices(out.iter().rev().skip(2).product(), [m, n, k]))
@@ -349,8 +357,40 @@ impl Seen<'_, '_, '_> {
         })
     }
 
-    /// A product by an equation, of two operands: one batched product of matrices
-    /// (`aten/src/ATen/native/Linear.cpp`, `sumproduct_pair`).
+    /// Whether a product by a vector is one of a single matrix and it: where the vector is trained, or the
+    /// matrices lie one after the other (`aten/src/ATen/native/LinearAlgebra.cpp`, `should_fold`).
+    fn folds(&mut self, operands: [&str; 2], [left, right]: [&[Poly]; 2]) -> Lowered<bool> {
+        let vector_first = left.len() == 1;
+        let (matrices, vector) = if vector_first { (1, 0) } else { (0, 1) };
+        let mut dims = [left, right][matrices].to_vec();
+        if dims.len() < 3 {
+            return Ok(true);
+        }
+        let name = |at: usize| {
+            let input = self.call.node.inputs.iter().find(|input| input.name == operands[at]);
+            input.and_then(|input| input.arg.tensors().first().copied())
+        };
+        let (Some(matrices), Some(vector)) = (name(matrices), name(vector)) else {
+            return Ok(true);
+        };
+        if self.trained.contains(vector) {
+            return Ok(true);
+        }
+        let mut strides = self.own.strides_of(matrices)?;
+        let rank = dims.len();
+        if vector_first {
+            dims.swap(rank - 1, rank - 2);
+            strides.swap(rank - 1, rank - 2);
+        }
+        let rows = dims.iter().zip(&strides).take(rank - 1);
+        let rows: Vec<_> = rows.filter(|(size, _)| **size != Poly::one()).collect();
+        Ok(rows.windows(2).all(|near| *near[0].1 == near[1].1 * near[1].0))
+    }
+
+    /// A product by an equation, operand by operand from the first: letters that nothing later has are
+    /// contracted by a batched product of matrices, unless they are of size 1; where none is, the operands
+    /// are multiplied (`aten/src/ATen/native/Linear.cpp`, `einsum`, `sumproduct_pair`; without the package
+    /// opt_einsum, which would choose another order of three operands or more).
     fn einsum(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
         let equation = self.call.text("equation").unwrap_or_default().replace(' ', "");
         let operands = self.call.node.inputs.iter().find_map(|input| match &input.arg {
@@ -362,50 +402,35 @@ impl Seen<'_, '_, '_> {
             Some((given, result)) => (given, result.to_owned()),
             None => (&*equation, implied(&equation)),
         };
-        let terms: Vec<&str> = given.split(',').collect();
-        let unlike = (Cow::Borrowed("einsum_other"), Vec::new());
-        let ([a, b], [left, right]) = (&terms[..], &operands[..]) else { return Ok(unlike) };
-        let dims = [self.own.sizes_of(left)?, self.own.sizes_of(right)?];
-        // Dimensions under dots, counted from the last, are digits.
-        let under = |text: &str, rank: usize| {
-            rank.checked_sub(text.replace("...", "").len()).filter(|under| *under < 10)
-        };
-        let dotted = |text: &str, under: usize| {
-            let digits: String = (0..under).rev().map(|at| at.to_string()).collect();
-            text.replacen("...", &digits, 1)
-        };
-        let [Some(of_a), Some(of_b)] = [under(a, dims[0].len()), under(b, dims[1].len())] else {
-            return Ok(unlike);
-        };
-        let (a, b) = (dotted(a, of_a), dotted(b, of_b));
-        let result = dotted(&result, of_a.max(of_b));
-        let [of_left, of_right] = dims;
-        let sides = [(&a, of_left), (&b, of_right)];
-        let mut sizes: BTreeMap<char, Poly> = BTreeMap::new();
-        for (letters, dims) in sides {
-            let once: BTreeSet<char> = letters.chars().collect();
-            if once.len() != dims.len() || letters.chars().any(|c| !c.is_ascii_alphanumeric()) {
-                return Ok(unlike);
+        let odd = |problem: &str| Obstacle::Bad(format!("`{equation}` {problem}"));
+        let mut terms: VecDeque<Letters> = VecDeque::new();
+        let mut dotted = String::new();
+        for (term, name) in given.split(',').zip(&operands) {
+            let dims = self.own.sizes_of(name)?;
+            // Dimensions under dots, counted from the last, are digits.
+            let under = dims.len().checked_sub(term.replace("...", "").chars().count());
+            let under = under.ok_or_else(|| odd("has more letters than an operand dimensions"))?;
+            let digits: String = (0..under as u32).rev().filter_map(|at| char::from_digit(at, 36)).collect();
+            let letters = term.replacen("...", &digits, 1);
+            if letters.chars().count() != dims.len() {
+                return Err(odd("has fewer letters than an operand dimensions"));
             }
-            for (letter, size) in letters.chars().zip(dims) {
-                // A dimension of 1 is repeated.
-                if sizes.get(&letter).is_none_or(|known| *known == Poly::one()) {
-                    sizes.insert(letter, size);
-                }
+            if digits.len() > dotted.len() {
+                dotted = digits;
             }
+            terms.push_back(letters.chars().zip(dims).collect());
         }
-        let over = |wanted: [bool; 3]| -> Poly {
-            let has = |c: &char| [a.contains(*c), b.contains(*c), result.contains(*c)] == wanted;
-            sizes.iter().filter(|(c, _)| has(c)).map(|(_, size)| size).product()
-        };
-        if !a.chars().any(|c| b.contains(c) && !result.contains(c)) {
-            return Ok((
-                "einsum_outer".into(),
-                pointwise(self.call.sizes(self.own, 0)?.iter().product()),
-            ));
+        let result = result.replacen("...", &dotted, 1);
+        let mut parts = Vec::new();
+        while let (Some(left), Some(right)) = (terms.pop_front(), terms.pop_front()) {
+            let is_kept = |c: char| result.contains(c) || terms.iter().any(|term| term.contains_key(&c));
+            let (product, part) = pair(&left, &right, is_kept);
+            parts.extend(part);
+            terms.push_front(product);
         }
-        let [m, n, k] = [[true, false, true], [false, true, true], [true, true, false]].map(over);
-        Ok(("einsum".into(), matrices(over([true, true, true]), [&m, &n, &k])))
+        self.parts = parts;
+        let elements = self.call.sizes(self.own, 0)?.iter().product();
+        Ok(("einsum".into(), with_parts(elements)))
     }
 
     /// Recurrent layers, all of a module's in one call: its `rows` are the steps of all items, of each of
@@ -451,22 +476,27 @@ impl Seen<'_, '_, '_> {
         Ok((name.into(), sizes))
     }
 
-    /// A product over pairs of dimensions, as one of matrices.
+    /// A product over pairs of dimensions, as one of matrices; one that leaves none is a sum of products
+    /// (`aten/src/ATen/native/Linear.cpp`, `tensordot`).
     fn by_dims(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
         let [left, right] = [self.tensor("self")?, self.tensor("other")?];
-        let over = |dims: &[Poly], name: &str| -> Option<(Poly, Poly)> {
-            let summed: Vec<usize> = { self.call.ints(name)?.into_iter() }
-                .map(|dim| crate::call::place(dim, dims.len()).ok())
-                .collect::<Option<_>>()?;
-            let of = |wanted: bool| {
-                let own = dims.iter().enumerate();
-                own.filter(|(at, _)| summed.contains(at) == wanted).map(|(_, size)| size).product()
-            };
-            Some((of(false), of(true)))
-        };
-        let both = (over(&left, "dims_self"), over(&right, "dims_other"));
-        let (Some((m, k)), Some((n, _))) = both else { return self.pointwise("tensordot") };
-        Ok(("tensordot".into(), matrices(Poly::one(), [&m, &n, &k])))
+        let [of_left, of_right] = [("dims_self", left.len()), ("dims_other", right.len())].map(
+            |(name, rank)| -> Lowered<Vec<usize>> {
+                let dims = self.call.ints(name).unwrap_or_default().into_iter();
+                dims.map(|dim| crate::call::place(dim, rank)).collect()
+            },
+        );
+        let (of_left, of_right) = (of_left?, of_right?);
+        // What is of size 1 on one side is summed on the other beforehand.
+        let one = Poly::one();
+        let summed = of_left.iter().zip(&of_right).map(|(a, b)| (&left[*a], &right[*b]));
+        let summed = summed.filter(|(a, b)| **a != one && **b != one);
+        let contracted: Poly = summed.map(|(size, _)| size).product();
+        let elements: Poly = self.call.sizes(self.own, 0)?.iter().product();
+        if elements != one {
+            self.parts.push(Part { size: elements.clone(), products: &elements * &contracted });
+        }
+        Ok(("tensordot".into(), with_parts(elements)))
     }
 
     fn attention(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
@@ -518,6 +548,30 @@ impl Seen<'_, '_, '_> {
     }
 }
 
+/// The dimensions of an operand of an equation, by letters.
+type Letters = BTreeMap<char, Poly>;
+
+/// The dimensions of the product of two operands of an equation, and what is multiplied in matrices, if
+/// something is contracted.
+fn pair(left: &Letters, right: &Letters, is_kept: impl Fn(char) -> bool) -> (Letters, Option<Part>) {
+    let one = Poly::one();
+    let (mut product, mut contracted, mut all) = (Letters::new(), Poly::one(), Poly::one());
+    let letters: BTreeSet<char> = left.keys().chain(right.keys()).copied().collect();
+    for letter in letters {
+        let [of_left, of_right] = [left, right].map(|own| own.get(&letter).unwrap_or(&one));
+        let size = if *of_left == one { of_right } else { of_left };
+        if is_kept(letter) {
+            all = &all * size;
+            product.insert(letter, size.clone());
+        } else if *of_left != one && *of_right != one {
+            all = &all * size;
+            contracted = &contracted * size;
+        }
+    }
+    let part = (contracted != one).then_some(Part { size: contracted, products: all });
+    (product, part)
+}
+
 /// The letters of an equation that occur once, in the order of the alphabet.
 fn implied(equation: &str) -> String {
     let letters: BTreeSet<char> = equation.chars().filter(char::is_ascii_alphabetic).collect();
@@ -543,6 +597,11 @@ fn channels_apart(dims: &[Poly], spatial: usize) -> Poly {
 
 fn pointwise(elements: Poly) -> Sizes {
     vec![("left", elements.clone()), ("elements", elements)]
+}
+
+/// The sizes of what is multiplied in matrices by its parts, if it has any.
+fn with_parts(elements: Poly) -> Sizes {
+    vec![("elements", elements), ("products", Poly::zero())]
 }
 
 fn linear(rows: Poly, [over, out]: [&Poly; 2], bias: Poly, first: Poly) -> Sizes {
@@ -640,7 +699,10 @@ fn is_silent(base: &str) -> bool {
             | "stack"
             | "swapaxes"
             | "swapdims"
+            | "sym_numel"
             | "sym_size"
+            | "sym_storage_offset"
+            | "sym_stride"
             | "sym_constrain_range"
             | "sym_constrain_range_for_size"
             | "t"

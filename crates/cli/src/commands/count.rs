@@ -50,7 +50,10 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         }
         (None, None) => {}
     }
-    let sized = model.counted_at(&args.binding()?)?;
+    let sized = match args.conventions.is_empty() {
+        true => model.counted_at(&args.binding()?)?,
+        false => model.seen_at(&args.binding()?)?,
+    };
     let failed = failed(args, &sized)?;
     if args.conventions.is_empty() {
         let mut record = match args.lines {

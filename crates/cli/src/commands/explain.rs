@@ -11,7 +11,7 @@ use crate::output;
 
 pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let (model, sizes) = args.model.open(Request::default())?;
-    let sized = model.counted_at(&sizes)?;
+    let sized = model.seen_at(&sizes)?;
     let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
     let explained = tools.explain(&args.first, &args.second)?;
     output::show_noted(&explained, &notes::about(&model, sized.sizes()), args.format)?;

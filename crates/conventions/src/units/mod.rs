@@ -17,12 +17,12 @@ mod sizes;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_dims::{Binding, Counts, Integer};
+use opledger_dims::{Binding, Counts, EvalError, Integer};
 use opledger_ir::{Graph, ModuleClass, Node, Op, Role, Var};
 
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
-pub use self::observed::{Observation, ObservedCall, ObservedModule};
+pub use self::observed::{Observation, ObservedCall, ObservedModule, Part};
 use crate::call::Call;
 use crate::{ConventionError, Dialect, Share};
 
@@ -44,8 +44,9 @@ pub struct Unit {
     pub parameters: Integer,
     /// How often it runs.
     pub times: Integer,
-    /// What the ledger counts for it, all its runs together.
-    pub counts: BTreeMap<Share, Counts<Integer>>,
+    /// What the ledger counts for it, all its runs together; which size is free where one is, as what
+    /// only the contents of a mask say.
+    pub counts: BTreeMap<Share, Result<Counts<Integer>, EvalError>>,
     /// The nodes behind it; none for a first run that calls other operators than those after it,
     /// whose nodes stand with these.
     pub nodes: Vec<Var>,
@@ -139,7 +140,7 @@ impl Lowering<'_> {
             calls,
             parameters: self.parameters(&nodes)?,
             times,
-            counts: self.counts(&nodes)?,
+            counts: self.counts(&nodes),
             nodes,
         })
     }

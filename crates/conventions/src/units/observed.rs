@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_dims::{Binding, Counts, EvalError, Integer, Poly, Symbol};
+use opledger_dims::{Binding, EvalError, Integer, Poly, Symbol};
 use opledger_ir::{Graph, Op, Var};
 
 use super::gradient::Iteration;
 use super::lowering::Lowering;
+use super::share::add;
 use super::{Unit, Units};
 use crate::call::{Call, Manner};
 use crate::convention::{Convention, Counting, Match};
@@ -51,6 +52,42 @@ pub struct ObservedCall {
     pub by: Manner,
     /// Its sizes, by the names that rules use.
     pub sizes: BTreeMap<Symbol, Poly>,
+    /// What of it is multiplied in matrices, of which rules have the sum as `products`; none where rules
+    /// have it of `sizes`.
+    pub parts: Vec<Part>,
+}
+
+/// A product of matrices that a call makes unless a size is 1, which leaves nothing to contract.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The size.
+    pub size: Poly,
+    /// Its multiplications.
+    pub products: Poly,
+}
+
+/// What rules call the sum of the parts of a call.
+const PRODUCTS: &str = "products";
+
+impl ObservedCall {
+    /// Its sizes with the sum of its parts, none of whose sizes is 1.
+    fn all_sizes(&self) -> BTreeMap<Symbol, Poly> {
+        let mut sizes = self.sizes.clone();
+        if !self.parts.is_empty() {
+            sizes.insert(PRODUCTS.into(), self.parts.iter().map(|part| &part.products).sum());
+        }
+        sizes
+    }
+
+    /// The sum of its parts at sizes.
+    fn products_at(&self, binding: &Binding) -> Result<Integer, EvalError> {
+        let one = Integer::from(1);
+        let products = self.parts.iter().map(|part| match part.size.at(binding)? == one {
+            true => Ok(Integer::default()),
+            false => part.products.at(binding),
+        });
+        products.sum()
+    }
 }
 
 /// The module that keeps its projections to itself.
@@ -171,7 +208,7 @@ impl Units {
     /// observation has is a unit without calls.
     ///
     /// # Errors
-    /// When a size is free.
+    /// When a size of a call is free.
     pub fn observed(
         graph: &Graph,
         binding: &Binding,
@@ -191,17 +228,20 @@ impl Units {
         let mut units = Vec::new();
         for group in groups(observations) {
             let calls = group.calls().map(|call| {
-                Ok(Call { op: call.op.clone(), by: call.by, sizes: sizes(&call.sizes)? })
+                let mut bound = sizes(&call.sizes)?;
+                if !call.parts.is_empty() {
+                    bound.set(PRODUCTS, call.products_at(binding)?);
+                }
+                Ok(Call { op: call.op.clone(), by: call.by, sizes: bound })
             });
             let calls: Vec<Call> = calls.collect::<Result<_, ConventionError>>()?;
             let mut nodes = Vec::new();
-            let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
+            let mut counts = BTreeMap::new();
             for one in &group.observations {
                 let own: Vec<Var> =
                     one.nodes.iter().copied().filter(|var| seen.insert(*var)).collect();
-                for (share, more) in lowering.counts(&own)? {
-                    let share = purpose(share, one.call.as_ref());
-                    *counts.entry(share).or_insert_with(Counts::zero) += &more;
+                for (share, more) in lowering.counts(&own) {
+                    add(&mut counts, purpose(share, one.call.as_ref()), more);
                 }
                 nodes.extend(own);
             }
@@ -228,7 +268,7 @@ impl Units {
             calls: Vec::new(),
             parameters: Integer::default(),
             times: 1.into(),
-            counts: lowering.counts(&rest)?,
+            counts: lowering.counts(&rest),
             nodes: rest,
         });
         Ok(Units { units, beside: None })
@@ -254,7 +294,8 @@ fn purpose(share: Share, call: Option<&ObservedCall>) -> Share {
 }
 
 impl Convention {
-    /// What the convention counts for a program, as a polynomial in its sizes.
+    /// What the convention counts for a program, as a polynomial in its sizes, where none of those over
+    /// which it contracts by `einsum` is 1.
     ///
     /// # Errors
     /// As [`Tally::new`](crate::Tally::new); when the convention counts by the ledger's classes, whose
@@ -275,7 +316,7 @@ impl Convention {
                         sizes.insert("params".into(), group.parameters());
                         sizes
                     }
-                    Match::Call(at) => calls[at].sizes.clone(),
+                    Match::Call(at) => calls[at].all_sizes(),
                 };
                 for formula in rule.counts.values() {
                     let missing =

@@ -2,28 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Class, Counts, Integer};
+use opledger_dims::{Counts, EvalError, Integer};
 use opledger_ir::ops::ArithmeticKind;
 use opledger_ir::{ModuleClass, Op, Part, Role, Var};
 
 use super::lowering::Lowering;
-use crate::{ConventionError, Share};
+use crate::Share;
+
+/// What the ledger counts, or why that is not known.
+pub(super) type Counted = Result<Counts<Integer>, EvalError>;
+
+/// Adds counts to those of a share.
+pub(super) fn add(counts: &mut BTreeMap<Share, Counted>, share: Share, more: Counted) {
+    let sum = counts.entry(share).or_insert_with(|| Ok(Counts::zero()));
+    match (sum.as_mut(), more) {
+        (Ok(known), Ok(more)) => *known += &more,
+        (Ok(_), Err(unknown)) => *sum = Err(unknown),
+        (Err(_), _) => {}
+    }
+}
 
 impl Lowering<'_> {
-    /// What the ledger counts for nodes, all their runs together, by share.
+    /// What the ledger counts for nodes, all their runs together, by share; which size is free where one
+    /// is, as what only the contents of a mask say.
     pub(super) fn counts(
         &self,
         nodes: &[Var],
-    ) -> Result<BTreeMap<Share, Counts<Integer>>, ConventionError> {
-        let mut counts: BTreeMap<Share, Counts<Integer>> = BTreeMap::new();
+    ) -> BTreeMap<Share, Counted> {
+        let mut counts = BTreeMap::new();
         for var in nodes {
             for (part, cost) in self.graph.node_cost(self.graph.node(*var)).iter() {
-                let sum = counts.entry(self.share(*var, part)).or_insert_with(Counts::zero);
-                let more = cost.at(self.binding)?;
-                *sum = Counts::from_fn(|class: Class| &sum[class] + &more[class]);
+                add(&mut counts, self.share(*var, part), cost.at(self.binding));
             }
         }
-        Ok(counts)
+        counts
     }
 
     fn share(&self, var: Var, part: Part) -> Share {

@@ -4,17 +4,39 @@ use opledger_ir::IndexExpr;
 
 use super::truth::truth;
 use crate::call::Call;
-use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::importer::{Importer, Lowered, Meaning, Narrow, Obstacle};
 use crate::whole::{Whole, WholeKind};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     match base {
         "to" | "type_as" | "_to_copy" | "float" | "double" | "bool" | "long" | "int" => {
             let (value, kind) = (call.value(own, "self")?, call.kind(own, 0)?);
-            converted(own, value, kind).map(|value| vec![value])
+            let narrow = own.narrow(call.result(0)?)?;
+            let value = match converted(own, value, kind)? {
+                Meaning::Whole(whole) => Meaning::Whole(wrapped(whole, narrow)),
+                value => value,
+            };
+            Ok(vec![value])
         }
         _ => Err(Obstacle::Unknown),
     }
+}
+
+/// Whole numbers as those of few bits hold them: what is too large begins anew from the least.
+fn wrapped(whole: Whole, narrow: Option<Narrow>) -> Whole {
+    let Some(Narrow { bits, signed }) = narrow else { return whole };
+    let (range, least) = (1_i64 << bits, if signed { -(1_i64 << (bits - 1)) } else { 0 });
+    let wrap = |expr: &IndexExpr| {
+        let above = expr.minus(&IndexExpr::from(least));
+        above.modulo(&IndexExpr::from(range)).plus(&IndexExpr::from(least))
+    };
+    let wrap = |expr: &IndexExpr| match expr.as_number() {
+        Some(number) if (least..least + range).contains(&number) => expr.clone(),
+        _ if expr.is_truth() => expr.clone(),
+        _ => wrap(expr),
+    };
+    let kind = whole.kind;
+    whole.each(kind, wrap)
 }
 
 /// A value with elements of another type.

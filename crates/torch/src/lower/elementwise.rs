@@ -124,6 +124,14 @@ fn applied(own: &mut Importer<'_>, call: &Call<'_>, function: Function) -> Lower
         let expr = |expr: &IndexExpr| expr.is_positive().choose(expr, &none.minus(expr));
         return Ok(Meaning::Whole(whole.each(whole.kind, expr)));
     }
+    // The logarithm of what is seen hides the rest by −∞.
+    if let (Function::Pointwise(Pointwise::Log), Some((when, then, otherwise))) =
+        (&function, one_of_two(&value))
+        && then >= 0.0
+        && otherwise >= 0.0
+    {
+        return Ok(Meaning::Choice { when, then: then.ln(), otherwise: otherwise.ln() });
+    }
     let mut tensor = own.real(value)?;
     own.movement().real(&mut tensor)?;
     let var = match function {
@@ -347,17 +355,27 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
     combined(own, kind, a, b).map(Meaning::Tensor)
 }
 
+/// A value that is one number or another: where, and which.
+fn one_of_two(value: &Meaning) -> Option<(Whole, f64, f64)> {
+    match value {
+        Meaning::Whole(whole) => whole.one_of_two(),
+        Meaning::Choice { when, then, otherwise } => Some((when.clone(), *then, *otherwise)),
+        Meaning::Tensor(_)
+        | Meaning::Groups(_)
+        | Meaning::Hidden(_)
+        | Meaning::Size(_)
+        | Meaning::Number(_)
+        | Meaning::List(_)
+        | Meaning::None => None,
+    }
+}
+
 /// A float mask made by arithmetic: `(1 − seen)·least`, or one added to nothing.
 fn mask_arithmetic(base: &str, a: &Meaning, b: &Meaning) -> Option<Meaning> {
     let apply = |x: f64, y: f64| match base {
         "mul" | "multiply" => Some(x * y),
         "add" => Some(x + y),
         "sub" | "subtract" | "rsub" => Some(x - y),
-        _ => None,
-    };
-    let one_of_two = |value: &Meaning| match value {
-        Meaning::Whole(whole) => whole.one_of_two(),
-        Meaning::Choice { when, then, otherwise } => Some((when.clone(), *then, *otherwise)),
         _ => None,
     };
     let ((when, ..), then, otherwise) = match (one_of_two(a), number(b), number(a), one_of_two(b)) {
