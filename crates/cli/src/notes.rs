@@ -114,6 +114,18 @@ pub(crate) fn left_aside(tensors: &[String]) -> Vec<String> {
     }
 }
 
+/// That queries of a program see no key.
+pub(crate) fn blind(queries: &Integer) -> Option<String> {
+    let told = || {
+        format!(
+            "queries that see no key of their mask: {}; their result is 0 here, in PyTorch the mean of \
+             the values where a number hides, and NaN where −∞ does",
+            thousands(queries)
+        )
+    };
+    (*queries > 0.into()).then(told)
+}
+
 /// Which parameters have elements that are no numbers.
 pub(crate) fn non_finite(parameters: &[(String, usize)]) -> Vec<String> {
     let told = |(path, count): &(String, usize)| {

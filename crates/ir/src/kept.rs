@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use num_traits::ToPrimitive;
-use opledger_dims::Binding;
+use opledger_dims::{Binding, Integer, Poly};
 use opledger_tensor::Tensor;
 
 use crate::mask::kept_support;
@@ -19,6 +19,27 @@ use crate::{
 const MOST: u64 = 1 << 24;
 
 impl Graph {
+    /// How many queries see no key of masks, where a binding has how many see one.
+    pub fn blind_queries(&self, binding: &Binding) -> Integer {
+        let blind = |definition: &Definition| {
+            let (all, rows) = match definition {
+                Definition::Band { queries, rows, .. } => (queries.clone(), rows),
+                Definition::Kept { keep, query, queries, rows, .. } => {
+                    let (_, outer) = self.shape(*keep).axes.split_last()?;
+                    let outer: Poly = outer.iter().map(|axis| &axis.size).product();
+                    (if query.is_some() { outer } else { &outer * queries }, rows)
+                }
+                Definition::Product { .. }
+                | Definition::CeilDiv { .. }
+                | Definition::Minimum { .. }
+                | Definition::Gcd { .. }
+                | Definition::Taps { .. } => return None,
+            };
+            Some(all.at(binding).ok()? - binding.get(rows)?)
+        };
+        self.definitions().iter().filter_map(blind).sum()
+    }
+
     /// Whether a tensor of whole numbers follows from positions, sizes and known numbers alone.
     pub fn of_positions(&self, var: Var) -> bool {
         let node = self.node(var);

@@ -52,7 +52,8 @@ impl<'p> CallLog<'p> {
         nodes: Vec<Var>,
     ) -> Lowered<()> {
         let call = Call::new(node);
-        let observed = Seen { own, call: &call, trained: &self.trained, parts: Vec::new() }.call()?;
+        let observed =
+            Seen { own, call: &call, trained: &self.trained, parts: Vec::new() }.call()?;
         if node
             .inputs
             .iter()
@@ -410,7 +411,8 @@ impl Seen<'_, '_, '_> {
             // Dimensions under dots, counted from the last, are digits.
             let under = dims.len().checked_sub(term.replace("...", "").chars().count());
             let under = under.ok_or_else(|| odd("has more letters than an operand dimensions"))?;
-            let digits: String = (0..under as u32).rev().filter_map(|at| char::from_digit(at, 36)).collect();
+            let digits: String =
+                (0..under as u32).rev().filter_map(|at| char::from_digit(at, 36)).collect();
             let letters = term.replacen("...", &digits, 1);
             if letters.chars().count() != dims.len() {
                 return Err(odd("has fewer letters than an operand dimensions"));
@@ -423,7 +425,8 @@ impl Seen<'_, '_, '_> {
         let result = result.replacen("...", &dotted, 1);
         let mut parts = Vec::new();
         while let (Some(left), Some(right)) = (terms.pop_front(), terms.pop_front()) {
-            let is_kept = |c: char| result.contains(c) || terms.iter().any(|term| term.contains_key(&c));
+            let is_kept =
+                |c: char| result.contains(c) || terms.iter().any(|term| term.contains_key(&c));
             let (product, part) = pair(&left, &right, is_kept);
             parts.extend(part);
             terms.push_front(product);
@@ -553,7 +556,11 @@ type Letters = BTreeMap<char, Poly>;
 
 /// The dimensions of the product of two operands of an equation, and what is multiplied in matrices, if
 /// something is contracted.
-fn pair(left: &Letters, right: &Letters, is_kept: impl Fn(char) -> bool) -> (Letters, Option<Part>) {
+fn pair(
+    left: &Letters,
+    right: &Letters,
+    is_kept: impl Fn(char) -> bool,
+) -> (Letters, Option<Part>) {
     let one = Poly::one();
     let (mut product, mut contracted, mut all) = (Letters::new(), Poly::one(), Poly::one());
     let letters: BTreeSet<char> = left.keys().chain(right.keys()).copied().collect();

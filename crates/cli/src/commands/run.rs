@@ -55,6 +55,9 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
             ("oracle", repeat(&sized, &mut Oracle::<f32>::new(), feeds, args)?)
         }
     };
+    if model.reference().program().is_some() {
+        notes.extend(notes::blind(&sized.graph().blind_queries(&runs.binding)));
+    }
     if let Some(destination) = destination {
         destination.write(|file| tensors::write(file, &runs.outputs, &notes))?;
     }

@@ -25,10 +25,7 @@ pub(super) fn add(counts: &mut BTreeMap<Share, Counted>, share: Share, more: Cou
 impl Lowering<'_> {
     /// What the ledger counts for nodes, all their runs together, by share; which size is free where one
     /// is, as what only the contents of a mask say.
-    pub(super) fn counts(
-        &self,
-        nodes: &[Var],
-    ) -> BTreeMap<Share, Counted> {
+    pub(super) fn counts(&self, nodes: &[Var]) -> BTreeMap<Share, Counted> {
         let mut counts = BTreeMap::new();
         for var in nodes {
             for (part, cost) in self.graph.node_cost(self.graph.node(*var)).iter() {
