@@ -48,4 +48,4 @@ pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain, explain_tallies};
 pub use share::Share;
 pub use tally::{Entry, Tally};
-pub use units::{Observation, ObservedCall, ObservedModule, Part, Unit, Units};
+pub use units::{Observation, ObservedCall, ObservedModule, ProductPart, Unit, Units};

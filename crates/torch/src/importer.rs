@@ -325,12 +325,12 @@ impl<'p> Importer<'p> {
 
     /// How few bits the elements of a tensor of the program have, if these are whole numbers of 8 or 16
     /// (`ScalarType` of the schema).
-    pub(crate) fn narrow(&self, name: &str) -> Lowered<Option<Narrow>> {
+    pub(crate) fn narrow(&self, name: &str) -> Lowered<Option<NarrowType>> {
         Ok(match self.meta(name)?.dtype {
-            1 => Some(Narrow { bits: 8, signed: false }),
-            2 => Some(Narrow { bits: 8, signed: true }),
-            3 => Some(Narrow { bits: 16, signed: true }),
-            28 => Some(Narrow { bits: 16, signed: false }),
+            1 => Some(NarrowType { bits: 8, signed: false }),
+            2 => Some(NarrowType { bits: 8, signed: true }),
+            3 => Some(NarrowType { bits: 16, signed: true }),
+            28 => Some(NarrowType { bits: 16, signed: false }),
             _ => None,
         })
     }
@@ -492,7 +492,7 @@ impl Importer<'_> {
 
 /// A type of whole numbers of few bits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Narrow {
+pub(crate) struct NarrowType {
     pub(crate) bits: u32,
     pub(crate) signed: bool,
 }

@@ -22,7 +22,7 @@ use opledger_ir::{Graph, ModuleClass, Node, Op, Role, Var};
 
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
-pub use self::observed::{Observation, ObservedCall, ObservedModule, Part};
+pub use self::observed::{Observation, ObservedCall, ObservedModule, ProductPart};
 use crate::call::Call;
 use crate::{ConventionError, Dialect, Share};
 

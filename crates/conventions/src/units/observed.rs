@@ -54,12 +54,12 @@ pub struct ObservedCall {
     pub sizes: BTreeMap<Symbol, Poly>,
     /// What of it is multiplied in matrices, of which rules have the sum as `products`; none where rules
     /// have it of `sizes`.
-    pub parts: Vec<Part>,
+    pub parts: Vec<ProductPart>,
 }
 
 /// A product of matrices that a call makes unless a size is 1, which leaves nothing to contract.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct ProductPart {
     /// The size.
     pub size: Poly,
     /// Its multiplications.

@@ -10,10 +10,10 @@ use super::lowering::Lowering;
 use crate::Share;
 
 /// What the ledger counts, or why that is not known.
-pub(super) type Counted = Result<Counts<Integer>, EvalError>;
+pub(super) type ShareCounts = Result<Counts<Integer>, EvalError>;
 
 /// Adds counts to those of a share.
-pub(super) fn add(counts: &mut BTreeMap<Share, Counted>, share: Share, more: Counted) {
+pub(super) fn add(counts: &mut BTreeMap<Share, ShareCounts>, share: Share, more: ShareCounts) {
     let sum = counts.entry(share).or_insert_with(|| Ok(Counts::zero()));
     match (sum.as_mut(), more) {
         (Ok(known), Ok(more)) => *known += &more,
@@ -25,7 +25,7 @@ pub(super) fn add(counts: &mut BTreeMap<Share, Counted>, share: Share, more: Cou
 impl Lowering<'_> {
     /// What the ledger counts for nodes, all their runs together, by share; which size is free where one
     /// is, as what only the contents of a mask say.
-    pub(super) fn counts(&self, nodes: &[Var]) -> BTreeMap<Share, Counted> {
+    pub(super) fn counts(&self, nodes: &[Var]) -> BTreeMap<Share, ShareCounts> {
         let mut counts = BTreeMap::new();
         for var in nodes {
             for (part, cost) in self.graph.node_cost(self.graph.node(*var)).iter() {

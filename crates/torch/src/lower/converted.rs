@@ -4,7 +4,7 @@ use opledger_ir::IndexExpr;
 
 use super::truth::truth;
 use crate::call::Call;
-use crate::importer::{Importer, Lowered, Meaning, Narrow, Obstacle};
+use crate::importer::{Importer, Lowered, Meaning, NarrowType, Obstacle};
 use crate::whole::{Whole, WholeKind};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
@@ -23,8 +23,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 }
 
 /// Whole numbers as those of few bits hold them: what is too large begins anew from the least.
-fn wrapped(whole: Whole, narrow: Option<Narrow>) -> Whole {
-    let Some(Narrow { bits, signed }) = narrow else { return whole };
+fn wrapped(whole: Whole, narrow: Option<NarrowType>) -> Whole {
+    let Some(NarrowType { bits, signed }) = narrow else { return whole };
     let (range, least) = (1_i64 << bits, if signed { -(1_i64 << (bits - 1)) } else { 0 });
     let wrap = |expr: &IndexExpr| {
         let above = expr.minus(&IndexExpr::from(least));
