@@ -724,6 +724,23 @@ def modernbert(d):
                 cls_token_id=2, sep_token_id=1, **head)
 
 
+def whisper(d):
+    b, n, m, h = d.items(), d.tokens(), d.randint(1, 24), d.randint(1, 8)
+    kind = d.choice(["WhisperModel", "WhisperForConditionalGeneration", "WhisperForAudioClassification"])
+    config = {
+        "architectures": [kind], "model_type": "whisper", "vocab_size": d.randint(100, 150), "d_model": 2 * d.width(h),
+        "encoder_layers": d.randint(1, 3), "decoder_layers": d.randint(1, 3), "encoder_attention_heads": h,
+        "decoder_attention_heads": h, "encoder_ffn_dim": d.randint(1, 150), "decoder_ffn_dim": d.randint(1, 150),
+        "num_mel_bins": d.randint(1, 40), "max_source_positions": m, "max_target_positions": d.randint(26, 60),
+        "activation_function": d.choice(["gelu", "relu", "silu"]), "pad_token_id": 1, "bos_token_id": 1,
+        "eos_token_id": 2, "decoder_start_token_id": 2, "tie_word_embeddings": d.flag(0.7),
+    }
+    sound = f"x({b}, {config['num_mel_bins']}, {2 * m})"
+    if kind == "WhisperForAudioClassification":
+        return configured(d, config | {"classifier_proj_size": d.randint(1, 64)} | labels(d.randint(2, 12)), sound, {"b": b})
+    return configured(d, config, f"{sound}, ids({b}, {n})", {"b": b, "n": n})
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
@@ -734,6 +751,7 @@ GROUPS = {
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "chunks": [llama4],
     "images": [dinov2, dinov2_registers],
+    "sounds": [whisper],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

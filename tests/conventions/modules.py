@@ -111,21 +111,23 @@ PRESETS = pathlib.Path(__file__).parents[2] / "crates/models/presets"
 
 
 class Pair(nn.Module):
-    """An encoder and decoder of `transformers`, called with the ids of both."""
+    """An encoder and decoder of `transformers`, called with the ids of both, or with a sound and ids."""
 
-    def __init__(self, inner):
+    def __init__(self, inner, source="input_ids"):
         super().__init__()
-        self.inner = inner
+        self.inner, self.source = inner, source
 
     def forward(self, source, target):
-        return tensors(self.inner(input_ids=source, decoder_input_ids=target, use_cache=False, return_dict=False))
+        given = {self.source: source, "decoder_input_ids": target}
+        return tensors(self.inner(**given, use_cache=False, return_dict=False))
 
 
 # Families of an encoder and a decoder, and what their classes are called that are given one text.
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus", "t5"]
+SOUNDS = ["whisper"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "swin"]
+WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "swin", "whisper"]
 
 
 def padding(b, n):
@@ -147,6 +149,8 @@ def configured(attention, mask=None, experts=None, **config):
         model.set_experts_implementation(experts)
     if config["model_type"] in PAIRS and not any(kind in type(model).__name__ for kind in ONE_TEXT):
         return Pair(model)
+    if config["model_type"] in SOUNDS and "Classification" not in type(model).__name__:
+        return Pair(model, "input_features")
     cache = {} if config["model_type"] in WITHOUT_CACHE else {"use_cache": False}
     cache |= {} if mask is None else {"attention_mask": mask}
     return Call(model, return_dict=False, **cache)

@@ -470,6 +470,8 @@ CASES = [
     Case("whisper_base", "WhisperModel", WHISPER | dict(decoder_attention_heads=6, decoder_layers=3, num_mel_bins=7,
          max_source_positions=9), decoder_length=6),
     Case("whisper_scores", "WhisperForConditionalGeneration", WHISPER, decoder_length=5, dtype="float16"),
+    Case("whisper_suppressed", "WhisperForConditionalGeneration", WHISPER | dict(encoder_layers=1, num_mel_bins=3,
+         suppress_tokens=[6], begin_suppress_tokens=[48]), decoder_length=4, seed=14),
     Case("whisper_apart", "WhisperForConditionalGeneration", WHISPER | dict(activation_function="relu", encoder_layers=1,
          decoder_layers=1, tie_word_embeddings=False), decoder_length=3),
     Case("whisper_classes", "WhisperForAudioClassification", WHISPER | dict(classifier_proj_size=10, num_labels=3,

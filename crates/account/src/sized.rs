@@ -213,13 +213,15 @@ impl Model {
         kept.flat_map(Definition::defines).collect()
     }
 
-    /// The tokens, those of a cache included, or those of the other sequence, where they are more than the model has positions for, or
-    /// was made for.
+    /// The tokens, those of a cache included, or those of the other sequence, unless the model itself says how
+    /// many these are, where they are more than the model has positions for, or was made for.
     pub fn beyond(&self, sizes: &Binding) -> Option<(Integer, &PositionLimit)> {
         let limit = self.recorded().positions.as_ref()?;
         let size = |role| self.graph().size_of(role).and_then(|symbol| sizes.get(symbol));
         let of = |role| size(role).cloned().unwrap_or_default();
-        let tokens = (of(SizeRole::Past) + of(SizeRole::Tokens)).max(of(SizeRole::Memory));
+        let own = self.graph().size_of(SizeRole::Memory).and_then(|m| self.sizes().get(m));
+        let memory = if own.is_some() { Integer::default() } else { of(SizeRole::Memory) };
+        let tokens = (of(SizeRole::Past) + of(SizeRole::Tokens)).max(memory);
         (tokens > limit.tokens.into()).then_some((tokens, limit))
     }
 

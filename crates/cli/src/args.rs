@@ -423,6 +423,9 @@ pub(crate) struct GenerateArgs {
     /// The file with the text to go on from
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub(crate) text_file: Option<PathBuf>,
+    /// Read the sound for an encoder of sounds, `input_features`, from a safetensors file; drawn otherwise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
     #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
     pub(crate) latent: Option<LatentForm>,
     /// How many tokens to add at most; each is the one with the highest score, unless --sample is given

@@ -174,6 +174,7 @@ impl From<ExecuteError> for Failure {
             | ExecuteError::Gguf { .. }
             | ExecuteError::NoSource { .. }
             | ExecuteError::NoEncoder { .. }
+            | ExecuteError::NoSounds { .. }
             | ExecuteError::NoStart { .. }) => Failure::Execute(told),
         }
     }

@@ -99,6 +99,11 @@ pub(crate) fn drawn(seed: u64) -> String {
     format!("weights: drawn from seed {seed}")
 }
 
+/// That nobody gave the encoder a sound.
+pub(crate) fn no_sound(seed: u64) -> String {
+    format!("input_features: drawn from seed {seed}; --input <FILE> reads them")
+}
+
 /// Which tensors of the files are not of the model.
 pub(crate) fn left_aside(tensors: &[String]) -> Vec<String> {
     const SHOWN: usize = 3;

@@ -63,9 +63,12 @@ pub struct Dialect {
     /// Families that look learned positions up for each item, where others do once for all.
     #[serde(default)]
     pub positions_of_items: Vec<String>,
-    /// Families that look them up without an axis of items.
+    /// Families that look tables which training leaves alone up without an axis of items.
     #[serde(default)]
     pub positions_of_tokens: Vec<String>,
+    /// Families that call the function behind a convolution, and have no module for it.
+    #[serde(default)]
+    pub convolved_by_function: Vec<String>,
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,
@@ -131,6 +134,8 @@ pub enum Scaled {
     Queries,
     /// The scores, after it.
     Scores,
+    /// The scores, after it, by one where the graph has no constant for them.
+    Always,
 }
 
 /// How an activation is called.

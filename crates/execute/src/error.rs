@@ -45,7 +45,7 @@ pub enum ExecuteError {
         path: std::path::PathBuf,
     },
     /// A decoder that was given nothing to attend to.
-    #[error("`{model}` is an encoder and a decoder: give the encoder its text first")]
+    #[error("`{model}` is an encoder and a decoder: give the encoder its text or its sound first")]
     NoSource {
         /// The model, as it was written.
         model: String,
@@ -53,6 +53,12 @@ pub enum ExecuteError {
     /// A text for the encoder of a model that has none.
     #[error("`{model}` has no encoder that reads a text; give its decoder the tokens")]
     NoEncoder {
+        /// The model, as it was written.
+        model: String,
+    },
+    /// A sound for a model whose encoder reads none.
+    #[error("`{model}` has no encoder that reads a sound")]
+    NoSounds {
         /// The model, as it was written.
         model: String,
     },

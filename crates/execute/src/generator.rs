@@ -2,15 +2,15 @@
 
 use opledger_account::Model;
 use opledger_interp::{Fast, Feeds, Quiet, Run, RunError, Session};
-use opledger_ir::{Graph, SizeRole};
+use opledger_ir::{Graph, SizeRole, Value};
 use opledger_models::{GenerationSettings, LatentForm, Logits, Request};
 
 use crate::settings::settings;
-use crate::source::SourceReader;
+use crate::source::{SourceInput, SourceReader};
 use crate::{Choice, Chooser, ExecuteError, ModelWeights, weights};
 
 /// A causal model that goes on from tokens, of one item; or an encoder and a decoder, which first
-/// [reads a text](Generator::read_source).
+/// [reads a text](Generator::read_source) or [a sound](Generator::read_sound).
 ///
 /// ```
 /// # mod opledger { pub use {opledger_account::*, opledger_execute::*, opledger_interp::*}; }
@@ -36,7 +36,7 @@ pub struct Generator {
     context: Vec<i64>,
     /// The encoder that the model attends to, if it is a pair.
     source: Option<SourceReader>,
-    /// Whether the encoder has been given its text.
+    /// Whether the encoder has been given what it reads.
     source_read: bool,
     /// Tokens that the cache has room for from the start.
     room: usize,
@@ -120,7 +120,7 @@ impl Generator {
         })
     }
 
-    /// Whether the model is an encoder and a decoder, which reads a text before it generates.
+    /// Whether the model is an encoder and a decoder, which reads a text or a sound before it generates.
     pub fn has_source(&self) -> bool {
         self.source.is_some()
     }
@@ -130,18 +130,42 @@ impl Generator {
         self.source.as_ref().map(SourceReader::graph)
     }
 
+    /// Whether it is sounds that its encoder reads.
+    pub fn reads_sounds(&self) -> bool {
+        self.source.as_ref().is_some_and(SourceReader::reads_sounds)
+    }
+
     /// Gives the encoder of a pair its text; the decoder's cache is empty afterwards.
     ///
     /// # Errors
-    /// When the model is no pair, the tokens do not fit it, or memory does not suffice.
+    /// When the model has no encoder of texts, the tokens do not fit it, or memory does not suffice.
     pub fn read_source(&mut self, tokens: &[i64]) -> Result<Run<f32>, ExecuteError> {
+        if self.reads_sounds() {
+            return Err(ExecuteError::NoEncoder { model: self.model.name().to_owned() });
+        }
+        self.read(SourceInput::Tokens(tokens))
+    }
+
+    /// The same of a sound, the strengths of frequencies `[1, strengths, frames]` as the model's feature
+    /// extractor gives them; without one they are drawn.
+    ///
+    /// # Errors
+    /// When the model has no encoder of sounds, the sound does not fit it, or memory does not suffice.
+    pub fn read_sound(&mut self, sound: Option<&Value<f32>>) -> Result<Run<f32>, ExecuteError> {
+        if !self.reads_sounds() {
+            return Err(ExecuteError::NoSounds { model: self.model.name().to_owned() });
+        }
+        self.read(SourceInput::Sound(sound))
+    }
+
+    fn read(&mut self, given: SourceInput<'_>) -> Result<Run<f32>, ExecuteError> {
         let none = || ExecuteError::NoEncoder { model: self.model.name().to_owned() };
         let Some(source) = &mut self.source else { return Err(none()) };
-        let run = source.read(tokens)?;
+        let run = source.read(given)?;
         let graph = self.model.graph();
         let mut sizes = self.model.sizes().clone();
         self.model.one_item_unless_given(&mut sizes);
-        if let Some(m) = graph.size_of(SizeRole::Memory) {
+        if let (Some(m), SourceInput::Tokens(tokens)) = (graph.size_of(SizeRole::Memory), given) {
             sizes.set(m, tokens.len());
         }
         let complete = graph.complete(&sizes).map_err(RunError::from)?;
@@ -158,6 +182,18 @@ impl Generator {
     pub fn start(&self) -> Result<i64, ExecuteError> {
         let none = || ExecuteError::NoStart { model: self.model.name().to_owned() };
         self.settings.start.ok_or_else(none)
+    }
+
+    /// The tokens that the decoder is given before it chooses any.
+    ///
+    /// # Errors
+    /// When no file says what the decoder of a pair begins with.
+    pub fn first(&self, prompt: &[i64]) -> Result<Vec<i64>, ExecuteError> {
+        Ok(match (&self.source, self.reads_sounds()) {
+            (None, _) => prompt.to_vec(),
+            (Some(_), false) => vec![self.start()?],
+            (Some(_), true) => [&[self.start()?], prompt].concat(),
+        })
     }
 
     /// The same with an empty cache that has room for so many tokens.
@@ -246,26 +282,33 @@ impl Generator {
         }
         let run = self.session.step(tokens.len(), tokens, &mut Quiet)?;
         let no_scores = || ExecuteError::NoScores { model: self.model.name().to_owned() };
+        let begins = self.context.is_empty();
         self.context.extend(tokens);
-        let scores = run.value("logits").ok().and_then(|logits| logits.real());
-        let chosen = scores.and_then(|scores| self.chooser.choose(scores.data(), &self.context));
         let forced = self.settings.forced_second.filter(|_| self.context.len() == 1);
+        // A forced token is not the first that is chosen.
+        let begins = match self.settings.forced_second {
+            Some(_) => self.context.len() == 2 || (begins && forced.is_none()),
+            None => begins,
+        };
+        let scores = run.value("logits").ok().and_then(|logits| logits.real());
+        let chosen = scores.and_then(|scores| {
+            let scores = self.settings.allowed(scores.data(), begins);
+            self.chooser.choose(&scores, &self.context)
+        });
         let id = forced.or(chosen);
         Ok(Generated { id: id.ok_or_else(no_scores)?, run })
     }
 
-    /// Goes on from a prompt by so many tokens, or until one that ends a text; an encoder reads the
-    /// prompt, and the decoder goes on from its first token.
+    /// Goes on from a prompt by so many tokens, or until one that ends a text; an encoder of texts reads the
+    /// prompt, and the decoder goes on from its first token; beside an encoder of sounds, which has been
+    /// given one, it goes on from its first token and the prompt.
     ///
     /// # Errors
     /// As [`Generator::step`], and when the model has too few positions.
     pub fn generate(&mut self, prompt: &[i64], new: usize) -> Result<Vec<i64>, ExecuteError> {
-        let mut next = prompt.to_vec();
-        if self.source.is_some() {
-            next = vec![self.start()?];
-        }
+        let mut next = self.first(prompt)?;
         self.check_room(next.len(), new)?;
-        if self.source.is_some() {
+        if self.source.is_some() && !self.reads_sounds() {
             self.read_source(prompt)?;
         }
         let mut ids = Vec::new();

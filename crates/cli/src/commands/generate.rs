@@ -1,12 +1,13 @@
 //! `opledger generate`: tokens by a causal model or by an encoder and a decoder, each run's ledger held
 //! against the closed form.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use opledger_dims::{Binding, Counts, Integer};
-use opledger_execute::{Choice, Generated, Generator};
+use opledger_execute::{Choice, ExecuteError, Generated, Generator};
 use opledger_interp::{Feeds, Formulas, Ledger, Theorem};
-use opledger_ir::{PartCounts, SizeRole};
+use opledger_ir::{PartCounts, Role, SizeRole, Value};
 use opledger_models::GenerationSettings;
 use opledger_report::{CONVENTIONS, Format, Generation, SourceRun, Step};
 use opledger_weights::read_bounded;
@@ -16,6 +17,7 @@ use crate::args::GenerateArgs;
 use crate::failure::Failure;
 use crate::notes;
 use crate::output;
+use crate::tensors::Inputs;
 use crate::text::{self, Text};
 use crate::threads;
 
@@ -53,10 +55,14 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         (Some(text), Some(prompt)) => text.ids(prompt)?,
         _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
     };
-    let first = match generator.has_source() {
-        true => vec![generator.start()?],
-        false => prompt.clone(),
+    let sound = match &args.input {
+        Some(path) => Some(sound(&generator, path)?),
+        None => None,
     };
+    if generator.reads_sounds() && sound.is_none() {
+        notes.push(notes::no_sound(args.seed));
+    }
+    let first = generator.first(&prompt)?;
     generator.check_room(first.len(), args.new_tokens as usize)?;
     let room = first.len().saturating_add(args.new_tokens as usize);
     let mut sizes = Binding::new();
@@ -68,7 +74,7 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     let mut stream = Stream::new(text.as_ref(), args.format);
     let (mut generated, mut steps, mut theorem) = (Vec::new(), Vec::new(), Theorem::default());
     let source = match generator.has_source() {
-        true => Some(encoded(&mut generator, &prompt, &mut theorem)?),
+        true => Some(encoded(&mut generator, (&prompt, sound.as_ref()), &mut theorem)?),
         false => None,
     };
     let (mut next, mut ended_by) = (first, None);
@@ -115,15 +121,33 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
 /// The run of the encoder.
 fn encoded(
     generator: &mut Generator,
-    prompt: &[i64],
+    (prompt, sound): (&[i64], Option<&Value<f32>>),
     theorem: &mut Theorem,
 ) -> Result<SourceRun, Failure> {
-    let run = generator.read_source(prompt)?;
+    let run = match generator.reads_sounds() {
+        true => generator.read_sound(sound)?,
+        false => generator.read_source(prompt)?,
+    };
     if let Some(graph) = generator.source_graph() {
         theorem.extend(Formulas::new(graph).compare(&run.binding, &run.ledger, "the kernels")?);
     }
     let (macs, flops) = totals(&run.ledger);
-    Ok(SourceRun { tokens: prompt.len(), ms: run.wall.as_secs_f64() * 1e3, macs, flops })
+    let size = generator.source_graph().and_then(|graph| graph.size_of(SizeRole::Memory));
+    let tokens = size.and_then(|m| run.binding.get(m)).and_then(|m| usize::try_from(m).ok());
+    let tokens = tokens.unwrap_or(prompt.len());
+    Ok(SourceRun { tokens, ms: run.wall.as_secs_f64() * 1e3, macs, flops })
+}
+
+/// The sound of a file, for the encoder.
+fn sound(generator: &Generator, path: &Path) -> Result<Value<f32>, Failure> {
+    let none = || ExecuteError::NoSounds { model: generator.model().name().to_owned() };
+    let graph = generator.source_graph().filter(|_| generator.reads_sounds()).ok_or_else(none)?;
+    let mut sizes = generator.model().sizes().clone();
+    generator.model().one_item_unless_given(&mut sizes);
+    let given = Inputs::open(path)?.read(graph, &sizes)?;
+    let wanted = graph.inputs_of(Role::Sound).next().map(|var| graph.node(var).path.clone());
+    let found = given.into_iter().find(|(name, _)| Some(name) == wanted.as_ref());
+    found.map(|(_, sound)| sound).ok_or_else(|| none().into())
 }
 
 /// How tokens are chosen: as the files of the model say, unless the command line says otherwise.

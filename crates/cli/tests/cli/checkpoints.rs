@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{SafeTensors, serialize};
 use serde_json::{Value, json};
 
 use super::models::golden;
@@ -159,6 +160,37 @@ fn generating_ends_after_an_end_token_unless_told_not_to() {
     assert_ne!(ids(&penalised), all);
     let applied = "repetition_penalty = 1.5 of generation_config.json is applied";
     assert_eq!(penalised["notes"], json!([told, applied]));
+}
+
+#[test]
+fn a_sound_is_read_from_a_file_and_the_text_goes_on() {
+    let bytes = fs::read(Path::new(&golden("whisper_scores")).join("io.safetensors")).unwrap();
+    let all = SafeTensors::deserialize(&bytes).unwrap();
+    let known: Vec<u64> = {
+        let ids = all.tensor("expected.generated").unwrap().data().chunks_exact(8);
+        ids.map(|id| u64::from_le_bytes(id.try_into().unwrap())).collect()
+    };
+    let sounds = all.tensor("input_features").unwrap();
+    let first = sounds.data()[..sounds.data().len() / sounds.shape()[0]].to_vec();
+    let shape = vec![1, sounds.shape()[1], sounds.shape()[2]];
+    let first = TensorView::new(sounds.dtype(), shape, &first).unwrap();
+    let folder = copied("whisper_scores", &[]);
+    let (model, file) = (folder.path().to_str().unwrap(), folder.path().join("sound.safetensors"));
+    fs::write(&file, serialize([("input_features", first)], None).unwrap()).unwrap();
+    let (begin, rest) = known.split_at(2);
+    let (begin, asked) = (begin.iter().map(u64::to_string).collect::<Vec<_>>().join(","), "6");
+    let asked = ["generate", model, "--ids", &begin, "--new-tokens", asked, "--format", "json"];
+    let read = [&asked[..], &["--input", file.to_str().unwrap(), "--ignore-eos"]].concat();
+    let read: Value = serde_json::from_str(&stdout(&read)).unwrap();
+    assert_eq!(ids(&read), rest);
+    assert_eq!(read["source"]["tokens"], 6);
+    assert_eq!((&read["notes"], &read["theorem"]["mismatches"]), (&Value::Null, &json!(0)));
+    let drawn: Value = serde_json::from_str(&stdout(&asked)).unwrap();
+    assert!(drawn["notes"][0].as_str().unwrap().contains("drawn from seed 0"), "{drawn}");
+    let other = ["generate", "gpt2", "--ids", "1", "--input", file.to_str().unwrap()];
+    let other = opledger(&other);
+    assert_eq!(other.code, Some(2));
+    assert!(other.stderr.contains("no encoder that reads a sound"), "{}", other.stderr);
 }
 
 #[test]

@@ -125,7 +125,12 @@ impl Lowering<'_> {
             true => Call::new("baddbmm", Manner::Method, products),
             false => self.matmul(node, products),
         });
-        if op.scale.is_some() && *scaled == Scaled::Scores && !baddbmm {
+        let scores_scaled = match scaled {
+            Scaled::Queries => false,
+            Scaled::Scores => op.scale.is_some() && !baddbmm,
+            Scaled::Always => true,
+        };
+        if scores_scaled {
             calls.push(Call::new("mul", Manner::Operator, pointwise(scores.clone())));
         }
         if op.soft_cap.is_some() {

@@ -1,7 +1,7 @@
 //! The calls of the framework behind a node.
 
 use opledger_dims::{Activation, Binding, Pointwise, Poly};
-use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce};
+use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce, Source};
 use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, SizeRole, Var};
 
 use super::activation::{operator, spelled};
@@ -66,7 +66,10 @@ impl Lowering<'_> {
         let among = |families: &[String]| {
             self.family(node).is_some_and(|own| families.iter().any(|family| family == own))
         };
-        let tokens = node.shape.axes.first().filter(|_| among(&self.dialect.positions_of_tokens));
+        let table = node.inputs.first().map(|var| &self.graph.node(*var).op);
+        let frozen = matches!(table, Some(Op::Source(Source::Param { trainable: false, .. })));
+        let tokens = node.shape.axes.first();
+        let tokens = tokens.filter(|_| frozen && among(&self.dialect.positions_of_tokens));
         let items = self.graph.size_of(SizeRole::Batch);
         match (tokens, items.filter(|_| among(&self.dialect.positions_of_items))) {
             (Some(tokens), _) => self.at(&tokens.size),
@@ -179,6 +182,11 @@ impl Lowering<'_> {
                 one("masked_fill", Method, each()?)
             }
             Op::Fill(_) | Op::ToWhole(_) if node.role == Some(Role::Routing) => silent(each()?),
+            Op::Convolution(op) if self.within(node, ModuleClass::Convolution).is_some() => {
+                let name = ["conv1d", "conv2d", "conv3d"].get(op.strides.len().wrapping_sub(1));
+                let name = name.ok_or_else(|| self.unrecorded(node))?;
+                one(name, Function, self.convolution(var)?)
+            }
             // No layer records these.
             Op::Pointwise(_)
             | Op::Convolution(_)
@@ -251,6 +259,13 @@ impl Lowering<'_> {
 
     /// How an activation is called.
     pub(super) fn activation(&self, node: &Node, function: Activation) -> ActivationManner {
+        let before = node.inputs.first().map(|var| self.graph.node(*var));
+        let convolved =
+            before.is_some_and(|node| self.within(node, ModuleClass::Convolution).is_some());
+        let listed = |family| self.dialect.convolved_by_function.iter().any(|own| own == family);
+        if convolved && self.family(node).is_some_and(listed) {
+            return ActivationManner::Function;
+        }
         match self.dialect.activations.get(function.name()) {
             Some(manner) => *manner,
             // The layers of torch.nn keep the function itself.

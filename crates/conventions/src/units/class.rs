@@ -63,10 +63,13 @@ impl Lowering<'_> {
                 let pooler = self.pooler(node).filter(|_| matches!(node.op, Op::Reduce(_)));
                 pooler.map(PoolerManner::class)
             }
+            ModuleClass::Convolution => {
+                let Op::Convolution(op) = &node.op else { return None };
+                ["Conv1d", "Conv2d", "Conv3d"].get(op.strides.len().wrapping_sub(1)).copied()
+            }
             // Their parts are modules and functions of their own.
             ModuleClass::Model(_)
             | ModuleClass::FusedLinear(_)
-            | ModuleClass::Convolution
             | ModuleClass::MultiheadAttention
             | ModuleClass::EncoderLayer
             | ModuleClass::DecoderLayer

@@ -50,7 +50,7 @@ impl<'a> Lowering<'a> {
         let mut lowering = Lowering { graph, binding, dialect, gradients, biases: BTreeMap::new() };
         for (var, node) in graph.vars().zip(graph.nodes()) {
             if let (Some(Role::Bias), [product, ..]) = (node.role, &node.inputs[..])
-                && lowering.is_linear(*product)
+                && (lowering.is_linear(*product) || lowering.is_convolution(*product))
             {
                 lowering.biases.insert(*product, var);
             }
@@ -85,6 +85,11 @@ impl<'a> Lowering<'a> {
         let Op::Einsum(op) = &node.op else { return false };
         let in_all = |name| op.rhs.contains(name) && op.out.contains(name);
         self.has_weight(node) && !op.lhs.iter().any(in_all)
+    }
+
+    /// Whether a value is a convolution.
+    pub(super) fn is_convolution(&self, var: Var) -> bool {
+        matches!(self.graph.node(var).op, Op::Convolution(_))
     }
 
     /// Whether an operand of a node is a parameter.

@@ -98,6 +98,32 @@ impl Lowering<'_> {
             .with("grad", self.grad(operand)))
     }
 
+    /// The sizes of a linear map for a convolution, whose rows are the places of the window and whose inputs
+    /// are what the window holds, padding as well.
+    pub(super) fn convolution(&self, var: Var) -> Result<Binding, ConventionError> {
+        let node = self.graph.node(var);
+        let [x, weight] = node.inputs[..] else {
+            return Err(self.unwritten(node, "a convolution of a value by a weight".to_owned()));
+        };
+        let first = |var: Var| {
+            let axis = self.graph.shape(var).axes.first();
+            axis.map_or(Ok(1.into()), |axis| self.at(&axis.size))
+        };
+        let out = first(weight)?;
+        let window = self.elements(weight)?;
+        let bias = u32::from(self.biases.contains_key(&var));
+        Ok(Binding::new()
+            .with("rows", divide(&self.output_elements(node)?, &out))
+            .with("in", divide(&window, &out))
+            .with("out", out)
+            .with("bias", bias)
+            .with("fused_bias", 1)
+            .with("split", 0)
+            .with("split_bias", 0)
+            .with("first", first(x)?)
+            .with("grad", self.grad(x)))
+    }
+
     /// The sizes of a linear map for the products of all experts that run, together.
     pub(super) fn experts(&self, node: &Node) -> Result<Binding, ConventionError> {
         let weight = node.inputs.iter().copied().find(|v| self.is_parameter(*v));

@@ -13,6 +13,10 @@ pub struct GenerationSettings {
     pub start: Option<i64>,
     /// The token that comes behind the first one, whatever its score (`forced_bos_token_id`).
     pub forced_second: Option<i64>,
+    /// Tokens that never come (`suppress_tokens`).
+    pub suppressed: Vec<i64>,
+    /// Tokens that are not the first to come (`begin_suppress_tokens`).
+    pub suppressed_first: Vec<i64>,
     /// Whether tokens are to be drawn; else the one with the highest score is taken.
     pub sampled: bool,
     /// By what scores of tokens that stand in the text already are divided.
@@ -27,16 +31,30 @@ pub struct GenerationSettings {
     pub not_applied: Vec<String>,
 }
 
+impl GenerationSettings {
+    /// The scores of tokens, −∞ of those that may not come, or not as the first.
+    pub fn allowed(&self, scores: &[f32], first: bool) -> Vec<f32> {
+        let mut scores = scores.to_vec();
+        let of_first = self.suppressed_first.iter().filter(|_| first);
+        for id in self.suppressed.iter().chain(of_first) {
+            if let Some(score) = usize::try_from(*id).ok().and_then(|id| scores.get_mut(id)) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+        scores
+    }
+}
+
 /// Keys that change which tokens are chosen, with the value by which they do not.
-fn choosing() -> [(&'static str, Value); 18] {
+fn choosing() -> [(&'static str, Value); 17] {
     [
         ("bad_words_ids", Value::Null),
-        ("begin_suppress_tokens", Value::Null),
         ("constraints", Value::Null),
         ("epsilon_cutoff", json!(0.0)),
         ("eta_cutoff", json!(0.0)),
         ("exponential_decay_length_penalty", Value::Null),
         ("force_words_ids", Value::Null),
+        ("forced_decoder_ids", Value::Null),
         ("forced_eos_token_id", Value::Null),
         ("guidance_scale", json!(1.0)),
         ("min_length", json!(0)),
@@ -46,7 +64,6 @@ fn choosing() -> [(&'static str, Value); 18] {
         ("num_beams", json!(1)),
         ("sequence_bias", Value::Null),
         ("stop_strings", Value::Null),
-        ("suppress_tokens", Value::Null),
         ("typical_p", json!(1.0)),
     ]
 }
@@ -59,17 +76,21 @@ impl Config {
     /// When `eos_token_id` is neither an id nor a list of ids, or a number that chooses is out of range.
     pub fn generation(&self) -> Result<GenerationSettings, ConfigError> {
         let id = |value: &Value| value.as_u64().and_then(|id| i64::try_from(id).ok());
-        let end_tokens = match self.map.get("eos_token_id") {
-            None | Some(Value::Null) => Some(Vec::new()),
-            Some(Value::Array(ids)) => ids.iter().map(id).collect(),
-            Some(one) => id(one).map(|id| vec![id]),
+        let ids = |key: &str| {
+            let Some(value) = self.map.get(key).filter(|value| !value.is_null()) else {
+                return Ok(Vec::new());
+            };
+            let ids = match value {
+                Value::Array(ids) => ids.iter().map(id).collect(),
+                one => id(one).map(|id| vec![id]),
+            };
+            ids.ok_or_else(|| ConfigError::Value {
+                origin: self.origin.clone(),
+                key: key.to_owned(),
+                found: super::keys::shown(value),
+                expected: "an id or a list of ids".to_owned(),
+            })
         };
-        let end_tokens = end_tokens.ok_or_else(|| ConfigError::Value {
-            origin: self.origin.clone(),
-            key: "eos_token_id".to_owned(),
-            found: super::keys::shown(&self.map["eos_token_id"]),
-            expected: "an id or a list of ids".to_owned(),
-        })?;
         let one_id = |key: &str| match self.map.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => id(value).map(Some).ok_or_else(|| ConfigError::Value {
@@ -105,12 +126,14 @@ impl Config {
         };
         let keys = choosing().into_iter().filter(applies).map(|(key, _)| key.to_owned());
         Ok(GenerationSettings {
-            end_tokens,
+            end_tokens: ids("eos_token_id")?,
             start: match one_id("decoder_start_token_id")? {
                 Some(id) => Some(id),
                 None => one_id("bos_token_id")?,
             },
             forced_second: one_id("forced_bos_token_id")?,
+            suppressed: ids("suppress_tokens")?,
+            suppressed_first: ids("begin_suppress_tokens")?,
             sampled: self.map.get("do_sample") == Some(&Value::Bool(true)),
             repetition_penalty: above("repetition_penalty")?,
             temperature: above("temperature")?,
