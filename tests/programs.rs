@@ -17,6 +17,7 @@ const PROGRAMS: &[&str] = &[
     "blocks",
     "capped",
     "chunked",
+    "complex",
     "divided",
     "encoder_layer",
     "filled",

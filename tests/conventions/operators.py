@@ -59,6 +59,7 @@ OPERATORS = {
     "clamp_max": "torch.clamp_max(x, 1.0)",
     "clamp_min": "torch.clamp_min(x, 1.0)",
     "diff": "torch.diff(x)",
+    "polar": "torch.polar(x, y)",
     "dot": "torch.dot(v, v)",
     "mv": "torch.mv(x[0, 0], v)",
     "embedding": "F.embedding(i, x[0, 0])",

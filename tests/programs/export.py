@@ -62,15 +62,20 @@ def write(name, make, args=(), kwargs=None, dynamic=None):
     signature = program.graph_signature
     specs = [spec for spec in signature.input_specs if spec.kind.name == "USER_INPUT"]
     tensors = {
-        "input." + spec.arg.name: value.long() if value.dtype == torch.bool else value.contiguous()
+        "input." + spec.arg.name: value.long() if value.dtype == torch.bool else reals(value).contiguous()
         for spec, value in zip(specs, flat((args, kwargs))[0])
         if isinstance(value, torch.Tensor)
     }
     specs = [spec for spec in signature.output_specs if spec.kind.name == "USER_OUTPUT"]
     values = [value for value in flat(outputs)[0] if isinstance(value, torch.Tensor)]
-    tensors |= {"output." + s.arg.name: v.contiguous().clone() for s, v in zip(specs, values)}
+    tensors |= {"output." + s.arg.name: reals(v).contiguous().clone() for s, v in zip(specs, values)}
     save_file(tensors, HERE / f"{name}.safetensors")
     count(name, module, args, kwargs)
+
+
+def reals(value):
+    """Complex numbers as pairs of reals."""
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
 
 
 def count(name, module, args, kwargs):
@@ -781,6 +786,30 @@ class Narrow(nn.Module):
         )
 
 
+class Complex(nn.Module):
+    """Layers whose positions turn complex numbers, as the first code of Llama has them, and other arithmetic."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(16, 48, bias=False) for _ in range(2))
+        angles = torch.outer(torch.arange(40.0), 10000.0 ** -(torch.arange(4) / 4))
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), persistent=False)
+
+    def turned(self, x, turns):
+        pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * turns.view(1, x.shape[1], 1, -1)).flatten(3).type_as(x)
+
+    def forward(self, x, waves):
+        turns = self.turns[: x.shape[1]]
+        for maps in self.maps:
+            q, k, v = maps(x).view(*x.shape[:2], 3, 2, 8).unbind(2)
+            q, k = (self.turned(part, turns).transpose(1, 2) for part in (q, k))
+            y = nn.functional.scaled_dot_product_attention(q, k, v.transpose(1, 2), is_causal=True)
+            x = x + y.transpose(1, 2).flatten(2)
+        other = torch.complex(x[..., :4], x[..., 4:8]) * waves.conj() - waves * 0.5 + torch.polar(x[..., 8:12], x[..., 12:])
+        return x, other, other.abs() + other.real * waves.imag, torch.cat([waves, other.transpose(0, 1).mT.mT.transpose(0, 1)], 1).sum(1)
+
+
 class Modes(nn.Module):
     """Parts of a module under modes: a precision, no gradients, memory that is saved in training."""
 
@@ -843,6 +872,7 @@ write("relative", Relative, (x,), dynamic=(TOKENS,))
 write("sampled", Sampled, (torch.randn(2, 3, 5, 6), 1.4 * (2 * torch.rand(2, 4, 3, 2) - 1), torch.randn(2, 2, 3, 4, 5), 1.4 * (2 * torch.rand(2, 2, 3, 2, 3) - 1), torch.randn(2, 2, 3)), dynamic=({0: DYNAMIC},) * 5)
 write("thumbnail", Thumbnail, (torch.randn(2, 3, 13, 8),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
 write("products", Products, (torch.randn(2, 5, 6), torch.randn(2, 6, 5), torch.randn(1, 1, 6)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))
+write("complex", Complex, (x, torch.randn(2, 8, 4, dtype=torch.complex64)), dynamic=(TOKENS, TOKENS))
 write("narrow", Narrow, (x, 40000 * torch.arange(8)), dynamic=(TOKENS, {0: DYNAMIC}))
 # Where one token is left, einsum over tokens contracts nothing.
 for name, make in ("odd_letters", OddLetters), ("groups", Groups):

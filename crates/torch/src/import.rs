@@ -118,7 +118,7 @@ impl<'p> Importer<'p> {
             let before = self.graph.nodes().len();
             let recorded = self.node(node, &mut chains, unknown).and_then(|()| {
                 let nodes = self.graph.vars().skip(before).collect();
-                if !self.is_foreign_to(node) {
+                if !node.tensors().any(|name| self.is_foreign(name) && !self.is_complex(name)) {
                     log.observe(self, node, nodes)?;
                 }
                 writes.note(self, at, node)
@@ -152,7 +152,7 @@ impl<'p> Importer<'p> {
         let before = self.graph.nodes().len();
         let foreign = self.is_foreign_to(node);
         let lowered = quiet::caught(|| match chain::attended(chains, self, &call)? {
-            _ if foreign => Err(Obstacle::Unknown),
+            _ if foreign => lower::complex::lower(self, &call),
             Some(attended) => Ok(vec![Meaning::Tensor(attended)]),
             None => {
                 let results = lower::lower(self, &call)?;
@@ -288,6 +288,12 @@ impl<'p> Importer<'p> {
         for spec in &program.graph_module.signature.output_specs {
             let OutputSpec::UserOutput(output) = spec else { continue };
             let Argument::Tensor(name) = &output.arg else { continue };
+            if let Some(pair) = self.complex.get(name).cloned() {
+                let tensor = lower::complex::as_real(self, pair)?;
+                let var = self.movement().dense(&tensor)?.var;
+                self.graph.output(name, var);
+                continue;
+            }
             if self.is_foreign(name) {
                 continue;
             }

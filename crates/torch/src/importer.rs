@@ -116,6 +116,9 @@ impl Meaning {
     }
 }
 
+/// A complex tensor: its real parts and its imaginary ones.
+pub(crate) type Pair = [Meaning; 2];
+
 /// Why a node is not recorded.
 #[derive(Debug)]
 pub(crate) enum Obstacle {
@@ -172,6 +175,8 @@ pub(crate) struct Importer<'p> {
     /// The whole numbers that expressions look up in.
     wholes: Vec<Var>,
     pub(crate) values: HashMap<String, Meaning>,
+    /// What is complex, of which `values` has nothing.
+    pub(crate) complex: HashMap<String, Pair>,
     /// Parameters and buffers of reals by their names, dimensions of one element as axes too.
     pub(crate) stored: HashMap<String, Placed>,
     /// What symbols of the export are called.
@@ -215,6 +220,7 @@ impl<'p> Importer<'p> {
             sizes: Vec::new(),
             wholes: Vec::new(),
             values: HashMap::new(),
+            complex: HashMap::new(),
             stored: HashMap::new(),
             naming,
             equal,
@@ -347,9 +353,15 @@ impl<'p> Importer<'p> {
         read.any(|argument| argument.tensors().contains(&name))
     }
 
-    /// Whether a tensor of the program holds what no graph does: complex numbers, quantised ones.
+    /// Whether a tensor of the program holds complex numbers (`ScalarType` of the schema).
+    pub(crate) fn is_complex(&self, name: &str) -> bool {
+        self.meta(name).is_ok_and(|meta| matches!(meta.dtype, 9..=11))
+    }
+
+    /// Whether a tensor of the program holds what no tensor of a graph does: complex numbers, quantised
+    /// ones.
     pub(crate) fn is_foreign(&self, name: &str) -> bool {
-        self.meta(name).is_ok_and(|meta| kind(meta.dtype).is_none())
+        self.is_complex(name) || self.meta(name).is_ok_and(|meta| kind(meta.dtype).is_none())
     }
 
     /// Whether a node reads or makes such a tensor.
@@ -502,7 +514,8 @@ fn kind(dtype: u64) -> Option<WholeKind> {
     match dtype {
         12 => Some(WholeKind::Truth),
         1..=5 | 28..=30 => Some(WholeKind::Whole),
-        6..=8 | 13 => Some(WholeKind::Real),
+        // Each part of a complex number is real.
+        6..=11 | 13 => Some(WholeKind::Real),
         _ => None,
     }
 }

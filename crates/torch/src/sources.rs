@@ -9,6 +9,7 @@ use opledger_ir::{Axis, Op, Role, Var};
 use crate::constants::{Hiding, Marks, by_places};
 use crate::hidden::{Finite, Hidden};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::lower::complex::parts;
 use crate::schema::{Argument, ExportedProgram, InputSpec, ProgramNode, SymIntArgument};
 use crate::tensor::Placed;
 use crate::whole::{Whole, WholeKind};
@@ -33,6 +34,14 @@ impl<'p> Importer<'p> {
                     continue;
                 }
             };
+            if self.is_complex(arg) && !trainable {
+                // Both parts stand beside each other, as they are stored.
+                let sizes = [self.sizes_of(arg)?, vec![2.into()]].concat();
+                let real = self.reals(path, &sizes, trainable)?;
+                let pair = self.spared(|own| parts(own, Meaning::Tensor(real)))?;
+                self.complex.insert(arg.clone(), pair);
+                continue;
+            }
             if self.is_foreign(arg) {
                 continue;
             }
@@ -158,6 +167,15 @@ impl<'p> Importer<'p> {
     /// An argument of the module.
     fn input(&mut self, arg: &Argument) -> Lowered<()> {
         match arg {
+            Argument::Tensor(name) if self.is_complex(name) => {
+                let sizes = [self.sizes_of(name)?, vec![2.into()]].concat();
+                let axes = self.movement().axes(&sizes);
+                let var = self.graph.input(name, axes)?;
+                let real = Meaning::Tensor(self.movement().tensor(var)?);
+                let pair = self.spared(|own| parts(own, real))?;
+                self.complex.insert(name.clone(), pair);
+                Ok(())
+            }
             Argument::Tensor(name) if self.is_foreign(name) => Ok(()),
             Argument::Tensor(name) => {
                 let sizes = self.sizes_of(name)?;

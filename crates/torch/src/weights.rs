@@ -105,6 +105,10 @@ fn width(dtype: u64) -> Option<usize> {
         3 | 6 | 13 => Some(2),
         4 | 7 => Some(4),
         5 | 8 => Some(8),
+        // Two numbers.
+        9 => Some(4),
+        10 => Some(8),
+        11 => Some(16),
         _ => None,
     }
 }
@@ -116,6 +120,7 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
     }
     let of = meta.tensor_meta.as_ref().ok_or_else(|| refuse("it has no shape"))?;
     let shape = numbers(of).ok_or_else(|| refuse("its shape is no numbers"))?;
+    let is_complex = matches!(of.dtype, 9..=11);
     let width = width(of.dtype).ok_or_else(|| refuse("elements of this type are not read"))?;
     let place = Place::of(of, &shape).ok_or_else(|| refuse("its strides are not understood"))?;
     let bytes = place.last.checked_mul(width).ok_or_else(|| refuse("it is too large"))?;
@@ -140,7 +145,7 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
     };
     let real = |bytes: &[u8]| -> f32 {
         match *bytes {
-            [a, b] if of.dtype == 6 => half::f16::from_le_bytes([a, b]).to_f32(),
+            [a, b] if matches!(of.dtype, 6 | 9) => half::f16::from_le_bytes([a, b]).to_f32(),
             [a, b] => half::bf16::from_le_bytes([a, b]).to_f32(),
             [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
             _ => bytes.try_into().map_or(0.0, |eight| f64::from_le_bytes(eight) as f32),
@@ -151,6 +156,15 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
         1..=5 | 12 => {
             let data = places.map(|index| whole(at(&index))).collect();
             Ok(Value::Index(Tensor::new(&shape, data).map_err(laid)?))
+        }
+        _ if is_complex => {
+            let parts = places.flat_map(|index| {
+                let both = at(&index);
+                let (re, im) = both.split_at(both.len() / 2);
+                [real(re), real(im)]
+            });
+            let data = parts.collect();
+            Ok(Value::Real(Tensor::new(&[&shape[..], &[2]].concat(), data).map_err(laid)?))
         }
         _ => {
             let data = places.map(|index| real(at(&index))).collect();

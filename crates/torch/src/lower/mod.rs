@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 mod by_data;
 mod cases;
+pub(crate) mod complex;
 mod converted;
 mod create;
 mod einstein;
