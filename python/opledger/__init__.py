@@ -46,7 +46,7 @@ __all__ = [
 
 def count(
     model: Any,
-    args: Sequence[Any] = (),
+    args: Sequence[Any] | Mapping[str, Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic: Mapping[str, Mapping[int, str]] | None = None,
@@ -57,8 +57,9 @@ def count(
 
     ``model`` is
 
-    * a ``torch.nn.Module``, called with ``args`` and ``kwargs`` (only their shapes and types matter); a
-      model of transformers needs none. Make a large one under ``with torch.device("meta")``, and it takes
+    * a ``torch.nn.Module``, called with ``args`` and ``kwargs``, of which shapes and types matter, and what
+      masks hide; a mapping in the place of ``args``, such as what a tokenizer gives, is taken for ``kwargs``.
+      A model of transformers needs none. Make a large one under ``with torch.device("meta")``, and it takes
       no memory;
     * what ``torch.export.export`` returned, or the path of a ``.pt2`` file;
     * a configuration of transformers, a ``dict`` of one, or the path of a ``config.json``;
@@ -73,6 +74,8 @@ def count(
     Raises :class:`ExportError` where PyTorch does not export the module, and :class:`OpledgerError` where
     the model is not understood.
     """
+    if isinstance(args, Mapping):
+        args, kwargs = (), {**args, **(kwargs or {})}
     source, found = _read(model, args, dict(kwargs or {}), dynamic)
     if partial:
         options = (*source.options, "--partial")
@@ -80,6 +83,8 @@ def count(
     counted = Count(source, {**found, **(sizes or {})})
     # What is wrong with the model is said here, not at the first question.
     counted._derived
+    if found and not sizes:
+        counted._at_example()
     return counted
 
 

@@ -14,7 +14,7 @@ import traceback
 import warnings
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence
 from unittest import mock
@@ -29,6 +29,10 @@ from ._result import Source
 
 Dynamic = Mapping[str, Mapping[int, str]]
 """For an argument of ``forward``, what its dimensions are called that may have any size."""
+
+
+#: The most elements of an input that are looked at.
+_MOST_ELEMENTS = 1 << 22
 
 
 @dataclass
@@ -69,7 +73,29 @@ def source(
     program, names, notes = _exported(model, call)
     sizes = {names[i]: size.example for i, size in enumerate(call.sizes) if names[i] is not None}
     source = _source(program, type(model).__name__, _renamed(program, call, names), model, notes)
+    if call.given:
+        source = replace(source, inputs=_whole_inputs(program, call, Path(source.text).parent))
     return source, sizes if call.given else {}
+
+
+def _whole_inputs(program: ExportedProgram, call: _Call, folder: Path) -> str | None:
+    """A safetensors file of the whole numbers and truth values of the example, if it has some."""
+    leaves = [leaf for leaf in pytree.tree_leaves(call.arguments) if isinstance(leaf, torch.Tensor)]
+    kinds = {torch.bool: "BOOL", torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8"}
+    header: dict[str, Any] = {}
+    data = b""
+    for name, leaf in zip(program.graph_signature.user_inputs, leaves, strict=False):
+        if leaf.dtype in kinds and leaf.device.type != "meta" and leaf.numel() <= _MOST_ELEMENTS:
+            raw = bytes(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).tolist())
+            place = [len(data), len(data) + len(raw)]
+            header[str(name)] = {"dtype": kinds[leaf.dtype], "shape": list(leaf.shape), "data_offsets": place}
+            data += raw
+    if not header:
+        return None
+    text = json.dumps(header).encode()
+    path = folder / "inputs.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return str(path)
 
 
 def program_source(program: ExportedProgram) -> Source:

@@ -38,6 +38,8 @@ class Source:
     notes: tuple[str, ...] = ()
     #: Buffers on meta that may be masks: which pairs they hide is not known.
     unknown: tuple[str, ...] = ()
+    #: A file of the inputs that masks may follow from, where their elements are known.
+    inputs: str | None = None
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
 
@@ -180,6 +182,8 @@ class Count:
     def __init__(self, source: Source, sizes: Mapping[str, int]) -> None:
         self._source = source
         self._sizes = dict(sizes)
+        #: Those that the masks of the example leave.
+        self._left: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -215,6 +219,24 @@ class Count:
     @property
     def _definitions(self) -> tuple[str, ...]:
         return tuple(self._derived.record["definitions"])
+
+    def _at_example(self) -> None:
+        """Takes what masks leave from the example, where it has their elements."""
+        if not (self._by_contents and self._source.inputs):
+            return
+        try:
+            sizes = _binary.sizes(self._sizes)
+            found = self._source.ask("count", *sizes, "--input", self._source.inputs).record["binding"]
+        except OpledgerError:
+            # A mask that follows from something else stays open.
+            return
+        self._left = tuple(name for name in self._by_contents if name in found)
+        self._sizes.update({name: found[name] for name in self._left})
+
+    @property
+    def _by_contents(self) -> tuple[str, ...]:
+        """Symbols that only the contents of masks say, such as ``pairs``."""
+        return tuple(self._derived.record.get("by_contents", ()))
 
     # Numbers.
 
@@ -269,7 +291,11 @@ class Count:
         for name, size in sizes.items():
             if not isinstance(size, int) or isinstance(size, bool):
                 raise TypeError(f"{name} is {size!r}, and a size is an int")
-        count = Count(self._source, {**self._sizes, **sizes})
+        same = all(self._sizes.get(name) == size for name, size in sizes.items())
+        # What the masks of the example leave is of its sizes alone.
+        kept = {k: v for k, v in self._sizes.items() if same or k not in self._left}
+        count = Count(self._source, {**kept, **sizes})
+        count._left = self._left if same else ()
         if "_derived" in self.__dict__:
             count.__dict__["_derived"] = self._derived
         return count
@@ -295,7 +321,7 @@ class Count:
         try:
             self._counted
         except OpledgerError:
-            if all(symbol in self._sizes for symbol in self.symbols):
+            if all(symbol in self._sizes for symbol in (*self.symbols, *self._by_contents)):
                 raise
             return False
         return True
@@ -422,6 +448,8 @@ class Count:
         if complete and self.symbols:
             for quantity in ("macs", "flops"):
                 table.below.append(f"{quantity} = {self.formula(quantity)!r}")
+        if not complete:
+            table.below += [f"where {definition}" for definition in self._definitions]
         table.below += [f"note: {note}" for note in self.notes]
         return table
 

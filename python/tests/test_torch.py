@@ -173,6 +173,24 @@ class Counted(unittest.TestCase):
         self.assertEqual(r.sizes, {"b": 3, "n": 5})
         self.assertEqual(r.formula("add"), "16·b·n")
 
+    def test_a_mask_that_is_given_is_counted(self):
+        class Padded(nn.Module):
+            def forward(self, x, seen):
+                scores = (x @ x.mT).masked_fill(~seen[:, None, :], float("-inf"))
+                return scores.softmax(-1) @ x
+
+        x, seen = torch.zeros(2, 5, 8), torch.arange(5) < torch.tensor([[5], [3]])
+        r = opledger.count(Padded(), {"x": x, "seen": seen})
+        self.assertEqual(r.macs, 2 * 8 * 5 * (5 + 3))
+        self.assertIn("pairs=40", repr(r))
+        # At other sizes what it leaves is not known: formulas are shown, and tools look into no mask.
+        other = r.at(n=7)
+        self.assertIn("16·pairs", repr(other))
+        self.assertEqual(other.convention("torch-flop-counter"), 2 * 2 * 2 * 7 * 7 * 8)
+        with self.assertRaisesRegex(opledger.OpledgerError, "pairs"):
+            other.macs
+        self.assertEqual(other.at(pairs=98, rows=14).macs, 16 * 98)
+
     def test_a_mask_on_meta_has_no_elements_until_it_is_given_some(self):
         class Masked(nn.Module):
             def __init__(self, mask):

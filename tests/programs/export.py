@@ -12,7 +12,6 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 HERE = pathlib.Path(__file__).parent
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -69,23 +68,7 @@ def write(name, make, args=(), kwargs=None, dynamic=None):
     specs = [spec for spec in signature.output_specs if spec.kind.name == "USER_OUTPUT"]
     values = [value for value in flat(outputs)[0] if isinstance(value, torch.Tensor)]
     tensors |= {"output." + s.arg.name: reals(v).contiguous().clone() for s, v in zip(specs, values)}
-    save_file(tensors, HERE / f"{name}.safetensors")
-    count(name, module, args, kwargs)
-
-
-def reals(value):
-    """Complex numbers as pairs of reals."""
-    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
-
-
-def count(name, module, args, kwargs):
-    """Records what PyTorch's own counter counts of a run, gradients being recorded as in training."""
-    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
-        module(*args, **kwargs)
-    path = HERE / "flops.json"
-    flops = json.loads(path.read_text()) if path.exists() else {}
-    flops[name] = counter.get_total_flops()
-    path.write_text(json.dumps(dict(sorted(flops.items())), indent=1) + "\n")
+    keep(name, tensors, module, args, kwargs)
 
 
 def ids(items, tokens):
@@ -741,6 +724,27 @@ class Thumbnail(nn.Module):
         return small, nn.functional.grid_sample(x, grid, align_corners=False)
 
 
+class Modes(nn.Module):
+    """Parts of a module under modes: a precision, no gradients, memory that is saved in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down, self.scale = nn.Linear(16, 24), nn.Linear(24, 16), nn.Parameter(torch.rand(16))
+
+    def block(self, x):
+        with torch.autocast("cpu", enabled=False):
+            hidden = self.up(x.float()).relu()
+            with torch.no_grad():
+                largest = hidden.amax(-1, keepdim=True)
+            return self.down(hidden / (largest + 1.0)), largest
+
+    def forward(self, x):
+        y, largest = torch.utils.checkpoint.checkpoint(self.block, x, use_reentrant=False)
+        with torch.autocast("cpu", enabled=False):
+            same = y * self.scale
+        return x + same, largest, x.shape[1] * same
+
+
 class Products(nn.Module):
     """Products that PyTorch makes of matrices, of vectors or of elements, by sizes, strides and gradients."""
 
@@ -810,25 +814,27 @@ class Complex(nn.Module):
         return x, other, other.abs() + other.real * waves.imag, torch.cat([waves, other.transpose(0, 1).mT.mT.transpose(0, 1)], 1).sum(1)
 
 
-class Modes(nn.Module):
-    """Parts of a module under modes: a precision, no gradients, memory that is saved in training."""
+def keep(name, tensors, module, args, kwargs):
+    """Saves inputs and outputs, and what PyTorch's own counter counts."""
+    save_file(tensors, HERE / f"{name}.safetensors")
+    count(name, module, args, kwargs)
 
-    def __init__(self):
-        super().__init__()
-        self.up, self.down, self.scale = nn.Linear(16, 24), nn.Linear(24, 16), nn.Parameter(torch.rand(16))
 
-    def block(self, x):
-        with torch.autocast("cpu", enabled=False):
-            hidden = self.up(x.float()).relu()
-            with torch.no_grad():
-                largest = hidden.amax(-1, keepdim=True)
-            return self.down(hidden / (largest + 1.0)), largest
+def reals(value):
+    """Complex numbers as pairs of reals."""
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
 
-    def forward(self, x):
-        y, largest = torch.utils.checkpoint.checkpoint(self.block, x, use_reentrant=False)
-        with torch.autocast("cpu", enabled=False):
-            same = y * self.scale
-        return x + same, largest, x.shape[1] * same
+
+def count(name, module, args, kwargs):
+    """Records what PyTorch's own counter counts of a run, gradients being recorded as in training."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        module(*args, **kwargs)
+    path = HERE / "flops.json"
+    flops = json.loads(path.read_text()) if path.exists() else {}
+    flops[name] = counter.get_total_flops()
+    path.write_text(json.dumps(dict(sorted(flops.items())), indent=1) + "\n")
 
 
 def nodes(graph):

@@ -114,6 +114,7 @@ where
         memory: None,
         nodes,
         definitions: definitions(sized),
+        by_contents: by_contents(sized),
         conventions: CONVENTIONS.to_vec(),
     })
 }
@@ -174,6 +175,12 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
         }
     }
     groups
+}
+
+/// The symbols that only the contents of masks say, where they are free.
+fn by_contents(sized: &SizedModel<'_>) -> Vec<String> {
+    let symbols = sized.model().by_mask().into_iter();
+    symbols.filter(|s| sized.sizes().get(s).is_none()).map(ToString::to_string).collect()
 }
 
 /// The definitions of which a symbol is still free.

@@ -199,7 +199,7 @@ impl Model {
     }
 
     /// Symbols that follow from the contents of a mask.
-    fn by_mask(&self) -> BTreeSet<&Symbol> {
+    pub(crate) fn by_mask(&self) -> BTreeSet<&Symbol> {
         let definitions = self.graph().definitions().iter();
         let kept = definitions.filter(|d| match d {
             Definition::Kept { keep, .. } => !self.graph().of_positions(*keep),

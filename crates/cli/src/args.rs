@@ -214,6 +214,10 @@ pub(crate) struct CountArgs {
     /// layer for others
     #[arg(long = "where", conflicts_with_all = ["depth", "conventions", "new_tokens"])]
     pub(crate) lines: bool,
+    /// Read the inputs that masks follow from, by name, from a safetensors file: what they hide is not
+    /// counted, and sizes that are not given are those of the tensors
+    #[arg(long, value_name = "FILE", conflicts_with = "new_tokens")]
+    pub(crate) input: Option<PathBuf>,
     /// Count as a tool does, such as fvcore (see `opledger conventions`), or as all of them do in a
     /// forward pass; may be repeated
     #[arg(long = "convention", value_name = "TOOL")]

@@ -77,6 +77,10 @@ pub(crate) enum Failure {
     Swept { first: Symbol, second: Symbol },
     #[error("a generation is counted at one size of {symbol}; give --set {symbol}=<size>")]
     SweptGeneration { symbol: Symbol },
+    #[error(
+        "the tensors of --input are of one size; give {symbol} one with --set {symbol}=<size>, or none"
+    )]
+    SweptInput { symbol: Symbol },
     #[error("how many {symbol} fit is what is asked; leave out --set {symbol}")]
     FittedSize { symbol: Symbol },
     #[error("--set gives {symbol} several sizes; only the number of items may have several")]

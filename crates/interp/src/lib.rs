@@ -43,6 +43,6 @@ pub use proof::{Proof, prove};
 pub use run::Run;
 pub use schedule::Schedule;
 pub use session::Session;
-pub use tensors::{Fed, Tensors};
+pub use tensors::{Fed, Tensors, mask_sizes};
 pub use theorem::{Formulas, Mismatch, Theorem, compare};
 pub use weight::{Weight, WeightLayout, WeightWriter};

@@ -1,6 +1,6 @@
 //! The tensors of a graph: of every input and parameter, in every iteration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 use opledger_ir::{
@@ -336,21 +336,41 @@ fn source_of(node: &Node) -> Option<&ops::Source> {
     }
 }
 
-/// Counts, by looking at every pair, what mask tensors leave.
+/// Adds to the sizes of a graph what its mask tensors leave, where these follow from inputs that are given
+/// by their paths, by looking at every pair: nothing is executed.
+///
+/// # Errors
+/// When a mask follows from what is not given, or a number does not fit its operation.
+pub fn mask_sizes(
+    graph: &Graph,
+    binding: &mut Binding,
+    given: &BTreeMap<String, Value<f32>>,
+) -> Result<(), RunError> {
+    measure(graph, binding, &|var| given.get(&graph.node(var).path).cloned())
+}
+
+/// Counts what mask tensors leave.
 fn measure_masks<'t>(
     graph: &Graph,
     binding: &mut Binding,
     tensors: impl Fn(usize) -> &'t [Fed],
 ) -> Result<(), RunError> {
-    let given = |var: Var| match tensors(var.index()) {
+    measure(graph, binding, &|var| match tensors(var.index()) {
         [fed] => Some(fed.value()),
         _ => None,
-    };
+    })
+}
+
+fn measure(
+    graph: &Graph,
+    binding: &mut Binding,
+    given: &dyn Fn(Var) -> Option<Value<f32>>,
+) -> Result<(), RunError> {
     for definition in graph.definitions() {
         let Definition::Kept { keep, .. } = definition else { continue };
         let node = graph.node(*keep);
         let wrong = |problem: OpError| RunError::of(node, problem);
-        let tensor = graph.whole_numbers(*keep, binding, &given).map_err(wrong)?;
+        let tensor = graph.whole_numbers(*keep, binding, given).map_err(wrong)?;
         let Some(tensor) = tensor else {
             let problem = "what a mask hides must follow from whole numbers that are inputs of \
                            the graph, outside its repetitions"

@@ -6,6 +6,7 @@ use num_traits::ToPrimitive;
 use opledger_account::{Model, SizedModel, Sweep};
 use opledger_charts::{Bar, BarChart};
 use opledger_dims::{Binding, Quantity};
+use opledger_interp::mask_sizes;
 use opledger_ir::SizeRole;
 use opledger_models::Request;
 use opledger_report::{ConventionCounts, ConventionTotal, thousands};
@@ -16,6 +17,7 @@ use crate::failure::Failure;
 use crate::notes::{self, note};
 use crate::output;
 use crate::sizes::{Assignment, binding};
+use crate::tensors::Inputs;
 
 pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let swept = args.sizes.iter().find(|sweep| sweep.sizes.len() > 1);
@@ -44,15 +46,19 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             output::show_noted(&generation, &notes, format)?;
             return Ok(ExitCode::SUCCESS);
         }
+        (None, Some(sweep)) if args.input.is_some() => {
+            return Err(Failure::SweptInput { symbol: sweep.symbol.clone() });
+        }
         (None, Some(_)) => {
             output::show_grid(&model.grid(&args.sizes)?, &notes, format)?;
             return Ok(ExitCode::SUCCESS);
         }
         (None, None) => {}
     }
+    let sizes = sizes(args, &model)?;
     let sized = match args.conventions.is_empty() {
-        true => model.counted_at(&args.binding()?)?,
-        false => model.seen_at(&args.binding()?)?,
+        true => model.counted_at(&sizes)?,
+        false => model.seen_at(&sizes)?,
     };
     let failed = failed(args, &sized)?;
     if args.conventions.is_empty() {
@@ -72,6 +78,18 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     }
     failed.iter().for_each(|problem| note(problem));
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The sizes given, and those that follow from the contents of inputs.
+fn sizes(args: &CountArgs, model: &Model) -> Result<Binding, Failure> {
+    let Some(path) = &args.input else { return args.binding() };
+    let (graph, input) = (model.graph(), Inputs::open(path)?);
+    let mut sizes = model.merged(&args.binding()?)?;
+    input.sizes(graph, &mut sizes);
+    let mut sizes = model.run_at(&sizes)?.sizes().clone();
+    let given = input.read(graph, &sizes)?.into_iter().collect();
+    mask_sizes(graph, &mut sizes, &given)?;
+    Ok(sizes)
 }
 
 /// A count by conventions as bars, those of the runtime itself marked.

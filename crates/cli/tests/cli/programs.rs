@@ -1,5 +1,9 @@
 //! Programs that PyTorch exported.
 
+use std::fs;
+use std::path::Path;
+
+use safetensors::{SafeTensors, serialize};
 use serde_json::Value;
 
 use super::{opledger, stdout};
@@ -38,6 +42,34 @@ fn sizes_that_an_export_does_not_hold_for_are_refused() {
     let told = "bert.pt2` holds where n ≤ 30, and not at n=31; export it again";
     assert!(refused.stderr.contains(told), "{}", refused.stderr);
     assert_eq!(at("n=30").code, Some(0));
+}
+
+/// What masks hide follows from inputs that are given, without a run.
+#[test]
+fn masks_are_counted_by_the_inputs_they_follow_from() {
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
+    let bytes = fs::read(programs.join("bert.safetensors")).unwrap();
+    let all = SafeTensors::deserialize(&bytes).unwrap();
+    let own = all.tensors();
+    let given = own.iter().filter_map(|(name, t)| Some((name.strip_prefix("input.")?, t)));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("inputs.safetensors");
+    fs::write(&file, serialize(given, None).unwrap()).unwrap();
+    let (program, file) = (programs.join("bert.pt2"), file.to_str().unwrap());
+    let program = program.to_str().unwrap();
+    let json = |command: &str, more: &[&str]| -> Value {
+        let asked = [&[command, program, "--input", file, "--format", "json"], more].concat();
+        serde_json::from_str(&stdout(&asked)).unwrap()
+    };
+    let (counted, run) = (json("count", &[]), json("run", &[]));
+    // Six tokens of one item and four of the other, seen by six of each.
+    assert_eq!(counted["binding"]["pairs"], 6 * 6 + 6 * 4);
+    assert_eq!(counted["binding"], run["binding"]);
+    assert_eq!(counted["macs"], run["useful"]["macs"]);
+    let tool = json("count", &["--convention", "torch-flop-counter"]);
+    assert_eq!(tool["conventions"][0]["total"], 48640);
+    let swept = refused(&["count", program, "--input", file, "--set", "b=1,2"]);
+    assert!(swept.contains("the tensors of --input are of one size"), "{swept}");
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub struct Account<N> {
     pub nodes: Vec<AccountNode<N>>,
     /// What symbols of the formulas stand for, such as `c = h·e`.
     pub definitions: Vec<String>,
+    /// Those of them that only the contents of masks say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_contents: Vec<String>,
     /// What the numbers mean.
     #[serde(serialize_with = "json::pairs")]
     pub conventions: Vec<(&'static str, &'static str)>,
