@@ -122,7 +122,8 @@ impl Case {
             binding.set("m", ids.shape()[1]);
         }
         for (_, values) in &self.reals {
-            binding.set("b", values.shape()[0]);
+            let items = model.graph.size_of(SizeRole::Images).map_or("b", |images| images.as_str());
+            binding.set(items, values.shape()[0]);
         }
         binding
     }
@@ -308,6 +309,9 @@ fn products_of_published_models_are_those_that_pytorch_counts() {
         let mut sizes = model.binding.clone().with("b", 1);
         if graph.size_of(SizeRole::Tokens).is_some() {
             sizes.set("n", tokens);
+        }
+        if let (Some(images), Some(limit)) = (graph.size_of(SizeRole::Images), &model.positions) {
+            sizes.set(images, 1).set("n", limit.tokens);
         }
         let source = graph.size_of(SizeRole::Memory);
         if let Some(m) = source.filter(|m| sizes.get(m).is_none()) {

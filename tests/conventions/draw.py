@@ -741,6 +741,59 @@ def whisper(d):
     return configured(d, config, f"{sound}, ids({b}, {n})", {"b": b, "n": n})
 
 
+def tower(d, activations, **more):
+    h = d.randint(1, 8)
+    return {"hidden_size": d.width(h), "num_hidden_layers": d.randint(1, 4), "num_attention_heads": h,
+            "intermediate_size": d.randint(1, 150), "hidden_act": d.choice(activations)} | more
+
+
+def of_texts(d, activations, **more):
+    return tower(d, activations, vocab_size=d.randint(100, 150), max_position_embeddings=d.randint(26, 60), pad_token_id=1,
+                 bos_token_id=1, eos_token_id=d.choice([2, 5]), **more)
+
+
+def of_images(d, activations, **more):
+    patch = d.randint(2, 8)
+    return tower(d, activations, image_size=patch * d.randint(1, 5), patch_size=patch, num_channels=d.choice([1, 3]), **more)
+
+
+def clip(d):
+    """Towers alone with and without their maps, and both."""
+    acts, b, n, wide = ["quick_gelu", "gelu", "relu"], d.items(), d.tokens(), d.randint(1, 64)
+    kind = d.choice(["text", "image", "both"])
+    if kind == "text":
+        config = of_texts(d, acts, architectures=[d.choice(["CLIPTextModel", "CLIPTextModelWithProjection"])],
+                          model_type="clip_text_model", projection_dim=wide)
+        return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n})
+    if kind == "image":
+        config = of_images(d, acts, architectures=[d.choice(["CLIPVisionModel", "CLIPVisionModelWithProjection"])],
+                           model_type="clip_vision_model", projection_dim=wide)
+        return configured(d, config, pixels(config, b), {"b": b})
+    config = {"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": wide,
+              "text_config": of_texts(d, acts), "vision_config": of_images(d, acts)}
+    images = d.items()
+    return configured(d, config, f"ids({b}, {n}), {pixels(config['vision_config'], images)}",
+                      {"b": b, "n": n, "bi": images})
+
+
+def siglip(d):
+    acts, b, n = ["gelu_pytorch_tanh", "gelu", "relu"], d.items(), d.tokens()
+    kind = d.choice(["text", "image", "both"])
+    if kind == "text":
+        config = of_texts(d, acts, architectures=["SiglipTextModel"], model_type="siglip_text_model",
+                          projection_size=d.choice([None, d.randint(1, 64)]))
+        return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n})
+    if kind == "image":
+        config = of_images(d, acts, architectures=["SiglipVisionModel"], model_type="siglip_vision_model",
+                           vision_use_head=d.flag())
+        return configured(d, config, pixels(config, b), {"b": b})
+    image = of_images(d, acts)
+    config = {"architectures": ["SiglipModel"], "model_type": "siglip",
+              "text_config": of_texts(d, acts, projection_size=image["hidden_size"]), "vision_config": image}
+    images = d.items()
+    return configured(d, config, f"ids({b}, {n}), {pixels(image, images)}", {"b": b, "n": n, "bi": images})
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
@@ -752,6 +805,7 @@ GROUPS = {
     "chunks": [llama4],
     "images": [dinov2, dinov2_registers],
     "sounds": [whisper],
+    "towers": [clip, siglip],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

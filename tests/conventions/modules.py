@@ -122,12 +122,26 @@ class Pair(nn.Module):
         return tensors(self.inner(**given, use_cache=False, return_dict=False))
 
 
+class Likeness(nn.Module):
+    """A model of `transformers` that compares texts with images."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, texts, images):
+        return self.inner(input_ids=texts, pixel_values=images).logits_per_text
+
+
 # Families of an encoder and a decoder, and what their classes are called that are given one text.
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus", "t5"]
 SOUNDS = ["whisper"]
+# Those that compare texts with images.
+BOTH = ["clip", "siglip"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "swin", "whisper"]
+WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "swin", "whisper",
+                 "clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model"]
 
 
 def padding(b, n):
@@ -151,6 +165,8 @@ def configured(attention, mask=None, experts=None, **config):
         return Pair(model)
     if config["model_type"] in SOUNDS and "Classification" not in type(model).__name__:
         return Pair(model, "input_features")
+    if config["model_type"] in BOTH:
+        return Likeness(model)
     cache = {} if config["model_type"] in WITHOUT_CACHE else {"use_cache": False}
     cache |= {} if mask is None else {"attention_mask": mask}
     return Call(model, return_dict=False, **cache)

@@ -75,7 +75,9 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
     let has = |roles: &[Role]| node.role.is_some_and(|role| roles.contains(&role));
     let (fine, missing) = match &node.op {
         Op::Einsum(_) if weighted => (linear(), "a linear module"),
-        Op::Einsum(_) => (has(&[Role::Scores, Role::Context]), "what it multiplies"),
+        Op::Einsum(_) => {
+            (has(&[Role::Scores, Role::Context, Role::Similarity]), "what it multiplies")
+        }
         Op::Softmax(_) => (has(&[Role::AttentionWeights, Role::Routing]), "what softmax is of"),
         Op::Norm(_) => (
             within(&[ModuleClass::LayerNorm, ModuleClass::RmsNorm, ModuleClass::GroupNorm]),

@@ -4,7 +4,8 @@
 
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
 text of 128 tokens, of an encoder and a decoder over two; those of families of images over one image of the size that
-they were made for, of sounds over one sound and a text. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
+they were made for, of sounds over one sound and a text,
+those of both over one text of all their positions and one image. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
 no masked pair out, and has nothing for the products of experts.
 """
 
@@ -30,6 +31,7 @@ ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
 IMAGES = ["deit", "dinov2", "swin", "vit"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 SOUNDS = ["whisper"]
+BOTH = ["clip", "siglip"]
 TOKENS = 128
 
 
@@ -57,6 +59,12 @@ def flops(config):
             frames = torch.zeros(1, config["num_mel_bins"], 2 * config["max_source_positions"])
             kwargs = {"input_features": frames, "decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids),
                       "use_cache": False}
+        if config["model_type"] in BOTH:
+            length = config["text_config"]["max_position_embeddings"]
+            ids = torch.zeros(1, length, dtype=torch.long)
+            kwargs = {"input_ids": ids, "pixel_values": image(config["vision_config"])}
+            # The texts of one family alone see those before them.
+            kwargs |= {"attention_mask": torch.ones_like(ids)} if config["model_type"] == "clip" else {}
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
         with quiet, FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -78,7 +86,7 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS
+        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH
         if known and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)

@@ -43,11 +43,13 @@ EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
 OUTPUTS = [
     "last_hidden_state", "pooler_output", "logits", "cls_logits", "distillation_logits", "encoder_last_hidden_state",
     "prediction_logits", "seq_relationship_logits", "sop_logits", "start_logits", "end_logits",
+    "text_embeds", "image_embeds", "logits_per_text", "logits_per_image",
 ]
 
 # Families that are no decoders, and keep no cache.
 ENCODERS = [
-    "albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm-roberta",
+    "albert", "bert", "camembert", "clip", "clip_text_model", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "siglip", "siglip_text_model",
+    "xlm-roberta",
 ]
 
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
@@ -110,12 +112,15 @@ def draw(model, generator, dtype):
 
 
 def inputs(case, config, generator):
-    """Images of the model's size, sounds of its length with the beginning of a text, or a batch of texts padded on the
+    """Images of the model's size, with texts where it takes both, sounds of its length with the beginning of a text, or a batch of texts padded on the
     right, or on the left."""
     if hasattr(config, "image_size"):
         size = config.image_size
         height, width = (size, size) if isinstance(size, int) else size
-        return {"pixel_values": torch.randn(2, config.num_channels, height, width, generator=generator)}
+        images = case.images or 2
+        return {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
+    if hasattr(config, "vision_config"):
+        return inputs(case, config.text_config, generator) | inputs(case, config.vision_config, generator)
     longest, pad = max(case.lengths), config.pad_token_id or 0
 
     def tokens(*shape):
@@ -193,8 +198,14 @@ def count(model, given):
             for operation, flops in inner.items():
                 operations[operation] -= flops
                 chosen += flops * model.config.num_experts_per_tok // model.config.num_local_experts
-    batched = [flops for operation, flops in operations.items() if "bmm" in str(operation)]
-    return (sum(operations.values()) + chosen) // 2, sum(batched) // 2
+    batched = sum(flops for operation, flops in operations.items() if "bmm" in str(operation))
+    for module, inner in counts.items():
+        if module.endswith(".head.attention"):
+            # PyTorch maps the rows of several images to keys and values image by image: c times the products of the one query with them.
+            width = model.get_submodule(module.partition(".")[2]).embed_dim
+            own = sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
+            batched -= own // (width + 1) * width
+    return (sum(operations.values()) + chosen) // 2, batched // 2
 
 
 class Evaluations(TorchDispatchMode):
@@ -284,7 +295,7 @@ def write(case, root):
     alone = sum(parameter.numel() for parameter in architecture(saved).parameters())
 
     tensors = {name: x.contiguous() for name, x in given.items()}
-    tensors |= {f"expected.{name}": x.detach().contiguous() for name, x in expected.items()}
+    tensors |= {f"expected.{name}": x.detach().contiguous().clone() for name, x in expected.items()}
     metadata = {
         "transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0],
         "macs": str(macs), "macs.attention": str(attention), "params": str(params),

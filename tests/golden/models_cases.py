@@ -23,6 +23,8 @@ class Case:
     published: object = None
     # Whether texts end with the token that ends one, which no other of theirs is.
     ended: bool = False
+    # How many images beside the texts.
+    images: int = 0
     # Another draw, where greedy decoding only repeats itself.
     seed: int = 0
 
@@ -39,6 +41,14 @@ def as_gpt2(tensors):
     mask = torch.ones(1, 1, positions, positions).tril()
     masks = {name.replace("c_attn.weight", "bias"): mask.clone() for name in tensors if name.endswith("c_attn.weight")}
     return tensors | masks
+
+
+def as_clip(tensors):
+    """openai/clip-vit-base-patch32: the numbers of the positions as tensors."""
+    for tower in ["text_model", "vision_model"]:
+        rows = tensors[f"{tower}.embeddings.position_embedding.weight"].shape[0]
+        tensors[f"{tower}.embeddings.position_ids"] = torch.arange(rows)[None]
+    return tensors
 
 
 def as_bert(tensors):
@@ -166,6 +176,16 @@ LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
 YARN_OF_ALL = YARN | dict(mscale=0.7, mscale_all_dim=0.4, truncate=False, original_max_position_embeddings=48)
 TIED = dict(tie_word_embeddings=True)
+CLIP_TEXT = dict(
+    vocab_size=67, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+    max_position_embeddings=16, projection_dim=13, pad_token_id=1, bos_token_id=2, eos_token_id=5,
+)
+CLIP_IMAGE = dict(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=36, image_size=18, patch_size=6,
+    projection_dim=12,
+)
+SIGLIP_TEXT = {key: value for key, value in CLIP_TEXT.items() if key != "projection_dim"}
+SIGLIP_IMAGE = {key: value for key, value in CLIP_IMAGE.items() if key != "projection_dim"}
 WHISPER = dict(
     vocab_size=61, num_mel_bins=5, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3,
     decoder_attention_heads=3, encoder_ffn_dim=40, decoder_ffn_dim=28, max_source_positions=6, max_target_positions=20,
@@ -467,6 +487,27 @@ CASES = [
          num_key_value_heads=2, rope_parameters=PARTIAL | dict(partial_rotary_factor=0.75)), (6, 8)),
     Case("starcoder2_window", "Starcoder2ForCausalLM", LLAMA | TIED | dict(sliding_window=3), (8, 5)),
     Case("starcoder2_plain", "Starcoder2ForCausalLM", LLAMA | dict(use_bias=False, hidden_act="gelu"), dtype="float16"),
+    Case("clip_text_ends", "CLIPTextModel", CLIP_TEXT, (9, 6)),
+    Case("clip_text_projected", "CLIPTextModelWithProjection", CLIP_TEXT | dict(projection_dim=7, num_hidden_layers=1,
+         eos_token_id=2, hidden_act="gelu"), (5, 8), masked=False),
+    Case("clip_image_base", "CLIPVisionModel", CLIP_IMAGE),
+    Case("clip_image_projected", "CLIPVisionModelWithProjection", CLIP_IMAGE | dict(projection_dim=10, image_size=23,
+         num_channels=1, hidden_act="relu"), dtype="float16"),
+    Case("clip_both", "CLIPModel", dict(text_config=CLIP_TEXT, vision_config=CLIP_IMAGE, projection_dim=11), (7, 4, 6),
+         ended=True, images=2),
+    Case("clip_published", "CLIPModel", dict(text_config=CLIP_TEXT | dict(eos_token_id=2, num_hidden_layers=1),
+         vision_config=CLIP_IMAGE | dict(num_hidden_layers=1), projection_dim=9), (8, 5), images=3, published=as_clip),
+    Case("siglip_text_base", "SiglipTextModel", SIGLIP_TEXT, (9, 6)),
+    Case("siglip_text_projected", "SiglipTextModel", SIGLIP_TEXT | dict(projection_size=9, hidden_act="relu"), (4, 7),
+         masked=False),
+    Case("siglip_image_base", "SiglipVisionModel", SIGLIP_IMAGE),
+    Case("siglip_image_rows", "SiglipVisionModel", SIGLIP_IMAGE | dict(vision_use_head=False, image_size=22,
+         hidden_act="gelu")),
+    Case("siglip_both", "SiglipModel", dict(text_config=SIGLIP_TEXT | dict(projection_size=32), vision_config=SIGLIP_IMAGE),
+         (6, 6), masked=False, images=3),
+    Case("siglip_small", "SiglipModel", dict(text_config=SIGLIP_TEXT | dict(hidden_size=32, num_hidden_layers=1,
+         num_attention_heads=2),
+         vision_config=SIGLIP_IMAGE | dict(num_hidden_layers=1, num_channels=1)), (8, 5), images=2, dtype="bfloat16"),
     Case("whisper_base", "WhisperModel", WHISPER | dict(decoder_attention_heads=6, decoder_layers=3, num_mel_bins=7,
          max_source_positions=9), decoder_length=6),
     Case("whisper_scores", "WhisperForConditionalGeneration", WHISPER, decoder_length=5, dtype="float16"),

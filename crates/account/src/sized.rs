@@ -102,15 +102,17 @@ impl Model {
         Ok(sizes)
     }
 
-    /// Gives a whole model one item where no number of items is given.
+    /// Gives a whole model one item, and one image beside texts, where no number of them is given.
     pub fn one_item_unless_given(&self, sizes: &mut Binding) {
         if !self.reference().is_whole_model() {
             return;
         }
-        if let Some(items) = self.graph().size_of(SizeRole::Batch)
-            && sizes.get(items).is_none()
-        {
-            sizes.set(items, 1);
+        for role in [SizeRole::Batch, SizeRole::Images] {
+            if let Some(items) = self.graph().size_of(role)
+                && sizes.get(items).is_none()
+            {
+                sizes.set(items, 1);
+            }
         }
     }
 

@@ -69,6 +69,13 @@ pub struct Dialect {
     /// Families that call the function behind a convolution, and have no module for it.
     #[serde(default)]
     pub convolved_by_function: Vec<String>,
+    /// Whether models have `nn.MultiheadAttention` where their graphs do, called so that it gives its weights
+    /// as well.
+    #[serde(default)]
+    pub multihead_in_models: bool,
+    /// Families whose convolutions say by a word that there is no padding.
+    #[serde(default)]
+    pub padding_by_word: Vec<String>,
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,

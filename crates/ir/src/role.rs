@@ -38,6 +38,8 @@ pub enum Role {
     Context,
     /// The softmax of attention's scores.
     AttentionWeights,
+    /// The product of what stands for texts with what stands for images.
+    Similarity,
     /// The choice of experts: scores to probabilities, the best of them, their normalisation.
     Routing,
     /// The sum of the experts' results, weighted by the router.
@@ -100,6 +102,8 @@ impl Cache {
 pub enum SizeRole {
     /// Items of a batch.
     Batch,
+    /// Images beside the texts that are the items.
+    Images,
     /// Tokens of an item, those that queries are made of.
     Tokens,
     /// Tokens of the other sequence, which a decoder attends to.

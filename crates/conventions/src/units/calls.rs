@@ -2,7 +2,7 @@
 
 use opledger_dims::{Activation, Binding, Pointwise, Poly};
 use opledger_ir::ops::{ArithmeticKind, Norm, NormKind, Reduce, Source};
-use opledger_ir::{ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, SizeRole, Var};
+use opledger_ir::{Kind, ModuleClass, ModuleId, Node, Op, Operation, Role, Shape, SizeRole, Var};
 
 use super::activation::{operator, spelled};
 use super::lowering::{Lowering, Owner};
@@ -42,7 +42,12 @@ impl Lowering<'_> {
             let out = size(&sizes, "out") + size(&own, "out");
             sizes = own.with("out", out);
         }
+        let worded = |var: &Var| {
+            let listed = |family| self.dialect.padding_by_word.iter().any(|own| own == family);
+            self.family(self.graph.node(*var)).is_some_and(listed)
+        };
         let op = match self.class(owner) {
+            Some("Conv2d") if vars.iter().any(worded) => "convolution_mode",
             Some("Conv2d") => "conv2d",
             Some("Conv1D") => "addmm",
             _ => "linear",
@@ -175,6 +180,9 @@ impl Lowering<'_> {
             },
             // What makes a gain of a parameter, and what keeps experts within bounds.
             Op::Pointwise(Pointwise::Shift(_)) => one("add", Operator, each()?),
+            // The length of a row, and the factor of likenesses.
+            Op::Pointwise(Pointwise::Power(_)) => one("pow", Function, each()?),
+            Op::Pointwise(Pointwise::Exp) => one("exp", Method, each()?),
             Op::Pointwise(Pointwise::Clamp { .. }) => one("clamp", Method, each()?),
             // What leaves a router the experts of the groups chosen.
             Op::Scatter(_) if node.role == Some(Role::Routing) => one("scatter", Method, each()?),
@@ -187,6 +195,8 @@ impl Lowering<'_> {
                 let name = name.ok_or_else(|| self.unrecorded(node))?;
                 one(name, Function, self.convolution(var)?)
             }
+            // The place of a token that ends its text.
+            Op::ArgMax(_) if self.is_whole(node) => silent(each()?),
             // No layer records these.
             Op::Pointwise(_)
             | Op::Convolution(_)
@@ -397,6 +407,12 @@ impl Lowering<'_> {
             }
             false => Ok(None),
         }
+    }
+
+    /// Whether what a node is made of are whole numbers.
+    fn is_whole(&self, node: &Node) -> bool {
+        let kind = |var: &Var| self.graph.shape(*var).elem.kind();
+        node.inputs.first().is_some_and(|var| kind(var) == Kind::Whole)
     }
 
     /// A node of an operation that no layer records.

@@ -152,6 +152,9 @@ impl<'a> Lowering<'a> {
             AttentionModule::MultiheadInBlock if self.is_own_family(node) => {
                 self.within(node, ModuleClass::Attention)
             }
+            AttentionModule::Linears if self.dialect.multihead_in_models => self
+                .within(node, ModuleClass::MultiheadAttention)
+                .filter(|_| self.family(node).is_some()),
             AttentionModule::MultiheadInBlock
             | AttentionModule::Linears
             | AttentionModule::Timm => None,

@@ -2,13 +2,14 @@
 //! functions, then the fused function, or two batched products where weights are asked for.
 
 use opledger_dims::{Binding, Integer};
-use opledger_ir::{Op, Projection, Role, Var};
+use opledger_ir::{Node, Op, Projection, Role, Var};
 
 use super::calls::Calls;
 use super::lowering::Lowering;
-use super::sizes::{pointwise, size};
+use super::sizes::{pointwise, product, size};
 use crate::ConventionError;
 use crate::call::{Call, Manner};
+use crate::dialect::AttentionModule;
 
 impl Lowering<'_> {
     pub(super) fn multihead_calls(&self, vars: &[Var]) -> Calls {
@@ -26,7 +27,14 @@ impl Lowering<'_> {
                             module.set(name, value.clone());
                         }
                     }
-                    calls.extend(self.core(node)?.1);
+                    match self.dialect.attention {
+                        AttentionModule::Multihead | AttentionModule::MultiheadInBlock => {
+                            calls.extend(self.core(node)?.1);
+                        }
+                        AttentionModule::Linears | AttentionModule::Timm => {
+                            calls.extend(self.with_weights(node, &module)?);
+                        }
+                    }
                 }
                 Op::Einsum(_) => {
                     calls.push(Call::new("bmm", Manner::Function, self.batched(node)?));
@@ -90,6 +98,29 @@ impl Lowering<'_> {
             }
         }
         Ok((module, calls))
+    }
+
+    /// The calls of attention whose weights are given as well, their mean over the heads.
+    fn with_weights(&self, node: &Node, sizes: &Binding) -> Result<Vec<Call>, ConventionError> {
+        let [q, k, v, ..] = node.inputs[..] else {
+            return Err(self.unwritten(node, "attention of queries, keys and values".to_owned()));
+        };
+        let all = |names: &[&str]| names.iter().map(|name| size(sizes, name)).product::<Integer>();
+        let (rows, batch) = (all(&["batch", "heads", "queries"]), all(&["batch", "heads"]));
+        let entries = pointwise(&rows * size(sizes, "keys"));
+        let grad = [q, k, v].into_iter().map(|var| self.grad(var)).sum::<Integer>().min(2.into());
+        let product = |n: &str, k: &str| {
+            let shape = (size(sizes, "queries"), size(sizes, n), size(sizes, k));
+            Call::new("bmm", Manner::Function, product(batch.clone(), shape, grad.clone()))
+        };
+        let mean = entries.clone().with("results", all(&["batch", "queries", "keys"]));
+        Ok(vec![
+            Call::new("mul", Manner::Operator, pointwise(self.elements(q)?)),
+            product("keys", "head_dim"),
+            Call::new("softmax", Manner::Function, entries.with("rows", rows)),
+            product("value_dim", "keys"),
+            Call::new("mean", Manner::Method, mean),
+        ])
     }
 
     /// The call of one projection; what the module is told by it goes to its sizes.

@@ -71,6 +71,7 @@ fn of_role(role: Role) -> Option<Share> {
         Role::ScoreBias => Some(Share::AttentionBias),
         Role::Scores | Role::Context => Some(Share::AttentionProducts),
         Role::AttentionWeights => Some(Share::Softmax),
+        Role::Similarity => Some(Share::Products),
         Role::Routing => Some(Share::Routing),
         Role::Combine => Some(Share::Combination),
         Role::Gate | Role::LayerScale => Some(Share::Multiplication),

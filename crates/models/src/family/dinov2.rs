@@ -64,7 +64,7 @@ fn build(
     keys.pass_over(&["encoder_stride", "intermediate_size", "layerscale_value", "stage_names"]);
     keys.pass_over(&["out_features", "out_indices", "apply_layernorm", "reshape_hidden_states"]);
     let patches = Patches::read(keys)?;
-    let grid = square(keys, &patches)?;
+    let grid = patches.square(keys)?;
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
     head_width(keys, width, heads)?;
@@ -141,22 +141,6 @@ fn build(
         }
     }
     Ok(())
-}
-
-/// Patches down and across, as many as the table of positions has: of an image that is not square the
-/// library interpolates the table.
-fn square(keys: &Keys<'_>, patches: &Patches) -> Result<[u64; 2], ConfigError> {
-    let grid = patches.whole();
-    if grid.contains(&0) {
-        let why = "the image is smaller than a patch";
-        return Err(keys.contradiction("image_size", "patch_size", why));
-    }
-    match patches.is_square() {
-        true => Ok(grid),
-        false => {
-            Err(keys.unsupported("image_size", "a square, whose positions are not interpolated"))
-        }
-    }
 }
 
 /// The layer that works on each token alone.

@@ -20,6 +20,23 @@ pub(super) struct Patches {
 }
 
 impl Patches {
+    /// What a configuration says, or where it says nothing, channels and the sides of an image and of a patch
+    /// that the family has.
+    pub(super) fn read_or(
+        keys: &Keys<'_>,
+        [channels, image, side]: [u64; 3],
+    ) -> Result<Self, ConfigError> {
+        let pair = |key: &str, usual: u64| match keys.get(key) {
+            None => Ok([usual; 2]),
+            Some(_) => keys.pair(key),
+        };
+        Ok(Patches {
+            channels: keys.size_or("num_channels", channels)?,
+            image: pair("image_size", image)?,
+            side: pair("patch_size", side)?,
+        })
+    }
+
     /// What a configuration says.
     pub(super) fn read(keys: &Keys<'_>) -> Result<Self, ConfigError> {
         Ok(Patches {
@@ -34,9 +51,21 @@ impl Patches {
         [0, 1].map(|at| self.image[at] / self.side[at])
     }
 
-    /// Whether the image is as wide as high.
-    pub(super) fn is_square(&self) -> bool {
-        self.image[0] == self.image[1]
+    /// Patches down and across, as many as the table of positions has: of an image that is not square the
+    /// library interpolates the table.
+    pub(super) fn square(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
+        let grid = self.whole();
+        if grid.contains(&0) {
+            let why = "the image is smaller than a patch";
+            return Err(keys.contradiction("image_size", "patch_size", why));
+        }
+        match self.image[0] == self.image[1] {
+            true => Ok(grid),
+            false => {
+                let square = "a square, whose positions are not interpolated";
+                Err(keys.unsupported("image_size", square))
+            }
+        }
     }
 
     /// Patches that hold every pixel, down and across.
@@ -46,13 +75,17 @@ impl Patches {
 
     /// The input `pixel_values [b, s, y, x]`, `s` channels.
     pub(super) fn input(&self, g: &mut Graph) -> Result<Var, Problem> {
+        g.size_role(SizeRole::Batch, "b");
+        self.input_of(g, "b")
+    }
+
+    /// The same of so many images.
+    pub(super) fn input_of(&self, g: &mut Graph, items: &str) -> Result<Var, Problem> {
         let [height, width] = self.image;
         let sizes = [("s", self.channels), ("y", height), ("x", width)];
         let axes = sizes.map(|(name, size)| Axis::new(name, size));
-        let pixels = g.input("pixel_values", std::iter::once("b".into()).chain(axes))?;
-        g.mark(pixels, Role::Image);
-        g.size_role(SizeRole::Batch, "b");
-        Ok(pixels)
+        let pixels = g.input("pixel_values", std::iter::once(items.into()).chain(axes))?;
+        Ok(g.mark(pixels, Role::Image))
     }
 
     /// `[b, s, y, x]` to `[b, y, x, c]`, a token for each of `grid` patches: a convolution whose stride
@@ -65,12 +98,23 @@ impl Patches {
         grid: [u64; 2],
         c: &Poly,
     ) -> Result<Var, Problem> {
+        self.embed_by(g, ("patch_embeddings.projection", true), pixels, grid, c)
+    }
+
+    /// The same by the map in a scope, which has a bias or none.
+    pub(super) fn embed_by(
+        &self,
+        g: &mut Graph,
+        (scope, bias): (&str, bool),
+        pixels: Var,
+        grid: [u64; 2],
+        c: &Poly,
+    ) -> Result<Var, Problem> {
         let [rows, columns] = self.side;
         let inputs = [("s", self.channels), ("i", rows), ("j", columns)];
         let inputs = inputs.map(|(name, size)| Axis::new(name, size)).into();
         let outputs = vec![Axis::new("c", c)];
-        let scope = "patch_embeddings.projection";
-        let config = LinearConfig::default();
+        let config = LinearConfig::bias(bias);
         let map = {
             let module = g.scope(scope).module(ModuleClass::Convolution);
             Linear::between(&mut g.enter(&module), inputs, outputs, config)?

@@ -10,6 +10,7 @@ mod bert;
 mod bloom;
 mod causal;
 mod checks;
+mod clip;
 mod cohere;
 mod deberta;
 mod decoder;
@@ -48,6 +49,7 @@ mod stack;
 mod swin;
 mod t5;
 mod tokens;
+mod towers;
 mod variant;
 mod vit;
 mod whisper;
@@ -96,6 +98,9 @@ const FAMILIES: &[Family] = &[
     family("distilbert", bert::distilbert),
     family("electra", bert::electra),
     family("bloom", bloom::build),
+    family("clip", clip::clip),
+    family("clip_text_model", clip::clip_text),
+    family("clip_vision_model", clip::clip_image),
     family("cohere", cohere::cohere),
     family("cohere2", cohere::cohere2),
     family("ernie4_5_moe", mixtures::ernie4_5_moe),
@@ -138,6 +143,9 @@ const FAMILIES: &[Family] = &[
     family("dinov2_with_registers", dinov2::with_registers),
     family("vit", vit::vit),
     family("deit", vit::deit),
+    family("siglip", clip::siglip),
+    family("siglip_text_model", clip::siglip_text),
+    family("siglip_vision_model", clip::siglip_image),
     family("swin", swin::build),
     Family { pair: true, ..family("whisper", whisper::build) },
 ];
