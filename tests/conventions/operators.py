@@ -195,6 +195,26 @@ OPERATORS = {
     "rnn_relu": "rnn_relu(x[0])",
     "bilinear": "F.bilinear(x, y, torch.ones(5, 4, 4))",
     "tensordot": "torch.tensordot(x[0, 0], y[0, 0], 1)",
+    "inner": "torch.inner(x[0, 0], y[0, 0])",
+    "gru_cell": "gru_cell(x[0, 0])",
+    "lstm_cell": "lstm_cell(x[0, 0])",
+    "rnn_tanh_cell": "rnn_cell(x[0, 0])",
+    "rnn_relu_cell": "rnn_relu_cell(x[0, 0])",
+    **{name: f"F.{name}(x, y)" for name in ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div"]},
+    "binary_cross_entropy": "F.binary_cross_entropy(torch.sigmoid(x), y - 0.5)",
+    "binary_cross_entropy_with_logits": "F.binary_cross_entropy_with_logits(x, y)",
+    "cross_entropy_loss": "F.cross_entropy(x, i.repeat(1, 2, 1)[:, :4] % 3)",
+    "nll_loss_nd": "F.nll_loss(x, i.repeat(1, 2, 1)[:, :4] % 3)",
+    "xlogy": "torch.xlogy(x, y)",
+    "broadcast_tensors": "torch.broadcast_tensors(x, v)[1] + x",
+    "cartesian_prod": "torch.cartesian_prod(v, v)",
+    "cummax": "torch.cummax(x, 1)",
+    "cummin": "torch.cummin(x, 1)",
+    "msort": "torch.msort(x)",
+    "median": "torch.median(x)",
+    "kthvalue": "torch.kthvalue(x, 2)",
+    "tril": "torch.tril(x)",
+    "triu": "torch.triu(x)",
 }
 
 #: Recurrent layers, which operators are called of as functions.
@@ -204,6 +224,10 @@ RECURRENT = {
     "rnn": nn.RNN(4, 5).requires_grad_(False),
     "rnn_relu": nn.RNN(4, 5, nonlinearity="relu").requires_grad_(False),
     "lstm_projected": nn.LSTM(4, 5, proj_size=2).requires_grad_(False),
+    "gru_cell": nn.GRUCell(4, 5).requires_grad_(False),
+    "lstm_cell": nn.LSTMCell(4, 5).requires_grad_(False),
+    "rnn_cell": nn.RNNCell(4, 5).requires_grad_(False),
+    "rnn_relu_cell": nn.RNNCell(4, 5, nonlinearity="relu").requires_grad_(False),
 }
 
 # The figure of each tool.

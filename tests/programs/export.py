@@ -846,11 +846,107 @@ def nodes(graph):
                 yield from nodes(argument["arg"]["as_graph"]["graph"])
 
 
+F = nn.functional
+
+
+class Cells(nn.Module):
+    """Recurrent cells, called step by step."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru, self.lstm = nn.GRUCell(6, 5), nn.LSTMCell(5, 4)
+        self.plain, self.straight = nn.RNNCell(4, 3), nn.RNNCell(3, 3, bias=False, nonlinearity="relu")
+
+    def forward(self, x, state):
+        lstm, plain, straight, seen = None, None, x.new_zeros(x.shape[0], 3), []
+        for step in range(2):
+            state = self.gru(x[:, step], state)
+            lstm = self.lstm(state, lstm)
+            plain = self.plain(lstm[0], plain)
+            straight = self.straight(plain, straight)
+            seen.append(straight)
+        return torch.stack(seen, 1), lstm[1]
+
+
+class Losses(nn.Module):
+    """What models are trained by, in every reduction, with weights, smoothing and ignored classes."""
+
+    def forward(self, x, y, classes, weight):
+        p, log = torch.sigmoid(x), F.log_softmax(x, 1)
+        probabilities = y.abs() / y.abs().sum(1, keepdim=True)
+        ignored = dict(weight=weight, ignore_index=1)
+        return (
+            F.mse_loss(x, y), F.l1_loss(x, y, reduction="sum"), F.smooth_l1_loss(x, y, reduction="none", beta=0.5),
+            F.huber_loss(x, y, delta=0.7), F.binary_cross_entropy(p, probabilities, weight=weight),
+            F.binary_cross_entropy_with_logits(x, probabilities, pos_weight=weight),
+            F.kl_div(log, probabilities.relu(), reduction="batchmean"), F.kl_div(log, y, log_target=True),
+            F.nll_loss(log, classes), F.nll_loss(log, classes, reduction="none", **ignored),
+            F.cross_entropy(x, torch.where(classes == 4, -100, classes)), F.cross_entropy(x, classes, reduction="sum", **ignored),
+            F.cross_entropy(x, classes, label_smoothing=0.1, **ignored),
+            F.cross_entropy(x, classes, label_smoothing=0.1, reduction="none"),
+            F.cross_entropy(x, probabilities, label_smoothing=0.2, weight=weight),
+            F.cross_entropy(x[:, :, None].expand(-1, -1, 3), classes[:, None].repeat(1, 3)),
+        )
+
+
+class Ordered(nn.Module):
+    """What is sorted, chosen and compared along any dimension, of reals and of whole numbers."""
+
+    def forward(self, x, whole):
+        return (
+            *x.sort(dim=0), *x.sort(dim=1, descending=True), x.argsort(-1), x.msort(), *x.topk(2, dim=1),
+            *x.kthvalue(3, dim=1, keepdim=True), x.median(), *x.median(1), *x.cummax(1), *x.cummin(0),
+            *whole.sort(dim=0, descending=True, stable=True), whole.argsort(dim=0, stable=True),
+            whole.topk(3).values, *whole.cummax(1), *whole.cummin(0), torch.diff(x, n=2),
+            torch.diff(x, dim=0, prepend=x[:1], append=x[:1]), torch.diff(whole, append=whole[:, -1:]),
+            torch.inner(x, x[0]), torch.inner(x[0], x[0, 0]),
+        )
+
+
+class Sized(nn.Module):
+    """Arithmetic of sizes, and what is cut, hidden and scaled by it."""
+
+    def forward(self, x, memory):
+        n, m = x.shape[1], memory.shape[1] + x.shape[1]
+        keys = torch.cat([memory, x], 1)
+        seen = torch.ones(n, m, dtype=torch.bool).tril(m - n)
+        attended = F.scaled_dot_product_attention(x, keys, keys, attn_mask=seen)
+        apart = torch.arange(n - 1, -n, -1)
+        padded = F.pad(x, (0, 0, 0, -n % 3))
+        grids = torch.meshgrid(torch.arange(n), torch.arange(m), indexing="xy")
+        return (
+            attended, apart, padded, *grids, *torch.broadcast_tensors(x[:, :, 0], x[:1, :, 1]),
+            torch.cartesian_prod(x[0, :, 0], x[0, :, 1]), (x * n**-0.5) @ (keys / (m - 1.5)).mT,
+            x.new_full((n,), 1 / n), x[:, : max(n // 2, 1)], x[:, -(-n // 3) :], x.tril(-1), x.triu(1),
+        )
+
+
+class Skipped(nn.Module):
+    """A U-Net of any size that its blocks divide."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.narrower = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 4, stride=2, padding=1)
+        self.least, self.wider = nn.Conv2d(8, 12, 3, stride=2, padding=1), nn.ConvTranspose2d(12, 8, 4, 2, 1)
+        self.joined, self.last = nn.Conv2d(16, 4, 3, padding=1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, image):
+        first = F.silu(self.first(image))
+        half = F.silu(self.narrower(first))
+        least = self.least(half)
+        tokens = least.flatten(2).mT
+        least = least + F.scaled_dot_product_attention(tokens, tokens, tokens).mT.reshape(least.shape)
+        half = self.joined(torch.cat([self.wider(least), half], 1))
+        return self.last(torch.cat([F.interpolate(half, scale_factor=2, mode="nearest"), first], 1))
+
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
 bounded = {0: DYNAMIC, 1: torch.export.Dim("n", max=30)}
 causal = dict(kwargs={"input_ids": tokens, "use_cache": False}, dynamic={"input_ids": TOKENS, "use_cache": None})
+BOTH = {0: torch.export.Dim("items"), 1: torch.export.Dim("tokens")}
 masked = {"input_ids": tokens, "attention_mask": seen}
 
 write("encoder_layer", lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), (torch.randn(3, 5, 32),), dynamic=(TOKENS,))
@@ -897,3 +993,9 @@ write("vit", lambda: T.ViTModel(T.ViTConfig(hidden_size=16, intermediate_size=24
 write("t5_encoder", lambda: T.T5EncoderModel(T.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2)), kwargs=masked, dynamic={"input_ids": TOKENS, "attention_mask": TOKENS})
 write("filled", Filled, (x, (torch.arange(8) < torch.tensor([[8], [5]])).long()), dynamic=(TOKENS, TOKENS))
 write("least", Least, (x,), dynamic=(TOKENS,))
+write("cells", Cells, (x[:, :2, :6].clone(), x[:, 2, :5].clone()), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
+write("losses", Losses, (x[0, :7, :6].clone(), x[1, :7, :6].clone(), torch.tensor([0, 3, 1, 4, 2, 1, 5]), x[0, 0, :6].abs()), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, {0: DYNAMIC}, None))
+write("labelled", lambda: T.LlamaForCausalLM(config(T.LlamaConfig)), kwargs={"input_ids": tokens, "labels": torch.where(seen == 1, tokens, -100), "use_cache": False}, dynamic={"input_ids": BOTH, "labels": BOTH, "use_cache": None})
+write("ordered", Ordered, (x[..., :7].clone(), (10 * x[..., 0]).long()), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
+write("sized", Sized, (x, x[:, :5] + 1), dynamic=(TOKENS, TOKENS))
+write("skipped", Skipped, (image[..., :12, :8].clone(),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))

@@ -146,10 +146,15 @@ impl SizeCondition {
         })
     }
 
-    /// Whether it holds whatever the sizes are, as far as the difference of polynomials shows it.
+    /// Whether it holds whatever the sizes are, as far as the difference of polynomials shows it, or that
+    /// both sides are the same.
     pub fn always_holds(&self) -> bool {
+        let same = matches!(
+            self.relation,
+            SizeRelation::Equal | SizeRelation::AtMost | SizeRelation::AtLeast
+        );
         let (SizeTerm::Poly(left), SizeTerm::Poly(right)) = (&self.left, &self.right) else {
-            return false;
+            return same && self.left == self.right;
         };
         let Some(difference) = (left - right).as_integer() else { return false };
         match self.relation {
@@ -227,6 +232,9 @@ mod tests {
         };
         assert!(same("40*b", SizeRelation::Equal, "40*b"));
         assert!(!same("40*b", SizeRelation::Equal, "40*n"));
+        let quotient = || SizeTerm::Quotient(Box::new([term("n"), term("4")]));
+        assert!(SizeCondition::new(quotient(), SizeRelation::Equal, quotient()).always_holds());
+        assert!(!SizeCondition::new(quotient(), SizeRelation::Unequal, quotient()).always_holds());
         assert!(same("n", SizeRelation::Below, "n + 1") && !same("n", SizeRelation::Below, "n"));
         assert!(
             same("n", SizeRelation::Unequal, "n + 1") && !same("n", SizeRelation::Unequal, "b")

@@ -18,9 +18,10 @@ pub enum ImportError {
     },
     /// Operations that are not known.
     #[error(
-        "{} operations of the program are not known:\n{}\nwith `--partial` the rest is counted, as a \
-         lower bound",
-        .0.len(), list(.0)
+        "{} of the program {} not known:\n{}\nwith `--partial` the rest is counted, as a lower bound",
+        if .0.len() == 1 { "1 operation".to_owned() } else { format!("{} operations", .0.len()) },
+        if .0.len() == 1 { "is" } else { "are" },
+        list(.0)
     )]
     Unknown(Vec<UnknownOperation>),
     /// A name for a symbol that the program does not have.
@@ -44,7 +45,7 @@ pub enum ImportError {
         source_line: Option<String>,
     },
     /// A graph that does not fit together.
-    #[error(transparent)]
+    #[error("{}: {}; operands: {}", .0.op, .0.problem, .0.operands)]
     Graph(#[from] GraphError),
 }
 
@@ -57,19 +58,27 @@ pub struct UnknownOperation {
     pub module: String,
     /// How often it is called.
     pub calls: usize,
+    /// Where in the user's model the first call stands.
+    pub source_line: Option<String>,
 }
 
 impl UnknownOperation {
     /// The first module that calls it, as a reader is told.
     pub fn place(&self) -> String {
-        if self.module.is_empty() { "the model itself".to_owned() } else { self.module.clone() }
+        place(&self.module)
     }
+}
+
+/// A module as a reader is told.
+pub(crate) fn place(module: &str) -> String {
+    if module.is_empty() { "the model itself".to_owned() } else { module.to_owned() }
 }
 
 fn list(all: &[UnknownOperation]) -> String {
     let line = |one: &UnknownOperation| {
         let times = if one.calls == 1 { "once".to_owned() } else { format!("{} times", one.calls) };
-        format!("  {} in {}, {times}", escaped(&one.name), escaped(&one.place()))
+        let line = line(one.source_line.as_deref()).replace("\n ", ",");
+        format!("  {} in {}, {times}{line}", escaped(&one.name), escaped(&one.place()))
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -97,6 +97,12 @@ impl<'a> Reader<'a> {
         if self.take("-").is_some() {
             return self.operand(level + 1).map(negative);
         }
+        if self.take("torch.sym_max(1,").is_some() {
+            // In a stride, where no dimension is empty.
+            let size = self.sum(level + 1)?;
+            self.take(")")?;
+            return Some(size);
+        }
         if self.take("L['").is_some() {
             let (name, rest) = self.rest.split_once("']")?;
             self.rest = rest;

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Graph, SizeCondition, SizeRelation, SizeTerm, Var};
+use opledger_ir::{Graph, GraphError, SizeCondition, SizeRelation, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
-use crate::error::{ImportError, UnknownOperation};
+use crate::error::{ImportError, UnknownOperation, place};
 use crate::hidden::Finite;
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::in_full::{self, MaskedScores};
 use crate::lower;
+use crate::multiples::Multiples;
 use crate::names::{conditions, naming};
 use crate::observed::CallLog;
 use crate::quiet;
@@ -93,24 +94,13 @@ pub(crate) fn import(
     }
 }
 
-/// The size that a condition says is a multiple of a whole number.
-fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
-    let (SizeTerm::Remainder(of), SizeTerm::Poly(rest)) = (&condition.left, &condition.right)
-    else {
-        return None;
-    };
-    let (SizeTerm::Poly(size), SizeTerm::Poly(by)) = (&of[0], &of[1]) else { return None };
-    let by = by.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
-    (condition.relation == SizeRelation::Equal && rest.is_zero()).then(|| (size.clone(), by))
-}
-
 impl<'p> Importer<'p> {
     fn record(
         &mut self,
         unknown: &mut Vec<UnknownOperation>,
         log: &mut CallLog<'p>,
     ) -> Result<Vec<String>, (Option<&'p ProgramNode>, Obstacle)> {
-        self.divisible = self.conditions().0.iter().filter_map(multiple).collect();
+        self.divisible = Multiples::of(&self.conditions().0);
         self.sources().map_err(|problem| (None, problem))?;
         let program = self.program;
         let (mut writes, mut chains) = (Writes::new(program), Chains::new(program));
@@ -174,14 +164,16 @@ impl<'p> Importer<'p> {
         match results {
             Ok(values) => self.results(node, values),
             Err(Obstacle::Unknown) => {
-                let module = module_path(node);
                 let name = match foreign {
                     true => format!("{} of complex or quantised numbers", call.operation),
                     false => call.operation.to_owned(),
                 };
                 match unknown.iter_mut().find(|one| one.name == name) {
                     Some(one) => one.calls += 1,
-                    None => unknown.push(UnknownOperation { name, module, calls: 1 }),
+                    None => {
+                        let (module, source_line) = (module_path(node), source_line(node));
+                        unknown.push(UnknownOperation { name, module, calls: 1, source_line });
+                    }
                 }
                 self.stand_in(node)
             }
@@ -195,7 +187,9 @@ impl<'p> Importer<'p> {
             .outputs
             .iter()
             .flat_map(|output| match output {
-                Argument::Tensor(name) | Argument::SymInt(SymIntArgument::AsName(name)) => {
+                Argument::Tensor(name)
+                | Argument::SymFloat(name)
+                | Argument::SymInt(SymIntArgument::AsName(name)) => {
                     vec![Some(name)]
                 }
                 Argument::Tensors(names) => names.iter().map(Some).collect(),
@@ -218,7 +212,10 @@ impl<'p> Importer<'p> {
         }
         for (name, value) in names.into_iter().zip(flat) {
             let Some(name) = name else { continue };
-            self.check(name, &value)?;
+            // What sizes make is no tensor of the program.
+            if !matches!(node.outputs.first(), Some(Argument::SymFloat(_))) {
+                self.check(name, &value)?;
+            }
             if let Meaning::Hidden(hidden) = &value
                 && matches!(hidden.finite, Finite::Tensor(_))
                 && hidden.seen.expr.as_number().is_none()
@@ -375,14 +372,16 @@ impl<'p> Importer<'p> {
 
     fn error(&self, node: Option<&ProgramNode>, problem: Obstacle) -> ImportError {
         let problem = match problem {
-            Obstacle::Graph(error) => return error.into(),
+            Obstacle::Graph(GraphError { op, problem, operands, .. }) => {
+                format!("{problem}; operands of `{op}`: {operands}")
+            }
             Obstacle::Bad(problem) => problem,
             Obstacle::Unknown => "the operation is not known".to_owned(),
             Obstacle::Equal(a, b) => format!("`{a}` meets `{b}`"),
         };
         ImportError::Node {
             operation: node.map_or("the signature", |node| operation(&node.target)).to_owned(),
-            module: node.map_or_else(|| "the program".to_owned(), module_path),
+            module: node.map_or_else(|| "the program".to_owned(), |node| place(&module_path(node))),
             problem,
             source_line: node.and_then(source_line),
         }

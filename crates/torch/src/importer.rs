@@ -7,6 +7,7 @@ use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Scope, Var};
 
 use crate::hidden::Hidden;
 use crate::in_full::MaskedScores;
+use crate::multiples::Multiples;
 use crate::names::Naming;
 use crate::schema::{
     Argument, ExportedProgram, OutputSpec, ProgramNode, SymInt, SymIntArgument, TensorMeta,
@@ -192,15 +193,9 @@ pub(crate) struct Importer<'p> {
     /// Scores of which a mask hides some.
     pub(crate) masked: Vec<MaskedScores>,
     /// Sizes that are multiples of whole numbers.
-    pub(crate) divisible: Vec<(Poly, i64)>,
+    pub(crate) divisible: Multiples,
     /// The most of sizes that tables have positions for.
     pub(crate) positions: BTreeMap<Symbol, u64>,
-}
-
-/// The quotient of two sizes of which the first is known to be a multiple of the second.
-fn exact(divisible: &[(Poly, i64)], a: &Poly, b: &Poly) -> Option<Poly> {
-    let of = |(own, by): &&(Poly, i64)| own == a && *b == Poly::from(*by);
-    divisible.iter().find(of).map(|(own, by)| own.ratio(1, *by))
 }
 
 impl<'p> Importer<'p> {
@@ -228,7 +223,7 @@ impl<'p> Importer<'p> {
             early: BTreeSet::new(),
             masks: Vec::new(),
             masked: Vec::new(),
-            divisible: Vec::new(),
+            divisible: Multiples::default(),
             positions: BTreeMap::new(),
         }
     }
@@ -279,7 +274,7 @@ impl<'p> Importer<'p> {
                 let named = |symbol: &str| Poly::symbol(called(symbol, names, equal));
                 let divisible = &self.divisible;
                 let divided = |graph: &mut Graph, a: &Poly, b: &Poly| {
-                    exact(divisible, a, b).unwrap_or_else(|| graph.floor_div("floor", a, b))
+                    divisible.quotient(a, b).unwrap_or_else(|| graph.floor_div("floor", a, b))
                 };
                 change(parsed).poly(&mut self.graph, &named, &divided).map_err(|function| {
                     Obstacle::Bad(format!("a size has `{function}`, which is not known: {text}"))
@@ -290,7 +285,7 @@ impl<'p> Importer<'p> {
 
     /// A size divided by another, rounded down; a quotient where it is known that nothing is left.
     pub(crate) fn floor_div(&mut self, a: &Poly, b: &Poly) -> Poly {
-        exact(&self.divisible, a, b).unwrap_or_else(|| self.graph.floor_div("floor", a, b))
+        self.divisible.quotient(a, b).unwrap_or_else(|| self.graph.floor_div("floor", a, b))
     }
 
     /// Notes that a table of so many rows is read up to a position: a bound of the size that this is, but
@@ -490,6 +485,7 @@ impl Importer<'_> {
             Argument::SymInts(sizes) => {
                 Meaning::List(sizes.iter().map(named).collect::<Lowered<_>>()?)
             }
+            Argument::SymFloat(name) => self.value(name)?,
             Argument::Float(value) => Meaning::Number(*value),
             Argument::Floats(values) => {
                 Meaning::List(values.iter().copied().map(Meaning::Number).collect())

@@ -114,6 +114,10 @@ impl<'p> Body<'p> {
             }
             Argument::SymInt(of) => Argument::SymInt(size(of)),
             Argument::SymInts(all) => Argument::SymInts(all.iter().map(size).collect()),
+            Argument::SymFloat(name) => match self.given.get(name.as_str()) {
+                Some(outer) => (*outer).clone(),
+                None => Argument::SymFloat(self.prefixed(name)),
+            },
             Argument::None
             | Argument::Int(_)
             | Argument::Ints(_)
@@ -131,7 +135,9 @@ impl<'p> Body<'p> {
 /// The name that an input or a result is known by.
 fn own_name(argument: &Argument) -> Option<&str> {
     match argument {
-        Argument::Tensor(name) | Argument::SymInt(SymIntArgument::AsName(name)) => Some(name),
+        Argument::Tensor(name)
+        | Argument::SymFloat(name)
+        | Argument::SymInt(SymIntArgument::AsName(name)) => Some(name),
         _ => None,
     }
 }

@@ -18,6 +18,7 @@ mod in_full;
 mod inline;
 mod layers;
 mod lower;
+mod multiples;
 mod names;
 mod observed;
 mod quiet;

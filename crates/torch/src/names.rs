@@ -6,6 +6,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::{SizeCondition, SizeRelation, SizeRole, SizeTerm};
 
 use crate::guards;
+use crate::multiples::Multiples;
 use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, TensorMeta};
 use crate::symbolic::SizeExpr;
 
@@ -89,20 +90,61 @@ pub(crate) fn conditions(
     let mut told = Vec::new();
     for guard in &program.guards_code {
         match guards::condition(guard, size) {
-            // The tracer sets sizes of 0 and 1 apart, for which what is recorded holds as well.
-            Some(condition) if is_of_tracer(&condition) => {}
             Some(condition) => conditions.push(condition),
+            None if is_of_layout(guard) => {}
             None => told.push(guard.clone()),
         }
     }
+    (told_once(&conditions), told)
+}
+
+/// Whether a guard sets apart how an input lies in memory, of which no graph depends.
+fn is_of_layout(guard: &str) -> bool {
+    let lies = [".stride()[", "._base."].into_iter().any(|part| guard.contains(part));
+    lies && guard.contains(" != ") && !guard.contains(" or ")
+}
+
+/// Conditions without those that always hold, that others imply, or that the tracer makes: it sets sizes
+/// of 0 and 1 apart, for which what is recorded holds as well.
+fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
+    let multiples = Multiples::of(conditions);
+    let simplified = conditions.iter().map(|SizeCondition { left, relation, right }| {
+        let [left, right] = [left, right].map(|term| multiples.simplified(term));
+        SizeCondition::new(left, *relation, right)
+    });
+    let all: Vec<SizeCondition> = multiples.conditions().chain(simplified).collect();
     let mut kept: Vec<SizeCondition> = Vec::new();
-    for condition in conditions {
-        if !condition.always_holds() && !kept.contains(&condition) {
-            kept.push(condition);
+    for (at, condition) in all.iter().enumerate() {
+        let others = all.iter().enumerate().filter(|(own, _)| *own != at);
+        let implied = others.into_iter().any(|(own, other)| implies(other, condition, own < at));
+        if !condition.always_holds() && !is_of_tracer(condition) && !implied {
+            kept.push(condition.clone());
         }
     }
     kept.sort_by_key(ToString::to_string);
-    (kept, told)
+    kept
+}
+
+/// Whether one condition implies another: the same, if it stands before it, or a tighter bound of the
+/// same size.
+fn implies(one: &SizeCondition, other: &SizeCondition, before: bool) -> bool {
+    use SizeRelation::{AtLeast, AtMost, Equal, Unequal};
+    let (same, turned) = (
+        one.left == other.left && one.right == other.right,
+        one.left == other.right && one.right == other.left,
+    );
+    let mutual = matches!(one.relation, Equal | Unequal);
+    if one.relation == other.relation && (same || turned && mutual) {
+        return before;
+    }
+    let (SizeTerm::Poly(a), SizeTerm::Poly(b)) = (&one.right, &other.right) else { return false };
+    let Some(apart) = (b - a).as_integer() else { return false };
+    one.left == other.left
+        && match (one.relation, other.relation) {
+            (AtMost, AtMost) => apart > 0.into(),
+            (AtLeast, AtLeast) => apart < 0.into(),
+            _ => false,
+        }
 }
 
 /// A number as a polynomial and, multiplied with it, what is none.
@@ -127,20 +169,37 @@ fn is_multiple(whole: &SizeTerm, part: &SizeTerm) -> bool {
         let Some(at) = others.iter().position(|other| *other == own) else { return false };
         others.remove(at);
     }
-    let rest = whole.divided_by(&part);
-    rest.is_some_and(|rest| !others.is_empty() || rest != Poly::one())
+    match whole.divided_by(&part) {
+        Some(rest) => !others.is_empty() || rest != Poly::one(),
+        // By a size over a number, as by `n / 4`.
+        None => {
+            let rest = whole.ratio(DENOMINATOR, 1).divided_by(&part);
+            rest.is_some_and(|rest| rest.as_integer().is_none())
+        }
+    }
+}
+
+/// What makes quotients of sizes by numbers whole.
+const DENOMINATOR: i64 = 1 << 12;
+
+/// Whether a division by a size leaves 1, or 1 less than the size, unless the size is 1.
+fn leaves_one(of: &[SizeTerm; 2]) -> bool {
+    let [SizeTerm::Poly(a), SizeTerm::Poly(b)] = of else { return false };
+    b.as_integer().is_none() && [a + 1, a - 1].iter().any(|near| near.divided_by(b).is_some())
 }
 
 /// Whether a condition says that a size is not 0, or not 1: as such; by a product with it that differs
-/// from one without it; or by what such a product leaves of one without it.
+/// from one without it; or by what a division leaves.
 fn is_of_tracer(condition: &SizeCondition) -> bool {
     let SizeCondition { left, relation, right } = condition;
     if *relation != SizeRelation::Unequal {
         return false;
     }
-    let is = |number: Poly| *right == SizeTerm::Poly(number);
+    let is = |number: Poly| [left, right].contains(&&SizeTerm::Poly(number));
     match left {
-        SizeTerm::Remainder(of) => is(Poly::zero()) && is_multiple(&of[1], &of[0]),
+        SizeTerm::Remainder(of) => {
+            is(Poly::zero()) && (is_multiple(&of[1], &of[0]) || leaves_one(of))
+        }
         SizeTerm::Poly(_) if is(Poly::zero()) || is(Poly::one()) => true,
         SizeTerm::Poly(_) | SizeTerm::Product(_) | SizeTerm::Quotient(_) => {
             is(Poly::zero()) || is_multiple(left, right) || is_multiple(right, left)
@@ -163,6 +222,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn conditions_that_others_imply_are_not_told() {
+        let condition = |guard: &str| {
+            let size = |_: &str, dim: usize| Some(Poly::from(["b", "n", "m"][dim.min(2)]));
+            let guard = guard.replace('b', "L['x'].size()[0]").replace('n', "L['x'].size()[1]");
+            guards::condition(&guard, &size).unwrap()
+        };
+        let all = [
+            "n <= 64",
+            "n <= 32",
+            "n == n",
+            "b == n",
+            "n == b",
+            "n % 2 == 0",
+            "n % 4 == 0",
+            "n == 4*((n // 2) // 2)",
+            "n >= 4",
+            "n >= 3",
+            "(n // 2) % 2 == 0",
+            "((2*n - 1)*((n*n) // n)) % n == 0",
+            "(2*n - 1) % n != 0",
+            "n // 8 <= 12",
+        ];
+        let told: Vec<String> =
+            told_once(&all.map(condition)).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["b = n", "n mod 4 = 0", "n ≤ 32", "n ≥ 4", "⌊n / 8⌋ ≤ 12"]);
+    }
+
+    #[test]
     fn sizes_of_one_are_told_apart_in_tracing_only() {
         let size = |_: &str, dim: usize| Some(Poly::from(["b", "n", "m"][dim.min(2)]));
         let of_tracer = |guard: &str| {
@@ -176,6 +263,7 @@ mod tests {
             "16 * b * (n // 4) != 16 * b",
             "n // 4 != b * (n // 4)",
             "n % (4 * n) != 0",
+            "(2*n - 1) % n != 0",
         ] {
             assert!(of_tracer(guard), "{guard}");
         }

@@ -102,6 +102,14 @@ pub(crate) enum SymIntArgument {
     AsName(String),
 }
 
+/// A real number as an argument: as such, or the name of one that is made of sizes.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SymFloatArgument {
+    AsFloat(Real),
+    AsName(String),
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct TensorArgument {
     pub(crate) name: String,
@@ -132,6 +140,8 @@ pub(crate) enum Argument {
     Ints(Vec<i64>),
     SymInt(SymIntArgument),
     SymInts(Vec<SymIntArgument>),
+    /// The name of a real number that is made of sizes.
+    SymFloat(String),
     Float(f64),
     Floats(Vec<f64>),
     Bool(bool),
@@ -165,6 +175,7 @@ impl Argument {
             | Argument::Ints(_)
             | Argument::SymInt(_)
             | Argument::SymInts(_)
+            | Argument::SymFloat(_)
             | Argument::Float(_)
             | Argument::Floats(_)
             | Argument::Bool(_)
@@ -207,6 +218,10 @@ impl<'de> Deserialize<'de> for Argument {
                     "as_ints" => Argument::Ints(map.next_value()?),
                     "as_sym_int" => Argument::SymInt(map.next_value()?),
                     "as_sym_ints" => Argument::SymInts(map.next_value()?),
+                    "as_sym_float" => match map.next_value::<SymFloatArgument>()? {
+                        SymFloatArgument::AsFloat(value) => Argument::Float(value.0),
+                        SymFloatArgument::AsName(name) => Argument::SymFloat(name),
+                    },
                     "as_float" => Argument::Float(map.next_value::<Real>()?.0),
                     "as_floats" => {
                         let all: Vec<Real> = map.next_value()?;

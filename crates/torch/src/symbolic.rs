@@ -147,6 +147,14 @@ impl SizeExpr {
             }
             SizeExpr::Symbol(symbol) => Ok(named(symbol)),
             SizeExpr::Call(name, operands) => {
+                // A quotient of whole numbers, by any size, that is rounded down.
+                if let ("TruncToInt" | "FloorToInt", [SizeExpr::Call(inner, of)]) =
+                    (name.as_str(), &operands[..])
+                    && inner == "IntTrueDiv"
+                    && let [a, b] = &all(of, graph)?[..]
+                {
+                    return Ok(divided(graph, a, b));
+                }
                 let of = all(operands, graph)?;
                 match (name.as_str(), &of[..]) {
                     ("Add", of) => Ok(of.iter().sum()),
@@ -155,7 +163,7 @@ impl SizeExpr {
                         let power = power.as_integer().and_then(|p| u32::try_from(p).ok());
                         power.filter(|p| *p <= 16).map(|p| base.pow(p)).ok_or_else(|| name.clone())
                     }
-                    ("FloorDiv" | "CleanDiv" | "IntTrueDiv", [a, b]) => Ok(divided(graph, a, b)),
+                    ("FloorDiv" | "CleanDiv", [a, b]) => Ok(divided(graph, a, b)),
                     ("CeilDiv", [a, b]) => Ok(graph.ceil_div("ceil", a, b)),
                     ("Mod" | "PythonMod", [a, b]) => Ok(a - &(b * &divided(graph, a, b))),
                     ("Min", [first, rest @ ..]) => Ok(rest.iter().fold(first.clone(), |a, b| {
@@ -176,7 +184,7 @@ impl SizeExpr {
                         let (numerator, denominator) = over(one).ok_or_else(|| name.clone())?;
                         Ok(graph.ceil_div("ceil", &numerator, &denominator.into()))
                     }
-                    ("FloatTrueDiv", [a, b]) => {
+                    ("FloatTrueDiv" | "IntTrueDiv", [a, b]) => {
                         let by = b.as_integer().and_then(|by| i64::try_from(by).ok());
                         let by = by.filter(|by| *by > 0).ok_or_else(|| name.clone())?;
                         Ok(a.ratio(1, by))

@@ -231,6 +231,8 @@ impl Movement<'_> {
         let mut of = tensor.clone();
         // All parts in one dimension, taken one after another from `next` on.
         of.dims = vec![of.dims.into_iter().flatten().collect()];
+        let known = [sizes, &of.dims[0].iter().map(|part| part.size().clone()).collect::<Vec<_>>()];
+        let known = known.concat();
         let (mut next, mut ends) = (0, Vec::new());
         for size in sizes {
             let mut left = size.clone();
@@ -241,9 +243,9 @@ impl Movement<'_> {
                 let own = piece.size().clone();
                 if own == one {
                     next += 1;
-                } else if let Some(rest) = left.divided_by(&own) {
+                } else if let Some(rest) = quotient(&left, &own, &known) {
                     (left, next) = (rest, next + 1);
-                } else if let Some(rest) = quotient(&own, &left, sizes) {
+                } else if let Some(rest) = quotient(&own, &left, &known) {
                     self.split(&mut of, 0, next, &[left, rest])?;
                     (left, next) = (one.clone(), next + 1);
                 } else {
@@ -258,8 +260,14 @@ impl Movement<'_> {
         if pieces[next..].iter().map(DimPart::size).product::<Poly>() != one {
             return Err(misfit(tensor, sizes));
         }
-        if let Some(last) = ends.last_mut() {
-            *last = pieces.len();
+        match ends.last_mut() {
+            Some(last) => *last = pieces.len(),
+            // No dimension is left for them.
+            None => {
+                of.dims = vec![pieces];
+                self.scalar(&mut of, 0)?;
+                return Ok(Placed { var: of.var, dims: Vec::new() });
+            }
         }
         let mut start = 0;
         let dims = ends.into_iter().map(|end| {
@@ -612,14 +620,16 @@ impl Movement<'_> {
     }
 }
 
-/// A size divided by another; a quotient with fractions only where it is one of the sizes asked for, which
-/// are whole.
-fn quotient(size: &Poly, by: &Poly, sizes: &[Poly]) -> Option<Poly> {
-    let number = || by.as_integer().and_then(|by| i64::try_from(by).ok());
-    size.divided_by(by).or_else(|| {
-        let quotient = size.ratio(1, number().filter(|by| *by > 0)?);
-        sizes.contains(&quotient).then_some(quotient)
-    })
+/// A size divided by another; a quotient with fractions only where it is one of those known to be whole.
+fn quotient(size: &Poly, by: &Poly, known: &[Poly]) -> Option<Poly> {
+    const DENOMINATORS: [i64; 8] = [2, 3, 4, 8, 16, 32, 64, 128];
+    let over = |denominator: &i64| {
+        let quotient = size.ratio(*denominator, 1).divided_by(by)?.ratio(1, *denominator);
+        known.contains(&quotient).then_some(quotient)
+    };
+    let number = || by.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0);
+    let by_number = || number().map(|by| size.ratio(1, by)).filter(|of| known.contains(of));
+    size.divided_by(by).or_else(by_number).or_else(|| DENOMINATORS.iter().find_map(over))
 }
 
 /// The names of a shape's axes.

@@ -110,16 +110,20 @@ fn cases() -> u32 {
 fn programs() -> Vec<PathBuf> {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
     let of_all = [
+        "cells",
         "functions",
         "further",
         "in_place",
         "joined",
+        "losses",
         "modes",
+        "ordered",
         "places",
         "quotients",
         "recurrent",
         "resampled",
         "sampled",
+        "sized",
     ];
     let of_all = of_all.map(|name| whole.join(format!("{name}.pt2")));
     [archive("encoder_layer.pt2"), archive("bert.pt2")].into_iter().chain(of_all).collect()
@@ -173,8 +177,8 @@ fn what_is_no_program_is_named() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(message(&entry("a/models/a.json", deep.as_bytes())).contains("not understood"));
     let whole = entries(&std::fs::read(archive("encoder_layer.pt2")).unwrap());
-    let with = |from: &str, to: &str| {
-        let mut entries = whole.clone();
+    let changed = |whole: &[(String, Vec<u8>)], from: &str, to: &str| {
+        let mut entries = whole.to_vec();
         for (name, data) in &mut entries {
             if name.contains("/models/") {
                 *data = String::from_utf8(data.clone()).unwrap().replacen(from, to, 1).into_bytes();
@@ -182,13 +186,16 @@ fn what_is_no_program_is_named() {
         }
         message(&zipped(&entries))
     };
+    let with = |from: &str, to: &str| changed(&whole, from, to);
     assert!(with("\"major\":8", "\"major\":9").contains("schema 9."));
     let unknown = with("torch.ops.aten.relu.default", "torch.ops.aten.fold.default");
-    assert!(unknown.contains("aten.fold.default in the model itself, once"), "{unknown}");
+    assert!(unknown.contains("aten.fold.default in the model itself, once, at "), "{unknown}");
+    assert!(unknown.starts_with("1 operation of the program is not known:\n"), "{unknown}");
     // What only the data says is refused, each kind with what to write instead.
     for (operation, said) in [
         ("aten.nonzero.default", "choose by `torch.where`"),
         ("aten._pack_padded_sequence.default", "hide what is padding by a mask"),
+        ("aten.where.default", "choose by `torch.where`"),
         ("aten.item.default", "keep it a tensor"),
         ("higher_order.cond", "which branch is executed"),
         ("higher_order.while_loop", "how often the body is executed"),
@@ -198,5 +205,16 @@ fn what_is_no_program_is_named() {
     }
     // No default stands in the place of an argument of another kind.
     let misread = with("{\"as_float\":1e-05}", "{\"as_string\":\"small\"}");
-    assert!(misread.contains("`eps` is of a kind that is not read"), "{misread}");
+    assert!(misread.contains("norm1: `eps` is of a kind that is not read"), "{misread}");
+    let misread = with("aten.relu.default", "aten.item.default");
+    assert!(misread.starts_with("aten.item.default in the model itself: "), "{misread}");
+    // A misfit is told by sizes and by the line of the model, and by no line of the graph's own.
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/skipped.pt2");
+    let images = entries(&std::fs::read(images).unwrap());
+    let weight = |name: &str| {
+        format!("{{\"name\":\"weight\",\"arg\":{{\"as_tensor\":{{\"name\":\"{name}\"}}}}")
+    };
+    let misfit = changed(&images, &weight("p_narrower_weight"), &weight("p_least_weight"));
+    assert!(misfit.contains("operands of `convolution`: ["), "{misfit}");
+    assert!(misfit.contains("at conv.py:") && !misfit.contains(".rs"), "{misfit}");
 }

@@ -82,9 +82,13 @@ impl Graph {
 
     /// A size divided by another, rounded down, as [`Graph::ceil_div`].
     pub fn floor_div(&mut self, stem: &str, numerator: &Poly, denominator: &Poly) -> Poly {
-        // ⌊a / b⌋ = ⌈(a − b + 1) / b⌉.
         match numerator.divided_by(denominator) {
             Some(quotient) => quotient,
+            // ⌊−a / b⌋ = −⌈a / b⌉.
+            None if (-numerator).is_never_negative() => {
+                -self.ceil_div(stem, &-numerator, denominator)
+            }
+            // ⌊a / b⌋ = ⌈(a − b + 1) / b⌉.
             None => {
                 let numerator = &(numerator - denominator) + &Poly::one();
                 self.ceil_div(stem, &numerator, denominator)
@@ -97,6 +101,14 @@ impl Graph {
 mod tests {
     use super::*;
     use opledger_dims::Binding;
+
+    #[test]
+    fn what_is_negative_is_rounded_down_as_well() {
+        let mut g = Graph::new();
+        let n = Poly::from("n");
+        let down = g.floor_div("floor", &-&n, &3.into());
+        assert_eq!(-down, g.ceil_div("ceil", &n, &3.into()));
+    }
 
     #[test]
     fn common_divisors_are_those_of_euclid() {

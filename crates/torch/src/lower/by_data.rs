@@ -27,6 +27,8 @@ pub(super) fn lower(_: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowere
     let problem = match base {
         "masked_select" | "nonzero" | "nonzero_numpy" | "argwhere" | "unique" | "_unique"
         | "_unique2" | "unique_consecutive" | "unique_dim" | "bincount" => OPEN,
+        // Of a condition alone: the places where it holds.
+        "where" if call.operation == "aten.where.default" => OPEN,
         "repeat_interleave" if by_tensor("repeats") => OPEN,
         "_pack_padded_sequence" | "_pad_packed_sequence" => PACKED,
         // Packed sequences are of a form of their own: `aten.lstm.data`.

@@ -46,6 +46,11 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                         }
                     }
                 }
+                // A number that sizes make.
+                Meaning::Tensor(number) if number.dims.is_empty() => {
+                    let sizes = call.sizes(own, 0)?;
+                    return one(super::movement::expand(Meaning::Tensor(number), &sizes)?);
+                }
                 Meaning::Tensor(_)
                 | Meaning::Whole(_)
                 | Meaning::Groups(_)
@@ -59,7 +64,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "tril" | "triu" => {
             let value = call.value(own, "self")?;
             let rank = sizes_of(&value)?.len();
-            let diagonal = IndexExpr::from(call.int("diagonal", 0));
+            let diagonal = call.size(own, "diagonal")?.unwrap_or_else(Poly::zero);
+            let diagonal = IndexExpr::size(diagonal);
             if rank < 2 {
                 return Err(Obstacle::Unknown);
             }
@@ -87,8 +93,12 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                     }
                     None => return Err(Obstacle::Unknown),
                 },
-                Meaning::Tensor(_)
-                | Meaning::Groups(_)
+                Meaning::Tensor(tensor) => {
+                    let sizes = tensor.sizes();
+                    let when = Whole { sizes, expr: kept, kind: WholeKind::Truth };
+                    Meaning::Tensor(super::truth::chosen(own, when, tensor, 0.0)?)
+                }
+                Meaning::Groups(_)
                 | Meaning::Hidden(_)
                 | Meaning::Size(_)
                 | Meaning::Number(_)

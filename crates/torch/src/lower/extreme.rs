@@ -100,7 +100,7 @@ fn place(own: &mut Importer<'_>, mut x: Placed, dims: &[usize], keep: bool) -> L
 
 /// Where the largest of whole numbers stands along dimensions, and which it is. Comparing whole numbers
 /// costs nothing.
-fn of_whole(
+pub(super) fn of_whole(
     own: &mut Importer<'_>,
     whole: &Whole,
     over: &[usize],

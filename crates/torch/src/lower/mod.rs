@@ -9,9 +9,12 @@ mod create;
 mod einstein;
 mod elementwise;
 mod extreme;
+mod foremost;
+mod grids;
 pub(crate) mod hidden;
 mod index;
 mod joining;
+mod losses;
 pub(crate) mod movement;
 mod norm;
 mod places;
@@ -23,6 +26,7 @@ mod running;
 mod sampled;
 mod scatter;
 mod shuffle;
+mod sizes;
 mod sorted;
 mod truth;
 mod window;
@@ -37,7 +41,7 @@ type Group = fn(&mut Importer<'_>, &Call<'_>, &str) -> Lowered<Vec<Meaning>>;
 pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let name = call.operation;
     let base = name.strip_prefix("aten.").and_then(|rest| rest.split('.').next());
-    if let Some(size) = sizes(own, call)? {
+    if let Some(size) = sizes::lower(own, call)? {
         return Ok(vec![size]);
     }
     if name == "transformers.grouped_mm_fallback.default" {
@@ -49,7 +53,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         "__and__" | "__or__" => base,
         _ => base.strip_suffix('_').unwrap_or(base),
     };
-    let groups: [Group; 21] = [
+    let groups: [Group; 24] = [
         by_data::lower,
         movement::lower,
         converted::lower,
@@ -65,12 +69,15 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         sampled::lower,
         sorted::lower,
         extreme::lower,
+        foremost::lower,
         reduction::lower,
         running::lower,
         index::lower,
         scatter::lower,
         create::lower,
         recurrent::lower,
+        grids::lower,
+        losses::lower,
     ];
     for group in groups {
         match group(own, call, base) {
@@ -79,43 +86,4 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         }
     }
     Err(Obstacle::Unknown)
-}
-
-/// Arithmetic of sizes, and what asserts something of them.
-fn sizes(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
-    let operands = || {
-        let both = [call.size(own, "a")?, call.size(own, "b")?];
-        match both {
-            [Some(a), Some(b)] => Ok([a, b]),
-            _ => Err(Obstacle::Unknown),
-        }
-    };
-    Ok(Some(match call.operation {
-        "aten.sym_numel.default" => {
-            Meaning::Size(movement::sizes_of(&call.value(own, "self")?)?.iter().product())
-        }
-        "aten.sym_size.int" => {
-            let sizes = movement::sizes_of(&call.value(own, "self")?)?;
-            let dim = call.dim("dim", 0, sizes.len())?;
-            Meaning::Size(sizes[dim].clone())
-        }
-        "_operator.add" => operands().map(|[a, b]| Meaning::Size(&a + &b))?,
-        "_operator.sub" => operands().map(|[a, b]| Meaning::Size(&a - &b))?,
-        "_operator.mul" => operands().map(|[a, b]| Meaning::Size(&a * &b))?,
-        "_operator.floordiv" => {
-            let [a, b] = operands()?;
-            Meaning::Size(own.floor_div(&a, &b))
-        }
-        "_operator.mod" => {
-            let [a, b] = operands()?;
-            let whole = own.floor_div(&a, &b);
-            Meaning::Size(&a - &(&b * &whole))
-        }
-        "_operator.ge" | "_operator.le" | "_operator.eq" | "_operator.ne" | "_operator.gt"
-        | "_operator.lt" => Meaning::None,
-        name if name.starts_with("aten._assert") || name.starts_with("aten.sym_constrain") => {
-            Meaning::None
-        }
-        _ => return Ok(None),
-    }))
 }

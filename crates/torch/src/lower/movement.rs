@@ -102,7 +102,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let sizes = call.sizes(own, 0)?;
             one(repeated(value, &sizes)?)
         }
-        "meshgrid" => meshed(own, call),
         "repeat_interleave" => one(interleaved(own, call)?),
         _ => Err(Obstacle::Unknown),
     }
@@ -503,22 +502,6 @@ fn repeated(value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
             }))
         }),
     }
-}
-
-/// Vectors laid along the dimensions of a grid.
-fn meshed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let values = call.value(own, "tensors")?.list()?;
-    if call.text("indexing").is_some_and(|indexing| indexing != "ij") {
-        return Err(Obstacle::Unknown);
-    }
-    let sizes: Vec<Poly> =
-        values.iter().map(|value| Ok(sizes_of(value)?.iter().product())).collect::<Lowered<_>>()?;
-    let each = values.into_iter().enumerate().map(|(dim, value)| {
-        let mut own_sizes = vec![Poly::one(); sizes.len()];
-        own_sizes[dim] = sizes[dim].clone();
-        expand(reshape(own, value, &own_sizes)?, &sizes)
-    });
-    Ok(vec![Meaning::List(each.collect::<Lowered<_>>()?)])
 }
 
 fn interleaved(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {

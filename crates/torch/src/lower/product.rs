@@ -25,6 +25,17 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             }
         }
         "tensordot" => one(by_dims(own, call)?),
+        "inner" => {
+            let (a, b) = (call.tensor(own, "self")?, call.tensor(own, "other")?);
+            match (a.dims.len().checked_sub(1), b.dims.len().checked_sub(1)) {
+                (Some(of_a), Some(of_b)) => one(summed_over(own, &a, &b, [&[of_a], &[of_b]])?),
+                // A number and a tensor.
+                _ => {
+                    let (a, b) = (Meaning::Tensor(a), Meaning::Tensor(b));
+                    one(super::elementwise::combined(own, ArithmeticKind::Mul, a, b)?)
+                }
+            }
+        }
         "matmul" | "mm" | "bmm" | "mv" | "dot" | "vdot" => {
             let a = call.tensor(own, if call.has("self") { "self" } else { "input" })?;
             let other = ["other", "mat2", "vec", "tensor"].into_iter().find(|name| call.has(name));
@@ -69,8 +80,7 @@ fn named_by_size(own: &mut Importer<'_>, tensor: &mut Placed) -> Lowered<()> {
     Ok(movement.renamed(tensor, &[(axis.name, name)])?)
 }
 
-/// `tensordot`: the sum over some dimensions of each, pair by pair; the others of the first stand before
-/// those of the second.
+/// `tensordot`, by the dimensions that it names.
 fn by_dims(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let (a, b) = (call.tensor(own, "self")?, call.tensor(own, "other")?);
     let over = |name: &str, rank: usize| -> Lowered<Vec<usize>> {
@@ -78,6 +88,17 @@ fn by_dims(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
         dims.into_iter().map(|dim| place(dim, rank)).collect()
     };
     let (of_a, of_b) = (over("dims_self", a.dims.len())?, over("dims_other", b.dims.len())?);
+    summed_over(own, &a, &b, [&of_a, &of_b])
+}
+
+/// The sum over some dimensions of each, pair by pair; the others of the first stand before those of the
+/// second.
+fn summed_over(
+    own: &mut Importer<'_>,
+    a: &Placed,
+    b: &Placed,
+    [of_a, of_b]: [&[usize]; 2],
+) -> Lowered<Placed> {
     if of_a.len() != of_b.len() {
         return Err(Obstacle::Unknown);
     }
@@ -87,12 +108,12 @@ fn by_dims(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     };
     let summed =
         |of: &Placed, dims: &[usize]| dims.iter().map(|dim| of.dims[*dim].clone()).collect();
-    let (first, second) = (free(&a, &of_a), free(&b, &of_b));
+    let (first, second) = (free(a, of_a), free(b, of_b));
     let (none_of_a, none_of_b) = (vec![Dim::new(); first.len()], vec![Dim::new(); second.len()]);
     let kept = first.len() + second.len();
     // Both over [first…, second…, summed…].
-    let a = Placed { var: a.var, dims: [first, none_of_b, summed(&a, &of_a)].concat() };
-    let b = Placed { var: b.var, dims: [none_of_a, second, summed(&b, &of_b)].concat() };
+    let a = Placed { var: a.var, dims: [first, none_of_b, summed(a, of_a)].concat() };
+    let b = Placed { var: b.var, dims: [none_of_a, second, summed(b, of_b)].concat() };
     let gone: Vec<usize> = (kept..kept + of_a.len()).collect();
     let mut product = contracted(own, &a, &b, &gone)?;
     product.dims.truncate(kept);

@@ -1,5 +1,5 @@
 //! Recurrent layers: each direction of each layer is a scan over the steps of a sequence. What inputs give
-//! to the gates is one product for all steps (`aten/src/ATen/native/RNN.cpp`).
+//! to the gates is one product for all steps (`aten/src/ATen/native/RNN.cpp`). A cell is one step.
 
 use opledger_dims::{Activation, Poly, Symbol};
 use opledger_ir::ops::{ArithmeticKind, Einsum, Rearrange};
@@ -40,13 +40,17 @@ const CELLS: &str = "cells";
 const HIDDEN: &str = "hidden";
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
-    let cell = match base {
+    let one_step = base.strip_suffix("_cell");
+    let cell = match one_step.unwrap_or(base) {
         "lstm" => Cell::Lstm,
         "gru" => Cell::Gru,
         "rnn_tanh" => Cell::Plain(Activation::Tanh),
         "rnn_relu" => Cell::Plain(Activation::Relu),
         _ => return Err(Obstacle::Unknown),
     };
+    if one_step.is_some() {
+        return stepped(own, call, cell);
+    }
     if !call.operation.ends_with(".input") {
         return Err(Obstacle::Unknown);
     }
@@ -137,6 +141,33 @@ fn layers(own: &mut Importer<'_>, call: &Call<'_>, cell: Cell) -> Lowered<Vec<Me
     std::iter::once(Ok(Meaning::Tensor(x))).chain(ends).collect()
 }
 
+/// One step of a cell by itself: the states after it.
+fn stepped(own: &mut Importer<'_>, call: &Call<'_>, cell: Cell) -> Lowered<Vec<Meaning>> {
+    let states = match call.value(own, "hx")? {
+        Meaning::List(states) => states,
+        state => vec![state],
+    };
+    let x = call.tensor(own, "input")?;
+    if x.dims.len() != 2 || states.len() != if cell == Cell::Lstm { 2 } else { 1 } {
+        return Err(Obstacle::Unknown);
+    }
+    let biases = match (call.optional(own, "b_ih")?, call.optional(own, "b_hh")?) {
+        (Some(input), Some(hidden)) => Some([input, hidden]),
+        _ => None,
+    };
+    let (input, hidden) = (call.tensor(own, "w_ih")?, call.tensor(own, "w_hh")?);
+    let weights = Weights { input, hidden, biases, projection: None };
+    let (of_input, step) = prepared(own, cell, &x, weights, &[ITEMS, GATES])?;
+    let mut before = Vec::new();
+    for (state, name) in states.into_iter().zip([HIDDEN, CELLS]) {
+        let state = own.real(state)?;
+        before.push(called(own, &state, &[ITEMS, name])?);
+    }
+    let after = step.of(&mut own.graph, &before, of_input)?;
+    let movement = own.movement();
+    Ok(after.into_iter().map(|var| Meaning::Tensor(movement.tensor_of_all(var))).collect())
+}
+
 /// The state that a direction of a layer begins with.
 fn state_of(own: &mut Importer<'_>, states: Meaning, at: usize) -> Lowered<Placed> {
     let states = own.real(states)?;
@@ -168,26 +199,11 @@ fn direction_of(
     name: &str,
 ) -> Lowered<(Placed, Vec<Placed>)> {
     let steps = x.sizes()[0].clone();
-    let turned = permute(Meaning::Tensor(weights.input), &[1, 0])?;
-    let turned = turned.placed()?;
-    let mut of_input = matmul(own, x, &turned)?;
-    let [to_input, to_hidden] = match weights.biases {
-        Some(biases) => biases.map(Some),
-        None => [None, None],
-    };
-    if let Some(bias) = to_input {
-        of_input = biased(own, of_input, bias)?;
-    }
-    let width = weights.hidden.sizes()[0].divided_by(&cell.gates().into());
-    let of_input = called(own, &of_input, &[STEPS, ITEMS, GATES])?;
-    let hidden = called(own, &weights.hidden, &[GATES, HIDDEN])?;
-    let bias = to_hidden.map(|bias| called(own, &bias, &[GATES])).transpose()?;
-    let projection = weights.projection.map(|w| called(own, &w, &[HIDDEN, CELLS])).transpose()?;
+    let (of_input, step) = prepared(own, cell, x, weights, &[STEPS, ITEMS, GATES])?;
     let mut carried = Vec::new();
     for (state, name) in start.iter().zip([HIDDEN, CELLS]) {
         carried.push(called(own, state, &[ITEMS, name])?);
     }
-    let step = Step { cell, hidden, bias, projection, width: width.ok_or(Obstacle::Unknown)? };
     let scope = own.graph.repeated(name, steps);
     let scan = Scan { carried, stacks: vec![of_input], axis: STEPS.into(), reverse };
     let values = own.graph.scan(&scope, &scan, |g, at| -> Result<ScanValues, Obstacle> {
@@ -199,6 +215,33 @@ fn direction_of(
     let sequence = movement.tensor_of_all(values.stacked[0]);
     let last = values.carried.iter().map(|var| movement.tensor_of_all(*var)).collect();
     Ok((sequence, last))
+}
+
+/// What the input gives to the gates, its axes called so, and what each step needs.
+fn prepared(
+    own: &mut Importer<'_>,
+    cell: Cell,
+    x: &Placed,
+    weights: Weights,
+    names: &[&str],
+) -> Lowered<(Var, Step)> {
+    let turned = permute(Meaning::Tensor(weights.input), &[1, 0])?;
+    let turned = turned.placed()?;
+    let mut of_input = matmul(own, x, &turned)?;
+    let [to_input, to_hidden] = match weights.biases {
+        Some(biases) => biases.map(Some),
+        None => [None, None],
+    };
+    if let Some(bias) = to_input {
+        of_input = biased(own, of_input, bias)?;
+    }
+    let width = weights.hidden.sizes()[0].divided_by(&cell.gates().into());
+    let of_input = called(own, &of_input, names)?;
+    let hidden = called(own, &weights.hidden, &[GATES, HIDDEN])?;
+    let bias = to_hidden.map(|bias| called(own, &bias, &[GATES])).transpose()?;
+    let projection = weights.projection.map(|w| called(own, &w, &[HIDDEN, CELLS])).transpose()?;
+    let width = width.ok_or(Obstacle::Unknown)?;
+    Ok((of_input, Step { cell, hidden, bias, projection, width }))
 }
 
 /// What each step needs.

@@ -32,7 +32,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             Ok(vec![Meaning::Whole(truth.reshaped(&sizes))])
         }
         "linalg_vector_norm" | "norm" => one(vector_norm(own, call)?),
-        "diff" => difference(own, call),
         "logsumexp" => {
             let x = call.tensor(own, "self")?;
             let dims = dims(call, x.dims.len())?;
@@ -182,30 +181,6 @@ fn vector_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     lengths(own, x, &dims, keep, order)
 }
 
-/// Differences of neighbours.
-fn difference(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let mut whole = call.value(own, "self")?.whole()?;
-    let sizes = call.sizes(own, 0)?;
-    let dim = call.dim("dim", -1, whole.sizes.len())?;
-    if call.int("n", 1) != 1 || call.has("append") {
-        return Err(Obstacle::Unknown);
-    }
-    if let Meaning::Whole(before) = call.value(own, "prepend")? {
-        let mut sizes = whole.sizes.clone();
-        sizes[dim] = &sizes[dim] + &before.sizes[dim];
-        let joined = vec![Meaning::Whole(before), Meaning::Whole(whole)];
-        let joined = super::movement::whole_joined(joined, dim, sizes)?.whole()?;
-        whole = joined;
-    }
-    let at = |own: usize, by: i64| {
-        let place = IndexExpr::Position(own);
-        if own == dim { place.plus(&by.into()) } else { place }
-    };
-    let later = whole.expr.at(&|own| at(own, 1));
-    let expr = later.minus(&whole.expr.at(&|own| at(own, 0)));
-    Ok(vec![Meaning::Whole(Whole { sizes, expr, kind: WholeKind::Whole })])
-}
-
 /// Sums of whole numbers, which cost nothing: what has been summed up to the last along each dimension.
 fn whole_sum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let mut whole = call.value(own, "self")?.whole()?;
@@ -256,7 +231,7 @@ fn log_sum_exp(own: &mut Importer<'_>, x: &Placed, dims: &[usize], keep: bool) -
 
 /// The logarithm of a softmax: what is below the largest, less the logarithm of the sum of its
 /// exponentials.
-fn log_softmax(own: &mut Importer<'_>, mut x: Placed, dim: usize) -> Lowered<Placed> {
+pub(super) fn log_softmax(own: &mut Importer<'_>, mut x: Placed, dim: usize) -> Lowered<Placed> {
     own.movement().real(&mut x)?;
     let (rest, _) = below_largest(own, &x, &[dim])?;
     let mut sum = rest.clone();

@@ -67,14 +67,7 @@ pub(super) fn of_whole(
 fn log_sums(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let mut x = call.tensor(own, "self")?;
     let dim = call.dim("dim", -1, x.dims.len())?;
-    let mut movement = own.movement();
-    movement.real(&mut x)?;
-    let axis = movement.axis(&mut x, dim)?;
-    let shape = &movement.graph.shape(x.var).axes;
-    let others: Vec<Axis> = shape.iter().filter(|own| own.name != axis.name).cloned().collect();
-    let mut order = vec![axis.name.clone()];
-    order.extend(others.iter().map(|axis| axis.name.clone()));
-    movement.order(&mut x, order)?;
+    let (axis, others) = stepwise(own, &mut x, dim)?;
     let start = own.graph.fill(others.clone(), f64::NEG_INFINITY)?;
     let none = own.graph.fill(Vec::<Axis>::new(), 0.0)?;
     let scope = own.graph.repeated(call.result(0)?, axis.size);
@@ -95,4 +88,21 @@ fn log_sums(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
         Ok(ScanValues { carried: vec![sum], stacked: vec![sum] })
     })?;
     Ok(Placed { var: values.stacked[0], ..x })
+}
+
+/// The tensor with the axis of a dimension in front of all others: that axis, and those.
+pub(super) fn stepwise(
+    own: &mut Importer<'_>,
+    x: &mut Placed,
+    dim: usize,
+) -> Lowered<(Axis, Vec<Axis>)> {
+    let mut movement = own.movement();
+    movement.real(x)?;
+    let axis = movement.axis(x, dim)?;
+    let shape = &movement.graph.shape(x.var).axes;
+    let others: Vec<Axis> = shape.iter().filter(|own| own.name != axis.name).cloned().collect();
+    let mut order = vec![axis.name.clone()];
+    order.extend(others.iter().map(|axis| axis.name.clone()));
+    movement.order(x, order)?;
+    Ok((axis, others))
 }

@@ -76,9 +76,6 @@ fn filled_up(
         let length = &(&size - &cut_before) - &cut_after;
         value = cut(own, value, dim, &cut_before, &length)?;
     }
-    if !(before.is_never_negative() && after.is_never_negative()) {
-        return Err(Obstacle::Unknown);
-    }
     let sizes = sizes_of(&value)?;
     let mut to = sizes.clone();
     to[dim] = &(&sizes[dim] + &before) + &after;

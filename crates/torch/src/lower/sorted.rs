@@ -4,8 +4,8 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::Pointwise;
 use opledger_ir::{Axis, IndexExpr, Op, Var};
 
-use super::movement::{reshape, sizes_of};
-use crate::call::Call;
+use super::movement::{cut, permute, reshape, sizes_of};
+use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{DimPart, Placed};
 use crate::whole::{Whole, WholeKind};
@@ -13,7 +13,8 @@ use crate::whole::{Whole, WholeKind};
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     match base {
         "topk" => top_k(own, call),
-        "sort" => sort(own, call),
+        "sort" | "argsort" | "msort" => sort(own, call, base),
+        "kthvalue" | "median" => ranked(own, call, base),
         "histc" => {
             let whole = call.value(own, "self")?.whole()?;
             match is_sorted(own, &whole) && call.float("min") == Some(0.0) {
@@ -27,17 +28,91 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     }
 }
 
-fn sort(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let whole = call.value(own, "self")?.whole()?;
-    let rank = whole.sizes.len();
-    if call.flag("descending", false) || call.dim("dim", -1, rank)? + 1 != rank {
-        return Err(Obstacle::Unknown);
+/// All along a dimension in their order, where each stood, or both.
+fn sort(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let value = call.value(own, "self")?;
+    let sizes = sizes_of(&value)?;
+    let dim =
+        if base == "msort" { place(0, sizes.len())? } else { call.dim("dim", -1, sizes.len())? };
+    let least = !call.flag("descending", false);
+    let [sorted, places] = first_of(own, value, dim, &sizes[dim], least)?;
+    Ok(match base {
+        "argsort" => vec![places],
+        "msort" => vec![sorted],
+        _ => vec![sorted, places],
+    })
+}
+
+/// The smallest or the largest along a dimension, so many of them in their order, and where they stand.
+/// Sorting is to take all; comparing whole numbers costs nothing.
+fn first_of(
+    own: &mut Importer<'_>,
+    value: Meaning,
+    dim: usize,
+    count: &Poly,
+    least: bool,
+) -> Lowered<[Meaning; 2]> {
+    let Meaning::Whole(whole) = value else { return of_reals(own, value, dim, count, least) };
+    let all = whole.sizes[dim] == *count;
+    let mut results = of_whole(own, &whole, dim, least)?;
+    if !all {
+        for result in &mut results {
+            let own_result = std::mem::replace(result, Meaning::None);
+            *result = cut(own, own_result, dim, &Poly::zero(), count)?;
+        }
     }
+    Ok(results)
+}
+
+/// Whole numbers along a dimension in their order, and where they stood.
+fn of_whole(
+    own: &mut Importer<'_>,
+    whole: &Whole,
+    dim: usize,
+    least: bool,
+) -> Lowered<[Meaning; 2]> {
+    let none = IndexExpr::from(0);
+    let signed = |whole: &Whole| match least {
+        true => whole.clone(),
+        false => whole.each(whole.kind, |expr| none.minus(expr)),
+    };
+    let mut order: Vec<usize> = (0..whole.sizes.len()).collect();
+    order.swap(dim, whole.sizes.len() - 1);
+    let turned = permute(Meaning::Whole(signed(whole)), &order)?.whole()?;
     let mut movement = own.movement();
-    let tensor = movement.whole(&whole.sizes, &whole.expr, false)?;
+    let tensor = movement.whole(&turned.sizes, &turned.expr, false)?;
     let dense = movement.dense(&tensor)?;
-    let both = movement.graph.sort(dense.var)?;
-    both.into_iter().map(|var| own.given(var, whole.sizes.clone(), WholeKind::Whole)).collect()
+    let [sorted, places] = movement.graph.sort(dense.var)?;
+    let sorted = own.given(sorted, turned.sizes.clone(), whole.kind)?;
+    let places = own.given(places, turned.sizes, WholeKind::Whole)?;
+    let sorted = permute(sorted, &order)?.whole()?;
+    Ok([Meaning::Whole(signed(&sorted)), permute(places, &order)?])
+}
+
+/// The k-th smallest along a dimension, or of all; the median is that of half of them, rounded up.
+fn ranked(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
+    let mut value = call.value(own, "self")?;
+    let mut sizes = sizes_of(&value)?;
+    let everything = base == "median" && !call.has("dim");
+    if everything {
+        let all: Poly = sizes.iter().product();
+        sizes = vec![all];
+        value = reshape(own, value, &sizes)?;
+    }
+    let dim = call.dim("dim", -1, sizes.len())?;
+    let rank = match base {
+        "median" => own.floor_div(&(&sizes[dim] + &Poly::one()), &2.into()),
+        _ => call.size(own, "k")?.ok_or(Obstacle::Unknown)?,
+    };
+    let results = first_of(own, value, dim, &rank, true)?;
+    let (last, kept) = (&rank - &Poly::one(), call.sizes(own, 0)?);
+    let mut only = Vec::new();
+    for result in results {
+        let one = cut(own, result, dim, &last, &Poly::one())?;
+        only.push(reshape(own, one, &kept)?);
+    }
+    only.truncate(if everything { 1 } else { 2 });
+    Ok(only)
 }
 
 /// The place of each number among sorted ones: how many of these are below it, or with `right` no larger.
@@ -82,14 +157,21 @@ fn result(own: &Importer<'_>, var: Var, at: usize) -> bool {
 
 /// The largest or the smallest along a dimension, and where they stand.
 fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let mut x = call.tensor(own, "self")?;
-    let rank = x.dims.len();
-    let dim = call.dim("dim", -1, rank)?;
-    if dim + 1 != rank {
-        return Err(Obstacle::Unknown);
-    }
+    let value = call.value(own, "self")?;
+    let dim = call.dim("dim", -1, sizes_of(&value)?.len())?;
     let k = call.size_of(own, 0, dim)?;
-    let least = !call.flag("largest", true);
+    first_of(own, value, dim, &k, !call.flag("largest", true)).map(Vec::from)
+}
+
+/// The same of reals.
+fn of_reals(
+    own: &mut Importer<'_>,
+    value: Meaning,
+    dim: usize,
+    count: &Poly,
+    least: bool,
+) -> Lowered<[Meaning; 2]> {
+    let mut x = own.real(value)?;
     let mut movement = own.movement();
     movement.real(&mut x)?;
     if least {
@@ -99,7 +181,7 @@ fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let axis = movement.axis(&mut x, dim)?;
     movement.last(&mut x, &[axis.name])?;
     let taken = x.axes().into_iter().map(|axis| axis.name).collect();
-    let chosen = Axis::new(movement.name(&k, &taken), k);
+    let chosen = Axis::new(movement.name(count, &taken), count.clone());
     let ids = movement.graph.top_k(x.var, chosen.clone())?;
     let mut values = movement.graph.gather(x.var, ids)?;
     if least {
@@ -108,7 +190,7 @@ fn top_k(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let mut dims = x.dims;
     dims[dim] = vec![DimPart::Axis(chosen)];
     let places = own.computed(ids, dims.clone(), WholeKind::Whole)?;
-    Ok(vec![Meaning::Tensor(Placed { var: values, dims }), places])
+    Ok([Meaning::Tensor(Placed { var: values, dims }), places])
 }
 
 /// `grouped_mm(x [rows, in], weight [experts, in, out], offsets)`: each row by the weight of its expert.

@@ -259,7 +259,7 @@ pub(super) fn select(
 }
 
 /// One of two tensors at each place, all three laid over each other.
-fn laid(
+pub(super) fn laid(
     own: &mut Importer<'_>,
     when: &Whole,
     then: Meaning,

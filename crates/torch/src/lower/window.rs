@@ -79,6 +79,20 @@ fn results(own: &mut Importer<'_>, first: &[Axis], sizes: &[Poly]) -> Lowered<Ve
     Ok(axes)
 }
 
+/// How many groups there are, which no size says.
+fn groups(own: &Importer<'_>, call: &Call<'_>) -> Lowered<usize> {
+    if let Some(size) = call.size(own, "groups")?
+        && size.as_integer().is_none()
+    {
+        return Err(Obstacle::Bad(format!(
+            "there are {size} groups, and their number may be no size: where each item has weights of its \
+             own, unfold the input (`torch.nn.functional.unfold`) and multiply by `torch.einsum`, or \
+             export with this size fixed"
+        )));
+    }
+    usize::try_from(call.int("groups", 1)).map_err(|_| Obstacle::Unknown)
+}
+
 fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let mut x = call.tensor(own, "input")?;
     let weight = call.tensor(own, "weight")?;
@@ -92,7 +106,7 @@ fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let ones = vec![1; along];
     let strides = each(call, "stride", along, &ones)?;
     let dilations = each(call, "dilation", along, &ones)?;
-    let groups = usize::try_from(call.int("groups", 1)).map_err(|_| Obstacle::Unknown)?;
+    let groups = groups(own, call)?;
     let padding: Vec<(usize, usize)> = match call.text("padding") {
         None => {
             each(call, "padding", along, &vec![0; along])?.into_iter().map(|p| (p, p)).collect()
@@ -145,7 +159,7 @@ fn transposed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let dilations = each(call, "dilation", along, &ones)?;
     let padding = each(call, "padding", along, &vec![0; along])?;
     let more = each(call, "output_padding", along, &vec![0; along])?;
-    let groups = usize::try_from(call.int("groups", 1)).map_err(|_| Obstacle::Unknown)?;
+    let groups = groups(own, call)?;
     // What is added after the result is padding that is not cut off; the sizes of the result say how much.
     let cut: Vec<(usize, usize)> = padding.iter().map(|p| (*p, *p)).collect();
     let spare = strides.iter().zip(&dilations).map(|(stride, dilation)| *stride.max(dilation));

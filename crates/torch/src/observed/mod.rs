@@ -275,7 +275,13 @@ impl Seen<'_, '_, '_> {
                 own("softmax", sizes)
             }
             "lstm" | "gru" | "rnn_tanh" | "rnn_relu" => self.recurrent(base),
-            "tensordot" => self.by_dims(),
+            "tensordot" => self.by_dims("tensordot"),
+            // Of a number it is a product place by place.
+            "inner" if self.tensor("self")?.is_empty() || self.tensor("other")?.is_empty() => {
+                self.pointwise(base)
+            }
+            "inner" => self.by_dims("inner"),
+            "lstm_cell" | "gru_cell" | "rnn_tanh_cell" | "rnn_relu_cell" => self.cell(base),
             "mean"
             | "sum"
             | "amax"
@@ -329,6 +335,22 @@ impl Seen<'_, '_, '_> {
         });
         sizes.extend(left.map(|left| ("left", left)));
         Ok((name, sizes))
+    }
+
+    /// One step of a recurrent cell, of whose `rows` each has `products` and `biases`.
+    fn cell(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let rows: Poly = self.tensor("input")?.iter().rev().skip(1).product();
+        let mut of = |names: [&str; 2]| -> Lowered<Poly> {
+            let each = names.map(|name| self.dims(name));
+            let [a, b] = each.map(|dims| Ok(dims?.map(|dims| dims.iter().product())));
+            let [a, b]: [Lowered<Option<Poly>>; 2] = [a, b];
+            Ok(&a?.unwrap_or_else(Poly::zero) + &b?.unwrap_or_else(Poly::zero))
+        };
+        let (products, biases) = (of(["w_ih", "w_hh"])?, of(["b_ih", "b_hh"])?);
+        let elements = self.call.sizes(self.own, 0)?.iter().product();
+        let sizes =
+            [("rows", rows), ("products", products), ("biases", biases), ("elements", elements)];
+        Ok((base.to_owned().into(), sizes.into()))
     }
 
     /// Recurrent layers, all of a module's in one call: its `rows` are the steps of all items, of each of
@@ -489,7 +511,9 @@ fn is_silent(base: &str) -> bool {
             | "_conj"
             | "alias"
             | "arange"
+            | "broadcast_tensors"
             | "broadcast_to"
+            | "cartesian_prod"
             | "chunk"
             | "complex"
             | "conj"

@@ -121,11 +121,12 @@ impl Seen<'_, '_, '_> {
 
     /// A product over pairs of dimensions, as one of matrices; one that leaves none is a sum of products
     /// (`aten/src/ATen/native/Linear.cpp`, `tensordot`).
-    pub(super) fn by_dims(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
+    pub(super) fn by_dims(&mut self, name: &'static str) -> Lowered<(Cow<'static, str>, Sizes)> {
         let [left, right] = [self.tensor("self")?, self.tensor("other")?];
         let [of_left, of_right] = [("dims_self", left.len()), ("dims_other", right.len())].map(
             |(name, rank)| -> Lowered<Vec<usize>> {
-                let dims = self.call.ints(name).unwrap_or_default().into_iter();
+                // `inner` names none.
+                let dims = self.call.ints(name).unwrap_or_else(|| vec![-1]).into_iter();
                 dims.map(|dim| crate::call::place(dim, rank)).collect()
             },
         );
@@ -140,7 +141,7 @@ impl Seen<'_, '_, '_> {
             self.parts
                 .push(ProductPart { size: elements.clone(), products: &elements * &contracted });
         }
-        Ok(("tensordot".into(), with_parts(elements)))
+        Ok((name.into(), with_parts(elements)))
     }
 }
 

@@ -1,0 +1,185 @@
+//! Sizes that are multiples of whole numbers, and quotients that come out even because they are.
+
+use std::collections::BTreeMap;
+
+use opledger_dims::{Poly, Symbol};
+use opledger_ir::{SizeCondition, SizeRelation, SizeTerm};
+
+/// The largest whole number that is looked for as a factor of a size.
+const MOST: i64 = 1024;
+
+/// Sizes, each with a whole number that it is a multiple of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Multiples(Vec<(Poly, i64)>);
+
+impl Multiples {
+    /// Those that conditions say: `n mod 4 = 0`, or that a size equals a sum of multiples, as in
+    /// `n = 4·⌊(⌊n / 2⌋ − 1) / 2⌋ + 4`.
+    pub(crate) fn of(conditions: &[SizeCondition]) -> Multiples {
+        let mut all: Vec<(Poly, i64)> = conditions.iter().filter_map(multiple).collect();
+        all.sort_by_key(|(size, by)| (size.to_string(), -by));
+        let mut kept: Vec<(Poly, i64)> = Vec::new();
+        for (size, by) in all {
+            if !kept.iter().any(|(own, more)| *own == size && more % by == 0) {
+                kept.push((size, by));
+            }
+        }
+        Multiples(kept)
+    }
+
+    /// The same as conditions.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = SizeCondition> + '_ {
+        self.0.iter().map(|(size, by)| {
+            let of = [SizeTerm::Poly(size.clone()), Poly::from(*by).into()];
+            let remainder = SizeTerm::Remainder(Box::new(of));
+            SizeCondition::new(remainder, SizeRelation::Equal, Poly::zero())
+        })
+    }
+
+    /// A size divided by another and rounded down, where that is known to be a polynomial.
+    pub(crate) fn quotient(&self, a: &Poly, b: &Poly) -> Option<Poly> {
+        if let Some(quotient) = a.divided_by(b) {
+            return Some(quotient);
+        }
+        let by = b.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
+        if self.0.iter().any(|(own, of)| own == a && of % by == 0) {
+            return Some(a.ratio(1, by));
+        }
+        // `s` stands for the symbol over what it is a multiple of, and for the symbol again.
+        let (mut wide, mut back, mut none) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for symbol in a.symbols() {
+            none.insert(symbol.clone(), Poly::zero());
+            if let Some(of) = self.of_symbol(&symbol) {
+                wide.insert(symbol.clone(), &Poly::symbol(symbol.clone()) * of);
+                back.insert(symbol.clone(), Poly::symbol(symbol).ratio(1, of));
+            }
+        }
+        if wide.is_empty() {
+            return None;
+        }
+        let a = a.compose(&wide);
+        let constant = a.compose(&none);
+        let number = constant.as_integer().and_then(|number| i64::try_from(number).ok())?;
+        let quotient = (&a - &constant).divided_by(b)?;
+        Some(&quotient.compose(&back) + &Poly::from(number.div_euclid(by)))
+    }
+
+    /// What a symbol is a multiple of.
+    fn of_symbol(&self, symbol: &Symbol) -> Option<i64> {
+        let own = self.0.iter().filter(|(size, _)| size.as_symbol() == Some(symbol));
+        own.map(|(_, by)| *by).reduce(common_multiple)
+    }
+
+    /// The same number, with quotients and remainders that are known as polynomials.
+    pub(crate) fn simplified(&self, term: &SizeTerm) -> SizeTerm {
+        let both = |of: &[SizeTerm; 2]| [self.simplified(&of[0]), self.simplified(&of[1])];
+        match term {
+            SizeTerm::Poly(_) => term.clone(),
+            SizeTerm::Sum(of) => {
+                let [a, b] = both(of);
+                a.plus(b)
+            }
+            SizeTerm::Product(of) => {
+                let [a, b] = both(of);
+                a.times(b)
+            }
+            SizeTerm::Quotient(of) => {
+                let of = both(of);
+                let known = match &of {
+                    [SizeTerm::Poly(a), SizeTerm::Poly(b)] => self.quotient(a, b),
+                    _ => None,
+                };
+                known.map_or_else(|| SizeTerm::Quotient(Box::new(of)), SizeTerm::Poly)
+            }
+            SizeTerm::Remainder(of) => {
+                let of = both(of);
+                let known = match &of {
+                    [SizeTerm::Poly(a), SizeTerm::Poly(b)] => {
+                        self.quotient(a, b).map(|whole| a - &(b * &whole))
+                    }
+                    _ => None,
+                };
+                known.map_or_else(|| SizeTerm::Remainder(Box::new(of)), SizeTerm::Poly)
+            }
+        }
+    }
+}
+
+fn common_multiple(a: i64, b: i64) -> i64 {
+    (1..=b).map(|times| a * times).find(|all| all % b == 0).unwrap_or(a)
+}
+
+/// The size that a condition says is a multiple of a whole number.
+fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
+    let SizeCondition { left, relation, right } = condition;
+    if *relation != SizeRelation::Equal {
+        return None;
+    }
+    if let (SizeTerm::Remainder(of), SizeTerm::Poly(rest)) = (left, right) {
+        let (SizeTerm::Poly(size), SizeTerm::Poly(by)) = (&of[0], &of[1]) else { return None };
+        let by = by.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
+        return (rest.is_zero() && by <= MOST).then(|| (size.clone(), by));
+    }
+    [(left, right), (right, left)].into_iter().find_map(|(size, sum)| {
+        let (SizeTerm::Poly(size), SizeTerm::Sum(_) | SizeTerm::Product(_)) = (size, sum) else {
+            return None;
+        };
+        size.as_symbol()?;
+        let by = (2..=MOST).rev().find(|by| divides(*by, sum))?;
+        Some((size.clone(), by))
+    })
+}
+
+/// Whether a number is seen to be a multiple of a whole number.
+fn divides(by: i64, term: &SizeTerm) -> bool {
+    match term {
+        SizeTerm::Poly(poly) => poly.divided_by(&by.into()).is_some(),
+        SizeTerm::Sum(of) => of.iter().all(|term| divides(by, term)),
+        SizeTerm::Product(of) => of.iter().any(|term| divides(by, term)),
+        SizeTerm::Quotient(_) | SizeTerm::Remainder(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(text: &str) -> SizeCondition {
+        let size = |_: &str, dim: usize| Some(Poly::from(["h", "w"][dim]));
+        let text = text.replace('h', "L['x'].size()[0]").replace('w', "L['x'].size()[1]");
+        crate::guards::condition(&text, &size).unwrap()
+    }
+
+    fn poly(text: &str) -> Poly {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_size_that_equals_a_sum_of_multiples_is_one() {
+        let up = guard("h == (4 + 4*(((-1) + (h // 2)) // 2))");
+        let own = Multiples::of(&[up.clone(), guard("h % 2 == 0"), guard("w // 2 == 3")]);
+        let told: Vec<String> = own.conditions().map(|own| own.to_string()).collect();
+        assert_eq!(told, ["h mod 4 = 0"]);
+        // What it says of quotients holds of them then.
+        assert_eq!(own.simplified(&up.right).to_string(), "h");
+    }
+
+    #[test]
+    fn quotients_of_multiples_are_polynomials() {
+        let own = Multiples::of(&[guard("h % 4 == 0"), guard("w % 6 == 0"), guard("w % 4 == 0")]);
+        let half = own.quotient(&poly("h"), &2.into()).unwrap();
+        assert_eq!(half, poly("h").ratio(1, 2));
+        let less = own.quotient(&(&half - 1), &2.into()).unwrap();
+        assert_eq!(less, poly("h").ratio(1, 4) - Poly::one());
+        assert_eq!(own.quotient(&poly("w"), &12.into()), Some(poly("w").ratio(1, 12)));
+        assert_eq!(
+            own.quotient(&poly("3*w*h + 7"), &4.into()),
+            Some(poly("3*w*h").ratio(1, 4) + 1)
+        );
+        for (a, b) in [("h", 8), ("h + b", 4), ("b", 4), ("w", 5)] {
+            assert_eq!(own.quotient(&poly(a), &b.into()), None, "{a} / {b}");
+        }
+        assert_eq!(own.quotient(&poly("h"), &poly("b")), None);
+        assert_eq!(own.quotient(&poly("2*b*b"), &poly("b")), Some(poly("2*b")));
+    }
+}
