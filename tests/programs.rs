@@ -37,6 +37,7 @@ const PROGRAMS: &[&str] = &[
     "losses",
     "mixtral",
     "modes",
+    "modulated",
     "narrow",
     "odd_letters",
     "ordered",

@@ -49,7 +49,7 @@ def count(
     args: Sequence[Any] | Mapping[str, Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
-    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+    dynamic: Mapping[str, Mapping[int, Any]] | None = None,
     sizes: Mapping[str, int] | None = None,
     partial: bool = False,
 ) -> Count:
@@ -67,7 +67,7 @@ def count(
       ``"mha:c=512,h=8"`` (see :func:`layers`).
 
     ``dynamic`` names the dimensions of inputs that may have any size:
-    ``{"x": {0: "b", 1: "n"}}``. Without it the first dimension of each tensor and the second of those
+    ``{"x": {0: "b", 1: "n"}}``, or any multiple of one, ``4 * torch.export.Dim("n")``. Without it the first dimension of each tensor and the second of those
     with two or three are free where the model allows it. ``sizes`` are put in, beside those of the
     inputs. With ``partial`` operations that are not known are left out, and the count is a lower bound.
 

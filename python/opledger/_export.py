@@ -27,8 +27,9 @@ from torch.utils import _pytree as pytree
 from ._binary import ExportError, Folder
 from ._result import Source
 
-Dynamic = Mapping[str, Mapping[int, str]]
-"""For an argument of ``forward``, what its dimensions are called that may have any size."""
+Dynamic = Mapping[str, Mapping[int, "str | Dim"]]
+"""For an argument of ``forward``, what its dimensions are called that may have any size, or any multiple of
+one: ``"n"``, ``Dim("n")``, ``4 * Dim("n")``."""
 
 
 #: The most elements of an input that are looked at.
@@ -45,6 +46,18 @@ class _Size:
     dim: int
     name: str
     example: int
+    #: What PyTorch is told of it, where the user said so: ``4 * Dim("n")``.
+    told: Any = None
+
+    @property
+    def value(self) -> int:
+        """What the example gives to the name."""
+        if self.told is None or not hasattr(self.told, "root"):
+            return self.example
+        for value in range(self.example + 1):
+            if self.told.fn(value) == self.example:
+                return value
+        raise ExportError(f"{self} is {self.example}, which is no {self.told.__name__}")
 
     def __str__(self) -> str:
         return f"dimension {self.dim} of `{self.argument}`"
@@ -71,7 +84,7 @@ def source(
     """The archive of a module and the sizes of its example."""
     call = _call(model, args, kwargs, dynamic)
     program, names, notes = _exported(model, call)
-    sizes = {names[i]: size.example for i, size in enumerate(call.sizes) if names[i] is not None}
+    sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
     source = _source(program, type(model).__name__, _renamed(program, call, names), model, notes)
     if call.given:
         source = replace(source, inputs=_whole_inputs(program, call, Path(source.text).parent))
@@ -189,15 +202,21 @@ def _sizes_asked(
         for dim, name in dims.items():
             if not -tensor.dim() <= dim < tensor.dim():
                 raise ExportError(f"`{argument}` has {tensor.dim()} dimensions and none of index {dim}")
+            told = name if isinstance(name, Dim) else None
+            name = getattr(told, "root", told).__name__ if told is not None else name
             if not (isinstance(name, str) and name.isidentifier()):
                 raise ExportError(f"{name!r} is no name of a size, such as \"n\"")
             dim %= tensor.dim()
-            sizes.append(_Size(argument, leaf, dim, name, tensor.shape[dim]))
+            sizes.append(_Size(argument, leaf, dim, name, tensor.shape[dim], told))
     examples: dict[str, int] = {}
+    # A size that a multiple is made of is one with it.
+    roots = {size.name: size.told.root for size in sizes if hasattr(size.told, "root")}
     for size in sizes:
-        if examples.setdefault(size.name, size.example) != size.example:
+        if size.told is None or not hasattr(size.told, "root"):
+            size.told = roots.get(size.name)
+        if examples.setdefault(size.name, size.value) != size.value:
             raise ExportError(
-                f"{size.name} is {examples[size.name]} in one input and {size.example} in {size}: "
+                f"{size.name} is {examples[size.name]} in one input and {size.value} in {size}: "
                 "sizes of one name are equal"
             )
     return sizes
@@ -246,7 +265,7 @@ def _export(
 ) -> ExportedProgram:
     meta = _on_meta(model)
     larger = {(s.leaf, s.dim): 2 for s in call.sizes if s.name in enlarged}
-    wanted = {(s.leaf, s.dim) for s in free}
+    wanted = {(s.leaf, s.dim): s.told or how for s in free}
     index = iter(range(10**9))
 
     def example(leaf: Any) -> Any:
@@ -267,7 +286,7 @@ def _export(
         i = next(index)
         if not isinstance(leaf, torch.Tensor):
             return None
-        return {d: how for d in range(leaf.dim()) if (i, d) in wanted} or None
+        return {d: wanted[i, d] for d in range(leaf.dim()) if (i, d) in wanted} or None
 
     shapes = {name: pytree.tree_map(shape, value) for name, value in call.arguments.items()}
     parameters = inspect.signature(model.forward).parameters
@@ -368,7 +387,10 @@ def _symbol(program: ExportedProgram, call: _Call, size: _Size) -> Any:
     if len(leaves) != len(values):
         raise ExportError("PyTorch changed the arguments of the call; pass tensors by their names")
     length = values[size.leaf].shape[size.dim]
-    return length if isinstance(length, int) else length.node.expr
+    if isinstance(length, int):
+        return length
+    symbols = length.node.expr.free_symbols
+    return next(iter(symbols)) if hasattr(size.told, "root") and len(symbols) == 1 else length.node.expr
 
 
 def _names(

@@ -43,6 +43,20 @@ class Adds(nn.Module):
         return x + y
 
 
+class Halves(nn.Module):
+    """What is halved twice and brought back beside what it was."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.again = nn.Conv1d(3, 3, 3, 2, 1), nn.Conv1d(3, 3, 3, 2, 1)
+        self.up = nn.ConvTranspose1d(3, 3, 4, 2, 1)
+
+    def forward(self, x):
+        half = self.down(x)
+        half = torch.cat([half, self.up(self.again(half))], 1)
+        return torch.cat([x, nn.functional.interpolate(half, scale_factor=2.0)], 1)
+
+
 class Tied(nn.Module):
     """A model whose head is its table."""
 
@@ -70,6 +84,19 @@ def line_of(module, text):
 
 
 class Counted(unittest.TestCase):
+    def test_a_dimension_may_be_a_multiple_of_a_size(self):
+        k = torch.export.Dim("k", min=1, max=64)
+        x = torch.zeros(2, 3, 12)
+        by_name = opledger.count(Halves(), (x,), dynamic={"x": {0: "b", 2: "n"}})
+        multiple = opledger.count(Halves(), (x,), dynamic={"x": {0: "b", 2: 4 * k}})
+        self.assertEqual(by_name.macs, multiple.macs)
+        self.assertEqual(by_name.at(n=20).macs, multiple.at(k=5).macs)
+        self.assertTrue(any("n mod 4 = 0" in note for note in by_name.notes), by_name.notes)
+        plain = opledger.count(Adds(), (x, x), dynamic={name: {2: torch.export.Dim("n")} for name in "xy"})
+        self.assertEqual(plain.at(n=7).flops, 2 * 3 * 7)
+        with self.assertRaisesRegex(opledger.ExportError, "dimension 2 of `x` is 12, which is no 5\\*k"):
+            opledger.count(Halves(), (x,), dynamic={"x": {2: 5 * k}})
+
     def test_sizes_have_the_names_they_are_given(self):
         x = torch.randn(3, 5, 32)
         for names in [("b", "n"), ("n", "b"), ("batch", "tokens")]:

@@ -921,6 +921,21 @@ class Sized(nn.Module):
         )
 
 
+class Modulated(nn.Module):
+    """A convolution of each item by weights of its own: as many groups as items."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels, self.choice = nn.Parameter(torch.randn(3, 6, 4, 3, 3)), nn.Linear(4, 3)
+
+    def forward(self, image):
+        items, channels, height, width = image.shape
+        share = self.choice(image.mean((2, 3))).softmax(-1)
+        weight = torch.einsum("bk,koihw->boihw", share, self.kernels).reshape(items * 6, 4, 3, 3)
+        grouped = image.reshape(1, items * channels, height, width)
+        return F.conv2d(grouped, weight, padding=1, groups=items).view(items, 6, height, width)
+
+
 class Skipped(nn.Module):
     """A U-Net of any size that its blocks divide."""
 
@@ -946,7 +961,6 @@ x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
 bounded = {0: DYNAMIC, 1: torch.export.Dim("n", max=30)}
 causal = dict(kwargs={"input_ids": tokens, "use_cache": False}, dynamic={"input_ids": TOKENS, "use_cache": None})
-BOTH = {0: torch.export.Dim("items"), 1: torch.export.Dim("tokens")}
 masked = {"input_ids": tokens, "attention_mask": seen}
 
 write("encoder_layer", lambda: nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), (torch.randn(3, 5, 32),), dynamic=(TOKENS,))
@@ -995,7 +1009,8 @@ write("filled", Filled, (x, (torch.arange(8) < torch.tensor([[8], [5]])).long())
 write("least", Least, (x,), dynamic=(TOKENS,))
 write("cells", Cells, (x[:, :2, :6].clone(), x[:, 2, :5].clone()), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
 write("losses", Losses, (x[0, :7, :6].clone(), x[1, :7, :6].clone(), torch.tensor([0, 3, 1, 4, 2, 1, 5]), x[0, 0, :6].abs()), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, {0: DYNAMIC}, None))
-write("labelled", lambda: T.LlamaForCausalLM(config(T.LlamaConfig)), kwargs={"input_ids": tokens, "labels": torch.where(seen == 1, tokens, -100), "use_cache": False}, dynamic={"input_ids": BOTH, "labels": BOTH, "use_cache": None})
+write("labelled", lambda: T.LlamaForCausalLM(config(T.LlamaConfig)), kwargs={"input_ids": tokens, "labels": torch.where(seen == 1, tokens, -100), "use_cache": False}, dynamic={"input_ids": TOKENS, "labels": TOKENS, "use_cache": None})
 write("ordered", Ordered, (x[..., :7].clone(), (10 * x[..., 0]).long()), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
 write("sized", Sized, (x, x[:, :5] + 1), dynamic=(TOKENS, TOKENS))
 write("skipped", Skipped, (image[..., :12, :8].clone(),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
+write("modulated", Modulated, (torch.cat([image, image[:, :1]], 1)[..., :6, :5].clone(),), dynamic=({0: DYNAMIC},))

@@ -156,7 +156,8 @@ impl<'p> Importer<'p> {
         });
         self.graph.move_to(outer);
         let results = match call.misread_argument() {
-            Some(name) if results.is_ok() => {
+            // A default in its place may have led to anything but an operation that is not known.
+            Some(name) if !matches!(results, Err(Obstacle::Unknown)) => {
                 Err(Obstacle::Bad(format!("`{name}` is of a kind that is not read")))
             }
             Some(_) | None => results,

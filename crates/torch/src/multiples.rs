@@ -7,6 +7,8 @@ use opledger_ir::{SizeCondition, SizeRelation, SizeTerm};
 
 /// The largest whole number that is looked for as a factor of a size.
 const MOST: i64 = 1024;
+/// How often conditions are read again with what they say.
+const MOST_ROUNDS: usize = 6;
 
 /// Sizes, each with a whole number that it is a multiple of.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +18,23 @@ impl Multiples {
     /// Those that conditions say: `n mod 4 = 0`, or that a size equals a sum of multiples, as in
     /// `n = 4·⌊(⌊n / 2⌋ − 1) / 2⌋ + 4`.
     pub(crate) fn of(conditions: &[SizeCondition]) -> Multiples {
-        let mut all: Vec<(Poly, i64)> = conditions.iter().filter_map(multiple).collect();
+        let mut own = Multiples::default().with(conditions);
+        // What halves are multiples of shows once it is known that there are halves.
+        for _ in 0..MOST_ROUNDS {
+            let simplified = conditions.iter().map(|of| own.simplified_condition(of));
+            let next = own.with(&simplified.collect::<Vec<_>>());
+            if next.0 == own.0 {
+                break;
+            }
+            own = next;
+        }
+        own
+    }
+
+    /// These and what conditions say.
+    fn with(&self, conditions: &[SizeCondition]) -> Multiples {
+        let mut all = self.0.clone();
+        all.extend(conditions.iter().filter_map(multiple));
         all.sort_by_key(|(size, by)| (size.to_string(), -by));
         let mut kept: Vec<(Poly, i64)> = Vec::new();
         for (size, by) in all {
@@ -68,6 +86,12 @@ impl Multiples {
     fn of_symbol(&self, symbol: &Symbol) -> Option<i64> {
         let own = self.0.iter().filter(|(size, _)| size.as_symbol() == Some(symbol));
         own.map(|(_, by)| *by).reduce(common_multiple)
+    }
+
+    /// The same condition, both sides simplified.
+    pub(crate) fn simplified_condition(&self, condition: &SizeCondition) -> SizeCondition {
+        let [left, right] = [&condition.left, &condition.right].map(|term| self.simplified(term));
+        SizeCondition::new(left, condition.relation, right)
     }
 
     /// The same number, with quotients and remainders that are known as polynomials.
@@ -124,9 +148,9 @@ fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
         let (SizeTerm::Poly(size), SizeTerm::Sum(_) | SizeTerm::Product(_)) = (size, sum) else {
             return None;
         };
-        size.as_symbol()?;
+        let shares = (1..=MOST).find(|share| size.ratio(*share, 1).as_symbol().is_some())?;
         let by = (2..=MOST).rev().find(|by| divides(*by, sum))?;
-        Some((size.clone(), by))
+        Some((size.ratio(shares, 1), by * shares))
     })
 }
 
@@ -162,6 +186,15 @@ mod tests {
         assert_eq!(told, ["h mod 4 = 0"]);
         // What it says of quotients holds of them then.
         assert_eq!(own.simplified(&up.right).to_string(), "h");
+    }
+
+    #[test]
+    fn what_a_half_is_a_multiple_of_is_twice_that_of_the_whole() {
+        let half = "(1 + ((h - 1) // 2))";
+        let whole = guard(&format!("h == 2*{half}"));
+        let own = Multiples::of(&[guard(&format!("{half} == 2 + 2*(({half} - 1) // 2)")), whole]);
+        let told: Vec<String> = own.conditions().map(|own| own.to_string()).collect();
+        assert_eq!(told, ["h mod 4 = 0"]);
     }
 
     #[test]

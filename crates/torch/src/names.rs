@@ -108,10 +108,7 @@ fn is_of_layout(guard: &str) -> bool {
 /// of 0 and 1 apart, for which what is recorded holds as well.
 fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
     let multiples = Multiples::of(conditions);
-    let simplified = conditions.iter().map(|SizeCondition { left, relation, right }| {
-        let [left, right] = [left, right].map(|term| multiples.simplified(term));
-        SizeCondition::new(left, *relation, right)
-    });
+    let simplified = conditions.iter().map(|condition| multiples.simplified_condition(condition));
     let all: Vec<SizeCondition> = multiples.conditions().chain(simplified).collect();
     let mut kept: Vec<SizeCondition> = Vec::new();
     for (at, condition) in all.iter().enumerate() {

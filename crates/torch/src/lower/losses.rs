@@ -1,6 +1,7 @@
 //! What a model is trained by: how far its results are from what is wanted
 //! (`aten/src/ATen/native/Loss.cpp`, `LossNLL.cpp`).
 
+use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::{ArithmeticKind, CompareKind, Pointwise, Reduce};
 
@@ -164,6 +165,26 @@ fn classes(x: &Placed) -> usize {
     usize::from(x.dims.len() > 1)
 }
 
+/// A dimension that differs from that of the wanted classes: one size under two symbols, also where
+/// several dimensions have become one, such as items and tokens.
+fn unlike(own: &Importer<'_>, dim: &Dim, ids: &Whole, size: &Poly) -> Obstacle {
+    let parts: Vec<Poly> = dim.iter().map(|part| part.size().clone()).collect();
+    let mut pair = [parts.iter().product(), size.clone()];
+    ids.expr.visit(&mut |expr| {
+        let IndexExpr::Lookup { operand, .. } = expr else { return };
+        let Some(given) = own.whole_var(*operand) else { return };
+        let axes = own.graph.shape(given).axes.iter().map(|axis| axis.size.clone());
+        let sizes: Vec<Poly> = axes.collect();
+        if sizes.len() == parts.len() && sizes.iter().product::<Poly>() == *size {
+            let mut both = parts.iter().zip(&sizes);
+            if let Some((a, b)) = both.find(|(a, b)| a != b) {
+                pair = [a.clone(), b.clone()];
+            }
+        }
+    });
+    Obstacle::sizes(pair)
+}
+
 /// The wanted classes of a call, with those that are ignored.
 struct Wanted {
     classes: Whole,
@@ -174,12 +195,11 @@ impl Wanted {
     fn new(own: &Importer<'_>, call: &Call<'_>, x: &Placed) -> Lowered<Wanted> {
         let ids = call.value(own, "target")?.whole()?;
         let ignored = IndexExpr::from(call.int("ignore_index", -100));
-        let mut rest = x.sizes();
+        let mut rest = x.dims.clone();
         rest.remove(classes(x));
-        // One size under two symbols.
-        for (a, b) in rest.into_iter().zip(&ids.sizes) {
-            if a != *b {
-                return Err(Obstacle::sizes([a, b.clone()]));
+        for (dim, size) in rest.iter().zip(&ids.sizes) {
+            if crate::tensor::size(dim) != *size {
+                return Err(unlike(own, dim, &ids, size));
             }
         }
         let is_ignored = |expr: &IndexExpr| expr.equals(&ignored);

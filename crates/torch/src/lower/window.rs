@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::Axis;
 use opledger_ir::ops::{Convolution, ConvolutionTransposed, Pool, PoolKind, Reduce};
+use opledger_ir::{Axis, GraphError, Scan, ScanValues};
 
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -79,18 +79,58 @@ fn results(own: &mut Importer<'_>, first: &[Axis], sizes: &[Poly]) -> Lowered<Ve
     Ok(axes)
 }
 
-/// How many groups there are, which no size says.
-fn groups(own: &Importer<'_>, call: &Call<'_>) -> Lowered<usize> {
-    if let Some(size) = call.size(own, "groups")?
-        && size.as_integer().is_none()
-    {
-        return Err(Obstacle::Bad(format!(
-            "there are {size} groups, and their number may be no size: where each item has weights of its \
-             own, unfold the input (`torch.nn.functional.unfold`) and multiply by `torch.einsum`, or \
-             export with this size fixed"
-        )));
+/// How many groups there are: a number, or as many as a size says.
+fn groups(own: &Importer<'_>, call: &Call<'_>) -> Lowered<Result<usize, Poly>> {
+    let Some(size) = call.size(own, "groups")? else { return Ok(Ok(1)) };
+    match size.as_integer() {
+        Some(number) => usize::try_from(&number).map(Ok).map_err(|_| Obstacle::Unknown),
+        None => Ok(Err(size)),
     }
-    usize::try_from(call.int("groups", 1)).map_err(|_| Obstacle::Unknown)
+}
+
+/// As many groups as a size says, one by one, as where each item has weights of its own: `sizes` are those
+/// of the result, `op` convolves one of them.
+fn group_by_group(
+    own: &mut Importer<'_>,
+    [x, weight]: [Placed; 2],
+    sizes: &[Poly],
+    groups: &Poly,
+    op: impl FnOnce(Vec<Axis>) -> Convolution,
+) -> Lowered<Placed> {
+    const GROUP: &str = "group";
+    let apart = |of: &[Poly], dim: usize| -> Lowered<Vec<Poly>> {
+        let each = of[dim].divided_by(groups).ok_or_else(|| {
+            Obstacle::Bad(format!("{} channels are no multiple of {groups} groups", of[dim]))
+        })?;
+        Ok([&of[..dim], &[groups.clone(), each], &of[dim + 1..]].concat())
+    };
+    let (of_x, of_weight) = (apart(&x.sizes(), 1)?, apart(&weight.sizes(), 0)?);
+    let results_of = apart(sizes, 1)?;
+    let mut movement = own.movement();
+    let mut x = movement.reshape(&x, &of_x)?;
+    x.dims.swap(0, 1);
+    let weight = movement.reshape(&weight, &of_weight)?;
+    let mut both = Vec::new();
+    for of in [&x, &weight] {
+        let mut of = movement.dense(of)?;
+        let name = movement.axis(&mut of, 0)?.name;
+        movement.renamed(&mut of, &[(name, Symbol::new(GROUP))])?;
+        both.push(of);
+    }
+    let batch: Vec<Axis> = both[0].dims[1].iter().filter_map(DimPart::axis).cloned().collect();
+    let own_sizes = [&results_of[..1], &results_of[2..]].concat();
+    let op = op(results(own, &batch, &own_sizes)?);
+    let scope = own.graph.repeated("groups", groups.clone());
+    let stacks = both.iter().map(|of| of.var).collect();
+    let scan = Scan { carried: Vec::new(), stacks, axis: GROUP.into(), reverse: false };
+    let values = own.graph.scan(&scope, &scan, |g, at| -> Result<ScanValues, GraphError> {
+        let one = g.convolution("", at.stacked[0], at.stacked[1], op)?;
+        Ok(ScanValues { carried: Vec::new(), stacked: vec![one] })
+    })?;
+    let mut movement = own.movement();
+    let mut result = movement.tensor_of_all(values.stacked[0]);
+    result.dims.swap(0, 1);
+    Ok(movement.reshape(&result, sizes)?)
 }
 
 fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
@@ -127,12 +167,19 @@ fn convolution(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     };
     let mut movement = own.movement();
     movement.real(&mut x)?;
-    let (x, weight) = (movement.dense(&x)?, movement.dense(&weight)?);
-    let batch: Vec<Axis> = x.dims[0].iter().filter_map(DimPart::axis).cloned().collect();
-    let axes = results(own, &batch, &sizes)?;
-    let op = Convolution::new(axes, &strides, &padding, &dilations, groups);
-    let var = own.graph.convolution("", x.var, weight.var, op)?;
-    let mut result = own.movement().tensor(var)?;
+    let mut result = match groups {
+        Err(groups) => group_by_group(own, [x, weight], &sizes, &groups, |axes| {
+            Convolution::new(axes, &strides, &padding, &dilations, 1)
+        })?,
+        Ok(groups) => {
+            let (x, weight) = (movement.dense(&x)?, movement.dense(&weight)?);
+            let batch: Vec<Axis> = x.dims[0].iter().filter_map(DimPart::axis).cloned().collect();
+            let axes = results(own, &batch, &sizes)?;
+            let op = Convolution::new(axes, &strides, &padding, &dilations, groups);
+            let var = own.graph.convolution("", x.var, weight.var, op)?;
+            own.movement().tensor(var)?
+        }
+    };
     if let Some(mut bias) = call.optional(own, "bias")? {
         bias.dims.extend(vec![Dim::new(); along]);
         result = super::product::biased(own, result, bias)?;
@@ -159,7 +206,9 @@ fn transposed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let dilations = each(call, "dilation", along, &ones)?;
     let padding = each(call, "padding", along, &vec![0; along])?;
     let more = each(call, "output_padding", along, &vec![0; along])?;
-    let groups = groups(own, call)?;
+    let groups = groups(own, call)?.map_err(|groups| {
+        Obstacle::Bad(format!("there are {groups} groups, and their number may be no size here"))
+    })?;
     // What is added after the result is padding that is not cut off; the sizes of the result say how much.
     let cut: Vec<(usize, usize)> = padding.iter().map(|p| (*p, *p)).collect();
     let spare = strides.iter().zip(&dilations).map(|(stride, dilation)| *stride.max(dilation));
