@@ -131,3 +131,37 @@ fn missing_keys_have_the_values_of_the_library() {
     assert!(same > 500 && asked > 100, "{same} {asked}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Of a model that takes images as well the model of texts is read, and it is said that it is a part.
+#[test]
+fn models_of_texts_within_others_are_read_and_told() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/text_parts.json");
+    let all = json(&file);
+    let mut read: BTreeSet<String> = BTreeSet::new();
+    for case in all["models"].as_array().unwrap() {
+        let text = case["config"].to_string();
+        let config = opledger_models::Config::parse("it", text.as_bytes()).unwrap();
+        let model = config.model("it", &opledger_models::Request::default()).unwrap();
+        let sizes = model.graph.complete(&model.binding).unwrap();
+        let parameters = model.graph.quantity(opledger_dims::Quantity::Parameters);
+        let found = parameters.at(&sizes).unwrap().to_string();
+        assert_eq!(found, case["parameters"].to_string(), "{text}");
+        let told = model.notes.last().unwrap();
+        assert!(told.contains("are left out") && model.not_understood.is_empty(), "{told}");
+        read.insert(case["config"]["model_type"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(read.len(), opledger_models::families_with_text().count());
+    for (config, expected) in [
+        (r#"{"model_type": "gemma3", "architectures": ["Gemma3Model"]}"#, "architectures"),
+        (r#"{"model_type": "llava", "text_config": 3}"#, "text_config"),
+        (r#"{"model_type": "llava", "text_config": {"model_type": "opera"}}"#, "`opera`"),
+        (
+            r#"{"model_type": "paligemma", "text_config": {"model_type": "gemma"}}"#,
+            "its text_config is of `gemma`",
+        ),
+    ] {
+        let config = opledger_models::Config::parse("it", config.as_bytes()).unwrap();
+        let error = config.model("it", &opledger_models::Request::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

@@ -7,7 +7,9 @@ use opledger_dims::{Binding, Class, Integer, Quantity};
 use opledger_execute::Generator;
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
 use opledger_ir::{Graph, Op, Part, SizeRole, Value};
-use opledger_models::{Config, LatentForm, Logits, ModelGraph, Request, families, preset};
+use opledger_models::{
+    Config, LatentForm, Logits, ModelGraph, Request, families, families_with_text, preset,
+};
 use opledger_tensor::Tensor;
 use opledger_weights::{Checkpoint, read_config};
 use safetensors::{Dtype, SafeTensors};
@@ -84,7 +86,7 @@ fn cases() -> Vec<Case> {
         let text = std::fs::read(folder.join("config.json")).unwrap();
         let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let family = config["model_type"].as_str().unwrap().to_owned();
-        families().any(|known| known == family)
+        families().chain(families_with_text()).any(|known| known == family)
     };
     folders.iter().filter(|folder| family(folder)).map(|folder| read(folder)).collect()
 }
@@ -286,7 +288,7 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
                 // The table of all positions is made with the model, not in the pass.
                 "gptj" => 0.into(),
                 // A function that makes complex numbers of angles takes both.
-                "deepseek_v2" | "llama4_text" => 0.into(),
+                "deepseek_v2" | "llama4" | "llama4_text" => 0.into(),
                 // The angle of a pair is evaluated once for both its elements.
                 "gpt_oss" => &counts[class] / 2,
                 _ => counts[class].clone(),

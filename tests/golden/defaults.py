@@ -14,7 +14,7 @@ import warnings
 import torch
 import transformers
 
-from models import untie
+from models import WITH_TEXT, untie
 
 HERE = pathlib.Path(__file__).parent
 KEPT = ("model_type", "architectures", "torch_dtype", "dtype", "transformers_version")
@@ -38,7 +38,7 @@ def main():
     found, families = {}, set()
     for folder in sorted((HERE / "models").iterdir()):
         config = json.loads((folder / "config.json").read_text())
-        if config["model_type"] in families or parameters(config) is None:
+        if config["model_type"] in [*families, *WITH_TEXT] or parameters(config) is None:
             continue
         families.add(config["model_type"])
         found[folder.name] = {

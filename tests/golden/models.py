@@ -52,6 +52,9 @@ ENCODERS = [
     "xlm-roberta",
 ]
 
+# Models that take images beside texts, of which the model of texts is what is kept here.
+WITH_TEXT = ["gemma3", "llama4", "llava", "mistral3"]
+
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
 CORRECTION = "e_score_correction_bias"
 
@@ -119,6 +122,8 @@ def inputs(case, config, generator):
         height, width = (size, size) if isinstance(size, int) else size
         images = case.images or 2
         return {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
+    if config.model_type in WITH_TEXT:
+        return inputs(case, config.text_config, generator)
     if hasattr(config, "vision_config"):
         return inputs(case, config.text_config, generator) | inputs(case, config.vision_config, generator)
     longest, pad = max(case.lengths), config.pad_token_id or 0
@@ -194,10 +199,11 @@ def count(model, given):
     # Experts that the library runs for every token count as those chosen.
     chosen = 0
     for module, inner in counts.items():
-        if model.config.model_type == "llama4_text" and module.endswith(".experts"):
+        if model.config.model_type in ("llama4", "llama4_text") and module.endswith(".experts"):
             for operation, flops in inner.items():
                 operations[operation] -= flops
-                chosen += flops * model.config.num_experts_per_tok // model.config.num_local_experts
+                own = model.config.get_text_config()
+                chosen += flops * own.num_experts_per_tok // own.num_local_experts
     batched = sum(flops for operation, flops in operations.items() if "bmm" in str(operation))
     for module, inner in counts.items():
         if module.endswith(".head.attention"):
@@ -206,6 +212,13 @@ def count(model, given):
             own = sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
             batched -= own // (width + 1) * width
     return (sum(operations.values()) + chosen) // 2, batched // 2
+
+
+def parameters(model):
+    """How many there are; of a model with images, those of the model of texts."""
+    left_out = ("vision", "projector") if model.config.model_type in WITH_TEXT else ()
+    named = model.named_parameters()
+    return sum(parameter.numel() for name, parameter in named if not any(part in name for part in left_out))
 
 
 class Evaluations(TorchDispatchMode):
@@ -286,13 +299,13 @@ def write(case, root):
         macs, attention = count(exact, given)
         with Evaluations() as evaluations:
             forward(exact, given)
-        params = sum(parameter.numel() for parameter in exact.parameters())
+        params = parameters(exact)
     for name, single in forward(model, given).items():
         torch.testing.assert_close(single.double(), expected[name], rtol=1e-4, atol=1e-4, msg=f"{case.name}: {name}")
 
     # What the configuration alone makes: of T5 the library ties the head until it meets a file with one.
     saved = architecture.config_class.from_dict(json.loads((folder / "config.json").read_text()))
-    alone = sum(parameter.numel() for parameter in architecture(saved).parameters())
+    alone = parameters(architecture(saved))
 
     tensors = {name: x.contiguous() for name, x in given.items()}
     tensors |= {f"expected.{name}": x.detach().contiguous().clone() for name, x in expected.items()}

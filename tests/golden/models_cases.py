@@ -176,6 +176,8 @@ LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
 YARN_OF_ALL = YARN | dict(mscale=0.7, mscale_all_dim=0.4, truncate=False, original_max_position_embeddings=48)
 TIED = dict(tie_word_embeddings=True)
+PART = dict(vocab_size=61, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=6,
+            num_key_value_heads=2, head_dim=8, max_position_embeddings=64, pad_token_id=0)
 CLIP_TEXT = dict(
     vocab_size=67, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
     max_position_embeddings=16, projection_dim=13, pad_token_id=1, bos_token_id=2, eos_token_id=5,
@@ -487,6 +489,17 @@ CASES = [
          num_key_value_heads=2, rope_parameters=PARTIAL | dict(partial_rotary_factor=0.75)), (6, 8)),
     Case("starcoder2_window", "Starcoder2ForCausalLM", LLAMA | TIED | dict(sliding_window=3), (8, 5)),
     Case("starcoder2_plain", "Starcoder2ForCausalLM", LLAMA | dict(use_bias=False, hidden_act="gelu"), dtype="float16"),
+    Case("gemma3_text_part", "Gemma3ForConditionalGeneration", dict(text_config=PART | dict(model_type="gemma3_text",
+         num_hidden_layers=4, sliding_window=3, layer_types=["sliding_attention", "full_attention"] * 2),
+         vision_config=SIGLIP_IMAGE | dict(model_type="siglip_vision_model"), mm_tokens_per_image=4), (9, 6), seed=2),
+    Case("llama4_text_part", "Llama4ForConditionalGeneration", dict(text_config=LLAMA4 | dict(model_type="llama4_text"),
+         vision_config=dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=8,
+         patch_size=4, vision_output_dim=16, projector_input_dim=16, projector_output_dim=16)), (8, 5), seed=1),
+    Case("llava_text_part", "LlavaForConditionalGeneration", dict(text_config=PART | dict(model_type="llama"),
+         vision_config=CLIP_IMAGE | dict(model_type="clip_vision_model")), (7, 4)),
+    Case("mistral3_text_part", "Mistral3ForConditionalGeneration", dict(text_config=PART | dict(model_type="mistral",
+         sliding_window=None), vision_config=dict(model_type="pixtral", hidden_size=16, intermediate_size=20,
+         num_hidden_layers=1, num_attention_heads=2, head_dim=8, image_size=8, patch_size=4)), (5, 8)),
     Case("clip_text_ends", "CLIPTextModel", CLIP_TEXT, (9, 6)),
     Case("clip_text_projected", "CLIPTextModelWithProjection", CLIP_TEXT | dict(projection_dim=7, num_hidden_layers=1,
          eos_token_id=2, hidden_act="gelu"), (5, 8), masked=False),

@@ -13,7 +13,7 @@ mod preset;
 pub use config::{
     Config, ConfigError, GenerationSettings, POOLERS, Quantisation, QuantisationMethod,
 };
-pub use family::{Logits, Request, families};
+pub use family::{Logits, Request, families, families_with_text};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};
 pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};

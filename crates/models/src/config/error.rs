@@ -26,6 +26,19 @@ pub enum ConfigError {
         /// All that are known.
         known: String,
     },
+    /// A family that is not known, of whose model a part is.
+    #[error(
+        "{origin}: model_type `{found}` is not supported; its text_config is of `{text}`, which is: write that \
+         object into a file of its own to count the model of texts"
+    )]
+    Whole {
+        /// The file or preset.
+        origin: String,
+        /// What the file says.
+        found: String,
+        /// What its part says.
+        text: &'static str,
+    },
     /// A key that is needed and missing.
     #[error("{origin}: the key `{key}` is missing")]
     Missing {

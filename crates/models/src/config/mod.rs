@@ -127,6 +127,11 @@ impl Config {
         Config { head_apart: self.leaves_head_open(), ..self }
     }
 
+    /// Where it comes from, and its keys.
+    pub(crate) fn content(&self) -> (&str, &Map<String, Value>) {
+        (&self.origin, &self.map)
+    }
+
     /// Lets `read` take what it knows; returns its result and the keys that it did not know.
     pub(crate) fn with_keys<T>(
         &self,

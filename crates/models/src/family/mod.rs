@@ -48,6 +48,7 @@ mod smollm3;
 mod stack;
 mod swin;
 mod t5;
+mod text_part;
 mod tokens;
 mod towers;
 mod variant;
@@ -62,8 +63,10 @@ use opledger_dims::{escaped, nearest};
 use opledger_ir::SizeRole;
 use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
+use text_part::text_part;
 
 pub use request::{Logits, Request};
+pub use text_part::families_with_text;
 
 /// A family of models.
 #[derive(Clone, Copy)]
@@ -161,17 +164,30 @@ impl Config {
     /// # Errors
     /// Which key is missing, contradicts another, or asks for what is not supported.
     pub fn model(&self, name: &str, request: &Request) -> Result<ModelGraph, ConfigError> {
+        if let Some((text, note)) = text_part(self)? {
+            let model = text.model(name, request)?;
+            let notes = model.notes.into_iter().chain([note]).collect();
+            return Ok(ModelGraph { notes, names: model.names.prefix("language_model."), ..model });
+        }
         let build = |keys: &Keys<'_>| {
             let found = keys.text("model_type")?.ok_or_else(|| ConfigError::Missing {
                 origin: keys.origin(),
                 key: "model_type".to_owned(),
             })?;
             let family = FAMILIES.iter().find(|family| family.name == found);
-            let family = family.ok_or_else(|| ConfigError::Family {
-                origin: keys.origin(),
-                found: escaped(found),
-                nearest: nearest(found, families()),
-                known: families().collect::<Vec<_>>().join(", "),
+            let family = family.ok_or_else(|| {
+                let text = keys.inner("text_config").ok().flatten();
+                let text = text.and_then(|text| text.text("model_type").ok().flatten());
+                if let Some(text) = families().find(|known| Some(*known) == text) {
+                    let (origin, found) = (keys.origin(), escaped(found));
+                    return ConfigError::Whole { origin, found, text };
+                }
+                ConfigError::Family {
+                    origin: keys.origin(),
+                    found: escaped(found),
+                    nearest: nearest(found, families()),
+                    known: families().chain(families_with_text()).collect::<Vec<_>>().join(", "),
+                }
             })?;
             // The name of a file with other weights than those that are read here.
             keys.only("transformers_weights", serde_json::Value::Null)?;

@@ -1,0 +1,45 @@
+"""Writes text_parts.json: parameters of models of texts within models that take images as well.
+
+    python text_parts.py
+
+Each configuration leaves out keys of its part, as published ones do; it is instantiated on PyTorch's meta device,
+and what is no part of the model of texts is not counted.
+"""
+
+import json
+import pathlib
+
+import torch
+import transformers
+
+from models import parameters
+
+FILE = pathlib.Path(__file__).parent / "text_parts.json"
+CLASSES = {"gemma3": "Gemma3", "llama4": "Llama4", "llava": "Llava", "mistral3": "Mistral3"}
+PARTS = {
+    "gemma3": [{}, {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+                    "sliding_window": 1024}],
+    "llama4": [{}, {"model_type": "llama4_text", "num_local_experts": 128, "interleave_moe_layer_step": 2}],
+    "llava": [{}, {"model_type": "llama", "vocab_size": 32064, "rms_norm_eps": 1e-5}],
+    "mistral3": [{}, {"model_type": "mistral", "vocab_size": 131072, "hidden_size": 5120, "num_hidden_layers": 40,
+                      "intermediate_size": 32768, "head_dim": 128, "sliding_window": None}],
+}
+
+
+def main():
+    transformers.logging.set_verbosity_error()
+    found = []
+    for family, parts in PARTS.items():
+        name = f"{CLASSES[family]}ForConditionalGeneration"
+        architecture = getattr(transformers, name)
+        for part in parts:
+            config = {"model_type": family, "architectures": [name], "text_config": part}
+            with torch.device("meta"):
+                model = architecture(architecture.config_class.from_dict(config))
+            found.append({"config": config, "parameters": parameters(model)})
+            print(family, found[-1]["parameters"], flush=True)
+    FILE.write_text(json.dumps({"transformers": transformers.__version__, "models": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
