@@ -771,6 +771,7 @@ class Products(nn.Module):
             e("bi,ij,bj->b", x[..., 0], one[0, :1].expand(5, 6), x[:, 0]),
             e("i,j,bjk->ik", self.kept, self.trained, y),
             e("bij,bij,bij->bi", x, x, x),
+            e("ca,cb,cd->", self.kept[:, None], self.trained[:, None], one[0, :, :1]),
             e("bij->j", x) + e("bij,j->j", x, self.kept),
             e("...ij,...jk", x, y) + e("bji,bjk->bik", y[:, :5], x @ y),
         )

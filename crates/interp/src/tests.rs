@@ -278,6 +278,37 @@ fn a_repeated_body_has_its_own_parameters() {
 }
 
 #[test]
+fn each_iteration_gives_a_result_of_its_own() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["n"]).unwrap();
+    let before = g.add("before", x, x).unwrap();
+    g.output("before", before);
+    let layers = g.repeated("layers", "l");
+    let mut inside = None;
+    let last = g
+        .repeat(&layers, before, |g, y| {
+            let y = g.add("", y, y)?;
+            inside = Some(y);
+            Ok::<_, opledger_ir::GraphError>(y)
+        })
+        .unwrap();
+    g.output("layers.*.twice", inside.unwrap());
+    let after = g.add("after", last, before).unwrap();
+    g.output("after", after);
+    let feeds = Feeds::seeded(0)
+        .with("x", opledger_tensor::Tensor::new(&[2], vec![1.0_f32, -3.0]).unwrap());
+    let run =
+        Fast::new().unwrap().run(&g, &Binding::from_iter([("n", 2), ("l", 3)]), &feeds).unwrap();
+    let mut names: Vec<&str> = run.outputs.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    let each = ["layers.0.twice", "layers.1.twice", "layers.2.twice"];
+    assert_eq!(names, ["after", "before", each[0], each[1], each[2]]);
+    let first = |name: &str| run.output(name).unwrap()[0];
+    assert_eq!(each.map(first), [4.0, 8.0, 16.0]);
+    assert_eq!([first("before"), first("after")], [2.0, 18.0]);
+}
+
+#[test]
 fn each_iteration_drops_elements_of_its_own() {
     let mut g = Graph::new();
     let x = g.input("x", ["n"]).unwrap();

@@ -108,8 +108,10 @@ impl Seen<'_, '_, '_> {
         let result = result.replacen("...", &dotted, 1);
         let mut parts = Vec::new();
         while let (Some(left), Some(right)) = (terms.pop_front(), terms.pop_front()) {
-            let is_kept =
-                |c: char| result.contains(c) || terms.iter().any(|term| term.contains_key(&c));
+            let is_later = |c: char| {
+                terms.iter().filter_map(|term| term.get(&c)).any(|size| *size != Poly::one())
+            };
+            let is_kept = |c: char| result.contains(c) || is_later(c);
             let (product, part) = pair(&left, &right, is_kept);
             parts.extend(part);
             terms.push_front(product);
