@@ -286,6 +286,10 @@ impl<'p> Importer<'p> {
         for spec in &program.graph_module.signature.output_specs {
             let OutputSpec::UserOutput(output) = spec else { continue };
             let Argument::Tensor(name) = &output.arg else { continue };
+            // What is returned twice is one result.
+            if self.graph.outputs().iter().any(|(own, _)| own == name) {
+                continue;
+            }
             if let Some(pair) = self.complex.get(name).cloned() {
                 let tensor = lower::complex::as_real(self, pair)?;
                 let var = self.movement().dense(&tensor)?.var;

@@ -6,7 +6,9 @@ use opledger_dims::Poly;
 
 use crate::call::{Call, operation};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::lower::movement::{from_end, overwritten, sizes_of, written_numbers};
+use crate::lower::movement::{
+    from_end, order, overwritten, permute, reshape, sizes_of, written_numbers,
+};
 use crate::schema::{Argument, ExportedProgram, ProgramNode};
 use crate::whole::{Run, Written};
 
@@ -142,7 +144,10 @@ impl<'p> Writes<'p> {
         let call = Call::new(maker);
         let before = own.value(whole)?;
         let sizes = sizes_of(&before)?;
-        let dim = call.dim("dim", 0, sizes.len())?;
+        let dim = match base(maker) {
+            "slice" | "select" => call.dim("dim", 0, sizes.len())?,
+            _ => 0,
+        };
         let (after, written) = match base(maker) {
             "slice" if call.int("step", 1) == 1 => {
                 let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
@@ -156,6 +161,29 @@ impl<'p> Writes<'p> {
                     }
                     _ => (overwritten(own, before, &run, value)?, None),
                 }
+            }
+            "select" => {
+                let index = call.size(own, "index")?.unwrap_or_else(Poly::zero);
+                let (start, length) = (from_end(&index, &sizes[dim]), Poly::one());
+                let run = Run { dim, start: &start, length: &length };
+                let mut narrow = sizes.clone();
+                narrow[dim] = Poly::one();
+                let value = reshape(own, value, &narrow)?;
+                match (&before, written_numbers(&value)) {
+                    (Meaning::Whole(before), Some(numbers)) => {
+                        let written = Written::all(&numbers).within(&run);
+                        (Meaning::Whole(written.over(before)), Some(written))
+                    }
+                    _ => (overwritten(own, before, &run, value)?, None),
+                }
+            }
+            "unsqueeze" | "squeeze" | "view" | "unflatten" => (reshape(own, value, &sizes)?, None),
+            moved
+            @ ("transpose" | "swapaxes" | "swapdims" | "t" | "permute" | "movedim" | "mT") => {
+                let order = order(&call, moved, sizes.len())?;
+                let mut back: Vec<usize> = (0..order.len()).collect();
+                back.sort_by_key(|dim| order[*dim]);
+                (permute(value, &back)?, None)
             }
             "to" | "alias" | "detach" | "contiguous" => (value, written),
             other => {

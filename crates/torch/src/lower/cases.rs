@@ -20,9 +20,13 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             Meaning::Whole(compare(own, kind, far, infinite)?)
         }
         "nan_to_num" => numbers(own, call)?,
-        "trunc" | "fix" => Meaning::Tensor(whole_part(own, call)?),
+        "trunc" | "fix" => {
+            let x = call.tensor(own, "self")?;
+            Meaning::Tensor(whole_part(own, call, x)?)
+        }
         "frac" => {
-            let (x, whole) = (call.value(own, "self")?, whole_part(own, call)?);
+            let (x, whole) = (call.value(own, "self")?, call.tensor(own, "self")?);
+            let whole = whole_part(own, call, whole)?;
             Meaning::Tensor(combined(own, ArithmeticKind::Sub, x, Meaning::Tensor(whole))?)
         }
         "hardshrink" => {
@@ -40,6 +44,39 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             near.var = own.graph.pointwise(near.var, clamp)?;
             let (x, near) = (Meaning::Tensor(x), Meaning::Tensor(near));
             Meaning::Tensor(combined(own, ArithmeticKind::Sub, x, near)?)
+        }
+        "erfc" => {
+            let mut x = call.tensor(own, "self")?;
+            own.movement().real(&mut x)?;
+            for function in [Pointwise::Erf, Pointwise::Neg, Pointwise::Shift(1.0)] {
+                x.var = own.graph.pointwise(x.var, function)?;
+            }
+            Meaning::Tensor(x)
+        }
+        // Half of eˣ and of e⁻ˣ.
+        "sinh" | "cosh" => {
+            let mut x = call.tensor(own, "self")?;
+            own.movement().real(&mut x)?;
+            let mut opposite = x.clone();
+            opposite.var = own.graph.pointwise(x.var, Pointwise::Neg)?;
+            let [up, down] = [x, opposite].map(|mut x| {
+                x.var = own.graph.pointwise(x.var, Pointwise::Exp)?;
+                x.var = own.graph.scale(x.var, Factor::Number(0.5))?;
+                Ok::<_, Obstacle>(Meaning::Tensor(x))
+            });
+            let kind = if base == "sinh" { ArithmeticKind::Sub } else { ArithmeticKind::Add };
+            Meaning::Tensor(combined(own, kind, up?, down?)?)
+        }
+        "hypot" => {
+            let [a, b] = super::elementwise::operands(own, call)?.map(|value| {
+                let mut x = own.real(value)?;
+                own.movement().real(&mut x)?;
+                x.var = own.graph.pointwise(x.var, Pointwise::Power(2.0))?;
+                Ok::<_, Obstacle>(Meaning::Tensor(x))
+            });
+            let mut sum = combined(own, ArithmeticKind::Add, a?, b?)?;
+            sum.var = own.graph.pointwise(sum.var, Pointwise::Sqrt)?;
+            Meaning::Tensor(sum)
         }
         "softplus" => softplus(own, call)?,
         "logaddexp" => Meaning::Tensor(log_sum(own, call)?),
@@ -94,8 +131,11 @@ fn numbers(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
 }
 
 /// A number without what is behind its point.
-fn whole_part(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
-    let mut x = call.tensor(own, "self")?;
+pub(super) fn whole_part(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    mut x: Placed,
+) -> Lowered<Placed> {
     own.movement().real(&mut x)?;
     let value = Meaning::Tensor(x.clone());
     let below = compare(own, CompareKind::Less, value, Meaning::Number(0.0))?;

@@ -51,6 +51,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
     // What writes in place gives what the other form gives; who else sees it is the driver's business.
     let base = match base {
         "__and__" | "__or__" => base,
+        "__xor__" => "bitwise_xor",
         _ => base.strip_suffix('_').unwrap_or(base),
     };
     let groups: [Group; 24] = [

@@ -140,7 +140,7 @@ fn on_whole(value: Meaning, of: impl FnOnce(Whole) -> Lowered<Whole>) -> Lowered
     }
 }
 
-pub(super) fn reshape(own: &mut Importer<'_>, value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
+pub(crate) fn reshape(own: &mut Importer<'_>, value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
     match value {
         Meaning::Tensor(tensor) => {
             alike(&tensor.sizes(), sizes)?;
@@ -209,7 +209,7 @@ pub(crate) fn order(call: &Call<'_>, base: &str, rank: usize) -> Lowered<Vec<usi
     Ok(order)
 }
 
-pub(super) fn permute(value: Meaning, order: &[usize]) -> Lowered<Meaning> {
+pub(crate) fn permute(value: Meaning, order: &[usize]) -> Lowered<Meaning> {
     let permuted = |sizes: &[Poly]| order.iter().map(|dim| sizes[*dim].clone()).collect();
     match value {
         Meaning::Tensor(tensor) => {

@@ -58,17 +58,20 @@ pub(super) fn picked(
     at: &[At],
 ) -> Lowered<Placed> {
     let (mut x, at) = (x.clone(), settled(at, sizes));
-    let is_used = |dim: usize| at.iter().any(|at| matches!(at, At::Place(expr) if expr.uses(dim)));
+    // Where there is one element, it is the same everywhere, whatever the place.
+    let several: Vec<bool> =
+        x.dims.iter().map(|dim| dim.iter().any(|part| part.axis().is_some())).collect();
+    let is_used = |dim: usize| {
+        let mut looked_up = at.iter().zip(&several).filter(|(_, several)| **several);
+        looked_up.any(|(at, _)| matches!(at, At::Place(expr) if expr.uses(dim)))
+    };
     let mut movement = own.movement();
     let mut looked_up: Vec<(Symbol, &IndexExpr)> = Vec::new();
     for (dim, at) in at.iter().enumerate() {
         match at {
             At::Along(result) if !is_used(*result) || x.dims[dim].is_empty() => {}
             At::Along(_) => drop(movement.axis(&mut x, dim)?),
-            // The same everywhere, whatever the place.
-            At::Place(_) if x.dims[dim].iter().all(|part| part.axis().is_none()) => {
-                x.dims[dim].clear();
-            }
+            At::Place(_) if !several[dim] => x.dims[dim].clear(),
             At::Place(_) => drop(movement.axis(&mut x, dim)?),
         }
     }

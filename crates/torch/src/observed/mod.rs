@@ -121,6 +121,7 @@ impl Seen<'_, '_, '_> {
         let Some(base) = base else { return Ok(None) };
         let base = match base {
             "__and__" | "__or__" => base,
+            "__xor__" => "bitwise_xor",
             _ => base.strip_suffix('_').unwrap_or(base),
         };
         if is_silent(base) {
