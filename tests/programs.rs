@@ -49,6 +49,7 @@ const PROGRAMS: &[&str] = &[
     "recurrent",
     "relative",
     "resampled",
+    "rounded",
     "sampled",
     "shifted",
     "sized",
@@ -60,6 +61,7 @@ const PROGRAMS: &[&str] = &[
     "upscaled",
     "vit",
     "windows",
+    "written",
 ];
 
 fn file(name: &str, extension: &str) -> PathBuf {

@@ -957,6 +957,40 @@ class Skipped(nn.Module):
 
 
 
+class Written(nn.Module):
+    """Elements that are written through views, and what is returned twice."""
+
+    def forward(self, x):
+        a, b, c = x.clone(), x.clone(), x.clone()
+        a[..., 0] = 0.5
+        a[0] = x[-1]
+        a.transpose(0, -1)[0].fill_(1.5)
+        a.unsqueeze(0)[0, ..., 0].copy_(x[..., -1])
+        b.view(-1)[0] = 9.0
+        b.mT[..., 0:1].add_(1)
+        b[:, 0] = 0
+        seen = torch.zeros(x.shape[1], x.shape[1], dtype=torch.bool)
+        seen[0], seen[:, 0], seen[-1, -1] = True, True, True
+        c.select(-1, -1).mul_(2)
+        scores = (x @ x.mT).masked_fill(~seen, float("-inf"))
+        return a, b, c, scores.softmax(-1) @ x, b, (c > 0) ^ (a > 0.1)
+
+
+class Rounded(nn.Module):
+    """Quotients that are rounded, triangles of reals, and functions that others make up."""
+
+    def forward(self, x):
+        f, one = nn.functional, x[..., :1]
+        scores = x @ x.mT
+        return (
+            torch.remainder(x, -0.7) + torch.remainder(x, x.mean()) + torch.fmod(x, 0.3),
+            torch.div(x, 0.3, rounding_mode="floor") + torch.div(x, 0.3, rounding_mode="trunc") + x // 0.2,
+            scores.tril() @ x + scores.triu(1) @ x.flip(-1),
+            f.pad(one, (2, 1), mode="replicate").logsumexp(-1),
+            torch.erfc(x) + torch.sinh(x) - torch.cosh(x) + torch.hypot(x, x + 1) + torch.sgn(x),
+        )
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -991,6 +1025,8 @@ write("thumbnail", Thumbnail, (torch.randn(2, 3, 13, 8),), dynamic=({0: DYNAMIC,
 write("products", Products, (torch.randn(2, 5, 6), torch.randn(2, 6, 5), torch.randn(1, 1, 6)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None))
 write("complex", Complex, (x, torch.randn(2, 8, 4, dtype=torch.complex64)), dynamic=(TOKENS, TOKENS))
 write("narrow", Narrow, (x, 40000 * torch.arange(8)), dynamic=(TOKENS, {0: DYNAMIC}))
+write("written", Written, (x,), dynamic=({0: DYNAMIC},))
+write("rounded", Rounded, (x,), dynamic=(TOKENS,))
 # Where one token is left, einsum over tokens contracts nothing.
 for name, make in ("odd_letters", OddLetters), ("groups", Groups):
     count(f"{name} n=1", make().eval(), (x[:, :1],), {})

@@ -375,6 +375,17 @@ mod tests {
         plain.into_iter().chain(powers.map(Power)).chain(clamps).collect()
     }
 
+    /// A function with constants has one name, whatever they are.
+    #[test]
+    fn no_two_functions_have_one_name() {
+        let mut named: std::collections::BTreeMap<&str, std::mem::Discriminant<Pointwise>> =
+            std::collections::BTreeMap::new();
+        for function in every() {
+            let kind = std::mem::discriminant(&function);
+            assert_eq!(*named.entry(function.name()).or_insert(kind), kind, "{function:?}");
+        }
+    }
+
     #[test]
     fn every_definition_counts_its_cost() {
         for function in every() {

@@ -187,4 +187,26 @@ mod tests {
         assert_eq!(error.nearest, Some("flops"));
         assert!(error.to_string().contains("(did you mean `flops`?); there are macs, flops, "));
     }
+
+    /// What an addition, a multiplication and a division are worth, outside contractions and inside.
+    #[test]
+    fn each_quantity_weighs_operations_by_their_class() {
+        use Class::{Add, Div, Mul};
+        for (quantity, outside, inside) in [
+            (Quantity::Macs, [0, 0, 0], [0, 1, 0]),
+            (Quantity::Flops, [1, 1, 1], [1, 1, 1]),
+            (Quantity::MatmulFlops, [0, 0, 0], [0, 2, 0]),
+            (Quantity::Multiplications, [0, 1, 0], [0, 1, 0]),
+            (Quantity::Class(Div), [0, 0, 1], [0, 0, 1]),
+        ] {
+            for (inside, expected) in [(false, outside), (true, inside)] {
+                let weights = [Add, Mul, Div].map(|class| quantity.weight(class, inside).unwrap());
+                assert_eq!(weights, expected, "{quantity}");
+            }
+            assert!(quantity.counts_operations(), "{quantity}");
+        }
+        for quantity in [Quantity::Parameters, Quantity::BytesRead, Quantity::Cache] {
+            assert!(quantity.weight(Mul, true).is_none() && !quantity.counts_operations());
+        }
+    }
 }
