@@ -30,9 +30,9 @@ VALUES = {
 
 unary = ["abs", "cos", "erf", "exp", "floor", "log", "neg", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
          "square", "tanh", "relu", "ceil", "round", "trunc", "log2", "log1p", "expm1", "isnan", "isinf", "tan", "atan",
-         "sinh", "cosh", "selu", "argmax", "argsort", "sort"]
+         "sinh", "cosh", "erfc", "sgn", "selu", "argmax", "argsort", "sort"]
 binary = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "pow", "remainder",
-          "floor_divide", "rsub", "atan2", "logaddexp", "fmod"]
+          "floor_divide", "rsub", "atan2", "logaddexp", "fmod", "hypot"]
 truth = ["logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"]
 functions = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu6", "silu", "softplus",
              "dropout", "celu", "softsign", "logsigmoid", "glu"]

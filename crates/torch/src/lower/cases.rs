@@ -4,7 +4,7 @@ use opledger_dims::Activation;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::{ArithmeticKind, CompareKind, Factor, Pointwise};
 
-use super::elementwise::{STRAIGHT, combined, threshold};
+use super::elementwise::{STRAIGHT, combined, operands, threshold};
 use super::truth::{chosen, compare, select};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
@@ -45,6 +45,22 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let (x, near) = (Meaning::Tensor(x), Meaning::Tensor(near));
             Meaning::Tensor(combined(own, ArithmeticKind::Sub, x, near)?)
         }
+        "remainder" | "fmod" => {
+            let [a, b] = operands(own, call)?;
+            let whole = quotient(own, call, [a.clone(), b.clone()], base == "remainder")?;
+            let whole = combined(own, ArithmeticKind::Mul, Meaning::Tensor(whole), b)?;
+            Meaning::Tensor(combined(own, ArithmeticKind::Sub, a, Meaning::Tensor(whole))?)
+        }
+        "floor_divide" | "div" | "divide" if call.kind(own, 0)? == WholeKind::Real => {
+            let down = match call.text("rounding_mode") {
+                None if base == "floor_divide" => true,
+                Some("floor") => true,
+                Some("trunc") => false,
+                _ => return Err(Obstacle::Unknown),
+            };
+            let both = operands(own, call)?;
+            Meaning::Tensor(quotient(own, call, both, down)?)
+        }
         "erfc" => {
             let mut x = call.tensor(own, "self")?;
             own.movement().real(&mut x)?;
@@ -68,7 +84,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             Meaning::Tensor(combined(own, kind, up?, down?)?)
         }
         "hypot" => {
-            let [a, b] = super::elementwise::operands(own, call)?.map(|value| {
+            let [a, b] = operands(own, call)?.map(|value| {
                 let mut x = own.real(value)?;
                 own.movement().real(&mut x)?;
                 x.var = own.graph.pointwise(x.var, Pointwise::Power(2.0))?;
@@ -131,11 +147,7 @@ fn numbers(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
 }
 
 /// A number without what is behind its point.
-pub(super) fn whole_part(
-    own: &mut Importer<'_>,
-    call: &Call<'_>,
-    mut x: Placed,
-) -> Lowered<Placed> {
+fn whole_part(own: &mut Importer<'_>, call: &Call<'_>, mut x: Placed) -> Lowered<Placed> {
     own.movement().real(&mut x)?;
     let value = Meaning::Tensor(x.clone());
     let below = compare(own, CompareKind::Less, value, Meaning::Number(0.0))?;
@@ -149,7 +161,7 @@ pub(super) fn whole_part(
 
 /// ln(eᵃ + eᵇ): the larger of both, and ln(1 + e^−d) where they are d apart.
 fn log_sum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
-    let [a, b] = super::elementwise::operands(own, call)?;
+    let [a, b] = operands(own, call)?;
     let larger = combined(own, ArithmeticKind::Max, a.clone(), b.clone())?;
     let mut below = combined(own, ArithmeticKind::Sub, a.clone(), b.clone())?;
     for function in [Pointwise::Abs, Pointwise::Neg] {
@@ -163,4 +175,19 @@ fn log_sum(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     }
     let (larger, more) = (Meaning::Tensor(larger), Meaning::Tensor(more));
     combined(own, ArithmeticKind::Add, larger, more)
+}
+
+/// How often one value has room in another: rounded down, or towards 0.
+fn quotient(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    [a, b]: [Meaning; 2],
+    down: bool,
+) -> Lowered<Placed> {
+    let mut quotient = combined(own, ArithmeticKind::Div, a, b)?;
+    if !down {
+        return whole_part(own, call, quotient);
+    }
+    quotient.var = own.graph.pointwise(quotient.var, Pointwise::Floor)?;
+    Ok(quotient)
 }

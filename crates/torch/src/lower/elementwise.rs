@@ -20,7 +20,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             one(arithmetic(own, call, if base == "max" { "maximum" } else { "minimum" }))
         }
         "add" | "sub" | "rsub" | "subtract" | "mul" | "multiply" | "div" | "divide"
-        | "true_divide" | "maximum" | "minimum" | "floor_divide" | "remainder" | "fmod" => {
+        | "true_divide" | "maximum" | "minimum" | "floor_divide" | "remainder" => {
             one(arithmetic(own, call, base))
         }
         "pow" => one(power(own, call)),
@@ -334,20 +334,9 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
     if kind != WholeKind::Real {
         return Err(Obstacle::Unknown);
     }
-    match (base, rounding) {
-        ("remainder" | "fmod", _) => {
-            let down = base == "remainder";
-            let whole = quotient(own, call, [a.clone(), b.clone()], down)?;
-            let whole = combined(own, ArithmeticKind::Mul, Meaning::Tensor(whole), b)?;
-            let rest = combined(own, ArithmeticKind::Sub, a, Meaning::Tensor(whole))?;
-            return Ok(Meaning::Tensor(rest));
-        }
-        ("floor_divide", _) | (_, Some("floor")) => {
-            return quotient(own, call, [a, b], true).map(Meaning::Tensor);
-        }
-        (_, Some("trunc")) => return quotient(own, call, [a, b], false).map(Meaning::Tensor),
-        (_, Some(_)) => return Err(Obstacle::Unknown),
-        (_, None) => {}
+    // Rounded quotients of reals are told case by case.
+    if rounding.is_some() || matches!(base, "remainder" | "fmod" | "floor_divide") {
+        return Err(Obstacle::Unknown);
     }
     if let Some(choice) = mask_arithmetic(base, &a, &b) {
         return Ok(choice);
@@ -368,21 +357,6 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
         _ => return Err(Obstacle::Unknown),
     };
     combined(own, kind, a, b).map(Meaning::Tensor)
-}
-
-/// How often one value has room in another: rounded down, or towards 0.
-fn quotient(
-    own: &mut Importer<'_>,
-    call: &Call<'_>,
-    [a, b]: [Meaning; 2],
-    down: bool,
-) -> Lowered<Placed> {
-    let mut quotient = combined(own, ArithmeticKind::Div, a, b)?;
-    if !down {
-        return super::cases::whole_part(own, call, quotient);
-    }
-    quotient.var = own.graph.pointwise(quotient.var, Pointwise::Floor)?;
-    Ok(quotient)
 }
 
 /// A value that is one number or another: where, and which.
