@@ -68,7 +68,7 @@ impl Model {
             let fixed = without(once.sizes(), source.graph(), &[]);
             first.add_run(&source.graph().totals(&fixed, &[])?.at(&[])?);
         }
-        let whole = self.recorded_for(Request { past: false, source: false, ..request })?;
+        let whole = self.recorded_for(Request { past: false, ..request })?;
         let whole = whole.partly_at(&fixed)?;
         let mut all = first.clone();
         all.add_run(&steps);

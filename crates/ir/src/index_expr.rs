@@ -513,5 +513,10 @@ mod tests {
         let looked_up =
             IndexExpr::Lookup { operand: 0, at: vec![i(0).plus(&IndexExpr::size("n"))] };
         assert_eq!(at(&causal.choose(&looked_up, &i(0)), &[2, 1]), 70);
+        // Choices of numbers, some of which are truth values themselves.
+        for [then, otherwise] in [[1, 0], [0, 1], [5, 0], [1, 7], [0, 5], [5, 1], [3, 3], [0, 0]] {
+            let chosen = causal.choose(&then.into(), &otherwise.into());
+            assert_eq!([at(&chosen, &[1, 0]), at(&chosen, &[0, 1])], [then, otherwise]);
+        }
     }
 }
