@@ -107,6 +107,7 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torch-flop-counter-backward@2.15: exp",
         "torch-flop-counter-backward@2.15: sigmoid",
         "torch-flop-counter-backward@2.15: sub",
+        "torch-flop-counter-backward@2.15: the gradient of conv1d in groups",
         "torchinfo@1.8.0: QuickGELU",
         "torchinfo@1.8.0: Sigmoid",
         "torchlens@2.36.1: amax",
@@ -317,6 +318,17 @@ fn conventions_hold_for_models_of_sounds() {
     assert_eq!(score("drawn_sounds.json"), scored(42, 0, 0));
     let found = score("scored_sounds.json");
     println!("sounds out of sample: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
+}
+
+/// Decoders some layers of which convolve, by which it was written that the library convolves behind the last
+/// token as well; then others, drawn with another seed. Five tools; gradients of convolutions in groups are
+/// refused.
+#[test]
+fn conventions_hold_for_decoders_with_convolutions() {
+    assert_eq!(score("drawn_convolutions.json"), scored(53, 3, 0));
+    let found = score("scored_convolutions.json");
+    println!("convolutions: {found:?}");
     assert_eq!(found, scored(120, 0, 0));
 }
 

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_dims::{Binding, Class, Integer, Quantity};
+use opledger_dims::{Binding, Class, Integer, Poly, Quantity};
 use opledger_execute::Generator;
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
-use opledger_ir::{Graph, Op, Part, SizeRole, Value};
+use opledger_ir::{Graph, ModuleClass, Op, Part, SizeRole, Value};
 use opledger_models::{
     Config, LatentForm, Logits, ModelGraph, Request, families, families_with_text, preset,
 };
@@ -225,7 +225,15 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
             let macs = if let Op::Convolution(_) = node.op {
                 // Taps that fall on padding as well.
                 let weight = graph.operand_shapes(node)[1];
-                let taps = weight.elements() * node.shape.elements();
+                let mut results = node.shape.elements();
+                // The library convolves behind the last token as well, and cuts that off.
+                let class = graph.modules_around(node).next().map(|(_, module)| module.class);
+                if class == Some(ModuleClass::CausalConvolution) {
+                    let behind = &weight.axes[2].size - &Poly::one();
+                    let lines = &node.shape.axes[0].size * &node.shape.axes[1].size;
+                    results += lines * behind;
+                }
+                let taps = weight.elements() * results * times;
                 taps.at(binding).unwrap() / weight.axes[0].size.at(binding).unwrap()
             } else {
                 let macs = graph.node_cost(node).part(Part::Contraction);

@@ -523,6 +523,18 @@ def smollm3(d):
                    mlp_bias=d.flag(0.3), rope_theta=10000.0, pad_token_id=0)
 
 
+def lfm2(d):
+    kv, l = d.randint(1, 3), d.randint(1, 5)
+    h, kinds = kv * d.randint(1, 3), [d.choice(["conv", "conv", "full_attention"]) for _ in range(l)]
+    kinds[d.randint(0, l - 1)] = "full_attention"
+    return text(d, "lfm2", ("Lfm2ForCausalLM", "Lfm2Model"), "max_position_embeddings",
+                hidden_size=h * 2 * d.randint(1, 8), intermediate_size=d.randint(6, 150), num_hidden_layers=l,
+                num_attention_heads=h, num_key_value_heads=kv, layer_types=kinds, conv_L_cache=d.randint(1, 5),
+                conv_bias=d.flag(0.3), block_auto_adjust_ff_dim=d.flag(0.7), block_multiple_of=d.choice([1, 4, 16]),
+                block_ffn_dim_multiplier=d.choice([1.0, 1.3]), norm_eps=1e-5, rope_theta=10000.0,
+                tie_word_embeddings=d.flag(0.3), pad_token_id=0)
+
+
 def glm(d, name="glm", family="Glm"):
     width = 4 * d.randint(1, 4)
     return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
@@ -803,6 +815,7 @@ GROUPS = {
     "windows": [modernbert],
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "chunks": [llama4],
+    "convolutions": [lfm2],
     "images": [dinov2, dinov2_registers],
     "sounds": [whisper],
     "towers": [clip, siglip],

@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
 FILE = HERE / "flops.json"
 FAMILIES = [
-    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "llama4_text", "minimax_m2",
+    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "llama4_text", "minimax_m2",
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
@@ -52,6 +52,9 @@ def flops(config):
         # neither has elements here.
         is_encoder = config["model_type"] in ENCODERS
         kwargs = {} if is_encoder else {"use_cache": False, "attention_mask": torch.ones_like(ids)}
+        # A layer that convolves looks into the mask, too; of two masks that are none, nobody does.
+        if config["model_type"] == "lfm2":
+            kwargs["attention_mask"] = {"full_attention": None, "conv": None}
         if config["model_type"] in PAIRS:
             kwargs = {"use_cache": False, "decoder_input_ids": ids}
         kwargs = {"pixel_values": image(config)} if config["model_type"] in IMAGES else {"input_ids": ids} | kwargs

@@ -262,6 +262,9 @@ def published_config(path):
         config["rope_scaling"] = None if rope.get("type") == "default" else rope
     if "scale_decoder_outputs" in config:
         config["tie_word_embeddings"] = config.pop("scale_decoder_outputs")
+    if config["model_type"] == "lfm2":
+        config["tie_embedding"] = config.pop("tie_word_embeddings")
+        config["block_ff_dim"] = config["intermediate_size"]
     config["torch_dtype"] = config.pop("dtype")
     config.pop("layer_types", None)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

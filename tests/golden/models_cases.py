@@ -348,6 +348,12 @@ CASES = [
          attention_multiplier=0.3, residual_multiplier=0.22, logits_scaling=8.0), (7, 9)),
     Case("granite_bias", "GraniteForCausalLM", LLAMA | TIED | dict(attention_bias=True, mlp_bias=True, embedding_multiplier=0.5,
          residual_multiplier=1.5), dtype="float16", published=unchanged),
+    Case("lfm2_listed", "Lfm2ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=6, block_multiple_of=16, layer_types=[
+         "conv", "conv", "full_attention", "conv", "conv", "full_attention"]), (9, 5)),
+    Case("lfm2_reach", "Lfm2ForCausalLM", LLAMA | dict(num_hidden_layers=4, conv_L_cache=5, conv_bias=True, full_attn_idxs=[
+         1], block_auto_adjust_ff_dim=False), (3, 8), padded_left=True, dtype="bfloat16", published=unchanged),
+    Case("lfm2_widened", "Lfm2Model", LLAMA | dict(num_hidden_layers=3, num_key_value_heads=6, conv_L_cache=2,
+         full_attn_idxs=[0, 1], block_multiple_of=5, block_ffn_dim_multiplier=1.3), (4, 6)),
     Case("smollm3_interval", "SmolLM3ForCausalLM", LLAMA | dict(num_hidden_layers=6, no_rope_layer_interval=3), (9, 5)),
     Case("smollm3_listed", "SmolLM3ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=5, attention_bias=True,
          mlp_bias=True, no_rope_layers=[0, 1, 1, 0, 1]), dtype="bfloat16", published=unchanged),

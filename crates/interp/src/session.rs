@@ -162,11 +162,19 @@ impl<I: Interpreter<Scalar = f32>> Session<I> {
     }
 }
 
-/// Empty caches, with room for so many tokens of one item.
+/// Empty caches, with room for so many tokens of one item; states are zeros.
 fn empty(prepared: &Prepared, tokens: usize) -> Caches<f32> {
     let (sizes, mut caches) = (prepared.sizes(), Caches::new());
     for cache in prepared.graph().caches().iter().filter(|cache| cache.grows()) {
         let at = cache.past.index();
+        if cache.of.is_state() {
+            let shape = &sizes.nodes[at].output;
+            let Ok(zeros) = Tensor::new(shape, vec![0.0; shape.iter().product()]) else { continue };
+            for instance in sizes.instances(prepared.program(), at) {
+                caches.insert(instance, zeros.clone().into());
+            }
+            continue;
+        }
         let [items, _, token @ ..] = &sizes.nodes[at].output[..] else { continue };
         let shape = [&[*items, 0], token].concat();
         let room = token.iter().product::<usize>().saturating_mul(tokens);

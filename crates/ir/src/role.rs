@@ -44,7 +44,7 @@ pub enum Role {
     Routing,
     /// The sum of the experts' results, weighted by the router.
     Combine,
-    /// The product of a feed-forward layer's two branches.
+    /// The product of two branches of a feed-forward layer or a gated convolution.
     Gate,
     /// The multiplication of a sublayer's result by a factor for each column.
     LayerScale,
@@ -61,6 +61,9 @@ pub enum Cached {
     Latents,
     /// The part of keys that turns by position, where it is the same for all heads and kept apart.
     TurnedKeys,
+    /// The last inputs of a convolution, as many as its window reaches back: a state, of one size however
+    /// many tokens there were, which each run gives anew; zeros before the first token.
+    Inputs,
 }
 
 impl Cached {
@@ -71,6 +74,15 @@ impl Cached {
             Cached::Values => "value",
             Cached::Latents => "latent",
             Cached::TurnedKeys => "turned_key",
+            Cached::Inputs => "input",
+        }
+    }
+
+    /// Whether it is a state, which each run replaces, and not a row for each token.
+    pub fn is_state(self) -> bool {
+        match self {
+            Cached::Keys | Cached::Values | Cached::Latents | Cached::TurnedKeys => false,
+            Cached::Inputs => true,
         }
     }
 }
@@ -83,7 +95,7 @@ pub struct Cache {
     pub of: Cached,
     /// The input, of the tokens so far.
     pub past: Var,
-    /// The result, of those and the new ones.
+    /// The result, of those and the new ones, or the new state.
     pub present: Var,
     /// How many elements of the input are still of use, in one repetition: all, or those of the last
     /// tokens where every attention that reads them has a window.
@@ -91,7 +103,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Whether runs add to it.
+    /// Whether runs add to it or, where it is a state, replace it.
     pub fn grows(&self) -> bool {
         self.past != self.present
     }
@@ -149,6 +161,9 @@ pub enum ModuleClass {
     FusedLinear(LinearFacts),
     /// A convolution.
     Convolution,
+    /// A depthwise convolution whose window ends at its result. The `transformers` library pads on both
+    /// sides, calls the function of it, and leaves aside the results behind the last.
+    CausalConvolution,
     /// A table whose rows are looked up by id.
     Embedding,
     /// A table whose rows are looked up by position.

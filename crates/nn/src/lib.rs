@@ -43,6 +43,7 @@ mod norm;
 mod positions;
 mod rotary;
 mod routing;
+mod short_convolution;
 mod single_head;
 mod sizes;
 mod stack;
@@ -75,6 +76,7 @@ pub use rotary::RotaryEmbedding;
 pub use routing::{
     Divisor, ExpertGroups, ExpertWeights, GroupScore, RouterScores, Routing, ScoreCorrection,
 };
+pub use short_convolution::{ShortConvolution, ShortConvolutionConfig};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
 pub use stack::{Decoder, Encoder};
 pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, Residual};

@@ -10,7 +10,8 @@ use opledger_ir::{Axis, Graph, Mask, ModuleClass, Role, Scope, Var};
 use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
     KeysAndValues, LatentAttention, LatentConfig, LayerNames, MixtureConfig, MixtureOfExperts,
-    MultiheadAttention, NnError, Norm, NormConfig, Origin,
+    MultiheadAttention, NnError, Norm, NormConfig, Origin, ShortConvolution,
+    ShortConvolutionConfig,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
@@ -20,6 +21,8 @@ pub struct LayerConfig {
     pub attention: AttentionConfig,
     /// What the attention of an encoder layer makes keys and values from, where that is a latent.
     pub latent: Option<LatentConfig>,
+    /// A convolution in the place of the attention of an encoder layer, which then has none.
+    pub convolution: Option<ShortConvolutionConfig>,
     /// The feed-forward layer.
     pub feed_forward: FeedForwardConfig,
     /// A mixture of experts in its place.
@@ -77,6 +80,7 @@ impl LayerConfig {
         LayerConfig {
             attention: AttentionConfig::new(&d_model, num_heads),
             latent: None,
+            convolution: None,
             feed_forward: FeedForwardConfig::new(d_model, dim_feedforward),
             mixture: None,
             norm: NormConfig::layer(),
@@ -106,6 +110,9 @@ impl LayerConfig {
         if let Some(latent) = &mut self.latent {
             latent.norm.frozen = true;
         }
+        if let Some(convolution) = &mut self.convolution {
+            convolution.frozen = true;
+        }
         self.feed_forward.frozen = true;
         self.mixture = self.mixture.map(|mixture| MixtureConfig { frozen: true, ..mixture });
         self.norm.frozen = true;
@@ -131,16 +138,21 @@ impl LayerConfig {
     }
 }
 
-/// The attention of tokens to one another.
+/// The sublayer in which tokens meet one another.
 #[derive(Clone, Debug)]
 enum SelfAttention {
     Heads(Box<MultiheadAttention>),
     Latent(Box<LatentAttention>),
+    Convolution(Box<ShortConvolution>),
 }
 
 impl SelfAttention {
     fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
         let attention = &config.attention;
+        if let Some(convolution) = &config.convolution {
+            let convolution = ShortConvolution::new(g, convolution)?;
+            return Ok(SelfAttention::Convolution(Box::new(convolution)));
+        }
         Ok(match &config.latent {
             Some(latent) => {
                 SelfAttention::Latent(Box::new(LatentAttention::new(g, attention, latent)?))
@@ -153,6 +165,7 @@ impl SelfAttention {
         match self {
             SelfAttention::Heads(attention) => attention.forward_with(g, x, x, x, call),
             SelfAttention::Latent(attention) => attention.forward_with(g, x, call),
+            SelfAttention::Convolution(convolution) => convolution.forward(g, x, call),
         }
     }
 }
@@ -371,8 +384,10 @@ impl EncoderLayer {
         let output = self
             .wrap
             .apply(g, of_feed_forward, [from, y], |g, x| self.feed_forward.forward(g, x))?;
-        let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
-        Ok(Attended { output, weights, present })
+        Ok(match attended {
+            Some(attended) => Attended { output, ..attended },
+            None => Attended { output, weights: None, present: None, state: None },
+        })
     }
 }
 
@@ -409,7 +424,8 @@ impl DecoderLayer {
     ///
     /// # Errors
     /// When a size is below one, the heads do not divide the width, or the sublayers are to stand
-    /// side by side, between two norms, to attend by a latent, or to have factors of columns.
+    /// side by side, between two norms, to attend by a latent, to convolve, or to have factors of
+    /// columns.
     pub fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
         let problem = match config.residual {
             Residual::PostNorm | Residual::PreNorm | Residual::ReorderedNorm => None,
@@ -417,6 +433,7 @@ impl DecoderLayer {
             Residual::SecondPreNorm | Residual::Sandwich => Some("have one norm each"),
         };
         let problem = config.latent.as_ref().map_or(problem, |_| Some("attend without a latent"));
+        let problem = config.convolution.as_ref().map_or(problem, |_| Some("are attentions"));
         let problem = if config.layer_scale { Some("have no factors") } else { problem };
         if let Some(problem) = problem {
             return Err(NnError::Config(format!("the sublayers of a decoder layer {problem}")));
@@ -481,7 +498,7 @@ impl DecoderLayer {
             Ok(attention.forward_with(g, x, keys, values, cross)?.output)
         })?;
         let output = self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))?;
-        Ok(Attended { output, weights: None, present })
+        Ok(Attended { output, weights: None, present, state: None })
     }
 
     /// `[b, n, c]` to the same shape without an encoder's result: the second attention and its norm,
@@ -498,7 +515,7 @@ impl DecoderLayer {
         })?;
         let output = self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))?;
         let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
-        Ok(Attended { output, weights, present })
+        Ok(Attended { output, weights, present, state: None })
     }
 }
 

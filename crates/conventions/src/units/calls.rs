@@ -195,8 +195,18 @@ impl Lowering<'_> {
                 let name = name.ok_or_else(|| self.unrecorded(node))?;
                 one(name, Function, self.convolution(var)?)
             }
+            // A mask that tokens are multiplied with.
+            Op::ToReal(_) if self.is_mask(node) => silent(each()?),
             // The place of a token that ends its text.
             Op::ArgMax(_) if self.is_whole(node) => silent(each()?),
+            Op::Convolution(op) if self.within(node, ModuleClass::CausalConvolution).is_some() => {
+                let given = node.inputs.first().and_then(|x| self.graph.shape(*x).axes.last());
+                if given.map(|axis| &axis.size) != op.axes.last().map(|axis| &axis.size) {
+                    let missing = "a convolution that goes on from earlier tokens".to_owned();
+                    return Err(self.unwritten(node, missing));
+                }
+                one("conv1d", Function, self.convolution_to_both_sides(var)?)
+            }
             // No layer records these.
             Op::Pointwise(_)
             | Op::Convolution(_)
@@ -415,6 +425,13 @@ impl Lowering<'_> {
         node.inputs.first().is_some_and(|var| kind(var) == Kind::Whole)
     }
 
+    /// Whether a node of a model is made of the mask that says which tokens are padding.
+    fn is_mask(&self, node: &Node) -> bool {
+        let role = |var: &Var| self.graph.node(*var).role;
+        self.family(node).is_some()
+            && node.inputs.first().is_some_and(|mask| role(mask) == Some(Role::Visible))
+    }
+
     /// A node of an operation that no layer records.
     fn unrecorded(&self, node: &Node) -> ConventionError {
         self.unwritten(node, "no layer records it, and no dialect says how it is called".to_owned())
@@ -441,6 +458,7 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::Linear(_)
         | ModuleClass::FusedLinear(_)
         | ModuleClass::Convolution
+        | ModuleClass::CausalConvolution
         | ModuleClass::LayerNorm
         | ModuleClass::RmsNorm
         | ModuleClass::GroupNorm

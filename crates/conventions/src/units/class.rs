@@ -75,6 +75,7 @@ impl Lowering<'_> {
             | ModuleClass::DecoderLayer
             | ModuleClass::Router
             | ModuleClass::Experts
+            | ModuleClass::CausalConvolution
             | ModuleClass::SharedExpert => None,
         }
     }

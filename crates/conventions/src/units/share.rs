@@ -42,7 +42,9 @@ impl Lowering<'_> {
             Op::Einsum(_) if self.is_linear(var) => Share::LinearProducts,
             op => of_operation(op),
         });
-        match (share, self.within(node, ModuleClass::Convolution)) {
+        let convolution = { self.within(node, ModuleClass::Convolution) }
+            .or_else(|| self.within(node, ModuleClass::CausalConvolution));
+        match (share, convolution) {
             (Share::LinearProducts, Some(_)) => Share::ConvolutionProducts,
             (Share::LinearBias, Some(_)) => Share::ConvolutionBias,
             _ => share,

@@ -124,6 +124,24 @@ impl Lowering<'_> {
             .with("grad", self.grad(x)))
     }
 
+    /// The same of one whose window ends at its result, where the library pads behind the input as well:
+    /// as many results more as the window has taps before its last.
+    pub(super) fn convolution_to_both_sides(&self, var: Var) -> Result<Binding, ConventionError> {
+        let node = self.graph.node(var);
+        let sizes = self.convolution(var)?;
+        let Op::Convolution(op) = &node.op else { return Ok(sizes) };
+        let more: usize = op.padding.iter().map(|(before, _)| *before).sum();
+        let tokens = node.shape.axes.last().map_or(Ok(1.into()), |axis| self.at(&axis.size))?;
+        let rows = sizes.get(&"rows".into()).cloned().unwrap_or_default();
+        let items = divide(&rows, &tokens);
+        let weight = node.inputs.get(1).map(|weight| self.graph.shape(*weight));
+        let inner = weight
+            .and_then(|shape| shape.axes.get(1))
+            .map_or(Ok(1.into()), |axis| self.at(&axis.size))?;
+        let groups = divide(sizes.get(&"out".into()).unwrap_or(&1.into()), &inner);
+        Ok(sizes.with("rows", rows + items * more).with("groups", groups))
+    }
+
     /// The sizes of a linear map for the products of all experts that run, together.
     pub(super) fn experts(&self, node: &Node) -> Result<Binding, ConventionError> {
         let weight = node.inputs.iter().copied().find(|v| self.is_parameter(*v));

@@ -1,7 +1,7 @@
 //! Windows that slide along axes.
 
 use opledger_ir::ops::{AdaptivePool, Convolution, ConvolutionTransposed, Pool, PoolKind};
-use opledger_ir::{Call, OpError, Slide};
+use opledger_ir::{Call, OpError, Slide, to_usize};
 use opledger_kernels::{self as kernels, Meter, Pooling, SlidingAxis};
 
 use super::metering::refused;
@@ -23,13 +23,14 @@ pub(super) fn apply(
     let ([batch, _, input @ ..], [_, inputs, taps @ ..]) = (x.shape(), weight.shape()) else {
         return Err(OpError::Operand(0));
     };
+    let groups = to_usize(&op.groups.at(call.binding)?)?;
     let sizes = input.iter().zip(taps).zip(results).map(|((s, k), r)| [*s, *k, *r]);
     let axes: Vec<_> = op.slides().iter().zip(sizes).map(|(slide, of)| axis(slide, of)).collect();
     let problem = kernels::Convolution {
         batch: *batch,
-        groups: op.groups,
+        groups,
         inputs: *inputs,
-        outputs: outputs / op.groups,
+        outputs: outputs.checked_div(groups).unwrap_or(0),
         axes: &axes,
         x: x.data(),
         weight: weight.data(),

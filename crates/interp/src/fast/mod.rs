@@ -119,7 +119,7 @@ impl<M: Metering> Interpreter for Fast<M> {
             chain::join_all(graph, &mut schedule);
         }
         for (at, node) in graph.nodes().iter().enumerate() {
-            if matches!(node.op, Op::Concat(_)) {
+            if matches!(&node.op, Op::Concat(concat) if concat.grows) {
                 schedule.consume(graph, at);
             }
         }

@@ -11,7 +11,7 @@ use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 use crate::expect::expect_distinct;
 use crate::operation::{Operation, operands};
 use crate::slide::Slide;
-use crate::value::strides;
+use crate::value::{strides, to_usize};
 use crate::{
     Axis, AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Support, Value,
     indices,
@@ -29,8 +29,8 @@ pub struct Convolution {
     pub padding: Vec<(usize, usize)>,
     /// Positions from a tap to the next.
     pub dilations: Vec<usize>,
-    /// How many groups of channels there are.
-    pub groups: usize,
+    /// How many groups of channels there are: one, as many as channels in a depthwise convolution.
+    pub groups: Poly,
     /// For each axis that the window slides along, the pairs of a result and a tap that falls on the
     /// input, and the results that have such a tap; as [`Graph::convolution`](crate::Graph::convolution)
     /// finds them.
@@ -44,14 +44,14 @@ impl Convolution {
         strides: &[usize],
         padding: &[(usize, usize)],
         dilations: &[usize],
-        groups: usize,
+        groups: impl Into<Poly>,
     ) -> Self {
         Convolution {
             axes: axes.into_iter().map(Into::into).collect(),
             strides: strides.to_vec(),
             padding: padding.to_vec(),
             dilations: dilations.to_vec(),
-            groups,
+            groups: groups.into(),
             taps: Vec::new(),
         }
     }
@@ -64,10 +64,10 @@ impl Convolution {
     /// What is wrong with the sizes at a binding, where they are known.
     fn problem(&self, x: &Shape, weight: &Shape, binding: &Binding) -> Option<String> {
         let channels = &self.axes[1];
-        if let Ok(size) = channels.size.at(binding)
-            && size.clone() % self.groups != 0u32.into()
+        if let (Ok(size), Ok(groups)) = (channels.size.at(binding), self.groups.at(binding))
+            && (groups == 0.into() || size.clone() % &groups != 0.into())
         {
-            let (axis, groups) = (&channels.name, self.groups);
+            let axis = &channels.name;
             return Some(format!("axis `{axis}` of {size} channels is not {groups} groups"));
         }
         let along = self.axes[2..].iter().zip(&x.axes[2..]).zip(&weight.axes[2..]);
@@ -100,7 +100,7 @@ impl Operation for Convolution {
             }
         }
         let given = [self.strides.len(), self.padding.len(), self.dilations.len(), self.taps.len()];
-        if given != [sliding; 4] || self.groups == 0 {
+        if given != [sliding; 4] || self.groups == Poly::zero() {
             return Err(ShapeError::Sizes(format!(
                 "{sliding} strides, paddings, dilations and counts of taps and at least 1 group are \
                  needed; there are {given:?} and {}",
@@ -111,7 +111,7 @@ impl Operation for Convolution {
         let sizes = [
             (&x.axes[0], x.axes[0].size.clone(), &self.axes[0]),
             (&weight.axes[0], weight.axes[0].size.clone(), &self.axes[1]),
-            (&x.axes[1], &weight.axes[1].size * self.groups as i64, &x.axes[1]),
+            (&x.axes[1], &weight.axes[1].size * &self.groups, &x.axes[1]),
         ];
         for (axis, left, right) in sizes {
             if left != right.size {
@@ -144,7 +144,7 @@ impl Operation for Convolution {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[Part::Contraction])
+        Facts::of(&[Part::Contraction]).sizes([&self.groups])
     }
 
     fn axis_map(&self, inputs: &[&Shape], _: &Shape) -> AxisMap {
@@ -156,7 +156,7 @@ impl Operation for Convolution {
     }
 
     fn detail(&self) -> String {
-        let groups = (self.groups > 1).then(|| format!("{} groups", self.groups));
+        let groups = (self.groups != Poly::one()).then(|| format!("{} groups", self.groups));
         let slides = Slide::detail(&self.slides());
         [slides, groups].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -174,7 +174,8 @@ impl Operation for Convolution {
         let (x, weight) = (call.real(0)?, call.real(1)?);
         let (x_strides, w_strides) = (strides(x.shape()), strides(weight.shape()));
         let (slides, inner) = (self.slides(), weight.shape()[1]);
-        let per_group = (call.output[1] / self.groups).max(1);
+        let groups = to_usize(&self.groups.at(call.binding)?)?;
+        let per_group = call.output[1].checked_div(groups).unwrap_or(1).max(1);
         let mut out = Vec::with_capacity(call.output_len());
         for index in indices(call.output) {
             // Where the taps that fall on the input lie in both operands.

@@ -54,6 +54,27 @@ pub(super) fn cached(
     Ok(attended.output)
 }
 
+/// The same of a layer with a convolution in scope `convolution`, which is given its last inputs `state`.
+pub(super) fn carried(
+    g: &mut Graph,
+    request: &Request,
+    (layer, convolution, state): (&Scope, &str, [Axis; 2]),
+    body: impl FnOnce(&mut Graph, Option<Var>) -> Result<Attended, NnError>,
+) -> Result<Var, Problem> {
+    let of = Cached::Inputs;
+    let axes = std::iter::once(Axis::from("b")).chain(state);
+    let past = match request.past {
+        true => Some(g.scope(convolution).input(&format!("past_{}", of.name()), axes)?),
+        false => None,
+    };
+    let attended = body(g, past)?;
+    if let (Some(past), Some(present)) = (past, attended.state) {
+        g.output(&format!("{}.{convolution}.present_{}", layer.path(), of.name()), present);
+        g.cache(of, past, present);
+    }
+    Ok(attended.output)
+}
+
 /// The scores of the tokens asked for.
 pub(super) fn logits(
     g: &mut Graph,

@@ -6,7 +6,7 @@ use opledger_ir::{Axis, Definition};
 use opledger_nn::{
     AttentionConfig, AttentionNames, ExpertGroups, FeedForwardConfig, FeedForwardNames,
     LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding, Routing,
-    SharedExpert,
+    SharedExpert, ShortConvolutionConfig,
 };
 
 use super::causal::{CausalHead, Kept, causal_heads};
@@ -17,7 +17,9 @@ use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::rotation::rotation;
 use super::stack::{CausalStack, Entering, Head, Kind};
-use super::variant::{ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant};
+use super::variant::{
+    Convolved, ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant,
+};
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -90,6 +92,10 @@ fn names(variant: &Variant, model: &str, layers: u64) -> Names {
     }
     if let Maps::GatedJoined = variant.maps {
         joined(&format!("{}.gate_up_proj", variant.feed_forward[0]), &["gate", "up"]);
+    }
+    for [own, file] in variant.renamed {
+        let layer = format!("{model}.layers.*");
+        names = names.rename(&format!("{layer}.{own}"), &format!("{layer}.{file}"));
     }
     for layer in (0..variant.layers_behind).map(|behind| layers + behind) {
         names = names.ignore_scope(&format!("{model}.layers.{layer}"));
@@ -235,6 +241,7 @@ impl Parts {
             bias: variant.mlp_bias,
             names: match variant.maps {
                 Maps::Gated => FeedForwardNames::gated("gate_proj", "down_proj", "up_proj"),
+                Maps::GatedBy([gate, down, up]) => FeedForwardNames::gated(gate, down, up),
                 Maps::GatedJoined => {
                     FeedForwardNames::gated("gate_up_proj.gate", "down_proj", "gate_up_proj.up")
                 }
@@ -261,7 +268,7 @@ impl Parts {
             ..
         }) = mixture
         else {
-            let hidden = keys.size(variant.feed_forward[1])?;
+            let hidden = variant.hidden.map_or_else(|| keys.size(variant.feed_forward[1]), Ok)?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
         };
@@ -320,14 +327,20 @@ impl Parts {
         };
         let qk_norm = attention.qk_norm.filter(|_| !attention.qk_norm_turned || rope.is_some());
         let temperature = kind.temperature.clone();
+        let convolution = kind.convolution.map(|Convolved { taps, bias }| ShortConvolutionConfig {
+            bias,
+            ..ShortConvolutionConfig::new(&c, taps)
+        });
+        let mixer = if convolution.is_some() { "conv" } else { "self_attn" };
         LayerConfig {
             attention: AttentionConfig { rope, qk_norm, temperature, ..attention },
             feed_forward: self.feed_forward.clone(),
             mixture,
+            convolution,
             norm: self.norm,
             residual: variant.residual,
             residual_scale: variant.residual_scale,
-            names: LayerNames::sandwich("self_attn", mlp, variant.norms),
+            names: LayerNames::sandwich(mixer, mlp, variant.norms),
             ..LayerConfig::new(c, h, 1)
         }
     }

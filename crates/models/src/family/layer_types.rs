@@ -9,6 +9,8 @@ use crate::config::{ConfigError, Keys};
 
 /// What `layer_types` calls a layer that sees all.
 pub(super) const FULL: &str = "full_attention";
+/// The key of the type of each layer.
+pub(super) const TYPES: &str = "layer_types";
 const WINDOW: &str = "sliding_attention";
 
 /// The key of the number of layers, and how many may be told apart by a rule.
@@ -34,21 +36,26 @@ pub(super) fn full_and_windows(
     rule: impl Fn(u64) -> usize,
     kinds: [KindOf; 2],
 ) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
-    let key = "layer_types";
-    let layers = match keys.get(key) {
+    let layers = match keys.get(TYPES) {
         None => kinds_of_layers(keys, rule)?,
-        Some(Value::Array(types)) if types.len() as u64 == keys.times(LAYERS)? => {
-            let kind = |of: &Value| [FULL, WINDOW].into_iter().position(|known| of == known);
-            let kinds: Option<Vec<usize>> = types.iter().map(kind).collect();
-            let supported = || format!("{FULL} and {WINDOW}");
-            kinds.ok_or_else(|| keys.unsupported(key, supported()))?
-        }
-        Some(Value::Array(_)) => {
-            return Err(keys.contradiction(key, LAYERS, "each layer is of one type"));
-        }
-        Some(_) => return Err(keys.unsupported(key, "a type for each layer")),
+        Some(_) => kinds_by_type(keys, [FULL, WINDOW])?,
     };
     Ok((kinds.into(), LayerOrder::kinds(SYMBOLS, layers)))
+}
+
+/// The kind of each layer by its type in `layer_types`, which is of two.
+pub(super) fn kinds_by_type(keys: &Keys<'_>, types: [&str; 2]) -> Result<Vec<usize>, ConfigError> {
+    match keys.get(TYPES) {
+        Some(Value::Array(given)) if given.len() as u64 == keys.times(LAYERS)? => {
+            let kind = |of: &Value| types.into_iter().position(|known| of == known);
+            let kinds: Option<Vec<usize>> = given.iter().map(kind).collect();
+            kinds.ok_or_else(|| keys.unsupported(TYPES, types.join(" and ")))
+        }
+        Some(Value::Array(_)) => {
+            Err(keys.contradiction(TYPES, LAYERS, "each layer is of one type"))
+        }
+        _ => Err(keys.unsupported(TYPES, "a type for each layer")),
+    }
 }
 
 /// Layers with experts, kind 0, behind so many without, kind 1: as many as a key says, or `default`.

@@ -111,6 +111,7 @@ fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder
         rotation: if *still { Rotation::None } else { Rotation::Read },
         dense: *dense,
         temperature: temperature.clone().filter(|_| *still),
+        convolution: None,
     });
     let kinds: Vec<KindOf> = kinds.collect();
     Ok(match &kinds[..] {

@@ -30,6 +30,7 @@ mod heads;
 mod image;
 mod latent;
 mod layer_types;
+mod lfm2;
 mod llama;
 mod llama4;
 mod mixtures;
@@ -120,6 +121,7 @@ const FAMILIES: &[Family] = &[
     family("gpt_oss", gpt_oss::build),
     family("gptj", gptj::build),
     family("granite", granite::build),
+    family("lfm2", lfm2::build),
     family("llama", llama::llama),
     family("llama4_text", llama4::text),
     Family { pair: true, ..family("marian", bart::marian) },

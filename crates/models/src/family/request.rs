@@ -6,7 +6,8 @@ use opledger_nn::LatentForm;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Earlier tokens come as keys and values: inputs `past_key` and `past_value` of each layer, `p`
-    /// tokens long, and results `present_key` and `present_value`. Of an encoder and a decoder it is the
+    /// tokens long, and results `present_key` and `present_value`; of a layer that convolves its last
+    /// inputs, `past_input` and `present_input`. Of an encoder and a decoder it is the
     /// decoder alone, each layer of which is given the keys and values of the source, `cross_key` and
     /// `cross_value`.
     pub past: bool,

@@ -9,8 +9,8 @@ use opledger_nn::{
 };
 
 use super::causal::{
-    CausalHead, Kept, cached, causal_masks, causal_sizes, first_position, logits, text_classes,
-    token_classes,
+    CausalHead, Kept, cached, carried, causal_masks, causal_sizes, first_position, logits,
+    text_classes, token_classes,
 };
 use super::heads::answer;
 use super::pattern::LayerOrder;
@@ -132,9 +132,16 @@ impl CausalStack<'_> {
             false => None,
         };
         let x = layers.forward(m, x, |g, run, x| {
-            let attention = &*kinds[run.kind].layer.names.self_attn;
+            let layer = &kinds[run.kind].layer;
+            let attention = &*layer.names.self_attn;
+            let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
+            if let Some(convolution) = &layer.convolution {
+                let state = [Axis::new("n", convolution.reach() as u64), Axis::new("c", &c)];
+                return carried(g, request, (&run.scope, attention, state), |g, state| {
+                    run.layer.forward_with(g, x, Attend { mask, state, ..Attend::default() })
+                });
+            }
             cached(g, request, (&run.scope, attention, kept), |g, past| {
-                let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
                 run.layer.forward_with(
                     g,
                     x,

@@ -34,6 +34,8 @@ pub(super) struct Variant {
     pub(super) maps: Maps,
     /// Its scope, and the key of its hidden width.
     pub(super) feed_forward: [&'static str; 2],
+    /// That width, where the family works it out of several keys.
+    pub(super) hidden: Option<u64>,
     /// The key of the function in it, if any key decides, and the function where none does.
     pub(super) activation: (Option<&'static str>, Activation),
     /// The norms.
@@ -50,6 +52,8 @@ pub(super) struct Variant {
     pub(super) last_norm: &'static str,
     /// Norms of queries and keys.
     pub(super) qk_norm: Option<QkNorm>,
+    /// What files call parameters of a layer: the name in the graph and that of files.
+    pub(super) renamed: &'static [[&'static str; 2]],
     /// A latent that keys and values are made from.
     pub(super) latent: Option<Latent>,
     /// Key and value heads where no key says: as many as query heads when `None`.
@@ -98,6 +102,7 @@ impl Default for Variant {
             projections: Projections::Apart("o_proj"),
             maps: Maps::Gated,
             feed_forward: ["mlp", "intermediate_size"],
+            hidden: None,
             activation: (Some("hidden_act"), Activation::Silu),
             norm: NormConfig::rms(),
             epsilon: ("rms_norm_eps", 1e-6),
@@ -106,6 +111,7 @@ impl Default for Variant {
             norms: ["input_layernorm", "post_attention_layernorm", "", ""],
             last_norm: "norm",
             qk_norm: None,
+            renamed: &[],
             latent: None,
             kv_heads: None,
             head_dim: None,
@@ -137,6 +143,17 @@ pub(super) struct KindOf {
     pub(super) dense: bool,
     /// By what queries are multiplied where they stand far from the first token.
     pub(super) temperature: Option<Temperature>,
+    /// A gated short convolution in the place of attention.
+    pub(super) convolution: Option<Convolved>,
+}
+
+/// A gated short convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Convolved {
+    /// How many tokens a result is made of.
+    pub(super) taps: usize,
+    /// Whether maps and convolution have biases.
+    pub(super) bias: bool,
 }
 
 impl KindOf {
@@ -198,6 +215,8 @@ pub(super) enum Projections {
 pub(super) enum Maps {
     /// `gate_proj`, `up_proj` that it gates, `down_proj`.
     Gated,
+    /// The gate, the map to the result, and what is gated, by these names.
+    GatedBy([&'static str; 3]),
     /// `gate_up_proj`, the gate and what it gates one after another, and `down_proj`.
     GatedJoined,
     /// Two, without a gate.

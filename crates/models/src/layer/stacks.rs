@@ -21,6 +21,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         attention: config(s)?,
         feed_forward: feed_forward(s)?,
         latent: None,
+        convolution: None,
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
         residual: residual(s)?,

@@ -183,6 +183,9 @@ pub struct Attend {
     /// The table by which queries and keys turn, recorded by [`RotaryEmbedding::angles`] for the axis of
     /// the queries' tokens; without it a layer that turns them records its own.
     pub angles: Option<Var>,
+    /// What a convolution in the place of attention was given of earlier tokens
+    /// ([`ShortConvolution`](crate::ShortConvolution)).
+    pub state: Option<Var>,
 }
 
 impl From<Mask> for Attend {
@@ -200,6 +203,8 @@ pub struct Attended {
     pub weights: Option<Var>,
     /// Keys and values of earlier tokens and of this call, where earlier ones were given.
     pub present: Option<(Var, Var)>,
+    /// What a convolution was given of the last tokens, where it went on from earlier ones.
+    pub state: Option<Var>,
 }
 
 /// Multi-head attention. Parameters `q_proj.weight [h, e, c]`, `k_proj.weight` and `v_proj.weight
