@@ -274,3 +274,19 @@ fn first_difference(a: &Value<f32>, b: &Value<f32>) -> Option<usize> {
         (Value::Real(_), Value::Index(_)) | (Value::Index(_), Value::Real(_)) => Some(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::off;
+
+    #[test]
+    fn what_is_no_number_is_far_from_every_number() {
+        let (nan, infinite) = (f64::NAN, f64::INFINITY);
+        assert_eq!(off(1.5, 1.0), Some(0.5));
+        assert_eq!(off(infinite, infinite), Some(0.0));
+        assert_eq!(off(infinite, -infinite), Some(infinite));
+        assert_eq!(off(nan, nan), Some(0.0));
+        assert_eq!(off(nan, 1.0), None);
+        assert_eq!(off(1.0, nan), None);
+    }
+}

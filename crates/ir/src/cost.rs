@@ -184,3 +184,28 @@ impl Cost {
 pub(crate) fn dot(times: &Poly, terms: &Poly) -> Counts<Poly> {
     Counts::zero().with(Class::Mul, times * terms).with(Class::Add, times * (terms - &Poly::one()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_equal_where_each_has_the_same_counts() {
+        let of = |parts: &[(Part, u64)]| {
+            let mut counts = PartCounts::free();
+            for (part, n) in parts {
+                counts.add(*part, &Counts::zero().with(Class::Add, *n));
+            }
+            counts
+        };
+        let (scores, bias) = (Part::Scores, Part::Bias);
+        let both = of(&[(scores, 1), (bias, 2)]);
+        assert_eq!(both, of(&[(bias, 2), (scores, 1)]));
+        assert_eq!(both, of(&[(bias, 2), (scores, 0), (scores, 1)]));
+        for other in
+            [&[(scores, 1)][..], &[(scores, 2), (bias, 1)], &[(scores, 1), (Part::Scale, 2)]]
+        {
+            assert_ne!(both, of(other));
+        }
+    }
+}

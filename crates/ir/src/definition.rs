@@ -181,7 +181,7 @@ impl Definition {
     }
 
     /// Adds what follows; returns whether any of it is new.
-    fn set<const N: usize>(
+    pub(crate) fn set<const N: usize>(
         &self,
         binding: &mut Binding,
         follows: [(&Symbol, Integer); N],

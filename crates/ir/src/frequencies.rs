@@ -189,6 +189,26 @@ mod tests {
         check(scaling, 5e5, &expected);
     }
 
+    #[test]
+    fn what_yarn_lacks_is_said() {
+        let yarn = |factor, beta_fast, beta_slow| {
+            let scaling = RopeScaling::Yarn {
+                factor,
+                beta_fast,
+                beta_slow,
+                original_max_position_embeddings: 4096,
+                truncate: true,
+                attention_factor: 1.0,
+            };
+            scaling.problem().is_some()
+        };
+        assert!(!yarn(4.0, 32.0, 1.0));
+        assert!(!yarn(4.0, 2.0, 2.0));
+        assert!(yarn(4.0, 1.0, 32.0));
+        assert!(yarn(0.0, 32.0, 1.0));
+        assert!(yarn(4.0, f64::INFINITY, 1.0));
+    }
+
     /// Nothing is mixed where the two are one number.
     #[test]
     fn llama3_without_a_middle_keeps_or_divides() {

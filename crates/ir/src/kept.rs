@@ -172,7 +172,8 @@ impl Definition {
             Ok(None) | Err(OpError::Eval(_)) => return Ok(false),
             Err(error) => return Err(refused(error.to_string())),
         };
-        self.measure(&tensor, binding).map_err(|error| refused(error.to_string()))?;
-        Ok(true)
+        let left = self.measured(&tensor, binding).map_err(|error| refused(error.to_string()))?;
+        let Some((left_pairs, left_rows)) = left else { return Ok(false) };
+        self.set(binding, [(pairs, left_pairs.into()), (rows, left_rows.into())])
     }
 }

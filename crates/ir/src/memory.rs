@@ -186,6 +186,8 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::Concat;
+    use crate::{Axis, GraphError};
 
     #[test]
     fn a_value_takes_memory_until_its_last_use_and_a_view_takes_none() {
@@ -204,5 +206,26 @@ mod tests {
         g.output("a", a);
         assert_eq!(g.footprint(&at, 8).unwrap().live, 240.into());
         assert!(g.footprint(&Binding::new(), 4).is_err());
+    }
+
+    /// Results of every layer stay, but for caches that grow in place where a step goes on from them.
+    #[test]
+    fn what_a_layer_gives_stays_and_a_cache_that_grows_is_its_own() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["n"]).unwrap();
+        let layers = g.repeated("layers", "l");
+        let y = g.repeat(&layers, x, |g, x| {
+            let past = g.input("past", [Axis::new("n", "p")])?;
+            let all = g.record("", Concat { axis: "n".into(), grows: true }, &[past, x])?;
+            let twice = g.mul("twice", x, x)?;
+            g.output("all", all);
+            g.output("twice", twice);
+            Ok::<_, GraphError>(twice)
+        });
+        g.output("y", y.unwrap());
+        let at = Binding::from_iter([("n", 10), ("p", 90), ("l", 3)]);
+        // Of three layers one is alive, with all 100 tokens of its cache and the 10 of its product.
+        assert_eq!(g.footprint(&at, 4).unwrap().kept, (2 * 4 * (100 + 10)).into());
+        assert_eq!(g.step_footprint(&at, 4).unwrap().kept, (2 * 4 * 10).into());
     }
 }

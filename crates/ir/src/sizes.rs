@@ -169,7 +169,7 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use crate::ops::Rearrange;
+    use crate::ops::{Rearrange, Source};
     use crate::{Axis, Definition, Graph, Mask};
     use opledger_dims::Binding;
 
@@ -208,6 +208,39 @@ mod tests {
         assert_eq!(g.symbols().into_iter().collect::<Vec<_>>(), ["n".into()]);
         let sizes = g.complete(&Binding::new().with("n", 9)).unwrap();
         assert_eq!(sizes.get(&"quarter".into()), Some(&3.into()));
+    }
+
+    /// In whatever order definitions stand.
+    #[test]
+    fn what_follows_from_a_later_definition_follows() {
+        let mut g = Graph::new();
+        let half = g.ceil_div("half", &"c".into(), &2.into());
+        g.define(Definition::Product { whole: "c".into(), factors: ["h".into(), "e".into()] });
+        g.input("x", [Axis::new("m", half)]).unwrap();
+        let sizes = g.complete(&Binding::from_iter([("h", 3), ("e", 3)])).unwrap();
+        assert_eq!(sizes.get(&"half".into()), Some(&5.into()));
+    }
+
+    /// Of a mask that follows from positions, whichever of its two counts is given.
+    #[test]
+    fn one_given_count_of_a_mask_leaves_the_other_to_be_looked_up() {
+        let mut g = Graph::new();
+        let axes = vec![Axis::new("b", 2), Axis::new("m", 3)];
+        let keep = Source::Known { axes, values: [1, 0, 1, 0, 0, 0].into() };
+        let keep = g.record("keep", keep, &[]).unwrap();
+        let entries = [Axis::new("b", 2), "h".into(), "n".into(), Axis::new("m", 3)];
+        g.masking(&Mask::none().keeping(keep), &entries);
+        let [pairs, rows] = [2 * 5, 5].map(opledger_dims::Integer::from);
+        let Some(Definition::Kept { pairs: p, rows: r, .. }) = g.definitions().first() else {
+            panic!("no mask")
+        };
+        let sizes = Binding::new().with("n", 5);
+        for (given, count) in [(p, &pairs), (r, &rows)] {
+            let found = g.complete(&sizes.clone().with(given, count.clone())).unwrap();
+            assert_eq!((found.get(p), found.get(r)), (Some(&pairs), Some(&rows)));
+            let error = g.complete(&sizes.clone().with(given, 7)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{given} = 7, but it is {count}")), "{error}");
+        }
     }
 
     #[test]
@@ -272,7 +305,7 @@ mod tests {
 
     #[test]
     fn sums_over_nothing_are_refused_and_negative_sizes_too() {
-        use crate::ops::{Norm, Reduce, Source};
+        use crate::ops::{Norm, Reduce};
         let empty = |record: &dyn Fn(&mut Graph, crate::Var)| {
             let mut g = Graph::new();
             let x = g.input("x", ["b", "n", "h", "e"]).unwrap();
@@ -304,6 +337,10 @@ mod tests {
             g.reduce(x, Reduce::Sum("h".into())).unwrap();
         };
         assert_eq!(empty(&reduce), [false, false, true, false]);
+        let cumulative = |g: &mut Graph, x| {
+            g.cumulative(x, "n").unwrap();
+        };
+        assert_eq!(empty(&cumulative), [false, true, false, false]);
         let attention = |g: &mut Graph, x| {
             g.attention((x, x, x), Mask::none(), None, None).unwrap();
         };

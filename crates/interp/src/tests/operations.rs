@@ -291,3 +291,22 @@ fn operations_on_two_numbers_and_choices() {
         assert_proved(&g, &Binding::from_iter([("b", b), ("n", n), ("c", c)]));
     }
 }
+
+/// Rows between which sums lie are copied into matrices, one after the other for each item.
+#[test]
+fn products_of_matrices_that_are_copied() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["k", "a", "d", "f"]).unwrap();
+    let y = g.input("y", ["k", "g", "d"]).unwrap();
+    for (name, text) in
+        [("left", "k a d f, k g d -> k a f g"), ("right", "k g d, k a d f -> k g a f")]
+    {
+        let (left, right) = if name == "left" { (x, y) } else { (y, x) };
+        let z = g.einsum(text, left, right).unwrap();
+        g.output(name, z);
+    }
+    for (a, d, f, k) in [(2, 3, 5, 4), (7, 1, 2, 3), (1, 2, 3, 1)] {
+        let sizes = Binding::from_iter([("a", a), ("d", d), ("f", f), ("k", k), ("g", 3)]);
+        assert_proved(&g, &sizes);
+    }
+}

@@ -116,3 +116,39 @@ impl Graph {
         self.sizes_by_role().get(&role)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Concat;
+    use crate::{Axis, Mask};
+    use opledger_dims::Binding;
+
+    /// Elements that are held of a cache of `p` tokens, of width 3, read under a mask.
+    fn held(mask: impl Fn() -> Mask, p: u64) -> u64 {
+        let mut g = Graph::new();
+        g.size_role(SizeRole::Past, "p");
+        let axes = |tokens: Axis| [Axis::new("b", 1), tokens, Axis::new("h", 1), Axis::new("e", 3)];
+        let q = g.input("q", axes("n".into())).unwrap();
+        let past = g.input("past", axes(Axis::new("m", "p"))).unwrap();
+        let new = g.input("new", axes(Axis::new("m", "n"))).unwrap();
+        let grows = Concat { axis: "m".into(), grows: true };
+        let all = g.record("", grows, &[past, new]).unwrap();
+        let mask = Mask { offset: Some("p".into()), ..mask() };
+        g.attention((q, all, all), mask, None, None).unwrap();
+        g.cache(Cached::Keys, past, all);
+        let sizes = g.complete(&Binding::from_iter([("n", 1), ("p", p)])).unwrap();
+        g.caches()[0].held.at(&sizes).unwrap().try_into().unwrap()
+    }
+
+    #[test]
+    fn what_is_held_of_a_cache_is_what_can_be_seen_again() {
+        for p in 0..13 {
+            assert_eq!(held(Mask::causal, p), 3 * p, "all {p}");
+            assert_eq!(held(|| Mask::sliding(5), p), 3 * p.min(5), "window, {p}");
+            // Whole chunks before the last token are never seen again.
+            let last = if p == 0 { 0 } else { (p - 1) % 5 + 1 };
+            assert_eq!(held(|| Mask::chunked(5), p), 3 * last, "chunk, {p}");
+        }
+    }
+}

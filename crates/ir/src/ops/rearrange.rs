@@ -376,6 +376,26 @@ mod tests {
     }
 
     #[test]
+    fn axes_that_stay_run_along() {
+        let along = |how: Rearrange| {
+            let mut g = Graph::new();
+            let x = g.input("x", ["i", "j", "k"]).unwrap();
+            let y = g.rearrange(x, how.clone()).unwrap();
+            how.axis_map(&[g.shape(x)], g.shape(y)).of(0).to_vec()
+        };
+        let (i, j, k) = (Symbol::new("i"), Symbol::new("j"), Symbol::new("k"));
+        let merge = Rearrange::Merge { axes: vec![i.clone(), j.clone()], into: "m".into() };
+        assert_eq!(along(merge), [None, None, Some(1)]);
+        let into = vec![Axis::new("p", "j"), Axis::new("q", 1)];
+        assert_eq!(along(Rearrange::Split { axis: j.clone(), into }), [Some(0), None, Some(3)]);
+        let rename = Rearrange::Rename { from: j.clone(), to: "m".into() };
+        assert_eq!(along(rename), [Some(0), Some(1), Some(2)]);
+        let order = vec![k, i, j.clone()];
+        assert_eq!(along(Rearrange::Permute { order }), [Some(1), Some(2), Some(0)]);
+        assert_eq!(along(Rearrange::Pad { axis: j, to: "m".into() }), [Some(0), None, Some(2)]);
+    }
+
+    #[test]
     fn what_lies_inside_an_axis_moves_with_it() {
         let run = |size: i64, how: Rearrange| {
             let mut g = Graph::new();
