@@ -275,6 +275,9 @@ def save(case, model, folder):
     model = copy.deepcopy(model).to(getattr(torch, case.dtype))
     model.save_pretrained(folder, **({"max_shard_size": case.shards} if case.shards else {}))
     (folder / "generation_config.json").unlink(missing_ok=True)
+    if case.said:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | case.said, indent=2) + "\n")
     if case.published:
         published_config(folder / "config.json")
         weights = folder / "model.safetensors"

@@ -21,6 +21,8 @@ class Case:
     shards: str | None = None
     # How the tensors of the first published checkpoints of the family differ from what is saved today.
     published: object = None
+    # What the configuration says against the model.
+    said: dict = dataclasses.field(default_factory=dict)
     # Whether texts end with the token that ends one, which no other of theirs is.
     ended: bool = False
     # How many images beside the texts.
@@ -176,6 +178,8 @@ LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
 YARN_OF_ALL = YARN | dict(mscale=0.7, mscale_all_dim=0.4, truncate=False, original_max_position_embeddings=48)
 TIED = dict(tie_word_embeddings=True)
+LONGROPE = LLAMA | dict(hidden_size=32, num_attention_heads=4, rope_parameters=dict(rope_type="longrope",
+    rope_theta=500.0, short_factor=[1.0, 1.25, 1.5, 2.0], long_factor=[1.5, 2.5, 6.0, 9.5]))
 PART = dict(vocab_size=61, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=6,
             num_key_value_heads=2, head_dim=8, max_position_embeddings=64, pad_token_id=0)
 CLIP_TEXT = dict(
@@ -393,6 +397,9 @@ CASES = [
          dtype="bfloat16", published=unchanged),
     Case("llama_tied_scaled", "LlamaForCausalLM", LLAMA | TIED | dict(head_dim=10, rope_parameters=LLAMA3), (11, 6),
          published=unchanged),
+    Case("llama_dynamic", "LlamaForCausalLM", LLAMA | TIED | dict(max_position_embeddings=6, rope_parameters=dict(
+         rope_type="dynamic", rope_theta=500.0, factor=4.0)), (9, 7), published=unchanged),
+    Case("llama_another_head", "LlamaForCausalLM", LLAMA, said=TIED),
     Case("llama_bias", "LlamaForCausalLM", LLAMA | dict(attention_bias=True, mlp_bias=True, num_key_value_heads=3),
          dtype="bfloat16"),
     Case("llama_classes", "LlamaForSequenceClassification", LLAMA | dict(num_labels=3), (6, 6), masked=False),
@@ -491,6 +498,9 @@ CASES = [
     Case("phi_grouped", "PhiForCausalLM", LLAMA | dict(hidden_size=32, num_attention_heads=4, hidden_act="relu"),
          dtype="float16"),
     Case("phi3_window", "Phi3ForCausalLM", LLAMA | dict(sliding_window=4, num_key_value_heads=3), (9, 7)),
+    Case("phi3_beyond", "Phi3ForCausalLM", LONGROPE | dict(original_max_position_embeddings=6), (9, 7)),
+    Case("phi3_within", "Phi3ForCausalLM", LONGROPE | TIED | dict(original_max_position_embeddings=32), (8, 5),
+         dtype="bfloat16"),
     Case("phi3_partial", "Phi3ForCausalLM", LLAMA | TIED | dict(hidden_size=32, num_attention_heads=4,
          num_key_value_heads=2, rope_parameters=PARTIAL | dict(partial_rotary_factor=0.75)), (6, 8)),
     Case("starcoder2_window", "Starcoder2ForCausalLM", LLAMA | TIED | dict(sliding_window=3), (8, 5)),

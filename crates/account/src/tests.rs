@@ -1,6 +1,7 @@
 //! Questions that have no answer, and answers that need care.
 
 use opledger_dims::{Binding, Quantity};
+use opledger_ir::Elem;
 use opledger_models::{Logits, Request};
 use opledger_report::{FittedBy, Intake};
 
@@ -97,16 +98,20 @@ fn a_pair_generates_by_its_encoder_and_steps_of_its_decoder() {
 #[test]
 fn what_limits_the_tokens_that_fit_is_said() {
     let model = Model::open("gpt2").unwrap();
-    let by = |bytes: u64| {
-        let (bytes, elem) = (bytes.into(), opledger_ir::Elem::F32);
+    let in_type = |bytes: u64, elem| {
+        let bytes = bytes.into();
         let budget = MemoryBudget { bytes, weights: None, elem, cache: elem };
         let sizes = Binding::new();
         model.fitting(&budget, &1.into(), Intake::OneByOne, &sizes).unwrap()
     };
+    let by = |bytes: u64| in_type(bytes, Elem::F32);
     let (all, some) = (by(1 << 40), by(510_000_000));
     assert_eq!((all.tokens, all.by), (1024.into(), FittedBy::Positions("n_positions")));
     assert!(some.tokens < 1024.into() && some.tokens > 0.into(), "{}", some.tokens);
     assert_eq!(some.by, FittedBy::Memory);
+    let narrow = in_type(1 << 40, Elem::Bf16);
+    assert_eq!(&narrow.activations * 2, all.activations);
+    assert_eq!(narrow.weights * 2, all.weights);
 }
 
 /// Of 48 layers, 36 hold keys and values of the chunk of 8,192 tokens that the last of them stands in.
@@ -126,7 +131,7 @@ fn a_cache_of_chunks_holds_the_chunk_of_the_last_token() {
 fn tokens_fit_where_all_fewer_do() {
     let model = Model::open("llama-4-scout-17b-16e").unwrap();
     let fitting = |bytes: u64| {
-        let (weights, elem) = (Some(0.into()), opledger_ir::Elem::Bf16);
+        let (weights, elem) = (Some(0.into()), Elem::Bf16);
         let budget = MemoryBudget { bytes: bytes.into(), weights, elem, cache: elem };
         model.fitting(&budget, &1.into(), Intake::OneByOne, &Binding::new()).unwrap()
     };
@@ -164,6 +169,8 @@ fn what_has_no_answer_says_why() {
     assert!(matches!(given, Err(AccountError::GivenPast { .. })));
     let sized = layer.at([("b", 1), ("n", 1)]).unwrap();
     assert!(matches!(sized.explain("all", "macs"), Err(AccountError::TwoConventions)));
+    assert!(matches!(sized.explain("thop", "thop"), Err(AccountError::OneConvention { .. })));
+    assert!(sized.explain("thop", "fvcore").is_ok());
     assert!(sized.convention("fvcor").is_err());
 }
 
@@ -198,4 +205,90 @@ fn the_calls_of_a_program_are_not_chosen() {
     let of = |name: &str| all.conventions.iter().find(|one| one.name.starts_with(name)).unwrap();
     assert_eq!(of("macs").total, sized.macs().unwrap());
     assert_eq!(of("torch-flop-counter").total, counter.total("torch-flop-counter").unwrap());
+}
+
+/// Of windows it is their tokens, of others all.
+#[test]
+fn what_is_read_of_a_cache_is_what_it_holds() {
+    let read = |name: &str, past: u64| {
+        let sizes = Binding::from_iter([("n", 1), ("p", past), ("b", 1)]);
+        let options = ProgramOptions::default();
+        let model = Model::open_at(name, Request::default(), &sizes, &options).unwrap();
+        let sized = model.counted_at(&sizes).unwrap();
+        sized.traffic(Elem::Bf16, Elem::Bf16).unwrap().cache_read
+    };
+    // 2 · 32 layers · 8 heads · 128 wide · 2 bytes a token.
+    assert_eq!(read("mistral-7b", 8191), Some((131_072 * 4096).into()));
+    assert_eq!(read("mistral-7b", 99), Some((131_072 * 100).into()));
+    assert_eq!(read("llama-3.1-8b", 8191), Some((131_072 * 8192).into()));
+}
+
+/// A folder of its own for a test.
+fn folder(name: &str) -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("opledger-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// By hand: two layers of matrices of 256 × 256 (twice), 128 × 256 (twice) and 512 × 256 (three), of which a
+/// block of 128 × 128 has a scale of 4 bytes; words, head and norms have 2 bytes an element.
+#[test]
+fn quantised_weights_are_their_elements_and_scales() {
+    let folder = folder("quantised");
+    let config = folder.join("config.json");
+    let text = r#"{"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "hidden_size": 256,
+        "intermediate_size": 512, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 128,
+        "num_hidden_layers": 2, "vocab_size": 300, "dtype": "bfloat16", "quantization_config":
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}}"#;
+    std::fs::write(&config, text).unwrap();
+    let weights = Model::open(config.to_str().unwrap()).unwrap().quantised_weights().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    let (weights, elements) = (weights.unwrap(), 2 * (2 * 65_536 + 2 * 32_768 + 3 * 131_072));
+    let scales = 2 * (2 * 4 + 2 * 2 + 3 * 8) * 4;
+    let others = 2 * (2 * 300 * 256 + 2 * (2 * 256 + 2 * 128) + 256);
+    assert_eq!(weights.elements, elements.into());
+    assert_eq!(weights.matrices, (elements + scales).into());
+    assert_eq!(weights.others, others.into());
+    assert_eq!(weights.bytes(), (elements + scales + others).into());
+}
+
+#[test]
+fn stored_weights_are_those_of_all_tensors() {
+    let folder = "../../tests/golden/models/llama_untied";
+    let model = Model::open(folder).unwrap();
+    let stored = model.stored_weights();
+    let [kind] = &stored[..] else { panic!("{stored:?}") };
+    // Two layers of nine tensors; words, head and the last norm.
+    assert_eq!((kind.name, kind.tensors), ("F32", 2 * 9 + 3));
+    assert_eq!(model.parameters().as_integer(), Some(kind.elements.clone()));
+    assert_eq!(kind.bytes, &kind.elements * 4);
+}
+
+/// A folder of `..` and one of no organisation are there, and are no models of the cache.
+#[test]
+fn a_name_in_the_cache_is_an_organisation_and_a_model() {
+    let cache = folder("hub");
+    for name in ["models--org--one", "models--..--one", "models----one", "models--org--.."] {
+        let (refs, commit) = (cache.join(name).join("refs"), cache.join(name).join("snapshots/c0"));
+        std::fs::create_dir_all(&refs).unwrap();
+        std::fs::create_dir_all(&commit).unwrap();
+        std::fs::write(refs.join("main"), "c0\n").unwrap();
+        std::fs::write(commit.join("config.json"), "{}").unwrap();
+    }
+    let found = |name: &str| crate::hub::snapshot(&cache, name).is_some();
+    let names = ["org/one", "../one", "/one", "org/..", "org/", "org/a/b", "none", "org/two"];
+    let of_names = names.map(found);
+    std::fs::remove_dir_all(&cache).unwrap();
+    assert_eq!(of_names, [true, false, false, false, false, false, false, false]);
+}
+
+/// A program has 64 positions, and was made for fewer tokens.
+#[test]
+fn positions_of_a_program_bound_its_tokens() {
+    let model = Model::open("../torch/tests/archives/gpt2.pt2").unwrap();
+    let at = |n: u64| model.at([("b", 1), ("n", n)]).map(drop);
+    assert!(matches!(at(65), Err(AccountError::Rows { .. })), "{:?}", at(65));
+    assert!(matches!(at(66), Err(AccountError::Rows { .. })), "{:?}", at(66));
+    assert!(!matches!(at(64), Err(AccountError::Rows { .. })), "{:?}", at(64));
+    assert!(at(60).is_ok(), "{:?}", at(60));
 }

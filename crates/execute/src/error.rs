@@ -34,6 +34,21 @@ pub enum ExecuteError {
         /// The positions of the model.
         limit: opledger_models::PositionLimit,
     },
+    /// Tokens beyond those up to which heads turn alike.
+    #[error(
+        "{prompt} + {new} tokens: beyond {alike} heads turn otherwise (longrope), and keys that are in the \
+         cache do not; ask for at most {room} new tokens, or give a longer prompt"
+    )]
+    OtherTurns {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens that were to be added.
+        new: usize,
+        /// Up to how many heads turn alike.
+        alike: usize,
+        /// How many can be added.
+        room: usize,
+    },
     /// Weights of a GGUF file, which are counted and not executed.
     #[error(
         "`{}` is counted, not run: its weights are not read; run the model from its config.json and \

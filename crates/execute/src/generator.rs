@@ -2,7 +2,8 @@
 
 use opledger_account::Model;
 use opledger_interp::{Fast, Feeds, Quiet, Run, RunError, Session};
-use opledger_ir::{Graph, SizeRole, Value};
+use opledger_ir::ops::RopeScaling;
+use opledger_ir::{Graph, Node, Op, SizeRole, Value};
 use opledger_models::{GenerationSettings, LatentForm, Logits, Request};
 
 use crate::settings::settings;
@@ -247,14 +248,28 @@ impl Generator {
         Generator { settings, ..self }
     }
 
-    /// Refuses to add so many tokens to a prompt when the model has not the positions.
+    /// Refuses to add so many tokens to a prompt when the model has not the positions, or when heads turn
+    /// otherwise beyond some of them, which keys in the cache would not do.
     ///
     /// # Errors
-    /// [`ExecuteError::Positions`], with how many fit.
+    /// [`ExecuteError::Positions`] and [`ExecuteError::OtherTurns`], with how many fit.
     pub fn check_room(&self, prompt: usize, new: usize) -> Result<(), ExecuteError> {
-        let Some(limit) = &self.model.recorded().positions else { return Ok(()) };
         // The last new token takes no position, since nothing is computed from it.
         let used = prompt.saturating_add(new).saturating_sub(1);
+        let turns = |node: &Node| {
+            let Op::RotaryAngles(angles) = &node.op else { return None };
+            let RopeScaling::LongRope { original_max_position_embeddings: alike, .. } =
+                &angles.scaling
+            else {
+                return None;
+            };
+            Some(*alike)
+        };
+        let alike = self.model.graph().nodes().iter().find_map(turns);
+        if let Some(alike) = alike.filter(|alike| prompt <= *alike && *alike < used) {
+            return Err(ExecuteError::OtherTurns { prompt, new, alike, room: alike + 1 - prompt });
+        }
+        let Some(limit) = &self.model.recorded().positions else { return Ok(()) };
         if limit.computed || used as u64 <= limit.tokens {
             return Ok(());
         }

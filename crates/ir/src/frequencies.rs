@@ -2,10 +2,11 @@
 //! those of training. They depend on constants only, so finding them counts nothing.
 
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
 /// How the frequencies of a rotation are scaled. Names and formulas are those of the configurations
 /// of published models (`rope_scaling` of the library transformers).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum RopeScaling {
     /// As they are.
     #[default]
@@ -45,6 +46,26 @@ pub enum RopeScaling {
         /// Whether the pairs between which both are mixed are rounded to whole ones.
         truncate: bool,
     },
+    /// As they are while all tokens so far, n of them, fit the original context o; beyond, of the base
+    /// θ·(`factor`·n/o − `factor` + 1)^(r/(r − 2)) for r elements that turn.
+    Dynamic {
+        /// How many times longer the context is.
+        factor: f64,
+        /// Tokens of the original context.
+        original_max_position_embeddings: usize,
+    },
+    /// LongRoPE (Ding et al. 2024): each frequency divided by a number of its own, another one where all
+    /// tokens so far are more than the original context.
+    LongRope {
+        /// What frequencies are divided by in the original context.
+        short_factor: Arc<[f64]>,
+        /// What they are divided by beyond.
+        long_factor: Arc<[f64]>,
+        /// Tokens of the original context.
+        original_max_position_embeddings: usize,
+        /// What sines and cosines are multiplied by.
+        attention_factor: f64,
+    },
 }
 
 /// The angle per position of pair `pair` among `width` elements: θ^(−2·pair/width).
@@ -53,28 +74,56 @@ pub fn inverse_frequency(theta: f64, pair: usize, width: usize) -> f64 {
 }
 
 impl RopeScaling {
-    /// The angle per position of every pair among `width` elements.
-    pub fn frequencies(&self, theta: f64, width: usize) -> Vec<f64> {
-        (0..width / 2)
-            .map(|pair| self.scaled(inverse_frequency(theta, pair, width), pair, theta, width))
-            .collect()
+    /// The angle per position of every pair among `width` elements, where there are `tokens` so far, those
+    /// before this run included.
+    pub fn frequencies(&self, theta: f64, width: usize, tokens: usize) -> Vec<f64> {
+        let theta = match self {
+            RopeScaling::Dynamic { factor, original_max_position_embeddings: context }
+                if tokens > *context =>
+            {
+                let longer = factor * tokens as f64 / *context as f64 - (factor - 1.0);
+                theta * longer.powf(width as f64 / (width as f64 - 2.0))
+            }
+            RopeScaling::Dynamic { .. }
+            | RopeScaling::None
+            | RopeScaling::Linear { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::Yarn { .. }
+            | RopeScaling::LongRope { .. } => theta,
+        };
+        let each =
+            |pair| self.scaled(inverse_frequency(theta, pair, width), pair, theta, [width, tokens]);
+        (0..width / 2).map(each).collect()
     }
 
     /// What sines and cosines are multiplied by; `None` when they are not.
     pub fn attention_factor(&self) -> Option<f64> {
         match self {
-            RopeScaling::Yarn { attention_factor, .. } if *attention_factor != 1.0 => {
-                Some(*attention_factor)
+            RopeScaling::Yarn { attention_factor, .. }
+            | RopeScaling::LongRope { attention_factor, .. } => {
+                Some(*attention_factor).filter(|factor| *factor != 1.0)
             }
-            _ => None,
+            RopeScaling::None
+            | RopeScaling::Linear { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::Dynamic { .. } => None,
         }
     }
 
-    fn scaled(&self, frequency: f64, pair: usize, theta: f64, width: usize) -> f64 {
+    fn scaled(&self, frequency: f64, pair: usize, theta: f64, [width, tokens]: [usize; 2]) -> f64 {
         let mixed = |factor: f64, kept: f64| frequency / factor * (1.0 - kept) + frequency * kept;
         match *self {
-            RopeScaling::None => frequency,
+            RopeScaling::None | RopeScaling::Dynamic { .. } => frequency,
             RopeScaling::Linear { factor } => frequency / factor,
+            RopeScaling::LongRope {
+                ref short_factor,
+                ref long_factor,
+                original_max_position_embeddings: context,
+                ..
+            } => {
+                let factors = if tokens > context { long_factor } else { short_factor };
+                frequency / factors.get(pair).copied().unwrap_or(1.0)
+            }
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -119,7 +168,9 @@ impl RopeScaling {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let positive = |numbers: &[f64]| numbers.iter().all(|x| *x > 0.0 && x.is_finite());
         match *self {
-            RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. }
+            RopeScaling::Linear { factor }
+            | RopeScaling::Llama3 { factor, .. }
+            | RopeScaling::Dynamic { factor, .. }
                 if !positive(&[factor]) =>
             {
                 Some("the factor of a rope scaling must be a positive number")
@@ -137,7 +188,44 @@ impl RopeScaling {
                     "yarn needs positive factor and attention_factor, and 0 < beta_slow <= beta_fast",
                 )
             }
-            _ => None,
+            RopeScaling::Dynamic { factor, original_max_position_embeddings: context }
+                if factor < 1.0 || context == 0 =>
+            {
+                Some("a dynamic scaling needs a factor of at least 1 and an original context")
+            }
+            RopeScaling::LongRope {
+                ref short_factor, ref long_factor, attention_factor, ..
+            } if !positive(short_factor)
+                || !positive(long_factor)
+                || !positive(&[attention_factor]) =>
+            {
+                Some("longrope needs positive factors")
+            }
+            RopeScaling::None
+            | RopeScaling::Linear { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::Yarn { .. }
+            | RopeScaling::Dynamic { .. }
+            | RopeScaling::LongRope { .. } => None,
+        }
+    }
+
+    /// What does not fit a rotation of `width` elements, if anything.
+    pub(crate) fn misfit(&self, width: usize) -> Option<String> {
+        match self {
+            RopeScaling::LongRope { short_factor, long_factor, .. } => {
+                let lengths = [short_factor.len(), long_factor.len()];
+                let wrong = lengths.into_iter().find(|length| *length != width / 2)?;
+                Some(format!("longrope has {wrong} factors for the {} pairs that turn", width / 2))
+            }
+            RopeScaling::Dynamic { .. } if width == 2 => {
+                Some("a dynamic scaling needs more than one pair that turns".to_owned())
+            }
+            RopeScaling::None
+            | RopeScaling::Linear { .. }
+            | RopeScaling::Llama3 { .. }
+            | RopeScaling::Yarn { .. }
+            | RopeScaling::Dynamic { .. } => None,
         }
     }
 }
@@ -148,7 +236,7 @@ mod tests {
     use approx::assert_relative_eq;
 
     fn check(scaling: RopeScaling, theta: f64, expected: &[(usize, f64)]) {
-        let frequencies = scaling.frequencies(theta, 128);
+        let frequencies = scaling.frequencies(theta, 128, 1);
         assert_eq!(frequencies.len(), 64);
         for (pair, expected) in expected {
             assert_relative_eq!(frequencies[*pair], expected, max_relative = 1e-13);
@@ -157,11 +245,11 @@ mod tests {
 
     #[test]
     fn linear_divides_all() {
-        let plain = RopeScaling::None.frequencies(1e4, 8);
+        let plain = RopeScaling::None.frequencies(1e4, 8, 1);
         for (plain, expected) in plain.iter().zip([1.0, 0.1, 0.01, 0.001]) {
             assert_relative_eq!(*plain, expected, max_relative = 1e-14);
         }
-        let linear = RopeScaling::Linear { factor: 4.0 }.frequencies(1e4, 8);
+        let linear = RopeScaling::Linear { factor: 4.0 }.frequencies(1e4, 8, 1);
         assert_eq!(linear, plain.iter().map(|f| f / 4.0).collect::<Vec<_>>());
     }
 
@@ -209,6 +297,37 @@ mod tests {
         assert!(yarn(4.0, f64::INFINITY, 1.0));
     }
 
+    /// By hand: a base of 10⁴ for 4 elements, 8 tokens of 4: 10⁴·(2·2 − 1)² = 9·10⁴.
+    #[test]
+    fn a_base_grows_with_the_tokens() {
+        let scaling = RopeScaling::Dynamic { factor: 2.0, original_max_position_embeddings: 4 };
+        for tokens in 0..=4 {
+            assert_eq!(scaling.frequencies(1e4, 4, tokens), [1.0, 0.01]);
+        }
+        let frequencies = scaling.frequencies(1e4, 4, 8);
+        assert_relative_eq!(frequencies[1], 1.0 / 300.0, max_relative = 1e-13);
+        assert!(scaling.misfit(4).is_none() && scaling.misfit(2).is_some());
+        let shrinks = RopeScaling::Dynamic { factor: 0.5, original_max_position_embeddings: 4 };
+        assert!(scaling.problem().is_none() && shrinks.problem().is_some());
+    }
+
+    #[test]
+    fn each_frequency_has_two_divisors() {
+        let longrope = |short: &[f64]| RopeScaling::LongRope {
+            short_factor: short.into(),
+            long_factor: [4.0, 5.0].into(),
+            original_max_position_embeddings: 4,
+            attention_factor: 1.5,
+        };
+        let scaling = longrope(&[1.0, 2.0]);
+        assert_eq!(scaling.frequencies(1e4, 4, 4), [1.0, 0.01 / 2.0]);
+        assert_eq!(scaling.frequencies(1e4, 4, 5), [1.0 / 4.0, 0.01 / 5.0]);
+        assert_eq!(scaling.attention_factor(), Some(1.5));
+        assert!(scaling.misfit(4).is_none() && scaling.problem().is_none());
+        assert!(longrope(&[1.0]).misfit(4).is_some());
+        assert!(longrope(&[1.0, 0.0]).problem().is_some());
+    }
+
     /// Nothing is mixed where the two are one number.
     #[test]
     fn llama3_without_a_middle_keeps_or_divides() {
@@ -221,7 +340,7 @@ mod tests {
         for pair in 0..64 {
             let plain = 5e5_f64.powf(-(2.0 * pair as f64) / 128.0);
             let expected = if 8192.0 * plain >= TAU { plain } else { plain / 16.0 };
-            check(scaling, 5e5, &[(pair, expected)]);
+            check(scaling.clone(), 5e5, &[(pair, expected)]);
         }
     }
 
@@ -246,7 +365,7 @@ mod tests {
             (40, 4.445698525097307e-5),
             (63, 3.102344401879299e-7),
         ];
-        check(scaling, 1e6, &expected);
+        check(scaling.clone(), 1e6, &expected);
         assert_eq!(scaling.attention_factor(), Some(0.1 * 4.0_f64.ln() + 1.0));
         assert_eq!(RopeScaling::None.attention_factor(), None);
     }

@@ -36,7 +36,7 @@ impl RotaryEmbedding {
     /// When an odd number of elements is to turn.
     pub fn angles(&self, g: &mut Graph, tokens: Axis, head_dim: &Poly) -> Result<Var, NnError> {
         let width = Axis::new("e", self.rotated.as_ref().unwrap_or(head_dim));
-        let (offset, theta, scaling) = (self.offset.clone(), self.theta, self.scaling);
+        let (offset, theta, scaling) = (self.offset.clone(), self.theta, self.scaling.clone());
         Ok(g.record("", RotaryAngles { tokens, width, offset, theta, scaling }, &[])?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use opledger_models::{Config, ConfigError, POOLERS};
+use opledger_models::{Config, ConfigError, POOLERS, Request};
 
 use crate::checkpoint::Checkpoint;
 use crate::files::{display, read_bounded};
@@ -33,7 +33,8 @@ pub enum ConfigFileError {
 }
 
 /// Reads a configuration from a file; of a folder, from its `config.json`. Where that leaves open whether
-/// there is a head, the names of the weights beside it say, as they do whether there is a pooler.
+/// there is a head, the names of the weights beside it say, as they do whether there is a pooler; a head
+/// of other elements than the table of words is a matrix of its own, whatever the configuration says.
 ///
 /// # Errors
 /// When it cannot be read, is too long, or is no JSON object with distinct keys.
@@ -53,9 +54,24 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
         true => config.with_head_apart(),
         false => config,
     };
+    let config = with_another_head(&config, &weights).unwrap_or(config);
     let is_pooler = |name: &str| POOLERS.iter().any(|pooler| name.ends_with(pooler));
     match weights.names().any(is_pooler) {
         true => Ok(config),
         false => Ok(config.without_pooler()),
     }
+}
+
+/// The configuration with a head of its own, where the weights have one that the configuration takes for
+/// the table of words, and it is not, bit by bit.
+fn with_another_head(config: &Config, weights: &Checkpoint) -> Option<Config> {
+    let head = weights.names().find(|name| name.ends_with(HEAD))?;
+    let tied = config.model("", &Request::default()).ok()?;
+    let table = tied.names.spellings(tied.names.original(head)?);
+    let table = table.iter().find_map(|name| weights.tensors.get(name))?;
+    if !weights.differ([weights.tensors.get(head)?, table]).ok()? {
+        return None;
+    }
+    let apart = config.clone().with_another_head();
+    apart.model("", &Request::default()).is_ok().then_some(apart)
 }

@@ -189,6 +189,30 @@ impl Checkpoint {
         value.map_err(|problem| unreadable(&self.path, problem))
     }
 
+    /// Whether two tensors of one type and one shape differ in any bit.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn differ(&self, [a, b]: [&Located; 2]) -> Result<bool, WeightsError> {
+        let [x, y] = [a, b].map(|located| &located.info);
+        if (x.dtype, &x.shape) != (y.dtype, &y.shape) {
+            return Ok(false);
+        }
+        let [mut left, mut right] = [Reader::new(self), Reader::new(self)];
+        let bytes = x.range.end - x.range.start;
+        let mut at = 0;
+        while at < bytes {
+            let count = PIECE.min(usize::try_from(bytes - at).unwrap_or(PIECE));
+            left.fill(a, at, count)?;
+            right.fill(b, at, count)?;
+            if left.bytes != right.bytes {
+                return Ok(true);
+            }
+            at += count as u64;
+        }
+        Ok(false)
+    }
+
     /// An empty buffer for `len` elements.
     pub(crate) fn room<T>(&self, len: usize) -> Result<Vec<T>, WeightsError> {
         let mut data = Vec::new();

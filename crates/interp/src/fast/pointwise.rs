@@ -163,11 +163,11 @@ pub(super) fn rotary_angles(
     out: &mut [f32],
     meter: &impl Meter,
 ) -> Applied {
-    let [_, _, width] = call.output else { return Err(OpError::Operand(0)) };
-    let frequencies = op.scaling.frequencies(op.theta, *width);
+    let [tokens, _, width] = call.output else { return Err(OpError::Operand(0)) };
+    let offset = call.size(&op.offset)?;
+    let frequencies = op.scaling.frequencies(op.theta, *width, offset + tokens);
     let frequencies: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
     let factor = op.scaling.attention_factor().map(|factor| factor as f32);
-    let offset = call.size(&op.offset)?;
     kernels::rotary_angles(offset, &frequencies, factor, out, meter).map_err(refused)
 }
 

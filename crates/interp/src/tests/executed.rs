@@ -292,7 +292,7 @@ fn what_goes_over_rows_executes_what_its_kernel_says() {
 fn positions_execute_what_their_kernels_say() {
     let angles = RotaryAngles::new(("n", 5), ("e", 8), 1e4);
     let table = |out: &mut [f32], meter: &AtomicMeter| {
-        let frequencies = angles.scaling.frequencies(1e4, 8);
+        let frequencies = angles.scaling.frequencies(1e4, 8, 5);
         let frequencies: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
         rotary_angles(0, &frequencies, None, out, meter).unwrap();
     };

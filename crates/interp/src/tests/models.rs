@@ -62,11 +62,12 @@ fn rotation_under_every_scaling() {
         original_max_position_embeddings: 64,
     };
     let linear = RopeScaling::Linear { factor: 2.0 };
-    for (i, scaling) in
-        [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125)].into_iter().enumerate()
-    {
+    // Below all tokens of some sizes, above those of others.
+    let dynamic = RopeScaling::Dynamic { factor: 4.0, original_max_position_embeddings: 10 };
+    let scalings = [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125), dynamic];
+    for (i, scaling) in scalings.into_iter().enumerate() {
         for width in ["e", "r"] {
-            let offset = "p".into();
+            let (offset, scaling) = ("p".into(), scaling.clone());
             let angles = RotaryAngles { offset, scaling, ..RotaryAngles::new("n", width, 1e4) };
             let angles = g.record("", angles, &[]).unwrap();
             for pairs in [RopePairs::Halves, RopePairs::Neighbours] {
@@ -75,8 +76,8 @@ fn rotation_under_every_scaling() {
             }
         }
     }
-    for (b, n, h, e, p) in [(1, 1, 1, 2, 0), (2, 5, 3, 8, 7), (0, 2, 1, 4, 1), (2, 40, 2, 32, 9)] {
-        for rotated in [0, 2, e] {
+    for (b, n, h, e, p) in [(1, 1, 1, 4, 0), (2, 5, 3, 8, 7), (0, 2, 1, 4, 1), (2, 40, 2, 32, 9)] {
+        for rotated in [0, 4, e] {
             let sizes = [("b", b), ("n", n), ("h", h), ("e", e), ("p", p), ("r", rotated)];
             assert_proved(&g, &Binding::from_iter(sizes));
         }

@@ -91,18 +91,22 @@ impl Operation for RotaryAngles {
     }
 
     fn detail(&self) -> String {
-        match self.scaling {
+        match &self.scaling {
             RopeScaling::None => String::new(),
             RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
             RopeScaling::Llama3 { factor, .. } => format!("llama3, factor {factor}"),
             RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
+            RopeScaling::Dynamic { factor, .. } => format!("dynamic, factor {factor}"),
+            RopeScaling::LongRope { .. } => "longrope".to_owned(),
         }
     }
 
     fn conflict(&self, _: &[&Shape], binding: &Binding) -> Option<String> {
         let width = self.width.size.at(binding).ok()?;
-        let odd = width % 2u32 != 0u32.into();
+        let odd = &width % 2u32 != 0u32.into();
+        let misfit = || self.scaling.misfit(width.try_into().ok()?);
         odd.then(|| format!("axis `{}` is odd; rotation turns pairs", self.width.name))
+            .or_else(misfit)
     }
 
     fn reference<T: Scalar>(
@@ -112,7 +116,7 @@ impl Operation for RotaryAngles {
     ) -> Result<Vec<Value<T>>, OpError> {
         let offset = call.size(&self.offset)?;
         let [tokens, _, width] = call.output else { return Err(OpError::Operand(0)) };
-        let frequencies = self.scaling.frequencies(self.theta, *width);
+        let frequencies = self.scaling.frequencies(self.theta, *width, offset + tokens);
         let factor = self.scaling.attention_factor().map(T::from_f64);
         let scaled = |x: T| factor.map_or(x, |factor| x * factor);
         let mut out = Vec::with_capacity(call.output_len());

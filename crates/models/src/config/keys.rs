@@ -251,6 +251,14 @@ impl<'a> Keys<'a> {
         self.positive_or(key, 1.0)
     }
 
+    /// A list of numbers above zero.
+    pub(crate) fn positives(&self, key: &str) -> Result<Vec<f64>, ConfigError> {
+        let value = self.needed(key, self.get(key))?;
+        let positive = |value: &Value| value.as_f64().filter(|n| *n > 0.0 && n.is_finite());
+        let list = value.as_array().and_then(|list| list.iter().map(positive).collect());
+        list.ok_or_else(|| self.wrong(key, value, "a list of numbers above 0"))
+    }
+
     /// A number above zero: none where the key is null, the family's default where it is missing.
     pub(crate) fn positive_unless_null(
         &self,

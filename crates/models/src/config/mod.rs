@@ -19,6 +19,9 @@ pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
 pub use quantisation::{Quantisation, QuantisationMethod};
 
+/// Whether the head is the table of words.
+const TIED: &str = "tie_word_embeddings";
+
 /// What the first parameter of a pooler is called in files.
 pub const POOLERS: [&str; 2] = ["pooler.dense.weight", "pooler.weight"];
 
@@ -38,6 +41,8 @@ pub struct Config {
     head_apart: bool,
     /// Whether the files of its weights lack the pooler.
     no_pooler: bool,
+    /// Whether the files of its weights have another head than the table of words, against its keys.
+    untied: bool,
 }
 
 impl Config {
@@ -49,16 +54,14 @@ impl Config {
         let malformed =
             |problem: String| ConfigError::Malformed { origin: origin.to_owned(), problem };
         match opledger_json::parse(text).map_err(|e| malformed(e.to_string()))? {
-            Value::Object(map) => {
-                Ok(Config { origin: origin.to_owned(), map, head_apart: false, no_pooler: false })
-            }
+            Value::Object(map) => Ok(Config::of(origin.to_owned(), map)),
             _ => Err(malformed("it is no JSON object".to_owned())),
         }
     }
 
     /// A configuration that stands inside another text.
     pub(crate) fn of(origin: String, map: Map<String, Value>) -> Config {
-        Config { origin, map, head_apart: false, no_pooler: false }
+        Config { origin, map, head_apart: false, no_pooler: false, untied: false }
     }
 
     /// What it says of the type that its weights are stored in: `dtype`, in older files `torch_dtype`.
@@ -125,6 +128,21 @@ impl Config {
     #[must_use]
     pub fn with_head_apart(self) -> Config {
         Config { head_apart: self.leaves_head_open(), ..self }
+    }
+
+    /// The same beside weights whose head has other elements than the table of words: the head is a
+    /// matrix of its own, as the library has it, which a note says where the keys say otherwise.
+    #[must_use]
+    pub fn with_another_head(mut self) -> Config {
+        let apart = self.map.insert(TIED.to_owned(), Value::Bool(false));
+        self.untied = apart != Some(Value::Bool(false));
+        self
+    }
+
+    /// What the files have against the keys.
+    pub(crate) fn against_keys(&self) -> Option<String> {
+        let told = "the files have a head of other elements: it is read beside the table of words";
+        self.untied.then(|| format!("`{TIED}` is not false, but {told}"))
     }
 
     /// Where it comes from, and its keys.

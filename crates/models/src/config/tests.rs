@@ -93,8 +93,18 @@ fn what_is_wrong_is_named_by_its_key() {
         ),
         (
             "rope_scaling",
-            json!({"rope_type": "longrope"}),
-            "config: `rope_scaling.rope_type` = \"longrope\" is not supported; supported: default, linear, llama3, yarn",
+            json!({"rope_type": "ntk"}),
+            "config: `rope_scaling.rope_type` = \"ntk\" is not supported; supported: default, linear, llama3, yarn, dynamic, longrope",
+        ),
+        (
+            "rope_scaling",
+            json!({"rope_type": "longrope", "factor": 2, "original_max_position_embeddings": 8, "short_factor": [1, "2"], "long_factor": [1]}),
+            "config: `rope_scaling.short_factor` is [1,\"2\"], but a list of numbers above 0 is needed",
+        ),
+        (
+            "rope_scaling",
+            json!({"rope_type": "dynamic", "factor": 0.5}),
+            "config: `rope_scaling.factor` = 0.5 is not supported; supported: with a dynamic scaling, a number from 1 on",
         ),
         (
             "rope_scaling",
@@ -119,8 +129,8 @@ fn what_is_wrong_is_named_by_its_key() {
     let two = [("rope_theta", json!(1e4)), ("rope_parameters", json!({"rope_theta": 5e5}))];
     let found = told(&two);
     assert!(found.contains("they name two bases"), "{found}");
-    let old = told(&[("rope_scaling", json!({"type": "dynamic", "factor": 2.0}))]);
-    assert!(old.starts_with("config: `rope_scaling.type` = \"dynamic\" is not supported"), "{old}");
+    let old = told(&[("rope_scaling", json!({"type": "ntk", "factor": 2.0}))]);
+    assert!(old.starts_with("config: `rope_scaling.type` = \"ntk\" is not supported"), "{old}");
     let two = [("rope_scaling", json!({"factor": 2})), ("rope_parameters", json!({"factor": 3}))];
     let found = told(&two);
     assert!(found.contains("they name two rotations"), "{found}");

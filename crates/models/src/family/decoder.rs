@@ -315,9 +315,11 @@ impl Parts {
             Rotation::None => None,
             Rotation::Read => read,
             // A base of its own; what turns is the same.
-            Rotation::Given(own) => {
-                read.map(|read| RotaryEmbedding { theta: own.theta, scaling: own.scaling, ..read })
-            }
+            Rotation::Given(own) => read.map(|read| RotaryEmbedding {
+                theta: own.theta,
+                scaling: own.scaling.clone(),
+                ..read
+            }),
         };
         let (c, h) = (attention.embed_dim.clone(), attention.num_heads.clone());
         let mixture = self.mixture.clone().filter(|_| !kind.dense);

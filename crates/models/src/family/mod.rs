@@ -230,7 +230,7 @@ impl Config {
         }
         Ok(ModelGraph {
             conditions: Vec::new(),
-            notes: self.fit_pooler(&mut graph),
+            notes: self.against_keys().into_iter().chain(self.fit_pooler(&mut graph)).collect(),
             aliases: BTreeMap::new(),
             name: name.to_owned(),
             graph,

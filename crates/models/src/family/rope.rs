@@ -147,11 +147,19 @@ fn scaled(
         "default" => RopeScaling::None,
         "linear" => RopeScaling::Linear { factor: inner.positive("factor")? },
         "llama3" => llama3(keys, &inner)?,
+        // As the first files of Phi 3 call it.
+        "su" => longrope(keys, &inner)?,
+        "yarn" if inner.get("short_factor").is_some() => longrope(keys, &inner)?,
         "yarn" if theta <= 1.0 => {
             return Err(keys.unsupported_or(THETA, theta, "with YaRN, a number above 1"));
         }
         "yarn" => yarn(keys, &inner)?,
-        _ => return Err(inner.unsupported(key, "default, linear, llama3, yarn")),
+        "dynamic" => dynamic(keys, &inner)?,
+        "longrope" => longrope(keys, &inner)?,
+        _ => {
+            let kinds = "default, linear, llama3, yarn, dynamic, longrope";
+            return Err(inner.unsupported(key, kinds));
+        }
     };
     Ok(RotaryEmbedding { offset, scaling, ..RotaryEmbedding::new(theta) })
 }
@@ -170,6 +178,46 @@ fn llama3(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError>
     })
 }
 
+/// A base that grows with the tokens, from all positions on, as the library counts them.
+fn dynamic(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
+    inner.pass_over(&["original_max_position_embeddings"]);
+    let factor = inner.positive("factor")?;
+    if factor < 1.0 {
+        return Err(inner.unsupported("factor", "with a dynamic scaling, a number from 1 on"));
+    }
+    let positions = keys.size(LENGTH)?;
+    let positions = usize::try_from(positions);
+    Ok(RopeScaling::Dynamic {
+        factor,
+        original_max_position_embeddings: positions
+            .map_err(|_| keys.unsupported(LENGTH, "a number of tokens"))?,
+    })
+}
+
+/// LongRoPE as the library reads it: without a factor, the context is as many times longer as positions
+/// are more than those of the original one.
+fn longrope(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
+    let original = original(keys, inner)?;
+    let factor = match inner.get("factor") {
+        Some(_) => inner.positive("factor")?,
+        None => keys.size(LENGTH)? as f64 / original as f64,
+    };
+    let usual = match factor > 1.0 {
+        true => (1.0 + factor.ln() / (original as f64).ln()).sqrt(),
+        false => 1.0,
+    };
+    let attention_factor = inner.positive_or("attention_factor", usual)?;
+    if !attention_factor.is_finite() {
+        return Err(inner.unsupported("original_max_position_embeddings", "2 tokens or more"));
+    }
+    Ok(RopeScaling::LongRope {
+        short_factor: inner.positives("short_factor")?.into(),
+        long_factor: inner.positives("long_factor")?.into(),
+        original_max_position_embeddings: original,
+        attention_factor,
+    })
+}
+
 /// How many positions a model was made for, where its configuration says.
 pub(super) fn made_for(
     keys: &Keys<'_>,
@@ -178,8 +226,12 @@ pub(super) fn made_for(
     let Some(positions) = keys.optional(LENGTH)? else { return Ok(None) };
     // Llama 3 says the scaled length; files of the two others say the one or the other.
     let scaled = match rope.scaling {
-        RopeScaling::None | RopeScaling::Llama3 { .. } => positions as f64,
-        RopeScaling::Linear { factor } => positions as f64 * factor,
+        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. } => {
+            positions as f64
+        }
+        RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor, .. } => {
+            positions as f64 * factor
+        }
         RopeScaling::Yarn { factor, original_max_position_embeddings: original, .. } => {
             original as f64 * factor
         }
