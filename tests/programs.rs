@@ -28,6 +28,7 @@ const PROGRAMS: &[&str] = &[
     "gemma3",
     "gpt_oss",
     "groups",
+    "hiding",
     "in_place",
     "joined",
     "kept",
@@ -239,6 +240,10 @@ fn masks_are_read_from_what_made_them() {
     assert!(known.iter().all(|name| free.iter().any(|own| own == name)), "{free:?}");
     let sizes = Binding::from_iter([("b", 2), ("n", 8)]);
     assert_eq!(graph.complete(&sizes).unwrap().get(&"pairs_3".into()), Some(&(64 - 21).into()));
+    // Large numbers and a tensor of one number hide; numbers by places are a bias.
+    let [by_numbers @ .., far] = &details("hiding")[..] else { panic!("no attention") };
+    assert_eq!(by_numbers, vec![rule; 4]);
+    assert_eq!(*far, format!("{rule}, {bias}"));
     // One mask for both layers, which are recorded once.
     let packed = imported("packed").graph;
     assert_eq!((packed.loops().len(), packed.definitions().len()), (1, 1), "{packed}");

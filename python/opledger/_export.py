@@ -591,6 +591,8 @@ def _marks(tensor: torch.Tensor) -> bool:
     if not tensor.is_floating_point():
         return not tensor.is_complex() and tensor.layout is torch.strided
     hides = tensor <= torch.finfo(torch.float16).min
+    if tensor.dim() == 0:
+        return bool(hides)
     return tensor.dim() > 1 and bool(hides.any() or ((tensor == 0) | (tensor == 1)).all())
 
 

@@ -991,6 +991,29 @@ class Rounded(nn.Module):
         )
 
 
+class Hiding(nn.Module):
+    """Pairs that large numbers hide, or a tensor of one number; numbers by places beside them; every third token; and
+    numbers of a list by places in two dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(15))
+        self.register_buffer("places", torch.arange(48).reshape(16, 3) * 7 % 15)
+
+    def forward(self, x):
+        n = x.shape[1]
+        above = torch.ones(n, n, dtype=torch.bool).triu(1)
+        hidden = [
+            x @ x.mT / 4 + above * -5e9,
+            x @ x.mT / 4 + above.float() * -1e12,
+            x @ x.mT / 4 + (1.0 - (~above).float()) * -1e10,
+            torch.where(above, torch.tensor(float("-inf")), x @ x.mT / 4),
+            (x @ x.mT / 4 + torch.arange(n)).masked_fill(above, float("-inf")),
+        ]
+        looked = x @ self.table[self.places]
+        return *(one.softmax(-1) @ x for one in hidden), looked, x[:, ::3], x[:, 1::3].sum(1), x[:, :-1:3], x.flip(1)[:, ::2]
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -1051,3 +1074,4 @@ write("ordered", Ordered, (x[..., :7].clone(), (10 * x[..., 0]).long()), dynamic
 write("sized", Sized, (x, x[:, :5] + 1), dynamic=(TOKENS, TOKENS))
 write("skipped", Skipped, (image[..., :12, :8].clone(),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
 write("modulated", Modulated, (torch.cat([image, image[:, :1]], 1)[..., :6, :5].clone(),), dynamic=({0: DYNAMIC},))
+write("hiding", Hiding, (x,), dynamic=(TOKENS,))

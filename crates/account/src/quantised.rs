@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opledger_dims::Integer;
 use opledger_ir::ops::{Draw, Source};
 use opledger_ir::{Module, ModuleClass, Node, Op};
-use opledger_models::{Quantisation, QuantisationMethod};
+use opledger_models::{OfExperts, Quantisation, QuantisationMethod};
 
 use crate::memory::bytes;
 use crate::{AccountError, Model, ModelReference};
@@ -77,7 +77,19 @@ impl Model {
             };
             let ins = fan_in.at(&sizes)?;
             for module in graph.instances_at(node, &module.path, &sizes)? {
-                if !by.applies_to(&module, node.repeat.is_some()) {
+                let quantised_here = match (by.method.of_experts(), kind) {
+                    (OfExperts::Alone, Linear::Whole) => false,
+                    (OfExperts::Alone, Linear::Experts) => true,
+                    (OfExperts::Unknown, Linear::Experts) => {
+                        let (model, method) = (self.name().to_owned(), by.method.to_string());
+                        let method = format!("{method}, of experts");
+                        return Err(AccountError::Quantised { model, method });
+                    }
+                    (OfExperts::Too, _) | (OfExperts::Unknown, Linear::Whole) => {
+                        by.applies_to(&module, node.repeat.is_some())
+                    }
+                };
+                if !quantised_here {
                     others += bytes(elements.clone(), self.storage());
                     continue;
                 }

@@ -292,3 +292,36 @@ fn positions_of_a_program_bound_its_tokens() {
     assert!(!matches!(at(64), Err(AccountError::Rows { .. })), "{:?}", at(64));
     assert!(at(60).is_ok(), "{:?}", at(60));
 }
+
+/// By hand: of two layers of three experts the matrices of 2·96 × 64 and 64 × 96 in MXFP4, 32 inputs in 17
+/// bytes; all else in 2 bytes an element.
+#[test]
+fn experts_alone_are_in_mxfp4() {
+    let folder = folder("mxfp4");
+    let config = folder.join("config.json");
+    let text = |method: &str| {
+        format!(
+            r#"{{"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "hidden_size": 64,
+            "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+            "num_hidden_layers": 2, "vocab_size": 300, "num_local_experts": 3, "num_experts_per_tok": 2,
+            "dtype": "bfloat16", "quantization_config": {method}}}"#
+        )
+    };
+    std::fs::write(&config, text(r#"{"quant_method": "mxfp4"}"#)).unwrap();
+    let model = Model::open(config.to_str().unwrap()).unwrap();
+    let weights = model.quantised_weights().unwrap().unwrap();
+    let of_experts = r#"{"quant_method": "compressed-tensors", "format": "float-quantized",
+        "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 8, "strategy": "tensor"}}}}"#;
+    std::fs::write(&config, text(of_experts)).unwrap();
+    let error = Model::open(config.to_str().unwrap()).unwrap().quantised_weights().unwrap_err();
+    std::fs::remove_dir_all(folder).unwrap();
+    let experts = 2 * 3 * (2 * 96 * 64 + 64 * 96);
+    let others = model.parameters().as_integer().unwrap() - experts;
+    assert_eq!(weights.elements, experts.into());
+    assert_eq!(weights.matrices, (experts / 32 * 17).into());
+    assert_eq!(weights.others, others * 2);
+    assert!(
+        error.to_string().contains("compressed-tensors of 8 bits, one scale, of experts"),
+        "{error}"
+    );
+}

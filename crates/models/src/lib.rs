@@ -11,7 +11,8 @@ mod names;
 mod preset;
 
 pub use config::{
-    Config, ConfigError, GenerationSettings, POOLERS, Quantisation, QuantisationMethod,
+    Compressed, Config, ConfigError, GenerationSettings, OfExperts, POOLERS, Quantisation,
+    QuantisationMethod,
 };
 pub use family::{Logits, Request, families, families_with_text};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};

@@ -85,6 +85,8 @@ pub(crate) enum Marks {
     /// Zeros and ones.
     Truth(Vec<i64>),
     Hiding(Hiding),
+    /// One number everywhere, which hides.
+    Hidden(f64),
 }
 
 impl Marks {
@@ -101,7 +103,12 @@ impl Marks {
         let seen = values.iter().map(|value| i64::from(!is_hidden(&value))).collect();
         let mut others =
             values.iter().filter(|value| !is_hidden(value)).map(|value| f64::from(*value));
-        let first = others.next()?;
+        let Some(first) = others.next() else {
+            return values
+                .iter()
+                .all(|value| f64::from(*value) == hidden)
+                .then_some(Marks::Hidden(hidden));
+        };
         let finite = others.all(|other| other == first).then_some(first);
         Some(Marks::Hiding(Hiding { seen, finite, hidden }))
     }

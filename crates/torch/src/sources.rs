@@ -83,6 +83,10 @@ impl<'p> Importer<'p> {
                 };
                 Ok(Meaning::Choice { when, then: *finite, otherwise: *hidden })
             }
+            Some(Marks::Hidden(number)) => {
+                let when = Whole::filled(sizes, 1.into(), WholeKind::Truth);
+                Ok(Meaning::Choice { when, then: *number, otherwise: *number })
+            }
             None => self.reals(path, &sizes, trainable).map(Meaning::Tensor),
         }
     }

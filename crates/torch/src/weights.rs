@@ -69,7 +69,7 @@ pub(crate) fn constants(
     for (name, (folder, meta)) in payloads {
         let Some(of) = &meta.tensor_meta else { continue };
         let whole = matches!(of.dtype, 1..=5 | 12);
-        let marks = !meta.is_param && matches!(of.dtype, 6..=8 | 13) && of.sizes.len() > 1;
+        let marks = !meta.is_param && matches!(of.dtype, 6..=8 | 13) && of.sizes.len() != 1;
         let elements = numbers(of)
             .and_then(|shape| shape.iter().try_fold(1_usize, |all, size| all.checked_mul(*size)));
         if meta.use_pickle
@@ -84,7 +84,9 @@ pub(crate) fn constants(
                 constants.whole.insert(name.clone(), tensor.data().to_vec());
             }
             Ok(Value::Real(tensor)) => {
-                let marks = Marks::of(tensor.data());
+                // One number alone is a constant only where it hides.
+                let marks = Marks::of(tensor.data())
+                    .filter(|marks| !of.sizes.is_empty() || matches!(marks, Marks::Hidden(_)));
                 constants.marks.extend(marks.map(|marks| (name.clone(), marks)));
             }
             Err(_) => {}

@@ -33,7 +33,11 @@ impl Whole {
         }
         let (constant, terms) = self.expr.parts();
         let [(term, factor)] = &terms[..] else { return None };
-        let number = |of: &Poly| of.as_integer().and_then(|x| i32::try_from(x).ok()).map(f64::from);
+        // Whole numbers that a real has.
+        let number = |of: &Poly| {
+            let number = i64::try_from(of.as_integer()?).ok()?;
+            (number.unsigned_abs() <= 1 << 53).then_some(number as f64)
+        };
         let (otherwise, more) = (number(&constant)?, number(factor)?);
         let when = self.each(WholeKind::Truth, |_| term.clone());
         term.is_truth().then_some((when, otherwise + more, otherwise))

@@ -1,6 +1,7 @@
 //! Configurations as the `transformers` library writes them: the text of `config.json`, read whole
 //! before anything is built, and every key accounted for.
 
+mod compressed;
 mod error;
 mod generation;
 mod keys;
@@ -14,10 +15,11 @@ use std::collections::BTreeSet;
 use opledger_ir::{Elem, Graph, Module, ModuleClass};
 use serde_json::{Map, Value};
 
+pub use compressed::Compressed;
 pub use error::ConfigError;
 pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
-pub use quantisation::{Quantisation, QuantisationMethod};
+pub use quantisation::{OfExperts, Quantisation, QuantisationMethod};
 
 /// Whether the head is the table of words.
 const TIED: &str = "tie_word_embeddings";

@@ -4,15 +4,26 @@ use opledger_dims::Integer;
 use serde_json::Value;
 
 use super::Config;
+use super::compressed::{Compressed, NamePattern, ceiling};
 
 /// How the weights of a model are quantised.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Quantisation {
     /// How.
     pub method: QuantisationMethod,
-    /// The linear maps that are not, as the configuration names them; without a list those outside the
-    /// layers, the head above all.
-    skipped: Option<Vec<String>>,
+    skipped: Skipped,
+}
+
+/// The linear maps that are not quantised.
+#[derive(Clone, Debug)]
+enum Skipped {
+    /// Without a list those outside the layers, the head above all.
+    OutsideLayers,
+    /// Those with such a name, or below one: compared as `transformers` does, from the start up to the end
+    /// of a word, or from the end (`should_convert_module` in `quantizers/quantizers_utils.py`).
+    Named(Vec<String>),
+    /// Those whose name is as one of these says (`is_match` of compressed-tensors, `utils/match.py`).
+    Matching(Vec<NamePattern>),
 }
 
 /// In which form a quantised matrix is kept.
@@ -43,6 +54,11 @@ pub enum QuantisationMethod {
     },
     /// `LLM.int8()` of bitsandbytes: a byte for each weight and an `f32` scale for each row.
     Int8,
+    /// Experts in MXFP4, as those of gpt-oss are published: two weights to a byte and a byte of scale for
+    /// each 32 inputs (`Mxfp4GptOssExperts` of `transformers` 5.23, `integrations/mxfp4.py`).
+    Mxfp4,
+    /// A form of compressed-tensors.
+    Compressed(Compressed),
     /// Four bits of bitsandbytes, two weights to a byte: an `f32` scale for each 64 weights and the 16
     /// values, or scales that are quantised to a byte themselves, with an `f32` for each 256 of them,
     /// their 256 values, and their mean.
@@ -76,6 +92,8 @@ impl QuantisationMethod {
                 ins * words * 4u32 + zeros * 4u32 + groups(group) * outs * 2u32
             }
             QuantisationMethod::Int8 => elements + outs * 4u32,
+            QuantisationMethod::Mxfp4 => outs * ceiling(ins, 32) * (16u32 + 1),
+            QuantisationMethod::Compressed(form) => form.matrix_bytes(outs, ins),
             QuantisationMethod::Bits4 { nested } => {
                 let scales = ceiling(&elements, 64);
                 let kept = match nested {
@@ -94,13 +112,36 @@ impl QuantisationMethod {
             QuantisationMethod::Fp8 { .. }
             | QuantisationMethod::Awq { .. }
             | QuantisationMethod::Int8
+            | QuantisationMethod::Mxfp4
+            | QuantisationMethod::Compressed(_)
             | QuantisationMethod::Bits4 { .. } => false,
+        }
+    }
+
+    /// Whether the matrices of experts are quantised: they alone, as all others are, or in a way that is not
+    /// known.
+    pub fn of_experts(self) -> OfExperts {
+        match self {
+            QuantisationMethod::Mxfp4 => OfExperts::Alone,
+            QuantisationMethod::Compressed(_) => OfExperts::Unknown,
+            QuantisationMethod::Fp8 { .. }
+            | QuantisationMethod::Gptq { .. }
+            | QuantisationMethod::Awq { .. }
+            | QuantisationMethod::Int8
+            | QuantisationMethod::Bits4 { .. } => OfExperts::Too,
         }
     }
 }
 
-fn ceiling(size: &Integer, by: u64) -> Integer {
-    (size + Integer::from(by) - 1u32) / Integer::from(by.max(1))
+/// What a method does with the matrices of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfExperts {
+    /// They are quantised, and nothing else.
+    Alone,
+    /// They are quantised as other matrices are.
+    Too,
+    /// How their matrices are kept is not known.
+    Unknown,
 }
 
 impl std::fmt::Display for QuantisationMethod {
@@ -121,6 +162,8 @@ impl std::fmt::Display for QuantisationMethod {
                 write!(f, "AWQ of {bits} bits in {}", groups(group))
             }
             QuantisationMethod::Int8 => write!(f, "bitsandbytes int8"),
+            QuantisationMethod::Mxfp4 => write!(f, "MXFP4 of experts"),
+            QuantisationMethod::Compressed(form) => write!(f, "compressed-tensors of {form}"),
             QuantisationMethod::Bits4 { nested: false } => write!(f, "bitsandbytes 4 bits"),
             QuantisationMethod::Bits4 { nested: true } => {
                 write!(f, "bitsandbytes 4 bits, quantised scales")
@@ -131,8 +174,6 @@ impl std::fmt::Display for QuantisationMethod {
 
 impl Quantisation {
     /// Whether a linear map is quantised; `in_a_layer` says whether it is repeated with the layers.
-    /// Names are compared as `transformers` does: from the start up to the end of a word, or from the
-    /// end (`should_convert_module` in `quantizers/quantizers_utils.py`).
     pub fn applies_to(&self, module: &str, in_a_layer: bool) -> bool {
         let listed = |name: &String| {
             let starts = module.strip_prefix(&**name);
@@ -140,9 +181,10 @@ impl Quantisation {
                 || starts.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         match &self.skipped {
-            None => in_a_layer,
-            Some(_) if self.method.is_for_layers_alone() && !in_a_layer => false,
-            Some(names) => !names.iter().any(listed),
+            Skipped::OutsideLayers => in_a_layer,
+            Skipped::Named(_) if self.method.is_for_layers_alone() && !in_a_layer => false,
+            Skipped::Named(names) => !names.iter().any(listed),
+            Skipped::Matching(names) => !names.iter().any(|name| name.matches(module)),
         }
     }
 }
@@ -208,6 +250,21 @@ impl Config {
                 };
                 QuantisationMethod::Awq { bits: bits(&[4])?, group }
             }
+            Some("mxfp4") => QuantisationMethod::Mxfp4,
+            Some("compressed-tensors") => {
+                let width = self.stored().map_or(16, |elem| u64::from(elem.bits())) / 8;
+                let refused = |why: String| format!("compressed-tensors, {why}");
+                let form = Compressed::read(map, width).map_err(refused)?;
+                let names = map.get("ignore").and_then(Value::as_array);
+                let names = names.into_iter().flatten();
+                let unread = |name: &Value| format!("compressed-tensors, ignore = {name}");
+                let read = |name: &Value| {
+                    name.as_str().and_then(NamePattern::parse).ok_or_else(|| unread(name))
+                };
+                let skipped = Skipped::Matching(names.map(read).collect::<Result<_, _>>()?);
+                let method = QuantisationMethod::Compressed(form);
+                return Ok(Some(Quantisation { method, skipped }));
+            }
             Some("bitsandbytes") | None if flag("load_in_8bit") => QuantisationMethod::Int8,
             Some("bitsandbytes") | None if flag("load_in_4bit") => {
                 QuantisationMethod::Bits4 { nested: flag("bnb_4bit_use_double_quant") }
@@ -218,7 +275,10 @@ impl Config {
         let names = ["modules_to_not_convert", "llm_int8_skip_modules", "ignored_layers"];
         let skipped = names.iter().find_map(|key| map.get(*key)?.as_array());
         let text = |name: &Value| name.as_str().map(str::to_owned);
-        let skipped = skipped.map(|all| all.iter().filter_map(text).collect());
+        let skipped = match skipped {
+            None => Skipped::OutsideLayers,
+            Some(all) => Skipped::Named(all.iter().filter_map(text).collect()),
+        };
         Ok(Some(Quantisation { method, skipped }))
     }
 }

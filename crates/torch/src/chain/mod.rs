@@ -537,6 +537,13 @@ fn added(
         (Some((seen, Finite::Number(0.0))), _) => masked(own, chain, Some(seen), None),
         (Some((seen, Finite::Tensor(bias))), _) => masked(own, chain, Some(seen), Some(bias)),
         (None, Meaning::Tensor(bias)) => masked(own, chain, None, Some(bias)),
+        // Numbers that follow from places: distances, for one.
+        (None, value @ (Meaning::Whole(_) | Meaning::Choice { .. }))
+            if movement::sizes_of(&value).is_ok_and(|sizes| !sizes.is_empty()) =>
+        {
+            let bias = own.spared(|own| own.real(value))?;
+            masked(own, chain, None, Some(bias))
+        }
         _ => None,
     })
 }

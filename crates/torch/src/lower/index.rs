@@ -90,6 +90,11 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
         dims.extend(run.dims[1..].to_vec());
         return Ok(Meaning::Tensor(Placed { var: run.var, dims }));
     }
+    if row.is_empty() && ids.sizes.len() != 1 {
+        let flat = ids.reshaped(&[ids.sizes.iter().product()]);
+        let found = rows(own, table, &flat)?;
+        return super::movement::reshape(own, found, &ids.sizes);
+    }
     if row.is_empty() {
         // One number for each place.
         let mut movement = own.movement();

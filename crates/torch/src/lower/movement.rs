@@ -253,17 +253,15 @@ fn slice(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
                 true => (start.clone(), Poly::zero()),
                 false => (&sizes[dim] - &all, -spare),
             };
-            // One group that is not whole: its missing positions are never looked at.
-            let short = from.as_integer().is_some_and(|from| from < 0.into());
-            let cut = match short {
-                true => {
-                    let after = &(&start + &all) - &sizes[dim];
-                    let padded = lengthened(own, tensor, dim, &after)?;
-                    cut(own, Meaning::Tensor(padded), dim, &start, &all)?
+            // Where there may be less than that, with so many positions more that each group is whole: they
+            // are never looked at.
+            let (cut, within) = match from.is_never_negative() {
+                true => (cut(own, Meaning::Tensor(tensor), dim, &from, &all)?, within),
+                false => {
+                    let padded = lengthened(own, tensor, dim, &(&step - Poly::one()))?;
+                    (cut(own, Meaning::Tensor(padded), dim, &start, &all)?, Poly::zero())
                 }
-                false => cut(own, Meaning::Tensor(tensor), dim, &from, &all)?,
             };
-            let within = if short { Poly::zero() } else { within };
             let mut grouped = sizes.clone();
             grouped.splice(dim..=dim, [length.clone(), step]);
             let grouped = reshape(own, cut, &grouped)?;
