@@ -88,6 +88,11 @@ impl Lowering<'_> {
         use Manner::{Function, Method, Operator};
         let node = self.graph.node(var);
         let each = || Ok::<_, ConventionError>(pointwise(self.elements(var)?));
+        // The library takes chunks of 64 tokens, whose products are others.
+        if self.within(node, ModuleClass::Recurrence).is_some() {
+            let missing = "a recurrence token by token".to_owned();
+            return Err(self.unwritten(node, missing));
+        }
         let one = |op, by, sizes: Binding| (sizes.clone(), vec![Call::new(op, by, sizes)]);
         Ok(match &node.op {
             Op::Norm(norm) => {
@@ -459,6 +464,7 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::FusedLinear(_)
         | ModuleClass::Convolution
         | ModuleClass::CausalConvolution
+        | ModuleClass::Recurrence
         | ModuleClass::LayerNorm
         | ModuleClass::RmsNorm
         | ModuleClass::GroupNorm

@@ -15,6 +15,7 @@ mod cohere;
 mod deberta;
 mod decoder;
 mod deepseek;
+mod delta;
 mod dinov2;
 mod encoder;
 mod falcon;
@@ -40,6 +41,7 @@ mod opt;
 mod pairs;
 mod pattern;
 mod qwen;
+mod qwen_linear;
 mod recorder;
 mod relative;
 mod request;
@@ -121,7 +123,8 @@ const FAMILIES: &[Family] = &[
     family("gpt_oss", gpt_oss::build),
     family("gptj", gptj::build),
     family("granite", granite::build),
-    family("lfm2", lfm2::build),
+    family("lfm2", lfm2::lfm2),
+    family("lfm2_moe", lfm2::lfm2_moe),
     family("llama", llama::llama),
     family("llama4_text", llama4::text),
     Family { pair: true, ..family("marian", bart::marian) },
@@ -141,6 +144,9 @@ const FAMILIES: &[Family] = &[
     family("qwen2_moe", qwen::qwen2_moe),
     family("qwen3", qwen::qwen3),
     family("qwen3_moe", qwen::qwen3_moe),
+    family("qwen3_next", qwen_linear::qwen3_next),
+    family("qwen3_5_text", qwen_linear::qwen3_5),
+    family("qwen3_5_moe_text", qwen_linear::qwen3_5_moe),
     family("smollm3", smollm3::build),
     Family { pair: true, code: "t5", ..family("mt5", t5::mt5) },
     Family { pair: true, ..family("t5", t5::t5) },
@@ -169,7 +175,8 @@ impl Config {
         if let Some((text, note)) = text_part(self)? {
             let model = text.model(name, request)?;
             let notes = model.notes.into_iter().chain([note]).collect();
-            return Ok(ModelGraph { notes, names: model.names.prefix("language_model."), ..model });
+            let names = model.names.prefix("language_model.").prefix("model.language_model.");
+            return Ok(ModelGraph { notes, names, ..model });
         }
         let build = |keys: &Keys<'_>| {
             let found = keys.text("model_type")?.ok_or_else(|| ConfigError::Missing {
