@@ -332,6 +332,15 @@ fn conventions_hold_for_decoders_with_convolutions() {
     assert_eq!(found, scored(120, 0, 0));
 }
 
+/// Decoders with linear attention by a gated delta rule, which the library takes in chunks: what
+/// FlopCounterMode and thop print; the others count functions whose rules are not written.
+#[test]
+fn conventions_hold_for_decoders_with_a_delta_rule() {
+    let found = score("drawn_delta.json");
+    println!("delta rules: {found:?}");
+    assert_eq!(found, scored(19, 35, 0));
+}
+
 /// Encoders of images that came later; five tools.
 #[test]
 fn conventions_hold_for_encoders_of_images() {

@@ -176,9 +176,9 @@ impl GatedDelta {
         let Mapped { channels, gate, beta, alpha } = self.map(g, x)?;
         let (mixed, state) = self.convolution.forward(g, channels, call.state)?;
         let mixed = g.activation(mixed, self.config.activation)?;
+        let g = &mut *g.enter(&self.steps);
         let beta = g.activation(beta, Activation::Sigmoid)?;
         let alpha = self.forgetting(g, alpha)?;
-        let g = &mut *g.enter(&self.steps);
         let [keys, values] = self.config.widths();
         let [group, key, head, value] = self.config.axes();
         let mut part = |start: Poly, len: &Poly, into: Vec<Axis>| -> Result<Var, NnError> {

@@ -88,10 +88,12 @@ impl Lowering<'_> {
         use Manner::{Function, Method, Operator};
         let node = self.graph.node(var);
         let each = || Ok::<_, ConventionError>(pointwise(self.elements(var)?));
-        // The library takes chunks of 64 tokens, whose products are others.
+        // What is done token by token the library does in chunks, all at the end.
         if self.within(node, ModuleClass::Recurrence).is_some() {
-            let missing = "a recurrence token by token".to_owned();
-            return Err(self.unwritten(node, missing));
+            return match self.end_of_recurrence(node) {
+                Some(end) => self.chunks(node, end),
+                None => Ok(silent(each()?)),
+            };
         }
         let one = |op, by, sizes: Binding| (sizes.clone(), vec![Call::new(op, by, sizes)]);
         Ok(match &node.op {

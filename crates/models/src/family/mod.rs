@@ -63,7 +63,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
 use opledger_dims::{escaped, nearest};
-use opledger_ir::SizeRole;
+use opledger_ir::{ModuleClass, SizeRole};
 use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
 use text_part::text_part;
@@ -166,6 +166,10 @@ pub fn families() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name)
 }
 
+/// Which algorithm of several is counted, where others give the same values.
+const TOKEN_BY_TOKEN: &str = "the gated delta rule of linear attention is recurrent here, token by token; \
+                              taken in chunks, it has other products";
+
 impl Config {
     /// Builds the model that the configuration describes. `name` is what it is called.
     ///
@@ -235,9 +239,13 @@ impl Config {
             let own = sizes.iter().filter(|(size, _)| symbols.contains(*size));
             sizes = own.map(|(size, value)| (size.clone(), value.clone())).collect();
         }
+        let mut notes = self.fit_pooler(&mut graph);
+        if graph.modules().iter().any(|module| module.class == ModuleClass::Recurrence) {
+            notes.push(TOKEN_BY_TOKEN.to_owned());
+        }
         Ok(ModelGraph {
             conditions: Vec::new(),
-            notes: self.fit_pooler(&mut graph),
+            notes,
             aliases: BTreeMap::new(),
             name: name.to_owned(),
             graph,
