@@ -306,3 +306,75 @@ fn stepwise(
     order.swap(0, 1);
     Ok((g.rearrange(results, Rearrange::Permute { order })?, state))
 }
+
+#[cfg(test)]
+mod tests {
+    use opledger_dims::Class;
+
+    use super::*;
+
+    fn config(maps: DeltaMaps) -> GatedDeltaConfig {
+        GatedDeltaConfig {
+            d_model: "c".into(),
+            key_heads: "k".into(),
+            values_per_key: "r".into(),
+            key_dim: "d".into(),
+            value_dim: "f".into(),
+            taps: 4,
+            activation: Activation::Silu,
+            norm: NormConfig::rms(),
+            maps,
+            frozen: false,
+        }
+    }
+
+    fn layer(maps: DeltaMaps, past: bool) -> Graph {
+        let mut g = Graph::new();
+        let x = g.input("x", ["b", "n", "c"]).unwrap();
+        let config = config(maps);
+        let layer = GatedDelta::new(&mut g.scope("linear_attn"), &config).unwrap();
+        let b = [Axis::from("b")];
+        let axes = [b[0].clone(), Axis::new("n", 3), config.channels()];
+        let state = past.then(|| g.input("past_input", axes).unwrap());
+        let axes = [&b[..], &config.state()].concat();
+        let memory = past.then(|| g.input("past_memory", axes).unwrap());
+        let found =
+            layer.forward(&mut g, x, Attend { state, memory, ..Attend::default() }).unwrap();
+        assert_eq!(g.shape(found.output).to_string(), "[b, n, c]");
+        let shape = found.memory.map(|memory| g.shape(memory).to_string());
+        assert_eq!(shape.as_deref(), past.then_some("[b, g=k, d, r, f]"));
+        assert_eq!(found.state.is_some(), past);
+        g
+    }
+
+    /// A token multiplies each element of a state four times: to forget, to recall, to write, to read. Three
+    /// of them are of contractions.
+    #[test]
+    fn a_token_meets_every_element_of_a_state() {
+        let graph = layer(DeltaMaps::Apart, true);
+        let inside = |node: &&opledger_ir::Node| node.path.contains("rule.steps");
+        let muls: Poly = { graph.nodes().iter().filter(inside) }
+            .map(|node| graph.fold(&(graph.node_cost(node).total()[Class::Mul].clone())))
+            .sum();
+        assert_eq!(muls.to_string(), "4·b·n·f·d·k·r + b·n·f·k·r");
+    }
+
+    /// Maps that stand together have the parameters and the products of those apart, and states change none.
+    #[test]
+    fn how_maps_stand_together_changes_no_count() {
+        let [apart, joined] = [DeltaMaps::Apart, DeltaMaps::ByHeads].map(|maps| layer(maps, true));
+        assert_eq!(apart.parameters().0, joined.parameters().0);
+        assert_eq!(apart.cost().total(), joined.cost().total());
+        let none = layer(DeltaMaps::Apart, false).cost().macs();
+        assert_ne!(none, apart.cost().macs(), "taps that fall on padding");
+    }
+
+    #[test]
+    fn what_is_no_sequence_is_refused() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["n", "c"]).unwrap();
+        let layer = GatedDelta::new(&mut g, &config(DeltaMaps::Apart)).unwrap();
+        let error = layer.forward(&mut g, x, Attend::default()).unwrap_err();
+        assert!(error.to_string().contains("[b, n, c]"), "{error}");
+    }
+}

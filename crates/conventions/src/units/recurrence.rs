@@ -20,8 +20,15 @@ impl Lowering<'_> {
     /// The products of all chunks, of a recurrence whose end gives states `[b, g, d, r, f]` and results
     /// `[n, b, g, r, f]`.
     pub(super) fn chunks(&self, node: &Node, end: &Node) -> Calls {
-        let missing = || self.unwritten(node, "a recurrence token by token".to_owned());
-        let chunk = self.dialect.delta_chunk.map(Integer::from).ok_or_else(missing)?;
+        let missing = || self.unwritten(node, "a recurrence of another form".to_owned());
+        let Some(chunk) = self.dialect.delta_chunk.map(Integer::from) else {
+            // By a function of its own, which no tool was seen to meet.
+            let sizes = pointwise(self.output_elements(node)?);
+            return Ok((
+                sizes.clone(),
+                vec![Call::new("gated_delta_rule", Manner::Function, sizes)],
+            ));
+        };
         let (state, results) = (&end.shape, end.further.first().ok_or_else(missing)?);
         let ([_, _, key, _, value], [tokens, ..]) = (&state.axes[..], &results.axes[..]) else {
             return Err(missing());
