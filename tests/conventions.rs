@@ -88,6 +88,16 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         }
     }
     let expected = [
+        "calflops-macs@0.3.2: gated_delta_rule",
+        "calflops-macs@0.3.2: linalg_solve_triangular",
+        "calflops@0.3.2: gated_delta_rule",
+        "calflops@0.3.2: linalg_solve_triangular",
+        "deepspeed-macs@0.19.8: gated_delta_rule",
+        "deepspeed-macs@0.19.8: linalg_solve_triangular",
+        "deepspeed@0.19.8: gated_delta_rule",
+        "deepspeed@0.19.8: linalg_solve_triangular",
+        "fvcore@0.1.5: gated_delta_rule",
+        "fvcore@0.1.5: linalg_solve_triangular",
         "onnx-tool@1.0.1: amax",
         "onnx-tool@1.0.1: baddbmm",
         "onnx-tool@1.0.1: conv1d",
@@ -96,10 +106,14 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "onnx-tool@1.0.1: group_norm",
         "onnx-tool@1.0.1: sub",
         "onnx-tool@1.0.1: topk",
+        "ptflops-aten@0.7.5: gated_delta_rule",
+        "ptflops-aten@0.7.5: linalg_solve_triangular",
         "ptflops@0.7.5: QuickGELU",
         "ptflops@0.7.5: Sigmoid",
+        "ptflops@0.7.5: Softplus",
         "thop@0.1.1: QuickGELU",
         "thop@0.1.1: Sigmoid",
+        "thop@0.1.1: Softplus",
         "torch-flop-counter-backward@2.15: amax",
         "torch-flop-counter-backward@2.15: baddbmm",
         "torch-flop-counter-backward@2.15: clamp",
@@ -108,8 +122,12 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torch-flop-counter-backward@2.15: sigmoid",
         "torch-flop-counter-backward@2.15: sub",
         "torch-flop-counter-backward@2.15: the gradient of conv1d in groups",
+        "torch-flop-counter-training@2.15: gated_delta_rule",
+        "torch-flop-counter-training@2.15: linalg_solve_triangular",
+        "torch-flop-counter@2.15: gated_delta_rule",
         "torchinfo@1.8.0: QuickGELU",
         "torchinfo@1.8.0: Sigmoid",
+        "torchinfo@1.8.0: Softplus",
         "torchlens@2.36.1: amax",
         "torchlens@2.36.1: clamp",
         "torchlens@2.36.1: conv1d",
@@ -134,6 +152,7 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "tract@0.23.9: pow",
         "ultralytics-thop@2.1.6: QuickGELU",
         "ultralytics-thop@2.1.6: Sigmoid",
+        "ultralytics-thop@2.1.6: Softplus",
         "xla@jax-0.10.2: amax",
         "xla@jax-0.10.2: baddbmm",
         "xla@jax-0.10.2: conv1d",
@@ -332,6 +351,18 @@ fn conventions_hold_for_decoders_with_convolutions() {
     assert_eq!(found, scored(120, 0, 0));
 }
 
+/// Decoders with linear attention by a gated delta rule, which the library takes in chunks: every figure of
+/// FlopCounterMode; other tools are refused where a layer has the rule.
+#[test]
+fn conventions_hold_for_decoders_with_a_delta_rule() {
+    let found = score("drawn_delta.json");
+    println!("delta rules: {found:?}");
+    assert_eq!(found, scored(19, 35, 0));
+    let found = score("scored_delta.json");
+    println!("delta rules out of sample: {found:?}");
+    assert_eq!(found, scored(31, 17, 0));
+}
+
 /// Encoders of images that came later; five tools.
 #[test]
 fn conventions_hold_for_encoders_of_images() {
@@ -404,8 +435,10 @@ fn operators() -> serde_json::Value {
 }
 
 /// What no tool was run on, and its source says: convention, operator. tract has no cost for Gather
-/// (`core/src/ops/array/gather.rs`).
-const READ_IN_SOURCE: &[(&str, &str)] = &[("tract", "embedding")];
+/// (`core/src/ops/array/gather.rs`), and the counter of PyTorch none for a triangular system
+/// (`flop_registry` of `torch/utils/flop_counter.py`).
+const READ_IN_SOURCE: &[(&str, &str)] =
+    &[("torch-flop-counter", "linalg_solve_triangular"), ("tract", "embedding")];
 
 #[test]
 fn what_a_convention_passes_over_its_tool_was_seen_to_meet() {

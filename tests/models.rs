@@ -207,11 +207,15 @@ impl Case {
     }
 }
 
-/// Multiplications in contractions outside attention, and inside when every pair is computed, as
+/// Multiplications in contractions outside attention and recurrences, and inside when every pair is computed, as
 /// engines that mask by adding −∞ do.
 fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
     let (mut outside, mut inside) = (Integer::default(), Integer::default());
     for node in graph.nodes() {
+        let mut around = graph.modules_around(node);
+        if around.any(|(_, module)| module.class == ModuleClass::Recurrence) {
+            continue;
+        }
         let times = graph.multiplicity(node);
         if let Op::Attention(_) = node.op {
             let shapes = graph.operand_shapes(node);
@@ -297,6 +301,11 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
                 "gptj" => 0.into(),
                 // A function that makes complex numbers of angles takes both.
                 "deepseek_v2" | "llama4" | "llama4_text" => 0.into(),
+                // The angle of a pair is evaluated once for both its elements, of each item, and once for each
+                // of three positions, which of texts are the same.
+                "qwen3_5" | "qwen3_5_text" | "qwen3_5_moe_text" => {
+                    counts[class].clone() * binding.get(&"b".into()).unwrap() * 3 / 2
+                }
                 // The angle of a pair is evaluated once for both its elements.
                 "gpt_oss" => &counts[class] / 2,
                 _ => counts[class].clone(),

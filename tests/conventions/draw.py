@@ -535,6 +535,40 @@ def lfm2(d):
                 tie_word_embeddings=d.flag(0.3), pad_token_id=0)
 
 
+def delta(d, name, family, **more):
+    """Decoders most layers of which have linear attention by a gated delta rule."""
+    keys, l = d.randint(1, 3), d.randint(1, 5)
+    kinds = [d.choice(["linear_attention", "linear_attention", "full_attention"]) for _ in range(l)]
+    kinds[d.randint(0, l - 1)] = "full_attention"
+    case = decoder(d, name, family, multiple=4, head_dim=8 * d.randint(1, 3), layer_types=kinds,
+                   linear_num_key_heads=keys, linear_num_value_heads=keys * d.randint(1, 3),
+                   linear_key_head_dim=d.randint(1, 9), linear_value_head_dim=d.randint(1, 9),
+                   linear_conv_kernel_dim=d.randint(1, 4), attention_bias=d.flag(0.3), rope_theta=10000.0, **more)
+    case["config"]["num_hidden_layers"] = l
+    return case
+
+
+def experts_of_delta(d):
+    experts = d.randint(2, 8)
+    return dict(num_experts=experts, num_experts_per_tok=d.randint(1, min(experts, 3)),
+                moe_intermediate_size=4 * d.randint(1, 30), shared_expert_intermediate_size=4 * d.randint(1, 30))
+
+
+def qwen3_next(d):
+    return delta(d, "qwen3_next", "Qwen3Next", norm_topk_prob=d.flag(), decoder_sparse_step=d.randint(1, 2), **experts_of_delta(d))
+
+
+def qwen3_5(d, name="qwen3_5_text", family="Qwen3_5", **more):
+    case = delta(d, name, family, **more)
+    names = {f"{family}Model": f"{family}TextModel"}
+    case["config"]["architectures"] = [names.get(own, own) for own in case["config"]["architectures"]]
+    return case
+
+
+def qwen3_5_moe(d):
+    return qwen3_5(d, "qwen3_5_moe_text", "Qwen3_5Moe", **experts_of_delta(d))
+
+
 def glm(d, name="glm", family="Glm"):
     width = 4 * d.randint(1, 4)
     return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
@@ -816,6 +850,7 @@ GROUPS = {
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "chunks": [llama4],
     "convolutions": [lfm2],
+    "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
     "images": [dinov2, dinov2_registers],
     "sounds": [whisper],
     "towers": [clip, siglip],

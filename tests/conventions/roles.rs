@@ -68,6 +68,10 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
     let within = |wanted: &[ModuleClass]| {
         graph.modules_around(node).any(|(_, module)| wanted.contains(&module.class))
     };
+    // What is done token by token is called as one.
+    if within(&[ModuleClass::Recurrence]) {
+        return None;
+    }
     let linear = || {
         let is_linear = |class| matches!(class, ModuleClass::Linear(_));
         graph.modules_around(node).any(|(_, module)| is_linear(module.class))

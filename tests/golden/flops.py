@@ -18,14 +18,14 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import untie
+from models import token_by_token, untie
 
 HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
 FILE = HERE / "flops.json"
 FAMILIES = [
-    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "llama4_text", "minimax_m2",
-    "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_moe", "smollm3", "starcoder2",
+    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "lfm2_moe", "llama4_text", "minimax_m2",
+    "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_next", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
 IMAGES = ["deit", "dinov2", "swin", "vit"]
@@ -53,8 +53,11 @@ def flops(config):
         is_encoder = config["model_type"] in ENCODERS
         kwargs = {} if is_encoder else {"use_cache": False, "attention_mask": torch.ones_like(ids)}
         # A layer that convolves looks into the mask, too; of two masks that are none, nobody does.
-        if config["model_type"] == "lfm2":
+        if config["model_type"] in ("lfm2", "lfm2_moe"):
             kwargs["attention_mask"] = {"full_attention": None, "conv": None}
+        # The same; recurrences are left out, whose products the counter has of the library's chunks alone.
+        if config["model_type"] in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"):
+            kwargs["attention_mask"] = {"full_attention": None, "linear_attention": None}
         if config["model_type"] in PAIRS:
             kwargs = {"use_cache": False, "decoder_input_ids": ids}
         kwargs = {"pixel_values": image(config)} if config["model_type"] in IMAGES else {"input_ids": ids} | kwargs
@@ -70,7 +73,7 @@ def flops(config):
             kwargs |= {"attention_mask": torch.ones_like(ids)} if config["model_type"] == "clip" else {}
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
-        with quiet, FlopCounterMode(display=False) as counter, torch.no_grad():
+        with quiet, token_by_token(), FlopCounterMode(display=False) as counter, torch.no_grad():
             model(**kwargs)
     counts = counter.get_flop_counts()
     # Of other families products of experts are not counted.

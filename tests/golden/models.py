@@ -34,6 +34,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.bloom import modeling_bloom
 from transformers.models.gptj import modeling_gptj
+from transformers.models.qwen3_5 import modeling_qwen3_5
+from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe
+from transformers.models.qwen3_next import modeling_qwen3_next
 
 from models_cases import CASES
 
@@ -53,10 +56,14 @@ ENCODERS = [
 ]
 
 # Models that take images beside texts, of which the model of texts is what is kept here.
-WITH_TEXT = ["gemma3", "llama4", "llava", "mistral3"]
+WITH_TEXT = ["gemma3", "llama4", "llava", "mistral3", "qwen3_5", "qwen3_5_moe"]
 
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
-CORRECTION = "e_score_correction_bias"
+CORRECTION = ("e_score_correction_bias", "expert_bias")
+
+
+# Norms whose gain is one more than their weight, drawn about one.
+ONE_PLUS = ["Qwen3NextRMSNorm", "Qwen3_5RMSNorm", "Qwen3_5MoeRMSNorm"]
 
 
 @contextlib.contextmanager
@@ -100,10 +107,14 @@ def draw(model, generator, dtype):
             continue
         module = model.get_submodule(name.rpartition(".")[0])
         value = torch.randn(parameter.shape, generator=generator)
-        if "norm" in type(module).__name__.lower() and name.endswith("weight"):
+        if type(module).__name__ in ONE_PLUS:
+            value = 0.2 * value
+        elif "norm" in type(module).__name__.lower() and name.endswith("weight"):
             value = 1 + 0.2 * value
         elif isinstance(module, torch.nn.Embedding):
             value = 0.4 * value
+        elif name.endswith("linear_attn.conv1d.weight"):
+            value = 0.8 * value  # What comes of small ones is little more than ε of the norms behind.
         elif parameter.dim() == 2:
             value = 1.5 * value / min(parameter.shape) ** 0.5
         else:
@@ -186,9 +197,24 @@ def generate(model, prompt, new=8):
     return runs[0]
 
 
+# Whose linear attention is taken in chunks of 64 tokens, by products, or token by token, by none.
+DELTA = [modeling_qwen3_5, modeling_qwen3_5_moe, modeling_qwen3_next]
+
+
+@contextlib.contextmanager
+def token_by_token():
+    """Recurrences without products, which are not counted then."""
+    with contextlib.ExitStack() as stack:
+        for module in DELTA:
+            stack.enter_context(
+                mock.patch.object(module, "torch_chunk_gated_delta_rule", module.torch_recurrent_gated_delta_rule)
+            )
+        yield
+
+
 def count(model, given):
-    """MACs of a forward pass: all, and those of scores and context."""
-    with FlopCounterMode(display=False) as counter:
+    """MACs of a forward pass: all, and those of scores and context; those of recurrences are left out."""
+    with token_by_token(), FlopCounterMode(display=False) as counter:
         forward(model, given)
     counts = counter.get_flop_counts()
     operations = dict(counts["Global"])
@@ -216,7 +242,7 @@ def count(model, given):
 
 def parameters(model):
     """How many there are; of a model with images, those of the model of texts."""
-    left_out = ("vision", "projector") if model.config.model_type in WITH_TEXT else ()
+    left_out = ("vision", "visual", "projector") if model.config.model_type in WITH_TEXT else ()
     named = model.named_parameters()
     return sum(parameter.numel() for name, parameter in named if not any(part in name for part in left_out))
 
@@ -266,7 +292,9 @@ def published_config(path):
         config["tie_embedding"] = config.pop("tie_word_embeddings")
         config["block_ff_dim"] = config["intermediate_size"]
     config["torch_dtype"] = config.pop("dtype")
-    config.pop("layer_types", None)
+    kinds = config.pop("layer_types", None)
+    if config["model_type"] == "qwen3_next":
+        config["full_attention_interval"] = kinds.index("full_attention") + 1
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -180,6 +180,11 @@ YARN_OF_ALL = YARN | dict(mscale=0.7, mscale_all_dim=0.4, truncate=False, origin
 TIED = dict(tie_word_embeddings=True)
 LONGROPE = LLAMA | dict(hidden_size=32, num_attention_heads=4, rope_parameters=dict(rope_type="longrope",
     rope_theta=500.0, short_factor=[1.0, 1.25, 1.5, 2.0], long_factor=[1.5, 2.5, 6.0, 9.5]))
+DELTA = LLAMA | dict(
+    head_dim=8, linear_num_key_heads=2, linear_num_value_heads=6, linear_key_head_dim=5, linear_value_head_dim=3,
+    rms_norm_eps=0.05,
+)
+EXPERTS = dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=9, shared_expert_intermediate_size=11)
 PART = dict(vocab_size=61, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=6,
             num_key_value_heads=2, head_dim=8, max_position_embeddings=64, pad_token_id=0)
 CLIP_TEXT = dict(
@@ -358,6 +363,27 @@ CASES = [
          1], block_auto_adjust_ff_dim=False), (3, 8), padded_left=True, dtype="bfloat16", published=unchanged),
     Case("lfm2_widened", "Lfm2Model", LLAMA | dict(num_hidden_layers=3, num_key_value_heads=6, conv_L_cache=2,
          full_attn_idxs=[0, 1], block_multiple_of=5, block_ffn_dim_multiplier=1.3), (4, 6)),
+    Case("lfm2_moe_behind", "Lfm2MoeForCausalLM", LLAMA | TIED | dict(num_hidden_layers=6, num_dense_layers=2, num_experts=5,
+         num_experts_per_tok=3, moe_intermediate_size=20, layer_types=["conv", "full_attention", "conv", "conv", "full_attention",
+         "conv"], routed_scaling_factor=1.7), (9, 5)),
+    Case("lfm2_moe_plain", "Lfm2MoeForCausalLM", LLAMA | dict(num_hidden_layers=3, num_dense_layers=0, num_experts=4,
+         num_experts_per_tok=2, moe_intermediate_size=12, layer_types=["conv", "full_attention", "conv"], conv_L_cache=4,
+         conv_bias=True, use_expert_bias=False, norm_topk_prob=False), (3, 8), padded_left=True, dtype="bfloat16"),
+    Case("qwen3_next_sparse", "Qwen3NextForCausalLM", DELTA | EXPERTS | dict(num_hidden_layers=5, decoder_sparse_step=2), (9, 5)),
+    Case("qwen3_next_every", "Qwen3NextForCausalLM", DELTA | EXPERTS | TIED | dict(num_hidden_layers=6, full_attention_interval=3,
+         linear_num_key_heads=3, linear_num_value_heads=3, linear_conv_kernel_dim=2, norm_topk_prob=False, mlp_only_layers=[1],
+         attention_bias=True), (3, 8), padded_left=True, dtype="bfloat16", published=unchanged),
+    Case("qwen3_5_chunks", "Qwen3_5ForCausalLM", DELTA | TIED | dict(num_hidden_layers=6, max_position_embeddings=96,
+         linear_num_key_heads=1, layer_types=["linear_attention", "linear_attention", "full_attention"] * 2), (70, 40)),
+    Case("qwen3_5_left", "Qwen3_5ForCausalLM", DELTA | dict(num_hidden_layers=4, linear_num_value_heads=2,
+         hidden_act="gelu_pytorch_tanh", linear_conv_kernel_dim=3), (4, 9), padded_left=True, dtype="bfloat16"),
+    Case("qwen3_5_moe_first", "Qwen3_5MoeForCausalLM", DELTA | EXPERTS | dict(num_hidden_layers=4), (9, 5)),
+    Case("qwen3_5_moe_listed", "Qwen3_5MoeForCausalLM", DELTA | EXPERTS | TIED | dict(num_hidden_layers=3, num_key_value_heads=6,
+         layer_types=["full_attention", "linear_attention", "linear_attention"], rope_parameters=dict(rope_type="default",
+         rope_theta=1e6, partial_rotary_factor=0.5, mrope_section=[2, 1, 1], mrope_interleaved=True)), (4, 6)),
+    Case("qwen3_5_text_part", "Qwen3_5ForConditionalGeneration", dict(text_config=DELTA | dict(model_type="qwen3_5_text",
+         num_hidden_layers=4), vision_config=dict(depth=1, hidden_size=16, intermediate_size=20, num_heads=2,
+         out_hidden_size=24, patch_size=4, num_position_embeddings=4)), (7, 4)),
     Case("smollm3_interval", "SmolLM3ForCausalLM", LLAMA | dict(num_hidden_layers=6, no_rope_layer_interval=3), (9, 5)),
     Case("smollm3_listed", "SmolLM3ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=5, attention_bias=True,
          mlp_bias=True, no_rope_layers=[0, 1, 1, 0, 1]), dtype="bfloat16", published=unchanged),

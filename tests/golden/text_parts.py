@@ -15,7 +15,8 @@ import transformers
 from models import parameters
 
 FILE = pathlib.Path(__file__).parent / "text_parts.json"
-CLASSES = {"gemma3": "Gemma3", "llama4": "Llama4", "llava": "Llava", "mistral3": "Mistral3"}
+CLASSES = {"gemma3": "Gemma3", "llama4": "Llama4", "llava": "Llava", "mistral3": "Mistral3",
+           "qwen3_5": "Qwen3_5", "qwen3_5_moe": "Qwen3_5Moe"}
 PARTS = {
     "gemma3": [{}, {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
                     "sliding_window": 1024}],
@@ -23,6 +24,9 @@ PARTS = {
     "llava": [{}, {"model_type": "llama", "vocab_size": 32064, "rms_norm_eps": 1e-5}],
     "mistral3": [{}, {"model_type": "mistral", "vocab_size": 131072, "hidden_size": 5120, "num_hidden_layers": 40,
                       "intermediate_size": 32768, "head_dim": 128, "sliding_window": None}],
+    "qwen3_5": [{}, {"model_type": "qwen3_5_text", "hidden_size": 5120, "intermediate_size": 17408, "num_hidden_layers": 64,
+                     "num_attention_heads": 24, "linear_num_value_heads": 48}],
+    "qwen3_5_moe": [{}, {"model_type": "qwen3_5_moe_text", "num_hidden_layers": 8}],
 }
 
 

@@ -196,7 +196,7 @@ impl<'a> Need<'a> {
         let cache = cache.transpose()?;
         Ok(Needed {
             weights: self.weights.clone(),
-            cache: cache.map(|cache| bytes(cache.held, self.budget.cache)),
+            cache: cache.map(|cache| cache.bytes_held(self.budget.cache)),
             activations: { graph.step_footprint(&sizes, self.width())?.computed() }
                 .max(self.reading_source.clone()),
         })

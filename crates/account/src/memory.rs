@@ -1,7 +1,7 @@
 //! Memory: bytes of parameters, of the cache, and of the values that are alive at once.
 
 use opledger_dims::{Integer, Poly, Quantity};
-use opledger_ir::{Elem, Graph, SizeRole};
+use opledger_ir::{Cached, Elem, Graph, SizeRole};
 use opledger_report::{Memory, QuantisedBytes};
 
 use crate::{AccountError, Model, SizedModel};
@@ -38,8 +38,8 @@ impl SizedModel<'_> {
             cache_per_token: { cache.as_ref() }
                 .map(|cache| Ok::<_, AccountError>(bytes(cache.per_token()?, elem)))
                 .transpose()?,
-            cache_without_windows: dropped.map(|all| bytes(all.given.clone(), elem)),
-            cache: all.map(|all| bytes(all.held, elem)),
+            cache_without_windows: dropped.map(|all| all.bytes_given(elem)),
+            cache: all.map(|all| all.bytes_held(elem)),
             quantised: self.model().quantised_weights().ok().flatten().map(|weights| {
                 QuantisedBytes {
                     method: weights.method.to_string(),
@@ -82,6 +82,25 @@ pub struct CachedElements {
     pub held: Integer,
     /// Those that were computed: all tokens'.
     pub given: Integer,
+    /// Those of both that are states of a recurrence, which have a type of their own.
+    pub states: Integer,
+}
+
+impl CachedElements {
+    /// The bytes of those held, where elements of caches are of a type.
+    pub fn bytes_held(&self, elem: Elem) -> Integer {
+        self.bytes(&self.held, elem)
+    }
+
+    /// The bytes of those that were computed.
+    pub fn bytes_given(&self, elem: Elem) -> Integer {
+        self.bytes(&self.given, elem)
+    }
+
+    fn bytes(&self, all: &Integer, elem: Elem) -> Integer {
+        let states = bytes(self.states.clone(), Cached::Memory.stored(elem));
+        bytes(all - &self.states, elem) + states
+    }
 }
 
 impl CacheSize {
@@ -118,12 +137,16 @@ impl CacheSize {
             }
         }
         let sizes = graph.complete(&sizes)?;
-        let given = graph.caches().iter().map(|cache| {
-            let past = graph.node(cache.past);
-            past.shape.elements() * graph.multiplicity(past)
-        });
-        let given = given.sum::<Poly>().at(&sizes)?;
-        Ok(CachedElements { held: graph.quantity(Quantity::Cache).at(&sizes)?, given })
+        let of = |which: &dyn Fn(Cached) -> bool| {
+            let caches = graph.caches().iter().filter(|cache| which(cache.of));
+            let elements = caches.map(|cache| {
+                let past = graph.node(cache.past);
+                past.shape.elements() * graph.multiplicity(past)
+            });
+            elements.sum::<Poly>().at(&sizes)
+        };
+        let (given, states) = (of(&|_| true)?, of(&|of| of == Cached::Memory)?);
+        Ok(CachedElements { held: graph.quantity(Quantity::Cache).at(&sizes)?, given, states })
     }
 }
 

@@ -5,7 +5,6 @@ use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Op, SizeRole, Storage, Var};
 use opledger_report::Traffic;
 
-use crate::memory::bytes;
 use crate::{AccountError, SizedModel};
 
 impl SizedModel<'_> {
@@ -50,7 +49,7 @@ impl SizedModel<'_> {
                 let held = self.cache()?.map(|cache| cache.at(&tokens, &items)).transpose()?;
                 held.map(|all| match all.held == all.given {
                     true => at(&cached),
-                    false => Ok(bytes(all.held, cache_elem)),
+                    false => Ok(all.bytes_held(cache_elem)),
                 })
             }
         };

@@ -33,6 +33,9 @@ pub struct Dialect {
     /// Whether linear maps that are stored `[in, out]` are of the class `Conv1D`.
     #[serde(default)]
     pub conv1d: bool,
+    /// How many tokens are taken at once of a gated delta rule, where it is known.
+    #[serde(default)]
+    pub delta_chunk: Option<u64>,
     /// What scores experts.
     #[serde(default)]
     pub router: LinearManner,

@@ -151,6 +151,10 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         };
         let mut carried = all(self, carry, ends.entering)?;
         let stacks = all(self, carry, ends.stacks)?;
+        // What the iteration before left of an outer repetition, where one of the results is the graph's.
+        for value in std::mem::take(&mut self.values[exit]) {
+            self.interpreter.retire(value);
+        }
         let shapes = self.job.graph.nodes()[exit].results().skip(carried.len());
         let mut gathered: Vec<Stack<I::Scalar>> = shapes
             .map(|shape| Stack::new(shape, &self.job.sizes.binding))
@@ -181,6 +185,8 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             self.free_of(exit, &body.body);
         }
         self.present[repetition] = None;
+        // What dies here is given back, which a buffer is that nothing else has.
+        drop(stacks);
         self.free(carry);
         for stack in gathered {
             carried.push(stack.value().map_err(|problem| self.error(exit, problem))?);

@@ -133,13 +133,13 @@ impl Graph {
             let node = self.node(var);
             let elem = match (&node.op, node.role) {
                 (Op::Source(Source::Param { draw: Draw::Weight { .. }, .. }), _) => storage.weights,
-                (_, Some(Role::Cache(_))) => storage.cache,
+                (_, Some(Role::Cache(of))) => of.stored(storage.cache),
                 _ => storage.activations,
             };
             graph.store(var, elem);
         }
         for cache in self.caches() {
-            graph.store(cache.present, storage.cache);
+            graph.store(cache.present, cache.of.stored(storage.cache));
         }
         graph
     }

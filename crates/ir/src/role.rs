@@ -3,7 +3,7 @@
 
 use opledger_dims::Poly;
 
-use crate::Var;
+use crate::{Elem, Var};
 
 /// What a node is in its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +64,8 @@ pub enum Cached {
     /// The last inputs of a convolution, as many as its window reaches back: a state, of one size however
     /// many tokens there were, which each run gives anew; zeros before the first token.
     Inputs,
+    /// What tokens left in a recurrence: a state, of one size, zeros before the first token.
+    Memory,
 }
 
 impl Cached {
@@ -75,6 +77,20 @@ impl Cached {
             Cached::Latents => "latent",
             Cached::TurnedKeys => "turned_key",
             Cached::Inputs => "input",
+            Cached::Memory => "memory",
+        }
+    }
+
+    /// The type of its elements where those of caches have one: states of a recurrence are kept in single
+    /// precision, as `transformers` and llama.cpp keep them.
+    pub fn stored(self, elem: Elem) -> Elem {
+        match self {
+            Cached::Memory => Elem::F32,
+            Cached::Keys
+            | Cached::Values
+            | Cached::Latents
+            | Cached::TurnedKeys
+            | Cached::Inputs => elem,
         }
     }
 
@@ -82,7 +98,7 @@ impl Cached {
     pub fn is_state(self) -> bool {
         match self {
             Cached::Keys | Cached::Values | Cached::Latents | Cached::TurnedKeys => false,
-            Cached::Inputs => true,
+            Cached::Inputs | Cached::Memory => true,
         }
     }
 }
@@ -164,6 +180,8 @@ pub enum ModuleClass {
     /// A depthwise convolution whose window ends at its result. The `transformers` library pads on both
     /// sides, calls the function of it, and leaves aside the results behind the last.
     CausalConvolution,
+    /// What goes from token to token, a state that each of them changes.
+    Recurrence,
     /// A table whose rows are looked up by id.
     Embedding,
     /// A table whose rows are looked up by position.

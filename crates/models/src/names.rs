@@ -232,12 +232,24 @@ impl Names {
         places
     }
 
-    /// A name with and without the prefixes, itself first.
+    /// A name with and without the prefixes, and with one in the place of another, itself first.
     pub fn spellings(&self, name: &str) -> Vec<String> {
-        let prefixed = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+        let prefixed = |name: &str| {
+            let prefixed = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
+            prefixed.collect::<Vec<_>>()
+        };
         let stripped = self.prefixes.iter().filter_map(|prefix| name.strip_prefix(&**prefix));
-        let own = std::iter::once(name.to_owned());
-        own.chain(prefixed).chain(stripped.map(str::to_owned)).collect()
+        let stripped: Vec<&str> = stripped.collect();
+        let own = std::iter::once(name.to_owned()).chain(prefixed(name));
+        let bare = stripped.iter().map(|bare| (*bare).to_owned());
+        let mut all: Vec<String> = Vec::new();
+        let others = stripped.iter().flat_map(|bare| prefixed(bare));
+        for name in own.chain(bare).chain(others) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        all
     }
 
     /// Whether files hold the matrix of a parameter as `[in, out]`.

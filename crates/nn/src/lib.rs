@@ -27,12 +27,14 @@
 
 mod attention;
 mod bert;
+mod causal_convolution;
 mod convolution;
 mod disentangled;
 mod dropout;
 mod embedding;
 mod error;
 mod feed_forward;
+mod gated_delta;
 mod group_norm;
 mod linear;
 mod lm_head;
@@ -63,6 +65,7 @@ pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::Embedding;
 pub use error::NnError;
 pub use feed_forward::{FeedForward, FeedForwardConfig};
+pub use gated_delta::{DeltaMaps, GatedDelta, GatedDeltaConfig};
 pub use group_norm::GroupNorm;
 pub use linear::{Linear, LinearConfig};
 pub use lm_head::LmHead;

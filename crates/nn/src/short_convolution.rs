@@ -2,11 +2,10 @@
 //! B, C and x of each token, and the convolution is depthwise and sees a few tokens before its own.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{self, Rearrange, Source};
-use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, Var};
+use opledger_ir::ops::Rearrange;
+use opledger_ir::{Axis, Graph, Role, Scope, Var};
 
-use crate::linear::param;
-use crate::sizes::positive;
+use crate::causal_convolution::{CausalConvolution, without_padding};
 use crate::{Attend, Attended, Linear, LinearConfig, NnError};
 
 /// Options of a [`ShortConvolution`].
@@ -54,9 +53,7 @@ impl ShortConvolutionConfig {
 #[derive(Clone, Debug)]
 pub struct ShortConvolution {
     scope: Scope,
-    filter: Scope,
-    weight: Var,
-    bias: Option<Var>,
+    convolution: CausalConvolution,
     input: Linear,
     output: Linear,
     config: ShortConvolutionConfig,
@@ -68,25 +65,17 @@ impl ShortConvolution {
     /// # Errors
     /// When a size is below one.
     pub fn new(g: &mut Graph, config: &ShortConvolutionConfig) -> Result<Self, NnError> {
-        let taps = Poly::from(config.taps as u64);
-        positive("taps", &taps)?;
         let c = Axis::new("c", &config.d_model);
-        let filter = g.scope("conv").module(ModuleClass::CausalConvolution);
-        let (weight, bias) = {
-            let g = &mut *g.enter(&filter);
-            let axes = vec![c.clone(), Axis::new("i", 1), Axis::new("k", &taps)];
-            let weight = param(g, "weight", Source::weight(taps), axes, config.frozen)?;
-            let shift =
-                |g: &mut Graph| param(g, "bias", Source::shift(), vec![c.clone()], config.frozen);
-            (weight, config.bias.then(|| shift(g)).transpose()?)
-        };
+        let options = (config.bias, config.frozen);
+        let convolution =
+            CausalConvolution::new(&mut g.scope("conv"), c.clone(), config.taps, options)?;
         let linear =
             LinearConfig { bias: config.bias, frozen: config.frozen, ..LinearConfig::default() };
         let all = Axis::new(JOINED, &config.d_model * &Poly::from(3));
         let input = Linear::new(&mut g.scope("in_proj"), c.clone(), all, linear)?;
         let output = Linear::new(&mut g.scope("out_proj"), c.clone(), c, linear)?;
         let (scope, config) = (g.here(), config.clone());
-        Ok(ShortConvolution { scope, filter, weight, bias, input, output, config })
+        Ok(ShortConvolution { scope, convolution, input, output, config })
     }
 
     /// `[b, n, c]` to the same shape. Of the call, `state` is what the convolution was given of the tokens
@@ -98,16 +87,12 @@ impl ShortConvolution {
     /// When an operand does not fit the configuration.
     pub fn forward(&self, g: &mut Graph, x: Var, call: Attend) -> Result<Attended, NnError> {
         let g = &mut *g.enter(&self.scope);
-        let [items, tokens, _] = &g.shape(x).axes[..] else {
+        if g.shape(x).axes.len() != 3 {
             let (layer, expected, found) =
                 ("ShortConvolution", "[b, n, c]", g.shape(x).to_string());
             return Err(NnError::Rank { layer, expected, found });
-        };
-        let (items, tokens) = (items.clone(), tokens.clone());
-        let x = match call.mask.keep {
-            Some(visible) => without_padding(g, x, visible, &tokens)?,
-            None => x,
-        };
+        }
+        let x = without_padding(g, x, call.mask.keep)?;
         let all = self.input.forward(g, x)?;
         let mut third = |at: i64| -> Result<Var, NnError> {
             let (start, len) =
@@ -117,43 +102,10 @@ impl ShortConvolution {
         };
         let [before, after, x] = [third(0)?, third(1)?, third(2)?];
         let x = gate(g, "input_gate", before, x)?;
-        let (x, padding, state) = match call.state {
-            None => (x, self.config.reach(), None),
-            Some(past) => {
-                let x = g.concat(past, x, tokens.name.clone())?;
-                let (start, len) = (tokens.size.clone(), Poly::from(self.config.reach() as u64));
-                let last = Rearrange::Slice { axis: tokens.name.clone(), start, len };
-                (x, 0, Some(g.rearrange(x, last)?))
-            }
-        };
-        let y = self.convolve(g, x, padding, [&items, &tokens])?;
+        let (y, state) = self.convolution.forward(g, x, call.state)?;
         let y = gate(g, "output_gate", after, y)?;
         let output = self.output.forward(g, y)?;
-        Ok(Attended { output, weights: None, present: None, state })
-    }
-
-    /// `[b, s, c]` behind so many zeros to `[b, n, c]`.
-    fn convolve(
-        &self,
-        g: &mut Graph,
-        x: Var,
-        padding: usize,
-        [items, tokens]: [&Axis; 2],
-    ) -> Result<Var, NnError> {
-        let g = &mut *g.enter(&self.filter);
-        let channels = Axis::new("c", &self.config.d_model);
-        let [b, n, c] = [items, tokens, &channels].map(|axis| axis.name.clone());
-        let order = vec![b.clone(), c.clone(), n.clone()];
-        let x = g.rearrange(x, Rearrange::Permute { order })?;
-        let axes = [items.clone(), channels, tokens.clone()];
-        let groups = &self.config.d_model;
-        let op = ops::Convolution::new(axes, &[1], &[(padding, 0)], &[1], groups);
-        let mut y = g.convolution("convolution", x, self.weight, op)?;
-        if let Some(bias) = self.bias {
-            y = g.add("add_bias", y, bias)?;
-            g.mark(y, Role::Bias);
-        }
-        Ok(g.rearrange(y, Rearrange::Permute { order: vec![b, n, c] })?)
+        Ok(Attended { output, weights: None, present: None, state, memory: None })
     }
 }
 
@@ -163,20 +115,6 @@ const JOINED: &str = "bcx";
 fn gate(g: &mut Graph, label: &str, by: Var, x: Var) -> Result<Var, NnError> {
     let gated = g.mul(label, by, x)?;
     Ok(g.mark(gated, Role::Gate))
-}
-
-/// Zeros in the place of padding: `visible [b, m]` is of all tokens, of which those of `x` are the last.
-fn without_padding(g: &mut Graph, x: Var, visible: Var, tokens: &Axis) -> Result<Var, NnError> {
-    let all = g.shape(visible).axes.last().map(|axis| axis.size.clone()).unwrap_or_default();
-    let visible = match all == tokens.size {
-        true => visible,
-        false => {
-            let (axis, len) = (tokens.name.clone(), tokens.size.clone());
-            g.rearrange(visible, Rearrange::Slice { axis, start: all - &len, len })?
-        }
-    };
-    let visible = g.to_real(visible)?;
-    Ok(g.mul("visible", x, visible)?)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use opledger_ir::ops::{Factor, Source};
 use opledger_ir::{Axis, Graph, Mask, ModuleClass, Role, Scope, Var};
 
 use crate::{
-    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig,
-    KeysAndValues, LatentAttention, LatentConfig, LayerNames, MixtureConfig, MixtureOfExperts,
-    MultiheadAttention, NnError, Norm, NormConfig, Origin, ShortConvolution,
+    Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig, GatedDelta,
+    GatedDeltaConfig, KeysAndValues, LatentAttention, LatentConfig, LayerNames, MixtureConfig,
+    MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig, Origin, ShortConvolution,
     ShortConvolutionConfig,
 };
 
@@ -23,6 +23,8 @@ pub struct LayerConfig {
     pub latent: Option<LatentConfig>,
     /// A convolution in the place of the attention of an encoder layer, which then has none.
     pub convolution: Option<ShortConvolutionConfig>,
+    /// Linear attention by a gated delta rule in its place.
+    pub delta: Option<GatedDeltaConfig>,
     /// The feed-forward layer.
     pub feed_forward: FeedForwardConfig,
     /// A mixture of experts in its place.
@@ -81,6 +83,7 @@ impl LayerConfig {
             attention: AttentionConfig::new(&d_model, num_heads),
             latent: None,
             convolution: None,
+            delta: None,
             feed_forward: FeedForwardConfig::new(d_model, dim_feedforward),
             mixture: None,
             norm: NormConfig::layer(),
@@ -113,6 +116,9 @@ impl LayerConfig {
         if let Some(convolution) = &mut self.convolution {
             convolution.frozen = true;
         }
+        if let Some(delta) = &mut self.delta {
+            delta.frozen = true;
+        }
         self.feed_forward.frozen = true;
         self.mixture = self.mixture.map(|mixture| MixtureConfig { frozen: true, ..mixture });
         self.norm.frozen = true;
@@ -144,6 +150,7 @@ enum SelfAttention {
     Heads(Box<MultiheadAttention>),
     Latent(Box<LatentAttention>),
     Convolution(Box<ShortConvolution>),
+    Delta(Box<GatedDelta>),
 }
 
 impl SelfAttention {
@@ -152,6 +159,9 @@ impl SelfAttention {
         if let Some(convolution) = &config.convolution {
             let convolution = ShortConvolution::new(g, convolution)?;
             return Ok(SelfAttention::Convolution(Box::new(convolution)));
+        }
+        if let Some(delta) = &config.delta {
+            return Ok(SelfAttention::Delta(Box::new(GatedDelta::new(g, delta)?)));
         }
         Ok(match &config.latent {
             Some(latent) => {
@@ -166,6 +176,7 @@ impl SelfAttention {
             SelfAttention::Heads(attention) => attention.forward_with(g, x, x, x, call),
             SelfAttention::Latent(attention) => attention.forward_with(g, x, call),
             SelfAttention::Convolution(convolution) => convolution.forward(g, x, call),
+            SelfAttention::Delta(delta) => delta.forward(g, x, call),
         }
     }
 }
@@ -386,7 +397,7 @@ impl EncoderLayer {
             .apply(g, of_feed_forward, [from, y], |g, x| self.feed_forward.forward(g, x))?;
         Ok(match attended {
             Some(attended) => Attended { output, ..attended },
-            None => Attended { output, weights: None, present: None, state: None },
+            None => Attended { output, weights: None, present: None, state: None, memory: None },
         })
     }
 }
@@ -498,7 +509,7 @@ impl DecoderLayer {
             Ok(attention.forward_with(g, x, keys, values, cross)?.output)
         })?;
         let output = self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))?;
-        Ok(Attended { output, weights: None, present, state: None })
+        Ok(Attended { output, weights: None, present, state: None, memory: None })
     }
 
     /// `[b, n, c]` to the same shape without an encoder's result: the second attention and its norm,
@@ -515,7 +526,7 @@ impl DecoderLayer {
         })?;
         let output = self.wrap.apply(g, norm3, [x, x], |g, x| self.feed_forward.forward(g, x))?;
         let (weights, present) = attended.map_or((None, None), |a| (a.weights, a.present));
-        Ok(Attended { output, weights, present, state: None })
+        Ok(Attended { output, weights, present, state: None, memory: None })
     }
 }
 

@@ -88,6 +88,13 @@ impl Lowering<'_> {
         use Manner::{Function, Method, Operator};
         let node = self.graph.node(var);
         let each = || Ok::<_, ConventionError>(pointwise(self.elements(var)?));
+        // What is done token by token the library does in chunks, all at the end.
+        if self.within(node, ModuleClass::Recurrence).is_some() {
+            return match self.end_of_recurrence(node) {
+                Some(end) => self.chunks(node, end),
+                None => Ok(silent(each()?)),
+            };
+        }
         let one = |op, by, sizes: Binding| (sizes.clone(), vec![Call::new(op, by, sizes)]);
         Ok(match &node.op {
             Op::Norm(norm) => {
@@ -459,6 +466,7 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::FusedLinear(_)
         | ModuleClass::Convolution
         | ModuleClass::CausalConvolution
+        | ModuleClass::Recurrence
         | ModuleClass::LayerNorm
         | ModuleClass::RmsNorm
         | ModuleClass::GroupNorm

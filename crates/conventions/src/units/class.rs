@@ -76,6 +76,7 @@ impl Lowering<'_> {
             | ModuleClass::Router
             | ModuleClass::Experts
             | ModuleClass::CausalConvolution
+            | ModuleClass::Recurrence
             | ModuleClass::SharedExpert => None,
         }
     }

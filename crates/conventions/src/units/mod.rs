@@ -11,6 +11,7 @@ mod lowering;
 mod multihead;
 mod native;
 mod observed;
+mod recurrence;
 mod share;
 mod sizes;
 

@@ -54,22 +54,31 @@ pub(super) fn cached(
     Ok(attended.output)
 }
 
-/// The same of a layer with a convolution in scope `convolution`, which is given its last inputs `state`.
+/// What a layer keeps that is a state, with the axes behind items.
+pub(super) type States = [(Cached, Vec<Axis>)];
+
+/// The same of a layer with states: of the last inputs of a convolution, and of a recurrence, where it has
+/// one, in this order.
 pub(super) fn carried(
     g: &mut Graph,
     request: &Request,
-    (layer, convolution, state): (&Scope, &str, [Axis; 2]),
-    body: impl FnOnce(&mut Graph, Option<Var>) -> Result<Attended, NnError>,
+    (layer, mixer, states): (&Scope, &str, &States),
+    body: impl FnOnce(&mut Graph, [Option<Var>; 2]) -> Result<Attended, NnError>,
 ) -> Result<Var, Problem> {
-    let of = Cached::Inputs;
-    let axes = std::iter::once(Axis::from("b")).chain(state);
-    let past = match request.past {
-        true => Some(g.scope(convolution).input(&format!("past_{}", of.name()), axes)?),
-        false => None,
-    };
+    let mut past = [None; 2];
+    if request.past {
+        let g = &mut *g.scope(mixer);
+        for (past, (of, state)) in past.iter_mut().zip(states) {
+            let axes = std::iter::once(Axis::from("b")).chain(state.iter().cloned());
+            *past = Some(g.input(&format!("past_{}", of.name()), axes)?);
+        }
+    }
     let attended = body(g, past)?;
-    if let (Some(past), Some(present)) = (past, attended.state) {
-        g.output(&format!("{}.{convolution}.present_{}", layer.path(), of.name()), present);
+    let present = [attended.state, attended.memory];
+    let all = states.iter().zip(past).zip(present);
+    let all = all.filter_map(|(((of, _), past), present)| Some((*of, past?, present?)));
+    for (of, past, present) in all {
+        g.output(&format!("{}.{mixer}.present_{}", layer.path(), of.name()), present);
         g.cache(of, past, present);
     }
     Ok(attended.output)

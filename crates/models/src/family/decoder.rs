@@ -11,6 +11,7 @@ use opledger_nn::{
 
 use super::causal::{CausalHead, Kept, causal_heads};
 use super::checks::{either_size, head, multiple};
+use super::delta;
 use super::latent::{self, Attention};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
@@ -46,9 +47,13 @@ pub(super) fn build(
     let (v, l) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
     let vocabulary = r.size("v", v);
     let parts = Parts::read(keys, r, variant)?;
+    let rule = variant.kinds.iter().find_map(|kind| kind.delta.as_ref());
+    let (key, norm) = (variant.activation, parts.norm);
+    let delta = rule.map(|rule| delta::config(keys, r, rule, (key, norm))).transpose()?;
     let kind = |kind: &KindOf| Kind {
         layer: LayerConfig {
             latent: latent.clone(),
+            delta: delta.clone().filter(|_| kind.delta.is_some()),
             ..parts.layer(variant, attention.clone(), kind)
         },
         reach: kind.reach,
@@ -96,6 +101,9 @@ fn names(variant: &Variant, model: &str, layers: u64) -> Names {
     for [own, file] in variant.renamed {
         let layer = format!("{model}.layers.*");
         names = names.rename(&format!("{layer}.{own}"), &format!("{layer}.{file}"));
+    }
+    for scope in variant.ignored {
+        names = names.ignore_scope(scope);
     }
     for layer in (0..variant.layers_behind).map(|behind| layers + behind) {
         names = names.ignore_scope(&format!("{model}.layers.{layer}"));
@@ -194,6 +202,7 @@ fn attention(
         scale: variant.score_scale,
         soft_cap: variant.score_cap,
         sinks: variant.sinks,
+        gated: variant.gated,
         origin: Origin::Library,
         names: match variant.projections {
             Projections::Apart(out) => AttentionNames::new("q_proj", "k_proj", "v_proj", out),
@@ -333,7 +342,11 @@ impl Parts {
             bias,
             ..ShortConvolutionConfig::new(&c, taps)
         });
-        let mixer = if convolution.is_some() { "conv" } else { "self_attn" };
+        let mixer = match (&convolution, &kind.delta) {
+            (Some(_), _) => "conv",
+            (None, Some(_)) => "linear_attn",
+            (None, None) => "self_attn",
+        };
         LayerConfig {
             attention: AttentionConfig { rope, qk_norm, temperature, ..attention },
             feed_forward: self.feed_forward.clone(),

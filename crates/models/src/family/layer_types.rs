@@ -1,6 +1,7 @@
 //! Which layers see all tokens before them and which a window: `layer_types`, or a rule by the number of
 //! the layer.
 
+use opledger_dims::Symbol;
 use serde_json::Value;
 
 use super::pattern::LayerOrder;
@@ -80,6 +81,33 @@ pub(super) fn sparse_and_dense(layers: Vec<usize>) -> (Vec<KindOf>, LayerOrder) 
         all if all == count => (vec![dense], LayerOrder::Uniform(count)),
         _ => (vec![sparse, dense], LayerOrder::kinds(SPARSE, layers)),
     }
+}
+
+/// The kinds of layers and their order, where it is said of each layer whether it is of the other of two
+/// kinds, and whether it has no experts where others have some.
+pub(super) fn mixed(
+    layers: &[(bool, bool)],
+    kinds: &[(&str, KindOf); 2],
+) -> (Vec<KindOf>, LayerOrder) {
+    let mut found: Vec<(bool, bool)> = Vec::new();
+    for own in layers {
+        if !found.contains(own) {
+            found.push(*own);
+        }
+    }
+    let both = found.iter().any(|(_, dense)| *dense) && found.iter().any(|(_, dense)| !dense);
+    let of = |(other, _): &(bool, bool)| &kinds[usize::from(*other)];
+    let name = |own: &(bool, bool)| match own.1 && both {
+        true => Symbol::from(format!("{}_dense", of(own).0)),
+        false => Symbol::from(of(own).0),
+    };
+    let symbols = found.iter().map(name).collect();
+    let at = |own| found.iter().position(|kind| kind == own).unwrap_or_default();
+    let layers = layers.iter().map(at).collect();
+    let kind = |own: &(bool, bool)| KindOf { dense: own.1, ..of(own).1.clone() };
+    let made: Vec<KindOf> = found.iter().map(kind).collect();
+    let made = if made.is_empty() { vec![KindOf::default()] } else { made };
+    (made, LayerOrder::Kinds { symbols, layers })
 }
 
 /// What the numbers of layers with experts and of those without are called.

@@ -1,16 +1,20 @@
 //! LFM2 (Liquid AI 2025): some layers attend, with norms of each head's queries and keys; the others have a
-//! gated short convolution in its place. Named as in the `transformers` library.
+//! gated short convolution in its place; of the mixture, layers behind the first have experts in place of a
+//! feed-forward layer. Named as in the `transformers` library.
 
 use opledger_ir::ops::Activation;
+use opledger_nn::{Divisor, ExpertWeights, RouterScores, Routing, ScoreCorrection};
 use serde_json::Value;
 
 use super::causal::CausalHead;
 use super::decoder;
-use super::layer_types::{FULL, TYPES, kinds_by_type, kinds_of_layers};
+use super::layer_types::{FULL, TYPES, kinds_by_type, kinds_of_layers, mixed};
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
-use super::variant::{Convolved, KindOf, Maps, Projections, QkNorm, Rotation, Variant};
+use super::variant::{
+    CHOSEN, Convolved, ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant,
+};
 use crate::config::{ConfigError, Keys};
 
 /// What published configurations have beside what the library reads of them.
@@ -28,20 +32,74 @@ const WITHOUT_INFLUENCE: &[&str] = &[
     "use_pos_enc",
 ];
 
-pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+pub(super) fn lfm2(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     keys.pass_over(WITHOUT_INFLUENCE);
-    let taps = keys.size_or("conv_L_cache", 3)?;
-    let taps = usize::try_from(taps).map_err(|_| keys.unsupported("conv_L_cache", "a window"))?;
-    let convolved = Convolved { taps, bias: keys.flag_or("conv_bias", false)? };
-    let convolution =
-        KindOf { rotation: Rotation::None, convolution: Some(convolved), ..KindOf::default() };
     let variant = Variant {
         family: "Lfm2",
+        hidden: Some(hidden_width(keys)?),
+        kinds: vec![KindOf::default(), convolution(keys)?],
+        pattern: Some(LayerOrder::kinds(&["l_full", "l_conv"], layers(keys, kinds(keys)?)?)),
+        ..variant(keys)?
+    };
+    decoder::build(keys, request, r, &variant)
+}
+
+pub(super) fn lfm2_moe(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+) -> Result<(), Problem> {
+    // For training, and what layers with experts alone have not.
+    keys.pass_over(&["output_router_logits", "intermediate_size"]);
+    let dense = keys.whole_or("num_dense_layers", 2)?;
+    let convolves = layers(keys, kinds_by_type(keys, [FULL, "conv"])?)?;
+    let traits = convolves.iter().zip(0..).map(|(conv, layer)| (*conv == 1, layer < dense));
+    let (kinds, pattern) = mixed(
+        &traits.collect::<Vec<_>>(),
+        &[("l_full", KindOf::default()), ("l_conv", convolution(keys)?)],
+    );
+    let correction = match keys.flag_or("use_expert_bias", true)? {
+        true => Some(ScoreCorrection { scope: String::new(), parameter: false }),
+        false => None,
+    };
+    let weights = match keys.flag_or("norm_topk_prob", true)? {
+        true => ExpertWeights::ShareOfChosen,
+        false => ExpertWeights::Share,
+    };
+    let routing = Routing {
+        scores: RouterScores::Sigmoid,
+        correction,
+        divisor: Divisor::SumPlus(1e-6),
+        scale: Some(keys.positive_or("routed_scaling_factor", 1.0)?),
+        ..Routing::new(weights)
+    };
+    let variant = Variant {
+        family: "Lfm2Moe",
+        kinds,
+        pattern: Some(pattern),
+        mixture: Some(Mixture {
+            scope: "feed_forward",
+            files: ExpertFiles::Apart(["w1", "w2", "w3"]),
+            experts: ["num_experts"; 2],
+            chosen: CHOSEN,
+            hidden: "moe_intermediate_size",
+            routing,
+            bias: false,
+            clamped: None,
+            shared: None,
+        }),
+        ..variant(keys)?
+    };
+    decoder::build(keys, request, r, &variant)
+}
+
+/// What both have in common.
+fn variant(keys: &Keys<'_>) -> Result<Variant, ConfigError> {
+    Ok(Variant {
         heads: &[CausalHead::Words, CausalHead::None],
         projections: Projections::Apart("out_proj"),
         maps: Maps::GatedBy(["w1", "w2", "w3"]),
         feed_forward: ["feed_forward", "intermediate_size"],
-        hidden: Some(hidden_width(keys)?),
         activation: (None, Activation::Silu),
         epsilon: ("norm_eps", 1e-5),
         norms: ["operator_norm", "ffn_norm", "", ""],
@@ -50,15 +108,21 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         renamed: &[
             ["self_attn.q_norm.weight", "self_attn.q_layernorm.weight"],
             ["self_attn.k_norm.weight", "self_attn.k_layernorm.weight"],
+            ["feed_forward.e_score_correction_bias", "feed_forward.expert_bias"],
         ],
         kv_heads: Some(8),
         base: 1e6,
-        kinds: vec![KindOf::default(), convolution],
-        pattern: Some(LayerOrder::kinds(&["l_full", "l_conv"], layers(keys)?)),
         tied: tied(keys)?,
         ..Variant::default()
-    };
-    decoder::build(keys, request, r, &variant)
+    })
+}
+
+/// Layers with a gated short convolution in the place of attention.
+fn convolution(keys: &Keys<'_>) -> Result<KindOf, ConfigError> {
+    let taps = keys.size_or("conv_L_cache", 3)?;
+    let taps = usize::try_from(taps).map_err(|_| keys.unsupported("conv_L_cache", "a window"))?;
+    let convolved = Convolved { taps, bias: keys.flag_or("conv_bias", false)? };
+    Ok(KindOf { rotation: Rotation::None, convolution: Some(convolved), ..KindOf::default() })
 }
 
 /// Whether the head is the table of words where `tie_word_embeddings` does not say; files of the first
@@ -106,8 +170,7 @@ fn hidden_width(keys: &Keys<'_>) -> Result<u64, ConfigError> {
 
 /// Which layers attend, kind 0, and which convolve, kind 1. A model without attention still makes the table
 /// of angles, for nothing; no published one is such.
-fn layers(keys: &Keys<'_>) -> Result<Vec<usize>, ConfigError> {
-    let layers = kinds(keys)?;
+fn layers(keys: &Keys<'_>, layers: Vec<usize>) -> Result<Vec<usize>, ConfigError> {
     match !layers.is_empty() && !layers.contains(&0) {
         true => Err(keys.unsupported(TYPES, format!("{FULL} for one layer at least"))),
         false => Ok(layers),

@@ -112,6 +112,7 @@ fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder
         dense: *dense,
         temperature: temperature.clone().filter(|_| *still),
         convolution: None,
+        delta: None,
     });
     let kinds: Vec<KindOf> = kinds.collect();
     Ok(match &kinds[..] {

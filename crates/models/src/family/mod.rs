@@ -15,6 +15,7 @@ mod cohere;
 mod deberta;
 mod decoder;
 mod deepseek;
+mod delta;
 mod dinov2;
 mod encoder;
 mod falcon;
@@ -40,6 +41,7 @@ mod opt;
 mod pairs;
 mod pattern;
 mod qwen;
+mod qwen_linear;
 mod recorder;
 mod relative;
 mod request;
@@ -61,7 +63,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
 use opledger_dims::{escaped, nearest};
-use opledger_ir::SizeRole;
+use opledger_ir::{ModuleClass, SizeRole};
 use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
 use text_part::text_part;
@@ -121,7 +123,8 @@ const FAMILIES: &[Family] = &[
     family("gpt_oss", gpt_oss::build),
     family("gptj", gptj::build),
     family("granite", granite::build),
-    family("lfm2", lfm2::build),
+    family("lfm2", lfm2::lfm2),
+    family("lfm2_moe", lfm2::lfm2_moe),
     family("llama", llama::llama),
     family("llama4_text", llama4::text),
     Family { pair: true, ..family("marian", bart::marian) },
@@ -141,6 +144,9 @@ const FAMILIES: &[Family] = &[
     family("qwen2_moe", qwen::qwen2_moe),
     family("qwen3", qwen::qwen3),
     family("qwen3_moe", qwen::qwen3_moe),
+    family("qwen3_next", qwen_linear::qwen3_next),
+    family("qwen3_5_text", qwen_linear::qwen3_5),
+    family("qwen3_5_moe_text", qwen_linear::qwen3_5_moe),
     family("smollm3", smollm3::build),
     Family { pair: true, code: "t5", ..family("mt5", t5::mt5) },
     Family { pair: true, ..family("t5", t5::t5) },
@@ -160,6 +166,10 @@ pub fn families() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name)
 }
 
+/// Which algorithm of several is counted, where others give the same values.
+const TOKEN_BY_TOKEN: &str = "the gated delta rule of linear attention is recurrent here, token by token; \
+                              taken in chunks, it has other products";
+
 impl Config {
     /// Builds the model that the configuration describes. `name` is what it is called.
     ///
@@ -169,7 +179,8 @@ impl Config {
         if let Some((text, note)) = text_part(self)? {
             let model = text.model(name, request)?;
             let notes = model.notes.into_iter().chain([note]).collect();
-            return Ok(ModelGraph { notes, names: model.names.prefix("language_model."), ..model });
+            let names = model.names.prefix("language_model.").prefix("model.language_model.");
+            return Ok(ModelGraph { notes, names, ..model });
         }
         let build = |keys: &Keys<'_>| {
             let found = keys.text("model_type")?.ok_or_else(|| ConfigError::Missing {
@@ -228,9 +239,14 @@ impl Config {
             let own = sizes.iter().filter(|(size, _)| symbols.contains(*size));
             sizes = own.map(|(size, value)| (size.clone(), value.clone())).collect();
         }
+        let mut notes: Vec<String> = self.against_keys().into_iter().collect();
+        notes.extend(self.fit_pooler(&mut graph));
+        if graph.modules().iter().any(|module| module.class == ModuleClass::Recurrence) {
+            notes.push(TOKEN_BY_TOKEN.to_owned());
+        }
         Ok(ModelGraph {
             conditions: Vec::new(),
-            notes: self.against_keys().into_iter().chain(self.fit_pooler(&mut graph)).collect(),
+            notes,
             aliases: BTreeMap::new(),
             name: name.to_owned(),
             graph,

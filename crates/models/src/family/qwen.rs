@@ -95,7 +95,10 @@ pub(super) fn qwen3_moe(
     decoder::build(keys, request, r, &variant)
 }
 
-fn mixture(keys: &Keys<'_>, shared: Option<CommonExpert>) -> Result<Mixture, ConfigError> {
+pub(super) fn mixture(
+    keys: &Keys<'_>,
+    shared: Option<CommonExpert>,
+) -> Result<Mixture, ConfigError> {
     Ok(Mixture {
         scope: "mlp",
         files: ExpertFiles::Apart(["gate_proj", "down_proj", "up_proj"]),
@@ -114,6 +117,16 @@ fn mixture(keys: &Keys<'_>, shared: Option<CommonExpert>) -> Result<Mixture, Con
 
 /// Layers with experts and those without: every so many has them, but for some by number.
 fn dense_and_sparse(keys: &Keys<'_>) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+    let dense = without_experts(keys)?;
+    if !dense.contains(&true) {
+        return Ok((vec![KindOf::default()], LayerOrder::Uniform(dense.len() as u64)));
+    }
+    Ok(sparse_and_dense(dense.into_iter().map(usize::from).collect()))
+}
+
+/// Whether each layer has a feed-forward layer in place of experts: all but every so many, and some by
+/// number.
+pub(super) fn without_experts(keys: &Keys<'_>) -> Result<Vec<bool>, ConfigError> {
     keys.pass_over(&["intermediate_size"]);
     let step = keys.size_or("decoder_sparse_step", 1)?;
     let without = match keys.get("mlp_only_layers") {
@@ -123,12 +136,9 @@ fn dense_and_sparse(keys: &Keys<'_>) -> Result<(Vec<KindOf>, LayerOrder), Config
         }
         Some(_) => return Err(keys.unsupported("mlp_only_layers", "numbers of layers")),
     };
-    let layers = keys.times("num_hidden_layers")?;
-    if step == 1 && without.iter().all(|layer| *layer >= layers) {
-        return Ok((vec![KindOf::default()], LayerOrder::Uniform(layers)));
-    }
     let dense = |layer: u64| !(layer + 1).is_multiple_of(step) || without.contains(&layer);
-    Ok(sparse_and_dense(kinds_of_layers(keys, |layer| usize::from(dense(layer)))?))
+    let layers = kinds_of_layers(keys, |layer| usize::from(dense(layer)))?;
+    Ok(layers.into_iter().map(|kind| kind == 1).collect())
 }
 
 /// Layers that see all and, where windows are switched on, those from the key's number on that see one.

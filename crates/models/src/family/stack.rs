@@ -3,7 +3,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Table};
-use opledger_ir::{Axis, Graph, Reach, Var};
+use opledger_ir::{Axis, Cached, Graph, Reach, Var};
 use opledger_nn::{
     Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm,
 };
@@ -135,10 +135,11 @@ impl CausalStack<'_> {
             let layer = &kinds[run.kind].layer;
             let attention = &*layer.names.self_attn;
             let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
-            if let Some(convolution) = &layer.convolution {
-                let state = [Axis::new("n", convolution.reach() as u64), Axis::new("c", &c)];
-                return carried(g, request, (&run.scope, attention, state), |g, state| {
-                    run.layer.forward_with(g, x, Attend { mask, state, ..Attend::default() })
+            if let Some(states) = states(layer) {
+                return carried(g, request, (&run.scope, attention, &states), |g, past| {
+                    let [state, memory] = past;
+                    let call = Attend { mask, state, memory, ..Attend::default() };
+                    run.layer.forward_with(g, x, call)
                 });
             }
             cached(g, request, (&run.scope, attention, kept), |g, past| {
@@ -173,6 +174,20 @@ impl CausalStack<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What a layer keeps that is a state, where it keeps no keys and values.
+fn states(layer: &LayerConfig) -> Option<Vec<(Cached, Vec<Axis>)>> {
+    let inputs =
+        |reach: usize, channels| (Cached::Inputs, vec![Axis::new("n", reach as u64), channels]);
+    match (&layer.convolution, &layer.delta) {
+        (Some(own), _) => Some(vec![inputs(own.reach(), Axis::new("c", &own.d_model))]),
+        (None, Some(own)) => {
+            let memory = (Cached::Memory, own.state().to_vec());
+            Some(vec![inputs(own.reach(), own.channels()), memory])
+        }
+        (None, None) => None,
     }
 }
 

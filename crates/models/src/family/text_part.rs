@@ -44,6 +44,18 @@ const WITH_TEXT: &[WithText] = &[
         class: "Mistral3ForConditionalGeneration",
         tied: Some(true),
     },
+    WithText {
+        name: "qwen3_5",
+        text: "qwen3_5_text",
+        class: "Qwen3_5ForConditionalGeneration",
+        tied: Some(false),
+    },
+    WithText {
+        name: "qwen3_5_moe",
+        text: "qwen3_5_moe_text",
+        class: "Qwen3_5MoeForConditionalGeneration",
+        tied: Some(false),
+    },
 ];
 
 /// The keys that published parts leave out, with the values of the library.
@@ -66,6 +78,15 @@ fn usual(family: &str) -> Value {
             "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
             "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
             "max_position_embeddings": 131072,
+        }),
+        "qwen3_5_text" => json!({
+            "vocab_size": 248320, "hidden_size": 4096, "intermediate_size": 12288,
+            "num_hidden_layers": 32, "num_attention_heads": 16, "max_position_embeddings": 32768,
+        }),
+        "qwen3_5_moe_text" => json!({
+            "vocab_size": 248320, "hidden_size": 2048, "num_hidden_layers": 40,
+            "num_attention_heads": 16, "num_experts": 256, "num_experts_per_tok": 8,
+            "moe_intermediate_size": 512, "max_position_embeddings": 32768,
         }),
         _ => Value::Null,
     }

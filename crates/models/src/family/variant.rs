@@ -2,7 +2,9 @@
 
 use opledger_ir::Reach;
 use opledger_ir::ops::{Activation, Factor, RopePairs};
-use opledger_nn::{ClampedGate, NormConfig, Residual, RotaryEmbedding, Routing, Temperature};
+use opledger_nn::{
+    ClampedGate, DeltaMaps, NormConfig, Residual, RotaryEmbedding, Routing, Temperature,
+};
 
 use super::causal::CausalHead;
 use super::pattern::LayerOrder;
@@ -52,6 +54,10 @@ pub(super) struct Variant {
     pub(super) last_norm: &'static str,
     /// Norms of queries and keys.
     pub(super) qk_norm: Option<QkNorm>,
+    /// Whether the map of queries makes a gate of what the heads give.
+    pub(super) gated: bool,
+    /// Scopes of files that no parameter is read from.
+    pub(super) ignored: &'static [&'static str],
     /// What files call parameters of a layer: the name in the graph and that of files.
     pub(super) renamed: &'static [[&'static str; 2]],
     /// A latent that keys and values are made from.
@@ -111,6 +117,8 @@ impl Default for Variant {
             norms: ["input_layernorm", "post_attention_layernorm", "", ""],
             last_norm: "norm",
             qk_norm: None,
+            gated: false,
+            ignored: &[],
             renamed: &[],
             latent: None,
             kv_heads: None,
@@ -145,6 +153,25 @@ pub(super) struct KindOf {
     pub(super) temperature: Option<Temperature>,
     /// A gated short convolution in the place of attention.
     pub(super) convolution: Option<Convolved>,
+    /// Linear attention in the place of attention.
+    pub(super) delta: Option<DeltaRule>,
+}
+
+/// Linear attention by a gated delta rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeltaRule {
+    /// Heads of queries and keys.
+    pub(super) key_heads: u64,
+    /// Heads of values.
+    pub(super) value_heads: u64,
+    /// The width of a query and key head.
+    pub(super) key_dim: u64,
+    /// The width of a value head.
+    pub(super) value_dim: u64,
+    /// How many tokens a result of its convolution is made of.
+    pub(super) taps: usize,
+    /// How its maps stand together.
+    pub(super) maps: DeltaMaps,
 }
 
 /// A gated short convolution.

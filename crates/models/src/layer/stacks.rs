@@ -22,6 +22,7 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         feed_forward: feed_forward(s)?,
         latent: None,
         convolution: None,
+        delta: None,
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
         residual: residual(s)?,

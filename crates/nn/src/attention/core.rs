@@ -46,7 +46,13 @@ impl Core<'_> {
             let scale = scale.map(Into::into);
             let scoring = Scoring { scale, soft_cap, bias, mask, sinks };
             let output = g.attention_by((q, k, v), scoring)?;
-            return Ok(Attended { output, weights: None, present: None, state: None });
+            return Ok(Attended {
+                output,
+                weights: None,
+                present: None,
+                state: None,
+                memory: None,
+            });
         }
         if self.soft_cap.is_some() || self.sinks.is_some() {
             let problem = "attention with a soft cap or sinks gives no weights back, has one bias at \
@@ -94,7 +100,7 @@ impl Core<'_> {
             Weights::Heads => Some(weights),
             Weights::Mean => Some(g.reduce(weights, Reduce::Mean(axes.head.name.clone()))?),
         };
-        Ok(Attended { output, weights, present: None, state: None })
+        Ok(Attended { output, weights, present: None, state: None, memory: None })
     }
 
     fn masked(&self, g: &mut Graph, axes: &Axes) -> Option<Masking> {

@@ -7,8 +7,8 @@ mod heads;
 mod latent;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source, Table};
-use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
+use opledger_ir::ops::{Activation, Concat, Factor, Rearrange, Rope, Source, Table};
+use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Role, Scope, Var};
 
 pub(crate) use self::core::Core;
 pub use self::heads::KeysAndValues;
@@ -87,6 +87,9 @@ pub struct AttentionConfig {
     pub origin: Origin,
     /// Whether the library stores the projections `[in, out]`.
     pub inputs_first: bool,
+    /// Whether the map of queries makes a gate as well, whose logistic function multiplies each element of
+    /// what the heads give, before they are joined (Qwen 3-Next).
+    pub gated: bool,
     /// Whether keys and values are given as heads, made by [`KeysAndValues`], and not made here.
     pub given_heads: bool,
     /// Where the projections stand.
@@ -144,6 +147,7 @@ impl AttentionConfig {
             frozen: false,
             origin: Origin::Torch,
             inputs_first: false,
+            gated: false,
             given_heads: false,
             names: AttentionNames::default(),
         }
@@ -186,6 +190,9 @@ pub struct Attend {
     /// What a convolution in the place of attention was given of earlier tokens
     /// ([`ShortConvolution`](crate::ShortConvolution)).
     pub state: Option<Var>,
+    /// The states that earlier tokens left to what goes from token to token
+    /// ([`GatedDelta`](crate::GatedDelta)).
+    pub memory: Option<Var>,
 }
 
 impl From<Mask> for Attend {
@@ -205,6 +212,8 @@ pub struct Attended {
     pub present: Option<(Var, Var)>,
     /// What a convolution was given of the last tokens, where it went on from earlier ones.
     pub state: Option<Var>,
+    /// The states behind the last token, where there were earlier ones.
+    pub memory: Option<Var>,
 }
 
 /// Multi-head attention. Parameters `q_proj.weight [h, e, c]`, `k_proj.weight` and `v_proj.weight
@@ -231,6 +240,7 @@ pub struct MultiheadAttention {
     keys: Option<KeysAndValues>,
     out: Option<Linear>,
     head_dim: Poly,
+    gated: bool,
     qk_norm: Option<[Norm; 2]>,
     qk_norm_turned: bool,
     rope: Option<RotaryEmbedding>,
@@ -258,7 +268,14 @@ impl MultiheadAttention {
         let names = &config.names;
         let maps = maps(g, config);
         let linear = config.linear(config.bias, Projection::Query);
-        let (from, to) = (vec![Axis::new("c", c)], heads.queries.to_vec());
+        let to = match config.gated {
+            false => heads.queries.to_vec(),
+            true => {
+                let [head, width] = &heads.queries;
+                vec![head.clone(), Axis::new(GATED, &width.size + &width.size)]
+            }
+        };
+        let from = vec![Axis::new("c", c)];
         let query = Linear::between(&mut g.enter(&maps).scope(&names.query), from, to, linear)?;
         let keys = match config.given_heads {
             true => None,
@@ -307,6 +324,7 @@ impl MultiheadAttention {
             keys,
             out,
             head_dim: heads.queries[1].size.clone(),
+            gated: config.gated,
             qk_norm,
             qk_norm_turned: config.qk_norm_turned,
             rope,
@@ -350,7 +368,11 @@ impl MultiheadAttention {
                 return Err(NnError::Rank { layer, expected, found });
             }
         }
-        let mut q = self.query.forward(g, query)?;
+        let q = self.query.forward(g, query)?;
+        let (mut q, gate) = match self.gated {
+            true => halves(g, q, &self.head_dim)?,
+            false => (q, None),
+        };
         if let Some(scale) = &self.query_scale {
             q = g.scale(q, scale.clone())?;
         }
@@ -395,9 +417,30 @@ impl MultiheadAttention {
             dropout: self.dropout,
         };
         let attended = core.attend(g, (q, k, v))?;
-        let output = join_heads(g, attended.output, self.out.as_ref())?;
+        let heads = match gate {
+            Some(gate) => {
+                let gate = g.activation(gate, Activation::Sigmoid)?;
+                let gated = g.mul("gate", attended.output, gate)?;
+                g.mark(gated, Role::Gate)
+            }
+            None => attended.output,
+        };
+        let output = join_heads(g, heads, self.out.as_ref())?;
         Ok(Attended { output, present, ..attended })
     }
+}
+
+/// The axis of a query and its gate.
+const GATED: &str = "qz";
+
+/// Queries and their gates, one after the other in each head, as `[…, h, e]` each.
+fn halves(g: &mut Graph, both: Var, width: &Poly) -> Result<(Var, Option<Var>), NnError> {
+    let mut half = |start: Poly| -> Result<Var, NnError> {
+        let how = Rearrange::Slice { axis: GATED.into(), start, len: width.clone() };
+        let half = g.rearrange(both, how)?;
+        Ok(g.rename(half, GATED, "e")?)
+    };
+    Ok((half(Poly::zero())?, Some(half(width.clone())?)))
 }
 
 /// `[…, p, g, e]` and `[…, n, g, e]` to `[…, p + n, g, e]`.
