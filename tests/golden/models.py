@@ -53,7 +53,7 @@ ENCODERS = [
 ]
 
 # Models that take images beside texts, of which the model of texts is what is kept here.
-WITH_TEXT = ["gemma3", "llama4", "llava", "mistral3"]
+WITH_TEXT = ["gemma3", "gemma4", "llama4", "llava", "mistral3"]
 
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
 CORRECTION = "e_score_correction_bias"
@@ -110,6 +110,8 @@ def draw(model, generator, dtype):
             value = 0.2 * value
         parameter.data = value.to(dtype).float()
     for name, buffer in model.named_buffers():
+        if name.endswith("layer_scalar"):
+            buffer.copy_((1 + 0.2 * torch.randn(buffer.shape, generator=generator)).to(dtype))
         if name == "final_logits_bias" or name.endswith(CORRECTION):
             buffer.copy_((0.2 * torch.randn(buffer.shape, generator=generator)).to(dtype))
 
@@ -242,6 +244,11 @@ ROPE_KEYS = {"gpt_neox": ("rotary_emb_base", "rotary_pct")}
 def published_config(path):
     """The keys of configurations published before version 5 of the library."""
     config = json.loads(path.read_text())
+    if config["model_type"] == "gemma4_text":
+        full = config.pop("per_layer_config")[str(config["layer_types"].index("full_attention"))]
+        config |= {"global_head_dim": full["head_dim"], "num_global_key_value_heads": full.get("num_key_value_heads")}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        return
     rope = config.pop("rope_parameters", None)
     if config["model_type"] == "modernbert":
         for old, kind in [("global", "full_attention"), ("local", "sliding_attention")]:

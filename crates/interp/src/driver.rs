@@ -182,6 +182,8 @@ impl<'a, I: Interpreter> Driver<'a, I> {
         }
         self.present[repetition] = None;
         self.free(carry);
+        // What has been cut is nobody's any more, so that its buffer dies here.
+        drop(stacks);
         for stack in gathered {
             carried.push(stack.value().map_err(|problem| self.error(exit, problem))?);
         }

@@ -45,6 +45,14 @@ pub enum RopeScaling {
         /// Whether the pairs between which both are mixed are rounded to whole ones.
         truncate: bool,
     },
+    /// The first pairs alone turn, by frequencies of the whole head (Gemma 4); those of the others are 0,
+    /// and their sines and cosines are evaluated all the same.
+    Proportional {
+        /// How many pairs turn.
+        pairs: usize,
+        /// What their frequencies are divided by.
+        factor: f64,
+    },
 }
 
 /// The angle per position of pair `pair` among `width` elements: θ^(−2·pair/width).
@@ -75,6 +83,8 @@ impl RopeScaling {
         match *self {
             RopeScaling::None => frequency,
             RopeScaling::Linear { factor } => frequency / factor,
+            RopeScaling::Proportional { pairs, .. } if pair >= pairs => 0.0,
+            RopeScaling::Proportional { factor, .. } => frequency / factor,
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -119,7 +129,9 @@ impl RopeScaling {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let positive = |numbers: &[f64]| numbers.iter().all(|x| *x > 0.0 && x.is_finite());
         match *self {
-            RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. }
+            RopeScaling::Linear { factor }
+            | RopeScaling::Llama3 { factor, .. }
+            | RopeScaling::Proportional { factor, .. }
                 if !positive(&[factor]) =>
             {
                 Some("the factor of a rope scaling must be a positive number")
@@ -163,6 +175,15 @@ mod tests {
         }
         let linear = RopeScaling::Linear { factor: 4.0 }.frequencies(1e4, 8);
         assert_eq!(linear, plain.iter().map(|f| f / 4.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn proportional_turns_the_first_pairs() {
+        let scaling = RopeScaling::Proportional { pairs: 2, factor: 2.0 };
+        let found = scaling.frequencies(1e4, 8);
+        for (found, expected) in found.iter().zip([0.5, 0.05, 0.0, 0.0]) {
+            assert_relative_eq!(*found, expected, max_relative = 1e-14);
+        }
     }
 
     /// The published code's formulas in double precision, for the numbers of Llama 3.1: pairs up to 28

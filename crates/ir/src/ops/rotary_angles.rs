@@ -96,6 +96,7 @@ impl Operation for RotaryAngles {
             RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
             RopeScaling::Llama3 { factor, .. } => format!("llama3, factor {factor}"),
             RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
+            RopeScaling::Proportional { pairs, .. } => format!("the first {pairs} pairs"),
         }
     }
 

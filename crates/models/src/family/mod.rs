@@ -19,6 +19,9 @@ mod dinov2;
 mod encoder;
 mod falcon;
 mod gemma;
+mod gemma4;
+mod gemma4_layer;
+mod gemma4_stack;
 mod glm;
 mod gpt2;
 mod gpt_neo;
@@ -112,6 +115,7 @@ const FAMILIES: &[Family] = &[
     family("gemma", gemma::gemma),
     family("gemma2", gemma::gemma2),
     family("gemma3_text", gemma::gemma3),
+    family("gemma4_text", gemma4::text),
     family("glm", glm::glm),
     family("glm4", glm::glm4),
     family("glm4_moe", mixtures::glm4_moe),
@@ -169,7 +173,10 @@ impl Config {
         if let Some((text, note)) = text_part(self)? {
             let model = text.model(name, request)?;
             let notes = model.notes.into_iter().chain([note]).collect();
-            return Ok(ModelGraph { notes, names: model.names.prefix("language_model."), ..model });
+            let names = model.names.prefix("language_model.");
+            // Earlier files have the first, later ones the second.
+            let names = names.scope("model", "model.language_model");
+            return Ok(ModelGraph { notes, names, ..model });
         }
         let build = |keys: &Keys<'_>| {
             let found = keys.text("model_type")?.ok_or_else(|| ConfigError::Missing {

@@ -178,7 +178,9 @@ pub(super) fn made_for(
     let Some(positions) = keys.optional(LENGTH)? else { return Ok(None) };
     // Llama 3 says the scaled length; files of the two others say the one or the other.
     let scaled = match rope.scaling {
-        RopeScaling::None | RopeScaling::Llama3 { .. } => positions as f64,
+        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::Proportional { .. } => {
+            positions as f64
+        }
         RopeScaling::Linear { factor } => positions as f64 * factor,
         RopeScaling::Yarn { factor, original_max_position_embeddings: original, .. } => {
             original as f64 * factor
