@@ -332,6 +332,16 @@ fn conventions_hold_for_decoders_with_convolutions() {
     assert_eq!(found, scored(120, 0, 0));
 }
 
+/// Decoders some layers of which share keys and values, have inputs of their own or experts beside their
+/// feed-forward layer; then others, drawn with another seed. Five tools.
+#[test]
+fn conventions_hold_for_decoders_that_share_keys_and_values() {
+    assert_eq!(score("drawn_shared.json"), scored(56, 0, 0));
+    let found = score("scored_shared.json");
+    println!("shared: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
+}
+
 /// Encoders of images that came later; five tools.
 #[test]
 fn conventions_hold_for_encoders_of_images() {

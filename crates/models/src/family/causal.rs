@@ -42,7 +42,7 @@ pub(super) fn cached(
 ) -> Result<Var, Problem> {
     let past = past(g, attention, request, kept)?;
     let attended = body(g, past)?;
-    present(g, (layer, attention, kept), (past, attended.present));
+    present(g, (layer, attention, kept), [past, attended.present]);
     Ok(attended.output)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn cached(
 pub(super) fn present(
     g: &mut Graph,
     (layer, attention, kept): (&Scope, &str, &Kept),
-    (past, present): (Option<(Var, Var)>, Option<(Var, Var)>),
+    [past, present]: [Option<(Var, Var)>; 2],
 ) {
     let (Some(past), Some(present)) = (past, present) else { return };
     let both = [(past.0, present.0), (past.1, present.1)];

@@ -15,7 +15,7 @@ use opledger_nn::{
 use super::causal::{CausalHead, Kept, causal_heads, first_position};
 use super::checks::{head, multiple};
 use super::gemma4_layer::LayerParts;
-use super::gemma4_stack::{Kind, OwnInputs, Stack};
+use super::gemma4_stack::{Gemma4Stack, Kind, OwnInputs};
 use super::layer_types::{FULL, TYPES, WINDOW, kinds_by_type, kinds_of_layers};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -76,7 +76,7 @@ pub(super) fn text(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resu
     let soft_cap = keys.positive_unless_null("final_logit_softcapping", None)?;
     let scores = WordScores { scale: None, soft_cap };
     let head = Head { scores, ..Head::new(of, tied) };
-    Stack { vocabulary, kinds, layers, shared, own_inputs, head }.record(keys, request, r)
+    Gemma4Stack { vocabulary, kinds, layers, shared, own_inputs, head }.record(keys, request, r)
 }
 
 /// Refuses tokens that see those after them.
@@ -239,6 +239,8 @@ fn kinds(
     let (width, all) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     let (c, h) = (r.size("c", width), r.size("h", all));
     let [full, window] = heads(keys, layers)?;
+    // Where no layer sees a window there are no heads of such.
+    let window = if layers.contains(&1) { window } else { full };
     let of_values = keys.flag_or("attention_k_eq_v", false)?;
     let bias = keys.flag_or("attention_bias", false)?;
     let norm = NormConfig { eps: keys.epsilon_or("rms_norm_eps", 1e-6)?, ..NormConfig::rms() };

@@ -19,7 +19,7 @@ use crate::config::Keys;
 const ATTENTION: &str = "self_attn";
 
 /// The model.
-pub(super) struct Stack<'a> {
+pub(super) struct Gemma4Stack<'a> {
     /// Words.
     pub(super) vocabulary: Poly,
     /// Layers that see all, and those that see a window.
@@ -75,7 +75,7 @@ struct Maker {
     layer: Layer,
 }
 
-impl Stack<'_> {
+impl Gemma4Stack<'_> {
     /// Records the model.
     pub(super) fn record(
         self,
@@ -83,7 +83,7 @@ impl Stack<'_> {
         request: &Request,
         r: &mut Recorder,
     ) -> Result<(), Problem> {
-        let Stack { vocabulary: v, kinds, layers, head, .. } = &self;
+        let Gemma4Stack { vocabulary: v, kinds, layers, head, .. } = &self;
         let c = Poly::from("c");
         // Layers with keys and values of their own, and the first of those that others share.
         let own = layers.len() - self.shared;
@@ -158,7 +158,7 @@ impl Stack<'_> {
             let given = layer.forward(g, x, (told.call(*kind, past), None), own)?;
             x = given.output;
             made[*kind] = given.present;
-            keep.push((scope, *kind, (past, given.present)));
+            keep.push((scope, *kind, [past, given.present]));
         }
         // Where scores of the last token alone are asked for, no other one goes on.
         let only_last =
