@@ -80,7 +80,7 @@ def made_in_double(model):
     """Makes tables of rotations anew, which were made in single precision."""
     for name, module in list(model.named_modules()):
         if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False)):
-            model.set_submodule(name, type(module)(module.config))
+            model.set_submodule(name, type(module)(module.config).eval())
         if isinstance(module, modeling_gptj.GPTJAttention):
             positions, width = module.max_positions, module.pos_embd_dim
             module.embed_positions = modeling_gptj.create_sinusoidal_positions(positions, width)

@@ -163,6 +163,10 @@ OPT = dict(
 GEMMA = LLAMA | dict(hidden_size=36, head_dim=6, tie_word_embeddings=True)
 GEMMA2 = GEMMA | dict(num_hidden_layers=4, sliding_window=3, query_pre_attn_scalar=9)
 WINDOW, FULL = "sliding_attention", "full_attention"
+DINOV3 = dict(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=20, patch_size=4, image_size=[13, 20],
+    num_channels=2, num_register_tokens=3,
+)
 GEMMA4 = LLAMA | dict(
     num_hidden_layers=12, intermediate_size=14, head_dim=6, global_head_dim=16, sliding_window=3, vocab_size_per_layer_input=89,
     hidden_size_per_layer_input=5, layer_types=[WINDOW, WINDOW, FULL] * 4,
@@ -561,6 +565,11 @@ CASES = [
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
+    Case("dinov3_oblong", "DINOv3ViTModel", DINOV3),
+    Case("dinov3_gated", "DINOv3ViTModel", DINOV3 | dict(use_gated_mlp=True, num_register_tokens=0, key_bias=True, proj_bias=False,
+         mlp_bias=False, rope_theta=30.0, image_size=10, patch_size=3, hidden_act="silu"), dtype="bfloat16"),
+    Case("dinov3_without_biases", "DINOv3ViTModel", DINOV3 | dict(query_bias=False, value_bias=False, num_hidden_layers=1,
+         num_attention_heads=6, num_register_tokens=1)),
     Case("dinov2_base", "Dinov2Model", DINO),
     Case("dinov2_classes", "Dinov2ForImageClassification", DINO | dict(use_swiglu_ffn=True, use_mask_token=False,
          num_labels=7, qkv_bias=False), dtype="float16"),

@@ -243,7 +243,7 @@ proptest! {
         });
         counts_itself!(format!("angles of {tokens} by {pairs}, {factor:?}"), T, |[meter]| {
             let mut out = numbers::<T>(&table);
-            rotary_angles(offset, &inv_freq, factor, &mut out, meter).unwrap();
+            rotary_angles(RotaryPositions::From(offset), &inv_freq, factor, &mut out, meter).unwrap();
             out
         });
         counts_itself!(format!("sinusoids of {tokens} by {pairs}"), T, |[meter]| {

@@ -16,6 +16,7 @@ mod deberta;
 mod decoder;
 mod deepseek;
 mod dinov2;
+mod dinov3;
 mod encoder;
 mod falcon;
 mod gemma;
@@ -150,6 +151,7 @@ const FAMILIES: &[Family] = &[
     Family { pair: true, ..family("t5", t5::t5) },
     family("dinov2", dinov2::dinov2),
     family("dinov2_with_registers", dinov2::with_registers),
+    family("dinov3_vit", dinov3::build),
     family("vit", vit::vit),
     family("deit", vit::deit),
     family("siglip", clip::siglip),

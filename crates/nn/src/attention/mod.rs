@@ -7,7 +7,7 @@ mod heads;
 mod latent;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Concat, Factor, Rearrange, Rope, Source, Table};
+use opledger_ir::ops::{Concat, Factor, Rearrange, Source, Table};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Scope, Var};
 
 pub(crate) use self::core::Core;
@@ -389,12 +389,15 @@ impl MultiheadAttention {
         (q, k) = normed(g, q, k, false)?;
         if let Some(rope) = &self.rope {
             let (of_queries, of_keys) = (tokens(g, q), tokens(g, k));
-            let own = |g: &mut Graph, axis: &Axis| rope.angles(g, axis.clone(), &self.head_dim);
+            let own = |g: &mut Graph, Axis { name, size }: &Axis| {
+                let turned = Axis::new(name, size - &Poly::from(rope.still));
+                rope.angles(g, turned, &self.head_dim)
+            };
             let angles = call.angles.map_or_else(|| own(g, &of_queries), Ok)?;
-            q = g.record("rope", Rope { pairs: rope.pairs }, &[q, angles])?;
+            q = rope.turn(g, q, angles)?;
             if self.keys.is_some() {
                 let others = if of_keys == of_queries { angles } else { own(g, &of_keys)? };
-                k = g.record("rope", Rope { pairs: rope.pairs }, &[k, others])?;
+                k = rope.turn(g, k, others)?;
             }
         }
         (q, k) = normed(g, q, k, true)?;
