@@ -342,6 +342,14 @@ fn conventions_hold_for_decoders_that_share_keys_and_values() {
     assert_eq!(found, scored(120, 0, 0));
 }
 
+/// Encoders of images whose patches turn by where they stand; five tools.
+#[test]
+fn conventions_hold_for_encoders_whose_patches_turn() {
+    let found = score("scored_grids.json");
+    println!("grids: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
+}
+
 /// Encoders of images that came later; five tools.
 #[test]
 fn conventions_hold_for_encoders_of_images() {

@@ -672,6 +672,15 @@ def dinov2_registers(d):
     return dinov2(d, "dinov2_with_registers", "Dinov2WithRegisters")
 
 
+def dinov3(d):
+    config, b, h = vit_config(d, name="dinov3_vit", classes=("DINOv3ViTModel",)), d.items(), d.randint(1, 4)
+    bias = d.flag(0.7)
+    config |= {"num_attention_heads": h, "hidden_size": 4 * h * d.randint(1, 4), "use_gated_mlp": d.flag(),
+               "num_register_tokens": d.randint(0, 4), "query_bias": bias, "value_bias": bias, "proj_bias": d.flag(0.7),
+               "mlp_bias": d.flag(0.7), "hidden_act": d.choice(["gelu", "relu", "silu"])}
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
 def llama4(d):
     experts = d.randint(2, 6)
     case = decoder(d, "llama4_text", "Llama4", multiple=4, num_local_experts=experts,
@@ -840,6 +849,7 @@ GROUPS = {
     "convolutions": [lfm2],
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],
+    "grids": [dinov3],
     "sounds": [whisper],
     "towers": [clip, siglip],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
