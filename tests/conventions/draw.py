@@ -672,6 +672,14 @@ def dinov2_registers(d):
     return dinov2(d, "dinov2_with_registers", "Dinov2WithRegisters")
 
 
+def beit(d):
+    config, b = vit_config(d, name="beit", classes=("BeitForImageClassification", "BeitModel")), d.items()
+    config |= {"hidden_act": d.choice(["gelu", "gelu_new", "relu"]), "use_absolute_position_embeddings": d.flag(),
+               "use_relative_position_bias": d.flag(0.2), "use_shared_relative_position_bias": d.flag(0.2),
+               "use_mean_pooling": d.flag(), "layer_scale_init_value": d.choice([0.1, 0.1, 0.0])}
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
 def dinov3(d):
     config, b, h = vit_config(d, name="dinov3_vit", classes=("DINOv3ViTModel",)), d.items(), d.randint(1, 4)
     bias = d.flag(0.7)
@@ -850,6 +858,7 @@ GROUPS = {
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],
     "grids": [dinov3],
+    "distances": [beit],
     "sounds": [whisper],
     "towers": [clip, siglip],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],

@@ -18,7 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 FILE = pathlib.Path(__file__).parent / "config_keys.json"
 FAMILIES = [
-    "albert", "bart", "bert", "bloom", "camembert", "clip", "clip_text_model", "clip_vision_model", "cohere", "cohere2", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit",
+    "albert", "bart", "beit", "bert", "bloom", "camembert", "clip", "clip_text_model", "clip_vision_model", "cohere", "cohere2", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit",
     "distilbert",
     "electra", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "gemma4_text", "glm", "glm4", "glm4_moe", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss",
     "gptj", "granite", "lfm2", "llama", "llama4_text", "marian", "mbart", "minimax_m2", "mistral", "mixtral", "modernbert", "mpnet", "mt5", "olmo2", "opt",

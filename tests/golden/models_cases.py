@@ -163,6 +163,9 @@ OPT = dict(
 GEMMA = LLAMA | dict(hidden_size=36, head_dim=6, tie_word_embeddings=True)
 GEMMA2 = GEMMA | dict(num_hidden_layers=4, sliding_window=3, query_pre_attn_scalar=9)
 WINDOW, FULL = "sliding_attention", "full_attention"
+BEIT = dict(
+    hidden_size=18, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, patch_size=5, image_size=20, num_channels=2,
+)
 DINOV3 = dict(
     hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=20, patch_size=4, image_size=[13, 20],
     num_channels=2, num_register_tokens=3,
@@ -565,6 +568,12 @@ CASES = [
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
+    Case("beit_classes", "BeitForImageClassification", BEIT | dict(use_relative_position_bias=True, num_labels=5)),
+    Case("beit_both", "BeitModel", BEIT | dict(use_relative_position_bias=True, use_shared_relative_position_bias=True,
+         use_absolute_position_embeddings=True, use_mean_pooling=False, layer_scale_init_value=0.0, image_size=13,
+         patch_size=4), dtype="bfloat16"),
+    Case("beit_words", "BeitForMaskedImageModeling", BEIT | dict(use_shared_relative_position_bias=True, use_mask_token=True,
+         vocab_size=31, hidden_act="relu", num_hidden_layers=1)),
     Case("dinov3_oblong", "DINOv3ViTModel", DINOV3),
     Case("dinov3_gated", "DINOv3ViTModel", DINOV3 | dict(use_gated_mlp=True, num_register_tokens=0, key_bias=True, proj_bias=False,
          mlp_bias=False, rope_theta=30.0, image_size=10, patch_size=3, hidden_act="silu"), dtype="bfloat16"),

@@ -74,6 +74,7 @@ impl Lowering<'_> {
             | ModuleClass::EncoderLayer
             | ModuleClass::DecoderLayer
             | ModuleClass::Router
+            | ModuleClass::Distances
             | ModuleClass::Experts
             | ModuleClass::CausalConvolution
             | ModuleClass::SharedExpert => None,

@@ -6,6 +6,7 @@
 //! an image is a number, as are all widths where they change from stage to stage.
 
 mod bart;
+mod beit;
 mod bert;
 mod bloom;
 mod causal;
@@ -151,6 +152,7 @@ const FAMILIES: &[Family] = &[
     Family { pair: true, ..family("t5", t5::t5) },
     family("dinov2", dinov2::dinov2),
     family("dinov2_with_registers", dinov2::with_registers),
+    family("beit", beit::build),
     family("dinov3_vit", dinov3::build),
     family("vit", vit::vit),
     family("deit", vit::deit),
