@@ -361,9 +361,9 @@ mod tests {
         }
         let scaled = Some(ScaledRouter { scope: String::new(), eps: 1e-6 });
         let routing = Routing { scaled, ..plain.clone() };
-        assert_eq!(routed(&routing).parameters().0.to_string(), "c·x + c + x");
-        // The norm, the factors of columns and the constant; those of the chosen experts.
-        assert_eq!(more(routing, Class::Mul), "4·b·c + b·k");
+        assert_eq!(routed(&routing).parameters().0.to_string(), "c·x + x + c");
+        // The squares of the norm, the factors of columns and the constant; those of the chosen experts.
+        assert_eq!(more(routing, Class::Mul), "b·k + 3·b·c");
         let weights = ExpertWeights::ShareOfChosen;
         let sum = Routing { weights, ..plain.clone() };
         let adds = |divisor, class| {

@@ -246,6 +246,12 @@ proptest! {
             rotary_angles(RotaryPositions::From(offset), &inv_freq, factor, &mut out, meter).unwrap();
             out
         });
+        counts_itself!(format!("angles of a grid of {tokens} by {pairs}"), T, |[meter]| {
+            let mut out = numbers::<T>(&table);
+            let grid = RotaryPositions::Grid([tokens, 1]);
+            rotary_angles(grid, &inv_freq, factor, &mut out, meter).unwrap();
+            out
+        });
         counts_itself!(format!("sinusoids of {tokens} by {pairs}"), T, |[meter]| {
             let mut out = numbers::<T>(&vec![0.0; tokens * 2 * pairs]);
             sinusoid(tokens, offset, &inv_freq, &mut out, meter).unwrap();
