@@ -60,7 +60,7 @@ def configured(d, config, inputs, sizes, padded=None):
 
 
 # Families whose positions or biases follow from a mask, which Opledger refuses, and those with two supports.
-UNMASKED = ["modernbert", "opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text", "llama4_text"]
+UNMASKED = ["modernbert", "opt", "bloom", "gpt_neo", "cohere2", "gemma2", "gemma3_text", "gemma4_text", "llama4_text"]
 
 
 def text(d, model_type, classes, most, **config):
@@ -612,6 +612,28 @@ def gemma3(d):
     return case
 
 
+def gemma4(d):
+    layers = d.randint(2, 8)
+    kinds = [d.choice(["sliding_attention", "full_attention"]) for _ in range(layers)]
+    kinds[-1] = "full_attention"
+    shared = d.randint(0, layers - 1)
+    shared = shared if set(kinds[:layers - shared]) == set(kinds) else 0
+    kv, of_all = d.randint(1, 3), d.randint(1, 3)
+    h = kv * of_all * d.randint(1, 2)
+    mixture = shared == 0 and d.flag()
+    experts = d.randint(2, 6)
+    return text(d, "gemma4_text", ("Gemma4ForCausalLM", "Gemma4TextModel"), "max_position_embeddings",
+                hidden_size=4 * d.randint(2, 15), intermediate_size=d.randint(6, 100), num_hidden_layers=layers,
+                num_attention_heads=h, num_key_value_heads=kv, head_dim=2 * d.randint(1, 8),
+                global_head_dim=2 * d.randint(1, 10), num_global_key_value_heads=d.choice([None, of_all]),
+                attention_k_eq_v=d.flag(), attention_bias=d.flag(0.3), layer_types=kinds, num_kv_shared_layers=shared,
+                sliding_window=d.randint(1, 24), use_double_wide_mlp=d.flag(),
+                hidden_size_per_layer_input=d.choice([0, d.randint(1, 12)]) if shared == 0 else d.randint(1, 12),
+                vocab_size_per_layer_input=150, final_logit_softcapping=d.choice([None, 30.0]), enable_moe_block=mixture,
+                num_experts=experts, top_k_experts=d.randint(1, min(experts, 3)), moe_intermediate_size=4 * d.randint(1, 8),
+                tie_word_embeddings=d.flag(0.7), pad_token_id=0)
+
+
 def qwen2_moe(d):
     experts = d.randint(2, 8)
     return decoder(d, "qwen2_moe", "Qwen2Moe", multiple=4, num_experts=experts,
@@ -682,6 +704,23 @@ def dinov2(d, name="dinov2", cls="Dinov2"):
 
 def dinov2_registers(d):
     return dinov2(d, "dinov2_with_registers", "Dinov2WithRegisters")
+
+
+def beit(d):
+    config, b = vit_config(d, name="beit", classes=("BeitForImageClassification", "BeitModel")), d.items()
+    config |= {"hidden_act": d.choice(["gelu", "gelu_new", "relu"]), "use_absolute_position_embeddings": d.flag(),
+               "use_relative_position_bias": d.flag(0.2), "use_shared_relative_position_bias": d.flag(0.2),
+               "use_mean_pooling": d.flag(), "layer_scale_init_value": d.choice([0.1, 0.1, 0.0])}
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
+def dinov3(d):
+    config, b, h = vit_config(d, name="dinov3_vit", classes=("DINOv3ViTModel",)), d.items(), d.randint(1, 4)
+    bias = d.flag(0.7)
+    config |= {"num_attention_heads": h, "hidden_size": 4 * h * d.randint(1, 4), "use_gated_mlp": d.flag(),
+               "num_register_tokens": d.randint(0, 4), "query_bias": bias, "value_bias": bias, "proj_bias": d.flag(0.7),
+               "mlp_bias": d.flag(0.7), "hidden_act": d.choice(["gelu", "relu", "silu"])}
+    return configured(d, config, pixels(config, b), {"b": b})
 
 
 def llama4(d):
@@ -851,7 +890,10 @@ GROUPS = {
     "chunks": [llama4],
     "convolutions": [lfm2],
     "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
+    "shared": [gemma4],
     "images": [dinov2, dinov2_registers],
+    "grids": [dinov3],
+    "distances": [beit],
     "sounds": [whisper],
     "towers": [clip, siglip],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],

@@ -89,7 +89,9 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         ),
         Op::Dropout(_) => (within(&[ModuleClass::Dropout]), "a dropout"),
         Op::Embedding(_) => {
-            (within(&[ModuleClass::Embedding, ModuleClass::WindowAttention]), "a table")
+            let tables =
+                [ModuleClass::Embedding, ModuleClass::WindowAttention, ModuleClass::Distances];
+            (within(&tables), "a table")
         }
         Op::TopK(_) => (within(&[ModuleClass::Router]), "a router"),
         Op::Experts(_) => (within(&[ModuleClass::Experts]), "experts"),

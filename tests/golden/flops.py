@@ -24,11 +24,11 @@ HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
 FILE = HERE / "flops.json"
 FAMILIES = [
-    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "lfm2_moe", "llama4_text", "minimax_m2",
+    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "gemma4_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "lfm2_moe", "llama4_text", "minimax_m2",
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_next", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
-IMAGES = ["deit", "dinov2", "swin", "vit"]
+IMAGES = ["beit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "vit"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]

@@ -56,7 +56,7 @@ ENCODERS = [
 ]
 
 # Models that take images beside texts, of which the model of texts is what is kept here.
-WITH_TEXT = ["gemma3", "llama4", "llava", "mistral3", "qwen3_5", "qwen3_5_moe"]
+WITH_TEXT = ["gemma3", "gemma4", "llama4", "llava", "mistral3", "qwen3_5", "qwen3_5_moe"]
 
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
 CORRECTION = ("e_score_correction_bias", "expert_bias")
@@ -87,7 +87,7 @@ def made_in_double(model):
     """Makes tables of rotations anew, which were made in single precision."""
     for name, module in list(model.named_modules()):
         if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False)):
-            model.set_submodule(name, type(module)(module.config))
+            model.set_submodule(name, type(module)(module.config).eval())
         if isinstance(module, modeling_gptj.GPTJAttention):
             positions, width = module.max_positions, module.pos_embd_dim
             module.embed_positions = modeling_gptj.create_sinusoidal_positions(positions, width)
@@ -121,6 +121,8 @@ def draw(model, generator, dtype):
             value = 0.2 * value
         parameter.data = value.to(dtype).float()
     for name, buffer in model.named_buffers():
+        if name.endswith("layer_scalar"):
+            buffer.copy_((1 + 0.2 * torch.randn(buffer.shape, generator=generator)).to(dtype))
         if name == "final_logits_bias" or name.endswith(CORRECTION):
             buffer.copy_((0.2 * torch.randn(buffer.shape, generator=generator)).to(dtype))
 
@@ -237,6 +239,9 @@ def count(model, given):
             width = model.get_submodule(module.partition(".")[2]).embed_dim
             own = sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
             batched -= own // (width + 1) * width
+        if model.config.model_type == "beit" and module.endswith(".lm_head"):
+            # PyTorch maps rows that do not lie one behind the other image by image.
+            batched -= sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
     return (sum(operations.values()) + chosen) // 2, batched // 2
 
 
@@ -268,6 +273,11 @@ ROPE_KEYS = {"gpt_neox": ("rotary_emb_base", "rotary_pct")}
 def published_config(path):
     """The keys of configurations published before version 5 of the library."""
     config = json.loads(path.read_text())
+    if config["model_type"] == "gemma4_text":
+        full = config.pop("per_layer_config")[str(config["layer_types"].index("full_attention"))]
+        config |= {"global_head_dim": full["head_dim"], "num_global_key_value_heads": full.get("num_key_value_heads")}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        return
     rope = config.pop("rope_parameters", None)
     if config["model_type"] == "modernbert":
         for old, kind in [("global", "full_attention"), ("local", "sliding_attention")]:

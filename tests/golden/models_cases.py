@@ -164,6 +164,18 @@ OPT = dict(
 # Words are multiplied by the root of the width, which is whole.
 GEMMA = LLAMA | dict(hidden_size=36, head_dim=6, tie_word_embeddings=True)
 GEMMA2 = GEMMA | dict(num_hidden_layers=4, sliding_window=3, query_pre_attn_scalar=9)
+WINDOW, FULL = "sliding_attention", "full_attention"
+BEIT = dict(
+    hidden_size=18, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, patch_size=5, image_size=20, num_channels=2,
+)
+DINOV3 = dict(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=20, patch_size=4, image_size=[13, 20],
+    num_channels=2, num_register_tokens=3,
+)
+GEMMA4 = LLAMA | dict(
+    num_hidden_layers=12, intermediate_size=14, head_dim=6, global_head_dim=16, sliding_window=3, vocab_size_per_layer_input=89,
+    hidden_size_per_layer_input=5, layer_types=[WINDOW, WINDOW, FULL] * 4,
+)
 GPT_OSS = LLAMA | dict(
     num_hidden_layers=4, head_dim=8, sliding_window=3, num_local_experts=5, num_experts_per_tok=2, intermediate_size=14,
     tie_word_embeddings=False, swiglu_limit=1.5,
@@ -416,6 +428,16 @@ CASES = [
          | dict(rope_theta=1e6), sliding_attention=dict(rope_type="default", rope_theta=300.0))), (7, 11),
          dtype="float16", published=unchanged),
     Case("gemma3_base", "Gemma3TextModel", GEMMA2 | dict(num_hidden_layers=3, sliding_window_pattern=2), (8, 5)),
+    Case("gemma4_shared", "Gemma4ForCausalLM", GEMMA4 | TIED | dict(num_kv_shared_layers=5, use_double_wide_mlp=True,
+         final_logit_softcapping=3.0), (9, 6)),
+    Case("gemma4_experts", "Gemma4ForCausalLM", GEMMA4 | dict(num_hidden_layers=7, hidden_size_per_layer_input=0,
+         attention_k_eq_v=True, num_global_key_value_heads=3, enable_moe_block=True, num_experts=5, top_k_experts=2,
+         moe_intermediate_size=9, attention_bias=True, layer_types=[FULL, WINDOW] * 3 + [WINDOW]), (7, 11),
+         dtype="bfloat16", published=unchanged, seed=1),
+    Case("gemma4_few", "Gemma4TextModel", GEMMA4 | dict(num_hidden_layers=3, num_kv_shared_layers=1, global_head_dim=6,
+         vocab_size_per_layer_input=97, layer_types=[WINDOW, FULL, FULL], rope_parameters=dict(full_attention=dict(
+         rope_type="proportional", rope_theta=700.0, partial_rotary_factor=0.7, factor=3.0), sliding_attention=dict(
+         rope_type="default", rope_theta=300.0, partial_rotary_factor=0.5))), (8, 5), padded_left=True),
     Case("llama_untied", "LlamaForCausalLM", LLAMA, shards="20KB"),
     Case("llama_published", "LlamaForCausalLM", LLAMA | dict(num_key_value_heads=6, intermediate_size=28),
          dtype="float16", published=as_llama),
@@ -534,6 +556,11 @@ CASES = [
     Case("gemma3_text_part", "Gemma3ForConditionalGeneration", dict(text_config=PART | dict(model_type="gemma3_text",
          num_hidden_layers=4, sliding_window=3, layer_types=["sliding_attention", "full_attention"] * 2),
          vision_config=SIGLIP_IMAGE | dict(model_type="siglip_vision_model"), mm_tokens_per_image=4), (9, 6), seed=2),
+    Case("gemma4_text_part", "Gemma4ForConditionalGeneration", dict(text_config=PART | dict(model_type="gemma4_text",
+         num_hidden_layers=7, global_head_dim=10, sliding_window=3, num_kv_shared_layers=4, hidden_size_per_layer_input=3,
+         vocab_size_per_layer_input=61, layer_types=[WINDOW, FULL, WINDOW, FULL, WINDOW, FULL, FULL]),
+         vision_config=dict(hidden_size=12, intermediate_size=10, num_hidden_layers=1, num_attention_heads=2,
+         num_key_value_heads=2, head_dim=6, position_embedding_size=16), audio_config=None), (9, 6)),
     Case("llama4_text_part", "Llama4ForConditionalGeneration", dict(text_config=LLAMA4 | dict(model_type="llama4_text"),
          vision_config=dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=8,
          patch_size=4, vision_output_dim=16, projector_input_dim=16, projector_output_dim=16)), (8, 5), seed=1),
@@ -577,6 +604,17 @@ CASES = [
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
+    Case("beit_classes", "BeitForImageClassification", BEIT | dict(use_relative_position_bias=True, num_labels=5)),
+    Case("beit_both", "BeitModel", BEIT | dict(use_relative_position_bias=True, use_shared_relative_position_bias=True,
+         use_absolute_position_embeddings=True, use_mean_pooling=False, layer_scale_init_value=0.0, image_size=13,
+         patch_size=4), dtype="bfloat16"),
+    Case("beit_words", "BeitForMaskedImageModeling", BEIT | dict(use_shared_relative_position_bias=True, use_mask_token=True,
+         vocab_size=31, hidden_act="relu", num_hidden_layers=1)),
+    Case("dinov3_oblong", "DINOv3ViTModel", DINOV3),
+    Case("dinov3_gated", "DINOv3ViTModel", DINOV3 | dict(use_gated_mlp=True, num_register_tokens=0, key_bias=True, proj_bias=False,
+         mlp_bias=False, rope_theta=30.0, image_size=10, patch_size=3, hidden_act="silu"), dtype="bfloat16"),
+    Case("dinov3_without_biases", "DINOv3ViTModel", DINOV3 | dict(query_bias=False, value_bias=False, num_hidden_layers=1,
+         num_attention_heads=6, num_register_tokens=1)),
     Case("dinov2_base", "Dinov2Model", DINO),
     Case("dinov2_classes", "Dinov2ForImageClassification", DINO | dict(use_swiglu_ffn=True, use_mask_token=False,
          num_labels=7, qkv_bias=False), dtype="float16"),

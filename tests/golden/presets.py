@@ -30,7 +30,7 @@ def parameters(config):
     experts = sum(x.numel() for name, x in model.named_parameters() if ".experts." in name)
     names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     count = next((config[name] for name in names if name in config), 1)
-    chosen = config.get("num_experts_per_tok", config.get("moe_k", count))
+    chosen = config.get("num_experts_per_tok", config.get("moe_k", config.get("top_k_experts", count)))
     return every, every - experts // count * (count - chosen)
 
 
@@ -54,7 +54,7 @@ def main():
             continue
         wrong.append(path.stem)
         if options.write:
-            lines = [line for line in text.splitlines() if "parameters\":" not in line]
+            lines = [line for line in text.splitlines() if not any(f'"{key}":' in line for key in found)]
             lines[3:3] = [f'  "{key}": {value},' for key, value in found.items()]
             path.write_text("\n".join(lines) + "\n")
     if wrong and not options.write:

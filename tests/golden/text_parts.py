@@ -15,11 +15,14 @@ import transformers
 from models import parameters
 
 FILE = pathlib.Path(__file__).parent / "text_parts.json"
-CLASSES = {"gemma3": "Gemma3", "llama4": "Llama4", "llava": "Llava", "mistral3": "Mistral3",
+CLASSES = {"gemma3": "Gemma3", "gemma4": "Gemma4", "llama4": "Llama4", "llava": "Llava", "mistral3": "Mistral3",
            "qwen3_5": "Qwen3_5", "qwen3_5_moe": "Qwen3_5Moe"}
 PARTS = {
     "gemma3": [{}, {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
                     "sliding_window": 1024}],
+    "gemma4": [{}, {"model_type": "gemma4_text", "hidden_size": 1536, "intermediate_size": 6144, "num_hidden_layers": 35,
+                    "num_key_value_heads": 1, "num_kv_shared_layers": 20, "use_double_wide_mlp": True,
+                    "layer_types": (["sliding_attention"] * 4 + ["full_attention"]) * 7}],
     "llama4": [{}, {"model_type": "llama4_text", "num_local_experts": 128, "interleave_moe_layer_step": 2}],
     "llava": [{}, {"model_type": "llama", "vocab_size": 32064, "rms_norm_eps": 1e-5}],
     "mistral3": [{}, {"model_type": "mistral", "vocab_size": 131072, "hidden_size": 5120, "num_hidden_layers": 40,

@@ -42,6 +42,12 @@ pub struct Dialect {
     /// Families whose router calls softmax as a method.
     #[serde(default)]
     pub method_routers: Vec<String>,
+    /// Families whose router has a linear module, whatever others have.
+    #[serde(default)]
+    pub module_routers: Vec<String>,
+    /// Families whose library resamples tables of biases by distance, to the size that they have.
+    #[serde(default)]
+    pub resampled_tables: Vec<String>,
     /// How experts run.
     #[serde(default)]
     pub experts: ExpertsManner,

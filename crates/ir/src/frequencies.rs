@@ -66,6 +66,14 @@ pub enum RopeScaling {
         /// What sines and cosines are multiplied by.
         attention_factor: f64,
     },
+    /// The first pairs alone turn, by frequencies of the whole head (Gemma 4); those of the others are 0,
+    /// and their sines and cosines are evaluated all the same.
+    Proportional {
+        /// How many pairs turn.
+        pairs: usize,
+        /// What their frequencies are divided by.
+        factor: f64,
+    },
 }
 
 /// The angle per position of pair `pair` among `width` elements: θ^(−2·pair/width).
@@ -89,6 +97,7 @@ impl RopeScaling {
             | RopeScaling::Linear { .. }
             | RopeScaling::Llama3 { .. }
             | RopeScaling::Yarn { .. }
+            | RopeScaling::Proportional { .. }
             | RopeScaling::LongRope { .. } => theta,
         };
         let each =
@@ -106,6 +115,7 @@ impl RopeScaling {
             RopeScaling::None
             | RopeScaling::Linear { .. }
             | RopeScaling::Llama3 { .. }
+            | RopeScaling::Proportional { .. }
             | RopeScaling::Dynamic { .. } => None,
         }
     }
@@ -124,6 +134,8 @@ impl RopeScaling {
                 let factors = if tokens > context { long_factor } else { short_factor };
                 frequency / factors.get(pair).copied().unwrap_or(1.0)
             }
+            RopeScaling::Proportional { pairs, .. } if pair >= pairs => 0.0,
+            RopeScaling::Proportional { factor, .. } => frequency / factor,
             RopeScaling::Llama3 {
                 factor,
                 low_freq_factor: low,
@@ -171,6 +183,7 @@ impl RopeScaling {
             RopeScaling::Linear { factor }
             | RopeScaling::Llama3 { factor, .. }
             | RopeScaling::Dynamic { factor, .. }
+            | RopeScaling::Proportional { factor, .. }
                 if !positive(&[factor]) =>
             {
                 Some("the factor of a rope scaling must be a positive number")
@@ -206,6 +219,7 @@ impl RopeScaling {
             | RopeScaling::Llama3 { .. }
             | RopeScaling::Yarn { .. }
             | RopeScaling::Dynamic { .. }
+            | RopeScaling::Proportional { .. }
             | RopeScaling::LongRope { .. } => None,
         }
     }
@@ -225,6 +239,7 @@ impl RopeScaling {
             | RopeScaling::Linear { .. }
             | RopeScaling::Llama3 { .. }
             | RopeScaling::Yarn { .. }
+            | RopeScaling::Proportional { .. }
             | RopeScaling::Dynamic { .. } => None,
         }
     }
@@ -251,6 +266,15 @@ mod tests {
         }
         let linear = RopeScaling::Linear { factor: 4.0 }.frequencies(1e4, 8, 1);
         assert_eq!(linear, plain.iter().map(|f| f / 4.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn proportional_turns_the_first_pairs() {
+        let scaling = RopeScaling::Proportional { pairs: 2, factor: 2.0 };
+        let found = scaling.frequencies(1e4, 8);
+        for (found, expected) in found.iter().zip([0.5, 0.05, 0.0, 0.0]) {
+            assert_relative_eq!(*found, expected, max_relative = 1e-14);
+        }
     }
 
     /// The published code's formulas in double precision, for the numbers of Llama 3.1: pairs up to 28

@@ -186,6 +186,8 @@ pub enum ModuleClass {
     Embedding,
     /// A table whose rows are looked up by position.
     Positions,
+    /// A table of biases of scores, whose rows are taken by how far two tokens lie apart.
+    Distances,
     /// LayerNorm.
     LayerNorm,
     /// RMSNorm.

@@ -100,7 +100,7 @@ pub use norm::{Channels, LayerNorm, RmsNorm, layer_norm, rms_norm};
 pub use number::Number;
 pub use opledger_dims::{Activation, Pointwise};
 pub use pool::{Pooling, pool};
-pub use position::{Pairing, Rope, rope, rotary_angles, sinusoid};
+pub use position::{Pairing, Rope, RotaryPositions, rope, rotary_angles, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;

@@ -77,15 +77,39 @@ pub fn rope<T: Number, M: Meter>(
     Ok(())
 }
 
-/// Writes the table of a rotary encoding, `[tokens, 2, 2·inv_freq.len()]`: cosines, then sines, of
-/// `(offset + p)·inv_freq[i]` at `i` and again at `i + inv_freq.len()`, each evaluated, times `factor`.
+/// Where the rows of a table of a rotary encoding stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotaryPositions {
+    /// One after another, from one on.
+    From(usize),
+    /// In a grid of so many down and across: the first half of the pairs turns by how far down the centre of
+    /// a cell is, the second by how far across, both from -1 to 1.
+    Grid([usize; 2]),
+}
+
+impl RotaryPositions {
+    /// What the first half of a row's pairs is multiplied with, and the second.
+    fn of(self, row: usize) -> [f32; 2] {
+        match self {
+            RotaryPositions::From(offset) => [offset.saturating_add(row) as f32; 2],
+            RotaryPositions::Grid([down, across]) => {
+                let centre = |at: usize, of: usize| (2 * at + 1) as f32 / of as f32 - 1.0;
+                let across = across.max(1);
+                [centre(row / across, down), centre(row % across, across)]
+            }
+        }
+    }
+}
+
+/// Writes the table of a rotary encoding, `[tokens, 2, 2·inv_freq.len()]`: cosines, then sines, of a row's
+/// position times `inv_freq[i]` at `i` and again at `i + inv_freq.len()`, each evaluated, times `factor`.
 ///
 /// Counts per position and pair 1 mul, 2 cos, 2 sin, and 4 mul more with a `factor`.
 ///
 /// # Errors
 /// [`KernelError::Length`] if `out` has not this shape.
 pub fn rotary_angles<T: Number, M: Meter>(
-    offset: usize,
+    positions: RotaryPositions,
     inv_freq: &[f32],
     factor: Option<f32>,
     out: &mut [T],
@@ -97,10 +121,11 @@ pub fn rotary_angles<T: Number, M: Meter>(
     }
     over_rows(out, width, 8, meter, |first, rows, tally| {
         for (row, out) in rows.chunks_mut(width).enumerate() {
-            let position = T::of(offset.saturating_add(first + row) as f32);
+            let [first, second] = positions.of(first + row).map(T::of);
             let (cos, sin) = out.split_at_mut(2 * pairs);
             let (once, again) = sin.split_at_mut(pairs);
-            for (angle, freq) in once.iter_mut().zip(inv_freq) {
+            for (pair, (angle, freq)) in once.iter_mut().zip(inv_freq).enumerate() {
+                let position = if 2 * pair < pairs { first } else { second };
                 *angle = position * T::of(*freq);
             }
             again.copy_from_slice(once);

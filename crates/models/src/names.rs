@@ -51,6 +51,8 @@ fn is_below(name: &str, scope: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     prefixes: Vec<String>,
+    /// What a scope is called in the graph and in files.
+    scopes: Vec<[String; 2]>,
     rules: Vec<Rule>,
     transposed: Vec<Pattern>,
     each: Vec<Pattern>,
@@ -87,6 +89,13 @@ impl Names {
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefixes.push(prefix.to_owned());
+        self
+    }
+
+    /// Files may have this scope, `model.language_model`, where paths have another, `model`.
+    #[must_use]
+    pub fn scope(mut self, graph: &str, file: &str) -> Self {
+        self.scopes.push([format!("{graph}."), format!("{file}.")]);
         self
     }
 
@@ -232,24 +241,17 @@ impl Names {
         places
     }
 
-    /// A name with and without the prefixes, and with one in the place of another, itself first.
+    /// A name with and without the prefixes, and in scopes of other names, itself first.
     pub fn spellings(&self, name: &str) -> Vec<String> {
-        let prefixed = |name: &str| {
-            let prefixed = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
-            prefixed.collect::<Vec<_>>()
-        };
+        let prefixed = self.prefixes.iter().map(|prefix| format!("{prefix}{name}"));
         let stripped = self.prefixes.iter().filter_map(|prefix| name.strip_prefix(&**prefix));
-        let stripped: Vec<&str> = stripped.collect();
-        let own = std::iter::once(name.to_owned()).chain(prefixed(name));
-        let bare = stripped.iter().map(|bare| (*bare).to_owned());
-        let mut all: Vec<String> = Vec::new();
-        let others = stripped.iter().flat_map(|bare| prefixed(bare));
-        for name in own.chain(bare).chain(others) {
-            if !all.contains(&name) {
-                all.push(name);
-            }
-        }
-        all
+        let own = std::iter::once(name.to_owned());
+        let moved = self.scopes.iter().flat_map(|[graph, file]| {
+            let (of_graph, of_file) = (name.strip_prefix(&**graph), name.strip_prefix(&**file));
+            let of_graph = of_graph.map(|rest| format!("{file}{rest}"));
+            of_graph.into_iter().chain(of_file.map(|rest| format!("{graph}{rest}")))
+        });
+        own.chain(prefixed).chain(stripped.map(str::to_owned)).chain(moved).collect()
     }
 
     /// Whether files hold the matrix of a parameter as `[in, out]`.

@@ -77,7 +77,8 @@ pub use opledger_ir::ops::{Activation, NormKind, RopePairs, RopeScaling};
 pub use positions::{LearnedPositions, SinusoidalPositions};
 pub use rotary::RotaryEmbedding;
 pub use routing::{
-    Divisor, ExpertGroups, ExpertWeights, GroupScore, RouterScores, Routing, ScoreCorrection,
+    Divisor, ExpertGroups, ExpertWeights, GroupScore, RouterScores, Routing, ScaledRouter,
+    ScoreCorrection,
 };
 pub use short_convolution::{ShortConvolution, ShortConvolutionConfig};
 pub use single_head::{SelfAttention, SelfAttentionConfig};

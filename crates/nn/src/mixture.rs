@@ -164,7 +164,15 @@ impl MixtureOfExperts {
     /// # Errors
     /// When the last axis of `x` is not `c` of the right size.
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
-        let Some((layer, gate)) = self.shared.as_deref() else { return self.routed(g, x) };
+        self.forward_by(g, x, x)
+    }
+
+    /// The same where experts are chosen by other rows than they are given.
+    ///
+    /// # Errors
+    /// When the last axis of either is not `c` of the right size.
+    pub fn forward_by(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
+        let Some((layer, gate)) = self.shared.as_deref() else { return self.routed(g, x, by) };
         let mut beside = layer.forward(g, x)?;
         if let Some(gate) = gate {
             let share = gate.forward(g, x)?;
@@ -173,14 +181,14 @@ impl MixtureOfExperts {
             beside = g.mul("gate_shared", beside, share)?;
             g.mark(beside, Role::Gate);
         }
-        let routed = self.routed(g, x)?;
+        let routed = self.routed(g, x, by)?;
         let sum = g.add("shared", routed, beside)?;
         Ok(g.mark(sum, Role::Combine))
     }
 
     /// The sum of the results of the experts chosen.
-    fn routed(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
-        let (ids, weights) = self.router.route(g, x)?;
+    fn routed(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
+        let (ids, weights) = self.router.route(g, by)?;
         let g = &mut *g.enter(&self.scope);
         let [first, second, gated] = self.maps;
         let x = match self.router.is_on_inputs() {

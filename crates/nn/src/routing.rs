@@ -9,7 +9,7 @@ use opledger_ir::{Axis, Graph, ModuleClass, Role, Scope, Var};
 
 use crate::linear::param;
 use crate::sizes::{Named, positive, quotient};
-use crate::{Linear, LinearConfig, NnError};
+use crate::{Linear, LinearConfig, NnError, Norm, NormConfig};
 
 /// How a router chooses experts, and what it weights their results by.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,18 @@ pub struct Routing {
     pub scale: Option<f64>,
     /// Whether weights multiply what enters the experts and not their results (Llama 4).
     pub on_inputs: bool,
+    /// What is done to rows before the map, and to weights after all else.
+    pub scaled: Option<ScaledRouter>,
+}
+
+/// A router whose rows are normed without a gain, multiplied by a factor for each column and by the inverse
+/// square root of their width; the weight of an expert is multiplied by a factor of its own (Gemma 4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScaledRouter {
+    /// The scope of `scale [c]` and `per_expert_scale [x]`.
+    pub scope: String,
+    /// ε of the norm.
+    pub eps: f64,
 }
 
 impl Routing {
@@ -39,7 +51,8 @@ impl Routing {
         };
         let divisor = Divisor::Sum;
         let (correction, groups, scale) = (None, None, None);
-        Routing { scores, correction, groups, weights, divisor, scale, on_inputs: false }
+        let (on_inputs, scaled) = (false, None);
+        Routing { scores, correction, groups, weights, divisor, scale, on_inputs, scaled }
     }
 }
 
@@ -112,6 +125,8 @@ pub enum Divisor {
 pub(crate) struct Router {
     scope: Scope,
     gate: Linear,
+    /// The norm of rows, the factors of their columns and those of experts.
+    scaled: Option<(Norm, [Var; 2])>,
     correction: Option<Var>,
     /// Groups, and experts in each.
     groups: Option<(ExpertGroups, Poly)>,
@@ -130,6 +145,18 @@ impl Router {
     ) -> Result<Self, NnError> {
         let scope = g.module(ModuleClass::Router);
         let g = &mut *g.enter(&scope);
+        let scaled = match &routing.scaled {
+            Some(ScaledRouter { scope, eps }) => {
+                let g = &mut *g.scope(scope);
+                let norm = NormConfig { eps: *eps, weight: false, ..NormConfig::rms() };
+                let norm = Norm::new(&mut g.scope("norm"), c.clone(), norm)?;
+                let mut factors = |name, axis: &Axis| {
+                    param(g, name, Source::gain(), vec![axis.clone()], linear.frozen)
+                };
+                Some((norm, [factors("scale", c)?, factors("per_expert_scale", experts)?]))
+            }
+            None => None,
+        };
         let gate = Linear::new(&mut g.scope("gate"), c.clone(), experts.clone(), linear)?;
         let correction = match &routing.correction {
             Some(ScoreCorrection { scope, parameter }) => {
@@ -157,7 +184,7 @@ impl Router {
             None => None,
         };
         let (experts, chosen, routing) = (experts.clone(), chosen.clone(), routing.clone());
-        Ok(Router { scope, gate, correction, groups, experts, chosen, routing })
+        Ok(Router { scope, gate, scaled, correction, groups, experts, chosen, routing })
     }
 
     /// Whether weights multiply what enters the experts.
@@ -168,6 +195,15 @@ impl Router {
     /// The chosen experts of rows `[…, c]` and their weights, `[…, k]` each.
     pub(crate) fn route(&self, g: &mut Graph, x: Var) -> Result<(Var, Var), NnError> {
         let g = &mut *g.enter(&self.scope);
+        let x = match &self.scaled {
+            Some((norm, [factors, _])) => {
+                let width = g.last_axis(x).map_err(|e| NnError::Config(e.to_string()))?.size;
+                let x = norm.forward(g, x)?;
+                let x = routing(g, |g| g.mul("scale_columns", x, *factors))?;
+                routing(g, |g| g.scale(x, Factor::InverseSqrt(width)))?
+            }
+            None => x,
+        };
         let scores = self.gate.forward(g, x)?;
         let scores = match self.routing.scores {
             RouterScores::Softmax => routing(g, |g| g.softmax(scores, None))?,
@@ -212,6 +248,14 @@ impl Router {
         };
         let weights = match self.routing.scale {
             Some(scale) => routing(g, |g| g.scale(weights, Factor::Number(scale)))?,
+            None => weights,
+        };
+        let weights = match &self.scaled {
+            Some((_, [_, factors])) => {
+                let (axes, at) = (g.shape(ids).axes.clone(), self.experts.name.clone());
+                let own = routing(g, |g| g.gather_nd(*factors, axes, &[(at, ids)]))?;
+                routing(g, |g| g.mul("scale_experts", weights, own))?
+            }
             None => weights,
         };
         Ok((ids, weights))
@@ -315,6 +359,11 @@ mod tests {
             assert_eq!(routed(&routing).parameters().0.to_string(), expected);
             assert_eq!(more(routing, Class::Add), "b·x");
         }
+        let scaled = Some(ScaledRouter { scope: String::new(), eps: 1e-6 });
+        let routing = Routing { scaled, ..plain.clone() };
+        assert_eq!(routed(&routing).parameters().0.to_string(), "c·x + x + c");
+        // The squares of the norm, the factors of columns and the constant; those of the chosen experts.
+        assert_eq!(more(routing, Class::Mul), "b·k + 3·b·c");
         let weights = ExpertWeights::ShareOfChosen;
         let sum = Routing { weights, ..plain.clone() };
         let adds = |divisor, class| {

@@ -184,16 +184,16 @@ impl SelfAttention {
 /// The sublayer that works on each token alone.
 #[derive(Clone, Debug)]
 enum Tokenwise {
-    FeedForward(FeedForward),
-    Mixture(MixtureOfExperts),
+    FeedForward(Box<FeedForward>),
+    Mixture(Box<MixtureOfExperts>),
 }
 
 impl Tokenwise {
     fn new(g: &mut Graph, config: &LayerConfig) -> Result<Self, NnError> {
         let g = &mut *g.scope(&config.names.feed_forward);
         Ok(match &config.mixture {
-            Some(mixture) => Tokenwise::Mixture(MixtureOfExperts::new(g, mixture)?),
-            None => Tokenwise::FeedForward(FeedForward::new(g, &config.feed_forward)?),
+            Some(mixture) => Tokenwise::Mixture(Box::new(MixtureOfExperts::new(g, mixture)?)),
+            None => Tokenwise::FeedForward(Box::new(FeedForward::new(g, &config.feed_forward)?)),
         })
     }
 

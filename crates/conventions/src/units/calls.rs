@@ -107,6 +107,14 @@ impl Lowering<'_> {
                 let calls = self.activation_calls(node, *function, &sizes)?;
                 (sizes, calls)
             }
+            // All rows but the last three, then the rows by an index.
+            Op::Embedding(_) if self.is_resampled(node) => {
+                let table = self.graph.shape(node.inputs[1]);
+                let last = table.axes.last().map_or(Ok(1.into()), |axis| self.at(&axis.size))?;
+                let resampled = pointwise(self.elements(node.inputs[1])? - last * 3u32);
+                let sizes = pointwise(self.output_elements(node)?);
+                (sizes, vec![Call::new("upsample_bilinear2d", Function, resampled)])
+            }
             Op::Embedding(_) => {
                 let width = node.shape.axes.last().map_or(Ok(1.into()), |a| self.at(&a.size))?;
                 one("embedding", Function, self.rows(node)?.with("width", width))
@@ -353,6 +361,13 @@ impl Lowering<'_> {
         Ok(calls)
     }
 
+    /// Whether a node takes rows of a table that the library resamples before.
+    fn is_resampled(&self, node: &Node) -> bool {
+        let family =
+            self.family(node).filter(|_| self.within(node, ModuleClass::Distances).is_some());
+        family.is_some_and(|family| self.dialect.resampled_tables.iter().any(|own| own == family))
+    }
+
     /// Sizes of a batched product of two values.
     pub(super) fn batched(&self, node: &Node) -> Result<Binding, ConventionError> {
         let [a, b, ..] = &node.inputs[..] else {
@@ -478,6 +493,7 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::DecoderLayer
         | ModuleClass::Pooler
         | ModuleClass::Router
+        | ModuleClass::Distances
         | ModuleClass::Experts
         | ModuleClass::SharedExpert => false,
     }

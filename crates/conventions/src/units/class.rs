@@ -74,6 +74,7 @@ impl Lowering<'_> {
             | ModuleClass::EncoderLayer
             | ModuleClass::DecoderLayer
             | ModuleClass::Router
+            | ModuleClass::Distances
             | ModuleClass::Experts
             | ModuleClass::CausalConvolution
             | ModuleClass::Recurrence
@@ -104,7 +105,9 @@ impl Lowering<'_> {
     /// Whether a node lies in a router that is a module with a weight, and not a linear module.
     pub(super) fn is_router(&self, node: &Node) -> bool {
         let functional = self.dialect.router == LinearManner::Function;
-        functional && self.within(node, ModuleClass::Router).is_some()
+        let family = self.family(node);
+        let own = |family| self.dialect.module_routers.iter().any(|own| own == family);
+        functional && !family.is_some_and(own) && self.within(node, ModuleClass::Router).is_some()
     }
 
     /// Whether a node is of a mixture that is given the tokens of all items in a row.

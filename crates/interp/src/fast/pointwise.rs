@@ -8,7 +8,7 @@ use opledger_ir::ops::{
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
     self as kernels, BinaryOp, Channels, CompareOp, LayerNorm, Meter, Pairing, Reduction, RmsNorm,
-    Running, Strided,
+    RotaryPositions, Running, Strided,
 };
 use opledger_tensor::Tensor;
 
@@ -165,10 +165,14 @@ pub(super) fn rotary_angles(
 ) -> Applied {
     let [tokens, _, width] = call.output else { return Err(OpError::Operand(0)) };
     let offset = call.size(&op.offset)?;
-    let frequencies = op.scaling.frequencies(op.theta, *width, offset + tokens);
+    let frequencies = op.frequencies(*width, offset + tokens);
     let frequencies: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
     let factor = op.scaling.attention_factor().map(|factor| factor as f32);
-    kernels::rotary_angles(offset, &frequencies, factor, out, meter).map_err(refused)
+    let positions = match op.grid {
+        Some(grid) => RotaryPositions::Grid(grid),
+        None => RotaryPositions::From(offset),
+    };
+    kernels::rotary_angles(positions, &frequencies, factor, out, meter).map_err(refused)
 }
 
 pub(super) fn rope(

@@ -294,7 +294,7 @@ fn positions_execute_what_their_kernels_say() {
     let table = |out: &mut [f32], meter: &AtomicMeter| {
         let frequencies = angles.scaling.frequencies(1e4, 8, 5);
         let frequencies: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
-        rotary_angles(0, &frequencies, None, out, meter).unwrap();
+        rotary_angles(RotaryPositions::From(0), &frequencies, None, out, meter).unwrap();
     };
     by_kernel(
         [Part::Pointwise],

@@ -64,7 +64,9 @@ fn rotation_under_every_scaling() {
     let linear = RopeScaling::Linear { factor: 2.0 };
     // Below all tokens of some sizes, above those of others.
     let dynamic = RopeScaling::Dynamic { factor: 4.0, original_max_position_embeddings: 10 };
-    let scalings = [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125), dynamic];
+    let proportional = RopeScaling::Proportional { pairs: 1, factor: 2.0 };
+    let scalings =
+        [RopeScaling::None, linear, llama3, yarn(1.0), yarn(1.125), dynamic, proportional];
     for (i, scaling) in scalings.into_iter().enumerate() {
         for width in ["e", "r"] {
             let (offset, scaling) = ("p".into(), scaling.clone());
@@ -81,6 +83,20 @@ fn rotation_under_every_scaling() {
             let sizes = [("b", b), ("n", n), ("h", h), ("e", e), ("p", p), ("r", rotated)];
             assert_proved(&g, &Binding::from_iter(sizes));
         }
+    }
+}
+
+/// Tokens in a grid of 3 by 5 turn by both directions.
+#[test]
+fn rotation_in_a_grid() {
+    let mut g = Graph::new();
+    let x = g.input("x", ["b".into(), Axis::new("n", 15), "h".into(), Axis::new("e", 8)]).unwrap();
+    let angles = RotaryAngles::new(("n", 15), ("e", 8), 1e2);
+    let angles = g.record("", RotaryAngles { grid: Some([3, 5]), ..angles }, &[]).unwrap();
+    let y = g.rope(x, RopePairs::Halves, angles).unwrap();
+    g.output("y", y);
+    for (b, h) in [(1, 1), (2, 3)] {
+        assert_proved(&g, &Binding::from_iter([("b", b), ("h", h)]));
     }
 }
 

@@ -3,7 +3,11 @@
 //! p + r/2, and each entry is evaluated, as libraries do (`cat((freqs, freqs))`).
 //!
 //! Count, for each position: r/2 mul (the angles), r cos, r sin. The frequencies are constants, scaled
-//! or not. Where YaRN's attention factor is not 1, cosines and sines are multiplied by it: 2·r mul more.
+//! or not. Tokens may stand in a grid instead (DINOv3, Siméoni et al. 2025): the first half of the pairs then
+//! turns by how far down the centre of a cell is, the second by how far across, both from −1 to 1, times
+//! 2π·θ^(−4p/r). Where YaRN's attention factor is not 1, cosines and sines are multiplied by it: 2·r mul more.
+
+use std::f64::consts::TAU;
 
 use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
@@ -24,13 +28,33 @@ pub struct RotaryAngles {
     pub theta: f64,
     /// How the frequencies are scaled.
     pub scaling: RopeScaling,
+    /// How many tokens a grid has down and across, where they stand in one and not in a row.
+    pub grid: Option<[usize; 2]>,
 }
 
 impl RotaryAngles {
+    /// The angle of each pair among `width` elements per position, where there are `tokens` so far.
+    pub fn frequencies(&self, width: usize, tokens: usize) -> Vec<f64> {
+        if self.grid.is_none() {
+            return self.scaling.frequencies(self.theta, width, tokens);
+        }
+        let half = self.scaling.frequencies(self.theta, width / 2, tokens);
+        half.iter().chain(&half).map(|frequency| TAU * frequency).collect()
+    }
+
+    /// What the first half of the pairs of a row is multiplied with, and the second.
+    fn positions(&self, offset: usize, row: usize) -> [f64; 2] {
+        let Some([down, across]) = self.grid else { return [(offset + row) as f64; 2] };
+        let centre = |at: usize, of: usize| (2 * at + 1) as f64 / of as f64 - 1.0;
+        let across = across.max(1);
+        [centre(row / across, down), centre(row % across, across)]
+    }
+
     /// From position 0 on, the frequencies not scaled.
     pub fn new(tokens: impl Into<Axis>, width: impl Into<Axis>, theta: f64) -> Self {
         let (offset, scaling) = (Poly::zero(), RopeScaling::None);
-        RotaryAngles { tokens: tokens.into(), width: width.into(), offset, theta, scaling }
+        let (tokens, width) = (tokens.into(), width.into());
+        RotaryAngles { tokens, width, offset, theta, scaling, grid: None }
     }
 
     /// The axis of the two functions.
@@ -91,6 +115,9 @@ impl Operation for RotaryAngles {
     }
 
     fn detail(&self) -> String {
+        if let Some([down, across]) = self.grid {
+            return format!("{down}×{across}");
+        }
         match &self.scaling {
             RopeScaling::None => String::new(),
             RopeScaling::Linear { factor } => format!("linear, factor {factor}"),
@@ -98,13 +125,26 @@ impl Operation for RotaryAngles {
             RopeScaling::Yarn { factor, .. } => format!("yarn, factor {factor}"),
             RopeScaling::Dynamic { factor, .. } => format!("dynamic, factor {factor}"),
             RopeScaling::LongRope { .. } => "longrope".to_owned(),
+            RopeScaling::Proportional { pairs, .. } => format!("the first {pairs} pairs"),
         }
     }
 
     fn conflict(&self, _: &[&Shape], binding: &Binding) -> Option<String> {
         let width = self.width.size.at(binding).ok()?;
+        let misfit = || self.scaling.misfit((&width).try_into().ok()?);
+        if let Some([down, across]) = self.grid {
+            let cells = opledger_dims::Integer::from(down) * opledger_dims::Integer::from(across);
+            if self.tokens.size.at(binding).is_ok_and(|tokens| tokens != cells) {
+                return Some(format!("a grid of {down}×{across} has not as many tokens"));
+            }
+            if &width % 4u32 != 0u32.into() {
+                let name = &self.width.name;
+                return Some(format!(
+                    "axis `{name}` has no two halves of pairs, for down and across"
+                ));
+            }
+        }
         let odd = &width % 2u32 != 0u32.into();
-        let misfit = || self.scaling.misfit(width.try_into().ok()?);
         odd.then(|| format!("axis `{}` is odd; rotation turns pairs", self.width.name))
             .or_else(misfit)
     }
@@ -116,14 +156,17 @@ impl Operation for RotaryAngles {
     ) -> Result<Vec<Value<T>>, OpError> {
         let offset = call.size(&self.offset)?;
         let [tokens, _, width] = call.output else { return Err(OpError::Operand(0)) };
-        let frequencies = self.scaling.frequencies(self.theta, *width, offset + tokens);
+        let frequencies = self.frequencies(*width, offset + tokens);
         let factor = self.scaling.attention_factor().map(T::from_f64);
         let scaled = |x: T| factor.map_or(x, |factor| x * factor);
         let mut out = Vec::with_capacity(call.output_len());
-        for position in offset..offset + tokens {
-            let position = T::from_f64(position as f64);
-            let angle = |frequency: &f64| position * T::from_f64(*frequency);
-            let once: Vec<T> = frequencies.iter().map(angle).collect();
+        for row in 0..*tokens {
+            let [first, second] = self.positions(offset, row).map(T::from_f64);
+            let angle = |(pair, frequency): (usize, &f64)| {
+                let position = if 4 * pair < *width { first } else { second };
+                position * T::from_f64(*frequency)
+            };
+            let once: Vec<T> = frequencies.iter().enumerate().map(angle).collect();
             let angles = || once.iter().chain(&once);
             out.extend(angles().map(|angle| scaled(angle.cos())));
             out.extend(angles().map(|angle| scaled(angle.sin())));
@@ -163,7 +206,31 @@ mod tests {
         evaluate(&g, table, &[])
     }
 
+    /// The angles of a grid of two by one: down the centres are at −1/2 and 1/2, across at 0.
+    #[test]
+    fn a_grid_turns_half_of_the_pairs_by_each_direction() {
+        let mut g = Graph::new();
+        let grid = Some([2, 1]);
+        let angles = RotaryAngles { grid, ..RotaryAngles::new(("n", 2), ("e", 4), 100.0) };
+        let table = g.record("", angles, &[]).unwrap();
+        let expected = [-1.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0].repeat(2);
+        assert_abs_diff_eq!(evaluate(&g, table, &[])[..], expected[..], epsilon = 1e-12);
+        for (tokens, width) in [(3, 4), (2, 6)] {
+            let angles = RotaryAngles::new(("n", tokens), ("e", width), 100.0);
+            assert!(g.record("", RotaryAngles { grid, ..angles }, &[]).is_err());
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_grid_costs_what_its_reference_counts(y in 0..4_usize, x in 0..4_usize, e in 0..3_usize) {
+            let mut g = Graph::new();
+            let grid = Some([y, x]);
+            let angles = RotaryAngles::new(("n", (y * x) as i64), "e", 1e2);
+            g.record("", RotaryAngles { grid, ..angles }, &[]).unwrap();
+            prove(&g, &[("e", 4 * e)]);
+        }
+
         #[test]
         fn counted_reference_equals_cost(n in 0..5_usize, pairs in 0..4_usize, p in 0..9_usize) {
             let mut g = Graph::new();

@@ -243,7 +243,13 @@ proptest! {
         });
         counts_itself!(format!("angles of {tokens} by {pairs}, {factor:?}"), T, |[meter]| {
             let mut out = numbers::<T>(&table);
-            rotary_angles(offset, &inv_freq, factor, &mut out, meter).unwrap();
+            rotary_angles(RotaryPositions::From(offset), &inv_freq, factor, &mut out, meter).unwrap();
+            out
+        });
+        counts_itself!(format!("angles of a grid of {tokens} by {pairs}"), T, |[meter]| {
+            let mut out = numbers::<T>(&table);
+            let grid = RotaryPositions::Grid([tokens, 1]);
+            rotary_angles(grid, &inv_freq, factor, &mut out, meter).unwrap();
             out
         });
         counts_itself!(format!("sinusoids of {tokens} by {pairs}"), T, |[meter]| {

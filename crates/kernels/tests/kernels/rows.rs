@@ -349,7 +349,7 @@ fn check_positions([batch, tokens, heads, pairs, extra]: [usize; 5], offset: usi
             }
         }
         let out = run_one(expected.len(), &o, |out, m| {
-            rotary_angles(offset, &inv_freq, factor, out, m).unwrap();
+            rotary_angles(RotaryPositions::From(offset), &inv_freq, factor, out, m).unwrap();
         });
         assert_close(&out, &expected, 1e-4);
     }
@@ -585,7 +585,7 @@ fn wrong_shapes_are_errors() {
         let result = rope(&spin, &x[..width], &mut out[..width], m);
         assert!(matches!(result, Err(KernelError::Shape { .. })));
     }
-    let result = rotary_angles(0, &x[..2], None, &mut out, m);
+    let result = rotary_angles(RotaryPositions::From(0), &x[..2], None, &mut out, m);
     assert!(matches!(result, Err(KernelError::Shape { .. })));
     length(sinusoid(2, 0, &x[..1], &mut out, m));
 }

@@ -42,16 +42,24 @@ pub(super) fn cached(
 ) -> Result<Var, Problem> {
     let past = past(g, attention, request, kept)?;
     let attended = body(g, past)?;
-    if let (Some(past), Some(present)) = (past, attended.present) {
-        let both = [(past.0, present.0), (past.1, present.1)];
-        for ((of, _), (_, present)) in kept.0.iter().zip(both) {
-            g.output(&format!("{}.{attention}.present_{}", layer.path(), of.name()), present);
-        }
-        for ((of, _), (past, present)) in kept.0.iter().zip(both) {
-            g.cache(*of, past, present);
-        }
-    }
+    present(g, (layer, attention, kept), [past, attended.present]);
     Ok(attended.output)
+}
+
+/// Gives back what an attention keeps for the next run, after everything that reads it was recorded.
+pub(super) fn present(
+    g: &mut Graph,
+    (layer, attention, kept): (&Scope, &str, &Kept),
+    [past, present]: [Option<(Var, Var)>; 2],
+) {
+    let (Some(past), Some(present)) = (past, present) else { return };
+    let both = [(past.0, present.0), (past.1, present.1)];
+    for ((of, _), (_, present)) in kept.0.iter().zip(both) {
+        g.output(&format!("{}.{attention}.present_{}", layer.path(), of.name()), present);
+    }
+    for ((of, _), (past, present)) in kept.0.iter().zip(both) {
+        g.cache(*of, past, present);
+    }
 }
 
 /// What a layer keeps that is a state, with the axes behind items.
@@ -257,7 +265,7 @@ fn padded_chunks(g: &mut Graph, visible: Var, first: &Poly, chunk: u64) -> Resul
 }
 
 /// What is kept of earlier tokens, as inputs of an attention.
-fn past(
+pub(super) fn past(
     g: &mut Graph,
     scope: &str,
     request: &Request,

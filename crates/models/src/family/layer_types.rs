@@ -12,7 +12,8 @@ use crate::config::{ConfigError, Keys};
 pub(super) const FULL: &str = "full_attention";
 /// The key of the type of each layer.
 pub(super) const TYPES: &str = "layer_types";
-const WINDOW: &str = "sliding_attention";
+/// What it calls a layer that sees a window.
+pub(super) const WINDOW: &str = "sliding_attention";
 
 /// The key of the number of layers, and how many may be told apart by a rule.
 const LAYERS: &str = "num_hidden_layers";

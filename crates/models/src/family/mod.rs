@@ -6,6 +6,7 @@
 //! an image is a number, as are all widths where they change from stage to stage.
 
 mod bart;
+mod beit;
 mod bert;
 mod bloom;
 mod causal;
@@ -17,9 +18,13 @@ mod decoder;
 mod deepseek;
 mod delta;
 mod dinov2;
+mod dinov3;
 mod encoder;
 mod falcon;
 mod gemma;
+mod gemma4;
+mod gemma4_layer;
+mod gemma4_stack;
 mod glm;
 mod gpt2;
 mod gpt_neo;
@@ -114,6 +119,7 @@ const FAMILIES: &[Family] = &[
     family("gemma", gemma::gemma),
     family("gemma2", gemma::gemma2),
     family("gemma3_text", gemma::gemma3),
+    family("gemma4_text", gemma4::text),
     family("glm", glm::glm),
     family("glm4", glm::glm4),
     family("glm4_moe", mixtures::glm4_moe),
@@ -152,6 +158,8 @@ const FAMILIES: &[Family] = &[
     Family { pair: true, ..family("t5", t5::t5) },
     family("dinov2", dinov2::dinov2),
     family("dinov2_with_registers", dinov2::with_registers),
+    family("beit", beit::build),
+    family("dinov3_vit", dinov3::build),
     family("vit", vit::vit),
     family("deit", vit::deit),
     family("siglip", clip::siglip),
@@ -180,6 +188,8 @@ impl Config {
             let model = text.model(name, request)?;
             let notes = model.notes.into_iter().chain([note]).collect();
             let names = model.names.prefix("language_model.").prefix("model.language_model.");
+            // Earlier files have the first, later ones the second.
+            let names = names.scope("model", "model.language_model");
             return Ok(ModelGraph { notes, names, ..model });
         }
         let build = |keys: &Keys<'_>| {

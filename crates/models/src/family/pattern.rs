@@ -7,7 +7,8 @@
 //! repetition, `each` times in every group, `l_window` is defined as the product of the two.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::{Definition, Graph, GraphError, Scope, Var};
+use opledger_ir::ops::Rearrange;
+use opledger_ir::{Axis, Definition, Graph, GraphError, Scan, ScanValues, Scope, Var};
 
 use super::recorder::Recorder;
 
@@ -49,7 +50,8 @@ pub(super) struct LayerPlan(Vec<Block>);
 pub(super) struct Layers<T>(Vec<DeclaredBlock<T>>);
 
 struct DeclaredBlock<T> {
-    group: Option<Scope>,
+    /// Where a group stands, how many layers it has, and how often it is repeated.
+    group: Option<(Scope, u64, Poly)>,
     runs: Vec<DeclaredRun<T>>,
 }
 
@@ -61,6 +63,8 @@ pub(super) struct DeclaredRun<T> {
     pub(super) kind: usize,
     /// What is recorded of one.
     pub(super) layer: T,
+    /// How many they are.
+    count: Poly,
     repeated: bool,
 }
 
@@ -72,17 +76,22 @@ impl LayerOrder {
 
     /// Gives sizes to the symbols of numbers of layers, and decides how the layers are recorded.
     pub(super) fn plan(&self, r: &mut Recorder) -> LayerPlan {
-        let mut equal = |kind, all| {
-            let runs = vec![Run { kind, first: 0, len: all, count: Some(r.size("l", all)) }];
+        let equal = |r: &mut Recorder, kind, all, symbol: &Symbol| {
+            let runs = vec![Run { kind, first: 0, len: all, count: Some(r.size(symbol, all)) }];
             LayerPlan(vec![Block { group: None, runs }])
         };
         let (symbols, layers) = match self {
-            LayerOrder::Uniform(times) => return equal(0, *times),
+            LayerOrder::Uniform(times) => return equal(r, 0, *times, &"l".into()),
             LayerOrder::Kinds { symbols, layers } => (symbols, layers),
         };
         let kind = layers.first().copied().unwrap_or(0);
         if layers.iter().all(|own| *own == kind) {
-            return equal(kind, layers.len() as u64);
+            // Of a model that has other layers the number of these is called after their kind.
+            let symbol = match taken(r, "l") {
+                true => symbols[kind].clone(),
+                false => "l".into(),
+            };
+            return equal(r, kind, layers.len() as u64, &symbol);
         }
         let stride = period(layers);
         let times = layers.len() / stride;
@@ -102,7 +111,10 @@ impl LayerOrder {
         let owner = (0..symbols.len()).find(|kind| once(*kind) && !rest.contains(kind));
         let groups = match owner {
             Some(kind) => total(r, kind),
-            None => r.size("groups", times as u64),
+            None => {
+                let symbol = free(r, "groups");
+                r.size(symbol, times as u64)
+            }
         };
         let kinds: Vec<usize> = inner.iter().map(|run| run.kind).collect();
         for run in &mut inner {
@@ -164,18 +176,37 @@ fn fill(runs: &mut [Run], mut all: impl FnMut(usize) -> Poly) {
 
 /// How many layers of a kind every group has, by which all of the kind are defined.
 fn each(r: &mut Recorder, whole: &Symbol, groups: &Poly, len: u64) -> Poly {
-    let taken = |symbol: &str| r.sizes.get(&Symbol::from(symbol)).is_some();
-    let names = std::iter::once("each".to_owned()).chain((2..).map(|i| format!("each_{i}")));
-    let symbol = names.into_iter().find(|name| !taken(name)).unwrap_or_default();
-    let each = r.size(&*symbol, len);
+    let symbol = free(r, "each");
+    let each = r.size(&symbol, len);
     if let Some(groups) = groups.as_symbol() {
-        let factors = [groups.clone(), Symbol::from(&*symbol)];
+        let factors = [groups.clone(), symbol];
         r.graph.define(Definition::Product { whole: whole.into(), factors });
     }
     each
 }
 
+/// Whether a symbol has a size.
+fn taken(r: &Recorder, symbol: &str) -> bool {
+    r.sizes.get(&Symbol::from(symbol)).is_some()
+}
+
+/// A symbol without a size, by this name or by it and a number.
+fn free(r: &Recorder, name: &str) -> Symbol {
+    let names = std::iter::once(name.to_owned()).chain((2..).map(|i| format!("{name}_{i}")));
+    names.into_iter().find(|name| !taken(r, name)).unwrap_or_default().into()
+}
+
 impl LayerPlan {
+    /// How many layers there are.
+    pub(super) fn layers(&self) -> Poly {
+        let of_run = |run: &Run| run.count.clone().unwrap_or_else(|| Poly::from(run.len));
+        let of_block = |block: &Block| match &block.group {
+            Some((stride, times)) => times * &Poly::from(*stride),
+            None => block.runs.iter().map(of_run).sum(),
+        };
+        self.0.iter().map(of_block).sum()
+    }
+
     /// The same layers behind so many that are recorded apart.
     pub(super) fn after(mut self, layers: u64) -> LayerPlan {
         for run in self.0.iter_mut().flat_map(|block| &mut block.runs) {
@@ -193,18 +224,20 @@ impl LayerPlan {
     ) -> Result<Layers<T>, E> {
         let mut blocks = Vec::new();
         for Block { group, runs } in self.0 {
-            let group = group.map(|(stride, times)| g.repeated_every(name, stride, times));
+            let group = group.map(|(stride, times)| {
+                (g.repeated_every(name, stride, times.clone()), stride, times)
+            });
             let mut declared = Vec::new();
             for Run { kind, first, len, count } in runs {
                 let repeated = count.is_some() || group.is_none();
                 let count = count.unwrap_or_else(|| Poly::from(len as i64));
                 let scope = match &group {
-                    None => g.repeated_from(name, first, count),
-                    Some(group) if repeated => g.repeated_at(group, first, count),
-                    Some(group) => group.at(first),
+                    None => g.repeated_from(name, first, count.clone()),
+                    Some((group, ..)) if repeated => g.repeated_at(group, first, count.clone()),
+                    Some((group, ..)) => group.at(first),
                 };
                 let layer = make(&mut g.enter(&scope), kind)?;
-                declared.push(DeclaredRun { scope, kind, layer, repeated });
+                declared.push(DeclaredRun { scope, kind, layer, count, repeated });
             }
             blocks.push(DeclaredBlock { group, runs: declared });
         }
@@ -213,6 +246,15 @@ impl LayerPlan {
 }
 
 impl<T> Layers<T> {
+    /// How many layers there are.
+    pub(super) fn layers(&self) -> Poly {
+        let of_block = |block: &DeclaredBlock<T>| match &block.group {
+            Some((_, stride, times)) => times * &Poly::from(*stride),
+            None => block.runs.iter().map(|run| run.count.clone()).sum(),
+        };
+        self.0.iter().map(of_block).sum()
+    }
+
     /// Records the layers one after the other: `body` maps what enters a layer to what leaves it.
     pub(super) fn forward<E: From<GraphError>>(
         &self,
@@ -220,21 +262,92 @@ impl<T> Layers<T> {
         x: Var,
         mut body: impl FnMut(&mut Graph, &DeclaredRun<T>, Var) -> Result<Var, E>,
     ) -> Result<Var, E> {
-        let mut x = x;
+        self.forward_with(g, x, None, |g, run, x, _| body(g, run, x))
+    }
+
+    /// The same where each layer has its own entry of a stack, whose first axis `l` has all of them.
+    pub(super) fn forward_with<E: From<GraphError>>(
+        &self,
+        g: &mut Graph,
+        x: Var,
+        stack: Option<Var>,
+        mut body: impl FnMut(&mut Graph, &DeclaredRun<T>, Var, Option<Var>) -> Result<Var, E>,
+    ) -> Result<Var, E> {
+        let (mut x, mut first) = (x, Poly::zero());
         for DeclaredBlock { group, runs } in &self.0 {
-            let mut all = |g: &mut Graph, x: Var| {
-                runs.iter().try_fold(x, |x, run| match run.repeated {
-                    true => g.repeat(&run.scope, x, |g, x| body(g, run, x)),
-                    false => body(&mut g.enter(&run.scope), run, x),
+            let mut all = |g: &mut Graph, x: Var, own: Option<Var>, first: &mut Poly| {
+                runs.iter().try_fold(x, |x, run| {
+                    let own = own.map(|own| entries(g, own, first, &run.count)).transpose()?;
+                    match run.repeated {
+                        true => {
+                            scan(g, (&run.scope, "l"), x, own, |g, x, own| body(g, run, x, own))
+                        }
+                        false => {
+                            let own = own.map(|own| entry(g, own)).transpose()?;
+                            body(&mut g.enter(&run.scope), run, x, own)
+                        }
+                    }
                 })
             };
             x = match group {
-                Some(group) => g.repeat(group, x, all)?,
-                None => all(g, x)?,
+                Some((group, stride, times)) => {
+                    let stride = Poly::from(*stride);
+                    let own = match stack {
+                        Some(stack) => {
+                            let own = entries(g, stack, &mut first, &(&stride * times))?;
+                            let into = vec![Axis::new("group", times), Axis::new("l", stride)];
+                            Some(g.rearrange(own, Rearrange::Split { axis: "l".into(), into })?)
+                        }
+                        None => None,
+                    };
+                    let axis = if own.is_some() { "group" } else { "l" };
+                    scan(g, (group, axis), x, own, |g, x, own| all(g, x, own, &mut Poly::zero()))?
+                }
+                None => all(g, x, stack, &mut first)?,
             };
         }
         Ok(x)
     }
+}
+
+/// A repetition of which each iteration is given its entry of a stack, where there is one.
+fn scan<E: From<GraphError>>(
+    g: &mut Graph,
+    (scope, axis): (&Scope, &str),
+    x: Var,
+    stack: Option<Var>,
+    body: impl FnOnce(&mut Graph, Var, Option<Var>) -> Result<Var, E>,
+) -> Result<Var, E> {
+    let (carried, stacks) = (vec![x], stack.into_iter().collect());
+    let scan = Scan { carried, stacks, axis: axis.into(), ..Scan::default() };
+    let results = g.scan(scope, &scan, |g, entering| -> Result<ScanValues, E> {
+        let [x] = entering.carried[..] else { return Ok(entering) };
+        let x = body(g, x, entering.stacked.first().copied())?;
+        Ok(ScanValues { carried: vec![x], stacked: Vec::new() })
+    })?;
+    Ok(results.carried.first().copied().unwrap_or(x))
+}
+
+/// So many entries of a stack from one on, which comes to stand behind them.
+pub(super) fn entries(
+    g: &mut Graph,
+    stack: Var,
+    first: &mut Poly,
+    count: &Poly,
+) -> Result<Var, GraphError> {
+    let (axis, start) = (Symbol::from("l"), first.clone());
+    *first = first.clone() + count.clone();
+    match start.is_zero() && g.shape(stack).axes.first().is_some_and(|l| l.size == *count) {
+        true => Ok(stack),
+        false => g.rearrange(stack, Rearrange::Slice { axis, start, len: count.clone() }),
+    }
+}
+
+/// The only entry of a stack.
+pub(super) fn entry(g: &mut Graph, stack: Var) -> Result<Var, GraphError> {
+    let axes: Vec<Symbol> = g.shape(stack).axes.iter().take(2).map(|a| a.name.clone()).collect();
+    let Some(into) = axes.last().cloned() else { return Ok(stack) };
+    g.rearrange(stack, Rearrange::Merge { axes, into })
 }
 
 #[cfg(test)]

@@ -226,9 +226,10 @@ pub(super) fn made_for(
     let Some(positions) = keys.optional(LENGTH)? else { return Ok(None) };
     // Llama 3 says the scaled length; files of the two others say the one or the other.
     let scaled = match rope.scaling {
-        RopeScaling::None | RopeScaling::Llama3 { .. } | RopeScaling::LongRope { .. } => {
-            positions as f64
-        }
+        RopeScaling::None
+        | RopeScaling::Llama3 { .. }
+        | RopeScaling::LongRope { .. }
+        | RopeScaling::Proportional { .. } => positions as f64,
         RopeScaling::Linear { factor } | RopeScaling::Dynamic { factor, .. } => {
             positions as f64 * factor
         }

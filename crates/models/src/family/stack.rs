@@ -234,7 +234,8 @@ impl Entered {
 }
 
 impl WordScores {
-    fn forward(&self, g: &mut Graph, scores: Var) -> Result<Var, NnError> {
+    /// What scores become.
+    pub(super) fn forward(&self, g: &mut Graph, scores: Var) -> Result<Var, NnError> {
         let mut scores = scores;
         if let Some(scale) = self.scale {
             scores = g.scale(scores, Factor::Number(scale))?;

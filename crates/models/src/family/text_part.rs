@@ -27,6 +27,12 @@ const WITH_TEXT: &[WithText] = &[
         tied: Some(true),
     },
     WithText {
+        name: "gemma4",
+        text: "gemma4_text",
+        class: "Gemma4ForConditionalGeneration",
+        tied: Some(true),
+    },
+    WithText {
         name: "llama4",
         text: "llama4_text",
         class: "Llama4ForConditionalGeneration",
@@ -64,6 +70,10 @@ fn usual(family: &str) -> Value {
         "gemma3_text" => json!({
             "vocab_size": 262208, "hidden_size": 2304, "intermediate_size": 9216,
             "num_hidden_layers": 26, "num_attention_heads": 8, "max_position_embeddings": 131072,
+        }),
+        "gemma4_text" => json!({
+            "vocab_size": 262144, "hidden_size": 2304, "intermediate_size": 9216,
+            "num_hidden_layers": 30, "num_attention_heads": 8, "max_position_embeddings": 131072,
         }),
         "llama4_text" => json!({
             "vocab_size": 202048, "hidden_size": 5120, "intermediate_size": 8192,

@@ -86,7 +86,8 @@ pub(super) fn maps(g: &mut Graph, config: &AttentionConfig) -> Scope {
 pub struct KeysAndValues {
     scope: Scope,
     key: Linear,
-    value: Linear,
+    /// Absent where the map of keys makes values, too.
+    value: Option<Linear>,
 }
 
 impl KeysAndValues {
@@ -119,7 +120,10 @@ impl KeysAndValues {
         };
         let names = &config.names;
         let key = map(&names.key, Projection::Key, &config.kdim, &heads.keys)?;
-        let value = map(&names.value, Projection::Value, &config.vdim, &heads.values)?;
+        let value = match config.keys_as_values {
+            true => None,
+            false => Some(map(&names.value, Projection::Value, &config.vdim, &heads.values)?),
+        };
         Ok(KeysAndValues { scope: g.here(), key, value })
     }
 
@@ -137,6 +141,8 @@ impl KeysAndValues {
         key: Var,
         value: Var,
     ) -> Result<(Var, Var), NnError> {
-        Ok((self.key.forward(g, key)?, self.value.forward(g, value)?))
+        let keys = self.key.forward(g, key)?;
+        let values = self.value.as_ref().map_or(Ok(keys), |map| map.forward(g, value))?;
+        Ok((keys, values))
     }
 }

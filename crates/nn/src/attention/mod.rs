@@ -7,7 +7,7 @@ mod heads;
 mod latent;
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Concat, Factor, Rearrange, Rope, Source, Table};
+use opledger_ir::ops::{Activation, Concat, Factor, Rearrange, Source, Table};
 use opledger_ir::{Axis, Graph, LinearFacts, Mask, ModuleClass, Projection, Role, Scope, Var};
 
 pub(crate) use self::core::Core;
@@ -64,6 +64,10 @@ pub struct AttentionConfig {
     pub qk_norm_joint: bool,
     /// Whether that norm comes after the rotation (Llama 4).
     pub qk_norm_turned: bool,
+    /// A norm of each head's values (Gemma 4).
+    pub value_norm: Option<NormConfig>,
+    /// Whether values are made by the map of keys, before their norm and rotation (Gemma 4).
+    pub keys_as_values: bool,
     /// Rotation of queries and keys by position.
     pub rope: Option<RotaryEmbedding>,
     /// By what queries are multiplied where they stand far from the first token.
@@ -90,7 +94,8 @@ pub struct AttentionConfig {
     /// Whether the map of queries makes a gate as well, whose logistic function multiplies each element of
     /// what the heads give, before they are joined (Qwen 3-Next).
     pub gated: bool,
-    /// Whether keys and values are given as heads, made by [`KeysAndValues`], and not made here.
+    /// Whether keys and values are given as heads, made by [`KeysAndValues`] or by another layer, and not
+    /// made here: they are neither normed nor turned, and joined to no earlier ones.
     pub given_heads: bool,
     /// Where the projections stand.
     pub names: AttentionNames,
@@ -136,6 +141,8 @@ impl AttentionConfig {
             qk_norm: None,
             qk_norm_joint: false,
             qk_norm_turned: false,
+            value_norm: None,
+            keys_as_values: false,
             rope: None,
             temperature: None,
             scaled: true,
@@ -208,7 +215,8 @@ pub struct Attended {
     pub output: Var,
     /// The weights asked for.
     pub weights: Option<Var>,
-    /// Keys and values of earlier tokens and of this call, where earlier ones were given.
+    /// Keys and values of this call behind those of earlier tokens, where there are any; none where a layer
+    /// makes none.
     pub present: Option<(Var, Var)>,
     /// What a convolution was given of the last tokens, where it went on from earlier ones.
     pub state: Option<Var>,
@@ -241,7 +249,10 @@ pub struct MultiheadAttention {
     out: Option<Linear>,
     head_dim: Poly,
     gated: bool,
-    qk_norm: Option<[Norm; 2]>,
+    query_norm: Option<Norm>,
+    /// Absent where keys are given as heads.
+    key_norm: Option<Norm>,
+    value_norm: Option<Norm>,
     qk_norm_turned: bool,
     rope: Option<RotaryEmbedding>,
     temperature: Option<Temperature>,
@@ -302,13 +313,15 @@ impl MultiheadAttention {
             let axes = if config.qk_norm_joint { all } else { vec![heads.keys[1].clone()] };
             Norm::over(&mut g.scope(name), axes, norm)
         };
-        let qk_norm = match config.qk_norm {
-            Some(config) => {
-                let [queries, keys] = [&heads.queries, &heads.keys].map(|axes| axes.to_vec());
-                Some([norm("q_norm", queries, config)?, norm("k_norm", keys, config)?])
-            }
-            None => None,
-        };
+        let [queries, of_keys] = [&heads.queries, &heads.keys].map(|axes| axes.to_vec());
+        let of_queries = config.qk_norm.map(|own| norm("q_norm", queries, own)).transpose()?;
+        let made = |own: Option<NormConfig>| own.filter(|_| !config.given_heads);
+        let of_keys = made(config.qk_norm).map(|own| norm("k_norm", of_keys, own)).transpose()?;
+        let value_norm = made(config.value_norm).map(|own| {
+            let axes = vec![heads.values[1].clone()];
+            Norm::over(&mut g.scope("v_norm"), axes, own)
+        });
+        let value_norm = value_norm.transpose()?;
         let scale = match config.scale {
             Some(scale) => Some(Factor::Number(scale)),
             None => config.scaled.then(|| Factor::InverseSqrt(heads.queries[1].size.clone())),
@@ -325,7 +338,9 @@ impl MultiheadAttention {
             out,
             head_dim: heads.queries[1].size.clone(),
             gated: config.gated,
-            qk_norm,
+            query_norm: of_queries,
+            key_norm: of_keys,
+            value_norm,
             qk_norm_turned: config.qk_norm_turned,
             rope,
             temperature: config.temperature.clone(),
@@ -380,20 +395,32 @@ impl MultiheadAttention {
             Some(maps) => maps.project(g, key, value)?,
             None => (key, value),
         };
-        let normed = |g: &mut Graph, q: Var, k: Var, turned: bool| match &self.qk_norm {
-            Some([query, key]) if self.qk_norm_turned == turned => {
-                Ok::<_, NnError>((query.forward(g, q)?, key.forward(g, k)?))
+        if let Some(norm) = &self.value_norm {
+            v = norm.forward(g, v)?;
+        }
+        let normed = |g: &mut Graph, q: Var, k: Var, turned: bool| {
+            if self.qk_norm_turned != turned {
+                return Ok::<_, NnError>((q, k));
             }
-            _ => Ok((q, k)),
+            let norm = |g: &mut Graph, norm: &Option<Norm>, x| match norm {
+                Some(norm) => norm.forward(g, x),
+                None => Ok(x),
+            };
+            Ok((norm(g, &self.query_norm, q)?, norm(g, &self.key_norm, k)?))
         };
         (q, k) = normed(g, q, k, false)?;
         if let Some(rope) = &self.rope {
             let (of_queries, of_keys) = (tokens(g, q), tokens(g, k));
-            let own = |g: &mut Graph, axis: &Axis| rope.angles(g, axis.clone(), &self.head_dim);
+            let own = |g: &mut Graph, Axis { name, size }: &Axis| {
+                let turned = Axis::new(name, size - &Poly::from(rope.still));
+                rope.angles(g, turned, &self.head_dim)
+            };
             let angles = call.angles.map_or_else(|| own(g, &of_queries), Ok)?;
-            let others = if of_keys == of_queries { angles } else { own(g, &of_keys)? };
-            q = g.record("rope", Rope { pairs: rope.pairs }, &[q, angles])?;
-            k = g.record("rope", Rope { pairs: rope.pairs }, &[k, others])?;
+            q = rope.turn(g, q, angles)?;
+            if self.keys.is_some() {
+                let others = if of_keys == of_queries { angles } else { own(g, &of_keys)? };
+                k = rope.turn(g, k, others)?;
+            }
         }
         (q, k) = normed(g, q, k, true)?;
         if let Some(Temperature { offset, every, scale }) = &self.temperature {
@@ -402,11 +429,10 @@ impl MultiheadAttention {
             let table = g.table("temperatures", table)?;
             q = g.mul("temperature", q, table)?;
         }
-        let mut present = None;
-        if let Some((keys, values)) = call.past {
+        if let Some((keys, values)) = call.past.filter(|_| self.keys.is_some()) {
             (k, v) = (append(g, "keys", keys, k)?, append(g, "values", values, v)?);
-            present = Some((k, v));
         }
+        let present = self.keys.is_some().then_some((k, v));
         let core = Core {
             mask: &call.mask,
             biases: call.bias.as_slice(),

@@ -1,0 +1,284 @@
+//! BEiT (Bao et al. 2021): a Vision Transformer whose scores have biases by how far patches lie apart, of each
+//! layer or of all. Named as in the files of the `transformers` library.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Activation, Rearrange, Reduce, Source};
+use opledger_ir::{Axis, Graph, Mask, ModuleClass, Role, Scope, Var};
+use opledger_nn::{
+    Attend, AttentionConfig, AttentionNames, EncoderLayer, FeedForwardConfig, FeedForwardNames,
+    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
+};
+
+use super::checks::{classes, head, head_width, multiple};
+use super::image::{Patches, no_text, tokens};
+use super::recorder::{Problem, Recorder};
+use super::request::Request;
+use super::tokens::token;
+use super::vit::{behind, row};
+use crate::config::{ConfigError, Keys};
+use crate::names::Names;
+
+/// What stands on the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// One value of the whole image.
+    Pooled,
+    /// A score for each class.
+    Classes,
+    /// A score for each word of a codebook, of each patch.
+    Words,
+}
+
+/// Keys of models that segment images, of backbones, and of training.
+const WITHOUT_INFLUENCE: &[&str] = &[
+    "add_fpn",
+    "auxiliary_channels",
+    "auxiliary_concat_input",
+    "auxiliary_loss_weight",
+    "auxiliary_num_convs",
+    "drop_path_rate",
+    "out_features",
+    "out_indices",
+    "pool_scales",
+    "reshape_hidden_states",
+    "segmentation_indices",
+    "semantic_loss_ignore_index",
+    "stage_names",
+    "use_auxiliary_head",
+];
+
+/// The table of biases by distance, in its scope.
+const TABLE: &str = "relative_position_bias";
+
+pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
+    let head = head(
+        keys,
+        &[
+            ("BeitForImageClassification", Head::Classes),
+            ("BeitModel", Head::Pooled),
+            ("BeitForMaskedImageModeling", Head::Words),
+        ],
+    )?;
+    no_text(keys, request)?;
+    keys.pass_over(WITHOUT_INFLUENCE);
+    let patches = Patches::read_or(keys, [3, 224, 16])?;
+    let grid = patches.square(keys)?;
+    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
+    multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
+    head_width(keys, width, heads)?;
+    let layers = keys.times("num_hidden_layers")?;
+    let norm = NormConfig { eps: keys.epsilon_or("layer_norm_eps", 1e-12)?, ..NormConfig::layer() };
+    let mean = keys.flag_or("use_mean_pooling", true)?;
+    let mask_token = keys.flag_or("use_mask_token", false)?;
+    let positions = keys.flag_or("use_absolute_position_embeddings", false)?;
+    let of_layer = keys.flag_or("use_relative_position_bias", false)?;
+    let of_all = keys.flag_or("use_shared_relative_position_bias", false)?;
+    let config = layer(keys, r, ([width, heads], norm))?;
+    let (words, classes) = (keys.size_or("vocab_size", 8192)?, classes(keys)?);
+    let (c, h, l) = (Poly::from("c"), Poly::from("h"), r.size("l", layers));
+    let distances = Distances { grid, heads: h };
+
+    let g = &mut r.graph;
+    let pixels = patches.input(g)?;
+    let mut scope = g.scope("beit");
+    let m = &mut *scope;
+    let mut embeddings = m.scope("embeddings");
+    let e = &mut *embeddings;
+    let x = patches.embed(e, pixels, grid, &c)?;
+    let x = tokens(e, x)?;
+    let mut x = behind(e, "cls_token", Poly::one(), &c, x)?;
+    if mask_token {
+        // Stands for patches that are hidden, and none is.
+        row(e, "mask_token", Poly::one(), &c)?;
+    }
+    if positions {
+        let table = row(e, "position_embeddings", distances.tokens().into(), &c)?;
+        let sum = e.add("add_positions", x, table)?;
+        x = e.mark(sum, Role::PositionSum);
+    }
+    drop(embeddings);
+    let ids = if of_layer || of_all { Some(distances.ids(m)?) } else { None };
+    let shared = match ids.filter(|_| of_all) {
+        Some(ids) => {
+            let g = &mut *m.scope("encoder");
+            let table = distances.table(g)?;
+            Some(distances.biases(g, &table, ids)?)
+        }
+        None => None,
+    };
+    let scope_of_layers = m.repeated("encoder.layer", l);
+    let (layer, table) = {
+        let g = &mut *m.enter(&scope_of_layers);
+        let layer = EncoderLayer::new(g, &config)?;
+        let table = of_layer.then(|| distances.table(&mut g.scope("attention.attention")));
+        (layer, table.transpose()?)
+    };
+    let pooled_norm = head != Head::Words && mean;
+    let pooled_norm = match pooled_norm {
+        true => Some(Norm::new(&mut m.scope("pooler.layernorm"), ("c", &c), norm)?),
+        false => None,
+    };
+    let last = match mean {
+        true => None,
+        false => Some(Norm::new(&mut m.scope("layernorm"), ("c", &c), norm)?),
+    };
+    let x = m.repeat(&scope_of_layers, x, |g, x| {
+        let own = match (&table, ids) {
+            (Some(table), Some(ids)) => Some(distances.biases(g, table, ids)?),
+            _ => None,
+        };
+        let bias = match (own, shared) {
+            (Some(own), Some(shared)) => Some(g.add("both_biases", own, shared)?),
+            (own, shared) => own.or(shared),
+        };
+        let call = Attend { mask: Mask::none(), bias, ..Attend::default() };
+        Ok::<_, Problem>(layer.forward_with(g, x, call)?.output)
+    })?;
+    let x = last.map_or(Ok(x), |norm| norm.forward(m, x))?;
+    let of_patches = |g: &mut Graph, x: Var| {
+        let len = Poly::from(distances.tokens() - 1);
+        g.rearrange(x, Rearrange::Slice { axis: "n".into(), start: Poly::one(), len })
+    };
+    let pooled = |g: &mut Graph| -> Result<Var, Problem> {
+        let Some(norm) = &pooled_norm else { return Ok(token(g, x, 0)?) };
+        let rows = of_patches(g, x)?;
+        let mean = g.reduce(rows, Reduce::Mean("n".into()))?;
+        Ok(norm.forward(g, mean)?)
+    };
+    match head {
+        Head::Pooled => {
+            let pooled = pooled(m)?;
+            drop(scope);
+            g.output("last_hidden_state", x);
+            g.output("pooler_output", pooled);
+        }
+        Head::Classes => {
+            let pooled = pooled(m)?;
+            drop(scope);
+            let scores = mapped(g, "classifier", pooled, (&c, ("k", classes)))?;
+            g.output("logits", scores);
+        }
+        Head::Words => {
+            drop(scope);
+            let norm = Norm::new(&mut g.scope("layernorm"), ("c", &c), norm)?;
+            let x = norm.forward(g, x)?;
+            let rows = of_patches(g, x)?;
+            let scores = mapped(g, "lm_head", rows, (&c, ("v", words)))?;
+            g.output("logits", scores);
+        }
+    }
+    let index = "relative_position_bias.relative_position_index";
+    r.names = Names::default()
+        .prefix("beit.")
+        .ignore(&format!("beit.encoder.layer.*.attention.attention.{index}"))
+        .ignore(&format!("beit.encoder.{index}"));
+    Ok(())
+}
+
+/// A layer of an encoder so wide, of so many heads.
+fn layer(
+    keys: &Keys<'_>,
+    r: &mut Recorder,
+    ([width, heads], norm): ([u64; 2], NormConfig),
+) -> Result<LayerConfig, ConfigError> {
+    let (c, h) = (r.size("c", width), r.size("h", heads));
+    let hidden = keys.size("intermediate_size")?;
+    let names = LayerNames {
+        layer_scales: ["lambda_1", "lambda_2"].map(str::to_owned),
+        ..LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"])
+    };
+    Ok(LayerConfig {
+        attention: AttentionConfig {
+            key_bias: false,
+            origin: Origin::Library,
+            names: AttentionNames::new(
+                "attention.attention.query",
+                "attention.attention.key",
+                "attention.attention.value",
+                "attention.output.dense",
+            ),
+            ..AttentionConfig::new(c.clone(), h.clone())
+        },
+        feed_forward: FeedForwardConfig {
+            activation: keys.activation("hidden_act", Activation::GeluErf)?,
+            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
+            ..FeedForwardConfig::new(c.clone(), r.size("ff", hidden))
+        },
+        norm,
+        residual: Residual::PreNorm,
+        layer_scale: keys.number_or("layer_scale_init_value", 0.1)? > 0.0,
+        names,
+        ..LayerConfig::new(c, h, 1)
+    })
+}
+
+/// A map from the width to an axis, in a scope.
+fn mapped(
+    g: &mut Graph,
+    scope: &str,
+    x: Var,
+    (c, (name, size)): (&Poly, (&str, u64)),
+) -> Result<Var, Problem> {
+    let (from, to) = (("c", c), (name, &Poly::from(size)));
+    let map = Linear::new(&mut g.scope(scope), from, to, LinearConfig::default())?;
+    Ok(map.forward(g, x)?)
+}
+
+/// How far tokens lie apart: patches of a grid, and before them one for the whole.
+struct Distances {
+    grid: [u64; 2],
+    heads: Poly,
+}
+
+impl Distances {
+    fn tokens(&self) -> u64 {
+        self.grid[0] * self.grid[1] + 1
+    }
+
+    /// Distances of two patches: so many down and across.
+    fn apart(&self) -> [u64; 2] {
+        self.grid.map(|side| 2 * side - 1)
+    }
+
+    /// The row of the table for each pair `[n, m]`: the distance of patches, then from the whole to a patch,
+    /// from a patch to the whole, and of the whole.
+    fn ids(&self, g: &mut Graph) -> Result<Var, Problem> {
+        let ([down, across], [_, columns]) = (self.apart(), self.grid);
+        let patches = down * across;
+        let row = |query: u64, key: u64| match (query.checked_sub(1), key.checked_sub(1)) {
+            (None, None) => patches + 2,
+            (None, Some(_)) => patches,
+            (Some(_), None) => patches + 1,
+            (Some(query), Some(key)) => {
+                let y = query / columns + self.grid[0] - 1 - key / columns;
+                let x = query % columns + columns - 1 - key % columns;
+                y * across + x
+            }
+        };
+        let all = 0..self.tokens();
+        let values =
+            all.clone().flat_map(|query| all.clone().map(move |key| row(query, key) as i64));
+        let axes = ["n", "m"].map(|name| Axis::new(name, self.tokens())).into();
+        let source = Source::Known { axes, values: values.collect() };
+        Ok(g.record("relative_position_index", source, &[])?)
+    }
+
+    /// The table `[t, h]`, in its scope.
+    fn table(&self, g: &mut Graph) -> Result<(Scope, Var), Problem> {
+        let [down, across] = self.apart();
+        let axes = [Axis::new("t", down * across + 3), Axis::new("h", &self.heads)];
+        let scope = g.scope(TABLE).module(ModuleClass::Distances);
+        let name = "relative_position_bias_table";
+        let table = g.enter(&scope).param(name, Source::shift(), axes)?;
+        Ok((scope, table))
+    }
+
+    /// Biases `[h, n, m]`.
+    fn biases(&self, g: &mut Graph, table: &(Scope, Var), ids: Var) -> Result<Var, Problem> {
+        let (scope, table) = table;
+        let g = &mut *g.enter(scope);
+        let bias = g.embedding("", ids, *table)?;
+        let order = ["h", "n", "m"].map(Into::into).to_vec();
+        Ok(g.rearrange(bias, Rearrange::Permute { order })?)
+    }
+}
