@@ -32,6 +32,8 @@ pub struct Convention {
     pub native: Vec<String>,
     /// Whether it counts the backward pass as well.
     pub backward: bool,
+    /// Whether it counts a module once for each of its names, so that one module of two names counts twice.
+    pub by_names: bool,
     /// What in its rules is no intent but a mistake, by name.
     pub bugs: Vec<Bug>,
 }
@@ -125,6 +127,8 @@ struct File {
     #[serde(default)]
     backward: bool,
     #[serde(default)]
+    by_names: bool,
+    #[serde(default)]
     bugs: BTreeMap<String, String>,
 }
 
@@ -215,6 +219,27 @@ impl Convention {
         Ok(found)
     }
 
+    /// Whether how often it counts a unit is known, whose module may have another name.
+    ///
+    /// # Errors
+    /// When it counts the unit, and once for each name.
+    pub(crate) fn knows_names(
+        &self,
+        rules: &[(Match, &Rule)],
+        path: &str,
+        other: Option<&str>,
+    ) -> Result<(), ConventionError> {
+        let counts = rules.iter().any(|(_, rule)| !rule.counts.is_empty());
+        match other.filter(|_| self.by_names && counts) {
+            Some(other) => Err(ConventionError::Names {
+                convention: self.name.clone(),
+                path: path.to_owned(),
+                other: other.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Reads a convention, without some of its bugs.
     ///
     /// # Errors
@@ -287,6 +312,7 @@ impl Convention {
             counts_all: raw.counts_all,
             native: raw.native,
             backward: raw.backward,
+            by_names: raw.by_names,
             bugs: raw.bugs.into_iter().map(|(name, text)| Bug { name, text }).collect(),
         })
     }

@@ -54,6 +54,32 @@ pub enum ConventionError {
         /// Where.
         path: String,
     },
+    /// A convention counts a module once for each of its names, and which these are is not known.
+    #[error(
+        "{convention} counts a module once for each of its names, and `{path}` has its parameters in common with `{other}`: one module under two names, or two modules that share them"
+    )]
+    Names {
+        /// Which convention.
+        convention: String,
+        /// Where.
+        path: String,
+        /// The other name.
+        other: String,
+    },
+    /// A rule counts by a size that a call does not have.
+    #[error(
+        "{convention} counts `{op}` at {path} by its `{size}`, which it was never seen to do for one of its kind"
+    )]
+    NoSize {
+        /// Which convention.
+        convention: String,
+        /// The operator or the class.
+        op: String,
+        /// Where.
+        path: String,
+        /// What the rule asks for.
+        size: String,
+    },
     /// A convention counts what no graph has.
     #[error(
         "{convention} counts whatever runs, and the library computes more than the operations of the model: {beside}"
@@ -107,6 +133,8 @@ impl ConventionError {
     pub fn is_refusal(&self) -> bool {
         match self {
             ConventionError::NoRule { .. }
+            | ConventionError::Names { .. }
+            | ConventionError::NoSize { .. }
             | ConventionError::Beside { .. }
             | ConventionError::Rule { .. }
             | ConventionError::Size(EvalError::Unbound(_)) => true,

@@ -97,9 +97,9 @@ impl Tally {
             }
             Counting::Rules { .. } => {
                 let calls = unit.calls.iter().map(|call| (&*call.op, call.by));
-                for (matched, rule) in
-                    convention.matches(unit.class.as_deref(), calls, &unit.path)?
-                {
+                let rules = convention.matches(unit.class.as_deref(), calls, &unit.path)?;
+                convention.knows_names(&rules, &unit.path, unit.other_name.as_deref())?;
+                for (matched, rule) in rules {
                     match matched {
                         Match::Module => {
                             let sizes = unit.sizes.clone().with("params", unit.parameters.clone());
@@ -140,11 +140,15 @@ impl Tally {
             reason.clone_from(&rule.why);
         }
         for (share, formula) in &rule.counts {
-            let once = formula.poly.at(sizes).map_err(|source| ConventionError::Rule {
-                convention: convention.name.clone(),
-                op: op.to_owned(),
-                path: unit.path.clone(),
-                source,
+            let once = formula.poly.at(sizes).map_err(|source| {
+                let (convention, op, path) =
+                    (convention.name.clone(), op.to_owned(), unit.path.clone());
+                match source {
+                    EvalError::Unbound(size) => {
+                        ConventionError::NoSize { convention, op, path, size: size.to_string() }
+                    }
+                    source => ConventionError::Rule { convention, op, path, source },
+                }
             })?;
             let text = match &rule.why {
                 Some(why) => format!("{} ({why})", formula.text),

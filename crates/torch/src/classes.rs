@@ -18,7 +18,8 @@ const TIMM_ATTENTION: &str = "timm.layers.attention.Attention";
 pub(crate) struct ModuleCall<'p> {
     /// What tells a call of a module from all others.
     pub(crate) key: &'p str,
-    class: &'p str,
+    pub(crate) path: &'p str,
+    pub(crate) class: &'p str,
 }
 
 /// The modules around a node, the outermost first.
@@ -26,8 +27,8 @@ pub(crate) fn stack(node: &ProgramNode) -> impl Iterator<Item = ModuleCall<'_>> 
     let stack = node.metadata.get("nn_module_stack").map_or("", String::as_str);
     stack.split(';').filter_map(|entry| {
         let mut parts = entry.split(',');
-        let (key, _, class) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(ModuleCall { key, class })
+        let (key, path, class) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(ModuleCall { key, path, class })
     })
 }
 
@@ -80,6 +81,11 @@ fn name(qualified: &str) -> Option<&'static str> {
         "torch.nn.modules.activation.SiLU" => "SiLU",
         "torch.nn.modules.activation.Tanh" => "Tanh",
         "torch.nn.modules.activation.Softmax" => "Softmax",
+        "torch.nn.modules.activation.LogSoftmax" => "LogSoftmax",
+        "torch.nn.modules.activation.Softmin" => "Softmin",
+        "torch.nn.modules.activation.Softmax2d" => "Softmax2d",
+        "torch.nn.modules.linear.Bilinear" => "Bilinear",
+        "torchvision.ops.deform_conv.DeformConv2d" => "DeformConv2d",
         "torch.nn.modules.activation.MultiheadAttention" => "MultiheadAttention",
         "torch.nn.modules.pooling.AdaptiveAvgPool1d" => "AdaptiveAvgPool1d",
         "torch.nn.modules.pooling.AdaptiveAvgPool2d" => "AdaptiveAvgPool2d",
@@ -90,7 +96,43 @@ fn name(qualified: &str) -> Option<&'static str> {
         "torch.nn.modules.pooling.MaxPool1d" => "MaxPool1d",
         "torch.nn.modules.pooling.MaxPool2d" => "MaxPool2d",
         "torch.nn.modules.pooling.MaxPool3d" => "MaxPool3d",
+        "torch.nn.modules.pooling.AdaptiveMaxPool1d" => "AdaptiveMaxPool1d",
+        "torch.nn.modules.pooling.AdaptiveMaxPool2d" => "AdaptiveMaxPool2d",
+        "torch.nn.modules.pooling.AdaptiveMaxPool3d" => "AdaptiveMaxPool3d",
+        "torch.nn.modules.conv.ConvTranspose1d" => "ConvTranspose1d",
+        "torch.nn.modules.conv.ConvTranspose2d" => "ConvTranspose2d",
+        "torch.nn.modules.conv.ConvTranspose3d" => "ConvTranspose3d",
+        "torch.nn.modules.instancenorm.InstanceNorm1d" => "InstanceNorm1d",
+        "torch.nn.modules.instancenorm.InstanceNorm2d" => "InstanceNorm2d",
+        "torch.nn.modules.instancenorm.InstanceNorm3d" => "InstanceNorm3d",
+        "torch.nn.modules.batchnorm.SyncBatchNorm" => "SyncBatchNorm",
+        "torch.nn.modules.rnn.LSTMCell" => "LSTMCell",
+        "torch.nn.modules.rnn.GRUCell" => "GRUCell",
+        "torch.nn.modules.rnn.RNNCell" => "RNNCell",
+        "torch.nn.modules.activation.PReLU" => "PReLU",
+        "torch.nn.modules.upsampling.Upsample" => "Upsample",
+        "torch.nn.modules.upsampling.UpsamplingBilinear2d" => "UpsamplingBilinear2d",
+        "torch.nn.modules.upsampling.UpsamplingNearest2d" => "UpsamplingNearest2d",
+        "torch.nn.modules.pixelshuffle.PixelShuffle" => "PixelShuffle",
+        "torch.nn.modules.padding.ZeroPad2d" => "ZeroPad2d",
         "transformers.pytorch_utils.Conv1D" => "Conv1D",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Classes that tools have hooks for, by the tool (`tests/archives/printed.py`).
+    #[test]
+    fn every_class_that_a_tool_hooks_has_a_name() {
+        let hooked: std::collections::BTreeMap<String, Vec<String>> =
+            serde_json::from_str(include_str!("../tests/archives/hooked.json")).unwrap();
+        assert!(hooked.len() > 3);
+        for (tool, classes) in hooked {
+            let unnamed: Vec<_> = classes.iter().filter(|class| name(class).is_none()).collect();
+            assert_eq!(unnamed, [""; 0], "{tool}");
+        }
+    }
 }

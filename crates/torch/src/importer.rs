@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Scope, Var};
 
+use crate::aliases::Aliases;
 use crate::hidden::Hidden;
 use crate::in_full::MaskedScores;
 use crate::multiples::Multiples;
@@ -164,6 +165,7 @@ pub(crate) type Lowered<T> = Result<T, Obstacle>;
 pub(crate) struct Known {
     /// For each parameter that is an earlier one, that one's name.
     pub(crate) tied: BTreeMap<String, String>,
+    pub(crate) aliases: Aliases,
     pub(crate) constants: Constants,
 }
 

@@ -30,6 +30,7 @@ struct Said<'o> {
     call: Option<&'o ObservedCall>,
     first: Option<&'o Poly>,
     parameters: Vec<(String, &'o Poly)>,
+    has_other_name: bool,
 }
 
 /// Whether every iteration of a repetition is observed as its first one.
@@ -46,6 +47,7 @@ fn alike(rerolled: &Rerolled, observations: &[Observation]) -> bool {
             call: one.call.as_ref(),
             first: one.first.as_ref(),
             parameters: parameters.collect(),
+            has_other_name: one.other_name.is_some(),
         });
     }
     iterations.iter().all(|((run, _), said)| iterations.get(&(*run, 0)) == Some(said))

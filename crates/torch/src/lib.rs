@@ -4,6 +4,7 @@
 //! result in symbols, the module it belongs to and the line it stands in. Every operation is recorded
 //! as one or more of the graph's, whose costs, references and kernels are those of all models.
 
+mod aliases;
 mod archive;
 mod call;
 mod chain;
@@ -45,8 +46,10 @@ pub fn open(path: &Path, options: &ImportOptions) -> Result<Imported, ImportErro
     let mut archive = archive::Archive::open(path)?;
     let program = archive.program()?;
     let payloads = archive.payloads()?;
+    let tied = shared::tied(&payloads);
     let known = importer::Known {
-        tied: shared::tied(&payloads),
+        aliases: aliases::Aliases::of(&program, &payloads, &tied),
+        tied,
         constants: weights::constants(&mut archive, &payloads)?,
     };
     let unread = shared::unread(&program, &payloads);

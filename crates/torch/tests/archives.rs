@@ -132,6 +132,12 @@ fn tools_print_what_their_conventions_count() {
                 Err(ConventionError::NoRule { op, .. }) => {
                     refused.push(format!("{tool} of {name}: {op}"));
                 }
+                Err(ConventionError::NoSize { op, size, .. }) => {
+                    refused.push(format!("{tool} of {name}: {size} of {op}"));
+                }
+                Err(ConventionError::Names { path, other, .. }) => {
+                    refused.push(format!("{tool} of {name}: {path} is {other}"));
+                }
                 Err(error) => panic!("{tool} of {name}: {error}"),
             }
         }
@@ -140,6 +146,24 @@ fn tools_print_what_their_conventions_count() {
         "calflops of equations: einsum",
         "deepspeed of equations: einsum",
         "torchinfo of equations: module with parameters",
+        "calflops of named: all.0 is own",
+        "calflops-macs of named: all.0 is own",
+        "ptflops of named: all.0 is own",
+        "calflops of resized: upsample_nearest2d",
+        "calflops-macs of resized: prelu",
+        "deepspeed of resized: upsample_nearest2d",
+        "deepspeed-macs of resized: prelu",
+        "fvcore of resized: instance_norm",
+        "calflops-macs of stepped: gru_cell",
+        "deepspeed-macs of stepped: gru_cell",
+        "ptflops-aten of stepped: biases of rnn_tanh",
+        "torchinfo of stepped: GRUCell",
+        "calflops of transposed: conv_transpose1d",
+        "calflops-macs of transposed: conv_transpose1d",
+        "deepspeed of transposed: conv_transpose1d",
+        "deepspeed-macs of transposed: conv_transpose1d",
+        "ptflops-aten of transposed: conv_transpose1d",
+        "ultralytics-thop of windows: AvgPool2d",
     ];
     assert_eq!(refused, expected);
 }

@@ -58,6 +58,7 @@ impl Lowering<'_> {
                         {
                             module.set(name, self.at(&axis.size)?);
                         }
+                        module.set("given_keys", self.at(&keys.size)?);
                     }
                     calls.push(Call::new("softmax", Manner::Function, sizes));
                 }

@@ -20,6 +20,8 @@ use crate::{ConventionError, Share, dialect};
 pub struct Observation {
     /// The path of the innermost module around it.
     pub path: String,
+    /// Another name of that module, under another parent, or of a module that shares all of its parameters.
+    pub other_name: Option<String>,
     /// The module that it is a call in, where that calls no other module.
     pub module: Option<ObservedModule>,
     /// The operator; none of what no tool counts, such as moving.
@@ -111,6 +113,10 @@ impl<'a> Group<'a> {
         self.observations.first().map_or("", |one| &one.path)
     }
 
+    fn other_name(&self) -> Option<&'a str> {
+        self.observations.first().and_then(|one| one.other_name.as_deref())
+    }
+
     fn parameters(&self) -> Poly {
         let all: BTreeMap<&String, &Poly> =
             self.observations.iter().flat_map(|one| &one.parameters).collect();
@@ -163,6 +169,9 @@ impl<'a> Group<'a> {
         {
             sizes.insert(name.into(), of(at, from)?);
         }
+        // Keys that the module adds of its own are attended, and not projected.
+        let given = of(1, "rows")?.divided_by(sizes.get(&"batch".into())?)?;
+        sizes.insert("given_keys".into(), given);
         Some(sizes)
     }
 
@@ -247,6 +256,7 @@ impl Units {
             }
             units.push(Unit {
                 path: group.path().to_owned(),
+                other_name: group.other_name().map(str::to_owned),
                 class: group.class(),
                 native: Vec::new(),
                 sizes: sizes(&group.sizes())?,
@@ -262,6 +272,7 @@ impl Units {
         let rest: Vec<Var> = rest.collect();
         units.push(Unit {
             path: "results".to_owned(),
+            other_name: None,
             class: None,
             native: Vec::new(),
             sizes: Binding::new(),
@@ -309,7 +320,9 @@ impl Convention {
             let calls: Vec<&ObservedCall> = group.calls().collect();
             let names = calls.iter().map(|call| (&*call.op, call.by));
             let class = group.class();
-            for (matched, rule) in self.matches(class.as_deref(), names, group.path())? {
+            let rules = self.matches(class.as_deref(), names, group.path())?;
+            self.knows_names(&rules, group.path(), group.other_name())?;
+            for (matched, rule) in rules {
                 let sizes = match matched {
                     Match::Module => {
                         let mut sizes = group.sizes();
@@ -321,12 +334,12 @@ impl Convention {
                 for formula in rule.counts.values() {
                     let missing =
                         formula.poly.symbols().into_iter().find(|s| !sizes.contains_key(s));
-                    if let Some(symbol) = missing {
-                        return Err(ConventionError::Rule {
+                    if let Some(size) = missing {
+                        return Err(ConventionError::NoSize {
                             convention: self.name.clone(),
                             op: rule.names(),
                             path: group.path().to_owned(),
-                            source: EvalError::Unbound(symbol),
+                            size: size.to_string(),
                         });
                     }
                     sum += &formula.poly.compose(&sizes).ratio(group.times() as i64, 1);

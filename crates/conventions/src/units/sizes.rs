@@ -175,6 +175,7 @@ impl Lowering<'_> {
             .with("batch", self.product(batch)?)
             .with("queries", self.at(&queries.size)?)
             .with("keys", self.at(&keys.size)?)
+            .with("given_keys", self.at(&keys.size)?)
             .with("heads", self.at(&heads.size)?)
             .with("head_dim", self.at(&head_dim.size)?)
             .with("value_dim", self.at(&value_dim.size)?))

@@ -1,6 +1,7 @@
 //! What the record of a program says of its calls: module, operator, manner and sizes, as conventions
 //! read them.
 
+mod layers;
 mod products;
 
 use std::borrow::Cow;
@@ -90,8 +91,10 @@ impl<'p> CallLog<'p> {
             path if path.is_empty() => "the model itself".to_owned(),
             path => path,
         };
+        let other_name = own.known.aliases.of_path(&path).map(str::to_owned);
         self.observations.push(Observation {
             path,
+            other_name,
             module,
             call: observed,
             first,
@@ -230,15 +233,7 @@ impl Seen<'_, '_, '_> {
             "einsum" => self.einsum(),
             "scaled_dot_product_attention" => self.attention(),
             "conv1d" | "conv2d" | "conv3d" => self.convolution(base),
-            "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d" => {
-                let (input, weight) = (self.tensor("input")?, self.tensor("weight")?);
-                let [over, out @ ..] = &weight[..] else { return self.pointwise(base) };
-                let spatial = out.len().saturating_sub(1);
-                let rows = channels_apart(&input, spatial);
-                let bias = self.has("bias");
-                let sizes = linear(rows, [over, &out.iter().product()], bias, first(&input));
-                Ok((base.to_owned().into(), sizes))
-            }
+            "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d" => self.transposed(base),
             "embedding" => {
                 let (table, at) = (self.tensor("weight")?, self.tensor("indices")?);
                 let (rows, width) = (at.iter().product::<Poly>(), last(&table));
@@ -258,7 +253,7 @@ impl Seen<'_, '_, '_> {
                 ]);
                 own(if base == "rms_norm" { "rms_norm" } else { "layer_norm" }, sizes)
             }
-            "group_norm" | "batch_norm" => {
+            "group_norm" | "batch_norm" | "instance_norm" => {
                 let dims = self.tensor("input")?;
                 let mut sizes = pointwise(dims.iter().product());
                 sizes.extend([("first", first(&dims)), ("affine", self.has("weight"))]);
@@ -304,6 +299,7 @@ impl Seen<'_, '_, '_> {
                 sizes.push(("results", results));
                 Ok((base.to_owned().into(), sizes))
             }
+            _ if base.contains("upsample_") => self.upsample(base),
             _ => self.pointwise(base),
         }
     }
@@ -336,65 +332,6 @@ impl Seen<'_, '_, '_> {
         });
         sizes.extend(left.map(|left| ("left", left)));
         Ok((name, sizes))
-    }
-
-    /// One step of a recurrent cell, of whose `rows` each has `products` and `biases`.
-    fn cell(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
-        let rows: Poly = self.tensor("input")?.iter().rev().skip(1).product();
-        let mut of = |names: [&str; 2]| -> Lowered<Poly> {
-            let each = names.map(|name| self.dims(name));
-            let [a, b] = each.map(|dims| Ok(dims?.map(|dims| dims.iter().product())));
-            let [a, b]: [Lowered<Option<Poly>>; 2] = [a, b];
-            Ok(&a?.unwrap_or_else(Poly::zero) + &b?.unwrap_or_else(Poly::zero))
-        };
-        let (products, biases) = (of(["w_ih", "w_hh"])?, of(["b_ih", "b_hh"])?);
-        let elements = self.call.sizes(self.own, 0)?.iter().product();
-        let sizes =
-            [("rows", rows), ("products", products), ("biases", biases), ("elements", elements)];
-        Ok((base.to_owned().into(), sizes.into()))
-    }
-
-    /// Recurrent layers, all of a module's in one call: its `rows` are the steps of all items, of each of
-    /// which it has `products` and `biases`; of one gate, where no state is projected, `terms` and `cells`.
-    fn recurrent(&mut self, base: &str) -> Lowered<(Cow<'static, str>, Sizes)> {
-        let gates = match base {
-            "lstm" => 4,
-            "gru" => 3,
-            _ => 1,
-        };
-        let steps = self.tensor("input")?;
-        let weights = self.call.node.inputs.iter().find(|input| input.name == "params");
-        let weights = weights.map(|input| input.arg.tensors()).unwrap_or_default();
-        let biased = self.call.flag("has_biases", true);
-        let [mut products, mut rows, mut biases] = [(); 3].map(|()| Poly::zero());
-        // A state that is projected is narrower than its cell.
-        let mut projected = false;
-        for (at, name) in weights.iter().enumerate() {
-            match &self.own.sizes_of(name)?[..] {
-                [out, over] => {
-                    projected |= at == 1 && *out != over * &Poly::from(gates);
-                    products = &products + &(out * over);
-                    rows = &rows + out;
-                }
-                dims => biases = &biases + &dims.iter().product(),
-            }
-        }
-        let mut sizes = vec![
-            ("rows", steps.iter().rev().skip(1).product()),
-            ("bias", u32::from(biased).into()),
-            ("elements", self.call.sizes(self.own, 0)?.iter().product()),
-        ];
-        // Steps that lie item by item are no rows, and their biases are added apart, in the first layer.
-        if !biased || !self.call.flag("batch_first", false) {
-            sizes.push(("biases", biases));
-        }
-        if !projected {
-            sizes.push(("terms", products.ratio(1, gates)));
-            sizes.push(("cells", rows.ratio(1, 2 * gates)));
-        }
-        sizes.push(("products", products));
-        let name = if projected { format!("{base}_projected") } else { base.to_owned() };
-        Ok((name.into(), sizes))
     }
 
     fn attention(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
