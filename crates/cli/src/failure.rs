@@ -175,6 +175,7 @@ impl From<ExecuteError> for Failure {
             ExecuteError::Run(error) => error.into(),
             ExecuteError::NoScores { model } => Failure::NoScores { model },
             told @ (ExecuteError::Positions { .. }
+            | ExecuteError::OtherTurns { .. }
             | ExecuteError::Gguf { .. }
             | ExecuteError::NoSource { .. }
             | ExecuteError::NoEncoder { .. }
