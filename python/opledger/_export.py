@@ -564,10 +564,32 @@ def _write(program: ExportedProgram, model: Any, path: Path) -> None:
             data = bytes(tensor.contiguous().cpu().untyped_storage())
             archive.writestr(f"{folder}/data/weights/mark_{i}", data[: tensor.numel() * tensor.element_size()])
         archive.writestr(f"{folder}/archive_format", "pt2")
+        if isinstance(model, torch.nn.Module):
+            archive.writestr(f"{folder}/extra/module_names.json", json.dumps(_module_names(model)))
         archive.writestr(f"{folder}/models/{folder}.json", written.exported_program)
         archive.writestr(
             f"{folder}/data/weights/{folder}_weights_config.json", json.dumps({"config": weights})
         )
+
+
+def _module_names(model: torch.nn.Module) -> dict[str, int]:
+    """How often a walk from parents to children meets a module, by each of its names, where that is not once."""
+    met: dict[int, int] = {id(model): 1}
+    # A module comes after all of its parents: the reverse of the order in which they are left.
+    left: dict[int, torch.nn.Module] = {}
+
+    def walk(module: torch.nn.Module) -> None:
+        for child in module.children():
+            if id(child) not in left:
+                walk(child)
+        left[id(module)] = module
+
+    walk(model)
+    for module in reversed(left.values()):
+        for child in module.children():
+            met[id(child)] = met.get(id(child), 0) + met[id(module)]
+    named = model.named_modules(remove_duplicate=False)
+    return {path: met[id(module)] for path, module in named if met[id(module)] > 1}
 
 
 def _stored(model: Any, program: ExportedProgram) -> Iterator[tuple[str, torch.Tensor]]:

@@ -28,8 +28,11 @@ fn renamed(graph: &Graph) -> Graph {
 
 /// All that tools see of a unit but where it stands.
 fn seen(unit: &Unit) -> String {
-    let Unit { class, native, sizes, calls, parameters, times, counts, nodes, path: _ } = unit;
-    format!("{class:?} {native:?} {sizes} {calls:?} {parameters} {times} {counts:?} {nodes:?}")
+    let Unit { class, native, sizes, calls, parameters, times, counts, nodes, names, path: _ } =
+        unit;
+    format!(
+        "{class:?} {native:?} {sizes} {calls:?} {parameters} {times} {counts:?} {nodes:?} {names:?}"
+    )
 }
 
 #[test]

@@ -7,6 +7,7 @@ use opledger_dims::{Class, Poly, Quantity, escaped};
 use serde::Deserialize;
 
 use crate::call::Manner;
+use crate::names::ModuleNames;
 use crate::{ConventionError, Share};
 
 /// A way of counting.
@@ -32,8 +33,8 @@ pub struct Convention {
     pub native: Vec<String>,
     /// Whether it counts the backward pass as well.
     pub backward: bool,
-    /// Whether it counts a module once for each of its names, so that one module of two names counts twice.
-    pub by_names: bool,
+    /// With which power of the number of its names it counts a module: 0 where one of two names counts once.
+    pub by_names: u32,
     /// What in its rules is no intent but a mistake, by name.
     pub bugs: Vec<Bug>,
 }
@@ -127,7 +128,7 @@ struct File {
     #[serde(default)]
     backward: bool,
     #[serde(default)]
-    by_names: bool,
+    by_names: u32,
     #[serde(default)]
     bugs: BTreeMap<String, String>,
 }
@@ -219,24 +220,30 @@ impl Convention {
         Ok(found)
     }
 
-    /// Whether how often it counts a unit is known, whose module may have another name.
+    /// How often a rule counts what it is for, whose module has some names: once for each of them and more, of
+    /// what the convention counts by modules.
     ///
     /// # Errors
-    /// When it counts the unit, and once for each name.
-    pub(crate) fn knows_names(
+    /// When it is not known how many they are.
+    pub(crate) fn times(
         &self,
-        rules: &[(Match, &Rule)],
+        (matched, rule): (Match, &Rule),
+        names: &ModuleNames,
         path: &str,
-        other: Option<&str>,
-    ) -> Result<(), ConventionError> {
-        let counts = rules.iter().any(|(_, rule)| !rule.counts.is_empty());
-        match other.filter(|_| self.by_names && counts) {
-            Some(other) => Err(ConventionError::Names {
+    ) -> Result<u64, ConventionError> {
+        // Where modules have rules of their own, calls are counted for no module.
+        let of_module = match &self.counting {
+            Counting::Rules { modules, .. } => modules.is_empty() || matched == Match::Module,
+            Counting::Classes(_) => false,
+        };
+        match names {
+            _ if !of_module || self.by_names == 0 || rule.counts.is_empty() => Ok(1),
+            ModuleNames::Known(names) => Ok(names.saturating_pow(self.by_names)),
+            ModuleNames::Unsure { other } => Err(ConventionError::Names {
                 convention: self.name.clone(),
                 path: path.to_owned(),
-                other: other.to_owned(),
+                other: other.clone(),
             }),
-            None => Ok(()),
         }
     }
 

@@ -34,6 +34,7 @@ mod convention;
 mod dialect;
 mod error;
 mod explain;
+mod names;
 mod share;
 mod tally;
 mod units;
@@ -46,6 +47,7 @@ pub use dialect::{
 };
 pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain, explain_tallies};
+pub use names::ModuleNames;
 pub use share::Share;
 pub use tally::{Entry, Tally};
 pub use units::{Observation, ObservedCall, ObservedModule, ProductPart, Unit, Units};

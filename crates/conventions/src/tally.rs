@@ -98,13 +98,13 @@ impl Tally {
             Counting::Rules { .. } => {
                 let calls = unit.calls.iter().map(|call| (&*call.op, call.by));
                 let rules = convention.matches(unit.class.as_deref(), calls, &unit.path)?;
-                convention.knows_names(&rules, &unit.path, unit.other_name.as_deref())?;
                 for (matched, rule) in rules {
+                    let names = convention.times((matched, rule), &unit.names, &unit.path)?;
                     match matched {
                         Match::Module => {
                             let sizes = unit.sizes.clone().with("params", unit.parameters.clone());
                             let class = unit.class.as_deref().unwrap_or_default();
-                            self.apply(convention, (at, unit), rule, class, &sizes)?;
+                            self.apply(convention, (at, unit), (rule, names), class, &sizes)?;
                         }
                         Match::Call(call) => {
                             let call = &unit.calls[call];
@@ -117,7 +117,13 @@ impl Tally {
                                     path: unit.path.clone(),
                                 });
                             }
-                            self.apply(convention, (at, unit), rule, &call.op, &call.sizes)?;
+                            self.apply(
+                                convention,
+                                (at, unit),
+                                (rule, names),
+                                &call.op,
+                                &call.sizes,
+                            )?;
                         }
                     }
                 }
@@ -130,7 +136,7 @@ impl Tally {
         &mut self,
         convention: &Convention,
         (at, unit): (usize, &Unit),
-        rule: &Rule,
+        (rule, names): (&Rule, u64),
         op: &str,
         sizes: &Binding,
     ) -> Result<(), ConventionError> {
@@ -150,11 +156,19 @@ impl Tally {
                     source => ConventionError::Rule { convention, op, path, source },
                 }
             })?;
-            let text = match &rule.why {
+            let mut text = match &rule.why {
                 Some(why) => format!("{} ({why})", formula.text),
                 None => formula.text.clone(),
             };
-            self.add(at, own_share(*share, op, unit), once * &unit.times, text);
+            if names > 1 {
+                text += &format!(" ({names} times, by the names of the module)");
+            }
+            self.add(
+                at,
+                own_share(*share, op, unit),
+                once * &unit.times * Integer::from(names),
+                text,
+            );
         }
         Ok(())
     }

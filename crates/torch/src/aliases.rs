@@ -2,14 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use opledger_conventions::ModuleNames;
+
 use crate::archive::Payloads;
 use crate::classes::stack;
 use crate::schema::ExportedProgram;
 
-/// Another name of a module, by its path: one under another parent, of a module all of whose parameters are
-/// the same, and whose class is not known to be another. An archive does not say whether it is one module.
-#[derive(Debug, Default)]
-pub(crate) struct Aliases(BTreeMap<String, String>);
+/// The names of modules, by their paths.
+#[derive(Debug)]
+pub(crate) enum Aliases {
+    /// How many, of modules that have several.
+    Known(BTreeMap<String, u64>),
+    /// Another, of modules that may have several: one under another parent, of a module all of whose parameters
+    /// are the same, and whose class is not known to be another.
+    Supposed(BTreeMap<String, String>),
+}
+
+impl Default for Aliases {
+    fn default() -> Self {
+        Aliases::Supposed(BTreeMap::new())
+    }
+}
 
 impl Aliases {
     pub(crate) fn of(
@@ -49,13 +62,21 @@ impl Aliases {
             let ([above_a, own_a], [above_b, own_b]) = (parts(a), parts(b));
             above_a != above_b && !(own_a == own_b && pairs.contains(&(above_a, above_b)))
         });
-        Aliases(counted.map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect())
+        Aliases::Supposed(counted.map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect())
     }
 
-    /// Another name of a module, or of one around it.
-    pub(crate) fn of_path(&self, path: &str) -> Option<&str> {
-        let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
-        ends.filter_map(|end| self.0.get(&path[..end])).next().map(String::as_str)
+    /// The names of a module.
+    pub(crate) fn of_path(&self, path: &str) -> ModuleNames {
+        match self {
+            Aliases::Known(names) => ModuleNames::Known(names.get(path).copied().unwrap_or(1)),
+            Aliases::Supposed(others) => {
+                let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+                let other = ends.filter_map(|end| others.get(&path[..end])).next();
+                other.map_or_else(ModuleNames::default, |other| ModuleNames::Unsure {
+                    other: other.clone(),
+                })
+            }
+        }
     }
 }
 

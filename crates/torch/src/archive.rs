@@ -136,6 +136,17 @@ impl Archive {
         Ok(payloads)
     }
 
+    /// How many names modules have, of those that have several, where the archive says it.
+    pub(crate) fn module_names(&mut self) -> Result<Option<BTreeMap<String, u64>>, ImportError> {
+        let name = format!("{}extra/module_names.json", self.prefix);
+        if !self.entries.contains_key(&name) {
+            return Ok(None);
+        }
+        let bytes = self.entry(&name, MOST_JSON)?;
+        let names = serde_json::from_slice(&bytes);
+        names.map(Some).map_err(|e| self.bad(format!("`{name}` is not understood: {e}")))
+    }
+
     /// The bytes of a payload.
     pub(crate) fn payload(
         &mut self,

@@ -165,7 +165,7 @@ pub(crate) type Lowered<T> = Result<T, Obstacle>;
 pub(crate) struct Known {
     /// For each parameter that is an earlier one, that one's name.
     pub(crate) tied: BTreeMap<String, String>,
-    pub(crate) aliases: Aliases,
+    pub(crate) names: Aliases,
     pub(crate) constants: Constants,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use opledger_conventions::{Observation, ObservedCall};
+use opledger_conventions::{ModuleNames, Observation, ObservedCall};
 use opledger_dims::Poly;
 use opledger_ir::{Graph, GraphError, Rerolled};
 
@@ -30,7 +30,7 @@ struct Said<'o> {
     call: Option<&'o ObservedCall>,
     first: Option<&'o Poly>,
     parameters: Vec<(String, &'o Poly)>,
-    has_other_name: bool,
+    names: &'o ModuleNames,
 }
 
 /// Whether every iteration of a repetition is observed as its first one.
@@ -47,7 +47,7 @@ fn alike(rerolled: &Rerolled, observations: &[Observation]) -> bool {
             call: one.call.as_ref(),
             first: one.first.as_ref(),
             parameters: parameters.collect(),
-            has_other_name: one.other_name.is_some(),
+            names: &one.names,
         });
     }
     iterations.iter().all(|((run, _), said)| iterations.get(&(*run, 0)) == Some(said))

@@ -48,7 +48,10 @@ pub fn open(path: &Path, options: &ImportOptions) -> Result<Imported, ImportErro
     let payloads = archive.payloads()?;
     let tied = shared::tied(&payloads);
     let known = importer::Known {
-        aliases: aliases::Aliases::of(&program, &payloads, &tied),
+        names: match archive.module_names()? {
+            Some(names) => aliases::Aliases::Known(names),
+            None => aliases::Aliases::of(&program, &payloads, &tied),
+        },
         tied,
         constants: weights::constants(&mut archive, &payloads)?,
     };

@@ -25,6 +25,7 @@ use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
 pub use self::observed::{Observation, ObservedCall, ObservedModule, ProductPart};
 use crate::call::Call;
+use crate::names::ModuleNames;
 use crate::{ConventionError, Dialect, Share};
 
 /// A module, or a function outside any, of a model.
@@ -32,8 +33,8 @@ use crate::{ConventionError, Dialect, Share};
 pub struct Unit {
     /// Where: the path of the module or of the node.
     pub path: String,
-    /// Another name that its module has, or that one has which shares all of its parameters.
-    pub other_name: Option<String>,
+    /// The names of its module.
+    pub names: ModuleNames,
     /// The module's class, unless it is a function.
     pub class: Option<Cow<'static, str>>,
     /// The classes of modules around or at it that may run as one native operator, their conditions
@@ -137,7 +138,7 @@ impl Lowering<'_> {
         };
         Ok(Unit {
             path: self.path(owner, class),
-            other_name: None,
+            names: ModuleNames::default(),
             class: class.map(Cow::Borrowed),
             native: self.native(owner, &nodes)?,
             sizes,

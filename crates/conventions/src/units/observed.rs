@@ -13,6 +13,7 @@ use super::share::add;
 use super::{Unit, Units};
 use crate::call::{Call, Manner};
 use crate::convention::{Convention, Counting, Match};
+use crate::names::ModuleNames;
 use crate::{ConventionError, Share, dialect};
 
 /// A step of a program as its record has it.
@@ -20,8 +21,8 @@ use crate::{ConventionError, Share, dialect};
 pub struct Observation {
     /// The path of the innermost module around it.
     pub path: String,
-    /// Another name of that module, under another parent, or of a module that shares all of its parameters.
-    pub other_name: Option<String>,
+    /// The names of that module.
+    pub names: ModuleNames,
     /// The module that it is a call in, where that calls no other module.
     pub module: Option<ObservedModule>,
     /// The operator; none of what no tool counts, such as moving.
@@ -113,8 +114,8 @@ impl<'a> Group<'a> {
         self.observations.first().map_or("", |one| &one.path)
     }
 
-    fn other_name(&self) -> Option<&'a str> {
-        self.observations.first().and_then(|one| one.other_name.as_deref())
+    fn names(&self) -> ModuleNames {
+        self.observations.first().map(|one| one.names.clone()).unwrap_or_default()
     }
 
     fn parameters(&self) -> Poly {
@@ -256,7 +257,7 @@ impl Units {
             }
             units.push(Unit {
                 path: group.path().to_owned(),
-                other_name: group.other_name().map(str::to_owned),
+                names: group.names(),
                 class: group.class(),
                 native: Vec::new(),
                 sizes: sizes(&group.sizes())?,
@@ -272,7 +273,7 @@ impl Units {
         let rest: Vec<Var> = rest.collect();
         units.push(Unit {
             path: "results".to_owned(),
-            other_name: None,
+            names: ModuleNames::default(),
             class: None,
             native: Vec::new(),
             sizes: Binding::new(),
@@ -321,8 +322,8 @@ impl Convention {
             let names = calls.iter().map(|call| (&*call.op, call.by));
             let class = group.class();
             let rules = self.matches(class.as_deref(), names, group.path())?;
-            self.knows_names(&rules, group.path(), group.other_name())?;
             for (matched, rule) in rules {
+                let names = self.times((matched, rule), &group.names(), group.path())?;
                 let sizes = match matched {
                     Match::Module => {
                         let mut sizes = group.sizes();
@@ -342,7 +343,11 @@ impl Convention {
                             size: size.to_string(),
                         });
                     }
-                    sum += &formula.poly.compose(&sizes).ratio(group.times() as i64, 1);
+                    sum += &formula
+                        .poly
+                        .compose(&sizes)
+                        .ratio(group.times() as i64, 1)
+                        .ratio(names as i64, 1);
                 }
             }
         }

@@ -91,10 +91,10 @@ impl<'p> CallLog<'p> {
             path if path.is_empty() => "the model itself".to_owned(),
             path => path,
         };
-        let other_name = own.known.aliases.of_path(&path).map(str::to_owned);
+        let names = own.known.names.of_path(&path);
         self.observations.push(Observation {
             path,
-            other_name,
+            names,
             module,
             call: observed,
             first,
