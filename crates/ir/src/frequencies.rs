@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn proportional_turns_the_first_pairs() {
         let scaling = RopeScaling::Proportional { pairs: 2, factor: 2.0 };
-        let found = scaling.frequencies(1e4, 8);
+        let found = scaling.frequencies(1e4, 8, 1);
         for (found, expected) in found.iter().zip([0.5, 0.05, 0.0, 0.0]) {
             assert_relative_eq!(*found, expected, max_relative = 1e-14);
         }
