@@ -127,7 +127,8 @@ impl<'a> Group<'a> {
     /// Its class, as rules for modules have it. A module of a class that no tool knows is told by its
     /// parameters, which is all that a tool sees of it.
     fn class(&self) -> Option<Cow<'static, str>> {
-        let module = self.observations.first()?.module.as_ref()?;
+        // The last call of a module is what its class is for.
+        let module = self.observations.last()?.module.as_ref()?;
         let mut names = self.observations.iter().flat_map(|one| one.parameters.keys()).peekable();
         match &module.class {
             Some(class) => Some(class.clone()),

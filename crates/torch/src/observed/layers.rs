@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use opledger_dims::Poly;
 
 use super::{Seen, Sizes, channels_apart, first, linear};
+use crate::call::operation;
+use crate::classes::stack;
 use crate::importer::Lowered;
 use crate::schema::Argument;
 
@@ -20,9 +22,25 @@ impl Seen<'_, '_, '_> {
         };
         let (products, biases) = (of(["w_ih", "w_hh"])?, of(["b_ih", "b_hh"])?);
         let elements = self.call.sizes(self.own, 0)?.iter().product();
-        let sizes =
-            [("rows", rows), ("products", products), ("biases", biases), ("elements", elements)];
-        Ok((base.to_owned().into(), sizes.into()))
+        let mut sizes = vec![("rows", rows), ("products", products), ("biases", biases)];
+        if !self.is_one_item() {
+            sizes.push(("elements", elements));
+        }
+        Ok((base.to_owned().into(), sizes))
+    }
+
+    /// Whether a recurrent module was given one item without an axis of items, and made one: tools that read the
+    /// sizes of what the module is given take others for it.
+    fn is_one_item(&self) -> bool {
+        let key = |node| stack(node).last().map(|call| call.key);
+        let own = self.call.node.inputs.iter().find(|input| input.name == "input");
+        let own = own.map(|input| input.arg.tensors()).unwrap_or_default();
+        let nodes = self.own.program.graph_module.graph.nodes.iter();
+        let mut makers = nodes.filter(|node| {
+            let made = node.outputs.iter().flat_map(Argument::tensors);
+            key(node) == key(self.call.node) && made.clone().any(|name| own.contains(&name))
+        });
+        makers.any(|node| operation(&node.target).starts_with("aten.unsqueeze"))
     }
 
     /// Recurrent layers, all of a module's in one call: its `rows` are the steps of all items, of each of
@@ -66,11 +84,11 @@ impl Seen<'_, '_, '_> {
             ("rows", steps.iter().rev().skip(1).product()),
             ("bias", u32::from(biased).into()),
             ("elements", self.call.sizes(self.own, 0)?.iter().product()),
-            ("terms", terms),
-            ("unprojected", unprojected),
-            ("cells", cells),
             ("products", products),
         ];
+        if !self.is_one_item() {
+            sizes.extend([("terms", terms), ("unprojected", unprojected), ("cells", cells)]);
+        }
         // Steps that lie item by item are no rows, and their biases are added apart, in the first layer.
         if !biased || !self.call.flag("batch_first", false) {
             sizes.push(("biases", biases));
@@ -91,11 +109,14 @@ impl Seen<'_, '_, '_> {
         let mut sizes = linear(rows, [over, &out.iter().product()], bias, first(&input));
         let groups = self.call.int("groups", 1).max(1);
         let taps: Poly = out.iter().skip(1).product();
-        sizes.extend([
-            ("results", result.iter().product()),
-            ("places", channels_apart(&result, spatial)),
-            ("reach", (over * &taps).ratio(1, groups)),
-        ]);
+        // Tools take the first axis for one of items.
+        if input.len() > spatial + 1 {
+            sizes.extend([
+                ("results", result.iter().product()),
+                ("places", channels_apart(&result, spatial)),
+                ("reach", (over * &taps).ratio(1, groups)),
+            ]);
+        }
         Ok((base.to_owned().into(), sizes))
     }
 

@@ -74,6 +74,13 @@ impl<'p> CallLog<'p> {
             instance: entry.key.to_owned(),
             class: class(&modules).map(Cow::Borrowed),
         });
+        let module = match module {
+            Some(module) if is_of_one_item(own, &call)? => Some(ObservedModule {
+                class: module.class.map(|class| format!("{class} of one item").into()),
+                ..module
+            }),
+            module => module,
+        };
         let first = call.sizes(own, 0).ok().map(|sizes| first(&sizes));
         // Of sizes, which a program asks for once and not in every layer, no tool hears.
         if observed.is_none() && nodes.is_empty() && (module.is_none() || first.is_none()) {
@@ -103,6 +110,21 @@ impl<'p> CallLog<'p> {
             times: 1,
         });
         Ok(())
+    }
+}
+
+/// Whether a call is a convolution of one item without an axis of items, the first of which tools take for it.
+fn is_of_one_item(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<bool> {
+    let dims = |name: &str| match call.argument(name) {
+        Some(Argument::Tensor(name)) => Some(name.clone()),
+        _ => None,
+    };
+    let is_one = ["aten.conv1d.", "aten.conv2d.", "aten.conv3d."];
+    match (dims("input"), dims("weight")) {
+        (Some(input), Some(weight)) if is_one.iter().any(|op| call.operation.starts_with(op)) => {
+            Ok(own.sizes_of(&input)?.len() < own.sizes_of(&weight)?.len())
+        }
+        _ => Ok(false),
     }
 }
 
