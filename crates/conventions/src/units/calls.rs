@@ -111,7 +111,8 @@ impl Lowering<'_> {
             Op::Embedding(_) if self.is_resampled(node) => {
                 let table = self.graph.shape(node.inputs[1]);
                 let last = table.axes.last().map_or(Ok(1.into()), |axis| self.at(&axis.size))?;
-                let resampled = pointwise(self.elements(node.inputs[1])? - last * 3u32);
+                let rows = self.elements(node.inputs[1])? - last * 3u32;
+                let resampled = pointwise(rows.clone()).with("interpolated", rows);
                 let sizes = pointwise(self.output_elements(node)?);
                 (sizes, vec![Call::new("upsample_bilinear2d", Function, resampled)])
             }
