@@ -252,7 +252,7 @@ impl Config {
             }
             Some("mxfp4") => QuantisationMethod::Mxfp4,
             Some("compressed-tensors") => {
-                let width = self.stored().map_or(16, |elem| u64::from(elem.bits())) / 8;
+                let width = self.stored().map_or(16, |elem| elem.bits()) / 8;
                 let refused = |why: String| format!("compressed-tensors, {why}");
                 let form = Compressed::read(map, width).map_err(refused)?;
                 let names = map.get("ignore").and_then(Value::as_array);
