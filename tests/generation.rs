@@ -1,4 +1,4 @@
-//! What a generated token costs beside the kernels.
+//! Generation: what a token costs beside the kernels, and where a text may not go on.
 
 use std::time::{Duration, Instant};
 
@@ -36,4 +36,18 @@ fn time_beside_the_kernels() {
     }
     let [all, run, kernels] = [all, run, kernels].map(|times| *times.iter().min().unwrap());
     println!("a token: {all:?}; its run {run:?}, its kernels {kernels:?}");
+}
+
+/// LongRoPE beyond 32 tokens: keys in the cache were turned as up to there.
+#[test]
+fn a_generation_does_not_pass_where_heads_turn_otherwise() {
+    use opledger_execute::{ExecuteError, Generator};
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/models/phi3_within");
+    let generator = Generator::open(folder, opledger_interp::Feeds::seeded(1)).unwrap();
+    let refused = |prompt, new| match generator.check_room(prompt, new) {
+        Err(ExecuteError::OtherTurns { alike: 32, room, .. }) => Some(room),
+        other => other.map(|()| None).unwrap(),
+    };
+    assert_eq!((refused(8, 25), refused(8, 26)), (None, Some(25)));
+    assert_eq!((refused(32, 1), refused(32, 2), refused(33, 20)), (None, Some(1), None));
 }
