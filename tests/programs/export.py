@@ -1014,6 +1014,56 @@ class Hiding(nn.Module):
         return *(one.softmax(-1) @ x for one in hidden), looked, x[:, ::3], x[:, 1::3].sum(1), x[:, :-1:3], x.flip(1)[:, ::2]
 
 
+class Margins(nn.Module):
+    """Losses that end at a margin, and those of counts, one by one and in sums and means."""
+
+    def forward(self, x, y, wanted):
+        f = nn.functional
+        signs = torch.where(x > 0, 1.0, -1.0)
+        return (
+            f.margin_ranking_loss(x, y, signs, margin=0.2),
+            f.hinge_embedding_loss(x, signs, margin=0.3, reduction="none"),
+            f.cosine_embedding_loss(x, y, signs[:, 0], margin=0.1, reduction="none"),
+            f.triplet_margin_loss(x, y, x.flip(1)),
+            f.triplet_margin_loss(x, y, x.flip(1), margin=0.5, p=1.0, swap=True, reduction="none"),
+            f.soft_margin_loss(x, signs),
+            f.poisson_nll_loss(x, y.abs()),
+            f.poisson_nll_loss(x.abs(), 3 * y.abs(), log_input=False, full=True, reduction="sum"),
+            f.multi_margin_loss(x, wanted, margin=0.7),
+            f.multi_margin_loss(x, wanted, p=2, weight=torch.arange(1.0, 7.0), reduction="none"),
+            torch.logit(x.sigmoid()) + torch.logit(x, 0.3),
+            torch.addbmm(y[:1, :3], x[:, :4, None].expand(-1, 4, 2), y[:, :2, None].expand(-1, 2, 3)),
+        )
+
+
+class Unordered(nn.Module):
+    """Order among elements that are no numbers; positions written and read by threes, and counted down in reals."""
+
+    def forward(self, x):
+        n = x.shape[1]
+        roots = x.sqrt()
+        median, where = roots.median(1)
+        ordered = [
+            roots.sort(1)[0], roots.sort(1, descending=True)[0], roots.cummax(1)[0], roots.cummin(1)[0],
+            roots.kthvalue(2, 1)[0], roots.topk(3, 1, largest=False)[0], nn.functional.threshold(roots, 1.0, 9.0),
+            median, torch.fmax(roots, roots.flip(1)), torch.fmin(roots, roots.flip(1)),
+        ]
+        written = x.clone()
+        written[:, 1::3] = 2 * x[:, 1::3]
+        written[1:, ::2] += 1
+        first, second = written[..., :6].chunk(2, -1)
+        first.mul_(second)
+        written.narrow(2, 2, 2).fill_(3)
+        backwards = torch.arange(n - 1, -1, -1.0)
+        kept = torch.zeros(n, dtype=torch.long)
+        kept[1::2] = torch.arange(n // 2)
+        return (
+            *(torch.nan_to_num(one, nan=77.0) for one in ordered), where, roots.cummax(1)[1], roots.cummin(1)[1],
+            written, torch.slice_scatter(x, 0 * x[:, ::2], 1, 0, None, 2), x[:, backwards.long()], x[:, kept],
+            torch.arange(0.0, n, 0.5) * x[0, 0, 0], torch.arange(n, -n, -1.0) * x[0, 0, 0],
+        )
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -1075,3 +1125,5 @@ write("sized", Sized, (x, x[:, :5] + 1), dynamic=(TOKENS, TOKENS))
 write("skipped", Skipped, (image[..., :12, :8].clone(),), dynamic=({0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC},))
 write("modulated", Modulated, (torch.cat([image, image[:, :1]], 1)[..., :6, :5].clone(),), dynamic=({0: DYNAMIC},))
 write("hiding", Hiding, (x,), dynamic=(TOKENS,))
+write("margins", Margins, (x[0, :7, :6].clone(), x[1, :7, :6].clone(), torch.tensor([0, 3, 1, 4, 2, 1, 5])), dynamic=({0: DYNAMIC},) * 3)
+write("unordered", Unordered, (torch.randn(3, 8, 7),), dynamic=(TOKENS,))

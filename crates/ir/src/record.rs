@@ -1,6 +1,6 @@
 //! One method per operation: what layers call.
 
-use opledger_dims::{Poly, Symbol};
+use opledger_dims::{Order, Poly, Symbol};
 
 use crate::ops::{
     Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Compare, CompareKind, Concat,
@@ -495,7 +495,17 @@ impl Graph {
     /// When `k` is more than there are, or its name stands in `x` already.
     #[track_caller]
     pub fn top_k(&mut self, x: Var, k: impl Into<Axis>) -> Recorded {
-        self.record("", TopK { k: k.into() }, &[x])
+        self.foremost(x, k, Order::Descending)
+    }
+
+    /// The places of the `k` foremost entries along the last axis, in this order: `[…, x]` to ids
+    /// `[…, k]`.
+    ///
+    /// # Errors
+    /// When `k` is more than there are, or its name stands in `x` already.
+    #[track_caller]
+    pub fn foremost(&mut self, x: Var, k: impl Into<Axis>, order: Order) -> Recorded {
+        self.record("", TopK { k: k.into(), order }, &[x])
     }
 
     /// The entries of `x […, x]` at the places `ids […, k]` along its last axis: `[…, k]`.

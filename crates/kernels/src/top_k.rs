@@ -1,14 +1,14 @@
-//! The places of the largest entries of rows.
+//! The places of the largest or smallest entries of rows.
 
-use opledger_dims::Class;
+use opledger_dims::{Class, Order};
 
 use crate::error::{KernelError, exactly};
 use crate::meter::Meter;
 use crate::number::Number;
 use crate::tasks::over_rows;
 
-/// Writes the places of the `k` largest entries of each row of `x`, `[rows, width]`, into `out`,
-/// `[rows, k]`: the largest first, of equal entries the first, NaN before every number.
+/// Writes the places of the `k` foremost entries of each row of `x`, `[rows, width]`, into `out`,
+/// `[rows, k]`, in their order: of equal entries the first, NaN larger than every number.
 ///
 /// Counts per row: `k` passes, each one max fewer than entries are left; executed are three
 /// for each, as NaN is looked for on both sides.
@@ -19,6 +19,7 @@ use crate::tasks::over_rows;
 pub fn top_k<T: Number, M: Meter>(
     width: usize,
     k: usize,
+    order: Order,
     x: &[T],
     out: &mut [i64],
     meter: &M,
@@ -42,7 +43,12 @@ pub fn top_k<T: Number, M: Meter>(
                 let mut best = 0;
                 for at in 1..left.len() {
                     let (value, other) = (x[left[best]], x[left[at]]);
-                    if (other > value) | (other.is_nan() & !value.is_nan()) {
+                    // NaN takes the place of a number, or a number that of NaN.
+                    let (beyond, [gone, stays]) = match order {
+                        Order::Descending => (other > value, [other, value]),
+                        Order::Ascending => (other < value, [value, other]),
+                    };
+                    if beyond | (gone.is_nan() & !stays.is_nan()) {
                         best = at;
                     }
                 }

@@ -185,9 +185,13 @@ impl SizeExpr {
                         Ok(graph.ceil_div("ceil", &numerator, &denominator.into()))
                     }
                     ("FloatTrueDiv" | "IntTrueDiv", [a, b]) => {
-                        let by = b.as_integer().and_then(|by| i64::try_from(by).ok());
-                        let by = by.filter(|by| *by > 0).ok_or_else(|| name.clone())?;
-                        Ok(a.ratio(1, by))
+                        let (by, parts) = over(b).ok_or_else(|| name.clone())?;
+                        let by = by.as_integer().and_then(|by| i64::try_from(by).ok());
+                        let by = by.filter(|by| *by != 0).ok_or_else(|| name.clone())?;
+                        Ok(a.ratio(
+                            parts * by.signum(),
+                            by.checked_abs().ok_or_else(|| name.clone())?,
+                        ))
                     }
                     _ => Err(name.clone()),
                 }

@@ -142,17 +142,21 @@ impl Written {
     }
 
     /// The same, seen from a tensor of which the one that they are written into is a run of positions.
-    pub(crate) fn within(&self, run: &Run<'_>) -> Written {
-        let place = IndexExpr::Position(run.dim);
+    pub(crate) fn within(&self, run: &Run) -> Written {
         let first = IndexExpr::size(run.start.clone());
+        let behind = IndexExpr::Position(run.dim).minus(&first);
+        let step = IndexExpr::size(run.step.clone());
+        let place = behind.floor_div(&step);
         let moved = |expr: &IndexExpr| {
             expr.at(&|dim| match dim == run.dim {
-                true => place.minus(&first),
+                true => place.clone(),
                 false => IndexExpr::Position(dim),
             })
         };
-        let end = first.plus(&IndexExpr::size(run.length.clone()));
-        let inside = place.below(&end).and(&first.below(&place.plus(&1.into())));
+        let end = first.plus(&IndexExpr::size(&run.length * &run.step));
+        let position = IndexExpr::Position(run.dim);
+        let inside = position.below(&end).and(&first.below(&position.plus(&1.into())));
+        let inside = inside.and(&behind.modulo(&step).is_zero());
         let (own, numbers) = (moved(&self.inside), moved(&self.numbers));
         Written { inside: inside.and(&own), numbers }
     }
@@ -163,12 +167,21 @@ impl Written {
     }
 }
 
-/// A run of positions of one dimension.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Run<'a> {
+/// Positions of one dimension, equally far apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
     pub(crate) dim: usize,
-    pub(crate) start: &'a Poly,
-    pub(crate) length: &'a Poly,
+    pub(crate) start: Poly,
+    pub(crate) length: Poly,
+    /// How far apart they are, at least 1.
+    pub(crate) step: Poly,
+}
+
+impl Run {
+    /// Positions side by side.
+    pub(crate) fn solid(dim: usize, start: Poly, length: Poly) -> Run {
+        Run { dim, start, length, step: Poly::one() }
+    }
 }
 
 /// The sizes of two tensors of one rank that are repeated along each other; the two that differ where

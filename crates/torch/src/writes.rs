@@ -7,10 +7,10 @@ use opledger_dims::Poly;
 use crate::call::{Call, operation};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::lower::movement::{
-    from_end, order, overwritten, permute, reshape, sizes_of, written_numbers,
+    order, overwritten, permute, reshape, run_of, sizes_of, written_numbers,
 };
 use crate::schema::{Argument, ExportedProgram, ProgramNode};
-use crate::whole::{Run, Written};
+use crate::whole::Written;
 
 /// Operations whose result shares its elements with the operand.
 const VIEWS: &[&str] = &[
@@ -144,34 +144,26 @@ impl<'p> Writes<'p> {
         let call = Call::new(maker);
         let before = own.value(whole)?;
         let sizes = sizes_of(&before)?;
-        let dim = match base(maker) {
-            "slice" | "select" => call.dim("dim", 0, sizes.len())?,
-            _ => 0,
-        };
         let (after, written) = match base(maker) {
-            "slice" if call.int("step", 1) == 1 => {
-                let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
-                let start = from_end(&start, &sizes[dim]);
-                let length = sizes_of(&value)?[dim].clone();
-                let run = Run { dim, start: &start, length: &length };
+            "slice" | "narrow" | "select" | "chunk" | "split" | "split_with_sizes"
+            | "tensor_split" | "unbind" => {
+                let results = maker.outputs.iter().flat_map(Argument::tensors);
+                let at = results.into_iter().position(|result| result == name).unwrap_or(0);
+                let run = run_of(own, &call, base(maker), &sizes, at)?;
+                // The dimension that a selection took away is one of one element.
+                let (value, written) = match matches!(base(maker), "select" | "unbind") {
+                    true => {
+                        let mut one = sizes.clone();
+                        one[run.dim] = Poly::one();
+                        let value = reshape(own, value, &one)?;
+                        let written = written_numbers(&value).map(|all| Written::all(&all));
+                        (value, written)
+                    }
+                    false => (value, written),
+                };
                 match (&before, written) {
                     (Meaning::Whole(before), Some(written)) => {
                         let written = written.within(&run);
-                        (Meaning::Whole(written.over(before)), Some(written))
-                    }
-                    _ => (overwritten(own, before, &run, value)?, None),
-                }
-            }
-            "select" => {
-                let index = call.size(own, "index")?.unwrap_or_else(Poly::zero);
-                let (start, length) = (from_end(&index, &sizes[dim]), Poly::one());
-                let run = Run { dim, start: &start, length: &length };
-                let mut narrow = sizes.clone();
-                narrow[dim] = Poly::one();
-                let value = reshape(own, value, &narrow)?;
-                match (&before, written_numbers(&value)) {
-                    (Meaning::Whole(before), Some(numbers)) => {
-                        let written = Written::all(&numbers).within(&run);
                         (Meaning::Whole(written.over(before)), Some(written))
                     }
                     _ => (overwritten(own, before, &run, value)?, None),

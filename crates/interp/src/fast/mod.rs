@@ -274,8 +274,8 @@ impl<M: Metering> Fast<M> {
                 let ids = moving::scatter_ids(op, call, x)?;
                 return Ok(vec![self.noted(ids)]);
             }
-            (Op::TopK(_), _) => {
-                let places = pointwise::top_k(call, M::of(row, Part::Pointwise))?;
+            (Op::TopK(op), _) => {
+                let places = pointwise::top_k(op, call, M::of(row, Part::Pointwise))?;
                 return Ok(vec![self.noted(places)]);
             }
             (Op::Dropout(op), Some(x)) if !op.training => return Ok(vec![(*x).clone()]),

@@ -3,7 +3,7 @@
 use opledger_ir::ops::{
     Activation, ArgMax, Arithmetic, ArithmeticKind, Compare, CompareKind, Cumulative,
     CumulativeKind, Dropout, Fill, Norm, NormKind, Pointwise, Reduce, Rope, RopePairs,
-    RotaryAngles, Scale, Select, Sinusoid,
+    RotaryAngles, Scale, Select, Sinusoid, TopK,
 };
 use opledger_ir::{Call, OpError, Value, strides};
 use opledger_kernels::{
@@ -306,12 +306,16 @@ pub(super) fn arg_max(
     Ok(Value::Index(Tensor::new(call.output, places)?))
 }
 
-pub(super) fn top_k(call: &Call<'_, f32>, meter: &impl Meter) -> Result<Value<f32>, OpError> {
+pub(super) fn top_k(
+    op: &TopK,
+    call: &Call<'_, f32>,
+    meter: &impl Meter,
+) -> Result<Value<f32>, OpError> {
     let x = call.real(0)?;
     let size = |shape: &[usize]| shape.last().copied().ok_or(OpError::Operand(0));
     let mut ids = vec![0; call.output_len()];
     let (width, k) = (size(x.shape())?, size(call.output)?);
-    kernels::top_k(width, k, x.data(), &mut ids, meter).map_err(refused)?;
+    kernels::top_k(width, k, op.order, x.data(), &mut ids, meter).map_err(refused)?;
     Ok(Value::Index(Tensor::new(call.output, ids)?))
 }
 

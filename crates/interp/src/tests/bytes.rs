@@ -300,3 +300,20 @@ fn a_chain_reads_no_intermediate() {
     assert_eq!((of(&proof.oracle.ledger), of(&proof.node_by_node.ledger)), (alone, alone));
     assert_eq!(of(&proof.fast.ledger), [(24 + 20, 0), (5, 0), (0, 30)]);
 }
+
+/// A chain begins with a product by a parameter: what two computed matrices make is written.
+#[test]
+fn a_product_of_what_is_computed_begins_no_chain() {
+    let mut g = Graph::new();
+    let input = x(&mut g);
+    let other = g.input("other", [("f", 5), ("c", 4)]).unwrap();
+    let product = g.einsum("b n c, f c -> b n f", input, other).unwrap();
+    let y = g.activation(product, Activation::Relu).unwrap();
+    g.output("y", y);
+    let proof = proved(&g, &Feeds::seeded(3));
+    for (var, elements) in [(product, [24 + 20, 30]), (y, [30, 30])] {
+        let counts = proof.fast.ledger.row(var.index()).counts();
+        assert!(!counts.fused);
+        assert_eq!([counts.bytes_read / FLOAT, counts.bytes_written / FLOAT], elements);
+    }
+}

@@ -5,7 +5,7 @@ use crate::proof::prove_by;
 use crate::{Interpreter, NodeCall, Schedule, in_turn};
 use opledger_dims::{Class, Counted, Counts, take_counts};
 use opledger_ir::{OpError, Operation, Part, Value};
-use opledger_kernels::{Meter, Tally};
+use opledger_kernels::{Meter, Substitution, Tally};
 use opledger_tensor::Tensor;
 
 type Results<I> = Result<Vec<Value<<I as Interpreter>::Scalar>>, OpError>;
@@ -178,6 +178,27 @@ fn less_executed_than_asked_for_is_told() {
         format!("tanh (tanh) at : {what} tanh of pointwise derived 12, the oracle gave 11")
     });
     assert_eq!(told("tanh", By::Oracle(lie)), expected);
+}
+
+/// What stands for operations is executed in their place: both together are told.
+#[test]
+fn less_in_another_form_than_asked_for_is_told() {
+    let lie: Lie<Oracle<f32>> = |_, group| {
+        in_turn(group, |node, call, row| {
+            take_counts();
+            node.op.reference(call, &mut |part| {
+                let useful = take_counts();
+                let executed = Counts::from_fn(|class| useful[class].saturating_sub(2));
+                let mut tally = Tally { useful, executed, ..Tally::default() };
+                tally.substituted[Substitution::LogOfSum as usize] = 1;
+                row.meter(part).record(&tally);
+            })
+        })
+    };
+    let expected = [("executed or in another form", 11), ("executed", 10)].map(|(what, found)| {
+        format!("sum (add) at : {what} add of pointwise derived 12, the oracle gave {found}")
+    });
+    assert_eq!(told("sum", By::Oracle(lie)), expected);
 }
 
 #[test]

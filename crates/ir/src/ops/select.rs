@@ -112,7 +112,7 @@ mod tests {
         let x = g.input("x", [("j", 3), ("i", 2)]).unwrap();
         let y = g.input("y", [("j", 3)]).unwrap();
         let z = g.select([("i", 2), ("j", 3)], condition, x, y).unwrap();
-        let keep = g.record("", crate::ops::TopK { k: ("k", 1).into() }, &[x]).unwrap();
+        let keep = g.top_k(x, ("k", 1)).unwrap();
         let feeds: [(&str, &[f64]); 2] = [("x", &[1., 2., 3., 4., 5., 6.]), ("y", &[7., 8., 9.])];
         let ids = evaluate(&g, condition, &feeds);
         let row = |id: f64, taken: [f64; 3]| if id == 0.0 { [7., 8., 9.] } else { taken };

@@ -1,10 +1,10 @@
-//! The places of the k largest entries along the last axis, the largest first; of equal entries the
-//! first. A router chooses experts so (Shazeer et al. 2017, §2.1; Jiang et al. 2024, §2.1).
+//! The places of the k largest entries along the last axis, the largest first, or of the smallest; of
+//! equal entries the first. A router chooses experts so (Shazeer et al. 2017, §2.1; Jiang et al. 2024, §2.1).
 //!
 //! Count, per row of x entries: k passes, each a maximum over the entries that are left:
 //! Σ_{i<k} (x − 1 − i) = k·x − k·(k + 1)/2 max.
 
-use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Order, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::operation::{Operation, operands};
@@ -17,6 +17,8 @@ use crate::{
 pub struct TopK {
     /// The axis of the chosen; its size says how many, at most as many as there are entries.
     pub k: Axis,
+    /// Which come first.
+    pub order: Order,
 }
 
 impl TopK {
@@ -74,7 +76,10 @@ impl Operation for TopK {
     }
 
     fn detail(&self) -> String {
-        String::new()
+        match self.order {
+            Order::Descending => String::new(),
+            Order::Ascending => "the smallest first".to_owned(),
+        }
     }
 
     fn conflict(&self, inputs: &[&Shape], binding: &Binding) -> Option<String> {
@@ -102,7 +107,13 @@ impl Operation for TopK {
                 for at in 1..left.len() {
                     let (value, other) = (row[left[best]], row[left[at]]);
                     let (greater, value) = (value.max(other).to_f64(), value.to_f64());
-                    if !value.is_nan() && greater != value {
+                    let other = other.to_f64();
+                    // The larger of a number and NaN is NaN.
+                    let before = match self.order {
+                        Order::Descending => !value.is_nan() && greater != value,
+                        Order::Ascending => !other.is_nan() && greater != other,
+                    };
+                    if before {
                         best = at;
                     }
                 }
@@ -118,7 +129,7 @@ impl Operation for TopK {
 mod tests {
     use crate::Graph;
     use crate::ops::proof::{evaluate, prove};
-    use opledger_dims::Binding;
+    use opledger_dims::{Binding, Order};
     use proptest::prelude::*;
 
     proptest! {
@@ -128,6 +139,7 @@ mod tests {
             let scores = g.input("scores", ["b", "n", "x"]).unwrap();
             g.top_k(scores, "k").unwrap();
             g.top_k(scores, ("k", 1)).unwrap();
+            g.foremost(scores, "k", Order::Ascending).unwrap();
             prove(&g, &[("b", b), ("n", n), ("x", x), ("k", k.min(x))]);
         }
     }
@@ -143,6 +155,15 @@ mod tests {
         assert_eq!(top(3, &[0.1, 0.4, 0.4, 0.1, 4., 3., 2., 1.]), [1., 2., 0., 0., 1., 2.]);
         assert_eq!(top(2, &[1., f64::NAN, f64::INFINITY, f64::NAN, -0., 0.]), [1., 2., 0., 1.]);
         assert_eq!(top(2, &[2., 1., 1., 2.]), [0., 1., 1., 0.]);
+    }
+
+    #[test]
+    fn the_smallest_come_first_and_nan_last() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", 2), ("x", 3)]).unwrap();
+        let ids = g.foremost(x, ("k", 3), Order::Ascending).unwrap();
+        let found = evaluate(&g, ids, &[("x", &[f64::NAN, 2., 2., 1., f64::NAN, -1.])]);
+        assert_eq!(found, [1., 2., 0., 2., 0., 1.]);
     }
 
     #[test]

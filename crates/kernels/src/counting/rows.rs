@@ -1,5 +1,6 @@
 //! Kernels over rows and elements.
 
+use opledger_dims::Order;
 use proptest::prelude::*;
 
 use super::{counts_itself, data, numbers};
@@ -214,11 +215,13 @@ proptest! {
             });
         }
         let k = 1 + seed as usize % width;
-        counts_itself!(format!("the {k} largest of {rows} by {width}"), T, |[meter]| {
-            let mut ids = vec![0; rows * k];
-            top_k(width, k, &numbers::<T>(&x), &mut ids, meter).unwrap();
-            ids.iter().map(|id| T::of(*id as f32)).collect()
-        });
+        for order in [Order::Descending, Order::Ascending] {
+            counts_itself!(format!("{k} of {rows} by {width}, {order:?}"), T, |[meter]| {
+                let mut ids = vec![0; rows * k];
+                top_k(width, k, order, &numbers::<T>(&x), &mut ids, meter).unwrap();
+                ids.iter().map(|id| T::of(*id as f32)).collect()
+            });
+        }
     }
 
     #[test]

@@ -94,6 +94,30 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             sum.var = own.graph.pointwise(sum.var, Pointwise::Sqrt)?;
             Meaning::Tensor(sum)
         }
+        // Where one of two is no number, the other.
+        "fmax" | "fmin" => {
+            let [a, b] = operands(own, call)?;
+            let kind = if base == "fmax" { ArithmeticKind::Max } else { ArithmeticKind::Min };
+            let both = Meaning::Tensor(combined(own, kind, a.clone(), b.clone())?);
+            let [is_a, is_b] =
+                [&a, &b].map(|one| compare(own, CompareKind::Equal, one.clone(), one.clone()));
+            let first = select(own, call, Meaning::Whole(is_b?), both, a)?;
+            select(own, call, Meaning::Whole(is_a?), first, b)?
+        }
+        // ln(x / (1 − x)), kept from both ends by a bound.
+        "logit" => {
+            let mut x = call.tensor(own, "self")?;
+            own.movement().real(&mut x)?;
+            if let Some(least) = call.float("eps").filter(|least| *least >= 0.0) {
+                let clamp = Pointwise::Clamp { min: Some(least), max: Some(1.0 - least) };
+                x.var = own.graph.pointwise(x.var, clamp)?;
+            }
+            let x = Meaning::Tensor(x);
+            let rest = combined(own, ArithmeticKind::Sub, Meaning::Number(1.0), x.clone())?;
+            let mut odds = combined(own, ArithmeticKind::Div, x, Meaning::Tensor(rest))?;
+            odds.var = own.graph.pointwise(odds.var, Pointwise::Log)?;
+            Meaning::Tensor(odds)
+        }
         "softplus" => softplus(own, call)?,
         "logaddexp" => Meaning::Tensor(log_sum(own, call)?),
         _ => return Err(Obstacle::Unknown),

@@ -13,18 +13,7 @@ use crate::whole::{Whole, WholeKind};
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |value: Meaning| Ok(vec![value]);
     match base {
-        "arange" => {
-            if let Some(reals) = real_range(own, call)? {
-                return one(reals);
-            }
-            let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
-            let step = call.size(own, "step")?.unwrap_or_else(Poly::one);
-            let sizes = call.sizes(own, 0)?;
-            let kind = call.kind(own, 0)?;
-            let expr = IndexExpr::Position(0).scaled(&step).plus(&IndexExpr::size(start));
-            let whole = Whole { sizes: sizes.clone(), expr, kind };
-            one(Meaning::Whole(whole.reshaped(&sizes)))
-        }
+        "arange" => one(range(own, call)?),
         "linspace" => one(spaced(own, call)?),
         "ones" | "ones_like" | "new_ones" => one(filled(own, call, 1.0)?),
         "zeros" | "zeros_like" | "new_zeros" => one(filled(own, call, 0.0)?),
@@ -138,31 +127,45 @@ pub(super) fn numbers(sizes: Vec<Poly>, number: f64, kind: WholeKind) -> Meaning
     }
 }
 
-/// `arange` with a start or a step that is no whole number: positions, scaled and shifted.
-fn real_range(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Meaning>> {
-    let number = |own: &Importer<'_>, name| match call.value(own, name)? {
-        Meaning::Number(number) => Ok(Some(number)),
+/// `arange`: positions, scaled and shifted; whole numbers as such, whatever their type.
+fn range(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let (start, step) = (call.value(own, "start")?, call.value(own, "step")?);
+    let sizes = call.sizes(own, 0)?;
+    if let (Some(start), Some(step)) = (whole(&start, 0), whole(&step, 1)) {
+        let expr = IndexExpr::Position(0).scaled(&step).plus(&IndexExpr::size(start));
+        let whole = Whole { sizes: sizes.clone(), expr, kind: call.kind(own, 0)? };
+        return Ok(Meaning::Whole(whole.reshaped(&sizes)));
+    }
+    let step = match whole(&step, 1) {
+        Some(step) => step.as_integer().and_then(|step| i64::try_from(step).ok()),
+        None => None,
+    };
+    let step = step.map(|step| step as f64).or_else(|| call.float("step"));
+    let positions = Whole { sizes, expr: IndexExpr::Position(0), kind: WholeKind::Real };
+    let scaled = stepped(own, positions, 0.0, step.ok_or(Obstacle::Unknown)?)?;
+    match start {
+        Meaning::None => Ok(scaled),
+        Meaning::Number(0.0) => Ok(scaled),
+        start => combined(own, ArithmeticKind::Add, scaled, start).map(Meaning::Tensor),
+    }
+}
+
+/// A whole number, in an argument of a type that holds them or of one that need not; where it is missing,
+/// another.
+fn whole(value: &Meaning, otherwise: i64) -> Option<Poly> {
+    match value {
+        Meaning::None => Some(otherwise.into()),
+        Meaning::Size(size) => Some(size.clone()),
+        Meaning::Number(number) => {
+            (number.fract() == 0.0 && number.abs() < 1e15).then(|| (*number as i64).into())
+        }
         Meaning::Tensor(_)
         | Meaning::Whole(_)
         | Meaning::Groups(_)
         | Meaning::Hidden(_)
         | Meaning::Choice { .. }
-        | Meaning::Size(_)
-        | Meaning::List(_)
-        | Meaning::None => Ok::<_, Obstacle>(None),
-    };
-    let (start, step) = (number(own, "start")?, number(own, "step")?);
-    if start.is_none() && step.is_none() {
-        return Ok(None);
+        | Meaning::List(_) => None,
     }
-    let whole = |name: &str, default: f64| match call.float(name) {
-        Some(number) => number,
-        None => default,
-    };
-    let (start, step) = (whole("start", 0.0), whole("step", 1.0));
-    let sizes = call.sizes(own, 0)?;
-    let positions = Whole { sizes, expr: IndexExpr::Position(0), kind: WholeKind::Real };
-    stepped(own, positions, start, step).map(Some)
 }
 
 /// Positions, scaled and shifted.

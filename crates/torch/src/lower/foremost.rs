@@ -19,7 +19,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 }
 
 /// The largest or the smallest of all elements up to each, and where the last such stands, step by step:
-/// an element takes the place of what is no larger (`aten/src/ATen/native/ReduceOps.cpp`).
+/// an element takes the place of what is no larger, and NaN that of all (`aten/src/ATen/native/ReduceOps.cpp`).
 fn extremes(own: &mut Importer<'_>, call: &Call<'_>, least: bool) -> Lowered<[Meaning; 2]> {
     let value = call.value(own, "self")?;
     let dim = call.dim("dim", -1, sizes_of(&value)?.len())?;
@@ -46,8 +46,12 @@ fn extremes(own: &mut Importer<'_>, call: &Call<'_>, least: bool) -> Lowered<[Me
     let values = own.graph.scan(&scope, &scan, |g, at| -> Result<ScanValues, GraphError> {
         let ([before, place], [next, here]) = (pair(&at.carried), pair(&at.stacked));
         let replaces = g.compare(CompareKind::AtMost, others.clone(), before, next)?;
-        let largest = g.select(others.clone(), replaces, next, before)?;
-        let place = g.select(others.clone(), replaces, here, place)?;
+        let number = g.compare(CompareKind::Equal, others.clone(), next, next)?;
+        let mut joined = |next, before| {
+            let chosen = g.select(others.clone(), replaces, next, before)?;
+            g.select(others.clone(), number, chosen, next)
+        };
+        let (largest, place) = (joined(next, before)?, joined(here, place)?);
         Ok(ScanValues { carried: vec![largest, place], stacked: vec![largest, place] })
     })?;
     let [mut found, places] = pair(&values.stacked);

@@ -46,7 +46,11 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 }
 
 /// The loss of all, as the call asks for it: of each, their mean or their sum.
-fn reduced(own: &mut Importer<'_>, call: &Call<'_>, mut loss: Placed) -> Lowered<Meaning> {
+pub(super) fn reduced(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    mut loss: Placed,
+) -> Lowered<Meaning> {
     let all: Vec<usize> = (0..loss.dims.len()).collect();
     match call.int("reduction", 1) {
         0 => {}
@@ -56,11 +60,16 @@ fn reduced(own: &mut Importer<'_>, call: &Call<'_>, mut loss: Placed) -> Lowered
     Ok(Meaning::Tensor(loss))
 }
 
-fn with(own: &mut Importer<'_>, kind: ArithmeticKind, a: Meaning, b: Meaning) -> Lowered<Meaning> {
+pub(super) fn with(
+    own: &mut Importer<'_>,
+    kind: ArithmeticKind,
+    a: Meaning,
+    b: Meaning,
+) -> Lowered<Meaning> {
     combined(own, kind, a, b).map(Meaning::Tensor)
 }
 
-fn of(own: &mut Importer<'_>, function: Pointwise, x: Meaning) -> Lowered<Meaning> {
+pub(super) fn of(own: &mut Importer<'_>, function: Pointwise, x: Meaning) -> Lowered<Meaning> {
     let mut x = own.real(x)?;
     own.movement().real(&mut x)?;
     x.var = own.graph.pointwise(x.var, function)?;
@@ -185,6 +194,22 @@ fn unlike(own: &Importer<'_>, dim: &Dim, ids: &Whole, size: &Poly) -> Obstacle {
     Obstacle::sizes(pair)
 }
 
+/// The entry of each item at its class, which stand in a dimension.
+pub(super) fn entries(
+    own: &mut Importer<'_>,
+    of: &Placed,
+    wanted: &Whole,
+    class: usize,
+) -> Lowered<Meaning> {
+    let at: Vec<At> = (0..of.dims.len())
+        .map(|dim| match dim == class {
+            true => At::Place(wanted.expr.clone()),
+            false => At::Along(if dim < class { dim } else { dim - 1 }),
+        })
+        .collect();
+    taken(own, Meaning::Tensor(of.clone()), &wanted.sizes, &at)
+}
+
 /// The wanted classes of a call, with those that are ignored.
 struct Wanted {
     classes: Whole,
@@ -210,14 +235,7 @@ impl Wanted {
 
     /// The entry of each at its class, of the weights of classes too.
     fn entries(&self, own: &mut Importer<'_>, of: &Placed) -> Lowered<Meaning> {
-        let class = classes(of);
-        let at: Vec<At> = (0..of.dims.len())
-            .map(|dim| match dim == class {
-                true => At::Place(self.classes.expr.clone()),
-                false => At::Along(if dim < class { dim } else { dim - 1 }),
-            })
-            .collect();
-        taken(own, Meaning::Tensor(of.clone()), &self.classes.sizes, &at)
+        entries(own, of, &self.classes, classes(of))
     }
 
     /// How much all that are not ignored weigh: how many they are, without weights.

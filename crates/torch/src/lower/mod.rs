@@ -15,6 +15,7 @@ pub(crate) mod hidden;
 mod index;
 mod joining;
 mod losses;
+mod margins;
 pub(crate) mod movement;
 mod norm;
 mod places;
@@ -54,7 +55,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         "__xor__" => "bitwise_xor",
         _ => base.strip_suffix('_').unwrap_or(base),
     };
-    let groups: [Group; 24] = [
+    let groups: [Group; 25] = [
         by_data::lower,
         movement::lower,
         converted::lower,
@@ -79,6 +80,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         recurrent::lower,
         grids::lower,
         losses::lower,
+        margins::lower,
     ];
     for group in groups {
         match group(own, call, base) {

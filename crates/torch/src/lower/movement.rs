@@ -6,7 +6,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::Rearrange;
 
-use super::hidden;
+use super::{hidden, places};
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
@@ -75,22 +75,12 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             one(call.value(own, name)?)
         }
         "slice" => one(slice(own, call)?),
-        "narrow" => {
+        "narrow" | "select" => {
             let value = call.value(own, "self")?;
-            let dim = call.dim("dim", 0, rank(&value)?)?;
-            let start = call.size(own, "start")?.unwrap_or_else(Poly::zero);
-            let length = call.size_of(own, 0, dim)?;
-            one(cut(own, value, dim, &start, &length)?)
-        }
-        "select" => {
-            let value = call.value(own, "self")?;
-            let sizes = sizes_of(&value)?;
-            let dim = call.dim("dim", 0, sizes.len())?;
-            let index = call.size(own, "index")?.unwrap_or_else(Poly::zero);
-            let index = from_end(&index, &sizes[dim]);
-            let cut = cut(own, value, dim, &index, &Poly::one())?;
+            let run = run_of(own, call, base, &sizes_of(&value)?, 0)?;
+            let cut = cut(own, value, run.dim, &run.start, &run.length)?;
             let result = call.sizes(own, 0)?;
-            one(reshape(own, cut, &result)?)
+            one(if base == "select" { reshape(own, cut, &result)? } else { cut })
         }
         "split" | "split_with_sizes" | "chunk" | "unbind" | "tensor_split" => {
             parts(own, call, base)
@@ -343,21 +333,46 @@ pub(crate) fn cut(
 /// A tensor cut into several along a dimension.
 fn parts(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let value = call.value(own, "self")?;
-    let rank = rank(&value)?;
-    let dim = call.dim("dim", 0, rank)?;
+    let sizes = sizes_of(&value)?;
     let mut parts = Vec::new();
-    let mut start = Poly::zero();
-    while let Ok(name) = call.result(parts.len()).map(str::to_owned) {
-        let sizes = own.sizes_of(&name)?;
-        let length = match base {
-            "unbind" => Poly::one(),
-            _ => sizes.get(dim).cloned().ok_or(Obstacle::Unknown)?,
-        };
-        let part = cut(own, value.clone(), dim, &start, &length)?;
-        parts.push(if base == "unbind" { reshape(own, part, &sizes)? } else { part });
-        start += length;
+    while call.result(parts.len()).is_ok() {
+        let run = run_of(own, call, base, &sizes, parts.len())?;
+        let part = cut(own, value.clone(), run.dim, &run.start, &run.length)?;
+        let result = call.sizes(own, parts.len())?;
+        parts.push(if base == "unbind" { reshape(own, part, &result)? } else { part });
     }
     Ok(vec![Meaning::List(parts)])
+}
+
+/// Which positions of its operand, of these sizes, a result of an operation is that cuts.
+pub(crate) fn run_of(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    base: &str,
+    sizes: &[Poly],
+    result: usize,
+) -> Lowered<Run> {
+    let dim = call.dim("dim", 0, sizes.len())?;
+    let place = |own: &Importer<'_>, name: &str| -> Lowered<Poly> {
+        let place = call.size(own, name)?.unwrap_or_else(Poly::zero);
+        Ok(from_end(&place, &sizes[dim]))
+    };
+    Ok(match base {
+        "select" => Run::solid(dim, place(own, "index")?, Poly::one()),
+        "unbind" => Run::solid(dim, (result as i64).into(), Poly::one()),
+        "slice" | "narrow" => {
+            let (start, length) = (place(own, "start")?, call.size_of(own, result, dim)?);
+            let step = call.int("step", 1).into();
+            Run { dim, start, length, step }
+        }
+        _ => {
+            let mut start = Poly::zero();
+            for before in 0..result {
+                start += call.size_of(own, before, dim)?;
+            }
+            Run::solid(dim, start, call.size_of(own, result, dim)?)
+        }
+    })
 }
 
 /// Tensors side by side.
@@ -543,18 +558,25 @@ pub(crate) fn written_numbers(value: &Meaning) -> Option<Whole> {
     }
 }
 
-/// A value with a run of positions of one dimension put in.
+/// A value with another written over these positions of it.
 pub(crate) fn overwritten(
     own: &mut Importer<'_>,
     before: Meaning,
-    run: &Run<'_>,
+    run: &Run,
     value: Meaning,
 ) -> Lowered<Meaning> {
     if let (Meaning::Whole(whole), Some(value)) = (&before, written_numbers(&value)) {
         return Ok(Meaning::Whole(Written::all(&value).within(run).over(whole)));
     }
-    let Run { dim, start, length } = *run;
-    let sizes = sizes_of(&before)?;
+    let Run { dim, start, length, step } = run;
+    let (dim, sizes) = (*dim, sizes_of(&before)?);
+    if *step != Poly::one() {
+        let (before, value) = (own.real(before)?, own.real(value)?);
+        let place = IndexExpr::Position(dim).scaled(step).plus(&IndexExpr::size(start.clone()));
+        let at = places::only(dim, place, &sizes, &value.sizes());
+        let kind = opledger_ir::ops::ScatterKind::Write;
+        return places::put(own, kind, &before, &value, &at).map(Meaning::Tensor);
+    }
     let end = start + length;
     let rest = &sizes[dim] - &end;
     let mut parts = Vec::new();

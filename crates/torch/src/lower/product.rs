@@ -48,7 +48,11 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                 _ => ["batch1", "batch2"],
             };
             let (a, b) = (call.tensor(own, first)?, call.tensor(own, second)?);
-            let mut product = matmul(own, &a, &b)?;
+            let mut product = match base {
+                // Summed over the items too.
+                "addbmm" => summed_over(own, &a, &b, [&[0, 2], &[0, 1]])?,
+                _ => matmul(own, &a, &b)?,
+            };
             let alpha = call.float("alpha").unwrap_or(1.0);
             if alpha != 1.0 {
                 product.var = own.graph.scale(product.var, Factor::Number(alpha))?;

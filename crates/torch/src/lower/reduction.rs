@@ -298,21 +298,41 @@ fn cosine(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
 /// Distances of vectors: of each of some from each of others, or pair by pair.
 fn distance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Placed> {
     let (mut a, mut b) = (call.tensor(own, "x1")?, call.tensor(own, "x2")?);
-    let order = call.float("p").unwrap_or(2.0);
-    let each = base != "pairwise_distance";
-    if each && (a.dims.len() < 2 || b.dims.len() < 2) {
+    if base == "pairwise_distance" {
+        return pairwise(own, call, &a, &b);
+    }
+    if a.dims.len() < 2 || b.dims.len() < 2 {
         return Err(Obstacle::Unknown);
     }
-    if each {
-        // [.., n, 1, c] less [.., 1, m, c].
-        a.dims.insert(a.dims.len() - 1, Dim::new());
-        b.dims.insert(b.dims.len() - 2, Dim::new());
-    }
-    let mut apart = combined(own, ArithmeticKind::Sub, Meaning::Tensor(a), Meaning::Tensor(b))?;
-    let eps = if each { 0.0 } else { call.float("eps").unwrap_or(1e-6) };
+    // [.., n, 1, c] less [.., 1, m, c].
+    a.dims.insert(a.dims.len() - 1, Dim::new());
+    b.dims.insert(b.dims.len() - 2, Dim::new());
+    apart(own, call, &a, &b, 0.0)
+}
+
+/// How far vectors are apart, pair by pair, as the call measures it.
+pub(super) fn pairwise(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    a: &Placed,
+    b: &Placed,
+) -> Lowered<Placed> {
+    apart(own, call, a, b, call.float("eps").unwrap_or(1e-6))
+}
+
+fn apart(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    a: &Placed,
+    b: &Placed,
+    eps: f64,
+) -> Lowered<Placed> {
+    let (a, b) = (Meaning::Tensor(a.clone()), Meaning::Tensor(b.clone()));
+    let mut apart = combined(own, ArithmeticKind::Sub, a, b)?;
     if eps != 0.0 {
         apart.var = own.graph.pointwise(apart.var, Pointwise::Shift(eps))?;
     }
     let last = apart.dims.len().checked_sub(1).ok_or(Obstacle::Unknown)?;
+    let order = call.float("p").unwrap_or(2.0);
     lengths(own, apart, &[last], call.flag("keepdim", false), order)
 }

@@ -148,9 +148,6 @@ fn over_run(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Mean
     let (x, source) = (call.value(own, "self")?, call.value(own, "src")?);
     let sizes = sizes_of(&x)?;
     let dim = call.dim("dim", 0, sizes.len())?;
-    if call.int("step", 1) != 1 {
-        return Err(Obstacle::Unknown);
-    }
     let (start, source) = match base {
         "select_scatter" => {
             let mut whole = sizes.clone();
@@ -161,5 +158,6 @@ fn over_run(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Mean
     };
     let start = from_end(&start.unwrap_or_else(Poly::zero), &sizes[dim]);
     let length = sizes_of(&source)?[dim].clone();
-    super::movement::overwritten(own, x, &Run { dim, start: &start, length: &length }, source)
+    let run = Run { dim, start, length, step: call.int("step", 1).into() };
+    super::movement::overwritten(own, x, &run, source)
 }

@@ -1,10 +1,11 @@
 //! Choosing the largest, sorting, and the experts that tokens are sorted by.
 
-use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::Pointwise;
+use opledger_dims::{Order, Poly, Symbol};
+use opledger_ir::ops::CompareKind;
 use opledger_ir::{Axis, IndexExpr, Op, Var};
 
 use super::movement::{cut, permute, reshape, sizes_of};
+use super::truth::{compare, laid};
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{DimPart, Placed};
@@ -104,15 +105,46 @@ fn ranked(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Me
         "median" => own.floor_div(&(&sizes[dim] + &Poly::one()), &2.into()),
         _ => call.size(own, "k")?.ok_or(Obstacle::Unknown)?,
     };
-    let results = first_of(own, value, dim, &rank, true)?;
-    let (last, kept) = (&rank - &Poly::one(), call.sizes(own, 0)?);
-    let mut only = Vec::new();
-    for result in results {
-        let one = cut(own, result, dim, &last, &Poly::one())?;
-        only.push(reshape(own, one, &kept)?);
+    let one_of = |own: &mut Importer<'_>, results: [Meaning; 2], at: &Poly| {
+        let kept = call.sizes(own, 0)?;
+        let each = results.into_iter().map(|result| {
+            let one = cut(own, result, dim, at, &Poly::one())?;
+            reshape(own, one, &kept)
+        });
+        each.collect::<Lowered<Vec<_>>>()
+    };
+    let ranked = first_of(own, value.clone(), dim, &rank, true)?;
+    let mut only = one_of(own, ranked, &(&rank - &Poly::one()))?;
+    if base == "median" && !matches!(value, Meaning::Whole(_)) {
+        // Among numbers that one of them is not, the median is the first that is none
+        // (`aten/src/ATen/native/Sorting.cpp`).
+        let largest = first_of(own, value, dim, &Poly::one(), false)?;
+        let largest = one_of(own, largest, &Poly::zero())?;
+        let number = compare(own, CompareKind::Equal, largest[0].clone(), largest[0].clone())?;
+        let mut either = Vec::new();
+        for (median, none) in only.into_iter().zip(largest) {
+            either.push(select_either(own, &number, median, none)?);
+        }
+        only = either;
     }
     only.truncate(if everything { 1 } else { 2 });
     Ok(only)
+}
+
+/// Of two tensors, or of two whole numbers, one where a condition holds.
+fn select_either(
+    own: &mut Importer<'_>,
+    when: &Whole,
+    then: Meaning,
+    otherwise: Meaning,
+) -> Lowered<Meaning> {
+    match (then, otherwise) {
+        (Meaning::Whole(then), Meaning::Whole(otherwise)) => {
+            let expr = when.expr.choose(&then.expr, &otherwise.expr);
+            Ok(Meaning::Whole(Whole { expr, ..then }))
+        }
+        (then, otherwise) => laid(own, when, then, otherwise).map(Meaning::Tensor),
+    }
 }
 
 /// The place of each number among sorted ones: how many of these are below it, or with `right` no larger.
@@ -174,23 +206,21 @@ fn of_reals(
     let mut x = own.real(value)?;
     let mut movement = own.movement();
     movement.real(&mut x)?;
-    if least {
-        // The smallest of all are the largest of their opposites, and a change of sign is free.
-        x.var = movement.graph.pointwise(x.var, Pointwise::Neg)?;
-    }
     let axis = movement.axis(&mut x, dim)?;
     movement.last(&mut x, &[axis.name])?;
     let taken = x.axes().into_iter().map(|axis| axis.name).collect();
     let chosen = Axis::new(movement.name(count, &taken), count.clone());
-    let ids = movement.graph.top_k(x.var, chosen.clone())?;
-    let mut values = movement.graph.gather(x.var, ids)?;
-    if least {
-        values = movement.graph.pointwise(values, Pointwise::Neg)?;
-    }
+    let order = if least { Order::Ascending } else { Order::Descending };
+    let ids = movement.graph.foremost(x.var, chosen.clone(), order)?;
+    let values = movement.graph.gather(x.var, ids)?;
     let mut dims = x.dims;
     dims[dim] = vec![DimPart::Axis(chosen)];
-    let places = own.computed(ids, dims.clone(), WholeKind::Whole)?;
-    Ok([Meaning::Tensor(Placed { var: values, dims }), places])
+    let mut values = Placed { var: values, dims: dims.clone() };
+    if *count == Poly::one() && values.axes().len() > 1 {
+        own.movement().drop_axis(&mut values, dim)?;
+    }
+    let places = own.computed(ids, dims, WholeKind::Whole)?;
+    Ok([Meaning::Tensor(values), places])
 }
 
 /// `grouped_mm(x [rows, in], weight [experts, in, out], offsets)`: each row by the weight of its expert.

@@ -36,8 +36,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "threshold" => {
             let x = call.value(own, "self")?;
             let [threshold, value] = [call.value(own, "threshold")?, call.value(own, "value")?];
-            let above = compare(own, CompareKind::Less, threshold, x.clone())?;
-            one(select(own, call, Meaning::Whole(above), x, value))
+            // NaN is kept.
+            let below = compare(own, CompareKind::AtMost, x.clone(), threshold)?;
+            one(select(own, call, Meaning::Whole(below), value, x))
         }
         "prelu" => {
             let x = call.value(own, "self")?;
