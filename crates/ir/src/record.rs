@@ -1,6 +1,6 @@
 //! One method per operation: what layers call.
 
-use opledger_dims::{Order, Poly, Symbol};
+use opledger_dims::{Foremost, Poly, Symbol};
 
 use crate::ops::{
     Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Compare, CompareKind, Concat,
@@ -495,7 +495,7 @@ impl Graph {
     /// When `k` is more than there are, or its name stands in `x` already.
     #[track_caller]
     pub fn top_k(&mut self, x: Var, k: impl Into<Axis>) -> Recorded {
-        self.foremost(x, k, Order::Descending)
+        self.foremost(x, k, Foremost::Largest)
     }
 
     /// The places of the `k` foremost entries along the last axis, in this order: `[…, x]` to ids
@@ -504,7 +504,7 @@ impl Graph {
     /// # Errors
     /// When `k` is more than there are, or its name stands in `x` already.
     #[track_caller]
-    pub fn foremost(&mut self, x: Var, k: impl Into<Axis>, order: Order) -> Recorded {
+    pub fn foremost(&mut self, x: Var, k: impl Into<Axis>, order: Foremost) -> Recorded {
         self.record("", TopK { k: k.into(), order }, &[x])
     }
 

@@ -1,6 +1,6 @@
 //! The places of the largest or smallest entries of rows.
 
-use opledger_dims::{Class, Order};
+use opledger_dims::{Class, Foremost};
 
 use crate::error::{KernelError, exactly};
 use crate::meter::Meter;
@@ -19,7 +19,7 @@ use crate::tasks::over_rows;
 pub fn top_k<T: Number, M: Meter>(
     width: usize,
     k: usize,
-    order: Order,
+    order: Foremost,
     x: &[T],
     out: &mut [i64],
     meter: &M,
@@ -45,8 +45,8 @@ pub fn top_k<T: Number, M: Meter>(
                     let (value, other) = (x[left[best]], x[left[at]]);
                     // NaN takes the place of a number, or a number that of NaN.
                     let (beyond, [gone, stays]) = match order {
-                        Order::Descending => (other > value, [other, value]),
-                        Order::Ascending => (other < value, [value, other]),
+                        Foremost::Largest => (other > value, [other, value]),
+                        Foremost::Smallest => (other < value, [value, other]),
                     };
                     if beyond | (gone.is_nan() & !stays.is_nan()) {
                         best = at;

@@ -6,9 +6,8 @@ use opledger_dims::Poly;
 
 use crate::call::{Call, operation};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::lower::movement::{
-    order, overwritten, permute, reshape, run_of, sizes_of, written_numbers,
-};
+use crate::lower::movement::{order, permute, reshape, run_of, sizes_of};
+use crate::lower::overwriting::{overwritten, written_numbers};
 use crate::schema::{Argument, ExportedProgram, ProgramNode};
 use crate::whole::Written;
 

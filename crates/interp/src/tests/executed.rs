@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::interpreter::Interpreter;
-use opledger_dims::{Counts, Order};
+use opledger_dims::{Counts, Foremost};
 use opledger_ir::ops::{Rope, RopePairs, RotaryAngles};
 use opledger_ir::{Mask, Part, Scoring, Value};
 use opledger_kernels::{self as kernels, *};
@@ -282,7 +282,7 @@ fn what_goes_over_rows_executes_what_its_kernel_says() {
         |g, x| g.top_k(x, ("k", 3)).unwrap(),
         |_, x, out, meter| {
             let mut ids = vec![0; out.len()];
-            top_k(C, 3, Order::Descending, x, &mut ids, meter).unwrap();
+            top_k(C, 3, Foremost::Largest, x, &mut ids, meter).unwrap();
             out.iter_mut().zip(ids).for_each(|(out, id)| *out = id as f32);
         },
     );

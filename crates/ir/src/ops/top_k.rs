@@ -4,7 +4,7 @@
 //! Count, per row of x entries: k passes, each a maximum over the entries that are left:
 //! Σ_{i<k} (x − 1 − i) = k·x − k·(k + 1)/2 max.
 
-use opledger_dims::{Binding, Class, Counts, Order, Poly, Scalar, Symbol};
+use opledger_dims::{Binding, Class, Counts, Foremost, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
 use crate::operation::{Operation, operands};
@@ -18,7 +18,7 @@ pub struct TopK {
     /// The axis of the chosen; its size says how many, at most as many as there are entries.
     pub k: Axis,
     /// Which come first.
-    pub order: Order,
+    pub order: Foremost,
 }
 
 impl TopK {
@@ -77,8 +77,8 @@ impl Operation for TopK {
 
     fn detail(&self) -> String {
         match self.order {
-            Order::Descending => String::new(),
-            Order::Ascending => "the smallest first".to_owned(),
+            Foremost::Largest => String::new(),
+            Foremost::Smallest => "the smallest first".to_owned(),
         }
     }
 
@@ -110,8 +110,8 @@ impl Operation for TopK {
                     let other = other.to_f64();
                     // The larger of a number and NaN is NaN.
                     let before = match self.order {
-                        Order::Descending => !value.is_nan() && greater != value,
-                        Order::Ascending => !other.is_nan() && greater != other,
+                        Foremost::Largest => !value.is_nan() && greater != value,
+                        Foremost::Smallest => !other.is_nan() && greater != other,
                     };
                     if before {
                         best = at;
@@ -129,7 +129,7 @@ impl Operation for TopK {
 mod tests {
     use crate::Graph;
     use crate::ops::proof::{evaluate, prove};
-    use opledger_dims::{Binding, Order};
+    use opledger_dims::{Binding, Foremost};
     use proptest::prelude::*;
 
     proptest! {
@@ -139,7 +139,7 @@ mod tests {
             let scores = g.input("scores", ["b", "n", "x"]).unwrap();
             g.top_k(scores, "k").unwrap();
             g.top_k(scores, ("k", 1)).unwrap();
-            g.foremost(scores, "k", Order::Ascending).unwrap();
+            g.foremost(scores, "k", Foremost::Smallest).unwrap();
             prove(&g, &[("b", b), ("n", n), ("x", x), ("k", k.min(x))]);
         }
     }
@@ -161,7 +161,7 @@ mod tests {
     fn the_smallest_come_first_and_nan_last() {
         let mut g = Graph::new();
         let x = g.input("x", [("n", 2), ("x", 3)]).unwrap();
-        let ids = g.foremost(x, ("k", 3), Order::Ascending).unwrap();
+        let ids = g.foremost(x, ("k", 3), Foremost::Smallest).unwrap();
         let found = evaluate(&g, ids, &[("x", &[f64::NAN, 2., 2., 1., f64::NAN, -1.])]);
         assert_eq!(found, [1., 2., 0., 2., 0., 1.]);
     }

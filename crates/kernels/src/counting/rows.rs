@@ -1,6 +1,6 @@
 //! Kernels over rows and elements.
 
-use opledger_dims::Order;
+use opledger_dims::Foremost;
 use proptest::prelude::*;
 
 use super::{counts_itself, data, numbers};
@@ -215,7 +215,7 @@ proptest! {
             });
         }
         let k = 1 + seed as usize % width;
-        for order in [Order::Descending, Order::Ascending] {
+        for order in [Foremost::Largest, Foremost::Smallest] {
             counts_itself!(format!("{k} of {rows} by {width}, {order:?}"), T, |[meter]| {
                 let mut ids = vec![0; rows * k];
                 top_k(width, k, order, &numbers::<T>(&x), &mut ids, meter).unwrap();

@@ -1,6 +1,6 @@
 //! Kernels over rows and elements against loops.
 
-use opledger_dims::{Counted, Order, counted};
+use opledger_dims::{Counted, Foremost, counted};
 use opledger_kernels::*;
 use proptest::prelude::*;
 
@@ -108,12 +108,12 @@ fn check_reduce_columns(blocks: usize, terms: usize, width: usize) {
 fn check_top_k(rows: usize, width: usize, k: usize) {
     // Few distinct numbers, so that many are equal.
     let x: Vec<f32> = data(rows * width, 12).iter().map(|x| (4.0 * x).round()).collect();
-    for order in [Order::Descending, Order::Ascending] {
+    for order in [Foremost::Largest, Foremost::Smallest] {
         check_foremost(&x, [rows, width, k], order);
     }
 }
 
-fn check_foremost(x: &[f32], [rows, width, k]: [usize; 3], order: Order) {
+fn check_foremost(x: &[f32], [rows, width, k]: [usize; 3], order: Foremost) {
     let mut ops = Ops::default();
     let mut expected = Vec::new();
     for row in x.chunks(width) {
@@ -121,7 +121,7 @@ fn check_foremost(x: &[f32], [rows, width, k]: [usize; 3], order: Order) {
         // The order of equals stays.
         places.sort_by(|a, b| {
             let ascending = row[*a].partial_cmp(&row[*b]).unwrap();
-            if order == Order::Ascending { ascending } else { ascending.reverse() }
+            if order == Foremost::Smallest { ascending } else { ascending.reverse() }
         });
         expected.extend(places[..k].iter().map(|place| *place as i64));
         for pass in 0..k {
@@ -495,17 +495,17 @@ fn gather_copies_rows_and_names_a_bad_id() {
 fn nan_is_the_largest_and_more_than_there_are_cannot_be_chosen() {
     let x = [1.0, f32::NAN, f32::INFINITY, f32::NAN];
     let mut out = [0; 4];
-    top_k(4, 4, Order::Descending, &x, &mut out, &NoMeter).unwrap();
+    top_k(4, 4, Foremost::Largest, &x, &mut out, &NoMeter).unwrap();
     assert_eq!(out, [1, 3, 2, 0]);
-    top_k(4, 4, Order::Ascending, &x, &mut out, &NoMeter).unwrap();
+    top_k(4, 4, Foremost::Smallest, &x, &mut out, &NoMeter).unwrap();
     assert_eq!(out, [0, 2, 1, 3]);
     let error = |width, k, out: &mut [i64]| {
-        top_k(width, k, Order::Descending, &x, out, &NoMeter).unwrap_err()
+        top_k(width, k, Foremost::Largest, &x, out, &NoMeter).unwrap_err()
     };
     assert_eq!(error(2, 3, &mut out), KernelError::Shape { what: "k <= width" });
     assert!(matches!(error(4, 2, &mut out), KernelError::Length { .. }));
     assert!(matches!(error(2, 2, &mut out[..3]), KernelError::Length { .. }));
-    assert_eq!(top_k(4, 0, Order::Descending, &x, &mut [], &NoMeter), Ok(()));
+    assert_eq!(top_k(4, 0, Foremost::Largest, &x, &mut [], &NoMeter), Ok(()));
 }
 
 #[test]

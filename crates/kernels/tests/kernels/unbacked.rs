@@ -1,7 +1,7 @@
 //! Sizes that no slice backs: an axis of stride zero, or beside an axis of size zero, may have any length,
 //! and must be refused rather than asked memory for.
 
-use opledger_dims::Order;
+use opledger_dims::Foremost;
 use opledger_kernels::*;
 
 const ONE: [f32; 4] = [1.0; 4];
@@ -135,10 +135,10 @@ fn rows_of_no_keys_ask_for_no_memory() {
 
 #[test]
 fn the_largest_of_nothing_are_none() {
-    assert_eq!(top_k::<f32, _>(0, 0, Order::Descending, &[], &mut [], &NoMeter), Ok(()));
-    assert_eq!(top_k(3, 0, Order::Descending, &[1.0; 3], &mut [], &NoMeter), Ok(()));
+    assert_eq!(top_k::<f32, _>(0, 0, Foremost::Largest, &[], &mut [], &NoMeter), Ok(()));
+    assert_eq!(top_k(3, 0, Foremost::Largest, &[1.0; 3], &mut [], &NoMeter), Ok(()));
     for (width, k, x) in [(0, 0, &[][..]), (3, 0, &[1.0; 3]), (2, 2, &[1.0; 2])] {
-        let result = top_k(width, k, Order::Descending, x, &mut [0], &NoMeter);
+        let result = top_k(width, k, Foremost::Largest, x, &mut [0], &NoMeter);
         assert!(matches!(result, Err(KernelError::Length { .. })), "{result:?}");
     }
 }

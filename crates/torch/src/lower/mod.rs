@@ -18,6 +18,7 @@ mod losses;
 mod margins;
 pub(crate) mod movement;
 mod norm;
+pub(crate) mod overwriting;
 mod places;
 mod product;
 mod recurrent;

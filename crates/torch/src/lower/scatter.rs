@@ -159,5 +159,5 @@ fn over_run(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Mean
     let start = from_end(&start.unwrap_or_else(Poly::zero), &sizes[dim]);
     let length = sizes_of(&source)?[dim].clone();
     let run = Run { dim, start, length, step: call.int("step", 1).into() };
-    super::movement::overwritten(own, x, &run, source)
+    super::overwriting::overwritten(own, x, &run, source)
 }

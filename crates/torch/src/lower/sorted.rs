@@ -1,6 +1,6 @@
 //! Choosing the largest, sorting, and the experts that tokens are sorted by.
 
-use opledger_dims::{Order, Poly, Symbol};
+use opledger_dims::{Foremost, Poly, Symbol};
 use opledger_ir::ops::CompareKind;
 use opledger_ir::{Axis, IndexExpr, Op, Var};
 
@@ -210,7 +210,7 @@ fn of_reals(
     movement.last(&mut x, &[axis.name])?;
     let taken = x.axes().into_iter().map(|axis| axis.name).collect();
     let chosen = Axis::new(movement.name(count, &taken), count.clone());
-    let order = if least { Order::Ascending } else { Order::Descending };
+    let order = if least { Foremost::Smallest } else { Foremost::Largest };
     let ids = movement.graph.foremost(x.var, chosen.clone(), order)?;
     let values = movement.graph.gather(x.var, ids)?;
     let mut dims = x.dims;
