@@ -210,6 +210,7 @@ impl<'p> Importer<'p> {
         let mut graph = Graph::new();
         // What no line of the program asks for is at none.
         graph.move_to(Scope::default().at_line(Some(String::new())));
+        graph.reserve(naming.names.values().chain(naming.roles.values()).cloned());
         Importer {
             program,
             known,

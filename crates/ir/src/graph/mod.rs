@@ -155,6 +155,8 @@ pub struct Graph {
     repeats: Vec<Repeat>,
     loops: Vec<Loop>,
     definitions: Vec<Definition>,
+    /// Names of sizes that no definition may take.
+    reserved: BTreeSet<Symbol>,
     outputs: Vec<(String, Var)>,
     scope: Scope,
     paths: BTreeMap<String, u32>,
@@ -244,6 +246,7 @@ impl Graph {
             modules: self.modules.clone(),
             sizes: self.sizes.clone(),
             definitions: self.definitions.clone(),
+            reserved: self.reserved.clone(),
             ..Graph::default()
         }
     }
@@ -480,10 +483,25 @@ impl Graph {
         }
     }
 
-    /// A symbol name that no definition uses yet: `stem`, or `stem_2`, `stem_3`, ….
+    /// Keeps names of sizes for those who give sizes: no definition that comes later is called so.
+    ///
+    /// ```
+    /// # mod opledger { pub use opledger_ir::{self as ir, *}; pub use opledger_dims::*; }
+    /// use opledger::{Graph, Poly};
+    ///
+    /// let mut g = Graph::new();
+    /// g.reserve(["half".into()]);
+    /// let half = g.floor_div("half", &Poly::symbol("n"), &2.into());
+    /// assert_eq!(half.to_string(), "half_2");
+    /// ```
+    pub fn reserve(&mut self, names: impl IntoIterator<Item = Symbol>) {
+        self.reserved.extend(names);
+    }
+
+    /// A symbol name that no definition uses yet and none may not: `stem`, or `stem_2`, `stem_3`, ….
     pub(crate) fn fresh(&self, stem: &str) -> Symbol {
-        let taken: BTreeSet<&Symbol> =
-            self.definitions.iter().flat_map(Definition::defines).collect();
+        let defined = self.definitions.iter().flat_map(Definition::defines);
+        let taken: BTreeSet<&Symbol> = defined.chain(&self.reserved).collect();
         let names = std::iter::once(stem.to_owned()).chain((2..).map(|i| format!("{stem}_{i}")));
         names.map(Symbol::from).find(|s| !taken.contains(s)).unwrap_or_else(|| Symbol::new(stem))
     }

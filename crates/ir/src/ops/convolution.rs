@@ -261,6 +261,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_plane_meets_its_weights_where_they_stand() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("b", 1), ("i", 1), ("h", 2), ("w", 3)]).unwrap();
+        let w = g.input("taps", [("o", 1), ("i", 1), ("k", 2), ("l", 2)]).unwrap();
+        let axes = [("b", 1), ("o", 1), ("r", 1), ("s", 2)].map(Axis::from).to_vec();
+        let op = Convolution::new(axes, &[1, 1], &[(0, 0), (0, 0)], &[1, 1], 1);
+        let y = g.convolution("", x, w, op).unwrap();
+        let feeds: [(&str, &[f64]); 2] =
+            [("x", &[1., 2., 3., 4., 5., 6.]), ("taps", &[1., 10., 100., 1000.])];
+        assert_eq!(evaluate(&g, y, &feeds), [5421., 6532.]);
+    }
+
     fn line(padding: (usize, usize), results: &str) -> (Graph, crate::Var) {
         let mut g = Graph::new();
         let x = g.input("x", ["b", "i", "n"]).unwrap();

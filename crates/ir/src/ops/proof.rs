@@ -129,6 +129,8 @@ pub(crate) fn prove(g: &Graph, binding: &[(&str, usize)]) {
         |_, _| None,
         |var, measured, read, binding| {
             let node = g.node(var);
+            let conflict = node.op.conflict(&g.operand_shapes(node), binding);
+            assert_eq!(conflict, None, "{} at {binding}", node.path);
             let derived = g.node_cost(node);
             let (bytes, read) = (g.node_bytes(node).0.at(binding).unwrap(), Integer::from(read));
             // Which experts are met depends on the choices.

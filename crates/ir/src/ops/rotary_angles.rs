@@ -206,16 +206,20 @@ mod tests {
         evaluate(&g, table, &[])
     }
 
-    /// The angles of a grid of two by one: down the centres are at −1/2 and 1/2, across at 0.
+    /// The angles of a grid of two by three: down the centres are at −1/2 and 1/2, across at −2/3, 0
+    /// and 2/3.
     #[test]
     fn a_grid_turns_half_of_the_pairs_by_each_direction() {
         let mut g = Graph::new();
-        let grid = Some([2, 1]);
-        let angles = RotaryAngles { grid, ..RotaryAngles::new(("n", 2), ("e", 4), 100.0) };
+        let grid = Some([2, 3]);
+        let angles = RotaryAngles { grid, ..RotaryAngles::new(("n", 6), ("e", 4), 100.0) };
         let table = g.record("", angles, &[]).unwrap();
-        let expected = [-1.0, 1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0].repeat(2);
+        let half = 3_f64.sqrt() / 2.0;
+        let row = [(-0.5, half), (1.0, 0.0), (-0.5, -half)]
+            .map(|(cos, sin)| [-1.0, cos, -1.0, cos, 0.0, sin, 0.0, sin]);
+        let expected = row.concat().repeat(2);
         assert_abs_diff_eq!(evaluate(&g, table, &[])[..], expected[..], epsilon = 1e-12);
-        for (tokens, width) in [(3, 4), (2, 6)] {
+        for (tokens, width) in [(5, 4), (6, 6)] {
             let angles = RotaryAngles::new(("n", tokens), ("e", width), 100.0);
             assert!(g.record("", RotaryAngles { grid, ..angles }, &[]).is_err());
         }
