@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 
 class OpledgerError(Exception):
@@ -91,6 +92,24 @@ def ask(*arguments: str) -> Answer:
     record = json.loads(done.stdout)
     told = (line.removeprefix("note: ") for line in done.stderr.splitlines() if line.startswith("note: "))
     return Answer(record, (*record.get("notes", ()), *told), done.returncode)
+
+
+def whole(given: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes as Python's integers.
+
+    Raises :class:`OpledgerError` where one is no size.
+    """
+    numbers: dict[str, int] = {}
+    for name, size in given.items():
+        try:
+            numbers[name] = operator.index(size)
+        except (TypeError, ValueError):
+            raise OpledgerError(f"{name} is {size!r}, and a size is a whole number") from None
+        if isinstance(size, bool):
+            raise OpledgerError(f"{name} is {size!r}, and a size is a whole number")
+        if numbers[name] < 0:
+            raise OpledgerError(f"{name} is {size!r}, and no size is negative")
+    return numbers
 
 
 def sizes(given: dict[str, int]) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
@@ -40,8 +40,15 @@ class Source:
     unknown: tuple[str, ...] = ()
     #: A file of the inputs that masks may follow from, where their elements are known.
     inputs: str | None = None
+    #: Conditions as PyTorch writes them, and what they are to a reader.
+    told: Mapping[str, str] = field(default_factory=dict)
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
+
+    @cached_property
+    def derived(self) -> _binary.Answer:
+        """The formulas of the model."""
+        return self.ask("derive")
 
     @property
     def about_unknown(self) -> tuple[str, ...]:
@@ -58,16 +65,25 @@ class Source:
         """Asks the command about the model; its messages are told in the words of this package."""
         first, second = (arguments[:2], arguments[2:]) if verb == "explain" else ((), arguments)
         try:
-            return _binary.ask(verb, *first, self.text, *self.options, *second)
+            answer = _binary.ask(verb, *first, self.text, *self.options, *second)
         except OpledgerError as error:
             message = str(error).replace(self.text, self.name) if self.keeper else str(error)
             wanted = re.findall(r"--set (\w+)=<size>", message)
             calls = ", ".join(f"{name}=…" for name in wanted)
             message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
             message = message.replace("with `--partial` the rest", "with partial=True the rest")
+            if self.classes:
+                # It was exported in evaluation.
+                message = message.replace(
+                    "dropout in training: export the model in evaluation (`model.eval()`)",
+                    "dropout in evaluation too: write F.dropout(…, training=self.training)",
+                )
             if "mask" in message:
                 message = "\n  ".join((message, *self.about_unknown))
             raise OpledgerError(message) from None
+        if "notes" in answer.record:
+            answer.record["notes"] = [self.told.get(note, note) for note in answer.record["notes"]]
+        return replace(answer, notes=tuple(self.told.get(note, note) for note in answer.notes))
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,9 @@ class Module:
 
 
 class Modules(list[Module]):
-    """Modules in the order of execution; prints itself as a table."""
+    """Modules in the order in which the model defines them, or executes them where it was no module; prints
+    itself as a table.
+    """
 
     def __init__(self, rows: list[Module], title: str) -> None:
         super().__init__(rows)
@@ -195,9 +213,9 @@ class Count:
         """The sizes at which is counted."""
         return dict(self._sizes)
 
-    @cached_property
+    @property
     def _derived(self) -> _binary.Answer:
-        return self._source.ask("derive")
+        return self._source.derived
 
     @cached_property
     def _counted(self) -> _binary.Answer:
@@ -212,7 +230,8 @@ class Count:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The sizes that formulas are written in."""
-        texts = [self.formula("flops"), self.formula("params"), self.formula("bytes_written")]
+        record = self._derived.record
+        texts = [Formula(str(_pick(record, one))) for one in ("flops", "params", "bytes_written")]
         defined = {part.split(" = ")[0].strip() for d in self._definitions for part in d.split("; ")}
         return tuple(sorted({s for text in texts for s in text.symbols} - defined))
 
@@ -286,19 +305,31 @@ class Count:
     def at(self, **sizes: int) -> Count:
         """The same model at sizes, those of before where none is given.
 
-        Raises :class:`OpledgerError` when asked for numbers, if the model has no such size.
+        Raises :class:`OpledgerError` if the model has no such size.
         """
+        sizes = _binary.whole(sizes)
         for name, size in sizes.items():
-            if not isinstance(size, int) or isinstance(size, bool):
-                raise TypeError(f"{name} is {size!r}, and a size is an int")
+            if name not in self._names:
+                self._check(name, size)
         same = all(self._sizes.get(name) == size for name, size in sizes.items())
         # What the masks of the example leave is of its sizes alone.
         kept = {k: v for k, v in self._sizes.items() if same or k not in self._left}
         count = Count(self._source, {**kept, **sizes})
         count._left = self._left if same else ()
-        if "_derived" in self.__dict__:
-            count.__dict__["_derived"] = self._derived
         return count
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The sizes that are known to belong to the model."""
+        return tuple(dict.fromkeys((*self.symbols, *self._by_contents, *self._sizes)))
+
+    def _check(self, name: str, size: int) -> None:
+        """Refuses a size that the model has not. Some that no formula shows it has, such as of a cache."""
+        try:
+            self._source.ask("count", *_binary.sizes({name: size}))
+        except OpledgerError as error:
+            if "is no size of" in str(error):
+                raise
 
     # Formulas.
 
@@ -309,7 +340,9 @@ class Count:
         ``bytes_written``, or a class of operations such as ``add`` or ``exp``.
         """
         text = _pick(self._derived.record, quantity)
-        return Formula(str(text), self._definitions, lambda sizes: self._value(quantity, sizes))
+        return Formula(
+            str(text), self._definitions, lambda sizes: self._value(quantity, sizes), self._names
+        )
 
     def _value(self, quantity: str, sizes: Mapping[str, int]) -> int:
         return _pick(Count(self._source, sizes)._counted.record, quantity)
@@ -333,35 +366,31 @@ class Count:
         such as ``out_proj`` of ``nn.MultiheadAttention``, stand with the module around it, which computes
         with them.
         """
+        if depth is not None and (not isinstance(depth, int) or depth < 0):
+            raise OpledgerError(f"depth is {depth!r}, and a depth is a whole number that is not negative")
         answer = self._counted if self._complete() else self._derived
-        calls = {
-            node["path"].rpartition(".")[0] for node in answer.record["nodes"] if node["op"] not in _GIVEN
-        }
-        # In the order of the user's own modules, where it is known, else as they execute. Equal layers
-        # are one, `layers.*` or `block_*`.
-        once = {node["path"].split("*")[0] for node in answer.record["nodes"] if "*" in node["path"]}
+        nodes = answer.record["nodes"]
+        calls = {node["path"].rpartition(".")[0] for node in nodes if node["op"] not in _GIVEN}
         groups: dict[str, list[dict[str, Any]]] = {}
-        for path in self._source.classes:
-            for scope in once:
-                if f"{path}.".startswith(f"{scope}0."):
-                    path = f"{scope}*{path[len(scope) + 1:]}"
-            groups[path] = []
-        for node in answer.record["nodes"]:
+        # What is given to a module stands where the module computes first.
+        for node in sorted(nodes, key=lambda node: node["op"] in _GIVEN):
             segments = node["path"].split(".")[:-1]
             while segments and ".".join(segments) not in calls:
                 segments.pop()
             groups.setdefault(".".join(segments[:depth]), []).append(node)
-        modules = (self._module(path, nodes) for path, nodes in groups.items() if nodes)
+        named = _Named(self._source.classes, [node["path"] for node in nodes])
+        paths = sorted(groups, key=named.place)
+        modules = (self._module(path, named.type(path), groups[path]) for path in paths)
         kept = [m for m in modules if m.flops or m.params]
         return Modules(kept, self._title())
 
-    def _module(self, path: str, nodes: list[dict[str, Any]]) -> Module:
+    def _module(self, path: str, kind: str, nodes: list[dict[str, Any]]) -> Module:
         def total(values: Iterator[Any]) -> Quantity:
-            return _sum(list(values), self._definitions)
+            return _sum(list(values), self._definitions, self._names)
 
         return Module(
             path=path,
-            type=self._source.classes.get(path.replace("*", "0"), ""),
+            type=kind,
             params=total(node["params"] for node in nodes),
             macs=total(node["macs"] for node in nodes),
             flops=total(node["flops"] for node in nodes),
@@ -446,8 +475,10 @@ class Count:
         total += [_total(record["params"]["total"]), _total(record["macs"]), _total(record["flops"])]
         table.total = total + (["100.0 %"] if "share" in table.head else [])
         if complete and self.symbols:
-            for quantity in ("macs", "flops"):
-                table.below.append(f"{quantity} = {self.formula(quantity)!r}")
+            formulas = {quantity: self.formula(quantity) for quantity in ("macs", "flops")}
+            table.below += [f"{quantity} = {formula}" for quantity, formula in formulas.items()]
+            shown = [one for formula in formulas.values() for one in formula.definitions]
+            table.below += [f"where {definition}" for definition in dict.fromkeys(shown)]
         if not complete:
             table.below += [f"where {definition}" for definition in self._definitions]
         table.below += [f"note: {note}" for note in self.notes]
@@ -469,6 +500,39 @@ _WIDEST = 60
 _GIVEN = frozenset(("param", "buffer", "input"))
 
 
+class _Named:
+    """The modules of a model by the paths that rows have, in which equal layers are one: ``layers.*``, ``block_*``."""
+
+    def __init__(self, classes: Mapping[str, str], nodes: list[str]) -> None:
+        self._classes = classes
+        self._places = {path: place for place, path in enumerate(classes)}
+        self._nodes = nodes
+
+    def place(self, path: str) -> tuple[int, int]:
+        """Where a module stands in the model: one that is none of its own, after the one around it."""
+        path = self._first(path)
+        segments = path.split(".") if path else []
+        own = ".".join(segments)
+        while segments and ".".join(segments) not in self._places:
+            segments.pop()
+        around = ".".join(segments)
+        return self._places.get(around, 0), own != around
+
+    def type(self, path: str) -> str:
+        """The class of a module, empty where it is not known."""
+        return self._classes.get(self._first(path), "")
+
+    def _first(self, path: str) -> str:
+        """The path of the first layer of those that are one."""
+        while "*" in path:
+            scope, _, rest = path.partition("*")
+            numbered = re.compile(re.escape(scope) + r"(\d+)" + re.escape(rest.partition("*")[0]) + r"(\.|$)")
+            numbers = dict.fromkeys(m[1] for one in self._classes if (m := numbered.match(one)))
+            alone = (n for n in numbers if not any(node.startswith(f"{scope}{n}.") for node in self._nodes))
+            path = scope + next(alone, "0") + rest
+        return path
+
+
 def _total(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
@@ -487,10 +551,10 @@ def _pick(record: Mapping[str, Any], quantity: str) -> Any:
     raise OpledgerError(f"there is no quantity `{quantity}`; there are {known}")
 
 
-def _sum(values: list[Any], definitions: tuple[str, ...]) -> Quantity:
+def _sum(values: list[Any], definitions: tuple[str, ...], sizes: tuple[str, ...]) -> Quantity:
     if all(isinstance(value, int) for value in values):
         return sum(values)
-    return Formula.sum([Formula(str(value)) for value in values], definitions)
+    return Formula.sum([Formula(str(value)) for value in values], definitions, sizes)
 
 
 def _unit(tool: str) -> str:

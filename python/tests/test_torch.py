@@ -335,7 +335,7 @@ class Refused(unittest.TestCase):
         refusal = self.refusal(Adds(), pair, {"x": {0: "b"}, "y": {0: "c"}})
         self.assertIn("b and c are one size in this model", refusal)
         refusal = self.refusal(Adds(), (torch.randn(3, 8), torch.randn(4, 8)), {"x": {0: "b"}, "y": {0: "b"}})
-        self.assertIn("b is 3 in one input and 4 in dimension 0 of `y`", refusal)
+        self.assertIn("b is 3 in dimension 0 of `x` and 4 in dimension 0 of `y`", refusal)
 
     def test_a_call_that_does_not_fit(self):
         self.assertIn("needs example inputs", self.refusal(encoder(), ()))
