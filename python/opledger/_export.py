@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,9 @@ from ._binary import ExportError, Folder, OpledgerError
 from ._call import Call, Size, call_of, check_leaves, sizes_of, sources
 from ._refusals import refusal, specialised
 from ._result import Source
+
+#: How long multiples of sizes are looked for that the command understands.
+_SECONDS = 60
 
 Made = tuple[Source, dict[str, int]]
 """An archive and the sizes of the example."""
@@ -81,29 +85,39 @@ def _otherwise(
     error says which multiples it does understand.
     """
 
-    def tried(call: Call, free: list[Size] | None = None) -> Made | None:
+    def tried(call: Call, free: list[Size] | None = None) -> tuple[ExportedProgram | None, Made | None]:
+        program = None
         try:
-            _, made = _made(model, call, options, free)
+            program, made = _made(model, call, options, free)
             made[0].derived
         except OpledgerError:
-            return None
-        return made
+            return program, None
+        return program, made
 
     if "not known:" in str(error):
         raise error
     if not call.asked:
-        fixed = tried(call, []) if call.sizes else None
+        fixed = tried(call, [])[1] if call.sizes else None
         if fixed is None:
             raise error
-        return tried(call, [size for size in call.sizes if size.name == "b"]) or fixed
-    multiples = _multiples(program, call)
-    if multiples and all(size.told is None and size.example % multiples.get(size.name, 1) == 0 for size in call.sizes):
-        sizes = [
-            replace(size, told=multiples[size.name] * Dim(size.name)) if size.name in multiples else size
-            for size in call.sizes
-        ]
-        if tried(replace(call, sizes=sizes)) is not None:
-            raise OpledgerError(f"{error}\n  of multiples it is counted: {_written(sizes, multiples)}") from None
+        return tried(call, [size for size in call.sizes if size.name == "b"])[1] or fixed
+    if any(size.told is not None for size in call.sizes):
+        raise error
+    multiples: dict[str, int] = {}
+    end = time.monotonic() + _SECONDS
+    now = call
+    while time.monotonic() < end and (more := _multiples(program, now)):
+        multiples = {name: multiples.get(name, 1) * more.get(name, 1) for name in {**multiples, **more}}
+        if any(size.example % multiples.get(size.name, 1) for size in call.sizes):
+            break
+        dims = {name: by * Dim(name) for name, by in multiples.items()}
+        now = replace(call, sizes=[replace(size, told=dims.get(size.name)) for size in call.sizes])
+        next_program, made = tried(now)
+        if made is not None:
+            raise OpledgerError(f"{error}\n  of multiples it is counted: {_written(call.sizes, multiples)}") from None
+        if next_program is None:
+            break
+        program = next_program
     raise error
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Mapping, Sequence, Union
 
 import sympy
+from sympy.printing.str import StrPrinter
 
 Bounds = tuple[Any, Any]
 """The least and the greatest value: fractions, or an infinity."""
@@ -68,10 +70,10 @@ def plain(
                 # What never holds is told as it stands.
                 kept.code += [] if part else [guard]
                 continue
-            written = ast.unparse(reader.renamed(part))
+            written, told = reader.written(part)
             if written not in kept.code:
                 kept.code.append(written)
-                kept.told[written] = reader.told(part)
+                kept.told[written] = told
     return kept
 
 
@@ -79,6 +81,7 @@ class _Unread(Exception):
     """A form that guards have and that is not looked into."""
 
 
+_SIGNS = {"==": ast.Eq, "!=": ast.NotEq, "<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE}
 _RELATIONS = {ast.Eq: "=", ast.NotEq: "≠", ast.Lt: "<", ast.LtE: "≤", ast.Gt: ">", ast.GtE: "≥"}
 
 
@@ -134,10 +137,12 @@ class _Reader:
         least, most = self.firm.closest(difference)
         constant, rest = difference.as_coeff_Add()
         more = isinstance(relation, (ast.Gt, ast.GtE))
-        if abs(constant) == (1 if isinstance(relation, (ast.Gt, ast.Lt)) else 2) and bool(constant < 0) is more:
-            # That a number is at least 2 is the tracer's again.
-            own = self.closest(difference)
-            least, most = (own[0], most) if more else (least, own[1])
+        apart = 1 if isinstance(relation, (ast.Gt, ast.Lt)) else 2
+        if constant == (-apart if more else apart) and not rest.is_Symbol:
+            # That a number which is not negative is at least 2 is the tracer's again.
+            low, high = self.closest(rest)
+            if low >= 0 if more else high <= 0:
+                return True
         holds = {
             ast.Lt: (most < 0, least >= 0),
             ast.LtE: (most <= 0, least > 0),
@@ -275,6 +280,39 @@ class _Reader:
 
     # How it is written.
 
+    def written(self, node: ast.expr) -> tuple[str, str]:
+        """A condition in Python and as mathematics: as it is, or simpler."""
+        plain = ast.unparse(self.renamed(node)), self.told(node)
+        if not isinstance(node, ast.Compare):
+            return plain
+        relation = _RELATIONS[type(node.ops[0])]
+        sign = next(word for word, kind in _SIGNS.items() if isinstance(node.ops[0], kind))
+        a, b = (self.term(side) for side in (node.left, node.comparators[0]))
+        constant, rest = sympy.expand(a - b).as_coeff_Add()
+        if rest.is_Symbol:
+            a, b = rest, -constant
+        try:
+            printers = _Code(self.symbols()), _Text(self.names)
+            code, told = ([printer.doprint(side) for side in (a, b)] for printer in printers)
+        except _Unread:
+            return plain
+        if len("".join(told)) >= len(plain[1]) or re.search(r"[^/]/[^/]", "".join(code)):
+            return plain
+        return f"{code[0]} {sign} {code[1]}", f"{told[0]} {relation} {told[1]}"
+
+    def symbols(self) -> dict[str, str]:
+        """The program's symbols as guards write them."""
+        found: dict[str, str] = {}
+        for tensor in self.inputs.values():
+            for dim, size in enumerate(tensor.sizes):
+                if isinstance(size, int) or len(size.free_symbols) != 1:
+                    continue
+                by, symbol = size.as_coeff_Mul()
+                own = f"L['{tensor.name}'].size()[{dim}]"
+                if symbol.is_Symbol and (by == 1 or str(symbol) not in found):
+                    found[str(symbol)] = own if by == 1 else f"({own} // {by})"
+        return found
+
     def renamed(self, node: ast.expr) -> ast.expr:
         """A condition with inputs by the program's own names."""
         inputs = self.inputs
@@ -313,11 +351,11 @@ class _Reader:
         if isinstance(node, ast.BinOp):
             a, b = node.left, node.right
             if isinstance(node.op, ast.FloorDiv):
-                return f"⌊{self.told(a, 2)} / {self.told(b, 2)}⌋"
+                return f"⌊{self.told(a, 2)} / {self.told(b, 3)}⌋"
             if isinstance(node.op, ast.Mod):
-                return around(f"{self.told(a, 2)} mod {self.told(b, 2)}", 1)
+                return around(f"{self.told(a, 2)} mod {self.told(b, 3)}", 1)
             if isinstance(node.op, ast.Mult):
-                return f"{self.told(a, 2)}·{self.told(b, 2)}"
+                return around(f"{self.told(a, 2)}·{self.told(b, 2)}", 2)
             minus = isinstance(node.op, ast.Sub)
             if isinstance(b, ast.BinOp) and isinstance(b.op, ast.Mult) and ast.unparse(b.left) == "-1":
                 minus, b = not minus, b.right
@@ -336,6 +374,54 @@ class _Reader:
             return self.names.get(str(size), str(size))
         named = size.subs({s: sympy.Symbol(self.names.get(str(s), str(s))) for s in size.free_symbols})
         return around(str(named).replace("**", "^").replace("*", "·"), 1 if named.is_Add else 2)
+
+
+class _Code(StrPrinter):
+    """Numbers as guards write them."""
+
+    quotient, greatest, least = "({} // {})", "torch.sym_max", "torch.sym_min"
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__()
+        self.names = names
+
+    def _print_Symbol(self, symbol: Any) -> str:
+        return self.names.get(str(symbol.name), str(symbol.name))
+
+    def _print_floor(self, term: Any) -> str:
+        over, under = sympy.fraction(sympy.together(term.args[0]))
+        above, below = self.doprint(over), self.doprint(under)
+        above = f"({above})" if " " in above else above
+        return self.quotient.format(above, f"({below})" if re.search(r"[ *·]", below) else below)
+
+    def _print_Max(self, term: Any) -> str:
+        return self.folded(self.greatest, list(term.args))
+
+    def _print_Min(self, term: Any) -> str:
+        return self.folded(self.least, list(term.args))
+
+    def folded(self, name: str, terms: list[Any]) -> str:
+        text = self.doprint(terms[0])
+        for term in terms[1:]:
+            text = f"{name}({text}, {self.doprint(term)})"
+        return text
+
+    def _print_Pow(self, term: Any, rational: bool = False) -> str:
+        base = self.parenthesize(term.base, 1000)
+        if not (term.exp.is_Integer and term.exp > 0):
+            raise _Unread
+        return self.times.join([base] * int(term.exp))
+
+    times = "*"
+
+
+class _Text(_Code):
+    """Numbers as mathematics."""
+
+    quotient, greatest, least, times = "⌊{} / {}⌋", "max", "min", "·"
+
+    def _print_Mul(self, term: Any) -> str:
+        return super()._print_Mul(term).replace("*", "·")
 
 
 def _times(a: Any, b: Any) -> Any:
