@@ -260,7 +260,7 @@ def _asked(call: Call, dynamic: Any) -> list[Size]:
     sizes: list[Size] = []
     for argument, names in dynamic.items():
         if argument not in call.arguments:
-            rest = f"; what `{call.rest}` holds is named by place, {call.rest!r}: [{{0: \"b\"}}]" if call.rest else ""
+            rest = f'; what `{call.rest}` holds has places: {{"{call.rest}": [{{0: "b"}}]}}' if call.rest else ""
             raise ExportError(
                 f"`{argument}` is no argument of the call; there are {', '.join(call.arguments)}{rest}"
             )
