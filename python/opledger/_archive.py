@@ -11,6 +11,7 @@ from typing import Any, Iterator, Sequence
 import torch
 from torch.export import ExportedProgram
 
+from ._binary import ExportError
 from ._module import quick
 
 #: The most elements of an input that are looked at.
@@ -23,8 +24,12 @@ def write(program: ExportedProgram, model: Any, path: Path) -> None:
 
     takes = inspect.signature(serialize).parameters
     parts = ("serialize_state_dict", "serialize_constants", "serialize_example_inputs")
-    with quick():
-        written = serialize(program, **{part: False for part in parts if part in takes})
+    try:
+        with quick():
+            written = serialize(program, **{part: False for part in parts if part in takes})
+    except Exception as error:  # PyTorch refuses in many types.
+        text = str(error).strip().split("\n")[0].split(" in graph:")[0]
+        raise ExportError(f"`{path.stem}` is exported, but torch.export cannot write it: {text}") from None
     weights = {
         name: {"path_name": f"weight_{i}", "is_param": True, "use_pickle": False, "tensor_meta": None}
         for name, i in _storages(model, program).items()

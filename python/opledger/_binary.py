@@ -59,6 +59,12 @@ class Folder:
         self.path = Path(tempfile.mkdtemp(prefix="opledger-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
+    def __deepcopy__(self, memo: Any) -> Folder:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise OpledgerError("this count asks a file of its own and cannot be pickled: keep its numbers and formulas")
+
 
 @dataclass(frozen=True)
 class Answer:

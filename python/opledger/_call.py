@@ -119,7 +119,13 @@ def call_of(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, An
 
 def check_leaves(call: Call) -> None:
     """Refuses what no module of PyTorch takes."""
+    for name, value in call.arguments.items():
+        if isinstance(value, torch.nn.utils.rnn.PackedSequence):
+            raise ExportError(f"`{name}` is a packed sequence, whose lengths are data: give the padded tensor")
     for path, leaf in _named(call.arguments):
+        if isinstance(leaf, torch.Tensor) and (leaf.is_nested or leaf.layout is not torch.strided):
+            kind = "nested" if leaf.is_nested else "sparse"
+            raise ExportError(f"`{path}` is {kind}: what is computed follows from its elements; give a dense tensor")
         if type(leaf).__module__ == "numpy" and hasattr(leaf, "__array__"):
             raise ExportError(f"`{path}` is of numpy, and a module takes tensors: torch.as_tensor({path})")
 
@@ -288,6 +294,11 @@ def _within(part: _Part, names: Any) -> list[Size]:
     if not part.parts:
         raise ExportError(f"`{part.path}` is no tensor, so it has no dimensions to name")
     keys = list(part.parts)
+    if isinstance(names, (list, tuple)) and all(one.path.endswith(f".{key}") for key, one in part.parts.items()):
+        # The fields of a class in their order.
+        if len(names) > len(keys):
+            raise ExportError(f"`{part.path}` holds {_listed(part)}, and `dynamic` names {len(names)}")
+        names = dict(zip(keys, names))
     if isinstance(names, (list, tuple)) and all(isinstance(key, int) for key in keys):
         if len(names) > max(keys) + 1:
             raise ExportError(f"`{part.path}` has {max(keys) + 1} entries, and `dynamic` names {len(names)}")

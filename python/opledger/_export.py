@@ -41,7 +41,7 @@ def source(
     with _module.as_exported(model):
         _module.check(model)
         call = call_of(model, args, kwargs)
-        with _module.dataclasses_known(model, call.arguments):
+        with _module.containers_known(model, call.arguments):
             check_leaves(call)
             call.asked, call.sizes = dynamic is not None, sizes_of(call, dynamic)
             program, made = _made(model, call, options)

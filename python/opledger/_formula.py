@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Callable, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
 from ._binary import OpledgerError, whole
 
@@ -135,6 +135,20 @@ class Formula:
         if total.denominator != 1:
             raise OpledgerError(f"`{self}` is {total} at these sizes, which is no whole number")
         return total.numerator
+
+    def __add__(self, other: object) -> Formula:
+        if isinstance(other, int):
+            other = Formula(str(other))
+        if not isinstance(other, Formula):
+            return NotImplemented
+        definitions = tuple(dict.fromkeys((*self.definitions, *other.definitions)))
+        return Formula.sum((self, other), definitions, dict.fromkeys((*self._sizes, *other._sizes)))
+
+    __radd__ = __add__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Symbols that the model defines are to be given to a copy.
+        return Formula, (self._text, self.definitions, None, self._sizes)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (int, str)):

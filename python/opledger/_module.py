@@ -145,17 +145,26 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def dataclasses_known(model: torch.nn.Module, inputs: Any) -> Iterator[None]:
-    """PyTorch looks into the dataclasses among the inputs and the outputs of a model for a while."""
+def containers_known(model: torch.nn.Module, inputs: Any) -> Iterator[None]:
+    """PyTorch knows the dataclasses and the named tuples among the inputs and the outputs of a model for a while."""
     known: list[type] = []
 
+    def know(one: type, register: Any) -> bool:
+        if one is type or one in pytree.SUPPORTED_NODES:
+            return False
+        register(one, serialized_type_name=f"{one.__module__}.{one.__qualname__}")
+        known.append(one)
+        return True
+
+    def named_tuple(value: Any) -> bool:
+        if pytree.is_namedtuple_instance(value):
+            know(type(value), pytree._register_namedtuple)
+        return False
+
     def look(values: Any) -> None:
-        unknown = [type(leaf) for leaf in pytree.tree_leaves(values) if dataclasses.is_dataclass(leaf)]
-        unknown = [one for one in dict.fromkeys(unknown) if one is not type and one not in pytree.SUPPORTED_NODES]
-        for one in unknown:
-            torch.export.register_dataclass(one, serialized_type_name=f"{one.__module__}.{one.__qualname__}")
-            known.append(one)
-        if unknown:
+        leaves = pytree.tree_leaves(values, is_leaf=named_tuple)
+        found = [type(leaf) for leaf in leaves if dataclasses.is_dataclass(leaf)]
+        if any([know(one, torch.export.register_dataclass) for one in dict.fromkeys(found)]):
             look(values)
 
     look(inputs)

@@ -1,7 +1,10 @@
 """What a user may give: arguments of every form, modules inside of others, and what is no model."""
 
+import copy
 import dataclasses
 import os
+import pickle
+import typing
 import unittest
 import warnings
 
@@ -69,6 +72,19 @@ class Dynamic(Asks):
         # The class is its owner's as before.
         torch.export.register_dataclass(Batch, serialized_type_name="tests.Batch")
         self.assertEqual(opledger.count(Lists(), (Batch(X),)).sizes, {"b": 3, "n": 5})
+
+    def test_named_tuples_are_as_other_tuples(self):
+        class Pair(typing.NamedTuple):
+            first: torch.Tensor
+            second: torch.Tensor
+
+        class Swaps(nn.Module):
+            def forward(self, pair):
+                return Pair(pair.second + pair.first, pair.first)
+
+        for names in [{"first": {0: "b"}, "second": {0: "b"}}, [{0: "b"}, {0: "b"}]]:
+            r = opledger.count(Swaps(), (Pair(X, X),), dynamic={"pair": names})
+            self.assertEqual(r.formula("flops"), "5·b")
 
     def test_arguments_without_names_have_places(self):
         class Adds(nn.Module):
@@ -207,6 +223,13 @@ class Inputs(Asks):
         self.assertIn("unexpected keyword argument 'mask'", self.refused(linear, (X,), {"mask": X}))
         self.assertIn("needs example inputs", self.refused(linear, None))
         self.assertIn("`kwargs` is a `list`", self.refused(linear, (), [X]))
+        self.assertIn("`input` is sparse", self.refused(linear, (X.to_sparse(),)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            nested = torch.nested.nested_tensor([X, X[:2]])
+        self.assertIn("`input` is nested", self.refused(linear, (nested,)))
+        packed = nn.utils.rnn.pack_padded_sequence(torch.zeros(4, 2, 5), [4, 3])
+        self.assertIn("`input` is a packed sequence", self.refused(nn.LSTM(5, 6), (packed,)))
         self.assertIn("`sizes` is a `int`", self.refused("gpt2", sizes=3))
 
     def test_an_error_of_the_model_has_its_line_and_its_type(self):
@@ -218,6 +241,12 @@ class Inputs(Asks):
         self.assertIn(f"{__file__}:{asserts.__code__.co_firstlineno + 1} in asserts", told)
         # A line that only called `count` is none of the model's.
         self.assertNotIn(__file__, self.refused(nn.Linear(5, 5), (X,), dynamic={"input": {1: "n"}}))
+
+    def test_what_pytorch_does_not_write_is_told(self):
+        from torch.nn.attention.flex_attention import flex_attention
+
+        told = self.refused(applies(lambda x: flex_attention(x, x, x)), (torch.zeros(1, 2, 16, 8),))
+        self.assertIn("is exported, but torch.export cannot write it: Failed serializing node flex_attention", told)
 
     def test_other_arguments_may_stand_between_tensors(self):
         class Masked(nn.Module):
@@ -256,6 +285,15 @@ class Sizes(Asks):
 
 
 class Shown(unittest.TestCase):
+    def test_formulas_are_added_and_copied(self):
+        r = opledger.count(nn.Sequential(nn.Linear(5, 5), nn.ReLU()), (X,))
+        parts = opledger.count(nn.Linear(5, 5), (X,)).formula("flops"), opledger.Formula("5·b")
+        self.assertEqual(sum(parts), r.formula("flops"))
+        self.assertEqual(pickle.loads(pickle.dumps(r.formula("macs")))(b=2), 50)
+        self.assertEqual(copy.deepcopy(r).at(b=2).macs, 50)
+        with self.assertRaisesRegex(opledger.OpledgerError, "keep its numbers"):
+            pickle.dumps(r)
+
     def test_definitions_have_lines_of_their_own(self):
         model = nn.Conv2d(3, 4, 3, padding=1)
         r = opledger.count(model, (torch.zeros(1, 3, 8, 8),), dynamic={"input": {0: "b", 2: "h", 3: "w"}})
