@@ -128,11 +128,18 @@ def _multiples(program: ExportedProgram, call: Call) -> dict[str, int]:
     for node in program.graph.nodes:
         for length in getattr(node.meta.get("val"), "shape", ()):
             for part in () if isinstance(length, int) else length.node.expr.atoms(FloorDiv):
-                by, symbols = part.args[1], part.args[0].free_symbols
+                symbols = part.free_symbols
                 name = named.get(str(next(iter(symbols)))) if len(symbols) == 1 else None
-                if name is not None and by.is_Integer:
-                    found[name] = math.lcm(found.get(name, 1), int(by))
+                if name is not None:
+                    found[name] = math.lcm(found.get(name, 1), _divisor(part))
     return {name: by for name, by in found.items() if 1 < by <= 4096}
+
+
+def _divisor(quotient: Any) -> int:
+    """By what a number is divided, the quotients in it first."""
+    over, by = quotient.args
+    inner = math.lcm(*map(_divisor, over.atoms(FloorDiv)))
+    return int(by) * inner if by.is_Integer else inner
 
 
 def _written(sizes: list[Size], multiples: Mapping[str, int]) -> str:

@@ -66,6 +66,18 @@ class Halves(nn.Module):
         return first * second
 
 
+class Strides(nn.Module):
+    """What is halved twice, by fours."""
+
+    def __init__(self):
+        super().__init__()
+        self.shrink = nn.Conv1d(3, 3, 2, 2)
+
+    def forward(self, x):
+        x = self.shrink(self.shrink(x))
+        return x.view(x.shape[0], 3, x.shape[2] // 4, 4) + 1
+
+
 class Shrinks(nn.Module):
     def __init__(self):
         super().__init__()
@@ -104,6 +116,13 @@ class Notes(unittest.TestCase):
         self.assertEqual((r.notes, r.formula("macs")), ((), "1024·b·h·w"))
         with self.assertRaisesRegex(opledger.OpledgerError, r'dynamic=\{"x": \{1: 2\*Dim\("n"\)\}\}'):
             opledger.count(Halves(), (torch.zeros(2, 8),), dynamic={"x": {1: "n"}})
+
+        with self.assertRaisesRegex(opledger.OpledgerError, r'dynamic=\{"x": \{2: 16\*Dim\("n"\)\}\}'):
+            opledger.count(Strides(), (torch.zeros(1, 3, 32),), dynamic={"x": {2: "n"}})
+        # An example that is none of these multiples shows nothing of them.
+        with self.assertRaises(opledger.OpledgerError) as caught:
+            opledger.count(Strides(), (torch.zeros(1, 3, 36),), dynamic={"x": {2: "n"}})
+        self.assertNotIn("Dim", str(caught.exception))
 
     def test_what_is_filled_up_takes_any_size(self):
         r = opledger.count(Windows(True), (PATCHES,), dynamic={"x": {0: "b", 1: "h", 2: "w"}})
