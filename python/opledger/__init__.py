@@ -110,7 +110,7 @@ def assert_flops(
         if not assertion:
             args, assertion = (), args
     counted = count(model, args, kwargs, **options)
-    assertions = [assertion] if isinstance(assertion, str) else list(assertion)
+    assertions = list(assertion) if isinstance(assertion, (list, tuple)) else [assertion]
     if not assertions:
         raise OpledgerError('assert_flops: give an assertion, such as "flops <= 2.5e9"')
     words = [word for one in assertions for word in ("--assert", one)]
@@ -176,6 +176,13 @@ def _check(model: Any, torch: Any) -> None:
                 f"state dict give the module that it belongs to"
             ) from None
         return
+    if isinstance(model, (str, os.PathLike)) and os.path.isfile(model):
+        text = os.fspath(model)
+        if text.endswith((".pt", ".pth", ".ckpt", ".onnx")):
+            raise OpledgerError(
+                f"`{text}` is no model that is opened: load it, and give the torch.nn.Module, or the `.pt2` file that "
+                "torch.export.save writes of it"
+            )
     if isinstance(model, (str, os.PathLike)) or hasattr(model, "to_json_string") and hasattr(model, "model_type"):
         return
     if torch is not None:

@@ -81,6 +81,9 @@ def ask(*arguments: str) -> Answer:
     Raises :class:`OpledgerError` with the command's message where it refuses (exit code 2). Code 1 is
     an answer of "no", such as of an assertion.
     """
+    for argument in arguments:
+        if not isinstance(argument, str):
+            raise OpledgerError(f"{argument!r} is no text, and a name or an assertion is one")
     path = command()
     try:
         done = subprocess.run(
@@ -94,6 +97,7 @@ def ask(*arguments: str) -> Answer:
         raise OpledgerError(f"`{path}` does not start: {error.strerror}") from None
     if done.returncode not in (0, 1) or not done.stdout:
         message = done.stderr.strip().removeprefix("error: ")
+        message = message.removesuffix("For more information, try '--help'.").rstrip()
         raise OpledgerError(message or f"`{path}` ended with code {done.returncode}")
     record = json.loads(done.stdout)
     told = (line.removeprefix("note: ") for line in done.stderr.splitlines() if line.startswith("note: "))

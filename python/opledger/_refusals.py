@@ -59,8 +59,12 @@ def refusal(error: Exception, model: torch.nn.Module, call: Call, enlarged: set[
     elif "numpy" in text:
         text = "it leaves PyTorch for numpy"
         mend = "write the line with operations of PyTorch"
-    elif unknown and "use_cache" in call.arguments:
-        text, mend = f"it returns a `{unknown[1].rpartition('.')[2]}`", "leave use_cache out"
+    elif unknown and unknown[1].endswith("Cache"):
+        text = f"it returns a `{unknown[1].rpartition('.')[2]}`"
+        mend = (
+            "leave use_cache and past_key_values out; tokens that a cache holds are counted by the configuration: "
+            "count(model.config).at(n=1, p=128)"
+        )
     elif unknown:
         text = f"it {'returns' if 'in output' in text else 'is given'} a `{unknown[1].rpartition('.')[2]}`"
         mend = (

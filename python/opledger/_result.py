@@ -538,7 +538,7 @@ def _total(value: Any) -> str:
 
 
 def _pick(record: Mapping[str, Any], quantity: str) -> Any:
-    key = quantity.replace("-", "_")
+    key = str(quantity).replace("-", "_")
     if key in ("macs", "flops", "matmul_flops"):
         return record[key]
     if key in ("params", "trainable"):

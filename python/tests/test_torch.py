@@ -376,6 +376,13 @@ class Transformers(unittest.TestCase):
         model = self.gpt2()
         self.assertEqual(opledger.count(model).formula("macs"), opledger.count(model.config).formula("macs"))
 
+    def test_a_cache_is_counted_by_the_configuration(self):
+        model, ids = self.gpt2(), torch.zeros(2, 6, dtype=torch.long)
+        for more in [{"use_cache": True}, {"past_key_values": self.transformers.DynamicCache()}]:
+            with self.assertRaisesRegex(opledger.ExportError, r"it returns a `DynamicCache`(.|\n)*\.at\(n=1, p=128\)"):
+                opledger.count(model, {"input_ids": ids, **more})
+        self.assertGreater(opledger.count(model.config).at(n=1, p=128).macs, 0)
+
     def test_a_bound_by_positions_is_kept(self):
         t = self.transformers
         config = t.BertConfig(

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import os
 import pickle
+import tempfile
 import typing
 import unittest
 import warnings
@@ -166,6 +167,10 @@ class Modules(Asks):
             (None, "`NoneType` is no model"),
         ]:
             self.assertIn(told, self.refused(model, (X,)))
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "weights.pt")
+            torch.save(linear.state_dict(), path)
+            self.assertIn("load it, and give the torch.nn.Module", self.refused(path))
 
     def test_shared_and_repeated_modules_stand_where_the_model_has_them(self):
         class Shares(nn.Module):
@@ -274,6 +279,18 @@ class Sizes(Asks):
             opledger.count(nn.Linear(5, 5), (X,), sizes={"c": 3})
         with self.assertRaisesRegex(opledger.OpledgerError, "depth is -1"):
             r.by_module(-1)
+
+    def test_what_is_no_name_or_assertion_is_told(self):
+        r = opledger.count(nn.Linear(5, 5), (X,))
+        with self.assertRaisesRegex(opledger.OpledgerError, "there is no quantity `3`"):
+            r.formula(3)
+        with self.assertRaisesRegex(opledger.OpledgerError, "3 is no text"):
+            r.convention(3)
+        with self.assertRaisesRegex(opledger.OpledgerError, "3 is no text"):
+            opledger.assert_flops(nn.Linear(5, 5), (X,), 3)
+        with self.assertRaises(opledger.OpledgerError) as caught:
+            opledger.assert_flops(nn.Linear(5, 5), (X,), "macs == 25*b")
+        self.assertNotIn("--help", str(caught.exception))
 
     def test_sizes_of_other_kinds_of_numbers(self):
         r = opledger.count(nn.Linear(5, 5), (X,))
