@@ -21,8 +21,10 @@ from typing import Any, Mapping, Sequence
 from ._binary import ExportError, Folder, OpledgerError
 from ._binary import ask as _ask
 from ._binary import sizes as _sizes
+from ._explanation import Explanation, Line
 from ._formula import Formula
-from ._result import Count, Explanation, Line, Module, Modules, Source, SourceLine, SourceLines
+from ._parts import Module, Modules, SourceLine, SourceLines
+from ._result import Count, Source
 
 __all__ = [
     "Count",

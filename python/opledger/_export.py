@@ -329,7 +329,7 @@ def _plain(program: ExportedProgram, call: Call, names: Mapping[str, str]) -> _g
         for path, leaf in sources(call).items()
         if values[leaf] is not None
     }
-    return _guards.plain(program._guards_code, inputs, bounds, names)
+    return _guards.plain(getattr(program, "_guards_code", ()), inputs, bounds, names)
 
 
 def _fixed(call: Call, names: list[str | None]) -> tuple[str, ...]:

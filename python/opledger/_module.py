@@ -157,7 +157,7 @@ def containers_known(model: torch.nn.Module, inputs: Any) -> Iterator[None]:
         return True
 
     def named_tuple(value: Any) -> bool:
-        if pytree.is_namedtuple_instance(value):
+        if isinstance(value, tuple) and hasattr(type(value), "_fields"):
             know(type(value), pytree._register_namedtuple)
         return False
 
@@ -173,9 +173,10 @@ def containers_known(model: torch.nn.Module, inputs: Any) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-        for one in known:
-            # What is registered for good could not be registered by its owner any more.
-            pytree._deregister_pytree_node(one)
+        # What is registered for good could not be registered by its owner any more. Old versions keep it.
+        forget = getattr(pytree, "_deregister_pytree_node", None)
+        for one in known if forget else ():
+            forget(one)
 
 
 def mapped(change: Any, value: Any) -> Any:
