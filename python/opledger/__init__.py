@@ -16,14 +16,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
 from typing import Any, Mapping, Sequence
 
 from ._binary import ExportError, Folder, OpledgerError
 from ._binary import ask as _ask
 from ._binary import sizes as _sizes
+from ._explanation import Explanation, Line
 from ._formula import Formula
-from ._result import Count, Explanation, Line, Module, Modules, Source, SourceLine, SourceLines
+from ._parts import Module, Modules, SourceLine, SourceLines
+from ._result import Count, Source
 
 __all__ = [
     "Count",
@@ -49,7 +50,7 @@ def count(
     args: Sequence[Any] | Mapping[str, Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     *,
-    dynamic: Mapping[str, Mapping[int, Any]] | None = None,
+    dynamic: Mapping[str, Any] | None = None,
     sizes: Mapping[str, int] | None = None,
     partial: bool = False,
 ) -> Count:
@@ -67,23 +68,27 @@ def count(
       ``"mha:c=512,h=8"`` (see :func:`layers`).
 
     ``dynamic`` names the dimensions of inputs that may have any size:
-    ``{"x": {0: "b", 1: "n"}}``, or any multiple of one, ``4 * torch.export.Dim("n")``. Without it the first dimension of each tensor and the second of those
-    with two or three are free where the model allows it. ``sizes`` are put in, beside those of the
-    inputs. With ``partial`` operations that are not known are left out, and the count is a lower bound.
+    ``{"x": {0: "b", 1: "n"}}``, or any multiple of one, ``4 * torch.export.Dim("n")``; of an argument that holds
+    several tensors those of each, ``{"batch": {"ids": {0: "b"}}, "features": [{1: "n"}, None]}``. Without it the
+    first dimension of each tensor and the second of those with two or three are free where the model allows it.
+    ``sizes`` are put in, beside those of the inputs. With ``partial`` operations that are not known are left out, and the count is a lower bound.
 
     Raises :class:`ExportError` where PyTorch does not export the module, and :class:`OpledgerError` where
     the model is not understood.
     """
+    for name, given in (("kwargs", kwargs), ("sizes", sizes)):
+        if given is not None and not isinstance(given, Mapping):
+            raise OpledgerError(f"`{name}` is a `{type(given).__name__}`, and is a dictionary of names")
     if isinstance(args, Mapping):
         args, kwargs = (), {**args, **(kwargs or {})}
-    source, found = _read(model, args, dict(kwargs or {}), dynamic)
-    if partial:
-        options = (*source.options, "--partial")
-        source = replace(source, options=options)
-    counted = Count(source, {**found, **(sizes or {})})
+    options = ("--partial",) if partial else ()
+    source, found = _read(model, () if args is None else args, dict(kwargs or {}), dynamic, options)
+    counted = Count(source, found)
     # What is wrong with the model is said here, not at the first question.
     counted._derived
-    if found and not sizes:
+    if sizes:
+        return counted.at(**sizes)
+    if found:
         counted._at_example()
     return counted
 
@@ -102,17 +107,19 @@ def assert_flops(
 
     Raises ``AssertionError`` with what was counted.
     """
-    if not assertion and (isinstance(args, str) or all(isinstance(one, str) for one in args)):
-        args, assertion = (), args
+    __tracebackhide__ = True  # pytest then shows the line of the test.
+    if isinstance(args, str) or isinstance(args, (list, tuple)) and all(isinstance(one, str) for one in args):
+        if not assertion:
+            args, assertion = (), args
     counted = count(model, args, kwargs, **options)
-    assertions = [assertion] if isinstance(assertion, str) else list(assertion)
+    assertions = list(assertion) if isinstance(assertion, (list, tuple)) else [assertion]
     if not assertions:
-        raise TypeError('assert_flops: give an assertion, such as "flops <= 2.5e9"')
+        raise OpledgerError('assert_flops: give an assertion, such as "flops <= 2.5e9"')
     words = [word for one in assertions for word in ("--assert", one)]
     answer = counted._source.ask("count", *_sizes(counted.sizes), *words)
     failed = [note for note in answer.notes if note.startswith("assertion failed: ")]
     if failed or answer.code:
-        raise AssertionError("\n".join(failed) or "an assertion failed")
+        raise AssertionError("\n".join((*failed, f"  {counted._title()}")))
     return counted
 
 
@@ -132,34 +139,72 @@ def layers() -> list[dict[str, Any]]:
 
 
 def _read(
-    model: Any, args: Sequence[Any], kwargs: dict[str, Any], dynamic: Any
+    model: Any, args: Sequence[Any], kwargs: dict[str, Any], dynamic: Any, options: tuple[str, ...]
 ) -> tuple[Source, dict[str, int]]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         from . import _export
 
-        single = isinstance(args, torch.Tensor)
-        return _export.source(model, (args,) if single else tuple(args), kwargs, dynamic)
+        single = not isinstance(args, (list, tuple))
+        return _export.source(model, (args,) if single else tuple(args), kwargs, dynamic, options)
+    _check(model, torch)
     if len(args) or kwargs or dynamic is not None:
-        raise TypeError("inputs and `dynamic` belong to a torch.nn.Module")
+        raise OpledgerError("inputs and `dynamic` belong to a torch.nn.Module, which this model is not")
     if isinstance(model, (str, os.PathLike)):
         text = os.fspath(model)
-        return Source(text, text), {}
+        return Source(text, text, options), {}
     if hasattr(model, "to_json_string") and hasattr(model, "model_type"):
-        return _configuration(json.loads(model.to_json_string(use_diff=False)), model.model_type), {}
+        config = json.loads(model.to_json_string(use_diff=False))
+        return _configuration(config, model.model_type, options), {}
     if isinstance(model, Mapping):
-        return _configuration(dict(model), str(model.get("model_type", "configuration"))), {}
-    if torch is not None and isinstance(model, torch.export.ExportedProgram):
-        from . import _export
+        return _configuration(dict(model), str(model.get("model_type", "configuration")), options), {}
+    from . import _export
 
-        return _export.program_source(model), {}
-    raise TypeError(
-        f"`{type(model).__name__}` is no model: give a torch.nn.Module, a configuration, a path, or a name"
-    )
+    return _export.program_source(model, options), {}
 
 
-def _configuration(config: dict[str, Any], name: str) -> Source:
+def _check(model: Any, torch: Any) -> None:
+    """Refuses what is no model, and says what to give instead."""
+    name = getattr(model, "__qualname__", type(model).__name__)
+    wanted = "give a torch.nn.Module, a configuration, a path, or a name"
+    if isinstance(model, type):
+        raise OpledgerError(f"`{name}` is a class: give a module of it, {model.__name__}(…)")
+    if isinstance(model, Mapping):
+        try:
+            json.dumps(dict(model))
+        except (TypeError, ValueError):
+            raise OpledgerError(
+                f"this `{type(model).__name__}` is no configuration, which has names, numbers and lists alone; of a "
+                f"state dict give the module that it belongs to"
+            ) from None
+        return
+    if isinstance(model, (str, os.PathLike)) and os.path.isfile(model):
+        text = os.fspath(model)
+        if text.endswith((".pt", ".pth", ".ckpt", ".onnx")):
+            raise OpledgerError(
+                f"`{text}` is no model that is opened: load it, and give the torch.nn.Module, or the `.pt2` file that "
+                "torch.export.save writes of it"
+            )
+    if isinstance(model, (str, os.PathLike)) or hasattr(model, "to_json_string") and hasattr(model, "model_type"):
+        return
+    if torch is not None:
+        if isinstance(model, torch.export.ExportedProgram):
+            return
+        owner = getattr(model, "__self__", None)
+        if isinstance(owner, torch.nn.Module) and getattr(model, "__name__", "") in ("forward", "__call__"):
+            raise OpledgerError(f"`{name}` is a method: give the module itself")
+        if isinstance(getattr(model, "model", None), torch.nn.Module):
+            raise OpledgerError(f"`{name}` is no model, but its `model` is one: {wanted}")
+        if callable(model):
+            raise OpledgerError(
+                f"`{name}` is a function, whose parameters nobody knows: give a torch.nn.Module whose `forward` calls "
+                "it, and which has the modules that it uses"
+            )
+    raise OpledgerError(f"`{name}` is no model: {wanted}")
+
+
+def _configuration(config: dict[str, Any], name: str, options: tuple[str, ...]) -> Source:
     folder = Folder()
     path = folder.path / "config.json"
     path.write_text(json.dumps(config), encoding="utf-8")
-    return Source(str(path), name, keeper=folder)
+    return Source(str(path), name, options, keeper=folder)

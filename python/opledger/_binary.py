@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 
 class OpledgerError(Exception):
@@ -58,6 +59,12 @@ class Folder:
         self.path = Path(tempfile.mkdtemp(prefix="opledger-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
+    def __deepcopy__(self, memo: Any) -> Folder:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise OpledgerError("this count asks a file of its own and cannot be pickled: keep its numbers and formulas")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -74,6 +81,9 @@ def ask(*arguments: str) -> Answer:
     Raises :class:`OpledgerError` with the command's message where it refuses (exit code 2). Code 1 is
     an answer of "no", such as of an assertion.
     """
+    for argument in arguments:
+        if not isinstance(argument, str):
+            raise OpledgerError(f"{argument!r} is no text, and a name or an assertion is one")
     path = command()
     try:
         done = subprocess.run(
@@ -87,10 +97,29 @@ def ask(*arguments: str) -> Answer:
         raise OpledgerError(f"`{path}` does not start: {error.strerror}") from None
     if done.returncode not in (0, 1) or not done.stdout:
         message = done.stderr.strip().removeprefix("error: ")
+        message = message.removesuffix("For more information, try '--help'.").rstrip()
         raise OpledgerError(message or f"`{path}` ended with code {done.returncode}")
     record = json.loads(done.stdout)
     told = (line.removeprefix("note: ") for line in done.stderr.splitlines() if line.startswith("note: "))
     return Answer(record, (*record.get("notes", ()), *told), done.returncode)
+
+
+def whole(given: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes as Python's integers.
+
+    Raises :class:`OpledgerError` where one is no size.
+    """
+    numbers: dict[str, int] = {}
+    for name, size in given.items():
+        try:
+            numbers[name] = operator.index(size)
+        except (TypeError, ValueError):
+            raise OpledgerError(f"{name} is {size!r}, and a size is a whole number") from None
+        if isinstance(size, bool):
+            raise OpledgerError(f"{name} is {size!r}, and a size is a whole number")
+        if numbers[name] < 0:
+            raise OpledgerError(f"{name} is {size!r}, and no size is negative")
+    return numbers
 
 
 def sizes(given: dict[str, int]) -> Sequence[str]:

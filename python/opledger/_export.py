@@ -2,268 +2,205 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import inspect
-import io
-import json
-import logging
-import os
-import sysconfig
-import traceback
-import warnings
-import zipfile
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+import math
+import re
+import time
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
-from unittest import mock
+from typing import Any, Mapping, Sequence
 
+import sympy
 import torch
 from torch.export import Dim, ExportedProgram
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
+from torch.utils._sympy.functions import FloorDiv
 
-from ._binary import ExportError, Folder
+from . import _archive, _guards, _module
+from ._binary import ExportError, Folder, OpledgerError
+from ._call import Call, Size, call_of, check_leaves, sizes_of, sources
+from ._refusals import refusal, specialised
 from ._result import Source
 
-Dynamic = Mapping[str, Mapping[int, "str | Dim"]]
-"""For an argument of ``forward``, what its dimensions are called that may have any size, or any multiple of
-one: ``"n"``, ``Dim("n")``, ``4 * Dim("n")``."""
+#: How long multiples of sizes are looked for that the command understands.
+_SECONDS = 60
 
-
-#: The most elements of an input that are looked at.
-_MOST_ELEMENTS = 1 << 22
-
-
-@dataclass
-class _Size:
-    """A dimension of an input that is to have any size."""
-
-    argument: str
-    #: The input among all leaves of the arguments.
-    leaf: int
-    dim: int
-    name: str
-    example: int
-    #: What PyTorch is told of it, where the user said so: ``4 * Dim("n")``.
-    told: Any = None
-
-    @property
-    def value(self) -> int:
-        """What the example gives to the name."""
-        if self.told is None or not hasattr(self.told, "root"):
-            return self.example
-        for value in range(self.example + 1):
-            if self.told.fn(value) == self.example:
-                return value
-        raise ExportError(f"{self} is {self.example}, which is no {self.told.__name__}")
-
-    def __str__(self) -> str:
-        return f"dimension {self.dim} of `{self.argument}`"
-
-
-@dataclass
-class _Call:
-    """A call of a module: what is given, and which sizes are free."""
-
-    arguments: dict[str, Any]
-    sizes: list[_Size] = field(default_factory=list)
-    #: Whether the user named the sizes; otherwise PyTorch says which of them are free.
-    asked: bool = False
-    #: Whether the sizes of the arguments are the user's.
-    given: bool = True
+Made = tuple[Source, dict[str, int]]
+"""An archive and the sizes of the example."""
 
 
 def source(
     model: torch.nn.Module,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    dynamic: Dynamic | None,
-) -> tuple[Source, dict[str, int]]:
-    """The archive of a module and the sizes of its example."""
-    call = _call(model, args, kwargs, dynamic)
-    program, names, notes = _exported(model, call)
-    sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
-    source = _source(program, type(model).__name__, _renamed(program, call, names), model, notes)
-    if call.given:
-        source = replace(source, inputs=_whole_inputs(program, call, Path(source.text).parent))
-    return source, sizes if call.given else {}
+    dynamic: Any,
+    options: tuple[str, ...],
+) -> Made:
+    """The archive of a module, which the command understands, and the sizes of its example."""
+    model = _module.innermost(model)
+    with _module.as_exported(model):
+        _module.check(model)
+        call = call_of(model, args, kwargs)
+        with _module.containers_known(model, call.arguments):
+            check_leaves(call)
+            call.asked, call.sizes = dynamic is not None, sizes_of(call, dynamic)
+            program, made = _made(model, call, options)
+            try:
+                made[0].derived
+            except OpledgerError as error:
+                return _otherwise(error, model, call, program, options)
+            return made
 
 
-def _whole_inputs(program: ExportedProgram, call: _Call, folder: Path) -> str | None:
-    """A safetensors file of the whole numbers and truth values of the example, if it has some."""
-    leaves = [leaf for leaf in pytree.tree_leaves(call.arguments) if isinstance(leaf, torch.Tensor)]
-    kinds = {torch.bool: "BOOL", torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8"}
-    header: dict[str, Any] = {}
-    data = b""
-    for name, leaf in zip(program.graph_signature.user_inputs, leaves, strict=False):
-        if leaf.dtype in kinds and leaf.device.type != "meta" and leaf.numel() <= _MOST_ELEMENTS:
-            raw = bytes(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).tolist())
-            place = [len(data), len(data) + len(raw)]
-            header[str(name)] = {"dtype": kinds[leaf.dtype], "shape": list(leaf.shape), "data_offsets": place}
-            data += raw
-    if not header:
-        return None
-    text = json.dumps(header).encode()
-    path = folder / "inputs.safetensors"
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-    return str(path)
-
-
-def program_source(program: ExportedProgram) -> Source:
+def program_source(program: ExportedProgram, options: tuple[str, ...]) -> Source:
     """The archive of a program that is exported already."""
-    return _source(program, "exported program", (), program, ())
+    return _source(program, "exported program", options, program, ())
 
 
-# The call.
+def _made(
+    model: torch.nn.Module, call: Call, options: tuple[str, ...], free: list[Size] | None = None
+) -> tuple[ExportedProgram, Made]:
+    program, names, notes = _exported(model, call, free)
+    own = _renamed(program, call, names)
+    guards = _plain(program, call, own)
+    program._guards_code = guards.code
+    words = tuple(word for symbol, name in own.items() for word in ("--name", f"{symbol}={name}"))
+    source = _source(program, type(model).__name__, (*words, *options), model, notes)
+    told = {f"holds where {code}": f"holds where {told}" for code, told in guards.told.items()}
+    inputs = None
+    if call.given:
+        inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
+    sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
+    return program, (replace(source, told=told, inputs=inputs), sizes if call.given else {})
 
 
-def _call(
+def _otherwise(
+    error: OpledgerError,
     model: torch.nn.Module,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    dynamic: Dynamic | None,
-) -> _Call:
-    given = bool(args or kwargs)
-    if not given:
-        kwargs = _inputs_of(model)
-    signature = inspect.signature(model.forward)
-    kwargs = dict(kwargs)
-    if hasattr(model, "config") and "use_cache" in signature.parameters:
-        kwargs.setdefault("use_cache", False)
-    try:
-        bound = signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        raise ExportError(f"`{type(model).__name__}.forward` is not called so: {error}") from None
-    arguments: dict[str, Any] = {}
-    for name, value in bound.items():
-        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            arguments.update(value)
-        else:
-            arguments[name] = value
-    call = _Call(arguments, asked=dynamic is not None, given=given)
-    call.sizes = _sizes(arguments, dynamic)
-    return call
+    call: Call,
+    program: ExportedProgram,
+    options: tuple[str, ...],
+) -> Made:
+    """What the command understands where fewer sizes are free. What the user asked for is not changed: the
+    error says which multiples it does understand.
+    """
+
+    def tried(call: Call, free: list[Size] | None = None) -> tuple[ExportedProgram | None, Made | None]:
+        program = None
+        try:
+            program, made = _made(model, call, options, free)
+            made[0].derived
+        except OpledgerError:
+            return program, None
+        return program, made
+
+    if "not known:" in str(error):
+        raise error
+    if not call.asked:
+        fixed = tried(call, [])[1] if call.sizes else None
+        if fixed is None:
+            raise error
+        return tried(call, [size for size in call.sizes if size.name == "b"])[1] or fixed
+    if any(size.told is not None for size in call.sizes):
+        raise error
+    multiples: dict[str, int] = {}
+    end = time.monotonic() + _SECONDS
+    now = call
+    while time.monotonic() < end and (more := _multiples(program, now)):
+        multiples = {name: multiples.get(name, 1) * more.get(name, 1) for name in {**multiples, **more}}
+        if any(size.example % multiples.get(size.name, 1) for size in call.sizes):
+            break
+        dims = {name: by * Dim(name) for name, by in multiples.items()}
+        now = replace(call, sizes=[replace(size, told=dims.get(size.name)) for size in call.sizes])
+        next_program, made = tried(now)
+        if made is not None:
+            raise OpledgerError(f"{error}\n  of multiples it is counted: {_written(call.sizes, multiples)}") from None
+        if next_program is None:
+            break
+        program = next_program
+    raise error
 
 
-def _inputs_of(model: torch.nn.Module) -> dict[str, Any]:
-    """Inputs for a model of transformers, by what its configuration says."""
-    config = getattr(model, "config", None)
-    if config is None or not hasattr(config, "model_type"):
-        raise ExportError(f"`{type(model).__name__}` needs example inputs: count(model, (x,))")
-    name = getattr(model, "main_input_name", "input_ids")
-    if name == "input_ids":
-        ids = torch.zeros(2, 7, dtype=torch.long)
-        inputs = {"input_ids": ids}
-        if getattr(config, "is_encoder_decoder", False):
-            inputs["decoder_input_ids"] = torch.zeros(2, 5, dtype=torch.long)
-        return inputs
-    if name == "pixel_values":
-        size = getattr(config, "image_size", None)
-        if isinstance(size, (list, tuple)):
-            height, width = size
-        elif isinstance(size, int):
-            height = width = size
-        else:
-            raise ExportError(f"`{type(model).__name__}` needs an example of `pixel_values`")
-        return {"pixel_values": torch.zeros(2, getattr(config, "num_channels", 3), height, width)}
-    raise ExportError(f"`{type(model).__name__}` needs an example of `{name}`")
+def _multiples(program: ExportedProgram, call: Call) -> dict[str, int]:
+    """By what numbers the program divides sizes."""
+    named = {str(_symbol(program, call, size)): size.name for size in call.sizes}
+    found: dict[str, int] = {}
+    for node in program.graph.nodes:
+        for length in getattr(node.meta.get("val"), "shape", ()):
+            for part in () if isinstance(length, int) else length.node.expr.atoms(FloorDiv):
+                symbols = part.free_symbols
+                name = named.get(str(next(iter(symbols)))) if len(symbols) == 1 else None
+                if name is not None:
+                    found[name] = math.lcm(found.get(name, 1), _divisor(part))
+    return {name: by for name, by in found.items() if 1 < by <= 4096}
 
 
-def _leaves(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The leaves of all arguments in order, each with the name of its argument."""
-    return [(name, leaf) for name, value in arguments.items() for leaf in pytree.tree_leaves(value)]
+def _divisor(quotient: Any) -> int:
+    """By what a number is divided, the quotients in it first."""
+    over, by = quotient.args
+    inner = math.lcm(*map(_divisor, over.atoms(FloorDiv)))
+    return int(by) * inner if by.is_Integer else inner
 
 
-def _sizes(arguments: Mapping[str, Any], dynamic: Dynamic | None) -> list[_Size]:
-    leaves = _leaves(arguments)
-    if dynamic is not None:
-        return _sizes_asked(arguments, leaves, dynamic)
-    sizes = []
-    for i, (argument, leaf) in enumerate(leaves):
-        if isinstance(leaf, torch.Tensor):
-            dims = {0: "b", 1: "n"} if leaf.dim() in (2, 3) else {0: "b"} if leaf.dim() else {}
-            sizes += [_Size(argument, i, dim, name, leaf.shape[dim]) for dim, name in dims.items()]
-    return sizes
+def _written(sizes: list[Size], multiples: Mapping[str, int]) -> str:
+    """What a user writes for multiples of sizes."""
 
+    def name(size: Size) -> str:
+        by = multiples.get(size.name)
+        return f'"{size.name}"' if by is None else f'{by}*Dim("{size.name}")'
 
-def _sizes_asked(
-    arguments: Mapping[str, Any], leaves: list[tuple[str, Any]], dynamic: Dynamic
-) -> list[_Size]:
-    sizes: list[_Size] = []
-    for argument, dims in dynamic.items():
-        tensors = [(i, leaf) for i, (name, leaf) in enumerate(leaves) if name == argument]
-        if argument not in arguments:
-            raise ExportError(f"`{argument}` is no argument of the call; there are {', '.join(arguments)}")
-        if len(tensors) != 1 or not isinstance(tensors[0][1], torch.Tensor):
-            raise ExportError(f"`{argument}` is no tensor, so it has no dimensions to name")
-        leaf, tensor = tensors[0]
-        for dim, name in dims.items():
-            if not -tensor.dim() <= dim < tensor.dim():
-                raise ExportError(f"`{argument}` has {tensor.dim()} dimensions and none of index {dim}")
-            told = name if isinstance(name, Dim) else None
-            name = getattr(told, "root", told).__name__ if told is not None else name
-            if not (isinstance(name, str) and name.isidentifier()):
-                raise ExportError(f"{name!r} is no name of a size, such as \"n\"")
-            dim %= tensor.dim()
-            sizes.append(_Size(argument, leaf, dim, name, tensor.shape[dim], told))
-    examples: dict[str, int] = {}
-    # A size that a multiple is made of is one with it.
-    roots = {size.name: size.told.root for size in sizes if hasattr(size.told, "root")}
-    for size in sizes:
-        if size.told is None or not hasattr(size.told, "root"):
-            size.told = roots.get(size.name)
-        if examples.setdefault(size.name, size.value) != size.value:
-            raise ExportError(
-                f"{size.name} is {examples[size.name]} in one input and {size.value} in {size}: "
-                "sizes of one name are equal"
-            )
-    return sizes
+    if not all(size.argument.isidentifier() for size in sizes):
+        return ", ".join(f"{name(size)} for {size}" for size in sizes if size.name in multiples)
+    arguments = dict.fromkeys(size.argument for size in sizes)
+    parts = (
+        f'"{one}": {{{", ".join(f"{s.dim}: {name(s)}" for s in sizes if s.argument == one)}}}'
+        for one in arguments
+    )
+    return f"dynamic={{{', '.join(parts)}}}, with Dim of torch.export"
 
 
 # The export.
 
 
 def _exported(
-    model: torch.nn.Module, call: _Call
+    model: torch.nn.Module, call: Call, only: list[Size] | None = None
 ) -> tuple[ExportedProgram, list[str | None], tuple[str, ...]]:
     """The program, what each size is called that is free in it, and what a reader has to know."""
-    small = {size.name for size in call.sizes if size.example < 2}
-    attempts: list[tuple[set[str], list[_Size]]] = [(small, call.sizes)]
+    sizes = call.sizes if only is None else only
+    small = {size.name for size in sizes if size.example < 2}
+    attempts: list[tuple[set[str], list[Size]]] = [(small, sizes)]
     if not call.asked:
         # Where inputs disagree in their first dimension it is no batch that could be enlarged.
-        firsts = {size.example for size in call.sizes if size.dim == 0}
+        firsts = {size.example for size in sizes if size.dim == 0}
         if small and (len(firsts) > 1 or "n" in small):
-            attempts = [({"b"} & small, call.sizes)] if len(firsts) == 1 else []
+            attempts = [({"b"} & small, sizes)] if len(firsts) == 1 else []
         if small:
-            attempts.append((set(), call.sizes))
+            attempts.append((set(), sizes))
         attempts.append((set(), []))
     first: Exception | None = None
     for enlarged, free in attempts:
         try:
-            program = _export(model, call, enlarged, free)
+            program = export(model, call, enlarged, free)
         except Exception as error:  # PyTorch refuses in many types.
             first = first or error
             continue
-        try:
-            names = _names(model, program, call, free)
-        except ExportError:
-            raise
+        names = _names(model, program, call, free)
         stuck = [s for s, n in zip(call.sizes, names) if n is None and s.name in enlarged]
         if stuck and call.asked:
-            raise _specialised(model, call, stuck[0], enlarged)
+            raise specialised(model, call, stuck[0], enlarged, export)
         if stuck:
             continue
         return program, names, _fixed(call, names)
     assert first is not None
-    raise _refusal(first, model, small if call.asked else set()) from first
+    raise refusal(first, model, call, small if call.asked else set()) from first
 
 
-def _export(
-    model: torch.nn.Module, call: _Call, enlarged: set[str], free: list[_Size], how: Any = Dim.AUTO
+def export(
+    model: torch.nn.Module, call: Call, enlarged: set[str], free: list[Size], how: Any = Dim.AUTO
 ) -> ExportedProgram:
-    meta = _on_meta(model)
+    """The program that PyTorch makes of a call, sizes of some names enlarged to 2."""
+    meta = _module.on_meta(model, call.arguments)
+    where = "meta" if meta else _module.device(model)
     larger = {(s.leaf, s.dim): 2 for s in call.sizes if s.name in enlarged}
     wanted = {(s.leaf, s.dim): s.told or how for s in free}
     index = iter(range(10**9))
@@ -273,11 +210,10 @@ def _export(
         if not isinstance(leaf, torch.Tensor):
             return leaf
         shape = [larger.get((i, d), size) for d, size in enumerate(leaf.shape)]
-        if meta:
-            return torch.empty(shape, dtype=leaf.dtype, device="meta")
-        if shape == list(leaf.shape):
+        place = leaf.device if where is None else torch.device(where)
+        if shape == list(leaf.shape) and place == leaf.device and not meta:
             return leaf
-        return torch.zeros(shape, dtype=leaf.dtype, device=leaf.device)
+        return torch.zeros(shape, dtype=leaf.dtype, device=place)
 
     arguments = {name: pytree.tree_map(example, value) for name, value in call.arguments.items()}
     index = iter(range(10**9))
@@ -288,85 +224,16 @@ def _export(
             return None
         return {d: wanted[i, d] for d in range(leaf.dim()) if (i, d) in wanted} or None
 
-    shapes = {name: pytree.tree_map(shape, value) for name, value in call.arguments.items()}
-    parameters = inspect.signature(model.forward).parameters
-    variadic = [n for n, p in parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL]
-    positional: tuple[Any, ...] = ()
-    if variadic:
-        # What stands before `*args` is positional as well.
-        for name in list(parameters)[: list(parameters).index(variadic[0]) + 1]:
-            if name in arguments:
-                value = arguments.pop(name)
-                positional += tuple(value) if name in variadic else (value,)
-    with _evaluating(model), _wholly_on_meta(model, meta), _quick(), _quiet(), torch.no_grad():
-        return torch.export.export(
-            model, positional, arguments, dynamic_shapes=shapes or None, strict=False
-        )
-
-
-def _on_meta(model: torch.nn.Module) -> bool:
-    # What a module without tensors makes itself is where its inputs are.
-    return any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
-
-
-@contextmanager
-def _wholly_on_meta(model: torch.nn.Module, meta: bool) -> Iterator[None]:
-    """The model with all of its tensors on meta for a while, where some of them are."""
-    changed = []
-    one: dict[int, torch.Tensor] = {}
-    try:
-        for module in model.modules() if meta else ():
-            for tensors in (module._parameters, module._buffers):
-                for name, tensor in tensors.items():
-                    if tensor is not None and not tensor.is_meta:
-                        changed.append((tensors, name, tensor))
-                        empty = torch.empty_like(tensor, device="meta")
-                        if isinstance(tensor, torch.nn.Parameter):
-                            empty = torch.nn.Parameter(empty, tensor.requires_grad)
-                        # What is shared stays so.
-                        tensors[name] = one.setdefault(id(tensor), empty)
-        yield
-    finally:
-        for tensors, name, tensor in changed:
-            tensors[name] = tensor
-
-
-@contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """The model in evaluation mode for a while."""
-    training = [module for module in model.modules() if module.training]
-    try:
-        for module in training:
-            module.training = False
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@contextmanager
-def _quick() -> Iterator[None]:
-    """Without searches for garbage, of which an export makes many and finds nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without PyTorch's warnings, of which a refusal has one message."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    shapes = {name: _module.mapped(shape, value) for name, value in call.arguments.items()}
+    by_place, by_name = call.split(arguments)
+    with (
+        _module.evaluating(model),
+        _module.wholly_on_meta(model, meta),
+        _module.quick(),
+        _module.quiet(),
+        torch.no_grad(),
+    ):
+        return torch.export.export(model, by_place, by_name, dynamic_shapes=shapes or None, strict=False)
 
 
 # The names of sizes.
@@ -381,9 +248,9 @@ def _inputs(program: ExportedProgram) -> list[Any]:
     return [values.get(s.arg.name) if isinstance(s.arg, TensorArgument) else None for s in specs]
 
 
-def _symbol(program: ExportedProgram, call: _Call, size: _Size) -> Any:
+def _symbol(program: ExportedProgram, call: Call, size: Size) -> Any:
     """The size as the program has it: a number or an expression."""
-    leaves, values = _leaves(call.arguments), _inputs(program)
+    leaves, values = call.leaves, _inputs(program)
     if len(leaves) != len(values):
         raise ExportError("PyTorch changed the arguments of the call; pass tensors by their names")
     length = values[size.leaf].shape[size.dim]
@@ -394,7 +261,7 @@ def _symbol(program: ExportedProgram, call: _Call, size: _Size) -> Any:
 
 
 def _names(
-    model: torch.nn.Module, program: ExportedProgram, call: _Call, free: list[_Size]
+    model: torch.nn.Module, program: ExportedProgram, call: Call, free: list[Size]
 ) -> list[str | None]:
     """What each size is called, none where it is fixed. Sizes that are one have one name."""
     names: list[str | None] = []
@@ -403,11 +270,13 @@ def _names(
         symbol = _symbol(program, call, size) if size in free else size.example
         if isinstance(symbol, int) or symbol.is_number:
             if call.asked and size.example >= 2:
-                raise _specialised(model, call, size, set())
+                raise specialised(model, call, size, set(), export)
             names.append(None)
             continue
         if not symbol.is_Symbol:
             if call.asked:
+                known = {key: sympy.Symbol(name) for key, name in of_symbol.items()}
+                symbol = symbol.xreplace({s: known.get(str(s), s) for s in symbol.free_symbols})
                 raise ExportError(
                     f"{size.name}, {size}, is {symbol} in this model: it is no size of its own. Leave it "
                     "out of `dynamic`"
@@ -418,7 +287,7 @@ def _names(
         if taken is None:
             name = size.name
             if not call.asked and name in of_symbol.values():
-                name = f"{size.argument}_{size.dim}"
+                name = re.sub(r"\W+", "_", f"{size.argument}_{size.dim}")
             of_symbol[str(symbol)] = name
             names.append(name)
         elif taken != size.name and call.asked:
@@ -431,92 +300,41 @@ def _names(
     return names
 
 
-def _renamed(program: ExportedProgram, call: _Call, names: list[str | None]) -> tuple[str, ...]:
+def _renamed(program: ExportedProgram, call: Call, names: list[str | None]) -> dict[str, str]:
+    """The user's names of the program's own symbols."""
     own: dict[str, str] = {}
     for size, name in zip(call.sizes, names):
         if name is not None:
             own[str(_symbol(program, call, size))] = name
-    return tuple(word for symbol, name in own.items() for word in ("--name", f"{symbol}={name}"))
+    return own
 
 
-def _fixed(call: _Call, names: list[str | None]) -> tuple[str, ...]:
+def _plain(program: ExportedProgram, call: Call, names: Mapping[str, str]) -> _guards.Guards:
+    """The guards of a program that a size may break."""
+
+    def bound(value: Any) -> Any:
+        whole = isinstance(value, sympy.Integer)
+        return Fraction(int(value)) if whole else math.inf if value > 0 else -math.inf
+
+    bounds = {
+        symbol: (bound(of.lower), bound(of.upper))
+        for symbol, of in program.range_constraints.items()
+        if symbol.is_Symbol
+    }
+    values, given = _inputs(program), program.graph_signature.user_inputs
+    inputs = {
+        path: _guards.Input(
+            str(given[leaf]), [s if isinstance(s, int) else s.node.expr for s in values[leaf].shape]
+        )
+        for path, leaf in sources(call).items()
+        if values[leaf] is not None
+    }
+    return _guards.plain(getattr(program, "_guards_code", ()), inputs, bounds, names)
+
+
+def _fixed(call: Call, names: list[str | None]) -> tuple[str, ...]:
     fixed = [s for s, name in zip(call.sizes, names) if name is None and s.dim in (0, 1)]
     return tuple(f"{size} is fixed at {size.example}" for size in fixed)
-
-
-# Refusals.
-
-_OWN = Path(__file__).parent
-
-
-def _is_users(path: str) -> bool:
-    """Whether a file is the model's: none of PyTorch, of Python or of this package."""
-    library = sysconfig.get_path("stdlib")
-    if path.startswith((str(Path(torch.__file__).parent), str(_OWN), "<")) or not os.path.exists(path):
-        return False
-    return not path.startswith(library) or "site-packages" in path
-
-
-def _place(frames: traceback.StackSummary) -> str:
-    """The innermost line that is no line of PyTorch, as far as it is inside of a `forward`."""
-    users = [frame for frame in frames if _is_users(frame.filename)]
-    if not users:
-        return ""
-    frame = users[-1]
-    return f"\n  {frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line}"
-
-
-def _refusal(error: Exception, model: torch.nn.Module, enlarged: set[str]) -> ExportError:
-    """PyTorch's refusal as one message."""
-    inside = any("forward" in frame.name for frame in traceback.extract_tb(error.__traceback__))
-    place = _place(traceback.extract_tb(error.__traceback__)) if inside else ""
-    text = str(error).strip().split("\n")[0]
-    kind = type(error).__name__
-    if kind == "GuardOnDataDependentSymNode":
-        text = "it decides by the value of a tensor"
-        mend = (
-            "write the choice with torch.where or torch.cond, or make it by an argument that is no "
-            "tensor"
-        )
-    elif ".numpy()" in text or "numpy" in text:
-        text = "it leaves PyTorch for numpy"
-        mend = "write the line with operations of PyTorch"
-    elif "meta" in text and "kernel" in text:
-        mend = "an operation has no rule for shapes: register one with torch.library.register_fake"
-    else:
-        mend = "see whether the model runs on these inputs; `torch.export.draft_export` says more"
-    if enlarged:
-        sizes = ", ".join(sorted(enlarged))
-        mend += f". The size 1 of {sizes} was tried as 2: give an example of at least 2"
-    return ExportError(f"`{type(model).__name__}` cannot be exported: {text}{place}\n  {mend}")
-
-
-def _specialised(
-    model: torch.nn.Module, call: _Call, size: _Size, enlarged: set[str]
-) -> ExportError:
-    """That a size which may have any value has one alone, and the line for which it has."""
-    places: list[str] = []
-    evaluate = ShapeEnv._set_replacement
-
-    def watched(self: Any, symbol: Any, target: Any, *rest: Any, **more: Any) -> None:
-        if getattr(target, "is_number", False):
-            places.append(_place(traceback.extract_stack()[:-1]))
-        evaluate(self, symbol, target, *rest, **more)
-
-    # PyTorch keeps the line of a guard only where it is one of its own.
-    with mock.patch.object(ShapeEnv, "_set_replacement", watched):
-        try:
-            _export(model, call, enlarged, [size])
-        except Exception:  # What was seen until then is told.
-            pass
-    places = [place for place in places if place]
-    fixed = 2 if size.name in enlarged else size.example
-    return ExportError(
-        f"`{type(model).__name__}` works for {size.name} = {fixed} alone ({size})"
-        f"{places[0] if places else ''}\n"
-        f"  leave {size.name} out of `dynamic` to count at this size, or change the line so that it takes "
-        "any size"
-    )
 
 
 # The archive.
@@ -531,134 +349,9 @@ def _source(
 ) -> Source:
     folder = Folder()
     path = folder.path / f"{name.replace(' ', '_')}.pt2"
-    _write(program, model, path)
+    _archive.write(program, model, path)
     module = model if isinstance(model, torch.nn.Module) else None
-    classes = {path: type(one).__name__ for path, one in module.named_modules()} if module else {}
-    unknown = _without_elements(model, program)
+    named = module.named_modules(remove_duplicate=False) if module else ()
+    classes = {path: type(one).__name__ for path, one in named}
+    unknown = _archive.without_elements(model, program)
     return Source(str(path), name, options, classes, notes, unknown, keeper=folder)
-
-
-def _write(program: ExportedProgram, model: Any, path: Path) -> None:
-    """An archive as ``torch.export.save`` writes it, of the elements of tensors only those of masks and places."""
-    from torch._export.serde.serialize import serialize
-
-    takes = inspect.signature(serialize).parameters
-    parts = ("serialize_state_dict", "serialize_constants", "serialize_example_inputs")
-    with _quick():
-        written = serialize(program, **{part: False for part in parts if part in takes})
-    weights = {
-        name: {"path_name": f"weight_{i}", "is_param": True, "use_pickle": False, "tensor_meta": None}
-        for name, i in _storages(model, program).items()
-    }
-    marks = {name: tensor for name, tensor in _stored(model, program) if _marks(tensor)}
-    for i, (name, tensor) in enumerate(marks.items()):
-        weights[name] = {
-            "path_name": f"mark_{i}",
-            "is_param": False,
-            "use_pickle": False,
-            "tensor_meta": _layout(tensor),
-        }
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        folder = path.stem
-        for i, tensor in enumerate(marks.values()):
-            data = bytes(tensor.contiguous().cpu().untyped_storage())
-            archive.writestr(f"{folder}/data/weights/mark_{i}", data[: tensor.numel() * tensor.element_size()])
-        archive.writestr(f"{folder}/archive_format", "pt2")
-        if isinstance(model, torch.nn.Module):
-            archive.writestr(f"{folder}/extra/module_names.json", json.dumps(_module_names(model)))
-        archive.writestr(f"{folder}/models/{folder}.json", written.exported_program)
-        archive.writestr(
-            f"{folder}/data/weights/{folder}_weights_config.json", json.dumps({"config": weights})
-        )
-
-
-def _module_names(model: torch.nn.Module) -> dict[str, int]:
-    """How often a walk from parents to children meets a module, by each of its names, where that is not once."""
-    met: dict[int, int] = {id(model): 1}
-    # A module comes after all of its parents: the reverse of the order in which they are left.
-    left: dict[int, torch.nn.Module] = {}
-
-    def walk(module: torch.nn.Module) -> None:
-        for child in module.children():
-            if id(child) not in left:
-                walk(child)
-        left[id(module)] = module
-
-    walk(model)
-    for module in reversed(left.values()):
-        for child in module.children():
-            met[id(child)] = met.get(id(child), 0) + met[id(module)]
-    named = model.named_modules(remove_duplicate=False)
-    return {path: met[id(module)] for path, module in named if met[id(module)] > 1}
-
-
-def _stored(model: Any, program: ExportedProgram) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors that a program keeps and that are no parameters, with the elements they have in the model."""
-    kept = {**program.state_dict, **program.constants}
-    buffers = dict(model.named_buffers(remove_duplicate=False)) if isinstance(model, torch.nn.Module) else {}
-    for name, tensor in kept.items():
-        tensor = buffers.get(name, tensor)
-        if isinstance(tensor, torch.Tensor) and not isinstance(tensor, torch.nn.Parameter):
-            yield name, tensor
-
-
-#: The most elements of a tensor that are written.
-_MOST = 1 << 20
-
-
-def _marks(tensor: torch.Tensor) -> bool:
-    """Whether a count follows from the elements of a tensor: from whole numbers, and from reals that hide."""
-    if type(tensor) is not torch.Tensor or tensor.is_meta or not 0 < tensor.numel() <= _MOST:
-        return False
-    if not tensor.is_floating_point():
-        return not tensor.is_complex() and tensor.layout is torch.strided
-    hides = tensor <= torch.finfo(torch.float16).min
-    if tensor.dim() == 0:
-        return bool(hides)
-    return tensor.dim() > 1 and bool(hides.any() or ((tensor == 0) | (tensor == 1)).all())
-
-
-def _without_elements(model: Any, program: ExportedProgram) -> tuple[str, ...]:
-    """The buffers on meta that are read and may be masks: truth values, and reals of several dimensions."""
-    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    specs = program.graph_signature.input_specs
-    read = {spec.target for spec in specs if spec.target and placeholders[spec.arg.name].users}
-    return tuple(
-        name
-        for name, tensor in _stored(model, program)
-        if name in read and tensor.is_meta
-        and (tensor.dtype == torch.bool or tensor.is_floating_point() and tensor.dim() > 1)
-    )
-
-
-def _layout(tensor: torch.Tensor) -> dict[str, Any]:
-    """The description of a tensor whose elements stand in rows, as an archive has it."""
-    from torch._export.serde.serialize import _TORCH_TO_SERIALIZE_DTYPE
-
-    def number(value: int) -> dict[str, int]:
-        return {"as_int": value}
-
-    strides = torch.empty(tensor.shape, device="meta").stride()
-    return {
-        "dtype": int(_TORCH_TO_SERIALIZE_DTYPE[tensor.dtype]),
-        "sizes": [number(size) for size in tensor.shape],
-        "requires_grad": False,
-        "device": {"type": "cpu", "index": None},
-        "strides": [number(stride) for stride in strides],
-        "storage_offset": number(0),
-        "layout": 7,
-    }
-
-
-def _storages(model: Any, program: ExportedProgram) -> dict[str, int]:
-    """For each parameter a number, which those share that are one tensor."""
-    if isinstance(model, torch.nn.Module):
-        named = model.named_parameters(remove_duplicate=False)
-        keys = {name: id(parameter) for name, parameter in named}
-    else:
-        keys = {
-            name: (tensor.untyped_storage()._cdata, tensor.storage_offset())
-            for name, tensor in program.state_dict.items()
-        }
-    numbers: dict[Any, int] = {}
-    return {name: numbers.setdefault(key, len(numbers)) for name, key in keys.items()}

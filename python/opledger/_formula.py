@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Callable, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping
 
-from ._binary import OpledgerError
+from ._binary import OpledgerError, whole
 
 _DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _FACTOR = re.compile(r"([^⁰¹²³⁴⁵⁶⁷⁸⁹]+)([⁰¹²³⁴⁵⁶⁷⁸⁹]*)")
@@ -72,8 +72,11 @@ class Formula:
         text: str,
         definitions: tuple[str, ...] = (),
         evaluate: Callable[[Mapping[str, int]], int] | None = None,
+        sizes: Iterable[str] = (),
     ) -> None:
         self._text = text
+        #: Those that the model has, whether they occur or not.
+        self._sizes = tuple(sizes)
         self._terms = _terms(text)
         self._evaluate = evaluate
         #: What symbols stand for that are no sizes of inputs.
@@ -85,7 +88,9 @@ class Formula:
         )
 
     @classmethod
-    def sum(cls, formulas: Iterable[Formula], definitions: tuple[str, ...] = ()) -> Formula:
+    def sum(
+        cls, formulas: Iterable[Formula], definitions: tuple[str, ...] = (), sizes: Iterable[str] = ()
+    ) -> Formula:
         """The sum of formulas."""
         terms: dict[Monomial, Fraction] = {}
         written: dict[frozenset[tuple[str, int]], Monomial] = {}
@@ -93,7 +98,7 @@ class Formula:
             for monomial, value in formula._terms.items():
                 monomial = written.setdefault(frozenset(monomial), monomial)
                 terms[monomial] = terms.get(monomial, Fraction(0)) + value
-        return cls(_written({m: v for m, v in terms.items() if v}), definitions)
+        return cls(_written({m: v for m, v in terms.items() if v}), definitions, sizes=sizes)
 
     @property
     def terms(self) -> dict[Monomial, Fraction]:
@@ -108,8 +113,15 @@ class Formula:
     def __call__(self, **sizes: int) -> int:
         """The value at sizes, exactly.
 
-        Raises :class:`OpledgerError` where a size is missing.
+        Raises :class:`OpledgerError` where a size is missing, none of the model, or no whole number.
         """
+        sizes = whole(sizes)
+        defined = (definition.split(" = ")[0] for definition in self.definitions)
+        known = tuple(dict.fromkeys((*self.symbols, *self._sizes, *defined)))
+        for name in sizes:
+            if name not in known:
+                there = f"its sizes are {', '.join(known)}" if known else "it has no sizes"
+                raise OpledgerError(f"`{name}` is no size of `{self}`; {there}")
         missing = [symbol for symbol in self.symbols if symbol not in sizes]
         if missing and self.definitions and self._evaluate is not None:
             return self._evaluate(sizes)
@@ -123,6 +135,20 @@ class Formula:
         if total.denominator != 1:
             raise OpledgerError(f"`{self}` is {total} at these sizes, which is no whole number")
         return total.numerator
+
+    def __add__(self, other: object) -> Formula:
+        if isinstance(other, int):
+            other = Formula(str(other))
+        if not isinstance(other, Formula):
+            return NotImplemented
+        definitions = tuple(dict.fromkeys((*self.definitions, *other.definitions)))
+        return Formula.sum((self, other), definitions, dict.fromkeys((*self._sizes, *other._sizes)))
+
+    __radd__ = __add__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Symbols that the model defines are to be given to a copy.
+        return Formula, (self._text, self.definitions, None, self._sizes)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (int, str)):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import linecache
-import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 from . import _binary
 from ._binary import OpledgerError
+from ._explanation import Explanation
 from ._formula import Formula
+from ._parts import Module, Modules, Named, Quantity, SourceLine, SourceLines
 from ._table import Table
 
 if TYPE_CHECKING:
     import pandas
-
-Quantity = Union[int, Formula]
 
 _CLASSES = ("add", "mul", "div", "max", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos")
 
@@ -40,8 +38,15 @@ class Source:
     unknown: tuple[str, ...] = ()
     #: A file of the inputs that masks may follow from, where their elements are known.
     inputs: str | None = None
+    #: Conditions as PyTorch writes them, and what they are to a reader.
+    told: Mapping[str, str] = field(default_factory=dict)
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
+
+    @cached_property
+    def derived(self) -> _binary.Answer:
+        """The formulas of the model."""
+        return self.ask("derive")
 
     @property
     def about_unknown(self) -> tuple[str, ...]:
@@ -58,119 +63,25 @@ class Source:
         """Asks the command about the model; its messages are told in the words of this package."""
         first, second = (arguments[:2], arguments[2:]) if verb == "explain" else ((), arguments)
         try:
-            return _binary.ask(verb, *first, self.text, *self.options, *second)
+            answer = _binary.ask(verb, *first, self.text, *self.options, *second)
         except OpledgerError as error:
             message = str(error).replace(self.text, self.name) if self.keeper else str(error)
             wanted = re.findall(r"--set (\w+)=<size>", message)
             calls = ", ".join(f"{name}=…" for name in wanted)
             message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
             message = message.replace("with `--partial` the rest", "with partial=True the rest")
+            if self.classes:
+                # It was exported in evaluation.
+                message = message.replace(
+                    "dropout in training: export the model in evaluation (`model.eval()`)",
+                    "dropout in evaluation too: write F.dropout(…, training=self.training)",
+                )
             if "mask" in message:
                 message = "\n  ".join((message, *self.about_unknown))
             raise OpledgerError(message) from None
-
-
-@dataclass(frozen=True)
-class Module:
-    """What a module computes, its children included or not as :meth:`Count.by_module` was asked."""
-
-    #: Its path, as the model names it; empty for the model itself.
-    path: str
-    #: Its class, where the model was a module of PyTorch.
-    type: str
-    params: Quantity
-    macs: Quantity
-    flops: Quantity
-    #: How many operations of each class, such as ``add`` and ``exp``.
-    counts: Mapping[str, Quantity]
-
-
-class Modules(list[Module]):
-    """Modules in the order of execution; prints itself as a table."""
-
-    def __init__(self, rows: list[Module], title: str) -> None:
-        super().__init__(rows)
-        self._title = title
-
-    def table(self) -> Table:
-        """As a table."""
-        return _table(self, self._title)
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
-
-
-@dataclass(frozen=True)
-class SourceLine:
-    """What a line of the model's source computes, each time that it runs."""
-
-    #: The file.
-    file: str
-    #: The line in it, from 1.
-    number: int
-    macs: int
-    flops: int
-
-    @property
-    def text(self) -> str:
-        """The line as it is written; empty where the file is not there."""
-        return linecache.getline(self.file, self.number).strip()
-
-
-class SourceLines(list[SourceLine]):
-    """Lines of source, the one that computes most first; prints itself as a table."""
-
-    def __init__(self, rows: list[SourceLine], title: str) -> None:
-        super().__init__(rows)
-        self._title = title
-
-    def table(self) -> Table:
-        """As a table."""
-        whole = sum(one.flops for one in self) or 1
-        shares = [one.flops / whole for one in self]
-        rows = []
-        for one, share in zip(self, shares):
-            text = one.text if len(one.text) <= _WIDEST else f"{one.text[: _WIDEST - 1]}…"
-            place = f"{os.path.basename(one.file)}:{one.number}"
-            rows.append([place, text, _number(one.macs), _number(one.flops), f"{100 * share:.1f} %"])
-        head = ["line", "source", "macs", "flops", "share"]
-        return Table(self._title, head, rows, frozenset((2, 3, 4)), bars=shares)
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_html_(self) -> str:
-        return self.table().html()
-
-
-def _number(value: Quantity) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _table(modules: list[Module], title: str) -> Table:
-    known = all(isinstance(one.flops, int) for one in modules)
-    whole = sum(one.flops for one in modules if isinstance(one.flops, int)) if known else 0
-    shares = [one.flops / whole if whole and isinstance(one.flops, int) else 0.0 for one in modules]
-    typed = any(one.type for one in modules)
-    head = ["module", *(["class"] if typed else []), "params", "macs", "flops"]
-    first = 2 if typed else 1
-    rows = []
-    for one, share in zip(modules, shares):
-        row = [one.path or "(itself)", *([one.type] if typed else [])]
-        row += [_number(one.params), _number(one.macs), _number(one.flops)]
-        rows.append(row + ([f"{100 * share:.1f} %"] if whole else []))
-    if whole:
-        head.append("share")
-    return Table(
-        title=title,
-        head=head,
-        rows=rows,
-        numbers=frozenset(range(first, len(head))) if known else frozenset(),
-        bars=shares if whole else None,
-    )
+        if "notes" in answer.record:
+            answer.record["notes"] = [self.told.get(note, note) for note in answer.record["notes"]]
+        return replace(answer, notes=tuple(self.told.get(note, note) for note in answer.notes))
 
 
 class Count:
@@ -195,9 +106,9 @@ class Count:
         """The sizes at which is counted."""
         return dict(self._sizes)
 
-    @cached_property
+    @property
     def _derived(self) -> _binary.Answer:
-        return self._source.ask("derive")
+        return self._source.derived
 
     @cached_property
     def _counted(self) -> _binary.Answer:
@@ -212,7 +123,8 @@ class Count:
     @property
     def symbols(self) -> tuple[str, ...]:
         """The sizes that formulas are written in."""
-        texts = [self.formula("flops"), self.formula("params"), self.formula("bytes_written")]
+        record = self._derived.record
+        texts = [Formula(str(_pick(record, one))) for one in ("flops", "params", "bytes_written")]
         defined = {part.split(" = ")[0].strip() for d in self._definitions for part in d.split("; ")}
         return tuple(sorted({s for text in texts for s in text.symbols} - defined))
 
@@ -286,19 +198,31 @@ class Count:
     def at(self, **sizes: int) -> Count:
         """The same model at sizes, those of before where none is given.
 
-        Raises :class:`OpledgerError` when asked for numbers, if the model has no such size.
+        Raises :class:`OpledgerError` if the model has no such size.
         """
+        sizes = _binary.whole(sizes)
         for name, size in sizes.items():
-            if not isinstance(size, int) or isinstance(size, bool):
-                raise TypeError(f"{name} is {size!r}, and a size is an int")
+            if name not in self._names:
+                self._check(name, size)
         same = all(self._sizes.get(name) == size for name, size in sizes.items())
         # What the masks of the example leave is of its sizes alone.
         kept = {k: v for k, v in self._sizes.items() if same or k not in self._left}
         count = Count(self._source, {**kept, **sizes})
         count._left = self._left if same else ()
-        if "_derived" in self.__dict__:
-            count.__dict__["_derived"] = self._derived
         return count
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The sizes that are known to belong to the model."""
+        return tuple(dict.fromkeys((*self.symbols, *self._by_contents, *self._sizes)))
+
+    def _check(self, name: str, size: int) -> None:
+        """Refuses a size that the model has not. Some that no formula shows it has, such as of a cache."""
+        try:
+            self._source.ask("count", *_binary.sizes({name: size}))
+        except OpledgerError as error:
+            if "is no size of" in str(error):
+                raise
 
     # Formulas.
 
@@ -309,7 +233,9 @@ class Count:
         ``bytes_written``, or a class of operations such as ``add`` or ``exp``.
         """
         text = _pick(self._derived.record, quantity)
-        return Formula(str(text), self._definitions, lambda sizes: self._value(quantity, sizes))
+        return Formula(
+            str(text), self._definitions, lambda sizes: self._value(quantity, sizes), self._names
+        )
 
     def _value(self, quantity: str, sizes: Mapping[str, int]) -> int:
         return _pick(Count(self._source, sizes)._counted.record, quantity)
@@ -333,35 +259,31 @@ class Count:
         such as ``out_proj`` of ``nn.MultiheadAttention``, stand with the module around it, which computes
         with them.
         """
+        if depth is not None and (not isinstance(depth, int) or depth < 0):
+            raise OpledgerError(f"depth is {depth!r}, and a depth is a whole number that is not negative")
         answer = self._counted if self._complete() else self._derived
-        calls = {
-            node["path"].rpartition(".")[0] for node in answer.record["nodes"] if node["op"] not in _GIVEN
-        }
-        # In the order of the user's own modules, where it is known, else as they execute. Equal layers
-        # are one, `layers.*` or `block_*`.
-        once = {node["path"].split("*")[0] for node in answer.record["nodes"] if "*" in node["path"]}
+        nodes = answer.record["nodes"]
+        calls = {node["path"].rpartition(".")[0] for node in nodes if node["op"] not in _GIVEN}
         groups: dict[str, list[dict[str, Any]]] = {}
-        for path in self._source.classes:
-            for scope in once:
-                if f"{path}.".startswith(f"{scope}0."):
-                    path = f"{scope}*{path[len(scope) + 1:]}"
-            groups[path] = []
-        for node in answer.record["nodes"]:
+        # What is given to a module stands where the module computes first.
+        for node in sorted(nodes, key=lambda node: node["op"] in _GIVEN):
             segments = node["path"].split(".")[:-1]
             while segments and ".".join(segments) not in calls:
                 segments.pop()
             groups.setdefault(".".join(segments[:depth]), []).append(node)
-        modules = (self._module(path, nodes) for path, nodes in groups.items() if nodes)
+        named = Named(self._source.classes, [node["path"] for node in nodes])
+        paths = sorted(groups, key=named.place)
+        modules = (self._module(path, named.type(path), groups[path]) for path in paths)
         kept = [m for m in modules if m.flops or m.params]
         return Modules(kept, self._title())
 
-    def _module(self, path: str, nodes: list[dict[str, Any]]) -> Module:
+    def _module(self, path: str, kind: str, nodes: list[dict[str, Any]]) -> Module:
         def total(values: Iterator[Any]) -> Quantity:
-            return _sum(list(values), self._definitions)
+            return _sum(list(values), self._definitions, self._names)
 
         return Module(
             path=path,
-            type=self._source.classes.get(path.replace("*", "0"), ""),
+            type=kind,
             params=total(node["params"] for node in nodes),
             macs=total(node["macs"] for node in nodes),
             flops=total(node["flops"] for node in nodes),
@@ -446,8 +368,10 @@ class Count:
         total += [_total(record["params"]["total"]), _total(record["macs"]), _total(record["flops"])]
         table.total = total + (["100.0 %"] if "share" in table.head else [])
         if complete and self.symbols:
-            for quantity in ("macs", "flops"):
-                table.below.append(f"{quantity} = {self.formula(quantity)!r}")
+            formulas = {quantity: self.formula(quantity) for quantity in ("macs", "flops")}
+            table.below += [f"{quantity} = {formula}" for quantity, formula in formulas.items()]
+            shown = [one for formula in formulas.values() for one in formula.definitions]
+            table.below += [f"where {definition}" for definition in dict.fromkeys(shown)]
         if not complete:
             table.below += [f"where {definition}" for definition in self._definitions]
         table.below += [f"note: {note}" for note in self.notes]
@@ -462,9 +386,6 @@ class Count:
 
 _MOST_ROWS = 40
 
-#: Characters of a line of source in a table.
-_WIDEST = 60
-
 #: What is given to a model and not computed by it.
 _GIVEN = frozenset(("param", "buffer", "input"))
 
@@ -474,7 +395,7 @@ def _total(value: Any) -> str:
 
 
 def _pick(record: Mapping[str, Any], quantity: str) -> Any:
-    key = quantity.replace("-", "_")
+    key = str(quantity).replace("-", "_")
     if key in ("macs", "flops", "matmul_flops"):
         return record[key]
     if key in ("params", "trainable"):
@@ -487,10 +408,10 @@ def _pick(record: Mapping[str, Any], quantity: str) -> Any:
     raise OpledgerError(f"there is no quantity `{quantity}`; there are {known}")
 
 
-def _sum(values: list[Any], definitions: tuple[str, ...]) -> Quantity:
+def _sum(values: list[Any], definitions: tuple[str, ...], sizes: tuple[str, ...]) -> Quantity:
     if all(isinstance(value, int) for value in values):
         return sum(values)
-    return Formula.sum([Formula(str(value)) for value in values], definitions)
+    return Formula.sum([Formula(str(value)) for value in values], definitions, sizes)
 
 
 def _unit(tool: str) -> str:
@@ -498,62 +419,3 @@ def _unit(tool: str) -> str:
         if convention["name"].split("@")[0] == tool.split("@")[0]:
             return convention["unit"]
     return ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One reason for which two numbers differ."""
-
-    what: str
-    difference: int
-    first: int
-    second: int
-    reason: str | None
-
-
-class Explanation:
-    """Why two conventions give different numbers; prints itself as a table."""
-
-    def __init__(self, name: str, record: Mapping[str, Any]) -> None:
-        self.name = name
-        first, second = record["conventions"]
-        #: The names of both conventions, with their versions.
-        self.conventions: tuple[str, str] = (first["name"], second["name"])
-        #: Their numbers.
-        self.totals: tuple[int, int] = (first["total"], second["total"])
-        #: The first less the second.
-        self.difference: int = record["difference"]
-        #: What of the difference no line accounts for.
-        self.unaccounted: int = record["unaccounted"]
-        #: The reasons.
-        self.lines: tuple[Line, ...] = tuple(
-            Line(l["what"], l["difference"], l["first"], l["second"], l["reason"])
-            for l in record["lines"]
-        )
-        self.notes: tuple[str, ...] = tuple(record.get("notes", ()))
-
-    def table(self) -> Table:
-        """As a table."""
-        first, second = self.conventions
-        most = max((abs(line.difference) for line in self.lines), default=0)
-        return Table(
-            title=f"{self.name}: {first} {self.totals[0]:,}, {second} {self.totals[1]:,}",
-            head=["what", "difference", first, second, "why"],
-            rows=[
-                [l.what, f"{l.difference:,}", f"{l.first:,}", f"{l.second:,}", l.reason or "not known"]
-                for l in self.lines
-            ],
-            numbers=frozenset((1, 2, 3)),
-            bars=[abs(line.difference) / most if most else 0.0 for line in self.lines],
-            below=[
-                f"difference: {self.difference:,}; accounted for: "
-                + ("all of it" if self.unaccounted == 0 else f"all but {self.unaccounted:,}"),
-                *self.notes,
-            ],
-        )
-
-    def __repr__(self) -> str:
-        return self.table().text()
-
-    def _repr_html_(self) -> str:
-        return self.table().html()

@@ -335,7 +335,7 @@ class Refused(unittest.TestCase):
         refusal = self.refusal(Adds(), pair, {"x": {0: "b"}, "y": {0: "c"}})
         self.assertIn("b and c are one size in this model", refusal)
         refusal = self.refusal(Adds(), (torch.randn(3, 8), torch.randn(4, 8)), {"x": {0: "b"}, "y": {0: "b"}})
-        self.assertIn("b is 3 in one input and 4 in dimension 0 of `y`", refusal)
+        self.assertIn("b is 3 in dimension 0 of `x` and 4 in dimension 0 of `y`", refusal)
 
     def test_a_call_that_does_not_fit(self):
         self.assertIn("needs example inputs", self.refusal(encoder(), ()))
@@ -375,6 +375,13 @@ class Transformers(unittest.TestCase):
     def test_a_model_and_its_configuration_agree(self):
         model = self.gpt2()
         self.assertEqual(opledger.count(model).formula("macs"), opledger.count(model.config).formula("macs"))
+
+    def test_a_cache_is_counted_by_the_configuration(self):
+        model, ids = self.gpt2(), torch.zeros(2, 6, dtype=torch.long)
+        for more in [{"use_cache": True}, {"past_key_values": self.transformers.DynamicCache()}]:
+            with self.assertRaisesRegex(opledger.ExportError, r"it returns a `DynamicCache`(.|\n)*\.at\(n=1, p=128\)"):
+                opledger.count(model, {"input_ids": ids, **more})
+        self.assertGreater(opledger.count(model.config).at(n=1, p=128).macs, 0)
 
     def test_a_bound_by_positions_is_kept(self):
         t = self.transformers

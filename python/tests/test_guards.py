@@ -1,0 +1,280 @@
+"""Conditions on sizes: what is left of PyTorch's guards, and how it is told."""
+
+import itertools
+import math
+import os
+import unittest
+
+import opledger
+
+try:
+    import torch
+except ImportError:
+    if os.environ.get("OPLEDGER_TORCH") == "1":
+        raise
+    raise unittest.SkipTest("torch is not installed") from None
+
+from torch import nn
+from torch.export import Dim
+from torch.nn import functional as F
+
+
+class UNet(nn.Module):
+    """What is halved twice and brought back beside what it was."""
+
+    def __init__(self, back="transposed"):
+        super().__init__()
+        self.back = back
+        self.down, self.deep, self.pool = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(2)
+        self.up = nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.out = nn.Conv2d(8, 4, 3, padding=1)
+
+    def beside(self, small, large):
+        if self.back == "resized":
+            small = F.interpolate(small, size=large.shape[2:], mode="bilinear")
+        else:
+            small = self.up(small)
+        if self.back == "padded":
+            over = [large.shape[dim] - small.shape[dim] for dim in (3, 2)]
+            small = F.pad(small, (0, over[0], 0, over[1]))
+        return self.out(torch.cat([large, small], 1))
+
+    def forward(self, x):
+        first = self.down(x)
+        second = self.deep(self.pool(first))
+        third = self.deep(self.pool(second))
+        return self.beside(self.beside(third, second), first)
+
+
+class Windows(nn.Module):
+    """A map of windows of four by four, of what is filled up to them or not."""
+
+    def __init__(self, pads):
+        super().__init__()
+        self.pads, self.map = pads, nn.Linear(8, 8)
+
+    def forward(self, x):
+        if self.pads:
+            x = F.pad(x, (0, 0, 0, (4 - x.shape[2] % 4) % 4, 0, (4 - x.shape[1] % 4) % 4))
+        b, h, w, c = x.shape
+        return self.map(x.view(b, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c))
+
+
+class Halves(nn.Module):
+    def forward(self, x):
+        first, second = x.chunk(2, 1)
+        return first * second
+
+
+class Strides(nn.Module):
+    """What is halved twice, by fours."""
+
+    def __init__(self):
+        super().__init__()
+        self.shrink = nn.Conv1d(3, 3, 2, 2)
+
+    def forward(self, x):
+        x = self.shrink(self.shrink(x))
+        return x.view(x.shape[0], 3, x.shape[2] // 4, 4) + 1
+
+
+class Shrinks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv1d(3, 3, 5), nn.Conv1d(3, 3, 3)
+
+    def forward(self, x):
+        assert x.shape[2] > 2 and x.shape[2] > 3 and x.shape[2] >= 4
+        return self.second(self.first(x))
+
+
+class Parts(nn.Module):
+    def forward(self, x):
+        return x[:, 3:].sum(1) + x[:, 2:].sum(1)
+
+
+IMAGE, PATCHES = torch.zeros(2, 3, 32, 48), torch.zeros(2, 16, 24, 8)
+FREE = {"x": {0: "b", 2: "h", 3: "w"}}
+
+
+class Notes(unittest.TestCase):
+    def test_a_pooled_network_says_which_sizes_it_takes(self):
+        four = ("holds where h mod 4 = 0", "holds where h ≥ 4", "holds where w mod 4 = 0", "holds where w ≥ 4")
+        for back, told in [("transposed", four), ("padded", four[1::2]), ("resized", four[1::2])]:
+            self.assertEqual(opledger.count(UNet(back), (IMAGE,), dynamic=FREE).notes, told, back)
+        multiples = {"x": {0: "b", 2: 4 * Dim("h"), 3: 4 * Dim("w")}}
+        r = opledger.count(UNet(), (IMAGE,), dynamic=multiples)
+        self.assertEqual(r.notes, ())
+        self.assertEqual(r.at(h=10, w=9).macs, opledger.count(UNet(), (IMAGE,), dynamic=FREE).at(h=40, w=36).macs)
+
+    def test_windows_say_of_which_multiples_they_are(self):
+        with self.assertRaises(opledger.OpledgerError) as caught:
+            opledger.count(Windows(False), (PATCHES,), dynamic={"x": {0: "b", 1: "h", 2: "w"}})
+        self.assertIn('dynamic={"x": {0: "b", 1: 4*Dim("h"), 2: 4*Dim("w")}}', str(caught.exception))
+        multiples = {"x": {0: "b", 1: 4 * Dim("h"), 2: 4 * Dim("w")}}
+        r = opledger.count(Windows(False), (PATCHES,), dynamic=multiples)
+        self.assertEqual((r.notes, r.formula("macs")), ((), "1024·b·h·w"))
+        with self.assertRaisesRegex(opledger.OpledgerError, r'dynamic=\{"x": \{1: 2\*Dim\("n"\)\}\}'):
+            opledger.count(Halves(), (torch.zeros(2, 8),), dynamic={"x": {1: "n"}})
+
+        with self.assertRaisesRegex(opledger.OpledgerError, r'dynamic=\{"x": \{2: 16\*Dim\("n"\)\}\}'):
+            opledger.count(Strides(), (torch.zeros(1, 3, 32),), dynamic={"x": {2: "n"}})
+        # An example that is none of these multiples shows nothing of them.
+        with self.assertRaises(opledger.OpledgerError) as caught:
+            opledger.count(Strides(), (torch.zeros(1, 3, 36),), dynamic={"x": {2: "n"}})
+        self.assertNotIn("Dim", str(caught.exception))
+
+    def test_what_is_filled_up_takes_any_size(self):
+        r = opledger.count(Windows(True), (PATCHES,), dynamic={"x": {0: "b", 1: "h", 2: "w"}})
+        self.assertEqual(r.notes, ())
+        for h, w in itertools.product((4, 13, 18), (8, 9)):
+            self.assertEqual(r.at(h=h, w=w).macs, 2 * 64 * 16 * math.ceil(h / 4) * math.ceil(w / 4))
+
+    def test_the_strongest_bound_is_told(self):
+        r = opledger.count(Shrinks(), (torch.zeros(2, 3, 9),), dynamic={"x": {0: "b", 2: "n"}})
+        self.assertEqual(r.notes, ("holds where n ≥ 7",))
+        r = opledger.count(Parts(), (torch.zeros(2, 9),), dynamic={"x": {0: "b", 1: "n"}})
+        self.assertEqual(r.notes, ("holds where n ≥ 3",))
+        # The tracer alone wants two elements of what is summed.
+        self.assertEqual(r.at(b=1, n=4).flops, 1 + 0 + 1)
+
+    def test_inputs_inside_of_others_have_conditions_as_well(self):
+        class Inside(nn.Module):
+            def forward(self, batch, *others, **named):
+                for of, dim in ((batch["ids"], 1), (others[0], 0), (named["scale"], 0)):
+                    assert of.shape[dim] % 2 == 0
+                return batch["ids"] * others[0].sum() + named["scale"].sum()
+
+        x = torch.zeros(3, 8)
+        names = {"batch": {"ids": {1: "n"}}, "others": [{0: "k"}], "scale": {0: "m"}}
+        r = opledger.count(Inside(), ({"ids": x}, torch.zeros(6)), {"scale": torch.zeros(4)}, dynamic=names)
+        self.assertEqual(r.notes, tuple(f"holds where {name} mod 2 = 0" for name in "kmn"))
+        with self.assertRaisesRegex(opledger.OpledgerError, "holds where n mod 2 = 0, and not at n=7"):
+            r.at(n=7).macs
+
+    def test_without_names_a_size_that_is_not_understood_is_fixed(self):
+        r = opledger.count(Halves(), (torch.zeros(2, 8),))
+        self.assertEqual((r.sizes, r.notes), ({"b": 2}, ("dimension 1 of `x` is fixed at 8",)))
+        self.assertEqual(r.formula("flops"), "4·b")
+
+
+class Guards(unittest.TestCase):
+    def plain(self, *code, low=2):
+        import sympy
+        from fractions import Fraction
+
+        from opledger import _guards
+
+        b, n = sympy.symbols("s0 s1", integer=True, positive=True)
+        inputs = {"L['x']": _guards.Input("x_0", [b, 16 * n, 3])}
+        bounds = {b: (Fraction(low), math.inf), n: (Fraction(2), math.inf)}
+        return _guards.plain(code, inputs, bounds, {"s0": "b", "s1": "n"})
+
+    def test_they_are_told_as_mathematics(self):
+        b, n = "L['x'].size()[0]", "L['x'].size()[1]"
+        for code, told in [
+            (f"torch.sym_min((1 + {b}) // 2, (1 + {n} // 2) // 2) > 4", "min(4·n, ⌊(b + 1) / 2⌋) > 4"),
+            (f"({b} - 1) % 3 == 0 or {n} % 3 == 0", "(b - 1) mod 3 = 0 or 16·n mod 3 = 0"),
+            (f"{b} - 4 >= 3", "b ≥ 7"),
+            (f"-3 + {b} % 5 <= 0", "b mod 5 - 3 ≤ 0"),
+            (f"{b} * {b} // {n} == 7 or {b} == 20", "⌊b·b / (16·n)⌋ = 7 or b = 20"),
+        ]:
+            guards = self.plain(code)
+            self.assertEqual(list(guards.told.values()), [told])
+            self.assertNotIn("L['x']", guards.code[0])
+
+    def test_what_holds_at_every_size_is_left_out(self):
+        b, n = "L['x'].size()[0]", "L['x'].size()[1]"
+        for code in [
+            f"{n} % 16 == 0",
+            f"{n} // 16 != 1",
+            f"{b} * {n} // 16 % {b} == 0",
+            f"{b} + (4 - {b} % 4) % 4 >= {b}",
+            f"2 * ({b} // 2) <= {b}",
+            f"{b} * ({n} - 14) >= 2 and {b} > 0",
+            f"torch.sym_max(1, {b}) * 3 == 3 * {b} or {b} == 8",
+            f"{b} % ({b} * ({n} // 16)) != 0 and {n} // 16 != 1",
+        ]:
+            self.assertEqual(self.plain(*code.split(" and ")).code, [], code)
+
+    def test_what_a_size_may_break_is_kept(self):
+        b, n = "L['x'].size()[0]", "L['x'].size()[1]"
+        for code in [
+            f"{b} // 2 >= 1",
+            f"{b} % 2 == 0",
+            f"{b} != 7",
+            f"{b} == {n}",
+            f"{n} > 16",
+            f"{b} <= 100",
+            f"{b} == 3 and {b} == 4",
+            f"{b} // {n} == 0 or {b} == 9",
+            "f(3) == 3",
+            "L['y'].size()[0] == 3",
+        ]:
+            self.assertTrue(self.plain(code).code, code)
+        self.assertEqual(self.plain(f"{b} // 2 >= 1", low=4).code, [])
+
+    def test_what_is_kept_says_what_was_left_out(self):
+        """Where all that is kept holds, so does all that PyTorch wrote, but for what its tracer sets apart."""
+        for model, example, dims in [
+            (UNet("padded"), IMAGE, (2, 3)),
+            (UNet("transposed"), IMAGE, (2, 3)),
+            (Windows(True), PATCHES, (1, 2)),
+            (Windows(False), PATCHES, (1, 2)),
+            (Shrinks(), torch.zeros(2, 3, 9), (2,)),
+            (Halves(), torch.zeros(2, 8), (1,)),
+        ]:
+            written, kept = self.exported(model, example, {0, *dims})
+            self.assertLess(len(kept), len(written))
+            seen = 0
+            for sizes in itertools.product(*(range(3, 21) if dim in dims else (3,) for dim in (0, *dims))):
+                shape = list(example.shape)
+                for dim, size in zip((0, *dims), sizes):
+                    shape[dim] = size
+                if all(holds(code, shape) for code in kept):
+                    seen += 1
+                    for code in written:
+                        self.assertTrue(holds(code, shape) or "!=" in code, (code, shape))
+            self.assertGreater(seen, 0)
+
+    def exported(self, model, example, dims):
+        from unittest import mock
+
+        from opledger import _guards
+
+        seen, plain = [], _guards.plain
+
+        def watched(code, inputs, bounds, names):
+            guards = plain(code, inputs, bounds, names)
+            least = [
+                f"L['x'].size()[{dim}] >= {bounds[size][0]}"
+                for dim, size in enumerate(inputs["L['x']"].sizes)
+                if size in bounds
+            ]
+            seen.append((list(code), guards.code + least))
+            return guards
+
+        with mock.patch.object(_guards, "plain", watched):
+            try:
+                opledger.count(model, (example,), dynamic={"x": {dim: f"s{dim}" for dim in dims}})
+            except opledger.OpledgerError:
+                pass
+        return seen[0]
+
+
+def holds(code, shape):
+    class Tensor:
+        def size(self):
+            return shape
+
+    class Operations:
+        sym_max, sym_min = max, min
+
+    try:
+        return eval(code, {"L": {"x": Tensor()}, "torch": Operations})
+    except ZeroDivisionError:
+        return False
+
+
+if __name__ == "__main__":
+    unittest.main()
