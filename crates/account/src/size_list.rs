@@ -108,6 +108,7 @@ mod tests {
         let by_position: Vec<Integer> = (0..6).filter_map(|at| sizes.at(at)).collect();
         assert_eq!(by_position, sizes.iter().collect::<Vec<_>>());
         assert_eq!((sizes.at(6), SizeList::default().max()), (None, None));
+        assert_eq!((sizes.is_empty(), SizeList::default().is_empty()), (false, true));
         assert_eq!(by_position.into_iter().collect::<SizeList>().iter().count(), 6);
     }
 }

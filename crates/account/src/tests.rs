@@ -268,7 +268,14 @@ fn stored_weights_are_those_of_all_tensors() {
 #[test]
 fn a_name_in_the_cache_is_an_organisation_and_a_model() {
     let cache = folder("hub");
-    for name in ["models--org--one", "models--..--one", "models----one", "models--org--.."] {
+    for name in [
+        "models--org--one",
+        "models--..--one",
+        "models----one",
+        "models--org--..",
+        r"models--org--o\ne",
+        r"models--o\rg--one",
+    ] {
         let (refs, commit) = (cache.join(name).join("refs"), cache.join(name).join("snapshots/c0"));
         std::fs::create_dir_all(&refs).unwrap();
         std::fs::create_dir_all(&commit).unwrap();
@@ -276,10 +283,21 @@ fn a_name_in_the_cache_is_an_organisation_and_a_model() {
         std::fs::write(commit.join("config.json"), "{}").unwrap();
     }
     let found = |name: &str| crate::hub::snapshot(&cache, name).is_some();
-    let names = ["org/one", "../one", "/one", "org/..", "org/", "org/a/b", "none", "org/two"];
+    let names = [
+        "org/one",
+        "../one",
+        "/one",
+        "org/..",
+        "org/",
+        "org/a/b",
+        "none",
+        "org/two",
+        r"org/o\ne",
+        r"o\rg/one",
+    ];
     let of_names = names.map(found);
     std::fs::remove_dir_all(&cache).unwrap();
-    assert_eq!(of_names, [true, false, false, false, false, false, false, false]);
+    assert_eq!((of_names[0], &of_names[1..]), (true, &[false; 9][..]));
 }
 
 /// A program has 64 positions, and was made for fewer tokens.
@@ -340,4 +358,48 @@ fn states_of_a_recurrence_have_their_size_and_their_type() {
     // The last inputs of the convolutions are stored as the rest is, the states are not.
     let inputs = Integer::from(4 * 48 * 3 * (2 * 16 * 128 + 48 * 128));
     assert_eq!(none.bytes_held(Elem::F16), &none.states * 4u32 + inputs * 2u32);
+}
+
+/// The third chunk of three tokens is full at nine: what is needed of ten includes it.
+#[test]
+fn tokens_behind_a_chunk_fit_where_the_chunk_did() {
+    let model = Model::open("../../tests/golden/models/llama4_text_published").unwrap();
+    let fitting = |bytes: &Integer| {
+        let (weights, elem) = (Some(0.into()), Elem::F32);
+        let budget = MemoryBudget { bytes: bytes.clone(), weights, elem, cache: elem };
+        model.fitting(&budget, &1.into(), Intake::OneByOne, &Binding::new()).unwrap()
+    };
+    let mut fits = Vec::new();
+    for tokens in 1..=40_u32 {
+        // Just enough for so many and what stands beside them.
+        let cache = model.cache().unwrap().unwrap();
+        let held = cache.at(&tokens.into(), &1.into()).unwrap().bytes_held(Elem::F32);
+        let beside = fitting(&(1_i64 << 40).into()).activations;
+        fits.push((held + beside, tokens));
+    }
+    for (bytes, _) in &fits {
+        let found = fitting(bytes).tokens;
+        // The first that does not fit follows those that do.
+        let first = fits.iter().position(|(needed, _)| needed > bytes).unwrap_or(fits.len());
+        if first < fits.len() {
+            assert!(found <= first.into(), "{bytes}: {found} of {first}");
+        }
+    }
+}
+
+#[test]
+fn a_run_wants_every_size_that_no_mask_gives() {
+    let model = Model::open("gpt2").unwrap();
+    let at = |sizes: Binding| model.run_at(&model.merged(&sizes).unwrap()).map(drop);
+    assert!(at(Binding::from_iter([("b", 1)])).is_err());
+    at(Binding::from_iter([("b", 1), ("n", 3)])).unwrap();
+}
+
+#[test]
+fn an_explanation_says_what_each_line_is_of() {
+    let model = Model::open("encoder-layer:c=16,h=2,ff=32").unwrap();
+    let sized = model.at([("b", 1), ("n", 4)]).unwrap();
+    let explained = sized.convention_counter(None, &[]).unwrap().explain("thop", "fvcore").unwrap();
+    let of = |start: &str| explained.lines.iter().any(|line| line.what.starts_with(start));
+    assert!(of("norms") || of("layer norm") || of("norm"), "{:?}", explained.lines);
 }
