@@ -33,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("account", &["conventions", "dims", "ir", "models", "report", "torch", "weights"]),
     ("execute", &["account", "dims", "interp", "ir", "models", "tensor", "torch", "weights"]),
     ("audit", &["account", "dims", "ir", "models", "report"]),
+    ("grad", &["dims", "ir"]),
     ("verify", &["dims", "interp", "ir", "nn", "tensor"]),
     (
         "opledger",
@@ -42,6 +43,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "conventions",
             "dims",
             "execute",
+            "grad",
             "interp",
             "ir",
             "measure",

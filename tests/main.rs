@@ -13,6 +13,7 @@ mod families;
 mod generation;
 mod gguf;
 mod golden;
+mod gradients;
 #[cfg(target_os = "linux")]
 mod memory;
 mod minilm;

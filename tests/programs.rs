@@ -67,17 +67,17 @@ const PROGRAMS: &[&str] = &[
     "written",
 ];
 
-fn file(name: &str, extension: &str) -> PathBuf {
+pub(crate) fn file(name: &str, extension: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(format!("{name}.{extension}"))
 }
 
-fn imported(name: &str) -> Imported {
+pub(crate) fn imported(name: &str) -> Imported {
     open(&file(name, "pt2"), &ImportOptions::default())
         .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// The inputs of a program as they are fed, its sizes and the results that PyTorch gave.
-fn given(name: &str, graph: &Graph) -> (Feeds, Binding, Vec<(String, Value<f32>)>) {
+pub(crate) fn given(name: &str, graph: &Graph) -> (Feeds, Binding, Vec<(String, Value<f32>)>) {
     let mut feeds = Feeds::seeded(1);
     for (path, value) in weights(&file(name, "pt2"), graph).unwrap() {
         feeds = feeds.with(&path, value);

@@ -3,6 +3,7 @@
 Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 """
 
+import copy
 import json
 import pathlib
 import re
@@ -819,6 +820,27 @@ def keep(name, tensors, module, args, kwargs):
     """Saves inputs and outputs, and what PyTorch's own counter counts."""
     save_file(tensors, HERE / f"{name}.safetensors")
     count(name, module, args, kwargs)
+    if name in DIFFERENTIATED:
+        differentiate(name, module, args)
+
+
+#: Programs whose gradients are kept.
+DIFFERENTIATED = ["encoder_layer", "odd_letters", "divided"]
+
+
+def differentiate(name, module, args):
+    """Saves what autograd computes in double precision: `gradient` is the given gradient of the first result,
+    `gradient.p` that of parameter p."""
+    module = copy.deepcopy(module).double()
+    args = [value.double() if value.is_floating_point() else value for value in args]
+    results = module(*args)
+    result = results if isinstance(results, torch.Tensor) else results[0]
+    seed = torch.randint(-8, 9, result.shape).double() / 8
+    own = dict(module.named_parameters())
+    found = torch.autograd.grad(result, list(own.values()), seed, allow_unused=True)
+    gradients = {f"gradient.{path}": value.contiguous() for path, value in zip(own, found) if value is not None}
+    (HERE / "gradients").mkdir(exist_ok=True)
+    save_file({"gradient": seed, **gradients}, HERE / "gradients" / f"{name}.safetensors")
 
 
 def reals(value):

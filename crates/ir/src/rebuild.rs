@@ -180,7 +180,7 @@ impl Graph {
 
 impl Scope {
     /// The scope in which a node was recorded.
-    fn of(node: &Node) -> Scope {
+    pub fn of(node: &Node) -> Scope {
         let path = node.path.rsplit_once('.').map_or("", |(scope, _)| scope).to_owned();
         Scope { path, repeat: node.repeat, module: node.module, line: node.line.clone() }
     }

@@ -61,6 +61,7 @@
 //! | [`tensor`] | tensors on `ndarray`, the scalar that counts itself, seeded data |
 //! | [`ir`] | the graph, its operations, what each costs |
 //! | [`interp`] | the fast and the exact interpreter, the ledger, the theorem |
+//! | [`grad`] | gradients of a graph, as a graph |
 //! | [`nn`] | layers |
 //! | [`models`] | models by name |
 //! | [`account`] | what a model costs, without running it: every question by name |
@@ -92,6 +93,8 @@ pub use opledger_conventions as conventions;
 pub use opledger_dims as dims;
 #[doc(inline)]
 pub use opledger_execute as execute;
+#[doc(inline)]
+pub use opledger_grad as grad;
 #[doc(inline)]
 pub use opledger_interp as interp;
 #[doc(inline)]

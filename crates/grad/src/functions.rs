@@ -1,0 +1,209 @@
+//! Functions of one number.
+
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, LN_10, PI};
+
+use opledger_ir::ops::{Activation, CompareKind, Pointwise};
+use opledger_ir::{Axis, Node, Var};
+
+use crate::GradError;
+use crate::back::Back;
+
+type Made = Result<Var, GradError>;
+
+/// Passes `dy · f′(x)` on.
+pub(crate) fn activation(
+    back: &mut Back,
+    node: &Node,
+    function: Activation,
+    y: Var,
+    dy: Var,
+) -> Result<(), GradError> {
+    let x = node.inputs[0];
+    let dx = match function {
+        Activation::Relu => where_above(back, x, 0.0, dy)?,
+        Activation::Sigmoid => {
+            let slope = sigmoid_slope(back, y)?;
+            back.mul(dy, slope)?
+        }
+        Activation::Tanh => {
+            let slope = tanh_slope(back, y)?;
+            back.mul(dy, slope)?
+        }
+        // s + y·(1 − s), s being the sigmoid.
+        Activation::Silu => {
+            let s = back.graph.activation(x, Activation::Sigmoid)?;
+            let rest = one_less(back, s)?;
+            let part = back.mul(y, rest)?;
+            let slope = back.graph.add("", s, part)?;
+            back.mul(dy, slope)?
+        }
+        Activation::Softplus => {
+            let slope = back.graph.activation(x, Activation::Sigmoid)?;
+            back.mul(dy, slope)?
+        }
+        // Φ(x) + x·φ(x).
+        Activation::GeluErf => {
+            let scaled = back.times(x, FRAC_1_SQRT_2)?;
+            let error = back.of(Pointwise::Erf, scaled)?;
+            let shifted = back.of(Pointwise::Shift(1.0), error)?;
+            let below = back.times(shifted, 0.5)?;
+            let square = back.mul(x, x)?;
+            let power = back.times(square, -0.5)?;
+            let bell = back.of(Pointwise::Exp, power)?;
+            let density = back.times(bell, FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0)?;
+            let part = back.mul(x, density)?;
+            let slope = back.graph.add("", below, part)?;
+            back.mul(dy, slope)?
+        }
+        // (1 + t)/2 + x·(1 − t²)·u′/2 with t = tanh u, u = √(2/π)·(x + 0.044715·x³).
+        Activation::GeluTanh => {
+            let factor = (2.0 / PI).sqrt();
+            let square = back.mul(x, x)?;
+            let cubic = back.times(square, 0.044_715)?;
+            let inner = back.of(Pointwise::Shift(1.0), cubic)?;
+            let product = back.mul(x, inner)?;
+            let u = back.times(product, factor)?;
+            let t = back.graph.activation(u, Activation::Tanh)?;
+            let shifted = back.of(Pointwise::Shift(1.0), t)?;
+            let first = back.times(shifted, 0.5)?;
+            let bent = tanh_slope(back, t)?;
+            let steep = back.times(square, 3.0 * 0.044_715 * factor / 2.0)?;
+            let steep = back.of(Pointwise::Shift(factor / 2.0), steep)?;
+            let second = back.mul(bent, steep)?;
+            let second = back.mul(x, second)?;
+            let slope = back.graph.add("", first, second)?;
+            back.mul(dy, slope)?
+        }
+        // s + 1.702·x·s·(1 − s) with s = σ(1.702·x).
+        Activation::QuickGelu => {
+            let scaled = back.times(x, 1.702)?;
+            let s = back.graph.activation(scaled, Activation::Sigmoid)?;
+            let bent = sigmoid_slope(back, s)?;
+            let part = back.mul(scaled, bent)?;
+            let slope = back.graph.add("", s, part)?;
+            back.mul(dy, slope)?
+        }
+    };
+    back.contribute(x, dx)
+}
+
+/// Passes `dy · f′(x)` on.
+pub(crate) fn pointwise(
+    back: &mut Back,
+    node: &Node,
+    function: Pointwise,
+    y: Var,
+    dy: Var,
+) -> Result<(), GradError> {
+    let x = node.inputs[0];
+    let divided = |back: &mut Back, by: f64| -> Made {
+        let by = if by == 1.0 { x } else { back.times(x, by)? };
+        Ok(back.graph.div("", dy, by)?)
+    };
+    let dx = match function {
+        Pointwise::Neg => back.of(Pointwise::Neg, dy)?,
+        Pointwise::Shift(_) => dy,
+        Pointwise::Abs => {
+            let sign = back.of(Pointwise::Sign, x)?;
+            back.mul(dy, sign)?
+        }
+        Pointwise::Exp => back.mul(dy, y)?,
+        Pointwise::Exp2 => {
+            let product = back.mul(dy, y)?;
+            back.times(product, LN_2)?
+        }
+        Pointwise::Expm1 => {
+            let slope = back.of(Pointwise::Shift(1.0), y)?;
+            back.mul(dy, slope)?
+        }
+        Pointwise::Log => divided(back, 1.0)?,
+        Pointwise::Log2 => divided(back, LN_2)?,
+        Pointwise::Log10 => divided(back, LN_10)?,
+        Pointwise::Log1p => {
+            let by = back.of(Pointwise::Shift(1.0), x)?;
+            back.graph.div("", dy, by)?
+        }
+        Pointwise::Sqrt => {
+            let twice = back.times(y, 2.0)?;
+            back.graph.div("", dy, twice)?
+        }
+        // −y/2x.
+        Pointwise::Rsqrt => {
+            let by = back.times(x, -2.0)?;
+            let slope = back.graph.div("", y, by)?;
+            back.mul(dy, slope)?
+        }
+        // −y².
+        Pointwise::Reciprocal => {
+            let square = back.mul(y, y)?;
+            let product = back.mul(dy, square)?;
+            back.of(Pointwise::Neg, product)?
+        }
+        Pointwise::Sin => {
+            let slope = back.of(Pointwise::Cos, x)?;
+            back.mul(dy, slope)?
+        }
+        Pointwise::Cos => {
+            let slope = back.of(Pointwise::Sin, x)?;
+            let product = back.mul(dy, slope)?;
+            back.of(Pointwise::Neg, product)?
+        }
+        Pointwise::Erf => {
+            let square = back.mul(x, x)?;
+            let power = back.of(Pointwise::Neg, square)?;
+            let bell = back.of(Pointwise::Exp, power)?;
+            let slope = back.times(bell, FRAC_2_SQRT_PI)?;
+            back.mul(dy, slope)?
+        }
+        Pointwise::Power(power) => {
+            let less = back.of(Pointwise::Power(power - 1.0), x)?;
+            let slope = back.times(less, power)?;
+            back.mul(dy, slope)?
+        }
+        Pointwise::LogSigmoid => {
+            let s = back.graph.activation(x, Activation::Sigmoid)?;
+            let slope = one_less(back, s)?;
+            back.mul(dy, slope)?
+        }
+        // Flat between the places where they step.
+        Pointwise::Floor | Pointwise::Ceil | Pointwise::Round | Pointwise::Sign => return Ok(()),
+        Pointwise::Tan
+        | Pointwise::Clamp { .. }
+        | Pointwise::LeakyRelu(_)
+        | Pointwise::Elu(_)
+        | Pointwise::Celu(_)
+        | Pointwise::Selu
+        | Pointwise::HardSigmoid
+        | Pointwise::HardSwish
+        | Pointwise::Mish
+        | Pointwise::Softsign => return Err(GradError::unknown(node, "")),
+    };
+    back.contribute(x, dx)
+}
+
+/// 1 − x.
+fn one_less(back: &mut Back, x: Var) -> Made {
+    let opposite = back.of(Pointwise::Neg, x)?;
+    back.of(Pointwise::Shift(1.0), opposite)
+}
+
+/// y·(1 − y).
+fn sigmoid_slope(back: &mut Back, y: Var) -> Made {
+    let rest = one_less(back, y)?;
+    back.mul(y, rest)
+}
+
+/// 1 − y².
+fn tanh_slope(back: &mut Back, y: Var) -> Made {
+    let square = back.mul(y, y)?;
+    one_less(back, square)
+}
+
+/// The gradient where x is above a number, 0 elsewhere.
+fn where_above(back: &mut Back, x: Var, number: f64, dy: Var) -> Made {
+    let axes = back.shape(x).axes;
+    let bound = back.graph.fill(Vec::<Axis>::new(), number)?;
+    let none = back.graph.fill(Vec::<Axis>::new(), 0.0)?;
+    let above = back.graph.compare(CompareKind::Less, axes.clone(), bound, x)?;
+    Ok(back.graph.select(axes, above, dy, none)?)
+}

@@ -1,0 +1,127 @@
+//! What moves elements moves gradients back.
+
+use opledger_dims::Poly;
+use opledger_ir::ops::{Pointwise, Rearrange, Rope, ScatterKind};
+use opledger_ir::{Axis, Node, Var};
+
+use crate::GradError;
+use crate::back::Back;
+
+pub(crate) fn rearrange(
+    back: &mut Back,
+    node: &Node,
+    how: &Rearrange,
+    dy: Var,
+) -> Result<(), GradError> {
+    let x = node.inputs[0];
+    let shape = back.shape(x);
+    let of = |axis: &opledger_dims::Symbol| shape.axes.iter().find(|own| own.name == *axis);
+    let how = match how {
+        Rearrange::Split { axis, into } => Some(Rearrange::Merge {
+            axes: into.iter().map(|axis| axis.name.clone()).collect(),
+            into: axis.clone(),
+        }),
+        Rearrange::Merge { axes, into } => Some(Rearrange::Split {
+            axis: into.clone(),
+            into: axes.iter().filter_map(of).cloned().collect(),
+        }),
+        Rearrange::Rename { from, to } => {
+            Some(Rearrange::Rename { from: to.clone(), to: from.clone() })
+        }
+        Rearrange::Permute { .. } => {
+            Some(Rearrange::Permute { order: shape.axes.iter().map(|a| a.name.clone()).collect() })
+        }
+        Rearrange::Pad { axis, .. } => of(axis).map(|own| Rearrange::Slice {
+            axis: axis.clone(),
+            start: Poly::zero(),
+            len: own.size.clone(),
+        }),
+        Rearrange::Roll { axis, by } => {
+            of(axis).map(|own| Rearrange::Roll { axis: axis.clone(), by: &own.size - by })
+        }
+        Rearrange::Slice { axis, start, .. } => {
+            let Some(size) = of(axis).map(|own| own.size.clone()) else {
+                return Err(GradError::unknown(node, ""));
+            };
+            let padded = Rearrange::Pad { axis: axis.clone(), to: size.clone() };
+            let mut dx = back.graph.rearrange(dy, padded)?;
+            if !start.is_zero() {
+                let by = &size - start;
+                dx = back.graph.rearrange(dx, Rearrange::Roll { axis: axis.clone(), by })?;
+            }
+            return back.contribute(x, dx);
+        }
+        Rearrange::Expand { .. } => {
+            let dx = back.like(dy, &shape)?;
+            return back.contribute(x, dx);
+        }
+    };
+    let dx = back.graph.rearrange(dy, how.ok_or_else(|| GradError::unknown(node, ""))?)?;
+    back.contribute(x, dx)
+}
+
+/// Each operand has its run of positions.
+pub(crate) fn concat(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradError> {
+    let joined = back.shape(dy);
+    let mut start = Poly::zero();
+    for x in node.inputs.iter().copied() {
+        let own = back.shape(x);
+        let differs = |(own, joined): &(&Axis, &Axis)| own.size != joined.size;
+        let Some((axis, _)) = own.axes.iter().zip(&joined.axes).find(differs) else {
+            return Err(GradError::unknown(node, " with nothing"));
+        };
+        let (axis, len) = (axis.name.clone(), axis.size.clone());
+        if back.is_wanted(x) {
+            let how = Rearrange::Slice { axis, start: start.clone(), len: len.clone() };
+            let dx = back.graph.rearrange(dy, how)?;
+            back.contribute(x, dx)?;
+        }
+        start += len;
+    }
+    Ok(())
+}
+
+/// The gradients of all places that looked a row up are added to it.
+pub(crate) fn embedding(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradError> {
+    let (ids, table) = (node.inputs[0], node.inputs[1]);
+    let axes = back.shape(table).axes;
+    let Some(rows) = axes.first().map(|axis| axis.name.clone()) else { return Ok(()) };
+    let none = back.graph.fill(axes, 0.0)?;
+    let added = back.graph.scatter(ScatterKind::Add, none, dy, &[(rows, ids)])?;
+    back.contribute(table, added)
+}
+
+/// Turned back: the sines with the other sign, which is free.
+pub(crate) fn rope(back: &mut Back, node: &Node, op: &Rope, dy: Var) -> Result<(), GradError> {
+    let (x, angles) = (node.inputs[0], node.inputs[1]);
+    if back.is_wanted(angles) {
+        return Err(GradError::unknown(node, " by angles"));
+    }
+    let Some(functions) = back.shape(angles).axes.get(1).cloned() else { return Ok(()) };
+    let one = |start: i64| Rearrange::Slice {
+        axis: functions.name.clone(),
+        start: start.into(),
+        len: Poly::one(),
+    };
+    let cosines = back.graph.rearrange(angles, one(0))?;
+    let sines = back.graph.rearrange(angles, one(1))?;
+    let sines = back.of(Pointwise::Neg, sines)?;
+    let back_angles = back.graph.concat(cosines, sines, functions.name)?;
+    let dx = back.graph.rope(dy, op.pairs, back_angles)?;
+    back.contribute(x, dx)
+}
+
+/// Each of two operands has the gradient where it was chosen.
+pub(crate) fn select(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradError> {
+    let [condition, a, b] = node.inputs[..] else { return Err(GradError::unknown(node, "")) };
+    let axes = back.shape(dy).axes;
+    let none = back.graph.fill(Vec::<Axis>::new(), 0.0)?;
+    for (of, [first, second]) in [(a, [dy, none]), (b, [none, dy])] {
+        if back.is_wanted(of) {
+            let chosen = back.graph.select(axes.clone(), condition, first, second)?;
+            let gradient = back.like(chosen, &back.shape(of))?;
+            back.contribute(of, gradient)?;
+        }
+    }
+    Ok(())
+}

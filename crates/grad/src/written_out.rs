@@ -1,0 +1,149 @@
+//! Attention as the chain that defines it.
+
+use opledger_dims::Symbol;
+use opledger_ir::ops::{Arithmetic, ArithmeticKind, Attention, Einsum, Rearrange, Scaling};
+use opledger_ir::{Axis, Graph, GraphError, Mask, Masking, Node, Op, Var};
+
+use crate::GradError;
+
+/// The same graph with every attention written out: scores, scale, bias, softmax, context, each over the
+/// pairs that the mask allows. It costs the same, class by class; its weights are values of their own.
+///
+/// # Errors
+/// When an attention has sinks or a soft cap, which have no such form yet.
+pub fn written_out(graph: &Graph) -> Result<Graph, GradError> {
+    graph.rebuild(|to, node, operands| match &node.op {
+        Op::Attention(op) => Ok(vec![chain(&mut to.graph, node, op, operands)?]),
+        _ => to.copy(node, operands).map_err(GradError::from),
+    })
+}
+
+fn names(axes: &[Axis]) -> Vec<Symbol> {
+    axes.iter().map(|axis| axis.name.clone()).collect()
+}
+
+/// A name with so many primes that none of these is called so.
+fn apart(name: &Symbol, taken: &[Symbol]) -> Symbol {
+    let mut own = Symbol::from(format!("{name}'"));
+    while taken.contains(&own) {
+        own = Symbol::from(format!("{own}'"));
+    }
+    own
+}
+
+fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result<Var, GradError> {
+    if op.sinks || op.soft_cap.is_some() {
+        return Err(GradError::unknown(node, " with sinks or a soft cap"));
+    }
+    let mut rest = operands.iter().copied();
+    let mut next = || rest.next().ok_or_else(|| GradError::unknown(node, " without operands"));
+    let (mut q, mut k, mut v) = (next()?, next()?, next()?);
+    let mut bias = if op.bias { Some(next()?) } else { None };
+    let mut keep = if op.mask.keep { Some(next()?) } else { None };
+    let shape = g.shape(q).clone();
+    let [outer @ .., queries, heads, _] = &shape.axes[..] else {
+        return Err(GradError::unknown(node, ""));
+    };
+    let (outer, queries, heads) = (outer.to_vec(), queries.clone(), heads.clone());
+    let key_axes = g.shape(k).axes.clone();
+    let [.., keys, shared, _] = &key_axes[..] else { return Err(GradError::unknown(node, "")) };
+    let key = Axis::new(apart(&keys.name, &names(&shape.axes)), keys.size.clone());
+    // Heads that share keys stand behind the keys' own.
+    let groups = match shared.size == heads.size {
+        true => None,
+        false => {
+            let each = heads.size.divided_by(&shared.size);
+            let each =
+                each.ok_or_else(|| GradError::unknown(node, " with heads that are no multiple"))?;
+            let own = Axis::new(heads.name.clone(), shared.size.clone());
+            let taken = [names(&shape.axes), vec![key.name.clone()]].concat();
+            Some([own, Axis::new(apart(&heads.name, &taken), each)])
+        }
+    };
+    let head_axes = match &groups {
+        Some(both) => both.to_vec(),
+        None => vec![heads.clone()],
+    };
+    if let Some(both) = &groups {
+        let split = |g: &mut Graph, var: Var| -> Result<Var, GraphError> {
+            match g.shape(var).position(&heads.name) {
+                Some(_) => {
+                    let how = Rearrange::Split { axis: heads.name.clone(), into: both.to_vec() };
+                    g.rearrange(var, how)
+                }
+                None => Ok(var),
+            }
+        };
+        q = split(g, q)?;
+        bias = bias.map(|bias| split(g, bias)).transpose()?;
+        keep = keep.map(|keep| split(g, keep)).transpose()?;
+    }
+    for var in [&mut k, &mut v] {
+        let own = g.shape(*var).axes.clone();
+        let [.., keys, shared, _] = &own[..] else { return Err(GradError::unknown(node, "")) };
+        for (from, to) in [(keys, &key), (shared, &head_axes[0])] {
+            if from.name != to.name {
+                *var = g.rename(*var, from.name.clone(), to.name.clone())?;
+            }
+        }
+    }
+    if let Some(var) = &mut bias {
+        let last = g.last_axis(*var).map_err(|_| GradError::unknown(node, ""))?;
+        if last.name != key.name {
+            *var = g.rename(*var, last.name, key.name.clone())?;
+        }
+    }
+    let entries = [&outer[..], &head_axes, &[queries.clone(), key.clone()]].concat();
+    let mask = Mask { offset: op.mask.offset.clone(), reach: op.mask.reach.clone(), keep };
+    let masking = (!mask.is_none()).then(|| g.masking(&mask, &entries));
+    let masked = masking.as_ref().map(|masking| masking.masked.clone());
+    let keep = masking.as_ref().and_then(|masking| masking.keep);
+    let einsum = |g: &Graph, a: Var, b: Var, out: Vec<Symbol>| Einsum {
+        lhs: names(&g.shape(a).axes),
+        rhs: names(&g.shape(b).axes),
+        out,
+        masked: masked.clone(),
+    };
+    let scores = einsum(g, q, k, names(&entries));
+    let mut scores = g.record_masked("scores", scores, &[q, k], keep)?;
+    scores = scaled(g, op, scores, masking.clone())?;
+    if let Some(bias) = bias {
+        scores = g.add_masked("bias", scores, bias, masking.clone())?;
+    }
+    let weights = g.softmax(scores, masking)?;
+    let last = g.last_axis(v).map_err(|_| GradError::unknown(node, ""))?;
+    let out = [names(&outer), vec![queries.name.clone()], names(&head_axes), vec![last.name]];
+    let context = einsum(g, weights, v, out.concat());
+    let mut context = g.record_masked("context", context, &[weights, v], keep)?;
+    if groups.is_some() {
+        let how = Rearrange::Merge { axes: names(&head_axes), into: heads.name.clone() };
+        context = g.rearrange(context, how)?;
+    }
+    // As the result of the attention was called.
+    let own = g.shape(context).axes.clone();
+    for (from, to) in own.iter().zip(&node.shape.axes) {
+        if from.name != to.name {
+            context = g.rename(context, from.name.clone(), to.name.clone())?;
+        }
+    }
+    Ok(context)
+}
+
+fn scaled(
+    g: &mut Graph,
+    op: &Attention,
+    scores: Var,
+    masking: Option<Masking>,
+) -> Result<Var, GraphError> {
+    match &op.scale {
+        None => Ok(scores),
+        Some(Scaling::Times(factor)) => g.scale_masked(scores, factor.clone(), masking),
+        Some(Scaling::Over(number)) => {
+            let number = g.fill(Vec::<Axis>::new(), *number)?;
+            let (masked, keep) =
+                masking.map_or((None, None), |masking| (Some(masking.masked), masking.keep));
+            let op = Arithmetic { kind: ArithmeticKind::Div, masked };
+            g.record_masked("", op, &[scores, number], keep)
+        }
+    }
+}
