@@ -72,7 +72,8 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         graph.modules_around(node).any(|(_, module)| wanted.contains(&module.class))
     };
     // What is done token by token is called as one.
-    if within(&[ModuleClass::Recurrence]) {
+    let recurrent = |class| matches!(class, ModuleClass::Recurrence(_));
+    if graph.modules_around(node).any(|(_, module)| recurrent(module.class)) {
         return None;
     }
     let linear = || {

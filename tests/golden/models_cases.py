@@ -209,6 +209,10 @@ CLIP_IMAGE = dict(
 )
 SIGLIP_TEXT = {key: value for key, value in CLIP_TEXT.items() if key != "projection_dim"}
 SIGLIP_IMAGE = {key: value for key, value in CLIP_IMAGE.items() if key != "projection_dim"}
+MAMBA2 = dict(
+    vocab_size=61, hidden_size=24, num_hidden_layers=3, num_heads=6, head_dim=8, state_size=5, n_groups=2, chunk_size=4,
+    pad_token_id=0, bos_token_id=1, eos_token_id=2, layer_norm_epsilon=0.05,
+)
 WHISPER = dict(
     vocab_size=61, num_mel_bins=5, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3,
     decoder_attention_heads=3, encoder_ffn_dim=40, decoder_ffn_dim=28, max_source_positions=6, max_target_positions=20,
@@ -507,6 +511,10 @@ CASES = [
     Case("ernie4_5_moe_steps", "Ernie4_5_MoeForCausalLM", LLAMA | ERNIE | dict(use_bias=True, moe_num_shared_experts=0,
          num_hidden_layers=5, moe_layer_interval=2, moe_layer_start_index=0, moe_layer_end_index=2, moe_k=3,
          moe_norm_min=2.0), (7, 9), dtype="bfloat16"),
+    Case("mamba2_left", "Mamba2ForCausalLM", MAMBA2 | dict(use_bias=True), (9, 6, 4), padded_left=True),
+    Case("mamba2_short", "Mamba2ForCausalLM", MAMBA2 | TIED | dict(hidden_size=20, expand=3, num_heads=5, head_dim=12,
+         n_groups=1, conv_kernel=2, use_conv_bias=False, num_hidden_layers=2, hidden_act="gelu"), (3, 7), dtype="bfloat16", seed=1),
+    Case("mamba2_states", "Mamba2Model", MAMBA2 | dict(n_groups=6, num_hidden_layers=1, chunk_size=16), (11, 8)),
     Case("minimax_m2_partial", "MiniMaxM2ForCausalLM", LLAMA | dict(head_dim=6, num_local_experts=5, num_experts_per_tok=2,
          intermediate_size=14, rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.67)), (9, 6), seed=2),
     Case("minimax_m2_tied", "MiniMaxM2ForCausalLM", LLAMA | TIED | dict(head_dim=4, num_local_experts=4, num_experts_per_tok=3,

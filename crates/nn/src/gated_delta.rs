@@ -4,7 +4,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, ArithmeticKind, Factor, Pointwise, Rearrange, Reduce, Source};
-use opledger_ir::{Axis, Graph, ModuleClass, Role, Scan, ScanValues, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Recurrence, Role, Scan, ScanValues, Scope, Var};
 
 use crate::causal_convolution::{CausalConvolution, without_padding};
 use crate::linear::param;
@@ -153,7 +153,7 @@ impl GatedDelta {
         let mut of_heads = |name, source| param(g, name, source, each.clone(), config.frozen);
         let decay = of_heads("A_log", Source::shift())?;
         let shift = of_heads("dt_bias", Source::gain())?;
-        let steps = g.scope("rule").module(ModuleClass::Recurrence);
+        let steps = g.scope("rule").module(ModuleClass::Recurrence(Recurrence::GatedDelta));
         let config = config.clone();
         Ok(GatedDelta { scope, steps, maps, convolution, decay, shift, norm, out, config })
     }

@@ -49,6 +49,7 @@ mod short_convolution;
 mod single_head;
 mod sizes;
 mod stack;
+mod state_space;
 mod sublayers;
 mod transformer;
 mod vit;
@@ -83,7 +84,8 @@ pub use routing::{
 pub use short_convolution::{ShortConvolution, ShortConvolutionConfig};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
 pub use stack::{Decoder, Encoder};
-pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, Residual};
+pub use state_space::{StateSpace, StateSpaceConfig};
+pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, Residual, Sublayers};
 pub use transformer::{Transformer, TransformerConfig, TransformerMasks};
 pub use vit::{VitAttention, VitAttentionConfig};
 pub use window::{WindowAttention, WindowAttentionConfig};
