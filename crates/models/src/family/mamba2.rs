@@ -14,8 +14,9 @@ use super::state_space::{self, SpaceKeys};
 use crate::config::Keys;
 use crate::names::Names;
 
-/// How parameters begin, and the precision in which residuals are added.
+/// What all layers are, how parameters begin, and the precision in which residuals are added.
 const WITHOUT_INFLUENCE: &[&str] = &[
+    "layer_types",
     "pad_token_id",
     "residual_in_fp32",
     "rescale_prenorm_residual",
