@@ -90,18 +90,28 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
     let expected = [
         "calflops-macs@0.3.2: gated_delta_rule",
         "calflops-macs@0.3.2: linalg_solve_triangular",
+        "calflops-macs@0.3.2: mamba2_chunk_scan",
+        "calflops-macs@0.3.2: segment_sum",
         "calflops-macs@0.3.2: upsample_bilinear2d",
         "calflops@0.3.2: gated_delta_rule",
         "calflops@0.3.2: linalg_solve_triangular",
+        "calflops@0.3.2: mamba2_chunk_scan",
+        "calflops@0.3.2: segment_sum",
         "calflops@0.3.2: upsample_bilinear2d",
         "deepspeed-macs@0.19.8: gated_delta_rule",
         "deepspeed-macs@0.19.8: linalg_solve_triangular",
+        "deepspeed-macs@0.19.8: mamba2_chunk_scan",
+        "deepspeed-macs@0.19.8: segment_sum",
         "deepspeed-macs@0.19.8: upsample_bilinear2d",
         "deepspeed@0.19.8: gated_delta_rule",
         "deepspeed@0.19.8: linalg_solve_triangular",
+        "deepspeed@0.19.8: mamba2_chunk_scan",
+        "deepspeed@0.19.8: segment_sum",
         "deepspeed@0.19.8: upsample_bilinear2d",
         "fvcore@0.1.5: gated_delta_rule",
         "fvcore@0.1.5: linalg_solve_triangular",
+        "fvcore@0.1.5: mamba2_chunk_scan",
+        "fvcore@0.1.5: segment_sum",
         "onnx-tool@1.0.1: amax",
         "onnx-tool@1.0.1: baddbmm",
         "onnx-tool@1.0.1: conv1d",
@@ -113,6 +123,8 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "onnx-tool@1.0.1: upsample_bilinear2d",
         "ptflops-aten@0.7.5: gated_delta_rule",
         "ptflops-aten@0.7.5: linalg_solve_triangular",
+        "ptflops-aten@0.7.5: mamba2_chunk_scan",
+        "ptflops-aten@0.7.5: segment_sum",
         "ptflops@0.7.5: QuickGELU",
         "ptflops@0.7.5: Sigmoid",
         "ptflops@0.7.5: Softplus",
@@ -130,7 +142,10 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torch-flop-counter-backward@2.15: upsample_bilinear2d",
         "torch-flop-counter-training@2.15: gated_delta_rule",
         "torch-flop-counter-training@2.15: linalg_solve_triangular",
+        "torch-flop-counter-training@2.15: mamba2_chunk_scan",
+        "torch-flop-counter-training@2.15: segment_sum",
         "torch-flop-counter@2.15: gated_delta_rule",
+        "torch-flop-counter@2.15: mamba2_chunk_scan",
         "torchinfo@1.8.0: QuickGELU",
         "torchinfo@1.8.0: Sigmoid",
         "torchinfo@1.8.0: Softplus",
@@ -371,6 +386,18 @@ fn conventions_hold_for_decoders_with_a_delta_rule() {
     let found = score("scored_delta.json");
     println!("delta rules out of sample: {found:?}");
     assert_eq!(found, scored(31, 17, 0));
+}
+
+/// State spaces, which the library takes in chunks of a size that the model says: every figure of
+/// FlopCounterMode; other tools are refused.
+#[test]
+fn conventions_hold_for_state_spaces() {
+    let found = score("drawn_spaces.json");
+    println!("state spaces: {found:?}");
+    assert_eq!(found, scored(8, 40, 0));
+    let found = score("scored_spaces.json");
+    println!("state spaces out of sample: {found:?}");
+    assert_eq!(found, scored(16, 16, 0));
 }
 
 /// Decoders some layers of which share keys and values, have inputs of their own or experts beside their

@@ -51,9 +51,9 @@ def attention(d):
     return d.choice([("eager", "transformers-eager"), ("sdpa", "transformers")])
 
 
-def configured(d, config, inputs, sizes, padded=None):
+def configured(d, config, inputs, sizes, padded=None, attends=True):
     """A model of `transformers`; of `padded` items and tokens if some of these are padding."""
-    how, written = attention(d)
+    how, written = attention(d) if attends else ("eager", "transformers-eager")
     mask = f", padding{padded}" if padded else ""
     return {"model": "config.json", "written": written, "sizes": sizes, "config": config,
             "source": f'configured("{how}"{mask}, **config), [{inputs}]'} | ({"attention_mask": True} if padded else {})
@@ -569,6 +569,18 @@ def qwen3_5_moe(d):
     return qwen3_5(d, "qwen3_5_moe_text", "Qwen3_5Moe", **experts_of_delta(d))
 
 
+def mamba2(d):
+    groups, times, expand = d.randint(1, 3), d.randint(1, 3), d.randint(1, 3)
+    heads, part = groups * times, d.randint(1, 5)
+    b, n = d.items(), d.tokens()
+    config = dict(architectures=[d.choice(["Mamba2ForCausalLM", "Mamba2Model"])], model_type="mamba2",
+                  vocab_size=d.randint(100, 150), hidden_size=heads * part, num_hidden_layers=d.randint(1, 4),
+                  num_heads=heads, head_dim=part * expand, expand=expand, n_groups=groups, state_size=d.randint(1, 9),
+                  conv_kernel=d.randint(1, 4), chunk_size=d.randint(1, 12), use_bias=d.flag(0.3), use_conv_bias=d.flag(),
+                  tie_word_embeddings=d.flag(0.3), pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n}, (b, n) if d.flag(0.3) else None, attends=False)
+
+
 def glm(d, name="glm", family="Glm"):
     width = 4 * d.randint(1, 4)
     return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
@@ -889,6 +901,7 @@ GROUPS = {
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "chunks": [llama4],
     "convolutions": [lfm2],
+    "spaces": [mamba2],
     "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],

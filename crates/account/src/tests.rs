@@ -341,3 +341,18 @@ fn states_of_a_recurrence_have_their_size_and_their_type() {
     let inputs = Integer::from(4 * 48 * 3 * (2 * 16 * 128 + 48 * 128));
     assert_eq!(none.bytes_held(Elem::F16), &none.states * 4u32 + inputs * 2u32);
 }
+
+/// Of a model of state spaces alone, 256 MiB of states of a sequence in single precision, and the last three
+/// inputs of convolutions over 10,240 channels; nothing of each token.
+#[test]
+fn state_spaces_keep_nothing_of_each_token() {
+    let cache = Model::open("mamba-codestral-7b").unwrap().cache().unwrap().unwrap();
+    let at = |tokens: u64, items: u64| cache.at(&tokens.into(), &items.into()).unwrap();
+    let one = at(0, 1);
+    assert_eq!(one.states, (64 * 128 * 64 * 128).into());
+    let inputs = Integer::from(64 * 3 * (2 * 4096 + 2 * 8 * 128));
+    let bytes = Integer::from(256 * (1u64 << 20)) + inputs * 2u32;
+    assert_eq!(one.bytes_held(Elem::F16), bytes);
+    assert_eq!(at(1 << 20, 1).bytes_held(Elem::F16), bytes);
+    assert_eq!(at(5, 3).bytes_held(Elem::F16), bytes * 3u32);
+}

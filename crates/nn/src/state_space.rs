@@ -110,7 +110,9 @@ impl StateSpace {
         let scope = g.here();
         let c = Axis::new("c", &config.d_model);
         let [group, head, width, key] = config.axes();
-        [&group, &head, &width, &key].into_iter().try_for_each(|axis| positive("axis", &axis.size))?;
+        [&group, &head, &width, &key]
+            .into_iter()
+            .try_for_each(|axis| positive("axis", &axis.size))?;
         let frozen = config.frozen;
         let linear = LinearConfig { frozen, ..LinearConfig::bias(config.bias) };
         let [inner, _, heads] = config.widths();

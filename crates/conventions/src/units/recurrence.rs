@@ -86,14 +86,23 @@ impl Lowering<'_> {
         let batch = &states * &chunks;
         let all = chunks + Integer::from(1);
         let elements = &width * &key;
+        // By `einsum`, which multiplies where one element alone is to be added up.
+        let own = |batch: &Integer, sizes: [&Integer; 3]| match sizes {
+            [m, n, k] if *k == Integer::from(1) => {
+                Call::new("mul", Manner::Operator, pointwise(batch * m * n))
+            }
+            _ => matrices(batch, sizes),
+        };
         let calls = vec![
             // Queries with keys, and what a chunk's tokens are by these; what each chunk writes; the states
             // that those of all chunks before leave to each; the states read by queries.
-            matrices(&batch, [chunk, chunk, &key]),
-            matrices(&batch, [chunk, &width, chunk]),
-            matrices(&batch, [&key, &width, chunk]),
-            matrices(&states, [&all, &elements, &all]),
-            matrices(&batch, [chunk, &width, &key]),
+            own(&batch, [chunk, chunk, &key]),
+            own(&batch, [chunk, &width, chunk]),
+            own(&batch, [&key, &width, chunk]),
+            own(&states, [&all, &elements, &all]),
+            own(&batch, [chunk, &width, &key]),
+            // Sums of what is forgotten between two tokens, or two chunks.
+            Call::new("segment_sum", Manner::Function, pointwise(batch.clone())),
         ];
         Ok((pointwise(batch), calls))
     }

@@ -18,9 +18,9 @@ use serde_json::{Map, Value};
 
 pub use compressed::Compressed;
 pub use error::ConfigError;
-pub use generation::GenerationSettings;
-use floats::tagged;
 pub(crate) use floats::is_infinite;
+use floats::tagged;
+pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
 pub use quantisation::{OfExperts, Quantisation, QuantisationMethod};
 

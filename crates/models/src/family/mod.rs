@@ -268,7 +268,9 @@ impl Config {
             ModuleClass::Recurrence(own) => Some(own),
             _ => None,
         };
-        notes.extend(graph.modules().iter().find_map(recurrence).map(|own| algorithm(own).to_owned()));
+        notes.extend(
+            graph.modules().iter().find_map(recurrence).map(|own| algorithm(own).to_owned()),
+        );
         Ok(ModelGraph {
             conditions: Vec::new(),
             notes,

@@ -5,7 +5,8 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Table};
 use opledger_ir::{Axis, Cached, Graph, Reach, Var};
 use opledger_nn::{
-    Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm, Sublayers,
+    Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm,
+    Sublayers,
 };
 
 use super::causal::{

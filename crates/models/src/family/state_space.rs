@@ -79,7 +79,9 @@ impl SpaceKeys {
 fn unlimited(keys: &Keys<'_>) -> Result<(), ConfigError> {
     let key = "time_step_limit";
     let fine = |value: &Value| match value.as_array().map(Vec::as_slice) {
-        Some([least, most]) => least.as_f64().is_some_and(|least| least <= 0.0) && is_infinite(most),
+        Some([least, most]) => {
+            least.as_f64().is_some_and(|least| least <= 0.0) && is_infinite(most)
+        }
         _ => false,
     };
     match keys.get(key) {
