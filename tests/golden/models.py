@@ -34,6 +34,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.bloom import modeling_bloom
 from transformers.models.gptj import modeling_gptj
+from transformers.models.granitemoehybrid import modeling_granitemoehybrid
 from transformers.models.mamba2 import modeling_mamba2
 from transformers.models.qwen3_5 import modeling_qwen3_5
 from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe
@@ -205,7 +206,7 @@ DELTA = [modeling_qwen3_5, modeling_qwen3_5_moe, modeling_qwen3_next]
 
 
 # Whose state spaces are taken in chunks, by products.
-STATE_SPACES = [modeling_mamba2]
+STATE_SPACES = [modeling_granitemoehybrid, modeling_mamba2]
 
 
 def scan(hidden_states, dt, A, B, C, chunk_size, D, dt_bias, dt_limit, **_):
@@ -323,6 +324,9 @@ def published_config(path):
         config["block_ff_dim"] = config["intermediate_size"]
     config["torch_dtype"] = config.pop("dtype")
     kinds = config.pop("layer_types", None)
+    if config["model_type"] == "granitemoehybrid":
+        config["layer_types"] = [{"full_attention": "attention", "linear_attention": "mamba"}[kind] for kind in kinds]
+        del config["time_step_limit"]
     if config["model_type"] == "qwen3_next":
         config["full_attention_interval"] = kinds.index("full_attention") + 1
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

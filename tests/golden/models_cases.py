@@ -209,6 +209,11 @@ CLIP_IMAGE = dict(
 )
 SIGLIP_TEXT = {key: value for key, value in CLIP_TEXT.items() if key != "projection_dim"}
 SIGLIP_IMAGE = {key: value for key, value in CLIP_IMAGE.items() if key != "projection_dim"}
+SPACES = LLAMA | dict(
+    mamba_n_heads=6, mamba_d_head=8, mamba_d_state=5, mamba_n_groups=2, mamba_chunk_size=4, rms_norm_eps=0.05,
+    shared_intermediate_size=19, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=0.4,
+)
+SPACE = "linear_attention"
 MAMBA2 = dict(
     vocab_size=61, hidden_size=24, num_hidden_layers=3, num_heads=6, head_dim=8, state_size=5, n_groups=2, chunk_size=4,
     pad_token_id=0, bos_token_id=1, eos_token_id=2, layer_norm_epsilon=0.05,
@@ -515,6 +520,15 @@ CASES = [
     Case("mamba2_short", "Mamba2ForCausalLM", MAMBA2 | TIED | dict(hidden_size=20, expand=3, num_heads=5, head_dim=12,
          n_groups=1, conv_kernel=2, use_conv_bias=False, num_hidden_layers=2, hidden_act="gelu"), (3, 7), dtype="bfloat16", seed=1),
     Case("mamba2_states", "Mamba2Model", MAMBA2 | dict(n_groups=6, num_hidden_layers=1, chunk_size=16), (11, 8)),
+    Case("granitemoehybrid_left", "GraniteMoeHybridForCausalLM", SPACES | dict(num_hidden_layers=5,
+         layer_types=[SPACE, SPACE, FULL, SPACE, SPACE], num_local_experts=5, num_experts_per_tok=3, intermediate_size=11,
+         mamba_proj_bias=True), (9, 6, 4), padded_left=True),
+    Case("granitemoehybrid_dense", "GraniteMoeHybridForCausalLM", SPACES | TIED | dict(num_hidden_layers=6,
+         layer_types=[SPACE, FULL, SPACE] * 2, num_local_experts=0, position_embedding_type="rope", attention_bias=True,
+         mamba_n_heads=3, mamba_n_groups=1, mamba_d_head="auto", mamba_conv_bias=False), (8, 5), dtype="bfloat16",
+         published=unchanged),
+    Case("granitemoehybrid_spaces", "GraniteMoeHybridModel", SPACES | dict(num_local_experts=3, num_experts_per_tok=1,
+         mamba_d_conv=3, mamba_n_groups=3, mamba_expand=3, mamba_d_head=12), (7, 9)),
     Case("minimax_m2_partial", "MiniMaxM2ForCausalLM", LLAMA | dict(head_dim=6, num_local_experts=5, num_experts_per_tok=2,
          intermediate_size=14, rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.67)), (9, 6), seed=2),
     Case("minimax_m2_tied", "MiniMaxM2ForCausalLM", LLAMA | TIED | dict(head_dim=4, num_local_experts=4, num_experts_per_tok=3,

@@ -31,7 +31,7 @@ def parameters(config):
     names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     count = next((config[name] for name in names if name in config), 1)
     chosen = config.get("num_experts_per_tok", config.get("moe_k", config.get("top_k_experts", count)))
-    return every, every - experts // count * (count - chosen)
+    return every, every - experts // max(count, 1) * (count - chosen)
 
 
 def main():

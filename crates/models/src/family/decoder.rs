@@ -18,6 +18,7 @@ use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::rotation::rotation;
 use super::stack::{CausalStack, Entering, Head, Kind};
+use super::state_space;
 use super::variant::{
     Convolved, ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant,
 };
@@ -41,6 +42,7 @@ pub(super) fn build(
         return Err(keys.unsupported("tie_word_embeddings", apart).into());
     }
     let (attention, latent, kept) = match &variant.latent {
+        _ if variant.kinds.iter().all(|kind| kind.mixer.is_some()) => unattended(keys, r)?,
         Some(widths) => latent::attention(keys, request, r, (variant, widths))?,
         None => attention(keys, request, r, variant)?,
     };
@@ -50,9 +52,12 @@ pub(super) fn build(
     let rule = variant.kinds.iter().find_map(|kind| kind.delta.as_ref());
     let (key, norm) = (variant.activation, parts.norm);
     let delta = rule.map(|rule| delta::config(keys, r, rule, (key, norm))).transpose()?;
+    let spaces = variant.kinds.iter().find_map(|kind| kind.state_space.as_ref());
+    let space = spaces.map(|sizes| state_space::config(r, sizes));
     let kind = |kind: &KindOf| Kind {
         layer: LayerConfig {
             latent: latent.clone(),
+            state_space: space.clone().filter(|_| kind.state_space.is_some()),
             delta: delta.clone().filter(|_| kind.delta.is_some()),
             ..parts.layer(variant, attention.clone(), kind)
         },
@@ -98,6 +103,11 @@ fn names(variant: &Variant, model: &str, layers: u64) -> Names {
     if let Maps::GatedJoined = variant.maps {
         joined(&format!("{}.gate_up_proj", variant.feed_forward[0]), &["gate", "up"]);
     }
+    for [first, second, file] in variant.joined {
+        let own = [first, second].map(|own| format!("{model}.layers.*.{own}.weight"));
+        let own = own.each_ref().map(String::as_str);
+        names = names.join(&own, &format!("{model}.layers.*.{file}.weight"));
+    }
     for [own, file] in variant.renamed {
         let layer = format!("{model}.layers.*");
         names = names.rename(&format!("{layer}.{own}"), &format!("{layer}.{file}"));
@@ -128,6 +138,14 @@ fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
             }
             names
         }
+        ExpertFiles::Joined([first, second, router]) => {
+            let both = [own("w1", "weight"), own("w3", "weight")];
+            names = names
+                .join(&both.each_ref().map(String::as_str), &format!("{at}.{first}.weight"))
+                .rename(&own("w2", "weight"), &format!("{at}.{second}.weight"))
+                .rename(&format!("{at}.gate.weight"), &format!("{at}.{router}.weight"));
+            both.iter().fold(names, |names, map| names.within_each(map))
+        }
         ExpertFiles::Together | ExpertFiles::TakingTurns => {
             let take_turns = matches!(mixture.files, ExpertFiles::TakingTurns);
             for (kind, end) in [("weight", ""), ("bias", "_bias")] {
@@ -150,6 +168,17 @@ fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
                 .fold(names, |names, map| names.transpose(&own(map, "weight")))
         }
     }
+}
+
+/// What stands for the attention of a model that has none.
+fn unattended(keys: &Keys<'_>, r: &mut Recorder) -> Result<Attention, Problem> {
+    let rotation = ["rope_parameters", "rope_scaling", "rope_theta", "max_position_embeddings"];
+    keys.pass_over(&rotation);
+    keys.pass_over(&["head_dim", "num_attention_heads", "num_key_value_heads"]);
+    let width = keys.size("hidden_size")?;
+    let c = r.size("c", width);
+    let attention = AttentionConfig { origin: Origin::Library, ..AttentionConfig::new(c, 1) };
+    Ok((attention, None, Kept::heads("h".into(), "e".into())))
 }
 
 /// An attention with projections to keys and values.
@@ -345,7 +374,7 @@ impl Parts {
         let mixer = match (&convolution, &kind.delta) {
             (Some(_), _) => "conv",
             (None, Some(_)) => "linear_attn",
-            (None, None) => "self_attn",
+            (None, None) => kind.mixer.unwrap_or("self_attn"),
         };
         LayerConfig {
             attention: AttentionConfig { rope, qk_norm, temperature, ..attention },

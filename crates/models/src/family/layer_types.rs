@@ -47,16 +47,25 @@ pub(super) fn full_and_windows(
 
 /// The kind of each layer by its type in `layer_types`, which is of two.
 pub(super) fn kinds_by_type(keys: &Keys<'_>, types: [&str; 2]) -> Result<Vec<usize>, ConfigError> {
-    match keys.get(TYPES) {
+    kinds_by_names(keys, TYPES, &types.each_ref().map(std::slice::from_ref))
+}
+
+/// The same by a key, of types of which each has several names.
+pub(super) fn kinds_by_names(
+    keys: &Keys<'_>,
+    key: &str,
+    types: &[&[&str]],
+) -> Result<Vec<usize>, ConfigError> {
+    match keys.get(key) {
         Some(Value::Array(given)) if given.len() as u64 == keys.times(LAYERS)? => {
-            let kind = |of: &Value| types.into_iter().position(|known| of == known);
+            let kind =
+                |of: &Value| types.iter().position(|names| names.iter().any(|known| of == known));
             let kinds: Option<Vec<usize>> = given.iter().map(kind).collect();
-            kinds.ok_or_else(|| keys.unsupported(TYPES, types.join(" and ")))
+            let known = || types.iter().filter_map(|names| names.first().copied());
+            kinds.ok_or_else(|| keys.unsupported(key, known().collect::<Vec<_>>().join(" and ")))
         }
-        Some(Value::Array(_)) => {
-            Err(keys.contradiction(TYPES, LAYERS, "each layer is of one type"))
-        }
-        _ => Err(keys.unsupported(TYPES, "a type for each layer")),
+        Some(Value::Array(_)) => Err(keys.contradiction(key, LAYERS, "each layer is of one type")),
+        _ => Err(keys.unsupported(key, "a type for each layer")),
     }
 }
 

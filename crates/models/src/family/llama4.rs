@@ -113,6 +113,8 @@ fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder
         temperature: temperature.clone().filter(|_| *still),
         convolution: None,
         delta: None,
+        state_space: None,
+        mixer: None,
     });
     let kinds: Vec<KindOf> = kinds.collect();
     Ok(match &kinds[..] {

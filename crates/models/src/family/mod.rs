@@ -32,6 +32,7 @@ mod gpt_neox;
 mod gpt_oss;
 mod gptj;
 mod granite;
+mod granite_hybrid;
 mod heads;
 mod image;
 mod latent;
@@ -131,6 +132,7 @@ const FAMILIES: &[Family] = &[
     family("gpt_oss", gpt_oss::build),
     family("gptj", gptj::build),
     family("granite", granite::build),
+    family("granitemoehybrid", granite_hybrid::build),
     family("lfm2", lfm2::lfm2),
     family("lfm2_moe", lfm2::lfm2_moe),
     family("llama", llama::llama),

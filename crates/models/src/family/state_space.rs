@@ -75,12 +75,16 @@ impl SpaceKeys {
     }
 }
 
+/// A bound of Δ that none is as great as; published files have 1e30 in the place of infinity.
+const GREATEST: f64 = 1e20;
+
 /// Refuses bounds of Δ, which the library keeps in runs of several tokens and not in steps of one.
 fn unlimited(keys: &Keys<'_>) -> Result<(), ConfigError> {
     let key = "time_step_limit";
     let fine = |value: &Value| match value.as_array().map(Vec::as_slice) {
         Some([least, most]) => {
-            least.as_f64().is_some_and(|least| least <= 0.0) && is_infinite(most)
+            let endless = is_infinite(most) || most.as_f64().is_some_and(|most| most >= GREATEST);
+            least.as_f64().is_some_and(|least| least <= 0.0) && endless
         }
         _ => false,
     };

@@ -10,6 +10,7 @@ use super::causal::CausalHead;
 use super::pattern::LayerOrder;
 use super::rope::BASE;
 use super::stack::WordScores;
+use super::state_space::SpaceSizes;
 
 /// What the families differ in; a Llama by default.
 #[derive(Clone, Debug)]
@@ -60,6 +61,9 @@ pub(super) struct Variant {
     pub(super) ignored: &'static [&'static str],
     /// What files call parameters of a layer: the name in the graph and that of files.
     pub(super) renamed: &'static [[&'static str; 2]],
+    /// What files have of a layer's maps in one tensor, one after the other: their two scopes in the graph and
+    /// that of files.
+    pub(super) joined: &'static [[&'static str; 3]],
     /// A latent that keys and values are made from.
     pub(super) latent: Option<Latent>,
     /// Key and value heads where no key says: as many as query heads when `None`.
@@ -120,6 +124,7 @@ impl Default for Variant {
             gated: false,
             ignored: &[],
             renamed: &[],
+            joined: &[],
             latent: None,
             kv_heads: None,
             head_dim: None,
@@ -155,6 +160,10 @@ pub(super) struct KindOf {
     pub(super) convolution: Option<Convolved>,
     /// Linear attention in the place of attention.
     pub(super) delta: Option<DeltaRule>,
+    /// A state space in the place of attention.
+    pub(super) state_space: Option<SpaceSizes>,
+    /// The scope of what stands in the place of attention, where it is another than that of all.
+    pub(super) mixer: Option<&'static str>,
 }
 
 /// Linear attention by a gated delta rule.
@@ -289,6 +298,9 @@ pub(super) enum ExpertFiles {
     Together,
     /// The same, in which the columns of the two take turns.
     TakingTurns,
+    /// The gate's rows and then those of what it gates, and the second map, of all experts and `[out, in]` each,
+    /// by these names; the last is the router's.
+    Joined([&'static str; 3]),
 }
 
 /// An expert that every token meets.
