@@ -36,6 +36,7 @@ from transformers.models.bloom import modeling_bloom
 from transformers.models.gptj import modeling_gptj
 from transformers.models.granitemoehybrid import modeling_granitemoehybrid
 from transformers.models.mamba2 import modeling_mamba2
+from transformers.models.nemotron_h import modeling_nemotron_h
 from transformers.models.qwen3_5 import modeling_qwen3_5
 from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe
 from transformers.models.qwen3_next import modeling_qwen3_next
@@ -206,7 +207,7 @@ DELTA = [modeling_qwen3_5, modeling_qwen3_5_moe, modeling_qwen3_next]
 
 
 # Whose state spaces are taken in chunks, by products.
-STATE_SPACES = [modeling_granitemoehybrid, modeling_mamba2]
+STATE_SPACES = [modeling_granitemoehybrid, modeling_mamba2, modeling_nemotron_h]
 
 
 def scan(hidden_states, dt, A, B, C, chunk_size, D, dt_bias, dt_limit, **_):
@@ -324,6 +325,9 @@ def published_config(path):
         config["block_ff_dim"] = config["intermediate_size"]
     config["torch_dtype"] = config.pop("dtype")
     kinds = config.pop("layer_types", None)
+    if config["model_type"] == "nemotron_h":
+        kinds = config.pop("layers_block_type")
+        config["hybrid_override_pattern"] = "".join({"full_attention": "*", "linear_attention": "M", "moe": "E", "mlp": "-"}[kind] for kind in kinds)
     if config["model_type"] == "granitemoehybrid":
         config["layer_types"] = [{"full_attention": "attention", "linear_attention": "mamba"}[kind] for kind in kinds]
         del config["time_step_limit"]

@@ -214,6 +214,11 @@ SPACES = LLAMA | dict(
     shared_intermediate_size=19, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=0.4,
 )
 SPACE = "linear_attention"
+NEMOTRON = LLAMA | dict(
+    head_dim=7, mamba_num_heads=6, mamba_head_dim=5, ssm_state_size=4, n_groups=2, chunk_size=4, layer_norm_epsilon=0.05,
+    layers_block_type=[SPACE, "moe", SPACE, FULL, "mlp", SPACE, "moe"], n_routed_experts=6, num_experts_per_tok=3,
+    moe_intermediate_size=9, moe_shared_expert_intermediate_size=11, routed_scaling_factor=2.5,
+)
 MAMBA2 = dict(
     vocab_size=61, hidden_size=24, num_hidden_layers=3, num_heads=6, head_dim=8, state_size=5, n_groups=2, chunk_size=4,
     pad_token_id=0, bos_token_id=1, eos_token_id=2, layer_norm_epsilon=0.05,
@@ -369,6 +374,13 @@ CASES = [
     Case("mixtral_answer", "MixtralForQuestionAnswering", LLAMA | dict(num_local_experts=3, num_experts_per_tok=1,
          num_hidden_layers=1, sliding_window=None), (5, 5)),
     Case("qwen3_answer", "Qwen3ForQuestionAnswering", LLAMA | dict(num_hidden_layers=1, head_dim=6), (4, 8)),
+    Case("nemotron_h_left", "NemotronHForCausalLM", NEMOTRON | dict(n_group=2, topk_group=1, use_bias=True), (9, 6, 4),
+         padded_left=True),
+    Case("nemotron_h_pattern", "NemotronHForCausalLM", NEMOTRON | dict(layers_block_type=[SPACE, "mlp"] * 2 + [FULL, "mlp"],
+         mlp_bias=True, use_conv_bias=False, conv_kernel=2, n_groups=1, head_dim=8), (8, 5),
+         dtype="bfloat16", published=unchanged),
+    Case("nemotron_h_bounded", "NemotronHModel", NEMOTRON | dict(layers_block_type=["moe", SPACE, SPACE], time_step_min=0.7,
+         norm_topk_prob=False, mlp_hidden_act="silu", n_groups=3), (7, 9)),
     Case("olmo2_groups", "Olmo2ForCausalLM", LLAMA, (9, 6)),
     Case("olmo2_bias", "Olmo2ForCausalLM", LLAMA | TIED | dict(attention_bias=True, num_key_value_heads=6,
          rope_parameters=LLAMA3), (7, 8), dtype="bfloat16", published=unchanged, seed=6),

@@ -29,6 +29,8 @@ pub struct MixtureConfig {
     pub routing: Routing,
     /// Whether the router and the experts' maps have biases (gpt-oss).
     pub bias: bool,
+    /// Whether a third map of an expert is gated by the function of the first.
+    pub gated: bool,
     /// What keeps the two branches of an expert within bounds, in place of the function.
     pub clamped: Option<ClampedGate>,
     /// What runs for every token beside them.
@@ -77,6 +79,7 @@ pub struct SharedExpert {
 ///     activation: Activation::Silu,
 ///     routing: Routing::new(ExpertWeights::ShareOfChosen),
 ///     bias: false,
+///     gated: true,
 ///     clamped: None,
 ///     shared: None,
 ///     frozen: false,
@@ -91,8 +94,10 @@ pub struct SharedExpert {
 pub struct MixtureOfExperts {
     router: Router,
     scope: Scope,
-    /// The first map, the second, and the gated one, each with its bias.
-    maps: [(Var, Option<Var>); 3],
+    /// The first map, and the second, each with its bias.
+    maps: [(Var, Option<Var>); 2],
+    /// The gated one, where there is one.
+    gated: Option<(Var, Option<Var>)>,
     activation: Activation,
     clamped: Option<ClampedGate>,
     shared: Option<Box<(FeedForward, Option<Linear>)>>,
@@ -154,9 +159,10 @@ impl MixtureOfExperts {
             };
             Ok::<_, NnError>((weight, bias))
         };
-        let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
+        let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?];
+        let gated = if config.gated { Some(map("w3", &f, &c)?) } else { None };
         let (activation, clamped) = (*activation, config.clamped);
-        Ok(MixtureOfExperts { router, scope, maps, activation, clamped, shared })
+        Ok(MixtureOfExperts { router, scope, maps, gated, activation, clamped, shared })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -190,30 +196,20 @@ impl MixtureOfExperts {
     fn routed(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
         let (ids, weights) = self.router.route(g, by)?;
         let g = &mut *g.enter(&self.scope);
-        let [first, second, gated] = self.maps;
+        let [first, second] = self.maps;
         let x = match self.router.is_on_inputs() {
             true => weighted_inputs(g, x, weights)?,
             false => x,
         };
         let hidden = mapped(g, "w1", (x, ids), first)?;
-        let (hidden, other) = match self.clamped {
-            None => {
-                let hidden = g.activation(hidden, self.activation)?;
-                (hidden, mapped(g, "w3", (x, ids), gated)?)
-            }
-            Some(ClampedGate { alpha, limit }) => {
-                let clamp = |min, max| Pointwise::Clamp { min, max };
-                let hidden = g.pointwise(hidden, clamp(None, Some(limit)))?;
-                let scaled = g.scale(hidden, Factor::Number(alpha))?;
-                let share = g.activation(scaled, Activation::Sigmoid)?;
-                let hidden = g.mul("glu", hidden, share)?;
-                let other = mapped(g, "w3", (x, ids), gated)?;
-                let other = g.pointwise(other, clamp(Some(-limit), Some(limit)))?;
-                (hidden, g.pointwise(other, Pointwise::Shift(1.0))?)
+        let hidden = match self.gated {
+            None => g.activation(hidden, self.activation)?,
+            Some(gated) => {
+                let (hidden, other) = self.branches(g, hidden, ((x, ids), gated))?;
+                let hidden = g.mul("gate_experts", hidden, other)?;
+                g.mark(hidden, Role::Gate)
             }
         };
-        let hidden = g.mul("gate_experts", hidden, other)?;
-        g.mark(hidden, Role::Gate);
         let results = mapped(g, "w2", (hidden, ids), second)?;
         let weighted = match self.router.is_on_inputs() {
             true => results,
@@ -224,6 +220,27 @@ impl MixtureOfExperts {
         };
         let sum = g.reduce(weighted, Reduce::Sum("k".into()))?;
         Ok(g.mark(sum, Role::Combine))
+    }
+
+    /// The gate, of what the first map gives, and what it gates.
+    fn branches(
+        &self,
+        g: &mut Graph,
+        hidden: Var,
+        (rows, gated): ((Var, Var), (Var, Option<Var>)),
+    ) -> Result<(Var, Var), NnError> {
+        let Some(ClampedGate { alpha, limit }) = self.clamped else {
+            let hidden = g.activation(hidden, self.activation)?;
+            return Ok((hidden, mapped(g, "w3", rows, gated)?));
+        };
+        let clamp = |min, max| Pointwise::Clamp { min, max };
+        let hidden = g.pointwise(hidden, clamp(None, Some(limit)))?;
+        let scaled = g.scale(hidden, Factor::Number(alpha))?;
+        let share = g.activation(scaled, Activation::Sigmoid)?;
+        let hidden = g.mul("glu", hidden, share)?;
+        let other = mapped(g, "w3", rows, gated)?;
+        let other = g.pointwise(other, clamp(Some(-limit), Some(limit)))?;
+        Ok((hidden, g.pointwise(other, Pointwise::Shift(1.0))?))
     }
 }
 

@@ -36,6 +36,8 @@ pub struct StateSpaceConfig {
     pub eps: f64,
     /// How many tokens others take at once, by products; here it is one.
     pub chunk: u64,
+    /// What Δ is kept from on, where it is.
+    pub least: Option<f64>,
     /// Whether training leaves the parameters alone.
     pub frozen: bool,
 }
@@ -184,6 +186,10 @@ impl StateSpace {
         let read = part(g, (mixed, CHANNELS), (&inner + &keys, &keys), &under)?;
         let delta = g.add("shift", delta, self.shift)?;
         let delta = g.activation(delta, Activation::Softplus)?;
+        let delta = match self.config.least {
+            Some(least) => g.pointwise(delta, Pointwise::Clamp { min: Some(least), max: None })?,
+            None => delta,
+        };
         let rate = g.pointwise(self.decay, Pointwise::Exp)?;
         let rate = g.pointwise(rate, Pointwise::Neg)?;
         let alpha = g.mul("decay", delta, rate)?;
@@ -285,6 +291,7 @@ mod tests {
             convolution_bias: true,
             eps: 1e-5,
             chunk: 256,
+            least: None,
             frozen: false,
         }
     }

@@ -6,7 +6,7 @@ use opledger_ir::{Axis, Definition};
 use opledger_nn::{
     AttentionConfig, AttentionNames, ExpertGroups, FeedForwardConfig, FeedForwardNames,
     LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding, Routing,
-    SharedExpert, ShortConvolutionConfig,
+    SharedExpert, ShortConvolutionConfig, Sublayers,
 };
 
 use super::causal::{CausalHead, Kept, causal_heads};
@@ -42,11 +42,15 @@ pub(super) fn build(
         return Err(keys.unsupported("tie_word_embeddings", apart).into());
     }
     let (attention, latent, kept) = match &variant.latent {
-        _ if variant.kinds.iter().all(|kind| kind.mixer.is_some()) => unattended(keys, r)?,
+        _ if !variant.kinds.iter().any(KindOf::attends) => unattended(keys, r)?,
         Some(widths) => latent::attention(keys, request, r, (variant, widths))?,
         None => attention(keys, request, r, variant)?,
     };
-    let (v, l) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
+    let v = keys.size("vocab_size")?;
+    let pattern = match &variant.pattern {
+        Some(pattern) => pattern.clone(),
+        None => LayerOrder::Uniform(keys.times("num_hidden_layers")?),
+    };
     let vocabulary = r.size("v", v);
     let parts = Parts::read(keys, r, variant)?;
     let rule = variant.kinds.iter().find_map(|kind| kind.delta.as_ref());
@@ -64,12 +68,12 @@ pub(super) fn build(
         reach: kind.reach,
     };
     let scope = if of == CausalHead::Answer { variant.answer_scope } else { "model" };
-    r.names = names(variant, scope, l);
+    r.names = names(variant, scope, pattern.layers());
     let stack = CausalStack {
-        scopes: [scope, "embed_tokens", "layers", variant.last_norm],
+        scopes: [scope, variant.words, "layers", variant.last_norm],
         vocabulary,
         kinds: variant.kinds.iter().map(kind).collect(),
-        pattern: variant.pattern.clone().unwrap_or(LayerOrder::Uniform(l)),
+        pattern,
         kept,
         entering: Entering { scale: variant.word_scale.clone(), ..Entering::default() },
         linear_biases: false,
@@ -111,6 +115,9 @@ fn names(variant: &Variant, model: &str, layers: u64) -> Names {
     for [own, file] in variant.renamed {
         let layer = format!("{model}.layers.*");
         names = names.rename(&format!("{layer}.{own}"), &format!("{layer}.{file}"));
+    }
+    for [own, file] in variant.scopes {
+        names = names.scope(own, file);
     }
     for scope in variant.ignored {
         names = names.ignore_scope(scope);
@@ -199,7 +206,8 @@ fn attention(
             width / heads
         }
     };
-    if head_dim % 2 == 1 {
+    let turns = |kind: &KindOf| !matches!(kind.rotation, Rotation::None);
+    if head_dim % 2 == 1 && variant.kinds.iter().any(turns) {
         let pairs = "an even head width, since the rotation turns pairs";
         return Err(keys.unsupported("head_dim", pairs).into());
     }
@@ -306,6 +314,10 @@ impl Parts {
             ..
         }) = mixture
         else {
+            if variant.kinds.iter().all(|kind| kind.sublayers == Sublayers::Mixing) {
+                let feed_forward = feed_forward(Poly::one());
+                return Ok(Parts { feed_forward, mixture: None, norm });
+            }
             let hidden = variant.hidden.map_or_else(|| keys.size(variant.feed_forward[1]), Ok)?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
@@ -339,6 +351,7 @@ impl Parts {
             activation,
             routing: named(routing, r),
             bias: *bias,
+            gated: !matches!(variant.maps, Maps::Plain(_)),
             clamped: *clamped,
             shared,
             frozen: false,
@@ -381,6 +394,7 @@ impl Parts {
             feed_forward: self.feed_forward.clone(),
             mixture,
             convolution,
+            sublayers: kind.sublayers,
             norm: self.norm,
             residual: variant.residual,
             residual_scale: variant.residual_scale,

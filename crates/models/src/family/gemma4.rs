@@ -347,6 +347,7 @@ fn mixture(
         activation,
         routing: Routing { scaled, ..Routing::new(ExpertWeights::ShareOfChosen) },
         bias: false,
+        gated: true,
         clamped: None,
         shared: None,
         frozen: false,

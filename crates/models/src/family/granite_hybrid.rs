@@ -12,7 +12,7 @@ use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::stack::WordScores;
-use super::state_space::{SpaceKeys, SpaceSizes};
+use super::state_space::{SpaceKeys, SpaceSizes, unlimited};
 use super::variant::{CHOSEN, CommonExpert, ExpertFiles, KindOf, Maps, Mixture, Rotation, Variant};
 use crate::config::{ConfigError, Keys};
 
@@ -120,6 +120,7 @@ fn layers(keys: &Keys<'_>) -> Result<Vec<usize>, ConfigError> {
 
 /// The state space; the width of a head may be what the heads have of the inner width.
 fn sizes(keys: &Keys<'_>) -> Result<SpaceSizes, ConfigError> {
+    unlimited(keys)?;
     let (key, whole) = ("mamba_d_head", keys.size("hidden_size")?);
     let inner = whole.checked_mul(keys.size_or("mamba_expand", 2)?);
     KEYS.read(keys, |heads| {

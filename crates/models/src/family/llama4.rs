@@ -114,6 +114,7 @@ fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder
         convolution: None,
         delta: None,
         state_space: None,
+        sublayers: opledger_nn::Sublayers::default(),
         mixer: None,
     });
     let kinds: Vec<KindOf> = kinds.collect();

@@ -10,7 +10,7 @@ use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::stack::{CausalStack, Entering, Head, Kind};
-use super::state_space::{self, SpaceKeys};
+use super::state_space::{self, SpaceKeys, unlimited};
 use crate::config::Keys;
 use crate::names::Names;
 
@@ -46,6 +46,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let heads = [("Mamba2ForCausalLM", CausalHead::Words), ("Mamba2Model", CausalHead::None)];
     let head = head(keys, &heads)?;
     let width = keys.size("hidden_size")?;
+    unlimited(keys)?;
     let sizes = KEYS.read(keys, |_| keys.size_or("head_dim", 64))?;
     if width * keys.size_or("expand", 2)? != sizes.heads * sizes.head_dim {
         let why = "the width times `expand` is that of all heads";

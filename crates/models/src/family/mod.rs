@@ -43,6 +43,7 @@ mod llama4;
 mod mamba2;
 mod mixtures;
 mod modernbert;
+mod nemotron_h;
 mod olmo2;
 mod opt;
 mod pairs;
@@ -145,6 +146,7 @@ const FAMILIES: &[Family] = &[
     family("mixtral", llama::mixtral),
     family("modernbert", modernbert::build),
     family("mpnet", bert::mpnet),
+    family("nemotron_h", nemotron_h::build),
     family("olmo2", olmo2::build),
     family("opt", opt::build),
     Family { pair: true, code: "marian", ..family("pegasus", bart::pegasus) },

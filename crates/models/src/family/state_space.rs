@@ -31,6 +31,8 @@ pub(super) struct SpaceSizes {
     pub(super) eps: f64,
     /// How many tokens the library takes at once.
     pub(super) chunk: u64,
+    /// What Δ is kept from on, where it is.
+    pub(super) least: Option<f64>,
 }
 
 /// What keys of sizes are called, each with its default.
@@ -48,13 +50,19 @@ pub(super) struct SpaceKeys {
 }
 
 impl SpaceKeys {
+    /// Leaves them aside where no layer has a state space.
+    pub(super) fn pass_over(&self, keys: &Keys<'_>) {
+        let sizes = [self.heads, self.groups, self.state, self.taps, self.chunk];
+        keys.pass_over(&sizes.map(|(key, _)| key));
+        keys.pass_over(&[self.bias, self.convolution_bias, self.activation]);
+    }
+
     /// What the keys say; `head_dim` is the width of a head.
     pub(super) fn read(
         &self,
         keys: &Keys<'_>,
         head_dim: impl FnOnce(u64) -> Result<u64, ConfigError>,
     ) -> Result<SpaceSizes, ConfigError> {
-        unlimited(keys)?;
         let size = |(key, default): (&str, u64)| keys.size_or(key, default);
         let (heads, groups) = (size(self.heads)?, size(self.groups)?);
         multiple(keys, (self.heads.0, heads), (self.groups.0, groups))?;
@@ -71,6 +79,7 @@ impl SpaceKeys {
             convolution_bias: keys.flag_or(self.convolution_bias, true)?,
             eps: keys.epsilon_or(key, default)?,
             chunk: size(self.chunk)?,
+            least: None,
         })
     }
 }
@@ -79,7 +88,7 @@ impl SpaceKeys {
 const GREATEST: f64 = 1e20;
 
 /// Refuses bounds of Δ, which the library keeps in runs of several tokens and not in steps of one.
-fn unlimited(keys: &Keys<'_>) -> Result<(), ConfigError> {
+pub(super) fn unlimited(keys: &Keys<'_>) -> Result<(), ConfigError> {
     let key = "time_step_limit";
     let fine = |value: &Value| match value.as_array().map(Vec::as_slice) {
         Some([least, most]) => {
@@ -116,6 +125,7 @@ pub(super) fn config(r: &mut Recorder, sizes: &SpaceSizes) -> StateSpaceConfig {
         convolution_bias: sizes.convolution_bias,
         eps: sizes.eps,
         chunk: sizes.chunk,
+        least: sizes.least,
         frozen: false,
     }
 }

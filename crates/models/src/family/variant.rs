@@ -3,7 +3,7 @@
 use opledger_ir::Reach;
 use opledger_ir::ops::{Activation, Factor, RopePairs};
 use opledger_nn::{
-    ClampedGate, DeltaMaps, NormConfig, Residual, RotaryEmbedding, Routing, Temperature,
+    ClampedGate, DeltaMaps, NormConfig, Residual, RotaryEmbedding, Routing, Sublayers, Temperature,
 };
 
 use super::causal::CausalHead;
@@ -51,12 +51,16 @@ pub(super) struct Variant {
     pub(super) residual_scale: Option<f64>,
     /// What the norms of a layer are called, in the order in which they are applied.
     pub(super) norms: [&'static str; 4],
+    /// What the table of words is called.
+    pub(super) words: &'static str,
     /// What the last norm is called.
     pub(super) last_norm: &'static str,
     /// Norms of queries and keys.
     pub(super) qk_norm: Option<QkNorm>,
     /// Whether the map of queries makes a gate of what the heads give.
     pub(super) gated: bool,
+    /// What scopes may be called in files: the name in the graph and that of files.
+    pub(super) scopes: &'static [[&'static str; 2]],
     /// Scopes of files that no parameter is read from.
     pub(super) ignored: &'static [&'static str],
     /// What files call parameters of a layer: the name in the graph and that of files.
@@ -119,9 +123,11 @@ impl Default for Variant {
             residual: Residual::PreNorm,
             residual_scale: None,
             norms: ["input_layernorm", "post_attention_layernorm", "", ""],
+            words: "embed_tokens",
             last_norm: "norm",
             qk_norm: None,
             gated: false,
+            scopes: &[],
             ignored: &[],
             renamed: &[],
             joined: &[],
@@ -156,6 +162,8 @@ pub(super) struct KindOf {
     pub(super) dense: bool,
     /// By what queries are multiplied where they stand far from the first token.
     pub(super) temperature: Option<Temperature>,
+    /// Which sublayers they have.
+    pub(super) sublayers: Sublayers,
     /// A gated short convolution in the place of attention.
     pub(super) convolution: Option<Convolved>,
     /// Linear attention in the place of attention.
@@ -193,6 +201,12 @@ pub(super) struct Convolved {
 }
 
 impl KindOf {
+    /// Whether they have attention.
+    pub(super) fn attends(&self) -> bool {
+        let other = self.convolution.is_some() || self.delta.is_some();
+        !other && self.state_space.is_none() && self.sublayers != Sublayers::Tokenwise
+    }
+
     /// Layers whose queries see so many tokens.
     pub(super) fn seeing(window: Option<u64>) -> Self {
         KindOf { reach: window.map(Reach::Window), ..KindOf::default() }
