@@ -400,6 +400,18 @@ fn conventions_hold_for_state_spaces() {
     assert_eq!(found, scored(16, 16, 0));
 }
 
+/// Decoders that have state spaces beside attention, feed-forward layers and experts; then others, drawn with
+/// another seed: every figure of FlopCounterMode, those of thop where experts have a function that it knows.
+#[test]
+fn conventions_hold_for_hybrids_of_state_spaces_and_attention() {
+    let found = score("drawn_hybrids.json");
+    println!("hybrids: {found:?}");
+    assert_eq!(found, scored(14, 2, 0));
+    let found = score("scored_hybrids.json");
+    println!("hybrids out of sample: {found:?}");
+    assert_eq!(found, scored(0, 0, 0));
+}
+
 /// Decoders some layers of which share keys and values, have inputs of their own or experts beside their
 /// feed-forward layer; then others, drawn with another seed. Five tools.
 #[test]

@@ -581,6 +581,37 @@ def mamba2(d):
     return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n}, (b, n) if d.flag(0.3) else None, attends=False)
 
 
+def granite_hybrid(d):
+    groups, times, experts = d.randint(1, 2), d.randint(1, 3), d.choice([0, d.randint(2, 6)])
+    l = d.randint(1, 5)
+    kinds = [d.choice(["linear_attention", "linear_attention", "full_attention"]) for _ in range(l)]
+    kinds[d.randint(0, l - 1)] = "full_attention"
+    case = decoder(d, "granitemoehybrid", "GraniteMoeHybrid", multiple=4, layer_types=kinds, mamba_n_groups=groups,
+                   mamba_n_heads=groups * times, mamba_expand=groups * times, mamba_d_head="auto",
+                   mamba_d_state=d.randint(2, 9), mamba_d_conv=d.randint(2, 4), mamba_chunk_size=d.randint(2, 12),
+                   mamba_conv_bias=d.flag(), mamba_proj_bias=d.flag(0.3), num_local_experts=experts,
+                   num_experts_per_tok=d.randint(1, max(1, experts)), shared_intermediate_size=4 * d.randint(1, 30),
+                   position_embedding_type=d.choice([None, "rope"]), attention_bias=d.flag(0.3),
+                   attention_multiplier=0.5, embedding_multiplier=2.0, residual_multiplier=0.7, logits_scaling=3.0)
+    case["config"]["num_hidden_layers"] = l
+    case["config"]["intermediate_size"] = 4 * d.randint(1, 30)
+    return case
+
+
+def nemotron_h(d):
+    groups, times, experts = d.randint(1, 2), d.randint(1, 3), d.randint(2, 6)
+    kinds = [d.choice(["linear_attention", "full_attention", "moe", "mlp"]) for _ in range(d.randint(1, 6))]
+    case = decoder(d, "nemotron_h", "NemotronH", layers_block_type=kinds, n_groups=groups, head_dim=2 * d.randint(1, 6),
+                   mamba_num_heads=groups * times, mamba_head_dim=d.randint(2, 9), ssm_state_size=d.randint(2, 9),
+                   conv_kernel=d.randint(2, 4), chunk_size=d.randint(2, 12), use_bias=d.flag(0.3), use_conv_bias=d.flag(),
+                   mlp_bias=d.flag(0.3), n_routed_experts=experts, num_experts_per_tok=d.randint(1, experts),
+                   moe_intermediate_size=4 * d.randint(1, 30), moe_shared_expert_intermediate_size=4 * d.randint(1, 30),
+                   moe_latent_size=d.choice([None, 4 * d.randint(1, 8)]), mlp_hidden_act=d.choice(["relu2", "silu"]))
+    case["config"]["tie_word_embeddings"] = False
+    del case["config"]["num_hidden_layers"], case["config"]["hidden_act"]
+    return case
+
+
 def glm(d, name="glm", family="Glm"):
     width = 4 * d.randint(1, 4)
     return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
@@ -902,6 +933,7 @@ GROUPS = {
     "chunks": [llama4],
     "convolutions": [lfm2],
     "spaces": [mamba2],
+    "hybrids": [granite_hybrid, nemotron_h],
     "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],

@@ -379,6 +379,8 @@ CASES = [
     Case("nemotron_h_pattern", "NemotronHForCausalLM", NEMOTRON | dict(layers_block_type=[SPACE, "mlp"] * 2 + [FULL, "mlp"],
          mlp_bias=True, use_conv_bias=False, conv_kernel=2, n_groups=1, head_dim=8), (8, 5),
          dtype="bfloat16", published=unchanged),
+    Case("nemotron_h_latent", "NemotronHForCausalLM", NEMOTRON | dict(layers_block_type=[SPACE, "moe", FULL, "moe"],
+         moe_latent_size=13, mlp_bias=True), (6, 8), dtype="float16"),
     Case("nemotron_h_bounded", "NemotronHModel", NEMOTRON | dict(layers_block_type=["moe", SPACE, SPACE], time_step_min=0.7,
          norm_topk_prob=False, mlp_hidden_act="silu", n_groups=3), (7, 9)),
     Case("olmo2_groups", "Olmo2ForCausalLM", LLAMA, (9, 6)),

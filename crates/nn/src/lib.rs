@@ -70,7 +70,7 @@ pub use gated_delta::{DeltaMaps, GatedDelta, GatedDeltaConfig};
 pub use group_norm::GroupNorm;
 pub use linear::{Linear, LinearConfig};
 pub use lm_head::LmHead;
-pub use mixture::{ClampedGate, MixtureConfig, MixtureOfExperts, SharedExpert};
+pub use mixture::{ClampedGate, LatentExperts, MixtureConfig, MixtureOfExperts, SharedExpert};
 pub use mlp_stack::{AttentionMlpStack, AttentionMlpStackConfig};
 pub use names::{AttentionNames, FeedForwardNames, LayerNames};
 pub use norm::{Norm, NormConfig};

@@ -33,6 +33,8 @@ pub struct MixtureConfig {
     pub gated: bool,
     /// What keeps the two branches of an expert within bounds, in place of the function.
     pub clamped: Option<ClampedGate>,
+    /// A narrower width in which experts work.
+    pub latent: Option<LatentExperts>,
     /// What runs for every token beside them.
     pub shared: Option<SharedExpert>,
     /// Whether training leaves the parameters alone.
@@ -47,6 +49,17 @@ pub struct ClampedGate {
     pub alpha: f64,
     /// The greatest magnitude.
     pub limit: f64,
+}
+
+/// Two maps between which experts work (Nemotron 3 Super, NVIDIA 2026).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatentExperts {
+    /// The width between them.
+    pub width: Poly,
+    /// The scopes of the one before and the one behind.
+    pub maps: [String; 2],
+    /// Whether they have biases.
+    pub bias: bool,
 }
 
 /// A feed-forward layer that runs for every token beside the experts chosen (Dai et al. 2024, §3.2).
@@ -81,6 +94,7 @@ pub struct SharedExpert {
 ///     bias: false,
 ///     gated: true,
 ///     clamped: None,
+///     latent: None,
 ///     shared: None,
 ///     frozen: false,
 /// };
@@ -100,6 +114,8 @@ pub struct MixtureOfExperts {
     gated: Option<(Var, Option<Var>)>,
     activation: Activation,
     clamped: Option<ClampedGate>,
+    /// The maps before and behind them.
+    latent: Option<Box<[Linear; 2]>>,
     shared: Option<Box<(FeedForward, Option<Linear>)>>,
 }
 
@@ -143,6 +159,15 @@ impl MixtureOfExperts {
             }
             None => None,
         };
+        let (own, latent) = match &config.latent {
+            None => (c, None),
+            Some(LatentExperts { width, maps: [before, behind], bias }) => {
+                let (u, linear) = (Axis::new("u", width), LinearConfig { bias: *bias, ..linear });
+                let before = Linear::new(&mut g.scope(before), c.clone(), u.clone(), linear)?;
+                let behind = Linear::new(&mut g.scope(behind), u.clone(), c, linear)?;
+                (u, Some(Box::new([before, behind])))
+            }
+        };
         let scope = g.module(ModuleClass::Experts);
         let g = &mut *g.enter(&scope);
         let mut map = |name: &str, to: &Axis, from: &Axis| {
@@ -159,10 +184,10 @@ impl MixtureOfExperts {
             };
             Ok::<_, NnError>((weight, bias))
         };
-        let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?];
-        let gated = if config.gated { Some(map("w3", &f, &c)?) } else { None };
+        let maps = [map("w1", &f, &own)?, map("w2", &own, &f)?];
+        let gated = if config.gated { Some(map("w3", &f, &own)?) } else { None };
         let (activation, clamped) = (*activation, config.clamped);
-        Ok(MixtureOfExperts { router, scope, maps, gated, activation, clamped, shared })
+        Ok(MixtureOfExperts { router, scope, maps, gated, activation, clamped, latent, shared })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -178,7 +203,9 @@ impl MixtureOfExperts {
     /// # Errors
     /// When the last axis of either is not `c` of the right size.
     pub fn forward_by(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
-        let Some((layer, gate)) = self.shared.as_deref() else { return self.routed(g, x, by) };
+        let Some((layer, gate)) = self.shared.as_deref() else {
+            return self.between(g, x, by);
+        };
         let mut beside = layer.forward(g, x)?;
         if let Some(gate) = gate {
             let share = gate.forward(g, x)?;
@@ -187,9 +214,17 @@ impl MixtureOfExperts {
             beside = g.mul("gate_shared", beside, share)?;
             g.mark(beside, Role::Gate);
         }
-        let routed = self.routed(g, x, by)?;
+        let routed = self.between(g, x, by)?;
         let sum = g.add("shared", routed, beside)?;
         Ok(g.mark(sum, Role::Combine))
+    }
+
+    /// What experts make of rows, with the maps before and behind them where there are some.
+    fn between(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
+        let Some([before, behind]) = self.latent.as_deref() else { return self.routed(g, x, by) };
+        let inner = before.forward(g, x)?;
+        let routed = self.routed(g, inner, by)?;
+        behind.forward(g, routed)
     }
 
     /// The sum of the results of the experts chosen.
@@ -296,7 +331,9 @@ mod tests {
             activation: Activation::Silu,
             routing: Routing::new(ExpertWeights::Share),
             bias: false,
+            gated: true,
             clamped: None,
+            latent: None,
             shared: Some(SharedExpert {
                 feed_forward,
                 scope: "shared_expert".to_owned(),

@@ -5,8 +5,8 @@ use opledger_dims::Poly;
 use opledger_ir::{Axis, Definition};
 use opledger_nn::{
     AttentionConfig, AttentionNames, ExpertGroups, FeedForwardConfig, FeedForwardNames,
-    LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding, Routing,
-    SharedExpert, ShortConvolutionConfig, Sublayers,
+    LatentExperts, LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding,
+    Routing, SharedExpert, ShortConvolutionConfig, Sublayers,
 };
 
 use super::causal::{CausalHead, Kept, causal_heads};
@@ -311,6 +311,7 @@ impl Parts {
             bias,
             clamped,
             shared,
+            latent,
             ..
         }) = mixture
         else {
@@ -343,6 +344,11 @@ impl Parts {
             scope: shared.scope.to_owned(),
             gate: shared.gate.map(str::to_owned),
         });
+        let latent = latent.map(|(width, maps)| LatentExperts {
+            width: r.size("u", width),
+            maps: maps.map(str::to_owned),
+            bias: variant.mlp_bias,
+        });
         let mixture = MixtureConfig {
             d_model: c.clone(),
             dim_feedforward: ff,
@@ -353,6 +359,7 @@ impl Parts {
             bias: *bias,
             gated: !matches!(variant.maps, Maps::Plain(_)),
             clamped: *clamped,
+            latent,
             shared,
             frozen: false,
         };

@@ -349,6 +349,7 @@ fn mixture(
         bias: false,
         gated: true,
         clamped: None,
+        latent: None,
         shared: None,
         frozen: false,
     }))

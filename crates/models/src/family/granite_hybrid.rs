@@ -7,8 +7,7 @@ use opledger_nn::{ExpertWeights, Routing};
 
 use super::causal::CausalHead;
 use super::decoder;
-use super::layer_types::{TYPES, kinds_by_names, kinds_of_layers};
-use super::pattern::LayerOrder;
+use super::layer_types::{TYPES, kinds_by_names, kinds_of_layers, used};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::stack::WordScores;
@@ -37,6 +36,9 @@ const SHARED: &str = "shared_mlp";
 /// What attends and what has a state space, as the library calls them and as published files do.
 const NAMES: &[&[&str]] = &[&["full_attention", "attention"], &["linear_attention", "mamba"]];
 
+/// The second of them.
+const SPACE: usize = 1;
+
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     // For training, and what the library does not ask for.
     keys.pass_over(&["output_router_logits", "router_aux_loss_coef", "init_method"]);
@@ -53,19 +55,19 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         }
         Some(_) => return Err(keys.unsupported("position_embedding_type", "rope, nope").into()),
     };
-    let space = KindOf {
-        rotation: Rotation::None,
-        state_space: Some(sizes(keys)?),
-        mixer: Some("mamba"),
-        ..KindOf::default()
-    };
-    let (kinds, pattern) = match layers.contains(&0) {
-        true => {
-            let full = KindOf { rotation, ..KindOf::default() };
-            (vec![full, space], LayerOrder::kinds(&["l_full", "l_space"], layers))
-        }
-        false => (vec![space], LayerOrder::Uniform(layers.len() as u64)),
-    };
+    if !layers.contains(&SPACE) {
+        KEYS.pass_over(keys);
+        keys.pass_over(&["mamba_d_head", "mamba_expand", "time_step_limit"]);
+    }
+    let (kinds, pattern) = used(&layers, &["l_full", "l_space"], |own| match own {
+        SPACE => Ok(KindOf {
+            rotation: Rotation::None,
+            state_space: Some(sizes(keys)?),
+            mixer: Some("mamba"),
+            ..KindOf::default()
+        }),
+        _ => Ok(KindOf { rotation: rotation.clone(), ..KindOf::default() }),
+    })?;
     let variant = Variant {
         family: "GraniteMoeHybrid",
         heads: &[CausalHead::Words, CausalHead::None],
@@ -114,7 +116,7 @@ fn layers(keys: &Keys<'_>) -> Result<Vec<usize>, ConfigError> {
             Err(keys.contradiction(TYPES, other, why))
         }
         [Some(key), None] | [None, Some(key)] => kinds_by_names(keys, key, NAMES),
-        [None, None] => kinds_of_layers(keys, |_| 1),
+        [None, None] => kinds_of_layers(keys, |_| SPACE),
     }
 }
 
@@ -155,5 +157,6 @@ fn mixture(keys: &Keys<'_>, hidden: u64) -> Result<Option<Mixture>, ConfigError>
         bias: false,
         clamped: None,
         shared: Some(CommonExpert { scope: SHARED, gate: None, hidden }),
+        latent: None,
     }))
 }

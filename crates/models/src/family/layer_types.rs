@@ -93,6 +93,24 @@ pub(super) fn sparse_and_dense(layers: Vec<usize>) -> (Vec<KindOf>, LayerOrder) 
     }
 }
 
+/// The kinds that layers are of, in the order of their first, and the order of the layers.
+pub(super) fn used(
+    layers: &[usize],
+    symbols: &[&'static str],
+    mut kind: impl FnMut(usize) -> Result<KindOf, ConfigError>,
+) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+    let mut found: Vec<usize> = Vec::new();
+    for own in layers {
+        if !found.contains(own) {
+            found.push(*own);
+        }
+    }
+    let kinds = found.iter().map(|own| kind(*own)).collect::<Result<Vec<_>, _>>()?;
+    let symbols: Vec<&str> = found.iter().filter_map(|own| symbols.get(*own).copied()).collect();
+    let at = |own| found.iter().position(|kind| kind == own).unwrap_or_default();
+    Ok((kinds, LayerOrder::kinds(&symbols, layers.iter().map(at).collect())))
+}
+
 /// The kinds of layers and their order, where it is said of each layer whether it is of the other of two
 /// kinds, and whether it has no experts where others have some.
 pub(super) fn mixed(

@@ -75,6 +75,7 @@ pub(super) fn text(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resu
             bias: false,
             clamped: None,
             shared: Some(shared),
+            latent: None,
         }),
         ..Variant::default()
     };

@@ -9,7 +9,7 @@ use super::causal::CausalHead;
 use super::checks::same;
 use super::decoder;
 use super::deepseek::{ROUTED, corrected};
-use super::pattern::LayerOrder;
+use super::layer_types::used;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::state_space::{SpaceKeys, SpaceSizes};
@@ -91,33 +91,24 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     // The library's class ties nothing.
     keys.only("tie_word_embeddings", false)?;
     keys.only("sliding_window", Value::Null)?;
-    keys.only("moe_latent_size", Value::Null)?;
     let layers = layers(keys)?;
-    let mut used: Vec<usize> = Vec::new();
-    layers.iter().for_each(|own| {
-        if !used.contains(own) {
-            used.push(*own);
-        }
-    });
-    let kinds: Result<Vec<KindOf>, ConfigError> = used.iter().map(|own| kind(keys, *own)).collect();
-    let kinds = kinds?;
-    let at = |own: &usize| used.iter().position(|kind| kind == own).unwrap_or_default();
-    let symbols: Vec<&str> = used.iter().map(|own| TYPES[*own].symbol).collect();
+    let symbols = TYPES.each_ref().map(|own| own.symbol);
+    let (kinds, pattern) = used(&layers, &symbols, |own| kind(keys, own))?;
     let bias = keys.flag_or("mlp_bias", false)?;
-    let mixture = match used.contains(&SPARSE) {
+    let mixture = match layers.contains(&SPARSE) {
         true => Some(mixture(keys)?),
         false => {
             keys.pass_over(&ROUTED);
             keys.pass_over(&["moe_intermediate_size", "moe_shared_expert_intermediate_size"]);
             keys.pass_over(&[CHOSEN, "n_group", "topk_group", "norm_topk_prob"]);
-            keys.pass_over(&["routed_scaling_factor"]);
+            keys.pass_over(&["routed_scaling_factor", "moe_latent_size"]);
             None
         }
     };
-    if !used.contains(&DENSE) {
+    if !layers.contains(&DENSE) {
         keys.pass_over(&["intermediate_size"]);
     }
-    if !used.contains(&SPACE) {
+    if !layers.contains(&SPACE) {
         KEYS.pass_over(keys);
         keys.pass_over(&["mamba_head_dim", "time_step_min"]);
     }
@@ -135,7 +126,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         kv_heads: Some(8),
         head_dim: Some(128),
         kinds,
-        pattern: Some(LayerOrder::kinds(&symbols, layers.iter().map(at).collect())),
+        pattern: Some(pattern),
         mixture,
         ignored: &["mtp"],
         scopes: &[["model", "backbone"]],
@@ -167,6 +158,7 @@ fn sizes(keys: &Keys<'_>) -> Result<SpaceSizes, ConfigError> {
 
 /// The experts, and the one that every token meets.
 fn mixture(keys: &Keys<'_>) -> Result<Mixture, ConfigError> {
+    let latent = keys.optional("moe_latent_size")?;
     let hidden = keys.size_or("moe_shared_expert_intermediate_size", 7688)?;
     Ok(Mixture {
         scope: "mixer",
@@ -178,6 +170,7 @@ fn mixture(keys: &Keys<'_>) -> Result<Mixture, ConfigError> {
         bias: false,
         clamped: None,
         shared: Some(CommonExpert { scope: "shared_experts", gate: None, hidden }),
+        latent: latent.map(|width| (width, ["fc1_latent_proj", "fc2_latent_proj"])),
     })
 }
 

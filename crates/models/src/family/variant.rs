@@ -294,6 +294,8 @@ pub(super) struct Mixture {
     pub(super) clamped: Option<ClampedGate>,
     /// An expert that every token meets.
     pub(super) shared: Option<CommonExpert>,
+    /// The width between two maps in which the others work, with what these are called.
+    pub(super) latent: Option<(u64, [&'static str; 2])>,
 }
 
 /// The usual names of the number of experts.
