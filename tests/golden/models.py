@@ -35,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.bloom import modeling_bloom
 from transformers.models.gptj import modeling_gptj
 from transformers.models.granitemoehybrid import modeling_granitemoehybrid
+from transformers.models.kimi_linear import modeling_kimi_linear
 from transformers.models.mamba2 import modeling_mamba2
 from transformers.models.nemotron_h import modeling_nemotron_h
 from transformers.models.qwen3_5 import modeling_qwen3_5
@@ -227,6 +228,9 @@ def scan(hidden_states, dt, A, B, C, chunk_size, D, dt_bias, dt_limit, **_):
 def token_by_token():
     """Recurrences without products, which are not counted then."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(
+            modeling_kimi_linear, "chunk_kimi_delta_attention", modeling_kimi_linear.recurrent_kimi_delta_attention
+        ))
         for module in STATE_SPACES:
             stack.enter_context(mock.patch.object(module, "mamba2_chunk_scan", scan))
         for module in DELTA:

@@ -214,6 +214,11 @@ SPACES = LLAMA | dict(
     shared_intermediate_size=19, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=0.4,
 )
 SPACE = "linear_attention"
+KIMI = LLAMA | dict(
+    num_hidden_layers=5, num_attention_heads=3, num_key_value_heads=3, kv_lora_rank=7, qk_rope_head_dim=4, qk_nope_head_dim=5,
+    v_head_dim=6, linear_head_dim=5, linear_num_heads=3, rms_norm_eps=0.05, num_local_experts=6, num_experts_per_tok=2,
+    moe_intermediate_size=9, n_shared_experts=2, bos_token_id=1, eos_token_id=2,
+)
 NEMOTRON = LLAMA | dict(
     head_dim=7, mamba_num_heads=6, mamba_head_dim=5, ssm_state_size=4, n_groups=2, chunk_size=4, layer_norm_epsilon=0.05,
     layers_block_type=[SPACE, "moe", SPACE, FULL, "mlp", SPACE, "moe"], n_routed_experts=6, num_experts_per_tok=3,
@@ -392,6 +397,11 @@ CASES = [
          attention_multiplier=0.3, residual_multiplier=0.22, logits_scaling=8.0), (7, 9)),
     Case("granite_bias", "GraniteForCausalLM", LLAMA | TIED | dict(attention_bias=True, mlp_bias=True, embedding_multiplier=0.5,
          residual_multiplier=1.5), dtype="float16", published=unchanged),
+    Case("kimi_linear_left", "KimiLinearForCausalLM", KIMI | dict(layer_types=[SPACE, FULL, SPACE, SPACE, FULL],
+         n_group=3, topk_group=2), (9, 6, 4), padded_left=True),
+    Case("kimi_linear_numbers", "KimiLinearForCausalLM", KIMI | TIED | dict(linear_attn_config=dict(full_attn_layers=[3],
+         kda_layers=[1, 2, 4], num_heads=2, head_dim=4, short_conv_kernel_size=3), num_hidden_layers=4, q_lora_rank=8,
+         attention_bias=True, first_k_dense_replace=2, norm_topk_prob=False), (8, 5), dtype="bfloat16"),
     Case("lfm2_listed", "Lfm2ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=6, block_multiple_of=16, layer_types=[
          "conv", "conv", "full_attention", "conv", "conv", "full_attention"]), (9, 5)),
     Case("lfm2_reach", "Lfm2ForCausalLM", LLAMA | dict(num_hidden_layers=4, conv_L_cache=5, conv_bias=True, full_attn_idxs=[

@@ -52,8 +52,6 @@ macro_rules! activations {
 activations! {
     /// Rectified linear unit.
     Relu = "relu";
-    /// Its square.
-    ReluSquared = "relu2" | "relu_squared";
     /// Gaussian error linear unit by the error function.
     GeluErf = "gelu";
     /// Its approximation by the hyperbolic tangent.
@@ -68,6 +66,8 @@ activations! {
     Tanh = "tanh";
     /// Smooth rectifier, ln(1 + eˣ), written so that nothing overflows.
     Softplus = "softplus";
+    /// Square of the rectified linear unit.
+    ReluSquared = "relu2" | "relu_squared";
 }
 
 impl Activation {

@@ -171,6 +171,8 @@ pub struct LinearFacts {
 pub enum Recurrence {
     /// A gated delta rule (Yang, Kautz, Hatamizadeh 2024).
     GatedDelta,
+    /// The same, whose states forget each element of a key by a factor of its own (Moonshot AI 2025).
+    DeltaByChannel,
     /// A state space (Dao and Gu 2024).
     StateSpace {
         /// How many tokens others take at once.

@@ -30,6 +30,7 @@ impl Lowering<'_> {
     pub(super) fn chunks(&self, node: &Node, end: &Node, own: Recurrence) -> Calls {
         let (rule, chunk) = match own {
             Recurrence::GatedDelta => ("gated_delta_rule", self.dialect.delta_chunk),
+            Recurrence::DeltaByChannel => ("chunk_kimi_delta_attention", None),
             Recurrence::StateSpace { chunk } => {
                 ("mamba2_chunk_scan", self.dialect.state_space_chunks.then_some(chunk))
             }
@@ -40,7 +41,9 @@ impl Lowering<'_> {
             return Ok((sizes.clone(), vec![Call::new(rule, Manner::Function, sizes)]));
         };
         match own {
-            Recurrence::GatedDelta => self.delta_chunks(node, end, &chunk),
+            Recurrence::GatedDelta | Recurrence::DeltaByChannel => {
+                self.delta_chunks(node, end, &chunk)
+            }
             Recurrence::StateSpace { .. } => self.state_space_chunks(node, end, &chunk),
         }
     }

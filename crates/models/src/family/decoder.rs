@@ -393,7 +393,7 @@ impl Parts {
         });
         let mixer = match (&convolution, &kind.delta) {
             (Some(_), _) => "conv",
-            (None, Some(_)) => "linear_attn",
+            (None, Some(_)) => kind.mixer.unwrap_or("linear_attn"),
             (None, None) => kind.mixer.unwrap_or("self_attn"),
         };
         LayerConfig {

@@ -35,6 +35,7 @@ mod granite;
 mod granite_hybrid;
 mod heads;
 mod image;
+mod kimi_linear;
 mod latent;
 mod layer_types;
 mod lfm2;
@@ -134,6 +135,7 @@ const FAMILIES: &[Family] = &[
     family("gptj", gptj::build),
     family("granite", granite::build),
     family("granitemoehybrid", granite_hybrid::build),
+    Family { latent: true, ..family("kimi_linear", kimi_linear::build) },
     family("lfm2", lfm2::lfm2),
     family("lfm2_moe", lfm2::lfm2_moe),
     family("llama", llama::llama),
@@ -184,7 +186,7 @@ pub fn families() -> impl Iterator<Item = &'static str> {
 /// Which algorithm of several is counted, where others give the same values.
 fn algorithm(recurrence: Recurrence) -> &'static str {
     match recurrence {
-        Recurrence::GatedDelta => {
+        Recurrence::GatedDelta | Recurrence::DeltaByChannel => {
             "the gated delta rule of linear attention is recurrent here, token by token; taken in \
              chunks, it has other products"
         }
