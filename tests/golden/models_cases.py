@@ -399,7 +399,7 @@ CASES = [
          residual_multiplier=1.5), dtype="float16", published=unchanged),
     Case("kimi_linear_left", "KimiLinearForCausalLM", KIMI | dict(layer_types=[SPACE, FULL, SPACE, SPACE, FULL],
          n_group=3, topk_group=2), (9, 6, 4), padded_left=True),
-    Case("kimi_linear_numbers", "KimiLinearForCausalLM", KIMI | TIED | dict(linear_attn_config=dict(full_attn_layers=[3],
+    Case("kimi_linear_numbers", "KimiLinearForCausalLM", KIMI | dict(linear_attn_config=dict(full_attn_layers=[3],
          kda_layers=[1, 2, 4], num_heads=2, head_dim=4, short_conv_kernel_size=3), num_hidden_layers=4, q_lora_rank=8,
          attention_bias=True, first_k_dense_replace=2, norm_topk_prob=False), (8, 5), dtype="bfloat16"),
     Case("lfm2_listed", "Lfm2ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=6, block_multiple_of=16, layer_types=[

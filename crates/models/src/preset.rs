@@ -143,6 +143,7 @@ files! {
     "granite-4.0-h-1b",
     "granite-4.0-h-350m",
     "granite-4.0-h-tiny",
+    "kimi-linear-48b-a3b",
     "lfm2-1.2b",
     "lfm2-350m",
     "lfm2-8b-a1b",

@@ -445,12 +445,14 @@ mod tests {
     /// of them are of contractions.
     #[test]
     fn a_token_meets_every_element_of_a_state() {
-        let graph = layer(DeltaMaps::Apart, true);
-        let inside = |node: &&opledger_ir::Node| node.path.contains("rule.steps");
-        let muls: Poly = { graph.nodes().iter().filter(inside) }
-            .map(|node| graph.fold(&(graph.node_cost(node).total()[Class::Mul].clone())))
-            .sum();
-        assert_eq!(muls.to_string(), "4·b·n·f·d·k·r + b·n·f·k·r");
+        for maps in [DeltaMaps::Apart, DeltaMaps::ByChannel] {
+            let graph = layer(maps, true);
+            let inside = |node: &&opledger_ir::Node| node.path.contains("rule.steps");
+            let muls: Poly = { graph.nodes().iter().filter(inside) }
+                .map(|node| graph.fold(&(graph.node_cost(node).total()[Class::Mul].clone())))
+                .sum();
+            assert_eq!(muls.to_string(), "4·b·n·f·d·k·r + b·n·f·k·r", "{maps:?}");
+        }
     }
 
     /// Maps that stand together have the parameters and the products of those apart, and states change none.

@@ -46,6 +46,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     keys.only("moe_layer_freq", 1)?;
     keys.only("moe_router_activation_func", "sigmoid")?;
     keys.only("mla_use_nope", true)?;
+    // The library's class ties nothing.
+    keys.only("tie_word_embeddings", false)?;
     let bias = keys.flag_or("attention_bias", false)?;
     let linear = KindOf {
         rotation: Rotation::None,
