@@ -420,6 +420,18 @@ fn conventions_hold_for_hybrids_of_state_spaces_and_attention() {
     assert_eq!(found, scored(24, 12, 0));
 }
 
+/// Decoders with a delta rule that forgets element by element; then others, drawn with another seed:
+/// FlopCounterMode.
+#[test]
+fn conventions_hold_for_decoders_with_a_delta_rule_by_channel() {
+    let found = score("drawn_channels.json");
+    println!("by channel: {found:?}");
+    assert_eq!(found, scored(12, 0, 0));
+    let found = score("scored_channels.json");
+    println!("by channel out of sample: {found:?}");
+    assert_eq!(found, scored(24, 0, 0));
+}
+
 /// Decoders some layers of which share keys and values, have inputs of their own or experts beside their
 /// feed-forward layer; then others, drawn with another seed. Five tools.
 #[test]

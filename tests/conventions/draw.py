@@ -612,6 +612,21 @@ def nemotron_h(d):
     return case
 
 
+def kimi_linear(d):
+    h, experts, l = d.randint(1, 4), d.randint(4, 8), d.randint(1, 5)
+    kinds = [d.choice(["linear_attention", "linear_attention", "full_attention"]) for _ in range(l)]
+    kinds[d.randint(0, l - 1)] = "full_attention"
+    case = decoder(d, "kimi_linear", "KimiLinear", multiple=4, layer_types=kinds, linear_num_heads=d.randint(1, 3),
+                   linear_head_dim=d.randint(2, 9), linear_conv_kernel_dim=d.randint(2, 4), kv_lora_rank=4 * d.randint(1, 4),
+                   qk_rope_head_dim=4, qk_nope_head_dim=4 * d.randint(1, 3), v_head_dim=4 * d.randint(1, 3), q_lora_rank=None,
+                   num_local_experts=experts, num_experts_per_tok=d.randint(1, 3), moe_intermediate_size=4 * d.randint(1, 30),
+                   n_shared_experts=d.randint(1, 2), attention_bias=d.flag(0.3), n_group=1, topk_group=1, pad_token_id=0,
+                   bos_token_id=1, eos_token_id=2)
+    case["config"] |= {"num_hidden_layers": l, "num_attention_heads": h, "num_key_value_heads": h, "tie_word_embeddings": False,
+                       "first_k_dense_replace": d.randint(0, l - 1)}
+    return case
+
+
 def glm(d, name="glm", family="Glm"):
     width = 4 * d.randint(1, 4)
     return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
@@ -934,6 +949,7 @@ GROUPS = {
     "convolutions": [lfm2],
     "spaces": [mamba2],
     "hybrids": [granite_hybrid, nemotron_h],
+    "channels": [kimi_linear],
     "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],

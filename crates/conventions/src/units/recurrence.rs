@@ -30,7 +30,7 @@ impl Lowering<'_> {
     pub(super) fn chunks(&self, node: &Node, end: &Node, own: Recurrence) -> Calls {
         let (rule, chunk) = match own {
             Recurrence::GatedDelta => ("gated_delta_rule", self.dialect.delta_chunk),
-            Recurrence::DeltaByChannel => ("chunk_kimi_delta_attention", None),
+            Recurrence::DeltaByChannel => ("chunk_kimi_delta_attention", self.dialect.delta_chunk),
             Recurrence::StateSpace { chunk } => {
                 ("mamba2_chunk_scan", self.dialect.state_space_chunks.then_some(chunk))
             }
@@ -42,14 +42,19 @@ impl Lowering<'_> {
         };
         match own {
             Recurrence::GatedDelta | Recurrence::DeltaByChannel => {
-                self.delta_chunks(node, end, &chunk)
+                self.delta_chunks(node, end, (&chunk, own))
             }
             Recurrence::StateSpace { .. } => self.state_space_chunks(node, end, &chunk),
         }
     }
 
     /// Those of a gated delta rule, whose end gives states `[b, g, d, r, f]` and results `[n, b, g, r, f]`.
-    fn delta_chunks(&self, node: &Node, end: &Node, chunk: &Integer) -> Calls {
+    fn delta_chunks(
+        &self,
+        node: &Node,
+        end: &Node,
+        (chunk, rule): (&Integer, Recurrence),
+    ) -> Calls {
         let missing = || self.unwritten(node, "a recurrence of another form".to_owned());
         let (state, results) = (&end.shape, end.further.first().ok_or_else(missing)?);
         let ([_, _, key, _, value], [tokens, ..]) = (&state.axes[..], &results.axes[..]) else {
@@ -60,6 +65,20 @@ impl Lowering<'_> {
         let (tokens, heads) = (self.at(&tokens.size)?, self.at(&heads)?);
         let batch = divide(&heads, &value) * chunks_of(&tokens, chunk);
         let own = |m: &Integer, n: &Integer, k: &Integer| matrices(&batch, [m, n, k]);
+        // The same with what is left at each element of a key, which stands in sums over products of three
+        // (`chunk_kimi_delta_attention` of `modeling_kimi_linear.py`, 5.23.0).
+        if rule == Recurrence::DeltaByChannel {
+            let calls = vec![
+                own(chunk, &value, chunk),
+                own(chunk, &key, chunk),
+                own(chunk, &value, &key),
+                own(chunk, &value, &key),
+                own(chunk, &value, chunk),
+                own(&key, &value, chunk),
+                Call::new("segment_sum", Manner::Function, pointwise(batch.clone())),
+            ];
+            return Ok((pointwise(batch), calls));
+        }
         let calls = vec![
             // Of keys and of queries with keys; the state read by keys and by queries; what each token
             // writes, read by those after it, and written.
