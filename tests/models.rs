@@ -213,7 +213,7 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
     let (mut outside, mut inside) = (Integer::default(), Integer::default());
     for node in graph.nodes() {
         let mut around = graph.modules_around(node);
-        if around.any(|(_, module)| module.class == ModuleClass::Recurrence) {
+        if around.any(|(_, module)| matches!(module.class, ModuleClass::Recurrence(_))) {
             continue;
         }
         let times = graph.multiplicity(node);

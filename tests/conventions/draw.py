@@ -51,9 +51,9 @@ def attention(d):
     return d.choice([("eager", "transformers-eager"), ("sdpa", "transformers")])
 
 
-def configured(d, config, inputs, sizes, padded=None):
+def configured(d, config, inputs, sizes, padded=None, attends=True):
     """A model of `transformers`; of `padded` items and tokens if some of these are padding."""
-    how, written = attention(d)
+    how, written = attention(d) if attends else ("eager", "transformers-eager")
     mask = f", padding{padded}" if padded else ""
     return {"model": "config.json", "written": written, "sizes": sizes, "config": config,
             "source": f'configured("{how}"{mask}, **config), [{inputs}]'} | ({"attention_mask": True} if padded else {})
@@ -569,6 +569,64 @@ def qwen3_5_moe(d):
     return qwen3_5(d, "qwen3_5_moe_text", "Qwen3_5Moe", **experts_of_delta(d))
 
 
+def mamba2(d):
+    groups, times, expand = d.randint(1, 3), d.randint(1, 3), d.randint(1, 3)
+    heads, part = groups * times, d.randint(1, 5)
+    b, n = d.items(), d.tokens()
+    config = dict(architectures=[d.choice(["Mamba2ForCausalLM", "Mamba2Model"])], model_type="mamba2",
+                  vocab_size=d.randint(100, 150), hidden_size=heads * part, num_hidden_layers=d.randint(1, 4),
+                  num_heads=heads, head_dim=part * expand, expand=expand, n_groups=groups, state_size=d.randint(1, 9),
+                  conv_kernel=d.randint(1, 4), chunk_size=d.randint(1, 12), use_bias=d.flag(0.3), use_conv_bias=d.flag(),
+                  tie_word_embeddings=d.flag(0.3), pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n}, (b, n) if d.flag(0.3) else None, attends=False)
+
+
+def granite_hybrid(d):
+    groups, times, experts = d.randint(1, 2), d.randint(1, 3), d.choice([0, d.randint(2, 6)])
+    l = d.randint(1, 5)
+    kinds = [d.choice(["linear_attention", "linear_attention", "full_attention"]) for _ in range(l)]
+    kinds[d.randint(0, l - 1)] = "full_attention"
+    case = decoder(d, "granitemoehybrid", "GraniteMoeHybrid", multiple=4, layer_types=kinds, mamba_n_groups=groups,
+                   mamba_n_heads=groups * times, mamba_expand=groups * times, mamba_d_head="auto",
+                   mamba_d_state=d.randint(2, 9), mamba_d_conv=d.randint(2, 4), mamba_chunk_size=d.randint(2, 12),
+                   mamba_conv_bias=d.flag(), mamba_proj_bias=d.flag(0.3), num_local_experts=experts,
+                   num_experts_per_tok=d.randint(1, max(1, experts)), shared_intermediate_size=4 * d.randint(1, 30),
+                   position_embedding_type=d.choice([None, "rope"]), attention_bias=d.flag(0.3),
+                   attention_multiplier=0.5, embedding_multiplier=2.0, residual_multiplier=0.7, logits_scaling=3.0)
+    case["config"]["num_hidden_layers"] = l
+    case["config"]["intermediate_size"] = 4 * d.randint(1, 30)
+    return case
+
+
+def nemotron_h(d):
+    groups, times, experts = d.randint(1, 2), d.randint(1, 3), d.randint(2, 6)
+    kinds = [d.choice(["linear_attention", "full_attention", "moe", "mlp"]) for _ in range(d.randint(1, 6))]
+    case = decoder(d, "nemotron_h", "NemotronH", layers_block_type=kinds, n_groups=groups, head_dim=2 * d.randint(1, 6),
+                   mamba_num_heads=groups * times, mamba_head_dim=d.randint(2, 9), ssm_state_size=d.randint(2, 9),
+                   conv_kernel=d.randint(2, 4), chunk_size=d.randint(2, 12), use_bias=d.flag(0.3), use_conv_bias=d.flag(),
+                   mlp_bias=d.flag(0.3), n_routed_experts=experts, num_experts_per_tok=d.randint(1, experts),
+                   moe_intermediate_size=4 * d.randint(1, 30), moe_shared_expert_intermediate_size=4 * d.randint(1, 30),
+                   moe_latent_size=d.choice([None, 4 * d.randint(1, 8)]), mlp_hidden_act=d.choice(["relu2", "silu"]))
+    case["config"]["tie_word_embeddings"] = False
+    del case["config"]["num_hidden_layers"], case["config"]["hidden_act"]
+    return case
+
+
+def kimi_linear(d):
+    h, experts, l = d.randint(1, 4), d.randint(4, 8), d.randint(1, 5)
+    kinds = [d.choice(["linear_attention", "linear_attention", "full_attention"]) for _ in range(l)]
+    kinds[d.randint(0, l - 1)] = "full_attention"
+    case = decoder(d, "kimi_linear", "KimiLinear", multiple=4, layer_types=kinds, linear_num_heads=d.randint(1, 3),
+                   linear_head_dim=d.randint(2, 9), linear_conv_kernel_dim=d.randint(2, 4), kv_lora_rank=4 * d.randint(1, 4),
+                   qk_rope_head_dim=4, qk_nope_head_dim=4 * d.randint(1, 3), v_head_dim=4 * d.randint(1, 3), q_lora_rank=None,
+                   num_local_experts=experts, num_experts_per_tok=d.randint(1, 3), moe_intermediate_size=4 * d.randint(1, 30),
+                   n_shared_experts=d.randint(1, 2), attention_bias=d.flag(0.3), n_group=1, topk_group=1, pad_token_id=0,
+                   bos_token_id=1, eos_token_id=2)
+    case["config"] |= {"num_hidden_layers": l, "num_attention_heads": h, "num_key_value_heads": h, "tie_word_embeddings": False,
+                       "first_k_dense_replace": d.randint(0, l - 1)}
+    return case
+
+
 def glm(d, name="glm", family="Glm"):
     width = 4 * d.randint(1, 4)
     return decoder(d, name, family, attention_bias=d.flag(0.7), rope_theta=10000.0, partial_rotary_factor=0.5,
@@ -889,6 +947,9 @@ GROUPS = {
     "mixtures": [deepseek_v2, deepseek_v3, glm4_moe, ernie, minimax],
     "chunks": [llama4],
     "convolutions": [lfm2],
+    "spaces": [mamba2],
+    "hybrids": [granite_hybrid, nemotron_h],
+    "channels": [kimi_linear],
     "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],

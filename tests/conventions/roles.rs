@@ -72,7 +72,8 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         graph.modules_around(node).any(|(_, module)| wanted.contains(&module.class))
     };
     // What is done token by token is called as one.
-    if within(&[ModuleClass::Recurrence]) {
+    let recurrent = |class| matches!(class, ModuleClass::Recurrence(_));
+    if graph.modules_around(node).any(|(_, module)| recurrent(module.class)) {
         return None;
     }
     let linear = || {
@@ -100,7 +101,8 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         Op::Experts(_) => (within(&[ModuleClass::Experts]), "experts"),
         Op::Arithmetic(_) if weighted => {
             let roles = [Role::Bias, Role::PositionSum, Role::LayerScale];
-            (has(&roles), "what the parameter is for")
+            // A gain that a norm's groups have apart, by which it multiplies itself.
+            (has(&roles) || within(&[ModuleClass::RmsNorm]), "what the parameter is for")
         }
         _ => return None,
     };

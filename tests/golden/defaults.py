@@ -25,7 +25,8 @@ def parameters(config):
     architecture = getattr(transformers, name)
     try:
         with torch.device("meta"):
-            model = architecture(architecture.config_class.from_dict(config))
+            own = architecture.config_class
+            model = architecture(own.from_dict(own._decode_special_floats(config)))
         untie(model, config)
     except Exception:
         return None

@@ -24,7 +24,7 @@ HERE = pathlib.Path(__file__).parent
 PRESETS = HERE.parents[1] / "crates" / "models" / "presets"
 FILE = HERE / "flops.json"
 FAMILIES = [
-    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "gemma4_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "lfm2", "lfm2_moe", "llama4_text", "minimax_m2",
+    "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "gemma4_text", "glm", "glm4", "glm4_moe", "gpt_neo", "gpt_oss", "gptj", "granite", "granitemoehybrid", "kimi_linear", "lfm2", "lfm2_moe", "llama4_text", "mamba2", "minimax_m2", "nemotron_h",
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_next", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
@@ -56,8 +56,10 @@ def flops(config):
         if config["model_type"] in ("lfm2", "lfm2_moe"):
             kwargs["attention_mask"] = {"full_attention": None, "conv": None}
         # The same; recurrences are left out, whose products the counter has of the library's chunks alone.
-        if config["model_type"] in ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"):
+        if config["model_type"] in ("granitemoehybrid", "kimi_linear", "nemotron_h", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"):
             kwargs["attention_mask"] = {"full_attention": None, "linear_attention": None}
+        if config["model_type"] == "mamba2":
+            kwargs["attention_mask"] = None
         if config["model_type"] in PAIRS:
             kwargs = {"use_cache": False, "decoder_input_ids": ids}
         kwargs = {"pixel_values": image(config)} if config["model_type"] in IMAGES else {"input_ids": ids} | kwargs

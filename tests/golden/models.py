@@ -34,6 +34,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.bloom import modeling_bloom
 from transformers.models.gptj import modeling_gptj
+from transformers.models.granitemoehybrid import modeling_granitemoehybrid
+from transformers.models.kimi_linear import modeling_kimi_linear
+from transformers.models.mamba2 import modeling_mamba2
+from transformers.models.nemotron_h import modeling_nemotron_h
 from transformers.models.qwen3_5 import modeling_qwen3_5
 from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe
 from transformers.models.qwen3_next import modeling_qwen3_next
@@ -113,7 +117,7 @@ def draw(model, generator, dtype):
             value = 1 + 0.2 * value
         elif isinstance(module, torch.nn.Embedding):
             value = 0.4 * value
-        elif name.endswith("linear_attn.conv1d.weight"):
+        elif name.endswith("conv1d.weight"):
             value = 0.8 * value  # What comes of small ones is little more than ε of the norms behind.
         elif parameter.dim() == 2:
             value = 1.5 * value / min(parameter.shape) ** 0.5
@@ -203,10 +207,32 @@ def generate(model, prompt, new=8):
 DELTA = [modeling_qwen3_5, modeling_qwen3_5_moe, modeling_qwen3_next]
 
 
+# Whose state spaces are taken in chunks, by products.
+STATE_SPACES = [modeling_granitemoehybrid, modeling_mamba2, modeling_nemotron_h]
+
+
+def scan(hidden_states, dt, A, B, C, chunk_size, D, dt_bias, dt_limit, **_):
+    """What `mamba2_chunk_scan` gives, token by token and without products."""
+    heads = hidden_states.shape[2]
+    dt = torch.nn.functional.softplus(dt + dt_bias).clamp(*dt_limit)
+    B, C = [x.repeat_interleave(heads // x.shape[2], dim=2) for x in (B, C)]
+    state, results = 0, []
+    for at in range(hidden_states.shape[1]):
+        taken = (hidden_states * dt[..., None])[:, at, :, :, None] * B[:, at, :, None]
+        state = state * torch.exp(A * dt[:, at])[..., None, None] + taken
+        results.append((state * C[:, at, :, None]).sum(-1))
+    return torch.stack(results, 1) + D[..., None] * hidden_states
+
+
 @contextlib.contextmanager
 def token_by_token():
     """Recurrences without products, which are not counted then."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(
+            modeling_kimi_linear, "chunk_kimi_delta_attention", modeling_kimi_linear.recurrent_kimi_delta_attention
+        ))
+        for module in STATE_SPACES:
+            stack.enter_context(mock.patch.object(module, "mamba2_chunk_scan", scan))
         for module in DELTA:
             stack.enter_context(
                 mock.patch.object(module, "torch_chunk_gated_delta_rule", module.torch_recurrent_gated_delta_rule)
@@ -303,6 +329,12 @@ def published_config(path):
         config["block_ff_dim"] = config["intermediate_size"]
     config["torch_dtype"] = config.pop("dtype")
     kinds = config.pop("layer_types", None)
+    if config["model_type"] == "nemotron_h":
+        kinds = config.pop("layers_block_type")
+        config["hybrid_override_pattern"] = "".join({"full_attention": "*", "linear_attention": "M", "moe": "E", "mlp": "-"}[kind] for kind in kinds)
+    if config["model_type"] == "granitemoehybrid":
+        config["layer_types"] = [{"full_attention": "attention", "linear_attention": "mamba"}[kind] for kind in kinds]
+        del config["time_step_limit"]
     if config["model_type"] == "qwen3_next":
         config["full_attention_interval"] = kinds.index("full_attention") + 1
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
@@ -348,7 +380,8 @@ def write(case, root):
         torch.testing.assert_close(single.double(), expected[name], rtol=1e-4, atol=1e-4, msg=f"{case.name}: {name}")
 
     # What the configuration alone makes: of T5 the library ties the head until it meets a file with one.
-    saved = architecture.config_class.from_dict(json.loads((folder / "config.json").read_text()))
+    saved = architecture.config_class
+    saved = saved.from_dict(saved._dict_from_json_file(folder / "config.json"))
     alone = parameters(architecture(saved))
 
     tensors = {name: x.contiguous() for name, x in given.items()}

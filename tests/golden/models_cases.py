@@ -209,6 +209,25 @@ CLIP_IMAGE = dict(
 )
 SIGLIP_TEXT = {key: value for key, value in CLIP_TEXT.items() if key != "projection_dim"}
 SIGLIP_IMAGE = {key: value for key, value in CLIP_IMAGE.items() if key != "projection_dim"}
+SPACES = LLAMA | dict(
+    mamba_n_heads=6, mamba_d_head=8, mamba_d_state=5, mamba_n_groups=2, mamba_chunk_size=4, rms_norm_eps=0.05,
+    shared_intermediate_size=19, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=0.4,
+)
+SPACE = "linear_attention"
+KIMI = LLAMA | dict(
+    num_hidden_layers=5, num_attention_heads=3, num_key_value_heads=3, kv_lora_rank=7, qk_rope_head_dim=4, qk_nope_head_dim=5,
+    v_head_dim=6, linear_head_dim=5, linear_num_heads=3, rms_norm_eps=0.05, num_local_experts=6, num_experts_per_tok=2,
+    moe_intermediate_size=9, n_shared_experts=2, bos_token_id=1, eos_token_id=2,
+)
+NEMOTRON = LLAMA | dict(
+    head_dim=7, mamba_num_heads=6, mamba_head_dim=5, ssm_state_size=4, n_groups=2, chunk_size=4, layer_norm_epsilon=0.05,
+    layers_block_type=[SPACE, "moe", SPACE, FULL, "mlp", SPACE, "moe"], n_routed_experts=6, num_experts_per_tok=3,
+    moe_intermediate_size=9, moe_shared_expert_intermediate_size=11, routed_scaling_factor=2.5,
+)
+MAMBA2 = dict(
+    vocab_size=61, hidden_size=24, num_hidden_layers=3, num_heads=6, head_dim=8, state_size=5, n_groups=2, chunk_size=4,
+    pad_token_id=0, bos_token_id=1, eos_token_id=2, layer_norm_epsilon=0.05,
+)
 WHISPER = dict(
     vocab_size=61, num_mel_bins=5, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=3,
     decoder_attention_heads=3, encoder_ffn_dim=40, decoder_ffn_dim=28, max_source_positions=6, max_target_positions=20,
@@ -360,6 +379,15 @@ CASES = [
     Case("mixtral_answer", "MixtralForQuestionAnswering", LLAMA | dict(num_local_experts=3, num_experts_per_tok=1,
          num_hidden_layers=1, sliding_window=None), (5, 5)),
     Case("qwen3_answer", "Qwen3ForQuestionAnswering", LLAMA | dict(num_hidden_layers=1, head_dim=6), (4, 8)),
+    Case("nemotron_h_left", "NemotronHForCausalLM", NEMOTRON | dict(n_group=2, topk_group=1, use_bias=True), (9, 6, 4),
+         padded_left=True),
+    Case("nemotron_h_pattern", "NemotronHForCausalLM", NEMOTRON | dict(layers_block_type=[SPACE, "mlp"] * 2 + [FULL, "mlp"],
+         mlp_bias=True, use_conv_bias=False, conv_kernel=2, n_groups=1, head_dim=8), (8, 5),
+         dtype="bfloat16", published=unchanged),
+    Case("nemotron_h_latent", "NemotronHForCausalLM", NEMOTRON | dict(layers_block_type=[SPACE, "moe", FULL, "moe"],
+         moe_latent_size=13, mlp_bias=True), (6, 8), dtype="float16"),
+    Case("nemotron_h_bounded", "NemotronHModel", NEMOTRON | dict(layers_block_type=["moe", SPACE, SPACE], time_step_min=0.7,
+         norm_topk_prob=False, mlp_hidden_act="silu", n_groups=3), (7, 9)),
     Case("olmo2_groups", "Olmo2ForCausalLM", LLAMA, (9, 6)),
     Case("olmo2_bias", "Olmo2ForCausalLM", LLAMA | TIED | dict(attention_bias=True, num_key_value_heads=6,
          rope_parameters=LLAMA3), (7, 8), dtype="bfloat16", published=unchanged, seed=6),
@@ -369,6 +397,11 @@ CASES = [
          attention_multiplier=0.3, residual_multiplier=0.22, logits_scaling=8.0), (7, 9)),
     Case("granite_bias", "GraniteForCausalLM", LLAMA | TIED | dict(attention_bias=True, mlp_bias=True, embedding_multiplier=0.5,
          residual_multiplier=1.5), dtype="float16", published=unchanged),
+    Case("kimi_linear_left", "KimiLinearForCausalLM", KIMI | dict(layer_types=[SPACE, FULL, SPACE, SPACE, FULL],
+         n_group=3, topk_group=2), (9, 6, 4), padded_left=True),
+    Case("kimi_linear_numbers", "KimiLinearForCausalLM", KIMI | dict(linear_attn_config=dict(full_attn_layers=[3],
+         kda_layers=[1, 2, 4], num_heads=2, head_dim=4, short_conv_kernel_size=3), num_hidden_layers=4, q_lora_rank=8,
+         attention_bias=True, first_k_dense_replace=2, norm_topk_prob=False), (8, 5), dtype="bfloat16"),
     Case("lfm2_listed", "Lfm2ForCausalLM", LLAMA | TIED | dict(num_hidden_layers=6, block_multiple_of=16, layer_types=[
          "conv", "conv", "full_attention", "conv", "conv", "full_attention"]), (9, 5)),
     Case("lfm2_reach", "Lfm2ForCausalLM", LLAMA | dict(num_hidden_layers=4, conv_L_cache=5, conv_bias=True, full_attn_idxs=[
@@ -507,6 +540,19 @@ CASES = [
     Case("ernie4_5_moe_steps", "Ernie4_5_MoeForCausalLM", LLAMA | ERNIE | dict(use_bias=True, moe_num_shared_experts=0,
          num_hidden_layers=5, moe_layer_interval=2, moe_layer_start_index=0, moe_layer_end_index=2, moe_k=3,
          moe_norm_min=2.0), (7, 9), dtype="bfloat16"),
+    Case("mamba2_left", "Mamba2ForCausalLM", MAMBA2 | dict(use_bias=True), (9, 6, 4), padded_left=True),
+    Case("mamba2_short", "Mamba2ForCausalLM", MAMBA2 | TIED | dict(hidden_size=20, expand=3, num_heads=5, head_dim=12,
+         n_groups=1, conv_kernel=2, use_conv_bias=False, num_hidden_layers=2, hidden_act="gelu"), (3, 7), dtype="bfloat16", seed=1),
+    Case("mamba2_states", "Mamba2Model", MAMBA2 | dict(n_groups=6, num_hidden_layers=1, chunk_size=16), (11, 8)),
+    Case("granitemoehybrid_left", "GraniteMoeHybridForCausalLM", SPACES | dict(num_hidden_layers=5,
+         layer_types=[SPACE, SPACE, FULL, SPACE, SPACE], num_local_experts=5, num_experts_per_tok=3, intermediate_size=11,
+         mamba_proj_bias=True), (9, 6, 4), padded_left=True),
+    Case("granitemoehybrid_dense", "GraniteMoeHybridForCausalLM", SPACES | TIED | dict(num_hidden_layers=6,
+         layer_types=[SPACE, FULL, SPACE] * 2, num_local_experts=0, position_embedding_type="rope", attention_bias=True,
+         mamba_n_heads=3, mamba_n_groups=1, mamba_d_head="auto", mamba_conv_bias=False), (8, 5), dtype="bfloat16",
+         published=unchanged),
+    Case("granitemoehybrid_spaces", "GraniteMoeHybridModel", SPACES | dict(num_local_experts=3, num_experts_per_tok=1,
+         mamba_d_conv=3, mamba_n_groups=3, mamba_expand=3, mamba_d_head=12), (7, 9)),
     Case("minimax_m2_partial", "MiniMaxM2ForCausalLM", LLAMA | dict(head_dim=6, num_local_experts=5, num_experts_per_tok=2,
          intermediate_size=14, rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.67)), (9, 6), seed=2),
     Case("minimax_m2_tied", "MiniMaxM2ForCausalLM", LLAMA | TIED | dict(head_dim=4, num_local_experts=4, num_experts_per_tok=3,

@@ -30,8 +30,9 @@ def parameters(config):
     experts = sum(x.numel() for name, x in model.named_parameters() if ".experts." in name)
     names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     count = next((config[name] for name in names if name in config), 1)
-    chosen = config.get("num_experts_per_tok", config.get("moe_k", config.get("top_k_experts", count)))
-    return every, every - experts // count * (count - chosen)
+    chosen = config.get("num_experts_per_token", count)
+    chosen = config.get("num_experts_per_tok", config.get("moe_k", config.get("top_k_experts", chosen)))
+    return every, every - experts // max(count, 1) * (count - chosen)
 
 
 def main():

@@ -403,3 +403,34 @@ fn an_explanation_says_what_each_line_is_of() {
     let of = |start: &str| explained.lines.iter().any(|line| line.what.starts_with(start));
     assert!(of("norms") || of("layer norm") || of("norm"), "{:?}", explained.lines);
 }
+
+/// Of a model of state spaces alone, 256 MiB of states of a sequence in single precision, and the last three
+/// inputs of convolutions over 10,240 channels; nothing of each token.
+#[test]
+fn state_spaces_keep_nothing_of_each_token() {
+    let cache = Model::open("mamba-codestral-7b").unwrap().cache().unwrap().unwrap();
+    let at = |tokens: u64, items: u64| cache.at(&tokens.into(), &items.into()).unwrap();
+    let one = at(0, 1);
+    assert_eq!(one.states, (64 * 128 * 64 * 128).into());
+    let inputs = Integer::from(64 * 3 * (2 * 4096 + 2 * 8 * 128));
+    let bytes = Integer::from(256 * (1u64 << 20)) + inputs * 2u32;
+    assert_eq!(one.bytes_held(Elem::F16), bytes);
+    assert_eq!(at(1 << 20, 1).bytes_held(Elem::F16), bytes);
+    assert_eq!(at(5, 3).bytes_held(Elem::F16), bytes * 3u32);
+}
+
+/// Of Nemotron 3 Super a sequence keeps 160 MiB of states and, in single precision, 4,800 KiB of inputs in 40
+/// layers; a token 1,024 bytes in each of 8.
+#[test]
+fn hybrids_keep_states_and_tokens() {
+    let cache = Model::open("nemotron-3-super-120b-a12b").unwrap().cache().unwrap().unwrap();
+    let at = |tokens: u64| cache.at(&tokens.into(), &1.into()).unwrap();
+    let none = at(0);
+    assert_eq!(&none.states * 4u32, Integer::from(160 * (1u64 << 20)));
+    let all = Integer::from(160 * (1u64 << 20) + 4800 * 1024);
+    assert_eq!(none.bytes_held(Elem::F32), all);
+    assert_eq!(
+        at(1000).bytes_held(Elem::F16) - none.bytes_held(Elem::F16),
+        (1000 * 8 * 1024).into()
+    );
+}

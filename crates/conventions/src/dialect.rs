@@ -36,6 +36,9 @@ pub struct Dialect {
     /// How many tokens are taken at once of a gated delta rule, where it is known.
     #[serde(default)]
     pub delta_chunk: Option<u64>,
+    /// Whether state spaces are taken in chunks of the size that a model says.
+    #[serde(default)]
+    pub state_space_chunks: bool,
     /// What scores experts.
     #[serde(default)]
     pub router: LinearManner,

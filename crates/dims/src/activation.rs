@@ -4,6 +4,7 @@
 //! | function | formula | count per element |
 //! |---|---|---|
 //! | relu | max(x, 0) | 1 max |
+//! | relu2 | max(x, 0)·max(x, 0) (So et al. 2021) | 1 max, 1 mul |
 //! | gelu | 0.5·x·(1 + erf(x·(1/√2))) (Hendrycks, Gimpel 2016) | 3 mul, 1 add, 1 erf |
 //! | gelu_tanh | 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x·x·x))) (ibid.) | 6 mul, 2 add, 1 tanh |
 //! | quick_gelu | x / (1 + exp(−1.702·x)) (ibid.) | 1 mul, 1 exp, 1 add, 1 div |
@@ -65,6 +66,8 @@ activations! {
     Tanh = "tanh";
     /// Smooth rectifier, ln(1 + eˣ), written so that nothing overflows.
     Softplus = "softplus";
+    /// Square of the rectified linear unit.
+    ReluSquared = "relu2" | "relu_squared";
 }
 
 impl Activation {
@@ -86,6 +89,10 @@ impl Activation {
         let [zero, half, one] = [0.0, 0.5, 1.0].map(T::from_f64);
         match self {
             Activation::Relu => x.max(zero),
+            Activation::ReluSquared => {
+                let positive = x.max(zero);
+                positive * positive
+            }
             Activation::GeluErf => half * x * (one + (x * T::from_f64(FRAC_1_SQRT_2)).erf()),
             Activation::GeluTanh => {
                 let cubic = T::from_f64(0.044_715) * x * x * x;
@@ -103,6 +110,7 @@ impl Activation {
     pub fn cost(self) -> &'static [(Class, i64)] {
         match self {
             Activation::Relu => &[(Class::Max, 1)],
+            Activation::ReluSquared => &[(Class::Max, 1), (Class::Mul, 1)],
             Activation::GeluErf => &[(Class::Mul, 3), (Class::Add, 1), (Class::Erf, 1)],
             Activation::GeluTanh => &[(Class::Mul, 6), (Class::Add, 2), (Class::Tanh, 1)],
             Activation::QuickGelu => {
@@ -142,6 +150,7 @@ mod tests {
         for function in Activation::ALL {
             let expected = match function {
                 Activation::Relu => [0.0, 0.75],
+                Activation::ReluSquared => [0.0, 0.5625],
                 Activation::GeluErf => [-0.100_210_801_903_287, 0.580_029_485_717_349],
                 Activation::GeluTanh => [-0.100_428_423_019_767, 0.579_960_555_165_620],
                 Activation::QuickGelu => [-0.108_337_801_552_923, 0.586_390_057_534_638],

@@ -60,7 +60,8 @@ pub use reads::Reads;
 pub use rebuild::{Rebuild, Storage};
 pub use reroll::{InRun, Rerolled};
 pub use role::{
-    Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Role, SizeRole,
+    Cache, Cached, LinearFacts, Module, ModuleClass, ModuleId, Projection, Recurrence, Role,
+    SizeRole,
 };
 pub use slide::Slide;
 pub use totals::{Total, Totals};

@@ -166,6 +166,20 @@ pub struct LinearFacts {
     pub inputs_first: bool,
 }
 
+/// What a recurrence is, where others take several of its tokens at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Recurrence {
+    /// A gated delta rule (Yang, Kautz, Hatamizadeh 2024).
+    GatedDelta,
+    /// The same, whose states forget each element of a key by a factor of its own (Moonshot AI 2025).
+    DeltaByChannel,
+    /// A state space (Dao and Gu 2024).
+    StateSpace {
+        /// How many tokens others take at once.
+        chunk: u64,
+    },
+}
+
 /// What a framework builds as one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ModuleClass {
@@ -181,7 +195,7 @@ pub enum ModuleClass {
     /// sides, calls the function of it, and leaves aside the results behind the last.
     CausalConvolution,
     /// What goes from token to token, a state that each of them changes.
-    Recurrence,
+    Recurrence(Recurrence),
     /// A table whose rows are looked up by id.
     Embedding,
     /// A table whose rows are looked up by position.

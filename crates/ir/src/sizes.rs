@@ -7,7 +7,7 @@ use opledger_dims::{Binding, Counts, Poly, Symbol};
 
 use crate::graph::Graph;
 use crate::operation::Operation;
-use crate::{BindingError, Definition, Reach};
+use crate::{BindingError, Definition, Reach, SizeRole};
 
 impl Graph {
     /// The symbols to be bound before the graph can run, those that follow from others left out.
@@ -21,6 +21,8 @@ impl Graph {
             }
         }
         symbols.extend(self.repetitions().iter().flat_map(|r| r.count.symbols()));
+        // Of a model that keeps states alone, no shape says how many tokens were before.
+        symbols.extend(self.size_of(SizeRole::Past).cloned());
         for definition in self.definitions() {
             let sizes: Vec<&Poly> = match definition {
                 Definition::Band { queries, keys, offset, reach, .. } => {

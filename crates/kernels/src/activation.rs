@@ -25,6 +25,10 @@ impl Function for Activation {
         match self {
             // NaN stays.
             Activation::Relu => body.run(move |x| if x < of(0.0) { of(0.0) } else { x }),
+            Activation::ReluSquared => body.run(move |x| {
+                let positive = if x < of(0.0) { of(0.0) } else { x };
+                positive * positive
+            }),
             Activation::GeluErf => {
                 let scale = std::f32::consts::FRAC_1_SQRT_2;
                 body.run(move |x| of(0.5) * x * (of(1.0) + (x * of(scale)).erf()));
@@ -53,6 +57,7 @@ impl Function for Activation {
     fn count(self, n: usize, tally: &mut Tally) {
         let counts: &[(Class, usize)] = match self {
             Activation::Relu => &[(Class::Max, 1)],
+            Activation::ReluSquared => &[(Class::Max, 1), (Class::Mul, 1)],
             Activation::GeluErf => &[(Class::Mul, 3), (Class::Add, 1), (Class::Erf, 1)],
             Activation::GeluTanh => &[(Class::Mul, 6), (Class::Add, 2), (Class::Tanh, 1)],
             Activation::QuickGelu => {

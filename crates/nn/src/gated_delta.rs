@@ -4,7 +4,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, ArithmeticKind, Factor, Pointwise, Rearrange, Reduce, Source};
-use opledger_ir::{Axis, Graph, ModuleClass, Role, Scan, ScanValues, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Recurrence, Role, Scan, ScanValues, Scope, Var};
 
 use crate::causal_convolution::{CausalConvolution, without_padding};
 use crate::linear::param;
@@ -43,6 +43,10 @@ pub enum DeltaMaps {
     /// `in_proj_qkvz` and `in_proj_ba`, in which the parts of each key head stand one after another
     /// (Qwen 3-Next).
     ByHeads,
+    /// `q_proj`, `k_proj` and `v_proj`, each with a convolution, `b_proj`, and in two steps `f_a_proj` and
+    /// `f_b_proj` to a factor of each element of a key, `g_a_proj` and `g_b_proj` to the gate (Kimi Linear,
+    /// Moonshot AI 2025, arXiv:2510.26692).
+    ByChannel,
 }
 
 impl GatedDeltaConfig {
@@ -93,7 +97,7 @@ pub struct GatedDelta {
     scope: Scope,
     steps: Scope,
     maps: Vec<Linear>,
-    convolution: CausalConvolution,
+    convolutions: Vec<CausalConvolution>,
     decay: Var,
     shift: Var,
     norm: Norm,
@@ -109,7 +113,7 @@ struct Mapped {
     gate: Var,
     /// How much a token corrects, `[b, n, g, r]`.
     beta: Var,
-    /// How much it forgets, `[b, n, g, r]`.
+    /// How much it forgets, `[b, n, g, r]`, or of each element of a key, `[b, n, g, d]`.
     alpha: Var,
 }
 
@@ -126,36 +130,73 @@ impl GatedDelta {
         let heads = vec![group.clone(), head.clone(), value.clone()];
         let each = vec![group.clone(), head.clone()];
         let of_key = &head.size * &value.size;
+        let [keys, values] = config.widths();
+        let c = || vec![c.clone()];
+        let low = |size: &Poly| vec![Axis::new("low", size)];
+        let channels = |size: &Poly| vec![Axis::new(CHANNELS, size)];
+        let of_keys = vec![group.clone(), key.clone()];
         let maps = match config.maps {
             DeltaMaps::Apart => vec![
-                ("in_proj_qkv", vec![config.channels()]),
-                ("in_proj_z", heads.clone()),
-                ("in_proj_b", each.clone()),
-                ("in_proj_a", each.clone()),
+                ("in_proj_qkv", c(), vec![config.channels()]),
+                ("in_proj_z", c(), heads.clone()),
+                ("in_proj_b", c(), each.clone()),
+                ("in_proj_a", c(), each.clone()),
             ],
             DeltaMaps::ByHeads => {
                 let all = Axis::new("w", (&key.size + &of_key) * Poly::from(2));
                 let both = Axis::new("w", &head.size * &Poly::from(2));
-                vec![("in_proj_qkvz", vec![group.clone(), all]), ("in_proj_ba", vec![group, both])]
+                vec![
+                    ("in_proj_qkvz", c(), vec![group.clone(), all]),
+                    ("in_proj_ba", c(), vec![group.clone(), both]),
+                ]
             }
+            DeltaMaps::ByChannel => vec![
+                ("q_proj", c(), channels(&keys)),
+                ("k_proj", c(), channels(&keys)),
+                ("v_proj", c(), channels(&values)),
+                ("b_proj", c(), each.clone()),
+                ("f_a_proj", c(), low(&key.size)),
+                ("f_b_proj", low(&key.size), of_keys.clone()),
+                ("g_a_proj", c(), low(&value.size)),
+                ("g_b_proj", low(&value.size), heads.clone()),
+            ],
         };
-        let map = |(name, to): (&str, Vec<Axis>)| {
-            Linear::between(&mut g.scope(name), vec![c.clone()], to, linear)
+        let map = |(name, from, to): (&str, Vec<Axis>, Vec<Axis>)| {
+            Linear::between(&mut g.scope(name), from, to, linear)
         };
         let maps = maps.into_iter().map(map).collect::<Result<_, _>>()?;
-        let out = Linear::between(&mut g.scope("out_proj"), heads, vec![c.clone()], linear)?;
-        let channels = config.channels();
+        let by_channel = config.maps == DeltaMaps::ByChannel;
+        let [out, own] = if by_channel { ["o_proj", "o_norm"] } else { ["out_proj", "norm"] };
+        let out = Linear::between(&mut g.scope(out), heads, c(), linear)?;
         let options = (false, config.frozen);
-        let convolution =
-            CausalConvolution::new(&mut g.scope("conv1d"), channels, config.taps, options)?;
+        let convolution = |(name, channels): (&str, Axis)| {
+            CausalConvolution::new(&mut g.scope(name), channels, config.taps, options)
+        };
+        let own_channels = |size: &Poly| Axis::new(CHANNELS, size);
+        let convolutions = match by_channel {
+            false => vec![("conv1d", config.channels())],
+            true => vec![
+                ("q_conv1d", own_channels(&keys)),
+                ("k_conv1d", own_channels(&keys)),
+                ("v_conv1d", own_channels(&values)),
+            ],
+        };
+        let convolutions = convolutions.into_iter().map(convolution).collect::<Result<_, _>>()?;
         let norm = NormConfig { frozen: config.frozen, ..config.norm };
-        let norm = Norm::new(&mut g.scope("norm"), value, norm)?;
-        let mut of_heads = |name, source| param(g, name, source, each.clone(), config.frozen);
-        let decay = of_heads("A_log", Source::shift())?;
-        let shift = of_heads("dt_bias", Source::gain())?;
-        let steps = g.scope("rule").module(ModuleClass::Recurrence);
+        let norm = Norm::new(&mut g.scope(own), value, norm)?;
+        let (of_decay, of_shift, class) = match by_channel {
+            false => (each.clone(), each, Recurrence::GatedDelta),
+            true => {
+                let one = |name| Axis::new(name, 1);
+                let of_decay = vec![one("i"), one("j"), group, one("l")];
+                (of_decay, of_keys, Recurrence::DeltaByChannel)
+            }
+        };
+        let decay = param(g, "A_log", Source::shift(), of_decay, config.frozen)?;
+        let shift = param(g, "dt_bias", Source::gain(), of_shift, config.frozen)?;
+        let steps = g.scope("rule").module(ModuleClass::Recurrence(class));
         let config = config.clone();
-        Ok(GatedDelta { scope, steps, maps, convolution, decay, shift, norm, out, config })
+        Ok(GatedDelta { scope, steps, maps, convolutions, decay, shift, norm, out, config })
     }
 
     /// `[b, n, c]` to the same shape. Of the call, `state` is what the convolution was given of the tokens
@@ -174,7 +215,7 @@ impl GatedDelta {
         let (items, tokens) = (items.clone(), tokens.clone());
         let x = without_padding(g, x, call.mask.keep)?;
         let Mapped { channels, gate, beta, alpha } = self.map(g, x)?;
-        let (mixed, state) = self.convolution.forward(g, channels, call.state)?;
+        let (mixed, state) = self.convolved(g, channels, call.state)?;
         let mixed = g.activation(mixed, self.config.activation)?;
         let g = &mut *g.enter(&self.steps);
         let beta = g.activation(beta, Activation::Sigmoid)?;
@@ -202,7 +243,10 @@ impl GatedDelta {
         let (y, memory) = stepwise(g, [&items, &tokens], [query, own, v, beta, alpha], memory)?;
         let g = &mut *g.enter(&self.scope);
         let y = self.norm.forward(g, y)?;
-        let gate = g.activation(gate, Activation::Silu)?;
+        let gate = match self.config.maps {
+            DeltaMaps::Apart | DeltaMaps::ByHeads => g.activation(gate, Activation::Silu)?,
+            DeltaMaps::ByChannel => g.activation(gate, Activation::Sigmoid)?,
+        };
         let y = g.mul("gate", y, gate)?;
         g.mark(y, Role::Gate);
         let output = self.out.forward(g, y)?;
@@ -210,8 +254,51 @@ impl GatedDelta {
         Ok(Attended { output, weights: None, present: None, state, memory })
     }
 
+    /// The convolutions of channels, of several each of its share; and the state, as the last inputs.
+    fn convolved(
+        &self,
+        g: &mut Graph,
+        channels: Var,
+        past: Option<Var>,
+    ) -> Result<(Var, Option<Var>), NnError> {
+        if let [one] = &self.convolutions[..] {
+            return one.forward(g, channels, past);
+        }
+        let [keys, values] = self.config.widths();
+        let places = [(Poly::zero(), &keys), (keys.clone(), &keys), (&keys + &keys, &values)];
+        let (mut mixed, mut state): (Option<Var>, Option<Var>) = (None, None);
+        for (own, (start, len)) in self.convolutions.iter().zip(places) {
+            let share = |g: &mut Graph, x| {
+                let (axis, start) = (CHANNELS.into(), start.clone());
+                g.rearrange(x, Rearrange::Slice { axis, start, len: len.clone() })
+            };
+            let x = share(g, channels)?;
+            let before = past.map(|past| share(g, past)).transpose()?;
+            let (y, last) = own.forward(g, x, before)?;
+            let mut behind = |first: Option<Var>, next: Var| match first {
+                Some(first) => g.concat(first, next, CHANNELS),
+                None => Ok(next),
+            };
+            mixed = Some(behind(mixed, y)?);
+            state = last.map(|last| behind(state, last)).transpose()?;
+        }
+        Ok((mixed.unwrap_or(channels), state))
+    }
+
     /// What the maps make of `[b, n, c]`.
     fn map(&self, g: &mut Graph, x: Var) -> Result<Mapped, NnError> {
+        if let [query, key, value, beta, low, alpha, narrow, gate] = &self.maps[..] {
+            let (query, key) = (query.forward(g, x)?, key.forward(g, x)?);
+            let value = value.forward(g, x)?;
+            let channels = g.concat(query, key, CHANNELS)?;
+            let channels = g.concat(channels, value, CHANNELS)?;
+            let beta = beta.forward(g, x)?;
+            let low = low.forward(g, x)?;
+            let alpha = alpha.forward(g, low)?;
+            let narrow = narrow.forward(g, x)?;
+            let gate = gate.forward(g, narrow)?;
+            return Ok(Mapped { channels, gate, beta, alpha });
+        }
         let made = self.maps.iter().map(|map| map.forward(g, x));
         let made: Vec<Var> = made.collect::<Result<_, NnError>>()?;
         match made[..] {
@@ -251,7 +338,14 @@ impl GatedDelta {
     fn forgetting(&self, g: &mut Graph, alpha: Var) -> Result<Var, NnError> {
         let alpha = g.add("shift", alpha, self.shift)?;
         let alpha = g.activation(alpha, Activation::Softplus)?;
-        let rate = g.pointwise(self.decay, Pointwise::Exp)?;
+        let decay = match self.config.maps {
+            DeltaMaps::Apart | DeltaMaps::ByHeads => self.decay,
+            DeltaMaps::ByChannel => {
+                let axes = ["i", "j", "g", "l"].map(Into::into).to_vec();
+                g.rearrange(self.decay, Rearrange::Merge { axes, into: "g".into() })?
+            }
+        };
+        let rate = g.pointwise(decay, Pointwise::Exp)?;
         let rate = g.pointwise(rate, Pointwise::Neg)?;
         let alpha = g.mul("decay", alpha, rate)?;
         Ok(g.pointwise(alpha, Pointwise::Exp)?)
@@ -351,12 +445,14 @@ mod tests {
     /// of them are of contractions.
     #[test]
     fn a_token_meets_every_element_of_a_state() {
-        let graph = layer(DeltaMaps::Apart, true);
-        let inside = |node: &&opledger_ir::Node| node.path.contains("rule.steps");
-        let muls: Poly = { graph.nodes().iter().filter(inside) }
-            .map(|node| graph.fold(&(graph.node_cost(node).total()[Class::Mul].clone())))
-            .sum();
-        assert_eq!(muls.to_string(), "4·b·n·f·d·k·r + b·n·f·k·r");
+        for maps in [DeltaMaps::Apart, DeltaMaps::ByChannel] {
+            let graph = layer(maps, true);
+            let inside = |node: &&opledger_ir::Node| node.path.contains("rule.steps");
+            let muls: Poly = { graph.nodes().iter().filter(inside) }
+                .map(|node| graph.fold(&(graph.node_cost(node).total()[Class::Mul].clone())))
+                .sum();
+            assert_eq!(muls.to_string(), "4·b·n·f·d·k·r + b·n·f·k·r", "{maps:?}");
+        }
     }
 
     /// Maps that stand together have the parameters and the products of those apart, and states change none.

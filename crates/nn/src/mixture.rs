@@ -29,8 +29,12 @@ pub struct MixtureConfig {
     pub routing: Routing,
     /// Whether the router and the experts' maps have biases (gpt-oss).
     pub bias: bool,
+    /// Whether a third map of an expert is gated by the function of the first.
+    pub gated: bool,
     /// What keeps the two branches of an expert within bounds, in place of the function.
     pub clamped: Option<ClampedGate>,
+    /// A narrower width in which experts work.
+    pub latent: Option<LatentExperts>,
     /// What runs for every token beside them.
     pub shared: Option<SharedExpert>,
     /// Whether training leaves the parameters alone.
@@ -45,6 +49,17 @@ pub struct ClampedGate {
     pub alpha: f64,
     /// The greatest magnitude.
     pub limit: f64,
+}
+
+/// Two maps between which experts work (Nemotron 3 Super, NVIDIA 2026).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatentExperts {
+    /// The width between them.
+    pub width: Poly,
+    /// The scopes of the one before and the one behind.
+    pub maps: [String; 2],
+    /// Whether they have biases.
+    pub bias: bool,
 }
 
 /// A feed-forward layer that runs for every token beside the experts chosen (Dai et al. 2024, §3.2).
@@ -77,7 +92,9 @@ pub struct SharedExpert {
 ///     activation: Activation::Silu,
 ///     routing: Routing::new(ExpertWeights::ShareOfChosen),
 ///     bias: false,
+///     gated: true,
 ///     clamped: None,
+///     latent: None,
 ///     shared: None,
 ///     frozen: false,
 /// };
@@ -91,10 +108,14 @@ pub struct SharedExpert {
 pub struct MixtureOfExperts {
     router: Router,
     scope: Scope,
-    /// The first map, the second, and the gated one, each with its bias.
-    maps: [(Var, Option<Var>); 3],
+    /// The first map, and the second, each with its bias.
+    maps: [(Var, Option<Var>); 2],
+    /// The gated one, where there is one.
+    gated: Option<(Var, Option<Var>)>,
     activation: Activation,
     clamped: Option<ClampedGate>,
+    /// The maps before and behind them.
+    latent: Option<Box<[Linear; 2]>>,
     shared: Option<Box<(FeedForward, Option<Linear>)>>,
 }
 
@@ -138,6 +159,15 @@ impl MixtureOfExperts {
             }
             None => None,
         };
+        let (own, latent) = match &config.latent {
+            None => (c, None),
+            Some(LatentExperts { width, maps: [before, behind], bias }) => {
+                let (u, linear) = (Axis::new("u", width), LinearConfig { bias: *bias, ..linear });
+                let before = Linear::new(&mut g.scope(before), c.clone(), u.clone(), linear)?;
+                let behind = Linear::new(&mut g.scope(behind), u.clone(), c, linear)?;
+                (u, Some(Box::new([before, behind])))
+            }
+        };
         let scope = g.module(ModuleClass::Experts);
         let g = &mut *g.enter(&scope);
         let mut map = |name: &str, to: &Axis, from: &Axis| {
@@ -154,9 +184,10 @@ impl MixtureOfExperts {
             };
             Ok::<_, NnError>((weight, bias))
         };
-        let maps = [map("w1", &f, &c)?, map("w2", &c, &f)?, map("w3", &f, &c)?];
+        let maps = [map("w1", &f, &own)?, map("w2", &own, &f)?];
+        let gated = if config.gated { Some(map("w3", &f, &own)?) } else { None };
         let (activation, clamped) = (*activation, config.clamped);
-        Ok(MixtureOfExperts { router, scope, maps, activation, clamped, shared })
+        Ok(MixtureOfExperts { router, scope, maps, gated, activation, clamped, latent, shared })
     }
 
     /// `[…, c]` to `[…, c]`.
@@ -172,7 +203,9 @@ impl MixtureOfExperts {
     /// # Errors
     /// When the last axis of either is not `c` of the right size.
     pub fn forward_by(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
-        let Some((layer, gate)) = self.shared.as_deref() else { return self.routed(g, x, by) };
+        let Some((layer, gate)) = self.shared.as_deref() else {
+            return self.between(g, x, by);
+        };
         let mut beside = layer.forward(g, x)?;
         if let Some(gate) = gate {
             let share = gate.forward(g, x)?;
@@ -181,39 +214,37 @@ impl MixtureOfExperts {
             beside = g.mul("gate_shared", beside, share)?;
             g.mark(beside, Role::Gate);
         }
-        let routed = self.routed(g, x, by)?;
+        let routed = self.between(g, x, by)?;
         let sum = g.add("shared", routed, beside)?;
         Ok(g.mark(sum, Role::Combine))
+    }
+
+    /// What experts make of rows, with the maps before and behind them where there are some.
+    fn between(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
+        let Some([before, behind]) = self.latent.as_deref() else { return self.routed(g, x, by) };
+        let inner = before.forward(g, x)?;
+        let routed = self.routed(g, inner, by)?;
+        behind.forward(g, routed)
     }
 
     /// The sum of the results of the experts chosen.
     fn routed(&self, g: &mut Graph, x: Var, by: Var) -> Result<Var, NnError> {
         let (ids, weights) = self.router.route(g, by)?;
         let g = &mut *g.enter(&self.scope);
-        let [first, second, gated] = self.maps;
+        let [first, second] = self.maps;
         let x = match self.router.is_on_inputs() {
             true => weighted_inputs(g, x, weights)?,
             false => x,
         };
         let hidden = mapped(g, "w1", (x, ids), first)?;
-        let (hidden, other) = match self.clamped {
-            None => {
-                let hidden = g.activation(hidden, self.activation)?;
-                (hidden, mapped(g, "w3", (x, ids), gated)?)
-            }
-            Some(ClampedGate { alpha, limit }) => {
-                let clamp = |min, max| Pointwise::Clamp { min, max };
-                let hidden = g.pointwise(hidden, clamp(None, Some(limit)))?;
-                let scaled = g.scale(hidden, Factor::Number(alpha))?;
-                let share = g.activation(scaled, Activation::Sigmoid)?;
-                let hidden = g.mul("glu", hidden, share)?;
-                let other = mapped(g, "w3", (x, ids), gated)?;
-                let other = g.pointwise(other, clamp(Some(-limit), Some(limit)))?;
-                (hidden, g.pointwise(other, Pointwise::Shift(1.0))?)
+        let hidden = match self.gated {
+            None => g.activation(hidden, self.activation)?,
+            Some(gated) => {
+                let (hidden, other) = self.branches(g, hidden, ((x, ids), gated))?;
+                let hidden = g.mul("gate_experts", hidden, other)?;
+                g.mark(hidden, Role::Gate)
             }
         };
-        let hidden = g.mul("gate_experts", hidden, other)?;
-        g.mark(hidden, Role::Gate);
         let results = mapped(g, "w2", (hidden, ids), second)?;
         let weighted = match self.router.is_on_inputs() {
             true => results,
@@ -224,6 +255,27 @@ impl MixtureOfExperts {
         };
         let sum = g.reduce(weighted, Reduce::Sum("k".into()))?;
         Ok(g.mark(sum, Role::Combine))
+    }
+
+    /// The gate, of what the first map gives, and what it gates.
+    fn branches(
+        &self,
+        g: &mut Graph,
+        hidden: Var,
+        (rows, gated): ((Var, Var), (Var, Option<Var>)),
+    ) -> Result<(Var, Var), NnError> {
+        let Some(ClampedGate { alpha, limit }) = self.clamped else {
+            let hidden = g.activation(hidden, self.activation)?;
+            return Ok((hidden, mapped(g, "w3", rows, gated)?));
+        };
+        let clamp = |min, max| Pointwise::Clamp { min, max };
+        let hidden = g.pointwise(hidden, clamp(None, Some(limit)))?;
+        let scaled = g.scale(hidden, Factor::Number(alpha))?;
+        let share = g.activation(scaled, Activation::Sigmoid)?;
+        let hidden = g.mul("glu", hidden, share)?;
+        let other = mapped(g, "w3", rows, gated)?;
+        let other = g.pointwise(other, clamp(Some(-limit), Some(limit)))?;
+        Ok((hidden, g.pointwise(other, Pointwise::Shift(1.0))?))
     }
 }
 
@@ -279,7 +331,9 @@ mod tests {
             activation: Activation::Silu,
             routing: Routing::new(ExpertWeights::Share),
             bias: false,
+            gated: true,
             clamped: None,
+            latent: None,
             shared: Some(SharedExpert {
                 feed_forward,
                 scope: "shared_expert".to_owned(),

@@ -11,7 +11,7 @@ use crate::{
     Attend, Attended, AttentionConfig, DropoutConfig, FeedForward, FeedForwardConfig, GatedDelta,
     GatedDeltaConfig, KeysAndValues, LatentAttention, LatentConfig, LayerNames, MixtureConfig,
     MixtureOfExperts, MultiheadAttention, NnError, Norm, NormConfig, Origin, ShortConvolution,
-    ShortConvolutionConfig,
+    ShortConvolutionConfig, StateSpace, StateSpaceConfig,
 };
 
 /// Options of an [`EncoderLayer`] or a [`DecoderLayer`].
@@ -25,6 +25,10 @@ pub struct LayerConfig {
     pub convolution: Option<ShortConvolutionConfig>,
     /// Linear attention by a gated delta rule in its place.
     pub delta: Option<GatedDeltaConfig>,
+    /// A state space in its place.
+    pub state_space: Option<StateSpaceConfig>,
+    /// Which of the two sublayers an encoder layer has.
+    pub sublayers: Sublayers,
     /// The feed-forward layer.
     pub feed_forward: FeedForwardConfig,
     /// A mixture of experts in its place.
@@ -45,6 +49,18 @@ pub struct LayerConfig {
     pub memory_heads: bool,
     /// Where the parts stand.
     pub names: LayerNames,
+}
+
+/// Which sublayers an [`EncoderLayer`] has. One alone has the first norm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sublayers {
+    /// One in which tokens meet, and one of each token alone.
+    #[default]
+    Both,
+    /// One in which tokens meet (Mamba-2, Dao and Gu 2024).
+    Mixing,
+    /// One of each token alone (some layers of Nemotron-H, NVIDIA 2025).
+    Tokenwise,
 }
 
 /// Where the norms and the residuals of a layer stand.
@@ -84,6 +100,8 @@ impl LayerConfig {
             latent: None,
             convolution: None,
             delta: None,
+            state_space: None,
+            sublayers: Sublayers::default(),
             feed_forward: FeedForwardConfig::new(d_model, dim_feedforward),
             mixture: None,
             norm: NormConfig::layer(),
@@ -119,6 +137,9 @@ impl LayerConfig {
         if let Some(delta) = &mut self.delta {
             delta.frozen = true;
         }
+        if let Some(state_space) = &mut self.state_space {
+            state_space.frozen = true;
+        }
         self.feed_forward.frozen = true;
         self.mixture = self.mixture.map(|mixture| MixtureConfig { frozen: true, ..mixture });
         self.norm.frozen = true;
@@ -151,6 +172,7 @@ enum SelfAttention {
     Latent(Box<LatentAttention>),
     Convolution(Box<ShortConvolution>),
     Delta(Box<GatedDelta>),
+    StateSpace(Box<StateSpace>),
 }
 
 impl SelfAttention {
@@ -162,6 +184,9 @@ impl SelfAttention {
         }
         if let Some(delta) = &config.delta {
             return Ok(SelfAttention::Delta(Box::new(GatedDelta::new(g, delta)?)));
+        }
+        if let Some(state_space) = &config.state_space {
+            return Ok(SelfAttention::StateSpace(Box::new(StateSpace::new(g, state_space)?)));
         }
         Ok(match &config.latent {
             Some(latent) => {
@@ -177,6 +202,7 @@ impl SelfAttention {
             SelfAttention::Latent(attention) => attention.forward_with(g, x, call),
             SelfAttention::Convolution(convolution) => convolution.forward(g, x, call),
             SelfAttention::Delta(delta) => delta.forward(g, x, call),
+            SelfAttention::StateSpace(space) => space.forward(g, x, call),
         }
     }
 }
@@ -303,8 +329,8 @@ impl Wrap {
 #[derive(Clone, Debug)]
 pub struct EncoderLayer {
     scope: Scope,
-    self_attn: SelfAttention,
-    feed_forward: Tokenwise,
+    self_attn: Option<SelfAttention>,
+    feed_forward: Option<Tokenwise>,
     /// Of the attention and of what works on each token alone.
     norms: [Norms; 2],
     residual: Residual,
@@ -323,10 +349,22 @@ impl EncoderLayer {
         };
         let g = &mut *g.enter(&scope);
         let LayerNames { self_attn, norms: [first, second, third, fourth], .. } = &config.names;
-        let self_attn = SelfAttention::new(&mut g.scope(self_attn), config)?;
-        let feed_forward = Tokenwise::new(g, config)?;
+        let (mixes, tokenwise) = match config.sublayers {
+            Sublayers::Both => (true, true),
+            Sublayers::Mixing => (true, false),
+            Sublayers::Tokenwise => (false, true),
+        };
+        let self_attn = match mixes {
+            true => Some(SelfAttention::new(&mut g.scope(self_attn), config)?),
+            false => None,
+        };
+        let feed_forward = if tokenwise { Some(Tokenwise::new(g, config)?) } else { None };
         let residual = config.residual;
         let mut norms = match residual {
+            _ if !(mixes && tokenwise) => {
+                let [own, none] = [Norms::one(residual, config.norm(g, first)?), Norms::default()];
+                if mixes { [own, none] } else { [none, own] }
+            }
             Residual::PostNorm
             | Residual::PreNorm
             | Residual::ReorderedNorm
@@ -378,10 +416,13 @@ impl EncoderLayer {
         let [of_attention, of_feed_forward] = &self.norms;
         let mut inner = x;
         let mut attended = None;
-        let y = self.wrap.apply(g, of_attention, [x, x], |g, x| {
-            inner = x;
-            Ok(attended.insert(self.self_attn.forward(g, x, call)?).output)
-        })?;
+        let y = match &self.self_attn {
+            None => x,
+            Some(self_attn) => self.wrap.apply(g, of_attention, [x, x], |g, x| {
+                inner = x;
+                Ok(attended.insert(self_attn.forward(g, x, call)?).output)
+            })?,
+        };
         // What the second sublayer is given.
         let from = match self.residual {
             Residual::PostNorm
@@ -392,9 +433,12 @@ impl EncoderLayer {
             Residual::Parallel => x,
             Residual::ParallelOneNorm => inner,
         };
-        let output = self
-            .wrap
-            .apply(g, of_feed_forward, [from, y], |g, x| self.feed_forward.forward(g, x))?;
+        let output = match &self.feed_forward {
+            None => y,
+            Some(layer) => {
+                self.wrap.apply(g, of_feed_forward, [from, y], |g, x| layer.forward(g, x))?
+            }
+        };
         Ok(match attended {
             Some(attended) => Attended { output, ..attended },
             None => Attended { output, weights: None, present: None, state: None, memory: None },

@@ -8,6 +8,7 @@ use crate::call::{Call, Manner};
 pub(super) fn class(function: Activation) -> &'static str {
     match function {
         Activation::Relu => "ReLU",
+        Activation::ReluSquared => "ReLUSquared",
         Activation::GeluErf | Activation::GeluTanh => "GELU",
         Activation::QuickGelu => "QuickGELU",
         Activation::Silu => "SiLU",
@@ -23,7 +24,7 @@ pub(super) fn operator(function: Activation) -> Option<&'static str> {
         Activation::Relu => Some("relu"),
         Activation::GeluErf => Some("gelu"),
         Activation::GeluTanh => Some("gelu_tanh"),
-        Activation::QuickGelu => None,
+        Activation::QuickGelu | Activation::ReluSquared => None,
         Activation::Silu => Some("silu"),
         Activation::Sigmoid => Some("sigmoid"),
         Activation::Tanh => Some("tanh"),
@@ -36,6 +37,7 @@ pub(super) fn is_native(function: Activation) -> bool {
     match function {
         Activation::Relu | Activation::GeluErf | Activation::GeluTanh => true,
         Activation::QuickGelu
+        | Activation::ReluSquared
         | Activation::Silu
         | Activation::Sigmoid
         | Activation::Tanh
@@ -60,6 +62,7 @@ pub(super) fn spelled(function: Activation, sizes: &Binding) -> Option<Vec<Call>
         ],
         // x·sigmoid(1.702·x)
         Activation::QuickGelu => &[("mul", Operator), ("sigmoid", Function), ("mul", Operator)],
+        Activation::ReluSquared => &[("relu", Function), ("square", Function)],
         Activation::Relu
         | Activation::GeluErf
         | Activation::Silu

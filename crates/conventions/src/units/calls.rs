@@ -89,9 +89,9 @@ impl Lowering<'_> {
         let node = self.graph.node(var);
         let each = || Ok::<_, ConventionError>(pointwise(self.elements(var)?));
         // What is done token by token the library does in chunks, all at the end.
-        if self.within(node, ModuleClass::Recurrence).is_some() {
+        if let Some(own) = self.recurrence(node) {
             return match self.end_of_recurrence(node) {
-                Some(end) => self.chunks(node, end),
+                Some(end) => self.chunks(node, end, own),
                 None => Ok(silent(each()?)),
             };
         }
@@ -482,7 +482,7 @@ fn is_attention(class: ModuleClass) -> bool {
         | ModuleClass::FusedLinear(_)
         | ModuleClass::Convolution
         | ModuleClass::CausalConvolution
-        | ModuleClass::Recurrence
+        | ModuleClass::Recurrence(_)
         | ModuleClass::LayerNorm
         | ModuleClass::RmsNorm
         | ModuleClass::GroupNorm

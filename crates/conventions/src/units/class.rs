@@ -77,7 +77,7 @@ impl Lowering<'_> {
             | ModuleClass::Distances
             | ModuleClass::Experts
             | ModuleClass::CausalConvolution
-            | ModuleClass::Recurrence
+            | ModuleClass::Recurrence(_)
             | ModuleClass::SharedExpert => None,
         }
     }

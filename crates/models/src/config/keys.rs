@@ -358,6 +358,19 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// The whole object.
+    pub(crate) fn map(&self) -> &'a Map<String, Value> {
+        self.map
+    }
+
+    /// The same of another object, as which keys are read.
+    pub(crate) fn of<'b>(&self, map: &'b Map<String, Value>) -> Keys<'b>
+    where
+        'a: 'b,
+    {
+        Keys { map, path: self.path.clone(), ..*self }
+    }
+
     /// An object inside.
     pub(crate) fn inner(&self, key: &str) -> Result<Option<Keys<'a>>, ConfigError> {
         let Some(value) = self.get(key) else { return Ok(None) };

@@ -3,6 +3,7 @@
 
 mod compressed;
 mod error;
+mod floats;
 mod generation;
 mod keys;
 mod quantisation;
@@ -17,6 +18,8 @@ use serde_json::{Map, Value};
 
 pub use compressed::Compressed;
 pub use error::ConfigError;
+pub(crate) use floats::is_infinite;
+use floats::tagged;
 pub use generation::GenerationSettings;
 pub(crate) use keys::Keys;
 pub use quantisation::{OfExperts, Quantisation, QuantisationMethod};
@@ -55,7 +58,7 @@ impl Config {
     pub fn parse(origin: &str, text: &[u8]) -> Result<Config, ConfigError> {
         let malformed =
             |problem: String| ConfigError::Malformed { origin: origin.to_owned(), problem };
-        match opledger_json::parse(text).map_err(|e| malformed(e.to_string()))? {
+        match opledger_json::parse(&tagged(text)).map_err(|e| malformed(e.to_string()))? {
             Value::Object(map) => Ok(Config::of(origin.to_owned(), map)),
             _ => Err(malformed("it is no JSON object".to_owned())),
         }

@@ -330,3 +330,23 @@ proptest! {
         }
     }
 }
+
+/// Infinity as Python writes it, and what no step of one token would keep.
+#[test]
+fn bounds_of_time_steps_are_none() {
+    let built = |limit: &str| {
+        let text = format!(
+            r#"{{"model_type": "mamba2", "hidden_size": 8, "num_heads": 2, "head_dim": 8, "n_groups": 1,
+            "vocab_size": 5, "num_hidden_layers": 1, "time_step_limit": {limit}}}"#
+        );
+        let config = Config::parse("config", text.as_bytes()).unwrap();
+        config.model("", &Request::default()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for limit in ["[0.0, Infinity]", r#"[0, {"__float__": "Infinity"}]"#, "[0.0, 1e30]", "null"] {
+        assert_eq!(built(limit), Ok(()), "{limit}");
+    }
+    for limit in ["[0.001, Infinity]", "[0.0, 100.0]", "[0.0, NaN]", "[0.0]", "7"] {
+        let error = built(limit).unwrap_err();
+        assert!(error.contains("`time_step_limit`"), "{error}");
+    }
+}

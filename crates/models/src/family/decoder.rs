@@ -5,8 +5,8 @@ use opledger_dims::Poly;
 use opledger_ir::{Axis, Definition};
 use opledger_nn::{
     AttentionConfig, AttentionNames, ExpertGroups, FeedForwardConfig, FeedForwardNames,
-    LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding, Routing,
-    SharedExpert, ShortConvolutionConfig,
+    LatentExperts, LayerConfig, LayerNames, MixtureConfig, NormConfig, Origin, RotaryEmbedding,
+    Routing, SharedExpert, ShortConvolutionConfig, Sublayers,
 };
 
 use super::causal::{CausalHead, Kept, causal_heads};
@@ -18,6 +18,7 @@ use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::rotation::rotation;
 use super::stack::{CausalStack, Entering, Head, Kind};
+use super::state_space;
 use super::variant::{
     Convolved, ExpertFiles, KindOf, Maps, Mixture, Projections, QkNorm, Rotation, Variant,
 };
@@ -41,30 +42,38 @@ pub(super) fn build(
         return Err(keys.unsupported("tie_word_embeddings", apart).into());
     }
     let (attention, latent, kept) = match &variant.latent {
+        _ if !variant.kinds.iter().any(KindOf::attends) => unattended(keys, r)?,
         Some(widths) => latent::attention(keys, request, r, (variant, widths))?,
         None => attention(keys, request, r, variant)?,
     };
-    let (v, l) = (keys.size("vocab_size")?, keys.times("num_hidden_layers")?);
+    let v = keys.size("vocab_size")?;
+    let pattern = match &variant.pattern {
+        Some(pattern) => pattern.clone(),
+        None => LayerOrder::Uniform(keys.times("num_hidden_layers")?),
+    };
     let vocabulary = r.size("v", v);
     let parts = Parts::read(keys, r, variant)?;
     let rule = variant.kinds.iter().find_map(|kind| kind.delta.as_ref());
     let (key, norm) = (variant.activation, parts.norm);
     let delta = rule.map(|rule| delta::config(keys, r, rule, (key, norm))).transpose()?;
+    let spaces = variant.kinds.iter().find_map(|kind| kind.state_space.as_ref());
+    let space = spaces.map(|sizes| state_space::config(r, sizes));
     let kind = |kind: &KindOf| Kind {
         layer: LayerConfig {
             latent: latent.clone(),
+            state_space: space.clone().filter(|_| kind.state_space.is_some()),
             delta: delta.clone().filter(|_| kind.delta.is_some()),
             ..parts.layer(variant, attention.clone(), kind)
         },
         reach: kind.reach,
     };
     let scope = if of == CausalHead::Answer { variant.answer_scope } else { "model" };
-    r.names = names(variant, scope, l);
+    r.names = names(variant, scope, pattern.layers());
     let stack = CausalStack {
-        scopes: [scope, "embed_tokens", "layers", variant.last_norm],
+        scopes: [scope, variant.words, "layers", variant.last_norm],
         vocabulary,
         kinds: variant.kinds.iter().map(kind).collect(),
-        pattern: variant.pattern.clone().unwrap_or(LayerOrder::Uniform(l)),
+        pattern,
         kept,
         entering: Entering { scale: variant.word_scale.clone(), ..Entering::default() },
         linear_biases: false,
@@ -98,9 +107,17 @@ fn names(variant: &Variant, model: &str, layers: u64) -> Names {
     if let Maps::GatedJoined = variant.maps {
         joined(&format!("{}.gate_up_proj", variant.feed_forward[0]), &["gate", "up"]);
     }
+    for [first, second, file] in variant.joined {
+        let own = [first, second].map(|own| format!("{model}.layers.*.{own}.weight"));
+        let own = own.each_ref().map(String::as_str);
+        names = names.join(&own, &format!("{model}.layers.*.{file}.weight"));
+    }
     for [own, file] in variant.renamed {
         let layer = format!("{model}.layers.*");
         names = names.rename(&format!("{layer}.{own}"), &format!("{layer}.{file}"));
+    }
+    for [own, file] in variant.scopes {
+        names = names.scope(own, file);
     }
     for scope in variant.ignored {
         names = names.ignore_scope(scope);
@@ -128,6 +145,14 @@ fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
             }
             names
         }
+        ExpertFiles::Joined([first, second, router]) => {
+            let both = [own("w1", "weight"), own("w3", "weight")];
+            names = names
+                .join(&both.each_ref().map(String::as_str), &format!("{at}.{first}.weight"))
+                .rename(&own("w2", "weight"), &format!("{at}.{second}.weight"))
+                .rename(&format!("{at}.gate.weight"), &format!("{at}.{router}.weight"));
+            both.iter().fold(names, |names, map| names.within_each(map))
+        }
         ExpertFiles::Together | ExpertFiles::TakingTurns => {
             let take_turns = matches!(mixture.files, ExpertFiles::TakingTurns);
             for (kind, end) in [("weight", ""), ("bias", "_bias")] {
@@ -152,6 +177,17 @@ fn experts(mut names: Names, at: &str, mixture: &Mixture) -> Names {
     }
 }
 
+/// What stands for the attention of a model that has none.
+fn unattended(keys: &Keys<'_>, r: &mut Recorder) -> Result<Attention, Problem> {
+    let rotation = ["rope_parameters", "rope_scaling", "rope_theta", "max_position_embeddings"];
+    keys.pass_over(&rotation);
+    keys.pass_over(&["head_dim", "num_attention_heads", "num_key_value_heads"]);
+    let width = keys.size("hidden_size")?;
+    let c = r.size("c", width);
+    let attention = AttentionConfig { origin: Origin::Library, ..AttentionConfig::new(c, 1) };
+    Ok((attention, None, Kept::heads("h".into(), "e".into())))
+}
+
 /// An attention with projections to keys and values.
 fn attention(
     keys: &Keys<'_>,
@@ -170,7 +206,8 @@ fn attention(
             width / heads
         }
     };
-    if head_dim % 2 == 1 {
+    let turns = |kind: &KindOf| !matches!(kind.rotation, Rotation::None);
+    if head_dim % 2 == 1 && variant.kinds.iter().any(turns) {
         let pairs = "an even head width, since the rotation turns pairs";
         return Err(keys.unsupported("head_dim", pairs).into());
     }
@@ -274,9 +311,14 @@ impl Parts {
             bias,
             clamped,
             shared,
+            latent,
             ..
         }) = mixture
         else {
+            if variant.kinds.iter().all(|kind| kind.sublayers == Sublayers::Mixing) {
+                let feed_forward = feed_forward(Poly::one());
+                return Ok(Parts { feed_forward, mixture: None, norm });
+            }
             let hidden = variant.hidden.map_or_else(|| keys.size(variant.feed_forward[1]), Ok)?;
             let feed_forward = feed_forward(r.size("ff", hidden));
             return Ok(Parts { feed_forward, mixture: None, norm });
@@ -302,6 +344,11 @@ impl Parts {
             scope: shared.scope.to_owned(),
             gate: shared.gate.map(str::to_owned),
         });
+        let latent = latent.map(|(width, maps)| LatentExperts {
+            width: r.size("u", width),
+            maps: maps.map(str::to_owned),
+            bias: variant.mlp_bias,
+        });
         let mixture = MixtureConfig {
             d_model: c.clone(),
             dim_feedforward: ff,
@@ -310,7 +357,9 @@ impl Parts {
             activation,
             routing: named(routing, r),
             bias: *bias,
+            gated: !matches!(variant.maps, Maps::Plain(_)),
             clamped: *clamped,
+            latent,
             shared,
             frozen: false,
         };
@@ -344,14 +393,15 @@ impl Parts {
         });
         let mixer = match (&convolution, &kind.delta) {
             (Some(_), _) => "conv",
-            (None, Some(_)) => "linear_attn",
-            (None, None) => "self_attn",
+            (None, Some(_)) => kind.mixer.unwrap_or("linear_attn"),
+            (None, None) => kind.mixer.unwrap_or("self_attn"),
         };
         LayerConfig {
             attention: AttentionConfig { rope, qk_norm, temperature, ..attention },
             feed_forward: self.feed_forward.clone(),
             mixture,
             convolution,
+            sublayers: kind.sublayers,
             norm: self.norm,
             residual: variant.residual,
             residual_scale: variant.residual_scale,

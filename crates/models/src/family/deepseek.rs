@@ -159,6 +159,7 @@ pub(super) fn mixture(
         bias: false,
         clamped: None,
         shared: Some(CommonExpert { scope: "shared_experts", gate: None, hidden: width }),
+        latent: None,
     })
 }
 

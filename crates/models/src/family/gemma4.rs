@@ -347,7 +347,9 @@ fn mixture(
         activation,
         routing: Routing { scaled, ..Routing::new(ExpertWeights::ShareOfChosen) },
         bias: false,
+        gated: true,
         clamped: None,
+        latent: None,
         shared: None,
         frozen: false,
     }))

@@ -53,6 +53,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
                 limit: keys.positive_or("swiglu_limit", 7.0)?,
             }),
             shared: None,
+            latent: None,
         }),
         ..Variant::default()
     };

@@ -47,16 +47,25 @@ pub(super) fn full_and_windows(
 
 /// The kind of each layer by its type in `layer_types`, which is of two.
 pub(super) fn kinds_by_type(keys: &Keys<'_>, types: [&str; 2]) -> Result<Vec<usize>, ConfigError> {
-    match keys.get(TYPES) {
+    kinds_by_names(keys, TYPES, &types.each_ref().map(std::slice::from_ref))
+}
+
+/// The same by a key, of types of which each has several names.
+pub(super) fn kinds_by_names(
+    keys: &Keys<'_>,
+    key: &str,
+    types: &[&[&str]],
+) -> Result<Vec<usize>, ConfigError> {
+    match keys.get(key) {
         Some(Value::Array(given)) if given.len() as u64 == keys.times(LAYERS)? => {
-            let kind = |of: &Value| types.into_iter().position(|known| of == known);
+            let kind =
+                |of: &Value| types.iter().position(|names| names.iter().any(|known| of == known));
             let kinds: Option<Vec<usize>> = given.iter().map(kind).collect();
-            kinds.ok_or_else(|| keys.unsupported(TYPES, types.join(" and ")))
+            let known = || types.iter().filter_map(|names| names.first().copied());
+            kinds.ok_or_else(|| keys.unsupported(key, known().collect::<Vec<_>>().join(" and ")))
         }
-        Some(Value::Array(_)) => {
-            Err(keys.contradiction(TYPES, LAYERS, "each layer is of one type"))
-        }
-        _ => Err(keys.unsupported(TYPES, "a type for each layer")),
+        Some(Value::Array(_)) => Err(keys.contradiction(key, LAYERS, "each layer is of one type")),
+        _ => Err(keys.unsupported(key, "a type for each layer")),
     }
 }
 
@@ -82,6 +91,24 @@ pub(super) fn sparse_and_dense(layers: Vec<usize>) -> (Vec<KindOf>, LayerOrder) 
         all if all == count => (vec![dense], LayerOrder::Uniform(count)),
         _ => (vec![sparse, dense], LayerOrder::kinds(SPARSE, layers)),
     }
+}
+
+/// The kinds that layers are of, in the order of their first, and the order of the layers.
+pub(super) fn used(
+    layers: &[usize],
+    symbols: &[&'static str],
+    mut kind: impl FnMut(usize) -> Result<KindOf, ConfigError>,
+) -> Result<(Vec<KindOf>, LayerOrder), ConfigError> {
+    let mut found: Vec<usize> = Vec::new();
+    for own in layers {
+        if !found.contains(own) {
+            found.push(*own);
+        }
+    }
+    let kinds = found.iter().map(|own| kind(*own)).collect::<Result<Vec<_>, _>>()?;
+    let symbols: Vec<&str> = found.iter().filter_map(|own| symbols.get(*own).copied()).collect();
+    let at = |own| found.iter().position(|kind| kind == own).unwrap_or_default();
+    Ok((kinds, LayerOrder::kinds(&symbols, layers.iter().map(at).collect())))
 }
 
 /// The kinds of layers and their order, where it is said of each layer whether it is of the other of two

@@ -87,6 +87,7 @@ pub(super) fn lfm2_moe(
             bias: false,
             clamped: None,
             shared: None,
+            latent: None,
         }),
         ..variant(keys)?
     };

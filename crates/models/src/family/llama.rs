@@ -57,6 +57,7 @@ pub(super) fn mixtral(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> R
             bias: false,
             clamped: None,
             shared: None,
+            latent: None,
         }),
         ..Variant::default()
     };

@@ -75,6 +75,7 @@ pub(super) fn text(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Resu
             bias: false,
             clamped: None,
             shared: Some(shared),
+            latent: None,
         }),
         ..Variant::default()
     };
@@ -113,6 +114,9 @@ fn layers(keys: &Keys<'_>, request: &Request) -> Result<(Vec<KindOf>, LayerOrder
         temperature: temperature.clone().filter(|_| *still),
         convolution: None,
         delta: None,
+        state_space: None,
+        sublayers: opledger_nn::Sublayers::default(),
+        mixer: None,
     });
     let kinds: Vec<KindOf> = kinds.collect();
     Ok(match &kinds[..] {

@@ -100,6 +100,7 @@ pub(super) fn ernie4_5_moe(
             routing,
             bias: false,
             clamped: None,
+            latent: None,
             shared,
         }),
         tied: true,
@@ -147,6 +148,7 @@ pub(super) fn minimax_m2(
             bias: false,
             clamped: None,
             shared: None,
+            latent: None,
         }),
         ..Variant::default()
     };

@@ -32,15 +32,19 @@ mod gpt_neox;
 mod gpt_oss;
 mod gptj;
 mod granite;
+mod granite_hybrid;
 mod heads;
 mod image;
+mod kimi_linear;
 mod latent;
 mod layer_types;
 mod lfm2;
 mod llama;
 mod llama4;
+mod mamba2;
 mod mixtures;
 mod modernbert;
+mod nemotron_h;
 mod olmo2;
 mod opt;
 mod pairs;
@@ -54,6 +58,7 @@ mod rope;
 mod rotation;
 mod smollm3;
 mod stack;
+mod state_space;
 mod swin;
 mod t5;
 mod text_part;
@@ -68,7 +73,7 @@ use std::collections::BTreeMap;
 use crate::config::{Config, ConfigError, Keys};
 use crate::model::ModelGraph;
 use opledger_dims::{escaped, nearest};
-use opledger_ir::{ModuleClass, SizeRole};
+use opledger_ir::{Module, ModuleClass, Recurrence, SizeRole};
 use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
 use text_part::text_part;
@@ -129,10 +134,13 @@ const FAMILIES: &[Family] = &[
     family("gpt_oss", gpt_oss::build),
     family("gptj", gptj::build),
     family("granite", granite::build),
+    family("granitemoehybrid", granite_hybrid::build),
+    Family { latent: true, ..family("kimi_linear", kimi_linear::build) },
     family("lfm2", lfm2::lfm2),
     family("lfm2_moe", lfm2::lfm2_moe),
     family("llama", llama::llama),
     family("llama4_text", llama4::text),
+    family("mamba2", mamba2::build),
     Family { pair: true, ..family("marian", bart::marian) },
     Family { pair: true, code: "bart", ..family("mbart", bart::mbart) },
     family("minimax_m2", mixtures::minimax_m2),
@@ -140,6 +148,7 @@ const FAMILIES: &[Family] = &[
     family("mixtral", llama::mixtral),
     family("modernbert", modernbert::build),
     family("mpnet", bert::mpnet),
+    family("nemotron_h", nemotron_h::build),
     family("olmo2", olmo2::build),
     family("opt", opt::build),
     Family { pair: true, code: "marian", ..family("pegasus", bart::pegasus) },
@@ -175,8 +184,18 @@ pub fn families() -> impl Iterator<Item = &'static str> {
 }
 
 /// Which algorithm of several is counted, where others give the same values.
-const TOKEN_BY_TOKEN: &str = "the gated delta rule of linear attention is recurrent here, token by token; \
-                              taken in chunks, it has other products";
+fn algorithm(recurrence: Recurrence) -> &'static str {
+    match recurrence {
+        Recurrence::GatedDelta | Recurrence::DeltaByChannel => {
+            "the gated delta rule of linear attention is recurrent here, token by token; taken in \
+             chunks, it has other products"
+        }
+        Recurrence::StateSpace { .. } => {
+            "the state space is recurrent here, token by token, as in steps of one token; taken in \
+             chunks, as its duality with attention allows, it has other products"
+        }
+    }
+}
 
 impl Config {
     /// Builds the model that the configuration describes. `name` is what it is called.
@@ -251,9 +270,13 @@ impl Config {
         }
         let mut notes: Vec<String> = self.against_keys().into_iter().collect();
         notes.extend(self.fit_pooler(&mut graph));
-        if graph.modules().iter().any(|module| module.class == ModuleClass::Recurrence) {
-            notes.push(TOKEN_BY_TOKEN.to_owned());
-        }
+        let recurrence = |module: &Module| match module.class {
+            ModuleClass::Recurrence(own) => Some(own),
+            _ => None,
+        };
+        notes.extend(
+            graph.modules().iter().find_map(recurrence).map(|own| algorithm(own).to_owned()),
+        );
         Ok(ModelGraph {
             conditions: Vec::new(),
             notes,

@@ -74,6 +74,14 @@ impl LayerOrder {
         LayerOrder::Kinds { symbols: symbols.iter().copied().map(Symbol::from).collect(), layers }
     }
 
+    /// How many layers there are.
+    pub(super) fn layers(&self) -> u64 {
+        match self {
+            LayerOrder::Uniform(layers) => *layers,
+            LayerOrder::Kinds { layers, .. } => layers.len() as u64,
+        }
+    }
+
     /// Gives sizes to the symbols of numbers of layers, and decides how the layers are recorded.
     pub(super) fn plan(&self, r: &mut Recorder) -> LayerPlan {
         let equal = |r: &mut Recorder, kind, all, symbol: &Symbol| {

@@ -111,6 +111,7 @@ pub(super) fn mixture(
         }),
         bias: false,
         clamped: None,
+        latent: None,
         shared,
     })
 }

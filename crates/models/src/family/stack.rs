@@ -6,6 +6,7 @@ use opledger_ir::ops::{Activation, Factor, Table};
 use opledger_ir::{Axis, Cached, Graph, Reach, Var};
 use opledger_nn::{
     Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm,
+    Sublayers,
 };
 
 use super::causal::{
@@ -135,6 +136,9 @@ impl CausalStack<'_> {
             let layer = &kinds[run.kind].layer;
             let attention = &*layer.names.self_attn;
             let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
+            if layer.sublayers == Sublayers::Tokenwise {
+                return Ok(run.layer.forward(g, x, mask)?);
+            }
             if let Some(states) = states(layer) {
                 return carried(g, request, (&run.scope, attention, &states), |g, past| {
                     let [state, memory] = past;
@@ -181,13 +185,14 @@ impl CausalStack<'_> {
 fn states(layer: &LayerConfig) -> Option<Vec<(Cached, Vec<Axis>)>> {
     let inputs =
         |reach: usize, channels| (Cached::Inputs, vec![Axis::new("n", reach as u64), channels]);
-    match (&layer.convolution, &layer.delta) {
-        (Some(own), _) => Some(vec![inputs(own.reach(), Axis::new("c", &own.d_model))]),
-        (None, Some(own)) => {
-            let memory = (Cached::Memory, own.state().to_vec());
-            Some(vec![inputs(own.reach(), own.channels()), memory])
-        }
-        (None, None) => None,
+    let both = |reach: usize, channels: Axis, state: [Axis; 4]| {
+        Some(vec![inputs(reach, channels), (Cached::Memory, state.to_vec())])
+    };
+    match (&layer.convolution, &layer.delta, &layer.state_space) {
+        (Some(own), ..) => Some(vec![inputs(own.reach(), Axis::new("c", &own.d_model))]),
+        (None, Some(own), _) => both(own.reach(), own.channels(), own.state()),
+        (None, None, Some(own)) => both(own.reach(), own.channels(), own.state()),
+        (None, None, None) => None,
     }
 }
 

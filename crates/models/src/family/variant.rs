@@ -3,13 +3,14 @@
 use opledger_ir::Reach;
 use opledger_ir::ops::{Activation, Factor, RopePairs};
 use opledger_nn::{
-    ClampedGate, DeltaMaps, NormConfig, Residual, RotaryEmbedding, Routing, Temperature,
+    ClampedGate, DeltaMaps, NormConfig, Residual, RotaryEmbedding, Routing, Sublayers, Temperature,
 };
 
 use super::causal::CausalHead;
 use super::pattern::LayerOrder;
 use super::rope::BASE;
 use super::stack::WordScores;
+use super::state_space::SpaceSizes;
 
 /// What the families differ in; a Llama by default.
 #[derive(Clone, Debug)]
@@ -50,16 +51,23 @@ pub(super) struct Variant {
     pub(super) residual_scale: Option<f64>,
     /// What the norms of a layer are called, in the order in which they are applied.
     pub(super) norms: [&'static str; 4],
+    /// What the table of words is called.
+    pub(super) words: &'static str,
     /// What the last norm is called.
     pub(super) last_norm: &'static str,
     /// Norms of queries and keys.
     pub(super) qk_norm: Option<QkNorm>,
     /// Whether the map of queries makes a gate of what the heads give.
     pub(super) gated: bool,
+    /// What scopes may be called in files: the name in the graph and that of files.
+    pub(super) scopes: &'static [[&'static str; 2]],
     /// Scopes of files that no parameter is read from.
     pub(super) ignored: &'static [&'static str],
     /// What files call parameters of a layer: the name in the graph and that of files.
     pub(super) renamed: &'static [[&'static str; 2]],
+    /// What files have of a layer's maps in one tensor, one after the other: their two scopes in the graph and
+    /// that of files.
+    pub(super) joined: &'static [[&'static str; 3]],
     /// A latent that keys and values are made from.
     pub(super) latent: Option<Latent>,
     /// Key and value heads where no key says: as many as query heads when `None`.
@@ -115,11 +123,14 @@ impl Default for Variant {
             residual: Residual::PreNorm,
             residual_scale: None,
             norms: ["input_layernorm", "post_attention_layernorm", "", ""],
+            words: "embed_tokens",
             last_norm: "norm",
             qk_norm: None,
             gated: false,
+            scopes: &[],
             ignored: &[],
             renamed: &[],
+            joined: &[],
             latent: None,
             kv_heads: None,
             head_dim: None,
@@ -151,10 +162,16 @@ pub(super) struct KindOf {
     pub(super) dense: bool,
     /// By what queries are multiplied where they stand far from the first token.
     pub(super) temperature: Option<Temperature>,
+    /// Which sublayers they have.
+    pub(super) sublayers: Sublayers,
     /// A gated short convolution in the place of attention.
     pub(super) convolution: Option<Convolved>,
     /// Linear attention in the place of attention.
     pub(super) delta: Option<DeltaRule>,
+    /// A state space in the place of attention.
+    pub(super) state_space: Option<SpaceSizes>,
+    /// The scope of what stands in the place of attention, where it is another than that of all.
+    pub(super) mixer: Option<&'static str>,
 }
 
 /// Linear attention by a gated delta rule.
@@ -184,6 +201,12 @@ pub(super) struct Convolved {
 }
 
 impl KindOf {
+    /// Whether they have attention.
+    pub(super) fn attends(&self) -> bool {
+        let other = self.convolution.is_some() || self.delta.is_some();
+        !other && self.state_space.is_none() && self.sublayers != Sublayers::Tokenwise
+    }
+
     /// Layers whose queries see so many tokens.
     pub(super) fn seeing(window: Option<u64>) -> Self {
         KindOf { reach: window.map(Reach::Window), ..KindOf::default() }
@@ -271,6 +294,8 @@ pub(super) struct Mixture {
     pub(super) clamped: Option<ClampedGate>,
     /// An expert that every token meets.
     pub(super) shared: Option<CommonExpert>,
+    /// The width between two maps in which the others work, with what these are called.
+    pub(super) latent: Option<(u64, [&'static str; 2])>,
 }
 
 /// The usual names of the number of experts.
@@ -289,6 +314,9 @@ pub(super) enum ExpertFiles {
     Together,
     /// The same, in which the columns of the two take turns.
     TakingTurns,
+    /// The gate's rows and then those of what it gates, and the second map, of all experts and `[out, in]` each,
+    /// by these names; the last is the router's.
+    Joined([&'static str; 3]),
 }
 
 /// An expert that every token meets.

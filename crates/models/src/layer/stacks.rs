@@ -3,7 +3,7 @@
 use opledger_ir::{Graph, Mask};
 use opledger_nn::{
     AttentionMlpStack, AttentionMlpStackConfig, Decoder, DecoderLayer, Encoder, EncoderLayer,
-    LayerConfig, LayerNames, NormConfig, Residual, Transformer, TransformerConfig,
+    LayerConfig, LayerNames, NormConfig, Residual, Sublayers, Transformer, TransformerConfig,
     TransformerMasks,
 };
 
@@ -23,6 +23,8 @@ fn layer(s: &Settings) -> Result<LayerConfig, LayerError> {
         latent: None,
         convolution: None,
         delta: None,
+        state_space: None,
+        sublayers: Sublayers::default(),
         mixture: None,
         norm: NormConfig { eps: s.number("eps"), ..norm },
         residual: residual(s)?,
