@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::Rearrange;
+use opledger_ir::ops::{Rearrange, Reduce, Source};
 use opledger_ir::{Axis, Graph, GraphError, ModuleClass, Role, SizeRole, Var};
-use opledger_nn::{Linear, LinearConfig};
+use opledger_nn::{AttentionConfig, AttentionNames, Linear, LinearConfig, Origin};
 
 use super::checks::no_past;
 use super::recorder::Problem;
@@ -47,18 +47,21 @@ impl Patches {
     }
 
     /// Patches that are whole, down and across.
-    pub(super) fn whole(&self) -> [u64; 2] {
-        [0, 1].map(|at| self.image[at] / self.side[at])
+    pub(super) fn grid(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
+        let grid = [0, 1].map(|at| self.image[at] / self.side[at]);
+        match grid.contains(&0) {
+            false => Ok(grid),
+            true => {
+                let why = "the image is smaller than a patch";
+                Err(keys.contradiction("image_size", "patch_size", why))
+            }
+        }
     }
 
     /// Patches down and across, as many as the table of positions has: of an image that is not square the
     /// library interpolates the table.
     pub(super) fn square(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
-        let grid = self.whole();
-        if grid.contains(&0) {
-            let why = "the image is smaller than a patch";
-            return Err(keys.contradiction("image_size", "patch_size", why));
-        }
+        let grid = self.grid(keys)?;
         match self.image[0] == self.image[1] {
             true => Ok(grid),
             false => {
@@ -154,6 +157,47 @@ pub(super) fn cut(
 pub(super) fn tokens(g: &mut Graph, x: Var) -> Result<Var, Problem> {
     let axes = vec!["y".into(), "x".into()];
     Ok(g.rearrange(x, Rearrange::Merge { axes, into: "n".into() })?)
+}
+
+/// Attention under the names of the library's first models of images.
+pub(super) fn attention(c: &Poly, h: &Poly) -> AttentionConfig {
+    AttentionConfig {
+        origin: Origin::Library,
+        names: AttentionNames::new(
+            "attention.attention.query",
+            "attention.attention.key",
+            "attention.attention.value",
+            "attention.output.dense",
+        ),
+        ..AttentionConfig::new(c, h)
+    }
+}
+
+/// So many tokens of `[b, n, c]` behind others.
+pub(super) fn part(g: &mut Graph, x: Var, (before, len): (u64, u64)) -> Result<Var, GraphError> {
+    let (axis, start, len) = ("n".into(), before.into(), len.into());
+    g.rearrange(x, Rearrange::Slice { axis, start, len })
+}
+
+/// The mean of so many tokens of `[b, n, c]` behind others: `[b, c]`.
+pub(super) fn mean(g: &mut Graph, x: Var, tokens: (u64, u64)) -> Result<Var, GraphError> {
+    let rows = part(g, x, tokens)?;
+    g.reduce(rows, Reduce::Mean("n".into()))
+}
+
+/// `x` behind `n` rows of a parameter, the same for every item.
+pub(super) fn behind(g: &mut Graph, name: &str, n: Poly, c: &Poly, x: Var) -> Result<Var, Problem> {
+    let rows = row(g, name, n, c)?;
+    let rows = g.rearrange(rows, Rearrange::Expand { axis: "b".into() })?;
+    Ok(g.concat(rows, x, "n")?)
+}
+
+/// A parameter `[1, n, c]` as `[n, c]`.
+pub(super) fn row(g: &mut Graph, name: &str, n: Poly, c: &Poly) -> Result<Var, Problem> {
+    let axes = [Axis::new("u", 1), Axis::new("n", n), Axis::new("c", c)];
+    let row = g.param(name, Source::shift(), axes)?;
+    let axes = vec!["u".into(), "n".into()];
+    Ok(g.rearrange(row, Rearrange::Merge { axes, into: "n".into() })?)
 }
 
 /// Refuses what only models of text have.
