@@ -128,15 +128,17 @@ def draw(model, generator, dtype):
 
 
 def inputs(case, config, generator):
-    """Images of the model's size, with texts where it takes both, sounds of its length with the beginning of a text, or a batch of texts padded on the
+    """Images of the model's size or another, with texts where it takes both, sounds of its length with the beginning of a text, or a batch of texts padded on the
     right, or on the left."""
     if hasattr(config, "image_size"):
         size = config.image_size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = case.image or ((size, size) if isinstance(size, int) else size)
         images = case.images or 2
         return {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
     if config.model_type in WITH_TEXT:
         return inputs(case, config.text_config, generator)
+    if case.architecture.endswith("ForImageClassification") and hasattr(config, "vision_config"):
+        return inputs(case, config.vision_config, generator)
     if hasattr(config, "vision_config"):
         return inputs(case, config.text_config, generator) | inputs(case, config.vision_config, generator)
     longest, pad = max(case.lengths), config.pad_token_id or 0
@@ -144,7 +146,7 @@ def inputs(case, config, generator):
     def tokens(*shape):
         return torch.randint(pad + 1, config.vocab_size, shape, generator=generator)
 
-    if hasattr(config, "num_mel_bins"):
+    if hasattr(config, "num_mel_bins") and case.architecture != "WhisperForCausalLM":
         frames = 2 * config.max_source_positions
         made = {"input_features": torch.randn(2, config.num_mel_bins, frames, generator=generator)}
         return made | ({"decoder_input_ids": tokens(2, case.decoder_length)} if case.decoder_length else {})

@@ -27,6 +27,8 @@ class Case:
     ended: bool = False
     # How many images beside the texts.
     images: int = 0
+    # Height and width of images, where they are others than the configuration's.
+    image: tuple | None = None
     # Another draw, where greedy decoding only repeats itself.
     seed: int = 0
 
@@ -298,6 +300,8 @@ CASES = [
     Case("mbart_generation", "MBartForConditionalGeneration", BART | dict(scale_embedding=True), (7, 9),
          decoder_length=5, seed=7),
     Case("mbart_answer", "MBartForQuestionAnswering", BART | dict(decoder_layers=1), (8, 8), masked=False),
+    Case("mbart_classes", "MBartForSequenceClassification", BART | ENDED | dict(decoder_layers=1, num_labels=4), (7, 7),
+         masked=False, ended=True),
     Case("mbart_causal", "MBartForCausalLM", BART | dict(decoder_layers=2), (9, 7), seed=1),
     Case("marian_translation", "MarianMTModel", BART | dict(scale_embedding=True, activation_function="swish"), (9, 7),
          decoder_length=6, seed=9),
@@ -579,6 +583,13 @@ CASES = [
          ended=True, images=2),
     Case("clip_published", "CLIPModel", dict(text_config=CLIP_TEXT | dict(eos_token_id=2, num_hidden_layers=1),
          vision_config=CLIP_IMAGE | dict(num_hidden_layers=1), projection_dim=9), (8, 5), images=3, published=as_clip),
+    Case("clip_classes", "CLIPForImageClassification", dict(text_config=CLIP_TEXT, vision_config=CLIP_IMAGE, num_labels=5)),
+    Case("clip_two_classes", "CLIPForImageClassification", dict(text_config=CLIP_TEXT, vision_config=CLIP_IMAGE | dict(
+         num_hidden_layers=1, image_size=23, num_channels=1)), dtype="float16"),
+    Case("siglip_classes", "SiglipForImageClassification", dict(text_config=SIGLIP_TEXT, vision_config=SIGLIP_IMAGE |
+         dict(vision_use_head=False), num_labels=3)),
+    Case("siglip_pooled_classes", "SiglipForImageClassification", dict(text_config=SIGLIP_TEXT, vision_config=SIGLIP_IMAGE |
+         dict(image_size=22, num_hidden_layers=1, num_channels=2))),
     Case("siglip_text_base", "SiglipTextModel", SIGLIP_TEXT, (9, 6)),
     Case("siglip_text_projected", "SiglipTextModel", SIGLIP_TEXT | dict(projection_size=9, hidden_act="relu"), (4, 7),
          masked=False),
@@ -597,6 +608,9 @@ CASES = [
          suppress_tokens=[6], begin_suppress_tokens=[48]), decoder_length=4, seed=14),
     Case("whisper_apart", "WhisperForConditionalGeneration", WHISPER | dict(activation_function="relu", encoder_layers=1,
          decoder_layers=1, tie_word_embeddings=False), decoder_length=3),
+    Case("whisper_causal", "WhisperForCausalLM", WHISPER | dict(decoder_attention_heads=4, encoder_ffn_dim=31), (7, 5), seed=1),
+    Case("whisper_causal_apart", "WhisperForCausalLM", WHISPER | dict(decoder_layers=1, tie_word_embeddings=False,
+         activation_function="relu"), (9, 6), padded_left=True),
     Case("whisper_classes", "WhisperForAudioClassification", WHISPER | dict(classifier_proj_size=10, num_labels=3,
          max_source_positions=4)),
     Case("vit_pooler", "ViTModel", VIT),
@@ -615,6 +629,7 @@ CASES = [
          mlp_bias=False, rope_theta=30.0, image_size=10, patch_size=3, hidden_act="silu"), dtype="bfloat16"),
     Case("dinov3_without_biases", "DINOv3ViTModel", DINOV3 | dict(query_bias=False, value_bias=False, num_hidden_layers=1,
          num_attention_heads=6, num_register_tokens=1)),
+    Case("dinov3_larger", "DINOv3ViTModel", DINOV3 | dict(num_hidden_layers=1), image=(18, 14)),
     Case("dinov2_base", "Dinov2Model", DINO),
     Case("dinov2_classes", "Dinov2ForImageClassification", DINO | dict(use_swiglu_ffn=True, use_mask_token=False,
          num_labels=7, qkv_bias=False), dtype="float16"),
@@ -624,6 +639,8 @@ CASES = [
     Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7), published=as_swin),
     Case("swin_odd", "SwinModel", SWIN | dict(image_size=[34, 26], window_size=4, num_heads=[3, 4], qkv_bias=False,
          mlp_ratio=2.0)),
+    Case("swin_larger", "SwinModel", SWIN, image=(44, 52)),
+    Case("swin_smaller", "SwinForImageClassification", SWIN | dict(num_labels=3, depths=[2, 3], image_size=48), image=(27, 33)),
     Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
          num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,

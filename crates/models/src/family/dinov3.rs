@@ -36,7 +36,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     head(keys, &[("DINOv3ViTModel", ())])?;
     no_text(keys, request)?;
     keys.pass_over(WITHOUT_INFLUENCE);
-    let patches = Patches::read_or(keys, [3, 224, 16])?;
+    let patches = Patches::read_or(keys, [3, 224, 16])?.of(request);
     let grid = patches.grid(keys)?;
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;

@@ -46,6 +46,11 @@ impl Patches {
         })
     }
 
+    /// The same of the images that are asked for.
+    pub(super) fn of(&self, request: &Request) -> Patches {
+        Patches { image: request.image.unwrap_or(self.image), ..*self }
+    }
+
     /// Patches that are whole, down and across.
     pub(super) fn grid(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
         let grid = [0, 1].map(|at| self.image[at] / self.side[at]);
@@ -266,6 +271,25 @@ mod tests {
             let error = changed(name, keys, &request).unwrap_err().to_string();
             assert!(error.starts_with("it: ") && error.contains(expected), "{error}");
         }
+    }
+
+    /// Images of another size than the configuration's: where the weights are those of any, and while windows
+    /// stay those that the weights are of.
+    #[test]
+    fn images_of_another_size_are_taken_or_refused() {
+        let asked = |image| Request { image: Some(image), ..Request::default() };
+        let shape = |sizes: Value, image| {
+            let model = changed("swin", sizes, &asked(image))?;
+            let given = model.graph.inputs_of(Role::Image).next().unwrap();
+            Ok::<_, ConfigError>(model.graph.shape(given).to_string())
+        };
+        assert_eq!(shape(json!({"image_size": 64}), [72, 57]).unwrap(), "[b, s=3, y=72, x=57]");
+        let error = shape(json!({"image_size": 64}), [48, 52]).unwrap_err().to_string();
+        assert!(error.contains("stage 2 has 6 × 7 tokens"), "{error}");
+        assert!(error.contains("windows of 6"), "{error}");
+        assert_eq!(shape(json!({"image_size": 24}), [24, 28]).unwrap(), "[b, s=3, y=24, x=28]");
+        let error = changed("vit", json!({}), &asked([40, 40])).unwrap_err().to_string();
+        assert!(error.contains("40 × 40 pixels") && error.contains("those of one size"), "{error}");
     }
 
     #[test]

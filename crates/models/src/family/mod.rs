@@ -87,13 +87,15 @@ struct Family {
     pair: bool,
     /// Whether its attention makes keys and values from a latent.
     latent: bool,
+    /// Whether its weights are those of images of any size.
+    any_image: bool,
     build: Build,
 }
 
 type Build = fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>;
 
 const fn family(name: &'static str, build: Build) -> Family {
-    Family { name, code: name, pair: false, latent: false, build }
+    Family { name, code: name, pair: false, latent: false, any_image: false, build }
 }
 
 const FAMILIES: &[Family] = &[
@@ -159,13 +161,13 @@ const FAMILIES: &[Family] = &[
     family("dinov2", dinov2::dinov2),
     family("dinov2_with_registers", dinov2::with_registers),
     family("beit", beit::build),
-    family("dinov3_vit", dinov3::build),
+    Family { any_image: true, ..family("dinov3_vit", dinov3::build) },
     family("vit", vit::vit),
     family("deit", vit::deit),
     family("siglip", clip::siglip),
     family("siglip_text_model", clip::siglip_text),
     family("siglip_vision_model", clip::siglip_image),
-    family("swin", swin::build),
+    Family { any_image: true, ..family("swin", swin::build) },
     Family { pair: true, ..family("whisper", whisper::build) },
 ];
 
@@ -228,6 +230,14 @@ impl Config {
                         families.join(", "),
                     ),
                 });
+            }
+            if let Some([height, width]) = request.image.filter(|_| !family.any_image) {
+                let problem = format!(
+                    "an image of {height} × {width} pixels is of another size than the model's, and \
+                     the weights of `{}` are those of one size",
+                    family.name,
+                );
+                return Err(ConfigError::Request { origin: keys.origin(), problem });
             }
             let mut recorder = Recorder::new(family.code);
             (family.build)(keys, request, &mut recorder).map_err(|problem| match problem {

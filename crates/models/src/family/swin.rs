@@ -29,10 +29,12 @@ struct Blocks {
     norm: NormConfig,
 }
 
-/// The tokens of a stage: rows and columns, width, heads.
+/// The tokens of a stage: rows and columns, those of the images that the weights are of, width, heads.
 #[derive(Clone, Copy)]
 struct Stage {
+    at: usize,
     grid: [u64; 2],
+    made: [u64; 2],
     width: u64,
     heads: u64,
 }
@@ -51,7 +53,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         "stage_names",
     ]);
     same(keys, &[("num_attention_heads", "num_heads"), ("num_hidden_layers", "num_layers")])?;
-    let patches = Patches::read(keys)?;
+    let own = Patches::read(keys)?;
+    let patches = own.of(request);
     let (depths, heads) = stages(keys)?;
     let width = keys.size("embed_dim")?;
     let blocks = Blocks {
@@ -67,7 +70,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let pixels = patches.input(g)?;
     let mut scope = g.scope("swin");
     let m = &mut *scope;
-    let mut stage = Stage { grid: patches.all(), width, heads: 0 };
+    let mut stage = Stage { at: 0, grid: patches.all(), made: own.all(), width, heads: 0 };
     let mut embeddings = m.scope("embeddings");
     let x = patches.embed(&mut embeddings, pixels, stage.grid, &width.into())?;
     let norm = Norm::layer(&mut embeddings.scope("norm"), ("c", width))?;
@@ -75,11 +78,13 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     drop(embeddings);
     let last = depths.len() - 1;
     for (at, (depth, heads)) in depths.into_iter().zip(heads).enumerate() {
-        stage.heads = heads;
+        (stage.at, stage.heads) = (at, heads);
+        let side = blocks.side(keys, stage)?;
         let m = &mut *m.scope(&format!("encoder.layers.{at}"));
         for block in 0..depth {
             let shifted = block % 2 == 1;
-            x = blocks.record(&mut m.scope(&format!("blocks.{block}")), x, stage, shifted)?;
+            let m = &mut *m.scope(&format!("blocks.{block}"));
+            x = blocks.record(m, x, stage, (side, shifted))?;
         }
         if at < last {
             (x, stage) = merge(&mut m.scope("downsample"), x, stage)?;
@@ -121,11 +126,33 @@ fn stages(keys: &Keys<'_>) -> Result<(Vec<u64>, Vec<u64>), ConfigError> {
 }
 
 impl Blocks {
+    /// Tokens along a window: no larger than the image, as in the authors' code; this then has one window along
+    /// a side. The tables of biases are those of such windows, and of no others.
+    fn side(&self, keys: &Keys<'_>, stage: Stage) -> Result<u64, ConfigError> {
+        let side = |[rows, columns]: [u64; 2]| self.window.min(rows).min(columns);
+        let (own, [rows, columns]) = (side(stage.made), stage.grid);
+        if side(stage.grid) == own {
+            return Ok(own);
+        }
+        let (at, found) = (stage.at + 1, side(stage.grid));
+        Err(ConfigError::Request {
+            origin: keys.origin(),
+            problem: format!(
+                "of such an image stage {at} has {rows} × {columns} tokens, so windows of {found} along a \
+                 side, and the weights are those of windows of {own}"
+            ),
+        })
+    }
+
     /// `[b, y, x, c]` to the same shape.
-    fn record(&self, g: &mut Graph, x: Var, stage: Stage, shifted: bool) -> Result<Var, Problem> {
-        let Stage { grid: [rows, columns], width, heads } = stage;
-        // No larger than the image, as in the authors' code; this then has one window along a side.
-        let side = self.window.min(rows).min(columns);
+    fn record(
+        &self,
+        g: &mut Graph,
+        x: Var,
+        stage: Stage,
+        (side, shifted): (u64, bool),
+    ) -> Result<Var, Problem> {
+        let Stage { width, heads, .. } = stage;
         let shift = if shifted { side / 2 } else { 0 };
         let attention = WindowAttentionConfig {
             attention: VitAttentionConfig {
@@ -164,7 +191,7 @@ fn merge(g: &mut Graph, x: Var, stage: Stage) -> Result<(Var, Stage), Problem> {
     let norm = Norm::layer(&mut g.scope("norm"), ("c", 4 * width))?;
     let (from, to) = (("c", 4 * width), ("c", 2 * width));
     let reduction = Linear::new(&mut g.scope("reduction"), from, to, LinearConfig::bias(false))?;
-    let grid = stage.grid.map(|size| size.div_ceil(2));
+    let [grid, made] = [stage.grid, stage.made].map(|grid| grid.map(|size| size.div_ceil(2)));
     let x = cut(g, x, stage.grid, grid, [2, 2])?;
     let order = ["b", "y", "x", "j", "i", "c"].map(Into::into).into();
     let x = g.rearrange(x, Rearrange::Permute { order })?;
@@ -172,7 +199,7 @@ fn merge(g: &mut Graph, x: Var, stage: Stage) -> Result<(Var, Stage), Problem> {
     let x = g.rearrange(x, Rearrange::Merge { axes, into: "c".into() })?;
     let x = norm.forward(g, x)?;
     let x = reduction.forward(g, x)?;
-    Ok((x, Stage { grid, width: 2 * width, ..stage }))
+    Ok((x, Stage { grid, made, width: 2 * width, ..stage }))
 }
 
 /// Files hold the maps of queries, keys and values apart.
