@@ -37,6 +37,7 @@ from transformers.models.gptj import modeling_gptj
 from transformers.models.qwen3_5 import modeling_qwen3_5
 from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe
 from transformers.models.qwen3_next import modeling_qwen3_next
+from transformers.models.swinv2 import modeling_swinv2
 
 from models_cases import CASES
 
@@ -88,6 +89,8 @@ def made_in_double(model):
     for name, module in list(model.named_modules()):
         if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False)):
             model.set_submodule(name, type(module)(module.config).eval())
+        if isinstance(module, modeling_swinv2.Swinv2SelfAttention):
+            module.relative_coords_table, _ = module.create_coords_table_and_index()
         if isinstance(module, modeling_gptj.GPTJAttention):
             positions, width = module.max_positions, module.pos_embd_dim
             module.embed_positions = modeling_gptj.create_sinusoidal_positions(positions, width)
@@ -115,6 +118,8 @@ def draw(model, generator, dtype):
             value = 0.4 * value
         elif name.endswith("linear_attn.conv1d.weight"):
             value = 0.8 * value  # What comes of small ones is little more than ε of the norms behind.
+        elif name.endswith("self.logit_scale"):
+            value = 3 + 2 * value  # Some above what they are kept below.
         elif parameter.dim() == 2:
             value = 1.5 * value / min(parameter.shape) ** 0.5
         else:

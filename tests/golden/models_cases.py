@@ -227,6 +227,13 @@ DINO = dict(
 SWIN = dict(
     image_size=[40, 32], patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
 )
+SWINV2 = dict(
+    image_size=32, patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
+    pretrained_window_sizes=[0, 0],
+)
+CONVNEXT = dict(
+    image_size=[30, 21], patch_size=3, num_channels=2, num_stages=3, hidden_sizes=[6, 9, 10], depths=[1, 2, 1],
+)
 T5 = dict(
     vocab_size=79, d_model=20, d_kv=6, d_ff=32, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
     relative_attention_max_distance=12, feed_forward_proj="relu", pad_token_id=0, decoder_start_token_id=0,
@@ -641,6 +648,14 @@ CASES = [
          mlp_ratio=2.0)),
     Case("swin_larger", "SwinModel", SWIN, image=(44, 52)),
     Case("swin_smaller", "SwinForImageClassification", SWIN | dict(num_labels=3, depths=[2, 3], image_size=48), image=(27, 33)),
+    Case("swinv2_classes", "Swinv2ForImageClassification", SWINV2 | dict(num_labels=7)),
+    Case("swinv2_odd", "Swinv2Model", SWINV2 | dict(image_size=[34, 27], patch_size=3, window_size=4, num_heads=[3, 4],
+         qkv_bias=False, mlp_ratio=2.0, pretrained_window_sizes=[6, 2], hidden_act="relu"), dtype="bfloat16"),
+    Case("swinv2_larger", "Swinv2Model", SWINV2 | dict(window_size=9), image=(29, 50), seed=1),
+    Case("convnext_classes", "ConvNextForImageClassification", CONVNEXT | dict(num_labels=3)),
+    Case("convnext_plain", "ConvNextModel", CONVNEXT | dict(num_stages=2, depths=[2, 0], hidden_sizes=[8, 8], patch_size=2,
+         image_size=11, layer_scale_init_value=0.0, hidden_act="relu", num_channels=1), dtype="float16"),
+    Case("convnext_larger", "ConvNextModel", CONVNEXT, image=(40, 27)),
     Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
          num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,

@@ -29,6 +29,7 @@ mod attention;
 mod bert;
 mod causal_convolution;
 mod convolution;
+mod cosine;
 mod disentangled;
 mod dropout;
 mod embedding;
@@ -60,6 +61,7 @@ pub use attention::{
 };
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
 pub use convolution::{Convolution, ConvolutionConfig};
+pub use cosine::{CosineWindowAttention, CosineWindowConfig};
 pub use disentangled::{DisentangledAttention, DisentangledConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::Embedding;

@@ -52,8 +52,13 @@ impl Patches {
     }
 
     /// Patches that are whole, down and across.
+    pub(super) fn whole(&self) -> [u64; 2] {
+        [0, 1].map(|at| self.image[at] / self.side[at])
+    }
+
+    /// The same, of which there is one at least.
     pub(super) fn grid(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
-        let grid = [0, 1].map(|at| self.image[at] / self.side[at]);
+        let grid = self.whole();
         match grid.contains(&0) {
             false => Ok(grid),
             true => {

@@ -13,6 +13,7 @@ mod causal;
 mod checks;
 mod clip;
 mod cohere;
+mod convnext;
 mod deberta;
 mod decoder;
 mod deepseek;
@@ -116,6 +117,7 @@ const FAMILIES: &[Family] = &[
     family("clip_vision_model", clip::clip_image),
     family("cohere", cohere::cohere),
     family("cohere2", cohere::cohere2),
+    Family { any_image: true, ..family("convnext", convnext::build) },
     family("ernie4_5_moe", mixtures::ernie4_5_moe),
     family("falcon", falcon::build),
     family("gemma", gemma::gemma),
@@ -167,7 +169,8 @@ const FAMILIES: &[Family] = &[
     family("siglip", clip::siglip),
     family("siglip_text_model", clip::siglip_text),
     family("siglip_vision_model", clip::siglip_image),
-    Family { any_image: true, ..family("swin", swin::build) },
+    Family { any_image: true, ..family("swin", swin::swin) },
+    Family { any_image: true, ..family("swinv2", swin::swinv2) },
     Family { pair: true, ..family("whisper", whisper::build) },
 ];
 
