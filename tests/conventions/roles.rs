@@ -28,10 +28,11 @@ fn renamed(graph: &Graph) -> Graph {
 
 /// All that tools see of a unit but where it stands.
 fn seen(unit: &Unit) -> String {
-    let Unit { class, native, sizes, calls, parameters, times, counts, nodes, names, path: _ } =
-        unit;
+    let Unit { class, native, sizes, calls, parameters, times, counts, .. } = unit;
+    let Unit { nodes, names, unused, .. } = unit;
     format!(
-        "{class:?} {native:?} {sizes} {calls:?} {parameters} {times} {counts:?} {nodes:?} {names:?}"
+        "{class:?} {native:?} {sizes} {calls:?} {parameters} {times} {counts:?} {nodes:?} {names:?} \
+         {unused}"
     )
 }
 

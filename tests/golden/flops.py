@@ -28,7 +28,7 @@ FAMILIES = [
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_next", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
-IMAGES = ["beit", "convnext", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "swinv2", "vit"]
+IMAGES = ["beit", "convnext", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "swinv2", "vit", "vit_mae"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]

@@ -139,7 +139,11 @@ def inputs(case, config, generator):
         size = config.image_size
         height, width = case.image or ((size, size) if isinstance(size, int) else size)
         images = case.images or 2
-        return {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
+        made = {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
+        if config.model_type == "vit_mae":
+            down, across = (height // config.patch_size, width // config.patch_size)
+            made["noise"] = torch.rand(images, down * across, generator=generator)
+        return made
     if config.model_type in WITH_TEXT:
         return inputs(case, config.text_config, generator)
     if case.architecture.endswith("ForImageClassification") and hasattr(config, "vision_config"):
@@ -358,6 +362,8 @@ def write(case, root):
     saved = architecture.config_class.from_dict(json.loads((folder / "config.json").read_text()))
     alone = parameters(architecture(saved))
 
+    if "noise" in given:
+        given["ids_shuffle"] = given.pop("noise").argsort(1)  # The order that it stands for.
     tensors = {name: x.contiguous() for name, x in given.items()}
     tensors |= {f"expected.{name}": x.detach().contiguous().clone() for name, x in expected.items()}
     metadata = {

@@ -227,6 +227,11 @@ DINO = dict(
 SWIN = dict(
     image_size=[40, 32], patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
 )
+VIT_MAE = dict(
+    image_size=20, patch_size=5, num_channels=2, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    intermediate_size=20, decoder_hidden_size=16, decoder_num_attention_heads=2, decoder_num_hidden_layers=2,
+    decoder_intermediate_size=18, mask_ratio=0.7,
+)
 SWINV2 = dict(
     image_size=32, patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
     pretrained_window_sizes=[0, 0],
@@ -625,6 +630,11 @@ CASES = [
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
+    Case("vit_mae_pixels", "ViTMAEForPreTraining", VIT_MAE),
+    Case("vit_mae_encoder", "ViTMAEModel", VIT_MAE | dict(image_size=[15, 23], patch_size=4, mask_ratio=0.4, qkv_bias=False,
+         hidden_act="relu", num_channels=1), dtype="bfloat16"),
+    Case("vit_mae_all", "ViTMAEForPreTraining", VIT_MAE | dict(mask_ratio=0.0, qkv_bias=False, decoder_num_hidden_layers=1,
+         norm_pix_loss=True, num_channels=3)),
     Case("beit_classes", "BeitForImageClassification", BEIT | dict(use_relative_position_bias=True, num_labels=5)),
     Case("beit_both", "BeitModel", BEIT | dict(use_relative_position_bias=True, use_shared_relative_position_bias=True,
          use_absolute_position_embeddings=True, use_mean_pooling=False, layer_scale_init_value=0.0, image_size=13,

@@ -1,24 +1,24 @@
 //! How the distance between two tokens becomes a row of a table, or the coordinates that one is made of.
 
-/// Buckets of one direction: how many, how many of them hold a single distance, and the distance
+/// DistanceBuckets of one direction: how many, how many of them hold a single distance, and the distance
 /// from which all share the last.
 #[derive(Clone, Copy)]
-pub(crate) struct Buckets {
+pub(crate) struct DistanceBuckets {
     pub(crate) all: usize,
     pub(crate) exact: usize,
     max_distance: usize,
 }
 
-impl Buckets {
+impl DistanceBuckets {
     pub(crate) fn new(bidirectional: bool, buckets: usize, max_distance: usize) -> Self {
         let all = if bidirectional { buckets / 2 } else { buckets };
-        Buckets { all, exact: all / 2, max_distance }
+        DistanceBuckets { all, exact: all / 2, max_distance }
     }
 
     /// The bucket of a distance, rounded as in the authors' code: the logarithm and all that follows
     /// it in single precision, the divisor found in double precision.
     pub(crate) fn of(self, distance: usize) -> usize {
-        let Buckets { all, exact, max_distance } = self;
+        let DistanceBuckets { all, exact, max_distance } = self;
         if distance < exact {
             return distance;
         }

@@ -167,7 +167,7 @@ impl CosineWindowAttention {
 fn unit(g: &mut Graph, x: Var) -> Result<Var, NnError> {
     let squares = g.pointwise(x, Pointwise::Power(2.0))?;
     let sum = g.reduce(squares, Reduce::Sum("e".into()))?;
-    let length = g.pointwise(sum, Pointwise::Sqrt)?;
+    let length = g.pointwise(sum, Pointwise::Power(0.5))?;
     let length = g.pointwise(length, Pointwise::Clamp { min: Some(SHORTEST), max: None })?;
     Ok(g.div("normed", x, length)?)
 }

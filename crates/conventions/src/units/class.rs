@@ -1,6 +1,6 @@
 //! The class of the module that a unit is.
 
-use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Var};
+use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Role, Var};
 
 use super::activation;
 use super::lowering::{Lowering, Owner};
@@ -38,6 +38,11 @@ impl Lowering<'_> {
                     true => "LayerNorm subclass",
                     false => "LayerNorm",
                 })
+            }
+            ModuleClass::LayerNorm
+                if self.dialect.pixel_norm_subclass && node.role == Some(Role::PixelNorm) =>
+            {
+                is_norm.then_some("LayerNorm subclass")
             }
             ModuleClass::LayerNorm if self.has_own_layer_norm(node) => is_norm.then_some(OWN_NORM),
             ModuleClass::LayerNorm => is_norm.then_some("LayerNorm"),

@@ -3,7 +3,7 @@
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
-use crate::distances::{Buckets, distance_row, log_coordinate};
+use crate::distances::{DistanceBuckets, distance_row, log_coordinate};
 use crate::interpolation::Interpolation;
 use crate::operation::{Operation, operands};
 use crate::value::indices;
@@ -185,7 +185,7 @@ impl Table {
         };
         let offset = call.size(offset)?;
         let [queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
-        let rule = Buckets::new(*bidirectional, *buckets, *max_distance);
+        let rule = DistanceBuckets::new(*bidirectional, *buckets, *max_distance);
         let last = offset + queries;
         // From the last query to the first key, up to the first query and the last key.
         let by_distance: Vec<i64> = (1..queries + keys)
@@ -270,7 +270,8 @@ impl Operation for Table {
                 Shape::real(vec![result.clone(), tap.clone()])
             }
             Table::RelativeBuckets { bidirectional, buckets, max_distance, query, key, .. } => {
-                let Buckets { exact, .. } = Buckets::new(*bidirectional, *buckets, *max_distance);
+                let DistanceBuckets { exact, .. } =
+                    DistanceBuckets::new(*bidirectional, *buckets, *max_distance);
                 if exact == 0 || *max_distance <= exact {
                     return Err(ShapeError::Sizes(format!(
                         "{buckets} buckets up to distance {max_distance} leave {exact} for short \

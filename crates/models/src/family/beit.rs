@@ -5,16 +5,17 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange, Source};
 use opledger_ir::{Axis, Graph, Mask, ModuleClass, Role, Scope, Var};
 use opledger_nn::{
-    Attend, AttentionConfig, EncoderLayer, FeedForwardConfig, FeedForwardNames, LayerConfig,
-    LayerNames, Linear, LinearConfig, Norm, NormConfig, Residual,
+    Attend, AttentionConfig, EncoderLayer, LayerConfig, LayerNames, Linear, LinearConfig, Norm,
+    NormConfig,
 };
 
 use super::checks::{classes, head, width_and_heads};
 use super::heads::classifier;
-use super::image::{self, Patches, attention, behind, no_text, part, row, tokens};
+use super::image::{self, Patches, behind, no_text, part, row, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token;
+use super::vit;
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -178,23 +179,15 @@ fn layer(
     ([width, heads], norm): ([u64; 2], NormConfig),
 ) -> Result<LayerConfig, ConfigError> {
     let (c, h) = (r.size("c", width), r.size("h", heads));
-    let hidden = keys.size("intermediate_size")?;
-    let names = LayerNames {
-        layer_scales: ["lambda_1", "lambda_2"].map(str::to_owned),
-        ..LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"])
-    };
+    let ff = r.size("ff", keys.size("intermediate_size")?);
+    let activation = keys.activation("hidden_act", Activation::GeluErf)?;
+    let plain = vit::layer([&c, &h, &ff], activation, norm, true);
+    let layer_scales = ["lambda_1", "lambda_2"].map(str::to_owned);
     Ok(LayerConfig {
-        attention: AttentionConfig { key_bias: false, ..attention(&c, &h) },
-        feed_forward: FeedForwardConfig {
-            activation: keys.activation("hidden_act", Activation::GeluErf)?,
-            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
-            ..FeedForwardConfig::new(c.clone(), r.size("ff", hidden))
-        },
-        norm,
-        residual: Residual::PreNorm,
+        attention: AttentionConfig { key_bias: false, ..plain.attention },
         layer_scale: keys.number_or("layer_scale_init_value", 0.1)? > 0.0,
-        names,
-        ..LayerConfig::new(c, h, 1)
+        names: LayerNames { layer_scales, ..plain.names },
+        ..plain
     })
 }
 

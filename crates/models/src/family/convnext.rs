@@ -54,7 +54,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let mut x = {
         let e = &mut *m.scope("embeddings");
         let x = patches.embed_by(e, ("patch_embeddings", true), pixels, grid, &width.into())?;
-        norm(e, "layernorm", width)?.forward(e, x)?
+        let norm = norm(e, "layernorm", width)?;
+        normed(e, &norm, x)?
     };
     for (at, stage) in stages.iter().enumerate() {
         let m = &mut *m.scope(&format!("encoder.stages.{at}"));
@@ -65,7 +66,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
                 return Err(keys.contradiction("image_size", "num_stages", why).into());
             }
             let m = &mut *m.scope("downsampling_layer");
-            x = norm(m, "0", width)?.forward(m, x)?;
+            let before = norm(m, "0", width)?;
+            x = normed(m, &before, x)?;
             x = halved(&mut m.scope("1"), x, (grid, to), [width, stage.width])?;
             (grid, width) = (to, stage.width);
         }
@@ -123,6 +125,12 @@ fn norm(g: &mut Graph, name: &str, width: u64) -> Result<Norm, Problem> {
     Ok(Norm::new(&mut g.scope(name), ("c", width), config)?)
 }
 
+/// Every pixel, normed by a norm of its channels.
+fn normed(g: &mut Graph, norm: &Norm, x: Var) -> Result<Var, Problem> {
+    let x = norm.forward(g, x)?;
+    Ok(g.mark(x, Role::PixelNorm))
+}
+
 /// The same value with its axes in another order.
 fn turned(g: &mut Graph, x: Var, order: [&str; 4]) -> Result<Var, Problem> {
     Ok(g.rearrange(x, Rearrange::Permute { order: order.map(Into::into).into() })?)
@@ -172,12 +180,13 @@ fn block_of(
     let results = vec![Axis::new("y", rows), Axis::new("x", columns)];
     let change = convolution.forward(g, change, results)?;
     let change = turned(g, change, ["b", "y", "x", "c"])?;
-    let change = norm.forward(g, change)?;
+    let change = normed(g, &norm, change)?;
     let mut change = maps.forward(g, change)?;
     if scaled {
         let axes = [Axis::new("c", Poly::from(width))];
         let factors = g.param("layer_scale_parameter", Source::gain(), axes)?;
         change = g.mul("layer_scale", change, factors)?;
+        g.mark(change, Role::LayerScale);
     }
     let x = g.add("residual", x, change)?;
     Ok(g.mark(x, Role::Residual))

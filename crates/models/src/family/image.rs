@@ -68,6 +68,11 @@ impl Patches {
         }
     }
 
+    /// Pixels of a patch, times channels.
+    pub(super) fn pixels(&self) -> u64 {
+        self.side.iter().fold(self.channels, |all, side| all.saturating_mul(*side))
+    }
+
     /// Patches down and across, as many as the table of positions has: of an image that is not square the
     /// library interpolates the table.
     pub(super) fn square(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
@@ -204,8 +209,19 @@ pub(super) fn behind(g: &mut Graph, name: &str, n: Poly, c: &Poly, x: Var) -> Re
 
 /// A parameter `[1, n, c]` as `[n, c]`.
 pub(super) fn row(g: &mut Graph, name: &str, n: Poly, c: &Poly) -> Result<Var, Problem> {
+    row_of(g, name, Source::shift(), n, c)
+}
+
+/// The same of a source.
+pub(super) fn row_of(
+    g: &mut Graph,
+    name: &str,
+    source: Source,
+    n: impl Into<Poly>,
+    c: &Poly,
+) -> Result<Var, Problem> {
     let axes = [Axis::new("u", 1), Axis::new("n", n), Axis::new("c", c)];
-    let row = g.param(name, Source::shift(), axes)?;
+    let row = g.param(name, source, axes)?;
     let axes = vec!["u".into(), "n".into()];
     Ok(g.rearrange(row, Rearrange::Merge { axes, into: "n".into() })?)
 }

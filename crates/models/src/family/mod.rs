@@ -62,6 +62,7 @@ mod tokens;
 mod towers;
 mod variant;
 mod vit;
+mod vit_mae;
 mod whisper;
 
 use std::collections::BTreeMap;
@@ -165,6 +166,7 @@ const FAMILIES: &[Family] = &[
     family("beit", beit::build),
     Family { any_image: true, ..family("dinov3_vit", dinov3::build) },
     family("vit", vit::vit),
+    family("vit_mae", vit_mae::build),
     family("deit", vit::deit),
     family("siglip", clip::siglip),
     family("siglip_text_model", clip::siglip_text),

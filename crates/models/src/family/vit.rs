@@ -80,18 +80,7 @@ fn build(
     let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
     let ff = r.size("ff", hidden);
     let norm = NormConfig { eps, ..NormConfig::layer() };
-    let config = LayerConfig {
-        attention: AttentionConfig { bias: keys.flag_or("qkv_bias", true)?, ..attention(&c, &h) },
-        feed_forward: FeedForwardConfig {
-            activation,
-            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
-            ..FeedForwardConfig::new(c.clone(), ff)
-        },
-        norm,
-        residual: Residual::PreNorm,
-        names: LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"]),
-        ..LayerConfig::new(c.clone(), h, 1)
-    };
+    let config = layer([&c, &h, &ff], activation, norm, keys.flag_or("qkv_bias", true)?);
 
     let g = &mut r.graph;
     let pixels = patches.input(g)?;
@@ -134,6 +123,27 @@ fn build(
         }
     }
     Ok(())
+}
+
+/// A layer of a width, heads and a hidden width.
+pub(super) fn layer(
+    [c, h, ff]: [&Poly; 3],
+    activation: Activation,
+    norm: NormConfig,
+    bias: bool,
+) -> LayerConfig {
+    LayerConfig {
+        attention: AttentionConfig { bias, ..attention(c, h) },
+        feed_forward: FeedForwardConfig {
+            activation,
+            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
+            ..FeedForwardConfig::new(c, ff)
+        },
+        norm,
+        residual: Residual::PreNorm,
+        names: LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"]),
+        ..LayerConfig::new(c, h, 1)
+    }
 }
 
 /// `[b, n, c]` with the tokens of the family before it, and positions added.
