@@ -123,7 +123,10 @@ impl Case {
         if let (Some(ids), Some(_)) = (self.input("input_ids"), self.input("decoder_input_ids")) {
             binding.set("m", ids.shape()[1]);
         }
-        for (_, values) in &self.reals {
+        for (name, values) in &self.reals {
+            if name == "input_values" {
+                binding.set("t", values.shape()[1]);
+            }
             let items = model.graph.size_of(SizeRole::Images).map_or("b", |images| images.as_str());
             binding.set(items, values.shape()[0]);
         }

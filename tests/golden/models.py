@@ -155,6 +155,9 @@ def inputs(case, config, generator):
     def tokens(*shape):
         return torch.randint(pad + 1, config.vocab_size, shape, generator=generator)
 
+    if case.samples:
+        return {"input_values": torch.randn(2, case.samples, generator=generator)}
+
     if hasattr(config, "num_mel_bins") and case.architecture != "WhisperForCausalLM":
         frames = 2 * config.max_source_positions
         made = {"input_features": torch.randn(2, config.num_mel_bins, frames, generator=generator)}
@@ -250,7 +253,7 @@ def count(model, given):
             width = model.get_submodule(module.partition(".")[2]).embed_dim
             own = sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
             batched -= own // (width + 1) * width
-        if model.config.model_type == "beit" and module.endswith(".lm_head"):
+        if (model.config.model_type, module.rpartition(".")[2]) in [("beit", "lm_head"), ("hubert", "projection")]:
             # PyTorch maps rows that do not lie one behind the other image by image.
             batched -= sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
     return (sum(operations.values()) + chosen) // 2, batched // 2

@@ -29,6 +29,8 @@ class Case:
     images: int = 0
     # Height and width of images, where they are others than the configuration's.
     image: tuple | None = None
+    # Samples of a sound.
+    samples: int = 0
     # Another draw, where greedy decoding only repeats itself.
     seed: int = 0
 
@@ -103,6 +105,12 @@ def as_llama(tensors):
 def as_qwen3(tensors):
     """Qwen/Qwen3-0.6B: the tied head once more."""
     return tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+
+
+def as_wav2vec2(tensors):
+    """facebook/wav2vec2-base-960h: the parts of the normed weight as PyTorch called them before version 2."""
+    part = "conv.parametrizations.weight.original"
+    return {name.replace(f"{part}0", "conv.weight_g").replace(f"{part}1", "conv.weight_v"): x for name, x in tensors.items()}
 
 
 def as_swin(tensors):
@@ -231,6 +239,10 @@ VIT_MAE = dict(
     image_size=20, patch_size=5, num_channels=2, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
     intermediate_size=20, decoder_hidden_size=16, decoder_num_attention_heads=2, decoder_num_hidden_layers=2,
     decoder_intermediate_size=18, mask_ratio=0.7,
+)
+WAV2VEC2 = dict(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, conv_dim=[6, 7, 8], conv_kernel=[10, 3, 2],
+    conv_stride=[5, 2, 2], num_conv_pos_embeddings=6, num_conv_pos_embedding_groups=4,
 )
 SWINV2 = dict(
     image_size=32, patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
@@ -666,6 +678,15 @@ CASES = [
     Case("convnext_plain", "ConvNextModel", CONVNEXT | dict(num_stages=2, depths=[2, 0], hidden_sizes=[8, 8], patch_size=2,
          image_size=11, layer_scale_init_value=0.0, hidden_act="relu", num_channels=1), dtype="float16"),
     Case("convnext_larger", "ConvNextModel", CONVNEXT, image=(40, 27)),
+    Case("wav2vec2_group", "Wav2Vec2Model", WAV2VEC2, samples=150),
+    Case("wav2vec2_letters", "Wav2Vec2ForCTC", WAV2VEC2 | dict(feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True,
+         num_conv_pos_embeddings=5, mask_time_prob=0.0, vocab_size=29, hidden_act="relu"), samples=131, dtype="float16",
+         published=as_wav2vec2),
+    Case("wav2vec2_classes", "Wav2Vec2ForSequenceClassification", WAV2VEC2 | dict(classifier_proj_size=11, num_labels=5,
+         conv_dim=[9, 8], conv_kernel=[7, 3], conv_stride=[4, 2]), samples=97),
+    Case("hubert_base", "HubertModel", WAV2VEC2 | dict(do_stable_layer_norm=True, feat_extract_norm="layer"), samples=140),
+    Case("hubert_plain", "HubertForCTC", WAV2VEC2 | dict(feat_proj_layer_norm=False, num_conv_pos_embeddings=4,
+         num_conv_pos_embedding_groups=1, feat_extract_activation="relu", vocab_size=19), samples=160),
     Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
          num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,

@@ -46,6 +46,8 @@ pub enum Role {
     Combine,
     /// The product of two branches of a feed-forward layer or a gated convolution.
     Gate,
+    /// A convolution by a weight that is made of a direction and of learned lengths.
+    NormedWeight,
     /// A norm of the channels of each pixel of an image.
     PixelNorm,
     /// The multiplication of a sublayer's result by a factor for each column.

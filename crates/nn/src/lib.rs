@@ -84,6 +84,7 @@ pub use routing::{
 };
 pub use short_convolution::{ShortConvolution, ShortConvolutionConfig};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
+pub use sizes::ceil_div;
 pub use stack::{Decoder, Encoder};
 pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, Residual};
 pub use transformer::{Transformer, TransformerConfig, TransformerMasks};

@@ -70,6 +70,9 @@ impl Lowering<'_> {
             }
             ModuleClass::Convolution => {
                 let Op::Convolution(op) = &node.op else { return None };
+                if node.role == Some(Role::NormedWeight) {
+                    return Some("ParametrizedConv1d");
+                }
                 ["Conv1d", "Conv2d", "Conv3d"].get(op.strides.len().wrapping_sub(1)).copied()
             }
             // Their parts are modules and functions of their own.

@@ -77,6 +77,7 @@ fn of_role(role: Role) -> Option<Share> {
         Role::Routing => Some(Share::Routing),
         Role::Combine => Some(Share::Combination),
         Role::Gate | Role::LayerScale => Some(Share::Multiplication),
+        Role::NormedWeight => Some(Share::ConvolutionProducts),
         Role::PixelNorm => Some(Share::Normalisation),
         // Inputs, which count nothing.
         Role::Tokens

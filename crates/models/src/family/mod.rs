@@ -63,6 +63,7 @@ mod towers;
 mod variant;
 mod vit;
 mod vit_mae;
+mod wav2vec2;
 mod whisper;
 
 use std::collections::BTreeMap;
@@ -173,6 +174,8 @@ const FAMILIES: &[Family] = &[
     family("siglip_vision_model", clip::siglip_image),
     Family { any_image: true, ..family("swin", swin::swin) },
     Family { any_image: true, ..family("swinv2", swin::swinv2) },
+    family("hubert", wav2vec2::hubert),
+    family("wav2vec2", wav2vec2::wav2vec2),
     Family { pair: true, ..family("whisper", whisper::build) },
 ];
 

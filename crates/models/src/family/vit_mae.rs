@@ -79,7 +79,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let x = m.repeat(&layers, x, |g, x| encoder.forward(g, x, Mask::none()))?;
     let x = last.forward(m, x)?;
     drop(scope);
-    r.names = Names::default().prefix("vit.");
+    // Version 5 of the library writes the second, and reads both.
+    r.names = Names::default()
+        .prefix("vit.")
+        .scope("decoder.decoder_layers", "decoder.decoder_encoder.layer");
     if let Some(decoder) = decoder {
         let logits = decode(g, (x, order), (kept, all), &decoder, norm)?;
         g.output("logits", logits);
