@@ -338,6 +338,9 @@ fn products_of_published_models_are_those_that_pytorch_counts() {
         if graph.size_of(SizeRole::Tokens).is_some() {
             sizes.set("n", tokens);
         }
+        if graph.symbols().contains(&"t".into()) {
+            sizes.set("t", golden["samples"].as_u64().unwrap());
+        }
         if let (Some(images), Some(limit)) = (graph.size_of(SizeRole::Images), &model.positions) {
             sizes.set(images, 1).set("n", limit.tokens);
         }

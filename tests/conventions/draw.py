@@ -913,6 +913,24 @@ def vit_mae(d):
     return configured(d, config, pixels(config, b), {"b": b})
 
 
+def wav2vec2(d, name="wav2vec2", cls="Wav2Vec2"):
+    h, layers, b = d.randint(1, 4), d.randint(1, 3), d.items()
+    groups = d.randint(1, 3)
+    config = {"architectures": [d.choice([f"{cls}Model", f"{cls}ForCTC", f"{cls}ForSequenceClassification"])], "model_type": name,
+              "hidden_size": h * groups * 2 * d.randint(1, 4), "num_hidden_layers": d.randint(1, 3), "num_attention_heads": h,
+              "intermediate_size": d.randint(1, 60), "hidden_act": d.choice(["gelu", "relu"]), "conv_dim": [d.randint(1, 20) for _ in range(layers)],
+              "conv_kernel": [d.randint(2, 10) for _ in range(layers)], "conv_stride": [d.randint(1, 4) for _ in range(layers)],
+              "conv_bias": d.flag(), "feat_extract_norm": d.choice(["group", "layer"]), "do_stable_layer_norm": d.flag(),
+              "num_conv_pos_embeddings": d.randint(2, 9), "num_conv_pos_embedding_groups": groups, "vocab_size": 20,
+              "classifier_proj_size": d.randint(1, 30)} | labels(d.randint(2, 12))
+    t = d.randint(700, 900)
+    return configured(d, config, f"x({b}, {t})", {"b": b, "t": t})
+
+
+def hubert(d):
+    return wav2vec2(d, "hubert", "Hubert")
+
+
 def image_classes(d, name, cls, activations):
     b = d.items()
     config = {"architectures": [f"{cls}ForImageClassification"], "model_type": name, "text_config": of_texts(d, activations),
@@ -958,6 +976,7 @@ GROUPS = {
     "distances": [beit],
     "cosines": [swinv2],
     "hidden": [vit_mae],
+    "waves": [wav2vec2, hubert],
     "channels": [convnext],
     "single": [clip_classes, siglip_classes, whisper_causal],
     "sounds": [whisper],

@@ -140,7 +140,7 @@ SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "swin", "swinv2", "convnext", "vit_mae", "whisper",
+WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "swin", "swinv2", "convnext", "wav2vec2", "hubert", "vit_mae", "whisper",
                  "clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model"]
 
 

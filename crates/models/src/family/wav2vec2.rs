@@ -83,11 +83,8 @@ pub(super) fn wav2vec2(
     request: &Request,
     r: &mut Recorder,
 ) -> Result<(), Problem> {
-    keys.only("add_adapter", false)?;
-    keys.only("adapter_attn_dim", serde_json::Value::Null)?;
     // Of an adapter, which there is none of.
     keys.pass_over(&["adapter_kernel_size", "adapter_stride", "num_adapter_layers"]);
-    keys.pass_over(&["output_hidden_size"]);
     build(keys, request, r, ("wav2vec2", "Wav2Vec2", true))
 }
 
@@ -114,6 +111,9 @@ fn build(
         return Err(ConfigError::Request { origin: keys.origin(), problem: problem.into() }.into());
     }
     keys.pass_over(WITHOUT_INFLUENCE);
+    keys.only("add_adapter", false)?;
+    keys.only("adapter_attn_dim", serde_json::Value::Null)?;
+    keys.pass_over(&["output_hidden_size"]);
     let extractor = Extractor::read(keys)?;
     let [width, heads] = width_and_heads(keys)?;
     let (hidden, layers) =
