@@ -232,7 +232,8 @@ impl Blocks {
                     pretrained: self.pretrained.get(at).copied().flatten(),
                     bias: self.qkv_bias,
                 };
-                Attention::Cosines(CosineWindowAttention::new(&mut g.scope("attention"), &config)?)
+                let g = &mut *g.scope("attention");
+                Attention::Cosines(Box::new(CosineWindowAttention::new(g, &config)?))
             }
         };
         let after = norm(g, "layernorm_after")?;
@@ -269,7 +270,7 @@ impl Blocks {
 
 enum Attention {
     Products(WindowAttention),
-    Cosines(CosineWindowAttention),
+    Cosines(Box<CosineWindowAttention>),
 }
 
 impl Attention {

@@ -127,7 +127,7 @@ fn build(
         feed_forward: FeedForwardConfig {
             activation: keys.activation("hidden_act", Activation::GeluErf)?,
             names: FeedForwardNames::new("intermediate_dense", "output_dense"),
-            ..FeedForwardConfig::new(&c, &r.size("ff", hidden))
+            ..FeedForwardConfig::new(&c, r.size("ff", hidden))
         },
         norm,
         residual: if before { Residual::PreNorm } else { Residual::PostNorm },
