@@ -100,7 +100,7 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         Op::TopK(_) => (within(&[ModuleClass::Router]), "a router"),
         Op::Experts(_) => (within(&[ModuleClass::Experts]), "experts"),
         Op::Arithmetic(_) if weighted => {
-            let roles = [Role::Bias, Role::PositionSum, Role::LayerScale];
+            let roles = [Role::Bias, Role::PositionSum, Role::LayerScale, Role::NormedWeight];
             (has(&roles), "what the parameter is for")
         }
         _ => return None,

@@ -46,7 +46,7 @@ pub enum Role {
     Combine,
     /// The product of two branches of a feed-forward layer or a gated convolution.
     Gate,
-    /// A convolution by a weight that is made of a direction and of learned lengths.
+    /// The multiplication of a weight's directions by their learned lengths.
     NormedWeight,
     /// A norm of the channels of each pixel of an image.
     PixelNorm,

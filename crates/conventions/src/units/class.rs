@@ -70,8 +70,9 @@ impl Lowering<'_> {
             }
             ModuleClass::Convolution => {
                 let Op::Convolution(op) = &node.op else { return None };
-                if node.role == Some(Role::NormedWeight) {
-                    return Some("ParametrizedConv1d");
+                // By a weight that is made of other parameters.
+                if !node.inputs.get(1).is_some_and(|weight| self.is_parameter(*weight)) {
+                    return (op.strides.len() == 1).then_some("ParametrizedConv1d");
                 }
                 ["Conv1d", "Conv2d", "Conv3d"].get(op.strides.len().wrapping_sub(1)).copied()
             }

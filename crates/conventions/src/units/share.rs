@@ -76,8 +76,7 @@ fn of_role(role: Role) -> Option<Share> {
         Role::Similarity => Some(Share::Products),
         Role::Routing => Some(Share::Routing),
         Role::Combine => Some(Share::Combination),
-        Role::Gate | Role::LayerScale => Some(Share::Multiplication),
-        Role::NormedWeight => Some(Share::ConvolutionProducts),
+        Role::Gate | Role::LayerScale | Role::NormedWeight => Some(Share::Multiplication),
         Role::PixelNorm => Some(Share::Normalisation),
         // Inputs, which count nothing.
         Role::Tokens

@@ -345,13 +345,13 @@ impl Positions {
             let own = g.pointwise(sums, Pointwise::Power(0.5))?;
             let factors = g.div("lengths", lengths, own)?;
             let weight = g.mul("weight", weight, factors)?;
+            g.mark(weight, Role::NormedWeight);
             let turned = turned(g, x, ["b", "c", "n"])?;
             let results = &frames + &Poly::from(1 - taps % 2);
             let axes = [Axis::from("b"), Axis::new("c", c), Axis::new("n", results)];
             let half = usize::try_from(taps / 2).unwrap_or(usize::MAX);
             let op = ops::Convolution::new(axes, &[1], &[(half, half)], &[1], groups);
             let y = g.convolution("convolution", turned, weight, op)?;
-            g.mark(y, Role::NormedWeight);
             let y = g.add("add_bias", y, bias)?;
             g.mark(y, Role::Bias)
         };
