@@ -123,7 +123,10 @@ impl Case {
         if let (Some(ids), Some(_)) = (self.input("input_ids"), self.input("decoder_input_ids")) {
             binding.set("m", ids.shape()[1]);
         }
-        for (_, values) in &self.reals {
+        for (name, values) in &self.reals {
+            if name == "input_values" {
+                binding.set("t", values.shape()[1]);
+            }
             let items = model.graph.size_of(SizeRole::Images).map_or("b", |images| images.as_str());
             binding.set(items, values.shape()[0]);
         }
@@ -195,7 +198,13 @@ impl Case {
 
     fn request(&self) -> Request {
         let attention_mask = self.input("attention_mask").is_some();
-        Request { attention_mask, ..Request::default() }
+        Request { attention_mask, image: self.image(), ..Request::default() }
+    }
+
+    /// The sides of its images, where they are others than the configuration's.
+    fn image(&self) -> Option<[u64; 2]> {
+        let (_, images) = self.reals.iter().find(|(name, _)| name == "pixel_values")?;
+        self.model(&Request::default()).other_image(images.shape())
     }
 
     /// In which orders the model's attention may take its products: one, unless it has a latent.
@@ -286,7 +295,7 @@ fn peaks_of_memory_are_those_foreseen() {
 #[test]
 fn parameters_and_contractions_are_those_that_pytorch_counts() {
     for case in cases() {
-        let model = case.model(&Request::default());
+        let model = case.model(&Request { attention_mask: false, ..case.request() });
         let binding = model.graph.complete(&case.binding(&model)).unwrap();
         let parameters = model.graph.parameters().0.at(&binding).unwrap();
         assert_eq!(parameters, case.number("params"), "{}", case.name);
@@ -328,6 +337,9 @@ fn products_of_published_models_are_those_that_pytorch_counts() {
         let mut sizes = model.binding.clone().with("b", 1);
         if graph.size_of(SizeRole::Tokens).is_some() {
             sizes.set("n", tokens);
+        }
+        if graph.symbols().contains(&"t".into()) {
+            sizes.set("t", golden["samples"].as_u64().unwrap());
         }
         if let (Some(images), Some(limit)) = (graph.size_of(SizeRole::Images), &model.positions) {
             sizes.set(images, 1).set("n", limit.tokens);
@@ -477,7 +489,8 @@ fn an_encoder_and_a_decoder_generate_with_a_cache() {
 #[test]
 fn texts_follow_from_sounds() {
     let mut generations = 0;
-    for case in cases().into_iter().filter(|case| case.family() == "whisper") {
+    let of_sounds = |case: &Case| case.reals.iter().any(|(name, _)| name == "input_features");
+    for case in cases().into_iter().filter(of_sounds) {
         let Ok(generator) = Generator::open(&case.folder.to_string_lossy(), Feeds::seeded(0))
         else {
             assert!(case.generated.is_empty(), "{}", case.name);

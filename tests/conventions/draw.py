@@ -937,6 +937,86 @@ def siglip(d):
     return configured(d, config, f"ids({b}, {n}), {pixels(image, images)}", {"b": b, "n": n, "bi": images})
 
 
+def eager_alone(case):
+    """The case with the one implementation of attention that its class has."""
+    return case | {"written": "transformers-eager", "source": case["source"].replace('"sdpa"', '"eager"')}
+
+
+def swinv2(d):
+    config, b = swin_config(d, False), d.items()
+    stages = len(config["depths"])
+    config |= {"architectures": [d.choice(["Swinv2ForImageClassification", "Swinv2Model"])], "model_type": "swinv2",
+               "qkv_bias": d.flag(0.7), "pretrained_window_sizes": d.choice([[0] * stages, [6] * stages])}
+    return eager_alone(configured(d, config, pixels(config, b), {"b": b}))
+
+
+def convnext(d):
+    stages, patch, b = d.randint(1, 3), d.randint(1, 4), d.items()
+    config = {"architectures": [d.choice(["ConvNextForImageClassification", "ConvNextModel"])], "model_type": "convnext",
+              "image_size": patch * d.randint(2 ** (stages - 1), 12) + d.randint(0, patch - 1), "patch_size": patch,
+              "num_channels": d.choice([1, 3]), "num_stages": stages, "depths": [d.randint(1, 3) for _ in range(stages)],
+              "hidden_sizes": [d.randint(1, 40) for _ in range(stages)], "hidden_act": d.choice(["gelu", "gelu_new", "relu"]),
+              "layer_norm_eps": 1e-12, "layer_scale_init_value": d.choice([1e-6, 1e-6, 0.0])} | labels(d.randint(2, 12))
+    return eager_alone(configured(d, config, pixels(config, b), {"b": b}))
+
+
+def vit_mae(d):
+    """Of square images of whole patches, as the library compares what it tells with."""
+    config, b, h = vit_config(d, name="vit_mae", classes=("ViTMAEForPreTraining", "ViTMAEModel")), d.items(), d.randint(1, 4)
+    config["hidden_size"] = 4 * config["num_attention_heads"] * d.randint(1, 3)  # Its sines and cosines are of quarters.
+    config |= {"image_size": config["patch_size"] * d.randint(2, 5), "qkv_bias": d.flag(0.7), "mask_ratio": d.choice([0.75, 0.5, 0.0]),
+               "decoder_hidden_size": 4 * h * d.randint(1, 3), "decoder_num_attention_heads": h,
+               "decoder_num_hidden_layers": d.randint(1, 3), "decoder_intermediate_size": d.randint(1, 60)}
+    del config["id2label"]
+    return configured(d, config, pixels(config, b), {"b": b})
+
+
+def wav2vec2(d, name="wav2vec2", cls="Wav2Vec2"):
+    h, layers, b = d.randint(1, 4), d.randint(1, 3), d.items()
+    groups = d.randint(1, 3)
+    config = {"architectures": [d.choice([f"{cls}Model", f"{cls}ForCTC", f"{cls}ForSequenceClassification"])], "model_type": name,
+              "hidden_size": h * groups * 2 * d.randint(1, 4), "num_hidden_layers": d.randint(1, 3), "num_attention_heads": h,
+              "intermediate_size": d.randint(1, 60), "hidden_act": d.choice(["gelu", "relu"]), "conv_dim": [d.randint(1, 20) for _ in range(layers)],
+              "conv_kernel": [d.randint(2, 10) for _ in range(layers)], "conv_stride": [d.randint(1, 4) for _ in range(layers)],
+              "conv_bias": d.flag(), "feat_extract_norm": d.choice(["group", "layer"]), "do_stable_layer_norm": d.flag(),
+              "num_conv_pos_embeddings": d.randint(2, 9), "num_conv_pos_embedding_groups": groups, "vocab_size": 20,
+              "classifier_proj_size": d.randint(1, 30)} | labels(d.randint(2, 12))
+    t = d.randint(700, 900)
+    return configured(d, config, f"x({b}, {t})", {"b": b, "t": t})
+
+
+def hubert(d):
+    return wav2vec2(d, "hubert", "Hubert")
+
+
+def image_classes(d, name, cls, activations):
+    b = d.items()
+    config = {"architectures": [f"{cls}ForImageClassification"], "model_type": name, "text_config": of_texts(d, activations),
+              "vision_config": of_images(d, activations)} | labels(d.randint(2, 12))
+    return configured(d, config, pixels(config["vision_config"], b), {"b": b})
+
+
+def clip_classes(d):
+    return image_classes(d, "clip", "CLIP", ["quick_gelu", "gelu", "relu"])
+
+
+def siglip_classes(d):
+    return image_classes(d, "siglip", "Siglip", ["gelu_pytorch_tanh", "gelu", "relu"])
+
+
+def whisper_causal(d):
+    b, n, h, layers = d.items(), d.tokens(), d.randint(1, 8), d.randint(1, 3)
+    config = {
+        "architectures": ["WhisperForCausalLM"], "model_type": "whisper", "vocab_size": d.randint(100, 150),
+        "d_model": 2 * d.width(h), "encoder_layers": layers, "decoder_layers": layers, "encoder_attention_heads": h,
+        "decoder_attention_heads": h, "encoder_ffn_dim": d.randint(1, 150), "decoder_ffn_dim": d.randint(1, 150),
+        "num_mel_bins": 8, "max_source_positions": 6, "max_target_positions": d.randint(26, 60),
+        "activation_function": d.choice(["gelu", "relu", "silu"]), "pad_token_id": 1, "bos_token_id": 1,
+        "eos_token_id": 2, "decoder_start_token_id": 2, "tie_word_embeddings": d.flag(0.7),
+    }
+    return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n})
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
@@ -949,12 +1029,17 @@ GROUPS = {
     "convolutions": [lfm2],
     "spaces": [mamba2],
     "hybrids": [granite_hybrid, nemotron_h],
-    "channels": [kimi_linear],
+    "kimi": [kimi_linear],
     "delta": [qwen3_next, qwen3_5, qwen3_5_moe],
     "shared": [gemma4],
     "images": [dinov2, dinov2_registers],
     "grids": [dinov3],
     "distances": [beit],
+    "cosines": [swinv2],
+    "hidden": [vit_mae],
+    "waves": [wav2vec2, hubert],
+    "channels": [convnext],
+    "single": [clip_classes, siglip_classes, whisper_causal],
     "sounds": [whisper],
     "towers": [clip, siglip],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],

@@ -140,7 +140,7 @@ SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
-WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "swin", "whisper",
+WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "swin", "swinv2", "convnext", "wav2vec2", "hubert", "vit_mae", "whisper",
                  "clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model"]
 
 
@@ -159,15 +159,20 @@ def configured(attention, mask=None, experts=None, **config):
     keys = {key: value for key, value in config.items() if key != "architectures"}
     model = getattr(transformers, config["architectures"][0])(transformers.AutoConfig.for_model(**keys))
     model.set_attn_implementation(attention)
+    if config["model_type"] == "vit_mae" and hasattr(model, "decoder"):
+        model.decoder.config._attn_implementation = attention  # Its layers have a copy.
+        for layer in model.decoder.decoder_layers:
+            layer.attention.config._attn_implementation = attention
     if experts is not None:
         model.set_experts_implementation(experts)
     if config["model_type"] in PAIRS and not any(kind in type(model).__name__ for kind in ONE_TEXT):
         return Pair(model)
-    if config["model_type"] in SOUNDS and "Classification" not in type(model).__name__:
+    if config["model_type"] in SOUNDS and not any(kind in type(model).__name__ for kind in ONE_TEXT):
         return Pair(model, "input_features")
-    if config["model_type"] in BOTH:
+    if config["model_type"] in BOTH and "Classification" not in type(model).__name__:
         return Likeness(model)
-    cache = {} if config["model_type"] in WITHOUT_CACHE else {"use_cache": False}
+    alone = config["model_type"] in WITHOUT_CACHE + BOTH and "CausalLM" not in type(model).__name__
+    cache = {} if alone else {"use_cache": False}
     cache |= {} if mask is None else {"attention_mask": mask}
     return Call(model, return_dict=False, **cache)
 

@@ -28,10 +28,11 @@ fn renamed(graph: &Graph) -> Graph {
 
 /// All that tools see of a unit but where it stands.
 fn seen(unit: &Unit) -> String {
-    let Unit { class, native, sizes, calls, parameters, times, counts, nodes, names, path: _ } =
-        unit;
+    let Unit { class, native, sizes, calls, parameters, times, counts, .. } = unit;
+    let Unit { nodes, names, unused, .. } = unit;
     format!(
-        "{class:?} {native:?} {sizes} {calls:?} {parameters} {times} {counts:?} {nodes:?} {names:?}"
+        "{class:?} {native:?} {sizes} {calls:?} {parameters} {times} {counts:?} {nodes:?} {names:?} \
+         {unused}"
     )
 }
 
@@ -100,7 +101,7 @@ fn lacks(graph: &Graph, node: &Node) -> Option<&'static str> {
         Op::TopK(_) => (within(&[ModuleClass::Router]), "a router"),
         Op::Experts(_) => (within(&[ModuleClass::Experts]), "experts"),
         Op::Arithmetic(_) if weighted => {
-            let roles = [Role::Bias, Role::PositionSum, Role::LayerScale];
+            let roles = [Role::Bias, Role::PositionSum, Role::LayerScale, Role::NormedWeight];
             // A gain that a norm's groups have apart, by which it multiplies itself.
             (has(&roles) || within(&[ModuleClass::RmsNorm]), "what the parameter is for")
         }

@@ -4,7 +4,7 @@
 
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
 text of 128 tokens, of an encoder and a decoder over two; those of families of images over one image of the size that
-they were made for, of sounds over one sound and a text,
+they were made for, of sounds over one sound and a text, or over so many samples,
 those of both over one text of all their positions and one image. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
 no masked pair out, and has nothing for the products of experts.
 """
@@ -28,10 +28,12 @@ FAMILIES = [
     "olmo2", "opt", "phi", "phi3", "qwen2_moe", "qwen3_5_moe_text", "qwen3_5_text", "qwen3_moe", "qwen3_next", "smollm3", "starcoder2",
 ]
 ENCODERS = ["albert", "deberta-v2", "modernbert", "mpnet", "xlm-roberta"]
-IMAGES = ["beit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "vit"]
+IMAGES = ["beit", "convnext", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "swinv2", "vit", "vit_mae"]
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]
+WAVES = ["hubert", "wav2vec2"]
+SAMPLES = 16000
 TOKENS = 128
 
 
@@ -67,6 +69,8 @@ def flops(config):
             frames = torch.zeros(1, config["num_mel_bins"], 2 * config["max_source_positions"])
             kwargs = {"input_features": frames, "decoder_input_ids": ids, "decoder_attention_mask": torch.ones_like(ids),
                       "use_cache": False}
+        if config["model_type"] in WAVES:
+            kwargs = {"input_values": torch.zeros(1, SAMPLES)}
         if config["model_type"] in BOTH:
             length = config["text_config"]["max_position_embeddings"]
             ids = torch.zeros(1, length, dtype=torch.long)
@@ -94,12 +98,12 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH
+        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH + WAVES
         if known and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)
     versions = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}
-    text = json.dumps(versions | {"tokens": TOKENS, "flops": dict(sorted(made.items()))}, indent=1) + "\n"
+    text = json.dumps(versions | {"tokens": TOKENS, "samples": SAMPLES, "flops": dict(sorted(made.items()))}, indent=1) + "\n"
     if options.check:
         raise SystemExit(0 if FILE.read_text() == text else f"{FILE} has other contents")
     FILE.write_text(text)

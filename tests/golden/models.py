@@ -41,6 +41,7 @@ from transformers.models.nemotron_h import modeling_nemotron_h
 from transformers.models.qwen3_5 import modeling_qwen3_5
 from transformers.models.qwen3_5_moe import modeling_qwen3_5_moe
 from transformers.models.qwen3_next import modeling_qwen3_next
+from transformers.models.swinv2 import modeling_swinv2
 
 from models_cases import CASES
 
@@ -92,6 +93,8 @@ def made_in_double(model):
     for name, module in list(model.named_modules()):
         if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False)):
             model.set_submodule(name, type(module)(module.config).eval())
+        if isinstance(module, modeling_swinv2.Swinv2SelfAttention):
+            module.relative_coords_table, _ = module.create_coords_table_and_index()
         if isinstance(module, modeling_gptj.GPTJAttention):
             positions, width = module.max_positions, module.pos_embd_dim
             module.embed_positions = modeling_gptj.create_sinusoidal_positions(positions, width)
@@ -119,6 +122,8 @@ def draw(model, generator, dtype):
             value = 0.4 * value
         elif name.endswith("conv1d.weight"):
             value = 0.8 * value  # What comes of small ones is little more than ε of the norms behind.
+        elif name.endswith("self.logit_scale"):
+            value = 3 + 2 * value  # Some above what they are kept below.
         elif parameter.dim() == 2:
             value = 1.5 * value / min(parameter.shape) ** 0.5
         else:
@@ -132,15 +137,21 @@ def draw(model, generator, dtype):
 
 
 def inputs(case, config, generator):
-    """Images of the model's size, with texts where it takes both, sounds of its length with the beginning of a text, or a batch of texts padded on the
+    """Images of the model's size or another, with texts where it takes both, sounds of its length with the beginning of a text, or a batch of texts padded on the
     right, or on the left."""
     if hasattr(config, "image_size"):
         size = config.image_size
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = case.image or ((size, size) if isinstance(size, int) else size)
         images = case.images or 2
-        return {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
+        made = {"pixel_values": torch.randn(images, config.num_channels, height, width, generator=generator)}
+        if config.model_type == "vit_mae":
+            down, across = (height // config.patch_size, width // config.patch_size)
+            made["noise"] = torch.rand(images, down * across, generator=generator)
+        return made
     if config.model_type in WITH_TEXT:
         return inputs(case, config.text_config, generator)
+    if case.architecture.endswith("ForImageClassification") and hasattr(config, "vision_config"):
+        return inputs(case, config.vision_config, generator)
     if hasattr(config, "vision_config"):
         return inputs(case, config.text_config, generator) | inputs(case, config.vision_config, generator)
     longest, pad = max(case.lengths), config.pad_token_id or 0
@@ -148,7 +159,10 @@ def inputs(case, config, generator):
     def tokens(*shape):
         return torch.randint(pad + 1, config.vocab_size, shape, generator=generator)
 
-    if hasattr(config, "num_mel_bins"):
+    if case.samples:
+        return {"input_values": torch.randn(2, case.samples, generator=generator)}
+
+    if hasattr(config, "num_mel_bins") and case.architecture != "WhisperForCausalLM":
         frames = 2 * config.max_source_positions
         made = {"input_features": torch.randn(2, config.num_mel_bins, frames, generator=generator)}
         return made | ({"decoder_input_ids": tokens(2, case.decoder_length)} if case.decoder_length else {})
@@ -265,7 +279,7 @@ def count(model, given):
             width = model.get_submodule(module.partition(".")[2]).embed_dim
             own = sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
             batched -= own // (width + 1) * width
-        if model.config.model_type == "beit" and module.endswith(".lm_head"):
+        if (model.config.model_type, module.rpartition(".")[2]) in [("beit", "lm_head"), ("hubert", "projection")]:
             # PyTorch maps rows that do not lie one behind the other image by image.
             batched -= sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
     return (sum(operations.values()) + chosen) // 2, batched // 2
@@ -384,6 +398,8 @@ def write(case, root):
     saved = saved.from_dict(saved._dict_from_json_file(folder / "config.json"))
     alone = parameters(architecture(saved))
 
+    if "noise" in given:
+        given["ids_shuffle"] = given.pop("noise").argsort(1)  # The order that it stands for.
     tensors = {name: x.contiguous() for name, x in given.items()}
     tensors |= {f"expected.{name}": x.detach().contiguous().clone() for name, x in expected.items()}
     metadata = {

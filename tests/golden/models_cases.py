@@ -27,6 +27,10 @@ class Case:
     ended: bool = False
     # How many images beside the texts.
     images: int = 0
+    # Height and width of images, where they are others than the configuration's.
+    image: tuple | None = None
+    # Samples of a sound.
+    samples: int = 0
     # Another draw, where greedy decoding only repeats itself.
     seed: int = 0
 
@@ -101,6 +105,12 @@ def as_llama(tensors):
 def as_qwen3(tensors):
     """Qwen/Qwen3-0.6B: the tied head once more."""
     return tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+
+
+def as_wav2vec2(tensors):
+    """facebook/wav2vec2-base-960h: the parts of the normed weight as PyTorch called them before version 2."""
+    part = "conv.parametrizations.weight.original"
+    return {name.replace(f"{part}0", "conv.weight_g").replace(f"{part}1", "conv.weight_v"): x for name, x in tensors.items()}
 
 
 def as_swin(tensors):
@@ -244,6 +254,22 @@ DINO = dict(
 SWIN = dict(
     image_size=[40, 32], patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
 )
+VIT_MAE = dict(
+    image_size=20, patch_size=5, num_channels=2, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+    intermediate_size=20, decoder_hidden_size=16, decoder_num_attention_heads=2, decoder_num_hidden_layers=2,
+    decoder_intermediate_size=18, mask_ratio=0.7,
+)
+WAV2VEC2 = dict(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, conv_dim=[6, 7, 8], conv_kernel=[10, 3, 2],
+    conv_stride=[5, 2, 2], num_conv_pos_embeddings=6, num_conv_pos_embedding_groups=4,
+)
+SWINV2 = dict(
+    image_size=32, patch_size=4, num_channels=3, embed_dim=12, depths=[2, 2], num_heads=[2, 3], window_size=3,
+    pretrained_window_sizes=[0, 0],
+)
+CONVNEXT = dict(
+    image_size=[30, 21], patch_size=3, num_channels=2, num_stages=3, hidden_sizes=[6, 9, 10], depths=[1, 2, 1],
+)
 T5 = dict(
     vocab_size=79, d_model=20, d_kv=6, d_ff=32, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
     relative_attention_max_distance=12, feed_forward_proj="relu", pad_token_id=0, decoder_start_token_id=0,
@@ -317,6 +343,8 @@ CASES = [
     Case("mbart_generation", "MBartForConditionalGeneration", BART | dict(scale_embedding=True), (7, 9),
          decoder_length=5, seed=7),
     Case("mbart_answer", "MBartForQuestionAnswering", BART | dict(decoder_layers=1), (8, 8), masked=False),
+    Case("mbart_classes", "MBartForSequenceClassification", BART | ENDED | dict(decoder_layers=1, num_labels=4), (7, 7),
+         masked=False, ended=True),
     Case("mbart_causal", "MBartForCausalLM", BART | dict(decoder_layers=2), (9, 7), seed=1),
     Case("marian_translation", "MarianMTModel", BART | dict(scale_embedding=True, activation_function="swish"), (9, 7),
          decoder_length=6, seed=9),
@@ -625,6 +653,13 @@ CASES = [
          ended=True, images=2),
     Case("clip_published", "CLIPModel", dict(text_config=CLIP_TEXT | dict(eos_token_id=2, num_hidden_layers=1),
          vision_config=CLIP_IMAGE | dict(num_hidden_layers=1), projection_dim=9), (8, 5), images=3, published=as_clip),
+    Case("clip_classes", "CLIPForImageClassification", dict(text_config=CLIP_TEXT, vision_config=CLIP_IMAGE, num_labels=5)),
+    Case("clip_two_classes", "CLIPForImageClassification", dict(text_config=CLIP_TEXT, vision_config=CLIP_IMAGE | dict(
+         num_hidden_layers=1, image_size=23, num_channels=1)), dtype="float16"),
+    Case("siglip_classes", "SiglipForImageClassification", dict(text_config=SIGLIP_TEXT, vision_config=SIGLIP_IMAGE |
+         dict(vision_use_head=False), num_labels=3)),
+    Case("siglip_pooled_classes", "SiglipForImageClassification", dict(text_config=SIGLIP_TEXT, vision_config=SIGLIP_IMAGE |
+         dict(image_size=22, num_hidden_layers=1, num_channels=2))),
     Case("siglip_text_base", "SiglipTextModel", SIGLIP_TEXT, (9, 6)),
     Case("siglip_text_projected", "SiglipTextModel", SIGLIP_TEXT | dict(projection_size=9, hidden_act="relu"), (4, 7),
          masked=False),
@@ -643,6 +678,9 @@ CASES = [
          suppress_tokens=[6], begin_suppress_tokens=[48]), decoder_length=4, seed=14),
     Case("whisper_apart", "WhisperForConditionalGeneration", WHISPER | dict(activation_function="relu", encoder_layers=1,
          decoder_layers=1, tie_word_embeddings=False), decoder_length=3),
+    Case("whisper_causal", "WhisperForCausalLM", WHISPER | dict(decoder_attention_heads=4, encoder_ffn_dim=31), (7, 5), seed=1),
+    Case("whisper_causal_apart", "WhisperForCausalLM", WHISPER | dict(decoder_layers=1, tie_word_embeddings=False,
+         activation_function="relu"), (9, 6), padded_left=True),
     Case("whisper_classes", "WhisperForAudioClassification", WHISPER | dict(classifier_proj_size=10, num_labels=3,
          max_source_positions=4)),
     Case("vit_pooler", "ViTModel", VIT),
@@ -650,6 +688,11 @@ CASES = [
     Case("deit_base", "DeiTModel", VIT | dict(image_size=20, num_channels=1, hidden_act="quick_gelu")),
     Case("deit_distilled", "DeiTForImageClassificationWithTeacher", VIT | dict(num_labels=7, hidden_size=18,
          num_attention_heads=3)),
+    Case("vit_mae_pixels", "ViTMAEForPreTraining", VIT_MAE),
+    Case("vit_mae_encoder", "ViTMAEModel", VIT_MAE | dict(image_size=[15, 23], patch_size=4, mask_ratio=0.4, qkv_bias=False,
+         hidden_act="relu", num_channels=1), dtype="bfloat16"),
+    Case("vit_mae_all", "ViTMAEForPreTraining", VIT_MAE | dict(mask_ratio=0.0, qkv_bias=False, decoder_num_hidden_layers=1,
+         norm_pix_loss=True, num_channels=3)),
     Case("beit_classes", "BeitForImageClassification", BEIT | dict(use_relative_position_bias=True, num_labels=5)),
     Case("beit_both", "BeitModel", BEIT | dict(use_relative_position_bias=True, use_shared_relative_position_bias=True,
          use_absolute_position_embeddings=True, use_mean_pooling=False, layer_scale_init_value=0.0, image_size=13,
@@ -661,6 +704,7 @@ CASES = [
          mlp_bias=False, rope_theta=30.0, image_size=10, patch_size=3, hidden_act="silu"), dtype="bfloat16"),
     Case("dinov3_without_biases", "DINOv3ViTModel", DINOV3 | dict(query_bias=False, value_bias=False, num_hidden_layers=1,
          num_attention_heads=6, num_register_tokens=1)),
+    Case("dinov3_larger", "DINOv3ViTModel", DINOV3 | dict(num_hidden_layers=1), image=(18, 14)),
     Case("dinov2_base", "Dinov2Model", DINO),
     Case("dinov2_classes", "Dinov2ForImageClassification", DINO | dict(use_swiglu_ffn=True, use_mask_token=False,
          num_labels=7, qkv_bias=False), dtype="float16"),
@@ -670,6 +714,25 @@ CASES = [
     Case("swin_classes", "SwinForImageClassification", SWIN | dict(num_labels=7), published=as_swin),
     Case("swin_odd", "SwinModel", SWIN | dict(image_size=[34, 26], window_size=4, num_heads=[3, 4], qkv_bias=False,
          mlp_ratio=2.0)),
+    Case("swin_larger", "SwinModel", SWIN, image=(44, 52)),
+    Case("swin_smaller", "SwinForImageClassification", SWIN | dict(num_labels=3, depths=[2, 3], image_size=48), image=(27, 33)),
+    Case("swinv2_classes", "Swinv2ForImageClassification", SWINV2 | dict(num_labels=7)),
+    Case("swinv2_odd", "Swinv2Model", SWINV2 | dict(image_size=[34, 27], patch_size=3, window_size=4, num_heads=[3, 4],
+         qkv_bias=False, mlp_ratio=2.0, pretrained_window_sizes=[6, 2], hidden_act="relu"), dtype="bfloat16"),
+    Case("swinv2_larger", "Swinv2Model", SWINV2 | dict(window_size=9), image=(29, 50), seed=1),
+    Case("convnext_classes", "ConvNextForImageClassification", CONVNEXT | dict(num_labels=3)),
+    Case("convnext_plain", "ConvNextModel", CONVNEXT | dict(num_stages=2, depths=[2, 0], hidden_sizes=[8, 8], patch_size=2,
+         image_size=11, layer_scale_init_value=0.0, hidden_act="relu", num_channels=1), dtype="float16"),
+    Case("convnext_larger", "ConvNextModel", CONVNEXT, image=(40, 27)),
+    Case("wav2vec2_group", "Wav2Vec2Model", WAV2VEC2, samples=150),
+    Case("wav2vec2_letters", "Wav2Vec2ForCTC", WAV2VEC2 | dict(feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True,
+         num_conv_pos_embeddings=5, mask_time_prob=0.0, vocab_size=29, hidden_act="relu"), samples=131, dtype="float16",
+         published=as_wav2vec2),
+    Case("wav2vec2_classes", "Wav2Vec2ForSequenceClassification", WAV2VEC2 | dict(classifier_proj_size=11, num_labels=5,
+         conv_dim=[9, 8], conv_kernel=[7, 3], conv_stride=[4, 2]), samples=97),
+    Case("hubert_base", "HubertModel", WAV2VEC2 | dict(do_stable_layer_norm=True, feat_extract_norm="layer"), samples=140),
+    Case("hubert_plain", "HubertForCTC", WAV2VEC2 | dict(feat_proj_layer_norm=False, num_conv_pos_embeddings=4,
+         num_conv_pos_embedding_groups=1, feat_extract_activation="relu", vocab_size=19), samples=160),
     Case("t5_relu", "T5ForConditionalGeneration", T5, (11, 7), decoder_length=6, seed=2),
     Case("t5_gated", "T5ForConditionalGeneration", T5 | dict(feed_forward_proj="gated-gelu", num_layers=3,
          num_decoder_layers=2, d_kv=8, tie_word_embeddings=False), (13, 9), decoder_length=5, seed=2,

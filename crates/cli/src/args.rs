@@ -87,6 +87,8 @@ pub(crate) struct ModelArgs {
     pub(crate) past: bool,
     #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
     pub(crate) latent: Option<LatentForm>,
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = image, help = IMAGE_HELP)]
+    pub(crate) image: Option<[u64; 2]>,
     #[command(flatten)]
     pub(crate) program: ProgramArgs,
 }
@@ -96,7 +98,7 @@ impl ModelArgs {
     pub(crate) fn open(&self, request: Request) -> Result<(Model, Binding), Failure> {
         let sizes = binding(&self.sizes)?;
         let latent = self.latent.unwrap_or_default();
-        let request = Request { past: self.past, latent, ..request };
+        let request = Request { past: self.past, latent, image: self.image, ..request };
         let model = Model::open_at(&self.model, request, &sizes, &self.program.options()?)?;
         Ok((model, sizes))
     }
@@ -200,6 +202,8 @@ pub(crate) struct CountArgs {
     pub(crate) past: bool,
     #[arg(long, value_name = "FORM", value_parser = latent_forms(), help = LATENT_HELP)]
     pub(crate) latent: Option<LatentForm>,
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = image, help = IMAGE_HELP)]
+    pub(crate) image: Option<[u64; 2]>,
     /// Count a whole generation: a run over n tokens, then K − 1 steps of one token each
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) new_tokens: Option<u64>,
@@ -279,6 +283,18 @@ fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
 
 const LATENT_HELP: &str =
     "In which order attention by a latent (DeepSeek) takes its products, and what it keeps";
+
+const IMAGE_HELP: &str =
+    "Give images of another size than the configuration's, where a model takes such (Swin, DINOv3)";
+
+/// Reads `heightxwidth` in pixels.
+fn image(text: &str) -> Result<[u64; 2], String> {
+    let sides = text.split_once('x').map(|(height, width)| [height, width].map(str::parse::<u64>));
+    match sides {
+        Some([Ok(height), Ok(width)]) if height > 0 && width > 0 => Ok([height, width]),
+        _ => Err("it is not of the form heightxwidth in pixels, such as 384x512".to_owned()),
+    }
+}
 
 /// The forms of attention by a latent.
 fn latent_forms() -> impl TypedValueParser<Value = LatentForm> {

@@ -56,6 +56,11 @@ impl Inputs {
         self.file.info(name).is_some()
     }
 
+    /// The sizes of a tensor of a name.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file.info(name).map(|(info, _)| &info.shape[..])
+    }
+
     /// Whether the file has a tensor for a path, whichever iteration it is of.
     pub(crate) fn gives(&self, path: &str) -> bool {
         let pattern = Pattern::new(path);

@@ -33,10 +33,25 @@ pub struct Convention {
     pub native: Vec<String>,
     /// Whether it counts the backward pass as well.
     pub backward: bool,
+    /// What it does with what no result of the model is of.
+    pub unused: Unused,
     /// With which power of the number of its names it counts a module: 0 where one of two names counts once.
     pub by_names: u32,
     /// What in its rules is no intent but a mistake, by name.
     pub bugs: Vec<Bug>,
+}
+
+/// What a tool does with what runs and no result of the model is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unused {
+    /// It watches a run, and counts it.
+    #[default]
+    Counted,
+    /// It traces a run, and leaves it out.
+    LeftOut,
+    /// It was never seen to meet any.
+    Unseen,
 }
 
 /// What a convention counts by.
@@ -127,6 +142,8 @@ struct File {
     native: Vec<String>,
     #[serde(default)]
     backward: bool,
+    #[serde(default)]
+    unused: Unused,
     #[serde(default)]
     by_names: u32,
     #[serde(default)]
@@ -319,6 +336,7 @@ impl Convention {
             counts_all: raw.counts_all,
             native: raw.native,
             backward: raw.backward,
+            unused: raw.unused,
             by_names: raw.by_names,
             bugs: raw.bugs.into_iter().map(|(name, text)| Bug { name, text }).collect(),
         })

@@ -91,6 +91,9 @@ pub struct Dialect {
     /// Whether LayerNorm is a subclass of PyTorch's.
     #[serde(default)]
     pub layer_norm_subclass: bool,
+    /// Whether a LayerNorm of the channels of pixels is.
+    #[serde(default)]
+    pub pixel_norm_subclass: bool,
     /// Families that have dropout in their layers.
     #[serde(default)]
     pub dropouts: BTreeMap<String, Dropouts>,
@@ -132,6 +135,9 @@ pub enum Core {
     Chain {
         /// How products are called: `torch.matmul`, or the operator `@`.
         products: Manner,
+        /// How those of queries and keys are, where they are called otherwise.
+        #[serde(default)]
+        scores: Option<Manner>,
         /// Whether they are products of batches of matrices, `torch.bmm`.
         #[serde(default)]
         of_batches: bool,

@@ -2,7 +2,7 @@
 
 use opledger_dims::{Binding, EvalError, Integer};
 
-use crate::convention::{Convention, Counting, Match, Rule};
+use crate::convention::{Convention, Counting, Match, Rule, Unused};
 use crate::{ConventionError, Share, Unit, Units};
 
 /// What a convention counts for a share of a unit, all runs of the unit together.
@@ -52,6 +52,19 @@ impl Tally {
             });
         }
         for (at, unit) in units.units.iter().enumerate() {
+            let (unused, manner) = (unit.unused, convention.unused);
+            if unused && manner == Unused::Unseen {
+                return Err(ConventionError::NoRule {
+                    convention: convention.name.clone(),
+                    op: "what no result is of".to_owned(),
+                    path: unit.path.clone(),
+                });
+            }
+            if unused && manner == Unused::LeftOut {
+                let reason = "no result is of it, so a trace of the run leaves it out".to_owned();
+                tally.reasons.push(Some(reason));
+                continue;
+            }
             let native = unit.native.iter().find(|c| convention.native.iter().any(|n| n == *c));
             let reason =
                 native.map(|class| format!("{class} runs as one native operator, counted as 0"));

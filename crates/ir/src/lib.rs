@@ -7,6 +7,7 @@ mod axis;
 mod condition;
 mod cost;
 mod definition;
+mod distances;
 mod elem;
 mod error;
 mod expect;

@@ -46,6 +46,10 @@ pub enum Role {
     Combine,
     /// The product of two branches of a feed-forward layer or a gated convolution.
     Gate,
+    /// The multiplication of a weight's directions by their learned lengths.
+    NormedWeight,
+    /// A norm of the channels of each pixel of an image.
+    PixelNorm,
     /// The multiplication of a sublayer's result by a factor for each column.
     LayerScale,
 }

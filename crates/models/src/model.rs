@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::{Binding, Symbol};
-use opledger_ir::{Graph, SizeCondition};
+use opledger_ir::{Graph, Role, SizeCondition};
 
 use crate::names::Names;
 
@@ -30,6 +30,22 @@ pub struct ModelGraph {
     pub positions: Option<PositionLimit>,
     /// The most of sizes that its tables have rows for, where it was read from a program.
     pub rows: Vec<(Symbol, u64)>,
+}
+
+impl ModelGraph {
+    /// Height and width of images of a shape, where they are others than those that the graph is of.
+    pub fn other_image(&self, shape: &[usize]) -> Option<[u64; 2]> {
+        let input = self.graph.inputs_of(Role::Image).next()?;
+        let sides =
+            |sizes: &[u64]| <[u64; 2]>::try_from(sizes.get(sizes.len().checked_sub(2)?..)?).ok();
+        let axes = &self.graph.shape(input).axes;
+        let own =
+            axes.iter().map(|axis| axis.size.as_integer().and_then(|n| u64::try_from(n).ok()));
+        let own: Vec<u64> = own.map(Option::unwrap_or_default).collect();
+        let given: Vec<u64> = shape.iter().map(|size| *size as u64).collect();
+        let (own, given) = (sides(&own)?, sides(&given)?);
+        (own != given).then_some(given)
+    }
 }
 
 /// How many tokens a model has positions for.

@@ -19,17 +19,25 @@ pub struct ConvolutionConfig {
     pub padding: Vec<usize>,
     /// Whether a bias is added.
     pub bias: bool,
+    /// Groups of channels, each of which is convolved by itself.
+    pub groups: u64,
 }
 
 impl ConvolutionConfig {
     /// A window of so many taps along one axis, at every position of the input that it lies on as a whole;
     /// with a bias.
     pub fn along_one(taps: usize) -> Self {
-        ConvolutionConfig { taps: vec![taps], strides: vec![1], padding: vec![0], bias: true }
+        ConvolutionConfig {
+            taps: vec![taps],
+            strides: vec![1],
+            padding: vec![0],
+            bias: true,
+            groups: 1,
+        }
     }
 }
 
-/// A convolution. Parameters `weight [out, in, taps…]` and `bias [out]`.
+/// A convolution. Parameters `weight [out, in / groups, taps…]` and `bias [out]`.
 ///
 /// ```
 /// # mod opledger { pub use {opledger_ir::{self as ir, *}, opledger_nn as nn}; }
@@ -71,10 +79,11 @@ impl Convolution {
         positive("out_channels", &out.size)?;
         let window: Vec<Poly> = config.taps.iter().map(|taps| Poly::from(*taps as u64)).collect();
         window.iter().try_for_each(|taps| positive("taps", taps))?;
-        let fan_in = window.iter().fold(inputs.clone(), |all, taps| all * taps);
+        let of_group = of_group(&inputs, config.groups)?;
+        let fan_in = window.iter().fold(of_group.clone(), |all, taps| all * taps);
         let window =
             window.into_iter().enumerate().map(|(at, taps)| Axis::new(format!("k{at}"), taps));
-        let axes = [Axis::new("o", &out.size), Axis::new("i", inputs)];
+        let axes = [Axis::new("o", &out.size), Axis::new("i", of_group)];
         let axes: Vec<Axis> = axes.into_iter().chain(window).collect();
         let scope = g.module(ModuleClass::Convolution);
         let g = &mut *g.enter(&scope);
@@ -100,7 +109,8 @@ impl Convolution {
         let padding: Vec<(usize, usize)> = padding.iter().map(|zeros| (*zeros, *zeros)).collect();
         let axes = [items, self.out.clone()].into_iter().chain(results);
         let ones = vec![1; taps.len()];
-        let op = ops::Convolution::new(axes, strides, &padding, &ones, 1);
+        let groups = usize::try_from(self.config.groups).unwrap_or(usize::MAX);
+        let op = ops::Convolution::new(axes, strides, &padding, &ones, groups);
         let y = g.convolution("convolution", x, self.weight, op)?;
         let Some(bias) = self.bias else { return Ok(y) };
         let y = g.add("add_bias", y, bias)?;
@@ -108,9 +118,34 @@ impl Convolution {
     }
 }
 
+/// Channels of a group.
+fn of_group(inputs: &Poly, groups: u64) -> Result<Poly, NnError> {
+    match (groups, inputs.as_integer()) {
+        (1, _) => Ok(inputs.clone()),
+        (2.., Some(all)) if (&all % groups) == 0.into() => Ok((all / groups).into()),
+        _ => Err(NnError::Config(format!("{groups} groups do not divide {inputs} channels"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_convolved_by_themselves() {
+        let mut g = Graph::new();
+        let config = ConvolutionConfig { groups: 3, ..ConvolutionConfig::along_one(2) };
+        let conv = Convolution::new(&mut g, ("s", 6), ("c", 9), config.clone()).unwrap();
+        let x = g.input("x", [("b", 1), ("s", 6), ("t", 5)]).unwrap();
+        conv.forward(&mut g, x, vec![("n", 4).into()]).unwrap();
+        // 9 · 4 results of 2 channels and 2 taps.
+        assert_eq!(g.cost().macs().to_string(), "144");
+        assert_eq!(g.parameters().0.to_string(), "45");
+        for inputs in [Axis::new("s", 7), Axis::from("s")] {
+            let error = Convolution::new(&mut g, inputs, "c", config.clone()).unwrap_err();
+            assert!(error.to_string().starts_with("3 groups do not divide"), "{error}");
+        }
+    }
 
     #[test]
     fn sizes_that_do_not_fit_are_refused() {

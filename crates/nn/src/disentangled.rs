@@ -157,6 +157,7 @@ impl DisentangledAttention {
             biases: bias.as_slice(),
             scale: Some(&scale),
             soft_cap: None,
+            by_head: None,
             sinks: None,
             weights: Weights::None,
             dropout: DropoutConfig::default(),

@@ -29,6 +29,7 @@ mod attention;
 mod bert;
 mod causal_convolution;
 mod convolution;
+mod cosine;
 mod disentangled;
 mod dropout;
 mod embedding;
@@ -61,6 +62,7 @@ pub use attention::{
 };
 pub use bert::{BertEmbedding, BertEmbeddingConfig};
 pub use convolution::{Convolution, ConvolutionConfig};
+pub use cosine::{CosineWindowAttention, CosineWindowConfig};
 pub use disentangled::{DisentangledAttention, DisentangledConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use embedding::Embedding;
@@ -83,6 +85,7 @@ pub use routing::{
 };
 pub use short_convolution::{ShortConvolution, ShortConvolutionConfig};
 pub use single_head::{SelfAttention, SelfAttentionConfig};
+pub use sizes::ceil_div;
 pub use stack::{Decoder, Encoder};
 pub use state_space::{StateSpace, StateSpaceConfig};
 pub use sublayers::{DecoderLayer, EncoderLayer, LayerConfig, Residual, Sublayers};

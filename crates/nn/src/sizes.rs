@@ -71,7 +71,7 @@ fn product(g: &mut Graph, stem: &str, whole: &Symbol, by: &Symbol) -> Symbol {
 
 /// `⌈size / side⌉`: computed for numbers and for multiples of a symbol, else a symbol that the graph
 /// defines.
-pub(crate) fn ceil_div(g: &mut Graph, stem: &str, size: &Poly, side: &Poly) -> Poly {
+pub fn ceil_div(g: &mut Graph, stem: &str, size: &Poly, side: &Poly) -> Poly {
     if let (Some(size), Some(side)) = (size.as_integer(), side.as_integer()) {
         return Poly::from((size + &side - 1) / side);
     }

@@ -153,6 +153,7 @@ impl VitAttention {
             biases,
             scale: Some(&scale),
             soft_cap: None,
+            by_head: None,
             sinks: None,
             weights: call.weights,
             dropout: self.dropout,

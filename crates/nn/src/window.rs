@@ -109,52 +109,37 @@ impl WindowAttention {
     /// When `x` does not fit the configuration.
     pub fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
         let g = &mut *g.enter(&self.scope);
-        let [batch @ .., y_axis, x_axis, width] = &g.shape(x).axes[..] else {
-            let found = g.shape(x).to_string();
-            return Err(NnError::Rank {
-                layer: "WindowAttention",
-                expected: "[b, y, x, c]",
-                found,
-            });
-        };
-        let outer = batch.iter().map(|a| a.name.clone()).collect();
-        let (image, width) = ([y_axis.clone(), x_axis.clone()], width.name.clone());
-        let rows = ceil_div(g, "wy", &image[0].size, &self.side);
-        let columns = ceil_div(g, "wx", &image[1].size, &self.side);
-        let one = Poly::one();
-        let shift = if rows == one || columns == one { Poly::zero() } else { self.shift.clone() };
-        let windows = Windows { outer, image, width, counts: [rows, columns], side: &self.side };
-
-        let padded = windows.pad(g, x)?;
-        let rolled = windows.roll(g, padded, &shift)?;
-        let cut = windows.partition(g, rolled)?;
-        let mut biases = Vec::new();
-        if let Some(table) = &self.table {
-            biases.push(self.displacement_bias(g, table)?);
-        }
-        if !shift.is_zero() {
-            biases.push(windows.shift_mask(g, &shift)?);
-        }
-        let attended = self.attention.attend(g, cut, &Attend::default(), &biases)?.output;
-        let merged = windows.merge(g, attended)?;
-        let back = windows.roll(g, merged, &-&shift)?;
-        windows.crop(g, back)
-    }
-
-    /// `[h, n, m]`: the row of the table for each displacement.
-    fn displacement_bias(&self, g: &mut Graph, table: &Embedding) -> Result<Var, NnError> {
-        let tokens = &self.side * &self.side;
-        let (query, key) = (Axis::new("n", &tokens), Axis::new("m", &tokens));
-        let ids = Table::WindowDisplacement { side: self.side.clone(), query, key };
-        let ids = g.table("", ids)?;
-        let bias = table.forward(g, ids)?;
-        let order = ["h", "n", "m"].map(Into::into).into();
-        Ok(g.rearrange(bias, Rearrange::Permute { order })?)
+        let windows = Windows::of(g, x, &self.side)?;
+        let one = windows.counts.contains(&Poly::one());
+        let shift = if one { Poly::zero() } else { self.shift.clone() };
+        windows.attend(g, x, &shift, |g, cut, mask| {
+            let mut biases = Vec::new();
+            if let Some(table) = &self.table {
+                let ids = displacements(g, &self.side)?;
+                let bias = table.forward(g, ids)?;
+                biases.push(heads_first(g, bias)?);
+            }
+            biases.extend(mask);
+            Ok(self.attention.attend(g, cut, &Attend::default(), &biases)?.output)
+        })
     }
 }
 
+/// Ids `[n, m]`: the row of a table for the displacement of each pair in a window.
+pub(crate) fn displacements(g: &mut Graph, side: &Poly) -> Result<Var, NnError> {
+    let tokens = side * side;
+    let (query, key) = (Axis::new("n", &tokens), Axis::new("m", &tokens));
+    Ok(g.table("", Table::WindowDisplacement { side: side.clone(), query, key })?)
+}
+
+/// `[n, m, h]` to `[h, n, m]`.
+pub(crate) fn heads_first(g: &mut Graph, bias: Var) -> Result<Var, NnError> {
+    let order = ["h", "n", "m"].map(Into::into).into();
+    Ok(g.rearrange(bias, Rearrange::Permute { order })?)
+}
+
 /// An image and its windows.
-struct Windows<'a> {
+pub(crate) struct Windows<'a> {
     /// The axes before the image's.
     outer: Vec<opledger_dims::Symbol>,
     /// Rows and columns of tokens.
@@ -169,7 +154,39 @@ struct Windows<'a> {
 /// The axes of windows down and across, and of tokens down and across a window.
 const CUT: [[&str; 2]; 2] = [["wy", "i"], ["wx", "j"]];
 
-impl Windows<'_> {
+impl<'a> Windows<'a> {
+    /// Those of `x [b, y, x, c]`.
+    pub(crate) fn of(g: &mut Graph, x: Var, side: &'a Poly) -> Result<Self, NnError> {
+        let [batch @ .., y_axis, x_axis, width] = &g.shape(x).axes[..] else {
+            let (expected, found) = ("[b, y, x, c]", g.shape(x).to_string());
+            return Err(NnError::Rank { layer: "WindowAttention", expected, found });
+        };
+        let outer = batch.iter().map(|a| a.name.clone()).collect();
+        let (image, width) = ([y_axis.clone(), x_axis.clone()], width.name.clone());
+        let rows = ceil_div(g, "wy", &image[0].size, side);
+        let columns = ceil_div(g, "wx", &image[1].size, side);
+        Ok(Windows { outer, image, width, counts: [rows, columns], side })
+    }
+
+    /// What `attention` makes of the windows `[b, w, n, c]` of the image, rolled by `shift`, and of the mask of a
+    /// roll; rolled back, without what was padded.
+    pub(crate) fn attend(
+        &self,
+        g: &mut Graph,
+        x: Var,
+        shift: &Poly,
+        attention: impl FnOnce(&mut Graph, Var, Option<Var>) -> Result<Var, NnError>,
+    ) -> Result<Var, NnError> {
+        let padded = self.pad(g, x)?;
+        let rolled = self.roll(g, padded, shift)?;
+        let cut = self.partition(g, rolled)?;
+        let mask = if shift.is_zero() { None } else { Some(self.shift_mask(g, shift)?) };
+        let attended = attention(g, cut, mask)?;
+        let merged = self.merge(g, attended)?;
+        let back = self.roll(g, merged, &-shift)?;
+        self.crop(g, back)
+    }
+
     fn padded(&self, direction: usize) -> Poly {
         &self.counts[direction] * self.side
     }

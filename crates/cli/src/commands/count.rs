@@ -25,7 +25,7 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     let first = args.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.at(0)?)));
     let first = first.collect();
     let latent = args.latent.unwrap_or_default();
-    let request = Request { past: args.past, latent, ..Request::default() };
+    let request = Request { past: args.past, latent, image: args.image, ..Request::default() };
     let model = Model::open_at(&args.model, request, &first, &args.program.options()?)?;
     let notes = notes::about(&model, &args.largest(&model));
     let format = match args.format {

@@ -45,7 +45,10 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     spares(Path::new(&args.model.model), args.output.as_deref())?;
     threads::start(args.threads)?;
     let given = Given::read(args)?;
-    let (model, sizes) = args.model.open(given.request())?;
+    let (mut model, sizes) = args.model.open(given.request())?;
+    if let Some(image) = given.other_image(&model) {
+        model = model.recorded_for(Request { image: Some(image), ..*model.request() })?;
+    }
     let (sized, feeds, mut notes) = given.prepare(&model, sizes, args.seed)?;
     notes.splice(0..0, notes::about(&model, sized.sizes()));
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
@@ -106,6 +109,13 @@ impl Given {
     fn request(&self) -> Request {
         let attention_mask = self.padded() || self.has("attention_mask");
         Request { attention_mask, ..Request::default() }
+    }
+
+    /// The sides of the images that are given, where they are others than the model's.
+    fn other_image(&self, model: &Model) -> Option<[u64; 2]> {
+        let image = model.graph().inputs_of(Role::Image).next()?;
+        let shape = self.input.as_ref()?.shape(&model.graph().node(image).path)?;
+        model.recorded().other_image(shape)
     }
 
     /// The model at its sizes, and the tensors that are given.

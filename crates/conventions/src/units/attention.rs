@@ -25,8 +25,10 @@ impl Lowering<'_> {
 
     pub(super) fn matmul(&self, node: &Node, sizes: Binding) -> Call {
         match self.core_at(node) {
-            Core::Chain { products, of_batches, .. } => {
-                Call::new(if *of_batches { "bmm" } else { "matmul" }, *products, sizes)
+            Core::Chain { products, scores, of_batches, .. } => {
+                let scores = scores.filter(|_| node.role == Some(Role::Scores));
+                let by = scores.unwrap_or(*products);
+                Call::new(if *of_batches { "bmm" } else { "matmul" }, by, sizes)
             }
             Core::Sdpa => Call::new("matmul", Manner::Function, sizes),
         }

@@ -213,6 +213,8 @@ impl Lowering<'_> {
             }
             // A mask that tokens are multiplied with.
             Op::ToReal(_) if self.is_mask(node) => silent(each()?),
+            // The place of each patch in an order.
+            Op::Sort(_) => silent(each()?),
             // The place of a token that ends its text.
             Op::ArgMax(_) if self.is_whole(node) => silent(each()?),
             Op::Convolution(op) if self.within(node, ModuleClass::CausalConvolution).is_some() => {
@@ -236,7 +238,6 @@ impl Lowering<'_> {
             | Op::Select(_)
             | Op::ToReal(_)
             | Op::ToWhole(_)
-            | Op::Sort(_)
             | Op::Fill(_) => {
                 return Err(self.unrecorded(node));
             }

@@ -1,6 +1,6 @@
 //! The class of the module that a unit is.
 
-use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Var};
+use opledger_ir::{LinearFacts, ModuleClass, Node, Op, Role, Var};
 
 use super::activation;
 use super::lowering::{Lowering, Owner};
@@ -39,6 +39,11 @@ impl Lowering<'_> {
                     false => "LayerNorm",
                 })
             }
+            ModuleClass::LayerNorm
+                if self.dialect.pixel_norm_subclass && node.role == Some(Role::PixelNorm) =>
+            {
+                is_norm.then_some("LayerNorm subclass")
+            }
             ModuleClass::LayerNorm if self.has_own_layer_norm(node) => is_norm.then_some(OWN_NORM),
             ModuleClass::LayerNorm => is_norm.then_some("LayerNorm"),
             ModuleClass::RmsNorm => is_norm.then_some(match self.dialect.rms_norm {
@@ -65,6 +70,10 @@ impl Lowering<'_> {
             }
             ModuleClass::Convolution => {
                 let Op::Convolution(op) = &node.op else { return None };
+                // By a weight that is made of other parameters.
+                if !node.inputs.get(1).is_some_and(|weight| self.is_parameter(*weight)) {
+                    return (op.strides.len() == 1).then_some("ParametrizedConv1d");
+                }
                 ["Conv1d", "Conv2d", "Conv3d"].get(op.strides.len().wrapping_sub(1)).copied()
             }
             // Their parts are modules and functions of their own.

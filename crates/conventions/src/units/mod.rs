@@ -51,6 +51,8 @@ pub struct Unit {
     /// What the ledger counts for it, all its runs together; which size is free where one is, as what
     /// only the contents of a mask say.
     pub counts: BTreeMap<Share, Result<Counts<Integer>, EvalError>>,
+    /// Whether it runs and no result of the graph is of it.
+    pub unused: bool,
     /// The nodes behind it; none for a first run that calls other operators than those after it,
     /// whose nodes stand with these.
     pub nodes: Vec<Var>,
@@ -95,8 +97,14 @@ impl Units {
             grouped[at].1.extend(lowering.biases.get(&var));
         }
         let mut units = Vec::new();
+        let used = used(graph);
+        let is_used = |var: &Var| used.get(var.index()).copied().unwrap_or(true);
         for (owner, nodes) in grouped {
+            let unused = !nodes.iter().any(is_used);
             let mut unit = lowering.unit(owner, nodes)?;
+            let works =
+                unit.counts.values().any(|c| c.as_ref().is_ok_and(|c| *c != Counts::zero()));
+            unit.unused = unused && works;
             let (_, calls) = first.calls(owner, &unit.nodes)?;
             if calls != unit.calls && unit.times > 0.into() {
                 unit.times -= 1;
@@ -112,6 +120,20 @@ impl Units {
         }
         Ok(Units { units, beside: beside(graph, dialect) })
     }
+}
+
+/// For each node, whether a result of the graph is of it.
+fn used(graph: &Graph) -> Vec<bool> {
+    let mut used = vec![false; graph.nodes().len()];
+    for (_, var) in graph.outputs() {
+        used[var.index()] = true;
+    }
+    for (at, node) in graph.nodes().iter().enumerate().rev() {
+        if used[at] {
+            node.inputs.iter().for_each(|var| used[var.index()] = true);
+        }
+    }
+    used
 }
 
 /// What the library that a graph is written in computes beside the graph's operations.
@@ -146,6 +168,7 @@ impl Lowering<'_> {
             parameters: self.parameters(&nodes)?,
             times,
             counts: self.counts(&nodes),
+            unused: false,
             nodes,
         })
     }

@@ -266,6 +266,7 @@ impl Units {
                 calls,
                 parameters: group.parameters().at(binding)?,
                 times: group.times().into(),
+                unused: false,
                 nodes,
             });
         }
@@ -282,6 +283,7 @@ impl Units {
             parameters: Integer::default(),
             times: 1.into(),
             counts: lowering.counts(&rest),
+            unused: false,
             nodes: rest,
         });
         Ok(Units { units, beside: None })

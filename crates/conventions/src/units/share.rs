@@ -76,7 +76,8 @@ fn of_role(role: Role) -> Option<Share> {
         Role::Similarity => Some(Share::Products),
         Role::Routing => Some(Share::Routing),
         Role::Combine => Some(Share::Combination),
-        Role::Gate | Role::LayerScale => Some(Share::Multiplication),
+        Role::Gate | Role::LayerScale | Role::NormedWeight => Some(Share::Multiplication),
+        Role::PixelNorm => Some(Share::Normalisation),
         // Inputs, which count nothing.
         Role::Tokens
         | Role::Segments

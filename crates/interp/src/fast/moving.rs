@@ -364,6 +364,14 @@ pub(super) fn table(op: &Table, call: &Call<'_, f32>) -> Result<Value<f32>, OpEr
             }
             Ok(Tensor::new(call.output, weights)?.into())
         }
+        Table::LogDisplacement { side, reach, .. } => {
+            let (side, reach) = (call.size(side)? as i64, call.size(reach)?.max(1) as f64);
+            let coordinate = |d: i64| (8.0 * d.abs() as f64 / reach).ln_1p() / 8_f64.ln();
+            let signed = |d: i64| coordinate(d).copysign(d as f64) as f32;
+            let line: Vec<f32> = (1 - side..side).map(signed).collect();
+            let pairs = line.iter().flat_map(|y| line.iter().flat_map(|x| [*y, *x]));
+            Ok(Tensor::new(call.output, pairs.collect())?.into())
+        }
         Table::WindowDisplacement { side, .. } => {
             let side = call.size(side)? as i64;
             let reach = 2 * side - 1;

@@ -82,6 +82,10 @@ fn tables_are_made_alike() {
     };
     let mask = g.table("mask", mask).unwrap();
     g.output("mask", mask);
+    let row = Axis::new("t", "4·s² - 4·s + 1".parse::<opledger_dims::Poly>().unwrap());
+    let (side, reach, pair) = ("s".into(), "k".into(), Axis::new("z", 2));
+    let coordinates = g.table("coordinates", Table::LogDisplacement { side, reach, row, pair });
+    g.output("coordinates", coordinates.unwrap());
     for bidirectional in [false, true] {
         let buckets = Table::RelativeBuckets {
             bidirectional,

@@ -3,6 +3,7 @@
 use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use opledger_tensor::Tensor;
 
+use crate::distances::{DistanceBuckets, distance_row, log_coordinate};
 use crate::interpolation::Interpolation;
 use crate::operation::{Operation, operands};
 use crate::value::indices;
@@ -21,6 +22,20 @@ pub enum Table {
         query: Axis,
         /// The axis of keys, `side²` long.
         key: Axis,
+    },
+    /// The coordinates of each displacement in a square window, down and across, from −(side − 1) on, as the
+    /// logarithm of their share in the farthest of a window of `reach + 1` tokens:
+    /// sign(d)·log₂(1 + 8·|d| / reach) / log₂ 8 (Liu et al. 2022, Swin Transformer V2, §3.3, and the authors'
+    /// code). Shape `[row, pair]` of reals.
+    LogDisplacement {
+        /// Tokens along a side.
+        side: Poly,
+        /// The farthest displacement of the windows that it was made for.
+        reach: Poly,
+        /// The axis of displacements, `(2·side − 1)²` long.
+        row: Axis,
+        /// The axis of the two coordinates.
+        pair: Axis,
     },
     /// For windows of an image rolled by `shift`, 0 where query and key were neighbours before the
     /// roll, −100 where not (Liu et al. 2021, figure 4 and the authors' code). Shape
@@ -135,34 +150,6 @@ fn region(position: usize, size: usize, side: usize, shift: usize) -> usize {
     usize::from(position + side >= size) + usize::from(position + shift >= size && shift > 0)
 }
 
-/// Buckets of one direction: how many, how many of them hold a single distance, and the distance
-/// from which all share the last.
-#[derive(Clone, Copy)]
-struct Buckets {
-    all: usize,
-    exact: usize,
-    max_distance: usize,
-}
-
-impl Buckets {
-    fn new(bidirectional: bool, buckets: usize, max_distance: usize) -> Self {
-        let all = if bidirectional { buckets / 2 } else { buckets };
-        Buckets { all, exact: all / 2, max_distance }
-    }
-
-    /// The bucket of a distance, rounded as in the authors' code: the logarithm and all that follows
-    /// it in single precision, the divisor found in double precision.
-    fn of(self, distance: usize) -> usize {
-        let Buckets { all, exact, max_distance } = self;
-        if distance < exact {
-            return distance;
-        }
-        let range = (max_distance as f64 / exact as f64).ln() as f32;
-        let share = (distance as f32 / exact as f32).ln() / range * (all - exact) as f32;
-        (exact + share as usize).min(all - 1)
-    }
-}
-
 /// The slope of a head of so many: by powers of two in the authors' code.
 fn slope(head: usize, heads: usize) -> f64 {
     let power = 1_usize << heads.ilog2();
@@ -170,20 +157,6 @@ fn slope(head: usize, heads: usize) -> f64 {
         None => 2_f64.powf(-8.0 / power as f64).powi(head as i32 + 1),
         Some(more) => 2_f64.powf(-4.0 / power as f64).powi(2 * more as i32 + 1),
     }
-}
-
-/// The row of a distance of a query from a key, in single precision as in the authors' code.
-fn distance_row(distance: i64, span: usize, max_distance: Option<usize>) -> i64 {
-    let (middle, magnitude) = (span / 2, distance.unsigned_abs());
-    let shared = match max_distance {
-        Some(most) if magnitude > middle as u64 => {
-            let range = (((most - 1) as f64 / middle as f64) as f32).ln();
-            let share = (magnitude as f32 / middle as f32).ln() / range;
-            distance.signum() * ((share * (middle - 1) as f32).ceil() as i64 + middle as i64)
-        }
-        Some(_) | None => distance,
-    };
-    (shared + span as i64).clamp(0, 2 * span as i64 - 1)
 }
 
 impl Table {
@@ -212,7 +185,7 @@ impl Table {
         };
         let offset = call.size(offset)?;
         let [queries, keys] = call.output[..] else { return Err(OpError::Operand(0)) };
-        let rule = Buckets::new(*bidirectional, *buckets, *max_distance);
+        let rule = DistanceBuckets::new(*bidirectional, *buckets, *max_distance);
         let last = offset + queries;
         // From the last query to the first key, up to the first query and the last key.
         let by_distance: Vec<i64> = (1..queries + keys)
@@ -243,6 +216,7 @@ impl Operation for Table {
     fn name(&self) -> &'static str {
         match self {
             Table::WindowDisplacement { .. } => "window_displacement",
+            Table::LogDisplacement { .. } => "log_displacement",
             Table::ShiftMask { .. } => "shift_mask",
             Table::RelativeBuckets { .. } => "relative_buckets",
             Table::LinearBiases { .. } => "linear_biases",
@@ -261,6 +235,9 @@ impl Operation for Table {
             }
             Table::ShiftMask { window, query, key, .. } => {
                 Shape::real(vec![window.clone(), query.clone(), key.clone()])
+            }
+            Table::LogDisplacement { row, pair, .. } => {
+                Shape::real(vec![row.clone(), pair.clone()])
             }
             Table::LinearBiases { head, key } => Shape::real(vec![head.clone(), key.clone()]),
             Table::Temperature { every: 0, .. } => {
@@ -293,7 +270,8 @@ impl Operation for Table {
                 Shape::real(vec![result.clone(), tap.clone()])
             }
             Table::RelativeBuckets { bidirectional, buckets, max_distance, query, key, .. } => {
-                let Buckets { exact, .. } = Buckets::new(*bidirectional, *buckets, *max_distance);
+                let DistanceBuckets { exact, .. } =
+                    DistanceBuckets::new(*bidirectional, *buckets, *max_distance);
                 if exact == 0 || *max_distance <= exact {
                     return Err(ShapeError::Sizes(format!(
                         "{buckets} buckets up to distance {max_distance} leave {exact} for short \
@@ -317,6 +295,7 @@ impl Operation for Table {
     fn facts(&self) -> Facts<'_> {
         Facts::of(&[]).sizes(match self {
             Table::WindowDisplacement { side, .. } => vec![side],
+            Table::LogDisplacement { side, reach, .. } => vec![side, reach],
             Table::ShiftMask { rows, columns, side, shift, .. } => {
                 vec![rows, columns, side, shift]
             }
@@ -352,6 +331,7 @@ impl Operation for Table {
                 Interpolation::Cubic => "cubic".to_owned(),
             },
             Table::WindowDisplacement { .. }
+            | Table::LogDisplacement { .. }
             | Table::ShiftMask { .. }
             | Table::LinearBiases { .. } => String::new(),
         }
@@ -370,6 +350,15 @@ impl Operation for Table {
             Table::WindowDisplacement { side, .. } => {
                 let ids = self.ids(call, side)?;
                 Ok(vec![Value::Index(Tensor::new(call.output, ids)?)])
+            }
+            Table::LogDisplacement { side, reach, .. } => {
+                let (side, reach) = (call.size(side)?, call.size(reach)?);
+                let entry = |i: Vec<usize>| {
+                    let [y, x] = [i[0] / (2 * side - 1), i[0] % (2 * side - 1)];
+                    let displacement = if i[1] == 0 { y } else { x } as i64 - (side as i64 - 1);
+                    T::from_f64(log_coordinate(displacement, reach))
+                };
+                call.result(indices(call.output).map(entry).collect())
             }
             Table::RelativeBuckets { .. } => {
                 Ok(vec![Value::Index(Tensor::new(call.output, self.buckets(call)?)?)])
@@ -466,6 +455,23 @@ mod tests {
         let out = evaluate(&g, ids, &[]);
         // The authors' relative_position_index for a 2 × 2 window.
         assert_eq!(out, [4., 3., 1., 0., 5., 4., 2., 1., 7., 6., 4., 3., 8., 7., 5., 4.]);
+    }
+
+    #[test]
+    fn coordinates_of_displacements_grow_as_logarithms() {
+        let mut g = Graph::new();
+        let (row, pair) = (Axis::new("t", 9), Axis::new("s", 2));
+        let table = Table::LogDisplacement { side: 2.into(), reach: 8.into(), row, pair };
+        let table = g.table("", table).unwrap();
+        prove(&g, &[]);
+        let out = evaluate(&g, table, &[]);
+        // One token in eight: log₂ 2 / log₂ 8.
+        let third = 1.0 / 3.0;
+        assert_eq!(out[..6], [-third, -third, -third, 0.0, -third, third]);
+        assert_eq!(
+            out[6..],
+            [0., -third, 0., 0., 0., third, third, -third, third, 0., third, third]
+        );
     }
 
     #[test]

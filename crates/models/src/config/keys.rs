@@ -222,11 +222,24 @@ impl<'a> Keys<'a> {
 
     /// Sizes of at least one.
     pub(crate) fn sizes(&self, key: &str) -> Result<Vec<u64>, ConfigError> {
+        self.list(key, 1)
+    }
+
+    /// Whole numbers.
+    pub(crate) fn wholes(&self, key: &str) -> Result<Vec<u64>, ConfigError> {
+        self.list(key, 0)
+    }
+
+    fn list(&self, key: &str, least: u64) -> Result<Vec<u64>, ConfigError> {
         let value = self.needed(key, self.get(key))?;
         let sizes = value.as_array().and_then(|items| {
-            items.iter().map(|v| v.as_u64().filter(|size| (1..=MAX_SIZE).contains(size))).collect()
+            items
+                .iter()
+                .map(|v| v.as_u64().filter(|size| (least..=MAX_SIZE).contains(size)))
+                .collect()
         });
-        sizes.ok_or_else(|| self.wrong(key, value, "a list of whole numbers from 1 to 2^40"))
+        let expected = || format!("a list of whole numbers from {least} to 2^40");
+        sizes.ok_or_else(|| self.wrong(key, value, expected()))
     }
 
     /// A size, or two for height and width.

@@ -86,10 +86,12 @@ const MBART: Variant = Variant {
         ("MBartModel", Class::Stacks),
         ("MBartForConditionalGeneration", Class::Scores),
         ("MBartForCausalLM", Class::Causal),
+        ("MBartForSequenceClassification", Class::TextClasses),
         ("MBartForQuestionAnswering", Class::Answer),
     ],
     residual: Residual::PreNorm,
     begins_with_last: true,
+    classes_by_default: 2,
     ..BART
 };
 

@@ -2,19 +2,20 @@
 //! layer or of all. Named as in the files of the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Rearrange, Reduce, Source};
+use opledger_ir::ops::{Activation, Rearrange, Source};
 use opledger_ir::{Axis, Graph, Mask, ModuleClass, Role, Scope, Var};
 use opledger_nn::{
-    Attend, AttentionConfig, AttentionNames, EncoderLayer, FeedForwardConfig, FeedForwardNames,
-    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
+    Attend, AttentionConfig, EncoderLayer, LayerConfig, LayerNames, Linear, LinearConfig, Norm,
+    NormConfig,
 };
 
-use super::checks::{classes, head, head_width, multiple};
-use super::image::{Patches, no_text, tokens};
+use super::checks::{classes, head, width_and_heads};
+use super::heads::classifier;
+use super::image::{self, Patches, behind, no_text, part, row, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token;
-use super::vit::{behind, row};
+use super::vit;
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -63,9 +64,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     keys.pass_over(WITHOUT_INFLUENCE);
     let patches = Patches::read_or(keys, [3, 224, 16])?;
     let grid = patches.square(keys)?;
-    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-    multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
-    head_width(keys, width, heads)?;
+    let [width, heads] = width_and_heads(keys)?;
     let layers = keys.times("num_hidden_layers")?;
     let norm = NormConfig { eps: keys.epsilon_or("layer_norm_eps", 1e-12)?, ..NormConfig::layer() };
     let mean = keys.flag_or("use_mean_pooling", true)?;
@@ -135,14 +134,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         Ok::<_, Problem>(layer.forward_with(g, x, call)?.output)
     })?;
     let x = last.map_or(Ok(x), |norm| norm.forward(m, x))?;
-    let of_patches = |g: &mut Graph, x: Var| {
-        let len = Poly::from(distances.tokens() - 1);
-        g.rearrange(x, Rearrange::Slice { axis: "n".into(), start: Poly::one(), len })
-    };
+    let patches = (1, distances.tokens() - 1);
     let pooled = |g: &mut Graph| -> Result<Var, Problem> {
         let Some(norm) = &pooled_norm else { return Ok(token(g, x, 0)?) };
-        let rows = of_patches(g, x)?;
-        let mean = g.reduce(rows, Reduce::Mean("n".into()))?;
+        let mean = image::mean(g, x, patches)?;
         Ok(norm.forward(g, mean)?)
     };
     match head {
@@ -155,15 +150,17 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         Head::Classes => {
             let pooled = pooled(m)?;
             drop(scope);
-            let scores = mapped(g, "classifier", pooled, (&c, ("k", classes)))?;
+            let scores = classifier(g, "classifier", pooled, &classes.into())?;
             g.output("logits", scores);
         }
         Head::Words => {
             drop(scope);
             let norm = Norm::new(&mut g.scope("layernorm"), ("c", &c), norm)?;
             let x = norm.forward(g, x)?;
-            let rows = of_patches(g, x)?;
-            let scores = mapped(g, "lm_head", rows, (&c, ("v", words)))?;
+            let rows = part(g, x, patches)?;
+            let (from, to) = (("c", &c), ("v", &Poly::from(words)));
+            let map = Linear::new(&mut g.scope("lm_head"), from, to, LinearConfig::default())?;
+            let scores = map.forward(g, rows)?;
             g.output("logits", scores);
         }
     }
@@ -182,46 +179,16 @@ fn layer(
     ([width, heads], norm): ([u64; 2], NormConfig),
 ) -> Result<LayerConfig, ConfigError> {
     let (c, h) = (r.size("c", width), r.size("h", heads));
-    let hidden = keys.size("intermediate_size")?;
-    let names = LayerNames {
-        layer_scales: ["lambda_1", "lambda_2"].map(str::to_owned),
-        ..LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"])
-    };
+    let ff = r.size("ff", keys.size("intermediate_size")?);
+    let activation = keys.activation("hidden_act", Activation::GeluErf)?;
+    let plain = vit::layer([&c, &h, &ff], activation, norm, true);
+    let layer_scales = ["lambda_1", "lambda_2"].map(str::to_owned);
     Ok(LayerConfig {
-        attention: AttentionConfig {
-            key_bias: false,
-            origin: Origin::Library,
-            names: AttentionNames::new(
-                "attention.attention.query",
-                "attention.attention.key",
-                "attention.attention.value",
-                "attention.output.dense",
-            ),
-            ..AttentionConfig::new(c.clone(), h.clone())
-        },
-        feed_forward: FeedForwardConfig {
-            activation: keys.activation("hidden_act", Activation::GeluErf)?,
-            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
-            ..FeedForwardConfig::new(c.clone(), r.size("ff", hidden))
-        },
-        norm,
-        residual: Residual::PreNorm,
+        attention: AttentionConfig { key_bias: false, ..plain.attention },
         layer_scale: keys.number_or("layer_scale_init_value", 0.1)? > 0.0,
-        names,
-        ..LayerConfig::new(c, h, 1)
+        names: LayerNames { layer_scales, ..plain.names },
+        ..plain
     })
-}
-
-/// A map from the width to an axis, in a scope.
-fn mapped(
-    g: &mut Graph,
-    scope: &str,
-    x: Var,
-    (c, (name, size)): (&Poly, (&str, u64)),
-) -> Result<Var, Problem> {
-    let (from, to) = (("c", c), (name, &Poly::from(size)));
-    let map = Linear::new(&mut g.scope(scope), from, to, LinearConfig::default())?;
-    Ok(map.forward(g, x)?)
 }
 
 /// How far tokens lie apart: patches of a grid, and before them one for the whole.

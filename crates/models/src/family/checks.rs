@@ -58,6 +58,14 @@ pub(crate) fn either_size(keys: &Keys<'_>, [own, other]: [&str; 2]) -> Result<u6
     }
 }
 
+/// The width of a model and its heads, among which it is shared out.
+pub(crate) fn width_and_heads(keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
+    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
+    multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
+    head_width(keys, width, heads)?;
+    Ok([width, heads])
+}
+
 /// Refuses heads of another width than the model's shared out among them.
 pub(crate) fn head_width(keys: &Keys<'_>, width: u64, heads: u64) -> Result<(), ConfigError> {
     match keys.optional("head_dim")? {

@@ -6,8 +6,9 @@ use opledger_dims::{Pointwise, Poly};
 use opledger_ir::ops::{Activation, Rearrange, Reduce, Source};
 use opledger_ir::{Axis, Graph, Mask, Role, SizeRole, Var};
 
-use super::checks::{head, no_past};
-use super::image::{Patches, no_text};
+use super::checks::{classes, head, no_past};
+use super::heads::classifier;
+use super::image::{Patches, mean, no_text};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token_ids;
@@ -241,7 +242,11 @@ fn both(
     r: &mut Recorder,
     variant: &ClipVariant,
 ) -> Result<(), Problem> {
-    head(keys, &[(format!("{}Model", variant.classes), ())])?;
+    let names = ["Model", "ForImageClassification"].map(|end| variant.classes.to_owned() + end);
+    let [both, classified] = names;
+    if head(keys, &[(both, false), (classified, true)])? {
+        return image_classes(keys, request, r, variant);
+    }
     no_past(keys, request)?;
     keys.pass_over(&["is_causal", "tie_word_embeddings"]);
     pass_over_others(keys);
@@ -292,6 +297,33 @@ fn both(
     let order = ["bi", "b"].map(Into::into).into();
     let turned = g.rearrange(logits, Rearrange::Permute { order })?;
     g.output("logits_per_image", turned);
+    Ok(())
+}
+
+/// The classes of an image, by the mean of its patches; nothing of texts is read.
+fn image_classes(
+    keys: &Keys<'_>,
+    request: &Request,
+    r: &mut Recorder,
+    variant: &ClipVariant,
+) -> Result<(), Problem> {
+    no_text(keys, request)?;
+    keys.pass_over(&["is_causal", "tie_word_embeddings"]);
+    pass_over_others(keys);
+    let of_image = inner(keys, "vision_config")?;
+    of_image.pass_over(&["projection_dim"]);
+    let tower = variant.image(&of_image, r, FIRST)?;
+    let k = r.size("k", classes(keys)?);
+    r.names = names(IMAGE);
+    let g = &mut r.graph;
+    let pixels = tower.patches.input(g)?;
+    let (x, _) = tower.forward(&mut g.scope(IMAGE), pixels, "b")?;
+    let mean = match variant.kind {
+        Kind::Clip => mean(g, x, (1, tower.grid[0] * tower.grid[1]))?,
+        Kind::Siglip => g.reduce(x, Reduce::Mean("n".into()))?,
+    };
+    let scores = classifier(g, "classifier", mean, &k)?;
+    g.output("logits", scores);
     Ok(())
 }
 

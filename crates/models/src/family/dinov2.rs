@@ -2,19 +2,19 @@
 //! sublayers' results are multiplied with a factor for each column. Named as in the `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Rearrange, Reduce};
-use opledger_ir::{Graph, Mask, Role, Var};
+use opledger_ir::ops::{Activation, Rearrange};
+use opledger_ir::{Mask, Role};
 use opledger_nn::{
-    AttentionConfig, AttentionNames, EncoderLayer, FeedForwardConfig, FeedForwardNames,
-    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
+    AttentionConfig, EncoderLayer, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
+    Norm, NormConfig, Residual,
 };
 
-use super::checks::{classes, head, head_width, multiple};
-use super::image::{Patches, no_text, tokens};
+use super::checks::{classes, head, width_and_heads};
+use super::heads::classifier;
+use super::image::{Patches, attention, behind, mean, no_text, row, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token;
-use super::vit::{behind, row};
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -65,9 +65,7 @@ fn build(
     keys.pass_over(&["out_features", "out_indices", "apply_layernorm", "reshape_hidden_states"]);
     let patches = Patches::read(keys)?;
     let grid = patches.square(keys)?;
-    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-    multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
-    head_width(keys, width, heads)?;
+    let [width, heads] = width_and_heads(keys)?;
     let layers = keys.times("num_hidden_layers")?;
     let eps = keys.epsilon_or("layer_norm_eps", 1e-6)?;
     let mask_token = variant.registers || keys.flag_or("use_mask_token", true)?;
@@ -78,17 +76,7 @@ fn build(
     let feed_forward = feed_forward(keys, width, &c, r)?;
     let norm = NormConfig { eps, ..NormConfig::layer() };
     let config = LayerConfig {
-        attention: AttentionConfig {
-            bias: keys.flag_or("qkv_bias", true)?,
-            origin: Origin::Library,
-            names: AttentionNames::new(
-                "attention.attention.query",
-                "attention.attention.key",
-                "attention.attention.value",
-                "attention.output.dense",
-            ),
-            ..AttentionConfig::new(c.clone(), h.clone())
-        },
+        attention: AttentionConfig { bias: keys.flag_or("qkv_bias", true)?, ..attention(&c, &h) },
         feed_forward,
         norm,
         residual: Residual::PreNorm,
@@ -136,7 +124,9 @@ fn build(
             g.output("pooler_output", first);
         }
         Head::Classes => {
-            let scores = scores(g, x, first, (1 + registers, grid[0] * grid[1]), (&c, classes))?;
+            let mean = mean(g, x, (1 + registers, grid[0] * grid[1]))?;
+            let both = g.concat(first, mean, "c")?;
+            let scores = classifier(g, "classifier", both, &classes.into())?;
             g.output("logits", scores);
         }
     }
@@ -177,21 +167,4 @@ fn names(scope: &str) -> Names {
             names.join(&maps.each_ref().map(String::as_str), &format!("{mlp}.weights_in.{kind}"));
     }
     names
-}
-
-/// Scores from the first token and the mean of the tokens of patches, of which so many stand behind others.
-fn scores(
-    g: &mut Graph,
-    x: Var,
-    first: Var,
-    (before, patches): (u64, u64),
-    (c, classes): (&Poly, u64),
-) -> Result<Var, Problem> {
-    let (start, len) = (before.into(), patches.into());
-    let of_patches = g.rearrange(x, Rearrange::Slice { axis: "n".into(), start, len })?;
-    let mean = g.reduce(of_patches, Reduce::Mean("n".into()))?;
-    let both = g.concat(first, mean, "c")?;
-    let (from, to) = (("c", &(c * &Poly::from(2))), ("k", &Poly::from(classes)));
-    let classifier = Linear::new(&mut g.scope("classifier"), from, to, LinearConfig::default())?;
-    Ok(classifier.forward(g, both)?)
 }

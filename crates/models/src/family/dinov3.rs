@@ -10,11 +10,10 @@ use opledger_nn::{
 };
 
 use super::checks::{head, multiple};
-use super::image::{Patches, no_text, tokens};
+use super::image::{Patches, behind, no_text, row, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::token;
-use super::vit::{behind, row};
 use crate::config::{ConfigError, Keys};
 use crate::names::Names;
 
@@ -37,12 +36,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     head(keys, &[("DINOv3ViTModel", ())])?;
     no_text(keys, request)?;
     keys.pass_over(WITHOUT_INFLUENCE);
-    let patches = Patches::read_or(keys, [3, 224, 16])?;
-    let grid = patches.whole();
-    if grid.contains(&0) {
-        let why = "the image is smaller than a patch";
-        return Err(keys.contradiction("image_size", "patch_size", why).into());
-    }
+    let patches = Patches::read_or(keys, [3, 224, 16])?.of(request);
+    let grid = patches.grid(keys)?;
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
     if !(width / heads).is_multiple_of(4) {

@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::ops::Rearrange;
+use opledger_ir::ops::{Rearrange, Reduce, Source};
 use opledger_ir::{Axis, Graph, GraphError, ModuleClass, Role, SizeRole, Var};
-use opledger_nn::{Linear, LinearConfig};
+use opledger_nn::{AttentionConfig, AttentionNames, Linear, LinearConfig, Origin};
 
 use super::checks::no_past;
 use super::recorder::Problem;
@@ -46,19 +46,37 @@ impl Patches {
         })
     }
 
+    /// The same of the images that are asked for.
+    pub(super) fn of(&self, request: &Request) -> Patches {
+        Patches { image: request.image.unwrap_or(self.image), ..*self }
+    }
+
     /// Patches that are whole, down and across.
     pub(super) fn whole(&self) -> [u64; 2] {
         [0, 1].map(|at| self.image[at] / self.side[at])
     }
 
+    /// The same, of which there is one at least.
+    pub(super) fn grid(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
+        let grid = self.whole();
+        match grid.contains(&0) {
+            false => Ok(grid),
+            true => {
+                let why = "the image is smaller than a patch";
+                Err(keys.contradiction("image_size", "patch_size", why))
+            }
+        }
+    }
+
+    /// Pixels of a patch, times channels.
+    pub(super) fn pixels(&self) -> u64 {
+        self.side.iter().fold(self.channels, |all, side| all.saturating_mul(*side))
+    }
+
     /// Patches down and across, as many as the table of positions has: of an image that is not square the
     /// library interpolates the table.
     pub(super) fn square(&self, keys: &Keys<'_>) -> Result<[u64; 2], ConfigError> {
-        let grid = self.whole();
-        if grid.contains(&0) {
-            let why = "the image is smaller than a patch";
-            return Err(keys.contradiction("image_size", "patch_size", why));
-        }
+        let grid = self.grid(keys)?;
         match self.image[0] == self.image[1] {
             true => Ok(grid),
             false => {
@@ -156,6 +174,58 @@ pub(super) fn tokens(g: &mut Graph, x: Var) -> Result<Var, Problem> {
     Ok(g.rearrange(x, Rearrange::Merge { axes, into: "n".into() })?)
 }
 
+/// Attention under the names of the library's first models of images.
+pub(super) fn attention(c: &Poly, h: &Poly) -> AttentionConfig {
+    AttentionConfig {
+        origin: Origin::Library,
+        names: AttentionNames::new(
+            "attention.attention.query",
+            "attention.attention.key",
+            "attention.attention.value",
+            "attention.output.dense",
+        ),
+        ..AttentionConfig::new(c, h)
+    }
+}
+
+/// So many tokens of `[b, n, c]` behind others.
+pub(super) fn part(g: &mut Graph, x: Var, (before, len): (u64, u64)) -> Result<Var, GraphError> {
+    let (axis, start, len) = ("n".into(), before.into(), len.into());
+    g.rearrange(x, Rearrange::Slice { axis, start, len })
+}
+
+/// The mean of so many tokens of `[b, n, c]` behind others: `[b, c]`.
+pub(super) fn mean(g: &mut Graph, x: Var, tokens: (u64, u64)) -> Result<Var, GraphError> {
+    let rows = part(g, x, tokens)?;
+    g.reduce(rows, Reduce::Mean("n".into()))
+}
+
+/// `x` behind `n` rows of a parameter, the same for every item.
+pub(super) fn behind(g: &mut Graph, name: &str, n: Poly, c: &Poly, x: Var) -> Result<Var, Problem> {
+    let rows = row(g, name, n, c)?;
+    let rows = g.rearrange(rows, Rearrange::Expand { axis: "b".into() })?;
+    Ok(g.concat(rows, x, "n")?)
+}
+
+/// A parameter `[1, n, c]` as `[n, c]`.
+pub(super) fn row(g: &mut Graph, name: &str, n: Poly, c: &Poly) -> Result<Var, Problem> {
+    row_of(g, name, Source::shift(), n, c)
+}
+
+/// The same of a source.
+pub(super) fn row_of(
+    g: &mut Graph,
+    name: &str,
+    source: Source,
+    n: impl Into<Poly>,
+    c: &Poly,
+) -> Result<Var, Problem> {
+    let axes = [Axis::new("u", 1), Axis::new("n", n), Axis::new("c", c)];
+    let row = g.param(name, source, axes)?;
+    let axes = vec!["u".into(), "n".into()];
+    Ok(g.rearrange(row, Rearrange::Merge { axes, into: "n".into() })?)
+}
+
 /// Refuses what only models of text have.
 pub(super) fn no_text(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
     no_past(keys, request)?;
@@ -222,6 +292,25 @@ mod tests {
             let error = changed(name, keys, &request).unwrap_err().to_string();
             assert!(error.starts_with("it: ") && error.contains(expected), "{error}");
         }
+    }
+
+    /// Images of another size than the configuration's: where the weights are those of any, and while windows
+    /// stay those that the weights are of.
+    #[test]
+    fn images_of_another_size_are_taken_or_refused() {
+        let asked = |image| Request { image: Some(image), ..Request::default() };
+        let shape = |sizes: Value, image| {
+            let model = changed("swin", sizes, &asked(image))?;
+            let given = model.graph.inputs_of(Role::Image).next().unwrap();
+            Ok::<_, ConfigError>(model.graph.shape(given).to_string())
+        };
+        assert_eq!(shape(json!({"image_size": 64}), [72, 57]).unwrap(), "[b, s=3, y=72, x=57]");
+        let error = shape(json!({"image_size": 64}), [48, 52]).unwrap_err().to_string();
+        assert!(error.contains("stage 2 has 6 × 7 tokens"), "{error}");
+        assert!(error.contains("windows of 6"), "{error}");
+        assert_eq!(shape(json!({"image_size": 24}), [24, 28]).unwrap(), "[b, s=3, y=24, x=28]");
+        let error = changed("vit", json!({}), &asked([40, 40])).unwrap_err().to_string();
+        assert!(error.contains("40 × 40 pixels") && error.contains("those of one size"), "{error}");
     }
 
     #[test]

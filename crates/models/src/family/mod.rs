@@ -13,6 +13,7 @@ mod causal;
 mod checks;
 mod clip;
 mod cohere;
+mod convnext;
 mod deberta;
 mod decoder;
 mod deepseek;
@@ -66,6 +67,8 @@ mod tokens;
 mod towers;
 mod variant;
 mod vit;
+mod vit_mae;
+mod wav2vec2;
 mod whisper;
 
 use std::collections::BTreeMap;
@@ -92,13 +95,15 @@ struct Family {
     pair: bool,
     /// Whether its attention makes keys and values from a latent.
     latent: bool,
+    /// Whether its weights are those of images of any size.
+    any_image: bool,
     build: Build,
 }
 
 type Build = fn(&Keys<'_>, &Request, &mut Recorder) -> Result<(), Problem>;
 
 const fn family(name: &'static str, build: Build) -> Family {
-    Family { name, code: name, pair: false, latent: false, build }
+    Family { name, code: name, pair: false, latent: false, any_image: false, build }
 }
 
 const FAMILIES: &[Family] = &[
@@ -119,6 +124,7 @@ const FAMILIES: &[Family] = &[
     family("clip_vision_model", clip::clip_image),
     family("cohere", cohere::cohere),
     family("cohere2", cohere::cohere2),
+    Family { any_image: true, ..family("convnext", convnext::build) },
     family("ernie4_5_moe", mixtures::ernie4_5_moe),
     family("falcon", falcon::build),
     family("gemma", gemma::gemma),
@@ -168,13 +174,17 @@ const FAMILIES: &[Family] = &[
     family("dinov2", dinov2::dinov2),
     family("dinov2_with_registers", dinov2::with_registers),
     family("beit", beit::build),
-    family("dinov3_vit", dinov3::build),
+    Family { any_image: true, ..family("dinov3_vit", dinov3::build) },
     family("vit", vit::vit),
+    family("vit_mae", vit_mae::build),
     family("deit", vit::deit),
     family("siglip", clip::siglip),
     family("siglip_text_model", clip::siglip_text),
     family("siglip_vision_model", clip::siglip_image),
-    family("swin", swin::build),
+    Family { any_image: true, ..family("swin", swin::swin) },
+    Family { any_image: true, ..family("swinv2", swin::swinv2) },
+    family("hubert", wav2vec2::hubert),
+    family("wav2vec2", wav2vec2::wav2vec2),
     Family { pair: true, ..family("whisper", whisper::build) },
 ];
 
@@ -247,6 +257,14 @@ impl Config {
                         families.join(", "),
                     ),
                 });
+            }
+            if let Some([height, width]) = request.image.filter(|_| !family.any_image) {
+                let problem = format!(
+                    "an image of {height} × {width} pixels is of another size than the model's, and \
+                     the weights of `{}` are those of one size",
+                    family.name,
+                );
+                return Err(ConfigError::Request { origin: keys.origin(), problem });
             }
             let mut recorder = Recorder::new(family.code);
             (family.build)(keys, request, &mut recorder).map_err(|problem| match problem {

@@ -21,6 +21,9 @@ pub struct Request {
     /// In which order attention by a latent takes its products, and what it keeps. Other attention has
     /// the first alone.
     pub latent: LatentForm,
+    /// Height and width in pixels of the images that a model is given, where they are others than those that
+    /// its configuration says. Not every model of images takes such.
+    pub image: Option<[u64; 2]>,
 }
 
 /// Of which tokens a language model gives scores.

@@ -3,15 +3,16 @@
 //! `transformers` library.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Activation, Factor, Rearrange, Source};
-use opledger_ir::{Axis, Graph, Mask, Role, Var};
+use opledger_ir::ops::{Activation, Factor};
+use opledger_ir::{Graph, Mask, Role, Var};
 use opledger_nn::{
-    AttentionConfig, AttentionNames, EncoderLayer, FeedForwardConfig, FeedForwardNames,
-    LayerConfig, LayerNames, Linear, LinearConfig, Norm, NormConfig, Origin, Residual,
+    AttentionConfig, EncoderLayer, FeedForwardConfig, FeedForwardNames, LayerConfig, LayerNames,
+    Norm, NormConfig, Residual,
 };
 
-use super::checks::{classes, head, head_width, multiple};
-use super::image::{Patches, no_text, tokens};
+use super::checks::{classes, head, width_and_heads};
+use super::heads::classifier;
+use super::image::{Patches, attention, behind, no_text, row, tokens};
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
 use super::tokens::{pooler, token};
@@ -67,14 +68,8 @@ fn build(
     no_text(keys, request)?;
     keys.pass_over(&["encoder_stride"]);
     let patches = Patches::read(keys)?;
-    let grid = patches.whole();
-    if grid.contains(&0) {
-        let why = "the image is smaller than a patch";
-        return Err(keys.contradiction("image_size", "patch_size", why).into());
-    }
-    let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-    multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
-    head_width(keys, width, heads)?;
+    let grid = patches.grid(keys)?;
+    let [width, heads] = width_and_heads(keys)?;
     let (hidden, layers) = (keys.size("intermediate_size")?, keys.times("num_hidden_layers")?);
     let activation = keys.activation("hidden_act", Activation::GeluErf)?;
     let eps = keys.epsilon_or("layer_norm_eps", 1e-12)?;
@@ -85,28 +80,7 @@ fn build(
     let (c, h, l) = (r.size("c", width), r.size("h", heads), r.size("l", layers));
     let ff = r.size("ff", hidden);
     let norm = NormConfig { eps, ..NormConfig::layer() };
-    let config = LayerConfig {
-        attention: AttentionConfig {
-            bias: keys.flag_or("qkv_bias", true)?,
-            origin: Origin::Library,
-            names: AttentionNames::new(
-                "attention.attention.query",
-                "attention.attention.key",
-                "attention.attention.value",
-                "attention.output.dense",
-            ),
-            ..AttentionConfig::new(c.clone(), h.clone())
-        },
-        feed_forward: FeedForwardConfig {
-            activation,
-            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
-            ..FeedForwardConfig::new(c.clone(), ff)
-        },
-        norm,
-        residual: Residual::PreNorm,
-        names: LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"]),
-        ..LayerConfig::new(c.clone(), h, 1)
-    };
+    let config = layer([&c, &h, &ff], activation, norm, keys.flag_or("qkv_bias", true)?);
 
     let g = &mut r.graph;
     let pixels = patches.input(g)?;
@@ -125,10 +99,8 @@ fn build(
     drop(scope);
     r.names = Names::default().prefix(&format!("{}.", variant.scope));
     let scores = |g: &mut Graph, name: &str, at: u64| -> Result<Var, Problem> {
-        let (from, to) = (("c", &c), ("k", &Poly::from(classes)));
-        let classifier = Linear::new(&mut g.scope(name), from, to, LinearConfig::default())?;
         let token = token(g, x, at)?;
-        Ok(classifier.forward(g, token)?)
+        Ok(classifier(g, name, token, &classes.into())?)
     };
     match head {
         Head::Pooler => {
@@ -153,6 +125,27 @@ fn build(
     Ok(())
 }
 
+/// A layer of a width, heads and a hidden width.
+pub(super) fn layer(
+    [c, h, ff]: [&Poly; 3],
+    activation: Activation,
+    norm: NormConfig,
+    bias: bool,
+) -> LayerConfig {
+    LayerConfig {
+        attention: AttentionConfig { bias, ..attention(c, h) },
+        feed_forward: FeedForwardConfig {
+            activation,
+            names: FeedForwardNames::new("intermediate.dense", "output.dense"),
+            ..FeedForwardConfig::new(c, ff)
+        },
+        norm,
+        residual: Residual::PreNorm,
+        names: LayerNames::encoder("", "", ["layernorm_before", "layernorm_after"]),
+        ..LayerConfig::new(c, h, 1)
+    }
+}
+
 /// `[b, n, c]` with the tokens of the family before it, and positions added.
 fn positioned(
     g: &mut Graph,
@@ -169,19 +162,4 @@ fn positioned(
     let positions = row(g, "position_embeddings", count, c)?;
     let sum = g.add("add_positions", x, positions)?;
     Ok(g.mark(sum, Role::PositionSum))
-}
-
-/// `x` behind `n` rows of a parameter, the same for every item.
-pub(super) fn behind(g: &mut Graph, name: &str, n: Poly, c: &Poly, x: Var) -> Result<Var, Problem> {
-    let rows = row(g, name, n, c)?;
-    let rows = g.rearrange(rows, Rearrange::Expand { axis: "b".into() })?;
-    Ok(g.concat(rows, x, "n")?)
-}
-
-/// A parameter `[1, n, c]` as `[n, c]`.
-pub(super) fn row(g: &mut Graph, name: &str, n: Poly, c: &Poly) -> Result<Var, Problem> {
-    let axes = [Axis::new("u", 1), Axis::new("n", n), Axis::new("c", c)];
-    let row = g.param(name, Source::shift(), axes)?;
-    let axes = vec!["u".into(), "n".into()];
-    Ok(g.rearrange(row, Rearrange::Merge { axes, into: "n".into() })?)
 }

@@ -6,11 +6,11 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Rearrange, Reduce};
 use opledger_ir::{Axis, Graph, Mask, Role, SizeRole, Var};
 use opledger_nn::{
-    AttentionConfig, Convolution, ConvolutionConfig, DecoderLayer, Embedding, EncoderLayer,
+    Attend, AttentionConfig, Convolution, ConvolutionConfig, DecoderLayer, Embedding, EncoderLayer,
     LayerConfig, LearnedPositions, Linear, LinearConfig, LmHead, Norm, NormConfig, Residual,
 };
 
-use super::causal::{Kept, causal_sizes, first_position, logits};
+use super::causal::{Kept, cached, causal_masks, causal_sizes, first_position, logits};
 use super::checks::{classes, head, multiple, no_past, same};
 use super::heads::classifier;
 use super::pairs::{CROSS, decode, decoder_layer, encoder_layer, source_heads};
@@ -28,6 +28,8 @@ enum Class {
     Stacks,
     /// Both stacks and a score for each word.
     Scores,
+    /// The decoder alone, which attends to itself, and a score for each word.
+    Causal,
     /// The encoder and the classes of what it is given.
     SoundClasses,
 }
@@ -66,7 +68,11 @@ impl Sizes {
         let mut stack = |at: usize, name: &str, [h, ff, l]: [&str; 3]| {
             let hidden = keys.size_or(&format!("{name}_ffn_dim"), 1536)?;
             let layers = keys.whole_or(&format!("{name}_layers"), 4)?;
-            let absent = class == Class::SoundClasses && at == 1;
+            let absent = match class {
+                Class::Stacks | Class::Scores => false,
+                Class::Causal => at == 0,
+                Class::SoundClasses => at == 1,
+            };
             let mut size = |symbol, size| match absent {
                 true => Poly::from(size),
                 false => r.size(symbol, size),
@@ -75,10 +81,12 @@ impl Sizes {
             Ok::<_, ConfigError>(Stack { h, ff, l })
         };
         let encoder = stack(0, "encoder", ["h", "ff", "l"])?;
-        let decoder = stack(1, "decoder", [own, "ffd", "ld"])?;
+        let own = if class == Class::Causal { ["h", "ff", "l"] } else { [own, "ffd", "ld"] };
+        let decoder = stack(1, "decoder", own)?;
+        let source = keys.size_or("max_source_positions", 1500)?;
         Ok(Sizes {
             c: r.size("c", width),
-            m: r.size("m", keys.size_or("max_source_positions", 1500)?),
+            m: if class == Class::Causal { source.into() } else { r.size("m", source) },
             strengths: keys.size_or("num_mel_bins", 80)?,
             positions: keys.size_or("max_target_positions", 448)?,
             encoder,
@@ -91,10 +99,11 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let heads = [
         ("WhisperModel", Class::Stacks),
         ("WhisperForConditionalGeneration", Class::Scores),
+        ("WhisperForCausalLM", Class::Causal),
         ("WhisperForAudioClassification", Class::SoundClasses),
     ];
     let class = head(keys, &heads)?;
-    read_rest(keys, request)?;
+    read_rest(keys, request, class)?;
     let sizes = Sizes::read(keys, class, r)?;
     let activation = keys.activation("activation_function", Activation::GeluErf)?;
     let tied = keys.flag_or("tie_word_embeddings", true)?;
@@ -132,8 +141,10 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let v = r.size("v", vocabulary);
     r.names = names(tied);
     let g = &mut r.graph;
-    g.size_role(SizeRole::Memory, "m");
-    let memory = match request.past {
+    if class != Class::Causal {
+        g.size_role(SizeRole::Memory, "m");
+    }
+    let memory = match request.past || class == Class::Causal {
         true => None,
         false => {
             let sound = input(g, &sizes)?;
@@ -153,20 +164,36 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         let maps = of_decoder.keys_and_values(&mut scope.enter(&layers))?;
         return source_heads(&mut scope, (&layers, CROSS), &maps, memory);
     }
-    let ids = token_ids(g, "decoder_input_ids", ["b", "n"], v.clone())?;
+    let name = if class == Class::Causal { "input_ids" } else { "decoder_input_ids" };
+    let ids = token_ids(g, name, ["b", "n"], v.clone())?;
     causal_sizes(g, request);
+    let mask = match class {
+        Class::Causal => causal_masks(keys, g, request, &[None])?.pop().unwrap_or_default(),
+        Class::Stacks | Class::Scores | Class::SoundClasses => Mask::none(),
+    };
     let mut scope = g.scope("model.decoder");
     let d = &mut *scope;
     let words = Embedding::new(&mut d.scope("embed_tokens"), v.clone(), c.clone())?;
     let table = LearnedPositions::new(&mut d.scope("embed_positions"), positions, c.clone())?;
     let table = table.starting_at(first_position(request));
     let layers = d.repeated("layers", l.clone());
+    let memory_heads = of_decoder.memory_heads && class != Class::Causal;
+    let of_decoder = LayerConfig { memory_heads, ..of_decoder };
     let layer = DecoderLayer::new(&mut d.enter(&layers), &of_decoder)?;
     let norm = Norm::new(&mut d.scope("layer_norm"), ("c", c), NormConfig::layer())?;
     let x = words.forward(d, ids)?;
     let x = table.forward(d, x)?;
     let kept = Kept::heads(Axis::new("h", h), "e".into());
-    let x = decode(d, request, (&layers, &layer, &kept), (x, memory), &Mask::none())?;
+    let x = match class {
+        Class::Causal => d.repeat(&layers, x, |g, x| {
+            cached(g, request, (&layers, "self_attn", &kept), |g, past| {
+                layer.forward_alone(g, x, Attend { mask, past, ..Attend::default() })
+            })
+        })?,
+        Class::Stacks | Class::Scores | Class::SoundClasses => {
+            decode(d, request, (&layers, &layer, &kept), (x, memory), &Mask::none())?
+        }
+    };
     let x = norm.forward(d, x)?;
     drop(scope);
     if class == Class::Stacks {
@@ -214,8 +241,8 @@ fn encode(g: &mut Graph, sound: Var, sizes: &Sizes, layer: &LayerConfig) -> Resu
 }
 
 /// Keys that change nothing here, and those that have one value.
-fn read_rest(keys: &Keys<'_>, request: &Request) -> Result<(), ConfigError> {
-    if request.attention_mask {
+fn read_rest(keys: &Keys<'_>, request: &Request, class: Class) -> Result<(), ConfigError> {
+    if request.attention_mask && class != Class::Causal {
         let problem = "this model takes sound, of which an attention_mask hides nothing: what is shorter \
                        is filled with silence";
         return Err(ConfigError::Request { origin: keys.origin(), problem: problem.to_owned() });

@@ -17,6 +17,8 @@ pub(crate) struct Core<'a> {
     pub(crate) biases: &'a [Var],
     /// What the scores are multiplied with, if with anything.
     pub(crate) scale: Option<&'a Factor>,
+    /// What the scores of each head `[h]` are multiplied with, if with anything.
+    pub(crate) by_head: Option<Var>,
     /// What scaled scores are kept below, and the sinks `[h]` that join their softmax.
     pub(crate) soft_cap: Option<f64>,
     pub(crate) sinks: Option<Var>,
@@ -37,8 +39,10 @@ impl Core<'_> {
         g: &mut Graph,
         (q, k, v): (Var, Var, Var),
     ) -> Result<Attended, NnError> {
-        let fused =
-            self.weights == Weights::None && self.biases.len() <= 1 && !self.dropout.is_active();
+        let fused = self.weights == Weights::None
+            && self.biases.len() <= 1
+            && self.by_head.is_none()
+            && !self.dropout.is_active();
         if fused {
             let (mask, scale, bias) =
                 (self.mask.clone(), self.scale.cloned(), self.biases.first().copied());
@@ -53,6 +57,10 @@ impl Core<'_> {
                 state: None,
                 memory: None,
             });
+        }
+        if self.by_head.is_some() && !self.mask.is_none() {
+            let problem = "scores with a factor for each head are of all pairs";
+            return Err(NnError::Config(problem.to_owned()));
         }
         if self.soft_cap.is_some() || self.sinks.is_some() {
             let problem = "attention with a soft cap or sinks gives no weights back, has one bias at \
@@ -80,6 +88,10 @@ impl Core<'_> {
         let mut scores = axes.merge_heads(g, scores)?;
         if let Some(scale) = self.scale {
             scores = g.scale_masked(scores, scale.clone(), masked.clone())?;
+            g.mark(scores, Role::ScoreScale);
+        }
+        if let Some(factors) = self.by_head {
+            scores = g.mul("scale_heads", scores, factors)?;
             g.mark(scores, Role::ScoreScale);
         }
         for bias in self.biases {

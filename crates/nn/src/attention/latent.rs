@@ -242,6 +242,7 @@ impl LatentAttention {
             biases: call.bias.as_slice(),
             scale: Some(&self.scale),
             soft_cap: None,
+            by_head: None,
             sinks: None,
             weights: call.weights,
             dropout: crate::DropoutConfig::default(),

@@ -438,6 +438,7 @@ impl MultiheadAttention {
             biases: call.bias.as_slice(),
             scale: self.scale.as_ref(),
             soft_cap: self.soft_cap,
+            by_head: None,
             sinks: self.sinks,
             weights: call.weights,
             dropout: self.dropout,
