@@ -21,6 +21,11 @@ pub(crate) fn activation(
     let x = node.inputs[0];
     let dx = match function {
         Activation::Relu => where_above(back, x, 0.0, dy)?,
+        Activation::ReluSquared => {
+            let above = back.graph.activation(x, Activation::Relu)?;
+            let slope = back.times(above, 2.0)?;
+            back.mul(dy, slope)?
+        }
         Activation::Sigmoid => {
             let slope = sigmoid_slope(back, y)?;
             back.mul(dy, slope)?

@@ -233,6 +233,11 @@ proptest! {
             g.mul("", both, both)
         });
         checked(seed, |g| {
+            let x = param(g, "x", [("n", n)])?;
+            let square = g.mul("", x, x)?;
+            g.dropout("", square, opledger_ir::ops::Dropout { p: 0.5, training: false, seed: 0 })
+        });
+        checked(seed, |g| {
             let table = param(g, "table", [("v", 3), ("c", 2)])?;
             let ids = g.input_ids("ids", [("b", 2), ("n", n)], 3)?;
             let rows = g.embedding("", ids, table)?;
