@@ -20,7 +20,7 @@ from . import _archive, _guards, _module
 from ._binary import ExportError, Folder, OpledgerError
 from ._call import Call, Size, call_of, check_leaves, sizes_of, sources
 from ._refusals import refusal, specialised
-from ._result import Source
+from ._result import Count, Source
 
 #: How long multiples of sizes are looked for that the command understands.
 _SECONDS = 60
@@ -49,7 +49,7 @@ def source(
                 made[0].derived
             except OpledgerError as error:
                 return _otherwise(error, model, call, program, options)
-            return made
+            return _as_example(model, call, options, made)
 
 
 def program_source(program: ExportedProgram, options: tuple[str, ...]) -> Source:
@@ -72,6 +72,40 @@ def _made(
         inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
     sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
     return program, (replace(source, told=told, inputs=inputs), sizes if call.given else {})
+
+
+def _as_example(
+    model: torch.nn.Module, call: Call, options: tuple[str, ...], made: Made
+) -> Made:
+    """What was made of a larger example, if it is the model at the example's sizes of 0 and 1 as well: PyTorch sets
+    those apart and writes no guard for it, so the model is exported as it is and its counts compared.
+    """
+    ones = {size.name for size in call.sizes if size.example < 2 and size.name in made[1]}
+    if not ones:
+        return made
+    try:
+        own = _made(model, replace(call, asked=False), options, [])[1]
+        counts = [Count(*one) for one in (made, own)]
+        same = len({(count.params, count.macs, count.flops) for count in counts}) == 1
+    except OpledgerError:
+        # What cannot be compared is told.
+        note = f"not compared with the model at {_told(ones, call)}, which PyTorch sets apart"
+        return replace(made[0], notes=(*made[0].notes, note)), made[1]
+    if same:
+        return made
+    if call.asked:
+        raise ExportError(
+            f"`{type(model).__name__}` is another model at {_told(ones, call)} than at larger sizes; give an example "
+            f"of larger ones, or leave {' and '.join(sorted(ones))} out of `dynamic`"
+        )
+    note = f"at {_told(ones, call)} this is another model than at larger sizes, so it is counted at this size alone"
+    return replace(own[0], notes=(note,)), own[1]
+
+
+def _told(names: set[str], call: Call) -> str:
+    """``b = 1``, of sizes of the example."""
+    values = {size.name: size.value for size in call.sizes if size.name in names}
+    return " and ".join(f"{name} = {value}" for name, value in sorted(values.items()))
 
 
 def _otherwise(

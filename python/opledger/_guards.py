@@ -48,18 +48,20 @@ def plain(
     """
     reader = _Reader(inputs, bounds, names)
     kept = Guards()
-    read: list[tuple[str, ast.expr]] = []
+    read: list[tuple[str, ast.expr, bool]] = []
     for guard in code:
         try:
             if len(guard) > _LONGEST:
                 raise _Unread
             node = ast.parse(guard.strip(), mode="eval").body
-            reader.sets_apart(node)
-            read.append((guard, node))
+            read.append((guard, node, reader.sets_apart(node)))
         except (SyntaxError, RecursionError, _Unread):
             kept.code.append(guard)
-    for guard, node in read:
+    inferred, given = reader.bounds, bounds
+    for guard, node, premise in read:
         try:
+            # What others are inferred from is not inferred from itself.
+            reader.bounds = dict(given) if premise else inferred
             left = reader.left(node)
         except (RecursionError, _Unread):
             kept.code.append(guard)
@@ -126,8 +128,7 @@ class _Reader:
         """Whether a comparison holds at every size or at none."""
         difference = sympy.expand(self.term(a) - self.term(b))
         if isinstance(relation, ast.NotEq):
-            ends = [ast.unparse(side) for side in (a, b)]
-            if "0" in ends or "1" in ends or self.is_of_tracer(difference):
+            if self.is_of_tracer(difference):
                 return True
         least, most = self.closest(difference)
         if isinstance(relation, (ast.Eq, ast.NotEq)):
@@ -138,8 +139,8 @@ class _Reader:
         constant, rest = difference.as_coeff_Add()
         more = isinstance(relation, (ast.Gt, ast.GtE))
         apart = 1 if isinstance(relation, (ast.Gt, ast.Lt)) else 2
-        if constant == (-apart if more else apart) and not rest.is_Symbol:
-            # That a number which is not negative is at least 2 is the tracer's again.
+        if constant == (-apart if more else apart) and self.is_product(rest if more else -rest):
+            # That a product of sizes is at least 2 is the tracer's again.
             low, high = self.closest(rest)
             if low >= 0 if more else high <= 0:
                 return True
@@ -157,20 +158,23 @@ class _Reader:
         """
         for factor in sympy.Mul.make_args(sympy.factor(difference)):
             constant, rest = factor.as_coeff_Add()
-            if not isinstance(rest, sympy.Add) and constant in (0, 1, -1):
-                sign, product = rest.as_coeff_Mul()
-                # `t ≠ 1` for a product t that is not negative, or `t ≠ 0`.
-                if constant == 0 or sign == -constant and self.range(product)[0] >= 0:
-                    continue
-                if sign == constant and self.range(product)[1] <= 0:
-                    continue
-            return False
+            sign, product = rest.as_coeff_Mul()
+            # `t ≠ 1` for a product t of sizes, or `t ≠ 0`; of a quotient it may be a branch of the model.
+            if not (constant == 0 or sign == -constant) or abs(sign) != 1 or not self.is_product(product):
+                return False
         return not difference.is_number
 
-    def sets_apart(self, node: ast.expr) -> None:
-        """Takes from `t ≠ 1` that a quotient t which is not 0 is at least 2."""
+    def is_product(self, term: Any) -> bool:
+        """Whether a number is a product of sizes that inputs have."""
+        own = {size for tensor in self.inputs.values() for size in tensor.sizes}
+        parts = (part.as_base_exp() for part in sympy.Mul.make_args(term))
+        return all(base.is_Symbol and base in own and power.is_Integer and power > 0 for base, power in parts)
+
+    def sets_apart(self, node: ast.expr) -> bool:
+        """Takes from `t ≠ 1` that a quotient t which is not 0 is at least 2; whether it says so."""
         if not (isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.NotEq)):
-            return
+            return False
+        said = False
         difference = sympy.expand(self.term(node.left) - self.term(node.comparators[0]))
         for factor in sympy.Mul.make_args(sympy.factor(difference)):
             constant, rest = factor.as_coeff_Add()
@@ -178,9 +182,10 @@ class _Reader:
             if abs(constant) == abs(sign) == 1 and isinstance(quotient, (sympy.floor, sympy.ceiling)):
                 low, high = self.range(quotient)
                 if sign == -constant and low >= 1:
-                    self.bounds[quotient] = (Fraction(2), high)
+                    self.bounds[quotient], said = (Fraction(2), high), True
                 elif sign == constant and high <= -1:
-                    self.bounds[quotient] = (low, Fraction(-2))
+                    self.bounds[quotient], said = (low, Fraction(-2)), True
+        return said
 
     def closest(self, term: Any) -> Bounds:
         """Between which values a number is, by several ways to write it."""

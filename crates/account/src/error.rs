@@ -154,6 +154,21 @@ pub enum AccountError {
         /// What they break.
         condition: SizeCondition,
     },
+    /// Sizes other than the example's of a program with a condition that is not understood.
+    #[error(
+        "`{model}` holds under a condition that is not understood, so it is known to hold at {only} alone, and \
+         not at {symbol} = {size}; export it again with examples of such sizes"
+    )]
+    Guarded {
+        /// The model, as it was written.
+        model: String,
+        /// A size that differs.
+        symbol: Symbol,
+        /// What was given.
+        size: Integer,
+        /// The sizes of the example.
+        only: Binding,
+    },
     /// A symbol that is swept twice.
     #[error("{symbol} is given sizes twice; list them once")]
     Twice {

@@ -192,6 +192,8 @@ impl ModelReference {
             )
         });
         let guards = imported.guards.iter().map(|guard| format!("holds where {guard}"));
+        let examples = imported.examples.into_iter();
+        let only = (!imported.guards.is_empty()).then(|| examples.collect::<Binding>());
         let observations = imported.observations;
         let model = opledger_models::ModelGraph {
             name: path.display().to_string(),
@@ -201,6 +203,7 @@ impl ModelReference {
             not_understood: Vec::new(),
             notes: unknown.chain(unread).chain(guards).chain(imported.in_full).collect(),
             conditions: imported.conditions,
+            only,
             aliases: imported
                 .symbols
                 .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::{Binding, Integer, Quantity, Symbol};
-use opledger_ir::{Definition, Graph, PartCounts, SizeRole};
+use opledger_ir::{Definition, Graph, PartCounts, SizeCondition, SizeRole};
 use opledger_models::PositionLimit;
 
 use crate::{AccountError, Model};
@@ -190,14 +190,31 @@ impl Model {
             }
         }
         let mut conditions = self.recorded().conditions.iter();
-        if let Some(broken) = conditions.find(|condition| condition.holds(&sizes) == Some(false)) {
+        if let Some(broken) = conditions.find(|condition| self.breaks(condition, &sizes)) {
             let (model, condition) = (self.name().to_owned(), broken.clone());
             let of: BTreeSet<Symbol> = broken.symbols();
             let sizes = sizes.iter().filter(|(symbol, _)| of.contains(symbol));
             let sizes = sizes.map(|(symbol, size)| (symbol.clone(), size.clone())).collect();
             return Err(AccountError::Exported { model, sizes, condition });
         }
+        if let Some(only) = &self.recorded().only {
+            let differs = |(symbol, size): &(&Symbol, &Integer)| {
+                only.get(symbol).is_some_and(|example| example != *size)
+            };
+            if let Some((symbol, size)) = sizes.iter().find(differs) {
+                let (model, symbol, size) = (self.name().to_owned(), symbol.clone(), size.clone());
+                return Err(AccountError::Guarded { model, symbol, size, only: only.clone() });
+            }
+        }
         Ok(SizedModel::new(self, sizes))
+    }
+
+    /// Whether sizes break a condition: it does not hold, or has no value though all its sizes are given.
+    fn breaks(&self, condition: &SizeCondition, sizes: &Binding) -> bool {
+        match condition.holds(sizes) {
+            Some(holds) => !holds,
+            None => condition.symbols().iter().all(|symbol| sizes.get(symbol).is_some()),
+        }
     }
 
     /// Symbols that follow from the contents of a mask.

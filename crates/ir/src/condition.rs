@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use num_integer::Integer as _;
 use num_traits::{Signed, Zero};
 use opledger_dims::{Binding, Integer, Poly, Symbol};
 
@@ -50,16 +51,17 @@ impl SizeTerm {
         }
     }
 
-    /// Its value; none where a size has none, or where a division is by no positive number.
+    /// Its value; none where a size has none, or where a division is by 0.
     pub fn at(&self, binding: &Binding) -> Option<Integer> {
         let both = |of: &[SizeTerm; 2]| Some((of[0].at(binding)?, of[1].at(binding)?));
-        let divisible = |(a, b): &(Integer, Integer)| !a.is_negative() && b.is_positive();
+        // As Python divides: rounded down, whatever the signs.
+        let divisible = |(_, b): &(Integer, Integer)| !b.is_zero();
         match self {
             SizeTerm::Poly(poly) => poly.at(binding).ok(),
             SizeTerm::Sum(of) => both(of).map(|(a, b)| a + b),
             SizeTerm::Product(of) => both(of).map(|(a, b)| a * b),
-            SizeTerm::Quotient(of) => both(of).filter(divisible).map(|(a, b)| a / b),
-            SizeTerm::Remainder(of) => both(of).filter(divisible).map(|(a, b)| a % b),
+            SizeTerm::Quotient(of) => both(of).filter(divisible).map(|(a, b)| a.div_floor(&b)),
+            SizeTerm::Remainder(of) => both(of).filter(divisible).map(|(a, b)| a.mod_floor(&b)),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct ModelGraph {
     pub not_understood: Vec<String>,
     /// Under which conditions on sizes the graph is the model, where it was read from a program.
     pub conditions: Vec<SizeCondition>,
+    /// The only sizes at which the graph is known to be the model, where a condition was not understood.
+    pub only: Option<Binding>,
     /// What else a reader has to know of it: conditions in another form, what is not counted.
     pub notes: Vec<String>,
     /// Symbols that sizes may be given by, and what they are called in the graph.

@@ -18,8 +18,9 @@ use crate::names::{conditions, naming};
 use crate::observed::CallLog;
 use crate::quiet;
 use crate::schema::{
-    Argument, ExportedProgram, InputSpec, OutputSpec, ProgramNode, SymIntArgument,
+    Argument, ExportedProgram, InputSpec, OutputSpec, ProgramNode, SymInt, SymIntArgument,
 };
+use crate::symbolic::SizeExpr;
 use crate::whole::WholeKind;
 use crate::writes::Writes;
 
@@ -32,6 +33,8 @@ pub struct Imported {
     pub conditions: Vec<SizeCondition>,
     /// Further conditions, as PyTorch writes them: guards that are not understood.
     pub guards: Vec<String>,
+    /// The sizes of the example, of inputs that are sizes by themselves.
+    pub examples: Vec<(Symbol, i64)>,
     /// The most of sizes for which the module has positions in a table.
     pub positions: Vec<(Symbol, u64)>,
     /// The names of the export for the symbols that have another in the graph.
@@ -336,6 +339,7 @@ impl<'p> Importer<'p> {
         let (conditions, guards) = self.conditions();
         let own = self.program.range_constraints.keys().map(|own| (own.clone(), self.named(own)));
         let symbols = own.filter(|(own, name)| own != name.as_str()).collect();
+        let examples = self.examples();
         let positions = self.positions.into_iter().collect();
         let (graph, observations) = crate::layers::once(self.graph, observations)?;
         let in_full = Vec::new();
@@ -343,6 +347,7 @@ impl<'p> Importer<'p> {
             graph,
             conditions,
             guards,
+            examples,
             positions,
             symbols,
             unknown,
@@ -350,6 +355,31 @@ impl<'p> Importer<'p> {
             unread: Vec::new(),
             observations,
         })
+    }
+
+    /// What the sizes of inputs were for the example.
+    fn examples(&self) -> Vec<(Symbol, i64)> {
+        let inputs = self.program.graph_module.signature.input_specs.iter();
+        let names = inputs.filter_map(|spec| match spec {
+            InputSpec::UserInput(input) => Some(input.arg.tensors()),
+            InputSpec::Parameter(_)
+            | InputSpec::Buffer(_)
+            | InputSpec::TensorConstant(_)
+            | InputSpec::CustomObj(_)
+            | InputSpec::Token(_)
+            | InputSpec::ConstantInput(_) => None,
+        });
+        let sizes =
+            names.flatten().filter_map(|name| self.meta(name).ok()).flat_map(|meta| &meta.sizes);
+        let example = |size: &SymInt| match size {
+            SymInt::AsInt(_) => None,
+            SymInt::AsExpr(expression) => match SizeExpr::parse(&expression.expr_str)? {
+                SizeExpr::Symbol(own) => Some((self.named(&own), expression.hint?)),
+                SizeExpr::Integer(_) | SizeExpr::Fraction(..) | SizeExpr::Call(..) => None,
+            },
+        };
+        let all: BTreeMap<Symbol, i64> = sizes.filter_map(example).collect();
+        all.into_iter().collect()
     }
 
     /// Under which conditions the graph is the program's, symbols that were found to be one size among

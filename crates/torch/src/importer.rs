@@ -304,7 +304,7 @@ impl<'p> Importer<'p> {
         }
     }
 
-    fn meta(&self, name: &str) -> Lowered<&'p TensorMeta> {
+    pub(crate) fn meta(&self, name: &str) -> Lowered<&'p TensorMeta> {
         let program = self.program;
         let meta = program.graph_module.graph.tensor_values.get(name);
         meta.ok_or_else(|| Obstacle::Bad(format!("`{name}` has no shape")))

@@ -159,25 +159,24 @@ fn factors(term: &SizeTerm) -> (Poly, Vec<&SizeTerm>) {
     }
 }
 
-/// Whether a number is another times further sizes.
+/// Whether a number is another times further sizes, with no quotient among them.
 fn is_multiple(whole: &SizeTerm, part: &SizeTerm) -> bool {
     let ((whole, mut others), (part, taken)) = (factors(whole), factors(part));
     for own in taken {
         let Some(at) = others.iter().position(|other| *other == own) else { return false };
         others.remove(at);
     }
-    match whole.divided_by(&part) {
-        Some(rest) => !others.is_empty() || rest != Poly::one(),
-        // By a size over a number, as by `n / 4`.
-        None => {
-            let rest = whole.ratio(DENOMINATOR, 1).divided_by(&part);
-            rest.is_some_and(|rest| rest.as_integer().is_none())
-        }
-    }
+    let rest = whole.divided_by(&part).filter(|_| others.is_empty());
+    rest.is_some_and(|rest| is_product(&rest))
 }
 
-/// What makes quotients of sizes by numbers whole.
-const DENOMINATOR: i64 = 1 << 12;
+/// Whether a number is a product of sizes, which is 1 where each of them is.
+fn is_product(size: &Poly) -> bool {
+    let symbols = size.symbols();
+    let ones: BTreeMap<Symbol, Poly> =
+        symbols.iter().map(|symbol| (symbol.clone(), Poly::one())).collect();
+    !symbols.is_empty() && size.num_terms() == 1 && size.compose(&ones) == Poly::one()
+}
 
 /// Whether a division by a size leaves 1, or 1 less than the size, unless the size is 1.
 fn leaves_one(of: &[SizeTerm; 2]) -> bool {
@@ -185,8 +184,8 @@ fn leaves_one(of: &[SizeTerm; 2]) -> bool {
     b.as_integer().is_none() && [a + 1, a - 1].iter().any(|near| near.divided_by(b).is_some())
 }
 
-/// Whether a condition says that a size is not 0, or not 1: as such; by a product with it that differs
-/// from one without it; or by what a division leaves.
+/// Whether a condition says that a size of an input is not 0, or not 1: as such; by a product with it that
+/// differs from one without it; or by what a division leaves. What says so of a quotient may be a branch.
 fn is_of_tracer(condition: &SizeCondition) -> bool {
     let SizeCondition { left, relation, right } = condition;
     if *relation != SizeRelation::Unequal {
@@ -197,9 +196,9 @@ fn is_of_tracer(condition: &SizeCondition) -> bool {
         SizeTerm::Remainder(of) => {
             is(Poly::zero()) && (is_multiple(&of[1], &of[0]) || leaves_one(of))
         }
-        SizeTerm::Poly(_) if is(Poly::zero()) || is(Poly::one()) => true,
+        SizeTerm::Poly(size) if is(Poly::zero()) || is(Poly::one()) => is_product(size),
         SizeTerm::Poly(_) | SizeTerm::Product(_) | SizeTerm::Quotient(_) => {
-            is(Poly::zero()) || is_multiple(left, right) || is_multiple(right, left)
+            is_multiple(left, right) || is_multiple(right, left)
         }
         SizeTerm::Sum(_) => false,
     }
@@ -255,9 +254,8 @@ mod tests {
         };
         for guard in [
             "b != 1",
-            "n // 4 != 1",
             "(n // 4) % (b * (n // 4)) != 0",
-            "16 * b * (n // 4) != 16 * b",
+            "b * n != 1",
             "n // 4 != b * (n // 4)",
             "n % (4 * n) != 0",
             "(2*n - 1) % n != 0",
@@ -269,6 +267,11 @@ mod tests {
             "n % 4 != 0",
             "b != n",
             "n // 4 != 3",
+            "n // 4 != 1",
+            "n // 4 != 0",
+            "16 * b * (n // 4) != 16 * b",
+            "n - 3 != 1",
+            "2 * n != 0",
             "n % n != 0",
             "(n // 4) % (b * (n // 2)) != 0",
         ] {

@@ -92,6 +92,15 @@ pub(crate) enum SymInt {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(crate) struct Expression {
     pub(crate) expr_str: String,
+    /// What it was for the example, if that is a whole number.
+    #[serde(default, deserialize_with = "whole")]
+    pub(crate) hint: Option<i64>,
+}
+
+/// `{"as_int": 3}`; none of anything else.
+fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let hint = serde_json::Value::deserialize(from)?;
+    Ok(hint.get("as_int").and_then(serde_json::Value::as_i64))
 }
 
 /// A size as an argument: a number, or the name of one.

@@ -297,6 +297,7 @@ impl Config {
         );
         Ok(ModelGraph {
             conditions: Vec::new(),
+            only: None,
             notes,
             aliases: BTreeMap::new(),
             name: name.to_owned(),

@@ -56,6 +56,7 @@ pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
     match graph.complete(&settings.binding) {
         Ok(_) => Ok(ModelGraph {
             conditions: Vec::new(),
+            only: None,
             notes: Vec::new(),
             aliases: BTreeMap::new(),
             name: text.to_owned(),
