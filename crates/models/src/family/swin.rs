@@ -221,7 +221,8 @@ impl Blocks {
                     shift: shift.into(),
                     ..WindowAttentionConfig::new(width, heads, side)
                 };
-                Attention::Products(WindowAttention::new(&mut g.scope("attention.self"), &config)?)
+                let g = &mut *g.scope("attention.self");
+                Attention::Products(Box::new(WindowAttention::new(g, &config)?))
             }
             Version::Two => {
                 let config = CosineWindowConfig {
@@ -269,7 +270,7 @@ impl Blocks {
 }
 
 enum Attention {
-    Products(WindowAttention),
+    Products(Box<WindowAttention>),
     Cosines(Box<CosineWindowAttention>),
 }
 
