@@ -9,9 +9,11 @@ use opledger_ir::{Graph, GraphError, SizeCondition, SizeRelation, Var};
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
 use crate::error::{ImportError, UnknownOperation, place};
+use crate::guards::Place;
 use crate::hidden::Finite;
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::in_full::{self, MaskedScores};
+use crate::inputs::{InputSizes, Inputs};
 use crate::lower;
 use crate::multiples::Multiples;
 use crate::names::{conditions, naming};
@@ -356,16 +358,29 @@ impl<'p> Importer<'p> {
     /// them, and guards that are not understood.
     fn conditions(&mut self) -> (Vec<SizeCondition>, Vec<String>) {
         let program = self.program;
-        let mut inputs: BTreeMap<&str, Vec<Poly>> = BTreeMap::new();
+        let mut inputs = Inputs::default();
         for spec in &program.graph_module.signature.input_specs {
-            if let InputSpec::UserInput(input) = spec
-                && let Argument::Tensor(name) = &input.arg
-                && let Ok(sizes) = self.sizes_of(name)
-            {
-                inputs.insert(name, sizes);
+            let InputSpec::UserInput(input) = spec else { continue };
+            match &input.arg {
+                Argument::Tensor(name) => {
+                    let sizes = self.sizes_of(name).ok();
+                    inputs.add(name, sizes.map(InputSizes::Tensor));
+                }
+                Argument::SymInt(SymIntArgument::AsName(name)) => {
+                    let said = program.graph_module.graph.sym_int_values.get(name);
+                    let size = said.and_then(|said| self.size(said).ok());
+                    inputs.add(name, size.map(InputSizes::Number));
+                }
+                _ => {}
             }
         }
-        let size = |name: &str, dim: usize| inputs.get(name)?.get(dim).cloned();
+        let size = |place: &Place<'_>| match place {
+            Place::Input(path, dim) => inputs.size(path, *dim),
+            Place::Symbol(own) => {
+                let is_known = program.range_constraints.contains_key(*own);
+                is_known.then(|| Poly::symbol(self.named(own)))
+            }
+        };
         let named = |symbol: &str| Poly::symbol(self.named(symbol));
         let (mut conditions, guards) = conditions(program, &named, &size);
         let equal = self.equal.iter().map(|(other, name)| {

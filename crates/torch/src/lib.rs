@@ -6,6 +6,8 @@
 
 mod aliases;
 mod archive;
+mod atoms;
+mod bounds;
 mod call;
 mod chain;
 mod classes;
@@ -17,6 +19,7 @@ mod import;
 mod importer;
 mod in_full;
 mod inline;
+mod inputs;
 mod layers;
 mod lower;
 mod multiples;
@@ -28,6 +31,7 @@ mod shared;
 mod sources;
 mod symbolic;
 mod tensor;
+mod told;
 mod weights;
 mod whole;
 mod writes;

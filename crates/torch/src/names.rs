@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::{SizeCondition, SizeRelation, SizeRole, SizeTerm};
+use opledger_ir::{SizeCondition, SizeRelation, SizeRole};
 
-use crate::guards;
-use crate::multiples::Multiples;
+use crate::guards::{self, SizeAt};
 use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, TensorMeta};
 use crate::symbolic::SizeExpr;
+use crate::told::told_once;
 
 /// What symbols are called, and which of them count items and tokens.
 #[derive(Clone, Debug, Default)]
@@ -72,12 +72,14 @@ fn symbol(size: &SymInt) -> Option<String> {
 pub(crate) fn conditions(
     program: &ExportedProgram,
     named: &dyn Fn(&str) -> Poly,
-    size: &dyn Fn(&str, usize) -> Option<Poly>,
+    size: &SizeAt<'_>,
 ) -> (Vec<SizeCondition>, Vec<String>) {
     let mut conditions = Vec::new();
     for (symbol, range) in &program.range_constraints {
+        // Of a size made of others, as `8*s69`, too.
+        let own = guards::number(symbol, size).unwrap_or_else(|| named(symbol).into());
         let mut bound = |relation, size: i64| {
-            conditions.push(SizeCondition::new(named(symbol), relation, Poly::from(size)));
+            conditions.push(SizeCondition::new(own.clone(), relation, Poly::from(size)));
         };
         if let Some(most) = range.max_val {
             bound(SizeRelation::AtMost, most);
@@ -89,8 +91,8 @@ pub(crate) fn conditions(
     }
     let mut told = Vec::new();
     for guard in &program.guards_code {
-        match guards::condition(guard, size) {
-            Some(condition) => conditions.push(condition),
+        match guards::conditions(guard, size) {
+            Some(all) => conditions.extend(all),
             None if is_of_layout(guard) => {}
             None => told.push(guard.clone()),
         }
@@ -104,107 +106,6 @@ fn is_of_layout(guard: &str) -> bool {
     lies && guard.contains(" != ") && !guard.contains(" or ")
 }
 
-/// Conditions without those that always hold, that others imply, or that the tracer makes: it sets sizes
-/// of 0 and 1 apart, for which what is recorded holds as well.
-fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
-    let multiples = Multiples::of(conditions);
-    let simplified = conditions.iter().map(|condition| multiples.simplified_condition(condition));
-    let all: Vec<SizeCondition> = multiples.conditions().chain(simplified).collect();
-    let mut kept: Vec<SizeCondition> = Vec::new();
-    for (at, condition) in all.iter().enumerate() {
-        let others = all.iter().enumerate().filter(|(own, _)| *own != at);
-        let implied = others.into_iter().any(|(own, other)| implies(other, condition, own < at));
-        if !condition.always_holds() && !is_of_tracer(condition) && !implied {
-            kept.push(condition.clone());
-        }
-    }
-    kept.sort_by_key(ToString::to_string);
-    kept
-}
-
-/// Whether one condition implies another: the same, if it stands before it, or a tighter bound of the
-/// same size.
-fn implies(one: &SizeCondition, other: &SizeCondition, before: bool) -> bool {
-    use SizeRelation::{AtLeast, AtMost, Equal, Unequal};
-    let (same, turned) = (
-        one.left == other.left && one.right == other.right,
-        one.left == other.right && one.right == other.left,
-    );
-    let mutual = matches!(one.relation, Equal | Unequal);
-    if one.relation == other.relation && (same || turned && mutual) {
-        return before;
-    }
-    let (SizeTerm::Poly(a), SizeTerm::Poly(b)) = (&one.right, &other.right) else { return false };
-    let Some(apart) = (b - a).as_integer() else { return false };
-    one.left == other.left
-        && match (one.relation, other.relation) {
-            (AtMost, AtMost) => apart > 0.into(),
-            (AtLeast, AtLeast) => apart < 0.into(),
-            _ => false,
-        }
-}
-
-/// A number as a polynomial and, multiplied with it, what is none.
-fn factors(term: &SizeTerm) -> (Poly, Vec<&SizeTerm>) {
-    match term {
-        SizeTerm::Poly(poly) => (poly.clone(), Vec::new()),
-        SizeTerm::Product(of) => {
-            let ((a, mut others), (b, more)) = (factors(&of[0]), factors(&of[1]));
-            others.extend(more);
-            (&a * &b, others)
-        }
-        SizeTerm::Sum(_) | SizeTerm::Quotient(_) | SizeTerm::Remainder(_) => {
-            (Poly::one(), vec![term])
-        }
-    }
-}
-
-/// Whether a number is another times further sizes.
-fn is_multiple(whole: &SizeTerm, part: &SizeTerm) -> bool {
-    let ((whole, mut others), (part, taken)) = (factors(whole), factors(part));
-    for own in taken {
-        let Some(at) = others.iter().position(|other| *other == own) else { return false };
-        others.remove(at);
-    }
-    match whole.divided_by(&part) {
-        Some(rest) => !others.is_empty() || rest != Poly::one(),
-        // By a size over a number, as by `n / 4`.
-        None => {
-            let rest = whole.ratio(DENOMINATOR, 1).divided_by(&part);
-            rest.is_some_and(|rest| rest.as_integer().is_none())
-        }
-    }
-}
-
-/// What makes quotients of sizes by numbers whole.
-const DENOMINATOR: i64 = 1 << 12;
-
-/// Whether a division by a size leaves 1, or 1 less than the size, unless the size is 1.
-fn leaves_one(of: &[SizeTerm; 2]) -> bool {
-    let [SizeTerm::Poly(a), SizeTerm::Poly(b)] = of else { return false };
-    b.as_integer().is_none() && [a + 1, a - 1].iter().any(|near| near.divided_by(b).is_some())
-}
-
-/// Whether a condition says that a size is not 0, or not 1: as such; by a product with it that differs
-/// from one without it; or by what a division leaves.
-fn is_of_tracer(condition: &SizeCondition) -> bool {
-    let SizeCondition { left, relation, right } = condition;
-    if *relation != SizeRelation::Unequal {
-        return false;
-    }
-    let is = |number: Poly| [left, right].contains(&&SizeTerm::Poly(number));
-    match left {
-        SizeTerm::Remainder(of) => {
-            is(Poly::zero()) && (is_multiple(&of[1], &of[0]) || leaves_one(of))
-        }
-        SizeTerm::Poly(_) if is(Poly::zero()) || is(Poly::one()) => true,
-        SizeTerm::Poly(_) | SizeTerm::Product(_) | SizeTerm::Quotient(_) => {
-            is(Poly::zero()) || is_multiple(left, right) || is_multiple(right, left)
-        }
-        SizeTerm::Sum(_) => false,
-    }
-}
-
 /// The shape of a tensor whose sizes are numbers.
 pub(crate) fn numbers(meta: &TensorMeta) -> Option<Vec<usize>> {
     let number = |size: &SymInt| match size {
@@ -212,67 +113,4 @@ pub(crate) fn numbers(meta: &TensorMeta) -> Option<Vec<usize>> {
         SymInt::AsExpr(_) => None,
     };
     meta.sizes.iter().map(number).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn conditions_that_others_imply_are_not_told() {
-        let condition = |guard: &str| {
-            let size = |_: &str, dim: usize| Some(Poly::from(["b", "n", "m"][dim.min(2)]));
-            let guard = guard.replace('b', "L['x'].size()[0]").replace('n', "L['x'].size()[1]");
-            guards::condition(&guard, &size).unwrap()
-        };
-        let all = [
-            "n <= 64",
-            "n <= 32",
-            "n == n",
-            "b == n",
-            "n == b",
-            "n % 2 == 0",
-            "n % 4 == 0",
-            "n == 4*((n // 2) // 2)",
-            "n >= 4",
-            "n >= 3",
-            "(n // 2) % 2 == 0",
-            "((2*n - 1)*((n*n) // n)) % n == 0",
-            "(2*n - 1) % n != 0",
-            "n // 8 <= 12",
-        ];
-        let told: Vec<String> =
-            told_once(&all.map(condition)).iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["b = n", "n mod 4 = 0", "n ≤ 32", "n ≥ 4", "⌊n / 8⌋ ≤ 12"]);
-    }
-
-    #[test]
-    fn sizes_of_one_are_told_apart_in_tracing_only() {
-        let size = |_: &str, dim: usize| Some(Poly::from(["b", "n", "m"][dim.min(2)]));
-        let of_tracer = |guard: &str| {
-            let guard = guard.replace('b', "L['x'].size()[0]").replace('n', "L['x'].size()[1]");
-            is_of_tracer(&guards::condition(&guard, &size).unwrap())
-        };
-        for guard in [
-            "b != 1",
-            "n // 4 != 1",
-            "(n // 4) % (b * (n // 4)) != 0",
-            "16 * b * (n // 4) != 16 * b",
-            "n // 4 != b * (n // 4)",
-            "n % (4 * n) != 0",
-            "(2*n - 1) % n != 0",
-        ] {
-            assert!(of_tracer(guard), "{guard}");
-        }
-        for guard in [
-            "b == 1",
-            "n % 4 != 0",
-            "b != n",
-            "n // 4 != 3",
-            "n % n != 0",
-            "(n // 4) % (b * (n // 2)) != 0",
-        ] {
-            assert!(!of_tracer(guard), "{guard}");
-        }
-    }
 }
