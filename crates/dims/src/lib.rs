@@ -30,6 +30,7 @@ mod monomial;
 mod nearest;
 mod parse;
 mod pointwise;
+mod parts;
 mod poly;
 mod quantity;
 mod scalar;
