@@ -421,11 +421,22 @@ fn apart(term: &SizeTerm, limit: Limit, number: &Integer) -> Option<Vec<SizeComp
         (SizeTerm::Least(of), Limit::AtLeast) => {
             Some(of.iter().map(|of| compare(of, SizeRelation::AtLeast, number.clone())).collect())
         }
+        // A number is the smaller one where the other is as much at least, the greater one the other way round.
+        (SizeTerm::Least(of), Limit::Equal) if is_one_of(of, number) => {
+            Some(of.iter().map(|of| compare(of, SizeRelation::AtLeast, number.clone())).collect())
+        }
+        (SizeTerm::Greatest(of), Limit::Equal) if is_one_of(of, number) => {
+            Some(of.iter().map(|of| compare(of, SizeRelation::AtMost, number.clone())).collect())
+        }
         (SizeTerm::Greatest(of), Limit::AtMost) => {
             Some(of.iter().map(|of| compare(of, SizeRelation::AtMost, number.clone())).collect())
         }
         _ => None,
     }
+}
+
+fn is_one_of(of: &[SizeTerm; 2], number: &Integer) -> bool {
+    of.contains(&SizeTerm::Poly(Poly::from(number.clone())))
 }
 
 /// Whether one of two holds whatever the size is.

@@ -12,6 +12,7 @@ mod call;
 mod chain;
 mod classes;
 mod constants;
+mod equalities;
 mod error;
 mod guards;
 mod hidden;

@@ -36,7 +36,8 @@ impl Multiples {
     /// These and what conditions say.
     fn with(&self, conditions: &[SizeCondition]) -> Multiples {
         let mut all = self.0.clone();
-        all.extend(conditions.iter().filter_map(multiple));
+        let is_told = |(size, by): &(Poly, i64)| size.divided_by(&(*by).into()).is_none();
+        all.extend(conditions.iter().filter_map(multiple).filter(is_told));
         all.sort_by_key(|(size, by)| (size.to_string(), -by));
         let mut kept: Vec<(Poly, i64)> = Vec::new();
         for (size, by) in all {
@@ -61,8 +62,10 @@ impl Multiples {
         if let Some(quotient) = a.divided_by(b) {
             return Some(quotient);
         }
-        if let Some(quotient) = all_but(a, b) {
-            return Some(quotient);
+        let (wide, wide_by) = (self.widened(a), self.widened(b));
+        let quotient = wide.divided_by(&wide_by).or_else(|| all_but(&wide, &wide_by));
+        if let Some(quotient) = quotient {
+            return Some(self.narrowed(&quotient));
         }
         let by = b.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
         if self.0.iter().any(|(own, of)| own == a && of % by == 0) {
@@ -300,6 +303,11 @@ mod tests {
         assert_eq!(own.quotient(&poly("h"), &poly("b")), None);
         // What is left is less than any divisor.
         assert_eq!(own.quotient(&poly("8*b + 1"), &poly("2*b")), Some(4.into()));
+        let eighths = own.quotient(&(&poly("h").ratio(1, 2) + 1), &poly("h").ratio(1, 4));
+        assert_eq!(eighths, None);
+        let own = Multiples::of(&[guard("h % 16 == 0")]);
+        let eighths = own.quotient(&(&poly("h").ratio(1, 2) + 1), &poly("h").ratio(1, 8));
+        assert_eq!(eighths, Some(4.into()));
         for (a, b) in [("8*b + 2", "2*b"), ("8*b - 1", "2*b"), ("8*b + 1", "2*b - 1")] {
             assert_eq!(own.quotient(&poly(a), &poly(b)), None, "{a} / {b}");
         }
