@@ -1086,6 +1086,44 @@ class Unordered(nn.Module):
         )
 
 
+class Merged(nn.Module):
+    """Windows of four times four pixels, before and after four neighbours are merged into one."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.first = nn.Conv2d(3, 4, 2, 2), nn.Linear(4, 4)
+        self.merge, self.second = nn.Linear(16, 6), nn.Linear(6, 6)
+
+    def windows(self, x, map):
+        items, height, width, channels = x.shape
+        y = x.view(items, height // 4, 4, width // 4, 4, channels).transpose(2, 3).reshape(-1, 16, channels)
+        y = map(y).view(items, height // 4, width // 4, 4, 4, channels)
+        return x + y.transpose(2, 3).reshape(items, height, width, channels)
+
+    def forward(self, x):
+        x = self.windows(self.patches(x).permute(0, 2, 3, 1), self.first)
+        x = torch.cat([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], -1)
+        return self.windows(self.merge(x), self.second)
+
+
+class Nested(nn.Module):
+    """Inputs in dictionaries and lists, whose sizes are compared in every way."""
+
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(8, 8)
+
+    def forward(self, batch, xs, *, more):
+        x, y = batch["x"], more["y"]
+        shared = torch.sym_min(x.shape[1], y.shape[1])
+        if shared > 4 and torch.sym_max(x.shape[1], y.shape[1]) < 40:
+            x = x + 1
+        if not x.shape[1] == 7:
+            x = 2 * x
+        parts = xs[0].view(xs[0].shape[0], xs[0].shape[1] // 8, 8)
+        return self.map(x[:, :shared] + y[:, :shared]), parts.sum(1), xs[1][:, : xs[1].shape[1] - 3]
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -1149,3 +1187,6 @@ write("modulated", Modulated, (torch.cat([image, image[:, :1]], 1)[..., :6, :5].
 write("hiding", Hiding, (x,), dynamic=(TOKENS,))
 write("margins", Margins, (x[0, :7, :6].clone(), x[1, :7, :6].clone(), torch.tensor([0, 3, 1, 4, 2, 1, 5])), dynamic=({0: DYNAMIC},) * 3)
 write("unordered", Unordered, (torch.randn(3, 8, 7),), dynamic=(TOKENS,))
+sixteen = 16 * torch.export.Dim("rows"), 16 * torch.export.Dim("columns")
+write("merged", Merged, (torch.randn(2, 3, 32, 48),), dynamic=({0: DYNAMIC, 2: sixteen[0], 3: sixteen[1]},))
+write("nested", Nested, ({"x": torch.randn(2, 6, 8)}, [torch.randn(2, 32), torch.randn(3, 9)]), {"more": {"y": torch.randn(2, 9, 8)}}, {"batch": {"x": TOKENS}, "xs": [TOKENS, TOKENS], "more": {"y": TOKENS}})

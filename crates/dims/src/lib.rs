@@ -29,6 +29,7 @@ mod foremost;
 mod monomial;
 mod nearest;
 mod parse;
+mod parts;
 mod pointwise;
 mod poly;
 mod quantity;

@@ -64,7 +64,7 @@ impl Poly {
         self.terms.iter()
     }
 
-    fn add_term(&mut self, monomial: Monomial, coefficient: Rational) {
+    pub(crate) fn add_term(&mut self, monomial: Monomial, coefficient: Rational) {
         if coefficient.is_zero() {
             return;
         }

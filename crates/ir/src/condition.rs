@@ -20,6 +20,10 @@ pub enum SizeTerm {
     Quotient(Box<[SizeTerm; 2]>),
     /// What a division leaves.
     Remainder(Box<[SizeTerm; 2]>),
+    /// The smaller of two.
+    Least(Box<[SizeTerm; 2]>),
+    /// The greater of two.
+    Greatest(Box<[SizeTerm; 2]>),
 }
 
 impl SizeTerm {
@@ -47,7 +51,9 @@ impl SizeTerm {
             SizeTerm::Sum(of)
             | SizeTerm::Product(of)
             | SizeTerm::Quotient(of)
-            | SizeTerm::Remainder(of) => of.iter().for_each(|term| term.collect_symbols(into)),
+            | SizeTerm::Remainder(of)
+            | SizeTerm::Least(of)
+            | SizeTerm::Greatest(of) => of.iter().for_each(|term| term.collect_symbols(into)),
         }
     }
 
@@ -62,6 +68,8 @@ impl SizeTerm {
             SizeTerm::Product(of) => both(of).map(|(a, b)| a * b),
             SizeTerm::Quotient(of) => both(of).filter(divisible).map(|(a, b)| a.div_floor(&b)),
             SizeTerm::Remainder(of) => both(of).filter(divisible).map(|(a, b)| a.mod_floor(&b)),
+            SizeTerm::Least(of) => both(of).map(|(a, b)| a.min(b)),
+            SizeTerm::Greatest(of) => both(of).map(|(a, b)| a.max(b)),
         }
     }
 }
@@ -78,7 +86,9 @@ impl fmt::Display for SizeTerm {
         let factor = |term: &SizeTerm| match term {
             SizeTerm::Poly(poly) if poly.num_terms() > 1 => format!("({poly})"),
             SizeTerm::Poly(poly) => poly.to_string(),
-            other => format!("({other})"),
+            // These stand within signs of their own.
+            SizeTerm::Quotient(_) | SizeTerm::Least(_) | SizeTerm::Greatest(_) => term.to_string(),
+            SizeTerm::Sum(_) | SizeTerm::Product(_) | SizeTerm::Remainder(_) => format!("({term})"),
         };
         match self {
             SizeTerm::Poly(poly) => poly.fmt(f),
@@ -86,6 +96,8 @@ impl fmt::Display for SizeTerm {
             SizeTerm::Product(of) => write!(f, "{}·{}", factor(&of[0]), factor(&of[1])),
             SizeTerm::Quotient(of) => write!(f, "⌊{} / {}⌋", factor(&of[0]), factor(&of[1])),
             SizeTerm::Remainder(of) => write!(f, "{} mod {}", factor(&of[0]), factor(&of[1])),
+            SizeTerm::Least(of) => write!(f, "min({}, {})", of[0], of[1]),
+            SizeTerm::Greatest(of) => write!(f, "max({}, {})", of[0], of[1]),
         }
     }
 }
@@ -107,9 +119,24 @@ pub enum SizeRelation {
     AtLeast,
 }
 
-/// A condition on sizes, such as `n ≤ 1024` or `n mod 4 = 0`.
+impl SizeRelation {
+    /// What holds where this does not.
+    #[must_use]
+    pub fn opposite(self) -> SizeRelation {
+        match self {
+            SizeRelation::Equal => SizeRelation::Unequal,
+            SizeRelation::Unequal => SizeRelation::Equal,
+            SizeRelation::Below => SizeRelation::AtLeast,
+            SizeRelation::AtMost => SizeRelation::Above,
+            SizeRelation::Above => SizeRelation::AtMost,
+            SizeRelation::AtLeast => SizeRelation::Below,
+        }
+    }
+}
+
+/// Two sizes that are compared, such as `n ≤ 1024` or `n mod 4 = 0`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SizeCondition {
+pub struct SizeComparison {
     /// One size.
     pub left: SizeTerm,
     /// How it compares.
@@ -118,25 +145,23 @@ pub struct SizeCondition {
     pub right: SizeTerm,
 }
 
-impl SizeCondition {
-    /// A condition between two sizes.
+impl SizeComparison {
+    /// A comparison of two sizes.
     pub fn new(
         left: impl Into<SizeTerm>,
         relation: SizeRelation,
         right: impl Into<SizeTerm>,
     ) -> Self {
-        SizeCondition { left: left.into(), relation, right: right.into() }
+        SizeComparison { left: left.into(), relation, right: right.into() }
     }
 
-    /// The sizes that it is about.
-    pub fn symbols(&self) -> BTreeSet<Symbol> {
-        let mut symbols = BTreeSet::new();
-        [&self.left, &self.right].into_iter().for_each(|term| term.collect_symbols(&mut symbols));
-        symbols
+    /// What holds where this does not.
+    #[must_use]
+    pub fn opposite(self) -> SizeComparison {
+        SizeComparison { relation: self.relation.opposite(), ..self }
     }
 
-    /// Whether it holds at sizes; none where one of them is missing.
-    pub fn holds(&self, binding: &Binding) -> Option<bool> {
+    fn holds(&self, binding: &Binding) -> Option<bool> {
         let (left, right) = (self.left.at(binding)?, self.right.at(binding)?);
         Some(match self.relation {
             SizeRelation::Equal => left == right,
@@ -170,7 +195,7 @@ impl SizeCondition {
     }
 }
 
-impl fmt::Display for SizeCondition {
+impl fmt::Display for SizeComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let relation = match self.relation {
             SizeRelation::Equal => "=",
@@ -181,6 +206,79 @@ impl fmt::Display for SizeCondition {
             SizeRelation::AtLeast => "≥",
         };
         write!(f, "{} {relation} {}", self.left, self.right)
+    }
+}
+
+/// A condition on sizes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SizeCondition {
+    /// A comparison.
+    One(SizeComparison),
+    /// One of several.
+    Any(Vec<SizeComparison>),
+}
+
+impl SizeCondition {
+    /// A comparison as a condition.
+    pub fn new(
+        left: impl Into<SizeTerm>,
+        relation: SizeRelation,
+        right: impl Into<SizeTerm>,
+    ) -> Self {
+        SizeCondition::One(SizeComparison::new(left, relation, right))
+    }
+
+    /// That one of several holds.
+    pub fn any(of: Vec<SizeComparison>) -> Self {
+        match <[SizeComparison; 1]>::try_from(of) {
+            Ok([one]) => SizeCondition::One(one),
+            Err(of) => SizeCondition::Any(of),
+        }
+    }
+
+    /// The comparisons of which one holds.
+    pub fn comparisons(&self) -> &[SizeComparison] {
+        match self {
+            SizeCondition::One(one) => std::slice::from_ref(one),
+            SizeCondition::Any(of) => of,
+        }
+    }
+
+    /// The sizes that it is about.
+    pub fn symbols(&self) -> BTreeSet<Symbol> {
+        let mut symbols = BTreeSet::new();
+        let sides = self.comparisons().iter().flat_map(|of| [&of.left, &of.right]);
+        sides.for_each(|term| term.collect_symbols(&mut symbols));
+        symbols
+    }
+
+    /// Whether it holds at sizes; none where one of them is missing.
+    pub fn holds(&self, binding: &Binding) -> Option<bool> {
+        let all = || self.comparisons().iter().map(|of| of.holds(binding));
+        if all().any(|holds| holds == Some(true)) {
+            return Some(true);
+        }
+        all().all(|holds| holds == Some(false)).then_some(false)
+    }
+
+    /// Whether one of its comparisons holds whatever the sizes are.
+    pub fn always_holds(&self) -> bool {
+        self.comparisons().iter().any(SizeComparison::always_holds)
+    }
+}
+
+impl From<SizeComparison> for SizeCondition {
+    fn from(comparison: SizeComparison) -> Self {
+        SizeCondition::One(comparison)
+    }
+}
+
+impl fmt::Display for SizeCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, comparison) in self.comparisons().iter().enumerate() {
+            write!(f, "{}{comparison}", if at > 0 { " or " } else { "" })?;
+        }
+        Ok(())
     }
 }
 
@@ -223,8 +321,29 @@ mod tests {
         }
         let quotient = SizeTerm::Quotient(Box::new([term("n"), term("4")]));
         let whole = quotient.clone().times(term("4")).plus(remainder("n", "4"));
-        assert_eq!(whole.to_string(), "(⌊n / 4⌋)·4 + n mod 4");
+        assert_eq!(whole.to_string(), "⌊n / 4⌋·4 + n mod 4");
         assert_eq!(whole.at(&sizes), Some(6.into()));
+        let [least, most] = [SizeTerm::Least, SizeTerm::Greatest].map(|of| {
+            let both = of(Box::new([term("n"), term("b + 1")]));
+            (both.to_string(), both.at(&sizes))
+        });
+        assert_eq!(least, ("min(n, b + 1)".to_owned(), Some(3.into())));
+        assert_eq!(most, ("max(n, b + 1)".to_owned(), Some(6.into())));
+    }
+
+    #[test]
+    fn one_of_several_comparisons_is_enough() {
+        use SizeRelation::{Above, Equal};
+        let sizes = Binding::new().with("n", 6);
+        let holds = |of: [(&str, SizeRelation, &str); 2]| {
+            let of = of.map(|(a, relation, b)| SizeComparison::new(term(a), relation, term(b)));
+            SizeCondition::any(of.to_vec()).holds(&sizes)
+        };
+        assert_eq!(holds([("m", Equal, "1"), ("n", Equal, "6")]), Some(true));
+        assert_eq!(holds([("m", Equal, "1"), ("n", Equal, "7")]), None);
+        assert_eq!(holds([("n", Above, "6"), ("n", Equal, "7")]), Some(false));
+        let of = vec![SizeComparison::new(term("n"), Above, term("6"))];
+        assert!(matches!(SizeCondition::any(of), SizeCondition::One(_)));
     }
 
     #[test]

@@ -147,7 +147,11 @@ impl Definition {
                 if !d.is_positive() {
                     return Ok(false);
                 }
-                self.set(binding, [(symbol, (n + &d - 1u32) / d)])
+                // Division of integers rounds towards zero.
+                let down = n + &d - 1u32;
+                let left_over = &down % &d;
+                let rounded = if left_over.is_negative() { down / d - 1u32 } else { down / d };
+                self.set(binding, [(symbol, rounded)])
             }
             Definition::Minimum { symbol, of: [a, b] } => {
                 let (Ok(a), Ok(b)) = (a.at(binding), b.at(binding)) else { return Ok(false) };
@@ -301,7 +305,16 @@ impl fmt::Display for Definition {
         match self {
             Definition::Product { whole, factors: [a, b] } => write!(f, "{whole} = {a}·{b}"),
             Definition::CeilDiv { symbol, numerator, denominator } => {
-                write!(f, "{symbol} = ⌈{} / {}⌉", grouped(numerator), grouped(denominator))
+                // ⌈(a − b + 1) / b⌉ = ⌊a / b⌋.
+                let down = &(numerator + denominator) - &Poly::one();
+                match down.num_terms() < numerator.num_terms()
+                    || numerator.as_symbol().is_none() && down.num_terms() == numerator.num_terms()
+                {
+                    true => write!(f, "{symbol} = ⌊{} / {}⌋", grouped(&down), grouped(denominator)),
+                    false => {
+                        write!(f, "{symbol} = ⌈{} / {}⌉", grouped(numerator), grouped(denominator))
+                    }
+                }
             }
             Definition::Minimum { symbol, of: [a, b] } => write!(f, "{symbol} = min({a}, {b})"),
             Definition::Gcd { symbol, of: [a, b] } => write!(f, "{symbol} = gcd({a}, {b})"),

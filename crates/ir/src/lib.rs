@@ -42,7 +42,7 @@ mod var;
 mod windows;
 
 pub use axis::{Axis, Shape};
-pub use condition::{SizeCondition, SizeRelation, SizeTerm};
+pub use condition::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 pub use cost::{Cost, Part, PartCounts};
 pub use definition::Definition;
 pub use elem::{Elem, Kind, UnknownElem};

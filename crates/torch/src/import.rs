@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Graph, GraphError, SizeCondition, SizeRelation, Var};
+use opledger_ir::{Graph, GraphError, SizeCondition, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
+use crate::equalities::{Equalities, explained};
 use crate::error::{ImportError, UnknownOperation, place};
+use crate::guards::Place;
 use crate::hidden::Finite;
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::in_full::{self, MaskedScores};
+use crate::inputs::{InputSizes, Inputs};
 use crate::lower;
 use crate::multiples::Multiples;
 use crate::names::{conditions, naming};
@@ -72,7 +75,7 @@ pub(crate) fn import(
         return Err(ImportError::NoSymbol { own: own.clone(), known });
     }
     let naming = naming(program, &options.names);
-    let mut equal: BTreeMap<Symbol, Symbol> = BTreeMap::new();
+    let mut equal = Equalities::default();
     loop {
         let own = equal.clone();
         let mut unknown = Vec::new();
@@ -85,12 +88,27 @@ pub(crate) fn import(
                     .map(|imported| Imported { in_full, ..imported });
             }
             Err((node, Obstacle::Equal(a, b))) => {
-                let named = |symbol: &Symbol| naming.roles.values().any(|own| own == symbol);
-                let (gone, kept) = if named(&a) { (b, a) } else { (a, b) };
-                if gone == kept || named(&gone) || equal.contains_key(&gone) {
+                // What follows from others is told by them, and names that were given stay.
+                let one_is_other = [(&a, &b), (&b, &a)].into_iter().any(|(quotient, other)| {
+                    equal.quotient_is(&importer.graph, quotient, Poly::symbol(other))
+                });
+                if one_is_other {
+                    continue;
+                }
+                let has_role = |symbol: &Symbol| naming.roles.values().any(|own| own == symbol);
+                let named = |symbol: &Symbol| naming.taken().any(|own| own == *symbol);
+                let is_first = has_role(&a) || named(&a) && !has_role(&b);
+                let (gone, kept) = if is_first { (b, a) } else { (a, b) };
+                let known = equal.symbols.contains_key(&gone);
+                if gone == kept || has_role(&gone) || known || importer.follows(&gone) {
                     return Err(importer.error(node, Obstacle::Equal(gone, kept)));
                 }
-                equal.insert(gone, kept);
+                equal.symbols.insert(gone, kept);
+            }
+            Err((node, Obstacle::Known(symbol, value))) => {
+                if !equal.quotient_is(&importer.graph, &symbol, value.clone()) {
+                    return Err(importer.error(node, Obstacle::Known(symbol, value)));
+                }
             }
             Err((node, problem)) => return Err(importer.error(node, problem)),
         }
@@ -98,6 +116,11 @@ pub(crate) fn import(
 }
 
 impl<'p> Importer<'p> {
+    /// Whether a symbol follows from others.
+    pub(crate) fn follows(&self, symbol: &Symbol) -> bool {
+        self.graph.definitions().iter().any(|of| of.defines().contains(&symbol))
+    }
+
     fn record(
         &mut self,
         unknown: &mut Vec<UnknownOperation>,
@@ -337,8 +360,11 @@ impl<'p> Importer<'p> {
             }
         }
         let (conditions, guards) = self.conditions();
-        let own = self.program.range_constraints.keys().map(|own| (own.clone(), self.named(own)));
-        let symbols = own.filter(|(own, name)| own != name.as_str()).collect();
+        let own = self.program.range_constraints.keys().filter_map(|own| {
+            let name = self.named(own).as_symbol()?.clone();
+            (own != name.as_str()).then(|| (own.clone(), name))
+        });
+        let symbols = own.collect();
         let examples = self.examples();
         let positions = self.positions.into_iter().collect();
         let (graph, observations) = crate::layers::once(self.graph, observations)?;
@@ -374,7 +400,9 @@ impl<'p> Importer<'p> {
         let example = |size: &SymInt| match size {
             SymInt::AsInt(_) => None,
             SymInt::AsExpr(expression) => match SizeExpr::parse(&expression.expr_str)? {
-                SizeExpr::Symbol(own) => Some((self.named(&own), expression.hint?)),
+                SizeExpr::Symbol(own) => {
+                    Some((self.named(&own).as_symbol()?.clone(), expression.hint?))
+                }
                 SizeExpr::Integer(_) | SizeExpr::Fraction(..) | SizeExpr::Call(..) => None,
             },
         };
@@ -386,22 +414,33 @@ impl<'p> Importer<'p> {
     /// them, and guards that are not understood.
     fn conditions(&mut self) -> (Vec<SizeCondition>, Vec<String>) {
         let program = self.program;
-        let mut inputs: BTreeMap<&str, Vec<Poly>> = BTreeMap::new();
+        let mut inputs = Inputs::default();
         for spec in &program.graph_module.signature.input_specs {
-            if let InputSpec::UserInput(input) = spec
-                && let Argument::Tensor(name) = &input.arg
-                && let Ok(sizes) = self.sizes_of(name)
-            {
-                inputs.insert(name, sizes);
+            let InputSpec::UserInput(input) = spec else { continue };
+            match &input.arg {
+                Argument::Tensor(name) => {
+                    let sizes = self.sizes_of(name).ok();
+                    inputs.add(name, sizes.map(InputSizes::Tensor));
+                }
+                Argument::SymInt(SymIntArgument::AsName(name)) => {
+                    let said = program.graph_module.graph.sym_int_values.get(name);
+                    let size = said.and_then(|said| self.size(said).ok());
+                    inputs.add(name, size.map(InputSizes::Number));
+                }
+                _ => {}
             }
         }
-        let size = |name: &str, dim: usize| inputs.get(name)?.get(dim).cloned();
-        let named = |symbol: &str| Poly::symbol(self.named(symbol));
-        let (mut conditions, guards) = conditions(program, &named, &size);
-        let equal = self.equal.iter().map(|(other, name)| {
-            SizeCondition::new(Poly::symbol(other), SizeRelation::Equal, Poly::symbol(name))
-        });
-        conditions.extend(equal);
+        let size = |place: &Place<'_>| match place {
+            Place::Input(path, dim) => inputs.size(path, *dim),
+            Place::Symbol(own) => {
+                let is_known = program.range_constraints.contains_key(*own);
+                is_known.then(|| self.named(own))
+            }
+        };
+        let named = |symbol: &str| self.named(symbol);
+        let whole = self.naming.derived.values().map(|derived| derived.condition());
+        let (mut conditions, guards) = conditions(program, &named, &size, whole.collect());
+        conditions.extend(self.equal.conditions());
         (conditions, guards)
     }
 
@@ -413,7 +452,9 @@ impl<'p> Importer<'p> {
             Obstacle::Bad(problem) => problem,
             Obstacle::Unknown => "the operation is not known".to_owned(),
             Obstacle::Equal(a, b) => format!("`{a}` meets `{b}`"),
+            Obstacle::Known(symbol, value) => format!("`{symbol}` meets {value}"),
         };
+        let problem = explained(&self.graph, problem);
         ImportError::Node {
             operation: node.map_or("the signature", |node| operation(&node.target)).to_owned(),
             module: node.map_or_else(|| "the program".to_owned(), |node| place(&module_path(node))),

@@ -6,6 +6,7 @@ use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Scope, Var};
 
 use crate::aliases::Aliases;
+use crate::equalities::Equalities;
 use crate::hidden::Hidden;
 use crate::in_full::MaskedScores;
 use crate::multiples::Multiples;
@@ -128,6 +129,8 @@ pub(crate) enum Obstacle {
     Unknown,
     /// Two symbols stand for one size.
     Equal(Symbol, Symbol),
+    /// A quotient is a number or a size over one, as an argument or the number of elements says.
+    Known(Symbol, Poly),
     /// The arguments are not understood.
     Bad(String),
     Graph(GraphError),
@@ -185,7 +188,7 @@ pub(crate) struct Importer<'p> {
     /// What symbols of the export are called.
     pub(crate) naming: Naming,
     /// Symbols that are others.
-    pub(crate) equal: &'p BTreeMap<Symbol, Symbol>,
+    pub(crate) equal: &'p Equalities,
     /// Nodes that may turn out to be read by nothing, since something else took their place.
     pub(crate) spare: BTreeSet<Var>,
     /// Nodes that stand before all that computes, since several layers read them.
@@ -205,12 +208,12 @@ impl<'p> Importer<'p> {
         program: &'p ExportedProgram,
         known: &'p Known,
         naming: Naming,
-        equal: &'p BTreeMap<Symbol, Symbol>,
+        equal: &'p Equalities,
     ) -> Self {
         let mut graph = Graph::new();
         // What no line of the program asks for is at none.
         graph.move_to(Scope::default().at_line(Some(String::new())));
-        graph.reserve(naming.names.values().chain(naming.roles.values()).cloned());
+        graph.reserve(naming.taken());
         Importer {
             program,
             known,
@@ -235,9 +238,9 @@ impl<'p> Importer<'p> {
         Movement { graph: &mut self.graph, sizes: &mut self.sizes, wholes: &self.wholes }
     }
 
-    /// What a symbol of the export is called in the graph.
-    pub(crate) fn named(&self, symbol: &str) -> Symbol {
-        called(symbol, &self.naming.names, self.equal)
+    /// What a symbol of the export is in the graph.
+    pub(crate) fn named(&self, symbol: &str) -> Poly {
+        called(symbol, &self.naming, &self.equal.symbols)
     }
 
     /// Records what may turn out to be read by nothing.
@@ -273,11 +276,11 @@ impl<'p> Importer<'p> {
                 let text = &expression.expr_str;
                 let parsed = SizeExpr::parse(text)
                     .ok_or_else(|| Obstacle::Bad(format!("a size is not understood: {text}")))?;
-                let (names, equal) = (&self.naming.names, self.equal);
-                let named = |symbol: &str| Poly::symbol(called(symbol, names, equal));
+                let (naming, equal) = (&self.naming, self.equal);
+                let named = |symbol: &str| called(symbol, naming, &equal.symbols);
                 let divisible = &self.divisible;
                 let divided = |graph: &mut Graph, a: &Poly, b: &Poly| {
-                    divisible.quotient(a, b).unwrap_or_else(|| graph.floor_div("floor", a, b))
+                    divisible.quotient(a, b).unwrap_or_else(|| equal.quotient(graph, a, b))
                 };
                 change(parsed).poly(&mut self.graph, &named, &divided).map_err(|function| {
                     Obstacle::Bad(format!("a size has `{function}`, which is not known: {text}"))
@@ -288,7 +291,8 @@ impl<'p> Importer<'p> {
 
     /// A size divided by another, rounded down; a quotient where it is known that nothing is left.
     pub(crate) fn floor_div(&mut self, a: &Poly, b: &Poly) -> Poly {
-        self.divisible.quotient(a, b).unwrap_or_else(|| self.graph.floor_div("floor", a, b))
+        let known = self.divisible.quotient(a, b);
+        known.unwrap_or_else(|| self.equal.quotient(&mut self.graph, a, b))
     }
 
     /// Notes that a table of so many rows is read up to a position: a bound of the size that this is, but
@@ -519,15 +523,20 @@ fn kind(dtype: u64) -> Option<WholeKind> {
     }
 }
 
-/// What a symbol of the export is called in the graph: its name, or that of the one it is equal to.
-fn called(
-    symbol: &str,
-    names: &BTreeMap<String, Symbol>,
-    equal: &BTreeMap<Symbol, Symbol>,
-) -> Symbol {
-    let mut name = names.get(symbol).cloned().unwrap_or_else(|| symbol.into());
-    while let Some(other) = equal.get(&name) {
-        name = other.clone();
-    }
-    name
+/// What a symbol of the export is in the graph: its name, that of the one it is equal to, or what it is in
+/// that of an input.
+fn called(symbol: &str, naming: &Naming, equal: &BTreeMap<Symbol, Symbol>) -> Poly {
+    let last = |mut name: Symbol| {
+        while let Some(other) = equal.get(&name) {
+            name = other.clone();
+        }
+        name
+    };
+    let Some(derived) = naming.derived.get(symbol) else {
+        let name = naming.names.get(symbol).cloned().unwrap_or_else(|| symbol.into());
+        return Poly::symbol(last(name));
+    };
+    let value = derived.value();
+    let names = value.symbols().into_iter().map(|own| (own.clone(), last(own).into()));
+    value.compose(&names.collect())
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Poly, Symbol};
-use opledger_ir::{SizeCondition, SizeRelation, SizeTerm};
+use opledger_dims::{Integer, Poly, Symbol};
+use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
+
+use crate::atoms::Atoms;
 
 /// The largest whole number that is looked for as a factor of a size.
 const MOST: i64 = 1024;
@@ -34,7 +36,8 @@ impl Multiples {
     /// These and what conditions say.
     fn with(&self, conditions: &[SizeCondition]) -> Multiples {
         let mut all = self.0.clone();
-        all.extend(conditions.iter().filter_map(multiple));
+        let is_told = |(size, by): &(Poly, i64)| size.divided_by(&(*by).into()).is_none();
+        all.extend(conditions.iter().filter_map(multiple).filter(is_told));
         all.sort_by_key(|(size, by)| (size.to_string(), -by));
         let mut kept: Vec<(Poly, i64)> = Vec::new();
         for (size, by) in all {
@@ -59,6 +62,11 @@ impl Multiples {
         if let Some(quotient) = a.divided_by(b) {
             return Some(quotient);
         }
+        let (wide, wide_by) = (self.widened(a), self.widened(b));
+        let quotient = wide.divided_by(&wide_by).or_else(|| all_but(&wide, &wide_by));
+        if let Some(quotient) = quotient {
+            return Some(self.narrowed(&quotient));
+        }
         let by = b.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
         if self.0.iter().any(|(own, of)| own == a && of % by == 0) {
             return Some(a.ratio(1, by));
@@ -82,6 +90,24 @@ impl Multiples {
         Some(&quotient.compose(&back) + &Poly::from(number.div_euclid(by)))
     }
 
+    /// With each symbol as often as what it is a multiple of.
+    pub(crate) fn widened(&self, of: &Poly) -> Poly {
+        let wide = of.symbols().into_iter().filter_map(|symbol| {
+            let times = self.of_symbol(&symbol)?;
+            Some((symbol.clone(), &Poly::symbol(symbol) * times))
+        });
+        of.compose(&wide.collect())
+    }
+
+    /// With each symbol over what it is a multiple of.
+    pub(crate) fn narrowed(&self, of: &Poly) -> Poly {
+        let narrow = of.symbols().into_iter().filter_map(|symbol| {
+            let times = self.of_symbol(&symbol)?;
+            Some((symbol.clone(), Poly::symbol(symbol).ratio(1, times)))
+        });
+        of.compose(&narrow.collect())
+    }
+
     /// What a symbol is a multiple of.
     fn of_symbol(&self, symbol: &Symbol) -> Option<i64> {
         let own = self.0.iter().filter(|(size, _)| size.as_symbol() == Some(symbol));
@@ -90,8 +116,11 @@ impl Multiples {
 
     /// The same condition, both sides simplified.
     pub(crate) fn simplified_condition(&self, condition: &SizeCondition) -> SizeCondition {
-        let [left, right] = [&condition.left, &condition.right].map(|term| self.simplified(term));
-        SizeCondition::new(left, condition.relation, right)
+        let simplified = condition.comparisons().iter().map(|of| {
+            let [left, right] = [&of.left, &of.right].map(|term| self.simplified(term));
+            SizeComparison::new(left, of.relation, right)
+        });
+        SizeCondition::any(simplified.collect())
     }
 
     /// The same number, with quotients and remainders that are known as polynomials.
@@ -125,8 +154,22 @@ impl Multiples {
                 };
                 known.map_or_else(|| SizeTerm::Remainder(Box::new(of)), SizeTerm::Poly)
             }
+            SizeTerm::Least(of) => SizeTerm::Least(Box::new(both(of))),
+            SizeTerm::Greatest(of) => SizeTerm::Greatest(Box::new(both(of))),
         }
     }
+}
+
+/// A quotient that leaves a number which is less than the divisor wherever that is positive, as of
+/// `8·n + 1` by `2·n`.
+fn all_but(a: &Poly, b: &Poly) -> Option<Poly> {
+    let none = a.symbols().into_iter().map(|symbol| (symbol, Poly::zero())).collect();
+    let rest = a.compose(&none);
+    let quotient = (a - &rest).divided_by(b)?;
+    // A positive divisor is as much as what all its coefficients are multiples of, or more.
+    let (_, least, by) = b.primitive();
+    let (rest, one) = (rest.as_integer()?, Integer::from(1));
+    (by == one && rest >= Integer::default() && rest < least).then_some(quotient)
 }
 
 fn common_multiple(a: i64, b: i64) -> i64 {
@@ -135,14 +178,14 @@ fn common_multiple(a: i64, b: i64) -> i64 {
 
 /// The size that a condition says is a multiple of a whole number.
 fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
-    let SizeCondition { left, relation, right } = condition;
+    let SizeCondition::One(SizeComparison { left, relation, right }) = condition else {
+        return None;
+    };
     if *relation != SizeRelation::Equal {
         return None;
     }
-    if let (SizeTerm::Remainder(of), SizeTerm::Poly(rest)) = (left, right) {
-        let (SizeTerm::Poly(size), SizeTerm::Poly(by)) = (&of[0], &of[1]) else { return None };
-        let by = by.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
-        return (rest.is_zero() && by <= MOST).then(|| (size.clone(), by));
+    if let Some(even) = comes_out_even(left, right) {
+        return Some(even);
     }
     [(left, right), (right, left)].into_iter().find_map(|(size, sum)| {
         let (SizeTerm::Poly(size), SizeTerm::Sum(_) | SizeTerm::Product(_)) = (size, sum) else {
@@ -154,12 +197,39 @@ fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
     })
 }
 
+/// Of `m·n = c·m·⌊n / c⌋` and of `m·(n mod c) = 0`: `n` and `c`.
+fn comes_out_even(left: &SizeTerm, right: &SizeTerm) -> Option<(Poly, i64)> {
+    let none = Multiples::default();
+    let mut atoms = Atoms::new(&none);
+    let difference = &atoms.poly(left)? - &atoms.poly(right)?;
+    let symbols = difference.symbols();
+    let mut own = symbols.iter().filter(|symbol| atoms.term(symbol).is_some());
+    let (Some(symbol), None) = (own.next(), own.next()) else { return None };
+    let rest = difference.substitute(symbol, &Poly::zero());
+    let times = &difference.substitute(symbol, &Poly::one()) - &rest;
+    let (SizeTerm::Quotient(of) | SizeTerm::Remainder(of)) = atoms.term(symbol)? else {
+        return None;
+    };
+    let [SizeTerm::Poly(size), SizeTerm::Poly(by)] = &**of else { return None };
+    let by = by.as_integer().and_then(|by| i64::try_from(by).ok())?;
+    let even = match atoms.term(symbol)? {
+        SizeTerm::Quotient(_) => &rest * by == -(&times * size),
+        _ => rest.is_zero(),
+    };
+    (even
+        && difference.degree_in(symbol) == 1
+        && (1..=MOST).contains(&by)
+        && times.num_terms() == 1)
+        .then(|| (size.clone(), by))
+}
+
 /// Whether a number is seen to be a multiple of a whole number.
 fn divides(by: i64, term: &SizeTerm) -> bool {
     match term {
         SizeTerm::Poly(poly) => poly.divided_by(&by.into()).is_some(),
         SizeTerm::Sum(of) => of.iter().all(|term| divides(by, term)),
         SizeTerm::Product(of) => of.iter().any(|term| divides(by, term)),
+        SizeTerm::Least(of) | SizeTerm::Greatest(of) => of.iter().all(|term| divides(by, term)),
         SizeTerm::Quotient(_) | SizeTerm::Remainder(_) => false,
     }
 }
@@ -169,9 +239,7 @@ mod tests {
     use super::*;
 
     fn guard(text: &str) -> SizeCondition {
-        let size = |_: &str, dim: usize| Some(Poly::from(["h", "w"][dim]));
-        let text = text.replace('h', "L['x'].size()[0]").replace('w', "L['x'].size()[1]");
-        crate::guards::condition(&text, &size).unwrap()
+        crate::guards::conditions(text, &crate::told::by_name).unwrap().remove(0)
     }
 
     fn poly(text: &str) -> Poly {
@@ -185,7 +253,27 @@ mod tests {
         let told: Vec<String> = own.conditions().map(|own| own.to_string()).collect();
         assert_eq!(told, ["h mod 4 = 0"]);
         // What it says of quotients holds of them then.
-        assert_eq!(own.simplified(&up.right).to_string(), "h");
+        assert_eq!(own.simplified(&up.comparisons()[0].right).to_string(), "h");
+    }
+
+    #[test]
+    fn a_size_that_comes_out_even_is_a_multiple() {
+        for even in [
+            "(w*h) == (8*w*(h // 8))",
+            "(8*w*(h // 8)) == (h*w)",
+            "h == 8*(h // 8)",
+            "(3*w*(h % 8)) == 0",
+            "0 == h % 8",
+        ] {
+            let own = Multiples::of(&[guard(even)]);
+            let told: Vec<String> = own.conditions().map(|own| own.to_string()).collect();
+            assert_eq!(told, ["h mod 8 = 0"], "{even}");
+        }
+        for other in
+            ["(w*h) == (4*w*(h // 8))", "w == h // 8", "(h // 8) * (h // 8) == h", "h % 8 == w"]
+        {
+            assert_eq!(Multiples::of(&[guard(other)]).conditions().count(), 0, "{other}");
+        }
     }
 
     #[test]
@@ -213,6 +301,16 @@ mod tests {
             assert_eq!(own.quotient(&poly(a), &b.into()), None, "{a} / {b}");
         }
         assert_eq!(own.quotient(&poly("h"), &poly("b")), None);
+        // What is left is less than any divisor.
+        assert_eq!(own.quotient(&poly("8*b + 1"), &poly("2*b")), Some(4.into()));
+        let eighths = own.quotient(&(&poly("h").ratio(1, 2) + 1), &poly("h").ratio(1, 4));
+        assert_eq!(eighths, None);
+        let own = Multiples::of(&[guard("h % 16 == 0")]);
+        let eighths = own.quotient(&(&poly("h").ratio(1, 2) + 1), &poly("h").ratio(1, 8));
+        assert_eq!(eighths, Some(4.into()));
+        for (a, b) in [("8*b + 2", "2*b"), ("8*b - 1", "2*b"), ("8*b + 1", "2*b - 1")] {
+            assert_eq!(own.quotient(&poly(a), &poly(b)), None, "{a} / {b}");
+        }
         assert_eq!(own.quotient(&poly("2*b*b"), &poly("b")), Some(poly("2*b")));
     }
 }

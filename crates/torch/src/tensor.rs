@@ -231,8 +231,8 @@ impl Movement<'_> {
         let mut of = tensor.clone();
         // All parts in one dimension, taken one after another from `next` on.
         of.dims = vec![of.dims.into_iter().flatten().collect()];
-        let known = [sizes, &of.dims[0].iter().map(|part| part.size().clone()).collect::<Vec<_>>()];
-        let known = known.concat();
+        let pieces: Vec<Poly> = of.dims[0].iter().map(|part| part.size().clone()).collect();
+        let known = [products(sizes), products(&pieces)].concat();
         let (mut next, mut ends) = (0, Vec::new());
         for size in sizes {
             let mut left = size.clone();
@@ -620,16 +620,22 @@ impl Movement<'_> {
     }
 }
 
+/// Neighbouring sizes, multiplied: whole numbers all of them.
+fn products(sizes: &[Poly]) -> Vec<Poly> {
+    let from = |start: usize| {
+        let rest = sizes[start..].iter();
+        rest.scan(Poly::one(), |all, size| {
+            *all = &*all * size;
+            Some(all.clone())
+        })
+    };
+    (0..sizes.len()).flat_map(from).collect()
+}
+
 /// A size divided by another; a quotient with fractions only where it is one of those known to be whole.
 fn quotient(size: &Poly, by: &Poly, known: &[Poly]) -> Option<Poly> {
-    const DENOMINATORS: [i64; 8] = [2, 3, 4, 8, 16, 32, 64, 128];
-    let over = |denominator: &i64| {
-        let quotient = size.ratio(*denominator, 1).divided_by(by)?.ratio(1, *denominator);
-        known.contains(&quotient).then_some(quotient)
-    };
-    let number = || by.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0);
-    let by_number = || number().map(|by| size.ratio(1, by)).filter(|of| known.contains(of));
-    size.divided_by(by).or_else(by_number).or_else(|| DENOMINATORS.iter().find_map(over))
+    let even = || known.iter().find(|known| *known * by == *size).cloned();
+    size.divided_by(by).or_else(even)
 }
 
 /// The names of a shape's axes.

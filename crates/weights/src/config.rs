@@ -1,5 +1,6 @@
 //! The configuration beside weights.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use opledger_models::{Config, ConfigError, POOLERS, Request};
@@ -27,6 +28,17 @@ pub enum ConfigFileError {
         /// What the system said.
         problem: String,
     },
+    /// The file is one of PyTorch's.
+    #[error(
+        "`{}` is a file of `torch.save` or of TorchScript, a pickle, which is not opened; export the model: \
+         `torch.export.save(torch.export.export(model.eval(), example), \"model.pt2\")` (an archive of \
+         that is called .pt2)",
+        display(path)
+    )]
+    Pickled {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is no configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -43,6 +55,9 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
     let path = &if path.is_dir() { path.join(CONFIG) } else { path.to_owned() };
     let unreadable =
         |problem: String| ConfigFileError::Unreadable { path: path.to_owned(), problem };
+    if is_pickled(path) {
+        return Err(ConfigFileError::Pickled { path: path.to_owned() });
+    }
     let bytes = read_bounded(path, MAX_CONFIG).map_err(unreadable)?;
     let config = Config::parse(&format!("`{}`", display(path)), &bytes)?;
     if !folder.is_dir() {
@@ -60,6 +75,14 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
         true => Ok(config),
         false => Ok(config.without_pooler()),
     }
+}
+
+/// Whether a file begins as those that `torch.save` and `torch.jit.save` write: a zip archive, or before
+/// PyTorch 1.6 a pickle of protocol 2.
+fn is_pickled(path: &Path) -> bool {
+    let mut begin = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && (begin == *b"PK\x03\x04" || begin[..2] == [0x80, 2])
 }
 
 /// The configuration with a head of its own, where the weights have one that the configuration takes for

@@ -64,6 +64,9 @@ impl Graph {
             let rounded = (a.clone() + &b - 1u32) / &b;
             return if a > 0.into() { rounded.into() } else { (a / b).into() };
         }
+        if let Some((whole, less)) = padding(numerator, denominator) {
+            return whole - self.floor_div(stem, &less, denominator);
+        }
         let standing = self.definitions.iter().find_map(|d| match d {
             Definition::CeilDiv { symbol, numerator: n, denominator: d }
                 if n == numerator && d == denominator =>
@@ -97,6 +100,16 @@ impl Graph {
     }
 }
 
+/// Of `d·p − r` by the whole number `d`, where sizes are taken away in `r` alone: `p` and `r`. Then
+/// `⌈(d·p − r) / d⌉ = p − ⌊r / d⌋`.
+fn padding(numerator: &Poly, denominator: &Poly) -> Option<(Poly, Poly)> {
+    let by = denominator.as_integer().filter(|by| *by > 1.into())?;
+    let (whole, rest) = numerator.divided_terms(&by);
+    let none = rest.symbols().into_iter().map(|symbol| (symbol, Poly::zero())).collect();
+    let sizes = &rest - &rest.compose(&none);
+    (!sizes.is_zero() && (-&sizes).is_never_negative()).then(|| (whole, -rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +121,31 @@ mod tests {
         let n = Poly::from("n");
         let down = g.floor_div("floor", &-&n, &3.into());
         assert_eq!(-down, g.ceil_div("ceil", &n, &3.into()));
+        assert_eq!(g.definitions()[0].to_string(), "floor = ⌈n / 3⌉");
+        g.floor_div("down", &n, &3.into());
+        assert_eq!(g.definitions()[1].to_string(), "down = ⌊n / 3⌋");
+        g.floor_div("size", &(&n - 1), &2.into());
+        assert_eq!(g.definitions()[2].to_string(), "size = ⌊(n - 1) / 2⌋");
+    }
+
+    #[test]
+    fn what_fills_up_to_a_multiple_is_told_by_quotients_of_the_size() {
+        for size in 0_i64..30 {
+            for more in -9_i64..9 {
+                let mut g = Graph::new();
+                let (w, down) = (Poly::from("w"), g.floor_div("floor", &"w".into(), &4.into()));
+                let filled = &(&(&down * 4) - &w) + &Poly::from(more);
+                let up = g.ceil_div("ceil", &filled, &4.into());
+                assert!(up.symbols().iter().all(|own| own.as_str() != "w"));
+                let sizes = g.derive(&Binding::new().with("w", size)).unwrap();
+                let expected = -(size - 4 * (size / 4) - more).div_euclid(4);
+                assert_eq!(up.at(&sizes).unwrap(), expected.into(), "{size} and {more}");
+                // No quotient is of another.
+                for definition in g.definitions() {
+                    assert!(!definition.to_string().contains("-w"), "{definition}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use opledger_ir::ops::Rearrange;
 use super::hidden;
 use crate::call::{Call, place};
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::schema::{Argument, SymIntArgument};
 use crate::tensor::{Dim, DimPart, Placed};
 use crate::whole::{Run, Whole};
 
@@ -51,11 +52,11 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     match base {
         "view" | "reshape" | "_unsafe_view" | "unflatten" | "flatten" | "view_as"
         | "reshape_as" | "squeeze" | "unsqueeze" => {
-            let sizes = call.sizes(own, 0)?;
+            let sizes = said(own, call)?;
             one(reshape(own, call.value(own, "self")?, &sizes)?)
         }
         "expand" | "expand_as" | "broadcast_to" => {
-            let sizes = call.sizes(own, 0)?;
+            let sizes = said(own, call)?;
             one(expand(call.value(own, "self")?, &sizes)?)
         }
         "transpose" | "swapaxes" | "swapdims" | "t" | "permute" | "movedim" | "mT" | "numpy_T" => {
@@ -68,7 +69,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let name = if call.has("self") { "self" } else { "input" };
             if call.flag("train", false) && call.float("p") != Some(0.0) {
                 return Err(Obstacle::Bad(
-                    "dropout in training: export the model in evaluation (`model.eval()`)"
+                    "dropout in training: export the model in evaluation (`model.eval()`); of the function, \
+                     write `F.dropout(x, p, training=self.training)`"
                         .to_owned(),
                 ));
             }
@@ -95,6 +97,37 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "repeat_interleave" => one(interleaved(own, call)?),
         _ => Err(Obstacle::Unknown),
     }
+}
+
+/// The sizes of a result, of which an argument may give numbers where the program says a quotient.
+fn said(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Poly>> {
+    let sizes = call.sizes(own, 0)?;
+    let argument = ["size", "shape"].into_iter().find_map(|name| call.argument(name));
+    let numbers: Vec<Option<i64>> = match argument {
+        Some(Argument::Ints(all)) => all.iter().copied().map(Some).collect(),
+        Some(Argument::SymInts(all)) => all
+            .iter()
+            .map(|size| match size {
+                SymIntArgument::AsInt(number) => Some(*number),
+                SymIntArgument::AsName(_) => None,
+            })
+            .collect(),
+        _ => return Ok(sizes),
+    };
+    if numbers.len() != sizes.len() {
+        return Ok(sizes);
+    }
+    for (size, number) in sizes.iter().zip(numbers) {
+        // −1 is what is left, or what is there.
+        let (Some(symbol), Some(number)) = (size.as_symbol(), number.filter(|own| *own >= 0))
+        else {
+            continue;
+        };
+        if own.follows(symbol) {
+            return Err(Obstacle::Known(symbol.clone(), number.into()));
+        }
+    }
+    Ok(sizes)
 }
 
 pub(crate) fn sizes_of(value: &Meaning) -> Lowered<Vec<Poly>> {
@@ -133,16 +166,19 @@ fn on_whole(value: Meaning, of: impl FnOnce(Whole) -> Lowered<Whole>) -> Lowered
 pub(crate) fn reshape(own: &mut Importer<'_>, value: Meaning, sizes: &[Poly]) -> Lowered<Meaning> {
     match value {
         Meaning::Tensor(tensor) => {
-            alike(&tensor.sizes(), sizes)?;
+            alike(own, &tensor.sizes(), sizes)?;
             Ok(Meaning::Tensor(own.movement().reshape(&tensor, sizes)?))
         }
         value => on_whole(value, |whole| Ok(whole.reshaped(sizes))),
     }
 }
 
+/// The most parts into which a size is looked for as a quotient of another.
+const MOST_SHARES: i64 = 1024;
+
 /// That the same elements are counted by the same symbols; where one symbol alone differs from one
-/// other, they are one size.
-fn alike(before: &[Poly], after: &[Poly]) -> Lowered<()> {
+/// other, they are one size, or one a part of the other.
+fn alike(own: &Importer<'_>, before: &[Poly], after: &[Poly]) -> Lowered<()> {
     let symbols = |sizes: &[Poly]| -> BTreeSet<Symbol> {
         sizes.iter().flat_map(|size| size.symbols()).collect()
     };
@@ -155,6 +191,18 @@ fn alike(before: &[Poly], after: &[Poly]) -> Lowered<()> {
     let new: Vec<&Symbol> = after_symbols.difference(&before_symbols).collect();
     // A quotient of both may be among the new ones.
     match (&gone[..], &new[..]) {
+        ([gone], [new]) => {
+            let (gone, new) = ((*gone).clone(), (*new).clone());
+            let one = all(after).substitute(&new, &Poly::symbol(&gone));
+            let times = (1..=MOST_SHARES).find(|times| one == all(before) * *times);
+            match times {
+                Some(1) => Err(Obstacle::Equal(gone, new)),
+                Some(times) if own.follows(&new) => {
+                    Err(Obstacle::Known(new, Poly::symbol(gone).ratio(1, times)))
+                }
+                _ => Ok(()),
+            }
+        }
         ([gone], [new, ..]) => Err(Obstacle::Equal((*gone).clone(), (*new).clone())),
         _ => Ok(()),
     }

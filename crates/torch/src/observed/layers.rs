@@ -40,7 +40,7 @@ impl Seen<'_, '_, '_> {
             let made = node.outputs.iter().flat_map(Argument::tensors);
             key(node) == key(self.call.node) && made.clone().any(|name| own.contains(&name))
         });
-        makers.any(|node| operation(&node.target).starts_with("aten.unsqueeze"))
+        makers.any(|node| operation(&node.target) == "aten.unsqueeze.default")
     }
 
     /// Recurrent layers, all of a module's in one call: its `rows` are the steps of all items, of each of
