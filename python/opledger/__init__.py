@@ -152,6 +152,8 @@ def _read(
         raise OpledgerError("inputs and `dynamic` belong to a torch.nn.Module, which this model is not")
     if isinstance(model, (str, os.PathLike)):
         text = os.fspath(model)
+        if isinstance(text, str) and text.startswith("-"):
+            raise OpledgerError(f"{text!r} is no model; a file of such a name is ./{text}")
         return Source(text, text, options), {}
     if hasattr(model, "to_json_string") and hasattr(model, "model_type"):
         config = json.loads(model.to_json_string(use_diff=False))

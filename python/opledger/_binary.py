@@ -95,6 +95,8 @@ def ask(*arguments: str) -> Answer:
         )
     except OSError as error:
         raise OpledgerError(f"`{path}` does not start: {error.strerror}") from None
+    except ValueError:
+        raise OpledgerError("a text for the command has a character that no command can be given") from None
     if done.returncode not in (0, 1) or not done.stdout:
         message = done.stderr.strip().removeprefix("error: ")
         message = message.removesuffix("For more information, try '--help'.").rstrip()

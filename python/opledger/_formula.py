@@ -110,7 +110,7 @@ class Formula:
         """The symbols that occur, in order of their names."""
         return tuple(sorted({symbol for monomial in self._terms for symbol, _ in monomial}))
 
-    def __call__(self, **sizes: int) -> int:
+    def __call__(self, /, **sizes: int) -> int:
         """The value at sizes, exactly.
 
         Raises :class:`OpledgerError` where a size is missing, none of the model, or no whole number.

@@ -195,7 +195,7 @@ class Count:
         """Bytes of parameters, of cached keys and values, and of activations at their peak."""
         return dict(self._counted.record["memory"])
 
-    def at(self, **sizes: int) -> Count:
+    def at(self, /, **sizes: int) -> Count:
         """The same model at sizes, those of before where none is given.
 
         Raises :class:`OpledgerError` if the model has no such size.

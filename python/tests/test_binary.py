@@ -228,6 +228,13 @@ class Command(unittest.TestCase):
         )
         self.assertEqual(done.stdout.strip(), "False")
 
+    def test_texts_that_no_command_takes_are_refused(self):
+        for text in ("a\0b", "\ud800", "--help", "--set"):
+            with self.assertRaises(opledger.OpledgerError, msg=ascii(text)):
+                opledger.count(text)
+        with self.assertRaises(opledger.OpledgerError):
+            opledger.count("gpt2").at(b=1, n=4).convention("fv\0core")
+
 
 if __name__ == "__main__":
     unittest.main()

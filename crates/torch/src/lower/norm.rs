@@ -66,7 +66,9 @@ fn normalised(own: &mut Importer<'_>, call: &Call<'_>, norm: Norm) -> Lowered<Pl
     }
     movement.last(&mut x, &row)?;
     let [gain, shift] = affine;
-    let plain = row.len() == 1;
+    // A row of one element has gain and shift without an axis.
+    let several = x.dims[rank - over..].iter().any(|dim| crate::tensor::size(dim) != Poly::one());
+    let plain = row.len() == 1 && several;
     let mut vars = Vec::new();
     for affine in [&gain, &shift] {
         vars.push(match affine {

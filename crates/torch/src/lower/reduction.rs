@@ -32,6 +32,12 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             Ok(vec![Meaning::Whole(truth.reshaped(&sizes))])
         }
         "linalg_vector_norm" | "norm" => one(vector_norm(own, call)?),
+        // Without an order it is the length of all, of two dimensions too.
+        "linalg_norm"
+            if !call.has("ord") || call.ints("dim").is_some_and(|dims| dims.len() == 1) =>
+        {
+            one(vector_norm(own, call)?)
+        }
         "logsumexp" => {
             let x = call.tensor(own, "self")?;
             let dims = dims(call, x.dims.len())?;
@@ -151,10 +157,14 @@ fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<(Pla
     if correction == 0.0 {
         along(own, &mut squares, &dims, keep, Reduce::Mean)?;
     } else {
-        let count = count.as_integer().and_then(|count| i64::try_from(count).ok());
-        let Some(count) = count else { return Err(Obstacle::Unknown) };
         along(own, &mut squares, &dims, keep, Reduce::Sum)?;
-        let by = Meaning::Number(count as f64 - correction);
+        let by = match count.as_integer().and_then(|count| i64::try_from(count).ok()) {
+            Some(count) => Meaning::Number(count as f64 - correction),
+            None if correction.fract() == 0.0 => {
+                Meaning::Size(&count - Poly::from(correction as i64))
+            }
+            None => return Err(Obstacle::Unknown),
+        };
         let operand = Meaning::Tensor(squares);
         squares = combined(own, ArithmeticKind::Div, operand, by)?;
     }
