@@ -12,7 +12,7 @@ pub(crate) fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
     let multiples = Multiples::of(conditions);
     let simplified = conditions.iter().map(|condition| multiples.simplified_condition(condition));
     let open: Vec<SizeCondition> = simplified.filter(|of| !is_settled(of, &multiples)).collect();
-    let mut told = strongest(&open, &multiples);
+    let mut told = strongest(&open, multiples.shares());
     told.extend(multiples.conditions());
     told.retain(|condition| !is_settled(condition, &multiples));
     told.sort_by_cached_key(ToString::to_string);
@@ -30,7 +30,7 @@ fn is_settled(condition: &SizeCondition, multiples: &Multiples) -> bool {
 fn factors<'a>(term: &'a SizeTerm, multiples: &Multiples) -> (Poly, Vec<&'a SizeTerm>) {
     match term {
         // A size over what it is a multiple of is a size.
-        SizeTerm::Poly(poly) => (multiples.widened(poly), Vec::new()),
+        SizeTerm::Poly(poly) => (multiples.shares().widened(poly), Vec::new()),
         SizeTerm::Product(of) => {
             let ((a, mut others), (b, more)) =
                 (factors(&of[0], multiples), factors(&of[1], multiples));
@@ -90,10 +90,10 @@ fn is_of_tracer(comparison: &SizeComparison, multiples: &Multiples) -> bool {
 
 /// The size that a letter is in a test.
 #[cfg(test)]
-pub(crate) fn by_name(place: &crate::guards::Place<'_>) -> Option<Poly> {
+pub(crate) fn by_name(place: &crate::guards::GuardPlace<'_>) -> Option<Poly> {
     match place {
-        crate::guards::Place::Symbol(name) => Some(Poly::from(*name)),
-        crate::guards::Place::Input(..) => None,
+        crate::guards::GuardPlace::Symbol(name) => Some(Poly::from(*name)),
+        crate::guards::GuardPlace::Input(..) => None,
     }
 }
 
