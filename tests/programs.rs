@@ -37,10 +37,12 @@ const PROGRAMS: &[&str] = &[
     "llama",
     "losses",
     "margins",
+    "merged",
     "mixtral",
     "modes",
     "modulated",
     "narrow",
+    "nested",
     "odd_letters",
     "ordered",
     "packed",
@@ -189,6 +191,10 @@ fn every_node_counts_what_its_formula_says() {
                     "n" => tokens,
                     // A condition of the program: it halves its images twice.
                     "height" if *name == "skipped" => 12,
+                    // Conditions of programs: windows before and after a merger, parts of eight, all but three.
+                    "height" | "width" if *name == "merged" => 16 * items,
+                    "s46" if *name == "nested" => 8 * items,
+                    "s9" if *name == "nested" => 4 + items,
                     "height" => 7,
                     "width" => 3 * tokens,
                     _ => items,
@@ -295,6 +301,39 @@ fn masks_are_read_from_what_made_them() {
     let pairs = imported.graph.definitions().iter().any(|d| d.to_string().contains("mask tensor"));
     assert!(pairs, "{:?}", imported.graph.definitions());
     assert!(imported.conditions.iter().any(|condition| condition.to_string() == "n ≤ 30"));
+}
+
+#[test]
+fn conditions_are_told_of_the_sizes_of_inputs_once_each() {
+    let told = |name: &str| -> Vec<String> {
+        let imported = imported(name);
+        assert_eq!(imported.guards, [""; 0], "{name}");
+        imported.conditions.iter().map(ToString::to_string).collect()
+    };
+    // Multiples of a symbol that is no size of an input.
+    assert_eq!(told("merged"), ["height mod 16 = 0", "width mod 16 = 0"]);
+    let merged = imported("merged");
+    let symbols: Vec<String> = merged.graph.symbols().iter().map(ToString::to_string).collect();
+    assert_eq!(symbols, ["b", "height", "width"]);
+    // A patch of 2·2·3 for 4 maps, 4·4 and 16·6 and 6·6 for each of the merged.
+    let macs = merged.graph.cost().macs().at(&Binding::from_iter([
+        ("b", 1),
+        ("height", 32),
+        ("width", 16),
+    ]));
+    assert_eq!(macs.unwrap(), (16 * 8 * (12 * 4 + 4 * 4) + 8 * 4 * (16 * 6 + 6 * 6)).into());
+    let nested = [
+        "n ≠ 7",
+        "n ≤ 39",
+        "n ≥ 5",
+        "s15 > n",
+        "s15 ≤ 39",
+        "s15 ≥ 5",
+        "s46 mod 8 = 0",
+        "s80·s9 - 3·s80 ≥ 2",
+        "s9 ≥ 3",
+    ];
+    assert_eq!(told("nested"), nested);
 }
 
 /// Under a mask whose scores meet values in a form that is not known all pairs are counted, and told.

@@ -1,10 +1,10 @@
 //! Sizes that are no polynomials as symbols of their own, so that two sizes are compared by the polynomial
 //! that is their difference.
 
+use std::collections::BTreeMap;
+
 use opledger_dims::{Integer, Poly, Symbol};
 use opledger_ir::{SizeComparison, SizeRelation, SizeTerm};
-
-use crate::multiples::Multiples;
 
 /// The most terms of a difference.
 const MOST_TERMS: usize = 512;
@@ -35,22 +35,41 @@ pub(crate) enum Reduced {
     Long,
 }
 
-/// The symbols of what is no polynomial.
-pub(crate) struct Atoms<'m> {
-    terms: Vec<SizeTerm>,
-    multiples: &'m Multiples,
+/// What symbols are multiples of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shares(pub(crate) BTreeMap<Symbol, i64>);
+
+impl Shares {
+    /// With each symbol as often as what it is a multiple of.
+    pub(crate) fn widened(&self, of: &Poly) -> Poly {
+        let wide = self.0.iter().map(|(own, by)| (own.clone(), &Poly::symbol(own) * *by));
+        of.compose(&wide.collect())
+    }
+
+    /// With each symbol over what it is a multiple of.
+    pub(crate) fn narrowed(&self, of: &Poly) -> Poly {
+        let narrow = self.0.iter().map(|(own, by)| (own.clone(), Poly::symbol(own).ratio(1, *by)));
+        of.compose(&narrow.collect())
+    }
 }
 
-impl<'m> Atoms<'m> {
+/// The symbols of what is no polynomial.
+#[derive(Default)]
+pub(crate) struct Atoms {
+    terms: Vec<SizeTerm>,
+    shares: Shares,
+}
+
+impl Atoms {
     /// Symbols of polynomials stand for themselves over what they are multiples of.
-    pub(crate) fn new(multiples: &'m Multiples) -> Self {
-        Atoms { terms: Vec::new(), multiples }
+    pub(crate) fn new(shares: Shares) -> Self {
+        Atoms { terms: Vec::new(), shares }
     }
 
     /// A number as a polynomial.
     pub(crate) fn poly(&mut self, term: &SizeTerm) -> Option<Poly> {
         let poly = match term {
-            SizeTerm::Poly(poly) => self.multiples.widened(poly),
+            SizeTerm::Poly(poly) => self.shares.widened(poly),
             SizeTerm::Sum(of) => &self.poly(&of[0])? + &self.poly(&of[1])?,
             SizeTerm::Product(of) => {
                 let (a, b) = (self.poly(&of[0])?, self.poly(&of[1])?);
@@ -76,7 +95,7 @@ impl<'m> Atoms<'m> {
     /// A number as a polynomial, if its parts stand for symbols already.
     pub(crate) fn known(&self, term: &SizeTerm) -> Option<Poly> {
         match term {
-            SizeTerm::Poly(poly) => Some(self.multiples.widened(poly)),
+            SizeTerm::Poly(poly) => Some(self.shares.widened(poly)),
             SizeTerm::Sum(of) => Some(&self.known(&of[0])? + &self.known(&of[1])?),
             SizeTerm::Product(_) => None,
             SizeTerm::Quotient(_)
@@ -112,14 +131,14 @@ impl<'m> Atoms<'m> {
             if !self.is_plain(&times) {
                 return None;
             }
-            let times = self.multiples.narrowed(&times);
+            let times = self.shares.narrowed(&times);
             all.push(match times == Poly::one() {
                 true => term.clone(),
                 false => SizeTerm::from(times).times(term.clone()),
             });
             rest = without;
         }
-        let rest = self.multiples.narrowed(&rest);
+        let rest = self.shares.narrowed(&rest);
         if all.is_empty() || !rest.is_zero() {
             all.push(rest.into());
         }

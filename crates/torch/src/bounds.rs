@@ -3,16 +3,15 @@
 use opledger_dims::{Integer, Poly, Symbol};
 use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 
-use crate::atoms::{Atoms, Fact, Limit, Reduced, floored};
-use crate::multiples::Multiples;
+use crate::atoms::{Atoms, Fact, Limit, Reduced, Shares, floored};
 
 /// The most comparisons that conditions come apart into.
 const MOST: usize = 10_000;
 
 /// The same conditions, each said once: bounds that others imply are left out, and a size that is alone in a
 /// condition stands alone on its left. Sizes of 0 and 1 are those of the tracer, which sets them apart.
-pub(crate) fn strongest(conditions: &[SizeCondition], multiples: &Multiples) -> Vec<SizeCondition> {
-    let mut bounds = Bounds { atoms: Atoms::new(multiples), table: Vec::new(), kept: Vec::new() };
+pub(crate) fn strongest(conditions: &[SizeCondition], shares: Shares) -> Vec<SizeCondition> {
+    let mut bounds = Bounds { atoms: Atoms::new(shares), table: Vec::new(), kept: Vec::new() };
     let mut alternatives = Vec::new();
     for condition in conditions {
         match condition {
@@ -81,14 +80,14 @@ fn lesser(a: Option<Integer>, b: Option<Integer>) -> Option<Integer> {
     }
 }
 
-struct Bounds<'m> {
-    atoms: Atoms<'m>,
+struct Bounds {
+    atoms: Atoms,
     table: Vec<(Poly, Known)>,
     /// What is told as it stands.
     kept: Vec<SizeComparison>,
 }
 
-impl Bounds<'_> {
+impl Bounds {
     fn add(&mut self, of: &SizeComparison) {
         let mut rest = vec![(of.clone(), true)];
         let mut steps = 0;

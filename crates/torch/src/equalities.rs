@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Definition, Graph, SizeCondition, SizeRelation, SizeTerm};
 
+/// Of how many quotients it may be found what they are, each in another reading of the program.
+const MOST_QUOTIENTS: usize = 64;
+
+/// How deep quotients are written out.
+const MOST_LEVELS: usize = 8;
+
 /// Sizes that are others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Equalities {
@@ -12,6 +18,8 @@ pub(crate) struct Equalities {
     pub(crate) symbols: BTreeMap<Symbol, Symbol>,
     /// Quotients, rounded up, of two sizes.
     quotients: Vec<(Poly, Poly, Poly)>,
+    /// Each of these in sizes of the program.
+    written: Vec<SizeTerm>,
 }
 
 impl Equalities {
@@ -19,9 +27,14 @@ impl Equalities {
     /// of it yet.
     pub(crate) fn quotient_is(&mut self, graph: &Graph, symbol: &Symbol, value: Poly) -> bool {
         let Some((numerator, denominator)) = quotient(graph, symbol) else { return false };
-        if self.value(numerator, denominator).is_some() || value.symbols().contains(symbol) {
+        let is_full = self.quotients.len() >= MOST_QUOTIENTS;
+        if is_full
+            || self.value(numerator, denominator).is_some()
+            || value.symbols().contains(symbol)
+        {
             return false;
         }
+        self.written.push(written_quotient(graph, numerator, denominator, 0));
         self.quotients.push((numerator.clone(), denominator.clone(), value));
         true
     }
@@ -47,15 +60,35 @@ impl Equalities {
         let symbols = self.symbols.iter().map(|(other, name)| {
             SizeCondition::new(Poly::symbol(other), SizeRelation::Equal, Poly::symbol(name))
         });
-        let quotients = self.quotients.iter().map(|(numerator, denominator, value)| {
-            // Rounded up, as `⌊(a + b − 1) / b⌋`.
-            let above = &(numerator + denominator) - &Poly::one();
-            let of = [above.into(), denominator.clone().into()];
-            let quotient = SizeTerm::Quotient(Box::new(of));
-            SizeCondition::new(quotient, SizeRelation::Equal, value.clone())
+        let quotients = self.quotients.iter().zip(&self.written).map(|((_, _, value), written)| {
+            SizeCondition::new(written.clone(), SizeRelation::Equal, value.clone())
         });
         symbols.chain(quotients)
     }
+}
+
+/// A size with quotients in the place of symbols that the graph has for them.
+fn written(graph: &Graph, size: &Poly, level: usize) -> SizeTerm {
+    let known = size.symbols().into_iter().find_map(|symbol| {
+        let (numerator, denominator) = quotient(graph, &symbol)?;
+        (level < MOST_LEVELS && size.degree_in(&symbol) == 1)
+            .then(|| (written_quotient(graph, numerator, denominator, level + 1), symbol))
+    });
+    let Some((quotient, symbol)) = known else { return size.clone().into() };
+    let rest = size.substitute(&symbol, &Poly::zero());
+    let times = &size.substitute(&symbol, &Poly::one()) - &rest;
+    let product = match times == Poly::one() {
+        true => quotient,
+        false => written(graph, &times, level + 1).times(quotient),
+    };
+    if rest.is_zero() { product } else { product.plus(written(graph, &rest, level + 1)) }
+}
+
+/// A quotient, rounded up, as `⌊(a + b − 1) / b⌋`.
+fn written_quotient(graph: &Graph, a: &Poly, b: &Poly, level: usize) -> SizeTerm {
+    let above = &(a + b) - &Poly::one();
+    let of = [written(graph, &above, level), written(graph, b, level)];
+    SizeTerm::Quotient(Box::new(of))
 }
 
 /// Of which two sizes a symbol is the quotient, rounded up.

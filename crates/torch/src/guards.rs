@@ -17,7 +17,7 @@ const MOST_POWER: usize = 16;
 
 /// What stands in a guard for a number of the program.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Place<'a> {
+pub(crate) enum GuardPlace<'a> {
     /// An argument's name and the keys into it, and the dimension, if it is a tensor.
     Input(Vec<&'a str>, Option<usize>),
     /// A symbol of the export.
@@ -25,7 +25,7 @@ pub(crate) enum Place<'a> {
 }
 
 /// The size at a place; none where the program has no such input.
-pub(crate) type SizeAt<'a> = dyn Fn(&Place<'_>) -> Option<Poly> + 'a;
+pub(crate) type SizeAt<'a> = dyn Fn(&GuardPlace<'_>) -> Option<Poly> + 'a;
 
 /// A guard as conditions that all hold, where `size` gives the sizes of inputs; none where it has
 /// another form.
@@ -276,7 +276,7 @@ impl<'a> Reader<'a> {
         }
         if self.rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
             let name = self.name();
-            return (self.size)(&Place::Symbol(name)).map(SizeTerm::from);
+            return (self.size)(&GuardPlace::Symbol(name)).map(SizeTerm::from);
         }
         self.number().map(SizeTerm::from)
     }
@@ -355,7 +355,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         }
-        (self.size)(&Place::Input(path, dim)).map(SizeTerm::from)
+        (self.size)(&GuardPlace::Input(path, dim)).map(SizeTerm::from)
     }
 
     /// The rest of a key in quotation marks.
@@ -403,10 +403,10 @@ mod tests {
     use super::*;
 
     fn read(guard: &str) -> Option<String> {
-        let size = |place: &Place<'_>| {
+        let size = |place: &GuardPlace<'_>| {
             let (path, dim) = match place {
-                Place::Input(path, dim) => (path, (*dim)?),
-                Place::Symbol(name) => return (*name == "s7").then(|| Poly::from("b")),
+                GuardPlace::Input(path, dim) => (path, (*dim)?),
+                GuardPlace::Symbol(name) => return (*name == "s7").then(|| Poly::from("b")),
             };
             let dims = match &path[..] {
                 ["x"] => ["b", "n", "m"],

@@ -10,11 +10,11 @@ use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
 use crate::equalities::{Equalities, explained};
 use crate::error::{ImportError, UnknownOperation, place};
-use crate::guards::Place;
+use crate::guards::GuardPlace;
 use crate::hidden::Finite;
 use crate::importer::{Importer, Known, Lowered, Meaning, Obstacle};
 use crate::in_full::{self, MaskedScores};
-use crate::inputs::{InputSizes, Inputs};
+use crate::inputs::{InputSizes, ProgramInputs};
 use crate::lower;
 use crate::multiples::Multiples;
 use crate::names::{conditions, naming};
@@ -284,7 +284,7 @@ impl<'p> Importer<'p> {
         Ok(())
     }
 
-    /// Inputs in the place of results that nobody computes.
+    /// ProgramInputs in the place of results that nobody computes.
     fn stand_in(&mut self, node: &ProgramNode) -> Lowered<()> {
         let names = node.outputs.iter().flat_map(|output| match output {
             Argument::Tensor(name) => vec![name],
@@ -414,7 +414,7 @@ impl<'p> Importer<'p> {
     /// them, and guards that are not understood.
     fn conditions(&mut self) -> (Vec<SizeCondition>, Vec<String>) {
         let program = self.program;
-        let mut inputs = Inputs::default();
+        let mut inputs = ProgramInputs::default();
         for spec in &program.graph_module.signature.input_specs {
             let InputSpec::UserInput(input) = spec else { continue };
             match &input.arg {
@@ -430,18 +430,17 @@ impl<'p> Importer<'p> {
                 _ => {}
             }
         }
-        let size = |place: &Place<'_>| match place {
-            Place::Input(path, dim) => inputs.size(path, *dim),
-            Place::Symbol(own) => {
+        let size = |place: &GuardPlace<'_>| match place {
+            GuardPlace::Input(path, dim) => inputs.size(path, *dim),
+            GuardPlace::Symbol(own) => {
                 let is_known = program.range_constraints.contains_key(*own);
                 is_known.then(|| self.named(own))
             }
         };
         let named = |symbol: &str| self.named(symbol);
         let whole = self.naming.derived.values().map(|derived| derived.condition());
-        let (mut conditions, guards) = conditions(program, &named, &size, whole.collect());
-        conditions.extend(self.equal.conditions());
-        (conditions, guards)
+        let assumed = whole.chain(self.equal.conditions()).collect();
+        conditions(program, &named, &size, assumed)
     }
 
     fn error(&self, node: Option<&ProgramNode>, problem: Obstacle) -> ImportError {

@@ -1,4 +1,4 @@
-//! Inputs of a program as guards write them, such as `L['batch']['ids']`.
+//! ProgramInputs of a program as guards write them, such as `L['batch']['ids']`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ pub(crate) enum InputSizes {
     Number(Poly),
 }
 
-/// Inputs by the names that the export gave them.
+/// ProgramInputs by the names that the export gave them.
 #[derive(Default)]
-pub(crate) struct Inputs<'p> {
+pub(crate) struct ProgramInputs<'p> {
     names: BTreeSet<&'p str>,
     sizes: BTreeMap<&'p str, InputSizes>,
 }
 
-impl<'p> Inputs<'p> {
+impl<'p> ProgramInputs<'p> {
     pub(crate) fn add(&mut self, name: &'p str, sizes: Option<InputSizes>) {
         self.names.insert(name);
         self.sizes.extend(sizes.map(|sizes| (name, sizes)));
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn paths_lead_to_inputs_by_their_names() {
-        let mut inputs = Inputs::default();
+        let mut inputs = ProgramInputs::default();
         for name in ["x", "batch_ids", "xs_0", "xs_1", "kw_long_name", "a_b", "a_b_1", "k"] {
             let size = Poly::from(name);
             inputs.add(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opledger_dims::{Integer, Poly, Symbol};
 use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 
-use crate::atoms::Atoms;
+use crate::atoms::{Atoms, Shares};
 
 /// The largest whole number that is looked for as a factor of a size.
 const MOST: i64 = 1024;
@@ -62,10 +62,11 @@ impl Multiples {
         if let Some(quotient) = a.divided_by(b) {
             return Some(quotient);
         }
-        let (wide, wide_by) = (self.widened(a), self.widened(b));
+        let shares = self.shares();
+        let (wide, wide_by) = (shares.widened(a), shares.widened(b));
         let quotient = wide.divided_by(&wide_by).or_else(|| all_but(&wide, &wide_by));
         if let Some(quotient) = quotient {
-            return Some(self.narrowed(&quotient));
+            return Some(shares.narrowed(&quotient));
         }
         let by = b.as_integer().and_then(|by| i64::try_from(by).ok()).filter(|by| *by > 0)?;
         if self.0.iter().any(|(own, of)| own == a && of % by == 0) {
@@ -90,22 +91,10 @@ impl Multiples {
         Some(&quotient.compose(&back) + &Poly::from(number.div_euclid(by)))
     }
 
-    /// With each symbol as often as what it is a multiple of.
-    pub(crate) fn widened(&self, of: &Poly) -> Poly {
-        let wide = of.symbols().into_iter().filter_map(|symbol| {
-            let times = self.of_symbol(&symbol)?;
-            Some((symbol.clone(), &Poly::symbol(symbol) * times))
-        });
-        of.compose(&wide.collect())
-    }
-
-    /// With each symbol over what it is a multiple of.
-    pub(crate) fn narrowed(&self, of: &Poly) -> Poly {
-        let narrow = of.symbols().into_iter().filter_map(|symbol| {
-            let times = self.of_symbol(&symbol)?;
-            Some((symbol.clone(), Poly::symbol(symbol).ratio(1, times)))
-        });
-        of.compose(&narrow.collect())
+    /// What symbols are multiples of.
+    pub(crate) fn shares(&self) -> Shares {
+        let symbols = self.0.iter().filter_map(|(size, _)| size.as_symbol());
+        Shares(symbols.filter_map(|own| Some((own.clone(), self.of_symbol(own)?))).collect())
     }
 
     /// What a symbol is a multiple of.
@@ -199,8 +188,7 @@ fn multiple(condition: &SizeCondition) -> Option<(Poly, i64)> {
 
 /// Of `m·n = c·m·⌊n / c⌋` and of `m·(n mod c) = 0`: `n` and `c`.
 fn comes_out_even(left: &SizeTerm, right: &SizeTerm) -> Option<(Poly, i64)> {
-    let none = Multiples::default();
-    let mut atoms = Atoms::new(&none);
+    let mut atoms = Atoms::default();
     let difference = &atoms.poly(left)? - &atoms.poly(right)?;
     let symbols = difference.symbols();
     let mut own = symbols.iter().filter(|symbol| atoms.term(symbol).is_some());

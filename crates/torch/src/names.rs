@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Graph, SizeCondition, SizeRelation, SizeRole, SizeTerm};
 
-use crate::guards::{self, Place, SizeAt};
+use crate::guards::{self, GuardPlace, SizeAt};
 use crate::schema::{Argument, ExportedProgram, InputSpec, SymInt, TensorMeta};
 use crate::symbolic::SizeExpr;
 use crate::told::told_once;
@@ -178,9 +178,9 @@ pub(crate) fn conditions(
 /// Whether a lower bound of a size that is made of symbols follows from theirs.
 fn follows(program: &ExportedProgram, size: &str, least: i64) -> bool {
     let known = &program.range_constraints;
-    let own = |place: &Place<'_>| match place {
-        Place::Symbol(own) => known.contains_key(*own).then(|| Poly::from(*own)),
-        Place::Input(..) => None,
+    let own = |place: &GuardPlace<'_>| match place {
+        GuardPlace::Symbol(own) => known.contains_key(*own).then(|| Poly::from(*own)),
+        GuardPlace::Input(..) => None,
     };
     let Some(SizeTerm::Poly(poly)) = guards::number(size, &own) else { return false };
     let from = |symbol: &Symbol| {

@@ -14,7 +14,7 @@ pub(crate) fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
     let multiples = Multiples::of(conditions);
     let simplified = conditions.iter().map(|condition| multiples.simplified_condition(condition));
     let open: Vec<SizeCondition> = simplified.filter(|of| !is_settled(of)).collect();
-    let mut told = strongest(&open, &multiples);
+    let mut told = strongest(&open, multiples.shares());
     told.extend(multiples.conditions());
     told.retain(|condition| !is_settled(condition));
     told.sort_by_cached_key(ToString::to_string);
@@ -73,10 +73,10 @@ fn is_of_tracer(comparison: &SizeComparison) -> bool {
 
 /// The size that a letter is in a test.
 #[cfg(test)]
-pub(crate) fn by_name(place: &crate::guards::Place<'_>) -> Option<Poly> {
+pub(crate) fn by_name(place: &crate::guards::GuardPlace<'_>) -> Option<Poly> {
     match place {
-        crate::guards::Place::Symbol(name) => Some(Poly::from(*name)),
-        crate::guards::Place::Input(..) => None,
+        crate::guards::GuardPlace::Symbol(name) => Some(Poly::from(*name)),
+        crate::guards::GuardPlace::Input(..) => None,
     }
 }
 

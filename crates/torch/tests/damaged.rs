@@ -116,7 +116,9 @@ fn programs() -> Vec<PathBuf> {
         "in_place",
         "joined",
         "losses",
+        "merged",
         "modes",
+        "nested",
         "ordered",
         "places",
         "quotients",
@@ -145,6 +147,22 @@ fn no_change_of_a_program_is_a_panic() {
             attempt(&zipped(&entries));
         }
     }
+}
+
+/// What views and their arguments say of sizes holds without guards too.
+#[test]
+fn without_guards_views_say_what_sizes_are_multiples_of() {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/nested.pt2");
+    let mut entries = entries(&std::fs::read(whole).unwrap());
+    let at = entries.iter().position(|(name, _)| name.contains("/models/")).unwrap();
+    let mut program: Value = serde_json::from_slice(&entries[at].1).unwrap();
+    program["guards_code"] = Value::Array(Vec::new());
+    entries[at].1 = serde_json::to_vec(&program).unwrap();
+    let file = tempfile::Builder::new().suffix(".pt2").tempfile().unwrap();
+    std::fs::write(file.path(), zipped(&entries)).unwrap();
+    let imported = open(file.path(), &ImportOptions::default()).unwrap();
+    let told: Vec<String> = imported.conditions.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["s46 mod 8 = 0", "s9 ≥ 3"]);
 }
 
 #[test]
