@@ -125,3 +125,37 @@ pub(crate) fn explained(graph: &Graph, text: String) -> String {
 
 /// How many definitions are told beside an error.
 const MOST_TOLD: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_symbols_in_an_error_stand_for_is_told_beside_it() {
+        let mut graph = Graph::new();
+        let half = graph.floor_div("floor", &"n".into(), &2.into());
+        graph.floor_div("floor", &(&half + 1), &3.into());
+        graph.minimum("least", ["n".into(), "b".into()]);
+        let told = |text: &str| explained(&graph, text.to_owned());
+        assert_eq!(told("[b, n] and floors"), "[b, n] and floors");
+        assert_eq!(told("[b, 4·floor]"), "[b, 4·floor] (where floor = ⌊n / 2⌋)");
+        let both = "[floor_2] (where floor_2 = ⌊(floor + 1) / 3⌋, floor = ⌊n / 2⌋)";
+        assert_eq!(told("[floor_2]"), both);
+    }
+
+    #[test]
+    fn quotients_are_written_in_sizes_of_the_program() {
+        let mut graph = Graph::new();
+        let half = graph.floor_div("floor", &"n".into(), &2.into());
+        let next = graph.floor_div("floor", &(&half * 3 + 1), &4.into());
+        let symbol = next.as_symbol().unwrap();
+        let mut equal = Equalities::default();
+        assert!(equal.quotient_is(&graph, symbol, 5.into()));
+        assert!(!equal.quotient_is(&graph, symbol, 6.into()));
+        assert!(!equal.quotient_is(&graph, &"n".into(), 6.into()));
+        let told: Vec<String> = equal.conditions().map(|own| own.to_string()).collect();
+        assert_eq!(told, ["⌊(3·⌊n / 2⌋ + 1) / 4⌋ = 5"]);
+        let again = equal.quotient(&mut graph, &(&half * 3 + 1), &4.into());
+        assert_eq!(again, 5.into());
+    }
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use opledger_models::{Config, ConfigError, POOLERS, Request};
 
 use crate::checkpoint::Checkpoint;
-use crate::files::{display, read_bounded};
+use crate::files::{display, open_regular, read_bounded};
 use crate::limits::MAX_CONFIG;
 
 /// The file of a folder that says what its model is.
@@ -31,8 +31,8 @@ pub enum ConfigFileError {
     /// The file is one of PyTorch's.
     #[error(
         "`{}` is a file of `torch.save` or of TorchScript, a pickle, which is not opened; export the model: \
-         `torch.export.save(torch.export.export(model.eval(), example), \"model.pt2\")` (an archive of \
-         that is called .pt2)",
+         `torch.export.save(torch.export.export(model.eval(), example), \"model.pt2\")` (such an \
+         archive is called .pt2)",
         display(path)
     )]
     Pickled {
@@ -81,8 +81,8 @@ pub fn read_config(path: &Path) -> Result<Config, ConfigFileError> {
 /// PyTorch 1.6 a pickle of protocol 2.
 fn is_pickled(path: &Path) -> bool {
     let mut begin = [0; 4];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut begin));
-    read.is_ok() && (begin == *b"PK\x03\x04" || begin[..2] == [0x80, 2])
+    let Ok((mut file, _)) = open_regular(path) else { return false };
+    file.read_exact(&mut begin).is_ok() && (begin == *b"PK\x03\x04" || begin[..2] == [0x80, 2])
 }
 
 /// The configuration with a head of its own, where the weights have one that the configuration takes for
@@ -97,4 +97,26 @@ fn with_another_head(config: &Config, weights: &Checkpoint) -> Option<Config> {
     }
     let apart = config.clone().with_another_head();
     apart.model("", &Request::default()).is_ok().then_some(apart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_torch_save_are_told_how_to_be_exported() {
+        let folder = tempfile::tempdir().unwrap();
+        for (begin, pickled) in [
+            (&b"PK\x03\x04rest"[..], true),
+            (b"\x80\x02ctorch", true),
+            (b"[1]x", false),
+            (b"PK", false),
+        ] {
+            let path = folder.path().join("model.pt");
+            std::fs::write(&path, begin).unwrap();
+            let error = read_config(&path).unwrap_err();
+            assert_eq!(matches!(error, ConfigFileError::Pickled { .. }), pickled, "{error}");
+            assert_eq!(error.to_string().contains("torch.export.save"), pickled, "{error}");
+        }
+    }
 }

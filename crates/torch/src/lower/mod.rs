@@ -1,5 +1,6 @@
 //! What each operation of PyTorch is to the graph.
 
+mod arranged;
 pub(crate) mod attention;
 mod by_data;
 mod cases;
