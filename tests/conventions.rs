@@ -166,13 +166,13 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torchlens@2.36.1: convolution_mode",
         "torchlens@2.36.1: dropout of tables before their width is changed",
         "torchlens@2.36.1: exp",
+        "torchlens@2.36.1: masks",
         "torchlens@2.36.1: masks and biases by position",
         "torchlens@2.36.1: masks and buckets of positions",
         "torchlens@2.36.1: masks and positions",
         "torchlens@2.36.1: masks and rotary tables",
         "torchlens@2.36.1: masks and rows of distances",
         "torchlens@2.36.1: masks of shifted windows",
-        "torchlens@2.36.1: masks",
         "torchlens@2.36.1: masks, rotary tables and temperatures",
         "torchlens@2.36.1: noise and its order",
         "torchlens@2.36.1: positions from ids",
@@ -544,7 +544,14 @@ fn differences_between_tools_are_explained_for_what_they_printed() {
 /// The operators and classes that a tool met in the files of observations, by its convention.
 fn met() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut met: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for file in ["observed.json", "observed_tract.json", "observed_xla.json", "drawn.json"] {
+    let files = [
+        "observed.json",
+        "observed_tract.json",
+        "observed_xla.json",
+        "drawn.json",
+        "drawn_waves.json",
+    ];
+    for file in files {
         for Case { units, printed, .. } in cases(file) {
             let Ok(units) = units else { continue };
             for (convention, _) in printed {

@@ -311,7 +311,10 @@ fn conditions_are_told_of_the_sizes_of_inputs_once_each() {
         imported.conditions.iter().map(ToString::to_string).collect()
     };
     // Multiples of a symbol that is no size of an input.
-    assert_eq!(told("merged"), ["height mod 16 = 0", "width mod 16 = 0"]);
+    assert_eq!(
+        told("merged"),
+        ["height mod 16 = 0", "height ≥ 32", "width mod 16 = 0", "width ≥ 32"]
+    );
     let merged = imported("merged");
     let symbols: Vec<String> = merged.graph.symbols().iter().map(ToString::to_string).collect();
     assert_eq!(symbols, ["b", "height", "width"]);
@@ -322,7 +325,10 @@ fn conditions_are_told_of_the_sizes_of_inputs_once_each() {
         ("width", 16),
     ]));
     assert_eq!(macs.unwrap(), (16 * 8 * (12 * 4 + 4 * 4) + 8 * 4 * (16 * 6 + 6 * 6)).into());
+    // What says of a product or of what is left that it is not 1 may be a branch.
     let nested = [
+        "b mod (b·min(s15, n)) ≠ 0",
+        "b·min(s15, n) ≠ b",
         "n ≠ 7",
         "n ≤ 39",
         "n ≥ 5",
@@ -330,7 +336,9 @@ fn conditions_are_told_of_the_sizes_of_inputs_once_each() {
         "s15 ≤ 39",
         "s15 ≥ 5",
         "s46 mod 8 = 0",
+        "s46 ≠ 8",
         "s80·s9 - 3·s80 ≥ 2",
+        "s9 ≠ 4",
         "s9 ≥ 3",
     ];
     assert_eq!(told("nested"), nested);

@@ -3,7 +3,6 @@
 Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 """
 
-import copy
 import json
 import pathlib
 import re
@@ -831,6 +830,8 @@ DIFFERENTIATED = ["encoder_layer", "odd_letters", "divided"]
 def differentiate(name, module, args):
     """Saves what autograd computes in double precision: `gradient` is the given gradient of the first result,
     `gradient.p` that of parameter p."""
+    import copy
+
     module = copy.deepcopy(module).double()
     args = [value.double() if value.is_floating_point() else value for value in args]
     results = module(*args)

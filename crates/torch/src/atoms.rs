@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::{Integer, Poly, Symbol};
-use opledger_ir::{SizeComparison, SizeRelation, SizeTerm};
+use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 
 /// The most terms of a difference.
 const MOST_TERMS: usize = 512;
@@ -50,6 +50,14 @@ impl Shares {
     pub(crate) fn narrowed(&self, of: &Poly) -> Poly {
         let narrow = self.0.iter().map(|(own, by)| (own.clone(), Poly::symbol(own).ratio(1, *by)));
         of.compose(&narrow.collect())
+    }
+
+    /// That no symbol is what it is a multiple of, once.
+    pub(crate) fn none_is_one(&self) -> impl Iterator<Item = SizeCondition> + '_ {
+        let apart = |(own, by): (&Symbol, &i64)| {
+            SizeCondition::new(Poly::symbol(own), SizeRelation::Unequal, Poly::from(*by))
+        };
+        self.0.iter().map(apart)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use opledger_dims::{Poly, Symbol};
+use opledger_dims::{Integer, Poly, Symbol};
 use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 
+use crate::atoms::Shares;
 use crate::bounds::strongest;
 use crate::multiples::Multiples;
 
@@ -13,33 +14,47 @@ use crate::multiples::Multiples;
 pub(crate) fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
     let multiples = Multiples::of(conditions);
     let simplified = conditions.iter().map(|condition| multiples.simplified_condition(condition));
-    let open: Vec<SizeCondition> = simplified.filter(|of| !is_settled(of)).collect();
-    let mut told = strongest(&open, multiples.shares());
+    let shares = multiples.shares();
+    let (settled, mut open): (Vec<_>, Vec<_>) = simplified.partition(|of| is_settled(of, &shares));
+    // What holds where no share of a size is 1 is told as that.
+    if settled.iter().any(|of| !is_settled(of, &Shares::default())) {
+        open.extend(shares.none_is_one());
+    }
+    let mut told = strongest(&open, shares);
     told.extend(multiples.conditions());
-    told.retain(|condition| !is_settled(condition));
+    told.retain(|condition| !is_settled(condition, &Shares::default()));
     told.sort_by_cached_key(ToString::to_string);
     told.dedup();
     told
 }
 
-/// Whether a condition holds anyway, or for all sizes but 0 and 1.
-fn is_settled(condition: &SizeCondition) -> bool {
+/// Whether a condition holds anyway, or for all sizes, and shares of sizes, but 0 and 1.
+fn is_settled(condition: &SizeCondition, shares: &Shares) -> bool {
+    let is_of_tracer = |of| is_of_tracer(of, shares);
     condition.always_holds() || condition.comparisons().iter().any(is_of_tracer)
 }
 
 /// Whether a size is another times further sizes, or a number.
-fn is_multiple(whole: &SizeTerm, part: &SizeTerm) -> bool {
+fn is_multiple(whole: &SizeTerm, part: &SizeTerm, shares: &Shares) -> bool {
     let (SizeTerm::Poly(whole), SizeTerm::Poly(part)) = (whole, part) else { return false };
-    let rest = whole.divided_by(part);
-    rest.is_some_and(|rest| is_product(&rest) || rest.as_integer().is_some_and(|by| by > 1.into()))
+    let rest = shares.widened(whole).divided_by(&shares.widened(part));
+    rest.is_some_and(|rest| match times(&rest) {
+        Some(by) => by > 1.into() || by == 1.into() && rest != Poly::one(),
+        None => false,
+    })
+}
+
+/// How often a number is a product of sizes, or of none.
+fn times(size: &Poly) -> Option<Integer> {
+    let symbols = size.symbols();
+    let ones: BTreeMap<Symbol, Poly> =
+        symbols.iter().map(|symbol| (symbol.clone(), Poly::one())).collect();
+    size.compose(&ones).as_integer().filter(|_| size.num_terms() == 1)
 }
 
 /// Whether a number is a product of sizes, which is 1 where each of them is.
 fn is_product(size: &Poly) -> bool {
-    let symbols = size.symbols();
-    let ones: BTreeMap<Symbol, Poly> =
-        symbols.iter().map(|symbol| (symbol.clone(), Poly::one())).collect();
-    !symbols.is_empty() && size.num_terms() == 1 && size.compose(&ones) == Poly::one()
+    times(size) == Some(1.into()) && *size != Poly::one()
 }
 
 /// Whether a division by a size leaves 1, or 1 less than the size, unless the size is 1.
@@ -51,7 +66,7 @@ fn leaves_one(of: &[SizeTerm; 2]) -> bool {
 /// Whether a condition says that a size of an input is not 0, or not 1: as such; by a product with it that
 /// differs from one without it; or by what a division leaves. What says so of a quotient may be a branch of
 /// the model.
-fn is_of_tracer(comparison: &SizeComparison) -> bool {
+fn is_of_tracer(comparison: &SizeComparison, shares: &Shares) -> bool {
     let SizeComparison { left, relation, right } = comparison;
     if *relation != SizeRelation::Unequal {
         return false;
@@ -59,10 +74,12 @@ fn is_of_tracer(comparison: &SizeComparison) -> bool {
     let is = |number: Poly| [left, right].contains(&&SizeTerm::Poly(number));
     match left {
         SizeTerm::Remainder(of) => {
-            is(Poly::zero()) && (is_multiple(&of[1], &of[0]) || leaves_one(of))
+            is(Poly::zero()) && (is_multiple(&of[1], &of[0], shares) || leaves_one(of))
         }
-        SizeTerm::Poly(size) if is(Poly::zero()) || is(Poly::one()) => is_product(size),
-        SizeTerm::Poly(_) => is_multiple(left, right) || is_multiple(right, left),
+        SizeTerm::Poly(size) if is(Poly::zero()) || is(Poly::one()) => {
+            is_product(&shares.widened(size))
+        }
+        SizeTerm::Poly(_) => is_multiple(left, right, shares) || is_multiple(right, left, shares),
         SizeTerm::Sum(_)
         | SizeTerm::Product(_)
         | SizeTerm::Quotient(_)
@@ -190,7 +207,8 @@ mod tests {
                 guards.iter().flat_map(|guard| condition(guard)).collect();
             let short = told_once(&read);
             // What the tracer sets apart is not told.
-            let own: Vec<_> = read.iter().filter(|of| !is_settled(of)).cloned().collect();
+            let own: Vec<_> =
+                read.iter().filter(|of| !is_settled(of, &Shares::default())).cloned().collect();
             for (n, m) in (2..12).flat_map(|n| (2..12).map(move |m| (n, m))) {
                 let sizes = Binding::new().with("n", n).with("m", m);
                 let all = |of: &[SizeCondition]| {
@@ -214,7 +232,8 @@ mod tests {
 
     #[test]
     fn sizes_of_one_are_told_apart_in_tracing_only() {
-        let of_tracer = |guard: &str| is_of_tracer(&condition(guard)[0].comparisons()[0]);
+        let of_tracer =
+            |guard: &str| is_of_tracer(&condition(guard)[0].comparisons()[0], &Shares::default());
         for guard in
             ["b != 1", "b * n != 1", "n != b * n", "n % (4 * n) != 0", "(2*n - 1) % n != 0"]
         {
