@@ -122,9 +122,9 @@ impl Units {
     }
 }
 
-/// For each node, whether a result of the graph is of it.
+/// For each node, whether a result of the graph is of it; all are used where no result is named.
 fn used(graph: &Graph) -> Vec<bool> {
-    let mut used = vec![false; graph.nodes().len()];
+    let mut used = vec![graph.outputs().is_empty(); graph.nodes().len()];
     for (_, var) in graph.outputs() {
         used[var.index()] = true;
     }
