@@ -18,10 +18,12 @@ fn numbers(file: &SafeTensors<'_>, name: &str) -> Vec<f64> {
     tensor.data().chunks_exact(8).map(number).collect()
 }
 
-/// The largest difference of two tensors, of what the largest element is.
-fn apart(own: impl Iterator<Item = f64>, torch: &[f64]) -> f64 {
+/// The largest difference of two tensors, of what the largest element is; NaN if any is.
+fn apart(own: impl ExactSizeIterator<Item = f64>, torch: &[f64]) -> f64 {
+    assert_eq!(own.len(), torch.len());
     let scale = torch.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-    own.zip(torch).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f64::max)
+    let larger = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+    own.zip(torch).map(|(a, b)| (a - b).abs() / scale).fold(0.0, larger)
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use opledger_account::AccountError;
 use opledger_conventions::{Tally, Units, convention};
 use opledger_dims::{Binding, Class, Integer};
 use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet, prove};
@@ -15,6 +16,7 @@ const PROGRAMS: &[&str] = &[
     "bert",
     "biases",
     "blocks",
+    "branching",
     "capped",
     "cells",
     "chunked",
@@ -28,6 +30,7 @@ const PROGRAMS: &[&str] = &[
     "gemma3",
     "gpt_oss",
     "groups",
+    "guarded",
     "hiding",
     "in_place",
     "joined",
@@ -342,6 +345,27 @@ fn conditions_are_told_of_the_sizes_of_inputs_once_each() {
         "s9 ≥ 3",
     ];
     assert_eq!(told("nested"), nested);
+}
+
+/// A program is counted at no size at which its module takes another way: where a condition is read, it is
+/// asked, whatever the signs of what it divides; where it is not, the sizes of the example are all there are.
+#[test]
+fn sizes_at_which_a_module_branches_are_refused() {
+    let counted = |name: &str| -> Vec<u64> {
+        let path = file(name, "pt2");
+        let model = opledger_account::Model::open(path.to_str().unwrap()).unwrap();
+        let holds = |n: &u64| match model.at([("b", 2), ("n", *n)]) {
+            Ok(sized) => {
+                assert_eq!(sized.macs().unwrap(), (2 * n * 16 * 16).into());
+                true
+            }
+            Err(AccountError::Exported { .. } | AccountError::Guarded { .. }) => false,
+            Err(other) => panic!("{name} at {n}: {other}"),
+        };
+        (2..14).filter(holds).collect()
+    };
+    assert_eq!(counted("branching"), [2, 8, 10, 11, 13]);
+    assert_eq!(counted("guarded"), [8]);
 }
 
 /// Under a mask whose scores meet values in a form that is not known all pairs are counted, and told.

@@ -1125,6 +1125,28 @@ class Nested(nn.Module):
         return self.map(x[:, :shared] + y[:, :shared]), parts.sum(1), xs[1][:, : xs[1].shape[1] - 3]
 
 
+class Branching(nn.Module):
+    """Another map where a size is none of some, in forms that conditions have."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x):
+        n, y = x.shape[1], self.one(x)
+        if -n % 3 == 0:
+            y = self.other(y)
+        return self.other(y) if n // 4 == 1 else y
+
+
+class Guarded(Branching):
+    """The same by a form that conditions have not."""
+
+    def forward(self, x):
+        y = self.one(x)
+        return self.other(y) if x.shape[1] & 1 else y
+
+
 T = transformers
 x, image = torch.randn(2, 8, 16), torch.randn(2, 3, 20, 20)
 tokens, seen = ids(2, 6), torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -1191,3 +1213,5 @@ write("unordered", Unordered, (torch.randn(3, 8, 7),), dynamic=(TOKENS,))
 sixteen = 16 * torch.export.Dim("rows"), 16 * torch.export.Dim("columns")
 write("merged", Merged, (torch.randn(2, 3, 32, 48),), dynamic=({0: DYNAMIC, 2: sixteen[0], 3: sixteen[1]},))
 write("nested", Nested, ({"x": torch.randn(2, 6, 8)}, [torch.randn(2, 32), torch.randn(3, 9)]), {"more": {"y": torch.randn(2, 9, 8)}}, {"batch": {"x": TOKENS}, "xs": [TOKENS, TOKENS], "more": {"y": TOKENS}})
+write("branching", Branching, (x,), dynamic=(TOKENS,))
+write("guarded", Guarded, (x,), dynamic=(TOKENS,))

@@ -46,7 +46,7 @@ pub enum GradError {
         operation: &'static str,
         /// Where it stands.
         path: String,
-        /// What about it is not known; nothing, or after a colon.
+        /// What about it is not known, after a space; nothing where all of it is.
         why: &'static str,
     },
     /// A part that is repeated has no rule yet.
@@ -85,6 +85,8 @@ impl GradError {
 /// weights are kept.
 ///
 /// What no parameter leads to has no gradient and costs nothing; of several uses the gradients are added.
+/// Under a mask, gradients of keys and values are summed over every query, hidden pairs being zeros; all
+/// else goes over the allowed pairs alone.
 ///
 /// # Errors
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is

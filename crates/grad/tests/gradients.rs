@@ -61,6 +61,7 @@ fn run(g: &Graph, sizes: &Binding, values: &[(String, Tensor<f32>)]) -> Vec<(Str
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 

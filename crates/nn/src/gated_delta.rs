@@ -4,10 +4,11 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, ArithmeticKind, Factor, Pointwise, Rearrange, Reduce, Source};
-use opledger_ir::{Axis, Graph, ModuleClass, Recurrence, Role, Scan, ScanValues, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Recurrence, Role, Scope, Var};
 
 use crate::causal_convolution::{CausalConvolution, without_padding};
 use crate::linear::param;
+use crate::recurrence::stepwise;
 use crate::{Attend, Attended, Linear, LinearConfig, NnError, Norm, NormConfig};
 
 /// Options of a [`GatedDelta`].
@@ -240,7 +241,7 @@ impl GatedDelta {
                 g.fill(axes, 0.0)?
             }
         };
-        let (y, memory) = stepwise(g, [&items, &tokens], [query, own, v, beta, alpha], memory)?;
+        let (y, memory) = by_token(g, [&items, &tokens], [query, own, v, beta, alpha], memory)?;
         let g = &mut *g.enter(&self.scope);
         let y = self.norm.forward(g, y)?;
         let gate = match self.config.maps {
@@ -363,42 +364,24 @@ fn unit(g: &mut Graph, x: Var) -> Result<Var, NnError> {
 
 /// Token by token: of queries and keys `[b, n, g, d]`, values `[b, n, g, r, f]` and factors `[b, n, g, r]` the
 /// results `[b, n, g, r, f]`, and the state `[b, g, d, r, f]` behind the last.
-fn stepwise(
+fn by_token(
     g: &mut Graph,
     [items, tokens]: [&Axis; 2],
     operands: [Var; 5],
     state: Var,
 ) -> Result<(Var, Var), NnError> {
-    let (b, n) = (&items.name, &tokens.name);
-    let mut stacks = Vec::new();
-    for x in operands {
-        let mut order: Vec<_> = g.shape(x).axes.iter().map(|axis| axis.name.clone()).collect();
-        order.swap(0, 1);
-        stacks.push(g.rearrange(x, Rearrange::Permute { order })?);
-    }
-    let scan = Scan { carried: vec![state], stacks, axis: n.clone(), reverse: false };
-    let body = g.repeated("steps", tokens.size.clone());
+    let b = &items.name;
     let read = format!("{b} g d r f, {b} g d -> {b} g r f");
     let write = format!("{b} g d, {b} g r f -> {b} g d r f");
-    let made = g.scan(&body, &scan, |g, at| -> Result<ScanValues, NnError> {
-        let ([state], [query, key, value, beta, alpha]) = (&at.carried[..], &at.stacked[..]) else {
-            return Ok(at);
-        };
-        let kept = g.mul("forget", *state, *alpha)?;
-        let known = g.einsum_as("recall", &read, kept, *key)?;
-        let missing = g.arithmetic("missing", ArithmeticKind::Sub, *value, known)?;
-        let missing = g.mul("correct", missing, *beta)?;
-        let change = g.einsum_as("write", &write, *key, missing)?;
+    stepwise(g, tokens, operands, state, |g, state, [query, key, value, beta, alpha]| {
+        let kept = g.mul("forget", state, alpha)?;
+        let known = g.einsum_as("recall", &read, kept, key)?;
+        let missing = g.arithmetic("missing", ArithmeticKind::Sub, value, known)?;
+        let missing = g.mul("correct", missing, beta)?;
+        let change = g.einsum_as("write", &write, key, missing)?;
         let state = g.add("remember", kept, change)?;
-        let result = g.einsum_as("read", &read, state, *query)?;
-        Ok(ScanValues { carried: vec![state], stacked: vec![result] })
-    })?;
-    let (Some(&results), Some(&state)) = (made.stacked.first(), made.carried.first()) else {
-        return Ok((state, state));
-    };
-    let mut order: Vec<_> = g.shape(results).axes.iter().map(|axis| axis.name.clone()).collect();
-    order.swap(0, 1);
-    Ok((g.rearrange(results, Rearrange::Permute { order })?, state))
+        Ok([state, g.einsum_as("read", &read, state, query)?])
+    })
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod mlp_stack;
 mod names;
 mod norm;
 mod positions;
+mod recurrence;
 mod rotary;
 mod routing;
 mod short_convolution;

@@ -4,10 +4,11 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{self, Activation, Pointwise, Rearrange, Source};
-use opledger_ir::{Axis, Graph, ModuleClass, Recurrence, Role, Scan, ScanValues, Scope, Var};
+use opledger_ir::{Axis, Graph, ModuleClass, Recurrence, Role, Scope, Var};
 
 use crate::causal_convolution::{CausalConvolution, without_padding};
 use crate::linear::param;
+use crate::recurrence::stepwise;
 use crate::sizes::positive;
 use crate::{Attend, Attended, Linear, LinearConfig, NnError};
 
@@ -202,7 +203,7 @@ impl StateSpace {
                 g.fill(axes, 0.0)?
             }
         };
-        let (y, memory) = stepwise(g, [&items, &tokens], [taken, write, read, alpha], memory)?;
+        let (y, memory) = by_token(g, [&items, &tokens], [taken, write, read, alpha], memory)?;
         let past = g.mul("pass", own, self.past)?;
         let y = g.add("skip", y, past)?;
         let g = &mut *g.enter(&self.scope);
@@ -237,39 +238,21 @@ fn part(
 
 /// Token by token: of what is written `[b, n, g, r, d]`, keys and queries `[b, n, g, s]` and factors
 /// `[b, n, g, r]` the results `[b, n, g, r, d]`, and the state `[b, g, r, d, s]` behind the last.
-fn stepwise(
+fn by_token(
     g: &mut Graph,
     [items, tokens]: [&Axis; 2],
     operands: [Var; 4],
     state: Var,
 ) -> Result<(Var, Var), NnError> {
-    let (b, n) = (&items.name, &tokens.name);
-    let mut stacks = Vec::new();
-    for x in operands {
-        let mut order: Vec<_> = g.shape(x).axes.iter().map(|axis| axis.name.clone()).collect();
-        order.swap(0, 1);
-        stacks.push(g.rearrange(x, Rearrange::Permute { order })?);
-    }
-    let scan = Scan { carried: vec![state], stacks, axis: n.clone(), reverse: false };
-    let body = g.repeated("steps", tokens.size.clone());
+    let b = &items.name;
     let write = format!("{b} g r d, {b} g s -> {b} g r d s");
     let read = format!("{b} g r d s, {b} g s -> {b} g r d");
-    let made = g.scan(&body, &scan, |g, at| -> Result<ScanValues, NnError> {
-        let ([state], [taken, key, query, alpha]) = (&at.carried[..], &at.stacked[..]) else {
-            return Ok(at);
-        };
-        let kept = g.mul("forget", *state, *alpha)?;
-        let change = g.einsum_as("write", &write, *taken, *key)?;
+    stepwise(g, tokens, operands, state, |g, state, [taken, key, query, alpha]| {
+        let kept = g.mul("forget", state, alpha)?;
+        let change = g.einsum_as("write", &write, taken, key)?;
         let state = g.add("remember", kept, change)?;
-        let result = g.einsum_as("read", &read, state, *query)?;
-        Ok(ScanValues { carried: vec![state], stacked: vec![result] })
-    })?;
-    let (Some(&results), Some(&state)) = (made.stacked.first(), made.carried.first()) else {
-        return Ok((state, state));
-    };
-    let mut order: Vec<_> = g.shape(results).axes.iter().map(|axis| axis.name.clone()).collect();
-    order.swap(0, 1);
-    Ok((g.rearrange(results, Rearrange::Permute { order })?, state))
+        Ok([state, g.einsum_as("read", &read, state, query)?])
+    })
 }
 
 #[cfg(test)]

@@ -345,13 +345,14 @@ pub(crate) fn run_of(
             let step = call.int("step", 1).into();
             Run { dim, start, length, step }
         }
-        _ => {
+        "split" | "split_with_sizes" | "chunk" | "tensor_split" => {
             let mut start = Poly::zero();
             for before in 0..result {
                 start += call.size_of(own, before, dim)?;
             }
             Run::solid(dim, start, call.size_of(own, result, dim)?)
         }
+        _ => return Err(Obstacle::Unknown),
     })
 }
 
@@ -383,14 +384,23 @@ fn joined(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meanin
     if values.iter().all(|value| matches!(value, Meaning::Whole(_))) {
         return whole_joined(values, dim, sizes);
     }
+    in_a_row(own, values, dim).map(Meaning::Tensor)
+}
+
+/// Reals side by side along a dimension.
+pub(super) fn in_a_row(
+    own: &mut Importer<'_>,
+    values: Vec<Meaning>,
+    dim: usize,
+) -> Lowered<Placed> {
     let mut all = values.into_iter();
     let first = all.next().ok_or(Obstacle::Unknown)?;
-    let mut sum = own.real(first)?;
+    let mut row = own.real(first)?;
     for value in all {
         let next = own.real(value)?;
-        sum = side_by_side(own, &sum, &next, dim)?;
+        row = side_by_side(own, &row, &next, dim)?;
     }
-    Ok(Meaning::Tensor(sum))
+    Ok(row)
 }
 
 pub(crate) fn side_by_side(

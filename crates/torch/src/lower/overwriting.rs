@@ -4,9 +4,9 @@ use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::ScatterKind;
 
-use super::movement::{cut, side_by_side, sizes_of};
+use super::movement::{cut, in_a_row, sizes_of};
 use super::places;
-use crate::importer::{Importer, Lowered, Meaning, Obstacle};
+use crate::importer::{Importer, Lowered, Meaning};
 use crate::whole::{Run, Whole, Written};
 
 /// A value as whole numbers that may be written into others.
@@ -55,12 +55,5 @@ pub(crate) fn overwritten(
     if !rest.is_zero() {
         parts.push(cut(own, before, dim, &end, &rest)?);
     }
-    let mut all = parts.into_iter();
-    let first = all.next().ok_or(Obstacle::Unknown)?;
-    let mut sum = own.real(first)?;
-    for part in all {
-        let part = own.real(part)?;
-        sum = side_by_side(own, &sum, &part, dim)?;
-    }
-    Ok(Meaning::Tensor(sum))
+    in_a_row(own, parts, dim).map(Meaning::Tensor)
 }
