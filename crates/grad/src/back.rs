@@ -1,43 +1,186 @@
 //! The graph while gradients are recorded behind it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{ArithmeticKind, IndexMap, Masked, Pointwise, Rearrange, Reduce};
-use opledger_ir::{Axis, Graph, IndexExpr, Masking, Node, Operation, Shape, Var};
+use opledger_ir::{
+    Axis, Graph, IndexExpr, Masking, Node, Op, Operation, RepeatId, Scope, Shape, Var,
+};
 
 use crate::GradError;
+
+/// A value of the graph whose gradients are asked for. Where gradients are recorded it is read through
+/// [`Back::value`]: that of a repeated body is another in each iteration, and kept in a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Primal(pub(crate) Var);
+
+/// A node of that graph, whose operands are to have their gradients.
+#[derive(Clone, Copy)]
+pub(crate) struct Applied<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) result: Primal,
+}
+
+impl Applied<'_> {
+    pub(crate) fn operand(self, at: usize) -> Result<Primal, GradError> {
+        let operand = self.node.inputs.get(at).copied().map(Primal);
+        operand.ok_or_else(|| GradError::unknown(self.node, " without operands"))
+    }
+}
+
+/// A repetition whose gradients are being recorded, as a repetition that runs the other way.
+pub(crate) struct Frame {
+    /// The nodes of its body, the carry first and the exit excluded.
+    pub(crate) body: Range<usize>,
+    pub(crate) repeat: RepeatId,
+    /// Its exit.
+    pub(crate) exit: Var,
+    /// The carry of the repetition that is being recorded.
+    pub(crate) carry: Var,
+    /// Values of the body as they stand in the one that is being recorded.
+    pub(crate) known: BTreeMap<Var, Var>,
+    /// Values from outside, which all iterations use, with their gradients so far.
+    pub(crate) captured: BTreeMap<Primal, Var>,
+}
 
 /// What is known of gradients so far.
 pub(crate) struct Back {
     pub(crate) graph: Graph,
     /// Which values have one.
-    wanted: Vec<bool>,
-    gradients: Vec<Option<Var>>,
+    wanted: BTreeSet<Var>,
+    gradients: BTreeMap<Var, Var>,
+    /// The first results of the nodes that the graph had; those behind are the gradients'.
+    pub(crate) primals: Vec<Var>,
+    /// The repetitions around what is being recorded, the outermost first.
+    pub(crate) frames: Vec<Frame>,
 }
 
 type Made = Result<Var, GradError>;
 
 impl Back {
-    pub(crate) fn new(graph: Graph, wanted: Vec<bool>) -> Back {
-        let gradients = vec![None; wanted.len()];
-        Back { graph, wanted, gradients }
+    pub(crate) fn new(graph: Graph, wanted: BTreeSet<Var>) -> Back {
+        let primals = graph.vars().collect();
+        Back { graph, wanted, gradients: BTreeMap::new(), primals, frames: Vec::new() }
     }
 
-    pub(crate) fn is_wanted(&self, var: Var) -> bool {
-        self.wanted[var.index()]
+    pub(crate) fn is_wanted(&self, of: Primal) -> bool {
+        self.wanted.contains(&of.0)
     }
 
-    pub(crate) fn gradient(&self, var: Var) -> Option<Var> {
-        self.gradients[var.index()]
+    /// In how many of the repetitions around a value lies: at most as many as there are.
+    fn level(&self, of: Primal) -> usize {
+        let (at, node) = (of.0.index(), self.graph.node(of.0));
+        if node.op.is_source() {
+            let own = self.frames.iter().position(|frame| Some(frame.repeat) == node.repeat);
+            return own.map_or(0, |place| place + 1);
+        }
+        match at < self.primals.len() {
+            true => self.frames.iter().take_while(|frame| frame.body.contains(&at)).count(),
+            false => self.frames.len(),
+        }
+    }
+
+    /// Whether a value is from outside of the innermost repetition.
+    pub(crate) fn is_outside(&self, of: Primal) -> bool {
+        let repeat = self.graph.node(of.0).repeat;
+        let further_in = self.graph.node(of.0).op.is_source()
+            && repeat.is_some_and(|id| self.frames.iter().all(|frame| frame.repeat != id))
+            && self.is_repeated_further_in(repeat);
+        !further_in && self.level(of) < self.frames.len()
+    }
+
+    /// Whether the innermost repetition is around another.
+    fn is_repeated_further_in(&self, repeat: Option<RepeatId>) -> bool {
+        let around = std::iter::successors(repeat, |id| self.graph.repetition(*id).parent);
+        let inner = self.frames.last().map(|frame| frame.repeat);
+        inner.is_some_and(|inner| around.skip(1).any(|id| id == inner))
+    }
+
+    pub(crate) fn gradient(&self, of: Primal) -> Option<Var> {
+        match self.frames.last().and_then(|frame| frame.captured.get(&of)) {
+            Some(captured) => Some(*captured),
+            None => self.gradients.get(&of.0).copied(),
+        }
+    }
+
+    /// The gradient of a value is this from now on.
+    pub(crate) fn set_gradient(&mut self, of: Primal, gradient: Var) {
+        let captured = self.frames.last_mut().and_then(|frame| frame.captured.get_mut(&of));
+        match captured {
+            Some(captured) => *captured = gradient,
+            None => drop(self.gradients.insert(of.0, gradient)),
+        }
     }
 
     /// Adds what one use of a value says of its gradient.
-    pub(crate) fn contribute(&mut self, to: Var, gradient: Var) -> Result<(), GradError> {
-        let sum = match self.gradients[to.index()] {
+    pub(crate) fn contribute(&mut self, to: Primal, gradient: Var) -> Result<(), GradError> {
+        let sum = match self.gradient(to) {
             Some(before) => self.graph.add("", before, gradient)?,
             None => gradient,
         };
-        self.gradients[to.index()] = Some(sum);
+        self.set_gradient(to, sum);
         Ok(())
+    }
+
+    /// The same where a parameter leads to the value.
+    pub(crate) fn contribute_to_wanted(
+        &mut self,
+        to: Primal,
+        gradient: Var,
+    ) -> Result<(), GradError> {
+        if self.is_wanted(to) { self.contribute(to, gradient) } else { Ok(()) }
+    }
+
+    /// A value as it is read where gradients are recorded. One of a repeated body was another in each
+    /// iteration: all are kept in a stack, of which the present one is a slice; what only moves, and what
+    /// is made of nothing, is made again.
+    pub(crate) fn value(&mut self, of: Primal) -> Made {
+        let level = self.level(of);
+        let source = self.graph.node(of.0).op.is_source();
+        if source || level == 0 || of.0.index() >= self.primals.len() {
+            return Ok(of.0);
+        }
+        if let Some(known) = self.frames[level - 1].known.get(&of.0) {
+            return Ok(*known);
+        }
+        let node = self.graph.node(of.0).clone();
+        let moves = matches!(node.op, Op::Rearrange(_)) || node.inputs.is_empty();
+        let value = match &node.op {
+            Op::Carry(carry) if of.0.result() >= carry.carried => {
+                let stack = self.value(Primal(node.inputs[of.0.result()]))?;
+                self.graph.give_stack(self.frames[level - 1].carry, stack)?
+            }
+            _ if moves && level == self.frames.len() => {
+                let operands: Vec<Var> = node
+                    .inputs
+                    .iter()
+                    .map(|var| self.value(Primal(*var)))
+                    .collect::<Result<_, _>>()?;
+                let outer = self.graph.move_to(Scope::of(&node));
+                let again = self.graph.record("", node.op.clone(), &operands);
+                self.graph.move_to(outer);
+                again?
+            }
+            _ => {
+                let kept = self.graph.stack_also(self.frames[level - 1].exit, of.0)?;
+                let stack = self.value(Primal(kept))?;
+                self.graph.give_stack(self.frames[level - 1].carry, stack)?
+            }
+        };
+        self.frames[level - 1].known.insert(of.0, value);
+        Ok(value)
+    }
+
+    /// The axes of a value.
+    pub(crate) fn shape_of(&self, of: Primal) -> Shape {
+        self.graph.shape(of.0).clone()
+    }
+
+    /// Nothing, of a shape.
+    pub(crate) fn zeros(&mut self, shape: &Shape) -> Made {
+        Ok(self.graph.fill(shape.axes.clone(), 0.0)?)
     }
 
     pub(crate) fn shape(&self, var: Var) -> Shape {
@@ -110,13 +253,15 @@ impl Back {
 
     /// The mask of a node with so many operands beside it.
     pub(crate) fn masking(
-        &self,
+        &mut self,
         node: &Node,
         masked: Option<&Masked>,
         operands: usize,
-    ) -> Option<Masking> {
-        let keep = node.inputs.get(operands).copied();
-        masked.map(|masked| Masking { masked: masked.clone(), keep })
+    ) -> Result<Option<Masking>, GradError> {
+        let Some(masked) = masked.cloned() else { return Ok(None) };
+        let keep = node.inputs.get(operands).copied().map(Primal);
+        let keep = keep.map(|keep| self.value(keep)).transpose()?;
+        Ok(Some(Masking { masked, keep }))
     }
 
     /// Whether a value was computed under the same mask, and so is 0 for every hidden pair.

@@ -3,39 +3,50 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, LN_10, PI};
 
 use opledger_ir::ops::{Activation, CompareKind, Pointwise};
-use opledger_ir::{Axis, Node, Var};
+use opledger_ir::{Axis, Var};
 
 use crate::GradError;
-use crate::back::Back;
+use crate::back::{Applied, Back};
 
 type Made = Result<Var, GradError>;
 
 /// Passes `dy · f′(x)` on.
 pub(crate) fn activation(
     back: &mut Back,
-    node: &Node,
+    at: Applied<'_>,
     function: Activation,
-    y: Var,
     dy: Var,
 ) -> Result<(), GradError> {
-    let x = node.inputs[0];
+    let operand = at.operand(0)?;
     let dx = match function {
-        Activation::Relu => where_above(back, x, 0.0, dy)?,
+        Activation::Relu => {
+            let x = back.value(operand)?;
+            where_above(back, x, 0.0, dy)?
+        }
         Activation::ReluSquared => {
+            let x = back.value(operand)?;
+
             let above = back.graph.activation(x, Activation::Relu)?;
             let slope = back.times(above, 2.0)?;
             back.mul(dy, slope)?
         }
         Activation::Sigmoid => {
+            let y = back.value(at.result)?;
+
             let slope = sigmoid_slope(back, y)?;
             back.mul(dy, slope)?
         }
         Activation::Tanh => {
+            let y = back.value(at.result)?;
+
             let slope = tanh_slope(back, y)?;
             back.mul(dy, slope)?
         }
         // s + y·(1 − s), s being the sigmoid.
         Activation::Silu => {
+            let x = back.value(operand)?;
+            let y = back.value(at.result)?;
+
             let s = back.graph.activation(x, Activation::Sigmoid)?;
             let rest = one_less(back, s)?;
             let part = back.mul(y, rest)?;
@@ -43,11 +54,15 @@ pub(crate) fn activation(
             back.mul(dy, slope)?
         }
         Activation::Softplus => {
+            let x = back.value(operand)?;
+
             let slope = back.graph.activation(x, Activation::Sigmoid)?;
             back.mul(dy, slope)?
         }
         // Φ(x) + x·φ(x).
         Activation::GeluErf => {
+            let x = back.value(operand)?;
+
             let scaled = back.times(x, FRAC_1_SQRT_2)?;
             let error = back.of(Pointwise::Erf, scaled)?;
             let shifted = back.of(Pointwise::Shift(1.0), error)?;
@@ -62,6 +77,8 @@ pub(crate) fn activation(
         }
         // (1 + t)/2 + x·(1 − t²)·u′/2 with t = tanh u, u = √(2/π)·(x + 0.044715·x³).
         Activation::GeluTanh => {
+            let x = back.value(operand)?;
+
             let factor = (2.0 / PI).sqrt();
             let square = back.mul(x, x)?;
             let cubic = back.times(square, 0.044_715)?;
@@ -81,6 +98,8 @@ pub(crate) fn activation(
         }
         // s + 1.702·x·s·(1 − s) with s = σ(1.702·x).
         Activation::QuickGelu => {
+            let x = back.value(operand)?;
+
             let scaled = back.times(x, 1.702)?;
             let s = back.graph.activation(scaled, Activation::Sigmoid)?;
             let bent = sigmoid_slope(back, s)?;
@@ -89,19 +108,19 @@ pub(crate) fn activation(
             back.mul(dy, slope)?
         }
     };
-    back.contribute(x, dx)
+    back.contribute(operand, dx)
 }
 
 /// Passes `dy · f′(x)` on.
 pub(crate) fn pointwise(
     back: &mut Back,
-    node: &Node,
+    at: Applied<'_>,
     function: Pointwise,
-    y: Var,
     dy: Var,
 ) -> Result<(), GradError> {
-    let x = node.inputs[0];
+    let operand = at.operand(0)?;
     let divided = |back: &mut Back, by: f64| -> Made {
+        let x = back.value(operand)?;
         let by = if by == 1.0 { x } else { back.times(x, by)? };
         Ok(back.graph.div("", dy, by)?)
     };
@@ -109,15 +128,24 @@ pub(crate) fn pointwise(
         Pointwise::Neg => back.of(Pointwise::Neg, dy)?,
         Pointwise::Shift(_) => dy,
         Pointwise::Abs => {
+            let x = back.value(operand)?;
+
             let sign = back.of(Pointwise::Sign, x)?;
             back.mul(dy, sign)?
         }
-        Pointwise::Exp => back.mul(dy, y)?,
+        Pointwise::Exp => {
+            let y = back.value(at.result)?;
+            back.mul(dy, y)?
+        }
         Pointwise::Exp2 => {
+            let y = back.value(at.result)?;
+
             let product = back.mul(dy, y)?;
             back.times(product, LN_2)?
         }
         Pointwise::Expm1 => {
+            let y = back.value(at.result)?;
+
             let slope = back.of(Pointwise::Shift(1.0), y)?;
             back.mul(dy, slope)?
         }
@@ -125,35 +153,50 @@ pub(crate) fn pointwise(
         Pointwise::Log2 => divided(back, LN_2)?,
         Pointwise::Log10 => divided(back, LN_10)?,
         Pointwise::Log1p => {
+            let x = back.value(operand)?;
+
             let by = back.of(Pointwise::Shift(1.0), x)?;
             back.graph.div("", dy, by)?
         }
         Pointwise::Sqrt => {
+            let y = back.value(at.result)?;
+
             let twice = back.times(y, 2.0)?;
             back.graph.div("", dy, twice)?
         }
         // −y/2x.
         Pointwise::Rsqrt => {
+            let x = back.value(operand)?;
+            let y = back.value(at.result)?;
+
             let by = back.times(x, -2.0)?;
             let slope = back.graph.div("", y, by)?;
             back.mul(dy, slope)?
         }
         // −y².
         Pointwise::Reciprocal => {
+            let y = back.value(at.result)?;
+
             let square = back.mul(y, y)?;
             let product = back.mul(dy, square)?;
             back.of(Pointwise::Neg, product)?
         }
         Pointwise::Sin => {
+            let x = back.value(operand)?;
+
             let slope = back.of(Pointwise::Cos, x)?;
             back.mul(dy, slope)?
         }
         Pointwise::Cos => {
+            let x = back.value(operand)?;
+
             let slope = back.of(Pointwise::Sin, x)?;
             let product = back.mul(dy, slope)?;
             back.of(Pointwise::Neg, product)?
         }
         Pointwise::Erf => {
+            let x = back.value(operand)?;
+
             let square = back.mul(x, x)?;
             let power = back.of(Pointwise::Neg, square)?;
             let bell = back.of(Pointwise::Exp, power)?;
@@ -161,11 +204,15 @@ pub(crate) fn pointwise(
             back.mul(dy, slope)?
         }
         Pointwise::Power(power) => {
+            let x = back.value(operand)?;
+
             let less = back.of(Pointwise::Power(power - 1.0), x)?;
             let slope = back.times(less, power)?;
             back.mul(dy, slope)?
         }
         Pointwise::LogSigmoid => {
+            let x = back.value(operand)?;
+
             let s = back.graph.activation(x, Activation::Sigmoid)?;
             let slope = one_less(back, s)?;
             back.mul(dy, slope)?
@@ -181,9 +228,9 @@ pub(crate) fn pointwise(
         | Pointwise::HardSigmoid
         | Pointwise::HardSwish
         | Pointwise::Mish
-        | Pointwise::Softsign => return Err(GradError::unknown(node, "")),
+        | Pointwise::Softsign => return Err(GradError::unknown(at.node, "")),
     };
-    back.contribute(x, dx)
+    back.contribute(operand, dx)
 }
 
 /// 1 − x.

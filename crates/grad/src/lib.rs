@@ -21,15 +21,18 @@ mod back;
 mod functions;
 mod moving;
 mod products;
+mod repeat;
 mod rows;
 mod rules;
 mod written_out;
 
+use std::collections::BTreeSet;
+
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, GraphError, Node, Op, Operation, Var};
+use opledger_ir::{Graph, GraphError, Kind, Node, Op, Operation, Var};
 use thiserror::Error;
 
-use back::Back;
+use back::{Back, Primal};
 pub use written_out::written_out;
 
 /// Why a graph has no gradient.
@@ -49,12 +52,10 @@ pub enum GradError {
         /// What about it is not known, after a space; nothing where all of it is.
         why: &'static str,
     },
-    /// A part that is repeated has no rule yet.
-    #[error(
-        "`{path}` is repeated, and no gradient is known of what is; record its layers one by one"
-    )]
+    /// A parameter of a repeated body is used in another repetition as well.
+    #[error("`{path}` is used in two repetitions; give each parameters of its own")]
     Repeated {
-        /// Where the repetition stands.
+        /// The parameter.
         path: String,
     },
     /// Nothing is called so.
@@ -92,10 +93,6 @@ impl GradError {
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is
 /// told with its path before anything is executed.
 pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
-    if let Some(body) = graph.loops().first() {
-        let path = graph.nodes().get(body.body.start).map_or("", |node| &node.path);
-        return Err(GradError::Repeated { path: path.to_owned() });
-    }
     let graph = written_out(graph)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
@@ -103,23 +100,19 @@ pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
         known: graph.outputs().iter().map(|(own, _)| own.clone()).collect(),
     })?;
     let wanted = led_to(&graph);
-    if !wanted[result.index()] {
+    if !wanted.contains(&result) {
         return Err(GradError::NoParameter { name: name.to_owned() });
     }
     let vars: Vec<Var> = graph.vars().collect();
     let mut back = Back::new(graph, wanted);
     let axes = back.graph.shape(result).axes.clone();
     let seed = back.graph.input("gradient", axes)?;
-    back.contribute(result, seed)?;
-    for var in vars.iter().rev().copied() {
-        if let Some(gradient) = back.gradient(var) {
-            let node = back.graph.node(var).clone();
-            rules::pull_back(&mut back, var, &node, gradient)?;
-        }
-    }
+    back.contribute(Primal(result), seed)?;
+    repeat::all(&mut back, 0..vars.len())?;
     for var in vars {
         let node = back.graph.node(var);
-        if let (Op::Source(Source::Param { .. }), Some(gradient)) = (&node.op, back.gradient(var)) {
+        let gradient = back.gradient(Primal(var)).filter(|_| node.repeat.is_none());
+        if let (Op::Source(Source::Param { .. }), Some(gradient)) = (&node.op, gradient) {
             let name = format!("gradient.{}", node.path);
             back.graph.output(&name, gradient);
         }
@@ -127,14 +120,50 @@ pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
     Ok(back.graph)
 }
 
-/// Which nodes a parameter leads to by reals.
-fn led_to(graph: &Graph) -> Vec<bool> {
-    let mut wanted: Vec<bool> = Vec::new();
-    for node in graph.nodes() {
-        let real = node.shape.elem.kind() == opledger_ir::Kind::Real;
-        let parameter = matches!(node.op, Op::Source(Source::Param { .. }));
-        let led = real && (parameter || node.inputs.iter().any(|var| wanted[var.index()]));
-        wanted.push(led);
+/// The values that a parameter which training changes leads to by reals.
+fn led_to(graph: &Graph) -> BTreeSet<Var> {
+    let mut wanted: BTreeSet<Var> = BTreeSet::new();
+    let real = |var: &Var| graph.shape(*var).elem.kind() == Kind::Real;
+    loop {
+        let before = wanted.len();
+        for var in graph.vars() {
+            let node = graph.node(var);
+            let parameter = matches!(node.op, Op::Source(Source::Param { trainable: true, .. }));
+            let led = |operand: Option<&Var>| operand.is_some_and(|of| wanted.contains(of));
+            let led: Vec<Var> = match &node.op {
+                // What goes in, and what the iteration before hands over.
+                Op::Carry(_) => {
+                    let body = graph.loops().iter().find(|body| body.body.start == var.index());
+                    let next = body.map(|body| graph.ends(body).next).unwrap_or_default();
+                    let of = |at: usize| led(node.inputs.get(at)) || led(next.get(at));
+                    graph
+                        .results(var)
+                        .enumerate()
+                        .filter(|(at, _)| of(*at))
+                        .map(|(_, var)| var)
+                        .collect()
+                }
+                Op::Exit(exit) => {
+                    let of = |at: usize| {
+                        at < exit.carried && led(node.inputs.get(at))
+                            || led(node.inputs.get(exit.carried + at))
+                    };
+                    graph
+                        .results(var)
+                        .enumerate()
+                        .filter(|(at, _)| of(*at))
+                        .map(|(_, var)| var)
+                        .collect()
+                }
+                _ if parameter || node.inputs.iter().any(|of| wanted.contains(of)) => {
+                    graph.results(var).collect()
+                }
+                _ => Vec::new(),
+            };
+            wanted.extend(led.into_iter().filter(real));
+        }
+        if wanted.len() == before {
+            return wanted;
+        }
     }
-    wanted
 }

@@ -2,19 +2,19 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::{Pointwise, Rearrange, Rope, ScatterKind};
-use opledger_ir::{Axis, Node, Var};
+use opledger_ir::{Axis, Var};
 
 use crate::GradError;
-use crate::back::Back;
+use crate::back::{Applied, Back, Primal};
 
 pub(crate) fn rearrange(
     back: &mut Back,
-    node: &Node,
+    at: Applied<'_>,
     how: &Rearrange,
     dy: Var,
 ) -> Result<(), GradError> {
-    let x = node.inputs[0];
-    let shape = back.shape(x);
+    let x = at.operand(0)?;
+    let shape = back.shape_of(x);
     let of = |axis: &opledger_dims::Symbol| shape.axes.iter().find(|own| own.name == *axis);
     let how = match how {
         Rearrange::Split { axis, into } => Some(Rearrange::Merge {
@@ -41,7 +41,7 @@ pub(crate) fn rearrange(
         }
         Rearrange::Slice { axis, start, .. } => {
             let Some(size) = of(axis).map(|own| own.size.clone()) else {
-                return Err(GradError::unknown(node, ""));
+                return Err(GradError::unknown(at.node, ""));
             };
             let padded = Rearrange::Pad { axis: axis.clone(), to: size.clone() };
             let mut dx = back.graph.rearrange(dy, padded)?;
@@ -56,19 +56,19 @@ pub(crate) fn rearrange(
             return back.contribute(x, dx);
         }
     };
-    let dx = back.graph.rearrange(dy, how.ok_or_else(|| GradError::unknown(node, ""))?)?;
+    let dx = back.graph.rearrange(dy, how.ok_or_else(|| GradError::unknown(at.node, ""))?)?;
     back.contribute(x, dx)
 }
 
 /// Each operand has its run of positions.
-pub(crate) fn concat(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradError> {
+pub(crate) fn concat(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
     let joined = back.shape(dy);
     let mut start = Poly::zero();
-    for x in node.inputs.iter().copied() {
-        let own = back.shape(x);
+    for x in at.node.inputs.iter().copied().map(Primal) {
+        let own = back.shape_of(x);
         let differs = |(own, joined): &(&Axis, &Axis)| own.size != joined.size;
         let Some((axis, _)) = own.axes.iter().zip(&joined.axes).find(differs) else {
-            return Err(GradError::unknown(node, " with nothing"));
+            return Err(GradError::unknown(at.node, " with nothing"));
         };
         let (axis, len) = (axis.name.clone(), axis.size.clone());
         if back.is_wanted(x) {
@@ -82,9 +82,9 @@ pub(crate) fn concat(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradEr
 }
 
 /// The gradients of all places that looked a row up are added to it.
-pub(crate) fn embedding(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradError> {
-    let (ids, table) = (node.inputs[0], node.inputs[1]);
-    let axes = back.shape(table).axes;
+pub(crate) fn embedding(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
+    let (ids, table) = (back.value(at.operand(0)?)?, at.operand(1)?);
+    let axes = back.shape_of(table).axes;
     let Some(rows) = axes.first().map(|axis| axis.name.clone()) else { return Ok(()) };
     let none = back.graph.fill(axes, 0.0)?;
     let added = back.graph.scatter(ScatterKind::Add, none, dy, &[(rows, ids)])?;
@@ -92,11 +92,12 @@ pub(crate) fn embedding(back: &mut Back, node: &Node, dy: Var) -> Result<(), Gra
 }
 
 /// Turned back: the sines with the other sign, which is free.
-pub(crate) fn rope(back: &mut Back, node: &Node, op: &Rope, dy: Var) -> Result<(), GradError> {
-    let (x, angles) = (node.inputs[0], node.inputs[1]);
+pub(crate) fn rope(back: &mut Back, at: Applied<'_>, op: &Rope, dy: Var) -> Result<(), GradError> {
+    let (x, angles) = (at.operand(0)?, at.operand(1)?);
     if back.is_wanted(angles) {
-        return Err(GradError::unknown(node, " by angles"));
+        return Err(GradError::unknown(at.node, " by angles"));
     }
+    let angles = back.value(angles)?;
     let Some(functions) = back.shape(angles).axes.get(1).cloned() else { return Ok(()) };
     let one = |start: i64| Rearrange::Slice {
         axis: functions.name.clone(),
@@ -112,14 +113,15 @@ pub(crate) fn rope(back: &mut Back, node: &Node, op: &Rope, dy: Var) -> Result<(
 }
 
 /// Each of two operands has the gradient where it was chosen.
-pub(crate) fn select(back: &mut Back, node: &Node, dy: Var) -> Result<(), GradError> {
-    let [condition, a, b] = node.inputs[..] else { return Err(GradError::unknown(node, "")) };
+pub(crate) fn select(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
+    let (condition, a, b) = (at.operand(0)?, at.operand(1)?, at.operand(2)?);
+    let condition = back.value(condition)?;
     let axes = back.shape(dy).axes;
     let none = back.graph.fill(Vec::<Axis>::new(), 0.0)?;
     for (of, [first, second]) in [(a, [dy, none]), (b, [none, dy])] {
         if back.is_wanted(of) {
             let chosen = back.graph.select(axes.clone(), condition, first, second)?;
-            let gradient = back.like(chosen, &back.shape(of))?;
+            let gradient = back.like(chosen, &back.shape_of(of))?;
             back.contribute(of, gradient)?;
         }
     }

@@ -1,17 +1,22 @@
 //! Contractions: the gradient of each operand is one with the other.
 
 use opledger_dims::Symbol;
+use opledger_ir::Var;
 use opledger_ir::ops::Einsum;
-use opledger_ir::{Node, Var};
 
 use crate::GradError;
-use crate::back::Back;
+use crate::back::{Applied, Back};
 
 /// `out = Σ a·b` gives `da = Σ dout·b` over what `a` lacks, and so `db`, over the allowed pairs of a mask;
 /// what is summed over queries is summed over all of them, hidden pairs being zeros.
-pub(crate) fn einsum(back: &mut Back, node: &Node, op: &Einsum, dy: Var) -> Result<(), GradError> {
-    let (a, b) = (node.inputs[0], node.inputs[1]);
-    let keep = back.masking(node, op.masked.as_ref(), 2).and_then(|masking| masking.keep);
+pub(crate) fn einsum(
+    back: &mut Back,
+    at: Applied<'_>,
+    op: &Einsum,
+    dy: Var,
+) -> Result<(), GradError> {
+    let (a, b) = (at.operand(0)?, at.operand(1)?);
+    let keep = back.masking(at.node, op.masked.as_ref(), 2)?.and_then(|masking| masking.keep);
     // The result is called by the letters of the contraction again.
     let dy = back.renamed(dy, &op.out)?;
     let sides = [(a, b, &op.lhs, &op.rhs), (b, a, &op.rhs, &op.lhs)];
@@ -27,14 +32,15 @@ pub(crate) fn einsum(back: &mut Back, node: &Node, op: &Einsum, dy: Var) -> Resu
         };
         let mut keep = keep;
         if let Some(masked) = op.masked.as_ref().filter(|masked| !own.contains(&masked.query)) {
-            let pairs = if op.out.contains(&masked.key) { dy } else { other };
+            let pairs = if op.out.contains(&masked.key) { dy } else { other.0 };
             if !back.is_none_where_hidden(pairs, masked) {
-                return Err(GradError::unknown(node, " whose hidden pairs may be no zeros"));
+                return Err(GradError::unknown(at.node, " whose hidden pairs may be no zeros"));
             }
             (product.masked, keep) = (None, None);
         }
+        let other = back.value(other)?;
         let gradient = back.graph.record_masked("", product, &[dy, other], keep)?;
-        let names: Vec<Symbol> = back.shape(of).axes.into_iter().map(|axis| axis.name).collect();
+        let names: Vec<Symbol> = back.shape_of(of).axes.into_iter().map(|axis| axis.name).collect();
         let gradient = back.renamed(gradient, &names)?;
         back.contribute(of, gradient)?;
     }

@@ -1,7 +1,9 @@
 //! Attention as the chain that defines it.
 
 use opledger_dims::Symbol;
-use opledger_ir::ops::{Arithmetic, ArithmeticKind, Attention, Einsum, Rearrange, Scaling};
+use opledger_ir::ops::{
+    Activation, Arithmetic, ArithmeticKind, Attention, Einsum, Factor, Rearrange, Scaling,
+};
 use opledger_ir::{Axis, Graph, GraphError, Mask, Masking, Node, Op, Var};
 
 use crate::GradError;
@@ -9,9 +11,14 @@ use crate::GradError;
 /// The same graph with every attention written out: scores, scale, bias, softmax, context, each over the
 /// pairs that the mask allows. It costs the same, class by class; its weights are values of their own.
 ///
+/// A soft cap goes over every pair, hidden ones notwithstanding.
+///
 /// # Errors
-/// When an attention has sinks or a soft cap, which have no such form yet.
+/// When an attention has sinks, which have no such form yet.
 pub fn written_out(graph: &Graph) -> Result<Graph, GradError> {
+    // No size that is declared on the way is called as one that stands further on.
+    let mut graph = graph.clone();
+    graph.reserve(graph.symbols());
     graph.rebuild(|to, node, operands| match &node.op {
         Op::Attention(op) => Ok(vec![chain(&mut to.graph, node, op, operands)?]),
         _ => to.copy(node, operands).map_err(GradError::from),
@@ -22,9 +29,9 @@ fn names(axes: &[Axis]) -> Vec<Symbol> {
     axes.iter().map(|axis| axis.name.clone()).collect()
 }
 
-/// A name with so many primes that none of these is called so.
+/// A name with as few primes as it takes that none of these is called so.
 fn apart(name: &Symbol, taken: &[Symbol]) -> Symbol {
-    let mut own = Symbol::from(format!("{name}'"));
+    let mut own = name.clone();
     while taken.contains(&own) {
         own = Symbol::from(format!("{own}'"));
     }
@@ -32,8 +39,8 @@ fn apart(name: &Symbol, taken: &[Symbol]) -> Symbol {
 }
 
 fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result<Var, GradError> {
-    if op.sinks || op.soft_cap.is_some() {
-        return Err(GradError::unknown(node, " with sinks or a soft cap"));
+    if op.sinks {
+        return Err(GradError::unknown(node, " with sinks"));
     }
     let mut rest = operands.iter().copied();
     let mut next = || rest.next().ok_or_else(|| GradError::unknown(node, " without operands"));
@@ -52,7 +59,7 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
     let groups = match shared.size == heads.size {
         true => None,
         false => {
-            let each = heads.size.divided_by(&shared.size);
+            let each = g.factor_of("group", &heads.size, &shared.size);
             let each =
                 each.ok_or_else(|| GradError::unknown(node, " with heads that are no multiple"))?;
             let own = Axis::new(heads.name.clone(), shared.size.clone());
@@ -107,6 +114,13 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
     let scores = einsum(g, q, k, names(&entries));
     let mut scores = g.record_masked("scores", scores, &[q, k], keep)?;
     scores = scaled(g, op, scores, masking.clone())?;
+    if let Some(cap) = op.soft_cap {
+        let number = g.fill(Vec::<Axis>::new(), cap)?;
+        let by = Arithmetic { kind: ArithmeticKind::Div, masked: masked.clone() };
+        let share = g.record_masked("", by, &[scores, number], keep)?;
+        let bounded = g.activation(share, Activation::Tanh)?;
+        scores = g.scale_masked(bounded, Factor::Number(cap), masking.clone())?;
+    }
     if let Some(bias) = bias {
         scores = g.add_masked("bias", scores, bias, masking.clone())?;
     }

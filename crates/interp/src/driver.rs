@@ -97,7 +97,7 @@ impl Job<'_> {
         let start = Instant::now();
         driver.execute(0..self.graph.nodes().len())?;
         let wall = start.elapsed();
-        driver.collect(|node| node.repeat.is_none());
+        driver.collect(|_, node| node.repeat.is_none());
         let (results, peak) = (driver.results, driver.interpreter.peak());
         Ok(Finished { results, ledger, wall, peak })
     }
@@ -173,7 +173,9 @@ impl<'a, I: Interpreter> Driver<'a, I> {
             self.free(carry);
             self.present[repetition] = Some(iteration);
             self.execute(carry + 1..exit)?;
-            self.collect(|node| node.repeat == Some(body.repeat));
+            // Another body of the repetition has results of its own.
+            let own = |at: usize, node: &Node| body.body.contains(&at) || node.op.is_source();
+            self.collect(|at, node| node.repeat == Some(body.repeat) && own(at, node));
             for (stack, var) in gathered.iter_mut().zip(ends.stacked) {
                 let value = self.value(*var).ok_or(OpError::Operand(0));
                 let put = value.and_then(|value| stack.put(iteration, &value));
@@ -197,9 +199,9 @@ impl<'a, I: Interpreter> Driver<'a, I> {
     }
 
     /// Keeps the results that belong to some nodes.
-    fn collect(&mut self, of: impl Fn(&Node) -> bool) {
+    fn collect(&mut self, of: impl Fn(usize, &Node) -> bool) {
         for (output, (_, var)) in self.job.graph.outputs().iter().enumerate() {
-            if of(self.job.graph.node(*var))
+            if of(var.index(), self.job.graph.node(*var))
                 && let Some(value) = self.value(*var)
                 && let Some(of) = self.instance(*var)
             {

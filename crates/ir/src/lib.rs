@@ -48,7 +48,9 @@ pub use definition::Definition;
 pub use elem::{Elem, Kind, UnknownElem};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
 pub use facts::{AxisMap, Facts, Picked};
-pub use graph::{Ends, Graph, Loop, Node, Repeat, RepeatId, Scan, ScanValues, Scope, Scoped};
+pub use graph::{
+    Ends, Graph, Loop, Node, OpenScan, Repeat, RepeatId, Scan, ScanValues, Scope, Scoped,
+};
 pub use index_expr::IndexExpr;
 pub use instances::path_at;
 pub use mask::{Band, KeepLayout, MaskRule, Reach, Support};

@@ -3,7 +3,7 @@
 
 use opledger_dims::Poly;
 
-use super::Graph;
+use super::{Defined, Graph};
 use crate::Definition;
 
 impl Graph {
@@ -48,6 +48,27 @@ impl Graph {
             let divisor = Poly::symbol(&symbol);
             self.define(Definition::Gcd { symbol, of });
             divisor
+        })
+    }
+
+    /// A size divided by another where that leaves nothing, by definition of products also: `h` by `g`
+    /// where `h = g·r`.
+    pub fn quotient(&self, size: &Poly, by: &Poly) -> Option<Poly> {
+        size.divided_by(by).or_else(|| {
+            let [size, by] = [size, by].map(|size| self.definitions.expand(size));
+            size.divided_by(&by)
+        })
+    }
+
+    /// The same where it is to leave nothing: what is no polynomial becomes a symbol called `stem`, declared
+    /// by `size = by·stem`; none where that cannot be declared.
+    pub fn factor_of(&mut self, stem: &str, size: &Poly, by: &Poly) -> Option<Poly> {
+        self.quotient(size, by).or_else(|| {
+            let (whole, first) = (size.as_symbol()?.clone(), by.as_symbol()?.clone());
+            let symbol = self.fresh(stem);
+            let factor = Poly::symbol(&symbol);
+            self.define(Definition::Product { whole, factors: [first, symbol] });
+            Some(factor)
         })
     }
 

@@ -18,7 +18,7 @@ use crate::operation::Operation;
 use crate::role::{Cache, Module, ModuleId, Role, SizeRole};
 use crate::{Definition, GraphError, Shape, ShapeError, Var};
 
-pub use self::scan::{Ends, Scan, ScanValues};
+pub use self::scan::{Ends, OpenScan, Scan, ScanValues};
 
 /// A scope repeated a symbolic number of times, such as the layers of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -440,6 +440,11 @@ impl Graph {
         (0..self.nodes.len()).map(Var::first)
     }
 
+    /// All results of the node of a value.
+    pub fn results(&self, var: Var) -> impl Iterator<Item = Var> + use<> {
+        (0..=self.node(var).further.len()).map(move |result| var.sibling(result))
+    }
+
     /// The node of a value.
     pub fn node(&self, var: Var) -> &Node {
         &self.nodes[var.index()]
@@ -501,7 +506,11 @@ impl Graph {
     /// A symbol name that no definition uses yet and none may not: `stem`, or `stem_2`, `stem_3`, ….
     pub(crate) fn fresh(&self, stem: &str) -> Symbol {
         let defined = self.definitions.iter().flat_map(Definition::defines);
-        let taken: BTreeSet<&Symbol> = defined.chain(&self.reserved).collect();
+        let factors = self.definitions.iter().flat_map(|definition| match definition {
+            Definition::Product { factors, .. } => &factors[..],
+            _ => &[],
+        });
+        let taken: BTreeSet<&Symbol> = defined.chain(factors).chain(&self.reserved).collect();
         let names = std::iter::once(stem.to_owned()).chain((2..).map(|i| format!("{stem}_{i}")));
         names.map(Symbol::from).find(|s| !taken.contains(s)).unwrap_or_else(|| Symbol::new(stem))
     }
@@ -524,6 +533,9 @@ trait Defined {
     /// A size with the products that are defined written by their names.
     fn fold(&self, poly: &Poly) -> Poly;
 
+    /// A size with the names of products written out.
+    fn expand(&self, poly: &Poly) -> Poly;
+
     /// A shape with the names of products written out.
     fn expand_shape(&self, shape: &Shape) -> Shape;
 }
@@ -545,18 +557,24 @@ impl Defined for Vec<Definition> {
         }
     }
 
+    fn expand(&self, poly: &Poly) -> Poly {
+        let mut expanded = poly.clone();
+        // A chain of definitions is no longer than the list.
+        for _ in 0..self.len() {
+            for definition in self {
+                if let Definition::Product { whole, factors: [a, b] } = definition {
+                    let product = Poly::symbol(a) * Poly::symbol(b);
+                    expanded = expanded.substitute(whole, &product);
+                }
+            }
+        }
+        expanded
+    }
+
     fn expand_shape(&self, shape: &Shape) -> Shape {
         let mut shape = shape.clone();
         for axis in &mut shape.axes {
-            // A chain of definitions is no longer than the list.
-            for _ in 0..self.len() {
-                for definition in self {
-                    if let Definition::Product { whole, factors: [a, b] } = definition {
-                        axis.size =
-                            axis.size.substitute(whole, &(Poly::symbol(a) * Poly::symbol(b)));
-                    }
-                }
-            }
+            axis.size = self.expand(&axis.size);
         }
         shape
     }

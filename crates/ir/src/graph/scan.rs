@@ -3,13 +3,14 @@
 use opledger_dims::Symbol;
 
 use super::{Graph, Loop, Scope};
+use crate::operation::Operation;
 use crate::ops::{Carry, Exit};
-use crate::{Axis, GraphError, Op, RepeatId, Var};
+use crate::{Axis, GraphError, Op, RepeatId, Shape, Var};
 
 /// What goes into a repetition; see [`Graph::scan`].
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// ScanValues that go from iteration to iteration.
+    /// Values that go from iteration to iteration.
     pub carried: Vec<Var>,
     /// Stacks, whose first axis is the loop's, of which an iteration is given its slice.
     pub stacks: Vec<Var>,
@@ -39,13 +40,27 @@ pub struct Ends<'a> {
     pub stacked: &'a [Var],
 }
 
-/// ScanValues of an iteration, entering or leaving, and the results of a repetition.
+/// Values of an iteration, entering or leaving, and the results of a repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanValues {
     /// Those that are carried.
     pub carried: Vec<Var>,
     /// Those that are slices of stacks, or stacks.
     pub stacked: Vec<Var>,
+}
+
+/// A repetition whose body is being recorded; see [`Graph::open_scan`].
+#[derive(Clone, Debug)]
+pub struct OpenScan {
+    scope: Scope,
+    /// Where the graph stood.
+    outer: Scope,
+    /// The repetition whose body was recorded.
+    around: Option<RepeatId>,
+    axis: Axis,
+    start: usize,
+    carried: Vec<Var>,
+    reverse: bool,
 }
 
 impl Graph {
@@ -61,7 +76,11 @@ impl Graph {
         initial: Var,
         body: impl FnOnce(&mut Graph, Var) -> Result<Var, E>,
     ) -> Result<Var, E> {
-        let scan = Scan { carried: vec![initial], ..Scan::default() };
+        // Bodies in bodies: what is stacked by both has two axes.
+        let outer = scope.repeat.and_then(|id| self.repetition(id).parent);
+        let around = std::iter::successors(outer, |id| self.repetition(*id).parent);
+        let axis = format!("l{}", "'".repeat(around.count())).into();
+        let scan = Scan { carried: vec![initial], axis, ..Scan::default() };
         let results = self.scan(scope, &scan, |g, entering| -> Result<ScanValues, E> {
             let [x] = entering.carried[..] else { return Ok(entering) };
             Ok(ScanValues { carried: vec![body(g, x)?], stacked: Vec::new() })
@@ -102,29 +121,65 @@ impl Graph {
         scan: &Scan,
         body: impl FnOnce(&mut Graph, ScanValues) -> Result<ScanValues, E>,
     ) -> Result<ScanValues, E> {
-        let (start, k) = (self.nodes.len(), scan.carried.len());
+        let (open, entering) = self.open_scan(scope, scan)?;
+        match body(self, entering) {
+            Ok(given) => Ok(self.close_scan(open, &given)?),
+            Err(problem) => {
+                self.leave_scan(&open);
+                Err(problem)
+            }
+        }
+    }
+
+    /// Begins the body of a repetition, as [`Graph::scan`] does: what is recorded until
+    /// [`Graph::close_scan`] is its body. The values are those of an iteration.
+    ///
+    /// # Errors
+    /// A stack whose first axis is not the loop's.
+    #[track_caller]
+    pub fn open_scan(
+        &mut self,
+        scope: &Scope,
+        scan: &Scan,
+    ) -> Result<(OpenScan, ScanValues), GraphError> {
+        let k = scan.carried.len();
         let axis = match scope.repeat {
             Some(repeat) => Axis::new(&scan.axis, &self.repeats[repeat.0].count),
             None => Axis::new(&scan.axis, 1),
         };
+        let start = self.nodes.len();
         let entering = [&scan.carried[..], &scan.stacks].concat();
-        let mut inner = self.enter(scope);
+        let outer = self.move_to(scope.clone());
         let carry = Carry { carried: k, axis: axis.clone() };
-        let entered = inner.record_all("", carry, &entering)?;
+        let entered = self.record_all("", carry, &entering);
+        let around = std::mem::replace(&mut self.body, scope.repeat);
+        let (carried, reverse) = (scan.carried.clone(), scan.reverse);
+        let open = OpenScan { scope: scope.clone(), outer, around, axis, start, carried, reverse };
+        let entered = entered.inspect_err(|_| self.leave_scan(&open))?;
         let (carried, stacked) = entered.split_at(k);
-        let around = std::mem::replace(&mut inner.body, scope.repeat);
-        let entered = ScanValues { carried: carried.to_vec(), stacked: stacked.to_vec() };
-        let given = body(&mut inner, entered);
-        inner.body = around;
-        drop(inner);
-        let given = given?;
+        Ok((open, ScanValues { carried: carried.to_vec(), stacked: stacked.to_vec() }))
+    }
+
+    /// Ends the body of a repetition; the results are what the last iteration carries out, and stacks.
+    ///
+    /// # Errors
+    /// A carried value that changes its shape.
+    #[track_caller]
+    pub fn close_scan(
+        &mut self,
+        open: OpenScan,
+        given: &ScanValues,
+    ) -> Result<ScanValues, GraphError> {
+        self.leave_scan(&open);
+        let OpenScan { scope, axis, start, carried, reverse, .. } = open;
         let end = self.nodes.len();
         if let Some(repeat) = scope.repeat {
-            self.loops.push(Loop { repeat, body: start..end, reverse: scan.reverse });
+            self.loops.push(Loop { repeat, body: start..end, reverse });
         }
         let outer = scope.repeat.and_then(|r| self.repeats[r.0].parent);
         let exit = Scope { repeat: outer, ..scope.clone() };
-        let operands = [&scan.carried[..], &given.carried, &given.stacked].concat();
+        let k = carried.len();
+        let operands = [&carried[..], &given.carried, &given.stacked].concat();
         let exit = self.enter(&exit).record_all("", Exit { carried: k, axis }, &operands);
         if exit.is_err() && scope.repeat.is_some() {
             self.loops.pop();
@@ -134,6 +189,47 @@ impl Graph {
             (carried.to_vec(), stacked.to_vec())
         })?;
         Ok(ScanValues { carried, stacked })
+    }
+
+    fn leave_scan(&mut self, open: &OpenScan) {
+        self.body = open.around;
+        self.move_to(open.outer.clone());
+    }
+
+    /// Gives a recorded repetition one more stack, by any result of its carry: the slice of an iteration.
+    ///
+    /// # Errors
+    /// When the first axis of the stack is not the loop's.
+    #[track_caller]
+    pub fn give_stack(&mut self, carry: Var, stack: Var) -> Result<Var, GraphError> {
+        self.widen(carry, stack)
+    }
+
+    /// Stacks one more value of a recorded body, by any result of its exit: the stack.
+    ///
+    /// # Errors
+    /// When the value has the loop's axis already.
+    #[track_caller]
+    pub fn stack_also(&mut self, exit: Var, value: Var) -> Result<Var, GraphError> {
+        self.widen(exit, value)
+    }
+
+    /// An end of a repetition with one more operand, and so one more result.
+    #[track_caller]
+    fn widen(&mut self, end: Var, operand: Var) -> Result<Var, GraphError> {
+        let node = self.node(end);
+        let inputs = [&node.inputs[..], &[operand]].concat();
+        let op = node.op.clone();
+        let shapes: Vec<&Shape> = inputs.iter().map(|var| self.shape(*var)).collect();
+        let shape = match op.signature(&shapes).map(|mut results| results.pop()) {
+            Ok(Some(shape)) => shape,
+            Ok(None) => return Err(self.missing(end)),
+            Err(problem) => return Err(self.error(&op, "", problem, &inputs)),
+        };
+        let node = self.node_mut(end);
+        node.inputs = inputs;
+        node.further.push(shape);
+        Ok(end.sibling(node.further.len()))
     }
 
     /// The repetition that a new node belongs to. What is computed in a body runs in each of its

@@ -308,8 +308,9 @@ impl<T> Layers<T> {
                         }
                         None => None,
                     };
-                    let axis = if own.is_some() { "group" } else { "l" };
-                    scan(g, (group, axis), x, own, |g, x, own| all(g, x, own, &mut Poly::zero()))?
+                    scan(g, (group, "group"), x, own, |g, x, own| {
+                        all(g, x, own, &mut Poly::zero())
+                    })?
                 }
                 None => all(g, x, stack, &mut first)?,
             };

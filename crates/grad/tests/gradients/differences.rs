@@ -1,0 +1,109 @@
+//! Gradients against differences of what the graph computes, and the theorem on the graph of the step.
+
+use opledger_dims::{Binding, Counted, Scalar};
+use opledger_grad::backward;
+use opledger_interp::{Feeds, Oracle, Prepared, Quiet, prove};
+use opledger_ir::ops::Source;
+use opledger_ir::{Axis, Graph, GraphError, Kind, Op, Var};
+use opledger_tensor::{Distribution, Tensor};
+
+pub(crate) type Made = Result<Var, GraphError>;
+
+/// A graph whose result `y` is made of parameters.
+pub(crate) fn graph(record: impl Fn(&mut Graph) -> Made) -> Graph {
+    let mut g = Graph::new();
+    let y = record(&mut g).unwrap();
+    g.output("y", y);
+    g
+}
+
+pub(crate) fn param<const N: usize>(g: &mut Graph, name: &str, axes: [(&str, usize); N]) -> Made {
+    g.param(name, Source::shift(), axes.map(Axis::from))
+}
+
+/// Values of all real sources, in halves and quarters, none near 0.
+fn values(g: &Graph, sizes: &Binding, seed: u64) -> Vec<(String, Tensor<f32>)> {
+    let real = |node: &&opledger_ir::Node| {
+        node.op.is_source() && node.shape.elem.kind() == Kind::Real && !node.path.is_empty()
+    };
+    let own = |op: &Op| matches!(op, Op::Source(Source::Param { .. } | Source::Input { .. }));
+    let sources = g.nodes().iter().filter(real).filter(|node| own(&node.op));
+    let all = sources.flat_map(|node| {
+        let paths = g.instances(node, sizes).unwrap();
+        paths.into_iter().map(move |path| (path, node))
+    });
+    let each = all.enumerate().map(|(at, (path, node))| {
+        let size = |axis: &Axis| usize::try_from(axis.size.at(sizes).unwrap()).unwrap();
+        let shape: Vec<usize> = node.shape.axes.iter().map(size).collect();
+        let uniform = Distribution::Uniform { centre: 0.0, radius: 1.0 };
+        let drawn = Tensor::random(&shape, seed + at as u64, uniform);
+        // 2⁻¹⁰ more or less is exact.
+        (path, drawn.map(|x| (x * 1024.0).round() / 1024.0 + 0.125 * x.signum()))
+    });
+    each.collect()
+}
+
+fn run(g: &Graph, sizes: &Binding, values: &[(String, Tensor<f32>)]) -> Vec<(String, Vec<f64>)> {
+    let feeds = Feeds::seeded(1);
+    let own: Vec<String> =
+        g.nodes().iter().flat_map(|node| g.instances(node, sizes).unwrap()).collect();
+    let given = values.iter().filter(|(path, _)| own.contains(path));
+    let feeds = given.fold(feeds, |feeds, (path, value)| feeds.with(path, value.clone()));
+    let prepared = Prepared::new(g, sizes, &feeds).unwrap();
+    let run = prepared.run(&mut Oracle::<f64>::new(), &mut Quiet).unwrap();
+    let real = |(name, value): &(String, opledger_ir::Value<Counted<f64>>)| {
+        let data = value.real()?.data().iter().map(|x| x.to_f64()).collect();
+        Some((name.clone(), data))
+    };
+    run.outputs.iter().filter_map(real).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// ⟨w, (y(p + εv) − y(p − εv)) / 2ε⟩ = ⟨gradient of p, v⟩ for each parameter p, w being the gradient of
+/// y; and every node of the gradient's graph counts what its formula says.
+pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
+    let step = backward(g, "y").unwrap();
+    let given = values(&step, sizes, seed);
+    let of = |results: &[(String, Vec<f64>)], name: &str| {
+        results.iter().find(|(own, _)| own == name).map(|(_, data)| data.clone()).unwrap()
+    };
+    let found = run(&step, sizes, &given);
+    let wide = |tensor: &Tensor<f32>| -> Vec<f64> {
+        tensor.data().iter().map(|x| f64::from(*x)).collect()
+    };
+    let weights = given.iter().find(|(path, _)| path == "gradient").map(|(_, w)| wide(w)).unwrap();
+    let gradients: Vec<String> = found
+        .iter()
+        .filter_map(|(name, _)| name.strip_prefix("gradient.").map(str::to_owned))
+        .collect();
+    assert!(!gradients.is_empty());
+    for name in gradients {
+        let at = given.iter().position(|(path, _)| *path == name).unwrap();
+        let shape = given[at].1.shape().to_vec();
+        let direction = Tensor::random(&shape, seed + 77, Distribution::Dyadic);
+        let epsilon = 2_f32.powi(-9);
+        let moved = |sign: f32| {
+            let mut moved = given.clone();
+            let all = given[at].1.data().iter().zip(direction.data());
+            let data = all.map(|(x, v)| x + sign * epsilon * v).collect();
+            moved[at].1 = Tensor::new(&shape, data).unwrap();
+            of(&run(g, sizes, &moved), "y")
+        };
+        let (up, down) = (moved(1.0), moved(-1.0));
+        let slope = (dot(&up, &weights) - dot(&down, &weights)) / f64::from(2.0 * epsilon);
+        let gradient = of(&found, &format!("gradient.{name}"));
+        let ours = dot(&gradient, &wide(&direction));
+        let size = 1.0 + dot(&gradient, &gradient).sqrt();
+        assert!((slope - ours).abs() < 2e-4 * size, "{name}: {slope} by differences, {ours}");
+    }
+    let theorem = prove(&step, sizes, &Feeds::seeded(seed)).unwrap().theorem;
+    assert!(theorem.holds(), "{:?}", theorem.mismatches);
+}
+
+pub(crate) fn checked(seed: u64, record: impl Fn(&mut Graph) -> Made) {
+    check(&graph(record), &Binding::new(), seed);
+}
