@@ -6,7 +6,7 @@ use std::ops::Range;
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{ArithmeticKind, IndexMap, Masked, Pointwise, Rearrange, Reduce};
 use opledger_ir::{
-    Axis, Graph, IndexExpr, Masking, Node, Op, Operation, RepeatId, Scope, Shape, Var,
+    Axis, Graph, IndexExpr, Masking, Node, Op, Operation, Phase, RepeatId, Scope, Shape, Var,
 };
 
 use crate::GradError;
@@ -158,7 +158,7 @@ impl Back {
                     .iter()
                     .map(|var| self.value(Primal(*var)))
                     .collect::<Result<_, _>>()?;
-                let outer = self.graph.move_to(Scope::of(&node));
+                let outer = self.graph.move_to(Scope::of(&node).in_phase(Phase::Backward));
                 let again = self.graph.record("", node.op.clone(), &operands);
                 self.graph.move_to(outer);
                 again?

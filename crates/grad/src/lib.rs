@@ -19,6 +19,7 @@
 
 mod back;
 mod functions;
+mod loss;
 mod moving;
 mod products;
 mod repeat;
@@ -33,6 +34,7 @@ use opledger_ir::{Graph, GraphError, Kind, Node, Op, Operation, Var};
 use thiserror::Error;
 
 use back::{Back, Primal};
+pub use loss::Loss;
 pub use written_out::written_out;
 
 /// Why a graph has no gradient.
@@ -57,6 +59,14 @@ pub enum GradError {
     Repeated {
         /// The parameter.
         path: String,
+    },
+    /// A result has no such loss.
+    #[error("a result of shape {shape} has no such loss: it needs {needs}")]
+    Loss {
+        /// The shape of the result.
+        shape: String,
+        /// What it lacks.
+        needs: &'static str,
     },
     /// Nothing is called so.
     #[error("the graph has no result `{name}`; its results are {known}", known = known.join(", "))]
@@ -93,6 +103,30 @@ impl GradError {
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is
 /// told with its path before anything is executed.
 pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
+    backward_of(graph, name, Loss::Given)
+}
+
+/// The same of a loss of the result: the graph computes `loss` as well, and takes what is wanted of the
+/// result instead of a gradient.
+///
+/// ```
+/// # mod opledger { pub use opledger_grad as grad; pub use opledger_ir::{self as ir, *}; }
+/// use opledger::{Graph, grad::{Loss, backward_of}, ir::ops::Source};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", ["b", "c"])?;
+/// let w = g.param("w", Source::weight("c"), ["v", "c"])?;
+/// let y = g.einsum("b c, v c -> b v", x, w)?;
+/// g.output("scores", y);
+/// let step = backward_of(&g, "scores", Loss::CrossEntropy { ignoring: false })?;
+/// let names: Vec<&str> = step.outputs().iter().map(|(name, _)| name.as_str()).collect();
+/// assert_eq!(names, ["scores", "loss", "gradient.w"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`backward`], and when the result has no such loss.
+pub fn backward_of(graph: &Graph, name: &str, loss: Loss) -> Result<Graph, GradError> {
     let graph = written_out(graph)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
@@ -105,8 +139,7 @@ pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
     }
     let vars: Vec<Var> = graph.vars().collect();
     let mut back = Back::new(graph, wanted);
-    let axes = back.graph.shape(result).axes.clone();
-    let seed = back.graph.input("gradient", axes)?;
+    let seed = loss::gradient(&mut back, result, loss)?;
     back.contribute(Primal(result), seed)?;
     repeat::all(&mut back, 0..vars.len())?;
     for var in vars {
