@@ -19,6 +19,7 @@
 
 mod back;
 mod functions;
+mod kept;
 mod loss;
 mod moving;
 mod products;
@@ -34,6 +35,7 @@ use opledger_ir::{Graph, GraphError, Kind, Node, Op, Operation, Var};
 use thiserror::Error;
 
 use back::{Back, Primal};
+pub use kept::Kept;
 pub use loss::Loss;
 pub use written_out::written_out;
 
@@ -67,6 +69,12 @@ pub enum GradError {
         shape: String,
         /// What it lacks.
         needs: &'static str,
+    },
+    /// What is to be computed again is nowhere.
+    #[error("no module has the path `{path}`")]
+    NoModule {
+        /// The path.
+        path: String,
     },
     /// Nothing is called so.
     #[error("the graph has no result `{name}`; its results are {known}", known = known.join(", "))]
@@ -103,31 +111,47 @@ impl GradError {
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is
 /// told with its path before anything is executed.
 pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
-    backward_of(graph, name, Loss::Given)
+    Step::default().of(graph, name)
 }
 
-/// The same of a loss of the result: the graph computes `loss` as well, and takes what is wanted of the
-/// result instead of a gradient.
+/// How gradients are asked for.
 ///
 /// ```
 /// # mod opledger { pub use opledger_grad as grad; pub use opledger_ir::{self as ir, *}; }
-/// use opledger::{Graph, grad::{Loss, backward_of}, ir::ops::Source};
+/// use opledger::{Graph, grad::{Loss, Step}, ir::ops::Source};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "c"])?;
 /// let w = g.param("w", Source::weight("c"), ["v", "c"])?;
 /// let y = g.einsum("b c, v c -> b v", x, w)?;
 /// g.output("scores", y);
-/// let step = backward_of(&g, "scores", Loss::CrossEntropy { ignoring: false })?;
+/// let step = Step { loss: Loss::CrossEntropy { ignoring: false }, ..Step::default() };
+/// let step = step.of(&g, "scores")?;
 /// let names: Vec<&str> = step.outputs().iter().map(|(name, _)| name.as_str()).collect();
 /// assert_eq!(names, ["scores", "loss", "gradient.w"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-/// As [`backward`], and when the result has no such loss.
-pub fn backward_of(graph: &Graph, name: &str, loss: Loss) -> Result<Graph, GradError> {
-    let graph = written_out(graph)?;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What is made smaller.
+    pub loss: Loss,
+    /// What is kept of the forward pass.
+    pub kept: Kept,
+}
+
+impl Step {
+    /// The graph and the gradients of all parameters that lead to its result `name`: as [`backward`], with
+    /// the loss of the result as a result `loss`.
+    ///
+    /// # Errors
+    /// As [`backward`], and when the result has no such loss or no module has a path that is named.
+    pub fn of(&self, graph: &Graph, name: &str) -> Result<Graph, GradError> {
+        gradients(graph, name, self)
+    }
+}
+
+fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Graph, GradError> {
+    let (graph, scores) = written_out::with_scores(graph)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
         name: name.to_owned(),
@@ -138,8 +162,10 @@ pub fn backward_of(graph: &Graph, name: &str, loss: Loss) -> Result<Graph, GradE
         return Err(GradError::NoParameter { name: name.to_owned() });
     }
     let vars: Vec<Var> = graph.vars().collect();
-    let mut back = Back::new(graph, wanted);
-    let seed = loss::gradient(&mut back, result, loss)?;
+    let again = asked.kept.again(&graph, &scores);
+    let again = again.map_err(|path| GradError::NoModule { path })?;
+    let mut back = Back::new(graph, wanted, again);
+    let seed = loss::gradient(&mut back, result, asked.loss)?;
     back.contribute(Primal(result), seed)?;
     repeat::all(&mut back, 0..vars.len())?;
     for var in vars {

@@ -1,7 +1,7 @@
 //! Gradients against differences of what the graph computes, and the theorem on the graph of the step.
 
 use opledger_dims::{Binding, Counted, Scalar};
-use opledger_grad::{Loss, backward, backward_of};
+use opledger_grad::{Kept, Loss, Step, backward};
 use opledger_interp::{Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph, GraphError, Kind, Op, Var};
@@ -67,11 +67,16 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// y; and every node of the gradient's graph counts what its formula says.
 pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
     check_step(g, &backward(g, "y").unwrap(), sizes, seed);
+    for kept in [Kept::Selective, Kept::Layers] {
+        let step = Step { kept, ..Step::default() };
+        check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
+    }
 }
 
 /// The same of a loss of y: what `step` computes and `gradient.…` gives.
 pub(crate) fn check_loss(g: &Graph, loss: Loss, sizes: &Binding, seed: u64) {
-    check_step(g, &backward_of(g, "y", loss).unwrap(), sizes, seed);
+    let step = Step { loss, ..Step::default() };
+    check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
 }
 
 fn check_step(g: &Graph, step: &Graph, sizes: &Binding, seed: u64) {

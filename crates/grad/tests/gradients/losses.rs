@@ -1,7 +1,7 @@
 //! Losses, against differences.
 
 use opledger_dims::Binding;
-use opledger_grad::{GradError, Loss, backward_of};
+use opledger_grad::{GradError, Loss, Step};
 use opledger_ir::ops::Reduce;
 use proptest::prelude::*;
 
@@ -30,7 +30,8 @@ fn a_number_has_no_classes() {
         let x = param(g, "x", [("n", 3)])?;
         g.reduce(x, Reduce::Sum("n".into()))
     });
-    let error = backward_of(&g, "y", Loss::CrossEntropy { ignoring: false }).unwrap_err();
+    let loss = Loss::CrossEntropy { ignoring: false };
+    let error = Step { loss, ..Step::default() }.of(&g, "y").unwrap_err();
     assert_eq!(
         error.to_string(),
         "a result of shape [] has no such loss: it needs an axis of classes"
