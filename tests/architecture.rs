@@ -30,7 +30,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("charts", &[]),
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
     ("torch", &["conventions", "dims", "ir", "tensor"]),
-    ("account", &["conventions", "dims", "ir", "models", "report", "torch", "weights"]),
+    ("account", &["conventions", "dims", "grad", "ir", "models", "report", "torch", "weights"]),
     ("execute", &["account", "dims", "interp", "ir", "models", "tensor", "torch", "weights"]),
     ("audit", &["account", "dims", "ir", "models", "report"]),
     ("grad", &["dims", "ir"]),

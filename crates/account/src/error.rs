@@ -16,6 +16,9 @@ pub enum AccountError {
     /// A text that names no model, or a configuration that cannot be read or built.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A model whose gradients are not known.
+    #[error(transparent)]
+    Gradient(#[from] opledger_grad::GradError),
     /// A file that is no configuration.
     #[cfg(feature = "files")]
     #[error(transparent)]

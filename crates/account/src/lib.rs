@@ -39,6 +39,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod training;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
@@ -53,3 +54,4 @@ pub use questions::Questions;
 pub use reference::{ModelReference, ProgramOptions};
 pub use size_list::{SizeList, Stride};
 pub use sized::SizedModel;
+pub use training::{Training, TrainingOptions, TrainingSizes};

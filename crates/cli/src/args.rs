@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use opledger_account::{Assertion, AssertionError, Model, ProgramOptions, Sweep};
 use opledger_dims::{Binding, Integer, Symbol};
+use opledger_grad::{Kept, Loss};
 use opledger_ir::{Elem, Kind};
 use opledger_models::{LatentForm, Request};
 use opledger_report::Format;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Fit(FitArgs),
     /// Execute, and hold what was counted against the closed form
     Run(RunArgs),
+    /// Count a training step: forward pass, loss and gradients
+    Train(TrainArgs),
     /// List the kinds of layers, their keys and defaults
     Layers(LayersArgs),
     /// List the published models that are known by name, with their parameters
@@ -264,6 +267,54 @@ pub(crate) struct FitArgs {
     pub(crate) cache_dtype: Option<Elem>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What is made smaller; by default cross-entropy where the result has a score for each id of the
+    /// vocabulary, else the gradient of the result is given
+    #[arg(long, value_enum)]
+    pub(crate) loss: Option<TrainedLoss>,
+    /// The result whose loss it is, by name; the first one by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) result: Option<String>,
+    /// What is computed again for the gradients instead of being kept: none, selective (scores and weights
+    /// of attention), full (layers, of which what enters is kept), or paths of modules with commas between
+    #[arg(long, value_name = "WHAT", default_value = "none")]
+    pub(crate) recompute: Kept,
+    /// The type of weights, gradients and what is kept; by default the one that a configuration says,
+    /// else f32
+    #[arg(long, value_parser = dtypes())]
+    pub(crate) dtype: Option<Elem>,
+    /// After how many segments of their paths modules are told together
+    #[arg(long, default_value_t = 2)]
+    pub(crate) depth: usize,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// What is made smaller, as it is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TrainedLoss {
+    /// The gradient of the result is given
+    Given,
+    /// The mean over tokens of the negative logarithm of the softmax at a label
+    CrossEntropy,
+    /// The mean of the squared differences from a target
+    MeanSquare,
+}
+
+impl TrainedLoss {
+    pub(crate) fn loss(self) -> Loss {
+        match self {
+            TrainedLoss::Given => Loss::Given,
+            TrainedLoss::CrossEntropy => Loss::CrossEntropy { ignoring: false },
+            TrainedLoss::MeanSquare => Loss::MeanSquare,
+        }
+    }
 }
 
 /// How a count is written: as a record, or the graph as a diagram.

@@ -38,7 +38,8 @@ pub use records::{
     KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, Memory,
     OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance, QuantisedBytes, RunTotals,
     SearchedRow, SettledRecord, SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord,
-    Traffic, UnitCounts, VerdictRecord, Verification, WallMs,
+    Traffic, TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
+    VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

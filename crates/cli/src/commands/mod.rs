@@ -12,6 +12,7 @@ mod layers;
 mod machine;
 mod models;
 mod run;
+mod train;
 mod verify;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Generate(args)) => return generate::execute(&args),
         Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),
+        Some(Command::Train(args)) => train::execute(&args)?,
         Some(Command::Verify(args)) => return verify::execute(&args),
     }
     Ok(ExitCode::SUCCESS)

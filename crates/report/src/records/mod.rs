@@ -10,6 +10,7 @@ mod grid;
 mod kinds;
 mod models;
 mod totals;
+mod training;
 mod verification;
 
 pub use account::{
@@ -34,6 +35,7 @@ pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, RunTotals};
+pub use training::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm};
 pub use verification::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
 };

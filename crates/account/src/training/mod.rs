@@ -1,0 +1,230 @@
+//! What a training step of a model costs: forward pass, loss and gradients, as one graph.
+
+mod six;
+
+use opledger_dims::{Binding, Integer, Poly, Quantity};
+use opledger_grad::{Kept, Loss, Step};
+use opledger_ir::ops::Source;
+use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
+use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
+
+use crate::memory::bytes;
+use crate::{AccountError, Model};
+
+/// How a model is trained.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrainingOptions {
+    /// The result whose loss is made smaller, by name; the first one unless it is said.
+    pub result: Option<String>,
+    /// Its loss; by default cross-entropy where the result has a score for each id that is looked up,
+    /// else none: the gradient of the result is given.
+    pub loss: Option<Loss>,
+    /// What is kept of the forward pass.
+    pub kept: Kept,
+}
+
+/// A training step of a model, as a graph.
+#[derive(Clone, Debug)]
+pub struct Training<'m> {
+    model: &'m Model,
+    loss: Loss,
+    kept: Kept,
+    graph: Graph,
+}
+
+impl Model {
+    /// A training step of the model: its forward pass, a loss, and the gradients of all parameters that
+    /// training changes.
+    ///
+    /// ```
+    /// use opledger::{Model, TrainingOptions};
+    ///
+    /// let model = Model::open("llama-2-7b")?;
+    /// let step = model.training(&TrainingOptions::default())?;
+    /// let cost = step.at(&[("b", 4), ("n", 8192)].into_iter().collect(), Default::default())?;
+    /// assert_eq!(cost.model_flops, cost.terms.iter().map(|term| &term.flops).sum());
+    /// # Ok::<(), opledger::AccountError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When nothing is called so, or an operation on the way has no gradient.
+    pub fn training(&self, options: &TrainingOptions) -> Result<Training<'_>, AccountError> {
+        let outputs = self.graph().outputs();
+        let first = || outputs.first().map_or_else(String::new, |(name, _)| name.clone());
+        let result = options.result.clone().unwrap_or_else(first);
+        let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
+        let step = Step { loss, kept: options.kept.clone() };
+        let graph = step.of(self.graph(), &result)?;
+        Ok(Training { model: self, loss, kept: step.kept, graph })
+    }
+}
+
+/// Cross-entropy where a result has a score for each id that the model looks up.
+fn by_default(graph: &Graph, result: &str) -> Loss {
+    let scores = graph.outputs().iter().find(|(name, _)| name == result);
+    let scores = scores.and_then(|(_, var)| graph.shape(*var).last().cloned());
+    let looked_up = graph.nodes().iter().any(|node| match &node.op {
+        Op::Source(Source::Ids { below, .. }) => {
+            scores.as_ref().is_some_and(|axis| axis.size == *below)
+        }
+        _ => false,
+    });
+    if looked_up { Loss::CrossEntropy { ignoring: false } } else { Loss::Given }
+}
+
+impl Training<'_> {
+    /// The step: what is recorded behind the forward pass says so by its [`Phase`].
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What it costs at sizes, with weights, gradients and what is kept stored as elements of types.
+    ///
+    /// # Errors
+    /// As [`Model::counted_at`].
+    pub fn at(
+        &self,
+        sizes: &Binding,
+        options: TrainingSizes,
+    ) -> Result<TrainingCost, AccountError> {
+        let sized = self.model.counted_at(sizes)?;
+        let sizes = self.graph.complete(sized.sizes())?;
+        self.graph.check(&sizes)?;
+        let at = |poly: Poly| poly.at(&sizes);
+        let mut phases: Vec<TrainingPhase> = Vec::new();
+        let mut modules: Vec<TrainingModule> = Vec::new();
+        for phase in Phase::ALL {
+            let name = phase.to_string();
+            let mut sum = TrainingPhase { phase: name, ..TrainingPhase::default() };
+            let of_phase = self.graph.nodes().iter().filter(|node| node.phase == phase);
+            let mut any = false;
+            for node in of_phase {
+                any |= !node.op.is_source();
+                let cost = self.graph.node_cost(node).at(&sizes)?;
+                sum.counts += &cost.total();
+                sum.matmul_flops += cost.matmul_flops();
+                sum.flops += cost.flops();
+                add(&mut modules, node, (phase, options.depth), cost.matmul_flops(), cost.flops());
+            }
+            if any {
+                phases.push(sum);
+            }
+        }
+        let all: Integer = phases.iter().map(|phase| &phase.matmul_flops).sum();
+        let again = |phase: &&TrainingPhase| phase.phase == Phase::Recomputation.to_string();
+        let again: Integer = phases.iter().filter(again).map(|phase| &phase.matmul_flops).sum();
+        let tokens = self.tokens(&sizes);
+        let terms = match &tokens {
+            Some(tokens) => six::terms(&self.graph, &sizes, tokens)?,
+            None => Vec::new(),
+        };
+        let (total, trained) = self.graph.parameters();
+        Ok(TrainingCost {
+            model: self.model.name().to_owned(),
+            loss: match self.loss {
+                Loss::Given => "a gradient of the result that is given",
+                Loss::CrossEntropy { .. } => "cross-entropy",
+                Loss::MeanSquare => "mean square",
+            },
+            recomputed: self.kept.to_string(),
+            parameters: at(total)?,
+            trained: at(trained)?,
+            tokens,
+            model_flops: &all - &again,
+            hardware_flops: all,
+            flops: phases.iter().map(|phase| &phase.flops).sum(),
+            phases,
+            modules,
+            terms,
+            memory: self.memory(&sizes, options)?,
+            binding: sizes,
+        })
+    }
+
+    /// How many tokens a step is of, where the model has them.
+    fn tokens(&self, sizes: &Binding) -> Option<Integer> {
+        let of = |role| sizes.get(self.graph.size_of(role)?).cloned();
+        Some(of(SizeRole::Tokens)? * of(SizeRole::Batch)?)
+    }
+
+    fn memory(
+        &self,
+        sizes: &Binding,
+        options: TrainingSizes,
+    ) -> Result<TrainingMemory, AccountError> {
+        let (total, trained) = self.graph.parameters();
+        let elem = options.elem;
+        let stored = self.graph.stored(Storage::uniform(elem));
+        let mut kept = Integer::default();
+        for var in kept_for_gradients(&self.graph) {
+            let shape = stored.shape(var);
+            kept += bytes(shape.elements().at(sizes)?, shape.elem);
+        }
+        Ok(TrainingMemory {
+            dtype: elem.name(),
+            weights: bytes(total.at(sizes)?, elem),
+            gradients: bytes(trained.at(sizes)?, elem),
+            kept,
+            computed: self.graph.footprint(sizes, size_of::<f32>())?.computed(),
+        })
+    }
+}
+
+/// How a cost is told.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingSizes {
+    /// The type of weights, gradients and what is kept.
+    pub elem: Elem,
+    /// After how many segments of their paths modules are told together.
+    pub depth: usize,
+}
+
+impl Default for TrainingSizes {
+    fn default() -> Self {
+        TrainingSizes { elem: Elem::F32, depth: 2 }
+    }
+}
+
+/// The buffers that the forward pass fills and gradients read.
+fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
+    let forward = |node: &Node| node.phase == Phase::Forward;
+    let readers = graph.nodes().iter().filter(|node| !forward(node));
+    let read = readers.flat_map(|node| node.inputs.iter().copied());
+    let mut kept: Vec<Var> = read
+        .filter(|var| forward(graph.node(*var)))
+        .map(|var| graph.buffer_of(var))
+        .filter(|var| !graph.node(*var).op.is_source())
+        .collect();
+    kept.sort();
+    kept.dedup();
+    kept
+}
+
+/// Adds what a node costs to its module.
+fn add(
+    modules: &mut Vec<TrainingModule>,
+    node: &Node,
+    (phase, depth): (Phase, usize),
+    matmul_flops: Integer,
+    flops: Integer,
+) {
+    let path = node.path.rsplit_once('.').map_or("", |(scope, _)| scope);
+    let path: String = path.split('.').take(depth).collect::<Vec<_>>().join(".");
+    let at = modules.iter().position(|module| module.path == path).unwrap_or_else(|| {
+        modules.push(TrainingModule { path, ..TrainingModule::default() });
+        modules.len() - 1
+    });
+    let module = &mut modules[at];
+    module.flops += flops;
+    let own = match phase {
+        Phase::Forward | Phase::Loss => &mut module.forward,
+        Phase::Backward | Phase::Update => &mut module.backward,
+        Phase::Recomputation => &mut module.recomputation,
+    };
+    *own += matmul_flops;
+}
+
+/// Twice the multiplications in contractions of a node, over all its iterations.
+pub(crate) fn products(graph: &Graph, node: &Node) -> Poly {
+    graph.node_quantity(node, Quantity::MatmulFlops)
+}

@@ -1,0 +1,137 @@
+//! From 6·N·T, which a step is said to cost (Kaplan et al. 2020, §2.1), to what it costs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opledger_dims::{Binding, EvalError, Integer, Poly};
+use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
+use opledger_ir::{Graph, Op, Phase, Var};
+use opledger_report::TrainingTerm;
+
+use super::products;
+
+/// What a parameter is used for.
+#[derive(Clone, Debug, Default)]
+struct Use {
+    /// Twice the multiplications of products with it and of those that make its gradient.
+    flops: Integer,
+    looked_up: bool,
+}
+
+/// 6·N·T and what is to be added to it, all of which is what the step multiplies, twice.
+pub(super) fn terms(
+    graph: &Graph,
+    sizes: &Binding,
+    tokens: &Integer,
+) -> Result<Vec<TrainingTerm>, EvalError> {
+    let gradients = made_by_products(graph);
+    let mut uses: BTreeMap<Var, Use> = BTreeMap::new();
+    let mut values: BTreeMap<Phase, Integer> = BTreeMap::new();
+    for var in graph.vars() {
+        let node = graph.node(var);
+        let parameters = node.inputs.iter().filter_map(|operand| parameter(graph, *operand));
+        if matches!(node.op, Op::Embedding(_)) {
+            parameters.clone().for_each(|of| uses.entry(of).or_default().looked_up = true);
+        }
+        let flops = products(graph, node).at(sizes)?;
+        if flops == Integer::default() {
+            continue;
+        }
+        let with = gradients.get(&var).copied().or_else(|| parameters.clone().next());
+        match with.filter(|_| node.phase != Phase::Recomputation) {
+            Some(of) => uses.entry(of).or_default().flops += flops,
+            None => *values.entry(node.phase).or_default() += flops,
+        }
+    }
+    let mut terms: Vec<TrainingTerm> = Vec::new();
+    let mut add = |reason: &'static str, flops: Integer| {
+        if flops == Integer::default() {
+            return;
+        }
+        match terms.iter_mut().find(|term| term.reason == reason) {
+            Some(term) => term.flops += flops,
+            None => terms.push(TrainingTerm { reason, flops }),
+        }
+    };
+    let all = graph.parameters().0.at(sizes)?;
+    add("6·N·T, N being all parameters and T all tokens", all * tokens * 6u32);
+    for var in graph.vars() {
+        let node = graph.node(var);
+        if !matches!(node.op, Op::Source(Source::Param { .. })) {
+            continue;
+        }
+        let elements: Poly = node.shape.elements() * graph.multiplicity(node);
+        let said = elements.at(sizes)? * tokens * 6u32;
+        let own = uses.remove(&var).unwrap_or_default();
+        let reason = match (own.flops == Integer::default(), own.looked_up) {
+            (true, true) => "tables that rows are looked up in and nothing is multiplied with",
+            (true, false) => "gains, shifts and biases, which meet elements one by one",
+            (false, _) => {
+                "weights that meet another number of rows, or whose input needs no gradient"
+            }
+        };
+        add(reason, own.flops - said);
+    }
+    for (phase, flops) in values {
+        add(
+            match phase {
+                Phase::Forward => "products of values, as scores and context of attention: forward",
+                Phase::Loss => "products of values in the loss",
+                Phase::Backward => {
+                    "products of values, as scores and context of attention: gradients"
+                }
+                Phase::Update => "products of the optimiser",
+                Phase::Recomputation => "what is computed again",
+            },
+            flops,
+        );
+    }
+    Ok(terms)
+}
+
+/// The parameter that a value is, its axes moved or not.
+fn parameter(graph: &Graph, mut var: Var) -> Option<Var> {
+    loop {
+        let node = graph.node(var);
+        match &node.op {
+            Op::Source(Source::Param { .. }) => return Some(var),
+            Op::Rearrange(_) => var = *node.inputs.first()?,
+            _ => return None,
+        }
+    }
+}
+
+/// The products that gradients of parameters are sums of, with their parameters.
+fn made_by_products(graph: &Graph) -> BTreeMap<Var, Var> {
+    let mut made = BTreeMap::new();
+    for of in graph.vars() {
+        let node = graph.node(of);
+        if !matches!(node.op, Op::Source(Source::Param { .. })) {
+            continue;
+        }
+        let name = format!("gradient.{}", node.path);
+        let found = graph.outputs().iter().find(|(own, _)| *own == name);
+        let Some((_, gradient)) = found else { continue };
+        let elements = node.shape.elements();
+        let (mut next, mut seen) = (vec![*gradient], BTreeSet::new());
+        while let Some(var) = next.pop() {
+            let node = graph.node(var);
+            if !seen.insert(var) || node.phase != Phase::Backward {
+                continue;
+            }
+            match &node.op {
+                Op::Einsum(_) if graph.shape(var).elements() == elements => {
+                    made.insert(var, of);
+                }
+                Op::Rearrange(_) | Op::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, .. }) => {
+                    next.extend(&node.inputs);
+                }
+                // What an iteration adds to what those before it have.
+                Op::Exit(exit) if var.result() < exit.carried => {
+                    next.extend(node.inputs.get(exit.carried + var.result()));
+                }
+                _ => {}
+            }
+        }
+    }
+    made
+}

@@ -1,0 +1,230 @@
+//! What a training step costs.
+
+use opledger_dims::{Binding, Counts, Integer};
+use serde::Serialize;
+
+use super::account::title;
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json};
+
+/// A training step at sizes.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainingCost {
+    /// The model.
+    pub model: String,
+    /// Its sizes.
+    #[serde(serialize_with = "json::binding")]
+    pub binding: Binding,
+    /// What is made smaller.
+    pub loss: &'static str,
+    /// What is computed again for the gradients.
+    pub recomputed: String,
+    /// How many parameters there are.
+    #[serde(serialize_with = "json::quantity")]
+    pub parameters: Integer,
+    /// How many of them training changes.
+    #[serde(serialize_with = "json::quantity")]
+    pub trained: Integer,
+    /// How many tokens a step is of, of models that have tokens.
+    #[serde(serialize_with = "json::optional")]
+    pub tokens: Option<Integer>,
+    /// Twice the multiplications in contractions, what is computed again left out.
+    #[serde(serialize_with = "json::quantity")]
+    pub model_flops: Integer,
+    /// The same with what is computed again.
+    #[serde(serialize_with = "json::quantity")]
+    pub hardware_flops: Integer,
+    /// All scalar operations of the step, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+    /// The parts of the step.
+    pub phases: Vec<TrainingPhase>,
+    /// The same by module.
+    pub modules: Vec<TrainingModule>,
+    /// From 6·N·T to `model_flops` and what is computed again; none of models without tokens.
+    pub terms: Vec<TrainingTerm>,
+    /// What it takes.
+    pub memory: TrainingMemory,
+}
+
+/// A part of a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TrainingPhase {
+    /// Its name.
+    pub phase: String,
+    /// Scalar operations by class.
+    #[serde(serialize_with = "json::counts")]
+    pub counts: Counts<Integer>,
+    /// Twice the multiplications in contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub matmul_flops: Integer,
+    /// All scalar operations.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+}
+
+/// What a module costs in a step: twice the multiplications in contractions by part, and all operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TrainingModule {
+    /// Its path.
+    pub path: String,
+    /// In the forward pass and the loss.
+    #[serde(serialize_with = "json::quantity")]
+    pub forward: Integer,
+    /// For the gradients and the update.
+    #[serde(serialize_with = "json::quantity")]
+    pub backward: Integer,
+    /// Computed again.
+    #[serde(serialize_with = "json::quantity")]
+    pub recomputation: Integer,
+    /// All scalar operations of all parts.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+}
+
+/// A difference from 6·N·T with its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainingTerm {
+    /// Why.
+    pub reason: &'static str,
+    /// How much, twice the multiplications in contractions; negative where the rule has too many.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+}
+
+/// Bytes of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainingMemory {
+    /// The type of the first three.
+    pub dtype: &'static str,
+    /// Parameters.
+    #[serde(serialize_with = "json::quantity")]
+    pub weights: Integer,
+    /// Their gradients, all at once.
+    #[serde(serialize_with = "json::quantity")]
+    pub gradients: Integer,
+    /// What the forward pass made and gradients read.
+    #[serde(serialize_with = "json::quantity")]
+    pub kept: Integer,
+    /// All computed values that are alive at the worst moment of a step here, as `f32`.
+    #[serde(serialize_with = "json::quantity")]
+    pub computed: Integer,
+}
+
+impl TrainingCost {
+    fn phases(&self) -> Table {
+        let columns = vec![
+            Column::word("part"),
+            Column::number("2·macs"),
+            Column::number("of all"),
+            Column::number("all operations"),
+        ];
+        let row = |phase: &TrainingPhase| {
+            Row::new([
+                phase.phase.as_str().into(),
+                phase.matmul_flops.cell(),
+                share(&phase.matmul_flops, &self.hardware_flops),
+                phase.flops.cell(),
+            ])
+        };
+        let all =
+            Row::new(["step".into(), self.hardware_flops.cell(), Cell::Empty, self.flops.cell()]);
+        let rows = self.phases.iter().map(row).chain([all.ruled()]).collect();
+        Table { columns, rows }
+    }
+
+    fn terms(&self) -> Table {
+        let columns = vec![
+            Column { narrowest: Some(24), ..Column::text("from 6·N·T to the step") },
+            Column::number("2·macs"),
+            Column::number("of 6·N·T"),
+        ];
+        let said = self.terms.first().map(|term| term.flops.clone()).unwrap_or_default();
+        let row = |term: &TrainingTerm| {
+            Row::new([term.reason.into(), term.flops.cell(), share(&term.flops, &said)])
+        };
+        let all = Row::new([
+            "step".into(),
+            self.hardware_flops.cell(),
+            share(&self.hardware_flops, &said),
+        ]);
+        Table { columns, rows: self.terms.iter().map(row).chain([all.ruled()]).collect() }
+    }
+
+    fn memory(&self) -> Table {
+        let columns = vec![Column::text("bytes"), Column::word("as"), Column::number("bytes")];
+        let TrainingMemory { dtype, weights, gradients, kept, computed } = &self.memory;
+        let row = |name: &'static str, dtype: &'static str, bytes: &Integer| {
+            Row::new([name.into(), dtype.into(), bytes.cell()])
+        };
+        let rows = vec![
+            row("weights", dtype, weights),
+            row("gradients", dtype, gradients),
+            row("kept of the forward pass for gradients", dtype, kept),
+            row("all computed values at the worst moment, executed here", "f32", computed),
+        ];
+        Table { columns, rows }
+    }
+}
+
+impl Record for TrainingCost {
+    fn document(&self) -> Document {
+        let told = format!(
+            "One training step: loss {}, computed again: {}. 2·macs: twice the multiplications in \
+             contractions, over the pairs that masks allow where a row of scores is made or read, and over \
+             all pairs where gradients of keys and values are summed over queries.",
+            self.loss, self.recomputed
+        );
+        let model = format!(
+            "model 2·macs {}, hardware 2·macs {}; {} parameters, {} of them trained",
+            crate::thousands(&self.model_flops),
+            crate::thousands(&self.hardware_flops),
+            crate::thousands(&self.parameters),
+            crate::thousands(&self.trained),
+        );
+        let mut blocks = vec![
+            Block::Title(title(&self.model, &self.binding)),
+            Block::Table(self.phases()),
+            Block::Text(model),
+            Block::Table(self.rows()),
+        ];
+        if !self.terms.is_empty() {
+            blocks.push(Block::Table(self.terms()));
+        }
+        blocks.extend([Block::Table(self.memory()), Block::Text(told)]);
+        Document { blocks }
+    }
+
+    fn rows(&self) -> Table {
+        let columns = vec![
+            Column::name("module"),
+            Column::number("forward"),
+            Column::number("backward"),
+            Column::number("again").dispensable(1),
+            Column::number("of all"),
+        ];
+        let row = |module: &TrainingModule| {
+            let all = &module.forward + &module.backward + &module.recomputation;
+            Row::new([
+                module.path.as_str().into(),
+                module.forward.cell(),
+                module.backward.cell(),
+                module.recomputation.cell(),
+                share(&all, &self.hardware_flops),
+            ])
+        };
+        Table { columns, rows: self.modules.iter().map(row).collect() }
+    }
+}
+
+/// A share in percent.
+fn share(part: &Integer, whole: &Integer) -> Cell {
+    let zero = Integer::default();
+    if *whole == zero {
+        return Cell::from("–");
+    }
+    let tenths = part * 2000u32 / whole;
+    let sign = if tenths < zero { "-" } else { "" };
+    let tenths = if tenths < zero { -tenths } else { tenths };
+    let tenths = (tenths + 1u32) / 2u32;
+    Cell::from(format!("{sign}{}.{} %", &tenths / 10u32, &tenths % 10u32))
+}
