@@ -104,8 +104,7 @@ impl GradError {
 /// weights are kept.
 ///
 /// What no parameter leads to has no gradient and costs nothing; of several uses the gradients are added.
-/// Under a mask, gradients of keys and values are summed over every query, hidden pairs being zeros; all
-/// else goes over the allowed pairs alone.
+/// Under a mask, all goes over the allowed pairs alone.
 ///
 /// # Errors
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is

@@ -7,8 +7,7 @@ use opledger_ir::ops::Einsum;
 use crate::GradError;
 use crate::back::{Applied, Back};
 
-/// `out = Σ a·b` gives `da = Σ dout·b` over what `a` lacks, and so `db`, over the allowed pairs of a mask;
-/// what is summed over queries is summed over all of them, hidden pairs being zeros.
+/// `out = Σ a·b` gives `da = Σ dout·b` over what `a` lacks, and so `db`, over the allowed pairs of a mask.
 pub(crate) fn einsum(
     back: &mut Back,
     at: Applied<'_>,
@@ -24,20 +23,12 @@ pub(crate) fn einsum(
         if !back.is_wanted(of) {
             continue;
         }
-        let mut product = Einsum {
+        let product = Einsum {
             lhs: op.out.clone(),
             rhs: theirs.clone(),
             out: own.clone(),
             masked: op.masked.clone(),
         };
-        let mut keep = keep;
-        if let Some(masked) = op.masked.as_ref().filter(|masked| !own.contains(&masked.query)) {
-            let pairs = if op.out.contains(&masked.key) { dy } else { other.0 };
-            if !back.is_none_where_hidden(pairs, masked) {
-                return Err(GradError::unknown(at.node, " whose hidden pairs may be no zeros"));
-            }
-            (product.masked, keep) = (None, None);
-        }
         let other = back.value(other)?;
         let gradient = back.graph.record_masked("", product, &[dy, other], keep)?;
         let names: Vec<Symbol> = back.shape_of(of).axes.into_iter().map(|axis| axis.name).collect();

@@ -81,8 +81,8 @@ mod top_k;
 pub use adaptive_pool::adaptive_pool;
 pub use along::{Running, arg_max, cumulative};
 pub use attention::{
-    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
-    attention, masked_context, masked_scores,
+    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, QuerySums,
+    Scores, attention, masked_context, masked_query_sums, masked_scores,
 };
 pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};

@@ -151,6 +151,9 @@ pub(super) fn masked(
         || OpError::Kernel(format!("a masked contraction of the form `{op}` has no kernel"));
     let (a, b) = (call.real(0)?, call.real(1)?);
     let Masked { rule, query, key, .. } = masked;
+    if !op.out.contains(query) {
+        return query_sums(op, masked, call, out, meter);
+    }
     let outer = op.rhs.iter().position(|n| n == key).ok_or_else(layout)?;
     let (batch_names, value_name) = (&op.rhs[..outer], op.rhs.last().ok_or_else(layout)?);
     let query_at = op.lhs.iter().position(|n| n == query).ok_or_else(layout)?;
@@ -201,4 +204,52 @@ pub(super) fn masked(
         context: meter,
     };
     kernels::masked_scores(&problem, out, &meters).map_err(refused)
+}
+
+/// A sum over the queries that see a key: `batch… heads… groups… n m` and `batch… n heads… groups… f`, in
+/// either order, to `batch… m heads… f`.
+fn query_sums(
+    op: &Einsum,
+    masked: &Masked,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Result<(), OpError> {
+    let layout =
+        || OpError::Kernel(format!("a masked contraction of the form `{op}` has no kernel"));
+    let (a, b) = (call.real(0)?, call.real(1)?);
+    let Masked { rule, query, key, .. } = masked;
+    let [entries, x] = if op.lhs.contains(key) { [a, b] } else { [b, a] };
+    let [pairs, rows] = if op.lhs.contains(key) { [&op.lhs, &op.rhs] } else { [&op.rhs, &op.lhs] };
+    let outer = op.out.iter().position(|n| n == key).ok_or_else(layout)?;
+    let (column, heads) = op.out[outer + 1..].split_last().ok_or_else(layout)?;
+    let [all @ .., _, _] = &pairs[..] else { return Err(layout()) };
+    let groups = all.get(outer + heads.len()..).ok_or_else(layout)?;
+    let (batch, one) = (&op.out[..outer], slice::from_ref::<Symbol>);
+    let expected = [[batch, heads, groups, one(query), one(key)].concat(), {
+        [batch, one(query), heads, groups, one(column)].concat()
+    }];
+    if [pairs, rows] != [&expected[0], &expected[1]] {
+        return Err(layout());
+    }
+    let sizes = entries.shape();
+    let product = |range: std::ops::Range<usize>| sizes[range].iter().product::<usize>();
+    let matrices: Vec<_> = all.iter().zip(sizes.iter().copied()).collect();
+    let kept = masked.keep_layout(call, &matrices);
+    let mask = mask(rule, (2, kept.as_ref()), call)?;
+    let (last, groups) = (all.len(), product(outer + heads.len()..all.len()));
+    let problem = kernels::QuerySums {
+        rows: kernels::ScoreRows {
+            batch: product(0..outer),
+            heads: product(outer..last),
+            queries: sizes[last],
+            keys: sizes[last + 1],
+            mask,
+        },
+        groups,
+        entries: entries.data(),
+        x: x.data(),
+        width: x.shape().last().copied().unwrap_or(1),
+    };
+    kernels::masked_query_sums(&problem, out, meter).map_err(refused)
 }

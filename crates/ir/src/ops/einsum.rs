@@ -3,7 +3,8 @@
 //!
 //! Count: each result is a dot product of K = ∏k terms: K mul, K − 1 add. Under a mask only the
 //! allowed (query, key) pairs are computed: a pair that is not allowed costs nothing and counts as
-//! absent from the sum; a sum without terms is 0.
+//! absent from the sum; a sum without terms is 0. A sum over queries begins at 0, and has an add for
+//! each allowed pair: a key may be seen by none of them.
 
 use std::fmt;
 
@@ -152,6 +153,18 @@ impl Operation for Einsum {
                     .with(Class::Mul, &support.pairs * &columns)
                     .with(Class::Add, (&support.pairs - &support.rows) * columns)
             }
+            // The query axis is summed: the columns of the operand that has no pairs.
+            Some(Masked { key, query, support, .. }) if self.summed_axes().any(|n| n == query) => {
+                let of_pairs = if self.lhs.contains(key) { &self.lhs } else { &self.rhs };
+                let columns: Poly = self
+                    .out
+                    .iter()
+                    .filter(|n| !of_pairs.contains(n))
+                    .map(|n| self.size_of(n, inputs))
+                    .product();
+                let each = &support.pairs * columns;
+                Counts::zero().with(Class::Mul, each.clone()).with(Class::Add, each)
+            }
             Some(Masked { support, .. }) => dot(&support.pairs, &terms),
         };
         Cost::of(Part::Contraction, counts)
@@ -212,11 +225,13 @@ impl Operation for Einsum {
         let summed_shape: Vec<usize> = summed.iter().map(|n| size_of(n)).collect();
         let inner: Vec<Vec<usize>> = indices(&summed_shape).collect();
         let allowed = self.masked.as_ref().map(|m| m.allowed(call, &names)).transpose()?;
+        let over_queries = self.masked.as_ref().is_some_and(|m| summed.contains(&&m.query));
+        let first = over_queries.then(|| T::from_f64(0.0));
 
         let mut out = Vec::with_capacity(call.output_len());
         for mut index in indices(call.output) {
             let outer = index.len();
-            let mut sum: Option<T> = None;
+            let mut sum: Option<T> = first;
             for k in &inner {
                 index.truncate(outer);
                 index.extend(k);

@@ -64,6 +64,17 @@ proptest! {
                 out
             });
         }
+        let width = 1 + kind;
+        let x = data(batch * queries * heads * width, seed + 4, odd);
+        for groups in (1..=heads).filter(|groups| heads % groups == 0) {
+            counts_itself!(format!("sums over queries of {rows:?}"), T, |[meter]| {
+                let mut out = numbers::<T>(&vec![7.0; batch * keys * heads / groups * width]);
+                let (entries, x) = (numbers::<T>(&a), numbers::<T>(&x));
+                let problem = QuerySums { rows, groups, entries: &entries, x: &x, width };
+                masked_query_sums(&problem, &mut out, meter).unwrap();
+                out
+            });
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use opledger_kernels::*;
 use proptest::prelude::*;
 
-use crate::common::{BINARY, Ops, assert_close, data, run_one};
+use crate::common::{BINARY, Ops, assert_close, bound, data, run_one};
 
 /// Entries `[batch, heads, queries, keys]` under a mask.
 #[derive(Clone, Debug)]
@@ -92,6 +92,27 @@ fn check(case: &Case) {
             masked_binary(op, &rows, &case.sizes, operands, out, m).unwrap();
         });
         assert_close(&out, &expected, if op == BinaryOp::Pow { 3e-6 } else { 1e-7 });
+    }
+    // Sums over queries, of all heads apart and of two each together.
+    for groups in (1..=2).filter(|groups| heads % groups == 0) {
+        let width = 3;
+        let x = data(batch * queries * heads * width, 3);
+        let mut ops = Ops::default();
+        let mut expected = vec![0.0; batch * keys * heads / groups * width];
+        for (index, a) in indices.iter().zip(&a).filter(|(index, _)| case.allowed(**index)) {
+            let [b, h, i, j] = *index;
+            for column in 0..width {
+                let x = f64::from(x[((b * queries + i) * heads + h) * width + column]);
+                let at = ((b * keys + j) * (heads / groups) + h / groups) * width + column;
+                let product = ops.mul((*a).into(), x);
+                expected[at] = ops.add(expected[at], product);
+            }
+        }
+        let problem = QuerySums { rows, groups, entries: &a, x: &x, width };
+        let out = run_one(expected.len(), &ops, |out, m| {
+            masked_query_sums(&problem, out, m).unwrap();
+        });
+        assert_close(&out, &expected, bound(queries * groups));
     }
 }
 

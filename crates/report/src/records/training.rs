@@ -170,8 +170,7 @@ impl Record for TrainingCost {
     fn document(&self) -> Document {
         let told = format!(
             "One training step: loss {}, computed again: {}. 2·macs: twice the multiplications in \
-             contractions, over the pairs that masks allow where a row of scores is made or read, and over \
-             all pairs where gradients of keys and values are summed over queries.",
+             contractions, of attention over the pairs that its mask allows.",
             self.loss, self.recomputed
         );
         let model = format!(
