@@ -10,6 +10,7 @@ use opledger_ir::{
 };
 
 use crate::GradError;
+use crate::optimizer::Closed;
 
 /// A value of the graph whose gradients are asked for. Where gradients are recorded it is read through
 /// [`Back::value`]: that of a repeated body is another in each iteration, and kept in a stack.
@@ -59,6 +60,10 @@ pub(crate) struct Back {
     pub(crate) primals: Vec<Var>,
     /// The repetitions around what is being recorded, the outermost first.
     pub(crate) frames: Vec<Frame>,
+    /// Repetitions whose gradients are recorded.
+    pub(crate) closed: Vec<Closed>,
+    /// Parameters with their gradients, those of repeated bodies in an iteration.
+    pub(crate) parameters: Vec<(Var, Var)>,
 }
 
 type Made = Result<Var, GradError>;
@@ -67,7 +72,8 @@ impl Back {
     pub(crate) fn new(graph: Graph, wanted: BTreeSet<Var>, again: BTreeSet<Var>) -> Back {
         let (primals, gradients, known) =
             (graph.vars().collect(), BTreeMap::new(), BTreeMap::new());
-        Back { graph, wanted, gradients, again, known, primals, frames: Vec::new() }
+        let (frames, closed, parameters) = (Vec::new(), Vec::new(), Vec::new());
+        Back { graph, wanted, gradients, again, known, primals, frames, closed, parameters }
     }
 
     pub(crate) fn is_wanted(&self, of: Primal) -> bool {

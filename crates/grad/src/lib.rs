@@ -22,6 +22,7 @@ mod functions;
 mod kept;
 mod loss;
 mod moving;
+mod optimizer;
 mod products;
 mod repeat;
 mod rows;
@@ -37,6 +38,7 @@ use thiserror::Error;
 use back::{Back, Primal};
 pub use kept::Kept;
 pub use loss::Loss;
+pub use optimizer::{Optimizer, Update};
 pub use written_out::written_out;
 
 /// Why a graph has no gradient.
@@ -130,12 +132,15 @@ pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
 /// assert_eq!(names, ["scores", "loss", "gradient.w"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
     /// What is made smaller.
     pub loss: Loss,
     /// What is kept of the forward pass.
     pub kept: Kept,
+    /// What is done with the gradients. Without, those of parameter `p` are a result `gradient.p`; else
+    /// `updated.p` is the parameter after the step.
+    pub update: Option<Update>,
 }
 
 impl Step {
@@ -160,19 +165,23 @@ fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Graph, GradError
     if !wanted.contains(&result) {
         return Err(GradError::NoParameter { name: name.to_owned() });
     }
-    let vars: Vec<Var> = graph.vars().collect();
     let again = asked.kept.again(&graph, &scores);
     let again = again.map_err(|path| GradError::NoModule { path })?;
     let mut back = Back::new(graph, wanted, again);
     let seed = loss::gradient(&mut back, result, asked.loss)?;
     back.contribute(Primal(result), seed)?;
-    repeat::all(&mut back, 0..vars.len())?;
-    for var in vars {
-        let node = back.graph.node(var);
-        let gradient = back.gradient(Primal(var)).filter(|_| node.repeat.is_none());
-        if let (Op::Source(Source::Param { .. }), Some(gradient)) = (&node.op, gradient) {
-            let name = format!("gradient.{}", node.path);
-            back.graph.output(&name, gradient);
+    let all = back.primals.len();
+    repeat::all(&mut back, 0..all)?;
+    repeat::parameters(&mut back, None)?;
+    match asked.update {
+        Some(update) => optimizer::record(&mut back, update)?,
+        None => {
+            // As the parameters stand.
+            back.parameters.sort();
+            for (parameter, gradient) in back.parameters.clone() {
+                let name = format!("gradient.{}", back.graph.node(parameter).path);
+                back.graph.output(&name, gradient);
+            }
         }
     }
     Ok(back.graph)

@@ -1,9 +1,10 @@
 //! Repetitions: the gradients of a body, in a repetition that runs the other way.
 
 use opledger_ir::ops::Source;
-use opledger_ir::{Loop, Node, Op, Phase, Scan, ScanValues, Scope, Var};
+use opledger_ir::{Loop, Node, Op, Phase, RepeatId, Scan, ScanValues, Scope, Var};
 
 use crate::back::{Applied, Back, Frame, Primal};
+use crate::optimizer::Closed;
 use crate::{GradError, rules};
 
 /// The gradients of what goes into a repetition, given those of what comes out.
@@ -72,7 +73,7 @@ pub(crate) fn pull_back(back: &mut Back, body: &Loop) -> Result<(), GradError> {
         back.contribute_to_wanted(Primal(stacked[*of]), *gradient)?;
     }
     all(back, body.body.start + 1..body.body.end)?;
-    parameters(back, body)?;
+    parameters(back, Some(body.repeat))?;
 
     let mut left = ScanValues { carried: Vec::new(), stacked: Vec::new() };
     for of in &carried {
@@ -93,6 +94,10 @@ pub(crate) fn pull_back(back: &mut Back, body: &Loop) -> Result<(), GradError> {
     }
     back.frames.pop();
     let done = back.graph.close_scan(open, &left)?;
+    if let Some(exit) = back.graph.vars().last() {
+        let (repeat, axis) = (body.repeat, scan.axis.clone());
+        back.closed.push(Closed { repeat, exit, scope: scope.clone(), axis });
+    }
     for (of, gradient) in carried.iter().zip(&done.carried) {
         back.contribute_to_wanted(Primal(entering[*of]), *gradient)?;
     }
@@ -144,20 +149,18 @@ fn captured(back: &Back, body: &Loop, leaving: &[Var]) -> Vec<Primal> {
     captured
 }
 
-/// Names the gradients of the parameters that are the body's own.
-fn parameters(back: &mut Back, body: &Loop) -> Result<(), GradError> {
+/// Notes the gradients of the parameters that are the body's own, or of those outside of all.
+pub(crate) fn parameters(back: &mut Back, repeat: Option<RepeatId>) -> Result<(), GradError> {
     for var in back.primals.clone() {
         let node = back.graph.node(var);
-        if !matches!(node.op, Op::Source(Source::Param { .. })) || node.repeat != Some(body.repeat)
-        {
+        if !matches!(node.op, Op::Source(Source::Param { .. })) || node.repeat != repeat {
             continue;
         }
         let Some(gradient) = back.gradient(Primal(var)) else { continue };
-        let name = format!("gradient.{}", node.path);
-        if back.graph.outputs().iter().any(|(own, _)| *own == name) {
+        if back.parameters.iter().any(|(own, _)| *own == var) {
             return Err(GradError::Repeated { path: node.path.clone() });
         }
-        back.graph.output(&name, gradient);
+        back.parameters.push((var, gradient));
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(crate) fn param<const N: usize>(g: &mut Graph, name: &str, axes: [(&str, usi
 }
 
 /// Values of all real sources, in halves and quarters, none near 0.
-fn values(g: &Graph, sizes: &Binding, seed: u64) -> Vec<(String, Tensor<f32>)> {
+pub(crate) fn values(g: &Graph, sizes: &Binding, seed: u64) -> Vec<(String, Tensor<f32>)> {
     let real = |node: &&opledger_ir::Node| {
         node.op.is_source() && node.shape.elem.kind() == Kind::Real && !node.path.is_empty()
     };
@@ -43,7 +43,11 @@ fn values(g: &Graph, sizes: &Binding, seed: u64) -> Vec<(String, Tensor<f32>)> {
     each.collect()
 }
 
-fn run(g: &Graph, sizes: &Binding, values: &[(String, Tensor<f32>)]) -> Vec<(String, Vec<f64>)> {
+pub(crate) fn run(
+    g: &Graph,
+    sizes: &Binding,
+    values: &[(String, Tensor<f32>)],
+) -> Vec<(String, Vec<f64>)> {
     let feeds = Feeds::seeded(1);
     let own: Vec<String> =
         g.nodes().iter().flat_map(|node| g.instances(node, sizes).unwrap()).collect();

@@ -5,5 +5,6 @@
 
 mod differences;
 mod losses;
+mod optimizers;
 mod repeated;
 mod rules;
