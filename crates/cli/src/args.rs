@@ -285,6 +285,18 @@ pub(crate) struct TrainArgs {
     /// of attention), full (layers, of which what enters is kept), or paths of modules with commas between
     #[arg(long, value_name = "WHAT", default_value = "none")]
     pub(crate) recompute: Kept,
+    /// What is done with the gradients; nothing by default
+    #[arg(long, value_enum)]
+    pub(crate) optimizer: Option<TrainedBy>,
+    /// The norm of all gradients together above which they are made shorter
+    #[arg(long, value_name = "NORM", requires = "optimizer")]
+    pub(crate) clip: Option<f64>,
+    /// The type of the optimiser's state, by default that of the weights
+    #[arg(long, value_parser = dtypes(), requires = "optimizer")]
+    pub(crate) state_dtype: Option<Elem>,
+    /// The type of a copy of the parameters that the optimiser changes; none by default
+    #[arg(long, value_parser = dtypes(), requires = "optimizer")]
+    pub(crate) master_dtype: Option<Elem>,
     /// The type of weights, gradients and what is kept; by default the one that a configuration says,
     /// else f32
     #[arg(long, value_parser = dtypes())]
@@ -294,6 +306,19 @@ pub(crate) struct TrainArgs {
     pub(crate) depth: usize,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
+}
+
+/// What is done with gradients, as it is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TrainedBy {
+    /// The rate times the gradient is taken away
+    Sgd,
+    /// The same of gradients with a momentum of 0.9
+    Momentum,
+    /// Adam with betas 0.9 and 0.999
+    Adam,
+    /// The same with a decoupled decay of 0.01
+    Adamw,
 }
 
 /// What is made smaller, as it is written.

@@ -150,11 +150,29 @@ impl Step {
     /// # Errors
     /// As [`backward`], and when the result has no such loss or no module has a path that is named.
     pub fn of(&self, graph: &Graph, name: &str) -> Result<Graph, GradError> {
+        Ok(self.recorded(graph, name)?.graph)
+    }
+
+    /// The same, and which value is the gradient of which parameter: of one of a repeated body, that of an
+    /// iteration.
+    ///
+    /// # Errors
+    /// As [`Step::of`].
+    pub fn recorded(&self, graph: &Graph, name: &str) -> Result<Recorded, GradError> {
         gradients(graph, name, self)
     }
 }
 
-fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Graph, GradError> {
+/// A graph with its gradients.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The graph.
+    pub graph: Graph,
+    /// Each parameter that has a gradient, with it.
+    pub gradients: Vec<(Var, Var)>,
+}
+
+fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Recorded, GradError> {
     let (graph, scores) = written_out::with_scores(graph)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
@@ -173,18 +191,18 @@ fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Graph, GradError
     let all = back.primals.len();
     repeat::all(&mut back, 0..all)?;
     repeat::parameters(&mut back, None)?;
+    // As the parameters stand.
+    back.parameters.sort();
     match asked.update {
         Some(update) => optimizer::record(&mut back, update)?,
         None => {
-            // As the parameters stand.
-            back.parameters.sort();
             for (parameter, gradient) in back.parameters.clone() {
                 let name = format!("gradient.{}", back.graph.node(parameter).path);
                 back.graph.output(&name, gradient);
             }
         }
     }
-    Ok(back.graph)
+    Ok(Recorded { graph: back.graph, gradients: back.parameters })
 }
 
 /// The values that a parameter which training changes leads to by reals.

@@ -3,7 +3,7 @@
 mod six;
 
 use opledger_dims::{Binding, Integer, Poly, Quantity};
-use opledger_grad::{Kept, Loss, Step};
+use opledger_grad::{Kept, Loss, Recorded, Step, Update};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
@@ -12,7 +12,7 @@ use crate::memory::bytes;
 use crate::{AccountError, Model};
 
 /// How a model is trained.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingOptions {
     /// The result whose loss is made smaller, by name; the first one unless it is said.
     pub result: Option<String>,
@@ -21,15 +21,18 @@ pub struct TrainingOptions {
     pub loss: Option<Loss>,
     /// What is kept of the forward pass.
     pub kept: Kept,
+    /// What is done with the gradients.
+    pub update: Option<Update>,
 }
 
 /// A training step of a model, as a graph.
 #[derive(Clone, Debug)]
 pub struct Training<'m> {
     model: &'m Model,
-    loss: Loss,
-    kept: Kept,
+    step: Step,
     graph: Graph,
+    /// Which value is the gradient of which parameter.
+    gradients: Vec<(Var, Var)>,
 }
 
 impl Model {
@@ -53,9 +56,9 @@ impl Model {
         let first = || outputs.first().map_or_else(String::new, |(name, _)| name.clone());
         let result = options.result.clone().unwrap_or_else(first);
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
-        let step = Step { loss, kept: options.kept.clone() };
-        let graph = step.of(self.graph(), &result)?;
-        Ok(Training { model: self, loss, kept: step.kept, graph })
+        let step = Step { loss, kept: options.kept.clone(), update: options.update };
+        let Recorded { graph, gradients } = step.recorded(self.graph(), &result)?;
+        Ok(Training { model: self, step, graph, gradients })
     }
 }
 
@@ -115,18 +118,19 @@ impl Training<'_> {
         let again: Integer = phases.iter().filter(again).map(|phase| &phase.matmul_flops).sum();
         let tokens = self.tokens(&sizes);
         let terms = match &tokens {
-            Some(tokens) => six::terms(&self.graph, &sizes, tokens)?,
+            Some(tokens) => six::terms(&self.graph, &self.gradients, &sizes, tokens)?,
             None => Vec::new(),
         };
         let (total, trained) = self.graph.parameters();
         Ok(TrainingCost {
             model: self.model.name().to_owned(),
-            loss: match self.loss {
+            loss: match self.step.loss {
                 Loss::Given => "a gradient of the result that is given",
                 Loss::CrossEntropy { .. } => "cross-entropy",
                 Loss::MeanSquare => "mean square",
             },
-            recomputed: self.kept.to_string(),
+            recomputed: self.step.kept.to_string(),
+            optimizer: self.step.update.map(|update| update.optimizer.to_string()),
             parameters: at(total)?,
             trained: at(trained)?,
             tokens,
@@ -160,10 +164,19 @@ impl Training<'_> {
             let shape = stored.shape(var);
             kept += bytes(shape.elements().at(sizes)?, shape.elem);
         }
+        let trained = trained.at(sizes)?;
+        let state = self.step.update.map(|update| {
+            let each = update.optimizer.state().len();
+            bytes(&trained * each, options.state.unwrap_or(elem))
+        });
         Ok(TrainingMemory {
             dtype: elem.name(),
+            state_dtype: options.state.unwrap_or(elem).name(),
             weights: bytes(total.at(sizes)?, elem),
-            gradients: bytes(trained.at(sizes)?, elem),
+            gradients: bytes(trained.clone(), elem),
+            state,
+            master_dtype: options.masters.map(Elem::name),
+            masters: options.masters.map(|masters| bytes(trained, masters)),
             kept,
             computed: self.graph.footprint(sizes, size_of::<f32>())?.computed(),
         })
@@ -175,13 +188,17 @@ impl Training<'_> {
 pub struct TrainingSizes {
     /// The type of weights, gradients and what is kept.
     pub elem: Elem,
+    /// That of the state of the optimiser, where it is another.
+    pub state: Option<Elem>,
+    /// That of a copy of the parameters which the optimiser changes, where there is one.
+    pub masters: Option<Elem>,
     /// After how many segments of their paths modules are told together.
     pub depth: usize,
 }
 
 impl Default for TrainingSizes {
     fn default() -> Self {
-        TrainingSizes { elem: Elem::F32, depth: 2 }
+        TrainingSizes { elem: Elem::F32, state: None, masters: None, depth: 2 }
     }
 }
 
@@ -208,6 +225,9 @@ fn add(
     matmul_flops: Integer,
     flops: Integer,
 ) {
+    if flops == Integer::default() {
+        return;
+    }
     let path = node.path.rsplit_once('.').map_or("", |(scope, _)| scope);
     let path: String = path.split('.').take(depth).collect::<Vec<_>>().join(".");
     let at = modules.iter().position(|module| module.path == path).unwrap_or_else(|| {

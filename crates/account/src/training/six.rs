@@ -20,10 +20,11 @@ struct Use {
 /// 6·N·T and what is to be added to it, all of which is what the step multiplies, twice.
 pub(super) fn terms(
     graph: &Graph,
+    gradients: &[(Var, Var)],
     sizes: &Binding,
     tokens: &Integer,
 ) -> Result<Vec<TrainingTerm>, EvalError> {
-    let gradients = made_by_products(graph);
+    let gradients = made_by_products(graph, gradients, sizes)?;
     let mut uses: BTreeMap<Var, Use> = BTreeMap::new();
     let mut values: BTreeMap<Phase, Integer> = BTreeMap::new();
     for var in graph.vars() {
@@ -101,17 +102,14 @@ fn parameter(graph: &Graph, mut var: Var) -> Option<Var> {
 }
 
 /// The products that gradients of parameters are sums of, with their parameters.
-fn made_by_products(graph: &Graph) -> BTreeMap<Var, Var> {
+fn made_by_products(
+    graph: &Graph,
+    gradients: &[(Var, Var)],
+    sizes: &Binding,
+) -> Result<BTreeMap<Var, Var>, EvalError> {
     let mut made = BTreeMap::new();
-    for of in graph.vars() {
-        let node = graph.node(of);
-        if !matches!(node.op, Op::Source(Source::Param { .. })) {
-            continue;
-        }
-        let name = format!("gradient.{}", node.path);
-        let found = graph.outputs().iter().find(|(own, _)| *own == name);
-        let Some((_, gradient)) = found else { continue };
-        let elements = node.shape.elements();
+    for (of, gradient) in gradients {
+        let elements = graph.shape(*of).elements().at(sizes)?;
         let (mut next, mut seen) = (vec![*gradient], BTreeSet::new());
         while let Some(var) = next.pop() {
             let node = graph.node(var);
@@ -119,9 +117,6 @@ fn made_by_products(graph: &Graph) -> BTreeMap<Var, Var> {
                 continue;
             }
             match &node.op {
-                Op::Einsum(_) if graph.shape(var).elements() == elements => {
-                    made.insert(var, of);
-                }
                 Op::Rearrange(_) | Op::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, .. }) => {
                     next.extend(&node.inputs);
                 }
@@ -129,9 +124,14 @@ fn made_by_products(graph: &Graph) -> BTreeMap<Var, Var> {
                 Op::Exit(exit) if var.result() < exit.carried => {
                     next.extend(node.inputs.get(exit.carried + var.result()));
                 }
+                _ if products(graph, node) != Poly::zero()
+                    && graph.shape(var).elements().at(sizes)? == elements =>
+                {
+                    made.insert(var, *of);
+                }
                 _ => {}
             }
         }
     }
-    made
+    Ok(made)
 }

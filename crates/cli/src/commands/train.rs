@@ -1,9 +1,10 @@
 //! `opledger train`: what a training step costs.
 
 use opledger_account::{TrainingOptions, TrainingSizes};
+use opledger_grad::{Optimizer, Update};
 use opledger_models::Request;
 
-use crate::args::TrainArgs;
+use crate::args::{TrainArgs, TrainedBy};
 use crate::failure::Failure;
 use crate::{notes, output};
 
@@ -13,9 +14,28 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         result: args.result.clone(),
         loss: args.loss.map(|loss| loss.loss()),
         kept: args.recompute.clone(),
+        update: args.update(),
     };
     let step = model.training(&options)?;
     let elem = args.dtype.unwrap_or(model.storage());
-    let cost = step.at(&sizes, TrainingSizes { elem, depth: args.depth })?;
+    let sized = TrainingSizes {
+        elem,
+        state: args.state_dtype,
+        masters: args.master_dtype,
+        depth: args.depth,
+    };
+    let cost = step.at(&sizes, sized)?;
     output::show_noted(&cost, &notes::about(&model, &sizes), args.format)
+}
+
+impl TrainArgs {
+    fn update(&self) -> Option<Update> {
+        let optimizer = match self.optimizer? {
+            TrainedBy::Sgd => Optimizer::SGD,
+            TrainedBy::Momentum => Optimizer::MOMENTUM,
+            TrainedBy::Adam => Optimizer::ADAM,
+            TrainedBy::Adamw => Optimizer::ADAMW,
+        };
+        Some(Update { optimizer, clip: self.clip })
+    }
 }

@@ -18,6 +18,8 @@ pub struct TrainingCost {
     pub loss: &'static str,
     /// What is computed again for the gradients.
     pub recomputed: String,
+    /// What is done with the gradients.
+    pub optimizer: Option<String>,
     /// How many parameters there are.
     #[serde(serialize_with = "json::quantity")]
     pub parameters: Integer,
@@ -94,14 +96,24 @@ pub struct TrainingTerm {
 /// Bytes of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrainingMemory {
-    /// The type of the first three.
+    /// The type of weights, gradients and what is kept.
     pub dtype: &'static str,
+    /// That of the optimiser's state.
+    pub state_dtype: &'static str,
+    /// That of a copy of the parameters which the optimiser changes.
+    pub master_dtype: Option<&'static str>,
     /// Parameters.
     #[serde(serialize_with = "json::quantity")]
     pub weights: Integer,
     /// Their gradients, all at once.
     #[serde(serialize_with = "json::quantity")]
     pub gradients: Integer,
+    /// The state of the optimiser, where there is one.
+    #[serde(serialize_with = "json::optional")]
+    pub state: Option<Integer>,
+    /// A copy of the parameters which the optimiser changes.
+    #[serde(serialize_with = "json::optional")]
+    pub masters: Option<Integer>,
     /// What the forward pass made and gradients read.
     #[serde(serialize_with = "json::quantity")]
     pub kept: Integer,
@@ -152,16 +164,18 @@ impl TrainingCost {
 
     fn memory(&self) -> Table {
         let columns = vec![Column::text("bytes"), Column::word("as"), Column::number("bytes")];
-        let TrainingMemory { dtype, weights, gradients, kept, computed } = &self.memory;
+        let TrainingMemory { dtype, weights, gradients, kept, computed, .. } = &self.memory;
+        let TrainingMemory { state_dtype, master_dtype, state, masters, .. } = &self.memory;
         let row = |name: &'static str, dtype: &'static str, bytes: &Integer| {
             Row::new([name.into(), dtype.into(), bytes.cell()])
         };
-        let rows = vec![
-            row("weights", dtype, weights),
-            row("gradients", dtype, gradients),
-            row("kept of the forward pass for gradients", dtype, kept),
-            row("all computed values at the worst moment, executed here", "f32", computed),
-        ];
+        let mut rows = vec![row("weights", dtype, weights), row("gradients", dtype, gradients)];
+        rows.extend(state.as_ref().map(|bytes| row("state of the optimiser", state_dtype, bytes)));
+        let masters = masters.as_ref().zip(*master_dtype);
+        rows.extend(masters.map(|(bytes, dtype)| row("parameters that it changes", dtype, bytes)));
+        rows.push(row("kept of the forward pass for gradients", dtype, kept));
+        let all = "all computed values at the worst moment, executed here";
+        rows.push(row(all, "f32", computed).ruled());
         Table { columns, rows }
     }
 }
@@ -169,9 +183,11 @@ impl TrainingCost {
 impl Record for TrainingCost {
     fn document(&self) -> Document {
         let told = format!(
-            "One training step: loss {}, computed again: {}. 2·macs: twice the multiplications in \
+            "One training step: loss {}, computed again: {}, optimiser: {}. 2·macs: twice the multiplications in \
              contractions, of attention over the pairs that its mask allows.",
-            self.loss, self.recomputed
+            self.loss,
+            self.recomputed,
+            self.optimizer.as_deref().unwrap_or("none"),
         );
         let model = format!(
             "model 2·macs {}, hardware 2·macs {}; {} parameters, {} of them trained",
