@@ -173,6 +173,8 @@ files! {
     "llama-4-scout-17b-16e",
     "llama-65b",
     "llama-7b",
+    "llava-1.5-13b",
+    "llava-1.5-7b",
     "mamba-codestral-7b",
     "mamba2-1.3b",
     "mamba2-130m",

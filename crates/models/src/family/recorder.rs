@@ -4,6 +4,7 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_ir::{Graph, GraphError};
 use opledger_nn::NnError;
 
+use super::images::Images;
 use crate::config::ConfigError;
 use crate::model::PositionLimit;
 use crate::names::Names;
@@ -14,13 +15,18 @@ pub(crate) struct Recorder {
     pub(crate) sizes: Binding,
     pub(crate) names: Names,
     pub(crate) positions: Option<PositionLimit>,
+    /// Images whose rows stand in the text that a decoder reads.
+    pub(super) images: Option<Images>,
+    /// What a reader has to know of the model.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Recorder {
     /// A model of a family, nothing of it recorded yet.
     pub(crate) fn new(family: &'static str) -> Self {
         let (sizes, names) = (Binding::new(), Names::default());
-        Recorder { graph: Graph::of_model(family), sizes, names, positions: None }
+        let (graph, notes) = (Graph::of_model(family), Vec::new());
+        Recorder { graph, sizes, names, positions: None, images: None, notes }
     }
 
     /// A symbol of a size.

@@ -14,6 +14,7 @@ use super::causal::{
     text_classes, token_classes,
 };
 use super::heads::answer;
+use super::images::placed;
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -114,9 +115,11 @@ impl CausalStack<'_> {
         let Some(first) = kinds.first().map(|kind| &kind.layer) else { return Ok(()) };
         let (c, v) = (Poly::from("c"), &self.vocabulary);
         let plan = self.pattern.plan(r);
+        let images = r.images.take();
         let g = &mut r.graph;
         let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
         causal_sizes(g, request);
+        let pixels = images.as_ref().map(|images| images.encoder.input(g)).transpose()?;
         let reaches: Vec<Option<Reach<u64>>> = kinds.iter().map(|kind| kind.reach).collect();
         let masks = causal_masks(keys, g, request, &reaches)?;
         let mut scope = g.scope(model);
@@ -125,7 +128,11 @@ impl CausalStack<'_> {
         let entering = self.entering.declare(m, first, request)?;
         let layers = plan.declare(m, layers, |g, kind| EncoderLayer::new(g, &kinds[kind].layer))?;
         let norm = Norm::new(&mut m.scope(last), ("c", &c), first.norm)?;
-        let x = table.forward(m, ids)?;
+        let mut x = table.forward(m, ids)?;
+        if let (Some(images), Some(pixels)) = (&images, pixels) {
+            let rows = images.encoder.rows(m, pixels)?;
+            x = placed(m, ids, x, (rows, images.token))?;
+        }
         let x = entering.forward(m, x)?;
         let angles = angles(m, kinds.iter().map(|kind| &kind.layer))?;
         let bias = match self.linear_biases {
