@@ -536,6 +536,14 @@ fn conventions_hold_for_texts_beside_images() {
     assert_eq!(found, scored(240, 0, 0));
 }
 
+/// OPT with words that are narrower than its layers, and with norms behind sublayers; five tools.
+#[test]
+fn conventions_hold_for_narrow_words() {
+    let found = score("scored_narrow.json");
+    println!("narrow words: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
+}
+
 /// Texts in which images stand; then others, drawn with another seed. Five tools.
 #[test]
 fn conventions_hold_for_images_in_texts() {

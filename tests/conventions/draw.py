@@ -1017,6 +1017,15 @@ def whisper_causal(d):
     return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n})
 
 
+def opt_narrow(d):
+    """OPT whose words are narrower than its layers, or whose norms stand behind the sublayers."""
+    h = d.randint(1, 8)
+    wide = d.width(h)
+    return text(d, "opt", ["OPTForCausalLM", "OPTModel"], "max_position_embeddings", hidden_size=wide, num_hidden_layers=d.randint(1, 4),
+                num_attention_heads=h, ffn_dim=d.randint(1, 150), word_embed_proj_dim=d.choice([wide, d.randint(1, 64)]),
+                do_layer_norm_before=d.flag(), enable_bias=d.flag(0.7), tie_word_embeddings=d.flag())
+
+
 def llava(d):
     """Encoders of images of both families, before decoders of three."""
     family = d.choice(["clip", "siglip"])
@@ -1067,6 +1076,7 @@ GROUPS = {
     "sounds": [whisper],
     "towers": [clip, siglip],
     "within": [llava],
+    "narrow": [opt_narrow],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

@@ -631,6 +631,10 @@ CASES = [
     Case("opt_lm", "OPTForCausalLM", OPT, (9, 9), masked=False),
     Case("opt_untied", "OPTForCausalLM", OPT | dict(enable_bias=False, activation_function="gelu",
          tie_word_embeddings=False), (7, 7), dtype="float16", masked=False),
+    Case("opt_narrow_words", "OPTForCausalLM", OPT | dict(word_embed_proj_dim=14, do_layer_norm_before=False), (8, 8), masked=False),
+    Case("opt_narrow_apart", "OPTForCausalLM", OPT | dict(word_embed_proj_dim=9, tie_word_embeddings=False,
+         _remove_final_layer_norm=True, num_hidden_layers=1), (6, 6), dtype="bfloat16", masked=False),
+    Case("opt_narrow_states", "OPTModel", OPT | dict(word_embed_proj_dim=30, do_layer_norm_before=False), (5, 5), masked=False),
     Case("phi_partial", "PhiForCausalLM", LLAMA | dict(num_key_value_heads=6, rope_parameters=PARTIAL | dict(
          partial_rotary_factor=0.5)), (9, 5)),
     Case("phi_grouped", "PhiForCausalLM", LLAMA | dict(hidden_size=32, num_attention_heads=4, hidden_act="relu"),

@@ -204,6 +204,7 @@ files! {
     "olmo-2-1b",
     "olmo-2-7b",
     "opt-125m",
+    "opt-350m",
     "opus-mt-en-de",
     "pegasus-large",
     "phi-2",
