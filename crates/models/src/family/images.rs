@@ -5,24 +5,6 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{IndexMap, Rearrange};
 use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Var};
 
-use super::recorder::Problem;
-
-/// Images whose rows stand in a text.
-pub(super) struct Images {
-    /// The id of the tokens whose places they take.
-    pub(super) token: u64,
-    /// What encodes them.
-    pub(super) encoder: Box<dyn ImageEncoder>,
-}
-
-/// What makes rows of images, as wide as those of words.
-pub(super) trait ImageEncoder {
-    /// The input of images.
-    fn input(&self, g: &mut Graph) -> Result<Var, Problem>;
-    /// Rows `[rows, c]` of all images, one after another.
-    fn rows(&self, g: &mut Graph, pixels: Var) -> Result<Var, Problem>;
-}
-
 /// Rows of words `[b, n, c]` of which those of a token are rows of images `[rows, c]`, in their order. A text with
 /// more such tokens than rows repeats the last row, which the library refuses.
 pub(super) fn placed(

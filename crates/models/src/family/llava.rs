@@ -8,8 +8,8 @@ use opledger_nn::{Linear, LinearConfig, NnError};
 use serde_json::{Map, Value, json};
 
 use super::clip;
-use super::images::{ImageEncoder, Images, in_line};
-use super::recorder::{Problem, Recorder};
+use super::images::in_line;
+use super::recorder::{ImageEncoder, Images, Problem, Recorder};
 use super::request::Request;
 use super::text_part::whole_text;
 use super::towers::{ImageManner, ImageTower};

@@ -1,10 +1,9 @@
 //! What a family hands back: the graph as it is recorded, or what keeps it from that.
 
 use opledger_dims::{Binding, Poly, Symbol};
-use opledger_ir::{Graph, GraphError};
+use opledger_ir::{Graph, GraphError, Var};
 use opledger_nn::NnError;
 
-use super::images::Images;
 use crate::config::ConfigError;
 use crate::model::PositionLimit;
 use crate::names::Names;
@@ -35,6 +34,22 @@ impl Recorder {
         self.sizes.set(&symbol, value);
         symbol.into()
     }
+}
+
+/// Images whose rows stand in a text.
+pub(super) struct Images {
+    /// The id of the tokens whose places they take.
+    pub(super) token: u64,
+    /// What encodes them.
+    pub(super) encoder: Box<dyn ImageEncoder>,
+}
+
+/// What makes rows of images, as wide as those of words.
+pub(super) trait ImageEncoder {
+    /// The input of images.
+    fn input(&self, g: &mut Graph) -> Result<Var, Problem>;
+    /// Rows `[rows, c]` of all images, one after another.
+    fn rows(&self, g: &mut Graph, pixels: Var) -> Result<Var, Problem>;
 }
 
 /// What keeps a family from building a model.
