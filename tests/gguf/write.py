@@ -76,6 +76,11 @@ EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 32}
 LATENT = SMALL | EXPERTS | {"num_hidden_layers": 3, "num_key_value_heads": 4, "kv_lora_rank": 32, "qk_nope_head_dim": 16,
                             "qk_rope_head_dim": 8, "v_head_dim": 32, "n_routed_experts": 4, "n_shared_experts": 1, "first_k_dense_replace": 1,
                             "routed_scaling_factor": 2.5}
+SPACES = {"num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"], "mamba_n_heads": 4,
+          "mamba_d_head": 32, "mamba_d_state": 32, "mamba_n_groups": 2, "shared_intermediate_size": 128, "pad_token_id": 0}
+OF_SPACES = {"attention.head_count_kv": [0, 2, 0], "ssm.conv_kernel": 4, "ssm.inner_size": 128, "ssm.state_size": 32,
+             "ssm.time_step_rank": 4, "ssm.group_count": 2, "expert_shared_feed_forward_length": 128, "rope.scaling.finetuned": False,
+             "embedding_scale": 12.0, "residual_scale": 0.22, "attention.scale": 0.0625, "logit_scale": 8.0}
 LINEAR = {"num_hidden_layers": 4, "head_dim": 32, "linear_key_head_dim": 16, "linear_value_head_dim": 32, "linear_num_key_heads": 2,
           "linear_num_value_heads": 4, "pad_token_id": 0}
 OF_LINEAR = {"ssm.conv_kernel": 4, "ssm.state_size": 16, "ssm.group_count": 2, "ssm.time_step_rank": 4, "ssm.inner_size": 128,
@@ -126,6 +131,10 @@ LATER = [
      "n_groups": 2, "state_size": 32, "vocab_size": 40}, Kind.Q8_0,
      {"ssm.conv_kernel": 4, "ssm.inner_size": 128, "ssm.state_size": 32, "ssm.time_step_rank": 4, "ssm.group_count": 2,
       "attention.head_count": 0, "feed_forward_length": 0, "context_length": 1 << 20}),
+    ("granite_hybrid", "granitehybrid", "GraniteMoeHybridForCausalLM", SMALL | SPACES | {"num_local_experts": 4,
+     "num_experts_per_tok": 2, "intermediate_size": 32}, Kind.Q8_0, OF_SPACES | {"expert_count": 4, "expert_used_count": 2}),
+    ("granite_hybrid_dense", "granitehybrid", "GraniteMoeHybridForCausalLM", SMALL | SPACES | {"num_local_experts": 0,
+     "mamba_conv_bias": False, "mamba_proj_bias": True, "tie_word_embeddings": True}, Kind.Q4_1, OF_SPACES),
     ("qwen3_next", "qwen3next", "Qwen3NextForCausalLM", SMALL | EXPERTS | {"num_hidden_layers": 4, "head_dim": 32, "num_experts": 4,
      "shared_expert_intermediate_size": 64, "linear_key_head_dim": 16, "linear_value_head_dim": 32, "linear_num_key_heads": 2,
      "linear_num_value_heads": 4}, Kind.Q4_0,
@@ -218,11 +227,17 @@ def tensors(model, architecture, layers):
         if name.endswith(("e_score_correction_bias", ".expert_bias")):
             yield f"blk.{layer}.exp_probs_b.bias", array.reshape(-1)
             continue
+        if "shared_mlp." in name:
+            end = "_shexp" if model.config.num_local_experts else ""
+            own = ("ffn_gate", "ffn_up") if "input_linear" in name else ("ffn_down",)
+            for own, part in zip(own, numpy.split(array, len(own))):
+                yield f"blk.{layer}.{own}{end}.weight", part
+            continue
         if ".experts." in name:
             for own, part in zip(told[last], numpy.split(array, len(told[last]), axis=1)):
                 yield f"blk.{layer}.{own}.weight", part
             continue
-        if name.endswith(("mlp.gate.weight", "feed_forward.gate.weight", "block_sparse_moe.gate.weight")):
+        if name.endswith(("mlp.gate.weight", "feed_forward.gate.weight", "block_sparse_moe.gate.weight", "block_sparse_moe.router.weight")):
             yield f"blk.{layer}.ffn_gate_inp.weight", array
             continue
         mapped = names.get_name(name, try_suffixes=(".weight", ".bias"))

@@ -85,7 +85,9 @@ impl GgufHeader<'_> {
         say("architectures", json!([architecture.class]));
         for (own, key) in architecture.common.iter().chain(architecture.keys) {
             let own = format!("{name}.{own}");
-            if let Some(value) = self.metadata.get(&own) {
+            // Where layers differ in whether they attend, the architecture says what is to be told.
+            let mixed = *key == "num_key_value_heads" && architecture.mixed;
+            if let Some(value) = self.metadata.get(&own).filter(|_| !mixed) {
                 say(key, self.of_all_layers(&own, value)?);
             }
         }

@@ -136,7 +136,7 @@ impl ImageEncoder for Encoder {
         let g = &mut *g.scope("multi_modal_projector");
         let (config, c) = (LinearConfig::bias(self.bias), Poly::from("c"));
         let from = g.last_axis(x).map_err(|error| NnError::Config(error.to_string()))?;
-        let first = Linear::new(&mut g.scope("linear_1"), from, ("c", &c), config.clone())?;
+        let first = Linear::new(&mut g.scope("linear_1"), from, ("c", &c), config)?;
         let between = Axis::new("c", &c);
         let second = Linear::new(&mut g.scope("linear_2"), between, ("c", &c), config)?;
         let x = first.forward(g, x)?;

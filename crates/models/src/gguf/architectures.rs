@@ -18,6 +18,8 @@ pub(super) struct Architecture {
     pub(super) keys: &'static [(&'static str, &'static str)],
     /// The key of the family that says the share of each head that turns.
     pub(super) turned: Option<&'static str>,
+    /// Whether layers may differ in whether they attend, by their heads of keys.
+    pub(super) mixed: bool,
     /// What else the family needs to be told.
     pub(super) fixed: fn(&GgufHeader<'_>) -> Vec<(&'static str, Value)>,
 }
@@ -91,6 +93,20 @@ const MAMBA2: &[(&str, &str)] = &[
     ("ssm.group_count", "n_groups"),
     ("ssm.time_step_rank", "num_heads"),
     ("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"),
+];
+
+/// Those of Granite 4 with state spaces, beside the scales of Granite.
+const GRANITE_SPACES: &[(&str, &str)] = &[
+    ("embedding_scale", "embedding_multiplier"),
+    ("residual_scale", "residual_multiplier"),
+    ("attention.scale", "attention_multiplier"),
+    ("logit_scale", "logits_scaling"),
+    ("expert_used_count", "num_experts_per_tok"),
+    ("expert_shared_feed_forward_length", "shared_intermediate_size"),
+    ("ssm.conv_kernel", "mamba_d_conv"),
+    ("ssm.state_size", "mamba_d_state"),
+    ("ssm.group_count", "mamba_n_groups"),
+    ("ssm.time_step_rank", "mamba_n_heads"),
 ];
 
 /// Those of LFM2.
@@ -235,20 +251,40 @@ fn falcon(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
     said
 }
 
-/// The layers of LFM2, of which those that convolve have no heads of keys.
-fn short_convolutions(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+/// The kinds of layers, of which those that attend have heads of keys, and how many of these.
+fn mixed(header: &GgufHeader<'_>, [attends, other]: [&str; 2]) -> Vec<(&'static str, Value)> {
     let Some(Value::Array(heads)) = header.of_architecture("attention.head_count_kv") else {
         return Vec::new();
     };
-    let kinds = heads.iter().map(|own| match own.as_u64() {
-        Some(0) => "conv",
-        _ => "full_attention",
-    });
+    let kinds = heads.iter().map(|own| if own.as_u64() == Some(0) { other } else { attends });
     let kinds: Vec<Value> = kinds.map(Value::from).collect();
-    let attends = heads.iter().find(|own| own.as_u64() != Some(0));
+    let some = heads.iter().find(|own| own.as_u64() != Some(0));
     let mut said = vec![("layer_types", kinds.into())];
-    said.extend(attends.map(|heads| ("num_key_value_heads", heads.clone())));
+    said.extend(some.map(|heads| ("num_key_value_heads", heads.clone())));
     said
+}
+
+/// The layers of LFM2.
+fn short_convolutions(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+    mixed(header, ["full_attention", "conv"])
+}
+
+/// The layers of Granite 4, how its state spaces are made, and whether heads turn.
+fn granite_spaces(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
+    let some = |end: &str| header.tensors.keys().any(|name| name.ends_with(end));
+    let turns = header.of_architecture("rope.scaling.finetuned") == Some(&Value::Bool(true));
+    let spaces = state_spaces(header).into_iter().map(|(key, value)| match key {
+        "expand" => ("mamba_expand", value),
+        _ => ("mamba_d_head", value),
+    });
+    let rest = [
+        ("mamba_conv_bias", some(".ssm_conv1d.bias").into()),
+        ("mamba_proj_bias", some(".ssm_in.bias").into()),
+        ("attention_bias", some(".attn_q.bias").into()),
+        ("position_embedding_type", if turns { "rope" } else { "nope" }.into()),
+        ("num_local_experts", header.number("expert_count").unwrap_or(0).into()),
+    ];
+    mixed(header, ["attention", "mamba"]).into_iter().chain(spaces).chain(rest).collect()
 }
 
 /// The same, the width of whose feed-forward layers is that which the header says.
@@ -317,7 +353,16 @@ const fn plain(
     class: &'static str,
     keys: &'static [(&'static str, &'static str)],
 ) -> Architecture {
-    Architecture { name, family, class, common: COMMON, keys, turned: None, fixed: nothing }
+    Architecture {
+        name,
+        family,
+        class,
+        common: COMMON,
+        keys,
+        turned: None,
+        mixed: false,
+        fixed: nothing,
+    }
 }
 
 pub(super) const ARCHITECTURES: &[Architecture] = &[
@@ -386,6 +431,11 @@ pub(super) const ARCHITECTURES: &[Architecture] = &[
         common: LFM2,
         fixed: short_convolutions,
         ..plain("lfm2moe", "lfm2_moe", "Lfm2MoeForCausalLM", LFM2_EXPERTS)
+    },
+    Architecture {
+        mixed: true,
+        fixed: granite_spaces,
+        ..plain("granitehybrid", "granitemoehybrid", "GraniteMoeHybridForCausalLM", GRANITE_SPACES)
     },
     Architecture {
         common: MAMBA2,
