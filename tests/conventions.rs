@@ -166,6 +166,7 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torchlens@2.36.1: convolution_mode",
         "torchlens@2.36.1: dropout of tables before their width is changed",
         "torchlens@2.36.1: exp",
+        "torchlens@2.36.1: masked_scatter",
         "torchlens@2.36.1: masks",
         "torchlens@2.36.1: masks and biases by position",
         "torchlens@2.36.1: masks and buckets of positions",
@@ -173,6 +174,7 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "torchlens@2.36.1: masks and rotary tables",
         "torchlens@2.36.1: masks and rows of distances",
         "torchlens@2.36.1: masks of shifted windows",
+        "torchlens@2.36.1: masks, rotary tables and places of images",
         "torchlens@2.36.1: masks, rotary tables and temperatures",
         "torchlens@2.36.1: noise and its order",
         "torchlens@2.36.1: positions from ids",
@@ -532,6 +534,23 @@ fn conventions_hold_for_texts_beside_images() {
     println!("towers: {drawn:?}, out of sample: {found:?}");
     assert_eq!(drawn, scored(96, 0, 0));
     assert_eq!(found, scored(240, 0, 0));
+}
+
+/// OPT with words that are narrower than its layers, and with norms behind sublayers; five tools.
+#[test]
+fn conventions_hold_for_narrow_words() {
+    let found = score("scored_narrow.json");
+    println!("narrow words: {found:?}");
+    assert_eq!(found, scored(120, 0, 0));
+}
+
+/// Texts in which images stand; then others, drawn with another seed. Five tools.
+#[test]
+fn conventions_hold_for_images_in_texts() {
+    let (drawn, found) = (score("drawn_within.json"), score("scored_within.json"));
+    println!("images in texts: {drawn:?}, out of sample: {found:?}");
+    assert_eq!(drawn, scored(108, 0, 0));
+    assert_eq!(found, scored(144, 0, 0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use opledger_dims::{Binding, Class, Integer, Poly, Quantity};
 use opledger_execute::Generator;
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet, Session, compare};
-use opledger_ir::{Graph, ModuleClass, Op, Part, SizeRole, Value};
+use opledger_ir::{Graph, ModuleClass, Op, Part, Role, SizeRole, Value};
 use opledger_models::{
     Config, LatentForm, Logits, ModelGraph, Request, families, families_with_text, preset,
 };
@@ -321,7 +321,8 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
                 "deepseek_v2" | "llama4" | "llama4_text" => 0.into(),
                 // The angle of a pair is evaluated once for both its elements, of each item, and once for each
                 // of three positions, which of texts are the same.
-                "qwen3_5" | "qwen3_5_text" | "qwen3_5_moe_text" => {
+                "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" | "qwen3_5" | "qwen3_5_text"
+                | "qwen3_5_moe_text" => {
                     counts[class].clone() * binding.get(&"b".into()).unwrap() * 3 / 2
                 }
                 // The angle of a pair is evaluated once for both its elements.
@@ -352,6 +353,13 @@ fn products_of_published_models_are_those_that_pytorch_counts() {
         }
         if let (Some(images), Some(limit)) = (graph.size_of(SizeRole::Images), &model.positions) {
             sizes.set(images, 1).set("n", limit.tokens);
+            // Where rows of the image stand in the text, it is these and as many tokens.
+            let placed = graph.nodes().iter().find(|node| node.role == Some(Role::Placed));
+            if let Some(placed) = placed {
+                let rows = graph.node(placed.inputs[1]).inputs[0];
+                let rows = graph.shape(rows).axes[0].size.at(&sizes).unwrap();
+                sizes.set("n", rows + tokens);
+            }
         }
         let source = graph.size_of(SizeRole::Memory);
         if let Some(m) = source.filter(|m| sizes.get(m).is_none()) {

@@ -1017,6 +1017,39 @@ def whisper_causal(d):
     return configured(d, config, f"ids({b}, {n})", {"b": b, "n": n})
 
 
+def opt_narrow(d):
+    """OPT whose words are narrower than its layers, or whose norms stand behind the sublayers."""
+    h = d.randint(1, 8)
+    wide = d.width(h)
+    return text(d, "opt", ["OPTForCausalLM", "OPTModel"], "max_position_embeddings", hidden_size=wide, num_hidden_layers=d.randint(1, 4),
+                num_attention_heads=h, ffn_dim=d.randint(1, 150), word_embed_proj_dim=d.choice([wide, d.randint(1, 64)]),
+                do_layer_norm_before=d.flag(), enable_bias=d.flag(0.7), tie_word_embeddings=d.flag())
+
+
+def llava(d):
+    """Encoders of images of both families, before decoders of three."""
+    family = d.choice(["clip", "siglip"])
+    acts = {"clip": ["quick_gelu", "gelu", "relu"], "siglip": ["gelu_pytorch_tanh", "gelu", "relu"]}[family]
+    vision = of_images(d, acts, model_type=f"{family}_vision_model")
+    vision |= {"vision_use_head": d.flag()} if family == "siglip" else {}
+    strategy = d.choice(["default", "full"]) if vision["image_size"] > vision["patch_size"] else "full"
+    layers = vision["num_hidden_layers"]
+    rows = (vision["image_size"] // vision["patch_size"]) ** 2 + (family == "clip") - (strategy == "default")
+    h, kind = d.randint(1, 6), d.choice(["llama", "mistral", "qwen2"])
+    text = {"model_type": kind, "vocab_size": d.randint(100, 150), "hidden_size": d.width(h, 2), "num_hidden_layers": d.randint(1, 3),
+            "num_attention_heads": h, "num_key_value_heads": d.choice([k for k in range(1, h + 1) if h % k == 0]),
+            "intermediate_size": d.randint(1, 150), "max_position_embeddings": 256, "rms_norm_eps": 1e-6}
+    config = {"architectures": ["LlavaForConditionalGeneration"], "model_type": "llava", "text_config": text, "vision_config": vision,
+              "image_token_index": d.randint(1, 99), "vision_feature_layer": d.choice([at for at in range(-layers - 1, layers + 1) if at]),
+              "vision_feature_select_strategy": strategy, "projector_hidden_act": d.choice(["gelu", "relu", "silu"]),
+              "multimodal_projector_bias": d.flag(), "tie_word_embeddings": d.flag(0.3)}
+    images = d.items()
+    b = d.items()
+    n = -(-images * rows // b) + d.randint(1, 9)
+    return configured(d, config, f"with_images({b}, {n}, {config['image_token_index']}, {images * rows}), {pixels(vision, images)}",
+                      {"b": b, "n": n, "bi": images})
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
@@ -1042,6 +1075,8 @@ GROUPS = {
     "single": [clip_classes, siglip_classes, whisper_causal],
     "sounds": [whisper],
     "towers": [clip, siglip],
+    "within": [llava],
+    "narrow": [opt_narrow],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }
 

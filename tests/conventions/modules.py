@@ -133,11 +133,31 @@ class Likeness(nn.Module):
         return self.inner(input_ids=texts, pixel_values=images).logits_per_text
 
 
+class Among(nn.Module):
+    """A model of `transformers` in whose texts images stand."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, texts, images):
+        return self.inner(input_ids=texts, pixel_values=images, use_cache=False).logits
+
+
+def with_images(b, n, token, rows):
+    """Ids below 100, of which as many as there are rows of images are the one that stands for such."""
+    made = torch.randint(100, (b * n,))
+    made[made == token] = token - 1
+    made[torch.randperm(b * n)[:rows]] = token
+    return made.view(b, n)
+
+
 # Families of an encoder and a decoder, and what their classes are called that are given one text.
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus", "t5"]
 SOUNDS = ["whisper"]
 # Those that compare texts with images.
 BOTH = ["clip", "siglip"]
+WITHIN = ["llava"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
 WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "swin", "swinv2", "convnext", "wav2vec2", "hubert", "vit_mae", "whisper",
@@ -171,6 +191,8 @@ def configured(attention, mask=None, experts=None, **config):
         return Pair(model, "input_features")
     if config["model_type"] in BOTH and "Classification" not in type(model).__name__:
         return Likeness(model)
+    if config["model_type"] in WITHIN:
+        return Among(model)
     alone = config["model_type"] in WITHOUT_CACHE + BOTH and "CausalLM" not in type(model).__name__
     cache = {} if alone else {"use_cache": False}
     cache |= {} if mask is None else {"attention_mask": mask}

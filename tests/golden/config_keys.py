@@ -21,7 +21,7 @@ FAMILIES = [
     "albert", "bart", "beit", "bert", "bloom", "camembert", "clip", "clip_text_model", "clip_vision_model", "cohere", "cohere2", "convnext", "deberta-v2", "deepseek_v2", "deepseek_v3", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit",
     "distilbert",
     "electra", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "gemma4_text", "glm", "glm4", "glm4_moe", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss",
-    "gptj", "granite", "granitemoehybrid", "hubert", "kimi_linear", "lfm2", "lfm2_moe", "llama", "llama4_text", "mamba2", "marian", "mbart", "minimax_m2", "mistral", "mixtral", "modernbert", "mpnet", "mt5", "nemotron_h", "olmo2", "opt",
+    "gptj", "granite", "granitemoehybrid", "hubert", "kimi_linear", "lfm2", "lfm2_moe", "llama", "llama4_text", "llava", "mamba2", "marian", "mbart", "minimax_m2", "mistral", "mixtral", "modernbert", "mpnet", "mt5", "nemotron_h", "olmo2", "opt",
     "pegasus", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "roberta", "siglip", "siglip_text_model", "siglip_vision_model", "smollm3", "starcoder2", "swin",
     "swinv2", "t5", "vit", "vit_mae", "wav2vec2", "whisper", "xlm-roberta",
 ]

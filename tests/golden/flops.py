@@ -5,7 +5,7 @@
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
 text of 128 tokens, of an encoder and a decoder over two; those of families of images over one image of the size that
 they were made for, of sounds over one sound and a text, or over so many samples,
-those of both over one text of all their positions and one image. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
+those of both over one text of all their positions and one image, or of one image and 128 tokens. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
 no masked pair out, and has nothing for the products of experts.
 """
 
@@ -32,6 +32,7 @@ IMAGES = ["beit", "convnext", "deit", "dinov2", "dinov2_with_registers", "dinov3
 PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]
+WITHIN = ["llava"]
 WAVES = ["hubert", "wav2vec2"]
 SAMPLES = 16000
 TOKENS = 128
@@ -77,6 +78,14 @@ def flops(config):
             kwargs = {"input_ids": ids, "pixel_values": image(config["vision_config"])}
             # The texts of one family alone see those before them.
             kwargs |= {"attention_mask": torch.ones_like(ids)} if config["model_type"] == "clip" else {}
+        if config["model_type"] in WITHIN:
+            vision = config["vision_config"]
+            rows = (vision["image_size"] // vision["patch_size"]) ** 2
+            ids = torch.zeros(1, rows + TOKENS, dtype=torch.long)
+            kwargs = {"input_ids": ids, "pixel_values": image(vision), "attention_mask": torch.ones_like(ids),
+                      "use_cache": False}
+            # Which tokens are those of images nobody can look at here.
+            model.model.get_placeholder_mask = lambda ids, inputs_embeds, **_: torch.ones_like(inputs_embeds).bool()
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
         with quiet, token_by_token(), FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -98,7 +107,7 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH + WAVES
+        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH + WAVES + WITHIN
         if known and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)

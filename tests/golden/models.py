@@ -61,7 +61,10 @@ ENCODERS = [
 ]
 
 # Models that take images beside texts, of which the model of texts is what is kept here.
-WITH_TEXT = ["gemma3", "gemma4", "llama4", "llava", "mistral3", "qwen3_5", "qwen3_5_moe"]
+WITH_TEXT = ["gemma3", "gemma4", "llama4", "mistral3", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl"]
+
+# Those of which all is kept.
+WHOLE = ["llava"]
 
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
 CORRECTION = ("e_score_correction_bias", "expert_bias")
@@ -150,6 +153,8 @@ def inputs(case, config, generator):
         return made
     if config.model_type in WITH_TEXT:
         return inputs(case, config.text_config, generator)
+    if config.model_type in WHOLE:
+        return among(case, config, generator)
     if case.architecture.endswith("ForImageClassification") and hasattr(config, "vision_config"):
         return inputs(case, config.vision_config, generator)
     if hasattr(config, "vision_config"):
@@ -178,6 +183,20 @@ def inputs(case, config, generator):
     if case.decoder_length:
         made["decoder_input_ids"] = tokens(*mask.shape)[:, : case.decoder_length]
         made["decoder_input_ids"][:, 0] = config.decoder_start_token_id
+    return made
+
+
+def among(case, config, generator):
+    """Texts in which tokens of images stand where they may, whatever text they are of, and the images."""
+    made = inputs(case, config.text_config, generator) | inputs(case, config.vision_config, generator)
+    ids, vision = made["input_ids"], config.vision_config
+    ids[ids == config.image_token_id] = config.image_token_id - 1
+    rows = (vision.image_size // vision.patch_size) ** 2 + (vision.model_type == "clip_vision_model")
+    rows -= config.vision_feature_select_strategy == "default"
+    free = made["attention_mask"].flatten().nonzero().flatten() if case.masked else torch.arange(ids.numel())
+    chosen = free[torch.randperm(len(free), generator=generator)[: rows * case.images]]
+    assert len(chosen) == rows * case.images < len(free), case.name
+    ids.view(-1)[chosen] = config.image_token_id
     return made
 
 
@@ -279,7 +298,7 @@ def count(model, given):
             width = model.get_submodule(module.partition(".")[2]).embed_dim
             own = sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
             batched -= own // (width + 1) * width
-        if (model.config.model_type, module.rpartition(".")[2]) in [("beit", "lm_head"), ("hubert", "projection")]:
+        if (model.config.model_type, module.rpartition(".")[2]) in [("beit", "lm_head"), ("hubert", "projection"), ("llava", "linear_1")]:
             # PyTorch maps rows that do not lie one behind the other image by image.
             batched -= sum(flops for operation, flops in inner.items() if "bmm" in str(operation))
     return (sum(operations.values()) + chosen) // 2, batched // 2
@@ -316,6 +335,14 @@ def published_config(path):
     if config["model_type"] == "gemma4_text":
         full = config.pop("per_layer_config")[str(config["layer_types"].index("full_attention"))]
         config |= {"global_head_dim": full["head_dim"], "num_global_key_value_heads": full.get("num_key_value_heads")}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        return
+    if config["model_type"] == "qwen2_vl":
+        # The keys of texts beside the others.
+        text = config.pop("text_config")
+        rope = text.pop("rope_parameters")
+        config = {key: value for key, value in text.items() if key not in ("model_type", "layer_types")} | config
+        config |= {"rope_theta": rope["rope_theta"], "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]}}
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         return
     rope = config.pop("rope_parameters", None)

@@ -57,6 +57,19 @@ def as_clip(tensors):
     return tensors
 
 
+def as_llava(tensors):
+    """llava-hf/llava-1.5-7b-hf: the tower within a scope of its own, and the numbers of the positions as tensors."""
+    tensors = {name.replace("vision_tower.", "vision_tower.vision_model."): x for name, x in tensors.items()}
+    embeddings = "vision_tower.vision_model.embeddings"
+    rows = tensors[f"{embeddings}.position_embedding.weight"].shape[0]
+    return tensors | {f"{embeddings}.position_ids": torch.arange(rows)[None]}
+
+
+def as_qwen_vl(tensors):
+    """Qwen/Qwen2-VL-2B-Instruct: the encoder of images beside the model of texts."""
+    return {name.replace("model.language_model.", "model.").replace("model.visual.", "visual."): x for name, x in tensors.items()}
+
+
 def as_bert(tensors):
     """google-bert/bert-base-uncased: gains and shifts of norms are `gamma` and `beta`."""
     names = {name: re.sub(r"LayerNorm\.weight$", "LayerNorm.gamma", name) for name in tensors}
@@ -223,6 +236,9 @@ SPACES = LLAMA | dict(
     mamba_n_heads=6, mamba_d_head=8, mamba_d_state=5, mamba_n_groups=2, mamba_chunk_size=4, rms_norm_eps=0.05,
     shared_intermediate_size=19, embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.6, logits_scaling=0.4,
 )
+QWEN_VL = {key: value for key, value in PART.items() if key != "head_dim"} | dict(num_attention_heads=3, num_key_value_heads=1)
+THREE = dict(rope_type="default", rope_theta=700.0, mrope_section=[1, 1, 2])
+QWEN_IMAGE = dict(depth=1, num_heads=2, patch_size=4)
 SPACE = "linear_attention"
 KIMI = LLAMA | dict(
     num_hidden_layers=5, num_attention_heads=3, num_key_value_heads=3, kv_lora_rank=7, qk_rope_head_dim=4, qk_nope_head_dim=5,
@@ -615,6 +631,10 @@ CASES = [
     Case("opt_lm", "OPTForCausalLM", OPT, (9, 9), masked=False),
     Case("opt_untied", "OPTForCausalLM", OPT | dict(enable_bias=False, activation_function="gelu",
          tie_word_embeddings=False), (7, 7), dtype="float16", masked=False),
+    Case("opt_narrow_words", "OPTForCausalLM", OPT | dict(word_embed_proj_dim=14, do_layer_norm_before=False), (8, 8), masked=False),
+    Case("opt_narrow_apart", "OPTForCausalLM", OPT | dict(word_embed_proj_dim=9, tie_word_embeddings=False,
+         _remove_final_layer_norm=True, num_hidden_layers=1), (6, 6), dtype="bfloat16", masked=False),
+    Case("opt_narrow_states", "OPTModel", OPT | dict(word_embed_proj_dim=30, do_layer_norm_before=False), (5, 5), masked=False),
     Case("phi_partial", "PhiForCausalLM", LLAMA | dict(num_key_value_heads=6, rope_parameters=PARTIAL | dict(
          partial_rotary_factor=0.5)), (9, 5)),
     Case("phi_grouped", "PhiForCausalLM", LLAMA | dict(hidden_size=32, num_attention_heads=4, hidden_act="relu"),
@@ -638,11 +658,31 @@ CASES = [
     Case("llama4_text_part", "Llama4ForConditionalGeneration", dict(text_config=LLAMA4 | dict(model_type="llama4_text"),
          vision_config=dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=8,
          patch_size=4, vision_output_dim=16, projector_input_dim=16, projector_output_dim=16)), (8, 5), seed=1),
-    Case("llava_text_part", "LlavaForConditionalGeneration", dict(text_config=PART | dict(model_type="llama"),
-         vision_config=CLIP_IMAGE | dict(model_type="clip_vision_model")), (7, 4)),
+    Case("llava_clip", "LlavaForConditionalGeneration", dict(text_config=PART | dict(model_type="llama"),
+         vision_config=CLIP_IMAGE | dict(model_type="clip_vision_model"), image_token_index=60), (20, 13), images=3),
+    Case("llava_siglip", "LlavaForConditionalGeneration", dict(text_config=PART | dict(model_type="qwen2", hidden_size=18),
+         vision_config=SIGLIP_IMAGE | dict(model_type="siglip_vision_model", image_size=13), image_token_index=7,
+         vision_feature_select_strategy="full", vision_feature_layer=-1, multimodal_projector_bias=False,
+         projector_hidden_act="relu", tie_word_embeddings=True), (9, 6, 4), images=4, padded_left=True, dtype="bfloat16"),
+    Case("llava_published", "LlavaForConditionalGeneration", dict(text_config=PART | dict(model_type="mistral", sliding_window=5),
+         vision_config=CLIP_IMAGE | dict(model_type="clip_vision_model", num_hidden_layers=4), image_token_index=33,
+         vision_feature_layer=1, vision_feature_select_strategy="full"), (12, 12), images=2, masked=False, published=as_llava),
+    Case("llava_entering", "LlavaForConditionalGeneration", dict(text_config=PART | dict(model_type="llama"),
+         vision_config=SIGLIP_IMAGE | dict(model_type="siglip_vision_model", vision_use_head=False), image_token_index=4,
+         vision_feature_layer=-3), (8, 6), images=1, dtype="float16"),
     Case("mistral3_text_part", "Mistral3ForConditionalGeneration", dict(text_config=PART | dict(model_type="mistral",
          sliding_window=None), vision_config=dict(model_type="pixtral", hidden_size=16, intermediate_size=20,
          num_hidden_layers=1, num_attention_heads=2, head_dim=8, image_size=8, patch_size=4)), (5, 8)),
+    Case("qwen2_vl_text_part", "Qwen2VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=THREE),
+         vision_config=QWEN_IMAGE | dict(embed_dim=16, hidden_size=24)), (8, 5), seed=1),
+    Case("qwen2_vl_text_published", "Qwen2VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(use_sliding_window=True,
+         sliding_window=3, max_window_layers=1, rope_parameters=THREE), tie_word_embeddings=True,
+         vision_config=QWEN_IMAGE | dict(embed_dim=16, hidden_size=24)), (6, 9), dtype="bfloat16", published=as_qwen_vl),
+    Case("qwen2_5_vl_text_part", "Qwen2_5_VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=THREE),
+         vision_config=QWEN_IMAGE | dict(hidden_size=16, out_hidden_size=24, intermediate_size=20, fullatt_block_indexes=[0])), (4, 9)),
+    Case("qwen3_vl_text_part", "Qwen3VLForConditionalGeneration", dict(text_config=PART | dict(attention_bias=True,
+         rope_parameters=THREE | dict(mrope_interleaved=True)), vision_config=QWEN_IMAGE | dict(hidden_size=16, out_hidden_size=24,
+         intermediate_size=20, num_position_embeddings=16, deepstack_visual_indexes=[0])), (7, 10), dtype="float16"),
     Case("clip_text_ends", "CLIPTextModel", CLIP_TEXT, (9, 6)),
     Case("clip_text_projected", "CLIPTextModelWithProjection", CLIP_TEXT | dict(projection_dim=7, num_hidden_layers=1,
          eos_token_id=2, hidden_act="gelu"), (5, 8), masked=False),

@@ -1,10 +1,10 @@
 //! Counts at every point of a grid of sizes.
 
 use opledger_dims::{Binding, Integer, Symbol};
-use opledger_ir::{Definition, Graph, Total, Totals};
+use opledger_ir::{Definition, Elem, Graph, Total, Totals};
 use opledger_report::{CONVENTIONS, Grid, GridPoint, RunTotals};
 
-use crate::{AccountError, Model, SizeList};
+use crate::{AccountError, CacheSize, Model, SizeList};
 
 /// A symbol and the sizes it takes one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct SizedGrid<'m> {
     free: Vec<Symbol>,
     /// Whether sizes can only be refused at the greatest.
     bounded: bool,
+    /// The cache, and the type of its elements.
+    cache: Option<(CacheSize, Elem)>,
 }
 
 impl Model {
@@ -38,6 +40,18 @@ impl Model {
     /// When a symbol is given twice, the grid has over [`MOST_POINTS`] points, or as [`Model::at`] at some
     /// point of it.
     pub fn grid<'m>(&'m self, sweeps: &'m [Sweep]) -> Result<SizedGrid<'m>, AccountError> {
+        self.grid_as(sweeps, self.storage())
+    }
+
+    /// The same with caches of elements of a type.
+    ///
+    /// # Errors
+    /// As [`Model::grid`].
+    pub fn grid_as<'m>(
+        &'m self,
+        sweeps: &'m [Sweep],
+        elem: Elem,
+    ) -> Result<SizedGrid<'m>, AccountError> {
         let twice =
             |sweep: &&Sweep| sweeps.iter().filter(|other| other.symbol == sweep.symbol).count() > 1;
         if let Some(Sweep { symbol, .. }) = sweeps.iter().find(twice) {
@@ -64,14 +78,16 @@ impl Model {
         let bounded = free.iter().all(|symbol| counts.values().any(|own| own == symbol));
         let binding = without(smallest.sizes(), graph, &free.iter().collect::<Vec<_>>());
         let totals = graph.totals(&binding, &free)?;
+        let cache = smallest.cache()?.map(|cache| (cache, elem));
         let record = Grid {
             model: self.name().to_owned(),
             binding,
             symbols: free.iter().map(ToString::to_string).collect(),
+            cached_as: cache.as_ref().map(|_| elem.name()),
             conventions: CONVENTIONS.to_vec(),
         };
         let sizes = swept.into_iter().map(|sweep| &sweep.sizes).collect();
-        let grid = SizedGrid { record, graph, totals, sizes, free, bounded };
+        let grid = SizedGrid { record, graph, totals, sizes, free, bounded, cache };
         if !bounded {
             // Nothing is written of a grid that has a point without counts.
             grid.points().try_for_each(|point| point.map(drop))?;
@@ -97,14 +113,21 @@ impl SizedGrid<'_> {
         let shown: Vec<Integer> = shown.collect();
         let sizes = self.free.iter().zip(&shown).map(|(symbol, size)| machine(symbol, size));
         let total = self.totals.at(&sizes.collect::<Result<Vec<_>, _>>()?)?;
-        if !self.bounded {
+        let point = || {
             let sizes = self.free.iter().zip(&shown);
             let point = sizes.fold(self.record.binding.clone(), |point, (symbol, size)| {
                 point.with(symbol, size.clone())
             });
-            self.graph.check(&self.graph.complete(&point)?)?;
+            self.graph.complete(&point)
+        };
+        if !self.bounded {
+            self.graph.check(&point()?)?;
         }
-        Ok(GridPoint { sizes: shown, total: summed(total) })
+        let cache = match &self.cache {
+            Some((cache, elem)) => Some(cache.at_sizes(self.graph, &point()?)?.bytes_held(*elem)),
+            None => None,
+        };
+        Ok(GridPoint { sizes: shown, total: summed(total), cache })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Memory: bytes of parameters, of the cache, and of the values that are alive at once.
 
-use opledger_dims::{Integer, Poly, Quantity};
+use opledger_dims::{Binding, Integer, Poly, Quantity};
 use opledger_ir::{Cached, Elem, Graph, SizeRole};
 use opledger_report::{Memory, QuantisedBytes};
 
@@ -21,14 +21,8 @@ impl SizedModel<'_> {
         let parameters = self.quantity(Quantity::Parameters)?;
         let active = self.quantity(Quantity::ActiveParameters)?;
         let cache = self.cache()?;
-        let cached = |tokens: Integer, items: Integer| {
-            cache.as_ref().map(|cache| cache.at(&tokens, &items)).transpose()
-        };
-        let size = |role| self.sizes().get(self.graph().size_of(role)?).cloned();
-        let tokens =
-            size(SizeRole::Tokens).unwrap_or_default() + size(SizeRole::Past).unwrap_or_default();
-        let items = size(SizeRole::Batch).unwrap_or_else(|| 1.into());
-        let all = cached(tokens, items)?;
+        let all = cache.as_ref().map(|cache| cache.at_sizes(self.graph(), self.sizes()));
+        let all = all.transpose()?;
         let dropped = all.as_ref().filter(|all| all.held != all.given);
         Ok(Memory {
             dtype: elem.name(),
@@ -117,6 +111,22 @@ impl CacheSize {
     pub fn per_token(&self) -> Result<Integer, AccountError> {
         let of = |tokens: u64| self.at(&tokens.into(), &1.into());
         Ok(of(1)?.given - of(0)?.given)
+    }
+
+    /// The elements after all tokens of all items of a run of a graph of the model.
+    pub(crate) fn at_sizes(
+        &self,
+        graph: &Graph,
+        sizes: &Binding,
+    ) -> Result<CachedElements, AccountError> {
+        let size = |role| sizes.get(graph.size_of(role)?).cloned();
+        let tokens =
+            size(SizeRole::Tokens).unwrap_or_default() + size(SizeRole::Past).unwrap_or_default();
+        let items = size(SizeRole::Batch).unwrap_or_else(|| 1.into());
+        match size(SizeRole::Memory) {
+            Some(source) => self.clone().with_source(source).at(&tokens, &items),
+            None => self.at(&tokens, &items),
+        }
     }
 
     /// The elements after so many tokens of each of so many items.

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use opledger_dims::Integer;
+#[cfg(feature = "files")]
+use opledger_dims::Poly;
+#[cfg(feature = "files")]
+use opledger_ir::{Op, ops::Source};
 use opledger_report::StoredKind;
 
 use crate::{AccountError, Model};
@@ -40,15 +44,34 @@ impl Model {
         kinds
     }
 
+    /// The elements of what a model has beside its parameters.
+    #[cfg(feature = "files")]
+    fn buffers(&self) -> Result<Integer, AccountError> {
+        let graph = self.graph();
+        let sizes = graph.complete(self.sizes())?;
+        let own = graph.nodes().iter();
+        let own = own.filter(|node| matches!(node.op, Op::Source(Source::Buffer { .. })));
+        let elements = own.map(|node| node.shape.elements() * graph.multiplicity(node));
+        Ok(elements.sum::<Poly>().at(&sizes)?)
+    }
+
     /// Refuses a file that holds more or less than the model that its keys describe.
     pub(crate) fn check_stored(&self) -> Result<(), AccountError> {
         #[cfg(feature = "files")]
         if let Some(header) = self.reference().gguf() {
+            let first = opledger_models::gguf_layers_behind(&header.metadata);
+            let behind = |name: &str| {
+                let layer = name.strip_prefix("blk.").and_then(|rest| rest.split('.').next());
+                let layer = layer.and_then(|layer| layer.parse::<u64>().ok());
+                layer.zip(first).is_some_and(|(layer, first)| layer >= first)
+            };
+            let constant = |name: &str| opledger_models::GGUF_CONSTANTS.contains(&name);
             let own = header.tensors.iter();
-            let own = own.filter(|(name, _)| !opledger_models::GGUF_CONSTANTS.contains(&&***name));
+            let own = own.filter(|(name, _)| !constant(name) && !behind(name));
             let held: Integer = own.map(|(_, tensor)| tensor.elements()).sum();
             let parameters = self.parameters().as_integer().unwrap_or_default();
-            if held != parameters {
+            // What training leaves alone is no parameter, and stands in files all the same.
+            if held != &parameters + self.buffers()? {
                 let model = self.name().to_owned();
                 return Err(AccountError::OtherParameters { model, held, parameters });
             }

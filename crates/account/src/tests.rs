@@ -27,6 +27,43 @@ fn a_size_too_large_for_a_grid_is_told_with_its_own_symbol() {
     ));
 }
 
+/// Of each point what the cache holds there, windows and all; of a model without one nothing.
+#[test]
+fn a_grid_has_the_caches_of_its_points() {
+    let past = Request { past: true, ..Request::default() };
+    for (model, symbol) in [
+        (Model::open("gemma-3-1b").unwrap(), "n"),
+        (Model::open_for("gemma-3-1b", past).unwrap(), "p"),
+        (Model::open("mamba2-130m").unwrap(), "n"),
+    ] {
+        let mut sweeps = vec![sweep(symbol, &[5, 3000]), sweep("b", &[1, 3])];
+        if symbol == "p" {
+            sweeps.push(sweep("n", &[7]));
+        }
+        let grid = model.grid_as(&sweeps, Elem::F16).unwrap();
+        assert_eq!(grid.record().cached_as, Some("f16"));
+        let mut caches = Vec::new();
+        for point in grid.points() {
+            let point = point.unwrap();
+            let [tokens, b] = [0, 1].map(|at| point.sizes[at].clone());
+            let sizes = [(symbol, tokens), ("b", b)];
+            let sizes = match symbol {
+                "p" => sizes.into_iter().chain([("n", 7.into())]).collect::<Vec<_>>(),
+                _ => sizes.to_vec(),
+            };
+            let memory = model.at(sizes).unwrap().memory(Elem::F16).unwrap();
+            assert_eq!(point.cache, memory.cache);
+            caches.push(point.cache.unwrap());
+        }
+        assert_eq!(&caches[0] * 3u32, caches[1]);
+    }
+    let encoder = Model::open("mpnet-base").unwrap();
+    let sweeps = [sweep("n", &[2, 5])];
+    let grid = encoder.grid(&sweeps).unwrap();
+    assert!(grid.record().cached_as.is_none());
+    assert!(grid.points().all(|point| point.unwrap().cache.is_none()));
+}
+
 #[test]
 fn a_grid_has_the_numbers_of_its_points() {
     let model = Model::open("vit-attention:c=12,h=3").unwrap();

@@ -527,6 +527,10 @@ pub(crate) struct GenerateArgs {
     /// How many tokens to add at most; each is the one with the highest score, unless --sample is given
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) new_tokens: u32,
+    /// Leave out the first tokens of a text that is too long for the model's positions with those to add,
+    /// which is refused otherwise
+    #[arg(long)]
+    pub(crate) truncate: bool,
     /// Go on after a token that ends the text (eos_token_id of generation_config.json, else of
     /// config.json)
     #[arg(long)]

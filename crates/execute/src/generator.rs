@@ -277,6 +277,26 @@ impl Generator {
         Err(ExecuteError::Positions { prompt, new, room, limit: limit.clone() })
     }
 
+    /// The last tokens of a prompt to which so many can be added: all, where the model has the positions.
+    ///
+    /// # Errors
+    /// As [`Generator::check_room`], where no token of the prompt would be left.
+    pub fn fitting<'p>(&self, prompt: &'p [i64], new: usize) -> Result<&'p [i64], ExecuteError> {
+        match self.check_room(prompt.len(), new) {
+            Ok(()) => Ok(prompt),
+            Err(ExecuteError::Positions { prompt: given, new, room, limit }) => {
+                let most = usize::try_from(limit.tokens).unwrap_or(usize::MAX).saturating_add(1);
+                let kept = most.saturating_sub(new);
+                let last = prompt.get(prompt.len().saturating_sub(kept)..).unwrap_or_default();
+                match last.is_empty() {
+                    false => Ok(last),
+                    true => Err(ExecuteError::Positions { prompt: given, new, room, limit }),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// The parameters with elements that are infinite or no numbers, and how many these are.
     pub fn non_finite(&self) -> &[(String, usize)] {
         &self.non_finite

@@ -40,6 +40,8 @@ pub enum Role {
     AttentionWeights,
     /// The product of what stands for texts with what stands for images.
     Similarity,
+    /// Rows of words of which some are rows of images.
+    Placed,
     /// The choice of experts: scores to probabilities, the best of them, their normalisation.
     Routing,
     /// The sum of the experts' results, weighted by the router.

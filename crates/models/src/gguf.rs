@@ -4,12 +4,15 @@
 //! 0024aa7, class `Keys`). What a header does not say is read off the tensors: the vocabulary, biases,
 //! whether there is a head.
 
+mod architectures;
+
 use std::collections::BTreeMap;
 
 use opledger_dims::{escaped, nearest};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, ConfigError};
+use architectures::{ARCHITECTURES, Architecture, BERT, DEEPSEEK_V3, MIXTRAL};
 
 /// What a GGUF file says before its elements.
 #[derive(Clone, Copy, Debug)]
@@ -26,145 +29,31 @@ pub struct GgufHeader<'a> {
 pub const GGUF_CONSTANTS: [&str; 3] =
     ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
 
-/// An architecture that is read.
-struct Architecture {
-    /// What `general.architecture` says.
-    name: &'static str,
-    /// The family, and the class with a head of words.
-    family: &'static str,
-    class: &'static str,
-    /// Keys of files, below the architecture's name, and what the family calls them: those of most, and
-    /// its own.
-    common: &'static [(&'static str, &'static str)],
-    keys: &'static [(&'static str, &'static str)],
-    /// The key of the family that says the share of each head that turns.
-    turned: Option<&'static str>,
-    /// What else the family needs to be told.
-    fixed: fn(&GgufHeader<'_>) -> Vec<(&'static str, Value)>,
-}
-
-/// The keys of most.
-const COMMON: &[(&str, &str)] = &[
-    ("block_count", "num_hidden_layers"),
-    ("embedding_length", "hidden_size"),
-    ("feed_forward_length", "intermediate_size"),
-    ("attention.head_count", "num_attention_heads"),
-    ("attention.head_count_kv", "num_key_value_heads"),
-    ("attention.key_length", "head_dim"),
-    ("context_length", "max_position_embeddings"),
-    ("rope.freq_base", "rope_theta"),
-    ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-];
-
-/// Those of GPT-2.
-const GPT2: &[(&str, &str)] = &[
-    ("block_count", "n_layer"),
-    ("embedding_length", "n_embd"),
-    ("feed_forward_length", "n_inner"),
-    ("attention.head_count", "n_head"),
-    ("context_length", "n_positions"),
-    ("attention.layer_norm_epsilon", "layer_norm_epsilon"),
-];
-
-const EXPERTS: &[(&str, &str)] = &[
-    ("expert_count", "num_experts"),
-    ("expert_used_count", "num_experts_per_tok"),
-    ("expert_feed_forward_length", "moe_intermediate_size"),
-];
-const EXPERTS_AND_SHARED: &[(&str, &str)] = &[
-    ("expert_count", "num_experts"),
-    ("expert_used_count", "num_experts_per_tok"),
-    ("expert_feed_forward_length", "moe_intermediate_size"),
-    ("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
-];
-const GRANITE: &[(&str, &str)] = &[
-    ("embedding_scale", "embedding_multiplier"),
-    ("residual_scale", "residual_multiplier"),
-    ("attention.scale", "attention_multiplier"),
-    ("logit_scale", "logits_scaling"),
-];
-
-const PARALLEL: (&str, &str) = ("use_parallel_residual", "use_parallel_residual");
-const STARCODER_NORM: (&str, &str) = ("attention.layer_norm_epsilon", "norm_epsilon");
-const SCORES_CAP: (&str, &str) = ("attn_logit_softcapping", "attn_logit_softcapping");
-const LOGITS_CAP: (&str, &str) = ("final_logit_softcapping", "final_logit_softcapping");
-const LOCAL_BASE: (&str, &str) = ("rope.freq_base_swa", "rope_local_base_freq");
-const LAYER_NORM: (&str, &str) = ("attention.layer_norm_epsilon", "layer_norm_eps");
-const WINDOW: (&str, &str) = ("attention.sliding_window", "sliding_window");
-
-fn nothing(_: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
-    Vec::new()
-}
-
-fn biases(header: &GgufHeader<'_>) -> Vec<(&'static str, Value)> {
-    vec![("attention_bias", header.has("blk.0.attn_q.bias").into())]
-}
-
-/// An architecture of these keys and no others.
-const fn plain(
-    name: &'static str,
-    family: &'static str,
-    class: &'static str,
-    keys: &'static [(&'static str, &'static str)],
-) -> Architecture {
-    Architecture { name, family, class, common: COMMON, keys, turned: None, fixed: nothing }
-}
-
-const ARCHITECTURES: &[Architecture] = &[
-    Architecture { fixed: biases, ..plain("llama", "llama", "LlamaForCausalLM", &[]) },
-    plain("qwen2", "qwen2", "Qwen2ForCausalLM", &[]),
-    Architecture { fixed: biases, ..plain("qwen3", "qwen3", "Qwen3ForCausalLM", &[]) },
-    Architecture {
-        // llama.cpp divides the weights of the chosen experts by their sum.
-        fixed: |_| vec![("norm_topk_prob", true.into())],
-        ..plain("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", EXPERTS)
-    },
-    plain("qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM", EXPERTS_AND_SHARED),
-    Architecture {
-        turned: Some("partial_rotary_factor"),
-        ..plain("phi2", "phi", "PhiForCausalLM", &[LAYER_NORM])
-    },
-    Architecture {
-        turned: Some("partial_rotary_factor"),
-        ..plain("phi3", "phi3", "Phi3ForCausalLM", &[WINDOW])
-    },
-    Architecture {
-        fixed: |header| vec![("use_bias", header.has("blk.0.attn_q.bias").into())],
-        ..plain("starcoder2", "starcoder2", "Starcoder2ForCausalLM", &[STARCODER_NORM])
-    },
-    Architecture {
-        turned: Some("rotary_pct"),
-        ..plain("gptneox", "gpt_neox", "GPTNeoXForCausalLM", &[LAYER_NORM, PARALLEL])
-    },
-    Architecture { common: GPT2, ..plain("gpt2", "gpt2", "GPT2LMHeadModel", &[]) },
-    plain("gemma", "gemma", "GemmaForCausalLM", &[]),
-    plain("gemma2", "gemma2", "Gemma2ForCausalLM", &[WINDOW, SCORES_CAP, LOGITS_CAP]),
-    plain("gemma3", "gemma3_text", "Gemma3ForCausalLM", &[WINDOW, LOCAL_BASE]),
-    plain("olmo2", "olmo2", "Olmo2ForCausalLM", &[]),
-    Architecture { fixed: biases, ..plain("granite", "granite", "GraniteForCausalLM", GRANITE) },
-    Architecture { fixed: biases, ..plain("smollm3", "smollm3", "SmolLM3ForCausalLM", &[]) },
-    plain(
-        "command-r",
-        "cohere",
-        "CohereForCausalLM",
-        &[LAYER_NORM, ("logit_scale", "logit_scale")],
-    ),
-];
-
-/// What a Llama with experts is called.
-const MIXTRAL: Architecture = plain(
-    "llama",
-    "mixtral",
-    "MixtralForCausalLM",
-    &[("expert_count", "num_local_experts"), ("expert_used_count", "num_experts_per_tok")],
-);
-
 /// The architectures of llama.cpp that are read, each with the family that it is here.
 pub fn gguf_architectures() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ARCHITECTURES.iter().chain([&MIXTRAL]).map(|own| (own.name, own.family))
+    ARCHITECTURES.iter().chain([&MIXTRAL, &DEEPSEEK_V3]).map(|own| (own.name, own.family))
+}
+
+/// The first of the layers that a file has behind those of its model, which predict further tokens.
+pub fn gguf_layers_behind(metadata: &Map<String, Value>) -> Option<u64> {
+    let name = metadata.get("general.architecture")?.as_str()?;
+    let number = |key: &str| metadata.get(&format!("{name}.{key}"))?.as_u64();
+    let behind = number("nextn_predict_layers").filter(|behind| *behind > 0)?;
+    number("block_count")?.checked_sub(behind)
 }
 
 impl GgufHeader<'_> {
+    /// What a key below the architecture's name says.
+    fn of_architecture(&self, key: &str) -> Option<&Value> {
+        let name = self.metadata.get("general.architecture")?.as_str()?;
+        self.metadata.get(&format!("{name}.{key}"))
+    }
+
+    /// The same of a whole number.
+    fn number(&self, key: &str) -> Option<u64> {
+        self.of_architecture(key)?.as_u64()
+    }
+
     fn has(&self, tensor: &str) -> bool {
         self.tensors.contains_key(tensor)
     }
@@ -196,7 +85,9 @@ impl GgufHeader<'_> {
         say("architectures", json!([architecture.class]));
         for (own, key) in architecture.common.iter().chain(architecture.keys) {
             let own = format!("{name}.{own}");
-            if let Some(value) = self.metadata.get(&own) {
+            // Where layers differ in whether they attend, the architecture says what is to be told.
+            let mixed = *key == "num_key_value_heads" && architecture.mixed;
+            if let Some(value) = self.metadata.get(&own).filter(|_| !mixed) {
                 say(key, self.of_all_layers(&own, value)?);
             }
         }
@@ -214,13 +105,20 @@ impl GgufHeader<'_> {
         if let Some(scaling) = self.rope_scaling(name) {
             say("rope_scaling", scaling);
         }
-        Ok(Config::of(self.origin.to_owned(), map))
+        let config = Config::of(self.origin.to_owned(), map);
+        // llama.cpp has no place for a pooler's map.
+        Ok(if architecture.common == BERT { config.without_pooler() } else { config })
     }
 
     fn architecture(&self, name: &str) -> Result<&'static Architecture, ConfigError> {
         let experts = self.metadata.get(&format!("{name}.expert_count")).and_then(Value::as_u64);
         if name == MIXTRAL.name && experts.unwrap_or(0) > 0 {
             return Ok(&MIXTRAL);
+        }
+        // Of these the function of the router's scores decides.
+        let sigmoid = self.number("expert_gating_func") == Some(2);
+        if name == DEEPSEEK_V3.name && sigmoid {
+            return Ok(&DEEPSEEK_V3);
         }
         let known = || ARCHITECTURES.iter().map(|own| own.name);
         let found = ARCHITECTURES.iter().find(|own| own.name == name);
@@ -265,6 +163,12 @@ impl GgufHeader<'_> {
         {
             if let Some(value) = of(own) {
                 scaling.insert(key.to_owned(), value.clone());
+            }
+        }
+        // Of DeepSeek a tenth of what multiplies scores; cosines and sines are multiplied by nothing.
+        if let Some(tenth) = of("yarn_log_multiplier").and_then(Value::as_f64) {
+            for key in ["mscale", "mscale_all_dim"] {
+                scaling.insert(key.to_owned(), (10.0 * tenth).into());
             }
         }
         Some(Value::Object(scaling))

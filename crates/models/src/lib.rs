@@ -15,7 +15,7 @@ pub use config::{
     QuantisationMethod,
 };
 pub use family::{Logits, Request, families, families_with_text};
-pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};
+pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures, gguf_layers_behind};
 pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use opledger_nn::LatentForm;

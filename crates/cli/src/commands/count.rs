@@ -50,7 +50,8 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             return Err(Failure::SweptInput { symbol: sweep.symbol.clone() });
         }
         (None, Some(_)) => {
-            output::show_grid(&model.grid(&args.sizes)?, &notes, format)?;
+            let elem = args.dtype.unwrap_or(model.storage());
+            output::show_grid(&model.grid_as(&args.sizes, elem)?, &notes, format)?;
             return Ok(ExitCode::SUCCESS);
         }
         (None, None) => {}

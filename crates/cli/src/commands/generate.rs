@@ -55,6 +55,10 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
         (Some(text), Some(prompt)) => text.ids(prompt)?,
         _ => args.ids.iter().map(|id| i64::from(*id)).collect(),
     };
+    let prompt = match args.truncate && !generator.has_source() {
+        true => truncated(&generator, prompt, args.new_tokens, &mut notes)?,
+        false => prompt,
+    };
     let sound = match &args.input {
         Some(path) => Some(sound(&generator, path)?),
         None => None,
@@ -116,6 +120,24 @@ pub(crate) fn execute(args: &GenerateArgs) -> Result<ExitCode, Failure> {
     };
     output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The last tokens of a prompt that fit; what was left out is told.
+fn truncated(
+    generator: &Generator,
+    prompt: Vec<i64>,
+    new: u32,
+    notes: &mut Vec<String>,
+) -> Result<Vec<i64>, Failure> {
+    let fitting = generator.fitting(&prompt, new as usize)?;
+    let left_out = prompt.len() - fitting.len();
+    if left_out > 0 {
+        let all = prompt.len();
+        notes.push(format!(
+            "the first {left_out} of {all} tokens are left out, so that {new} new ones fit"
+        ));
+    }
+    Ok(fitting.to_vec())
 }
 
 /// The run of the encoder.

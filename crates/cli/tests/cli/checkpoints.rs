@@ -205,6 +205,22 @@ fn more_tokens_than_positions_are_refused_before_the_first_step() {
         "20 + 8 tokens, `n_positions` = 24 in the configuration: ask for at most 5 new tokens";
     assert!(long.stderr.contains(told), "{}", long.stderr);
     assert_eq!(generate("5").code, Some(0));
+    // Or its first tokens are left out, which goes on as the others alone do.
+    let last = (8..25).map(|id: i32| id.to_string()).collect::<Vec<_>>().join(",");
+    let told = |ids: &str, new: &str, more: &[&str]| {
+        let all = ["generate", &folder, "--ids", ids, "--new-tokens", new, "--format", "json"];
+        opledger(&[&all, more].concat())
+    };
+    let cut = told(&prompt, "8", &["--truncate"]);
+    assert_eq!(cut.code, Some(0), "{}", cut.stderr);
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let (cut, alone) = (json(&cut.stdout), json(&told(&last, "8", &[]).stdout));
+    assert_eq!((&cut["prompt"], &cut["generated"]), (&alone["prompt"], &alone["generated"]));
+    let note = cut["notes"].to_string();
+    assert!(note.contains("the first 3 of 20 tokens are left out"), "{note}");
+    let whole = json(&told(&prompt, "5", &["--truncate"]).stdout);
+    assert!(!whole["notes"].to_string().contains("left out"));
+    assert_eq!(told(&prompt, "25", &["--truncate"]).code, Some(2));
     for (model, n, told) in [
         ("bert_base", "n=17", "17 tokens, and `"),
         ("roberta_base", "n=17", "has positions for 16 (`max_position_embeddings` = 18"),

@@ -205,6 +205,11 @@ impl Lowering<'_> {
             Op::Select(_) if node.role == Some(Role::Routing) => {
                 one("masked_fill", Method, each()?)
             }
+            // Rows of images in the place of those of words.
+            Op::Select(_) if node.role == Some(Role::Placed) => {
+                one("masked_scatter", Method, each()?)
+            }
+            Op::Cumulative(_) if self.is_whole(node) => silent(each()?),
             Op::Fill(_) | Op::ToWhole(_) if node.role == Some(Role::Routing) => silent(each()?),
             Op::Convolution(op) if self.within(node, ModuleClass::Convolution).is_some() => {
                 let name = ["conv1d", "conv2d", "conv3d"].get(op.strides.len().wrapping_sub(1));

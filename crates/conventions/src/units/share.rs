@@ -85,6 +85,7 @@ fn of_role(role: Role) -> Option<Share> {
         | Role::Image
         | Role::Sound
         | Role::Visible
+        | Role::Placed
         | Role::Cache(_) => None,
     }
 }

@@ -167,6 +167,13 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A whole number of either sign, if it is given.
+    pub(crate) fn signed(&self, key: &str) -> Result<Option<i64>, ConfigError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let number = value.as_i64().map(Some);
+        number.ok_or_else(|| self.wrong(key, value, "a whole number"))
+    }
+
     /// Two keys that contradict each other.
     pub(crate) fn contradiction(&self, first: &str, second: &str, why: &str) -> ConfigError {
         let value = |key: &str| self.map.get(key).map(shown);
@@ -390,6 +397,15 @@ impl<'a> Keys<'a> {
         let map = value.as_object().ok_or_else(|| self.wrong(key, value, "an object"))?;
         let path = format!("{}.", self.name(key));
         Ok(Some(Keys { map, path, ..*self }))
+    }
+
+    /// An object in the place of the one inside.
+    pub(crate) fn in_place_of<'b>(&self, key: &str, map: &'b Map<String, Value>) -> Keys<'b>
+    where
+        'a: 'b,
+    {
+        self.get(key);
+        Keys { map, path: format!("{}.", self.name(key)), ..*self }
     }
 
     /// The keys of this object that nobody knows.

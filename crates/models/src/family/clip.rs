@@ -168,6 +168,23 @@ impl ClipVariant {
     }
 }
 
+/// The encoder of images of a family, within another model; none of a family that is none of these.
+pub(super) fn image_tower(
+    family: &str,
+    keys: &Keys<'_>,
+    r: &mut Recorder,
+) -> Result<Option<(&'static str, ImageTower)>, Problem> {
+    let (family, variant) = match family {
+        "clip_vision_model" => ("clip_vision_model", &CLIP),
+        "siglip_vision_model" => ("siglip_vision_model", &SIGLIP),
+        _ => return Ok(None),
+    };
+    // What only other classes of the family read.
+    keys.pass_over(&["architectures", "projection_dim"]);
+    pass_over_others(keys);
+    Ok(Some((family, variant.image(keys, r, SECOND)?)))
+}
+
 /// A model of texts.
 fn text(
     keys: &Keys<'_>,
@@ -406,7 +423,7 @@ fn both_names() -> Names {
 }
 
 /// Positions stand in files of the first releases, and queries, keys and values of what pools as one map.
-fn of_tower(names: Names, tower: &str) -> Names {
+pub(super) fn of_tower(names: Names, tower: &str) -> Names {
     let mut names = names.ignore(&format!("{tower}.embeddings.position_ids"));
     let attention = format!("{tower}.head.attention");
     for kind in ["weight", "bias"] {

@@ -36,12 +36,14 @@ mod granite;
 mod granite_hybrid;
 mod heads;
 mod image;
+mod images;
 mod kimi_linear;
 mod latent;
 mod layer_types;
 mod lfm2;
 mod llama;
 mod llama4;
+mod llava;
 mod mamba2;
 mod mixtures;
 mod modernbert;
@@ -79,7 +81,7 @@ use opledger_dims::{escaped, nearest};
 use opledger_ir::{Module, ModuleClass, Recurrence, SizeRole};
 use opledger_nn::LatentForm;
 use recorder::{Problem, Recorder};
-use text_part::text_part;
+use text_part::{file_names, text_part};
 
 pub use request::{Logits, Request};
 pub use text_part::families_with_text;
@@ -146,6 +148,7 @@ const FAMILIES: &[Family] = &[
     family("lfm2_moe", lfm2::lfm2_moe),
     family("llama", llama::llama),
     family("llama4_text", llama4::text),
+    family("llava", llava::build),
     family("mamba2", mamba2::build),
     Family { pair: true, ..family("marian", bart::marian) },
     Family { pair: true, code: "bart", ..family("mbart", bart::mbart) },
@@ -193,6 +196,11 @@ pub fn families() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name)
 }
 
+/// Those of which the model of texts alone is read.
+fn parts_alone() -> impl Iterator<Item = &'static str> {
+    families_with_text().filter(|name| families().all(|family| family != *name))
+}
+
 /// Which algorithm of several is counted, where others give the same values.
 fn algorithm(recurrence: Recurrence) -> &'static str {
     match recurrence {
@@ -213,13 +221,10 @@ impl Config {
     /// # Errors
     /// Which key is missing, contradicts another, or asks for what is not supported.
     pub fn model(&self, name: &str, request: &Request) -> Result<ModelGraph, ConfigError> {
-        if let Some((text, note)) = text_part(self)? {
+        if let Some((text, note)) = text_part(self, request)? {
             let model = text.model(name, request)?;
             let notes = model.notes.into_iter().chain([note]).collect();
-            let names = model.names.prefix("language_model.").prefix("model.language_model.");
-            // Earlier files have the first, later ones the second.
-            let names = names.scope("model", "model.language_model");
-            return Ok(ModelGraph { notes, names, ..model });
+            return Ok(ModelGraph { notes, names: file_names(model.names), ..model });
         }
         let build = |keys: &Keys<'_>| {
             let found = keys.text("model_type")?.ok_or_else(|| ConfigError::Missing {
@@ -238,7 +243,7 @@ impl Config {
                     origin: keys.origin(),
                     found: escaped(found),
                     nearest: nearest(found, families()),
-                    known: families().chain(families_with_text()).collect::<Vec<_>>().join(", "),
+                    known: families().chain(parts_alone()).collect::<Vec<_>>().join(", "),
                 }
             })?;
             // The name of a file with other weights than those that are read here.
@@ -278,7 +283,7 @@ impl Config {
             Ok(recorder)
         };
         let (recorded, not_understood) = self.with_keys(build)?;
-        let Recorder { mut graph, mut sizes, names, positions } = recorded;
+        let Recorder { mut graph, mut sizes, names, positions, notes: told, .. } = recorded;
         // The encoder alone and the decoder alone have not all sizes of the pair.
         let pair = graph.size_of(SizeRole::Memory).is_some();
         if pair && (request.source || request.past) {
@@ -287,6 +292,7 @@ impl Config {
             sizes = own.map(|(size, value)| (size.clone(), value.clone())).collect();
         }
         let mut notes: Vec<String> = self.against_keys().into_iter().collect();
+        notes.extend(told);
         notes.extend(self.fit_pooler(&mut graph));
         let recurrence = |module: &Module| match module.class {
             ModuleClass::Recurrence(own) => Some(own),

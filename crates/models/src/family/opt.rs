@@ -1,5 +1,5 @@
 //! OPT (Zhang et al. 2022): learned positions from the third row of their table on, norms before the
-//! sublayers. Named as in the `transformers` library.
+//! sublayers, or of one model behind them, and rows of words narrower than layers. Named as in the `transformers` library.
 
 use opledger_ir::ops::Activation;
 use opledger_nn::{
@@ -23,8 +23,8 @@ const BEFORE: u64 = 2;
 pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Result<(), Problem> {
     let heads = [CausalHead::Words, CausalHead::None, CausalHead::TextClasses, CausalHead::Answer];
     let head = head(keys, &causal_heads("OPT", "ForCausalLM", &heads))?;
-    keys.only("do_layer_norm_before", true)?;
-    keys.only("_remove_final_layer_norm", false)?;
+    let before = keys.flag_or("do_layer_norm_before", true)?;
+    let removed = keys.flag_or("_remove_final_layer_norm", false)?;
     keys.only("layer_norm_elementwise_affine", true)?;
     keys.pass_over(&["pad_token_id", "layerdrop", "init_std"]);
     if request.attention_mask {
@@ -36,7 +36,9 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     }
     let (width, heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
     multiple(keys, ("hidden_size", width), ("num_attention_heads", heads))?;
-    if keys.size_or("word_embed_proj_dim", width)? != width {
+    let words = keys.size_or("word_embed_proj_dim", width)?;
+    if words != width && !matches!(head, CausalHead::Words | CausalHead::None) {
+        // The library's map to classes is as wide as the words, that of answers too.
         let supported = format!("{width}, the width of the model");
         return Err(keys.unsupported("word_embed_proj_dim", supported).into());
     }
@@ -50,6 +52,8 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     let tied = keys.flag_or("tie_word_embeddings", true)?;
 
     let (c, h) = (r.size("c", width), r.size("h", heads));
+    let maps = ["project_in", "project_out"];
+    let mapped = (words != width).then(|| (r.size("d", words), maps));
     let (v, ff) = (r.size("v", vocabulary), r.size("ff", hidden));
     let norm = NormConfig { eps: 1e-5, ..NormConfig::layer() };
     let config = LayerConfig {
@@ -67,7 +71,7 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
             ..FeedForwardConfig::new(c.clone(), ff)
         },
         norm,
-        residual: Residual::PreNorm,
+        residual: if before { Residual::PreNorm } else { Residual::PostNorm },
         names: LayerNames::encoder("self_attn", "", ["self_attn_layer_norm", "final_layer_norm"]),
         ..LayerConfig::new(c.clone(), h, 1)
     };
@@ -75,12 +79,18 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
     // The first files leave the outermost scope out.
     r.names = Names::default().prefix("model.");
     let stack = CausalStack {
-        scopes: ["model.decoder", "embed_tokens", "layers", "final_layer_norm"],
+        scopes: [
+            "model.decoder",
+            "embed_tokens",
+            "layers",
+            if before && !removed { "final_layer_norm" } else { "" },
+        ],
         vocabulary: v,
         kinds: vec![Kind { layer: config, reach: None }],
         pattern: LayerOrder::Uniform(layers),
         kept: Kept::heads("h".into(), "e".into()),
         entering: Entering {
+            mapped,
             positions: Some(Positions { scope: "embed_positions", positions, before: BEFORE }),
             ..Entering::default()
         },

@@ -1,7 +1,7 @@
 //! What a family hands back: the graph as it is recorded, or what keeps it from that.
 
 use opledger_dims::{Binding, Poly, Symbol};
-use opledger_ir::{Graph, GraphError};
+use opledger_ir::{Graph, GraphError, Var};
 use opledger_nn::NnError;
 
 use crate::config::ConfigError;
@@ -14,13 +14,18 @@ pub(crate) struct Recorder {
     pub(crate) sizes: Binding,
     pub(crate) names: Names,
     pub(crate) positions: Option<PositionLimit>,
+    /// Images whose rows stand in the text that a decoder reads.
+    pub(super) images: Option<Images>,
+    /// What a reader has to know of the model.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Recorder {
     /// A model of a family, nothing of it recorded yet.
     pub(crate) fn new(family: &'static str) -> Self {
         let (sizes, names) = (Binding::new(), Names::default());
-        Recorder { graph: Graph::of_model(family), sizes, names, positions: None }
+        let (graph, notes) = (Graph::of_model(family), Vec::new());
+        Recorder { graph, sizes, names, positions: None, images: None, notes }
     }
 
     /// A symbol of a size.
@@ -29,6 +34,22 @@ impl Recorder {
         self.sizes.set(&symbol, value);
         symbol.into()
     }
+}
+
+/// Images whose rows stand in a text.
+pub(super) struct Images {
+    /// The id of the tokens whose places they take.
+    pub(super) token: u64,
+    /// What encodes them.
+    pub(super) encoder: Box<dyn ImageEncoder>,
+}
+
+/// What makes rows of images, as wide as those of words.
+pub(super) trait ImageEncoder {
+    /// The input of images.
+    fn input(&self, g: &mut Graph) -> Result<Var, Problem>;
+    /// Rows `[rows, c]` of all images, one after another.
+    fn rows(&self, g: &mut Graph, pixels: Var) -> Result<Var, Problem>;
 }
 
 /// What keeps a family from building a model.

@@ -5,8 +5,8 @@ use opledger_dims::Poly;
 use opledger_ir::ops::{Activation, Factor, Table};
 use opledger_ir::{Axis, Cached, Graph, Reach, Var};
 use opledger_nn::{
-    Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, LmHead, NnError, Norm,
-    Sublayers,
+    Attend, Embedding, EncoderLayer, LayerConfig, LearnedPositions, Linear, LinearConfig, LmHead,
+    NnError, Norm, Sublayers,
 };
 
 use super::causal::{
@@ -14,6 +14,7 @@ use super::causal::{
     text_classes, token_classes,
 };
 use super::heads::answer;
+use super::images::placed;
 use super::pattern::LayerOrder;
 use super::recorder::{Problem, Recorder};
 use super::request::Request;
@@ -23,7 +24,8 @@ use crate::config::Keys;
 
 /// A causal decoder.
 pub(super) struct CausalStack<'a> {
-    /// The scopes of all but the head, and in it of the table of words, the layers, the last norm.
+    /// The scopes of all but the head, and in it of the table of words, the layers, the last norm; that of a
+    /// norm that is none is empty.
     pub(super) scopes: [&'a str; 4],
     /// Words.
     pub(super) vocabulary: Poly,
@@ -52,6 +54,8 @@ pub(super) struct Kind {
 /// What becomes of the rows of the table of words, in this order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entering<'a> {
+    /// Rows of words have a width of their own, and maps in two scopes to that of the layers and back.
+    pub(super) mapped: Option<(Poly, [&'a str; 2])>,
     /// They are multiplied.
     pub(super) scale: Option<Factor>,
     /// A norm in a scope.
@@ -114,18 +118,36 @@ impl CausalStack<'_> {
         let Some(first) = kinds.first().map(|kind| &kind.layer) else { return Ok(()) };
         let (c, v) = (Poly::from("c"), &self.vocabulary);
         let plan = self.pattern.plan(r);
+        let images = r.images.take();
         let g = &mut r.graph;
         let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
         causal_sizes(g, request);
+        let pixels = images.as_ref().map(|images| images.encoder.input(g)).transpose()?;
         let reaches: Vec<Option<Reach<u64>>> = kinds.iter().map(|kind| kind.reach).collect();
         let masks = causal_masks(keys, g, request, &reaches)?;
         let mut scope = g.scope(model);
         let m = &mut *scope;
-        let table = Embedding::new(&mut m.scope(words), v.clone(), c.clone())?;
+        let wide = self.entering.mapped.as_ref().map_or(&c, |(width, _)| width);
+        let table = Embedding::new(&mut m.scope(words), v.clone(), wide.clone())?;
         let entering = self.entering.declare(m, first, request)?;
         let layers = plan.declare(m, layers, |g, kind| EncoderLayer::new(g, &kinds[kind].layer))?;
-        let norm = Norm::new(&mut m.scope(last), ("c", &c), first.norm)?;
-        let x = table.forward(m, ids)?;
+        let norm = match last.is_empty() {
+            true => None,
+            false => Some(Norm::new(&mut m.scope(last), ("c", &c), first.norm)?),
+        };
+        let out = match &self.entering.mapped {
+            Some((width, [_, out])) => {
+                let config = LinearConfig::bias(false);
+                let from = Axis::new("c", &c);
+                Some(Linear::new(&mut m.scope(out), from, ("c", width), config)?)
+            }
+            None => None,
+        };
+        let mut x = table.forward(m, ids)?;
+        if let (Some(images), Some(pixels)) = (&images, pixels) {
+            let rows = images.encoder.rows(m, pixels)?;
+            x = placed(m, ids, x, (rows, images.token))?;
+        }
         let x = entering.forward(m, x)?;
         let angles = angles(m, kinds.iter().map(|kind| &kind.layer))?;
         let bias = match self.linear_biases {
@@ -154,7 +176,8 @@ impl CausalStack<'_> {
                 )
             })
         })?;
-        let x = norm.forward(m, x)?;
+        let x = norm.map_or(Ok(x), |norm| norm.forward(m, x))?;
+        let x = out.map_or(Ok(x), |out| out.forward(m, x))?;
         drop(scope);
         if head.tied {
             let table = format!("{model}.{words}.weight");
@@ -169,7 +192,9 @@ impl CausalStack<'_> {
                 let g = &mut r.graph;
                 let map = match head.tied {
                     true => LmHead::tied(&mut g.scope("lm_head"), &table),
-                    false => LmHead::new(&mut g.scope("lm_head"), c, v.clone(), head.bias)?,
+                    false => {
+                        LmHead::new(&mut g.scope("lm_head"), wide.clone(), v.clone(), head.bias)?
+                    }
                 };
                 logits(g, request, x, |g, x| {
                     let scores = map.forward(g, x)?;
@@ -198,6 +223,7 @@ fn states(layer: &LayerConfig) -> Option<Vec<(Cached, Vec<Axis>)>> {
 
 /// The parts between the table of words and the layers.
 struct Entered {
+    mapped: Option<Linear>,
     scale: Option<Factor>,
     norm: Option<Norm>,
     positions: Option<LearnedPositions>,
@@ -211,6 +237,13 @@ impl Entering<'_> {
         request: &Request,
     ) -> Result<Entered, NnError> {
         let c = Poly::from("c");
+        let mapped = match &self.mapped {
+            Some((width, [into, _])) => {
+                let (from, config) = (Axis::new("c", width), LinearConfig::bias(false));
+                Some(Linear::new(&mut g.scope(into), from, ("c", &c), config)?)
+            }
+            None => None,
+        };
         let norm = match self.norm {
             Some(scope) => Some(Norm::new(&mut g.scope(scope), ("c", &c), layer.norm)?),
             None => None,
@@ -223,12 +256,13 @@ impl Entering<'_> {
             }
             None => None,
         };
-        Ok(Entered { scale: self.scale.clone(), norm, positions })
+        Ok(Entered { mapped, scale: self.scale.clone(), norm, positions })
     }
 }
 
 impl Entered {
     fn forward(&self, g: &mut Graph, x: Var) -> Result<Var, NnError> {
+        let x = self.mapped.as_ref().map_or(Ok(x), |mapped| mapped.forward(g, x))?;
         let x = match &self.scale {
             Some(scale) => g.scale(x, scale.clone())?,
             None => x,

@@ -32,6 +32,8 @@ pub(super) struct Tower {
     ff: Poly,
     h: Poly,
     l: Poly,
+    /// How many layers there are.
+    pub(super) layers: u64,
     activation: Activation,
     norm: NormConfig,
 }
@@ -84,6 +86,7 @@ impl Tower {
             h: r.size(h, heads),
             ff: r.size(ff, hidden),
             l: r.size(l, layers),
+            layers,
             activation,
             norm: NormConfig { eps, ..NormConfig::layer() },
         })
@@ -103,6 +106,37 @@ impl Tower {
 
     /// The layers in the present scope.
     fn layers(&self, g: &mut Graph, x: Var, mask: &Mask) -> Result<Var, Problem> {
+        Ok(self.layers_until(g, x, mask, self.layers)?[1])
+    }
+
+    /// What leaves the first `until` layers, and what leaves all.
+    fn layers_until(
+        &self,
+        g: &mut Graph,
+        x: Var,
+        mask: &Mask,
+        until: u64,
+    ) -> Result<[Var; 2], Problem> {
+        if until == 0 {
+            return Ok([x, self.run(g, x, mask, (0, self.l.clone()))?]);
+        }
+        let left = self.layers.saturating_sub(until);
+        let inner = self.run(g, x, mask, (0, &self.l - &Poly::from(left)))?;
+        let last = match left {
+            0 => inner,
+            _ => self.run(g, inner, mask, (until, left.into()))?,
+        };
+        Ok([inner, last])
+    }
+
+    /// So many layers from the one of a number on.
+    fn run(
+        &self,
+        g: &mut Graph,
+        x: Var,
+        mask: &Mask,
+        (from, count): (u64, Poly),
+    ) -> Result<Var, Problem> {
         let (c, h) = (&self.c, &self.h);
         let names = LayerNames::encoder("self_attn", "mlp", ["layer_norm1", "layer_norm2"]);
         let config = LayerConfig {
@@ -113,7 +147,7 @@ impl Tower {
             names,
             ..LayerConfig::new(c, h, 1)
         };
-        let layers = g.repeated("encoder.layers", self.l.clone());
+        let layers = g.repeated_from("encoder.layers", from, count);
         let layer = EncoderLayer::new(&mut g.enter(&layers), &config)?;
         g.repeat(&layers, x, |g, x| Ok(layer.forward(g, x, mask.clone())?))
     }
@@ -229,6 +263,18 @@ impl ImageTower {
         pixels: Var,
         items: &str,
     ) -> Result<(Var, Option<Var>), Problem> {
+        let (_, x, row) = self.forward_until(g, pixels, items, self.layers.layers)?;
+        Ok((x, row))
+    }
+
+    /// The same behind what leaves the first `until` layers.
+    pub(super) fn forward_until(
+        &self,
+        g: &mut Graph,
+        pixels: Var,
+        items: &str,
+        until: u64,
+    ) -> Result<(Var, Var, Option<Var>), Problem> {
         let Tower { c, .. } = &self.layers;
         let own = self.manner == ImageManner::OwnRow;
         let mut x = {
@@ -248,13 +294,13 @@ impl ImageTower {
             // So the library spells it.
             x = self.layers.norm(g, "pre_layrnorm")?.forward(g, x)?;
         }
-        x = self.layers.layers(g, x, &Mask::none())?;
+        let [inner, x] = self.layers.layers_until(g, x, &Mask::none(), until)?;
         let norm = self.layers.norm(g, "post_layernorm")?;
         match self.manner {
             ImageManner::OwnRow => {
                 let first = token_of(g, x, items)?;
                 let row = norm.forward(g, first)?;
-                Ok((x, Some(row)))
+                Ok((inner, x, Some(row)))
             }
             ImageManner::Normed { pooled } => {
                 let x = norm.forward(g, x)?;
@@ -262,7 +308,7 @@ impl ImageTower {
                     true => Some(self.pooled(&mut g.scope("head"), x, items)?),
                     false => None,
                 };
-                Ok((x, row))
+                Ok((inner, x, row))
             }
         }
     }

@@ -24,6 +24,8 @@ pub struct Grid {
     pub binding: Binding,
     /// The symbols that take several sizes.
     pub symbols: Vec<String>,
+    /// The type of the elements of the cache, where the model has one.
+    pub cached_as: Option<&'static str>,
     /// What the numbers mean.
     pub conventions: Vec<(&'static str, &'static str)>,
 }
@@ -37,6 +39,9 @@ pub struct GridPoint {
     /// What was counted.
     #[serde(flatten)]
     pub total: RunTotals,
+    /// Bytes that the cache holds after all tokens of all items, where the model has one.
+    #[serde(serialize_with = "json::optional", skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Integer>,
 }
 
 /// Why a grid was not written to its end.
@@ -77,6 +82,10 @@ impl Grid {
         let block = |block: Block| Document { blocks: vec![block] }.steady();
         let heading = block(Block::Title(title(&self.model, &self.binding)));
         let mut told = vec![Block::Text(convention_line(&["macs", "flops", "bytes"]))];
+        if let Some(elem) = self.cached_as {
+            let line = format!("cache: bytes of keys and values of all tokens, as {elem}");
+            told.push(Block::Text(line));
+        }
         if !notes.is_empty() {
             told.push(Block::Lines(notes.iter().map(|note| format!("note: {note}")).collect()));
         }
@@ -111,7 +120,8 @@ impl Grid {
 
     fn columns(&self) -> Vec<Column> {
         let symbols = self.symbols.iter().map(|symbol| Column::number(symbol.clone()));
-        symbols.chain(COLUMNS.map(Column::number)).collect()
+        let cache = self.cached_as.map(|_| Column::number("cache"));
+        symbols.chain(COLUMNS.map(Column::number)).chain(cache).collect()
     }
 
     fn write_json<E>(
@@ -125,6 +135,7 @@ impl Grid {
             model: &self.model,
             binding: &self.binding,
             symbols: &self.symbols,
+            cached_as: self.cached_as,
             points: Points { points: &points, failed: &failed },
             conventions: &self.conventions,
             notes,
@@ -141,7 +152,8 @@ impl Grid {
 
 fn row(point: &GridPoint) -> Row {
     let sizes = point.sizes.iter().map(Amount::cell);
-    Row::new(sizes.chain(point.total.cells()).collect::<Vec<_>>())
+    let cache = point.cache.iter().map(Amount::cell);
+    Row::new(sizes.chain(point.total.cells()).chain(cache).collect::<Vec<_>>())
 }
 
 fn each<T, E>(
@@ -167,6 +179,8 @@ struct Written<'g, P, E> {
     #[serde(serialize_with = "json::binding")]
     binding: &'g Binding,
     symbols: &'g [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_as: Option<&'static str>,
     points: Points<'g, P, E>,
     #[serde(serialize_with = "json::pairs")]
     conventions: &'g [(&'static str, &'static str)],
