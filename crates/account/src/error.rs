@@ -98,6 +98,25 @@ pub enum AccountError {
         /// The size given.
         given: Integer,
     },
+    /// A model that no framework's formula of a training step is about.
+    #[error("formulas of training steps are about causal decoders, and not about `{model}`: {why}")]
+    NoDecoder {
+        /// The model, as it was written.
+        model: String,
+        /// Why not.
+        why: String,
+    },
+    /// A framework's number of a training step beside a tool's of a forward pass.
+    #[error(
+        "`{step}` counts a training step and `{other}` a forward pass; the products of a step, counted here, \
+         are `step-products`"
+    )]
+    StepAndForward {
+        /// The framework.
+        step: String,
+        /// The other name.
+        other: String,
+    },
     /// Symbols that need a size and have none.
     #[error("`{model}` has no size for {}{}", list(symbols), hint(*by_mask))]
     Unbound {

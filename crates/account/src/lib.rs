@@ -35,6 +35,7 @@ mod questions;
 mod reference;
 mod size_list;
 mod sized;
+mod steps;
 mod stored;
 #[cfg(test)]
 mod tests;

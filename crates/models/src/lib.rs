@@ -4,6 +4,7 @@
 
 mod config;
 mod family;
+mod decoder_sizes;
 mod gguf;
 pub mod layer;
 mod model;
@@ -14,6 +15,7 @@ pub use config::{
     Compressed, Config, ConfigError, GenerationSettings, OfExperts, POOLERS, Quantisation,
     QuantisationMethod,
 };
+pub use decoder_sizes::{DecoderSizes, NamedSizes};
 pub use family::{Logits, Request, families, families_with_text};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures};
 pub use model::{ModelGraph, PositionLimit};

@@ -69,8 +69,8 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         record.memory = Some(sized.memory(args.dtype.unwrap_or(model.storage()))?);
         output::show_noted(&record, &notes, format)?;
     } else {
-        let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
-        let counted = tools.count(&args.conventions)?;
+        let (written, without) = (args.tools.written.as_deref(), &args.tools.without);
+        let counted = sized.counted_by(&args.conventions, written, without)?;
         if let Some(path) = &args.svg {
             Destination::new(path)?.write_text(&drawn(&counted)?)?;
         }

@@ -5,6 +5,7 @@ use opledger_ir::{Graph, GraphError};
 use opledger_nn::NnError;
 
 use crate::config::ConfigError;
+use crate::decoder_sizes::DecoderSizes;
 use crate::model::PositionLimit;
 use crate::names::Names;
 
@@ -14,13 +15,14 @@ pub(crate) struct Recorder {
     pub(crate) sizes: Binding,
     pub(crate) names: Names,
     pub(crate) positions: Option<PositionLimit>,
+    pub(crate) decoder: Option<DecoderSizes>,
 }
 
 impl Recorder {
     /// A model of a family, nothing of it recorded yet.
     pub(crate) fn new(family: &'static str) -> Self {
         let (sizes, names) = (Binding::new(), Names::default());
-        Recorder { graph: Graph::of_model(family), sizes, names, positions: None }
+        Recorder { graph: Graph::of_model(family), sizes, names, positions: None, decoder: None }
     }
 
     /// A symbol of a size.

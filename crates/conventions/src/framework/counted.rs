@@ -1,0 +1,172 @@
+//! A formula of a framework, evaluated for a decoder.
+
+use std::collections::BTreeSet;
+
+use opledger_dims::{Binding, EvalError, Integer, Symbol};
+
+use super::data::{Framework, Term};
+use super::{Decoder, PartCounts, Sizes};
+use crate::ConventionError;
+
+/// The parts of a decoder into which formulas are taken apart.
+const PARTS: &[&str] = &[
+    "attention products",
+    "maps of queries, keys and values",
+    "gate of the attention",
+    "output maps",
+    "norms of latents",
+    "feed-forward layers",
+    "router",
+    "experts",
+    "shared experts",
+    "maps around experts",
+    "head of words",
+    "table of words",
+    "table of positions",
+    "biases",
+    "norms and the rest",
+];
+
+/// The names of all parts.
+pub fn part_names() -> &'static [&'static str] {
+    PARTS
+}
+
+pub(super) fn part_of(name: &str) -> Option<&'static str> {
+    PARTS.iter().find(|part| **part == name).copied()
+}
+
+/// What a framework counts of a part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartCount {
+    /// How much.
+    pub count: Integer,
+    /// By which formulas.
+    pub formulas: BTreeSet<String>,
+}
+
+impl Framework {
+    /// What it counts of a decoder, for `b` sequences of `n` tokens.
+    ///
+    /// # Errors
+    /// When it is not for such a decoder, or a size is missing.
+    pub fn count(&self, decoder: &Decoder, work: &Binding) -> Result<PartCounts, ConventionError> {
+        self.check(decoder)?;
+        let mut counts = PartCounts::new();
+        let none = Sizes::default();
+        let once = Integer::from(1);
+        for term in &self.terms {
+            let layers = decoder.layers.iter().map(|(times, layer)| (times, layer));
+            let places: Vec<_> = match term.of_layers {
+                true => layers.collect(),
+                false => vec![(&once, &none)],
+            };
+            for (times, layer) in places {
+                let seen = Seen::of(layer, work);
+                let known = |name: &String| {
+                    decoder.whole.traits.contains(name)
+                        || layer.traits.contains(name)
+                        || seen.traits.contains(&name.as_str())
+                };
+                let of_family =
+                    term.families.is_empty() || term.families.contains(&decoder.family);
+                if !of_family || !term.when.iter().all(known) || term.unless.iter().any(known) {
+                    continue;
+                }
+                let mut sizes = decoder.whole.sizes.clone();
+                for own in [&layer.sizes, &seen.sizes, work] {
+                    own.iter().for_each(|(name, size)| {
+                        sizes.set(name, size.clone());
+                    });
+                }
+                padded(&mut sizes);
+                let count = self.evaluated(term, &sizes)? * times;
+                if count != Integer::default() {
+                    let part = counts.entry(term.part).or_default();
+                    part.count += count;
+                    part.formulas.insert(term.text.clone());
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    fn evaluated(&self, term: &Term, sizes: &Binding) -> Result<Integer, ConventionError> {
+        term.poly.at(sizes).map_err(|source| ConventionError::Rule {
+            convention: self.name.clone(),
+            op: term.text.clone(),
+            path: term.part.to_owned(),
+            source,
+        })
+    }
+
+    /// Refuses a decoder that the framework is not for.
+    fn check(&self, decoder: &Decoder) -> Result<(), ConventionError> {
+        let refused = |why: String| ConventionError::NotCovered {
+            convention: self.name.clone(),
+            family: decoder.family.clone(),
+            why,
+        };
+        if !self.families.is_empty() && !self.families.contains(&decoder.family) {
+            return Err(refused(format!("it is for {}", self.families.join(", "))));
+        }
+        let parts = decoder.layers.iter().map(|(_, layer)| layer).chain([&decoder.whole]);
+        let all: BTreeSet<&String> = parts.flat_map(|part| &part.traits).collect();
+        if let Some(odd) = all.iter().find(|name| !self.covers.contains(name)) {
+            return Err(refused(format!("it has no term for `{odd}`")));
+        }
+        let is = |name: &String| all.contains(name);
+        match self.refuses.iter().find(|own| own.when.iter().all(is)) {
+            Some(own) => Err(refused(own.why.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What queries see at a number of tokens: a window is `narrow` where there are more tokens than keys in it,
+/// else `wide`; `w` is never more than there are tokens; `pairs` are those of a query and a key that it sees.
+struct Seen {
+    traits: Vec<&'static str>,
+    sizes: Binding,
+}
+
+impl Seen {
+    fn of(layer: &Sizes, work: &Binding) -> Seen {
+        let [w, n, ch] = ["w", "n", "ch"].map(Symbol::from);
+        let mut seen = Seen { traits: Vec::new(), sizes: Binding::new() };
+        let Some(tokens) = work.get(&n) else { return seen };
+        // All before it and itself, of so many.
+        let triangle = |n: &Integer| -> Integer { n * (n + 1) / 2 };
+        let mut pairs = triangle(tokens);
+        if let Some(keys) = layer.sizes.get(&w) {
+            let narrow = keys < tokens;
+            seen.traits.push(if narrow { "narrow" } else { "wide" });
+            if narrow {
+                pairs = triangle(keys) + (tokens - keys) * keys;
+            } else {
+                seen.sizes.set(w, tokens.clone());
+            }
+        }
+        if let Some(keys) = layer.sizes.get(&ch).filter(|keys| **keys > 0.into()) {
+            pairs = tokens / keys * triangle(keys) + triangle(&(tokens % keys));
+        }
+        seen.sizes.set(Symbol::from("pairs"), pairs);
+        seen
+    }
+}
+
+/// Adds `vp`, the words padded to a multiple of 128.
+fn padded(sizes: &mut Binding) {
+    if let Some(words) = sizes.get(&Symbol::from("v")).cloned() {
+        let one = Integer::from(128);
+        let blocks: Integer = (words + 127) / &one;
+        sizes.set(Symbol::from("vp"), blocks * one);
+    }
+}
+
+impl ConventionError {
+    /// Whether a size is missing.
+    pub fn is_unbound(&self) -> bool {
+        matches!(self, ConventionError::Rule { source: EvalError::Unbound(_), .. })
+    }
+}
