@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use opledger_conventions::framework::{
-    Decoder, Framework, PartCount, PartCounts, Sizes, framework, framework_names, part_names,
-};
 use opledger_conventions::ConventionError;
+use opledger_conventions::framework::{
+    Decoder, Framework, PartCount, PartCounts, Sizes, Work, framework, framework_names, part_names,
+};
 use opledger_dims::{Binding, Integer, Quantity, Symbol};
 use opledger_ir::{ModuleClass, SizeRole};
 use opledger_models::NamedSizes;
-use opledger_report::{
-    ConventionCounts, ConventionTotal, Explained, ExplainedLine, UnitCounts,
-};
+use opledger_report::{ConventionCounts, ConventionTotal, Explained, ExplainedLine, UnitCounts};
 
 use crate::{AccountError, SizedModel};
 
@@ -31,8 +29,9 @@ impl SizedModel<'_> {
     /// # Errors
     /// When there is no such framework, it is not for the model, or the model is no causal decoder.
     pub fn step(&self, name: &str) -> Result<PartCounts, AccountError> {
-        let (decoder, work) = self.decoder()?;
-        Ok(framework(name)?.count(&decoder, &work)?)
+        let framework = framework(name)?;
+        let (decoder, work) = self.decoder(framework.work)?;
+        Ok(framework.count(&decoder, &work)?)
     }
 
     /// The numbers of some names: conventions of a forward pass, or frameworks of a training step.
@@ -70,9 +69,9 @@ impl SizedModel<'_> {
     }
 
     fn steps(&self, names: &[String]) -> Result<ConventionCounts, AccountError> {
-        let (decoder, work) = self.decoder()?;
         let frameworks: Vec<Framework> =
             names.iter().map(|name| framework(name)).collect::<Result<_, _>>()?;
+        let (decoder, work) = self.decoder(one_work(&frameworks)?)?;
         let counted: Vec<PartCounts> = frameworks
             .iter()
             .map(|framework| framework.count(&decoder, &work))
@@ -100,8 +99,8 @@ impl SizedModel<'_> {
     }
 
     fn explained_steps(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
-        let (decoder, work) = self.decoder()?;
         let both = [framework(first)?, framework(second)?];
+        let (decoder, work) = self.decoder(one_work(&both)?)?;
         if both[0].name == both[1].name {
             return Err(AccountError::OneConvention { name: first.to_owned() });
         }
@@ -152,7 +151,7 @@ impl SizedModel<'_> {
     }
 
     /// The model as formulas of frameworks ask for it, and the sizes of the work.
-    fn decoder(&self) -> Result<(Decoder, Binding), AccountError> {
+    fn decoder(&self, of: Work) -> Result<(Decoder, Binding), AccountError> {
         let recorded = self.model().recorded();
         let refused = |why: &str| AccountError::NoDecoder {
             model: self.model().name().to_owned(),
@@ -161,10 +160,12 @@ impl SizedModel<'_> {
         let known = recorded.decoder.as_ref();
         let known = known.ok_or_else(|| refused("it is no causal decoder of a known family"))?;
         let graph = self.graph();
-        if graph.size_of(SizeRole::Past).is_some() {
+        let past = graph.size_of(SizeRole::Past).and_then(|symbol| self.sizes().get(symbol));
+        let past = past.cloned().unwrap_or_default();
+        if of == Work::Step && past != Integer::default() {
             return Err(refused("in training there is no cache: leave out p"));
         }
-        let mut work = Binding::new();
+        let mut work = Binding::new().with(Symbol::from("p"), past);
         for (role, name) in [(SizeRole::Batch, "b"), (SizeRole::Tokens, "n")] {
             let own = graph.size_of(role).and_then(|symbol| self.sizes().get(symbol));
             let size = own.ok_or_else(|| refused("it has no size for b or n"))?;
@@ -189,14 +190,24 @@ impl SizedModel<'_> {
         let parameters = self.quantity(Quantity::Parameters)?;
         decoder.whole.sizes.set(Symbol::from("rest"), &parameters - &held);
         // The sizes are all there is to the model where its products follow from them.
-        let products = total(&framework("step-products")?.count(&decoder, &work)?);
-        let own = self.quantity(Quantity::MatmulFlops)? * 3;
+        let products = total(&framework("forward-products")?.count(&decoder, &work)?);
+        let own = self.quantity(Quantity::MatmulFlops)?;
         if products != own {
             return Err(refused(&format!(
-                "its products cost {own} in a step, and {products} by its sizes: it has more than these"
+                "its products cost {own}, and {products} by its sizes: it has more than these"
             )));
         }
         Ok((decoder, work))
+    }
+}
+
+/// The work of which all formulas are.
+fn one_work(frameworks: &[Framework]) -> Result<Work, AccountError> {
+    let of = |work| frameworks.iter().find(|own| own.work == work).map(|own| own.name.clone());
+    match (of(Work::Step), of(Work::Forward)) {
+        (Some(step), Some(other)) => Err(AccountError::StepAndForward { step, other }),
+        (Some(_), None) => Ok(Work::Step),
+        (None, _) => Ok(Work::Forward),
     }
 }
 

@@ -209,9 +209,7 @@ impl Reader<'_> {
 
 fn feed_forward_biases(own: &FeedForwardConfig) -> Poly {
     match own.bias {
-        true => {
-            &own.dim_feedforward * Poly::from(1 + u64::from(own.gated)) + &own.d_model
-        }
+        true => &own.dim_feedforward * Poly::from(1 + u64::from(own.gated)) + &own.d_model,
         false => Poly::zero(),
     }
 }

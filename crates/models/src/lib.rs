@@ -3,8 +3,8 @@
 //! Nothing here opens a file.
 
 mod config;
-mod family;
 mod decoder_sizes;
+mod family;
 mod gguf;
 pub mod layer;
 mod model;

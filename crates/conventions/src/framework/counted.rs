@@ -68,8 +68,7 @@ impl Framework {
                         || layer.traits.contains(name)
                         || seen.traits.contains(&name.as_str())
                 };
-                let of_family =
-                    term.families.is_empty() || term.families.contains(&decoder.family);
+                let of_family = term.families.is_empty() || term.families.contains(&decoder.family);
                 if !of_family || !term.when.iter().all(known) || term.unless.iter().any(known) {
                     continue;
                 }
@@ -123,8 +122,8 @@ impl Framework {
     }
 }
 
-/// What queries see at a number of tokens: a window is `narrow` where there are more tokens than keys in it,
-/// else `wide`; `w` is never more than there are tokens; `pairs` are those of a query and a key that it sees.
+/// What queries see: a window is `narrow` where there are more tokens, those in the cache included, than keys in
+/// it, else `wide`; `w` is never more than there are tokens; `pairs` are those of a query and a key that it sees.
 struct Seen {
     traits: Vec<&'static str>,
     sizes: Binding,
@@ -132,25 +131,30 @@ struct Seen {
 
 impl Seen {
     fn of(layer: &Sizes, work: &Binding) -> Seen {
-        let [w, n, ch] = ["w", "n", "ch"].map(Symbol::from);
+        let [w, n, p, ch] = ["w", "n", "p", "ch"].map(Symbol::from);
         let mut seen = Seen { traits: Vec::new(), sizes: Binding::new() };
-        let Some(tokens) = work.get(&n) else { return seen };
-        // All before it and itself, of so many.
+        let Some(new) = work.get(&n) else { return seen };
+        let past = work.get(&p).cloned().unwrap_or_default();
+        let tokens = &past + new;
+        let window = layer.sizes.get(&w);
+        let chunk = layer.sizes.get(&ch).filter(|keys| **keys > 0.into());
+        // The pairs of the first so many tokens with those up to each, of which the cached ones have passed.
         let triangle = |n: &Integer| -> Integer { n * (n + 1) / 2 };
-        let mut pairs = triangle(tokens);
-        if let Some(keys) = layer.sizes.get(&w) {
-            let narrow = keys < tokens;
+        let pairs = |n: &Integer| -> Integer {
+            match (window, chunk) {
+                (Some(keys), _) if keys < n => triangle(keys) + (n - keys) * keys,
+                (None, Some(keys)) => n / keys * triangle(keys) + triangle(&(n % keys)),
+                _ => triangle(n),
+            }
+        };
+        seen.sizes.set(Symbol::from("pairs"), pairs(&tokens) - pairs(&past));
+        if let Some(keys) = window {
+            let narrow = *keys < tokens;
             seen.traits.push(if narrow { "narrow" } else { "wide" });
-            if narrow {
-                pairs = triangle(keys) + (tokens - keys) * keys;
-            } else {
-                seen.sizes.set(w, tokens.clone());
+            if !narrow {
+                seen.sizes.set(w, tokens);
             }
         }
-        if let Some(keys) = layer.sizes.get(&ch).filter(|keys| **keys > 0.into()) {
-            pairs = tokens / keys * triangle(keys) + triangle(&(tokens % keys));
-        }
-        seen.sizes.set(Symbol::from("pairs"), pairs);
         seen
     }
 }

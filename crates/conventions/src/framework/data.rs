@@ -17,6 +17,8 @@ pub struct Framework {
     pub source: String,
     /// Which numbers of the function it was held against.
     pub checked: String,
+    /// Of which work.
+    pub work: Work,
     /// The families that it is for; any where there is none.
     pub(super) families: Vec<String>,
     /// What layers may be.
@@ -25,6 +27,17 @@ pub struct Framework {
     pub(super) refuses: Vec<Refusal>,
     /// Its terms.
     pub(super) terms: Vec<Term>,
+}
+
+/// The work that a formula is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// A step of training, of `b` sequences of `n` tokens.
+    #[default]
+    Step,
+    /// A forward pass of `n` tokens of each of `b` sequences, behind `p` in the cache.
+    Forward,
 }
 
 /// What a framework is not for.
@@ -60,9 +73,12 @@ struct File {
     unit: String,
     repository: String,
     commit: String,
-    date: String,
+    #[serde(default)]
+    date: Option<String>,
     function: String,
     checked: String,
+    #[serde(default)]
+    work: Work,
     #[serde(default)]
     families: Vec<String>,
     covers: Vec<String>,
@@ -104,10 +120,10 @@ impl Framework {
         let term = |term: TermText| {
             let part = part_of(&term.part)
                 .ok_or_else(|| malformed(format!("`{}` is no part of a model", term.part)))?;
-            let poly = term.counts.parse().map_err(|source| ConventionError::Formula {
-                file: file.to_owned(),
-                source,
-            })?;
+            let poly = term
+                .counts
+                .parse()
+                .map_err(|source| ConventionError::Formula { file: file.to_owned(), source })?;
             Ok(Term {
                 part,
                 of_layers: term.of == Of::Layers,
@@ -122,11 +138,15 @@ impl Framework {
         Ok(Framework {
             name: format!("{}@{}", raw.name, raw.version),
             unit: raw.unit,
-            source: format!(
-                "{} at {} of {}, {}",
-                raw.repository, raw.commit, raw.date, raw.function
-            ),
+            source: match raw.date {
+                Some(date) => {
+                    let (repository, commit) = (raw.repository, raw.commit);
+                    format!("{repository} at {commit} of {date}, {}", raw.function)
+                }
+                None => format!("{} at {}, {}", raw.repository, raw.commit, raw.function),
+            },
             checked: raw.checked,
+            work: raw.work,
             families: raw.families,
             covers: raw.covers,
             refuses: raw.refuses,
@@ -144,6 +164,7 @@ macro_rules! files {
 
 files! {
     "step-products",
+    "forward-products",
     "megatron-lm",
     "megatron-bridge",
     "maxtext",
@@ -153,6 +174,9 @@ files! {
     "llm-foundry",
     "hf-trainer",
     "olmo-core",
+    "palm",
+    "vllm-prefill",
+    "vllm-decode",
 }
 
 impl Framework {

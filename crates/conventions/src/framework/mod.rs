@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use opledger_dims::{Binding, Integer};
 
 pub use self::counted::{PartCount, part_names};
-pub use self::data::{Framework, framework, framework_names, frameworks};
+pub use self::data::{Framework, Work, framework, framework_names, frameworks};
 
 /// Sizes of a part by name, and what is true of it.
 #[derive(Clone, Debug, Default)]
