@@ -117,6 +117,24 @@ pub enum AccountError {
         /// The other name.
         other: String,
     },
+    /// Lengths of texts that a model cannot be counted at.
+    #[error("`{model}` is not counted by lengths of texts: {why}")]
+    Lengths {
+        /// The model, as it was written.
+        model: String,
+        /// Why not.
+        why: String,
+    },
+    /// A size that no function of sizes gives.
+    #[error("no function of sizes gives `{symbol}` of `{model}`: {definition}")]
+    NoFunction {
+        /// The model, as it was written.
+        model: String,
+        /// The size.
+        symbol: Symbol,
+        /// What it is.
+        definition: String,
+    },
     /// Symbols that need a size and have none.
     #[error("`{model}` has no size for {}{}", list(symbols), hint(*by_mask))]
     Unbound {

@@ -21,12 +21,14 @@
 
 mod assertion;
 mod by_convention;
+mod emitted;
 mod error;
 mod fit;
 mod generation;
 mod grid;
 #[cfg(feature = "files")]
 mod hub;
+mod lengths;
 mod memory;
 mod model;
 mod nodes;
@@ -43,6 +45,7 @@ mod traffic;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
+pub use emitted::Language;
 pub use error::AccountError;
 pub use fit::MemoryBudget;
 pub use grid::{MOST_POINTS, SizedGrid, Sweep};

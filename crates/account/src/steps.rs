@@ -136,7 +136,7 @@ impl SizedModel<'_> {
         };
         let mut notes: Vec<String> =
             both.iter().map(|own| format!("{}: {}", own.name, own.source)).collect();
-        notes.push("b sequences of n tokens; other letters: docs/conventions.md".to_owned());
+        notes.push("letters: docs/frameworks.md".to_owned());
         Ok(Explained {
             model: self.model().name().to_owned(),
             binding: self.sizes().clone(),

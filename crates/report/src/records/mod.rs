@@ -8,6 +8,7 @@ mod fit;
 mod generation;
 mod grid;
 mod kinds;
+mod lengths;
 mod models;
 mod totals;
 mod verification;
@@ -32,6 +33,7 @@ pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
+pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, RunTotals};
 pub use verification::{

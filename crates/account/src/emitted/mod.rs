@@ -1,0 +1,291 @@
+//! Formulas as code: functions without dependencies that give the exact numbers of a model.
+
+mod code;
+mod expression;
+mod mathematics;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+#[cfg(test)]
+use opledger_dims::Binding;
+use opledger_dims::{Integer, Poly, Quantity, Symbol};
+use opledger_ir::Definition;
+
+use self::expression::{Expression, defined};
+use crate::{AccountError, SizedModel};
+
+/// In which language formulas are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Integers of any size.
+    Python,
+    /// `i128`, checked.
+    Rust,
+    /// `BigInt`.
+    JavaScript,
+    /// `__int128`, checked, of GCC and Clang.
+    C,
+    /// Expressions of the library.
+    Sympy,
+    /// Equations.
+    Latex,
+}
+
+impl Language {
+    /// All of them.
+    pub const ALL: [Language; 6] = [
+        Language::Python,
+        Language::Rust,
+        Language::JavaScript,
+        Language::C,
+        Language::Sympy,
+        Language::Latex,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Language::Python => "python",
+            Language::Rust => "rust",
+            Language::JavaScript => "javascript",
+            Language::C => "c",
+            Language::Sympy => "sympy",
+            Language::Latex => "latex",
+        }
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Language {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Language::ALL.into_iter().find(|language| language.name() == text);
+        found.ok_or_else(|| format!("`{}` is no language", opledger_dims::escaped(text)))
+    }
+}
+
+/// What is written.
+pub(crate) struct Program {
+    /// What it is of, and where from, a line each.
+    about: Vec<String>,
+    /// What has to hold of sizes.
+    conditions: Vec<String>,
+    /// The sizes it is a function of.
+    sizes: Vec<Symbol>,
+    /// What follows from them, in this order.
+    steps: Vec<(Symbol, Expression)>,
+    /// Its functions: their names, what they are, and their formulas.
+    functions: Vec<(String, &'static str, Poly)>,
+    /// Sizes, and what the functions give there, worked out apart from the code.
+    checks: Vec<(Vec<Integer>, Vec<Integer>)>,
+}
+
+/// The functions.
+const QUANTITIES: [Quantity; 6] = [
+    Quantity::Macs,
+    Quantity::Flops,
+    Quantity::MatmulFlops,
+    Quantity::Parameters,
+    Quantity::BytesRead,
+    Quantity::BytesWritten,
+];
+
+impl SizedModel<'_> {
+    /// Functions that give what the model costs, without dependencies, with where they come from, the sizes at
+    /// which they hold, and a table to check them by.
+    ///
+    /// ```
+    /// use opledger::Model;
+    /// use opledger::account::Language;
+    ///
+    /// let model = Model::open("linear:in=4,out=5,bias=false")?;
+    /// let code = model.partly_at(&Default::default())?.emit(Language::Python)?;
+    /// assert!(code.contains("def macs(b, n):\n"));
+    /// assert!(code.contains("    return 20*b*n\n"));
+    /// # Ok::<(), opledger::AccountError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a size follows from what no function of sizes sees: the contents of a mask.
+    pub fn emit(&self, language: Language) -> Result<String, AccountError> {
+        let program = self.program()?;
+        Ok(match language {
+            Language::Python => code::python(&program),
+            Language::JavaScript => code::javascript(&program),
+            Language::Rust => code::rust(&program),
+            Language::C => code::c(&program),
+            Language::Sympy => mathematics::sympy(&program),
+            Language::Latex => mathematics::latex(&program),
+        })
+    }
+
+    fn program(&self) -> Result<Program, AccountError> {
+        let graph = self.graph();
+        let formulas: Vec<Poly> =
+            QUANTITIES.iter().map(|own| graph.quantity(*own).bind(self.sizes())).collect();
+        let needed: BTreeSet<Symbol> = formulas.iter().flat_map(Poly::symbols).collect();
+        let (sizes, steps) = self.steps_to(needed)?;
+        let functions = QUANTITIES.iter().zip(&formulas);
+        let functions = functions
+            .map(|(own, formula)| (own.name().replace('-', "_"), own.meaning(), formula.clone()));
+        let mut about = vec![format!("What `{}` costs.", self.model().name())];
+        about.push(format!(
+            "Derived from its graph by opledger {}; every number is exact.",
+            env!("CARGO_PKG_VERSION")
+        ));
+        if !self.sizes().is_empty() {
+            about.push(format!("Its own sizes are put in: {}.", self.sizes()));
+        }
+        let checks = self.checks(&sizes, &formulas)?;
+        let mut conditions = vec!["sizes are whole numbers, 1 or more".to_owned()];
+        conditions.extend(self.products(&sizes).map(Definition::to_string));
+        conditions.extend(self.model().conditions());
+        if let Some(limit) = &self.model().recorded().positions {
+            conditions.push(format!("at most {} tokens (`{}`)", limit.tokens, limit.key));
+        }
+        Ok(Program { about, conditions, sizes, steps, functions: functions.collect(), checks })
+    }
+
+    /// Products of sizes that are all given, which have to agree.
+    fn products<'a>(&'a self, sizes: &'a [Symbol]) -> impl Iterator<Item = &'a Definition> {
+        self.graph().definitions().iter().filter(|definition| match definition {
+            Definition::Product { whole, factors } => {
+                sizes.contains(whole) && factors.iter().any(|factor| sizes.contains(factor))
+            }
+            _ => false,
+        })
+    }
+
+    /// The free sizes that symbols follow from, and how.
+    #[allow(clippy::type_complexity)]
+    fn steps_to(
+        &self,
+        needed: BTreeSet<Symbol>,
+    ) -> Result<(Vec<Symbol>, Vec<(Symbol, Expression)>), AccountError> {
+        let mut open: Vec<Symbol> = needed.into_iter().collect();
+        let mut free = BTreeSet::new();
+        let mut steps: Vec<(Symbol, Expression)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        while let Some(symbol) = open.pop() {
+            if !seen.insert(symbol.clone()) {
+                continue;
+            }
+            let defines = |definition: &&Definition| {
+                let product = matches!(definition, Definition::Product { .. });
+                !product && definition.defines().contains(&&symbol)
+            };
+            let Some(definition) = self.graph().definitions().iter().find(defines) else {
+                free.insert(symbol);
+                continue;
+            };
+            let bound = definition.with_sizes(self.sizes());
+            let Some(all) = defined(&bound) else {
+                let (model, definition) = (self.model().name().to_owned(), definition.to_string());
+                return Err(AccountError::NoFunction { model, symbol, definition });
+            };
+            for (name, expression) in all {
+                if name == symbol {
+                    open.extend(expression.symbols());
+                    steps.push((name, expression));
+                }
+            }
+        }
+        // Each after what it is made of.
+        let mut ordered: Vec<(Symbol, Expression)> = Vec::new();
+        while !steps.is_empty() {
+            let ready = |(_, own): &(Symbol, Expression)| {
+                let known = |s: &Symbol| free.contains(s) || ordered.iter().any(|(o, _)| o == s);
+                own.symbols().iter().all(known)
+            };
+            let at = steps.iter().position(ready).unwrap_or(0);
+            let step = steps.remove(at);
+            ordered.push(step);
+        }
+        let in_graph = self.graph().symbols();
+        let order = |symbol: &Symbol| in_graph.iter().position(|own| own == symbol);
+        let mut free: Vec<Symbol> = free.into_iter().collect();
+        free.sort_by_key(|symbol| order(symbol));
+        Ok((free, ordered))
+    }
+
+    /// The functions at some sizes, worked out by the graph's own definitions.
+    fn checks(
+        &self,
+        sizes: &[Symbol],
+        formulas: &[Poly],
+    ) -> Result<Vec<(Vec<Integer>, Vec<Integer>)>, AccountError> {
+        let mut checks = Vec::new();
+        for step in 0..5_u64 {
+            let mut binding = self.sizes().clone();
+            // Small ones first, then longer texts than any window has.
+            let size = |at: usize| match step {
+                0 => 1,
+                1 => 2 + at as u64,
+                _ => (7 + 4 * at as u64) * 13_u64.pow(step as u32 - 1) + step,
+            };
+            for (at, symbol) in sizes.iter().enumerate() {
+                binding.set(symbol, size(at));
+            }
+            for definition in self.products(sizes) {
+                let Definition::Product { whole, factors: [a, b] } = definition else { continue };
+                let of = |symbol| binding.get(symbol).cloned().unwrap_or_else(|| 3.into());
+                let product = of(a) * of(b);
+                binding.set(whole, product);
+            }
+            let Ok(complete) = self.graph().complete(&binding) else { continue };
+            let values = formulas.iter().map(|formula| formula.at(&complete));
+            let Ok(values) = values.collect::<Result<Vec<_>, _>>() else { continue };
+            let at = sizes.iter().filter_map(|symbol| complete.get(symbol).cloned()).collect();
+            checks.push((at, values));
+        }
+        Ok(checks)
+    }
+}
+
+impl Expression {
+    fn symbols(&self) -> Vec<Symbol> {
+        match self {
+            Expression::Poly(poly) => poly.symbols().into_iter().collect(),
+            Expression::Add(a, b)
+            | Expression::Sub(a, b)
+            | Expression::Mul(a, b)
+            | Expression::Floor(a, b)
+            | Expression::Min(a, b)
+            | Expression::Max(a, b)
+            | Expression::Gcd(a, b) => {
+                let mut all = a.symbols();
+                all.extend(b.symbols());
+                all
+            }
+        }
+    }
+}
+
+/// Sizes are names in every language here, but for words that one of them has taken.
+pub(crate) fn name_of(symbol: &Symbol) -> String {
+    let text = symbol.to_string();
+    let plain: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    match plain.as_str() {
+        "if" | "in" | "is" | "as" | "or" | "do" | "fn" | "for" | "let" | "int" | "long" | "pub"
+        | "bad" | "min" | "max" | "mod" | "use" | "not" | "and" | "def" | "del" | "try" | "new"
+        | "var" => format!("{plain}_"),
+        _ => plain,
+    }
+}
+
+#[cfg(test)]
+fn evaluated(model: &SizedModel<'_>, sizes: &Binding, of: Quantity) -> Option<Integer> {
+    let complete = model.graph().complete(sizes).ok()?;
+    model.graph().quantity(of).at(&complete).ok()
+}
