@@ -96,7 +96,7 @@ impl Model {
     /// their powers, as where a window may be longer than a text.
     fn in_powers(&self, quantity: Quantity, fixed: &Binding, tokens: &Symbol) -> Option<String> {
         let formula = self.graph().quantity(quantity);
-        let formula = formula.bind(fixed);
+        let formula = formula.bind(&self.graph().derive(fixed).ok()?);
         if formula.symbols().iter().any(|symbol| symbol != tokens) {
             return None;
         }

@@ -1,6 +1,9 @@
 //! What frameworks say a training step of a model costs: models of the library against its own trainer, a
 //! published table, and two frameworks side by side.
 
+// Helpers of tests fail loudly, as tests do.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use opledger_account::{AccountError, Model};

@@ -1,6 +1,9 @@
 //! Formulas of frameworks against what their functions gave for configurations drawn at random
 //! (`tests/frameworks/observe.py`): `observed.json` was there when they were written, `scored.json` was not.
 
+// Helpers of tests fail loudly, as tests do.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::ConventionError;

@@ -3,7 +3,7 @@
 use opledger_dims::{Integer, Poly, Symbol};
 
 use super::expression::Expression;
-use super::{Program, name_of};
+use super::{Check, Program, comments, name_of};
 
 /// How a language writes integers.
 trait Writer {
@@ -75,12 +75,6 @@ fn names(program: &Program) -> Vec<String> {
     program.sizes.iter().map(name_of).collect()
 }
 
-fn comments(program: &Program, mark: &str) -> String {
-    let held = program.conditions.iter().map(|condition| format!("Holds where {condition}."));
-    let lines = program.about.iter().cloned().chain(held);
-    lines.map(|line| format!("{mark} {}\n", opledger_dims::escaped(&line))).collect()
-}
-
 /// The steps that a formula needs, in their order.
 fn steps_of<'p>(program: &'p Program, formula: &Poly) -> Vec<&'p (Symbol, Expression)> {
     let mut needed = formula.symbols();
@@ -125,7 +119,9 @@ impl Writer for Python {
 
 pub(super) fn python(program: &Program) -> String {
     let mut text = comments(program, "#");
-    text.push_str("\nfrom math import gcd\n");
+    if program.steps.iter().any(|(_, own)| has_gcd(own)) {
+        text.push_str("\nfrom math import gcd\n");
+    }
     let sizes = names(program).join(", ");
     for (name, meaning, formula) in &program.functions {
         text.push_str(&format!("\n\ndef {name}({sizes}):\n    \"\"\"{meaning}\"\"\"\n"));
@@ -144,7 +140,7 @@ pub(super) fn python(program: &Program) -> String {
         "    functions = ({}{comma})\n    for sizes, values in [\n",
         functions.join(", ")
     ));
-    for (at, values) in &program.checks {
+    for Check { at, values } in &program.checks {
         text.push_str(&format!("        ([{}], [{}]),\n", list(at, plain), list(values, plain)));
     }
     text.push_str("    ]:\n        found = [function(*sizes) for function in functions]\n");
@@ -217,7 +213,7 @@ pub(super) fn javascript(program: &Program) -> String {
     let functions = functions.join(", ");
     text.push_str("\n/** Throws where a function is not what it was. */\nfunction check() {\n");
     text.push_str("  for (const [sizes, values] of [\n");
-    for (at, values) in &program.checks {
+    for Check { at, values } in &program.checks {
         text.push_str(&format!("    [[{}], [{}]],\n", list(at, big), list(values, big)));
     }
     text.push_str(&format!("  ]) {{\n    [{functions}].forEach((own, at) => {{\n"));
@@ -294,7 +290,7 @@ pub(super) fn rust(program: &Program) -> String {
         text.push_str(&format!("    Some({})\n}}\n", Rust.poly(formula)));
     }
     text.push_str("\n#[test]\nfn check() {\n");
-    for (at, values) in &program.checks {
+    for Check { at, values } in &program.checks {
         for ((name, ..), value) in program.functions.iter().zip(values) {
             let at = list(at, plain);
             text.push_str(&format!("    assert_eq!({name}({at}), Some({value}));\n"));
@@ -393,7 +389,7 @@ pub(super) fn c(program: &Program) -> String {
         text.push_str(&format!("  *result = {};\n  return *bad;\n}}\n", C.poly(formula)));
     }
     text.push_str("\n// 0 where every function is what it was.\nint check(void) {\n  i128 found;\n  int wrong = 0;\n");
-    for (at, values) in &program.checks {
+    for Check { at, values } in &program.checks {
         let at: String = at.iter().map(|n| format!("{}, ", literal(n))).collect();
         for ((name, ..), value) in program.functions.iter().zip(values) {
             text.push_str(&format!(

@@ -27,6 +27,7 @@ fn whole(n: i64) -> E {
 
 fn add(a: E, b: E) -> E {
     match (a, b) {
+        (E::Poly(zero), other) | (other, E::Poly(zero)) if zero.is_zero() => other,
         (E::Poly(a), E::Poly(b)) => E::Poly(a + b),
         (a, b) => E::Add(a.into(), b.into()),
     }
@@ -34,6 +35,7 @@ fn add(a: E, b: E) -> E {
 
 fn sub(a: E, b: E) -> E {
     match (a, b) {
+        (a, E::Poly(zero)) if zero.is_zero() => a,
         (E::Poly(a), E::Poly(b)) => E::Poly(a - b),
         (a, b) => E::Sub(a.into(), b.into()),
     }
@@ -41,6 +43,7 @@ fn sub(a: E, b: E) -> E {
 
 fn mul(a: E, b: E) -> E {
     match (a, b) {
+        (E::Poly(zero), _) | (_, E::Poly(zero)) if zero.is_zero() => whole(0),
         (E::Poly(a), E::Poly(b)) => E::Poly(a * b),
         (a, b) => E::Mul(a.into(), b.into()),
     }
@@ -50,12 +53,37 @@ fn floor(a: E, b: E) -> E {
     E::Floor(a.into(), b.into())
 }
 
+/// `n·(n + other)/2`, which is whole where `other` is odd.
+fn half(n: E, other: i64) -> E {
+    match n {
+        E::Poly(n) => E::Poly((&n * (&n + Poly::from(other))).ratio(1, 2)),
+        n => floor(mul(n.clone(), add(n, whole(other))), whole(2)),
+    }
+}
+
+/// Which of two is never the greater, sizes not being negative.
+fn lesser(a: &E, b: &E) -> Option<bool> {
+    let (E::Poly(a), E::Poly(b)) = (a, b) else { return None };
+    if (b - a).is_never_negative() {
+        return Some(true);
+    }
+    (a - b).is_never_negative().then_some(false)
+}
+
 fn min(a: E, b: E) -> E {
-    E::Min(a.into(), b.into())
+    match lesser(&a, &b) {
+        Some(true) => a,
+        Some(false) => b,
+        None => E::Min(a.into(), b.into()),
+    }
 }
 
 fn max(a: E, b: E) -> E {
-    E::Max(a.into(), b.into())
+    match lesser(&a, &b) {
+        Some(true) => b,
+        Some(false) => a,
+        None => E::Max(a.into(), b.into()),
+    }
 }
 
 /// What a definition gives, name by name, in the order in which they are worked out; none where it looks at
@@ -94,8 +122,7 @@ fn band((n, m, o): (E, E, E), window: Option<E>) -> (E, E) {
     let sum_below = |end: E| {
         let ramp = max(min(end.clone(), add(m.clone(), whole(1))), whole(0));
         let flat = max(sub(sub(end, m.clone()), whole(1)), whole(0));
-        let half = floor(mul(ramp.clone(), sub(ramp, whole(1))), whole(2));
-        add(half, mul(flat, m.clone()))
+        add(half(ramp, -1), mul(flat, m.clone()))
     };
     let between = |start: E| sub(sum_below(add(start.clone(), n.clone())), sum_below(start));
     let end = add(o.clone(), whole(1));
@@ -107,9 +134,8 @@ fn band((n, m, o): (E, E, E), window: Option<E>) -> (E, E) {
             (pairs, min(sub(add(m.clone(), w), end), n))
         }
     };
-    // None where there is no key.
-    let some = min(m, whole(1));
-    (pairs, mul(max(sub(last, first), whole(0)), some))
+    // There is a key, since sizes are 1 or more.
+    (pairs, max(sub(last, first), whole(0)))
 }
 
 /// The same of chunks.
@@ -119,7 +145,7 @@ fn chunks((n, m, o): (E, E, E), chunk: &E) -> (E, E) {
     let end = add(before_last.clone(), c());
     let in_last = sub(m.clone(), before_last);
     let clamp = |t: E| min(max(t, whole(0)), end.clone());
-    let triangle = |n: E| floor(mul(n.clone(), add(n, whole(1))), whole(2));
+    let triangle = |n: E| half(n, 1);
     let pairs_before = |t: E| {
         let own = min(t.clone(), m.clone());
         let full = floor(own.clone(), c());

@@ -3,7 +3,7 @@
 use opledger_dims::{Integer, Poly, Symbol};
 
 use super::expression::Expression;
-use super::{Program, name_of};
+use super::{Check, Program, comments, name_of};
 
 fn sympy_poly(poly: &Poly) -> String {
     let whole = poly.whole_terms();
@@ -36,10 +36,7 @@ fn sympy_of(own: &Expression) -> String {
 }
 
 pub(super) fn sympy(program: &Program) -> String {
-    let held = program.conditions.iter().map(|condition| format!("Holds where {condition}."));
-    let lines = program.about.iter().cloned().chain(held);
-    let mut text: String =
-        lines.map(|line| format!("# {}\n", opledger_dims::escaped(&line))).collect();
+    let mut text = comments(program, "#");
     text.push_str("\nfrom sympy import Integer, Max, Min, Rational, floor, gcd, symbols\n\n");
     for symbol in &program.sizes {
         let name = name_of(symbol);
@@ -55,7 +52,7 @@ pub(super) fn sympy(program: &Program) -> String {
     let functions: Vec<&str> = program.functions.iter().map(|(name, ..)| &**name).collect();
     text.push_str("\n\ndef check():\n    \"\"\"Raises where an expression is not what it was.\"\"\"\n    for at, values in [\n");
     let list = |all: &[Integer]| all.iter().map(Integer::to_string).collect::<Vec<_>>().join(", ");
-    for (at, values) in &program.checks {
+    for Check { at, values } in &program.checks {
         text.push_str(&format!("        ([{}], [{}]),\n", list(at), list(values)));
     }
     text.push_str(&format!("    ]:\n        at = dict(zip([{}], at))\n", names.join(", ")));
@@ -91,10 +88,7 @@ fn latex_of(own: &Expression) -> String {
 }
 
 pub(super) fn latex(program: &Program) -> String {
-    let held = program.conditions.iter().map(|condition| format!("Holds where {condition}."));
-    let lines = program.about.iter().cloned().chain(held);
-    let mut text: String =
-        lines.map(|line| format!("% {}\n", opledger_dims::escaped(&line))).collect();
+    let mut text = comments(program, "%");
     text.push_str("\\begin{align*}\n");
     let mut rows: Vec<String> = Vec::new();
     for (name, _, formula) in &program.functions {

@@ -13,7 +13,7 @@ use std::str::FromStr;
 #[cfg(test)]
 use opledger_dims::Binding;
 use opledger_dims::{Integer, Poly, Quantity, Symbol};
-use opledger_ir::Definition;
+use opledger_ir::{Definition, SizeRole};
 
 use self::expression::{Expression, defined};
 use crate::{AccountError, SizedModel};
@@ -87,7 +87,19 @@ pub(crate) struct Program {
     /// Its functions: their names, what they are, and their formulas.
     functions: Vec<(String, &'static str, Poly)>,
     /// Sizes, and what the functions give there, worked out apart from the code.
-    checks: Vec<(Vec<Integer>, Vec<Integer>)>,
+    checks: Vec<Check>,
+}
+
+/// Sizes, and what the functions give there.
+struct Check {
+    at: Vec<Integer>,
+    values: Vec<Integer>,
+}
+
+/// The free sizes that numbers follow from, and how.
+struct Course {
+    free: Vec<Symbol>,
+    steps: Vec<(Symbol, Expression)>,
 }
 
 /// The functions.
@@ -134,7 +146,7 @@ impl SizedModel<'_> {
         let formulas: Vec<Poly> =
             QUANTITIES.iter().map(|own| graph.quantity(*own).bind(self.sizes())).collect();
         let needed: BTreeSet<Symbol> = formulas.iter().flat_map(Poly::symbols).collect();
-        let (sizes, steps) = self.steps_to(needed)?;
+        let Course { free: sizes, steps } = self.steps_to(needed)?;
         let functions = QUANTITIES.iter().zip(&formulas);
         let functions = functions
             .map(|(own, formula)| (own.name().replace('-', "_"), own.meaning(), formula.clone()));
@@ -147,11 +159,20 @@ impl SizedModel<'_> {
             about.push(format!("Its own sizes are put in: {}.", self.sizes()));
         }
         let checks = self.checks(&sizes, &formulas)?;
-        let mut conditions = vec!["sizes are whole numbers, 1 or more".to_owned()];
+        let past = graph.size_of(SizeRole::Past).filter(|past| sizes.contains(past));
+        let past = past.map(|past| format!(", and {past} 0 or more")).unwrap_or_default();
+        let mut conditions = vec![format!("sizes are whole numbers, 1 or more{past}")];
         conditions.extend(self.products(&sizes).map(Definition::to_string));
-        conditions.extend(self.model().conditions());
-        if let Some(limit) = &self.model().recorded().positions {
-            conditions.push(format!("at most {} tokens (`{}`)", limit.tokens, limit.key));
+        let known = self.model().conditions();
+        conditions.extend(known.into_iter().map(|own| match own.strip_prefix("holds where ") {
+            Some(held) => held.to_owned(),
+            None => own,
+        }));
+        if let Some(limit) = &self.model().recorded().positions
+            && !limit.computed
+        {
+            let (tokens, key) = (limit.tokens, limit.key);
+            conditions.push(format!("there are at most {tokens} tokens (`{key}`)"));
         }
         Ok(Program { about, conditions, sizes, steps, functions: functions.collect(), checks })
     }
@@ -167,11 +188,7 @@ impl SizedModel<'_> {
     }
 
     /// The free sizes that symbols follow from, and how.
-    #[allow(clippy::type_complexity)]
-    fn steps_to(
-        &self,
-        needed: BTreeSet<Symbol>,
-    ) -> Result<(Vec<Symbol>, Vec<(Symbol, Expression)>), AccountError> {
+    fn steps_to(&self, needed: BTreeSet<Symbol>) -> Result<Course, AccountError> {
         let mut open: Vec<Symbol> = needed.into_iter().collect();
         let mut free = BTreeSet::new();
         let mut steps: Vec<(Symbol, Expression)> = Vec::new();
@@ -215,15 +232,11 @@ impl SizedModel<'_> {
         let order = |symbol: &Symbol| in_graph.iter().position(|own| own == symbol);
         let mut free: Vec<Symbol> = free.into_iter().collect();
         free.sort_by_key(|symbol| order(symbol));
-        Ok((free, ordered))
+        Ok(Course { free, steps: ordered })
     }
 
     /// The functions at some sizes, worked out by the graph's own definitions.
-    fn checks(
-        &self,
-        sizes: &[Symbol],
-        formulas: &[Poly],
-    ) -> Result<Vec<(Vec<Integer>, Vec<Integer>)>, AccountError> {
+    fn checks(&self, sizes: &[Symbol], formulas: &[Poly]) -> Result<Vec<Check>, AccountError> {
         let mut checks = Vec::new();
         for step in 0..5_u64 {
             let mut binding = self.sizes().clone();
@@ -246,7 +259,7 @@ impl SizedModel<'_> {
             let values = formulas.iter().map(|formula| formula.at(&complete));
             let Ok(values) = values.collect::<Result<Vec<_>, _>>() else { continue };
             let at = sizes.iter().filter_map(|symbol| complete.get(symbol).cloned()).collect();
-            checks.push((at, values));
+            checks.push(Check { at, values });
         }
         Ok(checks)
     }
@@ -269,6 +282,13 @@ impl Expression {
             }
         }
     }
+}
+
+/// What a program is of, where it is from, and where it holds, as comments.
+fn comments(program: &Program, mark: &str) -> String {
+    let held = program.conditions.iter().map(|condition| format!("Holds where {condition}."));
+    let lines = program.about.iter().cloned().chain(held);
+    lines.map(|line| format!("{mark} {}\n", opledger_dims::escaped_within(&line, 4096))).collect()
 }
 
 /// Sizes are names in every language here, but for words that one of them has taken.

@@ -36,12 +36,15 @@ fn drawn(names: &[Symbol], seed: u64) -> Vec<u64> {
         .collect()
 }
 
+/// A call of a function, and what it gives.
+type Call = (&'static str, Vec<u64>, String);
+
 /// Calls of every function at drawn sizes, with what the graph says.
-fn calls(model: &Model) -> Vec<(&'static str, Vec<u64>, String)> {
+fn calls(model: &Model) -> Vec<Call> {
     let sized = model.partly_at(&Binding::new()).unwrap();
     let program = sized.program().unwrap();
     let mut calls = Vec::new();
-    for seed in 1..=40 {
+    for seed in 1..=20 {
         let mut sizes = drawn(&program.sizes, seed);
         // Of c = h·e, c is h times a width.
         let at = |name: &str| program.sizes.iter().position(|own| own.as_str() == name);
@@ -58,11 +61,11 @@ fn calls(model: &Model) -> Vec<(&'static str, Vec<u64>, String)> {
             calls.push((quantity.name(), sizes.clone(), value.to_string()));
         }
     }
-    assert!(calls.len() >= 100, "{}: {} calls", model.name(), calls.len());
+    assert!(calls.len() >= 60, "{}: {} calls", model.name(), calls.len());
     calls
 }
 
-fn code(model: &str, language: Language) -> (String, Vec<(&'static str, Vec<u64>, String)>) {
+fn code(model: &str, language: Language) -> (String, Vec<Call>) {
     let model = Model::open(model).unwrap();
     let code = model.partly_at(&Binding::new()).unwrap().emit(language).unwrap();
     (code, calls(&model))
