@@ -60,6 +60,22 @@ fn maxtext_publishes_what_is_said_of_it_before_and_after_it_halved_attention() {
 }
 
 #[test]
+fn olmo_core_says_of_its_own_configurations_what_is_said_of_it() {
+    // `TransformerConfig.olmo2_7B(vocab_size=100352)` and others at fa6c501, built on `meta`:
+    // `num_flops_per_token(n)`. Its `llama3_70B` is 8,196 columns wide, the published model 8,192.
+    for (model, n, per_token) in [
+        ("olmo-2-7b", 4096, 47_766_331_392_u64),
+        ("olmo-2-13b", 4096, 89_278_248_960),
+        ("llama-3.1-8b", 8192, 57_912_877_056),
+        ("llama-2-7b", 4096, 46_084_939_776),
+        ("qwen3-8b", 4096, 52_656_420_864),
+    ] {
+        let own = steps(&Model::open(model).unwrap(), [("b", 1), ("n", n)], &["olmo-core"]);
+        assert_eq!(own[0], Integer::from(per_token) * n, "{model}");
+    }
+}
+
+#[test]
 fn two_frameworks_differ_by_nothing_that_is_not_said() {
     let model = Model::open("deepseek-v2-lite").unwrap();
     let sized = model.at([("b", 4), ("n", 8192)]).unwrap();

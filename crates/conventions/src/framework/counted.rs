@@ -114,11 +114,16 @@ impl Framework {
         if let Some(odd) = all.iter().find(|name| !self.covers.contains(name)) {
             return Err(refused(format!("it has no term for `{odd}`")));
         }
-        let is = |name: &String| all.contains(name);
-        match self.refuses.iter().find(|own| own.when.iter().all(is)) {
-            Some(own) => Err(refused(own.why.clone())),
-            None => Ok(()),
+        if let Some(every) = self.full_every.get(&decoder.family) {
+            let layers = || decoder.layers.iter();
+            let all: Integer = layers().map(|(times, _)| times).sum();
+            let full = layers().filter(|(_, layer)| layer.traits.contains("full"));
+            let full: Integer = full.map(|(times, _)| times).sum();
+            if full != all / every {
+                return Err(refused(format!("it takes one layer of {every} to see all tokens")));
+            }
         }
+        Ok(())
     }
 }
 

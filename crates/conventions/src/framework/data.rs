@@ -1,5 +1,7 @@
 //! The files of frameworks.
 
+use std::collections::BTreeMap;
+
 use opledger_dims::{Poly, escaped};
 use serde::Deserialize;
 
@@ -23,8 +25,8 @@ pub struct Framework {
     pub(super) families: Vec<String>,
     /// What layers may be.
     pub(super) covers: Vec<String>,
-    /// What it is not, whatever covers say, and why.
-    pub(super) refuses: Vec<Refusal>,
+    /// Families of which it takes one layer of so many to see all tokens, whatever a configuration says.
+    pub(super) full_every: BTreeMap<String, u64>,
     /// Its terms.
     pub(super) terms: Vec<Term>,
 }
@@ -38,14 +40,6 @@ pub enum Work {
     Step,
     /// A forward pass of `n` tokens of each of `b` sequences, behind `p` in the cache.
     Forward,
-}
-
-/// What a framework is not for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Refusal {
-    pub(super) when: Vec<String>,
-    pub(super) why: String,
 }
 
 /// A term.
@@ -83,7 +77,7 @@ struct File {
     families: Vec<String>,
     covers: Vec<String>,
     #[serde(default)]
-    refuses: Vec<Refusal>,
+    full_every: BTreeMap<String, u64>,
     terms: Vec<TermText>,
 }
 
@@ -130,7 +124,7 @@ impl Framework {
                 when: term.when,
                 unless: term.unless,
                 families: term.families,
-                text: term.counts.replace('*', "·"),
+                text: term.counts.replace('*', "·").replace("^2", "²"),
                 poly,
             })
         };
@@ -149,7 +143,7 @@ impl Framework {
             work: raw.work,
             families: raw.families,
             covers: raw.covers,
-            refuses: raw.refuses,
+            full_every: raw.full_every,
             terms: terms.collect::<Result<_, ConventionError>>()?,
         })
     }
