@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use opledger_conventions::ConventionError;
 use opledger_conventions::framework::{
-    Decoder, Framework, PartCount, PartCounts, Sizes, Work, framework, framework_names, part_names,
+    CountedParts, DescribedDecoder, DescribedSizes, FormulaWork, Framework, PartCount, framework,
+    framework_names, part_names,
 };
 use opledger_dims::{Binding, Integer, Quantity, Symbol};
 use opledger_ir::{ModuleClass, SizeRole};
@@ -19,7 +20,7 @@ pub(crate) fn is_framework(name: &str) -> bool {
     framework_names().any(|known| known == plain)
 }
 
-fn total(counts: &PartCounts) -> Integer {
+fn total(counts: &CountedParts) -> Integer {
     counts.values().map(|part| &part.count).sum()
 }
 
@@ -28,7 +29,7 @@ impl SizedModel<'_> {
     ///
     /// # Errors
     /// When there is no such framework, it is not for the model, or the model is no causal decoder.
-    pub fn step(&self, name: &str) -> Result<PartCounts, AccountError> {
+    pub fn step(&self, name: &str) -> Result<CountedParts, AccountError> {
         let framework = framework(name)?;
         let (decoder, work) = self.decoder(framework.work)?;
         Ok(framework.count(&decoder, &work)?)
@@ -72,11 +73,11 @@ impl SizedModel<'_> {
         let frameworks: Vec<Framework> =
             names.iter().map(|name| framework(name)).collect::<Result<_, _>>()?;
         let (decoder, work) = self.decoder(one_work(&frameworks)?)?;
-        let counted: Vec<PartCounts> = frameworks
+        let counted: Vec<CountedParts> = frameworks
             .iter()
             .map(|framework| framework.count(&decoder, &work))
             .collect::<Result<_, _>>()?;
-        let of = |(framework, counts): (&Framework, &PartCounts)| ConventionTotal {
+        let of = |(framework, counts): (&Framework, &CountedParts)| ConventionTotal {
             name: framework.name.clone(),
             unit: framework.unit.clone(),
             total: total(counts),
@@ -151,7 +152,7 @@ impl SizedModel<'_> {
     }
 
     /// The model as formulas of frameworks ask for it, and the sizes of the work.
-    fn decoder(&self, of: Work) -> Result<(Decoder, Binding), AccountError> {
+    fn decoder(&self, of: FormulaWork) -> Result<(DescribedDecoder, Binding), AccountError> {
         let recorded = self.model().recorded();
         let refused = |why: &str| AccountError::NoDecoder {
             model: self.model().name().to_owned(),
@@ -162,7 +163,7 @@ impl SizedModel<'_> {
         let graph = self.graph();
         let past = graph.size_of(SizeRole::Past).and_then(|symbol| self.sizes().get(symbol));
         let past = past.cloned().unwrap_or_default();
-        if of == Work::Step && past != Integer::default() {
+        if of == FormulaWork::Step && past != Integer::default() {
             return Err(refused("in training there is no cache: leave out p"));
         }
         let mut work = Binding::new().with(Symbol::from("p"), past);
@@ -176,7 +177,7 @@ impl SizedModel<'_> {
             _ => None,
         });
         let layers = known.layers.iter();
-        let mut decoder = Decoder {
+        let mut decoder = DescribedDecoder {
             family: family.unwrap_or_default(),
             whole: sizes(&known.whole),
             layers: layers.map(|(times, layer)| ((*times).into(), sizes(layer))).collect(),
@@ -202,23 +203,23 @@ impl SizedModel<'_> {
 }
 
 /// The work of which all formulas are.
-fn one_work(frameworks: &[Framework]) -> Result<Work, AccountError> {
+fn one_work(frameworks: &[Framework]) -> Result<FormulaWork, AccountError> {
     let of = |work| frameworks.iter().find(|own| own.work == work).map(|own| own.name.clone());
-    match (of(Work::Step), of(Work::Forward)) {
+    match (of(FormulaWork::Step), of(FormulaWork::Forward)) {
         (Some(step), Some(other)) => Err(AccountError::StepAndForward { step, other }),
-        (Some(_), None) => Ok(Work::Step),
-        (None, _) => Ok(Work::Forward),
+        (Some(_), None) => Ok(FormulaWork::Step),
+        (None, _) => Ok(FormulaWork::Forward),
     }
 }
 
 const FORMULAS: &str = "formulas of its configuration; nothing is executed";
 
-fn of_part(counts: &PartCounts, part: &str) -> PartCount {
+fn of_part(counts: &CountedParts, part: &str) -> PartCount {
     counts.get(part).cloned().unwrap_or_default()
 }
 
-fn sizes(named: &NamedSizes) -> Sizes {
-    Sizes {
+fn sizes(named: &NamedSizes) -> DescribedSizes {
+    DescribedSizes {
         sizes: named.sizes.clone(),
         traits: named.traits.iter().map(|name| (*name).to_owned()).collect(),
     }

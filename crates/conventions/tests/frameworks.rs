@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::ConventionError;
 use opledger_conventions::framework::{
-    Decoder, Framework, PartCounts, Sizes, framework, framework_names, frameworks,
+    CountedParts, DescribedDecoder, DescribedSizes, Framework, framework, framework_names,
+    frameworks,
 };
 use opledger_dims::{Binding, Integer};
 use serde_json::Value;
@@ -18,9 +19,9 @@ const FILES: [(&str, &str); 2] = [
     ("scored", include_str!("../../../tests/frameworks/scored.json")),
 ];
 
-fn sizes(sizes: &Value, traits: &Value) -> Sizes {
+fn sizes(sizes: &Value, traits: &Value) -> DescribedSizes {
     let sizes = sizes.as_object().unwrap().iter();
-    Sizes {
+    DescribedSizes {
         sizes: Binding::from_iter(
             sizes.map(|(name, size)| (name.as_str(), size.as_u64().unwrap())),
         ),
@@ -28,7 +29,7 @@ fn sizes(sizes: &Value, traits: &Value) -> Sizes {
     }
 }
 
-fn decoder(case: &Value, framework: &str) -> (Decoder, Binding) {
+fn decoder(case: &Value, framework: &str) -> (DescribedDecoder, Binding) {
     let family = case["family"].as_str().unwrap();
     // Arguments of Megatron and llm-foundry say no family.
     let family = if family == "any" { format!("of {framework}") } else { family.to_owned() };
@@ -36,10 +37,10 @@ fn decoder(case: &Value, framework: &str) -> (Decoder, Binding) {
     let layer = |one: &Value| (one[0].as_u64().unwrap().into(), sizes(&one[1], &one[2]));
     let whole = sizes(&case["whole"]["sizes"], &case["whole"]["traits"]);
     let work = sizes(&case["work"], &Value::Array(Vec::new())).sizes;
-    (Decoder { family, whole, layers: layers.map(layer).collect() }, work)
+    (DescribedDecoder { family, whole, layers: layers.map(layer).collect() }, work)
 }
 
-fn total(counts: &PartCounts) -> Integer {
+fn total(counts: &CountedParts) -> Integer {
     counts.values().map(|part| &part.count).sum()
 }
 
@@ -178,7 +179,7 @@ fn a_size_that_is_off_by_one_is_noticed() {
 fn what_a_framework_is_not_for_is_refused_by_name() {
     let (_, _, case) = cases().find(|(_, name, _)| name == "megatron-lm").unwrap();
     let (mut decoder, work) = decoder(&case, "megatron-lm");
-    let refusal = |name: &str, decoder: &Decoder| {
+    let refusal = |name: &str, decoder: &DescribedDecoder| {
         let error = framework(name).unwrap().count(decoder, &work).unwrap_err();
         assert!(error.is_refusal(), "{error}");
         error.to_string()
@@ -225,7 +226,7 @@ fn files_say_where_their_function_stands() {
 #[test]
 fn palm_is_used_as_much_as_its_paper_says() {
     // Of 540 billion parameters, 118 layers of 48 heads of 256, texts of 2,048 tokens.
-    let layer = Sizes {
+    let layer = DescribedSizes {
         sizes: Binding::from_iter([
             ("h", 48),
             ("e", 256),
@@ -239,11 +240,12 @@ fn palm_is_used_as_much_as_its_paper_says() {
         .with("fb", 0),
         traits: ["heads", "full", "dense"].map(str::to_owned).into(),
     };
-    let whole = Sizes {
+    let whole = DescribedSizes {
         sizes: Binding::from_iter([("c", 0), ("v", 0), ("pos", 0), ("rest", 540_350_000_000_u64)]),
         traits: ["tied".to_owned()].into(),
     };
-    let decoder = Decoder { family: "palm".to_owned(), whole, layers: vec![(118.into(), layer)] };
+    let decoder =
+        DescribedDecoder { family: "palm".to_owned(), whole, layers: vec![(118.into(), layer)] };
     let work = Binding::from_iter([("b", 1), ("n", 2048)]);
     let counts = framework("palm").unwrap().count(&decoder, &work).unwrap();
     let used = |count: &Integer| float(count) / 2048.0 * 238_300.0 / (6144.0 * 275e12) * 100.0;

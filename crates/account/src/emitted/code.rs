@@ -2,8 +2,8 @@
 
 use opledger_dims::{Integer, Poly, Symbol};
 
-use super::expression::Expression;
-use super::{Check, Program, comments, name_of};
+use super::expression::SizeExpression;
+use super::{Check, EmittedCode, comments, name_of};
 
 /// How a language writes integers.
 trait Writer {
@@ -12,19 +12,19 @@ trait Writer {
     /// Two expressions under an operation.
     fn both(&self, operation: Operation, a: String, b: String) -> String;
 
-    fn expression(&self, own: &Expression) -> String {
-        let both = |operation, a: &Expression, b: &Expression| {
+    fn expression(&self, own: &SizeExpression) -> String {
+        let both = |operation, a: &SizeExpression, b: &SizeExpression| {
             self.both(operation, self.expression(a), self.expression(b))
         };
         match own {
-            Expression::Poly(poly) => self.poly(poly),
-            Expression::Add(a, b) => both(Operation::Add, a, b),
-            Expression::Sub(a, b) => both(Operation::Sub, a, b),
-            Expression::Mul(a, b) => both(Operation::Mul, a, b),
-            Expression::Floor(a, b) => both(Operation::Floor, a, b),
-            Expression::Min(a, b) => both(Operation::Min, a, b),
-            Expression::Max(a, b) => both(Operation::Max, a, b),
-            Expression::Gcd(a, b) => both(Operation::Gcd, a, b),
+            SizeExpression::Poly(poly) => self.poly(poly),
+            SizeExpression::Add(a, b) => both(Operation::Add, a, b),
+            SizeExpression::Sub(a, b) => both(Operation::Sub, a, b),
+            SizeExpression::Mul(a, b) => both(Operation::Mul, a, b),
+            SizeExpression::Floor(a, b) => both(Operation::Floor, a, b),
+            SizeExpression::Min(a, b) => both(Operation::Min, a, b),
+            SizeExpression::Max(a, b) => both(Operation::Max, a, b),
+            SizeExpression::Gcd(a, b) => both(Operation::Gcd, a, b),
         }
     }
 }
@@ -71,12 +71,12 @@ fn sum(
     (text, terms.denominator)
 }
 
-fn names(program: &Program) -> Vec<String> {
+fn names(program: &EmittedCode) -> Vec<String> {
     program.sizes.iter().map(name_of).collect()
 }
 
 /// The steps that a formula needs, in their order.
-fn steps_of<'p>(program: &'p Program, formula: &Poly) -> Vec<&'p (Symbol, Expression)> {
+fn steps_of<'p>(program: &'p EmittedCode, formula: &Poly) -> Vec<&'p (Symbol, SizeExpression)> {
     let mut needed = formula.symbols();
     let mut found = Vec::new();
     for step in program.steps.iter().rev() {
@@ -117,7 +117,7 @@ impl Writer for Python {
     }
 }
 
-pub(super) fn python(program: &Program) -> String {
+pub(super) fn python(program: &EmittedCode) -> String {
     let mut text = comments(program, "#");
     if program.steps.iter().any(|(_, own)| has_gcd(own)) {
         text.push_str("\nfrom math import gcd\n");
@@ -189,7 +189,7 @@ fn big(n: &Integer) -> String {
     format!("{n}n")
 }
 
-pub(super) fn javascript(program: &Program) -> String {
+pub(super) fn javascript(program: &EmittedCode) -> String {
     let mut text = comments(program, "//");
     text.push_str("// Sizes are integers or BigInt, results are BigInt.\n\n");
     text.push_str("const floor = (a, b) => (a - ((a % b) + b) % b) / b;\n");
@@ -260,7 +260,7 @@ impl Writer for Rust {
     }
 }
 
-pub(super) fn rust(program: &Program) -> String {
+pub(super) fn rust(program: &EmittedCode) -> String {
     let mut text = comments(program, "//");
     text.push_str("// Each function gives none where a number on the way passes 128 bits.\n\n");
     text.push_str(
@@ -300,16 +300,16 @@ pub(super) fn rust(program: &Program) -> String {
     text
 }
 
-fn has_gcd(own: &Expression) -> bool {
+fn has_gcd(own: &SizeExpression) -> bool {
     match own {
-        Expression::Poly(_) => false,
-        Expression::Gcd(..) => true,
-        Expression::Add(a, b)
-        | Expression::Sub(a, b)
-        | Expression::Mul(a, b)
-        | Expression::Floor(a, b)
-        | Expression::Min(a, b)
-        | Expression::Max(a, b) => has_gcd(a) || has_gcd(b),
+        SizeExpression::Poly(_) => false,
+        SizeExpression::Gcd(..) => true,
+        SizeExpression::Add(a, b)
+        | SizeExpression::Sub(a, b)
+        | SizeExpression::Mul(a, b)
+        | SizeExpression::Floor(a, b)
+        | SizeExpression::Min(a, b)
+        | SizeExpression::Max(a, b) => has_gcd(a) || has_gcd(b),
     }
 }
 
@@ -357,7 +357,7 @@ impl Writer for C {
     }
 }
 
-pub(super) fn c(program: &Program) -> String {
+pub(super) fn c(program: &EmittedCode) -> String {
     let mut text = comments(program, "//");
     text.push_str("// Each function puts its number into *result and gives 0, or 1 where a number on the way\n");
     text.push_str("// passes 128 bits. Of GCC and Clang, which have __int128; -DCHECK makes a program that checks.\n\n");

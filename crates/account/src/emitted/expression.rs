@@ -5,21 +5,21 @@ use opledger_ir::{Definition, Reach};
 
 /// An integer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Expression {
+pub(crate) enum SizeExpression {
     /// A polynomial, which is whole.
     Poly(Poly),
-    Add(Box<Expression>, Box<Expression>),
-    Sub(Box<Expression>, Box<Expression>),
-    Mul(Box<Expression>, Box<Expression>),
+    Add(Box<SizeExpression>, Box<SizeExpression>),
+    Sub(Box<SizeExpression>, Box<SizeExpression>),
+    Mul(Box<SizeExpression>, Box<SizeExpression>),
     /// Rounded down; what it is divided by is positive.
-    Floor(Box<Expression>, Box<Expression>),
-    Min(Box<Expression>, Box<Expression>),
-    Max(Box<Expression>, Box<Expression>),
+    Floor(Box<SizeExpression>, Box<SizeExpression>),
+    Min(Box<SizeExpression>, Box<SizeExpression>),
+    Max(Box<SizeExpression>, Box<SizeExpression>),
     /// The greatest common divisor of two that are not negative.
-    Gcd(Box<Expression>, Box<Expression>),
+    Gcd(Box<SizeExpression>, Box<SizeExpression>),
 }
 
-type E = Expression;
+type E = SizeExpression;
 
 fn whole(n: i64) -> E {
     E::Poly(n.into())
@@ -117,7 +117,7 @@ pub(crate) fn defined(definition: &Definition) -> Option<Vec<(Symbol, E)>> {
     })
 }
 
-/// Pairs and rows of a band, as `opledger_ir::mask` has them: a difference of sums of clamped progressions.
+/// Pairs and rows of a band, as masks of graphs have them: a difference of sums of clamped progressions.
 fn band((n, m, o): (E, E, E), window: Option<E>) -> (E, E) {
     let sum_below = |end: E| {
         let ramp = max(min(end.clone(), add(m.clone(), whole(1))), whole(0));

@@ -2,8 +2,8 @@
 
 use opledger_dims::{Integer, Poly, Symbol};
 
-use super::expression::Expression;
-use super::{Check, Program, comments, name_of};
+use super::expression::SizeExpression;
+use super::{Check, EmittedCode, comments, name_of};
 
 fn sympy_poly(poly: &Poly) -> String {
     let whole = poly.whole_terms();
@@ -22,20 +22,20 @@ fn sympy_poly(poly: &Poly) -> String {
     if terms.is_empty() { "Integer(0)".to_owned() } else { terms.join(" + ") }
 }
 
-fn sympy_of(own: &Expression) -> String {
+fn sympy_of(own: &SizeExpression) -> String {
     match own {
-        Expression::Poly(poly) => sympy_poly(poly),
-        Expression::Add(a, b) => format!("({} + {})", sympy_of(a), sympy_of(b)),
-        Expression::Sub(a, b) => format!("({} - ({}))", sympy_of(a), sympy_of(b)),
-        Expression::Mul(a, b) => format!("({})*({})", sympy_of(a), sympy_of(b)),
-        Expression::Floor(a, b) => format!("floor(({})/({}))", sympy_of(a), sympy_of(b)),
-        Expression::Min(a, b) => format!("Min({}, {})", sympy_of(a), sympy_of(b)),
-        Expression::Max(a, b) => format!("Max({}, {})", sympy_of(a), sympy_of(b)),
-        Expression::Gcd(a, b) => format!("gcd({}, {})", sympy_of(a), sympy_of(b)),
+        SizeExpression::Poly(poly) => sympy_poly(poly),
+        SizeExpression::Add(a, b) => format!("({} + {})", sympy_of(a), sympy_of(b)),
+        SizeExpression::Sub(a, b) => format!("({} - ({}))", sympy_of(a), sympy_of(b)),
+        SizeExpression::Mul(a, b) => format!("({})*({})", sympy_of(a), sympy_of(b)),
+        SizeExpression::Floor(a, b) => format!("floor(({})/({}))", sympy_of(a), sympy_of(b)),
+        SizeExpression::Min(a, b) => format!("Min({}, {})", sympy_of(a), sympy_of(b)),
+        SizeExpression::Max(a, b) => format!("Max({}, {})", sympy_of(a), sympy_of(b)),
+        SizeExpression::Gcd(a, b) => format!("gcd({}, {})", sympy_of(a), sympy_of(b)),
     }
 }
 
-pub(super) fn sympy(program: &Program) -> String {
+pub(super) fn sympy(program: &EmittedCode) -> String {
     let mut text = comments(program, "#");
     text.push_str("\nfrom sympy import Integer, Max, Min, Rational, floor, gcd, symbols\n\n");
     for symbol in &program.sizes {
@@ -65,29 +65,30 @@ pub(super) fn sympy(program: &Program) -> String {
     text
 }
 
-fn latex_of(own: &Expression) -> String {
-    let grouped = |own: &Expression| match own {
-        Expression::Poly(poly) if poly.num_terms() <= 1 => latex_of(own),
-        Expression::Min(..) | Expression::Max(..) | Expression::Gcd(..) | Expression::Floor(..) => {
-            latex_of(own)
-        }
+fn latex_of(own: &SizeExpression) -> String {
+    let grouped = |own: &SizeExpression| match own {
+        SizeExpression::Poly(poly) if poly.num_terms() <= 1 => latex_of(own),
+        SizeExpression::Min(..)
+        | SizeExpression::Max(..)
+        | SizeExpression::Gcd(..)
+        | SizeExpression::Floor(..) => latex_of(own),
         _ => format!(r"\left({}\right)", latex_of(own)),
     };
     match own {
-        Expression::Poly(poly) => poly.latex(),
-        Expression::Add(a, b) => format!("{} + {}", latex_of(a), latex_of(b)),
-        Expression::Sub(a, b) => format!("{} - {}", latex_of(a), grouped(b)),
-        Expression::Mul(a, b) => format!(r"{} \, {}", grouped(a), grouped(b)),
-        Expression::Floor(a, b) => {
+        SizeExpression::Poly(poly) => poly.latex(),
+        SizeExpression::Add(a, b) => format!("{} + {}", latex_of(a), latex_of(b)),
+        SizeExpression::Sub(a, b) => format!("{} - {}", latex_of(a), grouped(b)),
+        SizeExpression::Mul(a, b) => format!(r"{} \, {}", grouped(a), grouped(b)),
+        SizeExpression::Floor(a, b) => {
             format!(r"\left\lfloor \frac{{{}}}{{{}}} \right\rfloor", latex_of(a), latex_of(b))
         }
-        Expression::Min(a, b) => format!(r"\min\left({}, {}\right)", latex_of(a), latex_of(b)),
-        Expression::Max(a, b) => format!(r"\max\left({}, {}\right)", latex_of(a), latex_of(b)),
-        Expression::Gcd(a, b) => format!(r"\gcd\left({}, {}\right)", latex_of(a), latex_of(b)),
+        SizeExpression::Min(a, b) => format!(r"\min\left({}, {}\right)", latex_of(a), latex_of(b)),
+        SizeExpression::Max(a, b) => format!(r"\max\left({}, {}\right)", latex_of(a), latex_of(b)),
+        SizeExpression::Gcd(a, b) => format!(r"\gcd\left({}, {}\right)", latex_of(a), latex_of(b)),
     }
 }
 
-pub(super) fn latex(program: &Program) -> String {
+pub(super) fn latex(program: &EmittedCode) -> String {
     let mut text = comments(program, "%");
     text.push_str("\\begin{align*}\n");
     let mut rows: Vec<String> = Vec::new();

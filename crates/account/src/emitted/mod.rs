@@ -15,7 +15,7 @@ use opledger_dims::Binding;
 use opledger_dims::{Integer, Poly, Quantity, Symbol};
 use opledger_ir::{Definition, SizeRole};
 
-use self::expression::{Expression, defined};
+use self::expression::{SizeExpression, defined};
 use crate::{AccountError, SizedModel};
 
 /// In which language formulas are written.
@@ -75,7 +75,7 @@ impl FromStr for Language {
 }
 
 /// What is written.
-pub(crate) struct Program {
+pub(crate) struct EmittedCode {
     /// What it is of, and where from, a line each.
     about: Vec<String>,
     /// What has to hold of sizes.
@@ -83,7 +83,7 @@ pub(crate) struct Program {
     /// The sizes it is a function of.
     sizes: Vec<Symbol>,
     /// What follows from them, in this order.
-    steps: Vec<(Symbol, Expression)>,
+    steps: Vec<(Symbol, SizeExpression)>,
     /// Its functions: their names, what they are, and their formulas.
     functions: Vec<(String, &'static str, Poly)>,
     /// Sizes, and what the functions give there, worked out apart from the code.
@@ -99,7 +99,7 @@ struct Check {
 /// The free sizes that numbers follow from, and how.
 struct Course {
     free: Vec<Symbol>,
-    steps: Vec<(Symbol, Expression)>,
+    steps: Vec<(Symbol, SizeExpression)>,
 }
 
 /// The functions.
@@ -141,7 +141,7 @@ impl SizedModel<'_> {
         })
     }
 
-    fn program(&self) -> Result<Program, AccountError> {
+    fn program(&self) -> Result<EmittedCode, AccountError> {
         let graph = self.graph();
         let formulas: Vec<Poly> =
             QUANTITIES.iter().map(|own| graph.quantity(*own).bind(self.sizes())).collect();
@@ -174,7 +174,7 @@ impl SizedModel<'_> {
             let (tokens, key) = (limit.tokens, limit.key);
             conditions.push(format!("there are at most {tokens} tokens (`{key}`)"));
         }
-        Ok(Program { about, conditions, sizes, steps, functions: functions.collect(), checks })
+        Ok(EmittedCode { about, conditions, sizes, steps, functions: functions.collect(), checks })
     }
 
     /// Products of sizes that are all given, which have to agree.
@@ -191,7 +191,7 @@ impl SizedModel<'_> {
     fn steps_to(&self, needed: BTreeSet<Symbol>) -> Result<Course, AccountError> {
         let mut open: Vec<Symbol> = needed.into_iter().collect();
         let mut free = BTreeSet::new();
-        let mut steps: Vec<(Symbol, Expression)> = Vec::new();
+        let mut steps: Vec<(Symbol, SizeExpression)> = Vec::new();
         let mut seen = BTreeSet::new();
         while let Some(symbol) = open.pop() {
             if !seen.insert(symbol.clone()) {
@@ -218,9 +218,9 @@ impl SizedModel<'_> {
             }
         }
         // Each after what it is made of.
-        let mut ordered: Vec<(Symbol, Expression)> = Vec::new();
+        let mut ordered: Vec<(Symbol, SizeExpression)> = Vec::new();
         while !steps.is_empty() {
-            let ready = |(_, own): &(Symbol, Expression)| {
+            let ready = |(_, own): &(Symbol, SizeExpression)| {
                 let known = |s: &Symbol| free.contains(s) || ordered.iter().any(|(o, _)| o == s);
                 own.symbols().iter().all(known)
             };
@@ -265,17 +265,17 @@ impl SizedModel<'_> {
     }
 }
 
-impl Expression {
+impl SizeExpression {
     fn symbols(&self) -> Vec<Symbol> {
         match self {
-            Expression::Poly(poly) => poly.symbols().into_iter().collect(),
-            Expression::Add(a, b)
-            | Expression::Sub(a, b)
-            | Expression::Mul(a, b)
-            | Expression::Floor(a, b)
-            | Expression::Min(a, b)
-            | Expression::Max(a, b)
-            | Expression::Gcd(a, b) => {
+            SizeExpression::Poly(poly) => poly.symbols().into_iter().collect(),
+            SizeExpression::Add(a, b)
+            | SizeExpression::Sub(a, b)
+            | SizeExpression::Mul(a, b)
+            | SizeExpression::Floor(a, b)
+            | SizeExpression::Min(a, b)
+            | SizeExpression::Max(a, b)
+            | SizeExpression::Gcd(a, b) => {
                 let mut all = a.symbols();
                 all.extend(b.symbols());
                 all
@@ -285,23 +285,24 @@ impl Expression {
 }
 
 /// What a program is of, where it is from, and where it holds, as comments.
-fn comments(program: &Program, mark: &str) -> String {
+fn comments(program: &EmittedCode, mark: &str) -> String {
     let held = program.conditions.iter().map(|condition| format!("Holds where {condition}."));
     let lines = program.about.iter().cloned().chain(held);
     lines.map(|line| format!("{mark} {}\n", opledger_dims::escaped_within(&line, 4096))).collect()
 }
+
+/// Words that a language here has taken, or the code itself.
+const TAKEN: &[&str] = &[
+    "and", "as", "bad", "def", "del", "do", "fn", "for", "if", "in", "int", "is", "let", "long",
+    "max", "min", "mod", "new", "not", "or", "pub", "try", "use", "var",
+];
 
 /// Sizes are names in every language here, but for words that one of them has taken.
 pub(crate) fn name_of(symbol: &Symbol) -> String {
     let text = symbol.to_string();
     let plain: String =
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    match plain.as_str() {
-        "if" | "in" | "is" | "as" | "or" | "do" | "fn" | "for" | "let" | "int" | "long" | "pub"
-        | "bad" | "min" | "max" | "mod" | "use" | "not" | "and" | "def" | "del" | "try" | "new"
-        | "var" => format!("{plain}_"),
-        _ => plain,
-    }
+    if TAKEN.contains(&&*plain) { format!("{plain}_") } else { plain }
 }
 
 #[cfg(test)]

@@ -5,36 +5,8 @@ use std::collections::BTreeSet;
 use opledger_dims::{Binding, EvalError, Integer, Symbol};
 
 use super::data::{Framework, Term};
-use super::{Decoder, PartCounts, Sizes};
+use super::{CountedParts, DescribedDecoder, DescribedSizes};
 use crate::ConventionError;
-
-/// The parts of a decoder into which formulas are taken apart.
-const PARTS: &[&str] = &[
-    "attention products",
-    "maps of queries, keys and values",
-    "gate of the attention",
-    "output maps",
-    "norms of latents",
-    "feed-forward layers",
-    "router",
-    "experts",
-    "shared experts",
-    "maps around experts",
-    "head of words",
-    "table of words",
-    "table of positions",
-    "biases",
-    "norms and the rest",
-];
-
-/// The names of all parts.
-pub fn part_names() -> &'static [&'static str] {
-    PARTS
-}
-
-pub(super) fn part_of(name: &str) -> Option<&'static str> {
-    PARTS.iter().find(|part| **part == name).copied()
-}
 
 /// What a framework counts of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,10 +22,14 @@ impl Framework {
     ///
     /// # Errors
     /// When it is not for such a decoder, or a size is missing.
-    pub fn count(&self, decoder: &Decoder, work: &Binding) -> Result<PartCounts, ConventionError> {
+    pub fn count(
+        &self,
+        decoder: &DescribedDecoder,
+        work: &Binding,
+    ) -> Result<CountedParts, ConventionError> {
         self.check(decoder)?;
-        let mut counts = PartCounts::new();
-        let none = Sizes::default();
+        let mut counts = CountedParts::new();
+        let none = DescribedSizes::default();
         let once = Integer::from(1);
         for term in &self.terms {
             let layers = decoder.layers.iter().map(|(times, layer)| (times, layer));
@@ -100,7 +76,7 @@ impl Framework {
     }
 
     /// Refuses a decoder that the framework is not for.
-    fn check(&self, decoder: &Decoder) -> Result<(), ConventionError> {
+    fn check(&self, decoder: &DescribedDecoder) -> Result<(), ConventionError> {
         let refused = |why: String| ConventionError::NotCovered {
             convention: self.name.clone(),
             family: decoder.family.clone(),
@@ -135,7 +111,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(layer: &Sizes, work: &Binding) -> Seen {
+    fn of(layer: &DescribedSizes, work: &Binding) -> Seen {
         let [w, n, p, ch] = ["w", "n", "p", "ch"].map(Symbol::from);
         let mut seen = Seen { traits: Vec::new(), sizes: Binding::new() };
         let Some(new) = work.get(&n) else { return seen };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opledger_dims::{Poly, escaped};
 use serde::Deserialize;
 
-use super::counted::part_of;
+use super::parts::part_of;
 use crate::ConventionError;
 
 /// What a framework says a step costs.
@@ -20,7 +20,7 @@ pub struct Framework {
     /// Which numbers of the function it was held against.
     pub checked: String,
     /// Of which work.
-    pub work: Work,
+    pub work: FormulaWork,
     /// The families that it is for; any where there is none.
     pub(super) families: Vec<String>,
     /// What layers may be.
@@ -34,7 +34,7 @@ pub struct Framework {
 /// The work that a formula is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Work {
+pub enum FormulaWork {
     /// A step of training, of `b` sequences of `n` tokens.
     #[default]
     Step,
@@ -72,7 +72,7 @@ struct File {
     function: String,
     checked: String,
     #[serde(default)]
-    work: Work,
+    work: FormulaWork,
     #[serde(default)]
     families: Vec<String>,
     covers: Vec<String>,

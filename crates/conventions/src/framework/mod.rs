@@ -6,17 +6,19 @@
 
 mod counted;
 mod data;
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Integer};
 
-pub use self::counted::{PartCount, part_names};
-pub use self::data::{Framework, Work, framework, framework_names, frameworks};
+pub use self::counted::PartCount;
+pub use self::data::{FormulaWork, Framework, framework, framework_names, frameworks};
+pub use self::parts::part_names;
 
 /// Sizes of a part by name, and what is true of it.
 #[derive(Clone, Debug, Default)]
-pub struct Sizes {
+pub struct DescribedSizes {
     /// Sizes.
     pub sizes: Binding,
     /// What is true of it.
@@ -26,14 +28,14 @@ pub struct Sizes {
 /// A decoder, as formulas of frameworks ask for it: the names of sizes and traits are those of
 /// `DecoderSizes` of the models.
 #[derive(Clone, Debug, Default)]
-pub struct Decoder {
+pub struct DescribedDecoder {
     /// Its family.
     pub family: String,
     /// What belongs to no layer; parameters that no matrix or table or bias of a map has are `rest`.
-    pub whole: Sizes,
+    pub whole: DescribedSizes,
     /// Its layers, with how many there are of each kind.
-    pub layers: Vec<(Integer, Sizes)>,
+    pub layers: Vec<(Integer, DescribedSizes)>,
 }
 
 /// What a framework counts, part by part.
-pub type PartCounts = BTreeMap<&'static str, PartCount>;
+pub type CountedParts = BTreeMap<&'static str, PartCount>;
