@@ -9,6 +9,7 @@ use opledger_report::{
     ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine, UnitCounts,
 };
 
+use crate::steps::is_framework;
 use crate::{AccountError, ModelReference, SizedModel};
 
 /// A model at sizes, read once as what tools see of it, and counted by conventions.
@@ -40,6 +41,9 @@ impl SizedModel<'_> {
     /// # Errors
     /// When there is no such convention, or it has no rule for a call of the model.
     pub fn convention(&self, name: &str) -> Result<Integer, AccountError> {
+        if is_framework(name) {
+            return Ok(self.step(name)?.values().map(|part| &part.count).sum());
+        }
         self.convention_counter(None, &[])?.total(name)
     }
 
@@ -49,7 +53,7 @@ impl SizedModel<'_> {
     /// # Errors
     /// As [`SizedModel::convention`].
     pub fn explain(&self, first: &str, second: &str) -> Result<Explained, AccountError> {
-        self.convention_counter(None, &[])?.explain(first, second)
+        self.explained_by(first, second, None, &[])
     }
 
     /// The model as the tools of a framework see it: written in the way of a name, what is usual for

@@ -101,6 +101,43 @@ pub enum AccountError {
         /// The size given.
         given: Integer,
     },
+    /// A model that no framework's formula of a training step is about.
+    #[error("formulas of training steps are about causal decoders, and not about `{model}`: {why}")]
+    NoDecoder {
+        /// The model, as it was written.
+        model: String,
+        /// Why not.
+        why: String,
+    },
+    /// A framework's number of a training step beside a tool's of a forward pass.
+    #[error(
+        "`{step}` counts a training step and `{other}` a forward pass; the products of a step, counted here, \
+         are `step-products`"
+    )]
+    StepAndForward {
+        /// The framework.
+        step: String,
+        /// The other name.
+        other: String,
+    },
+    /// Lengths of texts that a model cannot be counted at.
+    #[error("`{model}` is not counted by lengths of texts: {why}")]
+    Lengths {
+        /// The model, as it was written.
+        model: String,
+        /// Why not.
+        why: String,
+    },
+    /// A size that no function of sizes gives.
+    #[error("no function of sizes gives `{symbol}` of `{model}`: {definition}")]
+    NoFunction {
+        /// The model, as it was written.
+        model: String,
+        /// The size.
+        symbol: Symbol,
+        /// What it is.
+        definition: String,
+    },
     /// Symbols that need a size and have none.
     #[error("`{model}` has no size for {}{}", list(symbols), hint(*by_mask))]
     Unbound {

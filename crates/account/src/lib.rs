@@ -21,12 +21,14 @@
 
 mod assertion;
 mod by_convention;
+mod emitted;
 mod error;
 mod fit;
 mod generation;
 mod grid;
 #[cfg(feature = "files")]
 mod hub;
+mod lengths;
 mod memory;
 mod model;
 mod nodes;
@@ -35,6 +37,7 @@ mod questions;
 mod reference;
 mod size_list;
 mod sized;
+mod steps;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -43,6 +46,7 @@ mod training;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
+pub use emitted::Language;
 pub use error::AccountError;
 pub use fit::MemoryBudget;
 pub use grid::{MOST_POINTS, SizedGrid, Sweep};

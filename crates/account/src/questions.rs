@@ -3,6 +3,7 @@
 use opledger_conventions::ConventionError;
 use opledger_dims::{Integer, Quantity};
 
+use crate::steps::is_framework;
 use crate::{AccountError, ConventionCounter, SizedModel};
 
 /// Answers questions about one model at sizes, reading it once as tools do, when the first asks for
@@ -42,6 +43,9 @@ impl Questions<'_> {
     pub fn answer(&mut self, name: &str) -> Result<Integer, AccountError> {
         if let Ok(quantity) = name.parse::<Quantity>() {
             return self.sized.quantity(quantity);
+        }
+        if is_framework(name) {
+            return self.sized.convention(name);
         }
         let tools = match &mut self.tools {
             Some(tools) => tools,

@@ -210,6 +210,7 @@ impl ModelReference {
                 .map(|(own, name)| (own.as_str().into(), name.clone()))
                 .collect(),
             positions: None,
+            decoder: None,
             rows: imported.positions,
         };
         Ok(ModelReference::Program { model: Box::new(model), observations, path: path.to_owned() })

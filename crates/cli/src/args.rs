@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use opledger_account::{Assertion, AssertionError, Model, ProgramOptions, Sweep};
+use opledger_account::{Assertion, AssertionError, Language, Model, ProgramOptions, Sweep};
 use opledger_dims::{Binding, Integer, Symbol};
 use opledger_grad::{Kept, Loss};
 use opledger_ir::{Elem, Kind};
@@ -225,6 +225,14 @@ pub(crate) struct CountArgs {
     /// counted, and sizes that are not given are those of the tensors
     #[arg(long, value_name = "FILE", conflicts_with = "new_tokens")]
     pub(crate) input: Option<PathBuf>,
+    /// Count a batch of texts of unequal lengths, packed and padded side by side: a file with the tokens of one
+    /// text a line
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["conventions", "new_tokens", "input", "lines", "depth", "assertions", "dtype"]
+    )]
+    pub(crate) lengths: Option<PathBuf>,
     /// Count as a tool does, such as fvcore (see `opledger conventions`), or as all of them do in a
     /// forward pass; may be repeated
     #[arg(long = "convention", value_name = "TOOL")]
@@ -445,6 +453,16 @@ pub(crate) struct DeriveArgs {
     pub(crate) model: ModelArgs,
     #[arg(long, default_value = "table", value_parser = formats(&[Format::Latex]), help = FORMAT_HELP)]
     pub(crate) format: Format,
+    /// Write the formulas as functions without dependencies, which give the exact numbers, with a table to
+    /// check them by; sizes that --set gives are put in
+    #[arg(long, value_name = "LANGUAGE", value_parser = languages(), conflicts_with = "format")]
+    pub(crate) emit: Option<Language>,
+}
+
+/// The languages of formulas.
+fn languages() -> impl TypedValueParser<Value = Language> {
+    let names = Language::ALL.map(Language::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Language>())
 }
 
 /// Who executes.

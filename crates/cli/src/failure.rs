@@ -81,6 +81,10 @@ pub(crate) enum Failure {
         "the tensors of --input are of one size; give {symbol} one with --set {symbol}=<size>, or none"
     )]
     SweptInput { symbol: Symbol },
+    #[error("--lengths counts one batch; give {symbol} one size")]
+    SweptLengths { symbol: Symbol },
+    #[error("`{}` could not be read as lengths of texts: {problem}", path.display())]
+    Lengths { path: PathBuf, problem: String },
     #[error("how many {symbol} fit is what is asked; leave out --set {symbol}")]
     FittedSize { symbol: Symbol },
     #[error("--set gives {symbol} several sizes; only the number of items may have several")]

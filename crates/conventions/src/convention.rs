@@ -397,7 +397,7 @@ pub fn convention(name: &str, without: &[String]) -> Result<Convention, Conventi
     let unknown = || ConventionError::Unknown {
         kind: "convention",
         name: escaped(name),
-        known: convention_names().collect(),
+        known: convention_names().chain(crate::framework::framework_names()).collect(),
     };
     let (file, text) = FILES.iter().find(|(known, _)| *known == plain).ok_or_else(unknown)?;
     let found = Convention::read(file, text, without)?;

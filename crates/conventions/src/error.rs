@@ -108,6 +108,16 @@ pub enum ConventionError {
         /// Which convention.
         convention: String,
     },
+    /// A framework's formula is not for a model.
+    #[error("{convention} says nothing of this model ({family}): {why}")]
+    NotCovered {
+        /// Which framework.
+        convention: String,
+        /// The model's family.
+        family: String,
+        /// Why.
+        why: String,
+    },
     /// A rule cannot be evaluated.
     #[error("{convention}, {op} of {path}: {source}")]
     Rule {
@@ -136,6 +146,7 @@ impl ConventionError {
             | ConventionError::Names { .. }
             | ConventionError::NoSize { .. }
             | ConventionError::Beside { .. }
+            | ConventionError::NotCovered { .. }
             | ConventionError::Rule { .. }
             | ConventionError::Size(EvalError::Unbound(_)) => true,
             ConventionError::Unknown { .. }

@@ -34,6 +34,7 @@ mod convention;
 mod dialect;
 mod error;
 mod explain;
+pub mod framework;
 mod names;
 mod share;
 mod tally;

@@ -37,6 +37,7 @@ mod scalar;
 mod symbol;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use activation::Activation;
 pub use binding::Binding;
@@ -53,3 +54,4 @@ pub use poly::{EvalError, Poly};
 pub use quantity::{Quantity, UnknownQuantity};
 pub use scalar::Scalar;
 pub use symbol::Symbol;
+pub use whole::WholeTerms;

@@ -107,7 +107,8 @@ impl Definition {
     }
 
     /// The same definition with sizes put in where a binding has them.
-    pub(crate) fn bind(&self, binding: &Binding) -> Definition {
+    #[must_use]
+    pub fn with_sizes(&self, binding: &Binding) -> Definition {
         let at = |poly: &Poly| poly.bind(binding);
         let mut bound = self.clone();
         match &mut bound {

@@ -97,7 +97,7 @@ impl Graph {
                     None => symbols.push(symbol.clone()),
                 }
             }
-            definitions.push(definition.bind(&bound));
+            definitions.push(definition.with_sizes(&bound));
         }
         let compile = |poly: &Poly| Ok::<_, BindingError>(poly.bind(&bound).compile(&symbols)?);
         let (mut read, mut written) = (Poly::zero(), Poly::zero());

@@ -3,6 +3,7 @@
 //! Nothing here opens a file.
 
 mod config;
+mod decoder_sizes;
 mod family;
 mod gguf;
 pub mod layer;
@@ -14,6 +15,7 @@ pub use config::{
     Compressed, Config, ConfigError, GenerationSettings, OfExperts, POOLERS, Quantisation,
     QuantisationMethod,
 };
+pub use decoder_sizes::{DecoderSizes, NamedSizes};
 pub use family::{Logits, Request, families, families_with_text};
 pub use gguf::{GGUF_CONSTANTS, GgufHeader, gguf_architectures, gguf_layers_behind};
 pub use model::{ModelGraph, PositionLimit};

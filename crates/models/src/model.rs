@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use opledger_dims::{Binding, Symbol};
 use opledger_ir::{Graph, Role, SizeCondition};
 
+use crate::decoder_sizes::DecoderSizes;
 use crate::names::Names;
 
 /// A computation with a name, and the sizes that are settled already.
@@ -30,6 +31,8 @@ pub struct ModelGraph {
     pub aliases: BTreeMap<Symbol, Symbol>,
     /// How many tokens it has positions for, where there is a bound.
     pub positions: Option<PositionLimit>,
+    /// Its sizes, where it is a causal decoder.
+    pub decoder: Option<DecoderSizes>,
     /// The most of sizes that its tables have rows for, where it was read from a program.
     pub rows: Vec<(Symbol, u64)>,
 }

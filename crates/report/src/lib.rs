@@ -35,11 +35,11 @@ pub use records::{
     CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
     ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted,
     FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
-    KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, Memory,
-    OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance, QuantisedBytes, RunTotals,
-    SearchedRow, SettledRecord, SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord,
-    Traffic, TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
-    VerdictRecord, Verification, WallMs,
+    KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, LengthCount,
+    LengthCounts, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,
+    QuantisedBytes, RunTotals, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
+    SubstitutedRecord, TheoremRecord, Traffic, TrainingCost, TrainingMemory, TrainingModule,
+    TrainingPhase, TrainingTerm, UnitCounts, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

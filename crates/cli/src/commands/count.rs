@@ -1,11 +1,12 @@
 //! `opledger count`: exact counts without running.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use num_traits::ToPrimitive;
 use opledger_account::{Model, SizedModel, Sweep};
 use opledger_charts::{Bar, BarChart};
-use opledger_dims::{Binding, Quantity};
+use opledger_dims::{Binding, Quantity, escaped};
 use opledger_interp::mask_sizes;
 use opledger_ir::SizeRole;
 use opledger_models::Request;
@@ -14,6 +15,7 @@ use opledger_report::{ConventionCounts, ConventionTotal, thousands};
 use crate::args::{CountArgs, CountFormat};
 use crate::destination::Destination;
 use crate::failure::Failure;
+use crate::input::read_text;
 use crate::notes::{self, note};
 use crate::output;
 use crate::sizes::{Assignment, binding};
@@ -37,6 +39,14 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     };
+    if let Some(path) = &args.lengths {
+        if let Some(sweep) = swept {
+            return Err(Failure::SweptLengths { symbol: sweep.symbol.clone() });
+        }
+        let batch = model.lengths(&lengths(path)?, &args.binding()?)?;
+        output::show_noted(&batch, &notes, format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match (args.new_tokens, swept) {
         (Some(_), Some(sweep)) => {
             return Err(Failure::SweptGeneration { symbol: sweep.symbol.clone() });
@@ -70,8 +80,8 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         record.memory = Some(sized.memory(args.dtype.unwrap_or(model.storage()))?);
         output::show_noted(&record, &notes, format)?;
     } else {
-        let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
-        let counted = tools.count(&args.conventions)?;
+        let (written, without) = (args.tools.written.as_deref(), &args.tools.without);
+        let counted = sized.counted_by(&args.conventions, written, without)?;
         if let Some(path) = &args.svg {
             Destination::new(path)?.write_text(&drawn(&counted)?)?;
         }
@@ -79,6 +89,24 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
     }
     failed.iter().for_each(|problem| note(problem));
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The lengths of texts that a file says, one a line.
+fn lengths(path: &Path) -> Result<Vec<u64>, Failure> {
+    let problem = |problem: String| Failure::Lengths { path: path.to_owned(), problem };
+    let text = read_text(path).map_err(problem)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let length = |(at, line): (usize, &str)| {
+        let length = line.trim().parse::<u64>();
+        length.map_err(|_| {
+            problem(format!(
+                "line {} is `{}`, and no length of a text",
+                at + 1,
+                escaped(line.trim())
+            ))
+        })
+    };
+    lines.map(length).collect()
 }
 
 /// The sizes given, and those that follow from the contents of inputs.

@@ -4,11 +4,15 @@ use opledger_models::Request;
 
 use crate::args::DeriveArgs;
 use crate::failure::Failure;
-use crate::notes;
+use crate::notes::{self, note};
 use crate::output;
 
 pub(crate) fn execute(args: &DeriveArgs) -> Result<(), Failure> {
     let (model, sizes) = args.model.open(Request::default())?;
     let sized = model.partly_at(&sizes)?;
+    if let Some(language) = args.emit {
+        notes::about(&model, sized.sizes()).iter().for_each(|text| note(text));
+        return output::print(&sized.emit(language)?);
+    }
     output::show_noted(&sized.formulas()?, &notes::about(&model, sized.sizes()), args.format)
 }

@@ -12,8 +12,8 @@ use crate::output;
 pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let (model, sizes) = args.model.open(Request::default())?;
     let sized = model.seen_at(&sizes)?;
-    let tools = sized.convention_counter(args.tools.written.as_deref(), &args.tools.without)?;
-    let explained = tools.explain(&args.first, &args.second)?;
+    let (written, without) = (args.tools.written.as_deref(), &args.tools.without);
+    let explained = sized.explained_by(&args.first, &args.second, written, without)?;
     output::show_noted(&explained, &notes::about(&model, sized.sizes()), args.format)?;
     let complete = explained.unaccounted == 0.into()
         && explained.lines.iter().all(|line| line.reason.is_some());

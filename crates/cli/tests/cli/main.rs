@@ -9,6 +9,7 @@ mod checkpoints;
 mod conventions;
 mod destinations;
 mod files;
+mod frameworks;
 mod halves;
 mod hostile;
 mod limits;

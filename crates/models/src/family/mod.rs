@@ -283,7 +283,8 @@ impl Config {
             Ok(recorder)
         };
         let (recorded, not_understood) = self.with_keys(build)?;
-        let Recorder { mut graph, mut sizes, names, positions, notes: told, .. } = recorded;
+        let Recorder { mut graph, mut sizes, names, positions, decoder, notes: told, .. } =
+            recorded;
         // The encoder alone and the decoder alone have not all sizes of the pair.
         let pair = graph.size_of(SizeRole::Memory).is_some();
         if pair && (request.source || request.past) {
@@ -312,6 +313,7 @@ impl Config {
             names,
             not_understood,
             positions,
+            decoder,
             rows: Vec::new(),
         })
     }

@@ -82,6 +82,20 @@ impl LayerOrder {
         }
     }
 
+    /// How many layers there are of each of so many kinds.
+    pub(super) fn numbers(&self, kinds: usize) -> Vec<u64> {
+        let mut numbers = vec![0; kinds];
+        match self {
+            LayerOrder::Uniform(layers) => numbers.iter_mut().take(1).for_each(|n| *n = *layers),
+            LayerOrder::Kinds { layers, .. } => {
+                for kind in layers {
+                    numbers.iter_mut().skip(*kind).take(1).for_each(|n| *n += 1);
+                }
+            }
+        }
+        numbers
+    }
+
     /// Gives sizes to the symbols of numbers of layers, and decides how the layers are recorded.
     pub(super) fn plan(&self, r: &mut Recorder) -> LayerPlan {
         let equal = |r: &mut Recorder, kind, all, symbol: &Symbol| {

@@ -5,6 +5,7 @@ use opledger_ir::{Graph, GraphError, Var};
 use opledger_nn::NnError;
 
 use crate::config::ConfigError;
+use crate::decoder_sizes::DecoderSizes;
 use crate::model::PositionLimit;
 use crate::names::Names;
 
@@ -18,6 +19,7 @@ pub(crate) struct Recorder {
     pub(super) images: Option<Images>,
     /// What a reader has to know of the model.
     pub(crate) notes: Vec<String>,
+    pub(crate) decoder: Option<DecoderSizes>,
 }
 
 impl Recorder {
@@ -25,7 +27,8 @@ impl Recorder {
     pub(crate) fn new(family: &'static str) -> Self {
         let (sizes, names) = (Binding::new(), Names::default());
         let (graph, notes) = (Graph::of_model(family), Vec::new());
-        Recorder { graph, sizes, names, positions: None, images: None, notes }
+        let (positions, images, decoder) = (None, None, None);
+        Recorder { graph, sizes, names, positions, images, notes, decoder }
     }
 
     /// A symbol of a size.

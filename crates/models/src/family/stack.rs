@@ -1,7 +1,7 @@
 //! Causal decoders: a table of words, layers, a norm, and what stands on them, recorded alike for every
 //! family that says what the parts are.
 
-use opledger_dims::Poly;
+use opledger_dims::{Binding, Poly, Symbol};
 use opledger_ir::ops::{Activation, Factor, Table};
 use opledger_ir::{Axis, Cached, Graph, Reach, Var};
 use opledger_nn::{
@@ -21,6 +21,7 @@ use super::request::Request;
 use super::rope::angles;
 use super::tokens::token_ids;
 use crate::config::Keys;
+use crate::decoder_sizes::{DecoderSizes, NamedSizes, norm_parameters};
 
 /// A causal decoder.
 pub(super) struct CausalStack<'a> {
@@ -117,6 +118,7 @@ impl CausalStack<'_> {
         let CausalStack { scopes: [model, words, layers, last], kinds, kept, head, .. } = &self;
         let Some(first) = kinds.first().map(|kind| &kind.layer) else { return Ok(()) };
         let (c, v) = (Poly::from("c"), &self.vocabulary);
+        r.decoder = Some(self.sizes(first, &r.sizes));
         let plan = self.pattern.plan(r);
         let images = r.images.take();
         let g = &mut r.graph;
@@ -203,6 +205,35 @@ impl CausalStack<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The sizes of the decoder.
+    fn sizes(&self, first: &LayerConfig, given: &Binding) -> DecoderSizes {
+        let c = Poly::from("c");
+        let layers = self.pattern.numbers(self.kinds.len());
+        let rows = self.entering.positions.map_or(0, |own| own.positions + own.before);
+        let mut whole = NamedSizes::default();
+        let mut set = |name: &str, size: &Poly| {
+            if let Ok(size) = size.at(given) {
+                whole.sizes.set(Symbol::from(name), size);
+            }
+        };
+        set("c", &c);
+        set("v", &self.vocabulary);
+        set("l", &layers.iter().sum::<u64>().into());
+        set("pos", &rows.into());
+        set("last", &norm_parameters(first.norm, &c));
+        whole.traits.insert(match (self.head.of, self.head.tied) {
+            (CausalHead::Words, true) => "tied",
+            (CausalHead::Words, false) => "untied",
+            _ => "headless",
+        });
+        if self.head.bias {
+            whole.traits.insert("head bias");
+        }
+        let kinds = layers.into_iter().zip(&self.kinds);
+        let kinds = kinds.map(|(times, kind)| (times, kind.layer.clone(), kind.reach));
+        DecoderSizes::of(whole, kinds.collect(), given)
     }
 }
 

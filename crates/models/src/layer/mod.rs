@@ -65,6 +65,7 @@ pub fn parse(text: &str) -> Result<ModelGraph, LayerError> {
             names: Names::default(),
             not_understood: Vec::new(),
             positions: None,
+            decoder: None,
             rows: Vec::new(),
         }),
         Err(BindingError::Unknown { symbol, .. }) => {
