@@ -223,17 +223,6 @@ def _named(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     return walk(_tree(arguments))
 
 
-def sources(call: Call) -> dict[str, int]:
-    """Each leaf by its name in PyTorch's guards, such as ``L['batch']['ids']``."""
-    found: dict[str, int] = {}
-    for number, (keys, _) in enumerate(_flat(call.arguments)):
-        written = "".join(f".{k.name}" if isinstance(k, pytree.GetAttrKey) else f"[{_step(k)[0]!r}]" for k in keys)
-        found[f"L{written}"] = number
-        if call.named_rest is not None:
-            found[f"L['{call.named_rest}']{written}"] = number
-    return found
-
-
 # The sizes that are free.
 
 

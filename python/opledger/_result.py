@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
@@ -38,8 +38,6 @@ class Source:
     unknown: tuple[str, ...] = ()
     #: A file of the inputs that masks may follow from, where their elements are known.
     inputs: str | None = None
-    #: Conditions as PyTorch writes them, and what they are to a reader.
-    told: Mapping[str, str] = field(default_factory=dict)
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
 
@@ -79,9 +77,7 @@ class Source:
             if "mask" in message:
                 message = "\n  ".join((message, *self.about_unknown))
             raise OpledgerError(message) from None
-        if "notes" in answer.record:
-            answer.record["notes"] = [self.told.get(note, note) for note in answer.record["notes"]]
-        return replace(answer, notes=tuple(self.told.get(note, note) for note in answer.notes))
+        return answer
 
 
 class Count:
