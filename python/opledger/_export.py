@@ -362,4 +362,4 @@ def _source(
     named = module.named_modules(remove_duplicate=False) if module else ()
     classes = {path: type(one).__name__ for path, one in named}
     unknown = _archive.without_elements(model, program)
-    return Source(str(path), name, options, classes, notes, unknown, keeper=folder)
+    return Source(str(path), name, options, classes, notes, unknown, _archive.idle(program), keeper=folder)

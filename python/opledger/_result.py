@@ -36,6 +36,8 @@ class Source:
     notes: tuple[str, ...] = ()
     #: Buffers on meta that may be masks: which pairs they hide is not known.
     unknown: tuple[str, ...] = ()
+    #: Parameters that nothing reads.
+    idle: frozenset[str] = frozenset()
     #: A file of the inputs that masks may follow from, where their elements are known.
     inputs: str | None = None
     #: Keeps temporary files until nobody asks any more.
@@ -253,7 +255,7 @@ class Count:
 
         At sizes the entries are ints, else formulas. Parameters of a module that the model does not call,
         such as ``out_proj`` of ``nn.MultiheadAttention``, stand with the module around it, which computes
-        with them.
+        with them; those that nothing reads stand with their own.
         """
         if depth is not None and (not isinstance(depth, int) or depth < 0):
             raise OpledgerError(f"depth is {depth!r}, and a depth is a whole number that is not negative")
@@ -264,7 +266,7 @@ class Count:
         # What is given to a module stands where the module computes first.
         for node in sorted(nodes, key=lambda node: node["op"] in _GIVEN):
             segments = node["path"].split(".")[:-1]
-            while segments and ".".join(segments) not in calls:
+            while segments and ".".join(segments) not in calls and node["path"] not in self._source.idle:
                 segments.pop()
             groups.setdefault(".".join(segments[:depth]), []).append(node)
         named = Named(self._source.classes, [node["path"] for node in nodes])

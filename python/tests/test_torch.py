@@ -139,6 +139,32 @@ class Counted(unittest.TestCase):
         self.assertEqual(params["self_attn"], sum(p.numel() for p in attention.parameters()))
         self.assertEqual(sum(params.values()), r.params)
 
+    def test_names_of_modules_may_be_any_text(self):
+        class Names(nn.Module):
+            def __init__(self):
+                super().__init__()
+                for name in ("a b", "a_b", "größe"):
+                    self.add_module(name, nn.Linear(4, 4))
+                self.never = nn.Linear(4, 5)
+
+            def forward(self, x):
+                for name in ("a b", "a_b", "größe"):
+                    x = self._modules[name](x)
+                return x
+
+        r = opledger.count(Names(), (torch.zeros(2, 4),))
+        own = {m.path: (m.type, m.macs, m.params) for m in r.by_module()}
+        names = {name: ("Linear", 32, 20) for name in ("a b", "a_b", "größe")}
+        # What nobody calls stands with its own.
+        self.assertEqual(own, {**names, "never": ("Linear", 0, 25)})
+
+        colours = type("\x1b[31mRed", (Names,), {})
+        self.assertIn(r"\x1b[31mRed", repr(opledger.count(colours(), (torch.zeros(2, 4),))))
+        self.assertNotIn("\x1b", repr(opledger.count(colours(), (torch.zeros(2, 4),))))
+        with self.assertRaises(opledger.OpledgerError) as caught:
+            opledger.count(colours(), (torch.zeros(2, 4),), dynamic={"y": {0: "b"}})
+        self.assertNotIn("\x1b", str(caught.exception))
+
     def test_equal_layers_are_one_whatever_their_numbers_follow(self):
         class Layers(nn.Module):
             def __init__(self):
