@@ -37,7 +37,7 @@ def source(
 ) -> Made:
     """The archive of a module, which the command understands, and the sizes of its example."""
     model = _module.innermost(model)
-    with _module.as_exported(model):
+    with _module.as_exported(model), _module.nested(model):
         _module.check(model)
         call = call_of(model, args, kwargs)
         with _module.containers_known(model, call.arguments):

@@ -1,7 +1,10 @@
 """Modules of PyTorch. Runs where torch is installed; OPLEDGER_TORCH=1 makes its absence a failure."""
 
+import dataclasses
 import os
+import sys
 import unittest
+from typing import Any
 
 import opledger
 
@@ -138,6 +141,50 @@ class Counted(unittest.TestCase):
         attention = encoder().self_attn
         self.assertEqual(params["self_attn"], sum(p.numel() for p in attention.parameters()))
         self.assertEqual(sum(params.values()), r.params)
+
+    def test_modules_may_be_nested_deep(self):
+        class Nest(nn.Module):
+            def __init__(self, depth):
+                super().__init__()
+                self.inner = Nest(depth - 1) if depth else nn.Linear(4, 4)
+
+            def forward(self, x):
+                return self.inner(x)
+
+        before = sys.getrecursionlimit()
+        self.assertEqual(opledger.count(Nest(200), (torch.zeros(2, 4),)).macs, 32)
+        self.assertEqual(sys.getrecursionlimit(), before)
+
+    def test_sizes_are_named_as_arguments_are_given(self):
+        @dataclasses.dataclass
+        class Pair:
+            a: Any
+            c: Any
+
+        class Adds(nn.Module):
+            def forward(self, x, **kw):
+                return x.a + x.c + kw["y"]
+
+        x, y = Pair(torch.zeros(2, 4), torch.zeros(2, 4)), {"y": torch.zeros(2, 4)}
+        b = {0: "b"}
+        for names in ({"x": Pair(b, b), "kw": {"y": b}}, {"x": {"a": b, "c": b}, "y": b}):
+            self.assertEqual(opledger.count(Adds(), (x,), y, dynamic=names).formula("flops"), "8·b")
+
+    def test_sums_of_nothing_are_counted(self):
+        class Nothing(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.bias = nn.Parameter(torch.zeros(5))
+
+            def forward(self, x):
+                none = x[:, :0]
+                product = nn.functional.linear(none, x.new_zeros(5, 0), self.bias)
+                return product + torch.bmm(x.new_zeros(1, 3, 0), x.new_zeros(1, 0, 5)), none.softmax(-1), none.sum(1)
+
+        r = opledger.count(Nothing(), (torch.zeros(3, 4),))
+        # The bias, and the sum of both products.
+        self.assertEqual((r.macs, r.flops), (0, 15 + 15))
+        self.assertEqual(r.convention("torch-flop-counter"), 0)
 
     def test_names_of_modules_may_be_any_text(self):
         class Names(nn.Module):
@@ -352,6 +399,19 @@ class Refused(unittest.TestCase):
         refusal = self.refusal(Decides(), (torch.randn(3, 5),))
         self.assertIn(line_of(Decides, "if x.sum()"), refusal)
         self.assertIn("torch.where", refusal)
+
+    def test_a_branch_by_a_size_is_shown(self):
+        class Chooses(nn.Module):
+            def __init__(self, by):
+                super().__init__()
+                self.by = by
+
+            def forward(self, x):
+                return torch.cond(self.by(x), lambda x: x + 1, lambda x: x * 2, (x,))
+
+        for by, told in [(lambda x: x.shape[0] > 3, "depends on sizes"), (lambda x: x.sum() > 3, "depends on the data")]:
+            with self.assertRaisesRegex(opledger.OpledgerError, told):
+                opledger.count(Chooses(by), (torch.zeros(5, 4),), dynamic={"x": {0: "b"}})
 
     def test_numpy_is_shown(self):
         self.assertIn(line_of(Leaves, "numpy()"), self.refusal(Leaves(), (torch.randn(3, 5),)))
