@@ -170,6 +170,23 @@ class Counted(unittest.TestCase):
         for names in ({"x": Pair(b, b), "kw": {"y": b}}, {"x": {"a": b, "c": b}, "y": b}):
             self.assertEqual(opledger.count(Adds(), (x,), y, dynamic=names).formula("flops"), "8·b")
 
+    def test_a_size_that_is_another_may_be_given_under_both_names(self):
+        decoder = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
+        r = opledger.count(decoder, (torch.zeros(2, 5, 8), torch.zeros(2, 6, 8)))
+        self.assertIn("holds where memory_0 = b", r.notes)
+        self.assertEqual(r.macs, r.at(memory_0=2).macs)
+        self.assertEqual(r.at(b=3, memory_0=3).macs, r.formula("macs")(b=3, n=5, memory_1=6))
+        with self.assertRaisesRegex(opledger.OpledgerError, "memory_0 = b"):
+            r.at(b=3, memory_0=2).macs
+
+    def test_what_has_no_class_says_what_to_do(self):
+        class Draws(nn.Module):
+            def forward(self, x):
+                return x + torch.randn_like(x)
+
+        with self.assertRaisesRegex(opledger.OpledgerError, "make the random numbers an input"):
+            opledger.count(Draws(), (torch.zeros(2, 4),))
+
     def test_sums_of_nothing_are_counted(self):
         class Nothing(nn.Module):
             def __init__(self):

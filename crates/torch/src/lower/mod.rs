@@ -7,6 +7,7 @@ mod cases;
 pub(crate) mod complex;
 mod converted;
 mod create;
+mod defined;
 mod einstein;
 mod elementwise;
 mod extreme;
@@ -66,7 +67,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         let sizes = call.sizes(own, 0)?;
         return Ok(vec![Meaning::Tensor(own.zeros(sizes)?)]);
     }
-    let groups: [Group; 25] = [
+    let groups: [Group; 26] = [
         by_data::lower,
         movement::lower,
         converted::lower,
@@ -74,6 +75,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         elementwise::lower,
         truth::lower,
         cases::lower,
+        defined::lower,
         product::lower,
         attention::lower,
         norm::lower,
