@@ -102,6 +102,13 @@ def _marks(tensor: torch.Tensor) -> bool:
     return tensor.dim() > 1 and bool(hides.any() or ((tensor == 0) | (tensor == 1)).all())
 
 
+def idle(program: ExportedProgram) -> frozenset[str]:
+    """The parameters that nothing reads."""
+    read = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
+    specs = program.graph_signature.input_specs
+    return frozenset(spec.target for spec in specs if spec.target and spec.arg.name not in read)
+
+
 def without_elements(model: Any, program: ExportedProgram) -> tuple[str, ...]:
     """The buffers on meta that are read and may be masks: truth values, and reals of several dimensions."""
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}

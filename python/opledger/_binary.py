@@ -17,8 +17,16 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 
+def printable(text: str) -> str:
+    """Text that models name, of which characters that a terminal would obey are escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
 class OpledgerError(Exception):
     """What was asked has no answer; the message says why and how to mend it."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ExportError(OpledgerError):

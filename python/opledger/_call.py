@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import keyword
 import numbers
@@ -223,17 +224,6 @@ def _named(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     return walk(_tree(arguments))
 
 
-def sources(call: Call) -> dict[str, int]:
-    """Each leaf by its name in PyTorch's guards, such as ``L['batch']['ids']``."""
-    found: dict[str, int] = {}
-    for number, (keys, _) in enumerate(_flat(call.arguments)):
-        written = "".join(f".{k.name}" if isinstance(k, pytree.GetAttrKey) else f"[{_step(k)[0]!r}]" for k in keys)
-        found[f"L{written}"] = number
-        if call.named_rest is not None:
-            found[f"L['{call.named_rest}']{written}"] = number
-    return found
-
-
 # The sizes that are free.
 
 
@@ -264,6 +254,10 @@ def _asked(call: Call, dynamic: Any) -> list[Size]:
     if not isinstance(dynamic, Mapping):
         raise ExportError(f"`dynamic` is {dynamic!r}; it is written as {_FORM}")
     sizes: list[Size] = []
+    named = dynamic.get(call.named_rest)
+    if call.named_rest not in call.arguments and isinstance(named, Mapping):
+        # What `**kwargs` takes are arguments of their own.
+        dynamic = {**{k: v for k, v in dynamic.items() if k != call.named_rest}, **named}
     for argument, names in dynamic.items():
         if argument not in call.arguments:
             rest = f'; what `{call.rest}` holds has places: {{"{call.rest}": [{{0: "b"}}]}}' if call.rest else ""
@@ -294,6 +288,8 @@ def _within(part: _Part, names: Any) -> list[Size]:
     if not part.parts:
         raise ExportError(f"`{part.path}` is no tensor, so it has no dimensions to name")
     keys = list(part.parts)
+    if dataclasses.is_dataclass(names) and not isinstance(names, type):
+        names = {field.name: getattr(names, field.name) for field in dataclasses.fields(names)}
     if isinstance(names, (list, tuple)) and all(one.path.endswith(f".{key}") for key, one in part.parts.items()):
         # The fields of a class in their order.
         if len(names) > len(keys):

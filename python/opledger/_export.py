@@ -6,7 +6,6 @@ import math
 import re
 import time
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -16,9 +15,9 @@ from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 from torch.utils._sympy.functions import FloorDiv
 
-from . import _archive, _guards, _module
+from . import _archive, _module
 from ._binary import ExportError, Folder, OpledgerError
-from ._call import Call, Size, call_of, check_leaves, sizes_of, sources
+from ._call import Call, Size, call_of, check_leaves, sizes_of
 from ._refusals import refusal, specialised
 from ._result import Count, Source
 
@@ -38,7 +37,7 @@ def source(
 ) -> Made:
     """The archive of a module, which the command understands, and the sizes of its example."""
     model = _module.innermost(model)
-    with _module.as_exported(model):
+    with _module.as_exported(model), _module.nested(model):
         _module.check(model)
         call = call_of(model, args, kwargs)
         with _module.containers_known(model, call.arguments):
@@ -62,16 +61,13 @@ def _made(
 ) -> tuple[ExportedProgram, Made]:
     program, names, notes = _exported(model, call, free)
     own = _renamed(program, call, names)
-    guards = _plain(program, call, own)
-    program._guards_code = guards.code
     words = tuple(word for symbol, name in own.items() for word in ("--name", f"{symbol}={name}"))
     source = _source(program, type(model).__name__, (*words, *options), model, notes)
-    told = {f"holds where {code}": f"holds where {told}" for code, told in guards.told.items()}
     inputs = None
     if call.given:
         inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
     sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
-    return program, (replace(source, told=told, inputs=inputs), sizes if call.given else {})
+    return program, (replace(source, inputs=inputs), sizes if call.given else {})
 
 
 def _as_example(
@@ -128,7 +124,8 @@ def _otherwise(
             return program, None
         return program, made
 
-    if "not known:" in str(error):
+    if "`--partial`" in str(error) or "partial=True" in str(error):
+        # Operations that are not known, whatever the sizes are.
         raise error
     if not call.asked:
         fixed = tried(call, [])[1] if call.sizes else None
@@ -343,29 +340,6 @@ def _renamed(program: ExportedProgram, call: Call, names: list[str | None]) -> d
     return own
 
 
-def _plain(program: ExportedProgram, call: Call, names: Mapping[str, str]) -> _guards.Guards:
-    """The guards of a program that a size may break."""
-
-    def bound(value: Any) -> Any:
-        whole = isinstance(value, sympy.Integer)
-        return Fraction(int(value)) if whole else math.inf if value > 0 else -math.inf
-
-    bounds = {
-        symbol: (bound(of.lower), bound(of.upper))
-        for symbol, of in program.range_constraints.items()
-        if symbol.is_Symbol
-    }
-    values, given = _inputs(program), program.graph_signature.user_inputs
-    inputs = {
-        path: _guards.Input(
-            str(given[leaf]), [s if isinstance(s, int) else s.node.expr for s in values[leaf].shape]
-        )
-        for path, leaf in sources(call).items()
-        if values[leaf] is not None
-    }
-    return _guards.plain(getattr(program, "_guards_code", ()), inputs, bounds, names)
-
-
 def _fixed(call: Call, names: list[str | None]) -> tuple[str, ...]:
     fixed = [s for s, name in zip(call.sizes, names) if name is None and s.dim in (0, 1)]
     return tuple(f"{size} is fixed at {size.example}" for size in fixed)
@@ -388,4 +362,4 @@ def _source(
     named = module.named_modules(remove_duplicate=False) if module else ()
     classes = {path: type(one).__name__ for path, one in named}
     unknown = _archive.without_elements(model, program)
-    return Source(str(path), name, options, classes, notes, unknown, keeper=folder)
+    return Source(str(path), name, options, classes, notes, unknown, _archive.idle(program), keeper=folder)

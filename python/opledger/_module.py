@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import io
 import logging
+import sys
 import warnings
 from contextlib import contextmanager
 from typing import Any, Iterator
@@ -117,6 +118,22 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+#: How many calls a module inside of another may take in PyTorch.
+_CALLS = 30
+
+
+@contextmanager
+def nested(model: torch.nn.Module) -> Iterator[None]:
+    """As deep calls for a while as modules that are nested deep take."""
+    before = sys.getrecursionlimit()
+    depth = max(path.count(".") for path, _ in model.named_modules())
+    sys.setrecursionlimit(max(before, min(before + _CALLS * depth, 100_000)))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @contextmanager

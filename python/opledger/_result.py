@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
@@ -36,10 +36,10 @@ class Source:
     notes: tuple[str, ...] = ()
     #: Buffers on meta that may be masks: which pairs they hide is not known.
     unknown: tuple[str, ...] = ()
+    #: Parameters that nothing reads.
+    idle: frozenset[str] = frozenset()
     #: A file of the inputs that masks may follow from, where their elements are known.
     inputs: str | None = None
-    #: Conditions as PyTorch writes them, and what they are to a reader.
-    told: Mapping[str, str] = field(default_factory=dict)
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
 
@@ -79,9 +79,7 @@ class Source:
             if "mask" in message:
                 message = "\n  ".join((message, *self.about_unknown))
             raise OpledgerError(message) from None
-        if "notes" in answer.record:
-            answer.record["notes"] = [self.told.get(note, note) for note in answer.record["notes"]]
-        return replace(answer, notes=tuple(self.told.get(note, note) for note in answer.notes))
+        return answer
 
 
 class Count:
@@ -257,7 +255,7 @@ class Count:
 
         At sizes the entries are ints, else formulas. Parameters of a module that the model does not call,
         such as ``out_proj`` of ``nn.MultiheadAttention``, stand with the module around it, which computes
-        with them.
+        with them; those that nothing reads stand with their own.
         """
         if depth is not None and (not isinstance(depth, int) or depth < 0):
             raise OpledgerError(f"depth is {depth!r}, and a depth is a whole number that is not negative")
@@ -268,7 +266,7 @@ class Count:
         # What is given to a module stands where the module computes first.
         for node in sorted(nodes, key=lambda node: node["op"] in _GIVEN):
             segments = node["path"].split(".")[:-1]
-            while segments and ".".join(segments) not in calls:
+            while segments and ".".join(segments) not in calls and node["path"] not in self._source.idle:
                 segments.pop()
             groups.setdefault(".".join(segments[:depth]), []).append(node)
         named = Named(self._source.classes, [node["path"] for node in nodes])

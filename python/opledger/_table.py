@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Sequence
 
+from ._binary import printable
+
 
 @dataclass
 class Table:
@@ -23,7 +25,8 @@ class Table:
 
     def text(self) -> str:
         """The table for a terminal."""
-        everything = [self.head, *self.rows, *([self.total] if self.total else [])]
+        head, *rows = ([printable(cell) for cell in row] for row in (self.head, *self.rows))
+        everything = [head, *rows, *([self.total] if self.total else [])]
         widths = [max(len(row[i]) for row in everything) for i in range(len(self.head))]
         rule = "  ".join("─" * width for width in widths)
 
@@ -34,11 +37,11 @@ class Table:
             )
             return "  ".join(cells).rstrip()
 
-        lines = [self.title, "", line(self.head), rule, *map(line, self.rows)]
+        lines = [printable(self.title), "", line(head), rule, *map(line, rows)]
         if self.total:
             lines += [rule, line(self.total)]
         if self.below:
-            lines += ["", *self.below]
+            lines += ["", *map(printable, self.below)]
         return "\n".join(lines)
 
     def html(self) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import random
 import unittest
 
 import opledger
@@ -76,6 +77,11 @@ class Strides(nn.Module):
     def forward(self, x):
         x = self.shrink(self.shrink(x))
         return x.view(x.shape[0], 3, x.shape[2] // 4, 4) + 1
+
+
+class Bits(nn.Module):
+    def forward(self, x):
+        return x[:, : x.shape[1] & 6] + 1
 
 
 class Shrinks(nn.Module):
@@ -159,11 +165,11 @@ class Ways(unittest.TestCase):
 class Notes(unittest.TestCase):
     def test_a_pooled_network_says_which_sizes_it_takes(self):
         # At 4 the innermost map has one place, which may be taken another way.
-        four = ("holds where h mod 4 = 0", "holds where h ≥ 8", "holds where w mod 4 = 0", "holds where w ≥ 8")
-        least = ("holds where h ≥ 4", "holds where w ≥ 4")
+        least = ("holds where h ≥ 8", "holds where w ≥ 8")
+        four = ("holds where h mod 4 = 0", least[0], "holds where w mod 4 = 0", least[1])
         for back, told in [("transposed", four), ("padded", least), ("resized", least)]:
             notes = opledger.count(UNet(back), (IMAGE,), dynamic=FREE).notes
-            self.assertEqual(tuple(note for note in notes if "≠" not in note), told, back)
+            self.assertEqual(notes, told, back)
         multiples = {"x": {0: "b", 2: 4 * Dim("h"), 3: 4 * Dim("w")}}
         r = opledger.count(UNet(), (IMAGE,), dynamic=multiples)
         self.assertEqual(r.notes, ())
@@ -176,8 +182,8 @@ class Notes(unittest.TestCase):
         multiples = {"x": {0: "b", 1: 4 * Dim("h"), 2: 4 * Dim("w")}}
         r = opledger.count(Windows(False), (PATCHES,), dynamic=multiples)
         self.assertEqual((r.notes, r.formula("macs")), ((), "1024·b·h·w"))
-        with self.assertRaisesRegex(opledger.OpledgerError, r'dynamic=\{"x": \{1: 2\*Dim\("n"\)\}\}'):
-            opledger.count(Halves(), (torch.zeros(2, 8),), dynamic={"x": {1: "n"}})
+        r = opledger.count(Halves(), (torch.zeros(2, 8),), dynamic={"x": {1: "n"}})
+        self.assertEqual((r.notes, r.at(n=10).flops), (("holds where n mod 2 = 0", "holds where n ≥ 4"), 10))
 
         # Quotients of quotients are what the arguments of a view say.
         r = opledger.count(Strides(), (torch.zeros(1, 3, 32),), dynamic={"x": {2: "n"}})
@@ -189,7 +195,8 @@ class Notes(unittest.TestCase):
 
     def test_what_is_filled_up_takes_any_size(self):
         r = opledger.count(Windows(True), (PATCHES,), dynamic={"x": {0: "b", 1: "h", 2: "w"}})
-        self.assertTrue(all("≠" in note for note in r.notes), r.notes)
+        # At 4 there is one window, which may be taken another way.
+        self.assertEqual(r.notes, ("holds where h ≥ 5", "holds where w ≥ 5"))
         for h, w in itertools.product((6, 13, 18), (8, 9)):
             self.assertEqual(r.at(h=h, w=w).macs, 2 * 64 * 16 * math.ceil(h / 4) * math.ceil(w / 4))
 
@@ -217,113 +224,44 @@ class Notes(unittest.TestCase):
             r.at(n=7).macs
 
     def test_without_names_a_size_that_is_not_understood_is_fixed(self):
-        r = opledger.count(Halves(), (torch.zeros(2, 8),))
-        self.assertEqual((r.sizes, r.notes), ({"b": 2}, ("dimension 1 of `x` is fixed at 8",)))
-        self.assertEqual(r.formula("flops"), "4·b")
+        r = opledger.count(Bits(), (torch.zeros(2, 15),))
+        self.assertEqual((r.sizes, r.notes), ({"b": 2}, ("dimension 1 of `x` is fixed at 15",)))
+        self.assertEqual(r.formula("flops"), "6·b")
 
 
 class Guards(unittest.TestCase):
-    def plain(self, *code, low=2):
-        import sympy
-        from fractions import Fraction
+    def test_what_is_told_says_what_pytorch_wrote(self):
+        """Where a size above 2 is counted, all hold that PyTorch wrote."""
+        from unittest import mock
 
-        from opledger import _guards
+        from opledger import _export
 
-        b, n = sympy.symbols("s0 s1", integer=True, positive=True)
-        inputs = {"L['x']": _guards.Input("x_0", [b, 16 * n, 3])}
-        bounds = {b: (Fraction(low), math.inf), n: (Fraction(2), math.inf)}
-        return _guards.plain(code, inputs, bounds, {"s0": "b", "s1": "n"})
-
-    def test_they_are_told_as_mathematics(self):
-        b, n = "L['x'].size()[0]", "L['x'].size()[1]"
-        for code, told in [
-            (f"torch.sym_min((1 + {b}) // 2, (1 + {n} // 2) // 2) > 4", "min(4·n, ⌊(b + 1) / 2⌋) > 4"),
-            (f"({b} - 1) % 3 == 0 or {n} % 3 == 0", "(b - 1) mod 3 = 0 or 16·n mod 3 = 0"),
-            (f"{b} - 4 >= 3", "b ≥ 7"),
-            (f"-3 + {b} % 5 <= 0", "b mod 5 - 3 ≤ 0"),
-            (f"{b} * {b} // {n} == 7 or {b} == 20", "⌊b·b / (16·n)⌋ = 7 or b = 20"),
-        ]:
-            guards = self.plain(code)
-            self.assertEqual(list(guards.told.values()), [told])
-            self.assertNotIn("L['x']", guards.code[0])
-
-    def test_what_holds_at_every_size_is_left_out(self):
-        b, n = "L['x'].size()[0]", "L['x'].size()[1]"
-        for code in [
-            f"{n} % 16 == 0",
-            f"{n} // 16 != 1",
-            f"{b} * {n} // 16 % {b} == 0",
-            f"{b} + (4 - {b} % 4) % 4 >= {b}",
-            f"2 * ({b} // 2) <= {b}",
-            f"{b} * ({n} - 14) >= 2 and {b} > 0",
-            f"torch.sym_max(1, {b}) * 3 == 3 * {b} or {b} == 8",
-            f"{b} % ({b} * ({n} // 16)) != 0 and {n} // 16 != 1",
-        ]:
-            self.assertEqual(self.plain(*code.split(" and ")).code, [], code)
-
-    def test_what_a_size_may_break_is_kept(self):
-        b, n = "L['x'].size()[0]", "L['x'].size()[1]"
-        for code in [
-            f"{b} // 2 >= 1",
-            f"{b} % 2 == 0",
-            f"{b} != 7",
-            f"{b} == {n}",
-            f"{n} > 16",
-            f"{b} <= 100",
-            f"{b} == 3 and {b} == 4",
-            f"{b} // {n} == 0 or {b} == 9",
-            "f(3) == 3",
-            "L['y'].size()[0] == 3",
-        ]:
-            self.assertTrue(self.plain(code).code, code)
-        self.assertEqual(self.plain(f"{b} // 2 >= 1", low=4).code, [])
-
-    def test_what_is_kept_says_what_was_left_out(self):
-        """Where all that is kept holds at sizes above 1, so does all that PyTorch wrote."""
+        draw = random.Random(5)
         for model, example, dims in [
             (UNet("padded"), IMAGE, (2, 3)),
             (UNet("transposed"), IMAGE, (2, 3)),
             (Windows(True), PATCHES, (1, 2)),
-            (Windows(False), PATCHES, (1, 2)),
             (Shrinks(), torch.zeros(2, 3, 9), (2,)),
-            (Halves(), torch.zeros(2, 8), (1,)),
+            (Parts(), torch.zeros(2, 9), (1,)),
         ]:
-            written, kept = self.exported(model, example, {0, *dims})
-            self.assertLessEqual(len(kept), len(written) + len(dims) + 1)
-            seen = 0
-            for sizes in itertools.product(*(range(3, 21) if dim in dims else (3,) for dim in (0, *dims))):
-                shape = list(example.shape)
-                for dim, size in zip((0, *dims), sizes):
-                    shape[dim] = size
-                if all(holds(code, shape) for code in kept):
-                    seen += 1
-                    for code in written:
-                        self.assertTrue(holds(code, shape), (code, shape))
+            names = {dim: f"s{dim}" for dim in (0, *dims)}
+            with mock.patch.object(_export, "_exported", wraps=_export._exported) as exported:
+                written = []
+                exported.side_effect = lambda *given: written.append(original(*given)) or written[-1]
+                original = exported._mock_wraps
+                r = opledger.count(model, (example,), dynamic={"x": names})
+            code, seen = written[0][0]._guards_code, 0
+            for _ in range(40):
+                sizes = {dim: draw.choice((3, 5, 8, 9, 12, 16, 20)) for dim in names}
+                shape = [sizes.get(dim, size) for dim, size in enumerate(example.shape)]
+                try:
+                    r.at(**{names[dim]: size for dim, size in sizes.items()}).macs
+                except opledger.OpledgerError:
+                    continue
+                seen += 1
+                for guard in code:
+                    self.assertTrue(holds(guard, shape), (guard, shape))
             self.assertGreater(seen, 0)
-
-    def exported(self, model, example, dims):
-        from unittest import mock
-
-        from opledger import _guards
-
-        seen, plain = [], _guards.plain
-
-        def watched(code, inputs, bounds, names):
-            guards = plain(code, inputs, bounds, names)
-            least = [
-                f"L['x'].size()[{dim}] >= {bounds[size][0]}"
-                for dim, size in enumerate(inputs["L['x']"].sizes)
-                if size in bounds
-            ]
-            seen.append((list(code), guards.code + least))
-            return guards
-
-        with mock.patch.object(_guards, "plain", watched):
-            try:
-                opledger.count(model, (example,), dynamic={"x": {dim: f"s{dim}" for dim in dims}})
-            except opledger.OpledgerError:
-                pass
-        return seen[0]
 
 
 def holds(code, shape):

@@ -139,6 +139,39 @@ class Counted(unittest.TestCase):
         self.assertEqual(params["self_attn"], sum(p.numel() for p in attention.parameters()))
         self.assertEqual(sum(params.values()), r.params)
 
+    def test_a_size_that_is_another_may_be_given_under_both_names(self):
+        decoder = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
+        r = opledger.count(decoder, (torch.zeros(2, 5, 8), torch.zeros(2, 6, 8)))
+        self.assertIn("holds where memory_0 = b", r.notes)
+        self.assertEqual(r.macs, r.at(memory_0=2).macs)
+        self.assertEqual(r.at(b=3, memory_0=3).macs, r.formula("macs")(b=3, n=5, memory_1=6))
+        with self.assertRaisesRegex(opledger.OpledgerError, "memory_0 = b"):
+            r.at(b=3, memory_0=2).macs
+
+    def test_what_has_no_class_says_what_to_do(self):
+        class Draws(nn.Module):
+            def forward(self, x):
+                return x + torch.randn_like(x)
+
+        with self.assertRaisesRegex(opledger.OpledgerError, "make the random numbers an input"):
+            opledger.count(Draws(), (torch.zeros(2, 4),))
+
+    def test_sums_of_nothing_are_counted(self):
+        class Nothing(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.bias = nn.Parameter(torch.zeros(5))
+
+            def forward(self, x):
+                none = x[:, :0]
+                product = nn.functional.linear(none, x.new_zeros(5, 0), self.bias)
+                return product + torch.bmm(x.new_zeros(1, 3, 0), x.new_zeros(1, 0, 5)), none.softmax(-1), none.sum(1)
+
+        r = opledger.count(Nothing(), (torch.zeros(3, 4),))
+        # The bias, and the sum of both products.
+        self.assertEqual((r.macs, r.flops), (0, 15 + 15))
+        self.assertEqual(r.convention("torch-flop-counter"), 0)
+
     def test_equal_layers_are_one_whatever_their_numbers_follow(self):
         class Layers(nn.Module):
             def __init__(self):
@@ -326,6 +359,19 @@ class Refused(unittest.TestCase):
         refusal = self.refusal(Decides(), (torch.randn(3, 5),))
         self.assertIn(line_of(Decides, "if x.sum()"), refusal)
         self.assertIn("torch.where", refusal)
+
+    def test_a_branch_by_a_size_is_shown(self):
+        class Chooses(nn.Module):
+            def __init__(self, by):
+                super().__init__()
+                self.by = by
+
+            def forward(self, x):
+                return torch.cond(self.by(x), lambda x: x + 1, lambda x: x * 2, (x,))
+
+        for by, told in [(lambda x: x.shape[0] > 3, "depends on sizes"), (lambda x: x.sum() > 3, "depends on the data")]:
+            with self.assertRaisesRegex(opledger.OpledgerError, told):
+                opledger.count(Chooses(by), (torch.zeros(5, 4),), dynamic={"x": {0: "b"}})
 
     def test_numpy_is_shown(self):
         self.assertIn(line_of(Leaves, "numpy()"), self.refusal(Leaves(), (torch.randn(3, 5),)))

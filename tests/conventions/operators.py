@@ -32,9 +32,10 @@ VALUES = {
 
 unary = ["abs", "cos", "erf", "exp", "floor", "log", "neg", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
          "square", "tanh", "relu", "ceil", "round", "trunc", "log2", "log1p", "expm1", "isnan", "isinf", "tan", "atan",
-         "sinh", "cosh", "erfc", "sgn", "selu", "argmax", "argsort", "sort"]
+         "sinh", "cosh", "erfc", "sgn", "selu", "argmax", "argsort", "sort", "asinh", "acosh", "atanh", "sinc",
+         "deg2rad", "rad2deg", "positive", "absolute"]
 binary = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "pow", "remainder",
-          "floor_divide", "rsub", "atan2", "logaddexp", "fmod", "hypot"]
+          "floor_divide", "rsub", "atan2", "logaddexp", "fmod", "hypot", "ldexp"]
 truth = ["logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"]
 functions = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu6", "silu", "softplus",
              "dropout", "celu", "softsign", "logsigmoid", "glu"]
@@ -48,6 +49,7 @@ OPERATORS = {
     **{name: f"F.{name}(x)" for name in functions},
     **{name: f"torch.{name}(x, 1)" for name in reductions},
     "__and__": "t & t",
+    "special_ndtr": "torch.special.ndtr(x)",
     "__or__": "t | t",
     "bitwise_not": "torch.bitwise_not(t)",
     "logical_not": "torch.logical_not(t)",

@@ -1014,6 +1014,20 @@ class Rounded(nn.Module):
         )
 
 
+class Defined(nn.Module):
+    """Functions that others make up by their definitions; sums over nothing."""
+
+    def forward(self, x):
+        none, part = x[..., :0], x.tanh() * 0.9
+        return (
+            torch.asinh(x) + torch.acosh(x.abs() + 1.5) + torch.atanh(part),
+            torch.sinc(x.floor() * x) + torch.special.ndtr(x) + torch.ldexp(x, x[:1]),
+            torch.deg2rad(x) + torch.rad2deg(x) + torch.positive(x) - torch.absolute(x),
+            none @ none.mT + none.sum(-1, keepdim=True) + nn.functional.linear(none, none.new_zeros(8, 0), x[0, 0, :8]).sum(),
+            none.softmax(-1),
+        )
+
+
 class Hiding(nn.Module):
     """Pairs that large numbers hide, or a tensor of one number; numbers by places beside them; every third token; and
     numbers of a list by places in two dimensions."""
@@ -1186,6 +1200,7 @@ write("rounded", Rounded, (x,), dynamic=(TOKENS,))
 # Where one token is left, einsum over tokens contracts nothing.
 for name, make in ("odd_letters", OddLetters), ("groups", Groups):
     count(f"{name} n=1", make().eval(), (x[:, :1],), {})
+write("defined", Defined, (x,), dynamic=(TOKENS,))
 write("modes", Modes, (x,), dynamic=(TOKENS,))
 write("quotients", Quotients, (x,), dynamic=(TOKENS,))
 write("blocks", Blocks, (x,), dynamic=({0: DYNAMIC},))

@@ -1,9 +1,11 @@
 //! A model at sizes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Integer, Quantity, Symbol};
-use opledger_ir::{Definition, Graph, PartCounts, SizeCondition, SizeRole};
+use opledger_ir::{
+    Definition, Graph, PartCounts, SizeComparison, SizeCondition, SizeRelation, SizeRole, SizeTerm,
+};
 use opledger_models::PositionLimit;
 
 use crate::{AccountError, Model};
@@ -181,7 +183,15 @@ impl Model {
     }
 
     fn completed(&self, sizes: &Binding) -> Result<SizedModel<'_>, AccountError> {
-        let sizes = self.graph().complete(sizes)?;
+        let others = self.other_names();
+        let of_others = others.iter().filter_map(|(gone, kept)| {
+            let size = sizes.get(gone).filter(|_| sizes.get(kept).is_none())?;
+            Some((kept.clone(), size.clone()))
+        });
+        let own = sizes.iter().filter(|(symbol, _)| !others.contains_key(*symbol));
+        let own = own.map(|(symbol, size)| (symbol.clone(), size.clone())).chain(of_others);
+        let given = sizes;
+        let sizes = self.graph().complete(&own.collect())?;
         for (symbol, most) in &self.recorded().rows {
             if let Some(size) = sizes.get(symbol).filter(|size| **size > (*most).into()) {
                 let (model, symbol) = (self.name().to_owned(), symbol.clone());
@@ -189,11 +199,16 @@ impl Model {
                 return Err(AccountError::Rows { model, symbol, size, most });
             }
         }
+        let mut all = sizes.clone();
+        for (gone, kept) in &others {
+            let size = given.get(gone).or_else(|| sizes.get(kept)).cloned();
+            size.map(|size| all.set(gone.clone(), size));
+        }
         let mut conditions = self.recorded().conditions.iter();
-        if let Some(broken) = conditions.find(|condition| self.breaks(condition, &sizes)) {
+        if let Some(broken) = conditions.find(|condition| self.breaks(condition, &all)) {
             let (model, condition) = (self.name().to_owned(), broken.clone());
             let of: BTreeSet<Symbol> = broken.symbols();
-            let sizes = sizes.iter().filter(|(symbol, _)| of.contains(symbol));
+            let sizes = all.iter().filter(|(symbol, _)| of.contains(symbol));
             let sizes = sizes.map(|(symbol, size)| (symbol.clone(), size.clone())).collect();
             return Err(AccountError::Exported { model, sizes, condition });
         }
@@ -207,6 +222,23 @@ impl Model {
             }
         }
         Ok(SizedModel::new(self, sizes))
+    }
+
+    /// Names of sizes that are others in the graph, as its conditions say: of `m = b` the first.
+    fn other_names(&self) -> BTreeMap<Symbol, Symbol> {
+        let (graph, mut others) = (self.graph().symbols(), BTreeMap::new());
+        for condition in &self.recorded().conditions {
+            if let SizeCondition::One(SizeComparison { left, relation, right }) = condition
+                && let (SizeTerm::Poly(left), SizeTerm::Poly(right)) = (left, right)
+                && let (Some(gone), Some(kept)) = (left.as_symbol(), right.as_symbol())
+                && *relation == SizeRelation::Equal
+                && !graph.contains(gone)
+                && graph.contains(kept)
+            {
+                others.insert(gone.clone(), kept.clone());
+            }
+        }
+        others
     }
 
     /// Whether sizes break a condition: it does not hold, or has no value though all its sizes are given.

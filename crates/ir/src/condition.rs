@@ -93,6 +93,9 @@ impl fmt::Display for SizeTerm {
         match self {
             SizeTerm::Poly(poly) => poly.fmt(f),
             SizeTerm::Sum(of) => write!(f, "{} + {}", of[0], of[1]),
+            SizeTerm::Product(of) if matches!(of[0], SizeTerm::Product(_)) => {
+                write!(f, "{}·{}", of[0], factor(&of[1]))
+            }
             SizeTerm::Product(of) => write!(f, "{}·{}", factor(&of[0]), factor(&of[1])),
             SizeTerm::Quotient(of) => write!(f, "⌊{} / {}⌋", factor(&of[0]), factor(&of[1])),
             SizeTerm::Remainder(of) => write!(f, "{} mod {}", factor(&of[0]), factor(&of[1])),
@@ -322,6 +325,8 @@ mod tests {
         let quotient = SizeTerm::Quotient(Box::new([term("n"), term("4")]));
         let whole = quotient.clone().times(term("4")).plus(remainder("n", "4"));
         assert_eq!(whole.to_string(), "⌊n / 4⌋·4 + n mod 4");
+        let three = quotient.clone().times(term("b")).times(quotient.clone());
+        assert_eq!(three.to_string(), "⌊n / 4⌋·b·⌊n / 4⌋");
         assert_eq!(whole.at(&sizes), Some(6.into()));
         let [least, most] = [SizeTerm::Least, SizeTerm::Greatest].map(|of| {
             let both = of(Box::new([term("n"), term("b + 1")]));

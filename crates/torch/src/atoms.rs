@@ -81,7 +81,7 @@ impl Atoms {
             SizeTerm::Sum(of) => &self.poly(&of[0])? + &self.poly(&of[1])?,
             SizeTerm::Product(of) => {
                 let (a, b) = (self.poly(&of[0])?, self.poly(&of[1])?);
-                if a.num_terms() * b.num_terms() > MOST_TERMS {
+                if !Atoms::is_small(a.num_terms() * b.num_terms()) {
                     return None;
                 }
                 &a * &b
@@ -97,7 +97,12 @@ impl Atoms {
                 symbol(at).into()
             }
         };
-        (poly.num_terms() <= MOST_TERMS).then_some(poly)
+        Atoms::is_small(poly.num_terms()).then_some(poly)
+    }
+
+    /// Whether a number of terms is one that is looked into.
+    pub(crate) fn is_small(terms: usize) -> bool {
+        terms <= MOST_TERMS
     }
 
     /// A number as a polynomial, if its parts stand for symbols already.
@@ -121,28 +126,31 @@ impl Atoms {
         self.terms.get(at)
     }
 
+    /// Whether a symbol stands for itself over what it is a multiple of.
+    pub(crate) fn is_share(&self, own: &Symbol) -> bool {
+        self.shares.0.get(own).is_some_and(|by| *by > 1)
+    }
+
     /// Whether a polynomial is of symbols alone.
     pub(crate) fn is_plain(&self, poly: &Poly) -> bool {
         poly.symbols().iter().all(|symbol| self.term(symbol).is_none())
     }
 
-    /// The other way round; none where two such numbers are multiplied.
+    /// The other way round; none where such a number is multiplied with itself.
     pub(crate) fn back(&self, poly: &Poly) -> Option<SizeTerm> {
         let (mut rest, mut all) = (poly.clone(), Vec::new());
         for own in poly.symbols() {
             let Some(term) = self.term(&own) else { continue };
-            if rest.degree_in(&own) != 1 {
-                return None;
+            match rest.degree_in(&own) {
+                0 => continue,
+                1 => {}
+                _ => return None,
             }
             let without = rest.substitute(&own, &Poly::zero());
             let times = &rest.substitute(&own, &Poly::one()) - &without;
-            if !self.is_plain(&times) {
-                return None;
-            }
-            let times = self.shares.narrowed(&times);
             all.push(match times == Poly::one() {
                 true => term.clone(),
-                false => SizeTerm::from(times).times(term.clone()),
+                false => self.back(&times)?.times(term.clone()),
             });
             rest = without;
         }

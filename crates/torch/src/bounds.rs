@@ -7,6 +7,8 @@ use crate::atoms::{Atoms, Fact, Limit, Reduced, Shares, floored};
 
 /// The most comparisons that conditions come apart into.
 const MOST: usize = 10_000;
+/// How often an excluded number raises the bound of a quotient.
+const MOST_ROUNDS: usize = 64;
 
 /// The same conditions, each said once: bounds that others imply are left out, and a size that is alone in a
 /// condition stands alone on its left. Sizes of 0 and 1 are those of the tracer, which sets them apart.
@@ -107,13 +109,30 @@ impl Bounds {
     }
 
     /// Comparisons of other numbers that say the same together.
-    fn apart(&self, fact: &Fact) -> Option<Vec<SizeComparison>> {
+    fn apart(&mut self, fact: &Fact) -> Option<Vec<SizeComparison>> {
         let (number, limit) = (&fact.number, fact.limit);
         let (zero, one) = (Integer::default(), Integer::from(1));
         if let Some(only) = fact.form.as_symbol()
-            && let Some(term) = self.atoms.term(only)
+            && let Some(term) = self.atoms.term(only).cloned()
         {
-            return apart(term, limit, number);
+            return self
+                .leaves_nothing(&term, limit, number)
+                .or_else(|| apart(&term, limit, number));
+        }
+        // A positive number times another is 0 where the other is.
+        if matches!(limit, Limit::Equal | Limit::Unequal) && *number == zero {
+            for symbol in fact.form.symbols() {
+                if let Some(rest) = fact.form.divided_by(&Poly::symbol(&symbol))
+                    && self.of_symbol(&symbol).is_some_and(|(least, _)| least > zero)
+                    && let Some(rest) = self.atoms.back(&rest)
+                {
+                    let relation = match limit {
+                        Limit::Equal => SizeRelation::Equal,
+                        Limit::Unequal | Limit::AtLeast | Limit::AtMost => SizeRelation::Unequal,
+                    };
+                    return Some(vec![SizeComparison::new(rest, relation, Poly::zero())]);
+                }
+            }
         }
         // One that is not negative times another: both are positive, or the product is not.
         if limit == Limit::AtLeast && *number == one {
@@ -172,6 +191,24 @@ impl Bounds {
         None
     }
 
+    /// That a division by a multiple of what is divided leaves nothing, or that it does: the multiple is once,
+    /// or not.
+    fn leaves_nothing(
+        &mut self,
+        term: &SizeTerm,
+        limit: Limit,
+        number: &Integer,
+    ) -> Option<Vec<SizeComparison>> {
+        let SizeTerm::Remainder(of) = term else { return None };
+        if limit != Limit::Unequal || *number != Integer::default() {
+            return None;
+        }
+        let (a, by) = (self.atoms.poly(&of[0])?, self.atoms.poly(&of[1])?);
+        let times = by.divided_by(&a).filter(Poly::is_never_negative)?;
+        let times = self.atoms.back(&times)?;
+        Some(vec![SizeComparison::new(times, SizeRelation::Unequal, Poly::one())])
+    }
+
     /// Whether a symbol is a size, or a number that is never below 0.
     fn is_never_negative(&self, symbol: &Symbol) -> bool {
         self.atoms.term(symbol).is_none_or(is_never_negative)
@@ -194,8 +231,32 @@ impl Bounds {
         }
     }
 
+    /// The least value of a quotient, or of a size over what it is a multiple of, where that is excluded.
+    fn excluded_least(&self, (form, known): &(Poly, Known)) -> Option<(Poly, Integer)> {
+        let own = form.as_symbol()?;
+        let least = match self.atoms.term(own) {
+            Some(term @ SizeTerm::Quotient(_)) => self.of_term(term).0,
+            None if self.atoms.is_share(own) => Some(1.into()),
+            Some(_) | None => return None,
+        };
+        let least = least.max(known.least.clone())?;
+        known.not.contains(&least).then(|| (form.clone(), least))
+    }
+
     /// Takes numbers that are excluded at a bound into it.
     fn tighten(&mut self) {
+        for _ in 0..MOST_ROUNDS {
+            let Some((form, least)) = self.table.iter().find_map(|own| self.excluded_least(own))
+            else {
+                break;
+            };
+            let own = self.table.iter_mut().find(|(own, _)| *own == form);
+            own.into_iter().for_each(|(_, known)| known.not.retain(|not| *not != least));
+            if let Some(form) = self.atoms.back(&form) {
+                let least = Poly::from(least + 1u32);
+                self.add(&SizeComparison::new(form, SizeRelation::AtLeast, least));
+            }
+        }
         for (_, known) in &mut self.table {
             known.not.sort();
             for not in known.not.clone() {
@@ -225,7 +286,8 @@ impl Bounds {
         let own = self.table.iter().find(|(form, _)| form.as_symbol() == Some(symbol));
         let own = own.map(|(_, known)| known);
         let least = own.and_then(|own| own.least.clone()).unwrap_or_default();
-        Some((least.max(Integer::default()), own.and_then(|own| own.most.clone())))
+        // A size of 0 is the tracer's, which sets it apart.
+        Some((least.max(1.into()), own.and_then(|own| own.most.clone())))
     }
 
     fn of_poly(&self, poly: &Poly) -> (Option<Integer>, Option<Integer>) {
@@ -388,7 +450,11 @@ impl Bounds {
             let several = form.symbols().len() > 1;
             if let Some(written) = known.written.as_ref().filter(|_| several && !limits.is_empty())
             {
-                all.push(written.clone().into());
+                let length = |of: &SizeComparison| of.to_string().chars().count();
+                let told = limits.pop().filter(|_| limits.is_empty());
+                let told = told.and_then(|(limit, number)| self.comparison(form, limit, &number));
+                let shorter = told.filter(|told| length(told) < length(written));
+                all.push(shorter.unwrap_or_else(|| written.clone()).into());
                 continue;
             }
             for (limit, number) in limits {

@@ -28,9 +28,7 @@ pub(crate) fn module_path(node: &ProgramNode) -> String {
     let stack = node.metadata.get("nn_module_stack").map_or("", String::as_str);
     let last = stack.rsplit(';').next().unwrap_or("");
     // `key,path,class`
-    let path = last.split(',').nth(1).unwrap_or("");
-    let clean = |c: char| if c.is_ascii_graphic() { c } else { '_' };
-    path.chars().map(clean).collect()
+    last.split(',').nth(1).unwrap_or("").to_owned()
 }
 
 /// File and line of the innermost frame of a node's stack trace that is not PyTorch's own, or else of

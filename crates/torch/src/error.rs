@@ -78,9 +78,41 @@ fn list(all: &[UnknownOperation]) -> String {
     let line = |one: &UnknownOperation| {
         let times = if one.calls == 1 { "once".to_owned() } else { format!("{} times", one.calls) };
         let line = line(one.source_line.as_deref()).replace("\n ", ",");
-        format!("  {} in {}, {times}{line}", escaped(&one.name), escaped(&one.place()))
+        let mend = mend(&one.name).map_or_else(String::new, |mend| format!("; {mend}"));
+        format!("  {} in {}, {times}{line}{mend}", escaped(&one.name), escaped(&one.place()))
     };
     all.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What to write instead of an operation that no class of scalar operations says.
+fn mend(name: &str) -> Option<&'static str> {
+    const RANDOM: [&str; 14] = [
+        "rand",
+        "randn",
+        "randint",
+        "randperm",
+        "bernoulli",
+        "multinomial",
+        "normal",
+        "poisson",
+        "exponential",
+        "uniform",
+        "cauchy",
+        "geometric",
+        "log_normal",
+        "random",
+    ];
+    let base = name.strip_prefix("aten.")?.split('.').next()?;
+    let base = base.strip_suffix('_').unwrap_or(base);
+    if RANDOM.contains(&base.strip_suffix("_like").unwrap_or(base)) {
+        return Some("make the random numbers an input of the module");
+    }
+    if base.starts_with("fft_") {
+        return Some(
+            "make what the Fourier transform gives an input of the module, or the transform a product",
+        );
+    }
+    None
 }
 
 fn line(source: Option<&str>) -> String {

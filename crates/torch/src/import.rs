@@ -414,7 +414,7 @@ impl<'p> Importer<'p> {
     /// them, and guards that are not understood.
     fn conditions(&mut self) -> (Vec<SizeCondition>, Vec<String>) {
         let program = self.program;
-        let mut inputs = ProgramInputs::default();
+        let mut inputs = ProgramInputs::of(program);
         for spec in &program.graph_module.signature.input_specs {
             let InputSpec::UserInput(input) = spec else { continue };
             match &input.arg {

@@ -408,6 +408,11 @@ impl<'p> Importer<'p> {
         }
     }
 
+    /// A tensor of zeros.
+    pub(crate) fn zeros(&mut self, sizes: Vec<Poly>) -> Lowered<Placed> {
+        self.real(Meaning::Whole(Whole::filled(sizes, 0.into(), WholeKind::Whole)))
+    }
+
     /// Whole numbers that the graph computes, with an axis for each dimension.
     pub(crate) fn computed(
         &mut self,

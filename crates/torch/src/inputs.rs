@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::Poly;
 
+use crate::schema::ExportedProgram;
+
 /// The sizes of an input.
 #[derive(Clone, Debug)]
 pub(crate) enum InputSizes {
@@ -16,10 +18,19 @@ pub(crate) enum InputSizes {
 #[derive(Default)]
 pub(crate) struct ProgramInputs<'p> {
     names: BTreeSet<&'p str>,
+    /// What the module calls its arguments, where that is known.
+    arguments: BTreeSet<&'p str>,
     sizes: BTreeMap<&'p str, InputSizes>,
 }
 
 impl<'p> ProgramInputs<'p> {
+    pub(crate) fn of(program: &'p ExportedProgram) -> Self {
+        let calls = program.graph_module.module_call_graph.first();
+        let names = calls.and_then(|call| call.signature.as_ref()?.forward_arg_names.as_ref());
+        let arguments = names.into_iter().flatten().map(String::as_str).collect();
+        ProgramInputs { arguments, ..ProgramInputs::default() }
+    }
+
     pub(crate) fn add(&mut self, name: &'p str, sizes: Option<InputSizes>) {
         self.names.insert(name);
         self.sizes.extend(sizes.map(|sizes| (name, sizes)));
@@ -38,6 +49,16 @@ impl<'p> ProgramInputs<'p> {
     /// `_`, joined by `_` (`placeholder_naming_pass` in `torch/_export/utils.py`). None where a second input
     /// has a name that is numbered because it would have been the same, or may have.
     fn name(&self, path: &[&str]) -> Option<String> {
+        // What `**kwargs` takes is an argument of its own.
+        let path = match path {
+            [named, rest @ ..]
+                if !self.arguments.contains(named)
+                    && rest.first().is_some_and(|own| self.arguments.contains(own)) =>
+            {
+                rest
+            }
+            _ => path,
+        };
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         let step = |step: &&str| step.to_lowercase().chars().map(plain).collect::<String>();
         let name = path.iter().map(step).collect::<Vec<_>>().join("_");
@@ -58,8 +79,22 @@ mod tests {
 
     #[test]
     fn paths_lead_to_inputs_by_their_names() {
-        let mut inputs = ProgramInputs::default();
-        for name in ["x", "batch_ids", "xs_0", "xs_1", "kw_long_name", "a_b", "a_b_1", "k"] {
+        let arguments = ["x", "batch", "xs", "a", "k", "scale", "deep"].into();
+        let mut inputs = ProgramInputs { arguments, ..ProgramInputs::default() };
+        let names = [
+            "x",
+            "batch_ids",
+            "xs_0",
+            "xs_1",
+            "kw_long_name",
+            "a_b",
+            "a_b_1",
+            "k",
+            "scale",
+            "deep_x",
+            "kw_scale",
+        ];
+        for name in names {
             let size = Poly::from(name);
             inputs.add(
                 name,
@@ -76,6 +111,8 @@ mod tests {
             (&["xs", "0"], "xs_0"),
             (&["xs", "1"], "xs_1"),
             (&["kw", "Long name"], "kw_long_name"),
+            (&["kw", "scale"], "scale"),
+            (&["kw", "deep", "x"], "deep_x"),
         ] {
             assert_eq!(size(path, Some(1)).as_deref(), Some(name));
         }

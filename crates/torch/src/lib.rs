@@ -9,6 +9,7 @@ mod archive;
 mod atoms;
 mod bounds;
 mod call;
+mod canonical;
 mod chain;
 mod classes;
 mod constants;

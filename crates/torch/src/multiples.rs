@@ -150,7 +150,7 @@ impl Multiples {
 }
 
 /// A quotient that leaves a number which is less than the divisor wherever that is positive, as of
-/// `8·n + 1` by `2·n`.
+/// `8·n + 1` by `2·n`, or that lacks one, as of `8·n - 1`.
 fn all_but(a: &Poly, b: &Poly) -> Option<Poly> {
     let none = a.symbols().into_iter().map(|symbol| (symbol, Poly::zero())).collect();
     let rest = a.compose(&none);
@@ -158,7 +158,14 @@ fn all_but(a: &Poly, b: &Poly) -> Option<Poly> {
     // A positive divisor is as much as what all its coefficients are multiples of, or more.
     let (_, least, by) = b.primitive();
     let (rest, one) = (rest.as_integer()?, Integer::from(1));
-    (by == one && rest >= Integer::default() && rest < least).then_some(quotient)
+    let zero = Integer::default();
+    if by != one || !b.is_never_negative() {
+        None
+    } else if rest >= zero {
+        (rest < least).then_some(quotient)
+    } else {
+        (-rest <= least).then(|| &quotient - &Poly::one())
+    }
 }
 
 fn common_multiple(a: i64, b: i64) -> i64 {
@@ -200,15 +207,24 @@ fn comes_out_even(left: &SizeTerm, right: &SizeTerm) -> Option<(Poly, i64)> {
     };
     let [SizeTerm::Poly(size), SizeTerm::Poly(by)] = &**of else { return None };
     let by = by.as_integer().and_then(|by| i64::try_from(by).ok())?;
-    let even = match atoms.term(symbol)? {
-        SizeTerm::Quotient(_) => &rest * by == -(&times * size),
-        _ => rest.is_zero(),
+    // Of a quotient that is rounded up as well, as of `n = c·⌊(n + c - 1) / c⌋`.
+    let none = size.symbols().into_iter().map(|own| (own, Poly::zero())).collect();
+    let more = size.compose(&none);
+    let (zero, less) = (Integer::default(), Integer::from(by));
+    let up = more.as_integer().is_some_and(|more| more >= zero && more < less);
+    let (even, size) = match atoms.term(symbol)? {
+        SizeTerm::Quotient(_) if up => {
+            let size = size - &more;
+            (&rest * by == -(&times * &size), size)
+        }
+        SizeTerm::Quotient(_) => (false, size.clone()),
+        _ => (rest.is_zero(), size.clone()),
     };
     (even
         && difference.degree_in(symbol) == 1
         && (1..=MOST).contains(&by)
         && times.num_terms() == 1)
-        .then(|| (size.clone(), by))
+        .then_some((size, by))
 }
 
 /// Whether a number is seen to be a multiple of a whole number.
@@ -252,6 +268,8 @@ mod tests {
             "h == 8*(h // 8)",
             "(3*w*(h % 8)) == 0",
             "0 == h % 8",
+            "h == 8*((h + 7) // 8)",
+            "16*w*((h + 3) // 8) == 2*w*h",
         ] {
             let own = Multiples::of(&[guard(even)]);
             let told: Vec<String> = own.conditions().map(|own| own.to_string()).collect();
@@ -296,7 +314,8 @@ mod tests {
         let own = Multiples::of(&[guard("h % 16 == 0")]);
         let eighths = own.quotient(&(&poly("h").ratio(1, 2) + 1), &poly("h").ratio(1, 8));
         assert_eq!(eighths, Some(4.into()));
-        for (a, b) in [("8*b + 2", "2*b"), ("8*b - 1", "2*b"), ("8*b + 1", "2*b - 1")] {
+        assert_eq!(own.quotient(&poly("8*b - 1"), &poly("2*b")), Some(3.into()));
+        for (a, b) in [("8*b + 2", "2*b"), ("8*b - 3", "2*b"), ("8*b + 1", "2*b - 1")] {
             assert_eq!(own.quotient(&poly(a), &poly(b)), None, "{a} / {b}");
         }
         assert_eq!(own.quotient(&poly("2*b*b"), &poly("b")), Some(poly("2*b")));

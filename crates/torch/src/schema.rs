@@ -36,6 +36,20 @@ pub(crate) struct Range {
 pub(crate) struct GraphModule {
     pub(crate) graph: ProgramGraph,
     pub(crate) signature: Signature,
+    #[serde(default)]
+    pub(crate) module_call_graph: Vec<ModuleCallEntry>,
+}
+
+/// What is known of the call of a module, the first of them being the whole program.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ModuleCallEntry {
+    pub(crate) signature: Option<ModuleCallSignature>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ModuleCallSignature {
+    /// What `forward` calls its arguments; those that `*args` and `**kwargs` take are named one by one.
+    pub(crate) forward_arg_names: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

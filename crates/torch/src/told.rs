@@ -7,12 +7,14 @@ use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 
 use crate::atoms::Shares;
 use crate::bounds::strongest;
+use crate::canonical::canonical;
 use crate::multiples::Multiples;
 
 /// Conditions without those that always hold, that others imply, or that the tracer makes: it sets sizes
 /// of 0 and 1 apart, for which what is recorded holds as well.
 pub(crate) fn told_once(conditions: &[SizeCondition]) -> Vec<SizeCondition> {
-    let multiples = Multiples::of(conditions);
+    let conditions: Vec<SizeCondition> = conditions.iter().map(canonical).collect();
+    let multiples = Multiples::of(&conditions);
     let simplified = conditions.iter().map(|condition| multiples.simplified_condition(condition));
     let shares = multiples.shares();
     let (settled, mut open): (Vec<_>, Vec<_>) = simplified.partition(|of| is_settled(of, &shares));
@@ -139,7 +141,7 @@ mod tests {
             (&["b*n - 3*b >= 2"], &["b·n - 3·b ≥ 2"]),
             (&["n - b > 0", "n != b", "n >= b"], &["n > b"]),
             (&["n - b > 3"], &["n - b > 3"]),
-            (&["2*n - 2*b >= 3", "n - b > -1"], &["2·n - 2·b ≥ 3"]),
+            (&["2*n - 2*b >= 3", "n - b > -1"], &["n ≥ b + 2"]),
             (&["min(n, m) > 4", "n > 5"], &["m ≥ 5", "n ≥ 6"]),
             (&["max(n, m) < 100", "m < 70"], &["m ≤ 69", "n ≤ 99"]),
             (&["min(n, m) <= n", "8*n == 8*min(n, m)"], &["m ≥ n"]),
@@ -160,6 +162,15 @@ mod tests {
             (&["8*n % 8 == 0", "n % 1 == 0"], &[]),
             (&["2*n == 3"], &["2·n = 3"]),
             (&["n >= 0", "n > 0", "b*n >= 1"], &[]),
+            // What is filled up to fours.
+            (&["(n + (4 - n % 4) % 4) % 4 == 0", "4*n + 4*((4 - n % 4) % 4) != 4"], &[]),
+            (&["n + (4 - n % 4) % 4 != (n + (4 - n % 4) % 4) // 4"], &[]),
+            (&["(n + (4 - n % 4) % 4) // 4 != 1"], &["n ≥ 5"]),
+            (&["b % (b*((n + 3) // 4)) != 0", "(n + 3) // 4 != 1"], &["n ≥ 5"]),
+            (&["b*((n + 3) // 4) != b"], &["n ≥ 5"]),
+            (&["n // 4 != 0", "n // 4 != 1", "n // 4 != 3"], &["n ≥ 8", "⌊n / 4⌋ ≠ 3"]),
+            (&["(n*b) // (n + b) != b"], &["⌊b·n / (n + b)⌋ ≠ b"]),
+            (&["48*n != 192*(n // 4)"], &["4·⌊n / 4⌋ ≠ n"]),
         ] {
             assert_eq!(told(guards), expected, "{guards:?}");
         }

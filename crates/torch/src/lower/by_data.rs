@@ -17,6 +17,9 @@ const NUMBER: &str = "a number is read out of a tensor, and what follows may dep
 /// Why a branch is not followed.
 const BRANCH: &str = "which branch is executed depends on the data, and a count would hold for one of them; \
                       choose by `torch.where`, or export the branch that is meant by itself";
+/// Why a branch that sizes choose is not followed.
+const BRANCH_OF_SIZES: &str = "which branch is executed depends on sizes, and a count would hold for one of them; \
+                               write `if`, whose branch an export takes and whose condition is told";
 /// Why a loop has no count.
 const LOOP: &str = "how often the body is executed depends on the data; run it a number of times that sizes \
                     say, or export the body by itself";
@@ -39,9 +42,13 @@ pub(super) fn lower(_: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowere
     Err(Obstacle::Bad(problem.to_owned()))
 }
 
-/// Higher-order operations that execute by data (`torch/_higher_order_ops`).
-pub(super) fn higher_order(name: &str) -> Lowered<Vec<Meaning>> {
-    Err(match name {
+/// Higher-order operations that execute by data, or by sizes (`torch/_higher_order_ops`).
+pub(super) fn higher_order(call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let chooses = call.node.inputs.first().map(|input| &input.arg);
+    Err(match call.operation {
+        "higher_order.cond" if !matches!(chooses, Some(Argument::Tensor(_))) => {
+            Obstacle::Bad(BRANCH_OF_SIZES.to_owned())
+        }
         "higher_order.cond" => Obstacle::Bad(BRANCH.to_owned()),
         "higher_order.while_loop" => Obstacle::Bad(LOOP.to_owned()),
         _ => Obstacle::Unknown,

@@ -68,7 +68,7 @@ fn function(call: &Call<'_>, base: &str) -> Lowered<Option<Function>> {
             named(Activation::Softplus)
         }
         "neg" | "negative" => point(Pointwise::Neg),
-        "abs" => point(Pointwise::Abs),
+        "abs" | "absolute" => point(Pointwise::Abs),
         "exp" => point(Pointwise::Exp),
         "log" => point(Pointwise::Log),
         "sqrt" => point(Pointwise::Sqrt),
@@ -203,7 +203,7 @@ fn gated(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let x = Meaning::Tensor(call.tensor(own, "self")?);
     let sizes = super::movement::sizes_of(&x)?;
     let dim = call.dim("dim", -1, sizes.len())?;
-    let half = sizes[dim].divided_by(&2.into()).ok_or(Obstacle::Unknown)?;
+    let half = own.floor_div(&sizes[dim], &2.into());
     let first = super::movement::cut(own, x.clone(), dim, &Poly::zero(), &half)?;
     let second = super::movement::cut(own, x, dim, &half, &half)?;
     let mut gate = own.real(second)?;

@@ -7,6 +7,7 @@ mod cases;
 pub(crate) mod complex;
 mod converted;
 mod create;
+mod defined;
 mod einstein;
 mod elementwise;
 mod extreme;
@@ -34,6 +35,8 @@ mod sorted;
 mod truth;
 mod window;
 
+use opledger_dims::Poly;
+
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 
@@ -50,14 +53,21 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
     if name == "transformers.grouped_mm_fallback.default" {
         return sorted::grouped(own, call).map(|value| vec![value]);
     }
-    let Some(base) = base else { return by_data::higher_order(name) };
+    let Some(base) = base else { return by_data::higher_order(call) };
     // What writes in place gives what the other form gives; who else sees it is the driver's business.
     let base = match base {
         "__and__" | "__or__" => base,
         "__xor__" => "bitwise_xor",
         _ => base.strip_suffix('_').unwrap_or(base),
     };
-    let groups: [Group; 25] = [
+    if matches!(base, "softmax" | "_softmax" | "log_softmax" | "_log_softmax")
+        && call.sizes(own, 0)?.iter().any(Poly::is_zero)
+    {
+        // Of no elements: nothing is computed.
+        let sizes = call.sizes(own, 0)?;
+        return Ok(vec![Meaning::Tensor(own.zeros(sizes)?)]);
+    }
+    let groups: [Group; 26] = [
         by_data::lower,
         movement::lower,
         converted::lower,
@@ -65,6 +75,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         elementwise::lower,
         truth::lower,
         cases::lower,
+        defined::lower,
         product::lower,
         attention::lower,
         norm::lower,

@@ -184,6 +184,12 @@ pub(super) fn contracted(
 ) -> Lowered<Placed> {
     let mut movement = own.movement();
     let (mut a, mut b, mut dims) = movement.aligned(a, b)?;
+    let mut sizes = Placed { var: a.var, dims: dims.clone() }.sizes();
+    if summed.iter().any(|dim| sizes[*dim].is_zero()) {
+        // A sum of nothing.
+        summed.iter().for_each(|dim| sizes[*dim] = Poly::one());
+        return own.zeros(sizes);
+    }
     // What is repeated in both is computed as often as the program says.
     let both = |dims: &[Dim]| dims.iter().flatten().any(|p| matches!(p, DimPart::Repeat(_)));
     if both(&dims) {

@@ -14,7 +14,18 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     let one = |tensor: Placed| Ok(vec![Meaning::Tensor(tensor)]);
     match base {
         "sum" if call.kind(own, 0)? != WholeKind::Real => whole_sum(own, call),
-        "sum" => one(reduced(own, call, Reduce::Sum)?),
+        "sum" => {
+            let x = call.tensor(own, "self")?;
+            let (sizes, over) = (x.sizes(), dims(call, x.dims.len())?);
+            match over.iter().any(|dim| sizes[*dim].is_zero()) {
+                // A sum of nothing.
+                true => {
+                    let sizes = call.sizes(own, 0)?;
+                    one(own.zeros(sizes)?)
+                }
+                false => one(reduced(own, call, Reduce::Sum)?),
+            }
+        }
         "mean" => one(reduced(own, call, Reduce::Mean)?),
         "var" | "std" => one(variance(own, call, base)?.0),
         "var_mean" | "std_mean" => {
