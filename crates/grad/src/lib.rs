@@ -20,6 +20,8 @@
 mod back;
 mod functions;
 mod moving;
+mod pieces;
+mod places;
 mod products;
 mod repeat;
 mod rows;

@@ -4,7 +4,7 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Pointwise};
 use opledger_ir::{Op, Var};
 
 use crate::back::{Applied, Back};
-use crate::{GradError, functions, moving, products, rows};
+use crate::{GradError, functions, moving, pieces, places, products, rows};
 
 /// Adds what a node says of its operands.
 ///
@@ -53,6 +53,10 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::Embedding(_) => moving::embedding(back, at, dy),
         Op::Rope(op) => moving::rope(back, at, op, dy),
         Op::Select(_) => moving::select(back, at, dy),
+        Op::Cumulative(op) => rows::cumulative(back, at, op, dy),
+        Op::Gather(_) => places::gather(back, at, dy),
+        Op::GatherNd(op) => places::gather_nd(back, at, op, dy),
+        Op::Scatter(op) => places::scatter(back, at, op, dy),
         Op::Dropout(op) if !op.training => back.contribute(at.operand(0)?, dy),
         Op::Dropout(_)
         | Op::Attention(_)
@@ -60,13 +64,9 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         | Op::Carry(_)
         | Op::Convolution(_)
         | Op::ConvolutionTransposed(_)
-        | Op::Cumulative(_)
         | Op::Exit(_)
         | Op::Experts(_)
-        | Op::Gather(_)
-        | Op::GatherNd(_)
-        | Op::Pool(_)
-        | Op::Scatter(_) => Err(GradError::unknown(at.node, "")),
+        | Op::Pool(_) => Err(GradError::unknown(at.node, "")),
     }
 }
 
@@ -126,8 +126,10 @@ fn arithmetic(back: &mut Back, at: Applied<'_>, op: &Arithmetic, dy: Var) -> Res
             }
             Ok(())
         }
-        ArithmeticKind::Max | ArithmeticKind::Min | ArithmeticKind::Pow => {
-            Err(GradError::unknown(at.node, ""))
+        ArithmeticKind::Max | ArithmeticKind::Min | ArithmeticKind::Pow if mask.is_some() => {
+            Err(GradError::unknown(at.node, " under a mask"))
         }
+        ArithmeticKind::Max | ArithmeticKind::Min => pieces::extreme(back, at, op.kind, dy),
+        ArithmeticKind::Pow => pieces::power(back, at, [a, b], dy),
     }
 }
