@@ -26,6 +26,7 @@ mod products;
 mod repeat;
 mod rows;
 mod rules;
+mod windows;
 mod written_out;
 
 use std::collections::BTreeSet;

@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{
     Arithmetic, ArithmeticKind, CompareKind, Cumulative, CumulativeKind, IndexMap, Norm, NormKind,
-    Pointwise, Rearrange, Reduce,
+    Pointwise, Rearrange, Reduce, Softmax,
 };
 use opledger_ir::{Axis, IndexExpr, Masking, Var};
 
@@ -11,17 +11,30 @@ use crate::GradError;
 use crate::back::{Applied, Back};
 use crate::pieces::number;
 
-/// `dx = y·(dy − Σ dy·y)`.
+/// `dx = y·(dy − Σ dy·y)`, and for a sink, which has the share `1 − Σ y` of its row and is not kept, the sum
+/// of `−(1 − Σ y)·Σ dy·y` over its rows.
 pub(crate) fn softmax(
     back: &mut Back,
     at: Applied<'_>,
+    op: &Softmax,
     mask: Option<Masking>,
     dy: Var,
 ) -> Result<(), GradError> {
     let y = back.value(at.result)?;
     let Some(keys) = back.shape(y).last().cloned() else { return Ok(()) };
     let weighed = back.graph.mul_masked("", dy, y, mask.clone())?;
-    let sum = back.graph.reduce(weighed, Reduce::Sum(keys.name))?;
+    let sum = back.graph.reduce(weighed, Reduce::Sum(keys.name.clone()))?;
+    if op.sinks && back.is_wanted(at.operand(1)?) {
+        let sinks = at.operand(1)?;
+        let kept = back.graph.reduce(y, Reduce::Sum(keys.name))?;
+        let less = back.of(Pointwise::Shift(-1.0), kept)?;
+        let product = back.mul(less, sum)?;
+        let gradient = back.like(product, &back.shape_of(sinks))?;
+        back.contribute(sinks, gradient)?;
+    }
+    if !back.is_wanted(at.operand(0)?) {
+        return Ok(());
+    }
     let (masked, keep) = mask.clone().map_or((None, None), |mask| (Some(mask.masked), mask.keep));
     let less = Arithmetic { kind: ArithmeticKind::Sub, masked };
     let apart = back.graph.record_masked("", less, &[dy, sum], keep)?;

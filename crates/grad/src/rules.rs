@@ -4,7 +4,7 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Pointwise};
 use opledger_ir::{Op, Var};
 
 use crate::back::{Applied, Back};
-use crate::{GradError, functions, moving, pieces, places, products, rows};
+use crate::{GradError, functions, moving, pieces, places, products, rows, windows};
 
 /// Adds what a node says of its operands.
 ///
@@ -34,6 +34,10 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         | Op::ToReal(_)
         | Op::ToWhole(_) => Ok(()),
         Op::Einsum(op) => products::einsum(back, at, op, dy),
+        Op::Convolution(op) => windows::convolution(back, at, op, dy),
+        Op::ConvolutionTransposed(op) => windows::transposed(back, at, op, dy),
+        Op::Pool(op) => windows::pool(back, at, op, dy),
+        Op::Experts(_) => products::experts(back, at, dy),
         Op::Arithmetic(op) => arithmetic(back, at, op, dy),
         Op::Scale(op) => {
             let mask = back.masking(at.node, op.masked.as_ref(), 1)?;
@@ -43,8 +47,8 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::Activation(function) => functions::activation(back, at, *function, dy),
         Op::Pointwise(function) => functions::pointwise(back, at, *function, dy),
         Op::Softmax(op) => {
-            let mask = back.masking(at.node, op.masked.as_ref(), 1)?;
-            rows::softmax(back, at, mask, dy)
+            let mask = back.masking(at.node, op.masked.as_ref(), 1 + usize::from(op.sinks))?;
+            rows::softmax(back, at, op, mask, dy)
         }
         Op::Norm(op) => rows::norm(back, at, op, dy),
         Op::Reduce(op) => rows::reduce(back, at, op, dy),
@@ -62,11 +66,8 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         | Op::Attention(_)
         | Op::AdaptivePool(_)
         | Op::Carry(_)
-        | Op::Convolution(_)
-        | Op::ConvolutionTransposed(_)
         | Op::Exit(_)
-        | Op::Experts(_)
-        | Op::Pool(_) => Err(GradError::unknown(at.node, "")),
+        | Op::ExpertsOuter(_) => Err(GradError::unknown(at.node, "")),
     }
 }
 

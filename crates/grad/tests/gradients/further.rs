@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 /// Numbers that stand as far apart as differences need: those of a parameter, to which their places are
 /// added, every other one being negative.
-fn apart(g: &mut Graph, x: Var) -> Made {
+pub(crate) fn apart(g: &mut Graph, x: Var) -> Made {
     let axes = g.shape(x).axes.clone();
     let place = |value: IndexExpr| IndexMap { axes: axes.clone(), value, truth: false };
     let mut flat = IndexExpr::from(1);
@@ -111,6 +111,46 @@ proptest! {
                 });
             }
         }
+    }
+
+    #[test]
+    fn experts_agree_with_differences(
+        [b, n, k, e] in [1..3_usize, 1..4, 1..4, 1..4], [f, c] in [1..4_usize, 1..4],
+        seed in 0..1000_u64,
+    ) {
+        checked(seed, |g| {
+            let x = param(g, "x", [("b", b), ("n", n), ("c", c)])?;
+            let ids = g.input_ids("ids", [("b", b), ("n", n), ("k", k)], e as i64)?;
+            let up = param(g, "up", [("x", e), ("f", f), ("c", c)])?;
+            let down = param(g, "down", [("x", e), ("c", c), ("f", f)])?;
+            let inner = g.experts("", x, ids, up)?;
+            let inner = g.activation(inner, opledger_dims::Activation::Tanh)?;
+            let outer = g.experts("", inner, ids, down)?;
+            g.mul("", outer, outer)
+        });
+    }
+
+    /// Scores, the choice of experts by a bias that none of their weights has, and weights of the chosen.
+    #[test]
+    fn routing_agrees_with_differences(
+        [n, k] in [1..4_usize, 1..4], sigmoid: bool, seed in 0..1000_u64,
+    ) {
+        checked(seed, |g| {
+            let x = param(g, "x", [("n", n), ("x", 4)])?;
+            let bias = g.input("bias", [("x", 4)])?;
+            let bias = apart(g, bias)?;
+            let bias = g.scale(bias, opledger_ir::ops::Factor::Number(64.0))?;
+            let scores = match sigmoid {
+                true => g.activation(x, opledger_dims::Activation::Sigmoid)?,
+                false => g.softmax(x, None)?,
+            };
+            let biased = g.add("", scores, bias)?;
+            let ids = g.top_k(biased, ("k", k))?;
+            let weights = g.gather(scores, ids)?;
+            let sum = g.reduce(weights, Reduce::Sum("k".into()))?;
+            let share = g.div("", weights, sum)?;
+            g.mul("", share, share)
+        });
     }
 
     #[test]

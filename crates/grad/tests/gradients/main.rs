@@ -7,3 +7,4 @@ mod differences;
 mod further;
 mod repeated;
 mod rules;
+mod windows;

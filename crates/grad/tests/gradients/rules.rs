@@ -165,7 +165,7 @@ proptest! {
 
     #[test]
     fn attention_agrees_with_differences(
-        [b, n, h, e] in [1..3_usize, 1..5, 1..3, 1..4], groups in 1..3_usize, bias: bool,
+        [b, n, h, e] in [1..3_usize, 1..5, 1..3, 1..4], groups in 1..3_usize, [bias, sinks]: [bool; 2],
         which in 0..4_usize, seed in 0..1000_u64,
     ) {
         let masks: [fn(&mut Graph) -> Mask; 4] = [
@@ -192,9 +192,13 @@ proptest! {
                 )?),
                 false => None,
             };
+            let sinks = match sinks {
+                true => Some(param(g, "sinks", [("h", h * groups)])?),
+                false => None,
+            };
             let scale = Some(Factor::InverseSqrt(e.into()).into());
             let mask = masks[which](g);
-            g.attention_by((q, k, v), Scoring { scale, bias, mask, ..Scoring::default() })
+            g.attention_by((q, k, v), Scoring { scale, bias, mask, sinks, ..Scoring::default() })
         });
         let sizes = Binding::from_iter([("b", b), ("n", n)]);
         check(&g, &sizes, seed);
