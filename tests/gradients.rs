@@ -1,11 +1,13 @@
 //! Gradients of exported programs against those of autograd, in double precision.
 
+use opledger_account::Model;
 use opledger_dims::{Counted, Scalar};
 use opledger_grad::backward;
 use opledger_interp::{Fast, Oracle, Prepared, Quiet, prove};
 use opledger_ir::Value;
 use opledger_tensor::Tensor;
 use opledger_torch::Imported;
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::programs::{file, given, imported};
@@ -64,4 +66,19 @@ fn gradients_are_those_of_autograd() {
         let theorem = prove(&step, &sizes, &feeds).unwrap().theorem;
         assert!(theorem.holds(), "{name}: {:?}", theorem.mismatches);
     }
+}
+
+/// Every published model can be trained: the gradients of all its parameters are a graph.
+#[test]
+fn every_preset_has_a_gradient() {
+    let without: Vec<String> = opledger_models::preset_names()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .filter_map(|name| {
+            let model = Model::open(name).unwrap();
+            let result = &model.graph().outputs()[0].0;
+            backward(model.graph(), result).err().map(|error| format!("{name}: {error}"))
+        })
+        .collect();
+    assert!(without.is_empty(), "{without:#?}");
 }

@@ -31,11 +31,12 @@ pub(crate) fn convolution(
     dy: Var,
 ) -> Result<(), GradError> {
     let (x, weight) = (at.operand(0)?, at.operand(1)?);
+    let groups = back.graph.fold(&op.groups);
     let sliding = Sliding {
         strides: &op.strides,
         padding: &op.padding,
         dilations: &op.dilations,
-        groups: &op.groups,
+        groups: &groups,
     };
     if back.is_wanted(x) {
         let axes = back.shape_of(x).axes;
@@ -45,7 +46,7 @@ pub(crate) fn convolution(
             &op.strides,
             &op.padding,
             &op.dilations,
-            op.groups.clone(),
+            groups.clone(),
         );
         let dx = back.graph.convolution_transposed("", dy, own, op)?;
         back.contribute(x, dx)?;
@@ -68,18 +69,19 @@ pub(crate) fn transposed(
     dy: Var,
 ) -> Result<(), GradError> {
     let (x, weight) = (at.operand(0)?, at.operand(1)?);
+    let groups = back.graph.fold(&op.groups);
     let sliding = Sliding {
         strides: &op.strides,
         padding: &op.padding,
         dilations: &op.dilations,
-        groups: &op.groups,
+        groups: &groups,
     };
     let (own, taps) = (back.shape_of(x).axes, back.shape_of(weight).axes);
     if back.is_wanted(x) {
         let weight = back.value(weight)?;
         let reached = reached(back, dy, &sliding, [&own[2..], &taps[2..]])?;
         let op =
-            Convolution::new(own, &op.strides, &reached.padding, &op.dilations, op.groups.clone());
+            Convolution::new(own, &op.strides, &reached.padding, &op.dilations, groups.clone());
         let dx = back.graph.convolution("", reached.long, weight, op)?;
         back.contribute(x, dx)?;
     }
