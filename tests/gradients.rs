@@ -1,5 +1,7 @@
 //! Gradients of exported programs against those of autograd, in double precision.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use opledger_account::Model;
 use opledger_dims::{Counted, Scalar};
 use opledger_grad::backward;
@@ -10,6 +12,7 @@ use opledger_torch::Imported;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::models::{Case, cases};
 use crate::programs::{file, given, imported};
 
 /// The numbers of a tensor of double precision.
@@ -81,4 +84,83 @@ fn every_preset_has_a_gradient() {
         })
         .collect();
     assert!(without.is_empty(), "{without:#?}");
+}
+
+/// The numbers that `golden/gradients.py` takes for the gradient of a result.
+fn seed(case: &Case, shape: &[usize]) -> Tensor<f32> {
+    let count: usize = shape.iter().product();
+    let mask = case.input("attention_mask");
+    let mask = mask.filter(|mask| {
+        case.input("decoder_input_ids").is_none() && shape.get(..2) == Some(mask.shape())
+    });
+    let width: usize = shape.iter().skip(2).product();
+    let hidden = |at: usize| mask.is_some_and(|mask| mask.data()[at / width] == 0);
+    let value = |at: usize| if hidden(at) { 0.0 } else { ((7 * at % 17) as f32 - 8.0) / 8.0 };
+    Tensor::new(shape, (0..count).map(value).collect()).unwrap()
+}
+
+/// The first checkpoint of each family.
+#[test]
+fn gradients_of_families_are_those_of_autograd() {
+    let mut families = BTreeSet::new();
+    hold(cases().into_iter().filter(|case| families.insert(case.family())).collect());
+}
+
+#[test]
+#[ignore = "minutes: every checkpoint"]
+fn gradients_of_checkpoints_are_those_of_autograd() {
+    hold(cases());
+}
+
+fn hold(cases: Vec<Case>) {
+    let text =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/gradients.json")).unwrap();
+    let all: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&text).unwrap();
+    let mut problems: Vec<String> = Vec::new();
+    let mut held = 0;
+    for case in cases {
+        match compared(&case, &all[&case.name]) {
+            Ok(()) => held += 1,
+            Err(problem) => problems.push(format!("{}: {problem}", case.name)),
+        }
+    }
+    assert!(problems.is_empty() && held > 40, "{held} are equal: {problems:#?}");
+}
+
+/// What differs.
+fn compared(case: &Case, torch: &serde_json::Value) -> Result<(), String> {
+    let model = case.model(&case.request());
+    let number = |key: &str| torch[key].as_f64().unwrap();
+    let step = backward(&model.graph, torch["result"].as_str().unwrap())
+        .map_err(|error| error.to_string())?;
+    let binding = case.binding(&model);
+    let feeds = case.feeds(&model, &binding);
+    let sizes = step.complete(&binding).map_err(|error| error.to_string())?;
+    let seeds = step.nodes().iter().find(|node| node.path == "gradient").unwrap();
+    let size = |axis: &opledger_ir::Axis| usize::try_from(axis.size.at(&sizes).unwrap()).unwrap();
+    let shape: Vec<usize> = seeds.shape.axes.iter().map(size).collect();
+    let feeds = feeds.with("gradient", seed(case, &shape));
+    let prepared = Prepared::new(&step, &binding, &feeds).map_err(|error| error.to_string())?;
+    let run =
+        prepared.run(&mut Oracle::<f64>::new(), &mut Quiet).map_err(|error| error.to_string())?;
+    let parameters: BTreeMap<String, Value<f32>> = case.weights(&model, &binding).collect();
+    let (mut squares, mut along, mut elements) = (0.0, 0.0, 0);
+    for (name, value) in &run.outputs {
+        let Some(path) = name.strip_prefix("gradient.") else { continue };
+        let gradient = value.real().unwrap().data();
+        let parameter = parameters[path].real().unwrap().data();
+        elements += gradient.len();
+        for (g, p) in gradient.iter().zip(parameter) {
+            squares += g.to_f64() * g.to_f64();
+            along += g.to_f64() * f64::from(*p);
+        }
+    }
+    let near = |own: f64, torch: f64, scale: f64| (own - torch).abs() <= 1e-10 * scale.max(1.0);
+    let torch = [number("squares"), number("along")];
+    let scale = (torch[0] * number("elements")).sqrt();
+    let same = elements as f64 == number("elements");
+    match same && near(squares, torch[0], torch[0]) && near(along, torch[1], scale) {
+        true => Ok(()),
+        false => Err(format!("{elements} elements, {squares}, {along}; autograd {torch:?}")),
+    }
 }

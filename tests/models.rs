@@ -22,8 +22,8 @@ const SINGLE: f64 = 1e-4;
 const DOUBLE: f64 = 1e-10;
 
 /// A checkpoint and what the library made of it.
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     folder: PathBuf,
     config: Config,
     inputs: Vec<(String, Tensor<i64>)>,
@@ -77,7 +77,7 @@ fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let folder = golden("models");
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -92,11 +92,11 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    fn input(&self, name: &str) -> Option<&Tensor<i64>> {
+    pub(crate) fn input(&self, name: &str) -> Option<&Tensor<i64>> {
         self.inputs.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
     }
 
-    fn family(&self) -> String {
+    pub(crate) fn family(&self) -> String {
         let text = std::fs::read(self.folder.join("config.json")).unwrap();
         let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
         config["model_type"].as_str().unwrap().to_owned()
@@ -106,14 +106,14 @@ impl Case {
         self.metadata[key].parse().unwrap()
     }
 
-    fn model(&self, request: &Request) -> ModelGraph {
+    pub(crate) fn model(&self, request: &Request) -> ModelGraph {
         let model = self.config.model(&self.name, request).unwrap_or_else(|e| panic!("{e}"));
         assert!(model.not_understood.is_empty(), "{}: {:?}", self.name, model.not_understood);
         model
     }
 
     /// Sizes of the inputs.
-    fn binding(&self, model: &ModelGraph) -> Binding {
+    pub(crate) fn binding(&self, model: &ModelGraph) -> Binding {
         let mut binding = model.binding.clone();
         for (name, symbol) in [("input_ids", "n"), ("decoder_input_ids", "n")] {
             if let Some(ids) = self.input(name) {
@@ -133,15 +133,24 @@ impl Case {
         binding
     }
 
-    /// Every parameter from the files, and the inputs.
-    fn feeds(&self, model: &ModelGraph, binding: &Binding) -> Feeds {
+    /// Every parameter from the files.
+    pub(crate) fn weights(
+        &self,
+        model: &ModelGraph,
+        binding: &Binding,
+    ) -> impl Iterator<Item = (String, Value<f32>)> + use<> {
         let complete = model.graph.complete(binding).unwrap();
         let checkpoint = Checkpoint::open(&self.folder).unwrap();
         let loaded = checkpoint.load(&model.graph, &complete, &model.names, None);
         let loaded = loaded.unwrap_or_else(|e| panic!("{}: {e}", self.name));
         assert!(loaded.non_finite.is_empty());
-        let feeds = Feeds::seeded(0);
-        let feeds = loaded.tensors.into_iter().fold(feeds, |f, (path, value)| f.with(&path, value));
+        loaded.tensors.into_iter().map(|(path, value)| (path, value.into()))
+    }
+
+    /// The same, and the inputs.
+    pub(crate) fn feeds(&self, model: &ModelGraph, binding: &Binding) -> Feeds {
+        let weights = self.weights(model, binding);
+        let feeds = weights.fold(Feeds::seeded(0), |f, (path, value)| f.with(&path, value));
         let takes = |name: &str| model.graph.nodes().iter().any(|node| node.path == name);
         let inputs = self.inputs.iter().filter(|(name, _)| takes(name));
         let feeds = inputs.fold(feeds, |f, (name, ids)| f.with(name, Value::Index(ids.clone())));
@@ -196,7 +205,7 @@ impl Case {
         assert!(compared > 0, "{} {name}", self.name);
     }
 
-    fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let attention_mask = self.input("attention_mask").is_some();
         Request { attention_mask, image: self.image(), ..Request::default() }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{ArithmeticKind, IndexMap, Masked, Pointwise, Rearrange, Reduce};
 use opledger_ir::{
-    Axis, Graph, IndexExpr, Masking, Node, Op, Operation, RepeatId, Scope, Shape, Var,
+    Axis, Graph, IndexExpr, Masking, Node, Op, Operation, Phase, RepeatId, Scope, Shape, Var,
 };
 
 use crate::GradError;
@@ -51,6 +51,10 @@ pub(crate) struct Back {
     /// Which values have one.
     wanted: BTreeSet<Var>,
     gradients: BTreeMap<Var, Var>,
+    /// Which values are computed again where they are read.
+    again: BTreeSet<Var>,
+    /// Those outside of repetitions that were.
+    known: BTreeMap<Var, Var>,
     /// The first results of the nodes that the graph had; those behind are the gradients'.
     pub(crate) primals: Vec<Var>,
     /// The repetitions around what is being recorded, the outermost first.
@@ -60,9 +64,10 @@ pub(crate) struct Back {
 type Made = Result<Var, GradError>;
 
 impl Back {
-    pub(crate) fn new(graph: Graph, wanted: BTreeSet<Var>) -> Back {
-        let primals = graph.vars().collect();
-        Back { graph, wanted, gradients: BTreeMap::new(), primals, frames: Vec::new() }
+    pub(crate) fn new(graph: Graph, wanted: BTreeSet<Var>, again: BTreeSet<Var>) -> Back {
+        let (primals, gradients, known) =
+            (graph.vars().collect(), BTreeMap::new(), BTreeMap::new());
+        Back { graph, wanted, gradients, again, known, primals, frames: Vec::new() }
     }
 
     pub(crate) fn is_wanted(&self, of: Primal) -> bool {
@@ -134,43 +139,61 @@ impl Back {
     }
 
     /// A value as it is read where gradients are recorded. One of a repeated body was another in each
-    /// iteration: all are kept in a stack, of which the present one is a slice; what only moves, and what
-    /// is made of nothing, is made again.
+    /// iteration: all are kept in a stack, of which the present one is a slice. What only moves, and what
+    /// is made of nothing, is made again, and so is what is not to be kept.
     pub(crate) fn value(&mut self, of: Primal) -> Made {
         let level = self.level(of);
-        let source = self.graph.node(of.0).op.is_source();
-        if source || level == 0 || of.0.index() >= self.primals.len() {
+        let node = self.graph.node(of.0).clone();
+        let again = self.primals.get(of.0.index()).is_some_and(|first| self.again.contains(first));
+        let kept = !again && level == 0;
+        if node.op.is_source() || kept || of.0.index() >= self.primals.len() {
             return Ok(of.0);
         }
-        if let Some(known) = self.frames[level - 1].known.get(&of.0) {
+        if let Some(known) = self.known_at(level).get(&of.0) {
             return Ok(*known);
         }
-        let node = self.graph.node(of.0).clone();
         let moves = matches!(node.op, Op::Rearrange(_)) || node.inputs.is_empty();
         let value = match &node.op {
             Op::Carry(carry) if of.0.result() >= carry.carried => {
                 let stack = self.value(Primal(node.inputs[of.0.result()]))?;
                 self.graph.give_stack(self.frames[level - 1].carry, stack)?
             }
-            _ if moves && level == self.frames.len() => {
-                let operands: Vec<Var> = node
-                    .inputs
-                    .iter()
-                    .map(|var| self.value(Primal(*var)))
-                    .collect::<Result<_, _>>()?;
-                let outer = self.graph.move_to(Scope::of(&node));
-                let again = self.graph.record("", node.op.clone(), &operands);
-                self.graph.move_to(outer);
-                again?
+            _ if (moves || again) && level == self.frames.len() => {
+                return self.computed_again(of, &node, again);
             }
+            _ if level == 0 => of.0,
             _ => {
                 let kept = self.graph.stack_also(self.frames[level - 1].exit, of.0)?;
                 let stack = self.value(Primal(kept))?;
                 self.graph.give_stack(self.frames[level - 1].carry, stack)?
             }
         };
-        self.frames[level - 1].known.insert(of.0, value);
+        self.known_at(level).insert(of.0, value);
         Ok(value)
+    }
+
+    /// Values of a level as they stand where gradients are recorded.
+    fn known_at(&mut self, level: usize) -> &mut BTreeMap<Var, Var> {
+        match level.checked_sub(1) {
+            Some(frame) => &mut self.frames[frame].known,
+            None => &mut self.known,
+        }
+    }
+
+    /// A node recorded once more, here.
+    fn computed_again(&mut self, of: Primal, node: &Node, again: bool) -> Made {
+        let mut operands = Vec::with_capacity(node.inputs.len());
+        for var in &node.inputs {
+            operands.push(self.value(Primal(*var))?);
+        }
+        let phase = if again { Phase::Recomputation } else { Phase::Backward };
+        let outer = self.graph.move_to(Scope::of(node).in_phase(phase));
+        let results = self.graph.record_all("", node.op.clone(), &operands);
+        self.graph.move_to(outer);
+        let (results, level) = (results?, self.level(of));
+        let all: Vec<Var> = self.graph.results(of.0).collect();
+        self.known_at(level).extend(all.into_iter().zip(results.iter().copied()));
+        Ok(results[of.0.result()])
     }
 
     /// The axes of a value.

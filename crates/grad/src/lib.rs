@@ -19,6 +19,8 @@
 
 mod back;
 mod functions;
+mod kept;
+mod loss;
 mod moving;
 mod pieces;
 mod places;
@@ -36,6 +38,8 @@ use opledger_ir::{Graph, GraphError, Kind, Node, Op, Operation, Var};
 use thiserror::Error;
 
 use back::{Back, Primal};
+pub use kept::Kept;
+pub use loss::Loss;
 pub use written_out::written_out;
 
 /// Why a graph has no gradient.
@@ -59,6 +63,20 @@ pub enum GradError {
     #[error("`{path}` is used in two repetitions; give each parameters of its own")]
     Repeated {
         /// The parameter.
+        path: String,
+    },
+    /// A result has no such loss.
+    #[error("a result of shape {shape} has no such loss: it needs {needs}")]
+    Loss {
+        /// The shape of the result.
+        shape: String,
+        /// What it lacks.
+        needs: &'static str,
+    },
+    /// What is to be computed again is nowhere.
+    #[error("no module has the path `{path}`")]
+    NoModule {
+        /// The path.
         path: String,
     },
     /// Nothing is called so.
@@ -96,7 +114,47 @@ impl GradError {
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is
 /// told with its path before anything is executed.
 pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
-    let graph = written_out(graph)?;
+    Step::default().of(graph, name)
+}
+
+/// How gradients are asked for.
+///
+/// ```
+/// # mod opledger { pub use opledger_grad as grad; pub use opledger_ir::{self as ir, *}; }
+/// use opledger::{Graph, grad::{Loss, Step}, ir::ops::Source};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", ["b", "c"])?;
+/// let w = g.param("w", Source::weight("c"), ["v", "c"])?;
+/// let y = g.einsum("b c, v c -> b v", x, w)?;
+/// g.output("scores", y);
+/// let step = Step { loss: Loss::CrossEntropy { ignoring: false }, ..Step::default() };
+/// let step = step.of(&g, "scores")?;
+/// let names: Vec<&str> = step.outputs().iter().map(|(name, _)| name.as_str()).collect();
+/// assert_eq!(names, ["scores", "loss", "gradient.w"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// What is made smaller.
+    pub loss: Loss,
+    /// What is kept of the forward pass.
+    pub kept: Kept,
+}
+
+impl Step {
+    /// The graph and the gradients of all parameters that lead to its result `name`: as [`backward`], with
+    /// the loss of the result as a result `loss`.
+    ///
+    /// # Errors
+    /// As [`backward`], and when the result has no such loss or no module has a path that is named.
+    pub fn of(&self, graph: &Graph, name: &str) -> Result<Graph, GradError> {
+        gradients(graph, name, self)
+    }
+}
+
+fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Graph, GradError> {
+    let (graph, scores) = written_out::with_scores(graph)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
         name: name.to_owned(),
@@ -107,9 +165,10 @@ pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
         return Err(GradError::NoParameter { name: name.to_owned() });
     }
     let vars: Vec<Var> = graph.vars().collect();
-    let mut back = Back::new(graph, wanted);
-    let axes = back.graph.shape(result).axes.clone();
-    let seed = back.graph.input("gradient", axes)?;
+    let again = asked.kept.again(&graph, &scores);
+    let again = again.map_err(|path| GradError::NoModule { path })?;
+    let mut back = Back::new(graph, wanted, again);
+    let seed = loss::gradient(&mut back, result, asked.loss)?;
     back.contribute(Primal(result), seed)?;
     repeat::all(&mut back, 0..vars.len())?;
     for var in vars {

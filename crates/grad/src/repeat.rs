@@ -1,7 +1,7 @@
 //! Repetitions: the gradients of a body, in a repetition that runs the other way.
 
 use opledger_ir::ops::Source;
-use opledger_ir::{Loop, Node, Op, Scan, ScanValues, Scope, Var};
+use opledger_ir::{Loop, Node, Op, Phase, Scan, ScanValues, Scope, Var};
 
 use crate::back::{Applied, Back, Frame, Primal};
 use crate::{GradError, rules};
@@ -39,7 +39,7 @@ pub(crate) fn pull_back(back: &mut Back, body: &Loop) -> Result<(), GradError> {
     back.frames.push(frame);
     let captured = captured(back, body, &[&next[..], &stacked].concat());
     let frame = back.frames.pop();
-    let scope = Scope::of(back.graph.node(carry));
+    let scope = Scope::of(back.graph.node(carry)).in_phase(Phase::Backward);
     let mut scan = Scan { reverse: !body.reverse, ..Scan::default() };
     if let Op::Exit(op) = &back.graph.node(exit).op {
         scan.axis = op.axis.name.clone();

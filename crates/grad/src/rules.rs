@@ -1,7 +1,7 @@
 //! What an operation says of the gradients of its operands, given that of its result.
 
 use opledger_ir::ops::{Arithmetic, ArithmeticKind, Pointwise};
-use opledger_ir::{Op, Var};
+use opledger_ir::{Op, Phase, Scope, Var};
 
 use crate::back::{Applied, Back};
 use crate::{GradError, functions, moving, pieces, places, products, rows, windows};
@@ -11,7 +11,8 @@ use crate::{GradError, functions, moving, pieces, places, products, rows, window
 /// # Errors
 /// When its operation has no rule.
 pub(crate) fn pull_back(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
-    let outer = back.graph.move_to(opledger_ir::Scope::of(at.node).at_line(None));
+    let scope = Scope::of(at.node).at_line(None).in_phase(Phase::Backward);
+    let outer = back.graph.move_to(scope);
     let done = of(back, at, dy);
     back.graph.move_to(outer);
     done

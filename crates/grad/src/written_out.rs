@@ -1,5 +1,8 @@
 //! Attention as the chain that defines it.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use opledger_dims::Symbol;
 use opledger_ir::ops::{
     Activation, Arithmetic, ArithmeticKind, Attention, Einsum, Factor, IndexMap, Rearrange, Scaling,
@@ -16,13 +19,27 @@ use crate::GradError;
 /// # Errors
 /// When a size does not fit.
 pub fn written_out(graph: &Graph) -> Result<Graph, GradError> {
+    Ok(with_scores(graph)?.0)
+}
+
+/// The same, and the values between the operands of attention and its results.
+pub(crate) fn with_scores(graph: &Graph) -> Result<(Graph, BTreeSet<Var>), GradError> {
     // No size that is declared on the way is called as one that stands further on.
     let mut graph = graph.clone();
     graph.reserve(graph.symbols());
-    graph.rebuild(|to, node, operands| match &node.op {
-        Op::Attention(op) => Ok(vec![chain(&mut to.graph, node, op, operands)?]),
+    let mut scores: Vec<Range<usize>> = Vec::new();
+    let graph = graph.rebuild(|to, node, operands| match &node.op {
+        Op::Attention(op) => {
+            let start = to.graph.nodes().len();
+            let made = chain(&mut to.graph, node, op, operands)?;
+            scores.push(start..to.graph.nodes().len());
+            Ok(vec![made])
+        }
         _ => to.copy(node, operands).map_err(GradError::from),
-    })
+    })?;
+    let inside = |var: &Var| scores.iter().any(|range| range.contains(&var.index()));
+    let scores = graph.vars().filter(inside).collect();
+    Ok((graph, scores))
 }
 
 fn names(axes: &[Axis]) -> Vec<Symbol> {

@@ -182,6 +182,7 @@ impl Scope {
     /// The scope in which a node was recorded.
     pub fn of(node: &Node) -> Scope {
         let path = node.path.rsplit_once('.').map_or("", |(scope, _)| scope).to_owned();
-        Scope { path, repeat: node.repeat, module: node.module, line: node.line.clone() }
+        let (repeat, module, phase) = (node.repeat, node.module, node.phase);
+        Scope { path, repeat, module, line: node.line.clone(), phase }
     }
 }

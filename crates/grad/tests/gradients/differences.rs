@@ -1,7 +1,7 @@
 //! Gradients against differences of what the graph computes, and the theorem on the graph of the step.
 
 use opledger_dims::{Binding, Counted, Scalar};
-use opledger_grad::backward;
+use opledger_grad::{Kept, Loss, Step, backward};
 use opledger_interp::{Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph, GraphError, Kind, Op, Var};
@@ -66,16 +66,33 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// ⟨w, (y(p + εv) − y(p − εv)) / 2ε⟩ = ⟨gradient of p, v⟩ for each parameter p, w being the gradient of
 /// y; and every node of the gradient's graph counts what its formula says.
 pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
-    let step = backward(g, "y").unwrap();
-    let given = values(&step, sizes, seed);
+    check_step(g, &backward(g, "y").unwrap(), sizes, seed);
+    for kept in [Kept::Selective, Kept::Layers] {
+        let step = Step { kept, ..Step::default() };
+        check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
+    }
+}
+
+/// The same of a loss of y: what `step` computes and `gradient.…` gives.
+pub(crate) fn check_loss(g: &Graph, loss: Loss, sizes: &Binding, seed: u64) {
+    let step = Step { loss, ..Step::default() };
+    check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
+}
+
+fn check_step(g: &Graph, step: &Graph, sizes: &Binding, seed: u64) {
+    // What is looked at: the loss, or y along the gradient that it is given.
+    let lost = step.outputs().iter().any(|(name, _)| name == "loss");
+    let (g, seen) = if lost { (step, "loss") } else { (g, "y") };
+    let given = values(step, sizes, seed);
     let of = |results: &[(String, Vec<f64>)], name: &str| {
         results.iter().find(|(own, _)| own == name).map(|(_, data)| data.clone()).unwrap()
     };
-    let found = run(&step, sizes, &given);
+    let found = run(step, sizes, &given);
     let wide = |tensor: &Tensor<f32>| -> Vec<f64> {
         tensor.data().iter().map(|x| f64::from(*x)).collect()
     };
-    let weights = given.iter().find(|(path, _)| path == "gradient").map(|(_, w)| wide(w)).unwrap();
+    let weights = given.iter().find(|(path, _)| path == "gradient").map(|(_, w)| wide(w));
+    let weights = weights.unwrap_or_else(|| vec![1.0]);
     let gradients: Vec<String> = found
         .iter()
         .filter_map(|(name, _)| name.strip_prefix("gradient.").map(str::to_owned))
@@ -91,7 +108,7 @@ pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
             let all = given[at].1.data().iter().zip(direction.data());
             let data = all.map(|(x, v)| x + sign * epsilon * v).collect();
             moved[at].1 = Tensor::new(&shape, data).unwrap();
-            of(&run(g, sizes, &moved), "y")
+            of(&run(g, sizes, &moved), seen)
         };
         let (up, down) = (moved(1.0), moved(-1.0));
         let slope = (dot(&up, &weights) - dot(&down, &weights)) / f64::from(2.0 * epsilon);
@@ -100,7 +117,7 @@ pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
         let size = 1.0 + dot(&gradient, &gradient).sqrt();
         assert!((slope - ours).abs() < 2e-4 * size, "{name}: {slope} by differences, {ours}");
     }
-    let theorem = prove(&step, sizes, &Feeds::seeded(seed)).unwrap().theorem;
+    let theorem = prove(step, sizes, &Feeds::seeded(seed)).unwrap().theorem;
     assert!(theorem.holds(), "{:?}", theorem.mismatches);
 }
 

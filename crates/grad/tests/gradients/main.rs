@@ -5,6 +5,7 @@
 
 mod differences;
 mod further;
+mod losses;
 mod repeated;
 mod rules;
 mod windows;

@@ -16,7 +16,7 @@ use crate::error::list_shapes;
 use crate::op::Op;
 use crate::operation::Operation;
 use crate::role::{Cache, Module, ModuleId, Role, SizeRole};
-use crate::{Definition, GraphError, Shape, ShapeError, Var};
+use crate::{Definition, GraphError, Phase, Shape, ShapeError, Var};
 
 pub use self::scan::{Ends, OpenScan, Scan, ScanValues};
 
@@ -63,9 +63,16 @@ pub struct Scope {
     pub(crate) repeat: Option<RepeatId>,
     pub(crate) module: Option<ModuleId>,
     pub(crate) line: Option<Arc<str>>,
+    pub(crate) phase: Phase,
 }
 
 impl Scope {
+    /// The same scope in another part of a training step.
+    #[must_use]
+    pub fn in_phase(self, phase: Phase) -> Scope {
+        Scope { phase, ..self }
+    }
+
     /// The scope, with the line of the program that is read, such as `model.py:12`.
     pub fn at_line(self, line: Option<String>) -> Scope {
         Scope { line: line.map(Arc::from), ..self }
@@ -117,6 +124,8 @@ pub struct Node {
     pub location: &'static Location<'static>,
     /// The line of the program that it was read from, of graphs that are read from one.
     pub line: Option<Arc<str>>,
+    /// The part of a training step that it belongs to.
+    pub phase: Phase,
 }
 
 impl Node {
@@ -378,6 +387,7 @@ impl Graph {
             role: None,
             location: Location::caller(),
             line: self.scope.line.clone(),
+            phase: self.scope.phase,
         });
         Ok(Var::first(self.nodes.len() - 1))
     }
