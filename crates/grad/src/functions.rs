@@ -165,7 +165,8 @@ pub(crate) fn pointwise(
             let y = back.value(at.result)?;
 
             let twice = back.times(y, 2.0)?;
-            back.graph.div("", dy, twice)?
+            let dx = back.graph.div("", dy, twice)?;
+            pieces::where_given(back, dy, dx)?
         }
         // −y/2x.
         Pointwise::Rsqrt => {
@@ -213,7 +214,9 @@ pub(crate) fn pointwise(
 
             let less = back.of(Pointwise::Power(power - 1.0), x)?;
             let slope = back.times(less, power)?;
-            back.mul(dy, slope)?
+            let dx = back.mul(dy, slope)?;
+            // Steep without end at 0.
+            if power > 0.0 && power < 1.0 { pieces::where_given(back, dy, dx)? } else { dx }
         }
         Pointwise::LogSigmoid => {
             let x = back.value(operand)?;

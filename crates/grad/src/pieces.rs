@@ -33,6 +33,13 @@ pub(crate) fn where_above(back: &mut Back, x: Var, bound: f64, either: [Var; 2])
     where_holds(back, CompareKind::Less, [bound, x], either, x)
 }
 
+/// A gradient where that of the result is not 0, else 0, however steep the function is: so the length of a
+/// row of zeros that a least length takes the place of leads on to nothing.
+pub(crate) fn where_given(back: &mut Back, dy: Var, dx: Var) -> Made {
+    let none = number(back, 0.0)?;
+    where_holds(back, CompareKind::Equal, [dy, none], [none, dx], dy)
+}
+
 /// The gradient where x is above one number and below another, 0 elsewhere, at both of them as well.
 pub(crate) fn clamp(back: &mut Back, x: Var, [least, most]: [Option<f64>; 2], mut dy: Var) -> Made {
     let none = number(back, 0.0)?;

@@ -54,7 +54,7 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::Norm(op) => rows::norm(back, at, op, dy),
         Op::Reduce(op) => rows::reduce(back, at, op, dy),
         Op::Rearrange(op) => moving::rearrange(back, at, op, dy),
-        Op::Concat(_) => moving::concat(back, at, dy),
+        Op::Concat(op) => moving::concat(back, at, op, dy),
         Op::Embedding(_) => moving::embedding(back, at, dy),
         Op::Rope(op) => moving::rope(back, at, op, dy),
         Op::Select(_) => moving::select(back, at, dy),

@@ -147,8 +147,14 @@ proptest! {
             let biased = g.add("", scores, bias)?;
             let ids = g.top_k(biased, ("k", k))?;
             let weights = g.gather(scores, ids)?;
-            let sum = g.reduce(weights, Reduce::Sum("k".into()))?;
-            let share = g.div("", weights, sum)?;
+            // Normed twice, the gradients of a row would add up to rounding alone.
+            let share = match sigmoid {
+                true => {
+                    let sum = g.reduce(weights, Reduce::Sum("k".into()))?;
+                    g.div("", weights, sum)?
+                }
+                false => weights,
+            };
             g.mul("", share, share)
         });
     }
@@ -234,6 +240,29 @@ fn bends_are_those_of_autograd() {
     assert_eq!(one(Pointwise::HardSigmoid, &[-3.0, 3.0, 0.0]), [0., 0., 1. / 6.]);
     assert_eq!(one(Pointwise::HardSwish, &[-3.0, 3.0, 0.0]), [0., 1., 0.5]);
     assert_eq!(one(Pointwise::Softsign, &[0.0]), [1.0]);
+    for root in [Pointwise::Sqrt, Pointwise::Power(0.5)] {
+        assert_eq!(one(root, &[0.0, 4.0]), [f64::INFINITY, 0.25]);
+    }
+}
+
+/// As `nn.functional.normalize` has them of a row of zeros.
+#[test]
+fn a_row_of_zeros_has_no_length_to_change() {
+    let found = gradients(
+        |g| {
+            let x = param(g, "x", [("n", 2), ("c", 2)])?;
+            let squares = g.mul("", x, x)?;
+            let sum = g.reduce(squares, Reduce::Sum("c".into()))?;
+            let length = g.pointwise(sum, Pointwise::Sqrt)?;
+            let length = g.pointwise(length, Pointwise::Clamp { min: Some(0.25), max: None })?;
+            g.div("", x, length)
+        },
+        &[("x", &[2, 2], &[0., 0., 3., 4.])],
+    );
+    let expected = [4., 4., 4. / 125., -3. / 125.];
+    for (found, expected) in found[0].1.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-15, "{found} {expected}");
+    }
 }
 
 #[test]

@@ -135,6 +135,13 @@ proptest! {
             let both = g.concat(x, y, "c")?;
             g.mul("", both, both)
         });
+        // Of nothing and all.
+        checked(seed, |g| {
+            let x = param(g, "x", [("n", n), ("c", 2)])?;
+            let none = g.input("none", [("n", 0), ("c", 2)])?;
+            let all = g.concat(x, none, "n")?;
+            g.mul("", all, all)
+        });
         checked(seed, |g| {
             let x = param(g, "x", [("n", n)])?;
             let square = g.mul("", x, x)?;
