@@ -24,6 +24,7 @@ mod loss;
 mod moving;
 mod pieces;
 mod places;
+mod pools;
 mod products;
 mod repeat;
 mod rows;

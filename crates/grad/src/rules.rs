@@ -4,7 +4,7 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Pointwise};
 use opledger_ir::{Op, Phase, Scope, Var};
 
 use crate::back::{Applied, Back};
-use crate::{GradError, functions, moving, pieces, places, products, rows, windows};
+use crate::{GradError, functions, moving, pieces, places, pools, products, rows, windows};
 
 /// Adds what a node says of its operands.
 ///
@@ -37,7 +37,8 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::Einsum(op) => products::einsum(back, at, op, dy),
         Op::Convolution(op) => windows::convolution(back, at, op, dy),
         Op::ConvolutionTransposed(op) => windows::transposed(back, at, op, dy),
-        Op::Pool(op) => windows::pool(back, at, op, dy),
+        Op::Pool(op) => pools::pool(back, at, op, dy),
+        Op::AdaptivePool(op) => pools::adaptive(back, at, op, dy),
         Op::Experts(_) => products::experts(back, at, dy),
         Op::Arithmetic(op) => arithmetic(back, at, op, dy),
         Op::Scale(op) => {
@@ -63,12 +64,9 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::GatherNd(op) => places::gather_nd(back, at, op, dy),
         Op::Scatter(op) => places::scatter(back, at, op, dy),
         Op::Dropout(op) if !op.training => back.contribute(at.operand(0)?, dy),
-        Op::Dropout(_)
-        | Op::Attention(_)
-        | Op::AdaptivePool(_)
-        | Op::Carry(_)
-        | Op::Exit(_)
-        | Op::ExpertsOuter(_) => Err(GradError::unknown(at.node, "")),
+        Op::Dropout(_) | Op::Attention(_) | Op::Carry(_) | Op::Exit(_) | Op::ExpertsOuter(_) => {
+            Err(GradError::unknown(at.node, ""))
+        }
     }
 }
 

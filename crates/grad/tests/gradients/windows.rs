@@ -113,6 +113,33 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn pools_to_a_number_of_results_agree_with_differences(
+        b in 1..3_usize, axes in prop::collection::vec((1..7_usize, 1..5_usize), 1..3), max: bool,
+        free: bool, seed in 0..1000_u64,
+    ) {
+        let kind = if max { PoolKind::Max } else { PoolKind::Mean };
+        let mut sizes = vec![("b", b)];
+        let [mut long, mut short] = [vec![Axis::from("b")], vec![Axis::from("b")]];
+        for ((input, results), [s, _, r]) in axes.into_iter().zip(NAMES) {
+            for (axes, name, size) in [(&mut long, s, input), (&mut short, r, results)] {
+                axes.push(if free { Axis::from(name) } else { Axis::from((name, size)) });
+                sizes.extend(free.then_some((name, size)));
+            }
+        }
+        let g = crate::differences::graph(|g| {
+            let x = g.param("x", Source::shift(), long.clone())?;
+            let x = crate::further::apart(g, x)?;
+            let y = g.adaptive_pool(x, kind, 1, short.clone())?;
+            g.mul("", y, y)
+        });
+        crate::differences::check(&g, &opledger_dims::Binding::from_iter(sizes), seed);
+    }
+}
+
 /// Sizes that are no numbers, as a stem has them, and as many groups as there are channels.
 #[test]
 fn a_convolution_of_any_size_agrees_with_differences() {
