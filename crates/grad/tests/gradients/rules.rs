@@ -215,6 +215,30 @@ proptest! {
     }
 }
 
+/// Heads that are a product of two factors in one layer, and of two others in the next.
+#[test]
+fn heads_may_share_keys_in_two_ways() {
+    let g = graph(|g| {
+        let axes = |heads: &str| ["b", "n", heads, "e"].map(Axis::from);
+        let mut q = g.param("q", Source::shift(), axes("h"))?;
+        for (shared, mask) in [("g", Mask::causal()), ("u", Mask::sliding(2))] {
+            let k = g.param(&format!("k_{shared}"), Source::shift(), axes(shared))?;
+            let v = g.param(&format!("v_{shared}"), Source::shift(), axes(shared))?;
+            q = g.attention_by((q, k, v), Scoring { mask, ..Scoring::default() })?;
+        }
+        Ok(q)
+    });
+    let sizes = [("b", 2), ("n", 4), ("h", 4), ("g", 1), ("u", 2), ("e", 3)];
+    check(&g, &Binding::from_iter(sizes), 5);
+    let sizes = Binding::from_iter(sizes);
+    let chain = written_out(&g).unwrap();
+    let total = |g: &Graph| {
+        let sizes = g.complete(&sizes).unwrap();
+        g.cost().total().map(|count| count.at(&sizes).unwrap())
+    };
+    assert_eq!(total(&g), total(&chain));
+}
+
 #[test]
 fn a_value_of_whole_numbers_leads_nowhere() {
     let g = graph(|g| {

@@ -1,6 +1,6 @@
 //! Rules of what slides along axes, against differences.
 
-use crate::differences::{checked, param};
+use crate::differences::checked;
 use opledger_dims::Poly;
 use opledger_ir::Axis;
 use opledger_ir::ops::{Convolution, ConvolutionTransposed, Pool, PoolKind, Source};
