@@ -33,7 +33,20 @@ fn apart(own: impl ExactSizeIterator<Item = f64>, torch: &[f64]) -> f64 {
 
 #[test]
 fn gradients_are_those_of_autograd() {
-    for name in ["encoder_layer", "odd_letters", "divided"] {
+    let names = [
+        "encoder_layer",
+        "odd_letters",
+        "divided",
+        "blocks",
+        "groups",
+        "merged",
+        "modulated",
+        "recurrent",
+        "skipped",
+        "vit",
+        "windows",
+    ];
+    for name in names {
         let Imported { graph, .. } = imported(name);
         let (feeds, sizes, _) = given(name, &graph);
         let result = graph.outputs()[0].0.clone();

@@ -6,6 +6,7 @@ use opledger_ir::Var;
 use opledger_ir::ops::{Activation, Pointwise};
 
 use crate::back::{Applied, Back};
+use crate::pieces::{one_less, tanh_slope};
 use crate::{GradError, pieces};
 
 type Made = Result<Var, GradError>;
@@ -275,20 +276,8 @@ pub(crate) fn pointwise(
     back.contribute(operand, dx)
 }
 
-/// 1 − x.
-fn one_less(back: &mut Back, x: Var) -> Made {
-    let opposite = back.of(Pointwise::Neg, x)?;
-    back.of(Pointwise::Shift(1.0), opposite)
-}
-
 /// y·(1 − y).
 fn sigmoid_slope(back: &mut Back, y: Var) -> Made {
     let rest = one_less(back, y)?;
     back.mul(y, rest)
-}
-
-/// 1 − y².
-pub(crate) fn tanh_slope(back: &mut Back, y: Var) -> Made {
-    let square = back.mul(y, y)?;
-    one_less(back, square)
 }

@@ -119,7 +119,7 @@ pub(crate) fn mish(back: &mut Back, x: Var, dy: Var) -> Made {
     let soft = back.graph.activation(x, Activation::Softplus)?;
     let t = back.graph.activation(soft, Activation::Tanh)?;
     let s = back.graph.activation(x, Activation::Sigmoid)?;
-    let bent = crate::functions::tanh_slope(back, t)?;
+    let bent = tanh_slope(back, t)?;
     let part = back.mul(s, bent)?;
     let part = back.mul(x, part)?;
     let slope = back.graph.add("", t, part)?;
@@ -190,4 +190,16 @@ pub(crate) fn power(
         back.contribute(b, db)?;
     }
     Ok(())
+}
+
+/// 1 − x.
+pub(crate) fn one_less(back: &mut Back, x: Var) -> Made {
+    let opposite = back.of(Pointwise::Neg, x)?;
+    back.of(Pointwise::Shift(1.0), opposite)
+}
+
+/// 1 − y².
+pub(crate) fn tanh_slope(back: &mut Back, y: Var) -> Made {
+    let square = back.mul(y, y)?;
+    one_less(back, square)
 }

@@ -11,7 +11,7 @@ use crate::tasks::over_rows;
 
 /// Two rows for each choice, and the expert chosen.
 #[derive(Clone, Copy, Debug)]
-pub struct ExpertsOuter<'a, T = f32> {
+pub struct OuterProducts<'a, T = f32> {
     /// The first rows, `[rows, choices, width]`.
     pub y: &'a [T],
     /// The experts chosen for each row, `[rows, choices]`, each in `0..experts`.
@@ -31,9 +31,9 @@ pub struct ExpertsOuter<'a, T = f32> {
 /// Choices of an expert that are multiplied at once: their copies stay small beside its result.
 const ROWS: usize = 256;
 
-impl<T: Number> ExpertsOuter<'_, T> {
+impl<T: Number> OuterProducts<'_, T> {
     fn check(&self, out: &[T]) -> Result<(), KernelError> {
-        let &ExpertsOuter { y, ids, x, choices, experts, width, terms } = self;
+        let &OuterProducts { y, ids, x, choices, experts, width, terms } = self;
         exactly("output", out.len(), &[experts, width, terms])?;
         exactly("y", y.len(), &[ids.len(), width])?;
         let rows = ids.len().checked_div(choices).unwrap_or(0);
@@ -59,13 +59,13 @@ impl<T: Number> ExpertsOuter<'_, T> {
 /// [`KernelError::IdOutOfRange`] for the first id that names no expert; [`KernelError::Length`] if a
 /// slice disagrees.
 pub fn experts_outer<T: Number, M: Meter>(
-    problem: &ExpertsOuter<'_, T>,
+    problem: &OuterProducts<'_, T>,
     out: &mut [T],
     meter: &M,
 ) -> Result<(), KernelError> {
     problem.check(out)?;
     out.fill(T::of(0.0));
-    let &ExpertsOuter { y, ids, x, choices, width, terms, .. } = problem;
+    let &OuterProducts { y, ids, x, choices, width, terms, .. } = problem;
     if out.is_empty() {
         return Ok(());
     }

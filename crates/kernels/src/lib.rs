@@ -92,7 +92,7 @@ pub use elements::{Elements, WeightType, bf16, f16};
 pub use elementwise::{activation, dropout, pointwise, scale};
 pub use error::KernelError;
 pub use experts::{ExpertMatrices, Experts, experts};
-pub use experts_outer::{ExpertsOuter, experts_outer};
+pub use experts_outer::{OuterProducts, experts_outer};
 pub use gemm::{
     Epilogue, Gemm, GemmMeters, MatrixBatch, Order, PackedMatrix, Packing, Right, gemm, gemm_with,
 };

@@ -246,7 +246,7 @@ pub(super) fn experts_outer(
     meter: &impl Meter,
 ) -> Result<(), OpError> {
     let [experts, width, terms] = call.output[..] else { return Err(OpError::Operand(0)) };
-    let problem = kernels::ExpertsOuter {
+    let problem = kernels::OuterProducts {
         y: call.real(0)?.data(),
         ids: call.index(1)?.data(),
         x: call.real(2)?.data(),

@@ -359,7 +359,7 @@ fn outer_products_of_experts_count_themselves() {
         counts_itself!(format!("{ids:?}, {width} by {terms}"), T, |[meter]| {
             let (y, x) = (&numbers::<T>(&y)[..], &numbers::<T>(&x)[..]);
             let ids = &ids[..];
-            let problem = ExpertsOuter { y, ids, x, choices: 2, experts, width, terms };
+            let problem = OuterProducts { y, ids, x, choices: 2, experts, width, terms };
             let mut out = numbers::<T>(&vec![7.0; experts * width * terms]);
             experts_outer(&problem, &mut out, meter).unwrap();
             out

@@ -1,6 +1,6 @@
 //! Outer products added up by expert against loops.
 
-use opledger_kernels::{ExpertsOuter, KernelError, NoMeter, experts_outer};
+use opledger_kernels::{KernelError, NoMeter, OuterProducts, experts_outer};
 use proptest::prelude::*;
 
 use crate::common::{Ops, assert_close, bound, data, run, wide};
@@ -19,7 +19,7 @@ fn check([rows, choices, count, width, terms]: [usize; 5], ids: &[i64]) {
             }
         }
     }
-    let problem = ExpertsOuter { y: &y, ids, x: &x, choices, experts: count, width, terms };
+    let problem = OuterProducts { y: &y, ids, x: &x, choices, experts: count, width, terms };
     let (out, [tally]) = run(expected.len(), |out, [meter]| {
         experts_outer(&problem, out, meter).unwrap();
     });
@@ -51,7 +51,7 @@ fn several_blocks_agree_with_loops() {
 #[test]
 fn what_does_not_fit_is_an_error() {
     let (y, x, mut out) = ([0.0; 8], [0.0; 6], [0.0; 24]);
-    let fits = ExpertsOuter {
+    let fits = OuterProducts {
         y: &y,
         ids: &[0, 3, 1, 1],
         x: &x,
@@ -60,17 +60,17 @@ fn what_does_not_fit_is_an_error() {
         width: 2,
         terms: 3,
     };
-    let mut apply = |problem: ExpertsOuter<'_>| experts_outer(&problem, &mut out, &NoMeter);
+    let mut apply = |problem: OuterProducts<'_>| experts_outer(&problem, &mut out, &NoMeter);
     assert_eq!(apply(fits), Ok(()));
     for id in [4, -1] {
         let ids = [0, 1, id, 9];
         let outside = KernelError::IdOutOfRange { id, position: 2, bound: 4 };
-        assert_eq!(apply(ExpertsOuter { ids: &ids, ..fits }), Err(outside));
+        assert_eq!(apply(OuterProducts { ids: &ids, ..fits }), Err(outside));
     }
     let length = |result| assert!(matches!(result, Err(KernelError::Length { .. })), "{result:?}");
-    length(apply(ExpertsOuter { y: &y[..5], ..fits }));
-    length(apply(ExpertsOuter { x: &x[1..], ..fits }));
-    length(apply(ExpertsOuter { choices: 3, ..fits }));
-    length(apply(ExpertsOuter { choices: 0, ..fits }));
-    length(apply(ExpertsOuter { experts: 3, ..fits }));
+    length(apply(OuterProducts { y: &y[..5], ..fits }));
+    length(apply(OuterProducts { x: &x[1..], ..fits }));
+    length(apply(OuterProducts { choices: 3, ..fits }));
+    length(apply(OuterProducts { choices: 0, ..fits }));
+    length(apply(OuterProducts { experts: 3, ..fits }));
 }
