@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use opledger_account::Model;
 use opledger_dims::{Counted, Scalar};
 use opledger_grad::backward;
 use opledger_interp::{Fast, Oracle, Prepared, Quiet, prove};
 use opledger_ir::Value;
 use opledger_tensor::Tensor;
 use opledger_torch::Imported;
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::models::{Case, cases};
@@ -31,7 +33,20 @@ fn apart(own: impl ExactSizeIterator<Item = f64>, torch: &[f64]) -> f64 {
 
 #[test]
 fn gradients_are_those_of_autograd() {
-    for name in ["encoder_layer", "odd_letters", "divided"] {
+    let names = [
+        "encoder_layer",
+        "odd_letters",
+        "divided",
+        "blocks",
+        "groups",
+        "merged",
+        "modulated",
+        "recurrent",
+        "skipped",
+        "vit",
+        "windows",
+    ];
+    for name in names {
         let Imported { graph, .. } = imported(name);
         let (feeds, sizes, _) = given(name, &graph);
         let result = graph.outputs()[0].0.clone();
@@ -67,6 +82,21 @@ fn gradients_are_those_of_autograd() {
         let theorem = prove(&step, &sizes, &feeds).unwrap().theorem;
         assert!(theorem.holds(), "{name}: {:?}", theorem.mismatches);
     }
+}
+
+/// Every published model can be trained: the gradients of all its parameters are a graph.
+#[test]
+fn every_preset_has_a_gradient() {
+    let without: Vec<String> = opledger_models::preset_names()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .filter_map(|name| {
+            let model = Model::open(name).unwrap();
+            let result = &model.graph().outputs()[0].0;
+            backward(model.graph(), result).err().map(|error| format!("{name}: {error}"))
+        })
+        .collect();
+    assert!(without.is_empty(), "{without:#?}");
 }
 
 /// The numbers that `golden/gradients.py` takes for the gradient of a result.
@@ -107,10 +137,9 @@ fn hold(cases: Vec<Case>) {
             Err(problem) => problems.push(format!("{}: {problem}", case.name)),
         }
     }
-    let known = |problem: &String| {
-        problem.contains("no gradient is known") || problem.contains("(split): axis `h`")
-    };
-    assert!(problems.iter().all(known) && held > 40, "{held} are equal: {problems:#?}");
+    // Where nothing is hidden, the gradient of what stands for hidden tokens would be a sum over nothing.
+    let of_nothing = |problem: &String| problem.starts_with("vit_mae_all: decoder.sum");
+    assert!(problems.iter().all(of_nothing) && held > 80, "{held} are equal: {problems:#?}");
 }
 
 /// What differs.

@@ -820,22 +820,25 @@ def keep(name, tensors, module, args, kwargs):
     save_file(tensors, HERE / f"{name}.safetensors")
     count(name, module, args, kwargs)
     if name in DIFFERENTIATED:
-        differentiate(name, module, args)
+        differentiate(name, module, args, kwargs)
 
 
 #: Programs whose gradients are kept.
-DIFFERENTIATED = ["encoder_layer", "odd_letters", "divided"]
+DIFFERENTIATED = [
+    "encoder_layer", "odd_letters", "divided", "blocks", "groups", "merged", "modulated", "recurrent", "skipped", "vit",
+    "windows",
+]
 
 
-def differentiate(name, module, args):
+def differentiate(name, module, args, kwargs):
     """Saves what autograd computes in double precision: `gradient` is the given gradient of the first result,
     `gradient.p` that of parameter p."""
     import copy
 
     module = copy.deepcopy(module).double()
-    args = [value.double() if value.is_floating_point() else value for value in args]
-    results = module(*args)
-    result = results if isinstance(results, torch.Tensor) else results[0]
+    double = lambda value: value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    args, kwargs = torch.utils._pytree.tree_map(double, (args, kwargs))
+    result = torch.utils._pytree.tree_leaves(module(*args, **kwargs))[0]
     seed = torch.randint(-8, 9, result.shape).double() / 8
     own = dict(module.named_parameters())
     found = torch.autograd.grad(result, list(own.values()), seed, allow_unused=True)

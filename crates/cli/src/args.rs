@@ -8,7 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use opledger_account::{Assertion, AssertionError, Language, Model, ProgramOptions, Sweep};
 use opledger_dims::{Binding, Integer, Symbol};
-use opledger_grad::{Kept, Loss};
+use opledger_grad::{Loss, Recompute};
 use opledger_ir::{Elem, Kind};
 use opledger_models::{LatentForm, Request};
 use opledger_report::Format;
@@ -292,7 +292,7 @@ pub(crate) struct TrainArgs {
     /// What is computed again for the gradients instead of being kept: none, selective (scores and weights
     /// of attention), full (layers, of which what enters is kept), or paths of modules with commas between
     #[arg(long, value_name = "WHAT", default_value = "none")]
-    pub(crate) recompute: Kept,
+    pub(crate) recompute: Recompute,
     /// What is done with the gradients; nothing by default
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<TrainedBy>,

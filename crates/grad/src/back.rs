@@ -32,7 +32,7 @@ impl Applied<'_> {
 }
 
 /// A repetition whose gradients are being recorded, as a repetition that runs the other way.
-pub(crate) struct Frame {
+pub(crate) struct Turned {
     /// The nodes of its body, the carry first and the exit excluded.
     pub(crate) body: Range<usize>,
     pub(crate) repeat: RepeatId,
@@ -59,7 +59,7 @@ pub(crate) struct Back {
     /// The first results of the nodes that the graph had; those behind are the gradients'.
     pub(crate) primals: Vec<Var>,
     /// The repetitions around what is being recorded, the outermost first.
-    pub(crate) frames: Vec<Frame>,
+    pub(crate) frames: Vec<Turned>,
     /// Repetitions whose gradients are recorded.
     pub(crate) closed: Vec<Closed>,
     /// Parameters with their gradients, those of repeated bodies in an iteration.

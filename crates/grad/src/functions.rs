@@ -2,11 +2,12 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LN_2, LN_10, PI};
 
-use opledger_ir::ops::{Activation, CompareKind, Pointwise};
-use opledger_ir::{Axis, Var};
+use opledger_ir::Var;
+use opledger_ir::ops::{Activation, Pointwise};
 
-use crate::GradError;
 use crate::back::{Applied, Back};
+use crate::pieces::{one_less, tanh_slope};
+use crate::{GradError, pieces};
 
 type Made = Result<Var, GradError>;
 
@@ -21,7 +22,10 @@ pub(crate) fn activation(
     let dx = match function {
         Activation::Relu => {
             let x = back.value(operand)?;
-            where_above(back, x, 0.0, dy)?
+            {
+                let none = pieces::number(back, 0.0)?;
+                pieces::where_above(back, x, 0.0, [dy, none])?
+            }
         }
         Activation::ReluSquared => {
             let x = back.value(operand)?;
@@ -162,7 +166,8 @@ pub(crate) fn pointwise(
             let y = back.value(at.result)?;
 
             let twice = back.times(y, 2.0)?;
-            back.graph.div("", dy, twice)?
+            let dx = back.graph.div("", dy, twice)?;
+            pieces::where_given(back, dy, dx)?
         }
         // −y/2x.
         Pointwise::Rsqrt => {
@@ -203,12 +208,16 @@ pub(crate) fn pointwise(
             let slope = back.times(bell, FRAC_2_SQRT_PI)?;
             back.mul(dy, slope)?
         }
+        // A power of 0 is 1 everywhere.
+        Pointwise::Power(0.0) => return Ok(()),
         Pointwise::Power(power) => {
             let x = back.value(operand)?;
 
             let less = back.of(Pointwise::Power(power - 1.0), x)?;
             let slope = back.times(less, power)?;
-            back.mul(dy, slope)?
+            let dx = back.mul(dy, slope)?;
+            // Steep without end at 0.
+            if power > 0.0 && power < 1.0 { pieces::where_given(back, dy, dx)? } else { dx }
         }
         Pointwise::LogSigmoid => {
             let x = back.value(operand)?;
@@ -219,43 +228,56 @@ pub(crate) fn pointwise(
         }
         // Flat between the places where they step.
         Pointwise::Floor | Pointwise::Ceil | Pointwise::Round | Pointwise::Sign => return Ok(()),
-        Pointwise::Tan
-        | Pointwise::Clamp { .. }
-        | Pointwise::LeakyRelu(_)
-        | Pointwise::Elu(_)
-        | Pointwise::Celu(_)
-        | Pointwise::Selu
-        | Pointwise::HardSigmoid
-        | Pointwise::HardSwish
-        | Pointwise::Mish
-        | Pointwise::Softsign => return Err(GradError::unknown(at.node, "")),
+        // 1 + y².
+        Pointwise::Tan => {
+            let y = back.value(at.result)?;
+
+            let square = back.mul(y, y)?;
+            let slope = back.of(Pointwise::Shift(1.0), square)?;
+            back.mul(dy, slope)?
+        }
+        Pointwise::Clamp { min, max } => {
+            let x = back.value(operand)?;
+            pieces::clamp(back, x, [min, max], dy)?
+        }
+        Pointwise::LeakyRelu(slope) => {
+            let x = back.value(operand)?;
+            pieces::leaky_relu(back, x, slope, dy)?
+        }
+        Pointwise::Elu(limit) => {
+            let x = back.value(operand)?;
+            pieces::exponential(back, x, [1.0, limit, 1.0], dy)?
+        }
+        Pointwise::Celu(limit) => {
+            let x = back.value(operand)?;
+            pieces::exponential(back, x, [limit, 1.0, 1.0], dy)?
+        }
+        Pointwise::Selu => {
+            let x = back.value(operand)?;
+            pieces::selu(back, x, dy)?
+        }
+        Pointwise::HardSigmoid => {
+            let x = back.value(operand)?;
+            pieces::hard_sigmoid(back, x, dy)?
+        }
+        Pointwise::HardSwish => {
+            let x = back.value(operand)?;
+            pieces::hard_swish(back, x, dy)?
+        }
+        Pointwise::Mish => {
+            let x = back.value(operand)?;
+            pieces::mish(back, x, dy)?
+        }
+        Pointwise::Softsign => {
+            let x = back.value(operand)?;
+            pieces::softsign(back, x, dy)?
+        }
     };
     back.contribute(operand, dx)
-}
-
-/// 1 − x.
-fn one_less(back: &mut Back, x: Var) -> Made {
-    let opposite = back.of(Pointwise::Neg, x)?;
-    back.of(Pointwise::Shift(1.0), opposite)
 }
 
 /// y·(1 − y).
 fn sigmoid_slope(back: &mut Back, y: Var) -> Made {
     let rest = one_less(back, y)?;
     back.mul(y, rest)
-}
-
-/// 1 − y².
-fn tanh_slope(back: &mut Back, y: Var) -> Made {
-    let square = back.mul(y, y)?;
-    one_less(back, square)
-}
-
-/// The gradient where x is above a number, 0 elsewhere.
-fn where_above(back: &mut Back, x: Var, number: f64, dy: Var) -> Made {
-    let axes = back.shape(x).axes;
-    let bound = back.graph.fill(Vec::<Axis>::new(), number)?;
-    let none = back.graph.fill(Vec::<Axis>::new(), 0.0)?;
-    let above = back.graph.compare(CompareKind::Less, axes.clone(), bound, x)?;
-    Ok(back.graph.select(axes, above, dy, none)?)
 }

@@ -19,14 +19,18 @@
 
 mod back;
 mod functions;
-mod kept;
 mod loss;
 mod moving;
 mod optimizer;
+mod pieces;
+mod places;
+mod pools;
 mod products;
+mod recompute;
 mod repeat;
 mod rows;
 mod rules;
+mod windows;
 mod written_out;
 
 use std::collections::BTreeSet;
@@ -36,9 +40,9 @@ use opledger_ir::{Graph, GraphError, Kind, Node, Op, Operation, Var};
 use thiserror::Error;
 
 use back::{Back, Primal};
-pub use kept::Kept;
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Update};
+pub use recompute::Recompute;
 pub use written_out::written_out;
 
 /// Why a graph has no gradient.
@@ -136,8 +140,8 @@ pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
 pub struct Step {
     /// What is made smaller.
     pub loss: Loss,
-    /// What is kept of the forward pass.
-    pub kept: Kept,
+    /// What of the forward pass is not kept, but computed again.
+    pub recompute: Recompute,
     /// What is done with the gradients. Without, those of parameter `p` are a result `gradient.p`; else
     /// `updated.p` is the parameter after the step.
     pub update: Option<Update>,
@@ -183,7 +187,7 @@ fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Recorded, GradEr
     if !wanted.contains(&result) {
         return Err(GradError::NoParameter { name: name.to_owned() });
     }
-    let again = asked.kept.again(&graph, &scores);
+    let again = asked.recompute.again(&graph, &scores);
     let again = again.map_err(|path| GradError::NoModule { path })?;
     let mut back = Back::new(graph, wanted, again);
     let seed = loss::gradient(&mut back, result, asked.loss)?;

@@ -1,7 +1,7 @@
 //! What moves elements moves gradients back.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{Pointwise, Rearrange, Rope, ScatterKind};
+use opledger_ir::ops::{Concat, Pointwise, Rearrange, Rope, ScatterKind};
 use opledger_ir::{Axis, Var};
 
 use crate::GradError;
@@ -61,17 +61,20 @@ pub(crate) fn rearrange(
 }
 
 /// Each operand has its run of positions.
-pub(crate) fn concat(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
-    let joined = back.shape(dy);
+pub(crate) fn concat(
+    back: &mut Back,
+    at: Applied<'_>,
+    op: &Concat,
+    dy: Var,
+) -> Result<(), GradError> {
     let mut start = Poly::zero();
     for x in at.node.inputs.iter().copied().map(Primal) {
         let own = back.shape_of(x);
-        let differs = |(own, joined): &(&Axis, &Axis)| own.size != joined.size;
-        let Some((axis, _)) = own.axes.iter().zip(&joined.axes).find(differs) else {
-            return Err(GradError::unknown(at.node, " with nothing"));
-        };
-        let (axis, len) = (axis.name.clone(), axis.size.clone());
+        let own = own.axes.iter().find(|own| own.name == op.axis);
+        let len = own.map(|own| own.size.clone());
+        let len = len.ok_or_else(|| GradError::unknown(at.node, ""))?;
         if back.is_wanted(x) {
+            let axis = op.axis.clone();
             let how = Rearrange::Slice { axis, start: start.clone(), len: len.clone() };
             let dx = back.graph.rearrange(dy, how)?;
             back.contribute(x, dx)?;

@@ -37,3 +37,24 @@ pub(crate) fn einsum(
     }
     Ok(())
 }
+
+/// `out[…, j, f] = Σ_c x[…, c]·w[ids[…, j], f, c]` gives `dx` by the weights turned round, added up over
+/// the choices of a row that all of them share, and `dw` of the outer products of each choice.
+pub(crate) fn experts(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
+    let (x, ids, weight) = (at.operand(0)?, back.value(at.operand(1)?)?, at.operand(2)?);
+    let shape = back.shape_of(weight);
+    let [experts, width, terms] = &shape.axes[..] else { return Ok(()) };
+    if back.is_wanted(x) {
+        let own = back.value(weight)?;
+        let turned = back.ordered(own, &[experts.clone(), terms.clone(), width.clone()])?;
+        let each = back.graph.experts("", dy, ids, turned)?;
+        let dx = back.like(each, &back.shape_of(x))?;
+        back.contribute(x, dx)?;
+    }
+    if back.is_wanted(weight) {
+        let rows = back.value(x)?;
+        let dw = back.graph.experts_outer("", dy, ids, rows, experts.clone())?;
+        back.contribute(weight, dw)?;
+    }
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use opledger_ir::ops::Source;
 use opledger_ir::{Loop, Node, Op, Phase, RepeatId, Scan, ScanValues, Scope, Var};
 
-use crate::back::{Applied, Back, Frame, Primal};
+use crate::back::{Applied, Back, Primal, Turned};
 use crate::optimizer::Closed;
 use crate::{GradError, rules};
 
@@ -29,7 +29,7 @@ pub(crate) fn pull_back(back: &mut Back, body: &Loop) -> Result<(), GradError> {
     if given.is_empty() && outer.iter().all(|result| back.gradient(*result).is_none()) {
         return Ok(());
     }
-    let frame = Frame {
+    let frame = Turned {
         body: body.body.clone(),
         repeat: body.repeat,
         exit,

@@ -4,7 +4,7 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Pointwise};
 use opledger_ir::{Op, Phase, Scope, Var};
 
 use crate::back::{Applied, Back};
-use crate::{GradError, functions, moving, products, rows};
+use crate::{GradError, functions, moving, pieces, places, pools, products, rows, windows};
 
 /// Adds what a node says of its operands.
 ///
@@ -35,6 +35,11 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         | Op::ToReal(_)
         | Op::ToWhole(_) => Ok(()),
         Op::Einsum(op) => products::einsum(back, at, op, dy),
+        Op::Convolution(op) => windows::convolution(back, at, op, dy),
+        Op::ConvolutionTransposed(op) => windows::transposed(back, at, op, dy),
+        Op::Pool(op) => pools::pool(back, at, op, dy),
+        Op::AdaptivePool(op) => pools::adaptive(back, at, op, dy),
+        Op::Experts(_) => products::experts(back, at, dy),
         Op::Arithmetic(op) => arithmetic(back, at, op, dy),
         Op::Scale(op) => {
             let mask = back.masking(at.node, op.masked.as_ref(), 1)?;
@@ -44,30 +49,24 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::Activation(function) => functions::activation(back, at, *function, dy),
         Op::Pointwise(function) => functions::pointwise(back, at, *function, dy),
         Op::Softmax(op) => {
-            let mask = back.masking(at.node, op.masked.as_ref(), 1)?;
-            rows::softmax(back, at, mask, dy)
+            let mask = back.masking(at.node, op.masked.as_ref(), 1 + usize::from(op.sinks))?;
+            rows::softmax(back, at, op, mask, dy)
         }
         Op::Norm(op) => rows::norm(back, at, op, dy),
         Op::Reduce(op) => rows::reduce(back, at, op, dy),
         Op::Rearrange(op) => moving::rearrange(back, at, op, dy),
-        Op::Concat(_) => moving::concat(back, at, dy),
+        Op::Concat(op) => moving::concat(back, at, op, dy),
         Op::Embedding(_) => moving::embedding(back, at, dy),
         Op::Rope(op) => moving::rope(back, at, op, dy),
         Op::Select(_) => moving::select(back, at, dy),
+        Op::Cumulative(op) => rows::cumulative(back, at, op, dy),
+        Op::Gather(_) => places::gather(back, at, dy),
+        Op::GatherNd(op) => places::gather_nd(back, at, op, dy),
+        Op::Scatter(op) => places::scatter(back, at, op, dy),
         Op::Dropout(op) if !op.training => back.contribute(at.operand(0)?, dy),
-        Op::Dropout(_)
-        | Op::Attention(_)
-        | Op::AdaptivePool(_)
-        | Op::Carry(_)
-        | Op::Convolution(_)
-        | Op::ConvolutionTransposed(_)
-        | Op::Cumulative(_)
-        | Op::Exit(_)
-        | Op::Experts(_)
-        | Op::Gather(_)
-        | Op::GatherNd(_)
-        | Op::Pool(_)
-        | Op::Scatter(_) => Err(GradError::unknown(at.node, "")),
+        Op::Dropout(_) | Op::Attention(_) | Op::Carry(_) | Op::Exit(_) | Op::ExpertsOuter(_) => {
+            Err(GradError::unknown(at.node, ""))
+        }
     }
 }
 
@@ -127,8 +126,10 @@ fn arithmetic(back: &mut Back, at: Applied<'_>, op: &Arithmetic, dy: Var) -> Res
             }
             Ok(())
         }
-        ArithmeticKind::Max | ArithmeticKind::Min | ArithmeticKind::Pow => {
-            Err(GradError::unknown(at.node, ""))
+        ArithmeticKind::Max | ArithmeticKind::Min | ArithmeticKind::Pow if mask.is_some() => {
+            Err(GradError::unknown(at.node, " under a mask"))
         }
+        ArithmeticKind::Max | ArithmeticKind::Min => pieces::extreme(back, at, op.kind, dy),
+        ArithmeticKind::Pow => pieces::power(back, at, [a, b], dy),
     }
 }

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{
-    Activation, Arithmetic, ArithmeticKind, Attention, Einsum, Factor, Rearrange, Scaling,
+    Activation, Arithmetic, ArithmeticKind, Attention, Einsum, Factor, IndexMap, Rearrange, Scaling,
 };
-use opledger_ir::{Axis, Graph, GraphError, Mask, Masking, Node, Op, Var};
+use opledger_ir::{Axis, Definition, Graph, GraphError, IndexExpr, Mask, Masking, Node, Op, Var};
 
 use crate::GradError;
 
@@ -17,7 +17,7 @@ use crate::GradError;
 /// A soft cap goes over every pair, hidden ones notwithstanding.
 ///
 /// # Errors
-/// When an attention has sinks, which have no such form yet.
+/// When a size does not fit.
 pub fn written_out(graph: &Graph) -> Result<Graph, GradError> {
     Ok(with_scores(graph)?.0)
 }
@@ -47,7 +47,7 @@ fn names(axes: &[Axis]) -> Vec<Symbol> {
 }
 
 /// A name with as few primes as it takes that none of these is called so.
-fn apart(name: &Symbol, taken: &[Symbol]) -> Symbol {
+pub(crate) fn apart(name: &Symbol, taken: &[Symbol]) -> Symbol {
     let mut own = name.clone();
     while taken.contains(&own) {
         own = Symbol::from(format!("{own}'"));
@@ -56,13 +56,11 @@ fn apart(name: &Symbol, taken: &[Symbol]) -> Symbol {
 }
 
 fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result<Var, GradError> {
-    if op.sinks {
-        return Err(GradError::unknown(node, " with sinks"));
-    }
     let mut rest = operands.iter().copied();
     let mut next = || rest.next().ok_or_else(|| GradError::unknown(node, " without operands"));
     let (mut q, mut k, mut v) = (next()?, next()?, next()?);
     let mut bias = if op.bias { Some(next()?) } else { None };
+    let mut sinks = if op.sinks { Some(next()?) } else { None };
     let mut keep = if op.mask.keep { Some(next()?) } else { None };
     let shape = g.shape(q).clone();
     let [outer @ .., queries, heads, _] = &shape.axes[..] else {
@@ -72,8 +70,26 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
     let key_axes = g.shape(k).axes.clone();
     let [.., keys, shared, _] = &key_axes[..] else { return Err(GradError::unknown(node, "")) };
     let key = Axis::new(apart(&keys.name, &names(&shape.axes)), keys.size.clone());
+    if let Some(var) = &mut sinks {
+        let own = g.last_axis(*var).map_err(|_| GradError::unknown(node, ""))?;
+        if own.name != heads.name {
+            *var = g.rename(*var, own.name, heads.name.clone())?;
+        }
+    }
     // Heads that share keys stand behind the keys' own.
-    let groups = match shared.size == heads.size {
+    let quotient = g.quotient(&heads.size, &shared.size);
+    let is_product = |definition: &Definition| match definition {
+        Definition::Product { whole, .. } => heads.size.as_symbol() == Some(whole),
+        _ => false,
+    };
+    let spread = quotient.is_none() && g.definitions().iter().any(is_product);
+    if spread {
+        // The heads are a product of other factors already: each reads its keys by their place.
+        for var in [&mut k, &mut v] {
+            *var = for_each_head(g, *var, &heads)?;
+        }
+    }
+    let groups = match spread || shared.size == heads.size {
         true => None,
         false => {
             let each = g.factor_of("group", &heads.size, &shared.size);
@@ -100,6 +116,7 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
         };
         q = split(g, q)?;
         bias = bias.map(|bias| split(g, bias)).transpose()?;
+        sinks = sinks.map(|sinks| split(g, sinks)).transpose()?;
         keep = keep.map(|keep| split(g, keep)).transpose()?;
     }
     for var in [&mut k, &mut v] {
@@ -141,7 +158,10 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
     if let Some(bias) = bias {
         scores = g.add_masked("bias", scores, bias, masking.clone())?;
     }
-    let weights = g.softmax(scores, masking)?;
+    let weights = match sinks {
+        Some(sinks) => g.softmax_beside(scores, sinks, masking)?,
+        None => g.softmax(scores, masking)?,
+    };
     let last = g.last_axis(v).map_err(|_| GradError::unknown(node, ""))?;
     let out = [names(&outer), vec![queries.name.clone()], names(&head_axes), vec![last.name]];
     let context = einsum(g, weights, v, out.concat());
@@ -158,6 +178,18 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
         }
     }
     Ok(context)
+}
+
+/// The keys or values of each head: those of head ⌊i·g/h⌋ of theirs.
+fn for_each_head(g: &mut Graph, of: Var, heads: &Axis) -> Result<Var, GraphError> {
+    let mut axes = g.shape(of).axes.clone();
+    let at = axes.len() - 2;
+    let shared = std::mem::replace(&mut axes[at], heads.clone());
+    let value = IndexExpr::Position(0).scaled(&shared.size);
+    let value = value.floor_div(&IndexExpr::size(heads.size.clone()));
+    let places = IndexMap { axes: vec![heads.clone()], value, truth: false };
+    let places = g.record("", places, &[])?;
+    g.gather_nd(of, axes, &[(shared.name, places)])
 }
 
 fn scaled(

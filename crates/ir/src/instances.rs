@@ -43,6 +43,17 @@ impl Graph {
 }
 
 impl Node {
+    /// Whether it stands in the scope of a path, or in one below.
+    pub fn is_below(&self, path: &str) -> bool {
+        self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    /// The first `depth` segments of the path of its scope.
+    pub fn scope_to(&self, depth: usize) -> String {
+        let scope = self.path.rsplit_once('.').map_or("", |(scope, _)| scope);
+        scope.split('.').take(depth).collect::<Vec<_>>().join(".")
+    }
+
     /// The first `depth` segments of its path.
     pub fn path_to(&self, depth: usize) -> String {
         self.path.split('.').take(depth).collect::<Vec<_>>().join(".")

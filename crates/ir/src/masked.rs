@@ -212,7 +212,8 @@ pub(crate) mod tests {
             error(x, &with(other)),
             "the mask has shape [g, m] where some axes of [b, h, n, m] are needed, its last the keys `m`"
         );
-        let alone = g.record("", crate::ops::Softmax { masked: Some(masked.masked) }, &[x]);
+        let alone =
+            g.record("", crate::ops::Softmax { masked: Some(masked.masked), sinks: false }, &[x]);
         let problem = alone.unwrap_err().problem.to_string();
         assert_eq!(problem, "2 operands are needed, 1 were given");
     }

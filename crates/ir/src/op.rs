@@ -6,9 +6,10 @@ use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
     Activation, AdaptivePool, ArgMax, Arithmetic, Attention, Carry, Compare, Concat, Convolution,
-    ConvolutionTransposed, Cumulative, Dropout, Einsum, Embedding, Exit, Experts, Fill, Gather,
-    GatherNd, IndexMap, Norm, Pointwise, Pool, Rearrange, Reduce, Rope, RotaryAngles, Scale,
-    Scatter, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole, TokenPositions, TopK,
+    ConvolutionTransposed, Cumulative, Dropout, Einsum, Embedding, Exit, Experts, ExpertsOuter,
+    Fill, Gather, GatherNd, IndexMap, Norm, Pointwise, Pool, Rearrange, Reduce, Rope, RotaryAngles,
+    Scale, Scatter, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole,
+    TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -163,6 +164,8 @@ ops! {
     Scatter(Scatter),
     /// A linear map by the weights of chosen experts.
     Experts(Experts),
+    /// Outer products of rows, added up by expert.
+    ExpertsOuter(ExpertsOuter),
     /// Where an iteration of a repeated body begins.
     Carry(Carry),
     /// Where a repetition ends.

@@ -4,8 +4,8 @@ use opledger_dims::{Foremost, Poly, Symbol};
 
 use crate::ops::{
     Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Compare, CompareKind, Concat,
-    Cumulative, CumulativeKind, Dropout, Einsum, Embedding, Experts, Factor, Fill, Gather,
-    GatherNd, Masked, Norm, Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale, Scatter,
+    Cumulative, CumulativeKind, Dropout, Einsum, Embedding, Experts, ExpertsOuter, Factor, Fill,
+    Gather, GatherNd, Masked, Norm, Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale, Scatter,
     ScatterKind, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole, TopK,
 };
 use crate::{
@@ -252,7 +252,18 @@ impl Graph {
     #[track_caller]
     pub fn softmax(&mut self, x: Var, mask: Option<Masking>) -> Recorded {
         let (masked, keep) = parts(mask);
-        self.record_masked("", Softmax { masked }, &[x], keep)
+        self.record_masked("", Softmax { masked, sinks: false }, &[x], keep)
+    }
+
+    /// The same with a number for each row that joins its sum and is not kept; `sinks` has some of the
+    /// axes before the last.
+    ///
+    /// # Errors
+    /// When `x` has no axes, or `sinks` has others.
+    #[track_caller]
+    pub fn softmax_beside(&mut self, x: Var, sinks: Var, mask: Option<Masking>) -> Recorded {
+        let (masked, keep) = parts(mask);
+        self.record_masked("", Softmax { masked, sinks: true }, &[x, sinks], keep)
     }
 
     /// LayerNorm or RMSNorm over the last axis, with optional gain and shift over that axis.
@@ -564,6 +575,23 @@ impl Graph {
             self.minimum("met", [all, chosen])
         };
         self.record(label, Experts { met }, &[x, ids, weight])
+    }
+
+    /// The outer products of `y […, k, f]` and `x […, c]` or `[…, k, c]`, added up by the expert that
+    /// `ids […, k]` choose of those along an axis: `[x, f, c]`.
+    ///
+    /// # Errors
+    /// When the axes do not fit.
+    #[track_caller]
+    pub fn experts_outer(
+        &mut self,
+        label: &str,
+        y: Var,
+        ids: Var,
+        x: Var,
+        experts: impl Into<Axis>,
+    ) -> Recorded {
+        self.record(label, ExpertsOuter { experts: experts.into() }, &[y, ids, x])
     }
 
     /// Dropout: the identity in inference, a seeded multiplication in training.

@@ -56,6 +56,7 @@ mod elements;
 mod elementwise;
 mod error;
 mod experts;
+mod experts_outer;
 mod gemm;
 mod gemv;
 mod horizontal;
@@ -91,6 +92,7 @@ pub use elements::{Elements, WeightType, bf16, f16};
 pub use elementwise::{activation, dropout, pointwise, scale};
 pub use error::KernelError;
 pub use experts::{ExpertMatrices, Experts, experts};
+pub use experts_outer::{OuterProducts, experts_outer};
 pub use gemm::{
     Epilogue, Gemm, GemmMeters, MatrixBatch, Order, PackedMatrix, Packing, Right, gemm, gemm_with,
 };
@@ -107,6 +109,6 @@ pub use reduce_columns::reduce_columns;
 pub use scatter::{Meeting, scatter};
 pub use score_rows::{ScoreRows, masked_binary};
 pub use sliding::SlidingAxis;
-pub use softmax::softmax;
+pub use softmax::{softmax, softmax_beside};
 pub use strided::{BinaryOp, Strided, binary, gather, look_up, permute, select};
 pub use top_k::top_k;

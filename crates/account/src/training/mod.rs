@@ -3,7 +3,7 @@
 mod six;
 
 use opledger_dims::{Binding, Integer, Poly, Quantity};
-use opledger_grad::{Kept, Loss, Recorded, Step, Update};
+use opledger_grad::{Loss, Recompute, Recorded, Step, Update};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
@@ -19,8 +19,8 @@ pub struct TrainingOptions {
     /// Its loss; by default cross-entropy where the result has a score for each id that is looked up,
     /// else none: the gradient of the result is given.
     pub loss: Option<Loss>,
-    /// What is kept of the forward pass.
-    pub kept: Kept,
+    /// What of the forward pass is computed again.
+    pub recompute: Recompute,
     /// What is done with the gradients.
     pub update: Option<Update>,
 }
@@ -56,7 +56,7 @@ impl Model {
         let first = || outputs.first().map_or_else(String::new, |(name, _)| name.clone());
         let result = options.result.clone().unwrap_or_else(first);
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
-        let step = Step { loss, kept: options.kept.clone(), update: options.update };
+        let step = Step { loss, recompute: options.recompute.clone(), update: options.update };
         let Recorded { graph, gradients } = step.recorded(self.graph(), &result)?;
         Ok(Training { model: self, step, graph, gradients })
     }
@@ -129,7 +129,7 @@ impl Training<'_> {
                 Loss::CrossEntropy { .. } => "cross-entropy",
                 Loss::MeanSquare => "mean square",
             },
-            recomputed: self.step.kept.to_string(),
+            recomputed: self.step.recompute.to_string(),
             optimizer: self.step.update.map(|update| update.optimizer.to_string()),
             parameters: at(total)?,
             trained: at(trained)?,
@@ -228,8 +228,7 @@ fn add(
     if flops == Integer::default() {
         return;
     }
-    let path = node.path.rsplit_once('.').map_or("", |(scope, _)| scope);
-    let path: String = path.split('.').take(depth).collect::<Vec<_>>().join(".");
+    let path = node.scope_to(depth);
     let at = modules.iter().position(|module| module.path == path).unwrap_or_else(|| {
         modules.push(TrainingModule { path, ..TrainingModule::default() });
         modules.len() - 1

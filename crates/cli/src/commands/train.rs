@@ -13,7 +13,7 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     let options = TrainingOptions {
         result: args.result.clone(),
         loss: args.loss.map(|loss| loss.loss()),
-        kept: args.recompute.clone(),
+        recompute: args.recompute.clone(),
         update: args.update(),
     };
     let step = model.training(&options)?;

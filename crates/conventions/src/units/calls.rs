@@ -154,6 +154,7 @@ impl Lowering<'_> {
                 (each()?, calls)
             }
             Op::Scale(_) => one("mul", Operator, pointwise(self.scaled(node)?)),
+            Op::Softmax(op) if op.sinks => return Err(self.unrecorded(node)),
             Op::Softmax(_) => {
                 let sizes = self.softmax_sizes(node)?;
                 let by = if self.is_softmax_module(node) { Function } else { self.softmax(node) };
@@ -238,6 +239,7 @@ impl Lowering<'_> {
             | Op::ArgMax(_)
             | Op::Compare(_)
             | Op::ConvolutionTransposed(_)
+            | Op::ExpertsOuter(_)
             | Op::AdaptivePool(_)
             | Op::Scatter(_)
             | Op::Select(_)

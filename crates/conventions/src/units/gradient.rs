@@ -58,6 +58,7 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::Gather(_)
             | Op::GatherNd(_)
             | Op::Experts(_)
+            | Op::ExpertsOuter(_)
             | Op::Exit(_) => operands(),
         };
         reached.push(here);

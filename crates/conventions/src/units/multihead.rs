@@ -90,6 +90,7 @@ impl Lowering<'_> {
                 | Op::Gather(_)
                 | Op::GatherNd(_)
                 | Op::Experts(_)
+                | Op::ExpertsOuter(_)
                 | Op::Table(_)
                 | Op::TokenPositions(_)
                 | Op::IndexMap(_)

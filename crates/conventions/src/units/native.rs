@@ -102,6 +102,7 @@ impl Lowering<'_> {
             | Op::Gather(_)
             | Op::GatherNd(_)
             | Op::Experts(_)
+            | Op::ExpertsOuter(_)
             | Op::Carry(_)
             | Op::Exit(_) => true,
         }

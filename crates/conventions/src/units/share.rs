@@ -95,7 +95,7 @@ fn of_operation(op: &Op) -> Share {
     match op {
         Op::Einsum(_) => Share::Products,
         Op::Convolution(_) | Op::ConvolutionTransposed(_) => Share::ConvolutionProducts,
-        Op::Experts(_) => Share::LinearProducts,
+        Op::Experts(_) | Op::ExpertsOuter(_) => Share::LinearProducts,
         Op::Attention(_) => Share::AttentionProducts,
         Op::Softmax(_) => Share::Softmax,
         Op::Scale(_) => Share::Multiplication,

@@ -1,7 +1,7 @@
 //! Gradients against differences of what the graph computes, and the theorem on the graph of the step.
 
 use opledger_dims::{Binding, Counted, Scalar};
-use opledger_grad::{Kept, Loss, Step, backward};
+use opledger_grad::{Loss, Recompute, Step, backward};
 use opledger_interp::{Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph, GraphError, Kind, Op, Var};
@@ -71,8 +71,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// y; and every node of the gradient's graph counts what its formula says.
 pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
     check_step(g, &backward(g, "y").unwrap(), sizes, seed);
-    for kept in [Kept::Selective, Kept::Layers] {
-        let step = Step { kept, ..Step::default() };
+    for recompute in [Recompute::Selective, Recompute::Layers] {
+        let step = Step { recompute, ..Step::default() };
         check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
     }
 }

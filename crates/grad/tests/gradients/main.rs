@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod differences;
+mod further;
 mod losses;
 mod optimizers;
 mod repeated;
 mod rules;
+mod windows;

@@ -135,7 +135,14 @@ pub(super) fn softmax(
 ) -> Result<(), OpError> {
     let layout = layout(op.masked.as_ref(), call);
     let (rows, x) = (rows(op.masked.as_ref(), layout.as_ref(), call)?, call.real(0)?.data());
-    kernels::softmax(&rows, x, out, meter).map_err(refused)
+    let Some(places) = op.sink_places(call)? else {
+        return kernels::softmax(&rows, x, out, meter).map_err(refused);
+    };
+    // One for each matrix of scores, whose rows share it.
+    let sinks = call.real(1)?.data();
+    let sinks: Vec<f32> =
+        places.iter().step_by(rows.queries.max(1)).map(|place| sinks[*place]).collect();
+    kernels::softmax_beside(&rows, x, &sinks, out, meter).map_err(refused)
 }
 
 /// A contraction over the pairs of a mask: scores `batch… n heads… e, batch… m kv… e -> batch… heads…

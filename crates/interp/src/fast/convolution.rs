@@ -52,10 +52,11 @@ pub(super) fn transposed(
     // The window slides over the result, an element of the input for each of its places.
     let sizes = results.iter().zip(taps).zip(input).map(|((r, k), s)| [*r, *k, *s]);
     let axes: Vec<_> = op.slides().iter().zip(sizes).map(|(slide, of)| axis(slide, of)).collect();
+    let groups = to_usize(&op.groups.at(call.binding)?)?;
     let problem = kernels::Convolution {
         batch: *batch,
-        groups: op.groups,
-        inputs: inputs / op.groups,
+        groups,
+        inputs: inputs.checked_div(groups).unwrap_or(0),
         outputs: *outputs,
         axes: &axes,
         x: x.data(),

@@ -1,7 +1,7 @@
 //! Contractions as batched matrix products.
 
 use opledger_dims::Symbol;
-use opledger_ir::ops::{Einsum, Experts};
+use opledger_ir::ops::{Einsum, Experts, ExpertsOuter};
 use opledger_ir::{Call, OpError, Part, indices, strides};
 use opledger_kernels::{
     self as kernels, ExpertMatrices, Gemm, MatrixBatch, Meter, PackedMatrix, Right, Strided,
@@ -237,4 +237,23 @@ pub(super) fn experts(
     let read = kernels::experts(&problem, out, meter).map_err(refused)?;
     call.reads.some(2, read);
     Ok(())
+}
+
+/// Outer products, added up by expert.
+pub(super) fn experts_outer(
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    meter: &impl Meter,
+) -> Result<(), OpError> {
+    let [experts, width, terms] = call.output[..] else { return Err(OpError::Operand(0)) };
+    let problem = kernels::OuterProducts {
+        y: call.real(0)?.data(),
+        ids: call.index(1)?.data(),
+        x: call.real(2)?.data(),
+        choices: ExpertsOuter::ids_per_row(call)?,
+        experts,
+        width,
+        terms,
+    };
+    kernels::experts_outer(&problem, out, meter).map_err(refused)
 }

@@ -304,6 +304,7 @@ fn compute<M: Metering>(
         }
         Op::Pool(op) => convolution::pool(op, call, out, meter),
         Op::AdaptivePool(op) => convolution::adaptive_pool(op, call, out, meter),
+        Op::ExpertsOuter(_) => einsum::experts_outer(call, out, M::of(row, Part::Contraction)),
         Op::Experts(_) => einsum::experts(call, None, out, M::of(row, Part::Contraction)),
         Op::Arithmetic(op) => pointwise::arithmetic(op, call, out, meter),
         Op::Scale(op) => pointwise::scale(op, call, out, meter),

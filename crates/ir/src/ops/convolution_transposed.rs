@@ -11,7 +11,7 @@ use opledger_dims::{Binding, Class, Counts, Integer, Poly, Scalar, Symbol};
 use crate::expect::expect_distinct;
 use crate::operation::{Operation, operands};
 use crate::slide::Slide;
-use crate::value::strides;
+use crate::value::{strides, to_usize};
 use crate::{
     Axis, AxisMap, Call, Cost, Facts, Kind, OpError, Part, Shape, ShapeError, Value, indices,
 };
@@ -29,7 +29,7 @@ pub struct ConvolutionTransposed {
     /// Positions of the result from a tap to the next.
     pub dilations: Vec<usize>,
     /// How many groups of channels there are.
-    pub groups: usize,
+    pub groups: Poly,
     /// For each axis that the window slides along, the pairs of a position and a tap that fall on the
     /// result; as [`Graph::convolution_transposed`](crate::Graph::convolution_transposed) finds them.
     pub taps: Vec<Poly>,
@@ -42,14 +42,14 @@ impl ConvolutionTransposed {
         strides: &[usize],
         padding: &[(usize, usize)],
         dilations: &[usize],
-        groups: usize,
+        groups: impl Into<Poly>,
     ) -> Self {
         ConvolutionTransposed {
             axes: axes.into_iter().map(Into::into).collect(),
             strides: strides.to_vec(),
             padding: padding.to_vec(),
             dilations: dilations.to_vec(),
-            groups,
+            groups: groups.into(),
             taps: Vec::new(),
         }
     }
@@ -62,9 +62,8 @@ impl ConvolutionTransposed {
     /// What is wrong with the sizes at a binding, where they are known.
     fn problem(&self, x: &Shape, weight: &Shape, binding: &Binding) -> Option<String> {
         let at = |size: &Poly| size.at(binding).ok();
-        let groups = self.groups;
-        if let Some(size) = at(&x.axes[1].size)
-            && size.clone() % groups != 0u32.into()
+        if let (Some(size), Some(groups)) = (at(&x.axes[1].size), at(&self.groups))
+            && (groups == 0.into() || size.clone() % &groups != 0.into())
         {
             let axis = &x.axes[1].name;
             return Some(format!("axis `{axis}` of {size} channels is not {groups} groups"));
@@ -111,7 +110,7 @@ impl Operation for ConvolutionTransposed {
             }
         }
         let given = [self.strides.len(), self.padding.len(), self.dilations.len(), self.taps.len()];
-        if given != [sliding; 4] || self.groups == 0 {
+        if given != [sliding; 4] || self.groups == Poly::zero() {
             return Err(ShapeError::Sizes(format!(
                 "{sliding} strides, paddings, dilations and counts of taps and at least 1 group are \
                  needed; there are {given:?} and {}",
@@ -122,7 +121,7 @@ impl Operation for ConvolutionTransposed {
         x.expect_leading(0, &self.axes[..1], expected - 1)?;
         let sizes = [
             (&weight.axes[0], weight.axes[0].size.clone(), &x.axes[1]),
-            (&weight.axes[1], &weight.axes[1].size * self.groups as i64, &self.axes[1]),
+            (&weight.axes[1], &weight.axes[1].size * &self.groups, &self.axes[1]),
         ];
         for (axis, left, right) in sizes {
             if left != right.size {
@@ -148,7 +147,7 @@ impl Operation for ConvolutionTransposed {
     }
 
     fn facts(&self) -> Facts<'_> {
-        Facts::of(&[Part::Contraction])
+        Facts::of(&[Part::Contraction]).sizes([&self.groups])
     }
 
     fn axis_map(&self, inputs: &[&Shape], _: &Shape) -> AxisMap {
@@ -158,7 +157,7 @@ impl Operation for ConvolutionTransposed {
             let mut along = vec![None; shape.axes.len()];
             match operand {
                 0 => along[0] = Some(0),
-                _ if self.groups == 1 => along[1] = Some(1),
+                _ if self.groups == Poly::one() => along[1] = Some(1),
                 _ => {}
             }
             along
@@ -166,7 +165,7 @@ impl Operation for ConvolutionTransposed {
     }
 
     fn detail(&self) -> String {
-        let groups = (self.groups > 1).then(|| format!("{} groups", self.groups));
+        let groups = (self.groups != Poly::one()).then(|| format!("{} groups", self.groups));
         let slides = Slide::detail(&self.slides());
         [slides, groups].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -184,7 +183,9 @@ impl Operation for ConvolutionTransposed {
         let (x, weight) = (call.real(0)?, call.real(1)?);
         let [w_strides, out_strides] = [weight.shape(), call.output].map(strides);
         let slides = self.slides();
-        let (inputs, outputs) = (x.shape()[1] / self.groups, weight.shape()[1]);
+        let groups = to_usize(&self.groups.at(call.binding)?)?;
+        let inputs = x.shape()[1].checked_div(groups).unwrap_or(0);
+        let outputs = weight.shape()[1];
         let mut out = vec![T::from_f64(0.0); call.output_len()];
         for (element, at) in x.data().iter().zip(indices(x.shape())) {
             let group = at[1] / inputs.max(1);

@@ -349,6 +349,24 @@ fn check_experts(sizes: [usize; 5], seed: u64) {
     }
 }
 
+/// More choices of an expert than are multiplied at once, and experts that nobody chose.
+#[test]
+fn outer_products_of_experts_count_themselves() {
+    for (ids, [experts, width, terms]) in
+        [(vec![1; 300], [2, 5, 7]), (vec![0, 2, 2, 0], [4, 9, 17]), (vec![0, 1, 1, 0], [2, 0, 3])]
+    {
+        let (y, x) = (data(ids.len() * width, 1, false), data(ids.len() / 2 * terms, 2, false));
+        counts_itself!(format!("{ids:?}, {width} by {terms}"), T, |[meter]| {
+            let (y, x) = (&numbers::<T>(&y)[..], &numbers::<T>(&x)[..]);
+            let ids = &ids[..];
+            let problem = OuterProducts { y, ids, x, choices: 2, experts, width, terms };
+            let mut out = numbers::<T>(&vec![7.0; experts * width * terms]);
+            experts_outer(&problem, &mut out, meter).unwrap();
+            out
+        });
+    }
+}
+
 /// More rows of an expert than are multiplied at once, and a rest of few.
 #[test]
 fn experts_of_many_rows_count_themselves() {

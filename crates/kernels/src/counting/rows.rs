@@ -51,6 +51,13 @@ proptest! {
             softmax(&rows, &numbers::<T>(&x), &mut out, meter).unwrap();
             out
         });
+        let sinks = data(batch * heads, seed + 4, odd);
+        counts_itself!(format!("softmax beside sinks of {rows:?}"), T, |[meter]| {
+            let mut out = numbers::<T>(&vec![7.0; len]);
+            let (x, sinks) = (numbers::<T>(&x), numbers::<T>(&sinks));
+            softmax_beside(&rows, &x, &sinks, &mut out, meter).unwrap();
+            out
+        });
         let [a, b] = [data(len, seed + 2, odd), data(keys, seed + 3, odd)];
         let shape = [batch * heads, queries, keys];
         let (strides, repeated) = ([queries * keys, keys, 1], [0, 0, kind % 2]);

@@ -6,6 +6,7 @@ mod attention;
 mod common;
 mod convolution;
 mod experts;
+mod experts_outer;
 mod gemm;
 mod masked;
 mod rows;

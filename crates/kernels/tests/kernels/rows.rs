@@ -190,6 +190,18 @@ fn check_softmax(rows: usize, k: usize) {
     let whole = ScoreRows { batch: 1, heads: 1, queries: rows, keys: k, mask: Mask::default() };
     let out = run_one(x.len(), &ops, |out, m| softmax(&whole, &x, out, m).unwrap());
     assert_close(&out, &expected, bound(k));
+    // One among the entries, and one above them all.
+    for sink in [1.5, 90.0] {
+        let mut ops = Ops::default();
+        let each = wide(&x);
+        let rows = each.chunks(k).flat_map(|row| ops.softmax_beside(row, Some(sink)));
+        let expected: Vec<f64> = rows.collect();
+        let sinks = [sink as f32];
+        let out = run_one(x.len(), &ops, |out, m| {
+            softmax_beside(&whole, &x, &sinks, out, m).unwrap();
+        });
+        assert_close(&out, &expected, bound(k));
+    }
 }
 
 fn check_activations(n: usize) {

@@ -18,7 +18,7 @@ use opledger_dims::{Binding, Class, Counts, Poly, Scalar, Symbol};
 
 use super::Factor;
 use super::norm::sum;
-use super::softmax::{softmax_counts, softmax_row};
+use super::softmax::{sink_counts, softmax_counts, softmax_row};
 use crate::cost::dot;
 use crate::mask::{KeepLayout, starts};
 use crate::operation::Operation;
@@ -284,10 +284,7 @@ impl Operation for Attention {
         };
         let mut softmax = softmax_counts(pairs, rows);
         if self.sinks {
-            softmax += &Counts::zero()
-                .with(Class::Max, rows.clone())
-                .with(Class::Add, rows + rows)
-                .with(Class::Exp, rows.clone());
+            softmax += &sink_counts(rows);
         }
         let context =
             Counts::zero().with(Class::Mul, pairs * &f).with(Class::Add, (pairs - rows) * &f);
