@@ -10,7 +10,6 @@ use opledger_ir::{
 };
 
 use crate::GradError;
-use crate::optimizer::Closed;
 
 /// A value of the graph whose gradients are asked for. Where gradients are recorded it is read through
 /// [`Back::value`]: that of a repeated body is another in each iteration, and kept in a stack.
@@ -44,6 +43,16 @@ pub(crate) struct Turned {
     pub(crate) known: BTreeMap<Var, Var>,
     /// Values from outside, which all iterations use, with their gradients so far.
     pub(crate) captured: BTreeMap<Primal, Var>,
+}
+
+/// A repetition whose gradients are recorded.
+pub(crate) struct Closed {
+    pub(crate) repeat: RepeatId,
+    /// The exit of the repetition of gradients.
+    pub(crate) exit: Var,
+    /// Where its body stands.
+    pub(crate) scope: Scope,
+    pub(crate) axis: Symbol,
 }
 
 /// What is known of gradients so far.

@@ -116,28 +116,28 @@ impl GradError {
 /// When nothing is called `name`, no parameter leads to it, or an operation between has no rule, which is
 /// told with its path before anything is executed.
 pub fn backward(graph: &Graph, name: &str) -> Result<Graph, GradError> {
-    Step::default().of(graph, name)
+    TrainingStep::default().of(graph, name)
 }
 
 /// How gradients are asked for.
 ///
 /// ```
 /// # mod opledger { pub use opledger_grad as grad; pub use opledger_ir::{self as ir, *}; }
-/// use opledger::{Graph, grad::{Loss, Step}, ir::ops::Source};
+/// use opledger::{Graph, grad::{Loss, TrainingStep}, ir::ops::Source};
 ///
 /// let mut g = Graph::new();
 /// let x = g.input("x", ["b", "c"])?;
 /// let w = g.param("w", Source::weight("c"), ["v", "c"])?;
 /// let y = g.einsum("b c, v c -> b v", x, w)?;
 /// g.output("scores", y);
-/// let step = Step { loss: Loss::CrossEntropy { ignoring: false }, ..Step::default() };
+/// let step = TrainingStep { loss: Loss::CrossEntropy { ignoring: false }, ..TrainingStep::default() };
 /// let step = step.of(&g, "scores")?;
 /// let names: Vec<&str> = step.outputs().iter().map(|(name, _)| name.as_str()).collect();
 /// assert_eq!(names, ["scores", "loss", "gradient.w"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Step {
+pub struct TrainingStep {
     /// What is made smaller.
     pub loss: Loss,
     /// What of the forward pass is not kept, but computed again.
@@ -147,7 +147,7 @@ pub struct Step {
     pub update: Option<Update>,
 }
 
-impl Step {
+impl TrainingStep {
     /// The graph and the gradients of all parameters that lead to its result `name`: as [`backward`], with
     /// the loss of the result as a result `loss`.
     ///
@@ -161,7 +161,7 @@ impl Step {
     /// iteration.
     ///
     /// # Errors
-    /// As [`Step::of`].
+    /// As [`TrainingStep::of`].
     pub fn recorded(&self, graph: &Graph, name: &str) -> Result<Recorded, GradError> {
         gradients(graph, name, self)
     }
@@ -176,7 +176,7 @@ pub struct Recorded {
     pub gradients: Vec<(Var, Var)>,
 }
 
-fn gradients(graph: &Graph, name: &str, asked: &Step) -> Result<Recorded, GradError> {
+fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded, GradError> {
     let (graph, scores) = written_out::with_scores(graph)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {

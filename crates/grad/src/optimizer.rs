@@ -6,7 +6,7 @@ use std::fmt;
 use opledger_ir::ops::{ArithmeticKind, Pointwise, Reduce};
 use opledger_ir::{Axis, Graph, GraphError, Phase, RepeatId, Scan, ScanValues, Scope, Var};
 
-use crate::back::Back;
+use crate::back::{Back, Closed};
 
 /// How parameters are changed by their gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,16 +76,6 @@ pub struct Update {
     /// The norm of all gradients together above which they are made shorter, as
     /// `torch.nn.utils.clip_grad_norm_` does.
     pub clip: Option<f64>,
-}
-
-/// A repetition whose gradients are recorded.
-pub(crate) struct Closed {
-    pub(crate) repeat: RepeatId,
-    /// The exit of the repetition of gradients.
-    pub(crate) exit: Var,
-    /// Where its body stands.
-    pub(crate) scope: Scope,
-    pub(crate) axis: opledger_dims::Symbol,
 }
 
 /// Numbers that are the same for all parameters.
@@ -260,7 +250,7 @@ fn one(
     rates: &Rates,
 ) -> Result<(), GraphError> {
     let path = g.node(parameter).path.clone();
-    let label = path.rsplit_once('.').map_or(path.as_str(), |(_, label)| label).to_owned();
+    let label = g.node(parameter).label().to_owned();
     let axes = g.shape(parameter).axes.clone();
     let state: Vec<Var> = { optimizer.state().iter() }
         .map(|name| g.input(&format!("{label}.{name}"), axes.clone()))

@@ -3,8 +3,7 @@
 use opledger_ir::ops::Source;
 use opledger_ir::{Loop, Node, Op, Phase, RepeatId, Scan, ScanValues, Scope, Var};
 
-use crate::back::{Applied, Back, Primal, Turned};
-use crate::optimizer::Closed;
+use crate::back::{Applied, Back, Closed, Primal, Turned};
 use crate::{GradError, rules};
 
 /// The gradients of what goes into a repetition, given those of what comes out.

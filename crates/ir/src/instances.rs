@@ -43,6 +43,11 @@ impl Graph {
 }
 
 impl Node {
+    /// The last segment of its path: what it is called in its scope.
+    pub fn label(&self) -> &str {
+        self.path.rsplit_once('.').map_or(self.path.as_str(), |(_, label)| label)
+    }
+
     /// Whether it stands in the scope of a path, or in one below.
     pub fn is_below(&self, path: &str) -> bool {
         self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))

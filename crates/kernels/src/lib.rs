@@ -69,6 +69,7 @@ mod pointwise;
 mod pool;
 mod position;
 mod probe;
+mod query_sums;
 mod reduce;
 mod reduce_columns;
 mod scatter;
@@ -82,8 +83,8 @@ mod top_k;
 pub use adaptive_pool::adaptive_pool;
 pub use along::{Running, arg_max, cumulative};
 pub use attention::{
-    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, QuerySums,
-    Scores, attention, masked_context, masked_query_sums, masked_scores,
+    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
+    attention, masked_context, masked_scores,
 };
 pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};
@@ -104,6 +105,7 @@ pub use opledger_dims::{Activation, Pointwise};
 pub use pool::{Pooling, pool};
 pub use position::{Pairing, Rope, RotaryPositions, rope, rotary_angles, sinusoid};
 pub use probe::{FmaChains, fma_chains, read_sum};
+pub use query_sums::{QuerySums, masked_query_sums};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;
 pub use scatter::{Meeting, scatter};

@@ -3,7 +3,7 @@
 mod six;
 
 use opledger_dims::{Binding, Integer, Poly, Quantity};
-use opledger_grad::{Loss, Recompute, Recorded, Step, Update};
+use opledger_grad::{Loss, Recompute, Recorded, TrainingStep, Update};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
@@ -29,7 +29,7 @@ pub struct TrainingOptions {
 #[derive(Clone, Debug)]
 pub struct Training<'m> {
     model: &'m Model,
-    step: Step,
+    step: TrainingStep,
     graph: Graph,
     /// Which value is the gradient of which parameter.
     gradients: Vec<(Var, Var)>,
@@ -56,7 +56,8 @@ impl Model {
         let first = || outputs.first().map_or_else(String::new, |(name, _)| name.clone());
         let result = options.result.clone().unwrap_or_else(first);
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
-        let step = Step { loss, recompute: options.recompute.clone(), update: options.update };
+        let step =
+            TrainingStep { loss, recompute: options.recompute.clone(), update: options.update };
         let Recorded { graph, gradients } = step.recorded(self.graph(), &result)?;
         Ok(Training { model: self, step, graph, gradients })
     }

@@ -1,7 +1,7 @@
 //! Gradients against differences of what the graph computes, and the theorem on the graph of the step.
 
 use opledger_dims::{Binding, Counted, Scalar};
-use opledger_grad::{Loss, Recompute, Step, backward};
+use opledger_grad::{Loss, Recompute, TrainingStep, backward};
 use opledger_interp::{Feeds, Oracle, Prepared, Quiet, prove};
 use opledger_ir::ops::Source;
 use opledger_ir::{Axis, Graph, GraphError, Kind, Op, Var};
@@ -72,14 +72,14 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 pub(crate) fn check(g: &Graph, sizes: &Binding, seed: u64) {
     check_step(g, &backward(g, "y").unwrap(), sizes, seed);
     for recompute in [Recompute::Selective, Recompute::Layers] {
-        let step = Step { recompute, ..Step::default() };
+        let step = TrainingStep { recompute, ..TrainingStep::default() };
         check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
     }
 }
 
 /// The same of a loss of y: what `step` computes and `gradient.…` gives.
 pub(crate) fn check_loss(g: &Graph, loss: Loss, sizes: &Binding, seed: u64) {
-    let step = Step { loss, ..Step::default() };
+    let step = TrainingStep { loss, ..TrainingStep::default() };
     check_step(g, &step.of(g, "y").unwrap(), sizes, seed);
 }
 

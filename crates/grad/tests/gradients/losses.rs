@@ -1,7 +1,7 @@
 //! Losses, against differences.
 
 use opledger_dims::Binding;
-use opledger_grad::{GradError, Loss, Step};
+use opledger_grad::{GradError, Loss, TrainingStep};
 use opledger_ir::ops::Reduce;
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn a_number_has_no_classes() {
         g.reduce(x, Reduce::Sum("n".into()))
     });
     let loss = Loss::CrossEntropy { ignoring: false };
-    let error = Step { loss, ..Step::default() }.of(&g, "y").unwrap_err();
+    let error = TrainingStep { loss, ..TrainingStep::default() }.of(&g, "y").unwrap_err();
     assert_eq!(
         error.to_string(),
         "a result of shape [] has no such loss: it needs an axis of classes"

@@ -1,7 +1,7 @@
 //! Optimisers, against their formulas on the gradients of the same step.
 
 use opledger_dims::Binding;
-use opledger_grad::{Optimizer, Step, Update, backward};
+use opledger_grad::{Optimizer, TrainingStep, Update, backward};
 use opledger_interp::{Feeds, prove};
 use opledger_ir::ops::{Activation, Source};
 use opledger_ir::{Axis, Graph};
@@ -76,7 +76,7 @@ proptest! {
         let momentum = Optimizer::Momentum { momentum: 0.75, weight_decay };
         for optimizer in [Optimizer::Sgd { weight_decay }, momentum, adamw] {
             let update = Update { optimizer, clip: clip.then_some(0.5) };
-            let step = Step { update: Some(update), ..Step::default() }.of(&g, "y").unwrap();
+            let step = TrainingStep { update: Some(update), ..TrainingStep::default() }.of(&g, "y").unwrap();
             let mut given = values(&step, &sizes, seed);
             for (name, tensor) in &mut given {
                 if name.ends_with("exp_avg_sq") || name.starts_with("optimizer.") {

@@ -10,14 +10,12 @@ mod online_softmax;
 mod ranges;
 mod row_loops;
 mod score_tile;
-mod sums;
 
 pub use chain::{Context, Scores, masked_context, masked_scores};
 pub use fused::attention;
 pub(crate) use mask::VisibleKeys;
 pub use mask::{Keep, Mask, Pairs};
 use mask::{Vectors, shown};
-pub use sums::{QuerySums, masked_query_sums};
 
 use std::borrow::Cow;
 
