@@ -283,10 +283,10 @@ impl Config {
             Ok(recorder)
         };
         let (recorded, not_understood) = self.with_keys(build)?;
-        let Recorder { mut graph, mut sizes, names, positions, images, decoder, notes: told } =
+        let Recorder { mut graph, mut sizes, names, positions, decoder, notes: told, .. } =
             recorded;
         // Sizes of a decoder say nothing of the images in its texts.
-        let decoder = decoder.filter(|_| images.is_none());
+        let decoder = decoder.filter(|_| graph.size_of(SizeRole::Images).is_none());
         // The encoder alone and the decoder alone have not all sizes of the pair.
         let pair = graph.size_of(SizeRole::Memory).is_some();
         if pair && (request.source || request.past) {
