@@ -144,7 +144,7 @@ impl Case {
         let loaded = checkpoint.load(&model.graph, &complete, &model.names, None);
         let loaded = loaded.unwrap_or_else(|e| panic!("{}: {e}", self.name));
         assert!(loaded.non_finite.is_empty());
-        loaded.tensors.into_iter().map(|(path, value)| (path, value.into()))
+        loaded.tensors.into_iter()
     }
 
     /// The same, and the inputs.
