@@ -210,12 +210,23 @@ fn kept_for_gradients(graph: &Graph) -> Vec<Var> {
     let read = readers.flat_map(|node| node.inputs.iter().copied());
     let mut kept: Vec<Var> = read
         .filter(|var| forward(graph.node(*var)))
-        .map(|var| graph.buffer_of(var))
+        .map(|var| buffer(graph, var))
         .filter(|var| !graph.node(*var).op.is_source())
         .collect();
     kept.sort();
     kept.dedup();
     kept
+}
+
+/// The value whose buffer a value is; the stacks of a repetition are buffers of their own.
+fn buffer(graph: &Graph, mut var: Var) -> Var {
+    loop {
+        let node = graph.node(var);
+        match node.inputs.first() {
+            Some(operand) if node.op.is_view() && !matches!(node.op, Op::Exit(_)) => var = *operand,
+            _ => return var,
+        }
+    }
 }
 
 /// Adds what a node costs to its module.

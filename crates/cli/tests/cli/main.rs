@@ -22,6 +22,7 @@ mod readme;
 mod records;
 mod tables;
 mod told;
+mod training;
 
 use std::process::{Command, Output, Stdio};
 

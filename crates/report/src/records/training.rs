@@ -219,8 +219,9 @@ impl Record for TrainingCost {
         ];
         let row = |module: &TrainingModule| {
             let all = &module.forward + &module.backward + &module.recomputation;
+            let path = if module.path.is_empty() { "(itself)" } else { module.path.as_str() };
             Row::new([
-                module.path.as_str().into(),
+                path.into(),
                 module.forward.cell(),
                 module.backward.cell(),
                 module.recomputation.cell(),

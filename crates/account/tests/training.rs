@@ -1,0 +1,110 @@
+//! Training steps of models: against figures that are worked out elsewhere, and their sums.
+
+// A test that meets what it does not expect fails by panicking.
+#![allow(clippy::unwrap_used)]
+
+use opledger_account::{Model, TrainingOptions, TrainingSizes};
+use opledger_dims::{Binding, Integer};
+use opledger_grad::{Optimizer, Recompute, Update};
+use opledger_ir::{Elem, Phase};
+use opledger_report::TrainingCost;
+
+fn cost(model: &str, options: &TrainingOptions, sizes: &[(&str, u64)], elem: Elem) -> TrainingCost {
+    let model = Model::open(model).unwrap();
+    let step = model.training(options).unwrap();
+    let sizes: Binding = sizes.iter().copied().collect();
+    step.at(&sizes, TrainingSizes { elem, ..TrainingSizes::default() }).unwrap()
+}
+
+fn phase(cost: &TrainingCost, phase: Phase) -> Integer {
+    let own = cost.phases.iter().find(|own| own.phase == phase.to_string());
+    own.map_or_else(Integer::default, |own| own.matmul_flops.clone())
+}
+
+/// Forward and backward products of GPT-2 small at 1,024 tokens by hand: three times those of the weights
+/// (12·12·768² in layers and the head of 50,257 words) and six products of 64 columns over 1024·1025/2 pairs
+/// of 12 heads in 12 layers.
+#[test]
+fn gpt2_costs_what_is_worked_out_by_hand() {
+    let cost = cost("gpt2", &TrainingOptions::default(), &[("n", 1024)], Elem::F32);
+    let weights: u64 = 12 * 12 * 768 * 768 + 50_257 * 768;
+    let (pairs, width) = (1024 * 1025 / 2 * 12_u64 * 12, 64);
+    let expected = 2 * 3 * weights * 1024 + 2 * 6 * pairs * width;
+    assert_eq!(expected, 817_019_486_208);
+    assert_eq!(cost.model_flops, expected.into());
+    assert_eq!(cost.hardware_flops, cost.model_flops);
+    assert_eq!(phase(&cost, Phase::Backward), phase(&cost, Phase::Forward) * 2);
+    assert_eq!(cost.terms[0].flops, Integer::from(6u64 * 124_439_808 * 1024));
+}
+
+#[test]
+fn terms_and_modules_add_up_to_the_step() {
+    let all = [Recompute::Nothing, Recompute::Selective, Recompute::Layers];
+    let update = Some(Update { optimizer: Optimizer::ADAMW, clip: Some(1.0) });
+    for name in ["gpt2", "llama-3.1-8b", "bert-base", "t5-small", "mixtral-8x7b", "gemma-2-2b"] {
+        for recompute in &all {
+            let options =
+                TrainingOptions { recompute: recompute.clone(), update, ..Default::default() };
+            let sizes: &[(&str, u64)] = match name {
+                "t5-small" => &[("b", 2), ("n", 33), ("m", 21)],
+                _ => &[("b", 2), ("n", 33)],
+            };
+            let cost = cost(name, &options, sizes, Elem::F32);
+            let terms: Integer = cost.terms.iter().map(|term| &term.flops).sum();
+            assert_eq!(terms, cost.hardware_flops, "{name} {recompute}");
+            let modules = cost.modules.iter();
+            let sum: Integer = modules
+                .clone()
+                .map(|module| &module.forward + &module.backward + &module.recomputation)
+                .sum();
+            assert_eq!(sum, cost.hardware_flops, "{name} {recompute}");
+            let flops: Integer = modules.map(|module| &module.flops).sum();
+            assert_eq!(flops, cost.flops, "{name} {recompute}");
+            let again = phase(&cost, Phase::Recomputation);
+            assert_eq!(&cost.model_flops + &again, cost.hardware_flops);
+            let nothing: Integer = 0.into();
+            assert_eq!(again == nothing, *recompute == Recompute::Nothing, "{name} {recompute}");
+        }
+    }
+}
+
+/// Recomputing the layers keeps what enters each, and what the head and its loss read.
+#[test]
+fn what_is_kept_is_what_gradients_read() {
+    let of = |recompute: Recompute| {
+        let options = TrainingOptions { recompute, ..Default::default() };
+        cost("llama-2-7b", &options, &[("b", 1), ("n", 64)], Elem::Bf16).memory.kept
+    };
+    let (all, selective, layers) =
+        (of(Recompute::Nothing), of(Recompute::Selective), of(Recompute::Layers));
+    assert!(all > selective && selective > layers, "{all} {selective} {layers}");
+    let row = |width: u64| 64 * width;
+    // What enters each of 32 layers; behind them what the last norm reads and the head; the rotation's angles;
+    // powers of the scores, their sums. Labels are whole numbers and no value of the pass.
+    let entering = 32 * row(4096);
+    let rest = row(4096) * 2 + 64 * 2 * 128;
+    assert_eq!(layers, Integer::from(2 * (entering + rest) + extra()), "{layers}");
+}
+
+/// What the loss reads of the scores: themselves.
+fn extra() -> u64 {
+    2 * 64 * 32_000
+}
+
+#[test]
+fn optimisers_have_their_state() {
+    for (optimizer, copies) in
+        [(Optimizer::SGD, 0), (Optimizer::MOMENTUM, 1), (Optimizer::ADAM, 2), (Optimizer::ADAMW, 2)]
+    {
+        let update = Some(Update { optimizer, clip: None });
+        let options = TrainingOptions { update, ..Default::default() };
+        let cost = cost("gpt2", &options, &[("n", 8)], Elem::Bf16);
+        assert_eq!(cost.memory.state, Some(Integer::from(copies * 2 * 124_439_808_u64)));
+        // Of AdamW each parameter takes 5 add, 6 mul, 2 div and a root; the rates are numbers.
+        if optimizer == Optimizer::ADAMW {
+            let update = cost.phases.iter().find(|own| own.phase == "update").unwrap();
+            let each = Integer::from(124_439_808_u64) * 14;
+            assert!(update.flops >= each && update.flops < each + 10, "{}", update.flops);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Training steps: what is told, and what is refused.
+
+use insta::assert_snapshot;
+
+use super::{opledger, stdout};
+
+/// What a command says that ends with 2.
+fn refused(arguments: &[&str]) -> String {
+    let ended = opledger(arguments);
+    assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{arguments:?}");
+    ended.stderr
+}
+
+#[test]
+fn a_step_is_told_by_part_module_and_byte() {
+    assert_snapshot!(stdout(&[
+        "train",
+        "llama-3.1-8b",
+        "--set",
+        "n=8192",
+        "--recompute",
+        "full",
+        "--optimizer",
+        "adamw",
+        "--dtype",
+        "bf16",
+        "--state-dtype",
+        "f32",
+    ]));
+}
+
+#[test]
+fn a_record_has_all_of_it() {
+    let text = stdout(&["train", "gpt2", "--set", "n=1024", "--format", "json"]);
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["model_flops"].to_string(), "817019486208");
+    assert_eq!(record["terms"][0]["flops"].to_string(), "764558180352");
+    assert_eq!(record["tokens"].to_string(), "1024");
+    assert_eq!(record["loss"], "cross-entropy");
+}
+
+#[test]
+fn what_cannot_be_asked_is_told() {
+    let with = |more: &[&str]| refused(&[&["train", "gpt2", "--set", "n=8"][..], more].concat());
+    assert!(
+        with(&["--recompute", "model.nowhere"]).contains("no module has the path `model.nowhere`")
+    );
+    assert!(with(&["--result", "other"]).contains("no result `other`; its results are logits"));
+    assert!(with(&["--clip", "1"]).contains("--optimizer <OPTIMIZER>"));
+    assert!(refused(&["train", "gpt2"]).contains("`gpt2` has no size for n"));
+    let error = refused(&["train", "mha:c=8,h=2", "--loss", "given", "--result", "z"]);
+    assert!(error.contains("no result `z`; its results are y"), "{error}");
+}
