@@ -31,7 +31,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
     ("torch", &["conventions", "dims", "ir", "tensor"]),
     ("account", &["conventions", "dims", "grad", "ir", "models", "report", "torch", "weights"]),
-    ("execute", &["account", "dims", "interp", "ir", "models", "tensor", "torch", "weights"]),
+    (
+        "execute",
+        &["account", "dims", "grad", "interp", "ir", "models", "tensor", "torch", "weights"],
+    ),
     ("audit", &["account", "dims", "ir", "models", "report"]),
     ("grad", &["dims", "ir"]),
     ("verify", &["dims", "interp", "ir", "nn", "tensor"]),

@@ -312,6 +312,15 @@ pub(crate) struct TrainArgs {
     /// After how many segments of their paths modules are told together
     #[arg(long, default_value_t = 2)]
     pub(crate) depth: usize,
+    /// Execute so many steps on random inputs, always the same, and show the loss
+    #[arg(long, value_name = "K", requires = "optimizer", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) steps: Option<u32>,
+    /// The learning rate of executed steps
+    #[arg(long, default_value_t = 0.001, requires = "steps")]
+    pub(crate) rate: f64,
+    /// The seed of random inputs, and of parameters that no file holds
+    #[arg(long, default_value_t = 1, requires = "steps")]
+    pub(crate) seed: u64,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -184,6 +184,9 @@ impl From<ExecuteError> for Failure {
             | ExecuteError::NoSource { .. }
             | ExecuteError::NoEncoder { .. }
             | ExecuteError::NoSounds { .. }
+            | ExecuteError::NothingTrained
+            | ExecuteError::TrainedSizes(_)
+            | ExecuteError::Loss { .. }
             | ExecuteError::NoStart { .. }) => Failure::Execute(told),
         }
     }

@@ -19,6 +19,23 @@ pub enum ExecuteError {
     /// The run itself.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A step without a loss, or that changes no parameter.
+    #[error("nothing is trained without a loss and an optimiser; give both")]
+    NothingTrained,
+    /// A size of a training step.
+    #[error("a training step has no such sizes: {0}")]
+    TrainedSizes(String),
+    /// A loss that leads nowhere.
+    #[error(
+        "the loss of step {step} is {loss}: parameters and state are left as they were; try a smaller rate, \
+         or --clip"
+    )]
+    Loss {
+        /// The step, from 1.
+        step: i32,
+        /// The loss.
+        loss: f32,
+    },
     /// More tokens than the model has positions for.
     #[error(
         "{prompt} + {new} tokens, `{}` = {} in the configuration: {}",

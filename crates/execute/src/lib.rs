@@ -8,6 +8,7 @@ mod generator;
 mod loading;
 mod settings;
 mod source;
+mod trainer;
 
 use opledger_account::{Model, SizedModel};
 use opledger_dims::Binding;
@@ -17,6 +18,7 @@ use opledger_weights::Checkpoint;
 pub use choice::{Choice, Chooser, Sampling};
 pub use error::ExecuteError;
 pub use generator::{Generated, Generator};
+pub use trainer::{TrainedStep, Trainer};
 
 /// The tensors of a model.
 #[derive(Clone, Debug)]

@@ -69,7 +69,7 @@ impl Feeds {
         Ok(self.with(path, Value::Index(ids)))
     }
 
-    /// The same feeds, with zeros for the ids of an input of this path, if there is one.
+    /// The same feeds, with zeros for an input of this path, if there is one.
     #[must_use]
     pub fn zeros_at(mut self, path: &str) -> Self {
         self.zeros.insert(path.to_owned());
@@ -163,6 +163,13 @@ impl Feeds {
         sizes: &[usize],
         binding: &Binding,
     ) -> Result<Tensor<f32>, RunError> {
+        if self.zeros.contains(path) {
+            let none = Tensor::new(sizes, vec![0.0; sizes.iter().product()]);
+            return none.map_err(|problem| RunError::FeedElements {
+                path: path.to_owned(),
+                problem: problem.to_string(),
+            });
+        }
         if let Some(fill) = self.fill {
             return Ok(Tensor::random(sizes, seed_of(self.seed, path), fill));
         }

@@ -119,7 +119,7 @@ pub use opledger_account::{
     AccountError, Model, SizedModel, Sweep, Training, TrainingOptions, TrainingSizes,
 };
 pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Quantity, Symbol};
-pub use opledger_execute::{Execute, ExecuteError, Generator};
+pub use opledger_execute::{Execute, ExecuteError, Generator, TrainedStep, Trainer};
 pub use opledger_interp::{
     Fast, Feeds, Ledger, Oracle, Prepared, Quiet, Run, Session, Theorem, compare, prove,
 };

@@ -38,8 +38,9 @@ pub use records::{
     KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, LengthCount,
     LengthCounts, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,
     QuantisedBytes, RunTotals, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
-    SubstitutedRecord, TheoremRecord, Traffic, TrainingCost, TrainingMemory, TrainingModule,
-    TrainingPhase, TrainingTerm, UnitCounts, VerdictRecord, Verification, WallMs,
+    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
+    TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts, VerdictRecord,
+    Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

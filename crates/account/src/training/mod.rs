@@ -82,6 +82,20 @@ impl Training<'_> {
         &self.graph
     }
 
+    /// What is done with the gradients.
+    pub fn update(&self) -> Option<Update> {
+        self.step.update
+    }
+
+    /// The sizes of the step, those of the model and those that follow from them.
+    ///
+    /// # Errors
+    /// As [`Model::counted_at`].
+    pub fn sized(&self, sizes: &Binding) -> Result<Binding, AccountError> {
+        let sized = self.model.counted_at(sizes)?;
+        Ok(self.graph.complete(sized.sizes())?)
+    }
+
     /// What it costs at sizes, with weights, gradients and what is kept stored as elements of types.
     ///
     /// # Errors
@@ -91,8 +105,7 @@ impl Training<'_> {
         sizes: &Binding,
         options: TrainingSizes,
     ) -> Result<TrainingCost, AccountError> {
-        let sized = self.model.counted_at(sizes)?;
-        let sizes = self.graph.complete(sized.sizes())?;
+        let sizes = self.sized(sizes)?;
         self.graph.check(&sizes)?;
         let at = |poly: Poly| poly.at(&sizes);
         let mut phases: Vec<TrainingPhase> = Vec::new();

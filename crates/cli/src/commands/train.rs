@@ -1,8 +1,12 @@
 //! `opledger train`: what a training step costs.
 
-use opledger_account::{TrainingOptions, TrainingSizes};
+use opledger_account::{Model, Training, TrainingOptions, TrainingSizes};
+use opledger_dims::Binding;
+use opledger_execute::{Trainer, weights};
 use opledger_grad::{Optimizer, Update};
+use opledger_interp::Feeds;
 use opledger_models::Request;
+use opledger_report::{TrainedLoss, TrainedSteps};
 
 use crate::args::{TrainArgs, TrainedBy};
 use crate::failure::Failure;
@@ -17,6 +21,9 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         update: args.update(),
     };
     let step = model.training(&options)?;
+    if let Some(steps) = args.steps {
+        return run(args, &model, &step, &sizes, steps);
+    }
     let elem = args.dtype.unwrap_or(model.storage());
     let sized = TrainingSizes {
         elem,
@@ -26,6 +33,41 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     };
     let cost = step.at(&sizes, sized)?;
     output::show_noted(&cost, &notes::about(&model, &sizes), args.format)
+}
+
+/// Executes steps on one random batch.
+fn run(
+    args: &TrainArgs,
+    model: &Model,
+    step: &Training<'_>,
+    sizes: &Binding,
+    steps: u32,
+) -> Result<(), Failure> {
+    let sized = model.counted_at(sizes)?;
+    let given = weights(model, sized.sizes(), Feeds::seeded(args.seed))?;
+    let mut trainer = Trainer::new(step, sizes, given.feeds)?;
+    let cost = step.at(sizes, TrainingSizes::default())?;
+    let mut record = TrainedSteps {
+        model: model.name().to_owned(),
+        binding: cost.binding,
+        rate: args.rate,
+        flops: cost.flops,
+        nodes: 0,
+        mismatches: 0,
+        steps: Vec::new(),
+    };
+    for step in 1..=steps {
+        let done = trainer.step(args.rate)?;
+        record.nodes = done.theorem.nodes;
+        record.mismatches += done.theorem.mismatches.len();
+        let (loss, wall_ms) = (done.loss, done.wall.as_secs_f64() * 1e3);
+        record.steps.push(TrainedLoss { step, loss, wall_ms });
+    }
+    let mut notes = notes::about(model, sized.sizes());
+    if !given.read {
+        notes.push(format!("parameters are random, of seed {}", args.seed));
+    }
+    output::show_noted(&record, &notes, args.format)
 }
 
 impl TrainArgs {

@@ -51,3 +51,29 @@ fn what_cannot_be_asked_is_told() {
     let error = refused(&["train", "mha:c=8,h=2", "--loss", "given", "--result", "z"]);
     assert!(error.contains("no result `z`; its results are y"), "{error}");
 }
+
+#[test]
+fn executed_steps_count_what_is_derived_and_make_the_loss_smaller() {
+    let checkpoint =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/models/llama_published");
+    let sizes = ["--set", "b=2", "--set", "n=9", "--optimizer", "adamw", "--rate", "0.01"];
+    let steps = ["--steps", "5", "--clip", "1", "--format", "json"];
+    let text = stdout(&[&["train", checkpoint][..], &sizes, &steps].concat());
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["mismatches"].to_string(), "0");
+    let losses: Vec<f64> = { record["steps"].as_array().unwrap().iter() }
+        .map(|step| step["loss"].as_f64().unwrap())
+        .collect();
+    assert!(losses.len() == 5 && losses.windows(2).all(|two| two[1] < two[0]), "{losses:?}");
+    let counted = stdout(
+        &[&["train", checkpoint][..], &sizes[..6], &["--clip", "1", "--format", "json"]].concat(),
+    );
+    let counted: serde_json::Value = serde_json::from_str(&counted).unwrap();
+    assert_eq!(record["flops"], counted["flops"]);
+    let layer = ["train", "encoder-layer:c=8,h=2,ff=8", "--set", "b=1", "--set", "n=2"];
+    let error = refused(&[&layer[..], &["--optimizer", "sgd", "--steps", "1"]].concat());
+    assert!(error.contains("nothing is trained without a loss"), "{error}");
+    let far = ["--optimizer", "sgd", "--loss", "mean-square", "--steps", "9", "--rate", "1e30"];
+    let error = refused(&[&layer[..], &far].concat());
+    assert!(error.contains("parameters and state are left as they were"), "{error}");
+}

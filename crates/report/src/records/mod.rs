@@ -37,7 +37,10 @@ pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, RunTotals};
-pub use training::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm};
+pub use training::{
+    TrainedLoss, TrainedSteps, TrainingCost, TrainingMemory, TrainingModule, TrainingPhase,
+    TrainingTerm,
+};
 pub use verification::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
 };

@@ -122,6 +122,66 @@ pub struct TrainingMemory {
     pub computed: Integer,
 }
 
+/// Training steps that were executed.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrainedSteps {
+    /// The model.
+    pub model: String,
+    /// Its sizes.
+    #[serde(serialize_with = "json::binding")]
+    pub binding: Binding,
+    /// The learning rate.
+    pub rate: f64,
+    /// All scalar operations of a step.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+    /// Nodes of a step, whose counts were held against their formulas at every step.
+    pub nodes: usize,
+    /// How many counts differed.
+    pub mismatches: usize,
+    /// Each step.
+    pub steps: Vec<TrainedLoss>,
+}
+
+/// A step that was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TrainedLoss {
+    /// Its number, from 1.
+    pub step: u32,
+    /// The loss that it began with.
+    pub loss: f32,
+    /// How long it took.
+    pub wall_ms: f64,
+}
+
+impl Record for TrainedSteps {
+    fn document(&self) -> Document {
+        let told = format!(
+            "{} scalar operations a step, as derived and as counted: {} nodes at {} steps, {} mismatches; \
+             rate {}",
+            crate::thousands(&self.flops),
+            self.nodes,
+            self.steps.len(),
+            self.mismatches,
+            self.rate,
+        );
+        let title = title(&self.model, &self.binding);
+        Document { blocks: vec![Block::Title(title), Block::Table(self.rows()), Block::Text(told)] }
+    }
+
+    fn rows(&self) -> Table {
+        let columns = vec![Column::number("step"), Column::number("loss"), Column::number("ms")];
+        let row = |step: &TrainedLoss| {
+            Row::new([
+                Cell::from(step.step.to_string()),
+                Cell::from(format!("{:.6}", step.loss)),
+                Cell::from(format!("{:.3}", step.wall_ms)),
+            ])
+        };
+        Table { columns, rows: self.steps.iter().map(row).collect() }
+    }
+}
+
 impl TrainingCost {
     fn phases(&self) -> Table {
         let columns = vec![
