@@ -285,7 +285,7 @@ pub(crate) struct TrainArgs {
     /// What is made smaller; by default cross-entropy where the result has a score for each id of the
     /// vocabulary, else the gradient of the result is given
     #[arg(long, value_enum)]
-    pub(crate) loss: Option<TrainedLoss>,
+    pub(crate) loss: Option<LossName>,
     /// The result whose loss it is, by name; the first one by default
     #[arg(long, value_name = "NAME")]
     pub(crate) result: Option<String>,
@@ -340,7 +340,7 @@ pub(crate) enum TrainedBy {
 
 /// What is made smaller, as it is written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum TrainedLoss {
+pub(crate) enum LossName {
     /// The gradient of the result is given
     Given,
     /// The mean over tokens of the negative logarithm of the softmax at a label
@@ -349,12 +349,12 @@ pub(crate) enum TrainedLoss {
     MeanSquare,
 }
 
-impl TrainedLoss {
+impl LossName {
     pub(crate) fn loss(self) -> Loss {
         match self {
-            TrainedLoss::Given => Loss::Given,
-            TrainedLoss::CrossEntropy => Loss::CrossEntropy { ignoring: false },
-            TrainedLoss::MeanSquare => Loss::MeanSquare,
+            LossName::Given => Loss::Given,
+            LossName::CrossEntropy => Loss::CrossEntropy { ignoring: false },
+            LossName::MeanSquare => Loss::MeanSquare,
         }
     }
 }
