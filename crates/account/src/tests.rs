@@ -471,3 +471,38 @@ fn hybrids_keep_states_and_tokens() {
         (1000 * 8 * 1024).into()
     );
 }
+
+/// A generation of one token is the prompt's pass, whose last position is asked alone.
+#[test]
+fn one_new_token_is_the_first_pass() {
+    let model = Model::open("gpt2").unwrap();
+    let sizes: Binding = [("n", 5)].into_iter().collect();
+    let one = model.generation(&sizes, 1).unwrap();
+    let two = model.generation(&sizes, 2).unwrap();
+    assert_eq!(one.all.flops, two.prompt.flops);
+    assert!(two.all.flops > one.all.flops);
+}
+
+/// Attention of windows and of images is written as timm does where nobody says otherwise.
+#[test]
+fn attention_of_images_is_written_as_in_timm() {
+    for layer in ["vit-attention:c=8,h=2", "window-attention:c=8,h=2,side=2"] {
+        let model = Model::open(layer).unwrap();
+        let symbols: Vec<_> = model.graph().symbols().into_iter().collect();
+        let sizes: Binding = { symbols.iter() }
+            .filter(|symbol| model.sizes().get(symbol).is_none())
+            .map(|symbol| (symbol.clone(), Integer::from(4)))
+            .collect();
+        let Ok(sized) = model.counted_at(&sizes) else { panic!("{layer}: {symbols:?}") };
+        let usual = sized.convention_counter(None, &[]).unwrap();
+        let timm = sized.convention_counter(Some("timm"), &[]).unwrap();
+        let plain = sized.convention_counter(Some("torch.nn"), &[]);
+        let of = |tools: &crate::ConventionCounter<'_>| -> Vec<Option<Integer>> {
+            let one = |name: &str| tools.count(&[name.to_owned()]).ok();
+            let names = ["fvcore", "thop", "ptflops", "calflops", "torchinfo", "deepspeed"].iter();
+            names.map(|name| Some(one(name)?.conventions[0].total.clone())).collect()
+        };
+        assert_eq!(of(&usual), of(&timm), "{layer}");
+        assert!(plain.map_or(true, |plain| of(&plain) != of(&timm)), "{layer} {:?}", of(&timm));
+    }
+}

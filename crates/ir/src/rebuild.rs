@@ -186,3 +186,30 @@ impl Scope {
         Scope { path, repeat, module, line: node.line.clone(), phase }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opledger_dims::Binding;
+
+    use crate::ops::Activation;
+    use crate::{Axis, Graph, GraphError, Mask};
+
+    #[test]
+    fn a_copy_has_repetitions_definitions_and_names_that_are_kept() {
+        let mut g = Graph::new();
+        g.reserve(["half".into()]);
+        let layers = g.repeated("layers", "l");
+        let x = g.input("x", ["b", "h", "n", "m"]).unwrap();
+        let y = g.repeat(&layers, x, |g, x| g.activation(x, Activation::Relu)).unwrap();
+        let entries = ["b", "h", "n", "m"].map(Axis::from);
+        let mask = g.masking(&Mask::sliding(2), &entries);
+        let y = g.softmax(y, Some(mask)).unwrap();
+        g.output("y", y);
+        let mut copy =
+            g.rebuild::<GraphError>(|to, node, operands| to.copy(node, operands)).unwrap();
+        assert_eq!((copy.definitions(), copy.loops()), (g.definitions(), g.loops()));
+        let sizes = Binding::from_iter([("b", 1), ("h", 2), ("n", 5), ("m", 5), ("l", 3)]);
+        assert_eq!(copy.counts_at(&sizes).unwrap(), g.counts_at(&sizes).unwrap());
+        assert_eq!(copy.floor_div("half", &"n".into(), &2.into()).to_string(), "half_2");
+    }
+}

@@ -437,4 +437,16 @@ mod tests {
         assert_eq!(error(slice), "axis `j` has 3 positions, 4 are used");
         assert!(error(Rearrange::Permute { order: vec!["i".into()] }).contains("2 axes where 1"));
     }
+
+    #[test]
+    fn a_slice_of_open_sizes_is_checked_when_they_are_known() {
+        let mut g = Graph::new();
+        let x = g.input("x", ["n"]).unwrap();
+        let slice = Rearrange::Slice { axis: "n".into(), start: 2.into(), len: "k".into() };
+        g.rearrange(x, slice).unwrap();
+        let sizes = |n: usize, k: usize| opledger_dims::Binding::from_iter([("n", n), ("k", k)]);
+        assert!(g.check(&sizes(5, 2)).is_ok() && g.check(&sizes(5, 3)).is_ok());
+        let error = g.check(&sizes(5, 4)).unwrap_err().to_string();
+        assert!(error.contains("axis `n` has 5 positions, 6 are used"), "{error}");
+    }
 }
