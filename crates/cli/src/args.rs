@@ -312,6 +312,12 @@ pub(crate) struct TrainArgs {
     /// After how many segments of their paths modules are told together
     #[arg(long, default_value_t = 2)]
     pub(crate) depth: usize,
+    /// How long a step takes, in seconds, to say which share of a peak it reaches (MFU, HFU)
+    #[arg(long, value_name = "SECONDS", requires = "peak", value_parser = positive)]
+    pub(crate) time: Option<f64>,
+    /// The operations a second that a machine can do, such as 989e12
+    #[arg(long, value_name = "FLOPS", requires = "time", value_parser = positive)]
+    pub(crate) peak: Option<f64>,
     /// Execute so many steps on random inputs, always the same, and show the loss
     #[arg(long, value_name = "K", requires = "optimizer", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) steps: Option<u32>,
@@ -413,6 +419,13 @@ fn dtypes() -> impl TypedValueParser<Value = Elem> {
     let value = |elem: Elem| PossibleValue::new(elem.name()).help(format!("{} bits", elem.bits()));
     let values: Vec<PossibleValue> = reals.map(value).collect();
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Elem>())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
 }
 
 fn asserted(text: &str) -> Result<Assertion, String> {

@@ -155,6 +155,7 @@ impl Training<'_> {
             modules,
             terms,
             memory: self.memory(&sizes, options)?,
+            utilisation: None,
             binding: sizes,
         })
     }

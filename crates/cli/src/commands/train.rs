@@ -31,7 +31,10 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         masters: args.master_dtype,
         depth: args.depth,
     };
-    let cost = step.at(&sizes, sized)?;
+    let mut cost = step.at(&sizes, sized)?;
+    if let Some((seconds, peak)) = args.time.zip(args.peak) {
+        cost = cost.timed(seconds, peak);
+    }
     output::show_noted(&cost, &notes::about(&model, &sizes), args.format)
 }
 

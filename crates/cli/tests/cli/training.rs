@@ -40,6 +40,16 @@ fn a_record_has_all_of_it() {
 }
 
 #[test]
+fn a_share_of_a_peak_is_told_with_a_time() {
+    let step = ["train", "gpt2", "--set", "n=1024"];
+    // 817,019,486,208 of 10¹² · 2.
+    let text = stdout(&[&step[..], &["--time", "2", "--peak", "1e12"]].concat());
+    assert!(text.contains("MFU 40.85 % (model 2·macs), HFU 40.85 %"), "{text}");
+    assert!(refused(&[&step[..], &["--time", "0", "--peak", "1"]].concat()).contains("above 0"));
+    assert!(refused(&[&step[..], &["--time", "1"]].concat()).contains("--peak <FLOPS>"));
+}
+
+#[test]
 fn what_cannot_be_asked_is_told() {
     let with = |more: &[&str]| refused(&[&["train", "gpt2", "--set", "n=8"][..], more].concat());
     assert!(

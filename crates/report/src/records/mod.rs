@@ -39,7 +39,7 @@ pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
     TrainedLoss, TrainedSteps, TrainingCost, TrainingMemory, TrainingModule, TrainingPhase,
-    TrainingTerm,
+    TrainingTerm, Utilisation,
 };
 pub use verification::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,

@@ -1,5 +1,6 @@
 //! What a training step costs.
 
+use num_traits::ToPrimitive;
 use opledger_dims::{Binding, Counts, Integer};
 use serde::Serialize;
 
@@ -46,6 +47,31 @@ pub struct TrainingCost {
     pub terms: Vec<TrainingTerm>,
     /// What it takes.
     pub memory: TrainingMemory,
+    /// How much of a machine a step makes use of, where time and peak are given.
+    pub utilisation: Option<Utilisation>,
+}
+
+/// How much of a machine's peak a step makes use of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Utilisation {
+    /// Seconds that a step takes.
+    pub seconds: f64,
+    /// Operations a second that the machine could do.
+    pub peak: f64,
+    /// `model_flops` of what the peak would do in that time: MFU.
+    pub model: f64,
+    /// `hardware_flops` of it: HFU.
+    pub hardware: f64,
+}
+
+impl TrainingCost {
+    /// The same with the share of a peak, in operations a second, that it reaches in so many seconds.
+    #[must_use]
+    pub fn timed(self, seconds: f64, peak: f64) -> Self {
+        let share = |flops: &Integer| flops.to_f64().unwrap_or(f64::MAX) / (seconds * peak);
+        let (model, hardware) = (share(&self.model_flops), share(&self.hardware_flops));
+        TrainingCost { utilisation: Some(Utilisation { seconds, peak, model, hardware }), ..self }
+    }
 }
 
 /// A part of a step.
@@ -265,7 +291,16 @@ impl Record for TrainingCost {
         if !self.terms.is_empty() {
             blocks.push(Block::Table(self.terms()));
         }
-        blocks.extend([Block::Table(self.memory()), Block::Text(told)]);
+        blocks.push(Block::Table(self.memory()));
+        if let Some(Utilisation { seconds, peak, model, hardware }) = self.utilisation {
+            blocks.push(Block::Text(format!(
+                "in {seconds} s of {peak:e} operations a second: MFU {:.2} % (model 2·macs), HFU {:.2} % \
+                 (hardware 2·macs)",
+                100.0 * model,
+                100.0 * hardware,
+            )));
+        }
+        blocks.push(Block::Text(told));
         Document { blocks }
     }
 
