@@ -1,0 +1,103 @@
+//! The arguments of `train`.
+
+use clap::{Args, ValueEnum};
+use opledger_grad::{Loss, Recompute};
+use opledger_ir::Elem;
+use opledger_report::Format;
+
+use super::{FORMAT_HELP, ModelArgs, dtypes, formats};
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What is made smaller; by default cross-entropy where the result has a score for each id of the
+    /// vocabulary, else the gradient of the result is given
+    #[arg(long, value_enum)]
+    pub(crate) loss: Option<LossName>,
+    /// The result whose loss it is, by name; the first one by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) result: Option<String>,
+    /// What is computed again for the gradients instead of being kept: none, selective (scores and weights
+    /// of attention), full (layers, of which what enters is kept), or paths of modules with commas between
+    #[arg(long, value_name = "WHAT", default_value = "none")]
+    pub(crate) recompute: Recompute,
+    /// What is done with the gradients; nothing by default
+    #[arg(long, value_enum)]
+    pub(crate) optimizer: Option<TrainedBy>,
+    /// The norm of all gradients together above which they are made shorter
+    #[arg(long, value_name = "NORM", requires = "optimizer")]
+    pub(crate) clip: Option<f64>,
+    /// The type of the optimiser's state, by default that of the weights
+    #[arg(long, value_parser = dtypes(), requires = "optimizer")]
+    pub(crate) state_dtype: Option<Elem>,
+    /// The type of a copy of the parameters that the optimiser changes; none by default
+    #[arg(long, value_parser = dtypes(), requires = "optimizer")]
+    pub(crate) master_dtype: Option<Elem>,
+    /// The type of weights, gradients and what is kept; by default the one that a configuration says,
+    /// else f32
+    #[arg(long, value_parser = dtypes())]
+    pub(crate) dtype: Option<Elem>,
+    /// After how many segments of their paths modules are told together
+    #[arg(long, default_value_t = 2)]
+    pub(crate) depth: usize,
+    /// How long a step takes, in seconds, to say which share of a peak it reaches (MFU, HFU)
+    #[arg(long, value_name = "SECONDS", requires = "peak", value_parser = positive)]
+    pub(crate) time: Option<f64>,
+    /// The operations a second that a machine can do, such as 989e12
+    #[arg(long, value_name = "FLOPS", requires = "time", value_parser = positive)]
+    pub(crate) peak: Option<f64>,
+    /// Execute so many steps on random inputs, always the same, and show the loss
+    #[arg(long, value_name = "K", requires = "optimizer", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) steps: Option<u32>,
+    /// The learning rate of executed steps
+    #[arg(long, default_value_t = 0.001, requires = "steps")]
+    pub(crate) rate: f64,
+    /// The seed of random inputs, and of parameters that no file holds
+    #[arg(long, default_value_t = 1, requires = "steps")]
+    pub(crate) seed: u64,
+    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    pub(crate) format: Format,
+}
+
+/// What is done with gradients, as it is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TrainedBy {
+    /// The rate times the gradient is taken away
+    Sgd,
+    /// The same of gradients with a momentum of 0.9
+    Momentum,
+    /// Adam with betas 0.9 and 0.999
+    Adam,
+    /// The same with a decoupled decay of 0.01
+    Adamw,
+}
+
+/// What is made smaller, as it is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LossName {
+    /// The gradient of the result is given
+    Given,
+    /// The mean over tokens of the negative logarithm of the softmax at a label
+    CrossEntropy,
+    /// The mean of the squared differences from a target
+    MeanSquare,
+}
+
+impl LossName {
+    pub(crate) fn loss(self) -> Loss {
+        match self {
+            LossName::Given => Loss::Given,
+            LossName::CrossEntropy => Loss::CrossEntropy { ignoring: false },
+            LossName::MeanSquare => Loss::MeanSquare,
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
