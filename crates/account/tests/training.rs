@@ -10,9 +10,9 @@ use opledger_ir::{Elem, Phase};
 use opledger_report::TrainingCost;
 
 fn cost(model: &str, options: &TrainingOptions, sizes: &[(&str, u64)], elem: Elem) -> TrainingCost {
-    let model = Model::open(model).unwrap();
-    let step = model.training(options).unwrap();
     let sizes: Binding = sizes.iter().copied().collect();
+    let model = Model::open_at(model, Default::default(), &sizes, &Default::default()).unwrap();
+    let step = model.training(options).unwrap();
     step.at(&sizes, TrainingSizes { elem, ..TrainingSizes::default() }).unwrap()
 }
 
@@ -107,4 +107,28 @@ fn optimisers_have_their_state() {
             assert!(update.flops >= each && update.flops < each + 10, "{}", update.flops);
         }
     }
+}
+
+/// What leads to no result that is asked for is not trained, and costs no gradient, no state, no update.
+#[test]
+fn what_has_no_gradient_is_not_trained() {
+    let update = Some(Update { optimizer: Optimizer::ADAMW, clip: None });
+    let of = |name: &str, result: Option<&str>, sizes: &[(&str, u64)]| {
+        let result = result.map(str::to_owned);
+        cost(name, &TrainingOptions { result, update, ..Default::default() }, sizes, Elem::F32)
+    };
+    // The pooler is behind the states: 768² and 768.
+    let states = of("bert-base", Some("last_hidden_state"), &[("n", 16)]);
+    assert_eq!(&states.parameters - &states.trained, Integer::from(768 * 768 + 768_u64));
+    assert_eq!(states.memory.gradients, &states.trained * 4_u32);
+    assert_eq!(states.memory.state, Some(&states.trained * 8_u32));
+    // A pair of an encoder and a decoder is trained by the scores of its decoder.
+    let pair = of("t5-base", None, &[("n", 512), ("m", 512)]);
+    assert_eq!((pair.result.as_str(), pair.loss), ("logits", "cross-entropy"));
+    assert_eq!(pair.model_flops, Integer::from(757_116_960_768_u64));
+    assert_eq!(pair.trained, pair.parameters);
+    // What goes into a cache is no result.
+    assert_eq!(of("gpt2", None, &[("n", 4), ("p", 3)]).result, "logits");
+    // A parameter has an axis called as repetitions were.
+    assert_eq!(of("kimi-linear-48b-a3b", None, &[("n", 8)]).result, "logits");
 }

@@ -20,7 +20,10 @@ pub enum ExecuteError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// A step without a loss, or that changes no parameter.
-    #[error("nothing is trained without a loss and an optimiser; give both")]
+    #[error(
+        "nothing is trained without a loss and an optimiser; give --loss mean-square or cross-entropy, and \
+         --optimizer"
+    )]
     NothingTrained,
     /// A size of a training step.
     #[error("a training step has no such sizes: {0}")]

@@ -2,7 +2,7 @@
 
 mod six;
 
-use opledger_dims::{Binding, Integer, Poly, Quantity};
+use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
 use opledger_grad::{Loss, Recompute, Recorded, TrainingStep, Update};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
@@ -14,7 +14,8 @@ use crate::{AccountError, Model};
 /// How a model is trained.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainingOptions {
-    /// The result whose loss is made smaller, by name; the first one unless it is said.
+    /// The result whose loss is made smaller, by name; unless it is said, the last one that has a score for
+    /// each id that is looked up, else the last one that goes into no cache.
     pub result: Option<String>,
     /// Its loss; by default cross-entropy where the result has a score for each id that is looked up,
     /// else none: the gradient of the result is given.
@@ -29,6 +30,7 @@ pub struct TrainingOptions {
 #[derive(Clone, Debug)]
 pub struct Training<'m> {
     model: &'m Model,
+    result: String,
     step: TrainingStep,
     graph: Graph,
     /// Which value is the gradient of which parameter.
@@ -52,28 +54,39 @@ impl Model {
     /// # Errors
     /// When nothing is called so, or an operation on the way has no gradient.
     pub fn training(&self, options: &TrainingOptions) -> Result<Training<'_>, AccountError> {
-        let outputs = self.graph().outputs();
-        let first = || outputs.first().map_or_else(String::new, |(name, _)| name.clone());
-        let result = options.result.clone().unwrap_or_else(first);
+        let result = options.result.clone().unwrap_or_else(|| usual_result(self.graph()));
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
         let step =
             TrainingStep { loss, recompute: options.recompute.clone(), update: options.update };
         let Recorded { graph, gradients } = step.recorded(self.graph(), &result)?;
-        Ok(Training { model: self, step, graph, gradients })
+        Ok(Training { model: self, result, step, graph, gradients })
     }
+}
+
+/// Whether a result has a score for each id that the model looks up.
+fn scores_words(graph: &Graph, result: Var) -> bool {
+    let scores = graph.shape(result).last();
+    graph.nodes().iter().any(|node| match &node.op {
+        Op::Source(Source::Ids { below, .. }) => scores.is_some_and(|axis| axis.size == *below),
+        _ => false,
+    })
+}
+
+/// The result that a model is trained by where nobody says another.
+fn usual_result(graph: &Graph) -> String {
+    let cached = |var: &Var| graph.caches().iter().any(|cache| cache.present == *var);
+    let own = || graph.outputs().iter().rev().filter(|(_, var)| !cached(var));
+    let scored = own().find(|(_, var)| scores_words(graph, *var));
+    scored.or_else(|| own().next()).map_or_else(String::new, |(name, _)| name.clone())
 }
 
 /// Cross-entropy where a result has a score for each id that the model looks up.
 fn by_default(graph: &Graph, result: &str) -> Loss {
-    let scores = graph.outputs().iter().find(|(name, _)| name == result);
-    let scores = scores.and_then(|(_, var)| graph.shape(*var).last().cloned());
-    let looked_up = graph.nodes().iter().any(|node| match &node.op {
-        Op::Source(Source::Ids { below, .. }) => {
-            scores.as_ref().is_some_and(|axis| axis.size == *below)
-        }
-        _ => false,
-    });
-    if looked_up { Loss::CrossEntropy { ignoring: false } } else { Loss::Given }
+    let var = graph.outputs().iter().find(|(name, _)| name == result).map(|(_, var)| *var);
+    match var.is_some_and(|var| scores_words(graph, var)) {
+        true => Loss::CrossEntropy { ignoring: false },
+        false => Loss::Given,
+    }
 }
 
 impl Training<'_> {
@@ -135,8 +148,9 @@ impl Training<'_> {
             Some(tokens) => six::terms(&self.graph, &self.gradients, &sizes, tokens)?,
             None => Vec::new(),
         };
-        let (total, trained) = self.graph.parameters();
+        let (total, _) = self.graph.parameters();
         Ok(TrainingCost {
+            result: self.result.clone(),
             model: self.model.name().to_owned(),
             loss: match self.step.loss {
                 Loss::Given => "a gradient of the result that is given",
@@ -146,7 +160,7 @@ impl Training<'_> {
             recomputed: self.step.recompute.to_string(),
             optimizer: self.step.update.map(|update| update.optimizer.to_string()),
             parameters: at(total)?,
-            trained: at(trained)?,
+            trained: self.trained(&sizes)?,
             tokens,
             model_flops: &all - &again,
             hardware_flops: all,
@@ -160,6 +174,15 @@ impl Training<'_> {
         })
     }
 
+    /// How many parameters have a gradient.
+    fn trained(&self, sizes: &Binding) -> Result<Integer, EvalError> {
+        let each = self.gradients.iter().map(|(parameter, _)| {
+            let node = self.graph.node(*parameter);
+            (node.shape.elements() * self.graph.multiplicity(node)).at(sizes)
+        });
+        each.sum()
+    }
+
     /// How many tokens a step is of, where the model has them.
     fn tokens(&self, sizes: &Binding) -> Option<Integer> {
         let of = |role| sizes.get(self.graph.size_of(role)?).cloned();
@@ -171,7 +194,7 @@ impl Training<'_> {
         sizes: &Binding,
         options: TrainingSizes,
     ) -> Result<TrainingMemory, AccountError> {
-        let (total, trained) = self.graph.parameters();
+        let (total, _) = self.graph.parameters();
         let elem = options.elem;
         let stored = self.graph.stored(Storage::uniform(elem));
         let mut kept = Integer::default();
@@ -179,7 +202,7 @@ impl Training<'_> {
             let shape = stored.shape(var);
             kept += bytes(shape.elements().at(sizes)?, shape.elem);
         }
-        let trained = trained.at(sizes)?;
+        let trained = self.trained(sizes)?;
         let state = self.step.update.map(|update| {
             let each = update.optimizer.state().len();
             bytes(&trained * each, options.state.unwrap_or(elem))

@@ -79,7 +79,7 @@ impl Graph {
         // Bodies in bodies: what is stacked by both has two axes.
         let outer = scope.repeat.and_then(|id| self.repetition(id).parent);
         let around = std::iter::successors(outer, |id| self.repetition(*id).parent);
-        let axis = format!("l{}", "'".repeat(around.count())).into();
+        let axis = format!("layer{}", "'".repeat(around.count())).into();
         let scan = Scan { carried: vec![initial], axis, ..Scan::default() };
         let results = self.scan(scope, &scan, |g, entering| -> Result<ScanValues, E> {
             let [x] = entering.carried[..] else { return Ok(entering) };

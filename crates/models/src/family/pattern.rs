@@ -302,7 +302,8 @@ impl<T> Layers<T> {
                     let own = own.map(|own| entries(g, own, first, &run.count)).transpose()?;
                     match run.repeated {
                         true => {
-                            scan(g, (&run.scope, "l"), x, own, |g, x, own| body(g, run, x, own))
+                            let axis = if own.is_some() { "l" } else { "layer" };
+                            scan(g, (&run.scope, axis), x, own, |g, x, own| body(g, run, x, own))
                         }
                         false => {
                             let own = own.map(|own| entry(g, own)).transpose()?;

@@ -15,6 +15,8 @@ pub struct TrainingCost {
     /// Its sizes.
     #[serde(serialize_with = "json::binding")]
     pub binding: Binding,
+    /// The result whose loss it is.
+    pub result: String,
     /// What is made smaller.
     pub loss: &'static str,
     /// What is computed again for the gradients.
@@ -24,7 +26,7 @@ pub struct TrainingCost {
     /// How many parameters there are.
     #[serde(serialize_with = "json::quantity")]
     pub parameters: Integer,
-    /// How many of them training changes.
+    /// How many of them have a gradient.
     #[serde(serialize_with = "json::quantity")]
     pub trained: Integer,
     /// How many tokens a step is of, of models that have tokens.
@@ -269,14 +271,15 @@ impl TrainingCost {
 impl Record for TrainingCost {
     fn document(&self) -> Document {
         let told = format!(
-            "One training step: loss {}, computed again: {}, optimiser: {}. 2·macs: twice the multiplications in \
+            "One training step: result {}, loss {}, computed again: {}, optimiser: {}. 2·macs: twice the multiplications in \
              contractions, of attention over the pairs that its mask allows.",
+            self.result,
             self.loss,
             self.recomputed,
             self.optimizer.as_deref().unwrap_or("none"),
         );
         let model = format!(
-            "model 2·macs {}, hardware 2·macs {}; {} parameters, {} of them trained",
+            "model 2·macs {}, hardware 2·macs {}; {} parameters, {} of them with a gradient",
             crate::thousands(&self.model_flops),
             crate::thousands(&self.hardware_flops),
             crate::thousands(&self.parameters),
