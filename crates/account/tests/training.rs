@@ -79,16 +79,9 @@ fn what_is_kept_is_what_gradients_read() {
         (of(Recompute::Nothing), of(Recompute::Selective), of(Recompute::Layers));
     assert!(all > selective && selective > layers, "{all} {selective} {layers}");
     let row = |width: u64| 64 * width;
-    // What enters each of 32 layers; behind them what the last norm reads and the head; the rotation's angles;
-    // powers of the scores, their sums. Labels are whole numbers and no value of the pass.
-    let entering = 32 * row(4096);
-    let rest = row(4096) * 2 + 64 * 2 * 128;
-    assert_eq!(layers, Integer::from(2 * (entering + rest) + extra()), "{layers}");
-}
-
-/// What the loss reads of the scores: themselves.
-fn extra() -> u64 {
-    2 * 64 * 32_000
+    // What enters each of 32 layers; what the last norm and the head read; cosines and sines; the scores.
+    let elements = 32 * row(4096) + 2 * row(4096) + 2 * row(128) + row(32_000);
+    assert_eq!(layers, Integer::from(2 * elements), "{layers}");
 }
 
 #[test]

@@ -123,6 +123,7 @@ impl Training<'_> {
         let at = |poly: Poly| poly.at(&sizes);
         let mut phases: Vec<TrainingPhase> = Vec::new();
         let mut modules: Vec<TrainingModule> = Vec::new();
+        let mut again = Integer::default();
         for phase in Phase::ALL {
             let name = phase.to_string();
             let mut sum = TrainingPhase { phase: name, ..TrainingPhase::default() };
@@ -136,13 +137,14 @@ impl Training<'_> {
                 sum.flops += cost.flops();
                 add(&mut modules, node, (phase, options.depth), cost.matmul_flops(), cost.flops());
             }
+            if phase == Phase::Recomputation {
+                again.clone_from(&sum.matmul_flops);
+            }
             if any {
                 phases.push(sum);
             }
         }
         let all: Integer = phases.iter().map(|phase| &phase.matmul_flops).sum();
-        let again = |phase: &&TrainingPhase| phase.phase == Phase::Recomputation.to_string();
-        let again: Integer = phases.iter().filter(again).map(|phase| &phase.matmul_flops).sum();
         let tokens = self.tokens(&sizes);
         let terms = match &tokens {
             Some(tokens) => six::terms(&self.graph, &self.gradients, &sizes, tokens)?,
