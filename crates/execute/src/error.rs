@@ -27,7 +27,7 @@ pub enum ExecuteError {
     NothingTrained,
     /// A size of a training step.
     #[error("a training step has no such sizes: {0}")]
-    TrainedSizes(String),
+    TrainedSizes(#[source] opledger_ir::OpError),
     /// A loss that leads nowhere.
     #[error(
         "the loss of step {step} is {loss}: parameters and state are left as they were; try a smaller rate, \

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use opledger_account::Training;
 use opledger_dims::Binding;
-use opledger_grad::Optimizer;
+use opledger_grad::{Optimizer, Updated};
 use opledger_interp::{Fast, Feeds, Prepared, Quiet, Theorem, compare};
+use opledger_ir::Op;
 use opledger_ir::Value;
 use opledger_ir::ops::Source;
-use opledger_ir::{Op, OpError};
 use opledger_tensor::Tensor;
 
 use crate::ExecuteError;
@@ -43,6 +43,8 @@ pub struct Trainer<'t> {
     step: &'t Training<'t>,
     optimizer: Optimizer,
     sizes: Binding,
+    /// For each result that is a parameter or a state after a step, the path of that.
+    names: BTreeMap<String, String>,
     feeds: Feeds,
     /// Parameters and state, as the last step left them.
     held: BTreeMap<String, Value<f32>>,
@@ -76,26 +78,18 @@ impl<'t> Trainer<'t> {
             return Err(ExecuteError::NothingTrained);
         };
         let (graph, sizes) = (step.graph(), step.sized(sizes)?);
-        let mut feeds = feeds;
-        for node in graph.nodes() {
-            if !matches!(node.op, Op::Source(Source::Param { trainable: true, .. })) {
-                continue;
+        let (mut feeds, mut names) = (feeds, BTreeMap::new());
+        for Updated { source, result } in step.updated() {
+            let node = graph.node(*source);
+            let of = |path: &str| graph.instances_at(node, path, &sizes);
+            let paths = of(&node.path).map_err(ExecuteError::TrainedSizes)?;
+            if !matches!(node.op, Op::Source(Source::Param { .. })) {
+                feeds = paths.iter().fold(feeds, |feeds, path| feeds.zeros_at(path));
             }
-            let paths = graph.instances(node, &sizes).map_err(ExecuteError::sizes)?;
-            for (path, name) in paths
-                .iter()
-                .flat_map(|path| update.optimizer.state().iter().map(move |s| (path, s)))
-            {
-                let state = format!("{path}.{name}");
-                let known =
-                    graph.nodes().iter().any(|own| own.path == format!("{}.{name}", node.path));
-                if known {
-                    feeds = feeds.zeros_at(&state);
-                }
-            }
+            names.extend(of(result).map_err(ExecuteError::TrainedSizes)?.into_iter().zip(paths));
         }
         let (held, optimizer) = (BTreeMap::new(), update.optimizer);
-        Ok(Trainer { step, optimizer, sizes, feeds, held, done: 0, fast: Fast::new()? })
+        Ok(Trainer { step, optimizer, sizes, names, feeds, held, done: 0, fast: Fast::new()? })
     }
 
     /// Executes a step at a learning rate.
@@ -103,14 +97,11 @@ impl<'t> Trainer<'t> {
     /// # Errors
     /// Those of a run; a loss that is infinite or no number, after which nothing has changed.
     pub fn step(&mut self, rate: f64) -> Result<TrainedStep, ExecuteError> {
-        let scalar = |x: f64| {
-            let number = Tensor::new(&[], vec![x as f32]);
-            number.map_err(|problem| ExecuteError::TrainedSizes(problem.to_string()))
-        };
-        let mut feeds = self.feeds.clone().with("optimizer.rate", scalar(rate)?);
+        let scalar = |x: f64| Tensor::from(x as f32);
+        let mut feeds = self.feeds.clone().with("optimizer.rate", scalar(rate));
         if let Optimizer::AdamW { betas, .. } = self.optimizer {
             let [first, second] = betas.map(|beta| scalar(1.0 - beta.powi(self.done + 1)));
-            feeds = feeds.with("optimizer.first", first?).with("optimizer.second", second?);
+            feeds = feeds.with("optimizer.first", first).with("optimizer.second", second);
         }
         for (path, value) in &self.held {
             feeds = feeds.with(path, value.clone());
@@ -123,17 +114,11 @@ impl<'t> Trainer<'t> {
             return Err(ExecuteError::Loss { step: self.done + 1, loss });
         }
         for (name, value) in run.outputs {
-            if let Some(path) = name.strip_prefix("updated.") {
-                self.held.insert(path.to_owned(), value);
+            if let Some(path) = self.names.get(&name) {
+                self.held.insert(path.clone(), value);
             }
         }
         self.done += 1;
         Ok(TrainedStep { loss, wall: run.wall, theorem })
-    }
-}
-
-impl ExecuteError {
-    fn sizes(problem: OpError) -> ExecuteError {
-        ExecuteError::TrainedSizes(problem.to_string())
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Turned {
 /// A repetition whose gradients are recorded.
 pub(crate) struct Closed {
     pub(crate) repeat: RepeatId,
+    /// The nodes of the body of its gradients.
+    pub(crate) body: Range<usize>,
     /// The exit of the repetition of gradients.
     pub(crate) exit: Var,
     /// Where its body stands.

@@ -41,7 +41,7 @@ use thiserror::Error;
 
 use back::{Back, Primal};
 pub use loss::Loss;
-pub use optimizer::{Optimizer, Update};
+pub use optimizer::{Optimizer, Update, Updated};
 pub use recompute::Recompute;
 pub use written_out::written_out;
 
@@ -174,6 +174,8 @@ pub struct Recorded {
     pub graph: Graph,
     /// Each parameter that has a gradient, with it.
     pub gradients: Vec<(Var, Var)>,
+    /// What the update changes, parameters and state; nothing where there is none.
+    pub updated: Vec<Updated>,
 }
 
 fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded, GradError> {
@@ -197,16 +199,17 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     repeat::parameters(&mut back, None)?;
     // As the parameters stand.
     back.parameters.sort();
-    match asked.update {
+    let updated = match asked.update {
         Some(update) => optimizer::record(&mut back, update)?,
         None => {
             for (parameter, gradient) in back.parameters.clone() {
                 let name = format!("gradient.{}", back.graph.node(parameter).path);
                 back.graph.output(&name, gradient);
             }
+            Vec::new()
         }
-    }
-    Ok(Recorded { graph: back.graph, gradients: back.parameters })
+    };
+    Ok(Recorded { graph: back.graph, gradients: back.parameters, updated })
 }
 
 /// The values that a parameter which training changes leads to by reals.

@@ -35,6 +35,11 @@ pub enum Optimizer {
     },
 }
 
+/// Names of state, as `torch.optim` has them.
+const BUFFER: &str = "momentum_buffer";
+const MEAN: &str = "exp_avg";
+const SQUARES: &str = "exp_avg_sq";
+
 impl Optimizer {
     /// SGD without decay.
     pub const SGD: Optimizer = Optimizer::Sgd { weight_decay: 0.0 };
@@ -51,8 +56,8 @@ impl Optimizer {
     pub fn state(self) -> &'static [&'static str] {
         match self {
             Optimizer::Sgd { .. } => &[],
-            Optimizer::Momentum { .. } => &["momentum_buffer"],
-            Optimizer::AdamW { .. } => &["exp_avg", "exp_avg_sq"],
+            Optimizer::Momentum { .. } => &[BUFFER],
+            Optimizer::AdamW { .. } => &[MEAN, SQUARES],
         }
     }
 }
@@ -78,6 +83,15 @@ pub struct Update {
     pub clip: Option<f64>,
 }
 
+/// A parameter or a state, which a step changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updated {
+    /// What it was: a parameter, or an input of its shape.
+    pub source: Var,
+    /// The result that it is afterwards, by name.
+    pub result: String,
+}
+
 /// Numbers that are the same for all parameters.
 struct Rates {
     /// What a gradient is multiplied with.
@@ -95,7 +109,7 @@ type Gradients = BTreeMap<Var, Var>;
 /// Records the update of every parameter that has a gradient: results `updated.…` of the parameters and of
 /// the state, which is an input of each parameter's shape. The learning rate is an input `optimizer.rate`;
 /// of AdamW `optimizer.first` and `optimizer.second` are `1 − β₁ᵗ` and `1 − β₂ᵗ` at step t.
-pub(crate) fn record(back: &mut Back, update: Update) -> Result<(), GraphError> {
+pub(crate) fn record(back: &mut Back, update: Update) -> Result<Vec<Updated>, GraphError> {
     let root = Scope::default().in_phase(Phase::Update);
     back.graph.move_to(root);
     let gradients = stacked(back)?;
@@ -125,7 +139,9 @@ pub(crate) fn record(back: &mut Back, update: Update) -> Result<(), GraphError> 
             rates.shrink = Some(g.pointwise(less, Pointwise::Shift(1.0))?);
         }
     }
-    updates(g, &back.closed, None, &gradients, update.optimizer, &rates)
+    let mut all = Vec::new();
+    updates(g, &back.closed, None, &gradients, (update.optimizer, &rates), &mut all)?;
+    Ok(all)
 }
 
 /// The gradient of each parameter outside of all repetitions: of one of a repeated body, of all iterations.
@@ -134,7 +150,9 @@ fn stacked(back: &mut Back) -> Result<Gradients, GraphError> {
     for (parameter, gradient) in back.parameters.clone() {
         let (mut gradient, mut repeat) = (gradient, back.graph.node(parameter).repeat);
         while let Some(id) = repeat {
-            if let Some(closed) = back.closed.iter().find(|closed| closed.repeat == id) {
+            let of =
+                |closed: &&Closed| closed.repeat == id && closed.body.contains(&gradient.index());
+            if let Some(closed) = back.closed.iter().find(of) {
                 gradient = back.graph.stack_also(closed.exit, gradient)?;
             }
             repeat = back.graph.repetition(id).parent;
@@ -144,9 +162,16 @@ fn stacked(back: &mut Back) -> Result<Gradients, GraphError> {
     Ok(gradients)
 }
 
-/// The repetitions straight inside another, or inside none, that have gradients.
+/// The repetitions straight inside another, or inside none, that have gradients, each once though it may have
+/// several bodies.
 fn inside<'c>(g: &Graph, closed: &'c [Closed], around: Option<RepeatId>) -> Vec<&'c Closed> {
-    closed.iter().filter(|own| g.repetition(own.repeat).parent == around).collect()
+    let mut inside: Vec<&Closed> = Vec::new();
+    for own in closed.iter().filter(|own| g.repetition(own.repeat).parent == around) {
+        if inside.iter().all(|other| other.repeat != own.repeat) {
+            inside.push(own);
+        }
+    }
+    inside
 }
 
 /// The gradients of what is repeated by a repetition, or by one inside of it.
@@ -217,8 +242,8 @@ fn updates(
     closed: &[Closed],
     around: Option<RepeatId>,
     gradients: &Gradients,
-    optimizer: Optimizer,
-    rates: &Rates,
+    (optimizer, rates): (Optimizer, &Rates),
+    all: &mut Vec<Updated>,
 ) -> Result<(), GraphError> {
     for (parameter, gradient) in gradients {
         if g.node(*parameter).repeat == around {
@@ -226,14 +251,14 @@ fn updates(
             let outer = g.move_to(scope);
             let done = one(g, *parameter, *gradient, optimizer, rates);
             g.move_to(outer);
-            done?;
+            all.extend(done?);
         }
     }
     for own in inside(g, closed, around) {
         let inner = within(g, gradients, own.repeat);
         if !inner.is_empty() {
             through(g, own, &inner, rates.rate, |g, slices, rate| {
-                updates(g, closed, Some(own.repeat), slices, optimizer, rates)?;
+                updates(g, closed, Some(own.repeat), slices, (optimizer, rates), all)?;
                 Ok(rate)
             })?;
         }
@@ -241,20 +266,18 @@ fn updates(
     Ok(())
 }
 
-/// The update of one parameter.
+/// Records the update of one parameter; gives the parameter and its state with what they are afterwards.
 fn one(
     g: &mut Graph,
     parameter: Var,
     gradient: Var,
     optimizer: Optimizer,
     rates: &Rates,
-) -> Result<(), GraphError> {
+) -> Result<Vec<Updated>, GraphError> {
     let path = g.node(parameter).path.clone();
     let label = g.node(parameter).label().to_owned();
     let axes = g.shape(parameter).axes.clone();
-    let state: Vec<Var> = { optimizer.state().iter() }
-        .map(|name| g.input(&format!("{label}.{name}"), axes.clone()))
-        .collect::<Result<_, _>>()?;
+    let state = |g: &mut Graph, name: &str| g.input(&format!("{label}.{name}"), axes.clone());
     let gradient = match rates.clip {
         Some(clip) => g.mul("", gradient, clip)?,
         None => gradient,
@@ -266,46 +289,53 @@ fn one(
             g.add("", gradient, share)
         }
     };
-    let (step, next) = match (optimizer, &state[..]) {
-        (Optimizer::Momentum { momentum, weight_decay }, [buffer]) => {
+    // The state before and after, in the order of its names.
+    let (step, kept) = match optimizer {
+        Optimizer::Sgd { weight_decay } => {
             let gradient = decayed(g, weight_decay)?;
-            let stays = times(g, *buffer, momentum)?;
-            let buffer = g.add("", stays, gradient)?;
-            (g.mul("", buffer, rates.rate)?, vec![buffer])
+            (g.mul("", gradient, rates.rate)?, Vec::new())
         }
-        (Optimizer::AdamW { betas: [first, second], eps, .. }, [mean, squares]) => {
-            let apart = g.arithmetic("", ArithmeticKind::Sub, gradient, *mean)?;
+        Optimizer::Momentum { momentum, weight_decay } => {
+            let before = state(g, BUFFER)?;
+            let gradient = decayed(g, weight_decay)?;
+            let stays = times(g, before, momentum)?;
+            let buffer = g.add("", stays, gradient)?;
+            (g.mul("", buffer, rates.rate)?, vec![(before, buffer, BUFFER)])
+        }
+        Optimizer::AdamW { betas: [first, second], eps, .. } => {
+            let (mean, squares) = (state(g, MEAN)?, state(g, SQUARES)?);
+            let apart = g.arithmetic("", ArithmeticKind::Sub, gradient, mean)?;
             let share = times(g, apart, 1.0 - first)?;
-            let mean = g.add("", *mean, share)?;
-            let stays = times(g, *squares, second)?;
+            let next = g.add("", mean, share)?;
+            let stays = times(g, squares, second)?;
             let square = g.mul("", gradient, gradient)?;
             let share = times(g, square, 1.0 - second)?;
-            let squares = g.add("", stays, share)?;
-            let mut below = g.pointwise(squares, Pointwise::Sqrt)?;
+            let sum = g.add("", stays, share)?;
+            let mut below = g.pointwise(sum, Pointwise::Sqrt)?;
             if let Some(root) = rates.root {
                 below = g.div("", below, root)?;
             }
             let below = g.pointwise(below, Pointwise::Shift(eps))?;
-            let above = g.mul("", mean, rates.rate)?;
-            (g.div("", above, below)?, vec![mean, squares])
+            let above = g.mul("", next, rates.rate)?;
+            let kept = vec![(mean, next, MEAN), (squares, sum, SQUARES)];
+            (g.div("", above, below)?, kept)
         }
-        (Optimizer::Sgd { weight_decay }, _) => {
-            let gradient = decayed(g, weight_decay)?;
-            (g.mul("", gradient, rates.rate)?, Vec::new())
-        }
-        // The state is made just above.
-        (Optimizer::Momentum { .. } | Optimizer::AdamW { .. }, _) => return Ok(()),
     };
     let stays = match rates.shrink {
         Some(shrink) => g.mul("", parameter, shrink)?,
         None => parameter,
     };
-    let updated = g.arithmetic("", ArithmeticKind::Sub, stays, step)?;
-    g.output(&format!("updated.{path}"), updated);
-    for (name, next) in optimizer.state().iter().zip(next) {
-        g.output(&format!("updated.{path}.{name}"), next);
+    let after = g.arithmetic("", ArithmeticKind::Sub, stays, step)?;
+    let mut updated = Vec::with_capacity(1 + kept.len());
+    let mut note = |source: Var, after: Var, result: String| {
+        g.output(&result, after);
+        updated.push(Updated { source, result });
+    };
+    note(parameter, after, format!("updated.{path}"));
+    for (before, after, name) in kept {
+        note(before, after, format!("updated.{path}.{name}"));
     }
-    Ok(())
+    Ok(updated)
 }
 
 fn times(g: &mut Graph, x: Var, number: f64) -> Result<Var, GraphError> {

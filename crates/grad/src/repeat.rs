@@ -93,9 +93,10 @@ pub(crate) fn pull_back(back: &mut Back, body: &Loop) -> Result<(), GradError> {
     }
     back.frames.pop();
     let done = back.graph.close_scan(open, &left)?;
-    if let Some(exit) = back.graph.vars().last() {
+    let recorded = back.graph.loops().last().map(|body| body.body.clone());
+    if let (Some(exit), Some(nodes)) = (back.graph.vars().last(), recorded) {
         let (repeat, axis) = (body.repeat, scan.axis.clone());
-        back.closed.push(Closed { repeat, exit, scope: scope.clone(), axis });
+        back.closed.push(Closed { repeat, body: nodes, exit, scope: scope.clone(), axis });
     }
     for (of, gradient) in carried.iter().zip(&done.carried) {
         back.contribute_to_wanted(Primal(entering[*of]), *gradient)?;

@@ -112,6 +112,13 @@ impl<T: Clone> Tensor<T> {
     }
 }
 
+/// A number: a tensor without axes.
+impl From<f32> for Tensor<f32> {
+    fn from(number: f32) -> Self {
+        Tensor(ndarray::arr0(number).into_dyn().into_shared())
+    }
+}
+
 impl<T: Clone, S: Data<Elem = T>, D: Dimension> From<ArrayBase<S, D>> for Tensor<T> {
     fn from(array: ArrayBase<S, D>) -> Self {
         Tensor(array.into_dyn().as_standard_layout().into_owned().into_shared())

@@ -163,11 +163,9 @@ impl SizedModel<'_> {
         let past = past.map(|past| format!(", and {past} 0 or more")).unwrap_or_default();
         let mut conditions = vec![format!("sizes are whole numbers, 1 or more{past}")];
         conditions.extend(self.products(&sizes).map(Definition::to_string));
-        let known = self.model().conditions();
-        conditions.extend(known.into_iter().map(|own| match own.strip_prefix("holds where ") {
-            Some(held) => held.to_owned(),
-            None => own,
-        }));
+        let recorded = self.model().recorded();
+        conditions.extend(recorded.notes.iter().cloned());
+        conditions.extend(recorded.conditions.iter().map(ToString::to_string));
         if let Some(limit) = &self.model().recorded().positions
             && !limit.computed
         {

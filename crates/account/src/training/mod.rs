@@ -3,7 +3,7 @@
 mod six;
 
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
-use opledger_grad::{Loss, Recompute, Recorded, TrainingStep, Update};
+use opledger_grad::{Loss, Recompute, Recorded, TrainingStep, Update, Updated};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
@@ -35,6 +35,7 @@ pub struct Training<'m> {
     graph: Graph,
     /// Which value is the gradient of which parameter.
     gradients: Vec<(Var, Var)>,
+    updated: Vec<Updated>,
 }
 
 impl Model {
@@ -58,8 +59,8 @@ impl Model {
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
         let step =
             TrainingStep { loss, recompute: options.recompute.clone(), update: options.update };
-        let Recorded { graph, gradients } = step.recorded(self.graph(), &result)?;
-        Ok(Training { model: self, result, step, graph, gradients })
+        let Recorded { graph, gradients, updated } = step.recorded(self.graph(), &result)?;
+        Ok(Training { model: self, result, step, graph, gradients, updated })
     }
 }
 
@@ -98,6 +99,11 @@ impl Training<'_> {
     /// What is done with the gradients.
     pub fn update(&self) -> Option<Update> {
         self.step.update
+    }
+
+    /// What the step changes: parameters and the state of the optimiser.
+    pub fn updated(&self) -> &[Updated] {
+        &self.updated
     }
 
     /// The sizes of the step, those of the model and those that follow from them.

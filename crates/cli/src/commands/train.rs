@@ -3,8 +3,9 @@
 use opledger_account::{Model, Training, TrainingOptions, TrainingSizes};
 use opledger_dims::Binding;
 use opledger_execute::{Trainer, weights};
-use opledger_grad::{Optimizer, Update};
+use opledger_grad::{Optimizer, Recompute, Update};
 use opledger_interp::Feeds;
+use opledger_ir::Phase;
 use opledger_models::Request;
 use opledger_report::{TrainedLoss, TrainedSteps};
 
@@ -35,7 +36,12 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     if let Some((seconds, peak)) = args.time.zip(args.peak) {
         cost = cost.timed(seconds, peak);
     }
-    output::show_noted(&cost, &notes::about(&model, &sizes), args.format)
+    let mut notes = notes::about(&model, &sizes);
+    let again = step.graph().nodes().iter().any(|node| node.phase == Phase::Recomputation);
+    if args.recompute != Recompute::Nothing && !again {
+        notes.push(format!("--recompute {}: no gradient reads anything of that", args.recompute));
+    }
+    output::show_noted(&cost, &notes, args.format)
 }
 
 /// Executes steps on one random batch.

@@ -349,7 +349,7 @@ impl Graph {
         inputs: &[Var],
     ) -> Result<Vec<Var>, GraphError> {
         let first = self.record_node(label, op.into(), inputs)?;
-        Ok((0..=self.node(first).further.len()).map(|result| first.sibling(result)).collect())
+        Ok(self.results(first).collect())
     }
 
     #[track_caller]
