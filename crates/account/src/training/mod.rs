@@ -67,10 +67,10 @@ impl Model {
 /// Whether a result has a score for each id that the model looks up.
 fn scores_words(graph: &Graph, result: Var) -> bool {
     let scores = graph.shape(result).last();
-    graph.nodes().iter().any(|node| match &node.op {
-        Op::Source(Source::Ids { below, .. }) => scores.is_some_and(|axis| axis.size == *below),
-        _ => false,
-    })
+    let each = |below: &Poly| scores.is_some_and(|axis| axis.size == *below);
+    let ids =
+        |node: &Node| matches!(&node.op, Op::Source(Source::Ids { below, .. }) if each(below));
+    graph.nodes().iter().any(ids)
 }
 
 /// The result that a model is trained by where nobody says another.

@@ -93,11 +93,11 @@ pub(super) fn terms(
 fn parameter(graph: &Graph, mut var: Var) -> Option<Var> {
     loop {
         let node = graph.node(var);
-        match &node.op {
-            Op::Source(Source::Param { .. }) => return Some(var),
-            Op::Rearrange(_) => var = *node.inputs.first()?,
-            _ => return None,
+        if matches!(node.op, Op::Source(Source::Param { .. })) {
+            return Some(var);
         }
+        let Op::Rearrange(_) = node.op else { return None };
+        var = *node.inputs.first()?;
     }
 }
 
@@ -116,20 +116,18 @@ fn made_by_products(
             if !seen.insert(var) || node.phase != Phase::Backward {
                 continue;
             }
-            match &node.op {
-                Op::Rearrange(_) | Op::Arithmetic(Arithmetic { kind: ArithmeticKind::Add, .. }) => {
-                    next.extend(&node.inputs);
-                }
+            let sum = ArithmeticKind::Add;
+            let sums = matches!(&node.op, Op::Arithmetic(Arithmetic { kind, .. }) if *kind == sum);
+            if sums || matches!(node.op, Op::Rearrange(_)) {
+                next.extend(&node.inputs);
+            } else if let Op::Exit(exit) = &node.op {
                 // What an iteration adds to what those before it have.
-                Op::Exit(exit) if var.result() < exit.carried => {
-                    next.extend(node.inputs.get(exit.carried + var.result()));
-                }
-                _ if products(graph, node) != Poly::zero()
-                    && graph.shape(var).elements().at(sizes)? == elements =>
-                {
-                    made.insert(var, *of);
-                }
-                _ => {}
+                let carried = (var.result() < exit.carried).then_some(exit.carried + var.result());
+                next.extend(carried.and_then(|at| node.inputs.get(at)));
+            } else if products(graph, node) != Poly::zero()
+                && graph.shape(var).elements().at(sizes)? == elements
+            {
+                made.insert(var, *of);
             }
         }
     }
