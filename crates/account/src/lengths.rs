@@ -9,9 +9,6 @@ use opledger_report::{LengthCount, LengthCounts};
 use crate::grid::{machine, summed, without};
 use crate::{AccountError, Model};
 
-/// What is counted: sums over texts, which bytes of weights are not.
-const COUNTED: [Quantity; 3] = [Quantity::Macs, Quantity::Flops, Quantity::MatmulFlops];
-
 impl Model {
     /// What a batch of texts of some lengths costs: packed, each attending to itself alone, and padded to the
     /// longest.
@@ -65,12 +62,14 @@ impl Model {
             macs += own.macs * times;
             flops += own.flops * times;
         }
-        let counts = COUNTED.map(|quantity| {
-            let packed = match quantity {
-                Quantity::Flops => flops.clone(),
-                Quantity::MatmulFlops => &macs * 2,
-                _ => macs.clone(),
-            };
+        // Sums over texts, which bytes of weights are not.
+        let matmul_flops = &macs * 2;
+        let counted = [
+            (Quantity::Macs, macs),
+            (Quantity::Flops, flops),
+            (Quantity::MatmulFlops, matmul_flops),
+        ];
+        let counts = counted.map(|(quantity, packed)| {
             Ok(LengthCount {
                 quantity: quantity.name(),
                 packed,

@@ -271,7 +271,7 @@ impl TrainingCost {
 impl Record for TrainingCost {
     fn document(&self) -> Document {
         let told = format!(
-            "One training step: result {}, loss {}, computed again: {}, optimiser: {}. 2·macs: twice the multiplications in \
+            "One training step: result {}, loss {}, computed again: {}, optimiser: {}. 2·macs, also by module: twice the multiplications in \
              contractions, of attention over the pairs that its mask allows.",
             self.result,
             self.loss,
