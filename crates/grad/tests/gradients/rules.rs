@@ -175,6 +175,8 @@ proptest! {
         [b, n, h, e] in [1..3_usize, 1..5, 1..3, 1..4], groups in 1..3_usize, [bias, sinks]: [bool; 2],
         which in 0..4_usize, seed in 0..1000_u64,
     ) {
+        // The queries of a bias may be called otherwise.
+        let query = ["n", "i"][seed as usize % 2];
         let masks: [fn(&mut Graph) -> Mask; 4] = [
             |_| Mask::none(),
             |_| Mask::causal(),
@@ -195,7 +197,7 @@ proptest! {
                 true => Some(g.param(
                     "bias",
                     Source::shift(),
-                    [Axis::from(("h", h * groups)), Axis::new("n", "n"), Axis::new("m", "n")],
+                    [Axis::from(("h", h * groups)), Axis::new(query, "n"), Axis::new("m", "n")],
                 )?),
                 false => None,
             };
