@@ -397,6 +397,25 @@ fn states_of_a_recurrence_have_their_size_and_their_type() {
     assert_eq!(none.bytes_held(Elem::F16), &none.states * 4u32 + inputs * 2u32);
 }
 
+/// The bias of a step that reads one token has as many places as there are tokens, not one more.
+#[test]
+fn the_token_that_is_read_is_one_of_those_that_fit() {
+    let model = Model::open("t5-small").unwrap();
+    let request = Request { past: true, ..Request::default() };
+    let step = model.recorded_for(request).unwrap();
+    let sizes = Binding::from_iter([("b", 1), ("m", 1)]);
+    let fitting = |bytes: u64| {
+        let (weights, elem) = (Some(0.into()), Elem::F32);
+        let budget = MemoryBudget { bytes: bytes.into(), weights, elem, cache: elem };
+        model.fitting(&budget, &1.into(), Intake::OneByOne, &sizes).unwrap()
+    };
+    let fitted = fitting(4 * 12 * 512 * 40_000);
+    let past = &fitted.tokens - Integer::from(1);
+    let sizes = step.graph().complete(&sizes.with("p", past).with("n", 1)).unwrap();
+    let reached = step.graph().step_footprint(&sizes, 4).unwrap().computed();
+    assert_eq!(fitted.activations, reached);
+}
+
 /// A full chunk of three tokens needs more than the first tokens of the next: what holds these held it.
 #[test]
 fn tokens_behind_a_chunk_fit_where_the_chunk_did() {
