@@ -49,6 +49,7 @@ impl Lowering<'_> {
         let op = match self.class(owner) {
             Some("Conv2d") if vars.iter().any(worded) => "convolution_mode",
             Some("Conv2d") => "conv2d",
+            Some("Conv3d") => "conv3d",
             Some("Conv1D") => "addmm",
             _ => "linear",
         };
@@ -209,6 +210,11 @@ impl Lowering<'_> {
             // Rows of images in the place of those of words.
             Op::Select(_) if node.role == Some(Role::Placed) => {
                 one("masked_scatter", Method, each()?)
+            }
+            // Rows of images that are added to those of words.
+            Op::Scatter(_) if node.role == Some(Role::Placed) => {
+                let rows = node.inputs.get(1).map_or(Ok(0.into()), |rows| self.elements(*rows))?;
+                one("add", Operator, pointwise(rows))
             }
             Op::Cumulative(_) if self.is_whole(node) => silent(each()?),
             Op::Fill(_) | Op::ToWhole(_) if node.role == Some(Role::Routing) => silent(each()?),
