@@ -334,7 +334,8 @@ fn angles_in_grids(graph: &Graph, binding: &Binding) -> Integer {
         cosines.sum::<Integer>()
     };
     let images = binding.get(&"bi".into()).unwrap();
-    rows("cos_sin", "model.rotary_emb") * 3u32 / 2u32 + rows("cos_sin", "rotary_pos_emb") * images / 2u32
+    rows("cos_sin", "model.rotary_emb") * 3u32 / 2u32
+        + rows("cos_sin", "rotary_pos_emb") * images / 2u32
 }
 
 #[test]

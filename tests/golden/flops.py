@@ -11,6 +11,8 @@ no masked pair out, and has nothing for the products of experts.
 """
 
 import argparse
+import contextlib
+import importlib
 import json
 import pathlib
 from unittest import mock
@@ -47,10 +49,23 @@ def image(config):
     return torch.zeros(1, config["num_channels"], *(size if isinstance(size, list) else [size, size]))
 
 
+def of_numbers(function):
+    """The same on the CPU; what it gives but for the ends of windows has no elements."""
+
+    def made(*args, **kwargs):
+        with torch.device("cpu"):
+            result = function(*args, **kwargs)
+        if not isinstance(result, tuple):
+            return result.to("meta")
+        return tuple(own if function.__name__ == "get_vision_window_index" and at == 1 else own.to("meta") for at, own in enumerate(result))
+
+    return made
+
+
 def flops(config):
     (name,) = config["architectures"]
     architecture = getattr(transformers, name)
-    with torch.device("meta"):
+    with torch.device("meta"), contextlib.ExitStack() as stack:
         own = architecture.config_class.from_dict(config)
         model = architecture._from_config(own, attn_implementation="eager").eval().requires_grad_(False)
         untie(model, config)
@@ -102,6 +117,10 @@ def flops(config):
             model.model.get_placeholder_mask = lambda ids, inputs_embeds, **_: [torch.ones_like(inputs_embeds).bool()] * 2
             if config["model_type"] == "qwen3_vl":
                 model.model.language_model._deepstack_process = lambda x, *_: x
+            where = importlib.import_module(f"transformers.models.{config['model_type']}.modeling_{config['model_type']}")
+            for name in ["get_vision_position_ids", "get_vision_window_index", "get_vision_interpolation_indices_and_weights"]:
+                if hasattr(where, name):
+                    stack.enter_context(mock.patch.object(where, name, of_numbers(getattr(where, name))))
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
         with quiet, token_by_token(), FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -316,6 +316,10 @@ impl Lowering<'_> {
         if convolved && self.family(node).is_some_and(listed) {
             return ActivationManner::Function;
         }
+        let outer = |family| self.dialect.outer_activation_modules.iter().any(|own| own == family);
+        if node.repeat.is_none() && self.family(node).is_some_and(outer) {
+            return ActivationManner::Module;
+        }
         match self.dialect.activations.get(function.name()) {
             Some(manner) => *manner,
             // The layers of torch.nn keep the function itself.

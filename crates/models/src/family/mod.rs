@@ -51,6 +51,7 @@ mod nemotron_h;
 mod olmo2;
 mod opt;
 mod pairs;
+mod patch_grid;
 mod patch_positions;
 mod pattern;
 mod qwen;

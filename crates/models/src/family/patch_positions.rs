@@ -6,7 +6,7 @@ use opledger_ir::ops::{IndexMap, Interpolation, Rearrange, Reduce, Table};
 use opledger_ir::{Axis, Graph, IndexExpr, Role, Var};
 use opledger_nn::Embedding;
 
-use super::qwen_vl_tower::PatchGrid;
+use super::patch_grid::PatchGrid;
 use super::recorder::Problem;
 
 /// A table of positions for patches of a grid.

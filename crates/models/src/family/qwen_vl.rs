@@ -11,8 +11,9 @@ use opledger_nn::{
 use serde_json::{Map, Value};
 
 use super::checks::multiple;
+use super::patch_grid::PatchGrid;
 use super::pattern::LayerOrder;
-use super::qwen_vl_tower::{EPSILON, PatchGrid, PatchTower, TowerLayers};
+use super::qwen_vl_tower::{EPSILON, PatchTower, TowerLayers};
 use super::recorder::{Images, Problem, Recorder};
 use super::request::Request;
 use super::text_part::{WholeText, whole_text};
@@ -159,11 +160,7 @@ fn layers(own: &Keys<'_>, usual: u64) -> Result<u64, ConfigError> {
 }
 
 /// So many layers that are alike, cut behind some, with a window.
-fn alike(
-    r: &mut Recorder,
-    number: u64,
-    (deeper, window): (Vec<u64>, Option<u64>),
-) -> TowerLayers {
+fn alike(r: &mut Recorder, number: u64, (deeper, window): (Vec<u64>, Option<u64>)) -> TowerLayers {
     TowerLayers::Alike { symbol: r.size("li", number), number, deeper, window }
 }
 
@@ -325,4 +322,135 @@ fn whole_with(
     }
     r.names = names;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelGraph;
+    use crate::config::Config;
+    use serde_json::{Value, json};
+
+    /// A small one of a family with some keys of the whole and of its encoder changed.
+    fn changed(
+        family: &str,
+        [of_whole, of_images]: [Value; 2],
+        request: &Request,
+    ) -> Result<ModelGraph, ConfigError> {
+        let mut config = json!({
+            "model_type": family,
+            "text_config": {
+                "vocab_size": 50, "hidden_size": 24, "num_attention_heads": 3, "num_key_value_heads": 1,
+                "num_hidden_layers": 2, "intermediate_size": 16, "head_dim": 8,
+                "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]},
+            },
+            "vision_config": {
+                "depth": 3, "num_heads": 2, "embed_dim": 16, "hidden_size": 16, "out_hidden_size": 24,
+                "intermediate_size": 10, "patch_size": 4, "deepstack_visual_indexes": [0, 2],
+                "fullatt_block_indexes": [1],
+            },
+        });
+        if family == "qwen2_vl" {
+            config["vision_config"]["hidden_size"] = 24.into();
+        }
+        let mut extend = |place: &str, more: Value| {
+            let own = config.pointer_mut(place).unwrap().as_object_mut().unwrap();
+            own.extend(more.as_object().unwrap().clone());
+        };
+        extend("", of_whole);
+        extend("/vision_config", of_images);
+        Config::parse("it", config.to_string().as_bytes())?.model("it", request)
+    }
+
+    #[test]
+    fn what_is_no_qwen_vl_is_refused() {
+        let (none, plain) = (json!({}), Request::default());
+        let text = |more: Value| {
+            let mut text = json!({
+                "vocab_size": 50, "hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 2,
+                "intermediate_size": 16, "num_key_value_heads": 1,
+            });
+            text.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"text_config": text})
+        };
+        let sections = |own: Value| text(json!({"rope_parameters": {"mrope_section": own}}));
+        let odd = Request { image: Some([32, 20]), ..plain };
+        for (family, keys, request, expected) in [
+            (
+                "qwen2_vl",
+                [none.clone(), json!({"hidden_size": 16})],
+                plain,
+                "24, the width of the text",
+            ),
+            ("qwen2_vl", [none.clone(), json!({"embed_dim": 12})], plain, "a multiple of 4 wide"),
+            ("qwen2_vl", [none.clone(), json!({"embed_dim": 15})], plain, "no multiple"),
+            (
+                "qwen2_vl",
+                [none.clone(), json!({"rope_parameters": {"rope_type": "yarn"}})],
+                plain,
+                "axial",
+            ),
+            ("qwen2_vl", [none.clone(), none.clone()], odd, "not cut into squares of 8"),
+            (
+                "qwen2_vl",
+                [sections(json!([1, 1, 1])), none.clone()],
+                plain,
+                "sections of 4 pairs in all",
+            ),
+            (
+                "qwen2_vl",
+                [
+                    text(
+                        json!({"max_position_embeddings": 64, "rope_parameters": {"rope_type": "dynamic",
+              "factor": 2.0, "mrope_section": [1, 1, 2]}}),
+                    ),
+                    none.clone(),
+                ],
+                plain,
+                "`dynamic`",
+            ),
+            ("qwen2_5_vl", [none.clone(), json!({"window_size": 7})], plain, "window_size"),
+            ("qwen3_vl", [sections(json!([1, 1])), none.clone()], plain, "three sections"),
+            (
+                "qwen3_vl",
+                [none.clone(), json!({"deepstack_visual_indexes": [2, 0]})],
+                plain,
+                "in their order",
+            ),
+            (
+                "qwen3_vl",
+                [none.clone(), json!({"deepstack_visual_indexes": [3]})],
+                plain,
+                "layers of 3",
+            ),
+            (
+                "qwen3_vl",
+                [none.clone(), json!({"deepstack_visual_indexes": [0, 1, 2]})],
+                plain,
+                "3 layers or more",
+            ),
+            ("qwen3_vl", [none.clone(), json!({"spatial_merge_size": 1})], plain, "2 or more"),
+        ] {
+            let error = changed(family, keys, &request).unwrap_err().to_string();
+            assert!(error.starts_with("it") && error.contains(expected), "{expected}: {error}");
+        }
+    }
+
+    /// Images of a size bind the rows that they take; with a cache it is the model of texts.
+    #[test]
+    fn images_are_of_any_size() {
+        let none = || [json!({}), json!({})];
+        for family in ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"] {
+            let open = changed(family, none(), &Request::default()).unwrap();
+            assert!(["iy", "ix"].iter().all(|side| open.binding.get(&(*side).into()).is_none()));
+            assert!(open.notes.iter().any(|note| note.contains("iy rows and ix columns")));
+            let image = Request { image: Some([32, 24]), ..Request::default() };
+            let bound = changed(family, none(), &image).unwrap();
+            let sizes = bound.graph.complete(&bound.binding).unwrap();
+            assert_eq!(sizes.get(&"ni".into()), Some(&12.into()));
+            let past = Request { past: true, ..Request::default() };
+            let text = changed(family, none(), &past).unwrap();
+            assert!(text.graph.size_of(SizeRole::Images).is_none());
+        }
+    }
 }

@@ -12,6 +12,7 @@ use opledger_nn::{
 };
 
 use super::images::in_line;
+use super::patch_grid::PatchGrid;
 use super::patch_positions::PatchPositions;
 use super::pattern::LayerPlan;
 use super::recorder::{ImageEncoder, ImageRows, Problem};
@@ -38,16 +39,6 @@ pub(super) struct PatchTower {
     pub(super) merger: [&'static str; 3],
 }
 
-/// Patches of an image, and the rows that they make in a text.
-#[derive(Clone)]
-pub(super) struct PatchGrid {
-    /// How many patches a row is made of, down as across.
-    pub(super) side: u64,
-    /// The rows of an image, down and across, and in all.
-    pub(super) rows: [Poly; 2],
-    pub(super) all: Poly,
-}
-
 /// The layers of an encoder.
 pub(super) enum TowerLayers {
     /// So many, by symbol and number, cut behind those from which there are rows for the layers of the text, all of
@@ -55,43 +46,6 @@ pub(super) enum TowerLayers {
     Alike { symbol: Poly, number: u64, deeper: Vec<u64>, window: Option<u64> },
     /// Those that see all, and those that see a window of so many rows down and across.
     Mixed { plan: LayerPlan, window: u64 },
-}
-
-impl PatchGrid {
-    /// Patches of an image.
-    pub(super) fn patches(&self) -> Axis {
-        Axis::new("n", &self.all * &Poly::from(self.side * self.side))
-    }
-
-    /// Where a patch stands, down and across: those of one row follow one another.
-    pub(super) fn places(&self, patch: &IndexExpr) -> [IndexExpr; 2] {
-        let side = IndexExpr::size(self.side);
-        let within = patch.modulo(&side.times(&side));
-        let [down, across] = self.rows_of(patch);
-        let down = down.times(&side).plus(&within.floor_div(&side));
-        [down, across.times(&side).plus(&within.modulo(&side))]
-    }
-
-    /// Where the row of a patch stands, down and across.
-    fn rows_of(&self, patch: &IndexExpr) -> [IndexExpr; 2] {
-        let row = patch.floor_div(&IndexExpr::size(self.side * self.side));
-        let [_, across] = self.rows.clone().map(IndexExpr::size);
-        [row.floor_div(&across), row.modulo(&across)]
-    }
-
-    /// Which patches `[n, m]` see one another where each sees a window of so many rows down and across.
-    fn windows(&self, g: &mut Graph, window: u64) -> Result<Mask, GraphError> {
-        let window = IndexExpr::size(window);
-        let [query, key] = [0, 1]
-            .map(|at| self.rows_of(&IndexExpr::Position(at)).map(|place| place.floor_div(&window)));
-        let value = query[0].equals(&key[0]).and(&query[1].equals(&key[1]));
-        let axes = vec![self.patches(), Axis::new("m", self.patches().size)];
-        Ok(Mask::none().keeping(g.record(
-            "windows",
-            IndexMap { axes, value, truth: true },
-            &[],
-        )?))
-    }
 }
 
 impl PatchTower {
@@ -186,12 +140,7 @@ impl PatchTower {
 
     /// Rows `[bi, n, c]` of patches to rows `[rows, c]` of texts, by the merger in a scope: the norm is of each
     /// patch, or of all of a row.
-    fn merged(
-        &self,
-        g: &mut Graph,
-        (scope, of_row): (&str, bool),
-        x: Var,
-    ) -> Result<Var, Problem> {
+    fn merged(&self, g: &mut Graph, (scope, of_row): (&str, bool), x: Var) -> Result<Var, Problem> {
         let g = &mut *g.scope(scope);
         let [norm, first, second] = self.merger;
         let [c, _] = &self.sizes;

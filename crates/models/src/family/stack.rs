@@ -174,28 +174,29 @@ impl CausalStack<'_> {
             true => Some(linear_biases(m, first, request)?),
             false => None,
         };
-        let one = |g: &mut Graph, run: &DeclaredRun<EncoderLayer>, x: Var| -> Result<Var, Problem> {
-            let layer = &kinds[run.kind].layer;
-            let attention = &*layer.names.self_attn;
-            let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
-            if layer.sublayers == Sublayers::Tokenwise {
-                return Ok(run.layer.forward(g, x, mask)?);
-            }
-            if let Some(states) = states(layer) {
-                return carried(g, request, (&run.scope, attention, &states), |g, past| {
-                    let [state, memory] = past;
-                    let call = Attend { mask, state, memory, ..Attend::default() };
-                    run.layer.forward_with(g, x, call)
-                });
-            }
-            cached(g, request, (&run.scope, attention, kept), |g, past| {
-                run.layer.forward_with(
-                    g,
-                    x,
-                    Attend { mask, bias, past, angles, ..Attend::default() },
-                )
-            })
-        };
+        let one =
+            |g: &mut Graph, run: &DeclaredRun<EncoderLayer>, x: Var| -> Result<Var, Problem> {
+                let layer = &kinds[run.kind].layer;
+                let attention = &*layer.names.self_attn;
+                let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
+                if layer.sublayers == Sublayers::Tokenwise {
+                    return Ok(run.layer.forward(g, x, mask)?);
+                }
+                if let Some(states) = states(layer) {
+                    return carried(g, request, (&run.scope, attention, &states), |g, past| {
+                        let [state, memory] = past;
+                        let call = Attend { mask, state, memory, ..Attend::default() };
+                        run.layer.forward_with(g, x, call)
+                    });
+                }
+                cached(g, request, (&run.scope, attention, kept), |g, past| {
+                    run.layer.forward_with(
+                        g,
+                        x,
+                        Attend { mask, bias, past, angles, ..Attend::default() },
+                    )
+                })
+            };
         let own = Entries { stack: deeper.map(|(rows, _)| rows), kind: Some(0) };
         let x = layers.forward_with(m, x, own, |g, run, x, rows| {
             let x = one(g, run, x)?;
@@ -245,7 +246,8 @@ impl CausalStack<'_> {
         };
         let layers = usize::try_from(layers).ok().filter(|layers| first <= *layers);
         let Some(layers) = layers else {
-            let more = format!("{first} layers or more, behind each of which rows of images are added");
+            let more =
+                format!("{first} layers or more, behind each of which rows of images are added");
             return Err(keys.unsupported("num_hidden_layers", more));
         };
         let again = Kind { layer: kind.layer.clone(), reach: kind.reach };
