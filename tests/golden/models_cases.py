@@ -695,7 +695,7 @@ CASES = [
     Case("qwen3_vl_all_deep", "Qwen3VLForConditionalGeneration", dict(text_config=PART | dict(head_dim=12, rope_parameters=THREE | dict(
          mrope_section=[2, 2, 2])), vision_config=dict(depth=3, num_heads=1, hidden_size=8, out_hidden_size=24, intermediate_size=9,
          patch_size=2, temporal_patch_size=1, spatial_merge_size=3, num_position_embeddings=49, deepstack_visual_indexes=[1, 2],
-         hidden_act="relu"), image_token_id=2, tie_word_embeddings=True), (8, 11), images=2, grid=(1, 4), masked=False, dtype="bfloat16"),
+         hidden_act="relu"), image_token_id=2, tie_word_embeddings=True), (11, 11), images=2, grid=(1, 4), masked=False, dtype="bfloat16"),
     Case("clip_text_ends", "CLIPTextModel", CLIP_TEXT, (9, 6)),
     Case("clip_text_projected", "CLIPTextModelWithProjection", CLIP_TEXT | dict(projection_dim=7, num_hidden_layers=1,
          eos_token_id=2, hidden_act="gelu"), (5, 8), masked=False),
