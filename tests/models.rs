@@ -102,6 +102,13 @@ impl Case {
         config["model_type"].as_str().unwrap().to_owned()
     }
 
+    /// How many patches a row of a text is made of, down as across.
+    fn patches_of_a_row(&self) -> i64 {
+        let text = std::fs::read(self.folder.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        config["vision_config"]["spatial_merge_size"].as_i64().unwrap()
+    }
+
     fn number(&self, key: &str) -> Integer {
         self.metadata[key].parse().unwrap()
     }
@@ -129,6 +136,12 @@ impl Case {
             }
             let items = model.graph.size_of(SizeRole::Images).map_or("b", |images| images.as_str());
             binding.set(items, values.shape()[0]);
+        }
+        // Images that are cut into patches, of one grid.
+        if let Some(grid) = self.input("image_grid_thw") {
+            let [_, down, across] = grid.data()[..3] else { panic!("{}", self.name) };
+            let side = self.patches_of_a_row();
+            binding.set("bi", grid.shape()[0]).set("iy", down / side).set("ix", across / side);
         }
         binding
     }
@@ -239,6 +252,15 @@ fn contractions(graph: &Graph, binding: &Binding) -> (Integer, Integer) {
             let shapes = graph.operand_shapes(node);
             let last = |at: usize| &shapes[at].axes.last().unwrap().size;
             let (q, k) = (shapes[0], shapes[1]);
+            // Windows are attended to one by one.
+            let keep = node.inputs.last().filter(|own| graph.of_positions(**own));
+            if keep.is_some() {
+                let cost = graph.node_cost(node);
+                let both = [Part::Scores, Part::Context];
+                let macs: Poly = both.iter().map(|part| cost.part(*part)[Class::Mul].clone()).sum();
+                inside += macs.at(binding).unwrap();
+                continue;
+            }
             let keys = &k.axes[k.axes.len() - 3].size;
             let rows = q.elements() * keys * times;
             let (rows, width) = (rows.at(binding).unwrap(), last(0).at(binding).unwrap());
@@ -301,6 +323,21 @@ fn peaks_of_memory_are_those_foreseen() {
     }
 }
 
+/// Angles that the library evaluates where tables of positions are looked up here: of a pair once for both its
+/// elements, for each of three positions of each token, and of each patch by one position.
+fn angles_in_grids(graph: &Graph, binding: &Binding) -> Integer {
+    let rows = |axis: &str, of: &str| {
+        let tables = graph.nodes().iter().filter(|node| matches!(node.op, Op::GatherNd(_)));
+        let of = tables.filter(|node| node.path.contains(of)).map(|node| &node.shape);
+        let of = of.filter(|shape| shape.position(&axis.into()).is_some());
+        let cosines = of.map(|shape| shape.elements().at(binding).unwrap() / 2u32);
+        cosines.sum::<Integer>()
+    };
+    let images = binding.get(&"bi".into()).unwrap();
+    rows("cos_sin", "model.rotary_emb") * 3u32 / 2u32
+        + rows("cos_sin", "rotary_pos_emb") * images / 2u32
+}
+
 #[test]
 fn parameters_and_contractions_are_those_that_pytorch_counts() {
     for case in cases() {
@@ -319,10 +356,10 @@ fn parameters_and_contractions_are_those_that_pytorch_counts() {
                 "gptj" => 0.into(),
                 // A function that makes complex numbers of angles takes both.
                 "deepseek_v2" | "llama4" | "llama4_text" => 0.into(),
+                "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" => angles_in_grids(&model.graph, &binding),
                 // The angle of a pair is evaluated once for both its elements, of each item, and once for each
                 // of three positions, which of texts are the same.
-                "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" | "qwen3_5" | "qwen3_5_text"
-                | "qwen3_5_moe_text" => {
+                "qwen3_5" | "qwen3_5_text" | "qwen3_5_moe_text" => {
                     counts[class].clone() * binding.get(&"b".into()).unwrap() * 3 / 2
                 }
                 // The angle of a pair is evaluated once for both its elements.
@@ -353,6 +390,11 @@ fn products_of_published_models_are_those_that_pytorch_counts() {
         }
         if let (Some(images), Some(limit)) = (graph.size_of(SizeRole::Images), &model.positions) {
             sizes.set(images, 1).set("n", limit.tokens);
+            if graph.symbols().contains(&"iy".into()) {
+                let [down, across] = [0, 1].map(|at| golden["grid"][at].as_u64().unwrap());
+                sizes.set("iy", down).set("ix", across);
+                sizes = graph.complete(&sizes).unwrap();
+            }
             // Where rows of the image stand in the text, it is these and as many tokens.
             let placed = graph.nodes().iter().find(|node| node.role == Some(Role::Placed));
             if let Some(placed) = placed {

@@ -47,6 +47,7 @@ const PROGRAMS: &[&str] = &[
     "modulated",
     "narrow",
     "nested",
+    "nothing",
     "odd_letters",
     "ordered",
     "packed",

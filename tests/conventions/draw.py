@@ -1050,6 +1050,47 @@ def llava(d):
                       {"b": b, "n": n, "bi": images})
 
 
+def qwen_vl(d):
+    """All three families, images of one grid."""
+    family = d.choice(["Qwen2VL", "Qwen2_5_VL", "Qwen3VL"])
+    kind = {"Qwen2VL": "qwen2_vl", "Qwen2_5_VL": "qwen2_5_vl", "Qwen3VL": "qwen3_vl"}[family]
+    h, e, layers = d.randint(1, 4), 2 * d.randint(2, 8), d.randint(1, 3)
+    first = d.randint(1, e // 2 - 1)
+    second = d.randint(0, e // 2 - first)
+    width = h * e
+    text = {"model_type": f"{kind}_text", "vocab_size": d.randint(100, 150), "hidden_size": width, "num_hidden_layers": layers,
+            "num_attention_heads": h, "num_key_value_heads": d.choice([k for k in range(1, h + 1) if h % k == 0]),
+            "intermediate_size": d.randint(1, 150), "max_position_embeddings": 256, "rms_norm_eps": 1e-6,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [first, second, e // 2 - first - second]}}
+    heads, depth, channels = d.randint(1, 4), d.randint(1, 3), d.choice([1, 3])
+    c = heads * 4 * d.randint(1, 4)
+    patch, moments, side = d.randint(1, 4), d.randint(1, 2), d.randint(2, 3)
+    vision = {"depth": depth, "num_heads": heads, "in_channels": channels, "patch_size": patch, "temporal_patch_size": moments,
+              "spatial_merge_size": side, "hidden_act": d.choice(["gelu", "silu", "relu", "quick_gelu", "gelu_pytorch_tanh"])}
+    if family == "Qwen2VL":
+        vision |= {"embed_dim": c, "hidden_size": width, "mlp_ratio": d.randint(1, 4)}
+    else:
+        vision |= {"hidden_size": c, "out_hidden_size": width, "intermediate_size": d.randint(1, 100)}
+    if family == "Qwen2_5_VL":
+        vision |= {"window_size": patch * side * d.randint(1, 3),
+                   "fullatt_block_indexes": sorted(d.sample(range(depth), d.randint(0, depth)))}
+    if family == "Qwen3VL":
+        text |= {"head_dim": e, "attention_bias": d.flag()}
+        vision |= {"num_position_embeddings": d.randint(4, 30),
+                   "deepstack_visual_indexes": sorted(d.sample(range(depth), d.randint(0, min(depth, layers))))}
+    token, b, images = d.randint(1, 99), d.items(), d.items()
+    down, across = d.randint(1, 4), d.randint(1, 4)
+    rows = down * across
+    n = -(-images // b) * (rows + 1) + d.randint(1, 6)
+    config = {"architectures": [f"{family}ForConditionalGeneration"], "model_type": kind, "text_config": text, "vision_config": vision,
+              "image_token_id": token, "tie_word_embeddings": d.flag(0.3)}
+    pixels_of_patch = channels * moments * patch**2
+    made = configured(d, config, f"with_grids({b}, {n}, {token}, {rows}, {images}), x({images * rows * side**2}, {pixels_of_patch})",
+                      {"b": b, "n": n, "bi": images, "iy": down, "ix": across})
+    made["source"] = made["source"].replace("**config", f"grid=({images}, {down}, {across}), **config")
+    return made
+
+
 GROUPS = {
     "first": FAMILIES,
     "decoders": [gptj, gpt_neo, bloom, falcon, olmo2, granite, smollm3, glm, glm4, cohere, cohere2, gemma, gemma2,
@@ -1076,6 +1117,7 @@ GROUPS = {
     "sounds": [whisper],
     "towers": [clip, siglip],
     "within": [llava],
+    "patches": [qwen_vl],
     "narrow": [opt_narrow],
     "encoders": [albert, deberta, bart, mbart, marian, pegasus, t5_heads],
 }

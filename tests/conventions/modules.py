@@ -144,6 +144,31 @@ class Among(nn.Module):
         return self.inner(input_ids=texts, pixel_values=images, use_cache=False).logits
 
 
+class InGrids(nn.Module):
+    """The same where images are cut into patches, all of one grid."""
+
+    def __init__(self, inner, images, down, across):
+        super().__init__()
+        self.inner = inner
+        side, self.token = inner.config.vision_config.spatial_merge_size, inner.config.image_token_id
+        self.grid = torch.tensor([[1, down * side, across * side]] * images)
+
+    def forward(self, texts, patches):
+        types = (texts == self.token).int()
+        return self.inner(input_ids=texts, pixel_values=patches, image_grid_thw=self.grid, mm_token_type_ids=types, use_cache=False).logits
+
+
+def with_grids(b, n, token, rows, images):
+    """Ids below 100, in which the tokens of each image stand together behind another one."""
+    made = torch.randint(100, (b, n))
+    made[made == token] = token - 1
+    each = -(-images // b)
+    for image in range(images):
+        at = image % each * (rows + 1) + 1
+        made[image // each, at : at + rows] = token
+    return made
+
+
 def with_images(b, n, token, rows):
     """Ids below 100, of which as many as there are rows of images are the one that stands for such."""
     made = torch.randint(100, (b * n,))
@@ -158,6 +183,7 @@ SOUNDS = ["whisper"]
 # Those that compare texts with images.
 BOTH = ["clip", "siglip"]
 WITHIN = ["llava"]
+IN_GRIDS = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
 ONE_TEXT = ["Encoder", "Classification", "QuestionAnswering", "CausalLM"]
 # Families that are no causal decoders.
 WITHOUT_CACHE = ["albert", "deberta-v2", "modernbert", "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "distilbert", "t5", "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "beit", "swin", "swinv2", "convnext", "wav2vec2", "hubert", "vit_mae", "whisper",
@@ -171,7 +197,7 @@ def padding(b, n):
     return mask
 
 
-def configured(attention, mask=None, experts=None, **config):
+def configured(attention, mask=None, experts=None, grid=None, **config):
     """A model of `transformers` from the keys of its config.json, with random weights; with a mask of padding and
     experts that run in another way than is usual, if given."""
     import transformers
@@ -193,6 +219,8 @@ def configured(attention, mask=None, experts=None, **config):
         return Likeness(model)
     if config["model_type"] in WITHIN:
         return Among(model)
+    if config["model_type"] in IN_GRIDS:
+        return InGrids(model, *grid)
     alone = config["model_type"] in WITHOUT_CACHE + BOTH and "CausalLM" not in type(model).__name__
     cache = {} if alone else {"use_cache": False}
     cache |= {} if mask is None else {"attention_mask": mask}

@@ -22,7 +22,7 @@ FAMILIES = [
     "distilbert",
     "electra", "ernie4_5_moe", "falcon", "gemma", "gemma2", "gemma3_text", "gemma4_text", "glm", "glm4", "glm4_moe", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss",
     "gptj", "granite", "granitemoehybrid", "hubert", "kimi_linear", "lfm2", "lfm2_moe", "llama", "llama4_text", "llava", "mamba2", "marian", "mbart", "minimax_m2", "mistral", "mixtral", "modernbert", "mpnet", "mt5", "nemotron_h", "olmo2", "opt",
-    "pegasus", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "roberta", "siglip", "siglip_text_model", "siglip_vision_model", "smollm3", "starcoder2", "swin",
+    "pegasus", "phi", "phi3", "qwen2", "qwen2_5_vl", "qwen2_moe", "qwen2_vl", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_vl", "qwen3_5_text", "qwen3_5_moe_text", "roberta", "siglip", "siglip_text_model", "siglip_vision_model", "smollm3", "starcoder2", "swin",
     "swinv2", "t5", "vit", "vit_mae", "wav2vec2", "whisper", "xlm-roberta",
 ]
 # Families whose code stands in that of another.
@@ -43,12 +43,20 @@ def parts_of_text(module):
     return [own for own in classes if not whole.search(own.__name__)]
 
 
+def whole(module):
+    """The classes of a module that join a model of images to one of texts."""
+    classes = [own for _, own in inspect.getmembers(module, inspect.isclass) if own.__module__ == module.__name__]
+    return [own for own in classes if re.search(r"ForConditionalGeneration$|VLModel$", own.__name__)]
+
+
 def keys(family):
     config = CONFIG_MAPPING[family]()
     code = CODE.get(family, family).replace("-", "_")
     module = importlib.import_module("transformers.models.{0}.modeling_{0}".format(code))
     masks = [getattr(module, name) for name in dir(module) if re.fullmatch(r"create_\w*mask", name)]
     sources = parts_of_text(module) if family.startswith("qwen3_5") else [module]
+    if family.endswith("_vl"):
+        sources, masks = whole(module), []
     read = set().union(*(asked(inspect.getsource(source)) for source in [*sources, *masks]))
     methods = {name for name in read if callable(getattr(type(config), name, None))}
     known = set(config.to_dict()) | set(config.attribute_map) | read - methods

@@ -5,11 +5,14 @@
 Presets of families that take token ids alone are instantiated on PyTorch's meta device and run once over one
 text of 128 tokens, of an encoder and a decoder over two; those of families of images over one image of the size that
 they were made for, of sounds over one sound and a text, or over so many samples,
-those of both over one text of all their positions and one image, or of one image and 128 tokens. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
+those of both over one text of all their positions and one image, or of one image and 128 tokens; an image that is cut into patches
+takes the rows of a grid. All with eager attention and without a cache. The counter has 2 for a multiply-accumulate, leaves
 no masked pair out, and has nothing for the products of experts.
 """
 
 import argparse
+import contextlib
+import importlib
 import json
 import pathlib
 from unittest import mock
@@ -33,6 +36,9 @@ PAIRS = ["bart", "marian", "mbart", "mt5", "pegasus"]
 SOUNDS = ["whisper"]
 BOTH = ["clip", "siglip"]
 WITHIN = ["llava"]
+# Images that are cut into patches, and the rows of a text that one takes here, down and across.
+IN_GRIDS = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+GRID = [7, 10]
 WAVES = ["hubert", "wav2vec2"]
 SAMPLES = 16000
 TOKENS = 128
@@ -43,10 +49,23 @@ def image(config):
     return torch.zeros(1, config["num_channels"], *(size if isinstance(size, list) else [size, size]))
 
 
+def of_numbers(function):
+    """The same on the CPU; what it gives but for the ends of windows has no elements."""
+
+    def made(*args, **kwargs):
+        with torch.device("cpu"):
+            result = function(*args, **kwargs)
+        if not isinstance(result, tuple):
+            return result.to("meta")
+        return tuple(own if function.__name__ == "get_vision_window_index" and at == 1 else own.to("meta") for at, own in enumerate(result))
+
+    return made
+
+
 def flops(config):
     (name,) = config["architectures"]
     architecture = getattr(transformers, name)
-    with torch.device("meta"):
+    with torch.device("meta"), contextlib.ExitStack() as stack:
         own = architecture.config_class.from_dict(config)
         model = architecture._from_config(own, attn_implementation="eager").eval().requires_grad_(False)
         untie(model, config)
@@ -86,6 +105,22 @@ def flops(config):
                       "use_cache": False}
             # Which tokens are those of images nobody can look at here.
             model.model.get_placeholder_mask = lambda ids, inputs_embeds, **_: torch.ones_like(inputs_embeds).bool()
+        if config["model_type"] in IN_GRIDS:
+            vision, rows = own.vision_config, GRID[0] * GRID[1]
+            ids, side = torch.zeros(1, rows + TOKENS, dtype=torch.long), vision.spatial_merge_size
+            pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+            # Where patches stand and which attend to one another follows from numbers, which are none here.
+            grid = torch.tensor([[1, *(side * rows for rows in GRID)]], device="cpu")
+            kwargs = {"input_ids": ids, "pixel_values": torch.zeros(rows * side**2, pixels), "image_grid_thw": grid,
+                      "attention_mask": torch.ones_like(ids), "use_cache": False,
+                      "position_ids": torch.zeros(3, *ids.shape, dtype=torch.long)}
+            model.model.get_placeholder_mask = lambda ids, inputs_embeds, **_: [torch.ones_like(inputs_embeds).bool()] * 2
+            if config["model_type"] == "qwen3_vl":
+                model.model.language_model._deepstack_process = lambda x, *_: x
+            where = importlib.import_module(f"transformers.models.{config['model_type']}.modeling_{config['model_type']}")
+            for name in ["get_vision_position_ids", "get_vision_window_index", "get_vision_interpolation_indices_and_weights"]:
+                if hasattr(where, name):
+                    stack.enter_context(mock.patch.object(where, name, of_numbers(getattr(where, name))))
         # A warning about padding looks into the ids.
         quiet = mock.patch.object(type(model), "warn_if_padding_and_no_attention_mask", lambda *_: None)
         with quiet, token_by_token(), FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -107,12 +142,12 @@ def main():
     made = dict(kept["flops"])
     for path in sorted(PRESETS.glob("*.json")):
         config = json.loads(path.read_text())["config"]
-        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH + WAVES + WITHIN
+        known = config["model_type"] in FAMILIES + ENCODERS + IMAGES + PAIRS + SOUNDS + BOTH + WAVES + WITHIN + IN_GRIDS
         if known and (not options.names or path.stem in options.names):
             made[path.stem] = flops(config)
             print(path.stem, made[path.stem], flush=True)
     versions = {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]}
-    text = json.dumps(versions | {"tokens": TOKENS, "samples": SAMPLES, "flops": dict(sorted(made.items()))}, indent=1) + "\n"
+    text = json.dumps(versions | {"tokens": TOKENS, "samples": SAMPLES, "grid": GRID, "flops": dict(sorted(made.items()))}, indent=1) + "\n"
     if options.check:
         raise SystemExit(0 if FILE.read_text() == text else f"{FILE} has other contents")
     FILE.write_text(text)

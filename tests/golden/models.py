@@ -61,10 +61,13 @@ ENCODERS = [
 ]
 
 # Models that take images beside texts, of which the model of texts is what is kept here.
-WITH_TEXT = ["gemma3", "gemma4", "llama4", "mistral3", "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl"]
+WITH_TEXT = ["gemma3", "gemma4", "llama4", "mistral3", "qwen3_5", "qwen3_5_moe"]
 
 # Those of which all is kept.
-WHOLE = ["llava"]
+WHOLE = ["llava", "qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+
+# Of these, those whose images are cut into patches beforehand.
+IN_GRIDS = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
 
 # What is added to the scores by which a router chooses, a parameter that training leaves alone or a buffer.
 CORRECTION = ("e_score_correction_bias", "expert_bias")
@@ -153,6 +156,8 @@ def inputs(case, config, generator):
         return made
     if config.model_type in WITH_TEXT:
         return inputs(case, config.text_config, generator)
+    if config.model_type in IN_GRIDS:
+        return in_grids(case, config, generator)
     if config.model_type in WHOLE:
         return among(case, config, generator)
     if case.architecture.endswith("ForImageClassification") and hasattr(config, "vision_config"):
@@ -198,6 +203,29 @@ def among(case, config, generator):
     assert len(chosen) == rows * case.images < len(free), case.name
     ids.view(-1)[chosen] = config.image_token_id
     return made
+
+
+def in_grids(case, config, generator):
+    """Texts in which the tokens of images of one grid stand together, a word or two between them, and the patches of the images."""
+    made = inputs(case, config.text_config, generator)
+    ids, vision, token = made["input_ids"], config.vision_config, config.image_token_id
+    ids[ids == token] = token - 1
+    (down, across), left = case.grid, case.images
+    for item, length in enumerate(case.lengths):
+        at = (ids.shape[1] - length if case.padded_left else 0) + 1
+        end = at - 1 + length
+        while left and at + down * across < end:
+            ids[item, at : at + down * across] = token
+            at, left = at + down * across + 1 + left % 2, left - 1
+    assert not left, case.name
+    side = vision.spatial_merge_size
+    pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    patches = case.images * down * across * side**2
+    return made | {
+        "pixel_values": torch.randn(patches, pixels, generator=generator),
+        "image_grid_thw": torch.tensor([[1, down * side, across * side]] * case.images),
+        "mm_token_type_ids": (ids == token).int().long(),
+    }
 
 
 def load(case, folder, dtype):

@@ -29,6 +29,8 @@ class Case:
     images: int = 0
     # Height and width of images, where they are others than the configuration's.
     image: tuple | None = None
+    # The rows of a text that an image of patches takes, down and across.
+    grid: tuple | None = None
     # Samples of a sound.
     samples: int = 0
     # Another draw, where greedy decoding only repeats itself.
@@ -238,7 +240,6 @@ SPACES = LLAMA | dict(
 )
 QWEN_VL = {key: value for key, value in PART.items() if key != "head_dim"} | dict(num_attention_heads=3, num_key_value_heads=1)
 THREE = dict(rope_type="default", rope_theta=700.0, mrope_section=[1, 1, 2])
-QWEN_IMAGE = dict(depth=1, num_heads=2, patch_size=4)
 SPACE = "linear_attention"
 KIMI = LLAMA | dict(
     num_hidden_layers=5, num_attention_heads=3, num_key_value_heads=3, kv_lora_rank=7, qk_rope_head_dim=4, qk_nope_head_dim=5,
@@ -673,16 +674,28 @@ CASES = [
     Case("mistral3_text_part", "Mistral3ForConditionalGeneration", dict(text_config=PART | dict(model_type="mistral",
          sliding_window=None), vision_config=dict(model_type="pixtral", hidden_size=16, intermediate_size=20,
          num_hidden_layers=1, num_attention_heads=2, head_dim=8, image_size=8, patch_size=4)), (5, 8)),
-    Case("qwen2_vl_text_part", "Qwen2VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=THREE),
-         vision_config=QWEN_IMAGE | dict(embed_dim=16, hidden_size=24)), (8, 5), seed=1),
-    Case("qwen2_vl_text_published", "Qwen2VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(use_sliding_window=True,
-         sliding_window=3, max_window_layers=1, rope_parameters=THREE), tie_word_embeddings=True,
-         vision_config=QWEN_IMAGE | dict(embed_dim=16, hidden_size=24)), (6, 9), dtype="bfloat16", published=as_qwen_vl),
-    Case("qwen2_5_vl_text_part", "Qwen2_5_VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=THREE),
-         vision_config=QWEN_IMAGE | dict(hidden_size=16, out_hidden_size=24, intermediate_size=20, fullatt_block_indexes=[0])), (4, 9)),
-    Case("qwen3_vl_text_part", "Qwen3VLForConditionalGeneration", dict(text_config=PART | dict(attention_bias=True,
-         rope_parameters=THREE | dict(mrope_interleaved=True)), vision_config=QWEN_IMAGE | dict(hidden_size=16, out_hidden_size=24,
-         intermediate_size=20, num_position_embeddings=16, deepstack_visual_indexes=[0])), (7, 10), dtype="float16"),
+    Case("qwen2_vl_grids", "Qwen2VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=THREE),
+         vision_config=dict(depth=2, num_heads=2, embed_dim=24, hidden_size=24, mlp_ratio=3, in_channels=2, patch_size=3,
+         hidden_act="gelu", rope_parameters=dict(rope_type="axial", rope_theta=90.0)), image_token_id=9), (20, 14), images=3, grid=(2, 3)),
+    Case("qwen2_vl_published", "Qwen2VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(use_sliding_window=True,
+         sliding_window=5, max_window_layers=1, rope_parameters=THREE), tie_word_embeddings=True, image_token_id=60,
+         vision_config=dict(depth=1, num_heads=3, embed_dim=12, hidden_size=24, patch_size=2, temporal_patch_size=1,
+         spatial_merge_size=3)), (9, 13), images=2, grid=(4, 1), padded_left=True, dtype="bfloat16", published=as_qwen_vl, seed=1),
+    Case("qwen2_5_vl_windows", "Qwen2_5_VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=THREE),
+         vision_config=dict(depth=5, num_heads=2, hidden_size=16, out_hidden_size=24, intermediate_size=20, patch_size=3,
+         window_size=12, fullatt_block_indexes=[1, 3]), image_token_id=9), (22, 17), images=2, grid=(3, 5)),
+    Case("qwen2_5_vl_alike", "Qwen2_5_VLForConditionalGeneration", dict(text_config=QWEN_VL | dict(rope_parameters=YARN | dict(
+         mrope_section=[2, 1, 1])), vision_config=dict(depth=2, num_heads=1, hidden_size=12, out_hidden_size=24, intermediate_size=9,
+         patch_size=2, temporal_patch_size=1, in_channels=1, spatial_merge_size=1, window_size=4, fullatt_block_indexes=[],
+         hidden_act="gelu"), image_token_id=3, tie_word_embeddings=True), (11, 12), images=2, grid=(4, 2), padded_left=True, dtype="float16"),
+    Case("qwen3_vl_deep", "Qwen3VLForConditionalGeneration", dict(text_config=PART | dict(attention_bias=True, num_hidden_layers=4,
+         rope_parameters=THREE | dict(mrope_interleaved=True)), vision_config=dict(depth=4, num_heads=2, hidden_size=16,
+         out_hidden_size=24, intermediate_size=20, patch_size=3, num_position_embeddings=26, deepstack_visual_indexes=[0, 2]),
+         image_token_id=11), (17, 24), images=3, grid=(2, 3)),
+    Case("qwen3_vl_all_deep", "Qwen3VLForConditionalGeneration", dict(text_config=PART | dict(head_dim=12, rope_parameters=THREE | dict(
+         mrope_section=[2, 2, 2])), vision_config=dict(depth=3, num_heads=1, hidden_size=8, out_hidden_size=24, intermediate_size=9,
+         patch_size=2, temporal_patch_size=1, spatial_merge_size=3, num_position_embeddings=49, deepstack_visual_indexes=[1, 2],
+         hidden_act="relu"), image_token_id=2, tie_word_embeddings=True), (11, 11), images=2, grid=(1, 4), masked=False, dtype="bfloat16"),
     Case("clip_text_ends", "CLIPTextModel", CLIP_TEXT, (9, 6)),
     Case("clip_text_projected", "CLIPTextModelWithProjection", CLIP_TEXT | dict(projection_dim=7, num_hidden_layers=1,
          eos_token_id=2, hidden_act="gelu"), (5, 8), masked=False),

@@ -1032,6 +1032,19 @@ class Defined(nn.Module):
         )
 
 
+class Nothing(nn.Module):
+    """Means and products over nothing."""
+
+    def forward(self, x):
+        none = x[..., :0]
+        return (
+            x + torch.nan_to_num(none.mean(-1, keepdim=True), 0.75),
+            torch.isnan(none.mean(-1)).float() * 2,
+            x.sum(-1) * none.prod(-1),
+            x + none.mean((1, 2), keepdim=True).isnan() + none.long().prod(-1, keepdim=True),
+        )
+
+
 class Hiding(nn.Module):
     """Pairs that large numbers hide, or a tensor of one number; numbers by places beside them; every third token; and
     numbers of a list by places in two dimensions."""
@@ -1205,6 +1218,7 @@ write("rounded", Rounded, (x,), dynamic=(TOKENS,))
 for name, make in ("odd_letters", OddLetters), ("groups", Groups):
     count(f"{name} n=1", make().eval(), (x[:, :1],), {})
 write("defined", Defined, (x,), dynamic=(TOKENS,))
+write("nothing", Nothing, (x,), dynamic=(TOKENS,))
 write("modes", Modes, (x,), dynamic=(TOKENS,))
 write("quotients", Quotients, (x,), dynamic=(TOKENS,))
 write("blocks", Blocks, (x,), dynamic=({0: DYNAMIC},))

@@ -81,6 +81,9 @@ pub struct Dialect {
     /// Families that call the function behind a convolution, and have no module for it.
     #[serde(default)]
     pub convolved_by_function: Vec<String>,
+    /// Models whose activations outside of their layers are modules of `torch.nn`, whatever those within are.
+    #[serde(default)]
+    pub outer_activation_modules: Vec<String>,
     /// Whether models have `nn.MultiheadAttention` where their graphs do, called so that it gives its weights
     /// as well.
     #[serde(default)]

@@ -101,7 +101,8 @@ pub(crate) fn rope(back: &mut Back, at: Applied<'_>, op: &Rope, dy: Var) -> Resu
         return Err(GradError::unknown(at.node, " by angles"));
     }
     let angles = back.value(angles)?;
-    let Some(functions) = back.shape(angles).axes.get(1).cloned() else { return Ok(()) };
+    let functions = back.shape(angles).axes.iter().rev().nth(1).cloned();
+    let Some(functions) = functions else { return Ok(()) };
     let one = |start: i64| Rearrange::Slice {
         axis: functions.name.clone(),
         start: start.into(),

@@ -399,7 +399,7 @@ impl Graph {
     }
 
     /// Rotary position embedding of `[…, n, h, e]`, whose first elements turn by a table
-    /// `[n, cos_sin=2, r]` (see [`RotaryAngles`](crate::ops::RotaryAngles)).
+    /// `[n, cos_sin=2, r]` (see [`RotaryAngles`](crate::ops::RotaryAngles)), or of each item.
     ///
     /// # Errors
     /// When there are fewer than three axes, or the table is of other tokens or wider than a head.

@@ -44,6 +44,10 @@ impl ModelGraph {
         let sides =
             |sizes: &[u64]| <[u64; 2]>::try_from(sizes.get(sizes.len().checked_sub(2)?..)?).ok();
         let axes = &self.graph.shape(input).axes;
+        // Images that are cut into patches have no sides of their own.
+        if axes.len() < 3 {
+            return None;
+        }
         let own =
             axes.iter().map(|axis| axis.size.as_integer().and_then(|n| u64::try_from(n).ok()));
         let own: Vec<u64> = own.map(Option::unwrap_or_default).collect();

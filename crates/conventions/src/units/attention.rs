@@ -1,6 +1,9 @@
 //! The calls of attention by one fused function, or by its chain.
 
+use std::collections::BTreeMap;
+
 use opledger_dims::{Binding, Integer};
+use opledger_ir::ops::Attention;
 use opledger_ir::{Node, Op, Role, Var};
 
 use super::calls::Calls;
@@ -92,6 +95,53 @@ impl Lowering<'_> {
             return Err(self.unwritten(node, "attention of queries, keys and values".to_owned()));
         };
         let sizes = self.attention(*q, *k, *v)?;
+        let Some(keep) = more.last().filter(|own| self.graph.of_positions(**own)) else {
+            let masked = !more.is_empty() || !op.mask.is_none();
+            return self.core_of(node, (op, masked), sizes);
+        };
+        // Windows of one image are attended to one by one.
+        let (mut module, mut calls) = (None, Vec::new());
+        for (window, many) in self.windows_of(node, *keep)? {
+            let batch = size(&sizes, "batch") * many;
+            let own = sizes.clone().with("batch", batch);
+            let own = own.with("queries", window).with("keys", window);
+            let (sizes, more) = self.core_of(node, (op, false), own)?;
+            module = module.or(Some(sizes));
+            calls.extend(more);
+        }
+        Ok((module.unwrap_or(sizes), calls))
+    }
+
+    /// The windows that a mask leaves, by their tokens, and how many there are of as many.
+    fn windows_of(
+        &self,
+        node: &Node,
+        keep: Var,
+    ) -> Result<BTreeMap<usize, usize>, ConventionError> {
+        let none = || self.unwritten(node, "attention under this mask".to_owned());
+        let seen = self.graph.whole_numbers(keep, self.binding, &|_| None);
+        let seen = seen.ok().flatten().ok_or_else(none)?;
+        let [queries, keys] = seen.shape() else { return Err(none()) };
+        let mut windows: BTreeMap<&[i64], usize> = BTreeMap::new();
+        for row in seen.data().chunks((*keys).max(1)).take(*queries) {
+            *windows.entry(row).or_default() += 1;
+        }
+        let mut many = BTreeMap::new();
+        for (row, tokens) in windows {
+            // Each of its tokens sees all of them and no others.
+            if row.iter().filter(|sees| **sees != 0).count() != tokens {
+                return Err(none());
+            }
+            *many.entry(tokens).or_default() += 1;
+        }
+        Ok(many)
+    }
+
+    /// Attention of sizes, by one function or by its chain.
+    fn core_of(&self, node: &Node, (op, masked): (&Attention, bool), sizes: Binding) -> Calls {
+        let [q, k, v, more @ ..] = &node.inputs[..] else {
+            return Err(self.unwritten(node, "attention of queries, keys and values".to_owned()));
+        };
         let rows = size(&sizes, "batch") * size(&sizes, "heads") * size(&sizes, "queries");
         let scores = &rows * size(&sizes, "keys");
         let module = sizes.clone().with("rows", rows.clone()).with("elements", scores.clone());
@@ -103,14 +153,13 @@ impl Lowering<'_> {
             Core::Sdpa => (op.soft_cap.is_some() || op.sinks).then_some(spelled),
         };
         let Some((softmax, scaled, baddbmm)) = chain else {
-            let masked = u32::from(!more.is_empty() || !op.mask.is_none());
             // A bias that is trained and values of another width than keys keep attention off the fused
             // kernel, and so does, in training, dropout of the weights.
             let apart = is_apart(&sizes) || more.iter().any(|bias| self.gradient(*bias));
             let dropped = apart || self.drops_out(node);
             let sizes = sizes
                 .with("grad", grad)
-                .with("masked", masked)
+                .with("masked", u32::from(masked))
                 .with("math", u32::from(apart))
                 .with("math_training", u32::from(dropped));
             return Ok((module, vec![Call::new("sdpa", Manner::Function, sizes)]));
@@ -120,7 +169,8 @@ impl Lowering<'_> {
         let shape = |n, k| product(batch.clone(), (size(&sizes, "queries"), n, k), grad.clone());
         let mut calls = Vec::new();
         if op.scale.is_some() && *scaled == Scaled::Queries {
-            calls.push(Call::new("mul", Manner::Operator, pointwise(self.elements(*q)?)));
+            let queries = &rows * size(&sizes, "head_dim");
+            calls.push(Call::new("mul", Manner::Operator, pointwise(queries)));
         }
         let products = shape(size(&sizes, "keys"), size(&sizes, "head_dim"));
         calls.push(match baddbmm {
@@ -140,7 +190,7 @@ impl Lowering<'_> {
                 [("div", Manner::Operator), ("tanh", Manner::Function), ("mul", Manner::Operator)];
             calls.extend(capped.map(|(op, by)| Call::new(op, by, pointwise(scores.clone()))));
         }
-        if op.bias || !op.mask.is_none() {
+        if op.bias || (masked && !op.mask.is_none()) {
             calls.push(Call::new("add", Manner::Operator, pointwise(scores.clone())));
         }
         // Sinks are put beside the scores, whose maximum is subtracted before softmax does so again.

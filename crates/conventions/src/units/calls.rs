@@ -49,6 +49,7 @@ impl Lowering<'_> {
         let op = match self.class(owner) {
             Some("Conv2d") if vars.iter().any(worded) => "convolution_mode",
             Some("Conv2d") => "conv2d",
+            Some("Conv3d") => "conv3d",
             Some("Conv1D") => "addmm",
             _ => "linear",
         };
@@ -210,6 +211,11 @@ impl Lowering<'_> {
             Op::Select(_) if node.role == Some(Role::Placed) => {
                 one("masked_scatter", Method, each()?)
             }
+            // Rows of images that are added to those of words.
+            Op::Scatter(_) if node.role == Some(Role::Placed) => {
+                let rows = node.inputs.get(1).map_or(Ok(0.into()), |rows| self.elements(*rows))?;
+                one("add", Operator, pointwise(rows))
+            }
             Op::Cumulative(_) if self.is_whole(node) => silent(each()?),
             Op::Fill(_) | Op::ToWhole(_) if node.role == Some(Role::Routing) => silent(each()?),
             Op::Convolution(op) if self.within(node, ModuleClass::Convolution).is_some() => {
@@ -309,6 +315,10 @@ impl Lowering<'_> {
         let listed = |family| self.dialect.convolved_by_function.iter().any(|own| own == family);
         if convolved && self.family(node).is_some_and(listed) {
             return ActivationManner::Function;
+        }
+        let outer = |family| self.dialect.outer_activation_modules.iter().any(|own| own == family);
+        if node.repeat.is_none() && self.family(node).is_some_and(outer) {
+            return ActivationManner::Module;
         }
         match self.dialect.activations.get(function.name()) {
             Some(manner) => *manner,

@@ -101,7 +101,9 @@ impl Lowering<'_> {
 
     fn linear_class(&self, node: &Node, facts: LinearFacts) -> &'static str {
         if self.within(node, ModuleClass::Convolution).is_some() {
-            "Conv2d"
+            // As many dimensions as its weight has behind those of channels.
+            let weight = node.inputs.get(1).map(|weight| self.graph.shape(*weight).axes.len());
+            if weight == Some(5) { "Conv3d" } else { "Conv2d" }
         } else if self.is_router(node) {
             "Router"
         } else if self.in_timm_attention(node) {

@@ -183,9 +183,15 @@ pub(super) fn rope(
 ) -> Applied {
     let [batch @ .., tokens, heads, width] = call.output else { return Err(OpError::Operand(0)) };
     let table = call.real(1)?;
+    let items: usize = batch.iter().product();
+    // A table of each item has a row for every token of all of them.
+    let (batch, tokens) = match table.shape().len() > 3 {
+        true => (1, items * tokens),
+        false => (items, *tokens),
+    };
     let rope = kernels::Rope {
-        batch: batch.iter().product(),
-        tokens: *tokens,
+        batch,
+        tokens,
         heads: *heads,
         width: *width,
         turned: table.shape().last().copied().unwrap_or(0),

@@ -20,7 +20,7 @@ pub enum RopePairs {
     Neighbours,
 }
 
-/// Rotation of `[…, n, h, e]` by a table `[n, cos_sin=2, r]`.
+/// Rotation of `[…, n, h, e]` by a table `[n, cos_sin=2, r]`, or by one of each item, `[…, n, cos_sin=2, r]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
     /// Which elements form a pair.
@@ -52,12 +52,16 @@ impl Operation for Rope {
         for (operand, shape) in [x, table].into_iter().enumerate() {
             shape.expect(operand, Kind::Real)?;
         }
-        let [.., tokens, _, _] = &x.axes[..] else {
+        let [items @ .., tokens, _, _] = &x.axes[..] else {
             return Err(ShapeError::Rank { operand: 0, expected: 3, found: x.axes.len() });
         };
-        let [positions, functions, _] = &table.axes[..] else {
+        let [own @ .., positions, functions, _] = &table.axes[..] else {
             return Err(ShapeError::Rank { operand: 1, expected: 3, found: table.axes.len() });
         };
+        if !own.is_empty() && own != items {
+            let problem = "a table of angles is of all items, or of each of them".to_owned();
+            return Err(ShapeError::Sizes(problem));
+        }
         if positions.name != tokens.name {
             return Err(ShapeError::Missing { operand: 1, axis: tokens.name.clone() });
         }
@@ -116,11 +120,14 @@ impl Operation for Rope {
     ) -> Result<Vec<Value<T>>, OpError> {
         let (x, table) = (call.real(0)?, call.real(1)?);
         let [.., heads, width] = call.output else { return Err(OpError::Operand(0)) };
-        let [tokens, _, turned] = table.shape() else { return Err(OpError::Operand(1)) };
+        let [items @ .., tokens, _, turned] = table.shape() else {
+            return Err(OpError::Operand(1));
+        };
+        let rows: usize = items.iter().product::<usize>() * tokens;
         let mut out = x.data().to_vec();
         for (row, out) in out.chunks_mut((heads * width).max(1)).enumerate() {
             let (cos, sin) =
-                table.data()[row % tokens * 2 * turned..][..2 * turned].split_at(*turned);
+                table.data()[row % rows * 2 * turned..][..2 * turned].split_at(*turned);
             for head in out.chunks_mut((*width).max(1)) {
                 for pair in 0..turned / 2 {
                     let [first, second] = self.pair(pair, *turned);
@@ -172,6 +179,9 @@ mod tests {
             }
             let table = g.input("table", ["n".into(), Axis::new("f", 2), "r".into()]).unwrap();
             g.rope(x, Halves, table).unwrap();
+            let axes = ["b".into(), "n".into(), Axis::new("f", 2), "r".into()];
+            let of_each = g.input("of_each", axes).unwrap();
+            g.rope(x, Neighbours, of_each).unwrap();
             prove(&g, &[("b", b), ("n", n), ("h", h), ("e", 2 * p), ("r", 2 * (p / 2))]);
         }
     }
@@ -226,6 +236,28 @@ mod tests {
         let table = g.input("odd", ["n".into(), Axis::new("f", 2), Axis::new("r", 3)]).unwrap();
         let error = g.rope(x, Halves, table).unwrap_err().problem.to_string();
         assert_eq!(error, "3 elements are to turn; rotation turns pairs");
+        let axes = [Axis::new("b", 2), "n".into(), Axis::new("f", 2), Axis::new("r", 2)];
+        let table = g.input("items", axes).unwrap();
+        let error = g.rope(x, Halves, table).unwrap_err().problem.to_string();
+        assert_eq!(error, "a table of angles is of all items, or of each of them");
+    }
+
+    #[test]
+    fn each_item_turns_by_its_own_table() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("b", 2), ("n", 2), ("h", 1), ("e", 2)]).unwrap();
+        let axes = [("b", 2), ("n", 2), ("cos_sin", 2), ("e", 2)];
+        let table = g.input("table", axes).unwrap();
+        let y = g.rope(x, Halves, table).unwrap();
+        let angles = [0.5_f64, 1.5, 2.5, 3.5];
+        let [lengths, rows]: [Vec<f64>; 2] = [
+            (1..=4).flat_map(|v| [f64::from(v), 0.0]).collect(),
+            angles.iter().flat_map(|a| [a.cos(), a.cos(), a.sin(), a.sin()]).collect(),
+        ];
+        let turned = |(at, a): (usize, &f64)| [a.cos(), a.sin()].map(|x| (at + 1) as f64 * x);
+        let expected: Vec<f64> = angles.iter().enumerate().flat_map(turned).collect();
+        let found = evaluate(&g, y, &[("x", &lengths), ("table", &rows)]);
+        assert_abs_diff_eq!(found[..], expected[..], epsilon = 1e-12);
     }
 
     #[test]

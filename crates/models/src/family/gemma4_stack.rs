@@ -8,7 +8,7 @@ use opledger_nn::{Attend, Embedding, Linear, LinearConfig, LmHead, NnError, Norm
 
 use super::causal::{CausalHead, Kept, cached, causal_masks, causal_sizes, logits, past, present};
 use super::gemma4_layer::{Layer, LayerParts};
-use super::pattern::{LayerOrder, entries, entry};
+use super::pattern::{Entries, LayerOrder, entries, entry};
 use super::recorder::{Problem, Recorder};
 use super::request::{Logits, Request};
 use super::stack::Head;
@@ -138,7 +138,7 @@ impl Gemma4Stack<'_> {
         if let Some(layers) = &of_before {
             let len = layers.layers();
             let stack = stack.map(|stack| entries(m, stack, &mut first, &len)).transpose()?;
-            x = layers.forward_with(m, x, stack, |g, run, x, own| {
+            x = layers.forward_with(m, x, Entries::of_all(stack), |g, run, x, own| {
                 let kept = &kinds[run.kind].kept;
                 cached(g, request, (&run.scope, ATTENTION, kept), |g, past| {
                     run.layer.forward(g, x, (told.call(run.kind, past), None), own)
@@ -178,7 +178,7 @@ impl Gemma4Stack<'_> {
                     mask.offset = offset.map(|offset| offset + Poly::from("n") - Poly::one());
                 }
             }
-            x = layers.forward_with(m, x, stack, |g, run, x, own| {
+            x = layers.forward_with(m, x, Entries::of_all(stack), |g, run, x, own| {
                 let call = told.call(run.kind, None);
                 Ok::<_, Problem>(run.layer.forward(g, x, (call, made[run.kind]), own)?.output)
             })?;

@@ -2,7 +2,7 @@
 //! their order, as `masked_scatter` of PyTorch puts them.
 
 use opledger_dims::Poly;
-use opledger_ir::ops::{IndexMap, Rearrange};
+use opledger_ir::ops::{IndexMap, Rearrange, ScatterKind};
 use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Role, Var};
 
 /// Rows of words `[b, n, c]` of which those of a token are rows of images `[rows, c]`, in their order. A text with
@@ -42,6 +42,45 @@ pub(super) fn placed(
     let images = g.gather_nd(rows, axes(), &[("rows", row)])?;
     let all = g.select(axes(), is_image, images, words)?;
     Ok(g.mark(all, Role::Placed))
+}
+
+/// In which text and where in it the rows of images `[l, rows, c]` have their tokens of an id, in their order:
+/// `[rows]` each.
+pub(super) fn places(
+    g: &mut Graph,
+    ids: Var,
+    (rows, token): (Var, u64),
+) -> Result<[Var; 2], GraphError> {
+    let shape = g.shape(rows);
+    let rows = shape.axes.get(1).map_or_else(Poly::zero, |axis| axis.size.clone());
+    let n = IndexExpr::size("n");
+    let at = IndexExpr::Position(0);
+    let id = IndexExpr::Lookup { operand: 0, at: vec![at.floor_div(&n), at.modulo(&n)] };
+    // The tokens of images first, each in its order.
+    let value = id.equals(&IndexExpr::size(token)).is_zero();
+    let line = vec![Axis::new("line", Poly::from("b") * Poly::from("n"))];
+    let op = IndexMap { axes: line, value, truth: false };
+    let others = g.record("others", op, &[ids])?;
+    let [_, first] = g.sort(others)?;
+    let slice = Rearrange::Slice { axis: "line".into(), start: Poly::zero(), len: rows.clone() };
+    let first = g.rearrange(first, slice)?;
+    let own = IndexExpr::Lookup { operand: 0, at: vec![IndexExpr::Position(0)] };
+    let mut place = |name: &str, value| {
+        let axes = vec![Axis::new("rows", &rows)];
+        g.record(name, IndexMap { axes, value, truth: false }, &[first])
+    };
+    Ok([place("items", own.floor_div(&n))?, place("tokens", own.modulo(&n))?])
+}
+
+/// Rows of words `[b, n, c]` to which rows `[rows, c]` are added at places.
+pub(super) fn added(
+    g: &mut Graph,
+    x: Var,
+    rows: Var,
+    [items, tokens]: [Var; 2],
+) -> Result<Var, GraphError> {
+    let sum = g.scatter(ScatterKind::Add, x, rows, &[("b", items), ("n", tokens)])?;
+    Ok(g.mark(sum, Role::Placed))
 }
 
 /// Rows `[images, n, c]` as `[rows, c]`.

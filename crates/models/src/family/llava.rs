@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::clip;
 use super::images::in_line;
-use super::recorder::{ImageEncoder, Images, Problem, Recorder};
+use super::recorder::{ImageEncoder, ImageRows, Images, Problem, Recorder};
 use super::request::Request;
-use super::text_part::whole_text;
+use super::text_part::{WholeText, whole_text};
 use super::towers::{ImageManner, ImageTower};
 use crate::config::{ConfigError, Keys};
 
@@ -49,11 +49,12 @@ pub(super) fn build(keys: &Keys<'_>, request: &Request, r: &mut Recorder) -> Res
         "vocab_size",
     ]);
     r.graph.size_role(SizeRole::Images, "bi");
-    r.images = Some(Images { token, encoder: Box::new(encoder) });
+    r.images = Some(Images { token, encoder: Box::new(encoder), turning: None, deeper: 0 });
     r.notes.push(format!(
         "of the n tokens of each text, {rows} stand for each of its images, which are bi in all; their id is {token}"
     ));
-    whole_text(keys, request, r)?;
+    let text = WholeText::read(keys)?;
+    whole_text(keys, &text, request, r)?;
     r.names = clip::of_tower(std::mem::take(&mut r.names), "model.vision_tower")
         .scope("model.vision_tower", "vision_tower.vision_model")
         .scope("model.vision_tower", "model.vision_tower.vision_model");
@@ -123,7 +124,7 @@ impl ImageEncoder for Encoder {
         self.tower.patches.input_of(g, "bi")
     }
 
-    fn rows(&self, g: &mut Graph, pixels: Var) -> Result<Var, Problem> {
+    fn rows(self: Box<Self>, g: &mut Graph, pixels: Var) -> Result<ImageRows, Problem> {
         let (mut x, ..) = {
             let module = g.scope("vision_tower").module(ModuleClass::Model(self.family));
             let g = &mut *g.enter(&module);
@@ -142,7 +143,7 @@ impl ImageEncoder for Encoder {
         let x = first.forward(g, x)?;
         let x = g.activation(x, self.activation)?;
         let x = second.forward(g, x)?;
-        Ok(in_line(g, x, "bi")?)
+        Ok(ImageRows { entering: in_line(g, x, "bi")?, deeper: None })
     }
 }
 

@@ -51,9 +51,13 @@ mod nemotron_h;
 mod olmo2;
 mod opt;
 mod pairs;
+mod patch_grid;
+mod patch_positions;
 mod pattern;
 mod qwen;
 mod qwen_linear;
+mod qwen_vl;
+mod qwen_vl_tower;
 mod recorder;
 mod relative;
 mod request;
@@ -65,6 +69,7 @@ mod state_space;
 mod swin;
 mod t5;
 mod text_part;
+mod three_positions;
 mod tokens;
 mod towers;
 mod variant;
@@ -171,6 +176,9 @@ const FAMILIES: &[Family] = &[
     family("qwen3_next", qwen_linear::qwen3_next),
     family("qwen3_5_text", qwen_linear::qwen3_5),
     family("qwen3_5_moe_text", qwen_linear::qwen3_5_moe),
+    Family { any_image: true, ..family("qwen2_vl", qwen_vl::qwen2_vl) },
+    Family { any_image: true, ..family("qwen2_5_vl", qwen_vl::qwen2_5_vl) },
+    Family { any_image: true, ..family("qwen3_vl", qwen_vl::qwen3_vl) },
     family("smollm3", smollm3::build),
     Family { pair: true, code: "t5", ..family("mt5", t5::mt5) },
     Family { pair: true, ..family("t5", t5::t5) },

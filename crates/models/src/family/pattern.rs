@@ -68,6 +68,21 @@ pub(super) struct DeclaredRun<T> {
     repeated: bool,
 }
 
+/// A stack, of whose first axis `l` layers have an entry each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entries {
+    pub(super) stack: Option<Var>,
+    /// Which kind of layers alone has entries, where one does; such layers repeat in no group.
+    pub(super) kind: Option<usize>,
+}
+
+impl Entries {
+    /// A stack of which every layer has an entry.
+    pub(super) fn of_all(stack: Option<Var>) -> Entries {
+        Entries { stack, kind: None }
+    }
+}
+
 impl LayerOrder {
     /// Layers of several kinds, by what the number of each kind is called and the kind of each layer.
     pub(super) fn kinds(symbols: &[&str], layers: Vec<usize>) -> LayerOrder {
@@ -284,21 +299,22 @@ impl<T> Layers<T> {
         x: Var,
         mut body: impl FnMut(&mut Graph, &DeclaredRun<T>, Var) -> Result<Var, E>,
     ) -> Result<Var, E> {
-        self.forward_with(g, x, None, |g, run, x, _| body(g, run, x))
+        self.forward_with(g, x, Entries::of_all(None), |g, run, x, _| body(g, run, x))
     }
 
-    /// The same where each layer has its own entry of a stack, whose first axis `l` has all of them.
+    /// The same where layers have their own entry of a stack.
     pub(super) fn forward_with<E: From<GraphError>>(
         &self,
         g: &mut Graph,
         x: Var,
-        stack: Option<Var>,
+        Entries { stack, kind }: Entries,
         mut body: impl FnMut(&mut Graph, &DeclaredRun<T>, Var, Option<Var>) -> Result<Var, E>,
     ) -> Result<Var, E> {
         let (mut x, mut first) = (x, Poly::zero());
         for DeclaredBlock { group, runs } in &self.0 {
             let mut all = |g: &mut Graph, x: Var, own: Option<Var>, first: &mut Poly| {
                 runs.iter().try_fold(x, |x, run| {
+                    let own = own.filter(|_| kind.is_none_or(|kind| kind == run.kind));
                     let own = own.map(|own| entries(g, own, first, &run.count)).transpose()?;
                     match run.repeated {
                         true => {

@@ -4,6 +4,7 @@ use opledger_dims::{Binding, Poly, Symbol};
 use opledger_ir::{Graph, GraphError, Var};
 use opledger_nn::NnError;
 
+use super::three_positions::ThreePositions;
 use crate::config::ConfigError;
 use crate::decoder_sizes::DecoderSizes;
 use crate::model::PositionLimit;
@@ -45,14 +46,26 @@ pub(super) struct Images {
     pub(super) token: u64,
     /// What encodes them.
     pub(super) encoder: Box<dyn ImageEncoder>,
+    /// How heads of the text turn by three positions of each token, where they do.
+    pub(super) turning: Option<ThreePositions>,
+    /// Behind how many of the first layers of the text rows of images are added.
+    pub(super) deeper: usize,
 }
 
 /// What makes rows of images, as wide as those of words.
 pub(super) trait ImageEncoder {
     /// The input of images.
     fn input(&self, g: &mut Graph) -> Result<Var, Problem>;
-    /// Rows `[rows, c]` of all images, one after another.
-    fn rows(&self, g: &mut Graph, pixels: Var) -> Result<Var, Problem>;
+    /// The rows of all images, one after another.
+    fn rows(self: Box<Self>, g: &mut Graph, pixels: Var) -> Result<ImageRows, Problem>;
+}
+
+/// Rows of images.
+pub(super) struct ImageRows {
+    /// Those that take the places of words, `[rows, c]`.
+    pub(super) entering: Var,
+    /// Those that are added behind each of the first layers, `[l, rows, c]`, where any are.
+    pub(super) deeper: Option<Var>,
 }
 
 /// What keeps a family from building a model.

@@ -4,7 +4,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::{Graph, Var};
-use opledger_nn::{LayerConfig, NnError, RopeScaling, RotaryEmbedding};
+use opledger_nn::{LayerConfig, RopeScaling, RotaryEmbedding};
 
 use crate::config::{ConfigError, Keys};
 use crate::model::PositionLimit;
@@ -301,10 +301,11 @@ fn original(keys: &Keys<'_>, inner: &Keys<'_>) -> Result<usize, ConfigError> {
 
 /// The tables by which the heads of layers turn, `e` wide: each made once, as in the library, and shared
 /// by layers that turn alike.
-pub(super) fn angles<'a>(
+pub(super) fn angles<'a, E>(
     g: &mut Graph,
     layers: impl Iterator<Item = &'a LayerConfig>,
-) -> Result<Vec<Option<Var>>, NnError> {
+    mut make: impl FnMut(&mut Graph, &RotaryEmbedding) -> Result<Var, E>,
+) -> Result<Vec<Option<Var>>, E> {
     let g = &mut *g.scope("rotary_emb");
     let mut made: Vec<(&RotaryEmbedding, Var)> = Vec::new();
     let table = |layer: &'a LayerConfig| {
@@ -312,7 +313,7 @@ pub(super) fn angles<'a>(
         if let Some((_, table)) = made.iter().find(|(other, _)| *other == rope) {
             return Ok(Some(*table));
         }
-        let table = rope.angles(g, "n".into(), &"e".into())?;
+        let table = make(g, rope)?;
         made.push((rope, table));
         Ok(Some(table))
     };

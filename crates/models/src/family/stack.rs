@@ -14,13 +14,13 @@ use super::causal::{
     text_classes, token_classes,
 };
 use super::heads::answer;
-use super::images::placed;
-use super::pattern::LayerOrder;
-use super::recorder::{Problem, Recorder};
+use super::images::{added, placed, places};
+use super::pattern::{DeclaredRun, Entries, LayerOrder};
+use super::recorder::{Images, Problem, Recorder};
 use super::request::Request;
 use super::rope::angles;
 use super::tokens::token_ids;
-use crate::config::Keys;
+use crate::config::{ConfigError, Keys};
 use crate::decoder_sizes::{DecoderSizes, NamedSizes, norm_parameters};
 
 /// A causal decoder.
@@ -110,17 +110,20 @@ impl Head<'_> {
 impl CausalStack<'_> {
     /// Records the decoder. Its width is `c`, that of a head `e`.
     pub(super) fn record(
-        self,
+        mut self,
         keys: &Keys<'_>,
         request: &Request,
         r: &mut Recorder,
     ) -> Result<(), Problem> {
+        let images = r.images.take();
+        if let Some(images) = images.as_ref().filter(|images| images.deeper > 0) {
+            self.tell_first_apart(keys, images.deeper)?;
+        }
         let CausalStack { scopes: [model, words, layers, last], kinds, kept, head, .. } = &self;
         let Some(first) = kinds.first().map(|kind| &kind.layer) else { return Ok(()) };
         let (c, v) = (Poly::from("c"), &self.vocabulary);
         r.decoder = Some(self.sizes(first, &r.sizes));
         let plan = self.pattern.plan(r);
-        let images = r.images.take();
         let g = &mut r.graph;
         let ids = token_ids(g, "input_ids", ["b", "n"], v.clone())?;
         causal_sizes(g, request);
@@ -146,37 +149,61 @@ impl CausalStack<'_> {
             None => None,
         };
         let mut x = table.forward(m, ids)?;
-        if let (Some(images), Some(pixels)) = (&images, pixels) {
-            let rows = images.encoder.rows(m, pixels)?;
-            x = placed(m, ids, x, (rows, images.token))?;
+        let (mut turning, mut deeper) = (None, None);
+        if let (Some(Images { token, encoder, turning: three, .. }), Some(pixels)) =
+            (images, pixels)
+        {
+            let rows = encoder.rows(m, pixels)?;
+            x = placed(m, ids, x, (rows.entering, token))?;
+            if let Some(three) = three {
+                let visible = masks.first().and_then(|mask| mask.keep);
+                let positions = three.of_tokens(m, ids, token, visible)?;
+                turning = Some((three, positions));
+            }
+            if let Some(rows) = rows.deeper {
+                deeper = Some((rows, places(m, ids, (rows, token))?));
+            }
         }
         let x = entering.forward(m, x)?;
-        let angles = angles(m, kinds.iter().map(|kind| &kind.layer))?;
+        let layers_of_kinds = kinds.iter().map(|kind| &kind.layer);
+        let angles = angles(m, layers_of_kinds, |g, rope| match &turning {
+            Some((three, positions)) => three.table(g, rope, *positions, &"e".into()),
+            None => rope.angles(g, "n".into(), &"e".into()),
+        })?;
         let bias = match self.linear_biases {
             true => Some(linear_biases(m, first, request)?),
             false => None,
         };
-        let x = layers.forward(m, x, |g, run, x| {
-            let layer = &kinds[run.kind].layer;
-            let attention = &*layer.names.self_attn;
-            let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
-            if layer.sublayers == Sublayers::Tokenwise {
-                return Ok(run.layer.forward(g, x, mask)?);
+        let one =
+            |g: &mut Graph, run: &DeclaredRun<EncoderLayer>, x: Var| -> Result<Var, Problem> {
+                let layer = &kinds[run.kind].layer;
+                let attention = &*layer.names.self_attn;
+                let (mask, angles) = (masks[run.kind].clone(), angles[run.kind]);
+                if layer.sublayers == Sublayers::Tokenwise {
+                    return Ok(run.layer.forward(g, x, mask)?);
+                }
+                if let Some(states) = states(layer) {
+                    return carried(g, request, (&run.scope, attention, &states), |g, past| {
+                        let [state, memory] = past;
+                        let call = Attend { mask, state, memory, ..Attend::default() };
+                        run.layer.forward_with(g, x, call)
+                    });
+                }
+                cached(g, request, (&run.scope, attention, kept), |g, past| {
+                    run.layer.forward_with(
+                        g,
+                        x,
+                        Attend { mask, bias, past, angles, ..Attend::default() },
+                    )
+                })
+            };
+        let own = Entries { stack: deeper.map(|(rows, _)| rows), kind: Some(0) };
+        let x = layers.forward_with(m, x, own, |g, run, x, rows| {
+            let x = one(g, run, x)?;
+            match (rows, deeper) {
+                (Some(rows), Some((_, places))) => Ok::<_, Problem>(added(g, x, rows, places)?),
+                _ => Ok(x),
             }
-            if let Some(states) = states(layer) {
-                return carried(g, request, (&run.scope, attention, &states), |g, past| {
-                    let [state, memory] = past;
-                    let call = Attend { mask, state, memory, ..Attend::default() };
-                    run.layer.forward_with(g, x, call)
-                });
-            }
-            cached(g, request, (&run.scope, attention, kept), |g, past| {
-                run.layer.forward_with(
-                    g,
-                    x,
-                    Attend { mask, bias, past, angles, ..Attend::default() },
-                )
-            })
         })?;
         let x = norm.map_or(Ok(x), |norm| norm.forward(m, x))?;
         let x = out.map_or(Ok(x), |out| out.forward(m, x))?;
@@ -204,6 +231,29 @@ impl CausalStack<'_> {
                 })?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes the first so many layers, which are like the others, a kind of their own.
+    fn tell_first_apart(&mut self, keys: &Keys<'_>, first: usize) -> Result<(), ConfigError> {
+        let alike = match (&self.pattern, &self.kinds[..]) {
+            (LayerOrder::Uniform(layers), [kind]) => Some((*layers, kind)),
+            _ => None,
+        };
+        let Some((layers, kind)) = alike else {
+            let same = "layers that are alike, to the first of which rows of images are added";
+            return Err(keys.unsupported("layer_types", same));
+        };
+        let layers = usize::try_from(layers).ok().filter(|layers| first <= *layers);
+        let Some(layers) = layers else {
+            let more =
+                format!("{first} layers or more, behind each of which rows of images are added");
+            return Err(keys.unsupported("num_hidden_layers", more));
+        };
+        let again = Kind { layer: kind.layer.clone(), reach: kind.reach };
+        self.kinds.push(again);
+        let order = (0..layers).map(|layer| usize::from(layer >= first)).collect();
+        self.pattern = LayerOrder::kinds(&["l_deep", "l_plain"], order);
         Ok(())
     }
 

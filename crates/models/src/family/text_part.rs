@@ -23,10 +23,9 @@ struct WithText {
     tied: Option<bool>,
     /// With which encoders of images the whole is a model here, the first where it does not say.
     encoders: &'static [&'static str],
+    /// With which families of texts it is.
+    texts: &'static [&'static str],
 }
-
-/// Families of texts with which the whole is a model.
-const WHOLE_TEXTS: &[&str] = &["llama", "mistral", "mixtral", "phi3", "qwen2", "qwen3"];
 
 const WITH_TEXT: &[WithText] = &[
     WithText {
@@ -35,6 +34,7 @@ const WITH_TEXT: &[WithText] = &[
         class: "Gemma3ForConditionalGeneration",
         tied: Some(true),
         encoders: &[],
+        texts: &[],
     },
     WithText {
         name: "gemma4",
@@ -42,6 +42,7 @@ const WITH_TEXT: &[WithText] = &[
         class: "Gemma4ForConditionalGeneration",
         tied: Some(true),
         encoders: &[],
+        texts: &[],
     },
     WithText {
         name: "llama4",
@@ -49,6 +50,7 @@ const WITH_TEXT: &[WithText] = &[
         class: "Llama4ForConditionalGeneration",
         tied: None,
         encoders: &[],
+        texts: &[],
     },
     WithText {
         name: "llava",
@@ -56,6 +58,7 @@ const WITH_TEXT: &[WithText] = &[
         class: "LlavaForConditionalGeneration",
         tied: Some(false),
         encoders: &["clip_vision_model", "siglip_vision_model"],
+        texts: &["llama", "mistral", "mixtral", "phi3", "qwen2", "qwen3"],
     },
     WithText {
         name: "mistral3",
@@ -63,27 +66,32 @@ const WITH_TEXT: &[WithText] = &[
         class: "Mistral3ForConditionalGeneration",
         tied: Some(true),
         encoders: &[],
+        texts: &[],
     },
     WithText {
         name: "qwen2_vl",
         text: "qwen2_vl_text",
         class: "Qwen2VLForConditionalGeneration",
         tied: Some(false),
-        encoders: &[],
+        // The first files call the part as the whole.
+        encoders: &["qwen2_vl_vision", "qwen2_vl"],
+        texts: &["qwen2_vl_text"],
     },
     WithText {
         name: "qwen2_5_vl",
         text: "qwen2_5_vl_text",
         class: "Qwen2_5_VLForConditionalGeneration",
         tied: Some(false),
-        encoders: &[],
+        encoders: &["qwen2_5_vl_vision", "qwen2_5_vl"],
+        texts: &["qwen2_5_vl_text"],
     },
     WithText {
         name: "qwen3_vl",
         text: "qwen3_vl_text",
         class: "Qwen3VLForConditionalGeneration",
         tied: Some(false),
-        encoders: &[],
+        encoders: &["qwen3_vl_vision", "qwen3_vl"],
+        texts: &["qwen3_vl_text"],
     },
     WithText {
         name: "qwen3_5",
@@ -91,6 +99,7 @@ const WITH_TEXT: &[WithText] = &[
         class: "Qwen3_5ForConditionalGeneration",
         tied: Some(false),
         encoders: &[],
+        texts: &[],
     },
     WithText {
         name: "qwen3_5_moe",
@@ -98,6 +107,7 @@ const WITH_TEXT: &[WithText] = &[
         class: "Qwen3_5MoeForConditionalGeneration",
         tied: Some(false),
         encoders: &[],
+        texts: &[],
     },
 ];
 
@@ -210,7 +220,7 @@ impl WithText {
     fn is_whole(&self, map: &Map<String, Value>) -> bool {
         let text = WithText::said(map, "text_config").unwrap_or(self.text);
         let encoder = WithText::said(map, "vision_config").or(self.encoders.first().copied());
-        WHOLE_TEXTS.contains(&text) && encoder.is_some_and(|own| self.encoders.contains(&own))
+        self.texts.contains(&text) && encoder.is_some_and(|own| self.encoders.contains(&own))
     }
 
     /// The keys of the model of texts, with those that it leaves out.
@@ -304,26 +314,56 @@ pub(super) fn text_part(
     Ok(Some((Config::of(format!("{origin}, text_config"), text), note)))
 }
 
+/// The keys of the model of texts of a whole.
+pub(super) struct WholeText {
+    map: Map<String, Value>,
+    /// Whether they stand beside the others, and not in a part.
+    beside: bool,
+    /// Its family where the keys do not say.
+    usual: &'static str,
+}
+
+impl WholeText {
+    pub(super) fn read(keys: &Keys<'_>) -> Result<WholeText, ConfigError> {
+        let Some(own) = WithText::of(keys.text("model_type")?) else {
+            return Err(keys.unsupported("model_type", "a model with one of texts"));
+        };
+        let map = own.text(keys.map(), |key, _, expected| {
+            keys.get(key);
+            keys.unsupported(key, expected)
+        })?;
+        keys.pass_over(&["architectures", "tie_word_embeddings", "vision_config"]);
+        let part = keys.map().get("text_config").filter(|part| !part.is_null());
+        let beside = part.is_none() && of_three_positions(own.text).is_some();
+        let mut text = WholeText { map, beside, usual: own.text };
+        // What the part alone would have on it.
+        text.map.remove("architectures");
+        Ok(text)
+    }
+
+    /// The keys as they are read.
+    pub(super) fn keys<'b>(&'b self, keys: &Keys<'b>) -> Keys<'b> {
+        if self.beside {
+            return keys.of(&self.map);
+        }
+        keys.in_place_of("text_config", &self.map)
+    }
+}
+
 /// Records the model of texts of a whole, in whose text there are images.
 pub(super) fn whole_text(
     keys: &Keys<'_>,
+    text: &WholeText,
     request: &Request,
     r: &mut Recorder,
 ) -> Result<(), Problem> {
-    let map = keys.map();
-    let Some(own) = WithText::of(keys.text("model_type")?) else { return Ok(()) };
-    let mut text = own.text(map, |key, _, expected| {
-        keys.get(key);
-        keys.unsupported(key, expected)
-    })?;
-    keys.pass_over(&["architectures", "tie_word_embeddings"]);
-    // What the part alone would have on it.
-    text.remove("architectures");
-    let part = keys.in_place_of("text_config", &text);
+    let part = text.keys(keys);
     part.pass_over(&["architectures"]);
-    let family = part.text("model_type")?.unwrap_or(own.text);
+    let family = part.text("model_type")?.unwrap_or(text.usual);
     let family = FAMILIES.iter().find(|known| known.name == family);
-    let Some(family) = family else { return Err(part.unsupported("model_type", own.text).into()) };
+    let Some(family) = family else {
+        return Err(part.unsupported("model_type", text.usual).into());
+    };
     (family.build)(&part, request, r)?;
     r.names = file_names(std::mem::take(&mut r.names));
     Ok(())

@@ -26,6 +26,11 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                 false => one(reduced(own, call, Reduce::Sum)?),
             }
         }
+        // A mean of nothing is no number, a product of nothing 1.
+        "mean" | "prod" if over_nothing(own, call)? => {
+            let number = if base == "mean" { f64::NAN } else { 1.0 };
+            Ok(vec![super::create::numbers(call.sizes(own, 0)?, number, call.kind(own, 0)?)])
+        }
         "mean" => one(reduced(own, call, Reduce::Mean)?),
         "var" | "std" => one(variance(own, call, base)?.0),
         "var_mean" | "std_mean" => {
@@ -71,6 +76,12 @@ pub(super) fn dims(call: &Call<'_>, rank: usize) -> Lowered<Vec<usize>> {
         Some(dims) if !dims.is_empty() => dims.into_iter().map(|dim| place(dim, rank)).collect(),
         Some(_) | None => Ok((0..rank).collect()),
     }
+}
+
+/// Whether one of the dimensions that a call names has no elements.
+fn over_nothing(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<bool> {
+    let sizes = super::movement::sizes_of(&call.value(own, "self")?)?;
+    Ok(dims(call, sizes.len())?.into_iter().any(|dim| sizes[dim].is_zero()))
 }
 
 fn reduced(own: &mut Importer<'_>, call: &Call<'_>, kind: fn(Symbol) -> Reduce) -> Lowered<Placed> {
