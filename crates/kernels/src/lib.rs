@@ -83,8 +83,9 @@ mod top_k;
 pub use adaptive_pool::adaptive_pool;
 pub use along::{Running, arg_max, cumulative};
 pub use attention::{
-    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
-    attention, masked_context, masked_scores,
+    Attention, AttentionGradient, AttentionGradientMeters, AttentionMeters, AttentionShape, Bias,
+    Context, Heads, Keep, Mask, Pairs, Scores, attention, attention_gradient, masked_context,
+    masked_scores,
 };
 pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};
