@@ -18,6 +18,7 @@ pub use gradient::{AttentionGradient, AttentionGradientMeters, attention_gradien
 pub(crate) use mask::VisibleKeys;
 pub use mask::{Keep, Mask, Pairs};
 use mask::{Vectors, shown};
+pub(crate) use row_loops::{count_finite, finite};
 
 use std::borrow::Cow;
 
