@@ -21,7 +21,7 @@ use crate::number::Number;
 use crate::tasks::Shared;
 
 /// One number per query.
-pub(super) type Lanes<T> = [T; NR];
+type Lanes<T> = [T; NR];
 
 /// Some rows of a key head; a row is a query and a head of the group, heads inner.
 #[derive(Clone, Copy)]
