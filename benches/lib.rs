@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use criterion::{BenchmarkGroup, BenchmarkId, Throughput, measurement::WallTime};
 use opledger_dims::Binding;
+use opledger_grad::{Recompute, TrainingStep};
 use opledger_interp::{Fast, Feeds, Interpreter, Oracle, Prepared, Quiet};
+use opledger_ir::Graph;
 use opledger_kernels::NoMeter;
 use opledger_models::layer::parse;
 
@@ -25,9 +27,40 @@ pub fn time<I: Interpreter>(
 ) {
     let model = parse(model).expect("a layer of the grammar");
     let sizes = sizes.iter().fold(model.binding.clone(), |at: Binding, (s, v)| at.with(*s, *v));
-    let prepared = Prepared::new(&model.graph, &sizes, &Feeds::seeded(1)).expect("sizes that fit");
+    time_graph(group, name, parameter, (&model.graph, &sizes), interpreter);
+}
+
+/// The same of forward and backward pass of the layer, the gradient of its result being given.
+///
+/// # Panics
+/// As [`time`].
+#[allow(clippy::expect_used)]
+pub fn time_step<I: Interpreter>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    recompute: Recompute,
+    (model, sizes): (&str, &[(&str, u64)]),
+    interpreter: &mut I,
+) {
+    let model = parse(model).expect("a layer of the grammar");
+    let sizes = sizes.iter().fold(model.binding.clone(), |at: Binding, (s, v)| at.with(*s, *v));
+    let parameter = recompute.to_string();
+    let step = TrainingStep { recompute, ..TrainingStep::default() };
+    let step = step.of(&model.graph, "y").expect("a result with gradients");
+    time_graph(group, name, parameter, (&step, &sizes), interpreter);
+}
+
+#[allow(clippy::expect_used)]
+fn time_graph<I: Interpreter>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    parameter: impl std::fmt::Display,
+    (graph, sizes): (&Graph, &Binding),
+    interpreter: &mut I,
+) {
+    let prepared = Prepared::new(graph, sizes, &Feeds::seeded(1)).expect("sizes that fit");
     let mut run = || prepared.run(interpreter, &mut Quiet).expect("a run");
-    let derived = model.graph.counts_at(&sizes).expect("sizes that fit");
+    let derived = graph.counts_at(sizes).expect("sizes that fit");
     let operations = u64::try_from(derived.total()).unwrap_or(u64::MAX);
     group.throughput(Throughput::Elements(operations));
     group.sample_size(10).warm_up_time(Duration::from_millis(300));

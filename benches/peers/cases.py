@@ -40,6 +40,7 @@ GROUPS = {
     "h": "Encoder layer, short sequence",
     "i": "LayerNorm, softmax, GELU on 128 MiB",
     "j": "Peak memory of attention over 65,536 tokens",
+    "k": "Training step of a layer: forward and backward, to the gradients of its parameters",
 }
 
 
@@ -64,6 +65,25 @@ def layer(group, t, layer, batch, tokens, width, heads, hidden, **options):
     title = f"{name}, batch {batch}, {tokens} tokens, width {width}, {heads} heads"
     title += f", hidden {hidden}" if hidden else ""
     return Case(group, title, spec, 2.0 * macs, layer_entries(layer, t), **options)
+
+
+def step(t, layer, batch, tokens, width, heads, hidden):
+    spec = dict(kind="step", layer=layer, batch=batch, tokens=tokens, width=width, heads=heads, hidden=hidden)
+    causal = layer == "gpt2-block"
+    pairs = (tokens + 1) / 2 if causal else tokens
+    forward = 4 * width * width + 2 * pairs * width + 2 * width * hidden
+    # The input has no gradient: without a norm before them, the first maps need none of it either.
+    macs = batch * tokens * (3 * forward - (0 if causal else 3 * width * width))
+    entries = [
+        Entry("Opledger", "ours", "selective", "weights of attention computed again, with ledger", t),
+        Entry("Opledger", "ours", "kept", "weights of attention kept, with ledger", t),
+        Entry("PyTorch", "torch", "fused", "autograd, fused scaled_dot_product_attention", t),
+    ]
+    if not causal:
+        entries.append(Entry("PyTorch", "torch", "module", "autograd, nn.TransformerEncoderLayer", t))
+    name = "block of GPT-2" if causal else "encoder layer"
+    title = f"{name}, batch {batch}, {tokens} tokens, width {width}, {heads} heads, hidden {hidden}"
+    return Case("k", title, spec, 2.0 * macs, entries, chart=False)
 
 
 def attention(group, t, batch, queries, keys, heads, width, kv_heads=None, causal=False, keep=None, **options):
@@ -142,6 +162,8 @@ def all_cases(t, quick):
             gemm(16, 768, 768, 1),
             gemm(128, 768, 768, t),
             layer("h", t, "encoder-layer", 1, 16, 512, 8, 2048),
+            step(t, "encoder-layer", 2, 64, 128, 4, 256),
+            step(t, "gpt2-block", 2, 64, 128, 4, 256),
             *(rows(op, t, 1024, 1024) for op in ("layer-norm", "softmax", "gelu")),
         ]
     cut = ["At 4096 tokens the batch is 4 in place of 32: a run of 32 takes over 5 s, and its scores 17 GB."]
@@ -161,5 +183,7 @@ def all_cases(t, quick):
         attention("f", t, 16, 1, 8192, 32, 64, kv_heads=4, bytes=2.0 * 4 * 16 * 8192 * 4 * 64, **decode),
         *(gemm(m, k, n, threads) for threads in sorted({1, t}) for k, n in PROJECTIONS for m in TOKENS),
         layer("h", t, "encoder-layer", 1, 16, 512, 8, 2048),
+        step(t, "encoder-layer", 8, 512, 512, 8, 2048),
+        step(t, "gpt2-block", 1, 1024, 768, 12, 3072),
         *(rows(op, t, 32768, 1024) for op in ("layer-norm", "softmax", "gelu")),
     ]

@@ -184,7 +184,7 @@ def peak_memory(tokens, threads):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j", help="groups of cases, by letter")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k", help="groups of cases, by letter")
     parser.add_argument("--quick", action="store_true", help="a smoke run of small cases")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--turns", type=int, default=0, help="7, or 2 with --quick")

@@ -50,7 +50,7 @@ def attention(spec):
 def layer(spec):
     """x [batch, tokens, width] and the parameters of a layer under PyTorch's names, q, k, v packed."""
     width, hidden = spec["width"], spec["hidden"]
-    encoder = spec["layer"] == "encoder-layer"
+    encoder = spec["layer"] != "mha"
     inside = "self_attn." if encoder else ""
     values = {}
     for kind, shape in [("weight", (width, width)), ("bias", (width,))]:

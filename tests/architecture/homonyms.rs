@@ -7,8 +7,17 @@ use super::crate_sources;
 use super::tokens::{Token, tokens};
 
 /// Names of the field for one thing on several floors: the operation, its layer and its kernel.
-const SHARED: &[&str] =
-    &["Attention", "Convolution", "Dropout", "Embedding", "Experts", "Mask", "Norm", "Rope"];
+const SHARED: &[&str] = &[
+    "Attention",
+    "AttentionGradient",
+    "Convolution",
+    "Dropout",
+    "Embedding",
+    "Experts",
+    "Mask",
+    "Norm",
+    "Rope",
+];
 
 /// Names that several types bear still.
 const HOMONYMS: &[&str] = &["Call", "Core", "Kind", "Row", "Run", "Table", "Tally"];

@@ -20,6 +20,8 @@ pub enum Problem {
     Attention(Attention),
     /// A layer with its parameters.
     Layer(Layer),
+    /// Forward and backward pass of a layer, to the gradients of all its parameters.
+    Step(Layer),
     /// `C = A·Wᵀ` with `W` stored `[n, k]`.
     Gemm(Gemm),
     /// One operation over the rows of a matrix.
@@ -76,6 +78,8 @@ pub enum LayerKind {
     Mha,
     /// Encoder layer, norms after the residuals, GELU.
     EncoderLayer,
+    /// Block of GPT-2: causal, norms before the sublayers, GELU by tanh.
+    Gpt2Block,
 }
 
 /// Sizes of a matrix product.

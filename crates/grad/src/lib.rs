@@ -179,7 +179,8 @@ pub struct Recorded {
 }
 
 fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded, GradError> {
-    let (graph, scores) = written_out::with_scores(graph)?;
+    let whole = asked.recompute.whole(graph, &led_to(graph));
+    let (graph, scores) = written_out::with_scores(graph, &whole)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
         name: name.to_owned(),

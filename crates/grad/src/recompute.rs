@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use opledger_ir::ops::AttentionGradient;
 use opledger_ir::{Graph, Node, Op, Var};
 
 /// What of the forward pass is not kept until gradients read it, but computed again there (Chen et al.
@@ -13,7 +14,9 @@ pub enum Recompute {
     /// Nothing: all that a rule reads is kept.
     #[default]
     Nothing,
-    /// What attention has between its operands and its result, scores and weights (Korthikanti et al. 2022, §5; Dao et al. 2022).
+    /// What attention has between its operands and its result, scores and weights (Korthikanti et al. 2022,
+    /// §5; Dao et al. 2022). Its gradients are one operation, [`AttentionGradient`], but for a bias, a soft cap
+    /// and sinks, and where some of queries, keys and values have no gradient.
     Selective,
     /// What is repeated, such as the layers of a model: what enters an iteration is kept alone.
     Layers,
@@ -22,6 +25,26 @@ pub enum Recompute {
 }
 
 impl Recompute {
+    /// The attention whose gradients are one operation, which computes the weights again: of a selective
+    /// policy that whose queries, keys and values all have gradients, where there is [such an
+    /// operation](AttentionGradient). All other is written out.
+    pub(crate) fn whole(&self, graph: &Graph, wanted: &BTreeSet<Var>) -> BTreeSet<String> {
+        let whole = |node: &&Node| match &node.op {
+            Op::Attention(op) => {
+                let attended = node.inputs.iter().take(3);
+                let all = attended.into_iter().all(|operand| wanted.contains(operand));
+                all && AttentionGradient::new(op).is_some()
+            }
+            _ => false,
+        };
+        match self {
+            Recompute::Selective => {
+                graph.nodes().iter().filter(whole).map(|node| node.path.clone()).collect()
+            }
+            Recompute::Nothing | Recompute::Layers | Recompute::Modules(_) => BTreeSet::new(),
+        }
+    }
+
     /// Which values are computed again, where gradients read them. `scores` are those that attention has
     /// between its operands and its result.
     pub(crate) fn again(

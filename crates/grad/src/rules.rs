@@ -1,6 +1,6 @@
 //! What an operation says of the gradients of its operands, given that of its result.
 
-use opledger_ir::ops::{Arithmetic, ArithmeticKind, Pointwise};
+use opledger_ir::ops::{Arithmetic, ArithmeticKind, Attention, AttentionGradient, Pointwise};
 use opledger_ir::{Op, Phase, Scope, Var};
 
 use crate::back::{Applied, Back};
@@ -64,10 +64,28 @@ fn of(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
         Op::GatherNd(op) => places::gather_nd(back, at, op, dy),
         Op::Scatter(op) => places::scatter(back, at, op, dy),
         Op::Dropout(op) if !op.training => back.contribute(at.operand(0)?, dy),
-        Op::Dropout(_) | Op::Attention(_) | Op::Carry(_) | Op::Exit(_) | Op::ExpertsOuter(_) => {
-            Err(GradError::unknown(at.node, ""))
-        }
+        Op::Attention(op) => attention(back, at, op, dy),
+        Op::Dropout(_)
+        | Op::Carry(_)
+        | Op::Exit(_)
+        | Op::ExpertsOuter(_)
+        | Op::AttentionGradient(_) => Err(GradError::unknown(at.node, "")),
     }
+}
+
+/// Attention that is not [written out](crate::written_out).
+fn attention(back: &mut Back, at: Applied<'_>, op: &Attention, dy: Var) -> Result<(), GradError> {
+    let gradient = AttentionGradient::new(op).ok_or_else(|| GradError::unknown(at.node, ""))?;
+    let mut operands = Vec::with_capacity(at.node.inputs.len() + 1);
+    for place in 0..at.node.inputs.len() {
+        operands.push(back.value(at.operand(place)?)?);
+    }
+    operands.push(dy);
+    let gradients = back.graph.record_all("", gradient, &operands)?;
+    for (place, gradient) in gradients.into_iter().enumerate() {
+        back.contribute(at.operand(place)?, gradient)?;
+    }
+    Ok(())
 }
 
 fn arithmetic(back: &mut Back, at: Applied<'_>, op: &Arithmetic, dy: Var) -> Result<(), GradError> {

@@ -19,17 +19,20 @@ use crate::GradError;
 /// # Errors
 /// When a size does not fit.
 pub fn written_out(graph: &Graph) -> Result<Graph, GradError> {
-    Ok(with_scores(graph)?.0)
+    Ok(with_scores(graph, &BTreeSet::new())?.0)
 }
 
-/// The same, and the values between the operands of attention and its results.
-pub(crate) fn with_scores(graph: &Graph) -> Result<(Graph, BTreeSet<Var>), GradError> {
+/// The same but for some nodes, and the values between the operands of attention and its results.
+pub(crate) fn with_scores(
+    graph: &Graph,
+    whole: &BTreeSet<String>,
+) -> Result<(Graph, BTreeSet<Var>), GradError> {
     // No size that is declared on the way is called as one that stands further on.
     let mut graph = graph.clone();
     graph.reserve(graph.symbols());
     let mut scores: Vec<Range<usize>> = Vec::new();
     let graph = graph.rebuild(|to, node, operands| match &node.op {
-        Op::Attention(op) => {
+        Op::Attention(op) if !whole.contains(&node.path) => {
             let start = to.graph.nodes().len();
             let made = chain(&mut to.graph, node, op, operands)?;
             scores.push(start..to.graph.nodes().len());

@@ -9,45 +9,69 @@ pub struct Schedule {
     last: Vec<usize>,
     /// The groups of several nodes, in the order of their last.
     joined: Vec<Vec<usize>>,
+    /// For each node, whether it is in one of them.
+    taken: Vec<bool>,
     /// The nodes that have their first operand for themselves.
     consuming: Vec<usize>,
-    /// For each value, the node that alone reads it.
-    readers: Vec<Option<usize>>,
+    /// For each value, the nodes that read it, each as often as it does; none where something else looks at
+    /// it as well.
+    readers: Vec<Vec<usize>>,
 }
 
 impl Schedule {
     /// Every node by itself.
     pub fn one_by_one(graph: &Graph) -> Self {
-        let last = (0..graph.nodes().len()).collect();
-        Schedule { last, joined: Vec::new(), consuming: Vec::new(), readers: readers(graph) }
+        let count = graph.nodes().len();
+        Schedule {
+            last: (0..count).collect(),
+            joined: Vec::new(),
+            taken: vec![false; count],
+            consuming: Vec::new(),
+            readers: readers(graph),
+        }
     }
 
     /// The node that alone reads the value of a node, if there is one: a result of the graph or of an
     /// iteration is read by whoever asks for it.
     pub fn only_reader(&self, node: usize) -> Option<usize> {
-        self.readers.get(node).copied().flatten()
+        match self.readers(node) {
+            [reader] => Some(*reader),
+            _ => None,
+        }
+    }
+
+    /// The nodes that read the value of a node, if none but nodes does.
+    pub fn readers(&self, node: usize) -> &[usize] {
+        self.readers.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a node has a group already.
+    pub fn is_joined(&self, node: usize) -> bool {
+        self.taken.get(node) == Some(&true)
     }
 
     /// Makes one group of nodes, given in order. Returns whether that can be: between them stand
     /// sources only, each of them is alone so far, and nothing outside reads any but the last.
     pub fn join(&mut self, graph: &Graph, nodes: &[usize]) -> bool {
         let [first, .., end] = *nodes else { return false };
-        let free = |at: &usize| {
-            self.last.get(*at) == Some(at) && !self.joined.iter().any(|group| group.contains(at))
-        };
+        let free = |at: &usize| *at < self.last.len() && !self.is_joined(*at);
         let ordered = nodes.windows(2).all(|pair| pair[0] < pair[1]);
         if !ordered || !nodes.iter().all(free) {
             return false;
         }
         let inside = |at: usize| nodes.contains(&at);
         let between = (first..=end).filter(|at| !inside(*at));
-        let kept = |at: &usize| *at == end || self.readers[*at].is_some_and(inside);
+        let within =
+            |readers: &[usize]| !readers.is_empty() && readers.iter().all(|at| inside(*at));
+        let kept = |at: &usize| *at == end || within(self.readers(*at));
         let executed = |at: &usize| is_executed(&graph.nodes()[*at]);
         let fits = between.into_iter().all(|at| graph.nodes()[at].op.is_source())
             && nodes.iter().all(executed)
             && nodes.iter().all(kept);
         if fits {
-            nodes.iter().for_each(|at| self.last[*at] = end);
+            for at in nodes {
+                (self.last[*at], self.taken[*at]) = (end, true);
+            }
             let place = self.joined.partition_point(|group| group.last() < Some(&end));
             self.joined.insert(place, nodes.to_vec());
         }
@@ -98,19 +122,17 @@ pub(crate) fn is_executed(node: &Node) -> bool {
     !matches!(node.op, Op::Source(_) | Op::Carry(_) | Op::Exit(_))
 }
 
-fn readers(graph: &Graph) -> Vec<Option<usize>> {
-    let mut readers = vec![None; graph.nodes().len()];
-    let mut uses = vec![0; graph.nodes().len()];
+fn readers(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); graph.nodes().len()];
     for (at, node) in graph.nodes().iter().enumerate() {
         for input in &node.inputs {
-            readers[input.index()] = Some(at);
-            uses[input.index()] += 1;
+            readers[input.index()].push(at);
         }
     }
     for (_, kept) in graph.outputs() {
-        uses[kept.index()] += 1;
+        readers[kept.index()].clear();
     }
-    readers.iter().zip(uses).map(|(reader, uses)| reader.filter(|_| uses == 1)).collect()
+    readers
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use opledger_dims::{Binding, Poly, Scalar, Symbol};
 use crate::facts::{AxisMap, Facts};
 use crate::operation::Operation;
 use crate::ops::{
-    Activation, AdaptivePool, ArgMax, Arithmetic, Attention, Carry, Compare, Concat, Convolution,
-    ConvolutionTransposed, Cumulative, Dropout, Einsum, Embedding, Exit, Experts, ExpertsOuter,
-    Fill, Gather, GatherNd, IndexMap, Norm, Pointwise, Pool, Rearrange, Reduce, Rope, RotaryAngles,
-    Scale, Scatter, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole,
-    TokenPositions, TopK,
+    Activation, AdaptivePool, ArgMax, Arithmetic, Attention, AttentionGradient, Carry, Compare,
+    Concat, Convolution, ConvolutionTransposed, Cumulative, Dropout, Einsum, Embedding, Exit,
+    Experts, ExpertsOuter, Fill, Gather, GatherNd, IndexMap, Norm, Pointwise, Pool, Rearrange,
+    Reduce, Rope, RotaryAngles, Scale, Scatter, Select, Sinusoid, Softmax, Sort, Source, Table,
+    ToReal, ToWhole, TokenPositions, TopK,
 };
 use crate::{Call, Cost, OpError, Part, Shape, ShapeError, Value};
 
@@ -146,6 +146,8 @@ ops! {
     Sinusoid(Sinusoid),
     /// Softmax attention.
     Attention(Attention),
+    /// Gradients of attention.
+    AttentionGradient(AttentionGradient),
     /// Sum, mean or maximum along an axis.
     Reduce(Reduce),
     /// Sums or products up to each element along an axis.

@@ -3,10 +3,11 @@
 use opledger_dims::{Foremost, Poly, Symbol};
 
 use crate::ops::{
-    Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, Compare, CompareKind, Concat,
-    Cumulative, CumulativeKind, Dropout, Einsum, Embedding, Experts, ExpertsOuter, Factor, Fill,
-    Gather, GatherNd, Masked, Norm, Pointwise, Rearrange, Reduce, Rope, RopePairs, Scale, Scatter,
-    ScatterKind, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal, ToWhole, TopK,
+    Activation, ArgMax, Arithmetic, ArithmeticKind, Attention, AttentionGradient, Compare,
+    CompareKind, Concat, Cumulative, CumulativeKind, Dropout, Einsum, Embedding, Experts,
+    ExpertsOuter, Factor, Fill, Gather, GatherNd, Masked, Norm, Pointwise, Rearrange, Reduce, Rope,
+    RopePairs, Scale, Scatter, ScatterKind, Select, Sinusoid, Softmax, Sort, Source, Table, ToReal,
+    ToWhole, TopK,
 };
 use crate::{
     Axis, Graph, GraphError, Mask, Masking, Op, Role, Scoring, Shape, ShapeError, Support, Var,
@@ -461,6 +462,20 @@ impl Graph {
         let inputs: Vec<Var> =
             [Some(q), Some(k), Some(v), bias, sinks, keep].into_iter().flatten().collect();
         self.record("", op, &inputs)
+    }
+
+    /// The gradients of queries, keys and values of the attention that a value is the result of, whose own
+    /// gradient is `dy`; none of what is no attention, or one with a bias, a soft cap or sinks.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    #[track_caller]
+    pub fn attention_gradient(&mut self, of: Var, dy: Var) -> Result<Option<Vec<Var>>, GraphError> {
+        let node = self.node(of);
+        let Op::Attention(attention) = &node.op else { return Ok(None) };
+        let Some(op) = AttentionGradient::new(attention) else { return Ok(None) };
+        let operands = [&node.inputs[..], &[dy]].concat();
+        self.record_all("", op, &operands).map(Some)
     }
 
     /// Sum, mean or maximum along an axis.

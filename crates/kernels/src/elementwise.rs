@@ -12,10 +12,10 @@ use crate::number::Number;
 use crate::tasks::over_rows;
 
 /// Writes the function of each element of `x`.
-struct Map<'a, T> {
-    isa: Isa,
-    x: &'a [T],
-    out: &'a mut [T],
+pub(crate) struct Map<'a, T> {
+    pub(crate) isa: Isa,
+    pub(crate) x: &'a [T],
+    pub(crate) out: &'a mut [T],
 }
 
 impl<T: Number> ElementLoop<T> for Map<'_, T> {
@@ -25,7 +25,8 @@ impl<T: Number> ElementLoop<T> for Map<'_, T> {
 }
 
 vectorised! {
-    fn map[T: Number, F: Fn(T) -> T](x: &[T], out: &mut [T], f: F) {
+    /// Writes a function of each element of `x`.
+    pub(crate) fn map[T: Number, F: Fn(T) -> T](x: &[T], out: &mut [T], f: F) {
         for (out, x) in out.iter_mut().zip(x) {
             *out = f(*x);
         }

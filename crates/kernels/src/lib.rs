@@ -72,6 +72,7 @@ mod probe;
 mod query_sums;
 mod reduce;
 mod reduce_columns;
+mod row_program;
 mod scatter;
 mod score_rows;
 mod sliding;
@@ -83,8 +84,9 @@ mod top_k;
 pub use adaptive_pool::adaptive_pool;
 pub use along::{Running, arg_max, cumulative};
 pub use attention::{
-    Attention, AttentionMeters, AttentionShape, Bias, Context, Heads, Keep, Mask, Pairs, Scores,
-    attention, masked_context, masked_scores,
+    Attention, AttentionGradient, AttentionGradientMeters, AttentionMeters, AttentionShape, Bias,
+    Context, Heads, Keep, Mask, Pairs, Scores, attention, attention_gradient, masked_context,
+    masked_scores,
 };
 pub use compare::{CompareOp, compare};
 pub use convolution::{Convolution, convolution};
@@ -108,6 +110,7 @@ pub use probe::{FmaChains, fma_chains, read_sum};
 pub use query_sums::{QuerySums, masked_query_sums};
 pub use reduce::{Reduction, reduce};
 pub use reduce_columns::reduce_columns;
+pub use row_program::{RowOperand, RowProgram, RowStep, row_program};
 pub use scatter::{Meeting, scatter};
 pub use score_rows::{ScoreRows, masked_binary};
 pub use sliding::SlidingAxis;

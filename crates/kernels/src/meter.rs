@@ -67,6 +67,9 @@ pub(crate) enum AttentionPart {
     Bias,
     Softmax,
     Context,
+    /// Of gradients: sums of products, and the rest.
+    Products,
+    Pointwise,
 }
 
 /// The operations of one task.

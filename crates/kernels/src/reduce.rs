@@ -4,8 +4,8 @@ use opledger_dims::Class;
 
 use crate::error::{KernelError, exactly};
 use crate::horizontal::{self, joins};
-use crate::isa::{isa, vectorised};
-use crate::meter::Meter;
+use crate::isa::{Isa, isa, vectorised};
+use crate::meter::{Meter, Tally};
 use crate::number::Number;
 use crate::tasks::over_rows;
 
@@ -43,29 +43,36 @@ pub fn reduce<T: Number, M: Meter>(
     over_rows(out, 1, width, meter, |first, out, tally| {
         let x = &x[first * width..];
         for (out, x) in out.iter_mut().zip(x.chunks(width)) {
-            let class = match reduction {
-                Reduction::Sum => {
-                    *out = sum(isa, x);
-                    Class::Add
-                }
-                Reduction::Mean => {
-                    *out = sum(isa, x) / T::of(width as f32);
-                    tally.both(Class::Div, 1);
-                    Class::Add
-                }
-                Reduction::Max => {
-                    *out = max(isa, x);
-                    // NaN is looked for in every entry and in their sum.
-                    tally.executed(Class::Add, joins(width));
-                    tally.executed(Class::Max, width + 1);
-                    Class::Max
-                }
-            };
-            tally.useful(class, width - 1);
-            tally.executed(class, joins(width));
+            *out = reduce_row(isa, reduction, x, tally);
         }
     });
     Ok(())
+}
+
+/// Reduces a row, which is not empty.
+pub(crate) fn reduce_row<T: Number>(
+    isa: Isa,
+    reduction: Reduction,
+    x: &[T],
+    tally: &mut Tally,
+) -> T {
+    let width = x.len();
+    let (reduced, class) = match reduction {
+        Reduction::Sum => (sum(isa, x), Class::Add),
+        Reduction::Mean => {
+            tally.both(Class::Div, 1);
+            (sum(isa, x) / T::of(width as f32), Class::Add)
+        }
+        Reduction::Max => {
+            // NaN is looked for in every entry and in their sum.
+            tally.executed(Class::Add, joins(width));
+            tally.executed(Class::Max, width + 1);
+            (max(isa, x), Class::Max)
+        }
+    };
+    tally.useful(class, width - 1);
+    tally.executed(class, joins(width));
+    reduced
 }
 
 vectorised! {

@@ -65,6 +65,25 @@ pub(crate) enum Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// From the first to the last, of which there are some.
+    pub(crate) fn hull(&self) -> Range<usize> {
+        match self {
+            Seen::Run(run) => run.clone(),
+            Seen::Positions(positions) => match (positions.first(), positions.last()) {
+                (Some(first), Some(last)) => *first..last + 1,
+                _ => 0..0,
+            },
+        }
+    }
+
+    /// Calls `f` with each.
+    pub(crate) fn for_each(&self, f: impl FnMut(usize)) {
+        match self {
+            Seen::Run(run) => run.clone().for_each(f),
+            Seen::Positions(positions) => positions.iter().copied().for_each(f),
+        }
+    }
+
     /// How many.
     pub(crate) fn len(&self) -> usize {
         match self {

@@ -5,7 +5,7 @@ mod six;
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
 use opledger_grad::{Loss, Recompute, Recorded, TrainingStep, Update, Updated};
 use opledger_ir::ops::Source;
-use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
+use opledger_ir::{Cost, Elem, Graph, Node, Op, Operation, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
 
 use crate::memory::bytes;
@@ -133,11 +133,11 @@ impl Training<'_> {
         for phase in Phase::ALL {
             let name = phase.to_string();
             let mut sum = TrainingPhase { phase: name, ..TrainingPhase::default() };
-            let of_phase = self.graph.nodes().iter().filter(|node| node.phase == phase);
             let mut any = false;
-            for node in of_phase {
+            for node in self.graph.nodes() {
+                let Some(cost) = cost_of_phase(&self.graph, node, phase) else { continue };
                 any |= !node.op.is_source();
-                let cost = self.graph.node_cost(node).at(&sizes)?;
+                let cost = cost.at(&sizes)?;
                 sum.counts += &cost.total();
                 sum.matmul_flops += cost.matmul_flops();
                 sum.flops += cost.flops();
@@ -227,6 +227,18 @@ impl Training<'_> {
             computed: self.graph.footprint(sizes, size_of::<f32>())?.computed(),
         })
     }
+}
+
+/// What a node costs in a part of the step; none where it has no part in it.
+fn cost_of_phase(graph: &Graph, node: &Node, phase: Phase) -> Option<Cost> {
+    if !node.op.facts().parts.iter().any(|part| node.phase_of(*part) != node.phase) {
+        return (node.phase == phase).then(|| graph.node_cost(node));
+    }
+    let cost = graph.node_cost(node);
+    let own = cost.iter().filter(|(part, _)| node.phase_of(*part) == phase);
+    let own: Cost = own.map(|(part, counts)| (part, counts.clone())).collect();
+    let any = own.parts().next().is_some();
+    any.then_some(own)
 }
 
 /// How a cost is told.

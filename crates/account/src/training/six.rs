@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, EvalError, Integer, Poly};
 use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
-use opledger_ir::{Graph, Op, Phase, Var};
+use opledger_ir::{Cost, Graph, Op, Phase, Var};
 use opledger_report::TrainingTerm;
 
-use super::products;
+use super::{cost_of_phase, products};
 
 /// What a parameter is used for.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +33,15 @@ pub(super) fn terms(
         if matches!(node.op, Op::Embedding(_)) {
             parameters.clone().for_each(|of| uses.entry(of).or_default().looked_up = true);
         }
-        let flops = products(graph, node).at(sizes)?;
+        let mut flops = products(graph, node).at(sizes)?;
         if flops == Integer::default() {
             continue;
+        }
+        if let Op::AttentionGradient(_) = node.op {
+            let again = cost_of_phase(graph, node, Phase::Recomputation);
+            let again = again.unwrap_or_else(Cost::free).at(sizes)?.matmul_flops();
+            flops -= &again;
+            *values.entry(Phase::Recomputation).or_default() += again;
         }
         let with = gradients.get(&var).copied().or_else(|| parameters.clone().next());
         match with.filter(|_| node.phase != Phase::Recomputation) {

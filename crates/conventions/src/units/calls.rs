@@ -246,6 +246,7 @@ impl Lowering<'_> {
             | Op::Compare(_)
             | Op::ConvolutionTransposed(_)
             | Op::ExpertsOuter(_)
+            | Op::AttentionGradient(_)
             | Op::AdaptivePool(_)
             | Op::Scatter(_)
             | Op::Select(_)

@@ -59,6 +59,7 @@ pub(super) fn gradients(graph: &Graph, iteration: Iteration) -> Vec<bool> {
             | Op::GatherNd(_)
             | Op::Experts(_)
             | Op::ExpertsOuter(_)
+            | Op::AttentionGradient(_)
             | Op::Exit(_) => operands(),
         };
         reached.push(here);

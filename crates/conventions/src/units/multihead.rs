@@ -91,6 +91,7 @@ impl Lowering<'_> {
                 | Op::GatherNd(_)
                 | Op::Experts(_)
                 | Op::ExpertsOuter(_)
+                | Op::AttentionGradient(_)
                 | Op::Table(_)
                 | Op::TokenPositions(_)
                 | Op::IndexMap(_)

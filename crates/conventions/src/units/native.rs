@@ -103,6 +103,7 @@ impl Lowering<'_> {
             | Op::GatherNd(_)
             | Op::Experts(_)
             | Op::ExpertsOuter(_)
+            | Op::AttentionGradient(_)
             | Op::Carry(_)
             | Op::Exit(_) => true,
         }

@@ -96,7 +96,7 @@ fn of_operation(op: &Op) -> Share {
         Op::Einsum(_) => Share::Products,
         Op::Convolution(_) | Op::ConvolutionTransposed(_) => Share::ConvolutionProducts,
         Op::Experts(_) | Op::ExpertsOuter(_) => Share::LinearProducts,
-        Op::Attention(_) => Share::AttentionProducts,
+        Op::Attention(_) | Op::AttentionGradient(_) => Share::AttentionProducts,
         Op::Softmax(_) => Share::Softmax,
         Op::Scale(_) => Share::Multiplication,
         Op::Arithmetic(op) => match op.kind {

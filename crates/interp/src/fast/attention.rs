@@ -3,10 +3,13 @@
 use std::slice;
 
 use opledger_dims::Symbol;
-use opledger_ir::ops::{Attention, AttentionSizes, Einsum, Masked, Scaling, Softmax};
+use opledger_ir::ops::{
+    Attention, AttentionGradient, AttentionSizes, Einsum, Masked, Scaling, Softmax,
+};
 use opledger_ir::{Call, KeepLayout, MaskRule, OpError, Part, Reach};
 use opledger_kernels::{
-    self as kernels, AttentionMeters, AttentionShape, Bias, Heads, Keep, Meter, Pairs,
+    self as kernels, AttentionGradientMeters, AttentionMeters, AttentionShape, Bias, Heads, Keep,
+    Meter, Pairs,
 };
 
 use super::metering::{Metering, refused};
@@ -37,14 +40,10 @@ fn mask<'a>(
     })
 }
 
-pub(super) fn apply<M: Metering>(
-    op: &Attention,
-    call: &Call<'_, f32>,
-    out: &mut [f32],
-    row: &Row,
-) -> Result<(), OpError> {
+/// The sizes of attention as kernels have them.
+fn shape(call: &Call<'_, f32>) -> Result<AttentionShape, OpError> {
     let s: AttentionSizes = Attention::sizes(call)?;
-    let shape = AttentionShape {
+    Ok(AttentionShape {
         batch: s.batch,
         queries: s.queries,
         keys: s.keys,
@@ -52,7 +51,17 @@ pub(super) fn apply<M: Metering>(
         kv_heads: s.kv_heads,
         key_width: s.head_dim,
         value_width: s.value_dim,
-    };
+    })
+}
+
+/// Calls a kernel with attention as kernels have it.
+fn with_problem<R>(
+    op: &Attention,
+    call: &Call<'_, f32>,
+    kernel: impl FnOnce(kernels::Attention<'_>) -> Result<R, kernels::KernelError>,
+) -> Result<R, OpError> {
+    let shape = shape(call)?;
+    let AttentionShape { queries, keys, heads, kv_heads, key_width, value_width, .. } = shape;
     let bias_layout = op.bias.then(|| op.bias_layout(call)).transpose()?;
     let bias = match &bias_layout {
         Some((starts, query_stride)) => {
@@ -69,9 +78,9 @@ pub(super) fn apply<M: Metering>(
     };
     let problem = kernels::Attention {
         shape,
-        q: Heads::contiguous(call.real(0)?.data(), s.queries, s.heads, s.head_dim),
-        k: Heads::contiguous(call.real(1)?.data(), s.keys, s.kv_heads, s.head_dim),
-        v: Heads::contiguous(call.real(2)?.data(), s.keys, s.kv_heads, s.value_dim),
+        q: Heads::contiguous(call.real(0)?.data(), queries, heads, key_width),
+        k: Heads::contiguous(call.real(1)?.data(), keys, kv_heads, key_width),
+        v: Heads::contiguous(call.real(2)?.data(), keys, kv_heads, value_width),
         mask: mask(&op.mask, (op.keep_operand().unwrap_or(0), layout.as_ref()), call)?,
         bias,
         soft_cap: op.soft_cap.map(|cap| cap as f32),
@@ -79,6 +88,15 @@ pub(super) fn apply<M: Metering>(
         scale: scale.map(|scale| scale as f32),
         divides: matches!(op.scale, Some(Scaling::Over(_))),
     };
+    kernel(problem).map_err(refused)
+}
+
+pub(super) fn apply<M: Metering>(
+    op: &Attention,
+    call: &Call<'_, f32>,
+    out: &mut [f32],
+    row: &Row,
+) -> Result<(), OpError> {
     let meters = AttentionMeters {
         scores: M::of(row, Part::Scores),
         scale: M::of(row, Part::Scale),
@@ -87,7 +105,29 @@ pub(super) fn apply<M: Metering>(
         softmax: M::of(row, Part::Softmax),
         context: M::of(row, Part::Context),
     };
-    kernels::attention(&problem, out, &meters).map_err(refused)
+    with_problem(op, call, |problem| kernels::attention(&problem, out, &meters))
+}
+
+/// The gradients of queries, keys and values; that of the result is the last operand.
+pub(super) fn gradient<M: Metering>(
+    op: &AttentionGradient,
+    call: &Call<'_, f32>,
+    outs: [&mut [f32]; 3],
+    row: &Row,
+) -> Result<(), OpError> {
+    let dy = call.real(call.inputs.len() - 1)?.data();
+    let AttentionShape { queries, heads, value_width, .. } = shape(call)?;
+    let dy = Heads::contiguous(dy, queries, heads, value_width);
+    let meters = AttentionGradientMeters {
+        scores: M::of(row, Part::Scores),
+        scale: M::of(row, Part::Scale),
+        softmax: M::of(row, Part::Softmax),
+        products: M::of(row, Part::Contraction),
+        pointwise: M::of(row, Part::Pointwise),
+    };
+    with_problem(op.of(), call, |of| {
+        kernels::attention_gradient(&kernels::AttentionGradient { of, dy }, outs, &meters)
+    })
 }
 
 /// Batch and heads of the entries of an operation under a mask, all axes but queries and keys.

@@ -9,6 +9,7 @@ mod metering;
 mod moving;
 mod pointwise;
 mod pool;
+mod together;
 
 use std::marker::PhantomData;
 
@@ -117,6 +118,7 @@ impl<M: Metering> Interpreter for Fast<M> {
         let mut schedule = Schedule::one_by_one(graph);
         if self.fused {
             chain::join_all(graph, &mut schedule);
+            together::join_all(graph, &mut schedule);
         }
         for (at, node) in graph.nodes().iter().enumerate() {
             if matches!(&node.op, Op::Concat(concat) if concat.grows) {
@@ -178,7 +180,12 @@ impl<M: Metering> Fast<M> {
             _ => {
                 let output = group.last().map_or(&[][..], |call| call.output);
                 let mut buffer = self.pool.take(output.iter().product());
-                chain::apply::<M>(group, &mut buffer)?;
+                match group {
+                    [first, ..] if !chain::begins(first) => {
+                        together::apply::<M>(group, &mut buffer)?
+                    }
+                    _ => chain::apply::<M>(group, &mut buffer)?,
+                }
                 Ok(vec![Tensor::new(output, buffer)?.into()])
             }
         }
@@ -281,6 +288,14 @@ impl<M: Metering> Fast<M> {
             (Op::Dropout(op), Some(x)) if !op.training => return Ok(vec![(*x).clone()]),
             _ => {}
         }
+        if let Op::AttentionGradient(op) = &node.op {
+            let like = |at: usize| Ok::<_, OpError>(call.real(at)?.shape().to_vec());
+            let shapes = [like(0)?, like(1)?, like(2)?];
+            let mut made = shapes.each_ref().map(|own| self.pool.take(own.iter().product()));
+            attention::gradient::<M>(op, call, made.each_mut().map(|out| &mut out[..]), row)?;
+            let results = shapes.iter().zip(made);
+            return results.map(|(own, data)| Ok(Tensor::new(own, data)?.into())).collect();
+        }
         let mut buffer = self.pool.take(call.output_len());
         compute::<M>(&node.op, call, &mut buffer, row)?;
         Ok(vec![Tensor::new(call.output, buffer)?.into()])
@@ -327,7 +342,8 @@ fn compute<M: Metering>(
         Op::GatherNd(op) => moving::gather_nd(op, call, out),
         Op::Scatter(op) => moving::scatter(op, call, out, meter),
         Op::Concat(op) => concat::apply(op, call, out),
-        Op::TopK(_)
+        Op::AttentionGradient(_)
+        | Op::TopK(_)
         | Op::ArgMax(_)
         | Op::Compare(_)
         | Op::Table(_)

@@ -18,6 +18,19 @@ use crate::Weight;
 
 type Applied = Result<(), OpError>;
 
+/// An operation on two numbers as kernels call it.
+pub(super) fn binary_op(kind: ArithmeticKind) -> BinaryOp {
+    match kind {
+        ArithmeticKind::Add => BinaryOp::Add,
+        ArithmeticKind::Mul => BinaryOp::Mul,
+        ArithmeticKind::Div => BinaryOp::Div,
+        ArithmeticKind::Sub => BinaryOp::Sub,
+        ArithmeticKind::Max => BinaryOp::Max,
+        ArithmeticKind::Min => BinaryOp::Min,
+        ArithmeticKind::Pow => BinaryOp::Pow,
+    }
+}
+
 pub(super) fn arithmetic(
     op: &Arithmetic,
     call: &Call<'_, f32>,
@@ -29,15 +42,7 @@ pub(super) fn arithmetic(
     let along = Arithmetic::broadcast(call.shapes[0], call.shapes[1]);
     let b_strides: Vec<usize> = along.iter().map(|at| at.map_or(0, |at| own[at])).collect();
     let a_strides = strides(a.shape());
-    let kind = match op.kind {
-        ArithmeticKind::Add => BinaryOp::Add,
-        ArithmeticKind::Mul => BinaryOp::Mul,
-        ArithmeticKind::Div => BinaryOp::Div,
-        ArithmeticKind::Sub => BinaryOp::Sub,
-        ArithmeticKind::Max => BinaryOp::Max,
-        ArithmeticKind::Min => BinaryOp::Min,
-        ArithmeticKind::Pow => BinaryOp::Pow,
-    };
+    let kind = binary_op(op.kind);
     let a = Strided { data: a.data(), strides: &a_strides };
     let b = Strided { data: b.data(), strides: &b_strides };
     if let Some(masked) = &op.masked {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::Proof;
-use opledger_ir::ops::{Concat, Rearrange, Table};
+use opledger_dims::Integer;
+use opledger_ir::ops::{ArithmeticKind, Concat, Table};
 use opledger_ir::{Elem, Storage};
 
 const FLOAT: u64 = 4;
@@ -299,6 +300,51 @@ fn a_chain_reads_no_intermediate() {
     let alone = [(24 + 20, 30), (30 + 5, 30), (30, 30)];
     assert_eq!((of(&proof.oracle.ledger), of(&proof.node_by_node.ledger)), (alone, alone));
     assert_eq!(of(&proof.fast.ledger), [(24 + 20, 0), (5, 0), (0, 30)]);
+}
+
+/// Operations on the elements and rows of one shape in one kernel: what is between them is neither written
+/// nor read, whoever reads it.
+#[test]
+fn a_run_over_rows_reads_no_intermediate() {
+    let mut g = Graph::new();
+    let input = x(&mut g);
+    let mean = g.reduce(input, Reduce::Mean("c".into())).unwrap();
+    let centred = g.arithmetic("", ArithmeticKind::Sub, input, mean).unwrap();
+    let square = g.mul("", centred, centred).unwrap();
+    let gain = g.input("gain", [("c", 4)]).unwrap();
+    let scaled = g.mul("", square, gain).unwrap();
+    let y = g.add("", scaled, centred).unwrap();
+    g.output("y", y);
+    let proof = proved(&g, &Feeds::seeded(3));
+    let of = |ledger: &Ledger| {
+        [mean, centred, square, scaled, y].map(|var| {
+            let counts = ledger.row(var.index()).counts();
+            assert_eq!(counts.fused, std::ptr::eq(ledger, &proof.fast.ledger));
+            (counts.bytes_read / FLOAT, counts.bytes_written / FLOAT)
+        })
+    };
+    let alone = [(24, 6), (24 + 6, 24), (48, 24), (24 + 4, 24), (48, 24)];
+    assert_eq!(of(&proof.node_by_node.ledger), alone);
+    assert_eq!(of(&proof.fast.ledger), [(24, 0), (24, 0), (0, 0), (4, 0), (0, 24)]);
+}
+
+/// A run holds its operands till its end: one that a smaller value has in its place is let go before.
+#[test]
+fn a_run_needs_no_more_memory_than_its_nodes() {
+    let mut g = Graph::new();
+    let input = x(&mut g);
+    let w = g.param("w", Source::weight(4), [("f", 4), ("c", 4)]).unwrap();
+    let product = g.einsum("b n c, f c -> b n f", input, w).unwrap();
+    let sum = g.reduce(product, Reduce::Sum("f".into())).unwrap();
+    let other = g.input("other", [("b", 2), ("n", 3), ("f", 4)]).unwrap();
+    let y = g.mul("", other, sum).unwrap();
+    let z = g.activation(y, Activation::Relu).unwrap();
+    g.output("z", z);
+    let proof = proved(&g, &Feeds::seeded(3));
+    let fused = [sum, y, z].map(|var| proof.fast.ledger.row(var.index()).counts().fused);
+    assert_eq!(fused, [false, true, true]);
+    let foreseen = g.footprint(&Binding::new(), size_of::<f32>()).unwrap().computed();
+    assert!(Integer::from(proof.fast.peak.unwrap().held) <= foreseen);
 }
 
 /// A chain begins with a product by a parameter: what two computed matrices make is written.

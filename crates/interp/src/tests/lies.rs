@@ -41,14 +41,14 @@ impl<I: Interpreter> Interpreter for Liar<I> {
     }
 }
 
-/// A chain `sum` → `tanh`, and attention beside it.
+/// A chain `sum` → `tanh`, with attention between them, so that each runs by itself.
 fn graph() -> Graph {
     let mut g = Graph::new();
     let x = g.input("x", [("n", 3), ("c", 4)]).unwrap();
     let sum = g.add("sum", x, x).unwrap();
-    let tanh = g.activation(sum, Activation::Tanh).unwrap();
     let q = g.input("q", [("n", 3), ("h", 1), ("e", 4)]).unwrap();
     let seen = g.attention((q, q, q), Mask::causal(), Some(Factor::Number(0.5)), None).unwrap();
+    let tanh = g.activation(sum, Activation::Tanh).unwrap();
     g.output("tanh", tanh);
     g.output("seen", seen);
     g

@@ -15,8 +15,9 @@ use opledger_dims::{Poly, Symbol};
 use crate::error::list_shapes;
 use crate::op::Op;
 use crate::operation::Operation;
+use crate::ops::AttentionGradient;
 use crate::role::{Cache, Module, ModuleId, Role, SizeRole};
-use crate::{Definition, GraphError, Phase, Shape, ShapeError, Var};
+use crate::{Definition, GraphError, Part, Phase, Shape, ShapeError, Var};
 
 pub use self::scan::{Ends, OpenScan, Scan, ScanValues};
 
@@ -135,6 +136,17 @@ impl Node {
         match &self.line {
             Some(line) => line.to_string(),
             None => format!("{}:{}", self.location.file(), self.location.line()),
+        }
+    }
+
+    /// The part of a training step that a part of its cost belongs to: what gradients of attention compute
+    /// again is apart from what is theirs.
+    pub fn phase_of(&self, part: Part) -> Phase {
+        match &self.op {
+            Op::AttentionGradient(_) if AttentionGradient::is_computed_again(part) => {
+                Phase::Recomputation
+            }
+            _ => self.phase,
         }
     }
 

@@ -71,6 +71,12 @@ impl<'a> Pairs<'a> {
 }
 
 impl<'a> Mask<'a> {
+    /// Whether every pair is allowed.
+    pub(crate) fn is_none(&self) -> bool {
+        let Mask { causal_offset, window, chunk, keep } = self;
+        causal_offset.is_none() && window.is_none() && chunk.is_none() && keep.is_none()
+    }
+
     pub(crate) fn check(&self, shape: &AttentionShape) -> Result<(), KernelError> {
         match &self.keep {
             Some(Keep::Keys(keep)) => exactly("keep", keep.len(), &[shape.batch, shape.keys]),

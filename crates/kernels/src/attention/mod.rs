@@ -5,6 +5,7 @@ mod chain;
 mod decode;
 mod flash;
 mod fused;
+mod gradient;
 mod mask;
 mod online_softmax;
 mod ranges;
@@ -13,9 +14,11 @@ mod score_tile;
 
 pub use chain::{Context, Scores, masked_context, masked_scores};
 pub use fused::attention;
+pub use gradient::{AttentionGradient, AttentionGradientMeters, attention_gradient};
 pub(crate) use mask::VisibleKeys;
 pub use mask::{Keep, Mask, Pairs};
 use mask::{Vectors, shown};
+pub(crate) use row_loops::{count_finite, finite};
 
 use std::borrow::Cow;
 
@@ -59,6 +62,12 @@ impl AttentionShape {
             return Err(KernelError::Shape { what: "kv_heads divides heads" });
         }
         Ok(())
+    }
+
+    /// Pairs of a query and a key, over all heads.
+    fn pairs(&self) -> usize {
+        let rows = [self.batch, self.heads, self.queries];
+        rows.iter().fold(self.keys, |pairs, &size| pairs.saturating_mul(size))
     }
 
     /// Query heads of a key head.
@@ -293,7 +302,9 @@ impl AttentionTallies {
             AttentionPart::Scores
             | AttentionPart::Bias
             | AttentionPart::Softmax
-            | AttentionPart::Context => &mut self.softmax,
+            | AttentionPart::Context
+            | AttentionPart::Products
+            | AttentionPart::Pointwise => &mut self.softmax,
         };
         part.executed(Class::Mul, elements);
     }

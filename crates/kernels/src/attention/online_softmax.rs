@@ -37,11 +37,11 @@ pub(super) struct QueryRows<'a, T> {
 }
 
 impl<'a, T: Number> QueryRows<'a, T> {
-    fn query(&self, lane: usize) -> usize {
+    pub(super) fn query(&self, lane: usize) -> usize {
         (self.first + lane) / self.problem.shape.group()
     }
 
-    fn head(&self, lane: usize) -> usize {
+    pub(super) fn head(&self, lane: usize) -> usize {
         let group = self.problem.shape.group();
         self.kv_head * group + (self.first + lane) % group
     }
@@ -53,20 +53,24 @@ impl<'a, T: Number> QueryRows<'a, T> {
         &q.of(self.item, head)[query * q.token_stride..][..shape.key_width]
     }
 
+    /// The place of a lane's query among all of all heads.
+    pub(super) fn row(&self, lane: usize) -> usize {
+        let shape = &self.problem.shape;
+        (self.item * shape.queries + self.query(lane)) * shape.heads + self.head(lane)
+    }
+
     /// Where the result of a lane goes, in elements.
     pub(super) fn target(&self, lane: usize) -> usize {
-        let shape = &self.problem.shape;
-        let token = self.item * shape.queries + self.query(lane);
-        (token * shape.heads + self.head(lane)) * shape.value_width
+        self.row(lane) * self.problem.shape.value_width
     }
 
     /// Truth values of the keys, where pairs are hidden one by one.
-    fn pairs(&self, lane: usize) -> Option<&'a [i64]> {
+    pub(super) fn pairs(&self, lane: usize) -> Option<&'a [i64]> {
         self.keys.row(self.head(lane), self.query(lane))
     }
 
     /// Whether a lane sees a key inside the range that it sees.
-    fn sees(&self, lane: usize, key: usize) -> bool {
+    pub(super) fn sees(&self, lane: usize, key: usize) -> bool {
         self.pairs(lane).is_none_or(|pairs| pairs[key] != 0)
     }
 
@@ -277,7 +281,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
         }
         for part in cover.partial() {
             let scores = &mut scores[(part.start - cover.keys.start) * NR..];
-            mask(isa, scores, part, &first, &last);
+            mask(isa, scores, part, (&first, &last), T::of(f32::NEG_INFINITY));
         }
         for lane in 0..self.place.rows {
             let Some(row) = self.place.pairs(lane) else { break };
@@ -417,18 +421,24 @@ impl<'a, T: Number> QueryBlock<'a, T> {
 }
 
 vectorised! {
-    /// Writes `-∞` where a lane does not see a key.
-    fn mask[T: Number](scores: &mut [T], keys: Range<usize>, first: &[u32; NR], last: &[u32; NR]) {
+    /// Writes a number where a lane does not see a key.
+    pub(super) fn mask[T: Number](
+        scores: &mut [T],
+        keys: Range<usize>,
+        seen: (&[u32; NR], &[u32; NR]),
+        hidden: T,
+    ) {
+        let (first, last) = seen;
         for (row, key) in scores.as_chunks_mut::<NR>().0.iter_mut().zip(keys) {
             let key = key as u32;
             for ((score, first), last) in row.iter_mut().zip(first).zip(last) {
-                *score = if *first <= key && key < *last { *score } else { T::of(f32::NEG_INFINITY) };
+                *score = if *first <= key && key < *last { *score } else { hidden };
             }
         }
     }
 
     /// Raises each lane to the greatest of its column; `NaN` is passed over.
-    fn maxima[T: Number](scores: &[T], maxima: &mut Lanes<T>) {
+    pub(super) fn maxima[T: Number](scores: &[T], maxima: &mut Lanes<T>) {
         // Four rows at a time, so that no comparison waits for the one before.
         let mut greatest = [*maxima; 4];
         let (blocks, rest) = scores.as_chunks::<{ 4 * NR }>();
@@ -452,7 +462,7 @@ vectorised! {
     }
 
     /// Replaces scores by `2^(score - maximum)` and adds them to the sums.
-    fn weigh[T: Number](scores: &mut [T], maxima: &Lanes<T>, sums: &mut Lanes<T>) {
+    pub(super) fn weigh[T: Number](scores: &mut [T], maxima: &Lanes<T>, sums: &mut Lanes<T>) {
         // With no score above -∞ the weights are zero, not NaN.
         let shift = maxima.map(|m| if m == T::of(f32::NEG_INFINITY) { T::of(0.0) } else { m });
         let mut totals = *sums;
@@ -490,7 +500,7 @@ vectorised! {
     }
 
     /// Multiplies by the reciprocals of the sums; zero where it is zero, whatever the context is.
-    fn divide[T: Number](x: &mut [T], reciprocals: &Lanes<T>) {
+    pub(super) fn divide[T: Number](x: &mut [T], reciprocals: &Lanes<T>) {
         let kept = reciprocals.map(|factor| if factor == T::of(0.0) { 0 } else { u32::MAX });
         for row in x.as_chunks_mut::<NR>().0 {
             for ((x, &factor), &kept) in row.iter_mut().zip(reciprocals).zip(&kept) {

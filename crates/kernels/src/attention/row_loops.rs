@@ -8,7 +8,7 @@ use crate::meter::Tally;
 use crate::number::Number;
 
 /// Counts what [`finite`] executes.
-pub(super) fn count_finite(rows: usize, width: usize, tally: &mut Tally) {
+pub(crate) fn count_finite(rows: usize, width: usize, tally: &mut Tally) {
     tally.executed(Class::Mul, rows * width);
     tally.executed(Class::Add, rows * horizontal::joins(width));
     tally.executed(Class::Max, rows);
@@ -37,7 +37,7 @@ pub(super) fn count_biased(scores: usize, tally: &mut Tally) {
 
 vectorised! {
     /// Whether the first rows hold no infinity and no NaN.
-    pub(super) fn finite[T: Number](data: &[T], stride: usize, width: usize, rows: usize) -> bool {
+    pub(crate) fn finite[T: Number](data: &[T], stride: usize, width: usize, rows: usize) -> bool {
         let zero = T::of(0.0);
         let mut finite = true;
         // A closure of `all` would be compiled without the instruction set.

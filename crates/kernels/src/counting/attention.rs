@@ -3,7 +3,7 @@
 use opledger_dims::Counted;
 use proptest::prelude::*;
 
-use super::{add_up, compare_parts, counts_itself, data, numbers, run};
+use super::{Ran, add_up, compare_parts, compare_parts_as, counts_itself, data, numbers, run};
 use crate::*;
 
 #[derive(Clone, Debug)]
@@ -212,6 +212,87 @@ proptest! {
             shape, causal_offset, window, chunk, gaps, pairs, bias, scale, divides, soft_cap, sinks,
             infinite, seed,
         });
+    }
+}
+
+/// Runs the gradients of attention without bias, cap and sinks.
+fn check_gradient(case: &Case) {
+    let data = case.data();
+    let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } =
+        case.shape;
+    let len = batch * queries * heads * value_width;
+    let mut dy = super::data(len, case.seed + 6, false);
+    if case.infinite {
+        dy.iter_mut().step_by(11).for_each(|dy| *dy = f32::NAN);
+    }
+    counts_itself!(
+        format!("gradient {case:?}"),
+        T,
+        |[scores, scale, softmax, products, pointwise]| {
+            let [q, k, v, dy] = [&data.q, &data.k, &data.v, &dy].map(|x| numbers::<T>(x));
+            let of = Attention {
+                shape: case.shape,
+                q: Heads::contiguous(&q, queries, heads, key_width),
+                k: Heads::contiguous(&k, keys, kv_heads, key_width),
+                v: Heads::contiguous(&v, keys, kv_heads, value_width),
+                mask: case.mask(&data),
+                bias: None,
+                scale: case.scale,
+                divides: case.divides,
+                soft_cap: None,
+                sinks: None,
+            };
+            let dy = Heads::contiguous(&dy, queries, heads, value_width);
+            let meters = AttentionGradientMeters { scores, scale, softmax, products, pointwise };
+            let [mut dq, mut dk, mut dv] =
+                [q.len(), k.len(), v.len()].map(|len| numbers::<T>(&vec![7.0; len]));
+            let outs = [&mut dq[..], &mut dk, &mut dv];
+            attention_gradient(&AttentionGradient { of, dy }, outs, &meters).unwrap();
+            [dq, dk, dv].concat()
+        },
+        compare_named
+    );
+}
+
+/// The parts of the gradients as the kernel names them.
+fn compare_named(what: &str, plain: &Ran<5>, counting: &Ran<5>) {
+    compare_parts_as(what, [0, 1, 4, 6, 7], (plain, counting));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn gradients_of_attention_count_themselves(
+        [batch, kv_heads, group] in [1usize..3, 1usize..3, 1usize..4],
+        queries in prop_oneof![1usize..4, 1usize..40],
+        keys in prop_oneof![0usize..3, 1usize..40, 60usize..80],
+        [key_width, value_width] in [1usize..40, 1usize..40],
+        causal_offset in prop::option::of(-5i64..40),
+        [window, chunk] in [prop::option::of(0usize..30), prop::option::of(0usize..30)],
+        (gaps, pairs) in (prop::option::of(1usize..5), prop::option::of(any::<[bool; 3]>())),
+        scale in prop_oneof![Just(None), Just(Some(1.0)), Just(Some(0.3))],
+        [infinite, divides]: [bool; 2],
+        seed in 0u64..1 << 40,
+    ) {
+        let heads = kv_heads * group;
+        let shape = AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width };
+        check_gradient(&Case {
+            shape, causal_offset, window, chunk, gaps, pairs, scale, infinite, divides, seed,
+            bias: None, soft_cap: None, sinks: None,
+        });
+    }
+}
+
+#[test]
+fn gradients_of_several_tasks_of_a_head_count_themselves() {
+    for case in [
+        square(300),
+        Case { causal_offset: Some(0), ..square(600) },
+        Case { causal_offset: Some(-3), window: Some(70), infinite: true, ..square(300) },
+        Case { gaps: Some(4), pairs: Some([false, true, true]), infinite: true, ..square(300) },
+    ] {
+        check_gradient(&case);
     }
 }
 

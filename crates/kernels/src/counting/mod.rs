@@ -14,13 +14,16 @@ use crate::isa::tests::on;
 use crate::number::Number;
 use crate::{AtomicMeter, Isa, Tally};
 
+/// Parts that a kernel may name.
+const NAMED: usize = 8;
+
 /// One thread, so that all is counted on it.
 static ALONE: LazyLock<ThreadPool> =
     LazyLock::new(|| ThreadPoolBuilder::new().num_threads(1).build().unwrap());
 
 thread_local! {
     /// What numbers have counted of each part, and the part that they count now.
-    static PARTS: RefCell<[Counts<u64>; 6]> = RefCell::new(std::array::from_fn(|_| Counts::zero()));
+    static PARTS: RefCell<[Counts<u64>; NAMED]> = RefCell::new(std::array::from_fn(|_| Counts::zero()));
     static PRESENT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -31,7 +34,7 @@ pub(crate) fn turn_to(part: usize) {
 }
 
 /// What numbers counted of each part in `work`; of the first where the kernel names none.
-fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; 6]) {
+fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; NAMED]) {
     turn_to(0);
     PARTS.take();
     let result = work();
@@ -44,7 +47,7 @@ fn counted_apart<R>(work: impl FnOnce() -> R) -> (R, [Counts<u64>; 6]) {
 pub(crate) struct Ran<const PARTS: usize> {
     bits: Vec<u32>,
     tallies: [Tally; PARTS],
-    counted: [Counts<u64>; 6],
+    counted: [Counts<u64>; NAMED],
 }
 
 impl<const PARTS: usize> Ran<PARTS> {
@@ -85,8 +88,17 @@ pub(crate) fn compare<const PARTS: usize>(what: &str, plain: &Ran<PARTS>, counti
 
 /// The same, and each part against what the kernel computed where it named that part.
 pub(crate) fn compare_parts(what: &str, plain: &Ran<6>, counting: &Ran<6>) {
+    compare_parts_as(what, std::array::from_fn(|part| part), (plain, counting));
+}
+
+/// The same of a kernel whose meters are those of the parts at some places.
+pub(crate) fn compare_parts_as<const PARTS: usize>(
+    what: &str,
+    places: [usize; PARTS],
+    (plain, counting): (&Ran<PARTS>, &Ran<PARTS>),
+) {
     compare(what, plain, counting);
-    for (part, tally) in counting.tallies.iter().enumerate() {
+    for (part, tally) in places.into_iter().zip(&counting.tallies) {
         assert_eq!(tally.executed, counting.counted[part], "{what}: executed of part {part}");
     }
 }

@@ -280,3 +280,25 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn several_steps_over_rows_count_themselves() {
+    for [rows, width] in [[1, 1], [3, 7], [70, 33], [5, 5000]] {
+        let (x, gain) = (data(rows * width, 1, false), data(width, 2, false));
+        counts_itself!(format!("{rows}x{width}"), T, |[a, b, c, d, e, f]| {
+            let (x, gain) = (numbers::<T>(&x), numbers::<T>(&gain));
+            let steps = [
+                RowStep::Reduce(Reduction::Mean, RowOperand::Elements(&x)),
+                RowStep::Binary(BinaryOp::Sub, [RowOperand::Elements(&x), RowOperand::Step(0)]),
+                RowStep::Activation(Activation::GeluErf, RowOperand::Step(1)),
+                RowStep::Binary(BinaryOp::Mul, [RowOperand::Step(2), RowOperand::PerColumn(&gain)]),
+                RowStep::Pointwise(Pointwise::Shift(0.5), RowOperand::Step(3)),
+                RowStep::Scale(0.25, RowOperand::Step(4)),
+            ];
+            let mut out = numbers::<T>(&vec![7.0; rows * width]);
+            let meters = [a, b, c, d, e, f];
+            row_program(RowProgram { width, steps: &steps }, &mut out, &meters).unwrap();
+            out
+        });
+    }
+}

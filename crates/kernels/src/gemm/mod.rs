@@ -331,8 +331,19 @@ unsafe fn over_panels<T: Number>(
     };
     let mut packed = Buffer::take(scratch);
     let mut edge = Buffer::take(if n.is_multiple_of(NR) { 0 } else { m.min(MC) * NR });
+    // Terms of A that lie far apart are brought together for all panels.
+    let apart = a.row == 1 && a.col > m.min(MC) && n > NR && isa != Isa::SCALAR;
+    let mut together = Buffer::take(if apart { m.min(MC) * k.min(KC) } else { 0 });
+    let gather = |rows: Range<usize>, terms: Range<usize>, out: &mut [T]| {
+        for (out, term) in out.chunks_exact_mut(rows.len()).zip(terms) {
+            out.copy_from_slice(&a.from(rows.start, term).data[..rows.len()]);
+        }
+    };
     for term in (0..k).step_by(KC) {
         let terms = KC.min(k - term);
+        if apart && m <= MC {
+            gather(0..m, term..term + terms, &mut together);
+        }
         for first in (0..n).step_by(group) {
             let width = group.min(n - first);
             for col in (0..width).step_by(NR).filter(|_| scratch > 0) {
@@ -347,6 +358,14 @@ unsafe fn over_panels<T: Number>(
                 }
             }
             for row in (0..m).step_by(MC) {
+                let rows = MC.min(m - row);
+                if apart && m > MC {
+                    gather(row..row + rows, term..term + terms, &mut together);
+                }
+                let a = match apart {
+                    true => Matrix { data: &together, row: 1, col: rows },
+                    false => a.from(row, term),
+                };
                 for col in (0..width).step_by(NR) {
                     let panel = match b {
                         Panels::Packed(Elements::F32(panels)) => {
@@ -357,10 +376,10 @@ unsafe fn over_panels<T: Number>(
                     let offset = row * block.stride + first + col;
                     let cols = NR.min(width - col);
                     let product = PanelProduct {
-                        m: MC.min(m - row),
+                        m: rows,
                         k: terms,
                         n: if cols <= NR_HALF { NR_HALF } else { NR },
-                        a: a.from(row, term).data,
+                        a: a.data,
                         a_row: a.row,
                         a_term: a.col,
                         b: &panel[..terms * NR],
@@ -387,6 +406,7 @@ unsafe fn over_panels<T: Number>(
     }
     packed.keep();
     edge.keep();
+    together.keep();
 }
 
 /// A product by `matrixmultiply`, which reads the panel as a matrix.

@@ -19,6 +19,11 @@ pub(crate) fn data(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
+/// So many meters at zero.
+pub(crate) fn meters(count: usize) -> Vec<AtomicMeter> {
+    (0..count).map(|_| AtomicMeter::new()).collect()
+}
+
 /// Double-precision arithmetic that counts each scalar operation.
 #[derive(Default)]
 pub(crate) struct Ops {

@@ -9,5 +9,6 @@ mod experts;
 mod experts_outer;
 mod gemm;
 mod masked;
+mod row_program;
 mod rows;
 mod unbacked;

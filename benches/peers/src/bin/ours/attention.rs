@@ -60,6 +60,7 @@ impl<M: Meter> Kernel<M> {
             bias: None,
             scale: Some(self.problem.scale()),
             soft_cap: None,
+            divides: false,
             sinks: None,
         };
         let meter = (self.meters)();

@@ -1,6 +1,8 @@
 //! Layers of the grammar through the fast interpreter, ledger included.
 
-use opledger_interp::{Metering, Fast, Fed, Feeds, Prepared, Quiet, Run};
+use opledger_dims::Binding;
+use opledger_interp::{Fast, Feeds, Metering, Prepared, Quiet, Run};
+use opledger_ir::Graph;
 use opledger_models::layer::parse;
 use opledger_peers::problem::{Layer, LayerKind};
 use opledger_peers::serve::Work;
@@ -22,28 +24,44 @@ pub(super) fn prepare(problem: Layer, variant: &str) -> Result<Box<dyn Work>, Er
 }
 
 fn recorded<M: Metering>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, Error> {
-    let Layer { layer, batch, tokens, width, heads, hidden } = problem;
-    let text = match layer {
+    let model = parse(&text(problem))?;
+    let prepared = prepared(problem, model.graph, &model.binding)?;
+    Ok(Recorded { prepared, fast })
+}
+
+/// The layer in the grammar.
+pub(super) fn text(Layer { layer, width, heads, hidden, .. }: Layer) -> String {
+    match layer {
         LayerKind::Mha => format!("mha:c={width},h={heads}"),
         LayerKind::EncoderLayer => {
             format!("encoder-layer:c={width},h={heads},ff={hidden},act=gelu")
         }
-    };
-    let model = parse(&text)?;
-    let sizes = model.binding.clone().with("b", batch as u64).with("n", tokens as u64);
-    let mut prepared = Prepared::new(model.graph, &sizes, &Feeds::default().zeros())?;
+        LayerKind::Gpt2Block => format!(
+            "encoder-layer:c={width},h={heads},ff={hidden},act=gelu-tanh,norm=pre,mask=causal"
+        ),
+    }
+}
+
+/// A graph of the layer with the seeded inputs and parameters.
+pub(super) fn prepared(
+    Layer { batch, tokens, width, hidden, .. }: Layer,
+    graph: Graph,
+    binding: &Binding,
+) -> Result<Prepared, Error> {
+    let sizes = binding.clone().with("b", batch as u64).with("n", tokens as u64);
+    let mut prepared = Prepared::new(graph, &sizes, &Feeds::default().zeros())?;
     let shapes: Vec<_> = prepared.tensors().iter().map(|(_, fed)| fed.clone()).collect();
     for fed in shapes {
         let path = &fed.path;
         let len = fed.shape().iter().product();
         let fan_in = if path.contains("linear2") { hidden } else { width };
         let numbers = match path.as_str() {
-            "x" => data::uniform("x", len, 0.0, 1.0),
+            "x" | "gradient" => data::uniform(path, len, 0.0, 1.0),
             _ => data::parameter(path, len, fan_in),
         };
         prepared.feed(path, Tensor::new(fed.shape(), numbers)?)?;
     }
-    Ok(Recorded { prepared, fast })
+    Ok(prepared)
 }
 
 impl<M: Metering> Recorded<M> {

@@ -4,6 +4,7 @@ mod attention;
 mod gemm;
 mod layer;
 mod rows;
+mod step;
 
 use opledger_peers::Error;
 use opledger_peers::problem::{Problem, Spec};
@@ -13,6 +14,7 @@ fn prepare(spec: &Spec) -> Result<Box<dyn Work>, Error> {
     match spec.problem {
         Problem::Attention(problem) => attention::prepare(problem, &spec.variant),
         Problem::Layer(problem) => layer::prepare(problem, &spec.variant),
+        Problem::Step(problem) => step::prepare(problem, &spec.variant),
         Problem::Gemm(problem) => gemm::prepare(problem, &spec.variant),
         Problem::Rows(problem) => Ok(rows::prepare(problem)),
     }

@@ -45,7 +45,7 @@ impl From<Factor> for Scaling {
 
 impl Scaling {
     /// The class of one application.
-    fn class(&self) -> Class {
+    pub(super) fn class(&self) -> Class {
         match self {
             Scaling::Times(_) => Class::Mul,
             Scaling::Over(_) => Class::Div,
@@ -53,7 +53,7 @@ impl Scaling {
     }
 
     /// The size it depends on.
-    fn size(&self) -> Option<&Poly> {
+    pub(super) fn size(&self) -> Option<&Poly> {
         match self {
             Scaling::Times(factor) => factor.size(),
             Scaling::Over(_) => None,
@@ -151,6 +151,20 @@ impl Attention {
         let (axes, sizes) = (&call.shapes[0].axes, call.inputs[0].shape());
         let outer = axes.len() - 3;
         (0..outer).chain([outer + 1]).map(|at| (&axes[at].name, sizes[at])).collect()
+    }
+
+    /// What scores are multiplied with, or divided by where so.
+    pub(super) fn scale_of<T: Scalar>(
+        &self,
+        call: &Call<'_, T>,
+    ) -> Result<Option<(bool, T)>, OpError> {
+        let scale = self.scale.as_ref().map(|scale| {
+            Ok(match scale {
+                Scaling::Times(factor) => (false, T::from_f64(factor.value(call)?)),
+                Scaling::Over(number) => (true, T::from_f64(*number)),
+            })
+        });
+        scale.transpose()
     }
 
     /// Where the sinks stand among the operands.
@@ -375,13 +389,7 @@ impl Operation for Attention {
     ) -> Result<Vec<Value<T>>, OpError> {
         let (q, k, v) = (call.real(0)?.data(), call.real(1)?.data(), call.real(2)?.data());
         let s = Attention::sizes(call)?;
-        let scale = self.scale.as_ref().map(|scale| {
-            Ok::<_, OpError>(match scale {
-                Scaling::Times(factor) => (false, T::from_f64(factor.value(call)?)),
-                Scaling::Over(number) => (true, T::from_f64(*number)),
-            })
-        });
-        let scale = scale.transpose()?;
+        let scale = self.scale_of::<T>(call)?;
         let cap = self.soft_cap.map(T::from_f64);
         let bias =
             if self.bias { Some((call.real(3)?.data(), self.bias_layout(call)?)) } else { None };

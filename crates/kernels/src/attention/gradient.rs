@@ -1,0 +1,669 @@
+//! The gradients of attention (Dao et al. 2022, algorithm 4): scores and weights of a block of rows are
+//! computed again from queries and keys, and given up when its sums are taken, so that nothing of the size
+//! of all pairs is kept.
+//!
+//! A block is 32 rows of a key head, one per lane, against all keys that any of them sees: maxima, sums and
+//! the products of weights with their gradients run down columns, and a row needs no statistic of the forward
+//! pass. Gradients of keys and values are added up block after block in the order of the rows.
+
+use std::ops::Range;
+
+use opledger_dims::Class;
+use rayon::prelude::*;
+
+use super::online_softmax::{QueryRows, divide, mask, maxima, weigh};
+use super::ranges::{common, hull};
+use super::row_loops::{count_finite, finite, multiply};
+use super::{Attention, AttentionShape, Heads, SERIAL, VisibleKeys, shown};
+use crate::buffer::Buffer;
+use crate::error::{KernelError, exactly};
+use crate::gemm::matrix::Matrix;
+use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
+use crate::gemm::packing::{pack_panel, unpack_panel};
+use crate::isa::{Isa, isa, vectorised};
+use crate::meter::{AttentionPart, Meter, Substitution, Tally};
+use crate::number::Number;
+use crate::tasks::Shared;
+
+/// Tasks aimed at, blocks of a task at least, and elements of sums that wait to be added up at most.
+const TASKS: usize = 16;
+const BLOCKS: usize = 8;
+const WAITING: usize = 1 << 24;
+
+/// Attention, of whose result the gradient is given. A bias, a soft cap and sinks have no such kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionGradient<'a, T = f32> {
+    /// The attention.
+    pub of: Attention<'a, T>,
+    /// The gradient of its result, `[batch, queries, heads, value_width]`.
+    pub dy: Heads<'a, T>,
+}
+
+/// One meter per part; they may be the same.
+#[derive(Debug)]
+pub struct AttentionGradientMeters<'a, M> {
+    /// The scores, computed again: per allowed pair and head, `key_width` mul and `key_width - 1` add.
+    pub scores: &'a M,
+    /// Their scale, one mul or div per allowed pair and head; the queries are multiplied instead.
+    pub scale: &'a M,
+    /// The softmax, computed again, as of [`AttentionMeters`](super::AttentionMeters).
+    pub softmax: &'a M,
+    /// The four products: per allowed pair and head `value_width` mul and `value_width - 1` add for the
+    /// gradients of the weights, `value_width` mul and add for those of values, `key_width` for those of
+    /// queries and of keys. A row's first term joins nothing, nor does that of a key without a mask.
+    pub products: &'a M,
+    /// The gradients of scores: per allowed pair and head two add and two mul, but one add in each row, and
+    /// one mul or div more with a scale.
+    pub pointwise: &'a M,
+}
+
+/// What one task adds to each of the [`AttentionGradientMeters`].
+#[derive(Default)]
+struct Tallies {
+    scores: Tally,
+    scale: Tally,
+    softmax: Tally,
+    products: Tally,
+    pointwise: Tally,
+}
+
+impl Tallies {
+    /// Counts what the pairs of some rows ask for, but for sums over all rows.
+    fn useful<T>(&mut self, of: &Attention<'_, T>, pairs: usize, rows: usize) {
+        let AttentionShape { key_width, value_width, .. } = of.shape;
+        let joined = pairs - rows;
+        self.scores.useful(Class::Mul, pairs * key_width);
+        self.scores.useful(Class::Add, pairs * (key_width - 1));
+        if of.scale.is_some() {
+            let (class, folded) = match of.divides {
+                true => (Class::Div, Substitution::FoldedDivisor),
+                false => (Class::Mul, Substitution::FoldedScale),
+            };
+            self.scale.useful(class, pairs);
+            self.scale.substituted(folded, pairs);
+            self.pointwise.useful(class, pairs);
+            if of.divides {
+                self.pointwise.substituted(Substitution::Reciprocal, pairs);
+            }
+        }
+        self.softmax.useful(Class::Max, joined);
+        self.softmax.useful(Class::Add, pairs + joined);
+        self.softmax.useful(Class::Exp, pairs);
+        self.softmax.useful(Class::Div, pairs);
+        self.softmax.substituted(Substitution::Reciprocal, pairs);
+        self.pointwise.useful(Class::Mul, 2 * pairs);
+        self.pointwise.useful(Class::Add, pairs + joined);
+        self.products.useful(Class::Mul, 2 * pairs * (key_width + value_width));
+        let sums = pairs * (value_width - 1) + joined * key_width;
+        self.products.useful(Class::Add, sums + pairs * (key_width + value_width));
+    }
+
+    fn record<M: Meter>(&self, meters: &AttentionGradientMeters<'_, M>) {
+        if M::ON {
+            meters.scores.record(&self.scores);
+            meters.scale.record(&self.scale);
+            meters.softmax.record(&self.softmax);
+            meters.products.record(&self.products);
+            meters.pointwise.record(&self.pointwise);
+        }
+    }
+}
+
+impl<T: Number> AttentionGradient<'_, T> {
+    fn check(&self, [dq, dk, dv]: [&[T]; 3]) -> Result<(), KernelError> {
+        let Attention { shape, q, k, v, mask, soft_cap, bias, sinks, .. } = &self.of;
+        let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } =
+            *shape;
+        exactly("dq", dq.len(), &[batch, queries, heads, key_width])?;
+        exactly("dk", dk.len(), &[batch, keys, kv_heads, key_width])?;
+        exactly("dv", dv.len(), &[batch, keys, kv_heads, value_width])?;
+        if soft_cap.is_some() || bias.is_some() || sinks.is_some() {
+            return Err(KernelError::Shape { what: "scores have no bias, cap or sink" });
+        }
+        shape.check()?;
+        if key_width == 0 || value_width == 0 {
+            return Err(KernelError::EmptyReduction { what: "the width of a head" });
+        }
+        q.check("q", [batch, queries, heads, key_width])?;
+        k.check("k", [batch, keys, kv_heads, key_width])?;
+        v.check("v", [batch, keys, kv_heads, value_width])?;
+        self.dy.check("dy", [batch, queries, heads, value_width])?;
+        mask.check(shape)
+    }
+}
+
+/// Computes the gradients of queries, keys and values, contiguous `[batch, tokens, heads, width]`: zeros for
+/// a query that sees no key and for a key that no query sees. What a hidden pair has never reaches a result.
+///
+/// Counts per part as [`AttentionGradientMeters`] says. Executed are the keys that any row of a block sees,
+/// in lanes that hold a row or none, and columns in sixteens; in place of divisions, one reciprocal per row;
+/// where blocks of a head are several tasks, the addition of their sums.
+///
+/// # Errors
+/// A shape, length or reach error; [`KernelError::EmptyReduction`] if a head has no width.
+pub fn attention_gradient<T: Number, M: Meter>(
+    problem: &AttentionGradient<'_, T>,
+    [dq, dk, dv]: [&mut [T]; 3],
+    meters: &AttentionGradientMeters<'_, M>,
+) -> Result<(), KernelError> {
+    let isa = isa()?;
+    problem.check([dq, dk, dv])?;
+    let shape = &problem.of.shape;
+    let AttentionShape { batch, keys, kv_heads, .. } = *shape;
+    if shape.no_rows() || keys == 0 {
+        [dq, dk, dv].into_iter().for_each(|out| out.fill(T::of(0.0)));
+        return Ok(());
+    }
+    let visible: Vec<_> = (0..batch).map(|item| problem.of.mask.keys(item, shape)).collect();
+    let cut = Cut::new(shape);
+    let pairs = batch * kv_heads;
+    let outs = Outs { dq: Shared::new(dq), dk: Shared::new(dk), dv: Shared::new(dv) };
+    let waiting = if cut.chunks > 1 { pairs * cut.chunks * cut.sums } else { 0 };
+    let mut waiting = Buffer::take(waiting);
+    let shared = Shared::new(&mut waiting);
+    let task = |index: usize| {
+        let (pair, chunk) = (index / cut.chunks, index % cut.chunks);
+        let (item, kv_head) = (pair / kv_heads, pair % kv_heads);
+        let mut head = Head::new(isa, problem, (&visible[item], item, kv_head), &cut);
+        let mut tallies = Tallies::default();
+        for block in chunk * cut.blocks..cut.all.min((chunk + 1) * cut.blocks) {
+            // SAFETY: each row of `dq` belongs to one task.
+            unsafe { head.block(block, &outs.dq, &mut tallies) };
+        }
+        if chunk == 0 && problem.of.mask.is_none() {
+            // The first terms of sums over all rows join nothing.
+            let first = keys * (shape.key_width + shape.value_width);
+            tallies.products.useful[Class::Add] -= first as u64;
+        }
+        if cut.chunks == 1 {
+            // SAFETY: the rows of a key head belong to one task.
+            unsafe { head.finish(&outs) };
+        } else {
+            // SAFETY: these sums belong to one task.
+            unsafe { shared.part(index * cut.sums, cut.sums) }.copy_from_slice(&head.sums);
+        }
+        head.keep();
+        tallies.record(meters);
+    };
+    let parallel = shape.pairs().saturating_mul(shape.key_width + shape.value_width) > SERIAL;
+    for_each(pairs * cut.chunks, parallel, task);
+    if cut.chunks > 1 {
+        let merge = |pair: usize| {
+            let (item, kv_head) = (pair / kv_heads, pair % kv_heads);
+            let mut head = Head::new(isa, problem, (&visible[item], item, kv_head), &cut);
+            let mut tallies = Tallies::default();
+            T::belongs_to(AttentionPart::Products);
+            let of_pair = &waiting[pair * cut.chunks * cut.sums..][..cut.chunks * cut.sums];
+            for part in of_pair.chunks_exact(cut.sums) {
+                add(isa, &mut head.sums, part);
+                tallies.products.executed(Class::Add, cut.sums);
+            }
+            // SAFETY: the rows of a key head belong to one task.
+            unsafe { head.finish(&outs) };
+            head.keep();
+            tallies.record(meters);
+        };
+        for_each(pairs, parallel, merge);
+    }
+    waiting.keep();
+    Ok(())
+}
+
+fn for_each(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
+    if parallel && tasks > 1 {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    } else {
+        (0..tasks).for_each(task);
+    }
+}
+
+/// Where results go.
+struct Outs<'a, T> {
+    dq: Shared<'a, T>,
+    dk: Shared<'a, T>,
+    dv: Shared<'a, T>,
+}
+
+/// How the blocks of a head are shared between tasks; it depends on the sizes alone.
+struct Cut {
+    /// Rows and blocks of a key head.
+    rows: usize,
+    all: usize,
+    /// Blocks of a task, and tasks of a key head.
+    blocks: usize,
+    chunks: usize,
+    /// Columns of the sums of a key and of a value, and elements of both for all keys.
+    columns: [usize; 2],
+    sums: usize,
+}
+
+impl Cut {
+    fn new(shape: &AttentionShape) -> Cut {
+        let rows = shape.queries * shape.group();
+        let all = rows.div_ceil(NR);
+        let columns = [shape.key_width, shape.value_width].map(|width| width.next_multiple_of(NR));
+        let sums = shape.keys * (columns[0] + columns[1]);
+        let pairs = shape.batch * shape.kv_heads;
+        let spread = TASKS.div_ceil(pairs).min(WAITING / (pairs * sums));
+        let chunks = spread.clamp(1, all.div_ceil(BLOCKS));
+        let blocks = all.div_ceil(chunks);
+        Cut { rows, all, blocks, chunks: all.div_ceil(blocks), columns, sums }
+    }
+}
+
+/// A key head with what its rows give its keys and values.
+struct Head<'a, T> {
+    isa: Isa,
+    problem: &'a AttentionGradient<'a, T>,
+    keys: &'a VisibleKeys<'a>,
+    item: usize,
+    kv_head: usize,
+    rows: usize,
+    /// The rows of its keys and of its values, each after the other.
+    k: Buffer<T>,
+    v: Buffer<T>,
+    columns: [usize; 2],
+    /// The gradients of all keys, then those of all values, `columns` apart.
+    sums: Buffer<T>,
+}
+
+impl<'a, T: Number> Head<'a, T> {
+    fn new(
+        isa: Isa,
+        problem: &'a AttentionGradient<'a, T>,
+        (keys, item, kv_head): (&'a VisibleKeys<'a>, usize, usize),
+        cut: &Cut,
+    ) -> Head<'a, T> {
+        let Attention { shape, k, v, .. } = &problem.of;
+        let gather = |heads: &Heads<'_, T>, width: usize| {
+            let (mut rows, from) = (Buffer::take(keys.count() * width), heads.of(item, kv_head));
+            for (number, row) in rows.chunks_exact_mut(width).enumerate() {
+                row.copy_from_slice(&from[keys.position(number) * heads.token_stride..][..width]);
+            }
+            rows
+        };
+        let (k, v) = (gather(k, shape.key_width), gather(v, shape.value_width));
+        let mut sums = Buffer::take(cut.sums);
+        sums.fill(T::of(0.0));
+        let (columns, rows) = (cut.columns, cut.rows);
+        Head { isa, problem, keys, item, kv_head, rows, k, v, columns, sums }
+    }
+
+    fn keep(self) {
+        [self.k, self.v, self.sums].into_iter().for_each(Buffer::keep);
+    }
+
+    /// Writes the gradients of keys and values where they belong.
+    ///
+    /// # Safety
+    /// Nobody else reaches the rows of this head meanwhile.
+    unsafe fn finish(&self, outs: &Outs<'_, T>) {
+        let AttentionShape { keys, kv_heads, key_width, value_width, .. } = self.problem.of.shape;
+        let [of_keys, of_values] = self.columns;
+        let (dk, dv) = self.sums.split_at(keys * of_keys);
+        let sides = [(dk, of_keys, key_width, &outs.dk), (dv, of_values, value_width, &outs.dv)];
+        for (sums, columns, width, out) in sides {
+            let row = |position: usize| {
+                let at = (self.item * keys + position) * kv_heads + self.kv_head;
+                // SAFETY: a row of this head, by contract; one is alive at a time.
+                unsafe { out.part(at * width, width) }
+            };
+            if self.keys.count() < keys {
+                (0..keys).for_each(|position| row(position).fill(T::of(0.0)));
+            }
+            for number in 0..self.keys.count() {
+                let sums = &sums[number * columns..][..width];
+                row(self.keys.position(number)).copy_from_slice(sums);
+            }
+        }
+    }
+
+    /// Takes a block of rows into account, and writes the gradients of its queries.
+    ///
+    /// # Safety
+    /// Nobody else reaches these rows of `dq` meanwhile.
+    unsafe fn block(&mut self, block: usize, dq: &Shared<'_, T>, tallies: &mut Tallies) {
+        let first = block * NR;
+        let place = QueryRows {
+            isa: self.isa,
+            problem: &self.problem.of,
+            keys: self.keys,
+            item: self.item,
+            kv_head: self.kv_head,
+            first,
+            rows: NR.min(self.rows - first),
+        };
+        let seen: Vec<_> = (0..place.rows)
+            .map(|lane| self.keys.seen_by(place.head(lane), place.query(lane)))
+            .collect();
+        let (all, every) = (hull(&seen), common(&seen));
+        let pairs: usize = (0..place.rows)
+            .map(|lane| match place.pairs(lane) {
+                Some(row) => shown(&row[seen[lane].clone()]),
+                None => seen[lane].len(),
+            })
+            .sum();
+        let rows = seen.iter().filter(|seen| !seen.is_empty()).count();
+        let width = self.problem.of.shape.key_width;
+        if pairs == 0 {
+            for lane in 0..place.rows {
+                // SAFETY: a row of the block, by contract.
+                unsafe { dq.part(place.row(lane) * width, width) }.fill(T::of(0.0));
+            }
+            return;
+        }
+        tallies.useful(&self.problem.of, pairs, rows);
+        let full = match every.is_empty() || self.keys.by_pairs() {
+            true => all.end..all.end,
+            false => every,
+        };
+        let mut tile = Tile::new(self, place, seen, all, full);
+        tile.weigh(self, tallies);
+        tile.pull(self, tallies);
+        tile.add_to(self, tallies);
+        // SAFETY: by contract.
+        unsafe { tile.finish(width, dq) };
+    }
+}
+
+/// The rows of a block against all keys that any of them sees; [`NR`] numbers to a key.
+struct Tile<'a, T> {
+    place: QueryRows<'a, T>,
+    seen: Vec<Range<usize>>,
+    /// The keys that any row sees, and those that each sees; before and after these some do not.
+    all: Range<usize>,
+    full: Range<usize>,
+    /// Rows of queries and of gradients, each after the other.
+    q: Buffer<T>,
+    dy: Buffer<T>,
+    weights: Buffer<T>,
+    /// Gradients of the weights, then of the scores.
+    gradients: Buffer<T>,
+}
+
+impl<'a, T: Number> Tile<'a, T> {
+    fn new(
+        head: &Head<'a, T>,
+        place: QueryRows<'a, T>,
+        seen: Vec<Range<usize>>,
+        all: Range<usize>,
+        full: Range<usize>,
+    ) -> Tile<'a, T> {
+        let AttentionShape { key_width, value_width, .. } = place.problem.shape;
+        let (mut q, mut dy) =
+            (Buffer::take(place.rows * key_width), Buffer::take(place.rows * value_width));
+        for (lane, row) in q.chunks_exact_mut(key_width).enumerate() {
+            row.copy_from_slice(place.vector(lane));
+        }
+        let heads = &head.problem.dy;
+        for (lane, row) in dy.chunks_exact_mut(value_width).enumerate() {
+            let from = heads.of(place.item, place.head(lane));
+            row.copy_from_slice(&from[place.query(lane) * heads.token_stride..][..value_width]);
+        }
+        let numbers = all.len() * NR;
+        let (weights, gradients) = (Buffer::take(numbers), Buffer::take(numbers));
+        Tile { place, seen, all, full, q, dy, weights, gradients }
+    }
+
+    /// Lanes that are computed.
+    fn lanes(&self) -> usize {
+        if self.place.rows <= NR_HALF { NR_HALF } else { NR }
+    }
+
+    /// The keys that some row does not see.
+    fn partial(&self) -> impl Iterator<Item = Range<usize>> + use<T> {
+        let ends = [self.all.start..self.full.start, self.full.end..self.all.end];
+        ends.into_iter().filter(|range| !range.is_empty())
+    }
+
+    /// The product of some rows `[keys, width]` with the rows of the block, of whose `width` elements `lanes`
+    /// are brought side by side.
+    fn with_rows(
+        &self,
+        isa: Isa,
+        of_keys: &[T],
+        rows: &[T],
+        width: usize,
+        prepare: impl FnOnce(&mut [T]),
+        out: &mut [T],
+    ) -> usize {
+        let mut panel = Buffer::take(width * NR);
+        let columns = Matrix { data: rows, row: 1, col: width };
+        pack_panel(isa, columns, width, self.place.rows, &mut panel);
+        prepare(&mut panel);
+        let product = PanelProduct {
+            m: self.all.len(),
+            k: width,
+            n: self.lanes(),
+            a: &of_keys[self.all.start * width..],
+            a_row: width,
+            a_term: 1,
+            b: &panel,
+            add: false,
+            far: false,
+        };
+        product.into(isa, out, NR);
+        let terms = product.m * product.k * product.n;
+        panel.keep();
+        terms
+    }
+
+    /// Computes the weights: scores in powers of two, their softmax down each lane.
+    fn weigh(&mut self, head: &Head<'a, T>, tallies: &mut Tallies) {
+        let (isa, of) = (head.isa, self.place.problem);
+        let width = of.shape.key_width;
+        let mut weights = std::mem::replace(&mut self.weights, Buffer::take(0));
+        let scaled = |panel: &mut [T]| {
+            T::belongs_to(of.scaling());
+            multiply(isa, panel, T::of(of.factor()));
+            T::belongs_to(AttentionPart::Scores);
+        };
+        let terms = self.with_rows(isa, &head.k, &self.q, width, scaled, &mut weights);
+        tallies.scores.executed(Class::Mul, terms);
+        tallies.scores.executed(Class::Add, terms);
+        let scaled = if of.scale.is_some() { &mut tallies.scale } else { &mut tallies.softmax };
+        scaled.executed(Class::Mul, width * NR);
+        self.hide(isa, &mut weights, T::of(f32::NEG_INFINITY));
+        T::belongs_to(AttentionPart::Softmax);
+        let (mut greatest, mut sums) = ([T::of(f32::NEG_INFINITY); NR], [T::of(0.0); NR]);
+        maxima(isa, &weights, &mut greatest);
+        weigh(isa, &mut weights, &greatest, &mut sums);
+        let reciprocals = sums.map(|sum| {
+            let reciprocal = T::of(1.0) / sum;
+            if sum == T::of(0.0) { T::of(0.0) } else { reciprocal }
+        });
+        divide(isa, &mut weights, &reciprocals);
+        let all = weights.len();
+        tallies.softmax.executed(Class::Max, all + (4 + 3) * NR);
+        tallies.softmax.executed(Class::Add, 2 * all);
+        tallies.softmax.executed(Class::Exp, all);
+        tallies.softmax.executed(Class::Div, NR);
+        tallies.softmax.executed(Class::Mul, all);
+        self.weights = weights;
+    }
+
+    /// Computes the gradients of the scores from those of the weights: `w·(dw − Σ dw·w)`, times the scale.
+    fn pull(&mut self, head: &Head<'a, T>, tallies: &mut Tallies) {
+        let (isa, of) = (head.isa, self.place.problem);
+        let mut gradients = std::mem::replace(&mut self.gradients, Buffer::take(0));
+        T::belongs_to(AttentionPart::Products);
+        let width = of.shape.value_width;
+        let terms = self.with_rows(isa, &head.v, &self.dy, width, |_| {}, &mut gradients);
+        tallies.products.executed(Class::Mul, terms);
+        tallies.products.executed(Class::Add, terms);
+        self.hide(isa, &mut gradients, T::of(0.0));
+        T::belongs_to(AttentionPart::Pointwise);
+        slopes(isa, &self.weights, &mut gradients, of.scale.map(T::of));
+        let all = gradients.len();
+        tallies.pointwise.executed(Class::Mul, 2 * all);
+        tallies.pointwise.executed(Class::Add, 2 * all);
+        if of.scale.is_some() {
+            tallies.pointwise.executed(Class::Mul, all);
+        }
+        self.gradients = gradients;
+    }
+
+    /// Writes a number where a row does not see a key.
+    fn hide(&self, isa: Isa, numbers: &mut [T], as_number: T) {
+        let (mut first, mut last) = ([0; NR], [0; NR]);
+        for (lane, seen) in self.seen.iter().enumerate() {
+            (first[lane], last[lane]) = (seen.start as u32, seen.end as u32);
+        }
+        for part in self.partial() {
+            let numbers = &mut numbers[(part.start - self.all.start) * NR..];
+            mask(isa, numbers, part, (&first, &last), as_number);
+        }
+        for lane in 0..self.place.rows {
+            let Some(row) = self.place.pairs(lane) else { break };
+            let numbers = numbers[lane..].iter_mut().step_by(NR);
+            for (number, _) in numbers.zip(&row[self.all.clone()]).filter(|(_, seen)| **seen == 0) {
+                *number = as_number;
+            }
+        }
+    }
+
+    /// Whether something infinite or no number may meet a zero that stands for a hidden pair.
+    fn meets_infinities(&self, head: &Head<'a, T>, tallies: &mut Tallies) -> bool {
+        if self.partial().next().is_none() {
+            return false;
+        }
+        let width = self.place.problem.shape.key_width;
+        let of_keys = self.partial().map(|part| &head.k[part.start * width..part.end * width]);
+        let mut infinite = false;
+        for numbers in of_keys.chain([&self.q[..], &self.dy[..]]) {
+            count_finite(1, numbers.len(), &mut tallies.products);
+            infinite |= !finite(head.isa, numbers, numbers.len(), numbers.len(), 1);
+        }
+        infinite
+    }
+
+    /// Adds what the rows give keys and values; the gradients of the queries are made meanwhile, where each
+    /// pair has to be looked at, and stand in place of the queries.
+    fn add_to(&mut self, head: &mut Head<'a, T>, tallies: &mut Tallies) {
+        T::belongs_to(AttentionPart::Products);
+        let AttentionShape { keys, key_width, value_width, .. } = self.place.problem.shape;
+        let [of_keys, of_values] = head.columns;
+        if self.meets_infinities(head, tallies) {
+            return self.pair_by_pair(head, tallies);
+        }
+        let (dk, dv) = head.sums.split_at_mut(keys * of_keys);
+        let sides = [
+            (&self.gradients, &self.q, key_width, dk, of_keys),
+            (&self.weights, &self.dy, value_width, dv, of_values),
+        ];
+        let mut panel = Buffer::take(self.place.rows * NR);
+        for (entries, rows, width, sums, columns) in sides {
+            for column in (0..width).step_by(NR) {
+                let some = NR.min(width - column);
+                let from = Matrix { data: rows, row: width, col: 1 }.from(0, column);
+                pack_panel(head.isa, from, self.place.rows, some, &mut panel);
+                let product = PanelProduct {
+                    m: self.all.len(),
+                    k: self.place.rows,
+                    n: if some <= NR_HALF { NR_HALF } else { NR },
+                    a: entries,
+                    a_row: NR,
+                    a_term: 1,
+                    b: &panel,
+                    add: true,
+                    far: false,
+                };
+                product.into(head.isa, &mut sums[self.all.start * columns + column..], columns);
+                product.count(&mut tallies.products);
+            }
+        }
+        panel.keep();
+        let product = PanelProduct {
+            m: key_width,
+            k: self.all.len(),
+            n: self.lanes(),
+            a: &head.k[self.all.start * key_width..],
+            a_row: 1,
+            a_term: key_width,
+            b: &self.gradients,
+            add: false,
+            far: false,
+        };
+        let mut turned = Buffer::take(key_width * NR);
+        product.into(head.isa, &mut turned, NR);
+        product.count(&mut tallies.products);
+        let first = self.q.as_mut_ptr();
+        // SAFETY: the rows of queries, which nothing reads any more, have room for all lanes that hold one.
+        unsafe { unpack_panel(head.isa, &turned, self.place.rows, first, key_width) };
+        turned.keep();
+    }
+
+    /// The same, each row with only the keys that it sees: zero times infinity is no zero.
+    fn pair_by_pair(&mut self, head: &mut Head<'a, T>, tallies: &mut Tallies) {
+        let AttentionShape { keys, key_width, value_width, .. } = self.place.problem.shape;
+        let [of_keys, of_values] = head.columns;
+        let (dk, dv) = head.sums.split_at_mut(keys * of_keys);
+        let mut dq = vec![T::of(0.0); key_width];
+        for (lane, seen) in self.seen.iter().enumerate() {
+            let (q, dy) =
+                (&mut self.q[lane * key_width..][..key_width], &self.dy[lane * value_width..]);
+            dq.fill(T::of(0.0));
+            for key in seen.clone().filter(|key| self.place.sees(lane, *key)) {
+                let at = (key - self.all.start) * NR + lane;
+                let (weight, gradient) = (self.weights[at], self.gradients[at]);
+                let dv = &mut dv[key * of_values..][..value_width];
+                dv.iter_mut().zip(dy).for_each(|(sum, dy)| *sum = weight.mul_add(*dy, *sum));
+                let dk = &mut dk[key * of_keys..][..key_width];
+                dk.iter_mut().zip(&*q).for_each(|(sum, q)| *sum = gradient.mul_add(*q, *sum));
+                let k = &head.k[key * key_width..];
+                dq.iter_mut().zip(k).for_each(|(sum, k)| *sum = gradient.mul_add(*k, *sum));
+                for class in [Class::Mul, Class::Add] {
+                    tallies.products.executed(class, 2 * key_width + value_width);
+                }
+            }
+            q.copy_from_slice(&dq);
+        }
+    }
+
+    /// Writes the gradients of the queries where they belong.
+    ///
+    /// # Safety
+    /// Nobody else reaches these rows of `dq` meanwhile.
+    unsafe fn finish(self, width: usize, dq: &Shared<'_, T>) {
+        for (lane, row) in self.q.chunks_exact(width).enumerate() {
+            // SAFETY: a row of the block, by contract.
+            unsafe { dq.part(self.place.row(lane) * width, width) }.copy_from_slice(row);
+        }
+        [self.q, self.dy, self.weights, self.gradients].into_iter().for_each(Buffer::keep);
+    }
+}
+
+vectorised! {
+    /// `g = w·(g − Σ w·g)` down each lane, times a scale.
+    fn slopes[T: Number](weights: &[T], gradients: &mut [T], scale: Option<T>) {
+        let mut sums = [T::of(0.0); NR];
+        for (w, g) in weights.as_chunks::<NR>().0.iter().zip(gradients.as_chunks::<NR>().0) {
+            for ((sum, w), g) in sums.iter_mut().zip(w).zip(g) {
+                *sum = w.mul_add(*g, *sum);
+            }
+        }
+        let rows = weights.as_chunks::<NR>().0.iter().zip(gradients.as_chunks_mut::<NR>().0);
+        match scale {
+            None => {
+                for (w, g) in rows {
+                    for ((sum, w), g) in sums.iter().zip(w).zip(g) {
+                        *g = *w * (*g - *sum);
+                    }
+                }
+            }
+            Some(scale) => {
+                for (w, g) in rows {
+                    for ((sum, w), g) in sums.iter().zip(w).zip(g) {
+                        *g = *w * (*g - *sum) * scale;
+                    }
+                }
+            }
+        }
+    }
+
+    fn add[T: Number](x: &mut [T], y: &[T]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += *y;
+        }
+    }
+}
