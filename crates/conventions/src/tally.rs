@@ -76,6 +76,25 @@ impl Tally {
         Ok(tally)
     }
 
+    /// The same, of some units as another tally has it.
+    #[must_use]
+    pub fn with_units_of(mut self, other: &Tally, theirs: impl Fn(usize) -> bool) -> Tally {
+        self.entries.retain(|entry| !theirs(entry.unit));
+        self.entries.extend(other.entries.iter().filter(|entry| theirs(entry.unit)).cloned());
+        for (at, reason) in self.reasons.iter_mut().enumerate().filter(|(at, _)| theirs(*at)) {
+            reason.clone_from(&other.reasons[at]);
+        }
+        self
+    }
+
+    /// The same, with what another tally has of some units once more, as computed again.
+    #[must_use]
+    pub fn again(mut self, once_more: &Tally, units: impl Fn(usize) -> bool) -> Tally {
+        let more = once_more.entries.iter().filter(|entry| units(entry.unit)).cloned();
+        self.entries.extend(more.map(|entry| Entry { share: Share::Again, ..entry }));
+        self
+    }
+
     /// The sum.
     pub fn total(&self) -> Integer {
         self.entries.iter().map(|entry| &entry.count).sum()
@@ -196,6 +215,9 @@ impl Tally {
 /// Where a share of a call belongs in its unit: a sum or product is for what the unit is for, and so
 /// is the one product of matrices, or the softmax of a router.
 fn own_share(share: Share, op: &str, unit: &Unit) -> Share {
+    if share == Share::Again {
+        return share;
+    }
     let plain = matches!(share, Share::Addition | Share::Multiplication | Share::Other);
     let only = unit.counts.keys().next().filter(|_| unit.counts.len() == 1);
     match only {
