@@ -43,7 +43,9 @@ struct Score {
 fn given(model: &Model, sizes: &Binding, case: &Value, way: &str) -> Result<String, AccountError> {
     let recompute = if way == "checkpointed" { Recompute::Layers } else { Recompute::Nothing };
     let attending = if way == "math" { Attending::Math } else { Attending::Usual };
-    let step = model.training(&TrainingOptions { recompute, ..TrainingOptions::default() })?;
+    let result = model.graph().outputs().first().map(|(name, _)| name.clone());
+    let step =
+        model.training(&TrainingOptions { result, recompute, ..TrainingOptions::default() })?;
     let tools = step.tools(sizes, case["written"].as_str(), attending)?;
     Ok(tools.total("torch-flop-counter")?.to_string())
 }

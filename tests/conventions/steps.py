@@ -5,7 +5,7 @@ written, steps_scored.json, drawn with another seed for scoring alone, and steps
     env/bin/python steps.py chosen FILE
 
 Environment and isolation are those of observe.py, the cases of `drawn` those of draw.py, every family in turn. The
-gradient is that of the sum of the last result; inputs need none. `fused` is what PyTorch chooses, `math` the same under
+gradient is that of the sum of the first result; inputs need none. `fused` is what PyTorch chooses, `math` the same under
 `sdpa_kernel(SDPBackend.MATH)`, `checkpointed` where the layers of `transformers` keep what enters them alone.
 """
 
@@ -29,7 +29,7 @@ def step(module, args):
     counter = FlopCounterMode(display=False)
     with counter:
         result = module.train()(*args)
-        (result[-1] if isinstance(result, tuple) else result).sum().backward()
+        (result[0] if isinstance(result, tuple) else result).sum().backward()
     return {"total": counter.get_total_flops()}
 
 

@@ -107,6 +107,8 @@ def observed(name):
         passes[now] += [found] if found else []
         now = "backward" if node.name == loss else now
     passes = {when: sorted(found) for when, found in passes.items()}
+    if isinstance(model, dict):  # A head that is tied has the same products; a weight of two names is not exported.
+        model = {key: value for key, value in model.items() if key != "tie_word_embeddings"}
     return {"name": name, "model": model, "sizes": sizes, "packed": packed, **passes}
 
 

@@ -140,15 +140,6 @@ impl Tally {
                         }
                         Match::Call(call) => {
                             let call = &unit.calls[call];
-                            // The gradient of a weight in groups, which the tools count as of all channels.
-                            let groups = call.sizes.get(&"groups".into());
-                            if convention.backward && groups.is_some_and(|all| *all > 1.into()) {
-                                return Err(ConventionError::NoRule {
-                                    convention: convention.name.clone(),
-                                    op: format!("the gradient of {} in groups", call.op),
-                                    path: unit.path.clone(),
-                                });
-                            }
                             self.apply(
                                 convention,
                                 (at, unit),

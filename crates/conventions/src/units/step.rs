@@ -102,6 +102,14 @@ impl StepUnits {
                 add(&mut units.units[at].counts, share, counts);
             }
         }
+        // A first run stands before the others, whose nodes it shares.
+        for (at, unit) in units.units.iter().enumerate().filter(|(_, unit)| unit.nodes.is_empty()) {
+            for found in [&mut reached, &mut again, &mut dropped] {
+                if !unit.calls.is_empty() && found.contains(&(at + 1)) {
+                    found.insert(at);
+                }
+            }
+        }
         Ok(StepUnits { units, reached, again, dropped })
     }
 
