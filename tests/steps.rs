@@ -32,6 +32,10 @@ fn model(case: &Value, folder: &std::path::Path) -> Option<Model> {
     Some(Model::open_for(&text, request).unwrap())
 }
 
+/// The results that their libraries give first, where they give several.
+const FIRST: [&str; 5] =
+    ["logits", "prediction_logits", "start_logits", "text_embeds", "last_hidden_state"];
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Score {
     exact: usize,
@@ -43,7 +47,8 @@ struct Score {
 fn given(model: &Model, sizes: &Binding, case: &Value, way: &str) -> Result<String, AccountError> {
     let recompute = if way == "checkpointed" { Recompute::Layers } else { Recompute::Nothing };
     let attending = if way == "math" { Attending::Math } else { Attending::Usual };
-    let result = model.graph().outputs().first().map(|(name, _)| name.clone());
+    let known = |name: &&str| model.graph().outputs().iter().any(|(own, _)| own == *name);
+    let result = FIRST.iter().find(known).map(|name| (*name).to_owned());
     let step =
         model.training(&TrainingOptions { result, recompute, ..TrainingOptions::default() })?;
     let tools = step.tools(sizes, case["written"].as_str(), attending)?;
@@ -82,14 +87,32 @@ fn score(file: &str, ways: &[&str], listed: &[&str]) -> Score {
     score
 }
 
+/// Falcon attends by the fused function though its products be asked for.
+const FALCON: [&str; 3] = ["falcon-61-26 fused", "falcon-62-116 fused", "falcon-62-26 fused"];
+
+/// By which the rules were written: one of each family.
 #[test]
 fn steps_cost_what_the_counter_says() {
-    let found = score("steps_drawn.json", &["fused", "math"], &[]);
+    let found = score("steps_drawn.json", &["fused", "math"], &FALCON[..1]);
     println!("steps: {found:?}");
+    let found = score("steps_drawn.json", &["checkpointed"], &[]);
+    println!("with checkpoints: {found:?}");
 }
 
+/// Drawn with another seed, for scoring alone. GPT-NeoX keeps what both of its sublayers read, BEiT its last map.
 #[test]
-fn checkpointed_steps_cost_what_the_counter_says() {
-    let found = score("steps_drawn.json", &["checkpointed"], &[]);
-    println!("checkpointed steps: {found:?}");
+fn steps_cost_what_the_counter_says_out_of_sample() {
+    let found = score("steps_scored.json", &["fused", "math"], &FALCON[1..]);
+    println!("out of sample: {found:?}");
+    let missed =
+        ["beit-62-159 checkpointed", "gpt-neox-62-4 checkpointed", "gpt-neox-62-94 checkpointed"];
+    let found = score("steps_scored.json", &["checkpointed"], &missed);
+    println!("out of sample, with checkpoints: {found:?}");
+}
+
+/// Layers of `torch.nn` and others that were chosen, and GPT-2 small at 1,024 tokens.
+#[test]
+fn steps_of_chosen_modules_cost_what_the_counter_says() {
+    let found = score("steps_observed.json", &["fused", "math", "checkpointed"], &[]);
+    println!("chosen: {found:?}");
 }

@@ -148,12 +148,22 @@ impl StepCounter<'_> {
         if matches!(convention.counting, Counting::Classes(_)) {
             return Ok(tally);
         }
+        if self.units.by_chance {
+            return Err(AccountError::Unobserved {
+                convention: convention.name.clone(),
+                what: "layers that training leaves out by chance",
+            });
+        }
         // No gradient goes through the rest, and what is not kept runs forwards once more.
         let forward = Tally::new(&forward()?, &self.units.units)?;
         let tally = tally.with_units_of(&forward, |unit| !self.units.reached.contains(&unit));
         match &self.recompute {
             // Scores that a fused kernel takes once more are in its own rule.
             Recompute::Nothing | Recompute::Selective => Ok(tally),
+            Recompute::Layers if self.units.otherwise_again => Err(AccountError::Unobserved {
+                convention: convention.name.clone(),
+                what: "layers of its family that are computed again, which its library runs otherwise",
+            }),
             Recompute::Layers => {
                 let StepUnits { again, dropped, .. } = &self.units;
                 Ok(tally.again(&forward, |unit| again.contains(&unit) || dropped.contains(&unit)))
@@ -288,6 +298,8 @@ fn is_refusal(error: &AccountError) -> bool {
         AccountError::Convention(error) => {
             error.is_refusal() || matches!(error, ConventionError::NotCovered { .. })
         }
-        error => matches!(error, AccountError::NoDecoder { .. }),
+        error => {
+            matches!(error, AccountError::NoDecoder { .. } | AccountError::Unobserved { .. })
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, Counts, Integer};
-use opledger_ir::{Graph, Op, Part, Phase, Var};
+use opledger_ir::{Graph, Module, ModuleClass, Op, Part, Phase, Var};
 
 use super::gradient::Iteration;
 use super::lowering::Lowering;
@@ -33,6 +33,10 @@ pub struct StepUnits {
     pub again: BTreeSet<usize>,
     /// Those that run once more beside, since a mask of what is dropped out behind them is made again.
     pub dropped: BTreeSet<usize>,
+    /// Whether training leaves some of its layers out by chance.
+    pub by_chance: bool,
+    /// Whether layers that are computed again run otherwise than these units say.
+    pub otherwise_again: bool,
 }
 
 impl StepUnits {
@@ -110,7 +114,17 @@ impl StepUnits {
                 }
             }
         }
-        Ok(StepUnits { units, reached, again, dropped })
+        let family = |module: &Module| match module.class {
+            ModuleClass::Model(family) => Some(family),
+            _ => None,
+        };
+        let listed = |families: &[String]| {
+            let mut own = model.modules().iter().filter_map(family);
+            own.any(|own| families.iter().any(|family| family == own))
+        };
+        let by_chance = listed(&dialect.left_out_by_chance);
+        let otherwise_again = listed(&dialect.otherwise_again);
+        Ok(StepUnits { units, reached, again, dropped, by_chance, otherwise_again })
     }
 
     /// The same where the fused function of attention is kept off its kernels, as by
