@@ -47,8 +47,8 @@ struct Score {
 fn given(model: &Model, sizes: &Binding, case: &Value, way: &str) -> Result<String, AccountError> {
     let recompute = if way == "checkpointed" { Recompute::Layers } else { Recompute::Nothing };
     let attending = if way == "math" { Attending::Math } else { Attending::Usual };
-    let known = |name: &&str| model.graph().outputs().iter().any(|(own, _)| own == *name);
-    let result = FIRST.iter().find(known).map(|name| (*name).to_owned());
+    let known = |name: &str| model.graph().outputs().iter().any(|(own, _)| own == name);
+    let result = FIRST.iter().find(|name| known(name)).map(|name| (*name).to_owned());
     let step =
         model.training(&TrainingOptions { result, recompute, ..TrainingOptions::default() })?;
     let tools = step.tools(sizes, case["written"].as_str(), attending)?;

@@ -178,12 +178,12 @@ pub struct Recorded {
     /// What the update changes, parameters and state; nothing where there is none.
     pub updated: Vec<Updated>,
     /// For each node, what it is for; none of a loss, of an update, and of what costs nothing.
-    pub origins: Vec<Option<Origin>>,
+    pub origins: Vec<Option<RecordedFor>>,
 }
 
 /// What a node of a step is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct RecordedFor {
     /// The node of the given graph: attention where it is written out.
     pub given: Var,
     /// The node of the step's forward pass, whose gradients it makes or which it computes again; that itself.
@@ -224,9 +224,9 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     let origin = |forward: &Option<Var>| {
         let forward = (*forward)?;
         let given = given.get(forward.index()).copied().flatten()?;
-        Some(Origin { given, forward })
+        Some(RecordedFor { given, forward })
     };
-    let mut origins: Vec<Option<Origin>> = back.forward.iter().map(origin).collect();
+    let mut origins: Vec<Option<RecordedFor>> = back.forward.iter().map(origin).collect();
     origins.resize(back.graph.nodes().len(), None);
     Ok(Recorded { graph: back.graph, gradients: back.parameters, updated, origins })
 }

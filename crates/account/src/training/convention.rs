@@ -89,7 +89,7 @@ impl<'m> Training<'m> {
         }
         let dialect = dialect(written.unwrap_or_else(|| usual(&sized)))?;
         let binding = self.graph.complete(sized.sizes())?;
-        let of = |origin: &Option<opledger_grad::Origin>| {
+        let of = |origin: &Option<opledger_grad::RecordedFor>| {
             origin.map(|of| StepNode { given: of.given, forward: of.forward })
         };
         let nodes: Vec<Option<StepNode>> = self.origins.iter().map(of).collect();

@@ -5,7 +5,7 @@ mod masks;
 mod six;
 
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
-use opledger_grad::{Loss, Origin, Recompute, Recorded, TrainingStep, Update, Updated};
+use opledger_grad::{Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
@@ -40,7 +40,7 @@ pub struct Training<'m> {
     gradients: Vec<(Var, Var)>,
     updated: Vec<Updated>,
     /// What each node is for.
-    origins: Vec<Option<Origin>>,
+    origins: Vec<Option<RecordedFor>>,
 }
 
 impl Model {
