@@ -33,8 +33,14 @@ fn model(case: &Value, folder: &std::path::Path) -> Option<Model> {
 }
 
 /// The results that their libraries give first, where they give several.
-const FIRST: [&str; 5] =
-    ["logits", "prediction_logits", "start_logits", "text_embeds", "last_hidden_state"];
+const FIRST: [&str; 6] = [
+    "logits",
+    "prediction_logits",
+    "start_logits",
+    "logits_per_text",
+    "text_embeds",
+    "last_hidden_state",
+];
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Score {
