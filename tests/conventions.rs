@@ -141,15 +141,11 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "thop@0.1.1: Sigmoid",
         "thop@0.1.1: Softplus",
         "torch-flop-counter-backward@2.15: amax",
-        "torch-flop-counter-backward@2.15: baddbmm",
-        "torch-flop-counter-backward@2.15: clamp",
-        "torch-flop-counter-backward@2.15: conv3d",
-        "torch-flop-counter-backward@2.15: convolution_mode",
-        "torch-flop-counter-backward@2.15: exp",
-        "torch-flop-counter-backward@2.15: sigmoid",
-        "torch-flop-counter-backward@2.15: sub",
-        "torch-flop-counter-backward@2.15: the gradient of conv1d in groups",
-        "torch-flop-counter-backward@2.15: upsample_bilinear2d",
+        "torch-flop-counter-backward@2.15: chunk_kimi_delta_attention",
+        "torch-flop-counter-backward@2.15: gated_delta_rule",
+        "torch-flop-counter-backward@2.15: linalg_solve_triangular",
+        "torch-flop-counter-backward@2.15: mamba2_chunk_scan",
+        "torch-flop-counter-backward@2.15: segment_sum",
         "torch-flop-counter-training@2.15: chunk_kimi_delta_attention",
         "torch-flop-counter-training@2.15: gated_delta_rule",
         "torch-flop-counter-training@2.15: linalg_solve_triangular",
@@ -356,7 +352,7 @@ fn conventions_hold_for_encoders_with_windows() {
 fn conventions_hold_for_decoders_that_came_later() {
     let found = score("scored_decoders.json");
     println!("later decoders: {found:?}");
-    assert_eq!(found, scored(338, 38, 14));
+    assert_eq!(found, scored(346, 30, 14));
 }
 
 /// Decoders with experts, some with a latent, that no rule was written by; five tools.
@@ -392,7 +388,7 @@ fn conventions_hold_for_models_of_sounds() {
 /// refused.
 #[test]
 fn conventions_hold_for_decoders_with_convolutions() {
-    assert_eq!(score("drawn_convolutions.json"), scored(53, 3, 0));
+    assert_eq!(score("drawn_convolutions.json"), scored(56, 0, 0));
     let found = score("scored_convolutions.json");
     println!("convolutions: {found:?}");
     assert_eq!(found, scored(120, 0, 0));
@@ -596,6 +592,13 @@ fn met() -> BTreeMap<&'static str, BTreeSet<String>> {
                 }
             }
         }
+    }
+    // Steps, which the counter printed numbers for as well.
+    for Case { units, .. } in cases("steps_drawn.json") {
+        let Ok(units) = units else { continue };
+        let calls = units.units.iter().flat_map(|unit| &unit.calls);
+        let seen = met.entry("torch-flop-counter-backward").or_default();
+        seen.extend(calls.map(|call| call.op.to_string()));
     }
     for (convention, tool) in ONE_BY_ONE {
         let operators = operators();

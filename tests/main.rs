@@ -14,6 +14,7 @@ mod generation;
 mod gguf;
 mod golden;
 mod gradients;
+mod joint;
 #[cfg(target_os = "linux")]
 mod memory;
 mod minilm;
@@ -24,5 +25,6 @@ mod programs;
 mod quantised;
 mod rebuild;
 mod sizes;
+mod steps;
 mod theorem;
 mod windows;

@@ -21,10 +21,12 @@ from typing import Any, Mapping, Sequence
 from ._binary import ExportError, Folder, OpledgerError
 from ._binary import ask as _ask
 from ._binary import sizes as _sizes
+from ._binary import whole as _whole
 from ._explanation import Explanation, Line
 from ._formula import Formula
 from ._parts import Module, Modules, SourceLine, SourceLines
 from ._result import Count, Source
+from ._training import Mask, Phase, Term, TrainedModule, TrainingCost
 
 __all__ = [
     "Count",
@@ -32,16 +34,22 @@ __all__ = [
     "ExportError",
     "Formula",
     "Line",
+    "Mask",
     "Module",
     "Modules",
     "OpledgerError",
+    "Phase",
     "SourceLine",
     "SourceLines",
+    "Term",
+    "TrainedModule",
+    "TrainingCost",
     "assert_flops",
     "conventions",
     "count",
     "layers",
     "models",
+    "train_cost",
 ]
 
 
@@ -76,13 +84,7 @@ def count(
     Raises :class:`ExportError` where PyTorch does not export the module, and :class:`OpledgerError` where
     the model is not understood.
     """
-    for name, given in (("kwargs", kwargs), ("sizes", sizes)):
-        if given is not None and not isinstance(given, Mapping):
-            raise OpledgerError(f"`{name}` is a `{type(given).__name__}`, and is a dictionary of names")
-    if isinstance(args, Mapping):
-        args, kwargs = (), {**args, **(kwargs or {})}
-    options = ("--partial",) if partial else ()
-    source, found = _read(model, () if args is None else args, dict(kwargs or {}), dynamic, options)
+    source, found = _given(model, args, kwargs, dynamic, sizes, ("--partial",) if partial else ())
     counted = Count(source, found)
     # What is wrong with the model is said here, not at the first question.
     counted._derived
@@ -91,6 +93,47 @@ def count(
     if found:
         counted._at_example()
     return counted
+
+
+def train_cost(
+    model: Any,
+    args: Sequence[Any] | Mapping[str, Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    recompute: str = "none",
+    optimizer: str | None = None,
+    loss: str | None = None,
+    result: str | None = None,
+    dtype: str | None = None,
+    state_dtype: str | None = None,
+    master_dtype: str | None = None,
+) -> TrainingCost:
+    """Counts what a training step of a model computes: forward pass, loss, gradients of all parameters, update.
+
+    ``model``, ``args``, ``kwargs``, ``dynamic`` and ``sizes`` are those of :func:`count`; a module is exported as it
+    is in evaluation, without dropout. ``recompute`` is what is computed again for the gradients instead of being
+    kept: ``"none"``, ``"selective"`` (scores and weights of attention), ``"full"`` (layers), or paths of modules with
+    commas between them. ``optimizer`` is ``"sgd"``, ``"momentum"``, ``"adam"`` or ``"adamw"``; without one nothing is
+    updated. ``loss`` is ``"cross-entropy"``, ``"mean-square"`` or ``"given"``, of the result that is called
+    ``result``: by default cross-entropy of scores of words, else the gradient is given. Bytes are those of elements of
+    the types ``dtype`` (weights, gradients, what is kept), ``state_dtype`` and ``master_dtype``.
+
+    >>> opledger.train_cost("gpt2", sizes={"n": 1024}).model_flops
+    817019486208
+
+    Raises :class:`ExportError` where PyTorch does not export the module, and :class:`OpledgerError` where the model
+    is not understood, or an operation has no gradient.
+    """
+    source, found = _given(model, args, kwargs, dynamic, sizes, ())
+    named = (("optimizer", optimizer), ("loss", loss), ("result", result), ("dtype", dtype),
+             ("state-dtype", state_dtype), ("master-dtype", master_dtype))
+    options = [word for name, value in named if value is not None for word in (f"--{name}", value)]
+    cost = TrainingCost(source, {**found, **_whole(sizes or {})}, recompute, options)
+    # What is wrong with the model is said here, not at the first question.
+    cost._answer
+    return cost
 
 
 def assert_flops(
@@ -136,6 +179,18 @@ def models() -> list[dict[str, Any]]:
 def layers() -> list[dict[str, Any]]:
     """The kinds of layers that a text such as ``"mha:c=512,h=8"`` is made of."""
     return _ask("layers").record["kinds"]
+
+
+def _given(
+    model: Any, args: Any, kwargs: Any, dynamic: Any, sizes: Any, options: tuple[str, ...]
+) -> tuple[Source, dict[str, int]]:
+    """A model as a user gives it, with the sizes of the inputs."""
+    for name, given in (("kwargs", kwargs), ("sizes", sizes)):
+        if given is not None and not isinstance(given, Mapping):
+            raise OpledgerError(f"`{name}` is a `{type(given).__name__}`, and is a dictionary of names")
+    if isinstance(args, Mapping):
+        args, kwargs = (), {**args, **(kwargs or {})}
+    return _read(model, () if args is None else args, dict(kwargs or {}), dynamic, options)
 
 
 def _read(

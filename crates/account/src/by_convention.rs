@@ -1,8 +1,8 @@
 //! A model as the tools of a framework count it.
 
 use opledger_conventions::{
-    Convention, ConventionError, Share, Tally, Units, convention, convention_names, dialect,
-    explain_tallies,
+    Convention, ConventionError, Explanation, Share, Tally, Units, convention, convention_names,
+    dialect, explain_tallies,
 };
 use opledger_dims::{EvalError, Integer};
 use opledger_report::{
@@ -22,7 +22,7 @@ pub struct ConventionCounter<'a> {
 }
 
 /// The way of writing that is usual for a model.
-fn usual(sized: &SizedModel<'_>) -> &'static str {
+pub(crate) fn usual(sized: &SizedModel<'_>) -> &'static str {
     let model = sized.model();
     let kind = model.name().split(':').next().unwrap_or_default().trim();
     match (model.reference(), kind) {
@@ -214,29 +214,39 @@ impl<'a> ConventionCounter<'a> {
             return Err(AccountError::OneConvention { name: first.to_owned() });
         }
         let explanation = explain_tallies([&self.tally(a)?, &self.tally(b)?], &self.units);
-        let total = |at: usize| ConventionTotal {
-            name: explanation.conventions[at].0.clone(),
-            unit: conventions[at].unit.clone(),
-            total: explanation.conventions[at].1.clone(),
-        };
-        let line = |line: &opledger_conventions::Line| ExplainedLine {
-            what: what(line.share, line.module),
-            difference: line.difference(),
-            first: line.first.clone(),
-            second: line.second.clone(),
-            reason: line.reason.clone(),
-        };
-        Ok(Explained {
-            model: self.sized.model().name().to_owned(),
-            binding: self.sized.sizes().clone(),
-            written: self.written.clone(),
-            conventions: [total(0), total(1)],
-            difference: &explanation.conventions[0].1 - &explanation.conventions[1].1,
-            lines: explanation.lines.iter().map(line).collect(),
-            agreed: explanation.agreed.clone(),
-            unaccounted: explanation.unaccounted(),
-            notes: explanation.notes.clone(),
-        })
+        Ok(explained(self.sized, &self.written, [&a.unit, &b.unit], &explanation))
+    }
+}
+
+/// An explanation, told of a model.
+pub(crate) fn explained(
+    sized: &SizedModel<'_>,
+    written: &str,
+    units: [&String; 2],
+    explanation: &Explanation,
+) -> Explained {
+    let total = |at: usize| ConventionTotal {
+        name: explanation.conventions[at].0.clone(),
+        unit: units[at].clone(),
+        total: explanation.conventions[at].1.clone(),
+    };
+    let line = |line: &opledger_conventions::Line| ExplainedLine {
+        what: what(line.share, line.module),
+        difference: line.difference(),
+        first: line.first.clone(),
+        second: line.second.clone(),
+        reason: line.reason.clone(),
+    };
+    Explained {
+        model: sized.model().name().to_owned(),
+        binding: sized.sizes().clone(),
+        written: written.to_owned(),
+        conventions: [total(0), total(1)],
+        difference: &explanation.conventions[0].1 - &explanation.conventions[1].1,
+        lines: explanation.lines.iter().map(line).collect(),
+        agreed: explanation.agreed.clone(),
+        unaccounted: explanation.unaccounted(),
+        notes: explanation.notes.clone(),
     }
 }
 

@@ -120,6 +120,34 @@ pub enum AccountError {
         /// The other name.
         other: String,
     },
+    /// A framework's formula beside what is counted module by module.
+    #[error(
+        "`{step}` is a formula and `{other}` a count of modules: put `step-products` beside the formula"
+    )]
+    FormulaAndTool {
+        /// The framework.
+        step: String,
+        /// The other name.
+        other: String,
+    },
+    /// A step that a tool was never seen to count.
+    #[error("{convention} was not observed with {what}")]
+    Unobserved {
+        /// The convention.
+        convention: String,
+        /// What of the step it was not observed with.
+        what: &'static str,
+    },
+    /// A tool's number of a forward pass, asked for of a training step.
+    #[error(
+        "{convention} counts a forward pass; of a step there are: {}", known.join(", ")
+    )]
+    NoStep {
+        /// The convention.
+        convention: String,
+        /// Those that count steps.
+        known: Vec<String>,
+    },
     /// Lengths of texts that a model cannot be counted at.
     #[error("`{model}` is not counted by lengths of texts: {why}")]
     Lengths {

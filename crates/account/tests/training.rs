@@ -1,9 +1,9 @@
 //! Training steps of models: against figures that are worked out elsewhere, and their sums.
 
 // A test that meets what it does not expect fails by panicking.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
-use opledger_account::{Model, TrainingOptions, TrainingSizes};
+use opledger_account::{Attending, Model, TrainingOptions, TrainingSizes};
 use opledger_dims::{Binding, Integer};
 use opledger_grad::{Optimizer, Recompute, Update};
 use opledger_ir::{Elem, Phase};
@@ -124,4 +124,65 @@ fn what_has_no_gradient_is_not_trained() {
     assert_eq!(of("gpt2", None, &[("n", 4), ("p", 3)]).result, "logits");
     // A parameter has an axis called as repetitions were.
     assert_eq!(of("kimi-linear-48b-a3b", None, &[("n", 8)]).result, "logits");
+}
+
+/// What tools see of a step is all of it, and every difference has its reason.
+#[test]
+fn tools_see_all_of_a_step() {
+    let all = [Recompute::Nothing, Recompute::Selective, Recompute::Layers];
+    let update = Some(Update { optimizer: Optimizer::ADAMW, clip: Some(1.0) });
+    for name in ["gpt2", "llama-3.1-8b", "bert-base", "mixtral-8x7b", "gemma-2-2b", "vit-b16"] {
+        for recompute in &all {
+            let options =
+                TrainingOptions { recompute: recompute.clone(), update, ..Default::default() };
+            let sizes: Binding = match name {
+                "vit-b16" => [("b", 2)].into_iter().collect(),
+                _ => [("b", 2), ("n", 33)].into_iter().collect(),
+            };
+            let model = Model::open(name).unwrap();
+            let step = model.training(&options).unwrap();
+            let cost = step.at(&sizes, TrainingSizes::default()).unwrap();
+            for attending in [Attending::Usual, Attending::Fused, Attending::Math] {
+                let tools = step.tools(&sizes, Some("transformers"), attending).unwrap();
+                let total = |name: &str| tools.total(name).unwrap();
+                assert_eq!(total("matmul-flops"), cost.hardware_flops, "{name} {recompute}");
+                assert_eq!(total("flops"), cost.flops, "{name} {recompute}");
+                let told = tools.explain("torch-flop-counter", "matmul-flops").unwrap();
+                assert_eq!(told.unaccounted, 0.into(), "{name} {recompute}");
+                assert!(told.lines.iter().all(|line| line.reason.is_some()), "{name} {recompute}");
+            }
+        }
+    }
+}
+
+/// GPT-2 small at 1,024 tokens: the counter's figure with a fused kernel and without, and what a mask leaves.
+#[test]
+fn gpt2_is_counted_as_the_counter_does() {
+    let model = Model::open("gpt2").unwrap();
+    let sizes: Binding = [("n", 1024)].into_iter().collect();
+    let step = model.training(&TrainingOptions::default()).unwrap();
+    let total = |attending| {
+        let tools = step.tools(&sizes, Some("transformers"), attending).unwrap();
+        tools.total("torch-flop-counter").unwrap()
+    };
+    let (math, fused): (u64, u64) = (874_944_921_600, 894_272_274_432);
+    assert_eq!(total(Attending::Math), math.into());
+    assert_eq!(total(Attending::Fused), fused.into());
+    // As `transformers` builds it, weights are dropped out, which no fused kernel of the CPU does.
+    assert_eq!(total(Attending::Usual), math.into());
+    let refused = step.tools(&sizes, None, Attending::Usual).unwrap().total("fvcore").unwrap_err();
+    assert!(refused.to_string().contains("counts a forward pass"), "{refused}");
+
+    let cost = step.at(&sizes, TrainingSizes::default()).unwrap();
+    let [square, half, exact] = &cost.masks[..] else { panic!("{:?}", cost.masks) };
+    // Six products of 64 columns over all pairs of 12 heads in 12 layers.
+    assert_eq!(square.attention, (12 * 64 * 1024 * 1024 * 12 * 12_u64).into());
+    assert_eq!(square.model_flops, math.into());
+    assert_eq!(&half.attention * 2u32, square.attention);
+    assert_eq!(exact.model_flops, cost.model_flops);
+    assert_eq!(exact.attention, (12 * 64 * (1024 * 1025 / 2) * 12 * 12_u64).into());
+    // No mask by positions, no table of them.
+    let bert = Model::open("bert-base").unwrap();
+    let step = bert.training(&TrainingOptions::default()).unwrap();
+    assert_eq!(step.at(&sizes, TrainingSizes::default()).unwrap().masks, []);
 }

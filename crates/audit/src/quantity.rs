@@ -1,10 +1,11 @@
 //! Quantities of the models that a table names, as polynomials at the sizes of a row.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
-use opledger_account::Model;
+use opledger_account::{AccountError, Model, TrainingOptions};
 use opledger_dims::{Binding, Poly, Quantity, Symbol};
-use opledger_ir::{Graph, Selection};
+use opledger_ir::{Graph, Phase, Selection};
 use opledger_models::Request;
 use serde::{Deserialize, Deserializer};
 
@@ -21,6 +22,10 @@ pub(crate) struct ModelQuantity {
     of: Quantity,
     /// Only this part of operations, such as `scores`.
     part: Option<String>,
+    /// Of a training step that computes this again: `none`, `selective`, `full`.
+    step: Option<String>,
+    /// Only this part of a step, such as `backward`.
+    phase: Option<String>,
     /// Sizes of the graph's symbols, as polynomials over what the table names.
     #[serde(default)]
     with: BTreeMap<String, String>,
@@ -79,8 +84,15 @@ impl ModelQuantity {
             |problem| TableProblem::Model { name: name.clone(), problem: Box::new(problem) };
         let request = Request { past: self.of == Quantity::Cache, ..Request::default() };
         let model = Model::open_for(&name, request).map_err(of_model)?;
-        let graph = model.graph();
-        let formula = graph.quantity_of(self.of, &self.selection(graph)?);
+        let step = self.training(&model).map_err(of_model)?;
+        let graph = step.as_ref().unwrap_or(model.graph());
+        let formula = match self.phase(graph)? {
+            Some(phase) => { graph.nodes().iter() }
+                .filter(|node| node.phase == phase)
+                .map(|node| graph.node_quantity(node, self.of))
+                .sum(),
+            None => graph.quantity_of(self.of, &self.selection(graph)?),
+        };
         let mut sizes = if self.symbolic { Binding::new() } else { model.sizes().clone() };
         let known = |symbol: &Symbol| {
             formula.symbols().contains(symbol) || graph.symbols().contains(symbol)
@@ -99,6 +111,22 @@ impl ModelQuantity {
         }
         let sizes = graph.complete(&sizes).map_err(|problem| of_model(problem.into()))?;
         Ok(substitute(&formula.bind(&sizes), &renamed))
+    }
+
+    /// The step that is asked for, as a graph.
+    fn training(&self, model: &Model) -> Result<Option<Graph>, AccountError> {
+        let Some(recompute) = &self.step else { return Ok(None) };
+        let recompute = recompute.parse().unwrap_or_else(|never: Infallible| match never {});
+        let step = model.training(&TrainingOptions { recompute, ..TrainingOptions::default() })?;
+        Ok(Some(step.graph().clone()))
+    }
+
+    /// The part of a step that is asked for, which has nodes.
+    fn phase(&self, graph: &Graph) -> Result<Option<Phase>, TableProblem> {
+        let Some(name) = &self.phase else { return Ok(None) };
+        let known = Phase::ALL.into_iter().find(|phase| phase.to_string() == *name);
+        let found = known.filter(|phase| graph.nodes().iter().any(|node| node.phase == *phase));
+        found.map(Some).ok_or_else(|| TableProblem::NoPart { part: name.clone() })
     }
 
     /// The part that is asked for.

@@ -211,11 +211,13 @@ files! {
     "inference-arithmetic",
     "korthikanti",
     "llama",
+    "maxtext-1988",
     "megatron-table-1",
     "palm-mfu",
     "rules",
     "scaling-book",
     "swin-table-1",
+    "training-rules",
     "vaswani-table-3",
     "vit-table-1",
 }

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use opledger_account::{Assertion, AssertionError, Language, Model, ProgramOptions, Sweep};
+use opledger_account::{
+    Assertion, AssertionError, Attending, Language, Model, ProgramOptions, Sweep,
+};
 use opledger_dims::{Binding, Integer, Symbol};
+use opledger_grad::Recompute;
 use opledger_ir::{Elem, Kind};
 use opledger_models::{LatentForm, Request};
 use opledger_report::Format;
@@ -365,6 +368,16 @@ pub(crate) struct ExplainArgs {
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) tools: ToolArgs,
+    /// Of a training step, forward and backward, not of a forward pass
+    #[arg(long, conflicts_with = "without")]
+    pub(crate) step: bool,
+    /// What of a step is computed again, as of `train`
+    #[arg(long, value_name = "WHAT", default_value = "none", requires = "step")]
+    pub(crate) recompute: Recompute,
+    /// How PyTorch's function of attention runs in what the tool sees of a step: usual, as PyTorch chooses for
+    /// the model as its library builds it; fused, nothing dropped out; or math, by products
+    #[arg(long, value_name = "HOW", default_value = "usual", requires = "step")]
+    pub(crate) attention: Attending,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -100,6 +100,13 @@ pub struct Dialect {
     /// Families that have dropout in their layers.
     #[serde(default)]
     pub dropouts: BTreeMap<String, Dropouts>,
+    /// Families some of whose layers training leaves out by chance.
+    #[serde(default)]
+    pub left_out_by_chance: Vec<String>,
+    /// Families whose layers run in another order than their graphs say, or keep other values, where they are
+    /// computed again.
+    #[serde(default)]
+    pub otherwise_again: Vec<String>,
     /// What the library computes beside the operations of a graph, by the family: masks, positions.
     #[serde(default)]
     pub beside: BTreeMap<String, String>,

@@ -51,4 +51,6 @@ pub use explain::{Explanation, Line, explain, explain_tallies};
 pub use names::ModuleNames;
 pub use share::Share;
 pub use tally::{Entry, Tally};
-pub use units::{Observation, ObservedCall, ObservedModule, ProductPart, Unit, Units};
+pub use units::{
+    Observation, ObservedCall, ObservedModule, ProductPart, StepNode, StepUnits, Unit, Units,
+};

@@ -41,6 +41,8 @@ shares! {
     Products = "products",
     /// Queries times keys and weights times values.
     AttentionProducts = "attention products",
+    /// Products of a forward pass that a step takes once more.
+    Again = "products computed again",
     /// Queries or scores times a constant.
     AttentionScale = "attention scale",
     /// Scores kept below a cap.
@@ -76,6 +78,7 @@ impl Share {
                 | Share::ConvolutionProducts
                 | Share::Products
                 | Share::AttentionProducts
+                | Share::Again
         )
     }
 }

@@ -76,6 +76,25 @@ impl Tally {
         Ok(tally)
     }
 
+    /// The same, of some units as another tally has it.
+    #[must_use]
+    pub fn with_units_of(mut self, other: &Tally, theirs: impl Fn(usize) -> bool) -> Tally {
+        self.entries.retain(|entry| !theirs(entry.unit));
+        self.entries.extend(other.entries.iter().filter(|entry| theirs(entry.unit)).cloned());
+        for (at, reason) in self.reasons.iter_mut().enumerate().filter(|(at, _)| theirs(*at)) {
+            reason.clone_from(&other.reasons[at]);
+        }
+        self
+    }
+
+    /// The same, with what another tally has of some units once more, as computed again.
+    #[must_use]
+    pub fn again(mut self, once_more: &Tally, units: impl Fn(usize) -> bool) -> Tally {
+        let more = once_more.entries.iter().filter(|entry| units(entry.unit)).cloned();
+        self.entries.extend(more.map(|entry| Entry { share: Share::Again, ..entry }));
+        self
+    }
+
     /// The sum.
     pub fn total(&self) -> Integer {
         self.entries.iter().map(|entry| &entry.count).sum()
@@ -121,15 +140,6 @@ impl Tally {
                         }
                         Match::Call(call) => {
                             let call = &unit.calls[call];
-                            // The gradient of a weight in groups, which the tools count as of all channels.
-                            let groups = call.sizes.get(&"groups".into());
-                            if convention.backward && groups.is_some_and(|all| *all > 1.into()) {
-                                return Err(ConventionError::NoRule {
-                                    convention: convention.name.clone(),
-                                    op: format!("the gradient of {} in groups", call.op),
-                                    path: unit.path.clone(),
-                                });
-                            }
                             self.apply(
                                 convention,
                                 (at, unit),
@@ -196,6 +206,9 @@ impl Tally {
 /// Where a share of a call belongs in its unit: a sum or product is for what the unit is for, and so
 /// is the one product of matrices, or the softmax of a router.
 fn own_share(share: Share, op: &str, unit: &Unit) -> Share {
+    if share == Share::Again {
+        return share;
+    }
     let plain = matches!(share, Share::Addition | Share::Multiplication | Share::Other);
     let only = unit.counts.keys().next().filter(|_| unit.counts.len() == 1);
     match only {

@@ -75,6 +75,8 @@ pub(crate) struct Back {
     pub(crate) closed: Vec<Closed>,
     /// Parameters with their gradients, those of repeated bodies in an iteration.
     pub(crate) parameters: Vec<(Var, Var)>,
+    /// For each node that was recorded for one of the graph, that one; the graph's own are their own.
+    pub(crate) forward: Vec<Option<Var>>,
 }
 
 type Made = Result<Var, GradError>;
@@ -84,7 +86,27 @@ impl Back {
         let (primals, gradients, known) =
             (graph.vars().collect(), BTreeMap::new(), BTreeMap::new());
         let (frames, closed, parameters) = (Vec::new(), Vec::new(), Vec::new());
-        Back { graph, wanted, gradients, again, known, primals, frames, closed, parameters }
+        let forward = graph.vars().map(Some).collect();
+        Back {
+            graph,
+            wanted,
+            gradients,
+            again,
+            known,
+            primals,
+            frames,
+            closed,
+            parameters,
+            forward,
+        }
+    }
+
+    /// What was recorded behind so many nodes, and is for nothing else, is for one of the graph.
+    pub(crate) fn recorded_for(&mut self, of: Primal, before: usize) {
+        self.forward.resize(self.graph.nodes().len(), None);
+        for slot in self.forward.iter_mut().skip(before) {
+            slot.get_or_insert(of.0);
+        }
     }
 
     pub(crate) fn is_wanted(&self, of: Primal) -> bool {
@@ -204,9 +226,11 @@ impl Back {
             operands.push(self.value(Primal(*var))?);
         }
         let phase = if again { Phase::Recomputation } else { Phase::Backward };
+        let before = self.graph.nodes().len();
         let outer = self.graph.move_to(Scope::of(node).in_phase(phase));
         let results = self.graph.record_all("", node.op.clone(), &operands);
         self.graph.move_to(outer);
+        self.recorded_for(of, before);
         let (results, level) = (results?, self.level(of));
         let all: Vec<Var> = self.graph.results(of.0).collect();
         self.known_at(level).extend(all.into_iter().zip(results.iter().copied()));

@@ -43,6 +43,7 @@ use back::{Back, Primal};
 pub use loss::Loss;
 pub use optimizer::{Optimizer, Update, Updated};
 pub use recompute::Recompute;
+use written_out::WrittenOut;
 pub use written_out::written_out;
 
 /// Why a graph has no gradient.
@@ -176,11 +177,22 @@ pub struct Recorded {
     pub gradients: Vec<(Var, Var)>,
     /// What the update changes, parameters and state; nothing where there is none.
     pub updated: Vec<Updated>,
+    /// For each node, what it is for; none of a loss, of an update, and of what costs nothing.
+    pub origins: Vec<Option<RecordedFor>>,
+}
+
+/// What a node of a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedFor {
+    /// The node of the given graph: attention where it is written out.
+    pub given: Var,
+    /// The node of the step's forward pass, whose gradients it makes or which it computes again; that itself.
+    pub forward: Var,
 }
 
 fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded, GradError> {
     let whole = asked.recompute.whole(graph, &led_to(graph));
-    let (graph, scores) = written_out::with_scores(graph, &whole)?;
+    let WrittenOut { graph, scores, given } = written_out::with_scores(graph, &whole)?;
     let result = graph.outputs().iter().find(|(own, _)| own == name).map(|(_, var)| *var);
     let result = result.ok_or_else(|| GradError::NoResult {
         name: name.to_owned(),
@@ -210,7 +222,14 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
             Vec::new()
         }
     };
-    Ok(Recorded { graph: back.graph, gradients: back.parameters, updated })
+    let origin = |forward: &Option<Var>| {
+        let forward = (*forward)?;
+        let given = given.get(forward.index()).copied().flatten()?;
+        Some(RecordedFor { given, forward })
+    };
+    let mut origins: Vec<Option<RecordedFor>> = back.forward.iter().map(origin).collect();
+    origins.resize(back.graph.nodes().len(), None);
+    Ok(Recorded { graph: back.graph, gradients: back.parameters, updated, origins })
 }
 
 /// The values that a parameter which training changes leads to by reals.

@@ -12,9 +12,11 @@ use crate::{GradError, functions, moving, pieces, places, pools, products, rows,
 /// When its operation has no rule.
 pub(crate) fn pull_back(back: &mut Back, at: Applied<'_>, dy: Var) -> Result<(), GradError> {
     let scope = Scope::of(at.node).at_line(None).in_phase(Phase::Backward);
+    let before = back.graph.nodes().len();
     let outer = back.graph.move_to(scope);
     let done = of(back, at, dy);
     back.graph.move_to(outer);
+    back.recorded_for(at.result, before);
     done
 }
 

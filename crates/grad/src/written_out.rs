@@ -19,30 +19,48 @@ use crate::GradError;
 /// # Errors
 /// When a size does not fit.
 pub fn written_out(graph: &Graph) -> Result<Graph, GradError> {
-    Ok(with_scores(graph, &BTreeSet::new())?.0)
+    Ok(with_scores(graph, &BTreeSet::new())?.graph)
 }
 
-/// The same but for some nodes, and the values between the operands of attention and its results.
+/// A graph with its attention written out.
+pub(crate) struct WrittenOut {
+    pub(crate) graph: Graph,
+    /// The values between the operands of attention and its results.
+    pub(crate) scores: BTreeSet<Var>,
+    /// For each node, the one of the given graph that it is or is part of; none of the ends of repetitions.
+    pub(crate) given: Vec<Option<Var>>,
+}
+
+/// The same but for attention at some paths, with which nodes were attention.
 pub(crate) fn with_scores(
     graph: &Graph,
     whole: &BTreeSet<String>,
-) -> Result<(Graph, BTreeSet<Var>), GradError> {
+) -> Result<WrittenOut, GradError> {
     // No size that is declared on the way is called as one that stands further on.
     let mut graph = graph.clone();
     graph.reserve(graph.symbols());
     let mut scores: Vec<Range<usize>> = Vec::new();
-    let graph = graph.rebuild(|to, node, operands| match &node.op {
-        Op::Attention(op) if !whole.contains(&node.path) => {
-            let start = to.graph.nodes().len();
-            let made = chain(&mut to.graph, node, op, operands)?;
-            scores.push(start..to.graph.nodes().len());
-            Ok(vec![made])
-        }
-        _ => to.copy(node, operands).map_err(GradError::from),
+    let mut given: Vec<Option<Var>> = Vec::new();
+    let is_end = |op: &Op| matches!(op, Op::Carry(_) | Op::Exit(_));
+    let mut rest = graph.vars().zip(graph.nodes()).filter(|(_, node)| !is_end(&node.op));
+    let graph = graph.rebuild(|to, node, operands| {
+        let start = to.graph.nodes().len();
+        let made = match &node.op {
+            Op::Attention(op) if !whole.contains(&node.path) => {
+                let made = chain(&mut to.graph, node, op, operands)?;
+                scores.push(start..to.graph.nodes().len());
+                vec![made]
+            }
+            _ => to.copy(node, operands)?,
+        };
+        given.resize(start, None);
+        given.resize(to.graph.nodes().len(), rest.next().map(|(var, _)| var));
+        Ok::<_, GradError>(made)
     })?;
     let inside = |var: &Var| scores.iter().any(|range| range.contains(&var.index()));
     let scores = graph.vars().filter(inside).collect();
-    Ok((graph, scores))
+    given.resize(graph.nodes().len(), None);
+    Ok(WrittenOut { graph, scores, given })
 }
 
 fn names(axes: &[Axis]) -> Vec<Symbol> {

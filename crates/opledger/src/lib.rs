@@ -116,7 +116,8 @@ pub use opledger_weights as weights;
 
 // Questions that need no run; a `Prepared` run answers what is measured.
 pub use opledger_account::{
-    AccountError, Model, SizedModel, Sweep, Training, TrainingOptions, TrainingSizes,
+    AccountError, Attending, Model, SizedModel, StepCounter, Sweep, Training, TrainingOptions,
+    TrainingSizes,
 };
 pub use opledger_dims::{Binding, Class, Counts, Integer, Poly, Quantity, Symbol};
 pub use opledger_execute::{Execute, ExecuteError, Generator, TrainedStep, Trainer};

@@ -39,8 +39,8 @@ pub use records::{
     LengthCounts, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,
     QuantisedBytes, RunTotals, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
     SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
-    TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts, Utilisation,
-    VerdictRecord, Verification, WallMs,
+    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
+    Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

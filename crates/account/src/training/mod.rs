@@ -1,15 +1,18 @@
 //! What a training step of a model costs: forward pass, loss and gradients, as one graph.
 
+mod convention;
+mod masks;
 mod six;
 
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
-use opledger_grad::{Loss, Recompute, Recorded, TrainingStep, Update, Updated};
+use opledger_grad::{Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated};
 use opledger_ir::ops::Source;
 use opledger_ir::{Cost, Elem, Graph, Node, Op, Operation, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
 
 use crate::memory::bytes;
 use crate::{AccountError, Model};
+pub use convention::{Attending, StepCounter};
 
 /// How a model is trained.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +39,8 @@ pub struct Training<'m> {
     /// Which value is the gradient of which parameter.
     gradients: Vec<(Var, Var)>,
     updated: Vec<Updated>,
+    /// What each node is for.
+    origins: Vec<Option<RecordedFor>>,
 }
 
 impl Model {
@@ -59,8 +64,9 @@ impl Model {
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
         let step =
             TrainingStep { loss, recompute: options.recompute.clone(), update: options.update };
-        let Recorded { graph, gradients, updated } = step.recorded(self.graph(), &result)?;
-        Ok(Training { model: self, result, step, graph, gradients, updated })
+        let Recorded { graph, gradients, updated, origins } =
+            step.recorded(self.graph(), &result)?;
+        Ok(Training { model: self, result, step, graph, gradients, updated, origins })
     }
 }
 
@@ -157,7 +163,9 @@ impl Training<'_> {
             None => Vec::new(),
         };
         let (total, _) = self.graph.parameters();
+        let masks = masks::masks(&self.graph, &sizes, &(&all - &again), &all)?;
         Ok(TrainingCost {
+            masks,
             result: self.result.clone(),
             model: self.model.name().to_owned(),
             loss: match self.step.loss {

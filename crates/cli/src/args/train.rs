@@ -1,6 +1,7 @@
 //! The arguments of `train`.
 
 use clap::{Args, ValueEnum};
+use opledger_account::Attending;
 use opledger_grad::{Loss, Recompute};
 use opledger_ir::Elem;
 use opledger_report::Format;
@@ -42,6 +43,17 @@ pub(crate) struct TrainArgs {
     /// After how many segments of their paths modules are told together
     #[arg(long, default_value_t = 2)]
     pub(crate) depth: usize,
+    /// Count the step as a tool, a framework or a quantity does, module by module: torch-flop-counter,
+    /// megatron-lm, maxtext, torchtitan, matmul-flops, …; all for each that counts a step; may be repeated
+    #[arg(long = "convention", value_name = "NAME", conflicts_with_all = ["steps", "time"])]
+    pub(crate) conventions: Vec<String>,
+    /// How the model is written in the framework that the tool watches, as of `count`
+    #[arg(long, value_name = "WAY", requires = "conventions")]
+    pub(crate) written: Option<String>,
+    /// How PyTorch's function of attention runs in what the tool sees: usual, as PyTorch chooses for the model
+    /// as its library builds it; fused, nothing dropped out; or math, by products
+    #[arg(long, value_name = "HOW", default_value = "usual", requires = "conventions")]
+    pub(crate) attention: Attending,
     /// How long a step takes, in seconds, to say which share of a peak it reaches (MFU, HFU)
     #[arg(long, value_name = "SECONDS", requires = "peak", value_parser = positive)]
     pub(crate) time: Option<f64>,

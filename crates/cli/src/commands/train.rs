@@ -25,6 +25,11 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(steps) = args.steps {
         return run(args, &model, &step, &sizes, steps);
     }
+    if !args.conventions.is_empty() {
+        let tools = step.tools(&sizes, args.written.as_deref(), args.attention)?;
+        let notes = notes::about(&model, &sizes);
+        return output::show_noted(&tools.count(&args.conventions)?, &notes, args.format);
+    }
     let elem = args.dtype.unwrap_or(model.storage());
     let sized = TrainingSizes {
         elem,

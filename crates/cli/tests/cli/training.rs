@@ -90,3 +90,46 @@ fn executed_steps_count_what_is_derived_and_make_the_loss_smaller() {
     let error = refused(&[&layer[..], &far].concat());
     assert!(error.contains("parameters and state are left as they were"), "{error}");
 }
+
+#[test]
+fn a_step_is_counted_as_tools_count_it() {
+    let step = ["train", "gpt2", "--set", "n=1024"];
+    let json = |more: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&stdout(&[&step[..], more, &["--format", "json"]].concat())).unwrap()
+    };
+    let names = ["--convention", "torch-flop-counter", "--convention", "nanogpt"];
+    let record = json(&[&names[..], &["--attention", "fused"]].concat());
+    let totals = record["conventions"].as_array().unwrap();
+    let total = |at: usize| totals[at]["total"].to_string();
+    assert_eq!([total(0), total(1)], ["894272274432", "875690459136"]);
+    // Nobody refuses in silence.
+    let all = json(&["--convention", "all"]);
+    let counted = |key: &str| all[key].as_array().unwrap().len();
+    assert_eq!(counted("conventions") + counted("refused"), 16, "{all}");
+
+    let told =
+        ["explain", "torch-flop-counter", "matmul-flops", "gpt2", "--set", "n=1024", "--step"];
+    let text = stdout(&[&told[..], &["--attention", "fused"]].concat());
+    assert!(text.contains("accounted for: all of it"), "{text}");
+    assert!(text.contains("products computed again"), "{text}");
+
+    let with = |more: &[&str]| refused(&[&step[..], more].concat());
+    assert!(with(&["--convention", "fvcore"]).contains("fvcore@0.1.5 counts a forward pass"));
+    assert!(with(&["--convention", "nothing"]).contains("`nothing` is not known"));
+    let modules = ["--convention", "torch-flop-counter", "--recompute", "transformer.h.*.mlp"];
+    assert!(with(&modules).contains("was not observed with modules that are computed again"));
+    let how = ["--convention", "torch-flop-counter", "--attention", "flash"];
+    assert!(with(&how).contains("attention is `usual`, `fused` or `math`"));
+    assert!(refused(&[&told[..6], &["--attention", "math"]].concat()).contains("--step"));
+    let mixed = ["explain", "torch-flop-counter", "palm", "gpt2", "--set", "n=8", "--step"];
+    assert!(refused(&mixed).contains("put `step-products` beside the formula"));
+}
+
+#[test]
+fn three_masks_stand_side_by_side() {
+    let text = stdout(&["train", "gpt2", "--set", "n=1024", "--time", "2", "--peak", "1e12"]);
+    for row in ["all, as of a square", "half of the square", "those that the mask leaves"] {
+        assert!(text.contains(row), "{text}");
+    }
+    assert!(text.contains("43.75 %") && text.contains("40.85 %"), "{text}");
+}

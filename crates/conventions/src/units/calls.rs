@@ -420,6 +420,13 @@ impl Lowering<'_> {
         self.dropouts(node).is_some_and(|dropouts| dropouts.at.contains(&place))
     }
 
+    /// Whether training drops out what a sublayer gives where a node stands, so that its mask is kept.
+    pub(super) fn drops_results(&self, node: &Node) -> bool {
+        let places = [DropoutPlace::Attended, DropoutPlace::Fed];
+        places.iter().any(|place| self.drops(node, *place))
+            && self.dropouts(node).is_some_and(|found| found.p > 0.0)
+    }
+
     /// Whether training drops attention weights out where a node stands.
     pub(super) fn drops_weights(&self, node: &Node) -> bool {
         self.drops(node, DropoutPlace::Weights)

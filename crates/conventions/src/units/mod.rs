@@ -14,6 +14,7 @@ mod observed;
 mod recurrence;
 mod share;
 mod sizes;
+mod step;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use opledger_ir::{Graph, ModuleClass, Node, Op, Role, Var};
 use self::gradient::Iteration;
 use self::lowering::{Lowering, Owner};
 pub use self::observed::{Observation, ObservedCall, ObservedModule, ProductPart};
+pub use self::step::{StepNode, StepUnits};
 use crate::call::Call;
 use crate::names::ModuleNames;
 use crate::{ConventionError, Dialect, Share};

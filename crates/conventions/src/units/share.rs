@@ -35,7 +35,7 @@ impl Lowering<'_> {
         counts
     }
 
-    fn share(&self, var: Var, part: Part) -> Share {
+    pub(super) fn share(&self, var: Var, part: Part) -> Share {
         let node = self.graph.node(var);
         let share = of_part(part).or_else(|| node.role.and_then(of_role));
         let share = share.unwrap_or_else(|| match &node.op {
@@ -53,7 +53,7 @@ impl Lowering<'_> {
 }
 
 /// What a part of an operation is for, where it is for one thing only.
-fn of_part(part: Part) -> Option<Share> {
+pub(super) fn of_part(part: Part) -> Option<Share> {
     match part {
         Part::Scores | Part::Context => Some(Share::AttentionProducts),
         Part::Scale => Some(Share::AttentionScale),
@@ -91,7 +91,7 @@ fn of_role(role: Role) -> Option<Share> {
 }
 
 /// What an operation without a role is for.
-fn of_operation(op: &Op) -> Share {
+pub(super) fn of_operation(op: &Op) -> Share {
     match op {
         Op::Einsum(_) => Share::Products,
         Op::Convolution(_) | Op::ConvolutionTransposed(_) => Share::ConvolutionProducts,

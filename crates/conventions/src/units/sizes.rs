@@ -95,7 +95,8 @@ impl Lowering<'_> {
             .with("split", 0)
             .with("split_bias", 0)
             .with("first", self.first(node, &axes(operand, false))?)
-            .with("grad", self.grad(operand)))
+            .with("grad", self.grad(operand))
+            .with("groups", 1))
     }
 
     /// The sizes of a linear map for a convolution, whose rows are the places of the window and whose inputs
@@ -111,6 +112,11 @@ impl Lowering<'_> {
         };
         let out = first(weight)?;
         let window = self.elements(weight)?;
+        let channels = |var: Var| {
+            let axis = self.graph.shape(var).axes.get(1);
+            axis.map_or(Ok(1.into()), |axis| self.at(&axis.size))
+        };
+        let groups = divide(&channels(x)?, &channels(weight)?);
         let bias = u32::from(self.biases.contains_key(&var));
         Ok(Binding::new()
             .with("rows", divide(&self.output_elements(node)?, &out))
@@ -121,7 +127,8 @@ impl Lowering<'_> {
             .with("split", 0)
             .with("split_bias", 0)
             .with("first", first(x)?)
-            .with("grad", self.grad(x)))
+            .with("grad", self.grad(x))
+            .with("groups", groups))
     }
 
     /// The same of one whose window ends at its result, where the library pads behind the input as well:
@@ -134,12 +141,7 @@ impl Lowering<'_> {
         let tokens = node.shape.axes.last().map_or(Ok(1.into()), |axis| self.at(&axis.size))?;
         let rows = sizes.get(&"rows".into()).cloned().unwrap_or_default();
         let items = divide(&rows, &tokens);
-        let weight = node.inputs.get(1).map(|weight| self.graph.shape(*weight));
-        let inner = weight
-            .and_then(|shape| shape.axes.get(1))
-            .map_or(Ok(1.into()), |axis| self.at(&axis.size))?;
-        let groups = divide(sizes.get(&"out".into()).unwrap_or(&1.into()), &inner);
-        Ok(sizes.with("rows", rows + items * more).with("groups", groups))
+        Ok(sizes.with("rows", rows + items * more))
     }
 
     /// The sizes of a linear map for the products of all experts that run, together.

@@ -38,8 +38,8 @@ pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
-    TrainedLoss, TrainedSteps, TrainingCost, TrainingMemory, TrainingModule, TrainingPhase,
-    TrainingTerm, Utilisation,
+    TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
+    TrainingPhase, TrainingTerm, Utilisation,
 };
 pub use verification::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,

@@ -45,6 +45,9 @@ pub struct TrainingCost {
     pub phases: Vec<TrainingPhase>,
     /// The same by module.
     pub modules: Vec<TrainingModule>,
+    /// The step with attention over all pairs of a mask, half of them, and those that it leaves; none where no
+    /// mask follows from positions.
+    pub masks: Vec<TrainingMask>,
     /// From 6·N·T to `model_flops` and what is computed again; none of models without tokens.
     pub terms: Vec<TrainingTerm>,
     /// What it takes.
@@ -109,6 +112,22 @@ pub struct TrainingModule {
     /// All scalar operations of all parts.
     #[serde(serialize_with = "json::quantity")]
     pub flops: Integer,
+}
+
+/// The step as it costs when so many pairs of masked attention are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainingMask {
+    /// Which pairs.
+    pub pairs: &'static str,
+    /// Twice the multiplications in products of masked attention, what is computed again left out.
+    #[serde(serialize_with = "json::quantity")]
+    pub attention: Integer,
+    /// `model_flops` with these.
+    #[serde(serialize_with = "json::quantity")]
+    pub model_flops: Integer,
+    /// `hardware_flops` with these.
+    #[serde(serialize_with = "json::quantity")]
+    pub hardware_flops: Integer,
 }
 
 /// A difference from 6·N·T with its reason.
@@ -232,6 +251,36 @@ impl TrainingCost {
         Table { columns, rows }
     }
 
+    fn masks(&self) -> Table {
+        let mut columns = vec![
+            Column::text("pairs of attention"),
+            Column::number("of attention").dispensable(1),
+            Column::number("model 2·macs"),
+            Column::number("hardware 2·macs"),
+        ];
+        let timed = self.utilisation.map(|of| of.seconds * of.peak);
+        if timed.is_some() {
+            columns.extend([Column::number("MFU"), Column::number("HFU")]);
+        }
+        let row = |mask: &TrainingMask| {
+            let mut cells = vec![
+                mask.pairs.into(),
+                mask.attention.cell(),
+                mask.model_flops.cell(),
+                mask.hardware_flops.cell(),
+            ];
+            let of = |flops: &Integer, all: f64| flops.to_f64().unwrap_or(f64::MAX) / all;
+            if let Some(all) = timed {
+                let shares = [&mask.model_flops, &mask.hardware_flops];
+                cells.extend(
+                    shares.map(|flops| Cell::from(format!("{:.2} %", 100.0 * of(flops, all)))),
+                );
+            }
+            Row::new(cells)
+        };
+        Table { columns, rows: self.masks.iter().map(row).collect() }
+    }
+
     fn terms(&self) -> Table {
         let columns = vec![
             Column { narrowest: Some(24), ..Column::text("from 6·N·T to the step") },
@@ -291,6 +340,9 @@ impl Record for TrainingCost {
             Block::Text(model),
             Block::Table(self.rows()),
         ];
+        if !self.masks.is_empty() {
+            blocks.push(Block::Table(self.masks()));
+        }
         if !self.terms.is_empty() {
             blocks.push(Block::Table(self.terms()));
         }
