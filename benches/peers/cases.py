@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from worker import HERE
+
 
 @dataclass
 class Entry:
@@ -39,6 +41,7 @@ GROUPS = {
     "g": "Matrix products of Transformers",
     "h": "Encoder layer, short sequence",
     "i": "LayerNorm, softmax, GELU on 128 MiB",
+    "k": "Encoder of the shape of all-MiniLM-L6-v2, drawn weights, sentences of 20 tokens",
     "j": "Peak memory of attention over 65,536 tokens",
 }
 
@@ -92,6 +95,22 @@ def attention(group, t, batch, queries, keys, heads, width, kv_heads=None, causa
     return Case(group, title, spec, 4.0 * batch * heads * pairs * width, entries, **options)
 
 
+def encoder(t, batch, tokens=20):
+    width, hidden, layers, heads = 384, 1536, 6, 12
+    spec = dict(kind="encoder", batch=batch, tokens=tokens, width=width, heads=heads, vocabulary=30522)
+    spec["folder"] = str(HERE / "target/encoder")
+    macs = layers * batch * tokens * (4 * width * width + 2 * tokens * width + 2 * width * hidden)
+    entries = [
+        Entry("Opledger", "ours", "counted", "interpreter with ledger", t),
+        Entry("Opledger", "ours", "not-counted", "counting compiled out", t),
+        Entry("PyTorch", "torch", "sdpa", "transformers, scaled_dot_product_attention", t),
+        Entry("onnxruntime", "onnxruntime", "exported", "torch.onnx.export, ORT_ENABLE_ALL", t),
+        Entry("onnxruntime", "onnxruntime", "optimised", "export rewritten by onnxruntime.transformers.optimizer", t),
+        Entry("OpenVINO", "openvino", "exported", "torch.onnx.export, f32, one stream", t),
+    ]
+    return Case("k", f"{batch} sentences of {tokens} tokens", spec, 2.0 * macs, entries, chart=False)
+
+
 # Tokens, and (k, n) of projections: BERT-base and GPT-2, BERT-large, the base Transformer, TinyLlama.
 TOKENS = [1, 16, 128, 512, 4096]
 PROJECTIONS = [
@@ -143,6 +162,7 @@ def all_cases(t, quick):
             gemm(128, 768, 768, t),
             layer("h", t, "encoder-layer", 1, 16, 512, 8, 2048),
             *(rows(op, t, 1024, 1024) for op in ("layer-norm", "softmax", "gelu")),
+            encoder(t, 1),
         ]
     cut = ["At 4096 tokens the batch is 4 in place of 32: a run of 32 takes over 5 s, and its scores 17 GB."]
     decode = dict(chart=False)
@@ -162,4 +182,5 @@ def all_cases(t, quick):
         *(gemm(m, k, n, threads) for threads in sorted({1, t}) for k, n in PROJECTIONS for m in TOKENS),
         layer("h", t, "encoder-layer", 1, 16, 512, 8, 2048),
         *(rows(op, t, 32768, 1024) for op in ("layer-norm", "softmax", "gelu")),
+        *(encoder(t, batch) for batch in (1, 8, 32, 128)),
     ]

@@ -89,12 +89,27 @@ def exported(spec, values):
 
 def optimised(spec, values):
     """The exported graph after onnxruntime.transformers.optimizer."""
+    return rewritten(exported(spec, values), spec)
+
+
+def exported_encoder(spec):
+    """The graph that torch.onnx.export records of an encoder of sentences."""
+    import encoder
+
+    return onnx.load(encoder.exported(spec))
+
+
+def optimised_encoder(spec):
+    """The same after onnxruntime.transformers.optimizer."""
+    return rewritten(exported_encoder(spec), spec)
+
+
+def rewritten(exported, spec):
     from onnxruntime.transformers import optimizer
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "layer.onnx")
-        onnx.save(exported(spec, values), path)
-        rewritten = optimizer.optimize_model(
+        onnx.save(exported, path)
+        return optimizer.optimize_model(
             path, model_type="bert", num_heads=spec["heads"], hidden_size=spec["width"], opt_level=0
-        )
-        return rewritten.model
+        ).model

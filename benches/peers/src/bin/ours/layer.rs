@@ -1,6 +1,6 @@
 //! Layers of the grammar through the fast interpreter, ledger included.
 
-use opledger_interp::{Metering, Fast, Fed, Feeds, Prepared, Quiet, Run};
+use opledger_interp::{Fast, Feeds, Metering, Prepared, Quiet, Run};
 use opledger_models::layer::parse;
 use opledger_peers::problem::{Layer, LayerKind};
 use opledger_peers::serve::Work;
@@ -8,9 +8,10 @@ use opledger_peers::{Error, data};
 use opledger_tensor::Tensor;
 use serde_json::{Value, json};
 
-struct Recorded<M> {
-    prepared: Prepared,
-    fast: Fast<M>,
+pub(super) struct Recorded<M> {
+    pub(super) prepared: Prepared,
+    pub(super) fast: Fast<M>,
+    pub(super) output: &'static str,
 }
 
 pub(super) fn prepare(problem: Layer, variant: &str) -> Result<Box<dyn Work>, Error> {
@@ -43,7 +44,7 @@ fn recorded<M: Metering>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, E
         };
         prepared.feed(path, Tensor::new(fed.shape(), numbers)?)?;
     }
-    Ok(Recorded { prepared, fast })
+    Ok(Recorded { prepared, fast, output: "y" })
 }
 
 impl<M: Metering> Recorded<M> {
@@ -59,7 +60,7 @@ impl<M: Metering> Work for Recorded<M> {
 
     fn output(&mut self) -> Result<(Vec<f32>, Value), Error> {
         let run = self.compute()?;
-        let y = run.output("y")?;
+        let y = run.output(self.output)?;
         let ledger = &run.ledger;
         let facts = json!({
             "useful": u64::try_from(ledger.useful().total()).ok(),
