@@ -104,6 +104,7 @@ def encoder(t, batch, tokens=20):
         Entry("Opledger", "ours", "counted", "interpreter with ledger", t),
         Entry("Opledger", "ours", "not-counted", "counting compiled out", t),
         Entry("PyTorch", "torch", "sdpa", "transformers, scaled_dot_product_attention", t),
+        Entry("onnxruntime", "onnxruntime", "fused", "com.microsoft Attention, SkipLayerNormalization, BiasGelu", t),
         Entry("onnxruntime", "onnxruntime", "exported", "torch.onnx.export, ORT_ENABLE_ALL", t),
         Entry("onnxruntime", "onnxruntime", "optimised", "export rewritten by onnxruntime.transformers.optimizer", t),
         Entry("OpenVINO", "openvino", "exported", "torch.onnx.export, f32, one stream", t),

@@ -105,7 +105,12 @@ def layer(spec):
 
 
 def encoder(spec):
-    model = {"exported": onnx_layers.exported_encoder, "optimised": onnx_layers.optimised_encoder}[spec["variant"]](spec)
+    forms = {
+        "fused": onnx_layers.fused_encoder,
+        "exported": onnx_layers.exported_encoder,
+        "optimised": onnx_layers.optimised_encoder,
+    }
+    model = forms[spec["variant"]](spec)
     run = bound(model, {"input_ids": data.ids(spec)}, "y", (spec["batch"], spec["tokens"], spec["width"]))
     return run, lambda y: y.numpy()
 
