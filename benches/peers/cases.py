@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from worker import HERE
+
 
 @dataclass
 class Entry:
@@ -39,8 +41,9 @@ GROUPS = {
     "g": "Matrix products of Transformers",
     "h": "Encoder layer, short sequence",
     "i": "LayerNorm, softmax, GELU on 128 MiB",
+    "k": "Encoder of the shape of all-MiniLM-L6-v2, drawn weights, sentences of 20 tokens",
     "j": "Peak memory of attention over 65,536 tokens",
-    "k": "Training step of a layer: forward and backward, to the gradients of its parameters",
+    "l": "Training step of a layer: forward and backward, to the gradients of its parameters",
 }
 
 
@@ -83,7 +86,7 @@ def step(t, layer, batch, tokens, width, heads, hidden):
         entries.append(Entry("PyTorch", "torch", "module", "autograd, nn.TransformerEncoderLayer", t))
     name = "block of GPT-2" if causal else "encoder layer"
     title = f"{name}, batch {batch}, {tokens} tokens, width {width}, {heads} heads, hidden {hidden}"
-    return Case("k", title, spec, 2.0 * macs, entries, chart=False)
+    return Case("l", title, spec, 2.0 * macs, entries, chart=False)
 
 
 def attention(group, t, batch, queries, keys, heads, width, kv_heads=None, causal=False, keep=None, **options):
@@ -110,6 +113,23 @@ def attention(group, t, batch, queries, keys, heads, width, kv_heads=None, causa
     if keep:
         entries = [e for e in entries if e.worker in keep or e.variant in keep]
     return Case(group, title, spec, 4.0 * batch * heads * pairs * width, entries, **options)
+
+
+def encoder(t, batch, tokens=20):
+    width, hidden, layers, heads = 384, 1536, 6, 12
+    spec = dict(kind="encoder", batch=batch, tokens=tokens, width=width, heads=heads, vocabulary=30522)
+    spec["folder"] = str(HERE / "target/encoder")
+    macs = layers * batch * tokens * (4 * width * width + 2 * tokens * width + 2 * width * hidden)
+    entries = [
+        Entry("Opledger", "ours", "counted", "interpreter with ledger", t),
+        Entry("Opledger", "ours", "not-counted", "counting compiled out", t),
+        Entry("PyTorch", "torch", "sdpa", "transformers, scaled_dot_product_attention", t),
+        Entry("onnxruntime", "onnxruntime", "fused", "com.microsoft Attention, SkipLayerNormalization, BiasGelu", t),
+        Entry("onnxruntime", "onnxruntime", "exported", "torch.onnx.export, ORT_ENABLE_ALL", t),
+        Entry("onnxruntime", "onnxruntime", "optimised", "export rewritten by onnxruntime.transformers.optimizer", t),
+        Entry("OpenVINO", "openvino", "exported", "torch.onnx.export, f32, one stream", t),
+    ]
+    return Case("k", f"{batch} sentences of {tokens} tokens", spec, 2.0 * macs, entries, chart=False)
 
 
 # Tokens, and (k, n) of projections: BERT-base and GPT-2, BERT-large, the base Transformer, TinyLlama.
@@ -165,6 +185,7 @@ def all_cases(t, quick):
             step(t, "encoder-layer", 2, 64, 128, 4, 256),
             step(t, "gpt2-block", 2, 64, 128, 4, 256),
             *(rows(op, t, 1024, 1024) for op in ("layer-norm", "softmax", "gelu")),
+            encoder(t, 1),
         ]
     cut = ["At 4096 tokens the batch is 4 in place of 32: a run of 32 takes over 5 s, and its scores 17 GB."]
     decode = dict(chart=False)
@@ -186,4 +207,5 @@ def all_cases(t, quick):
         step(t, "encoder-layer", 8, 512, 512, 8, 2048),
         step(t, "gpt2-block", 1, 1024, 768, 12, 3072),
         *(rows(op, t, 32768, 1024) for op in ("layer-norm", "softmax", "gelu")),
+        *(encoder(t, batch) for batch in (1, 8, 32, 128)),
     ]

@@ -61,7 +61,7 @@ def measured_machine():
 def versions():
     """The version of every engine."""
     found = {"Opledger": revision()}
-    for name, package in [("PyTorch", "torch"), ("onnxruntime", "onnxruntime")]:
+    for name, package in [("PyTorch", "torch"), ("onnxruntime", "onnxruntime"), ("OpenVINO", "openvino")]:
         found[name] = importlib.metadata.version(package)
     lock = (HERE / "Cargo.lock").read_text().split("[[package]]")
     names = {"candle": "candle-core", "burn": "burn-flex"}
@@ -184,7 +184,7 @@ def peak_memory(tokens, threads):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k", help="groups of cases, by letter")
+    parser.add_argument("--only", default="a,b,c,d,e,f,g,h,i,j,k,l", help="groups of cases, by letter")
     parser.add_argument("--quick", action="store_true", help="a smoke run of small cases")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--turns", type=int, default=0, help="7, or 2 with --quick")
@@ -219,6 +219,8 @@ def main():
         "machine": measured_machine(),
         "cases": [],
     }
+    if "k" in only:
+        subprocess.run([sys.executable, "-c", "import encoder; encoder.write()"], cwd=HERE, check=True)
     pool = Pool()
     try:
         for case in all_cases(options.threads, options.quick):

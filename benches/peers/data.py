@@ -74,6 +74,12 @@ def layer(spec):
     return x, values
 
 
+def ids(spec):
+    """Token ids [batch, tokens]."""
+    at = np.arange(spec["batch"] * spec["tokens"], dtype=np.int64)
+    return ((at * 7919 + 1000) % spec["vocabulary"]).reshape(spec["batch"], spec["tokens"])
+
+
 def gemm(spec):
     """A [m, k] and W [n, k] of A·Wᵀ."""
     return uniform("a", (spec["m"], spec["k"])), uniform("w", (spec["n"], spec["k"]))

@@ -89,12 +89,77 @@ def exported(spec, values):
 
 def optimised(spec, values):
     """The exported graph after onnxruntime.transformers.optimizer."""
+    return rewritten(exported(spec, values), spec)
+
+
+def exported_encoder(spec):
+    """The graph that torch.onnx.export records of an encoder of sentences."""
+    import encoder
+
+    return onnx.load(encoder.exported(spec))
+
+
+def optimised_encoder(spec):
+    """The same after onnxruntime.transformers.optimizer."""
+    return rewritten(exported_encoder(spec), spec)
+
+
+def fused_encoder(spec):
+    """The encoder of operators of com.microsoft, which the optimiser does not find in the export."""
+    import encoder
+
+    values = {name: v.detach().numpy() for name, v in encoder.module().state_dict().items()}
+    nodes, constants = [], []
+
+    def constant(name, value):
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def node(op, inputs, output, domain="com.microsoft", **attributes):
+        nodes.append(helper.make_node(op, inputs, [output], domain=domain, **attributes))
+        return output
+
+    def product(x, name, output):
+        return node("MatMul", [x, constant(f"{name}.weight", values[f"{name}.weight"].T)], output, "")
+
+    def linear(x, name, output):
+        return node("Add", [product(x, name, f"{output}_product"), bias(name)], output, "")
+
+    def bias(name):
+        return constant(f"{name}.bias", values[f"{name}.bias"])
+
+    def norm(x, skip, name, output):
+        gain = constant(f"{name}.weight", values[f"{name}.weight"])
+        return node("SkipLayerNormalization", [x, skip, gain, bias(name)], output, epsilon=1e-12)
+
+    word = constant("word", values["embeddings.word_embeddings.weight"])
+    rows = values["embeddings.position_embeddings.weight"][: spec["tokens"]]
+    place = constant("place", np.tile(rows + values["embeddings.token_type_embeddings.weight"][0], (spec["batch"], 1, 1)))
+    x = norm(node("Gather", [word, "input_ids"], "words", ""), place, "embeddings.LayerNorm", "x0")
+    for at in range(6):
+        layer = f"encoder.layer.{at}"
+        three = [f"{layer}.attention.self.{n}" for n in ("query", "key", "value")]
+        weight = constant(f"{layer}.qkv", np.concatenate([values[f"{n}.weight"].T for n in three], 1))
+        shift = constant(f"{layer}.qkv_bias", np.concatenate([values[f"{n}.bias"] for n in three]))
+        heads = node("Attention", [x, weight, shift], f"heads{at}", num_heads=spec["heads"])
+        attended = linear(heads, f"{layer}.attention.output.dense", f"attended{at}")
+        x = norm(attended, x, f"{layer}.attention.output.LayerNorm", f"middle{at}")
+        hidden = product(x, f"{layer}.intermediate.dense", f"hidden_product{at}")
+        hidden = node("BiasGelu", [hidden, bias(f"{layer}.intermediate.dense")], f"hidden{at}")
+        fed = linear(hidden, f"{layer}.output.dense", f"fed{at}")
+        x = norm(fed, x, f"{layer}.output.LayerNorm", "y" if at == 5 else f"x{at + 1}")
+    sizes = [spec["batch"], spec["tokens"]]
+    ins = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, sizes)]
+    outs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [*sizes, spec["width"]])]
+    return model(helper.make_graph(nodes, "encoder", ins, outs, constants))
+
+
+def rewritten(exported, spec):
     from onnxruntime.transformers import optimizer
 
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "layer.onnx")
-        onnx.save(exported(spec, values), path)
-        rewritten = optimizer.optimize_model(
+        onnx.save(exported, path)
+        return optimizer.optimize_model(
             path, model_type="bert", num_heads=spec["heads"], hidden_size=spec["width"], opt_level=0
-        )
-        return rewritten.model
+        ).model

@@ -104,6 +104,17 @@ def layer(spec):
     return run, lambda y: y.numpy()
 
 
+def encoder(spec):
+    forms = {
+        "fused": onnx_layers.fused_encoder,
+        "exported": onnx_layers.exported_encoder,
+        "optimised": onnx_layers.optimised_encoder,
+    }
+    model = forms[spec["variant"]](spec)
+    run = bound(model, {"input_ids": data.ids(spec)}, "y", (spec["batch"], spec["tokens"], spec["width"]))
+    return run, lambda y: y.numpy()
+
+
 def gemm(spec):
     a, w = data.gemm(spec)
     node = helper.make_node("Gemm", ["a", "w"], ["y"], transB=1)
@@ -115,7 +126,7 @@ def gemm(spec):
     return run, lambda y: y.numpy()
 
 
-KINDS = {"attention": attention, "layer": layer, "gemm": gemm}
+KINDS = {"attention": attention, "layer": layer, "gemm": gemm, "encoder": encoder}
 
 if __name__ == "__main__":
     ort.set_default_logger_severity(3)

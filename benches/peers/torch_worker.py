@@ -116,6 +116,13 @@ def step(spec):
     return run, array
 
 
+def encoder(spec):
+    import encoder as model
+
+    states, ids = model.States(), torch.from_numpy(data.ids(spec))
+    return lambda: states(ids), lambda y: y.numpy()
+
+
 def gemm(spec):
     a, w = (torch.from_numpy(x) for x in data.gemm(spec))
     out = torch.empty(spec["m"], spec["n"])
@@ -135,7 +142,7 @@ def rows(spec):
     return run, lambda y: y.numpy()
 
 
-KINDS = {"attention": attention, "layer": layer, "step": step, "gemm": gemm, "rows": rows}
+KINDS = {"attention": attention, "layer": layer, "step": step, "gemm": gemm, "rows": rows, "encoder": encoder}
 
 if __name__ == "__main__":
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -30,7 +30,7 @@ class Worker:
 
     def __init__(self, engine, threads, retain=True):
         self.name = f"{engine}, {threads} threads"
-        scripts = {"torch": "torch_worker.py", "onnxruntime": "onnx_worker.py"}
+        scripts = {"torch": "torch_worker.py", "onnxruntime": "onnx_worker.py", "openvino": "openvino_worker.py"}
         if engine in scripts:
             command = [sys.executable, str(HERE / scripts[engine])]
         else:

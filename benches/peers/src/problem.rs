@@ -13,7 +13,7 @@ pub struct Spec {
 }
 
 /// What to compute.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Problem {
     /// `softmax(q·kᵀ/√width)·v`.
@@ -26,6 +26,8 @@ pub enum Problem {
     Gemm(Gemm),
     /// One operation over the rows of a matrix.
     Rows(Rows),
+    /// An encoder of sentences from its folder.
+    Encoder(Encoder),
 }
 
 /// Sizes of attention: `q [batch, queries, heads, width]`, `k` and `v`
@@ -96,6 +98,24 @@ impl Gemm {
     pub fn data(&self) -> [Vec<f32>; 2] {
         let draw = |name, rows: usize| crate::data::uniform(name, rows * self.k, 0.0, 1.0);
         [draw("a", self.m), draw("w", self.n)]
+    }
+}
+
+/// A BERT-like checkpoint, and how many sentences of how many tokens it meets.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Encoder {
+    pub folder: std::path::PathBuf,
+    pub batch: usize,
+    pub tokens: usize,
+    pub vocabulary: usize,
+}
+
+impl Encoder {
+    /// The token ids `[batch, tokens]`, as `data.ids` in Python.
+    pub fn ids(&self) -> Vec<i64> {
+        let id = |at: usize| ((at * 7919 + 1000) % self.vocabulary) as i64;
+        (0..self.batch * self.tokens).map(id).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::attention::{count_finite, finite};
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
 use crate::gemm::matrix::Matrix;
-use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
+use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::pack_panel;
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
@@ -169,6 +169,7 @@ impl<T: Number> Place<'_, T> {
                 b: &panel,
                 add: true,
                 far: false,
+                next: Next::NOTHING,
             };
             product.into(self.isa, &mut sums[all.start * columns + column..], columns);
             product.count(tally);

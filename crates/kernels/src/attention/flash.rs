@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use super::online_softmax::{KeyTile, QueryBlock, QueryRows};
 use super::ranges::hull;
-use super::{Attention, AttentionMeters, AttentionTallies, Heads, SERIAL, VisibleKeys};
+use super::{
+    Attention, AttentionMeters, AttentionShape, AttentionTallies, Heads, SERIAL, VisibleKeys,
+};
 use crate::buffer::Buffer;
 use crate::gemm::microkernel::NR;
 use crate::isa::Isa;
@@ -24,6 +26,8 @@ const STATE: usize = 1 << 16;
 const QUERY_BLOCKS: (usize, usize) = (2, 16);
 /// Tasks aimed at.
 const TASKS: usize = 32;
+/// Multiplications below which one task takes several heads.
+const TASK: usize = 1 << 19;
 /// Elements of keys and values that are brought together at once.
 const WAVE: usize = 1 << 22;
 /// Rows that one task brings together.
@@ -53,20 +57,24 @@ pub(super) fn over_query_blocks<T: Number, M: Meter>(
         let v =
             HeadRows::gather(&problem.v, shape.value_width, problem, keys, heads.clone(), parallel);
         let cut = Cut::new(problem, heads.len());
+        let chunks = heads.len() * cut.chunks;
+        let together = cut.together(shape, chunks);
         let task = |index: usize| {
-            let (pair, chunk) = (heads.start + index / cut.chunks, index % cut.chunks);
-            let (item, kv_head) = (pair / shape.kv_heads, pair % shape.kv_heads);
-            let blocks = chunk * cut.blocks..cut.all.min((chunk + 1) * cut.blocks);
-            let place = |block: usize| {
-                let (first, keys) = (block * NR, &keys[item]);
-                let rows = NR.min(cut.rows - first);
-                QueryRows { isa, problem, keys, item, kv_head, first, rows }
-            };
             let mut tallies = AttentionTallies::default();
-            run(problem, blocks.map(place), k.of(pair), v.of(pair), out, &mut tallies);
+            for index in index * together..chunks.min((index + 1) * together) {
+                let (pair, chunk) = (heads.start + index / cut.chunks, index % cut.chunks);
+                let (item, kv_head) = (pair / shape.kv_heads, pair % shape.kv_heads);
+                let blocks = chunk * cut.blocks..cut.all.min((chunk + 1) * cut.blocks);
+                let place = |block: usize| {
+                    let (first, keys) = (block * NR, &keys[item]);
+                    let rows = NR.min(cut.rows - first);
+                    QueryRows { isa, problem, keys, item, kv_head, first, rows }
+                };
+                run(problem, blocks.map(place), k.of(pair), v.of(pair), out, &mut tallies);
+            }
             tallies.record(meters);
         };
-        let tasks = heads.len() * cut.chunks;
+        let tasks = chunks.div_ceil(together);
         if parallel && tasks > 1 {
             (0..tasks).into_par_iter().with_max_len(1).for_each(task);
         } else {
@@ -147,6 +155,14 @@ impl Cut {
         let spread = (heads * all).div_ceil(TASKS);
         let blocks = fitting.min(spread).clamp(QUERY_BLOCKS.0, QUERY_BLOCKS.1).min(all);
         Cut { rows, all, blocks, chunks: all.div_ceil(blocks) }
+    }
+
+    /// How many of so many chunks one task takes: short ones cost less than to hand them out.
+    fn together(&self, shape: &AttentionShape, chunks: usize) -> usize {
+        let rows = self.blocks * NR;
+        let work =
+            rows.saturating_mul(shape.keys).saturating_mul(shape.key_width + shape.value_width);
+        (TASK / work.max(1)).clamp(1, (chunks / TASKS).max(1))
     }
 }
 

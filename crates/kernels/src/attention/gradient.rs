@@ -18,7 +18,7 @@ use super::{Attention, AttentionShape, Heads, SERIAL, VisibleKeys, shown};
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
 use crate::gemm::matrix::Matrix;
-use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
+use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, isa, vectorised};
 use crate::meter::{AttentionPart, Meter, Substitution, Tally};
@@ -441,6 +441,7 @@ impl<'a, T: Number> Tile<'a, T> {
             b: &panel,
             add: false,
             far: false,
+            next: Next::NOTHING,
         };
         product.into(isa, out, NR);
         let terms = product.m * product.k * product.n;
@@ -567,6 +568,7 @@ impl<'a, T: Number> Tile<'a, T> {
                     b: &panel,
                     add: true,
                     far: false,
+                    next: Next::NOTHING,
                 };
                 product.into(head.isa, &mut sums[self.all.start * columns + column..], columns);
                 product.count(&mut tallies.products);
@@ -583,6 +585,7 @@ impl<'a, T: Number> Tile<'a, T> {
             b: &self.gradients,
             add: false,
             far: false,
+            next: Next::NOTHING,
         };
         let mut turned = Buffer::take(key_width * NR);
         product.into(head.isa, &mut turned, NR);

@@ -29,7 +29,7 @@ use crate::meter::{AttentionPart, Meter, Substitution, Tally};
 use crate::number::Number;
 
 /// Multiplications below which no other thread is started.
-const SERIAL: usize = 1 << 19;
+const SERIAL: usize = 1 << 17;
 
 /// The sizes of an attention problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::row_loops::{
 use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys, shown};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
-use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
+use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, vectorised};
 use crate::meter::{AttentionPart, Tally};
@@ -249,6 +249,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             b: &self.queries,
             add: false,
             far: false,
+            next: Next::NOTHING,
         };
         T::belongs_to(AttentionPart::Scores);
         product.into(isa, scores, NR);
@@ -363,6 +364,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             b: &weights[(keys.start - cover.keys.start) * NR..],
             add: true,
             far: false,
+            next: Next::NOTHING,
         };
         product.into(isa, &mut self.context, NR);
         product.count(&mut tallies.context);

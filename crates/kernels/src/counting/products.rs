@@ -4,7 +4,7 @@ use opledger_dims::{Class, Counted};
 use proptest::prelude::*;
 
 use super::{add_up, counts_itself, data, numbers, run};
-use crate::gemm::microkernel::{NR, NR_HALF, PanelProduct};
+use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
 use crate::gemv::{VECTORS, VectorBlock, count_dots};
 use crate::number::simd::SUMS;
 use crate::*;
@@ -265,8 +265,8 @@ proptest! {
         let [a, b, c] = [m * k, k * NR, m * NR].map(|len| data(len, seed, false));
         counts_itself!(format!("a panel of {m}x{k}x{n}"), T, |[meter]| {
             let (a, b, mut c) = (numbers::<T>(&a), numbers::<T>(&b), numbers::<T>(&c));
-            let product =
-                PanelProduct { m, k, n, a: &a, a_row: k, a_term: 1, b: &b, add, far: false };
+            let (next, far) = (Next::NOTHING, false);
+            let product = PanelProduct { m, k, n, a: &a, a_row: k, a_term: 1, b: &b, add, far, next };
             product.into(isa().unwrap(), &mut c, NR);
             let mut tally = Tally::default();
             product.count(&mut tally);

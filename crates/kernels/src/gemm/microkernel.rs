@@ -11,7 +11,7 @@ use std::hint::black_box;
 
 use crate::isa::{Isa, Level};
 use crate::number::Number;
-use crate::number::simd::{Vector, prefetch_near};
+use crate::number::simd::{Vector, prefetch, prefetch_near};
 
 /// Terms after which the first rows bring a panel closer.
 const AHEAD: usize = 32;
@@ -38,6 +38,46 @@ pub(crate) struct PanelProduct<'a, T> {
     pub(crate) add: bool,
     /// Whether `C` is likely in no near cache.
     pub(crate) far: bool,
+    /// What is brought into the second-level cache meanwhile.
+    pub(crate) next: Next,
+}
+
+/// Memory that comes closer while a product is computed, as evenly as its loops allow: the memory is asked
+/// all along, not in the first pass over a panel alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Next {
+    from: *const u8,
+    bytes: usize,
+}
+
+impl Next {
+    /// None.
+    pub(crate) const NOTHING: Next = Next { from: std::ptr::null(), bytes: 0 };
+
+    /// So many elements from a place, which is never followed.
+    pub(crate) fn new<E>(from: *const E, elements: usize) -> Next {
+        Next { from: from.cast(), bytes: elements * size_of::<E>() }
+    }
+
+    /// Where one of so many passes over a panel of `k` terms begins to bring two streams, and how far each
+    /// moves at a term: all comes in the first pass, or by halves in the first two.
+    fn share(
+        self,
+        pass: usize,
+        passes: usize,
+        k: usize,
+        panel: *const u8,
+    ) -> ([*const u8; 2], usize) {
+        let half = self.bytes / 2;
+        let (first, second) = (self.from, self.from.wrapping_add(half));
+        match pass {
+            _ if self.bytes == 0 => ([panel; 2], 0),
+            0 if passes == 1 => ([first, second], half / k),
+            0 => ([first; 2], half / k),
+            1 => ([second; 2], half / k),
+            _ => ([panel; 2], 0),
+        }
+    }
 }
 
 impl<T: Number> PanelProduct<'_, T> {
@@ -113,32 +153,38 @@ unsafe fn row_blocks<V: Vector, const MR: usize>(
     let (height, taller) = (p.m / count, p.m % count);
     // Rows 0, 3, 6 and 9 of a block. Hidden, so that no chain of additions is made of them.
     let steps: [usize; 4] = std::array::from_fn(|i| black_box(3 * i * p.a_row));
-    let mut col = 0;
+    let passes = count * p.n.div_ceil(2 * V::LANES);
+    let (mut col, mut pass) = (0, 0);
     while col < p.n {
         let two = p.n - col >= 2 * V::LANES;
         let mut row = 0;
         for index in 0..count {
             let rows = height + usize::from(index < taller);
+            let next = p.next.share(pass, passes, p.k, p.b.as_ptr().cast());
             // SAFETY: by contract; the rows and columns of each call exist.
             unsafe {
                 if two {
-                    dispatch::<V, 2>(&p, steps, c, c_row, row, rows, col);
+                    dispatch::<V, 2>(&p, (steps, next), c, c_row, row, rows, col);
                 } else {
-                    dispatch::<V, 1>(&p, steps, c, c_row, row, rows, col);
+                    dispatch::<V, 1>(&p, (steps, next), c, c_row, row, rows, col);
                 }
             }
             row += rows;
+            pass += 1;
         }
         col += if two { 2 * V::LANES } else { V::LANES };
     }
 }
+
+/// Rows 0, 3, 6 and 9 of a block; two streams that are brought closer, and how far they move at a term.
+type Far = ([usize; 4], ([*const u8; 2], usize));
 
 /// # Safety
 /// As [`microkernel`], for 1 to 12 rows.
 #[inline(always)]
 unsafe fn dispatch<V: Vector, const COLS: usize>(
     p: &PanelProduct<'_, V::Number>,
-    steps: [usize; 4],
+    far: Far,
     c: *mut V::Number,
     c_row: usize,
     row: usize,
@@ -148,18 +194,18 @@ unsafe fn dispatch<V: Vector, const COLS: usize>(
     // SAFETY: by contract.
     unsafe {
         match rows {
-            1 => microkernel::<V, COLS, 1>(p, steps, c, c_row, row, col),
-            2 => microkernel::<V, COLS, 2>(p, steps, c, c_row, row, col),
-            3 => microkernel::<V, COLS, 3>(p, steps, c, c_row, row, col),
-            4 => microkernel::<V, COLS, 4>(p, steps, c, c_row, row, col),
-            5 => microkernel::<V, COLS, 5>(p, steps, c, c_row, row, col),
-            6 => microkernel::<V, COLS, 6>(p, steps, c, c_row, row, col),
-            7 => microkernel::<V, COLS, 7>(p, steps, c, c_row, row, col),
-            8 => microkernel::<V, COLS, 8>(p, steps, c, c_row, row, col),
-            9 => microkernel::<V, COLS, 9>(p, steps, c, c_row, row, col),
-            10 => microkernel::<V, COLS, 10>(p, steps, c, c_row, row, col),
-            11 => microkernel::<V, COLS, 11>(p, steps, c, c_row, row, col),
-            _ => microkernel::<V, COLS, 12>(p, steps, c, c_row, row, col),
+            1 => microkernel::<V, COLS, 1>(p, far, c, c_row, row, col),
+            2 => microkernel::<V, COLS, 2>(p, far, c, c_row, row, col),
+            3 => microkernel::<V, COLS, 3>(p, far, c, c_row, row, col),
+            4 => microkernel::<V, COLS, 4>(p, far, c, c_row, row, col),
+            5 => microkernel::<V, COLS, 5>(p, far, c, c_row, row, col),
+            6 => microkernel::<V, COLS, 6>(p, far, c, c_row, row, col),
+            7 => microkernel::<V, COLS, 7>(p, far, c, c_row, row, col),
+            8 => microkernel::<V, COLS, 8>(p, far, c, c_row, row, col),
+            9 => microkernel::<V, COLS, 9>(p, far, c, c_row, row, col),
+            10 => microkernel::<V, COLS, 10>(p, far, c, c_row, row, col),
+            11 => microkernel::<V, COLS, 11>(p, far, c, c_row, row, col),
+            _ => microkernel::<V, COLS, 12>(p, far, c, c_row, row, col),
         }
     }
 }
@@ -169,7 +215,7 @@ unsafe fn dispatch<V: Vector, const COLS: usize>(
 #[inline(always)]
 unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
     p: &PanelProduct<'_, V::Number>,
-    steps: [usize; 4],
+    far: Far,
     c: *mut V::Number,
     c_row: usize,
     row: usize,
@@ -191,10 +237,15 @@ unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
         }
         // One pointer for three rows: an address is then a register and a multiple of another.
         let first = p.a.as_ptr().add(row * p.a_row);
+        let (steps, (next, step)) = far;
         let mut a = steps.map(|step| first.wrapping_add(step));
         let mut b = p.b.as_ptr().add(col);
-        let ahead = if row == 0 { AHEAD * NR } else { 0 };
+        let ahead = if row == 0 || p.next.bytes > 0 { AHEAD * NR } else { 0 };
+        let mut brought = 0;
         for _ in 0..p.k {
+            prefetch(next[0].wrapping_add(brought), 1);
+            prefetch(next[1].wrapping_add(brought), 1);
+            brought += step;
             prefetch_near(b.wrapping_add(ahead));
             if COLS * V::LANES > 16 {
                 prefetch_near(b.wrapping_add(ahead + 16));
@@ -246,8 +297,10 @@ mod tests {
                     }
                     for isa in Isa::available() {
                         let mut c = before.clone();
+                        let next = if add { Next::new(b.as_ptr(), NR * k) } else { Next::NOTHING };
+                        let b = &b[..];
                         let product =
-                            PanelProduct { m, k, n, a: &a, a_row, a_term, b: &b, add, far: add };
+                            PanelProduct { m, k, n, a: &a, a_row, a_term, b, add, far: add, next };
                         product.into(isa, &mut c, c_row);
                         assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");
                     }

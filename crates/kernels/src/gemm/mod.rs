@@ -22,7 +22,7 @@ pub use epilogue::{Epilogue, GemmMeters};
 use epilogue::{GemmTallies, OutputBlock};
 use few_rows::{FEW_ROWS, FewRows};
 use matrix::{Dims, Matrix};
-use microkernel::{NR, NR_HALF, PanelProduct};
+use microkernel::{NR, NR_HALF, Next, PanelProduct};
 pub use packed::{Order, PackedMatrix, Packing};
 use packing::{pack, pack_panel};
 use unpacked::{SWEPT, product, sweeps};
@@ -375,6 +375,19 @@ unsafe fn over_panels<T: Number>(
                     };
                     let offset = row * block.stride + first + col;
                     let cols = NR.min(width - col);
+                    // The panel after this one, where few rows are done with theirs soon.
+                    let next = match b {
+                        Panels::Packed(panels) if m <= SOON => {
+                            let at = first + col + NR;
+                            let (at, term) = match term + terms {
+                                _ if at < n => (at, term),
+                                term if term < k => (0, term),
+                                _ => (n.next_multiple_of(NR), 0),
+                            };
+                            following(panels, at * k + term * NR, terms * NR)
+                        }
+                        Panels::Packed(_) | Panels::Plain(_) => Next::NOTHING,
+                    };
                     let product = PanelProduct {
                         m: rows,
                         k: terms,
@@ -385,6 +398,7 @@ unsafe fn over_panels<T: Number>(
                         b: &panel[..terms * NR],
                         add: term > 0,
                         far: true,
+                        next,
                     };
                     // SAFETY: these rows and columns lie inside the block.
                     let block = unsafe { block.part(offset, product.m, first + col, cols) };
@@ -407,6 +421,11 @@ unsafe fn over_panels<T: Number>(
     packed.keep();
     edge.keep();
     together.keep();
+}
+
+/// The elements of a panel that may lie behind all panels: they are only brought closer.
+fn following<T>(panels: Elements<'_, T>, from: usize, elements: usize) -> Next {
+    for_elements!(panels, panels => Next::new(panels.as_ptr().wrapping_add(from), elements))
 }
 
 /// A product by `matrixmultiply`, which reads the panel as a matrix.
@@ -530,6 +549,9 @@ const KC: usize = 1024;
 /// Rows of `C` per task where the panels are shared: with their `KC` terms of `A` they stay in the
 /// second-level cache.
 const MC: usize = 96;
+/// Rows up to which the memory is asked for the next panel all along: more take longer by a panel than it
+/// takes to come.
+const SOON: usize = 48;
 /// Elements of B that are packed at once for all rows, `k` rows of `NC` columns.
 const WAVE: usize = 1 << 21;
 /// Multiplications below which one task takes several batch items, or no smaller cut is made.

@@ -59,6 +59,7 @@ impl<M: Meter> Kernel<M> {
             mask: Mask { causal_offset: causal.then_some(0), ..Mask::default() },
             bias: None,
             scale: Some(self.problem.scale()),
+            divides: false,
             soft_cap: None,
             divides: false,
             sinks: None,

@@ -10,9 +10,10 @@ use opledger_peers::{Error, data};
 use opledger_tensor::Tensor;
 use serde_json::{Value, json};
 
-struct Recorded<M> {
-    prepared: Prepared,
-    fast: Fast<M>,
+pub(super) struct Recorded<M> {
+    pub(super) prepared: Prepared,
+    pub(super) fast: Fast<M>,
+    pub(super) output: &'static str,
 }
 
 pub(super) fn prepare(problem: Layer, variant: &str) -> Result<Box<dyn Work>, Error> {
@@ -26,7 +27,7 @@ pub(super) fn prepare(problem: Layer, variant: &str) -> Result<Box<dyn Work>, Er
 fn recorded<M: Metering>(problem: Layer, fast: Fast<M>) -> Result<Recorded<M>, Error> {
     let model = parse(&text(problem))?;
     let prepared = prepared(problem, model.graph, &model.binding)?;
-    Ok(Recorded { prepared, fast })
+    Ok(Recorded { prepared, fast, output: "y" })
 }
 
 /// The layer in the grammar.
@@ -77,7 +78,7 @@ impl<M: Metering> Work for Recorded<M> {
 
     fn output(&mut self) -> Result<(Vec<f32>, Value), Error> {
         let run = self.compute()?;
-        let y = run.output("y")?;
+        let y = run.output(self.output)?;
         let ledger = &run.ledger;
         let facts = json!({
             "useful": u64::try_from(ledger.useful().total()).ok(),
