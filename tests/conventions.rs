@@ -142,6 +142,7 @@ fn what_is_refused_is_what_a_tool_was_never_seen_to_count() {
         "thop@0.1.1: Softplus",
         "torch-flop-counter-backward@2.15: amax",
         "torch-flop-counter-backward@2.15: chunk_kimi_delta_attention",
+        "torch-flop-counter-backward@2.15: conv3d",
         "torch-flop-counter-backward@2.15: gated_delta_rule",
         "torch-flop-counter-backward@2.15: linalg_solve_triangular",
         "torch-flop-counter-backward@2.15: mamba2_chunk_scan",

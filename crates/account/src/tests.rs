@@ -411,8 +411,8 @@ fn the_token_that_is_read_is_one_of_those_that_fit() {
     };
     let fitted = fitting(4 * 12 * 512 * 40_000);
     let past = &fitted.tokens - Integer::from(1);
-    let sizes = step.graph().complete(&sizes.with("p", past).with("n", 1)).unwrap();
-    let reached = step.graph().step_footprint(&sizes, 4).unwrap().computed();
+    let sized = step.counted_at(&sizes.with("p", past).with("n", 1)).unwrap();
+    let reached = sized.graph().step_footprint(sized.sizes(), 4).unwrap().computed();
     assert_eq!(fitted.activations, reached);
 }
 

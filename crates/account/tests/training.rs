@@ -184,5 +184,6 @@ fn gpt2_is_counted_as_the_counter_does() {
     // No mask by positions, no table of them.
     let bert = Model::open("bert-base").unwrap();
     let step = bert.training(&TrainingOptions::default()).unwrap();
+    let sizes: Binding = [("n", 512)].into_iter().collect();
     assert_eq!(step.at(&sizes, TrainingSizes::default()).unwrap().masks, []);
 }

@@ -86,13 +86,8 @@ impl ModelQuantity {
         let model = Model::open_for(&name, request).map_err(of_model)?;
         let step = self.training(&model).map_err(of_model)?;
         let graph = step.as_ref().unwrap_or(model.graph());
-        let formula = match self.phase(graph)? {
-            Some(phase) => { graph.nodes().iter() }
-                .filter(|node| node.phase == phase)
-                .map(|node| graph.node_quantity(node, self.of))
-                .sum(),
-            None => graph.quantity_of(self.of, &self.selection(graph)?),
-        };
+        let selection = Selection { phase: self.phase(graph)?, ..self.selection(graph)? };
+        let formula = graph.quantity_of(self.of, &selection);
         let mut sizes = if self.symbolic { Binding::new() } else { model.sizes().clone() };
         let known = |symbol: &Symbol| {
             formula.symbols().contains(symbol) || graph.symbols().contains(symbol)
@@ -125,7 +120,9 @@ impl ModelQuantity {
     fn phase(&self, graph: &Graph) -> Result<Option<Phase>, TableProblem> {
         let Some(name) = &self.phase else { return Ok(None) };
         let known = Phase::ALL.into_iter().find(|phase| phase.to_string() == *name);
-        let found = known.filter(|phase| graph.nodes().iter().any(|node| node.phase == *phase));
+        let found = known.filter(|phase| {
+            graph.nodes().iter().any(|node| graph.phase_cost(node, *phase).is_some())
+        });
         found.map(Some).ok_or_else(|| TableProblem::NoPart { part: name.clone() })
     }
 

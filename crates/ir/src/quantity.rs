@@ -3,7 +3,7 @@
 use opledger_dims::{Poly, Quantity};
 
 use crate::ops::Source;
-use crate::{Cost, Graph, ModuleClass, Node, Op, Part, Role};
+use crate::{Cost, Graph, ModuleClass, Node, Op, Operation, Part, Phase, Role};
 
 /// Nodes of a graph and the parts of them that a quantity is taken of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,20 +12,27 @@ pub struct Selection<'a> {
     pub within: &'a [&'a str],
     /// The part of operations; every part where there is none.
     pub part: Option<Part>,
+    /// The part of a training step; all of it where there is none.
+    pub phase: Option<Phase>,
 }
 
 impl<'a> Selection<'a> {
     /// The whole graph.
-    pub const ALL: Selection<'static> = Selection { within: &[], part: None };
+    pub const ALL: Selection<'static> = Selection { within: &[], part: None, phase: None };
 
     /// The nodes below any of these path segments.
     pub const fn within(segments: &'a [&'a str]) -> Self {
-        Selection { within: segments, part: None }
+        Selection { within: segments, part: None, phase: None }
     }
 
     /// One part of the operations that have it.
     pub const fn part(part: Part) -> Self {
-        Selection { within: &[], part: Some(part) }
+        Selection { within: &[], part: Some(part), phase: None }
+    }
+
+    /// One part of a training step.
+    pub const fn phase(phase: Phase) -> Self {
+        Selection { within: &[], part: None, phase: Some(phase) }
     }
 
     /// Whether it has the node of a path.
@@ -63,14 +70,32 @@ impl Graph {
         let nodes = self.nodes().iter().filter(|node| selection.holds(&node.path));
         let of_node = |node: &Node| match quantity.counts_operations() {
             true => {
-                let cost = self.node_cost(node);
+                let cost = match selection.phase {
+                    Some(phase) => self.phase_cost(node, phase),
+                    None => Some(self.node_cost(node)),
+                };
+                let Some(cost) = cost else { return Poly::zero() };
                 let parts = cost.iter().filter(|(part, _)| selection.holds_part(*part));
                 parts.map(|(part, c)| (part, c.clone())).collect::<Cost>().quantity(quantity)
             }
             false if selection.part.is_some() => Poly::zero(),
+            false if selection.phase.is_some_and(|phase| phase != node.phase) => Poly::zero(),
             false => self.node_quantity(node, quantity),
         };
         self.fold(&nodes.map(of_node).sum())
+    }
+
+    /// What a node costs in a part of a training step, all its runs together; none where it has no part in
+    /// it.
+    pub fn phase_cost(&self, node: &Node, phase: Phase) -> Option<Cost> {
+        let cost = self.node_cost(node);
+        if !node.op.facts().parts.iter().any(|part| node.phase_of(*part) != node.phase) {
+            return (node.phase == phase).then_some(cost);
+        }
+        let own = cost.iter().filter(|(part, _)| node.phase_of(*part) == phase);
+        let own: Cost = own.map(|(part, counts)| (part, counts.clone())).collect();
+        let any = own.parts().next().is_some();
+        any.then_some(own)
     }
 
     /// A quantity of one node, all its runs together.

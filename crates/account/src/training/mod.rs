@@ -141,7 +141,7 @@ impl Training<'_> {
             let mut sum = TrainingPhase { phase: name, ..TrainingPhase::default() };
             let mut any = false;
             for node in self.graph.nodes() {
-                let Some(cost) = cost_of_phase(&self.graph, node, phase) else { continue };
+                let Some(cost) = self.graph.phase_cost(node, phase) else { continue };
                 any |= !node.op.is_source();
                 let cost = cost.at(&sizes)?;
                 sum.counts += &cost.total();
@@ -235,18 +235,6 @@ impl Training<'_> {
             computed: self.graph.footprint(sizes, size_of::<f32>())?.computed(),
         })
     }
-}
-
-/// What a node costs in a part of the step; none where it has no part in it.
-fn cost_of_phase(graph: &Graph, node: &Node, phase: Phase) -> Option<Cost> {
-    if !node.op.facts().parts.iter().any(|part| node.phase_of(*part) != node.phase) {
-        return (node.phase == phase).then(|| graph.node_cost(node));
-    }
-    let cost = graph.node_cost(node);
-    let own = cost.iter().filter(|(part, _)| node.phase_of(*part) == phase);
-    let own: Cost = own.map(|(part, counts)| (part, counts.clone())).collect();
-    let any = own.parts().next().is_some();
-    any.then_some(own)
 }
 
 /// How a cost is told.

@@ -7,7 +7,7 @@ use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
 use opledger_ir::{Cost, Graph, Op, Phase, Var};
 use opledger_report::TrainingTerm;
 
-use super::{cost_of_phase, products};
+use super::products;
 
 /// What a parameter is used for.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub(super) fn terms(
             continue;
         }
         if let Op::AttentionGradient(_) = node.op {
-            let again = cost_of_phase(graph, node, Phase::Recomputation);
+            let again = graph.phase_cost(node, Phase::Recomputation);
             let again = again.unwrap_or_else(Cost::free).at(sizes)?.matmul_flops();
             flops -= &again;
             *values.entry(Phase::Recomputation).or_default() += again;
