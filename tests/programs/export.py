@@ -774,7 +774,6 @@ class Products(nn.Module):
             e("ca,cb,cd->", self.kept[:, None], self.trained[:, None], one[0, :, :1]),
             e("bij->j", x) + e("bij,j->j", x, self.kept),
             e("...ij,...jk", x, y) + e("bji,bjk->bik", y[:, :5], x @ y),
-            torch.kron(self.trained[:4, None], one[0]) + torch.kron(one[0, 0, :2], self.kept[:3].expand(4, 3)),
         )
 
 

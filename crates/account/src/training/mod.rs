@@ -7,7 +7,7 @@ mod six;
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
 use opledger_grad::{Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated};
 use opledger_ir::ops::Source;
-use opledger_ir::{Cost, Elem, Graph, Node, Op, Operation, Phase, SizeRole, Storage, Var};
+use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
 use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
 
 use crate::memory::bytes;

@@ -4,7 +4,7 @@ use opledger_dims::{Activation, Poly};
 use opledger_ir::ops::{ArithmeticKind, Factor, Pointwise};
 use opledger_ir::{IndexExpr, Var};
 
-use super::{hidden, movement};
+use super::hidden;
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
@@ -34,25 +34,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let b = call.value(own, "vec2")?;
             one(combined(own, ArithmeticKind::Mul, Meaning::Tensor(a), b).map(Meaning::Tensor))
         }
-        "kron" => one(kronecker(own, call)),
         "zero" | "fill" => one(set(own, call, base)),
         _ => Err(Obstacle::Unknown),
     }
-}
-
-/// Each element of the one by each of the other: places `i` and `j` of two dimensions are place
-/// `i·size + j` of the result's.
-fn kronecker(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
-    let (mut a, mut b) = (call.tensor(own, "self")?, call.tensor(own, "other")?);
-    let rank = a.dims.len().max(b.dims.len());
-    for tensor in [&mut a, &mut b] {
-        tensor.dims.splice(0..0, (tensor.dims.len()..rank).map(|_| Dim::new()));
-    }
-    let sizes: Vec<Poly> = a.sizes().iter().zip(b.sizes()).map(|(a, b)| a * b).collect();
-    a.dims = a.dims.into_iter().flat_map(|dim| [dim, Dim::new()]).collect();
-    b.dims = b.dims.into_iter().flat_map(|dim| [Dim::new(), dim]).collect();
-    let product = combined(own, ArithmeticKind::Mul, Meaning::Tensor(a), Meaning::Tensor(b))?;
-    movement::reshape(own, Meaning::Tensor(product), &sizes)
 }
 
 /// From here on ln(1 + eˣ) is x in single precision, and PyTorch's default threshold.
