@@ -77,6 +77,9 @@ fn what_is_no_table_is_refused() {
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(file("empty.json"), "{}").unwrap();
     refused(&["audit", &file("empty.json")], "is no table: missing field `id`");
-    refused(&["audit", "bert", "--svg", &file("x.svg")], "those that have one: megatron-table-1, rules, training-rules");
+    refused(
+        &["audit", "bert", "--svg", &file("x.svg")],
+        "those that have one: megatron-table-1, rules, training-rules",
+    );
     assert!(!folder.path().join("x.svg").exists());
 }
