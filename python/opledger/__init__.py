@@ -20,7 +20,6 @@ from typing import Any, Mapping, Sequence
 
 from ._binary import ExportError, Folder, OpledgerError
 from ._binary import ask as _ask
-from ._binary import sizes as _sizes
 from ._binary import whole as _whole
 from ._explanation import Explanation, Line
 from ._formula import Formula
@@ -159,7 +158,7 @@ def assert_flops(
     if not assertions:
         raise OpledgerError('assert_flops: give an assertion, such as "flops <= 2.5e9"')
     words = [word for one in assertions for word in ("--assert", one)]
-    answer = counted._source.ask("count", *_sizes(counted.sizes), *words)
+    answer = counted._source.ask("count", *counted._words, *words)
     failed = [note for note in answer.notes if note.startswith("assertion failed: ")]
     if failed or answer.code:
         raise AssertionError("\n".join((*failed, f"  {counted._title()}")))

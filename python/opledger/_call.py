@@ -46,6 +46,10 @@ class Size:
                 return value
         raise ExportError(f"{self} is {self.example}, which is no {self.told.__name__}")
 
+    def length(self, value: int) -> int:
+        """How long the dimension is where its name is a value."""
+        return int(self.told.fn(value)) if hasattr(self.told, "root") else value
+
     def __str__(self) -> str:
         return f"dimension {self.dim} of `{self.argument}`"
 

@@ -67,7 +67,8 @@ def _made(
     if call.given:
         inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
     sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
-    return program, (replace(source, inputs=inputs), sizes if call.given else {})
+    ones = _Ones(model, call, names, options)
+    return program, (replace(source, inputs=inputs, ones=ones), sizes if call.given else {})
 
 
 def _as_example(
@@ -81,13 +82,18 @@ def _as_example(
         return made
     try:
         own = _made(model, replace(call, asked=False), options, [])[1]
-        counts = [Count(*one) for one in (made, own)]
-        same = len({(count.params, count.macs, count.flops) for count in counts}) == 1
+        number = Count(*own).numbers
     except OpledgerError:
         # What cannot be compared is told.
         note = f"not compared with the model at {_told(ones, call)}, which PyTorch sets apart"
         return replace(made[0], notes=(*made[0].notes, note)), made[1]
-    if same:
+    try:
+        larger = Count(*made).numbers
+    except OpledgerError:
+        # The larger model does not hold at the example.
+        return _bound(model, call, options, ones, made, own)
+    if larger == number:
+        made[0].ones.compared(made[1])
         return made
     if call.asked:
         raise ExportError(
@@ -96,6 +102,76 @@ def _as_example(
         )
     note = f"at {_told(ones, call)} this is another model than at larger sizes, so it is counted at this size alone"
     return replace(own[0], notes=(note,)), own[1]
+
+
+def _bound(
+    model: torch.nn.Module, call: Call, options: tuple[str, ...], ones: set[str], made: Made, own: Made
+) -> Made:
+    """The model at the example's sizes of 0 and 1, the others free where it allows that."""
+    values = {name: size for name, size in made[1].items() if name in ones}
+    found = made[0].ones.made(values)
+    if isinstance(found, Source) and all(made[1].get(name) == size for name, size in found.fixed.items()):
+        try:
+            Count(found, made[1]).numbers
+            own = found, made[1]
+        except OpledgerError:
+            pass
+    note = f"at {_told(ones, call)} this is another model than at larger sizes, so it is counted at this size alone"
+    return replace(own[0], notes=(note, *own[0].notes)), own[1]
+
+
+class _Ones:
+    """The model at sizes of 0 and 1, which PyTorch sets apart: exported when they are asked for, once each."""
+
+    def __init__(self, model: torch.nn.Module, call: Call, names: list[str | None], options: tuple[str, ...]) -> None:
+        self._model, self._options = model, options
+        sizes = [replace(size, name=name) for size, name in zip(call.sizes, names) if name is not None]
+        self._call = replace(call, sizes=sizes, asked=False)
+        self._found: dict[tuple[tuple[str, int], ...], Source | OpledgerError] = {}
+        self._compared: set[tuple[str, int]] = set()
+
+    def __deepcopy__(self, memo: Any) -> _Ones:
+        return self
+
+    def compared(self, sizes: Mapping[str, int]) -> None:
+        """That at the sizes of 0 and 1 of these it is the model of larger ones."""
+        self._compared = {(name, size) for name, size in sizes.items() if size < 2}
+
+    def of(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Those of sizes that are 0 and 1 and not compared yet."""
+        names = {size.name for size in self._call.sizes}
+        ones = {name: size for name, size in sizes.items() if size < 2 and name in names}
+        return {} if set(ones.items()) <= self._compared else ones
+
+    def made(self, ones: Mapping[str, int]) -> Source | OpledgerError:
+        """The model at these sizes, the others free where it allows that."""
+        key = tuple(sorted(ones.items()))
+        if key not in self._found:
+            try:
+                self._found[key] = self._exported(ones)
+            except OpledgerError as error:
+                self._found[key] = error
+        return self._found[key]
+
+    def _exported(self, ones: Mapping[str, int]) -> Source:
+        model, call = self._model, self._call
+        free = [size for size in call.sizes if size.name not in ones]
+        small = {size.name for size in free if size.example < 2}
+        with _module.as_exported(model), _module.nested(model), _module.containers_known(model, call.arguments):
+            try:
+                program = export(model, call, small, free, lengths=ones)
+            except Exception as error:  # PyTorch refuses in many types.
+                raise ExportError(str(error).split("\n")[0]) from None
+            names = _names(model, program, call, free)
+            own = _renamed(program, call, names)
+            words = tuple(word for symbol, name in own.items() for word in ("--name", f"{symbol}={name}"))
+            source = _source(program, type(model).__name__, (*words, *self._options), model, ())
+            example = all(size.value == ones.get(size.name, size.value) for size in call.sizes)
+            inputs = None
+            if call.given and example and not small:
+                inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
+        fixed = {size.name: 2 if size.name in small else size.value for size, n in zip(call.sizes, names) if n is None}
+        return replace(source, inputs=inputs, fixed={**fixed, **ones})
 
 
 def _told(names: set[str], call: Call) -> str:
@@ -227,13 +303,18 @@ def _exported(
 
 
 def export(
-    model: torch.nn.Module, call: Call, enlarged: set[str], free: list[Size], how: Any = Dim.AUTO
+    model: torch.nn.Module,
+    call: Call,
+    enlarged: set[str],
+    free: list[Size],
+    lengths: Mapping[str, int] | None = None,
 ) -> ExportedProgram:
-    """The program that PyTorch makes of a call, sizes of some names enlarged to 2."""
+    """The program that PyTorch makes of a call, sizes of some names enlarged to 2 or made what is given."""
     meta = _module.on_meta(model, call.arguments)
     where = "meta" if meta else _module.device(model)
     larger = {(s.leaf, s.dim): 2 for s in call.sizes if s.name in enlarged}
-    wanted = {(s.leaf, s.dim): s.told or how for s in free}
+    larger |= {(s.leaf, s.dim): s.length(lengths[s.name]) for s in call.sizes if s.name in (lengths or ())}
+    wanted = {(s.leaf, s.dim): s.told or Dim.AUTO for s in free}
     index = iter(range(10**9))
 
     def example(leaf: Any) -> Any:

@@ -73,8 +73,11 @@ class Formula:
         definitions: tuple[str, ...] = (),
         evaluate: Callable[[Mapping[str, int]], int] | None = None,
         sizes: Iterable[str] = (),
+        holds: Callable[[Mapping[str, int]], None] | None = None,
     ) -> None:
         self._text = text
+        #: Refuses sizes for which it does not hold.
+        self._holds = holds
         #: Those that the model has, whether they occur or not.
         self._sizes = tuple(sizes)
         self._terms = _terms(text)
@@ -94,11 +97,19 @@ class Formula:
         """The sum of formulas."""
         terms: dict[Monomial, Fraction] = {}
         written: dict[frozenset[tuple[str, int]], Monomial] = {}
+        formulas = list(formulas)
         for formula in formulas:
             for monomial, value in formula._terms.items():
                 monomial = written.setdefault(frozenset(monomial), monomial)
                 terms[monomial] = terms.get(monomial, Fraction(0)) + value
-        return cls(_written({m: v for m, v in terms.items() if v}), definitions, sizes=sizes)
+        checks = dict.fromkeys(formula._holds for formula in formulas if formula._holds is not None)
+
+        def holds(sizes: Mapping[str, int]) -> None:
+            for check in checks:
+                check(sizes)
+
+        text = _written({m: v for m, v in terms.items() if v})
+        return cls(text, definitions, sizes=sizes, holds=holds if checks else None)
 
     @property
     def terms(self) -> dict[Monomial, Fraction]:
@@ -122,6 +133,8 @@ class Formula:
             if name not in known:
                 there = f"its sizes are {', '.join(known)}" if known else "it has no sizes"
                 raise OpledgerError(f"`{name}` is no size of `{self}`; {there}")
+        if self._holds is not None:
+            self._holds(sizes)
         missing = [symbol for symbol in self.symbols if symbol not in sizes]
         if missing and self.definitions and self._evaluate is not None:
             return self._evaluate(sizes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
@@ -40,6 +41,12 @@ class Source:
     idle: frozenset[str] = frozenset()
     #: A file of the inputs that masks may follow from, where their elements are known.
     inputs: str | None = None
+    #: Sizes that it has alone, which the command is not told.
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    #: The module at sizes of 0 and 1, where there is one.
+    ones: Any = None
+    #: The model of larger sizes, where this is another one.
+    larger: Source | None = None
     #: Keeps temporary files until nobody asks any more.
     keeper: Any = None
 
@@ -71,6 +78,7 @@ class Source:
             message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
             message = message.replace("with `--partial` the rest", "with partial=True the rest")
             if self.classes:
+                message = message.replace("export it again with examples", "call count with an example")
                 # It was exported in evaluation.
                 message = message.replace(
                     "dropout in training: export the model in evaluation (`model.eval()`)",
@@ -110,7 +118,21 @@ class Count:
 
     @cached_property
     def _counted(self) -> _binary.Answer:
-        return self._source.ask("count", *_binary.sizes(self._sizes))
+        return self._source.ask("count", *self._words)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """The sizes as arguments of the command."""
+        fixed = self._source.fixed
+        for name, size in fixed.items():
+            if self._sizes.get(name, size) != size:
+                raise OpledgerError(f"`{self.name}` is counted at {name} = {size} alone, and not at {self._sizes[name]}")
+        return tuple(_binary.sizes({name: size for name, size in self._sizes.items() if name not in fixed}))
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Parameters, multiplications and operations, by which models are compared."""
+        return self.params, self.macs, self.flops
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -135,8 +157,7 @@ class Count:
         if not (self._by_contents and self._source.inputs):
             return
         try:
-            sizes = _binary.sizes(self._sizes)
-            found = self._source.ask("count", *sizes, "--input", self._source.inputs).record["binding"]
+            found = self._source.ask("count", *self._words, "--input", self._source.inputs).record["binding"]
         except OpledgerError:
             # A mask that follows from something else stays open.
             return
@@ -171,7 +192,10 @@ class Count:
 
         Raises :class:`OpledgerError` where they depend on a size that is not given.
         """
-        return self.formula("params")(**self._sizes)
+        value = _pick(self._derived.record, "params")
+        return Formula(str(value), self._definitions, lambda sizes: self._value("params", sizes), self._names)(
+            **self._sizes
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -199,6 +223,8 @@ class Count:
         Raises :class:`OpledgerError` if the model has no such size.
         """
         sizes = _binary.whole(sizes)
+        if self._source.larger is not None:
+            return Count(self._source.larger, self._sizes).at(**sizes)
         for name, size in sizes.items():
             if name not in self._names:
                 self._check(name, size)
@@ -207,6 +233,34 @@ class Count:
         kept = {k: v for k, v in self._sizes.items() if same or k not in self._left}
         count = Count(self._source, {**kept, **sizes})
         count._left = self._left if same else ()
+        return count._as_ones()
+
+    def _as_ones(self) -> Count:
+        """The count at sizes of 0 and 1, which PyTorch sets apart: that of the model there, where it is another."""
+        source = self._source
+        ones = source.ones.of(self._sizes) if source.ones is not None else {}
+        if not ones:
+            return self
+        told = " and ".join(f"{name} = {size}" for name, size in sorted(ones.items()))
+        own = source.ones.made(ones)
+        here = there = None
+        with contextlib.suppress(OpledgerError):
+            here = self.numbers
+        if isinstance(own, Source) and all(self._sizes.get(name) == size for name, size in own.fixed.items()):
+            with contextlib.suppress(OpledgerError):
+                there = Count(own, self._sizes).numbers
+        if here == there:
+            return self
+        if there is None:
+            note = f"not compared with the model at {told}, which PyTorch sets apart"
+            return self._of(replace(source, notes=(*source.notes, note)))
+        note = f"at {told} this is another model than at larger sizes, which is counted here"
+        return self._of(replace(own, notes=(note, *own.notes), larger=source))
+
+    def _of(self, source: Source) -> Count:
+        """The same sizes of another source."""
+        count = Count(source, self._sizes)
+        count._left = self._left
         return count
 
     @property
@@ -232,8 +286,20 @@ class Count:
         """
         text = _pick(self._derived.record, quantity)
         return Formula(
-            str(text), self._definitions, lambda sizes: self._value(quantity, sizes), self._names
+            str(text), self._definitions, lambda sizes: self._value(quantity, sizes), self._names, self._holds
         )
+
+    def _holds(self, sizes: Mapping[str, int]) -> None:
+        """Refuses sizes at which formulas do not hold, and the command is not asked."""
+        count = Count(self._source, sizes)
+        count._words
+        if count._as_ones()._source.larger is not None:
+            ones = {name: size for name, size in sizes.items() if size < 2}
+            told = ", ".join(f"{name}={size}" for name, size in ones.items())
+            raise OpledgerError(
+                f"`{self.name}` is another model at {told} than at larger sizes, for which this formula is; .at({told}) "
+                "counts it there"
+            )
 
     def _value(self, quantity: str, sizes: Mapping[str, int]) -> int:
         return _pick(Count(self._source, sizes)._counted.record, quantity)
@@ -277,7 +343,7 @@ class Count:
 
     def _module(self, path: str, kind: str, nodes: list[dict[str, Any]]) -> Module:
         def total(values: Iterator[Any]) -> Quantity:
-            return _sum(list(values), self._definitions, self._names)
+            return _sum(list(values), self._definitions, self._names, self._holds)
 
         return Module(
             path=path,
@@ -295,7 +361,7 @@ class Count:
         The line of a call is the innermost that is not PyTorch's own. A model that was not a module of
         PyTorch has the lines of Opledger's layers.
         """
-        record = self._source.ask("count", *_binary.sizes(self._sizes), "--where").record
+        record = self._source.ask("count", *self._words, "--where").record
         sums: dict[str, list[int]] = {}
         for node in record["nodes"]:
             if node["flops"]:
@@ -327,8 +393,7 @@ class Count:
 
     def convention(self, tool: str) -> int:
         """What a tool would print, such as ``fvcore`` or ``thop``; see :func:`opledger.conventions`."""
-        sizes = _binary.sizes(self._sizes)
-        record = self._source.ask("count", *sizes, "--convention", tool).record
+        record = self._source.ask("count", *self._words, "--convention", tool).record
         return record["conventions"][0]["total"]
 
     def explain(self, tool: str, other: str | None = None) -> Explanation:
@@ -339,8 +404,7 @@ class Count:
         """
         if other is None:
             other = "matmul-flops" if _unit(tool).startswith("operation") else "macs"
-        sizes = _binary.sizes(self._sizes)
-        record = self._source.ask("explain", tool, other, *sizes).record
+        record = self._source.ask("explain", tool, other, *self._words).record
         return Explanation(self.name, record)
 
     # Display.
@@ -406,10 +470,10 @@ def _pick(record: Mapping[str, Any], quantity: str) -> Any:
     raise OpledgerError(f"there is no quantity `{quantity}`; there are {known}")
 
 
-def _sum(values: list[Any], definitions: tuple[str, ...], sizes: tuple[str, ...]) -> Quantity:
+def _sum(values: list[Any], definitions: tuple[str, ...], sizes: tuple[str, ...], holds: Any) -> Quantity:
     if all(isinstance(value, int) for value in values):
         return sum(values)
-    return Formula.sum([Formula(str(value)) for value in values], definitions, sizes)
+    return Formula.sum([Formula(str(value), holds=holds) for value in values], definitions, sizes)
 
 
 def _unit(tool: str) -> str:

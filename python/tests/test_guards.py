@@ -162,6 +162,58 @@ class Ways(unittest.TestCase):
         self.assertEqual((plain.macs, plain.formula("macs")(b=3, n=5), plain.notes), (80, 240, ()))
 
 
+class Ones(unittest.TestCase):
+    """Sizes of 1, which PyTorch sets apart."""
+
+    def test_an_example_of_one_is_counted_where_larger_models_do_not_hold_at_it(self):
+        class Bag(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.table, self.map = nn.EmbeddingBag(20, 8, mode="sum"), nn.Linear(8, 3)
+
+            def forward(self, x):
+                return self.map(self.table(x))
+
+        class Thirds(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.maps = nn.ModuleList(nn.Linear(8, 2 * i + 2) for i in range(3))
+
+            def forward(self, x):
+                return [map(part).sum(1) for map, part in zip(self.maps, x.chunk(3, 1))]
+
+        told = "at b = 1 this is another model than at larger sizes, so it is counted at this size alone"
+        for model, x, macs in (
+            (Bag(), torch.zeros(1, 4, dtype=torch.long), 24),
+            (Thirds(), torch.zeros(1, 8, 8), 8 * (3 * 2 + 3 * 4 + 2 * 6)),
+        ):
+            for names in (None, {"x": {0: "b", 1: "n"}}):
+                r = opledger.count(model, (x,), dynamic=names)
+                self.assertEqual((r.macs, r.notes[0]), (macs, told))
+        with self.assertRaisesRegex(opledger.OpledgerError, "counted at b = 1 alone, and not at 3"):
+            r.at(b=3).macs
+
+    def test_a_size_of_one_that_the_example_has_not_is_compared_once(self):
+        from unittest import mock
+
+        from opledger import _export
+
+        with mock.patch.object(_export, "export", wraps=_export.export) as exported:
+            model = Branches(lambda n, b: n == 1)
+            r = opledger.count(model, (torch.zeros(2, 5, 4),), dynamic={"x": {0: "b", 1: "n"}})
+            self.assertEqual(r.at(b=3, n=2).macs, 2 * 16 * 6)
+            self.assertEqual(exported.call_count, 1)
+            one = r.at(b=3, n=1)
+            self.assertEqual((one.macs, r.at(b=9, n=1).macs), (16 * 3, 16 * 9))
+            self.assertEqual(exported.call_count, 2)
+        self.assertEqual(one.notes, ("at n = 1 this is another model than at larger sizes, which is counted here",))
+        self.assertEqual(one.at(n=4).macs, 2 * 16 * 12)
+        for formula in (r.formula("macs"), r.formula("macs") + 1):
+            with self.assertRaisesRegex(opledger.OpledgerError, r"another model at n=1 .*\.at\(n=1\)"):
+                formula(b=3, n=1)
+        self.assertEqual(r.at(b=1).notes, ())
+
+
 class Notes(unittest.TestCase):
     def test_a_pooled_network_says_which_sizes_it_takes(self):
         # At 4 the innermost map has one place, which may be taken another way.
