@@ -141,7 +141,10 @@ impl Plan {
             extents.push(match step {
                 RowStep::Reduce(..) if first == Extent::Row || width == 0 => return Err(wrong()),
                 RowStep::Reduce(..) => Extent::Row,
-                _ => first,
+                RowStep::Binary(..)
+                | RowStep::Scale(..)
+                | RowStep::Activation(..)
+                | RowStep::Pointwise(..) => first,
             });
         }
         if extents.last() != Some(&Extent::Element) {
@@ -292,7 +295,10 @@ impl<T: Number> Block<'_, T> {
         // A reduction reads elements and gives a number for each row.
         let read = match step {
             RowStep::Reduce(..) => Extent::Element,
-            _ => self.plan.extents[at],
+            RowStep::Binary(..)
+            | RowStep::Scale(..)
+            | RowStep::Activation(..)
+            | RowStep::Pointwise(..) => self.plan.extents[at],
         };
         let numbers = |operand| self.numbers(operand, read, rows, others);
         let x = match numbers(step.first()) {

@@ -60,6 +60,25 @@ pub struct Unit {
     pub nodes: Vec<Var>,
 }
 
+impl Unit {
+    /// What is of no module, makes no calls and has no parameters.
+    fn of_no_module(path: String) -> Unit {
+        Unit {
+            path,
+            names: ModuleNames::default(),
+            class: None,
+            native: Vec::new(),
+            sizes: Binding::new(),
+            calls: Vec::new(),
+            parameters: Integer::default(),
+            times: 1.into(),
+            counts: BTreeMap::new(),
+            unused: false,
+            nodes: Vec::new(),
+        }
+    }
+}
+
 /// All units of a graph.
 #[derive(Clone, Debug)]
 pub struct Units {

@@ -273,19 +273,8 @@ impl Units {
         let computed = |var: &Var| !matches!(graph.node(*var).op, Op::Source(_));
         let rest = graph.vars().filter(|var| !seen.contains(var) && computed(var));
         let rest: Vec<Var> = rest.collect();
-        units.push(Unit {
-            path: "results".to_owned(),
-            names: ModuleNames::default(),
-            class: None,
-            native: Vec::new(),
-            sizes: Binding::new(),
-            calls: Vec::new(),
-            parameters: Integer::default(),
-            times: 1.into(),
-            counts: lowering.counts(&rest),
-            unused: false,
-            nodes: rest,
-        });
+        let counts = lowering.counts(&rest);
+        units.push(Unit { counts, nodes: rest, ..Unit::of_no_module("results".to_owned()) });
         Ok(Units { units, beside: None })
     }
 }

@@ -44,9 +44,8 @@ pub(super) fn qwen2_vl(
         ..common.tower((feed_forward, NormConfig::layer()), layers)
     };
     let out = ("hidden_size", own.size_or("hidden_size", 3584)?);
-    whole(keys, request, r, (tower, &own, out), |text, pairs| {
-        Sections::in_a_row(text, [16, 24, 24], pairs)
-    })
+    let turns = |text: &Keys<'_>, pairs| Sections::in_a_row(text, [16, 24, 24], pairs);
+    whole(keys, request, r, (tower, &own, out), (turns, 0))
 }
 
 /// The encoder has RMSNorm and gated layers, most of which see a window.
@@ -92,9 +91,8 @@ pub(super) fn qwen2_5_vl(
         ..common.tower((feed_forward, NormConfig::rms()), layers)
     };
     let out = ("out_hidden_size", own.size_or("out_hidden_size", 3584)?);
-    whole(keys, request, r, (tower, &own, out), |text, pairs| {
-        Sections::in_a_row(text, [16, 24, 24], pairs)
-    })
+    let turns = |text: &Keys<'_>, pairs| Sections::in_a_row(text, [16, 24, 24], pairs);
+    whole(keys, request, r, (tower, &own, out), (turns, 0))
 }
 
 /// The encoder has learned positions, and rows for the first layers of the text.
@@ -140,7 +138,7 @@ pub(super) fn qwen3_vl(
     let out = ("out_hidden_size", own.size_or("out_hidden_size", 3584)?);
     let parts = (tower, &own, out);
     let turns = |text: &Keys<'_>, _| Sections::taking_turns(text, [24, 20, 20]);
-    whole_with(keys, request, r, parts, (turns, many))
+    whole(keys, request, r, parts, (turns, many))
 }
 
 /// The configuration of the encoder of images.
@@ -271,19 +269,9 @@ impl Common {
 /// An encoder with its keys, and the width of its rows with the key of that.
 type Parts<'a, 'k> = (PatchTower, &'a Keys<'k>, (&'a str, u64));
 
-/// The whole: the model of texts in whose texts the rows of an encoder stand.
+/// The whole: the model of texts in whose texts the rows of an encoder stand, and, behind so many of its first
+/// layers, are added.
 fn whole(
-    keys: &Keys<'_>,
-    request: &Request,
-    r: &mut Recorder,
-    parts: Parts<'_, '_>,
-    sections: impl FnOnce(&Keys<'_>, u64) -> Result<Sections, ConfigError>,
-) -> Result<(), Problem> {
-    whole_with(keys, request, r, parts, (sections, 0))
-}
-
-/// The same where rows are added behind so many of its first layers.
-fn whole_with(
     keys: &Keys<'_>,
     request: &Request,
     r: &mut Recorder,

@@ -1,27 +1,20 @@
-//! The gradients of attention (Dao et al. 2022, algorithm 4): scores and weights of a block of rows are
-//! computed again from queries and keys, and given up when its sums are taken, so that nothing of the size
-//! of all pairs is kept.
-//!
-//! A block is 32 rows of a key head, one per lane, against all keys that any of them sees: maxima, sums and
-//! the products of weights with their gradients run down columns, and a row needs no statistic of the forward
-//! pass. Gradients of keys and values are added up block after block in the order of the rows.
+//! Blocks of the rows of a key head, and what they give its keys and values.
 
 use std::ops::Range;
 
 use opledger_dims::Class;
-use rayon::prelude::*;
 
-use super::online_softmax::{QueryRows, divide, mask, maxima, weigh};
-use super::ranges::{common, hull};
-use super::row_loops::{count_finite, finite, multiply};
-use super::{Attention, AttentionShape, Heads, SERIAL, VisibleKeys, shown};
+use super::problem::{AttentionGradient, Tallies};
+use crate::attention::online_softmax::{QueryRows, divide, mask, maxima, weigh};
+use crate::attention::ranges::{common, hull};
+use crate::attention::row_loops::{count_finite, finite, multiply};
+use crate::attention::{Attention, AttentionShape, Heads, VisibleKeys, shown};
 use crate::buffer::Buffer;
-use crate::error::{KernelError, exactly};
 use crate::gemm::matrix::Matrix;
 use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
-use crate::isa::{Isa, isa, vectorised};
-use crate::meter::{AttentionPart, Meter, Substitution, Tally};
+use crate::isa::{Isa, vectorised};
+use crate::meter::AttentionPart;
 use crate::number::Number;
 use crate::tasks::Shared;
 
@@ -30,215 +23,28 @@ const TASKS: usize = 16;
 const BLOCKS: usize = 8;
 const WAITING: usize = 1 << 24;
 
-/// Attention, of whose result the gradient is given. A bias, a soft cap and sinks have no such kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionGradient<'a, T = f32> {
-    /// The attention.
-    pub of: Attention<'a, T>,
-    /// The gradient of its result, `[batch, queries, heads, value_width]`.
-    pub dy: Heads<'a, T>,
-}
-
-/// One meter per part; they may be the same.
-#[derive(Debug)]
-pub struct AttentionGradientMeters<'a, M> {
-    /// The scores, computed again: per allowed pair and head, `key_width` mul and `key_width - 1` add.
-    pub scores: &'a M,
-    /// Their scale, one mul or div per allowed pair and head; the queries are multiplied instead.
-    pub scale: &'a M,
-    /// The softmax, computed again, as of [`AttentionMeters`](super::AttentionMeters).
-    pub softmax: &'a M,
-    /// The four products: per allowed pair and head `value_width` mul and `value_width - 1` add for the
-    /// gradients of the weights, `value_width` mul and add for those of values, `key_width` for those of
-    /// queries and of keys. A row's first term joins nothing, nor does that of a key without a mask.
-    pub products: &'a M,
-    /// The gradients of scores: per allowed pair and head two add and two mul, but one add in each row, and
-    /// one mul or div more with a scale.
-    pub pointwise: &'a M,
-}
-
-/// What one task adds to each of the [`AttentionGradientMeters`].
-#[derive(Default)]
-struct Tallies {
-    scores: Tally,
-    scale: Tally,
-    softmax: Tally,
-    products: Tally,
-    pointwise: Tally,
-}
-
-impl Tallies {
-    /// Counts what the pairs of some rows ask for, but for sums over all rows.
-    fn useful<T>(&mut self, of: &Attention<'_, T>, pairs: usize, rows: usize) {
-        let AttentionShape { key_width, value_width, .. } = of.shape;
-        let joined = pairs - rows;
-        self.scores.useful(Class::Mul, pairs * key_width);
-        self.scores.useful(Class::Add, pairs * (key_width - 1));
-        if of.scale.is_some() {
-            let (class, folded) = match of.divides {
-                true => (Class::Div, Substitution::FoldedDivisor),
-                false => (Class::Mul, Substitution::FoldedScale),
-            };
-            self.scale.useful(class, pairs);
-            self.scale.substituted(folded, pairs);
-            self.pointwise.useful(class, pairs);
-            if of.divides {
-                self.pointwise.substituted(Substitution::Reciprocal, pairs);
-            }
-        }
-        self.softmax.useful(Class::Max, joined);
-        self.softmax.useful(Class::Add, pairs + joined);
-        self.softmax.useful(Class::Exp, pairs);
-        self.softmax.useful(Class::Div, pairs);
-        self.softmax.substituted(Substitution::Reciprocal, pairs);
-        self.pointwise.useful(Class::Mul, 2 * pairs);
-        self.pointwise.useful(Class::Add, pairs + joined);
-        self.products.useful(Class::Mul, 2 * pairs * (key_width + value_width));
-        let sums = pairs * (value_width - 1) + joined * key_width;
-        self.products.useful(Class::Add, sums + pairs * (key_width + value_width));
-    }
-
-    fn record<M: Meter>(&self, meters: &AttentionGradientMeters<'_, M>) {
-        if M::ON {
-            meters.scores.record(&self.scores);
-            meters.scale.record(&self.scale);
-            meters.softmax.record(&self.softmax);
-            meters.products.record(&self.products);
-            meters.pointwise.record(&self.pointwise);
-        }
-    }
-}
-
-impl<T: Number> AttentionGradient<'_, T> {
-    fn check(&self, [dq, dk, dv]: [&[T]; 3]) -> Result<(), KernelError> {
-        let Attention { shape, q, k, v, mask, soft_cap, bias, sinks, .. } = &self.of;
-        let AttentionShape { batch, queries, keys, heads, kv_heads, key_width, value_width } =
-            *shape;
-        exactly("dq", dq.len(), &[batch, queries, heads, key_width])?;
-        exactly("dk", dk.len(), &[batch, keys, kv_heads, key_width])?;
-        exactly("dv", dv.len(), &[batch, keys, kv_heads, value_width])?;
-        if soft_cap.is_some() || bias.is_some() || sinks.is_some() {
-            return Err(KernelError::Shape { what: "scores have no bias, cap or sink" });
-        }
-        shape.check()?;
-        if key_width == 0 || value_width == 0 {
-            return Err(KernelError::EmptyReduction { what: "the width of a head" });
-        }
-        q.check("q", [batch, queries, heads, key_width])?;
-        k.check("k", [batch, keys, kv_heads, key_width])?;
-        v.check("v", [batch, keys, kv_heads, value_width])?;
-        self.dy.check("dy", [batch, queries, heads, value_width])?;
-        mask.check(shape)
-    }
-}
-
-/// Computes the gradients of queries, keys and values, contiguous `[batch, tokens, heads, width]`: zeros for
-/// a query that sees no key and for a key that no query sees. What a hidden pair has never reaches a result.
-///
-/// Counts per part as [`AttentionGradientMeters`] says. Executed are the keys that any row of a block sees,
-/// in lanes that hold a row or none, and columns in sixteens; in place of divisions, one reciprocal per row;
-/// where blocks of a head are several tasks, the addition of their sums.
-///
-/// # Errors
-/// A shape, length or reach error; [`KernelError::EmptyReduction`] if a head has no width.
-pub fn attention_gradient<T: Number, M: Meter>(
-    problem: &AttentionGradient<'_, T>,
-    [dq, dk, dv]: [&mut [T]; 3],
-    meters: &AttentionGradientMeters<'_, M>,
-) -> Result<(), KernelError> {
-    let isa = isa()?;
-    problem.check([dq, dk, dv])?;
-    let shape = &problem.of.shape;
-    let AttentionShape { batch, keys, kv_heads, .. } = *shape;
-    if shape.no_rows() || keys == 0 {
-        [dq, dk, dv].into_iter().for_each(|out| out.fill(T::of(0.0)));
-        return Ok(());
-    }
-    let visible: Vec<_> = (0..batch).map(|item| problem.of.mask.keys(item, shape)).collect();
-    let cut = Cut::new(shape);
-    let pairs = batch * kv_heads;
-    let outs = Outs { dq: Shared::new(dq), dk: Shared::new(dk), dv: Shared::new(dv) };
-    let waiting = if cut.chunks > 1 { pairs * cut.chunks * cut.sums } else { 0 };
-    let mut waiting = Buffer::take(waiting);
-    let shared = Shared::new(&mut waiting);
-    let task = |index: usize| {
-        let (pair, chunk) = (index / cut.chunks, index % cut.chunks);
-        let (item, kv_head) = (pair / kv_heads, pair % kv_heads);
-        let mut head = Head::new(isa, problem, (&visible[item], item, kv_head), &cut);
-        let mut tallies = Tallies::default();
-        for block in chunk * cut.blocks..cut.all.min((chunk + 1) * cut.blocks) {
-            // SAFETY: each row of `dq` belongs to one task.
-            unsafe { head.block(block, &outs.dq, &mut tallies) };
-        }
-        if chunk == 0 && problem.of.mask.is_none() {
-            // The first terms of sums over all rows join nothing.
-            let first = keys * (shape.key_width + shape.value_width);
-            tallies.products.useful[Class::Add] -= first as u64;
-        }
-        if cut.chunks == 1 {
-            // SAFETY: the rows of a key head belong to one task.
-            unsafe { head.finish(&outs) };
-        } else {
-            // SAFETY: these sums belong to one task.
-            unsafe { shared.part(index * cut.sums, cut.sums) }.copy_from_slice(&head.sums);
-        }
-        head.keep();
-        tallies.record(meters);
-    };
-    let parallel = shape.pairs().saturating_mul(shape.key_width + shape.value_width) > SERIAL;
-    for_each(pairs * cut.chunks, parallel, task);
-    if cut.chunks > 1 {
-        let merge = |pair: usize| {
-            let (item, kv_head) = (pair / kv_heads, pair % kv_heads);
-            let mut head = Head::new(isa, problem, (&visible[item], item, kv_head), &cut);
-            let mut tallies = Tallies::default();
-            T::belongs_to(AttentionPart::Products);
-            let of_pair = &waiting[pair * cut.chunks * cut.sums..][..cut.chunks * cut.sums];
-            for part in of_pair.chunks_exact(cut.sums) {
-                add(isa, &mut head.sums, part);
-                tallies.products.executed(Class::Add, cut.sums);
-            }
-            // SAFETY: the rows of a key head belong to one task.
-            unsafe { head.finish(&outs) };
-            head.keep();
-            tallies.record(meters);
-        };
-        for_each(pairs, parallel, merge);
-    }
-    waiting.keep();
-    Ok(())
-}
-
-fn for_each(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
-    if parallel && tasks > 1 {
-        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
-    } else {
-        (0..tasks).for_each(task);
-    }
-}
-
 /// Where results go.
-struct Outs<'a, T> {
-    dq: Shared<'a, T>,
-    dk: Shared<'a, T>,
-    dv: Shared<'a, T>,
+pub(super) struct Outs<'a, T> {
+    pub(super) dq: Shared<'a, T>,
+    pub(super) dk: Shared<'a, T>,
+    pub(super) dv: Shared<'a, T>,
 }
 
 /// How the blocks of a head are shared between tasks; it depends on the sizes alone.
-struct Cut {
+pub(super) struct Cut {
     /// Rows and blocks of a key head.
     rows: usize,
-    all: usize,
+    pub(super) all: usize,
     /// Blocks of a task, and tasks of a key head.
-    blocks: usize,
-    chunks: usize,
+    pub(super) blocks: usize,
+    pub(super) chunks: usize,
     /// Columns of the sums of a key and of a value, and elements of both for all keys.
     columns: [usize; 2],
-    sums: usize,
+    pub(super) sums: usize,
 }
 
 impl Cut {
-    fn new(shape: &AttentionShape) -> Cut {
+    pub(super) fn new(shape: &AttentionShape) -> Cut {
         let rows = shape.queries * shape.group();
         let all = rows.div_ceil(NR);
         let columns = [shape.key_width, shape.value_width].map(|width| width.next_multiple_of(NR));
@@ -252,7 +58,7 @@ impl Cut {
 }
 
 /// A key head with what its rows give its keys and values.
-struct Head<'a, T> {
+pub(super) struct KeyHead<'a, T> {
     isa: Isa,
     problem: &'a AttentionGradient<'a, T>,
     keys: &'a VisibleKeys<'a>,
@@ -264,16 +70,16 @@ struct Head<'a, T> {
     v: Buffer<T>,
     columns: [usize; 2],
     /// The gradients of all keys, then those of all values, `columns` apart.
-    sums: Buffer<T>,
+    pub(super) sums: Buffer<T>,
 }
 
-impl<'a, T: Number> Head<'a, T> {
-    fn new(
+impl<'a, T: Number> KeyHead<'a, T> {
+    pub(super) fn new(
         isa: Isa,
         problem: &'a AttentionGradient<'a, T>,
         (keys, item, kv_head): (&'a VisibleKeys<'a>, usize, usize),
         cut: &Cut,
-    ) -> Head<'a, T> {
+    ) -> KeyHead<'a, T> {
         let Attention { shape, k, v, .. } = &problem.of;
         let gather = |heads: &Heads<'_, T>, width: usize| {
             let (mut rows, from) = (Buffer::take(keys.count() * width), heads.of(item, kv_head));
@@ -286,10 +92,10 @@ impl<'a, T: Number> Head<'a, T> {
         let mut sums = Buffer::take(cut.sums);
         sums.fill(T::of(0.0));
         let (columns, rows) = (cut.columns, cut.rows);
-        Head { isa, problem, keys, item, kv_head, rows, k, v, columns, sums }
+        KeyHead { isa, problem, keys, item, kv_head, rows, k, v, columns, sums }
     }
 
-    fn keep(self) {
+    pub(super) fn keep(self) {
         [self.k, self.v, self.sums].into_iter().for_each(Buffer::keep);
     }
 
@@ -297,7 +103,7 @@ impl<'a, T: Number> Head<'a, T> {
     ///
     /// # Safety
     /// Nobody else reaches the rows of this head meanwhile.
-    unsafe fn finish(&self, outs: &Outs<'_, T>) {
+    pub(super) unsafe fn finish(&self, outs: &Outs<'_, T>) {
         let AttentionShape { keys, kv_heads, key_width, value_width, .. } = self.problem.of.shape;
         let [of_keys, of_values] = self.columns;
         let (dk, dv) = self.sums.split_at(keys * of_keys);
@@ -322,7 +128,7 @@ impl<'a, T: Number> Head<'a, T> {
     ///
     /// # Safety
     /// Nobody else reaches these rows of `dq` meanwhile.
-    unsafe fn block(&mut self, block: usize, dq: &Shared<'_, T>, tallies: &mut Tallies) {
+    pub(super) unsafe fn block(&mut self, block: usize, dq: &Shared<'_, T>, tallies: &mut Tallies) {
         let first = block * NR;
         let place = QueryRows {
             isa: self.isa,
@@ -383,7 +189,7 @@ struct Tile<'a, T> {
 
 impl<'a, T: Number> Tile<'a, T> {
     fn new(
-        head: &Head<'a, T>,
+        head: &KeyHead<'a, T>,
         place: QueryRows<'a, T>,
         seen: Vec<Range<usize>>,
         all: Range<usize>,
@@ -450,7 +256,7 @@ impl<'a, T: Number> Tile<'a, T> {
     }
 
     /// Computes the weights: scores in powers of two, their softmax down each lane.
-    fn weigh(&mut self, head: &Head<'a, T>, tallies: &mut Tallies) {
+    fn weigh(&mut self, head: &KeyHead<'a, T>, tallies: &mut Tallies) {
         let (isa, of) = (head.isa, self.place.problem);
         let width = of.shape.key_width;
         let mut weights = std::mem::replace(&mut self.weights, Buffer::take(0));
@@ -484,7 +290,7 @@ impl<'a, T: Number> Tile<'a, T> {
     }
 
     /// Computes the gradients of the scores from those of the weights: `w·(dw − Σ dw·w)`, times the scale.
-    fn pull(&mut self, head: &Head<'a, T>, tallies: &mut Tallies) {
+    fn pull(&mut self, head: &KeyHead<'a, T>, tallies: &mut Tallies) {
         let (isa, of) = (head.isa, self.place.problem);
         let mut gradients = std::mem::replace(&mut self.gradients, Buffer::take(0));
         T::belongs_to(AttentionPart::Products);
@@ -524,7 +330,7 @@ impl<'a, T: Number> Tile<'a, T> {
     }
 
     /// Whether something infinite or no number may meet a zero that stands for a hidden pair.
-    fn meets_infinities(&self, head: &Head<'a, T>, tallies: &mut Tallies) -> bool {
+    fn meets_infinities(&self, head: &KeyHead<'a, T>, tallies: &mut Tallies) -> bool {
         if self.partial().next().is_none() {
             return false;
         }
@@ -540,7 +346,7 @@ impl<'a, T: Number> Tile<'a, T> {
 
     /// Adds what the rows give keys and values; the gradients of the queries are made meanwhile, where each
     /// pair has to be looked at, and stand in place of the queries.
-    fn add_to(&mut self, head: &mut Head<'a, T>, tallies: &mut Tallies) {
+    fn add_to(&mut self, head: &mut KeyHead<'a, T>, tallies: &mut Tallies) {
         T::belongs_to(AttentionPart::Products);
         let AttentionShape { keys, key_width, value_width, .. } = self.place.problem.shape;
         let [of_keys, of_values] = head.columns;
@@ -597,7 +403,7 @@ impl<'a, T: Number> Tile<'a, T> {
     }
 
     /// The same, each row with only the keys that it sees: zero times infinity is no zero.
-    fn pair_by_pair(&mut self, head: &mut Head<'a, T>, tallies: &mut Tallies) {
+    fn pair_by_pair(&mut self, head: &mut KeyHead<'a, T>, tallies: &mut Tallies) {
         let AttentionShape { keys, key_width, value_width, .. } = self.place.problem.shape;
         let [of_keys, of_values] = head.columns;
         let (dk, dv) = head.sums.split_at_mut(keys * of_keys);
@@ -664,7 +470,7 @@ vectorised! {
         }
     }
 
-    fn add[T: Number](x: &mut [T], y: &[T]) {
+    pub(super) fn add[T: Number](x: &mut [T], y: &[T]) {
         for (x, y) in x.iter_mut().zip(y) {
             *x += *y;
         }
