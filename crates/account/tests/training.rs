@@ -187,3 +187,28 @@ fn gpt2_is_counted_as_the_counter_does() {
     let sizes: Binding = [("n", 512)].into_iter().collect();
     assert_eq!(step.at(&sizes, TrainingSizes::default()).unwrap().masks, []);
 }
+
+/// What is computed again is no part of a model's products: over each kind of pairs these are the same whether
+/// attention is written out or its gradients are one operation.
+#[test]
+fn masks_are_told_alike_whatever_is_computed_again() {
+    for (name, n) in [("gpt2", 1000), ("mistral-7b", 5000)] {
+        let model = Model::open(name).unwrap();
+        let sizes: Binding = [("n", n)].into_iter().collect();
+        let masks = |recompute| {
+            let step =
+                model.training(&TrainingOptions { recompute, ..Default::default() }).unwrap();
+            step.at(&sizes, TrainingSizes::default()).unwrap().masks
+        };
+        let (kept, again) = (masks(Recompute::Nothing), masks(Recompute::Selective));
+        assert_eq!(kept.len(), 3);
+        for (kept, again) in kept.iter().zip(&again) {
+            assert_eq!(kept.attention, again.attention, "{name}, {}", kept.pairs);
+            assert_eq!(kept.model_flops, again.model_flops, "{name}, {}", kept.pairs);
+            assert_eq!(kept.hardware_flops, kept.model_flops);
+            // The scores alone, of which there are as many products as a sixth of all.
+            let scores = &again.hardware_flops - &again.model_flops;
+            assert_eq!(scores * 6u32, again.attention, "{name}, {}", kept.pairs);
+        }
+    }
+}

@@ -28,19 +28,15 @@ impl Recompute {
     /// The attention whose gradients are one operation, which computes the weights again: of a selective
     /// policy that whose queries, keys and values all have gradients, where there is [such an
     /// operation](AttentionGradient). All other is written out.
-    pub(crate) fn whole(&self, graph: &Graph, wanted: &BTreeSet<Var>) -> BTreeSet<String> {
-        let whole = |node: &&Node| match &node.op {
-            Op::Attention(op) => {
-                let attended = node.inputs.iter().take(3);
-                let all = attended.into_iter().all(|operand| wanted.contains(operand));
-                all && AttentionGradient::new(op).is_some()
-            }
-            _ => false,
+    pub(crate) fn whole(&self, graph: &Graph, wanted: &BTreeSet<Var>) -> BTreeSet<Var> {
+        let whole = |var: &Var| {
+            let node = graph.node(*var);
+            let Op::Attention(op) = &node.op else { return false };
+            let mut attended = node.inputs.iter().take(3);
+            attended.all(|operand| wanted.contains(operand)) && AttentionGradient::new(op).is_some()
         };
         match self {
-            Recompute::Selective => {
-                graph.nodes().iter().filter(whole).map(|node| node.path.clone()).collect()
-            }
+            Recompute::Selective => graph.vars().filter(whole).collect(),
             Recompute::Nothing | Recompute::Layers | Recompute::Modules(_) => BTreeSet::new(),
         }
     }

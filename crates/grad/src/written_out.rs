@@ -31,11 +31,8 @@ pub(crate) struct WrittenOut {
     pub(crate) given: Vec<Option<Var>>,
 }
 
-/// The same but for attention at some paths, with which nodes were attention.
-pub(crate) fn with_scores(
-    graph: &Graph,
-    whole: &BTreeSet<String>,
-) -> Result<WrittenOut, GradError> {
+/// The same but for some attention, with which nodes were attention.
+pub(crate) fn with_scores(graph: &Graph, whole: &BTreeSet<Var>) -> Result<WrittenOut, GradError> {
     // No size that is declared on the way is called as one that stands further on.
     let mut graph = graph.clone();
     graph.reserve(graph.symbols());
@@ -45,8 +42,9 @@ pub(crate) fn with_scores(
     let mut rest = graph.vars().zip(graph.nodes()).filter(|(_, node)| !is_end(&node.op));
     let graph = graph.rebuild(|to, node, operands| {
         let start = to.graph.nodes().len();
+        let of = rest.next().map(|(var, _)| var);
         let made = match &node.op {
-            Op::Attention(op) if !whole.contains(&node.path) => {
+            Op::Attention(op) if of.is_none_or(|of| !whole.contains(&of)) => {
                 let made = chain(&mut to.graph, node, op, operands)?;
                 scores.push(start..to.graph.nodes().len());
                 vec![made]
@@ -54,7 +52,7 @@ pub(crate) fn with_scores(
             _ => to.copy(node, operands)?,
         };
         given.resize(start, None);
-        given.resize(to.graph.nodes().len(), rest.next().map(|(var, _)| var));
+        given.resize(to.graph.nodes().len(), of);
         Ok::<_, GradError>(made)
     })?;
     let inside = |var: &Var| scores.iter().any(|range| range.contains(&var.index()));

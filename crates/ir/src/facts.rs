@@ -14,6 +14,8 @@ pub struct Facts<'a> {
     pub view: bool,
     /// The parts its cost keeps apart, in their order.
     pub parts: &'static [Part],
+    /// Of these parts those that compute again what a forward pass has computed: of gradients alone.
+    pub again: &'static [Part],
     /// The sizes that stand in the operation itself; they need not stand in a shape.
     pub sizes: Vec<&'a Poly>,
     /// The mask of an operation other than attention that computes the allowed pairs only.
@@ -41,12 +43,18 @@ impl<'a> Facts<'a> {
         Facts {
             view: false,
             parts,
+            again: &[],
             sizes: Vec::new(),
             masked: None,
             in_place: &[],
             picked: None,
             grown: None,
         }
+    }
+
+    /// The same, some parts being computed again.
+    pub(crate) fn again(self, again: &'static [Part]) -> Self {
+        Facts { again, ..self }
     }
 
     /// The same, the result being the operand under other axes.

@@ -89,7 +89,7 @@ impl Graph {
     /// it.
     pub fn phase_cost(&self, node: &Node, phase: Phase) -> Option<Cost> {
         let cost = self.node_cost(node);
-        if !node.op.facts().parts.iter().any(|part| node.phase_of(*part) != node.phase) {
+        if node.op.facts().again.is_empty() {
             return (node.phase == phase).then_some(cost);
         }
         let own = cost.iter().filter(|(part, _)| node.phase_of(*part) == phase);

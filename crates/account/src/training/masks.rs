@@ -1,7 +1,6 @@
 //! A step whose attention is counted over all pairs, half of them, and those that its mask leaves.
 
 use opledger_dims::{Binding, Class, EvalError, Integer, Poly};
-use opledger_ir::ops::AttentionGradient;
 use opledger_ir::{Axis, Graph, Node, Op, Operation, Part, Phase};
 use opledger_report::TrainingMask;
 
@@ -18,13 +17,10 @@ pub(super) fn masks(
     // Exact and of all pairs: those of the model, and those that are computed again.
     let [mut exact, mut whole] = [[zero(), zero()], [zero(), zero()]];
     for node in graph.nodes() {
-        if let Op::AttentionGradient(op) = &node.op {
-            for (at, part) in [(0, Part::Contraction), (1, Part::Scores)] {
-                let Some([own, all]) = of_gradient(graph, node, op, part) else { continue };
-                exact[at] += own.at(sizes)?;
-                whole[at] += all.at(sizes)?;
-            }
-            continue;
+        for (part, own, all) in of_attention(graph, node).into_iter().flatten() {
+            let at = usize::from(node.phase_of(part) == Phase::Recomputation);
+            exact[at] += own.at(sizes)?;
+            whole[at] += all.at(sizes)?;
         }
         let Some(all) = whole_pairs(graph, node) else { continue };
         let at = usize::from(node.phase == Phase::Recomputation);
@@ -52,26 +48,32 @@ pub(super) fn masks(
     Ok(told.map(mask).into())
 }
 
-/// Twice the multiplications of a part of the gradients of attention: over the pairs that its mask by
-/// positions leaves, and over all pairs.
-fn of_gradient(
-    graph: &Graph,
-    node: &Node,
-    op: &AttentionGradient,
-    part: Part,
-) -> Option<[Poly; 2]> {
-    op.of().mask.offset.as_ref()?;
+/// Twice the multiplications of the parts of attention, or of its gradients, that are products: over the pairs
+/// that a mask by positions leaves, and over all pairs.
+fn of_attention(graph: &Graph, node: &Node) -> Option<[(Part, Poly, Poly); 2]> {
+    let (of, gradients) = if let Op::Attention(op) = &node.op {
+        (op, false)
+    } else if let Op::AttentionGradient(op) = &node.op {
+        (op.of(), true)
+    } else {
+        return None;
+    };
+    of.mask.offset.as_ref()?;
     let [q, k, v, ..] = node.inputs[..] else { return None };
     let [q, k, v] = [q, k, v].map(|var| &graph.shape(var).axes);
     let (width, queries) = q.split_last()?;
+    let (key_width, value_width) = (&width.size, &v.last()?.size);
     let keys = k.get(k.len().checked_sub(3)?)?;
     let pairs = queries.iter().map(|axis| &axis.size).product::<Poly>() * &keys.size;
-    let widths = match part {
-        Part::Scores => width.size.clone(),
-        _ => (&width.size + &v.last()?.size) * Poly::from(2u32),
+    let pairs = pairs * graph.multiplicity(node) * Poly::from(2u32);
+    let second = match gradients {
+        false => (Part::Context, value_width.clone()),
+        true => (Part::Contraction, (key_width + value_width) * Poly::from(2u32)),
     };
-    let own = graph.node_cost(node).part(part)[Class::Mul].clone() * Poly::from(2u32);
-    Some([own, pairs * widths * graph.multiplicity(node) * Poly::from(2u32)])
+    let cost = graph.node_cost(node);
+    let own = |part| cost.part(part)[Class::Mul].clone() * Poly::from(2u32);
+    let both = [(Part::Scores, key_width.clone()), second];
+    Some(both.map(|(part, widths)| (part, own(part), &pairs * &widths)))
 }
 
 /// Twice the multiplications of a product over the pairs of a mask by positions, were no pair hidden.

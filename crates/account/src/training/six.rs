@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, EvalError, Integer, Poly};
 use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
-use opledger_ir::{Cost, Graph, Op, Phase, Var};
+use opledger_ir::{Graph, Op, Phase, Var};
 use opledger_report::TrainingTerm;
 
 use super::products;
@@ -37,9 +37,9 @@ pub(super) fn terms(
         if flops == Integer::default() {
             continue;
         }
-        if let Op::AttentionGradient(_) = node.op {
-            let again = graph.phase_cost(node, Phase::Recomputation);
-            let again = again.unwrap_or_else(Cost::free).at(sizes)?.matmul_flops();
+        let again = graph.phase_cost(node, Phase::Recomputation);
+        if let Some(again) = again.filter(|_| node.phase != Phase::Recomputation) {
+            let again = again.at(sizes)?.matmul_flops();
             flops -= &again;
             *values.entry(Phase::Recomputation).or_default() += again;
         }

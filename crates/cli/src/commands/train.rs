@@ -42,7 +42,7 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         cost = cost.timed(seconds, peak);
     }
     let mut notes = notes::about(&model, &sizes);
-    let again = step.graph().nodes().iter().any(|node| node.phase == Phase::Recomputation);
+    let again = cost.phases.iter().any(|own| own.phase == Phase::Recomputation.to_string());
     if args.recompute != Recompute::Nothing && !again {
         notes.push(format!("--recompute {}: no gradient reads anything of that", args.recompute));
     }

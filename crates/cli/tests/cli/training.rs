@@ -83,6 +83,8 @@ fn executed_steps_count_what_is_derived_and_make_the_loss_smaller() {
     // A layer alone is not repeated.
     let alone = ["train", "mha:c=8,h=2", "--set", "b=1", "--set", "n=4", "--recompute", "full"];
     assert!(stdout(&alone).contains("--recompute full: no gradient reads anything of that"));
+    let scores = ["train", "gpt2", "--set", "n=64", "--recompute", "selective"];
+    assert!(!stdout(&scores).contains("no gradient reads anything of that"));
     let layer = ["train", "encoder-layer:c=8,h=2,ff=8", "--set", "b=1", "--set", "n=2"];
     let error = refused(&[&layer[..], &["--optimizer", "sgd", "--steps", "1"]].concat());
     assert!(error.contains("nothing is trained without a loss"), "{error}");

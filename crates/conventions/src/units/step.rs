@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opledger_dims::{Binding, Counts, Integer};
+use opledger_dims::{Binding, Counts};
 use opledger_ir::{Graph, Module, ModuleClass, Op, Part, Phase, Var};
 
 use super::gradient::Iteration;
 use super::lowering::Lowering;
 use super::share::{add, of_operation, of_part};
 use super::{Unit, Units};
-use crate::names::ModuleNames;
 use crate::{ConventionError, Dialect, Share};
 
 /// What a node of a step is for.
@@ -77,7 +76,7 @@ impl StepUnits {
                 }
                 let contracts =
                     of_part(part).map_or(part == Part::Contraction, Share::is_contraction);
-                let share = match (node.phase, of) {
+                let share = match (node.phase_of(part), of) {
                     (Phase::Recomputation, _) if contracts => Share::Again,
                     (_, None) if contracts => Share::Products,
                     (_, None) => Share::Other,
@@ -157,24 +156,12 @@ impl StepUnits {
 
 /// What a step does for no node of the model.
 fn outside(phase: Phase) -> Unit {
-    Unit {
-        path: match phase {
-            Phase::Update => "(update)".to_owned(),
-            Phase::Forward | Phase::Loss | Phase::Backward | Phase::Recomputation => {
-                format!("({phase}, no module)")
-            }
-        },
-        names: ModuleNames::default(),
-        class: None,
-        native: Vec::new(),
-        sizes: Binding::new(),
-        calls: Vec::new(),
-        parameters: Integer::default(),
-        times: 1.into(),
-        counts: BTreeMap::new(),
-        unused: false,
-        nodes: Vec::new(),
-    }
+    Unit::of_no_module(match phase {
+        Phase::Update => "(update)".to_owned(),
+        Phase::Forward | Phase::Loss | Phase::Backward | Phase::Recomputation => {
+            format!("({phase}, no module)")
+        }
+    })
 }
 
 impl Lowering<'_> {

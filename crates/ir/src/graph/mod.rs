@@ -15,7 +15,6 @@ use opledger_dims::{Poly, Symbol};
 use crate::error::list_shapes;
 use crate::op::Op;
 use crate::operation::Operation;
-use crate::ops::AttentionGradient;
 use crate::role::{Cache, Module, ModuleId, Role, SizeRole};
 use crate::{Definition, GraphError, Part, Phase, Shape, ShapeError, Var};
 
@@ -142,11 +141,9 @@ impl Node {
     /// The part of a training step that a part of its cost belongs to: what gradients of attention compute
     /// again is apart from what is theirs.
     pub fn phase_of(&self, part: Part) -> Phase {
-        match &self.op {
-            Op::AttentionGradient(_) if AttentionGradient::is_computed_again(part) => {
-                Phase::Recomputation
-            }
-            _ => self.phase,
+        match self.op.facts().again.contains(&part) {
+            true => Phase::Recomputation,
+            false => self.phase,
         }
     }
 

@@ -37,11 +37,6 @@ impl AttentionGradient {
     pub fn of(&self) -> &Attention {
         &self.of
     }
-
-    /// Whether a part is what the forward pass has computed already.
-    pub fn is_computed_again(part: Part) -> bool {
-        matches!(part, Part::Scores | Part::Scale | Part::Softmax)
-    }
 }
 
 /// The sizes but the width.
@@ -120,7 +115,9 @@ impl Operation for AttentionGradient {
             None => &[Scores, Softmax, Contraction, Pointwise],
         };
         let scale = self.of.scale.as_ref().and_then(Scaling::size);
-        Facts::of(parts).sizes(scale.into_iter().chain(self.of.mask.sizes()))
+        Facts::of(parts)
+            .again(&[Scores, Scale, Softmax])
+            .sizes(scale.into_iter().chain(self.of.mask.sizes()))
     }
 
     fn axis_map(&self, inputs: &[&Shape], output: &Shape) -> AxisMap {
