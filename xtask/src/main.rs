@@ -11,6 +11,7 @@ const LINT: &[Check] = &[
     ("lock file of the fuzz targets", &lock_file("fuzz/Cargo.toml"), &[]),
     ("lock file of the peers", &lock_file("benches/peers/Cargo.toml"), &[]),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
+    ("worker of the peers", &PEERS, &[]),
     ("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
 ];
 
@@ -18,6 +19,18 @@ const LINT: &[Check] = &[
 const TEST: &[Check] = &[
     ("tests and benches", &["test", "--workspace", "--all-targets"], &[]),
     ("examples of the documentation", &["test", "--workspace", "--doc"], &[]),
+];
+
+/// Our own worker of `benches/peers`, a workspace of its own, in the folder of the others' results.
+const PEERS: [&str; 8] = [
+    "check",
+    "--quiet",
+    "--locked",
+    "--manifest-path",
+    "benches/peers/Cargo.toml",
+    "--bin=ours",
+    "--target-dir",
+    "target",
 ];
 
 /// Fails if the lock file of a workspace would change. Nothing is downloaded but the index.

@@ -39,6 +39,13 @@ fn each<T: Scalar>(
         let shape = sizes(g, var, &binding);
         let results = match &node.op {
             Op::Source(source) => vec![match (feed(&node.path, &shape), source) {
+                (
+                    Some(data),
+                    Source::Ids { .. } | Source::Visible { .. } | Source::Whole { .. },
+                ) => {
+                    let data = data.into_iter().map(|x| x as i64).collect();
+                    Value::Index(Tensor::new(&shape, data).unwrap())
+                }
                 (Some(data), _) => {
                     Tensor::new(&shape, data).unwrap().map(|x| T::from_f64(*x)).into()
                 }

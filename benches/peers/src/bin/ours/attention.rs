@@ -61,7 +61,6 @@ impl<M: Meter> Kernel<M> {
             scale: Some(self.problem.scale()),
             divides: false,
             soft_cap: None,
-            divides: false,
             sinks: None,
         };
         let meter = (self.meters)();

@@ -2,9 +2,9 @@
 
 use opledger_interp::{Fast, Feeds, Metering, Prepared};
 use opledger_models::Request;
+use opledger_peers::Error;
 use opledger_peers::problem::Encoder;
 use opledger_peers::serve::Work;
-use opledger_peers::Error;
 use opledger_weights::{Checkpoint, read_config};
 
 use crate::layer::Recorded;

@@ -33,7 +33,13 @@ impl Work for Pass {
         let (width, meter) = (problem.width, AtomicMeter::new());
         match problem.op {
             RowOp::LayerNorm => {
-                let norm = LayerNorm { width, eps: 1e-5, gamma: Some(gamma), beta: Some(beta), channels: Channels::ELEMENTS };
+                let norm = LayerNorm {
+                    width,
+                    eps: 1e-5,
+                    gamma: Some(gamma),
+                    beta: Some(beta),
+                    channels: Channels::ELEMENTS,
+                };
                 layer_norm(&norm, x, out, &meter)?;
             }
             RowOp::Softmax => {

@@ -191,6 +191,30 @@ fn a_row_of_minus_infinities_is_zero_and_one_of_least_floats_a_mean() {
     assert_eq!(of(&[3.0, 5.0], &[dark, least, 0.0, dark]), [5.0, 3.0]);
 }
 
+/// Queries with one batch axis less or more than usual: a mask that hides every pair but the first key of the
+/// first query, the second of the second, and so on, leaves the values themselves.
+#[test]
+fn a_mask_by_queries_finds_them_whatever_stands_before() {
+    for outer in [&[][..], &["b"], &["b", "c"]] {
+        let mut g = Graph::new();
+        let [heads, width] = [("h", 2), ("e", 1)].map(Axis::from);
+        let mut of = |name: &str, places: &str| {
+            let outer = outer.iter().map(|axis| Axis::new(*axis, 2));
+            let axes: Vec<Axis> =
+                outer.chain([Axis::new(places, 3), heads.clone(), width.clone()]).collect();
+            g.input(name, axes).unwrap()
+        };
+        let (q, k, v) = (of("q", "n"), of("k", "m"), of("v", "m"));
+        let keep = g.input_mask("keep", [("n", 3), ("m", 3)]).unwrap();
+        let y = g.attention((q, k, v), Mask::none().keeping(keep), None, None).unwrap();
+        let numbers: Vec<f64> = (0..6 << outer.len()).map(f64::from).collect();
+        let diagonal: Vec<f64> = (0..9).map(|at| f64::from(u8::from(at % 4 == 0))).collect();
+        let feeds: [(&str, &[f64]); 4] =
+            [("q", &numbers), ("k", &numbers), ("v", &numbers), ("keep", &diagonal)];
+        assert_eq!(evaluate(&g, y, &feeds), numbers, "{outer:?}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_named() {
     let mut g = Graph::new();
