@@ -165,10 +165,10 @@ def products(results, cases):
 
 
 def product(results, case, threads):
-    rows = {row["entry"]["variant"]: row for row in case["rows"]}
+    rows = {(row["entry"]["worker"], row["entry"]["variant"]): row for row in case["rows"]}
     done = lambda row: row is not None and row.get("seconds")
     speed = lambda row: f"{case['flops'] / row['seconds'] / 1e9:.1f}" if done(row) else "–"
-    ours, packed, mm = rows["gemm"], rows["packed"], rows["mm"]
+    ours, packed, mm = rows["ours", "gemm"], rows["ours", "packed"], rows["torch", "mm"]
     others = [r for r in case["rows"] if r["entry"]["worker"] == "crates" and done(r)]
     best = min(others, key=lambda row: row["seconds"], default=None)
 
@@ -182,7 +182,7 @@ def product(results, case, threads):
     top = peak(results, threads)
     part = share(case["flops"] / packed["seconds"] / 1e9, top) if done(packed) else "–"
     name = best["entry"]["variant"] if best else "–"
-    wrong = [f"{v}: {r['error'][:60]}" for v, r in rows.items() if r["error"]]
+    wrong = [f"{v}: {r['error'][:60]}" for (_, v), r in rows.items() if r["error"]]
     title = case["title"].split(",")[0] + (f" ({'; '.join(wrong)})" if wrong else "")
     cells = [title, speed(ours), speed(packed), part, name, speed(best), *shown[:2], speed(mm), shown[2]]
     return f"| {' | '.join(cells)} |", ratios
@@ -193,7 +193,8 @@ def causal(full, causal):
     lines = []
     for row in causal["rows"]:
         entry = row["entry"]
-        same = [r for r in full["rows"] if r["entry"]["variant"] == entry["variant"] and r.get("times")]
+        of = lambda row: (row["entry"]["worker"], row["entry"]["variant"])
+        same = [r for r in full["rows"] if of(r) == of(row) and r.get("times")]
         if not same or not row.get("times"):
             continue
         ratios = [a / b for a, b in zip(row["times"], same[0]["times"])]
