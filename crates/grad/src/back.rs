@@ -126,20 +126,13 @@ impl Back {
         }
     }
 
-    /// Whether a value is from outside of the innermost repetition.
+    /// Whether a value is from outside of the innermost repetition; a source of a repetition that is not under
+    /// way is of one inside of it.
     pub(crate) fn is_outside(&self, of: Primal) -> bool {
         let repeat = self.graph.node(of.0).repeat;
         let further_in = self.graph.node(of.0).op.is_source()
-            && repeat.is_some_and(|id| self.frames.iter().all(|frame| frame.repeat != id))
-            && self.is_repeated_further_in(repeat);
+            && repeat.is_some_and(|id| self.frames.iter().all(|frame| frame.repeat != id));
         !further_in && self.level(of) < self.frames.len()
-    }
-
-    /// Whether the innermost repetition is around another.
-    fn is_repeated_further_in(&self, repeat: Option<RepeatId>) -> bool {
-        let around = std::iter::successors(repeat, |id| self.graph.repetition(*id).parent);
-        let inner = self.frames.last().map(|frame| frame.repeat);
-        inner.is_some_and(|inner| around.skip(1).any(|id| id == inner))
     }
 
     pub(crate) fn gradient(&self, of: Primal) -> Option<Var> {

@@ -217,7 +217,7 @@ pub(crate) fn pointwise(
             let slope = back.times(less, power)?;
             let dx = back.mul(dy, slope)?;
             // Steep without end at 0.
-            if power > 0.0 && power < 1.0 { pieces::where_given(back, dy, dx)? } else { dx }
+            if (0.0..1.0).contains(&power) { pieces::where_given(back, dy, dx)? } else { dx }
         }
         Pointwise::LogSigmoid => {
             let x = back.value(operand)?;

@@ -150,10 +150,8 @@ fn chain(g: &mut Graph, node: &Node, op: &Attention, operands: &[Var]) -> Result
     if let Some(var) = &mut bias {
         // The axis before the keys is that of the queries, unless it is one of batch and heads.
         let before = g.shape(*var).axes.iter().rev().nth(1).cloned();
-        let named = |axis: &Axis| {
-            let others = shape.axes.iter().take(shape.axes.len() - 1);
-            others.chain(&head_axes).any(|own| own.name == axis.name)
-        };
+        let named =
+            |axis: &Axis| shape.axes.iter().chain(&head_axes).any(|own| own.name == axis.name);
         if let Some(axis) = before.filter(|axis| !named(axis)) {
             *var = g.rename(*var, axis.name, queries.name.clone())?;
         }
