@@ -238,10 +238,9 @@ impl SizedModel<'_> {
         let mut checks = Vec::new();
         for step in 0..5_u64 {
             let mut binding = self.sizes().clone();
-            // Small ones first, then longer texts than any window has.
+            // Ones, small ones, then longer texts than any window has.
             let size = |at: usize| match step {
                 0 => 1,
-                1 => 2 + at as u64,
                 _ => (7 + 4 * at as u64) * 13_u64.pow(step as u32 - 1) + step,
             };
             for (at, symbol) in sizes.iter().enumerate() {

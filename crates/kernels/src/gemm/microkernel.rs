@@ -15,6 +15,8 @@ use crate::number::simd::{Vector, prefetch, prefetch_near};
 
 /// Terms after which the first rows bring a panel closer.
 const AHEAD: usize = 32;
+/// Terms that are taken without moving an address.
+const UNROLL: usize = 4;
 /// Columns of a panel of `B`.
 pub(crate) const NR: usize = 32;
 /// Columns of half a panel.
@@ -61,13 +63,7 @@ impl Next {
 
     /// Where one of so many passes over a panel of `k` terms begins to bring two streams, and how far each
     /// moves at a term: all comes in the first pass, or by halves in the first two.
-    fn share(
-        self,
-        pass: usize,
-        passes: usize,
-        k: usize,
-        panel: *const u8,
-    ) -> ([*const u8; 2], usize) {
+    fn share(self, pass: usize, passes: usize, k: usize, panel: *const u8) -> Streams {
         let half = self.bytes / 2;
         let (first, second) = (self.from, self.from.wrapping_add(half));
         match pass {
@@ -176,8 +172,11 @@ unsafe fn row_blocks<V: Vector, const MR: usize>(
     }
 }
 
-/// Rows 0, 3, 6 and 9 of a block; two streams that are brought closer, and how far they move at a term.
-type Far = ([usize; 4], ([*const u8; 2], usize));
+/// Two streams that are brought closer, and how far they move at a term.
+type Streams = ([*const u8; 2], usize);
+
+/// Rows 0, 3, 6 and 9 of a block, and what is brought closer meanwhile.
+type Far = ([usize; 4], Streams);
 
 /// # Safety
 /// As [`microkernel`], for 1 to 12 rows.
@@ -224,7 +223,7 @@ unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
     // SAFETY: the block lies inside the product, whose indices are in bounds by contract.
     unsafe {
         let c = c.add(row * c_row + col);
-        let mut sums = [[V::splat(V::Number::of(0.0)); COLS]; ROWS];
+        let mut sums: Sums<V, COLS, ROWS> = [[V::splat(V::Number::of(0.0)); COLS]; ROWS];
         for (i, sums) in sums.iter_mut().enumerate() {
             for (j, sum) in sums.iter_mut().enumerate() {
                 let from = c.add(i * c_row + j * V::LANES);
@@ -237,37 +236,133 @@ unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
         }
         // One pointer for three rows: an address is then a register and a multiple of another.
         let first = p.a.as_ptr().add(row * p.a_row);
-        let (steps, (next, step)) = far;
-        let mut a = steps.map(|step| first.wrapping_add(step));
-        let mut b = p.b.as_ptr().add(col);
-        let ahead = if row == 0 || p.next.bytes > 0 { AHEAD * NR } else { 0 };
-        let mut brought = 0;
-        for _ in 0..p.k {
-            prefetch(next[0].wrapping_add(brought), 1);
-            prefetch(next[1].wrapping_add(brought), 1);
-            brought += step;
-            prefetch_near(b.wrapping_add(ahead));
-            if COLS * V::LANES > 16 {
-                prefetch_near(b.wrapping_add(ahead + 16));
-            }
-            let mut b_now = [V::splat(V::Number::of(0.0)); COLS];
-            for (j, b_now) in b_now.iter_mut().enumerate() {
-                *b_now = V::load(b.add(j * V::LANES));
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let factor = V::splat(*a[i / 3].add(i % 3 * p.a_row));
-                for (sum, b_now) in sums.iter_mut().zip(b_now) {
-                    *sum = factor.fused(b_now, *sum);
-                }
-            }
-            // Past the last term the addresses are not followed.
-            a = a.map(|a| a.wrapping_add(p.a_term));
-            b = b.wrapping_add(NR);
+        let (steps, next) = far;
+        let a = steps.map(|step| first.wrapping_add(step));
+        let b = p.b.as_ptr().add(col);
+        if p.next.bytes > 0 {
+            bringing::<V, COLS, ROWS>(p, a, b, next, &mut sums);
+        } else if p.a_row == 1 {
+            side_by_side::<V, COLS, ROWS>(p, first, b, &mut sums);
+        } else if row == 0 {
+            row_by_row::<V, COLS, ROWS, true>(p, a, b, &mut sums);
+        } else {
+            row_by_row::<V, COLS, ROWS, false>(p, a, b, &mut sums);
         }
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {
                 sum.store(c.add(i * c_row + j * V::LANES));
             }
+        }
+    }
+}
+
+/// Sums of a block, a vector for [`Vector::LANES`] columns of a row.
+type Sums<V, const COLS: usize, const ROWS: usize> = [[V; COLS]; ROWS];
+
+/// Adds the products of one term: `a` points to rows 0, 3, 6 and 9. The first to meet a panel brings it closer,
+/// if `NEAR`.
+///
+/// # Safety
+/// As [`row_blocks`]; the addresses are those of a term of the product.
+#[inline(always)]
+unsafe fn take<V: Vector, const COLS: usize, const ROWS: usize, const NEAR: bool>(
+    a: [*const V::Number; 4],
+    a_row: usize,
+    b: *const V::Number,
+    sums: &mut Sums<V, COLS, ROWS>,
+) {
+    if NEAR {
+        prefetch_near(b.wrapping_add(AHEAD * NR));
+        if COLS * V::LANES > 16 {
+            prefetch_near(b.wrapping_add(AHEAD * NR + 16));
+        }
+    }
+    // SAFETY: by contract.
+    unsafe {
+        let mut b_now = [V::splat(V::Number::of(0.0)); COLS];
+        for (j, b_now) in b_now.iter_mut().enumerate() {
+            *b_now = V::load(b.add(j * V::LANES));
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let factor = V::splat(*a[i / 3].add(i % 3 * a_row));
+            for (sum, b_now) in sums.iter_mut().zip(b_now) {
+                *sum = factor.fused(b_now, *sum);
+            }
+        }
+    }
+}
+
+/// All terms, while two streams are brought closer.
+///
+/// # Safety
+/// As [`take`], for every term; past the last one the addresses are not followed.
+#[inline(always)]
+unsafe fn bringing<V: Vector, const COLS: usize, const ROWS: usize>(
+    p: &PanelProduct<'_, V::Number>,
+    mut a: [*const V::Number; 4],
+    mut b: *const V::Number,
+    (next, step): Streams,
+    sums: &mut Sums<V, COLS, ROWS>,
+) {
+    let mut brought = 0;
+    for _ in 0..p.k {
+        prefetch(next[0].wrapping_add(brought), 1);
+        prefetch(next[1].wrapping_add(brought), 1);
+        brought += step;
+        // SAFETY: by contract.
+        unsafe { take::<V, COLS, ROWS, true>(a, p.a_row, b, sums) };
+        a = a.map(|a| a.wrapping_add(p.a_term));
+        b = b.wrapping_add(NR);
+    }
+}
+
+/// All terms of rows that lie side by side: one address serves all.
+///
+/// # Safety
+/// As [`bringing`].
+#[inline(always)]
+unsafe fn side_by_side<V: Vector, const COLS: usize, const ROWS: usize>(
+    p: &PanelProduct<'_, V::Number>,
+    mut a: *const V::Number,
+    mut b: *const V::Number,
+    sums: &mut Sums<V, COLS, ROWS>,
+) {
+    for _ in 0..p.k {
+        let rows = [0, 3, 6, 9].map(|row| a.wrapping_add(row));
+        // SAFETY: by contract.
+        unsafe { take::<V, COLS, ROWS, true>(rows, 1, b, sums) };
+        a = a.wrapping_add(p.a_term);
+        b = b.wrapping_add(NR);
+    }
+}
+
+/// All terms of rows whose terms mostly follow one another: some are taken without moving an address, since
+/// additions of addresses want the ports of the processor that multiply.
+///
+/// # Safety
+/// As [`bringing`].
+#[inline(always)]
+unsafe fn row_by_row<V: Vector, const COLS: usize, const ROWS: usize, const NEAR: bool>(
+    p: &PanelProduct<'_, V::Number>,
+    mut a: [*const V::Number; 4],
+    mut b: *const V::Number,
+    sums: &mut Sums<V, COLS, ROWS>,
+) {
+    let unrolled = if p.a_term == 1 { p.k / UNROLL } else { 0 };
+    // SAFETY: by contract.
+    unsafe {
+        for _ in 0..unrolled {
+            for term in 0..UNROLL {
+                let a = a.map(|a| a.wrapping_add(term));
+                take::<V, COLS, ROWS, NEAR>(a, p.a_row, b.wrapping_add(term * NR), sums);
+            }
+            a = a.map(|a| a.wrapping_add(UNROLL));
+            b = b.wrapping_add(UNROLL * NR);
+        }
+        for _ in unrolled * UNROLL..p.k {
+            take::<V, COLS, ROWS, NEAR>(a, p.a_row, b, sums);
+            a = a.map(|a| a.wrapping_add(p.a_term));
+            b = b.wrapping_add(NR);
         }
     }
 }
