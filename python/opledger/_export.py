@@ -311,7 +311,8 @@ def _exported(
         try:
             program = export(model, call, enlarged, free, rounded=rounded)
         except Exception as error:  # PyTorch refuses in many types.
-            first = first or error
+            # Where nobody asked for names, the error that has none of PyTorch's.
+            first = (first or error) if call.asked else error
             continue
         names = _names(model, program, call, free)
         stuck = [s for s, n in zip(call.sizes, names) if n is None and s.name in enlarged]

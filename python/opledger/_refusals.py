@@ -42,7 +42,8 @@ def _place(frames: traceback.StackSummary) -> str:
 
 def refusal(error: Exception, model: torch.nn.Module, call: Call, enlarged: set[str]) -> ExportError:
     """PyTorch's refusal as one message."""
-    place = _place(traceback.extract_tb(error.__traceback__))
+    stack = traceback.extract_tb(error.__traceback__)
+    place, frames = _place(stack), {frame.name for frame in stack}
     kind = type(error).__name__
     text = str(error).strip().split("\n")[0] or kind
     listed = numbers_of(call)
@@ -53,6 +54,9 @@ def refusal(error: Exception, model: torch.nn.Module, call: Call, enlarged: set[
         text = text.split("!")[0].replace("Constraints violated", "not every size does for")
         ways = (f'{by}*Dim("{name.lstrip("_")}")' for name, by in multiples)
         mend = f"multiples of a size do: {', '.join(dict.fromkeys(ways))}" if names else ""
+    elif "_detect_is_causal_mask" in frames:
+        text = "nn.Transformer looks into the mask to see whether it is causal"
+        mend = "say so in the call: is_causal=True, of nn.Transformer tgt_is_causal=True (False where it is not)"
     elif kind == "GuardOnDataDependentSymNode":
         text = "it decides by the value of a tensor"
         mend = (

@@ -280,6 +280,25 @@ class Inputs(Asks):
         # A line that only called `count` is none of the model's.
         self.assertNotIn(__file__, self.refused(nn.Linear(5, 5), (X,), dynamic={"input": {1: "n"}}))
 
+    def test_an_error_of_shapes_has_the_sizes_of_the_example(self):
+        told = self.refused(nn.Linear(7, 3), (torch.zeros(2, 8),))
+        self.assertRegex(told, r"2.*8.*7.*3")
+        self.assertNotRegex(told, r"\bs\d")
+
+    def test_a_mask_that_a_transformer_looks_into_is_told(self):
+        class Decodes(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.all = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+
+            def forward(self, x, causal=None):
+                mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+                return self.all(x, x, tgt_mask=mask, tgt_is_causal=causal)
+
+        x = torch.zeros(2, 5, 16)
+        self.assertIn("tgt_is_causal=True", self.refused(Decodes(), (x,)))
+        self.assertGreater(opledger.count(Decodes(), (x, True)).macs, 0)
+
     def test_a_recurrence_is_unrolled_by_the_export(self):
         for length in (1, 4):
             told = self.refused(nn.GRU(5, 6), (torch.zeros(length, 2, 5),), dynamic={"input": {0: "n"}})
