@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Any, Mapping, Sequence
 
@@ -24,7 +25,8 @@ from ._binary import whole as _whole
 from ._explanation import Explanation, Line
 from ._formula import Formula
 from ._parts import Module, Modules, SourceLine, SourceLines
-from ._result import Count, Source
+from ._result import Count
+from ._source import Source
 from ._training import Mask, Phase, Term, TrainedModule, TrainingCost
 
 __all__ = [
@@ -155,6 +157,11 @@ def assert_flops(
             args, assertion = (), args
     counted = count(model, args, kwargs, **options)
     assertions = list(assertion) if isinstance(assertion, (list, tuple)) else [assertion]
+    for one in assertions:
+        if not isinstance(one, str):
+            raise OpledgerError(f'{one!r} is no text, and an assertion is one, such as "flops <= 2.5e9"')
+    # Names may be written as attributes are.
+    assertions = [re.sub(r"^\s*\w+", lambda name: name[0].replace("_", "-"), one) for one in assertions]
     if not assertions:
         raise OpledgerError('assert_flops: give an assertion, such as "flops <= 2.5e9"')
     words = [word for one in assertions for word in ("--assert", one)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any, Iterator, Sequence
+from unittest import mock
 
 import torch
 from torch.export import ExportedProgram
 
 from ._binary import ExportError
-from ._module import quick
+from ._module import quick, quiet
 
 #: The most elements of an input that are looked at.
 _MOST_ELEMENTS = 1 << 22
@@ -20,13 +22,21 @@ _MOST_ELEMENTS = 1 << 22
 
 def write(program: ExportedProgram, model: Any, path: Path) -> None:
     """An archive as ``torch.export.save`` writes it, of the elements of tensors only those of masks and places."""
-    from torch._export.serde.serialize import serialize
+    from torch._export.serde import serialize as serde
 
-    takes = inspect.signature(serialize).parameters
+    takes = inspect.signature(serde.serialize).parameters
     parts = ("serialize_state_dict", "serialize_constants", "serialize_example_inputs")
     try:
-        with quick():
-            written = serialize(program, **{part: False for part in parts if part in takes})
+        # PyTorch tries whether what it writes has a canonical form, and throws that away: an eighth of all.
+        # Nor does it write what rounds a size, of which an archive needs the result alone.
+        rounds = serde._SYM_OPS | {math.ceil, math.floor, round}
+        with (
+            quick(),
+            quiet(),
+            mock.patch.object(serde, "canonicalize", lambda program, *_: program, create=True),
+            mock.patch.object(serde, "_SYM_OPS", rounds),
+        ):
+            written = serde.serialize(program, **{part: False for part in parts if part in takes})
     except Exception as error:  # PyTorch refuses in many types.
         text = str(error).strip().split("\n")[0].split(" in graph:")[0]
         raise ExportError(f"`{path.stem}` is exported, but torch.export cannot write it: {text}") from None

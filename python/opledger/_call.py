@@ -35,6 +35,9 @@ class Size:
     example: int
     #: What PyTorch is told of it, where the user said so: ``4 * Dim("n")``.
     told: Any = None
+    #: Between what the user says that the name lies; without end where there is none.
+    least: int = 0
+    most: int | None = None
 
     @property
     def value(self) -> int:
@@ -45,6 +48,16 @@ class Size:
             if self.told.fn(value) == self.example:
                 return value
         raise ExportError(f"{self} is {self.example}, which is no {self.told.__name__}")
+
+    @property
+    def free(self) -> Any:
+        """What PyTorch is told of the dimension."""
+        if self.told is not None:
+            return self.told
+        if self.least <= 2 and self.most is None:
+            return Dim.AUTO
+        # It sets sizes of 0 and 1 apart.
+        return Dim.AUTO(min=max(self.least, 2), max=self.most)
 
     def length(self, value: int) -> int:
         """How long the dimension is where its name is a value."""
@@ -148,7 +161,7 @@ def _inputs_of(model: torch.nn.Module) -> dict[str, Any]:
     """Inputs for a model of transformers, by what its configuration says."""
     config = getattr(model, "config", None)
     if config is None or not hasattr(config, "model_type"):
-        raise ExportError(f"`{type(model).__name__}` needs example inputs: count(model, (x,))")
+        raise ExportError(f"`{type(model).__name__}` needs example inputs, tensors for {_needed(model)}")
     name = getattr(model, "main_input_name", "input_ids")
     if name == "input_ids":
         ids = torch.zeros(2, 7, dtype=torch.long)
@@ -163,9 +176,19 @@ def _inputs_of(model: torch.nn.Module) -> dict[str, Any]:
         elif isinstance(size, int):
             height = width = size
         else:
-            raise ExportError(f"`{type(model).__name__}` needs an example of `pixel_values`")
+            example = 'opledger.count(model, kwargs={"pixel_values": torch.zeros(1, 3, 224, 224)})'
+            raise ExportError(f"`{type(model).__name__}` needs an example of `pixel_values`, such as {example}")
         return {"pixel_values": torch.zeros(2, getattr(config, "num_channels", 3), height, width)}
-    raise ExportError(f"`{type(model).__name__}` needs an example of `{name}`")
+    example = f'opledger.count(model, kwargs={{"{name}": torch.zeros(…)}})'
+    raise ExportError(f"`{type(model).__name__}` needs an example of `{name}`: {example}")
+
+
+def _needed(model: torch.nn.Module) -> str:
+    """How a module is called of which only the names of arguments are known."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(model.forward).parameters.values()
+    names = [one.name for one in parameters if one.kind in kinds and one.default is one.empty] or ["x"]
+    return f"its arguments: opledger.count(model, ({', '.join(names)}{',' if len(names) == 1 else ''}))"
 
 
 # The parts of arguments.
@@ -269,6 +292,7 @@ def _asked(call: Call, dynamic: Any) -> list[Size]:
                 f"`{argument}` is no argument of the call; there are {', '.join(call.arguments)}{rest}"
             )
         sizes += _within(tree.parts.get(argument, _Part(argument)), names)
+    _bound(sizes)
     examples: dict[str, int] = {}
     # A size that a multiple is made of is one with it.
     roots = {size.name: size.told.root for size in sizes if hasattr(size.told, "root")}
@@ -281,6 +305,35 @@ def _asked(call: Call, dynamic: Any) -> list[Size]:
                 f"{size.name} is {first.value} in {first} and {size.value} in {size}: sizes of one name are equal"
             )
     return sizes
+
+
+def _bound(sizes: list[Size]) -> None:
+    """Sizes of one name have the bounds of all of them."""
+    for name in dict.fromkeys(size.name for size in sizes):
+        own = [size for size in sizes if size.name == name]
+        dims = [getattr(size.told, "root", size.told) for size in own if size.told is not None]
+        least = max((int(dim.min) for dim in dims), default=0)
+        # Without a bound PyTorch has its greatest integer, or one that is above all.
+        most = min((int(dim.max) for dim in dims if dim.max < _ENDLESS), default=None)
+        for size in own:
+            size.least, size.most = least, most
+        value = own[0].value
+        if value < least or most is not None and value > most:
+            raise ExportError(
+                f"{name} is {value} in the example, {own[0]}, and {_between(name, least, most)}: give an example within"
+            )
+        if most is not None and most < 2:
+            raise ExportError(f"{_between(name, least, most)}: PyTorch sets sizes of 0 and 1 apart, so leave it out of `dynamic`")
+
+
+#: From here a bound is none.
+_ENDLESS = 2**31 - 1
+
+
+def _between(name: str, least: int, most: int | None) -> str:
+    if most is None:
+        return f"{name} ≥ {least} by its Dim"
+    return f"{name} ≤ {most} by its Dim" if least == 0 else f"{least} ≤ {name} ≤ {most} by its Dim"
 
 
 def _within(part: _Part, names: Any) -> list[Size]:
@@ -339,6 +392,10 @@ def _of_tensor(part: _Part, names: Any) -> list[Size]:
         hint = getattr(getattr(name, "type", None), "name", None)
         if name is None or hint == "STATIC":
             continue
+        if hint in ("AUTO", "DYNAMIC"):
+            raise ExportError(
+                f'Dim.{hint} has no name, and formulas are in names: write {{{dim}: "n"}} (dimension {dim} of `{part.path}`)'
+            )
         told = name if isinstance(name, Dim) else None
         name = getattr(told, "root", told).__name__ if told is not None else name
         if not (isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)):

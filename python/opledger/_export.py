@@ -18,8 +18,10 @@ from torch.utils._sympy.functions import FloorDiv
 from . import _archive, _module
 from ._binary import ExportError, Folder, OpledgerError
 from ._call import Call, Size, call_of, check_leaves, sizes_of
-from ._refusals import refusal, specialised
-from ._result import Count, Source
+from ._refusals import refusal, rounds, specialised
+from ._result import Count
+from ._source import Source
+from ._written import call_written, dynamic_written
 
 #: How long multiples of sizes are looked for that the command understands.
 _SECONDS = 60
@@ -68,7 +70,20 @@ def _made(
         inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
     sizes = {names[i]: size.value for i, size in enumerate(call.sizes) if names[i] is not None}
     ones = _Ones(model, call, names, options)
-    return program, (replace(source, inputs=inputs, ones=ones), sizes if call.given else {})
+    named = ones.call
+    meanings: dict[str, str] = {}
+    for size in named.sizes:
+        own = f"`{size.argument}`"
+        of = f"dimension {size.dim} of {own}"
+        if hasattr(size.told, "root"):
+            of += f", which is {str(size.told.__name__).replace('*', '·')}"
+        meanings[size.name] = f"{meanings[size.name]}, {of}" if size.name in meanings else of
+    source = replace(source, inputs=inputs, ones=ones, bounds=_bounds(call), meanings=meanings)
+    return program, (source, sizes if call.given else {})
+
+
+def _bounds(call: Call) -> dict[str, tuple[int, int | None]]:
+    return {size.name: (size.least, size.most) for size in call.sizes if size.least or size.most is not None}
 
 
 def _as_example(
@@ -99,6 +114,7 @@ def _as_example(
         raise ExportError(
             f"`{type(model).__name__}` is another model at {_told(ones, call)} than at larger sizes; give an example "
             f"of larger ones, or leave {' and '.join(sorted(ones))} out of `dynamic`"
+            + _shown(call, dict.fromkeys(ones, 2))
         )
     note = f"at {_told(ones, call)} this is another model than at larger sizes, so it is counted at this size alone"
     return replace(own[0], notes=(note,)), own[1]
@@ -126,12 +142,18 @@ class _Ones:
     def __init__(self, model: torch.nn.Module, call: Call, names: list[str | None], options: tuple[str, ...]) -> None:
         self._model, self._options = model, options
         sizes = [replace(size, name=name) for size, name in zip(call.sizes, names) if name is not None]
+        #: The call in the names that the sizes have.
+        self.call = replace(call, sizes=sizes)
         self._call = replace(call, sizes=sizes, asked=False)
         self._found: dict[tuple[tuple[str, int], ...], Source | OpledgerError] = {}
         self._compared: set[tuple[str, int]] = set()
 
     def __deepcopy__(self, memo: Any) -> _Ones:
         return self
+
+    def written(self, sizes: Mapping[str, int]) -> str:
+        """How a user writes the call with an example of such sizes, if that is short."""
+        return call_written(self.call, sizes)
 
     def compared(self, sizes: Mapping[str, int]) -> None:
         """That at the sizes of 0 and 1 of these it is the model of larger ones."""
@@ -171,7 +193,13 @@ class _Ones:
             if call.given and example and not small:
                 inputs = _archive.whole_inputs(program, call.leaves, Path(source.text).parent)
         fixed = {size.name: 2 if size.name in small else size.value for size, n in zip(call.sizes, names) if n is None}
-        return replace(source, inputs=inputs, fixed={**fixed, **ones})
+        return replace(source, inputs=inputs, fixed={**fixed, **ones}, bounds=_bounds(call))
+
+
+def _shown(call: Call, sizes: Mapping[str, int]) -> str:
+    """The call with an example of such sizes, on a line of its own."""
+    written = call_written(call, sizes)
+    return f"\n  {written}" if written else ""
 
 
 def _told(names: set[str], call: Call) -> str:
@@ -252,18 +280,11 @@ def _divisor(quotient: Any) -> int:
 def _written(sizes: list[Size], multiples: Mapping[str, int]) -> str:
     """What a user writes for multiples of sizes."""
 
-    def name(size: Size) -> str:
-        by = multiples.get(size.name)
-        return f'"{size.name}"' if by is None else f'{by}*Dim("{size.name}")'
-
-    if not all(size.argument.isidentifier() for size in sizes):
-        return ", ".join(f"{name(size)} for {size}" for size in sizes if size.name in multiples)
-    arguments = dict.fromkeys(size.argument for size in sizes)
-    parts = (
-        f'"{one}": {{{", ".join(f"{s.dim}: {name(s)}" for s in sizes if s.argument == one)}}}'
-        for one in arguments
-    )
-    return f"dynamic={{{', '.join(parts)}}}, with Dim of torch.export"
+    names = {name: f'{by}*Dim("{name}")' for name, by in multiples.items()}
+    written = dynamic_written(sizes, names)
+    if not written:
+        return ", ".join(f"{names[size.name]} for {size}" for size in sizes if size.name in names)
+    return f"dynamic={written}, with Dim of torch.export"
 
 
 # The export.
@@ -286,10 +307,12 @@ def _exported(
         attempts.append((set(), []))
     first: Exception | None = None
     for enlarged, free in attempts:
+        rounded: list[str] = []
         try:
-            program = export(model, call, enlarged, free)
+            program = export(model, call, enlarged, free, rounded=rounded)
         except Exception as error:  # PyTorch refuses in many types.
-            first = first or error
+            # Where nobody asked for names, the error that has none of PyTorch's.
+            first = (first or error) if call.asked else error
             continue
         names = _names(model, program, call, free)
         stuck = [s for s, n in zip(call.sizes, names) if n is None and s.name in enlarged]
@@ -297,9 +320,12 @@ def _exported(
             raise specialised(model, call, stuck[0], enlarged, export)
         if stuck:
             continue
-        return program, names, _fixed(call, names)
+        numbers = (
+            f"`int` makes a constant of a size at {place}: math.trunc keeps it a size" for place in dict.fromkeys(rounded)
+        )
+        return program, names, (*_fixed(call, names), *numbers)
     assert first is not None
-    raise refusal(first, model, call, small if call.asked else set()) from first
+    raise refusal(first, model, call, small if call.asked else set()) from None
 
 
 def export(
@@ -308,13 +334,17 @@ def export(
     enlarged: set[str],
     free: list[Size],
     lengths: Mapping[str, int] | None = None,
+    rounded: list[str] | None = None,
 ) -> ExportedProgram:
-    """The program that PyTorch makes of a call, sizes of some names enlarged to 2 or made what is given."""
+    """The program that PyTorch makes of a call, sizes of some names enlarged to 2 or made what is given.
+
+    `rounded` gets the lines of the model where `int` makes a number of a size.
+    """
     meta = _module.on_meta(model, call.arguments)
     where = "meta" if meta else _module.device(model)
     larger = {(s.leaf, s.dim): 2 for s in call.sizes if s.name in enlarged}
     larger |= {(s.leaf, s.dim): s.length(lengths[s.name]) for s in call.sizes if s.name in (lengths or ())}
-    wanted = {(s.leaf, s.dim): s.told or Dim.AUTO for s in free}
+    wanted = {(s.leaf, s.dim): s.free for s in free}
     index = iter(range(10**9))
 
     def example(leaf: Any) -> Any:
@@ -343,6 +373,7 @@ def export(
         _module.wholly_on_meta(model, meta),
         _module.quick(),
         _module.quiet(),
+        rounds(rounded if rounded is not None else []),
         torch.no_grad(),
     ):
         return torch.export.export(model, by_place, by_name, dynamic_shapes=shapes or None, strict=False)

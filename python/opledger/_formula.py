@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Any, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
 
 from ._binary import OpledgerError, whole
+
+if TYPE_CHECKING:
+    import sympy
 
 _DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _FACTOR = re.compile(r"([^⁰¹²³⁴⁵⁶⁷⁸⁹]+)([⁰¹²³⁴⁵⁶⁷⁸⁹]*)")
@@ -74,25 +77,29 @@ class Formula:
         evaluate: Callable[[Mapping[str, int]], int] | None = None,
         sizes: Iterable[str] = (),
         holds: Callable[[Mapping[str, int]], None] | None = None,
+        meanings: Mapping[str, str] | None = None,
     ) -> None:
-        self._text = text
+        #: The polynomial alone, as it is written.
+        self.text = text
+        self._meanings = dict(meanings or {})
         #: Refuses sizes for which it does not hold.
         self._holds = holds
         #: Those that the model has, whether they occur or not.
         self._sizes = tuple(sizes)
         self._terms = _terms(text)
         self._evaluate = evaluate
+        self._definitions = tuple(definition for text in definitions for definition in text.split("; "))
+        own = self.symbols
         #: What symbols stand for that are no sizes of inputs.
-        self.definitions = tuple(
-            definition
-            for text in definitions
-            for definition in text.split("; ")
-            if definition.split(" = ")[0] in self.symbols
-        )
+        self.definitions = tuple(one for one in self._definitions if one.split(" = ")[0] in own)
 
     @classmethod
     def sum(
-        cls, formulas: Iterable[Formula], definitions: tuple[str, ...] = (), sizes: Iterable[str] = ()
+        cls,
+        formulas: Iterable[Formula],
+        definitions: tuple[str, ...] = (),
+        sizes: Iterable[str] = (),
+        meanings: Mapping[str, str] | None = None,
     ) -> Formula:
         """The sum of formulas."""
         terms: dict[Monomial, Fraction] = {}
@@ -109,7 +116,7 @@ class Formula:
                 check(sizes)
 
         text = _written({m: v for m, v in terms.items() if v})
-        return cls(text, definitions, sizes=sizes, holds=holds if checks else None)
+        return cls(text, definitions, sizes=sizes, holds=holds if checks else None, meanings=meanings)
 
     @property
     def terms(self) -> dict[Monomial, Fraction]:
@@ -117,9 +124,11 @@ class Formula:
         return dict(self._terms)
 
     @property
-    def symbols(self) -> tuple[str, ...]:
-        """The symbols that occur, in order of their names."""
-        return tuple(sorted({symbol for monomial in self._terms for symbol, _ in monomial}))
+    def symbols(self) -> dict[str, str]:
+        """The symbols that occur, in order of their names, and what each counts, as far as that is known."""
+        names = sorted({symbol for monomial in self._terms for symbol, _ in monomial})
+        defined = dict(definition.split(" = ", 1) for definition in self._definitions if " = " in definition)
+        return {name: defined.get(name) or self._meanings.get(name, "") for name in names}
 
     def __call__(self, /, **sizes: int) -> int:
         """The value at sizes, exactly.
@@ -132,21 +141,21 @@ class Formula:
         for name in sizes:
             if name not in known:
                 there = f"its sizes are {', '.join(known)}" if known else "it has no sizes"
-                raise OpledgerError(f"`{name}` is no size of `{self}`; {there}")
+                raise OpledgerError(f"`{name}` is no size of `{self.text}`; {there}")
         if self._holds is not None:
             self._holds(sizes)
         missing = [symbol for symbol in self.symbols if symbol not in sizes]
         if missing and self.definitions and self._evaluate is not None:
             return self._evaluate(sizes)
         if missing:
-            raise OpledgerError(f"{', '.join(missing)} of `{self}` has no size")
+            raise OpledgerError(f"{', '.join(missing)} of `{self.text}` has no size")
         total = Fraction(0)
         for monomial, coefficient in self._terms.items():
             for symbol, power in monomial:
                 coefficient *= sizes[symbol] ** power
             total += coefficient
         if total.denominator != 1:
-            raise OpledgerError(f"`{self}` is {total} at these sizes, which is no whole number")
+            raise OpledgerError(f"`{self.text}` is {total} at these sizes, which is no whole number")
         return total.numerator
 
     def __add__(self, other: object) -> Formula:
@@ -155,13 +164,14 @@ class Formula:
         if not isinstance(other, Formula):
             return NotImplemented
         definitions = tuple(dict.fromkeys((*self.definitions, *other.definitions)))
-        return Formula.sum((self, other), definitions, dict.fromkeys((*self._sizes, *other._sizes)))
+        sizes = dict.fromkeys((*self._sizes, *other._sizes))
+        return Formula.sum((self, other), definitions, sizes, {**other._meanings, **self._meanings})
 
     __radd__ = __add__
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Symbols that the model defines are to be given to a copy.
-        return Formula, (self._text, self.definitions, None, self._sizes)
+        return Formula, (self.text, self.definitions, None, self._sizes, None, self._meanings)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, (int, str)):
@@ -179,9 +189,51 @@ class Formula:
     def _unordered(self) -> dict[frozenset[tuple[str, int]], Fraction]:
         return {frozenset(monomial): value for monomial, value in self._terms.items()}
 
-    def __str__(self) -> str:
-        return self._text
+    def sympy(self) -> sympy.Expr:
+        """The same for sympy, its symbols whole numbers that are not negative.
 
-    def __repr__(self) -> str:
+        Raises :class:`OpledgerError` where sympy is not installed.
+        """
+        try:
+            import sympy
+        except ImportError:
+            raise OpledgerError("sympy is not installed: `pip install sympy`") from None
+        symbols = {name: sympy.Symbol(name, integer=True, nonnegative=True) for name in self.symbols}
+        terms = (
+            sympy.Rational(value.numerator, value.denominator)
+            * sympy.prod(symbols[symbol] ** power for symbol, power in monomial)
+            for monomial, value in self._terms.items()
+        )
+        return sympy.Add(*terms)
+
+    def latex(self) -> str:
+        """The same for LaTeX, in the order in which it is written."""
+        text = ""
+        for monomial, value in self._terms.items():
+            factors = [_latex(symbol) + (f"^{{{power}}}" if power > 1 else "") for symbol, power in monomial]
+            number = abs(value)
+            if number.denominator > 1:
+                factors.insert(0, rf"\frac{{{number.numerator}}}{{{number.denominator}}}")
+            elif number != 1 or not factors:
+                factors.insert(0, str(number))
+            sign = "-" if value < 0 else "+"
+            text += f" {sign} " if text else sign.strip("+")
+            text += r" \, ".join(factors)
+        return text or "0"
+
+    def _repr_latex_(self) -> str:
+        return f"${self.latex()}$"
+
+    def __str__(self) -> str:
         where = f", where {'; '.join(self.definitions)}" if self.definitions else ""
-        return self._text + where
+        return self.text + where
+
+    __repr__ = __str__
+
+
+def _latex(symbol: str) -> str:
+    """A letter, or a name, which stands upright; what follows its first `_` is an index."""
+    name, _, index = symbol.partition("_")
+    escaped = index.replace("_", r"\_")
+    upright = name if len(name) == 1 else rf"\mathrm{{{name}}}"
+    return upright + (rf"_{{\mathrm{{{escaped}}}}}" if index else "")

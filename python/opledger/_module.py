@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import gc
 import io
+import json
 import logging
 import sys
 import warnings
@@ -19,6 +20,7 @@ from torch._dynamo.eval_frame import OptimizedModule
 from torch.utils import _pytree as pytree
 
 from ._binary import ExportError
+from ._refusals import is_users
 
 
 def _within(model: Any) -> torch.nn.Module | None:
@@ -150,21 +152,47 @@ def quick() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without PyTorch's warnings, of which a refusal has one message."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
+    """Without what PyTorch writes beside a refusal, which is told as one message: its log, warnings, and the graph.
+
+    What the model itself writes is seen as ever, unless it is refused.
+    """
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "torch"]
+    loggers = [logger for logger in map(logging.getLogger, names) if not logger.disabled]
+    written = io.StringIO()
+    for logger in loggers:
+        logger.disabled = True
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(written):
             yield
     finally:
-        logging.disable(before)
+        for logger in loggers:
+            logger.disabled = False
+    sys.stderr.write(written.getvalue())
+    for one in caught:
+        if is_users(one.filename):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno, registry=_warned)
+
+
+#: The warnings that were shown.
+_warned: dict[Any, Any] = {}
 
 
 @contextmanager
 def containers_known(model: torch.nn.Module, inputs: Any) -> Iterator[None]:
     """PyTorch knows the dataclasses and the named tuples among the inputs and the outputs of a model for a while."""
     known: list[type] = []
+    nameless: dict[type, Any] = {}
+
+    def name_written(one: type) -> None:
+        """A class that its owner registered without a name for archives has one for a while."""
+        written = pytree.SUPPORTED_SERIALIZED_TYPES.get(one)
+        if written is not None and written.serialized_type_name == pytree.NO_SERIALIZED_TYPE_NAME_FOUND:
+            nameless[one] = written
+            name = f"{one.__module__}.{one.__qualname__}"
+            context = written.to_dumpable_context or _dumpable
+            pytree.SUPPORTED_SERIALIZED_TYPES[one] = written._replace(
+                serialized_type_name=name, to_dumpable_context=context
+            )
 
     def know(one: type, register: Any) -> bool:
         if one is type or one in pytree.SUPPORTED_NODES:
@@ -184,21 +212,34 @@ def containers_known(model: torch.nn.Module, inputs: Any) -> Iterator[None]:
         if any([know(one, torch.export.register_dataclass) for one in dict.fromkeys(found)]):
             look(values)
 
+    for one in list(pytree.SUPPORTED_NODES):
+        name_written(one)
     look(inputs)
     hook = model.register_forward_hook(lambda module, given, result: look(result))
     try:
         yield
     finally:
         hook.remove()
+        pytree.SUPPORTED_SERIALIZED_TYPES.update(nameless)
         # What is registered for good could not be registered by its owner any more. Old versions keep it.
         forget = getattr(pytree, "_deregister_pytree_node", None)
         for one in known if forget else ():
             forget(one)
 
 
+def _dumpable(context: Any) -> Any:
+    """What an archive has of a container beside its parts."""
+    try:
+        json.dumps(context)
+    except (TypeError, ValueError):
+        return repr(context)
+    return context
+
+
 def mapped(change: Any, value: Any) -> Any:
     """A value for each leaf, in the form in which PyTorch takes what is said of inputs."""
-    if dataclasses.is_dataclass(value) and type(value) in pytree.SUPPORTED_NODES:
+    own = type(value) in pytree.SUPPORTED_NODES and type(value) not in pytree.BUILTIN_TYPES
+    if own and not hasattr(value, "_fields"):
         parts, _ = pytree.SUPPORTED_NODES[type(value)].flatten_fn(value)
         return [mapped(change, part) for part in parts]
     if isinstance(value, (list, tuple)) and type(value) in (list, tuple):

@@ -96,7 +96,7 @@ class SourceLines(list[SourceLine]):
 
 
 def _number(value: Quantity) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else value.text
 
 
 def _table(modules: list[Module], title: str) -> Table:

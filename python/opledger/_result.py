@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from dataclasses import dataclass, field, replace
+import difflib
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
@@ -13,81 +13,14 @@ from ._binary import OpledgerError
 from ._explanation import Explanation
 from ._formula import Formula
 from ._parts import Module, Modules, Named, Quantity, SourceLine, SourceLines
+from ._source import Source
 from ._table import Table
 
 if TYPE_CHECKING:
     import pandas
 
+_QUANTITIES = ("macs", "flops", "matmul_flops", "params", "trainable", "bytes_read", "bytes_written")
 _CLASSES = ("add", "mul", "div", "max", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos")
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the command is asked about."""
-
-    #: A model as the command reads it.
-    text: str
-    #: What a reader calls it.
-    name: str
-    #: Options that belong to it.
-    options: tuple[str, ...] = ()
-    #: The class of each module by its path, where it is known.
-    classes: Mapping[str, str] = field(default_factory=dict)
-    #: What was found when the model was read.
-    notes: tuple[str, ...] = ()
-    #: Buffers on meta that may be masks: which pairs they hide is not known.
-    unknown: tuple[str, ...] = ()
-    #: Parameters that nothing reads.
-    idle: frozenset[str] = frozenset()
-    #: A file of the inputs that masks may follow from, where their elements are known.
-    inputs: str | None = None
-    #: Sizes that it has alone, which the command is not told.
-    fixed: Mapping[str, int] = field(default_factory=dict)
-    #: The module at sizes of 0 and 1, where there is one.
-    ones: Any = None
-    #: The model of larger sizes, where this is another one.
-    larger: Source | None = None
-    #: Keeps temporary files until nobody asks any more.
-    keeper: Any = None
-
-    @cached_property
-    def derived(self) -> _binary.Answer:
-        """The formulas of the model."""
-        return self.ask("derive")
-
-    @property
-    def about_unknown(self) -> tuple[str, ...]:
-        """What a reader has to know of buffers on meta."""
-        if not self.unknown:
-            return ()
-        names = ", ".join(f"`{name}`" for name in self.unknown)
-        return (
-            f"what {names} may hide is not known, since buffers on meta have no elements; give a mask its "
-            f"elements on the CPU, such as model.{self.unknown[0]} = …, and leave the rest on meta",
-        )
-
-    def ask(self, verb: str, *arguments: str) -> _binary.Answer:
-        """Asks the command about the model; its messages are told in the words of this package."""
-        first, second = (arguments[:2], arguments[2:]) if verb == "explain" else ((), arguments)
-        try:
-            answer = _binary.ask(verb, *first, self.text, *self.options, *second)
-        except OpledgerError as error:
-            message = str(error).replace(self.text, self.name) if self.keeper else str(error)
-            wanted = re.findall(r"--set (\w+)=<size>", message)
-            calls = ", ".join(f"{name}=…" for name in wanted)
-            message = re.sub(r"--set \w+=<size>( --set \w+=<size>)*", f".at({calls})", message)
-            message = message.replace("with `--partial` the rest", "with partial=True the rest")
-            if self.classes:
-                message = message.replace("export it again with examples", "call count with an example")
-                # It was exported in evaluation.
-                message = message.replace(
-                    "dropout in training: export the model in evaluation (`model.eval()`)",
-                    "dropout in evaluation too: write F.dropout(…, training=self.training)",
-                )
-            if "mask" in message:
-                message = "\n  ".join((message, *self.about_unknown))
-            raise OpledgerError(message) from None
-        return answer
 
 
 class Count:
@@ -124,6 +57,7 @@ class Count:
     def _words(self) -> tuple[str, ...]:
         """The sizes as arguments of the command."""
         fixed = self._source.fixed
+        self._source.check(self._sizes)
         for name, size in fixed.items():
             if self._sizes.get(name, size) != size:
                 raise OpledgerError(f"`{self.name}` is counted at {name} = {size} alone, and not at {self._sizes[name]}")
@@ -137,8 +71,9 @@ class Count:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know: conditions on sizes, sizes that are fixed, what is left out."""
+        source, conditions = self._source, self._derived.notes
         # In order, each once.
-        return tuple(dict.fromkeys((*self._source.notes, *self._source.about_unknown, *self._derived.notes)))
+        return tuple(dict.fromkeys((*source.notes, *source.about_unknown, *source.told(conditions), *conditions)))
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -228,6 +163,7 @@ class Count:
         for name, size in sizes.items():
             if name not in self._names:
                 self._check(name, size)
+        self._source.check(sizes)
         same = all(self._sizes.get(name) == size for name, size in sizes.items())
         # What the masks of the example leave is of its sizes alone.
         kept = {k: v for k, v in self._sizes.items() if same or k not in self._left}
@@ -286,7 +222,12 @@ class Count:
         """
         text = _pick(self._derived.record, quantity)
         return Formula(
-            str(text), self._definitions, lambda sizes: self._value(quantity, sizes), self._names, self._holds
+            str(text),
+            self._definitions,
+            lambda sizes: self._value(quantity, sizes),
+            self._names,
+            self._holds,
+            self._source.meanings,
         )
 
     def _holds(self, sizes: Mapping[str, int]) -> None:
@@ -343,7 +284,11 @@ class Count:
 
     def _module(self, path: str, kind: str, nodes: list[dict[str, Any]]) -> Module:
         def total(values: Iterator[Any]) -> Quantity:
-            return _sum(list(values), self._definitions, self._names, self._holds)
+            values = list(values)
+            if all(isinstance(value, int) for value in values):
+                return sum(values)
+            formulas = [Formula(str(value), holds=self._holds) for value in values]
+            return Formula.sum(formulas, self._definitions, self._names, self._source.meanings)
 
         return Module(
             path=path,
@@ -393,7 +338,7 @@ class Count:
 
     def convention(self, tool: str) -> int:
         """What a tool would print, such as ``fvcore`` or ``thop``; see :func:`opledger.conventions`."""
-        record = self._source.ask("count", *self._words, "--convention", tool).record
+        record = self._source.ask("count", *self._words, "--convention", _tool(tool)).record
         return record["conventions"][0]["total"]
 
     def explain(self, tool: str, other: str | None = None) -> Explanation:
@@ -402,6 +347,13 @@ class Count:
         ``other`` is another tool; without one it is our own count in the unit of the tool, ``macs`` or
         ``matmul-flops``.
         """
+        tool = _tool(tool)
+        other = _tool(other) if other is not None else None
+        if tool in ("macs", "matmul-flops") and other in (None, tool):
+            raise OpledgerError(
+                f"`{tool}` is our own count, and is explained beside another: r.explain(\"fvcore\"), or "
+                f"r.explain(\"flops\", \"{tool}\")"
+            )
         if other is None:
             other = "matmul-flops" if _unit(tool).startswith("operation") else "macs"
         record = self._source.ask("explain", tool, other, *self._words).record
@@ -431,7 +383,7 @@ class Count:
         table.total = total + (["100.0 %"] if "share" in table.head else [])
         if complete and self.symbols:
             formulas = {quantity: self.formula(quantity) for quantity in ("macs", "flops")}
-            table.below += [f"{quantity} = {formula}" for quantity, formula in formulas.items()]
+            table.below += [f"{quantity} = {formula.text}" for quantity, formula in formulas.items()]
             shown = [one for formula in formulas.values() for one in formula.definitions]
             table.below += [f"where {definition}" for definition in dict.fromkeys(shown)]
         if not complete:
@@ -466,14 +418,23 @@ def _pick(record: Mapping[str, Any], quantity: str) -> Any:
         return record["bytes"][key.removeprefix("bytes_")]
     if key in record["counts"]:
         return record["counts"][key]
-    known = ", ".join(["macs", "flops", "matmul_flops", "params", "bytes_read", "bytes_written", *_CLASSES])
-    raise OpledgerError(f"there is no quantity `{quantity}`; there are {known}")
+    known = [*_QUANTITIES, *_CLASSES]
+    near = difflib.get_close_matches(key, known, 1)
+    mend = f"did you mean `{near[0]}`? There" if near else "there"
+    raise OpledgerError(f"there is no quantity `{quantity}`; {mend} are {', '.join(known)}")
 
 
-def _sum(values: list[Any], definitions: tuple[str, ...], sizes: tuple[str, ...], holds: Any) -> Quantity:
-    if all(isinstance(value, int) for value in values):
-        return sum(values)
-    return Formula.sum([Formula(str(value), holds=holds) for value in values], definitions, sizes)
+def _tool(name: Any) -> str:
+    """A convention as the command writes it."""
+    if not isinstance(name, str):
+        raise OpledgerError(f"{name!r} is no text, and the name of a tool is one")
+    quantity = name.replace("-", "_")
+    if quantity in (*_QUANTITIES, *_CLASSES) and quantity not in ("macs", "flops", "matmul_flops"):
+        raise OpledgerError(
+            f"`{name}` is a quantity and no convention of a tool: r.formula(\"{quantity}\") has it, and "
+            "opledger.conventions() lists what is explained"
+        )
+    return name.replace("_", "-")
 
 
 def _unit(tool: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Mapping, Sequence
 from . import _binary
 from ._binary import OpledgerError
 from ._explanation import Explanation
-from ._result import Source
+from ._source import Source
 from ._table import Table
 
 
@@ -73,6 +73,7 @@ class TrainingCost:
 
     @cached_property
     def _answer(self) -> _binary.Answer:
+        self._source.check(self._sizes)
         return self._source.ask("train", *_binary.sizes(self._sizes), *self._options)
 
     @property
@@ -92,7 +93,8 @@ class TrainingCost:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know."""
-        return tuple(dict.fromkeys((*self._source.notes, *self._source.about_unknown, *self._answer.notes)))
+        source, conditions = self._source, self._answer.notes
+        return tuple(dict.fromkeys((*source.notes, *source.about_unknown, *source.told(conditions), *conditions)))
 
     @property
     def model_flops(self) -> int:

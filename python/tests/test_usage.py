@@ -1,10 +1,14 @@
 """What a user may give: arguments of every form, modules inside of others, and what is no model."""
 
+import contextlib
 import copy
 import dataclasses
+import io
 import os
 import pickle
+import sys
 import tempfile
+import traceback
 import typing
 import unittest
 import warnings
@@ -74,6 +78,34 @@ class Dynamic(Asks):
         torch.export.register_dataclass(Batch, serialized_type_name="tests.Batch")
         self.assertEqual(opledger.count(Lists(), (Batch(X),)).sizes, {"b": 3, "n": 5})
 
+    def test_classes_that_their_owner_registered_are_taken(self):
+        from torch.utils import _pytree as pytree
+
+        @dataclasses.dataclass
+        class Own:
+            ids: torch.Tensor
+
+        class Node:
+            def __init__(self, ids):
+                self.ids = ids
+
+        torch.export.register_dataclass(Own)
+        key = pytree.GetAttrKey("ids")
+        pytree.register_pytree_node(
+            Node, lambda node: ([node.ids], object()), lambda parts, _: Node(*parts),
+            flatten_with_keys_fn=lambda node: ([(key, node.ids)], object()),
+        )
+
+        class Reads(nn.Module):
+            def forward(self, batch):
+                return batch.ids * 2
+
+        for one in (Own, Node):
+            r = opledger.count(Reads(), (one(X),), dynamic={"batch": {"ids": {0: "b"}}})
+            self.assertEqual(r.formula("flops"), "5·b")
+            written = pytree.SUPPORTED_SERIALIZED_TYPES[one]
+            self.assertEqual(written.serialized_type_name, pytree.NO_SERIALIZED_TYPE_NAME_FOUND)
+
     def test_named_tuples_are_as_other_tuples(self):
         class Pair(typing.NamedTuple):
             first: torch.Tensor
@@ -117,7 +149,8 @@ class Dynamic(Asks):
             ({"input": {-3: "b"}}, "2 dimensions and none of index -3"),
             ({"input": {0: 5}}, "5 is no name of a size"),
             ({"input": {0: "lambda"}}, "'lambda' is no name of a size"),
-            ({"input": {0: Dim.AUTO}}, "is no name of a size"),
+            ({"input": {0: Dim.AUTO}}, "Dim.AUTO has no name, and formulas are in names: write {0: \"n\"}"),
+            ({"input": {0: Dim.DYNAMIC}}, "Dim.DYNAMIC has no name"),
             ({"input": {0: "b", -2: "c"}}, "dimension 0 of `input` has two names, b and c"),
             ({"input": {0: "b", 1: "b"}}, "b is 3 in dimension 0 of `input` and 5 in dimension 1 of `input`"),
         ]:
@@ -246,6 +279,77 @@ class Inputs(Asks):
         self.assertIn(f"{__file__}:{asserts.__code__.co_firstlineno + 1} in asserts", told)
         # A line that only called `count` is none of the model's.
         self.assertNotIn(__file__, self.refused(nn.Linear(5, 5), (X,), dynamic={"input": {1: "n"}}))
+
+    def test_an_error_of_shapes_has_the_sizes_of_the_example(self):
+        told = self.refused(nn.Linear(7, 3), (torch.zeros(2, 8),))
+        self.assertRegex(told, r"2.*8.*7.*3")
+        self.assertNotRegex(told, r"\bs\d")
+
+    def test_a_mask_that_a_transformer_looks_into_is_told(self):
+        class Decodes(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.all = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+
+            def forward(self, x, causal=None):
+                mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+                return self.all(x, x, tgt_mask=mask, tgt_is_causal=causal)
+
+        x = torch.zeros(2, 5, 16)
+        self.assertIn("tgt_is_causal=True", self.refused(Decodes(), (x,)))
+        self.assertGreater(opledger.count(Decodes(), (x, True)).macs, 0)
+
+    def test_a_recurrence_is_unrolled_by_the_export(self):
+        for length in (1, 4):
+            told = self.refused(nn.GRU(5, 6), (torch.zeros(length, 2, 5),), dynamic={"input": {0: "n"}})
+            self.assertIn(f"works for n = {length} alone (dimension 0 of `input`): PyTorch's export unrolls nn.GRU", told)
+
+    def test_a_refusal_shows_the_call_to_write(self):
+        class Least(nn.Module):
+            def forward(self, x, mask=None, *, scale=2.0):
+                return x * scale + mask.sum() if x.shape[1] > 4 else x
+
+        x, mask = torch.zeros(3, 9), torch.zeros(4, dtype=torch.long)
+        names = {"x": {0: "b", 1: "n"}}
+        r = opledger.count(Least(), (x, mask), {"scale": 3.0}, dynamic=names)
+        with self.assertRaises(opledger.OpledgerError) as caught:
+            r.at(b=7, n=3).macs
+        self.assertEqual(
+            str(caught.exception).split("\n"),
+            [
+                "`Least` holds where n ≥ 5, and not at n=3; count it with an example of such sizes:",
+                "  opledger.count(model, (torch.zeros(7, 3), torch.zeros(4, dtype=torch.int64)), "
+                'kwargs={"scale": 3.0}, dynamic={"x": {0: "b", 1: "n"}})',
+            ],
+        )
+        again = eval(str(caught.exception).split("\n")[1], {"opledger": opledger, "torch": torch, "model": Least()})
+        self.assertEqual(again.sizes, {"b": 7, "n": 3})
+        self.assertIn("opledger.count(model, (query, key, value))", self.refused(nn.MultiheadAttention(4, 2)))
+
+    def test_nothing_but_a_refusal_is_written(self):
+        class Says(nn.Module):
+            def __init__(self, decides):
+                super().__init__()
+                self.decides = decides
+
+            def forward(self, x):
+                print("of the model", file=sys.stderr)
+                warnings.warn("of the model")
+                return x + 1 if self.decides and x.sum() > 0 else x
+
+        with contextlib.redirect_stderr(io.StringIO()) as written, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            told = self.refused(Says(True), (X,))
+            self.assertEqual((written.getvalue(), caught), ("", []))
+            opledger.count(Says(False), (X,))
+            self.assertEqual(written.getvalue(), "of the model\n")
+            self.assertEqual([str(one.message) for one in caught], ["of the model"])
+        self.assertIn("it decides by the value of a tensor", told)
+        # Nor is PyTorch's error shown around it.
+        try:
+            opledger.count(Says(True), (X,))
+        except opledger.OpledgerError as error:
+            self.assertNotIn("GuardOnDataDependent", "".join(traceback.format_exception(error)))
 
     def test_what_pytorch_does_not_write_is_told(self):
         from torch.nn.attention.flex_attention import flex_attention

@@ -4,6 +4,8 @@
 use opledger_dims::Poly;
 use opledger_ir::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 
+use crate::symbolic::over;
+
 /// How deep expressions may be nested.
 const MOST_LEVELS: usize = 64;
 /// The longest text that is read.
@@ -89,6 +91,14 @@ impl Logic {
         }
         Some(all)
     }
+}
+
+/// To which whole number is rounded.
+#[derive(Clone, Copy)]
+enum To {
+    Below,
+    Above,
+    Nearest,
 }
 
 struct Reader<'a> {
@@ -195,6 +205,7 @@ impl<'a> Reader<'a> {
         let left = self.sum(0)?;
         let relation = self.relation()?;
         let right = self.sum(0)?;
+        let (left, right) = without_fractions(left, right);
         (is_whole(&left) && is_whole(&right)).then(|| SizeComparison::new(left, relation, right))
     }
 
@@ -220,10 +231,29 @@ impl<'a> Reader<'a> {
                 product = SizeTerm::Remainder(Box::new([product, self.power(level)?]));
             } else if self.take("*").is_some() {
                 product = times(product, self.power(level)?)?;
+            } else if let Some((parts, by)) = self.divisor(level) {
+                product = times(product, Poly::one().ratio(parts, by).into())?;
             } else {
                 return Some(product);
             }
         }
+    }
+
+    /// A number above 0 by which is divided without rounding, as a quotient; sizes are left where they stand.
+    fn divisor(&mut self, level: usize) -> Option<(i64, i64)> {
+        let start = self.rest;
+        let found = self.take("/").and_then(|()| match self.power(level)? {
+            SizeTerm::Poly(poly) => {
+                let (whole, parts) = over(&poly)?;
+                let by = whole.as_integer().and_then(|by| i64::try_from(by).ok());
+                by.filter(|by| *by > 0).map(|by| (parts, by))
+            }
+            _ => None,
+        });
+        if found.is_none() {
+            self.rest = start;
+        }
+        found
     }
 
     fn power(&mut self, level: usize) -> Option<SizeTerm> {
@@ -266,9 +296,14 @@ impl<'a> Reader<'a> {
             return self.rest_of_call(level);
         }
         // What is rounded is never below 0.
-        for (name, up) in [("math.floor(", false), ("math.trunc(", false), ("math.ceil(", true)] {
+        for (name, to) in [
+            ("math.floor(", To::Below),
+            ("math.trunc(", To::Below),
+            ("math.ceil(", To::Above),
+            ("round(", To::Nearest),
+        ] {
             if self.take(name).is_some() {
-                return self.rounded(level, up);
+                return self.rounded(level, to);
             }
         }
         if self.take("L['").is_some() {
@@ -309,20 +344,31 @@ impl<'a> Reader<'a> {
     }
 
     /// A quotient of whole numbers, or a number with fractions, to the next whole number.
-    fn rounded(&mut self, level: usize, up: bool) -> Option<SizeTerm> {
+    fn rounded(&mut self, level: usize, to: To) -> Option<SizeTerm> {
         let inner = self.sum(level + 1)?;
         let (a, b) = if self.take("/").is_some() {
             (inner, self.power(level + 1)?)
         } else {
             let SizeTerm::Poly(poly) = &inner else { return None };
-            let by = (0..=20).map(|power| 1_i64 << power);
-            let by = by.into_iter().find(|by| is_whole(&poly.ratio(*by, 1).into()))?;
-            (poly.ratio(by, 1).into(), Poly::from(by).into())
+            let (whole, by) = over(poly)?;
+            if by == 1 {
+                return self.take(")").map(|()| whole.into());
+            }
+            (whole.into(), Poly::from(by).into())
         };
         self.take(")")?;
-        let a = match up {
-            true => a.plus(b.clone()).plus(Poly::from(-1).into()),
-            false => a,
+        let (a, b) = match to {
+            To::Below => (a, b),
+            To::Above => (a.plus(b.clone()).plus(Poly::from(-1).into()), b),
+            // Halves, which even parts make, go to the even number.
+            To::Nearest => {
+                let SizeTerm::Poly(parts) = &b else { return None };
+                parts
+                    .as_integer()
+                    .and_then(|by| i64::try_from(by).ok())
+                    .filter(|by| by % 2 == 1)?;
+                (a.clone().plus(a).plus(b.clone()), b.clone().plus(b))
+            }
         };
         Some(SizeTerm::Quotient(Box::new([a, b])))
     }
@@ -377,6 +423,14 @@ fn is_whole(term: &SizeTerm) -> bool {
         | SizeTerm::Least(of)
         | SizeTerm::Greatest(of) => of.iter().all(is_whole),
     }
+}
+
+/// Both sides times what makes them whole.
+fn without_fractions(left: SizeTerm, right: SizeTerm) -> (SizeTerm, SizeTerm) {
+    let (SizeTerm::Poly(a), SizeTerm::Poly(b)) = (&left, &right) else { return (left, right) };
+    let Some((_, by)) = over(a) else { return (left, right) };
+    let Some((_, more)) = over(&b.ratio(by, 1)) else { return (left, right) };
+    (a.ratio(by, 1).ratio(more, 1).into(), b.ratio(by, 1).ratio(more, 1).into())
 }
 
 fn negative(term: SizeTerm) -> SizeTerm {
@@ -446,6 +500,12 @@ mod tests {
             (format!("math.trunc(0.5*torch.sym_float({x}[1])) == 3"), "⌊n / 2⌋ = 3"),
             ("4*s7 <= 12".into(), "4·b ≤ 12"),
             (format!("math.ceil({x}[1] / 4) == 3"), "⌊(n + 3) / 4⌋ = 3"),
+            (format!("math.ceil((({x}[1] / 3) / 1.0)) == 3"), "⌊(n + 2) / 3⌋ = 3"),
+            (format!("{x}[1] == math.ceil(((torch.sym_float({x}[1])) / 0.5))"), "n = 2·n"),
+            (format!("({x}[1] / 2) > 3.0"), "n > 6"),
+            (format!("round({x}[1] / 3) != 1"), "⌊(2·n + 3) / 6⌋ ≠ 1"),
+            (format!("({x}[1] / 4) + 0.5 < {x}[0] / 6"), "3·n + 6 < 2·b"),
+            (format!("math.trunc({x}[1] / {x}[0]) < 3"), "⌊n / b⌋ < 3"),
         ] {
             assert_eq!(read(&guard).as_deref(), Some(told), "{guard}");
         }
@@ -461,7 +521,11 @@ mod tests {
             "L['x']['y'].size()[0] == 3",
             "L['x'].size()[99999999999999999999] == 3",
             "L['x'].size()[0] == 3 or True",
-            "L['x'].size()[0] == 3.5",
+            "L['x'].size()[0] / L['x'].size()[1] > 3",
+            "L['x'].size()[0] / 0 > 3",
+            "round(L['x'].size()[0] / 2) > 3",
+            "round(L['x'].size()[0] / L['x'].size()[1]) > 3",
+            "L['x'].size()[0] / -2 > 3",
             "L['x'].size()[0] == 0.1",
             "not",
             "(1 == 1",

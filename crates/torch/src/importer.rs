@@ -274,8 +274,10 @@ impl<'p> Importer<'p> {
             SymInt::AsInt(size) => Ok((*size).into()),
             SymInt::AsExpr(expression) => {
                 let text = &expression.expr_str;
-                let parsed = SizeExpr::parse(text)
-                    .ok_or_else(|| Obstacle::Bad(format!("a size is not understood: {text}")))?;
+                let parsed = SizeExpr::parse(text).ok_or_else(|| {
+                    let mend = "write it with whole numbers, as 3 * n // 10 for 0.3 * n";
+                    Obstacle::Bad(format!("a size is not understood: {text}; {mend}"))
+                })?;
                 let (naming, equal) = (&self.naming, self.equal);
                 let named = |symbol: &str| called(symbol, naming, &equal.symbols);
                 let divisible = &self.divisible;

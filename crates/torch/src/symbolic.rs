@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A size with fractions as a quotient of one without.
-fn over(size: &Poly) -> Option<(Poly, i64)> {
+pub(crate) fn over(size: &Poly) -> Option<(Poly, i64)> {
     let denominators = (0..=20).map(|power| 1_i64 << power).chain(3..=1024);
     let whole = |by: i64| Some((size.ratio(by, 1).divided_by(&Poly::one())?, by));
     denominators.into_iter().find_map(whole)
@@ -183,6 +183,14 @@ impl SizeExpr {
                     ("CeilToInt", [one]) => {
                         let (numerator, denominator) = over(one).ok_or_else(|| name.clone())?;
                         Ok(graph.ceil_div("ceil", &numerator, &denominator.into()))
+                    }
+                    // Halves, which even parts make, go to the even number.
+                    ("RoundToInt", [one]) => {
+                        let (numerator, parts) = over(one)
+                            .filter(|(_, parts)| parts % 2 == 1)
+                            .ok_or_else(|| "round of halves".to_owned())?;
+                        let doubled = &numerator.ratio(2, 1) + &Poly::from(parts);
+                        Ok(divided(graph, &doubled, &(2 * parts).into()))
                     }
                     ("FloatTrueDiv" | "IntTrueDiv", [a, b]) => {
                         let (by, parts) = over(b).ok_or_else(|| name.clone())?;

@@ -28,7 +28,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<M
         }
         _ => {}
     }
-    let of_python = ["_operator.", "math.", "torch."];
+    let of_python = ["_operator.", "math.", "torch.", "builtins."];
     let Some(base) = of_python.into_iter().find_map(|from| name.strip_prefix(from)) else {
         return Ok(None);
     };
@@ -66,8 +66,8 @@ fn whole(own: &mut Importer<'_>, call: &Call<'_>, base: &str, result: &str) -> L
             let (a, b) = (size(own, "a")?, size(own, "b")?);
             Ok(&a - &(&b * &own.floor_div(&a, &b)))
         }
-        "pos" | "pow" | "lshift" | "rshift" | "trunc" | "sym_int" | "sym_ite" | "sym_max"
-        | "sym_min" => {
+        "pos" | "pow" | "lshift" | "rshift" | "trunc" | "floor" | "ceil" | "round" | "sym_int"
+        | "sym_ite" | "sym_max" | "sym_min" => {
             let said = own.program.graph_module.graph.sym_int_values.get(result);
             own.size(said.ok_or_else(|| Obstacle::Bad(format!("`{result}` has no value")))?)
         }
