@@ -24,6 +24,7 @@ mod operations;
 mod programs;
 mod quantised;
 mod rebuild;
+mod saved;
 mod sizes;
 mod steps;
 mod theorem;

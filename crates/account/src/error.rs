@@ -67,6 +67,14 @@ pub enum AccountError {
         /// The model, as it was written.
         model: String,
     },
+    /// What PyTorch saves, asked of a program.
+    #[error(
+        "what PyTorch saves of `{model}` is not known: it is a program, whose tensors lie as it was run"
+    )]
+    SavedOfProgram {
+        /// The model, as it was written.
+        model: String,
+    },
     /// A convention of the backward pass for a program of the forward pass.
     #[error(
         "{convention} counts the backward pass, and `{model}` is a program of the forward pass alone"

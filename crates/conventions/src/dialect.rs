@@ -107,6 +107,9 @@ pub struct Dialect {
     /// computed again.
     #[serde(default)]
     pub otherwise_again: Vec<String>,
+    /// What decides which tensors PyTorch saves, by the family, where that was observed.
+    #[serde(default)]
+    pub saved: BTreeMap<String, SavedManner>,
     /// What the library computes beside the operations of a graph, by the family: masks, positions.
     #[serde(default)]
     pub beside: BTreeMap<String, String>,
@@ -248,6 +251,18 @@ pub struct WindowManner {
     /// Whether softmax is a module.
     #[serde(default)]
     pub softmax_module: bool,
+}
+
+/// What decides which tensors PyTorch saves of a family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedManner {
+    /// Whether attention written out takes softmax in single precision.
+    #[serde(default)]
+    pub widened_softmax: bool,
+    /// Whether the ids of positions are a buffer of the model.
+    #[serde(default)]
+    pub positions_kept: bool,
 }
 
 /// Where a family has dropout.

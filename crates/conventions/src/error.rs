@@ -102,6 +102,12 @@ pub enum ConventionError {
         /// What it does not say.
         missing: String,
     },
+    /// What PyTorch saves of values of a type.
+    #[error("what PyTorch saves of values in {elem} was never observed; of f32 and bf16 it was")]
+    SavedAs {
+        /// The type.
+        elem: &'static str,
+    },
     /// A convention that has the ledger's formula.
     #[error("{convention} counts by the ledger, whose formula is that of the graph's cost")]
     OwnFormula {
@@ -155,6 +161,7 @@ impl ConventionError {
             | ConventionError::Bug { .. }
             | ConventionError::Unwritten { .. }
             | ConventionError::OwnFormula { .. }
+            | ConventionError::SavedAs { .. }
             | ConventionError::Size(EvalError::Fraction { .. })
             | ConventionError::Graph(_) => false,
         }

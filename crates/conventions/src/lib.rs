@@ -44,7 +44,7 @@ pub use call::{Call, Manner};
 pub use convention::{Bug, Convention, Counting, Rule, convention, convention_names, conventions};
 pub use dialect::{
     ActivationManner, Dialect, DropoutPlace, Dropouts, ExpertsManner, LinearManner, PoolerManner,
-    WindowManner, dialect, dialect_names,
+    SavedManner, WindowManner, dialect, dialect_names,
 };
 pub use error::ConventionError;
 pub use explain::{Explanation, Line, explain, explain_tallies};
@@ -52,5 +52,6 @@ pub use names::ModuleNames;
 pub use share::Share;
 pub use tally::{Entry, Tally};
 pub use units::{
-    Observation, ObservedCall, ObservedModule, ProductPart, StepNode, StepUnits, Unit, Units,
+    Observation, ObservedCall, ObservedModule, ProductPart, Saved, SavedBy, SavedOptions, StepNode,
+    StepUnits, Unit, Units, saved,
 };

@@ -37,8 +37,8 @@ pub use records::{
     FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
     KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, LengthCount,
     LengthCounts, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,
-    QuantisedBytes, RunTotals, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
-    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
+    QuantisedBytes, RunTotals, SavedCost, SavedModule, SearchedRow, SettledRecord, SourceRun, Step,
+    StoredKind, SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
     TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
     Utilisation, VerdictRecord, Verification, WallMs,
 };

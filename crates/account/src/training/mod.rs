@@ -2,6 +2,7 @@
 
 mod convention;
 mod masks;
+mod saved;
 mod six;
 
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
@@ -185,6 +186,7 @@ impl Training<'_> {
             modules,
             terms,
             memory: self.memory(&sizes, options)?,
+            saved: None,
             utilisation: None,
             binding: sizes,
         })

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use opledger_account::Attending;
+use opledger_conventions::SavedBy;
 use opledger_grad::{Loss, Recompute};
 use opledger_ir::Elem;
 use opledger_report::Format;
@@ -24,6 +25,17 @@ pub(crate) struct TrainArgs {
     /// of attention), full (layers, of which what enters is kept), or paths of modules with commas between
     #[arg(long, value_name = "WHAT", default_value = "none")]
     pub(crate) recompute: Recompute,
+    /// Tell the bytes that eager PyTorch saves of the forward pass as well: autograd (attention by its math)
+    /// or flash (by its fused kernel)
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) kept: Option<SavedBy>,
+    /// How the model is written in PyTorch: torch.nn, transformers, transformers-eager, …; what is usual for
+    /// the model by default
+    #[arg(long, value_name = "WAY", requires = "kept")]
+    pub(crate) written: Option<String>,
+    /// Without the dropout that the model's library has by default
+    #[arg(long, requires = "kept")]
+    pub(crate) no_dropout: bool,
     /// What is done with the gradients; nothing by default
     #[arg(long, value_enum)]
     pub(crate) optimizer: Option<TrainedBy>,

@@ -1,6 +1,7 @@
 //! `opledger train`: what a training step costs.
 
 use opledger_account::{Model, Training, TrainingOptions, TrainingSizes};
+use opledger_conventions::SavedOptions;
 use opledger_dims::Binding;
 use opledger_execute::{Trainer, weights};
 use opledger_grad::{Optimizer, Recompute, Update};
@@ -40,6 +41,11 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     let mut cost = step.at(&sizes, sized)?;
     if let Some((seconds, peak)) = args.time.zip(args.peak) {
         cost = cost.timed(seconds, peak);
+    }
+    if let Some(by) = args.kept {
+        let options = SavedOptions { by, dropout: !args.no_dropout, elem };
+        let written = args.written.as_deref();
+        cost.saved = Some(model.saved(&sizes, written, options, args.depth)?);
     }
     let mut notes = notes::about(&model, &sizes);
     let again = cost.phases.iter().any(|own| own.phase == Phase::Recomputation.to_string());

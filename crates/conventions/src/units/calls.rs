@@ -406,7 +406,7 @@ impl Lowering<'_> {
     }
 
     /// Whether a node lies in an encoder or decoder layer that is torch.nn's.
-    fn in_torch_layer(&self, node: &Node) -> bool {
+    pub(super) fn in_torch_layer(&self, node: &Node) -> bool {
         self.dialect.attention == AttentionModule::Multihead && self.torch_layer(node).is_some()
     }
 
@@ -429,8 +429,12 @@ impl Lowering<'_> {
 
     /// Whether training drops attention weights out where a node stands.
     pub(super) fn drops_weights(&self, node: &Node) -> bool {
-        self.drops(node, DropoutPlace::Weights)
-            && self.dropouts(node).is_some_and(|found| found.p > 0.0)
+        self.drops_above_zero(node, DropoutPlace::Weights)
+    }
+
+    /// Whether training drops out at a place of the model around a node.
+    pub(super) fn drops_above_zero(&self, node: &Node, place: DropoutPlace) -> bool {
+        self.drops(node, place) && self.dropouts(node).is_some_and(|found| found.p > 0.0)
     }
 
     /// Dropout of what is added to a residual.

@@ -5,7 +5,7 @@ use opledger_dims::{Binding, Counts, Integer};
 use serde::Serialize;
 
 use super::account::title;
-use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json};
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, SavedCost, Table, json};
 
 /// A training step at sizes.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +52,8 @@ pub struct TrainingCost {
     pub terms: Vec<TrainingTerm>,
     /// What it takes.
     pub memory: TrainingMemory,
+    /// What PyTorch keeps of the forward pass, where it is asked for.
+    pub saved: Option<SavedCost>,
     /// How much of a machine a step makes use of, where time and peak are given.
     pub utilisation: Option<Utilisation>,
 }
@@ -347,6 +349,9 @@ impl Record for TrainingCost {
             blocks.push(Block::Table(self.terms()));
         }
         blocks.push(Block::Table(self.memory()));
+        if let Some(saved) = &self.saved {
+            blocks.extend(saved.blocks());
+        }
         if let Some(Utilisation { seconds, peak, model, hardware }) = self.utilisation {
             blocks.push(Block::Text(format!(
                 "in {seconds} s of {peak:e} operations a second: MFU {:.2} % (model 2·macs), HFU {:.2} % \
