@@ -54,7 +54,9 @@ fn formulas(case: &Case, way: &Value) -> Result<Vec<(String, Poly)>, String> {
     let sized = case.model.counted_at(&case.sizes).unwrap();
     let all = saved(case.model.graph(), sized.sizes(), &dialect, options);
     let all = all.map_err(|error| error.to_string())?;
-    Ok(all.into_iter().map(|of| (of.path, of.bytes * of.times)).collect())
+    let graph = case.model.graph();
+    let path = |at| graph.node(at).path.clone();
+    Ok(all.into_iter().map(|of| (path(of.at), of.bytes * of.times)).collect())
 }
 
 fn number(way: &Value, key: &str) -> Integer {

@@ -30,8 +30,8 @@ impl Model {
         let dialect = dialect(written.unwrap_or_else(|| usual(&sized)))?;
         let graph = sized.graph();
         let mut modules: Vec<(String, Poly)> = Vec::new();
-        for Saved { path, bytes, times, .. } in saved(graph, sized.sizes(), &dialect, options)? {
-            let path = path.split('.').take(depth).collect::<Vec<_>>().join(".");
+        for Saved { at, bytes, times, .. } in saved(graph, sized.sizes(), &dialect, options)? {
+            let path = graph.node(at).scope_to(depth);
             let bytes = bytes * times;
             match modules.iter_mut().find(|(own, _)| *own == path) {
                 Some((_, sum)) => *sum = sum.clone() + bytes,

@@ -2,7 +2,7 @@
 
 use opledger_ir::Elem;
 
-use super::tape::{Tape, Tensor};
+use super::tape::{SavedTensor, Tape};
 
 /// How attention runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,25 +21,25 @@ pub(super) enum Form {
 /// Tensors that attention makes, as they are without a storage.
 pub(super) struct Made {
     /// `[b, n, h, f]`.
-    pub(super) result: Tensor,
+    pub(super) result: SavedTensor,
     /// `[b, h, n, m]`.
-    pub(super) weights: Tensor,
+    pub(super) weights: SavedTensor,
     /// `[b, h, n]`.
-    pub(super) rows: Tensor,
+    pub(super) rows: SavedTensor,
     /// `[b, h, m, e]` and `[b, h, m, f]`: keys and values of all heads.
-    pub(super) repeated: [Tensor; 2],
+    pub(super) repeated: [SavedTensor; 2],
 }
 
 /// What attention of `q [b, n, h, e]`, `k [b, m, g, e]`, `v [b, m, g, f]` gives, `[b, n, h, f]`.
 pub(super) fn attend(
     tape: &mut Tape,
-    [q, k, v]: [&Tensor; 3],
+    [q, k, v]: [&SavedTensor; 3],
     made: &Made,
     (form, dropped): (Form, bool),
-) -> Tensor {
+) -> SavedTensor {
     if form == Form::Fused {
         let mut out = tape.fresh(&made.result, q.elem);
-        out.strides = Tensor { sizes: out.sizes.clone(), ..q.clone() }.strides_like();
+        out.strides = SavedTensor { sizes: out.sizes.clone(), ..q.clone() }.strides_like();
         let sums = tape.fresh(&made.rows, Elem::F32);
         tape.call("_scaled_dot_product_flash_attention_for_cpu", &[q, k, v], &[&out, &sums]);
         return out;
@@ -51,7 +51,7 @@ pub(super) fn attend(
     let [mut q, mut k, mut v] = [q, k, v].map(|of| tape.to(&of.permuted(&by_heads), inside));
     if k.sizes[1] != q.sizes[1] {
         [k, v] = [(&made.repeated[0], &k), (&made.repeated[1], &v)]
-            .map(|(like, of)| Tensor { grad: of.grad, ..tape.fresh(like, inside) });
+            .map(|(like, of)| SavedTensor { grad: of.grad, ..tape.fresh(like, inside) });
     }
     if math {
         q = tape.pointwise("scale", &[&q]);

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use opledger_dims::{Binding, Poly, escaped};
-use opledger_ir::{Elem, Graph};
+use opledger_ir::{Elem, Graph, Var};
 
 use crate::{ConventionError, Dialect};
 
@@ -63,8 +63,8 @@ pub struct SavedOptions {
 /// A storage that is saved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
-    /// Where the call that first saves it stands.
-    pub path: String,
+    /// The node whose call first saves it.
+    pub at: Var,
     /// That call's operator.
     pub op: &'static str,
     /// Its bytes, one for each time that it is made.

@@ -1,12 +1,12 @@
 //! Tensors as PyTorch lays them out in memory, and which of their storages calls save.
 
 use opledger_dims::Poly;
-use opledger_ir::Elem;
+use opledger_ir::{Elem, Var};
 
 use super::table;
 
 /// Memory that tensors are views of.
-pub(super) struct Storage {
+pub(super) struct SavedStorage {
     pub(super) bytes: Poly,
     /// How often there is one, in a run.
     pub(super) times: Poly,
@@ -17,15 +17,15 @@ pub(super) struct Storage {
 }
 
 /// A call that saves.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Saver {
-    pub(super) path: String,
+    pub(super) at: Var,
     pub(super) op: &'static str,
 }
 
 /// A tensor.
 #[derive(Clone)]
-pub(super) struct Tensor {
+pub(super) struct SavedTensor {
     pub(super) storage: usize,
     pub(super) sizes: Vec<u64>,
     pub(super) strides: Vec<u64>,
@@ -37,9 +37,9 @@ pub(super) struct Tensor {
 /// What is saved so far.
 #[derive(Default)]
 pub(super) struct Tape {
-    pub(super) storages: Vec<Storage>,
-    /// Where the present call stands.
-    pub(super) path: String,
+    pub(super) storages: Vec<SavedStorage>,
+    /// The node whose call is the present one.
+    pub(super) at: Option<Var>,
     /// How often it runs.
     pub(super) times: Poly,
     /// An operator that no rule is known of.
@@ -55,11 +55,11 @@ pub(super) fn contiguous(sizes: &[u64]) -> Vec<u64> {
     strides
 }
 
-impl Tensor {
+impl SavedTensor {
     /// Its dimensions in another order.
-    pub(super) fn permuted(&self, order: &[usize]) -> Tensor {
+    pub(super) fn permuted(&self, order: &[usize]) -> SavedTensor {
         let of = |from: &[u64]| order.iter().map(|at| from[*at]).collect();
-        Tensor { sizes: of(&self.sizes), strides: of(&self.strides), ..self.clone() }
+        SavedTensor { sizes: of(&self.sizes), strides: of(&self.strides), ..self.clone() }
     }
 
     /// The strides of a new tensor like this one: its own where nothing lies between or upon its elements,
@@ -98,24 +98,24 @@ impl Tape {
     /// A storage that is new.
     pub(super) fn storage(&mut self, elements: &Poly, elem: Elem, counted: bool) -> usize {
         let bytes = elements.clone() * Poly::from(elem.bits() / 8);
-        self.storages.push(Storage { bytes, times: self.times.clone(), counted, saved: None });
+        self.storages.push(SavedStorage { bytes, times: self.times.clone(), counted, saved: None });
         self.storages.len() - 1
     }
 
     /// A tensor of its own storage, its elements in the order of its dimensions.
-    pub(super) fn fresh(&mut self, like: &Tensor, elem: Elem) -> Tensor {
+    pub(super) fn fresh(&mut self, like: &SavedTensor, elem: Elem) -> SavedTensor {
         let storage = self.storage(&like.elements, elem, true);
-        Tensor { storage, strides: contiguous(&like.sizes), elem, ..like.clone() }
+        SavedTensor { storage, strides: contiguous(&like.sizes), elem, ..like.clone() }
     }
 
     /// The same, its elements in the order of another's.
-    pub(super) fn like(&mut self, like: &Tensor, elem: Elem) -> Tensor {
+    pub(super) fn like(&mut self, like: &SavedTensor, elem: Elem) -> SavedTensor {
         let storage = self.storage(&like.elements, elem, true);
-        Tensor { storage, strides: like.strides_like(), elem, ..like.clone() }
+        SavedTensor { storage, strides: like.strides_like(), elem, ..like.clone() }
     }
 
     /// A reshape to runs of neighbouring dimensions: a view where there is one, else a copy.
-    pub(super) fn reshape(&mut self, of: &Tensor, runs: &[usize]) -> Tensor {
+    pub(super) fn reshape(&mut self, of: &SavedTensor, runs: &[usize]) -> SavedTensor {
         let mut at = 0;
         let mut size = |run: &usize| {
             at += run;
@@ -123,16 +123,16 @@ impl Tape {
         };
         let sizes: Vec<u64> = runs.iter().map(&mut size).collect();
         match of.merged(runs) {
-            Some(strides) => Tensor { sizes, strides, ..of.clone() },
+            Some(strides) => SavedTensor { sizes, strides, ..of.clone() },
             None => {
                 let strides = contiguous(&sizes);
-                Tensor { sizes, strides, ..self.fresh(of, of.elem) }
+                SavedTensor { sizes, strides, ..self.fresh(of, of.elem) }
             }
         }
     }
 
     /// A tensor of another type; the same one where it has it.
-    pub(super) fn to(&mut self, of: &Tensor, elem: Elem) -> Tensor {
+    pub(super) fn to(&mut self, of: &SavedTensor, elem: Elem) -> SavedTensor {
         if of.elem == elem {
             return of.clone();
         }
@@ -142,7 +142,7 @@ impl Tape {
     }
 
     /// A call of an operator with as many elements as its first operand.
-    pub(super) fn pointwise(&mut self, op: &'static str, operands: &[&Tensor]) -> Tensor {
+    pub(super) fn pointwise(&mut self, op: &'static str, operands: &[&SavedTensor]) -> SavedTensor {
         let mut made = self.like(operands[0], operands[0].elem);
         made.grad = operands.iter().any(|of| of.grad);
         self.call(op, operands, &[&made]);
@@ -150,14 +150,19 @@ impl Tape {
     }
 
     /// Dropout on a CPU: the product with noise that is 0 or `1/(1 − p)`, of the type of its operand.
-    pub(super) fn dropout(&mut self, of: &Tensor) -> Tensor {
+    pub(super) fn dropout(&mut self, of: &SavedTensor) -> SavedTensor {
         let mut noise = self.like(of, of.elem);
         noise.grad = false;
         self.pointwise("mul", &[of, &noise])
     }
 
     /// Notes what a call saves, if its result has a gradient.
-    pub(super) fn call(&mut self, op: &'static str, operands: &[&Tensor], results: &[&Tensor]) {
+    pub(super) fn call(
+        &mut self,
+        op: &'static str,
+        operands: &[&SavedTensor],
+        results: &[&SavedTensor],
+    ) {
         let Some(saves) = table::of(op) else {
             self.unknown.get_or_insert(op);
             return;
@@ -170,8 +175,9 @@ impl Tape {
         let kept = kept.filter_map(|(at, _)| operands.get(*at));
         let made = saves.results.iter().filter_map(|at| results.get(*at));
         for tensor in kept.chain(made) {
-            let saver = Saver { path: self.path.clone(), op };
-            self.storages[tensor.storage].saved.get_or_insert(saver);
+            if let Some(at) = self.at {
+                self.storages[tensor.storage].saved.get_or_insert(Saver { at, op });
+            }
         }
     }
 }
@@ -180,10 +186,10 @@ impl Tape {
 mod tests {
     use super::*;
 
-    fn tensor(sizes: &[u64], strides: &[u64]) -> Tensor {
+    fn tensor(sizes: &[u64], strides: &[u64]) -> SavedTensor {
         let elements = Poly::from(sizes.iter().product::<u64>());
         let (sizes, strides) = (sizes.to_vec(), strides.to_vec());
-        Tensor { storage: 0, sizes, strides, elem: Elem::F32, elements, grad: true }
+        SavedTensor { storage: 0, sizes, strides, elem: Elem::F32, elements, grad: true }
     }
 
     /// As `torch.empty_strided(…).reshape(…)`: a view exactly where neighbours meet.
