@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_account::{Model, TrainingOptions};
 use opledger_dims::{Counted, Scalar};
-use opledger_grad::{Loss, Optimizer, Recompute, TrainingStep, Update, backward};
-use opledger_interp::{Fast, Feeds, Oracle, Prepared, Quiet, prove};
+use opledger_grad::{Optimizer, Recompute, Update, backward};
+use opledger_interp::{Fast, Oracle, Prepared, Quiet, prove};
 use opledger_ir::Value;
-use opledger_models::Request;
 use opledger_tensor::Tensor;
 use opledger_torch::Imported;
 use rayon::prelude::*;
@@ -183,52 +182,5 @@ fn compared(case: &Case, torch: &serde_json::Value) -> Result<(), String> {
     match same && near(squares, torch[0], torch[0]) && near(along, torch[1], scale) {
         true => Ok(()),
         false => Err(format!("{elements} elements, {squares}, {along}; autograd {torch:?}")),
-    }
-}
-
-/// Ten steps of AdamW by the kernels, the parameters and the state of each those that the one before left.
-#[test]
-fn losses_of_ten_steps_are_those_of_pytorch() {
-    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/training.json")).unwrap();
-    let torch: BTreeMap<String, Vec<f64>> = serde_json::from_slice(&text).unwrap();
-    let update = Update { optimizer: Optimizer::ADAMW, clip: None };
-    let loss = Loss::CrossEntropy { ignoring: false };
-    let step = TrainingStep { loss, update: Some(update), ..TrainingStep::default() };
-    let cases: Vec<Case> =
-        cases().into_iter().filter(|case| torch.contains_key(&case.name)).collect();
-    assert_eq!(cases.len(), torch.len());
-    for case in cases {
-        let model = case.model(&Request::default());
-        let words = model.graph.outputs()[0].1;
-        let words = model.graph.shape(words).last().unwrap().size.clone();
-        let binding = { model.binding.clone() }.set("b", 2).set("n", 7).clone();
-        let words = i64::try_from(words.at(&binding).unwrap()).unwrap();
-        let graph = step.of(&model.graph, "logits").unwrap();
-        let mut held: BTreeMap<String, Value<f32>> = case.weights(&model, &binding).collect();
-        let mut fast = Fast::new().unwrap();
-        for (at, torch) in torch[&case.name].iter().enumerate() {
-            let ids = |by: i64, more: i64| (0..14).map(|i| (by * i + more) % words).collect();
-            let scalar = |x: f64| Tensor::new(&[], vec![x as f32]).unwrap();
-            let beta = |beta: f64| scalar(1.0 - beta.powi(at as i32 + 1));
-            let mut feeds = Feeds::seeded(0).zeros();
-            feeds = feeds.with_ids("input_ids", &[2, 7], ids(5, 3)).unwrap();
-            feeds = feeds.with_ids("labels", &[2, 7], ids(3, 1)).unwrap();
-            feeds = feeds.with("optimizer.rate", scalar(0.01));
-            feeds = feeds.with("optimizer.first", beta(0.9)).with("optimizer.second", beta(0.999));
-            feeds = held.iter().fold(feeds, |f, (path, value)| f.with(path, value.clone()));
-            let prepared = Prepared::new(&graph, &binding, &feeds).unwrap();
-            let run = prepared.run(&mut fast, &mut Quiet).unwrap();
-            let own = f64::from(run.output("loss").unwrap().iter().next().copied().unwrap());
-            let name = &case.name;
-            assert!(
-                (own - torch).abs() < 1e-5 * torch.abs(),
-                "{name}, step {at}: {own} for {torch}"
-            );
-            for (name, value) in run.outputs {
-                if let Some(path) = name.strip_prefix("updated.") {
-                    held.insert(path.to_owned(), value);
-                }
-            }
-        }
     }
 }

@@ -28,4 +28,5 @@ mod saved;
 mod sizes;
 mod steps;
 mod theorem;
+mod training;
 mod windows;

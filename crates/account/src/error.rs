@@ -75,6 +75,14 @@ pub enum AccountError {
         /// The model, as it was written.
         model: String,
     },
+    /// A tool that watches one batch, for a step of several.
+    #[error(
+        "tools count a step of one batch, and gradients of {batches} are added; leave out --accumulate: each batch costs them the same"
+    )]
+    ToolOfBatches {
+        /// How many batches there are.
+        batches: u32,
+    },
     /// A convention of the backward pass for a program of the forward pass.
     #[error(
         "{convention} counts the backward pass, and `{model}` is a program of the forward pass alone"

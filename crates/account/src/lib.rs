@@ -58,4 +58,4 @@ pub use questions::Questions;
 pub use reference::{ModelReference, ProgramOptions};
 pub use size_list::{SizeList, Stride};
 pub use sized::SizedModel;
-pub use training::{Attending, StepCounter, Training, TrainingOptions, TrainingSizes};
+pub use training::{Attending, StepBytes, StepCounter, Training, TrainingOptions, TrainingSizes};

@@ -186,6 +186,9 @@ impl From<ExecuteError> for Failure {
             | ExecuteError::NoSounds { .. }
             | ExecuteError::NothingTrained
             | ExecuteError::TrainedSizes(_)
+            | ExecuteError::Batches { .. }
+            | ExecuteError::Room { .. }
+            | ExecuteError::NonFinite { .. }
             | ExecuteError::Loss { .. }
             | ExecuteError::NoStart { .. }) => Failure::Execute(told),
         }

@@ -25,19 +25,57 @@ pub enum ExecuteError {
          --optimizer"
     )]
     NothingTrained,
+    /// Inputs of another number of batches than a step has.
+    #[error("a step adds the gradients of {expected} batches, and inputs of {found} are given")]
+    Batches {
+        /// How many it has.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
     /// A size of a training step.
     #[error("a training step has no such sizes: {0}")]
     TrainedSizes(#[source] opledger_ir::OpError),
+    /// A step that takes more memory than there is.
+    #[error(
+        "the step needs {} bytes of memory, {available} are available: weights {}, gradients {}, state of the \
+         optimiser {}, kept of the forward pass {}; {}",
+        bytes.needed, bytes.weights, bytes.gradients, bytes.state, bytes.kept,
+        fits(fitting)
+    )]
+    Room {
+        /// Bytes that there are.
+        available: opledger_dims::Integer,
+        /// Bytes that it takes.
+        bytes: Box<opledger_account::StepBytes>,
+        /// What could be computed again, for it to fit.
+        fitting: Vec<String>,
+    },
+    /// A parameter or a state that becomes infinite or no number.
+    #[error(
+        "step {step} makes `{name}` infinite or no number{}: parameters and state are left as they were; try a \
+         smaller rate, or --clip", arose(first.as_ref())
+    )]
+    NonFinite {
+        /// The step, from 1.
+        step: i32,
+        /// What it makes.
+        name: String,
+        /// Where a number first was, of numbers that were finite.
+        first: Option<FirstNonFinite>,
+    },
     /// A loss that leads nowhere.
     #[error(
-        "the loss of step {step} is {loss}: parameters and state are left as they were; try a smaller rate, \
-         or --clip"
+        "the loss of step {step} is {loss}{}: parameters and state are left as they were; try a smaller rate, \
+         or --clip", arose(first.as_ref())
     )]
     Loss {
         /// The step, from 1.
         step: i32,
         /// The loss.
         loss: f32,
+        /// Where a number first was infinite or none, of numbers that were finite.
+        first: Option<FirstNonFinite>,
     },
     /// More tokens than the model has positions for.
     #[error(
@@ -112,6 +150,33 @@ pub enum ExecuteError {
         /// The model, as it was written.
         model: String,
     },
+}
+
+/// The node whose result is infinite or no number, though it worked on numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstNonFinite {
+    /// Its path, in the iteration.
+    pub path: String,
+    /// Its operation.
+    pub operation: &'static str,
+    /// The part of the step that it stands in.
+    pub phase: opledger_ir::Phase,
+}
+
+fn arose(first: Option<&FirstNonFinite>) -> String {
+    match first {
+        Some(FirstNonFinite { path, operation, phase }) => {
+            format!(", first in `{path}` ({operation}, {phase})")
+        }
+        None => String::new(),
+    }
+}
+
+fn fits(policies: &[String]) -> String {
+    match policies {
+        [] => "nothing that is computed again makes it fit: take smaller sizes".to_owned(),
+        policies => format!("it fits with --recompute {}", policies.join(" or ")),
+    }
 }
 
 /// How to ask for what fits.

@@ -6,6 +6,8 @@ mod choice;
 mod error;
 mod generator;
 mod loading;
+mod non_finite;
+mod room;
 mod settings;
 mod source;
 mod trainer;
@@ -16,7 +18,7 @@ use opledger_interp::{Feeds, Prepared};
 use opledger_weights::Checkpoint;
 
 pub use choice::{Choice, Chooser, Sampling};
-pub use error::ExecuteError;
+pub use error::{ExecuteError, FirstNonFinite};
 pub use generator::{Generated, Generator};
 pub use trainer::{TrainedStep, Trainer};
 

@@ -75,6 +75,10 @@ pub(crate) struct Back {
     pub(crate) closed: Vec<Closed>,
     /// Parameters with their gradients, those of repeated bodies in an iteration.
     pub(crate) parameters: Vec<(Var, Var)>,
+    /// What the result that is the loss is called.
+    pub(crate) loss: Option<&'static str>,
+    /// Whether gradients of earlier batches are added to those of parameters.
+    pub(crate) accumulates: bool,
     /// For each node that was recorded for one of the graph, that one; the graph's own are their own.
     pub(crate) forward: Vec<Option<Var>>,
 }
@@ -97,6 +101,8 @@ impl Back {
             frames,
             closed,
             parameters,
+            loss: None,
+            accumulates: false,
             forward,
         }
     }

@@ -35,6 +35,7 @@ mod written_out;
 
 use std::collections::BTreeSet;
 
+use opledger_dims::Binding;
 use opledger_ir::ops::Source;
 use opledger_ir::{Graph, GraphError, Kind, Node, Op, Operation, Var};
 use thiserror::Error;
@@ -91,6 +92,14 @@ pub enum GradError {
         /// Those there are.
         known: Vec<String>,
     },
+    /// A matrix whose shorter side is not known.
+    #[error(
+        "`{path}`: which side of the matrix is the shorter one is open, and Muon multiplies along it; give its sizes"
+    )]
+    Sides {
+        /// Its path.
+        path: String,
+    },
     /// No parameter leads to it.
     #[error("`{name}` depends on no parameter")]
     NoParameter {
@@ -143,6 +152,10 @@ pub struct TrainingStep {
     pub loss: Loss,
     /// What of the forward pass is not kept, but computed again.
     pub recompute: Recompute,
+    /// Which of several batches this is, whose gradients are added before parameters change.
+    pub accumulate: Option<Accumulate>,
+    /// Sizes that are known: by them Muon takes the shorter side of a matrix.
+    pub sizes: Binding,
     /// What is done with the gradients. Without, those of parameter `p` are a result `gradient.p`; else
     /// `updated.p` is the parameter after the step.
     pub update: Option<Update>,
@@ -150,7 +163,7 @@ pub struct TrainingStep {
 
 impl TrainingStep {
     /// The graph and the gradients of all parameters that lead to its result `name`: as [`backward`], with
-    /// the loss of the result as a result `loss`.
+    /// the loss of the result as a result `loss`, or `step.loss` where the graph has one of that name.
     ///
     /// # Errors
     /// As [`backward`], and when the result has no such loss or no module has a path that is named.
@@ -168,6 +181,32 @@ impl TrainingStep {
     }
 }
 
+/// One of several batches whose gradients are added, each divided by how many there are.
+///
+/// ```
+/// # mod opledger { pub use opledger_grad as grad; pub use opledger_ir::{self as ir, *}; }
+/// use opledger::{Graph, grad::{Accumulate, Loss, TrainingStep}, ir::ops::Source};
+///
+/// let mut g = Graph::new();
+/// let x = g.input("x", ["b", "c"])?;
+/// let w = g.param("w", Source::weight("c"), ["f", "c"])?;
+/// let y = g.einsum("b c, f c -> b f", x, w)?;
+/// g.output("y", y);
+/// let accumulate = Some(Accumulate { batches: 2, earlier: true });
+/// let second = TrainingStep { loss: Loss::MeanSquare, accumulate, ..TrainingStep::default() };
+/// let second = second.of(&g, "y")?;
+/// // What the first batch left, to which that of the second is added.
+/// assert!(second.nodes().iter().any(|node| node.path == "w.accumulated"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accumulate {
+    /// How many batches there are; the gradient of a loss is divided by it.
+    pub batches: u32,
+    /// Whether gradients of earlier ones are added: that of parameter `p` is an input `p.accumulated`.
+    pub earlier: bool,
+}
+
 /// A graph with its gradients.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -175,6 +214,8 @@ pub struct Recorded {
     pub graph: Graph,
     /// Each parameter that has a gradient, with it.
     pub gradients: Vec<(Var, Var)>,
+    /// The result that is the loss, by name; none of a gradient that is given.
+    pub loss: Option<&'static str>,
     /// What the update changes, parameters and state; nothing where there is none.
     pub updated: Vec<Updated>,
     /// For each node, what it is for; none of a loss, of an update, and of what costs nothing.
@@ -204,8 +245,11 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     }
     let again = asked.recompute.again(&graph, &scores);
     let again = again.map_err(|path| GradError::NoModule { path })?;
+    let ends = optimizer::ends(&graph, result);
     let mut back = Back::new(graph, wanted, again);
-    let seed = loss::gradient(&mut back, result, asked.loss)?;
+    back.accumulates = asked.accumulate.is_some_and(|of| of.earlier);
+    let batches = asked.accumulate.map_or(1, |of| of.batches);
+    let seed = loss::gradient(&mut back, result, asked.loss, batches)?;
     back.contribute(Primal(result), seed)?;
     let all = back.primals.len();
     repeat::all(&mut back, 0..all)?;
@@ -213,7 +257,7 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     // As the parameters stand.
     back.parameters.sort();
     let updated = match asked.update {
-        Some(update) => optimizer::record(&mut back, update)?,
+        Some(update) => optimizer::record(&mut back, update, &asked.sizes, &ends)?,
         None => {
             for (parameter, gradient) in back.parameters.clone() {
                 let name = format!("gradient.{}", back.graph.node(parameter).path);
@@ -229,7 +273,8 @@ fn gradients(graph: &Graph, name: &str, asked: &TrainingStep) -> Result<Recorded
     };
     let mut origins: Vec<Option<RecordedFor>> = back.forward.iter().map(origin).collect();
     origins.resize(back.graph.nodes().len(), None);
-    Ok(Recorded { graph: back.graph, gradients: back.parameters, updated, origins })
+    let loss = back.loss;
+    Ok(Recorded { loss, graph: back.graph, gradients: back.parameters, updated, origins })
 }
 
 /// The values that a parameter which training changes leads to by reals.

@@ -22,20 +22,26 @@ pub enum Loss {
     MeanSquare,
 }
 
-/// Records the loss of a result as a result `loss` of the graph; gives the gradient of the result.
-pub(crate) fn gradient(back: &mut Back, of: Var, loss: Loss) -> Result<Var, GradError> {
+/// Records the loss of a result as a result of the graph; gives the gradient of the result, divided by
+/// the number of batches.
+pub(crate) fn gradient(
+    back: &mut Back,
+    of: Var,
+    loss: Loss,
+    batches: u32,
+) -> Result<Var, GradError> {
     let outer = back.graph.move_to(Scope::default().in_phase(Phase::Loss));
     let made = match loss {
         Loss::Given => back.graph.input("gradient", back.shape(of).axes).map_err(GradError::from),
-        Loss::CrossEntropy { ignoring } => cross_entropy(back, of, ignoring),
-        Loss::MeanSquare => mean_square(back, of),
+        Loss::CrossEntropy { ignoring } => cross_entropy(back, of, ignoring, batches),
+        Loss::MeanSquare => mean_square(back, of, batches),
     };
     back.graph.move_to(outer);
     made
 }
 
 /// The gradient is `(softmax x − one at the label) / rows`.
-fn cross_entropy(back: &mut Back, x: Var, ignoring: bool) -> Result<Var, GradError> {
+fn cross_entropy(back: &mut Back, x: Var, ignoring: bool, batches: u32) -> Result<Var, GradError> {
     let shape = back.shape(x);
     let Some((classes, rows)) = shape.axes.split_last() else {
         return Err(GradError::Loss { shape: shape.to_string(), needs: "an axis of classes" });
@@ -64,8 +70,9 @@ fn cross_entropy(back: &mut Back, x: Var, ignoring: bool) -> Result<Var, GradErr
     };
     let total = all(back, each)?;
     let loss = back.graph.div("", total, count)?;
-    back.graph.output("loss", loss);
+    name(back, loss);
     back.graph.move_to(Scope::default().in_phase(Phase::Backward));
+    let count = of_all(back, count, batches)?;
     let shares = back.graph.div("", powers, sum)?;
     let less = back.graph.fill(rows.to_vec(), -1.0)?;
     let apart = back.graph.scatter(ScatterKind::Add, shares, less, &[(along, labels)])?;
@@ -79,7 +86,7 @@ fn cross_entropy(back: &mut Back, x: Var, ignoring: bool) -> Result<Var, GradErr
 }
 
 /// The gradient is `2·(x − target) / elements`.
-fn mean_square(back: &mut Back, x: Var) -> Result<Var, GradError> {
+fn mean_square(back: &mut Back, x: Var, batches: u32) -> Result<Var, GradError> {
     let shape = back.shape(x);
     let target = back.graph.input("target", shape.axes.clone())?;
     let apart = back.sub(x, target)?;
@@ -87,10 +94,24 @@ fn mean_square(back: &mut Back, x: Var) -> Result<Var, GradError> {
     let total = all(back, square)?;
     let count = back.size(shape.elements())?;
     let loss = back.graph.div("", total, count)?;
-    back.graph.output("loss", loss);
+    name(back, loss);
     back.graph.move_to(Scope::default().in_phase(Phase::Backward));
+    let count = of_all(back, count, batches)?;
     let twice = back.times(apart, 2.0)?;
     Ok(back.graph.div("", twice, count)?)
+}
+
+/// Gives the graph the loss as a result `loss`, or `step.loss` where it has a result of that name.
+fn name(back: &mut Back, loss: Var) {
+    let taken = back.graph.outputs().iter().any(|(name, _)| name == "loss");
+    let name = if taken { "step.loss" } else { "loss" };
+    back.graph.output(name, loss);
+    back.loss = Some(name);
+}
+
+/// A number of elements, of each of so many batches.
+fn of_all(back: &mut Back, count: Var, batches: u32) -> Result<Var, GradError> {
+    if batches == 1 { Ok(count) } else { back.times(count, f64::from(batches)) }
 }
 
 /// The sum of all elements.

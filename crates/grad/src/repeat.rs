@@ -156,9 +156,18 @@ pub(crate) fn parameters(back: &mut Back, repeat: Option<RepeatId>) -> Result<()
         if !matches!(node.op, Op::Source(Source::Param { .. })) || node.repeat != repeat {
             continue;
         }
-        let Some(gradient) = back.gradient(Primal(var)) else { continue };
+        let (scope, label) = (Scope::of(node).in_phase(Phase::Backward), node.label().to_owned());
+        let Some(mut gradient) = back.gradient(Primal(var)) else { continue };
         if back.parameters.iter().any(|(own, _)| *own == var) {
-            return Err(GradError::Repeated { path: node.path.clone() });
+            return Err(GradError::Repeated { path: back.graph.node(var).path.clone() });
+        }
+        if back.accumulates {
+            let outer = back.graph.move_to(scope);
+            let axes = back.shape(var).axes;
+            let before = back.graph.input(&format!("{label}.accumulated"), axes);
+            let sum = before.and_then(|before| back.graph.add("", before, gradient));
+            back.graph.move_to(outer);
+            gradient = sum?;
         }
         back.parameters.push((var, gradient));
     }

@@ -20,6 +20,8 @@ pub struct Feeds {
     given: BTreeMap<String, Held>,
     zeros: BTreeSet<String>,
     seed: u64,
+    /// What is added to the seed of all that is no parameter.
+    batch: u64,
     fill: Option<Distribution>,
 }
 
@@ -27,6 +29,12 @@ impl Feeds {
     /// Everything is drawn from a seed.
     pub fn seeded(seed: u64) -> Self {
         Feeds { seed, ..Feeds::default() }
+    }
+
+    /// The same feeds, where all that is drawn but parameters is another with each number.
+    #[must_use]
+    pub fn batch(self, batch: u64) -> Self {
+        Feeds { batch, ..self }
     }
 
     /// The same feeds, with small multiples of 1/8 for all reals that are drawn, so that short sums
@@ -144,8 +152,14 @@ impl Feeds {
         })
     }
 
+    /// The seed of a source.
+    fn seed_at(&self, source: &Source, path: &str) -> u64 {
+        let batch = if matches!(source, Source::Param { .. }) { 0 } else { self.batch };
+        seed_of(self.seed.wrapping_add(batch), path)
+    }
+
     fn draw_ids(&self, source: &Source, path: &str, sizes: &[usize], below: i64) -> Value<f32> {
-        let seed = seed_of(self.seed, path);
+        let seed = self.seed_at(source, path);
         let mut ids = Tensor::random_index(sizes, seed, below).into_data();
         // A mask that hid every key would leave nothing to compute: the first one stays visible.
         if let (Source::Visible { .. }, Some(keys)) = (source, sizes.last()) {
@@ -171,7 +185,7 @@ impl Feeds {
             });
         }
         if let Some(fill) = self.fill {
-            return Ok(Tensor::random(sizes, seed_of(self.seed, path), fill));
+            return Ok(Tensor::random(sizes, self.seed_at(source, path), fill));
         }
         let uniform = |centre, radius| Distribution::Uniform { centre, radius };
         let fill = match source {
@@ -187,7 +201,7 @@ impl Feeds {
             | Source::Visible { .. }
             | Source::Known { .. } => uniform(0.0, 1.0),
         };
-        Ok(Tensor::random(sizes, seed_of(self.seed, path), fill))
+        Ok(Tensor::random(sizes, self.seed_at(source, path), fill))
     }
 }
 

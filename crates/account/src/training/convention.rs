@@ -73,7 +73,7 @@ impl<'m> Training<'m> {
     /// ```
     ///
     /// # Errors
-    /// When there is no such way of writing, a size is unbound, or the model is a program, of whose backward pass
+    /// When there is no such way of writing, a size is unbound, gradients of several batches are added, or the model is a program, of whose backward pass
     /// nothing was observed.
     pub fn tools(
         &self,
@@ -81,6 +81,9 @@ impl<'m> Training<'m> {
         written: Option<&str>,
         attending: Attending,
     ) -> Result<StepCounter<'m>, AccountError> {
+        if self.batches() > 1 {
+            return Err(AccountError::ToolOfBatches { batches: self.batches() });
+        }
         let sized = self.model.seen_at(sizes)?;
         #[cfg(feature = "files")]
         if self.model.reference().program().is_some() {

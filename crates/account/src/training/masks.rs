@@ -7,8 +7,8 @@ use opledger_report::TrainingMask;
 use super::products;
 
 /// The three, of a step whose products are these; none where no mask follows from positions.
-pub(super) fn masks(
-    graph: &Graph,
+pub(super) fn masks<'g>(
+    graphs: impl Iterator<Item = (&'g Graph, u32)>,
     sizes: &Binding,
     model: &Integer,
     hardware: &Integer,
@@ -16,16 +16,18 @@ pub(super) fn masks(
     let zero = Integer::default;
     // Exact and of all pairs: those of the model, and those that are computed again.
     let [mut exact, mut whole] = [[zero(), zero()], [zero(), zero()]];
-    for node in graph.nodes() {
+    for ((graph, node), times) in graphs
+        .flat_map(|(graph, times)| graph.nodes().iter().map(move |node| ((graph, node), times)))
+    {
         for (part, own, all) in of_attention(graph, node).into_iter().flatten() {
             let at = usize::from(node.phase_of(part) == Phase::Recomputation);
-            exact[at] += own.at(sizes)?;
-            whole[at] += all.at(sizes)?;
+            exact[at] += own.at(sizes)? * times;
+            whole[at] += all.at(sizes)? * times;
         }
         let Some(all) = whole_pairs(graph, node) else { continue };
         let at = usize::from(node.phase == Phase::Recomputation);
-        exact[at] += products(graph, node).at(sizes)?;
-        whole[at] += all.at(sizes)?;
+        exact[at] += products(graph, node).at(sizes)? * times;
+        whole[at] += all.at(sizes)? * times;
     }
     if exact == whole {
         return Ok(Vec::new());

@@ -6,10 +6,12 @@ mod saved;
 mod six;
 
 use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
-use opledger_grad::{Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated};
+use opledger_grad::{
+    Accumulate, Loss, Recompute, Recorded, RecordedFor, TrainingStep, Update, Updated,
+};
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
-use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase};
+use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm};
 
 use crate::memory::bytes;
 use crate::{AccountError, Model};
@@ -26,6 +28,8 @@ pub struct TrainingOptions {
     pub loss: Option<Loss>,
     /// What of the forward pass is computed again.
     pub recompute: Recompute,
+    /// Over how many batches of these sizes gradients are added before parameters change; over one by default.
+    pub accumulate: Option<u32>,
     /// What is done with the gradients.
     pub update: Option<Update>,
 }
@@ -40,8 +44,20 @@ pub struct Training<'m> {
     /// Which value is the gradient of which parameter.
     gradients: Vec<(Var, Var)>,
     updated: Vec<Updated>,
+    /// What the loss is called.
+    lost: Option<&'static str>,
     /// What each node is for.
     origins: Vec<Option<RecordedFor>>,
+    /// The batches before, whose gradients are added to those of the last.
+    earlier: Vec<EarlierBatches>,
+}
+
+/// Batches of a step that change no parameter.
+#[derive(Clone, Debug)]
+struct EarlierBatches {
+    graph: Graph,
+    gradients: Vec<(Var, Var)>,
+    times: u32,
 }
 
 impl Model {
@@ -63,11 +79,37 @@ impl Model {
     pub fn training(&self, options: &TrainingOptions) -> Result<Training<'_>, AccountError> {
         let result = options.result.clone().unwrap_or_else(|| usual_result(self.graph()));
         let loss = options.loss.unwrap_or_else(|| by_default(self.graph(), &result));
-        let step =
-            TrainingStep { loss, recompute: options.recompute.clone(), update: options.update };
-        let Recorded { graph, gradients, updated, origins } =
+        let batches = options.accumulate.unwrap_or(1).max(1);
+        let accumulate = |earlier| (batches > 1).then_some(Accumulate { batches, earlier });
+        let step = TrainingStep {
+            loss,
+            recompute: options.recompute.clone(),
+            accumulate: accumulate(true),
+            sizes: self.sizes().clone(),
+            update: options.update,
+        };
+        let Recorded { graph, gradients, updated, origins, loss: lost } =
             step.recorded(self.graph(), &result)?;
-        Ok(Training { model: self, result, step, graph, gradients, updated, origins })
+        let mut earlier = Vec::new();
+        for (added, times) in [(false, batches.min(2) - 1), (true, batches.max(2) - 2)] {
+            if times > 0 {
+                let step =
+                    TrainingStep { accumulate: accumulate(added), update: None, ..step.clone() };
+                let Recorded { graph, gradients, .. } = step.recorded(self.graph(), &result)?;
+                earlier.push(EarlierBatches { graph, gradients, times });
+            }
+        }
+        Ok(Training {
+            model: self,
+            result,
+            step,
+            graph,
+            gradients,
+            updated,
+            lost,
+            origins,
+            earlier,
+        })
     }
 }
 
@@ -98,9 +140,58 @@ fn by_default(graph: &Graph, result: &str) -> Loss {
 }
 
 impl Training<'_> {
-    /// The step: what is recorded behind the forward pass says so by its [`Phase`].
+    /// The step: what is recorded behind the forward pass says so by its [`Phase`]. Where gradients of several
+    /// batches are added it is that of the last one.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The graphs of a step in their order, each with how often it runs: the batches whose gradients are added,
+    /// and the last one, which changes parameters.
+    pub fn graphs(&self) -> impl Iterator<Item = (&Graph, u32)> {
+        let earlier = self.earlier.iter().map(|batches| (&batches.graph, batches.times));
+        earlier.chain([(&self.graph, 1)])
+    }
+
+    /// The same step with something else computed again.
+    ///
+    /// # Errors
+    /// As [`Model::training`].
+    pub fn recomputing(&self, recompute: Recompute) -> Result<Training<'_>, AccountError> {
+        self.model.training(&TrainingOptions {
+            result: Some(self.result.clone()),
+            loss: Some(self.step.loss),
+            recompute,
+            accumulate: Some(self.batches()),
+            update: self.step.update,
+        })
+    }
+
+    /// What it takes as it is executed here.
+    ///
+    /// # Errors
+    /// As [`Training::at`].
+    pub fn bytes(&self, sizes: &Binding) -> Result<StepBytes, AccountError> {
+        let memory = self.memory(&self.sized(sizes)?, TrainingSizes::default())?;
+        let TrainingMemory { weights, gradients, state, kept, computed, .. } = memory;
+        let state = state.unwrap_or_default();
+        let needed = &weights + &state + computed;
+        Ok(StepBytes { weights, gradients, state, kept, needed })
+    }
+
+    /// What of the forward pass is computed again.
+    pub fn recompute(&self) -> &Recompute {
+        &self.step.recompute
+    }
+
+    /// How many batches the gradients of a step are of.
+    pub fn batches(&self) -> u32 {
+        self.graphs().map(|(_, times)| times).sum()
+    }
+
+    /// The result that is the loss, by name; none where the gradient of a result is given.
+    pub fn loss(&self) -> Option<&'static str> {
+        self.lost
     }
 
     /// What is done with the gradients.
@@ -141,14 +232,18 @@ impl Training<'_> {
             let name = phase.to_string();
             let mut sum = TrainingPhase { phase: name, ..TrainingPhase::default() };
             let mut any = false;
-            for node in self.graph.nodes() {
-                let Some(cost) = self.graph.phase_cost(node, phase) else { continue };
-                any |= !node.op.is_source();
-                let cost = cost.at(&sizes)?;
-                sum.counts += &cost.total();
-                sum.matmul_flops += cost.matmul_flops();
-                sum.flops += cost.flops();
-                add(&mut modules, node, (phase, options.depth), cost.matmul_flops(), cost.flops());
+            for (graph, times) in self.graphs() {
+                for node in graph.nodes() {
+                    let Some(cost) = graph.phase_cost(node, phase) else { continue };
+                    any |= !node.op.is_source();
+                    let cost = cost.at(&sizes)?;
+                    sum.counts += &cost.total().map(|own| own * times);
+                    let [products, all] =
+                        [cost.matmul_flops(), cost.flops()].map(|flops| flops * times);
+                    sum.matmul_flops += &products;
+                    sum.flops += &all;
+                    add(&mut modules, node, (phase, options.depth), products, all);
+                }
             }
             if phase == Phase::Recomputation {
                 again.clone_from(&sum.matmul_flops);
@@ -160,11 +255,12 @@ impl Training<'_> {
         let all: Integer = phases.iter().map(|phase| &phase.matmul_flops).sum();
         let tokens = self.tokens(&sizes);
         let terms = match &tokens {
-            Some(tokens) => six::terms(&self.graph, &self.gradients, &sizes, tokens)?,
+            Some(tokens) => self.terms(&sizes, tokens)?,
             None => Vec::new(),
         };
+        let tokens = tokens.map(|tokens| tokens * self.batches());
         let (total, _) = self.graph.parameters();
-        let masks = masks::masks(&self.graph, &sizes, &(&all - &again), &all)?;
+        let masks = masks::masks(self.graphs(), &sizes, &(&all - &again), &all)?;
         Ok(TrainingCost {
             masks,
             result: self.result.clone(),
@@ -175,6 +271,7 @@ impl Training<'_> {
                 Loss::MeanSquare => "mean square",
             },
             recomputed: self.step.recompute.to_string(),
+            batches: self.batches(),
             optimizer: self.step.update.map(|update| update.optimizer.to_string()),
             parameters: at(total)?,
             trained: self.trained(&sizes)?,
@@ -190,6 +287,22 @@ impl Training<'_> {
             utilisation: None,
             binding: sizes,
         })
+    }
+
+    /// From 6·N·T to the step, over all batches.
+    fn terms(&self, sizes: &Binding, tokens: &Integer) -> Result<Vec<TrainingTerm>, EvalError> {
+        let mut terms: Vec<TrainingTerm> = Vec::new();
+        let earlier = self.earlier.iter().map(|of| (&of.graph, &of.gradients, of.times));
+        for (graph, gradients, times) in earlier.chain([(&self.graph, &self.gradients, 1)]) {
+            for TrainingTerm { reason, flops } in six::terms(graph, gradients, sizes, tokens)? {
+                let flops = flops * times;
+                match terms.iter_mut().find(|term| term.reason == reason) {
+                    Some(term) => term.flops += flops,
+                    None => terms.push(TrainingTerm { reason, flops }),
+                }
+            }
+        }
+        Ok(terms)
     }
 
     /// How many parameters have a gradient.
@@ -221,10 +334,21 @@ impl Training<'_> {
             kept += bytes(shape.elements().at(sizes)?, shape.elem);
         }
         let trained = self.trained(sizes)?;
-        let state = self.step.update.map(|update| {
-            let each = update.optimizer.state().len();
-            bytes(&trained * each, options.state.unwrap_or(elem))
+        let mut computed = Integer::default();
+        for (at, (graph, _)) in self.graphs().enumerate() {
+            let own = graph.footprint(sizes, size_of::<f32>())?.computed();
+            // Sums of gradients are held while a batch adds to them.
+            let held = if at > 0 { bytes(trained.clone(), Elem::F32) } else { Integer::default() };
+            computed = computed.max(own + held);
+        }
+        let state = self.step.update.map(|_| {
+            let own = self.updated.iter().map(|of| self.graph.node(of.source));
+            let own = own.filter(|node| !matches!(node.op, Op::Source(Source::Param { .. })));
+            let each = |node: &Node| node.shape.elements() * self.graph.multiplicity(node);
+            let elements: Poly = own.map(each).sum();
+            Ok::<_, EvalError>(bytes(elements.at(sizes)?, options.state.unwrap_or(elem)))
         });
+        let state = state.transpose()?;
         Ok(TrainingMemory {
             dtype: elem.name(),
             state_dtype: options.state.unwrap_or(elem).name(),
@@ -234,9 +358,24 @@ impl Training<'_> {
             master_dtype: options.masters.map(Elem::name),
             masters: options.masters.map(|masters| bytes(trained, masters)),
             kept,
-            computed: self.graph.footprint(sizes, size_of::<f32>())?.computed(),
+            computed,
         })
     }
+}
+
+/// Bytes of a step as it is executed here, everything as `f32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepBytes {
+    /// Parameters.
+    pub weights: Integer,
+    /// Their gradients.
+    pub gradients: Integer,
+    /// State of the optimiser.
+    pub state: Integer,
+    /// What the forward pass made and gradients read.
+    pub kept: Integer,
+    /// Parameters, state, and all computed values at the worst moment.
+    pub needed: Integer,
 }
 
 /// How a cost is told.

@@ -1,6 +1,8 @@
 //! The arguments of `train`.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
 use opledger_account::Attending;
 use opledger_conventions::SavedBy;
 use opledger_grad::{Loss, Recompute};
@@ -11,6 +13,7 @@ use super::{FORMAT_HELP, ModelArgs, dtypes, formats};
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("watched").args(["conventions", "kept"]).multiple(true)))]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -25,14 +28,13 @@ pub(crate) struct TrainArgs {
     /// of attention), full (layers, of which what enters is kept), or paths of modules with commas between
     #[arg(long, value_name = "WHAT", default_value = "none")]
     pub(crate) recompute: Recompute,
+    /// Add the gradients of so many batches, each of these sizes, before parameters change
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) accumulate: u32,
     /// Tell the bytes that eager PyTorch saves of the forward pass as well: autograd (attention by its math)
     /// or flash (by its fused kernel)
     #[arg(long, value_name = "POLICY")]
     pub(crate) kept: Option<SavedBy>,
-    /// How the model is written in PyTorch: torch.nn, transformers, transformers-eager, …; what is usual for
-    /// the model by default
-    #[arg(long, value_name = "WAY", requires = "kept")]
-    pub(crate) written: Option<String>,
     /// Without the dropout that the model's library has by default
     #[arg(long, requires = "kept")]
     pub(crate) no_dropout: bool,
@@ -59,8 +61,9 @@ pub(crate) struct TrainArgs {
     /// megatron-lm, maxtext, torchtitan, matmul-flops, …; all for each that counts a step; may be repeated
     #[arg(long = "convention", value_name = "NAME", conflicts_with_all = ["steps", "time"])]
     pub(crate) conventions: Vec<String>,
-    /// How the model is written in the framework that the tool watches, as of `count`
-    #[arg(long, value_name = "WAY", requires = "conventions")]
+    /// How the model is written in the framework that --convention or --kept watches, as of `count`:
+    /// torch.nn, transformers, transformers-eager, …; what is usual for the model by default
+    #[arg(long, value_name = "WAY", requires = "watched")]
     pub(crate) written: Option<String>,
     /// How PyTorch's function of attention runs in what the tool sees: usual, as PyTorch chooses for the model
     /// as its library builds it; fused, nothing dropped out; or math, by products
@@ -78,6 +81,17 @@ pub(crate) struct TrainArgs {
     /// The learning rate of executed steps
     #[arg(long, default_value_t = 0.001, requires = "steps")]
     pub(crate) rate: f64,
+    /// A safetensors file with inputs, parameters or state of the optimiser, under their paths in the graph;
+    /// what it does not have is random, and state zero
+    #[arg(long, value_name = "FILE", requires = "steps")]
+    pub(crate) input: Option<PathBuf>,
+    /// Write the parameters that were trained and the state of the optimiser to a safetensors file, after the
+    /// last step
+    #[arg(long, value_name = "FILE", requires = "steps")]
+    pub(crate) save: Option<PathBuf>,
+    /// After how many steps the state of --input was saved
+    #[arg(long, value_name = "K", default_value_t = 0, requires = "input", value_parser = clap::value_parser!(i32).range(0..=1_000_000_000))]
+    pub(crate) after: i32,
     /// The seed of random inputs, and of parameters that no file holds
     #[arg(long, default_value_t = 1, requires = "steps")]
     pub(crate) seed: u64,
@@ -96,6 +110,10 @@ pub(crate) enum TrainedBy {
     Adam,
     /// The same with a decoupled decay of 0.01
     Adamw,
+    /// Adafactor with a number for each row and column of a matrix
+    Adafactor,
+    /// Muon of the matrices of hidden layers, AdamW of all else
+    Muon,
 }
 
 /// What is made smaller, as it is written.

@@ -1,5 +1,7 @@
 //! `opledger train`: what a training step costs.
 
+use std::path::Path;
+
 use opledger_account::{Model, Training, TrainingOptions, TrainingSizes};
 use opledger_conventions::SavedOptions;
 use opledger_dims::Binding;
@@ -11,7 +13,9 @@ use opledger_models::Request;
 use opledger_report::{TrainedLoss, TrainedSteps};
 
 use crate::args::{TrainArgs, TrainedBy};
+use crate::destination::{Destination, distinct, spares};
 use crate::failure::Failure;
+use crate::tensors::{self, Inputs};
 use crate::{notes, output};
 
 pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
@@ -20,6 +24,7 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         result: args.result.clone(),
         loss: args.loss.map(|loss| loss.loss()),
         recompute: args.recompute.clone(),
+        accumulate: Some(args.accumulate),
         update: args.update(),
     };
     let step = model.training(&options)?;
@@ -63,15 +68,26 @@ fn run(
     sizes: &Binding,
     steps: u32,
 ) -> Result<(), Failure> {
+    distinct([("input", args.input.as_deref()), ("save", args.save.as_deref())])?;
+    spares(Path::new(&args.model.model), args.save.as_deref())?;
+    let destination = args.save.as_deref().map(Destination::new).transpose()?;
+    let input = args.input.as_deref().map(Inputs::open).transpose()?;
     let sized = model.counted_at(sizes)?;
-    let given = weights(model, sized.sizes(), Feeds::seeded(args.seed))?;
-    let mut trainer = Trainer::new(step, sizes, given.feeds)?;
+    let mut given = weights(model, sized.sizes(), Feeds::seeded(args.seed))?;
+    if let Some(input) = &input {
+        for (path, value) in input.read(step.graph(), &step.sized(sizes)?)? {
+            given.feeds = given.feeds.with(&path, value);
+        }
+    }
+    let mut trainer = Trainer::new(step, sizes, given.feeds)?.after(args.after);
     let cost = step.at(sizes, TrainingSizes::default())?;
     let mut record = TrainedSteps {
         model: model.name().to_owned(),
         binding: cost.binding,
         rate: args.rate,
         flops: cost.flops,
+        macs: cost.hardware_flops / 2u32,
+        tokens: cost.tokens,
         nodes: 0,
         mismatches: 0,
         steps: Vec::new(),
@@ -84,6 +100,13 @@ fn run(
         record.steps.push(TrainedLoss { step, loss, wall_ms });
     }
     let mut notes = notes::about(model, sized.sizes());
+    if let Some(destination) = destination {
+        let changed = trainer.changed();
+        let changed: Vec<_> = changed.map(|(path, of)| (path.to_owned(), of.clone())).collect();
+        destination.write(|file| tensors::write(file, &changed, &notes))?;
+        let done = i64::from(args.after) + i64::from(steps);
+        notes.push(format!("state after {done} steps: go on with --input FILE --after {done}"));
+    }
     if !given.read {
         notes.push(format!("parameters are random, of seed {}", args.seed));
     }
@@ -97,6 +120,8 @@ impl TrainArgs {
             TrainedBy::Momentum => Optimizer::MOMENTUM,
             TrainedBy::Adam => Optimizer::ADAM,
             TrainedBy::Adamw => Optimizer::ADAMW,
+            TrainedBy::Adafactor => Optimizer::ADAFACTOR,
+            TrainedBy::Muon => Optimizer::MUON,
         };
         Some(Update { optimizer, clip: self.clip })
     }

@@ -1,6 +1,8 @@
 //! Training steps: what is told, and what is refused.
 
 use insta::assert_snapshot;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize};
 
 use super::{opledger, stdout};
 
@@ -134,4 +136,82 @@ fn three_masks_stand_side_by_side() {
         assert!(text.contains(row), "{text}");
     }
     assert!(text.contains("43.75 %") && text.contains("40.85 %"), "{text}");
+}
+
+/// Steps that go on from a file are those that were taken at once.
+#[test]
+fn parameters_and_state_are_saved_and_gone_on_from() {
+    let checkpoint =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/models/llama_published");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let step = ["train", checkpoint, "--set", "b=2", "--set", "n=9", "--rate", "0.01"];
+    let losses = |more: &[&str]| -> Vec<String> {
+        let text = stdout(&[&step[..], more, &["--format", "json"]].concat());
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let steps = record["steps"].as_array().unwrap().iter();
+        steps.map(|step| step["loss"].to_string()).collect()
+    };
+    for optimizer in ["adamw", "adafactor", "muon"] {
+        let with = ["--optimizer", optimizer, "--accumulate", "2"];
+        let at_once = losses(&[&with[..], &["--steps", "4"]].concat());
+        let saved = path("saved.safetensors");
+        let first = losses(&[&with[..], &["--steps", "2", "--save", &saved]].concat());
+        let more = ["--steps", "2", "--input", &saved, "--after", "2"];
+        let second = losses(&[&with[..], &more].concat());
+        assert_eq!([first, second].concat(), at_once, "{optimizer}");
+    }
+    // Muon's state is of another optimiser, and none of these of another model.
+    let saved = path("saved.safetensors");
+    let more = ["--optimizer", "sgd", "--steps", "1", "--input", &saved];
+    let error = refused(&[&step[..], &more].concat());
+    assert!(error.contains("is no input or parameter of this model"), "{error}");
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/models/gpt2_lm");
+    let sizes = ["train", other, "--set", "b=2", "--set", "n=9"];
+    let error = refused(
+        &[&sizes[..], &["--optimizer", "muon", "--steps", "1", "--input", &saved]].concat(),
+    );
+    assert!(error.contains("tensor `"), "{error}");
+    // Nothing is written of steps that lead nowhere.
+    let before = std::fs::read(&saved).unwrap();
+    let far = ["--optimizer", "sgd", "--steps", "9", "--rate", "1e30", "--save", &saved];
+    let error = refused(&[&step[..6], &far].concat());
+    assert!(error.contains("left as they were") && error.contains(", first in `"), "{error}");
+    assert_eq!(std::fs::read(&saved).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn steps_that_cannot_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given.safetensors");
+    let path = path.to_str().unwrap();
+    let given = |name: &str, labels: &[i64], shape: Vec<usize>| {
+        let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::I64, shape, &bytes).unwrap();
+        std::fs::write(path, serialize([(name, view)], None).unwrap()).unwrap();
+    };
+    let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/models/gpt2_lm");
+    let step = ["train", checkpoint, "--set", "b=1", "--set", "n=3", "--optimizer", "sgd"];
+    let with = |more: &[&str]| refused(&[&step[..], &["--steps", "1"], more].concat());
+    // Labels outside of the vocabulary, and as many as there are no tokens.
+    given("labels", &[0, 1, 1_000_000], vec![1, 3]);
+    let error = with(&["--input", path]);
+    assert!(error.contains("labels") && error.contains("1000000"), "{error}");
+    given("labels", &[0, 1], vec![1, 2]);
+    let error = with(&["--input", path]);
+    assert!(error.contains("labels") && error.contains("[1, 3]"), "{error}");
+    given("labels", &[0, 1, 2], vec![1, 3]);
+    stdout(&[&step[..], &["--steps", "1", "--input", path]].concat());
+    // A step for which no machine has room.
+    let large = ["train", "gpt2", "--set", "b=1000000", "--set", "n=1024", "--optimizer", "adamw"];
+    let error = refused(&[&large[..], &["--steps", "1"]].concat());
+    assert!(
+        error.contains("bytes of memory") && error.contains("state of the optimiser"),
+        "{error}"
+    );
+    assert!(error.contains("take smaller sizes"), "{error}");
+    let tools = ["train", "gpt2", "--set", "n=8", "--accumulate", "2"];
+    let error = refused(&[&tools[..], &["--convention", "nanogpt"]].concat());
+    assert!(error.contains("leave out --accumulate"), "{error}");
 }

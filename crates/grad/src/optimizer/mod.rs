@@ -1,115 +1,63 @@
 //! What an optimiser does with gradients, as operations on each parameter and its state.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod adafactor;
+mod kinds;
+mod matrix;
+mod muon;
 
-use opledger_ir::ops::{ArithmeticKind, Pointwise, Reduce};
-use opledger_ir::{Axis, Graph, GraphError, Phase, RepeatId, Scan, ScanValues, Scope, Var};
+use std::collections::{BTreeMap, BTreeSet};
 
+use opledger_dims::{Binding, Poly};
+use opledger_ir::ops::{ArithmeticKind, IndexMap, Pointwise, Reduce};
+use opledger_ir::{
+    Axis, Graph, GraphError, IndexExpr, Phase, RepeatId, Scan, ScanValues, Scope, Var,
+};
+
+use crate::GradError;
 use crate::back::{Back, Closed};
+use kinds::{AdamW, BUFFER, FIRST, MEAN, MOST, RATE, SECOND, SHARE, SQUARES};
+pub use kinds::{Optimizer, Update, Updated};
+pub(crate) use matrix::ends;
 
-/// How parameters are changed by their gradients.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Optimizer {
-    /// `p − rate·(g + decay·p)`, as `torch.optim.SGD`.
-    Sgd {
-        /// The share of the parameter that joins its gradient.
-        weight_decay: f64,
-    },
-    /// The same with `b = momentum·b + g` in the place of the gradient; the state is `momentum_buffer`.
-    Momentum {
-        /// The share of the buffer that stays.
-        momentum: f64,
-        /// The share of the parameter that joins its gradient.
-        weight_decay: f64,
-    },
-    /// `(1 − rate·decay)·p − rate/(1 − β₁ᵗ)·m / (√v/√(1 − β₂ᵗ) + ε)` (Loshchilov and Hutter 2019), as
-    /// `torch.optim.AdamW`; the state is `exp_avg` and `exp_avg_sq`.
-    AdamW {
-        /// The shares of both means that stay.
-        betas: [f64; 2],
-        /// What is added to the root.
-        eps: f64,
-        /// The share of the parameter that it loses.
-        weight_decay: f64,
-    },
-}
-
-/// Names of state, as `torch.optim` has them.
-const BUFFER: &str = "momentum_buffer";
-const MEAN: &str = "exp_avg";
-const SQUARES: &str = "exp_avg_sq";
-
-impl Optimizer {
-    /// SGD without decay.
-    pub const SGD: Optimizer = Optimizer::Sgd { weight_decay: 0.0 };
-    /// SGD with a momentum of 0.9.
-    pub const MOMENTUM: Optimizer = Optimizer::Momentum { momentum: 0.9, weight_decay: 0.0 };
-    /// AdamW as PyTorch has it by default.
-    pub const ADAMW: Optimizer =
-        Optimizer::AdamW { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.01 };
-    /// Adam (Kingma and Ba 2015) as PyTorch has it by default.
-    pub const ADAM: Optimizer =
-        Optimizer::AdamW { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0 };
-
-    /// The names of its state, of which there is one of each parameter's shape.
-    pub fn state(self) -> &'static [&'static str] {
-        match self {
-            Optimizer::Sgd { .. } => &[],
-            Optimizer::Momentum { .. } => &[BUFFER],
-            Optimizer::AdamW { .. } => &[MEAN, SQUARES],
-        }
-    }
-}
-
-impl fmt::Display for Optimizer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Optimizer::Sgd { .. } => "sgd",
-            Optimizer::Momentum { .. } => "momentum",
-            Optimizer::AdamW { weight_decay, .. } if *weight_decay == 0.0 => "adam",
-            Optimizer::AdamW { .. } => "adamw",
-        })
-    }
-}
-
-/// What follows the gradients of a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Update {
-    /// How parameters are changed.
-    pub optimizer: Optimizer,
-    /// The norm of all gradients together above which they are made shorter, as
-    /// `torch.nn.utils.clip_grad_norm_` does.
-    pub clip: Option<f64>,
-}
-
-/// A parameter or a state, which a step changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Updated {
-    /// What it was: a parameter, or an input of its shape.
-    pub source: Var,
-    /// The result that it is afterwards, by name.
-    pub result: String,
-}
-
-/// Numbers that are the same for all parameters.
-struct Rates {
-    /// What a gradient is multiplied with.
+/// What is the same for all parameters.
+struct Rates<'b> {
+    /// The learning rate.
     rate: Var,
     /// What gradients are made shorter by.
     clip: Option<Var>,
-    /// What a parameter is multiplied with.
+    /// What a parameter is multiplied with, of Muon what all but matrices of hidden layers are.
     shrink: Option<Var>,
+    adamw: Option<OfAdamW>,
+    adafactor: Option<adafactor::AdafactorRates>,
+    muon: Option<muon::MuonRates>,
+    /// Sizes that are known.
+    sizes: &'b Binding,
+    /// Parameters that the result is made with.
+    ends: &'b BTreeSet<Var>,
+}
+
+/// Numbers of AdamW in a step.
+#[derive(Clone, Copy)]
+struct OfAdamW {
+    of: AdamW,
+    /// `rate/(1 − β₁ᵗ)`.
+    rate: Var,
     /// `√(1 − β₂ᵗ)`.
-    root: Option<Var>,
+    root: Var,
 }
 
 type Gradients = BTreeMap<Var, Var>;
 
 /// Records the update of every parameter that has a gradient: results `updated.…` of the parameters and of
-/// the state, which is an input of each parameter's shape. The learning rate is an input `optimizer.rate`;
-/// of AdamW `optimizer.first` and `optimizer.second` are `1 − β₁ᵗ` and `1 − β₂ᵗ` at step t.
-pub(crate) fn record(back: &mut Back, update: Update) -> Result<Vec<Updated>, GraphError> {
+/// the state, which is an input for each parameter. The learning rate is an input `optimizer.rate`; of AdamW
+/// `optimizer.first` and `optimizer.second` are `1 − β₁ᵗ` and `1 − β₂ᵗ` at step t, of Adafactor
+/// `optimizer.most` is `1/√t` and `optimizer.share` a power of t.
+pub(crate) fn record(
+    back: &mut Back,
+    update: Update,
+    sizes: &Binding,
+    ends: &BTreeSet<Var>,
+) -> Result<Vec<Updated>, GradError> {
     let root = Scope::default().in_phase(Phase::Update);
     back.graph.move_to(root);
     let gradients = stacked(back)?;
@@ -127,21 +75,72 @@ pub(crate) fn record(back: &mut Back, update: Update) -> Result<Vec<Updated>, Gr
         }
         None => None,
     };
-    let given = g.input("optimizer.rate", Vec::<Axis>::new())?;
-    let mut rates = Rates { rate: given, clip, shrink: None, root: None };
-    if let Optimizer::AdamW { weight_decay, .. } = update.optimizer {
-        let first = g.input("optimizer.first", Vec::<Axis>::new())?;
-        let second = g.input("optimizer.second", Vec::<Axis>::new())?;
-        rates.rate = g.div("", given, first)?;
-        rates.root = Some(g.pointwise(second, Pointwise::Sqrt)?);
-        if weight_decay != 0.0 {
-            let less = times(g, given, -weight_decay)?;
-            rates.shrink = Some(g.pointwise(less, Pointwise::Shift(1.0))?);
+    let rate = number(g, RATE)?;
+    let (optimizer, shrunk) = (update.optimizer, |g: &mut Graph, decay: f64| {
+        if decay == 0.0 {
+            return Ok::<_, GraphError>(None);
+        }
+        let less = times(g, rate, -decay)?;
+        Ok(Some(g.pointwise(less, Pointwise::Shift(1.0))?))
+    });
+    let mut rates =
+        Rates { rate, clip, shrink: None, adamw: None, adafactor: None, muon: None, sizes, ends };
+    if let Some(of) = optimizer.adamw() {
+        let (first, second) = (number(g, FIRST)?, number(g, SECOND)?);
+        let own = g.div("", rate, first)?;
+        let root = g.pointwise(second, Pointwise::Sqrt)?;
+        rates.adamw = Some(OfAdamW { of, rate: own, root });
+        rates.shrink = shrunk(g, of.weight_decay)?;
+    }
+    match optimizer {
+        Optimizer::Sgd { .. } | Optimizer::Momentum { .. } | Optimizer::AdamW { .. } => {}
+        Optimizer::Adafactor { eps, weight_decay, .. } => {
+            let (most, share) = (number(g, MOST)?, number(g, SHARE)?);
+            let rate = g.arithmetic("", ArithmeticKind::Min, rate, most)?;
+            rates.adafactor = Some(adafactor::AdafactorRates { eps, rate, share });
+            rates.shrink = shrunk(g, weight_decay)?;
+        }
+        Optimizer::Muon { momentum, weight_decay, iterations, .. } => {
+            let shrink = shrunk(g, weight_decay)?;
+            rates.muon = Some(muon::MuonRates { momentum, iterations, shrink });
         }
     }
     let mut all = Vec::new();
-    updates(g, &back.closed, None, &gradients, (update.optimizer, &rates), &mut all)?;
+    updates(g, &back.closed, None, &gradients, (optimizer, &rates), &mut all)?;
     Ok(all)
+}
+
+/// A number that a step is given.
+fn number(g: &mut Graph, name: &str) -> Result<Var, GraphError> {
+    g.input(name, Vec::<Axis>::new())
+}
+
+/// A size as a real.
+fn size(g: &mut Graph, size: Poly) -> Result<Var, GraphError> {
+    let map = IndexMap { axes: Vec::new(), value: IndexExpr::size(size), truth: false };
+    let whole = g.record("", map, &[])?;
+    g.to_real(whole)
+}
+
+/// The sum of the squares of all elements.
+fn square_sum(g: &mut Graph, x: Var) -> Result<Var, GraphError> {
+    let square = g.mul("", x, x)?;
+    summed(g, square, &g.shape(square).axes.clone())
+}
+
+/// The sum over axes.
+fn summed(g: &mut Graph, mut x: Var, axes: &[Axis]) -> Result<Var, GraphError> {
+    for axis in axes.iter().rev() {
+        x = g.reduce(x, Reduce::Sum(axis.name.clone()))?;
+    }
+    Ok(x)
+}
+
+/// `x + share·(y − x)`.
+fn towards(g: &mut Graph, x: Var, y: Var, share: f64) -> Result<Var, GraphError> {
+    let apart = g.arithmetic("", ArithmeticKind::Sub, y, x)?;
+    let part = times(g, apart, share)?;
+    g.add("", x, part)
 }
 
 /// The gradient of each parameter outside of all repetitions: of one of a repeated body, of all iterations.
@@ -191,8 +190,8 @@ fn through(
     closed: &Closed,
     gradients: &Gradients,
     carried: Var,
-    body: impl FnOnce(&mut Graph, &Gradients, Var) -> Result<Var, GraphError>,
-) -> Result<Var, GraphError> {
+    body: impl FnOnce(&mut Graph, &Gradients, Var) -> Result<Var, GradError>,
+) -> Result<Var, GradError> {
     let scan = Scan {
         carried: vec![carried],
         stacks: gradients.values().copied().collect(),
@@ -200,7 +199,7 @@ fn through(
         reverse: false,
     };
     let scope = closed.scope.clone().in_phase(Phase::Update);
-    let results = g.scan(&scope, &scan, |g, at| -> Result<ScanValues, GraphError> {
+    let results = g.scan(&scope, &scan, |g, at| -> Result<ScanValues, GradError> {
         let own = gradients.keys().copied().zip(at.stacked.iter().copied()).collect();
         let next = body(g, &own, at.carried[0])?;
         Ok(ScanValues { carried: vec![next], stacked: Vec::new() })
@@ -215,15 +214,12 @@ fn squares(
     around: Option<RepeatId>,
     gradients: &Gradients,
     mut sum: Var,
-) -> Result<Var, GraphError> {
+) -> Result<Var, GradError> {
     for (parameter, gradient) in gradients {
         if g.node(*parameter).repeat != around {
             continue;
         }
-        let mut square = g.mul("", *gradient, *gradient)?;
-        for axis in g.shape(square).axes.clone().into_iter().rev() {
-            square = g.reduce(square, Reduce::Sum(axis.name))?;
-        }
+        let square = square_sum(g, *gradient)?;
         sum = g.add("", sum, square)?;
     }
     for own in inside(g, closed, around) {
@@ -242,9 +238,9 @@ fn updates(
     closed: &[Closed],
     around: Option<RepeatId>,
     gradients: &Gradients,
-    (optimizer, rates): (Optimizer, &Rates),
+    (optimizer, rates): (Optimizer, &Rates<'_>),
     all: &mut Vec<Updated>,
-) -> Result<(), GraphError> {
+) -> Result<(), GradError> {
     for (parameter, gradient) in gradients {
         if g.node(*parameter).repeat == around {
             let scope = Scope::of(g.node(*parameter)).in_phase(Phase::Update);
@@ -266,18 +262,18 @@ fn updates(
     Ok(())
 }
 
+/// State before and after a step, with its name.
+type Kept = Vec<(Var, Var, &'static str)>;
+
 /// Records the update of one parameter; gives the parameter and its state with what they are afterwards.
 fn one(
     g: &mut Graph,
     parameter: Var,
     gradient: Var,
     optimizer: Optimizer,
-    rates: &Rates,
-) -> Result<Vec<Updated>, GraphError> {
+    rates: &Rates<'_>,
+) -> Result<Vec<Updated>, GradError> {
     let path = g.node(parameter).path.clone();
-    let label = g.node(parameter).label().to_owned();
-    let axes = g.shape(parameter).axes.clone();
-    let state = |g: &mut Graph, name: &str| g.input(&format!("{label}.{name}"), axes.clone());
     let gradient = match rates.clip {
         Some(clip) => g.mul("", gradient, clip)?,
         None => gradient,
@@ -289,39 +285,30 @@ fn one(
             g.add("", gradient, share)
         }
     };
-    // The state before and after, in the order of its names.
+    let mut shrink = rates.shrink;
     let (step, kept) = match optimizer {
         Optimizer::Sgd { weight_decay } => {
             let gradient = decayed(g, weight_decay)?;
             (g.mul("", gradient, rates.rate)?, Vec::new())
         }
         Optimizer::Momentum { momentum, weight_decay } => {
-            let before = state(g, BUFFER)?;
+            let before = alike(g, parameter, BUFFER)?;
             let gradient = decayed(g, weight_decay)?;
             let stays = times(g, before, momentum)?;
             let buffer = g.add("", stays, gradient)?;
             (g.mul("", buffer, rates.rate)?, vec![(before, buffer, BUFFER)])
         }
-        Optimizer::AdamW { betas: [first, second], eps, .. } => {
-            let (mean, squares) = (state(g, MEAN)?, state(g, SQUARES)?);
-            let apart = g.arithmetic("", ArithmeticKind::Sub, gradient, mean)?;
-            let share = times(g, apart, 1.0 - first)?;
-            let next = g.add("", mean, share)?;
-            let stays = times(g, squares, second)?;
-            let square = g.mul("", gradient, gradient)?;
-            let share = times(g, square, 1.0 - second)?;
-            let sum = g.add("", stays, share)?;
-            let mut below = g.pointwise(sum, Pointwise::Sqrt)?;
-            if let Some(root) = rates.root {
-                below = g.div("", below, root)?;
+        Optimizer::AdamW { .. } => adamw(g, parameter, gradient, rates)?,
+        Optimizer::Adafactor { .. } => adafactor::step(g, parameter, gradient, rates)?,
+        Optimizer::Muon { .. } => match muon::matrix(g, parameter, rates)? {
+            Some(matrix) => {
+                shrink = rates.muon.as_ref().and_then(|own| own.shrink);
+                muon::step(g, parameter, gradient, (rates, &matrix))?
             }
-            let below = g.pointwise(below, Pointwise::Shift(eps))?;
-            let above = g.mul("", next, rates.rate)?;
-            let kept = vec![(mean, next, MEAN), (squares, sum, SQUARES)];
-            (g.div("", above, below)?, kept)
-        }
+            None => adamw(g, parameter, gradient, rates)?,
+        },
     };
-    let stays = match rates.shrink {
+    let stays = match shrink {
         Some(shrink) => g.mul("", parameter, shrink)?,
         None => parameter,
     };
@@ -336,6 +323,42 @@ fn one(
         note(before, after, format!("updated.{path}.{name}"));
     }
     Ok(updated)
+}
+
+/// State of a parameter, of these axes.
+fn state(g: &mut Graph, parameter: Var, name: &str, axes: &[Axis]) -> Result<Var, GraphError> {
+    let label = g.node(parameter).label().to_owned();
+    g.input(&format!("{label}.{name}"), axes.to_vec())
+}
+
+/// State of a parameter's shape.
+fn alike(g: &mut Graph, parameter: Var, name: &str) -> Result<Var, GraphError> {
+    let axes = g.shape(parameter).axes.clone();
+    state(g, parameter, name, &axes)
+}
+
+fn adamw(
+    g: &mut Graph,
+    parameter: Var,
+    gradient: Var,
+    rates: &Rates<'_>,
+) -> Result<(Var, Kept), GradError> {
+    let (mean, squares) = (alike(g, parameter, MEAN)?, alike(g, parameter, SQUARES)?);
+    let Some(OfAdamW { of: AdamW { betas: [first, second], eps, .. }, rate, root }) = rates.adamw
+    else {
+        return Ok((gradient, Vec::new()));
+    };
+    let next = towards(g, mean, gradient, 1.0 - first)?;
+    let stays = times(g, squares, second)?;
+    let square = g.mul("", gradient, gradient)?;
+    let share = times(g, square, 1.0 - second)?;
+    let sum = g.add("", stays, share)?;
+    let below = g.pointwise(sum, Pointwise::Sqrt)?;
+    let below = g.div("", below, root)?;
+    let below = g.pointwise(below, Pointwise::Shift(eps))?;
+    let above = g.mul("", next, rate)?;
+    let kept = vec![(mean, next, MEAN), (squares, sum, SQUARES)];
+    Ok((g.div("", above, below)?, kept))
 }
 
 fn times(g: &mut Graph, x: Var, number: f64) -> Result<Var, GraphError> {

@@ -38,3 +38,19 @@ fn a_number_has_no_classes() {
     );
     assert!(matches!(error, GradError::Loss { .. }));
 }
+
+/// A model's own result is another than the loss of the step.
+#[test]
+fn a_result_may_be_called_loss() {
+    let mut g = graph(|g| {
+        let x = param(g, "x", [("n", 2), ("c", 3)])?;
+        g.mul("", x, x)
+    });
+    let y = g.outputs()[0].1;
+    g.output("loss", y);
+    let step = TrainingStep { loss: Loss::MeanSquare, ..TrainingStep::default() };
+    let recorded = step.recorded(&g, "loss").unwrap();
+    assert_eq!(recorded.loss, Some("step.loss"));
+    let named = recorded.graph.outputs().iter().filter(|(name, _)| name == "loss");
+    assert_eq!(named.map(|(_, var)| *var).collect::<Vec<_>>(), [y]);
+}

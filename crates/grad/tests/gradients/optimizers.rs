@@ -1,7 +1,7 @@
 //! Optimisers, against their formulas on the gradients of the same step.
 
 use opledger_dims::Binding;
-use opledger_grad::{Optimizer, TrainingStep, Update, backward};
+use opledger_grad::{GradError, Optimizer, TrainingStep, Update, backward};
 use opledger_interp::{Feeds, prove};
 use opledger_ir::ops::{Activation, Source};
 use opledger_ir::{Axis, Graph};
@@ -38,10 +38,20 @@ fn of(values: &Values, name: &str) -> Vec<f64> {
     tensor.data().iter().map(|x| f64::from(*x)).collect()
 }
 
+/// The names of state of a parameter's shape.
+fn state_of(optimizer: Optimizer) -> &'static [&'static str] {
+    match optimizer {
+        Optimizer::Sgd { .. } => &[],
+        Optimizer::Momentum { .. } => &["momentum_buffer"],
+        Optimizer::AdamW { .. } => &["exp_avg", "exp_avg_sq"],
+        Optimizer::Adafactor { .. } | Optimizer::Muon { .. } => unreachable!(),
+    }
+}
+
 /// A parameter and its state after a step, by the formulas.
 fn updated(optimizer: Optimizer, name: &str, given: &Values, g: &[f64]) -> Vec<Vec<f64>> {
     let p = of(given, name);
-    let state = optimizer.state().iter().map(|own| of(given, &format!("{name}.{own}")));
+    let state = state_of(optimizer).iter().map(|own| of(given, &format!("{name}.{own}")));
     let state: Vec<Vec<f64>> = state.collect();
     let rate = of(given, "optimizer.rate")[0];
     let each = (0..p.len()).map(|i| match optimizer {
@@ -57,6 +67,7 @@ fn updated(optimizer: Optimizer, name: &str, given: &Values, g: &[f64]) -> Vec<V
             let step = rate / bias * m / ((v / root).sqrt() + eps);
             vec![p[i] * (1.0 - rate * weight_decay) - step, m, v]
         }
+        Optimizer::Adafactor { .. } | Optimizer::Muon { .. } => unreachable!(),
     });
     let each: Vec<Vec<f64>> = each.collect();
     (0..=state.len()).map(|at| each.iter().map(|all| all[at]).collect()).collect()
@@ -94,7 +105,7 @@ proptest! {
             for (name, gradient) in gradients {
                 let gradient: Vec<f64> = gradient.iter().map(|g| g * share).collect();
                 let expected = updated(optimizer, name, &given, &gradient);
-                let state = optimizer.state().iter().map(|own| format!("updated.{name}.{own}"));
+                let state = state_of(optimizer).iter().map(|own| format!("updated.{name}.{own}"));
                 let names = std::iter::once(format!("updated.{name}")).chain(state);
                 for (name, expected) in names.zip(expected) {
                     let (_, own) = found.iter().find(|(own, _)| *own == name).unwrap();
@@ -103,6 +114,36 @@ proptest! {
                     }
                     prop_assert_eq!(own.len(), expected.len());
                 }
+            }
+            let feeds = given.into_iter().fold(Feeds::seeded(1), |f, (name, value)| f.with(&name, value));
+            let theorem = prove(&step, &sizes, &feeds).unwrap().theorem;
+            prop_assert!(theorem.holds(), "{:?}", theorem.mismatches);
+        }
+    }
+
+    /// Of matrices whose sides are of any sizes, in repetitions or not.
+    #[test]
+    fn matrices_change_as_is_counted(
+        [l, m, n, c] in [1..3_usize, 1..3, 1..3, 1..4], clip: bool, seed in 0..1000_u64,
+    ) {
+        let g = model();
+        let sizes = Binding::from_iter([("l", l), ("m", m), ("n", n), ("c", c)]);
+        for optimizer in [Optimizer::ADAFACTOR, Optimizer::MUON] {
+            let update = Some(Update { optimizer, clip: clip.then_some(0.5) });
+            let open = TrainingStep { update, ..TrainingStep::default() };
+            // Which side is shorter has to be known.
+            let sides = matches!(open.of(&g, "y"), Err(GradError::Sides { .. }));
+            prop_assert_eq!(sides, optimizer == Optimizer::MUON);
+            let step = TrainingStep { sizes: sizes.clone(), ..open }.of(&g, "y").unwrap();
+            let mut given = values(&step, &sizes, seed);
+            for (name, tensor) in &mut given {
+                if name.ends_with("_var") || name.ends_with("_sq") || name.ends_with("variance") {
+                    *tensor = tensor.map(|x| x.abs());
+                }
+            }
+            for (name, value) in optimizer.rates(2, 0.01) {
+                let own = given.iter_mut().find(|(own, _)| own == name).unwrap();
+                own.1 = Tensor::from(value as f32);
             }
             let feeds = given.into_iter().fold(Feeds::seeded(1), |f, (name, value)| f.with(&name, value));
             let theorem = prove(&step, &sizes, &feeds).unwrap().theorem;

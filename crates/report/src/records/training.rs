@@ -21,6 +21,8 @@ pub struct TrainingCost {
     pub loss: &'static str,
     /// What is computed again for the gradients.
     pub recomputed: String,
+    /// Over how many batches gradients are added.
+    pub batches: u32,
     /// What is done with the gradients.
     pub optimizer: Option<String>,
     /// How many parameters there are.
@@ -184,6 +186,12 @@ pub struct TrainedSteps {
     /// All scalar operations of a step.
     #[serde(serialize_with = "json::quantity")]
     pub flops: Integer,
+    /// Multiplications inside contractions of a step.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: Integer,
+    /// How many tokens a step is of, of models that have tokens.
+    #[serde(serialize_with = "json::optional")]
+    pub tokens: Option<Integer>,
     /// Nodes of a step, whose counts were held against their formulas at every step.
     pub nodes: usize,
     /// How many counts differed.
@@ -215,7 +223,10 @@ impl Record for TrainedSteps {
             self.rate,
         );
         let title = title(&self.model, &self.binding);
-        Document { blocks: vec![Block::Title(title), Block::Table(self.rows()), Block::Text(told)] }
+        let mut blocks =
+            vec![Block::Title(title), Block::Table(self.rows()), Block::Text(self.rates())];
+        blocks.push(Block::Text(told));
+        Document { blocks }
     }
 
     fn rows(&self) -> Table {
@@ -228,6 +239,20 @@ impl Record for TrainedSteps {
             ])
         };
         Table { columns, rows: self.steps.iter().map(row).collect() }
+    }
+}
+
+impl TrainedSteps {
+    /// What the fastest step did in a second.
+    fn rates(&self) -> String {
+        let least = self.steps.iter().map(|step| step.wall_ms).fold(f64::INFINITY, f64::min);
+        let rate = |of: &Integer| of.to_f64().unwrap_or(f64::MAX) / (least / 1e3);
+        let tokens = self.tokens.as_ref().map(|of| format!("{:.0} tokens/s, ", rate(of)));
+        format!(
+            "fastest step: {least:.3} ms, {}{:.2} GMAC/s",
+            tokens.unwrap_or_default(),
+            rate(&self.macs) / 1e9
+        )
     }
 }
 
@@ -321,8 +346,12 @@ impl TrainingCost {
 
 impl Record for TrainingCost {
     fn document(&self) -> Document {
+        let batches = match self.batches {
+            1 => String::new(),
+            batches => format!(", gradients of {batches} batches added"),
+        };
         let told = format!(
-            "One training step: result {}, loss {}, computed again: {}, optimiser: {}. 2·macs, also by module: twice the multiplications in \
+            "One training step: result {}, loss {}, computed again: {}, optimiser: {}{batches}. 2·macs, also by module: twice the multiplications in \
              contractions, of attention over the pairs that its mask allows.",
             self.result,
             self.loss,
