@@ -60,30 +60,31 @@ fn apart(way: &str, optimizer: Optimizer, batches: u32) -> BTreeMap<String, f64>
     found
 }
 
-fn hold(way: &str, optimizer: Optimizer, batches: u32, checkpoints: usize) {
+fn hold(way: &str, optimizer: Optimizer, batches: u32, (checkpoints, most): (usize, f64)) {
     let apart = apart(way, optimizer, batches);
     assert_eq!(apart.len(), checkpoints);
-    assert!(apart.values().all(|most| *most < 1e-5), "{way}: {apart:?}");
+    assert!(apart.values().all(|own| *own < most), "{way}: {apart:?}");
 }
 
 #[test]
 fn steps_of_adamw_are_those_of_pytorch() {
-    hold("adamw", Optimizer::ADAMW, 1, 3);
+    hold("adamw", Optimizer::ADAMW, 1, (3, 1e-5));
 }
 
 #[test]
 fn steps_over_three_batches_are_those_of_pytorch() {
-    hold("accumulated", Optimizer::ADAMW, 3, 3);
+    hold("accumulated", Optimizer::ADAMW, 3, (3, 1e-5));
 }
 
+/// Single precision beside PyTorch's double precision, from which its own single precision is 2.5e-5 apart.
 #[test]
 fn steps_of_adafactor_are_those_of_pytorch() {
-    hold("adafactor", Optimizer::ADAFACTOR, 1, 2);
+    hold("adafactor", Optimizer::ADAFACTOR, 1, (2, 5e-5));
 }
 
 #[test]
 fn steps_of_muon_are_those_of_pytorch() {
-    hold("muon", Optimizer::MUON, 1, 2);
+    hold("muon", Optimizer::MUON, 1, (2, 1e-5));
 }
 
 /// What computed values took at the worst moment of a step, nodes one by one, and what was foreseen.
@@ -107,16 +108,6 @@ fn within_a_tenth((measured, foreseen): (u64, u64)) {
 #[test]
 fn a_step_takes_the_memory_foreseen() {
     let path = |name| format!("{}/golden/models/{name}", env!("CARGO_MANIFEST_DIR"));
-    for (name, b, n) in [
-        ("gpt2_lm", 1, 24),
-        ("gpt2_lm", 4, 24),
-        ("llama_tied_scaled", 2, 16),
-        ("llama_tied_scaled", 8, 48),
-        ("llama_tied_scaled", 1, 2),
-    ] {
-        let (a, f) = peak(&path(name), &[("b", b), ("n", n)]);
-        println!("{name} {b} {n}: {a} of {f}, {}", a as f64 / f as f64);
-    }
     within_a_tenth(peak(&path("gpt2_lm"), &[("b", 1), ("n", 24)]));
     within_a_tenth(peak(&path("llama_tied_scaled"), &[("b", 2), ("n", 16)]));
 }

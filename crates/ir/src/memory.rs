@@ -9,9 +9,9 @@ use crate::{BindingError, Graph, Kind, Loop, Node, Op, Operation, Shape};
 pub struct Footprint {
     /// All inputs and parameters.
     pub sources: Integer,
-    /// Computed values that are alive at once.
+    /// Computed values that are alive at once, at that moment.
     pub live: Integer,
-    /// What a repetition gives back in every iteration, of all iterations but one.
+    /// What repetitions then gave back in every iteration, of all iterations but one.
     pub kept: Integer,
 }
 
@@ -134,10 +134,28 @@ impl Graph {
                 last[buffer] = last[buffer].max(last[at]);
             }
         }
-        let (mut sources, mut live, mut peak, mut kept) =
-            (Integer::default(), Integer::default(), Integer::default(), Integer::default());
+        let (mut sources, mut live, mut kept) =
+            (Integer::default(), Integer::default(), Integer::default());
+        // Results of iterations stay from the outermost repetition on that gives them back.
+        let mut given_back: Vec<Integer> = vec![Integer::default(); self.nodes().len()];
+        for (_, var) in self.outputs() {
+            let node = self.node(*var);
+            if node.repeat.is_some() && !cached(node) {
+                let others: Integer = self.multiplicity(node).at(binding)? - 1;
+                let around = self.loops().iter().filter(|l| l.body.contains(&var.index()));
+                let from = around.map(|l| l.body.start).min().unwrap_or(var.index());
+                given_back[from] += bytes(self.shape(*var))? * others.max(Integer::default());
+            }
+        }
+        let mut worst = (Integer::default(), Integer::default());
+        let mut at_worst = |live: Integer, kept: &Integer| {
+            if &live + kept > &worst.0 + &worst.1 {
+                worst = (live, kept.clone());
+            }
+        };
         let mut dying: Vec<Vec<usize>> = vec![Vec::new(); self.nodes().len() + 1];
         for (at, node) in self.nodes().iter().enumerate() {
+            kept += &given_back[at];
             if node.op.is_source() {
                 sources += bytes(&node.shape)? * self.multiplicity(node).at(binding)?;
                 continue;
@@ -150,23 +168,17 @@ impl Graph {
                 _ => own(node)? + stacks,
             };
             if !matches!(node.op, Op::Carry(_)) {
-                peak = peak.max(&live + &made);
+                at_worst(&live + &made, &kept);
             }
             live += made;
             dying[last[at]].push(at);
             for dead in &dying[at] {
                 live -= own(&self.nodes()[*dead])?;
             }
-            peak = peak.max(live.clone());
+            at_worst(live.clone(), &kept);
         }
-        for (_, var) in self.outputs() {
-            let node = self.node(*var);
-            if node.repeat.is_some() && !cached(node) {
-                let others: Integer = self.multiplicity(node).at(binding)? - 1;
-                kept += bytes(self.shape(*var))? * others.max(Integer::default());
-            }
-        }
-        Ok(Footprint { sources, live: peak, kept })
+        let (live, kept) = worst;
+        Ok(Footprint { sources, live, kept })
     }
 
     /// The nodes whose buffers a node's results are: a view shares its operand's, an exit those that an
