@@ -40,7 +40,12 @@ fn is_weighed(graph: &Graph, scores: Var) -> bool {
         let multiplies = matches!(op, Op::Arithmetic(op) if op.kind == ArithmeticKind::Mul);
         let by_place = matches!(
             op,
-            Op::Arithmetic(_) | Op::Scale(_) | Op::Rearrange(_) | Op::Select(_) | Op::Pointwise(_)
+            Op::Arithmetic(_)
+                | Op::Scale(_)
+                | Op::Rearrange(_)
+                | Op::Select(_)
+                | Op::Pointwise(_)
+                | Op::Concat(_)
         );
         let next = if matches!(op, Op::Softmax(_) | Op::Pointwise(Pointwise::Exp)) {
             Step::Weights
@@ -82,4 +87,26 @@ pub(crate) fn notes(
         lines.insert(line);
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use opledger_dims::Poly;
+
+    use super::*;
+
+    /// Weights that a softmax makes of scores with a column beside them.
+    #[test]
+    fn scores_with_a_column_beside_them_are_weighed() {
+        let mut g = Graph::new();
+        let x = g.input("x", [("n", Poly::from("n")), ("e", Poly::from("e"))]).unwrap();
+        let y = g.input("y", [("m", Poly::from("m")), ("e", Poly::from("e"))]).unwrap();
+        let sink = g.input("sink", [("n", Poly::from("n")), ("m", Poly::one())]).unwrap();
+        let values = g.input("values", [("m", Poly::from("m") + 1), ("e", Poly::from("e"))]);
+        let scores = g.einsum("n e, m e -> n m", x, y).unwrap();
+        let beside = g.concat(scores, sink, "m").unwrap();
+        let weights = g.softmax(beside, None).unwrap();
+        g.einsum("n m, m e -> n e", weights, values.unwrap()).unwrap();
+        assert!(is_weighed(&g, scores));
+    }
 }
