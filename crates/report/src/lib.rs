@@ -20,6 +20,7 @@ mod latex;
 mod markdown;
 mod noted;
 mod number;
+mod page;
 mod records;
 mod steady;
 mod text;
@@ -33,7 +34,7 @@ pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,
     AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
     CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
-    ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted,
+    ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted, FormulaId, Page, PageCache, PageCost, PageExpression, PageModel, PageStructure,
     FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
     KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, LengthCount,
     LengthCounts, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,

@@ -10,6 +10,7 @@ mod grid;
 mod kinds;
 mod lengths;
 mod models;
+mod page;
 mod totals;
 mod training;
 mod verification;
@@ -36,6 +37,9 @@ pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
+pub use page::{
+    FormulaId, Page, PageCache, PageCost, PageExpression, PageModel, PageStructure,
+};
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
     TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
