@@ -48,6 +48,7 @@ pub fn page() -> Result<Page, AccountError> {
         formulas: texts.formulas,
         paths: texts.paths,
         costs: texts.costs,
+        lists: texts.lists,
         structures: texts.structures,
         models,
         refused,

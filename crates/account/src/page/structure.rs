@@ -26,7 +26,7 @@ pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, Accou
     let rows = rows(graph);
     let cache = cache(graph);
     let active = graph.quantity(Quantity::ActiveParameters);
-    let least = least(graph);
+    let least = least(graph, model.sizes());
     let mut needed: BTreeSet<Symbol> = graph.symbols();
     for row in &rows {
         let counts = row.cost.total();
@@ -39,7 +39,8 @@ pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, Accou
     let course = model.course(needed, &Binding::new())?;
     let steps = course.steps.iter();
     let steps = steps.map(|(symbol, own)| (symbol.to_string(), texts.expression(own))).collect();
-    let rows = rows.iter().flat_map(|row| written(row, texts)).collect();
+    let (paths, costs) = rows.iter().map(|row| written(row, texts)).unzip();
+    let rows = [texts.list(paths), texts.list(costs)];
     let roles = [
         ("batch", SizeRole::Batch),
         ("images", SizeRole::Images),
@@ -69,7 +70,7 @@ pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, Accou
 }
 
 /// Where a row is and what it costs, by place.
-fn written(row: &Row, texts: &mut Texts) -> [usize; 2] {
+fn written(row: &Row, texts: &mut Texts) -> (usize, usize) {
     let total = row.cost.total();
     let mut counts = Vec::new();
     for (at, class) in Class::ALL.into_iter().enumerate() {
@@ -79,7 +80,7 @@ fn written(row: &Row, texts: &mut Texts) -> [usize; 2] {
     }
     let others = [&row.cost.macs(), &row.params, &row.read, &row.written];
     let others = others.map(|poly| texts.formula(poly));
-    [texts.path(row.path.clone()), texts.cost(PageCost(row.kind, counts, others))]
+    (texts.path(row.path.clone()), texts.cost(PageCost(row.kind, counts, others)))
 }
 
 /// Where a node is told: at the module that holds its parameters, or by itself.
@@ -165,12 +166,13 @@ fn cache(graph: &Graph) -> Option<[Poly; 3]> {
     Some([graph.quantity(Quantity::Cache), of(&|_| true), of(&|of| of == Cached::Memory)])
 }
 
-/// What may not be less than so much, and where: sizes of axes, and those that are summed over.
-fn least(graph: &Graph) -> Vec<(Poly, u64, String)> {
+/// What may not be less than so much, and where: sizes of axes, and those that are summed over, unless they are
+/// the model's own.
+fn least(graph: &Graph, own: &Binding) -> Vec<(Poly, u64, String)> {
     let mut all: BTreeMap<(String, u64), (Poly, String)> = BTreeMap::new();
     let mut add = |poly: &Poly, least: u64, what: String| {
         let known = (poly - &Poly::from(least as i64)).is_never_negative();
-        if poly.as_integer().is_none() && !known {
+        if poly.symbols().iter().any(|symbol| own.get(symbol).is_none()) && !known {
             all.entry((poly.to_string(), least)).or_insert((poly.clone(), what));
         }
     };

@@ -1,4 +1,4 @@
-//! Formulas, paths, costs and structures, each once.
+//! Formulas, paths, costs, lists and structures, each once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,10 +14,12 @@ pub(super) struct Texts {
     pub(super) formulas: Vec<String>,
     pub(super) paths: Vec<String>,
     pub(super) costs: Vec<PageCost>,
+    pub(super) lists: Vec<Vec<usize>>,
     pub(super) structures: Vec<PageStructure>,
     formula_at: HashMap<String, usize>,
     path_at: HashMap<String, usize>,
     cost_at: HashMap<PageCost, usize>,
+    list_at: HashMap<Vec<usize>, usize>,
     structure_at: HashMap<PageStructure, usize>,
 }
 
@@ -32,6 +34,10 @@ impl Texts {
 
     pub(super) fn cost(&mut self, cost: PageCost) -> usize {
         once(cost, &mut self.costs, &mut self.cost_at)
+    }
+
+    pub(super) fn list(&mut self, list: Vec<usize>) -> usize {
+        once(list, &mut self.lists, &mut self.list_at)
     }
 
     pub(super) fn structure(&mut self, structure: PageStructure) -> usize {

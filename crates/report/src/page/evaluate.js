@@ -63,6 +63,11 @@ const Ledger = (() => {
 
   /** Answers from the data of a page. */
   function ledger(data) {
+    const paths = [];
+    for (let i = 0; i < data.paths.length; i += 2) {
+      paths.push((paths.at(-1) ?? "").slice(0, data.paths[i]) + data.paths[i + 1]);
+    }
+
     const read = new Map();
     const formula = (at) => {
       if (!read.has(at)) read.set(at, terms(data.formulas[at]));
@@ -122,14 +127,15 @@ const Ledger = (() => {
       if (wrong) throw new Error(wrong);
       const at = (id) => value(formula(id), size);
       const rows = [];
-      for (let i = 0; i < structure.rows.length; i += 2) {
-        const [kind, classes, [macs, params, read, written]] = data.costs[structure.rows[i + 1]];
+      const [places, costs] = structure.rows.map((list) => data.lists[list]);
+      for (let i = 0; i < costs.length; i += 1) {
+        const [kind, classes, [macs, params, read, written]] = data.costs[costs[i]];
         const counts = data.classes.map(() => 0n);
         for (let j = 0; j < classes.length; j += 2) counts[classes[j]] = at(classes[j + 1]);
         const flops = counts.reduce((all, one) => all + one, 0n);
-        const costs = { macs: at(macs), params: at(params), read: at(read), written: at(written) };
-        const row = { path: data.paths[structure.rows[i]], kind, counts, flops, ...costs };
-        rows.push({ ...row, "matmul-flops": 2n * costs.macs });
+        const others = { macs: at(macs), params: at(params), read: at(read), written: at(written) };
+        const row = { path: paths[places[i]], kind, counts, flops, ...others };
+        rows.push({ ...row, "matmul-flops": 2n * others.macs });
       }
       const total = {};
       for (const name of ["flops", "macs", "params", "read", "written"]) {
@@ -146,8 +152,8 @@ const Ledger = (() => {
       const structure = structureOf(model, past);
       const place = { macs: 0, params: 1, read: 2, written: 3 }[quantity];
       const all = [];
-      for (let i = 1; i < structure.rows.length; i += 2) {
-        const [, classes, others] = data.costs[structure.rows[i]];
+      for (const cost of data.lists[structure.rows[1]]) {
+        const [, classes, others] = data.costs[cost];
         if (place !== undefined) all.push(formula(others[place]));
         else for (let j = 1; j < classes.length; j += 2) all.push(formula(classes[j]));
       }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
 
 /// Which formula of the page, by its place.
 pub type FormulaId = usize;
@@ -22,10 +23,13 @@ pub struct Page {
     pub kinds: Vec<&'static str>,
     /// Every formula once.
     pub formulas: Vec<String>,
-    /// Every path once.
+    /// Every path once, written as how much of the one before it begins with, and the rest.
+    #[serde(serialize_with = "after_another")]
     pub paths: Vec<String>,
     /// Every cost of a row once.
     pub costs: Vec<PageCost>,
+    /// Every list of paths, or of costs, by place, once.
+    pub lists: Vec<Vec<usize>>,
     /// What models are: several may be one.
     pub structures: Vec<PageStructure>,
     /// The models.
@@ -58,11 +62,11 @@ pub struct PageStructure {
     pub definitions: Vec<String>,
     /// Which size is what: `batch`, `tokens`, `past`, `memory`, `images`.
     pub roles: BTreeMap<&'static str, String>,
-    /// What is at least so much, and what it is.
+    /// What of the sizes that a user gives is at least so much, and what it is.
     pub least: Vec<(FormulaId, u64, String)>,
-    /// Its rows, each a module with parameters of its own or an operation outside such: where it is and what
-    /// it costs, by place, in turn.
-    pub rows: Vec<usize>,
+    /// Its rows, each a module with parameters of its own or an operation outside such: where they are and what
+    /// they cost, two lists by place.
+    pub rows: [usize; 2],
     /// Parameters that one token meets.
     pub active: FormulaId,
     /// Elements of its cache, of tokens that are all in it.
@@ -122,4 +126,17 @@ impl Page {
         let text = serde_json::to_string(self)?;
         Ok(text.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"))
     }
+}
+
+fn after_another<S: Serializer>(texts: &[String], out: S) -> Result<S::Ok, S::Error> {
+    let mut list = out.serialize_seq(Some(2 * texts.len()))?;
+    let mut before = "";
+    for text in texts {
+        let same = before.bytes().zip(text.bytes()).take_while(|(a, b)| a == b && a.is_ascii());
+        let same = same.count();
+        list.serialize_element(&same)?;
+        list.serialize_element(text.get(same..).unwrap_or_default())?;
+        before = text;
+    }
+    list.end()
 }
