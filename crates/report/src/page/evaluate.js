@@ -147,6 +147,29 @@ const Ledger = (() => {
       return { rows, total, size };
     }
 
+    /** The formulas of all scalar operations, kind by kind. */
+    const byKind = new Map();
+    function kinds(model, past) {
+      const structure = structureOf(model, past);
+      if (!byKind.has(structure)) {
+        const all = data.kinds.map(() => []);
+        for (const cost of data.lists[structure.rows[1]]) {
+          const [kind, classes] = data.costs[cost];
+          for (let j = 1; j < classes.length; j += 2) all[kind].push(formula(classes[j]));
+        }
+        byKind.set(structure, all.map(sum));
+      }
+      return byKind.get(structure);
+    }
+
+    /** Scalar operations at sizes, kind by kind; null where the model refuses the sizes. */
+    function shares(model, given, past) {
+      const structure = structureOf(model, past);
+      const size = sizes(structure, [...own(model), ...given]);
+      if (problem(model, structure, given, size)) return null;
+      return kinds(model, past).map((formula) => value(formula, size));
+    }
+
     /** The formula of a quantity of the whole model. */
     function whole(model, quantity, past) {
       const structure = structureOf(model, past);
@@ -185,7 +208,7 @@ const Ledger = (() => {
       return { parameters, cache: held, perToken, without: computed === held ? null : computed };
     }
 
-    return { data, model, asked, count, whole, memory, formula };
+    return { data, model, asked, count, shares, whole, memory };
   }
 
   return { terms, sum, value, product, ledger };

@@ -8,7 +8,7 @@ const Show = (() => {
   const NAMES = { batch: "items", images: "images", memory: "tokens of the source", past: "tokens in the cache", tokens: "tokens", size: "size" };
   const QUANTITIES = ["flops", "macs", "matmul-flops", "params", "read", "written"];
   const CALLED = { read: "bytes read", written: "bytes written" };
-  let ledger, state;
+  let ledger, state, later;
 
   function element(name, text, attributes = {}) {
     const made = document.createElement(name);
@@ -24,6 +24,9 @@ const Show = (() => {
     if (text !== undefined) made.textContent = text;
     return made;
   }
+
+  /** How wide pictures are, so that their words keep their size. */
+  const wide = () => Math.max(280, Math.min(860, get("chart").parentElement.clientWidth || 720));
 
   function redraw(id, width, height, parts, said) {
     const svg = get(id);
@@ -137,30 +140,56 @@ const Show = (() => {
     }));
   }
 
-  function showTotals(own, counted, memory) {
-    const columns = ["", `${own.name}#`];
-    const lines = [...QUANTITIES.map((name) => [CALLED[name] ?? name, counted.total[name]])];
-    lines.push(...ledger.data.classes.map((name, at) => [name, counted.total.counts[at]]));
-    if (counted.total.active !== counted.total.params) lines.push(["parameters that a token meets", counted.total.active]);
-    lines.push([`parameters, bytes as ${state.type}`, memory.parameters]);
+  /** A number of many digits in few. */
+  function about(n) {
+    const thousands = Math.floor((n.toString().length - 1) / 3);
+    if (thousands === 0) return n.toString();
+    const hundredths = n / 10n ** BigInt(3 * thousands - 2);
+    return `${(Number(hundredths) / 100).toFixed(1)} ${["", "k", "M", "G", "T", "P", "E"][thousands] ?? `·10^${3 * thousands}`}`;
+  }
+
+  /** What is said of a model in all: names and numbers. */
+  function lines(counted, memory) {
+    const { total } = counted;
+    const all = QUANTITIES.map((name) => [CALLED[name] ?? name, total[name]]);
+    if (total.active !== total.params) all.push(["params that a token meets", total.active]);
+    all.push([`parameters, bytes as ${state.type}`, memory.parameters]);
     if (memory.cache !== null) {
-      lines.push([`keys and values of a token, bytes as ${state.type}`, memory.perToken]);
-      lines.push([`keys and values of all tokens, bytes as ${state.type}`, memory.cache]);
-      if (memory.without) lines.push(["the same without windows", memory.without]);
+      all.push([`cache of a token, bytes as ${state.type}`, memory.perToken]);
+      all.push([`cache of all tokens, bytes as ${state.type}`, memory.cache]);
+      if (memory.without) all.push(["the same without windows", memory.without]);
     }
-    let rows = lines.map(([name, n]) => [name, digits(n)]);
+    return new Map([...all, ...ledger.data.classes.map((name, at) => [name, total.counts[at]])]);
+  }
+
+  function showTotals(own, counted, memory) {
+    const mine = lines(counted, memory);
+    const columns = ["quantity", "about#", `${own.name}#`];
     const other = ledger.model(state.beside);
+    let theirs;
     if (other) {
       columns.push(`${other.name}#`, "times#");
       try {
-        const there = ledger.count(other, given(other, past() && hasPast(other)), past() && hasPast(other));
-        const names = [...QUANTITIES.map((name) => there.total[name]), ...there.total.counts];
-        rows = rows.map((row, at) => names[at] === undefined ? [...row, "", ""] : [...row, digits(names[at]), lines[at][1] === 0n ? "" : (Number((names[at] * 1000n) / lines[at][1]) / 1000).toFixed(3)]);
+        const withPast = hasPast(other) && (size(state.sizes.p ?? "") ?? 0n) > 0n;
+        const sizes = given(other, withPast);
+        const there = ledger.count(other, sizes, withPast);
+        theirs = lines(there, ledger.memory(other, sizes, there.total.params, state.type));
       } catch (wrong) {
-        rows = rows.map((row, at) => [...row, at === 0 ? wrong.message : "", ""]);
+        theirs = wrong.message;
       }
     }
-    table("total", columns, rows);
+    const names = new Set([...mine.keys(), ...(theirs instanceof Map ? theirs.keys() : [])]);
+    const times = (a, b) => (a === 0n ? "" : (Number((b * 1000n) / a) / 1000).toFixed(3));
+    const rows = [...names].map((name, at) => {
+      const [a, b] = [mine.get(name), theirs instanceof Map ? theirs.get(name) : undefined];
+      const row = [name, a === undefined ? "" : about(a), a === undefined ? "none" : digits(a)];
+      if (!other) return row;
+      if (typeof theirs === "string") return [...row, at === 0 ? theirs : "", ""];
+      return [...row, b === undefined ? "none" : digits(b), a === undefined || b === undefined ? "" : times(a, b)];
+    });
+    const isClass = ([name]) => ledger.data.classes.includes(name);
+    table("total", columns, rows.filter((row) => !isClass(row)));
+    table("classes", columns, rows.filter(isClass));
   }
 
   function showFormula(own, counted) {
@@ -195,15 +224,7 @@ const Show = (() => {
     ]));
   }
 
-  /** Flops by kind at a number of tokens; none where the model refuses it. */
-  function kindsAt(own, sizes, symbol, n) {
-    try {
-      const counted = ledger.count(own, new Map([...sizes, [symbol, n]]), past());
-      return ledger.data.kinds.map((_, kind) => counted.rows.reduce((all, row) => (row.kind === kind ? all + row.flops : all), 0n));
-    } catch {
-      return null;
-    }
-  }
+  const kindsAt = (own, sizes, symbol, n) => ledger.shares(own, new Map([...sizes, [symbol, n]]), past());
 
   function showGrowth(own, sizes) {
     const structure = ledger.data.structures[past() ? own.cached : own.plain];
@@ -217,7 +238,7 @@ const Show = (() => {
       if (found) points.push([2n ** BigInt(power), found, found.reduce((all, one) => all + one, 0n)]);
     }
     const used = ledger.data.kinds.map((name, kind) => [name, kind]).filter(([, kind]) => points.some(([, own]) => own[kind] > 0n));
-    const [width, height, left, bottom] = [720, 300, 44, 34];
+    const [width, height, left, bottom] = [wide(), 300, 48, 34];
     const x = (at) => left + ((width - left - 14) * at) / Math.max(points.length - 1, 1);
     const y = (share) => 12 + (height - bottom - 12) * (1 - share);
     const parts = [];
@@ -229,7 +250,7 @@ const Show = (() => {
       parts.push(drawn("polygon", { points: [...low, ...high].join(" "), class: `k${kind}` }));
     }
     points.forEach(([n], at) => {
-      if (at % 4 === 0) parts.push(drawn("text", { x: x(at), y: height - 12, "text-anchor": at === points.length - 1 ? "end" : "middle" }, digits(n)));
+      if (at % (width < 500 ? 8 : 4) === 0) parts.push(drawn("text", { x: x(at), y: height - 12, "text-anchor": at === points.length - 1 ? "end" : "middle" }, digits(n)));
     });
     for (const share of [0, 0.5, 1]) parts.push(drawn("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${share * 100} %`));
     const mark = Math.log2(Number(sizes.get(symbol)));
@@ -261,13 +282,13 @@ const Show = (() => {
     const limit = memoryOf(state.memory);
     get("memory").setAttribute("aria-invalid", String(limit === null));
     const taken = memory.parameters + (memory.cache ?? 0n);
+    const width = wide();
     const most = [taken, limit ?? 0n].reduce((a, b) => (a > b ? a : b)) || 1n;
-    const at = (n) => 4 + (Number((n * 100000n) / most) / 100000) * 700;
-    const parts = [drawn("rect", { x: 4, y: 20, height: 28, width: at(memory.parameters) - 4, class: "k0" })];
-    if (memory.cache) parts.push(drawn("rect", { x: at(memory.parameters), y: 20, height: 28, width: at(taken) - at(memory.parameters), class: "k2" }));
-    if (limit !== null) parts.push(drawn("line", { x1: at(limit), x2: at(limit), y1: 12, y2: 56, class: "mark" }));
-    parts.push(drawn("text", { x: 4, y: 68 }, "blue: parameters; orange: keys and values; dashed: the device"));
-    redraw("bar", 720, 76, parts, `Parameters ${digits(memory.parameters)} bytes, keys and values ${digits(memory.cache ?? 0n)} bytes`);
+    const at = (n) => 4 + (Number((n * 100000n) / most) / 100000) * (width - 8);
+    const parts = [drawn("rect", { x: 4, y: 12, height: 32, width: at(memory.parameters) - 4, class: "k0" })];
+    if (memory.cache) parts.push(drawn("rect", { x: at(memory.parameters), y: 12, height: 32, width: at(taken) - at(memory.parameters), class: "k2" }));
+    if (limit !== null) parts.push(drawn("line", { x1: at(limit), x2: at(limit), y1: 4, y2: 52, class: "mark" }));
+    redraw("bar", width, 56, parts, `Parameters ${digits(memory.parameters)} bytes, keys and values ${digits(memory.cache ?? 0n)} bytes`);
     get("fits").textContent = limit === null ? `no number of bytes: ${state.memory.slice(0, 60)}` : fits(own, sizes, counted, taken, limit);
   }
 
@@ -306,15 +327,20 @@ const Show = (() => {
       const beyond = own.positions && (sizes.get("n") ?? 0n) + (sizes.get("p") ?? 0n) > BigInt(own.positions[0]);
       get("source").textContent = [own.source, ...own.notes, ...(beyond ? [`more tokens than the ${digits(BigInt(own.positions[0]))} that the model was made for (${own.positions[1]})`] : [])].join(". ");
       showTotals(own, counted, memory);
-      showGrowth(own, sizes);
-      showMemory(own, sizes, counted, memory);
-      showFormula(own, counted);
-      showRows(counted);
+      clearTimeout(later);
+      // The numbers first, then the pictures.
+      later = setTimeout(() => {
+        showGrowth(own, sizes);
+        showMemory(own, sizes, counted, memory);
+        showFormula(own, counted);
+        showRows(counted);
+      });
       problem.hidden = true;
       get("results").hidden = false;
     } catch (wrong) {
       problem.textContent = wrong.message;
       problem.hidden = false;
+      clearTimeout(later);
       get("results").hidden = true;
       if (wrong.field) get(`size-${wrong.field}`).setAttribute("aria-invalid", "true");
     }
@@ -392,6 +418,7 @@ const Show = (() => {
     get("memory").addEventListener("input", () => { state.memory = get("memory").value; update(); });
     get("setting").addEventListener("submit", (event) => event.preventDefault());
     addEventListener("hashchange", begin);
+    addEventListener("resize", update);
     begin();
   }
 
