@@ -29,9 +29,8 @@ pub(super) fn kind(graph: &Graph, node: &Node) -> usize {
         return 2;
     }
     let classes = || graph.modules_around(node).map(|(_, module)| &module.class);
-    let linear = |class: &ModuleClass| {
-        matches!(class, ModuleClass::Linear(_) | ModuleClass::FusedLinear(_))
-    };
+    let linear =
+        |class: &ModuleClass| matches!(class, ModuleClass::Linear(_) | ModuleClass::FusedLinear(_));
     let attention = |class: &ModuleClass| {
         matches!(
             class,
@@ -47,8 +46,7 @@ pub(super) fn kind(graph: &Graph, node: &Node) -> usize {
     let convolution = |class: &ModuleClass| {
         matches!(class, ModuleClass::Convolution | ModuleClass::CausalConvolution)
     };
-    let experts =
-        |class: &ModuleClass| matches!(class, ModuleClass::Experts | ModuleClass::Router);
+    let experts = |class: &ModuleClass| matches!(class, ModuleClass::Experts | ModuleClass::Router);
     match () {
         () if classes().any(norm) => 5,
         () if classes().any(convolution) => 4,

@@ -1,14 +1,16 @@
 //! The data of a page: formulas of all published models, their sizes being symbols.
 
 mod kinds;
+mod readers;
 mod structure;
 mod texts;
 
 use opledger_dims::Class;
 use opledger_ir::{Elem, Kind};
-use opledger_models::{Preset, presets};
+use opledger_models::{Preset, harmless_keys, presets};
 use opledger_report::{CONVENTIONS, Page, PageModel};
 
+use self::readers::{known, readers};
 use self::structure::structure;
 use self::texts::Texts;
 use crate::{AccountError, Model};
@@ -28,17 +30,19 @@ use crate::{AccountError, Model};
 pub fn page() -> Result<Page, AccountError> {
     let mut texts = Texts::default();
     let (mut models, mut refused) = (Vec::new(), Vec::new());
-    for preset in presets()? {
-        match page_model(&preset, &mut texts) {
+    let presets = presets()?;
+    for preset in &presets {
+        match page_model(preset, &mut texts) {
             Ok(model) => models.push(model),
             Err(problem @ AccountError::NoFunction { .. }) => {
-                refused.push((preset.name, problem.to_string()));
+                refused.push((preset.name.clone(), problem.to_string()));
             }
             Err(problem) => return Err(problem),
         }
     }
     let stored = Elem::ALL.into_iter().filter(|elem| elem.kind() == Kind::Real);
     let types = stored.map(|elem| (elem.name(), elem.bits())).collect();
+    let known = known(&presets);
     Ok(Page {
         version: env!("CARGO_PKG_VERSION"),
         classes: Class::ALL.map(Class::name).to_vec(),
@@ -50,6 +54,9 @@ pub fn page() -> Result<Page, AccountError> {
         costs: texts.costs,
         lists: texts.lists,
         structures: texts.structures,
+        readers: readers(&presets, &models, &known)?,
+        known: known.into_iter().collect(),
+        harmless: harmless_keys().to_vec(),
         models,
         refused,
     })

@@ -48,9 +48,9 @@ pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, Accou
         ("past", SizeRole::Past),
         ("tokens", SizeRole::Tokens),
     ];
-    let roles = roles.into_iter().filter_map(|(name, role)| {
-        graph.size_of(role).map(|symbol| (name, symbol.to_string()))
-    });
+    let roles = roles
+        .into_iter()
+        .filter_map(|(name, role)| graph.size_of(role).map(|symbol| (name, symbol.to_string())));
     let least = least.into_iter().map(|(poly, n, what)| (texts.formula(&poly), n, what));
     let structure = PageStructure {
         free: course.free.iter().map(Symbol::to_string).collect(),

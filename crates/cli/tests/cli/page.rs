@@ -1,10 +1,17 @@
 //! `opledger page`: one file, offline, of moderate size.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use crate::stdout;
 
-fn page() -> String {
+/// The page, which takes seconds to make.
+fn page() -> &'static str {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    PAGE.get_or_init(written)
+}
+
+fn written() -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("page.html");
     assert_eq!(stdout(&["page", "-o", file.to_str().unwrap()]), "");
@@ -25,15 +32,18 @@ fn a_page_is_one_file_that_asks_nobody() {
     assert!(page.contains("default-src 'none'"));
     let outside = page.lines().filter(|line| !line.contains("id=\"data\""));
     for line in outside {
-        for word in ["http:", "https:", "src=", "@import", "url(", "fetch(", "XMLHttp", "WebSocket"] {
+        for word in ["http:", "https:", "src=", "@import", "url(", "fetch(", "XMLHttp", "WebSocket"]
+        {
             assert!(!line.contains(word), "{word} in {line}");
         }
         // Texts become nodes of text, never markup or code.
-        for word in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function("] {
+        for word in
+            ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function("]
+        {
             assert!(!line.contains(word), "{word} in {line}");
         }
     }
-    for mark in ["/*style*/", "/*evaluate*/", "/*show*/", "/*data*/"] {
+    for mark in ["/*style*/", "/*evaluate*/", "/*paste*/", "/*show*/", "/*data*/"] {
         assert!(!page.contains(mark), "{mark} is still there");
     }
 }
@@ -41,7 +51,7 @@ fn a_page_is_one_file_that_asks_nobody() {
 #[test]
 fn the_data_of_a_page_are_records_of_published_models() {
     let page = page();
-    let data = data(&page);
+    let data = data(page);
     let list = |name: &str| data[name].as_array().unwrap();
     let (models, structures) = (list("models"), list("structures"));
     assert!(models.len() > 200 && structures.len() < models.len());

@@ -14,14 +14,14 @@ const Ledger = (() => {
     gcd,
   };
 
-  /** A formula as the command writes it, `5/2·b·n²·h - 3·b`, as terms: whole / divisor · powers. */
+  /** A formula as the command writes it but for its stars, `5/2*b*n²*h - 3*b`, as terms: whole / divisor · powers. */
   function terms(text) {
     if (text === "0") return [];
     const signed = text.replace(/ - /g, " + -").split(" + ");
     return signed.map((written) => {
       const term = { whole: 1n, divisor: 1n, powers: [] };
       const negative = written.startsWith("-");
-      for (const factor of (negative ? written.slice(1) : written).split("·")) {
+      for (const factor of (negative ? written.slice(1) : written).split("*")) {
         const number = /^(\d+)(?:\/(\d+))?$/.exec(factor);
         if (number) {
           term.whole *= BigInt(number[1]);

@@ -6,6 +6,8 @@ const HTML: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 /// Exact evaluation, which knows nothing of the page.
 const EVALUATE: &str = include_str!("evaluate.js");
+/// Configurations that are pasted.
+const PASTE: &str = include_str!("paste.js");
 /// What is seen, made of what was evaluated.
 const SHOW: &str = include_str!("show.js");
 
@@ -19,6 +21,7 @@ impl Page {
         let parts = [
             ("/*style*/", STYLE.to_owned()),
             ("/*evaluate*/", EVALUATE.to_owned()),
+            ("/*paste*/", PASTE.to_owned()),
             ("/*show*/", SHOW.to_owned()),
             ("/*data*/", self.data().map_err(|problem| RenderError::Json(problem.to_string()))?),
         ];

@@ -84,7 +84,9 @@ const Show = (() => {
     return (BigInt(digits + fraction) * scale) / 10n ** BigInt(fraction.length);
   }
 
-  const model = () => ledger.model(state.model);
+  const PASTED = "config.json";
+  let pasted = null;
+  const model = () => (state.model === PASTED && pasted ? pasted : ledger.model(state.model));
   const hasPast = (own) => own.cached !== null;
   const past = () => hasPast(model()) && (size(state.sizes.p ?? "") ?? 0n) > 0n;
 
@@ -315,6 +317,7 @@ const Show = (() => {
 
   function update() {
     const own = model();
+    if (!own) return;
     remember();
     for (const field of get("sizes").querySelectorAll("input[id]")) field.removeAttribute("aria-invalid");
     const problem = get("problem");
@@ -388,13 +391,40 @@ const Show = (() => {
   }
 
   function fill() {
-    models("model", [], state.model);
+    models("model", pasted ? [new Option("config.json, as pasted", PASTED, false, state.model === PASTED)] : [], state.model);
     models("beside", [new Option("nothing", "", false, state.beside === "")], state.beside);
     options("type", ledger.data.types.map(([type, bits]) => [type, `${type}, ${bits} bits`]), state.type);
     options("quantity", QUANTITIES.map((name) => [name, CALLED[name] ?? name]), state.quantity);
     options("sort", [["order", "order in the model"], ...QUANTITIES.map((name) => [name, CALLED[name] ?? name])], state.sort);
     get("memory").value = state.memory;
     showFields();
+  }
+
+  /** Takes what was pasted for the model, or says why not; what was typed stays. */
+  function take() {
+    const text = get("paste").value;
+    const said = get("pasted");
+    if (text.trim() === "") {
+      [pasted, said.textContent] = [null, ""];
+      if (state.model === PASTED) state.model = "llama-3.1-8b";
+    } else {
+      try {
+        pasted = Paste.read(ledger.data, text);
+        state.model = PASTED;
+        said.textContent = `Read: ${pasted.source}. ${Object.entries(pasted.sizes).map((pair) => pair.join(" = ")).join(", ")}`;
+      } catch (wrong) {
+        pasted = null;
+        state.model = PASTED;
+        said.textContent = wrong.message;
+        get("problem").textContent = "what was pasted is not read: see there";
+        get("problem").hidden = false;
+        clearTimeout(later);
+        get("results").hidden = true;
+        return;
+      }
+    }
+    fill();
+    update();
   }
 
   function begin() {
@@ -415,6 +445,7 @@ const Show = (() => {
     const chosen = (id, name, then = update) => get(id).addEventListener("change", () => { state[name] = get(id).value; then(); });
     chosen("model", "model", () => { state.sizes = Object.fromEntries(Object.entries(state.sizes).filter(([name]) => fields(model()).some(([own]) => own === name))); showFields(); update(); });
     for (const [id, name] of [["beside", "beside"], ["type", "type"], ["quantity", "quantity"], ["sort", "sort"]]) chosen(id, name);
+    get("paste").addEventListener("input", take);
     get("memory").addEventListener("input", () => { state.memory = get("memory").value; update(); });
     get("setting").addEventListener("submit", (event) => event.preventDefault());
     addEventListener("hashchange", begin);

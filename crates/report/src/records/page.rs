@@ -21,7 +21,8 @@ pub struct Page {
     pub types: Vec<(&'static str, u64)>,
     /// The kinds of rows.
     pub kinds: Vec<&'static str>,
-    /// Every formula once.
+    /// Every formula once, its factors parted by `*`, which is shorter than `·`.
+    #[serde(serialize_with = "parted")]
     pub formulas: Vec<String>,
     /// Every path once, written as how much of the one before it begins with, and the rest.
     #[serde(serialize_with = "after_another")]
@@ -34,6 +35,12 @@ pub struct Page {
     pub structures: Vec<PageStructure>,
     /// The models.
     pub models: Vec<PageModel>,
+    /// How sizes follow from configurations of other models.
+    pub readers: Vec<PageReader>,
+    /// All keys of their configurations: those that a reader does not tell of are not read there.
+    pub known: Vec<String>,
+    /// Keys of configurations that change nothing in any family.
+    pub harmless: Vec<&'static str>,
     /// Those that no formula is known of, and why.
     pub refused: Vec<(String, String)>,
 }
@@ -117,6 +124,26 @@ pub struct PageModel {
     pub cached: Option<usize>,
 }
 
+/// What of a configuration of a model may be another while its formulas stay.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageReader {
+    /// The model, by place.
+    pub model: usize,
+    /// Sizes as products: a symbol, what it is in the model, and keys with their powers.
+    pub sizes: Vec<(String, String, Vec<(String, i64)>)>,
+    /// The same of the tokens that there are positions for.
+    pub positions: Option<(String, String, Vec<(String, i64)>)>,
+    /// Keys that sizes follow from, their values, and whether one that divides another, or is divided, has to stay
+    /// so.
+    pub keys: BTreeMap<String, (u64, bool)>,
+    /// Keys of any number.
+    pub free: Vec<String>,
+    /// Keys that have to be as they are, with their values as JSON.
+    pub fixed: BTreeMap<String, String>,
+    /// Keys that have to be absent.
+    pub absent: Vec<String>,
+}
+
 impl Page {
     /// The data as one line of JSON, which an element of HTML may hold: no character of it begins a tag.
     ///
@@ -124,7 +151,10 @@ impl Page {
     /// None that a record has.
     pub(crate) fn data(&self) -> Result<String, serde_json::Error> {
         let text = serde_json::to_string(self)?;
-        Ok(text.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"))
+        Ok(text
+            .replace('<', "\\u003c")
+            .replace('\u{2028}', "\\u2028")
+            .replace('\u{2029}', "\\u2029"))
     }
 }
 
@@ -139,4 +169,8 @@ fn after_another<S: Serializer>(texts: &[String], out: S) -> Result<S::Ok, S::Er
         before = text;
     }
     list.end()
+}
+
+fn parted<S: Serializer>(formulas: &[String], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(formulas.iter().map(|formula| formula.replace('·', "*")))
 }
