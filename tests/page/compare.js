@@ -2,10 +2,11 @@
 // node tests/page/compare.js OPLEDGER [SETTINGS [MODELS]]: so many settings drawn for each of so many models.
 "use strict";
 const { execFileSync } = require("node:child_process");
-const { mkdtempSync, readFileSync, rmSync } = require("node:fs");
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 const { tmpdir } = require("node:os");
 const Ledger = require("../../crates/report/src/page/evaluate.js");
+const Paste = require("../../crates/report/src/page/paste.js");
 
 const [command = "target/debug/opledger", settings = "20", models = "1000"] = process.argv.slice(2);
 
@@ -33,10 +34,10 @@ function page() {
 }
 
 /** What the command says, and what is refused. */
-function said(model, given, type) {
+function said(model, given, type, name = model.name) {
   const sets = [...given].flatMap(([name, size]) => ["--set", `${name}=${size}`]);
   try {
-    const text = execFileSync(command, ["count", model.name, ...sets, "--dtype", type, "--format", "json"], { stdio: "pipe", maxBuffer: 1 << 28 });
+    const text = execFileSync(command, ["count", name, ...sets, "--dtype", type, "--format", "json"], { stdio: "pipe", maxBuffer: 1 << 28 });
     return parse(text.toString());
   } catch (problem) {
     return { refused: problem.stderr.toString() };
@@ -48,8 +49,8 @@ const { data } = ledger;
 let numbers = 0, refusals = 0, compared = 0;
 const wrong = [];
 
-function compare(model, given, past, type) {
-  const expected = said(model, given, type);
+function compare(model, given, past, type, name = model.name) {
+  const expected = said(model, given, type, name);
   const at = `${model.name} at ${[...given].map((pair) => pair.join("=")).join(", ")} as ${type}`;
   let counted;
   try {
@@ -104,6 +105,35 @@ for (const model of chosen) {
     compare(model, given, past, type);
   }
 }
+
+// Configurations whose sizes are others than any published model's.
+const folder = mkdtempSync(join(tmpdir(), "page-"));
+const file = join(folder, "config.json");
+const readers = data.readers.filter((_, at) => at % Math.ceil(data.readers.length / Number(models)) === 0);
+let pasted = 0, refused = 0;
+for (const reader of readers) {
+  const fixed = Object.entries(reader.fixed).map(([key, text]) => [key, JSON.parse(text)]);
+  const keys = Object.entries(reader.keys).map(([key, [value, bound]]) => [key, bound ? value * [1, 2, 3][draw(3)] : 1 + draw(2 * value)]);
+  const config = Object.fromEntries([...fixed, ...keys]);
+  writeFileSync(file, JSON.stringify(config));
+  let model;
+  try {
+    model = Paste.read(data, JSON.stringify(config));
+  } catch (problem) {
+    refused += 1;
+    continue;
+  }
+  const given = new Map(ledger.asked(model, false).map(([name]) => [name, BigInt(1 + draw(40))]));
+  compare(model, given, false, "bf16", file);
+  pasted += 1;
+}
+rmSync(folder, { recursive: true });
+for (const text of ["", "{", "[]", "3", "{}", '{"model_type":"llama"}', '{"model_type":"<img src=x onerror=alert(1)>"}', '{"model_type":"llama","__proto__":{"a":1}}']) {
+  let read = true;
+  try { Paste.read(data, text); } catch { read = false; }
+  if (read) wrong.push(`${text} is read as a configuration`);
+}
+console.log(`pasted: ${pasted} configurations read, ${refused} refused`);
 console.log(`page: ${numbers} numbers of ${chosen.length} models at ${compared} settings compared, ${refusals} refused by both, ${wrong.length} wrong`);
 if (wrong.length) {
   console.log(wrong.slice(0, 20).join("\n"));

@@ -31,7 +31,12 @@ pub(super) fn readers(
         if model.cached.is_none() || !seen.insert((&model.family, model.plain)) {
             continue;
         }
-        let probe = preset.config().probe(known)?;
+        let config = preset.config();
+        // Only its files say whether it has a head of its own.
+        if config.leaves_head_open() {
+            continue;
+        }
+        let probe = config.probe(known)?;
         if !probe.keys.is_empty() {
             readers.push(reader(at, probe));
         }

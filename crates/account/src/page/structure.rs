@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Binding, Class, Poly, Quantity, Symbol};
-use opledger_ir::{Cached, Cost, Graph, ModuleClass, Node, Operation, SizeRole};
+use opledger_ir::{Cached, Cost, Definition, Graph, ModuleClass, Node, Operation, SizeRole};
 use opledger_report::{PageCache, PageCost, PageStructure};
 
 use super::kinds::kind;
@@ -55,6 +55,7 @@ pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, Accou
     let structure = PageStructure {
         free: course.free.iter().map(Symbol::to_string).collect(),
         steps,
+        products: products(graph),
         definitions: graph.definitions().iter().map(ToString::to_string).collect(),
         roles: roles.collect(),
         least: least.collect(),
@@ -67,6 +68,17 @@ pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, Accou
         }),
     };
     Ok(texts.structure(structure))
+}
+
+/// Sizes that are products of two.
+fn products(graph: &Graph) -> Vec<[String; 3]> {
+    let product = |definition: &Definition| match definition {
+        Definition::Product { whole, factors: [a, b] } => {
+            Some([whole, a, b].map(Symbol::to_string))
+        }
+        _ => None,
+    };
+    graph.definitions().iter().filter_map(product).collect()
 }
 
 /// Where a row is and what it costs, by place.

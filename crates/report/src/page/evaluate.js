@@ -112,6 +112,10 @@ const Ledger = (() => {
       if (model.positions && !model.positions[2] && tokens > BigInt(model.positions[0])) {
         return `${model.name} has ${model.positions[0]} positions (${model.positions[1]}): ${tokens} tokens are too many`;
       }
+      for (const [whole, a, b] of structure.products) {
+        if (![whole, a, b].every((name) => given.has(name) || name in model.sizes)) continue;
+        if (size(whole) !== size(a) * size(b)) return `${whole} = ${size(whole)}, but ${a}·${b} = ${size(a) * size(b)}`;
+      }
       for (const [at, least, what] of structure.least) {
         const found = value(formula(at), size);
         if (found < BigInt(least)) return `${what} is ${found}, and at least ${least} is needed`;

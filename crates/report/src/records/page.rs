@@ -65,6 +65,8 @@ pub struct PageStructure {
     /// What follows from them, in this order: a name and an expression, which is a formula's place or an
     /// operation with two expressions.
     pub steps: Vec<(String, PageExpression)>,
+    /// Sizes that are products of two.
+    pub products: Vec<[String; 3]>,
     /// What symbols stand for, in words.
     pub definitions: Vec<String>,
     /// Which size is what: `batch`, `tokens`, `past`, `memory`, `images`.
