@@ -38,7 +38,8 @@ pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
 pub use page::{
-    FormulaId, Page, PageCache, PageCost, PageExpression, PageModel, PageReader, PageStructure,
+    FormulaId, Page, PageCache, PageCost, PageExpression, PageModel, PageProduct, PageReader,
+    PageStructure,
 };
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{

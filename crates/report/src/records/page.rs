@@ -126,15 +126,18 @@ pub struct PageModel {
     pub cached: Option<usize>,
 }
 
+/// A size as a product: its name, what it is in the model, and keys with their powers.
+pub type PageProduct = (String, String, Vec<(String, i64)>);
+
 /// What of a configuration of a model may be another while its formulas stay.
 #[derive(Clone, Debug, Serialize)]
 pub struct PageReader {
     /// The model, by place.
     pub model: usize,
-    /// Sizes as products: a symbol, what it is in the model, and keys with their powers.
-    pub sizes: Vec<(String, String, Vec<(String, i64)>)>,
+    /// Sizes as products.
+    pub sizes: Vec<PageProduct>,
     /// The same of the tokens that there are positions for.
-    pub positions: Option<(String, String, Vec<(String, i64)>)>,
+    pub positions: Option<PageProduct>,
     /// Keys that sizes follow from, their values, and whether one that divides another, or is divided, has to stay
     /// so.
     pub keys: BTreeMap<String, (u64, bool)>,
