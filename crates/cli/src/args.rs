@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Layers(LayersArgs),
     /// List the published models that are known by name, with their parameters
     Models(ModelsArgs),
+    /// Write a page that any browser shows offline: formulas of the published models, to be tried
+    Page(PageArgs),
     /// Generate tokens with a causal model, and hold what each step counted against the closed form
     Generate(GenerateArgs),
     /// Say what this machine is, and measure its peak and its read bandwidth
@@ -461,6 +463,14 @@ pub(crate) struct LayersArgs {
 pub(crate) struct ModelsArgs {
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
+}
+
+/// Arguments of `page`.
+#[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// The file it is written to
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 /// Arguments of `generate`.

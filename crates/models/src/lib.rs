@@ -10,6 +10,7 @@ pub mod layer;
 mod model;
 mod names;
 mod preset;
+mod probe;
 
 pub use config::{
     Compressed, Config, ConfigError, GenerationSettings, OfExperts, POOLERS, Quantisation,
@@ -22,3 +23,4 @@ pub use model::{ModelGraph, PositionLimit};
 pub use names::{Names, Pattern, Place};
 pub use opledger_nn::LatentForm;
 pub use preset::{Preset, preset, preset_names, presets};
+pub use probe::{Probe, ProbedSize, harmless_keys};

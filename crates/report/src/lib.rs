@@ -20,6 +20,7 @@ mod latex;
 mod markdown;
 mod noted;
 mod number;
+mod page;
 mod records;
 mod steady;
 mod text;
@@ -34,13 +35,14 @@ pub use records::{
     AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
     CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
     ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted,
-    FittedBy, FittedTokens, Generation, GenerationCount, Grid, GridError, GridPoint, Intake, Kind,
-    KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels, LengthCount,
-    LengthCounts, Memory, OperationCounts, Outcome, Output, Parameters, PeakBytes, Provenance,
-    QuantisedBytes, RunTotals, SavedCost, SavedModule, SearchedRow, SettledRecord, SourceRun, Step,
-    StoredKind, SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
-    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
-    Utilisation, VerdictRecord, Verification, WallMs,
+    FittedBy, FittedTokens, FormulaId, Generation, GenerationCount, Grid, GridError, GridPoint,
+    Intake, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels,
+    LengthCount, LengthCounts, Memory, OperationCounts, Outcome, Output, Page, PageCache, PageCost,
+    PageExpression, PageModel, PageProduct, PageReader, PageStructure, Parameters, PeakBytes,
+    Provenance, QuantisedBytes, RunTotals, SavedCost, SavedModule, SearchedRow, SettledRecord,
+    SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss,
+    TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule, TrainingPhase,
+    TrainingTerm, UnitCounts, Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

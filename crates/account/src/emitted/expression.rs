@@ -1,7 +1,7 @@
 //! Integers that follow from sizes, as expressions that any language has.
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::{Definition, Reach};
+use opledger_ir::{Definition, Reach, Slide};
 
 /// An integer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,10 @@ fn mul(a: E, b: E) -> E {
 }
 
 fn floor(a: E, b: E) -> E {
-    E::Floor(a.into(), b.into())
+    match &b {
+        E::Poly(one) if one.as_integer() == Some(1.into()) => a,
+        _ => E::Floor(a.into(), b.into()),
+    }
 }
 
 /// `n·(n + other)/2`, which is whole where `other` is odd.
@@ -87,7 +90,7 @@ fn max(a: E, b: E) -> E {
 }
 
 /// What a definition gives, name by name, in the order in which they are worked out; none where it looks at
-/// the contents of a mask, or at what falls on the padding of a window.
+/// the contents of a mask, or at a window whose taps are many or apart.
 pub(crate) fn defined(definition: &Definition) -> Option<Vec<(Symbol, E)>> {
     let poly = |poly: &Poly| E::Poly(poly.clone());
     Some(match definition {
@@ -113,7 +116,11 @@ pub(crate) fn defined(definition: &Definition) -> Option<Vec<(Symbol, E)>> {
             };
             vec![(pairs.clone(), p), (rows.clone(), r)]
         }
-        Definition::Taps { .. } | Definition::Kept { .. } => return None,
+        Definition::Taps { pairs, rows, slide, results, taps, input } => {
+            let (p, r) = taps_on_input(slide, poly(results), taps, poly(input))?;
+            vec![(pairs.clone(), p), (rows.clone(), r)]
+        }
+        Definition::Kept { .. } => return None,
     })
 }
 
@@ -155,4 +162,34 @@ fn chunks((n, m, o): (E, E, E), chunk: &E) -> (E, E) {
     };
     let (first, last) = (clamp(o.clone()), clamp(add(o, n)));
     (sub(pairs_before(last.clone()), pairs_before(first.clone())), sub(last, first))
+}
+
+/// The most taps of a window that are summed one by one.
+const MOST_TAPS: i64 = 128;
+
+/// The pairs of a result and a tap that falls on the input, tap by tap, and the results with such a tap.
+fn taps_on_input(slide: &Slide, results: E, taps: &Poly, input: E) -> Option<(E, E)> {
+    let taps = i64::try_from(taps.as_integer()?).ok().filter(|taps| *taps <= MOST_TAPS)?;
+    let [stride, before] = [slide.stride, slide.padding.0].map(|n| i64::try_from(n).ok());
+    let (stride, before) = (stride?, before?);
+    if slide.dilation != 1 {
+        return None;
+    }
+    // Results from `first`, and below where a tap that is `ahead` of the input's beginning leaves it.
+    let between = |first: i64, ahead: i64| {
+        let first = whole((first + stride - 1).div_euclid(stride).max(0));
+        let end = floor(add(input.clone(), whole(ahead + stride - 1)), whole(stride));
+        max(sub(min(results.clone(), end), first), whole(0))
+    };
+    let mut pairs: Vec<E> = (0..taps).map(|k| between(before - k, before - k)).collect();
+    // Two and two, so that no expression is deep.
+    while pairs.len() > 1 {
+        let mut left = pairs.into_iter();
+        let two = |left: &mut std::vec::IntoIter<E>| {
+            let first = left.next()?;
+            Some(left.next().map_or(first.clone(), |second| add(first, second)))
+        };
+        pairs = std::iter::from_fn(|| two(&mut left)).collect();
+    }
+    Some((pairs.pop().unwrap_or_else(|| whole(0)), between(before - taps + 1, before)))
 }

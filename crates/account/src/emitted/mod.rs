@@ -10,13 +10,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-#[cfg(test)]
-use opledger_dims::Binding;
-use opledger_dims::{Integer, Poly, Quantity, Symbol};
+use opledger_dims::{Binding, Integer, Poly, Quantity, Symbol};
 use opledger_ir::{Definition, SizeRole};
 
-use self::expression::{SizeExpression, defined};
-use crate::{AccountError, SizedModel};
+pub(crate) use self::expression::SizeExpression;
+use self::expression::defined;
+use crate::{AccountError, Model, SizedModel};
 
 /// In which language formulas are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +96,9 @@ struct Check {
 }
 
 /// The free sizes that numbers follow from, and how.
-struct Course {
-    free: Vec<Symbol>,
-    steps: Vec<(Symbol, SizeExpression)>,
+pub(crate) struct Course {
+    pub(crate) free: Vec<Symbol>,
+    pub(crate) steps: Vec<(Symbol, SizeExpression)>,
 }
 
 /// The functions.
@@ -185,52 +184,8 @@ impl SizedModel<'_> {
         })
     }
 
-    /// The free sizes that symbols follow from, and how.
     fn steps_to(&self, needed: BTreeSet<Symbol>) -> Result<Course, AccountError> {
-        let mut open: Vec<Symbol> = needed.into_iter().collect();
-        let mut free = BTreeSet::new();
-        let mut steps: Vec<(Symbol, SizeExpression)> = Vec::new();
-        let mut seen = BTreeSet::new();
-        while let Some(symbol) = open.pop() {
-            if !seen.insert(symbol.clone()) {
-                continue;
-            }
-            let defines = |definition: &&Definition| {
-                let product = matches!(definition, Definition::Product { .. });
-                !product && definition.defines().contains(&&symbol)
-            };
-            let Some(definition) = self.graph().definitions().iter().find(defines) else {
-                free.insert(symbol);
-                continue;
-            };
-            let bound = definition.with_sizes(self.sizes());
-            let Some(all) = defined(&bound) else {
-                let (model, definition) = (self.model().name().to_owned(), definition.to_string());
-                return Err(AccountError::NoFunction { model, symbol, definition });
-            };
-            for (name, expression) in all {
-                if name == symbol {
-                    open.extend(expression.symbols());
-                    steps.push((name, expression));
-                }
-            }
-        }
-        // Each after what it is made of.
-        let mut ordered: Vec<(Symbol, SizeExpression)> = Vec::new();
-        while !steps.is_empty() {
-            let ready = |(_, own): &(Symbol, SizeExpression)| {
-                let known = |s: &Symbol| free.contains(s) || ordered.iter().any(|(o, _)| o == s);
-                own.symbols().iter().all(known)
-            };
-            let at = steps.iter().position(ready).unwrap_or(0);
-            let step = steps.remove(at);
-            ordered.push(step);
-        }
-        let in_graph = self.graph().symbols();
-        let order = |symbol: &Symbol| in_graph.iter().position(|own| own == symbol);
-        let mut free: Vec<Symbol> = free.into_iter().collect();
-        free.sort_by_key(|symbol| order(symbol));
-        Ok(Course { free, steps: ordered })
+        self.model().course(needed, self.sizes())
     }
 
     /// The functions at some sizes, worked out by the graph's own definitions.
@@ -259,6 +214,60 @@ impl SizedModel<'_> {
             checks.push(Check { at, values });
         }
         Ok(checks)
+    }
+}
+
+impl Model {
+    /// The free sizes that symbols follow from, and how, where some have a size.
+    pub(crate) fn course(
+        &self,
+        needed: BTreeSet<Symbol>,
+        sizes: &Binding,
+    ) -> Result<Course, AccountError> {
+        let mut open: Vec<Symbol> = needed.into_iter().collect();
+        let mut free = BTreeSet::new();
+        let mut steps: Vec<(Symbol, SizeExpression)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        while let Some(symbol) = open.pop() {
+            if !seen.insert(symbol.clone()) {
+                continue;
+            }
+            let defines = |definition: &&Definition| {
+                let product = matches!(definition, Definition::Product { .. });
+                !product && definition.defines().contains(&&symbol)
+            };
+            let Some(definition) = self.graph().definitions().iter().find(defines) else {
+                free.insert(symbol);
+                continue;
+            };
+            let bound = definition.with_sizes(sizes);
+            let Some(all) = defined(&bound) else {
+                let (model, definition) = (self.name().to_owned(), definition.to_string());
+                return Err(AccountError::NoFunction { model, symbol, definition });
+            };
+            for (name, expression) in all {
+                if name == symbol {
+                    open.extend(expression.symbols());
+                    steps.push((name, expression));
+                }
+            }
+        }
+        // Each after what it is made of.
+        let mut ordered: Vec<(Symbol, SizeExpression)> = Vec::new();
+        while !steps.is_empty() {
+            let ready = |(_, own): &(Symbol, SizeExpression)| {
+                let known = |s: &Symbol| free.contains(s) || ordered.iter().any(|(o, _)| o == s);
+                own.symbols().iter().all(known)
+            };
+            let at = steps.iter().position(ready).unwrap_or(0);
+            let step = steps.remove(at);
+            ordered.push(step);
+        }
+        let in_graph = self.graph().symbols();
+        let order = |symbol: &Symbol| in_graph.iter().position(|own| own == symbol);
+        let mut free: Vec<Symbol> = free.into_iter().collect();
+        free.sort_by_key(|symbol| order(symbol));
+        Ok(Course { free, steps: ordered })
     }
 }
 

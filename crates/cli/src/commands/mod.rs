@@ -11,6 +11,7 @@ mod generate;
 mod layers;
 mod machine;
 mod models;
+mod page;
 mod run;
 mod train;
 mod verify;
@@ -36,6 +37,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Fit(args)) => return fit::execute(&args),
         Some(Command::Layers(args)) => layers::execute(&args)?,
         Some(Command::Models(args)) => models::execute(&args)?,
+        Some(Command::Page(args)) => page::execute(&args)?,
         Some(Command::Generate(args)) => return generate::execute(&args),
         Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),

@@ -16,6 +16,7 @@ mod limits;
 mod measured;
 mod memory;
 mod models;
+mod page;
 mod programs;
 mod published;
 mod readme;

@@ -15,7 +15,7 @@ const MAX_SIZE: u64 = 1 << 40;
 /// Keys that every family may have and that change no result of a forward pass in inference: training,
 /// generation, results that are given besides, and what files are about. Families that read one of them
 /// do so all the same.
-const HARMLESS: &[&str] = &[
+pub(crate) const HARMLESS: &[&str] = &[
     "_attn_implementation_autoset",
     "_name_or_path",
     "attention_dropout",

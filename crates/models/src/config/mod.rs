@@ -21,7 +21,7 @@ pub use error::ConfigError;
 pub(crate) use floats::is_infinite;
 use floats::tagged;
 pub use generation::GenerationSettings;
-pub(crate) use keys::Keys;
+pub(crate) use keys::{HARMLESS, Keys};
 pub use quantisation::{OfExperts, Quantisation, QuantisationMethod};
 
 /// Whether the head is the table of words.
@@ -148,6 +148,18 @@ impl Config {
     pub(crate) fn against_keys(&self) -> Option<String> {
         let told = "the files have a head of other elements: it is read beside the table of words";
         self.untied.then(|| format!("`{TIED}` is not false, but {told}"))
+    }
+
+    /// The same with another value of a key.
+    pub(crate) fn with(&self, key: &str, value: Value) -> Config {
+        let mut other = self.clone();
+        other.map.insert(key.to_owned(), value);
+        other
+    }
+
+    /// Its keys, but for those inside others.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.map.keys().map(String::as_str)
     }
 
     /// Where it comes from, and its keys.

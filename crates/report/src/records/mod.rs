@@ -10,6 +10,7 @@ mod grid;
 mod kinds;
 mod lengths;
 mod models;
+mod page;
 mod saved;
 mod totals;
 mod training;
@@ -37,6 +38,10 @@ pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
+pub use page::{
+    FormulaId, Page, PageCache, PageCost, PageExpression, PageModel, PageProduct, PageReader,
+    PageStructure,
+};
 pub use saved::{SavedCost, SavedModule};
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{

@@ -1,0 +1,85 @@
+//! The data of a page: formulas of all published models, their sizes being symbols.
+
+mod kinds;
+mod readers;
+mod structure;
+mod texts;
+
+use opledger_dims::Class;
+use opledger_ir::{Elem, Kind};
+use opledger_models::{Preset, harmless_keys, presets};
+use opledger_report::{CONVENTIONS, Page, PageModel};
+
+use self::readers::{known, readers};
+use self::structure::structure;
+use self::texts::Texts;
+use crate::{AccountError, Model};
+
+/// What a page says of the published models.
+///
+/// ```
+/// # mod opledger { pub use {opledger_account as account, opledger_account::Model}; }
+/// let page = opledger::account::page()?;
+/// assert!(page.models.iter().any(|model| model.name == "llama-3.1-8b"));
+/// assert!(page.structures.len() < page.models.len()); // models of one kind share their formulas
+/// # Ok::<(), opledger_account::AccountError>(())
+/// ```
+///
+/// # Errors
+/// When a published model cannot be read.
+pub fn page() -> Result<Page, AccountError> {
+    let mut texts = Texts::default();
+    let (mut models, mut refused) = (Vec::new(), Vec::new());
+    let presets = presets()?;
+    for preset in &presets {
+        match page_model(preset, &mut texts) {
+            Ok(model) => models.push(model),
+            Err(problem @ AccountError::NoFunction { .. }) => {
+                refused.push((preset.name.clone(), problem.to_string()));
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    let stored = Elem::ALL.into_iter().filter(|elem| elem.kind() == Kind::Real);
+    let types = stored.map(|elem| (elem.name(), elem.bits())).collect();
+    let known = known(&presets);
+    Ok(Page {
+        version: env!("CARGO_PKG_VERSION"),
+        classes: Class::ALL.map(Class::name).to_vec(),
+        conventions: CONVENTIONS.into_iter().collect(),
+        types,
+        kinds: kinds::NAMES.to_vec(),
+        formulas: texts.formulas,
+        paths: texts.paths,
+        costs: texts.costs,
+        lists: texts.lists,
+        structures: texts.structures,
+        readers: readers(&presets, &models, &known)?,
+        known: known.into_iter().collect(),
+        harmless: harmless_keys().to_vec(),
+        models,
+        refused,
+    })
+}
+
+fn page_model(preset: &Preset, texts: &mut Texts) -> Result<PageModel, AccountError> {
+    let model = Model::open(&preset.name)?;
+    let plain = structure(&model, texts)?;
+    let cached = model.with_cache(*model.request())?;
+    let cached = cached.filter(|model| !model.graph().caches().is_empty());
+    let cached = cached.map(|model| structure(&model, texts)).transpose()?;
+    let sizes = model.graph().complete(model.sizes())?;
+    let sizes = sizes.iter().map(|(symbol, size)| (symbol.to_string(), size.to_string()));
+    let limit = model.recorded().positions.as_ref();
+    Ok(PageModel {
+        name: preset.name.clone(),
+        family: preset.family().to_owned(),
+        source: preset.source.clone(),
+        storage: model.storage().name(),
+        sizes: sizes.collect(),
+        positions: limit.map(|limit| (limit.tokens, limit.key, limit.computed)),
+        notes: model.conditions(),
+        plain,
+        cached,
+    })
+}

@@ -1,0 +1,66 @@
+//! `opledger page`: one file, offline, of moderate size.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use crate::stdout;
+
+/// The page, which takes seconds to make.
+fn page() -> &'static str {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    PAGE.get_or_init(written)
+}
+
+fn written() -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    assert_eq!(stdout(&["page", "-o", file.to_str().unwrap()]), "");
+    fs::read_to_string(file).unwrap()
+}
+
+/// What stands in the element of the data.
+fn data(page: &str) -> serde_json::Value {
+    let (_, after) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+    serde_json::from_str(after.split_once("</script>").unwrap().0).unwrap()
+}
+
+#[test]
+fn a_page_is_one_file_that_asks_nobody() {
+    let page = page();
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    assert!(page.contains("default-src 'none'"));
+    let outside = page.lines().filter(|line| !line.contains("id=\"data\""));
+    for line in outside {
+        for word in ["http:", "https:", "src=", "@import", "url(", "fetch(", "XMLHttp", "WebSocket"]
+        {
+            assert!(!line.contains(word), "{word} in {line}");
+        }
+        // Texts become nodes of text, never markup or code.
+        for word in
+            ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function("]
+        {
+            assert!(!line.contains(word), "{word} in {line}");
+        }
+    }
+    for mark in ["/*style*/", "/*evaluate*/", "/*paste*/", "/*show*/", "/*data*/"] {
+        assert!(!page.contains(mark), "{mark} is still there");
+    }
+}
+
+#[test]
+fn the_data_of_a_page_are_records_of_published_models() {
+    let page = page();
+    let data = data(page);
+    let list = |name: &str| data[name].as_array().unwrap();
+    let (models, structures) = (list("models"), list("structures"));
+    assert!(models.len() > 200 && structures.len() < models.len());
+    let named = |name: &str| models.iter().find(|model| model["name"] == name).unwrap();
+    let (llama, other) = (named("llama-3.1-8b"), named("llama-3.1-70b"));
+    assert_eq!((&llama["plain"], &llama["cached"]), (&other["plain"], &other["cached"]));
+    assert_eq!(llama["sizes"]["c"], "4096");
+    // Where a formula is not known, the page says why.
+    for refused in list("refused") {
+        assert!(refused[1].as_str().unwrap().contains("no function of sizes"), "{refused}");
+    }
+}

@@ -1,0 +1,181 @@
+//! What a page knows: formulas of models, each text once, and what they are evaluated at.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
+
+/// Which formula of the page, by its place.
+pub type FormulaId = usize;
+
+/// The data of a page. Formulas are written as in every table, with all sizes as symbols.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Page {
+    /// Of which version of the command.
+    pub version: &'static str,
+    /// The classes of operations, in the order of [`PageCost`].
+    pub classes: Vec<&'static str>,
+    /// What numbers mean.
+    pub conventions: BTreeMap<&'static str, &'static str>,
+    /// The types that parameters and caches are stored in, and their bits.
+    pub types: Vec<(&'static str, u64)>,
+    /// The kinds of rows.
+    pub kinds: Vec<&'static str>,
+    /// Every formula once, its factors parted by `*`, which is shorter than `·`.
+    #[serde(serialize_with = "parted")]
+    pub formulas: Vec<String>,
+    /// Every path once, written as how much of the one before it begins with, and the rest.
+    #[serde(serialize_with = "after_another")]
+    pub paths: Vec<String>,
+    /// Every cost of a row once.
+    pub costs: Vec<PageCost>,
+    /// Every list of paths, or of costs, by place, once.
+    pub lists: Vec<Vec<usize>>,
+    /// What models are: several may be one.
+    pub structures: Vec<PageStructure>,
+    /// The models.
+    pub models: Vec<PageModel>,
+    /// How sizes follow from configurations of other models.
+    pub readers: Vec<PageReader>,
+    /// All keys of their configurations: those that a reader does not tell of are not read there.
+    pub known: Vec<String>,
+    /// Keys of configurations that change nothing in any family.
+    pub harmless: Vec<&'static str>,
+    /// Those that no formula is known of, and why.
+    pub refused: Vec<(String, String)>,
+}
+
+/// What a row costs: its kind, by place; scalar operations, class and formula in turn, those that are not
+/// none; macs, parameters, bytes read, bytes written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct PageCost(
+    /// The kind.
+    pub usize,
+    /// Scalar operations.
+    pub Vec<FormulaId>,
+    /// Multiplications inside contractions, parameters, bytes read, bytes written.
+    pub [FormulaId; 4],
+);
+
+/// A computation, its sizes being symbols.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct PageStructure {
+    /// Sizes that are given, those of the model among them.
+    pub free: Vec<String>,
+    /// What follows from them, in this order: a name and an expression, which is a formula's place or an
+    /// operation with two expressions.
+    pub steps: Vec<(String, PageExpression)>,
+    /// Sizes that are products of two.
+    pub products: Vec<[String; 3]>,
+    /// What symbols stand for, in words.
+    pub definitions: Vec<String>,
+    /// Which size is what: `batch`, `tokens`, `past`, `memory`, `images`.
+    pub roles: BTreeMap<&'static str, String>,
+    /// What of the sizes that a user gives is at least so much, and what it is.
+    pub least: Vec<(FormulaId, u64, String)>,
+    /// Its rows, each a module with parameters of its own or an operation outside such: where they are and what
+    /// they cost, two lists by place.
+    pub rows: [usize; 2],
+    /// Parameters that one token meets.
+    pub active: FormulaId,
+    /// Elements of its cache, of tokens that are all in it.
+    pub cache: Option<PageCache>,
+}
+
+/// The elements of a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct PageCache {
+    /// Those that it holds.
+    pub held: FormulaId,
+    /// Those that were computed.
+    pub given: FormulaId,
+    /// Those of both that are states, which are `f32`.
+    pub states: FormulaId,
+}
+
+/// An integer that follows from sizes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
+pub enum PageExpression {
+    /// A formula.
+    Formula(FormulaId),
+    /// `add`, `sub`, `mul`, `floor`, `min`, `max` or `gcd` of two.
+    Both(&'static str, Box<PageExpression>, Box<PageExpression>),
+}
+
+/// A published model.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageModel {
+    /// Its name.
+    pub name: String,
+    /// Its family.
+    pub family: String,
+    /// Where it is published.
+    pub source: String,
+    /// The type that bytes are told in unless another is asked for.
+    pub storage: &'static str,
+    /// Its own sizes, as texts of digits.
+    pub sizes: BTreeMap<String, String>,
+    /// How many tokens it has positions for, the key that says so, and whether more are computed.
+    pub positions: Option<(u64, &'static str, bool)>,
+    /// What a reader has to know.
+    pub notes: Vec<String>,
+    /// Its computation, by place.
+    pub plain: usize,
+    /// The same with a cache, where it has one.
+    pub cached: Option<usize>,
+}
+
+/// A size as a product: its name, what it is in the model, and keys with their powers.
+pub type PageProduct = (String, String, Vec<(String, i64)>);
+
+/// What of a configuration of a model may be another while its formulas stay.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageReader {
+    /// The model, by place.
+    pub model: usize,
+    /// Sizes as products.
+    pub sizes: Vec<PageProduct>,
+    /// The same of the tokens that there are positions for.
+    pub positions: Option<PageProduct>,
+    /// Keys that sizes follow from, their values, and whether one that divides another, or is divided, has to stay
+    /// so.
+    pub keys: BTreeMap<String, (u64, bool)>,
+    /// Keys of any number.
+    pub free: Vec<String>,
+    /// Keys that have to be as they are, with their values as JSON.
+    pub fixed: BTreeMap<String, String>,
+    /// Keys that have to be absent.
+    pub absent: Vec<String>,
+}
+
+impl Page {
+    /// The data as one line of JSON, which an element of HTML may hold: no character of it begins a tag.
+    ///
+    /// # Errors
+    /// None that a record has.
+    pub(crate) fn data(&self) -> Result<String, serde_json::Error> {
+        let text = serde_json::to_string(self)?;
+        Ok(text
+            .replace('<', "\\u003c")
+            .replace('\u{2028}', "\\u2028")
+            .replace('\u{2029}', "\\u2029"))
+    }
+}
+
+fn after_another<S: Serializer>(texts: &[String], out: S) -> Result<S::Ok, S::Error> {
+    let mut list = out.serialize_seq(Some(2 * texts.len()))?;
+    let mut before = "";
+    for text in texts {
+        let same = before.bytes().zip(text.bytes()).take_while(|(a, b)| a == b && a.is_ascii());
+        let same = same.count();
+        list.serialize_element(&same)?;
+        list.serialize_element(text.get(same..).unwrap_or_default())?;
+        before = text;
+    }
+    list.end()
+}
+
+fn parted<S: Serializer>(formulas: &[String], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(formulas.iter().map(|formula| formula.replace('·', "*")))
+}
