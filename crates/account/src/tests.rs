@@ -244,6 +244,22 @@ fn the_calls_of_a_program_are_not_chosen() {
     assert_eq!(of("torch-flop-counter").total, counter.total("torch-flop-counter").unwrap());
 }
 
+/// Elements of four bits may end within a byte, which is moved as a whole.
+#[test]
+fn a_sum_that_ends_within_a_byte_takes_it_whole() {
+    let sizes = Binding::from_iter([("n", 11), ("b", 11)]);
+    let options = ProgramOptions::default();
+    let model = Model::open_at("gpt-neo-2.7b", Request::default(), &sizes, &options).unwrap();
+    let sized = model.counted_at(&sizes).unwrap();
+    let written = |elem: &str| {
+        let elem: Elem = elem.parse().unwrap();
+        sized.traffic(elem, elem).unwrap().values_written
+    };
+    let (eight, four) = (written("int8"), written("int4"));
+    assert_eq!(&eight % 2u32, Integer::from(1));
+    assert_eq!(four, (eight + 1u32) / 2u32);
+}
+
 /// Of windows it is their tokens, of others all.
 #[test]
 fn what_is_read_of_a_cache_is_what_it_holds() {

@@ -11,7 +11,7 @@ impl SizedModel<'_> {
     /// Bytes that a run moves: each operand of each operation read once and each result written once, of
     /// tables the rows looked up, of experts those that tokens meet at most. Of a cache what it holds is
     /// read (of layers with a window, the last tokens), and what is new is written. Ids and masks are
-    /// among the values.
+    /// among the values. Of a sum that ends within a byte the whole byte is moved.
     ///
     /// # Errors
     /// When a size is unbound.
@@ -37,7 +37,10 @@ impl SizedModel<'_> {
             let sum = if is_cache(var) { &mut grown } else { &mut written };
             *sum += &graph.node_bytes(node).1;
         }
-        let at = |poly: &Poly| poly.at(self.sizes());
+        // The last byte is full or not: an element may take half of one.
+        let at = |poly: &Poly| -> Result<Integer, AccountError> {
+            Ok((poly.ratio(2, 1).at(self.sizes())? + 1u32) / 2u32)
+        };
         let size = |role| self.sizes().get(graph.size_of(role)?).cloned();
         let cache_read = match graph.caches() {
             [] => None,

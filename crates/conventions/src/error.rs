@@ -44,7 +44,7 @@ pub enum ConventionError {
     },
     /// A convention has no rule for a call or a class of modules, which its tool was never seen to meet.
     #[error(
-        "{convention} has no rule for `{op}` at {path}, which it was never seen to count; observe the tool, and add a rule to its file"
+        "{convention} has no rule for `{op}` at {path}, which the tool was never seen to count: ask for another convention, or for the runtime's own count, which has every operation"
     )]
     NoRule {
         /// Which convention.

@@ -226,7 +226,8 @@ mod tests {
             |recompute| step.recomputing(recompute).unwrap().bytes(&sizes).unwrap().needed;
         let full = available(opledger_grad::Recompute::Layers);
         let told = room::fits(&step, &sizes, &full).unwrap_err().to_string();
-        assert!(told.contains("it fits with --recompute full"), "{told}");
+        // The weights, the state and both as they become are more than what selective recomputation keeps.
+        assert!(told.contains("it fits with --recompute selective or full"), "{told}");
         assert!(told.contains("weights 26953662464, gradients 26953662464, state"), "{told}");
         let told = room::fits(&step, &sizes, &(full - 1u32)).unwrap_err().to_string();
         assert!(told.contains("nothing that is computed again makes it fit"), "{told}");

@@ -30,16 +30,18 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Address space for code, stacks of threads and buffers of kernels.
-const BESIDE: u64 = 32 << 20;
+/// Address space for stacks of threads and buffers of kernels.
+const BESIDE: u64 = 20 << 20;
 
 /// Half of what is left of the limits on address space and data (proc_pid_limits(5),
-/// proc_pid_status(5)) beside what the process has in memory: an allocator takes large aligned pieces, which
-/// count against these limits, touched or not.
+/// proc_pid_status(5)) beside the code, in memory or not, and what else the process has in memory: an
+/// allocator takes large aligned pieces, which count against these limits, touched or not.
 fn of_process(read: Read<'_>) -> Vec<u64> {
     let file = |name: &str| read(&Path::new("/proc/self").join(name)).unwrap_or_default();
     let (limits, status) = (file("limits"), file("status"));
-    let used = kibibytes(&status, "VmRSS");
+    let of = |key: &str| kibibytes(&status, key);
+    let code = of("VmExe").unwrap_or(0) + of("VmLib").unwrap_or(0);
+    let used = of("VmRSS").map(|held| held.saturating_sub(of("RssFile").unwrap_or(0)) + code);
     let left = |name: &str| {
         // The soft limit comes first; `unlimited` is no number.
         let rest = limits.lines().find_map(|line| line.strip_prefix(name))?;
@@ -152,7 +154,10 @@ mod tests {
 
     #[test]
     fn limits_of_the_process_are_less_what_it_has() {
-        let status = ("/proc/self/status", "VmSize:\t 900 kB\nVmRSS:\t 100 kB\nVmData:\t 20 kB\n");
+        let status = (
+            "/proc/self/status",
+            "VmSize:\t 900 kB\nVmRSS:\t 100 kB\nRssFile:\t 50 kB\nVmData:\t 20 kB\nVmExe:\t 35 kB\nVmLib:\t 15 kB\n",
+        );
         let limits = |space: &str, data: &str| {
             format!(
                 "Limit                     Soft Limit           Hard Limit           Units     \n\

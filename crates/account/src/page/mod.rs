@@ -12,23 +12,22 @@ use opledger_report::{CONVENTIONS, Page, PageModel};
 
 use self::readers::{known, readers};
 use self::structure::structure;
-use self::texts::Texts;
+use self::texts::SharedTexts;
 use crate::{AccountError, Model};
 
 /// What a page says of the published models.
 ///
-/// ```
-/// # mod opledger { pub use {opledger_account as account, opledger_account::Model}; }
+/// ```no_run
 /// let page = opledger::account::page()?;
 /// assert!(page.models.iter().any(|model| model.name == "llama-3.1-8b"));
 /// assert!(page.structures.len() < page.models.len()); // models of one kind share their formulas
-/// # Ok::<(), opledger_account::AccountError>(())
+/// # Ok::<(), opledger::account::AccountError>(())
 /// ```
 ///
 /// # Errors
 /// When a published model cannot be read.
 pub fn page() -> Result<Page, AccountError> {
-    let mut texts = Texts::default();
+    let mut texts = SharedTexts::default();
     let (mut models, mut refused) = (Vec::new(), Vec::new());
     let presets = presets()?;
     for preset in &presets {
@@ -62,7 +61,7 @@ pub fn page() -> Result<Page, AccountError> {
     })
 }
 
-fn page_model(preset: &Preset, texts: &mut Texts) -> Result<PageModel, AccountError> {
+fn page_model(preset: &Preset, texts: &mut SharedTexts) -> Result<PageModel, AccountError> {
     let model = Model::open(&preset.name)?;
     let plain = structure(&model, texts)?;
     let cached = model.with_cache(*model.request())?;

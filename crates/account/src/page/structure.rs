@@ -7,7 +7,7 @@ use opledger_ir::{Cached, Cost, Definition, Graph, ModuleClass, Node, Operation,
 use opledger_report::{PageCache, PageCost, PageStructure};
 
 use super::kinds::kind;
-use super::texts::Texts;
+use super::texts::SharedTexts;
 use crate::{AccountError, Model};
 
 /// What is said of a row.
@@ -21,7 +21,7 @@ struct Row {
 }
 
 /// The formulas of a model, by their place.
-pub(super) fn structure(model: &Model, texts: &mut Texts) -> Result<usize, AccountError> {
+pub(super) fn structure(model: &Model, texts: &mut SharedTexts) -> Result<usize, AccountError> {
     let graph = model.graph();
     let rows = rows(graph);
     let cache = cache(graph);
@@ -82,7 +82,7 @@ fn products(graph: &Graph) -> Vec<[String; 3]> {
 }
 
 /// Where a row is and what it costs, by place.
-fn written(row: &Row, texts: &mut Texts) -> (usize, usize) {
+fn written(row: &Row, texts: &mut SharedTexts) -> (usize, usize) {
     let total = row.cost.total();
     let mut counts = Vec::new();
     for (at, class) in Class::ALL.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use crate::emitted::SizeExpression;
 
 /// What a page holds of each once.
 #[derive(Default)]
-pub(super) struct Texts {
+pub(super) struct SharedTexts {
     pub(super) formulas: Vec<String>,
     pub(super) paths: Vec<String>,
     pub(super) costs: Vec<PageCost>,
@@ -23,7 +23,7 @@ pub(super) struct Texts {
     structure_at: HashMap<PageStructure, usize>,
 }
 
-impl Texts {
+impl SharedTexts {
     pub(super) fn formula(&mut self, poly: &Poly) -> FormulaId {
         once(poly.to_string(), &mut self.formulas, &mut self.formula_at)
     }

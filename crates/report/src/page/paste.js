@@ -35,10 +35,9 @@ const Paste = (() => {
 
   /** Keys that divide each other have to go on doing so, where one of them may not have every value. */
   function divided(reader, config) {
-    // A key that another has to divide is bound itself; of 1, which divides all, it was not seen.
-    const keys = Object.entries(reader.keys).filter(([, [value, bound]]) => bound || value === 1);
-    for (const [key, [value]] of keys) {
-      for (const [other, [theirs]] of keys) {
+    const keys = Object.entries(reader.keys);
+    for (const [key, [value, bound]] of keys) {
+      for (const [other, [theirs]] of bound ? keys : []) {
         if (key === other) continue;
         if (theirs % value === 0 && config[other] % config[key] !== 0) refuse(`\`${key}\` = ${config[key]} does not divide \`${other}\` = ${config[other]}`);
         if (value % theirs === 0 && config[key] % config[other] !== 0) refuse(`\`${other}\` = ${config[other]} does not divide \`${key}\` = ${config[key]}`);
