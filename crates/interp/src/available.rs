@@ -30,8 +30,8 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Address space for stacks of threads and buffers of kernels.
-const BESIDE: u64 = 20 << 20;
+/// Address space for stacks of threads, buffers of kernels and what an allocator takes ahead.
+const BESIDE: u64 = 32 << 20;
 
 /// Half of what is left of the limits on address space and data (proc_pid_limits(5),
 /// proc_pid_status(5)) beside the code, in memory or not, and what else the process has in memory: an
