@@ -23,7 +23,27 @@ pub(super) fn kind(graph: &Graph, node: &Node) -> usize {
             | Role::ScoreScale
             | Role::ScoreBias,
         ) => true,
-        _ => matches!(node.op, Op::Attention(_)),
+        None
+        | Some(
+            Role::Tokens
+            | Role::Segments
+            | Role::Positions
+            | Role::Image
+            | Role::Sound
+            | Role::Visible
+            | Role::Cache(_)
+            | Role::Bias
+            | Role::Residual
+            | Role::PositionSum
+            | Role::Similarity
+            | Role::Placed
+            | Role::Routing
+            | Role::Combine
+            | Role::Gate
+            | Role::NormedWeight
+            | Role::PixelNorm
+            | Role::LayerScale,
+        ) => matches!(node.op, Op::Attention(_)),
     };
     if between {
         return 2;

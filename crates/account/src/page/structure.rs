@@ -72,11 +72,9 @@ pub(super) fn structure(model: &Model, texts: &mut SharedTexts) -> Result<usize,
 
 /// Sizes that are products of two.
 fn products(graph: &Graph) -> Vec<[String; 3]> {
-    let product = |definition: &Definition| match definition {
-        Definition::Product { whole, factors: [a, b] } => {
-            Some([whole, a, b].map(Symbol::to_string))
-        }
-        _ => None,
+    let product = |definition: &Definition| {
+        let Definition::Product { whole, factors: [a, b] } = definition else { return None };
+        Some([whole, a, b].map(Symbol::to_string))
     };
     graph.definitions().iter().filter_map(product).collect()
 }
