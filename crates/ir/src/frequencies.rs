@@ -301,6 +301,25 @@ mod tests {
         check(scaling, 5e5, &expected);
     }
 
+    /// With one bound for both, pair 20 is the last that stays as it is: 4·2π·10000^(40/128) turns.
+    #[test]
+    fn yarn_with_one_bound_keeps_or_divides() {
+        let scaling = |truncate| RopeScaling::Yarn {
+            factor: 8.0,
+            beta_fast: 4.0,
+            beta_slow: 4.0,
+            attention_factor: 1.0,
+            original_max_position_embeddings: 450,
+            truncate,
+        };
+        let plain = RopeScaling::None.frequencies(1e4, 128, 1);
+        let found = scaling(false).frequencies(1e4, 128, 1);
+        for (pair, (found, plain)) in found.iter().zip(&plain).enumerate() {
+            let expected = if pair <= 20 { *plain } else { plain / 8.0 };
+            assert_relative_eq!(*found, expected, max_relative = 1e-14);
+        }
+    }
+
     #[test]
     fn what_yarn_lacks_is_said() {
         let yarn = |factor, beta_fast, beta_slow| {

@@ -11,7 +11,7 @@ use crate::attention::{count_finite, finite};
 use crate::buffer::Buffer;
 use crate::error::{KernelError, exactly};
 use crate::gemm::matrix::Matrix;
-use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
+use crate::gemm::microkernel::{Left, NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::pack_panel;
 use crate::isa::{Isa, isa};
 use crate::meter::{Meter, Tally};
@@ -163,9 +163,7 @@ impl<T: Number> Place<'_, T> {
                 m: all.len(),
                 k: queries.len(),
                 n: if some <= NR_HALF { NR_HALF } else { NR },
-                a: &tile,
-                a_row: 1,
-                a_term: all.len(),
+                a: Left::Stored(Matrix { data: &tile, row: 1, col: all.len() }),
                 b: &panel,
                 add: true,
                 far: false,

@@ -111,6 +111,9 @@ const QUANTITIES: [Quantity; 6] = [
     Quantity::BytesWritten,
 ];
 
+/// The longest sizes at which functions are checked: one, small ones, then longer texts than any window has.
+const POINTS: [u64; 5] = [1, 9, 100, 1_907, 30_011];
+
 impl SizedModel<'_> {
     /// Functions that give what the model costs, without dependencies, with where they come from, the sizes at
     /// which they hold, and a table to check them by.
@@ -191,15 +194,10 @@ impl SizedModel<'_> {
     /// The functions at some sizes, worked out by the graph's own definitions.
     fn checks(&self, sizes: &[Symbol], formulas: &[Poly]) -> Result<Vec<Check>, AccountError> {
         let mut checks = Vec::new();
-        for step in 0..5_u64 {
+        for longest in POINTS {
             let mut binding = self.sizes().clone();
-            // Ones, small ones, then longer texts than any window has.
-            let size = |at: usize| match step {
-                0 => 1,
-                _ => (7 + 4 * at as u64) * 13_u64.pow(step as u32 - 1) + step,
-            };
             for (at, symbol) in sizes.iter().enumerate() {
-                binding.set(symbol, size(at));
+                binding.set(symbol, (longest / (at as u64 + 1)).max(1));
             }
             for definition in self.products(sizes) {
                 let Definition::Product { whole, factors: [a, b] } = definition else { continue };

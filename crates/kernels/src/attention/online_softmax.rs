@@ -13,7 +13,7 @@ use super::row_loops::{
 use super::{Attention, AttentionShape, AttentionTallies, VisibleKeys, shown};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
-use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
+use crate::gemm::microkernel::{Left, NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, vectorised};
 use crate::meter::{AttentionPart, Tally};
@@ -243,9 +243,11 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             m: cover.keys.len(),
             k: width,
             n: self.width(),
-            a: &tile.k[cover.keys.start * width..],
-            a_row: width,
-            a_term: 1,
+            a: Left::Stored(Matrix {
+                data: &tile.k[cover.keys.start * width..],
+                row: width,
+                col: 1,
+            }),
             b: &self.queries,
             add: false,
             far: false,
@@ -358,9 +360,7 @@ impl<'a, T: Number> QueryBlock<'a, T> {
             m: width,
             k: keys.len(),
             n: self.width(),
-            a: &tile.v[keys.start * width..],
-            a_row: 1,
-            a_term: width,
+            a: Left::Stored(Matrix { data: &tile.v[keys.start * width..], row: 1, col: width }),
             b: &weights[(keys.start - cover.keys.start) * NR..],
             add: true,
             far: false,

@@ -4,7 +4,8 @@ use opledger_dims::{Class, Counted};
 use proptest::prelude::*;
 
 use super::{add_up, counts_itself, data, numbers, run};
-use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
+use crate::gemm::matrix::Matrix;
+use crate::gemm::microkernel::{Left, NR, NR_HALF, Next, PanelProduct};
 use crate::gemv::{VECTORS, VectorBlock, count_dots};
 use crate::number::simd::SUMS;
 use crate::*;
@@ -266,7 +267,8 @@ proptest! {
         counts_itself!(format!("a panel of {m}x{k}x{n}"), T, |[meter]| {
             let (a, b, mut c) = (numbers::<T>(&a), numbers::<T>(&b), numbers::<T>(&c));
             let (next, far) = (Next::NOTHING, false);
-            let product = PanelProduct { m, k, n, a: &a, a_row: k, a_term: 1, b: &b, add, far, next };
+            let a = Left::Stored(Matrix { data: &a, row: k, col: 1 });
+            let product = PanelProduct { m, k, n, a, b: &b, add, far, next };
             product.into(isa().unwrap(), &mut c, NR);
             let mut tally = Tally::default();
             product.count(&mut tally);

@@ -8,7 +8,9 @@
 //! all instruction sets, and all cuts of the terms, give the same bits.
 
 use std::hint::black_box;
+use std::ops::Range;
 
+use super::matrix::Matrix;
 use crate::isa::{Isa, Level};
 use crate::number::Number;
 use crate::number::simd::{Vector, prefetch, prefetch_near};
@@ -30,10 +32,7 @@ pub(crate) struct PanelProduct<'a, T> {
     pub(crate) k: usize,
     /// [`NR`] or [`NR_HALF`].
     pub(crate) n: usize,
-    /// `A`, read at `row·a_row + term·a_term`.
-    pub(crate) a: &'a [T],
-    pub(crate) a_row: usize,
-    pub(crate) a_term: usize,
+    pub(crate) a: Left<'a, T>,
     /// `B`, read at `term·NR + column`.
     pub(crate) b: &'a [T],
     /// Whether the sums begin with `C`.
@@ -43,6 +42,59 @@ pub(crate) struct PanelProduct<'a, T> {
     /// What is brought into the second-level cache meanwhile.
     pub(crate) next: Next,
 }
+
+/// Where the elements of `A` stand.
+#[derive(Clone, Copy)]
+pub(crate) enum Left<'a, T> {
+    /// As they are stored.
+    Stored(Matrix<'a, T>),
+    /// In strips, one for each block of rows as [`blocks`] cuts them: each term by term.
+    Strips(&'a [T]),
+}
+
+/// Rows of a block.
+fn height(isa: Isa) -> usize {
+    match isa.level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => 12,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => 6,
+        _ => 4,
+    }
+}
+
+/// Cuts rows into blocks of at most `most`, of nearly equal height: the first rows and the heights.
+#[inline(always)]
+fn blocks(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = rows.div_ceil(most);
+    let (height, taller) = (rows / count, rows % count);
+    (0..count).map(move |i| (i * height + i.min(taller), height + usize::from(i < taller)))
+}
+
+/// Brings rows that follow one another in memory, whose terms lie apart, into strips.
+pub(crate) fn strips<T: Number>(
+    isa: Isa,
+    a: Matrix<'_, T>,
+    rows: usize,
+    terms: Range<usize>,
+    out: &mut [T],
+) {
+    let (most, k) = (height(isa), terms.len());
+    for (at, term) in terms.enumerate() {
+        let from = &a.from(0, term).data[..rows];
+        prefetch(from.as_ptr().wrapping_add(STRIPS_AHEAD * a.col), rows);
+        for (row, height) in blocks(rows, most) {
+            let (from, to) = (&from[row..][..height], &mut out[row * k + at * height..][..height]);
+            match (<&[T; 12]>::try_from(from), <&mut [T; 12]>::try_from(&mut *to)) {
+                (Ok(from), Ok(to)) => *to = *from,
+                _ => to.copy_from_slice(from),
+            }
+        }
+    }
+}
+
+/// Terms that are brought closer before they come into strips.
+const STRIPS_AHEAD: usize = 8;
 
 /// Memory that comes closer while a product is computed, as evenly as its loops allow: the memory is asked
 /// all along, not in the first pass over a panel alone.
@@ -96,7 +148,11 @@ impl<T: Number> PanelProduct<'_, T> {
             return;
         }
         assert!(n == NR || n == NR_HALF);
-        assert!(k > 0 && (m - 1) * self.a_row + (k - 1) * self.a_term < self.a.len());
+        assert!(k > 0);
+        assert!(match self.a {
+            Left::Stored(a) => a.holds(m, k),
+            Left::Strips(strips) => m * k <= strips.len(),
+        });
         assert!((k - 1) * NR + n <= self.b.len());
         match isa.level() {
             // SAFETY: an `Isa` of this level exists only where the features were detected; the
@@ -145,17 +201,16 @@ unsafe fn row_blocks<V: Vector, const MR: usize>(
     c: *mut V::Number,
     c_row: usize,
 ) {
-    let count = p.m.div_ceil(MR);
-    let (height, taller) = (p.m / count, p.m % count);
     // Rows 0, 3, 6 and 9 of a block. Hidden, so that no chain of additions is made of them.
-    let steps: [usize; 4] = std::array::from_fn(|i| black_box(3 * i * p.a_row));
-    let passes = count * p.n.div_ceil(2 * V::LANES);
+    let steps: [usize; 4] = match p.a {
+        Left::Stored(a) => std::array::from_fn(|i| black_box(3 * i * a.row)),
+        Left::Strips(_) => [0, 3, 6, 9],
+    };
+    let passes = p.m.div_ceil(MR) * p.n.div_ceil(2 * V::LANES);
     let (mut col, mut pass) = (0, 0);
     while col < p.n {
         let two = p.n - col >= 2 * V::LANES;
-        let mut row = 0;
-        for index in 0..count {
-            let rows = height + usize::from(index < taller);
+        for (row, rows) in blocks(p.m, MR) {
             let next = p.next.share(pass, passes, p.k, p.b.as_ptr().cast());
             // SAFETY: by contract; the rows and columns of each call exist.
             unsafe {
@@ -165,7 +220,6 @@ unsafe fn row_blocks<V: Vector, const MR: usize>(
                     dispatch::<V, 1>(&p, (steps, next), c, c_row, row, rows, col);
                 }
             }
-            row += rows;
             pass += 1;
         }
         col += if two { 2 * V::LANES } else { V::LANES };
@@ -235,18 +289,23 @@ unsafe fn microkernel<V: Vector, const COLS: usize, const ROWS: usize>(
             }
         }
         // One pointer for three rows: an address is then a register and a multiple of another.
-        let first = p.a.as_ptr().add(row * p.a_row);
+        let (first, a_row, a_term) = match p.a {
+            Left::Stored(a) => (a.data.as_ptr().add(row * a.row), a.row, a.col),
+            Left::Strips(strips) => (strips.as_ptr().add(row * p.k), 1, ROWS),
+        };
         let (steps, next) = far;
-        let a = steps.map(|step| first.wrapping_add(step));
+        let (k, a) = (p.k, steps.map(|step| first.wrapping_add(step)));
         let b = p.b.as_ptr().add(col);
         if p.next.bytes > 0 {
-            bringing::<V, COLS, ROWS>(p, a, b, next, &mut sums);
-        } else if p.a_row == 1 {
-            side_by_side::<V, COLS, ROWS>(p, first, b, &mut sums);
+            bringing::<V, COLS, ROWS>(k, a, [a_row, a_term], b, next, &mut sums);
+        } else if let Left::Strips(_) = p.a {
+            side_by_side::<V, COLS, ROWS>(k, first, ROWS, b, &mut sums);
+        } else if a_row == 1 {
+            side_by_side::<V, COLS, ROWS>(k, first, a_term, b, &mut sums);
         } else if row == 0 {
-            row_by_row::<V, COLS, ROWS, true>(p, a, b, &mut sums);
+            row_by_row::<V, COLS, ROWS, true>(k, a, [a_row, a_term], b, &mut sums);
         } else {
-            row_by_row::<V, COLS, ROWS, false>(p, a, b, &mut sums);
+            row_by_row::<V, COLS, ROWS, false>(k, a, [a_row, a_term], b, &mut sums);
         }
         for (i, sums) in sums.iter().enumerate() {
             for (j, sum) in sums.iter().enumerate() {
@@ -298,20 +357,21 @@ unsafe fn take<V: Vector, const COLS: usize, const ROWS: usize, const NEAR: bool
 /// As [`take`], for every term; past the last one the addresses are not followed.
 #[inline(always)]
 unsafe fn bringing<V: Vector, const COLS: usize, const ROWS: usize>(
-    p: &PanelProduct<'_, V::Number>,
+    k: usize,
     mut a: [*const V::Number; 4],
+    [a_row, a_term]: [usize; 2],
     mut b: *const V::Number,
     (next, step): Streams,
     sums: &mut Sums<V, COLS, ROWS>,
 ) {
     let mut brought = 0;
-    for _ in 0..p.k {
+    for _ in 0..k {
         prefetch(next[0].wrapping_add(brought), 1);
         prefetch(next[1].wrapping_add(brought), 1);
         brought += step;
         // SAFETY: by contract.
-        unsafe { take::<V, COLS, ROWS, true>(a, p.a_row, b, sums) };
-        a = a.map(|a| a.wrapping_add(p.a_term));
+        unsafe { take::<V, COLS, ROWS, true>(a, a_row, b, sums) };
+        a = a.map(|a| a.wrapping_add(a_term));
         b = b.wrapping_add(NR);
     }
 }
@@ -322,16 +382,17 @@ unsafe fn bringing<V: Vector, const COLS: usize, const ROWS: usize>(
 /// As [`bringing`].
 #[inline(always)]
 unsafe fn side_by_side<V: Vector, const COLS: usize, const ROWS: usize>(
-    p: &PanelProduct<'_, V::Number>,
+    k: usize,
     mut a: *const V::Number,
+    a_term: usize,
     mut b: *const V::Number,
     sums: &mut Sums<V, COLS, ROWS>,
 ) {
-    for _ in 0..p.k {
+    for _ in 0..k {
         let rows = [0, 3, 6, 9].map(|row| a.wrapping_add(row));
         // SAFETY: by contract.
         unsafe { take::<V, COLS, ROWS, true>(rows, 1, b, sums) };
-        a = a.wrapping_add(p.a_term);
+        a = a.wrapping_add(a_term);
         b = b.wrapping_add(NR);
     }
 }
@@ -343,25 +404,26 @@ unsafe fn side_by_side<V: Vector, const COLS: usize, const ROWS: usize>(
 /// As [`bringing`].
 #[inline(always)]
 unsafe fn row_by_row<V: Vector, const COLS: usize, const ROWS: usize, const NEAR: bool>(
-    p: &PanelProduct<'_, V::Number>,
+    k: usize,
     mut a: [*const V::Number; 4],
+    [a_row, a_term]: [usize; 2],
     mut b: *const V::Number,
     sums: &mut Sums<V, COLS, ROWS>,
 ) {
-    let unrolled = if p.a_term == 1 { p.k / UNROLL } else { 0 };
+    let unrolled = if a_term == 1 { k / UNROLL } else { 0 };
     // SAFETY: by contract.
     unsafe {
         for _ in 0..unrolled {
             for term in 0..UNROLL {
                 let a = a.map(|a| a.wrapping_add(term));
-                take::<V, COLS, ROWS, NEAR>(a, p.a_row, b.wrapping_add(term * NR), sums);
+                take::<V, COLS, ROWS, NEAR>(a, a_row, b.wrapping_add(term * NR), sums);
             }
             a = a.map(|a| a.wrapping_add(UNROLL));
             b = b.wrapping_add(UNROLL * NR);
         }
-        for _ in unrolled * UNROLL..p.k {
-            take::<V, COLS, ROWS, NEAR>(a, p.a_row, b, sums);
-            a = a.map(|a| a.wrapping_add(p.a_term));
+        for _ in unrolled * UNROLL..k {
+            take::<V, COLS, ROWS, NEAR>(a, a_row, b, sums);
+            a = a.map(|a| a.wrapping_add(a_term));
             b = b.wrapping_add(NR);
         }
     }
@@ -379,6 +441,11 @@ mod tests {
                 let (a_row, a_term, c_row) = (1 + m % 2 * (k + 1), 2 - m % 2, n + 3);
                 let a: Vec<f32> = (0..m * a_row + k * a_term).map(number).collect();
                 let b: Vec<f32> = (0..NR * k).map(|i| number(i + 5)).collect();
+                // The same, term by term among the terms of others.
+                let far = m + 2;
+                let terms: Vec<f32> = (0..k * far)
+                    .map(|i| a[(i % far).min(m - 1) * a_row + i / far * a_term])
+                    .collect();
                 for add in [false, true] {
                     let before: Vec<f32> = (0..c_row * m).map(|i| number(i + 9)).collect();
                     let mut expected = before.clone();
@@ -391,13 +458,18 @@ mod tests {
                         }
                     }
                     for isa in Isa::available() {
-                        let mut c = before.clone();
                         let next = if add { Next::new(b.as_ptr(), NR * k) } else { Next::NOTHING };
                         let b = &b[..];
-                        let product =
-                            PanelProduct { m, k, n, a: &a, a_row, a_term, b, add, far: add, next };
-                        product.into(isa, &mut c, c_row);
-                        assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");
+                        let mut brought = vec![0.0; m * k];
+                        let stored = Matrix { data: &terms, row: 1, col: far };
+                        strips(isa, stored, m, 0..k, &mut brought);
+                        let stored = Left::Stored(Matrix { data: &a, row: a_row, col: a_term });
+                        for a in [stored, Left::Strips(&brought)] {
+                            let mut c = before.clone();
+                            let product = PanelProduct { m, k, n, a, b, add, far: add, next };
+                            product.into(isa, &mut c, c_row);
+                            assert_eq!(c, expected, "{isa}, {m}x{k}x{n}");
+                        }
                     }
                 }
             }

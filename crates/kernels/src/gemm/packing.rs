@@ -6,6 +6,7 @@ use super::matrix::Matrix;
 use super::microkernel::NR;
 use crate::isa::{Isa, Level};
 use crate::number::Number;
+use crate::tasks::Shared;
 
 /// Elements below which packing starts no other thread.
 const SERIAL: usize = 1 << 16;
@@ -18,9 +19,39 @@ pub(crate) fn pack<T: Number>(isa: Isa, b: Matrix<'_, T>, k: usize, n: usize, ou
     };
     if k * n <= SERIAL {
         out.chunks_mut(k * NR).enumerate().for_each(panel);
+    } else if b.col == 1 {
+        pack_rows(b, k, n, out);
     } else {
         out.par_chunks_mut(k * NR).enumerate().for_each(panel);
     }
+}
+
+/// Rows and columns that a task of [`pack_rows`] brings into panels: a row is in another page than the next,
+/// so one panel's part of it is little for the way there.
+const BLOCK: [usize; 2] = [128, 8 * NR];
+
+/// [`pack`] where the columns of a row follow one another.
+fn pack_rows<T: Number>(b: Matrix<'_, T>, k: usize, n: usize, out: &mut [T]) {
+    let [height, width] = BLOCK;
+    let panels = Shared::new(out);
+    (0..k.div_ceil(height) * n.div_ceil(width)).into_par_iter().for_each(|task| {
+        let (top, left) = (task / n.div_ceil(width) * height, task % n.div_ceil(width) * width);
+        for p in top..k.min(top + height) {
+            let row = &b.data[p * b.row..][left..n.min(left + width)];
+            for (panel, from) in row.chunks(NR).enumerate() {
+                let at = ((left / NR + panel) * k + p) * NR;
+                // SAFETY: a row of a panel is one task's.
+                let to = unsafe { panels.part(at, NR) };
+                match <&[T; NR]>::try_from(from) {
+                    Ok(from) => to.copy_from_slice(from),
+                    Err(_) => {
+                        to[..from.len()].copy_from_slice(from);
+                        to[from.len()..].fill(T::of(0.0));
+                    }
+                }
+            }
+        }
+    });
 }
 
 /// Packs the first `cols` columns of `k` rows, at most [`NR`], and fills up with zeros.

@@ -11,7 +11,7 @@ use crate::attention::row_loops::{count_finite, finite, multiply};
 use crate::attention::{Attention, AttentionShape, Heads, VisibleKeys, shown};
 use crate::buffer::Buffer;
 use crate::gemm::matrix::Matrix;
-use crate::gemm::microkernel::{NR, NR_HALF, Next, PanelProduct};
+use crate::gemm::microkernel::{Left, NR, NR_HALF, Next, PanelProduct};
 use crate::gemm::packing::{pack_panel, unpack_panel};
 use crate::isa::{Isa, vectorised};
 use crate::meter::AttentionPart;
@@ -241,9 +241,11 @@ impl<'a, T: Number> Tile<'a, T> {
             m: self.all.len(),
             k: width,
             n: self.lanes(),
-            a: &of_keys[self.all.start * width..],
-            a_row: width,
-            a_term: 1,
+            a: Left::Stored(Matrix {
+                data: &of_keys[self.all.start * width..],
+                row: width,
+                col: 1,
+            }),
             b: &panel,
             add: false,
             far: false,
@@ -368,9 +370,7 @@ impl<'a, T: Number> Tile<'a, T> {
                     m: self.all.len(),
                     k: self.place.rows,
                     n: if some <= NR_HALF { NR_HALF } else { NR },
-                    a: entries,
-                    a_row: NR,
-                    a_term: 1,
+                    a: Left::Stored(Matrix { data: entries, row: NR, col: 1 }),
                     b: &panel,
                     add: true,
                     far: false,
@@ -385,9 +385,11 @@ impl<'a, T: Number> Tile<'a, T> {
             m: key_width,
             k: self.all.len(),
             n: self.lanes(),
-            a: &head.k[self.all.start * key_width..],
-            a_row: 1,
-            a_term: key_width,
+            a: Left::Stored(Matrix {
+                data: &head.k[self.all.start * key_width..],
+                row: 1,
+                col: key_width,
+            }),
             b: &self.gradients,
             add: false,
             far: false,
