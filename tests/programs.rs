@@ -64,6 +64,7 @@ const PROGRAMS: &[&str] = &[
     "sized",
     "skipped",
     "slopes",
+    "subtracted",
     "t5_encoder",
     "thumbnail",
     "unknown",
@@ -280,6 +281,19 @@ fn masks_are_read_from_what_made_them() {
     assert_eq!(details("divided"), ["causal from 0"; 2]);
     let total = imported("divided").graph.cost().total();
     assert_eq!(total[Class::Div].to_string(), "4·b·n² + 4·b·n");
+    // A bias that is subtracted is one of the other sign, and costs what one that is added does; what is
+    // divided twice has a scale and a cap.
+    let capped = ["causal from 0, soft cap 2", "causal from 0, soft cap 4, bias, sinks"];
+    let biased = "causal from 0, bias";
+    let all = [&[biased; 4][..], &capped[..1], &[rule], &capped[1..]].concat();
+    assert_eq!(details("subtracted"), all);
+    let graph = imported("subtracted").graph;
+    let attention = graph.nodes().iter().filter(|node| matches!(node.op, Op::Attention(_)));
+    let costs: Vec<_> = attention.map(|node| graph.node_cost(node).total()).collect();
+    assert_eq!(costs[0], costs[1]);
+    // Of two heads the scores of a triangle, each divided by a scale and by a cap, and their softmax, as
+    // above: n² + n each.
+    assert_eq!(costs[4][Class::Div].to_string(), "3·b·n² + 3·b·n");
     // Heads that are grouped, by letters, by matrices or place by place.
     assert_eq!(details("groups"), ["causal from 0"; 7]);
     // Each of 4·(4 + 4) for each of (n² + n)/2 pairs, and 2·16·16 for each token.

@@ -1,4 +1,4 @@
-"""Writes the archives beside this file, with inputs and outputs that PyTorch computed.
+"""Writes the archives beside this file, with inputs and outputs that PyTorch computed: all, or those named.
 
 Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 """
@@ -6,6 +6,7 @@ Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 import json
 import pathlib
 import re
+import sys
 import zipfile
 
 import torch
@@ -41,6 +42,8 @@ def clean(path):
 
 def write(name, make, args=(), kwargs=None, dynamic=None):
     """Exports a module in evaluation; saves it, its inputs and its outputs."""
+    if name not in (sys.argv[1:] or [name]):
+        return
     torch.manual_seed(0)
     module, kwargs = make().eval(), kwargs or {}
     with torch.no_grad():
@@ -239,6 +242,38 @@ class Divided(nn.Module):
         before = (q @ k.mT / 8**0.5).masked_fill(hidden, float("-inf"))
         after = (k @ q.mT).masked_fill(hidden, float("-inf")) / 3
         return before.softmax(-1) @ v, after.softmax(-1) @ v
+
+
+class Subtracted(nn.Module):
+    """Attention written out whose scores lose a bias: slopes times distances, distances, what hides as a large number;
+    the first bias added as well, with the other sign; a cap behind a division."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Linear(16, 48)
+        self.sinks = nn.Parameter(torch.randn(2))
+        self.register_buffer("slopes", torch.tensor([0.5, 0.25])[:, None, None])
+
+    def forward(self, x):
+        b, n, _ = x.shape
+        q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.maps(x).chunk(3, -1))
+        place = torch.arange(n)
+        apart = place[:, None] - place
+        hidden = apart < 0
+        dark = torch.where(hidden, float("-inf"), 0.0)
+        scores = [
+            q @ k.mT - self.slopes * apart.abs(),
+            q @ k.mT + -(self.slopes * apart.abs()),
+            q @ k.mT / 2 - self.slopes * apart,
+            q @ k.mT - apart,
+            2.0 * torch.tanh(q @ k.mT / 8**0.5 / 2.0),
+            torch.tanh((q @ k.mT).div(3) / 4.0) * 4.0 - self.slopes * apart,
+        ]
+        masked = [one.masked_fill(hidden, float("-inf")) if at % 2 else one + dark for at, one in enumerate(scores)]
+        sinks = self.sinks.reshape(1, -1, 1, 1).expand(b, -1, n, -1)
+        beside = torch.cat([masked.pop(), sinks], -1).softmax(-1)[..., :-1]
+        large = q @ k.mT - torch.where(hidden, 1e9, 0.0)
+        return *(one.softmax(-1) @ v for one in (*masked, large)), beside @ v
 
 
 class Groups(nn.Module):
@@ -1193,6 +1228,7 @@ write("packed", Packed, (x, torch.arange(8).repeat(2, 1) // torch.tensor([[3], [
 write("biases", Biases, (x, torch.arange(8) < torch.tensor([[8], [5]])), dynamic=(TOKENS, TOKENS))
 write("capped", Capped, (x,), dynamic=(TOKENS,))
 write("divided", Divided, (x,), dynamic=(TOKENS,))
+write("subtracted", Subtracted, (x,), dynamic=(TOKENS,))
 write("groups", Groups, (x,), dynamic=(TOKENS,))
 write("unknown", Unknown, (x, x + 1, x - 1), dynamic=(TOKENS,) * 3)
 write("kept", Kept, (x, torch.randn(2, 12, 16)), dynamic=(TOKENS, {0: DYNAMIC}))

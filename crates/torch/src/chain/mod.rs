@@ -6,28 +6,32 @@
 //! A maximum that is subtracted before the softmax, which subtracts its own, is no step of attention.
 
 mod attended;
+mod begun;
 mod letters;
+mod masks;
+mod moved;
 mod product;
+mod sinks;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use opledger_dims::Poly;
-use opledger_ir::IndexExpr;
 use opledger_ir::ops::{Factor, Scaling};
 
-use crate::call::{Call, operation, place};
-use crate::hidden::{Finite, hides};
+use crate::call::{Call, operation};
+use crate::hidden::hides;
 use crate::importer::{Importer, Lowered, Meaning};
-use crate::lower::hidden::hiding;
-use crate::lower::movement;
 use crate::schema::{Argument, ExportedProgram, OutputSpec};
-use crate::tensor::{Dim, DimPart, Placed};
+use crate::tensor::Placed;
 use crate::whole::{Whole, WholeKind};
 
 pub(crate) use attended::attended;
+use begun::{begun, multiplied, summed, summed_dims};
 use letters::Letters;
-use product::{LetteredProduct, dim_of};
+use masks::{added, chosen, hides_rows, masked};
+use moved::{MOVING, moved};
+use sinks::{joined, shifted};
 
 /// Scores on their way to weights.
 #[derive(Clone, Debug)]
@@ -176,8 +180,10 @@ fn step(
     if let "cat" | "concat" = base {
         return joined(chains, own, call);
     }
-    if let ("sub", Some(x)) = (base, call.name_of("self")) {
-        return Ok(shifted(chains, call, x));
+    if let ("sub", Some(x)) = (base, call.name_of("self"))
+        && let Some(chain) = shifted(chains, call, x)
+    {
+        return Ok(Some(chain));
     }
     if base == "where" {
         return chosen(chains, own, call);
@@ -238,6 +244,12 @@ fn step(
             let Some(cap) = number() else { return Ok(None) };
             Stage::Divided(cap)
         }
+        // Of two divisions the first is a scale.
+        ("div", Stage::Divided(by)) => {
+            let Some(cap) = number() else { return Ok(None) };
+            let scale = Some(Scaling::Over(*by));
+            return Ok(Some(Chain { scale, stage: Stage::Capping(cap), ..chain }));
+        }
         // A scale, then a cap.
         ("div", Stage::Scores) => {
             let Some(cap) = number() else { return Ok(None) };
@@ -248,7 +260,7 @@ fn step(
             let soft_cap = Some(*cap);
             return Ok(Some(Chain { soft_cap, stage: Stage::Changed, ..chain }));
         }
-        ("add", Stage::Scores | Stage::Changed | Stage::Divided(_)) => {
+        ("add" | "sub", Stage::Scores | Stage::Changed | Stage::Divided(_)) => {
             return added(chains, own, call, base);
         }
         ("masked_fill", Stage::Scores | Stage::Changed) => {
@@ -292,80 +304,6 @@ fn step(
     Ok(Some(Chain { stage, ..chain }))
 }
 
-/// What moves scores or gives their dimensions another form.
-const MOVING: &[&str] = &[
-    "view",
-    "reshape",
-    "_unsafe_view",
-    "unflatten",
-    "flatten",
-    "squeeze",
-    "unsqueeze",
-    "transpose",
-    "swapaxes",
-    "swapdims",
-    "permute",
-    "movedim",
-    "mT",
-];
-
-/// A chain that is moved so; none where it is cut in a way that its operands are not.
-fn moved(
-    own: &mut Importer<'_>,
-    call: &Call<'_>,
-    base: &str,
-    chain: Chain,
-) -> Lowered<Option<Chain>> {
-    if !matches!(chain.stage, Stage::Scores | Stage::Changed | Stage::Divided(_) | Stage::Weights) {
-        return Ok(None);
-    }
-    let mut chain = chain;
-    if let "transpose" | "swapaxes" | "swapdims" | "permute" | "movedim" | "mT" = base {
-        let order = movement::order(call, base, chain.letters.dims.len())?;
-        let dims = order.iter().map(|dim| chain.letters.dims[*dim].clone()).collect();
-        chain.letters.dims = dims;
-        return Ok(Some(chain));
-    }
-    let sizes = call.sizes(own, 0)?;
-    let Some(reshaped) = chain.letters.reshaped(&sizes) else { return Ok(None) };
-    for (letter, into) in reshaped.cuts {
-        if chain.cut(own, letter, into).is_none() {
-            return Ok(None);
-        }
-    }
-    chain.letters.dims = reshaped.dims;
-    Ok(Some(chain))
-}
-
-impl Chain {
-    /// Cuts a letter in two, the second of which is new.
-    fn cut(&mut self, own: &mut Importer<'_>, letter: usize, into: [Poly; 2]) -> Option<()> {
-        let new = self.letters.sizes.len();
-        for operand in &mut self.operands {
-            *operand = letters::cut(own, operand, letter + 1, &into)?;
-        }
-        for over in [&mut self.bias, &mut self.sinks].into_iter().flatten() {
-            *over = letters::cut(own, over, letter, &into)?;
-        }
-        let [outer, inner] = into;
-        self.letters.sizes[letter] = outer;
-        self.letters.sizes.push(inner);
-        if let Some(seen) = &mut self.seen {
-            let sizes = self.letters.sizes.clone();
-            let position = opledger_ir::IndexExpr::Position;
-            seen.expr = seen.expr.at(&|own| match own == letter {
-                true => letters::place(&[letter, new], &sizes, position),
-                false => position(own),
-            });
-            seen.sizes = sizes;
-        }
-        if self.keys.contains(&letter) {
-            self.keys.push(new);
-        }
-        Some(())
-    }
-}
-
 /// A size that is given.
 fn size_of(own: &Importer<'_>, call: &Call<'_>, name: &str) -> Option<Poly> {
     call.size(own, name).ok().flatten()
@@ -375,263 +313,4 @@ fn size_of(own: &Importer<'_>, call: &Call<'_>, name: &str) -> Option<Poly> {
 fn last(own: &mut Importer<'_>, call: &Call<'_>, name: &str) -> bool {
     let rank = call.sizes(own, 0).map_or(0, |sizes| sizes.len());
     rank > 0 && call.dim(name, 0, rank).is_ok_and(|dim| dim == rank - 1)
-}
-
-/// Scores of queries with keys.
-fn begun(own: &Importer<'_>, call: &Call<'_>) -> Option<Chain> {
-    let product = LetteredProduct::of(own, call)?;
-    let tensors = [product.operand(own, 0)?, product.operand(own, 1)?];
-    let all: BTreeSet<char> = product.letters.iter().flatten().copied().collect();
-    let summed: Vec<char> = all.into_iter().filter(|c| !product.out.contains(c)).collect();
-    let dim = |at: usize, letter: &char| dim_of(&tensors[at], &product.letters[at], *letter);
-    if summed.is_empty() || summed.iter().any(|c| dim(0, c).is_empty() != dim(1, c).is_empty()) {
-        return None;
-    }
-    let operands = [0, 1].map(|at| {
-        let width: Dim = summed.iter().flat_map(|letter| dim(at, letter)).collect();
-        let of_letters = product.out.iter().map(|letter| dim(at, letter));
-        Placed { var: tensors[at].var, dims: [width].into_iter().chain(of_letters).collect() }
-    });
-    Chain::of(operands, Stage::Scores)
-}
-
-/// Products place by place, which a sum makes scores; or weights times values.
-fn multiplied(chains: &Chains, own: &Importer<'_>, call: &Call<'_>) -> Lowered<Option<Chain>> {
-    let (Some(a), Some(b)) = (call.name_of("self"), call.name_of("other")) else { return Ok(None) };
-    let weights = |name: &str| {
-        let chain = chains.named(name, 1)?;
-        matches!(chain.stage, Stage::Weights).then(|| chain.clone())
-    };
-    let (Meaning::Tensor(x), Meaning::Tensor(y)) = (own.value(a)?, own.value(b)?) else {
-        return Ok(None);
-    };
-    let rank = x.dims.len().max(y.dims.len());
-    let ranked = |tensor: Placed| -> Placed {
-        let missing = vec![Dim::new(); rank - tensor.dims.len()];
-        Placed { var: tensor.var, dims: [missing, tensor.dims].concat() }
-    };
-    let (chain, values) = match (weights(a), weights(b)) {
-        (Some(chain), None) => (chain, y),
-        (None, Some(chain)) => (chain, x),
-        _ if rank > 2 => {
-            let operands = [x, y].map(|tensor| {
-                let Placed { var, dims } = ranked(tensor);
-                Placed { var, dims: [vec![Dim::new()], dims].concat() }
-            });
-            return Ok(Chain::of(operands, Stage::Products));
-        }
-        _ => return Ok(None),
-    };
-    let missing = rank - chain.letters.dims.len();
-    let mut letters = chain.letters.clone();
-    letters.dims.splice(0..0, vec![Vec::new(); missing]);
-    Ok(Some(Chain { letters, stage: Stage::Weighted(ranked(values)), ..chain }))
-}
-
-/// Products that are summed along some dimensions.
-fn summed(own: &mut Importer<'_>, call: &Call<'_>, mut chain: Chain) -> Lowered<Option<Chain>> {
-    let Some(over) = summed_dims(call, chain.letters.dims.len())? else { return Ok(None) };
-    for dim in &over {
-        for letter in std::mem::take(&mut chain.letters.dims[*dim]) {
-            for operand in &mut chain.operands {
-                let summed = std::mem::take(&mut operand.dims[letter + 1]);
-                if summed.is_empty() {
-                    return Ok(None);
-                }
-                operand.dims[0].extend(summed);
-            }
-            chain.letters.sizes[letter] = Poly::one();
-        }
-    }
-    if call.sizes(own, 0)?.len() != chain.letters.dims.len() {
-        let kept = |(dim, letters)| (!over.contains(&dim)).then_some(letters);
-        let dims = std::mem::take(&mut chain.letters.dims);
-        chain.letters.dims = dims.into_iter().enumerate().filter_map(kept).collect();
-    }
-    Ok(Some(Chain { stage: Stage::Scores, ..chain }))
-}
-
-/// The dimensions that a sum runs along, where they are told.
-fn summed_dims(call: &Call<'_>, rank: usize) -> Lowered<Option<Vec<usize>>> {
-    let Some(dims) = call.ints("dim") else { return Ok(None) };
-    dims.into_iter().map(|dim| place(dim, rank)).collect::<Lowered<Vec<_>>>().map(Some)
-}
-
-impl Chain {
-    /// Scores of two operands: what is summed, then what runs along the scores.
-    fn of(operands: [Placed; 2], stage: Stage) -> Option<Chain> {
-        let one = Poly::one();
-        let [a, b] = [&operands[0], &operands[1]].map(Placed::sizes);
-        let sizes: Vec<Poly> =
-            a.into_iter().zip(b).skip(1).map(|(a, b)| if a == one { b } else { a }).collect();
-        let dims = sizes.iter().enumerate();
-        let dims = dims.map(|(letter, size)| if *size == one { vec![] } else { vec![letter] });
-        let letters = Letters { dims: dims.collect(), sizes };
-        let (scale, soft_cap, seen, bias, sinks) = (None, None, None, None, None);
-        let (keys, nodes) = (Vec::new(), Vec::new());
-        let filled = false;
-        Some(Chain {
-            letters,
-            operands,
-            scale,
-            soft_cap,
-            seen,
-            filled,
-            bias,
-            sinks,
-            keys,
-            stage,
-            nodes,
-        })
-    }
-}
-
-/// Scores where a condition holds, hidden elsewhere; or the other way about.
-fn chosen(chains: &Chains, own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Chain>> {
-    let chain = |name| chains.of(call, name).cloned().map(Chain::scaled);
-    let (chain, other, holds) = match (chain("self"), chain("other")) {
-        (Some(chain), None) => (chain, "other", true),
-        (None, Some(chain)) => (chain, "self", false),
-        _ => return Ok(None),
-    };
-    let (Meaning::Whole(mask), true) =
-        (call.value(own, "condition")?, matches!(chain.stage, Stage::Scores | Stage::Changed))
-    else {
-        return Ok(None);
-    };
-    let number = match call.value(own, other)? {
-        Meaning::Number(number) => Some(number),
-        Meaning::Choice { when, then, otherwise } => {
-            when.expr.as_number().map(|held| if held != 0 { then } else { otherwise })
-        }
-        _ => None,
-    };
-    let Some(number) = number.filter(|number| hides(*number)) else { return Ok(None) };
-    let chain = Chain { filled: chain.filled || number.is_finite(), ..chain };
-    let zero = opledger_ir::IndexExpr::is_zero;
-    let seen = if holds { mask } else { mask.each(WholeKind::Truth, zero) };
-    Ok(masked(own, chain, Some(seen), None))
-}
-
-/// Scores and what is added to them: a mask that hides, a bias, or both.
-fn added(
-    chains: &Chains,
-    own: &mut Importer<'_>,
-    call: &Call<'_>,
-    base: &str,
-) -> Lowered<Option<Chain>> {
-    if base != "add" || call.has("alpha") {
-        return Ok(None);
-    }
-    let chain = |name| chains.of(call, name).cloned().map(Chain::scaled);
-    let (chain, other) = match (chain("self"), chain("other")) {
-        (Some(chain), None) => (chain, "other"),
-        (None, Some(chain)) => (chain, "self"),
-        _ => return Ok(None),
-    };
-    if !matches!(chain.stage, Stage::Scores | Stage::Changed) {
-        return Ok(None);
-    }
-    let value = call.value(own, other)?;
-    Ok(match (hiding(&value), value) {
-        (Some((seen, Finite::Number(0.0))), _) => masked(own, chain, Some(seen), None),
-        (Some((seen, Finite::Tensor(bias))), _) => masked(own, chain, Some(seen), Some(bias)),
-        (None, Meaning::Tensor(bias)) => masked(own, chain, None, Some(bias)),
-        // Numbers that follow from places: distances, for one.
-        (None, value @ (Meaning::Whole(_) | Meaning::Choice { .. }))
-            if movement::sizes_of(&value).is_ok_and(|sizes| !sizes.is_empty()) =>
-        {
-            let bias = own.spared(|own| own.real(value))?;
-            masked(own, chain, None, Some(bias))
-        }
-        _ => None,
-    })
-}
-
-/// A chain with more that hides, and with one bias at most.
-fn masked(
-    own: &mut Importer<'_>,
-    chain: Chain,
-    seen: Option<Whole>,
-    bias: Option<Placed>,
-) -> Option<Chain> {
-    let seen = match seen {
-        Some(seen) => Some(chain.letters.of_whole(&seen)?),
-        None => None,
-    };
-    let seen = match (chain.seen.clone(), seen) {
-        (Some(a), Some(b)) => Some(a.zip(&b, WholeKind::Truth, |a, b| a.and(b)).ok()?),
-        (a, b) => a.or(b),
-    };
-    let bias = match (chain.bias.clone(), bias) {
-        (Some(_), Some(_)) => return None,
-        (None, Some(bias)) => Some(chain.letters.of_tensor(own, &bias)?),
-        (bias, None) => bias,
-    };
-    Some(Chain { seen, bias, stage: Stage::Changed, ..chain })
-}
-
-/// Whether a condition of those that must all hold for a pair asks for nothing of its key.
-fn hides_rows(seen: &IndexExpr, keys: &[usize]) -> bool {
-    let asks_nothing = || seen.as_size().is_none() && keys.iter().all(|key| !seen.uses(*key));
-    match seen {
-        IndexExpr::And(both) | IndexExpr::Product(both) => {
-            both.iter().any(|one| hides_rows(one, keys))
-        }
-        IndexExpr::Sum { constant, terms } if constant.is_zero() && terms.len() == 1 => {
-            hides_rows(&terms[0].0, keys)
-        }
-        IndexExpr::IsZero(inner) => match &**inner {
-            IndexExpr::IsZero(twice) => hides_rows(twice, keys),
-            IndexExpr::Or(both) => both.iter().any(|one| hides_rows(&one.is_zero(), keys)),
-            IndexExpr::Sum { .. }
-            | IndexExpr::Position(_)
-            | IndexExpr::Lookup { .. }
-            | IndexExpr::Product(_)
-            | IndexExpr::FloorDiv(_)
-            | IndexExpr::Mod(_)
-            | IndexExpr::IsPositive(_)
-            | IndexExpr::And(_)
-            | IndexExpr::Choose(_) => asks_nothing(),
-        },
-        IndexExpr::Sum { .. }
-        | IndexExpr::Position(_)
-        | IndexExpr::Lookup { .. }
-        | IndexExpr::FloorDiv(_)
-        | IndexExpr::Mod(_)
-        | IndexExpr::IsPositive(_)
-        | IndexExpr::Or(_)
-        | IndexExpr::Choose(_) => asks_nothing(),
-    }
-}
-
-/// Scores and, behind them, a number for each head.
-fn joined(chains: &Chains, own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Chain>> {
-    let Some([scores, sinks]) = call.names_of("tensors") else { return Ok(None) };
-    let chain = chains.named(&scores, 1).cloned().map(Chain::scaled);
-    let Some(chain) = chain else { return Ok(None) };
-    let (true, Meaning::Tensor(mut sinks)) = (last(own, call, "dim"), own.value(&sinks)?) else {
-        return Ok(None);
-    };
-    let is_behind = sinks.sizes().last().is_some_and(|size| *size == Poly::one());
-    let scores = matches!(chain.stage, Stage::Scores | Stage::Changed);
-    if !is_behind || !scores || sinks.dims.len() != chain.letters.dims.len() {
-        return Ok(None);
-    }
-    let Some(last) = sinks.dims.last_mut() else { return Ok(None) };
-    last.clear();
-    let Some(mut sinks) = chain.letters.of_tensor(own, &sinks) else { return Ok(None) };
-    for dim in &mut sinks.dims {
-        dim.retain(|part| matches!(part, DimPart::Axis(_)));
-    }
-    Ok(Some(Chain { sinks: Some(sinks), stage: Stage::Joined, ..chain }))
-}
-
-/// A chain from which its greatest is subtracted.
-fn shifted(chains: &Chains, call: &Call<'_>, name: &str) -> Option<Chain> {
-    let greatest = chains.of(call, "other")?;
-    let mut chain = chains.named(name, 2)?.clone();
-    let same = matches!(&greatest.stage, Stage::Greatest(of) if of == name);
-    chain.nodes.extend(greatest.nodes.last().cloned());
-    (same && matches!(chain.stage, Stage::Joined)).then_some(chain)
 }
