@@ -44,6 +44,7 @@ mod stored;
 mod tests;
 mod traffic;
 mod training;
+mod typed;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;

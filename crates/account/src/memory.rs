@@ -1,8 +1,8 @@
 //! Memory: bytes of parameters, of the cache, and of the values that are alive at once.
 
 use opledger_dims::{Binding, Integer, Poly, Quantity};
-use opledger_ir::{Cached, Elem, Graph, SizeRole};
-use opledger_report::{Memory, QuantisedBytes};
+use opledger_ir::{Cached, Elem, Graph, SizeRole, Storage};
+use opledger_report::{Memory, QuantisedBytes, StoredKind, Traffic};
 
 use crate::{AccountError, Model, SizedModel};
 
@@ -18,6 +18,29 @@ impl SizedModel<'_> {
     /// # Errors
     /// When a size is unbound.
     pub fn memory(&self, elem: Elem) -> Result<Memory, AccountError> {
+        let moved = self.traffic(elem, elem)?;
+        self.memory_of(elem, Vec::new(), moved)
+    }
+
+    /// The same in the types that the model has: of a program each parameter and each input in its own, all
+    /// else in that of most elements of its parameters.
+    ///
+    /// # Errors
+    /// When a size is unbound.
+    pub fn memory_as_stored(&self) -> Result<Memory, AccountError> {
+        let (model, elem) = (self.model(), self.model().storage());
+        let moved = self.moved(&model.typed(&self.graph().stored(Storage::uniform(elem))), elem)?;
+        let kinds = model.stored_kinds();
+        self.memory_of(elem, if kinds.len() > 1 { kinds } else { Vec::new() }, moved)
+    }
+
+    /// With parameters by types, where they have several.
+    fn memory_of(
+        &self,
+        elem: Elem,
+        types: Vec<StoredKind>,
+        moved: Traffic,
+    ) -> Result<Memory, AccountError> {
         let parameters = self.quantity(Quantity::Parameters)?;
         let active = self.quantity(Quantity::ActiveParameters)?;
         let cache = self.cache()?;
@@ -28,7 +51,11 @@ impl SizedModel<'_> {
             dtype: elem.name(),
             declared: self.model().declared() == Some(elem),
             active_parameters: (active != parameters).then_some(active),
-            parameters: bytes(parameters, elem),
+            parameters: match types.is_empty() {
+                true => bytes(parameters, elem),
+                false => types.iter().map(|kind| &kind.bytes).sum(),
+            },
+            types,
             cache_per_token: { cache.as_ref() }
                 .map(|cache| Ok::<_, AccountError>(bytes(cache.per_token()?, elem)))
                 .transpose()?,
@@ -42,7 +69,7 @@ impl SizedModel<'_> {
                 }
             }),
             files: self.model().stored_weights(),
-            moved: self.traffic(elem, elem)?,
+            moved,
             activations: self.graph().step_footprint(self.sizes(), size_of::<f32>())?.live,
         })
     }

@@ -152,13 +152,14 @@ impl Model {
     }
 
     /// The type that bytes are told in unless another is asked for: the one of the configuration; of a
-    /// GGUF file `f16`, in which llama.cpp keeps keys and values unless it is told otherwise; else `f32`.
+    /// GGUF file `f16`, in which llama.cpp keeps keys and values unless it is told otherwise; of a program the
+    /// one of most elements of its parameters; else `f32`.
     pub fn storage(&self) -> Elem {
         match &self.reference {
             #[cfg(feature = "files")]
             ModelReference::Gguf { .. } => Elem::F16,
             #[cfg(feature = "files")]
-            ModelReference::Program { .. } => Elem::F32,
+            ModelReference::Program { .. } => self.most_stored().unwrap_or(Elem::F32),
             ModelReference::Layer(_) | ModelReference::Config { .. } => {
                 self.declared().unwrap_or(Elem::F32)
             }

@@ -38,6 +38,8 @@ pub enum ModelReference {
         model: Box<opledger_models::ModelGraph>,
         /// What it calls, as tools that count operations see it.
         observations: Vec<opledger_conventions::Observation>,
+        /// The types of parameters, buffers and inputs of reals by their paths.
+        types: BTreeMap<String, opledger_ir::Elem>,
         /// The archive.
         path: PathBuf,
     },
@@ -194,7 +196,7 @@ impl ModelReference {
         let guards = imported.guards.iter().map(|guard| format!("holds where {guard}"));
         let examples = imported.examples.into_iter();
         let only = (!imported.guards.is_empty()).then(|| examples.collect::<Binding>());
-        let observations = imported.observations;
+        let (observations, types) = (imported.observations, imported.types);
         let model = opledger_models::ModelGraph {
             name: path.display().to_string(),
             graph: imported.graph,
@@ -213,7 +215,8 @@ impl ModelReference {
             decoder: None,
             rows: imported.positions,
         };
-        Ok(ModelReference::Program { model: Box::new(model), observations, path: path.to_owned() })
+        let (model, path) = (Box::new(model), path.to_owned());
+        Ok(ModelReference::Program { model, observations, types, path })
     }
 
     /// The model, recorded as a request asks; `name` is what it is called.
@@ -273,6 +276,17 @@ impl ModelReference {
             ModelReference::Layer(_)
             | ModelReference::Config { .. }
             | ModelReference::Gguf { .. } => None,
+        }
+    }
+
+    /// The types of what a program is given, by paths.
+    pub(crate) fn types(&self) -> Option<&BTreeMap<String, opledger_ir::Elem>> {
+        match self {
+            #[cfg(feature = "files")]
+            ModelReference::Program { types, .. } => Some(types),
+            #[cfg(feature = "files")]
+            ModelReference::Gguf { .. } => None,
+            ModelReference::Layer(_) | ModelReference::Config { .. } => None,
         }
     }
 

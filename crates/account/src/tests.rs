@@ -317,6 +317,42 @@ fn stored_weights_are_those_of_all_tensors() {
     assert_eq!(kind.bytes, &kind.elements * 4);
 }
 
+/// A map of 16 to 8 with its shift, a norm of 8, and a map of 8 to 3: 136, 16 and 24 parameters.
+#[cfg(feature = "files")]
+#[test]
+fn a_program_is_told_in_its_own_types() {
+    let model = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../torch/tests/archives");
+        Model::open(&format!("{folder}/{name}.pt2")).unwrap()
+    };
+    for (name, elem, bytes) in
+        [("halves", Elem::Bf16, 2_u64), ("doubles", Elem::F64, 8), ("encoder_layer", Elem::F32, 4)]
+    {
+        let model = model(name);
+        assert_eq!(model.storage(), elem, "{name}");
+        let sized = model.at([("b", 2), ("n", 3)].into_iter().take(model.graph().symbols().len()));
+        let sized = sized.unwrap();
+        let parameters = sized.quantity(opledger_dims::Quantity::Parameters).unwrap();
+        let memory = sized.memory_as_stored().unwrap();
+        assert_eq!(memory, sized.memory(elem).unwrap());
+        assert_eq!((memory.dtype, memory.parameters), (elem.name(), parameters * bytes), "{name}");
+    }
+    let model = model("types");
+    let sized = model.at([("b", 2)]).unwrap();
+    let memory = sized.memory_as_stored().unwrap();
+    let kinds: Vec<_> =
+        memory.types.iter().map(|kind| (kind.name, kind.tensors, kind.bytes.clone())).collect();
+    let of = |name, tensors, bytes: u32| (name, tensors, bytes.into());
+    assert_eq!(kinds, [of("f16", 2, 136 * 2), of("f64", 1, 24 * 8), of("f32", 2, 16 * 4)]);
+    assert_eq!(memory.parameters, (136 * 2 + 24 * 8 + 16 * 4).into());
+    // Every weight is read once; the input and what is computed has the type of most parameters.
+    assert_eq!(memory.moved.weights_read, memory.parameters);
+    assert_eq!(memory.moved.values_read, (2 * 2 * (16 + 8 + 8 + 8)).into());
+    // A type that is asked for is that of all.
+    let all = sized.memory(Elem::Bf16).unwrap();
+    assert_eq!((all.parameters, all.types.len()), ((176 * 2).into(), 0));
+}
+
 /// A folder of `..` and one of no organisation are there, and are no models of the cache.
 #[test]
 fn a_name_in_the_cache_is_an_organisation_and_a_model() {

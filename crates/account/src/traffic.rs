@@ -2,7 +2,7 @@
 
 use opledger_dims::{Integer, Poly};
 use opledger_ir::ops::Source;
-use opledger_ir::{Elem, Op, SizeRole, Storage, Var};
+use opledger_ir::{Elem, Graph, Op, SizeRole, Storage, Var};
 use opledger_report::Traffic;
 
 use crate::{AccountError, SizedModel};
@@ -17,7 +17,11 @@ impl SizedModel<'_> {
     /// When a size is unbound.
     pub fn traffic(&self, elem: Elem, cache_elem: Elem) -> Result<Traffic, AccountError> {
         let storage = Storage { cache: cache_elem, ..Storage::uniform(elem) };
-        let graph = self.graph().stored(storage);
+        self.moved(&self.graph().stored(storage), cache_elem)
+    }
+
+    /// The same of a graph that has the types.
+    pub(crate) fn moved(&self, graph: &Graph, cache_elem: Elem) -> Result<Traffic, AccountError> {
         let is_weight = |var: Var| matches!(graph.node(var).op, Op::Source(Source::Param { .. }));
         let is_cache = |var: Var| {
             graph.caches().iter().any(|cache| [cache.past, cache.present].contains(&var))

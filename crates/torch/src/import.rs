@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Graph, GraphError, SizeCondition, Var};
+use opledger_ir::{Elem, Graph, GraphError, SizeCondition, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
@@ -24,6 +24,7 @@ use crate::schema::{
     Argument, ExportedProgram, InputSpec, OutputSpec, ProgramNode, SymInt, SymIntArgument,
 };
 use crate::symbolic::SizeExpr;
+use crate::types;
 use crate::whole::WholeKind;
 use crate::writes::Writes;
 
@@ -49,6 +50,8 @@ pub struct Imported {
     /// Parameters that nothing reads and that may be others under a second name: those of a module on the
     /// device `meta`, which has no elements to tell them by.
     pub unread: Vec<String>,
+    /// The types of parameters, buffers and inputs of reals by their paths.
+    pub types: BTreeMap<String, Elem>,
     /// What the program calls, as tools that count its operations see it.
     pub observations: Vec<Observation>,
 }
@@ -367,7 +370,8 @@ impl<'p> Importer<'p> {
         let symbols = own.collect();
         let examples = self.examples();
         let positions = self.positions.into_iter().collect();
-        let (graph, observations) = crate::layers::once(self.graph, observations)?;
+        let types = types::types(self.program, &self.known.tied);
+        let (graph, observations) = crate::layers::once(self.graph, observations, &types)?;
         let in_full = Vec::new();
         Ok(Imported {
             graph,
@@ -379,6 +383,7 @@ impl<'p> Importer<'p> {
             unknown,
             in_full,
             unread: Vec::new(),
+            types,
             observations,
         })
     }

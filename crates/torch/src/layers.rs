@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use opledger_conventions::{ModuleNames, Observation, ObservedCall};
 use opledger_dims::Poly;
-use opledger_ir::{Graph, GraphError, Rerolled};
+use opledger_ir::{Elem, Graph, GraphError, Rerolled};
 
-/// The graph with equal layers recorded once, where what is observed of them is equal as well.
+use crate::types::fit;
+
+/// The graph with equal layers recorded once, where what is observed of them and the types of their
+/// parameters are equal as well.
 pub(crate) fn once(
     graph: Graph,
     observations: Vec<Observation>,
+    types: &BTreeMap<String, Elem>,
 ) -> Result<(Graph, Vec<Observation>), GraphError> {
     let Some(rerolled) = graph.rerolled()? else { return Ok((graph, observations)) };
-    Ok(match alike(&rerolled, &observations) {
+    Ok(match alike(&rerolled, &observations) && fit(&rerolled.graph, types) {
         true => {
             let observations =
                 observations.into_iter().filter_map(|one| of_first(&rerolled, one)).collect();

@@ -34,6 +34,7 @@ mod sources;
 mod symbolic;
 mod tensor;
 mod told;
+mod types;
 mod weights;
 mod whole;
 mod writes;

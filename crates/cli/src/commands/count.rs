@@ -77,7 +77,10 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             true => sized.account_with_lines()?,
             false => sized.account(args.depth)?,
         };
-        record.memory = Some(sized.memory(args.dtype.unwrap_or(model.storage()))?);
+        record.memory = Some(match args.dtype {
+            Some(elem) => sized.memory(elem)?,
+            None => sized.memory_as_stored()?,
+        });
         output::show_noted(&record, &notes, format)?;
     } else {
         let (written, without) = (args.tools.written.as_deref(), &args.tools.without);

@@ -99,6 +99,9 @@ pub struct Memory {
     /// How the files store the weights, by type, where there are files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<StoredKind>,
+    /// Parameters by the types that the module has them in, where these are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<StoredKind>,
     /// Values that are alive at once at the worst moment of a run here, f32.
     #[serde(serialize_with = "json::quantity")]
     pub activations: Integer,
@@ -172,7 +175,13 @@ impl Memory {
         row("active parameters".to_owned(), self.active_parameters.as_ref());
         let dtype = self.dtype;
         let declared = if self.declared { ", which the configuration says" } else { "" };
-        row(format!("parameters, bytes as {dtype}{declared}"), Some(&self.parameters));
+        let names: Vec<&str> = self.types.iter().map(|kind| kind.name).collect();
+        let weights = if names.is_empty() { dtype.to_owned() } else { names.join(" and ") };
+        row(format!("parameters, bytes as {weights}{declared}"), Some(&self.parameters));
+        for StoredKind { name, tensors, elements, bytes } in &self.types {
+            let elements = crate::thousands(elements);
+            row(format!("  {name}: {tensors} tensors of {elements} elements"), Some(bytes));
+        }
         if let Some(QuantisedBytes { method, bytes, .. }) = &self.quantised {
             row(format!("parameters, bytes as {method}, else {dtype}"), Some(bytes));
         }
@@ -195,7 +204,7 @@ impl Memory {
         row(all, self.cache_without_windows.as_ref());
         row("peak of activations, bytes as f32".to_owned(), Some(&self.activations));
         let moved = &self.moved;
-        row(format!("read of weights, bytes as {dtype}"), Some(&moved.weights_read));
+        row(format!("read of weights, bytes as {weights}"), Some(&moved.weights_read));
         row(format!("read of the cache, bytes as {dtype}"), moved.cache_read.as_ref());
         row(format!("added to the cache, bytes as {dtype}"), moved.cache_written.as_ref());
         row(format!("read of other values, bytes as {dtype}"), Some(&moved.values_read));

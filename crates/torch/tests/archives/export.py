@@ -63,6 +63,19 @@ class Tied(torch.nn.Module):
         return self.head(self.second(self.first(self.table(tokens))))
 
 
+class Typed(torch.nn.Module):
+    """Maps and norms of several types."""
+
+    def __init__(self, first, norm, last):
+        super().__init__()
+        self.first, self.norm = torch.nn.Linear(16, 8, dtype=first), torch.nn.LayerNorm(8, dtype=norm)
+        self.last = torch.nn.Linear(8, 3, bias=False, dtype=last)
+
+    def forward(self, x):
+        y = self.norm(self.first(x).to(self.norm.weight.dtype))
+        return self.last(y.to(self.last.weight.dtype))
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     write(
@@ -74,3 +87,6 @@ if __name__ == "__main__":
     for device in ["cpu", "meta"]:
         with torch.device(device):
             write(f"tied_on_{device}", Tied(), (torch.zeros(2, 3, dtype=torch.long),), None)
+    half, single, double = torch.bfloat16, torch.float32, torch.float64
+    for name, types in ("halves", [half] * 3), ("doubles", [double] * 3), ("types", [torch.float16, single, double]):
+        write(name, Typed(*types), (torch.zeros(2, 16, dtype=types[0]),), ({0: DYNAMIC},))
