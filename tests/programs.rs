@@ -25,6 +25,7 @@ const PROGRAMS: &[&str] = &[
     "divided",
     "encoder_layer",
     "filled",
+    "forms",
     "functions",
     "further",
     "gemma2",
@@ -285,7 +286,7 @@ fn masks_are_read_from_what_made_them() {
     // divided twice has a scale and a cap.
     let capped = ["causal from 0, soft cap 2", "causal from 0, soft cap 4, bias, sinks"];
     let biased = "causal from 0, bias";
-    let all = [&[biased; 4][..], &capped[..1], &[rule], &capped[1..]].concat();
+    let all = [&[biased; 4][..], &capped[..1], &[rule], &capped[1..], &[biased]].concat();
     assert_eq!(details("subtracted"), all);
     let graph = imported("subtracted").graph;
     let attention = graph.nodes().iter().filter(|node| matches!(node.op, Op::Attention(_)));

@@ -246,7 +246,7 @@ class Divided(nn.Module):
 
 class Subtracted(nn.Module):
     """Attention written out whose scores lose a bias: slopes times distances, distances, what hides as a large number;
-    the first bias added as well, with the other sign; a cap behind a division."""
+    the first bias added as well, with the other sign; a cap behind a division; and a bias and scores in one call."""
 
     def __init__(self):
         super().__init__()
@@ -273,7 +273,9 @@ class Subtracted(nn.Module):
         sinks = self.sinks.reshape(1, -1, 1, 1).expand(b, -1, n, -1)
         beside = torch.cat([masked.pop(), sinks], -1).softmax(-1)[..., :-1]
         large = q @ k.mT - torch.where(hidden, 1e9, 0.0)
-        return *(one.softmax(-1) @ v for one in (*masked, large)), beside @ v
+        rising = (self.slopes * place).repeat(b, 1, 1)
+        added = torch.baddbmm(rising, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=0.3).view(b, 2, n, n) + dark
+        return *(one.softmax(-1) @ v for one in (*masked, large)), beside @ v, added.softmax(-1) @ v
 
 
 class Groups(nn.Module):
@@ -403,14 +405,17 @@ class Windows(nn.Module):
 
 
 class InPlace(nn.Module):
-    """Writes into parts of a copy, as authors of Swin Transformer do."""
+    """Writes into parts of a copy, as authors of Swin Transformer do, and of a form of what is forgotten, as those of the
+    Funnel Transformer do."""
 
     def forward(self, x):
         bias = torch.zeros(1, x.shape[1], x.shape[1])
         bias[:, -2:, :] = 1.0
         y = x.clone()
         y[:, :2].mul_(3.0)
-        return y @ y.transpose(1, 2) + bias
+        z = (x @ x.mT).reshape(x.shape[0], -1)[:, :40]
+        z *= x[:, :1, 0]
+        return y @ y.transpose(1, 2) + bias, z
 
 
 class Shifted(nn.Module):
@@ -1172,6 +1177,41 @@ class Merged(nn.Module):
         return self.windows(self.merge(x), self.second)
 
 
+class Forms(nn.Module):
+    """Tensors put together of others, functions under their second names, bits, bags with padding."""
+
+    def __init__(self):
+        super().__init__()
+        self.bags = nn.ModuleList(nn.EmbeddingBag(12, 5, mode=mode, padding_idx=2) for mode in ("sum", "mean"))
+        self.table = nn.Parameter(torch.randn(3, 2))
+
+    def forward(self, x, ids):
+        s, line, few = torch.special, x[0, 0], x[..., :3]
+        odd = torch.where(x > 0.8, float("nan"), x)
+        negative = ids - 6
+        norm = torch.linalg.vector_norm
+        return (
+            torch.hstack([x, 2 * x]), torch.vstack([line, x[0]]), torch.dstack([x, x + 1]), torch.column_stack([line, x[0].mT]),
+            torch.hstack([line, line]), torch.hstack([ids, ids + 1]), torch.atleast_2d(line), torch.atleast_3d(x[0]),
+            torch.rot90(x, 1, (1, 2)), torch.rot90(x, 2, (2, 1)), torch.rot90(x, -1, (1, 2)), torch.rot90(ids, 3, (1, 0)),
+            torch.diag(line), torch.diag(x[0], 1), torch.diag_embed(x), torch.diag_embed(x, dim1=0, dim2=2), torch.diag_embed(ids),
+            (x[0] @ x[0].mT).trace(), torch.kron(self.table, x[0]), torch.kron(self.table, line), torch.cross(few, few.flip(-1), dim=2),
+            torch.linalg.cross(few, few * few), torch.linalg.vecdot(x, x.flip(1)), torch.linalg.vecdot(x, x + 1, dim=1),
+            torch.trapezoid(x), torch.trapezoid(x, dx=0.5, dim=1), torch.trapezoid(x, x.cumsum(-1)), torch.trapezoid(x, line),
+            odd.nansum(1), odd.nansum(), odd.nanmean((0, 2)), odd.nanmean(-1, keepdim=True),
+            x.round(decimals=1), (100 * x).round(decimals=-2), s.round(x),
+            s.erf(x) + s.erfc(x) + s.exp2(x) + s.expit(x) + s.expm1(x) + s.log1p(x.abs()), s.logit(s.expit(x)),
+            s.softmax(x, 1) + s.log_softmax(x, 2), s.logsumexp(x, 1), torch.float_power(x, 2).float(),
+            x.adjoint() @ x, x.mH + 1, torch.moveaxis(x, 2, 0), torch.moveaxis(ids, 0, 1),
+            norm(x, 3, -1) + norm(x, 0.5, -1) + norm(x, 0, -1), norm(x, -2, 1), torch.linalg.matrix_norm(x), F.normalize(x, p=3.0, dim=1),
+            torch.addmv(line[:2], self.table.mT, line[:3]), torch.addr(self.table, line[:3], line[:2], beta=0.5, alpha=2),
+            torch.div(negative, 4, rounding_mode="trunc"), torch.div(negative, -4, rounding_mode="trunc"), torch.fmod(negative, 4),
+            negative & 6, 13 & negative, negative & -4, negative | 5, negative ^ 9, ~negative, negative << 2, negative >> 1,
+            F.max_pool1d(x, 2, return_indices=True)[0], F.max_pool2d(x[:, None], 2, return_indices=True)[0],
+            *(bag(ids) for bag in self.bags),
+        )
+
+
 class Nested(nn.Module):
     """Inputs in dictionaries and lists, whose sizes are compared in every way."""
 
@@ -1278,6 +1318,7 @@ write("modulated", Modulated, (torch.cat([image, image[:, :1]], 1)[..., :6, :5].
 write("hiding", Hiding, (x,), dynamic=(TOKENS,))
 write("margins", Margins, (x[0, :7, :6].clone(), x[1, :7, :6].clone(), torch.tensor([0, 3, 1, 4, 2, 1, 5])), dynamic=({0: DYNAMIC},) * 3)
 write("unordered", Unordered, (torch.randn(3, 8, 7),), dynamic=(TOKENS,))
+write("forms", Forms, (x[:, :6, :5].clone(), torch.tensor([[2, 5, 0, 2, 11, 7], [2, 2, 2, 2, 2, 2]])), dynamic=({0: DYNAMIC}, {0: DYNAMIC}))
 sixteen = 16 * torch.export.Dim("rows"), 16 * torch.export.Dim("columns")
 write("merged", Merged, (torch.randn(2, 3, 32, 48),), dynamic=({0: DYNAMIC, 2: sixteen[0], 3: sixteen[1]},))
 write("nested", Nested, ({"x": torch.randn(2, 6, 8)}, [torch.randn(2, 32), torch.randn(3, 9)]), {"more": {"y": torch.randn(2, 9, 8)}}, {"batch": {"x": TOKENS}, "xs": [TOKENS, TOKENS], "more": {"y": TOKENS}})

@@ -196,3 +196,12 @@ pub(crate) fn broadcast(a: &[Poly], b: &[Poly]) -> Result<Vec<Poly>, [Poly; 2]> 
     });
     both.collect()
 }
+
+/// How often one whole number has room in another, rounded towards 0.
+pub(crate) fn towards_zero(a: &IndexExpr, b: &IndexExpr) -> IndexExpr {
+    let none = IndexExpr::from(0);
+    let size = |x: &IndexExpr| x.is_positive().choose(x, &none.minus(x));
+    let quotient = size(a).floor_div(&size(b));
+    let alike = a.is_positive().equals(&b.is_positive());
+    alike.choose(&quotient, &none.minus(&quotient))
+}

@@ -111,7 +111,7 @@ impl<'p> Writes<'p> {
         // Every name whose elements are written, the operand's own first.
         let mut changed = BTreeSet::from([written, result]);
         let numbers = written_numbers(&value).map(|numbers| Written::all(&numbers));
-        self.write(own, written, value, numbers, &mut changed)?;
+        self.write(own, at, written, value, numbers, &mut changed)?;
         for (view, maker) in &self.views {
             let stale = operand(maker).is_some_and(|of| changed.contains(of))
                 && !changed.contains(view)
@@ -130,6 +130,7 @@ impl<'p> Writes<'p> {
     fn write(
         &self,
         own: &mut Importer<'_>,
+        at: usize,
         name: &'p str,
         value: Meaning,
         written: Option<Written>,
@@ -177,12 +178,31 @@ impl<'p> Writes<'p> {
                 (permute(value, &back)?, None)
             }
             "to" | "alias" | "detach" | "contiguous" => (value, written),
+            // A view or a copy.
+            "reshape" | "reshape_as" | "flatten" => return self.forgotten(at, whole, changed),
             other => {
                 return Err(Obstacle::Bad(format!(
                     "what is written through `{other}` is not followed; write into a copy"
                 )));
             }
         };
-        self.write(own, whole, after, written, changed)
+        self.write(own, at, whole, after, written, changed)
+    }
+
+    /// Sees to it that nobody asks for elements after a node, under this name or those of what it is a view
+    /// of; whether they were written is the same then.
+    fn forgotten(&self, at: usize, name: &'p str, changed: &mut BTreeSet<&'p str>) -> Lowered<()> {
+        let mut own = Some(name);
+        while let Some(name) = own {
+            if self.last.get(name).is_some_and(|last| *last > at) {
+                return Err(Obstacle::Bad(format!(
+                    "`{name}` may share the elements that are written through a new form of it; write into a \
+                     copy"
+                )));
+            }
+            changed.insert(name);
+            own = self.views.get(name).and_then(|maker| operand(maker));
+        }
+        Ok(())
     }
 }

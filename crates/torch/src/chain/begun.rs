@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use opledger_dims::Poly;
+use opledger_ir::ops::{Factor, Scaling};
 
 use super::letters::Letters;
+use super::masks::masked;
 use super::product::{LetteredProduct, dim_of};
 use super::{Chain, Chains, Stage};
 use crate::call::{Call, place};
@@ -27,6 +29,22 @@ pub(super) fn begun(own: &Importer<'_>, call: &Call<'_>) -> Option<Chain> {
         Placed { var: tensors[at].var, dims: [width].into_iter().chain(of_letters).collect() }
     });
     Chain::of(operands, Stage::Scores)
+}
+
+/// Scores that are added to a bias and scaled, as `baddbmm` does both.
+pub(super) fn begun_biased(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Option<Chain>> {
+    let Some(chain) = begun(own, call) else { return Ok(None) };
+    let alpha = call.float("alpha").unwrap_or(1.0);
+    let scale = (alpha != 1.0).then_some(Scaling::Times(Factor::Number(alpha)));
+    let chain = Chain { scale, ..chain };
+    match call.float("beta").unwrap_or(1.0) {
+        0.0 => Ok(Some(chain)),
+        1.0 => {
+            let bias = call.tensor(own, "self")?;
+            Ok(masked(own, chain, None, Some(bias)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Products place by place, which a sum makes scores; or weights times values.

@@ -27,7 +27,7 @@ use crate::tensor::Placed;
 use crate::whole::{Whole, WholeKind};
 
 pub(crate) use attended::attended;
-use begun::{begun, multiplied, summed, summed_dims};
+use begun::{begun, begun_biased, multiplied, summed, summed_dims};
 use letters::Letters;
 use masks::{added, chosen, hides_rows, masked};
 use moved::{MOVING, moved};
@@ -176,6 +176,9 @@ fn step(
 ) -> Lowered<Option<Chain>> {
     if let "matmul" | "bmm" | "mm" | "einsum" = base {
         return Ok(begun(own, call));
+    }
+    if base == "baddbmm" {
+        return begun_biased(own, call);
     }
     if let "cat" | "concat" = base {
         return joined(chains, own, call);

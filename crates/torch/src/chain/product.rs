@@ -49,7 +49,11 @@ impl LetteredProduct {
             return all.then_some(LetteredProduct { operands, letters: [a, b], out });
         }
         let other = if call.has("other") { "other" } else { "mat2" };
-        let names = [call.name_of(first(call))?, call.name_of(other)?];
+        let names = match base(call)? {
+            "baddbmm" => ["batch1", "batch2"],
+            _ => [first(call), other],
+        };
+        let names = [call.name_of(names[0])?, call.name_of(names[1])?];
         let ranks = [rank(names[0])?, rank(names[1])?];
         let outer = |rank: usize| {
             let dims = (0..u8::try_from(rank - 2).ok()?.min(20)).rev();

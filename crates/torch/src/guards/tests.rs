@@ -1,3 +1,5 @@
+//! Guards as Python reads them, and texts that are none.
+
 use super::{GuardPlace, conditions};
 use opledger_dims::Poly;
 

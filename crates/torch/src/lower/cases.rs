@@ -20,6 +20,17 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             Meaning::Whole(compare(own, kind, far, infinite)?)
         }
         "nan_to_num" => numbers(own, call)?,
+        // To a place behind the point, or before it.
+        "round" => {
+            let decimals = i32::try_from(call.int("decimals", 0)).map_err(|_| Obstacle::Unknown)?;
+            let tens = Meaning::Number(10_f64.powi(decimals.abs()));
+            let (up, down) = (ArithmeticKind::Mul, ArithmeticKind::Div);
+            let [before, after] = if decimals < 0 { [down, up] } else { [up, down] };
+            let x = call.value(own, "self")?;
+            let mut x = combined(own, before, x, tens.clone())?;
+            x.var = own.graph.pointwise(x.var, Pointwise::Round)?;
+            Meaning::Tensor(combined(own, after, Meaning::Tensor(x), tens)?)
+        }
         "trunc" | "fix" => {
             let x = call.tensor(own, "self")?;
             Meaning::Tensor(whole_part(own, call, x)?)

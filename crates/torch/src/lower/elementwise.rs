@@ -8,7 +8,7 @@ use super::hidden;
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
-use crate::whole::{Whole, WholeKind};
+use crate::whole::{Whole, WholeKind, towards_zero};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |value: Lowered<Meaning>| value.map(|value| vec![value]);
@@ -20,7 +20,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             one(arithmetic(own, call, if base == "max" { "maximum" } else { "minimum" }))
         }
         "add" | "sub" | "rsub" | "subtract" | "mul" | "multiply" | "div" | "divide"
-        | "true_divide" | "maximum" | "minimum" | "floor_divide" | "remainder" => {
+        | "true_divide" | "maximum" | "minimum" | "floor_divide" | "remainder" | "fmod" => {
             one(arithmetic(own, call, base))
         }
         "pow" => one(power(own, call)),
@@ -322,6 +322,8 @@ fn arithmetic(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Me
             "mul" | "multiply" => Some(IndexExpr::times),
             "floor_divide" => Some(IndexExpr::floor_div),
             "div" | "divide" if rounding == Some("floor") => Some(IndexExpr::floor_div),
+            "div" | "divide" if rounding == Some("trunc") => Some(towards_zero),
+            "fmod" => Some(|a, b| a.minus(&b.times(&towards_zero(a, b)))),
             "remainder" => Some(IndexExpr::modulo),
             "maximum" => Some(larger),
             "minimum" => Some(smaller),

@@ -147,8 +147,7 @@ fn bags(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
         [] => constant.is_zero() && *count == Poly::one(),
         _ => false,
     };
-    let padding = call.int("padding_idx", -1);
-    if !regular || call.flag("include_last_offset", false) || padding >= 0 {
+    if !regular || call.flag("include_last_offset", false) {
         return Err(Obstacle::Bad(
             "bags of other lengths: give ids of two dimensions, a row for each bag".to_owned(),
         ));
@@ -168,8 +167,39 @@ fn bags(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
         2 => Reduce::Max,
         _ => return Err(Obstacle::Unknown),
     };
-    super::reduction::along(own, &mut rows, &[1], false, reduce)?;
+    let rows = match call.int("padding_idx", -1) {
+        padding if padding < 0 => {
+            super::reduction::along(own, &mut rows, &[1], false, reduce)?;
+            rows
+        }
+        padding => padded(own, rows, &bags, padding, call.int("mode", 0))?,
+    };
     Ok(vec![Meaning::Tensor(rows), Meaning::None, Meaning::None, Meaning::None])
+}
+
+/// Sums or means of the rows of bags that are no padding; of a bag of padding alone 0.
+fn padded(
+    own: &mut Importer<'_>,
+    rows: Placed,
+    bags: &Whole,
+    padding: i64,
+    mode: i64,
+) -> Lowered<Placed> {
+    let mut seen = bags.each(WholeKind::Truth, |id| id.equals(&padding.into()).is_zero());
+    seen.sizes.push(Poly::one());
+    let mut sum = super::truth::chosen(own, seen.clone(), rows, 0.0)?;
+    super::reduction::along(own, &mut sum, &[1], false, Reduce::Sum)?;
+    match mode {
+        0 => Ok(sum),
+        1 => {
+            let count = super::reduction::summed(own, &seen, 1)?;
+            let count = count.reshaped(&[count.sizes[0].clone(), Poly::one()]);
+            let least = |count: &IndexExpr| count.is_positive().choose(count, &1.into());
+            let count = Meaning::Whole(count.each(WholeKind::Whole, least));
+            super::elementwise::combined(own, ArithmeticKind::Div, Meaning::Tensor(sum), count)
+        }
+        _ => Err(Obstacle::Unknown),
+    }
 }
 
 /// Places of one dimension that count up, or are one.

@@ -2,6 +2,7 @@
 
 mod arranged;
 pub(crate) mod attention;
+mod bits;
 mod by_data;
 mod cases;
 pub(crate) mod complex;
@@ -12,6 +13,7 @@ mod einstein;
 mod elementwise;
 mod extreme;
 mod foremost;
+mod forms;
 mod grids;
 pub(crate) mod hidden;
 mod index;
@@ -43,6 +45,25 @@ use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 /// Records the operations of a group; refuses all others as unknown.
 type Group = fn(&mut Importer<'_>, &Call<'_>, &str) -> Lowered<Vec<Meaning>>;
 
+/// Other names of operations: those of `torch.special`, and those that are the same of reals.
+const SAME: &[(&str, &str)] = &[
+    ("special_erf", "erf"),
+    ("special_erfc", "erfc"),
+    ("special_exp2", "exp2"),
+    ("special_expit", "sigmoid"),
+    ("special_expm1", "expm1"),
+    ("special_log1p", "log1p"),
+    ("special_log_softmax", "log_softmax"),
+    ("special_logit", "logit"),
+    ("special_logsumexp", "logsumexp"),
+    ("special_round", "round"),
+    ("special_softmax", "softmax"),
+    ("adjoint", "mT"),
+    ("float_power", "pow"),
+    ("mH", "mT"),
+    ("moveaxis", "movedim"),
+];
+
 /// Records an operation; its results.
 pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
     let name = call.operation;
@@ -58,8 +79,11 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
     let base = match base {
         "__and__" | "__or__" => base,
         "__xor__" => "bitwise_xor",
+        "__lshift__" => "bitwise_left_shift",
+        "__rshift__" => "bitwise_right_shift",
         _ => base.strip_suffix('_').unwrap_or(base),
     };
+    let base = SAME.iter().find(|(other, _)| *other == base).map_or(base, |(_, base)| base);
     if matches!(base, "softmax" | "_softmax" | "log_softmax" | "_log_softmax")
         && call.sizes(own, 0)?.iter().any(Poly::is_zero)
     {
@@ -67,15 +91,17 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         let sizes = call.sizes(own, 0)?;
         return Ok(vec![Meaning::Tensor(own.zeros(sizes)?)]);
     }
-    let groups: [Group; 26] = [
+    let groups: [Group; 28] = [
         by_data::lower,
         movement::lower,
         converted::lower,
         shuffle::lower,
+        bits::lower,
         elementwise::lower,
         truth::lower,
         cases::lower,
         defined::lower,
+        forms::lower,
         product::lower,
         attention::lower,
         norm::lower,

@@ -42,15 +42,22 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let b = call.tensor(own, other.ok_or(Obstacle::Unknown)?)?;
             one(matmul(own, &a, &b)?)
         }
-        "addmm" | "baddbmm" | "addbmm" => {
+        "addmm" | "baddbmm" | "addbmm" | "addmv" | "addr" => {
             let [first, second] = match base {
                 "addmm" => ["mat1", "mat2"],
+                "addmv" => ["mat", "vec"],
+                "addr" => ["vec1", "vec2"],
                 _ => ["batch1", "batch2"],
             };
             let (a, b) = (call.tensor(own, first)?, call.tensor(own, second)?);
             let mut product = match base {
                 // Summed over the items too.
                 "addbmm" => summed_over(own, &a, &b, [&[0, 2], &[0, 1]])?,
+                "addr" => {
+                    let a = Placed { dims: [a.dims, vec![Dim::new()]].concat(), ..a };
+                    let (a, b) = (Meaning::Tensor(a), Meaning::Tensor(b));
+                    super::elementwise::combined(own, ArithmeticKind::Mul, a, b)?
+                }
                 _ => matmul(own, &a, &b)?,
             };
             let alpha = call.float("alpha").unwrap_or(1.0);

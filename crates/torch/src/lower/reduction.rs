@@ -54,6 +54,14 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         {
             one(vector_norm(own, call)?)
         }
+        // Of Frobenius, unless another is named.
+        "linalg_matrix_norm" if !call.has("ord") || call.text("ord") == Some("fro") => {
+            let x = call.tensor(own, "self")?;
+            let over = call.ints("dim").unwrap_or_else(|| vec![-2, -1]);
+            let over = over.into_iter().map(|dim| place(dim, x.dims.len()));
+            let over = over.collect::<Lowered<Vec<_>>>()?;
+            one(lengths(own, x, &over, call.flag("keepdim", false), 2.0)?)
+        }
         "logsumexp" => {
             let x = call.tensor(own, "self")?;
             let dims = dims(call, x.dims.len())?;
@@ -204,7 +212,7 @@ fn variance(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<(Pla
 }
 
 /// The length of vectors: the root of the sum of squares, the sum of absolute values, the largest or the
-/// smallest of them.
+/// smallest of them, how many are not 0, or the root of the sum of their powers.
 fn vector_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let x = call.tensor(own, "self")?;
     let dims = dims(call, x.dims.len())?;
@@ -283,17 +291,26 @@ pub(super) fn lengths(
 ) -> Lowered<Placed> {
     own.movement().real(&mut x)?;
     let (inside, reduce, after): (_, fn(Symbol) -> Reduce, _) = match order {
-        2.0 => (&[Pointwise::Power(2.0)][..], Reduce::Sum, Some(Pointwise::Sqrt)),
-        1.0 => (&[Pointwise::Abs][..], Reduce::Sum, None),
-        f64::INFINITY => (&[Pointwise::Abs][..], Reduce::Max, None),
+        2.0 => (vec![Pointwise::Power(2.0)], Reduce::Sum, Some(Pointwise::Sqrt)),
+        1.0 => (vec![Pointwise::Abs], Reduce::Sum, None),
+        f64::INFINITY => (vec![Pointwise::Abs], Reduce::Max, None),
         // The smallest is the opposite of the largest of opposites.
         f64::NEG_INFINITY => {
-            (&[Pointwise::Abs, Pointwise::Neg][..], Reduce::Max, Some(Pointwise::Neg))
+            (vec![Pointwise::Abs, Pointwise::Neg], Reduce::Max, Some(Pointwise::Neg))
         }
-        _ => return Err(Obstacle::Unknown),
+        // How many are not 0.
+        0.0 => {
+            let are = super::truth::truth(own, Meaning::Tensor(x))?;
+            x = own.real(Meaning::Whole(are))?;
+            (Vec::new(), Reduce::Sum, None)
+        }
+        p => {
+            let root = Pointwise::Power(1.0 / p);
+            (vec![Pointwise::Abs, Pointwise::Power(p)], Reduce::Sum, Some(root))
+        }
     };
     for function in inside {
-        x.var = own.graph.pointwise(x.var, *function)?;
+        x.var = own.graph.pointwise(x.var, function)?;
     }
     along(own, &mut x, dims, keep, reduce)?;
     if let Some(function) = after {

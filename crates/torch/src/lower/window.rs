@@ -34,6 +34,14 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
                 false => Ok(vec![Meaning::Tensor(largest), Meaning::None]),
             };
         }
+        "max_pool1d_with_indices" | "max_pool2d_with_indices" | "max_pool3d_with_indices" => {
+            let largest = pool(own, call, PoolKind::Max)?;
+            let asked = call.result(1).is_ok_and(|name| own.is_asked_for(name));
+            return match asked {
+                true => Err(Obstacle::Unknown),
+                false => Ok(vec![Meaning::Tensor(largest), Meaning::None]),
+            };
+        }
         "max_pool1d" | "max_pool2d" | "max_pool3d" => PoolKind::Max,
         "avg_pool1d" | "avg_pool2d" | "avg_pool3d"
             if call.flag("count_include_pad", true) && !call.has("divisor_override") =>

@@ -145,7 +145,7 @@ impl Seen<'_, '_, '_> {
             self.call.operation.strip_prefix("aten.").and_then(|rest| rest.split('.').next());
         let Some(base) = base else { return Ok(None) };
         let base = match base {
-            "__and__" | "__or__" => base,
+            "__and__" | "__or__" | "__lshift__" | "__rshift__" => base,
             "__xor__" => "bitwise_xor",
             _ => base.strip_suffix('_').unwrap_or(base),
         };
