@@ -21,6 +21,7 @@
 
 mod assertion;
 mod by_convention;
+mod devices;
 mod emitted;
 mod error;
 mod fit;
@@ -47,6 +48,7 @@ mod training;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
+pub use devices::{Device, Figure, devices};
 pub use emitted::Language;
 pub use error::AccountError;
 pub use fit::MemoryBudget;
