@@ -7,7 +7,7 @@ const { join } = require("node:path");
 const { tmpdir } = require("node:os");
 const Ledger = require("../../crates/report/src/page/evaluate.js");
 const Attend = require("../../crates/report/src/page/attend.js");
-const { read } = require("./read.js");
+const { read, write } = require("./read.js");
 const Paste = require("../../crates/report/src/page/paste.js");
 
 const [command = "target/debug/opledger", settings = "20", models = "1000"] = process.argv.slice(2);
@@ -28,7 +28,7 @@ const parse = (text) => JSON.parse(
 async function page() {
   const folder = mkdtempSync(join(tmpdir(), "page-"));
   const file = join(folder, "page.html");
-  execFileSync(command, ["page", "-o", file]);
+  write(command, file);
   const { html, packed, text, ledger } = await read(file);
   rmSync(folder, { recursive: true });
   console.log(`page: ${html.length} characters, its data ${text.length}, packed ${packed.length}`);
@@ -178,7 +178,9 @@ async function main() {
   let pasted = 0, refused = 0;
   for (const reader of readers) {
     const fixed = Object.entries(reader.fixed).map(([key, text]) => [key, JSON.parse(text)]);
-    const keys = Object.entries(reader.keys).map(([key, [value, bound]]) => [key, bound ? value * [1, 2, 3][draw(3)] : 1 + draw(2 * value)]);
+    // Mostly those that may be; some of any value, which are refused or read as the command does.
+    const any = draw(4) === 0;
+    const keys = Object.entries(reader.keys).map(([key, [value, bound]]) => [key, bound && !any ? value * [1, 1, 2, 3][draw(4)] : 1 + draw(2 * value)]);
     const config = Object.fromEntries([...fixed, ...keys]);
     writeFileSync(file, JSON.stringify(config));
     let model;

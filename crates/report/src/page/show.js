@@ -7,7 +7,7 @@ const Show = (() => {
   const POLICIES = ["none", "selective", "full"];
   const AGAIN = { none: "nothing", selective: "scores and weights of attention (selective)", full: "layers, but for what enters them (full)" };
   const OPTIMIZERS = ["sgd", "adamw"];
-  const CALLED = { read: "bytes read", written: "bytes written" };
+  const CALLED = { read: "bytes read, f32", written: "bytes written, f32" };
   let ledger, state, later;
 
   const PASTED = "config.json";
@@ -139,7 +139,7 @@ const Show = (() => {
     const by = state.sort;
     const rows = [...counted.rows];
     if (by !== "order") rows.sort((a, b) => (a[by] < b[by] ? 1 : a[by] > b[by] ? -1 : 0));
-    table("rows", ["module or operation", "kind", "params#", "macs#", "flops#", "share#", "bytes read#", "bytes written#"], rows.map((row) => [
+    table("rows", ["module or operation", "kind", "params#", "macs#", "flops#", "share of flops#", "bytes read, f32#", "bytes written, f32#"], rows.map((row) => [
       row.path, ledger.data.kinds[row.kind], digits(row.params), digits(row.macs), digits(row.flops), percent(row.flops, counted.total.flops), digits(row.read), digits(row.written),
     ]));
   }

@@ -207,9 +207,9 @@ pub struct PageReader {
     pub sizes: Vec<PageProduct>,
     /// The same of the tokens that there are positions for.
     pub positions: Option<PageProduct>,
-    /// Keys that sizes follow from, their values, and whether one that divides another, or is divided, has to stay
-    /// so.
-    pub keys: BTreeMap<String, (u64, bool)>,
+    /// Keys that sizes follow from, their values, whether one that divides another, or is divided, has to stay so,
+    /// and whether it has to be even.
+    pub keys: BTreeMap<String, (u64, bool, bool)>,
     /// Keys of any number.
     pub free: Vec<String>,
     /// Keys that have to be as they are, with their values as JSON.
