@@ -235,7 +235,8 @@ impl Probe {
         let (_, map) = config.content();
         let value = |key: &str| map.get(key).filter(|value| !value.is_null());
         let fixed = |(key, text): (&String, &String)| {
-            value(key).map_or_else(|| text == "null", |value| value.to_string() == *text)
+            let own = serde_json::from_str(text).unwrap_or(Value::Null);
+            *value(key).unwrap_or(&Value::Null) == own
         };
         self.fixed.iter().all(fixed)
             && self.keys.keys().all(|key| value(key).is_some_and(Value::is_u64))

@@ -2,7 +2,7 @@
 
 use opledger_dims::Poly;
 use opledger_ir::ops::Source;
-use opledger_ir::{Elem, Node, Op, Phase, Storage};
+use opledger_ir::{Elem, Node, Op, Operation, Phase, Storage};
 
 use super::{Training, kept_for_gradients};
 
@@ -11,7 +11,9 @@ impl Training<'_> {
     /// it has none.
     pub(crate) fn phase_formulas(&self, phase: Phase) -> Option<[Poly; 2]> {
         let (mut any, mut sums) = (false, [Poly::zero(), Poly::zero()]);
-        for node in self.graph.nodes() {
+        // A cost is a formula of many terms, and most nodes are of another part.
+        let may_be = |node: &&Node| node.phase == phase || !node.op.facts().again.is_empty();
+        for node in self.graph.nodes().iter().filter(may_be) {
             let Some(cost) = self.graph.phase_cost(node, phase) else { continue };
             any |= !node.op.is_source();
             sums[0] += cost.matmul_flops();
