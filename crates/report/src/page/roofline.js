@@ -48,7 +48,7 @@ const Roofline = (() => {
     }
     const rows = counted.rows.map((row) => bound({ ...row, moved: ledger.moved(row, bits) }, peak[1], device.bandwidth));
     const all = rows.reduce((sum, row) => sum + row.least, 0);
-    get("bound-said").textContent = `${device.name} does at most ${digits(BigInt(peak[1]))} operations a second in products of ${state.type} (dense) and moves at most ${digits(BigInt(device.bandwidth))} bytes a second. One after the other, with nothing fused, each module reading its operands and writing its results once, the whole takes at least ${seconds(all)}. Real runs take longer; fused ones move less.`;
+    get("bound-said").textContent = `${device.name} does at most ${digits(BigInt(peak[1]))} operations a second in products of ${state.type} (dense) and moves at most ${digits(BigInt(device.bandwidth))} bytes a second. One after the other, with nothing fused, each module reading its operands and writing its results once, the whole takes at least ${seconds(all)}. A run that fuses modules moves less than this, and takes less where memory is the bound.`;
     picture(rows, peak[1], device.bandwidth, all || 1);
     rows.sort((a, b) => b.least - a.least);
     const share = (row) => (all === 0 ? "" : `${((100 * row.least) / all).toFixed(1)} %`);
