@@ -13,7 +13,7 @@ pub struct Figure {
 
 /// A device. GB is 10⁹ bytes, as its source writes it; a multiplication and an addition are two operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct KnownDevice {
     /// Its name, in small letters.
     pub name: &'static str,
     /// Bytes of its memory.
@@ -25,7 +25,7 @@ pub struct Device {
     pub peaks: &'static [(Elem, Figure)],
 }
 
-impl Device {
+impl KnownDevice {
     /// Operations a second of a type, where they are known.
     pub fn peak(&self, elem: Elem) -> Option<Figure> {
         self.peaks.iter().find(|(own, _)| *own == elem).map(|(_, figure)| *figure)
@@ -41,7 +41,7 @@ impl Device {
 /// assert_eq!(device.memory.value, 141_000_000_000);
 /// assert!(device.bandwidth.source.starts_with("https://"));
 /// ```
-pub fn devices() -> &'static [Device] {
+pub fn devices() -> &'static [KnownDevice] {
     DEVICES
 }
 
@@ -75,20 +75,20 @@ const A100_PEAKS: &[(Elem, Figure)] = &[
     peak(Elem::I8, 624_000, A100),
 ];
 
-const DEVICES: &[Device] = &[
-    Device {
+const DEVICES: &[KnownDevice] = &[
+    KnownDevice {
         name: "a100-sxm-40gb",
         memory: giga(40, A100),
         bandwidth: giga(1_555, A100),
         peaks: A100_PEAKS,
     },
-    Device {
+    KnownDevice {
         name: "a100-sxm-80gb",
         memory: giga(80, A100),
         bandwidth: giga(2_039, A100_MEMORY),
         peaks: A100_PEAKS,
     },
-    Device {
+    KnownDevice {
         name: "h100-pcie",
         memory: giga(80, H100_TABLE),
         bandwidth: giga(2_000, H100_TABLE),
@@ -99,7 +99,7 @@ const DEVICES: &[Device] = &[
             peak(Elem::I8, 1_513_000, H100_TABLE),
         ],
     },
-    Device {
+    KnownDevice {
         name: "h100-sxm",
         memory: giga(80, H100_TABLE),
         bandwidth: giga(3_350, H100_TABLE),
@@ -110,31 +110,31 @@ const DEVICES: &[Device] = &[
             peak(Elem::I8, 1_978_900, H100),
         ],
     },
-    Device {
+    KnownDevice {
         name: "h200",
         memory: giga(141, MI300X_H200),
         bandwidth: giga(4_800, MI300X_H200),
         peaks: &[peak(Elem::Bf16, 989_400, MI300X_H200)],
     },
-    Device {
+    KnownDevice {
         name: "mi300x",
         memory: giga(192, MI300X_H200),
         bandwidth: giga(5_300, MI300X_H200),
         peaks: &[peak(Elem::Bf16, 1_307_400, MI300X_H200)],
     },
-    Device {
+    KnownDevice {
         name: "tpu-v5e",
         memory: giga(16, TPU_V5E),
         bandwidth: giga(819, TPU_V5E),
         peaks: &[peak(Elem::Bf16, 197_000, TPU_V5E), peak(Elem::I8, 393_000, TPU_V5E)],
     },
-    Device {
+    KnownDevice {
         name: "tpu-v5p",
         memory: giga(95, TPU_V5P),
         bandwidth: giga(2_765, TPU_V5P),
         peaks: &[peak(Elem::Bf16, 459_000, TPU_V5P)],
     },
-    Device {
+    KnownDevice {
         name: "tpu-v6e",
         memory: giga(32, TPU_V6E),
         bandwidth: giga(1_638, TPU_V6E),

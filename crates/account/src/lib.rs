@@ -48,7 +48,7 @@ mod training;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
-pub use devices::{Device, Figure, devices};
+pub use devices::{Figure, KnownDevice, devices};
 pub use emitted::Language;
 pub use error::AccountError;
 pub use fit::MemoryBudget;

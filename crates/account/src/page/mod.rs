@@ -15,7 +15,7 @@ use self::readers::{known, readers};
 use self::structure::structure;
 use self::texts::SharedTexts;
 use self::training::Trainings;
-use crate::{AccountError, Device, Model, devices};
+use crate::{AccountError, KnownDevice, Model, devices};
 
 /// What a page says of the published models.
 ///
@@ -66,7 +66,7 @@ pub fn page() -> Result<Page, AccountError> {
     })
 }
 
-fn page_device(device: &Device) -> PageDevice {
+fn page_device(device: &KnownDevice) -> PageDevice {
     let figures = device.peaks.iter().map(|(_, figure)| figure);
     let mut sources: Vec<&str> = [&device.memory, &device.bandwidth]
         .into_iter()

@@ -29,6 +29,7 @@ const Paste = (() => {
       if (!equal(value, config[key] ?? null)) found.push(`\`${key}\` is ${shown(config[key])} and not ${shown(value)}`);
     }
     for (const key of reader.free) if (has(key) && typeof config[key] !== "number") found.push(`\`${key}\` is ${shown(config[key])}, no number`);
+    for (const key of reader.present) if (!has(key)) found.push(`\`${key}\` is absent`);
     for (const key of reader.absent) if (has(key)) found.push(`\`${key}\` is there`);
     return found;
   }
@@ -40,8 +41,11 @@ const Paste = (() => {
     for (const [key, value] of bound) {
       // 1 divides all: what it has to divide was not seen.
       if (value === 1 && config[key] !== 1) refuse(`\`${key}\` is ${config[key]} and not 1`);
+      // One group, or as many as there are, may be another computation.
+      if (value !== 1 && config[key] === 1) refuse(`\`${key}\` is 1`);
       for (const [other, theirs] of [...bound, ...fixed]) {
         if (key === other) continue;
+        if (value !== theirs && config[key] === config[other]) refuse(`\`${key}\` and \`${other}\` are both ${config[key]}`);
         if (theirs % value === 0 && config[other] % config[key] !== 0) refuse(`\`${key}\` = ${config[key]} does not divide \`${other}\` = ${config[other]}`);
         if (value % theirs === 0 && config[key] % config[other] !== 0) refuse(`\`${other}\` = ${config[other]} does not divide \`${key}\` = ${config[key]}`);
       }

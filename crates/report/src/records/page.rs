@@ -212,6 +212,8 @@ pub struct PageReader {
     pub keys: BTreeMap<String, (u64, bool, bool)>,
     /// Keys of any number.
     pub free: Vec<String>,
+    /// Those of them that have to be there, since without them there may be no such step.
+    pub present: Vec<String>,
     /// Keys that have to be as they are, with their values as JSON.
     pub fixed: BTreeMap<String, String>,
     /// Keys that have to be absent.
