@@ -2,10 +2,12 @@
 // node tests/page/compare.js OPLEDGER [SETTINGS [MODELS]]: so many settings drawn for each of so many models.
 "use strict";
 const { execFileSync } = require("node:child_process");
-const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 const { tmpdir } = require("node:os");
 const Ledger = require("../../crates/report/src/page/evaluate.js");
+const Attend = require("../../crates/report/src/page/attend.js");
+const { read, write } = require("./read.js");
 const Paste = require("../../crates/report/src/page/paste.js");
 
 const [command = "target/debug/opledger", settings = "20", models = "1000"] = process.argv.slice(2);
@@ -23,34 +25,33 @@ const parse = (text) => JSON.parse(
   (_, value) => (/^#-?\d+$/.test(value) ? BigInt(value.slice(1)) : value),
 );
 
-function page() {
+async function page() {
   const folder = mkdtempSync(join(tmpdir(), "page-"));
   const file = join(folder, "page.html");
-  execFileSync(command, ["page", "-o", file]);
-  const html = readFileSync(file, "utf8");
+  write(command, file);
+  const { html, packed, text, ledger } = await read(file);
   rmSync(folder, { recursive: true });
-  const data = /<script type="application\/json" id="data">(.*?)<\/script>/s.exec(html)[1];
-  return Ledger.ledger(JSON.parse(data));
+  console.log(`page: ${html.length} characters, its data ${text.length}, packed ${packed.length}`);
+  return ledger;
 }
 
 /** What the command says, and what is refused. */
-function said(model, given, type, name = model.name) {
+function said(name, given, options, question = "count") {
   const sets = [...given].flatMap(([name, size]) => ["--set", `${name}=${size}`]);
   try {
-    const text = execFileSync(command, ["count", name, ...sets, "--dtype", type, "--format", "json"], { stdio: "pipe", maxBuffer: 1 << 28 });
+    const text = execFileSync(command, [question, name, ...sets, ...options, "--format", "json"], { stdio: "pipe", maxBuffer: 1 << 28 });
     return parse(text.toString());
   } catch (problem) {
     return { refused: problem.stderr.toString() };
   }
 }
 
-const ledger = page();
-const { data } = ledger;
-let numbers = 0, refusals = 0, compared = 0;
+let ledger, data;
+let numbers = 0, refusals = 0, compared = 0, steps = 0;
 const wrong = [];
 
 function compare(model, given, past, type, name = model.name) {
-  const expected = said(model, given, type, name);
+  const expected = said(name, given, ["--dtype", type]);
   const at = `${model.name} at ${[...given].map((pair) => pair.join("=")).join(", ")} as ${type}`;
   let counted;
   try {
@@ -62,6 +63,12 @@ function compare(model, given, past, type, name = model.name) {
   }
   if (expected.refused) return void wrong.push(`${at}: the command refuses (${expected.refused.trim()})`);
   const { total } = counted;
+  const bits = BigInt(new Map(data.types).get(type));
+  const moved = counted.rows.reduce((all, row) => all + ledger.moved(row, bits), 0n);
+  const told = expected.memory.moved;
+  // Of a window the command says what is held, and half bytes are rounded for each part.
+  const whole = told.cache_read === null && bits % 8n === 0n;
+  const parts = whole ? [["moved", moved, told.weights_read + told.values_read + told.values_written]] : [];
   const memory = ledger.memory(model, given, total.params, type);
   const pairs = [
     ["macs", total.macs, expected.macs],
@@ -76,6 +83,7 @@ function compare(model, given, past, type, name = model.name) {
     ["cache", memory.cache, expected.memory.cache],
     ["cache of a token", memory.perToken, expected.memory.cache_per_token],
     ["cache without windows", memory.without ?? null, expected.memory.cache_without_windows],
+    ...parts,
     ...["macs", "flops", "params", "read", "written"].map((name) => {
       const rows = ledger.whole(model, name, past);
       return [`formula of ${name}`, Ledger.value(rows, counted.size), total[name]];
@@ -88,52 +96,118 @@ function compare(model, given, past, type, name = model.name) {
   compared += 1;
 }
 
-const step = Math.max(1, Math.floor(data.models.length / Number(models)));
-const chosen = data.models.filter((_, at) => at % step === 0).slice(0, Number(models));
-for (const model of chosen) {
-  for (let setting = 0; setting < Number(settings); setting += 1) {
-    const past = model.cached !== null && setting % 3 === 2;
-    const given = new Map(ledger.asked(model, past).map(([name, role]) => {
-      const small = role === "batch" || role === "images";
-      // Small ones, some beyond windows, some of many digits.
-      const size = small ? 1 + draw(64) : [1 + draw(40), 1 + draw(500), 1 + draw(9000), 1 + draw(2000000)][draw(4)];
-      return [name, BigInt(size)];
-    }));
-    const type = data.types[draw(data.types.length)][0];
-    compare(model, given, past, type);
+/** A training step, as `compare`. */
+function compareTraining(model, given, type, name = model.name) {
+  if (model.training === null) return;
+  const policies = ledger.policies(model);
+  const [policy, optimizer] = [policies[draw(policies.length)], ["", "sgd", "adamw"][draw(3)]];
+  const options = ["--recompute", policy, "--dtype", type, ...(optimizer ? ["--optimizer", optimizer] : [])];
+  const expected = said(name, given, options, "train");
+  const at = `a step of ${name} at ${[...given].map((pair) => pair.join("=")).join(", ")}, ${options.join(" ")}`;
+  let found;
+  try {
+    found = ledger.training(model, given, policy, optimizer, type);
+  } catch (problem) {
+    if (expected.refused) refusals += 1;
+    else wrong.push(`${at}: the page refuses (${problem.message}), the command does not`);
+    return;
+  }
+  if (expected.refused) return void wrong.push(`${at}: the command refuses (${expected.refused.trim()})`);
+  const pairs = [
+    ["what is made smaller", `${found.loss} of ${found.result}`, `${expected.loss} of ${expected.result}`],
+    ["its parts", found.phases.map(({ name }) => name).join(), expected.phases.map(({ phase }) => phase).join()],
+    ...found.phases.flatMap(({ name, products, all }, at) => [
+      [`products of ${name}`, products, expected.phases[at]?.matmul_flops],
+      [`flops of ${name}`, all, expected.phases[at]?.flops],
+    ]),
+    ["matmul-flops without what is computed again", found.model, expected.model_flops],
+    ["matmul-flops", found.hardware, expected.hardware_flops],
+    ["flops", found.flops, expected.flops],
+    ["6·N·T", found.six, expected.terms[0]?.flops ?? null],
+    ["weights", found.memory.weights, expected.memory.weights],
+    ["gradients", found.memory.gradients, expected.memory.gradients],
+    ["state", found.memory.state, expected.memory.state],
+    ...(found.memory.kept === null ? [] : [["kept", found.memory.kept, expected.memory.kept]]),
+  ];
+  for (const [name, own, told] of pairs) {
+    numbers += 1;
+    if (own !== told) wrong.push(`${at}: ${name} is ${own} on the page, ${told} by the command`);
+  }
+  steps += 1;
+}
+
+/** The matrices of the tour, which count themselves, against their formulas and the command. */
+function compareTour() {
+  for (const [n, c, causal] of [[4, 3, false], [4, 3, true], [7, 5, true], [1, 1, false]]) {
+    const rows = Array.from({ length: n }, () => Array.from({ length: c }, () => draw(9) - 4));
+    const maps = [0, 1, 2].map(() => Array.from({ length: c }, () => Array.from({ length: c }, () => draw(9) - 4)));
+    const { counts } = Attend.attend(rows, maps, (i, j) => !causal || j <= i);
+    const pairs = causal ? (n * (n + 1)) / 2 : n * n;
+    for (const [name, formula] of Object.entries(Attend.FORMULAS)) {
+      numbers += 1;
+      const own = Ledger.value(Ledger.terms(formula), (size) => BigInt({ n, c, pairs }[size]));
+      if (own !== BigInt(counts[name])) wrong.push(`the tour of n=${n}, c=${c}: ${name} is ${counts[name]} executed, ${own} by its formula`);
+    }
   }
 }
 
-// Configurations whose sizes are others than any published model's.
-const folder = mkdtempSync(join(tmpdir(), "page-"));
-const file = join(folder, "config.json");
-const readers = data.readers.filter((_, at) => at % Math.ceil(data.readers.length / Number(models)) === 0);
-let pasted = 0, refused = 0;
-for (const reader of readers) {
-  const fixed = Object.entries(reader.fixed).map(([key, text]) => [key, JSON.parse(text)]);
-  const keys = Object.entries(reader.keys).map(([key, [value, bound]]) => [key, bound ? value * [1, 2, 3][draw(3)] : 1 + draw(2 * value)]);
-  const config = Object.fromEntries([...fixed, ...keys]);
-  writeFileSync(file, JSON.stringify(config));
-  let model;
-  try {
-    model = Paste.read(data, JSON.stringify(config));
-  } catch (problem) {
-    refused += 1;
-    continue;
+async function main() {
+  ledger = await page();
+  data = ledger.data;
+  const step = Math.max(1, Math.floor(data.models.length / Number(models)));
+  const chosen = data.models.filter((_, at) => at % step === 0).slice(0, Number(models));
+  for (const model of chosen) {
+    for (let setting = 0; setting < Number(settings); setting += 1) {
+      const past = model.cached !== null && setting % 3 === 2;
+      const given = new Map(ledger.asked(model, past).map(([name, role]) => {
+        const small = role === "batch" || role === "images";
+        // Small ones, some beyond windows, some of many digits.
+        const size = small ? 1 + draw(64) : [1 + draw(40), 1 + draw(500), 1 + draw(9000), 1 + draw(2000000)][draw(4)];
+        return [name, BigInt(size)];
+      }));
+      const type = data.types[draw(data.types.length)][0];
+      compare(model, given, past, type);
+      if (!past) compareTraining(model, given, type);
+    }
   }
-  const given = new Map(ledger.asked(model, false).map(([name]) => [name, BigInt(1 + draw(40))]));
-  compare(model, given, false, "bf16", file);
-  pasted += 1;
+
+  // Configurations whose sizes are others than any published model's.
+  const folder = mkdtempSync(join(tmpdir(), "page-"));
+  const file = join(folder, "config.json");
+  const readers = data.readers.filter((_, at) => at % Math.ceil(data.readers.length / Number(models)) === 0);
+  let pasted = 0, refused = 0;
+  for (const reader of readers) {
+    const fixed = Object.entries(reader.fixed).map(([key, text]) => [key, JSON.parse(text)]);
+    // Mostly those that may be; some of any value, which are refused or read as the command does.
+    const any = draw(4) === 0;
+    const keys = Object.entries(reader.keys).map(([key, [value, bound]]) => [key, bound && !any ? value * [1, 1, 2, 3][draw(4)] : 1 + draw(2 * value)]);
+    const config = Object.fromEntries([...fixed, ...keys, ...reader.present.map((key) => [key, 0.5])]);
+    writeFileSync(file, JSON.stringify(config));
+    let model;
+    try {
+      model = Paste.read(data, JSON.stringify(config));
+    } catch (problem) {
+      refused += 1;
+      continue;
+    }
+    const given = new Map(ledger.asked(model, false).map(([name]) => [name, BigInt(1 + draw(40))]));
+    compare(model, given, false, "bf16", file);
+    compareTraining(model, given, "bf16", file);
+    pasted += 1;
+  }
+  rmSync(folder, { recursive: true });
+  for (const text of ["", "{", "[]", "3", "{}", '{"model_type":"llama"}', '{"model_type":"<img src=x onerror=alert(1)>"}', '{"model_type":"llama","__proto__":{"a":1}}']) {
+    let read = true;
+    try { Paste.read(data, text); } catch { read = false; }
+    if (read) wrong.push(`${text} is read as a configuration`);
+  }
+  compareTour();
+  console.log(`pasted: ${pasted} configurations read, ${refused} refused`);
+  console.log(`page: ${numbers} numbers of ${chosen.length} models at ${compared} settings and ${steps} training steps compared, ${refusals} refused by both, ${wrong.length} wrong`);
+  if (wrong.length) {
+    console.log(wrong.slice(0, 20).join("\n"));
+    process.exit(1);
+  }
 }
-rmSync(folder, { recursive: true });
-for (const text of ["", "{", "[]", "3", "{}", '{"model_type":"llama"}', '{"model_type":"<img src=x onerror=alert(1)>"}', '{"model_type":"llama","__proto__":{"a":1}}']) {
-  let read = true;
-  try { Paste.read(data, text); } catch { read = false; }
-  if (read) wrong.push(`${text} is read as a configuration`);
-}
-console.log(`pasted: ${pasted} configurations read, ${refused} refused`);
-console.log(`page: ${numbers} numbers of ${chosen.length} models at ${compared} settings compared, ${refusals} refused by both, ${wrong.length} wrong`);
-if (wrong.length) {
-  console.log(wrong.slice(0, 20).join("\n"));
-  process.exit(1);
-}
+
+main();

@@ -21,6 +21,7 @@
 
 mod assertion;
 mod by_convention;
+mod devices;
 mod emitted;
 mod error;
 mod fit;
@@ -48,6 +49,7 @@ mod typed;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
+pub use devices::{Figure, KnownDevice, devices};
 pub use emitted::Language;
 pub use error::AccountError;
 pub use fit::MemoryBudget;

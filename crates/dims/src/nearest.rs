@@ -13,9 +13,23 @@
 pub fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     // Names are short; what comes after is as far away as it gets.
     let start: String = name.chars().take(64).collect();
-    let close = names.map(|known| (strsim::levenshtein(&start, known), known)).min()?;
+    let close = names.map(|known| (distance(&start, known), known)).min()?;
     let (length, other) = (name.chars().count(), close.1.len());
     (close.0 <= other.div_ceil(3) && close.0 < length.max(other)).then_some(close.1)
+}
+
+/// How many characters are to be inserted, deleted or replaced at least.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (deleted, left) in from.chars().enumerate() {
+        let mut replaced = std::mem::replace(&mut row[0], deleted + 1);
+        for (at, right) in to.chars().enumerate() {
+            let least =
+                (row[at] + 1).min(row[at + 1] + 1).min(replaced + usize::from(left != right));
+            replaced = std::mem::replace(&mut row[at + 1], least);
+        }
+    }
+    row[row.len() - 1]
 }
 
 /// The known name that another one begins with or begins, word by word, else the most similar: for names
@@ -42,6 +56,14 @@ pub fn did_you_mean(nearest: &Option<&'static str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn distances_are_of_the_fewest_changes() {
+        let cases = [("", "", 0), ("a", "", 1), ("", "abc", 3), ("kitten", "sitting", 3)];
+        for (from, to, changes) in cases.into_iter().chain([("flaw", "lawn", 2), ("é", "e", 1)]) {
+            assert_eq!((distance(from, to), distance(to, from)), (changes, changes), "{from}");
+        }
+    }
 
     #[test]
     fn a_name_is_near_while_something_of_it_is_left() {

@@ -20,6 +20,8 @@ pub struct Probe {
     pub keys: BTreeMap<String, u64>,
     /// Those of them that may not have every value: where one divided another, it has to.
     pub bound: BTreeSet<String>,
+    /// Those of them that have to be even.
+    pub even: BTreeSet<String>,
     /// Keys of any number, since no number was seen to change anything.
     pub free: BTreeSet<String>,
     /// Keys that have to be as they are, with their values as JSON.
@@ -88,6 +90,7 @@ impl Config {
             positions: None,
             keys: BTreeMap::new(),
             bound: BTreeSet::new(),
+            even: BTreeSet::new(),
             free: BTreeSet::new(),
             fixed: BTreeMap::new(),
             absent: BTreeSet::new(),
@@ -96,16 +99,19 @@ impl Config {
         let mut changed: Vec<(String, Value)> = Vec::new();
         let (_, map) = self.content();
         for (key, value) in map {
-            if HARMLESS.contains(&&**key) || key == "architectures" {
+            if HARMLESS.contains(&&**key) {
                 continue;
             }
             match self.probed(key, value, &own) {
-                Found::Size { of, bound, value, other } => {
+                Found::Size { of, bound, even, value, other } => {
                     for (symbol, power) in of {
                         powers.entry(symbol).or_default().push((key.clone(), power));
                     }
                     if bound {
                         probe.bound.insert(key.clone());
+                    }
+                    if even {
+                        probe.even.insert(key.clone());
                     }
                     probe.keys.insert(key.clone(), value);
                     changed.push((key.clone(), other));
@@ -176,14 +182,25 @@ impl Config {
             each.collect::<Option<BTreeMap<String, i64>>>()
         };
         let Some(found) = of(&other, factor) else { return Found::Fixed };
-        let next = at((number + 1).into()).filter(|next| next.graph == own.graph);
-        let bound = match &next {
-            Some(next) if of(next, [number + 1, number]).as_ref() == Some(&found) => false,
-            Some(_) => return Found::Fixed,
-            None => true,
-        };
+        // Others are refused, or the products hold for them; the primes divide no published size.
+        let mut refused = Vec::new();
+        for next in [1, number + 1, number + 2, 8191, 131_071] {
+            match at(next.into()).filter(|next| next.graph == own.graph) {
+                Some(read) if of(&read, [next, number]).as_ref() == Some(&found) => {}
+                Some(_) => return Found::Fixed,
+                None => refused.push(next),
+            }
+        }
+        let bound = !refused.is_empty();
+        let even = number % 2 == 0 && bound && !refused.contains(&(number + 2));
         let of = found.into_iter().filter(|(_, power)| *power != 0).collect();
-        Found::Size { of, bound, value: number, other: (number * factor[0] / factor[1]).into() }
+        Found::Size {
+            of,
+            bound,
+            even,
+            value: number,
+            other: (number * factor[0] / factor[1]).into(),
+        }
     }
 
     /// Whether sizes are the products that they are said to be where several keys change at once, with a cache
@@ -213,6 +230,20 @@ impl Config {
 }
 
 impl Probe {
+    /// Whether a configuration is one of these, but for what sizes have to be to each other.
+    pub fn covers(&self, config: &Config) -> bool {
+        let (_, map) = config.content();
+        let value = |key: &str| map.get(key).filter(|value| !value.is_null());
+        let fixed = |(key, text): (&String, &String)| {
+            let own = serde_json::from_str(text).unwrap_or(Value::Null);
+            *value(key).unwrap_or(&Value::Null) == own
+        };
+        self.fixed.iter().all(fixed)
+            && self.keys.keys().all(|key| value(key).is_some_and(Value::is_u64))
+            && self.free.iter().all(|key| value(key).is_none_or(Value::is_number))
+            && self.absent.iter().all(|key| value(key).is_none())
+    }
+
     /// Whether sizes are its products where some keys have other values.
     fn gives(&self, keys: &BTreeMap<&str, &Value>, sizes: &BTreeMap<String, Integer>) -> bool {
         self.sizes.iter().chain(&self.positions).all(|size| {
@@ -230,7 +261,7 @@ impl Probe {
 
 /// What a key was found to be.
 enum Found {
-    Size { of: Vec<(String, i64)>, bound: bool, value: u64, other: Value },
+    Size { of: Vec<(String, i64)>, bound: bool, even: bool, value: u64, other: Value },
     Free,
     Fixed,
 }

@@ -38,11 +38,12 @@ pub use records::{
     FittedBy, FittedTokens, FormulaId, Generation, GenerationCount, Grid, GridError, GridPoint,
     Intake, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels,
     LengthCount, LengthCounts, Memory, OperationCounts, Outcome, Output, Page, PageCache, PageCost,
-    PageExpression, PageModel, PageProduct, PageReader, PageStructure, Parameters, PeakBytes,
-    Provenance, QuantisedBytes, RunTotals, SavedCost, SavedModule, SearchedRow, SettledRecord,
-    SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss,
-    TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule, TrainingPhase,
-    TrainingTerm, UnitCounts, Utilisation, VerdictRecord, Verification, WallMs,
+    PageDevice, PageExpression, PageModel, PageOptimizer, PageProduct, PageReader, PageRecompute,
+    PageStructure, PageTraining, Parameters, PeakBytes, Provenance, QuantisedBytes, RunTotals,
+    SavedCost, SavedModule, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
+    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
+    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
+    Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

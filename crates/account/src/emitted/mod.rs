@@ -11,11 +11,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use opledger_dims::{Binding, Integer, Poly, Quantity, Symbol};
-use opledger_ir::{Definition, SizeRole};
+use opledger_ir::{Definition, Graph, SizeRole};
 
 pub(crate) use self::expression::SizeExpression;
 use self::expression::defined;
-use crate::{AccountError, Model, SizedModel};
+use crate::{AccountError, SizedModel};
 
 /// In which language formulas are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl SizedModel<'_> {
     }
 
     fn steps_to(&self, needed: BTreeSet<Symbol>) -> Result<Course, AccountError> {
-        self.model().course(needed, self.sizes())
+        course(self.graph(), self.model().name(), needed, self.sizes())
     }
 
     /// The functions at some sizes, worked out by the graph's own definitions.
@@ -215,58 +215,57 @@ impl SizedModel<'_> {
     }
 }
 
-impl Model {
-    /// The free sizes that symbols follow from, and how, where some have a size.
-    pub(crate) fn course(
-        &self,
-        needed: BTreeSet<Symbol>,
-        sizes: &Binding,
-    ) -> Result<Course, AccountError> {
-        let mut open: Vec<Symbol> = needed.into_iter().collect();
-        let mut free = BTreeSet::new();
-        let mut steps: Vec<(Symbol, SizeExpression)> = Vec::new();
-        let mut seen = BTreeSet::new();
-        while let Some(symbol) = open.pop() {
-            if !seen.insert(symbol.clone()) {
-                continue;
-            }
-            let defines = |definition: &&Definition| {
-                let product = matches!(definition, Definition::Product { .. });
-                !product && definition.defines().contains(&&symbol)
-            };
-            let Some(definition) = self.graph().definitions().iter().find(defines) else {
-                free.insert(symbol);
-                continue;
-            };
-            let bound = definition.with_sizes(sizes);
-            let Some(all) = defined(&bound) else {
-                let (model, definition) = (self.name().to_owned(), definition.to_string());
-                return Err(AccountError::NoFunction { model, symbol, definition });
-            };
-            for (name, expression) in all {
-                if name == symbol {
-                    open.extend(expression.symbols());
-                    steps.push((name, expression));
-                }
+/// The free sizes that symbols follow from, and how, where some have a size.
+pub(crate) fn course(
+    graph: &Graph,
+    model: &str,
+    needed: BTreeSet<Symbol>,
+    sizes: &Binding,
+) -> Result<Course, AccountError> {
+    let mut open: Vec<Symbol> = needed.into_iter().collect();
+    let mut free = BTreeSet::new();
+    let mut steps: Vec<(Symbol, SizeExpression)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    while let Some(symbol) = open.pop() {
+        if !seen.insert(symbol.clone()) {
+            continue;
+        }
+        let defines = |definition: &&Definition| {
+            let product = matches!(definition, Definition::Product { .. });
+            !product && definition.defines().contains(&&symbol)
+        };
+        let Some(definition) = graph.definitions().iter().find(defines) else {
+            free.insert(symbol);
+            continue;
+        };
+        let bound = definition.with_sizes(sizes);
+        let Some(all) = defined(&bound) else {
+            let (model, definition) = (model.to_owned(), definition.to_string());
+            return Err(AccountError::NoFunction { model, symbol, definition });
+        };
+        for (name, expression) in all {
+            if name == symbol {
+                open.extend(expression.symbols());
+                steps.push((name, expression));
             }
         }
-        // Each after what it is made of.
-        let mut ordered: Vec<(Symbol, SizeExpression)> = Vec::new();
-        while !steps.is_empty() {
-            let ready = |(_, own): &(Symbol, SizeExpression)| {
-                let known = |s: &Symbol| free.contains(s) || ordered.iter().any(|(o, _)| o == s);
-                own.symbols().iter().all(known)
-            };
-            let at = steps.iter().position(ready).unwrap_or(0);
-            let step = steps.remove(at);
-            ordered.push(step);
-        }
-        let in_graph = self.graph().symbols();
-        let order = |symbol: &Symbol| in_graph.iter().position(|own| own == symbol);
-        let mut free: Vec<Symbol> = free.into_iter().collect();
-        free.sort_by_key(|symbol| order(symbol));
-        Ok(Course { free, steps: ordered })
     }
+    // Each after what it is made of.
+    let mut ordered: Vec<(Symbol, SizeExpression)> = Vec::new();
+    while !steps.is_empty() {
+        let ready = |(_, own): &(Symbol, SizeExpression)| {
+            let known = |s: &Symbol| free.contains(s) || ordered.iter().any(|(o, _)| o == s);
+            own.symbols().iter().all(known)
+        };
+        let at = steps.iter().position(ready).unwrap_or(0);
+        let step = steps.remove(at);
+        ordered.push(step);
+    }
+    let in_graph = graph.symbols();
+    let order = |symbol: &Symbol| in_graph.iter().position(|own| own == symbol);
+    let mut free: Vec<Symbol> = free.into_iter().collect();
+    free.sort_by_key(|symbol| order(symbol));
+    Ok(Course { free, steps: ordered })
 }
 
 impl SizeExpression {

@@ -4,16 +4,18 @@ mod kinds;
 mod readers;
 mod structure;
 mod texts;
+mod training;
 
 use opledger_dims::Class;
 use opledger_ir::{Elem, Kind};
 use opledger_models::{Preset, harmless_keys, presets};
-use opledger_report::{CONVENTIONS, Page, PageModel};
+use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel};
 
 use self::readers::{known, readers};
 use self::structure::structure;
 use self::texts::SharedTexts;
-use crate::{AccountError, Model};
+use self::training::Trainings;
+use crate::{AccountError, KnownDevice, Model, devices};
 
 /// What a page says of the published models.
 ///
@@ -28,10 +30,11 @@ use crate::{AccountError, Model};
 /// When a published model cannot be read.
 pub fn page() -> Result<Page, AccountError> {
     let mut texts = SharedTexts::default();
+    let mut trainings = Trainings::default();
     let (mut models, mut refused) = (Vec::new(), Vec::new());
     let presets = presets()?;
     for preset in &presets {
-        match page_model(preset, &mut texts) {
+        match page_model(preset, &mut texts, &mut trainings) {
             Ok(model) => models.push(model),
             Err(problem @ AccountError::NoFunction { .. }) => {
                 refused.push((preset.name.clone(), problem.to_string()));
@@ -53,6 +56,8 @@ pub fn page() -> Result<Page, AccountError> {
         costs: texts.costs,
         lists: texts.lists,
         structures: texts.structures,
+        trainings: texts.trainings,
+        devices: devices().iter().map(page_device).collect(),
         readers: readers(&presets, &models, &known)?,
         known: known.into_iter().collect(),
         harmless: harmless_keys().to_vec(),
@@ -61,9 +66,32 @@ pub fn page() -> Result<Page, AccountError> {
     })
 }
 
-fn page_model(preset: &Preset, texts: &mut SharedTexts) -> Result<PageModel, AccountError> {
+fn page_device(device: &KnownDevice) -> PageDevice {
+    let figures = device.peaks.iter().map(|(_, figure)| figure);
+    let mut sources: Vec<&str> = [&device.memory, &device.bandwidth]
+        .into_iter()
+        .chain(figures)
+        .map(|of| of.source)
+        .collect();
+    sources.sort_unstable();
+    sources.dedup();
+    PageDevice {
+        name: device.name,
+        memory: device.memory.value,
+        bandwidth: device.bandwidth.value,
+        peaks: device.peaks.iter().map(|(elem, peak)| (elem.name(), peak.value)).collect(),
+        sources,
+    }
+}
+
+fn page_model(
+    preset: &Preset,
+    texts: &mut SharedTexts,
+    trainings: &mut Trainings,
+) -> Result<PageModel, AccountError> {
     let model = Model::open(&preset.name)?;
     let plain = structure(&model, texts)?;
+    let training = trainings.of(&model, texts);
     let cached = model.with_cache(*model.request())?;
     let cached = cached.filter(|model| !model.graph().caches().is_empty());
     let cached = cached.map(|model| structure(&model, texts)).transpose()?;
@@ -80,5 +108,7 @@ fn page_model(preset: &Preset, texts: &mut SharedTexts) -> Result<PageModel, Acc
         notes: model.conditions(),
         plain,
         cached,
+        untrained: training.as_ref().err().cloned(),
+        training: training.ok(),
     })
 }

@@ -16,40 +16,46 @@ pub(super) fn known(presets: &[Preset]) -> BTreeSet<String> {
     known
 }
 
-/// A reader for each computation of each family of models that generate, of the first model that has it.
+/// Readers of models that generate: of each that none before it covers.
 pub(super) fn readers(
     presets: &[Preset],
     models: &[PageModel],
     known: &BTreeSet<String>,
 ) -> Result<Vec<PageReader>, AccountError> {
-    let mut seen = BTreeSet::new();
+    let mut probes: Vec<(&PageModel, Probe)> = Vec::new();
     let mut readers = Vec::new();
     for (at, model) in models.iter().enumerate() {
         let Some(preset) = presets.iter().find(|preset| preset.name == model.name) else {
             continue;
         };
-        if model.cached.is_none() || !seen.insert((&model.family, model.plain)) {
+        let config = preset.config();
+        let covers = |(other, probe): &(&PageModel, Probe)| {
+            (&other.family, other.plain) == (&model.family, model.plain) && probe.covers(&config)
+        };
+        if model.cached.is_none() || probes.iter().any(covers) {
             continue;
         }
-        let config = preset.config();
         // Only its files say whether it has a head of its own.
         if config.leaves_head_open() {
             continue;
         }
         let probe = config.probe(known)?;
         if !probe.keys.is_empty() {
-            readers.push(reader(at, probe));
+            let mut present: Vec<String> = probe.free.iter().cloned().collect();
+            present.retain(|key| config.keys().any(|own| own == key));
+            readers.push(reader(at, probe.clone(), present));
+            probes.push((model, probe));
         }
     }
     Ok(readers)
 }
 
-fn reader(model: usize, probe: Probe) -> PageReader {
+fn reader(model: usize, probe: Probe, present: Vec<String>) -> PageReader {
     let size = |size: ProbedSize| (size.symbol, size.value.to_string(), size.powers);
-    let bound = probe.bound;
+    let (bound, even) = (probe.bound, probe.even);
     let keys = probe.keys.into_iter().map(|(key, value)| {
-        let is_bound = bound.contains(&key);
-        (key, (value, is_bound))
+        let [is_bound, is_even] = [&bound, &even].map(|keys| keys.contains(&key));
+        (key, (value, is_bound, is_even))
     });
     PageReader {
         model,
@@ -57,6 +63,7 @@ fn reader(model: usize, probe: Probe) -> PageReader {
         positions: probe.positions.map(size),
         keys: keys.collect(),
         free: probe.free.into_iter().collect(),
+        present,
         fixed: probe.fixed,
         absent: probe.absent.into_iter().collect(),
     }

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Binding, Class, Poly, Quantity, Symbol};
-use opledger_ir::{Cached, Cost, Definition, Graph, ModuleClass, Node, Operation, SizeRole};
+use opledger_ir::{
+    Cached, Cost, Definition, Elem, Graph, ModuleClass, Node, Operation, SizeRole, Storage,
+};
 use opledger_report::{PageCache, PageCost, PageStructure};
 
 use super::kinds::kind;
 use super::texts::SharedTexts;
+use crate::emitted::course;
 use crate::{AccountError, Model};
 
 /// What is said of a row.
@@ -18,6 +21,8 @@ struct Row {
     params: Poly,
     read: Poly,
     written: Poly,
+    /// Bytes of both where reals take 16 bits.
+    narrow: Poly,
 }
 
 /// The formulas of a model, by their place.
@@ -31,12 +36,14 @@ pub(super) fn structure(model: &Model, texts: &mut SharedTexts) -> Result<usize,
     for row in &rows {
         let counts = row.cost.total();
         needed.extend(counts.iter().flat_map(|(_, poly)| poly.symbols()));
-        needed.extend([&row.params, &row.read, &row.written].into_iter().flat_map(Poly::symbols));
+        needed.extend(
+            [&row.params, &row.read, &row.written, &row.narrow].into_iter().flat_map(Poly::symbols),
+        );
     }
     needed.extend(active.symbols());
     needed.extend(cache.iter().flatten().flat_map(Poly::symbols));
     needed.extend(least.iter().flat_map(|(poly, ..)| poly.symbols()));
-    let course = model.course(needed, &Binding::new())?;
+    let course = course(graph, model.name(), needed, &Binding::new())?;
     let steps = course.steps.iter();
     let steps = steps.map(|(symbol, own)| (symbol.to_string(), texts.expression(own))).collect();
     let (paths, costs) = rows.iter().map(|row| written(row, texts)).unzip();
@@ -71,7 +78,7 @@ pub(super) fn structure(model: &Model, texts: &mut SharedTexts) -> Result<usize,
 }
 
 /// Sizes that are products of two.
-fn products(graph: &Graph) -> Vec<[String; 3]> {
+pub(super) fn products(graph: &Graph) -> Vec<[String; 3]> {
     let product = |definition: &Definition| {
         let Definition::Product { whole, factors: [a, b] } = definition else { return None };
         Some([whole, a, b].map(Symbol::to_string))
@@ -88,7 +95,7 @@ fn written(row: &Row, texts: &mut SharedTexts) -> (usize, usize) {
             counts.extend([at, texts.formula(&total[class])]);
         }
     }
-    let others = [&row.cost.macs(), &row.params, &row.read, &row.written];
+    let others = [&row.cost.macs(), &row.params, &row.read, &row.written, &row.narrow];
     let others = others.map(|poly| texts.formula(poly));
     (texts.path(row.path.clone()), texts.cost(PageCost(row.kind, counts, others)))
 }
@@ -133,10 +140,13 @@ fn is_leaf(class: &ModuleClass) -> bool {
 fn rows(graph: &Graph) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut known: HashMap<(String, usize), usize> = HashMap::new();
-    for node in graph.nodes() {
+    let stored = graph.stored(Storage::uniform(Elem::Bf16));
+    for (node, narrow) in graph.nodes().iter().zip(stored.nodes()) {
         let cost = graph.node_cost(node);
         let params = graph.node_quantity(node, Quantity::Parameters);
         let (read, written) = graph.node_bytes(node);
+        let narrow = stored.node_bytes(narrow);
+        let narrow = narrow.0 + narrow.1;
         let zero = [&params, &read, &written].into_iter().all(Poly::is_zero);
         if zero && cost.total().iter().all(|(_, poly)| poly.is_zero()) {
             continue;
@@ -149,11 +159,12 @@ fn rows(graph: &Graph) -> Vec<Row> {
                 row.params += params;
                 row.read += read;
                 row.written += written;
+                row.narrow += narrow;
             }
             None => {
                 known.insert(key.clone(), rows.len());
                 let (path, kind) = key;
-                rows.push(Row { path, kind, cost, params, read, written });
+                rows.push(Row { path, kind, cost, params, read, written, narrow });
             }
         }
     }
@@ -178,7 +189,7 @@ fn cache(graph: &Graph) -> Option<[Poly; 3]> {
 
 /// What may not be less than so much, and where: sizes of axes, and those that are summed over, unless they are
 /// the model's own.
-fn least(graph: &Graph, own: &Binding) -> Vec<(Poly, u64, String)> {
+pub(super) fn least(graph: &Graph, own: &Binding) -> Vec<(Poly, u64, String)> {
     let mut all: BTreeMap<(String, u64), (Poly, String)> = BTreeMap::new();
     let mut add = |poly: &Poly, least: u64, what: String| {
         let known = (poly - &Poly::from(least as i64)).is_never_negative();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use opledger_dims::Poly;
-use opledger_report::{FormulaId, PageCost, PageExpression, PageStructure};
+use opledger_report::{FormulaId, PageCost, PageExpression, PageStructure, PageTraining};
 
 use crate::emitted::SizeExpression;
 
@@ -16,11 +16,13 @@ pub(super) struct SharedTexts {
     pub(super) costs: Vec<PageCost>,
     pub(super) lists: Vec<Vec<usize>>,
     pub(super) structures: Vec<PageStructure>,
+    pub(super) trainings: Vec<PageTraining>,
     formula_at: HashMap<String, usize>,
     path_at: HashMap<String, usize>,
     cost_at: HashMap<PageCost, usize>,
     list_at: HashMap<Vec<usize>, usize>,
     structure_at: HashMap<PageStructure, usize>,
+    training_at: HashMap<PageTraining, usize>,
 }
 
 impl SharedTexts {
@@ -42,6 +44,10 @@ impl SharedTexts {
 
     pub(super) fn structure(&mut self, structure: PageStructure) -> usize {
         once(structure, &mut self.structures, &mut self.structure_at)
+    }
+
+    pub(super) fn training(&mut self, training: PageTraining) -> usize {
+        once(training, &mut self.trainings, &mut self.training_at)
     }
 
     pub(super) fn expression(&mut self, own: &SizeExpression) -> PageExpression {

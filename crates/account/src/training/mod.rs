@@ -1,6 +1,7 @@
 //! What a training step of a model costs: forward pass, loss and gradients, as one graph.
 
 mod convention;
+mod formulas;
 mod masks;
 mod saved;
 mod six;
@@ -189,6 +190,20 @@ impl Training<'_> {
         self.graphs().map(|(_, times)| times).sum()
     }
 
+    /// What is made smaller, in words.
+    pub fn smaller(&self) -> &'static str {
+        match self.step.loss {
+            Loss::Given => "a gradient of the result that is given",
+            Loss::CrossEntropy { .. } => "cross-entropy",
+            Loss::MeanSquare => "mean square",
+        }
+    }
+
+    /// The result that the step is of, by name.
+    pub fn result(&self) -> &str {
+        &self.result
+    }
+
     /// The result that is the loss, by name; none where the gradient of a result is given.
     pub fn loss(&self) -> Option<&'static str> {
         self.lost
@@ -265,11 +280,7 @@ impl Training<'_> {
             masks,
             result: self.result.clone(),
             model: self.model.name().to_owned(),
-            loss: match self.step.loss {
-                Loss::Given => "a gradient of the result that is given",
-                Loss::CrossEntropy { .. } => "cross-entropy",
-                Loss::MeanSquare => "mean square",
-            },
+            loss: self.smaller(),
             recomputed: self.step.recompute.to_string(),
             batches: self.batches(),
             optimizer: self.step.update.map(|update| update.optimizer.to_string()),

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use miniz_oxide::inflate::decompress_to_vec_zlib;
+
 use crate::stdout;
 
 fn written() -> String {
@@ -11,10 +13,11 @@ fn written() -> String {
     fs::read_to_string(file).unwrap()
 }
 
-/// What stands in the element of the data.
+/// What stands in the element of the data, unpacked.
 fn data(page: &str) -> serde_json::Value {
-    let (_, after) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
-    serde_json::from_str(after.split_once("</script>").unwrap().0).unwrap()
+    let (_, after) = page.split_once("<script type=\"text/plain\" id=\"data\">").unwrap();
+    let packed = base64::decode(after.split_once("</script>").unwrap().0).unwrap();
+    serde_json::from_slice(&decompress_to_vec_zlib(&packed).unwrap()).unwrap()
 }
 
 /// One test: a page takes seconds to make.
@@ -42,7 +45,7 @@ fn asks_nobody(page: &str) {
             assert!(!line.contains(word), "{word} in {line}");
         }
     }
-    for mark in ["/*style*/", "/*evaluate*/", "/*paste*/", "/*show*/", "/*data*/"] {
+    for mark in ["/*style*/", "/*unpack*/", "/*evaluate*/", "/*paste*/", "/*show*/", "/*data*/"] {
         assert!(!page.contains(mark), "{mark} is still there");
     }
 }

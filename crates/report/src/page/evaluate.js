@@ -82,10 +82,17 @@ const Ledger = (() => {
         typeof own === "number"
           ? value(formula(own), size)
           : OPERATIONS[own[0]](expressed(own[1]), expressed(own[2]));
+      /** What a size is by a product of two, of which the whole and the other are known. */
+      const factor = (name) => {
+        for (const [whole, a, b] of structure.products) {
+          const other = name === a ? b : name === b ? a : null;
+          if (other !== null && known.has(whole) && known.has(other) && known.get(other) > 0n) return known.get(whole) / known.get(other);
+        }
+        throw new Error(`${name} has no size`);
+      };
       const size = (name) => {
         if (!known.has(name)) {
-          if (!steps.has(name)) throw new Error(`${name} has no size`);
-          known.set(name, expressed(steps.get(name)));
+          known.set(name, steps.has(name) ? expressed(steps.get(name)) : factor(name));
         }
         return known.get(name);
       };
@@ -133,11 +140,11 @@ const Ledger = (() => {
       const rows = [];
       const [places, costs] = structure.rows.map((list) => data.lists[list]);
       for (let i = 0; i < costs.length; i += 1) {
-        const [kind, classes, [macs, params, read, written]] = data.costs[costs[i]];
+        const [kind, classes, [macs, params, read, written, narrow]] = data.costs[costs[i]];
         const counts = data.classes.map(() => 0n);
         for (let j = 0; j < classes.length; j += 2) counts[classes[j]] = at(classes[j + 1]);
         const flops = counts.reduce((all, one) => all + one, 0n);
-        const others = { macs: at(macs), params: at(params), read: at(read), written: at(written) };
+        const others = { macs: at(macs), params: at(params), read: at(read), written: at(written), narrow: at(narrow) };
         const row = { path: paths[places[i]], kind, counts, flops, ...others };
         rows.push({ ...row, "matmul-flops": 2n * others.macs });
       }
@@ -212,7 +219,52 @@ const Ledger = (() => {
       return { parameters, cache: held, perToken, without: computed === held ? null : computed };
     }
 
-    return { data, model, asked, count, shares, whole, memory };
+    /** Bytes that a row moves where reals take so many bits: those of f32 and of 16 bits are known. */
+    function moved(row, bits) {
+      const wide = row.read + row.written;
+      return wide + ((wide - row.narrow) * (bits - 32n)) / 16n;
+    }
+
+    /** The names of what can be computed again in a training step. */
+    function policies(model) {
+      if (model.training === null) throw new Error(model.untrained);
+      return data.trainings[model.training].policies.map((policy) => policy.name);
+    }
+
+    /** A training step of one batch: its parts, and the bytes of what it holds. */
+    function training(model, given, policy, optimizer, type) {
+      if (model.training === null) throw new Error(model.untrained);
+      const step = data.trainings[model.training];
+      const plain = structureOf(model, false);
+      const structure = { ...plain, products: [...plain.products, ...step.products], steps: [...plain.steps, ...step.steps], least: [...plain.least, ...step.least] };
+      const size = sizes(structure, [...own(model), ...given]);
+      const wrong = problem(model, structure, given, size);
+      if (wrong) throw new Error(wrong);
+      const at = (id) => value(formula(id), size);
+      const chosen = step.policies.find(({ name }) => name === policy);
+      const update = step.optimizers.find(({ name }) => name === optimizer);
+      const phases = chosen.phases.map(([name, products, all]) => ({ name, products: at(products), all: at(all) }));
+      if (update?.update) phases.push({ name: "update", products: at(update.update[0]), all: at(update.update[1]) });
+      const total = (of) => phases.reduce((all, phase) => all + of(phase), 0n);
+      const hardware = total(({ products }) => products);
+      const again = total(({ name, products }) => (name === "recomputation" ? products : 0n));
+      const bits = BigInt(new Map(data.types).get(type));
+      const { batch, tokens } = plain.roles;
+      const many = batch !== undefined && tokens !== undefined;
+      return {
+        loss: step.loss, result: step.result, phases, hardware, model: hardware - again, flops: total(({ all }) => all),
+        six: many ? 6n * at(step.weights) * size(batch) * size(tokens) : null,
+        memory: {
+          weights: bytes(at(step.weights), bits),
+          gradients: bytes(at(step.trained), bits),
+          state: update ? bytes(at(update.state), bits) : null,
+          // Bytes that are no whole number are rounded up tensor by tensor, which a sum does not know.
+          kept: bits % 8n === 0n ? (at(chosen.kept[0]) * bits) / 8n + at(chosen.kept[1]) : null,
+        },
+      };
+    }
+
+    return { data, model, asked, count, shares, whole, memory, moved, policies, training };
   }
 
   return { terms, sum, value, product, ledger };

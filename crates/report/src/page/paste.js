@@ -29,19 +29,35 @@ const Paste = (() => {
       if (!equal(value, config[key] ?? null)) found.push(`\`${key}\` is ${shown(config[key])} and not ${shown(value)}`);
     }
     for (const key of reader.free) if (has(key) && typeof config[key] !== "number") found.push(`\`${key}\` is ${shown(config[key])}, no number`);
+    for (const key of reader.present) if (!has(key)) found.push(`\`${key}\` is absent`);
     for (const key of reader.absent) if (has(key)) found.push(`\`${key}\` is there`);
     return found;
   }
 
-  /** Keys that divide each other have to go on doing so, where one of them may not have every value. */
+  /** Keys that divide each other have to go on doing so, where they may not have every value. */
   function divided(reader, config) {
-    const keys = Object.entries(reader.keys);
-    for (const [key, [value, bound]] of keys) {
-      for (const [other, [theirs]] of bound ? keys : []) {
+    const bound = Object.entries(reader.keys).filter(([, [, isBound]]) => isBound).map(([key, [value]]) => [key, value]);
+    const fixed = Object.entries(reader.fixed).map(([key, text]) => [key, JSON.parse(text)]).filter(([, value]) => Number.isInteger(value) && value > 0);
+    for (const [key, value] of bound) {
+      // 1 divides all: what it has to divide was not seen.
+      if (value === 1 && config[key] !== 1) refuse(`\`${key}\` is ${config[key]} and not 1`);
+      // One group, or as many as there are, may be another computation.
+      if (value !== 1 && config[key] === 1) refuse(`\`${key}\` is 1`);
+      for (const [other, theirs] of [...bound, ...fixed]) {
         if (key === other) continue;
+        if (value !== theirs && config[key] === config[other]) refuse(`\`${key}\` and \`${other}\` are both ${config[key]}`);
         if (theirs % value === 0 && config[other] % config[key] !== 0) refuse(`\`${key}\` = ${config[key]} does not divide \`${other}\` = ${config[other]}`);
         if (value % theirs === 0 && config[key] % config[other] !== 0) refuse(`\`${other}\` = ${config[other]} does not divide \`${key}\` = ${config[key]}`);
       }
+    }
+    for (const [key, [, , even]] of Object.entries(reader.keys)) if (even && config[key] % 2 !== 0) refuse(`\`${key}\` = ${config[key]} is odd`);
+  }
+
+  /** What is a quotient, such as the width of a head, stays even where it is: halves of it are turned. */
+  function halved(reader, sizes) {
+    for (const [symbol, value, powers] of reader.sizes) {
+      const quotient = powers.length > 1 || (powers.length === 1 && String(reader.keys[powers[0][0]][0]) !== value);
+      if (quotient && BigInt(value) % 2n === 0n && BigInt(sizes[symbol]) % 2n !== 0n) refuse(`${symbol} would be ${sizes[symbol]}, which is odd`);
     }
   }
 
@@ -71,7 +87,7 @@ const Paste = (() => {
     const readers = data.readers.filter((reader) => data.models[reader.model].family === family);
     if (readers.length === 0) refuse(`the page has no sizes to give to a model of \`model_type\` ${shown(family)}`);
     const named = (reader, key) => Object.hasOwn(reader.keys, key) || Object.hasOwn(reader.fixed, key) || reader.free.includes(key) || reader.absent.includes(key);
-    const harmless = new Set([...data.harmless, "architectures"]);
+    const harmless = new Set(data.harmless);
     const known = new Set(data.known);
     const unknown = Object.keys(config).filter((key) => config[key] !== null && !harmless.has(key) && !known.has(key));
     if (unknown.length) refuse(`the page does not know ${unknown.slice(0, 8).map((key) => `\`${key.slice(0, 60)}\``).join(", ")}`);
@@ -81,6 +97,7 @@ const Paste = (() => {
     divided(reader, config);
     const like = data.models[reader.model];
     const sizes = Object.fromEntries(reader.sizes.map((size) => [size[0], String(product(reader, config, size))]));
+    halved(reader, sizes);
     const limit = like.positions && [Number(product(reader, config, reader.positions)), like.positions[1], like.positions[2]];
     const passed = Object.keys(config).filter((key) => config[key] !== null && !harmless.has(key) && !named(reader, key));
     const notes = [...like.notes, ...(passed.length ? [`keys taken to change nothing: ${passed.join(", ")}`] : [])];

@@ -39,8 +39,8 @@ pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
 pub use page::{
-    FormulaId, Page, PageCache, PageCost, PageExpression, PageModel, PageProduct, PageReader,
-    PageStructure,
+    FormulaId, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer,
+    PageProduct, PageReader, PageRecompute, PageStructure, PageTraining,
 };
 pub use saved::{SavedCost, SavedModule};
 pub use totals::{GenerationCount, RunTotals};

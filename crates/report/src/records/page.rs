@@ -33,8 +33,12 @@ pub struct Page {
     pub lists: Vec<Vec<usize>>,
     /// What models are: several may be one.
     pub structures: Vec<PageStructure>,
+    /// Training steps of them.
+    pub trainings: Vec<PageTraining>,
     /// The models.
     pub models: Vec<PageModel>,
+    /// What devices can do.
+    pub devices: Vec<PageDevice>,
     /// How sizes follow from configurations of other models.
     pub readers: Vec<PageReader>,
     /// All keys of their configurations: those that a reader does not tell of are not read there.
@@ -46,15 +50,16 @@ pub struct Page {
 }
 
 /// What a row costs: its kind, by place; scalar operations, class and formula in turn, those that are not
-/// none; macs, parameters, bytes read, bytes written.
+/// none; macs, parameters, bytes read, bytes written, and both together where reals take 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct PageCost(
     /// The kind.
     pub usize,
     /// Scalar operations.
     pub Vec<FormulaId>,
-    /// Multiplications inside contractions, parameters, bytes read, bytes written.
-    pub [FormulaId; 4],
+    /// Multiplications inside contractions, parameters, bytes read, bytes written, bytes read and written where
+    /// reals are `bf16` and not `f32`.
+    pub [FormulaId; 5],
 );
 
 /// A computation, its sizes being symbols.
@@ -124,6 +129,70 @@ pub struct PageModel {
     pub plain: usize,
     /// The same with a cache, where it has one.
     pub cached: Option<usize>,
+    /// A training step of it, by place.
+    pub training: Option<usize>,
+    /// Why there is none.
+    pub untrained: Option<String>,
+}
+
+/// A training step of one batch: forward pass, loss, gradients and what an optimiser does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct PageTraining {
+    /// What is made smaller.
+    pub loss: &'static str,
+    /// Of which result.
+    pub result: String,
+    /// What follows from the sizes that are given, as of [`PageStructure`].
+    pub steps: Vec<(String, PageExpression)>,
+    /// Sizes that are products of two, one of which may follow from the others.
+    pub products: Vec<[String; 3]>,
+    /// What is at least so much, as of [`PageStructure`].
+    pub least: Vec<(FormulaId, u64, String)>,
+    /// Elements of parameters.
+    pub weights: FormulaId,
+    /// Those of parameters that have a gradient.
+    pub trained: FormulaId,
+    /// What it costs, by what is computed again.
+    pub policies: Vec<PageRecompute>,
+    /// What is done with gradients.
+    pub optimizers: Vec<PageOptimizer>,
+}
+
+/// A step by what of the forward pass is computed again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct PageRecompute {
+    /// As `opledger train --recompute` calls it.
+    pub name: String,
+    /// Parts of the step: twice the multiplications in contractions, and all scalar operations.
+    pub phases: Vec<(String, FormulaId, FormulaId)>,
+    /// What is kept for gradients: elements of the type that is asked for, and bytes of all else.
+    pub kept: [FormulaId; 2],
+}
+
+/// What an optimiser costs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct PageOptimizer {
+    /// As `opledger train --optimizer` calls it.
+    pub name: &'static str,
+    /// Twice its multiplications in contractions, and all its scalar operations.
+    pub update: Option<[FormulaId; 2]>,
+    /// Elements of its state.
+    pub state: FormulaId,
+}
+
+/// What a device can do at most, with places where its figures were read.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageDevice {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes of its memory.
+    pub memory: u64,
+    /// Bytes a second between it and its memory.
+    pub bandwidth: u64,
+    /// Operations a second of products of matrices, by type.
+    pub peaks: Vec<(&'static str, u64)>,
+    /// Where this was read.
+    pub sources: Vec<&'static str>,
 }
 
 /// A size as a product: its name, what it is in the model, and keys with their powers.
@@ -138,11 +207,13 @@ pub struct PageReader {
     pub sizes: Vec<PageProduct>,
     /// The same of the tokens that there are positions for.
     pub positions: Option<PageProduct>,
-    /// Keys that sizes follow from, their values, and whether one that divides another, or is divided, has to stay
-    /// so.
-    pub keys: BTreeMap<String, (u64, bool)>,
+    /// Keys that sizes follow from, their values, whether one that divides another, or is divided, has to stay so,
+    /// and whether it has to be even.
+    pub keys: BTreeMap<String, (u64, bool, bool)>,
     /// Keys of any number.
     pub free: Vec<String>,
+    /// Those of them that have to be there, since without them there may be no such step.
+    pub present: Vec<String>,
     /// Keys that have to be as they are, with their values as JSON.
     pub fixed: BTreeMap<String, String>,
     /// Keys that have to be absent.
@@ -150,16 +221,12 @@ pub struct PageReader {
 }
 
 impl Page {
-    /// The data as one line of JSON, which an element of HTML may hold: no character of it begins a tag.
+    /// The data as one line of JSON.
     ///
     /// # Errors
     /// None that a record has.
     pub(crate) fn data(&self) -> Result<String, serde_json::Error> {
-        let text = serde_json::to_string(self)?;
-        Ok(text
-            .replace('<', "\\u003c")
-            .replace('\u{2028}', "\\u2028")
-            .replace('\u{2029}', "\\u2029"))
+        serde_json::to_string(self)
     }
 }
 
