@@ -181,7 +181,9 @@ async function main() {
     // Mostly those that may be; some of any value, which are refused or read as the command does.
     const any = draw(4) === 0;
     const keys = Object.entries(reader.keys).map(([key, [value, bound]]) => [key, bound && !any ? value * [1, 1, 2, 3][draw(4)] : 1 + draw(2 * value)]);
-    const config = Object.fromEntries([...fixed, ...keys, ...reader.present.map((key) => [key, 0.5])]);
+    const numbers = Object.entries(reader.free).filter(([, text]) => text !== null).map(([key, text]) => [key, JSON.parse(text)]);
+    const free = numbers.map(([key, value]) => [key, any ? numbers[draw(numbers.length)][1] : value * [1, 1.25, 2][draw(3)]]);
+    const config = Object.fromEntries([...fixed, ...keys, ...free]);
     writeFileSync(file, JSON.stringify(config));
     let model;
     try {

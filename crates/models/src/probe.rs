@@ -22,8 +22,9 @@ pub struct Probe {
     pub bound: BTreeSet<String>,
     /// Those of them that have to be even.
     pub even: BTreeSet<String>,
-    /// Keys of any number, since no number was seen to change anything.
-    pub free: BTreeSet<String>,
+    /// Keys of any number, since no number was seen to change anything, with their values as JSON where they have
+    /// one.
+    pub free: BTreeMap<String, Option<String>>,
     /// Keys that have to be as they are, with their values as JSON.
     pub fixed: BTreeMap<String, String>,
     /// Keys that the reader asks for and that have to be absent; of those that are known, all others are not read.
@@ -91,7 +92,7 @@ impl Config {
             keys: BTreeMap::new(),
             bound: BTreeSet::new(),
             even: BTreeSet::new(),
-            free: BTreeSet::new(),
+            free: BTreeMap::new(),
             fixed: BTreeMap::new(),
             absent: BTreeSet::new(),
         };
@@ -116,7 +117,7 @@ impl Config {
                     probe.keys.insert(key.clone(), value);
                     changed.push((key.clone(), other));
                 }
-                Found::Free => drop(probe.free.insert(key.clone())),
+                Found::Free => drop(probe.free.insert(key.clone(), Some(value.to_string()))),
                 Found::Fixed => drop(probe.fixed.insert(key.clone(), value.to_string())),
             }
         }
@@ -148,8 +149,10 @@ impl Config {
                 let other = reading(&self.with(key, number.into()), Request::default());
                 other.is_ok_and(|other| other.graph == own.graph && other.sizes == own.sizes)
             });
-            let list = if same { &mut probe.free } else { &mut probe.absent };
-            list.insert(key.clone());
+            match same {
+                true => drop(probe.free.insert(key.clone(), None)),
+                false => drop(probe.absent.insert(key.clone())),
+            }
         }
         Ok(probe)
     }
@@ -240,7 +243,7 @@ impl Probe {
         };
         self.fixed.iter().all(fixed)
             && self.keys.keys().all(|key| value(key).is_some_and(Value::is_u64))
-            && self.free.iter().all(|key| value(key).is_none_or(Value::is_number))
+            && self.free.keys().all(|key| value(key).is_none_or(Value::is_number))
             && self.absent.iter().all(|key| value(key).is_none())
     }
 

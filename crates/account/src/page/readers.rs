@@ -41,16 +41,14 @@ pub(super) fn readers(
         }
         let probe = config.probe(known)?;
         if !probe.keys.is_empty() {
-            let mut present: Vec<String> = probe.free.iter().cloned().collect();
-            present.retain(|key| config.keys().any(|own| own == key));
-            readers.push(reader(at, probe.clone(), present));
+            readers.push(reader(at, probe.clone()));
             probes.push((model, probe));
         }
     }
     Ok(readers)
 }
 
-fn reader(model: usize, probe: Probe, present: Vec<String>) -> PageReader {
+fn reader(model: usize, probe: Probe) -> PageReader {
     let size = |size: ProbedSize| (size.symbol, size.value.to_string(), size.powers);
     let (bound, even) = (probe.bound, probe.even);
     let keys = probe.keys.into_iter().map(|(key, value)| {
@@ -62,8 +60,7 @@ fn reader(model: usize, probe: Probe, present: Vec<String>) -> PageReader {
         sizes: probe.sizes.into_iter().map(size).collect(),
         positions: probe.positions.map(size),
         keys: keys.collect(),
-        free: probe.free.into_iter().collect(),
-        present,
+        free: probe.free,
         fixed: probe.fixed,
         absent: probe.absent.into_iter().collect(),
     }

@@ -71,3 +71,25 @@ fn once<T: Clone + Eq + Hash>(own: T, all: &mut Vec<T>, at: &mut HashMap<T, usiz
         all.len() - 1
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stands_once_at_its_place() {
+        let mut texts = SharedTexts::default();
+        let places = ["a", "b", "a", "c"].map(|path| texts.path(path.to_owned()));
+        assert_eq!(
+            (places, &texts.paths[..]),
+            ([0, 1, 0, 2], &["a", "b", "c"].map(str::to_owned)[..])
+        );
+        let places = [vec![1], vec![], vec![1]].map(|list| texts.list(list));
+        assert_eq!((places, texts.lists.len()), ([0, 1, 0], 2));
+        let places = ["n", "b·n", "n"].map(|formula| texts.formula(&formula.parse().unwrap()));
+        assert_eq!(
+            (places, &texts.formulas[..]),
+            ([0, 1, 0], &["n", "b·n"].map(str::to_owned)[..])
+        );
+    }
+}

@@ -15,6 +15,9 @@ const Paste = (() => {
   };
   const shown = (value) => (JSON.stringify(value) ?? "absent").slice(0, 60);
 
+  /** Below, at or above −1, 0 and 1: only beside others of its side was a number seen to change nothing. */
+  const side = (x) => `${Math.sign(x)} ${Math.sign(Math.abs(x) - 1)}`;
+
   /** What keeps a configuration from being one of a reader's. */
   function differences(reader, config) {
     const found = [];
@@ -28,8 +31,12 @@ const Paste = (() => {
       const value = JSON.parse(text);
       if (!equal(value, config[key] ?? null)) found.push(`\`${key}\` is ${shown(config[key])} and not ${shown(value)}`);
     }
-    for (const key of reader.free) if (has(key) && typeof config[key] !== "number") found.push(`\`${key}\` is ${shown(config[key])}, no number`);
-    for (const key of reader.present) if (!has(key)) found.push(`\`${key}\` is absent`);
+    for (const [key, text] of Object.entries(reader.free)) {
+      if (!has(key)) {
+        if (text !== null) found.push(`\`${key}\` is absent`);
+      } else if (typeof config[key] !== "number") found.push(`\`${key}\` is ${shown(config[key])}, no number`);
+      else if (text !== null && side(config[key]) !== side(JSON.parse(text))) found.push(`\`${key}\` is ${config[key]}, far from ${text}`);
+    }
     for (const key of reader.absent) if (has(key)) found.push(`\`${key}\` is there`);
     return found;
   }
@@ -51,6 +58,19 @@ const Paste = (() => {
       }
     }
     for (const [key, [, , even]] of Object.entries(reader.keys)) if (even && config[key] % 2 !== 0) refuse(`\`${key}\` = ${config[key]} is odd`);
+  }
+
+  /** Numbers that change nothing by themselves may do so where two become equal: one table of angles serves both. */
+  function apart(reader, config) {
+    const used = new Set(reader.sizes.flatMap(([, , powers]) => powers.map(([key]) => key)));
+    const free = Object.entries(reader.free).map(([key, text]) => [key, text === null ? null : JSON.parse(text)]);
+    const unused = Object.entries(reader.keys).filter(([key]) => !used.has(key)).map(([key, [value]]) => [key, value]);
+    const numbers = [...free, ...unused].filter(([key]) => typeof config[key] === "number");
+    for (const [at, [key, own]] of numbers.entries()) {
+      for (const [other, theirs] of numbers.slice(at + 1)) {
+        if (config[key] === config[other] && own !== theirs) refuse(`\`${key}\` and \`${other}\` are both ${config[key]}`);
+      }
+    }
   }
 
   /** What is a quotient, such as the width of a head, stays even where it is: halves of it are turned. */
@@ -86,7 +106,7 @@ const Paste = (() => {
     if (typeof family !== "string") throw new Error("`model_type` is missing: it says of which family the model is");
     const readers = data.readers.filter((reader) => data.models[reader.model].family === family);
     if (readers.length === 0) refuse(`the page has no sizes to give to a model of \`model_type\` ${shown(family)}`);
-    const named = (reader, key) => Object.hasOwn(reader.keys, key) || Object.hasOwn(reader.fixed, key) || reader.free.includes(key) || reader.absent.includes(key);
+    const named = (reader, key) => Object.hasOwn(reader.keys, key) || Object.hasOwn(reader.fixed, key) || Object.hasOwn(reader.free, key) || reader.absent.includes(key);
     const harmless = new Set(data.harmless);
     const known = new Set(data.known);
     const unknown = Object.keys(config).filter((key) => config[key] !== null && !harmless.has(key) && !known.has(key));
@@ -95,6 +115,7 @@ const Paste = (() => {
     const [reader, wrong] = tried[0];
     if (wrong.length) refuse(`nearest is ${data.models[reader.model].name}, but ${wrong.slice(0, 6).join(", ")}`);
     divided(reader, config);
+    apart(reader, config);
     const like = data.models[reader.model];
     const sizes = Object.fromEntries(reader.sizes.map((size) => [size[0], String(product(reader, config, size))]));
     halved(reader, sizes);

@@ -210,10 +210,9 @@ pub struct PageReader {
     /// Keys that sizes follow from, their values, whether one that divides another, or is divided, has to stay so,
     /// and whether it has to be even.
     pub keys: BTreeMap<String, (u64, bool, bool)>,
-    /// Keys of any number.
-    pub free: Vec<String>,
-    /// Those of them that have to be there, since without them there may be no such step.
-    pub present: Vec<String>,
+    /// Keys whose numbers change nothing by themselves, with their values as JSON where they have one: then they have
+    /// to be there, since without them there may be no such step.
+    pub free: BTreeMap<String, Option<String>>,
     /// Keys that have to be as they are, with their values as JSON.
     pub fixed: BTreeMap<String, String>,
     /// Keys that have to be absent.
