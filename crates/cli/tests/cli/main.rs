@@ -10,6 +10,7 @@ mod conventions;
 mod destinations;
 mod files;
 mod frameworks;
+mod glance;
 mod halves;
 mod hostile;
 mod limits;

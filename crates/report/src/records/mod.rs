@@ -6,6 +6,7 @@ mod conventions;
 mod execution;
 mod fit;
 mod generation;
+mod glance;
 mod grid;
 mod kinds;
 mod lengths;
@@ -34,6 +35,7 @@ pub use execution::{
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
+pub use glance::RowOrder;
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
