@@ -1,5 +1,6 @@
 //! The command line: every flag is defined here once, with its help.
 
+mod diff;
 mod train;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::sizes::{Assignment, assignment, binding, bytes};
 use crate::sweep::{counted, product, sweep};
 use crate::threads::MOST;
 
+pub(crate) use diff::DiffArgs;
 pub(crate) use train::{TrainArgs, TrainedBy};
 
 const EXAMPLES: &str = "\
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// Derive the closed form of every count
     Derive(DeriveArgs),
+    /// Hold two models side by side: what the second costs more or less, by module
+    Diff(DiffArgs),
     /// Explain why two tools print different numbers, to the last unit
     Explain(ExplainArgs),
     /// List the conventions by which tools count

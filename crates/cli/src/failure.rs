@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Account(AccountError),
     #[error("{own} is given a name twice")]
     NamedTwice { own: String },
+    #[error("comparing `{first}` with `{second}`: {problem}")]
+    Sides { first: String, second: String, problem: Box<Failure> },
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error(transparent)]

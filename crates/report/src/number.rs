@@ -62,6 +62,21 @@ pub(crate) fn percent(part: &Integer, whole: &Integer) -> Option<String> {
     Some(format!("{above}.{tenth}"))
 }
 
+/// A difference in percent of what it is from, with its sign, to a tenth; nothing from zero.
+pub(crate) fn change(from: &Integer, difference: &Integer) -> Option<String> {
+    let zero = Integer::default();
+    if *difference == zero {
+        return Some("0.0".to_owned());
+    }
+    let (sign, size) =
+        if *difference < zero { ('-', -difference) } else { ('+', difference.clone()) };
+    let shown = percent(&size, from)?;
+    Some(match shown.strip_prefix("< ") {
+        Some(least) => format!("{sign}< {least}"),
+        None => format!("{sign}{shown}"),
+    })
+}
+
 /// A real number with a fixed number of decimals and commas in its whole part.
 pub(crate) fn decimals(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
@@ -103,6 +118,11 @@ mod tests {
         assert_eq!(share(1, 2001).unwrap(), "< 0.1");
         assert_eq!((share(0, 7).unwrap(), share(7, 7).unwrap()), ("0.0".into(), "100.0".into()));
         assert_eq!(share(0, 0), None);
+        let change = |from: i64, by: i64| change(&from.into(), &by.into());
+        assert_eq!(change(1000, 31).unwrap(), "+3.1");
+        assert_eq!(change(1000, -1000).unwrap(), "-100.0");
+        assert_eq!(change(100_000, -1).unwrap(), "-< 0.1");
+        assert_eq!((change(5, 0).unwrap(), change(0, 5)), ("0.0".to_owned(), None));
     }
 
     #[test]

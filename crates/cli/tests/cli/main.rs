@@ -8,6 +8,7 @@ mod bad_input;
 mod checkpoints;
 mod conventions;
 mod destinations;
+mod diff;
 mod files;
 mod frameworks;
 mod glance;

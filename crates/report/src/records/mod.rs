@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod conventions;
+mod difference;
 mod execution;
 mod fit;
 mod generation;
@@ -29,6 +30,7 @@ pub use conventions::{
     ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine,
     KnownConvention, KnownConventions, UnitCounts,
 };
+pub use difference::{Changed, ChangedFormula, Difference};
 pub use execution::{
     ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, SubstitutedRecord,
     TheoremRecord, WallMs,
