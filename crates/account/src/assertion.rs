@@ -58,7 +58,12 @@ impl Assertion {
 
     /// Whether a count keeps it.
     pub fn holds(&self, count: &Integer) -> bool {
-        let order = (count * &self.scale).cmp(&self.bound);
+        self.holds_of(count, &1.into())
+    }
+
+    /// Whether a count keeps it with the bound in this unit, which may be negative.
+    pub(crate) fn holds_of(&self, count: &Integer, unit: &Integer) -> bool {
+        let order = (count * &self.scale).cmp(&(&self.bound * unit));
         match self.relation {
             Relation::Less => order.is_lt(),
             Relation::AtMost => order.is_le(),

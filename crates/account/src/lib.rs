@@ -21,7 +21,9 @@
 
 mod assertion;
 mod by_convention;
+mod change;
 mod devices;
+mod difference;
 mod emitted;
 mod error;
 mod fit;
@@ -49,6 +51,7 @@ mod typed;
 
 pub use assertion::{Assertion, AssertionError};
 pub use by_convention::ConventionCounter;
+pub use change::ChangeAssertion;
 pub use devices::{Figure, KnownDevice, devices};
 pub use emitted::Language;
 pub use error::AccountError;

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use num_traits::Zero;
 use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity};
-use opledger_ir::{Cost, Definition, Operation, PartCounts, Shape};
+use opledger_ir::{Cost, Definition, Graph, Node, Operation, PartCounts, Shape};
 use opledger_report::{Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, Parameters};
 
 use crate::{AccountError, SizedModel};
@@ -51,6 +51,7 @@ struct Group<'g> {
     shape: &'g Shape,
     cost: Cost,
     params: Poly,
+    params_read: Poly,
     read: Poly,
     written: Poly,
 }
@@ -98,6 +99,7 @@ where
             macs: cost.macs(),
             flops: cost.flops(),
             params: value(&group.params)?,
+            params_read: value(&group.params_read)?,
             bytes,
             line: None,
         });
@@ -142,7 +144,8 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
     let graph = sized.graph();
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
-    for node in graph.nodes() {
+    let first_read = first_read(graph);
+    for (at, node) in graph.nodes().iter().enumerate() {
         let path = match depth {
             None => node.path.clone(),
             Some(0) => "(all)".to_owned(),
@@ -150,12 +153,14 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
         };
         let (read, written) = graph.node_bytes(node);
         let params = graph.node_quantity(node, Quantity::Parameters);
+        let params_read = first_read[at].clone();
         match known.get(&path) {
             Some(at) => {
                 let group = &mut groups[*at];
                 group.members += 1;
                 group.cost.add_all(&graph.node_cost(node));
                 group.params += params;
+                group.params_read += params_read;
                 group.read += read;
                 group.written += written;
             }
@@ -168,6 +173,7 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
                     shape: &node.shape,
                     cost: graph.node_cost(node),
                     params,
+                    params_read,
                     read,
                     written,
                 });
@@ -175,6 +181,31 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
         }
     }
     groups
+}
+
+/// The parameters that each node is the first to read: views of parameters alone hand them on to the
+/// first that reads these, and those that nobody reads stay where they are.
+fn first_read(graph: &Graph) -> Vec<Poly> {
+    let nodes = graph.nodes();
+    let mut held: Vec<Poly> =
+        nodes.iter().map(|node| graph.node_quantity(node, Quantity::Parameters)).collect();
+    let free = |node: &Node| graph.node_cost(node).total().is_zero();
+    // Whether it is a parameter, or moves elements of parameters and of nothing else.
+    let mut of_parameters = vec![false; nodes.len()];
+    for (at, node) in nodes.iter().enumerate() {
+        let inputs = || node.inputs.iter().map(|var| var.index()).filter(|from| *from < at);
+        for from in inputs() {
+            if of_parameters[from] {
+                let handed = std::mem::take(&mut held[from]);
+                held[at] += handed;
+            }
+        }
+        of_parameters[at] = match inputs().next() {
+            None => !held[at].is_zero(),
+            Some(_) => inputs().all(|from| of_parameters[from]) && free(node),
+        };
+    }
+    held
 }
 
 /// The symbols that only the contents of masks say, where they are free.

@@ -1,5 +1,6 @@
 //! The command line: every flag is defined here once, with its help.
 
+mod diff;
 mod train;
 
 use std::collections::BTreeMap;
@@ -15,13 +16,14 @@ use opledger_dims::{Binding, Integer, Symbol};
 use opledger_grad::Recompute;
 use opledger_ir::{Elem, Kind};
 use opledger_models::{LatentForm, Request};
-use opledger_report::Format;
+use opledger_report::{Format, RowOrder};
 
 use crate::failure::Failure;
 use crate::sizes::{Assignment, assignment, binding, bytes};
 use crate::sweep::{counted, product, sweep};
 use crate::threads::MOST;
 
+pub(crate) use diff::DiffArgs;
 pub(crate) use train::{TrainArgs, TrainedBy};
 
 const EXAMPLES: &str = "\
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// Derive the closed form of every count
     Derive(DeriveArgs),
+    /// Hold two models side by side: what the second costs more or less, by module
+    Diff(DiffArgs),
     /// Explain why two tools print different numbers, to the last unit
     Explain(ExplainArgs),
     /// List the conventions by which tools count
@@ -225,6 +229,12 @@ pub(crate) struct CountArgs {
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
+    /// Sort the rows by a column, numbers the greatest first
+    #[arg(long, value_name = "COLUMN", value_parser = orders(), conflicts_with_all = ["conventions", "new_tokens", "lengths"])]
+    pub(crate) sort: Option<RowOrder>,
+    /// Show the first K rows, sorted by --sort or else by flops, and the others summed as (rest)
+    #[arg(long, value_name = "K", conflicts_with_all = ["conventions", "new_tokens", "lengths"])]
+    pub(crate) top: Option<usize>,
     /// Show the line of source that each node comes from: of the Python model for a .pt2, of the
     /// layer for others
     #[arg(long = "where", conflicts_with_all = ["depth", "conventions", "new_tokens"])]
@@ -298,6 +308,12 @@ fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
         "mermaid" => Ok(CountFormat::Mermaid),
         name => name.parse().map(CountFormat::Record),
     })
+}
+
+/// The columns by which rows are sorted.
+fn orders() -> impl TypedValueParser<Value = RowOrder> {
+    let names = RowOrder::ALL.map(RowOrder::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<RowOrder>())
 }
 
 const LATENT_HELP: &str =
@@ -454,6 +470,9 @@ pub(crate) struct RunArgs {
 /// Arguments of `layers`.
 #[derive(Debug, Args)]
 pub(crate) struct LayersArgs {
+    /// Only those with this text in its name or summary, in any case
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }
@@ -461,6 +480,9 @@ pub(crate) struct LayersArgs {
 /// Arguments of `models`.
 #[derive(Debug, Args)]
 pub(crate) struct ModelsArgs {
+    /// Only those with this text in its name, family or source, in any case
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -6,7 +6,7 @@ use opledger_account::AccountError;
 use opledger_audit::AuditError;
 use opledger_charts::ChartError;
 use opledger_conventions::ConventionError;
-use opledger_dims::{EvalError, Integer, Symbol, nearest};
+use opledger_dims::{EvalError, Integer, Symbol, escaped, nearest};
 use opledger_execute::ExecuteError;
 use opledger_interp::RunError;
 use opledger_ir::BindingError;
@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Account(AccountError),
     #[error("{own} is given a name twice")]
     NamedTwice { own: String },
+    #[error("comparing `{first}` with `{second}`: {problem}")]
+    Sides { first: String, second: String, problem: Box<Failure> },
     #[error(transparent)]
     Layer(#[from] LayerError),
     #[error(transparent)]
@@ -65,6 +67,8 @@ pub(crate) enum Failure {
     SweptAssertion { symbol: Symbol },
     #[error("--convention counts one size; give {symbol} one size")]
     SweptConvention { symbol: Symbol },
+    #[error("--sort and --top are about the rows of one count; give {symbol} one size")]
+    SweptRows { symbol: Symbol },
     #[error(
         "--{option} and --new-tokens do not go together; count the prompt and a step apart, with --set p=…"
     )]
@@ -111,6 +115,11 @@ pub(crate) enum Failure {
     Execute(ExecuteError),
     #[error("`{model}` gives no scores of words; generating takes a causal language model")]
     NoScores { model: String },
+    #[error(
+        "no {what} has `{}` in what is said of it; without a text all are listed",
+        escaped(text)
+    )]
+    NoneNamed { what: &'static str, text: String },
     #[error("the result could not be written to stdout: {0}")]
     Stdout(std::io::Error),
     #[error("`{}` could not be written: {problem}", path.display())]

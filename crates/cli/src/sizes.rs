@@ -1,8 +1,10 @@
 //! Sizes on the command line: `b=32`, `n=1_024`, `n=10^12`.
 
 use opledger_dims::{Binding, Integer, Symbol, escaped};
+use opledger_report::thousands;
 
 use crate::failure::Failure;
+use crate::notes::note;
 
 /// The most decimal digits a size may have; no model needs more.
 const MAX_DIGITS: usize = 1000;
@@ -23,7 +25,9 @@ pub(crate) fn assignment(text: &str) -> Result<Assignment, String> {
     if symbol.is_empty() {
         return Err("the symbol before `=` is missing, as in n=128".to_owned());
     }
-    Ok(Assignment { symbol: Symbol::new(symbol), size: size_of(size.trim())? })
+    let size = size_of(size.trim())?;
+    units(text).iter().for_each(|told| note(told));
+    Ok(Assignment { symbol: Symbol::new(symbol), size })
 }
 
 /// Reads a size.
@@ -47,6 +51,16 @@ pub(crate) fn size_of(text: &str) -> Result<Integer, String> {
         }
         plain.parse().map_err(|_| bad())
     };
+    if let Some((number, unit)) = suffix(text) {
+        return match (number, unit) {
+            ("", _) => Err(bad()),
+            (number, Some(unit)) => Ok(digits(number)? * unit),
+            (number, None) => Err(format!(
+                "`{}` may be thousands or 1024s; write {number}k (of 1000) or {number}Ki (of 1024)",
+                escaped(text)
+            )),
+        };
+    }
     let Some((base, power)) = text.split_once('^') else { return digits(text) };
     let (base, power) = (digits(base)?, digits(power)?);
     if base <= 1.into() {
@@ -57,6 +71,53 @@ pub(crate) fn size_of(text: &str) -> Result<Integer, String> {
     let power = u32::try_from(&power).ok().filter(|power| least(*power) < MAX_BITS);
     let size = base.pow(power.ok_or_else(long)?);
     if size.to_string().len() > MAX_DIGITS { Err(long()) } else { Ok(size) }
+}
+
+/// The units of sizes: powers of 1000, and of 1024.
+const UNITS: [(&str, u32, u32); 8] = [
+    ("Ki", 1024, 1),
+    ("Mi", 1024, 2),
+    ("Gi", 1024, 3),
+    ("Ti", 1024, 4),
+    ("k", 1000, 1),
+    ("M", 1000, 2),
+    ("G", 1000, 3),
+    ("T", 1000, 4),
+];
+
+/// A number before a unit and the unit; no unit where `K` does not say which.
+fn suffix(text: &str) -> Option<(&str, Option<Integer>)> {
+    let plain = |number: &str| number.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let of = |(name, base, power): &(&str, u32, u32)| {
+        let number = text.strip_suffix(name).filter(|number| plain(number))?;
+        Some((number, Some(Integer::from(*base).pow(*power))))
+    };
+    let unsaid = || text.strip_suffix('K').filter(|number| plain(number)).map(|n| (n, None));
+    UNITS.iter().find_map(of).or_else(unsaid)
+}
+
+/// Which units were taken in sizes that were read, where there are any: in model names `128k` is often
+/// 131,072.
+pub(crate) fn units(text: &str) -> Option<String> {
+    let sizes = text.split_once('=')?.1;
+    let words: Vec<&str> = sizes.split([',', '.', ':', '*', '+']).map(str::trim).collect();
+    let used = |(name, _, _): &&(&str, u32, u32)| {
+        let own = |word: &&str| suffix(word).is_some() && word.ends_with(name);
+        words.iter().any(own)
+    };
+    let told = UNITS.iter().filter(used).map(|(name, base, power)| {
+        let size = thousands(&Integer::from(*base).pow(*power));
+        match base {
+            1000 => {
+                let other = name.to_uppercase();
+                let binary = thousands(&Integer::from(1024).pow(*power));
+                format!("{name} is {size} ({other}i is {binary})")
+            }
+            _ => format!("{name} is {size}"),
+        }
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("in {}, {}", text.trim(), told.join(", ")))
 }
 
 /// Reads a number of bytes: `24GB`, `1.5TB`, `24GiB`, `24_000_000_000`.
@@ -152,6 +213,27 @@ mod tests {
         ] {
             assert!(size(text).unwrap_err().contains(mend), "{text}: {:?}", size(text));
         }
+    }
+
+    #[test]
+    fn units_are_of_1000_or_of_1024_and_said() {
+        let size = |text: &str| size_of(text).map(|n| n.to_string());
+        assert_eq!(size("128k").unwrap(), "128000");
+        assert_eq!(size("128Ki").unwrap(), "131072");
+        assert_eq!(size("1_000M").unwrap(), "1000000000");
+        assert_eq!(
+            (size("2Gi").unwrap(), size("1T").unwrap()),
+            ("2147483648".into(), "1000000000000".into())
+        );
+        assert!(size("128K").unwrap_err().contains("write 128k (of 1000) or 128Ki (of 1024)"));
+        for bad in ["k", "1.5k", "-1k", "128ki", "128kB", "128m", "10^3k", "k5", "Ki"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(units("n=128"), None);
+        assert_eq!(units("n=128k").unwrap(), "in n=128k, k is 1,000 (Ki is 1,024)");
+        assert_eq!(units("n=128Ki").unwrap(), "in n=128Ki, Ki is 1,024");
+        let both = units("n=1Ki..128Ki:*2,200M").unwrap();
+        assert!(both.contains("Ki is 1,024, M is 1,000,000 (Mi is 1,048,576)"), "{both}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use opledger_account::{SizeList, Stride, Sweep};
 use opledger_dims::{Integer, Symbol};
 
-use crate::sizes::size_of;
+use crate::notes::note;
+use crate::sizes::{size_of, units};
 
 /// The most sizes that one symbol may take in a bench, and in counting.
 const MOST: usize = 100;
@@ -46,6 +47,7 @@ fn sizes_of(text: &str, most: usize, least: u32) -> Result<Sweep, String> {
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("{symbol} is {} twice; give each size once", twice[0]));
     }
+    units(text).iter().for_each(|told| note(told));
     Ok(Sweep { symbol: Symbol::new(symbol), sizes: all })
 }
 

@@ -33,17 +33,17 @@ pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,
     AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
-    CONVENTIONS, CONVENTIONS_OF_A_RUN, ClaimList, ClaimRecord, ConventionCounts, ConventionRefusal,
-    ConventionTotal, ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted,
-    FittedBy, FittedTokens, FormulaId, Generation, GenerationCount, Grid, GridError, GridPoint,
-    Intake, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels,
-    LengthCount, LengthCounts, Memory, OperationCounts, Outcome, Output, Page, PageCache, PageCost,
-    PageDevice, PageExpression, PageModel, PageOptimizer, PageProduct, PageReader, PageRecompute,
-    PageStructure, PageTraining, Parameters, PeakBytes, Provenance, QuantisedBytes, RunTotals,
-    SavedCost, SavedModule, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
-    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
-    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
-    Utilisation, VerdictRecord, Verification, WallMs,
+    CONVENTIONS, CONVENTIONS_OF_A_RUN, Changed, ChangedFormula, ClaimList, ClaimRecord,
+    ConventionCounts, ConventionRefusal, ConventionTotal, Difference, ExecutedNode, ExecutedPart,
+    Execution, Explained, ExplainedLine, Fitted, FittedBy, FittedTokens, FormulaId, Generation,
+    GenerationCount, Grid, GridError, GridPoint, Intake, Kind, KindKey, Kinds, KnownConvention,
+    KnownConventions, KnownModel, KnownModels, LengthCount, LengthCounts, Memory, OperationCounts,
+    Outcome, Output, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel,
+    PageOptimizer, PageProduct, PageReader, PageRecompute, PageStructure, PageTraining, Parameters,
+    PeakBytes, Provenance, QuantisedBytes, RowOrder, RunTotals, SavedCost, SavedModule,
+    SearchedRow, SettledRecord, SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord,
+    Traffic, TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
+    TrainingPhase, TrainingTerm, UnitCounts, Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

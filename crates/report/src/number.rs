@@ -16,6 +16,67 @@ pub fn thousands(number: &Integer) -> String {
     out
 }
 
+/// The letters of the powers of 1000.
+const LETTERS: [&str; 11] = ["", "k", "M", "G", "T", "P", "E", "Z", "Y", "R", "Q"];
+
+/// What [`rounded`] says, for the foot of a table.
+pub(crate) const ROUNDED: &str =
+    "rounded to three digits, k M G T P E Z Y R Q = 10^3, 10^6, … 10^30";
+
+/// A whole number of at least 0 to three digits: `12.3 G` is 12.3·10^9. Exact below 1000.
+pub(crate) fn rounded(number: &Integer) -> String {
+    let mut digits = number.to_string();
+    if digits.len() <= 3 || digits.starts_with('-') {
+        return digits;
+    }
+    let (first, rest) = digits.split_at(3);
+    let up = i64::from(rest.as_bytes()[0] >= b'5');
+    let lead = (first.parse::<Integer>().unwrap_or_default() + up).to_string();
+    // 999.5 rounds to four digits.
+    let power = digits.len() - 3 + (lead.len() - 3);
+    digits = lead[..3].to_owned();
+    let (thousands, above) = ((power + 2) / 3, power % 3);
+    // Of three digits with `above` zeros behind them, so many stand before the point.
+    let whole = if above == 0 { 3 } else { above };
+    let shown =
+        if whole == 3 { digits } else { format!("{}.{}", &digits[..whole], &digits[whole..]) };
+    match LETTERS.get(thousands) {
+        Some(letter) => format!("{shown} {letter}"),
+        None => format!("{shown}·10^{}", 3 * thousands),
+    }
+}
+
+/// A part of a whole in percent, to a tenth; nothing of an empty whole.
+pub(crate) fn percent(part: &Integer, whole: &Integer) -> Option<String> {
+    let zero = Integer::default();
+    if *whole <= zero || *part < zero {
+        return None;
+    }
+    let tenths: Integer = (part * 2000 + whole) / (whole * 2);
+    let tenths = tenths.to_string();
+    if tenths == "0" && *part > zero {
+        return Some("< 0.1".to_owned());
+    }
+    let padded = format!("{tenths:0>2}");
+    let (above, tenth) = padded.split_at(padded.len() - 1);
+    Some(format!("{above}.{tenth}"))
+}
+
+/// A difference in percent of what it is from, with its sign, to a tenth; nothing from zero.
+pub(crate) fn change(from: &Integer, difference: &Integer) -> Option<String> {
+    let zero = Integer::default();
+    if *difference == zero {
+        return Some("0.0".to_owned());
+    }
+    let (sign, size) =
+        if *difference < zero { ('-', -difference) } else { ('+', difference.clone()) };
+    let shown = percent(&size, from)?;
+    Some(match shown.strip_prefix("< ") {
+        Some(least) => format!("{sign}< {least}"),
+        None => format!("{sign}{shown}"),
+    })
+}
+
 /// A real number with a fixed number of decimals and commas in its whole part.
 pub(crate) fn decimals(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
@@ -31,6 +92,38 @@ pub(crate) fn decimals(number: f64, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn three_digits_and_a_letter_are_the_nearest() {
+        let power = |n: u32| Integer::from(10).pow(n);
+        for (number, shown) in [
+            (0.into(), "0"),
+            (999.into(), "999"),
+            (1000.into(), "1.00 k"),
+            (9_994.into(), "9.99 k"),
+            (9_995.into(), "10.0 k"),
+            (99_950.into(), "100 k"),
+            (999_499.into(), "999 k"),
+            (999_500.into(), "1.00 M"),
+            (12_345_678_901_u64.into(), "12.3 G"),
+            (power(30), "1.00 Q"),
+            (power(33) - 1, "1.00·10^33"),
+            (power(40) * 2, "20.0·10^39"),
+        ] {
+            assert_eq!(rounded(&number), shown, "{number}");
+        }
+        let share = |part: u32, whole: u32| percent(&part.into(), &whole.into());
+        assert_eq!(share(1, 8).unwrap(), "12.5");
+        assert_eq!(share(1, 1999).unwrap(), "0.1");
+        assert_eq!(share(1, 2001).unwrap(), "< 0.1");
+        assert_eq!((share(0, 7).unwrap(), share(7, 7).unwrap()), ("0.0".into(), "100.0".into()));
+        assert_eq!(share(0, 0), None);
+        let change = |from: i64, by: i64| change(&from.into(), &by.into());
+        assert_eq!(change(1000, 31).unwrap(), "+3.1");
+        assert_eq!(change(1000, -1000).unwrap(), "-100.0");
+        assert_eq!(change(100_000, -1).unwrap(), "-< 0.1");
+        assert_eq!((change(5, 0).unwrap(), change(0, 5)), ("0.0".to_owned(), None));
+    }
 
     #[test]
     fn commas_stand_between_each_three_digits() {

@@ -10,7 +10,7 @@ use opledger_dims::{Binding, Quantity, escaped};
 use opledger_interp::mask_sizes;
 use opledger_ir::SizeRole;
 use opledger_models::Request;
-use opledger_report::{ConventionCounts, ConventionTotal, thousands};
+use opledger_report::{ConventionCounts, ConventionTotal, RowOrder, thousands};
 
 use crate::args::{CountArgs, CountFormat};
 use crate::destination::Destination;
@@ -77,6 +77,12 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
             true => sized.account_with_lines()?,
             false => sized.account(args.depth)?,
         };
+        if let Some(order) = args.sort.or(args.top.map(|_| RowOrder::Flops)) {
+            record.sort(order);
+        }
+        if let Some(rows) = args.top {
+            record.keep(rows);
+        }
         record.memory = Some(match args.dtype {
             Some(elem) => sized.memory(elem)?,
             None => sized.memory_as_stored()?,
@@ -161,6 +167,9 @@ impl CountArgs {
         match (swept, self.new_tokens) {
             (Some(sweep), _) if asserts => {
                 Err(Failure::SweptAssertion { symbol: sweep.symbol.clone() })
+            }
+            (Some(sweep), _) if self.sort.is_some() || self.top.is_some() => {
+                Err(Failure::SweptRows { symbol: sweep.symbol.clone() })
             }
             (Some(sweep), _) if counts => {
                 Err(Failure::SweptConvention { symbol: sweep.symbol.clone() })

@@ -3,6 +3,7 @@
 use opledger_models::layer::{Domain, Key, kinds};
 use opledger_report::{Kind, KindKey, Kinds};
 
+use super::models::contains;
 use crate::args::LayersArgs;
 use crate::failure::Failure;
 use crate::output;
@@ -13,7 +14,14 @@ pub(crate) fn execute(args: &LayersArgs) -> Result<(), Failure> {
         summary: kind.summary.to_owned(),
         keys: kind.keys.iter().map(key).collect(),
     };
-    output::show(&Kinds { kinds: kinds().iter().map(kind).collect() }, args.format)
+    let mut kinds: Vec<Kind> = kinds().iter().map(kind).collect();
+    if let Some(text) = &args.text {
+        kinds.retain(|kind| contains([&*kind.name, &*kind.summary], text));
+        if kinds.is_empty() {
+            return Err(Failure::NoneNamed { what: "kind of layer", text: text.clone() });
+        }
+    }
+    output::show(&Kinds { kinds }, args.format)
 }
 
 fn key(key: &Key) -> KindKey {

@@ -5,6 +5,7 @@ mod bench;
 mod conventions;
 mod count;
 mod derive;
+mod diff;
 mod explain;
 mod fit;
 mod generate;
@@ -33,6 +34,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Conventions(args)) => conventions::execute(&args)?,
         Some(Command::Count(args)) => return count::execute(&args),
         Some(Command::Derive(args)) => derive::execute(&args)?,
+        Some(Command::Diff(args)) => return diff::execute(&args),
         Some(Command::Explain(args)) => return explain::execute(&args),
         Some(Command::Fit(args)) => return fit::execute(&args),
         Some(Command::Layers(args)) => layers::execute(&args)?,

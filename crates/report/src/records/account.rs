@@ -5,6 +5,7 @@ use opledger_dims::{Binding, Class, Counts, Integer, Poly};
 use serde::Serialize;
 
 use super::{CONVENTIONS, convention_line};
+use crate::number::ROUNDED;
 use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json, latex};
 
 /// Parameters of a model.
@@ -244,6 +245,9 @@ pub struct AccountNode<N> {
     /// Parameters.
     #[serde(serialize_with = "json::quantity")]
     pub params: N,
+    /// Parameters that it is the first to read.
+    #[serde(serialize_with = "json::quantity")]
+    pub params_read: N,
     /// Bytes moved.
     pub bytes: Bytes<N>,
     /// The line of source that it comes from; none for a group, or where nobody asks.
@@ -304,7 +308,7 @@ impl<N: Amount> Account<N> {
     }
 
     /// Whether lines of source are shown.
-    fn has_lines(&self) -> bool {
+    pub(super) fn has_lines(&self) -> bool {
         self.nodes.iter().any(|node| node.line.is_some())
     }
 
@@ -334,18 +338,18 @@ impl<N: Amount> Account<N> {
 }
 
 impl<N: Amount> AccountNode<N> {
-    fn shape_shown(&self) -> String {
+    pub(super) fn shape_shown(&self) -> String {
         let Some(shape) = &self.shape else { return String::new() };
         format!("[{}]", shape.iter().map(|n| n.cell().raw()).collect::<Vec<_>>().join(", "))
     }
 
     /// The line of source, the file by its name alone.
-    fn line_shown(&self) -> &str {
+    pub(super) fn line_shown(&self) -> &str {
         let line = self.line.as_deref().unwrap_or_default();
         line.rsplit(['/', '\\']).next().unwrap_or(line)
     }
 
-    fn op_shown(&self) -> String {
+    pub(super) fn op_shown(&self) -> String {
         match (self.op, self.members) {
             (Some(op), _) => op.to_owned(),
             (None, members) => format!("{members} nodes"),
@@ -360,47 +364,14 @@ pub(crate) fn title(model: &str, binding: &Binding) -> String {
 
 impl Record for Account<Integer> {
     fn document(&self) -> Document {
-        let mut nodes = Table {
-            columns: vec![
-                Column::name("node"),
-                Column::word("op").dispensable(1),
-                Column::word("shape").dispensable(2),
-                Column::number("macs"),
-                Column::number("flops"),
-            ],
-            rows: Vec::new(),
-        };
-        let lines = self.has_lines();
-        nodes.columns.extend(lines.then(|| Column::word("where")));
-        for node in self.nodes.iter().filter(|node| !node.flops.is_zero()) {
-            let mut cells = vec![
-                node.path.as_str().into(),
-                node.op_shown().into(),
-                node.shape_shown().into(),
-                node.macs.cell(),
-                node.flops.cell(),
-            ];
-            cells.extend(lines.then(|| node.line_shown().into()));
-            nodes.rows.push(Row::new(cells));
-            for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
-                nodes.rows.push(Row::new([
-                    format!("  {}", part.name).into(),
-                    Cell::Empty,
-                    Cell::Empty,
-                    part.macs.cell(),
-                    part.flops.cell(),
-                ]));
-            }
-        }
-        let total = ["total".into(), Cell::Empty, Cell::Empty, self.macs.cell(), self.flops.cell()];
-        nodes.rows.push(Row::new(total).ruled());
         let totals = Table {
             columns: vec![Column::word("whole model"), Column::number("count")],
             rows: self.totals().into_iter().map(total_row).collect(),
         };
-        let mut blocks = vec![self.title(), Block::Table(nodes), Block::Table(totals)];
+        let mut blocks = vec![self.title(), Block::Table(self.glance()), Block::Table(totals)];
         blocks.extend(self.memory.iter().map(|memory| Block::Table(memory.table())));
         blocks.extend(self.footer());
+        blocks.push(Block::Text(format!("≈flops = flops {ROUNDED}; flops % = share of all flops")));
         Document { blocks }
     }
 

@@ -3,9 +3,11 @@
 mod account;
 mod audit;
 mod conventions;
+mod difference;
 mod execution;
 mod fit;
 mod generation;
+mod glance;
 mod grid;
 mod kinds;
 mod lengths;
@@ -28,12 +30,14 @@ pub use conventions::{
     ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine,
     KnownConvention, KnownConventions, UnitCounts,
 };
+pub use difference::{Changed, ChangedFormula, Difference};
 pub use execution::{
     ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, SubstitutedRecord,
     TheoremRecord, WallMs,
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
+pub use glance::RowOrder;
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
