@@ -1,6 +1,5 @@
-"""Writes the archives beside this file, with inputs and outputs that PyTorch computed: all, or those named.
-
-Run with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
+"""Writes the archives beside this file, with inputs and outputs that PyTorch computed: all, or those named. Run
+with torch 2.15.0, transformers 5.23.0 and safetensors 0.8.0.
 """
 
 import json
@@ -33,8 +32,7 @@ def clean(path):
                     trace = node["metadata"].get("stack_trace", "").strip()
                     frames = [line for line in trace.splitlines() if "File" in line]
                     if frames:
-                        last = re.sub(r'File ".*/', 'File "', frames[-1])
-                        node["metadata"]["stack_trace"] = last
+                        node["metadata"]["stack_trace"] = re.sub(r'File ".*/', 'File "', frames[-1])
                 program["graph_module"]["module_call_graph"] = []
                 data = json.dumps(program, separators=(",", ":")).encode()
             archive.writestr(zipfile.ZipInfo(name), data)
@@ -57,9 +55,8 @@ def write(name, make, args=(), kwargs=None, dynamic=None):
                 buffer *= 1 + 0.2 * torch.rand_like(buffer)
         program = torch.export.export(module, args, kwargs, dynamic_shapes=dynamic, strict=False)
         outputs = module(*args, **kwargs)
-    path = HERE / f"{name}.pt2"
-    torch.export.save(program, path)
-    clean(path)
+    torch.export.save(program, HERE / f"{name}.pt2")
+    clean(HERE / f"{name}.pt2")
     flat = torch.utils._pytree.tree_flatten
     signature = program.graph_signature
     specs = [spec for spec in signature.input_specs if spec.kind.name == "USER_INPUT"]

@@ -35,7 +35,7 @@ pub(crate) fn rounded(number: &Integer) -> String {
     // 999.5 rounds to four digits.
     let power = digits.len() - 3 + (lead.len() - 3);
     digits = lead[..3].to_owned();
-    let (thousands, above) = ((power + 2) / 3, power % 3);
+    let (thousands, above) = (power.div_ceil(3), power % 3);
     // Of three digits with `above` zeros behind them, so many stand before the point.
     let whole = if above == 0 { 3 } else { above };
     let shown =

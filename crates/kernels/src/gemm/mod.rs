@@ -5,7 +5,6 @@
 //! that is packed before in 16 bits is widened panel by panel, or, for few rows, as it is loaded. Few rows or
 //! columns of what is not packed go to the loops that pack nothing.
 
-mod cut;
 mod epilogue;
 pub(crate) mod few_rows;
 pub(crate) mod matrix;
@@ -13,6 +12,7 @@ pub(crate) mod microkernel;
 mod packed;
 pub(crate) mod packing;
 mod panels;
+mod task_block;
 pub(crate) mod unpacked;
 
 use std::ops::Range;
@@ -20,7 +20,6 @@ use std::ops::Range;
 use opledger_dims::Class;
 use rayon::prelude::*;
 
-use cut::Cut;
 pub use epilogue::{Epilogue, GemmMeters};
 use epilogue::{GemmTallies, OutputBlock};
 use matrix::{Dims, Matrix};
@@ -29,6 +28,7 @@ pub use packed::{Order, PackedMatrix, Packing};
 use packing::pack;
 pub(crate) use panels::product_of_panels;
 use panels::{MC, Panels, is_apart, over_panels};
+use task_block::TaskBlock;
 use unpacked::{product, sweeps};
 
 use crate::buffer::Buffer;
@@ -226,7 +226,7 @@ fn run<T: Number, M: Meter>(
     let &Gemm { batch, m, k, n, .. } = problem;
     let width = columns.len();
     let apart = is_apart(isa, problem.a.item(0), m, width);
-    let cut = Cut::new([batch, m, k, width], &source, apart);
+    let cut = TaskBlock::new([batch, m, k, width], &source, apart);
     let (row_cuts, col_cuts) = (m.div_ceil(cut.rows), width.div_ceil(cut.cols));
     let task = |task: usize| {
         // Neighbouring tasks share the columns of B.

@@ -18,18 +18,22 @@ const TASKS: usize = 32;
 
 /// The part of `C` that a task computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct TaskBlock {
     pub(super) items: usize,
     pub(super) rows: usize,
     pub(super) cols: usize,
 }
 
-impl Cut {
+impl TaskBlock {
     /// Depends on the sizes alone; `k` is never cut.
-    pub(super) fn new<T>([batch, m, k, n]: [usize; 4], source: &Source<'_, T>, apart: bool) -> Cut {
+    pub(super) fn new<T>(
+        [batch, m, k, n]: [usize; 4],
+        source: &Source<'_, T>,
+        apart: bool,
+    ) -> TaskBlock {
         let item = m.saturating_mul(k).saturating_mul(n);
         if item < TASK {
-            return Cut { items: (TASK / item.max(1)).clamp(1, batch), rows: m, cols: n };
+            return TaskBlock { items: (TASK / item.max(1)).clamp(1, batch), rows: m, cols: n };
         }
         let rows = match source {
             Source::Panels(_) if apart && m < TASKS / 2 * MC => m.min(APART[0]),
@@ -43,8 +47,8 @@ impl Cut {
             Source::Panels(_) if apart => APART[1],
             _ => NR,
         };
-        let mut cut = Cut { items: 1, rows, cols: n };
-        let tasks = |cut: &Cut| {
+        let mut cut = TaskBlock { items: 1, rows, cols: n };
+        let tasks = |cut: &TaskBlock| {
             batch.saturating_mul(m.div_ceil(cut.rows)).saturating_mul(n.div_ceil(cut.cols))
         };
         while tasks(&cut) < TASKS
@@ -70,7 +74,7 @@ mod tests {
             let plain = MatrixBatch { data: &data, offsets: &[0], row_stride: 0, col_stride: 0 };
             let panels = Source::Panels(Elements::F32(&data));
             let source = if packed { panels } else { Source::Plain(plain) };
-            Cut::new([batch, m, k, n], &source, false)
+            TaskBlock::new([batch, m, k, n], &source, false)
         };
         let large = cut(1, 4096, 512, 512, true);
         assert!(4096_usize.div_ceil(large.rows) * 512_usize.div_ceil(large.cols) >= TASKS);
@@ -79,7 +83,7 @@ mod tests {
         let small = cut(1000, 8, 8, 8, false);
         assert_eq!((small.items, small.rows, small.cols), (1000, 8, 8));
         let data = Source::Panels(Elements::F32(&data));
-        let apart = |m, n| Cut::new([1, m, 4096, n], &data, true);
+        let apart = |m, n| TaskBlock::new([1, m, 4096, n], &data, true);
         assert_eq!((apart(512, 512).rows, apart(512, 512).cols), (48, 512));
         assert_eq!((apart(2048, 2048).rows, apart(2048, 2048).cols), (MC, 1024));
         let items = cut(3, 1000, 512, 512, false);
