@@ -1,4 +1,4 @@
-//! Where results go: stdout, as wide as the terminal is.
+//! Where results go: stdout, as wide as the terminal is, or whole where there is none.
 
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 
@@ -75,12 +75,17 @@ fn arrived(result: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// A page as wide as `COLUMNS` says, else as the terminal is. What goes elsewhere is whole: a table is as wide as
+/// its columns need.
 fn style() -> Style {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let columns =
+        set("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|width| *width > 0);
+    let page = Style { width: columns.or(Style::plain().width), ..Style::plain() };
     if !std::io::stdout().is_terminal() {
-        return Style::plain();
+        return Style { complete: columns.is_none(), ..page };
     }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let colour = set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb");
-    Style { width: width.or(Style::plain().width), colour }
+    Style { width: columns.or(width).or(page.width), colour, ..page }
 }

@@ -10,6 +10,8 @@ use crate::{Block, Cell, Column, Document, Row, Table, Tone};
 pub struct Style {
     /// How many characters fit on a line; `None` for any number.
     pub width: Option<usize>,
+    /// Whether a table is wider where its columns have no room, rather than leaving some out.
+    pub complete: bool,
     /// Whether escape sequences colour the text.
     pub colour: bool,
 }
@@ -17,7 +19,7 @@ pub struct Style {
 impl Style {
     /// A page of 100 characters without colour.
     pub fn plain() -> Self {
-        Style { width: Some(100), colour: false }
+        Style { width: Some(100), complete: false, colour: false }
     }
 }
 
@@ -86,7 +88,9 @@ impl<'t> Layout<'t> {
                 *width = longest.unwrap_or(0).max(*width);
             }
         }
-        let page = style.width.unwrap_or(usize::MAX);
+        let wrapped = |i: usize| columns[i].narrowest.unwrap_or(usize::MAX).min(natural[i]);
+        let all = (0..columns.len()).map(|i| wrapped(i) + GAP).sum::<usize>().saturating_sub(GAP);
+        let page = style.width.unwrap_or(usize::MAX).max(if style.complete { all } else { 0 });
         let mut kept: Vec<usize> = (0..columns.len()).collect();
         let fits = |widths: &[usize]| {
             widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) <= page
@@ -94,7 +98,6 @@ impl<'t> Layout<'t> {
         let over = |kept: &[usize], least: &dyn Fn(usize) -> usize| {
             !fits(&kept.iter().map(|i| least(*i)).collect::<Vec<_>>())
         };
-        let wrapped = |i: usize| columns[i].narrowest.unwrap_or(usize::MAX).min(natural[i]);
         let words = |i: usize| if columns[i].right { natural[i] } else { wrapped(i).min(LEAST) };
         while over(&kept, &wrapped) {
             let dispensable = kept.iter().filter(|i| columns[**i].dispensable > 0);
@@ -294,7 +297,7 @@ mod tests {
         let row =
             Row::new(["4·b·n·c² + 2·b·n²·c + b·n".into(), Cell::Number(68_719_476_736_u64.into())]);
         let all = Table { columns, rows: vec![row.clone(), row.ruled()] };
-        let text = table(&all, Style { width: Some(34), colour: false });
+        let text = table(&all, Style { width: Some(34), complete: false, colour: false });
         let expected = "\
 formula                       macs
 ──────────────────  ──────────────
@@ -308,9 +311,12 @@ formula                       macs
         assert!(text.lines().all(|line| length(line) <= 34), "{text}");
         let mut dispensable = all.clone();
         dispensable.columns[1].dispensable = 1;
-        let narrow = table(&dispensable, Style { width: Some(20), colour: false });
+        let narrow = table(&dispensable, Style { width: Some(20), complete: false, colour: false });
         assert!(narrow.contains("(no room for macs; a"), "{narrow}");
-        let bare = table(&all, Style { width: None, colour: true });
+        let style = Style { width: Some(20), complete: true, colour: false };
+        let complete = table(&dispensable, style);
+        assert!(complete.contains("macs") && !complete.contains("(no room"), "{complete}");
+        let bare = table(&all, Style { width: None, complete: false, colour: true });
         assert!(bare.contains("\x1b[1mformula\x1b[0m"), "{bare}");
     }
 
@@ -341,7 +347,7 @@ formula                       macs
         };
         let all = Table { columns, rows: vec![row(1), row(2), row(3).ruled()] };
         for width in 16..140 {
-            let text = table(&all, Style { width: Some(width), colour: false });
+            let text = table(&all, Style { width: Some(width), complete: false, colour: false });
             assert!(text.lines().all(|line| length(line) <= width), "{width}:\n{text}");
             let foot = signs(text.split_once("(no room").map_or("", |(_, foot)| foot));
             for (at, column) in all.columns.iter().enumerate() {
@@ -354,7 +360,7 @@ formula                       macs
                 assert!(left_out || signs(&text).contains(&signs(&column.title)[..3]), "{text}");
             }
         }
-        let expanded = table(&all, Style { width: Some(40), colour: false });
+        let expanded = table(&all, Style { width: Some(40), complete: false, colour: false });
         let expected = "\
 ───────────  ───────────────────────────
 node         encoder.layers.1.attention.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{opledger, stdout};
+use crate::{command, ended, opledger, stdout};
 
 const GPT2: [&str; 4] = ["count", "gpt2", "--set", "n=64"];
 
@@ -118,4 +118,27 @@ fn units_of_sizes_are_told() {
     let ended = opledger(&["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=1k..4k:*2"]);
     assert_eq!(ended.stderr, "note: in n=1k..4k:*2, k is 1,000 (Ki is 1,024)\n");
     assert!(ended.stdout.contains("4,000") || ended.stdout.contains("4000"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_pipe_gets_all_columns_and_a_width_that_is_given_is_kept() {
+    let of = |columns: Option<&str>| {
+        let mut command = command(&GPT2);
+        match columns {
+            Some(columns) => command.env("COLUMNS", columns),
+            None => command.env_remove("COLUMNS"),
+        };
+        ended(command).stdout
+    };
+    let whole = of(None);
+    let header = whole.lines().find(|line| line.starts_with("node")).unwrap();
+    for column in ["op", "shape", "params", "macs", "flops", "≈flops", "flops %"] {
+        assert!(header.contains(column), "{header}");
+    }
+    assert!(!whole.contains("(no room for"), "{whole}");
+    for width in [60, 80, 140] {
+        let narrow = of(Some(&width.to_string()));
+        assert!(narrow.lines().all(|line| line.chars().count() <= width), "{narrow}");
+    }
+    assert_eq!(of(Some("wide")), whole);
 }

@@ -39,6 +39,7 @@ struct Ended {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_opledger"));
     command.args(arguments).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    command.env("COLUMNS", "100");
     command
 }
 
