@@ -1,6 +1,7 @@
 //! The command line: every flag is defined here once, with its help.
 
 mod diff;
+mod manners;
 mod train;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::sweep::{counted, product, sweep};
 use crate::threads::MOST;
 
 pub(crate) use diff::DiffArgs;
+pub(crate) use manners::{CompletionsArgs, ManArgs};
 pub(crate) use train::{TrainArgs, TrainedBy};
 
 const EXAMPLES: &str = "\
@@ -44,7 +46,6 @@ b (batch), n (tokens), m (source tokens), l (depth), which --set gives a size.";
 /// Runs Transformers on the CPU and keeps an exact ledger of every scalar operation they execute.
 #[derive(Debug, Parser)]
 #[command(name = "opledger", version, after_help = EXAMPLES)]
-#[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -85,6 +86,10 @@ pub(crate) enum Command {
     Machine(MachineArgs),
     /// Time the kernels, and hold what they reach against the measured peak
     Bench(BenchArgs),
+    /// Write what a shell completes the words of this command line by
+    Completions(CompletionsArgs),
+    /// Write the manual page, of all or of one command
+    Man(ManArgs),
 }
 
 /// Which model, and its sizes.

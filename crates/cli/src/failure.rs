@@ -25,6 +25,8 @@ use crate::text::TextError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Account(AccountError),
+    #[error("there is no command `{name}`; `opledger help` lists them")]
+    NoCommand { name: String },
     #[error("{own} is given a name twice")]
     NamedTwice { own: String },
     #[error("comparing `{first}` with `{second}`: {problem}")]

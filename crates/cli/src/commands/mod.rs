@@ -11,6 +11,7 @@ mod fit;
 mod generate;
 mod layers;
 mod machine;
+mod manners;
 mod models;
 mod page;
 mod run;
@@ -31,6 +32,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         None => output::print(&Cli::command().render_help().to_string())?,
         Some(Command::Audit(args)) => audit::execute(&args)?,
         Some(Command::Bench(args)) => bench::execute(&args)?,
+        Some(Command::Completions(args)) => manners::completions(&args)?,
         Some(Command::Conventions(args)) => conventions::execute(&args)?,
         Some(Command::Count(args)) => return count::execute(&args),
         Some(Command::Derive(args)) => derive::execute(&args)?,
@@ -38,6 +40,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Explain(args)) => return explain::execute(&args),
         Some(Command::Fit(args)) => return fit::execute(&args),
         Some(Command::Layers(args)) => layers::execute(&args)?,
+        Some(Command::Man(args)) => manners::man(&args)?,
         Some(Command::Models(args)) => models::execute(&args)?,
         Some(Command::Page(args)) => page::execute(&args)?,
         Some(Command::Generate(args)) => return generate::execute(&args),

@@ -15,6 +15,7 @@ mod glance;
 mod halves;
 mod hostile;
 mod limits;
+mod manners;
 mod measured;
 mod memory;
 mod models;

@@ -1,0 +1,35 @@
+//! `opledger completions` and `opledger man`: the command line for shells and for `man`, from its own definitions.
+
+use clap::CommandFactory;
+use clap_complete::generate;
+use clap_mangen::Man;
+
+use crate::args::{Cli, CompletionsArgs, ManArgs};
+use crate::failure::Failure;
+use crate::output;
+
+const NAME: &str = "opledger";
+
+/// Writes what a shell completes words by.
+pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    generate(args.shell, &mut Cli::command(), NAME, &mut text);
+    output::print(&String::from_utf8_lossy(&text))
+}
+
+/// Writes a page for `man`.
+pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
+    let mut all = Cli::command();
+    all.build();
+    let page = match &args.of {
+        None => all,
+        Some(name) => {
+            let of = all.get_subcommands().find(|command| command.get_name() == name);
+            of.cloned().ok_or_else(|| Failure::NoCommand { name: name.clone() })?
+        }
+    };
+    let mut text = Vec::new();
+    let title = args.of.as_ref().map_or(NAME.to_owned(), |name| format!("{NAME}-{name}"));
+    Man::new(page).title(title).render(&mut text).map_err(Failure::Stdout)?;
+    output::print(&String::from_utf8_lossy(&text))
+}
