@@ -172,7 +172,7 @@ fn packages(features: &[&str]) -> usize {
 fn the_command_line_tree_is_small() {
     let (without, with) = (packages(&["--no-default-features"]), packages(&[]));
     assert!(without < 80, "{without} packages without tokenizers");
-    assert!(with < 125, "{with} packages");
+    assert!(with <= 125, "{with} packages");
 }
 
 /// A page without files and threads answers what a model costs.
