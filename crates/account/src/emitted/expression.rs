@@ -193,3 +193,53 @@ fn taps_on_input(slide: &Slide, results: E, taps: &Poly, input: E) -> Option<(E,
     }
     Some((pairs.pop().unwrap_or_else(|| whole(0)), between(before - taps + 1, before)))
 }
+
+#[cfg(test)]
+mod tests {
+    use opledger_dims::{Binding, Integer};
+
+    use super::*;
+
+    fn value(expression: &E, sizes: &Binding) -> Integer {
+        let of = |e: &E| value(e, sizes);
+        match expression {
+            E::Poly(poly) => poly.at(sizes).unwrap(),
+            E::Add(a, b) => of(a) + of(b),
+            E::Sub(a, b) => of(a) - of(b),
+            E::Mul(a, b) => of(a) * of(b),
+            E::Floor(a, b) => {
+                let (a, b) = (of(a), of(b));
+                let down = Integer::from(u8::from(a < Integer::default() && &a % &b != 0.into()));
+                a / b - down
+            }
+            E::Min(a, b) => of(a).min(of(b)),
+            E::Max(a, b) => of(a).max(of(b)),
+            E::Gcd(..) => unreachable!("no taps have a common divisor"),
+        }
+    }
+
+    #[test]
+    fn taps_on_the_input_are_those_of_a_loop() {
+        for (stride, before) in [(1, 0), (1, 1), (2, 0), (2, 1), (2, 3), (3, 2), (5, 7)] {
+            for taps in 1..=6_i64 {
+                let slide = Slide { stride, padding: (before, 0), dilation: 1 };
+                let (results, input): (Poly, Poly) = ("r".parse().unwrap(), "i".parse().unwrap());
+                let found = taps_on_input(&slide, E::Poly(results), &taps.into(), E::Poly(input));
+                let (pairs, rows) = found.unwrap();
+                for (r, i) in (0..9_i64).flat_map(|r| (1..12_i64).map(move |i| (r, i))) {
+                    let on = |result: i64, tap: i64| {
+                        let at = result * stride as i64 - before as i64 + tap;
+                        (0..i).contains(&at)
+                    };
+                    let each: Vec<usize> =
+                        (0..r).map(|at| (0..taps).filter(|k| on(at, *k)).count()).collect();
+                    let sizes: Binding = [("r", r as u64), ("i", i as u64)].into_iter().collect();
+                    let told = (value(&pairs, &sizes), value(&rows, &sizes));
+                    let some = each.iter().filter(|taps| **taps > 0).count();
+                    let expected = (each.iter().sum::<usize>().into(), some.into());
+                    assert_eq!(told, expected, "{slide:?}, {taps} taps, {r} results of {i}");
+                }
+            }
+        }
+    }
+}
