@@ -59,6 +59,15 @@ fn has_records_of_published_models(page: &str) {
     let (llama, other) = (named("llama-3.1-8b"), named("llama-3.1-70b"));
     assert_eq!((&llama["plain"], &llama["cached"]), (&other["plain"], &other["cached"]));
     assert_eq!(llama["sizes"]["c"], "4096");
+    // What is pasted is read by products that give the sizes of the model that they were found at.
+    assert!(list("readers").len() > 50);
+    for reader in list("readers") {
+        let model = &models[reader["model"].as_u64().unwrap() as usize];
+        for size in reader["sizes"].as_array().unwrap() {
+            let (symbol, value) = (size[0].as_str().unwrap(), &size[1]);
+            assert_eq!(&model["sizes"][symbol], value, "{symbol} of {}", model["name"]);
+        }
+    }
     // Where a formula is not known, the page says why.
     for refused in list("refused") {
         assert!(refused[1].as_str().unwrap().contains("no function of sizes"), "{refused}");
