@@ -34,7 +34,7 @@ impl SizedModel<'_> {
         self.memory_of(elem, if kinds.len() > 1 { kinds } else { Vec::new() }, moved)
     }
 
-    /// With parameters by types, where they have several.
+    /// With parameters by types, where they have several; those of no type that is known take that of all else.
     fn memory_of(
         &self,
         elem: Elem,
@@ -51,9 +51,10 @@ impl SizedModel<'_> {
             dtype: elem.name(),
             declared: self.model().declared() == Some(elem),
             active_parameters: (active != parameters).then_some(active),
-            parameters: match types.is_empty() {
-                true => bytes(parameters, elem),
-                false => types.iter().map(|kind| &kind.bytes).sum(),
+            parameters: {
+                let typed: Integer = types.iter().map(|kind| &kind.elements).sum();
+                let known: Integer = types.iter().map(|kind| &kind.bytes).sum();
+                known + bytes(parameters - typed, elem)
             },
             types,
             cache_per_token: { cache.as_ref() }

@@ -52,14 +52,20 @@ pub(crate) enum Left<'a, T> {
     Strips(&'a [T]),
 }
 
-/// Rows of a block.
-fn height(isa: Isa) -> usize {
+/// Rows of a block at most: `MR`.
+#[cfg(target_arch = "x86_64")]
+const AVX512_ROWS: usize = 12;
+#[cfg(target_arch = "x86_64")]
+const AVX2_ROWS: usize = 6;
+const PORTABLE_ROWS: usize = 4;
+
+fn block_rows(isa: Isa) -> usize {
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => 12,
+        Level::Avx512 => AVX512_ROWS,
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => 6,
-        _ => 4,
+        Level::Avx2 => AVX2_ROWS,
+        _ => PORTABLE_ROWS,
     }
 }
 
@@ -79,7 +85,7 @@ pub(crate) fn strips<T: Number>(
     terms: Range<usize>,
     out: &mut [T],
 ) {
-    let (most, k) = (height(isa), terms.len());
+    let (most, k) = (block_rows(isa), terms.len());
     for (at, term) in terms.enumerate() {
         let from = &a.from(0, term).data[..rows];
         prefetch(from.as_ptr().wrapping_add(STRIPS_AHEAD * a.col), rows);
@@ -163,14 +169,14 @@ impl<T: Number> PanelProduct<'_, T> {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::avx2(self, c, c_row) },
             // SAFETY: as above, with no feature needed.
-            _ => unsafe { row_blocks::<T::Portable, 4>(self, c, c_row) },
+            _ => unsafe { row_blocks::<T::Portable, PORTABLE_ROWS>(self, c, c_row) },
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PanelProduct, row_blocks};
+    use super::{AVX2_ROWS, AVX512_ROWS, PanelProduct, row_blocks};
     use crate::number::Number;
 
     /// # Safety
@@ -178,7 +184,7 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx2,fma")]
     pub(super) unsafe fn avx512<T: Number>(p: PanelProduct<'_, T>, c: *mut T, c_row: usize) {
         // SAFETY: by contract.
-        unsafe { row_blocks::<T::Avx512, 12>(p, c, c_row) }
+        unsafe { row_blocks::<T::Avx512, AVX512_ROWS>(p, c, c_row) }
     }
 
     /// # Safety
@@ -186,7 +192,7 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn avx2<T: Number>(p: PanelProduct<'_, T>, c: *mut T, c_row: usize) {
         // SAFETY: by contract.
-        unsafe { row_blocks::<T::Avx2, 6>(p, c, c_row) }
+        unsafe { row_blocks::<T::Avx2, AVX2_ROWS>(p, c, c_row) }
     }
 }
 

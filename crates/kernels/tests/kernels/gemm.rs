@@ -130,6 +130,11 @@ fn products_of_several_tasks_agree_with_loops() {
     check([1, 3, 300, 2500], rows, [true; 2]);
     check([70, 16, 64, 16], rows, [false; 2]);
     check([1, 2100, 300, 1], rows, [false; 2]);
+    // Terms that lie apart, in more rows, terms and columns than one task takes, and in fewer.
+    let apart = [Layout::Columns, Layout::Rows];
+    check([1, 131, 1030, 555], apart, [true; 2]);
+    check([1, 1601, 40, 70], apart, [true; 2]);
+    check([2, 100, 33, 90], apart, [false; 2]);
 }
 
 #[test]

@@ -8,18 +8,43 @@ use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::whole::WholeKind;
 
+/// What is done with bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bits {
+    Not,
+    ShiftLeft,
+    ShiftRight,
+    And,
+    Or,
+    Xor,
+}
+
+fn operation(base: &str) -> Option<Bits> {
+    Some(match base {
+        "bitwise_not" => Bits::Not,
+        "bitwise_left_shift" => Bits::ShiftLeft,
+        "bitwise_right_shift" => Bits::ShiftRight,
+        "__and__" | "bitwise_and" => Bits::And,
+        "__or__" | "bitwise_or" => Bits::Or,
+        "bitwise_xor" => Bits::Xor,
+        _ => return None,
+    })
+}
+
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
-    if !OPERATIONS.contains(&base) || call.kind(own, 0)? != WholeKind::Whole {
+    let bits = operation(base).ok_or(Obstacle::Unknown)?;
+    let kind = WholeKind::Whole;
+    if call.kind(own, 0)? != kind {
         return Err(Obstacle::Unknown);
     }
-    let kind = WholeKind::Whole;
-    if base == "bitwise_not" {
+    let inverse = |x: &IndexExpr| IndexExpr::from(-1).minus(x);
+    if bits == Bits::Not {
         let x = call.value(own, "self")?.whole()?;
-        return Ok(vec![Meaning::Whole(x.each(kind, |x| IndexExpr::from(-1).minus(x)))]);
+        return Ok(vec![Meaning::Whole(x.each(kind, inverse))]);
     }
     let [a, b] = operands(own, call)?.map(|value| whole(&value).ok_or(Obstacle::Unknown));
     let (mut a, mut b) = (a?, b?);
-    let shifts = base.ends_with("shift");
+    let shifts = matches!(bits, Bits::ShiftLeft | Bits::ShiftRight);
     if b.expr.as_number().is_none() && !shifts {
         std::mem::swap(&mut a, &mut b);
     }
@@ -29,27 +54,17 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         by.filter(|by| *by > 0).ok_or(Obstacle::Unknown)
     };
     let power = if shifts { power()? } else { 1 };
-    let of = |a: &IndexExpr, _: &IndexExpr| match base {
-        "bitwise_left_shift" => a.scaled(&power.into()),
-        "bitwise_right_shift" => a.floor_div(&power.into()),
-        "__and__" | "bitwise_and" => common(a, known),
+    let of = |a: &IndexExpr, _: &IndexExpr| match bits {
+        Bits::Not => inverse(a),
+        Bits::ShiftLeft => a.scaled(&power.into()),
+        Bits::ShiftRight => a.floor_div(&power.into()),
+        Bits::And => common(a, known),
         // What is common is in the sum of both twice.
-        "__or__" | "bitwise_or" => a.plus(&known.into()).minus(&common(a, known)),
-        _ => a.plus(&known.into()).minus(&common(a, known).scaled(&Poly::from(2))),
+        Bits::Or => a.plus(&known.into()).minus(&common(a, known)),
+        Bits::Xor => a.plus(&known.into()).minus(&common(a, known).scaled(&Poly::from(2))),
     };
     a.zip(&b, kind, of).map(|value| vec![Meaning::Whole(value)]).map_err(Obstacle::sizes)
 }
-
-const OPERATIONS: &[&str] = &[
-    "bitwise_not",
-    "bitwise_left_shift",
-    "bitwise_right_shift",
-    "__and__",
-    "bitwise_and",
-    "__or__",
-    "bitwise_or",
-    "bitwise_xor",
-];
 
 /// The bits that a number and a known one have in common: run by run of the known one.
 fn common(a: &IndexExpr, known: i64) -> IndexExpr {

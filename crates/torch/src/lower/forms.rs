@@ -50,7 +50,8 @@ fn stacked(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meani
             "hstack" => usize::from(sizes.len() > 1),
             "column_stack" => 1,
             "dstack" => 2,
-            _ => 0,
+            "vstack" | "row_stack" => 0,
+            _ => return Err(Obstacle::Unknown),
         },
         Vec::new(),
     );
