@@ -44,14 +44,14 @@ impl Model {
         if source.is_some() && given.get(n).is_none() {
             given.set(n, 1);
         }
-        let prompt = model.counted_at(&given.with(p, 0))?;
+        let prompt = model.counted_at(&given.clone().with(p, 0))?;
         let binding = prompt.sizes();
         let tokens = binding.get(n).cloned().unwrap_or_default();
         let fixed = without(binding, graph, &[p, n]);
         // The last step is the largest, and so the one that may not fit the model.
         if new_tokens > 1 {
             let last = &tokens + Integer::from(new_tokens - 2);
-            graph.check(&graph.complete(&fixed.clone().with(p, last).with(n, 1))?)?;
+            model.counted_at(&given.with(p, last).with(n, 1))?;
         }
         let totals = graph.totals(&fixed, &[p.clone(), n.clone()])?;
         let start = machine(n, &tokens)?;

@@ -310,20 +310,22 @@ pub fn presets() -> Result<Vec<Preset>, ConfigError> {
 }
 
 /// The preset of a name, in small letters or capitals, or of the name its checkpoint is published
-/// under: `llama-3.1-8b`, `Llama-3.1-8B` and `meta-llama/Llama-3.1-8B` are one.
+/// under, with or without who published it: `bert-base`, `bert-base-uncased` and
+/// `google-bert/bert-base-uncased` are one.
 ///
 /// # Errors
 /// [`ConfigError::Unknown`] when there is none.
 pub fn preset(name: &str) -> Result<Preset, ConfigError> {
-    if name.contains('/') {
-        let published =
-            |preset: &Preset| preset.hub.as_ref().is_some_and(|hub| hub.eq_ignore_ascii_case(name));
-        if let Some(preset) = presets()?.into_iter().find(published) {
-            return Ok(preset);
-        }
+    if let Some((name, text)) = FILES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        return Preset::read(name, text);
     }
-    match FILES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-        Some((name, text)) => Preset::read(name, text),
+    let published = |preset: &Preset| {
+        let hub = preset.hub.as_deref().unwrap_or_default();
+        let last = hub.rsplit('/').next().unwrap_or_default();
+        [hub, last].iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    match presets()?.into_iter().find(published) {
+        Some(preset) => Ok(preset),
         None => {
             let known: Vec<&str> = preset_names().collect();
             let own = name.rsplit('/').next().unwrap_or(name);
@@ -342,11 +344,16 @@ mod tests {
         for name in ["llama-3.1-8b", "Llama-3.1-8B", "meta-llama/Llama-3.1-8B"] {
             assert_eq!(preset(name).unwrap().name, "llama-3.1-8b");
         }
-        let mut hubs: Vec<String> = presets().unwrap().into_iter().filter_map(|p| p.hub).collect();
-        let all = hubs.len();
-        hubs.sort();
-        hubs.dedup();
-        assert_eq!(hubs.len(), all, "two presets of one checkpoint");
+        for name in ["bert-base", "bert-base-uncased", "google-bert/bert-base-uncased"] {
+            assert_eq!(preset(name).unwrap().name, "bert-base");
+        }
+        let last = |hub: String| hub.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let hubs = presets().unwrap().into_iter().filter_map(|preset| preset.hub);
+        let mut names: Vec<String> = hubs.map(last).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "two presets of one checkpoint, or of one last name");
         assert!(preset("meta-llama/Llama-9-8B").is_err());
     }
 }
