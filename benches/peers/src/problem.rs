@@ -30,6 +30,26 @@ pub enum Problem {
     Encoder(Encoder),
 }
 
+/// What other Rust engines are compared on. It stands here, where it is compiled with our own worker, since
+/// theirs takes long to build.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Shared {
+    Attention(Attention),
+    Gemm(Gemm),
+}
+
+impl Problem {
+    /// The problem for other Rust engines, where they have it.
+    pub fn shared(&self) -> Option<Shared> {
+        match self {
+            Problem::Attention(attention) => Some(Shared::Attention(*attention)),
+            Problem::Gemm(gemm) => Some(Shared::Gemm(*gemm)),
+            Problem::Layer(_) | Problem::Step(_) | Problem::Rows(_) | Problem::Encoder(_) => None,
+        }
+    }
+}
+
 /// Sizes of attention: `q [batch, queries, heads, width]`, `k` and `v`
 /// `[batch, keys, kv_heads, width]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
