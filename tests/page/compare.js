@@ -47,7 +47,7 @@ function said(name, given, options, question = "count") {
 }
 
 let ledger, data;
-let numbers = 0, refusals = 0, compared = 0, steps = 0;
+let numbers = 0, refusals = 0, compared = 0, steps = 0, printed = 0, silent = 0;
 const wrong = [];
 
 function compare(model, given, past, type, name = model.name) {
@@ -94,6 +94,24 @@ function compare(model, given, past, type, name = model.name) {
     if (found !== told) wrong.push(`${at}: ${name} is ${found} on the page, ${told} by the command`);
   }
   compared += 1;
+}
+
+/** What tools print, against the command; where the page has no number, it says why. */
+function compareTools(model, given) {
+  const expected = said(model.name, given, ["--convention", "all"]);
+  // Tools that refuse are a list of the answer.
+  if (typeof expected.refused === "string") return;
+  const told = new Map(expected.conventions.map(({ name, total }) => [name, total]));
+  for (const { name, count, why } of ledger.tools(model, given)) {
+    if (count === undefined) {
+      silent += 1;
+      if (told.has(name) && !why.startsWith("no polynomial")) wrong.push(`${model.name}: the page has no number of ${name} (${why}), the command ${told.get(name)}`);
+      continue;
+    }
+    printed += 1;
+    numbers += 1;
+    if (count !== told.get(name)) wrong.push(`${model.name} at ${[...given].map((pair) => pair.join("=")).join(", ")}: ${name} prints ${count} on the page, ${told.get(name)} by the command`);
+  }
 }
 
 /** A training step, as `compare`. */
@@ -167,7 +185,9 @@ async function main() {
       }));
       const type = data.types[draw(data.types.length)][0];
       compare(model, given, past, type);
-      if (!past) compareTraining(model, given, type);
+      if (past) continue;
+      compareTraining(model, given, type);
+      compareTools(model, given);
     }
   }
 
@@ -205,6 +225,7 @@ async function main() {
   }
   compareTour();
   console.log(`pasted: ${pasted} configurations read, ${refused} refused`);
+  console.log(`tools: ${printed} numbers, ${silent} times none and why`);
   console.log(`page: ${numbers} numbers of ${chosen.length} models at ${compared} settings and ${steps} training steps compared, ${refusals} refused by both, ${wrong.length} wrong`);
   if (wrong.length) {
     console.log(wrong.slice(0, 20).join("\n"));

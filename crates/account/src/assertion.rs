@@ -173,6 +173,7 @@ mod tests {
             ("flops <= ", "a number", 10),
             ("flops <= 2.5.1", "a number", 13),
             ("flops <= 1e9999", "exponent", 12),
+            ("flops <= 10^9999", "exponent", 13),
             ("flöps ≤ 1", "one of <", 7),
         ];
         for (text, expected, position) in cases {

@@ -328,3 +328,22 @@ fn list(symbols: &[Symbol]) -> String {
 fn hint(by_mask: bool) -> &'static str {
     if by_mask { "; what a mask leaves follows from its contents, which a run has" } else { "" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_without_numbers_are_listed_and_those_of_a_mask_explained() {
+        let told = |symbols: &[&str], by_mask| {
+            let symbols = symbols.iter().map(|name| Symbol::from(*name)).collect();
+            AccountError::Unbound { model: "x".to_owned(), symbols, by_mask }.to_string()
+        };
+        assert_eq!(told(&["b"], false), "`x` has no size for b");
+        assert_eq!(told(&["b", "m", "n"], false), "`x` has no size for b, m and n");
+        let pairs = told(&["pairs"], true);
+        assert!(
+            pairs.ends_with("pairs; what a mask leaves follows from its contents, which a run has")
+        );
+    }
+}

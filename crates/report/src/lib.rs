@@ -39,11 +39,12 @@ pub use records::{
     GenerationCount, Grid, GridError, GridPoint, Intake, Kind, KindKey, Kinds, KnownConvention,
     KnownConventions, KnownModel, KnownModels, LengthCount, LengthCounts, Memory, OperationCounts,
     Outcome, Output, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel,
-    PageOptimizer, PageProduct, PageReader, PageRecompute, PageStructure, PageTraining, Parameters,
-    PeakBytes, Provenance, QuantisedBytes, RowOrder, RunTotals, SavedCost, SavedModule,
-    SearchedRow, SettledRecord, SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord,
-    Traffic, TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
-    TrainingPhase, TrainingTerm, UnitCounts, Utilisation, VerdictRecord, Verification, WallMs,
+    PageOptimizer, PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount,
+    PageTraining, Parameters, PeakBytes, Provenance, QuantisedBytes, RowOrder, RunTotals,
+    SavedCost, SavedModule, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
+    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
+    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
+    Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

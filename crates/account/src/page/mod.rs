@@ -4,16 +4,18 @@ mod kinds;
 mod readers;
 mod structure;
 mod texts;
+mod tools;
 mod training;
 
-use opledger_dims::Class;
+use opledger_dims::{Class, Symbol};
 use opledger_ir::{Elem, Kind};
 use opledger_models::{Preset, harmless_keys, presets};
-use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel};
+use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel, PageTool};
 
 use self::readers::{known, readers};
 use self::structure::structure;
 use self::texts::SharedTexts;
+use self::tools::tools;
 use self::training::Trainings;
 use crate::{AccountError, KnownDevice, Model, devices};
 
@@ -32,9 +34,9 @@ pub fn page() -> Result<Page, AccountError> {
     let mut texts = SharedTexts::default();
     let mut trainings = Trainings::default();
     let (mut models, mut refused) = (Vec::new(), Vec::new());
-    let presets = presets()?;
+    let (presets, tools) = (presets()?, tools()?);
     for preset in &presets {
-        match page_model(preset, &mut texts, &mut trainings) {
+        match page_model(preset, &tools, &mut texts, &mut trainings) {
             Ok(model) => models.push(model),
             Err(problem @ AccountError::NoFunction { .. }) => {
                 refused.push((preset.name.clone(), problem.to_string()));
@@ -57,6 +59,7 @@ pub fn page() -> Result<Page, AccountError> {
         lists: texts.lists,
         structures: texts.structures,
         trainings: texts.trainings,
+        tools,
         devices: devices().iter().map(page_device).collect(),
         readers: readers(&presets, &models, &known)?,
         known: known.into_iter().collect(),
@@ -86,6 +89,7 @@ fn page_device(device: &KnownDevice) -> PageDevice {
 
 fn page_model(
     preset: &Preset,
+    tools: &[PageTool],
     texts: &mut SharedTexts,
     trainings: &mut Trainings,
 ) -> Result<PageModel, AccountError> {
@@ -96,8 +100,11 @@ fn page_model(
     let cached = cached.filter(|model| !model.graph().caches().is_empty());
     let cached = cached.map(|model| structure(&model, texts)).transpose()?;
     let sizes = model.graph().complete(model.sizes())?;
+    let asked = texts.structures[plain].free.iter().map(|name| Symbol::from(&**name));
+    let asked: Vec<Symbol> = asked.filter(|symbol| sizes.get(symbol).is_none()).collect();
     let sizes = sizes.iter().map(|(symbol, size)| (symbol.to_string(), size.to_string()));
     let limit = model.recorded().positions.as_ref();
+    let tools = tools::counts(&model, &asked, tools, texts);
     Ok(PageModel {
         name: preset.name.clone(),
         family: preset.family().to_owned(),
@@ -110,5 +117,6 @@ fn page_model(
         cached,
         untrained: training.as_ref().err().cloned(),
         training: training.ok(),
+        tools,
     })
 }

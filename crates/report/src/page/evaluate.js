@@ -225,6 +225,14 @@ const Ledger = (() => {
       return wide + ((wide - row.narrow) * (bits - 32n)) / 16n;
     }
 
+    /** What tools print for a published model without a cache: a count, or why there is none. */
+    function tools(model, given) {
+      return data.tools.map((tool, at) => {
+        const own = model.tools[at];
+        return typeof own === "number" ? { ...tool, count: value(formula(own), (name) => given.get(name)) } : { ...tool, why: own };
+      });
+    }
+
     /** The names of what can be computed again in a training step. */
     function policies(model) {
       if (model.training === null) throw new Error(model.untrained);
@@ -264,7 +272,7 @@ const Ledger = (() => {
       };
     }
 
-    return { data, model, asked, count, shares, whole, memory, moved, policies, training };
+    return { data, model, asked, count, shares, whole, memory, moved, policies, tools, training };
   }
 
   return { terms, sum, value, product, ledger };

@@ -19,6 +19,8 @@ const ATTEND: &str = include_str!("attend.js");
 const DOM: &str = include_str!("dom.js");
 /// Shares and memory as pictures.
 const PICTURES: &str = include_str!("pictures.js");
+/// What tools print.
+const TOOLS: &str = include_str!("tools.js");
 /// A training step.
 const STEP: &str = include_str!("step.js");
 /// Bounds of devices.
@@ -44,6 +46,7 @@ impl Page {
             ("/*attend*/", ATTEND.to_owned()),
             ("/*dom*/", DOM.to_owned()),
             ("/*pictures*/", PICTURES.to_owned()),
+            ("/*tools*/", TOOLS.to_owned()),
             ("/*step*/", STEP.to_owned()),
             ("/*roofline*/", ROOFLINE.to_owned()),
             ("/*tour*/", TOUR.to_owned()),

@@ -122,7 +122,7 @@ const Paste = (() => {
     const limit = like.positions && [Number(product(reader, config, reader.positions)), like.positions[1], like.positions[2]];
     const passed = Object.keys(config).filter((key) => config[key] !== null && !harmless.has(key) && !named(reader, key));
     const notes = [...like.notes, ...(passed.length ? [`keys taken to change nothing: ${passed.join(", ")}`] : [])];
-    return { ...like, name: "config.json", source: `pasted, of the form of ${like.name}`, sizes, positions: limit, notes };
+    return { ...like, name: "config.json", source: `pasted, of the form of ${like.name}`, sizes, positions: limit, notes, tools: null };
   }
 
   return { read };

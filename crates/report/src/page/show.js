@@ -165,6 +165,7 @@ const Show = (() => {
         const view = { ledger, state, own, sizes, counted, memory, past: past() };
         Pictures.growth(view);
         Pictures.bar(view);
+        Tools.show(view);
         Step.show(view);
         Roofline.show(view);
         showFormula(own, counted);

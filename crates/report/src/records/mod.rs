@@ -44,7 +44,7 @@ pub use lengths::{LengthCount, LengthCounts};
 pub use models::{KnownModel, KnownModels};
 pub use page::{
     FormulaId, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer,
-    PageProduct, PageReader, PageRecompute, PageStructure, PageTraining,
+    PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount, PageTraining,
 };
 pub use saved::{SavedCost, SavedModule};
 pub use totals::{GenerationCount, RunTotals};

@@ -35,6 +35,8 @@ pub struct Page {
     pub structures: Vec<PageStructure>,
     /// Training steps of them.
     pub trainings: Vec<PageTraining>,
+    /// Tools that count a forward pass.
+    pub tools: Vec<PageTool>,
     /// The models.
     pub models: Vec<PageModel>,
     /// What devices can do.
@@ -133,6 +135,27 @@ pub struct PageModel {
     pub training: Option<usize>,
     /// Why there is none.
     pub untrained: Option<String>,
+    /// What each tool prints, in the order of [`Page::tools`].
+    pub tools: Vec<PageToolCount>,
+}
+
+/// A tool that counts.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageTool {
+    /// Its name and version.
+    pub name: String,
+    /// What one unit of its number is.
+    pub unit: String,
+}
+
+/// What a tool prints for a model that is computed without a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum PageToolCount {
+    /// A formula in the sizes that a user gives.
+    Formula(FormulaId),
+    /// Nothing, and why.
+    Nothing(String),
 }
 
 /// A training step of one batch: forward pass, loss, gradients and what an optimiser does.

@@ -1,0 +1,171 @@
+//! What each tool would print for a published model, as polynomials in the sizes that a user gives.
+
+use std::collections::BTreeMap;
+
+use opledger_conventions::{Counting, conventions};
+use opledger_dims::{Binding, Integer, Poly, Symbol};
+use opledger_ir::SizeRole;
+use opledger_report::{ConventionCounts, PageTool, PageToolCount};
+
+use super::texts::SharedTexts;
+use crate::{AccountError, Model};
+
+/// The tools that have rules for a forward pass. What the ledger itself counts has its own formulas.
+pub(super) fn tools() -> Result<Vec<PageTool>, AccountError> {
+    let own = conventions()?.into_iter().filter(|convention| {
+        !convention.backward && matches!(convention.counting, Counting::Rules { .. })
+    });
+    Ok(own.map(|convention| PageTool { name: convention.name, unit: convention.unit }).collect())
+}
+
+/// The first size that is put in for a symbol, and how far the next is, where there are positions for four
+/// times as much: large enough for windows of a convolution to fit.
+const FIRST: u64 = 32;
+/// How far the sizes go at which a polynomial is held against the count, where positions do not end before:
+/// further than windows and chunks of published models.
+const FARTHEST: u64 = 1 << 20;
+
+/// A symbol, the degree that counts may have in it, and the sizes they are counted at.
+struct Along {
+    symbol: Symbol,
+    degree: u64,
+    first: u64,
+    /// Steps beyond those that a polynomial is led through.
+    beyond: [u64; 2],
+}
+
+impl Along {
+    fn new(symbol: &Symbol, (degree, first): (u64, u64), most: u64) -> Along {
+        let beyond = [degree + 1, (most / first).saturating_sub(1)];
+        Along { symbol: symbol.clone(), degree, first, beyond }
+    }
+
+    fn at(&self, step: u64) -> u64 {
+        self.first * (step + 1)
+    }
+}
+
+/// What each of `tools` prints for a model at its own sizes, or why it prints nothing.
+pub(super) fn counts(
+    model: &Model,
+    free: &[Symbol],
+    tools: &[PageTool],
+    texts: &mut SharedTexts,
+) -> Vec<PageToolCount> {
+    let graph = model.graph();
+    let items = [SizeRole::Batch, SizeRole::Images].map(|role| graph.size_of(role));
+    let limit = model.recorded().positions.as_ref().filter(|limit| !limit.computed);
+    let most = limit.map_or(FARTHEST, |limit| limit.tokens);
+    let degree_and_first = |symbol| match items.contains(&Some(symbol)) {
+        // Items are computed one like the other.
+        true => (1, 1),
+        false => (2, FIRST.min(most / 4).max(1)),
+    };
+    let along = free.iter().map(|symbol| Along::new(symbol, degree_and_first(symbol), most));
+    let along: Vec<Along> = along.collect();
+    let all = |sizes: &Binding| -> Result<ConventionCounts, AccountError> {
+        model.counted_at(sizes)?.counted_by(&["all".to_owned()], None, &[])
+    };
+    let counted = grid(&along).map(|steps| Ok((steps.clone(), all(&sizes(&along, &steps))?)));
+    let counted: Result<BTreeMap<Vec<u64>, ConventionCounts>, AccountError> = counted.collect();
+    let counted = match counted {
+        Ok(counted) => counted,
+        Err(problem) => {
+            let why = problem.to_string();
+            return tools.iter().map(|_| PageToolCount::Nothing(why.clone())).collect();
+        }
+    };
+    tools.iter().map(|tool| count(tool, &along, &counted, texts)).collect()
+}
+
+fn sizes(along: &[Along], steps: &[u64]) -> Binding {
+    along.iter().zip(steps).map(|(own, step)| (own.symbol.clone(), own.at(*step))).collect()
+}
+
+/// The steps along each symbol that a polynomial needs, and those beyond.
+fn grid(along: &[Along]) -> impl Iterator<Item = Vec<u64>> {
+    let mut all = vec![Vec::new()];
+    for own in along {
+        let longer = |steps: &Vec<u64>| {
+            let steps = steps.clone();
+            (0..=own.degree).map(move |step| [&steps[..], &[step]].concat()).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all.into_iter().chain(beyond(along))
+}
+
+fn beyond(along: &[Along]) -> impl Iterator<Item = Vec<u64>> {
+    [0, 1].into_iter().map(|which| along.iter().map(|own| own.beyond[which]).collect())
+}
+
+fn count(
+    tool: &PageTool,
+    along: &[Along],
+    counted: &BTreeMap<Vec<u64>, ConventionCounts>,
+    texts: &mut SharedTexts,
+) -> PageToolCount {
+    let mut totals = BTreeMap::new();
+    for (steps, counts) in counted {
+        let Some(found) = counts.conventions.iter().find(|one| one.name == tool.name) else {
+            let refused = counts.refused.iter().find(|one| one.name == tool.name);
+            let why = refused.map_or("not counted", |one| &one.reason);
+            return PageToolCount::Nothing(why.to_owned());
+        };
+        totals.insert(steps.clone(), found.total.clone());
+    }
+    let formula = through(along, &mut Vec::new(), &totals);
+    let holds =
+        |steps: Vec<u64>| formula.at(&sizes(along, &steps)).ok().as_ref() == totals.get(&steps);
+    match beyond(along).all(holds) {
+        true => PageToolCount::Formula(texts.formula(&formula)),
+        false => PageToolCount::Nothing(
+            "no polynomial in these sizes; the command counts it at any".to_owned(),
+        ),
+    }
+}
+
+/// The polynomial through counts on a grid, by forward differences (Newton), one symbol after the other.
+fn through(along: &[Along], steps: &mut Vec<u64>, totals: &BTreeMap<Vec<u64>, Integer>) -> Poly {
+    let Some(own) = along.get(steps.len()) else {
+        return totals.get(steps).map_or_else(Poly::zero, |total| Poly::from(total.clone()));
+    };
+    let mut differences: Vec<Poly> = (0..=own.degree)
+        .map(|step| {
+            steps.push(step);
+            let value = through(along, steps, totals);
+            steps.pop();
+            value
+        })
+        .collect();
+    let (mut all, mut factor) = (Poly::zero(), Poly::one());
+    for order in 0..=own.degree {
+        all += &differences[0] * &factor;
+        let place = Poly::symbol(own.symbol.clone()) - Poly::from(own.at(order) as i64);
+        factor = (&factor * &place).ratio(1, (own.first * (order + 1)) as i64);
+        differences = differences.windows(2).map(|pair| &pair[1] - &pair[0]).collect();
+        if differences.is_empty() {
+            break;
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_polynomial_is_found_again() {
+        let symbols = [("b", 1, 1), ("n", 2, 32), ("m", 2, 32)];
+        let along = symbols
+            .map(|(symbol, degree, first)| Along::new(&symbol.into(), (degree, first), FARTHEST));
+        for text in ["3·b·n² + 1/2·b·n·m² - 7·m + 4", "b", "0", "12345678901234567890·b·n²·m²"]
+        {
+            let poly: Poly = text.parse().unwrap();
+            let at = |steps: &[u64]| poly.at(&sizes(&along, steps)).unwrap();
+            let totals = grid(&along).map(|steps| (steps.clone(), at(&steps))).collect();
+            assert_eq!(through(&along, &mut Vec::new(), &totals), poly);
+        }
+    }
+}
