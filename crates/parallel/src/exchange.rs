@@ -4,7 +4,7 @@ use opledger_dims::Scalar;
 use opledger_ir::{OpError, Value};
 use opledger_tensor::Tensor;
 
-use crate::pieces::{cut, join};
+use crate::pieces::{cut, cut_value, join};
 use crate::placement::Placement;
 use crate::ring::{Wire, all_gather, all_reduce, all_to_all, reduce_scatter};
 use crate::transfer::Collective;
@@ -22,8 +22,13 @@ pub(crate) fn exchange<T: Scalar>(
         let summed = all_reduce(wire, reals(parts)?);
         return summed.into_iter().map(|data| Ok(Tensor::new(sizes, data)?.into())).collect();
     }
+    // Cut element by element, a value has one axis.
+    let flat = [from, to].contains(&Placement::Flat);
+    let (shape, sizes) = (sizes, if flat { vec![sizes.iter().product()] } else { sizes.to_vec() });
+    let sizes = &sizes[..];
     let (before, behind) = (from.axis().unwrap_or_default(), to.axis().unwrap_or_default());
-    let mut part = sizes.to_vec();
+    let mut part =
+        if let Collective::AllGather = collective { shape.to_vec() } else { sizes.to_vec() };
     if let (Collective::ReduceScatter | Collective::AllToAll, Some(size)) =
         (collective, part.get_mut(behind))
     {
@@ -87,4 +92,18 @@ pub(crate) fn assembled<T: Scalar>(
     }
     let pieces = reals(parts.to_vec())?;
     Ok(Tensor::new(sizes, join(&pieces, sizes, axis))?.into())
+}
+
+/// A value cut into equal runs of its elements.
+pub(crate) fn flat<T: Scalar>(value: &Value<T>, ranks: usize) -> Result<Vec<Value<T>>, OpError> {
+    let len = value.shape().iter().product();
+    cut_value(&reshaped(value, &[len])?, 0, ranks)
+}
+
+/// The same elements in another shape.
+pub(crate) fn reshaped<T: Scalar>(value: &Value<T>, sizes: &[usize]) -> Result<Value<T>, OpError> {
+    Ok(match value {
+        Value::Real(t) => Value::Real(t.reshape(sizes)?),
+        Value::Index(t) => Value::Index(t.reshape(sizes)?),
+    })
 }

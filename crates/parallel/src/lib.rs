@@ -31,6 +31,7 @@ mod error;
 mod exchange;
 mod partition;
 mod pieces;
+mod pipeline;
 mod placement;
 mod ring;
 mod rules;
@@ -41,8 +42,9 @@ mod transfer;
 
 pub use error::PartitionError;
 pub use partition::Partition;
+pub use pipeline::{Pipeline, PipelineRun};
 pub use placement::Placement;
 pub use ring::{CountingWire, Wire};
 pub use run::{CutRun, Miscount};
-pub use strategy::Strategy;
+pub use strategy::{Strategy, Zero};
 pub use transfer::{Collective, Transfer};

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use num_traits::Zero;
-use opledger_dims::{Binding, Integer, Poly};
+use opledger_dims::{Binding, EvalError, Integer, Poly};
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Loop, Op, RepeatId, Var};
+use opledger_ir::{Graph, Loop, Op, Phase, RepeatId, Var};
 
 use crate::error::PartitionError;
 use crate::placement::Placement;
 use crate::rules::Rules;
 use crate::strategy::{Seeds, Strategy};
-use crate::threads::{End, Threads, ends};
+use crate::threads::{End, Threads, ends, is_param};
 use crate::transfer::{Collective, Transfer};
 
 /// A graph cut among ranks.
@@ -106,10 +106,11 @@ impl<'g> Partition<'g> {
         }
     }
 
-    /// Checks that the ranks divide every axis that is cut, and every buffer that goes round in parts.
+    /// Checks that the ranks divide every axis that is cut, and every buffer that goes round in parts, as far as
+    /// their sizes are given.
     ///
     /// # Errors
-    /// The first size that they do not divide, with both sides; or a size has no value.
+    /// The first size that they do not divide, with both sides.
     pub fn check(&self, binding: &Binding) -> Result<(), PartitionError> {
         for var in self.graph.vars().flat_map(|var| self.graph.results(var)) {
             if let Placement::Cut(axis) = self.placement(var) {
@@ -120,9 +121,10 @@ impl<'g> Partition<'g> {
             for axis in [transfer.from, transfer.to].into_iter().filter_map(Placement::axis) {
                 self.divides(transfer.value, axis, binding)?;
             }
-            if transfer.collective == Some(Collective::AllReduce) {
+            let flat = [transfer.from, transfer.to].contains(&Placement::Flat);
+            if flat || transfer.collective == Some(Collective::AllReduce) {
                 let elements = self.graph.shape(transfer.value).elements();
-                self.divided(transfer.value, &elements, "elements that are summed", binding)?;
+                self.divided(transfer.value, &elements, "elements", binding)?;
             }
         }
         Ok(())
@@ -140,7 +142,13 @@ impl<'g> Partition<'g> {
         what: &str,
         binding: &Binding,
     ) -> Result<(), PartitionError> {
-        let (ranks, size) = (self.ranks, formula.at(binding)?);
+        let size = match formula.at(binding) {
+            Ok(size) => size,
+            // What is free is not held against anything.
+            Err(EvalError::Unbound(_)) => return Ok(()),
+            Err(problem) => return Err(problem.into()),
+        };
+        let ranks = self.ranks;
         if (&size % ranks).is_zero() {
             return Ok(());
         }
@@ -154,14 +162,24 @@ impl<'g> Partition<'g> {
         let mut open: Vec<&Loop> = Vec::new();
         for (var, node) in graph.vars().zip(graph.nodes()) {
             let at = var.index();
-            let given: Vec<Placement> = node.inputs.iter().map(|var| self.placement(*var)).collect();
+            let given: Vec<Placement> =
+                node.inputs.iter().map(|var| self.placement(*var)).collect();
             let count = node.further.len() + 1;
             match ends(&node.op) {
                 Some(End::Carry(carried)) => {
                     let wanted: Vec<Placement> =
-                        node.inputs.iter().zip(&given).enumerate().map(|(at, (var, given))| {
-                            if at < carried { self.carried(*var, *given) } else { stack(*given) }
-                        }).collect();
+                        node.inputs
+                            .iter()
+                            .zip(&given)
+                            .enumerate()
+                            .map(|(at, (var, given))| {
+                                if at < carried {
+                                    self.carried(*var, *given)
+                                } else {
+                                    stack(*given)
+                                }
+                            })
+                            .collect();
                     let body = graph.loops().iter().find(|body| body.body.start == at);
                     let around = body.and_then(|body| graph.repetition(body.repeat).parent);
                     self.bring(&mut also, (at, around), node.inputs.iter().zip(&wanted));
@@ -176,7 +194,8 @@ impl<'g> Partition<'g> {
                 Some(End::Exit(carried)) => {
                     let Some(body) = open.pop() else { continue };
                     let entered = self.made[body.body.start][..carried].to_vec();
-                    let stacked = given[2 * carried..].iter().map(|placement| one_by_one(*placement));
+                    let stacked =
+                        given[2 * carried..].iter().map(|placement| one_by_one(*placement));
                     let wanted: Vec<Placement> =
                         entered.iter().chain(&entered).copied().chain(stacked).collect();
                     let inside = Some(body.repeat);
@@ -194,16 +213,13 @@ impl<'g> Partition<'g> {
                 }
                 None if node.op.is_source() => {
                     let cut = self.seeds.cut.get(&var).map(|axis| Placement::Cut(*axis));
-                    self.made.push(vec![cut.unwrap_or(Placement::Whole); count]);
+                    let flat = self.seeds.flat && is_param(graph, var);
+                    let whole = if flat { Placement::Flat } else { Placement::Whole };
+                    self.made.push(vec![cut.unwrap_or(whole); count]);
                     self.wanted.push(Vec::new());
                 }
                 None => {
-                    let rules = Rules {
-                        graph,
-                        threads: &self.threads,
-                        weights_stay: true,
-                        tokens: &self.seeds.tokens,
-                    };
+                    let rules = Rules { graph, threads: &self.threads, tokens: &self.seeds.tokens };
                     let decision = rules.decide(node, &given);
                     let read = node.inputs.iter().zip(&decision.wanted);
                     self.bring(&mut also, (at, node.repeat), read);
@@ -214,6 +230,9 @@ impl<'g> Partition<'g> {
         }
         let end = graph.nodes().len();
         self.results_of(&mut also, end, None, |var| graph.node(var).repeat.is_none());
+        if self.seeds.flat_sums && !self.seeds.flat {
+            self.gather_updated(end);
+        }
     }
 
     /// How a value goes from iteration to iteration: whole, or cut.
@@ -223,6 +242,19 @@ impl<'g> Partition<'g> {
         match (given, axis) {
             (Placement::Cut(axis), _) | (_, Some(axis)) => Placement::Cut(axis),
             (_, None) => Placement::Whole,
+        }
+    }
+
+    /// The parts of the parameters that ranks have changed, for all of them.
+    fn gather_updated(&mut self, end: usize) {
+        let graph = self.graph;
+        for (var, node) in
+            graph.vars().zip(graph.nodes()).filter(|(var, _)| is_trained(graph, *var))
+        {
+            let mut also = Known::default();
+            let repeat = node.repeat;
+            self.step(&mut also, (end, repeat), var, (Placement::Whole, Placement::Flat));
+            self.step(&mut also, (end, repeat), var, (Placement::Flat, Placement::Whole));
         }
     }
 
@@ -238,6 +270,7 @@ impl<'g> Partition<'g> {
         for (_, var) in graph.outputs().iter().filter(|(_, var)| own(*var)) {
             let wanted = one_by_one(self.placement(*var));
             let wanted = match wanted {
+                Placement::Partial if self.seeds.flat_sums => Placement::Flat,
                 Placement::Partial => self.carried(*var, wanted),
                 other => other,
             };
@@ -254,12 +287,17 @@ impl<'g> Partition<'g> {
     ) {
         for (var, to) in wanted {
             let (var, to, made) = (*var, *to, self.placement(*var));
-            if made == to || also.has(var, to) {
+            // A parameter of which ranks have parts is given up behind a pass.
+            let gathered = self.seeds.flat && is_param(self.graph, var);
+            let phase = self.graph.nodes().get(before).map(|node| node.phase);
+            let passed = gathered && also.phase(var, to) != Some(phase);
+            if made == to || also.has(var, to) && !passed {
                 continue;
             }
             // What is whole already is cut without asking anybody; a finished sum is not summed again.
-            let from = [Placement::Whole].into_iter().chain(also.cuts(var)).find(|p| also.has(var, *p));
-            let from = from.unwrap_or(made);
+            let from =
+                [Placement::Whole].into_iter().chain(also.cuts(var)).find(|p| also.has(var, *p));
+            let from = from.filter(|_| !gathered).unwrap_or(made);
             self.step(also, (before, repeat), var, (from, to));
         }
     }
@@ -277,16 +315,19 @@ impl<'g> Partition<'g> {
                 self.step(also, (before, repeat), value, (from, Placement::Partial));
                 return self.step(also, (before, repeat), value, (Placement::Partial, to));
             }
-            (Placement::Partial, Placement::Cut(_)) => Some(Collective::ReduceScatter),
+            (Placement::Partial, Placement::Cut(_) | Placement::Flat) => {
+                Some(Collective::ReduceScatter)
+            }
             (Placement::Partial, _) => Some(Collective::AllReduce),
             (Placement::Cut(_), Placement::Cut(_)) => Some(Collective::AllToAll),
-            (Placement::Cut(_), _) => Some(Collective::AllGather),
+            (Placement::Cut(_) | Placement::Flat, _) => Some(Collective::AllGather),
             (Placement::Whole, _) => None,
         };
         let shape = self.graph.shape(value);
         let bits = shape.elements() * shape.elem.bits() as i64;
         let (bytes, times) = (self.graph.fold(&bits.ratio(1, 8)), self.times(repeat));
-        also.add(value, to, before);
+        let phase = self.graph.nodes().get(before).map(|node| node.phase);
+        also.add(value, to, (before, phase));
         self.transfers.push(Transfer { value, from, to, collective, before, times, bytes });
     }
 
@@ -307,7 +348,7 @@ impl<'g> Partition<'g> {
 
 /// How values lie beside the way in which they were made, and since when.
 #[derive(Debug, Default)]
-struct Known(BTreeMap<(Var, Placement), usize>);
+struct Known(BTreeMap<(Var, Placement), (usize, Option<Phase>)>);
 
 impl Known {
     fn has(&self, var: Var, placement: Placement) -> bool {
@@ -315,16 +356,21 @@ impl Known {
     }
 
     fn cuts(&self, var: Var) -> impl Iterator<Item = Placement> {
-        let own = self.0.keys().filter(move |(own, placement)| *own == var && placement.axis().is_some());
+        let own =
+            self.0.keys().filter(move |(own, placement)| *own == var && placement.axis().is_some());
         own.map(|(_, placement)| *placement).collect::<Vec<_>>().into_iter()
     }
 
-    fn add(&mut self, var: Var, placement: Placement, since: usize) {
+    fn phase(&self, var: Var, placement: Placement) -> Option<Option<Phase>> {
+        self.0.get(&(var, placement)).map(|(_, phase)| *phase)
+    }
+
+    fn add(&mut self, var: Var, placement: Placement, since: (usize, Option<Phase>)) {
         self.0.insert((var, placement), since);
     }
 
     fn forget_since(&mut self, node: usize) {
-        self.0.retain(|_, since| *since <= node);
+        self.0.retain(|_, (since, _)| *since <= node);
     }
 }
 
@@ -340,6 +386,11 @@ fn stack(given: Placement) -> Placement {
 fn one_by_one(given: Placement) -> Placement {
     match given {
         Placement::Chosen { .. } => Placement::Partial,
-        Placement::Whole | Placement::Cut(_) | Placement::Partial => given,
+        Placement::Whole | Placement::Cut(_) | Placement::Flat | Placement::Partial => given,
     }
+}
+
+/// Whether a value is a parameter that training changes.
+fn is_trained(graph: &Graph, var: Var) -> bool {
+    matches!(graph.node(var).op, Op::Source(Source::Param { trainable: true, .. }))
 }

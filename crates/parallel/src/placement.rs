@@ -13,6 +13,8 @@ pub enum Placement {
     Whole,
     /// Each rank has an equal run of positions of this axis, in the order of the ranks.
     Cut(usize),
+    /// Each rank has an equal run of the elements in their order, across axes.
+    Flat,
     /// Each rank has a term of the sum that the value is.
     Partial,
     /// A rank has the rows whose experts it has; its other rows mean nothing.
@@ -29,14 +31,16 @@ impl Placement {
     pub fn axis(self) -> Option<usize> {
         match self {
             Placement::Cut(axis) => Some(axis),
-            Placement::Whole | Placement::Partial | Placement::Chosen { .. } => None,
+            Placement::Whole | Placement::Flat | Placement::Partial | Placement::Chosen { .. } => {
+                None
+            }
         }
     }
 
     /// The elements that a rank has.
     pub fn elements(self, shape: &Shape, ranks: u64) -> Poly {
         match self {
-            Placement::Cut(_) => shape.elements().ratio(1, ranks as i64),
+            Placement::Cut(_) | Placement::Flat => shape.elements().ratio(1, ranks as i64),
             Placement::Whole | Placement::Partial | Placement::Chosen { .. } => shape.elements(),
         }
     }
@@ -47,6 +51,7 @@ impl fmt::Display for Placement {
         match self {
             Placement::Whole => f.write_str("whole"),
             Placement::Cut(axis) => write!(f, "cut along axis {axis}"),
+            Placement::Flat => f.write_str("cut element by element"),
             Placement::Partial => f.write_str("partial sums"),
             Placement::Chosen { .. } => f.write_str("rows of own experts"),
         }

@@ -99,7 +99,10 @@ pub(crate) fn all_gather<T: Copy>(wire: &mut impl Wire, parts: Vec<Vec<T>>) -> V
 }
 
 /// Of each rank's list of parts, part i for rank i: what each has then, in the order of the ranks.
-pub(crate) fn all_to_all<T: Copy>(wire: &mut impl Wire, parts: Vec<Vec<Vec<T>>>) -> Vec<Vec<Vec<T>>> {
+pub(crate) fn all_to_all<T: Copy>(
+    wire: &mut impl Wire,
+    parts: Vec<Vec<Vec<T>>>,
+) -> Vec<Vec<Vec<T>>> {
     let ranks = parts.len();
     let mut arrived: Vec<Vec<Vec<T>>> = vec![Vec::with_capacity(ranks); ranks];
     for (from, parts) in parts.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What an operation makes of operands that are cut, operation by operation, and how it wants them.
 
-use opledger_ir::ops::{ArithmeticKind, Dropout, Reduce};
+use opledger_ir::ops::{ArithmeticKind, Dropout, Fill, Reduce, Scatter, ScatterKind};
 use opledger_ir::{Graph, Node, Op, Var};
 
 use crate::placement::Placement;
@@ -18,9 +18,6 @@ pub(crate) struct Decision {
 pub(crate) struct Rules<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) threads: &'a Threads,
-    /// Whether a rank computes with the part of a parameter that it has; otherwise parameters are gathered
-    /// where they are read.
-    pub(crate) weights_stay: bool,
     /// The threads along which sums are left cut, where they can be.
     pub(crate) tokens: &'a [usize],
 }
@@ -51,8 +48,7 @@ impl Rules<'_> {
     /// through what looks at each number alone.
     fn passed(&self, node: &Node, given: &[Placement]) -> Option<Decision> {
         let partial = given.iter().filter(|at| **at == Placement::Partial).count();
-        let rest_whole =
-            given.iter().all(|at| matches!(at, Placement::Partial | Placement::Whole));
+        let rest_whole = given.iter().all(|at| matches!(at, Placement::Partial | Placement::Whole));
         let chosen = given.iter().position(|at| matches!(at, Placement::Chosen { .. }));
         let rows_alone = chosen.is_some_and(|chosen| {
             self.graph.shape(node.inputs[chosen]).axes.len() == node.shape.axes.len()
@@ -74,7 +70,10 @@ impl Rules<'_> {
         }
         // Rows of other ranks' experts count as zero in a sum.
         if let (Some(_), Op::Reduce(Reduce::Sum(_))) = (chosen, &node.op) {
-            return Some(Decision { wanted: vec![Placement::Partial], results: Placement::Partial });
+            return Some(Decision {
+                wanted: vec![Placement::Partial],
+                results: Placement::Partial,
+            });
         }
         None
     }
@@ -87,17 +86,16 @@ impl Rules<'_> {
         for (operand, placement) in given.iter().enumerate() {
             let param = is_param(self.graph, node.inputs[operand]);
             let axis = match placement {
-                Placement::Cut(_) if param && !self.weights_stay => None,
                 Placement::Cut(axis) => Some(*axis),
                 Placement::Partial | Placement::Chosen { .. } => {
                     self.left_cut(node.inputs[operand])
                 }
-                Placement::Whole => None,
+                Placement::Whole | Placement::Flat => None,
             };
             let Some(axis) = axis else { continue };
             let decision = match along.get(operand).and_then(|axes| axes.get(axis)) {
                 Some(Some(to)) => Some(running(&along, *to)),
-                _ => summed(node, &pairs, (operand, axis)),
+                Some(None) | None => summed(self.graph, node, &pairs, (operand, axis)),
             };
             let Some(decision) = decision else { continue };
             // Parameters that stay decide before operands that are cut, and these before sums that may be.
@@ -139,7 +137,7 @@ impl Rules<'_> {
     }
 
     fn experts(&self, node: &Node, given: &[Placement]) -> Decision {
-        if given[2] != Placement::Cut(0) || !self.weights_stay {
+        if given[2] != Placement::Cut(0) {
             return self.general(node, given);
         }
         let rows = match given[0] {
@@ -155,7 +153,7 @@ impl Rules<'_> {
     /// ranks is the result (Shoeybi et al. 2019, §3).
     fn embedding(&self, node: &Node, given: &[Placement]) -> Decision {
         match given[1] {
-            Placement::Cut(0) if self.weights_stay => {
+            Placement::Cut(0) => {
                 let wanted = vec![Placement::Whole, Placement::Cut(0)];
                 Decision { wanted, results: Placement::Partial }
             }
@@ -188,13 +186,38 @@ fn running(along: &[Vec<Option<usize>>], to: usize) -> Decision {
     Decision { wanted, results: Placement::Cut(to) }
 }
 
-/// Both operands cut at the axis they are summed over: each rank has a term of the sum.
-fn summed(node: &Node, pairs: &[[(usize, usize); 2]], cut: (usize, usize)) -> Option<Decision> {
+/// Operands cut at the axis they are summed over: each rank has a term of the sum.
+fn summed(
+    graph: &Graph,
+    node: &Node,
+    pairs: &[[(usize, usize); 2]],
+    cut: (usize, usize),
+) -> Option<Decision> {
     let mut wanted = vec![Placement::Whole; node.inputs.len()];
-    match (&node.op, pairs.iter().find(|pair| pair.contains(&cut))) {
-        (_, Some(pair)) => pair.iter().for_each(|(operand, axis)| wanted[*operand] = Placement::Cut(*axis)),
-        (Op::Reduce(Reduce::Sum(_)), None) => wanted[0] = Placement::Cut(cut.1),
-        (_, None) => return None,
+    let mut term = |ends: &[(usize, usize)]| {
+        ends.iter().for_each(|(operand, axis)| wanted[*operand] = Placement::Cut(*axis));
+        Some(())
+    };
+    if let Some(pair) = pairs.iter().find(|pair| pair.contains(&cut)) {
+        term(pair)?;
+    } else if let Op::Reduce(Reduce::Sum(_)) = &node.op {
+        term(&[cut])?;
+    } else if let Op::ExpertsOuter(_) = &node.op {
+        // Rows of ids, and what belongs to them.
+        (cut.1 + 1 < graph.shape(node.inputs[1]).axes.len()).then_some(())?;
+        term(&[(0, cut.1), (1, cut.1), (2, cut.1)])?;
+    } else if let Op::Scatter(Scatter { kind: ScatterKind::Add, .. }) = &node.op {
+        // Elements that are added to zeros, and the ids of their places.
+        let of_zeros = matches!(graph.node(node.inputs[0]).op, Op::Fill(Fill { value: 0.0, .. }));
+        (of_zeros && cut.0 > 0).then_some(())?;
+        let name = &graph.shape(node.inputs[cut.0]).axes[cut.1].name;
+        graph.shape(node.inputs[0]).position(name).is_none().then_some(())?;
+        for operand in 1..node.inputs.len() {
+            let axis = graph.shape(node.inputs[operand]).position(name);
+            axis.and_then(|axis| term(&[(operand, axis)]));
+        }
+    } else {
+        return None;
     }
     Some(Decision { wanted, results: Placement::Partial })
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use opledger_dims::{Binding, Integer, Scalar};
 use opledger_ir::ops::{Attention, Source};
 use opledger_ir::{
-    Call, Graph, Node, Op, OpError, Operation, Reads, Value, Var, path_at, to_usize,
+    Call, Graph, Node, Op, OpError, Operation, Reads, RepeatId, Value, Var, indices, path_at,
+    to_usize,
 };
 use opledger_tensor::Tensor;
 
 use crate::error::PartitionError;
+use crate::exchange::{assembled, exchange, flat, reshaped};
 use crate::partition::Partition;
-use crate::exchange::{assembled, exchange};
 use crate::pieces::cut_value;
 use crate::placement::Placement;
 use crate::ring::{CountingWire, Wire};
@@ -21,7 +22,7 @@ use crate::transfer::Transfer;
 /// What ranks did together.
 #[derive(Clone, Debug)]
 pub struct CutRun<T> {
-    /// The results that are no iteration's, put together from the ranks.
+    /// The results, put together from the ranks, those of each iteration by its name.
     pub outputs: Vec<(String, Value<T>)>,
     /// For each transfer of the partition and each rank, the bytes it sent, in all iterations.
     pub sent: Vec<Vec<u64>>,
@@ -70,15 +71,18 @@ impl Partition<'_> {
         let graph = self.graph();
         let sent = vec![vec![0; ranks]; self.transfers().len()];
         let present = vec![0; graph.repetitions().len()];
-        let values = BTreeMap::new();
-        let mut run = Run { of: self, ranks, binding, fed, wire, values, present, sent };
+        let (values, outputs) = (BTreeMap::new(), Vec::new());
+        let mut run = Run { of: self, ranks, binding, fed, wire, values, present, sent, outputs };
         run.execute(0, graph.nodes().len())?;
         run.transfers(graph.nodes().len())?;
-        let single = graph.outputs().iter().filter(|(_, var)| graph.node(*var).repeat.is_none());
-        let outputs = single.map(|(name, var)| Ok((name.clone(), run.together(*var)?)));
-        let outputs = outputs.collect::<Result<_, PartitionError>>()?;
+        for (name, var) in graph.outputs() {
+            if graph.node(*var).repeat.is_none() {
+                let value = run.together(*var)?;
+                run.outputs.push((name.clone(), value));
+            }
+        }
         let weights = run.weights()?;
-        Ok(CutRun { outputs, sent: run.sent, weights })
+        Ok(CutRun { outputs: run.outputs, sent: run.sent, weights })
     }
 
     /// Where what a run counted is not what the formulas say, for each transfer and each rank.
@@ -120,6 +124,7 @@ struct Run<'a, T, F> {
     /// The present iteration of each repetition.
     present: Vec<usize>,
     sent: Vec<Vec<u64>>,
+    outputs: Vec<(String, Value<T>)>,
 }
 
 impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
@@ -174,6 +179,16 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
             }
             self.execute(carry.index() + 1, exit.index())?;
             self.transfers(exit.index())?;
+            let own = |var: &Var| body.body.contains(&var.index());
+            for (name, var) in graph.outputs().iter().filter(|(_, var)| own(var)) {
+                if graph.node(*var).repeat == Some(body.repeat) {
+                    let around = graph.repetitions_around(graph.node(*var));
+                    let now: Vec<usize> =
+                        around.iter().map(|id| self.present[id.index()]).collect();
+                    let value = self.together(*var)?;
+                    self.outputs.push((path_at(name, &now), value));
+                }
+            }
             let mut leaving = self.operands_from(exit, carried)?;
             let stacked = leaving.split_off(carried);
             now = leaving;
@@ -213,7 +228,12 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         read.map(|(var, placement)| self.read(at, *var, *placement)).collect()
     }
 
-    fn read(&self, at: Var, var: Var, placement: Placement) -> Result<Vec<Value<T>>, PartitionError> {
+    fn read(
+        &self,
+        at: Var,
+        var: Var,
+        placement: Placement,
+    ) -> Result<Vec<Value<T>>, PartitionError> {
         let node = self.graph().node(var);
         if node.op.is_source() && self.of.placement(var) == placement {
             let around = self.graph().repetitions_around(node);
@@ -230,7 +250,8 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         path: &str,
     ) -> Result<Vec<Value<T>>, PartitionError> {
         let sizes: Vec<usize> = {
-            let sizes = node.shape.axes.iter().map(|axis| Ok(to_usize(&axis.size.at(self.binding)?)?));
+            let sizes =
+                node.shape.axes.iter().map(|axis| Ok(to_usize(&axis.size.at(self.binding)?)?));
             sizes.collect::<Result<_, OpError>>().map_err(|problem| op(path, 0, problem))?
         };
         let known = || {
@@ -243,6 +264,7 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
             Placement::Cut(axis) => {
                 cut_value(&value, axis, self.ranks).map_err(|problem| op(path, 0, problem))
             }
+            Placement::Flat => flat(&value, self.ranks).map_err(|problem| op(path, 0, problem)),
             Placement::Whole | Placement::Partial | Placement::Chosen { .. } => {
                 Ok(vec![value; self.ranks])
             }
@@ -275,7 +297,7 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
                 };
                 op.reference(&call, &mut |_| {})
             };
-            let made = self.on_rank(node, (rank, made), own, &call);
+            let made = self.on_rank(var, (rank, made), own, &call);
             let made = made.map_err(|problem| self.wrong(var, rank, problem))?;
             for (result, value) in results.iter_mut().zip(made) {
                 result.push(value);
@@ -292,14 +314,14 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
     #[allow(clippy::type_complexity)]
     fn on_rank(
         &self,
-        node: &Node,
+        at: Var,
         (rank, made): (usize, Placement),
         mut own: Vec<Value<T>>,
         call: &dyn Fn(&[&Value<T>], &Op) -> Result<Vec<Value<T>>, OpError>,
     ) -> Result<Vec<Value<T>>, OpError> {
-        let mut op = node.op.clone();
+        let mut op = self.graph().node(at).op.clone();
         let mut others = None;
-        let wanted = &self.of.wanted[self.index(node)];
+        let wanted = &self.of.wanted[at.index()];
         if let Op::Attention(attention) = &mut op {
             shift(attention, made, rank, &own[0]);
         }
@@ -323,17 +345,47 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         Ok(results)
     }
 
-    fn index(&self, node: &Node) -> usize {
-        self.graph().nodes().iter().position(|own| std::ptr::eq(own, node)).unwrap_or_default()
-    }
-
     /// The transfers before a node.
     fn transfers(&mut self, before: usize) -> Result<(), PartitionError> {
         let of = self.of;
         for (at, transfer) in of.transfers().iter().enumerate() {
-            if transfer.before == before {
+            if transfer.before != before {
+                continue;
+            }
+            let node = of.graph().node(transfer.value);
+            if before == of.graph().nodes().len() && node.repeat.is_some() {
+                self.everywhere(at, transfer, &of.graph().repetitions_around(node))?;
+            } else {
                 self.transfer(at, transfer)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A transfer of a parameter of each iteration.
+    fn everywhere(
+        &mut self,
+        at: usize,
+        transfer: &Transfer,
+        around: &[RepeatId],
+    ) -> Result<(), PartitionError> {
+        let graph = self.of.graph();
+        let mut counts = Vec::with_capacity(around.len());
+        for repeat in around {
+            let count = to_usize(&graph.repetition(*repeat).count.at(self.binding)?);
+            counts.push(count.map_err(|problem| self.wrong(transfer.value, 0, problem))?);
+        }
+        for iteration in indices(&counts) {
+            for (repeat, now) in around.iter().zip(&iteration) {
+                self.present[repeat.index()] = *now;
+            }
+            if transfer.from == Placement::Flat {
+                let parts = self.read(transfer.value, transfer.value, Placement::Whole)?;
+                let parts = self.alone((Placement::Whole, Placement::Flat), parts);
+                let parts = parts.map_err(|problem| self.wrong(transfer.value, 0, problem))?;
+                self.values.insert((transfer.value, Placement::Flat), parts);
+            }
+            self.transfer(at, transfer)?;
         }
         Ok(())
     }
@@ -376,9 +428,15 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
             });
             return each.collect();
         }
-        let Placement::Cut(axis) = to else { return Ok(parts) };
         let own = parts.iter().enumerate().map(|(rank, part)| {
-            cut_value(part, axis, self.ranks).map(|mut pieces| pieces.swap_remove(rank))
+            let pieces = match to {
+                Placement::Cut(axis) => cut_value(part, axis, self.ranks),
+                Placement::Flat => flat(part, self.ranks),
+                Placement::Whole | Placement::Partial | Placement::Chosen { .. } => {
+                    return Ok(part.clone());
+                }
+            };
+            pieces.map(|mut pieces| pieces.swap_remove(rank))
         });
         own.collect()
     }
@@ -395,6 +453,17 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
                 let mut sizes = parts[0].shape().to_vec();
                 sizes[*axis] *= self.ranks;
                 assembled(parts, &sizes, *axis).map_err(|problem| self.wrong(var, 0, problem))
+            }
+            Some((Placement::Flat, parts)) => {
+                let shape = self.graph().shape(var);
+                let mut sizes = Vec::with_capacity(shape.axes.len());
+                for axis in &shape.axes {
+                    let size = to_usize(&axis.size.at(self.binding)?);
+                    sizes.push(size.map_err(|problem| self.wrong(var, 0, problem))?);
+                }
+                let len = sizes.iter().product();
+                let whole = assembled(parts, &[len], 0).and_then(|whole| reshaped(&whole, &sizes));
+                whole.map_err(|problem| self.wrong(var, 0, problem))
             }
             Some((Placement::Partial | Placement::Chosen { .. }, _)) => Err(self.missing(var, var)),
             None if self.graph().node(var).op.is_source() => {
@@ -480,20 +549,19 @@ fn slice<T: Scalar>(stack: &Value<T>, iteration: usize) -> Result<Value<T>, OpEr
     if iteration >= pieces.len() {
         return Err(OpError::Operand(0));
     }
-    Ok(match pieces.swap_remove(iteration) {
-        Value::Real(t) => Value::Real(t.reshape(rest)?),
-        Value::Index(t) => Value::Index(t.reshape(rest)?),
-    })
+    reshaped(&pieces.swap_remove(iteration), rest)
 }
 
 /// What iterations gave, side by side along a first axis.
 fn stacked<T: Scalar>(all: &[&Value<T>]) -> Result<Value<T>, OpError> {
     let mut sizes = vec![all.len()];
     sizes.extend(all.first().into_iter().flat_map(|value| value.shape()));
-    let whole: Vec<i64> = all.iter().filter_map(|v| v.index()).flat_map(|t| t.data()).copied().collect();
+    let whole: Vec<i64> =
+        all.iter().filter_map(|v| v.index()).flat_map(|t| t.data()).copied().collect();
     if let Some(Value::Index(_)) = all.first() {
         return Ok(Value::Index(Tensor::new(&sizes, whole)?));
     }
-    let data: Vec<T> = all.iter().filter_map(|v| v.real()).flat_map(|t| t.data()).copied().collect();
+    let data: Vec<T> =
+        all.iter().filter_map(|v| v.real()).flat_map(|t| t.data()).copied().collect();
     Ok(Tensor::new(&sizes, data)?.into())
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use opledger_dims::Poly;
 use opledger_ir::ops::Source;
-use opledger_ir::{Graph, Kind, Op, Role, Var};
+use opledger_ir::{Graph, Kind, Op, Role, SizeRole, Var};
 
 use crate::error::PartitionError;
 use crate::threads::{Threads, contracted, heads, is_param};
@@ -22,6 +23,21 @@ pub enum Strategy {
     Experts,
     /// Tokens everywhere; attention gathers keys and values (Liu et al. 2023; Llama Team 2024, §3.3.2).
     Context,
+    /// Items, each rank having some; of a training step, the gradients of parameters are summed.
+    Data(Zero),
+}
+
+/// What data-parallel ranks do not all hold (Rajbhandari et al. 2020, §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Zero {
+    /// Nothing: gradients are summed for all.
+    None,
+    /// State of the optimiser, or gradients too (stages 1 and 2): a rank has the sums of its part, and
+    /// changes that part of the parameters, which are then gathered.
+    Gradients,
+    /// Parameters too (stage 3): they are gathered where they are read, in the forward and in the backward
+    /// pass.
+    Parameters,
 }
 
 /// The axes at which sources are cut.
@@ -30,6 +46,10 @@ pub(crate) struct Seeds {
     pub(crate) cut: BTreeMap<Var, usize>,
     /// The threads along which sums are left cut.
     pub(crate) tokens: Vec<usize>,
+    /// Whether parameters are cut element by element.
+    pub(crate) flat: bool,
+    /// Whether gradients are.
+    pub(crate) flat_sums: bool,
     /// What a thread counts, for those who are told that it cannot be cut.
     pub(crate) counts: BTreeMap<usize, &'static str>,
 }
@@ -37,7 +57,11 @@ pub(crate) struct Seeds {
 impl Strategy {
     pub(crate) fn seeds(self, graph: &Graph, threads: &Threads) -> Result<Seeds, PartitionError> {
         let (cut, tokens, counts) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        let mut seeds = Seeds { cut, tokens, counts };
+        let (flat, flat_sums) = match self {
+            Strategy::Data(zero) => (zero == Zero::Parameters, zero != Zero::None),
+            Strategy::Tensor { .. } | Strategy::Experts | Strategy::Context => (false, false),
+        };
+        let mut seeds = Seeds { cut, tokens, flat, flat_sums, counts };
         let nothing = |problem: &str| Err(PartitionError::Nothing { problem: problem.to_owned() });
         match self {
             Strategy::Tensor { sequence, vocabulary } => {
@@ -67,6 +91,12 @@ impl Strategy {
                     return nothing("there is no attention, whose tokens could be cut");
                 }
             }
+            Strategy::Data(_) => {
+                seeds.items(graph, threads);
+                if seeds.cut.is_empty() {
+                    return nothing("there is no input, whose items could be cut");
+                }
+            }
         }
         Ok(seeds)
     }
@@ -78,13 +108,22 @@ impl Strategy {
             Strategy::Tensor { sequence: true, .. } => "tensor and sequence",
             Strategy::Experts => "expert",
             Strategy::Context => "context",
+            Strategy::Data(Zero::None) => "data",
+            Strategy::Data(Zero::Gradients) => "data (ZeRO 1 and 2)",
+            Strategy::Data(Zero::Parameters) => "data (ZeRO 3)",
         }
     }
 }
 
 impl Seeds {
     /// Cuts the sources that an axis leads to, unless one is cut at another axis or twice.
-    fn cut_thread(&mut self, graph: &Graph, threads: &Threads, thread: usize, counts: &'static str) {
+    fn cut_thread(
+        &mut self,
+        graph: &Graph,
+        threads: &Threads,
+        thread: usize,
+        counts: &'static str,
+    ) {
         let mut cut = Vec::new();
         for var in graph.vars().filter(|var| graph.node(*var).op.is_source()) {
             let axes = 0..graph.shape(var).axes.len();
@@ -97,7 +136,7 @@ impl Seeds {
             }
         }
         self.cut.extend(cut);
-        self.counts.insert(thread, counts);
+        self.counts.entry(thread).or_insert(counts);
     }
 
     fn tensor(&mut self, graph: &Graph, threads: &Threads) {
@@ -138,7 +177,10 @@ impl Seeds {
             for axis in 0..graph.shape(var).axes.len() {
                 let thread = threads.at(var, axis);
                 let met = threads.met(thread);
-                if met.output && met.made && !(met.input || met.residual || met.carried || met.mixed) {
+                if met.output
+                    && met.made
+                    && !(met.input || met.residual || met.carried || met.mixed)
+                {
                     self.cut_thread(graph, threads, thread, "words");
                 }
             }
@@ -151,6 +193,32 @@ impl Seeds {
             if is_param(graph, node.inputs[2]) {
                 self.cut.insert(node.inputs[2], 0);
                 self.counts.insert(threads.at(node.inputs[2], 0), "experts");
+            }
+        }
+    }
+
+    /// The items of a batch in all inputs; where no layer says which size counts them, the first of the first
+    /// input.
+    fn items(&mut self, graph: &Graph, threads: &Threads) {
+        let given = |var: &Var| {
+            let Op::Source(source) = &graph.node(*var).op else { return false };
+            match source {
+                Source::Input { .. }
+                | Source::Ids { .. }
+                | Source::Whole { .. }
+                | Source::Visible { .. } => true,
+                Source::Buffer { .. } | Source::Known { .. } | Source::Param { .. } => false,
+            }
+        };
+        let inputs: Vec<Var> = graph.vars().filter(given).collect();
+        let said = graph.size_of(SizeRole::Batch).map(Poly::symbol);
+        let first = || Some(graph.shape(*inputs.first()?).axes.first()?.size.clone());
+        let Some(items) = said.or_else(first) else { return };
+        for var in inputs {
+            let axes = &graph.shape(var).axes;
+            if let Some(axis) = axes.iter().position(|axis| axis.size == items) {
+                self.cut.insert(var, axis);
+                self.counts.insert(threads.at(var, axis), "items");
             }
         }
     }
@@ -178,7 +246,9 @@ impl Seeds {
                 | Source::Param { .. } => false,
             };
             let axis = self.tokens.iter().find_map(|at| threads.axis_in(graph, var, *at));
-            if let (true, Some(axis)) = (given && node.role.is_none_or(|role| !is_cache(role)), axis) {
+            if let (true, Some(axis)) =
+                (given && node.role.is_none_or(|role| !is_cache(role)), axis)
+            {
                 self.cut.insert(var, axis);
             }
         }

@@ -5,7 +5,7 @@
 
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Rearrange, Source};
-use opledger_ir::{Graph, Node, Op, Operation, Role, Var};
+use opledger_ir::{Graph, Node, Op, Operation, Phase, Role, Var};
 
 /// Every axis of every value, by the thread it belongs to.
 #[derive(Debug)]
@@ -189,7 +189,8 @@ impl Threads {
             for axis in 0..graph.shape(*var).axes.len() {
                 let summed = pairs.iter().flatten().any(|end| *end == (operand, axis));
                 let head = of_heads.is_some_and(|heads| heads.get(operand) == Some(&axis));
-                let runs = along.get(operand).and_then(|axes| axes.get(axis)).is_some_and(Option::is_some);
+                let runs =
+                    along.get(operand).and_then(|axes| axes.get(axis)).is_some_and(Option::is_some);
                 let looked_up = matches!(node.op, Op::Embedding(_)) && (operand, axis) == (1, 0);
                 self.note(*var, axis, |met| {
                     met.summed |= summed && is_param;
@@ -204,7 +205,9 @@ impl Threads {
     fn note_ends(&mut self, graph: &Graph) {
         let cached: Vec<Var> = graph.caches().iter().map(|cache| cache.present).collect();
         for (_, var) in graph.outputs() {
-            if !cached.contains(var) {
+            // Gradients lie as their parameters do.
+            let told = graph.node(*var).phase == Phase::Forward;
+            if told && !cached.contains(var) {
                 for axis in 0..graph.shape(*var).axes.len() {
                     self.note(*var, axis, |met| met.output = true);
                 }

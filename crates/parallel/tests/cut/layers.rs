@@ -2,22 +2,22 @@
 
 use super::*;
 
-const RANKS: [u64; 3] = [2, 4, 8];
+pub(crate) const RANKS: [u64; 3] = [2, 4, 8];
 
 const LINEAR_PAIR: &str = "ffn:b=2,n=4,c=6,ff=16";
 const MHA: &str = "mha:b=2,n=5,c=16,h=8,mask=causal";
 const GQA: &str = "mha:b=1,n=5,c=32,h=16,kv=8,mask=causal,rope=true,bias=false";
 const ENCODER_LAYER: &str = "encoder-layer:b=2,n=8,c=16,h=8,ff=24";
 
-const GPT2: &str = r#"{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 24,
+pub(crate) const GPT2: &str = r#"{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 24,
   "n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 8, "activation_function": "gelu_new"}"#;
 
-const LLAMA: &str = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 24,
+pub(crate) const LLAMA: &str = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 24,
   "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 16,
   "num_key_value_heads": 8, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "hidden_act": "silu",
   "tie_word_embeddings": false}"#;
 
-const MIXTRAL: &str = r#"{"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "vocab_size": 24,
+pub(crate) const MIXTRAL: &str = r#"{"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "vocab_size": 24,
   "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 8,
   "num_key_value_heads": 8, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "hidden_act": "silu",
   "num_local_experts": 8, "num_experts_per_tok": 2, "sliding_window": null, "tie_word_embeddings": false}"#;

@@ -3,6 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod layers;
+mod refused;
+mod stages;
+mod steps;
+
+use std::collections::BTreeMap;
 
 use opledger_dims::{Binding, Poly};
 use opledger_interp::{Feeds, Oracle, Prepared};
@@ -19,14 +24,20 @@ const SEQUENCE: Strategy = Strategy::Tensor { sequence: true, vocabulary: false 
 struct Case {
     graph: Graph,
     binding: Binding,
-    prepared: Prepared,
+    tensors: BTreeMap<String, Value<f64>>,
 }
 
 impl Case {
     fn of(graph: &Graph, binding: &Binding) -> Case {
         let graph = graph.stored(Storage::uniform(Elem::F64));
         let prepared = Prepared::new(&graph, binding, &Feeds::seeded(7)).unwrap();
-        Case { binding: prepared.binding().clone(), graph, prepared }
+        let wide = |value: Value<f32>| match value {
+            Value::Real(t) => Value::Real(t.map(|x| f64::from(*x))),
+            Value::Index(t) => Value::Index(t),
+        };
+        let all = prepared.tensors().iter();
+        let tensors = all.map(|(_, fed)| (fed.path.clone(), wide(fed.value()))).collect();
+        Case { binding: prepared.binding().clone(), graph, tensors }
     }
 
     /// A layer as text.
@@ -43,10 +54,7 @@ impl Case {
     }
 
     fn fed(&self, path: &str) -> Option<Value<f64>> {
-        Some(match self.prepared.tensors().get(path)? {
-            Value::Real(t) => Value::Real(t.map(|x| f64::from(*x))),
-            Value::Index(t) => Value::Index(t),
-        })
+        self.tensors.get(path).cloned()
     }
 
     fn run(&self, partition: &Partition<'_>) -> Result<CutRun<f64>, PartitionError> {

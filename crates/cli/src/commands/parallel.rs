@@ -1,0 +1,40 @@
+//! `opledger parallel`: what ranks send each other, and what each holds.
+
+use opledger_account::Cutting;
+use opledger_models::Request;
+use opledger_parallel::{Strategy, Zero};
+
+use crate::args::ParallelArgs;
+use crate::failure::Failure;
+use crate::notes;
+use crate::output;
+
+pub(crate) fn execute(args: &ParallelArgs) -> Result<(), Failure> {
+    let (model, sizes) = args.model.open(Request::default())?;
+    let elem = args.dtype.unwrap_or(model.storage());
+    let (ranks, strategy) = args.cut();
+    let step = args.step || args.data.is_some();
+    let record = model.cut_among(Cutting { ranks, strategy, step, elem }, &sizes)?;
+    output::show_noted(&record, &notes::about(&model, model.sizes()), args.format)
+}
+
+impl ParallelArgs {
+    /// Among how many ranks, and how.
+    fn cut(&self) -> (u64, Strategy) {
+        let tensor = Strategy::Tensor { sequence: self.sequence, vocabulary: self.vocabulary };
+        let zero = match self.zero {
+            0 => Zero::None,
+            1 | 2 => Zero::Gradients,
+            _ => Zero::Parameters,
+        };
+        let ways = [
+            (self.tensor, tensor),
+            (self.experts, Strategy::Experts),
+            (self.context, Strategy::Context),
+            (self.data, Strategy::Data(zero)),
+        ];
+        let asked = ways.into_iter().find_map(|(ranks, strategy)| Some((ranks?, strategy)));
+        // One of them is asked for: the command line says so.
+        asked.unwrap_or((0, tensor))
+    }
+}
