@@ -62,7 +62,10 @@ impl Rules<'_> {
             Sums::First => partial == 1 && given[0] == Placement::Partial,
             Sums::All => partial == given.len(),
         };
-        if partial > 0 && rest_whole && sums {
+        let resolved = node.inputs.iter().zip(given).any(|(var, at)| {
+            *at == Placement::Partial && self.threads.is_gradient_of_several(*var)
+        });
+        if partial > 0 && rest_whole && sums && !resolved {
             return Some(Decision { wanted: given.to_vec(), results: Placement::Partial });
         }
         if let (Some(at), true, true) = (chosen, rows_alone, each) {
@@ -98,9 +101,11 @@ impl Rules<'_> {
                 Some(None) | None => summed(self.graph, node, &pairs, (operand, axis)),
             };
             let Some(decision) = decision else { continue };
-            // Parameters that stay decide before operands that are cut, and these before sums that may be.
+            // What is cut of parameters decides before tokens are, and these before sums that may be.
+            let of_tokens = self.left_cut(node.inputs[operand]) == Some(axis);
             let rank = match (param, placement) {
-                (true, _) => 2,
+                (true, _) => 3,
+                (false, Placement::Cut(_)) if !of_tokens => 2,
                 (false, Placement::Cut(_)) => 1,
                 (false, _) => 0,
             };

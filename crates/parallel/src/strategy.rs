@@ -77,6 +77,14 @@ impl Strategy {
                 }
                 if sequence {
                     seeds.tokens(graph, threads);
+                    if seeds.tokens.is_empty() {
+                        seeds.said_tokens(graph, threads);
+                    }
+                    if seeds.tokens.is_empty() {
+                        return nothing(
+                            "no layer says which size counts tokens, and no attention has them",
+                        );
+                    }
                 }
             }
             Strategy::Experts => {
@@ -219,6 +227,21 @@ impl Seeds {
             if let Some(axis) = axes.iter().position(|axis| axis.size == items) {
                 self.cut.insert(var, axis);
                 self.counts.insert(threads.at(var, axis), "items");
+            }
+        }
+    }
+
+    /// Tokens by the size that is said to count them, where attention is written out.
+    fn said_tokens(&mut self, graph: &Graph, threads: &Threads) {
+        let Some(tokens) = graph.size_of(SizeRole::Tokens).map(Poly::symbol) else { return };
+        for var in graph.vars() {
+            let node = graph.node(var);
+            let Op::Source(Source::Input { .. } | Source::Ids { .. }) = &node.op else { continue };
+            let axis = node.shape.axes.iter().position(|axis| axis.size == tokens);
+            if let (Some(axis), false) = (axis, node.role.is_some_and(is_cache)) {
+                self.tokens.push(threads.at(var, axis));
+                self.counts.insert(threads.at(var, axis), "tokens");
+                self.cut.insert(var, axis);
             }
         }
     }

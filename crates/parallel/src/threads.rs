@@ -3,6 +3,8 @@
 //! Nothing is read off names. Axes of operands and results that run along with each other are one *thread*,
 //! and so are the two that a contraction sums over, and the heads of queries, keys and values.
 
+use std::collections::BTreeSet;
+
 use opledger_dims::Symbol;
 use opledger_ir::ops::{Rearrange, Source};
 use opledger_ir::{Graph, Node, Op, Operation, Phase, Role, Var};
@@ -14,6 +16,8 @@ pub(crate) struct Threads {
     first: Vec<Vec<usize>>,
     parent: Vec<usize>,
     facts: Vec<Met>,
+    /// Values of a backward pass that several nodes read.
+    several: BTreeSet<Var>,
 }
 
 /// What a thread meets on its way.
@@ -53,7 +57,7 @@ impl Threads {
             first.push(of_node);
         }
         let (parent, facts) = ((0..count).collect(), vec![Met::default(); count]);
-        let mut threads = Threads { first, parent, facts };
+        let mut threads = Threads { first, parent, facts, several: several(graph) };
         for var in graph.vars() {
             threads.join_node(graph, var);
         }
@@ -72,6 +76,12 @@ impl Threads {
             at = self.parent[at];
         }
         at
+    }
+
+    /// Whether a value of a backward pass is read by several nodes: sums are then finished before any of them,
+    /// as at the `f` of Megatron-LM (Shoeybi et al. 2019, §3).
+    pub(crate) fn is_gradient_of_several(&self, var: Var) -> bool {
+        self.several.contains(&var)
     }
 
     /// What a thread meets.
@@ -214,6 +224,20 @@ impl Threads {
             }
         }
     }
+}
+
+/// Values of a backward pass that several nodes read.
+fn several(graph: &Graph) -> BTreeSet<Var> {
+    let (mut once, mut several) = (BTreeSet::new(), BTreeSet::new());
+    for node in graph.nodes() {
+        let read: BTreeSet<Var> = node.inputs.iter().copied().collect();
+        for var in read.into_iter().filter(|var| graph.node(*var).phase == Phase::Backward) {
+            if !once.insert(var) {
+                several.insert(var);
+            }
+        }
+    }
+    several
 }
 
 /// An end of a repetition, and how many values it carries.

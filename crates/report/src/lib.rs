@@ -37,14 +37,14 @@ pub use records::{
     ConventionCounts, ConventionRefusal, ConventionTotal, CutCollective, CutCost, Difference,
     ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted, FittedBy,
     FittedTokens, FormulaId, FormulaValue, Generation, GenerationCount, Grid, GridError, GridPoint,
-    Intake, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel, KnownModels,
-    LengthCount, LengthCounts, Memory, OperationCounts, Outcome, Output, Page, PageCache, PageCost,
-    PageDevice, PageExpression, PageModel, PageOptimizer, PageProduct, PageReader, PageRecompute,
-    PageStructure, PageTraining, Parameters, PeakBytes, Provenance, QuantisedBytes, RowOrder,
-    RunTotals, SavedCost, SavedModule, SearchedRow, SettledRecord, SourceRun, Step, StoredKind,
-    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
-    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
-    Utilisation, VerdictRecord, Verification, WallMs,
+    HeldWeights, Intake, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel,
+    KnownModels, LengthCount, LengthCounts, Memory, OperationCounts, Outcome, Output, Page,
+    PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer, PageProduct,
+    PageReader, PageRecompute, PageStructure, PageTraining, Parameters, PeakBytes, Provenance,
+    QuantisedBytes, RowOrder, RunTotals, SavedCost, SavedModule, SearchedRow, SettledRecord,
+    SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss,
+    TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule, TrainingPhase,
+    TrainingTerm, UnitCounts, Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

@@ -21,6 +21,9 @@ pub(crate) struct ParallelArgs {
     /// Cut the tokens among so many ranks, which gather keys and values for attention
     #[arg(long = "cp", value_name = "RANKS", group = "cut", value_parser = ranks())]
     pub(crate) context: Option<u64>,
+    /// Put as many layers on each of so many ranks, each of which hands its values to the next
+    #[arg(long = "pp", value_name = "RANKS", group = "cut", value_parser = ranks(), conflicts_with = "step")]
+    pub(crate) stages: Option<u64>,
     /// Cut the items of a batch among so many ranks, and sum the gradients of a training step
     #[arg(long = "dp", value_name = "RANKS", group = "cut", value_parser = ranks())]
     pub(crate) data: Option<u64>,

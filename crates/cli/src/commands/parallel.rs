@@ -12,9 +12,14 @@ use crate::output;
 pub(crate) fn execute(args: &ParallelArgs) -> Result<(), Failure> {
     let (model, sizes) = args.model.open(Request::default())?;
     let elem = args.dtype.unwrap_or(model.storage());
-    let (ranks, strategy) = args.cut();
-    let step = args.step || args.data.is_some();
-    let record = model.cut_among(Cutting { ranks, strategy, step, elem }, &sizes)?;
+    let record = match args.stages {
+        Some(stages) => model.cut_into_stages(stages, elem, &sizes)?,
+        None => {
+            let (ranks, strategy) = args.cut();
+            let step = args.step || args.data.is_some();
+            model.cut_among(Cutting { ranks, strategy, step, elem }, &sizes)?
+        }
+    };
     output::show_noted(&record, &notes::about(&model, model.sizes()), args.format)
 }
 

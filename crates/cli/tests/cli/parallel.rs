@@ -25,6 +25,7 @@ fn collectives_make_up_the_whole() {
         &["--cp", "4"],
         &["--dp", "8"],
         &["--dp", "8", "--zero", "3"],
+        &["--pp", "4"],
     ] {
         let told = json(&[&llama[..], cut].concat());
         let rows = told["collectives"].as_array().unwrap();
@@ -42,10 +43,10 @@ fn gradients_of_all_parameters_go_round() {
     for zero in ["0", "1", "2"] {
         let told = json(&[&model[..], &["--dp", "8", "--zero", zero]].concat());
         assert_eq!(number(&told["sent"]), parameters / 8 * 7 * 2);
-        assert_eq!(number(&told["weights"]), parameters);
+        assert_eq!(number(&told["weights"][0]["bytes"]), parameters);
     }
     let told = json(&[&model[..], &["--dp", "8", "--zero", "3"]].concat());
-    assert_eq!(number(&told["weights"]), parameters / 8);
+    assert_eq!(number(&told["weights"][0]["bytes"]), parameters / 8);
 }
 
 #[test]
@@ -76,6 +77,10 @@ fn ranks_that_do_not_divide_are_told_with_both_sides() {
     refused(&["llama-3.1-8b", "--ep", "2"], "there are no experts");
     refused(&["llama-3.1-8b", "--tp", "2", "--cp", "2"], "cannot be used with");
     refused(&["llama-3.1-8b", "--tp", "1"], "1 is not in 2..");
+    refused(
+        &["llama-3.1-8b", "--pp", "5"],
+        "5 ranks do not divide 32 layers (l, of `model.layers`)",
+    );
     refused(&["llama-3.1-8b"], "required");
     refused(&["llama-3.1-8b", "--tp", "2", "--zero", "2"], "--dp");
 }

@@ -47,7 +47,7 @@ pub use page::{
     FormulaId, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer,
     PageProduct, PageReader, PageRecompute, PageStructure, PageTraining,
 };
-pub use parallel::{CutCollective, CutCost, FormulaValue};
+pub use parallel::{CutCollective, CutCost, FormulaValue, HeldWeights};
 pub use saved::{SavedCost, SavedModule};
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{

@@ -26,8 +26,8 @@ pub struct CutCost {
     pub collectives: Vec<CutCollective>,
     /// Bytes that one rank sends in a run.
     pub sent: FormulaValue,
-    /// Bytes of the parameters that one rank holds.
-    pub weights: FormulaValue,
+    /// Bytes of the parameters that ranks hold.
+    pub weights: Vec<HeldWeights>,
     /// Bytes of all parameters.
     pub whole_weights: FormulaValue,
     /// What sizes follow from others.
@@ -49,6 +49,15 @@ pub struct CutCollective {
     pub times: FormulaValue,
     /// Bytes that one rank sends each time.
     pub sent: FormulaValue,
+}
+
+/// What some ranks hold of the parameters.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeldWeights {
+    /// Which ranks.
+    pub of: &'static str,
+    /// Bytes that each of them holds.
+    pub bytes: FormulaValue,
 }
 
 /// A formula, and its value where all sizes are given.
@@ -84,18 +93,17 @@ impl CutCollective {
 
 impl Record for CutCost {
     fn document(&self) -> Document {
-        let totals = [
-            ("one rank sends", &self.sent),
-            ("parameters of one rank", &self.weights),
-            ("parameters of the model", &self.whole_weights),
-        ];
-        let total = |(name, total): (&'static str, &FormulaValue)| {
+        let held =
+            self.weights.iter().map(|held| (format!("parameters of {}", held.of), &held.bytes));
+        let totals = std::iter::once(("one rank sends".to_owned(), &self.sent)).chain(held);
+        let totals = totals.chain([("parameters of the model".to_owned(), &self.whole_weights)]);
+        let total = |(name, total): (String, &FormulaValue)| {
             let value = total.value.as_ref().map_or_else(|| Cell::from("–"), Amount::cell);
             Row::new([name.into(), total.formula.cell(), value])
         };
         let columns =
             vec![Column::word("bytes"), Column::text("formula"), Column::number("at these sizes")];
-        let totals = Table { columns, rows: totals.map(total).into() };
+        let totals = Table { columns, rows: totals.map(total).collect() };
         let told = format!(
             "Values are {}. `sent` is what one rank sends each time: of n bytes around a ring of r ranks 2·n·(r − 1)/r \
              in an all-reduce, n·(r − 1)/r in an all-gather or a reduce-scatter. What is computed, how long it \
