@@ -87,3 +87,31 @@ fn experts_are_cut() {
     let case = Case::model(MIXTRAL);
     assert_eq!(sent(&case, Strategy::Experts), ["8·b·l·n·c", "12·b·l·n·c", "14·b·l·n·c"]);
 }
+
+#[test]
+fn words_are_cut_in_the_table_and_in_the_head() {
+    let case = Case::model(LLAMA);
+    let strategy = Strategy::Tensor { sequence: false, vocabulary: true };
+    // One sum more, of embeddings; the scores stay cut.
+    let expected = ["16·b·l·n·c + 8·b·n·c", "24·b·l·n·c + 12·b·n·c", "28·b·l·n·c + 14·b·n·c"];
+    assert_eq!(sent(&case, strategy), expected);
+}
+
+#[test]
+fn cached_keys_and_values_are_those_of_a_ranks_heads() {
+    let config = Config::parse("test", LLAMA.as_bytes()).unwrap();
+    let model = config.model("test", &Request { past: true, ..Request::default() }).unwrap();
+    let case = Case::of(&model.graph, &model.binding.with("b", 2).with("n", 2).with("p", 3));
+    assert_eq!(sent(&case, TENSOR), ["16·b·l·n·c", "24·b·l·n·c", "28·b·l·n·c"]);
+}
+
+#[test]
+fn a_norm_over_all_heads_gathers_them() {
+    let olmo = LLAMA.replace("llama", "olmo2").replace("LlamaFor", "Olmo2For");
+    let case = Case::model(&olmo);
+    for ranks in RANKS {
+        case.holds(TENSOR, ranks);
+        let cut = Partition::new(&case.graph, TENSOR, ranks).unwrap();
+        assert_eq!(cut.collectives().count(), 4);
+    }
+}
