@@ -96,14 +96,12 @@ impl<'g> Partition<'g> {
 
     fn weight(&self, var: Var, placement: Placement) -> Poly {
         let node = self.graph.node(var);
-        match &node.op {
-            Op::Source(Source::Param { .. }) => {
-                let elements = placement.elements(&node.shape, self.ranks);
-                let bits = elements * node.shape.elem.bits() as i64 * self.graph.multiplicity(node);
-                self.graph.fold(&bits.ratio(1, 8))
-            }
-            _ => Poly::zero(),
+        if !is_param(self.graph, var) {
+            return Poly::zero();
         }
+        let elements = placement.elements(&node.shape, self.ranks);
+        let bits = elements * node.shape.elem.bits() as i64 * self.graph.multiplicity(node);
+        self.graph.fold(&bits.ratio(1, 8))
     }
 
     /// Checks that the ranks divide every axis that is cut, and every buffer that goes round in parts, as far as

@@ -104,9 +104,9 @@ impl<'g> Pipeline<'g> {
             let once = self.bytes(var);
             if node.repeat == Some(self.body.repeat) {
                 let layers = graph.repetition(self.body.repeat).count.ratio(1, self.stages as i64);
-                bytes = bytes + once * layers;
+                bytes += once * layers;
             } else if self.readers(var).any(|at| self.is_on(at, stage)) {
-                bytes = bytes + once;
+                bytes += once;
             }
         }
         graph.fold(&bytes)

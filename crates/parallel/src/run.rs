@@ -249,11 +249,9 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
         placement: Placement,
         path: &str,
     ) -> Result<Vec<Value<T>>, PartitionError> {
-        let sizes: Vec<usize> = {
-            let sizes =
-                node.shape.axes.iter().map(|axis| Ok(to_usize(&axis.size.at(self.binding)?)?));
-            sizes.collect::<Result<_, OpError>>().map_err(|problem| op(path, 0, problem))?
-        };
+        let sizes = node.shape.axes.iter().map(|axis| to_usize(&axis.size.at(self.binding)?));
+        let sizes: Vec<usize> =
+            sizes.collect::<Result<_, OpError>>().map_err(|problem| op(path, 0, problem))?;
         let known = || {
             let Op::Source(source) = &node.op else { return None };
             source.known(&sizes).map(Value::Index)

@@ -286,6 +286,12 @@ pub(crate) fn along(graph: &Graph, node: &Node) -> Vec<Vec<Option<usize>>> {
             along[0][from] = Some(to);
         }
     }
+    // A gain does not run where the norm's own rows do not.
+    if let (Op::Norm(_), Some(rows)) = (&node.op, along.first().cloned()) {
+        for axes in &mut along[1..] {
+            axes.iter_mut().filter(|to| !rows.contains(to)).for_each(|to| *to = None);
+        }
+    }
     // Positions of queries and keys decide which pairs a mask leaves.
     if let Some(masked) = node.op.facts().masked {
         for (operand, shape) in shapes.iter().enumerate() {
@@ -309,7 +315,7 @@ pub(crate) fn contracted(graph: &Graph, node: &Node) -> Vec<[(usize, usize); 2]>
             let at = |names: &[Symbol]| names.iter().position(|own| own == name);
             Some([(0, at(&einsum.lhs)?), (1, at(&einsum.rhs)?)])
         };
-        return einsum.summed_axes().filter(|name| !hidden(*name)).filter_map(pair).collect();
+        return einsum.summed_axes().filter(|name| !hidden(name)).filter_map(pair).collect();
     }
     if let Op::Experts(_) = node.op {
         return vec![[(0, shapes[0].axes.len().saturating_sub(1)), (2, 2)]];

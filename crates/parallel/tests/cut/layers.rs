@@ -105,13 +105,21 @@ fn cached_keys_and_values_are_those_of_a_ranks_heads() {
     assert_eq!(sent(&case, TENSOR), ["16·b·l·n·c", "24·b·l·n·c", "28·b·l·n·c"]);
 }
 
+/// Maps of queries and keys end in a norm over all heads (OLMo 2): they are whole on every rank.
 #[test]
-fn a_norm_over_all_heads_gathers_them() {
+fn a_norm_over_all_heads_is_not_cut() {
     let olmo = LLAMA.replace("llama", "olmo2").replace("LlamaFor", "Olmo2For");
     let case = Case::model(&olmo);
     for ranks in RANKS {
         case.holds(TENSOR, ranks);
         let cut = Partition::new(&case.graph, TENSOR, ranks).unwrap();
-        assert_eq!(cut.collectives().count(), 4);
+        assert_eq!(cut.collectives().count(), 2);
+        let lies = |path: &str| {
+            let var = case.graph.vars().find(|var| case.graph.node(*var).path == path).unwrap();
+            cut.placement(var)
+        };
+        let of = |map: &str| lies(&format!("model.layers.*.self_attn.{map}.weight"));
+        assert_eq!((of("q_proj"), of("k_proj")), (Placement::Whole, Placement::Whole));
+        assert_eq!((of("v_proj"), of("q_norm")), (Placement::Cut(0), Placement::Whole));
     }
 }

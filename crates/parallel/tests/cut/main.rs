@@ -13,7 +13,7 @@ use opledger_dims::{Binding, Poly};
 use opledger_interp::{Feeds, Oracle, Prepared};
 use opledger_ir::{Elem, Graph, Storage, Value};
 use opledger_models::{Config, Request, layer};
-use opledger_parallel::{CutRun, Partition, PartitionError, Strategy};
+use opledger_parallel::{CutRun, Partition, PartitionError, Placement, Strategy};
 
 /// Heads and inner width.
 const TENSOR: Strategy = Strategy::Tensor { sequence: false, vocabulary: false };
