@@ -29,8 +29,8 @@ pub(crate) struct ParallelArgs {
     pub(crate) data: Option<u64>,
     /// With --dp, the stage of ZeRO: 1 and 2, a rank has the sums of a part of the gradients, 3, it has a
     /// part of the parameters
-    #[arg(long, value_name = "STAGE", requires = "data", default_value = "0", value_parser = clap::value_parser!(u8).range(0..=3))]
-    pub(crate) zero: u8,
+    #[arg(long, value_name = "STAGE", requires = "data", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub(crate) zero: Option<u8>,
     /// Count a training step, forward and backward, as --dp always does
     #[arg(long)]
     pub(crate) step: bool,

@@ -27,7 +27,7 @@ impl ParallelArgs {
     /// Among how many ranks, and how.
     fn cut(&self) -> (u64, Strategy) {
         let tensor = Strategy::Tensor { sequence: self.sequence, vocabulary: self.vocabulary };
-        let zero = match self.zero {
+        let zero = match self.zero.unwrap_or_default() {
             0 => Zero::None,
             1 | 2 => Zero::Gradients,
             _ => Zero::Parameters,
