@@ -29,16 +29,16 @@ pub(crate) struct ParallelArgs {
     pub(crate) data: Option<u64>,
     /// With --dp, the stage of ZeRO: 1 and 2, a rank has the sums of a part of the gradients, 3, it has a
     /// part of the parameters
-    #[arg(long, value_name = "STAGE", requires = "data", value_parser = clap::value_parser!(u8).range(0..=3))]
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["tensor", "experts", "context", "stages"], value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) zero: Option<u8>,
     /// Count a training step, forward and backward, as --dp always does
     #[arg(long)]
     pub(crate) step: bool,
     /// With --tp, cut values between sublayers along their tokens
-    #[arg(long = "sp", requires = "tensor")]
+    #[arg(long = "sp", conflicts_with_all = ["experts", "context", "data", "stages"])]
     pub(crate) sequence: bool,
     /// With --tp, cut the words too, in the table of embeddings and in the head
-    #[arg(long, requires = "tensor")]
+    #[arg(long, conflicts_with_all = ["experts", "context", "data", "stages"])]
     pub(crate) vocabulary: bool,
     /// The type of weights and computed values; by default the one that a configuration says, else f32
     #[arg(long, value_parser = dtypes())]

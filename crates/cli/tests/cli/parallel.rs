@@ -82,5 +82,6 @@ fn ranks_that_do_not_divide_are_told_with_both_sides() {
         "5 ranks do not divide 32 layers (l, of `model.layers`)",
     );
     refused(&["llama-3.1-8b"], "required");
-    refused(&["llama-3.1-8b", "--tp", "2", "--zero", "2"], "--dp");
+    refused(&["llama-3.1-8b", "--tp", "2", "--zero", "2"], "cannot be used with");
+    refused(&["llama-3.1-8b", "--cp", "2", "--sp"], "cannot be used with");
 }
