@@ -30,13 +30,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("charts", &[]),
     ("measure", &["charts", "dims", "interp", "ir", "kernels", "report"]),
     ("torch", &["conventions", "dims", "ir", "tensor"]),
-    ("account", &["conventions", "dims", "grad", "ir", "models", "report", "torch", "weights"]),
+    (
+        "account",
+        &["conventions", "dims", "grad", "ir", "models", "parallel", "report", "torch", "weights"],
+    ),
     (
         "execute",
         &["account", "dims", "grad", "interp", "ir", "models", "tensor", "torch", "weights"],
     ),
     ("audit", &["account", "dims", "ir", "models", "report"]),
     ("grad", &["dims", "ir"]),
+    ("parallel", &["dims", "ir", "tensor"]),
     ("verify", &["dims", "interp", "ir", "nn", "tensor"]),
     (
         "opledger",
@@ -52,6 +56,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "measure",
             "models",
             "nn",
+            "parallel",
             "report",
             "tensor",
             "verify",

@@ -19,6 +19,9 @@ pub enum AccountError {
     /// A model whose gradients are not known.
     #[error(transparent)]
     Gradient(#[from] opledger_grad::GradError),
+    /// A model that is not cut among ranks so.
+    #[error(transparent)]
+    Partition(#[from] opledger_parallel::PartitionError),
     /// A file that is no configuration.
     #[cfg(feature = "files")]
     #[error(transparent)]

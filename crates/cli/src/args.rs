@@ -2,6 +2,7 @@
 
 mod diff;
 mod manners;
+mod parallel;
 mod train;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::threads::MOST;
 
 pub(crate) use diff::DiffArgs;
 pub(crate) use manners::{CompletionsArgs, ManArgs};
+pub(crate) use parallel::ParallelArgs;
 pub(crate) use train::{TrainArgs, TrainedBy};
 
 const EXAMPLES: &str = "\
@@ -72,6 +74,8 @@ pub(crate) enum Command {
     Fit(FitArgs),
     /// Execute, and hold what was counted against the closed form
     Run(RunArgs),
+    /// Cut a model among ranks: the bytes they send each other, and the parameters each holds
+    Parallel(ParallelArgs),
     /// Count a training step: forward pass, loss and gradients
     Train(TrainArgs),
     /// List the kinds of layers, their keys and defaults

@@ -106,6 +106,8 @@ pub use opledger_models as models;
 #[doc(inline)]
 pub use opledger_nn as nn;
 #[doc(inline)]
+pub use opledger_parallel as parallel;
+#[doc(inline)]
 pub use opledger_report as report;
 #[doc(inline)]
 pub use opledger_tensor as tensor;

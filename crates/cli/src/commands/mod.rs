@@ -14,6 +14,7 @@ mod machine;
 mod manners;
 mod models;
 mod page;
+mod parallel;
 mod run;
 mod train;
 mod verify;
@@ -43,6 +44,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Man(args)) => manners::man(&args)?,
         Some(Command::Models(args)) => models::execute(&args)?,
         Some(Command::Page(args)) => page::execute(&args)?,
+        Some(Command::Parallel(args)) => parallel::execute(&args)?,
         Some(Command::Generate(args)) => return generate::execute(&args),
         Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),

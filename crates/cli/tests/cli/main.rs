@@ -20,6 +20,7 @@ mod measured;
 mod memory;
 mod models;
 mod page;
+mod parallel;
 mod programs;
 mod published;
 mod readme;

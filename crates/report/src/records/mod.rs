@@ -13,6 +13,7 @@ mod kinds;
 mod lengths;
 mod models;
 mod page;
+mod parallel;
 mod saved;
 mod totals;
 mod training;
@@ -46,6 +47,7 @@ pub use page::{
     FormulaId, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer,
     PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount, PageTraining,
 };
+pub use parallel::{CutCollective, CutCost, FormulaValue, HeldWeights};
 pub use saved::{SavedCost, SavedModule};
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{

@@ -1,0 +1,87 @@
+//! A model cut among ranks.
+
+use serde_json::Value;
+
+use crate::{opledger, stdout};
+
+fn json(arguments: &[&str]) -> Value {
+    let all = [&["parallel"][..], arguments, &["--format", "json"]].concat();
+    serde_json::from_str(&stdout(&all)).unwrap()
+}
+
+fn number(value: &Value) -> u64 {
+    value["value"].as_u64().unwrap_or_else(|| panic!("{value}"))
+}
+
+/// What one rank sends is the sum of what it sends in each collective, in all layers.
+#[test]
+fn collectives_make_up_the_whole() {
+    let llama = ["llama-3.1-8b", "--dtype", "bf16", "--set", "b=8", "--set", "n=1024"];
+    for cut in [
+        &["--tp", "8"][..],
+        &["--tp", "8", "--sp"],
+        &["--tp", "8", "--vocabulary"],
+        &["--tp", "4", "--step"],
+        &["--cp", "4"],
+        &["--dp", "8"],
+        &["--dp", "8", "--zero", "3"],
+        &["--pp", "4"],
+    ] {
+        let told = json(&[&llama[..], cut].concat());
+        let rows = told["collectives"].as_array().unwrap();
+        let sum: u64 = rows.iter().map(|row| number(&row["times"]) * number(&row["sent"])).sum();
+        assert_eq!(sum, number(&told["sent"]), "{cut:?}");
+        assert!(sum > 0, "{cut:?}");
+    }
+}
+
+/// Twice seven eighths of the bytes of all parameters; of ZeRO's third stage an eighth of them lies on a rank.
+#[test]
+fn gradients_of_all_parameters_go_round() {
+    let model = ["llama-3.1-8b", "--dtype", "bf16", "--set", "b=8", "--set", "n=1024"];
+    let parameters = 2 * 8_030_261_248;
+    for zero in ["0", "1", "2"] {
+        let told = json(&[&model[..], &["--dp", "8", "--zero", zero]].concat());
+        assert_eq!(number(&told["sent"]), parameters / 8 * 7 * 2);
+        assert_eq!(number(&told["weights"][0]["bytes"]), parameters);
+    }
+    let told = json(&[&model[..], &["--dp", "8", "--zero", "3"]].concat());
+    assert_eq!(number(&told["weights"][0]["bytes"]), parameters / 8);
+}
+
+#[test]
+fn free_sizes_leave_formulas() {
+    let told = json(&["llama-3.1-8b", "--tp", "8", "--dtype", "bf16"]);
+    assert_eq!(told["sent"]["formula"], "7·b·l·n·c");
+    assert_eq!(told["sent"]["value"], Value::Null);
+}
+
+#[test]
+fn ranks_that_do_not_divide_are_told_with_both_sides() {
+    let refused = |arguments: &[&str], told: &str| {
+        let ended = opledger(&[&["parallel"][..], arguments].concat());
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    };
+    refused(
+        &["llama-3.1-8b", "--tp", "16"],
+        "16 ranks do not divide 8 heads (kv, of `model.layers.",
+    );
+    refused(&["gpt2", "--tp", "8"], "8 ranks do not divide 12 heads (h, of `transformer.h.");
+    refused(
+        &["llama-3.1-8b", "--cp", "8", "--set", "n=100"],
+        "8 ranks do not divide 100 tokens (n,",
+    );
+    refused(&["mixtral-8x7b", "--ep", "3"], "3 ranks do not divide 8 experts (x,");
+    refused(&["llama-3.1-8b", "--dp", "4", "--set", "b=6"], "4 ranks do not divide 6 items (b,");
+    refused(&["llama-3.1-8b", "--ep", "2"], "there are no experts");
+    refused(&["llama-3.1-8b", "--tp", "2", "--cp", "2"], "cannot be used with");
+    refused(&["llama-3.1-8b", "--tp", "1"], "1 is not in 2..");
+    refused(
+        &["llama-3.1-8b", "--pp", "5"],
+        "5 ranks do not divide 32 layers (l, of `model.layers`)",
+    );
+    refused(&["llama-3.1-8b"], "required");
+    refused(&["llama-3.1-8b", "--tp", "2", "--zero", "2"], "cannot be used with");
+    refused(&["llama-3.1-8b", "--cp", "2", "--sp"], "cannot be used with");
+}
