@@ -69,6 +69,8 @@ pub(crate) enum Failure {
     SweptAssertion { symbol: Symbol },
     #[error("--convention counts one size; give {symbol} one size")]
     SweptConvention { symbol: Symbol },
+    #[error("--device tells of one count; give {symbol} one size")]
+    SweptBound { symbol: Symbol },
     #[error("--sort and --top are about the rows of one count; give {symbol} one size")]
     SweptRows { symbol: Symbol },
     #[error(

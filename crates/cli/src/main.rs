@@ -9,6 +9,7 @@ mod interrupt;
 mod notes;
 mod output;
 mod progress;
+mod roof;
 mod sizes;
 mod sweep;
 mod tensors;

@@ -10,7 +10,7 @@ use opledger_dims::{Binding, Quantity, escaped};
 use opledger_interp::mask_sizes;
 use opledger_ir::SizeRole;
 use opledger_models::Request;
-use opledger_report::{ConventionCounts, ConventionTotal, RowOrder, thousands};
+use opledger_report::{ConventionCounts, ConventionTotal, Format, RowOrder, thousands};
 
 use crate::args::{CountArgs, CountFormat};
 use crate::destination::Destination;
@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::input::read_text;
 use crate::notes::{self, note};
 use crate::output;
+use crate::roof::roof;
 use crate::sizes::{Assignment, binding};
 use crate::tensors::Inputs;
 
@@ -46,6 +47,12 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         let batch = model.lengths(&lengths(path)?, &args.binding()?)?;
         output::show_noted(&batch, &notes, format)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(device) = &args.device {
+        if let Some(sweep) = swept {
+            return Err(Failure::SweptBound { symbol: sweep.symbol.clone() });
+        }
+        return bound(args, &model, device, (notes, format));
     }
     match (args.new_tokens, swept) {
         (Some(_), Some(sweep)) => {
@@ -96,6 +103,28 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         }
         output::show_noted(&counted, &notes, format)?;
     }
+    failed.iter().for_each(|problem| note(problem));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How long a device takes at least.
+fn bound(
+    args: &CountArgs,
+    model: &Model,
+    device: &str,
+    (mut notes, format): (Vec<String>, Format),
+) -> Result<ExitCode, Failure> {
+    let (roof, told) = roof(device, args.dtype.unwrap_or(model.storage()))?;
+    notes.extend(told);
+    if let Some(new_tokens) = args.new_tokens {
+        let bound = model.generation_bound(&args.binding()?, new_tokens, &roof, args.depth)?;
+        output::show_noted(&bound, &notes, format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sizes = sizes(args, model)?;
+    let sized = model.counted_at(&sizes)?;
+    let failed = failed(args, &sized)?;
+    output::show_noted(&sized.lower_bound(&roof, args.depth)?, &notes, format)?;
     failed.iter().for_each(|problem| note(problem));
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use num_traits::ToPrimitive;
-use opledger_account::{Model, ModelReference, SizedModel};
+use opledger_account::{DeviceRoof, Model, ModelReference, SizedModel};
 use opledger_dims::{Binding, Counts, Integer, Scalar};
 use opledger_execute::weights;
 use opledger_interp::{
@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::notes;
 use crate::output;
 use crate::progress::Progress;
+use crate::roof::measured;
 use crate::tensors::{self, NamedTensor};
 use crate::text::{self, Texts};
 use crate::threads;
@@ -52,6 +53,14 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let (sized, feeds, mut notes) = given.prepare(&model, sizes, args.seed)?;
     notes.splice(0..0, notes::about(&model, sized.sizes()));
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
+    let roof = match &args.device {
+        None => None,
+        Some(_) => {
+            let (roof, told) = measured()?;
+            notes.extend(told);
+            Some(roof)
+        }
+    };
     let (name, runs) = match args.interpreter {
         args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, feeds, args)?),
         args::Executor::Oracle => {
@@ -64,7 +73,10 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     if let Some(destination) = destination {
         destination.write(|file| tensors::write(file, &runs.outputs, &notes))?;
     }
-    let record = record(&sized, args, name, runs);
+    let mut record = record(&sized, args, name, runs);
+    if let Some(roof) = &roof {
+        bounded(&mut record, roof);
+    }
     output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -248,6 +260,8 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
             max: walls.last().copied().unwrap_or(0.0),
         },
         gflop_per_s: rate(&useful.flops, *median),
+        device: None,
+        least_ms: None,
         useful,
         executed: covered,
         substituted: substituted(&forms),
@@ -266,6 +280,17 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
     }
 }
 
+/// Tells how long the machine takes at least for what each node did.
+fn bounded(record: &mut Execution, roof: &DeviceRoof) {
+    for node in &mut record.nodes {
+        let operations = &node.useful.macs * 2u32;
+        let bytes = &node.bytes.read + &node.bytes.written;
+        node.least_ms = Some(1e3 * roof.least(&operations, &bytes));
+    }
+    record.least_ms = Some(record.nodes.iter().filter_map(|node| node.least_ms).sum());
+    record.device = Some(roof.record());
+}
+
 /// The nodes that did something, as the ledger has them.
 fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
     let mut nodes = Vec::new();
@@ -281,6 +306,7 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
             runs: counts.runs,
             ms: milliseconds(counts.time),
             gflop_per_s: rate(&useful.flops, counts.time),
+            least_ms: None,
             useful,
             executed: covered,
             substituted: substituted(&counts.substituted),

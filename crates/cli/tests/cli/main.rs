@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_input;
+mod bounds;
 mod checkpoints;
 mod conventions;
 mod destinations;

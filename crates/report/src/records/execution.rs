@@ -5,7 +5,7 @@ use opledger_dims::{Binding, Class, Counts, Integer};
 use serde::Serialize;
 
 use super::account::title;
-use super::{Bytes, convention_line};
+use super::{BoundDevice, Bytes, convention_line};
 use crate::{Block, Cell, Column, Document, Record, Row, Table, json, thousands};
 
 /// What was done: as the mathematics asks for, or as the arithmetic ran.
@@ -118,6 +118,9 @@ pub struct ExecutedNode {
     pub ms: f64,
     /// Useful flops per nanosecond; none when it took no time.
     pub gflop_per_s: Option<f64>,
+    /// Milliseconds that it takes at least, where the machine was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_ms: Option<f64>,
 }
 
 /// A part of an operation that was executed, such as the softmax of attention.
@@ -175,6 +178,12 @@ pub struct Execution {
     pub bytes_relocated: Integer,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
+    /// What the machine can do at most, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<BoundDevice>,
+    /// The sum over nodes of the milliseconds that they take at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_ms: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.
     pub peak_bytes: Option<PeakBytes>,
     /// The ledger against the derived cost.
@@ -202,8 +211,13 @@ impl Record for Execution {
             ],
             rows: Vec::new(),
         };
+        let bounded = self.device.is_some();
+        if bounded {
+            let least = Column::number("at least ms").dispensable(3);
+            table.columns.extend([least, Column::number("% of bound")]);
+        }
         for node in &self.nodes {
-            table.rows.push(Row::new([
+            let mut cells = vec![
                 node.path.as_str().into(),
                 node.op.into(),
                 (&node.useful.macs).into(),
@@ -211,7 +225,9 @@ impl Record for Execution {
                 (&node.executed.flops).into(),
                 Cell::Real(node.ms, 3),
                 Cell::real(node.gflop_per_s, 2),
-            ]));
+            ];
+            cells.extend(bounded.then(|| reached(node.least_ms, node.ms)).into_iter().flatten());
+            table.rows.push(Row::new(cells));
             for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
                 table.rows.push(Row::new([
                     format!("  {}", part.name).into(),
@@ -222,7 +238,7 @@ impl Record for Execution {
                 ]));
             }
         }
-        let total = [
+        let mut total = vec![
             "total".into(),
             Cell::Empty,
             (&self.useful.macs).into(),
@@ -231,6 +247,8 @@ impl Record for Execution {
             Cell::Real(self.wall_ms.median, 3),
             Cell::real(self.gflop_per_s, 2),
         ];
+        let median = self.wall_ms.median;
+        total.extend(bounded.then(|| reached(self.least_ms, median)).into_iter().flatten());
         table.rows.push(Row::new(total).ruled());
         let WallMs { min, median, max } = self.wall_ms;
         let mut lines = vec![format!(
@@ -263,12 +281,16 @@ impl Record for Execution {
         let rate = "GFLOP/s = useful flops / time; useful = what the mathematics asks for; \
                     executed = what ran; substituted = useful, done in another form";
         let footer = format!("{}; {rate}", convention_line(&["macs", "flops"]));
-        let blocks = vec![
+        let mut blocks = vec![
             Block::Title(title(&self.model, &self.binding)),
             Block::Table(table),
             Block::Lines(lines),
             Block::Text(footer),
         ];
+        if let Some(device) = &self.device {
+            blocks.push(Block::Lines(device.lines()));
+            blocks.push(Block::Text(BOUND.to_owned()));
+        }
         Document { blocks }
     }
 
@@ -279,6 +301,8 @@ impl Record for Execution {
                 .to_vec();
         columns.extend(Class::ALL.map(|class| Column::word(class.name())));
         columns.extend(["bytes_read", "bytes_written"].map(Column::word));
+        let bounded = self.device.is_some();
+        columns.extend(bounded.then(|| Column::word("least_ms")));
         let rows = self.nodes.iter().map(|node| {
             let mut cells = vec![
                 node.path.as_str().into(),
@@ -292,10 +316,22 @@ impl Record for Execution {
             ];
             cells.extend(node.useful.counts.iter().map(|(_, n)| n.into()));
             cells.extend([(&node.bytes.read).into(), (&node.bytes.written).into()]);
+            cells.extend(bounded.then(|| Cell::real(node.least_ms, 9)));
             Row::new(cells)
         });
         Table { columns, rows: rows.collect() }
     }
+}
+
+const BOUND: &str = "at least = the longer of matmul-flops at the peak and of the bytes that the run moved at the \
+                     bandwidth, a lower bound and no prediction; % of bound = at least / ms. What the \
+                     processor's own caches hold can come faster than memory gives it, so small nodes can \
+                     exceed 100.";
+
+/// The least time and which share of the speed that it allows was reached.
+fn reached(least: Option<f64>, ms: f64) -> [Cell; 2] {
+    let share = least.filter(|least| ms > 0.0 && *least > 0.0).map(|least| 100.0 * least / ms);
+    [Cell::real(least, 3), Cell::real(share, 1)]
 }
 
 fn plural(number: usize, noun: &str) -> String {

@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod bound;
 mod conventions;
 mod difference;
 mod execution;
@@ -25,6 +26,9 @@ pub use account::{
 pub use audit::{
     Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
     AuditedSeries, AuditedTable, Outcome, Provenance, SearchedRow,
+};
+pub use bound::{
+    BoundBatch, BoundCost, BoundDevice, BoundModule, BoundPhase, ExactTime, LowerBound,
 };
 pub use conventions::{
     ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine,
