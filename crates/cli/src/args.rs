@@ -22,6 +22,7 @@ use opledger_models::{LatentForm, Request};
 use opledger_report::Format;
 
 use crate::failure::Failure;
+use crate::output::When;
 use crate::sizes::{Assignment, assignment, binding};
 
 pub(crate) use bench::{Bench, BenchArgs, BenchOptions, SweptSizes};
@@ -54,6 +55,14 @@ b (batch), n (tokens), m (source tokens), l (depth), which --set gives a size.";
 #[derive(Debug, Parser)]
 #[command(name = "opledger", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
+    /// When results are coloured: auto (in a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
+    pub(crate) color: When,
+    /// When shares are drawn as bars: auto (in a terminal), always or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
+    pub(crate) bars: When,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }

@@ -29,6 +29,16 @@ pub(crate) enum Failure {
     NoCommand { name: String },
     #[error("{own} is given a name twice")]
     NamedTwice { own: String },
+    #[error("of `{name}`: {problem}")]
+    Side { name: String, problem: Box<Failure> },
+    #[error("--{option} is about one model; give one, or leave it out")]
+    SeveralModels { option: &'static str },
+    #[error("`{name}` was not read as a count: {problem}")]
+    SavedCount { name: String, problem: String },
+    #[error(
+        "a saved count has no `{quantity}`; it has params, trainable, macs, flops, matmul-flops, bytes-read, bytes-written and classes"
+    )]
+    NotSaved { quantity: String },
     #[error("comparing `{first}` with `{second}`: {problem}")]
     Sides { first: String, second: String, problem: Box<Failure> },
     #[error(transparent)]

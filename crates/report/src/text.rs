@@ -3,6 +3,7 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
+use crate::bars::{self, BarSigns};
 use crate::{Block, Cell, Column, Document, Row, Table, Tone};
 
 /// The page that text is set on.
@@ -14,12 +15,14 @@ pub struct Style {
     pub complete: bool,
     /// Whether escape sequences colour the text.
     pub colour: bool,
+    /// The signs that shares are drawn with as bars; none where they are not.
+    pub bars: Option<BarSigns>,
 }
 
 impl Style {
     /// A page of 100 characters without colour.
     pub fn plain() -> Self {
-        Style { width: Some(100), complete: false, colour: false }
+        Style { width: Some(100), complete: false, colour: false, bars: None }
     }
 }
 
@@ -52,6 +55,7 @@ fn paint(text: &str, code: &str, style: Style) -> String {
 }
 
 fn table(table: &Table, style: Style) -> String {
+    let table = &bars::drawn(table, style);
     let layout = Layout::of(&table.columns, table.rows.iter(), style);
     let rows: String = table.rows.iter().map(|row| layout.row(row)).collect();
     layout.head() + &rows + &layout.foot()
@@ -124,6 +128,15 @@ impl<'t> Layout<'t> {
             }
         }
         Layout { columns, kept, widths, expanded: false, style }
+    }
+
+    /// How wide a line of it is with a gap behind; none where a column is left out that may not be left out first, with
+    /// a number of less than `dispensable`.
+    pub(crate) fn width_without(&self, dispensable: u8) -> Option<usize> {
+        let left_out = (0..self.columns.len()).filter(|i| !self.kept.contains(i));
+        let fits =
+            !self.expanded && { left_out }.all(|i| self.columns[i].dispensable >= dispensable);
+        fits.then(|| self.widths.iter().map(|width| width + GAP).sum())
     }
 
     fn rule(&self) -> String {
@@ -218,7 +231,7 @@ impl Cell {
             Cell::Toned(_, Tone::Good) => Some("32"),
             Cell::Toned(_, Tone::Careful) => Some("33"),
             Cell::Toned(_, Tone::Bad) => Some("31"),
-            Cell::Empty | Cell::Text(_) | Cell::Number(_) | Cell::Real(..) => None,
+            Cell::Empty | Cell::Text(_) | Cell::Number(_) | Cell::Real(..) | Cell::Share(_) => None,
         }
     }
 }
@@ -297,7 +310,8 @@ mod tests {
         let row =
             Row::new(["4·b·n·c² + 2·b·n²·c + b·n".into(), Cell::Number(68_719_476_736_u64.into())]);
         let all = Table { columns, rows: vec![row.clone(), row.ruled()] };
-        let text = table(&all, Style { width: Some(34), complete: false, colour: false });
+        let text =
+            table(&all, Style { width: Some(34), complete: false, colour: false, bars: None });
         let expected = "\
 formula                       macs
 ──────────────────  ──────────────
@@ -311,12 +325,15 @@ formula                       macs
         assert!(text.lines().all(|line| length(line) <= 34), "{text}");
         let mut dispensable = all.clone();
         dispensable.columns[1].dispensable = 1;
-        let narrow = table(&dispensable, Style { width: Some(20), complete: false, colour: false });
+        let narrow = table(
+            &dispensable,
+            Style { width: Some(20), complete: false, colour: false, bars: None },
+        );
         assert!(narrow.contains("(no room for macs; a"), "{narrow}");
-        let style = Style { width: Some(20), complete: true, colour: false };
+        let style = Style { width: Some(20), complete: true, colour: false, bars: None };
         let complete = table(&dispensable, style);
         assert!(complete.contains("macs") && !complete.contains("(no room"), "{complete}");
-        let bare = table(&all, Style { width: None, complete: false, colour: true });
+        let bare = table(&all, Style { width: None, complete: false, colour: true, bars: None });
         assert!(bare.contains("\x1b[1mformula\x1b[0m"), "{bare}");
     }
 
@@ -347,7 +364,10 @@ formula                       macs
         };
         let all = Table { columns, rows: vec![row(1), row(2), row(3).ruled()] };
         for width in 16..140 {
-            let text = table(&all, Style { width: Some(width), complete: false, colour: false });
+            let text = table(
+                &all,
+                Style { width: Some(width), complete: false, colour: false, bars: None },
+            );
             assert!(text.lines().all(|line| length(line) <= width), "{width}:\n{text}");
             let foot = signs(text.split_once("(no room").map_or("", |(_, foot)| foot));
             for (at, column) in all.columns.iter().enumerate() {
@@ -360,7 +380,8 @@ formula                       macs
                 assert!(left_out || signs(&text).contains(&signs(&column.title)[..3]), "{text}");
             }
         }
-        let expanded = table(&all, Style { width: Some(40), complete: false, colour: false });
+        let expanded =
+            table(&all, Style { width: Some(40), complete: false, colour: false, bars: None });
         let expected = "\
 ───────────  ───────────────────────────
 node         encoder.layers.1.attention.

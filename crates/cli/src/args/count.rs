@@ -21,9 +21,9 @@ use crate::sweep::{counted, sweep};
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
     /// A layer such as mha:c=512,h=8 (see `opledger layers`), a published model such as llama-3.1-8b
-    /// (see `opledger models`), a config.json, or a directory that holds one
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: String,
+    /// (see `opledger models`), a config.json, or a directory that holds one; several, to have a column of each
+    #[arg(value_name = "MODEL", required = true)]
+    pub(crate) models: Vec<String>,
     /// Give a symbol a size, such as b=32, n=1_024 or n=10^12, or several: n=1,2,4, n=128..131072:*2,
     /// p=0..4096:+64; several symbols with several sizes make a grid
     #[arg(long = "set", value_name = "SYMBOL=SIZES", value_parser = counted)]

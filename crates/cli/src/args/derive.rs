@@ -12,6 +12,9 @@ use super::{FORMAT_HELP, ModelArgs, formats};
 pub(crate) struct DeriveArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    /// Group nodes by the first D segments of their paths
+    #[arg(long, value_name = "D", conflicts_with = "emit")]
+    pub(crate) depth: Option<usize>,
     #[arg(long, default_value = "table", value_parser = formats(&[Format::Latex]), help = FORMAT_HELP)]
     pub(crate) format: Format,
     /// Write the formulas as functions without dependencies, which give the exact numbers, with a table to

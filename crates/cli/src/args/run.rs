@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 use opledger_models::LatentForm;
-use opledger_report::Format;
+use opledger_report::{Format, RunOrder};
 
 use super::{FORMAT_HELP, LATENT_HELP, ModelArgs, formats, latent_forms};
 use crate::threads::MOST;
@@ -43,6 +44,15 @@ pub(crate) struct RunArgs {
     /// then being an item and the shorter ones padded
     #[arg(long, value_name = "TEXT", conflicts_with = "input")]
     pub(crate) text: Vec<String>,
+    /// Group nodes by the first D segments of their paths
+    #[arg(long, value_name = "D")]
+    pub(crate) depth: Option<usize>,
+    /// Sort the rows by a column, numbers the greatest first
+    #[arg(long, value_name = "COLUMN", value_parser = orders())]
+    pub(crate) sort: Option<RunOrder>,
+    /// Show the first K rows, sorted by --sort or else by ms, and the others summed as (rest)
+    #[arg(long, value_name = "K")]
+    pub(crate) top: Option<usize>,
     /// Measure the peak and the read bandwidth of this machine first, and tell what share of the speed that they
     /// allow each node reaches
     #[arg(long, value_name = "NAME", value_parser = ["this"])]
@@ -52,6 +62,12 @@ pub(crate) struct RunArgs {
     pub(crate) output: Option<PathBuf>,
     #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
     pub(crate) format: Format,
+}
+
+/// The columns by which rows are sorted.
+fn orders() -> impl TypedValueParser<Value = RunOrder> {
+    let names = RunOrder::ALL.map(RunOrder::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<RunOrder>())
 }
 
 /// Arguments of `generate`.

@@ -28,6 +28,7 @@ use crate::output;
 
 /// Does what the command line says.
 pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    output::looks(cli.color, cli.bars);
     match cli.command {
         None => output::print(&Cli::command().render_help().to_string())?,
         Some(Command::Audit(args)) => audit::execute(&args)?,

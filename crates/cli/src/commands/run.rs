@@ -17,7 +17,7 @@ use opledger_ir::{Graph, Op, Operation, Part, PartCounts, Role, SizeRole, Value}
 use opledger_models::Request;
 use opledger_report::{
     Bytes, CONVENTIONS_OF_A_RUN, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output,
-    PeakBytes, SubstitutedRecord, TheoremRecord, WallMs,
+    PeakBytes, RunOrder, SubstitutedRecord, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -76,6 +76,15 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let mut record = record(&sized, args, name, runs);
     if let Some(roof) = &roof {
         bounded(&mut record, roof);
+    }
+    if let Some(depth) = args.depth {
+        record.group(depth);
+    }
+    if let Some(order) = args.sort.or(args.top.map(|_| RunOrder::Time)) {
+        record.sort(order);
+    }
+    if let Some(rows) = args.top {
+        record.keep(rows);
     }
     output::show_noted(&record, &notes, args.format)?;
     Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -302,7 +311,8 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
         let (useful, covered) = (done(&widened(&counts.useful)), done(&widened(&counts.executed)));
         nodes.push(ExecutedNode {
             path: node.path.clone(),
-            op: node.op.name(),
+            op: Some(node.op.name()),
+            members: 1,
             runs: counts.runs,
             ms: milliseconds(counts.time),
             gflop_per_s: rate(&useful.flops, counts.time),

@@ -219,6 +219,7 @@ impl LowerBound {
             Column::word("bound by"),
             Column::number("at least"),
             Column::number("%"),
+            Column::bar(),
         ]);
         let row = |path: &str, kind: Option<&str>, cost: &BoundCost| {
             let share = percent(&cost.least.of, &self.total.least.of);
@@ -231,6 +232,7 @@ impl LowerBound {
                 cost.bound_by().into(),
                 duration(cost.least.seconds()).into(),
                 share.map_or(Cell::Empty, Cell::Text),
+                Cell::share(&cost.least.of, &self.total.least.of),
             ]);
             Row::new(cells)
         };

@@ -100,8 +100,10 @@ impl TheoremRecord {
 pub struct ExecutedNode {
     /// The path.
     pub path: String,
-    /// The operation.
-    pub op: &'static str,
+    /// The operation; none for several nodes.
+    pub op: Option<&'static str>,
+    /// How many nodes it stands for.
+    pub members: usize,
     /// How often it ran in one run of the model.
     pub runs: u64,
     /// What the mathematics asks for.
@@ -207,6 +209,7 @@ impl Record for Execution {
                 Column::number("useful flops"),
                 Column::number("executed flops"),
                 Column::number("ms"),
+                Column::number("ms %").dispensable(4),
                 Column::number("GFLOP/s"),
             ],
             rows: Vec::new(),
@@ -216,17 +219,23 @@ impl Record for Execution {
             let least = Column::number("at least ms").dispensable(3);
             table.columns.extend([least, Column::number("% of bound")]);
         }
+        table.columns.push(Column::bar());
+        // Of the times of nodes, which leave out what is between them.
+        let all: f64 = self.nodes.iter().map(|node| node.ms).sum();
+        let share = |ms: f64| Some(ms / all).filter(|share| share.is_finite());
         for node in &self.nodes {
             let mut cells = vec![
                 node.path.as_str().into(),
-                node.op.into(),
+                node.op_shown().into(),
                 (&node.useful.macs).into(),
                 (&node.useful.flops).into(),
                 (&node.executed.flops).into(),
                 Cell::Real(node.ms, 3),
+                Cell::real(share(node.ms).map(|share| 100.0 * share), 1),
                 Cell::real(node.gflop_per_s, 2),
             ];
             cells.extend(bounded.then(|| reached(node.least_ms, node.ms)).into_iter().flatten());
+            cells.push(share(node.ms).map_or(Cell::Empty, Cell::Share));
             table.rows.push(Row::new(cells));
             for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
                 table.rows.push(Row::new([
@@ -245,6 +254,7 @@ impl Record for Execution {
             (&self.useful.flops).into(),
             (&self.executed.flops).into(),
             Cell::Real(self.wall_ms.median, 3),
+            Cell::Empty,
             Cell::real(self.gflop_per_s, 2),
         ];
         let median = self.wall_ms.median;
@@ -306,7 +316,7 @@ impl Record for Execution {
         let rows = self.nodes.iter().map(|node| {
             let mut cells = vec![
                 node.path.as_str().into(),
-                node.op.into(),
+                node.op.unwrap_or_default().into(),
                 Cell::Number(node.runs.into()),
                 Cell::Real(node.ms, 6),
                 Cell::real(node.gflop_per_s, 6),

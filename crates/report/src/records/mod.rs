@@ -5,6 +5,7 @@ mod audit;
 mod bound;
 mod conventions;
 mod difference;
+mod executed_rows;
 mod execution;
 mod fit;
 mod generation;
@@ -15,6 +16,8 @@ mod lengths;
 mod models;
 mod page;
 mod saved;
+mod saved_count;
+mod side_by_side;
 mod totals;
 mod training;
 mod verification;
@@ -35,13 +38,14 @@ pub use conventions::{
     KnownConvention, KnownConventions, UnitCounts,
 };
 pub use difference::{Changed, ChangedFormula, Difference};
+pub use executed_rows::RunOrder;
 pub use execution::{
     ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, SubstitutedRecord,
     TheoremRecord, WallMs,
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
-pub use glance::RowOrder;
+pub use glance::{KindSum, RowOrder};
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
@@ -51,6 +55,7 @@ pub use page::{
     PageProduct, PageReader, PageRecompute, PageStructure, PageTraining,
 };
 pub use saved::{SavedCost, SavedModule};
+pub use side_by_side::SideBySide;
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
     TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
