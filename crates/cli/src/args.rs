@@ -32,7 +32,7 @@ pub(crate) use derive::DeriveArgs;
 pub(crate) use diff::DiffArgs;
 pub(crate) use lists::{LayersArgs, MachineArgs, ModelsArgs, PageArgs};
 pub(crate) use manners::{CompletionsArgs, ManArgs};
-pub(crate) use run::{Executor, GenerateArgs, RunArgs};
+pub(crate) use run::{Executor, GenerateArgs, RunArgs, TraceArgs, TracedBy};
 pub(crate) use tools::{ConventionsArgs, ExplainArgs};
 pub(crate) use train::{TrainArgs, TrainedBy};
 
@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Fit(FitArgs),
     /// Execute, and hold what was counted against the closed form
     Run(RunArgs),
+    /// Execute, and write what ran when as a trace for a browser, or as a flame graph
+    Trace(TraceArgs),
     /// Count a training step: forward pass, loss and gradients
     Train(TrainArgs),
     /// List the kinds of layers, their keys and defaults

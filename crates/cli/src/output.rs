@@ -8,7 +8,7 @@ use opledger_account::SizedGrid;
 use opledger_report::{BarSigns, Format, GridError, Noted, Record, Style, render};
 
 use crate::failure::Failure;
-use crate::notes::note;
+use crate::notes::{note, units};
 
 /// Writes a result to stdout.
 pub(crate) fn show(record: &impl Record, format: Format) -> Result<(), Failure> {
@@ -22,10 +22,16 @@ pub(crate) fn show_noted(
     format: Format,
 ) -> Result<(), Failure> {
     if format.has_notes() {
-        return show(&Noted::new(record, notes), format);
+        return show(&Noted::new(record, &with_units(notes, format)), format);
     }
     notes.iter().for_each(|text| note(text));
     show(record, format)
+}
+
+/// Notes, and for programs what units of sizes were taken for: people were told when these were read.
+fn with_units(notes: &[String], format: Format) -> Vec<String> {
+    let units = if format == Format::Json { units() } else { Vec::new() };
+    notes.iter().cloned().chain(units).collect()
 }
 
 /// Writes a grid to stdout, each point when it is counted.
@@ -39,6 +45,7 @@ pub(crate) fn show_grid(
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let points = || grid.points();
+    let notes = &with_units(notes, format);
     match grid.record().write(points, notes, (format, style()), &mut out) {
         Ok(()) => Ok(()),
         Err(GridError::Point(problem)) => Err(problem.into()),

@@ -60,6 +60,8 @@ pub struct Column {
     /// Whether it may be left out where the table is too wide otherwise: never for 0, the highest
     /// number first.
     pub dispensable: u8,
+    /// Whether its cells are cut where there is no room, not wrapped.
+    pub cut: bool,
     /// Whether its cells are bars, drawn where they are asked for and there is room.
     pub bar: bool,
 }
@@ -79,7 +81,7 @@ impl Column {
     /// A column of words that are never wrapped.
     pub fn word(title: impl Into<Cow<'static, str>>) -> Self {
         let title = title.into();
-        Column { title, right: false, narrowest: None, dispensable: 0, bar: false }
+        Column { title, right: false, narrowest: None, dispensable: 0, cut: false, bar: false }
     }
 
     /// A column of text or formulas, wrapped to what room there is.

@@ -155,7 +155,7 @@ impl<'t> Layout<'t> {
 
     fn title(&self, column: usize) -> Set<'t> {
         let Column { title, right, .. } = &self.columns[column];
-        Set { text: Cow::Borrowed(title), code: Some("1"), right: *right }
+        Set { text: Cow::Borrowed(title), code: Some("1"), right: *right, cut: false }
     }
 
     /// A row.
@@ -164,7 +164,8 @@ impl<'t> Layout<'t> {
         let cell = |i: usize| {
             let cell = row.cells.get(i).unwrap_or(&empty);
             let right = self.columns[i].right && !self.expanded;
-            Set { text: Cow::Owned(cell.shown()), code: cell.code(), right }
+            let cut = self.columns[i].cut && !self.expanded;
+            Set { text: Cow::Owned(cell.shown()), code: cell.code(), right, cut }
         };
         if self.expanded {
             let filled = self.kept.iter().filter(|i| !cell(**i).text.is_empty());
@@ -194,8 +195,11 @@ impl<'t> Layout<'t> {
 
     /// Cells side by side, each wrapped to its width.
     fn lines(&self, cells: Vec<Set<'_>>) -> String {
-        let wrapped: Vec<Vec<String>> =
-            cells.iter().zip(&self.widths).map(|(cell, width)| wrap(&cell.text, *width)).collect();
+        let set = |(cell, width): (&Set<'_>, &usize)| match cell.cut {
+            true => vec![elided(&cell.text, *width)],
+            false => wrap(&cell.text, *width),
+        };
+        let wrapped: Vec<Vec<String>> = cells.iter().zip(&self.widths).map(set).collect();
         let height = wrapped.iter().map(Vec::len).max().unwrap_or(0);
         let mut out = String::new();
         for line in 0..height {
@@ -223,6 +227,8 @@ struct Set<'c> {
     code: Option<&'static str>,
     /// Whether it stands at the right edge.
     right: bool,
+    /// Whether it is cut where there is no room.
+    cut: bool,
 }
 
 impl Cell {
@@ -239,6 +245,15 @@ impl Cell {
 /// Characters, each of which takes one place: names, digits and the signs of formulas do.
 fn length(text: &str) -> usize {
     text.chars().count()
+}
+
+/// A text of at most `width` characters on one line, its end left out where it is longer.
+fn elided(text: &str, width: usize) -> String {
+    let text = text.replace('\n', " ");
+    match length(&text) <= width {
+        true => text,
+        false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
 }
 
 /// Lines of at most `width` characters, broken at spaces, else after a sign that joins words, else
@@ -302,6 +317,7 @@ mod tests {
         assert_eq!(wrap("·²·²abcdef", 4), ["·²·", "²abc", "def"]);
         assert_eq!(wrap("  scores of", 8), ["  scores", "  of"]);
         assert_eq!(wrap("", 0), [""]);
+        assert_eq!((&*elided("a claim", 7), &*elided("a claim", 6)), ("a claim", "a cla…"));
     }
 
     #[test]

@@ -6,11 +6,12 @@ use clap::Args;
 use opledger_report::Format;
 
 use super::{FORMAT_HELP, formats};
+use crate::sizes::{Assignment, assignment};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The claims to settle, such as B2; all when none is named
+    /// The claims to settle, such as B2, or what they are about, such as permutation; all when none is named
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
     /// List the claims and settle none
@@ -19,10 +20,19 @@ pub(crate) struct VerifyArgs {
     /// Leave out the largest executions
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Show the evidence line by line
+    /// Show what is claimed, what is derived, and the evidence line by line
     #[arg(long)]
     pub(crate) details: bool,
-    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    /// Make the experiments with orders of tokens (B5, B6) on n tokens of width c with h heads
+    #[arg(long = "set", value_name = "SYMBOL=SIZE", value_parser = assignment, conflicts_with = "list")]
+    pub(crate) sizes: Vec<Assignment>,
+    /// The seed of their tokens and weights
+    #[arg(long, value_name = "S", conflicts_with = "list")]
+    pub(crate) seed: Option<u64>,
+    /// Draw how far outputs moved in them
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub(crate) svg: Option<PathBuf>,
+    #[arg(long, default_value = "table", value_parser = formats(&[Format::Latex]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }
 
@@ -36,6 +46,6 @@ pub(crate) struct AuditArgs {
     /// Draw the error of the table's approximate rule
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
-    #[arg(long, default_value = "table", value_parser = formats(&[]), help = FORMAT_HELP)]
+    #[arg(long, default_value = "table", value_parser = formats(&[Format::Latex]), help = FORMAT_HELP)]
     pub(crate) format: Format,
 }

@@ -96,7 +96,7 @@ pub(crate) enum CountFormat {
 }
 
 fn counted_formats() -> impl TypedValueParser<Value = CountFormat> {
-    let names = COMMON.iter().map(|format| format.name()).chain(["mermaid"]);
+    let names = COMMON.iter().map(|format| format.name()).chain(["latex", "mermaid"]);
     PossibleValuesParser::new(names).try_map(|name| match &*name {
         "mermaid" => Ok(CountFormat::Mermaid),
         name => name.parse().map(CountFormat::Record),

@@ -44,6 +44,9 @@ pub(crate) struct RunArgs {
     /// then being an item and the shorter ones padded
     #[arg(long, value_name = "TEXT", conflicts_with = "input")]
     pub(crate) text: Vec<String>,
+    /// Show the first values of each result
+    #[arg(long)]
+    pub(crate) show: bool,
     /// Group nodes by the first D segments of their paths
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
@@ -68,6 +71,48 @@ pub(crate) struct RunArgs {
 fn orders() -> impl TypedValueParser<Value = RunOrder> {
     let names = RunOrder::ALL.map(RunOrder::name);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<RunOrder>())
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The file for the events of the run, which chrome://tracing and Perfetto open
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["flame", "folded"])]
+    pub(crate) output: Option<PathBuf>,
+    /// Draw the modules as a flame graph into an SVG file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) flame: Option<PathBuf>,
+    /// Write the modules as folded stacks, which flamegraph.pl and speedscope read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) folded: Option<PathBuf>,
+    /// What the flame graph and the stacks are of
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "flops")]
+    pub(crate) by: TracedBy,
+    /// Seed of the tensors that are not given
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many threads execute [default: all cores]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST)))]
+    pub(crate) threads: Option<u16>,
+    /// How often to execute; the run with the median time is told
+    #[arg(long, value_name = "R", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) repeat: u32,
+    /// Read inputs and parameters, by path or input name, from a safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+}
+
+/// What a flame graph is of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TracedBy {
+    /// Useful scalar operations
+    Flops,
+    /// Nanoseconds
+    Time,
+    /// Bytes that were moved
+    Bytes,
 }
 
 /// Arguments of `generate`.

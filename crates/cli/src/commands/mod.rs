@@ -15,8 +15,11 @@ mod manners;
 mod models;
 mod page;
 mod run;
+mod trace;
 mod train;
 mod verify;
+
+pub(crate) use manners::near;
 
 use std::process::ExitCode;
 
@@ -47,6 +50,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Generate(args)) => return generate::execute(&args),
         Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),
+        Some(Command::Trace(args)) => return trace::execute(args),
         Some(Command::Train(args)) => train::execute(&args)?,
         Some(Command::Verify(args)) => return verify::execute(&args),
     }

@@ -42,6 +42,22 @@ struct Runs {
 }
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let (mut record, notes) = executed_model(args)?;
+    if let Some(depth) = args.depth {
+        record.group(depth);
+    }
+    if let Some(order) = args.sort.or(args.top.map(|_| RunOrder::Time)) {
+        record.sort(order);
+    }
+    if let Some(rows) = args.top {
+        record.keep(rows);
+    }
+    output::show_noted(&record, &notes, args.format)?;
+    Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A run node by node, and what a reader has to know of it.
+pub(crate) fn executed_model(args: &RunArgs) -> Result<(Execution, Vec<String>), Failure> {
     distinct([("input", args.input.as_deref()), ("output", args.output.as_deref())])?;
     spares(Path::new(&args.model.model), args.output.as_deref())?;
     threads::start(args.threads)?;
@@ -77,17 +93,7 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     if let Some(roof) = &roof {
         bounded(&mut record, roof);
     }
-    if let Some(depth) = args.depth {
-        record.group(depth);
-    }
-    if let Some(order) = args.sort.or(args.top.map(|_| RunOrder::Time)) {
-        record.sort(order);
-    }
-    if let Some(rows) = args.top {
-        record.keep(rows);
-    }
-    output::show_noted(&record, &notes, args.format)?;
-    Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((record, notes))
 }
 
 /// What the command line gives a run beside sizes.
@@ -283,7 +289,7 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
         },
         peak_bytes: peak,
         theorem: theorem_record(&theorem),
-        outputs: outputs.iter().map(described).collect(),
+        outputs: outputs.iter().map(|output| described(output, args.show)).collect(),
         nodes,
         conventions: CONVENTIONS_OF_A_RUN.to_vec(),
     }
@@ -368,9 +374,16 @@ fn rate(flops: &Integer, time: Duration) -> Option<f64> {
     (nanoseconds > 0.0).then(|| flops / nanoseconds)
 }
 
-fn described((name, value): &NamedTensor) -> Output {
+fn described((name, value): &NamedTensor, show: bool) -> Output {
     let dtype = tensors::dtype_name(value.kind());
-    Output { name: name.clone(), dtype, shape: value.shape().to_vec() }
+    let values = || match value {
+        Value::Real(reals) => {
+            reals.data().iter().take(Output::MOST).map(|x| f64::from(*x)).collect()
+        }
+        Value::Index(ids) => ids.data().iter().take(Output::MOST).map(|id| *id as f64).collect(),
+    };
+    let shape = value.shape().to_vec();
+    Output { name: name.clone(), dtype, shape, values: show.then(values) }
 }
 
 /// A comparison as a record.

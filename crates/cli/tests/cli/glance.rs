@@ -115,6 +115,10 @@ fn units_of_sizes_are_told() {
     let ended = opledger(&["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=128Ki"]);
     assert_eq!(ended.stderr, "note: in n=128Ki, Ki is 1,024\n");
     assert!(ended.stdout.contains("n=131072"), "{}", ended.stdout);
+    // Programs read of it with the result.
+    let json = ["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=1k", "--format", "json"];
+    let count: Value = serde_json::from_str(&opledger(&json).stdout).unwrap();
+    assert_eq!(count["notes"][0], "in n=1k, k is 1,000 (Ki is 1,024)");
     let ended = opledger(&["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=1k..4k:*2"]);
     assert_eq!(ended.stderr, "note: in n=1k..4k:*2, k is 1,000 (Ki is 1,024)\n");
     assert!(ended.stdout.contains("4,000") || ended.stdout.contains("4000"), "{}", ended.stdout);

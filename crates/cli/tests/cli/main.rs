@@ -10,6 +10,7 @@ mod checkpoints;
 mod conventions;
 mod destinations;
 mod diff;
+mod experiments;
 mod files;
 mod frameworks;
 mod glance;

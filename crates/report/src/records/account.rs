@@ -385,6 +385,10 @@ impl Record for Account<Integer> {
     fn rows(&self) -> Table {
         self.node_rows()
     }
+
+    fn latex(&self) -> Option<String> {
+        Some(latex::document(&self.document().without_bars().steady()))
+    }
 }
 
 /// A row of a table of totals.

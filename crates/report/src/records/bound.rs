@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::account::title;
 use crate::number::{duration, percent, rounded};
-use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json};
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json, latex};
 
 /// An exact time: so many of the parts of which a second has `per`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,5 +288,9 @@ impl Record for LowerBound {
             ])
         };
         Table { columns: columns.to_vec(), rows: self.modules.iter().map(row).collect() }
+    }
+
+    fn latex(&self) -> Option<String> {
+        Some(latex::document(&self.document().without_bars().steady()))
     }
 }

@@ -147,6 +147,58 @@ pub struct Output {
     pub dtype: &'static str,
     /// Its sizes.
     pub shape: Vec<usize>,
+    /// Its first values, where they are asked for, the last axis running fastest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<f64>>,
+}
+
+/// How many values of a result are shown at most, and of them in a row and how many rows.
+const VALUES: [usize; 3] = [4096, 8, 8];
+
+impl Output {
+    /// How many values are kept to be shown.
+    pub const MOST: usize = VALUES[0];
+
+    /// Its values, a line for each place along all axes but the last.
+    fn shown(&self) -> Vec<String> {
+        let Some(values) = &self.values else { return Vec::new() };
+        let row = self.shape.last().copied().unwrap_or(1).max(1);
+        let [_, most, rows] = VALUES;
+        let all: usize = self.shape.iter().product();
+        let mut lines: Vec<String> = Vec::new();
+        for (at, line) in values.chunks(row).take(rows).enumerate() {
+            let shown: Vec<String> = line.iter().take(most).map(|x| number(*x)).collect();
+            let more = if line.len() > most || row > most { " …" } else { "" };
+            lines.push(format!("  {}{}{more}", self.place(at), shown.join(" ")));
+        }
+        if all / row > lines.len() {
+            lines.push(format!("  … {} rows in all", thousands(&(all / row).into())));
+        }
+        lines
+    }
+
+    /// `[0, 3] ` before a row.
+    fn place(&self, row: usize) -> String {
+        let before = self.shape.split_last().map_or(&[][..], |(_, before)| before);
+        let mut place = Vec::new();
+        let mut rest = row;
+        for size in before.iter().rev() {
+            place.push((rest % size.max(&1)).to_string());
+            rest /= size.max(&1);
+        }
+        place.reverse();
+        if place.is_empty() { String::new() } else { format!("[{}] ", place.join(", ")) }
+    }
+}
+
+/// A value to five digits, in a column.
+fn number(x: f64) -> String {
+    let text = match x {
+        x if x == x.trunc() && x.abs() < 1e6 => format!("{x}"),
+        x if (1e-3..1e5).contains(&x.abs()) => format!("{x:.4}"),
+        x => format!("{x:.3e}"),
+    };
+    format!("{text:>10}")
 }
 
 /// A run of a model.
@@ -268,8 +320,10 @@ impl Record for Execution {
             self.seed,
             plural(self.repeat, "run"),
         )];
-        for Output { name, dtype, shape } in &self.outputs {
+        for output in &self.outputs {
+            let Output { name, dtype, shape, .. } = output;
             lines.push(format!("output {name}: {dtype} {shape:?}"));
+            lines.extend(output.shown());
         }
         let [read, written] = [&self.bytes.read, &self.bytes.written].map(thousands);
         lines.push(match self.bytes_relocated.is_zero() {

@@ -19,6 +19,7 @@ mod saved;
 mod saved_count;
 mod side_by_side;
 mod totals;
+mod trace;
 mod training;
 mod verification;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::account::Account;
 use super::convention_line;
 use crate::number::{ROUNDED, percent, rounded, thousands};
-use crate::{Block, Cell, Column, Document, Record, Row, Table};
+use crate::{Block, Cell, Column, Document, Record, Row, Table, latex};
 
 /// Several models, counted at the same sizes.
 #[derive(Clone, Debug, Serialize)]
@@ -142,5 +142,9 @@ impl Record for SideBySide {
 
     fn rows(&self) -> Table {
         self.numbers(|number| number.map_or(Cell::Empty, |number| Cell::Number(number.clone())))
+    }
+
+    fn latex(&self) -> Option<String> {
+        Some(latex::document(&self.document().without_bars().steady()))
     }
 }
