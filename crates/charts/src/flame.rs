@@ -113,8 +113,8 @@ fn draw(svg: &mut Svg, frame: &Frame, place: Place, scale: f64, all: f64) {
     }
     let mut left = left;
     for (number, inner) in frame.inner.iter().enumerate() {
-        // Modules side by side have colours of their own, and what is in them theirs.
-        let tint = if row < 3 { tint + number } else { tint };
+        // Modules side by side have colours of their own, and what is deep in them theirs.
+        let tint = if row < 4 { tint + number } else { tint };
         draw(svg, inner, Place { left, row: row + 1, tint }, scale, all);
         left += inner.value;
     }

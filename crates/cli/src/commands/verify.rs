@@ -46,7 +46,7 @@ fn drawn(moved: &[MovedOutput]) -> Result<String, Failure> {
         marked: of.moved < 1e-5,
     };
     let title = "how far outputs of attention move with the order of its tokens".to_owned();
-    let subtitle = "greatest difference of an element; green: rounding alone".to_owned();
+    let subtitle = "two tokens exchanged: how far output 1 moves; orders: outputs against those of their tokens; green: rounding alone".to_owned();
     Ok(BarChart { title, subtitle, bars: moved.iter().map(bar).collect() }.svg()?)
 }
 
