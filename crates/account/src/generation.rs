@@ -95,14 +95,13 @@ impl Generating {
         if source.is_some() && given.get(&n).is_none() {
             given.set(n.clone(), 1);
         }
-        let prompt = model.counted_at(&given.with(p.clone(), 0))?.sizes().clone();
+        let prompt = model.counted_at(&given.clone().with(p.clone(), 0))?.sizes().clone();
         let tokens = prompt.get(&n).cloned().unwrap_or_default();
         let fixed = without(&prompt, graph, &[&p, &n]);
         // The last step is the largest, and so the one that may not fit the model.
         if new_tokens > 1 {
             let last = &tokens + Integer::from(new_tokens - 2);
-            graph
-                .check(&graph.complete(&fixed.clone().with(p.clone(), last).with(n.clone(), 1))?)?;
+            model.counted_at(&given.with(p.clone(), last).with(n.clone(), 1))?;
         }
         let source = match source {
             None => None,
