@@ -211,7 +211,7 @@ impl SettledRecord {
 const RESTS_ON: &str = "holds = the formula derived from the recorded graph is what the source says, and two programs that ran \
                         it, textbook loops on numbers that count themselves and the kernels, counted as much at \
                         every node, at enough sizes to fix the polynomial; (derived) = from the graph alone, nothing \
-                        ran; (by definition) = no execution could decide it. --details shows the evidence.";
+                        ran; (by definition) = no execution could decide it.";
 
 impl Verification {
     /// A line each.
@@ -285,7 +285,8 @@ impl Record for Verification {
         let mut summary = self.summary().to_vec();
         summary.extend(self.theorem.lines());
         blocks.push(Block::Lines(summary));
-        blocks.push(Block::Text(RESTS_ON.to_owned()));
+        let more = if self.details { "" } else { " --details shows the evidence." };
+        blocks.push(Block::Text(format!("{RESTS_ON}{more}")));
         Document { blocks }
     }
 
