@@ -59,9 +59,10 @@ pub(crate) fn execute(args: TraceArgs) -> Result<ExitCode, Failure> {
         folded.write_text(&record.folded(weight))?;
     }
     if let Some(flame) = flame {
-        let stack = |node: &ExecutedNode| FlameStack {
-            frames: node.path.split('.').map(str::to_owned).collect(),
-            value: weight(node).parse().unwrap_or(0.0),
+        let stack = |line: &str| {
+            let (frames, value) = line.rsplit_once(' ')?;
+            let frames = frames.split(';').map(str::to_owned).collect();
+            Some(FlameStack { frames, value: value.parse().ok()? })
         };
         let what = match by {
             TracedBy::Flops => "useful scalar operations",
@@ -71,7 +72,7 @@ pub(crate) fn execute(args: TraceArgs) -> Result<ExitCode, Failure> {
         let chart = FlameChart {
             title: format!("{} at {}", record.model, record.binding),
             subtitle: format!("{what}, by module; all iterations of a layer together"),
-            stacks: record.nodes.iter().map(stack).collect(),
+            stacks: record.folded(weight).lines().filter_map(stack).collect(),
         };
         flame.write_text(&chart.svg()?)?;
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use opledger_charts::{Bar, BarChart};
+use opledger_dims::Symbol;
 use opledger_report::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
 };
@@ -55,12 +56,11 @@ impl VerifyArgs {
     fn own(&self) -> Result<OwnExperiment, Failure> {
         let sizes = binding(&self.sizes)?;
         let mut own = OwnExperiment { seed: self.seed, ..OwnExperiment::default() };
+        let [n, c, h] = ["n", "c", "h"].map(Symbol::from);
         for (symbol, size) in sizes.iter() {
-            let part = match symbol.as_str() {
-                "n" => &mut own.tokens,
-                "c" => &mut own.width,
-                "h" => &mut own.heads,
-                _ => return Err(Failure::ExperimentSize { symbol: symbol.clone() }),
+            let parts = [(&n, &mut own.tokens), (&c, &mut own.width), (&h, &mut own.heads)];
+            let Some((_, part)) = parts.into_iter().find(|(known, _)| *known == symbol) else {
+                return Err(Failure::ExperimentSize { symbol: symbol.clone() });
             };
             *part = Some(usize::try_from(size).unwrap_or(usize::MAX));
         }
