@@ -55,6 +55,9 @@ const H100: &str = "https://glennklockwood.com/garden/processors/h100";
 /// The table of the vendor, with sparsity: half of what it says of products.
 const H100_TABLE: &str = "https://archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html";
 const MI300X_H200: &str = "https://github.com/alpharomercoma/MI300X-vs-H200/blob/6077fdc7bfc215171c33435b7cd76ca4c5f2b236/METHODOLOGY.md";
+const B200: &str = "https://glennklockwood.com/garden/processors/B200";
+/// A dealer's copy of the vendor's table, whose figures with sparsity are starred.
+const L40S: &str = "https://www.mullet.se/product.html?product_id=355414";
 const TPU_V5E: &str = "https://cloud.google.com/tpu/docs/v5e";
 const TPU_V5P: &str = "https://docs.cloud.google.com/tpu/docs/v5p-training";
 const TPU_V6E: &str = "https://docs.cloud.google.com/tpu/docs/v6e";
@@ -88,6 +91,18 @@ const DEVICES: &[KnownDevice] = &[
         bandwidth: giga(2_039, A100_MEMORY),
         peaks: A100_PEAKS,
     },
+    // At 1000 W, on a board of eight.
+    KnownDevice {
+        name: "b200-hgx",
+        memory: giga(192, B200),
+        bandwidth: giga(8_000, B200),
+        peaks: &[
+            peak(Elem::F32, 80_000, B200),
+            peak(Elem::Bf16, 2_250_000, B200),
+            peak(Elem::F16, 2_250_000, B200),
+            peak(Elem::I8, 4_500_000, B200),
+        ],
+    },
     KnownDevice {
         name: "h100-pcie",
         memory: giga(80, H100_TABLE),
@@ -115,6 +130,16 @@ const DEVICES: &[KnownDevice] = &[
         memory: giga(141, MI300X_H200),
         bandwidth: giga(4_800, MI300X_H200),
         peaks: &[peak(Elem::Bf16, 989_400, MI300X_H200)],
+    },
+    KnownDevice {
+        name: "l40s",
+        memory: giga(48, L40S),
+        bandwidth: giga(864, L40S),
+        peaks: &[
+            peak(Elem::F32, 91_600, L40S),
+            peak(Elem::Bf16, 362_050, L40S),
+            peak(Elem::F16, 362_050, L40S),
+        ],
     },
     KnownDevice {
         name: "mi300x",

@@ -2,7 +2,7 @@
 
 use opledger_conventions::ConventionError;
 use opledger_dims::{Binding, EvalError, Integer, Symbol};
-use opledger_ir::{BindingError, SizeCondition};
+use opledger_ir::{BindingError, Elem, SizeCondition};
 use opledger_models::ConfigError;
 use opledger_models::layer::LayerError;
 use opledger_report::thousands;
@@ -303,6 +303,34 @@ pub enum AccountError {
         /// The model, as it was written.
         model: String,
     },
+    /// A device of which nothing is known.
+    #[error(
+        "there is no device `{}`{}; known are {}",
+        opledger_dims::escaped(name),
+        one_of(meant),
+        known.join(", ")
+    )]
+    NoDevice {
+        /// What it was called.
+        name: String,
+        /// Those that are called much the same.
+        meant: Vec<&'static str>,
+        /// All of them.
+        known: Vec<&'static str>,
+    },
+    /// A device, and a type in whose products nobody says what it does.
+    #[error(
+        "what `{device}` does in products of {elem} is not known, only of {}; --dtype chooses the type",
+        type_names(known)
+    )]
+    NoPeak {
+        /// The device.
+        device: String,
+        /// The type.
+        elem: Elem,
+        /// The types that are known.
+        known: Vec<Elem>,
+    },
     /// One convention, where a difference is asked for.
     #[error("explain: `{name}` is given twice; give two conventions whose numbers may differ")]
     OneConvention {
@@ -326,6 +354,18 @@ fn list(symbols: &[Symbol]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => names.join(""),
     }
+}
+
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => format!(" (did you mean {one}?)"),
+        several => format!(" (one of {}?)", several.join(", ")),
+    }
+}
+
+fn type_names(types: &[Elem]) -> String {
+    types.iter().map(|elem| elem.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn hint(by_mask: bool) -> &'static str {

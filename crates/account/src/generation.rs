@@ -1,6 +1,6 @@
 //! A whole generation: a run over the prompt, then steps of one token each.
 
-use opledger_dims::{Binding, Integer, Quantity};
+use opledger_dims::{Binding, Integer, Quantity, Symbol};
 use opledger_ir::{SizeRole, Total};
 use opledger_models::{Logits, Request};
 use opledger_report::{CONVENTIONS, GenerationCount};
@@ -30,51 +30,27 @@ impl Model {
         sizes: &Binding,
         new_tokens: u64,
     ) -> Result<GenerationCount, AccountError> {
-        let request = Request { past: true, logits: Logits::Last, ..*self.request() };
-        let model = self.recorded_for(request)?;
+        let of = Generating::of(self, sizes, new_tokens)?;
+        let Generating { model, p, n, tokens, prompt: binding, fixed, .. } = &of;
         let graph = model.graph();
-        let none = || AccountError::NoCache { model: self.name().to_owned() };
-        let p = graph.size_of(SizeRole::Past).ok_or_else(none)?;
-        let n = graph.size_of(SizeRole::Tokens).ok_or_else(none)?;
-        if let Some(size) = sizes.get(p) {
-            return Err(AccountError::GivenPast { symbol: p.clone(), size: size.clone() });
-        }
-        let source = self.source_part()?;
-        let mut given = sizes.clone();
-        if source.is_some() && given.get(n).is_none() {
-            given.set(n, 1);
-        }
-        let prompt = model.counted_at(&given.clone().with(p, 0))?;
-        let binding = prompt.sizes();
-        let tokens = binding.get(n).cloned().unwrap_or_default();
-        let fixed = without(binding, graph, &[p, n]);
-        // The last step is the largest, and so the one that may not fit the model.
-        if new_tokens > 1 {
-            let last = &tokens + Integer::from(new_tokens - 2);
-            model.counted_at(&given.with(p, last).with(n, 1))?;
-        }
-        let totals = graph.totals(&fixed, &[p.clone(), n.clone()])?;
-        let start = machine(n, &tokens)?;
+        let start = machine(n, tokens)?;
+        let totals = graph.totals(fixed, &[p.clone(), n.clone()])?;
         let mut first = totals.at(&[0, start])?;
         let mut steps = Total::none();
         for step in 0..i128::from(new_tokens) - 1 {
             steps.add_run(&totals.at(&[start + step, 1])?);
         }
-        if let Some(source) = &source {
-            let known = source.graph().symbols();
-            let given = sizes.iter().filter(|(symbol, _)| known.contains(*symbol));
-            let given = given.map(|(symbol, size)| (symbol.clone(), size.clone())).collect();
-            let once = source.counted_at(&given)?;
-            let fixed = without(once.sizes(), source.graph(), &[]);
+        if let Some((source, once)) = &of.source {
+            let fixed = without(once, source.graph(), &[]);
             first.add_run(&source.graph().totals(&fixed, &[])?.at(&[])?);
         }
-        let whole = self.recorded_for(Request { past: false, ..request })?;
-        let whole = whole.partly_at(&fixed)?;
+        let whole = model.recorded_for(Request { past: false, ..*model.request() })?;
+        let whole = whole.partly_at(fixed)?;
         let mut all = first.clone();
         all.add_run(&steps);
         Ok(GenerationCount {
             model: self.name().to_owned(),
-            binding: without(binding, graph, &[p]).with(n, tokens),
+            binding: without(binding, graph, &[p]).with(n.clone(), tokens.clone()),
             params: whole.quantity(Quantity::Parameters)?,
             new_tokens,
             prompt: summed(first),
@@ -82,5 +58,61 @@ impl Model {
             all: summed(all),
             conventions: CONVENTIONS.to_vec(),
         })
+    }
+}
+
+/// What is generated: a run over a prompt, then steps of one token.
+pub(crate) struct Generating {
+    /// Recorded with a cache, and scores of the last token only.
+    pub(crate) model: Model,
+    /// Tokens in the cache.
+    pub(crate) p: Symbol,
+    /// Tokens of a run.
+    pub(crate) n: Symbol,
+    /// Tokens of the prompt.
+    pub(crate) tokens: Integer,
+    /// All sizes of the run over the prompt.
+    pub(crate) prompt: Binding,
+    /// The sizes that all runs share.
+    pub(crate) fixed: Binding,
+    /// What an encoder does once, and its sizes.
+    pub(crate) source: Option<(Model, Binding)>,
+}
+
+impl Generating {
+    pub(crate) fn of(of: &Model, sizes: &Binding, new_tokens: u64) -> Result<Self, AccountError> {
+        let request = Request { past: true, logits: Logits::Last, ..*of.request() };
+        let model = of.recorded_for(request)?;
+        let graph = model.graph();
+        let none = || AccountError::NoCache { model: of.name().to_owned() };
+        let p = graph.size_of(SizeRole::Past).ok_or_else(none)?.clone();
+        let n = graph.size_of(SizeRole::Tokens).ok_or_else(none)?.clone();
+        if let Some(size) = sizes.get(&p) {
+            return Err(AccountError::GivenPast { symbol: p, size: size.clone() });
+        }
+        let source = of.source_part()?;
+        let mut given = sizes.clone();
+        if source.is_some() && given.get(&n).is_none() {
+            given.set(n.clone(), 1);
+        }
+        let prompt = model.counted_at(&given.clone().with(p.clone(), 0))?.sizes().clone();
+        let tokens = prompt.get(&n).cloned().unwrap_or_default();
+        let fixed = without(&prompt, graph, &[&p, &n]);
+        // The last step is the largest, and so the one that may not fit the model.
+        if new_tokens > 1 {
+            let last = &tokens + Integer::from(new_tokens - 2);
+            model.counted_at(&given.with(p.clone(), last).with(n.clone(), 1))?;
+        }
+        let source = match source {
+            None => None,
+            Some(source) => {
+                let known = source.graph().symbols();
+                let given = sizes.iter().filter(|(symbol, _)| known.contains(*symbol));
+                let given = given.map(|(symbol, size)| (symbol.clone(), size.clone())).collect();
+                let once = source.counted_at(&given)?.sizes().clone();
+                Some((source, once))
+            }
+        };
+        Ok(Generating { p, n, tokens, prompt, fixed, source, model })
     }
 }

@@ -20,6 +20,7 @@
 //! ```
 
 mod assertion;
+mod bounds;
 mod by_convention;
 mod change;
 mod devices;
@@ -31,6 +32,7 @@ mod generation;
 mod grid;
 #[cfg(feature = "files")]
 mod hub;
+mod kinds;
 mod lengths;
 mod memory;
 mod model;
@@ -40,6 +42,7 @@ mod parallel;
 mod quantised;
 mod questions;
 mod reference;
+mod roof;
 mod size_list;
 mod sized;
 mod steps;
@@ -66,6 +69,7 @@ pub use parallel::Cutting;
 pub use quantised::QuantisedWeights;
 pub use questions::Questions;
 pub use reference::{ModelReference, ProgramOptions};
+pub use roof::DeviceRoof;
 pub use size_list::{SizeList, Stride};
 pub use sized::SizedModel;
 pub use training::{Attending, StepBytes, StepCounter, Training, TrainingOptions, TrainingSizes};

@@ -6,8 +6,11 @@ use std::ops::AddAssign;
 use num_traits::Zero;
 use opledger_dims::{Class, Counts, EvalError, Integer, Poly, Quantity};
 use opledger_ir::{Cost, Definition, Graph, Node, Operation, PartCounts, Shape};
-use opledger_report::{Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, Parameters};
+use opledger_report::{
+    Account, AccountNode, AccountPart, Amount, Bytes, CONVENTIONS, KindSum, Parameters,
+};
 
+use crate::kinds::{LayerKind, kind};
 use crate::{AccountError, SizedModel};
 
 impl SizedModel<'_> {
@@ -17,7 +20,11 @@ impl SizedModel<'_> {
     /// # Errors
     /// When a size is unbound.
     pub fn account(&self, depth: Option<usize>) -> Result<Account<Integer>, AccountError> {
-        Ok(account(self, depth, |poly| poly.at(self.sizes()), ToString::to_string)?)
+        let mut account = account(self, depth, |poly| poly.at(self.sizes()), ToString::to_string)?;
+        if self.model().reference().is_whole_model() {
+            account.kinds = kinds(self)?;
+        }
+        Ok(account)
     }
 
     /// The account of every node, each with the line of source that it comes from.
@@ -37,9 +44,17 @@ impl SizedModel<'_> {
     /// # Errors
     /// None that a recorded model has.
     pub fn formulas(&self) -> Result<Account<Poly>, AccountError> {
+        self.formulas_to(None)
+    }
+
+    /// The same of the nodes under the first `depth` segments of their paths together.
+    ///
+    /// # Errors
+    /// None that a recorded model has.
+    pub fn formulas_to(&self, depth: Option<usize>) -> Result<Account<Poly>, AccountError> {
         let bind = |poly: &Poly| poly.bind(self.sizes());
         let formula = |counts: &Counts<Poly>| counts.map(bind).to_string();
-        Ok(account(self, None, |poly| Ok(bind(poly)), formula)?)
+        Ok(account(self, depth, |poly| Ok(bind(poly)), formula)?)
     }
 }
 
@@ -114,6 +129,7 @@ where
         matmul_flops: sum.matmul_flops(),
         bytes: Bytes { read, written },
         memory: None,
+        kinds: Vec::new(),
         nodes,
         definitions: definitions(sized),
         by_contents: by_contents(sized),
@@ -181,6 +197,37 @@ fn groups<'m>(sized: &SizedModel<'m>, depth: Option<usize>) -> Vec<Group<'m>> {
         }
     }
     groups
+}
+
+/// The sums by kind of layer, of the kinds that cost something or have parameters.
+fn kinds(sized: &SizedModel<'_>) -> Result<Vec<KindSum>, EvalError> {
+    let (graph, params) = (sized.graph(), first_read(sized.graph()));
+    let mut sums: Vec<(LayerKind, [Poly; 5])> =
+        LayerKind::ALL.map(|kind| (kind, std::array::from_fn(|_| Poly::zero()))).to_vec();
+    for (node, params) in graph.nodes().iter().zip(params) {
+        let own = kind(graph, node);
+        let cost = graph.node_cost(node);
+        let (read, written) = graph.node_bytes(node);
+        let Some((_, sum)) = sums.iter_mut().find(|(kind, _)| *kind == own) else { continue };
+        for (sum, own) in sum.iter_mut().zip([params, cost.macs(), cost.flops(), read, written]) {
+            *sum += own;
+        }
+    }
+    let mut kinds = Vec::new();
+    for (kind, sum) in sums {
+        let mut values = Vec::new();
+        for poly in &sum {
+            values.push(poly.at(sized.sizes())?);
+        }
+        let Ok([params, macs, flops, read, written]) = <[Integer; 5]>::try_from(values) else {
+            continue;
+        };
+        if [&params, &flops, &read, &written].into_iter().any(|own| !own.is_zero()) {
+            let bytes = Bytes { read, written };
+            kinds.push(KindSum { kind: kind.name(), params, macs, flops, bytes });
+        }
+    }
+    Ok(kinds)
 }
 
 /// The parameters that each node is the first to read: views of parameters alone hand them on to the

@@ -20,6 +20,7 @@
 
 mod bars;
 mod error;
+mod flame;
 mod lines;
 mod palette;
 mod plot;
@@ -28,5 +29,6 @@ mod svg;
 
 pub use bars::{Bar, BarChart};
 pub use error::ChartError;
+pub use flame::{FlameChart, FlameStack};
 pub use lines::{LineChart, Series};
 pub use rates::{Ceiling, RateChart, RatePoint};

@@ -16,3 +16,7 @@ pub(crate) const GREEN: Colour = "#009E73";
 /// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
 pub(crate) const SERIES: [Colour; 7] =
     [BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+
+/// The same with much white in them, on which ink is read.
+pub(crate) const TINTS: [Colour; 6] =
+    ["#BBD7EE", "#F6C9A8", "#B7E1D1", "#EBCADB", "#F5DDA6", "#D8DCE2"];

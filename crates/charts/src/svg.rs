@@ -81,6 +81,22 @@ impl Svg {
         ));
     }
 
+    /// The same, with words for who points at it.
+    pub(crate) fn told_rectangle(
+        &mut self,
+        (x, y): Position,
+        (right, bottom): Position,
+        colour: Colour,
+        told: &str,
+    ) {
+        let (width, height) = (right - x, bottom - y);
+        self.push(format_args!(
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" \
+             fill=\"{colour}\"><title>{}</title></rect>",
+            escaped(told)
+        ));
+    }
+
     /// Joins places by a line.
     pub(crate) fn line(&mut self, places: &[Position], colour: Colour, width: u32) {
         self.polyline(places, colour, width, "");

@@ -25,10 +25,24 @@ use crate::text::TextError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Account(AccountError),
-    #[error("there is no command `{name}`; `opledger help` lists them")]
-    NoCommand { name: String },
+    #[error("there is no command `{}`{}; `opledger help` lists them", escaped(name), near(nearest))]
+    NoCommand { name: String, nearest: Option<String> },
     #[error("{own} is given a name twice")]
     NamedTwice { own: String },
+    #[error("of `{name}`: {problem}")]
+    Side { name: String, problem: Box<Failure> },
+    #[error("--{option} is about one model; give one, or leave it out")]
+    SeveralModels { option: &'static str },
+    #[error("`{name}` was not read as a count: {problem}")]
+    SavedCount { name: String, problem: String },
+    #[error(
+        "a saved count has no `{quantity}`; it has params, trainable, macs, flops, matmul-flops, bytes-read, bytes-written and classes"
+    )]
+    NotSaved { quantity: String },
+    #[error(
+        "an experiment with orders of tokens has n tokens of width c and h heads, and no {symbol}"
+    )]
+    ExperimentSize { symbol: Symbol },
     #[error("comparing `{first}` with `{second}`: {problem}")]
     Sides { first: String, second: String, problem: Box<Failure> },
     #[error(transparent)]
@@ -69,6 +83,8 @@ pub(crate) enum Failure {
     SweptAssertion { symbol: Symbol },
     #[error("--convention counts one size; give {symbol} one size")]
     SweptConvention { symbol: Symbol },
+    #[error("--device tells of one count; give {symbol} one size")]
+    SweptBound { symbol: Symbol },
     #[error("--sort and --top are about the rows of one count; give {symbol} one size")]
     SweptRows { symbol: Symbol },
     #[error(
@@ -167,6 +183,10 @@ impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         Failure::Binding(error.into())
     }
+}
+
+fn near(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 
 fn list(symbols: &[Symbol]) -> String {

@@ -9,6 +9,7 @@ mod interrupt;
 mod notes;
 mod output;
 mod progress;
+mod roof;
 mod sizes;
 mod sweep;
 mod tensors;
@@ -20,6 +21,7 @@ mod tokenizer;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use mimalloc::MiMalloc;
 
 /// Tensors then begin on a cache line, which no load of a whole register straddles.
@@ -47,6 +49,14 @@ fn refuse(refused: &clap::Error) -> ExitCode {
         let _ = refused.print();
     } else {
         notes::tell("", text.trim_end());
+    }
+    // Behind `help`, clap knows no near name.
+    let told = refused.get(ContextKind::SuggestedSubcommand).is_some();
+    if let (false, Some(ContextValue::String(name))) =
+        (told, refused.get(ContextKind::InvalidSubcommand))
+        && let Some(near) = commands::near(name)
+    {
+        notes::tell("tip: ", &format!("a similar command exists: {near}"));
     }
     ExitCode::from(2)
 }

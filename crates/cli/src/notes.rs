@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use opledger_account::Model;
 use opledger_dims::{Binding, Integer, escaped, escaped_within};
@@ -15,6 +16,20 @@ const LINE: usize = 4000;
 /// Tells something beside the result.
 pub(crate) fn note(text: &str) {
     tell("note: ", text);
+}
+
+/// What units of sizes on the command line were taken for.
+static UNITS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Tells what a unit was taken for, at once and to who reads a result by program.
+pub(crate) fn note_unit(text: &str) {
+    note(text);
+    UNITS.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+}
+
+/// What units were taken for.
+pub(crate) fn units() -> Vec<String> {
+    UNITS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Writes to stderr, as [`shown`].

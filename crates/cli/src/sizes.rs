@@ -4,7 +4,7 @@ use opledger_dims::{Binding, Integer, Symbol, escaped};
 use opledger_report::thousands;
 
 use crate::failure::Failure;
-use crate::notes::note;
+use crate::notes::note_unit;
 
 /// The most decimal digits a size may have; no model needs more.
 const MAX_DIGITS: usize = 1000;
@@ -26,7 +26,7 @@ pub(crate) fn assignment(text: &str) -> Result<Assignment, String> {
         return Err("the symbol before `=` is missing, as in n=128".to_owned());
     }
     let size = size_of(size.trim())?;
-    units(text).iter().for_each(|told| note(told));
+    units(text).iter().for_each(|told| note_unit(told));
     Ok(Assignment { symbol: Symbol::new(symbol), size })
 }
 

@@ -3,7 +3,7 @@
 use opledger_account::{SizeList, Stride, Sweep};
 use opledger_dims::{Integer, Symbol};
 
-use crate::notes::note;
+use crate::notes::note_unit;
 use crate::sizes::{size_of, units};
 
 /// The most sizes that one symbol may take in a bench, and in counting.
@@ -47,7 +47,7 @@ fn sizes_of(text: &str, most: usize, least: u32) -> Result<Sweep, String> {
     if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!("{symbol} is {} twice; give each size once", twice[0]));
     }
-    units(text).iter().for_each(|told| note(told));
+    units(text).iter().for_each(|told| note_unit(told));
     Ok(Sweep { symbol: Symbol::new(symbol), sizes: all })
 }
 

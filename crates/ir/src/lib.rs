@@ -69,6 +69,6 @@ pub use role::{
     SizeRole,
 };
 pub use slide::Slide;
-pub use totals::{Total, Totals};
+pub use totals::{FormulasAt, Total, Totals};
 pub use value::{Call, Value, indices, strides, to_usize};
 pub use var::Var;

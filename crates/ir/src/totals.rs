@@ -1,5 +1,6 @@
 //! The totals of a graph at many sizes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use num_traits::{ToPrimitive, Zero};
@@ -7,20 +8,35 @@ use opledger_dims::{Binding, Class, Compiled, Counts, Integer, Poly, Symbol};
 
 use crate::{BindingError, Definition, Graph};
 
-/// What a graph costs in all, over some free symbols.
+/// Free symbols, and those that follow from them.
 #[derive(Clone, Debug)]
-pub struct Totals {
+struct FreeSizes {
     free: Vec<Symbol>,
-    /// Sizes that products of free symbols are made of.
+    /// All sizes that are bound.
+    bound: Binding,
+    /// Those that products of free symbols are made of.
     fixed: Binding,
     /// Definitions of symbols that follow from the free ones, over the sizes that are bound.
     definitions: Vec<Definition>,
     symbols: Vec<Symbol>,
+}
+
+/// What a graph costs in all, over some free symbols.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    sizes: FreeSizes,
     classes: Vec<(Class, Compiled)>,
     macs: Compiled,
     params: Compiled,
     read: Compiled,
     written: Compiled,
+}
+
+/// Formulas of a graph's symbols, over some free ones.
+#[derive(Clone, Debug)]
+pub struct FormulasAt {
+    sizes: FreeSizes,
+    formulas: Vec<Compiled>,
 }
 
 /// Exact totals at one point.
@@ -76,10 +92,63 @@ impl Graph {
     /// # Errors
     /// When the binding contradicts a definition, or leaves another symbol without a size.
     pub fn totals(&self, binding: &Binding, free: &[Symbol]) -> Result<Totals, BindingError> {
-        let bound = self.complete(binding)?;
+        let sizes = FreeSizes::of(self, binding, free)?;
+        let compile = |poly: &Poly| sizes.compile(poly);
+        let (mut read, mut written) = (Poly::zero(), Poly::zero());
+        for node in self.nodes() {
+            let bytes = self.node_bytes(node);
+            read += bytes.0;
+            written += bytes.1;
+        }
+        let cost = self.cost();
+        let total = cost.total();
+        let mut classes = Vec::new();
+        for (class, poly) in total.nonzero() {
+            classes.push((class, compile(poly)?));
+        }
+        Ok(Totals {
+            classes,
+            macs: compile(&cost.macs())?,
+            params: compile(&self.parameters().0)?,
+            read: compile(&read)?,
+            written: compile(&written)?,
+            sizes,
+        })
+    }
+
+    /// Formulas where `binding` gives sizes to all symbols but some, to be evaluated at many of these.
+    ///
+    /// # Errors
+    /// As [`Graph::totals`].
+    pub fn formulas_at(
+        &self,
+        formulas: &[Poly],
+        binding: &Binding,
+        free: &[Symbol],
+    ) -> Result<FormulasAt, BindingError> {
+        let sizes = FreeSizes::of(self, binding, free)?;
+        let formulas = formulas.iter().map(|poly| sizes.compile(poly)).collect::<Result<_, _>>()?;
+        Ok(FormulasAt { sizes, formulas })
+    }
+}
+
+impl FormulasAt {
+    /// Their values where each free symbol has the size at its position.
+    ///
+    /// # Errors
+    /// When a size leaves a symbol without a value, or a value is not whole.
+    pub fn at(&self, sizes: &[i128]) -> Result<Vec<Integer>, BindingError> {
+        let values = self.sizes.values(sizes)?;
+        self.formulas.iter().map(|formula| Ok(formula.at(&values)?)).collect()
+    }
+}
+
+impl FreeSizes {
+    fn of(graph: &Graph, binding: &Binding, free: &[Symbol]) -> Result<Self, BindingError> {
+        let bound = graph.complete(binding)?;
         let (mut symbols, mut fixed) = (free.to_vec(), Binding::new());
         let mut definitions = Vec::new();
-        for definition in self.definitions() {
+        for definition in graph.definitions() {
             // Of c = h·e any may follow from the other two.
             let involved = match definition {
                 Definition::Product { whole, factors: [a, b] } => vec![whole, a, b],
@@ -99,58 +168,19 @@ impl Graph {
             }
             definitions.push(definition.with_sizes(&bound));
         }
-        let compile = |poly: &Poly| Ok::<_, BindingError>(poly.bind(&bound).compile(&symbols)?);
-        let (mut read, mut written) = (Poly::zero(), Poly::zero());
-        for node in self.nodes() {
-            let bytes = self.node_bytes(node);
-            read += bytes.0;
-            written += bytes.1;
-        }
-        let cost = self.cost();
-        let total = cost.total();
-        let mut classes = Vec::new();
-        for (class, poly) in total.nonzero() {
-            classes.push((class, compile(poly)?));
-        }
-        Ok(Totals {
-            classes,
-            macs: compile(&cost.macs())?,
-            params: compile(&self.parameters().0)?,
-            read: compile(&read)?,
-            written: compile(&written)?,
-            free: free.to_vec(),
-            fixed,
-            definitions,
-            symbols,
-        })
+        Ok(FreeSizes { free: free.to_vec(), bound, fixed, definitions, symbols })
     }
-}
 
-impl Totals {
-    /// The totals where each free symbol has the size at its position.
-    ///
-    /// # Errors
-    /// When a size leaves a symbol without a value, or a count is not whole.
-    pub fn at(&self, sizes: &[i128]) -> Result<Total, BindingError> {
-        let defined;
-        let values: &[i128] = match self.definitions.is_empty() {
-            true => sizes,
-            false => {
-                defined = self.defined(sizes)?;
-                &defined
-            }
-        };
-        let mut counts = Counts::zero();
-        for (class, poly) in &self.classes {
-            counts[*class] = poly.at(values)?;
+    fn compile(&self, poly: &Poly) -> Result<Compiled, BindingError> {
+        Ok(poly.bind(&self.bound).compile(&self.symbols)?)
+    }
+
+    /// The value of each symbol.
+    fn values<'s>(&self, sizes: &'s [i128]) -> Result<Cow<'s, [i128]>, BindingError> {
+        match self.definitions.is_empty() {
+            true => Ok(Cow::Borrowed(sizes)),
+            false => self.defined(sizes).map(Cow::Owned),
         }
-        Ok(Total {
-            counts,
-            macs: self.macs.at(values)?,
-            params: self.params.at(values)?,
-            read: self.read.at(values)?,
-            written: self.written.at(values)?,
-        })
     }
 
     /// The free sizes and what follows from them.
@@ -175,6 +205,28 @@ impl Totals {
     }
 }
 
+impl Totals {
+    /// The totals where each free symbol has the size at its position.
+    ///
+    /// # Errors
+    /// When a size leaves a symbol without a value, or a count is not whole.
+    pub fn at(&self, sizes: &[i128]) -> Result<Total, BindingError> {
+        let values = self.sizes.values(sizes)?;
+        let values: &[i128] = &values;
+        let mut counts = Counts::zero();
+        for (class, poly) in &self.classes {
+            counts[*class] = poly.at(values)?;
+        }
+        Ok(Total {
+            counts,
+            macs: self.macs.at(values)?,
+            params: self.params.at(values)?,
+            read: self.read.at(values)?,
+            written: self.written.at(values)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +245,8 @@ mod tests {
             let total = totals.at(&[n]).unwrap();
             assert_eq!(total.counts, g.cost().total().at(&binding).unwrap());
             assert_eq!(total.macs, g.cost().macs().at(&binding).unwrap());
+            let formulas = g.formulas_at(&[g.macs()], &fixed, &["n".into()]).unwrap();
+            assert_eq!(formulas.at(&[n]).unwrap(), [total.macs.clone()]);
             assert!(total.to_string().starts_with(&format!("flops = {}, macs = ", total.flops())));
         }
         assert!(g.totals(&fixed, &[]).is_err(), "n has no size");

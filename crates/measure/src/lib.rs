@@ -25,6 +25,6 @@ pub use bench::{BenchCase, BenchPlan, BenchPoint, BenchResult, Roof, run};
 pub use comparison::{Comparison, PointComparison};
 pub use error::MeasureError;
 pub use machine::{CacheLevel, Machine};
-pub use probes::{MachineReport, Measured, RoofKind, probe};
+pub use probes::{MachineReport, MachineRoofs, Measured, RoofKind, probe, roofs};
 pub use times::{Times, Timing};
 pub use workload::{AttentionWorkload, GemmWorkload, LayerWorkload, Workload};

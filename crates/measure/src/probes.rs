@@ -104,6 +104,39 @@ pub fn probe() -> Result<MachineReport, MeasureError> {
     Ok(MachineReport { machine, version, load, buffer_bytes: buffer.bytes(), measured })
 }
 
+/// The roofs of this machine on all threads that were started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineRoofs {
+    /// GFLOP/s of fused multiply-adds of `f32` by the instruction set that gives most.
+    pub peak: f64,
+    /// That instruction set.
+    pub isa: String,
+    /// GB/s of reading memory.
+    pub bandwidth: f64,
+    /// The threads.
+    pub threads: usize,
+    /// That other programs took a good part of the machine.
+    pub busy: Option<String>,
+}
+
+/// Measures the roofs of this machine on all threads that were started.
+///
+/// # Errors
+/// As [`probe`].
+pub fn roofs() -> Result<MachineRoofs, MeasureError> {
+    let (machine, load) = (Machine::here()?, load());
+    let pool = pool(rayon::current_num_threads())?;
+    let (best, peak) = best_peak(&pool);
+    let bandwidth = ReadBuffer::new(&machine).bandwidth(&pool, isa()?);
+    Ok(MachineRoofs {
+        peak,
+        isa: best.name().to_owned(),
+        bandwidth,
+        threads: pool.current_num_threads(),
+        busy: busy(load, machine.usable_cores),
+    })
+}
+
 fn told(quantity: RoofKind, isa: Isa, pool: &ThreadPool, value: f64) -> Measured {
     let (isa, threads) = (isa.name().to_owned(), pool.current_num_threads());
     Measured { quantity, isa, threads, value, unit: quantity.unit() }

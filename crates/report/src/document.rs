@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use num_traits::ToPrimitive;
 use opledger_dims::Integer;
 
 use crate::number::{decimals, thousands};
@@ -11,6 +12,18 @@ use crate::number::{decimals, thousands};
 pub struct Document {
     /// The blocks.
     pub blocks: Vec<Block>,
+}
+
+impl Document {
+    /// The same without bars.
+    pub(crate) fn without_bars(mut self) -> Self {
+        for block in &mut self.blocks {
+            if let Block::Table(table) = block {
+                *table = table.without_bars();
+            }
+        }
+        self
+    }
 }
 
 /// One block of a document.
@@ -47,9 +60,18 @@ pub struct Column {
     /// Whether it may be left out where the table is too wide otherwise: never for 0, the highest
     /// number first.
     pub dispensable: u8,
+    /// Whether its cells are cut where there is no room, not wrapped.
+    pub cut: bool,
+    /// Whether its cells are bars, drawn where they are asked for and there is room.
+    pub bar: bool,
 }
 
 impl Column {
+    /// A column of bars, which say nothing that another column does not.
+    pub fn bar() -> Self {
+        Column { bar: true, ..Column::word("") }
+    }
+
     /// A column of short names, wrapped only where a table would not fit otherwise.
     pub fn name(title: impl Into<Cow<'static, str>>) -> Self {
         let title = title.into();
@@ -59,7 +81,7 @@ impl Column {
     /// A column of words that are never wrapped.
     pub fn word(title: impl Into<Cow<'static, str>>) -> Self {
         let title = title.into();
-        Column { title, right: false, narrowest: None, dispensable: 0 }
+        Column { title, right: false, narrowest: None, dispensable: 0, cut: false, bar: false }
     }
 
     /// A column of text or formulas, wrapped to what room there is.
@@ -78,6 +100,18 @@ impl Column {
     #[must_use]
     pub fn dispensable(self, rank: u8) -> Self {
         Column { dispensable: rank, ..self }
+    }
+}
+
+impl Table {
+    /// The same without bars.
+    pub(crate) fn without_bars(&self) -> Table {
+        let kept = || self.columns.iter().enumerate().filter(|(_, column)| !column.bar);
+        let rows = self.rows.iter().map(|row| Row {
+            cells: kept().filter_map(|(at, _)| row.cells.get(at).cloned()).collect(),
+            ruled: row.ruled,
+        });
+        Table { columns: kept().map(|(_, column)| column.clone()).collect(), rows: rows.collect() }
     }
 }
 
@@ -117,6 +151,8 @@ pub enum Cell {
     Number(Integer),
     /// A measured number and how many decimals of it are shown to people.
     Real(f64, usize),
+    /// A share of a whole, from 0 to 1, as a bar.
+    Share(f64),
 }
 
 impl Cell {
@@ -125,10 +161,17 @@ impl Cell {
         value.map_or(Cell::Empty, |value| Cell::Real(value, decimals))
     }
 
+    /// A part of a whole, as a bar.
+    pub fn share(part: &Integer, whole: &Integer) -> Self {
+        let (part, whole) = (part.to_f64(), whole.to_f64());
+        let share = part.zip(whole).map(|(part, whole)| part / whole);
+        share.filter(|share| (0.0..=1.0).contains(share)).map_or(Cell::Empty, Cell::Share)
+    }
+
     /// As people read it.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Cell::Empty => String::new(),
+            Cell::Empty | Cell::Share(_) => String::new(),
             Cell::Text(text) | Cell::Toned(text, _) => text.clone(),
             Cell::Number(number) => thousands(number),
             Cell::Real(number, places) => decimals(*number, *places),

@@ -90,8 +90,8 @@ pub trait Record: Serialize {
 pub fn render(record: &impl Record, format: Format, style: Style) -> Result<String, RenderError> {
     match format {
         Format::Table => Ok(text::document(&record.document().steady(), style)),
-        Format::Markdown => Ok(markdown::document(&record.document().steady())),
-        Format::Csv => Ok(csv::table(&record.rows().steady())),
+        Format::Markdown => Ok(markdown::document(&record.document().without_bars().steady())),
+        Format::Csv => Ok(csv::table(&record.rows().without_bars().steady())),
         Format::Json => match json::pretty(record) {
             Ok(text) => Ok(steady::json(&text)),
             Err(e) => Err(RenderError::Json(e.to_string())),

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use opledger_dims::{Counts, Poly, escaped_within};
 
+use crate::{Block, Cell, Column, Document, Table};
+
 /// An `align*` block of named formulas.
 pub(crate) fn align(lines: &[(String, String)]) -> String {
     let mut out = String::from("\\begin{align*}\n");
@@ -13,6 +15,60 @@ pub(crate) fn align(lines: &[(String, String)]) -> String {
         let _ = writeln!(out, "  {name} &= {formula}{end}");
     }
     out + "\\end{align*}\n"
+}
+
+/// A document as tables with captions, in the packages `booktabs` and `float` or none other; its words between them.
+pub(crate) fn document(document: &Document) -> String {
+    let mut title = String::new();
+    let mut out = String::from("% needs \\usepackage{booktabs}\n");
+    for block in &document.blocks {
+        match block {
+            Block::Title(text) => title.clone_from(text),
+            Block::Text(text) => out += &format!("\n{}\n", escape(text)),
+            Block::Lines(lines) => {
+                for line in lines {
+                    out += &format!("\n{}\n", escape(line.trim_start()));
+                }
+            }
+            Block::Table(table) => out += &tabular(table, &title),
+        }
+    }
+    out
+}
+
+fn tabular(table: &Table, title: &str) -> String {
+    let first = table.columns.first().map_or("", |column| &column.title);
+    let caption = match (title, first) {
+        ("", first) => first.to_owned(),
+        (title, "") => title.to_owned(),
+        (title, first) => format!("{title}: {first}"),
+    };
+    // Long texts are set in lines of a share of the page.
+    let edge = |column: &Column| match (column.right, column.narrowest) {
+        (true, _) => "r",
+        (false, Some(narrowest)) if narrowest < 30 => r"p{0.3\linewidth}",
+        (false, _) => "l",
+    };
+    let edges: String = table.columns.iter().map(edge).collect();
+    let line = |cells: Vec<String>| format!("  {} \\\\\n", cells.join(" & "));
+    let mut out = format!(
+        "\n\\begin{{table}}[ht]\n\\centering\n\\caption{{{}}}\n\\begin{{tabular}}{{{edges}}}\n\\toprule\n",
+        escape(&caption)
+    );
+    out += &line(table.columns.iter().map(|column| escape(&column.title)).collect());
+    out += "\\midrule\n";
+    for row in &table.rows {
+        if row.ruled {
+            out += "\\midrule\n";
+        }
+        let cell = |at: usize| row.cells.get(at).map(Cell::shown).unwrap_or_default();
+        let indent = |text: String| match text.strip_prefix("  ") {
+            Some(rest) => format!("\\quad {}", escape(rest)),
+            None => escape(&text.replace('\n', " ")),
+        };
+        out += &line((0..table.columns.len()).map(|at| indent(cell(at))).collect());
+    }
+    out + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
 }
 
 /// The classes that occur, as lines of an `align*` block.
@@ -42,6 +98,17 @@ pub(crate) fn escape(text: &str) -> String {
             '⌈' => out.push_str(r"$\lceil$"),
             '⌉' => out.push_str(r"$\rceil$"),
             '≤' => out.push_str(r"$\le$"),
+            '≥' => out.push_str(r"$\ge$"),
+            '≈' => out.push_str(r"$\approx$"),
+            '→' => out.push_str(r"$\to$"),
+            '−' => out.push_str("$-$"),
+            '√' => out.push_str(r"$\surd$"),
+            'Ω' => out.push_str(r"$\Omega$"),
+            'ᵀ' => out.push_str(r"$^\top$"),
+            '²' => out.push_str("$^2$"),
+            '³' => out.push_str("$^3$"),
+            '…' => out.push_str(r"\dots{}"),
+            '–' => out.push_str("--"),
             '×' => out.push_str(r"$\times$"),
             '<' => out.push_str("$<$"),
             '>' => out.push_str("$>$"),

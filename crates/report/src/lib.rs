@@ -12,6 +12,7 @@
 //! assert_eq!(Style::plain().width, Some(100));
 //! ```
 
+mod bars;
 mod csv;
 mod document;
 mod format;
@@ -25,6 +26,7 @@ mod records;
 mod steady;
 mod text;
 
+pub use bars::BarSigns;
 pub use document::{Block, Cell, Column, Document, Row, Table, Tone};
 pub use format::{Format, Record, RenderError, render};
 pub use json::Amount;
@@ -32,19 +34,21 @@ pub use noted::Noted;
 pub use number::thousands;
 pub use records::{
     Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,
-    AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord, Bytes,
-    CONVENTIONS, CONVENTIONS_OF_A_RUN, Changed, ChangedFormula, ClaimList, ClaimRecord,
-    ConventionCounts, ConventionRefusal, ConventionTotal, CutCollective, CutCost, Difference,
+    AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord,
+    BoundBatch, BoundCost, BoundDevice, BoundModule, BoundPhase, Bytes, CONVENTIONS,
+    CONVENTIONS_OF_A_RUN, Changed, ChangedFormula, ClaimList, ClaimRecord, ConventionCounts,
+    ConventionRefusal, ConventionTotal, CutCollective, CutCost, Difference, ExactTime,
     ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted, FittedBy,
     FittedTokens, FormulaId, FormulaValue, Generation, GenerationCount, Grid, GridError, GridPoint,
-    HeldWeights, Intake, Kind, KindKey, Kinds, KnownConvention, KnownConventions, KnownModel,
-    KnownModels, LengthCount, LengthCounts, Memory, OperationCounts, Outcome, Output, Page,
-    PageCache, PageCost, PageDevice, PageExpression, PageModel, PageOptimizer, PageProduct,
-    PageReader, PageRecompute, PageStructure, PageTool, PageToolCount, PageTraining, Parameters,
-    PeakBytes, Provenance, QuantisedBytes, RowOrder, RunTotals, SavedCost, SavedModule,
-    SearchedRow, SettledRecord, SourceRun, Step, StoredKind, SubstitutedRecord, TheoremRecord,
-    Traffic, TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
-    TrainingPhase, TrainingTerm, UnitCounts, Utilisation, VerdictRecord, Verification, WallMs,
+    HeldWeights, Intake, Kind, KindKey, KindSum, Kinds, KnownConvention, KnownConventions,
+    KnownModel, KnownModels, LengthCount, LengthCounts, LowerBound, Memory, OperationCounts,
+    Outcome, Output, Page, PageCache, PageCost, PageDevice, PageExpression, PageModel,
+    PageOptimizer, PageProduct, PageReader, PageRecompute, PageStructure, PageTool, PageToolCount,
+    PageTraining, Parameters, PeakBytes, Provenance, QuantisedBytes, RowOrder, RunOrder, RunTotals,
+    SavedCost, SavedModule, SearchedRow, SettledRecord, SideBySide, SourceRun, Step, StoredKind,
+    SubstitutedRecord, TheoremRecord, Traffic, TrainedLoss, TrainedSteps, TrainingCost,
+    TrainingMask, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm, UnitCounts,
+    Utilisation, VerdictRecord, Verification, WallMs,
 };
 pub(crate) use text::Layout;
 pub use text::Style;

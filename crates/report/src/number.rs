@@ -62,6 +62,27 @@ pub(crate) fn percent(part: &Integer, whole: &Integer) -> Option<String> {
     Some(format!("{above}.{tenth}"))
 }
 
+/// A time to three digits: `1.23 ms`.
+pub(crate) fn duration(seconds: f64) -> String {
+    if seconds == 0.0 {
+        return "0 s".to_owned();
+    }
+    if !seconds.is_finite() || seconds >= 999.5 {
+        return format!("{} s", seconds.round());
+    }
+    let units = [("s", 1.0), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9), ("ps", 1e12)];
+    // What rounds to 1000 of a unit is one of the next.
+    let unit = units.into_iter().find(|(_, per)| seconds * per >= 0.9995);
+    let (name, per) = unit.unwrap_or(("ps", 1e12));
+    let shown = seconds * per;
+    match shown {
+        shown if shown < 0.0005 => format!("{shown:.2e} {name}"),
+        shown if shown < 9.995 => format!("{shown:.2} {name}"),
+        shown if shown < 99.95 => format!("{shown:.1} {name}"),
+        shown => format!("{shown:.0} {name}"),
+    }
+}
+
 /// A difference in percent of what it is from, with its sign, to a tenth; nothing from zero.
 pub(crate) fn change(from: &Integer, difference: &Integer) -> Option<String> {
     let zero = Integer::default();
@@ -123,6 +144,24 @@ mod tests {
         assert_eq!(change(1000, -1000).unwrap(), "-100.0");
         assert_eq!(change(100_000, -1).unwrap(), "-< 0.1");
         assert_eq!((change(5, 0).unwrap(), change(0, 5)), ("0.0".to_owned(), None));
+    }
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        for (seconds, shown) in [
+            (0.0, "0 s"),
+            (1.0, "1.00 s"),
+            (0.99951, "1.00 s"),
+            (0.0123, "12.3 ms"),
+            (0.9994, "999 ms"),
+            (4.56e-6, "4.56 µs"),
+            (2.5e-10, "250 ps"),
+            (1e-14, "0.01 ps"),
+            (1e-20, "1.00e-8 ps"),
+            (1234.4, "1234 s"),
+        ] {
+            assert_eq!(duration(seconds), shown);
+        }
     }
 
     #[test]

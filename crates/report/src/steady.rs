@@ -83,7 +83,7 @@ impl Table {
         for cell in self.rows.iter_mut().flat_map(|row| &mut row.cells) {
             match cell {
                 Cell::Text(text) | Cell::Toned(text, _) => steady(text),
-                Cell::Empty | Cell::Number(_) | Cell::Real(..) => {}
+                Cell::Empty | Cell::Number(_) | Cell::Real(..) | Cell::Share(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
+use crate::bars::{self, BarSigns};
 use crate::{Block, Cell, Column, Document, Row, Table, Tone};
 
 /// The page that text is set on.
@@ -14,12 +15,14 @@ pub struct Style {
     pub complete: bool,
     /// Whether escape sequences colour the text.
     pub colour: bool,
+    /// The signs that shares are drawn with as bars; none where they are not.
+    pub bars: Option<BarSigns>,
 }
 
 impl Style {
     /// A page of 100 characters without colour.
     pub fn plain() -> Self {
-        Style { width: Some(100), complete: false, colour: false }
+        Style { width: Some(100), complete: false, colour: false, bars: None }
     }
 }
 
@@ -52,6 +55,7 @@ fn paint(text: &str, code: &str, style: Style) -> String {
 }
 
 fn table(table: &Table, style: Style) -> String {
+    let table = &bars::drawn(table, style);
     let layout = Layout::of(&table.columns, table.rows.iter(), style);
     let rows: String = table.rows.iter().map(|row| layout.row(row)).collect();
     layout.head() + &rows + &layout.foot()
@@ -126,6 +130,15 @@ impl<'t> Layout<'t> {
         Layout { columns, kept, widths, expanded: false, style }
     }
 
+    /// How wide a line of it is with a gap behind; none where a column is left out that may not be left out first, with
+    /// a number of less than `dispensable`.
+    pub(crate) fn width_without(&self, dispensable: u8) -> Option<usize> {
+        let left_out = (0..self.columns.len()).filter(|i| !self.kept.contains(i));
+        let fits =
+            !self.expanded && { left_out }.all(|i| self.columns[i].dispensable >= dispensable);
+        fits.then(|| self.widths.iter().map(|width| width + GAP).sum())
+    }
+
     fn rule(&self) -> String {
         let rule: Vec<String> = self.widths.iter().map(|w| "─".repeat(*w)).collect();
         rule.join(&" ".repeat(GAP)) + "\n"
@@ -142,7 +155,7 @@ impl<'t> Layout<'t> {
 
     fn title(&self, column: usize) -> Set<'t> {
         let Column { title, right, .. } = &self.columns[column];
-        Set { text: Cow::Borrowed(title), code: Some("1"), right: *right }
+        Set { text: Cow::Borrowed(title), code: Some("1"), right: *right, cut: false }
     }
 
     /// A row.
@@ -151,7 +164,8 @@ impl<'t> Layout<'t> {
         let cell = |i: usize| {
             let cell = row.cells.get(i).unwrap_or(&empty);
             let right = self.columns[i].right && !self.expanded;
-            Set { text: Cow::Owned(cell.shown()), code: cell.code(), right }
+            let cut = self.columns[i].cut && !self.expanded;
+            Set { text: Cow::Owned(cell.shown()), code: cell.code(), right, cut }
         };
         if self.expanded {
             let filled = self.kept.iter().filter(|i| !cell(**i).text.is_empty());
@@ -181,8 +195,11 @@ impl<'t> Layout<'t> {
 
     /// Cells side by side, each wrapped to its width.
     fn lines(&self, cells: Vec<Set<'_>>) -> String {
-        let wrapped: Vec<Vec<String>> =
-            cells.iter().zip(&self.widths).map(|(cell, width)| wrap(&cell.text, *width)).collect();
+        let set = |(cell, width): (&Set<'_>, &usize)| match cell.cut {
+            true => vec![elided(&cell.text, *width)],
+            false => wrap(&cell.text, *width),
+        };
+        let wrapped: Vec<Vec<String>> = cells.iter().zip(&self.widths).map(set).collect();
         let height = wrapped.iter().map(Vec::len).max().unwrap_or(0);
         let mut out = String::new();
         for line in 0..height {
@@ -210,6 +227,8 @@ struct Set<'c> {
     code: Option<&'static str>,
     /// Whether it stands at the right edge.
     right: bool,
+    /// Whether it is cut where there is no room.
+    cut: bool,
 }
 
 impl Cell {
@@ -218,7 +237,7 @@ impl Cell {
             Cell::Toned(_, Tone::Good) => Some("32"),
             Cell::Toned(_, Tone::Careful) => Some("33"),
             Cell::Toned(_, Tone::Bad) => Some("31"),
-            Cell::Empty | Cell::Text(_) | Cell::Number(_) | Cell::Real(..) => None,
+            Cell::Empty | Cell::Text(_) | Cell::Number(_) | Cell::Real(..) | Cell::Share(_) => None,
         }
     }
 }
@@ -226,6 +245,15 @@ impl Cell {
 /// Characters, each of which takes one place: names, digits and the signs of formulas do.
 fn length(text: &str) -> usize {
     text.chars().count()
+}
+
+/// A text of at most `width` characters on one line, its end left out where it is longer.
+fn elided(text: &str, width: usize) -> String {
+    let text = text.replace('\n', " ");
+    match length(&text) <= width {
+        true => text,
+        false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
 }
 
 /// Lines of at most `width` characters, broken at spaces, else after a sign that joins words, else
@@ -289,6 +317,7 @@ mod tests {
         assert_eq!(wrap("·²·²abcdef", 4), ["·²·", "²abc", "def"]);
         assert_eq!(wrap("  scores of", 8), ["  scores", "  of"]);
         assert_eq!(wrap("", 0), [""]);
+        assert_eq!((&*elided("a claim", 7), &*elided("a claim", 6)), ("a claim", "a cla…"));
     }
 
     #[test]
@@ -297,7 +326,8 @@ mod tests {
         let row =
             Row::new(["4·b·n·c² + 2·b·n²·c + b·n".into(), Cell::Number(68_719_476_736_u64.into())]);
         let all = Table { columns, rows: vec![row.clone(), row.ruled()] };
-        let text = table(&all, Style { width: Some(34), complete: false, colour: false });
+        let text =
+            table(&all, Style { width: Some(34), complete: false, colour: false, bars: None });
         let expected = "\
 formula                       macs
 ──────────────────  ──────────────
@@ -311,12 +341,15 @@ formula                       macs
         assert!(text.lines().all(|line| length(line) <= 34), "{text}");
         let mut dispensable = all.clone();
         dispensable.columns[1].dispensable = 1;
-        let narrow = table(&dispensable, Style { width: Some(20), complete: false, colour: false });
+        let narrow = table(
+            &dispensable,
+            Style { width: Some(20), complete: false, colour: false, bars: None },
+        );
         assert!(narrow.contains("(no room for macs; a"), "{narrow}");
-        let style = Style { width: Some(20), complete: true, colour: false };
+        let style = Style { width: Some(20), complete: true, colour: false, bars: None };
         let complete = table(&dispensable, style);
         assert!(complete.contains("macs") && !complete.contains("(no room"), "{complete}");
-        let bare = table(&all, Style { width: None, complete: false, colour: true });
+        let bare = table(&all, Style { width: None, complete: false, colour: true, bars: None });
         assert!(bare.contains("\x1b[1mformula\x1b[0m"), "{bare}");
     }
 
@@ -347,7 +380,10 @@ formula                       macs
         };
         let all = Table { columns, rows: vec![row(1), row(2), row(3).ruled()] };
         for width in 16..140 {
-            let text = table(&all, Style { width: Some(width), complete: false, colour: false });
+            let text = table(
+                &all,
+                Style { width: Some(width), complete: false, colour: false, bars: None },
+            );
             assert!(text.lines().all(|line| length(line) <= width), "{width}:\n{text}");
             let foot = signs(text.split_once("(no room").map_or("", |(_, foot)| foot));
             for (at, column) in all.columns.iter().enumerate() {
@@ -360,7 +396,8 @@ formula                       macs
                 assert!(left_out || signs(&text).contains(&signs(&column.title)[..3]), "{text}");
             }
         }
-        let expanded = table(&all, Style { width: Some(40), complete: false, colour: false });
+        let expanded =
+            table(&all, Style { width: Some(40), complete: false, colour: false, bars: None });
         let expected = "\
 ───────────  ───────────────────────────
 node         encoder.layers.1.attention.

@@ -12,6 +12,7 @@ use opledger_interp::{
 use opledger_ir::{BindingError, Graph, Selection};
 
 use crate::VerifyError;
+use crate::claim::{MovedOutput, OwnExperiment};
 use crate::degree::{self, Degrees};
 use crate::reading::{Point, counted, fed};
 
@@ -38,6 +39,10 @@ impl Witness {
 pub(crate) struct Trials<'a> {
     pub(crate) quick: bool,
     pub(crate) progress: &'a mut dyn FnMut(&str),
+    /// Other tokens for experiments with their orders.
+    pub(crate) own: OwnExperiment,
+    /// How far outputs moved in these.
+    pub(crate) moved: Vec<MovedOutput>,
     witness: Witness,
     /// By the text of a graph, what was executed of it.
     tried: HashMap<String, Tried>,
@@ -72,7 +77,8 @@ pub(crate) fn binding(pairs: &[(&str, i64)]) -> Binding {
 impl<'a> Trials<'a> {
     pub(crate) fn new(quick: bool, witness: Witness, progress: &'a mut dyn FnMut(&str)) -> Self {
         let (tried, mismatches) = (HashMap::new(), Vec::new());
-        Trials { quick, progress, witness, tried, mismatches }
+        let (own, moved) = (OwnExperiment::default(), Vec::new());
+        Trials { quick, progress, own, moved, witness, tried, mismatches }
     }
 
     /// The theorem over all that was executed: each node once, however often, each (node, size) once.

@@ -131,6 +131,8 @@ pub struct Report {
     pub claims: Vec<SettledClaim>,
     /// Derived cost against both interpreters, at every node and size that was executed.
     pub theorem: Theorem,
+    /// How far outputs moved in the experiments with orders of tokens.
+    pub moved: Vec<MovedOutput>,
 }
 
 impl Report {
@@ -146,4 +148,35 @@ impl Report {
 pub struct Options {
     /// Leave out executions of over two thousand million operations.
     pub quick: bool,
+    /// Other tokens for the experiments with orders of tokens.
+    pub own: OwnExperiment,
+}
+
+/// What experiments with orders of tokens are made on, where somebody says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnExperiment {
+    /// How many tokens.
+    pub tokens: Option<usize>,
+    /// How wide they are.
+    pub width: Option<usize>,
+    /// How many heads attend.
+    pub heads: Option<usize>,
+    /// The seed of tokens and weights.
+    pub seed: Option<u64>,
+}
+
+impl OwnExperiment {
+    /// Whether anything is said.
+    pub fn is_any(&self) -> bool {
+        *self != OwnExperiment::default()
+    }
+}
+
+/// How far something moved in an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovedOutput {
+    /// What, and how.
+    pub name: String,
+    /// How far, the greatest difference of an element.
+    pub moved: f64,
 }

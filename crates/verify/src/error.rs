@@ -36,6 +36,28 @@ pub enum VerifyError {
         /// The names there are.
         known: String,
     },
+    /// Other tokens for a claim that has no such experiment.
+    #[error(
+        "--set and --seed are about the experiments of {known}, and {other} has none; name one of these"
+    )]
+    NoExperiment {
+        /// The claim.
+        other: &'static str,
+        /// Those that have.
+        known: String,
+    },
+    /// Tokens that no experiment is made with.
+    #[error("an experiment takes n from 2 to {}, c from 1 to {}, and h that divides c; not n={tokens}, c={width}, h={heads}", most[0], most[1])]
+    Experiment {
+        /// How many.
+        tokens: usize,
+        /// How wide.
+        width: usize,
+        /// With how many heads.
+        heads: usize,
+        /// The most tokens, and the widest.
+        most: [usize; 2],
+    },
     /// A run failed.
     #[error(transparent)]
     Run(#[from] RunError),

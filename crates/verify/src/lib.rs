@@ -17,6 +17,8 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{Basis, Claim, ClaimSource, Options, Report, SettledClaim, Verdict};
+pub use claim::{
+    Basis, Claim, ClaimSource, MovedOutput, Options, OwnExperiment, Report, SettledClaim, Verdict,
+};
 pub use error::{Evidence, VerifyError};
 pub use settle::{claims, claims_named, settle};

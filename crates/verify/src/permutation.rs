@@ -7,7 +7,7 @@ use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, Sinusoi
 use opledger_tensor::{Distribution, Tensor};
 
 use crate::bench::{Trials, binding};
-use crate::claim::{Basis, Finding, Verdict};
+use crate::claim::{Basis, Finding, MovedOutput, OwnExperiment, Verdict};
 use crate::error::{Evidence, VerifyError};
 use crate::reading::greatest;
 
@@ -29,7 +29,11 @@ struct Experiment {
     graph: Graph,
     tokens: usize,
     width: usize,
+    seed: u64,
 }
+
+/// The most tokens, and the widest.
+const MOST: [usize; 2] = [64, 1024];
 
 impl Experiment {
     fn new(
@@ -38,6 +42,11 @@ impl Experiment {
         heads: usize,
         positions: Positions,
     ) -> Result<Self, VerifyError> {
+        let most = MOST;
+        let fits = (2..=most[0]).contains(&tokens) && (1..=most[1]).contains(&width);
+        if !fits || heads == 0 || width % heads != 0 {
+            return Err(VerifyError::Experiment { tokens, width, heads, most });
+        }
         let mut g = Graph::new();
         let x =
             g.input("x", [Axis::new("b", "b"), Axis::new("n", tokens), Axis::new("c", width)])?;
@@ -55,7 +64,35 @@ impl Experiment {
         )?;
         let y = attention.forward(&mut g, placed, placed, placed)?;
         g.output("y", y);
-        Ok(Experiment { graph: g, tokens, width })
+        Ok(Experiment { graph: g, tokens, width, seed: 2 })
+    }
+
+    /// That of the source, or one of somebody's own, with its tokens.
+    fn asked(
+        own: OwnExperiment,
+        [tokens, width, heads]: [usize; 3],
+        positions: Positions,
+    ) -> Result<Self, VerifyError> {
+        let [tokens, width, heads] =
+            [own.tokens.unwrap_or(tokens), own.width.unwrap_or(width), own.heads.unwrap_or(heads)];
+        let made = Experiment::new(tokens, width, heads, positions)?;
+        Ok(Experiment { seed: own.seed.unwrap_or(made.seed), ..made })
+    }
+
+    /// Tokens that are drawn.
+    fn drawn(&self, seed: u64) -> Vec<Vec<f32>> {
+        let (shape, of) =
+            ([self.tokens, self.width], Distribution::Uniform { centre: 0.0, radius: 1.0 });
+        let random = Tensor::random(&shape, seed, of);
+        random.data().chunks(self.width).map(<[f32]>::to_vec).collect()
+    }
+
+    /// All tokens in their order, and with the last two exchanged.
+    fn exchanged(&self) -> [Vec<usize>; 2] {
+        let plain: Vec<usize> = (0..self.tokens).collect();
+        let mut exchanged = plain.clone();
+        exchanged.swap(self.tokens - 1, self.tokens - 2);
+        [plain, exchanged]
     }
 
     /// Outputs `[n][c]` of the kernels for the tokens in a given order; the oracle must agree.
@@ -64,7 +101,7 @@ impl Experiment {
         let x = Tensor::new(&[1, self.tokens, self.width], data);
         let x = x?;
         let at = binding(&[("b", 1)]);
-        let feeds = Feeds::seeded(2).with("x", x);
+        let feeds = Feeds::seeded(self.seed).with("x", x);
         let fast = Fast::new()?.run(&self.graph, &at, &feeds)?;
         let exact = Oracle::<f64>::new().run(&self.graph, &at, &feeds)?;
         let (fast, exact) = (fast.output("y")?, exact.output("y")?);
@@ -87,8 +124,27 @@ fn show(vector: &[f64]) -> String {
     format!("({})", numbers.join(", "))
 }
 
+/// The most tokens of which all orders are tried, and how many of more.
+const ALL_OF: usize = 6;
+const SOME: usize = 720;
+
+/// Orders of `count` tokens: all, or some that are drawn.
+fn orders(count: usize, seed: u64) -> Vec<Vec<usize>> {
+    if count <= ALL_OF {
+        return all_orders(count);
+    }
+    let keys =
+        Tensor::random(&[SOME, count], seed, Distribution::Uniform { centre: 0.0, radius: 1.0 });
+    let order = |keys: &[f32]| {
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by(|a, b| keys[*a].total_cmp(&keys[*b]));
+        order
+    };
+    keys.data().chunks(count).map(order).collect()
+}
+
 /// All orders of `count` tokens (Heap's algorithm).
-fn orders(count: usize) -> Vec<Vec<usize>> {
+fn all_orders(count: usize) -> Vec<Vec<usize>> {
     let (mut order, mut counters) = ((0..count).collect::<Vec<_>>(), vec![0; count]);
     let (mut all, mut i) = (vec![order.clone()], 1);
     while i < count {
@@ -155,21 +211,26 @@ pub(crate) fn equivariance(bench: &mut Trials<'_>) -> Answer {
         details.push(format!("  output {}: {}  |  {}", i + 1, show(a), show(b)));
     }
 
-    let (count, width) = (5, 8);
-    let large = Experiment::new(count, width, 2, Positions::None)?;
-    let random =
-        Tensor::random(&[count, width], 17, Distribution::Uniform { centre: 0.0, radius: 1.0 });
-    let tokens: Vec<Vec<f32>> = random.data().chunks(width).map(<[f32]>::to_vec).collect();
+    let large = Experiment::asked(bench.own, [5, 8, 2], Positions::None)?;
+    let (count, seed) = (large.tokens, bench.own.seed.unwrap_or(17));
+    let tokens = large.drawn(seed);
     let identity: Vec<usize> = (0..count).collect();
     let base = large.outputs(&tokens, &identity)?;
-    let (mut worst, all) = (0.0_f64, orders(count));
+    let (mut worst, all) = (0.0_f64, orders(count, seed));
     for order in &all {
         let outputs = large.outputs(&tokens, order)?;
         for (place, token) in order.iter().enumerate() {
             worst = greatest([worst, distance(&outputs[place], &base[*token])].into_iter());
         }
     }
-    details.push(format!("all {} orders of {count} random tokens: outputs move with their tokens, off by at most {worst:.1e}", all.len()));
+    let which = if count <= ALL_OF { "all" } else { "of all, the" };
+    details.push(format!("{which} {} orders of {count} random tokens: outputs move with their tokens, off by at most {worst:.1e}", all.len()));
+    for (name, moved) in [
+        ("no positions: 2, 3 exchanged".to_owned(), first),
+        (format!("no positions: {} orders", all.len()), worst),
+    ] {
+        bench.moved.push(MovedOutput { name, moved });
+    }
 
     let mut counts_agree = true;
     for graph in [&small.graph, &large.graph] {
@@ -184,7 +245,7 @@ pub(crate) fn equivariance(bench: &mut Trials<'_>) -> Answer {
         convention: None,
         claimed: "output 1 unchanged".into(),
         derived: "attention is equivariant: outputs move with their tokens".into(),
-        evidence: format!("output 1 moves by {first:.1e}; over all {} orders of {count} tokens {worst:.1e}", all.len()),
+        evidence: format!("output 1 moves by {first:.1e}; over {} {} orders of {count} tokens {worst:.1e}", if count <= ALL_OF { "all" } else { "some" }, all.len()),
         note: "the source's own run has sequence length 1 (its call passes [1,3,2] without batch_first) and shows nothing".into(),
         details,
         agrees: blind && counts_agree,
@@ -198,14 +259,21 @@ pub(crate) fn positions_break_it(bench: &mut Trials<'_>) -> Answer {
         ("sine and cosine", Positions::Sinusoidal),
         ("learned", Positions::Learned),
     ] {
-        let experiment = Experiment::new(3, 2, 1, positions)?;
-        let tokens = source_tokens();
+        let experiment = Experiment::asked(bench.own, [3, 2, 1], positions)?;
+        let tokens = match bench.own.is_any() {
+            true => experiment.drawn(bench.own.seed.unwrap_or(17)),
+            false => source_tokens(),
+        };
+        let [order, exchanged] = experiment.exchanged();
         let (plain, swapped) =
-            (experiment.outputs(&tokens, &[0, 1, 2])?, experiment.outputs(&tokens, &SWAPPED)?);
+            (experiment.outputs(&tokens, &order)?, experiment.outputs(&tokens, &exchanged)?);
         let moved = distance(&plain[0], &swapped[0]);
         let breaks = moved > 100.0 * UNCHANGED;
         holds &= breaks == (positions != Positions::None);
-        details.push(format!("{name}, tokens 2 and 3 exchanged:"));
+        let last = experiment.tokens;
+        details.push(format!("{name}, tokens {} and {last} exchanged:", last - 1));
+        let told = format!("{name}: {}, {last} exchanged", last - 1);
+        bench.moved.push(MovedOutput { name: told, moved });
         for (i, (a, b)) in plain.iter().zip(&swapped).enumerate() {
             details.push(format!("  output {}: {}  |  {}", i + 1, show(a), show(b)));
         }

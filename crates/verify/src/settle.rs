@@ -12,15 +12,29 @@ pub fn claims() -> &'static [Claim] {
     ALL
 }
 
-/// The claims of some names, in small letters or capitals; all when none is named.
+/// The claims whose experiments take other tokens.
+const EXPERIMENTS: [&str; 2] = ["B5", "B6"];
+
+/// Claims by what they are about.
+const TOPICS: [(&str, &[&str]); 1] = [("permutation", &EXPERIMENTS)];
+
+/// The claims of some names, in small letters or capitals, or of what they are about (`permutation`); all when none
+/// is named.
 ///
 /// # Errors
 /// When a name is unknown.
 pub fn claims_named(ids: &[String]) -> Result<Vec<&'static Claim>, VerifyError> {
-    let has = |claim: &Claim, id: &String| claim.id.eq_ignore_ascii_case(id);
+    let has = |claim: &Claim, id: &String| {
+        let topic = TOPICS.iter().find(|(name, _)| name.eq_ignore_ascii_case(id));
+        claim.id.eq_ignore_ascii_case(id)
+            || topic.is_some_and(|(_, claims)| claims.contains(&claim.id))
+    };
     if let Some(id) = ids.iter().find(|id| !ALL.iter().any(|claim| has(claim, id))) {
-        let nearest = nearest(&id.to_ascii_uppercase(), ALL.iter().map(|claim| claim.id));
-        let known = ALL.iter().map(|claim| claim.id).collect::<Vec<_>>().join(", ");
+        let ids = || ALL.iter().map(|claim| claim.id);
+        let topics = || TOPICS.iter().map(|(name, _)| *name);
+        let nearest = nearest(&id.to_ascii_uppercase(), ids())
+            .or_else(|| nearest(&id.to_ascii_lowercase(), topics()));
+        let known = ids().chain(topics()).collect::<Vec<_>>().join(", ");
         return Err(VerifyError::Unknown { id: id.clone(), nearest, known });
     }
     let wanted = |claim: &&Claim| ids.is_empty() || ids.iter().any(|id| has(claim, id));
@@ -37,10 +51,18 @@ pub fn settle(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, VerifyError> {
     let claims = claims_named(ids)?;
+    if options.own.is_any()
+        && let Some(other) = claims.iter().find(|claim| !EXPERIMENTS.contains(&claim.id))
+    {
+        let (other, known) = (other.id, EXPERIMENTS.join(", "));
+        return Err(VerifyError::NoExperiment { other, known });
+    }
     let mut trials = Trials::new(options.quick, Witness::HONEST, progress);
+    trials.own = options.own;
     let claims = claims.into_iter().map(|claim| settled(claim, &mut trials));
-    let claims = claims.collect::<Result<_, _>>()?;
-    Ok(Report { claims, theorem: trials.theorem() })
+    let claims = claims.collect::<Result<Vec<_>, _>>()?;
+    let (theorem, moved) = (trials.theorem(), std::mem::take(&mut trials.moved));
+    Ok(Report { claims, theorem, moved })
 }
 
 /// One claim with its verdict.

@@ -1,6 +1,5 @@
 //! The data of a page: formulas of all published models, their sizes being symbols.
 
-mod kinds;
 mod readers;
 mod structure;
 mod texts;
@@ -13,10 +12,11 @@ use opledger_models::{Preset, harmless_keys, presets};
 use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel, PageTool};
 
 use self::readers::{known, readers};
-use self::structure::structure;
+use self::structure::{KINDS, structure};
 use self::texts::SharedTexts;
 use self::tools::tools;
 use self::training::Trainings;
+use crate::kinds::LayerKind;
 use crate::{AccountError, KnownDevice, Model, devices};
 
 /// What a page says of the published models.
@@ -52,7 +52,7 @@ pub fn page() -> Result<Page, AccountError> {
         classes: Class::ALL.map(Class::name).to_vec(),
         conventions: CONVENTIONS.into_iter().collect(),
         types,
-        kinds: kinds::NAMES.to_vec(),
+        kinds: KINDS.map(LayerKind::name).to_vec(),
         formulas: texts.formulas,
         paths: texts.paths,
         costs: texts.costs,

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Binding, Class, Poly, Quantity, Symbol};
-use opledger_ir::{
-    Cached, Cost, Definition, Elem, Graph, ModuleClass, Node, Operation, SizeRole, Storage,
-};
+use opledger_ir::{Cached, Cost, Definition, Elem, Graph, Operation, SizeRole, Storage};
 use opledger_report::{PageCache, PageCost, PageStructure};
 
-use super::kinds::kind;
 use super::texts::SharedTexts;
 use crate::emitted::course;
+use crate::kinds::{LayerKind, kind, place};
 use crate::{AccountError, Model};
 
 /// What is said of a row.
@@ -100,41 +98,20 @@ fn written(row: &Row, texts: &mut SharedTexts) -> (usize, usize) {
     (texts.path(row.path.clone()), texts.cost(PageCost(row.kind, counts, others)))
 }
 
-/// Where a node is told: at the module that holds its parameters, or by itself.
-fn place(graph: &Graph, node: &Node) -> String {
-    match graph.modules_around(node).next() {
-        Some((_, module)) if is_leaf(&module.class) => module.path.clone(),
-        _ => node.path.clone(),
-    }
-}
+/// The kinds of layers that shares are drawn of, in the order in which they are stacked.
+pub(super) const KINDS: [LayerKind; 7] = [
+    LayerKind::Linear,
+    LayerKind::AttentionMaps,
+    LayerKind::BetweenTokens,
+    LayerKind::Recurrence,
+    LayerKind::Convolution,
+    LayerKind::Norm,
+    LayerKind::Other,
+];
 
-/// Whether a module is one row.
-fn is_leaf(class: &ModuleClass) -> bool {
-    match class {
-        ModuleClass::Linear(_)
-        | ModuleClass::FusedLinear(_)
-        | ModuleClass::Convolution
-        | ModuleClass::CausalConvolution
-        | ModuleClass::Recurrence(_)
-        | ModuleClass::Embedding
-        | ModuleClass::Positions
-        | ModuleClass::Distances
-        | ModuleClass::LayerNorm
-        | ModuleClass::RmsNorm
-        | ModuleClass::GroupNorm
-        | ModuleClass::Router
-        | ModuleClass::Experts => true,
-        ModuleClass::Model(_)
-        | ModuleClass::Dropout
-        | ModuleClass::MultiheadAttention
-        | ModuleClass::Attention
-        | ModuleClass::WindowAttention
-        | ModuleClass::AttentionCore
-        | ModuleClass::EncoderLayer
-        | ModuleClass::DecoderLayer
-        | ModuleClass::SharedExpert
-        | ModuleClass::Pooler => false,
-    }
+/// The place of a kind among those: what looks up rows does no work that would be seen.
+fn shown(kind: LayerKind) -> usize {
+    KINDS.iter().position(|own| *own == kind).unwrap_or(KINDS.len() - 1)
 }
 
 fn rows(graph: &Graph) -> Vec<Row> {
@@ -151,7 +128,7 @@ fn rows(graph: &Graph) -> Vec<Row> {
         if zero && cost.total().iter().all(|(_, poly)| poly.is_zero()) {
             continue;
         }
-        let key = (place(graph, node), kind(graph, node));
+        let key = (place(graph, node), shown(kind(graph, node)));
         match known.get(&key) {
             Some(at) => {
                 let row = &mut rows[*at];

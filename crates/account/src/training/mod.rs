@@ -147,6 +147,11 @@ impl Training<'_> {
         &self.graph
     }
 
+    /// The model.
+    pub(crate) fn model(&self) -> &Model {
+        self.model
+    }
+
     /// The graphs of a step in their order, each with how often it runs: the batches whose gradients are added,
     /// and the last one, which changes parameters.
     pub fn graphs(&self) -> impl Iterator<Item = (&Graph, u32)> {

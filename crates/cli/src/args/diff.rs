@@ -12,7 +12,7 @@ use crate::sizes::{Assignment, assignment};
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     /// The model that is compared with: a layer, a published model, a config.json, a directory that holds
-    /// one, or an exported program
+    /// one, an exported program, or a file that `opledger count --format json` wrote
     #[arg(value_name = "A")]
     pub(crate) first: String,
     /// The model that is compared

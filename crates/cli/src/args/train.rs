@@ -9,7 +9,10 @@ use opledger_grad::{Loss, Recompute};
 use opledger_ir::Elem;
 use opledger_report::Format;
 
-use super::{FORMAT_HELP, ModelArgs, dtypes, formats};
+use super::{DEVICE_HELP, FORMAT_HELP, ModelArgs, dtypes, formats};
+
+const DEPTH_HELP: &str = "After how many segments of their paths modules are told together; 2 by default, with --device the modules \
+     themselves";
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
@@ -54,9 +57,8 @@ pub(crate) struct TrainArgs {
     /// else f32
     #[arg(long, value_parser = dtypes())]
     pub(crate) dtype: Option<Elem>,
-    /// After how many segments of their paths modules are told together
-    #[arg(long, default_value_t = 2)]
-    pub(crate) depth: usize,
+    #[arg(long, value_name = "D", help = DEPTH_HELP)]
+    pub(crate) depth: Option<usize>,
     /// Count the step as a tool, a framework or a quantity does, module by module: torch-flop-counter,
     /// megatron-lm, maxtext, torchtitan, matmul-flops, …; all for each that counts a step; may be repeated
     #[arg(long = "convention", value_name = "NAME", conflicts_with_all = ["steps", "time"])]
@@ -69,6 +71,8 @@ pub(crate) struct TrainArgs {
     /// as its library builds it; fused, nothing dropped out; or math, by products
     #[arg(long, value_name = "HOW", default_value = "usual", requires = "conventions")]
     pub(crate) attention: Attending,
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["conventions", "steps", "time", "kept"], help = DEVICE_HELP)]
+    pub(crate) device: Option<String>,
     /// How long a step takes, in seconds, to say which share of a peak it reaches (MFU, HFU)
     #[arg(long, value_name = "SECONDS", requires = "peak", value_parser = positive)]
     pub(crate) time: Option<f64>,

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use num_traits::ToPrimitive;
-use opledger_account::{Model, SizedModel, Sweep};
+use opledger_account::{AccountError, Model, SizedModel, Sweep};
 use opledger_charts::{Bar, BarChart};
 use opledger_dims::{Binding, Quantity, escaped};
 use opledger_interp::mask_sizes;
 use opledger_ir::SizeRole;
 use opledger_models::Request;
-use opledger_report::{ConventionCounts, ConventionTotal, RowOrder, thousands};
+use opledger_report::{
+    Account, ConventionCounts, ConventionTotal, Format, RowOrder, SideBySide, thousands,
+};
 
 use crate::args::{CountArgs, CountFormat};
 use crate::destination::Destination;
@@ -18,17 +20,15 @@ use crate::failure::Failure;
 use crate::input::read_text;
 use crate::notes::{self, note};
 use crate::output;
+use crate::roof::roof;
 use crate::sizes::{Assignment, binding};
 use crate::tensors::Inputs;
 
 pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
+    let [name] = &args.models[..] else { return side_by_side(args) };
     let swept = args.sizes.iter().find(|sweep| sweep.sizes.len() > 1);
     args.check_one_count(swept)?;
-    let first = args.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.at(0)?)));
-    let first = first.collect();
-    let latent = args.latent.unwrap_or_default();
-    let request = Request { past: args.past, latent, image: args.image, ..Request::default() };
-    let model = Model::open_at(&args.model, request, &first, &args.program.options()?)?;
+    let model = args.open(name)?;
     let notes = notes::about(&model, &args.largest(&model));
     let format = match args.format {
         CountFormat::Record(format) => format,
@@ -46,6 +46,12 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         let batch = model.lengths(&lengths(path)?, &args.binding()?)?;
         output::show_noted(&batch, &notes, format)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(device) = &args.device {
+        if let Some(sweep) = swept {
+            return Err(Failure::SweptBound { symbol: sweep.symbol.clone() });
+        }
+        return bound(args, &model, device, (notes, format));
     }
     match (args.new_tokens, swept) {
         (Some(_), Some(sweep)) => {
@@ -96,6 +102,60 @@ pub(crate) fn execute(args: &CountArgs) -> Result<ExitCode, Failure> {
         }
         output::show_noted(&counted, &notes, format)?;
     }
+    failed.iter().for_each(|problem| note(problem));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Several models at the same sizes.
+fn side_by_side(args: &CountArgs) -> Result<ExitCode, Failure> {
+    let format = match (args.of_one_model(), args.format) {
+        (Some(option), _) => return Err(Failure::SeveralModels { option }),
+        (None, CountFormat::Mermaid) => {
+            return Err(Failure::SeveralModels { option: "format mermaid" });
+        }
+        (None, CountFormat::Record(format)) => format,
+    };
+    let sizes = args.binding()?;
+    let mut notes: Vec<String> = Vec::new();
+    let mut models = Vec::new();
+    for name in &args.models {
+        let of =
+            |problem: Failure| Failure::Side { name: name.clone(), problem: Box::new(problem) };
+        let model = args.open(name).map_err(of)?;
+        let sized = model.counted_at(&sizes).map_err(|problem| of(problem.into()))?;
+        let counted = || -> Result<_, AccountError> {
+            let memory = match args.dtype {
+                Some(elem) => sized.memory(elem)?,
+                None => sized.memory_as_stored()?,
+            };
+            Ok(Account { memory: Some(memory), ..sized.account(args.depth)? })
+        };
+        models.push(counted().map_err(|problem| of(problem.into()))?);
+        let told = notes::about(&model, sized.sizes()).into_iter();
+        notes.extend(told.map(|told| format!("{name}: {told}")));
+    }
+    output::show_noted(&SideBySide { models, modules: args.depth.is_some() }, &notes, format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How long a device takes at least.
+fn bound(
+    args: &CountArgs,
+    model: &Model,
+    device: &str,
+    (mut notes, format): (Vec<String>, Format),
+) -> Result<ExitCode, Failure> {
+    let (roof, told) = roof(device, args.dtype.unwrap_or(model.storage()))?;
+    notes.extend(told);
+    if let Some(new_tokens) = args.new_tokens {
+        let bound = model.generation_bound(&args.binding()?, new_tokens, &roof, args.depth)?;
+        output::show_noted(&bound, &notes, format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sizes = sizes(args, model)?;
+    let sized = model.counted_at(&sizes)?;
+    let failed = failed(args, &sized)?;
+    output::show_noted(&sized.lower_bound(&roof, args.depth)?, &notes, format)?;
     failed.iter().for_each(|problem| note(problem));
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -161,6 +221,32 @@ fn failed(args: &CountArgs, sized: &SizedModel<'_>) -> Result<Vec<String>, Failu
 }
 
 impl CountArgs {
+    /// A model, at the first of the sizes.
+    fn open(&self, name: &str) -> Result<Model, Failure> {
+        let first = self.sizes.iter().filter_map(|sweep| Some((&sweep.symbol, sweep.sizes.at(0)?)));
+        let latent = self.latent.unwrap_or_default();
+        let request = Request { past: self.past, latent, image: self.image, ..Request::default() };
+        Ok(Model::open_at(name, request, &first.collect(), &self.program.options()?)?)
+    }
+
+    /// An option that is about one model alone.
+    fn of_one_model(&self) -> Option<&'static str> {
+        let swept = self.sizes.iter().any(|sweep| sweep.sizes.len() > 1);
+        let options = [
+            ("set with several sizes", swept),
+            ("new-tokens", self.new_tokens.is_some()),
+            ("sort", self.sort.is_some()),
+            ("top", self.top.is_some()),
+            ("device", self.device.is_some()),
+            ("where", self.lines),
+            ("input", self.input.is_some()),
+            ("lengths", self.lengths.is_some()),
+            ("convention", !self.conventions.is_empty()),
+            ("assert", !self.assertions.is_empty()),
+        ];
+        options.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+
     /// Refuses what is about one count where several are asked for.
     fn check_one_count(&self, swept: Option<&Sweep>) -> Result<(), Failure> {
         let (asserts, counts) = (!self.assertions.is_empty(), !self.conventions.is_empty());

@@ -14,5 +14,6 @@ pub(crate) fn execute(args: &DeriveArgs) -> Result<(), Failure> {
         notes::about(&model, sized.sizes()).iter().for_each(|text| note(text));
         return output::print(&sized.emit(language)?);
     }
-    output::show_noted(&sized.formulas()?, &notes::about(&model, sized.sizes()), args.format)
+    let formulas = sized.formulas_to(args.depth)?;
+    output::show_noted(&formulas, &notes::about(&model, sized.sizes()), args.format)
 }

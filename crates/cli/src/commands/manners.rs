@@ -1,6 +1,7 @@
 //! `opledger completions` and `opledger man`: the command line for shells and for `man`, from its own definitions.
 
-use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser};
 use clap_complete::generate;
 use clap_mangen::Man;
 
@@ -25,11 +26,23 @@ pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
         None => all,
         Some(name) => {
             let of = all.get_subcommands().find(|command| command.get_name() == name);
-            of.cloned().ok_or_else(|| Failure::NoCommand { name: name.clone() })?
+            of.cloned()
+                .ok_or_else(|| Failure::NoCommand { name: name.clone(), nearest: near(name) })?
         }
     };
     let mut text = Vec::new();
     let title = args.of.as_ref().map_or(NAME.to_owned(), |name| format!("{NAME}-{name}"));
     Man::new(page).title(title).render(&mut text).map_err(Failure::Stdout)?;
     output::print(&String::from_utf8_lossy(&text))
+}
+
+/// The command that is called much the same, as clap finds it.
+pub(crate) fn near(name: &str) -> Option<String> {
+    let refused = Cli::try_parse_from([NAME, name]).err()?;
+    match refused.get(ContextKind::SuggestedSubcommand)? {
+        // The most similar one is the last.
+        ContextValue::Strings(near) => near.last().cloned(),
+        ContextValue::String(near) => Some(near.clone()),
+        _ => None,
+    }
 }

@@ -16,8 +16,11 @@ mod models;
 mod page;
 mod parallel;
 mod run;
+mod trace;
 mod train;
 mod verify;
+
+pub(crate) use manners::near;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,7 @@ use crate::output;
 
 /// Does what the command line says.
 pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
+    output::looks(cli.color, cli.bars);
     match cli.command {
         None => output::print(&Cli::command().render_help().to_string())?,
         Some(Command::Audit(args)) => audit::execute(&args)?,
@@ -48,6 +52,7 @@ pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Generate(args)) => return generate::execute(&args),
         Some(Command::Machine(args)) => machine::execute(&args)?,
         Some(Command::Run(args)) => return run::execute(&args),
+        Some(Command::Trace(args)) => return trace::execute(args),
         Some(Command::Train(args)) => train::execute(&args)?,
         Some(Command::Verify(args)) => return verify::execute(&args),
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use num_traits::ToPrimitive;
-use opledger_account::{Model, ModelReference, SizedModel};
+use opledger_account::{DeviceRoof, Model, ModelReference, SizedModel};
 use opledger_dims::{Binding, Counts, Integer, Scalar};
 use opledger_execute::weights;
 use opledger_interp::{
@@ -17,7 +17,7 @@ use opledger_ir::{Graph, Op, Operation, Part, PartCounts, Role, SizeRole, Value}
 use opledger_models::Request;
 use opledger_report::{
     Bytes, CONVENTIONS_OF_A_RUN, ExecutedNode, ExecutedPart, Execution, OperationCounts, Output,
-    PeakBytes, SubstitutedRecord, TheoremRecord, WallMs,
+    PeakBytes, RunOrder, SubstitutedRecord, TheoremRecord, WallMs,
 };
 
 use crate::args::{self, RunArgs};
@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::notes;
 use crate::output;
 use crate::progress::Progress;
+use crate::roof::measured;
 use crate::tensors::{self, NamedTensor};
 use crate::text::{self, Texts};
 use crate::threads;
@@ -41,6 +42,22 @@ struct Runs {
 }
 
 pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let (mut record, notes) = executed_model(args)?;
+    if let Some(depth) = args.depth {
+        record.group(depth);
+    }
+    if let Some(order) = args.sort.or(args.top.map(|_| RunOrder::Time)) {
+        record.sort(order);
+    }
+    if let Some(rows) = args.top {
+        record.keep(rows);
+    }
+    output::show_noted(&record, &notes, args.format)?;
+    Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A run node by node, and what a reader has to know of it.
+pub(crate) fn executed_model(args: &RunArgs) -> Result<(Execution, Vec<String>), Failure> {
     distinct([("input", args.input.as_deref()), ("output", args.output.as_deref())])?;
     spares(Path::new(&args.model.model), args.output.as_deref())?;
     threads::start(args.threads)?;
@@ -52,6 +69,14 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let (sized, feeds, mut notes) = given.prepare(&model, sizes, args.seed)?;
     notes.splice(0..0, notes::about(&model, sized.sizes()));
     let destination = args.output.as_deref().map(Destination::new).transpose()?;
+    let roof = match &args.device {
+        None => None,
+        Some(_) => {
+            let (roof, told) = measured()?;
+            notes.extend(told);
+            Some(roof)
+        }
+    };
     let (name, runs) = match args.interpreter {
         args::Executor::Fast => ("fast", repeat(&sized, &mut Fast::new()?, feeds, args)?),
         args::Executor::Oracle => {
@@ -64,9 +89,11 @@ pub(crate) fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     if let Some(destination) = destination {
         destination.write(|file| tensors::write(file, &runs.outputs, &notes))?;
     }
-    let record = record(&sized, args, name, runs);
-    output::show_noted(&record, &notes, args.format)?;
-    Ok(if record.theorem.mismatches == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut record = record(&sized, args, name, runs);
+    if let Some(roof) = &roof {
+        bounded(&mut record, roof);
+    }
+    Ok((record, notes))
 }
 
 /// What the command line gives a run beside sizes.
@@ -248,6 +275,8 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
             max: walls.last().copied().unwrap_or(0.0),
         },
         gflop_per_s: rate(&useful.flops, *median),
+        device: None,
+        least_ms: None,
         useful,
         executed: covered,
         substituted: substituted(&forms),
@@ -260,10 +289,21 @@ fn record(sized: &SizedModel<'_>, args: &RunArgs, name: &'static str, runs: Runs
         },
         peak_bytes: peak,
         theorem: theorem_record(&theorem),
-        outputs: outputs.iter().map(described).collect(),
+        outputs: outputs.iter().map(|output| described(output, args.show)).collect(),
         nodes,
         conventions: CONVENTIONS_OF_A_RUN.to_vec(),
     }
+}
+
+/// Tells how long the machine takes at least for what each node did.
+fn bounded(record: &mut Execution, roof: &DeviceRoof) {
+    for node in &mut record.nodes {
+        let operations = &node.useful.macs * 2u32;
+        let bytes = &node.bytes.read + &node.bytes.written;
+        node.least_ms = Some(1e3 * roof.least(&operations, &bytes));
+    }
+    record.least_ms = Some(record.nodes.iter().filter_map(|node| node.least_ms).sum());
+    record.device = Some(roof.record());
 }
 
 /// The nodes that did something, as the ledger has them.
@@ -277,10 +317,12 @@ fn executed(graph: &Graph, ledger: &Ledger) -> Vec<ExecutedNode> {
         let (useful, covered) = (done(&widened(&counts.useful)), done(&widened(&counts.executed)));
         nodes.push(ExecutedNode {
             path: node.path.clone(),
-            op: node.op.name(),
+            op: Some(node.op.name()),
+            members: 1,
             runs: counts.runs,
             ms: milliseconds(counts.time),
             gflop_per_s: rate(&useful.flops, counts.time),
+            least_ms: None,
             useful,
             executed: covered,
             substituted: substituted(&counts.substituted),
@@ -332,9 +374,16 @@ fn rate(flops: &Integer, time: Duration) -> Option<f64> {
     (nanoseconds > 0.0).then(|| flops / nanoseconds)
 }
 
-fn described((name, value): &NamedTensor) -> Output {
+fn described((name, value): &NamedTensor, show: bool) -> Output {
     let dtype = tensors::dtype_name(value.kind());
-    Output { name: name.clone(), dtype, shape: value.shape().to_vec() }
+    let values = || match value {
+        Value::Real(reals) => {
+            reals.data().iter().take(Output::MOST).map(|x| f64::from(*x)).collect()
+        }
+        Value::Index(ids) => ids.data().iter().take(Output::MOST).map(|id| *id as f64).collect(),
+    };
+    let shape = value.shape().to_vec();
+    Output { name: name.clone(), dtype, shape, values: show.then(values) }
 }
 
 /// A comparison as a record.

@@ -15,6 +15,7 @@ use opledger_report::{TrainedLoss, TrainedSteps};
 use crate::args::{TrainArgs, TrainedBy};
 use crate::destination::{Destination, distinct, spares};
 use crate::failure::Failure;
+use crate::roof::roof;
 use crate::tensors::{self, Inputs};
 use crate::{notes, output};
 
@@ -37,11 +38,17 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
         return output::show_noted(&tools.count(&args.conventions)?, &notes, args.format);
     }
     let elem = args.dtype.unwrap_or(model.storage());
+    if let Some(device) = &args.device {
+        let (roof, told) = roof(device, elem)?;
+        let notes = [notes::about(&model, &sizes), told].concat();
+        let depth = args.depth;
+        return output::show_noted(&step.lower_bound(&sizes, &roof, depth)?, &notes, args.format);
+    }
     let sized = TrainingSizes {
         elem,
         state: args.state_dtype,
         masters: args.master_dtype,
-        depth: args.depth,
+        depth: args.depth.unwrap_or(2),
     };
     let mut cost = step.at(&sizes, sized)?;
     if let Some((seconds, peak)) = args.time.zip(args.peak) {
@@ -50,7 +57,7 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     if let Some(by) = args.kept {
         let options = SavedOptions { by, dropout: !args.no_dropout, elem };
         let written = args.written.as_deref();
-        cost.saved = Some(model.saved(&sizes, written, options, args.depth)?);
+        cost.saved = Some(model.saved(&sizes, written, options, sized.depth)?);
     }
     let mut notes = notes::about(&model, &sizes);
     let again = cost.phases.iter().any(|own| own.phase == Phase::Recomputation.to_string());

@@ -2,16 +2,23 @@
 
 use std::process::ExitCode;
 
+use opledger_charts::{Bar, BarChart};
+use opledger_dims::Symbol;
 use opledger_report::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,
 };
-use opledger_verify::{Basis, Claim, Options, Report, SettledClaim, Verdict, claims_named, settle};
+use opledger_verify::{
+    Basis, Claim, MovedOutput, Options, OwnExperiment, Report, SettledClaim, Verdict, claims_named,
+    settle,
+};
 
 use crate::args::VerifyArgs;
 use crate::commands::run::theorem_record;
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Notes;
+use crate::sizes::binding;
 use crate::threads;
 
 pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
@@ -21,10 +28,44 @@ pub(crate) fn execute(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     }
     threads::start(None)?;
     let notes = Notes::new();
-    let options = Options { quick: args.quick };
+    let destination = args.svg.as_deref().map(Destination::new).transpose()?;
+    let options = Options { quick: args.quick, own: args.own()? };
     let report = settle(&args.ids, options, &mut |text| notes.say(text))?;
     drop(notes);
+    if let Some(destination) = destination {
+        destination.write_text(&drawn(&report.moved)?)?;
+    }
     conclude(report, args)
+}
+
+/// How far outputs moved, as bars.
+fn drawn(moved: &[MovedOutput]) -> Result<String, Failure> {
+    let bar = |of: &MovedOutput| Bar {
+        label: of.name.clone(),
+        value: of.moved,
+        text: format!("{:.1e}", of.moved),
+        marked: of.moved < 1e-5,
+    };
+    let title = "how far outputs of attention move with the order of its tokens".to_owned();
+    let subtitle = "two tokens exchanged: how far output 1 moves; orders: outputs against those of their tokens; green: rounding alone".to_owned();
+    Ok(BarChart { title, subtitle, bars: moved.iter().map(bar).collect() }.svg()?)
+}
+
+impl VerifyArgs {
+    /// The experiment that is asked for.
+    fn own(&self) -> Result<OwnExperiment, Failure> {
+        let sizes = binding(&self.sizes)?;
+        let mut own = OwnExperiment { seed: self.seed, ..OwnExperiment::default() };
+        let [n, c, h] = ["n", "c", "h"].map(Symbol::from);
+        for (symbol, size) in sizes.iter() {
+            let parts = [(&n, &mut own.tokens), (&c, &mut own.width), (&h, &mut own.heads)];
+            let Some((_, part)) = parts.into_iter().find(|(known, _)| *known == symbol) else {
+                return Err(Failure::ExperimentSize { symbol: symbol.clone() });
+            };
+            *part = Some(usize::try_from(size).unwrap_or(usize::MAX));
+        }
+        Ok(own)
+    }
 }
 
 /// Shows what became of claims; the exit code says whether executions and derivations agree.
@@ -53,7 +94,7 @@ fn record(report: Report, details: bool) -> Verification {
     Verification {
         theorem: theorem_record(&report.theorem),
         claims: report.claims.into_iter().map(settled).collect(),
-        addresses: details,
+        details,
     }
 }
 
@@ -97,6 +138,9 @@ mod tests {
             list: false,
             quick: false,
             details: true,
+            sizes: Vec::new(),
+            seed: None,
+            svg: None,
             format: Format::Json,
         };
         conclude(report, &args).unwrap()

@@ -79,7 +79,10 @@ fn a_run_that_does_not_fit_says_how_many_bytes_it_needs() {
 fn claims_and_options_that_are_none() {
     mentions("verify B9", "there is no claim `B9` (did you mean `B");
     mentions("verify B9", "the claims are A1, A2");
-    mentions("count mha --format latex", "[possible values: table, json, csv, markdown, mermaid]");
+    mentions(
+        "count mha --format tex",
+        "[possible values: table, json, csv, markdown, latex, mermaid]",
+    );
     mentions("run mha --threads 0", "0 is not in 1..=1024");
     mentions("run mha --repeat 0", "0 is not in");
     mentions("count", "MODEL");

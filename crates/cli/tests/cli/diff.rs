@@ -107,3 +107,80 @@ fn errors_name_both_sides() {
         }
     }
 }
+
+/// A count that was saved is a side as the model that it is of.
+#[test]
+fn saved_counts_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let model = |ff: u32| format!("encoder-layer:c=64,h=4,ff={ff}");
+    let save = |name: &str, ff: u32| {
+        let model = model(ff);
+        let count = [&["count", model.as_str()][..], &SIZES, &["--format", "json"]].concat();
+        file(name, &stdout(&count))
+    };
+    let (before, after) = (save("before.json", 128), save("after.json", 192));
+    let rows = |first: &str, second: &str, sizes: &[&str]| {
+        let told = json(&[&["diff", first, second][..], sizes].concat());
+        (told["totals"].clone(), told["rows"].clone())
+    };
+    let plain = rows(&model(128), &model(192), &SIZES);
+    assert_eq!(rows(&before, &after, &[]), plain);
+    // Of a model the sizes are those of the saved count.
+    assert_eq!(rows(&before, &model(192), &[]), plain);
+    assert_eq!(rows(&model(128), &after, &[]), plain);
+    let asserted = |more: &[&str]| opledger(&[&["diff", &before, &after][..], more].concat());
+    assert_eq!(asserted(&["--assert", "flops <= +200%"]).code, Some(0));
+    assert_eq!(asserted(&["--assert", "params == 0"]).code, Some(1));
+    assert!(asserted(&["--assert", "fvcore == 0"]).stderr.contains("no `fvcore`"));
+    for (name, text, told) in [
+        (
+            "no.json",
+            "{\"model\": \"x\", \"binding\": {}, \"counts\": 1, \"nodes\": []}",
+            "`params` is no object",
+        ),
+        (
+            "cut.json",
+            &std::fs::read_to_string(&before).unwrap().replacen("\"flops\": ", "\"flops\": 1", 1),
+            "flops together",
+        ),
+    ] {
+        let wrong = file(name, text);
+        let ended = opledger(&["diff", &before, &wrong]);
+        assert!(ended.code == Some(2) && ended.stderr.contains(told), "{name}: {}", ended.stderr);
+        assert!(ended.stderr.contains(name) && ended.stdout.is_empty(), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn several_models_have_a_column_each() {
+    let models = ["gpt2", "llama-3.1-8b", "mistral-7b"];
+    let told = json(&["count", models[0], models[1], models[2], "--set", "n=64"]);
+    for (of, model) in told["models"].as_array().unwrap().iter().zip(models) {
+        let alone = json(&["count", model, "--set", "n=64"]);
+        for key in ["params", "flops", "bytes", "kinds"] {
+            assert_eq!(of[key], alone[key], "{model}");
+        }
+    }
+    let both = stdout(&["count", "gpt2", "gpt2", "--set", "n=64"]);
+    assert!(both.contains("gpt2 (1)") && both.contains("124,439,808"), "{both}");
+    let csv = stdout(&["count", "gpt2", "mistral-7b", "--set", "n=64", "--format", "csv"]);
+    assert!(csv.contains("params,124439808,7241732096"), "{csv}");
+    let refused = |arguments: &[&str]| {
+        let ended = opledger(arguments);
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{arguments:?}");
+        ended.stderr
+    };
+    assert!(
+        refused(&["count", "gpt2", "mha:c=8,h=2", "--set", "n=4"]).contains("of `mha:c=8,h=2`")
+    );
+    let options: [&[&str]; 3] = [&["--top", "1"], &["--convention", "all"], &["--device", "h200"]];
+    for option in options {
+        let arguments = [&["count", "gpt2", "gpt2-medium", "--set", "n=4"], option].concat();
+        assert!(refused(&arguments).contains(option[0]), "{option:?}");
+    }
+}

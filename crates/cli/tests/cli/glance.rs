@@ -115,6 +115,10 @@ fn units_of_sizes_are_told() {
     let ended = opledger(&["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=128Ki"]);
     assert_eq!(ended.stderr, "note: in n=128Ki, Ki is 1,024\n");
     assert!(ended.stdout.contains("n=131072"), "{}", ended.stdout);
+    // Programs read of it with the result.
+    let json = ["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=1k", "--format", "json"];
+    let count: Value = serde_json::from_str(&opledger(&json).stdout).unwrap();
+    assert_eq!(count["notes"][0], "in n=1k, k is 1,000 (Ki is 1,024)");
     let ended = opledger(&["count", "linear:in=2,out=2", "--set", "b=1", "--set", "n=1k..4k:*2"]);
     assert_eq!(ended.stderr, "note: in n=1k..4k:*2, k is 1,000 (Ki is 1,024)\n");
     assert!(ended.stdout.contains("4,000") || ended.stdout.contains("4000"), "{}", ended.stdout);
@@ -141,4 +145,88 @@ fn a_pipe_gets_all_columns_and_a_width_that_is_given_is_kept() {
         assert!(narrow.lines().all(|line| line.chars().count() <= width), "{narrow}");
     }
     assert_eq!(of(Some("wide")), whole);
+}
+
+/// The last cells of a command's lines that have bars.
+fn bars(arguments: &[&str], locale: &str, sign: char) -> Vec<usize> {
+    let mut command = command(arguments);
+    command.env("LC_ALL", locale).env("COLUMNS", "140");
+    let table = ended(command).stdout;
+    assert!(table.lines().all(|line| line.chars().count() <= 140), "{table}");
+    let long = |line: &str| line.chars().filter(|c| *c == sign).count();
+    table.lines().map(long).filter(|long| *long > 0).collect()
+}
+
+#[test]
+fn bars_are_drawn_where_they_are_asked_for() {
+    let all = [&GPT2[..], &["--depth", "2", "--bars", "always"]].concat();
+    let drawn = bars(&all, "en_US.UTF-8", '█');
+    // Of the rows of modules and of those of kinds the longest is whole.
+    assert!(drawn.len() >= 4 && drawn.iter().filter(|long| **long == 24).count() == 2, "{drawn:?}");
+    assert!(bars(&all, "C", '█').is_empty());
+    assert_eq!(bars(&all, "C", '#').iter().filter(|long| **long == 24).count(), 2);
+    assert!(bars(&GPT2, "en_US.UTF-8", '█').is_empty(), "a pipe has no bars by itself");
+    let never = [&GPT2[..], &["--bars", "never"]].concat();
+    assert!(bars(&never, "en_US.UTF-8", '█').is_empty());
+    let markdown = [&all[..], &["--format", "markdown"]].concat();
+    assert_eq!(stdout(&markdown), with(&["--depth", "2", "--format", "markdown"]));
+}
+
+#[test]
+fn colours_are_those_that_are_asked_for() {
+    let coloured = |more: &[&str]| with(more).contains('\x1b');
+    assert!(coloured(&["--color", "always"]));
+    assert!(!coloured(&["--color", "never"]) && !coloured(&["--color", "auto"]) && !coloured(&[]));
+    assert_eq!(opledger(&[&GPT2[..], &["--color", "pink"]].concat()).code, Some(2));
+}
+
+#[test]
+fn kinds_of_layers_make_up_the_whole() {
+    for model in ["gpt2", "mixtral-8x7b", "vit-b16", "mamba2-1.3b", "deepseek-v3"] {
+        let n = ["--set", "n=8"];
+        let sizes: &[&str] = if model.starts_with("vit") { &[] } else { &n };
+        let count = [&["count", model, "--format", "json"], sizes].concat();
+        let count: Value = serde_json::from_str(&stdout(&count)).unwrap();
+        let kinds = count["kinds"].as_array().unwrap();
+        let number = |of: &Value| of.to_string().parse::<u128>().unwrap();
+        let sum = |key: &str| kinds.iter().map(|kind| number(&kind[key])).sum::<u128>();
+        assert_eq!(sum("flops"), number(&count["flops"]), "{model}");
+        assert_eq!(sum("macs"), number(&count["macs"]), "{model}");
+        assert_eq!(sum("params"), number(&count["params"]["total"]), "{model}");
+        let moved = |key: &str| kinds.iter().map(|kind| number(&kind["bytes"][key])).sum::<u128>();
+        assert_eq!(moved("read"), number(&count["bytes"]["read"]), "{model}");
+    }
+    let layer = stdout(&["count", "ffn:c=8,ff=16", "--set", "b=1", "--set", "n=2"]);
+    assert!(!layer.contains("kind of layer"), "{layer}");
+}
+
+#[test]
+fn derive_and_run_tell_modules_together() {
+    let formulas = stdout(&["derive", "gpt2", "--depth", "4"]);
+    assert!(formulas.contains("transformer.h.*.mlp"), "{formulas}");
+    assert!(!formulas.contains("transformer.h.*.mlp.c_fc"), "{formulas}");
+    let at = ["run", "encoder-layer:c=16,h=2,ff=32", "--set", "b=1", "--set", "n=4"];
+    let json = |more: &[&str]| -> Value {
+        serde_json::from_str(&stdout(&[&at[..], more, &["--format", "json"]].concat())).unwrap()
+    };
+    let (all, told) = (json(&[]), json(&["--depth", "1", "--sort", "flops", "--top", "2"]));
+    let sum = |run: &Value, of: &dyn Fn(&Value) -> u64| {
+        run["nodes"].as_array().unwrap().iter().map(of).sum::<u64>()
+    };
+    for of in [
+        &|node: &Value| node["useful"]["flops"].as_u64().unwrap(),
+        &|node: &Value| node["executed"]["macs"].as_u64().unwrap(),
+        &|node: &Value| node["bytes"]["read"].as_u64().unwrap(),
+        &|node: &Value| node["members"].as_u64().unwrap(),
+    ] as [&dyn Fn(&Value) -> u64; 4]
+    {
+        assert_eq!(sum(&all, of), sum(&told, of));
+    }
+    let rows = told["nodes"].as_array().unwrap();
+    let flops: Vec<u64> =
+        rows.iter().map(|node| node["useful"]["flops"].as_u64().unwrap()).collect();
+    assert!(rows.len() == 3 && flops[0] >= flops[1], "{flops:?}");
+    assert_eq!(rows[2]["path"], "(rest)");
+    let table = stdout(&[&at[..], &["--depth", "1"]].concat());
+    assert!(table.contains(" nodes") && table.contains("ms %"), "{table}");
 }

@@ -5,10 +5,12 @@
 
 mod audit;
 mod bad_input;
+mod bounds;
 mod checkpoints;
 mod conventions;
 mod destinations;
 mod diff;
+mod experiments;
 mod files;
 mod frameworks;
 mod glance;

@@ -37,6 +37,9 @@ fn a_command_that_is_not_there_is_told() {
     let ended = opledger(&["man", "cuont"]);
     assert_eq!((ended.code, &*ended.stdout), (Some(2), ""));
     assert!(ended.stderr.contains("there is no command `cuont`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("did you mean count?"), "{}", ended.stderr);
+    let ended = opledger(&["help", "cuont"]);
+    assert!(ended.code == Some(2) && ended.stderr.contains("exists: count"), "{}", ended.stderr);
     let ended = opledger(&["cuont", "gpt2"]);
     assert!(ended.code == Some(2) && ended.stderr.contains("'count'"), "{}", ended.stderr);
     assert_eq!(opledger(&["completions", "cmd"]).code, Some(2));

@@ -4,7 +4,7 @@ use num_traits::Zero;
 use opledger_dims::{Binding, Class, Counts, Integer, Poly};
 use serde::Serialize;
 
-use super::{CONVENTIONS, convention_line};
+use super::{CONVENTIONS, KindSum, convention_line};
 use crate::number::ROUNDED;
 use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json, latex};
 
@@ -60,6 +60,9 @@ pub struct Account<N> {
     /// Bytes to hold it, where sizes are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// Sums by kind of layer, of whole models at sizes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindSum>,
     /// The nodes, or groups of them.
     pub nodes: Vec<AccountNode<N>>,
     /// What symbols of the formulas stand for, such as `c = h·e`.
@@ -368,7 +371,11 @@ impl Record for Account<Integer> {
             columns: vec![Column::word("whole model"), Column::number("count")],
             rows: self.totals().into_iter().map(total_row).collect(),
         };
-        let mut blocks = vec![self.title(), Block::Table(self.glance()), Block::Table(totals)];
+        let mut blocks = vec![self.title(), Block::Table(self.glance())];
+        if !self.kinds.is_empty() {
+            blocks.push(Block::Table(self.kinds()));
+        }
+        blocks.push(Block::Table(totals));
         blocks.extend(self.memory.iter().map(|memory| Block::Table(memory.table())));
         blocks.extend(self.footer());
         blocks.push(Block::Text(format!("≈flops = flops {ROUNDED}; flops % = share of all flops")));
@@ -377,6 +384,10 @@ impl Record for Account<Integer> {
 
     fn rows(&self) -> Table {
         self.node_rows()
+    }
+
+    fn latex(&self) -> Option<String> {
+        Some(latex::document(&self.document().without_bars().steady()))
     }
 }
 

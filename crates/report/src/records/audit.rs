@@ -3,7 +3,7 @@
 use opledger_dims::Integer;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, Tone, thousands};
+use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, Tone, latex, thousands};
 
 /// Tables that were recomputed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -453,6 +453,12 @@ impl Record for Audit {
             }
         }
         Table { columns: titles.map(Column::word).to_vec(), rows }
+    }
+
+    fn latex(&self) -> Option<String> {
+        let mut document = self.document().without_bars();
+        document.blocks.insert(0, Block::Title("Published tables, recomputed".to_owned()));
+        Some(latex::document(&document.steady()))
     }
 }
 

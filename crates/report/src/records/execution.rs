@@ -5,7 +5,7 @@ use opledger_dims::{Binding, Class, Counts, Integer};
 use serde::Serialize;
 
 use super::account::title;
-use super::{Bytes, convention_line};
+use super::{BoundDevice, Bytes, convention_line};
 use crate::{Block, Cell, Column, Document, Record, Row, Table, json, thousands};
 
 /// What was done: as the mathematics asks for, or as the arithmetic ran.
@@ -100,8 +100,10 @@ impl TheoremRecord {
 pub struct ExecutedNode {
     /// The path.
     pub path: String,
-    /// The operation.
-    pub op: &'static str,
+    /// The operation; none for several nodes.
+    pub op: Option<&'static str>,
+    /// How many nodes it stands for.
+    pub members: usize,
     /// How often it ran in one run of the model.
     pub runs: u64,
     /// What the mathematics asks for.
@@ -118,6 +120,9 @@ pub struct ExecutedNode {
     pub ms: f64,
     /// Useful flops per nanosecond; none when it took no time.
     pub gflop_per_s: Option<f64>,
+    /// Milliseconds that it takes at least, where the machine was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_ms: Option<f64>,
 }
 
 /// A part of an operation that was executed, such as the softmax of attention.
@@ -142,6 +147,58 @@ pub struct Output {
     pub dtype: &'static str,
     /// Its sizes.
     pub shape: Vec<usize>,
+    /// Its first values, where they are asked for, the last axis running fastest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<f64>>,
+}
+
+/// How many values of a result are shown at most, and of them in a row and how many rows.
+const VALUES: [usize; 3] = [4096, 8, 8];
+
+impl Output {
+    /// How many values are kept to be shown.
+    pub const MOST: usize = VALUES[0];
+
+    /// Its values, a line for each place along all axes but the last.
+    fn shown(&self) -> Vec<String> {
+        let Some(values) = &self.values else { return Vec::new() };
+        let row = self.shape.last().copied().unwrap_or(1).max(1);
+        let [_, most, rows] = VALUES;
+        let all: usize = self.shape.iter().product();
+        let mut lines: Vec<String> = Vec::new();
+        for (at, line) in values.chunks(row).take(rows).enumerate() {
+            let shown: Vec<String> = line.iter().take(most).map(|x| number(*x)).collect();
+            let more = if line.len() > most || row > most { " …" } else { "" };
+            lines.push(format!("  {}{}{more}", self.place(at), shown.join(" ")));
+        }
+        if all / row > lines.len() {
+            lines.push(format!("  … {} rows in all", thousands(&(all / row).into())));
+        }
+        lines
+    }
+
+    /// `[0, 3] ` before a row.
+    fn place(&self, row: usize) -> String {
+        let before = self.shape.split_last().map_or(&[][..], |(_, before)| before);
+        let mut place = Vec::new();
+        let mut rest = row;
+        for size in before.iter().rev() {
+            place.push((rest % size.max(&1)).to_string());
+            rest /= size.max(&1);
+        }
+        place.reverse();
+        if place.is_empty() { String::new() } else { format!("[{}] ", place.join(", ")) }
+    }
+}
+
+/// A value to five digits, in a column.
+fn number(x: f64) -> String {
+    let text = match x {
+        x if x == x.trunc() && x.abs() < 1e6 => format!("{x}"),
+        x if (1e-3..1e5).contains(&x.abs()) => format!("{x:.4}"),
+        x => format!("{x:.3e}"),
+    };
+    format!("{text:>10}")
 }
 
 /// A run of a model.
@@ -175,6 +232,12 @@ pub struct Execution {
     pub bytes_relocated: Integer,
     /// Useful flops per nanosecond of the median run; none when it took no time.
     pub gflop_per_s: Option<f64>,
+    /// What the machine can do at most, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<BoundDevice>,
+    /// The sum over nodes of the milliseconds that they take at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_ms: Option<f64>,
     /// The peak of memory; none where the interpreter does not count it.
     pub peak_bytes: Option<PeakBytes>,
     /// The ledger against the derived cost.
@@ -198,20 +261,34 @@ impl Record for Execution {
                 Column::number("useful flops"),
                 Column::number("executed flops"),
                 Column::number("ms"),
+                Column::number("ms %").dispensable(4),
                 Column::number("GFLOP/s"),
             ],
             rows: Vec::new(),
         };
+        let bounded = self.device.is_some();
+        if bounded {
+            let least = Column::number("at least ms").dispensable(3);
+            table.columns.extend([least, Column::number("% of bound")]);
+        }
+        table.columns.push(Column::bar());
+        // Of the times of nodes, which leave out what is between them.
+        let all: f64 = self.nodes.iter().map(|node| node.ms).sum();
+        let share = |ms: f64| Some(ms / all).filter(|share| share.is_finite());
         for node in &self.nodes {
-            table.rows.push(Row::new([
+            let mut cells = vec![
                 node.path.as_str().into(),
-                node.op.into(),
+                node.op_shown().into(),
                 (&node.useful.macs).into(),
                 (&node.useful.flops).into(),
                 (&node.executed.flops).into(),
                 Cell::Real(node.ms, 3),
+                Cell::real(share(node.ms).map(|share| 100.0 * share), 1),
                 Cell::real(node.gflop_per_s, 2),
-            ]));
+            ];
+            cells.extend(bounded.then(|| reached(node.least_ms, node.ms)).into_iter().flatten());
+            cells.push(share(node.ms).map_or(Cell::Empty, Cell::Share));
+            table.rows.push(Row::new(cells));
             for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
                 table.rows.push(Row::new([
                     format!("  {}", part.name).into(),
@@ -222,15 +299,18 @@ impl Record for Execution {
                 ]));
             }
         }
-        let total = [
+        let mut total = vec![
             "total".into(),
             Cell::Empty,
             (&self.useful.macs).into(),
             (&self.useful.flops).into(),
             (&self.executed.flops).into(),
             Cell::Real(self.wall_ms.median, 3),
+            Cell::Empty,
             Cell::real(self.gflop_per_s, 2),
         ];
+        let median = self.wall_ms.median;
+        total.extend(bounded.then(|| reached(self.least_ms, median)).into_iter().flatten());
         table.rows.push(Row::new(total).ruled());
         let WallMs { min, median, max } = self.wall_ms;
         let mut lines = vec![format!(
@@ -240,8 +320,10 @@ impl Record for Execution {
             self.seed,
             plural(self.repeat, "run"),
         )];
-        for Output { name, dtype, shape } in &self.outputs {
+        for output in &self.outputs {
+            let Output { name, dtype, shape, .. } = output;
             lines.push(format!("output {name}: {dtype} {shape:?}"));
+            lines.extend(output.shown());
         }
         let [read, written] = [&self.bytes.read, &self.bytes.written].map(thousands);
         lines.push(match self.bytes_relocated.is_zero() {
@@ -263,12 +345,16 @@ impl Record for Execution {
         let rate = "GFLOP/s = useful flops / time; useful = what the mathematics asks for; \
                     executed = what ran; substituted = useful, done in another form";
         let footer = format!("{}; {rate}", convention_line(&["macs", "flops"]));
-        let blocks = vec![
+        let mut blocks = vec![
             Block::Title(title(&self.model, &self.binding)),
             Block::Table(table),
             Block::Lines(lines),
             Block::Text(footer),
         ];
+        if let Some(device) = &self.device {
+            blocks.push(Block::Lines(device.lines()));
+            blocks.push(Block::Text(BOUND.to_owned()));
+        }
         Document { blocks }
     }
 
@@ -279,10 +365,12 @@ impl Record for Execution {
                 .to_vec();
         columns.extend(Class::ALL.map(|class| Column::word(class.name())));
         columns.extend(["bytes_read", "bytes_written"].map(Column::word));
+        let bounded = self.device.is_some();
+        columns.extend(bounded.then(|| Column::word("least_ms")));
         let rows = self.nodes.iter().map(|node| {
             let mut cells = vec![
                 node.path.as_str().into(),
-                node.op.into(),
+                node.op.unwrap_or_default().into(),
                 Cell::Number(node.runs.into()),
                 Cell::Real(node.ms, 6),
                 Cell::real(node.gflop_per_s, 6),
@@ -292,10 +380,22 @@ impl Record for Execution {
             ];
             cells.extend(node.useful.counts.iter().map(|(_, n)| n.into()));
             cells.extend([(&node.bytes.read).into(), (&node.bytes.written).into()]);
+            cells.extend(bounded.then(|| Cell::real(node.least_ms, 9)));
             Row::new(cells)
         });
         Table { columns, rows: rows.collect() }
     }
+}
+
+const BOUND: &str = "at least = the longer of matmul-flops at the peak and of the bytes that the run moved at the \
+                     bandwidth, a lower bound and no prediction; % of bound = at least / ms. What the \
+                     processor's own caches hold can come faster than memory gives it, so small nodes can \
+                     exceed 100.";
+
+/// The least time and which share of the speed that it allows was reached.
+fn reached(least: Option<f64>, ms: f64) -> [Cell; 2] {
+    let share = least.filter(|least| ms > 0.0 && *least > 0.0).map(|least| 100.0 * least / ms);
+    [Cell::real(least, 3), Cell::real(share, 1)]
 }
 
 fn plural(number: usize, noun: &str) -> String {

@@ -6,10 +6,11 @@ use std::str::FromStr;
 
 use num_traits::Zero;
 use opledger_dims::Integer;
+use serde::Serialize;
 
 use super::account::{Account, AccountNode, Bytes};
 use crate::number::{percent, rounded};
-use crate::{Amount, Cell, Column, Row, Table};
+use crate::{Amount, Cell, Column, Row, Table, json};
 
 /// What the rows of an account are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,7 @@ impl Account<Integer> {
             Column::number("≈flops").dispensable(4),
             Column::number("flops %").dispensable(1),
         ]);
+        columns.push(Column::bar());
         columns.extend(lines.then(|| Column::word("where")));
         let row =
             |name: Cell, op: Cell, shape: Cell, params: Cell, [macs, flops]: [&Integer; 2]| {
@@ -126,6 +128,7 @@ impl Account<Integer> {
                 let mut cells = vec![name, op];
                 cells.extend(shaped.then_some(shape));
                 cells.extend([params, macs.cell(), flops.cell(), rounded(flops).into(), share]);
+                cells.push(Cell::share(flops, &self.flops));
                 Row::new(cells)
             };
         let mut rows = Vec::new();
@@ -138,13 +141,65 @@ impl Account<Integer> {
             rows.push(own);
             for part in node.parts.iter().filter(|_| node.parts.len() > 1) {
                 let (name, none) = (format!("  {}", part.name).into(), || Cell::Empty);
-                rows.push(row(name, none(), none(), none(), [&part.macs, &part.flops]));
+                let mut own = row(name, none(), none(), none(), [&part.macs, &part.flops]);
+                // The bar of the whole operation stands above.
+                if let Some(bar) = own.cells.last_mut() {
+                    *bar = Cell::Empty;
+                }
+                rows.push(own);
             }
         }
         let (name, params) = ("total".into(), self.params.total.cell());
         let whole = [&self.macs, &self.flops];
         rows.push(row(name, Cell::Empty, Cell::Empty, params, whole).ruled());
         Table { columns, rows }
+    }
+}
+
+/// What all nodes of a kind of layer cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindSum {
+    /// The kind.
+    pub kind: &'static str,
+    /// Parameters that its nodes are the first to read.
+    #[serde(serialize_with = "json::quantity")]
+    pub params: Integer,
+    /// Multiplications inside contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: Integer,
+    /// All scalar operations, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+    /// Bytes moved.
+    pub bytes: Bytes<Integer>,
+}
+
+impl Account<Integer> {
+    /// The sums by kind of layer.
+    pub(super) fn kinds(&self) -> Table {
+        let columns = vec![
+            Column::name("kind of layer"),
+            Column::number("params"),
+            Column::number("params %").dispensable(3),
+            Column::number("macs").dispensable(2),
+            Column::number("flops"),
+            Column::number("flops %").dispensable(1),
+            Column::bar(),
+        ];
+        let share =
+            |part: &Integer, whole: &Integer| percent(part, whole).map_or(Cell::Empty, Cell::Text);
+        let row = |own: &KindSum| {
+            Row::new([
+                own.kind.into(),
+                own.params.cell(),
+                share(&own.params, &self.params.total),
+                own.macs.cell(),
+                own.flops.cell(),
+                share(&own.flops, &self.flops),
+                Cell::share(&own.flops, &self.flops),
+            ])
+        };
+        Table { columns, rows: self.kinds.iter().map(row).collect() }
     }
 }
 
@@ -160,7 +215,7 @@ impl AccountNode<Integer> {
         AccountNode { path, op: None, axes, shape, line, parts, formula, ..self }
     }
 
-    fn take_in(&mut self, other: &Self) {
+    pub(super) fn take_in(&mut self, other: &Self) {
         self.members += other.members;
         self.counts += &other.counts;
         self.macs += &other.macs;

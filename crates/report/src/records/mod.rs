@@ -2,8 +2,10 @@
 
 mod account;
 mod audit;
+mod bound;
 mod conventions;
 mod difference;
+mod executed_rows;
 mod execution;
 mod fit;
 mod generation;
@@ -15,7 +17,10 @@ mod models;
 mod page;
 mod parallel;
 mod saved;
+mod saved_count;
+mod side_by_side;
 mod totals;
+mod trace;
 mod training;
 mod verification;
 
@@ -27,18 +32,22 @@ pub use audit::{
     Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
     AuditedSeries, AuditedTable, Outcome, Provenance, SearchedRow,
 };
+pub use bound::{
+    BoundBatch, BoundCost, BoundDevice, BoundModule, BoundPhase, ExactTime, LowerBound,
+};
 pub use conventions::{
     ConventionCounts, ConventionRefusal, ConventionTotal, Explained, ExplainedLine,
     KnownConvention, KnownConventions, UnitCounts,
 };
 pub use difference::{Changed, ChangedFormula, Difference};
+pub use executed_rows::RunOrder;
 pub use execution::{
     ExecutedNode, ExecutedPart, Execution, OperationCounts, Output, PeakBytes, SubstitutedRecord,
     TheoremRecord, WallMs,
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
-pub use glance::RowOrder;
+pub use glance::{KindSum, RowOrder};
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
@@ -49,6 +58,7 @@ pub use page::{
 };
 pub use parallel::{CutCollective, CutCost, FormulaValue, HeldWeights};
 pub use saved::{SavedCost, SavedModule};
+pub use side_by_side::SideBySide;
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
     TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
