@@ -27,6 +27,7 @@ pub(super) fn kind(graph: &Graph, node: &Node) -> usize {
         | Some(
             Role::Tokens
             | Role::Segments
+            | Role::WholeParameter
             | Role::Positions
             | Role::Image
             | Role::Sound

@@ -39,6 +39,7 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     let elem = args.dtype.unwrap_or(model.storage());
     let sized = TrainingSizes {
         elem,
+        as_stored: args.dtype.is_none(),
         state: args.state_dtype,
         masters: args.master_dtype,
         depth: args.depth,
