@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Definition, Graph, SizeCondition, SizeRelation, SizeTerm};
 
+use crate::atoms::floored;
+
 /// Of how many quotients it may be found what they are, each in another reading of the program.
 const MOST_QUOTIENTS: usize = 64;
 
@@ -44,9 +46,12 @@ impl Equalities {
         self.quotients.iter().find(is).map(|(_, _, value)| value)
     }
 
-    /// A size divided by another and rounded down.
+    /// A size divided by another and rounded down. By a number, what is a whole multiple of it stands apart, so
+    /// that quotients which differ by a number have one symbol: ⌊(n − 1) / 2⌋ is ⌊(n + 1) / 2⌋ − 1.
     pub(crate) fn quotient(&self, graph: &mut Graph, a: &Poly, b: &Poly) -> Poly {
-        let whole = graph.floor_div("floor", a, b);
+        let apart = multiple_in(a, b);
+        let whole = graph.floor_div(&stem(a, b), &(a - &apart), b)
+            + &apart.divided_by(b).unwrap_or_else(Poly::zero);
         let known = whole.symbols().into_iter().filter_map(|symbol| {
             let (numerator, denominator) = quotient(graph, &symbol)?;
             let value = self.value(numerator, denominator)?;
@@ -64,6 +69,33 @@ impl Equalities {
             SizeCondition::new(written.clone(), SizeRelation::Equal, value.clone())
         });
         symbols.chain(quotients)
+    }
+}
+
+/// The multiple of a whole number that the constant of a size is above the rest of its division.
+fn multiple_in(a: &Poly, b: &Poly) -> Poly {
+    let by = b.as_integer().filter(|by| *by > 1.into());
+    let none = a.symbols().into_iter().map(|symbol| (symbol, Poly::zero())).collect();
+    let constant = a.compose(&none).as_integer().filter(|_| a.as_integer().is_none());
+    match by.zip(constant) {
+        Some((by, constant)) => Poly::from(floored(&constant, &by) * &by),
+        None => Poly::zero(),
+    }
+}
+
+/// What a quotient is called: of one size by a number by both, as `height_by_2`, and of that by 2 `height_by_4`.
+fn stem(a: &Poly, b: &Poly) -> String {
+    let by = b.as_integer().and_then(|by| u64::try_from(by).ok());
+    match (&a.symbols().into_iter().collect::<Vec<_>>()[..], by) {
+        ([size], Some(by)) => {
+            let (size, before) = match size.as_str().rsplit_once("_by_") {
+                Some((size, before)) => (size, before.parse().ok()),
+                None => (size.as_str(), Some(1_u64)),
+            };
+            let all = before.and_then(|before| before.checked_mul(by));
+            all.map_or_else(|| "floor".to_owned(), |all| format!("{size}_by_{all}"))
+        }
+        _ => "floor".to_owned(),
     }
 }
 
@@ -157,5 +189,24 @@ mod tests {
         assert_eq!(told, ["⌊(3·⌊n / 2⌋ + 1) / 4⌋ = 5"]);
         let again = equal.quotient(&mut graph, &(&half * 3 + 1), &4.into());
         assert_eq!(again, 5.into());
+    }
+
+    #[test]
+    fn quotients_that_differ_by_a_number_have_one_symbol() {
+        let (mut graph, equal) = (Graph::new(), Equalities::default());
+        let n = Poly::from("n");
+        for by in 2_i64..5 {
+            for more in -9_i64..9 {
+                let own = equal.quotient(&mut graph, &(&n + more), &by.into());
+                for size in 10_i64..20 {
+                    let sizes =
+                        graph.complete(&[("n", size as u64)].into_iter().collect()).unwrap();
+                    assert_eq!(own.at(&sizes).unwrap(), ((size + more).div_euclid(by)).into());
+                }
+            }
+        }
+        // One for each rest of a division.
+        assert_eq!(graph.definitions().len(), 2 + 3 + 4);
+        assert_eq!(graph.definitions()[0].to_string(), "n_by_2 = ⌈n / 2⌉");
     }
 }
