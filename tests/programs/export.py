@@ -1258,7 +1258,7 @@ class Ranked(nn.Module):
         holes = torch.where(x > 1, torch.nan, x)
         modes = "linear", "lower", "higher", "midpoint", "nearest"
         columns = [torch.quantile(x[:, :, :6], 0.3, dim=-1, keepdim=True, interpolation=mode) for mode in modes]
-        tokens = torch.quantile(x, 0.25, dim=1), torch.quantile(holes, 0.5, dim=1), torch.nanquantile(holes, 0.35, dim=1)
+        tokens = torch.quantile(x, 0.25, dim=1), torch.nan_to_num(torch.quantile(holes, 0.5, dim=1), 7.0), torch.nanquantile(holes, 0.35, dim=1)
         return *columns, *tokens, torch.quantile(x[0, 0], 0.5), torch.nanmedian(holes, dim=2)[0], torch.nanmedian(holes)
 
 

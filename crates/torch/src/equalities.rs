@@ -49,8 +49,8 @@ impl Equalities {
     /// A size divided by another and rounded down. By a number, what is a whole multiple of it stands apart, so
     /// that quotients which differ by a number have one symbol: ⌊(n − 1) / 2⌋ is ⌊(n + 1) / 2⌋ − 1.
     pub(crate) fn quotient(&self, graph: &mut Graph, a: &Poly, b: &Poly) -> Poly {
-        let apart = multiple_in(a, b);
-        let whole = graph.floor_div(&stem(a, b), &(a - &apart), b)
+        let (apart, name) = (multiple_in(a, b), stem(graph, a, b));
+        let whole = graph.floor_div(&name, &(a - &apart), b)
             + &apart.divided_by(b).unwrap_or_else(Poly::zero);
         let known = whole.symbols().into_iter().filter_map(|symbol| {
             let (numerator, denominator) = quotient(graph, &symbol)?;
@@ -84,17 +84,20 @@ fn multiple_in(a: &Poly, b: &Poly) -> Poly {
 }
 
 /// What a quotient is called: of one size by a number by both, as `height_by_2`, and of that by 2 `height_by_4`.
-fn stem(a: &Poly, b: &Poly) -> String {
-    let by = b.as_integer().and_then(|by| u64::try_from(by).ok());
-    match (&a.symbols().into_iter().collect::<Vec<_>>()[..], by) {
-        ([size], Some(by)) => {
-            let (size, before) = match size.as_str().rsplit_once("_by_") {
-                Some((size, before)) => (size, before.parse().ok()),
-                None => (size.as_str(), Some(1_u64)),
-            };
-            let all = before.and_then(|before| before.checked_mul(by));
-            all.map_or_else(|| "floor".to_owned(), |all| format!("{size}_by_{all}"))
-        }
+fn stem(graph: &Graph, a: &Poly, b: &Poly) -> String {
+    let only =
+        |size: &Poly| size.symbols().into_iter().next().filter(|_| size.symbols().len() == 1);
+    let (mut size, mut by) = (only(a), b.as_integer());
+    for _ in 0..MOST_LEVELS {
+        let Some((numerator, denominator)) = size.as_ref().and_then(|own| quotient(graph, own))
+        else {
+            break;
+        };
+        by = by.zip(denominator.as_integer()).map(|(by, before)| by * before);
+        size = only(numerator);
+    }
+    match (size, by) {
+        (Some(size), Some(by)) => format!("{size}_by_{by}"),
         _ => "floor".to_owned(),
     }
 }

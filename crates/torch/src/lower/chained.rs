@@ -38,7 +38,7 @@ fn chained(own: &mut Importer<'_>, call: &Call<'_>, name: &str) -> Lowered<Meani
         .map(|matrix| <[Poly; 2]>::try_from(matrix.sizes()).map_err(|_| Obstacle::Unknown))
         .collect::<Lowered<_>>()?;
     let mut multiply = |left: Placed, right: Placed| matmul(own, &left, &right);
-    let order = Order::of(&sizes)?;
+    let order = ProductOrder::of(&sizes)?;
     let mut product = order.fold(0, matrices.len(), &|at| matrices[at].clone(), &mut multiply)?;
     if is_vector[1] {
         product.dims.pop();
@@ -50,15 +50,15 @@ fn chained(own: &mut Importer<'_>, call: &Call<'_>, name: &str) -> Lowered<Meani
 }
 
 /// Where products of neighbouring matrices are cut in two.
-pub(crate) struct Order {
+pub(crate) struct ProductOrder {
     /// For each first matrix and each last one, the last of the left product.
     cuts: Vec<Vec<usize>>,
 }
 
-impl Order {
+impl ProductOrder {
     /// The order of fewest multiplications, the first of several (`aten/src/ATen/native/LinearAlgebra.cpp`,
     /// `matrix_chain_order`; of three matrices `multi_dot_impl` multiplies the first two where it is all the same).
-    pub(crate) fn of(sizes: &[[Poly; 2]]) -> Lowered<Order> {
+    pub(crate) fn of(sizes: &[[Poly; 2]]) -> Lowered<ProductOrder> {
         let number = |size: &Poly| {
             let open = "the order of its products follows from sizes, which have to be numbers";
             size.as_integer().ok_or_else(|| Obstacle::Bad(open.to_owned()))
@@ -88,7 +88,7 @@ impl Order {
                 cuts[from][to] = from + at;
             }
         }
-        Ok(Order { cuts })
+        Ok(ProductOrder { cuts })
     }
 
     /// What the matrices of a range come to.

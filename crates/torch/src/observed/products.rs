@@ -168,7 +168,7 @@ impl Seen<'_, '_, '_> {
             parts.push(always(&(&rows * &terms) * &columns));
             Ok([rows, columns])
         };
-        let order = crate::lower::chained::Order::of(&sizes)?;
+        let order = crate::lower::chained::ProductOrder::of(&sizes)?;
         order.fold(0, sizes.len(), &|at| sizes[at].clone(), &mut multiply)?;
         self.parts = parts;
         let elements = self.call.sizes(self.own, 0)?.iter().product();
