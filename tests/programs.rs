@@ -13,12 +13,14 @@ use opledger_torch::{ImportOptions, Imported, open, weights};
 use opledger_weights::Checkpoint;
 
 const PROGRAMS: &[&str] = &[
+    "angles",
     "bert",
     "biases",
     "blocks",
     "branching",
     "capped",
     "cells",
+    "chains",
     "chunked",
     "complex",
     "defined",
@@ -55,7 +57,10 @@ const PROGRAMS: &[&str] = &[
     "pairs",
     "places",
     "products",
+    "put",
+    "quantised",
     "quotients",
+    "ranked",
     "recurrent",
     "relative",
     "resampled",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas
 
 _QUANTITIES = ("macs", "flops", "matmul_flops", "params", "trainable", "bytes_read", "bytes_written")
-_CLASSES = ("add", "mul", "div", "max", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos")
+_CLASSES = ("add", "mul", "div", "max", "exp", "log", "sqrt", "tanh", "erf", "sin", "cos", "atan")
 
 
 class Count:

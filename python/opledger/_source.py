@@ -136,5 +136,5 @@ def _nearest(message: str) -> str:
     if kind == "convention":
         mend = "opledger.conventions() lists them"
     else:
-        mend = f"there are {', '.join(names[: names.index('cos') + 1] if 'cos' in names else names)}"
+        mend = f"there are {', '.join(names[: names.index('atan') + 1] if 'atan' in names else names)}"
     return f"there is no {kind} `{name}`; " + (f"did you mean `{near[0]}`? {mend[0].upper()}{mend[1:]}" if near else mend)

@@ -1241,6 +1241,109 @@ class Branching(nn.Module):
         return self.other(y) if n // 4 == 1 else y
 
 
+class Angles(nn.Module):
+    """Inverses of sine, cosine and tangent, and the angles of points and of complex numbers."""
+
+    def forward(self, x):
+        part, other = 0.9 * torch.tanh(x), x.flip(2)
+        points = torch.atan2(x, other), torch.atan2(F.relu(x - 0.5), F.relu(other - 0.5)), torch.angle(torch.complex(other, x))
+        return torch.asin(part), torch.acos(part), torch.atan(x), torch.arctan2(x, -other.abs()), *points
+
+
+class Ranked(nn.Module):
+    """Numbers between others in their order: of tokens as many as there are, of columns, of all; of those that are
+    numbers alone."""
+
+    def forward(self, x):
+        holes = torch.where(x > 1, torch.nan, x)
+        modes = "linear", "lower", "higher", "midpoint", "nearest"
+        columns = [torch.quantile(x[:, :, :6], 0.3, dim=-1, keepdim=True, interpolation=mode) for mode in modes]
+        tokens = torch.quantile(x, 0.25, dim=1), torch.nan_to_num(torch.quantile(holes, 0.5, dim=1), 7.0), torch.nanquantile(holes, 0.35, dim=1)
+        return *columns, *tokens, torch.quantile(x[0, 0], 0.5), torch.nanmedian(holes, dim=2)[0], torch.nanmedian(holes)
+
+
+class Chains(nn.Module):
+    """Products of several matrices in the order of fewest multiplications, and powers of one."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = 8, 3, 7, 2, 5
+        self.maps = nn.ParameterList([nn.Parameter(torch.randn(a, b)) for a, b in zip(sizes, sizes[1:])])
+        self.end = nn.Parameter(torch.randn(5))
+
+    def forward(self, x):
+        a, b, c, d = self.maps
+        square = a[:3] / 2
+        pairs = 0.1 * x @ x.transpose(1, 2)
+        return (
+            x @ torch.linalg.multi_dot([a, b, c, d]),
+            torch.chain_matmul(a, b, c) + torch.chain_matmul(a, (b @ c)),
+            torch.linalg.multi_dot([self.end[:2], c.T, b.T, a.T, a, self.end[:3]]),
+            torch.linalg.matrix_power(square, 5),
+            torch.matrix_power(pairs, 3),
+            torch.linalg.matrix_power(pairs, 0),
+            torch.linalg.matrix_norm(a, ord=1) + torch.linalg.norm(a, ord=-float("inf"), dim=(0, 1)),
+        )
+
+
+class Put(nn.Module):
+    """Elements put where whole numbers say: in a row of all, where a mask holds, beside the diagonal, where the
+    largest of a window stood, into bags of any length; bits of bytes and of what several numbers are packed in."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(9, 4))
+        self.bags = nn.EmbeddingBag(9, 4, mode="mean", include_last_offset=True)
+        self.register_buffer("packed", torch.randint(0, 2**31 - 1, (3, 4)))
+
+    def forward(self, x, values, at, ids, starts, bytes):
+        put = torch.ones(4, 3).put(at, x[0, :3, 0]) + torch.ones(4, 3).put_(at[:2], x[0, :2, 1], accumulate=True)
+        masked, slices = x.clone(), x.clone()
+        masked[x[:, :, 0] > 0] = values[0, 0]
+        slices[:, at[:2] - 4] = values[:, :2]
+        largest, places = F.max_pool2d(x[:, None, :, :6], (2, 3), return_indices=True)
+        row, of_row = F.max_pool1d(x, 4, return_indices=True)
+        added = F.embedding_bag(ids, self.table, starts, mode="sum")
+        most = F.embedding_bag(ids, self.table, starts, mode="max")
+        means = self.bags(ids, torch.cat([starts, torch.full((1,), ids.shape[0])]))
+        joined = (bytes & bytes.flip(0)).int() + 3 * (bytes | bytes.flip(0)).int() + 7 * (bytes ^ bytes.flip(0)).int()
+        halves = (self.packed[..., None] >> torch.arange(0, 32, 4)) & 15
+        return (
+            put,
+            masked,
+            slices,
+            torch.diag_embed(x[0], offset=1),
+            torch.diag_embed(x[0], offset=-2, dim1=0, dim2=2),
+            F.max_unpool2d(largest, places, (2, 3)),
+            F.max_unpool1d(row, of_row, 4),
+            places,
+            added,
+            most,
+            means,
+            joined,
+            halves.flatten(1).float() @ x[0, 0, :1].expand(32)[:, None],
+        )
+
+
+class Quantised(nn.Module):
+    """Weights in whole numbers and in reals of 8 bits that training leaves alone, and one in half precision."""
+
+    def __init__(self):
+        super().__init__()
+        frozen = lambda values: nn.Parameter(values, requires_grad=False)
+        self.steps = frozen(torch.randint(-100, 100, (8, 16), dtype=torch.int8))
+        self.scale = nn.Parameter(torch.rand(8) / 100)
+        self.narrow = frozen(torch.randn(4, 8).to(torch.float8_e4m3fn))
+        self.wide = frozen(torch.randn(4, 4).to(torch.float8_e5m2))
+        self.places = frozen(torch.arange(4)[None])
+        self.last = nn.Parameter(torch.randn(3, 4, dtype=torch.float16))
+
+    def forward(self, x):
+        x = F.linear(x, self.steps.to(x.dtype) * self.scale[:, None])
+        x = F.linear(x, self.narrow.to(x.dtype)) + self.places[0]
+        return F.linear(F.linear(x, self.wide.to(x.dtype)), self.last.float())
+
+
 class Guarded(Branching):
     """The same by a form that conditions have not."""
 
@@ -1321,3 +1424,8 @@ write("merged", Merged, (torch.randn(2, 3, 32, 48),), dynamic=({0: DYNAMIC, 2: s
 write("nested", Nested, ({"x": torch.randn(2, 6, 8)}, [torch.randn(2, 32), torch.randn(3, 9)]), {"more": {"y": torch.randn(2, 9, 8)}}, {"batch": {"x": TOKENS}, "xs": [TOKENS, TOKENS], "more": {"y": TOKENS}})
 write("branching", Branching, (x,), dynamic=(TOKENS,))
 write("guarded", Guarded, (x,), dynamic=(TOKENS,))
+write("quantised", Quantised, (x,), dynamic=(TOKENS,))
+write("angles", Angles, (x,), dynamic=(TOKENS,))
+write("ranked", Ranked, (x,), dynamic=(TOKENS,))
+write("chains", Chains, (x[..., :8].clone(),), dynamic=(TOKENS,))
+write("put", Put, (torch.randn(2, 8, 8), torch.randn(2, 3, 8), torch.tensor([5, 7, 4]), torch.tensor([1, 2, 3, 8, 5, 1]), torch.tensor([0, 2, 5]), torch.arange(-100, 100, 17, dtype=torch.int8)), dynamic=({0: DYNAMIC}, {0: DYNAMIC}, None, None, None, {0: DYNAMIC}))

@@ -55,6 +55,7 @@ pub(crate) fn kind(graph: &Graph, node: &Node) -> LayerKind {
         | Some(
             Role::Tokens
             | Role::Segments
+            | Role::WholeParameter
             | Role::Positions
             | Role::Image
             | Role::Sound

@@ -31,7 +31,11 @@ impl SizedModel<'_> {
         let (model, elem) = (self.model(), self.model().storage());
         let moved = self.moved(&model.typed(&self.graph().stored(Storage::uniform(elem))), elem)?;
         let kinds = model.stored_kinds();
-        self.memory_of(elem, if kinds.len() > 1 { kinds } else { Vec::new() }, moved)
+        self.memory_of(
+            elem,
+            if self.model().is_uniform(&kinds) { Vec::new() } else { kinds },
+            moved,
+        )
     }
 
     /// With parameters by types, where they have several; those of no type that is known take that of all else.
@@ -51,11 +55,7 @@ impl SizedModel<'_> {
             dtype: elem.name(),
             declared: self.model().declared() == Some(elem),
             active_parameters: (active != parameters).then_some(active),
-            parameters: {
-                let typed: Integer = types.iter().map(|kind| &kind.elements).sum();
-                let known: Integer = types.iter().map(|kind| &kind.bytes).sum();
-                known + bytes(parameters - typed, elem)
-            },
+            parameters: self.model().parameter_bytes(&types, parameters, elem),
             types,
             cache_per_token: { cache.as_ref() }
                 .map(|cache| Ok::<_, AccountError>(bytes(cache.per_token()?, elem)))

@@ -47,7 +47,7 @@ impl Model {
         Model::record(text, text.parse()?, request)
     }
 
-    fn record(
+    pub(crate) fn record(
         text: &str,
         reference: ModelReference,
         request: Request,

@@ -38,8 +38,8 @@ pub enum ModelReference {
         model: Box<opledger_models::ModelGraph>,
         /// What it calls, as tools that count operations see it.
         observations: Vec<opledger_conventions::Observation>,
-        /// The types of parameters, buffers and inputs of reals by their paths.
-        types: BTreeMap<String, opledger_ir::Elem>,
+        /// The types of parameters, buffers and inputs by their paths.
+        types: BTreeMap<String, opledger_ir::StoredType>,
         /// The archive.
         path: PathBuf,
     },
@@ -280,7 +280,7 @@ impl ModelReference {
     }
 
     /// The types of what a program is given, by paths.
-    pub(crate) fn types(&self) -> Option<&BTreeMap<String, opledger_ir::Elem>> {
+    pub(crate) fn types(&self) -> Option<&BTreeMap<String, opledger_ir::StoredType>> {
         match self {
             #[cfg(feature = "files")]
             ModelReference::Program { types, .. } => Some(types),

@@ -354,6 +354,68 @@ fn a_program_is_told_in_its_own_types() {
     assert_eq!((all.parameters, all.types.len()), ((176 * 2).into(), 0));
 }
 
+/// 128 parameters of one byte, 48 reals of one, 4 places of eight, 12 reals of two and 8 of four.
+#[cfg(feature = "files")]
+#[test]
+fn each_parameter_is_told_in_its_own_type() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/programs/quantised.pt2");
+    let model = Model::open(path).unwrap();
+    let own = 128 + 48 + 4 * 8 + 12 * 2 + 8 * 4_u64;
+    assert_eq!(model.storage(), Elem::F16);
+    let of = |quantity| model.formula(quantity).as_integer().unwrap();
+    assert_eq!(of(opledger_dims::Quantity::Parameters), 200.into());
+    assert_eq!(of(opledger_dims::Quantity::TrainableParameters), 20.into());
+    let sizes: Binding = [("b", 2_u64), ("n", 3)].into_iter().collect();
+    let memory = model.at([("b", 2), ("n", 3)]).unwrap().memory_as_stored().unwrap();
+    let kinds: Vec<_> = memory.types.iter().map(|kind| (kind.name, kind.tensors)).collect();
+    let expected = [
+        ("int8", 1),
+        ("float8_e4m3fn", 1),
+        ("float8_e5m2", 1),
+        ("f16", 1),
+        ("f32", 1),
+        ("int64", 1),
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(memory.parameters, own.into());
+    // Places are a rule, which nothing reads.
+    assert_eq!(memory.moved.weights_read, (own - 4 * 8).into());
+    // In a step, and in what fits, they are what they are too.
+    let options = crate::TrainingOptions {
+        update: Some(opledger_grad::Update {
+            optimizer: opledger_grad::Optimizer::ADAMW,
+            clip: None,
+        }),
+        ..Default::default()
+    };
+    let step = model.training(&options).unwrap();
+    let at = |elem, as_stored| {
+        let options = crate::TrainingSizes { elem, as_stored, ..Default::default() };
+        step.at(&sizes, options).unwrap().memory
+    };
+    let stored = at(Elem::F16, true);
+    assert_eq!(stored.weights, own.into());
+    assert_eq!(stored.gradients, (12 * 2 + 8 * 4).into());
+    assert_eq!(stored.state, Some((2 * (12 * 2 + 8 * 4)).into()));
+    assert_eq!(at(Elem::Bf16, false).weights, (200 * 2).into());
+    assert_eq!(model.typed_weights(&sizes).unwrap(), Some(own.into()));
+}
+
+/// What no type is known of is counted, in the type of all else.
+#[cfg(feature = "files")]
+#[test]
+fn parameters_of_no_known_type_are_counted() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../torch/tests/archives/types.pt2");
+    let mut reference: crate::ModelReference = path.parse().unwrap();
+    let crate::ModelReference::Program { types, .. } = &mut reference else { panic!("{path}") };
+    types.remove("last.weight").unwrap();
+    let model = Model::record(path, reference, Request::default()).unwrap();
+    let memory = model.at([("b", 2)]).unwrap().memory_as_stored().unwrap();
+    let types: Vec<_> = memory.types.iter().map(|kind| kind.name).collect();
+    // 136 and, of no type, 24 as f16; 16 as f32.
+    assert_eq!((memory.parameters, types), (((136 + 24) * 2 + 16 * 4).into(), vec!["f16", "f32"]));
+}
+
 /// A folder of `..` and one of no organisation are there, and are no models of the cache.
 #[test]
 fn a_name_in_the_cache_is_an_organisation_and_a_model() {

@@ -1,8 +1,7 @@
 //! What a run moves, by what it is of: weights, the cache, computed values.
 
 use opledger_dims::{Integer, Poly};
-use opledger_ir::ops::Source;
-use opledger_ir::{Elem, Graph, Op, SizeRole, Storage, Var};
+use opledger_ir::{Elem, Graph, SizeRole, Storage, Var};
 use opledger_report::Traffic;
 
 use crate::{AccountError, SizedModel};
@@ -22,7 +21,7 @@ impl SizedModel<'_> {
 
     /// The same of a graph that has the types.
     pub(crate) fn moved(&self, graph: &Graph, cache_elem: Elem) -> Result<Traffic, AccountError> {
-        let is_weight = |var: Var| matches!(graph.node(var).op, Op::Source(Source::Param { .. }));
+        let is_weight = |var: Var| graph.node(var).is_parameter();
         let is_cache = |var: Var| {
             graph.caches().iter().any(|cache| [cache.past, cache.present].contains(&var))
         };

@@ -106,7 +106,7 @@ impl<T: Scalar> Scalar for Counted<T> {
         tick(Class::Max);
         Counted(self.0.max(other.0))
     }
-    functions!(exp Exp  ln Log  sqrt Sqrt  tanh Tanh  erf Erf  sin Sin  cos Cos);
+    functions!(exp Exp  ln Log  sqrt Sqrt  tanh Tanh  erf Erf  sin Sin  cos Cos  atan Atan);
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn each_operation_counts_in_its_class() {
         let x = Counted(0.5_f32);
-        let cases: [(Class, &dyn Fn() -> Counted<f32>); 12] = [
+        let cases: [(Class, &dyn Fn() -> Counted<f32>); 13] = [
             (Class::Add, &|| x + x),
             (Class::Add, &|| x - x),
             (Class::Mul, &|| x * x),
@@ -129,6 +129,7 @@ mod tests {
             (Class::Erf, &|| x.erf()),
             (Class::Sin, &|| x.sin()),
             (Class::Cos, &|| x.cos()),
+            (Class::Atan, &|| x.atan()),
         ];
         for (class, operation) in cases {
             assert_eq!(counted(operation).1, Counts::zero().with(class, 1));
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(a.ln().0, x.ln());
         assert_eq!(a.sqrt().0, x.sqrt());
         assert_eq!(a.tanh().0, x.tanh());
-        assert_eq!((a.sin().0, a.cos().0), (x.sin(), x.cos()));
+        assert_eq!((a.sin().0, a.cos().0, a.atan().0), (x.sin(), x.cos(), x.atan()));
         assert!((a.erf().0 - 0.711_155_633_653_515).abs() < 1e-12);
         assert!(Scalar::max(x, f64::NAN).is_nan() && Scalar::max(f64::NAN, x).is_nan());
     }

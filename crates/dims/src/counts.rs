@@ -32,11 +32,13 @@ pub enum Class {
     Sin,
     /// Cosine.
     Cos,
+    /// Arc tangent.
+    Atan,
 }
 
 impl Class {
     /// Every class, in the order of reports.
-    pub const ALL: [Class; 11] = [
+    pub const ALL: [Class; 12] = [
         Class::Add,
         Class::Mul,
         Class::Div,
@@ -48,6 +50,7 @@ impl Class {
         Class::Erf,
         Class::Sin,
         Class::Cos,
+        Class::Atan,
     ];
 
     /// The name used in reports and JSON.
@@ -64,6 +67,7 @@ impl Class {
             Class::Erf => "erf",
             Class::Sin => "sin",
             Class::Cos => "cos",
+            Class::Atan => "atan",
         }
     }
 }
@@ -76,7 +80,7 @@ impl fmt::Display for Class {
 
 /// One number per [`Class`]: an integer when counted, a [`Poly`] when derived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Counts<N>([N; 11]);
+pub struct Counts<N>([N; 12]);
 
 impl<N> Counts<N> {
     /// Counts made class by class.

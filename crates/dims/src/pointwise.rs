@@ -13,7 +13,7 @@
 //! | power | x^½ = √x, x^−½ = 1/√x | as sqrt, rsqrt |
 //! | power | other p: exp(p·ln x) | 1 log, 1 mul, 1 exp |
 //! | sqrt, reciprocal, rsqrt | √x, 1/x, 1/√x | 1 sqrt; 1 div; both |
-//! | exp, log, sin, cos, erf | of that name | 1 of that class |
+//! | exp, log, sin, cos, atan, erf | of that name | 1 of that class |
 //! | exp2, expm1 | exp(x·ln 2), exp(x) − 1 | 1 mul, 1 exp; 1 exp, 1 add |
 //! | log2, log10, log1p | ln(x)·(1/ln 2), ln(x)·(1/ln 10), ln(1 + x) | 1 log, 1 mul; 1 log, 1 add |
 //! | tan | sin x / cos x | 1 sin, 1 cos, 1 div |
@@ -67,6 +67,8 @@ pub enum Pointwise {
     Cos,
     /// Tangent of radians.
     Tan,
+    /// Arc tangent, in radians.
+    Atan,
     /// Error function.
     Erf,
     /// x to a constant power.
@@ -192,6 +194,7 @@ impl Pointwise {
             Pointwise::Sin => "sin",
             Pointwise::Cos => "cos",
             Pointwise::Tan => "tan",
+            Pointwise::Atan => "atan",
             Pointwise::Erf => "erf",
             Pointwise::Power(_) => "power",
             Pointwise::Clamp { .. } => "clamp",
@@ -241,6 +244,7 @@ impl Pointwise {
             Pointwise::Sin => x.sin(),
             Pointwise::Cos => x.cos(),
             Pointwise::Tan => x.sin() / x.cos(),
+            Pointwise::Atan => x.atan(),
             Pointwise::Erf => x.erf(),
             Pointwise::Power(p) => match Pointwise::whole_power(p) {
                 Some((_, 0)) => of(1.0),
@@ -310,6 +314,7 @@ impl Pointwise {
             Pointwise::Log => counts(&[(Class::Log, 1)]),
             Pointwise::Sin => counts(&[(Class::Sin, 1)]),
             Pointwise::Cos => counts(&[(Class::Cos, 1)]),
+            Pointwise::Atan => counts(&[(Class::Atan, 1)]),
             Pointwise::Erf => counts(&[(Class::Erf, 1)]),
             Pointwise::Exp2 => counts(&[(Class::Mul, 1), (Class::Exp, 1)]),
             Pointwise::Expm1 => counts(&[(Class::Exp, 1), (Class::Add, 1)]),
@@ -356,6 +361,7 @@ mod tests {
             Sin,
             Cos,
             Tan,
+            Atan,
             Erf,
             Shift(0.3),
             LeakyRelu(0.1),

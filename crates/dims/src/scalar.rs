@@ -47,6 +47,9 @@ pub trait Scalar:
     /// Cosine of radians.
     #[must_use]
     fn cos(self) -> Self;
+    /// Arc tangent, in radians.
+    #[must_use]
+    fn atan(self) -> Self;
 }
 
 macro_rules! scalar {
@@ -81,6 +84,9 @@ macro_rules! scalar {
             }
             fn cos(self) -> Self {
                 $float::cos(self)
+            }
+            fn atan(self) -> Self {
+                $float::atan(self)
             }
         }
     };

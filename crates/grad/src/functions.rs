@@ -228,6 +228,14 @@ pub(crate) fn pointwise(
         }
         // Flat between the places where they step.
         Pointwise::Floor | Pointwise::Ceil | Pointwise::Round | Pointwise::Sign => return Ok(()),
+        // 1 / (1 + x²).
+        Pointwise::Atan => {
+            let x = back.value(operand)?;
+
+            let square = back.mul(x, x)?;
+            let by = back.of(Pointwise::Shift(1.0), square)?;
+            back.graph.div("", dy, by)?
+        }
         // 1 + y².
         Pointwise::Tan => {
             let y = back.value(at.result)?;

@@ -60,8 +60,8 @@ pub enum Definition {
     Taps {
         /// The number of pairs of a result and such a tap.
         pairs: Symbol,
-        /// The number of results with such a tap.
-        rows: Symbol,
+        /// The number of results with such a tap, where it is not that of all.
+        rows: Option<Symbol>,
         /// How the window slides.
         slide: Slide,
         /// How many results.
@@ -98,11 +98,10 @@ impl Definition {
             Definition::CeilDiv { symbol, .. }
             | Definition::Minimum { symbol, .. }
             | Definition::Gcd { symbol, .. } => vec![symbol],
-            Definition::Band { pairs, rows, .. }
-            | Definition::Taps { pairs, rows, .. }
-            | Definition::Kept { pairs, rows, .. } => {
+            Definition::Band { pairs, rows, .. } | Definition::Kept { pairs, rows, .. } => {
                 vec![pairs, rows]
             }
+            Definition::Taps { pairs, rows, .. } => std::iter::once(pairs).chain(rows).collect(),
         }
     }
 
@@ -179,7 +178,10 @@ impl Definition {
                     return Ok(false);
                 };
                 let (p, r) = slide.support(&r, &k, &s);
-                self.set(binding, [(pairs, p), (rows, r)])
+                match rows {
+                    Some(rows) => self.set(binding, [(pairs, p), (rows, r)]),
+                    None => self.set(binding, [(pairs, p)]),
+                }
             }
             Definition::Kept { .. } => Ok(false),
         }
@@ -342,9 +344,12 @@ impl fmt::Display for Definition {
                 let place = place - Poly::from(*before as i64);
                 write!(
                     f,
-                    "{pairs} = number of (i, k) with i < {results}, k < {taps}, 0 ≤ {place} < {input}; \
-                     {rows} = number of i with such a k"
-                )
+                    "{pairs} = number of (i, k) with i < {results}, k < {taps}, 0 ≤ {place} < {input}"
+                )?;
+                match rows {
+                    Some(rows) => write!(f, "; {rows} = number of i with such a k"),
+                    None => Ok(()),
+                }
             }
             Definition::Kept { pairs, rows, query: None, queries, .. } => write!(
                 f,

@@ -74,6 +74,17 @@ impl Elem {
     }
 }
 
+/// A type of elements as PyTorch has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredType {
+    /// Its name.
+    pub name: &'static str,
+    /// The type that it is, or one as wide.
+    pub elem: Elem,
+    /// Whether it is that type of reals.
+    pub exact: bool,
+}
+
 /// A name that no type of elements has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is no type of elements; there are {}", Elem::ALL.map(Elem::name).join(", "))]

@@ -46,7 +46,7 @@ pub use axis::{Axis, Shape};
 pub use condition::{SizeComparison, SizeCondition, SizeRelation, SizeTerm};
 pub use cost::{Cost, Part, PartCounts};
 pub use definition::Definition;
-pub use elem::{Elem, Kind, UnknownElem};
+pub use elem::{Elem, Kind, StoredType, UnknownElem};
 pub use error::{BindingError, GraphError, OpError, ShapeError};
 pub use facts::{AxisMap, Facts, Picked};
 pub use graph::{

@@ -102,7 +102,9 @@ impl Graph {
     pub fn node_quantity(&self, node: &Node, quantity: Quantity) -> Poly {
         let elements = || self.fold(&(node.shape.elements() * self.multiplicity(node)));
         match (quantity, &node.op) {
-            (Quantity::Parameters, Op::Source(Source::Param { .. })) => elements(),
+            (Quantity::Parameters | Quantity::ActiveParameters, _) if node.is_parameter() => {
+                elements()
+            }
             (Quantity::TrainableParameters, Op::Source(Source::Param { trainable, .. })) => {
                 if *trainable {
                     elements()
@@ -110,7 +112,6 @@ impl Graph {
                     Poly::zero()
                 }
             }
-            (Quantity::ActiveParameters, Op::Source(Source::Param { .. })) => elements(),
             (Quantity::ActiveParameters, Op::Experts(_)) => -self.idle_parameters(node, [2, 1]),
             (Quantity::ActiveParameters, Op::GatherNd(_)) if self.within_experts(node) => {
                 -self.idle_parameters(node, [0, 1])

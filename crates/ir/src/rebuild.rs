@@ -155,6 +155,12 @@ impl Graph {
         }
     }
 
+    /// Says that elements of a value are as wide as those of a type, whatever they stand for: of a graph whose
+    /// bytes alone are read.
+    pub fn as_wide_as(&mut self, var: Var, elem: Elem) {
+        self.node_mut(var).shape.elem = elem;
+    }
+
     #[track_caller]
     pub(crate) fn copy_node(
         &mut self,

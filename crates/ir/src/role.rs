@@ -8,6 +8,8 @@ use crate::{Elem, Var};
 /// What a node is in its model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
+    /// A parameter of whole numbers, which training does not change.
+    WholeParameter,
     /// An input of token ids.
     Tokens,
     /// An input that says to which of two sentences a token belongs.

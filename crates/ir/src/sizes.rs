@@ -53,9 +53,15 @@ impl Graph {
                 | Definition::Gcd { symbol, .. } => {
                     symbols.remove(symbol);
                 }
-                Definition::Band { pairs, rows, .. } | Definition::Taps { pairs, rows, .. } => {
+                Definition::Band { pairs, rows, .. } => {
                     symbols.remove(pairs);
                     symbols.remove(rows);
+                }
+                Definition::Taps { pairs, rows, .. } => {
+                    symbols.remove(pairs);
+                    if let Some(rows) = rows {
+                        symbols.remove(rows);
+                    }
                 }
                 Definition::Kept { pairs, rows, keep, .. } => {
                     if self.of_positions(*keep) {

@@ -187,6 +187,14 @@ impl Slide {
         (pairs, if taps.is_zero() { zero } else { rows.max(Integer::zero()) })
     }
 
+    /// Whether each window of so many taps without gaps has one on the input, whatever its size, where none
+    /// reaches beyond the padding: there is not room for a window on padding alone, nor on both sides of nothing.
+    pub(crate) fn always_meets(self, taps: &Poly) -> bool {
+        let around = self.padding.0 + self.padding.1;
+        self.dilation == 1
+            && taps.as_integer().is_some_and(|taps| Integer::from(around as u64) < taps)
+    }
+
     /// What support has no need of a symbol: that of numbers, and, where the window lies on the input
     /// as a whole, that of all taps.
     pub(crate) fn plain_support(
@@ -215,6 +223,29 @@ impl Slide {
 mod tests {
     use super::*;
     use num_traits::One;
+
+    #[test]
+    fn windows_wider_than_the_padding_always_meet_the_input() {
+        let mut met = 0;
+        for (before, after, taps) in
+            (0..4).flat_map(|b| (0..4).flat_map(move |a| (1..6_usize).map(move |k| (b, a, k))))
+        {
+            for (stride, dilation) in [(1, 1), (2, 1), (3, 1), (1, 2)] {
+                let slide = Slide { stride, padding: (before, after), dilation };
+                if !slide.always_meets(&Poly::from(taps as u64)) {
+                    continue;
+                }
+                for input in 0..9_usize {
+                    let room = (input + before + after).checked_sub(taps);
+                    let results = room.map_or(0, |room| room / stride + 1);
+                    let (_, rows) = slide.support(&results.into(), &taps.into(), &input.into());
+                    assert_eq!(rows, results.into(), "{slide:?} {taps} {input}");
+                    met += 1;
+                }
+            }
+        }
+        assert!(met > 100);
+    }
 
     #[test]
     fn closed_form_counts_the_taps_on_the_input() {

@@ -106,16 +106,31 @@ impl Graph {
         input: Poly,
         whole: bool,
     ) -> Support {
-        slide.plain_support(&results, &taps, &input, whole).unwrap_or_else(|| {
-            let (pairs, rows) = self.declare(["taps", "reached"], |pairs, rows| Definition::Taps {
-                pairs,
-                rows,
-                slide,
-                results: results.clone(),
-                taps: taps.clone(),
-                input: input.clone(),
-            });
-            Support { pairs, rows }
-        })
+        if let Some(support) = slide.plain_support(&results, &taps, &input, whole) {
+            return support;
+        }
+        let all = whole && slide.always_meets(&taps);
+        let make = |pairs, rows| Definition::Taps {
+            pairs,
+            rows,
+            slide,
+            results: results.clone(),
+            taps: taps.clone(),
+            input: input.clone(),
+        };
+        if !all {
+            let two = |pairs, rows| make(pairs, Some(rows));
+            let (pairs, rows) = self.declare(["taps", "reached"], two);
+            return Support { pairs, rows };
+        }
+        let standing = self.definitions().iter().find_map(|d| match d {
+            Definition::Taps { pairs, .. } if make(pairs.clone(), None) == *d => {
+                Some(pairs.clone())
+            }
+            _ => None,
+        });
+        let pairs = standing.unwrap_or_else(|| self.fresh("taps"));
+        self.define(make(pairs.clone(), None));
+        Support { pairs: pairs.into(), rows: results }
     }
 }

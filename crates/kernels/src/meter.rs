@@ -158,7 +158,7 @@ impl AtomicMeter {
 
     /// The operations recorded so far.
     pub fn read(&self) -> Tally {
-        let load = |cells: &[AtomicU64; 11]| {
+        let load = |cells: &[AtomicU64; Class::ALL.len()]| {
             Counts::from_fn(|class| cells[class as usize].load(Ordering::Relaxed))
         };
         let substituted = std::array::from_fn(|i| self.substituted[i].load(Ordering::Relaxed));

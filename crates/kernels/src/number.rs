@@ -69,6 +69,9 @@ pub trait Number:
     /// Cosine of radians.
     #[must_use]
     fn cos(self) -> Self;
+    /// Arc tangent, in radians.
+    #[must_use]
+    fn atan(self) -> Self;
     /// Sine and cosine.
     #[must_use]
     fn sin_cos(self) -> (Self, Self);
@@ -195,6 +198,10 @@ impl Number for f32 {
         f32::cos(self)
     }
     #[inline(always)]
+    fn atan(self) -> Self {
+        f32::atan(self)
+    }
+    #[inline(always)]
     fn sin_cos(self) -> (Self, Self) {
         f32::sin_cos(self)
     }
@@ -278,7 +285,7 @@ impl Number for Counted<f32> {
     }
     counting!(
         sqrt Sqrt f32::sqrt  exp Exp math::exp  ln Log f32::ln  tanh Tanh math::tanh
-        erf Erf math::erf  sin Sin f32::sin  cos Cos f32::cos
+        erf Erf math::erf  sin Sin f32::sin  cos Cos f32::cos  atan Atan f32::atan
     );
 }
 
@@ -322,7 +329,7 @@ mod tests {
     #[test]
     fn a_counting_number_has_the_bits_of_the_plain_one_and_counts_each_operation() {
         type Function = (fn(Counted<f32>) -> Counted<f32>, fn(f32) -> f32, Class);
-        let functions: [Function; 9] = [
+        let functions: [Function; 10] = [
             (Number::sqrt, Number::sqrt, Class::Sqrt),
             (Number::exp, Number::exp, Class::Exp),
             (Number::tanh, Number::tanh, Class::Tanh),
@@ -330,6 +337,7 @@ mod tests {
             (Number::ln, Number::ln, Class::Log),
             (Number::sin, Number::sin, Class::Sin),
             (Number::cos, Number::cos, Class::Cos),
+            (Number::atan, Number::atan, Class::Atan),
             (|x| (-x).exp2_flushed(), |x| (-x).exp2_flushed(), Class::Exp),
             (Lanes::ln_1p, Lanes::ln_1p, Class::Log),
         ];

@@ -67,6 +67,7 @@ impl Function for Pointwise {
                 let (sin, cos) = x.sin_cos();
                 sin / cos
             }),
+            Pointwise::Atan => body.run(T::atan),
             Pointwise::Erf => body.run(T::erf),
             Pointwise::Power(p) => match Pointwise::whole_power(p) {
                 Some((_, 0)) => body.run(move |_| of(1.0)),
@@ -162,6 +163,7 @@ impl Function for Pointwise {
             Pointwise::Log2 | Pointwise::Log10 => each(&[(Class::Log, 1), (Class::Mul, 1)]),
             Pointwise::Log1p => each(&[(Class::Log, 1), (Class::Add, 1)]),
             Pointwise::Rsqrt => each(&[(Class::Sqrt, 1), (Class::Div, 1)]),
+            Pointwise::Atan => each(&[(Class::Atan, 1)]),
             Pointwise::Tan => each(&[(Class::Sin, 1), (Class::Cos, 1), (Class::Div, 1)]),
             Pointwise::LeakyRelu(_) => each(&[(Class::Max, 1), (Class::Mul, 1)]),
             Pointwise::Elu(_) => each(&ELU),

@@ -33,9 +33,9 @@ pub use json::Amount;
 pub use noted::Noted;
 pub use number::thousands;
 pub use records::{
-    Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn, AuditedRead,
-    AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable, BasisRecord,
-    BoundBatch, BoundCost, BoundDevice, BoundModule, BoundPhase, Bytes, CONVENTIONS,
+    AS_PARAMETERS, Account, AccountNode, AccountPart, Audit, AuditedCell, AuditedColumn,
+    AuditedRead, AuditedReading, AuditedRule, AuditedSearch, AuditedSeries, AuditedTable,
+    BasisRecord, BoundBatch, BoundCost, BoundDevice, BoundModule, BoundPhase, Bytes, CONVENTIONS,
     CONVENTIONS_OF_A_RUN, Changed, ChangedFormula, ClaimList, ClaimRecord, ConventionCounts,
     ConventionRefusal, ConventionTotal, CutCollective, CutCost, Difference, ExactTime,
     ExecutedNode, ExecutedPart, Execution, Explained, ExplainedLine, Fitted, FittedBy,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::{Definition, Graph, SizeCondition, SizeRelation, SizeTerm};
 
+use crate::atoms::floored;
+
 /// Of how many quotients it may be found what they are, each in another reading of the program.
 const MOST_QUOTIENTS: usize = 64;
 
@@ -44,9 +46,12 @@ impl Equalities {
         self.quotients.iter().find(is).map(|(_, _, value)| value)
     }
 
-    /// A size divided by another and rounded down.
+    /// A size divided by another and rounded down. By a number, what is a whole multiple of it stands apart, so
+    /// that quotients which differ by a number have one symbol: ⌊(n − 1) / 2⌋ is ⌊(n + 1) / 2⌋ − 1.
     pub(crate) fn quotient(&self, graph: &mut Graph, a: &Poly, b: &Poly) -> Poly {
-        let whole = graph.floor_div("floor", a, b);
+        let (apart, name) = (multiple_in(a, b), stem(graph, a, b));
+        let whole = graph.floor_div(&name, &(a - &apart), b)
+            + &apart.divided_by(b).unwrap_or_else(Poly::zero);
         let known = whole.symbols().into_iter().filter_map(|symbol| {
             let (numerator, denominator) = quotient(graph, &symbol)?;
             let value = self.value(numerator, denominator)?;
@@ -64,6 +69,36 @@ impl Equalities {
             SizeCondition::new(written.clone(), SizeRelation::Equal, value.clone())
         });
         symbols.chain(quotients)
+    }
+}
+
+/// The multiple of a whole number that the constant of a size is above the rest of its division.
+fn multiple_in(a: &Poly, b: &Poly) -> Poly {
+    let by = b.as_integer().filter(|by| *by > 1.into());
+    let none = a.symbols().into_iter().map(|symbol| (symbol, Poly::zero())).collect();
+    let constant = a.compose(&none).as_integer().filter(|_| a.as_integer().is_none());
+    match by.zip(constant) {
+        Some((by, constant)) => Poly::from(floored(&constant, &by) * &by),
+        None => Poly::zero(),
+    }
+}
+
+/// What a quotient is called: of one size by a number by both, as `height_by_2`, and of that by 2 `height_by_4`.
+fn stem(graph: &Graph, a: &Poly, b: &Poly) -> String {
+    let only =
+        |size: &Poly| size.symbols().into_iter().next().filter(|_| size.symbols().len() == 1);
+    let (mut size, mut by) = (only(a), b.as_integer());
+    for _ in 0..MOST_LEVELS {
+        let Some((numerator, denominator)) = size.as_ref().and_then(|own| quotient(graph, own))
+        else {
+            break;
+        };
+        by = by.zip(denominator.as_integer()).map(|(by, before)| by * before);
+        size = only(numerator);
+    }
+    match (size, by) {
+        (Some(size), Some(by)) => format!("{size}_by_{by}"),
+        _ => "floor".to_owned(),
     }
 }
 
@@ -157,5 +192,24 @@ mod tests {
         assert_eq!(told, ["⌊(3·⌊n / 2⌋ + 1) / 4⌋ = 5"]);
         let again = equal.quotient(&mut graph, &(&half * 3 + 1), &4.into());
         assert_eq!(again, 5.into());
+    }
+
+    #[test]
+    fn quotients_that_differ_by_a_number_have_one_symbol() {
+        let (mut graph, equal) = (Graph::new(), Equalities::default());
+        let n = Poly::from("n");
+        for by in 2_i64..5 {
+            for more in -9_i64..9 {
+                let own = equal.quotient(&mut graph, &(&n + more), &by.into());
+                for size in 10_i64..20 {
+                    let sizes =
+                        graph.complete(&[("n", size as u64)].into_iter().collect()).unwrap();
+                    assert_eq!(own.at(&sizes).unwrap(), ((size + more).div_euclid(by)).into());
+                }
+            }
+        }
+        // One for each rest of a division.
+        assert_eq!(graph.definitions().len(), 2 + 3 + 4);
+        assert_eq!(graph.definitions()[0].to_string(), "n_by_2 = ⌈n / 2⌉");
     }
 }

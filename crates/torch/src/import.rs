@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_conventions::Observation;
 use opledger_dims::{Poly, Symbol, escaped};
-use opledger_ir::{Elem, Graph, GraphError, SizeCondition, Var};
+use opledger_ir::{Graph, GraphError, SizeCondition, StoredType, Var};
 
 use crate::call::{Call, module_path, operation, source_line};
 use crate::chain::{self, Chains};
@@ -50,8 +50,8 @@ pub struct Imported {
     /// Parameters that nothing reads and that may be others under a second name: those of a module on the
     /// device `meta`, which has no elements to tell them by.
     pub unread: Vec<String>,
-    /// The types of parameters, buffers and inputs of reals by their paths.
-    pub types: BTreeMap<String, Elem>,
+    /// The types of parameters, buffers and inputs by their paths.
+    pub types: BTreeMap<String, StoredType>,
     /// What the program calls, as tools that count its operations see it.
     pub observations: Vec<Observation>,
 }

@@ -3,165 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opledger_dims::{Poly, Symbol};
-use opledger_ir::{Axis, Graph, GraphError, IndexExpr, Scope, Var};
+use opledger_ir::{Axis, Graph, IndexExpr, Scope, Var};
 
 use crate::aliases::Aliases;
 use crate::equalities::Equalities;
-use crate::hidden::Hidden;
 use crate::in_full::MaskedScores;
+pub(crate) use crate::meaning::{Lowered, Meaning, Obstacle, Pair};
 use crate::multiples::Multiples;
 use crate::names::Naming;
 use crate::schema::{
     Argument, ExportedProgram, OutputSpec, ProgramNode, SymInt, SymIntArgument, TensorMeta,
 };
 use crate::symbolic::SizeExpr;
-use crate::tensor::{Dim, DimPart, Misfit, Movement, Placed};
+use crate::tensor::{Dim, DimPart, Movement, Placed};
 use crate::weights::Constants;
 use crate::whole::{Whole, WholeKind};
-
-/// What a name of the program stands for.
-#[derive(Clone, Debug)]
-pub(crate) enum Meaning {
-    /// Reals that the graph computes.
-    Tensor(Placed),
-    /// Whole numbers by their places.
-    Whole(Whole),
-    /// How many of sorted whole numbers there are of each, and the sums of that.
-    Groups(Whole),
-    /// Two reals, one where a truth value holds and one where not.
-    Choice { when: Whole, then: f64, otherwise: f64 },
-    /// Reals with numbers that hide.
-    Hidden(Box<Hidden>),
-    /// A size.
-    Size(Poly),
-    /// A number.
-    Number(f64),
-    /// Several values.
-    List(Vec<Meaning>),
-    /// Nothing.
-    None,
-}
-
-impl Meaning {
-    /// Reals that the graph computes; anything else is unknown to who asks, as below.
-    pub(crate) fn placed(self) -> Lowered<Placed> {
-        match self {
-            Meaning::Tensor(value) => Ok(value),
-            Meaning::Whole(_)
-            | Meaning::Groups(_)
-            | Meaning::Choice { .. }
-            | Meaning::Hidden(_)
-            | Meaning::Size(_)
-            | Meaning::Number(_)
-            | Meaning::List(_)
-            | Meaning::None => Err(Obstacle::Unknown),
-        }
-    }
-
-    /// Whole numbers by their places.
-    pub(crate) fn whole(self) -> Lowered<Whole> {
-        match self {
-            Meaning::Whole(value) => Ok(value),
-            Meaning::Tensor(_)
-            | Meaning::Groups(_)
-            | Meaning::Choice { .. }
-            | Meaning::Hidden(_)
-            | Meaning::Size(_)
-            | Meaning::Number(_)
-            | Meaning::List(_)
-            | Meaning::None => Err(Obstacle::Unknown),
-        }
-    }
-
-    /// How many of sorted whole numbers there are.
-    pub(crate) fn groups(self) -> Lowered<Whole> {
-        match self {
-            Meaning::Groups(value) => Ok(value),
-            Meaning::Tensor(_)
-            | Meaning::Whole(_)
-            | Meaning::Choice { .. }
-            | Meaning::Hidden(_)
-            | Meaning::Size(_)
-            | Meaning::Number(_)
-            | Meaning::List(_)
-            | Meaning::None => Err(Obstacle::Unknown),
-        }
-    }
-
-    /// A size.
-    pub(crate) fn size(self) -> Lowered<Poly> {
-        match self {
-            Meaning::Size(value) => Ok(value),
-            Meaning::Tensor(_)
-            | Meaning::Whole(_)
-            | Meaning::Groups(_)
-            | Meaning::Choice { .. }
-            | Meaning::Hidden(_)
-            | Meaning::Number(_)
-            | Meaning::List(_)
-            | Meaning::None => Err(Obstacle::Unknown),
-        }
-    }
-
-    /// Several values.
-    pub(crate) fn list(self) -> Lowered<Vec<Meaning>> {
-        match self {
-            Meaning::List(value) => Ok(value),
-            Meaning::Tensor(_)
-            | Meaning::Whole(_)
-            | Meaning::Groups(_)
-            | Meaning::Choice { .. }
-            | Meaning::Hidden(_)
-            | Meaning::Size(_)
-            | Meaning::Number(_)
-            | Meaning::None => Err(Obstacle::Unknown),
-        }
-    }
-}
-
-/// A complex tensor: its real parts and its imaginary ones.
-pub(crate) type Pair = [Meaning; 2];
-
-/// Why a node is not recorded.
-#[derive(Debug)]
-pub(crate) enum Obstacle {
-    /// The operation is not known.
-    Unknown,
-    /// Two symbols stand for one size.
-    Equal(Symbol, Symbol),
-    /// A quotient is a number or a size over one, as an argument or the number of elements says.
-    Known(Symbol, Poly),
-    /// The arguments are not understood.
-    Bad(String),
-    Graph(GraphError),
-}
-
-impl From<Misfit> for Obstacle {
-    fn from(misfit: Misfit) -> Self {
-        match misfit {
-            Misfit::Graph(error) => Obstacle::Graph(error),
-            Misfit::Sizes(problem) => Obstacle::Bad(problem),
-        }
-    }
-}
-
-impl From<GraphError> for Obstacle {
-    fn from(error: GraphError) -> Self {
-        Obstacle::Graph(error)
-    }
-}
-
-impl Obstacle {
-    /// That two sizes meet which differ: one size, where both are symbols.
-    pub(crate) fn sizes([a, b]: [Poly; 2]) -> Obstacle {
-        match (a.as_symbol(), b.as_symbol()) {
-            (Some(a), Some(b)) => Obstacle::Equal(a.clone(), b.clone()),
-            _ => Obstacle::Bad(format!("a dimension of {a} meets one of {b}")),
-        }
-    }
-}
-
-pub(crate) type Lowered<T> = Result<T, Obstacle>;
 
 /// What of an archive is known before its program is recorded.
 #[derive(Debug, Default)]
@@ -523,9 +379,9 @@ pub(crate) struct NarrowType {
 fn kind(dtype: u64) -> Option<WholeKind> {
     match dtype {
         12 => Some(WholeKind::Truth),
-        1..=5 | 28..=30 => Some(WholeKind::Whole),
+        1..=5 | 28 | 34 | 35 => Some(WholeKind::Whole),
         // Each part of a complex number is real.
-        6..=11 | 13 => Some(WholeKind::Real),
+        6..=11 | 13 | 29..=33 => Some(WholeKind::Real),
         _ => None,
     }
 }

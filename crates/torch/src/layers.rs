@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use opledger_conventions::{ModuleNames, Observation, ObservedCall};
 use opledger_dims::Poly;
-use opledger_ir::{Elem, Graph, GraphError, Rerolled};
+use opledger_ir::{Graph, GraphError, Rerolled, StoredType};
 
 use crate::types::fit;
 
@@ -13,7 +13,7 @@ use crate::types::fit;
 pub(crate) fn once(
     graph: Graph,
     observations: Vec<Observation>,
-    types: &BTreeMap<String, Elem>,
+    types: &BTreeMap<String, StoredType>,
 ) -> Result<(Graph, Vec<Observation>), GraphError> {
     let Some(rerolled) = graph.rerolled()? else { return Ok((graph, observations)) };
     Ok(match alike(&rerolled, &observations) && fit(&rerolled.graph, types) {

@@ -24,6 +24,7 @@ mod inline;
 mod inputs;
 mod layers;
 mod lower;
+mod meaning;
 mod multiples;
 mod names;
 mod observed;

@@ -87,6 +87,13 @@ pub(crate) struct TensorMeta {
     pub(crate) strides: Vec<SymInt>,
     pub(crate) storage_offset: Option<SymInt>,
     pub(crate) device: Option<Device>,
+    /// Of parameters, whether training changes them.
+    #[serde(default = "changed")]
+    pub(crate) requires_grad: bool,
+}
+
+fn changed() -> bool {
+    true
 }
 
 #[derive(Clone, Debug, Deserialize)]

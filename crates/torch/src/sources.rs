@@ -20,7 +20,7 @@ impl<'p> Importer<'p> {
         let program = self.program;
         let mut recorded: BTreeMap<&str, Meaning> = BTreeMap::new();
         for spec in &program.graph_module.signature.input_specs {
-            let (arg, path, trainable) = match spec {
+            let (arg, path, parameter) = match spec {
                 InputSpec::Parameter(spec) => (&spec.arg.name, &spec.parameter_name, true),
                 InputSpec::Buffer(spec) => (&spec.arg.name, &spec.buffer_name, false),
                 InputSpec::TensorConstant(spec) => {
@@ -34,10 +34,10 @@ impl<'p> Importer<'p> {
                     continue;
                 }
             };
-            if self.is_complex(arg) && !trainable {
+            if self.is_complex(arg) && !parameter {
                 // Both parts stand beside each other, as they are stored.
                 let sizes = [self.sizes_of(arg)?, vec![2.into()]].concat();
-                let real = self.reals(path, &sizes, trainable)?;
+                let real = self.reals([arg, path], &sizes, parameter)?;
                 let pair = self.spared(|own| parts(own, Meaning::Tensor(real)))?;
                 self.complex.insert(arg.clone(), pair);
                 continue;
@@ -49,7 +49,7 @@ impl<'p> Importer<'p> {
             let value = match recorded.get(path.as_str()) {
                 Some(value) => value.clone(),
                 None => {
-                    let value = self.stored(arg, path, trainable)?;
+                    let value = self.stored(arg, path, parameter)?;
                     recorded.insert(path, value.clone());
                     value
                 }
@@ -63,20 +63,25 @@ impl<'p> Importer<'p> {
     }
 
     /// A parameter, a buffer or a constant.
-    fn stored(&mut self, arg: &str, path: &str, trainable: bool) -> Lowered<Meaning> {
+    fn stored(&mut self, arg: &str, path: &str, parameter: bool) -> Lowered<Meaning> {
         let sizes = self.sizes_of(arg)?;
         let kind = self.kind_of(arg)?;
         if kind != WholeKind::Real {
-            return self.whole_numbers(path, sizes, kind);
+            let first = self.graph.nodes().len();
+            let value = self.whole_numbers(path, sizes.clone(), kind)?;
+            if parameter {
+                self.whole_parameter(path, &sizes, first)?;
+            }
+            return Ok(value);
         }
         let known = self.known;
-        match known.constants.marks.get(path).filter(|_| !trainable) {
+        match known.constants.marks.get(path).filter(|_| !parameter) {
             Some(Marks::Truth(values)) => self.marks(path, sizes, values, WholeKind::Real),
             Some(Marks::Hiding(Hiding { seen, finite, hidden })) => {
                 let when = self.marks(path, sizes.clone(), seen, WholeKind::Truth)?.whole()?;
                 let Some(finite) = finite else {
                     // What is left is a bias where it does not hide.
-                    let mut real = self.reals(path, &sizes, trainable)?;
+                    let mut real = self.reals([arg, path], &sizes, parameter)?;
                     self.movement().dropped(&mut real)?;
                     let finite = Finite::Tensor(real.clone());
                     return Ok(Meaning::Hidden(Box::new(Hidden { seen: when, finite, real })));
@@ -87,19 +92,25 @@ impl<'p> Importer<'p> {
                 let when = Whole::filled(sizes, 1.into(), WholeKind::Truth);
                 Ok(Meaning::Choice { when, then: *number, otherwise: *number })
             }
-            None => self.reals(path, &sizes, trainable).map(Meaning::Tensor),
+            None => self.reals([arg, path], &sizes, parameter).map(Meaning::Tensor),
         }
     }
 
     /// A parameter or a buffer of reals.
-    fn reals(&mut self, path: &str, sizes: &[Poly], trainable: bool) -> Lowered<Placed> {
+    fn reals(
+        &mut self,
+        [arg, path]: [&str; 2],
+        sizes: &[Poly],
+        parameter: bool,
+    ) -> Lowered<Placed> {
         let axes = self.movement().axes(sizes);
         let source = match &axes[..] {
             [] | [_] => Source::gain(),
             [.., last] => Source::weight(last.size.clone()),
         };
         // A buffer is no parameter: training does not change it, and nobody counts it as one.
-        let var = match trainable {
+        let source = if self.meta(arg)?.requires_grad { source } else { source.frozen() };
+        let var = match parameter {
             true => self.graph.param(path, source, axes)?,
             false => self.graph.record(path, Source::Buffer { axes }, &[])?,
         };
@@ -143,6 +154,32 @@ impl<'p> Importer<'p> {
         };
         let var = self.graph.record(path, source, &[])?;
         self.given(var, sizes, kind)
+    }
+
+    /// Says that whole numbers are a parameter: the source that was recorded of them since `first`, or one that
+    /// nothing reads, where a rule or another source stands for them.
+    fn whole_parameter(&mut self, path: &str, sizes: &[Poly], first: usize) -> Lowered<()> {
+        let own = self.graph.vars().skip(first);
+        let own = own.filter(|var| self.graph.node(*var).path == path).last();
+        let var = match own {
+            Some(var) => var,
+            None => {
+                let axes = self.movement().axes(sizes);
+                self.graph.record(path, Source::Whole { axes }, &[])?
+            }
+        };
+        self.graph.mark(var, Role::WholeParameter);
+        Ok(())
+    }
+
+    /// Whole numbers that are known one by one.
+    pub(crate) fn listed(
+        &mut self,
+        path: &str,
+        sizes: Vec<Poly>,
+        values: &[i64],
+    ) -> Lowered<Meaning> {
+        self.marks(path, sizes, values, WholeKind::Whole)
     }
 
     /// Zeros and ones that are known: by a rule, or one by one. Layers that keep the same have one.

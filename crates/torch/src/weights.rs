@@ -103,9 +103,9 @@ enum Refused {
 /// How the elements of a type of PyTorch are stored (`ScalarType` of the schema).
 fn width(dtype: u64) -> Option<usize> {
     match dtype {
-        1 | 2 | 12 => Some(1),
-        3 | 6 | 13 => Some(2),
-        4 | 7 => Some(4),
+        1 | 2 | 12 | 29 | 30 => Some(1),
+        3 | 6 | 13 | 28 => Some(2),
+        4 | 7 | 34 => Some(4),
         5 | 8 => Some(8),
         // Two numbers.
         9 => Some(4),
@@ -140,13 +140,16 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
         match *bytes {
             [a] if of.dtype == 2 => i64::from(a as i8),
             [a] => i64::from(a),
+            [a, b] if of.dtype == 28 => i64::from(u16::from_le_bytes([a, b])),
             [a, b] => i64::from(i16::from_le_bytes([a, b])),
+            [a, b, c, d] if of.dtype == 34 => i64::from(u32::from_le_bytes([a, b, c, d])),
             [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
             _ => bytes.try_into().map_or(0, i64::from_le_bytes),
         }
     };
     let real = |bytes: &[u8]| -> f32 {
         match *bytes {
+            [a] => eight_bits(a, of.dtype == 30),
             [a, b] if matches!(of.dtype, 6 | 9) => half::f16::from_le_bytes([a, b]).to_f32(),
             [a, b] => half::bf16::from_le_bytes([a, b]).to_f32(),
             [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
@@ -155,7 +158,7 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
     };
     let laid = |problem: opledger_tensor::LayoutError| Refused::Payload(problem.to_string());
     match of.dtype {
-        1..=5 | 12 => {
+        1..=5 | 12 | 28 | 34 => {
             let data = places.map(|index| whole(at(&index))).collect();
             Ok(Value::Index(Tensor::new(&shape, data).map_err(laid)?))
         }
@@ -172,6 +175,21 @@ fn read(archive: &mut Archive, folder: &str, meta: &PayloadMeta) -> Result<Value
             let data = places.map(|index| real(at(&index))).collect();
             Ok(Value::Real(Tensor::new(&shape, data).map_err(laid)?))
         }
+    }
+}
+
+/// A real of 8 bits: a sign, then as E5M2, the upper half of an `f16`, or as E4M3FN, with a bias of 7, no
+/// infinities, and all ones not a number (OCP 8-bit floating point, table 1).
+fn eight_bits(bits: u8, wide: bool) -> f32 {
+    if wide {
+        return half::f16::from_bits(u16::from(bits) << 8).to_f32();
+    }
+    let sign = if bits & 0x80 == 0 { 1.0 } else { -1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 3 & 15), f32::from(bits & 7) / 8.0);
+    match (exponent, bits & 7) {
+        (15, 7) => f32::NAN,
+        (0, _) => sign * fraction * 2f32.powi(-6),
+        _ => sign * (1.0 + fraction) * 2f32.powi(exponent - 7),
     }
 }
 

@@ -79,6 +79,18 @@ fn whole_conversion(dtype: Dtype) -> Option<Conversion<i64>> {
         Dtype::I32 => {
             Some((4, |bytes, out| extend(bytes, out, |x| i64::from(i32::from_le_bytes(x)))))
         }
+        Dtype::U32 => {
+            Some((4, |bytes, out| extend(bytes, out, |x| i64::from(u32::from_le_bytes(x)))))
+        }
+        Dtype::I16 => {
+            Some((2, |bytes, out| extend(bytes, out, |x| i64::from(i16::from_le_bytes(x)))))
+        }
+        Dtype::U16 => {
+            Some((2, |bytes, out| extend(bytes, out, |x| i64::from(u16::from_le_bytes(x)))))
+        }
+        Dtype::I8 => {
+            Some((1, |bytes, out| extend(bytes, out, |x| i64::from(i8::from_le_bytes(x)))))
+        }
         Dtype::U8 => Some((1, |bytes, out| extend(bytes, out, |[x]| i64::from(x)))),
         Dtype::BOOL => Some((1, |bytes, out| extend(bytes, out, |[x]| i64::from(x != 0)))),
         _ => None,

@@ -118,7 +118,7 @@ pub(crate) fn defined(definition: &Definition) -> Option<Vec<(Symbol, E)>> {
         }
         Definition::Taps { pairs, rows, slide, results, taps, input } => {
             let (p, r) = taps_on_input(slide, poly(results), taps, poly(input))?;
-            vec![(pairs.clone(), p), (rows.clone(), r)]
+            std::iter::once((pairs.clone(), p)).chain(rows.clone().map(|rows| (rows, r))).collect()
         }
         Definition::Kept { .. } => return None,
     })

@@ -12,7 +12,9 @@ use opledger_grad::{
 };
 use opledger_ir::ops::Source;
 use opledger_ir::{Elem, Graph, Node, Op, Phase, SizeRole, Storage, Var};
-use opledger_report::{TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm};
+use opledger_report::{
+    AS_PARAMETERS, TrainingCost, TrainingMemory, TrainingModule, TrainingPhase, TrainingTerm,
+};
 
 use crate::memory::bytes;
 use crate::{AccountError, Model};
@@ -357,20 +359,36 @@ impl Training<'_> {
             let held = if at > 0 { bytes(trained.clone(), Elem::F32) } else { Integer::default() };
             computed = computed.max(own + held);
         }
-        let state = self.step.update.map(|_| {
-            let own = self.updated.iter().map(|of| self.graph.node(of.source));
-            let own = own.filter(|node| !matches!(node.op, Op::Source(Source::Param { .. })));
-            let each = |node: &Node| node.shape.elements() * self.graph.multiplicity(node);
-            let elements: Poly = own.map(each).sum();
-            Ok::<_, EvalError>(bytes(elements.at(sizes)?, options.state.unwrap_or(elem)))
-        });
-        let state = state.transpose()?;
+        let kinds = if options.as_stored { self.model.stored_kinds() } else { Vec::new() };
+        let types = if self.model.is_uniform(&kinds) { Vec::new() } else { kinds };
+        let own = |node: &Node| match types.is_empty() {
+            true => elem,
+            false => self.model.type_of(&self.graph, node).map_or(elem, |of| of.elem),
+        };
+        let each = |node: &Node| (node.shape.elements() * self.graph.multiplicity(node)).at(sizes);
+        let mut gradients = Integer::default();
+        for (parameter, _) in &self.gradients {
+            let node = self.graph.node(*parameter);
+            gradients += bytes(each(node)?, own(node));
+        }
+        // The state of a parameter follows it.
+        let (mut state, mut of) = (Integer::default(), elem);
+        for node in self.updated.iter().map(|of| self.graph.node(of.source)) {
+            match node.is_parameter() {
+                true => of = own(node),
+                false => state += bytes(each(node)?, options.state.unwrap_or(of)),
+            }
+        }
         Ok(TrainingMemory {
             dtype: elem.name(),
-            state_dtype: options.state.unwrap_or(elem).name(),
-            weights: bytes(total.at(sizes)?, elem),
-            gradients: bytes(trained.clone(), elem),
-            state,
+            state_dtype: match options.state {
+                None if !types.is_empty() => AS_PARAMETERS,
+                state => state.unwrap_or(elem).name(),
+            },
+            weights: self.model.parameter_bytes(&types, total.at(sizes)?, elem),
+            types,
+            gradients,
+            state: self.step.update.map(|_| state),
             master_dtype: options.masters.map(Elem::name),
             masters: options.masters.map(|masters| bytes(trained, masters)),
             kept,
@@ -399,6 +417,9 @@ pub struct StepBytes {
 pub struct TrainingSizes {
     /// The type of weights, gradients and what is kept.
     pub elem: Elem,
+    /// Whether each parameter of a program, its gradient and its state are in the type that the program has the
+    /// parameter in, as eager PyTorch has them, and all else in `elem`.
+    pub as_stored: bool,
     /// That of the state of the optimiser, where it is another.
     pub state: Option<Elem>,
     /// That of a copy of the parameters which the optimiser changes, where there is one.
@@ -409,7 +430,7 @@ pub struct TrainingSizes {
 
 impl Default for TrainingSizes {
     fn default() -> Self {
-        TrainingSizes { elem: Elem::F32, state: None, masters: None, depth: 2 }
+        TrainingSizes { elem: Elem::F32, as_stored: false, state: None, masters: None, depth: 2 }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use opledger_dims::{Binding, EvalError, Integer, Poly};
 use opledger_ir::ops::{Arithmetic, ArithmeticKind, Source};
-use opledger_ir::{Graph, Op, Phase, Var};
+use opledger_ir::{Graph, Op, Phase, Role, Var};
 use opledger_report::TrainingTerm;
 
 use super::products;
@@ -63,13 +63,14 @@ pub(super) fn terms(
     add("6·N·T, N being all parameters and T all tokens", all * tokens * 6u32);
     for var in graph.vars() {
         let node = graph.node(var);
-        if !matches!(node.op, Op::Source(Source::Param { .. })) {
+        if !node.is_parameter() {
             continue;
         }
         let elements: Poly = node.shape.elements() * graph.multiplicity(node);
         let said = elements.at(sizes)? * tokens * 6u32;
         let own = uses.remove(&var).unwrap_or_default();
         let reason = match (own.flops == Integer::default(), own.looked_up) {
+            _ if node.role == Some(Role::WholeParameter) => "whole numbers, which have no gradient",
             (true, true) => "tables that rows are looked up in and nothing is multiplied with",
             (true, false) => "gains, shifts and biases, which meet elements one by one",
             (false, _) => {

@@ -22,9 +22,12 @@ pub(crate) fn execute(args: &FitArgs) -> Result<ExitCode, Failure> {
     // A type that is asked for is that of the weights too.
     let stored: Option<(String, Integer)> = match (args.dtype, &files[..]) {
         (Some(_), _) => None,
-        (None, []) => {
-            model.quantised_weights()?.map(|own| (format!("as {}", own.method), own.bytes()))
-        }
+        (None, []) => match model.typed_weights(&given)? {
+            Some(bytes) => Some(("as the module has them".to_owned(), bytes)),
+            None => {
+                model.quantised_weights()?.map(|own| (format!("as {}", own.method), own.bytes()))
+            }
+        },
         (None, files) => {
             let bytes = files.iter().map(|kind| &kind.bytes).sum();
             Some(("as the files hold them".to_owned(), bytes))

@@ -46,6 +46,7 @@ pub(crate) fn execute(args: &TrainArgs) -> Result<(), Failure> {
     }
     let sized = TrainingSizes {
         elem,
+        as_stored: args.dtype.is_none(),
         state: args.state_dtype,
         masters: args.master_dtype,
         depth: args.depth.unwrap_or(2),

@@ -79,7 +79,8 @@ fn of_role(role: Role) -> Option<Share> {
         Role::Gate | Role::LayerScale | Role::NormedWeight => Some(Share::Multiplication),
         Role::PixelNorm => Some(Share::Normalisation),
         // Inputs, which count nothing.
-        Role::Tokens
+        Role::WholeParameter
+        | Role::Tokens
         | Role::Segments
         | Role::Positions
         | Role::Image

@@ -59,7 +59,7 @@ proptest! {
         }
         let any = [
             Pointwise::Neg, Pointwise::Abs, Pointwise::Exp, Pointwise::Exp2, Pointwise::Expm1,
-            Pointwise::Sin, Pointwise::Cos, Pointwise::Erf, Pointwise::Power(3.0),
+            Pointwise::Sin, Pointwise::Cos, Pointwise::Atan, Pointwise::Erf, Pointwise::Power(3.0),
             Pointwise::Shift(0.5), Pointwise::LogSigmoid,
         ];
         let positive = [

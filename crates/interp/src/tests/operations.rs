@@ -25,6 +25,7 @@ fn functions_with_constants() {
         Sin,
         Cos,
         Tan,
+        Atan,
         Erf,
         Power(0.0),
         Power(2.0),

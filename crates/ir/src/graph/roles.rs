@@ -3,9 +3,17 @@
 use opledger_dims::{Poly, Symbol};
 
 use super::{Graph, Node, Scope};
-use crate::ops::Attention;
+use crate::ops::{Attention, Source};
 use crate::role::{Cache, Cached, Module, ModuleClass, ModuleId, Role, SizeRole};
 use crate::{Op, Reach, Var};
+
+impl Node {
+    /// Whether it is a parameter, of reals or of whole numbers.
+    pub fn is_parameter(&self) -> bool {
+        matches!(self.op, Op::Source(Source::Param { .. }))
+            || self.role == Some(Role::WholeParameter)
+    }
+}
 
 impl Graph {
     /// Says what a node is; gives its value back.

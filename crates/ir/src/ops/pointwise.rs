@@ -61,6 +61,7 @@ impl Operation for Pointwise {
             | Pointwise::Sin
             | Pointwise::Cos
             | Pointwise::Tan
+            | Pointwise::Atan
             | Pointwise::Erf
             | Pointwise::Selu
             | Pointwise::HardSigmoid
@@ -105,7 +106,7 @@ mod tests {
             let x = g.input("x", ["b", "n"]).unwrap();
             let functions = [
                 Neg, Abs, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sqrt, Rsqrt, Reciprocal, Sin,
-                Cos, Tan, Erf, Shift(0.3), LeakyRelu(0.1), Elu(1.3), Celu(1.3), Selu, HardSigmoid,
+                Cos, Tan, Atan, Erf, Shift(0.3), LeakyRelu(0.1), Elu(1.3), Celu(1.3), Selu, HardSigmoid,
                 HardSwish, Mish, LogSigmoid, Softsign, Floor, Ceil, Round, Sign,
                 Clamp { min: Some(0.0), max: None }, Clamp { min: Some(0.0), max: Some(0.5) },
                 Power(p.into()), Power(f64::from(p) / 2.0), Power(0.3),

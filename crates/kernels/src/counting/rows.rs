@@ -138,7 +138,7 @@ proptest! {
         let clamps = bounds.iter().flat_map(|min| bounds.map(|max| Clamp { min: *min, max }));
         let plain = [
             Neg, Abs, Exp, Exp2, Expm1, Log, Log2, Log10, Log1p, Sqrt, Rsqrt, Reciprocal, Sin, Cos,
-            Tan, Erf, Shift(0.3), LeakyRelu(0.1), Elu(1.3), Celu(1.3), Selu, HardSigmoid, HardSwish,
+            Tan, Atan, Erf, Shift(0.3), LeakyRelu(0.1), Elu(1.3), Celu(1.3), Selu, HardSigmoid, HardSwish,
             Mish, LogSigmoid, Softsign, Floor, Ceil, Round, Sign,
         ];
         for function in plain.into_iter().chain(powers).chain(clamps) {

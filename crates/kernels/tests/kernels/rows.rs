@@ -245,6 +245,7 @@ fn check_pointwise(n: usize) {
         Sin,
         Cos,
         Tan,
+        Atan,
         Erf,
         Shift(0.3),
         LeakyRelu(0.1),

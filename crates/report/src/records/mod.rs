@@ -61,8 +61,8 @@ pub use saved::{SavedCost, SavedModule};
 pub use side_by_side::SideBySide;
 pub use totals::{GenerationCount, RunTotals};
 pub use training::{
-    TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory, TrainingModule,
-    TrainingPhase, TrainingTerm, Utilisation,
+    AS_PARAMETERS, TrainedLoss, TrainedSteps, TrainingCost, TrainingMask, TrainingMemory,
+    TrainingModule, TrainingPhase, TrainingTerm, Utilisation,
 };
 pub use verification::{
     BasisRecord, ClaimList, ClaimRecord, SettledRecord, VerdictRecord, Verification,

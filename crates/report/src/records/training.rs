@@ -5,7 +5,12 @@ use opledger_dims::{Binding, Counts, Integer};
 use serde::Serialize;
 
 use super::account::title;
-use crate::{Amount, Block, Cell, Column, Document, Record, Row, SavedCost, Table, json};
+use crate::{
+    Amount, Block, Cell, Column, Document, Record, Row, SavedCost, StoredKind, Table, json,
+};
+
+/// What stands for the type of values of which each has that of a parameter.
+pub const AS_PARAMETERS: &str = "as parameters";
 
 /// A training step at sizes.
 #[derive(Clone, Debug, Serialize)]
@@ -156,6 +161,10 @@ pub struct TrainingMemory {
     /// Parameters.
     #[serde(serialize_with = "json::quantity")]
     pub weights: Integer,
+    /// Parameters by the types that the module has them in, where these are several: gradients and state are in
+    /// that of their parameter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<StoredKind>,
     /// Their gradients, all at once.
     #[serde(serialize_with = "json::quantity")]
     pub gradients: Integer,
@@ -330,10 +339,14 @@ impl TrainingCost {
         let columns = vec![Column::text("bytes"), Column::word("as"), Column::number("bytes")];
         let TrainingMemory { dtype, weights, gradients, kept, computed, .. } = &self.memory;
         let TrainingMemory { state_dtype, master_dtype, state, masters, .. } = &self.memory;
-        let row = |name: &'static str, dtype: &'static str, bytes: &Integer| {
-            Row::new([name.into(), dtype.into(), bytes.cell()])
+        let row = |name: &'static str, dtype: &str, bytes: &Integer| {
+            Row::new([name.into(), dtype.to_owned().into(), bytes.cell()])
         };
-        let mut rows = vec![row("weights", dtype, weights), row("gradients", dtype, gradients)];
+        let several = !self.memory.types.is_empty();
+        let names: Vec<&str> = self.memory.types.iter().map(|kind| kind.name).collect();
+        let own = if several { names.join(" and ") } else { (*dtype).to_owned() };
+        let gradient = if several { AS_PARAMETERS } else { *dtype };
+        let mut rows = vec![row("weights", &own, weights), row("gradients", gradient, gradients)];
         rows.extend(state.as_ref().map(|bytes| row("state of the optimiser", state_dtype, bytes)));
         let masters = masters.as_ref().zip(*master_dtype);
         rows.extend(masters.map(|(bytes, dtype)| row("parameters that it changes", dtype, bytes)));

@@ -1,5 +1,7 @@
 //! Scaled dot-product attention, with its mask read from what made it.
 
+use std::collections::BTreeSet;
+
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Factor, Scaling};
 use opledger_ir::{Axis, IndexExpr, Mask, Reach, Scoring, Var};
@@ -177,7 +179,8 @@ pub(crate) fn record(own: &mut Importer<'_>, attended: WrittenAttention) -> Lowe
     };
     let bias = given.bias.map(|bias| biased(own, &bias, &q, &sizes, &keys)).transpose()?;
     let sinks = sinks.map(|sinks| by_head(own, sinks, &q)).transpose()?;
-    let [queries, keys, values] = vars[..] else { return Err(Obstacle::Unknown) };
+    let [queries, keys, _] = vars[..] else { return Err(Obstacle::Unknown) };
+    let values = width_apart(own, &mut v, &q)?;
     let scoring = Scoring { scale, soft_cap, bias, mask, sinks };
     let var = own.graph.attention_by((queries, keys, values), scoring)?;
     // [batch…, query, head, width] as PyTorch's [batch…, head, query, width].
@@ -188,6 +191,21 @@ pub(crate) fn record(own: &mut Importer<'_>, attended: WrittenAttention) -> Lowe
         result.dims.remove(0);
     }
     Ok(result)
+}
+
+/// Values whose width is called as no axis of the queries that the result has beside it.
+fn width_apart(own: &mut Importer<'_>, v: &mut Placed, q: &Placed) -> Lowered<Var> {
+    let mut axes = q.axes();
+    axes.pop();
+    let beside: BTreeSet<Symbol> = axes.into_iter().map(|axis| axis.name).collect();
+    let width = v.axes().pop().filter(|width| beside.contains(&width.name));
+    if let Some(width) = width {
+        let others = v.axes().into_iter().map(|axis| axis.name).chain(beside).collect();
+        let mut movement = own.movement();
+        let name = movement.name(&width.size, &others);
+        movement.renamed(v, &[(width.name, name)])?;
+    }
+    Ok(v.var)
 }
 
 /// The value with the axes batch…, tokens, head, width.

@@ -1,12 +1,14 @@
 //! Bits of whole numbers in two's complement, of which one of two is known.
 
+use std::collections::BTreeSet;
+
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 
 use super::elementwise::{operands, whole};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
-use crate::whole::WholeKind;
+use crate::whole::{Whole, WholeKind};
 
 /// What is done with bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,18 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
     if b.expr.as_number().is_none() && !shifts {
         std::mem::swap(&mut a, &mut b);
     }
-    let known = b.expr.as_number().ok_or(Obstacle::Unknown)?;
+    let Some(known) = b.expr.as_number() else {
+        let value = match bits {
+            Bits::ShiftLeft | Bits::ShiftRight => shifted(&a, &b, bits == Bits::ShiftLeft)?,
+            Bits::Not | Bits::And | Bits::Or | Bits::Xor => {
+                let narrow = own.narrow(call.result(0)?)?.filter(|own| own.bits == 8);
+                let signed = narrow.ok_or(Obstacle::Unknown)?.signed;
+                let of = |a: &IndexExpr, b: &IndexExpr| of_bytes(a, b, bits, signed);
+                a.zip(&b, kind, of).map_err(Obstacle::sizes)?
+            }
+        };
+        return Ok(vec![Meaning::Whole(value)]);
+    };
     let power = || {
         let by = u32::try_from(known).ok().and_then(|by| 1_i64.checked_shl(by));
         by.filter(|by| *by > 0).ok_or(Obstacle::Unknown)
@@ -64,6 +77,54 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         Bits::Xor => a.plus(&known.into()).minus(&common(a, known).scaled(&Poly::from(2))),
     };
     a.zip(&b, kind, of).map(|value| vec![Meaning::Whole(value)]).map_err(Obstacle::sizes)
+}
+
+/// The most places that shifts are looked at one by one.
+const MOST_SHIFTS: u64 = 64;
+
+/// Numbers shifted by as many bits as their places say.
+fn shifted(a: &Whole, b: &Whole, left: bool) -> Lowered<Whole> {
+    let mut by: Vec<IndexExpr> = vec![b.expr.clone()];
+    for (dim, size) in b.sizes.iter().enumerate().filter(|(dim, _)| b.expr.uses(*dim)) {
+        let size = size.as_integer().and_then(|size| u64::try_from(size).ok());
+        let size = size.filter(|size| *size * by.len() as u64 <= MOST_SHIFTS);
+        let size = size.ok_or(Obstacle::Unknown)? as i64;
+        let each = by.iter().flat_map(|expr| {
+            (0..size).map(move |place| {
+                expr.at(&|own| if own == dim { place.into() } else { IndexExpr::Position(own) })
+            })
+        });
+        by = each.collect();
+    }
+    let by: Option<BTreeSet<i64>> = by.iter().map(IndexExpr::as_number).collect();
+    let by = by.filter(|by| by.iter().all(|by| (0..63).contains(by))).ok_or(Obstacle::Unknown)?;
+    let power = |of: &IndexExpr| {
+        let power = |by: &i64| IndexExpr::from(1_i64 << by);
+        let (others, last) = (by.iter().rev().skip(1), by.last().map_or_else(|| 1.into(), power));
+        others.fold(last, |rest, by| of.equals(&(*by).into()).choose(&power(by), &rest))
+    };
+    let of = |a: &IndexExpr, b: &IndexExpr| match left {
+        true => a.times(&power(b)),
+        false => a.floor_div(&power(b)),
+    };
+    a.zip(b, WholeKind::Whole, of).map_err(Obstacle::sizes)
+}
+
+/// What is made of two bytes, bit by bit.
+fn of_bytes(a: &IndexExpr, b: &IndexExpr, bits: Bits, signed: bool) -> IndexExpr {
+    let bit = |of: &IndexExpr, at: u32| of.floor_div(&(1_i64 << at).into()).modulo(&2.into());
+    let both = |at| bit(a, at).times(&bit(b, at)).scaled(&Poly::from(1_i64 << at));
+    // The highest bit of a number with a sign counts below 0.
+    let low = if signed { 7 } else { 8 };
+    let mut common = (0..low).fold(IndexExpr::from(0), |all, at| all.plus(&both(at)));
+    if signed {
+        common = common.minus(&both(7));
+    }
+    match bits {
+        Bits::Or => a.plus(b).minus(&common),
+        Bits::Xor => a.plus(b).minus(&common.scaled(&Poly::from(2))),
+        Bits::And | Bits::Not | Bits::ShiftLeft | Bits::ShiftRight => common,
+    }
 }
 
 /// The bits that a number and a known one have in common: run by run of the known one.

@@ -4,8 +4,9 @@
 use opledger_dims::Poly;
 use opledger_ir::ops::{ArithmeticKind, Pointwise};
 
+use super::beside::side_by_side;
 use super::elementwise::combined;
-use super::movement::{cut, expand, reshape, side_by_side, sizes_of};
+use super::movement::{cut, expand, reshape, sizes_of};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle, Pair};
 use crate::schema::Argument;
@@ -76,6 +77,10 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         "abs" => {
             let pair = complex(own, call, "self")?;
             return real(length(own, pair)?);
+        }
+        "angle" => {
+            let [re, im] = complex(own, call, "self")?;
+            return Ok(vec![super::defined::direction(own, call, im, re)?]);
         }
         "resolve_conj" => complex(own, call, "self")?,
         "conj" | "_conj" | "conj_physical" => {

@@ -96,6 +96,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             })
         }
         "empty" | "empty_like" | "new_empty" => one(filled(own, call, 0.0)?),
+        "tril_indices" | "triu_indices" => one(triangle(own, call, base)?),
         "eye" => {
             let (sizes, kind) = (call.sizes(own, 0)?, call.kind(own, 0)?);
             let [row, column] = [0, 1].map(IndexExpr::Position);
@@ -197,4 +198,27 @@ fn spaced(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
                 .map(Meaning::Tensor)
         }
     }
+}
+
+/// The most places of a triangle that are listed.
+const MOST_PLACES: usize = 1 << 16;
+
+/// Rows and columns of the places of a triangle, one after the other.
+fn triangle(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Meaning> {
+    let sizes = call.sizes(own, 0)?;
+    let [rows, columns, offset] =
+        [("row", 0), ("col", 0), ("offset", 0)].map(|(name, or)| call.int(name, or));
+    let are = |row: i64, column: i64| match base {
+        "tril_indices" => column <= row.saturating_add(offset),
+        _ => column >= row.saturating_add(offset),
+    };
+    let count =
+        sizes.last().and_then(Poly::as_integer).and_then(|count| usize::try_from(count).ok());
+    let all = usize::try_from(rows.saturating_mul(columns)).ok().filter(|all| *all <= MOST_PLACES);
+    count.zip(all).ok_or(Obstacle::Unknown)?;
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    let (of_rows, of_columns): (Vec<i64>, Vec<i64>) =
+        places.filter(|(row, column)| are(*row, *column)).unzip();
+    let values = [of_rows, of_columns].concat();
+    own.listed(call.result(0)?, sizes, &values)
 }

@@ -1,5 +1,7 @@
-//! Functions that are others by their definitions (NIST Digital Library of Mathematical Functions, §4.37, §7.1).
+//! Functions that are others by their definitions (NIST Digital Library of Mathematical Functions, §4.23, §4.37,
+//! §7.1).
 
+use opledger_ir::IndexExpr;
 use opledger_ir::ops::{ArithmeticKind, CompareKind, Factor, Pointwise};
 
 use super::elementwise::{combined, operands};
@@ -7,6 +9,7 @@ use super::truth::{compare, select};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::Placed;
+use crate::whole::WholeKind;
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let value = match base {
@@ -26,6 +29,21 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let ratio = combined(own, ArithmeticKind::Div, more?, less?)?;
             let logarithm = applied(own, ratio, [Pointwise::Log])?;
             times(own, logarithm, 0.5)?
+        }
+        // atan(x / √(1 − x²)), whose quotient is infinite at ±1; what is left of π/2.
+        "asin" | "acos" => {
+            let x = real(own, call)?;
+            let root =
+                [Pointwise::Power(2.0), Pointwise::Neg, Pointwise::Shift(1.0), Pointwise::Sqrt];
+            let root = Meaning::Tensor(applied(own, x.clone(), root)?);
+            let ratio = combined(own, ArithmeticKind::Div, Meaning::Tensor(x), root)?;
+            let angle = applied(own, ratio, [Pointwise::Atan])?;
+            let rest = [Pointwise::Neg, Pointwise::Shift(std::f64::consts::FRAC_PI_2)];
+            Meaning::Tensor(if base == "acos" { applied(own, angle, rest)? } else { angle })
+        }
+        "atan2" => {
+            let [y, x] = operands(own, call)?;
+            direction(own, call, y, x)?
         }
         // sin(π·x) / (π·x), and 1 at 0.
         "sinc" | "special_sinc" => {
@@ -61,6 +79,34 @@ fn real(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let mut x = call.tensor(own, "self")?;
     own.movement().real(&mut x)?;
     Ok(x)
+}
+
+/// The angle of a point: atan(y / x), half a turn further on the left, to the side of y; of a point at the
+/// origin 0 or half a turn.
+pub(super) fn direction(
+    own: &mut Importer<'_>,
+    call: &Call<'_>,
+    y: Meaning,
+    x: Meaning,
+) -> Lowered<Meaning> {
+    let zero = || Meaning::Number(0.0);
+    let ratio = Meaning::Tensor(combined(own, ArithmeticKind::Div, y.clone(), x.clone())?);
+    // 0/0 is no number.
+    let [none_of_x, none_of_y] =
+        [&x, &y].map(|part| compare(own, CompareKind::Equal, part.clone(), zero()));
+    let at_origin = none_of_x?.zip(&none_of_y?, WholeKind::Truth, IndexExpr::and);
+    let at_origin = Meaning::Whole(at_origin.map_err(Obstacle::sizes)?);
+    let ratio = select(own, call, at_origin, zero(), ratio)?;
+    let mut ratio = own.real(ratio)?;
+    own.movement().real(&mut ratio)?;
+    let angle = Meaning::Tensor(applied(own, ratio, [Pointwise::Atan])?);
+    let left = compare(own, CompareKind::Less, x, zero())?;
+    let below = compare(own, CompareKind::Less, y, zero())?;
+    let half = Meaning::Number(std::f64::consts::PI);
+    let [up, down] = [ArithmeticKind::Add, ArithmeticKind::Sub]
+        .map(|kind| combined(own, kind, angle.clone(), half.clone()).map(Meaning::Tensor));
+    let turned = select(own, call, Meaning::Whole(below), down?, up?)?;
+    select(own, call, Meaning::Whole(left), turned, angle)
 }
 
 /// Functions one after another.

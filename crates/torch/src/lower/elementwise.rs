@@ -84,6 +84,7 @@ fn function(call: &Call<'_>, base: &str) -> Lowered<Option<Function>> {
         "log10" => point(Pointwise::Log10),
         "log1p" => point(Pointwise::Log1p),
         "tan" => point(Pointwise::Tan),
+        "atan" => point(Pointwise::Atan),
         "hardtanh" => {
             let bound = |name: &str, default| Some(float(name, default));
             point(Pointwise::Clamp { min: bound("min_val", -1.0), max: bound("max_val", 1.0) })

@@ -91,7 +91,12 @@ fn left(mut x: Placed, dims: &[usize], keep: bool) -> Placed {
 }
 
 /// Where the largest stands along dimensions that are taken as one.
-fn place(own: &mut Importer<'_>, mut x: Placed, dims: &[usize], keep: bool) -> Lowered<Meaning> {
+pub(super) fn place(
+    own: &mut Importer<'_>,
+    mut x: Placed,
+    dims: &[usize],
+    keep: bool,
+) -> Lowered<Meaning> {
     let axis = joined(own, &mut x, dims)?;
     x.var = own.graph.arg_max(x.var, axis.name)?;
     let x = left(x, dims, keep);

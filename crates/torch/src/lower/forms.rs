@@ -5,8 +5,9 @@ use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::{ArithmeticKind, CompareKind, Factor, Rearrange, Reduce};
 
+use super::beside::{in_a_row, whole_joined};
 use super::elementwise::combined;
-use super::movement::{cut, in_a_row, reshape, sizes_of, whole_joined};
+use super::movement::{cut, reshape, sizes_of};
 use super::places::{At, taken};
 use super::reduction::{along, dims, summed};
 use super::truth::{chosen, compare};
@@ -120,8 +121,11 @@ fn embedded(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     let sizes = call.sizes(own, 0)?;
     let rank = sizes.len();
     let (a, b) = (call.dim("dim1", -2, rank)?, call.dim("dim2", -1, rank)?);
-    if call.int("offset", 0) != 0 || call.int("diagonal", 0) != 0 || a == b {
+    if a == b {
         return Err(Obstacle::Unknown);
+    }
+    if call.int("offset", 0) != 0 {
+        return beside(own, call, [a, b]);
     }
     let expr = IndexExpr::Position(a).equals(&IndexExpr::Position(b));
     let mut others = 0;
@@ -145,6 +149,31 @@ fn embedded(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
             let x = own.real(value)?;
             let of = |dim: usize| if dim == b { Dim::new() } else { x.dims[from[dim]].clone() };
             let x = Placed { var: x.var, dims: (0..rank).map(of).collect() };
+            let on_diagonal = Whole { sizes, expr, kind: WholeKind::Truth };
+            chosen(own, on_diagonal, x, 0.0).map(Meaning::Tensor)
+        }
+    }
+}
+
+/// The last dimension as a diagonal of two that lies so many columns to the right of the middle one.
+fn beside(own: &mut Importer<'_>, call: &Call<'_>, [a, b]: [usize; 2]) -> Lowered<Meaning> {
+    let (sizes, offset) = (call.sizes(own, 0)?, call.int("offset", 0));
+    let value = call.value(own, "self")?;
+    let length = sizes_of(&value)?.pop().ok_or(Obstacle::Unknown)?;
+    // Along the side that no column or row stands before.
+    let along = if offset > 0 { a } else { b };
+    let place = super::places::within(&IndexExpr::Position(along), &length);
+    let others = (0..sizes.len()).filter(|dim| *dim != a && *dim != b).map(At::Along);
+    let at: Vec<At> = others.chain([At::Place(place)]).collect();
+    let spread = taken(own, value, &sizes, &at)?;
+    let expr = IndexExpr::Position(b).equals(&IndexExpr::Position(a).plus(&offset.into()));
+    match spread {
+        Meaning::Whole(whole) => {
+            let expr = expr.choose(&whole.expr, &0.into());
+            Ok(Meaning::Whole(Whole { sizes, expr, kind: call.kind(own, 0)? }))
+        }
+        value => {
+            let x = own.real(value)?;
             let on_diagonal = Whole { sizes, expr, kind: WholeKind::Truth };
             chosen(own, on_diagonal, x, 0.0).map(Meaning::Tensor)
         }

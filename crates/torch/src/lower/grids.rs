@@ -3,8 +3,9 @@
 use opledger_dims::Poly;
 use opledger_ir::ops::ArithmeticKind;
 
+use super::beside::{side_by_side, whole_joined};
 use super::elementwise::combined;
-use super::movement::{cut, expand, reshape, side_by_side, sizes_of, whole_joined};
+use super::movement::{cut, expand, reshape, sizes_of};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::whole::WholeKind;

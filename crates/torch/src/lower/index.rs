@@ -2,7 +2,6 @@
 
 use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
-use opledger_ir::ops::{ArithmeticKind, Reduce};
 
 use super::by_data::OPEN;
 use super::movement::{cut, sizes_of};
@@ -20,7 +19,6 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let ids = call.value(own, "indices")?.whole()?;
             one(rows(own, &table, &ids))
         }
-        "embedding_bag" | "_embedding_bag" | "_embedding_bag_forward_only" => bags(own, call),
         "index" => one(indexed(own, call)),
         "gather" => one(gathered(own, call, "index")),
         "take_along_dim" => one(gathered(own, call, "indices")),
@@ -61,7 +59,7 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
 }
 
 /// Rows of a table: a run of them where ids are positions, else looked up by id.
-fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning> {
+pub(super) fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning> {
     let one = Poly::one();
     let sizes = table.sizes();
     let row = table.dims.get(1..).ok_or(Obstacle::Unknown)?.to_vec();
@@ -126,80 +124,6 @@ fn rows(own: &mut Importer<'_>, table: &Placed, ids: &Whole) -> Lowered<Meaning>
     let mut dims = found.dims;
     dims.push(table.dims[1].clone());
     Ok(Meaning::Tensor(Placed { var, dims }))
-}
-
-/// `nn.EmbeddingBag` over bags of as many ids each: their rows summed, averaged, or the largest of each
-/// column. The other results are for training.
-fn bags(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
-    let table = call.tensor(own, "weight")?;
-    let [Meaning::Whole(ids), Meaning::Whole(offsets)] =
-        [call.value(own, "indices")?, call.value(own, "offsets")?]
-    else {
-        return Err(Obstacle::Unknown);
-    };
-    let sizes = call.sizes(own, 0)?;
-    let [count, _] = &sizes[..] else { return Err(Obstacle::Unknown) };
-    let [all] = &ids.sizes[..] else { return Err(Obstacle::Unknown) };
-    let (constant, terms) = offsets.expr.parts();
-    let each = all.divided_by(count).ok_or(Obstacle::Unknown)?;
-    let regular = match &terms[..] {
-        [(IndexExpr::Position(0), step)] => constant.is_zero() && *step == each,
-        [] => constant.is_zero() && *count == Poly::one(),
-        _ => false,
-    };
-    if !regular || call.flag("include_last_offset", false) {
-        return Err(Obstacle::Bad(
-            "bags of other lengths: give ids of two dimensions, a row for each bag".to_owned(),
-        ));
-    }
-    let bags = ids.reshaped(&[count.clone(), each.clone()]);
-    let rows = rows(own, &table, &bags)?;
-    let mut rows = own.real(rows)?;
-    if let Some(weights) = call.optional(own, "per_sample_weights")? {
-        let mut weights = own.movement().reshape(&weights, &[count.clone(), each])?;
-        weights.dims.push(Dim::new());
-        let (a, b) = (Meaning::Tensor(rows), Meaning::Tensor(weights));
-        rows = super::elementwise::combined(own, ArithmeticKind::Mul, a, b)?;
-    }
-    let reduce = match call.int("mode", 0) {
-        0 => Reduce::Sum,
-        1 => Reduce::Mean,
-        2 => Reduce::Max,
-        _ => return Err(Obstacle::Unknown),
-    };
-    let rows = match call.int("padding_idx", -1) {
-        padding if padding < 0 => {
-            super::reduction::along(own, &mut rows, &[1], false, reduce)?;
-            rows
-        }
-        padding => padded(own, rows, &bags, padding, call.int("mode", 0))?,
-    };
-    Ok(vec![Meaning::Tensor(rows), Meaning::None, Meaning::None, Meaning::None])
-}
-
-/// Sums or means of the rows of bags that are no padding; of a bag of padding alone 0.
-fn padded(
-    own: &mut Importer<'_>,
-    rows: Placed,
-    bags: &Whole,
-    padding: i64,
-    mode: i64,
-) -> Lowered<Placed> {
-    let mut seen = bags.each(WholeKind::Truth, |id| id.equals(&padding.into()).is_zero());
-    seen.sizes.push(Poly::one());
-    let mut sum = super::truth::chosen(own, seen.clone(), rows, 0.0)?;
-    super::reduction::along(own, &mut sum, &[1], false, Reduce::Sum)?;
-    match mode {
-        0 => Ok(sum),
-        1 => {
-            let count = super::reduction::summed(own, &seen, 1)?;
-            let count = count.reshaped(&[count.sizes[0].clone(), Poly::one()]);
-            let least = |count: &IndexExpr| count.is_positive().choose(count, &1.into());
-            let count = Meaning::Whole(count.each(WholeKind::Whole, least));
-            super::elementwise::combined(own, ArithmeticKind::Div, Meaning::Tensor(sum), count)
-        }
-        _ => Err(Obstacle::Unknown),
-    }
 }
 
 /// Places of one dimension that count up, or are one.

@@ -35,6 +35,9 @@ impl Joining {
     /// They are added to what is there.
     pub(super) const ADD: Joining = Joining { made: Made::Sum, included: true };
 
+    /// The largest of them alone.
+    pub(super) const LARGEST: Joining = Joining { made: Made::Largest, included: false };
+
     /// As a call says by name.
     pub(super) fn named(call: &Call<'_>) -> Lowered<Joining> {
         let made = match call.text("reduce") {

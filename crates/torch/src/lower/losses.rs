@@ -34,6 +34,20 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let (x, y) = (call.value(own, "self")?, call.value(own, "other")?);
             return Ok(vec![times_log(own, x, y)?]);
         }
+        "special_xlog1py" => {
+            let (x, y) = (call.value(own, "self")?, call.value(own, "other")?);
+            let y = combined(own, ArithmeticKind::Add, y, Meaning::Number(1.0))?;
+            return Ok(vec![times_log(own, x, Meaning::Tensor(y))?]);
+        }
+        "special_entr" => {
+            let x = call.value(own, "self")?;
+            let all = times_log(own, x.clone(), x.clone())?;
+            let all = of(own, Pointwise::Neg, all)?;
+            let below = compare(own, CompareKind::Less, x, Meaning::Number(0.0))?;
+            let held = below.each(WholeKind::Truth, IndexExpr::is_zero);
+            let all = own.real(all)?;
+            return Ok(vec![Meaning::Tensor(chosen(own, held, all, f64::NEG_INFINITY)?)]);
+        }
         "nll_loss" | "nll_loss_nd" | "nll_loss2d" => {
             let x = call.tensor(own, "self")?;
             return Ok(vec![by_class(own, call, &x)?]);

@@ -2,9 +2,12 @@
 
 mod arranged;
 pub(crate) mod attention;
+mod bags;
+pub(crate) mod beside;
 mod bits;
 mod by_data;
 mod cases;
+pub(crate) mod chained;
 pub(crate) mod complex;
 mod converted;
 mod create;
@@ -25,6 +28,7 @@ mod norm;
 pub(crate) mod overwriting;
 mod places;
 mod product;
+mod quantile;
 mod recurrent;
 mod reduction;
 mod resample;
@@ -59,6 +63,13 @@ const SAME: &[(&str, &str)] = &[
     ("special_round", "round"),
     ("special_softmax", "softmax"),
     ("adjoint", "mT"),
+    ("arccos", "acos"),
+    ("arccosh", "acosh"),
+    ("arcsin", "asin"),
+    ("arcsinh", "asinh"),
+    ("arctan", "atan"),
+    ("arctan2", "atan2"),
+    ("arctanh", "atanh"),
     ("float_power", "pow"),
     ("mH", "mT"),
     ("moveaxis", "movedim"),
@@ -91,7 +102,7 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         let sizes = call.sizes(own, 0)?;
         return Ok(vec![Meaning::Tensor(own.zeros(sizes)?)]);
     }
-    let groups: [Group; 28] = [
+    let groups: [Group; 31] = [
         by_data::lower,
         movement::lower,
         converted::lower,
@@ -103,17 +114,20 @@ pub(crate) fn lower(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Mean
         defined::lower,
         forms::lower,
         product::lower,
+        chained::lower,
         attention::lower,
         norm::lower,
         window::lower,
         resample::lower,
         sampled::lower,
         sorted::lower,
+        quantile::lower,
         extreme::lower,
         foremost::lower,
         reduction::lower,
         running::lower,
         index::lower,
+        bags::lower,
         scatter::lower,
         create::lower,
         recurrent::lower,

@@ -4,7 +4,8 @@ use opledger_dims::Poly;
 use opledger_ir::IndexExpr;
 use opledger_ir::ops::ScatterKind;
 
-use super::movement::{cut, in_a_row, sizes_of};
+use super::beside::in_a_row;
+use super::movement::{cut, sizes_of};
 use super::places;
 use crate::importer::{Importer, Lowered, Meaning};
 use crate::whole::{Run, Whole, Written};

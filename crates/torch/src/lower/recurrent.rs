@@ -5,7 +5,8 @@ use opledger_dims::{Activation, Poly, Symbol};
 use opledger_ir::ops::{ArithmeticKind, Einsum, Rearrange};
 use opledger_ir::{Graph, GraphError, Scan, ScanValues, Var};
 
-use super::movement::{cut, permute, reshape, side_by_side};
+use super::beside::side_by_side;
+use super::movement::{cut, permute, reshape};
 use super::product::{biased, matmul};
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};

@@ -62,6 +62,9 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             let over = over.collect::<Lowered<Vec<_>>>()?;
             one(lengths(own, x, &over, call.flag("keepdim", false), 2.0)?)
         }
+        "linalg_matrix_norm" | "linalg_norm" if call.float("ord").is_some() => {
+            one(matrix_norm(own, call)?)
+        }
         "logsumexp" => {
             let x = call.tensor(own, "self")?;
             let dims = dims(call, x.dims.len())?;
@@ -219,6 +222,41 @@ fn vector_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
     let keep = call.flag("keepdim", false);
     let order = ["ord", "p"].iter().find_map(|name| call.float(name)).unwrap_or(2.0);
     lengths(own, x, &dims, keep, order)
+}
+
+/// The largest or the smallest sum of absolute values of a column (order 1 or −1) or of a row (±∞).
+fn matrix_norm(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
+    let mut x = call.tensor(own, "self")?;
+    let rank = x.dims.len();
+    let over = call.ints("dim").unwrap_or_else(|| vec![-2, -1]);
+    let [rows, columns] = over[..] else { return Err(Obstacle::Unknown) };
+    let (rows, columns) = (place(rows, rank)?, place(columns, rank)?);
+    let order = call.float("ord").ok_or(Obstacle::Unknown)?;
+    let (summed, left) = match order.abs() {
+        1.0 => (rows, columns),
+        f64::INFINITY => (columns, rows),
+        // The others are of singular values.
+        _ => return Err(Obstacle::Unknown),
+    };
+    own.movement().real(&mut x)?;
+    x.var = own.graph.pointwise(x.var, Pointwise::Abs)?;
+    along(own, &mut x, &[summed], true, Reduce::Sum)?;
+    let least = order < 0.0;
+    let opposite = |own: &mut Importer<'_>, x: &mut Placed| -> Lowered<()> {
+        if least {
+            x.var = own.graph.pointwise(x.var, Pointwise::Neg)?;
+        }
+        Ok(())
+    };
+    opposite(own, &mut x)?;
+    along(own, &mut x, &[left], true, Reduce::Max)?;
+    opposite(own, &mut x)?;
+    if !call.flag("keepdim", false) {
+        let mut gone = [rows, columns];
+        gone.sort_unstable();
+        gone.into_iter().rev().for_each(|dim| drop(x.dims.remove(dim)));
+    }
+    Ok(x)
 }
 
 /// Sums of whole numbers, which cost nothing: what has been summed up to the last along each dimension.

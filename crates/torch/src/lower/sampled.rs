@@ -214,7 +214,7 @@ fn affine(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Placed> {
         let column = own.real(column)?;
         base = Some(match base {
             None => column,
-            Some(base) => super::movement::side_by_side(own, &base, &column, results.len())?,
+            Some(base) => super::beside::side_by_side(own, &base, &column, results.len())?,
         });
     }
     let base = Meaning::Tensor(base.ok_or(Obstacle::Unknown)?);

@@ -20,6 +20,8 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
         "index_copy" | "index_fill" => one(by_one(own, call, Joining::WRITE)),
         "index_reduce" => one(by_one(own, call, Joining::named(call)?)),
         "index_put" | "_unsafe_index_put" => one(indexed(own, call)),
+        "put" => one(put_flat(own, call)),
+        "max_unpool2d" | "max_unpool3d" => one(unpooled(own, call)),
         "masked_scatter" => one(masked(own, call)),
         "slice_scatter" | "select_scatter" => one(over_run(own, call, base)),
         "copy" => {
@@ -101,23 +103,71 @@ fn indexed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
     if let [Meaning::Whole(mask)] = &indices[..]
         && mask.kind == crate::whole::WholeKind::Truth
     {
-        let single = sizes_of(&values)?.iter().all(|size| *size == Poly::one());
-        if adds || !single || mask.sizes.len() > sizes.len() {
+        // What the mask does not name is under it as a whole, and may have values of its own.
+        let missing = sizes.len().checked_sub(mask.sizes.len()).ok_or(Obstacle::Unknown)?;
+        let of_values = sizes_of(&values)?;
+        let (one_for_all, rest) = of_values.split_at(of_values.len().saturating_sub(missing));
+        if adds || one_for_all.iter().any(|size| *size != Poly::one()) {
             return Err(Obstacle::Bad(super::by_data::OPEN.to_owned()));
         }
-        // What the mask does not name is under it as a whole.
-        let missing = sizes.len() - mask.sizes.len();
+        one_size(mask.sizes.iter().zip(&sizes))?;
         let shape = [mask.sizes.clone(), vec![Poly::one(); missing]].concat();
         let mask = Meaning::Whole(mask.reshaped(&shape));
-        let value = reshape(own, values, &[])?;
-        return super::truth::select(own, call, mask, value, x);
+        let values = reshape(
+            own,
+            values,
+            if rest.iter().all(|size| *size == Poly::one()) { &[] } else { rest },
+        )?;
+        return super::truth::select(own, call, mask, values, x);
     }
     let given = super::index::given(&indices)?;
     let (at, of_values) = super::index::at(own, &given, &sizes)?;
+    one_size(sizes_of(&values)?.iter().rev().zip(of_values.iter().rev()))?;
     let values = spread(values, &of_values)?;
     let joining = if adds { Joining::ADD } else { Joining::WRITE };
     let of = call.kind(own, 0)?;
     joining.put(own, x, values, &at, of)
+}
+
+/// Two symbols that meet are one size.
+fn one_size<'a>(mut both: impl Iterator<Item = (&'a Poly, &'a Poly)>) -> Lowered<()> {
+    both.try_for_each(|(a, b)| match (a.as_symbol(), b.as_symbol()) {
+        (Some(a), Some(b)) if a != b => Err(Obstacle::Equal(a.clone(), b.clone())),
+        _ => Ok(()),
+    })
+}
+
+/// `put(x, places, values)`: values at places of all elements in their order.
+fn put_flat(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let (x, ids) = (call.value(own, "self")?, ids(own, call)?);
+    let (sizes, count) = (sizes_of(&x)?, ids.sizes.iter().product::<Poly>());
+    let all: Poly = sizes.iter().product();
+    let flat = reshape(own, x, std::slice::from_ref(&all))?;
+    let values = call.value(own, "source")?;
+    let values = reshape(own, values, std::slice::from_ref(&count))?;
+    let place = ids.reshaped(std::slice::from_ref(&count)).expr;
+    let at = [At::Place(from_either_end(own, &place, &all))];
+    let joining = if call.flag("accumulate", false) { Joining::ADD } else { Joining::WRITE };
+    let of = call.kind(own, 0)?;
+    let put = joining.put(own, flat, values, &at, of)?;
+    reshape(own, put, &sizes)
+}
+
+/// `max_unpool(x, places)`: each element in its place of a plane, in which zeros are.
+fn unpooled(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Meaning> {
+    let (x, ids) = (call.value(own, "self")?, call.value(own, "indices")?.whole()?);
+    let (sizes, of_x) = (call.sizes(own, 0)?, sizes_of(&x)?);
+    let spatial = if call.operation.starts_with("aten.max_unpool3d") { 3 } else { 2 };
+    let outer = sizes.len().checked_sub(spatial).ok_or(Obstacle::Unknown)?;
+    let flat = |sizes: &[Poly]| -> Vec<Poly> {
+        [&sizes[..outer], &[sizes[outer..].iter().product()]].concat()
+    };
+    let (from, to) = (flat(&of_x), flat(&sizes));
+    let values = reshape(own, x, &from)?;
+    let zeros = Meaning::Tensor(own.zeros(to.clone())?);
+    let at = only(outer, ids.reshaped(&from).expr, &to, &from);
+    let put = Joining::WRITE.put(own, zeros, values, &at, crate::whole::WholeKind::Real)?;
+    reshape(own, put, &sizes)
 }
 
 /// `masked_scatter(x, mask, source)`: where the mask holds, the next element of the source.

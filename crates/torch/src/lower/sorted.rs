@@ -46,7 +46,7 @@ fn sort(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Mean
 
 /// The smallest or the largest along a dimension, so many of them in their order, and where they stand.
 /// Sorting is to take all; comparing whole numbers costs nothing.
-fn first_of(
+pub(super) fn first_of(
     own: &mut Importer<'_>,
     value: Meaning,
     dim: usize,
@@ -132,7 +132,7 @@ fn ranked(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Me
 }
 
 /// Of two tensors, or of two whole numbers, one where a condition holds.
-fn select_either(
+pub(super) fn select_either(
     own: &mut Importer<'_>,
     when: &Whole,
     then: Meaning,

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::ops::{Convolution, ConvolutionTransposed, Pool, PoolKind, Reduce};
-use opledger_ir::{Axis, GraphError, Scan, ScanValues};
+use opledger_ir::{Axis, GraphError, IndexExpr, Scan, ScanValues};
+
+use super::movement::{reshape, sizes_of};
+use super::places::{At, taken};
 
 use crate::call::Call;
 use crate::importer::{Importer, Lowered, Meaning, Obstacle};
 use crate::tensor::{Dim, DimPart, Placed};
+use crate::whole::{Whole, WholeKind};
 
 pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowered<Vec<Meaning>> {
     let one = |tensor: Placed| Ok(vec![Meaning::Tensor(tensor)]);
@@ -35,11 +39,10 @@ pub(super) fn lower(own: &mut Importer<'_>, call: &Call<'_>, base: &str) -> Lowe
             };
         }
         "max_pool1d_with_indices" | "max_pool2d_with_indices" | "max_pool3d_with_indices" => {
-            let largest = pool(own, call, PoolKind::Max)?;
             let asked = call.result(1).is_ok_and(|name| own.is_asked_for(name));
             return match asked {
-                true => Err(Obstacle::Unknown),
-                false => Ok(vec![Meaning::Tensor(largest), Meaning::None]),
+                true => placed(own, call),
+                false => Ok(vec![Meaning::Tensor(pool(own, call, PoolKind::Max)?), Meaning::None]),
             };
         }
         "max_pool1d" | "max_pool2d" | "max_pool3d" => PoolKind::Max,
@@ -308,4 +311,50 @@ fn pool(own: &mut Importer<'_>, call: &Call<'_>, kind: PoolKind) -> Lowered<Plac
     };
     let var = own.graph.pool(x.var, op)?;
     Ok(own.movement().tensor(var)?)
+}
+
+/// The largest of each window, and where it stands in its plane: the comparisons find the place, and what
+/// stands there is looked up.
+fn placed(own: &mut Importer<'_>, call: &Call<'_>) -> Lowered<Vec<Meaning>> {
+    let x = Meaning::Tensor(call.tensor(own, "self")?);
+    let along = call.operation.chars().find_map(|c| c.to_digit(10)).unwrap_or(2) as usize;
+    let window = each(call, "kernel_size", along, &[])?;
+    let strides = each(call, "stride", along, &window)?;
+    let dilations = each(call, "dilation", along, &vec![1; along])?;
+    let padding = each(call, "padding", along, &vec![0; along])?;
+    if padding.iter().any(|padding| *padding > 0) || call.flag("ceil_mode", false) {
+        let not_whole = "places of the largest in windows that are not all on the input";
+        return Err(Obstacle::Bad(not_whole.to_owned()));
+    }
+    let (sizes, of_x) = (call.sizes(own, 0)?, sizes_of(&x)?);
+    let (rank, of) = (sizes.len(), |number: usize| Poly::from(number as u64));
+    let outer =
+        rank.checked_sub(along).filter(|_| window.len() == along).ok_or(Obstacle::Unknown)?;
+    // From a result and a place in its window to a place on the input.
+    let stands = |axis: usize, tap: &IndexExpr| {
+        let start = IndexExpr::Position(outer + axis).scaled(&of(strides[axis]));
+        start.plus(&tap.scaled(&of(dilations[axis])))
+    };
+    let tap = |axis: usize| IndexExpr::Position(rank + axis);
+    let before = (0..outer).map(At::Along);
+    let at: Vec<At> =
+        before.clone().chain((0..along).map(|axis| At::Place(stands(axis, &tap(axis))))).collect();
+    let taps: Vec<Poly> = window.iter().map(|taps| of(*taps)).collect();
+    let windows = taken(own, x.clone(), &[&sizes[..], &taps].concat(), &at)?;
+    let mut windows = own.real(windows)?;
+    own.movement().real(&mut windows)?;
+    let over: Vec<usize> = (rank..rank + along).collect();
+    let tap = super::extreme::place(own, windows, &over, false)?.whole()?.expr;
+    let place = (0..along).fold(IndexExpr::from(0), |flat, axis| {
+        let inner: usize = window[axis + 1..].iter().product();
+        let tap =
+            tap.floor_div(&IndexExpr::size(of(inner))).modulo(&IndexExpr::size(taps[axis].clone()));
+        flat.scaled(&of_x[outer + axis]).plus(&stands(axis, &tap))
+    });
+    let plane: Poly = of_x[outer..].iter().product();
+    let flat = reshape(own, x, &[&of_x[..outer], &[plane]].concat())?;
+    let at: Vec<At> = before.chain([At::Place(place.clone())]).collect();
+    let largest = taken(own, flat, &sizes, &at)?;
+    let places = Whole { sizes, expr: place, kind: WholeKind::Whole };
+    Ok(vec![largest, Meaning::Whole(places)])
 }

@@ -3,6 +3,7 @@
 
 mod layers;
 mod products;
+mod silent;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use opledger_conventions::{Manner, Observation, ObservedCall, ObservedModule, Pr
 use opledger_dims::{Poly, Symbol};
 use opledger_ir::Var;
 
+use self::silent::{is_activation, is_in_place, is_silent, is_written_in_python};
 use crate::call::{Call, module_path};
 use crate::classes::{ModuleCall, class, stack};
 use crate::importer::{Importer, Lowered, Obstacle};
@@ -299,6 +301,9 @@ impl Seen<'_, '_, '_> {
                 self.pointwise(base)
             }
             "inner" => self.by_dims("inner"),
+            "chain_matmul" => self.chained("chain_matmul"),
+            "linalg_multi_dot" => self.chained("linalg_multi_dot"),
+            "matrix_power" | "linalg_matrix_power" => self.power(),
             "lstm_cell" | "gru_cell" | "rnn_tanh_cell" | "rnn_relu_cell" => self.cell(base),
             "mean"
             | "sum"
@@ -435,118 +440,4 @@ fn linear(rows: Poly, [over, out]: [&Poly; 2], bias: Poly, first: Poly) -> Sizes
         ("split_bias", 0.into()),
         ("first", first),
     ]
-}
-
-fn is_activation(base: &str) -> bool {
-    matches!(base, "relu" | "gelu" | "silu" | "sigmoid" | "tanh" | "softplus")
-}
-
-/// Whether torch.nn.functional has a function in Python that calls the one of torch of its name.
-fn is_written_in_python(base: &str) -> bool {
-    matches!(
-        base,
-        "relu"
-            | "softmax"
-            | "layer_norm"
-            | "group_norm"
-            | "batch_norm"
-            | "max_pool1d"
-            | "max_pool2d"
-            | "max_pool3d"
-    )
-}
-
-fn is_in_place(name: &str) -> bool {
-    name.ends_with('_') && !name.ends_with("__")
-}
-
-/// Whether an operator moves, makes or describes values without arithmetic, which no tool counts.
-fn is_silent(base: &str) -> bool {
-    matches!(
-        base,
-        "_assert_scalar"
-            | "_assert_tensor_metadata"
-            | "_to_copy"
-            | "_unsafe_view"
-            | "_conj"
-            | "alias"
-            | "arange"
-            | "broadcast_tensors"
-            | "broadcast_to"
-            | "cartesian_prod"
-            | "chunk"
-            | "complex"
-            | "conj"
-            | "clone"
-            | "constant_pad_nd"
-            | "contiguous"
-            | "detach"
-            | "diagonal"
-            | "empty"
-            | "empty_like"
-            | "expand"
-            | "expand_as"
-            | "fill"
-            | "flatten"
-            | "flip"
-            | "imag"
-            | "full"
-            | "full_like"
-            | "lift_fresh"
-            | "lift_fresh_copy"
-            | "meshgrid"
-            | "movedim"
-            | "mT"
-            | "narrow"
-            | "new_empty"
-            | "new_full"
-            | "new_ones"
-            | "new_zeros"
-            | "numpy_T"
-            | "ones"
-            | "ones_like"
-            | "pad"
-            | "permute"
-            | "repeat"
-            | "repeat_interleave"
-            | "real"
-            | "reshape"
-            | "reshape_as"
-            | "resolve_conj"
-            | "roll"
-            | "scalar_tensor"
-            | "select"
-            | "slice"
-            | "split"
-            | "split_with_sizes"
-            | "squeeze"
-            | "stack"
-            | "swapaxes"
-            | "swapdims"
-            | "sym_numel"
-            | "sym_size"
-            | "sym_storage_offset"
-            | "sym_stride"
-            | "sym_constrain_range"
-            | "sym_constrain_range_for_size"
-            | "t"
-            | "tensor_split"
-            | "tile"
-            | "to"
-            | "transpose"
-            | "tril"
-            | "triu"
-            | "type_as"
-            | "unbind"
-            | "unflatten"
-            | "unfold"
-            | "unsqueeze"
-            | "view"
-            | "view_as"
-            | "view_as_complex"
-            | "view_as_real"
-            | "zero"
-            | "zeros"
-            | "zeros_like"
-    )
 }

@@ -147,6 +147,51 @@ impl Seen<'_, '_, '_> {
     }
 }
 
+impl Seen<'_, '_, '_> {
+    /// A product of several matrices, two by two.
+    pub(super) fn chained(&mut self, name: &'static str) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let operands = self.call.node.inputs.iter().find_map(|input| match &input.arg {
+            Argument::Tensors(names) => Some(names.clone()),
+            _ => None,
+        });
+        let mut sizes: Vec<[Poly; 2]> = Vec::new();
+        for (at, operand) in operands.unwrap_or_default().iter().enumerate() {
+            sizes.push(match (&self.own.sizes_of(operand)?[..], at) {
+                ([rows, columns], _) => [rows.clone(), columns.clone()],
+                ([terms], 0) => [Poly::one(), terms.clone()],
+                ([terms], _) => [terms.clone(), Poly::one()],
+                _ => return Err(Obstacle::Unknown),
+            });
+        }
+        let mut parts = Vec::new();
+        let mut multiply = |[rows, terms]: [Poly; 2], [_, columns]: [Poly; 2]| {
+            parts.push(always(&(&rows * &terms) * &columns));
+            Ok([rows, columns])
+        };
+        let order = crate::lower::chained::ProductOrder::of(&sizes)?;
+        order.fold(0, sizes.len(), &|at| sizes[at].clone(), &mut multiply)?;
+        self.parts = parts;
+        let elements = self.call.sizes(self.own, 0)?.iter().product();
+        Ok((name.into(), with_parts(elements)))
+    }
+
+    /// A power of a matrix, as products of squares.
+    pub(super) fn power(&mut self) -> Lowered<(Cow<'static, str>, Sizes)> {
+        let matrix = self.tensor("self")?;
+        let power = u64::try_from(self.call.int("n", 1)).map_err(|_| Obstacle::Unknown)?;
+        let products = power.checked_ilog2().map_or(0, |squares| squares + power.count_ones() - 1);
+        let elements: Poly = matrix.iter().product();
+        let each = &elements * &last(&matrix);
+        self.parts.extend((0..products).map(|_| always(each.clone())));
+        Ok(("linalg_matrix_power".into(), with_parts(elements)))
+    }
+}
+
+/// A product of matrices that is one whatever its sizes.
+fn always(products: Poly) -> ProductPart {
+    ProductPart { size: 2.into(), products }
+}
+
 /// The dimensions of an operand of an equation, by letters.
 type Letters = BTreeMap<char, Poly>;
 
