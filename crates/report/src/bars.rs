@@ -1,10 +1,5 @@
 //! Shares as bars beside their numbers.
 
-use std::borrow::Cow;
-
-use crate::text::Layout;
-use crate::{Cell, Column, Row, Style, Table};
-
 /// The signs of bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarSigns {
@@ -16,15 +11,9 @@ pub enum BarSigns {
 
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/// The least and the most characters of the longest bar.
-const WIDTHS: [usize; 2] = [6, 24];
-
-/// What a bar is given where columns that are left out first are all that is in its way.
-const GOOD: usize = 14;
-
 impl BarSigns {
     /// A bar of a share of `width` characters.
-    fn bar(self, share: f64, width: usize) -> String {
+    pub(crate) fn bar(self, share: f64, width: usize) -> String {
         match self {
             BarSigns::Eighths => {
                 let eighths = (share * width as f64 * 8.0).round() as usize;
@@ -35,47 +24,10 @@ impl BarSigns {
     }
 }
 
-/// A table with its bars at the right, as long as there is room for; without them where there is none or nobody
-/// asks for them. The longest is that of the greatest share.
-pub(crate) fn drawn(table: &Table, style: Style) -> Cow<'_, Table> {
-    let Some(at) = table.columns.iter().position(|column| column.bar) else {
-        return Cow::Borrowed(table);
-    };
-    let mut plain = table.without_bars();
-    let Some(signs) = style.bars else { return Cow::Owned(plain) };
-    let [least, most] = WIDTHS;
-    // Some columns are given up for a bar, and more are not missed beside it where there is no room for them.
-    let room = [(GOOD, 4), (0, 3)].into_iter().find_map(|(kept, dispensable)| {
-        let width = style.width.map(|page| page.saturating_sub(kept));
-        let layout = Layout::of(&plain.columns, plain.rows.iter(), Style { width, ..style });
-        let used = layout.width_without(dispensable)?;
-        Some(style.width.unwrap_or(usize::MAX).saturating_sub(used))
-    });
-    let room = if style.complete { room.unwrap_or(0).max(GOOD) } else { room.unwrap_or(0) };
-    let share = |row: &Row| match row.cells.get(at) {
-        Some(Cell::Share(share)) => Some(*share),
-        _ => None,
-    };
-    // Rows that are set off are sums of the others.
-    let own = || table.rows.iter().filter(|row| !row.ruled);
-    let greatest = own().filter_map(share).fold(0.0, f64::max);
-    if room < least || greatest <= 0.0 {
-        return Cow::Owned(plain);
-    }
-    plain.columns.push(Column::word(""));
-    for (row, of) in plain.rows.iter_mut().zip(&table.rows) {
-        let share = share(of).filter(|_| !of.ruled);
-        let bar = share.map(|share| signs.bar(share / greatest, room.min(most)));
-        row.cells.resize(plain.columns.len() - 1, Cell::Empty);
-        row.cells.push(bar.map_or(Cell::Empty, Cell::Text));
-    }
-    Cow::Owned(plain)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Block, Document, text};
+    use crate::{Block, Cell, Column, Document, Row, Style, Table, text};
 
     fn shares() -> Table {
         let columns = vec![Column::name("name"), Column::number("%"), Column::bar()];

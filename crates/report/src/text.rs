@@ -3,7 +3,7 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt::Write;
 
-use crate::bars::{self, BarSigns};
+use crate::bars::BarSigns;
 use crate::{Block, Cell, Column, Document, Row, Table, Tone};
 
 /// The page that text is set on.
@@ -55,10 +55,53 @@ fn paint(text: &str, code: &str, style: Style) -> String {
 }
 
 fn table(table: &Table, style: Style) -> String {
-    let table = &bars::drawn(table, style);
+    let table = &drawn(table, style);
     let layout = Layout::of(&table.columns, table.rows.iter(), style);
     let rows: String = table.rows.iter().map(|row| layout.row(row)).collect();
     layout.head() + &rows + &layout.foot()
+}
+
+/// The least and the most characters of the longest bar.
+const WIDTHS: [usize; 2] = [6, 24];
+
+/// What a bar is given where columns that are left out first are all that is in its way.
+const GOOD: usize = 14;
+
+/// A table with its bars at the right, as long as there is room for; without them where there is none or nobody
+/// asks for them. The longest is that of the greatest share.
+fn drawn(table: &Table, style: Style) -> Cow<'_, Table> {
+    let Some(at) = table.columns.iter().position(|column| column.bar) else {
+        return Cow::Borrowed(table);
+    };
+    let mut plain = table.without_bars();
+    let Some(signs) = style.bars else { return Cow::Owned(plain) };
+    let [least, most] = WIDTHS;
+    // Some columns are given up for a bar, and more are not missed beside it where there is no room for them.
+    let room = [(GOOD, 4), (0, 3)].into_iter().find_map(|(kept, dispensable)| {
+        let width = style.width.map(|page| page.saturating_sub(kept));
+        let layout = Layout::of(&plain.columns, plain.rows.iter(), Style { width, ..style });
+        let used = layout.width_without(dispensable)?;
+        Some(style.width.unwrap_or(usize::MAX).saturating_sub(used))
+    });
+    let room = if style.complete { room.unwrap_or(0).max(GOOD) } else { room.unwrap_or(0) };
+    let share = |row: &Row| match row.cells.get(at) {
+        Some(Cell::Share(share)) => Some(*share),
+        _ => None,
+    };
+    // Rows that are set off are sums of the others.
+    let own = || table.rows.iter().filter(|row| !row.ruled);
+    let greatest = own().filter_map(share).fold(0.0, f64::max);
+    if room < least || greatest <= 0.0 {
+        return Cow::Owned(plain);
+    }
+    plain.columns.push(Column::word(""));
+    for (row, of) in plain.rows.iter_mut().zip(&table.rows) {
+        let share = share(of).filter(|_| !of.ruled);
+        let bar = share.map(|share| signs.bar(share / greatest, room.min(most)));
+        row.cells.resize(plain.columns.len() - 1, Cell::Empty);
+        row.cells.push(bar.map_or(Cell::Empty, Cell::Text));
+    }
+    Cow::Owned(plain)
 }
 
 /// What a cell of words is wrapped to at last, and the least column of the expanded form.

@@ -12,8 +12,8 @@ use opledger_interp::{
 use opledger_ir::{BindingError, Graph, Selection};
 
 use crate::VerifyError;
-use crate::claim::{MovedOutput, OwnExperiment};
 use crate::degree::{self, Degrees};
+use crate::experiment::{MovedOutput, OwnExperiment};
 use crate::reading::{Point, counted, fed};
 
 /// The seed of all data.

@@ -4,6 +4,7 @@ use opledger_interp::Theorem;
 
 use crate::VerifyError;
 use crate::bench::Trials;
+use crate::experiment::{MovedOutput, OwnExperiment};
 
 /// Who says something, and where it can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,33 +151,4 @@ pub struct Options {
     pub quick: bool,
     /// Other tokens for the experiments with orders of tokens.
     pub own: OwnExperiment,
-}
-
-/// What experiments with orders of tokens are made on, where somebody says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OwnExperiment {
-    /// How many tokens.
-    pub tokens: Option<usize>,
-    /// How wide they are.
-    pub width: Option<usize>,
-    /// How many heads attend.
-    pub heads: Option<usize>,
-    /// The seed of tokens and weights.
-    pub seed: Option<u64>,
-}
-
-impl OwnExperiment {
-    /// Whether anything is said.
-    pub fn is_any(&self) -> bool {
-        *self != OwnExperiment::default()
-    }
-}
-
-/// How far something moved in an experiment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MovedOutput {
-    /// What, and how.
-    pub name: String,
-    /// How far, the greatest difference of an element.
-    pub moved: f64,
 }

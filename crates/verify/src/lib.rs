@@ -10,6 +10,7 @@ mod claim;
 mod claims;
 mod degree;
 mod error;
+mod experiment;
 mod judge;
 mod permutation;
 mod reading;
@@ -17,8 +18,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{
-    Basis, Claim, ClaimSource, MovedOutput, Options, OwnExperiment, Report, SettledClaim, Verdict,
-};
+pub use claim::{Basis, Claim, ClaimSource, Options, Report, SettledClaim, Verdict};
 pub use error::{Evidence, VerifyError};
+pub use experiment::{MovedOutput, OwnExperiment};
 pub use settle::{claims, claims_named, settle};

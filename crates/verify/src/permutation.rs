@@ -7,8 +7,9 @@ use opledger_nn::{AttentionConfig, LearnedPositions, MultiheadAttention, Sinusoi
 use opledger_tensor::{Distribution, Tensor};
 
 use crate::bench::{Trials, binding};
-use crate::claim::{Basis, Finding, MovedOutput, OwnExperiment, Verdict};
+use crate::claim::{Basis, Finding, Verdict};
 use crate::error::{Evidence, VerifyError};
+use crate::experiment::{MovedOutput, OwnExperiment};
 use crate::reading::greatest;
 
 type Answer = Result<Finding, VerifyError>;

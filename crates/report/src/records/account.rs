@@ -4,7 +4,7 @@ use num_traits::Zero;
 use opledger_dims::{Binding, Class, Counts, Integer, Poly};
 use serde::Serialize;
 
-use super::{CONVENTIONS, KindSum, convention_line};
+use super::{CONVENTIONS, convention_line};
 use crate::number::ROUNDED;
 use crate::{Amount, Block, Cell, Column, Document, Record, Row, Table, json, latex};
 
@@ -30,6 +30,24 @@ pub struct Bytes<N> {
     /// By writing results.
     #[serde(serialize_with = "json::quantity")]
     pub written: N,
+}
+
+/// What all nodes of a kind of layer cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindSum {
+    /// The kind.
+    pub kind: &'static str,
+    /// Parameters that its nodes are the first to read.
+    #[serde(serialize_with = "json::quantity")]
+    pub params: Integer,
+    /// Multiplications inside contractions.
+    #[serde(serialize_with = "json::quantity")]
+    pub macs: Integer,
+    /// All scalar operations, each worth one.
+    #[serde(serialize_with = "json::quantity")]
+    pub flops: Integer,
+    /// Bytes moved.
+    pub bytes: Bytes<Integer>,
 }
 
 /// What a model costs: `N` is [`Integer`] when counted at a binding, [`Poly`] when derived.

@@ -6,11 +6,10 @@ use std::str::FromStr;
 
 use num_traits::Zero;
 use opledger_dims::Integer;
-use serde::Serialize;
 
-use super::account::{Account, AccountNode, Bytes};
+use super::account::{Account, AccountNode, Bytes, KindSum};
 use crate::number::{percent, rounded};
-use crate::{Amount, Cell, Column, Row, Table, json};
+use crate::{Amount, Cell, Column, Row, Table};
 
 /// What the rows of an account are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,24 +153,6 @@ impl Account<Integer> {
         rows.push(row(name, Cell::Empty, Cell::Empty, params, whole).ruled());
         Table { columns, rows }
     }
-}
-
-/// What all nodes of a kind of layer cost.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct KindSum {
-    /// The kind.
-    pub kind: &'static str,
-    /// Parameters that its nodes are the first to read.
-    #[serde(serialize_with = "json::quantity")]
-    pub params: Integer,
-    /// Multiplications inside contractions.
-    #[serde(serialize_with = "json::quantity")]
-    pub macs: Integer,
-    /// All scalar operations, each worth one.
-    #[serde(serialize_with = "json::quantity")]
-    pub flops: Integer,
-    /// Bytes moved.
-    pub bytes: Bytes<Integer>,
 }
 
 impl Account<Integer> {

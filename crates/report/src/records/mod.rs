@@ -25,8 +25,8 @@ mod training;
 mod verification;
 
 pub use account::{
-    Account, AccountNode, AccountPart, Bytes, Memory, Parameters, QuantisedBytes, StoredKind,
-    Traffic,
+    Account, AccountNode, AccountPart, Bytes, KindSum, Memory, Parameters, QuantisedBytes,
+    StoredKind, Traffic,
 };
 pub use audit::{
     Audit, AuditedCell, AuditedColumn, AuditedRead, AuditedReading, AuditedRule, AuditedSearch,
@@ -47,7 +47,7 @@ pub use execution::{
 };
 pub use fit::{Fitted, FittedBy, FittedTokens, Intake};
 pub use generation::{Generation, SourceRun, Step};
-pub use glance::{KindSum, RowOrder};
+pub use glance::RowOrder;
 pub use grid::{Grid, GridError, GridPoint};
 pub use kinds::{Kind, KindKey, Kinds};
 pub use lengths::{LengthCount, LengthCounts};
