@@ -41,7 +41,10 @@ const KNOWN: &[(&str, &str)] = &[
 #[test]
 fn every_claim_is_settled_as_known() {
     let mut heard = Vec::new();
-    let report = settle(&[], Options { quick: true }, &mut |id| heard.push(id.to_owned())).unwrap();
+    let report = settle(&[], Options { quick: true, ..Options::default() }, &mut |id| {
+        heard.push(id.to_owned())
+    })
+    .unwrap();
     let verdicts: Vec<_> = report.claims.iter().map(|c| (c.id, c.verdict.name())).collect();
     assert_eq!(verdicts, KNOWN);
     assert!(report.agrees(), "{:?}", report.theorem.mismatches.first());

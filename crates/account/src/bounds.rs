@@ -388,7 +388,7 @@ fn batch(
     let flops = works.nodes.iter().map(|work| &work.flops).sum::<Poly>();
     let bits = works.nodes.iter().map(|work| &work.bits).sum::<Poly>();
     let fixed = without(sizes, graph, &[b]);
-    let formulas = graph.formulas_at(&[flops, bits], &fixed, &[b.clone()])?;
+    let formulas = graph.formulas_at(&[flops, bits], &fixed, std::slice::from_ref(b))?;
     let at = |items: i128| -> Result<[Integer; 2], AccountError> {
         let mut values = formulas.at(&[items])?.into_iter();
         let mut next = || values.next().unwrap_or_default();

@@ -45,7 +45,7 @@ impl Experiment {
     ) -> Result<Self, VerifyError> {
         let most = MOST;
         let fits = (2..=most[0]).contains(&tokens) && (1..=most[1]).contains(&width);
-        if !fits || heads == 0 || width % heads != 0 {
+        if !fits || !width.is_multiple_of(heads) {
             return Err(VerifyError::Experiment { tokens, width, heads, most });
         }
         let mut g = Graph::new();

@@ -178,7 +178,7 @@ fn a_report_agrees_when_claims_and_nodes_do() {
         let mut quiet = |_: &str| {};
         let mut trials = Trials::new(quick, witness, &mut quiet);
         let claims: Vec<SettledClaim> = vec![settled(&claim, &mut trials).unwrap()];
-        Report { claims, theorem: trials.theorem() }
+        Report { claims, theorem: trials.theorem(), moved: Vec::new() }
     };
     let honest = report(Witness::HONEST, false);
     assert!(honest.agrees() && honest.claims[0].settled());

@@ -51,7 +51,7 @@ pub(crate) fn execute(args: &DiffArgs) -> Result<ExitCode, Failure> {
 /// What a file says that `count --format json` wrote; none of what is no such file.
 fn saved(name: &str) -> Option<Result<Account<Integer>, Failure>> {
     let path = Path::new(name);
-    if !path.is_file() || !path.extension().is_some_and(|end| end == "json") {
+    if !path.is_file() || path.extension().is_none_or(|end| end != "json") {
         return None;
     }
     let read = Account::saved(&read_text(path).ok()?)?;
