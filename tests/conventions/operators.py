@@ -33,9 +33,10 @@ VALUES = {
 unary = ["abs", "cos", "erf", "exp", "floor", "log", "neg", "reciprocal", "rsqrt", "sigmoid", "sign", "sin", "sqrt",
          "square", "tanh", "relu", "ceil", "round", "trunc", "log2", "log1p", "expm1", "isnan", "isinf", "tan", "atan",
          "sinh", "cosh", "erfc", "sgn", "selu", "argmax", "argsort", "sort", "asinh", "acosh", "atanh", "sinc",
-         "deg2rad", "rad2deg", "positive", "absolute"]
+         "deg2rad", "rad2deg", "positive", "absolute", "acos", "arccos", "asin", "arcsin", "arctan", "angle",
+         "nanmedian"]
 binary = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "pow", "remainder",
-          "floor_divide", "rsub", "atan2", "logaddexp", "fmod", "hypot", "ldexp"]
+          "floor_divide", "rsub", "atan2", "arctan2", "logaddexp", "fmod", "hypot", "ldexp"]
 truth = ["logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or"]
 functions = ["elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish", "relu6", "silu", "softplus",
              "dropout", "celu", "softsign", "logsigmoid", "glu"]
@@ -248,6 +249,14 @@ OPERATORS = {
     "trapezoid": "torch.trapezoid(x)",
     "nansum": "torch.nansum(x)",
     "nanmean": "torch.nanmean(x)",
+    "quantile": "torch.quantile(x, 0.5)",
+    "nanquantile": "torch.nanquantile(x, 0.5)",
+    "put": "x.put(torch.arange(4), v)",
+    "linalg_norm": "torch.linalg.norm(v)",
+    "max_unpool2d": "F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)",
+    "max_unpool3d": "F.max_unpool3d(*F.max_pool3d(x[None], 2, return_indices=True), 2)",
+    "special_entr": "torch.special.entr(x)",
+    "special_xlog1py": "torch.special.xlog1py(x, y)",
     "float_power": "torch.float_power(x, 2)",
     "addmv": "torch.addmv(v, x[0, 0], v)",
     "addr": "torch.addr(x[0, 0], v, v)",

@@ -90,12 +90,12 @@ pub(crate) enum Command {
     Fit(FitArgs),
     /// Execute, and hold what was counted against the closed form
     Run(RunArgs),
-    /// Cut a model among ranks: the bytes they send each other, and the parameters each holds
-    Parallel(ParallelArgs),
     /// Execute, and write what ran when as a trace for a browser, or as a flame graph
     Trace(TraceArgs),
     /// Count a training step: forward pass, loss and gradients
     Train(TrainArgs),
+    /// Cut a model among ranks: what they send each other, and what each holds
+    Parallel(ParallelArgs),
     /// List the kinds of layers, their keys and defaults
     Layers(LayersArgs),
     /// List the published models that are known by name, with their parameters

@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(total.counts, g.cost().total().at(&binding).unwrap());
             assert_eq!(total.macs, g.cost().macs().at(&binding).unwrap());
             let formulas = g.formulas_at(&[g.macs()], &fixed, &["n".into()]).unwrap();
-            assert_eq!(formulas.at(&[n]).unwrap(), [total.macs.clone()]);
+            assert_eq!(formulas.at(&[n]).unwrap(), std::slice::from_ref(&total.macs));
             assert!(total.to_string().starts_with(&format!("flops = {}, macs = ", total.flops())));
         }
         assert!(g.totals(&fixed, &[]).is_err(), "n has no size");
