@@ -22,6 +22,16 @@ pub enum AccountError {
     /// A model that is not cut among ranks so.
     #[error(transparent)]
     Partition(#[from] opledger_parallel::PartitionError),
+    /// A cut that is not worked out for a model.
+    #[error(
+        "this cut is not worked out for `{model}`: {problem}; docs/parallel.md says which models each cut is for"
+    )]
+    Uncut {
+        /// The model.
+        model: String,
+        /// What stands against it.
+        problem: &'static str,
+    },
     /// A file that is no configuration.
     #[cfg(feature = "files")]
     #[error(transparent)]

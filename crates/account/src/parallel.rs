@@ -1,9 +1,9 @@
 //! A model cut among ranks.
 
-use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity};
+use opledger_dims::{Binding, EvalError, Integer, Poly, Quantity, Symbol};
 use opledger_grad::Loss;
-use opledger_ir::{Definition, Elem, Graph, Storage};
-use opledger_parallel::{Partition, Pipeline, Strategy, Transfer};
+use opledger_ir::{Definition, Elem, Graph, SizeRole, Storage};
+use opledger_parallel::{Collective, Partition, Pipeline, Strategy, Transfer, Zero};
 use opledger_report::{CutCollective, CutCost, FormulaValue, HeldWeights};
 
 use crate::{AccountError, Model, TrainingOptions};
@@ -56,7 +56,9 @@ impl Model {
             }
         };
         let partition = Partition::new(&graph, strategy, ranks)?;
+        self.check_cut(&graph, &partition, cutting)?;
         partition.check(sized.sizes())?;
+        self.check_positions(sized.sizes())?;
         let value = |formula: &Poly| valued(&graph, formula, sized.sizes());
         let row = |transfer: &Transfer| -> Result<Option<CutCollective>, AccountError> {
             let Some(collective) = transfer.collective else { return Ok(None) };
@@ -86,6 +88,74 @@ impl Model {
         })
     }
 
+    fn uncut(&self, problem: &'static str) -> AccountError {
+        AccountError::Uncut { model: self.name().to_owned(), problem }
+    }
+
+    /// Refuses a cut whose transfers are not those that a reader expects of it: what the rules of placement then
+    /// say is true of them, and of no engine.
+    fn check_cut(
+        &self,
+        graph: &Graph,
+        partition: &Partition<'_>,
+        cutting: Cutting,
+    ) -> Result<(), AccountError> {
+        let Cutting { ranks, strategy, step, elem } = cutting;
+        let crossing = || partition.transfers().iter().filter(|own| own.collective.is_some());
+        match strategy {
+            Strategy::Data(zero) => {
+                let roles = [SizeRole::Batch, SizeRole::Images, SizeRole::Tokens, SizeRole::Memory];
+                let given: Vec<&Symbol> =
+                    roles.into_iter().filter_map(|role| graph.size_of(role)).collect();
+                let of_items = |own: &Transfer| {
+                    let symbols = graph.shape(own.value).elements().symbols();
+                    given.iter().any(|symbol| symbols.contains(*symbol))
+                };
+                if crossing().any(of_items) {
+                    return Err(self.uncut("values of items would cross, not gradients alone"));
+                }
+                let training = self.training(&TrainingOptions::default())?;
+                let trained = (training.trained_formula() * elem.bits() as i64).ratio(1, 8);
+                let times = if zero == Zero::Parameters { 3 } else { 2 };
+                let most = trained.ratio(times * (ranks as i64 - 1), ranks as i64);
+                let exact = zero != Zero::Parameters;
+                let sizes = graph.complete(self.sizes())?;
+                let [sent, most] =
+                    [partition.sent(), most].map(|bytes| graph.fold(&bytes.bind(&sizes)));
+                if exact && sent != most || !(most - sent).is_never_negative() {
+                    return Err(self.uncut("a gradient would be summed more than once"));
+                }
+            }
+            Strategy::Tensor { sequence, vocabulary } => {
+                let inside = |own: &Transfer| {
+                    own.collective == Some(Collective::AllReduce)
+                        && graph.shape(own.value).axes.len() > 3
+                };
+                if crossing().any(inside) {
+                    return Err(self.uncut("values inside of a head would be summed"));
+                }
+                let plain = self.graph().stored(Storage::uniform(elem));
+                let forward = Partition::new(&plain, strategy, ranks)?;
+                if step && forward.weights() != partition.weights() {
+                    return Err(
+                        self.uncut("a step would be cut in another way than a forward pass")
+                    );
+                }
+                if sequence {
+                    let whole = Strategy::Tensor { sequence: false, vocabulary };
+                    if Partition::new(&plain, whole, ranks)?.sent() != forward.sent() {
+                        return Err(self.uncut("more would cross with tokens cut than without"));
+                    }
+                }
+            }
+            Strategy::Experts if step => {
+                return Err(self.uncut("what experts hold would cross in the backward pass"));
+            }
+            Strategy::Experts | Strategy::Context => {}
+        }
+        Ok(())
+    }
+
     /// The same of layers on stages, as many on each: what a stage hands to the next in a forward pass.
     ///
     /// # Errors
@@ -102,6 +172,14 @@ impl Model {
         let graph = self.graph().stored(Storage::uniform(elem));
         let pipeline = Pipeline::new(&graph, stages)?;
         pipeline.check(sized.sizes())?;
+        self.check_positions(sized.sizes())?;
+        let held = [0, 1, stages - 1].map(|stage| pipeline.weights(stage));
+        let [first, between, last] = &held;
+        let held = first + last + between * (stages as i64 - 2);
+        let whole = (graph.quantity(Quantity::Parameters) * elem.bits() as i64).ratio(1, 8);
+        if !(held - whole).is_never_negative() {
+            return Err(self.uncut("a parameter is read by no stage"));
+        }
         let value = |formula: &Poly| valued(&graph, formula, sized.sizes());
         let handed = pipeline.handed().iter().map(|var| {
             Ok(CutCollective {

@@ -277,7 +277,7 @@ impl Model {
     }
 
     /// Refuses more tokens, those of a cache included, than there are positions.
-    fn check_positions(&self, sizes: &Binding) -> Result<(), AccountError> {
+    pub(crate) fn check_positions(&self, sizes: &Binding) -> Result<(), AccountError> {
         let Some((tokens, limit)) = self.beyond(sizes) else { return Ok(()) };
         if limit.computed {
             return Ok(());

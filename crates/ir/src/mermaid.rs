@@ -90,5 +90,6 @@ impl Graph {
 
 /// Text for a Mermaid label.
 fn escape(text: &str) -> String {
+    let text = opledger_dims::escaped(text);
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
 }

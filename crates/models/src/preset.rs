@@ -320,7 +320,7 @@ pub fn preset(name: &str) -> Result<Preset, ConfigError> {
         return Preset::read(name, text);
     }
     let published = |preset: &Preset| {
-        let hub = preset.hub.as_deref().unwrap_or_default();
+        let Some(hub) = preset.hub.as_deref() else { return false };
         let last = hub.rsplit('/').next().unwrap_or_default();
         [hub, last].iter().any(|known| known.eq_ignore_ascii_case(name))
     };
@@ -354,6 +354,8 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all, "two presets of one checkpoint, or of one last name");
-        assert!(preset("meta-llama/Llama-9-8B").is_err());
+        for none in ["meta-llama/Llama-9-8B", "", "/", "meta-llama/"] {
+            assert!(preset(none).is_err(), "{none}");
+        }
     }
 }

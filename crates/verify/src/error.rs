@@ -47,7 +47,7 @@ pub enum VerifyError {
         known: String,
     },
     /// Tokens that no experiment is made with.
-    #[error("an experiment takes n from 2 to {}, c from 1 to {}, and h that divides c; not n={tokens}, c={width}, h={heads}", most[0], most[1])]
+    #[error("an experiment takes n from 3 to {}, c from 1 to {}, and h that divides c; not n={tokens}, c={width}, h={heads}", most[0], most[1])]
     Experiment {
         /// How many.
         tokens: usize,

@@ -44,7 +44,7 @@ impl Experiment {
         positions: Positions,
     ) -> Result<Self, VerifyError> {
         let most = MOST;
-        let fits = (2..=most[0]).contains(&tokens) && (1..=most[1]).contains(&width);
+        let fits = (3..=most[0]).contains(&tokens) && (1..=most[1]).contains(&width);
         if !fits || !width.is_multiple_of(heads) {
             return Err(VerifyError::Experiment { tokens, width, heads, most });
         }

@@ -61,7 +61,7 @@ fn orders_of_tokens_are_tried_on_tokens_of_ones_own() {
         ended.stderr
     };
     assert!(refused("verify B5 D5 --seed 3").contains("D5 has none"));
-    assert!(refused("verify B5 --set n=1").contains("n from 2"));
+    assert!(refused("verify B5 --set n=2").contains("n from 3"));
     assert!(refused("verify B5 --set c=5 --set h=2").contains("h that divides c"));
     assert!(refused("verify B5 --set m=5").contains("no m"));
     assert!(

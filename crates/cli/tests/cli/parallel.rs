@@ -85,3 +85,39 @@ fn ranks_that_do_not_divide_are_told_with_both_sides() {
     refused(&["llama-3.1-8b", "--tp", "2", "--zero", "2"], "cannot be used with");
     refused(&["llama-3.1-8b", "--cp", "2", "--sp"], "cannot be used with");
 }
+
+/// What the rules of placement say of these is no cut that an engine makes.
+#[test]
+fn cuts_that_are_not_worked_out_are_refused() {
+    let cases = [
+        ("gemma-2-27b --dp 2 --set b=2", "summed more than once"),
+        ("albert-base-v2 --dp 2 --set b=2 --zero 3", "summed more than once"),
+        ("bart-base --dp 2 --set b=2", "values of items would cross"),
+        ("t5-base --dp 2 --set b=2", "values of items would cross"),
+        ("mixtral-8x7b --ep 8 --step", "in the backward pass"),
+        ("qwen3-30b-a3b --tp 2 --sp --set n=8", "more would cross with tokens cut"),
+        ("swin-b --tp 2", "inside of a head"),
+        ("qwen3-0.6b --tp 2 --step", "inside of a head"),
+        ("qwen3.5-27b --tp 2 --step", "in another way than a forward pass"),
+        ("hubert-base --pp 2", "read by no stage"),
+        ("gpt2 --tp 2 --set n=5000", "`gpt2` has positions for 1024"),
+    ];
+    for (line, told) in cases {
+        let ended = opledger(&[&["parallel"][..], &line.split(' ').collect::<Vec<_>>()].concat());
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{line}");
+        assert!(ended.stderr.contains(told), "{line}: {}", ended.stderr);
+    }
+    let allowed = [
+        "gpt2 --dp 2 --set b=2",
+        "encoder-layer --dp 2 --set b=2 --zero 3",
+        "mixtral-8x7b --dp 2 --set b=2",
+        "llama-3.1-8b --tp 8 --sp --step",
+        "gpt2 --tp 4 --sp",
+        "mixtral-8x7b --ep 8",
+        "bert-base --tp 2 --step",
+    ];
+    for line in allowed {
+        let ended = opledger(&[&["parallel"][..], &line.split(' ').collect::<Vec<_>>()].concat());
+        assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
+    }
+}

@@ -136,3 +136,10 @@ fn every_node_says_which_line_it_comes_from() {
     let layer = stdout(&["count", "linear:in=2,out=3,b=1,n=2", "--where"]);
     assert!(layer.contains("linear.rs:"), "{layer}");
 }
+
+/// A guard of a quotient of what is below 0.
+#[test]
+fn a_size_below_nothing_has_quotients_below_nothing() {
+    let program = "../../tests/programs/sized.pt2";
+    stdout(&["count", program, "--set", "b=2", "--set", "n=6", "--set", "s56=2"]);
+}

@@ -20,7 +20,8 @@ fn text(of: &Object, key: &str) -> Result<String, String> {
 fn integer(key: &str, value: Option<&Value>) -> Result<Integer, String> {
     let number =
         value.and_then(Value::as_number).and_then(|number| number.to_string().parse().ok());
-    number.ok_or_else(|| format!("`{key}` is no whole number"))
+    let count = number.filter(|number| *number >= Integer::default());
+    count.ok_or_else(|| format!("`{key}` is no count"))
 }
 
 fn number(of: &Object, key: &str) -> Result<Integer, String> {

@@ -84,8 +84,9 @@ pub(super) fn negative(term: &SizeTerm) -> SizeTerm {
 pub(super) fn is_never_negative(term: &SizeTerm) -> bool {
     match term {
         SizeTerm::Poly(poly) => poly.is_never_negative(),
-        // Where they have values.
-        SizeTerm::Quotient(_) | SizeTerm::Remainder(_) => true,
+        // Divisors are above 0, where there is a value.
+        SizeTerm::Quotient(both) => is_never_negative(&both[0]),
+        SizeTerm::Remainder(_) => true,
         SizeTerm::Sum(of) | SizeTerm::Product(of) | SizeTerm::Least(of) => {
             of.iter().all(is_never_negative)
         }

@@ -317,10 +317,19 @@ impl Bounds {
             }
             SizeTerm::Quotient(both) => {
                 let ((least, most), (low, high)) = (of(&both[0]), of(&both[1]));
-                let by = |by: Option<Integer>| by.filter(|by| *by > zero);
-                let least = least.zip(by(high)).map(|(a, b)| floored(&a, &b));
-                let most = most.zip(by(low)).map(|(a, b)| floored(&a, &b));
-                (Some(least.map_or(zero.clone(), |least| least.max(zero.clone()))), most)
+                let [low, high] = [low, high].map(|by| by.filter(|by| *by > zero));
+                let by = |top: Integer, least: bool| {
+                    // What is below 0 is the less the smaller the divisor.
+                    let by = if (top < zero) == least { &low } else { &high };
+                    by.as_ref().map(|by| floored(&top, by))
+                };
+                let never = least.as_ref().is_some_and(|least| *least >= zero)
+                    || is_never_negative(&both[0]);
+                let never = never.then(|| zero.clone());
+                (
+                    least.and_then(|top| by(top, true)).max(never),
+                    most.and_then(|top| by(top, false)),
+                )
             }
             SizeTerm::Remainder(both) => (Some(zero), of(&both[1]).1.map(|by| by - 1u32)),
             SizeTerm::Poly(_) | SizeTerm::Sum(_) | SizeTerm::Product(_) => (None, None),
