@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
@@ -163,6 +164,7 @@ class Count:
         for name, size in sizes.items():
             if name not in self._names:
                 self._check(name, size)
+        sizes = self._with_equals(sizes)
         self._source.check(sizes)
         same = all(self._sizes.get(name) == size for name, size in sizes.items())
         # What the masks of the example leave is of its sizes alone.
@@ -170,6 +172,17 @@ class Count:
         count = Count(self._source, {**kept, **sizes})
         count._left = self._left if same else ()
         return count._as_ones()
+
+    def _with_equals(self, sizes: dict[str, int]) -> dict[str, int]:
+        """Sizes with those that conditions say are the same, such as the batch of another input."""
+        pairs = (re.fullmatch(r"holds where ([A-Za-z]\w*) = ([A-Za-z]\w*)", note) for note in self._derived.notes)
+        equal = [(pair[1], pair[2]) for pair in pairs if pair]
+        sizes = dict(sizes)
+        for _ in equal:
+            for one, other in (*equal, *((other, one) for one, other in equal)):
+                if one in sizes:
+                    sizes.setdefault(other, sizes[one])
+        return sizes
 
     def _as_ones(self) -> Count:
         """The count at sizes of 0 and 1, which PyTorch sets apart: that of the model there, where it is another."""

@@ -134,7 +134,7 @@ def _nearest(message: str) -> str:
     kind, name, names = found[1], found[2], found[3].strip().split(", ")
     near = difflib.get_close_matches(name.replace("_", "-"), names, 1)
     if kind == "convention":
-        mend = "opledger.conventions() lists them"
+        mend = "`opledger.conventions()` lists them"
     else:
         mend = f"there are {', '.join(names[: names.index('atan') + 1] if 'atan' in names else names)}"
     return f"there is no {kind} `{name}`; " + (f"did you mean `{near[0]}`? {mend[0].upper()}{mend[1:]}" if near else mend)

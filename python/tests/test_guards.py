@@ -281,6 +281,31 @@ class Notes(unittest.TestCase):
         self.assertEqual(r.formula("flops"), "6·b")
 
 
+class Crossed(nn.Module):
+    """Attention to a context, whose items PyTorch keeps as a size of their own that is the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, kdim=6, vdim=6, batch_first=True)
+
+    def forward(self, x, context):
+        b, c, height, width = x.shape
+        q = x.flatten(2).transpose(1, 2)
+        q = q + self.attention(q, context, context, need_weights=False)[0]
+        return q.transpose(1, 2).reshape(b, c, height, width)
+
+
+class Equals(unittest.TestCase):
+    def test_a_size_that_is_another_follows_it(self):
+        r = opledger.count(Crossed(), (torch.zeros(2, 8, 4, 4), torch.zeros(2, 7, 6)))
+        self.assertIn("holds where context_0 = b", r.notes)
+        self.assertEqual(r.at(b=4).macs, r.at(b=4, context_0=4).macs)
+        self.assertEqual(r.at(context_0=4).macs, r.at(b=4).macs)
+        self.assertEqual(r.at(b=4).macs, 2 * r.macs)
+        with self.assertRaisesRegex(opledger.OpledgerError, "holds where context_0 = b"):
+            r.at(b=4, context_0=2).macs
+
+
 class Guards(unittest.TestCase):
     def test_what_is_told_says_what_pytorch_wrote(self):
         """Where a size above 2 is counted, all hold that PyTorch wrote."""
