@@ -61,6 +61,8 @@ class Explanation:
         )
 
     def __repr__(self) -> str:
+        if not self.lines:
+            return "\n".join((f"{self.name}: {' and '.join(self.conventions)} both print {self.totals[0]:,}", *self.notes))
         return self.table().text()
 
     def _repr_html_(self) -> str:

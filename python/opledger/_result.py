@@ -134,6 +134,14 @@ class Count:
         )
 
     @property
+    def trainable(self) -> int:
+        """Elements of parameters that have gradients, as :attr:`params`."""
+        value = _pick(self._derived.record, "trainable")
+        return Formula(str(value), self._definitions, lambda sizes: self._value("trainable", sizes), self._names)(
+            **self._sizes
+        )
+
+    @property
     def counts(self) -> dict[str, int]:
         """Operations of each class: ``add``, ``mul``, ``div``, ``max``, ``exp``, …"""
         return dict(self._counted.record["counts"])

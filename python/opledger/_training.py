@@ -187,7 +187,7 @@ class TrainingCost:
         whole = self.hardware_flops or 1
         shares = [phase.matmul_flops / whole for phase in self.phases]
         rows = [
-            [phase.name, f"{phase.matmul_flops:,}", f"{phase.flops:,}", f"{100 * share:.1f} %"]
+            [phase.name, f"{phase.matmul_flops:,}", f"{100 * share:.1f} %", f"{phase.flops:,}"]
             for phase, share in zip(self.phases, shares)
         ]
         below = [f"model {self.model_flops:,}, hardware {self.hardware_flops:,}; of {self.trained:,} parameters"]
@@ -198,10 +198,10 @@ class TrainingCost:
         at = ", ".join(f"{k}={v}" for k, v in self._sizes.items())
         return Table(
             title=f"step of {self.name} at {at}" if at else f"step of {self.name}",
-            head=["part", "matmul_flops", "flops", "share"],
+            head=["part", "matmul_flops", "of them", "flops"],
             rows=rows,
             numbers=frozenset((1, 2, 3)),
-            total=["step", f"{self.hardware_flops:,}", f"{self.flops:,}", "100.0 %"],
+            total=["step", f"{self.hardware_flops:,}", "100.0 %", f"{self.flops:,}"],
             bars=shares,
             below=below,
         )

@@ -74,6 +74,15 @@ class Counts(unittest.TestCase):
         second = ["transformer.wte", "transformer.wpe", "transformer.h", "transformer.ln_f", "lm_head"]
         self.assertEqual([m.path for m in counted.by_module(2)], second)
 
+    def test_trainable_parameters_are_those_of_the_formula(self):
+        counted = opledger.count("gpt2").at(n=8)
+        self.assertEqual(counted.trainable, counted.params)
+        self.assertEqual(counted.trainable, 124439808)
+
+    def test_tools_that_agree_say_so(self):
+        counted = opledger.count("linear:in=8,out=8,bias=false").at(b=1, n=4)
+        self.assertIn("both print 256", repr(counted.explain("fvcore", "macs")))
+
     def test_lines_of_source_add_up(self):
         for model in ["gpt2", ARCHIVE]:
             counted = opledger.count(model).at(b=2, n=16)

@@ -84,6 +84,12 @@ def line_of(module, text):
 
 
 class Counted(unittest.TestCase):
+    def test_frozen_parameters_have_no_gradient(self):
+        model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4))
+        model[0].requires_grad_(False)
+        counted = opledger.count(model, (torch.zeros(2, 8),))
+        self.assertEqual((counted.params, counted.trainable), (72 + 36, 36))
+
     def test_a_dimension_may_be_a_multiple_of_a_size(self):
         k = torch.export.Dim("k", min=1, max=64)
         x = torch.zeros(2, 3, 12)
