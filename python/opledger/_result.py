@@ -128,16 +128,16 @@ class Count:
 
         Raises :class:`OpledgerError` where they depend on a size that is not given.
         """
-        value = _pick(self._derived.record, "params")
-        return Formula(str(value), self._definitions, lambda sizes: self._value("params", sizes), self._names)(
-            **self._sizes
-        )
+        return self._elements("params")
 
     @property
     def trainable(self) -> int:
         """Elements of parameters that have gradients, as :attr:`params`."""
-        value = _pick(self._derived.record, "trainable")
-        return Formula(str(value), self._definitions, lambda sizes: self._value("trainable", sizes), self._names)(
+        return self._elements("trainable")
+
+    def _elements(self, which: str) -> int:
+        value = _pick(self._derived.record, which)
+        return Formula(str(value), self._definitions, lambda sizes: self._value(which, sizes), self._names)(
             **self._sizes
         )
 

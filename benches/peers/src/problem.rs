@@ -33,9 +33,10 @@ pub enum Problem {
 /// What other Rust engines are compared on. It stands here, where it is compiled with our own worker, since
 /// theirs takes long to build.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
 pub enum Shared {
+    /// As [`Problem::Attention`].
     Attention(Attention),
+    /// As [`Problem::Gemm`].
     Gemm(Gemm),
 }
 

@@ -6,7 +6,7 @@ use opledger_ir::{Definition, Elem, Graph, SizeRole, Storage};
 use opledger_parallel::{Collective, Partition, Pipeline, Strategy, Transfer, Zero};
 use opledger_report::{CutCollective, CutCost, FormulaValue, HeldWeights};
 
-use crate::{AccountError, Model, TrainingOptions};
+use crate::{AccountError, Model, Training, TrainingOptions};
 
 /// How a model is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +47,11 @@ impl Model {
         self.one_item_unless_given(&mut given);
         let sized = self.partly_at(&given)?;
         let storage = Storage::uniform(elem);
-        let graph = match step {
-            false => self.graph().stored(storage),
-            true => {
-                let given =
-                    TrainingOptions { loss: Some(Loss::Given), ..TrainingOptions::default() };
-                self.training(&given)?.graph().stored(storage)
-            }
-        };
+        let options = TrainingOptions { loss: Some(Loss::Given), ..TrainingOptions::default() };
+        let training = step.then(|| self.training(&options)).transpose()?;
+        let graph = training.as_ref().map_or(self.graph(), Training::graph).stored(storage);
         let partition = Partition::new(&graph, strategy, ranks)?;
-        self.check_cut(&graph, &partition, cutting)?;
+        self.check_cut(training.as_ref(), &partition, cutting)?;
         partition.check(sized.sizes())?;
         self.check_positions(sized.sizes())?;
         let value = |formula: &Poly| valued(&graph, formula, sized.sizes());
@@ -96,11 +91,11 @@ impl Model {
     /// say is true of them, and of no engine.
     fn check_cut(
         &self,
-        graph: &Graph,
+        training: Option<&Training<'_>>,
         partition: &Partition<'_>,
-        cutting: Cutting,
+        Cutting { ranks, strategy, elem, .. }: Cutting,
     ) -> Result<(), AccountError> {
-        let Cutting { ranks, strategy, step, elem } = cutting;
+        let graph = partition.graph();
         let crossing = || partition.transfers().iter().filter(|own| own.collective.is_some());
         match strategy {
             Strategy::Data(zero) => {
@@ -114,7 +109,7 @@ impl Model {
                 if crossing().any(of_items) {
                     return Err(self.uncut("values of items would cross, not gradients alone"));
                 }
-                let training = self.training(&TrainingOptions::default())?;
+                let Some(training) = training else { return Ok(()) };
                 let trained = (training.trained_formula() * elem.bits() as i64).ratio(1, 8);
                 let times = if zero == Zero::Parameters { 3 } else { 2 };
                 let most = trained.ratio(times * (ranks as i64 - 1), ranks as i64);
@@ -123,7 +118,7 @@ impl Model {
                 let [sent, most] =
                     [partition.sent(), most].map(|bytes| graph.fold(&bytes.bind(&sizes)));
                 if exact && sent != most || !(most - sent).is_never_negative() {
-                    return Err(self.uncut("a gradient would be summed more than once"));
+                    return Err(self.uncut("not every gradient would be summed once"));
                 }
             }
             Strategy::Tensor { sequence, vocabulary } => {
@@ -132,11 +127,11 @@ impl Model {
                         && graph.shape(own.value).axes.len() > 3
                 };
                 if crossing().any(inside) {
-                    return Err(self.uncut("values inside of a head would be summed"));
+                    return Err(self.uncut("more than a row for each token would be summed"));
                 }
                 let plain = self.graph().stored(Storage::uniform(elem));
                 let forward = Partition::new(&plain, strategy, ranks)?;
-                if step && forward.weights() != partition.weights() {
+                if training.is_some() && forward.weights() != partition.weights() {
                     return Err(
                         self.uncut("a step would be cut in another way than a forward pass")
                     );
@@ -148,7 +143,7 @@ impl Model {
                     }
                 }
             }
-            Strategy::Experts if step => {
+            Strategy::Experts if training.is_some() => {
                 return Err(self.uncut("what experts hold would cross in the backward pass"));
             }
             Strategy::Experts | Strategy::Context => {}

@@ -162,7 +162,11 @@ impl Rules<'_> {
                 let wanted = vec![Placement::Whole, Placement::Cut(0)];
                 Decision { wanted, results: Placement::Partial }
             }
-            _ => self.general(node, given),
+            Placement::Cut(_)
+            | Placement::Whole
+            | Placement::Flat
+            | Placement::Partial
+            | Placement::Chosen { .. } => self.general(node, given),
         }
     }
 }

@@ -127,6 +127,9 @@ struct Run<'a, T, F> {
     outputs: Vec<(String, Value<T>)>,
 }
 
+/// An operation on the values of one rank.
+type Executing<'c, T> = dyn Fn(&[&Value<T>], &Op) -> Result<Vec<Value<T>>, OpError> + 'c;
+
 impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
     fn graph(&self) -> &'_ Graph {
         self.of.graph()
@@ -309,13 +312,12 @@ impl<T: Scalar, W: Wire, F: Fn(usize) -> W> Run<'_, T, F> {
 
     /// What a node is on a rank: the same operation, but that the rank knows which queries, words or experts
     /// it has.
-    #[allow(clippy::type_complexity)]
     fn on_rank(
         &self,
         at: Var,
         (rank, made): (usize, Placement),
         mut own: Vec<Value<T>>,
-        call: &dyn Fn(&[&Value<T>], &Op) -> Result<Vec<Value<T>>, OpError>,
+        call: &Executing<'_, T>,
     ) -> Result<Vec<Value<T>>, OpError> {
         let mut op = self.graph().node(at).op.clone();
         let mut others = None;

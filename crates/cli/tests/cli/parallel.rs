@@ -90,14 +90,14 @@ fn ranks_that_do_not_divide_are_told_with_both_sides() {
 #[test]
 fn cuts_that_are_not_worked_out_are_refused() {
     let cases = [
-        ("gemma-2-27b --dp 2 --set b=2", "summed more than once"),
-        ("albert-base-v2 --dp 2 --set b=2 --zero 3", "summed more than once"),
+        ("gemma-2-27b --dp 2 --set b=2", "not every gradient"),
+        ("albert-base-v2 --dp 2 --set b=2 --zero 3", "not every gradient"),
         ("bart-base --dp 2 --set b=2", "values of items would cross"),
         ("t5-base --dp 2 --set b=2", "values of items would cross"),
         ("mixtral-8x7b --ep 8 --step", "in the backward pass"),
         ("qwen3-30b-a3b --tp 2 --sp --set n=8", "more would cross with tokens cut"),
-        ("swin-b --tp 2", "inside of a head"),
-        ("qwen3-0.6b --tp 2 --step", "inside of a head"),
+        ("swin-b --tp 2", "more than a row for each token"),
+        ("qwen3-0.6b --tp 2 --step", "more than a row for each token"),
         ("qwen3.5-27b --tp 2 --step", "in another way than a forward pass"),
         ("hubert-base --pp 2", "read by no stage"),
         ("gpt2 --tp 2 --set n=5000", "`gpt2` has positions for 1024"),
