@@ -411,6 +411,8 @@ def main():
         said = {name: figure for name, figure in said.items() if not classes.get(CELLS.get(name)) or tool in MODULE_RULES}
         said |= classes
         print(tool, {k: v for k, v in said.items() if v}, file=sys.stderr, flush=True)
+        if not any(isinstance(figure, int) for figure in said.values()):
+            sys.exit(f"{tool} met nothing: is it installed?")
         record["tools"][tool] = {
             "passed": sorted(name for name, figure in said.items() if figure == 0),
             "counted": {name: figure for name, figure in said.items() if isinstance(figure, int) and figure},
