@@ -48,6 +48,8 @@ const numbers = (page, id, column) => page.evaluate(([id, column]) =>
 function said(...words) {
   return execFileSync(command, [...words, "--format", "json"], { stdio: "pipe", maxBuffer: 1 << 28 }).toString();
 }
+/** Bytes that a pass reads and writes, by the command. */
+const moved = (json) => String(["weights_read", "values_read", "values_written"].reduce((sum, name) => sum + BigInt(new RegExp(`"${name}": (\\d+)`).exec(json)[1]), 0n));
 const field = (json, name) => new RegExp(`^  "${name}": (\\d+)`, "m").exec(json)[1];
 
 const CHECKS = {
@@ -75,8 +77,8 @@ const CHECKS = {
     for (const [name, n] of [["llama-3.1-8b", 4096], ["gpt2", 777], ["mixtral-8x7b", 5000]]) {
       const { page, close } = await open(browser, file, `#model=${name}&n=${n}&type=bf16&recompute=full&optimizer=adamw`);
       const [count, train] = [said("count", name, "--set", `n=${n}`, "--dtype", "bf16"), said("train", name, "--set", `n=${n}`, "--dtype", "bf16", "--recompute", "full", "--optimizer", "adamw")];
-      const [all, step] = [await numbers(page, "total", 2), await numbers(page, "step-parts", 1)];
-      for (const [own, told] of [[all.flops, field(count, "flops")], [all.macs, field(count, "macs")], [all["bytes read, f32"], /"read": (\d+)/.exec(count)[1]], [step.sum, field(train, "hardware_flops")]]) {
+      const [all, more, step] = [await numbers(page, "total", 2), await numbers(page, "classes", 2), await numbers(page, "step-parts", 1)];
+      for (const [own, told] of [[all.flops, field(count, "flops")], [all.macs, field(count, "macs")], [more["bytes read, f32"], /"read": (\d+)/.exec(count)[1]], [all["bytes moved, reals as bf16"], moved(count)], [step.sum, field(train, "hardware_flops")]]) {
         if (own !== told) wrong.push(`${name} at n=${n}: ${own} on the page, ${told} by the command`);
       }
       await close();

@@ -21,8 +21,8 @@ const Dom = (() => {
     return made;
   }
 
-  /** How wide pictures are, so that their words keep their size. */
-  const wide = () => Math.max(280, Math.min(860, get("chart").parentElement.clientWidth || 720));
+  /** How wide a picture is, so that its words keep their size. */
+  const wide = (id) => Math.max(280, Math.min(860, get(id).parentElement.clientWidth || 720));
 
   function redraw(id, width, height, parts, said) {
     const svg = get(id);
@@ -89,6 +89,9 @@ const Dom = (() => {
     return (BigInt(digits + fraction) * scale) / 10n ** BigInt(fraction.length);
   }
 
+  /** Bytes in few digits, as powers of ten. */
+  const aboutBytes = (n) => `${about(n)}B`;
+
   /** A number of seconds, operations or the like, of four digits. */
   function rough(x, units) {
     if (x === 0) return `0 ${units.at(-1)}`;
@@ -97,5 +100,5 @@ const Dom = (() => {
   }
   const seconds = (x) => rough(x, ["s", "ms", "µs", "ns"]);
 
-  return { get, digits, percent, element, drawn, wide, redraw, table, about, size, bytesOf, seconds };
+  return { get, digits, percent, element, drawn, wide, redraw, table, about, aboutBytes, size, bytesOf, seconds };
 })();

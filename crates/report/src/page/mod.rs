@@ -25,6 +25,8 @@ const TOOLS: &str = include_str!("tools.js");
 const STEP: &str = include_str!("step.js");
 /// Bounds of devices.
 const ROOFLINE: &str = include_str!("roofline.js");
+/// The answers in a few words.
+const GLANCE: &str = include_str!("glance.js");
 /// The tour.
 const TOUR: &str = include_str!("tour.js");
 /// The setting, and what is seen of it.
@@ -49,6 +51,7 @@ impl Page {
             ("/*tools*/", TOOLS.to_owned()),
             ("/*step*/", STEP.to_owned()),
             ("/*roofline*/", ROOFLINE.to_owned()),
+            ("/*glance*/", GLANCE.to_owned()),
             ("/*tour*/", TOUR.to_owned()),
             ("/*show*/", SHOW.to_owned()),
             ("/*data*/", packed(data.as_bytes())),

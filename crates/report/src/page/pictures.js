@@ -1,7 +1,7 @@
 // Where the work goes as the text grows, and what of it fits in memory.
 "use strict";
 const Pictures = (() => {
-  const { get, digits, percent, element, drawn, wide, redraw, table, bytesOf } = Dom;
+  const { get, digits, percent, element, drawn, wide, redraw, table, aboutBytes, bytesOf } = Dom;
 
   const kindsAt = ({ ledger, own, sizes, past }, symbol, n) => ledger.shares(own, new Map([...sizes, [symbol, n]]), past);
 
@@ -19,7 +19,7 @@ const Pictures = (() => {
       if (found) points.push([2n ** BigInt(power), found, found.reduce((all, one) => all + one, 0n)]);
     }
     const used = ledger.data.kinds.map((name, kind) => [name, kind]).filter(([, kind]) => points.some(([, own]) => own[kind] > 0n));
-    const [width, height, left, bottom] = [wide(), 300, 48, 34];
+    const [width, height, left, bottom] = [wide("chart"), 300, 48, 34];
     const x = (at) => left + ((width - left - 14) * at) / Math.max(points.length - 1, 1);
     const y = (share) => 12 + (height - bottom - 12) * (1 - share);
     const parts = [];
@@ -31,7 +31,7 @@ const Pictures = (() => {
       parts.push(drawn("polygon", { points: [...low, ...high].join(" "), class: `k${kind}` }));
     }
     points.forEach(([n], at) => {
-      if (at % (width < 500 ? 8 : 4) === 0) parts.push(drawn("text", { x: x(at), y: height - 12, "text-anchor": at === points.length - 1 ? "end" : "middle" }, digits(n)));
+      if (at % (width < 600 ? 10 : 5) === 0) parts.push(drawn("text", { x: x(at), y: height - 12, "text-anchor": at === points.length - 1 ? "end" : "middle" }, digits(n)));
     });
     for (const share of [0, 0.5, 1]) parts.push(drawn("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${share * 100} %`));
     const mark = Math.log2(Number(sizes.get(symbol)));
@@ -59,41 +59,59 @@ const Pictures = (() => {
     return `From ${symbol} = ${digits(high)} on, attention between tokens is more operations than all linear maps.`;
   }
 
-  /** Parameters and the cache against the memory of a device. */
+  /** Parameters and the cache against the memory of a device; what is seen of it at a glance. */
   function bar(view) {
-    const { state, memory } = view;
+    const { state, own, memory } = view;
     const limit = bytesOf(state.memory);
     get("memory").setAttribute("aria-invalid", String(limit === null));
     const taken = memory.parameters + (memory.cache ?? 0n);
-    const width = wide();
+    const width = wide("bar");
     const most = [taken, limit ?? 0n].reduce((a, b) => (a > b ? a : b)) || 1n;
     const at = (n) => 4 + (Number((n * 100000n) / most) / 100000) * (width - 8);
     const parts = [drawn("rect", { x: 4, y: 12, height: 32, width: at(memory.parameters) - 4, class: "k0" })];
     if (memory.cache) parts.push(drawn("rect", { x: at(memory.parameters), y: 12, height: 32, width: at(taken) - at(memory.parameters), class: "k2" }));
     if (limit !== null) parts.push(drawn("line", { x1: at(limit), x2: at(limit), y1: 4, y2: 52, class: "mark" }));
     redraw("bar", width, 56, parts, `Parameters ${digits(memory.parameters)} bytes, keys and values ${digits(memory.cache ?? 0n)} bytes`);
-    get("fits").textContent = limit === null ? `no number of bytes: ${state.memory.slice(0, 60)}` : fits(view, taken, limit);
+    if (limit === null) {
+      get("fits").textContent = `no number of bytes: ${state.memory.slice(0, 60)}`;
+      return ["Does it fit?", "unknown", "the memory is no number of bytes"];
+    }
+    const [held, what] = [own.cached === null ? "Parameters" : "Parameters and keys and values", `as ${state.type}`];
+    const verdict = `${held} ${what} take ${digits(taken)} bytes: ${taken <= limit ? "they fit" : "they do not fit"}; what is computed on the way comes on top`;
+    const found = longest(view, limit);
+    get("fits").textContent = `${verdict}. ${fits(view, found)}`.trim();
+    const now = `${aboutBytes(taken)} of ${state.memory} ${what}`;
+    if (!found.tokens) return ["Does it fit?", taken <= limit ? "yes" : "no", now];
+    return ["Longest text that fits", digits(found.tokens), `tokens, by ${found.by}; now ${now}`];
   }
 
-  function fits({ ledger, state, own, sizes, counted }, taken, limit) {
-    const verdict = `Parameters${own.cached === null ? "" : " and keys and values"} as ${state.type} take ${digits(taken)} bytes: ${taken <= limit ? "they fit" : "they do not fit"}; what is computed on the way comes on top`;
-    const structure = ledger.data.structures[own.plain];
-    const symbol = structure.roles.tokens;
-    if (own.cached === null || symbol === undefined) return `${verdict}.`;
-    const all = (n) => {
-      const memory = ledger.memory(own, new Map([...sizes, [symbol, n], [ledger.data.structures[own.cached].roles.past, 0n]]), counted.total.params, state.type);
-      return memory.parameters + memory.cache;
+  /** How many tokens of each item have positions, and room for keys and values beside the parameters; null where nothing says so. */
+  function longest({ ledger, state, own, sizes, counted }, limit) {
+    const symbol = ledger.data.structures[own.plain].roles.tokens;
+    const [positions, , computed] = own.positions ?? [null, "", true];
+    if (own.cached === null || symbol === undefined) return { tokens: null };
+    const { past } = ledger.data.structures[own.cached].roles;
+    const fit = (n) => {
+      const memory = ledger.memory(own, new Map([...sizes, [symbol, n], [past, 0n]]), counted.total.params, state.type);
+      return memory.parameters + memory.cache <= limit;
     };
-    if (all(1n) > limit) return `${verdict}. Not even one token fits.`;
+    if (!fit(1n)) return { tokens: 0n };
+    if (!computed && fit(BigInt(positions))) return { tokens: BigInt(positions), by: "its positions" };
     let [low, high] = [1n, 2n];
-    while (all(high) <= limit && high < 2n ** 50n) [low, high] = [high, high * 2n];
-    if (high >= 2n ** 50n) return `${verdict}. The cache stops growing: there is no longest text.`;
+    while (fit(high) && high < 2n ** 50n) [low, high] = [high, high * 2n];
+    if (high >= 2n ** 50n) return { tokens: null, by: "nothing" };
     while (high - low > 1n) {
       const middle = (low + high) / 2n;
-      if (all(middle) <= limit) low = middle; else high = middle;
+      if (fit(middle)) low = middle; else high = middle;
     }
-    const positions = own.positions && low > BigInt(own.positions[0]) ? `; the model was made for ${digits(BigInt(own.positions[0]))}` : "";
-    return `${verdict}. The longest text whose keys and values fit beside the parameters: ${digits(low)} tokens of each item${positions}. (opledger fit ${own.name} --memory … --dtype ${state.type} also counts what is computed on the way.)`;
+    const made = positions !== null && low > BigInt(positions) ? ` (it was made for ${digits(BigInt(positions))})` : "";
+    return { tokens: low, by: `keys and values alone${made}` };
+  }
+
+  function fits({ state, own }, { tokens, by }) {
+    if (tokens === null) return by ? "The cache stops growing: there is no longest text." : "";
+    if (tokens === 0n) return "Not even one token fits.";
+    return `The longest text that fits beside the parameters, by ${by}: ${digits(tokens)} tokens of each item. (opledger fit ${own.name} --memory … --dtype ${state.type} also counts what is computed on the way.)`;
   }
 
   return { growth, bar };

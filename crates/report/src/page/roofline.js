@@ -11,7 +11,7 @@ const Roofline = (() => {
   }
 
   function picture(rows, peak, bandwidth, all) {
-    const [width, height, left, bottom] = [wide(), 320, 64, 40];
+    const [width, height, left, bottom] = [wide("roofline"), 320, 64, 40];
     const [low, high] = [-4, 14];
     const top = Math.log2(peak) + 2;
     const base = Math.log2(bandwidth) + low;
@@ -36,6 +36,7 @@ const Roofline = (() => {
     redraw("roofline", width, height, parts, `Roofline: matmul-flops a second against matmul-flops a byte, a dot for each module; the corner is at ${corner < 0 ? 2 ** corner : Math.round(2 ** corner)} matmul-flops a byte. The table below has the numbers`);
   }
 
+  /** The bound; what is seen of it at a glance. */
   function show({ ledger, state, counted }) {
     const device = ledger.data.devices.find(({ name }) => name === state.device);
     const peak = device.peaks.find(([type]) => type === state.type);
@@ -44,7 +45,7 @@ const Roofline = (() => {
     get("bound").hidden = !peak;
     if (!peak) {
       get("bound-said").textContent = `No figure was read for what ${device.name} does in products of ${state.type}; it is known for ${device.peaks.map(([type]) => type).join(", ")} (“Stored as” chooses).`;
-      return;
+      return ["Time, at least", "unknown", `no figure of ${device.name} for ${state.type}`];
     }
     const rows = counted.rows.map((row) => bound({ ...row, moved: ledger.moved(row, bits) }, peak[1], device.bandwidth));
     const all = rows.reduce((sum, row) => sum + row.least, 0);
@@ -55,6 +56,8 @@ const Roofline = (() => {
     table("bounds", ["module or operation", "kind", "matmul-flops#", `bytes moved, reals as ${state.type}#`, "matmul-flops a byte#", "bound by", "at least#", "share#"], rows.map((row) => [
       row.path, ledger.data.kinds[row.kind], digits(row["matmul-flops"]), digits(row.moved), row.intensity.toPrecision(4), row.by, seconds(row.least), share(row),
     ]));
+    const moving = rows.reduce((sum, row) => sum + (row.by === "memory" ? row.least : 0), 0);
+    return ["Time, at least", seconds(all), `on ${device.name}; ${2 * moving > all ? "memory" : "operations"} for most of it`];
   }
 
   return { show };

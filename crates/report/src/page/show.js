@@ -1,9 +1,11 @@
 // The setting of the page, and what is seen of it.
 "use strict";
 const Show = (() => {
-  const { get, digits, percent, element, table, about, size } = Dom;
+  const { get, digits, percent, element, table, about, aboutBytes, size } = Dom;
   const NAMES = { batch: "items", images: "images", memory: "tokens of the source", past: "tokens in the cache", tokens: "tokens", size: "size" };
   const QUANTITIES = ["flops", "macs", "matmul-flops", "params", "read", "written"];
+  /** Those that no type changes. */
+  const TOTALS = ["flops", "macs", "matmul-flops", "params"];
   const POLICIES = ["none", "selective", "full"];
   const AGAIN = { none: "nothing", selective: "scores and weights of attention (selective)", full: "layers, but for what enters them (full)" };
   const OPTIMIZERS = ["sgd", "adamw"];
@@ -23,10 +25,23 @@ const Show = (() => {
     return [...plain, ...cached.filter(([name]) => !plain.some(([known]) => known === name))];
   }
 
-  const usual = (role, own) => {
-    const limit = own.positions && !own.positions[2] ? own.positions[0] : 1024;
-    return { batch: "1", images: "1", past: "0" }[role] ?? String(Math.min(1024, limit));
-  };
+  /** The last position of a model that has no more, else none. */
+  const lastPosition = (own) => (own.positions && !own.positions[2] ? own.positions[0] : Infinity);
+
+  const usual = (role, own) => ({ batch: "1", images: "1", past: "0", tokens: String(Math.min(4096, lastPosition(own))) }[role] ?? String(Math.min(1024, lastPosition(own))));
+
+  /** Another model, whose tokens are as many as before if it has positions for them. */
+  function changed() {
+    const own = model();
+    const asked = fields(own);
+    state.sizes = Object.fromEntries(Object.entries(state.sizes).filter(([name]) => asked.some(([known]) => known === name)));
+    for (const [name, role] of asked) {
+      const found = size(state.sizes[name] ?? "");
+      if (role === "tokens" && found !== null && found > lastPosition(own)) state.sizes[name] = String(lastPosition(own));
+    }
+    showFields();
+    update();
+  }
 
   /** The sizes as numbers, or what is wrong with one. */
   function given(own, withPast) {
@@ -58,7 +73,7 @@ const Show = (() => {
       place();
       text.addEventListener("input", () => { state.sizes[name] = text.value; place(); update(); });
       slide.addEventListener("input", () => {
-        const limit = own.positions && !own.positions[2] && role !== "batch" ? own.positions[0] : Infinity;
+        const limit = role === "batch" ? Infinity : lastPosition(own);
         text.value = slide.value < 0 ? "0" : String(Math.min(2 ** Number(slide.value), limit));
         state.sizes[name] = text.value;
         update();
@@ -71,7 +86,7 @@ const Show = (() => {
   /** What is said of a model in all: names and numbers. */
   function lines(counted, memory) {
     const { total } = counted;
-    const all = QUANTITIES.map((name) => [CALLED[name] ?? name, total[name]]);
+    const all = TOTALS.map((name) => [name, total[name]]);
     if (total.active !== total.params) all.push(["params that a token meets", total.active]);
     all.push([`parameters, bytes as ${state.type}`, memory.parameters]);
     if (memory.cache !== null) {
@@ -79,7 +94,11 @@ const Show = (() => {
       all.push([`cache of all tokens, bytes as ${state.type}`, memory.cache]);
       if (memory.without) all.push(["the same without windows", memory.without]);
     }
-    return new Map([...all, ...ledger.data.classes.map((name, at) => [name, total.counts[at]])]);
+    const bits = BigInt(new Map(ledger.data.types).get(state.type));
+    const moved = counted.rows.reduce((sum, row) => sum + ledger.moved(row, bits), 0n);
+    if (bits >= 16n) all.push([`bytes moved, reals as ${state.type}`, moved]);
+    const wide = ["read", "written"].map((name) => [CALLED[name], total[name]]);
+    return new Map([...all, ...wide, ...ledger.data.classes.map((name, at) => [name, total.counts[at]])]);
   }
 
   function showTotals(own, counted, memory) {
@@ -87,6 +106,7 @@ const Show = (() => {
     const columns = ["quantity", "about#", `${own.name}#`];
     const other = ledger.model(state.beside);
     let theirs;
+    get("results").classList.toggle("two", other !== undefined);
     if (other) {
       columns.push(`${other.name}#`, "times#");
       try {
@@ -107,9 +127,9 @@ const Show = (() => {
       if (typeof theirs === "string") return [...row, at === 0 ? theirs : "", ""];
       return [...row, b === undefined ? "none" : digits(b), a === undefined || b === undefined ? "" : times(a, b)];
     });
-    const isClass = ([name]) => ledger.data.classes.includes(name);
-    table("total", columns, rows.filter((row) => !isClass(row)));
-    table("classes", columns, rows.filter(isClass));
+    const more = [...Object.values(CALLED), ...ledger.data.classes];
+    table("total", columns, rows.filter(([name]) => !more.includes(name)));
+    table("classes", columns, rows.filter(([name]) => more.includes(name)));
   }
 
   function showFormula(own, counted) {
@@ -164,10 +184,15 @@ const Show = (() => {
       later = setTimeout(() => {
         const view = { ledger, state, own, sizes, counted, memory, past: past() };
         Pictures.growth(view);
-        Pictures.bar(view);
-        Tools.show(view);
-        Step.show(view);
-        Roofline.show(view);
+        const { total } = counted;
+        Glance.show([
+          ["One pass", about(total.flops), `flops; ${about(total.macs)} macs`, "h-total"],
+          ["Parameters", about(total.params), `${aboutBytes(memory.parameters)} as ${state.type}`, "h-total"],
+          [...Pictures.bar(view), "h-memory"],
+          [...Roofline.show(view), "h-bound"],
+          [...Step.show(view), "h-step"],
+          [...Tools.show(view), "h-tools"],
+        ]);
         showFormula(own, counted);
         showRows(counted);
       });
@@ -267,7 +292,7 @@ const Show = (() => {
   }
 
   function begin() {
-    state = { model: "llama-3.1-8b", beside: "", type: "bf16", device: "h100-sxm", recompute: "none", optimizer: "adamw", quantity: "macs", sort: "order", memory: "80GB", sizes: { n: "4096" } };
+    state = { model: "llama-3.1-8b", beside: "", type: "bf16", device: "h100-sxm", recompute: "none", optimizer: "adamw", quantity: "macs", sort: "order", memory: "80GB", sizes: {} };
     const wrong = recall();
     fill();
     update();
@@ -290,7 +315,7 @@ const Show = (() => {
     get("version").textContent = ledger.data.version;
     get("meanings").textContent = Object.entries(ledger.data.conventions).map(([name, meaning]) => `${name} = ${meaning}`).join("; ");
     const chosen = (id, name, then = update) => get(id).addEventListener("change", () => { state[name] = get(id).value; then(); });
-    chosen("model", "model", () => { state.sizes = Object.fromEntries(Object.entries(state.sizes).filter(([name]) => fields(model()).some(([own]) => own === name))); showFields(); update(); });
+    chosen("model", "model", changed);
     chosen("device", "device", () => {
       state.memory = `${ledger.data.devices.find(({ name }) => name === state.device).memory / 1e9}GB`;
       get("memory").value = state.memory;
