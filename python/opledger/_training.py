@@ -10,7 +10,7 @@ from . import _binary
 from ._binary import OpledgerError
 from ._explanation import Explanation
 from ._source import Source
-from ._table import Table
+from ._table import Table, share
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,9 @@ class TrainingCost:
     def table(self) -> Table:
         """The table that is printed."""
         whole = self.hardware_flops or 1
-        shares = [phase.matmul_flops / whole for phase in self.phases]
         rows = [
-            [phase.name, f"{phase.matmul_flops:,}", f"{100 * share:.1f} %", f"{phase.flops:,}"]
-            for phase, share in zip(self.phases, shares)
+            [phase.name, f"{phase.matmul_flops:,}", share(phase.matmul_flops, whole), f"{phase.flops:,}"]
+            for phase in self.phases
         ]
         below = [f"model {self.model_flops:,}, hardware {self.hardware_flops:,}; of {self.trained:,} parameters"]
         if self.terms:
@@ -202,8 +201,9 @@ class TrainingCost:
             rows=rows,
             numbers=frozenset((1, 2, 3)),
             total=["step", f"{self.hardware_flops:,}", "100.0 %", f"{self.flops:,}"],
-            bars=shares,
+            bars=[phase.matmul_flops / whole for phase in self.phases],
             below=below,
+            dispensable=("flops", "of them"),
         )
 
     def __repr__(self) -> str:

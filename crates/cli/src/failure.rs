@@ -127,6 +127,18 @@ pub(crate) enum Failure {
     Unbound { model: String, symbols: Vec<Symbol>, hint: String },
     #[error("`{}` could not be read: {problem}", path.display())]
     Prompt { path: PathBuf, problem: String },
+    #[error(
+        "--dp cuts the items of a batch among {ranks} ranks; say how many there are, with --set {items}={ranks} or a multiple of it"
+    )]
+    NoItems { ranks: u64, items: Symbol },
+    #[error("`{name}` is what is counted here, and is explained beside a tool: opledger explain fvcore {name} MODEL")]
+    OwnCount { name: String },
+    #[error("`{name}` was written by `opledger {by}`; a side is a model, or what `opledger count … --format json` wrote")]
+    OtherRecord { name: String, by: &'static str },
+    #[error("both sides are counts that were saved, which are not counted again: leave out --{option}")]
+    SavedSides { option: &'static str },
+    #[error("--format mermaid draws the graph of a model and no numbers: leave out --{option}")]
+    Drawn { option: &'static str },
     #[error("a pool of {threads} threads could not be started: {problem}")]
     Threads { threads: usize, problem: String },
     #[error(transparent)]

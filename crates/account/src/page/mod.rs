@@ -12,7 +12,7 @@ use opledger_models::{Preset, harmless_keys, presets};
 use opledger_report::{CONVENTIONS, Page, PageDevice, PageModel, PageTool};
 
 use self::readers::{known, readers};
-use self::structure::{KINDS, structure};
+use self::structure::structure;
 use self::texts::SharedTexts;
 use self::tools::tools;
 use self::training::Trainings;
@@ -52,7 +52,7 @@ pub fn page() -> Result<Page, AccountError> {
         classes: Class::ALL.map(Class::name).to_vec(),
         conventions: CONVENTIONS.into_iter().collect(),
         types,
-        kinds: KINDS.map(LayerKind::name).to_vec(),
+        kinds: LayerKind::ALL.map(LayerKind::name).to_vec(),
         formulas: texts.formulas,
         paths: texts.paths,
         costs: texts.costs,

@@ -71,7 +71,13 @@ fn of_saved(
     let (first, second) = (first.transpose()?, second.transpose()?);
     let mut notes = Vec::new();
     let (mut first, mut second) = match (first, second) {
-        (Some(first), Some(second)) => (first, second),
+        (Some(first), Some(second)) => {
+            let options = [("set", !args.sizes.is_empty()), ("past", args.past)];
+            if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+                return Err(Failure::SavedSides { option });
+            }
+            (first, second)
+        }
         (Some(first), None) => {
             let second = counted(args, &args.second, &first.binding, &mut notes)?;
             (first, second)

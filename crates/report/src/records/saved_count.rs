@@ -99,6 +99,8 @@ impl Account<Integer> {
             definitions: Vec::new(),
             by_contents: Vec::new(),
             conventions: CONVENTIONS.to_vec(),
+            sorted: None,
+            shares: Vec::new(),
         };
         let sum: Integer = account.nodes.iter().map(|node| &node.flops).sum();
         match sum == account.flops {
