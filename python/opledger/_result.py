@@ -404,18 +404,15 @@ class Count:
         """Why a tool prints another number than ``other``, to the last unit.
 
         ``other`` is another tool; without one it is our own count in the unit of the tool, ``macs`` or
-        ``matmul-flops``.
+        ``matmul-flops``, and of a framework's formula the products that are computed.
         """
-        tool = _tool(tool)
-        other = _tool(other) if other is not None else None
-        if tool in ("macs", "matmul-flops") and other in (None, tool):
+        names = [_tool(name) for name in (tool, other) if name is not None]
+        if names[0] in ("macs", "matmul-flops") and names[1:] in ([], [names[0]]):
             raise OpledgerError(
-                f"`{tool}` is our own count, and is explained beside another: r.explain(\"fvcore\"), or "
-                f"r.explain(\"flops\", \"{tool}\")"
+                f"`{names[0]}` is our own count, and is explained beside another: r.explain(\"fvcore\"), or "
+                f"r.explain(\"flops\", \"{names[0]}\")"
             )
-        if other is None:
-            other = "matmul-flops" if _unit(tool).startswith("operation") else "macs"
-        record = self._source.ask("explain", tool, other, *self._words).record
+        record = self._source.ask("explain", *names, *self._words).record
         return Explanation(self.name, record)
 
     # Display.
@@ -511,10 +508,3 @@ def _tool(name: Any) -> str:
             "opledger.conventions() lists what is explained"
         )
     return name.replace("_", "-")
-
-
-def _unit(tool: str) -> str:
-    for convention in _binary.ask("conventions").record["conventions"]:
-        if convention["name"].split("@")[0] == tool.split("@")[0]:
-            return convention["unit"]
-    return ""

@@ -151,7 +151,8 @@ class TrainingCost:
 
     @property
     def memory(self) -> dict[str, Any]:
-        """Bytes of weights, gradients, state of the optimiser, and of what is kept for the gradients."""
+        """Bytes of weights, gradients, state of the optimiser, of what is kept for the gradients, and of all these; and
+        the types that they are in."""
         return dict(self._record["memory"])
 
     def utilisation(self, seconds: float, peak: float) -> tuple[float, float]:
@@ -174,13 +175,14 @@ class TrainingCost:
         arguments = (*_binary.sizes(self._sizes), *self._options, "--convention", tool)
         return self._source.ask("train", *arguments).record["conventions"][0]["total"]
 
-    def explain(self, tool: str, other: str = "matmul-flops") -> Explanation:
+    def explain(self, tool: str, other: str | None = None) -> Explanation:
         """Why a tool says another number of the step than ``other``, to the last unit.
 
-        Of a framework's formula ``other`` is another formula, such as ``step-products``.
+        Without ``other`` it is our own count: of a framework's formula ``step-products``, else ``matmul-flops``.
         """
+        names = (tool,) if other is None else (tool, other)
         arguments = (*_binary.sizes(self._sizes), "--step", "--recompute", self._recompute)
-        return Explanation(self.name, self._source.ask("explain", tool, other, *arguments).record)
+        return Explanation(self.name, self._source.ask("explain", *names, *arguments).record)
 
     def table(self) -> Table:
         """The table that is printed."""
@@ -193,6 +195,10 @@ class TrainingCost:
         if self.terms:
             below.append(f"{whole / (self.terms[0].flops or 1):.3f} of 6·N·T = {self.terms[0].flops:,}")
         below += [f"{mask.model_flops:,} with pairs of attention: {mask.pairs}" for mask in self.masks]
+        memory = self.memory
+        parts = [(part, memory[part]) for part in ("weights", "gradients", "state", "masters", "kept")]
+        told = ", ".join(f"{part} {size:,}" for part, size in parts if size is not None)
+        below.append(f"memory {memory['total']:,} bytes: {told}")
         below += [f"note: {note}" for note in self.notes]
         at = ", ".join(f"{k}={v}" for k, v in self._sizes.items())
         return Table(

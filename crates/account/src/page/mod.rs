@@ -6,6 +6,7 @@ mod texts;
 mod tools;
 mod training;
 
+use opledger_conventions::Convention;
 use opledger_dims::{Class, Symbol};
 use opledger_ir::{Elem, Kind};
 use opledger_models::{Preset, harmless_keys, presets};
@@ -59,7 +60,7 @@ pub fn page() -> Result<Page, AccountError> {
         lists: texts.lists,
         structures: texts.structures,
         trainings: texts.trainings,
-        tools,
+        tools: tools.into_iter().map(|one| PageTool { name: one.name, unit: one.unit }).collect(),
         devices: devices().iter().map(page_device).collect(),
         readers: readers(&presets, &models, &known)?,
         known: known.into_iter().collect(),
@@ -89,7 +90,7 @@ fn page_device(device: &KnownDevice) -> PageDevice {
 
 fn page_model(
     preset: &Preset,
-    tools: &[PageTool],
+    tools: &[Convention],
     texts: &mut SharedTexts,
     trainings: &mut Trainings,
 ) -> Result<PageModel, AccountError> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use opledger_account::TrainingOptions;
 use opledger_conventions::convention;
-use opledger_conventions::framework::framework_names;
+use opledger_conventions::framework::{FormulaWork, framework, framework_names};
 use opledger_models::Request;
 
 use crate::args::ExplainArgs;
@@ -33,20 +33,22 @@ pub(crate) fn execute(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is counted here that one name alone is held against: in its unit, and of a step by the products that are
-/// computed.
+/// What is counted here that one name alone is held against: in its unit, and of a framework's formula the products
+/// that are computed.
 fn own_count(name: &str, step: bool) -> Result<&'static str, Failure> {
     let plain = name.split_once('@').map_or(name, |(plain, _)| plain);
-    if framework_names().any(|known| known == plain) {
-        return Ok("step-products");
-    }
-    let own = ["macs", "matmul-flops"];
-    let counted = match step || convention(name, &[])?.unit.starts_with("operation") {
-        true => own[1],
-        false => own[0],
+    let own = if framework_names().any(|known| known == plain) {
+        match framework(name)?.work {
+            FormulaWork::Forward => "forward-products",
+            FormulaWork::Step => "step-products",
+        }
+    } else if step || convention(name, &[])?.unit.starts_with("operation") {
+        "matmul-flops"
+    } else {
+        "macs"
     };
-    match own.contains(&name) {
+    match ["macs", "matmul-flops", "forward-products", "step-products"].contains(&plain) {
         true => Err(Failure::OwnCount { name: name.to_owned() }),
-        false => Ok(counted),
+        false => Ok(own),
     }
 }
